@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/store"
+)
+
+// PhaseEnded is the phase of a call that is finished.
+const PhaseEnded = "ended"
+
+// Call is a call as the API shows it: its record so far, and its phase.
+type Call struct {
+	store.Record
+	// Phase is preparing, dialing, bridged or ending; PhaseEnded for a finished call.
+	Phase string `json:"phase"`
+}
+
+// Calls gives the live calls.
+type Calls interface {
+	Live(ctx context.Context) []Call
+	Find(ctx context.Context, id string) (Call, bool)
+}
+
+// Records gives the finished calls.
+type Records interface {
+	List(ctx context.Context, f store.Filter) ([]store.Record, string, error)
+	Get(ctx context.Context, id string) (store.Record, bool, error)
+}
+
+// Options says what New serves.
+type Options struct {
+	// Calls gives the live calls.
+	Calls Calls
+	// Records gives the finished ones.
+	Records Records
+	// Ready gives the reason why no calls are taken at the moment, nil when they are. Default: always ready.
+	Ready func() error
+	// Token is the bearer token. Default: empty, only loopback hosts are answered.
+	Token string
+	// Log gets the errors that a caller cannot mend.
+	Log zerolog.Logger
+}
+
+// maxBody bounds what is read of a request's body, in bytes. No request needs one.
+const maxBody = 64 << 10
+
+// Server gives an HTTP server with bounds on time and size, to be started by the caller.
+func Server(addr string, h http.Handler) *http.Server {
+	return &http.Server{
+		Addr:              addr,
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
+
+// New gives the handler of all routes.
+func New(opts Options) http.Handler {
+	a := &api{Options: opts, token: sha256.Sum256([]byte(opts.Token))}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", a.open(a.healthz))
+	mux.HandleFunc("/readyz", a.open(a.readyz))
+	mux.HandleFunc("/api/calls", a.closed(a.calls))
+	mux.HandleFunc("/api/calls/{id}", a.closed(a.call))
+	mux.HandleFunc("/api/cdrs", a.closed(a.cdrs))
+	mux.HandleFunc("/", a.closed(func(w http.ResponseWriter, _ *http.Request) {
+		a.fail(w, http.StatusNotFound, "no such path", "see /api/calls, /api/cdrs, /healthz and /readyz")
+	}))
+	return a.guard(mux)
+}
+
+// api is the handler's constant part.
+type api struct {
+	Options
+	token [sha256.Size]byte
+}
+
+// guard is around every route: headers, size, host, and a panic that ends one answer only.
+func (a *api) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if a.Token == "" && !isLoopback(r.Host) {
+			a.fail(w, http.StatusForbidden, "the Host header names no loopback address",
+				"use http://127.0.0.1 or http://localhost, or set admin.token_file and send the token")
+			return
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				a.Log.Error().Interface("panic", p).Str("path", r.URL.Path).Msg("admin request panicked")
+				a.fail(w, http.StatusInternalServerError, "internal error", "see the log")
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// open serves GET to anybody.
+func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			a.fail(w, http.StatusMethodNotAllowed, "method "+quoted(r.Method)+" is not allowed here", "use GET")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// closed serves GET to those who have the token, if there is one.
+func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
+	get := a.open(next)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if a.Token != "" && !a.authorized(r) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
+			a.fail(w, http.StatusUnauthorized, "the bearer token is missing or wrong",
+				"send the header Authorization: Bearer, followed by the token of admin.token_file")
+			return
+		}
+		get(w, r)
+	}
+}
+
+// authorized compares digests, which takes as long whatever the length and content of the token that was sent.
+func (a *api) authorized(r *http.Request) bool {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	return subtle.ConstantTimeCompare(got[:], a.token[:]) == 1
+}
+
+// isLoopback says whether a Host header names this machine itself.
+func isLoopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}

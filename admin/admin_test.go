@@ -1,0 +1,353 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"flowbridge/store"
+)
+
+type fakeCalls []Call
+
+func (f fakeCalls) Live(context.Context) []Call { return f }
+
+func (f fakeCalls) Find(_ context.Context, id string) (Call, bool) {
+	for _, c := range f {
+		if c.ID == id {
+			return c, true
+		}
+	}
+	return Call{}, false
+}
+
+type fakeRecords struct {
+	records []store.Record
+	next    string
+	err     error
+	asked   store.Filter
+	panics  bool
+}
+
+func (f *fakeRecords) List(_ context.Context, filter store.Filter) ([]store.Record, string, error) {
+	if f.panics {
+		panic("boom")
+	}
+	f.asked = filter
+	return f.records, f.next, f.err
+}
+
+func (f *fakeRecords) Get(_ context.Context, id string) (store.Record, bool, error) {
+	for _, r := range f.records {
+		if r.ID == id {
+			return r, true, f.err
+		}
+	}
+	return store.Record{}, false, f.err
+}
+
+var start = store.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC))
+
+func fixture() (Options, *fakeRecords) {
+	recs := &fakeRecords{records: []store.Record{{ID: "done", StartedAt: start, Disposition: store.DispositionAnswered}}, next: "abc"}
+	older := store.TimeOf(start.Add(-time.Minute))
+	return Options{
+		Calls: fakeCalls{
+			{Record: store.Record{ID: "old", StartedAt: older}, Phase: "bridged"},
+			{Record: store.Record{ID: "live", StartedAt: start}, Phase: "dialing"},
+		},
+		Records: recs,
+		Log:     zerolog.Nop(),
+	}, recs
+}
+
+func do(t *testing.T, h http.Handler, method, target string, header ...string) (*http.Response, string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8080"+target, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+			continue
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	res := w.Result()
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func TestHealth(t *testing.T) {
+	opts, _ := fixture()
+	var reason error
+	opts.Ready = func() error { return reason }
+	h := New(opts)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if res, body := do(t, h, "GET", path); res.StatusCode != 200 || body != "ok\n" {
+			t.Errorf("%s: got %d %q; want 200 ok", path, res.StatusCode, body)
+		}
+	}
+	reason = errors.New("draining")
+	if res, body := do(t, h, "GET", "/readyz"); res.StatusCode != 503 || body != "draining\n" {
+		t.Errorf("got %d %q; want 503 draining", res.StatusCode, body)
+	}
+	if res, _ := do(t, h, "GET", "/healthz"); res.StatusCode != 200 {
+		t.Errorf("healthz while draining: got %d; want 200", res.StatusCode)
+	}
+	opts.Ready = nil
+	if res, _ := do(t, New(opts), "GET", "/readyz"); res.StatusCode != 200 {
+		t.Errorf("without Ready: got %d; want 200", res.StatusCode)
+	}
+}
+
+func TestLiveCalls(t *testing.T) {
+	opts, _ := fixture()
+	res, body := do(t, New(opts), "GET", "/api/calls")
+	if res.StatusCode != 200 {
+		t.Fatalf("got %d %s", res.StatusCode, body)
+	}
+	var got struct {
+		Items []map[string]any
+		Next  *string
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Items) != 2 || got.Next == nil || *got.Next != "" {
+		t.Fatalf("got %s", body)
+	}
+	first := got.Items[0]
+	for key, want := range map[string]any{
+		"id": "live", "phase": "dialing", "started_at": "2026-11-20T08:00:00.123Z", "ended_at": nil, "attempts": []any{},
+	} {
+		if diff := cmp.Diff(want, first[key]); diff != "" {
+			t.Errorf("%s: want - got +\n%s", key, diff)
+		}
+	}
+	opts.Calls = fakeCalls(nil)
+	if _, body := do(t, New(opts), "GET", "/api/calls"); body != `{"items":[],"next":""}`+"\n" {
+		t.Errorf("no calls: got %s", body)
+	}
+}
+
+func TestOneCall(t *testing.T) {
+	opts, recs := fixture()
+	h := New(opts)
+	for id, phase := range map[string]string{"live": "dialing", "done": PhaseEnded} {
+		res, body := do(t, h, "GET", "/api/calls/"+id)
+		var got Call
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != 200 || got.ID != id || got.Phase != phase {
+			t.Errorf("%s: got %d %s", id, res.StatusCode, body)
+		}
+	}
+	res, body := do(t, h, "GET", "/api/calls/none")
+	if res.StatusCode != 404 || !strings.Contains(body, `"remedy":"take an id`) {
+		t.Errorf("got %d %s; want 404 with a remedy", res.StatusCode, body)
+	}
+	recs.err = errors.New("disk on fire")
+	res, body = do(t, h, "GET", "/api/calls/none")
+	if res.StatusCode != 500 || strings.Contains(body, "fire") {
+		t.Errorf("got %d %s; want 500 without inner words", res.StatusCode, body)
+	}
+}
+
+func TestRecordsFilter(t *testing.T) {
+	opts, recs := fixture()
+	h := New(opts)
+	res, body := do(t, h, "GET",
+		"/api/cdrs?since=2026-11-20T09:00:00%2B01:00&until=2026-11-21T00:00:00.5Z&trunk=a&target=b&disposition=busy&limit=1000&cursor=xyz")
+	if res.StatusCode != 200 {
+		t.Fatalf("got %d %s", res.StatusCode, body)
+	}
+	want := store.Filter{
+		Since: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 21, 0, 0, 0, 500_000_000, time.UTC),
+		Trunk: "a", Target: "b", Disposition: "busy", Limit: 1000, Cursor: "xyz",
+	}
+	if diff := cmp.Diff(want, recs.asked); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+	if !strings.Contains(body, `"next":"abc"`) || !strings.Contains(body, `"id":"done"`) {
+		t.Errorf("got %s", body)
+	}
+	if _, _ = do(t, h, "GET", "/api/cdrs?trunk=&limit="); !cmp.Equal(recs.asked, store.Filter{}) {
+		t.Errorf("empty parameters: got %+v", recs.asked)
+	}
+	recs.records, recs.next = nil, ""
+	if _, body := do(t, h, "GET", "/api/cdrs"); body != `{"items":[],"next":""}`+"\n" {
+		t.Errorf("no records: got %s", body)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	opts, recs := fixture()
+	h := New(opts)
+	for _, tc := range []struct{ target, problem, remedy string }{
+		{"/api/cdrs?since=yesterday", `since is not a time: \"yesterday\"`, "RFC 3339"},
+		{"/api/cdrs?since=2026-11-20T09:00:00+01:00", "since is not a time", "%2B"},
+		{"/api/cdrs?until=1", "until is not a time", "RFC 3339"},
+		{"/api/cdrs?since=2026-11-20T09:00:00Z&until=2026-11-20T09:00:00Z", "until is not after since", "exchange"},
+		{"/api/cdrs?disposition=happy", "disposition is unknown", "no_answer"},
+		{"/api/cdrs?limit=0", "limit is not a number from 1 to 1000", "100"},
+		{"/api/cdrs?limit=1001", "limit is not", "100"},
+		{"/api/cdrs?limit=ten", "limit is not", "100"},
+		{"/api/cdrs?limit=99999999999999999999", "limit is not", "100"},
+		{"/api/cdrs?limt=5", `unknown parameter \"limt\"`, "limit"},
+		{"/api/cdrs?limit=5&limit=6", "more than once", "once"},
+		{"/api/cdrs?trunk=%zz", "not well-formed", "%2B"},
+		{"/api/cdrs?a;b", "not well-formed", "encode"},
+		{"/api/calls?limit=5", "unknown parameter", "no parameters"},
+		{"/api/calls/live?x=1", "unknown parameter", "no parameters"},
+	} {
+		res, body := do(t, h, "GET", tc.target)
+		if res.StatusCode != 400 || !strings.Contains(body, tc.problem) || !strings.Contains(body, tc.remedy) {
+			t.Errorf("%s: got %d %s; want 400 with %q and %q", tc.target, res.StatusCode, body, tc.problem, tc.remedy)
+		}
+	}
+	recs.err = store.ErrCursor
+	if res, body := do(t, h, "GET", "/api/cdrs?cursor=no"); res.StatusCode != 400 || !strings.Contains(body, "cursor") {
+		t.Errorf("cursor: got %d %s", res.StatusCode, body)
+	}
+	for _, path := range []string{"/", "/api", "/api/", "/metrics", "/api/calls/a/b"} {
+		if res, body := do(t, h, "GET", path); res.StatusCode != 404 || !strings.Contains(body, `"error"`) {
+			t.Errorf("%s: got %d %s; want 404", path, res.StatusCode, body)
+		}
+	}
+}
+
+func TestMethods(t *testing.T) {
+	opts, _ := fixture()
+	h := New(opts)
+	for _, path := range []string{"/healthz", "/readyz", "/api/calls", "/api/calls/live", "/api/cdrs"} {
+		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+			res, body := do(t, h, method, path)
+			if res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" || !strings.Contains(body, `"remedy":"use GET"`) {
+				t.Errorf("%s %s: got %d, Allow %q, %s", method, path, res.StatusCode, res.Header.Get("Allow"), body)
+			}
+		}
+		if res, _ := do(t, h, "HEAD", path); res.StatusCode != 200 {
+			t.Errorf("HEAD %s: got %d; want 200", path, res.StatusCode)
+		}
+	}
+}
+
+func TestToken(t *testing.T) {
+	opts, _ := fixture()
+	opts.Token = "s3cret"
+	h := New(opts)
+	for _, tc := range []struct {
+		header string
+		want   int
+	}{
+		{"", 401}, {"Bearer", 401}, {"Bearer ", 401}, {"Bearer s3cre", 401}, {"Bearer s3crett", 401}, {"Basic s3cret", 401},
+		{"s3cret", 401}, {"Bearer s3cret", 200}, {"bearer s3cret", 200},
+	} {
+		for _, path := range []string{"/api/calls", "/api/calls/live", "/api/cdrs"} {
+			res, body := do(t, h, "GET", path, "Authorization", tc.header, "Host", "flowbridge.example.com")
+			if res.StatusCode != tc.want {
+				t.Errorf("%s with %q: got %d; want %d", path, tc.header, res.StatusCode, tc.want)
+			}
+			if tc.want == 401 && (res.Header.Get("WWW-Authenticate") == "" || strings.Contains(body, "s3cret")) {
+				t.Errorf("%s with %q: got %v %s", path, tc.header, res.Header, body)
+			}
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if res, _ := do(t, h, "GET", path, "Host", "flowbridge.example.com"); res.StatusCode != 200 {
+			t.Errorf("%s without a token: got %d; want 200", path, res.StatusCode)
+		}
+	}
+	if res, _ := do(t, h, "GET", "/nothing"); res.StatusCode != 401 {
+		t.Errorf("unknown path without a token: got %d; want 401", res.StatusCode)
+	}
+}
+
+func TestHostWithoutToken(t *testing.T) {
+	opts, _ := fixture()
+	h := New(opts)
+	for host, want := range map[string]int{
+		"127.0.0.1": 200, "127.0.0.1:8080": 200, "127.9.9.9:1": 200, "localhost": 200, "LocalHost:8080": 200, "[::1]:8080": 200,
+		"[::1]": 200, "[::ffff:127.0.0.1]:80": 200,
+		"evil.example": 403, "evil.example:8080": 403, "192.0.2.1": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403,
+		"0.0.0.0": 403, "[::]:8080": 403, "": 403,
+	} {
+		res, body := do(t, h, "GET", "/api/calls", "Host", host)
+		if res.StatusCode != want {
+			t.Errorf("host %q: got %d; want %d", host, res.StatusCode, want)
+		}
+		if want == 403 && !strings.Contains(body, "token_file") {
+			t.Errorf("host %q: got %s; want the remedy", host, body)
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	opts, _ := fixture()
+	for _, path := range []string{"/healthz", "/api/calls", "/nothing"} {
+		res, _ := do(t, New(opts), "GET", path)
+		for name, want := range map[string]string{
+			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+		} {
+			if got := res.Header.Get(name); got != want {
+				t.Errorf("%s %s: got %q; want %q", path, name, got, want)
+			}
+		}
+		if !strings.Contains(res.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: no content security policy", path)
+		}
+	}
+}
+
+func TestInnerFailures(t *testing.T) {
+	opts, recs := fixture()
+	recs.panics = true
+	if res, body := do(t, New(opts), "GET", "/api/cdrs"); res.StatusCode != 500 || strings.Contains(body, "boom") {
+		t.Errorf("panic: got %d %s", res.StatusCode, body)
+	}
+	opts.Calls = fakeCalls{{Record: store.Record{Media: store.Media{MOS: math.NaN()}}}}
+	if res, body := do(t, New(opts), "GET", "/api/calls"); res.StatusCode != 500 || !json.Valid([]byte(body)) {
+		t.Errorf("not encodable: got %d %s", res.StatusCode, body)
+	}
+}
+
+func TestServerBounds(t *testing.T) {
+	opts, _ := fixture()
+	s := Server("127.0.0.1:0", New(opts))
+	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
+		t.Errorf("a bound is missing: %+v", s)
+	}
+	srv := httptest.NewUnstartedServer(s.Handler)
+	srv.Config = s
+	srv.Start()
+	defer srv.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/api/calls", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Large", strings.Repeat("x", 64<<10))
+	res, err := srv.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("large header: got %d; want 431", res.StatusCode)
+	}
+}

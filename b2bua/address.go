@@ -1,0 +1,115 @@
+package b2bua
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// parseURI parses a SIP URI that has been checked before; what is none gives
+// the zero Uri, which goes nowhere.
+func parseURI(s string) sip.Uri {
+	var u sip.Uri
+	if err := sip.ParseUri(s, &u); err != nil {
+		return sip.Uri{}
+	}
+	return u
+}
+
+// addrSpec is the URI within a name-addr or addr-spec (RFC 3261 section
+// 20.10): `"Ann" <sip:a@b;lr>;tag=x` gives sip:a@b;lr.
+func addrSpec(value string) string {
+	rest := value
+	if strings.HasPrefix(strings.TrimSpace(rest), `"`) {
+		rest = afterQuoted(strings.TrimSpace(rest))
+	}
+	if _, after, found := strings.Cut(rest, "<"); found {
+		uri, _, _ := strings.Cut(after, ">")
+		return strings.TrimSpace(uri)
+	}
+	uri, _, _ := strings.Cut(rest, ";")
+	return strings.TrimSpace(uri)
+}
+
+// afterQuoted is what follows the quoted string that s begins with.
+func afterQuoted(s string) string {
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return s[i+1:]
+		}
+	}
+	return ""
+}
+
+// withTag adds a tag to a From or To value; an empty tag adds nothing.
+func withTag(party, tag string) string {
+	if tag == "" {
+		return party
+	}
+	return party + ";tag=" + tag
+}
+
+// partyOf gives a From or To as a name-addr without tag, the form that
+// Dialog keeps.
+func partyOf(displayName string, uri *sip.Uri, params sip.HeaderParams) string {
+	var b strings.Builder
+	if displayName != "" {
+		b.WriteString(`"` + displayName + `" `)
+	}
+	b.WriteString("<" + uri.String() + ">")
+	for _, p := range params {
+		if strings.EqualFold(p.K, "tag") {
+			continue
+		}
+		b.WriteString(";" + p.K)
+		if p.V != "" {
+			b.WriteString("=" + p.V)
+		}
+	}
+	return b.String()
+}
+
+// tagOf is the tag parameter, "" where there is none.
+func tagOf(params sip.HeaderParams) string {
+	for _, p := range params {
+		if strings.EqualFold(p.K, "tag") {
+			return p.V
+		}
+	}
+	return ""
+}
+
+// quoted is s as a quoted-string (RFC 3261 section 25.1). Control characters
+// are left out: they could end the header.
+func quoted(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		if r < ' ' || r == 0x7f {
+			continue
+		}
+		if r == '"' || r == '\\' {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func trimBrackets(host string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+}
+
+// parseSource parses the address that sipgo gives as a message's source.
+func parseSource(s string) netip.AddrPort {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

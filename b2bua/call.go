@@ -1,0 +1,345 @@
+package b2bua
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// Relay opens the media of calls. *media.Engine is one, by way of Engine.
+type Relay interface {
+	Open(c media.SessionConfig) (RelaySession, error)
+}
+
+// RelaySession is the media of one call; *media.Session is one.
+type RelaySession interface {
+	Local(media.Side) netip.AddrPort
+	SetPeer(media.Side, media.Peer)
+	Start()
+	Stats() media.Stats
+	Close() media.Stats
+}
+
+// phase is one phase of a call: it handles facts until the call leaves it and
+// returns the next, nil when the call is over.
+type phase func(*Call) phase
+
+// Call is one carrier call: its A leg, the attempts at targets with their B
+// legs, the media between them, the record. One goroutine, run, owns
+// everything below inbox; nothing else reads or writes it.
+type Call struct {
+	// constant
+	id     string
+	server *Server
+	trunk  *trunk
+	invite *sip.Request
+	source netip.AddrPort
+	local  Local // toward the carrier
+	log    zerolog.Logger
+	inbox  *inbox
+
+	ctx    context.Context // ends with the call: stops what it started
+	cancel context.CancelFunc
+
+	phaseName string
+	timer     *time.Timer
+	lines     []*line // legs that still owe their peer something
+	facts     []told  // not yet handled
+
+	a       *line
+	vars    config.Vars
+	route   *config.Route
+	pending []*target // not yet tried
+	attempt *attempt  // the current one
+	tried   int
+	last    outcome // of the last attempt
+
+	offer       *description
+	answer      []byte    // the SDP answer that the carrier has
+	originA     sdpOrigin // of descriptions toward the carrier
+	originB     sdpOrigin // and toward targets
+	session     RelaySession
+	sessionAddr [2]netip.Addr // in SDP, by side
+	mediaOn     bool
+	ringSent    bool
+
+	setupUntil    time.Time
+	durationUntil time.Time
+
+	record store.Record
+}
+
+// told is a fact and the leg that it comes from, nil for the others.
+type told struct {
+	from *line
+	fact Fact
+}
+
+// outcome is how an attempt ended.
+type outcome struct {
+	code   int // the target's final answer, 0: none
+	reason string
+	cause  Cause
+	q850   int
+}
+
+// run is the call's goroutine.
+func (c *Call) run() {
+	defer c.recovered()
+	c.timer = time.NewTimer(time.Hour)
+	defer c.timer.Stop()
+	for p := phase((*Call).routing); p != nil; {
+		p = p(c)
+	}
+	c.linger()
+	c.leave()
+}
+
+// next waits for the next fact that concerns the call.
+func (c *Call) next() told {
+	for {
+		if len(c.facts) > 0 {
+			t := c.facts[0]
+			c.facts = c.facts[1:]
+			if t.from == nil || t.from == c.a || (c.attempt != nil && t.from == c.attempt.line) {
+				return t
+			}
+			continue // of a leg that was given up
+		}
+		c.wait()
+	}
+}
+
+// wait handles one posted item, or the deadlines that have come.
+func (c *Call) wait() {
+	it, ok, overflow := c.inbox.take()
+	if overflow {
+		c.facts = append(c.facts, told{fact: Killed{Cause: CauseOverflow, By: store.EndedBySystem}})
+	}
+	if ok {
+		c.take(it)
+		return
+	}
+	if overflow {
+		return
+	}
+	c.setTimer()
+	select {
+	case <-c.inbox.wake:
+	case <-c.timer.C:
+		c.onTimer(time.Now())
+	}
+}
+
+func (c *Call) take(it item) {
+	switch {
+	case it.ask != nil:
+		it.ask <- c.snapshot()
+	case it.line != nil:
+		c.step(it.line, it.in)
+	case it.fact != nil:
+		c.facts = append(c.facts, told{fact: it.fact})
+	}
+}
+
+// step gives a leg an input, performs what it wants and keeps what it tells.
+func (c *Call) step(l *line, in Input) {
+	facts, effects := l.leg.Step(time.Now(), in)
+	l.wire.perform(effects)
+	for _, f := range facts {
+		c.facts = append(c.facts, told{l, f})
+		if _, ok := f.(Confirmed); ok {
+			l.wire.confirmed()
+		}
+	}
+	if l.leg.Done() {
+		c.drop(l)
+	}
+}
+
+// drop lets a leg go that owes nothing any more.
+func (c *Call) drop(l *line) {
+	l.wire.close()
+	c.server.registry.removeLine(l)
+	for i, o := range c.lines {
+		if o == l {
+			c.lines = append(c.lines[:i], c.lines[i+1:]...)
+			return
+		}
+	}
+}
+
+// setTimer sets the one timer to the earliest deadline of the call and its
+// legs.
+func (c *Call) setTimer() {
+	first := earliest(c.setupUntil, c.durationUntil)
+	for _, l := range c.lines {
+		first = earliest(first, l.leg.Deadline())
+	}
+	if first.IsZero() {
+		c.timer.Stop()
+		return
+	}
+	c.timer.Reset(time.Until(first))
+}
+
+func (c *Call) onTimer(now time.Time) {
+	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	if due(c.setupUntil) {
+		c.setupUntil = time.Time{}
+		c.facts = append(c.facts, told{fact: Expired{Cause: CauseSetupTimeout}})
+	}
+	if due(c.durationUntil) {
+		c.durationUntil = time.Time{}
+		c.facts = append(c.facts, told{fact: Expired{Cause: CauseMaxDuration}})
+	}
+	for _, l := range append([]*line(nil), c.lines...) {
+		if due(l.leg.Deadline()) {
+			c.step(l, DeadlineReached{})
+		}
+	}
+}
+
+// end closes the call: media, record, its place in the trunk. It is the only
+// way out of the phases. The legs may still owe their peers something.
+func (c *Call) end(cause Cause, by string, status, q850 int) phase {
+	c.phaseName = "ending"
+	c.cancel()
+	c.setupUntil, c.durationUntil = time.Time{}, time.Time{}
+	now := store.TimeOf(time.Now())
+	if c.session != nil {
+		c.record.Media = mediaRecord(c.session.Close())
+		c.session = nil
+	}
+	c.vacate()
+	r := &c.record
+	r.EndedAt = now
+	r.Cause, r.EndedBy = string(cause), by
+	if r.AnsweredAt.IsZero() {
+		r.SIPStatus, r.Q850 = status, q850
+		if r.Q850 == 0 {
+			r.Q850 = q850Of(status)
+		}
+		r.Disposition = dispositionOf(cause, status)
+	} else {
+		r.SIPStatus, r.Disposition = 200, store.DispositionAnswered
+		r.DurationMS = now.Sub(r.AnsweredAt.Time).Milliseconds()
+		if r.Q850 = q850; q850 == 0 {
+			r.Q850 = q850Normal
+		}
+	}
+	c.finish()
+	return nil
+}
+
+// finish hands the record over, gives the call's place back and says so.
+func (c *Call) finish() {
+	r := c.record
+	c.server.admission.leave(c.trunk)
+	c.log.Info().Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
+		Int("code", r.SIPStatus).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
+		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
+		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
+	// The call stays in the list of live ones until its record is committed,
+	// so that it can be found at any moment.
+	c.server.calls.Go(func() {
+		if err := c.server.sink.Put(c.server.ctx, r); err != nil {
+			c.log.Error().Err(err).Msg("record not written")
+		}
+		c.server.registry.removeCall(c)
+	})
+}
+
+// linger sees the legs through what they owe after the call is over: the
+// answer to a BYE, the end of a cancelled INVITE, a 200 that comes late.
+func (c *Call) linger() {
+	for len(c.lines) > 0 {
+		c.facts = nil
+		it, ok, _ := c.inbox.take()
+		if ok {
+			c.take(it)
+			continue
+		}
+		c.setTimer()
+		select {
+		case <-c.inbox.wake:
+		case <-c.timer.C:
+			c.onTimer(time.Now())
+		case <-c.server.ctx.Done():
+			return
+		}
+	}
+}
+
+// leave refuses what is posted from now on.
+func (c *Call) leave() {
+	for _, it := range c.inbox.close() {
+		if it.ask != nil {
+			it.ask <- c.snapshot()
+		}
+	}
+	for _, l := range append([]*line(nil), c.lines...) {
+		c.drop(l)
+	}
+}
+
+// recovered ends the call, not the process, when its goroutine panics: the
+// carrier gets 500 or BYE, the target CANCEL or BYE, the record its cause.
+func (c *Call) recovered() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	c.server.panicked("call", v)
+	c.log.Error().Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+	defer func() {
+		if again := recover(); again != nil {
+			c.log.Error().Str("panic", fmt.Sprint(again)).Msg("panic while ending a call")
+		}
+		c.leave()
+	}()
+	if c.phaseName != "ending" {
+		c.hangupAll(CauseInternalError)
+		c.end(CauseInternalError, store.EndedBySystem, 500, 0)
+	}
+	c.linger()
+}
+
+// hangupAll ends both legs, whatever state they are in.
+func (c *Call) hangupAll(why Cause) {
+	for _, l := range append([]*line(nil), c.lines...) {
+		if l == c.a {
+			c.step(l, Refuse{Code: 500, Reason: "Server Internal Error"})
+		} else {
+			c.step(l, Abandon{Why: why})
+		}
+		c.step(l, Hangup{Why: why})
+	}
+}
+
+// vacate gives back the place that the current attempt has at its target.
+func (c *Call) vacate() {
+	if c.attempt != nil && c.attempt.placed {
+		c.attempt.placed = false
+		c.server.admission.vacate(c.attempt.target)
+	}
+}
+
+func mediaRecord(s media.Stats) store.Media {
+	side := func(x media.SideStats) store.MediaSide {
+		return store.MediaSide{
+			Rx: int64(x.RxPackets), Tx: int64(x.TxPackets), Lost: int64(x.Lost),
+			Dropped: int64(x.DroppedTotal), JitterMS: x.JitterMS,
+		}
+	}
+	return store.Media{A: side(s.A), B: side(s.B)}
+}

@@ -1,0 +1,428 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// routing: the INVITE is admitted. It finds the route, reads the offer, opens
+// the media and lets the caller hear ringing.
+func (c *Call) routing() phase {
+	c.phaseName = "preparing"
+	index := c.findRoute()
+	if c.route == nil {
+		c.journal()
+		return c.refuse(404, "Not Found", CauseNoRoute)
+	}
+	c.vars.Route = routeName(index)
+	c.record.Route = c.vars.Route
+	c.journal()
+	c.setupUntil = time.Now().Add(c.route.SetupTimeout)
+	if p, ok := c.readOffer(); !ok {
+		return p
+	}
+	for _, name := range c.route.Targets {
+		c.pending = append(c.pending, c.server.admission.targets[name])
+	}
+	if !slices.ContainsFunc(c.pending, c.sharesCodec) {
+		return c.refuse(488, "Not Acceptable Here", CauseNoCommonCodec, warning("305 no codec in common"))
+	}
+	if err := c.openMedia(); err != nil {
+		c.log.Warn().Err(err).Msg("no media ports")
+		return c.refuse(503, "Service Unavailable", CauseNoPorts, retryAfter(5*time.Second))
+	}
+	if c.route.Ringing == config.RingingImmediate {
+		c.sendRinging(180, "Ringing", nil)
+	}
+	return c.nextAttempt()
+}
+
+func (c *Call) findRoute() int {
+	routes := c.server.cfg.Routes
+	for i := range routes {
+		r := &routes[i]
+		if (r.Trunk == "" || r.Trunk == c.trunk.cfg.Name) &&
+			(r.To == nil || r.To.MatchString(c.vars.To.Number)) &&
+			(r.From == nil || r.From.MatchString(c.vars.From.Number)) {
+			c.route = r
+			return i
+		}
+	}
+	return -1
+}
+
+// readOffer reads the carrier's session description. On false the call is
+// over.
+func (c *Call) readOffer() (phase, bool) {
+	body := sdpBody(c.invite)
+	if body == nil {
+		return c.refuse(488, "Not Acceptable Here", CauseNoOffer, warning("399 INVITE without an SDP offer")), false
+	}
+	offer, err := parseDescription(body)
+	switch {
+	case errors.Is(err, errBadSDP):
+		return c.refuse(400, "Bad Session Description", CauseBadOffer), false
+	case err != nil:
+		return c.refuse(488, "Not Acceptable Here", CauseNoCommonCodec, warning("304 "+err.Error())), false
+	}
+	c.offer = offer
+	return nil, true
+}
+
+func (c *Call) sharesCodec(t *target) bool {
+	_, err := c.offer.usable(t.cfg.Codecs)
+	return err == nil
+}
+
+// openMedia leases the ports of both sides and tells the relay where the
+// carrier wants its media.
+func (c *Call) openMedia() error {
+	bind, addr, err := c.server.mediaAddr(c.source.Addr())
+	if err != nil {
+		return err
+	}
+	session, err := c.server.relay.Open(media.SessionConfig{
+		Addr: [2]netip.Addr{bind, bind},
+		OnEvent: func(e media.Event) {
+			switch e := e.(type) {
+			case media.EventSilent:
+				c.inbox.post(item{fact: MediaLost{For: e.Since}})
+			case media.EventLatched:
+				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	c.session = session
+	c.sessionAddr = [2]netip.Addr{addr, addr}
+	session.SetPeer(media.SideA, mediaPeer(c.offer, c.source.Addr(), c.trunk.cfg.MediaSources))
+	return nil
+}
+
+// mediaPeer is where a side's media goes and where it is believed from: the
+// address in its SDP, that of its signalling, and what is configured.
+func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix) media.Peer {
+	believed := append([]netip.Prefix(nil), configured...)
+	if signalling.IsValid() {
+		believed = append(believed, netip.PrefixFrom(signalling, signalling.BitLen()))
+	}
+	return media.Peer{RTP: d.rtp(), RTCP: d.rtcp(), Believed: believed}
+}
+
+// mediaAt is our RTP address on a side, as SDP names it.
+func (c *Call) mediaAt(side media.Side) netip.AddrPort {
+	return netip.AddrPortFrom(c.sessionAddr[side], c.session.Local(side).Port())
+}
+
+// nextAttempt begins with the next target, or ends the call where none is
+// left.
+func (c *Call) nextAttempt() phase {
+	c.vacate()
+	c.attempt = nil
+	for len(c.pending) > 0 {
+		t := c.pending[0]
+		c.pending = c.pending[1:]
+		c.tried++
+		a := &attempt{number: c.tried, reason: reasonRoute, target: t, started: time.Now()}
+		c.attempt = a
+		c.record.Target = t.cfg.Name
+		var err error
+		if a.formats, err = c.offer.usable(t.cfg.Codecs); err != nil {
+			c.failed(outcome{cause: CauseNoCommonCodec})
+			continue
+		}
+		if a.placed = c.server.admission.occupy(t); !a.placed {
+			c.failed(outcome{cause: CauseTargetCapped})
+			continue
+		}
+		c.prepare(a)
+		return (*Call).preparing
+	}
+	return c.refuse(c.route.Otherwise, statusText(c.route.Otherwise), c.last.cause)
+}
+
+// prepare starts what an attempt needs before its INVITE.
+func (c *Call) prepare(a *attempt) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	a.cancel = cancel
+	vars, lookup, number, t := c.vars, c.server.stack.resolve, a.number, a.target
+	vars.Attempt = number
+	c.server.calls.Go(func() {
+		defer c.server.stack.recovered("prepare")
+		ready := Ready{Attempt: number, Cause: CauseInternalError}
+		defer func() { c.inbox.post(item{fact: ready}) }()
+		ready = prepare(ctx, number, t, vars, lookup)
+	})
+}
+
+// failed notes how the current attempt ended.
+func (c *Call) failed(o outcome) {
+	a := c.attempt
+	c.last = o
+	if a.cancel != nil {
+		a.cancel()
+	}
+	c.noteAttempt(o.cause, o.code)
+	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
+		Int("attempt", a.number).Msg("attempt failed")
+	c.vacate()
+}
+
+func (c *Call) noteAttempt(cause Cause, code int) {
+	a := c.attempt
+	c.record.Attempts = append(c.record.Attempts, store.Attempt{
+		Target: a.target.cfg.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(),
+	})
+}
+
+// preparing: the platform is asked for an id and its host is looked up.
+func (c *Call) preparing() phase {
+	c.phaseName = "preparing"
+	for {
+		switch t := c.next(); f := t.fact.(type) {
+		case Ready:
+			if f.Attempt == c.attempt.number {
+				return c.onReady(f)
+			}
+		case Cancelled:
+			return c.cancelledByCaller()
+		case Killed:
+			return c.killed(f)
+		case Expired:
+			return c.setupExpired()
+		case Progress, Answered, Refused, Confirmed, Gone, MediaLost, Latched:
+			// no leg B yet
+		}
+	}
+}
+
+func (c *Call) onReady(f Ready) phase {
+	a := c.attempt
+	a.prepareStatus = f.Prepared.Status
+	if f.AskedAPI {
+		a.prepareMS = f.Elapsed.Milliseconds()
+		if f.Prepared.CallID != "" {
+			c.record.PreparedAt = store.TimeOf(time.Now())
+			c.record.SynthflowCallID = f.Prepared.CallID
+		}
+	}
+	if f.Err != nil {
+		c.log.Warn().Err(f.Err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not ready")
+	}
+	if f.Cause != CauseNone {
+		c.failed(outcome{cause: f.Cause})
+		return c.nextAttempt()
+	}
+	if err := c.dial(f); err != nil {
+		c.log.Warn().Err(err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not dialled")
+		c.failed(outcome{cause: CauseTemplateFailed})
+		return c.nextAttempt()
+	}
+	return (*Call).dialing
+}
+
+// dial makes leg B and sends its INVITE.
+func (c *Call) dial(f Ready) error {
+	a := c.attempt
+	local, err := c.server.stack.localFor(f.Dest.Addr())
+	if err != nil {
+		return err
+	}
+	if c.sessionAddr[media.SideB], err = c.server.mediaName(c.session.Local(media.SideB).Addr(), f.Dest.Addr()); err != nil {
+		return err
+	}
+	offer, err := c.offer.forTarget(c.originB, c.mediaAt(media.SideB), a.formats)
+	if err != nil {
+		return err
+	}
+	vars := c.vars
+	vars.Attempt = a.number
+	if f.AskedAPI && f.Prepared.CallID != "" {
+		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
+	}
+	out, err := buildOutbound(a.target.cfg, f.URI, vars, c.invite, local, offer)
+	if err != nil {
+		return err
+	}
+	c.originB.version++
+	sipCallID := newCallID()
+	leg := newUACLeg(c.server.legOptions(media.SideB, local), sipCallID, out.localParty, out.remoteParty)
+	a.line = c.addLine(leg, local)
+	c.record.TargetSIPCallID = sipCallID
+	c.record.DialedAt = store.TimeOf(time.Now())
+	c.journal()
+	c.step(a.line, Invite{
+		Request: out.request, Dest: f.Dest,
+		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
+	})
+	return nil
+}
+
+// dialing: the INVITE to the target has no final answer.
+func (c *Call) dialing() phase {
+	c.phaseName = "dialing"
+	for {
+		switch t := c.next(); f := t.fact.(type) {
+		case Progress:
+			c.onProgress(f)
+		case Answered:
+			return c.onAnswered(f)
+		case Refused:
+			return c.onRefused(f)
+		case Cancelled:
+			return c.cancelledByCaller()
+		case Killed:
+			return c.killed(f)
+		case Expired:
+			return c.setupExpired()
+		case Ready, Confirmed, Gone, MediaLost, Latched:
+			// of an attempt before, or not possible yet
+		}
+	}
+}
+
+// onProgress passes ringing on as the route says, and early media always.
+func (c *Call) onProgress(f Progress) {
+	if f.SDP != nil {
+		if err := c.takeAnswer(f.SDP); err != nil {
+			c.log.Warn().Err(err).Msg("early media not usable")
+			return
+		}
+		c.sendRinging(f.Code, f.Reason, c.answer)
+		return
+	}
+	if c.route.Ringing == config.RingingOnTarget && !c.ringSent {
+		c.sendRinging(f.Code, f.Reason, nil)
+	}
+}
+
+func (c *Call) sendRinging(code int, reason string, sdp []byte) {
+	if code == 180 {
+		c.ringSent = true
+	}
+	if c.record.RingingAt.IsZero() {
+		c.record.RingingAt = store.TimeOf(time.Now())
+	}
+	c.step(c.a, Ring{Code: code, Reason: reason, SDP: sdp})
+}
+
+// takeAnswer puts the target's answer into force. What the carrier was told
+// first stays: address, port and codec don't change during the set-up.
+func (c *Call) takeAnswer(body []byte) error {
+	answer, err := parseDescription(body)
+	if err != nil {
+		return err
+	}
+	if err := checkAnswer(answer, c.attempt.formats); err != nil {
+		return err
+	}
+	codec := answer.chosen()
+	if c.answer != nil && codec != c.record.Codec {
+		return errNoCodec
+	}
+	if c.answer == nil {
+		if c.answer, err = answer.answering(c.offer, c.originA, c.mediaAt(media.SideA)); err != nil {
+			return err
+		}
+		c.record.Codec = codec
+	}
+	from := c.attempt.line.leg.Dialog().Source.Addr()
+	c.session.SetPeer(media.SideB, mediaPeer(answer, from, c.attempt.target.cfg.MediaSources))
+	return nil
+}
+
+// onAnswered: the target said 200 and has its ACK; now the carrier gets its
+// own.
+func (c *Call) onAnswered(f Answered) phase {
+	if f.SDP == nil {
+		return c.badAnswer(errNoAudio)
+	}
+	if err := c.takeAnswer(f.SDP); err != nil {
+		return c.badAnswer(err)
+	}
+	now := time.Now()
+	c.setupUntil = time.Time{}
+	if limit := c.trunk.cfg.MaxDuration; limit > 0 {
+		c.durationUntil = now.Add(limit)
+	}
+	c.session.Start()
+	c.record.AnsweredAt = store.TimeOf(now)
+	c.record.SetupMS = c.record.AnsweredAt.Sub(c.record.StartedAt.Time).Milliseconds()
+	c.noteAttempt(CauseNone, 200)
+	c.journal()
+	c.step(c.a, Answer{SDP: c.answer})
+	return (*Call).bridged
+}
+
+// badAnswer hangs up a target whose answer can't be relayed.
+func (c *Call) badAnswer(err error) phase {
+	c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
+	c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
+	c.failed(outcome{code: 200, cause: CauseBadAnswer})
+	return c.nextAttempt()
+}
+
+// onRefused is the next target's turn, or the carrier gets the target's own
+// answer.
+func (c *Call) onRefused(f Refused) phase {
+	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850})
+	if f.Code == 0 || nextTarget(f.Code, c.route.FailoverOn) {
+		return c.nextAttempt()
+	}
+	c.step(c.a, Refuse{Code: f.Code, Reason: f.Reason})
+	return c.end(f.Cause, store.EndedByAgent, f.Code, f.Q850)
+}
+
+// refuse gives the carrier a final answer of our own and ends the call.
+func (c *Call) refuse(code int, reason string, cause Cause, headers ...sip.Header) phase {
+	c.step(c.a, Refuse{Code: code, Reason: reason, Headers: headers})
+	return c.end(cause, store.EndedBySystem, code, c.last.q850)
+}
+
+// cancelledByCaller gives up the target; the carrier has its 487 already.
+func (c *Call) cancelledByCaller() phase {
+	c.abandon(CauseCallerCancelled)
+	return c.end(CauseCallerCancelled, store.EndedByCaller, 487, 0)
+}
+
+func (c *Call) setupExpired() phase {
+	c.abandon(CauseSetupTimeout)
+	return c.refuse(c.route.Otherwise, statusText(c.route.Otherwise), CauseSetupTimeout)
+}
+
+func (c *Call) killed(f Killed) phase {
+	c.abandon(f.Cause)
+	c.step(c.a, Refuse{Code: 503, Reason: statusText(503)})
+	return c.end(f.Cause, f.By, 503, 0)
+}
+
+// abandon stops the current attempt, in whatever it is doing.
+func (c *Call) abandon(why Cause) {
+	a := c.attempt
+	if a == nil {
+		return
+	}
+	a.cancel()
+	if a.line != nil {
+		c.step(a.line, Abandon{Why: why})
+	}
+	c.noteAttempt(why, 0)
+}
+
+// warning is a Warning header (RFC 3261 section 20.43) that names nobody.
+func warning(text string) sip.Header {
+	code, what := text[:3], text[4:]
+	return sip.NewHeader("Warning", code+" flowbridge "+quoted(what))
+}

@@ -1,0 +1,188 @@
+package b2bua
+
+import (
+	"strconv"
+	"strings"
+
+	"flowbridge/store"
+)
+
+// Cause says why a call, or an attempt at a target, ended. The set is closed;
+// the same word stands in the record, the logs and docs/causes.md.
+type Cause string
+
+// The causes. docs/causes.md says for each what happened and where to look.
+const (
+	CauseNone Cause = ""
+
+	CauseCallerHangup    Cause = "caller_hangup"
+	CauseAgentHangup     Cause = "agent_hangup"
+	CauseCallerCancelled Cause = "caller_cancelled"
+
+	CauseNoRoute       Cause = "no_route"
+	CauseNoOffer       Cause = "no_offer"
+	CauseBadOffer      Cause = "bad_offer"
+	CauseNoCommonCodec Cause = "no_common_codec"
+	CauseNoPorts       Cause = "no_ports"
+
+	CausePrepareTimeout Cause = "prepare_timeout"
+	CausePrepareFailed  Cause = "prepare_failed"
+	CausePrepareRefused Cause = "prepare_refused"
+	CausePrepareInvalid Cause = "prepare_invalid"
+
+	CauseTemplateFailed    Cause = "template_failed"
+	CauseDNSFailed         Cause = "dns_failed"
+	CauseTargetCapped      Cause = "target_capped"
+	CauseTargetSilent      Cause = "target_silent"
+	CauseTargetUnreachable Cause = "target_unreachable"
+	CauseRingTimeout       Cause = "ring_timeout"
+	CauseTargetBusy        Cause = "target_busy"
+	CauseTargetRefused     Cause = "target_refused"
+	CauseTargetError       Cause = "target_error"
+	CauseBadAnswer         Cause = "bad_answer"
+	CauseSetupTimeout      Cause = "setup_timeout"
+
+	CauseNoACK           Cause = "no_ack"
+	CauseMediaTimeout    Cause = "media_timeout"
+	CauseMaxDuration     Cause = "max_duration"
+	CauseOperatorHangup  Cause = "operator_hangup"
+	CauseShutdown        Cause = "shutdown"
+	CauseOverflow        Cause = "inbox_overflow"
+	CauseInternalError   Cause = "internal_error"
+	CauseProcessRestart  Cause = "process_restart" // written by the store
+	causeAnotherAnswered Cause = "another_answered"
+)
+
+// Causes lists every cause that a record can hold, in the order of docs/causes.md.
+func Causes() []Cause {
+	return []Cause{
+		CauseCallerHangup, CauseAgentHangup, CauseCallerCancelled,
+		CauseNoRoute, CauseNoOffer, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
+		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
+		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable,
+		CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError, CauseBadAnswer, CauseSetupTimeout,
+		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseOperatorHangup, CauseShutdown, CauseOverflow,
+		CauseInternalError, CauseProcessRestart,
+	}
+}
+
+// causeOfStatus is the cause of a target's final answer.
+func causeOfStatus(code int) Cause {
+	switch {
+	case code == 486 || code == 600:
+		return CauseTargetBusy
+	case code == 401 || code == 407 || code == 408 || code < 400 || (code >= 500 && !declined(code)):
+		return CauseTargetError
+	default:
+		return CauseTargetRefused
+	}
+}
+
+// declined says that a 6xx is the called party's own decision, which another
+// target would not change (design: 600, 603, 607, 608).
+func declined(code int) bool {
+	return code == 600 || code == 603 || code == 607 || code == 608
+}
+
+// nextTarget says whether a target's answer is the next target's turn; the
+// others are passed on as they are. Code 0 stands for no answer.
+func nextTarget(code int, failoverOn []int) bool {
+	for _, c := range failoverOn {
+		if c == code {
+			return true
+		}
+	}
+	switch {
+	case declined(code):
+		return false
+	case code < 400, code == 401, code == 407, code == 408, code >= 500:
+		return true
+	default:
+		return false
+	}
+}
+
+// dispositionOf is the record's disposition of a call that was not answered.
+func dispositionOf(cause Cause, status int) string {
+	switch {
+	case cause == CauseCallerCancelled:
+		return store.DispositionCancelled
+	case status == 486 || status == 600:
+		return store.DispositionBusy
+	case cause == CauseRingTimeout || status == 408 || status == 480:
+		return store.DispositionNoAnswer
+	default:
+		return store.DispositionFailed
+	}
+}
+
+// q850Of is the ISDN cause (ITU-T Q.850) of a SIP status, after the table of
+// RFC 4497 section 8.4.4 and RFC 3398 section 8.2.6.1. 0: none.
+func q850Of(status int) int {
+	switch status {
+	case 404, 485, 604:
+		return 1 // unallocated number
+	case 486, 600:
+		return 17 // user busy
+	case 480, 408:
+		return 18 // no user responding
+	case 403, 603, 607, 608, 401, 402, 405, 406, 407:
+		return 21 // call rejected
+	case 410:
+		return 22 // number changed
+	case 484:
+		return 28 // invalid number format
+	case 483:
+		return 25 // exchange routing error
+	case 487:
+		return 31 // normal, unspecified
+	case 415, 488, 606:
+		return 65 // bearer capability not implemented
+	case 500, 502, 503, 505, 513:
+		return 41 // temporary failure
+	case 504:
+		return 102 // recovery on timer expiry
+	default:
+		return 0
+	}
+}
+
+// q850Normal is normal call clearing.
+const q850Normal = 16
+
+// reasonValue is the Reason header (RFC 3326) that a CANCEL or BYE of ours
+// carries, empty where there is nothing to say.
+func reasonValue(why Cause) string {
+	switch why {
+	case CauseCallerHangup, CauseAgentHangup:
+		return "Q.850;cause=16;text=\"Normal call clearing\""
+	case causeAnotherAnswered:
+		return "SIP;cause=200;text=\"Call completed elsewhere\""
+	case CauseNone, CauseCallerCancelled:
+		return ""
+	case CauseNoACK, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseMediaTimeout, CauseMaxDuration:
+		return "Q.850;cause=102;text=\"" + string(why) + "\""
+	default:
+		return "Q.850;cause=31;text=\"" + string(why) + "\""
+	}
+}
+
+// parseQ850 reads the Q.850 cause from the value of a Reason header, 0 where
+// there is none.
+func parseQ850(value string) int {
+	for _, one := range strings.Split(value, ",") {
+		parts := strings.Split(one, ";")
+		if !strings.EqualFold(strings.TrimSpace(parts[0]), "Q.850") {
+			continue
+		}
+		for _, p := range parts[1:] {
+			name, v, _ := strings.Cut(p, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "cause") {
+				if n, err := strconv.Atoi(strings.TrimSpace(v)); err == nil && n >= 0 && n < 128 {
+					return n
+				}
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,141 @@
+package b2bua
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// Dialog is one SIP dialog as RFC 3261 section 12 defines it: data only, so
+// that it can be written down and read back. Its owner is a Leg.
+type Dialog struct {
+	CallID       string
+	LocalTag     string
+	RemoteTag    string
+	LocalParty   string // our From or To value without tag
+	RemoteParty  string // the peer's From or To value without tag
+	LocalSeq     uint32 // CSeq of our last request
+	RemoteSeq    uint32 // CSeq of the peer's last request
+	RemoteTarget string // URI of the peer's Contact
+	RouteSet     []string
+	Source       netip.AddrPort // where the peer's messages really come from
+	NAT          config.NATMode
+}
+
+// Local is what we are called on one leg: what Via and Contact say.
+type Local struct {
+	Listen netip.AddrPort // the socket that requests leave from
+	Host   string         // in Via and Contact: an address, or what sip.advertise says
+	Port   uint16
+}
+
+// contact is the Contact value of a leg on this address.
+func (l Local) contact() string {
+	return "<sip:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) + ">"
+}
+
+// uri is a SIP URI with this user at our own host.
+func (l Local) uri(user string) string {
+	host := l.Host
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+		host = "[" + host + "]"
+	}
+	return "sip:" + user + "@" + host
+}
+
+// setRoutes takes the route set from the Record-Route values of the message
+// that made the dialog: in order for a UAS, reversed for a UAC (RFC 3261
+// section 12.1).
+func (d *Dialog) setRoutes(recordRoute []sip.Header, reverse bool) {
+	d.RouteSet = nil
+	for _, h := range recordRoute {
+		d.RouteSet = append(d.RouteSet, h.Value())
+	}
+	if reverse {
+		for i, j := 0, len(d.RouteSet)-1; i < j; i, j = i+1, j-1 {
+			d.RouteSet[i], d.RouteSet[j] = d.RouteSet[j], d.RouteSet[i]
+		}
+	}
+}
+
+// request makes a request within the dialog (RFC 3261 section 12.2.1.1),
+// without Via and Contact. seq 0 takes the next CSeq.
+func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, hop) {
+	if seq == 0 {
+		d.LocalSeq++
+		seq = d.LocalSeq
+	}
+	recipient, routes, next := d.routing()
+	req := sip.NewRequest(method, recipient)
+	maxForwards := sip.MaxForwardsHeader(70)
+	req.AppendHeader(&maxForwards)
+	req.AppendHeader(sip.NewHeader("From", withTag(d.LocalParty, d.LocalTag)))
+	req.AppendHeader(sip.NewHeader("To", withTag(d.RemoteParty, d.RemoteTag)))
+	callID := sip.CallIDHeader(d.CallID)
+	req.AppendHeader(&callID)
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: method})
+	for _, r := range routes {
+		req.AppendHeader(sip.NewHeader("Route", r))
+	}
+	req.SetBody(nil)
+	return req, next
+}
+
+// routing gives the request-URI, Route values and next hop of a request
+// within the dialog: loose routing, or a strict router's way (RFC 3261
+// section 12.2.1.1).
+func (d *Dialog) routing() (recipient sip.Uri, routes []string, next hop) {
+	target := parseURI(d.RemoteTarget)
+	if len(d.RouteSet) == 0 {
+		return target, nil, d.nextHop(target)
+	}
+	first := parseURI(addrSpec(d.RouteSet[0]))
+	if first.UriParams.Has("lr") {
+		return target, d.RouteSet, d.nextHop(first)
+	}
+	routes = append(append([]string(nil), d.RouteSet[1:]...), "<"+d.RemoteTarget+">")
+	return first, routes, d.nextHop(first)
+}
+
+// nextHop is where a request to uri goes. With nat on, or auto where the
+// peer's Contact is a private address behind a public one, what does not name
+// the peer's real address is sent there all the same.
+func (d *Dialog) nextHop(uri sip.Uri) hop {
+	port := uint16(sip.DefaultUdpPort)
+	if uri.Port > 0 && uri.Port <= 65535 {
+		port = uint16(uri.Port)
+	}
+	addr, err := netip.ParseAddr(trimBrackets(uri.Host))
+	literal := err == nil
+	if d.Source.IsValid() && d.viaSource(addr, literal) {
+		return hop{addr: d.Source}
+	}
+	if literal {
+		return hop{addr: netip.AddrPortFrom(addr.Unmap(), port)}
+	}
+	return hop{host: uri.Host, port: port}
+}
+
+func (d *Dialog) viaSource(addr netip.Addr, literal bool) bool {
+	switch d.NAT {
+	case config.NATOn:
+		return !literal || addr.Unmap() != d.Source.Addr()
+	case config.NATAuto:
+		return literal && isPrivate(addr.Unmap()) && !isPrivate(d.Source.Addr())
+	default: // config.NATOff
+		return false
+	}
+}
+
+// isPrivate says that addr can't be reached from the public network.
+func isPrivate(addr netip.Addr) bool {
+	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() ||
+		cgnat.Contains(addr)
+}
+
+// cgnat is the shared address space of carrier-grade NAT (RFC 6598).
+var cgnat = netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10)

@@ -1,0 +1,197 @@
+package b2bua
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/media"
+)
+
+// Input is everything that can happen to a leg. The set is closed: only this
+// file adds to it.
+//
+//sumtype:decl
+type Input interface{ isInput() }
+
+type (
+	// RequestIn is a request of the leg's dialog. The INVITE that made a UAS
+	// leg is not among them: it is given to newUASLeg.
+	RequestIn struct {
+		Req    *sip.Request
+		Source netip.AddrPort
+	}
+	// CancelIn is a CANCEL of the pending INVITE. Both it and the INVITE have
+	// been answered already, with 200 and 487.
+	CancelIn struct{}
+	// ResponseIn is a response to a request of ours, a 2xx that comes again
+	// or from another fork among them.
+	ResponseIn struct {
+		Res    *sip.Response
+		Source netip.AddrPort
+	}
+	// RequestFailed says that a request of ours will have no final response.
+	RequestFailed struct {
+		Method sip.RequestMethod
+		Seq    uint32
+		Cause  Cause // target_silent, target_unreachable or dns_failed
+		Err    error
+	}
+	// FinalLost says that a final answer to the INVITE was not sent because
+	// a CANCEL was faster.
+	FinalLost struct{}
+	// DeadlineReached says that Deadline has come.
+	DeadlineReached struct{}
+
+	// Ring sends a provisional answer, with or without SDP.
+	Ring struct {
+		Code   int
+		Reason string
+		SDP    []byte
+	}
+	// Answer sends 200 with SDP.
+	Answer struct{ SDP []byte }
+	// Refuse sends a final answer from 300 to 699.
+	Refuse struct {
+		Code    int
+		Reason  string
+		Headers []sip.Header
+	}
+	// Invite sends the INVITE of a UAC leg.
+	Invite struct {
+		Request       *sip.Request   // complete but for what the leg adds: Via, From, To, Call-ID, CSeq, Contact
+		Dest          netip.AddrPort // resolved by the caller
+		FirstResponse time.Duration  // nothing at all, not even 100, for so long: given up; 0: no limit
+		RingTimeout   time.Duration  // no final answer for so long: given up; 0: no limit
+	}
+	// Abandon gives up an INVITE that has no final answer: CANCEL as soon as
+	// that is allowed, and ACK and BYE if a 200 comes all the same.
+	Abandon struct{ Why Cause }
+	// Hangup ends a confirmed dialog with BYE.
+	Hangup struct{ Why Cause }
+)
+
+func (RequestIn) isInput()       {}
+func (CancelIn) isInput()        {}
+func (ResponseIn) isInput()      {}
+func (RequestFailed) isInput()   {}
+func (FinalLost) isInput()       {}
+func (DeadlineReached) isInput() {}
+func (Ring) isInput()            {}
+func (Answer) isInput()          {}
+func (Refuse) isInput()          {}
+func (Invite) isInput()          {}
+func (Abandon) isInput()         {}
+func (Hangup) isInput()          {}
+
+// Fact is what a call learns: from its legs, from what it started, from
+// outside. The set is closed: only this file adds to it, and each phase of
+// the call has an answer to every member.
+//
+//sumtype:decl
+type Fact interface{ isFact() }
+
+type (
+	// Progress is a provisional answer from the target, 101 to 199.
+	Progress struct {
+		Code   int
+		Reason string
+		SDP    []byte
+	}
+	// Answered is the target's 200, already acknowledged.
+	Answered struct{ SDP []byte }
+	// Refused says that an INVITE of ours came to nothing: a final answer
+	// (Code 300 to 699), or none (Code 0).
+	Refused struct {
+		Code   int
+		Reason string
+		Cause  Cause
+		Q850   int // from the answer's Reason header (RFC 3326), 0 where there is none
+	}
+	// Cancelled says that the carrier gave up before the answer.
+	Cancelled struct{}
+	// Confirmed says that our 200 was acknowledged.
+	Confirmed struct{}
+	// Gone says that a confirmed dialog is over, or as good as over.
+	Gone struct {
+		Cause  Cause
+		ByPeer bool
+		Q850   int
+	}
+	// Ready is what an attempt's preparation came to: API call and name lookup.
+	Ready struct {
+		Attempt  int
+		Prepared Prepared
+		URI      sip.Uri
+		Dest     netip.AddrPort
+		Cause    Cause // CauseNone: ready to dial
+		Err      error
+		Elapsed  time.Duration // of the API call
+		AskedAPI bool
+	}
+	// MediaLost says that no RTP came from either side for media.timeout.
+	MediaLost struct{ For time.Duration }
+	// Latched says that a side's real RTP source is known.
+	Latched struct {
+		Side   media.Side
+		Source netip.AddrPort
+	}
+	// Killed is a command to end the call now.
+	Killed struct {
+		Cause Cause
+		By    string // store.EndedBy…
+	}
+	// Expired says that the set-up or the call has taken as long as it may.
+	Expired struct{ Cause Cause }
+)
+
+func (Progress) isFact()  {}
+func (Answered) isFact()  {}
+func (Refused) isFact()   {}
+func (Cancelled) isFact() {}
+func (Confirmed) isFact() {}
+func (Gone) isFact()      {}
+func (Ready) isFact()     {}
+func (MediaLost) isFact() {}
+func (Latched) isFact()   {}
+func (Killed) isFact()    {}
+func (Expired) isFact()   {}
+
+// Effect is what a leg wants done on the wire. Effects of a leg are performed
+// in order.
+//
+//sumtype:decl
+type Effect interface{ isEffect() }
+
+type (
+	// SendRequest starts a client transaction.
+	SendRequest struct {
+		Req *sip.Request
+		To  hop
+	}
+	// SendACK sends the ACK of a 2xx, which has no transaction (RFC 3261
+	// section 13.2.2.4).
+	SendACK struct {
+		Req *sip.Request
+		To  hop
+	}
+	// SendResponse answers the request with this method and CSeq.
+	SendResponse struct {
+		Method sip.RequestMethod
+		Seq    uint32
+		Res    *sip.Response
+	}
+)
+
+func (SendRequest) isEffect()  {}
+func (SendACK) isEffect()      {}
+func (SendResponse) isEffect() {}
+
+// hop is where a request goes next: an address, or a host that the wire has
+// to look up first.
+type hop struct {
+	addr netip.AddrPort // valid: no lookup
+	host string
+	port uint16
+}

@@ -1,0 +1,137 @@
+package b2bua
+
+import (
+	"net"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// Socket is what the B2BUA needs of a UDP socket; *net.UDPConn is one.
+type Socket interface {
+	net.PacketConn
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+}
+
+// maxDatagram bounds a SIP message over UDP, in bytes.
+const maxDatagram = 16 << 10
+
+// Rejections counts what the guard kept from the SIP stack, by reason.
+type Rejections struct {
+	UnknownSource atomic.Uint64 // neither a trunk nor an answer to something of ours
+	TooLarge      atomic.Uint64
+	NotSIP        atomic.Uint64
+	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
+}
+
+// guard is the socket as the SIP stack sees it. It stands before the parser:
+// strangers are not heard, a trunk over its caps gets 503 without anything
+// being allocated, and every message that passes can be tapped.
+type guard struct {
+	Socket
+	local netip.AddrPort
+	mint  *Minter
+	gate  gate
+	tap   Tap
+	count *Rejections
+	out   []byte // the refusal being written; the one reader owns it
+}
+
+// gate says who may come in.
+type gate interface {
+	// knows says whether addr belongs to a trunk.
+	knows(addr netip.Addr) bool
+	// full says whether a new call from addr has to be refused now.
+	full(addr netip.Addr) bool
+	// inProgress says whether the INVITE that gets this To tag is known.
+	inProgress(toTag string) bool
+}
+
+// ReadFrom gives the next datagram that may be parsed.
+func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
+	// The library starts a goroutine for each message. Letting it run before
+	// the next one is read keeps a burst in order: CANCEL after its INVITE.
+	runtime.Gosched()
+	for {
+		n, from, err := g.Socket.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return n, nil, err
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if !g.admit(b[:n], from) {
+			continue
+		}
+		if g.tap != nil {
+			g.tap.Message(TapMessage{At: time.Now(), Received: true, Local: g.local, Remote: from, Data: b[:n]})
+		}
+		return n, net.UDPAddrFromAddrPort(from), nil
+	}
+}
+
+// admit decides about one datagram.
+func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
+	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1)
+		return false
+	}
+	msg, ok := scan(datagram)
+	if !ok {
+		g.count.NotSIP.Add(1)
+		return false
+	}
+	if !g.gate.knows(from.Addr()) && !g.ours(msg) {
+		g.count.UnknownSource.Add(1)
+		return false
+	}
+	if len(datagram) > maxDatagram {
+		g.count.TooLarge.Add(1)
+		g.refuse(datagram, msg, from, "513 Message Too Large")
+		return false
+	}
+	if !msg.response && string(msg.method) == "INVITE" && msg.toTag == nil && g.gate.full(from.Addr()) &&
+		!g.gate.inProgress(g.tagFor(msg)) {
+		g.count.Full.Add(1)
+		g.refuse(datagram, msg, from, "503 Service Unavailable", "Retry-After: 5")
+		return false
+	}
+	return true
+}
+
+// ours says that a message belongs to something that we began: a response
+// with our branch, or a request within a dialog that has our tag, whatever
+// address it comes from.
+func (g *guard) ours(msg scanned) bool {
+	if msg.response {
+		return g.mint.MintedBranch(msg.branch)
+	}
+	return g.mint.MintedTag(msg.toTag)
+}
+
+func (g *guard) tagFor(msg scanned) string {
+	return g.mint.TagFor(string(msg.callID), string(msg.fromTag), string(msg.cseq))
+}
+
+// refuse answers a request statelessly; what has no Via, or is an ACK, gets
+// no answer.
+func (g *guard) refuse(datagram []byte, msg scanned, to netip.AddrPort, status string, headers ...string) {
+	if msg.response || msg.vias == 0 || string(msg.method) == "ACK" {
+		return
+	}
+	g.out = statelessRefusal(g.out[:0], datagram, status, g.tagFor(msg), headers...)
+	_, _ = g.WriteTo(g.out, net.UDPAddrFromAddrPort(to))
+}
+
+// WriteTo sends a message.
+func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
+	ua, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return 0, net.InvalidAddrError("not a UDP address")
+	}
+	to := ua.AddrPort()
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	if g.tap != nil {
+		g.tap.Message(TapMessage{At: time.Now(), Local: g.local, Remote: to, Data: b})
+	}
+	return g.Socket.WriteToUDPAddrPort(b, to)
+}

@@ -1,0 +1,529 @@
+package b2bua
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/internal/memnet"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+func TestMain(m *testing.M) {
+	SetProcessDefaults()
+	os.Exit(m.Run())
+}
+
+var (
+	ourAddr     = netip.MustParseAddrPort("198.51.100.1:5060")
+	carrierAddr = netip.MustParseAddrPort("192.0.2.10:5060")
+	agentAddr   = netip.MustParseAddrPort("192.0.2.20:32681")
+	agent2Addr  = netip.MustParseAddrPort("192.0.2.21:32681")
+)
+
+const testConfig = `
+sip: {listen: ["udp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: carrier, sources: ["192.0.2.10"], max_duration: 1h, country: "1"}
+targets:
+  - name: agent
+    kind: synthflow
+    uri: "sip:{{.To.Number}}@192.0.2.20:32681"
+    prepare: {api: "https://api.test", token_env: TOKEN, model_id: m, timeout: 3s}
+    headers:
+      X-EI: "S.{{.Prepare.CallID}};"
+      x-Caller: "{{.From.Number}}"
+      X-Empty: "{{.Header \"X-None\"}}"
+  - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.21:32681"}
+routes:
+  - {trunk: carrier, to: "^\\+1507", targets: [agent]}
+  - {trunk: carrier, to: "^\\+1508", targets: [agent, spare], ringing: on-target}
+  - {trunk: carrier, to: "^\\+1509", targets: [spare]}
+`
+
+// world is a server with a carrier and two agents on a network in memory, all
+// in one bubble on a fake clock.
+type world struct {
+	t       *testing.T
+	sw      *memnet.Switch
+	server  *Server
+	relay   *fakeRelay
+	sink    *fakeSink
+	prepare *fakePreparer
+	carrier *peer
+	agent   *peer
+	agent2  *peer
+}
+
+// inWorld runs a test in a bubble, and after it checks that nothing is left:
+// no call, leg, port, transaction or goroutine.
+func inWorld(t *testing.T, test func(w *world)) {
+	t.Helper()
+	inWorldWith(t, testConfig, test)
+}
+
+func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
+	t.Helper()
+	env := func(string) (string, bool) { return "secret", true }
+	cfg, err := config.Parse("test.yaml", []byte(yaml), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, sw: memnet.New(), relay: &fakeRelay{}, sink: &fakeSink{}, prepare: &fakePreparer{}}
+		preparers := map[string]Preparer{}
+		for _, target := range cfg.Targets {
+			if target.Prepare != nil {
+				preparers[target.Name] = w.prepare
+			}
+		}
+		w.server, err = NewServer(Options{
+			Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers, Log: testLog(t),
+			Listen: func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
+			Lookup: func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.carrier, w.agent, w.agent2 = w.peer(carrierAddr), w.peer(agentAddr), w.peer(agent2Addr)
+		defer w.close() // also when the test gave up: a bubble must end empty
+		test(w)
+		w.finish()
+	})
+}
+
+func testLog(t *testing.T) zerolog.Logger {
+	if testing.Verbose() {
+		return zerolog.New(zerolog.NewTestWriter(t))
+	}
+	return zerolog.Nop()
+}
+
+func (w *world) finish() {
+	w.t.Helper()
+	time.Sleep(3 * time.Minute) // every timer of every transaction
+	synctest.Wait()
+	if !w.server.Idle() {
+		calls, lines := w.server.registry.counts()
+		w.t.Errorf("%d calls and %d legs are left", calls, lines)
+	}
+	if n := len(w.server.registry.invites) + len(w.server.registry.early); n != 0 {
+		w.t.Errorf("%d pending INVITEs or CANCELs are left", n)
+	}
+	for _, kind := range []string{"clientTransactions", "serverTransactions"} {
+		items := reflect.ValueOf(w.server.stack.tx).Elem().FieldByName(kind).Elem().FieldByName("items")
+		if n := items.Len(); n != 0 {
+			w.t.Errorf("%d %s are left: %v", n, kind, items.MapKeys())
+		}
+	}
+	if open := w.relay.open(); open != 0 {
+		w.t.Errorf("%d media sessions are left", open)
+	}
+	for _, t := range w.server.admission.trunks {
+		if t.calls != 0 {
+			w.t.Errorf("trunk %s still counts %d calls", t.cfg.Name, t.calls)
+		}
+	}
+	for name, t := range w.server.admission.targets {
+		if t.calls != 0 {
+			w.t.Errorf("target %s still counts %d calls", name, t.calls)
+		}
+	}
+	if n := w.server.Panics(); n != 0 {
+		w.t.Errorf("%d panics were recovered", n)
+	}
+	for _, p := range []*peer{w.carrier, w.agent, w.agent2} {
+		for _, m := range p.rest() {
+			w.t.Errorf("%s got a message that nobody expected:\n%s", p.conn.LocalAddr(), m.raw)
+		}
+	}
+}
+
+func (w *world) close() {
+	for _, p := range []*peer{w.carrier, w.agent, w.agent2} {
+		p.conn.Close()
+	}
+	if err := w.server.Close(); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// record waits for the call's record and gives it back.
+func (w *world) record() store.Record {
+	w.t.Helper()
+	synctest.Wait()
+	w.sink.mu.Lock()
+	defer w.sink.mu.Unlock()
+	if len(w.sink.done) == 0 {
+		w.t.Fatal("no record was written")
+	}
+	r := w.sink.done[0]
+	w.sink.done = w.sink.done[1:]
+	return r
+}
+
+func (w *world) wantRecord(disposition string, cause Cause, endedBy string) store.Record {
+	w.t.Helper()
+	r := w.record()
+	if r.Disposition != disposition || r.Cause != string(cause) || r.EndedBy != endedBy {
+		w.t.Errorf("record: %s %s by %s; want %s %s by %s", r.Disposition, r.Cause, r.EndedBy, disposition, cause, endedBy)
+	}
+	return r
+}
+
+// peer is a SIP endpoint that a test plays by hand.
+type peer struct {
+	w    *world
+	conn *memnet.Conn
+	in   chan message
+	seq  int
+}
+
+type message struct {
+	sip.Message
+	raw string
+}
+
+func (m message) req() *sip.Request  { return m.Message.(*sip.Request) }
+func (m message) res() *sip.Response { return m.Message.(*sip.Response) }
+
+// value is the first value of a header as it stands on the wire, "" if the
+// header is missing.
+func (m message) value(name string) string {
+	for line := range strings.SplitSeq(m.raw, "\r\n") {
+		if n, v, ok := strings.Cut(line, ": "); ok && strings.EqualFold(n, name) {
+			return v
+		}
+	}
+	return ""
+}
+
+func (w *world) peer(addr netip.AddrPort) *peer {
+	conn, err := w.sw.Listen(addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p := &peer{w: w, conn: conn, in: make(chan message, 1000)}
+	go func() {
+		b := make([]byte, 65536)
+		for {
+			n, _, err := conn.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			raw := string(b[:n])
+			m, err := sip.ParseMessage([]byte(raw))
+			if err != nil {
+				w.t.Errorf("unreadable message: %v\n%s", err, raw)
+				continue
+			}
+			p.in <- message{m, raw}
+		}
+	}()
+	return p
+}
+
+func (p *peer) send(raw string) {
+	raw = strings.ReplaceAll(strings.ReplaceAll(raw, "\r\n", "\n"), "\n", "\r\n")
+	if _, err := p.conn.WriteToUDPAddrPort([]byte(raw), ourAddr); err != nil {
+		p.w.t.Error(err)
+	}
+}
+
+// expect waits, at most 40 s, for a message whose start line begins with
+// start, passing over 100 Trying, and fails on any other.
+func (p *peer) expect(start string) message {
+	p.w.t.Helper()
+	timeout := time.After(40 * time.Second)
+	for {
+		select {
+		case m := <-p.in:
+			if strings.HasPrefix(m.raw, start) {
+				return m
+			}
+			if strings.HasPrefix(m.raw, "SIP/2.0 100 ") {
+				continue
+			}
+			p.w.t.Fatalf("%s waits for %q, got:\n%s", p.conn.LocalAddr(), start, m.raw)
+		case <-timeout:
+			p.w.t.Fatalf("%s waits for %q in vain", p.conn.LocalAddr(), start)
+		}
+	}
+}
+
+// silent fails if anything but 100 comes within d.
+func (p *peer) silent(d time.Duration) {
+	p.w.t.Helper()
+	time.Sleep(d)
+	synctest.Wait()
+	for _, m := range p.rest() {
+		p.w.t.Errorf("%s got a message that it should not:\n%s", p.conn.LocalAddr(), m.raw)
+	}
+}
+
+func (p *peer) rest() (left []message) {
+	for {
+		select {
+		case m := <-p.in:
+			if !strings.HasPrefix(m.raw, "SIP/2.0 100 ") {
+				left = append(left, m)
+			}
+		default:
+			return left
+		}
+	}
+}
+
+const testSDP = `v=0
+o=peer 1 1 IN IP4 %[1]s
+s=peer's own name
+c=IN IP4 %[1]s
+t=0 0
+m=audio %[2]d RTP/AVP 0 8 101
+a=rtpmap:0 PCMU/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=candidate:1 1 UDP 1 10.9.9.9 4444 typ host
+a=rtcp:%[2]d
+a=sendrecv
+`
+
+func sdpAt(host string, port int) string {
+	return strings.ReplaceAll(fmt.Sprintf(testSDP, host, port), "\n", "\r\n")
+}
+
+// dialogue is a call as the carrier sees it.
+type dialogue struct {
+	callID, from, to, branch string
+	toTag                    string
+	refused                  bool // the ACK belongs to the INVITE's transaction
+	seq                      int
+	extra                    string // header lines
+	sdp                      string
+}
+
+func (p *peer) newCall(to string) *dialogue {
+	p.seq++
+	return &dialogue{
+		callID: fmt.Sprintf("carrier-%d", p.seq), branch: fmt.Sprintf("z9hG4bKcarrier%d", p.seq),
+		from: `"Ann Smith" <sip:+15075550100@192.0.2.10>;tag=ann`, to: to, seq: 1, sdp: sdpAt("192.0.2.10", 20000),
+	}
+}
+
+// request gives a request of the call as text.
+func (d *dialogue) request(method string) string {
+	to := "<sip:" + d.to + "@198.51.100.1>"
+	if d.toTag != "" {
+		to += ";tag=" + d.toTag
+	}
+	body, kind := "", ""
+	if method == "INVITE" && d.sdp != "" {
+		body, kind = d.sdp, "Content-Type: application/sdp\n"
+	}
+	branch := d.branch
+	if (method == "ACK" && !d.refused) || method == "BYE" {
+		branch += method
+	}
+	return fmt.Sprintf(`%s sip:%s@198.51.100.1:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.10:5060;branch=%s;rport
+Max-Forwards: 70
+From: %s
+To: %s
+Call-ID: %s
+CSeq: %d %s
+Contact: <sip:ann@192.0.2.10:5060>
+%s%sContent-Length: %d
+
+%s`, method, d.to, branch, d.from, to, d.callID, d.seq, method, d.extra, kind, len(body), body)
+}
+
+func (p *peer) invite(d *dialogue) { p.send(d.request("INVITE")) }
+
+func (p *peer) cancel(d *dialogue) {
+	old := d.toTag
+	d.toTag = ""
+	p.send(d.request("CANCEL"))
+	d.toTag = old
+}
+
+func (p *peer) ack(d *dialogue) { p.send(d.request("ACK")) }
+
+// ackRefused acknowledges a final answer that is no 2xx.
+func (p *peer) ackRefused(d *dialogue) {
+	d.refused = true
+	p.ack(d)
+}
+
+func (p *peer) bye(d *dialogue) {
+	d.seq++
+	p.send(d.request("BYE"))
+	d.seq--
+}
+
+// learn takes the To tag from an answer.
+func (d *dialogue) learn(m message) message {
+	d.toTag = tagOf(m.res().To().Params)
+	return m
+}
+
+// reply answers a request that the peer got.
+func (p *peer) reply(to message, code int, reason, tag, sdp string, extra ...string) {
+	req := to.req()
+	var b strings.Builder
+	fmt.Fprintf(&b, "SIP/2.0 %d %s\n", code, reason)
+	for _, h := range req.GetHeaders("via") {
+		fmt.Fprintf(&b, "Via: %s\n", h.Value())
+	}
+	toValue := to.value("To")
+	if tag != "" && !strings.Contains(toValue, "tag=") {
+		toValue += ";tag=" + tag
+	}
+	fmt.Fprintf(&b, "From: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\n", to.value("From"), toValue, to.value("Call-ID"), to.value("CSeq"))
+	if code > 100 && code < 300 {
+		fmt.Fprintf(&b, "Contact: <sip:agent@%s>\n", p.conn.LocalAddr())
+	}
+	for _, h := range extra {
+		b.WriteString(h + "\n")
+	}
+	if sdp != "" {
+		b.WriteString("Content-Type: application/sdp\n")
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\n\n%s", len(sdp), sdp)
+	p.send(b.String())
+}
+
+func (p *peer) answer(invite message, tag string) {
+	p.reply(invite, 200, "OK", tag, agentSDP())
+}
+
+func agentSDP() string { return sdpAt("192.0.2.20", 30000) }
+
+// established sets a call up to +15075785607 and gives both ends of it.
+func (w *world) established() (d *dialogue, invite message) {
+	w.t.Helper()
+	d = w.carrier.newCall("+15075785607")
+	w.carrier.invite(d)
+	d.learn(w.carrier.expect("SIP/2.0 180"))
+	invite = w.agent.expect("INVITE")
+	w.agent.answer(invite, "agent1")
+	w.agent.expect("ACK")
+	w.carrier.expect("SIP/2.0 200")
+	w.carrier.ack(d)
+	synctest.Wait()
+	return d, invite
+}
+
+// agentRequest is a request of the agent within its dialog.
+func (p *peer) agentRequest(method string, invite message, tag string, seq int) {
+	p.send(fmt.Sprintf(`%s %s SIP/2.0
+Via: SIP/2.0/UDP %s;branch=z9hG4bKagent%s%d
+Max-Forwards: 70
+From: %s;tag=%s
+To: %s
+Call-ID: %s
+CSeq: %d %s
+Content-Length: 0
+
+`, method, addrSpec(invite.value("Contact")), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
+		invite.value("From"), invite.value("Call-ID"), seq, method))
+}
+
+// fakeRelay opens sessions that carry nothing.
+type fakeRelay struct {
+	mu       sync.Mutex
+	sessions []*fakeSession
+	fail     error
+}
+
+type fakeSession struct {
+	local   [2]netip.AddrPort
+	peers   [2]media.Peer
+	onEvent func(media.Event)
+	started bool
+	closed  bool
+}
+
+func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return nil, r.fail
+	}
+	port := uint16(10000 + 4*len(r.sessions))
+	s := &fakeSession{onEvent: c.OnEvent}
+	s.local = [2]netip.AddrPort{netip.AddrPortFrom(c.Addr[0], port), netip.AddrPortFrom(c.Addr[1], port+2)}
+	r.sessions = append(r.sessions, s)
+	return s, nil
+}
+
+func (r *fakeRelay) open() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sessions {
+		if !s.closed {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
+func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
+func (s *fakeSession) Start()                                { s.started = true }
+func (s *fakeSession) Stats() media.Stats                    { return media.Stats{A: media.SideStats{RxPackets: 7}} }
+func (s *fakeSession) Close() media.Stats                    { s.closed = true; return s.Stats() }
+
+type fakeSink struct {
+	mu      sync.Mutex
+	journal []store.Record
+	done    []store.Record
+}
+
+func (s *fakeSink) Journal(r store.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.journal = append(s.journal, r)
+}
+
+func (s *fakeSink) Put(_ context.Context, r store.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = append(s.done, r)
+	return nil
+}
+
+type fakePreparer struct {
+	mu    sync.Mutex
+	asked []PrepareRequest
+	after time.Duration
+	err   error
+}
+
+func (p *fakePreparer) Prepare(ctx context.Context, r PrepareRequest) (Prepared, error) {
+	p.mu.Lock()
+	p.asked = append(p.asked, r)
+	after, err, n := p.after, p.err, len(p.asked)
+	p.mu.Unlock()
+	select {
+	case <-time.After(after):
+	case <-ctx.Done():
+		return Prepared{}, ctx.Err()
+	}
+	if err != nil {
+		return Prepared{}, err
+	}
+	return Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
+}

@@ -1,0 +1,113 @@
+package b2bua
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// anonymousURI is what a caller who asked for privacy is called (RFC 3323
+// section 4.1.1.3).
+const anonymousURI = `"Anonymous" <sip:anonymous@anonymous.invalid>`
+
+// errNotSIPURI means that a target's uri template did not give a SIP URI.
+var errNotSIPURI = errors.New("the uri template did not give a sip: URI with a host")
+
+// outbound is the INVITE to a target as far as the call decides it; the leg
+// adds the rest.
+type outbound struct {
+	request     *sip.Request
+	localParty  string // From
+	remoteParty string // To
+}
+
+// renderURI makes the Request-URI of an attempt.
+func renderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
+	var uri sip.Uri
+	text, err := t.URI.Render(vars)
+	if err != nil {
+		return uri, fmt.Errorf("uri: %w", err)
+	}
+	if err := sip.ParseUri(text, &uri); err != nil || uri.Scheme != "sip" || uri.Host == "" {
+		return uri, fmt.Errorf("%w: %q", errNotSIPURI, text)
+	}
+	return uri, nil
+}
+
+// buildOutbound makes the INVITE to a target: the caller in From and
+// P-Asserted-Identity, one hop less in Max-Forwards, and the configured
+// headers byte for byte, in file order.
+func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, inbound *sip.Request, local Local, offer []byte) (outbound, error) {
+	req := sip.NewRequest(sip.INVITE, uri)
+	hops := sip.MaxForwardsHeader(69)
+	if mf := inbound.MaxForwards(); mf != nil && *mf > 0 {
+		hops = *mf - 1
+	}
+	req.AppendHeader(&hops)
+	out := outbound{request: req, remoteParty: "<" + uri.String() + ">"}
+	caller := local.uri(userOf(vars.From))
+	if anonymous(inbound) {
+		out.localParty = anonymousURI
+		req.AppendHeader(sip.NewHeader("Privacy", "id"))
+	} else {
+		out.localParty = "<" + caller + ">"
+		if vars.From.Name != "" {
+			out.localParty = quoted(vars.From.Name) + " " + out.localParty
+		}
+		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<"+caller+">"))
+	}
+	for _, h := range t.Headers {
+		if vars.Prepare == nil && h.Value.UsesPrepare() {
+			continue // dialled without an id: what needs one is left out
+		}
+		value, err := h.Value.Render(vars)
+		if err != nil {
+			return outbound{}, fmt.Errorf("header %s: %w", h.Name, err)
+		}
+		if value != "" {
+			req.AppendHeader(sip.NewHeader(h.Name, value))
+		}
+	}
+	req.SetBody(offer)
+	req.AppendHeader(contentSDP())
+	return out, nil
+}
+
+// userOf is a party's number as the user part of a SIP URI.
+func userOf(p config.Party) string {
+	user := p.Number
+	if user == "" {
+		user = "anonymous"
+	}
+	return escapeUser(user)
+}
+
+// escapeUser percent-encodes what may not stand in a user part (RFC 3261
+// section 25.1).
+func escapeUser(user string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,?/"
+	var b strings.Builder
+	for i := range len(user) {
+		if strings.IndexByte(plain, user[i]) >= 0 {
+			b.WriteByte(user[i])
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", user[i])
+	}
+	return b.String()
+}
+
+// headerOf gives templates the first value of a header of the carrier's
+// INVITE.
+func headerOf(invite *sip.Request) func(string) string {
+	return func(name string) string {
+		if h := invite.GetHeader(name); h != nil {
+			return h.Value()
+		}
+		return ""
+	}
+}

@@ -1,0 +1,107 @@
+package b2bua
+
+import (
+	"sync"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// The sizes of an inbox. A call of normal life has one or two items in it.
+const (
+	inboxProgress = 32  // above this, further provisional responses are dropped
+	inboxNormal   = 64  // above this, only what ends something is taken
+	inboxHard     = 256 // above this, nothing is
+)
+
+// item is one thing that was posted to a call: an input for one of its legs,
+// a fact, or a question about its state.
+type item struct {
+	line *line
+	in   Input
+	fact Fact
+	ask  chan<- LiveCall
+}
+
+// inbox is where other goroutines leave what concerns a call. Posting never
+// blocks: provisional responses coalesce, what ends something has room, and
+// an inbox that overflows says so, which ends the call.
+type inbox struct {
+	wake chan struct{} // 1 item: something was posted
+
+	mu       sync.Mutex
+	items    []item
+	closed   bool
+	overflow bool
+}
+
+func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+
+// post leaves an item and says whether somebody will look at it.
+func (b *inbox) post(it item) bool {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
+	n := len(b.items)
+	switch {
+	case n >= inboxProgress && isProgress(it):
+	case n >= inboxHard, n >= inboxNormal && !isTerminal(it):
+		b.overflow = true
+	default:
+		b.items = append(b.items, it)
+	}
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take removes the oldest item.
+func (b *inbox) take() (it item, ok, overflow bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	overflow = b.overflow
+	b.overflow = false
+	if len(b.items) == 0 {
+		return item{}, false, overflow
+	}
+	it = b.items[0]
+	b.items[0] = item{}
+	if b.items = b.items[1:]; len(b.items) == 0 {
+		b.items = nil
+	}
+	return it, true, overflow
+}
+
+// close refuses what comes from now on and gives back what nobody looked at.
+func (b *inbox) close() []item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	left := b.items
+	b.items = nil
+	return left
+}
+
+func isProgress(it item) bool {
+	r, ok := it.in.(ResponseIn)
+	return ok && r.Res.StatusCode < 200
+}
+
+func isTerminal(it item) bool {
+	switch in := it.in.(type) {
+	case nil:
+		return it.fact != nil
+	case ResponseIn:
+		return in.Res.StatusCode >= 200
+	case RequestIn:
+		return in.Req.Method == sip.BYE || in.Req.Method == sip.ACK
+	case CancelIn, FinalLost, RequestFailed:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,259 @@
+package b2bua
+
+import (
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// newUACLeg makes a leg that calls: the agent's side. localParty and
+// remoteParty are From and To without tag.
+func newUACLeg(o legOptions, callID, localParty, remoteParty string) *Leg {
+	return &Leg{
+		Side: o.side, mint: o.mint, local: o.local, agent: o.agent,
+		state: legIdle,
+		dialog: Dialog{
+			CallID:      callID,
+			LocalTag:    o.mint.Tag(),
+			LocalParty:  localParty,
+			RemoteParty: remoteParty,
+			NAT:         config.NATOff,
+		},
+	}
+}
+
+// sendInvite completes the INVITE and sends it.
+func (l *Leg) sendInvite(now time.Time, in Invite) {
+	if l.state != legIdle {
+		return
+	}
+	req := in.Request
+	l.dialog.LocalSeq = 1
+	l.dialog.RemoteTarget = req.Recipient.String()
+	l.dialog.Source = in.Dest
+	l.inviteSeq = 1
+	callID := sip.CallIDHeader(l.dialog.CallID)
+	req.PrependHeader(
+		l.via(),
+		sip.NewHeader("From", withTag(l.dialog.LocalParty, l.dialog.LocalTag)),
+		sip.NewHeader("To", l.dialog.RemoteParty),
+		&callID,
+		&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.INVITE},
+		sip.NewHeader("Contact", l.local.contact()),
+		sip.NewHeader("Allow", allowed),
+		sip.NewHeader("User-Agent", l.agent),
+	)
+	l.invite, l.inviteHop = req, hop{addr: in.Dest}
+	l.state = legCalling
+	if in.FirstResponse > 0 {
+		l.firstAnswerAt = now.Add(in.FirstResponse)
+	}
+	if in.RingTimeout > 0 {
+		l.ringUntil = now.Add(in.RingTimeout)
+	}
+	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
+}
+
+// abandon gives up the INVITE. CANCEL may only follow a provisional answer
+// (RFC 3261 section 9.1); until then it is owed.
+func (l *Leg) abandon(now time.Time, why Cause) {
+	switch l.state {
+	case legIdle:
+		l.done()
+	case legCalling:
+		l.clearDeadlines()
+		l.state, l.why = legAbandoned, why
+	case legProceeding:
+		l.clearDeadlines()
+		l.state, l.why = legAbandoned, why
+		l.sendCancel(now)
+	case legAbandoned, legAccepted, legConfirmed, legEnding, legDone:
+	}
+}
+
+// sendCancel sends a CANCEL that names the INVITE's transaction: same Via,
+// Request-URI, Call-ID, To, From and CSeq number (RFC 3261 section 9.1).
+func (l *Leg) sendCancel(now time.Time) {
+	if l.cancelled {
+		return
+	}
+	l.cancelled = true
+	l.giveUpAt = now.Add(timerGiveUp)
+	req := sip.NewRequest(sip.CANCEL, l.invite.Recipient)
+	req.AppendHeader(sip.HeaderClone(l.invite.Via()))
+	maxForwards := sip.MaxForwardsHeader(70)
+	req.AppendHeader(&maxForwards)
+	for _, name := range []string{"From", "To", "Call-ID", "Route"} {
+		sip.CopyHeaders(name, l.invite, req)
+	}
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.CANCEL})
+	if v := reasonValue(l.why); v != "" {
+		req.AppendHeader(sip.NewHeader("Reason", v))
+	}
+	req.SetBody(nil)
+	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
+}
+
+func (l *Leg) onResponse(now time.Time, in ResponseIn) {
+	res, cseq := in.Res, in.Res.CSeq()
+	if cseq == nil || res.To() == nil {
+		return
+	}
+	switch cseq.MethodName {
+	case sip.INVITE:
+		if cseq.SeqNo != l.inviteSeq {
+			return
+		}
+		switch {
+		case res.StatusCode < 200:
+			l.onProvisional(now, res)
+		case res.StatusCode < 300:
+			l.onInvite2xx(in)
+		default:
+			l.onInviteRefused(res)
+		}
+	case sip.BYE:
+		// Whatever the answer, the dialog is over (RFC 3261 section 15.1.1).
+		// That of a fork's BYE has another tag.
+		if res.StatusCode >= 200 && l.state == legEnding && tagOf(res.To().Params) == l.dialog.RemoteTag {
+			l.done()
+		}
+	default: // CANCEL: what counts is the INVITE's own answer
+	}
+}
+
+func (l *Leg) onProvisional(now time.Time, res *sip.Response) {
+	l.firstAnswerAt = time.Time{}
+	switch l.state {
+	case legCalling, legProceeding:
+		l.state = legProceeding
+		if res.StatusCode > 100 {
+			l.fact(Progress{Code: res.StatusCode, Reason: res.Reason, SDP: sdpBody(res)})
+		}
+	case legAbandoned:
+		l.sendCancel(now)
+	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // overtaken by the final answer
+	}
+}
+
+// onInvite2xx acknowledges every 200: the first makes the dialog, a repeated
+// one gets its ACK again, and one from another fork, or after we gave up, is
+// hung up at once (RFC 3261 section 13.2.2.4).
+func (l *Leg) onInvite2xx(in ResponseIn) {
+	res := in.Res
+	tag := tagOf(res.To().Params)
+	switch l.state {
+	case legCalling, legProceeding:
+		l.confirm(in)
+		l.sendACK()
+		l.state = legConfirmed
+		l.fact(Answered{SDP: sdpBody(res)})
+	case legAbandoned:
+		l.confirm(in)
+		l.sendACK()
+		l.sendBye(l.why)
+	case legConfirmed, legEnding, legDone:
+		switch {
+		case tag == l.dialog.RemoteTag && l.ack != nil:
+			l.sendACK()
+		case l.forks[tag]:
+			l.dropFork(in, false)
+		default:
+			l.dropFork(in, true)
+		}
+	case legIdle, legAccepted:
+	}
+}
+
+// confirm takes the dialog's state from the 200 (RFC 3261 section 12.1.2).
+func (l *Leg) confirm(in ResponseIn) {
+	l.clearDeadlines()
+	l.dialog.establish(in)
+	l.ack, l.ackHop = l.dialog.request(sip.ACK, l.inviteSeq)
+	l.ack.PrependHeader(l.via())
+}
+
+func (d *Dialog) establish(in ResponseIn) {
+	d.RemoteTag = tagOf(in.Res.To().Params)
+	if in.Source.IsValid() {
+		d.Source = in.Source
+	}
+	if c := in.Res.Contact(); c != nil {
+		d.RemoteTarget = c.Address.String()
+	}
+	d.setRoutes(in.Res.GetHeaders("record-route"), true)
+}
+
+func (l *Leg) sendACK() {
+	l.effects = append(l.effects, SendACK{Req: l.ack.Clone(), To: l.ackHop})
+}
+
+// dropFork acknowledges the 200 of a fork that lost and, the first time,
+// hangs it up.
+func (l *Leg) dropFork(in ResponseIn, bye bool) {
+	fork := l.dialog
+	fork.LocalSeq = l.inviteSeq
+	fork.RemoteTarget = l.invite.Recipient.String()
+	fork.establish(in)
+	if l.forks == nil {
+		l.forks = map[string]bool{}
+	}
+	l.forks[fork.RemoteTag] = true
+	ack, to := fork.request(sip.ACK, l.inviteSeq)
+	ack.PrependHeader(l.via())
+	l.effects = append(l.effects, SendACK{Req: ack, To: to})
+	if !bye {
+		return
+	}
+	req, to := fork.request(sip.BYE, 0)
+	req.AppendHeader(sip.NewHeader("Reason", reasonValue(causeAnotherAnswered)))
+	l.send(req, to)
+}
+
+func (l *Leg) onInviteRefused(res *sip.Response) {
+	switch l.state {
+	case legCalling, legProceeding:
+		l.refused(res.StatusCode, res.Reason, causeOfStatus(res.StatusCode), reasonQ850(res))
+		l.done()
+	case legAbandoned:
+		l.done()
+	case legIdle, legAccepted, legConfirmed, legEnding, legDone:
+	}
+}
+
+func (l *Leg) refused(code int, reason string, cause Cause, q850 int) {
+	l.fact(Refused{Code: code, Reason: reason, Cause: cause, Q850: q850})
+}
+
+// onRequestFailed: a request of ours has no answer and will have none.
+func (l *Leg) onRequestFailed(in RequestFailed) {
+	switch in.Method {
+	case sip.INVITE:
+		if l.state == legCalling || l.state == legProceeding {
+			l.refused(0, "", in.Cause, 0)
+		}
+		if l.state != legConfirmed && l.state != legEnding {
+			l.done()
+		}
+	case sip.BYE:
+		if l.state == legEnding {
+			l.done()
+		}
+	default:
+	}
+}
+
+// sdpBody is the message's body if it is SDP.
+func sdpBody(msg sip.Message) []byte {
+	type typed interface{ ContentType() *sip.ContentTypeHeader }
+	m, ok := msg.(typed)
+	if !ok || len(msg.Body()) == 0 {
+		return nil
+	}
+	if ct := m.ContentType(); ct == nil || !isSDP(ct.Value()) {
+		return nil
+	}
+	return msg.Body()
+}

@@ -1,0 +1,310 @@
+package b2bua
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+)
+
+// The ways in which a session description can't be used.
+var (
+	errNoAudio  = errors.New("no audio stream over RTP/AVP")
+	errNoCodec  = errors.New("no codec in common")
+	errBadSDP   = errors.New("not a session description")
+	errRejected = errors.New("audio was rejected")
+)
+
+// isSDP says whether a Content-Type is application/sdp.
+func isSDP(contentType string) bool {
+	kind, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "application/sdp")
+}
+
+// description is a peer's session description with its one audio stream
+// found.
+type description struct {
+	sdp   *sdp.SessionDescription
+	audio int // index into sdp.MediaDescriptions
+}
+
+// parseDescription reads an offer or answer. The audio stream is the first
+// over plain RTP with a port.
+func parseDescription(body []byte) (*description, error) {
+	d := &description{sdp: &sdp.SessionDescription{}, audio: -1}
+	if err := d.sdp.Unmarshal(body); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBadSDP, err)
+	}
+	rejected := false
+	for i, m := range d.sdp.MediaDescriptions {
+		if m.MediaName.Media != "audio" || strings.Join(m.MediaName.Protos, "/") != "RTP/AVP" {
+			continue
+		}
+		if m.MediaName.Port.Value <= 0 || m.MediaName.Port.Value > 65535 {
+			rejected = true
+			continue
+		}
+		d.audio = i
+		return d, nil
+	}
+	if rejected {
+		return nil, errRejected
+	}
+	return nil, errNoAudio
+}
+
+func (d *description) media() *sdp.MediaDescription { return d.sdp.MediaDescriptions[d.audio] }
+
+// rtp and rtcp are where the peer wants its media. An address that is no IP
+// address, or says hold (0.0.0.0, RFC 3264 section 8.4), is invalid: media
+// goes nowhere until the peer is heard.
+func (d *description) rtp() netip.AddrPort {
+	return connAddr(d.connection(), d.media().MediaName.Port.Value)
+}
+
+func (d *description) rtcp() netip.AddrPort {
+	rtp := d.rtp()
+	value, ok := d.media().Attribute("rtcp") // RFC 3605
+	if !ok {
+		if !rtp.IsValid() || rtp.Port() == 65535 {
+			return netip.AddrPort{}
+		}
+		return netip.AddrPortFrom(rtp.Addr(), rtp.Port()+1)
+	}
+	fields := strings.Fields(value)
+	if len(fields) == 0 {
+		return netip.AddrPort{}
+	}
+	port, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	if len(fields) >= 4 {
+		return connAddr(fields[3], port)
+	}
+	if !rtp.IsValid() || port <= 0 || port > 65535 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(rtp.Addr(), uint16(port))
+}
+
+func (d *description) connection() string {
+	c := d.media().ConnectionInformation
+	if c == nil {
+		c = d.sdp.ConnectionInformation
+	}
+	if c == nil || c.Address == nil {
+		return ""
+	}
+	return c.Address.Address
+}
+
+func connAddr(host string, port int) netip.AddrPort {
+	addr, err := netip.ParseAddr(host)
+	if err != nil || addr.IsUnspecified() || addr.IsMulticast() || port <= 0 || port > 65535 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addr.Unmap().WithZone(""), uint16(port))
+}
+
+// codec is the encoding name of a payload type, from a=rtpmap or RFC 3551.
+func (d *description) codec(format string) string {
+	for _, a := range d.media().Attributes {
+		if a.Key != "rtpmap" {
+			continue
+		}
+		pt, enc, _ := strings.Cut(a.Value, " ")
+		if pt == format {
+			name, _, _ := strings.Cut(strings.TrimSpace(enc), "/")
+			return name
+		}
+	}
+	switch format {
+	case "0":
+		return "PCMU"
+	case "3":
+		return "GSM"
+	case "8":
+		return "PCMA"
+	case "9":
+		return "G722"
+	case "13":
+		return "CN"
+	case "18":
+		return "G729"
+	default:
+		return ""
+	}
+}
+
+func isEvents(codec string) bool { return strings.EqualFold(codec, "telephone-event") }
+
+// usable are the offer's formats that the codec list allows, in the offer's
+// order, telephone-event always among them.
+func (d *description) usable(codecs []string) ([]string, error) {
+	var formats []string
+	audio := false
+	for _, f := range d.media().MediaName.Formats {
+		name := d.codec(f)
+		allow := slices.ContainsFunc(codecs, func(c string) bool { return strings.EqualFold(c, name) })
+		audio = audio || allow
+		if allow || isEvents(name) {
+			formats = append(formats, f)
+		}
+	}
+	if !audio {
+		return nil, errNoCodec
+	}
+	return formats, nil
+}
+
+// chosen is the name of the first format that carries speech: in an answer,
+// the codec of the call.
+func (d *description) chosen() string {
+	for _, f := range d.media().MediaName.Formats {
+		if name := d.codec(f); name != "" && !isEvents(name) && name != "CN" {
+			return name
+		}
+	}
+	return ""
+}
+
+// sdpOrigin is the o= line of the descriptions that we send on one leg (RFC
+// 3264 section 8: the version grows with each change).
+type sdpOrigin struct {
+	id      uint64
+	version uint64
+}
+
+func newOrigin() sdpOrigin {
+	id := rand.Uint64N(1 << 62)
+	return sdpOrigin{id: id, version: id}
+}
+
+// dropped are the attributes that speak of the other side's address or of a
+// way to carry media that we do not take part in.
+func dropped(a sdp.Attribute) bool {
+	switch strings.ToLower(a.Key) {
+	case "rtcp", "rtcp-mux", "rtcp-mux-only", "rtcp-rsize", "candidate", "remote-candidates", "end-of-candidates",
+		"ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "ice-mismatch", "ice-pacing",
+		"crypto", "fingerprint", "setup", "group", "mid", "msid", "msid-semantic", "ssrc", "ssrc-group",
+		"bundle-only", "source-filter", "alt", "rtpproxy", "nortpproxy", "oldmediaip", "x-nat":
+		return true
+	default:
+		return false
+	}
+}
+
+// forTarget makes the offer that the target gets: the audio stream alone,
+// with these formats, at our address.
+func (d *description) forTarget(o sdpOrigin, at netip.AddrPort, formats []string) ([]byte, error) {
+	out := d.skeleton(o, at)
+	out.MediaDescriptions = []*sdp.MediaDescription{d.anchored(at, formats)}
+	return marshal(out)
+}
+
+// answering makes the answer to the offer from the description that the other
+// side answered with: its audio at our address, every other stream of the
+// offer declined, in order (RFC 3264 section 6).
+func (d *description) answering(offer *description, o sdpOrigin, at netip.AddrPort) ([]byte, error) {
+	out := d.skeleton(o, at)
+	for i, m := range offer.sdp.MediaDescriptions {
+		if i == offer.audio {
+			out.MediaDescriptions = append(out.MediaDescriptions, d.anchored(at, d.media().MediaName.Formats))
+			continue
+		}
+		declined := m.MediaName
+		declined.Port = sdp.RangedPort{}
+		out.MediaDescriptions = append(out.MediaDescriptions, &sdp.MediaDescription{MediaName: declined})
+	}
+	return marshal(out)
+}
+
+// skeleton is the session level: our own origin, address and name, the peer's
+// bandwidth, timing and harmless attributes.
+func (d *description) skeleton(o sdpOrigin, at netip.AddrPort) *sdp.SessionDescription {
+	network := addressType(at.Addr())
+	out := &sdp.SessionDescription{
+		Origin: sdp.Origin{
+			Username: "-", SessionID: o.id, SessionVersion: o.version,
+			NetworkType: "IN", AddressType: network, UnicastAddress: at.Addr().String(),
+		},
+		SessionName: "-",
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: network, Address: &sdp.Address{Address: at.Addr().String()},
+		},
+		Bandwidth:        d.sdp.Bandwidth,
+		TimeDescriptions: []sdp.TimeDescription{{}},
+	}
+	for _, a := range d.sdp.Attributes {
+		if !dropped(a) {
+			out.Attributes = append(out.Attributes, a)
+		}
+	}
+	return out
+}
+
+// anchored is the audio stream at our address with these formats.
+func (d *description) anchored(at netip.AddrPort, formats []string) *sdp.MediaDescription {
+	m := d.media()
+	out := &sdp.MediaDescription{
+		MediaName: sdp.MediaName{
+			Media: m.MediaName.Media, Port: sdp.RangedPort{Value: int(at.Port())},
+			Protos: m.MediaName.Protos, Formats: formats,
+		},
+		Bandwidth: m.Bandwidth,
+	}
+	for _, a := range m.Attributes {
+		switch {
+		case a.Key == "rtcp":
+			a.Value = strconv.Itoa(int(at.Port()) + 1)
+			out.Attributes = append(out.Attributes, a)
+		case !dropped(a) && aboutFormats(a, formats):
+			out.Attributes = append(out.Attributes, a)
+		}
+	}
+	return out
+}
+
+// aboutFormats says whether an attribute that names a payload type names one
+// of these.
+func aboutFormats(a sdp.Attribute, formats []string) bool {
+	switch a.Key {
+	case "rtpmap", "fmtp", "rtcp-fb":
+		pt, _, _ := strings.Cut(a.Value, " ")
+		return pt == "*" || slices.Contains(formats, pt)
+	default:
+		return true
+	}
+}
+
+func addressType(a netip.Addr) string {
+	if a.Is4() {
+		return "IP4"
+	}
+	return "IP6"
+}
+
+func marshal(d *sdp.SessionDescription) ([]byte, error) {
+	b, err := d.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("write the session description: %w", err)
+	}
+	return b, nil
+}
+
+// checkAnswer says whether an answer can be relayed to the offer that we
+// made: audio accepted, and in formats that were offered.
+func checkAnswer(answer *description, offered []string) error {
+	for _, f := range answer.media().MediaName.Formats {
+		if slices.Contains(offered, f) && !isEvents(answer.codec(f)) {
+			return nil
+		}
+	}
+	return errNoCodec
+}

@@ -1,0 +1,154 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// Preparer asks a platform for the id of a call, before the INVITE.
+type Preparer interface {
+	// Prepare keeps to the target's time limit itself. Its error is a
+	// *PrepareError where the platform, or the way to it, is the reason.
+	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
+}
+
+// PrepareRequest is what a platform is told about a call.
+type PrepareRequest struct {
+	CallID      string // ours; the same for a retry
+	FromNumber  string
+	ToNumber    string
+	ModelID     string
+	WorkspaceID string
+	Variables   []Variable
+}
+
+// Variable is one custom variable.
+type Variable struct{ Name, Value string }
+
+// Prepared is a platform's answer.
+type Prepared struct {
+	CallID string // the platform's id
+	Body   []byte // the answer as JSON
+	Status int    // HTTP
+}
+
+// PrepareError says why there is no id.
+type PrepareError struct {
+	Cause  Cause
+	Status int // HTTP; 0: no answer
+	Err    error
+}
+
+func (e *PrepareError) Error() string { return fmt.Sprintf("prepare: %v", e.Err) }
+
+func (e *PrepareError) Unwrap() error { return e.Err }
+
+// attemptReason says why an attempt is made.
+type attemptReason int
+
+const reasonRoute attemptReason = iota // the route's next target
+
+// attempt is one try at one target. It belongs to its call's goroutine, but
+// for ready, which is told everything it needs.
+type attempt struct {
+	number  int // from 1
+	reason  attemptReason
+	target  *target
+	formats []string // of the offer, that the target may use
+	line    *line    // once it is dialled
+	cancel  context.CancelFunc
+	placed  bool // has a place at its target
+	started time.Time
+
+	prepareMS     int64
+	prepareStatus int
+}
+
+// prepare does what an attempt needs before its INVITE: the platform's id and
+// the address of its SIP host.
+func prepare(ctx context.Context, number int, t *target, vars config.Vars, lookup resolver) Ready {
+	out := Ready{Attempt: number}
+	fail := func(cause Cause, err error) Ready {
+		out.Cause, out.Err = cause, err
+		return out
+	}
+	if t.preparer != nil && t.cfg.Prepare != nil {
+		req, err := prepareRequest(t.cfg.Prepare, vars)
+		if err != nil {
+			return fail(CauseTemplateFailed, err)
+		}
+		begin := time.Now()
+		out.AskedAPI = true
+		out.Prepared, err = t.preparer.Prepare(ctx, req)
+		out.Elapsed = time.Since(begin)
+		switch {
+		case err == nil:
+			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
+		case ctx.Err() != nil || t.cfg.Prepare.OnFailure != config.OnFailureDial:
+			out.Prepared.Status = prepareStatus(err)
+			return fail(prepareCause(err), err)
+		default: // dialled without an id
+			out.Prepared = Prepared{Status: prepareStatus(err)}
+			out.Err = err
+		}
+	}
+	uri, err := renderURI(t.cfg, vars)
+	if err != nil {
+		return fail(CauseTemplateFailed, err)
+	}
+	addr, err := lookup(ctx, uri.Host)
+	if err != nil {
+		return fail(CauseDNSFailed, err)
+	}
+	port := uri.Port
+	if port <= 0 || port > 65535 {
+		port = sip.DefaultUdpPort
+	}
+	out.URI, out.Dest = uri, netip.AddrPortFrom(addr, uint16(port))
+	return out
+}
+
+func prepareRequest(p *config.Prepare, vars config.Vars) (PrepareRequest, error) {
+	req := PrepareRequest{CallID: vars.CallID, ModelID: p.ModelID, WorkspaceID: p.WorkspaceID}
+	var err error
+	if req.FromNumber, err = p.FromNumber.Render(vars); err != nil {
+		return req, fmt.Errorf("prepare.from_number: %w", err)
+	}
+	if req.ToNumber, err = p.ToNumber.Render(vars); err != nil {
+		return req, fmt.Errorf("prepare.to_number: %w", err)
+	}
+	for _, v := range p.CustomVariables {
+		value, err := v.Value.Render(vars)
+		if err != nil {
+			return req, fmt.Errorf("prepare.custom_variables.%s: %w", v.Name, err)
+		}
+		req.Variables = append(req.Variables, Variable{v.Name, value})
+	}
+	return req, nil
+}
+
+func prepareCause(err error) Cause {
+	var pe *PrepareError
+	if errors.As(err, &pe) && pe.Cause != CauseNone {
+		return pe.Cause
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return CausePrepareTimeout
+	}
+	return CausePrepareFailed
+}
+
+func prepareStatus(err error) int {
+	var pe *PrepareError
+	if errors.As(err, &pe) {
+		return pe.Status
+	}
+	return 0
+}

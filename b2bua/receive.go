@@ -1,0 +1,366 @@
+package b2bua
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// parkedMax bounds how many CANCELs wait for their INVITE at a time.
+const parkedMax = 1000
+
+// stamp sees every message before its transaction does. A new INVITE gets our
+// To tag here: the transaction answers CANCEL and timeouts by itself, and all
+// its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
+func (s *Server) stamp(msg sip.Message) {
+	req, ok := msg.(*sip.Request)
+	if !ok {
+		return
+	}
+	source := parseSource(req.Source())
+	if via := req.Via(); via != nil {
+		s.noteSource(via, source)
+	}
+	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
+	if req.Method == sip.INVITE && to != nil && from != nil && callID != nil && cseq != nil && tagOf(to.Params) == "" {
+		to.Params.Add("tag", s.tagFor(req))
+	}
+}
+
+func (s *Server) tagFor(req *sip.Request) string {
+	return s.mint.TagFor(req.CallID().Value(), tagOf(req.From().Params), strconv.Itoa(int(req.CSeq().SeqNo)))
+}
+
+// noteSource adds received where Via names another host than the datagram
+// came from (RFC 3261 section 18.2.1), and has the answer go to the source
+// port for trunks behind NAT (RFC 3581, unasked).
+func (s *Server) noteSource(via *sip.ViaHeader, source netip.AddrPort) {
+	sentBy, err := netip.ParseAddr(trimBrackets(via.Host))
+	if err == nil && sentBy.Unmap() == source.Addr() {
+		return
+	}
+	via.Params.Add("received", source.Addr().String())
+	t := s.admission.trunkOf(source.Addr())
+	if t == nil || via.Params.Has("rport") {
+		return
+	}
+	private := err == nil && isPrivate(sentBy.Unmap()) && !isPrivate(source.Addr())
+	if t.cfg.NAT == config.NATOn || (t.cfg.NAT == config.NATAuto && private) {
+		via.Params.Add("rport", "")
+	}
+}
+
+// onRequest is every request that is not a retransmission, on a goroutine of
+// its own.
+func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked("request", v)
+			s.log.Error().Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+			tx.Terminate()
+		}
+	}()
+	if problem := malformed(req); problem != "" {
+		s.reply(req, tx, 400, problem)
+		return
+	}
+	switch {
+	case req.Method == sip.CANCEL:
+		s.onEarlyCancel(req, tx)
+	case req.Method == sip.INVITE && tagOf(req.To().Params) == s.tagFor(req):
+		s.onInvite(req, tx)
+	case tagOf(req.To().Params) != "":
+		s.onInDialog(req, tx)
+	case req.Method == sip.OPTIONS:
+		s.onOptions(req, tx)
+	case req.Method == sip.ACK:
+		tx.Terminate()
+	case slices.Contains(strings.Split(allowed, ", "), string(req.Method)): // BYE without a dialog
+		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+	default:
+		s.reply(req, tx, 405, "Method Not Allowed", allowHeaders()...)
+	}
+}
+
+// malformed says what a request lacks to be answered as what it claims to be,
+// "" if nothing.
+func malformed(req *sip.Request) string {
+	switch {
+	case req.From() == nil || tagOf(req.From().Params) == "":
+		return "From with a tag is missing"
+	case req.To() == nil:
+		return "To is missing"
+	case req.CallID() == nil:
+		return "Call-ID is missing"
+	case req.CSeq() == nil || req.CSeq().MethodName != req.Method:
+		return "CSeq is missing or of another method"
+	default:
+		return ""
+	}
+}
+
+// reply answers a request that belongs to no call. ACK has no answer.
+func (s *Server) reply(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
+	if req.Method == sip.ACK {
+		tx.Terminate()
+		return
+	}
+	res := sip.NewResponseFromRequest(req, code, reason, nil)
+	for _, h := range headers {
+		res.AppendHeader(h)
+	}
+	res.AppendHeader(sip.NewHeader("Server", agentName))
+	err := tx.Respond(res)
+	if err != nil || req.Method == sip.CANCEL {
+		tx.Terminate() // the library writes an answer to CANCEL past its own state machine
+	}
+}
+
+// onInDialog hands a request to its leg.
+func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
+	l := s.registry.line(tagOf(req.To().Params))
+	if l == nil || l.callID != req.CallID().Value() {
+		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+		return
+	}
+	if req.Method == sip.ACK {
+		tx.Terminate() // an ACK is no transaction
+	} else {
+		l.wire.serve(req, tx)
+	}
+	if !l.post(RequestIn{Req: req, Source: parseSource(req.Source())}) {
+		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+	}
+}
+
+func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
+	if s.Draining() {
+		s.reply(req, tx, 503, "Service Unavailable", retryAfter(5*time.Second))
+		return
+	}
+	s.reply(req, tx, 200, "OK", append(allowHeaders(), sip.NewHeader("Accept", "application/sdp"))...)
+}
+
+// onInvite admits a new call, or says why not.
+func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
+	source := parseSource(req.Source())
+	if l := s.registry.line(tagOf(req.To().Params)); l != nil {
+		s.onKnownInvite(l, req, tx)
+		return
+	}
+	t := s.admission.trunkOf(source.Addr())
+	if t == nil {
+		tx.Terminate()
+		return
+	}
+	if code, reason, headers := refusal(req); code != 0 {
+		s.reply(req, tx, code, reason, headers...)
+		return
+	}
+	local, err := s.stack.localFor(source.Addr())
+	if err != nil {
+		s.log.Error().Err(err).Msg("no address toward the peer")
+		s.reply(req, tx, 500, "Server Internal Error")
+		return
+	}
+	if !s.admission.enter(t) {
+		s.rejected.Full.Add(1)
+		s.reply(req, tx, 503, "Service Unavailable", retryAfter(5*time.Second))
+		return
+	}
+	_ = tx.Respond(sip.NewResponseFromRequest(req, 100, "Trying", nil)) // a CANCEL may have been faster
+	s.begin(req, tx, t, source, local)
+}
+
+// onKnownInvite is an INVITE that made a call already: a retransmission that
+// its transaction is too old for, or a merged request (RFC 3261 section
+// 8.2.2.2).
+func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
+	if branch, _ := req.Via().Params.Get("branch"); branch == l.branch {
+		tx.Terminate()
+		return
+	}
+	s.reply(req, tx, 482, "Loop Detected")
+}
+
+// refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
+// nothing is wrong.
+func refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
+	switch scheme := req.Recipient.Scheme; {
+	case scheme != "sip" && scheme != "tel":
+		return 416, "Unsupported URI Scheme", nil
+	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
+		return 483, "Too Many Hops", nil
+	case req.Contact() == nil || req.Contact().Address.Scheme != "sip" || req.Contact().Address.Host == "":
+		return 400, "Contact with one sip URI is missing", nil
+	}
+	if req.Body() != nil && len(req.Body()) > 0 && sdpBody(req) == nil {
+		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", "application/sdp")}
+	}
+	if r := req.GetHeaders("require"); len(r) > 0 {
+		for _, h := range r {
+			headers = append(headers, sip.NewHeader("Unsupported", h.Value()))
+		}
+		return 420, "Bad Extension", headers
+	}
+	return 0, "", nil
+}
+
+// begin makes the call of an admitted INVITE and starts it.
+func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source netip.AddrPort, local Local) {
+	c := s.newCall(req, t, source, local)
+	leg := newUASLeg(s.legOptions(media.SideA, local), req, source, t.cfg.NAT)
+	c.a = c.newLine(leg, local)
+	c.a.branch, _ = req.Via().Params.Get("branch")
+	c.a.wire.serve(req, tx)
+	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
+		s.admission.leave(t)
+		s.reply(req, tx, 482, "Loop Detected") // merged with one that came at the same moment
+		return
+	}
+	c.lines = append(c.lines, c.a)
+	if !tx.OnCancel(func(*sip.Request) { c.a.post(CancelIn{}) }) {
+		c.a.post(CancelIn{})
+	}
+	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
+		Stringer("source", source).Msg("call started")
+	s.calls.Go(c.run)
+	if early := s.registry.unpark(transactionKey(req)); early != nil {
+		_ = tx.Receive(early.req)
+		close(early.met)
+	}
+}
+
+func (s *Server) newCall(req *sip.Request, t *trunk, source netip.AddrPort, local Local) *Call {
+	c := &Call{
+		id: newID(), server: s, trunk: t, invite: req, source: source, local: local,
+		inbox: newInbox(), originA: newOrigin(), originB: newOrigin(),
+	}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.log = s.log.With().Str("call", c.id).Str("trunk", t.cfg.Name).Logger()
+	c.vars = config.Vars{
+		To:         party("", &req.Recipient, t.cfg.Country),
+		From:       callerOf(req, t.cfg),
+		CallID:     c.id,
+		SIPCallID:  req.CallID().Value(),
+		Trunk:      t.cfg.Name,
+		Diversion:  diversion(req, t.cfg.Country),
+		HeaderFunc: headerOf(req),
+	}
+	c.record = store.Record{
+		ID: c.id, Node: s.node, Trunk: t.cfg.Name, Direction: "inbound",
+		From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
+		StartedAt: store.TimeOf(time.Now()), Attempts: []store.Attempt{},
+	}
+	return c
+}
+
+// newLine puts a leg on a wire.
+func (c *Call) newLine(leg *Leg, local Local) *line {
+	l := &line{leg: leg, tag: leg.dialog.LocalTag, callID: leg.dialog.CallID}
+	l.post = func(in Input) bool { return c.inbox.post(item{line: l, in: in}) }
+	l.wire = newWire(c.server.stack, local, l.post)
+	return l
+}
+
+// addLine is newLine for a leg that the call makes, which the server must
+// find.
+func (c *Call) addLine(leg *Leg, local Local) *line {
+	l := c.newLine(leg, local)
+	c.server.registry.addLine(l)
+	c.lines = append(c.lines, l)
+	return l
+}
+
+// journal notes the call's state for the case that the process is killed.
+func (c *Call) journal() {
+	r := c.record
+	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	c.server.sink.Journal(r)
+}
+
+// routeName is how a route, which has no name, is called: by its place.
+func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" }
+
+// transactionKey is what a CANCEL and its INVITE have in common (RFC 3261
+// section 9.2).
+func transactionKey(req *sip.Request) string {
+	via := req.Via()
+	branch, _ := via.Params.Get("branch")
+	return branch + " " + via.Host + " " + strconv.Itoa(via.Port)
+}
+
+// onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
+// its way through another goroutine: it is waited for, for T1.
+func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
+	early := &earlyCancel{req: req, met: make(chan struct{})}
+	key := transactionKey(req)
+	invite, parked := s.registry.park(key, early)
+	switch {
+	case invite != nil: // it came meanwhile
+		_ = invite.Receive(req)
+		s.reply(req, tx, 200, "OK")
+		return
+	case !parked:
+		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+		return
+	}
+	timer := time.NewTimer(timerT1)
+	defer timer.Stop()
+	select {
+	case <-early.met:
+		s.reply(req, tx, 200, "OK")
+	case <-timer.C:
+		s.registry.unpark(key)
+		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+	case <-s.ctx.Done():
+		tx.Terminate()
+	}
+}
+
+// onStrayResponse is a response that no transaction waits for. A 2xx to an
+// INVITE of ours is never left alone (RFC 3261 section 13.2.2.4): its leg
+// answers it, or, where that is gone, it gets ACK and BYE.
+func (s *Server) onStrayResponse(res *sip.Response) {
+	defer s.stack.recovered("response")
+	cseq, from := res.CSeq(), res.From()
+	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil ||
+		cseq.MethodName != sip.INVITE || !res.IsSuccess() {
+		return
+	}
+	tag := tagOf(from.Params)
+	if l := s.registry.line(tag); l != nil && l.callID == res.CallID().Value() && l.post(responseIn(res)) {
+		return
+	}
+	if s.mint.MintedTag([]byte(tag)) {
+		s.hangupStray(responseIn(res))
+	}
+}
+
+func (s *Server) hangupStray(in ResponseIn) {
+	res := in.Res
+	from, to := res.From(), res.To()
+	local, err := s.stack.localFor(in.Source.Addr())
+	if err != nil {
+		return
+	}
+	l := newUACLeg(s.legOptions(media.SideB, local), res.CallID().Value(),
+		partyOf(from.DisplayName, &from.Address, from.Params), partyOf(to.DisplayName, &to.Address, to.Params))
+	l.dialog.LocalTag = tagOf(from.Params)
+	l.inviteSeq = res.CSeq().SeqNo
+	l.dialog.LocalSeq = l.inviteSeq
+	l.state = legAbandoned
+	_, effects := l.Step(time.Now(), in)
+	newWire(s.stack, local, func(Input) bool { return false }).perform(effects)
+}

@@ -1,0 +1,138 @@
+package b2bua
+
+import (
+	"sync"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// line is one leg on its wire, with what the server needs to find it. The leg
+// belongs to its call's goroutine; the rest is constant.
+type line struct {
+	leg    *Leg
+	wire   *wire
+	tag    string // our tag: the key in the registry
+	callID string
+	branch string // of the INVITE that made a UAS leg
+	invite string // its transaction key
+
+	// post leaves an input in the inbox of the leg's call. False: the call
+	// is over.
+	post func(Input) bool
+}
+
+// invitation is the pending INVITE of a call, for a CANCEL that comes before
+// the SIP library can match it.
+type invitation struct {
+	key string
+	tx  *sip.ServerTx
+}
+
+// registry knows the live calls and their legs. Its lock is held for a map
+// access at a time.
+type registry struct {
+	mu      sync.RWMutex
+	lines   map[string]*line        // by our tag
+	calls   map[string]*Call        // by our id
+	early   map[string]*earlyCancel // by transaction key
+	invites map[string]*invitation  // by transaction key
+}
+
+// earlyCancel is a CANCEL that came before its INVITE.
+type earlyCancel struct {
+	req *sip.Request
+	met chan struct{} // closed when the INVITE has come and was cancelled
+}
+
+func newRegistry() *registry {
+	return &registry{
+		lines: map[string]*line{}, calls: map[string]*Call{},
+		early: map[string]*earlyCancel{}, invites: map[string]*invitation{},
+	}
+}
+
+// addCall enters a call and its first leg. It fails where the tag is taken:
+// the INVITE is known already.
+func (r *registry) addCall(c *Call, l *line, i *invitation) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.lines[l.tag]; taken {
+		return false
+	}
+	r.lines[l.tag], r.calls[c.id] = l, c
+	r.invites[i.key] = i
+	l.invite = i.key
+	return true
+}
+
+func (r *registry) addLine(l *line) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines[l.tag] = l
+}
+
+func (r *registry) removeLine(l *line) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.lines, l.tag)
+	delete(r.invites, l.invite)
+}
+
+// removeCall takes the call out of what is live. Its legs may stay.
+func (r *registry) removeCall(c *Call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.calls, c.id)
+}
+
+func (r *registry) line(tag string) *line {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.lines[tag]
+}
+
+func (r *registry) call(id string) *Call {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.calls[id]
+}
+
+func (r *registry) all() []*Call {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]*Call, 0, len(r.calls))
+	for _, c := range r.calls {
+		all = append(all, c)
+	}
+	return all
+}
+
+func (r *registry) counts() (calls, lines int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.calls), len(r.lines)
+}
+
+// park keeps a CANCEL for the INVITE with this transaction key, unless that
+// is known already, or too many are kept.
+func (r *registry) park(key string, c *earlyCancel) (invite *sip.ServerTx, parked bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := r.invites[key]; i != nil {
+		return i.tx, false
+	}
+	if len(r.early) >= parkedMax {
+		return nil, false
+	}
+	r.early[key] = c
+	return nil, true
+}
+
+// unpark takes a parked CANCEL out; nil where there is none.
+func (r *registry) unpark(key string) *earlyCancel {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.early[key]
+	delete(r.early, key)
+	return c
+}

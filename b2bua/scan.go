@@ -1,0 +1,154 @@
+package b2bua
+
+import (
+	"bytes"
+	"strings"
+)
+
+// scanned is what the guard needs to know of a datagram, read from the raw
+// bytes without allocation. The slices point into the datagram.
+type scanned struct {
+	response bool
+	method   []byte // of a request
+	vias     int
+	branch   []byte // of the topmost Via
+	toTag    []byte
+	fromTag  []byte
+	callID   []byte
+	cseq     []byte // the number
+}
+
+// scan reads the start line and the headers that routing depends on. It says
+// false for what is not SIP at all. It is lenient: the parser decides later.
+func scan(datagram []byte) (s scanned, ok bool) {
+	line, rest := cutLine(datagram)
+	first, after, found := bytes.Cut(line, []byte{' '})
+	if !found || len(first) == 0 {
+		return s, false
+	}
+	if bytes.HasPrefix(first, []byte("SIP/")) {
+		s.response = true
+	} else {
+		if i := bytes.LastIndexByte(after, ' '); i < 0 || !bytes.HasPrefix(after[i+1:], []byte("SIP/")) {
+			return s, false
+		}
+		s.method = first
+	}
+	for {
+		line, rest = cutLine(rest)
+		if len(line) == 0 {
+			return s, true
+		}
+		name, value, found := bytes.Cut(line, []byte{':'})
+		if !found {
+			continue
+		}
+		s.header(bytes.TrimSpace(name), bytes.TrimSpace(value))
+	}
+}
+
+func (s *scanned) header(name, value []byte) {
+	is := func(long, short string) bool {
+		return asciiEqualFold(name, long) || (short != "" && asciiEqualFold(name, short))
+	}
+	switch {
+	case is("via", "v"):
+		if s.vias++; s.vias == 1 {
+			top, _, _ := bytes.Cut(value, []byte{','})
+			s.branch = param(top, "branch")
+		}
+	case is("to", "t"):
+		s.toTag = param(afterAddress(value), "tag")
+	case is("from", "f"):
+		s.fromTag = param(afterAddress(value), "tag")
+	case is("call-id", "i"):
+		s.callID = value
+	case is("cseq", ""):
+		s.cseq, _, _ = bytes.Cut(value, []byte{' '})
+	}
+}
+
+// cutLine splits off the first line, without its end.
+func cutLine(b []byte) (line, rest []byte) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 0 {
+		return b, nil
+	}
+	return bytes.TrimSuffix(b[:i], []byte{'\r'}), b[i+1:]
+}
+
+// afterAddress is what follows the URI of a From or To: its header
+// parameters.
+func afterAddress(value []byte) []byte {
+	if i := bytes.LastIndexByte(value, '>'); i >= 0 {
+		return value[i+1:]
+	}
+	return value
+}
+
+// param finds a parameter in a list that semicolons separate.
+func param(list []byte, name string) []byte {
+	for len(list) > 0 {
+		var one []byte
+		one, list, _ = bytes.Cut(list, []byte{';'})
+		key, value, found := bytes.Cut(one, []byte{'='})
+		if found && asciiEqualFold(bytes.TrimSpace(key), name) {
+			return bytes.TrimSpace(value)
+		}
+	}
+	return nil
+}
+
+func asciiEqualFold(b []byte, s string) bool {
+	return len(b) == len(s) && strings.EqualFold(string(b), s)
+}
+
+// statelessRefusal answers a request from its raw bytes, without parsing it
+// and without keeping anything (RFC 3261 sections 8.2.7 and 16.11): Via,
+// From, To, Call-ID and CSeq are echoed, To gets toTag if it has none.
+func statelessRefusal(out, request []byte, status, toTag string, headers ...string) []byte {
+	out = append(out, "SIP/2.0 "...)
+	out = append(out, status...)
+	out = append(out, "\r\n"...)
+	_, rest := cutLine(request)
+	keep := false
+	for {
+		var line []byte
+		line, rest = cutLine(rest)
+		if len(line) == 0 {
+			break
+		}
+		if line[0] == ' ' || line[0] == '\t' { // folded: belongs to the line before
+			if keep {
+				out = append(append(out, line...), "\r\n"...)
+			}
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		name = bytes.TrimSpace(name)
+		var isTo bool
+		keep, isTo = echoed(name)
+		if !keep {
+			continue
+		}
+		out = append(out, line...)
+		if isTo && param(afterAddress(value), "tag") == nil {
+			out = append(append(out, ";tag="...), toTag...)
+		}
+		out = append(out, "\r\n"...)
+	}
+	for _, h := range headers {
+		out = append(append(out, h...), "\r\n"...)
+	}
+	return append(out, "Content-Length: 0\r\n\r\n"...)
+}
+
+func echoed(name []byte) (keep, isTo bool) {
+	for _, h := range [...]string{"via", "v", "from", "f", "call-id", "i", "cseq"} {
+		if asciiEqualFold(name, h) {
+			return true, false
+		}
+	}
+	isTo = asciiEqualFold(name, "to") || asciiEqualFold(name, "t")
+	return isTo, isTo
+}

@@ -1,0 +1,314 @@
+package b2bua
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// Sink takes the records of calls; *store.Store is one.
+type Sink interface {
+	// Journal notes the state of a call that is not over. It does not block.
+	Journal(r store.Record)
+	// Put keeps the record of a finished call and returns when it is safe.
+	Put(ctx context.Context, r store.Record) error
+}
+
+// Options is what a server is made of. All fields are needed but where it
+// says so.
+type Options struct {
+	Config    *config.Config
+	Relay     Relay
+	Sink      Sink
+	Preparers map[string]Preparer // by name of the target; only for those that prepare
+	Key       [32]byte            // signalling key, kept with the store
+	Node      string              // name of this node in records; may be empty
+	Log       zerolog.Logger
+	Tap       Tap // nil: nobody listens
+
+	// Listen opens a socket; nil: the kernel's, with a receive buffer of 4 MB.
+	Listen func(netip.AddrPort) (Socket, error)
+	// Lookup resolves host names; nil: the system's resolver.
+	Lookup func(ctx context.Context, host string) (netip.Addr, error)
+}
+
+// Server is the B2BUA: it listens, admits calls and runs them. Its methods
+// may be called from any goroutine.
+type Server struct {
+	cfg       *config.Config
+	relay     Relay
+	sink      Sink
+	node      string
+	log       zerolog.Logger
+	mint      *Minter
+	admission *admission
+	registry  *registry
+	stack     *stack
+	rejected  Rejections
+	panics    atomic.Uint64
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	calls  sync.WaitGroup // goroutines of calls
+}
+
+// agentName is what we call ourselves in User-Agent and Server.
+const agentName = "Flowbridge"
+
+// receiveBuffer is asked of the kernel for each SIP socket, in bytes: bursts
+// are lost with the default.
+const receiveBuffer = 4 << 20
+
+// NewServer opens the sockets and begins to answer.
+func NewServer(o Options) (*Server, error) {
+	s := &Server{
+		cfg: o.Config, relay: o.Relay, sink: o.Sink, node: o.Node, log: o.Log,
+		mint:      NewMinter(o.Key),
+		admission: newAdmission(o.Config, o.Preparers),
+		registry:  newRegistry(),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.listen(o); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	s.stack.serve()
+	return s, nil
+}
+
+func (s *Server) listen(o Options) error {
+	open := o.Listen
+	if open == nil {
+		open = listenUDP
+	}
+	ctx, stop := context.WithCancel(s.ctx)
+	st := &stack{
+		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: s.panicked,
+		names: map[string]lookup{}, routes: map[netip.Addr]source{},
+	}
+	if st.lookup == nil {
+		st.lookup = lookupHost
+	}
+	for _, l := range s.cfg.SIP.Listen {
+		socket, err := open(l.AddrPort)
+		if err != nil {
+			for _, g := range st.sockets {
+				g.Close()
+			}
+			stop()
+			return fmt.Errorf("listen on %v: %w", l, err)
+		}
+		local := parseSource(socket.LocalAddr().String())
+		st.sockets = append(st.sockets, &guard{
+			Socket: socket, local: local, mint: s.mint, gate: s, tap: o.Tap, count: &s.rejected,
+		})
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	st.tp = sip.NewTransportLayer(net.DefaultResolver, sip.NewParser(), nil, sip.WithTransportLayerLogger(quiet))
+	st.tp.OnMessage(s.stamp) // before the transactions see it
+	st.tx = sip.NewTransactionLayer(st.tp, sip.WithTransactionLayerLogger(quiet),
+		sip.WithTransactionLayerUnhandledResponseHandler(s.onStrayResponse))
+	st.tx.OnRequest(s.onRequest)
+	s.stack = st
+	return nil
+}
+
+func listenUDP(addr netip.AddrPort) (Socket, error) {
+	network := "udp4"
+	if addr.Addr().Is6() {
+		network = "udp6"
+	}
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	if err := setReceiveBuffer(conn, receiveBuffer); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Addrs are the addresses that SIP is received on, in configuration order.
+func (s *Server) Addrs() []netip.AddrPort {
+	addrs := make([]netip.AddrPort, 0, len(s.stack.sockets))
+	for _, g := range s.stack.sockets {
+		addrs = append(addrs, g.local)
+	}
+	return addrs
+}
+
+// Rejected counts what was kept from the SIP stack.
+func (s *Server) Rejected() *Rejections { return &s.rejected }
+
+// Panics counts the panics that were recovered.
+func (s *Server) Panics() uint64 { return s.panics.Load() }
+
+func (s *Server) panicked(string, any) { s.panics.Add(1) }
+
+// Drain refuses new calls with 503 from now on.
+func (s *Server) Drain() { s.admission.drain() }
+
+// Draining says whether Drain was called.
+func (s *Server) Draining() bool { return s.admission.isDraining() }
+
+// HangupAll ends every call that is live.
+func (s *Server) HangupAll() {
+	for _, c := range s.registry.all() {
+		c.inbox.post(item{fact: Killed{Cause: CauseShutdown, By: store.EndedBySystem}})
+	}
+}
+
+// WaitIdle returns when no call is live and every record is written, or with
+// the context's error.
+func (s *Server) WaitIdle(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if calls, _ := s.registry.counts(); calls == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Idle says whether nothing is left of any call: no call, no leg.
+func (s *Server) Idle() bool {
+	calls, lines := s.registry.counts()
+	return calls == 0 && lines == 0
+}
+
+// Close stops at once: what is live is not hung up (HangupAll does that) and
+// stays open in the store's journal. It returns when nothing runs any more.
+func (s *Server) Close() error {
+	s.cancel()
+	s.calls.Wait()
+	return s.stack.close()
+}
+
+// LiveCall is the state of a call that is not over.
+type LiveCall struct {
+	Record store.Record
+	Phase  string // preparing, dialing, bridged or ending
+}
+
+// Live gives the calls that are live, in no order.
+func (s *Server) Live(ctx context.Context) []LiveCall {
+	var all []LiveCall
+	for _, c := range s.registry.all() {
+		if l, ok := c.ask(ctx); ok {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Find gives the live call with this id.
+func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
+	c := s.registry.call(id)
+	if c == nil {
+		return LiveCall{}, false
+	}
+	return c.ask(ctx)
+}
+
+// ask has the call's goroutine describe the call.
+func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
+	reply := make(chan LiveCall, 1)
+	if !c.inbox.post(item{ask: reply}) {
+		return LiveCall{}, false
+	}
+	select {
+	case l := <-reply:
+		return l, true
+	case <-ctx.Done():
+		return LiveCall{}, false
+	}
+}
+
+func (c *Call) snapshot() LiveCall {
+	r := c.record
+	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	if c.session != nil {
+		r.Media = mediaRecord(c.session.Stats())
+	}
+	return LiveCall{Record: r, Phase: c.phaseName}
+}
+
+func (s *Server) knows(addr netip.Addr) bool { return s.admission.knows(addr) }
+
+func (s *Server) full(addr netip.Addr) bool { return s.admission.full(addr) }
+
+func (s *Server) inProgress(toTag string) bool { return s.registry.line(toTag) != nil }
+
+func (s *Server) legOptions(side media.Side, local Local) legOptions {
+	return legOptions{side: side, mint: s.mint, local: local, agent: agentName}
+}
+
+// mediaAddr is where media toward and from a peer is bound, and what it is
+// called in SDP.
+func (s *Server) mediaAddr(peer netip.Addr) (bind, name netip.Addr, err error) {
+	for _, a := range s.cfg.Media.Listen {
+		if a.Is4() == peer.Is4() {
+			name, err = s.mediaName(a, peer)
+			return a, name, err
+		}
+	}
+	return bind, name, fmt.Errorf("no media address for the address family of %v", peer)
+}
+
+// mediaName is what a bound media address is called toward a peer.
+func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
+	if bind.Is4() != peer.Is4() {
+		return netip.Addr{}, fmt.Errorf("media is bound to %v, which can't reach %v", bind, peer)
+	}
+	if s.cfg.Media.Advertise != "" {
+		return netip.ParseAddr(s.cfg.Media.Advertise)
+	}
+	if bind.IsUnspecified() {
+		return s.stack.sourceToward(peer)
+	}
+	return bind, nil
+}
+
+// newID is a call's id: sortable by time, unique over nodes.
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.NewString()
+	}
+	return id.String()
+}
+
+// newCallID is a Call-ID that says nothing of us (RFC 3261 section 8.1.1.4).
+func newCallID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+// EngineRelay is a media engine as calls see it.
+type EngineRelay struct{ *media.Engine }
+
+// Open leases ports and opens a session.
+func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
+	s, err := e.NewSession(c)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}

@@ -1,0 +1,201 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+)
+
+// SetProcessDefaults sets what the SIP library keeps per process: no limit of
+// its own on the size of UDP messages (ours is the guard's and the header
+// budget's), and a silent logger. Call it once, before any server is made.
+func SetProcessDefaults() {
+	sip.UDPMTUSize = 65535
+	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
+}
+
+// stack is the SIP library as we use it: parser, UDP transport and
+// transactions, on sockets of ours. Dialogs are not among it.
+type stack struct {
+	tp    *sip.TransportLayer
+	tx    *sip.TransactionLayer
+	log   zerolog.Logger
+	group sync.WaitGroup // goroutines of wires
+	ctx   context.Context
+	stop  context.CancelFunc
+	cfg   config.SIP
+
+	sockets []*guard
+	readers sync.WaitGroup
+	panics  func(where string, value any)
+
+	mu     sync.Mutex
+	names  map[string]lookup     // host to address
+	routes map[netip.Addr]source // peer to our own address on a wildcard socket
+	lookup resolver
+}
+
+// lookup and source are cached answers.
+type lookup struct {
+	addr  netip.Addr
+	until time.Time
+}
+
+type source struct {
+	addr  netip.Addr
+	until time.Time
+}
+
+// How long an address stays good, and how long a name's lookup may take.
+const (
+	nameTTL       = 30 * time.Second
+	sourceTTL     = 30 * time.Second
+	lookupTimeout = 4 * time.Second
+	cacheMax      = 10_000 // entries; more are not kept
+)
+
+// recovered ends a goroutine that panicked without ending the process.
+func (s *stack) recovered(where string) {
+	if v := recover(); v != nil {
+		s.panics(where, v)
+		s.log.Error().Str("where", where).Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+	}
+}
+
+// resolve looks up a host, keeping answers for a while. An address that was
+// good before is used on when the name server fails.
+func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
+	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil {
+		return a.Unmap(), nil
+	}
+	now := time.Now()
+	s.mu.Lock()
+	known, ok := s.names[host]
+	s.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.addr, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	addr, err := s.lookup(ctx, host)
+	if err != nil {
+		if ok {
+			return known.addr, nil
+		}
+		return netip.Addr{}, fmt.Errorf("look up %s: %w", host, err)
+	}
+	s.mu.Lock()
+	if len(s.names) < cacheMax {
+		s.names[host] = lookup{addr, now.Add(nameTTL)}
+	}
+	s.mu.Unlock()
+	return addr, nil
+}
+
+// lookupHost asks the system's resolver. IPv4 comes first where there is
+// both: the platforms publish it and more networks carry it.
+func lookupHost(ctx context.Context, host string) (netip.Addr, error) {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, a := range addrs {
+		if a.Unmap().Is4() {
+			return a.Unmap(), nil
+		}
+	}
+	if len(addrs) == 0 {
+		return netip.Addr{}, errors.New("no address")
+	}
+	return addrs[0], nil
+}
+
+// localFor is what we are called by a peer: the socket of its family, and the
+// address that it can reach us at.
+func (s *stack) localFor(peer netip.Addr) (Local, error) {
+	for _, g := range s.sockets {
+		a := g.local.Addr()
+		if a.Is4() != peer.Is4() {
+			continue
+		}
+		l := Local{Listen: g.local, Host: s.cfg.Advertise, Port: g.local.Port()}
+		if l.Host != "" {
+			return l, nil
+		}
+		if a.IsUnspecified() {
+			own, err := s.sourceToward(peer)
+			if err != nil {
+				return Local{}, err
+			}
+			a = own
+		}
+		l.Host = a.String()
+		return l, nil
+	}
+	return Local{}, fmt.Errorf("no listener for the address family of %v", peer)
+}
+
+// sourceToward is the address that the kernel would send to peer from. It
+// sends nothing.
+func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
+	now := time.Now()
+	s.mu.Lock()
+	known, ok := s.routes[peer]
+	s.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.addr, nil
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(peer, 9)))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find the route to %v: %w", peer, err)
+	}
+	defer conn.Close()
+	local, ok := conn.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return netip.Addr{}, fmt.Errorf("find the route to %v: no UDP address", peer)
+	}
+	addr := local.AddrPort().Addr().Unmap()
+	s.mu.Lock()
+	if len(s.routes) < cacheMax {
+		s.routes[peer] = source{addr, now.Add(sourceTTL)}
+	}
+	s.mu.Unlock()
+	return addr, nil
+}
+
+// serve reads from all sockets until close.
+func (s *stack) serve() {
+	for _, g := range s.sockets {
+		s.readers.Go(func() {
+			if err := s.tp.ServeUDP(g); err != nil {
+				s.log.Error().Err(err).Stringer("listen", g.local).Msg("listener ended")
+			}
+		})
+	}
+}
+
+// close ends transactions, sockets and goroutines, and waits for them.
+func (s *stack) close() error {
+	s.stop()
+	s.tx.Close()
+	var errs []error
+	for _, g := range s.sockets {
+		errs = append(errs, g.Close())
+	}
+	errs = append(errs, s.tp.Close())
+	s.readers.Wait()
+	s.group.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,273 @@
+package config
+
+import (
+	"net/netip"
+	"regexp"
+	"time"
+)
+
+// Config is the whole of flowbridge.yaml.
+type Config struct {
+	// SIP is where signalling is received and how we name ourselves in it.
+	SIP SIP
+	// Media is where RTP is received and how we name ourselves in SDP.
+	Media Media
+	// Trunks are the carriers and PBXs that may call us. A source that belongs to none of them gets no answer.
+	Trunks []Trunk
+	// Targets are the platforms and SIP addresses that calls go to.
+	Targets []Target
+	// Routes say which call goes to which targets; the first one that matches wins.
+	Routes []Route
+	// Store is the local database of live and finished calls.
+	Store Store
+	// Fleet joins several nodes.
+	Fleet Fleet
+	// Admin is the HTTP interface for operators.
+	Admin Admin
+	// Log is what goes to standard error.
+	Log Log
+}
+
+// SIP holds the section `sip`.
+type SIP struct {
+	// Listen is where SIP is received: "udp://0.0.0.0:5060", IPv6 as "udp://[::]:5060". Default: udp://0.0.0.0:5060.
+	// Port 0 lets the system choose. This version has udp only.
+	Listen []Listener
+	// Advertise is the IP address or host name in Via and Contact. Default: empty, the address of the interface
+	// that leads to the peer.
+	Advertise string
+	// TLS holds the certificate of tls listeners. Not in this version.
+	TLS TLS
+}
+
+// Listener is one entry of sip.listen.
+type Listener struct {
+	// Transport is "udp".
+	Transport string
+	// AddrPort is the address and port that the socket is bound to.
+	AddrPort netip.AddrPort
+}
+
+// String gives the listener as it is written in the file.
+func (l Listener) String() string { return l.Transport + "://" + l.AddrPort.String() }
+
+// TLS names the certificate and key of tls listeners. Not in this version.
+type TLS struct {
+	// Cert is a PEM file with the certificate and its chain. Default: empty.
+	Cert string
+	// Key is a PEM file with the private key. Default: empty.
+	Key string
+}
+
+// Media holds the section `media`.
+type Media struct {
+	// Listen are the addresses that RTP sockets are bound to. Default: 0.0.0.0.
+	Listen []netip.Addr
+	// Advertise is the IP address written into SDP. Default: empty, the address of the interface that leads to the peer.
+	Advertise string
+	// PortLow is the first port of `ports`, which is written as "10000-32767". Default: 10000.
+	PortLow uint16
+	// PortHigh is the last port of `ports`, included. Default: 32767, below the kernel's ephemeral range.
+	PortHigh uint16
+	// Engine carries the packets: auto, kernel or userspace. Default: auto. This version has no kernel engine.
+	Engine string
+	// Timeout ends a call that has had no RTP in either direction for so long. Default: 30s.
+	Timeout time.Duration
+}
+
+// The values of media.engine.
+const (
+	EngineAuto      = "auto"
+	EngineKernel    = "kernel"
+	EngineUserspace = "userspace"
+)
+
+// NATMode says where in-dialog requests to a trunk go.
+type NATMode string
+
+// The values of trunks[].nat.
+const (
+	// NATAuto sends to the peer's source address only when Contact is private and the source is public.
+	NATAuto NATMode = "auto"
+	// NATOn sends to the peer's source address wherever Contact or route set name another host.
+	NATOn NATMode = "on"
+	// NATOff follows RFC 3261 to the letter.
+	NATOff NATMode = "off"
+)
+
+// Trunk is one entry of `trunks`: a carrier or PBX that calls us.
+type Trunk struct {
+	// Name is unique among the trunks; it appears in records, logs and metrics.
+	Name string
+	// Sources are the networks that the trunk's signalling comes from. A bare address is a network of one.
+	// The longest prefix wins; the same prefix in two trunks is an error.
+	Sources []netip.Prefix
+	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
+	MediaSources []netip.Prefix
+	// MaxCalls caps the trunk's simultaneous calls. Default: 0, no cap.
+	MaxCalls int
+	// MaxCPS caps the trunk's new calls per second. Default: 0, no cap.
+	MaxCPS int
+	// MaxDuration ends a call that has been answered for so long. Default: 4h.
+	MaxDuration time.Duration
+	// NAT is auto, on or off. Default: auto.
+	NAT NATMode
+	// Country is the country calling code that turns a national number into E.164: "1", "49". Default: empty, numbers stay as they came.
+	Country string
+	// Trusted says whether the trunk's P-Asserted-Identity is believed. Default: true.
+	Trusted bool
+}
+
+// The values of targets[].kind.
+const (
+	KindSynthflow = "synthflow"
+	KindSIP       = "sip"
+)
+
+// Target is one entry of `targets`: where calls go.
+type Target struct {
+	// Name is unique among the targets; it appears in records, logs and metrics.
+	Name string
+	// Kind is synthflow or sip.
+	Kind string
+	// URI is the template of the Request-URI: "sip:{{.To.Number}}@sipin.synthflow.ai:32681".
+	URI *Template
+	// Transport is udp, tcp or tls. Default: udp. This version has udp only.
+	Transport string
+	// Prepare is the HTTP step before the INVITE, kind synthflow only. Default: none, the target is dialled directly.
+	Prepare *Prepare
+	// Headers are added to the INVITE, in file order and byte for byte. One whose template gives nothing is left out.
+	Headers []Header
+	// Codecs are the audio codecs that may be used, in order of preference. Default: PCMU, PCMA.
+	Codecs []string
+	// FirstResponseTimeout is how long the target may stay silent, 100 included, before the next one is tried. Default: 4s.
+	FirstResponseTimeout time.Duration
+	// RingTimeout is how long the target may take for its final answer. Default: 60s.
+	RingTimeout time.Duration
+	// MaxCalls caps the target's simultaneous calls. Default: 0, no cap.
+	MaxCalls int
+	// MaxCPS caps the target's new calls per second. Default: 0, no cap.
+	MaxCPS int
+	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
+	MediaSources []netip.Prefix
+	// Auth answers the target's digest challenges. Not in this version.
+	Auth Auth
+}
+
+// Auth holds digest credentials. Not in this version.
+type Auth struct {
+	// Username is the digest user name. Default: empty.
+	Username string
+	// Password is read from password_file or password_env.
+	Password Secret
+}
+
+// Header is one entry of targets[].headers.
+type Header struct {
+	// Name is the header's name, spelled as it goes out.
+	Name string
+	// Value is the template of the header's value.
+	Value *Template
+}
+
+// The values of targets[].prepare.on_failure.
+const (
+	OnFailureNext = "next"
+	OnFailureDial = "dial"
+)
+
+// Prepare is the section `prepare` of a target: the request for a call id.
+type Prepare struct {
+	// API is the base of the platform's HTTP API. Default: https://api.synthflow.ai.
+	API string
+	// Token is the bearer token, read from token_file or token_env (exactly one of them).
+	Token Secret
+	// WorkspaceID is sent as workspace_id. Default: empty.
+	WorkspaceID string
+	// ModelID is sent as model_id, the agent that takes the call. Default: empty.
+	ModelID string
+	// FromNumber is sent as from_number. Default: {{.From.Number}}.
+	FromNumber *Template
+	// ToNumber is sent as to_number. Default: {{.To.Number}}.
+	ToNumber *Template
+	// CustomVariables are sent as custom_variables, in file order. Default: none.
+	CustomVariables []Variable
+	// Timeout bounds the whole step, retry included. Default: 3s.
+	Timeout time.Duration
+	// OnFailure is next (try the next target) or dial (dial this one without an id). Default: next.
+	OnFailure string
+}
+
+// Variable is one entry of custom_variables.
+type Variable struct {
+	// Name is the variable's name.
+	Name string
+	// Value is the template of its value.
+	Value *Template
+}
+
+// The values of routes[].ringing.
+const (
+	RingingImmediate = "immediate"
+	RingingOnTarget  = "on-target"
+	RingingNone      = "none"
+)
+
+// Route is one entry of `routes`.
+type Route struct {
+	// Trunk limits the route to calls of one trunk. Default: empty, any trunk.
+	Trunk string
+	// To is a regular expression over the called number. Default: none, any number.
+	To *regexp.Regexp
+	// From is a regular expression over the calling number. Default: none, any number.
+	From *regexp.Regexp
+	// Targets are tried in this order.
+	Targets []string
+	// Ringing says when the caller hears ringing: immediate (180 as soon as the route is found), on-target (with the
+	// target's own 18x) or none. Default: immediate.
+	Ringing string
+	// Otherwise is the SIP status when no target took the call, 400 to 699. Default: 503.
+	Otherwise int
+	// FailoverOn are further SIP statuses, 300 to 699, upon which the next target is tried. Default: none.
+	FailoverOn []int
+	// SetupTimeout bounds the whole set-up over all targets. Default: 120s.
+	SetupTimeout time.Duration
+}
+
+// Store holds the section `store`.
+type Store struct {
+	// Path is the SQLite file, relative to the working directory. Default: flowbridge.db.
+	Path string
+	// Keep is how long finished calls are kept. Default: 90d.
+	Keep time.Duration
+	// Ladders is how long message ladders are kept. Default: 7d.
+	Ladders time.Duration
+}
+
+// Fleet holds the section `fleet`. Not in this version.
+type Fleet struct {
+	// DSNFile is a file with the PostgreSQL connection string. Default: empty, one node alone. Not in this version.
+	DSNFile string
+}
+
+// Admin holds the section `admin`.
+type Admin struct {
+	// Listen is the address of the admin API. Default: 127.0.0.1:8080. Any other than a loopback address needs token_file.
+	Listen netip.AddrPort
+	// Token is the bearer token of the admin API, read from token_file. Default: empty, no token (loopback only).
+	Token Secret
+}
+
+// The values of log.format.
+const (
+	FormatJSON    = "json"
+	FormatConsole = "console"
+)
+
+// Log holds the section `log`.
+type Log struct {
+	// Level is debug, info, warn or error. Default: info.
+	Level string
+	// Format is json or console. Default: json.
+	Format string
+}

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Error is one thing that is wrong with a configuration file.
+type Error struct {
+	// File is the name of the file.
+	File string
+	// Line counts from 1; 0 concerns the file as a whole.
+	Line int
+	// Path is the key's path: trunks[0].sources.
+	Path string
+	// Problem says what is wrong. It never holds a secret or what a variable of the environment contains.
+	Problem string
+	// Remedy says what to do.
+	Remedy string
+}
+
+// Error gives the whole in one line: flowbridge.yaml:12: trunks[0].soures: unknown key; did you mean "sources"?
+func (e Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	b.WriteString(": ")
+	if e.Path != "" {
+		b.WriteString(e.Path)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Problem)
+	if e.Remedy != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Remedy)
+	}
+	return b.String()
+}
+
+// Errors are all the things that are wrong with a file, by line.
+type Errors []Error
+
+// Error gives one line for each error.
+func (es Errors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap lets errors.As find a single Error.
+func (es Errors) Unwrap() []error {
+	all := make([]error, len(es))
+	for i, e := range es {
+		all[i] = e
+	}
+	return all
+}
+
+func (es Errors) sorted() Errors {
+	slices.SortStableFunc(es, func(a, b Error) int { return cmp.Compare(a.Line, b.Line) })
+	return es
+}

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds the file's size, in bytes.
+const maxFile = 1 << 20
+
+// Load reads and checks a file, with the environment of the process. What is wrong with it comes as Errors, all at once.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name the file with --config"}}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}
+	}
+	return Parse(path, data, os.LookupEnv)
+}
+
+// Parse checks data and gives the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
+// the *_env keys. Secret files are read. What is wrong comes as Errors, all at once.
+func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	l := &loader{file: file, env: env, trunks: map[string]bool{}, targets: map[string]bool{}, sources: map[string]string{}}
+	root, ok := l.document(data)
+	if !ok {
+		return nil, l.errs
+	}
+	cfg := l.config(root)
+	if len(l.errs) > 0 {
+		return nil, l.errs.sorted()
+	}
+	return cfg, nil
+}
+
+// loader is one run over one file.
+type loader struct {
+	file string
+	env  func(string) (string, bool)
+	errs Errors
+
+	visits int // nodes seen; aliases could make a small file endless
+
+	trunks  map[string]bool   // names so far
+	targets map[string]bool   // names so far
+	sources map[string]string // prefix to trunk
+}
+
+func (l *loader) fail(line int, path, problem, remedy string) {
+	l.errs = append(l.errs, Error{File: l.file, Line: line, Path: path, Problem: problem, Remedy: remedy})
+}
+
+// document decodes the one YAML document of the file. An empty file is a mapping without keys.
+func (l *loader) document(data []byte) (value, bool) {
+	if len(data) > maxFile {
+		l.fail(0, "", fmt.Sprintf("is larger than %d bytes", maxFile), "is it the right file?")
+		return value{}, false
+	}
+	empty := value{l: l, node: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return empty, true
+	} else if err != nil {
+		l.syntax(err)
+		return value{}, false
+	}
+	if err := dec.Decode(&second); err == nil {
+		l.fail(second.Line, "", "a second YAML document begins here", `remove the "---" and what follows it`)
+		return value{}, false
+	} else if !errors.Is(err, io.EOF) {
+		l.syntax(err)
+		return value{}, false
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		return empty, true
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
+		return empty, true
+	}
+	return value{l: l, node: root}, true
+}
+
+// syntax reports what the YAML decoder found, with its line where it names one.
+func (l *loader) syntax(err error) {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 0
+	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		text = text[len(m[0]):]
+	}
+	l.fail(line, "", "is not YAML: "+text, "look at the indentation, colons and quotes of this line and the one before it")
+}
+
+// reason gives the bare cause of a file error.
+func reason(err error) string {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxVisits bounds the nodes that are looked at in one file, aliases counted each time.
+const maxVisits = 200_000
+
+// value is a YAML node with the path that leads to it.
+type value struct {
+	l    *loader
+	node *yaml.Node
+	path string
+}
+
+func (v value) fail(problem, remedy string) { v.l.fail(v.node.Line, v.path, problem, remedy) }
+
+// resolve follows an alias to what it stands for, which keeps the alias' own line.
+func (v value) resolve() (value, bool) {
+	v.l.visits++
+	if v.l.visits > maxVisits {
+		if v.l.visits == maxVisits+1 {
+			v.fail("the file holds too many values", "write out what its aliases stand for")
+		}
+		return v, false
+	}
+	if v.node.Kind != yaml.AliasNode {
+		return v, true
+	}
+	if v.node.Alias == nil || v.node.Alias.Kind == yaml.AliasNode {
+		v.fail("the alias stands for nothing", "write the value itself")
+		return v, false
+	}
+	at := *v.node.Alias
+	at.Line = v.node.Line
+	v.node = &at
+	return v, true
+}
+
+func (v value) isNull() bool { return v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!null" }
+
+// kindName says what a node is, in words for an error.
+func kindName(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		return "a single value"
+	case yaml.DocumentNode, yaml.AliasNode:
+	}
+	return "something else"
+}
+
+// entry is one key of a mapping with its value.
+type entry struct {
+	key  string
+	line int
+	value
+}
+
+// entries gives the keys of a mapping in file order. A key that is given twice is reported and left out.
+func (v value) entries(keyPath func(path, key string) string) ([]entry, bool) {
+	v, ok := v.resolve()
+	if !ok {
+		return nil, false
+	}
+	if v.isNull() {
+		v.fail("has no value", "write its keys below it, indented, or remove the key")
+		return nil, false
+	}
+	if v.node.Kind != yaml.MappingNode {
+		v.fail("must be a mapping, not "+kindName(v.node), `write "key: value" lines below it, indented`)
+		return nil, false
+	}
+	first := map[string]int{}
+	var all []entry
+	for i := 0; i+1 < len(v.node.Content); i += 2 {
+		k := value{l: v.l, node: v.node.Content[i], path: v.path}
+		if k, ok = k.resolve(); !ok {
+			return nil, false
+		}
+		if k.node.Kind != yaml.ScalarNode {
+			k.fail("a key must be a single word", `write "key: value"`)
+			continue
+		}
+		name, path := k.node.Value, keyPath(v.path, k.node.Value)
+		if line, twice := first[name]; twice {
+			v.l.fail(k.node.Line, path, fmt.Sprintf("is given twice, first in line %d", line), "keep one of them")
+			continue
+		}
+		first[name] = k.node.Line
+		all = append(all, entry{key: name, line: k.node.Line, value: value{l: v.l, node: v.node.Content[i+1], path: path}})
+	}
+	return all, true
+}
+
+// join extends a path by a key. Keys come from the file: long ones are cut, control characters are escaped.
+func join(path, key string) string {
+	if len(key) > 60 {
+		key = key[:60] + "…"
+	}
+	if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }) {
+		key = fmt.Sprintf("%q", key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// scalar is a single value: as it is written, and with ${NAME} replaced.
+type scalar struct {
+	value
+	raw     string
+	text    string
+	fromEnv bool
+}
+
+// quoted shows the value as the file has it, never what a variable contains.
+func (s scalar) quoted() string {
+	if len(s.raw) > 80 {
+		return fmt.Sprintf("%q…", s.raw[:80])
+	}
+	return fmt.Sprintf("%q", s.raw)
+}
+
+// complain reports `"value" problem; remedy`.
+func (s scalar) complain(c complaint) { s.fail(s.quoted()+" "+c.problem, c.remedy) }
+
+// scalar reads a single value and replaces ${NAME} in it.
+func (v value) scalar() (scalar, bool) {
+	v, ok := v.resolve()
+	if !ok {
+		return scalar{}, false
+	}
+	if v.isNull() {
+		v.fail("has no value", `write one, "" for an empty text, or remove the key`)
+		return scalar{}, false
+	}
+	if v.node.Kind != yaml.ScalarNode {
+		v.fail("must be a single value, not "+kindName(v.node), "write it behind the colon; values with { or [ in quotes")
+		return scalar{}, false
+	}
+	switch v.node.ShortTag() {
+	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
+	default:
+		v.fail("has a YAML tag that has no meaning here", "remove the tag")
+		return scalar{}, false
+	}
+	s := scalar{value: v, raw: v.node.Value, text: v.node.Value}
+	return s.expand()
+}
+
+var (
+	reference = regexp.MustCompile(`\$\{[^}]*\}?`)
+	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// expand replaces ${NAME} from the environment, once: what a variable contains is not looked at again.
+func (s scalar) expand() (scalar, bool) {
+	ok := true
+	s.text = reference.ReplaceAllStringFunc(s.raw, func(ref string) string {
+		name := strings.TrimSuffix(strings.TrimPrefix(ref, "${"), "}")
+		if !strings.HasSuffix(ref, "}") || !envName.MatchString(name) {
+			s.fail("a reference to the environment is not written as ${NAME}",
+				"use letters, digits and underscore between the braces")
+			ok = false
+			return ""
+		}
+		val, set := s.l.env(name)
+		if !set {
+			s.fail("the environment variable "+name+" is not set", "set it, or write the value itself")
+			ok = false
+			return ""
+		}
+		s.fromEnv = true
+		return val
+	})
+	return s, ok
+}

@@ -1,0 +1,209 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+var (
+	dayPart    = regexp.MustCompile(`^(\d{1,5})d`)
+	hostPart   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	namePart   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	countryNum = regexp.MustCompile(`^[1-9][0-9]{0,2}$`)
+	tokenOnly  = regexp.MustCompile("^[A-Za-z0-9.!%*_+`'~-]+$") // RFC 3261 §25.1, token
+	sipUser    = regexp.MustCompile(`^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]+$`)
+)
+
+// parseDuration takes Go's syntax, and whole days before it: 90d, 1d12h.
+func parseDuration(t string) (time.Duration, complaint) {
+	wrong := complaint{"is not a duration", "write one like 500ms, 30s, 5m, 4h or 90d"}
+	var days time.Duration
+	rest := t
+	if m := dayPart.FindStringSubmatch(t); m != nil {
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			return 0, wrong
+		}
+		days, rest = time.Duration(n)*day, t[len(m[0]):]
+	}
+	var more time.Duration
+	if rest != "" || days == 0 && rest == t {
+		var err error
+		if more, err = time.ParseDuration(rest); err != nil {
+			return 0, wrong
+		}
+	}
+	if more > math.MaxInt64-days {
+		return 0, wrong
+	}
+	if days+more <= 0 || more < 0 {
+		return 0, complaint{"is not longer than nothing", "write a duration above 0"}
+	}
+	return days + more, complaint{}
+}
+
+func parseName(t string) (string, complaint) {
+	if !namePart.MatchString(t) {
+		return "", complaint{"cannot be a name", "use up to 64 letters, digits, dots, dashes and underscores"}
+	}
+	return t, complaint{}
+}
+
+func parseCountry(t string) (string, complaint) {
+	if t != "" && !countryNum.MatchString(t) {
+		return "", complaint{"is not a country calling code", `write its digits without +, like "1" or "49"`}
+	}
+	return t, complaint{}
+}
+
+func parseAddr(t string) (netip.Addr, complaint) {
+	a, err := netip.ParseAddr(t)
+	if err != nil {
+		return netip.Addr{}, complaint{"is not an IP address", `write one like "192.0.2.1" or "2001:db8::1"`}
+	}
+	return a.Unmap(), complaint{}
+}
+
+// parsePrefix takes a network, or an address as a network of one.
+func parsePrefix(t string) (netip.Prefix, complaint) {
+	if a, err := netip.ParseAddr(t); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), complaint{}
+	}
+	p, err := netip.ParsePrefix(t)
+	if err != nil {
+		return netip.Prefix{}, complaint{"is neither an IP address nor a network", `write one like "203.0.113.0/24" or "2001:db8::1"`}
+	}
+	if p.Addr().Is4In6() {
+		return netip.Prefix{}, complaint{"is an IPv4 network written as IPv6", "write it as IPv4"}
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, complaint{"has address bits beyond its length", "write the network's first address, or the address alone"}
+	}
+	return p, complaint{}
+}
+
+// parseAdvertise takes an address that others can reach us at; empty stays empty.
+func parseAdvertise(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	a, c := parseAddr(t)
+	if !c.none() {
+		return "", c
+	}
+	if a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
+		return "", complaint{"is no address that a peer can send to", `write the public address, or "" for the interface's own`}
+	}
+	return a.String(), complaint{}
+}
+
+// parseAdvertiseHost takes a host name too.
+func parseAdvertiseHost(t string) (string, complaint) {
+	got, c := parseAdvertise(t)
+	if c.none() {
+		return got, c
+	}
+	if _, err := netip.ParseAddr(t); err != nil && isHostName(t) {
+		return t, complaint{}
+	}
+	if strings.HasPrefix(c.problem, "is not an IP") {
+		c = complaint{"is neither an IP address nor a host name", "write it without scheme and port"}
+	}
+	return "", c
+}
+
+// isHostName follows RFC 1123 §2.1; the last label must not be a number, or 300.1.1.1 would be a name.
+func isHostName(t string) bool {
+	labels := strings.Split(strings.TrimSuffix(t, "."), ".")
+	for _, l := range labels {
+		if !hostPart.MatchString(l) {
+			return false
+		}
+	}
+	_, err := strconv.Atoi(labels[len(labels)-1])
+	return err != nil && len(t) <= 253
+}
+
+func parseListener(t string) (Listener, complaint) {
+	scheme, rest, ok := strings.Cut(t, "://")
+	if !ok {
+		return Listener{}, complaint{"has no transport", `write it like "udp://0.0.0.0:5060" or "udp://[::]:5060"`}
+	}
+	switch scheme {
+	case "udp":
+	case "tcp", "tls":
+		return Listener{}, complaint{"needs " + scheme + ", which this version does not have", "listen on udp, or remove it"}
+	default:
+		return Listener{}, complaint{"has an unknown transport", `write it like "udp://0.0.0.0:5060"`}
+	}
+	ap, err := netip.ParseAddrPort(rest)
+	if err != nil {
+		return Listener{}, complaint{"is not an IP address and port", `write it like "udp://0.0.0.0:5060" or "udp://[::]:5060"`}
+	}
+	return Listener{Transport: scheme, AddrPort: ap}, complaint{}
+}
+
+func parseAddrPort(t string) (netip.AddrPort, complaint) {
+	ap, err := netip.ParseAddrPort(t)
+	if err != nil {
+		return netip.AddrPort{}, complaint{"is not an IP address and port", `write it like "127.0.0.1:8080" or "[::1]:8080"`}
+	}
+	return ap, complaint{}
+}
+
+// portRange is the value of media.ports.
+type portRange struct{ low, high uint16 }
+
+// parsePorts takes "low-high". RTP wants an even port and RTCP the odd one above it; a call needs two such pairs.
+func parsePorts(t string) (portRange, complaint) {
+	wrong := complaint{"is not a range of ports", `write it like "10000-32767"`}
+	a, b, ok := strings.Cut(t, "-")
+	if !ok {
+		return portRange{}, wrong
+	}
+	low, err1 := strconv.ParseUint(strings.TrimSpace(a), 10, 16)
+	high, err2 := strconv.ParseUint(strings.TrimSpace(b), 10, 16)
+	if err1 != nil || err2 != nil {
+		return portRange{}, wrong
+	}
+	first := low + low%2
+	switch {
+	case low < 1024:
+		return portRange{}, complaint{"begins among the ports below 1024, which belong to the system", `write it like "10000-32767"`}
+	case high < low:
+		return portRange{}, complaint{"ends before it begins", "write the lower port first"}
+	case high+1 < first+4:
+		return portRange{}, complaint{"has no room for one call, which takes two pairs of an even port and the odd one above it", `write it like "10000-32767"`}
+	}
+	return portRange{uint16(low), uint16(high)}, complaint{}
+}
+
+// parseAPI takes the base URL of a platform's API. The token goes there, so plain http is for machines nearby only.
+func parseAPI(t string) (string, complaint) {
+	u, err := url.Parse(t)
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", complaint{"is not an https URL", `write it like "https://api.synthflow.ai"`}
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", complaint{"holds more than scheme, host and path", `write it like "https://api.synthflow.ai"`}
+	}
+	if u.Scheme == "http" && !nearby(u.Hostname()) {
+		return "", complaint{"would send the token unencrypted", "write https; http is for loopback, private addresses and names without a dot"}
+	}
+	return strings.TrimSuffix(t, "/"), complaint{}
+}
+
+func nearby(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
+	}
+	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
+}

@@ -1,0 +1,112 @@
+package config
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxSecret bounds a secret file, in bytes.
+const maxSecret = 8192
+
+// secret reads exactly one of key_file and key_env. Absent both, it reports so if needed.
+func (s section) secret(key string, needed bool) Secret {
+	file, env := key+"_file", key+"_env"
+	switch {
+	case s.filled(file) && s.filled(env):
+		s.fields[env].fail("stands beside "+file, "keep one of the two")
+	case s.filled(file):
+		return s.secretFile(file)
+	case s.filled(env):
+		return s.secretEnv(env)
+	case needed:
+		s.l.fail(s.node.Line, join(s.path, file), "is missing", "write "+file+" or "+env)
+	}
+	return ""
+}
+
+// filled says whether a key is there with more than an empty text.
+func (s section) filled(key string) bool {
+	v, ok := s.fields[key]
+	if ok && v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value == "" {
+		return false
+	}
+	return ok
+}
+
+func (s section) secretEnv(key string) Secret {
+	v, ok := s.get(key)
+	if !ok {
+		return ""
+	}
+	if !envName.MatchString(v.text) {
+		// What stands here may be the secret itself.
+		v.fail("is not the name of an environment variable", "write the variable's name, not what it contains")
+		return ""
+	}
+	text, set := v.l.env(v.text)
+	if !set || strings.TrimSpace(text) == "" {
+		v.complain(complaint{"is not set in the environment, or empty", "set it before the start"})
+		return ""
+	}
+	return v.checkSecret(text)
+}
+
+func (s section) secretFile(key string) Secret {
+	v, ok := s.get(key)
+	if !ok {
+		return ""
+	}
+	text, c := readSecret(v.text)
+	if !c.none() {
+		c.remedy = strings.ReplaceAll(c.remedy, "FILE", v.raw)
+		v.complain(c)
+		return ""
+	}
+	return v.checkSecret(text)
+}
+
+// checkSecret refuses what cannot stand in an HTTP header.
+func (s scalar) checkSecret(text string) Secret {
+	text = strings.TrimSpace(text)
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		s.fail("the secret it names holds a space, a line break or another character that no token has", "write the token alone, in one line")
+		return ""
+	}
+	return Secret(text)
+}
+
+func readSecret(path string) (string, complaint) {
+	missing := complaint{"cannot be read", "write the secret into that file, owned by the user of the service, and chmod 600 it"}
+	st, err := os.Stat(path)
+	if err != nil {
+		missing.problem += ": " + reason(err)
+		return "", missing
+	}
+	if !st.Mode().IsRegular() {
+		return "", complaint{"is not a regular file", "name a file that holds the secret and nothing else"}
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return "", complaint{"can be read by group or others", "chmod 600 FILE"}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		missing.problem += ": " + reason(err)
+		return "", missing
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		missing.problem += ": " + reason(err)
+		return "", missing
+	}
+	if len(data) > maxSecret {
+		return "", complaint{"is too large for a secret", "name a file that holds the secret and nothing else"}
+	}
+	if strings.TrimSpace(string(data)) == "" {
+		return "", complaint{"is empty", "write the secret into it"}
+	}
+	return string(data), complaint{}
+}

@@ -1,0 +1,199 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// config reads the whole tree. Trunks and targets come before the routes that name them.
+func (l *loader) config(root value) *Config {
+	s := root.section("sip", "media", "trunks", "targets", "routes", "store", "fleet", "admin", "log")
+	cfg := &Config{
+		SIP:   s.sub("sip", "listen", "advertise", "tls").sip(),
+		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout").media(),
+		Store: s.sub("store", "path", "keep", "ladders").store(),
+		Fleet: s.sub("fleet", "dsn_file").fleet(),
+		Admin: s.sub("admin", "listen", "token_file").admin(),
+		Log:   s.sub("log", "level", "format").log(),
+	}
+	for _, v := range s.list("trunks") {
+		cfg.Trunks = append(cfg.Trunks, v.trunk())
+	}
+	for _, v := range s.list("targets") {
+		cfg.Targets = append(cfg.Targets, v.target())
+	}
+	for _, v := range s.list("routes") {
+		cfg.Routes = append(cfg.Routes, v.route())
+	}
+	return cfg
+}
+
+func (s section) sip() SIP {
+	sip := SIP{Advertise: one(s, "advertise", "", parseAdvertiseHost)}
+	if s.has("listen") {
+		sip.Listen = each(s, "listen", parseListener)
+		s.notEmpty("listen")
+	} else {
+		any4 := netip.AddrPortFrom(netip.IPv4Unspecified(), 5060)
+		sip.Listen = []Listener{{Transport: "udp", AddrPort: any4}}
+	}
+	tls := s.sub("tls", "cert", "key")
+	tls.notYet("cert", "key")
+	return sip
+}
+
+// notEmpty reports a list without elements.
+func (s section) notEmpty(key string) {
+	if v, ok := s.fields[key]; ok && v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
+		v.fail("is an empty list", "write at least one, or remove the key for the default")
+	}
+}
+
+// notYet reports keys that have a value although this version does not do what they ask for.
+func (s section) notYet(keys ...string) {
+	for _, k := range keys {
+		if s.filled(k) {
+			s.fields[k].fail("this version does not have "+s.path, "remove it, or leave it empty")
+		}
+	}
+}
+
+func (s section) media() Media {
+	ports := one(s, "ports", portRange{10000, 32767}, parsePorts)
+	m := Media{
+		Advertise: one(s, "advertise", "", parseAdvertise),
+		PortLow:   ports.low,
+		PortHigh:  ports.high,
+		Engine:    s.choice("engine", EngineAuto, EngineAuto, EngineKernel, EngineUserspace),
+		Timeout:   s.duration("timeout", 30*time.Second),
+	}
+	if m.Engine == EngineKernel {
+		s.fields["engine"].fail("this version does not have the kernel engine", "write auto or userspace")
+	}
+	m.Listen = []netip.Addr{netip.IPv4Unspecified()}
+	if s.has("listen") {
+		m.Listen = each(s, "listen", parseAddr)
+		s.notEmpty("listen")
+	}
+	return m
+}
+
+func (v value) trunk() Trunk {
+	s := v.section("name", "sources", "media_sources", "auth", "max_calls", "max_cps", "max_duration", "nat", "country", "trusted")
+	s.require("name", "a short name for the trunk")
+	s.sub("auth", "username", "password_file", "password_env").notYet("username", "password_file", "password_env")
+	t := Trunk{
+		Name:         s.name("trunk", s.l.trunks),
+		MediaSources: each(s, "media_sources", parsePrefix),
+		MaxCalls:     s.integer("max_calls", 0, 0, maxCap),
+		MaxCPS:       s.integer("max_cps", 0, 0, maxCap),
+		MaxDuration:  s.duration("max_duration", 4*time.Hour),
+		NAT:          NATMode(s.choice("nat", string(NATAuto), string(NATAuto), string(NATOn), string(NATOff))),
+		Country:      one(s, "country", "", parseCountry),
+		Trusted:      s.boolean("trusted", true),
+	}
+	s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"]`)
+	s.notEmpty("sources")
+	t.Sources = each(s, "sources", func(text string) (netip.Prefix, complaint) {
+		p, c := parsePrefix(text)
+		if !c.none() {
+			return p, c
+		}
+		if other, taken := s.l.sources[p.String()]; taken && other != v.path {
+			return p, complaint{"belongs to another trunk too, " + other, "give each network to one trunk; within a larger one, a longer prefix wins"}
+		}
+		s.l.sources[p.String()] = v.path
+		return p, complaint{}
+	})
+	return t
+}
+
+// maxCap bounds max_calls and max_cps: a slip of the finger, not a machine.
+const maxCap = 1_000_000
+
+// name reads a name and reports one that is taken.
+func (s section) name(what string, taken map[string]bool) string {
+	return one(s, "name", "", func(t string) (string, complaint) {
+		got, c := parseName(t)
+		if !c.none() {
+			return "", c
+		}
+		if taken[got] {
+			return "", complaint{"is the name of another " + what + " already", "give each " + what + " its own name"}
+		}
+		taken[got] = true
+		return got, complaint{}
+	})
+}
+
+func (s section) store() Store {
+	st := Store{
+		Path:    one(s, "path", "flowbridge.db", parseStorePath),
+		Keep:    s.duration("keep", 90*day),
+		Ladders: s.duration("ladders", 7*day),
+	}
+	return st
+}
+
+func (s section) fleet() Fleet {
+	s.notYet("dsn_file")
+	return Fleet{}
+}
+
+func (s section) admin() Admin {
+	a := Admin{Listen: one(s, "listen", netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8080), parseAddrPort)}
+	if s.filled("token_file") {
+		a.Token = s.secretFile("token_file")
+		return a
+	}
+	if !a.Listen.Addr().Unmap().IsLoopback() {
+		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could read the calls",
+			"write token_file below admin, or listen on 127.0.0.1")
+	}
+	return a
+}
+
+func (s section) log() Log {
+	return Log{
+		Level:  s.choice("level", "info", "debug", "info", "warn", "error"),
+		Format: s.choice("format", FormatJSON, FormatJSON, FormatConsole),
+	}
+}
+
+func (v value) route() Route {
+	s := v.section("trunk", "to", "from", "targets", "ringing", "otherwise", "failover_on", "setup_timeout")
+	r := Route{
+		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
+			if t != "" && !s.l.trunks[t] {
+				return "", complaint{"is not the name of a trunk", "add it to trunks, or correct the name"}
+			}
+			return t, complaint{}
+		}),
+		To:           one(s, "to", nil, parseRegexp),
+		From:         one(s, "from", nil, parseRegexp),
+		Ringing:      s.choice("ringing", RingingImmediate, RingingImmediate, RingingOnTarget, RingingNone),
+		Otherwise:    s.integer("otherwise", 503, 400, 699),
+		FailoverOn:   each(s, "failover_on", integerIn(300, 699)),
+		SetupTimeout: s.duration("setup_timeout", 120*time.Second),
+	}
+	s.require("targets", "the names of the targets to try, in order")
+	s.notEmpty("targets")
+	r.Targets = each(s, "targets", func(t string) (string, complaint) {
+		if !s.l.targets[t] {
+			return "", complaint{"is not the name of a target", "add it to targets, or correct the name"}
+		}
+		return t, complaint{}
+	})
+	return r
+}
+
+// describe shows a template's complaint without what the environment put into it.
+func (s scalar) describe(err error) string {
+	if s.fromEnv {
+		return "cannot be used"
+	}
+	return fmt.Sprintf("cannot be used: %.200s", err.Error())
+}

@@ -1,0 +1,295 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"regexp"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func (v value) target() Target {
+	s := v.section("name", "kind", "uri", "transport", "prepare", "headers", "auth", "codecs", "first_response_timeout",
+		"ring_timeout", "max_calls", "max_cps", "media_sources")
+	s.require("name", "a short name for the target")
+	s.require("kind", "synthflow or sip")
+	s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
+	s.sub("auth", "username", "password_file", "password_env").notYet("username", "password_file", "password_env")
+	t := Target{
+		Name:                 s.name("target", s.l.targets),
+		Kind:                 one(s, "kind", "", parseKind),
+		Transport:            one(s, "transport", "udp", parseTransport),
+		Codecs:               []string{"PCMU", "PCMA"},
+		FirstResponseTimeout: s.duration("first_response_timeout", 4*time.Second),
+		RingTimeout:          s.duration("ring_timeout", 60*time.Second),
+		MaxCalls:             s.integer("max_calls", 0, 0, maxCap),
+		MaxCPS:               s.integer("max_cps", 0, 0, maxCap),
+		MediaSources:         each(s, "media_sources", parsePrefix),
+	}
+	if s.has("codecs") {
+		t.Codecs = each(s, "codecs", parseCodec)
+		s.notEmpty("codecs")
+	}
+	use := templateUse{}
+	if p, ok := s.fields["prepare"]; ok {
+		if t.Kind == KindSIP {
+			p.fail("is for kind synthflow only", "remove it, or write kind: synthflow")
+		}
+		t.Prepare = p.prepare()
+		use.prepare = true
+		use.mayLack = t.Prepare.OnFailure == OnFailureDial
+	}
+	t.URI = s.uri(use)
+	t.Headers = s.headers(use)
+	return t
+}
+
+func (v value) prepare() *Prepare {
+	s := v.section("api", "token_file", "token_env", "workspace_id", "model_id", "from_number", "to_number",
+		"custom_variables", "timeout", "on_failure")
+	p := &Prepare{
+		API:         one(s, "api", "https://api.synthflow.ai", parseAPI),
+		Token:       s.secret("token", true),
+		WorkspaceID: s.text("workspace_id", ""),
+		ModelID:     s.text("model_id", ""),
+		FromNumber:  s.template("from_number", "{{.From.Number}}"),
+		ToNumber:    s.template("to_number", "{{.To.Number}}"),
+		Timeout:     s.duration("timeout", 3*time.Second),
+		OnFailure:   s.choice("on_failure", OnFailureNext, OnFailureNext, OnFailureDial),
+	}
+	if cv, ok := s.fields["custom_variables"]; ok {
+		all, _ := cv.entries(join)
+		for _, e := range all {
+			if tmpl, _, ok := e.template(templateUse{inPrepare: true}); ok {
+				p.CustomVariables = append(p.CustomVariables, Variable{Name: e.key, Value: tmpl})
+			}
+		}
+	}
+	return p
+}
+
+// template reads one of the prepare step's own templates.
+func (s section) template(key, def string) *Template {
+	v, ok := s.fields[key]
+	if !ok {
+		v = value{l: s.l, path: join(s.path, key), node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: def, Line: s.node.Line}}
+	}
+	t, _, _ := v.template(templateUse{inPrepare: true})
+	return t
+}
+
+// templateUse says what a template may name where it stands.
+type templateUse struct {
+	inPrepare bool // it makes the prepare request itself
+	prepare   bool // the target has a prepare step
+	mayLack   bool // a call may be dialled although the step failed
+}
+
+// template parses a template and tries it with sample values. It also gives the sample's result.
+func (v value) template(use templateUse) (*Template, string, bool) {
+	s, ok := v.scalar()
+	if !ok {
+		return nil, "", false
+	}
+	t, err := ParseTemplate(s.text)
+	if err != nil {
+		s.complain(complaint{s.describe(err), "correct the template"})
+		return nil, "", false
+	}
+	switch {
+	case t.UsesPrepare() && use.inPrepare:
+		s.complain(complaint{"uses .Prepare, which is what this step is there to get", "use other fields of the call"})
+		return nil, "", false
+	case t.UsesPrepare() && !use.prepare:
+		s.complain(complaint{"uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"})
+		return nil, "", false
+	}
+	sample, err := t.Render(sampleVars(use.prepare))
+	if err != nil {
+		s.complain(complaint{s.describe(err), "correct the template"})
+		return nil, "", false
+	}
+	if use.mayLack {
+		if _, err := t.Render(sampleVars(false)); err != nil {
+			s.complain(complaint{"fails when the prepare step failed, and on_failure is dial",
+				"put the part with .Prepare between {{with .Prepare}} and {{end}} and write {{.CallID}} there, or write on_failure: next"})
+			return nil, "", false
+		}
+	}
+	return t, sample, true
+}
+
+// uri reads the target's URI and checks what it gives for a sample call.
+func (s section) uri(use templateUse) *Template {
+	v, ok := s.fields["uri"]
+	if !ok {
+		return nil
+	}
+	t, sample, ok := v.template(use)
+	if !ok {
+		return nil
+	}
+	if c := checkSIPURI(sample); !c.none() {
+		if sc, ok := v.scalar(); ok {
+			sc.complain(c)
+		}
+		return nil
+	}
+	return t
+}
+
+// headers reads the header mapping, in file order.
+func (s section) headers(use templateUse) []Header {
+	v, ok := s.fields["headers"]
+	if !ok {
+		return nil
+	}
+	entries, _ := v.entries(join)
+	var all []Header
+	first := map[string]string{}
+	for _, e := range entries {
+		lower := strings.ToLower(e.key)
+		switch {
+		case !tokenOnly.MatchString(e.key):
+			v.l.fail(e.line, e.path, "is not a header name", "use letters, digits and dashes, and no colon within the name")
+			continue
+		case ownHeader(lower):
+			v.l.fail(e.line, e.path, "is set by Flowbridge itself", "remove it; carry the value in a header of another name, X-…")
+			continue
+		case first[lower] != "":
+			v.l.fail(e.line, e.path, "is the same header as "+first[lower], "keep one of them")
+			continue
+		}
+		first[lower] = e.key
+		if t, _, ok := e.template(use); ok {
+			all = append(all, Header{Name: e.key, Value: t})
+		}
+	}
+	return all
+}
+
+// ownHeader knows the headers that the B2BUA writes, and their compact forms (RFC 3261 §7.3.3). name is in lower case.
+func ownHeader(name string) bool {
+	switch name {
+	case "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards",
+		"content-length", "l", "content-type", "c", "route", "record-route":
+		return true
+	}
+	return false
+}
+
+func parseKind(t string) (string, complaint) {
+	switch t {
+	case KindSynthflow, KindSIP:
+		return t, complaint{}
+	case "vapi", "http":
+		return "", complaint{"is a kind of target that is not in this version", "write synthflow or sip"}
+	}
+	return "", complaint{"is not a kind of target", "write synthflow or sip"}
+}
+
+func parseTransport(t string) (string, complaint) {
+	switch t {
+	case "udp":
+		return t, complaint{}
+	case "tcp", "tls":
+		return "", complaint{"is a transport that this version does not have", "write udp"}
+	}
+	return "", complaint{"is not a transport", "write udp"}
+}
+
+// parseCodec takes the encoding names of the RTP registry that telephony uses, and gives their usual spelling.
+func parseCodec(t string) (string, complaint) {
+	known := []string{"PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"}
+	for _, k := range known {
+		if strings.EqualFold(k, t) {
+			return k, complaint{}
+		}
+	}
+	return "", complaint{"is not an audio codec", "write one of " + strings.Join(known, ", ")}
+}
+
+func parseRegexp(t string) (*regexp.Regexp, complaint) {
+	if t == "" {
+		return nil, complaint{}
+	}
+	re, err := regexp.Compile(t)
+	if err != nil {
+		why := "is not a regular expression"
+		if se := (*syntax.Error)(nil); errors.As(err, &se) {
+			why += ": " + string(se.Code)
+		}
+		return nil, complaint{why, `write one like "^\\+1507"; in double quotes each \ is written twice`}
+	}
+	return re, complaint{}
+}
+
+func parseStorePath(t string) (string, complaint) {
+	switch {
+	case t == "" || strings.ContainsAny(t, "\x00\r\n"):
+		return "", complaint{"is not a file name", "write one like flowbridge.db"}
+	case t == ":memory:" || strings.HasPrefix(t, "file:"):
+		return "", complaint{"is not a file of its own", "write a plain file name like flowbridge.db"}
+	}
+	return t, complaint{}
+}
+
+// checkSIPURI looks at what a template gave for the sample call (RFC 3261 §19.1.1, without headers).
+func checkSIPURI(u string) complaint {
+	wrong := func(why string) complaint {
+		return complaint{"gives no SIP URI for a sample call: " + why, `write it like "sip:{{.To.Number}}@sip.example.com:5060"`}
+	}
+	scheme, rest, ok := strings.Cut(u, ":")
+	if ok && strings.EqualFold(scheme, "sips") {
+		return complaint{"needs TLS, which this version does not have", "write sip:"}
+	}
+	if !ok || !strings.EqualFold(scheme, "sip") {
+		return wrong("it does not begin with sip:")
+	}
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		if !sipUser.MatchString(rest[:at]) {
+			return wrong("the part before @ is empty or holds a character that has no place there")
+		}
+		rest = rest[at+1:]
+	}
+	if strings.ContainsAny(rest, "? \t<>\"") {
+		return wrong("there is a space, a quote, < > or ? after the host")
+	}
+	hostPort, params, _ := strings.Cut(rest, ";")
+	if !isHostPort(hostPort) {
+		return wrong("the host or port is not one")
+	}
+	for p := range strings.SplitSeq(params, ";") {
+		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, "udp") {
+			return complaint{"asks for a transport that this version does not have", "remove ;transport= or write ;transport=udp"}
+		}
+	}
+	return complaint{}
+}
+
+func isHostPort(t string) bool {
+	host, port := t, ""
+	if end := strings.LastIndexByte(t, ']'); strings.HasPrefix(t, "[") && end > 0 {
+		a, err := netip.ParseAddr(t[1:end])
+		if err != nil || !a.Is6() {
+			return false
+		}
+		host, port = "", t[end+1:]
+	} else if colon := strings.IndexByte(t, ':'); colon >= 0 {
+		host, port = t[:colon], t[colon:]
+	}
+	if port != "" {
+		n, err := strconv.ParseUint(strings.TrimPrefix(port, ":"), 10, 16)
+		if err != nil || n == 0 || port[0] != ':' {
+			return false
+		}
+	}
+	if _, err := netip.ParseAddr(host); host == "" && strings.HasPrefix(t, "[") || err == nil && !strings.Contains(host, ":") {
+		return true
+	}
+	return isHostName(host)
+}

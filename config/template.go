@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+)
+
+// maxRendered bounds the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
+const maxRendered = 4096
+
+var (
+	// ErrControlByte means that a template gave CR, LF or NUL, which would end or split a header.
+	ErrControlByte = errors.New("result holds CR, LF or NUL")
+	// ErrTooLong means that a template gave more than 4096 bytes.
+	ErrTooLong = errors.New("result is longer than 4096 bytes")
+)
+
+// Template is a text/template over the Vars of a call. It may be rendered by many goroutines at once.
+type Template struct {
+	text    string
+	parsed  *template.Template
+	prepare bool
+}
+
+// ParseTemplate parses text and checks that every field it names exists.
+func ParseTemplate(text string) (*Template, error) {
+	parsed, err := template.New("template").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return nil, errors.New(plainTemplateError(err))
+	}
+	t := &Template{text: text, parsed: parsed}
+	if len(parsed.Templates()) > 1 {
+		return nil, errors.New("define and block cannot be used here")
+	}
+	if parsed.Tree == nil { // an empty text has no tree
+		return t, nil
+	}
+	w := walker{}
+	w.list(parsed.Root, true)
+	if w.err != nil {
+		return nil, w.err
+	}
+	t.prepare = w.prepare
+	return t, nil
+}
+
+// Render gives the template's result for one call. A result with CR, LF or NUL, or of more than 4096 bytes, is an error.
+func (t *Template) Render(v Vars) (string, error) {
+	if t.parsed.Tree == nil {
+		return "", nil
+	}
+	var out limited
+	if err := t.parsed.Execute(&out, v); err != nil {
+		if errors.Is(err, ErrTooLong) {
+			return "", ErrTooLong
+		}
+		return "", errors.New(plainTemplateError(err))
+	}
+	s := out.String()
+	if strings.ContainsAny(s, "\r\n\x00") {
+		return "", ErrControlByte
+	}
+	return s, nil
+}
+
+// UsesPrepare says whether the template names .Prepare anywhere.
+func (t *Template) UsesPrepare() bool { return t.prepare }
+
+// String gives the template's source.
+func (t *Template) String() string { return t.text }
+
+// limited collects at most maxRendered bytes.
+type limited struct{ strings.Builder }
+
+// Write refuses what would pass the bound.
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > maxRendered {
+		return 0, ErrTooLong
+	}
+	return l.Builder.Write(p)
+}
+
+// plainTemplateError takes the noise from the messages of text/template: "template: template:1:2: executing "template" at <.X>: why".
+func plainTemplateError(err error) string {
+	s := err.Error()
+	for _, prefix := range []string{"template: ", "template:"} {
+		s = strings.TrimPrefix(s, prefix)
+	}
+	s = strings.TrimLeft(s, "0123456789:")
+	s = strings.TrimSpace(s)
+	s = strings.TrimPrefix(s, `executing "template" `)
+	return strings.ReplaceAll(s, "\n", " ")
+}
+
+// sampleVars are the values that templates are tried with when the file is loaded.
+func sampleVars(prepared bool) Vars {
+	v := Vars{
+		To: Party{
+			Number: "+15550100002", User: "5550100002", Name: "Support", Host: "198.51.100.2",
+			URI: "sip:5550100002@198.51.100.2",
+		},
+		From: Party{
+			Number: "+15550100001", User: "5550100001", Name: "Alice", Host: "203.0.113.1",
+			URI: "sip:5550100001@203.0.113.1",
+		},
+		CallID: "0190a1b2c3d4", SIPCallID: "a84b4c76e66710@203.0.113.1", Trunk: "trunk", Route: "1", Attempt: 1,
+		Diversion:  "+15550100003",
+		HeaderFunc: func(name string) string { return fmt.Sprintf("value-of-%.64s", headerSafe(name)) },
+	}
+	if prepared {
+		v.Prepare = &PrepareVars{
+			CallID: "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f",
+			Body:   []byte(`{"call_status":"registered","custom_variables":{"name":"Alice"}}`),
+		}
+	}
+	return v
+}
+
+func headerSafe(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"text/template/parse"
+)
+
+// walker goes over a parsed template once: it notes .Prepare, and finds fields that do not exist also in branches
+// that the sample values never reach.
+type walker struct {
+	prepare bool
+	err     error
+}
+
+// list walks the nodes of one block. root says whether the dot is still the call's Vars.
+func (w *walker) list(l *parse.ListNode, root bool) {
+	if l == nil {
+		return
+	}
+	for _, n := range l.Nodes {
+		w.node(n, root)
+	}
+}
+
+func (w *walker) node(n parse.Node, root bool) {
+	switch n := n.(type) {
+	case *parse.ActionNode:
+		w.pipe(n.Pipe, root)
+	case *parse.IfNode:
+		w.branch(&n.BranchNode, root, root)
+	case *parse.WithNode:
+		w.branch(&n.BranchNode, root, false)
+	case *parse.RangeNode:
+		w.fail("range cannot be used here")
+	case *parse.TemplateNode:
+		w.fail("template cannot be used here")
+	case *parse.PipeNode:
+		w.pipe(n, root)
+	case *parse.ChainNode:
+		w.node(n.Node, root)
+		w.note(n.Field)
+	case *parse.FieldNode:
+		w.note(n.Ident)
+		if root {
+			w.resolve(n.Ident)
+		}
+	case *parse.VariableNode:
+		w.note(n.Ident[1:])
+		if n.Ident[0] == "$" {
+			w.resolve(n.Ident[1:])
+		}
+	}
+}
+
+func (w *walker) branch(b *parse.BranchNode, root, inner bool) {
+	w.pipe(b.Pipe, root)
+	w.list(b.List, inner)
+	w.list(b.ElseList, root)
+}
+
+func (w *walker) pipe(p *parse.PipeNode, root bool) {
+	if p == nil {
+		return
+	}
+	for _, cmd := range p.Cmds {
+		for _, arg := range cmd.Args {
+			w.node(arg, root)
+		}
+	}
+}
+
+func (w *walker) note(fields []string) {
+	if len(fields) > 0 && fields[0] == "Prepare" {
+		w.prepare = true
+	}
+}
+
+func (w *walker) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf(format, args...)
+	}
+}
+
+// resolve follows a path of fields from Vars. Methods end it: what they give has no fields.
+func (w *walker) resolve(path []string) {
+	at := reflect.TypeFor[Vars]()
+	for i, name := range path {
+		if _, ok := at.MethodByName(name); ok {
+			return
+		}
+		st := at
+		if st.Kind() == reflect.Pointer {
+			st = st.Elem()
+		}
+		var field reflect.StructField
+		ok := false
+		if st.Kind() == reflect.Struct {
+			field, ok = st.FieldByName(name)
+		}
+		if !ok {
+			w.fail("there is no .%s; %s", strings.Join(path[:i+1], "."), fieldsOf(st, path[:i]))
+			return
+		}
+		at = field.Type
+	}
+}
+
+// fieldsOf lists what could have been written instead.
+func fieldsOf(t reflect.Type, prefix []string) string {
+	at := "." + strings.Join(prefix, ".")
+	if t.Kind() != reflect.Struct {
+		return at + " has no fields"
+	}
+	var names []string
+	for f := range t.Fields() {
+		if f.Name == "HeaderFunc" || f.Name == "Body" {
+			continue
+		}
+		names = append(names, strings.TrimSuffix(at, ".")+"."+f.Name)
+	}
+	return "there are " + strings.Join(names, ", ")
+}

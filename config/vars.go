@@ -1,0 +1,113 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Vars is what a template can name about one call.
+type Vars struct {
+	// To is the called party, from the Request-URI.
+	To Party
+	// From is the calling party, from P-Asserted-Identity on trusted trunks, else from From.
+	From Party
+	// CallID is our id of the call.
+	CallID string
+	// SIPCallID is the carrier's Call-ID.
+	SIPCallID string
+	// Trunk is the name of the trunk.
+	Trunk string
+	// Route is the name or index of the route.
+	Route string
+	// Attempt counts the targets tried, from 1.
+	Attempt int
+	// Diversion is the number of the topmost Diversion, or empty.
+	Diversion string
+	// Prepare is what the prepare step gave; nil where there was none.
+	Prepare *PrepareVars
+	// HeaderFunc gives the first value of a header of the carrier's INVITE.
+	HeaderFunc func(name string) string
+}
+
+// Header gives the first value of a header of the carrier's INVITE, or "".
+func (v Vars) Header(name string) string {
+	if v.HeaderFunc == nil {
+		return ""
+	}
+	return v.HeaderFunc(name)
+}
+
+// Party is one of the two sides of a call, as a template sees it.
+type Party struct {
+	// Number is digits, with + where that can be told; of what is no number, the user part.
+	Number string
+	// User is the user part as it came.
+	User string
+	// Name is the display name.
+	Name string
+	// Host is the host of the URI.
+	Host string
+	// URI is the whole URI.
+	URI string
+}
+
+// PrepareVars is the answer of the prepare step.
+type PrepareVars struct {
+	// CallID is the platform's id for the call.
+	CallID string
+	// Body is the JSON answer.
+	Body []byte
+}
+
+var errNotJSON = errors.New("the prepare answer is not JSON")
+
+// JSON gives the value at a dot path ("custom_variables.name", "labels.0") of the answer; "" where there is none or it
+// is null. Numbers and booleans come as they are written, objects and lists as JSON.
+func (p *PrepareVars) JSON(path string) (string, error) {
+	if p == nil {
+		return "", errors.New("there is no prepare answer")
+	}
+	dec := json.NewDecoder(bytes.NewReader(p.Body))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return "", errNotJSON
+	}
+	for key := range strings.SplitSeq(path, ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[key]
+		case []any:
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(at) {
+				return "", nil
+			}
+			v = at[i]
+		default:
+			return "", nil
+		}
+	}
+	return plainJSON(v)
+}
+
+func plainJSON(v any) (string, error) {
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case json.Number:
+		return v.String(), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("prepare answer: %w", err)
+	}
+	return string(b), nil
+}

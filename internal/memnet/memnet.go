@@ -1,0 +1,152 @@
+// Package memnet is a UDP network in memory: sockets that meet in a Switch
+// instead of the kernel. Everything that blocks is a channel, so a whole SIP
+// stack on top of it runs inside a testing/synctest bubble on a fake clock.
+package memnet
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// queue is how many datagrams one socket holds before it drops, like a
+// receive buffer that is full.
+const queue = 1024
+
+// Verdict is what a Filter decides about one datagram.
+type Verdict int
+
+const (
+	// Deliver hands the datagram on.
+	Deliver Verdict = iota
+	// Drop loses it.
+	Drop
+)
+
+// Filter sees every datagram before it is delivered. It is called by the
+// sender and must not block.
+type Filter func(from, to netip.AddrPort, datagram []byte) Verdict
+
+// Switch connects the sockets that were opened on it.
+type Switch struct {
+	mu     sync.Mutex
+	conns  map[netip.AddrPort]*Conn
+	filter Filter
+}
+
+// New returns a network without sockets.
+func New() *Switch { return &Switch{conns: map[netip.AddrPort]*Conn{}} }
+
+// SetFilter installs f; nil delivers everything.
+func (s *Switch) SetFilter(f Filter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filter = f
+}
+
+// Listen opens a socket on addr. An address that is taken is an error, as it
+// is with the kernel.
+func (s *Switch) Listen(addr netip.AddrPort) (*Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.conns[addr]; taken {
+		return nil, fmt.Errorf("listen udp %v: address already in use", addr)
+	}
+	c := &Conn{sw: s, addr: addr, in: make(chan packet, queue), closed: make(chan struct{})}
+	s.conns[addr] = c
+	return c, nil
+}
+
+type packet struct {
+	data []byte
+	from netip.AddrPort
+}
+
+// Conn is one socket. It has the methods of a *net.UDPConn that a SIP stack
+// uses; deadlines are accepted and ignored.
+type Conn struct {
+	sw     *Switch
+	addr   netip.AddrPort
+	in     chan packet
+	closed chan struct{}
+	once   sync.Once
+}
+
+// ReadFromUDPAddrPort blocks until a datagram comes or the socket is closed
+// (net.ErrClosed).
+func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case p := <-c.in:
+		return copy(b, p.data), p.from, nil
+	case <-c.closed:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+// ReadFrom is ReadFromUDPAddrPort for net.PacketConn.
+func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.ReadFromUDPAddrPort(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+// WriteToUDPAddrPort delivers a copy of b, unless the filter drops it, nobody
+// listens at to, or the receiver's queue is full: as with UDP, the sender
+// learns nothing of that.
+func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	select {
+	case <-c.closed:
+		return 0, net.ErrClosed
+	default:
+	}
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	c.sw.mu.Lock()
+	dst, filter := c.sw.conns[to], c.sw.filter
+	c.sw.mu.Unlock()
+	if filter != nil && filter(c.addr, to, b) == Drop {
+		return len(b), nil
+	}
+	if dst != nil {
+		select {
+		case dst.in <- packet{append([]byte(nil), b...), c.addr}:
+		default:
+		}
+	}
+	return len(b), nil
+}
+
+// WriteTo is WriteToUDPAddrPort for net.PacketConn.
+func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
+	ua, ok := to.(*net.UDPAddr)
+	if !ok {
+		return 0, fmt.Errorf("write to %T: not a UDP address", to)
+	}
+	return c.WriteToUDPAddrPort(b, ua.AddrPort())
+}
+
+// Close unblocks readers and frees the address.
+func (c *Conn) Close() error {
+	c.once.Do(func() {
+		close(c.closed)
+		c.sw.mu.Lock()
+		delete(c.sw.conns, c.addr)
+		c.sw.mu.Unlock()
+	})
+	return nil
+}
+
+// LocalAddr is the address that was listened on.
+func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.addr) }
+
+// SetDeadline does nothing.
+func (c *Conn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (c *Conn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (c *Conn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,29 @@
+// Package media relays RTP and RTCP between the two sides of a call. It is
+// handed addresses and ports; it knows nothing of SIP or SDP.
+//
+//	          side A (carrier)                        side B (agent)
+//	        +------------------+    flow A->B     +------------------+
+//	RTP  -->| even port  latch |----------------->| even port        |--> RTP
+//	        |                  |<-----------------|  latch           |
+//	        +------------------+    flow B->A     +------------------+
+//	RTCP -->| odd port   latch |----------------->| odd port         |--> RTCP
+//	        +------------------+                  +------------------+
+//
+// Words: an [Engine] owns the port range and the workers. A [Session] is one
+// call's media: two sides, a pair of ports each. A [Flow] is one direction of
+// RTP or RTCP with everything needed to forward a packet: exact source, exact
+// destination, [Rewrite]. A [Path] carries flows; the worker is the userspace
+// path. A latch decides which source a side's packets are believed from.
+//
+// Ownership. A session belongs to one worker, a goroutine locked to a thread
+// with an epoll instance of its own. Sockets, latches, flows and stream state
+// are touched by that goroutine only: it adds the sockets to epoll and it
+// closes them, between two batches of events, so that no event and no send
+// ever meets a descriptor number that has gone to another session. Everybody
+// else talks to it by commands and waits for the answer. Counters are atomics:
+// written by the worker, read by anyone. Locks exist in the port pool and in
+// the engine's registry, nowhere else.
+//
+// On the packet's way there is no lock, no channel, no log, no allocation and
+// no clock reading; the clock is read once per epoll wake-up.
+package media

@@ -1,0 +1,257 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Errors that a caller may want to tell apart.
+var (
+	// ErrNoPorts: every pair of ports is leased, or those tried are in use by
+	// another process.
+	ErrNoPorts = errors.New("no free RTP ports")
+
+	// ErrClosed: the engine is closed.
+	ErrClosed = errors.New("media engine closed")
+
+	// ErrAddress: a session asked for an address that is not in Config.Listen.
+	ErrAddress = errors.New("not an address that media listens on")
+)
+
+// bindAttempts bounds how many pairs are tried for one side of a session when
+// other processes have ports in our range.
+const bindAttempts = 32
+
+const defaultTimeout = 30 * time.Second
+
+// Config is what an engine is opened with.
+type Config struct {
+	// Listen are the addresses that sessions may be bound to, at least one; the
+	// first is the default.
+	Listen []netip.Addr
+
+	// PortLow and PortHigh bound the ports, inclusive. RTP takes the even ports
+	// and RTCP the odd one above. A session takes two pairs.
+	PortLow, PortHigh uint16
+
+	// Workers is the number of threads that relay; 0 means 1. A second costs
+	// more than it brings until the first is full.
+	Workers int
+
+	// Timeout is how long no RTP may be accepted from either side of a started
+	// session before EventSilent; 0 means 30 s. It is looked at once a second.
+	Timeout time.Duration
+}
+
+// Engine owns the ports and the workers. Its methods may be called from any
+// goroutine.
+type Engine struct {
+	// Constant.
+	config  Config
+	epoch   time.Time // all durations of the engine count from here
+	ports   *ports
+	workers []*worker
+
+	opening sync.WaitGroup // NewSession calls under way; added to under mu
+	closed  chan struct{}  // closed once Close is done
+
+	mu       sync.Mutex // guards what follows: the registry
+	sessions map[uint64]*Session
+	lastID   uint64
+	closing  bool
+}
+
+// Open checks the configuration, tries each address and starts the workers.
+func Open(cfg Config) (*Engine, error) {
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	cfg.Listen = slices.Clone(cfg.Listen)
+	cfg.Workers = max(cfg.Workers, 1)
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	e := &Engine{
+		config:   cfg,
+		epoch:    time.Now(),
+		ports:    newPorts(cfg.PortLow, cfg.PortHigh),
+		closed:   make(chan struct{}),
+		sessions: make(map[uint64]*Session),
+	}
+	for range cfg.Workers {
+		w, err := newWorker(e.epoch, cfg.Timeout)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
+		}
+		e.workers = append(e.workers, w)
+	}
+	return e, nil
+}
+
+func (c Config) check() error {
+	var errs []error
+	if len(c.Listen) == 0 {
+		errs = append(errs, errors.New("no address to listen on"))
+	}
+	for _, a := range c.Listen {
+		if !a.IsValid() {
+			errs = append(errs, errors.New("an address to listen on is empty"))
+			continue
+		}
+		fd, err := openSocket(netip.AddrPortFrom(a, 0))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		closeSocket(fd)
+	}
+	if _, pairs := orderedPorts(c.PortLow, c.PortHigh).usage(); c.PortLow == 0 || pairs < 2 {
+		errs = append(errs, fmt.Errorf("ports %d-%d: a call needs two pairs of an even port and the odd one above", c.PortLow, c.PortHigh))
+	}
+	if c.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("timeout %v is negative", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Close closes every session and stops the workers. When it returns, no socket
+// and no goroutine of the engine is left. It always returns nil.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	again := e.closing
+	e.closing = true
+	e.mu.Unlock()
+	if again {
+		<-e.closed
+		return nil
+	}
+	e.opening.Wait()
+	for _, s := range e.list() {
+		s.Close()
+	}
+	for _, w := range e.workers {
+		w.stop()
+	}
+	close(e.closed)
+	return nil
+}
+
+// PortsInUse returns how many pairs of ports are leased and how many there are.
+func (e *Engine) PortsInUse() (used, total int) { return e.ports.usage() }
+
+// NewSession leases two pairs of ports and binds them. The error is ErrNoPorts,
+// ErrClosed or ErrAddress, or what the system said.
+func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
+	for side, a := range sc.Addr {
+		if !a.IsValid() {
+			sc.Addr[side] = e.config.Listen[0]
+		} else if !slices.Contains(e.config.Listen, a) {
+			return nil, fmt.Errorf("media: %v: %w", a, ErrAddress)
+		}
+	}
+	id, err := e.begin()
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	defer e.opening.Done()
+
+	s := &Session{engine: e, id: id, closed: make(chan struct{}), worker: e.workers[id%uint64(len(e.workers))]}
+	var fds [2][2]int
+	var local [2]netip.AddrPort
+	for side, a := range sc.Addr {
+		s.port[side], fds[side], err = e.bindPair(a)
+		if err != nil {
+			e.unbind(s.port[:side], fds[:side])
+			return nil, fmt.Errorf("media: %w", err)
+		}
+		local[side] = netip.AddrPortFrom(a, s.port[side])
+	}
+	s.relay = newRelay(id, local, fds, sc.OnEvent)
+	s.ledger = s.relay.ledger
+	if err := s.worker.do(command{op: opOpen, relay: s.relay}); err != nil {
+		e.unbind(s.port[:], fds[:])
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	e.register(s)
+	return s, nil
+}
+
+// bindPair leases a pair of ports that can be bound on a. Pairs that another
+// process has go to the end of the queue.
+func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
+	for range bindAttempts {
+		port, ok := e.ports.lease()
+		if !ok {
+			return 0, [2]int{}, ErrNoPorts
+		}
+		fds, err := openPair(netip.AddrPortFrom(a, port))
+		if err == nil {
+			return port, fds, nil
+		}
+		e.ports.release(port)
+		if !errors.Is(err, errAddrInUse) {
+			return 0, [2]int{}, err
+		}
+	}
+	return 0, [2]int{}, ErrNoPorts
+}
+
+func openPair(rtp netip.AddrPort) (fds [2]int, err error) {
+	if fds[RTP], err = openSocket(rtp); err != nil {
+		return fds, err
+	}
+	if fds[RTCP], err = openSocket(portAbove(rtp)); err != nil {
+		closeSocket(fds[RTP])
+	}
+	return fds, err
+}
+
+// unbind undoes bindPair for sockets that no worker has taken over.
+func (e *Engine) unbind(ports []uint16, fds [][2]int) {
+	for i, port := range ports {
+		closeSocket(fds[i][RTP])
+		closeSocket(fds[i][RTCP])
+		e.ports.release(port)
+	}
+}
+
+// begin announces a NewSession call, which Close waits for.
+func (e *Engine) begin() (id uint64, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return 0, ErrClosed
+	}
+	e.opening.Add(1)
+	e.lastID++
+	return e.lastID, nil
+}
+
+func (e *Engine) register(s *Session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions[s.id] = s
+}
+
+// forget takes a session out of the registry and reports whether it was there.
+func (e *Engine) forget(id uint64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.sessions[id]
+	delete(e.sessions, id)
+	return ok
+}
+
+func (e *Engine) list() []*Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]*Session, 0, len(e.sessions))
+	for _, s := range e.sessions {
+		all = append(all, s)
+	}
+	return all
+}

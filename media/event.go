@@ -1,0 +1,29 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Event is something a session tells its owner of, through
+// SessionConfig.OnEvent.
+//
+//sumtype:decl
+type Event interface{ isEvent() }
+
+// EventSilent says that no RTP was accepted from either side for
+// Config.Timeout. It comes at most once in a session's life and never before
+// Session.Start.
+type EventSilent struct {
+	Since time.Duration // how long it has been silent, at least Config.Timeout
+}
+
+// EventLatched says that a side's RTP source is now known and locked. It comes
+// once per lock, so again after a change of peer or a re-lock.
+type EventLatched struct {
+	Side   Side
+	Source netip.AddrPort
+}
+
+func (EventSilent) isEvent()  {}
+func (EventLatched) isEvent() {}

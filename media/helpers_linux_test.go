@@ -1,0 +1,180 @@
+package media
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+)
+
+const patience = 5 * time.Second
+
+var (
+	relayV4 = netip.MustParseAddr("127.77.0.1")
+	relayV6 = netip.MustParseAddr("::1")
+)
+
+func openEngine(tb testing.TB, change func(*Config)) *Engine {
+	tb.Helper()
+	cfg := Config{Listen: []netip.Addr{relayV4, relayV6}, PortLow: 21000, PortHigh: 21999}
+	if change != nil {
+		change(&cfg)
+	}
+	e, err := Open(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+func newSession(tb testing.TB, e *Engine, sc SessionConfig) *Session {
+	tb.Helper()
+	s, err := e.NewSession(sc)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { s.Close() })
+	return s
+}
+
+// client is an endpoint of a call's side: a plain UDP socket.
+type client struct {
+	t    testing.TB
+	conn *net.UDPConn
+	addr netip.AddrPort
+}
+
+func newClient(tb testing.TB, addr string) *client {
+	tb.Helper()
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	return &client{t: tb, conn: conn, addr: netip.AddrPortFrom(local.Addr().Unmap(), local.Port())}
+}
+
+func (c *client) send(to netip.AddrPort, pkt []byte) {
+	c.t.Helper()
+	if _, err := c.conn.WriteToUDPAddrPort(pkt, to); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// expect reads one packet, which must be want and come from the given address.
+func (c *client) expect(from netip.AddrPort, want []byte) {
+	c.t.Helper()
+	got, src := c.read()
+	if !bytes.Equal(got, want) {
+		c.t.Fatalf("%v got % x; want % x", c.addr, got, want)
+	}
+	if src != from {
+		c.t.Fatalf("%v got a packet from %v; want %v", c.addr, src, from)
+	}
+}
+
+func (c *client) read() ([]byte, netip.AddrPort) {
+	c.t.Helper()
+	buf := make([]byte, 4096)
+	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		c.t.Fatal(err)
+	}
+	n, src, err := c.conn.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		c.t.Fatalf("%v: %v", c.addr, err)
+	}
+	return buf[:n], netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
+}
+
+// expectNothing checks that nothing has come so far.
+func (c *client) expectNothing() {
+	c.t.Helper()
+	if err := c.conn.SetReadDeadline(time.Now()); err != nil {
+		c.t.Fatal(err)
+	}
+	var buf [64]byte
+	if n, src, err := c.conn.ReadFromUDPAddrPort(buf[:]); err == nil {
+		c.t.Fatalf("%v got % x from %v; want nothing", c.addr, buf[:n], src)
+	}
+}
+
+func rtpPacket(tb testing.TB, payloadType uint8, seq uint16, payload string) []byte {
+	tb.Helper()
+	p := rtp.Packet{
+		Header:  rtp.Header{Version: 2, PayloadType: payloadType, SequenceNumber: seq, Timestamp: uint32(seq) * 160, SSRC: 0xcafe0001},
+		Payload: []byte(payload),
+	}
+	b, err := p.Marshal()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func rtcpPacket(tb testing.TB, ssrc uint32) []byte {
+	tb.Helper()
+	b, err := rtcp.Marshal([]rtcp.Packet{
+		&rtcp.SenderReport{SSRC: ssrc, PacketCount: 7},
+		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x@y"}}}}},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// await polls until ok, for what has no event to wait for.
+func await(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(patience); !ok(); runtime.Gosched() {
+		if time.Now().After(end) {
+			tb.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+func openFiles(tb testing.TB) int {
+	tb.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return len(names)
+}
+
+func rtcpOf(a netip.AddrPort) netip.AddrPort { return portAbove(a) }
+
+// bridge is a session between two clients whose peers are what they say.
+type bridge struct {
+	*Session
+	a, b   *client
+	events chan Event
+}
+
+func newBridge(tb testing.TB, e *Engine) *bridge {
+	tb.Helper()
+	br := &bridge{a: newClient(tb, "127.0.1.1:0"), b: newClient(tb, "127.0.2.1:0"), events: make(chan Event, 16)}
+	br.Session = newSession(tb, e, SessionConfig{OnEvent: func(ev Event) { br.events <- ev }})
+	br.SetPeer(SideA, Peer{RTP: br.a.addr})
+	br.SetPeer(SideB, Peer{RTP: br.b.addr})
+	return br
+}
+
+func (br *bridge) event(t *testing.T) Event {
+	t.Helper()
+	select {
+	case ev := <-br.events:
+		return ev
+	case <-time.After(patience):
+		t.Fatal("no event")
+		return nil
+	}
+}

@@ -1,0 +1,80 @@
+package media
+
+import (
+	"math/rand/v2"
+	"sync"
+)
+
+// ports is the pool of port pairs, each an even RTP port and the odd one above
+// it, shared by every address listened on.
+//
+// Free pairs wait in a queue: the one that has rested longest is leased first,
+// so that a new call is the least likely to meet the late packets of an old
+// one. Rest is a preference: when the queue is short, a pair may go out again at
+// once. The queue starts shuffled, so that a process that was restarted does not
+// begin with the ports its predecessor began with.
+type ports struct {
+	first uint16 // constant: the lowest RTP port
+
+	mu     sync.Mutex // guards what follows
+	queue  []uint16   // ring of free RTP ports, as long as there are pairs
+	head   int
+	free   int
+	leased []bool // by pair
+}
+
+// newPorts returns the pool of the pairs that fit in low to high, inclusive.
+func newPorts(low, high uint16) *ports {
+	p := orderedPorts(low, high)
+	rand.Shuffle(len(p.queue), func(i, j int) { p.queue[i], p.queue[j] = p.queue[j], p.queue[i] })
+	return p
+}
+
+func orderedPorts(low, high uint16) *ports {
+	first := int(low) + int(low)%2
+	p := &ports{first: uint16(first)} // at most 65536, which has no pairs
+	for port := first; port+1 <= int(high); port += 2 {
+		p.queue = append(p.queue, uint16(port)) // at most high
+	}
+	p.free = len(p.queue)
+	p.leased = make([]bool, p.free)
+	return p
+}
+
+// lease takes the pair that has rested longest and returns its RTP port.
+func (p *ports) lease() (uint16, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.free == 0 {
+		return 0, false
+	}
+	port := p.queue[p.head]
+	p.head = (p.head + 1) % len(p.queue)
+	p.free--
+	p.leased[p.pair(port)] = true
+	return port, true
+}
+
+// release gives a leased pair back to the end of the queue. It reports whether
+// the pair was leased; releasing a second time changes nothing.
+func (p *ports) release(port uint16) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.pair(port)
+	if i < 0 || i >= len(p.leased) || !p.leased[i] {
+		return false
+	}
+	p.leased[i] = false
+	p.queue[(p.head+p.free)%len(p.queue)] = port
+	p.free++
+	return true
+}
+
+// usage returns how many pairs are leased and how many there are.
+func (p *ports) usage() (used, total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue) - p.free, len(p.queue)
+}
+
+func (p *ports) pair(port uint16) int { return (int(port) - int(p.first)) / 2 }

@@ -1,0 +1,127 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+)
+
+// relay is the worker's side of a session.
+type relay struct {
+	// Constant.
+	id      uint64
+	local   [2]netip.AddrPort // RTP
+	onEvent func(Event)
+	ledger  *ledger
+
+	// Owned by the worker.
+	path     Path
+	flow     [2][2]Flow     // as attached to path, by side they come from and kind
+	endpoint [2][2]endpoint // by side and kind
+	party    [2]party
+	rewrite  [2]Rewrite
+	started  bool
+	silent   bool // EventSilent was posted
+	closed   bool
+	lastRTP  time.Duration // the last RTP accepted, or Start
+}
+
+// endpoint is a socket of a session: what arrives there and where it goes on.
+type endpoint struct {
+	// Constant.
+	fd    int
+	side  Side
+	kind  Kind
+	relay *relay
+	out   *endpoint // the one it is sent from
+
+	// Owned by the worker.
+	flow     Flow
+	dest     sockaddr // of flow.Dest; empty for none
+	rewrites bool     // flow.Rewrite is not the identity
+	count    *Counters
+	stream   stream // RTP only
+}
+
+func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Event)) *relay {
+	r := &relay{id: id, local: local, onEvent: onEvent, ledger: &ledger{}}
+	for _, side := range []Side{SideA, SideB} {
+		for _, kind := range []Kind{RTP, RTCP} {
+			r.endpoint[side][kind] = endpoint{
+				fd: fds[side][kind], side: side, kind: kind, relay: r,
+				out:   &r.endpoint[side.Other()][kind],
+				count: &r.ledger.flow[side][kind],
+			}
+		}
+	}
+	return r
+}
+
+// address returns our address of a side and kind.
+func (r *relay) address(side Side, kind Kind) netip.AddrPort {
+	a := r.local[side]
+	return netip.AddrPortFrom(a.Addr(), a.Port()+uint16(kind))
+}
+
+// resolve returns the flow from a side as it stands.
+func (r *relay) resolve(from Side, kind Kind) Flow {
+	f := Flow{
+		ID:     FlowID{Session: r.id, From: from, Kind: kind},
+		In:     r.address(from, kind),
+		Source: r.party[from].latch(kind).source,
+		Out:    r.address(from.Other(), kind),
+		Dest:   r.party[from.Other()].dest(kind),
+	}
+	if kind == RTP {
+		f.Rewrite = r.rewrite[from]
+	}
+	return f
+}
+
+// route brings the path up to date with latches, peers and rewrites.
+func (r *relay) route() error {
+	for side := range r.endpoint {
+		for kind := range r.endpoint[side] {
+			f := r.resolve(Side(side), Kind(kind))
+			if f == r.flow[side][kind] {
+				continue
+			}
+			if err := r.path.Attach(f, &r.ledger.flow[side][kind]); err != nil {
+				return err
+			}
+			r.flow[side][kind] = f
+		}
+		src := r.party[side].rtp.source
+		r.ledger.source[side].Store(&src)
+	}
+	return nil
+}
+
+// setPeer takes a new description of a side.
+func (r *relay) setPeer(side Side, p Peer) error {
+	r.party[side].set(p)
+	r.endpoint[side][RTP].stream.rate = int64(p.ClockRate)
+	return r.route()
+}
+
+// learn locks on the source of a well-formed packet.
+func (r *relay) learn(ep *endpoint, src netip.AddrPort, now time.Duration) {
+	r.party[ep.side].latch(ep.kind).take(src, now)
+	_ = r.route()
+	if ep.kind == RTP {
+		r.post(EventLatched{Side: ep.side, Source: src})
+	}
+}
+
+// checkSilence posts EventSilent when its time has come.
+func (r *relay) checkSilence(now, timeout time.Duration) {
+	if since := now - r.lastRTP; r.started && !r.silent && since >= timeout {
+		r.silent = true
+		r.post(EventSilent{Since: since})
+	}
+}
+
+func (r *relay) post(e Event) {
+	if r.onEvent != nil {
+		r.onEvent(e)
+	}
+}

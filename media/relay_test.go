@@ -1,0 +1,73 @@
+package media
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+// notes is a path that writes down what it is given.
+type notes struct{ flows []Flow }
+
+func (n *notes) Attach(f Flow, _ *Counters) error {
+	n.flows = append(n.flows, f)
+	return nil
+}
+
+func (n *notes) Detach(FlowID) {}
+
+// take returns what was attached since the last call.
+func (n *notes) take() []Flow {
+	f := n.flows
+	n.flows = nil
+	return f
+}
+
+func TestPathGetsResolvedFlows(t *testing.T) {
+	var n notes
+	local := [2]netip.AddrPort{addr("192.0.2.1:10000"), addr("192.0.2.1:10002")}
+	r := newRelay(7, local, [2][2]int{}, nil)
+	r.path = &n
+	if err := r.route(); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.take(); len(got) != 4 {
+		t.Errorf("%d flows at first; want 4", len(got))
+	}
+
+	set := func(side Side, rtp string) {
+		t.Helper()
+		if err := r.setPeer(side, Peer{RTP: addr(rtp)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(SideB, "198.51.100.2:6000")
+	toB := Flow{
+		ID: FlowID{Session: 7, From: SideA, Kind: RTP},
+		In: local[SideA], Out: local[SideB], Dest: addr("198.51.100.2:6000"),
+	}
+	toBRTCP := Flow{
+		ID: FlowID{Session: 7, From: SideA, Kind: RTCP},
+		In: addr("192.0.2.1:10001"), Out: addr("192.0.2.1:10003"), Dest: addr("198.51.100.2:6001"),
+	}
+	if got := n.take(); !slices.Equal(got, []Flow{toB, toBRTCP}) {
+		t.Errorf("got %+v; want the two flows towards b", got)
+	}
+	set(SideB, "198.51.100.2:6000")
+	if got := n.take(); len(got) != 0 {
+		t.Errorf("got %+v for the same peer; want nothing", got)
+	}
+
+	set(SideA, "203.0.113.1:4000")
+	n.take()
+	nat := addr("203.0.113.1:61000")
+	r.learn(&r.endpoint[SideA][RTP], nat, 0)
+	toB.Source = nat
+	toA := Flow{
+		ID: FlowID{Session: 7, From: SideB, Kind: RTP},
+		In: local[SideB], Out: local[SideA], Dest: nat,
+	}
+	if got := n.take(); !slices.Equal(got, []Flow{toB, toA}) {
+		t.Errorf("got %+v; want the source and the destination learned", got)
+	}
+}

@@ -1,0 +1,100 @@
+package media
+
+import "net/netip"
+
+// SessionConfig is what a session is made with.
+type SessionConfig struct {
+	// Addr is the address that each side is bound to: one of Config.Listen.
+	// The zero value means the first of them.
+	Addr [2]netip.Addr
+
+	// OnEvent is called for each event, from an engine goroutine that carries
+	// other calls' media too. It must not block and must not call the session,
+	// Stats excepted. It may be nil.
+	OnEvent func(Event)
+}
+
+// Peer is where one side's media is expected from and wanted at, as its SDP
+// says. 4-in-6 addresses count as IPv4. An address that no unicast packet can
+// be sent to (0.0.0.0, multicast, port 0) counts as invalid.
+type Peer struct {
+	// RTP is the address of c= and the port of m=. While it is invalid, nothing
+	// is sent to this side.
+	RTP netip.AddrPort
+
+	// RTCP is that of a=rtcp; invalid means the port above RTP.
+	RTCP netip.AddrPort
+
+	// Believed are further addresses that this side's packets may come from,
+	// with any port: the source of its signalling, configured media sources.
+	Believed []netip.Prefix
+
+	// ClockRate is that of this side's RTP timestamps, in Hz, for the jitter
+	// only. 0 means 8000.
+	ClockRate uint32
+}
+
+// Session is the media of one call: two sides with a pair of ports each. Its
+// methods may be called from any goroutine, but not from OnEvent (Stats may).
+// Once SetPeer, SetRewrite or Start has returned, what it said is in force for
+// every packet that arrives later. On a closed session they do nothing.
+type Session struct {
+	// Constant.
+	engine *Engine
+	worker *worker
+	id     uint64
+	port   [2]uint16
+	relay  *relay
+	ledger *ledger
+
+	closed chan struct{} // closed once the ports are back in the pool
+}
+
+// Local returns the RTP address that the side is bound to, as asked for: the
+// address is unspecified if that is what the engine listens on. RTCP is on the
+// port above.
+func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
+
+// SetPeer says where a side's media is expected. Called again, a changed RTP
+// address and port opens the latch, so that the side's source is learned anew;
+// an unchanged one keeps the lock.
+func (s *Session) SetPeer(side Side, p Peer) {
+	s.tell(command{op: opPeer, side: side, peer: p.normal()})
+}
+
+// SetRewrite changes what is done to the RTP headers of packets that come from
+// a side. A session starts with the identity on both.
+func (s *Session) SetRewrite(from Side, r Rewrite) {
+	s.tell(command{op: opRewrite, side: from, rewrite: r})
+}
+
+// Start starts the timer of EventSilent: the answer went out, or early media
+// began. Packets are relayed before it too, once both sides have a destination.
+// A second call has no effect.
+func (s *Session) Start() { s.tell(command{op: opStart}) }
+
+// Stats returns the figures as they are. It is cheap and may be called at any
+// time, also after Close, when it returns the final ones.
+func (s *Session) Stats() Stats { return s.ledger.stats(s.engine.epoch) }
+
+// Close ends the session and returns its final figures. When it returns, the
+// sockets are closed, no event comes any more and the ports are back in the
+// pool. Calling it again returns the same figures.
+func (s *Session) Close() Stats {
+	if s.engine.forget(s.id) {
+		s.tell(command{op: opClose})
+		for _, port := range s.port {
+			s.engine.ports.release(port)
+		}
+		close(s.closed)
+	}
+	<-s.closed
+	return s.Stats()
+}
+
+// tell has the worker carry out a command. That a session or its engine is
+// closed already is no error: there is nothing left to change.
+func (s *Session) tell(c command) {
+	c.relay = s.relay
+	_ = s.worker.do(c)
+}

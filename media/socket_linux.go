@@ -1,0 +1,105 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const errAddrInUse = unix.EADDRINUSE
+
+// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it; that holds more
+// than a second of a 50 packets/s stream and keeps ten thousand calls small.
+const receiveBuffer = 64 << 10
+
+// openSocket returns a non-blocking UDP socket bound to a. It is not connected:
+// the source of each packet is checked here, where strays can be counted.
+func openSocket(a netip.AddrPort) (int, error) {
+	family := unix.AF_INET
+	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(a.Port()), Addr: v4(a.Addr())}
+	if a.Addr().Is6() {
+		family = unix.AF_INET6
+		sa = &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	if err == nil && family == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	if err == nil {
+		err = unix.Bind(fd, sa)
+	}
+	if err != nil {
+		closeSocket(fd)
+		return 0, fmt.Errorf("bind %v: %w", a, err)
+	}
+	return fd, nil
+}
+
+func closeSocket(fd int) { _ = unix.Close(fd) }
+
+// sockaddr is a socket address as the kernel reads and writes it, IPv4 or IPv6.
+type sockaddr struct {
+	raw  [unix.SizeofSockaddrInet6]byte
+	size uint32 // of what is used of raw
+}
+
+// set encodes a; an invalid address makes s empty.
+func (s *sockaddr) set(a netip.AddrPort) {
+	*s = sockaddr{}
+	binary.BigEndian.PutUint16(s.raw[2:], a.Port())
+	switch ip := a.Addr(); {
+	case ip.Is4():
+		binary.NativeEndian.PutUint16(s.raw[:], unix.AF_INET)
+		b := ip.As4()
+		copy(s.raw[4:], b[:])
+		s.size = unix.SizeofSockaddrInet4
+	case ip.Is6():
+		binary.NativeEndian.PutUint16(s.raw[:], unix.AF_INET6)
+		b := ip.As16()
+		copy(s.raw[8:], b[:])
+		s.size = unix.SizeofSockaddrInet6
+	}
+}
+
+// addrPort decodes s. The scope of a link-local address is left out.
+func (s *sockaddr) addrPort() netip.AddrPort {
+	port := binary.BigEndian.Uint16(s.raw[2:])
+	if binary.NativeEndian.Uint16(s.raw[:]) == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(s.raw[4:8])), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(s.raw[8:24])), port)
+}
+
+// receive reads one packet into buf and its source into from. The length is
+// that of the packet, even if buf was too short for it. The wrapper of x/sys
+// would allocate the source.
+func receive(fd int, buf []byte, from *sockaddr) (int, unix.Errno) {
+	from.size = uint32(len(from.raw))
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), unix.MSG_DONTWAIT|unix.MSG_TRUNC,
+		uintptr(unsafe.Pointer(&from.raw)), uintptr(unsafe.Pointer(&from.size)))
+	return int(n), errno
+}
+
+// send sends pkt, which is not empty.
+func send(fd int, pkt []byte, to *sockaddr) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+		uintptr(unsafe.Pointer(&pkt[0])), uintptr(len(pkt)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL,
+		uintptr(unsafe.Pointer(&to.raw)), uintptr(to.size))
+	return errno
+}
+
+func v4(a netip.Addr) (b [4]byte) {
+	if a.Is4() {
+		b = a.As4()
+	}
+	return b
+}

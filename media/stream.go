@@ -1,0 +1,114 @@
+package media
+
+import (
+	"math"
+	"time"
+)
+
+// RFC 3550 §A.1: how far a sequence number may run ahead of the highest one, or
+// fall behind it, before the sender is taken to have started anew.
+const (
+	maxDropout  = 3000
+	maxMisorder = 100
+)
+
+// maxTransitJump is the change in transit time, in seconds, above which the
+// sender is taken to have set its timestamps anew; it says nothing of jitter.
+const maxTransitJump = 2
+
+// defaultClockRate is that of G.711, G.722, G.729 and telephone-event beside them.
+const defaultClockRate = 8000
+
+// stream follows the RTP of one side: losses and jitter. It is a value owned by
+// the worker. A new SSRC starts a new count; the losses add up.
+type stream struct {
+	rate int64 // of the timestamps, Hz
+
+	started  bool
+	ssrc     uint32
+	base     uint64 // first sequence number
+	top      uint64 // highest one, extended by the cycles
+	received uint64
+	expect   uint16 // the number after one that jumped; two in a row are a restart
+	jumped   bool
+	lostPast uint64 // of earlier counts
+
+	timed     bool
+	timestamp uint32
+	transit   uint32
+	jitter    uint64 // in 1/16 of a timestamp unit (RFC 3550 §A.8)
+}
+
+// observe takes account of a packet that arrived at now.
+func (s *stream) observe(h rtpHeader, now time.Duration) {
+	if !s.started || h.ssrc != s.ssrc {
+		s.restart(h.seq)
+		s.ssrc, s.started, s.timed, s.jitter = h.ssrc, true, false, 0
+	}
+	s.count(h.seq)
+	s.time(h.timestamp, now)
+}
+
+// lost is how many packets are missing so far.
+func (s *stream) lost() uint64 {
+	if expected := s.top - s.base + 1; s.started && expected > s.received {
+		return s.lostPast + expected - s.received
+	}
+	return s.lostPast
+}
+
+// jitterMS is the interarrival jitter in milliseconds.
+func (s *stream) jitterMS() float64 {
+	return float64(s.jitter) / 16 * 1000 / float64(s.clock())
+}
+
+func (s *stream) jitterBits() uint64 { return math.Float64bits(s.jitterMS()) }
+
+func (s *stream) restart(seq uint16) {
+	s.lostPast = s.lost()
+	s.base, s.top = uint64(seq), uint64(seq)
+	s.received, s.jumped = 0, false
+}
+
+func (s *stream) count(seq uint16) {
+	ahead := seq - uint16(s.top) // modulo 2^16 on purpose
+	switch {
+	case ahead < maxDropout:
+		s.top += uint64(ahead)
+	case ahead <= 65535-maxMisorder:
+		if !s.jumped || seq != s.expect {
+			s.jumped, s.expect = true, seq+1
+			return
+		}
+		s.restart(seq)
+	}
+	s.jumped = false
+	s.received++
+}
+
+// time updates the jitter. A timestamp that stands still tells nothing: the
+// packets of one telephone-event all carry that of its start (RFC 4733 §2.2).
+func (s *stream) time(timestamp uint32, now time.Duration) {
+	if s.timed && timestamp == s.timestamp {
+		return
+	}
+	arrival := uint32(now.Microseconds() * s.clock() / 1e6) // modulo 2^32 on purpose
+	transit := arrival - timestamp
+	d := int64(int32(transit - s.transit)) // modulo 2^32 on purpose
+	known := s.timed
+	s.timed, s.timestamp, s.transit = true, timestamp, transit
+	if d < 0 {
+		d = -d
+	}
+	if !known || d > maxTransitJump*s.clock() {
+		return
+	}
+	s.jitter += uint64(d) - (s.jitter+8)>>4 // d is not negative
+}
+
+func (s *stream) clock() int64 {
+	if s.rate == 0 {
+		return defaultClockRate
+	}
+	return s.rate
+}

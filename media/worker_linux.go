@@ -1,0 +1,268 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxPacket  = 1500        // bytes of UDP payload that are relayed
+	bufferSize = 2048        // a longer packet is cut, its length still known
+	batch      = 128         // events taken from epoll at a time
+	tickEvery  = time.Second // how often silence is looked for
+)
+
+// worker is the userspace path: a goroutine on a thread of its own that waits
+// for the sockets of its sessions and relays what they receive.
+type worker struct {
+	// Constant.
+	epoch    time.Time
+	timeout  time.Duration // of silence
+	tick     time.Duration
+	epfd     int
+	wakefd   int
+	wake     *os.File // of wakefd; closing it is safe against a late write
+	commands chan command
+	stopped  chan struct{} // closed when the goroutine has let go of everything
+
+	// Owned by the goroutine.
+	now      time.Duration // since epoch, read once per wake-up
+	nextTick time.Duration
+	relays   map[uint64]*relay
+	byFD     []*endpoint // by descriptor number
+	stopping bool
+	events   [batch]unix.EpollEvent
+	from     sockaddr
+	buf      [bufferSize]byte
+}
+
+// newWorker starts a worker. stop ends it.
+func newWorker(epoch time.Time, timeout time.Duration) (*worker, error) {
+	w, err := prepareWorker(epoch, timeout)
+	if err != nil {
+		return nil, err
+	}
+	go w.run()
+	return w, nil
+}
+
+func prepareWorker(epoch time.Time, timeout time.Duration) (*worker, error) {
+	w := &worker{
+		epoch: epoch, timeout: timeout, tick: min(tickEvery, timeout/4+time.Millisecond),
+		commands: make(chan command, 64),
+		stopped:  make(chan struct{}),
+		relays:   make(map[uint64]*relay),
+	}
+	var err error
+	if w.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if w.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		closeSocket(w.epfd)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	w.wake = os.NewFile(uintptr(w.wakefd), "eventfd")
+	if err := w.watch(w.wakefd); err != nil {
+		w.letGo()
+		return nil, err
+	}
+	return w, nil
+}
+
+// do has the worker carry out c and waits until it has.
+func (w *worker) do(c command) error {
+	c.done = make(chan error, 1)
+	select {
+	case w.commands <- c:
+	case <-w.stopped:
+		return ErrClosed
+	}
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = w.wake.Write(one[:]) // fails only when the worker has stopped
+	select {
+	case err := <-c.done:
+		return err
+	case <-w.stopped:
+		return ErrClosed
+	}
+}
+
+// stop ends the goroutine and waits for it.
+func (w *worker) stop() {
+	_ = w.do(command{op: opStop})
+	<-w.stopped
+}
+
+func (w *worker) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(w.stopped)
+	defer w.letGo()
+	for !w.stopping {
+		w.turn()
+	}
+}
+
+// turn waits for events and deals with a batch of them.
+//
+// Each socket is read once. With many calls that is the cheapest, as nearly
+// always one packet waits and a second read would only find that out; and a
+// flood on one port costs the others one packet's time. Level-triggered epoll
+// brings a socket back, behind the others, as long as something waits there.
+func (w *worker) turn() {
+	n, err := unix.EpollWait(w.epfd, w.events[:], w.wait())
+	if err != nil { // EINTR; no other error is possible
+		n = 0
+	}
+	w.now = time.Since(w.epoch)
+	woken := false
+	for _, ev := range w.events[:n] {
+		if int(ev.Fd) == w.wakefd {
+			woken = true
+			continue
+		}
+		w.serve(w.byFD[ev.Fd])
+	}
+	if w.now >= w.nextTick {
+		w.lookForSilence()
+	}
+	if woken {
+		w.obey()
+	}
+}
+
+// wait is how long epoll may wait, in milliseconds, -1 for ever.
+func (w *worker) wait() int {
+	if len(w.relays) == 0 {
+		return -1
+	}
+	return int(max(w.nextTick-w.now+time.Millisecond, 0) / time.Millisecond)
+}
+
+func (w *worker) lookForSilence() {
+	w.nextTick = w.now + w.tick
+	for _, r := range w.relays {
+		r.checkSilence(w.now, w.timeout)
+	}
+}
+
+// obey carries out the commands that are waiting. It runs between batches of
+// events, so that no event of a batch meets a socket that was closed meanwhile.
+func (w *worker) obey() {
+	var count [8]byte
+	_, _ = unix.Read(w.wakefd, count[:])
+	for {
+		select {
+		case c := <-w.commands:
+			c.done <- w.perform(c)
+		default:
+			return
+		}
+	}
+}
+
+func (w *worker) perform(c command) error {
+	if c.op == opStop {
+		w.stopping = true
+		return nil
+	}
+	if c.relay.closed {
+		return nil
+	}
+	switch c.op {
+	case opOpen:
+		return w.open(c.relay)
+	case opPeer:
+		return c.relay.setPeer(c.side, c.peer)
+	case opRewrite:
+		c.relay.rewrite[c.side] = c.rewrite
+		return c.relay.route()
+	case opStart:
+		if !c.relay.started {
+			c.relay.started, c.relay.lastRTP = true, w.now
+		}
+	case opClose:
+		w.close(c.relay)
+	case opStop:
+	}
+	return nil
+}
+
+// open takes a session over, sockets included. On an error it has let go of
+// them again, still open.
+func (w *worker) open(r *relay) error {
+	r.path = w
+	w.relays[r.id] = r
+	err := r.route()
+	for i := range r.endpoint {
+		for k := range r.endpoint[i] {
+			if err == nil {
+				err = w.add(&r.endpoint[i][k])
+			}
+		}
+	}
+	if err != nil {
+		w.forget(r)
+	}
+	return err
+}
+
+func (w *worker) add(ep *endpoint) error {
+	for len(w.byFD) <= ep.fd {
+		w.byFD = append(w.byFD, nil)
+	}
+	if err := w.watch(ep.fd); err != nil {
+		return err
+	}
+	w.byFD[ep.fd] = ep
+	return nil
+}
+
+func (w *worker) watch(fd int) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)} // descriptors are small
+	if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	return nil
+}
+
+// forget is the reverse of open; the sockets stay open.
+func (w *worker) forget(r *relay) {
+	for i := range r.endpoint {
+		for k := range r.endpoint[i] {
+			ep := &r.endpoint[i][k]
+			r.path.Detach(r.flow[i][k].ID)
+			if ep.fd < len(w.byFD) && w.byFD[ep.fd] == ep {
+				_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, ep.fd, nil)
+				w.byFD[ep.fd] = nil
+			}
+		}
+	}
+	delete(w.relays, r.id)
+	r.closed = true
+}
+
+// close ends a session and closes its sockets.
+func (w *worker) close(r *relay) {
+	w.forget(r)
+	for i := range r.endpoint {
+		for k := range r.endpoint[i] {
+			closeSocket(r.endpoint[i][k].fd)
+		}
+	}
+}
+
+// letGo releases everything that the worker holds.
+func (w *worker) letGo() {
+	for _, r := range w.relays {
+		w.close(r)
+	}
+	_ = w.wake.Close()
+	closeSocket(w.epfd)
+}

@@ -1,0 +1,291 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/synthflow"
+)
+
+const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+
+// onInvite serves a call from its INVITE to its end.
+func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
+	if req.To() == nil || req.From() == nil || req.CallID() == nil || req.Contact() == nil {
+		reply(req, tx, sip.StatusBadRequest, "Incomplete INVITE")
+		return
+	}
+	if tagOf(req.To().Params) != "" {
+		s.onReInvite(req, tx)
+		return
+	}
+	tag := newTag()
+	req.To().Params.Add("tag", tag) // before any response: all of them have it
+	if !s.sip.enter() {
+		reply(req, tx, sip.StatusServiceUnavailable, "Closing")
+		return
+	}
+	defer s.sip.leave()
+	c := newAgentCall(req, tag, s.sip.sock.xHeaders(req.CallID().Value()))
+	cancelled := newSignal()
+	tx.OnCancel(func(*sip.Request) { cancelled.set() })
+	reply(req, tx, sip.StatusTrying, "Trying")
+
+	media, code, reason := s.admit(c, req)
+	s.remember(c)
+	defer s.forget(c)
+	defer c.update(func(seen *AgentCall) { seen.EndedAt = time.Now() })
+	if code != 0 {
+		s.refuse(c, req, tx, code, reason)
+		return
+	}
+	if !s.ring(c, req, tx, cancelled) {
+		return
+	}
+	s.answer(c, req, tx, media, cancelled)
+}
+
+// admit checks what the platform checks. Code 0 lets the call in.
+func (s *Synthflow) admit(c *agentCall, req *sip.Request) (remoteMedia, int, string) {
+	if s.Fault().Kind == FaultBusy {
+		return remoteMedia{}, sip.StatusBusyHere, "Busy Here"
+	}
+	media, err := parseSDP(req.Body())
+	if err != nil {
+		return remoteMedia{}, sip.StatusNotAcceptableHere, printable(err.Error())
+	}
+	switch n := countXEI(c.seen.Headers); {
+	case n == 0:
+		return remoteMedia{}, sip.StatusForbidden, "no X-EI header"
+	case n > 1:
+		return remoteMedia{}, sip.StatusForbidden, "more than one X-EI header"
+	}
+	_, value, _ := strings.Cut(c.seen.XEI, ":")
+	x, err := synthflow.ParseXEIStrict(value)
+	if err != nil {
+		return remoteMedia{}, sip.StatusForbidden, printable(err.Error())
+	}
+	if x.S == "" {
+		return remoteMedia{}, sip.StatusForbidden, "X-EI without S token"
+	}
+	if why := s.ids.use(x.S, req.Recipient.User, time.Now()); why != "" {
+		return remoteMedia{}, sip.StatusForbidden, why
+	}
+	c.id = x.S
+	c.seen.SynthflowID = x.S
+	return media, 0, ""
+}
+
+// printable makes an error fit a reason phrase.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func (s *Synthflow) refuse(c *agentCall, req *sip.Request, tx sip.ServerTransaction, code int, reason string) {
+	reply(req, tx, code, reason)
+	c.update(func(seen *AgentCall) { seen.Status, seen.Reason = code, reason })
+	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Int("code", code).Str("reason", reason).Msg("invite refused")
+}
+
+// ring sends 180 and waits as long as the agent lets it ring; false means
+// that there is nobody left to answer.
+func (s *Synthflow) ring(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal) bool {
+	res := sip.NewResponseFromRequest(req, sip.StatusRinging, "Ringing", nil)
+	res.AppendHeader(s.sip.contact("agent", req.Source()))
+	_ = tx.Respond(res)
+	wait := s.opts.RingFor
+	if f := s.Fault(); f.Kind == FaultLate {
+		wait = f.After
+	}
+	timer := time.NewTimer(max(0, wait))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-cancelled.ch: // sipgo answers 487 by itself
+		c.update(func(seen *AgentCall) {
+			seen.GotCancel = true
+			seen.Status, seen.Reason = sip.StatusRequestTerminated, "Request Terminated"
+		})
+	case <-tx.Done():
+	case <-s.sip.ctx.Done():
+		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "Closing")
+	}
+	return false
+}
+
+// answer opens the media, sends 200 and stays with the call until it is over.
+func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia, cancelled *signal) {
+	ip := s.opts.MediaAddr
+	if !ip.IsValid() {
+		ip = s.sip.ip(req.Source())
+	}
+	st, err := openStream(ip)
+	if err != nil {
+		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "no RTP port")
+		return
+	}
+	defer st.close()
+	st.peer.Store(&media)
+	st.say(media.codec.encodeAll(Greeting(c.id)), false)
+	st.echoAfter(s.opts.EchoDelay)
+
+	body := writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event)
+	res := s.answerTo(req, body)
+	c.mu.Lock()
+	c.stream, c.answer = st, body
+	c.seen.Status, c.seen.Reason, c.seen.AnsweredAt = sip.StatusOK, "OK", time.Now()
+	c.mu.Unlock()
+	if err := tx.Respond(res); err != nil {
+		// It lost to a CANCEL. Without this sipgo would resend the 200.
+		reply(req, tx, sip.StatusRequestTerminated, "Request Terminated")
+		c.update(func(seen *AgentCall) {
+			seen.GotCancel, seen.AnsweredAt = true, time.Time{}
+			seen.Status, seen.Reason = sip.StatusRequestTerminated, "Request Terminated"
+		})
+		return
+	}
+	d := serverDialog(req)
+	var by Side
+	if s.confirm(c, tx, res) {
+		s.clock.add(st)
+		by = s.talk(c)
+		s.clock.remove(st)
+	}
+	if by != SideCaller {
+		by = SideAgent
+		s.sayBye(d)
+	}
+	c.update(func(seen *AgentCall) { seen.EndedBy = by })
+	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Str("id", c.id).Str("by", string(by)).Msg("call ended")
+}
+
+func (s *Synthflow) answerTo(req *sip.Request, body []byte) *sip.Response {
+	res := sip.NewSDPResponseFromRequest(req, body)
+	res.AppendHeader(s.sip.contact("agent", req.Source()))
+	res.AppendHeader(sip.NewHeader("Allow", allowed))
+	return res
+}
+
+// confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE is
+// as good as an ACK, since the two may overtake each other.
+func (s *Synthflow) confirm(c *agentCall, tx sip.ServerTransaction, res *sip.Response) bool {
+	wait, waited := timerT1, time.Duration(0)
+	for waited < 64*timerT1 {
+		timer := time.NewTimer(wait)
+		select {
+		case <-c.acked.ch:
+			timer.Stop()
+			return true
+		case <-c.bye.ch:
+			timer.Stop()
+			return true
+		case <-s.sip.ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+			_ = tx.Respond(res)
+		}
+		waited += wait
+		wait = min(2*wait, timerT2)
+	}
+	return false
+}
+
+// talk waits for the end of the call and says whose it is.
+func (s *Synthflow) talk(c *agentCall) Side {
+	var limit <-chan time.Time
+	if f := s.Fault(); f.Kind == FaultHangup {
+		timer := time.NewTimer(f.After)
+		defer timer.Stop()
+		limit = timer.C
+	}
+	select {
+	case <-c.bye.ch:
+		return SideCaller
+	case <-c.hangup.ch:
+	case <-limit:
+	case <-s.sip.ctx.Done():
+	}
+	return SideAgent
+}
+
+// sayBye sends the BYE and waits for its answer; of a platform that closes
+// nobody waits.
+func (s *Synthflow) sayBye(d *dialog) {
+	bye := d.request(sip.BYE)
+	if s.sip.ctx.Err() != nil {
+		_ = s.sip.client.WriteRequest(bye)
+		return
+	}
+	s.sip.ask(bye)
+}
+
+// onReInvite answers with the SDP that was sent before, and follows the
+// offer's address.
+func (s *Synthflow) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
+	c := s.find(req)
+	if c == nil {
+		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+		return
+	}
+	c.mu.Lock()
+	st, body := c.stream, c.answer
+	c.seen.ReInvites++
+	c.mu.Unlock()
+	if st == nil {
+		reply(req, tx, sip.StatusRequestPending, "Request Pending")
+		return
+	}
+	if len(req.Body()) > 0 {
+		media, err := parseSDP(req.Body())
+		if err != nil {
+			reply(req, tx, sip.StatusNotAcceptableHere, printable(err.Error()))
+			return
+		}
+		media.codec = st.peer.Load().codec
+		st.peer.Store(&media)
+	}
+	_ = tx.Respond(s.answerTo(req, body))
+}
+
+func (s *Synthflow) onAck(req *sip.Request, _ sip.ServerTransaction) {
+	if c := s.find(req); c != nil {
+		c.update(func(seen *AgentCall) { seen.AckReceived = true })
+		c.acked.set()
+	}
+}
+
+func (s *Synthflow) onBye(req *sip.Request, tx sip.ServerTransaction) {
+	c := s.find(req)
+	if c == nil {
+		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+		return
+	}
+	ok(req, tx)
+	c.bye.set()
+}
+
+func (s *Synthflow) inDialog(req *sip.Request, tx sip.ServerTransaction) {
+	if s.find(req) == nil {
+		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+		return
+	}
+	ok(req, tx)
+}
+
+func (s *Synthflow) onOptions(req *sip.Request, tx sip.ServerTransaction) {
+	res := sip.NewResponseFromRequest(req, sip.StatusOK, "OK", nil)
+	res.AppendHeader(sip.NewHeader("Allow", allowed))
+	res.AppendHeader(sip.NewHeader("Accept", "application/sdp"))
+	_ = tx.Respond(res)
+}

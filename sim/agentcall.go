@@ -1,0 +1,137 @@
+package sim
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Side is one end of a call.
+type Side string
+
+// The two ends.
+const (
+	SideCaller Side = "caller"
+	SideAgent  Side = "agent"
+)
+
+// AgentCall is what the agent saw of one INVITE.
+type AgentCall struct {
+	SynthflowID string   // of an accepted call
+	XEI         string   // the X-EI header line as it was on the wire, without its line end
+	Headers     []string // every X- header line, likewise, in order
+	RequestURI  string
+	From        string
+	PAI         string // P-Asserted-Identity
+	CallID      string
+	MaxForwards int
+
+	InvitedAt  time.Time
+	AnsweredAt time.Time
+	EndedAt    time.Time
+	EndedBy    Side   // empty while it lasts, and for a call that was not answered
+	Status     int    // final response, 0 while ringing
+	Reason     string // its reason phrase
+
+	Heard       []int16 // the first 20 s, decoded, 8 kHz
+	Digits      string
+	RTP         RTPStats
+	SentMarks   []PacketMark // only of an ended call
+	HeardMarks  []PacketMark
+	ReInvites   int
+	GotCancel   bool
+	AckReceived bool
+}
+
+// agentCall is an INVITE from its arrival to its end.
+type agentCall struct {
+	// constant
+	key    string
+	tag    string
+	acked  *signal
+	bye    *signal
+	hangup *signal
+
+	id string // set before the call is remembered
+
+	mu     sync.Mutex // guards what follows
+	seen   AgentCall
+	stream *stream
+	answer []byte
+}
+
+func newAgentCall(req *sip.Request, tag string, x []string) *agentCall {
+	c := &agentCall{
+		key:    dialogKey(req.CallID().Value(), tag),
+		tag:    tag,
+		acked:  newSignal(),
+		bye:    newSignal(),
+		hangup: newSignal(),
+	}
+	c.seen = AgentCall{
+		Headers:    x,
+		RequestURI: req.Recipient.String(),
+		From:       req.From().Value(),
+		CallID:     req.CallID().Value(),
+		InvitedAt:  time.Now(),
+	}
+	for _, line := range x {
+		if isXEI(line) {
+			c.seen.XEI = line
+		}
+	}
+	if h := req.GetHeader("P-Asserted-Identity"); h != nil {
+		c.seen.PAI = h.Value()
+	}
+	if h := req.MaxForwards(); h != nil {
+		c.seen.MaxForwards = int(h.Val())
+	}
+	return c
+}
+
+func isXEI(line string) bool {
+	name, _, _ := strings.Cut(line, ":")
+	return strings.EqualFold(strings.TrimSpace(name), "X-EI")
+}
+
+func countXEI(lines []string) int {
+	n := 0
+	for _, line := range lines {
+		if isXEI(line) {
+			n++
+		}
+	}
+	return n
+}
+
+// update changes what is seen of the call.
+func (c *agentCall) update(f func(*AgentCall)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.seen)
+}
+
+func (c *agentCall) live() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.seen.AnsweredAt.IsZero() && c.seen.EndedAt.IsZero()
+}
+
+func (c *agentCall) snapshot() AgentCall {
+	c.mu.Lock()
+	out, st := c.seen, c.stream
+	c.mu.Unlock()
+	if st == nil {
+		return out
+	}
+	out.Heard = st.heard()
+	out.Digits = st.digits()
+	out.RTP = st.stats()
+	out.HeardMarks = st.heardMarks()
+	if !out.EndedAt.IsZero() {
+		out.SentMarks = st.sentMarks
+	}
+	return out
+}

@@ -1,0 +1,51 @@
+package sim
+
+import "flowbridge/media"
+
+const (
+	payloadPCMU  = 0
+	payloadPCMA  = 8
+	payloadEvent = 101 // what we offer for telephone-event
+)
+
+// codec is one of the two laws of G.711.
+type codec struct {
+	name    string
+	payload uint8
+	silence byte
+	encode  func(int16) byte
+	decode  func(byte) int16
+}
+
+func codecFor(payload uint8) (codec, bool) {
+	switch payload {
+	case payloadPCMU:
+		return codec{name: "PCMU", payload: payloadPCMU, silence: 0xff, encode: media.EncodeULaw, decode: media.DecodeULaw}, true
+	case payloadPCMA:
+		return codec{name: "PCMA", payload: payloadPCMA, silence: 0xd5, encode: media.EncodeALaw, decode: media.DecodeALaw}, true
+	}
+	return codec{}, false
+}
+
+func (c codec) encodeAll(pcm []int16) []byte {
+	out := make([]byte, len(pcm))
+	for i, s := range pcm {
+		out[i] = c.encode(s)
+	}
+	return out
+}
+
+func (c codec) decodeAll(b []byte) []int16 {
+	out := make([]int16, len(b))
+	for i, v := range b {
+		out[i] = c.decode(v)
+	}
+	return out
+}
+
+func recode(b []byte, from, to codec) []byte {
+	if from.payload == to.payload {
+		return b
+	}
+	return to.encodeAll(from.decodeAll(b))
+}

@@ -1,0 +1,98 @@
+package sim
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// Delays are the one-way delays of the packets that were found on both ends.
+type Delays struct {
+	Packets int // pairs found
+	Min     time.Duration
+	P50     time.Duration
+	P99     time.Duration
+	Max     time.Duration
+}
+
+type markKey struct {
+	ssrc uint32
+	seq  uint16
+}
+
+// MarkPair is one direction of one call: what one end sent and the other
+// heard.
+type MarkPair struct {
+	Sent  []PacketMark
+	Heard []PacketMark
+}
+
+// OneWayDelays pairs what one end sent with what the other heard. Both must
+// have run in one process, on one clock. A relay that leaves SSRC and
+// sequence alone is paired by these; one that rewrites them, by the payload,
+// of which the latest copy sent before it was heard counts.
+func OneWayDelays(sent, heard []PacketMark) Delays {
+	return PooledDelays([]MarkPair{{sent, heard}})
+}
+
+// PooledDelays is OneWayDelays over the packets of several calls.
+func PooledDelays(pairs []MarkPair) Delays {
+	var found []time.Duration
+	for _, p := range pairs {
+		some := pairByNumber(p.Sent, p.Heard)
+		if len(some) == 0 {
+			some = pairByPayload(p.Sent, p.Heard)
+		}
+		found = append(found, some...)
+	}
+	if len(found) == 0 {
+		return Delays{}
+	}
+	slices.Sort(found)
+	return Delays{
+		Packets: len(found),
+		Min:     found[0],
+		P50:     quantile(found, 0.50),
+		P99:     quantile(found, 0.99),
+		Max:     found[len(found)-1],
+	}
+}
+
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	i := int(math.Ceil(q*float64(len(sorted)))) - 1
+	return sorted[max(0, min(i, len(sorted)-1))]
+}
+
+func pairByNumber(sent, heard []PacketMark) []time.Duration {
+	at := make(map[markKey]PacketMark, len(sent))
+	for _, m := range sent {
+		at[markKey{m.SSRC, m.Seq}] = m
+	}
+	var out []time.Duration
+	for _, m := range heard {
+		if s, ok := at[markKey{m.SSRC, m.Seq}]; ok && m.Sum == s.Sum && m.At >= s.At {
+			out = append(out, time.Duration(m.At-s.At))
+		}
+	}
+	return out
+}
+
+func pairByPayload(sent, heard []PacketMark) []time.Duration {
+	at := make(map[uint32][]int64, len(sent))
+	for _, m := range sent {
+		if m.Sum != 0 {
+			at[m.Sum] = append(at[m.Sum], m.At)
+		}
+	}
+	var out []time.Duration
+	for _, m := range heard {
+		times := at[m.Sum]
+		for i := len(times) - 1; i >= 0; i-- {
+			if times[i] <= m.At {
+				out = append(out, time.Duration(m.At-times[i]))
+				break
+			}
+		}
+	}
+	return out
+}

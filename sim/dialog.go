@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/google/uuid"
+)
+
+// dialog is what in-dialog requests are made of (RFC 3261 §12). Its owner is
+// the goroutine of the call.
+type dialog struct {
+	callID string
+	from   sip.FromHeader // ours, with tag
+	to     sip.ToHeader   // theirs, with tag
+	target sip.Uri
+	routes []sip.Uri
+	source string // where the other side was reached before: for a target that is a name
+	cseq   uint32
+}
+
+func newTag() string { return uuid.NewString()[:13] }
+
+func tagOf(p sip.HeaderParams) string {
+	tag, _ := p.Get("tag")
+	return tag
+}
+
+// serverDialog is the callee's view, made from an INVITE that has our tag in
+// its To.
+func serverDialog(req *sip.Request) *dialog {
+	d := &dialog{
+		callID: req.CallID().Value(),
+		from:   sip.FromHeader{Address: *req.To().Address.Clone(), Params: req.To().Params.Clone()},
+		to:     sip.ToHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
+		target: *req.Contact().Address.Clone(),
+		routes: recordRoutes(req.GetHeaders("Record-Route")),
+		source: req.Source(),
+	}
+	return d
+}
+
+// clientDialog is the caller's view, made from its INVITE and a response
+// with a tag.
+func clientDialog(req *sip.Request, res *sip.Response) *dialog {
+	d := &dialog{
+		callID: req.CallID().Value(),
+		from:   sip.FromHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
+		to:     sip.ToHeader{Address: *res.To().Address.Clone(), Params: res.To().Params.Clone()},
+		target: *req.Recipient.Clone(),
+		routes: recordRoutes(res.GetHeaders("Record-Route")),
+		source: req.Destination(),
+		cseq:   req.CSeq().SeqNo,
+	}
+	if c := res.Contact(); c != nil {
+		d.target = *c.Address.Clone()
+	}
+	slices.Reverse(d.routes) // RFC 3261 §12.1.2
+	return d
+}
+
+func recordRoutes(hs []sip.Header) []sip.Uri {
+	var out []sip.Uri
+	for _, h := range hs {
+		if rr, ok := h.(*sip.RecordRouteHeader); ok {
+			out = append(out, *rr.Address.Clone())
+		}
+	}
+	return out
+}
+
+// request makes the next request of the dialog; an ACK has the number of its
+// INVITE.
+func (d *dialog) request(method sip.RequestMethod) *sip.Request {
+	if method != sip.ACK {
+		d.cseq++
+	}
+	req := sip.NewRequest(method, d.target)
+	for i := range d.routes {
+		req.AppendHeader(&sip.RouteHeader{Address: d.routes[i]})
+	}
+	from, to, callID, hops := d.from, d.to, sip.CallIDHeader(d.callID), sip.MaxForwardsHeader(70)
+	from.Params, to.Params = from.Params.Clone(), to.Params.Clone()
+	req.AppendHeader(&from)
+	req.AppendHeader(&to)
+	req.AppendHeader(&callID)
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: d.cseq, MethodName: method})
+	req.AppendHeader(&hops)
+	req.SetTransport("UDP")
+	req.SetDestination(d.nextHop())
+	return req
+}
+
+// nextHop never resolves a name that the peer put into its headers.
+func (d *dialog) nextHop() string {
+	hop := d.target
+	if len(d.routes) > 0 {
+		hop = d.routes[0]
+	}
+	ip, err := netip.ParseAddr(trimBrackets(hop.Host))
+	if err != nil {
+		return d.source
+	}
+	port := hop.Port
+	if port == 0 {
+		port = sip.DefaultUdpPort
+	}
+	return hostPart(ip) + ":" + strconv.Itoa(port)
+}
+
+func trimBrackets(host string) string {
+	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
+		return host[1 : len(host)-1]
+	}
+	return host
+}

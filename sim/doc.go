@@ -1,0 +1,21 @@
+// Package sim has the two ends of a call on one machine: a stand-in for the
+// platform (Synthflow) and a carrier (Carrier). What is under test goes
+// between them, or nothing does.
+//
+//	Carrier ── INVITE ──▶ (under test) ── POST prepare_inbound ──▶ Synthflow (HTTP)
+//	   │                       └──────── INVITE, X-EI ───────────▶ Synthflow (SIP)
+//	   └───── RTP: words ─────────────────────────────────────────▶ heard by the agent
+//	   heard by the caller ◀───────────── RTP: greeting, then echo ─────┘
+//
+// Words: the caller's words and the agent's greeting are audio that looks
+// like speech and that is different for every seed (SpeechLike), so that what
+// one end heard tells who spoke and when (Match). Heard is what an end
+// decoded, laid out by RTP timestamp, so that loss is silence and not a
+// shift.
+//
+// Ownership: an INVITE of the platform is served by one goroutine from its
+// first response to its end, and a carrier's call is the goroutine that called
+// Call. A stream (RTP of one end of one call) is written by the clock's
+// goroutine, read by its own, and guarded by its lock where they meet. Close
+// of either end waits for all of these.
+package sim

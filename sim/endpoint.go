@@ -1,0 +1,194 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo"
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+)
+
+const (
+	timerT1 = 500 * time.Millisecond // RFC 3261 §17.1.1.1
+	timerT2 = 4 * time.Second
+	// byeTimeout bounds how long an answer to a BYE or CANCEL is waited for.
+	byeTimeout = 5 * time.Second
+)
+
+// endpoint is one SIP user agent on one UDP socket, with what both ends of a
+// call need: sending requests without leaving anything behind, and an orderly
+// end.
+type endpoint struct {
+	sock   *socket
+	local  netip.AddrPort
+	ua     *sipgo.UserAgent
+	server *sipgo.Server
+	client *sipgo.Client
+	served chan struct{}
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup // calls and requests under way
+}
+
+func openEndpoint(ctx context.Context, listen, name string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
+	conn, err := listenUDP(listen)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	e := &endpoint{
+		sock:   newSocket(conn, drop),
+		local:  unmapped(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
+		served: make(chan struct{}),
+	}
+	quiet := slog.New(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel))))
+	e.ua, err = sipgo.NewUA(
+		sipgo.WithUserAgent(name),
+		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet)),
+		sipgo.WithUserAgentTransactionLayerOptions(
+			sip.WithTransactionLayerLogger(quiet),
+			sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {}),
+		),
+	)
+	if err == nil {
+		e.server, err = sipgo.NewServer(e.ua, sipgo.WithServerLogger(quiet))
+	}
+	if err == nil {
+		e.client, err = sipgo.NewClient(e.ua,
+			sipgo.WithClientLogger(quiet),
+			sipgo.WithClientConnectionAddr(conn.LocalAddr().String()),
+			sipgo.WithClientNAT(),
+		)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	e.ctx, e.cancel = context.WithCancel(ctx)
+	return e, nil
+}
+
+func listenUDP(listen string) (*net.UDPConn, error) {
+	at, err := netip.ParseAddrPort(listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen address %q: %w", listen, err)
+	}
+	network := "udp6"
+	if at.Addr().Is4() {
+		network = "udp4"
+	}
+	return net.ListenUDP(network, net.UDPAddrFromAddrPort(at))
+}
+
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// serve starts to read, once the handlers are set, and returns when requests
+// can be sent.
+func (e *endpoint) serve() {
+	go func() {
+		defer close(e.served)
+		_ = e.server.ServeUDP(e.sock) // ends with the socket
+	}()
+	<-e.sock.ready
+}
+
+// enter counts something that close has to wait for; false means too late.
+func (e *endpoint) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.wg.Add(1)
+	return true
+}
+
+func (e *endpoint) leave() { e.wg.Done() }
+
+// close ends every call through its context, waits for them, and takes the
+// user agent down with all its transactions.
+func (e *endpoint) close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel()
+	e.wg.Wait()
+	err := e.sock.Close()
+	<-e.served
+	if uaErr := e.ua.Close(); err == nil {
+		err = uaErr
+	}
+	return err
+}
+
+// ip is the address that a peer reaches us at.
+func (e *endpoint) ip(peer string) netip.Addr {
+	if !e.local.Addr().IsUnspecified() {
+		return e.local.Addr()
+	}
+	c, err := net.Dial("udp", peer) // sends nothing: the kernel picks the route
+	if err != nil {
+		return e.local.Addr()
+	}
+	defer c.Close()
+	return unmapped(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
+}
+
+func (e *endpoint) contact(user, peer string) *sip.ContactHeader {
+	return &sip.ContactHeader{Address: sip.Uri{
+		Scheme: "sip", User: user, Host: hostPart(e.ip(peer)), Port: int(e.local.Port()),
+	}}
+}
+
+func hostPart(ip netip.Addr) string {
+	if ip.Is6() {
+		return "[" + ip.String() + "]"
+	}
+	return ip.String()
+}
+
+// ask sends a request and waits for its final response, at most byeTimeout or
+// until the endpoint closes. Status 0 means that none came.
+func (e *endpoint) ask(req *sip.Request) int {
+	ctx, cancel := context.WithTimeout(e.ctx, byeTimeout)
+	defer cancel()
+	tx, err := e.client.TransactionRequest(ctx, req)
+	if err != nil {
+		return 0
+	}
+	defer tx.Terminate()
+	for {
+		select {
+		case res := <-tx.Responses():
+			if !res.IsProvisional() {
+				return res.StatusCode
+			}
+		case <-tx.Done():
+			return 0
+		case <-ctx.Done():
+			return 0
+		}
+	}
+}
+
+// ok answers a request that needs no more than that.
+func ok(req *sip.Request, tx sip.ServerTransaction) { reply(req, tx, sip.StatusOK, "OK") }
+
+func reply(req *sip.Request, tx sip.ServerTransaction, code int, reason string) {
+	_ = tx.Respond(sip.NewResponseFromRequest(req, code, reason, nil))
+}

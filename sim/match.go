@@ -1,0 +1,131 @@
+package sim
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	hop        = 40 // samples per envelope value: 5 ms
+	candidates = 4  // offsets worth a look at the samples
+	// An overlap of less than half the reference proves nothing.
+	minOverlap = 2
+)
+
+// Match looks for the reference in what was heard. Offset is where in heard
+// the reference begins, negative when its beginning was not heard; score is
+// the normalised correlation of the samples there: near 1 for the same audio
+// through G.711, well under 0.3 for any other.
+func Match(heard, reference []int16) (offset time.Duration, score float64) {
+	if len(heard) < hop || len(reference) < 2*hop {
+		return 0, 0
+	}
+	h, r := floats(heard), floats(reference)
+	best, at := 0.0, 0
+	for _, coarse := range coarseOffsets(h, r) {
+		// The envelope is right to about one hop.
+		for o := coarse - hop; o <= coarse+hop; o++ {
+			if s := correlation(h, r, o); s > best {
+				best, at = s, o
+			}
+		}
+	}
+	return time.Duration(at) * time.Second / sampleRate, best
+}
+
+func floats(in []int16) []float32 {
+	out := make([]float32, len(in))
+	for i, v := range in {
+		out[i] = float32(v)
+	}
+	return out
+}
+
+// coarseOffsets compares loudness over time, and returns the sample offsets
+// where it fits best.
+func coarseOffsets(heard, reference []float32) []int {
+	h, r := envelopes(heard), envelopes(reference)
+	low, high := -len(r)/minOverlap, len(h)-len(r)/minOverlap
+	type found struct {
+		offset int
+		score  float64
+	}
+	var all []found
+	for o := low; o <= high; o++ {
+		all = append(all, found{o, correlation(h, r, o)})
+	}
+	slices.SortFunc(all, func(a, b found) int {
+		switch {
+		case a.score > b.score:
+			return -1
+		case a.score < b.score:
+			return 1
+		}
+		return 0
+	})
+	var out []int
+	for _, f := range all {
+		near := slices.ContainsFunc(out, func(o int) bool { return abs(o-f.offset*hop) <= hop })
+		if !near {
+			out = append(out, f.offset*hop)
+		}
+		if len(out) == candidates {
+			break
+		}
+	}
+	return out
+}
+
+func abs(n int) int {
+	if n < 0 {
+		return -n
+	}
+	return n
+}
+
+// envelopes is the loudness of each hop, on a scale where quiet parts count
+// too, around its mean.
+func envelopes(x []float32) []float32 {
+	out := make([]float32, len(x)/hop)
+	var mean float32
+	for i := range out {
+		var sum float32
+		for _, v := range x[i*hop : (i+1)*hop] {
+			sum += v * v
+		}
+		out[i] = float32(math.Log2(float64(sum/hop) + 1000))
+		mean += out[i]
+	}
+	for i := range out {
+		out[i] -= mean / float32(len(out))
+	}
+	return out
+}
+
+// correlation of the reference with the part of heard it covers at an offset,
+// 0 if that is too short.
+func correlation(heard, reference []float32, offset int) float64 {
+	r := reference[max(0, -offset):]
+	start := max(0, offset)
+	if start >= len(heard) {
+		return 0
+	}
+	h := heard[start:]
+	n := min(len(h), len(r))
+	if n*minOverlap < len(reference)-1 {
+		return 0
+	}
+	h, r = h[:n], r[:n]
+	var dot, hh, rr float32
+	for i, v := range r {
+		w := h[i]
+		dot += v * w
+		hh += w * w
+		rr += v * v
+	}
+	if hh == 0 || rr == 0 {
+		return 0
+	}
+	return float64(dot) / math.Sqrt(float64(hh)*float64(rr))
+}

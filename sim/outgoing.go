@@ -1,0 +1,272 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+const (
+	// cancelTimeout bounds the wait for the final response after a CANCEL.
+	cancelTimeout  = 10 * time.Second
+	maxProvisional = 32
+)
+
+// outgoing is a carrier's call under way. Its goroutine is the caller of
+// Call; handlers reach it through bye, stream and update only.
+type outgoing struct {
+	// constant
+	carrier *Carrier
+	cc      CarrierCall
+	req     *sip.Request
+	stream  *stream
+	offer   []byte
+	tag     string
+	key     string
+	bye     *signal
+
+	mu  sync.Mutex // guards what follows
+	res CarrierResult
+	ack *sip.Request // of the answer, for when the answer is repeated
+}
+
+func (o *outgoing) update(f func(*CarrierResult)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f(&o.res)
+}
+
+func (o *outgoing) run(ctx context.Context) error {
+	defer o.stream.close()
+	defer o.update(func(r *CarrierResult) { r.EndedAt = time.Now() })
+	o.update(func(r *CarrierResult) { r.InvitedAt = time.Now() })
+	tx, err := o.carrier.sip.client.TransactionRequest(ctx, o.req)
+	if err != nil {
+		return err
+	}
+	tx.OnRetransmission(o.onRepeated)
+	final, err := o.await(ctx, tx)
+	switch {
+	case final == nil:
+		tx.Terminate()
+		if errors.Is(err, sip.ErrTransactionTimeout) {
+			o.update(func(r *CarrierResult) { r.Status, r.Reason = sip.StatusRequestTimeout, "no response" })
+			return nil
+		}
+		return err
+	case !final.IsSuccess():
+		// The transaction stays for repeated responses, which sipgo
+		// acknowledges; it holds a timer and no goroutine.
+		o.finished(final)
+		return err
+	}
+	o.finished(final)
+	d := clientDialog(o.req, final)
+	o.acknowledge(d)
+	media, sdpErr := parseSDP(final.Body())
+	if err != nil || sdpErr != nil {
+		o.hangup(d, SideCaller) // answered after we gave up, or with no use
+		return errors.Join(err, sdpErr)
+	}
+	o.update(func(r *CarrierResult) { r.AnsweredAt, r.SDP = time.Now(), string(final.Body()) })
+	o.talk(ctx, d, media)
+	return nil
+}
+
+// await reads responses until the final one, and cancels when it is time to.
+// The error is ctx's, also beside a final response.
+func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Response, error) {
+	var giveUp, limit <-chan time.Time
+	if o.cc.CancelAfter > 0 {
+		timer := time.NewTimer(o.cc.CancelAfter)
+		defer timer.Stop()
+		giveUp = timer.C
+	}
+	done := ctx.Done()
+	proceeding, wanted, sent := false, false, false
+	var cause error
+	for {
+		if wanted && proceeding && !sent { // RFC 3261 §9.1: not before a provisional response
+			sent = true
+			o.cancel()
+		}
+		select {
+		case res := <-tx.Responses():
+			if !res.IsProvisional() {
+				return res, cause
+			}
+			proceeding = true
+			o.progress(res)
+			continue
+		case <-tx.Done():
+			return nil, errors.Join(cause, tx.Err())
+		case <-giveUp:
+		case <-done:
+			done, cause = nil, context.Cause(ctx)
+		case <-limit:
+			return nil, errors.Join(cause, errors.New("no final response after CANCEL"))
+		}
+		if o.carrier.sip.ctx.Err() != nil && !proceeding {
+			return nil, cause
+		}
+		wanted = true
+		if limit == nil || cause != nil {
+			timer := time.NewTimer(o.patience(cause != nil && !proceeding))
+			defer timer.Stop()
+			limit = timer.C
+		}
+	}
+}
+
+// patience is how long a final response may take once the call is given up;
+// silent is a far end that has said nothing to somebody who no longer waits.
+func (o *outgoing) patience(silent bool) time.Duration {
+	if silent || o.carrier.sip.ctx.Err() != nil {
+		return timerT1
+	}
+	return cancelTimeout
+}
+
+// cancel sends a CANCEL with the INVITE's own Via (RFC 3261 §9.1).
+func (o *outgoing) cancel() {
+	o.update(func(r *CarrierResult) { r.Cancelled = true })
+	req := sip.NewRequest(sip.CANCEL, o.req.Recipient)
+	req.AppendHeader(sip.HeaderClone(o.req.Via()))
+	for _, name := range []string{"From", "To", "Call-ID", "Max-Forwards"} {
+		sip.CopyHeaders(name, o.req, req)
+	}
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: o.req.CSeq().SeqNo, MethodName: sip.CANCEL})
+	req.SetTransport("UDP")
+	req.SetDestination(o.req.Destination())
+	e := o.carrier.sip
+	if !e.enter() { // closing: one datagram is all there is time for
+		_ = e.client.WriteRequest(req)
+		return
+	}
+	go func() {
+		defer e.leave()
+		e.ask(req)
+	}()
+}
+
+func (o *outgoing) progress(res *sip.Response) {
+	now := time.Now()
+	o.update(func(r *CarrierResult) {
+		if len(r.Provisional) < maxProvisional {
+			r.Provisional = append(r.Provisional, res.StatusCode)
+		}
+		switch {
+		case res.StatusCode == sip.StatusTrying && r.TryingAt.IsZero():
+			r.TryingAt = now
+		case res.StatusCode >= 180 && r.RingingAt.IsZero():
+			r.RingingAt = now
+		}
+	})
+	// Early media: what is heard now is decoded by this SDP.
+	if media, err := parseSDP(res.Body()); err == nil && len(res.Body()) > 0 {
+		o.stream.peer.Store(&media)
+	}
+}
+
+func (o *outgoing) finished(res *sip.Response) {
+	now := time.Now()
+	o.update(func(r *CarrierResult) {
+		r.Status, r.Reason = res.StatusCode, res.Reason
+		for _, h := range res.Headers() {
+			r.Headers = append(r.Headers, h.String())
+		}
+		ringing := r.RingingAt
+		if ringing.IsZero() {
+			ringing = now
+		}
+		r.PostDialDelay = ringing.Sub(r.InvitedAt)
+	})
+}
+
+// acknowledge sends the ACK of the answer (RFC 3261 §13.2.2.4).
+func (o *outgoing) acknowledge(d *dialog) {
+	ack := d.request(sip.ACK)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ack = ack
+	_ = o.carrier.sip.client.WriteRequest(ack)
+}
+
+// onRepeated gets every further 2xx of the INVITE: the answer again, whose
+// ACK was lost, or the answer of another fork, which is hung up.
+func (o *outgoing) onRepeated(res *sip.Response) {
+	o.mu.Lock()
+	ack := o.ack
+	if ack != nil && tagOf(ack.To().Params) == tagOf(res.To().Params) {
+		_ = o.carrier.sip.client.WriteRequest(ack)
+	}
+	o.mu.Unlock()
+	if ack == nil || tagOf(ack.To().Params) == tagOf(res.To().Params) || !o.carrier.sip.enter() {
+		return
+	}
+	go func() {
+		defer o.carrier.sip.leave()
+		fork := clientDialog(o.req, res)
+		_ = o.carrier.sip.client.WriteRequest(fork.request(sip.ACK))
+		o.carrier.sip.ask(fork.request(sip.BYE))
+	}()
+}
+
+// talk plays the caller's words until the call ends, and ends it.
+func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
+	o.stream.peer.Store(&media)
+	o.stream.say(media.codec.encodeAll(Words(o.cc.Seed)), true)
+	o.carrier.clock.add(o.stream)
+	if o.cc.OnAnswer != nil {
+		o.cc.OnAnswer(o.res.SIPCallID)
+	}
+	var hold <-chan time.Time
+	if o.cc.Hold > 0 {
+		timer := time.NewTimer(o.cc.Hold)
+		defer timer.Stop()
+		hold = timer.C
+	}
+	by := SideCaller
+	select {
+	case <-o.bye.ch:
+		by = SideAgent
+	case <-hold:
+	case <-ctx.Done():
+	}
+	o.carrier.clock.remove(o.stream)
+	o.hangup(d, by)
+}
+
+func (o *outgoing) hangup(d *dialog, by Side) {
+	o.update(func(r *CarrierResult) { r.EndedBy = by })
+	if by != SideCaller {
+		return
+	}
+	bye := d.request(sip.BYE)
+	e := o.carrier.sip
+	if e.ctx.Err() != nil {
+		_ = e.client.WriteRequest(bye)
+		return
+	}
+	status := e.ask(bye)
+	o.update(func(r *CarrierResult) { r.ByeStatus = status })
+}
+
+// result is complete once run has returned.
+func (o *outgoing) result() CarrierResult {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.res
+	r.Heard = o.stream.heard()
+	r.Digits = o.stream.digits()
+	r.RTP = o.stream.stats()
+	r.SentMarks = o.stream.sentMarks
+	r.HeardMarks = o.stream.heardMarks()
+	if !r.AnsweredAt.IsZero() && !r.RTP.FirstAt.IsZero() {
+		r.MediaDelay = r.RTP.FirstAt.Sub(r.AnsweredAt)
+	}
+	return r
+}

@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+)
+
+// reception is what one end received. The stream's lock guards it.
+type reception struct {
+	stats  RTPStats
+	source netip.AddrPort
+	heard  []byte // by timestamp, gaps filled with silence
+	law    codec  // of heard: that of the first packet
+	digits []byte
+	marks  []PacketMark
+	jitter float64 // in timestamp units
+
+	started    bool
+	ssrc       uint32
+	first      uint32 // extended sequence number
+	highest    uint32
+	window     uint64 // which of the 64 numbers up to highest came
+	unique     uint64 // packets of this SSRC
+	pastLost   uint64 // of SSRCs before
+	origin     uint32 // timestamp of heard[0]
+	transit    float64
+	lastEvent  uint32
+	eventsSeen bool
+}
+
+// take accounts a datagram and returns its audio, in the codec that the peer
+// is sent, or nil.
+func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
+	payload, ok := rtpPayload(b)
+	if !ok {
+		r.stats.Foreign++
+		return nil
+	}
+	kind := b[1] & 0x7f
+	seq, ts, ssrc := binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
+	c, audio := codecFor(kind)
+	event := peer != nil && peer.event != 0 && kind == peer.event
+	if !audio && !event {
+		r.stats.Foreign++
+		return nil
+	}
+	if len(r.marks) < maxMarks {
+		r.marks = append(r.marks, PacketMark{SSRC: ssrc, Seq: seq, Sum: payloadSum(payload), At: now.UnixNano()})
+	}
+	if !r.started || ssrc != r.ssrc {
+		r.begin(ssrc, seq, ts, now)
+	} else if !r.count(seq) {
+		return nil
+	}
+	r.unique++
+	r.stats.Received++
+	if event {
+		r.event(payload, ts)
+		return nil
+	}
+	r.spread(ts, now)
+	if r.law.encode == nil {
+		r.law = c
+	}
+	r.place(recode(payload, c, r.law), ts, r.law.silence)
+	if peer == nil {
+		return nil
+	}
+	return recode(payload, c, peer.codec)
+}
+
+// rtpPayload checks the fixed header and steps over CSRCs, extension and
+// padding (RFC 3550 §5.1).
+func rtpPayload(b []byte) ([]byte, bool) {
+	if len(b) < rtpHeader || b[0]>>6 != 2 {
+		return nil, false
+	}
+	start := rtpHeader + 4*int(b[0]&0x0f)
+	if b[0]&0x10 != 0 {
+		if len(b) < start+4 {
+			return nil, false
+		}
+		start += 4 + 4*int(binary.BigEndian.Uint16(b[start+2:]))
+	}
+	end := len(b)
+	if b[0]&0x20 != 0 {
+		end -= int(b[len(b)-1])
+	}
+	if start >= end {
+		return nil, false
+	}
+	return b[start:end], true
+}
+
+func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
+	if r.started {
+		r.pastLost = r.lost()
+	} else {
+		r.stats.FirstAt = now
+	}
+	r.started = true
+	r.ssrc = ssrc
+	r.first = 1<<16 | uint32(seq) // room for numbers below the first
+	r.highest = r.first
+	r.window = 1
+	r.unique = 0
+	r.origin = ts - uint32(len(r.heard))
+	r.transit = 0
+}
+
+// count places a sequence number; false is a duplicate.
+func (r *reception) count(seq uint16) bool {
+	delta := int16(seq - uint16(r.highest))
+	if delta > 0 {
+		r.highest += uint32(delta)
+		r.window = r.window<<uint(delta) | 1
+		return true
+	}
+	back := uint(-int(delta))
+	if back < 64 && r.window&(1<<back) != 0 {
+		r.stats.Duplicates++
+		return false
+	}
+	if back < 64 {
+		r.window |= 1 << back
+	}
+	if below := r.highest - uint32(back); below < r.first {
+		r.first = below
+	}
+	r.stats.OutOfOrder++
+	return true
+}
+
+func (r *reception) lost() uint64 {
+	if !r.started {
+		return 0
+	}
+	expected := uint64(r.highest-r.first) + 1
+	if expected < r.unique {
+		return r.pastLost
+	}
+	return r.pastLost + expected - r.unique
+}
+
+func (r *reception) spread(ts uint32, now time.Time) {
+	transit := float64(now.UnixNano())*sampleRate/1e9 - float64(ts)
+	if r.transit != 0 {
+		d := transit - r.transit
+		if d < 0 {
+			d = -d
+		}
+		r.jitter += (d - r.jitter) / 16
+	}
+	r.transit = transit
+}
+
+func (r *reception) place(payload []byte, ts uint32, silence byte) {
+	at := int(int32(ts - r.origin))
+	if at < 0 || at+len(payload) > maxHeard {
+		return
+	}
+	for len(r.heard) < at {
+		r.heard = append(r.heard, silence)
+	}
+	n := copy(r.heard[at:], payload)
+	r.heard = append(r.heard, payload[n:]...)
+}
+
+// event collects one digit per event, which all packets of an event share the
+// timestamp of (RFC 4733 §2.2).
+func (r *reception) event(payload []byte, ts uint32) {
+	const names = "0123456789*#ABCD"
+	if len(payload) < 4 || int(payload[0]) >= len(names) || len(r.digits) == maxDigits {
+		return
+	}
+	if r.eventsSeen && r.lastEvent == ts {
+		return
+	}
+	r.eventsSeen, r.lastEvent = true, ts
+	r.digits = append(r.digits, names[payload[0]])
+}

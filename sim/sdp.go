@@ -1,0 +1,98 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+)
+
+var errNoCodec = errors.New("no codec in common: want PCMU or PCMA")
+
+// remoteMedia is what the other side's SDP says about its audio.
+type remoteMedia struct {
+	addr  netip.AddrPort
+	codec codec // the first of its codecs that we have
+	event uint8 // payload type of telephone-event, 0 without
+}
+
+// parseSDP reads an offer or an answer.
+func parseSDP(body []byte) (remoteMedia, error) {
+	var d sdp.SessionDescription
+	if err := d.Unmarshal(body); err != nil {
+		return remoteMedia{}, fmt.Errorf("sdp: %w", err)
+	}
+	for _, m := range d.MediaDescriptions {
+		if m.MediaName.Media != "audio" || m.MediaName.Port.Value == 0 {
+			continue
+		}
+		if strings.Join(m.MediaName.Protos, "/") != "RTP/AVP" {
+			continue
+		}
+		conn := m.ConnectionInformation
+		if conn == nil {
+			conn = d.ConnectionInformation
+		}
+		return audioOf(m, conn)
+	}
+	return remoteMedia{}, errors.New("sdp: no audio over RTP/AVP")
+}
+
+func audioOf(m *sdp.MediaDescription, conn *sdp.ConnectionInformation) (remoteMedia, error) {
+	if conn == nil || conn.Address == nil {
+		return remoteMedia{}, errors.New("sdp: no connection line")
+	}
+	ip, err := netip.ParseAddr(conn.Address.Address)
+	if err != nil {
+		return remoteMedia{}, fmt.Errorf("sdp: connection address: %w", err)
+	}
+	r := remoteMedia{addr: netip.AddrPortFrom(ip, uint16(m.MediaName.Port.Value))}
+	names := map[string]string{"0": "PCMU", "8": "PCMA"}
+	for _, a := range m.Attributes {
+		if pt, name, ok := strings.Cut(a.Value, " "); ok && a.Key == "rtpmap" {
+			names[pt] = strings.ToUpper(strings.SplitN(name, "/", 2)[0])
+		}
+	}
+	found := false
+	for _, pt := range m.MediaName.Formats {
+		n, err := strconv.ParseUint(pt, 10, 7)
+		if err != nil {
+			continue
+		}
+		if names[pt] == "TELEPHONE-EVENT" {
+			r.event = uint8(n)
+		}
+		c, known := codecFor(uint8(n))
+		if known && !found && names[pt] == c.name {
+			r.codec, found = c, true
+		}
+	}
+	if !found {
+		return remoteMedia{}, errNoCodec
+	}
+	return r, nil
+}
+
+// writeSDP describes our audio at addr with the payload types given, in
+// their order; event 0 leaves telephone-event out.
+func writeSDP(addr netip.AddrPort, session uint64, codecs []codec, event uint8) []byte {
+	family := "IP4"
+	if addr.Addr().Is6() && !addr.Addr().Is4In6() {
+		family = "IP6"
+	}
+	var list, maps strings.Builder
+	for _, c := range codecs {
+		fmt.Fprintf(&list, " %d", c.payload)
+		fmt.Fprintf(&maps, "a=rtpmap:%d %s/8000\r\n", c.payload, c.name)
+	}
+	if event != 0 {
+		fmt.Fprintf(&list, " %d", event)
+		fmt.Fprintf(&maps, "a=rtpmap:%d telephone-event/8000\r\na=fmtp:%d 0-16\r\n", event, event)
+	}
+	ip := addr.Addr().Unmap()
+	return fmt.Appendf(nil, "v=0\r\no=- %d 1 IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=audio %d RTP/AVP%s\r\n%sa=ptime:20\r\na=sendrecv\r\n",
+		session, family, ip, family, ip, addr.Port(), list.String(), maps.String())
+}

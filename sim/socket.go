@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"bytes"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+)
+
+const (
+	receiveBuffer = 4 << 20
+	maxRawInvites = 1024
+)
+
+// socket is the UDP socket under sipgo. It is where messages are dropped
+// before there is a transaction, and where the bytes of X- headers are taken
+// down before a parser has touched them.
+type socket struct {
+	net.PacketConn
+	drop  func(datagram []byte) bool // nil: nothing
+	ready chan struct{}              // closed when sipgo reads, which is when it can send
+	once  sync.Once
+
+	mu    sync.Mutex
+	raw   map[string][]string // X- header lines of INVITEs by Call-ID
+	order []string
+}
+
+func newSocket(conn *net.UDPConn, drop func([]byte) bool) *socket {
+	_ = conn.SetReadBuffer(receiveBuffer) // the kernel caps it silently; smaller is no failure
+	return &socket{PacketConn: conn, drop: drop, ready: make(chan struct{}), raw: map[string][]string{}}
+}
+
+// ReadFrom returns the next datagram that is not dropped.
+func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
+	s.once.Do(func() { close(s.ready) })
+	for {
+		// sipgo starts a goroutine per message: let it run before the next
+		// one is read, or a burst is handled out of order.
+		runtime.Gosched()
+		n, addr, err := s.PacketConn.ReadFrom(b)
+		if err != nil {
+			return n, addr, err
+		}
+		if s.drop != nil && s.drop(b[:n]) {
+			continue
+		}
+		s.note(b[:n])
+		return n, addr, nil
+	}
+}
+
+func (s *socket) note(b []byte) {
+	if !bytes.HasPrefix(b, []byte("INVITE ")) {
+		return
+	}
+	head, _, _ := bytes.Cut(b, []byte("\r\n\r\n"))
+	callID, lines := "", []string(nil)
+	for _, line := range strings.Split(string(head), "\r\n")[1:] {
+		name, value, _ := strings.Cut(line, ":")
+		switch name = strings.ToLower(strings.TrimSpace(name)); {
+		case name == "call-id" || name == "i":
+			callID = strings.TrimSpace(value)
+		case strings.HasPrefix(name, "x-"):
+			lines = append(lines, line)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, again := s.raw[callID]; !again {
+		s.order = append(s.order, callID)
+	}
+	s.raw[callID] = lines
+	if len(s.order) > maxRawInvites {
+		delete(s.raw, s.order[0])
+		s.order = s.order[1:]
+	}
+}
+
+// xHeaders returns the X- header lines of the last INVITE with this Call-ID,
+// byte for byte.
+func (s *socket) xHeaders(callID string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.raw[callID]
+}

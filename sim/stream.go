@@ -1,0 +1,296 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	rtpHeader   = 12
+	maxHeard    = 20 * sampleRate // samples kept of what is heard
+	maxMarks    = 1024            // packets logged each way
+	maxDigits   = 64
+	echoMargin  = 50 // frames the echo may queue beyond its delay
+	portRetries = 64
+)
+
+// PacketMark is when a packet left or came. Sum is a checksum of its payload,
+// 0 where all bytes are equal: what a relay rewrites is not in it.
+type PacketMark struct {
+	SSRC uint32
+	Seq  uint16
+	Sum  uint32
+	At   int64 // Unix time in nanoseconds
+}
+
+// RTPStats are the counters of one end of one call.
+type RTPStats struct {
+	Sent       uint64
+	Received   uint64 // without duplicates
+	Lost       uint64
+	OutOfOrder uint64
+	Duplicates uint64
+	Foreign    uint64 // no RTP, or a payload type that was not agreed
+	RTCP       uint64
+	Jitter     time.Duration // RFC 3550 §6.4.1
+	FirstAt    time.Time     // first packet received
+	Codec      string
+	Local      netip.AddrPort
+	Remote     netip.AddrPort // where we send
+	Source     netip.AddrPort // where the last packet came from
+}
+
+// stream is the audio of one end of one call.
+type stream struct {
+	// constant
+	conn    *net.UDPConn
+	rtcp    *net.UDPConn
+	local   netip.AddrPort
+	readers sync.WaitGroup
+
+	peer     atomic.Pointer[remoteMedia] // where to send; nil before an SDP came
+	sent     atomic.Uint64
+	rtcpSeen atomic.Uint64
+
+	// owned by the clock while it has the stream
+	out       [rtpHeader + frameSamples]byte
+	seq       uint16
+	ts        uint32
+	said      []byte // what is sent first, encoded
+	at        int
+	loop      bool
+	sentMarks []PacketMark
+
+	mu   sync.Mutex // guards what follows
+	rx   reception
+	echo *echoQueue // nil: no echo
+}
+
+// openStream binds a port pair, RTP even and RTCP the odd one above
+// (RFC 3550 §11), and starts to listen.
+func openStream(ip netip.Addr) (*stream, error) {
+	for range portRetries {
+		conn, rtcp, err := bindPair(ip)
+		if err != nil {
+			return nil, err
+		}
+		if rtcp == nil {
+			continue
+		}
+		s := &stream{
+			conn:  conn,
+			rtcp:  rtcp,
+			local: conn.LocalAddr().(*net.UDPAddr).AddrPort(),
+			seq:   uint16(rand.Uint32()),
+			ts:    rand.Uint32(),
+		}
+		s.out[0] = 0x80
+		binary.BigEndian.PutUint32(s.out[8:], rand.Uint32())
+		s.readers.Add(2)
+		go s.readRTP()
+		go s.readRTCP()
+		return s, nil
+	}
+	return nil, fmt.Errorf("no free RTP port pair on %s", ip)
+}
+
+// bindPair returns without sockets and without error when the neighbour of
+// the port that the kernel chose is taken.
+func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
+	one, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("rtp socket: %w", err)
+	}
+	port := one.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	two, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, port^1)))
+	if err != nil {
+		_ = one.Close()
+		return nil, nil, nil
+	}
+	if port&1 == 1 {
+		one, two = two, one
+	}
+	return one, two, nil
+}
+
+// say sets what the stream sends, from the next frame on. It must come before
+// the stream is given to the clock.
+func (s *stream) say(encoded []byte, loop bool) { s.said, s.loop = encoded, loop }
+
+func (s *stream) echoAfter(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.echo = newEchoQueue(d)
+}
+
+// send writes the next frame. Only the clock calls it.
+func (s *stream) send(now time.Time) {
+	peer := s.peer.Load()
+	if peer == nil {
+		return
+	}
+	s.out[1] = peer.codec.payload
+	if s.sent.Load() == 0 {
+		s.out[1] |= 0x80 // RFC 3551 §4.1: marker at the start of a talkspurt
+	}
+	binary.BigEndian.PutUint16(s.out[2:], s.seq)
+	binary.BigEndian.PutUint32(s.out[4:], s.ts)
+	payload := s.out[rtpHeader:]
+	s.fill(payload, peer.codec.silence, now)
+	if len(s.sentMarks) < maxMarks {
+		s.sentMarks = append(s.sentMarks, PacketMark{
+			SSRC: binary.BigEndian.Uint32(s.out[8:]), Seq: s.seq, Sum: payloadSum(payload), At: time.Now().UnixNano(),
+		})
+	}
+	s.seq++
+	s.ts += frameSamples
+	if _, err := s.conn.WriteToUDPAddrPort(s.out[:], peer.addr); err == nil {
+		s.sent.Add(1)
+	}
+}
+
+func (s *stream) fill(payload []byte, silence byte, now time.Time) {
+	s.mu.Lock()
+	echoed := s.echo != nil && s.echo.pop(payload, now)
+	s.mu.Unlock()
+	if s.loop && s.at+frameSamples > len(s.said) {
+		s.at = 0
+	}
+	switch {
+	case s.at+frameSamples <= len(s.said): // over the echo, which is not put off
+		copy(payload, s.said[s.at:])
+		s.at += frameSamples
+	case !echoed:
+		for i := range payload {
+			payload[i] = silence
+		}
+	}
+}
+
+func (s *stream) readRTP() {
+	defer s.readers.Done()
+	buf := make([]byte, 2048)
+	for {
+		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		s.mu.Lock()
+		s.rx.source = from
+		payload := s.rx.take(buf[:n], s.peer.Load(), now)
+		if payload != nil && s.echo != nil {
+			s.echo.push(payload, now)
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *stream) readRTCP() {
+	defer s.readers.Done()
+	buf := make([]byte, 2048)
+	for {
+		if _, _, err := s.rtcp.ReadFromUDPAddrPort(buf); err != nil {
+			return
+		}
+		s.rtcpSeen.Add(1)
+	}
+}
+
+// close ends the stream; the clock must have let go of it.
+func (s *stream) close() {
+	_ = s.conn.Close()
+	_ = s.rtcp.Close()
+	s.readers.Wait()
+}
+
+func (s *stream) stats() RTPStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.rx.stats
+	st.Sent = s.sent.Load()
+	st.RTCP = s.rtcpSeen.Load()
+	st.Lost = s.rx.lost()
+	st.Jitter = time.Duration(s.rx.jitter * float64(time.Second) / sampleRate)
+	st.Local = s.local
+	st.Source = s.rx.source
+	if p := s.peer.Load(); p != nil {
+		st.Remote, st.Codec = p.addr, p.codec.name
+	}
+	return st
+}
+
+// heard decodes what was received so far.
+func (s *stream) heard() []int16 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rx.heard) == 0 {
+		return nil
+	}
+	return s.rx.law.decodeAll(s.rx.heard)
+}
+
+func (s *stream) digits() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.rx.digits)
+}
+
+func (s *stream) heardMarks() []PacketMark {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]PacketMark(nil), s.rx.marks...)
+}
+
+func payloadSum(b []byte) uint32 {
+	if len(b) == 0 || strings.Count(string(b), string(b[:1])) == len(b) {
+		return 0
+	}
+	return crc32.ChecksumIEEE(b)
+}
+
+// echoQueue holds frames until their delay has passed.
+type echoQueue struct {
+	delay  time.Duration
+	frames [][frameSamples]byte
+	due    []time.Time
+	head   int
+	length int
+}
+
+func newEchoQueue(d time.Duration) *echoQueue {
+	n := int(d/frameTime) + echoMargin
+	return &echoQueue{delay: d, frames: make([][frameSamples]byte, n), due: make([]time.Time, n)}
+}
+
+func (q *echoQueue) push(payload []byte, now time.Time) {
+	if len(payload) != frameSamples {
+		return
+	}
+	if q.length == len(q.frames) {
+		q.head = (q.head + 1) % len(q.frames)
+		q.length--
+	}
+	i := (q.head + q.length) % len(q.frames)
+	copy(q.frames[i][:], payload)
+	q.due[i] = now.Add(q.delay)
+	q.length++
+}
+
+func (q *echoQueue) pop(dst []byte, now time.Time) bool {
+	if q.length == 0 || q.due[q.head].After(now) {
+		return false
+	}
+	copy(dst, q.frames[q.head][:])
+	q.head = (q.head + 1) % len(q.frames)
+	q.length--
+	return true
+}

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkPut finishes calls from many goroutines, as calls end on a busy machine.
+func BenchmarkPut(b *testing.B) {
+	for _, callers := range []int{1, 100} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			s := openTest(b, filepath.Join(b.TempDir(), "f.db"))
+			b.SetParallelism(callers)
+			var n atomic.Int64
+			before := cpuTime(b)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := s.Put(b.Context(), sample(fmt.Sprint(n.Add(1)))); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "puts/s")
+			b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/put")
+		})
+	}
+}
+
+// BenchmarkCall is the whole of a call: three states of the journal, then its end.
+func BenchmarkCall(b *testing.B) {
+	s := openTest(b, filepath.Join(b.TempDir(), "f.db"))
+	b.SetParallelism(50)
+	var n atomic.Int64
+	before := cpuTime(b)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r := sample(fmt.Sprint(n.Add(1)))
+			for range 3 {
+				s.Journal(r)
+				if err := s.Flush(b.Context()); err != nil {
+					b.Error(err)
+				}
+			}
+			if err := s.Put(b.Context(), r); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/call")
+}
+
+// BenchmarkPaced finishes 300 calls a second from one goroutine, the worst case for grouping.
+func BenchmarkPaced(b *testing.B) {
+	s := openTest(b, filepath.Join(b.TempDir(), "f.db"))
+	tick := time.NewTicker(time.Second / 300)
+	defer tick.Stop()
+	before := cpuTime(b)
+	b.ResetTimer()
+	for i := range b.N {
+		<-tick.C
+		if err := s.Put(b.Context(), sample(fmt.Sprint(i))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/put")
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+)
+
+// columnList names the columns of calls in the order of values and targets.
+const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
+	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
+	disposition, sip_status, q850, cause, ended_by, codec, attempts, media`
+
+// A record that was finished once stays as it is: a Put that is repeated changes nothing.
+const insertCall = `INSERT INTO calls (` + columnList + `)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (id) DO NOTHING`
+
+// values gives the columns of a finished record.
+func (r *Record) values() ([]any, error) {
+	attempts := []byte("[]")
+	var err error
+	if len(r.Attempts) > 0 {
+		if attempts, err = json.Marshal(r.Attempts); err != nil {
+			return nil, fmt.Errorf("attempts: %w", err)
+		}
+	}
+	media, err := json.Marshal(r.Media.finite())
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	return []any{
+		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
+		r.SynthflowCallID, r.StartedAt.String(), orNull(r.RingingAt), orNull(r.PreparedAt), orNull(r.DialedAt),
+		orNull(r.AnsweredAt), orNull(r.EndedAt), r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
+		r.EndedBy, r.Codec, string(attempts), string(media),
+	}, nil
+}
+
+func orNull(t Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.String()
+}
+
+// row is what QueryRow and Rows have in common.
+type row interface{ Scan(dest ...any) error }
+
+// scan reads the columns of columnList.
+func scan(from row) (Record, error) {
+	var r Record
+	var attempts, media string
+	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
+		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
+		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
+		&attempts, &media)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := json.Unmarshal([]byte(attempts), &r.Attempts); err != nil {
+		return Record{}, fmt.Errorf("attempts of call %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(media), &r.Media); err != nil {
+		return Record{}, fmt.Errorf("media of call %s: %w", r.ID, err)
+	}
+	return r, nil
+}
+
+// finite replaces what JSON has no words for: a statistic that went wrong must not cost the record.
+func (m Media) finite() Media {
+	for _, f := range []*float64{&m.A.JitterMS, &m.B.JitterMS, &m.MOS} {
+		if math.IsNaN(*f) || math.IsInf(*f, 0) {
+			*f = 0
+		}
+	}
+	return m
+}

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// closeInterrupted finishes what a killed process left in the journal, and says how many calls that were.
+func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) (int, error) {
+	left, err := leftOver(ctx, db, now)
+	if err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+	for i := range left {
+		vals, err := left[i].values()
+		if err != nil {
+			return 0, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+		}
+		if _, err := tx.ExecContext(ctx, insertCall, vals...); err != nil {
+			return 0, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM live`); err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	return len(left), nil
+}
+
+// leftOver reads the journalled calls that have no record yet, ended as interrupted.
+func leftOver(ctx context.Context, db *sql.DB, now time.Time) ([]Record, error) {
+	const query = `SELECT id, written_at, record FROM live
+		WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = live.id)`
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Record
+	for rows.Next() {
+		var id, text string
+		var written Time
+		if err := rows.Scan(&id, &written, &text); err != nil {
+			return nil, err
+		}
+		var r Record
+		if json.Unmarshal([]byte(text), &r) != nil {
+			r = Record{} // the call took place: its id and time are worth a record
+		}
+		r.ID = id
+		all = append(all, interrupted(r, written, now))
+	}
+	return all, rows.Err()
+}
+
+// interrupted ends a record at the last moment that is known of it.
+func interrupted(r Record, written Time, now time.Time) Record {
+	r.EndedAt = written
+	if r.EndedAt.IsZero() {
+		r.EndedAt = TimeOf(now)
+	}
+	if r.StartedAt.IsZero() {
+		r.StartedAt = r.EndedAt
+	}
+	r.Disposition, r.Cause, r.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
+	r.DurationMS = 0
+	if !r.AnsweredAt.IsZero() {
+		r.DurationMS = max(0, r.EndedAt.Sub(r.AnsweredAt.Time).Milliseconds())
+	}
+	return r
+}

@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+var (
+	// ErrLocked means that another process writes the file.
+	ErrLocked = errors.New("database is in use by another process")
+	// ErrNewer means that a newer version of the program wrote the file.
+	ErrNewer = errors.New("database was written by a newer version of flowbridge")
+	// ErrCorrupt means that the file is no SQLite database, or a damaged one.
+	ErrCorrupt = errors.New("file is not a readable database")
+	// ErrForeign means that the file is another program's SQLite database.
+	ErrForeign = errors.New("database belongs to another program")
+	// ErrNotThere means that there is no such database to read.
+	ErrNotThere = errors.New("no database there")
+)
+
+// applicationID marks our databases in the file's header: "Flow".
+const applicationID = 0x466c6f77
+
+// dsn names the file to the driver. rwc creates, rw does not; query_only keeps readers from writing.
+func dsn(path, mode string, pragmas ...string) string {
+	q := url.Values{"mode": {mode}}
+	for _, p := range append([]string{"busy_timeout(5000)"}, pragmas...) {
+		q.Add("_pragma", p)
+	}
+	name := (&url.URL{Path: path}).EscapedPath()
+	if strings.HasPrefix(name, "//") { // would be read as a host
+		name = "/" + strings.TrimLeft(name, "/")
+	}
+	return "file:" + name + "?" + q.Encode()
+}
+
+// lockFile is held by the one process that writes the database.
+func lockFile(path string) (*os.File, error) {
+	name := path + ".lock"
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: lock: %w; check store.path and the rights of its directory", path, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder := make([]byte, 20)
+		n, _ := f.ReadAt(holder, 0)
+		_ = f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("store %s: lock: %w", path, err)
+		}
+		who := ""
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(holder[:n]))); err == nil {
+			who = fmt.Sprintf(" (pid %d)", pid)
+		}
+		return nil, fmt.Errorf("store %s: %w%s; stop that one, or give this one a store.path of its own", path, ErrLocked, who)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		_ = err // the pid is a courtesy; the lock holds without it
+	}
+	return f, nil
+}
+
+// create makes the file before SQLite does, so that nobody else can read it. The -wal and -shm files inherit its rights.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("store %s: %w; check store.path and the rights of its directory", path, err)
+	}
+	return f.Close()
+}
+
+// openWriter opens the writing connection and brings the schema up to date.
+func openWriter(ctx context.Context, path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn(path, "rwc", "journal_mode(WAL)", "synchronous(NORMAL)",
+		"journal_size_limit(67108864)", "foreign_keys(1)"))
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	if err := migrate(ctx, db); err != nil {
+		_ = db.Close()
+		return nil, explain(path, err)
+	}
+	return db, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	var app, tables int64
+	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&app); err != nil {
+		return err
+	}
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return err
+	}
+	if app != applicationID {
+		if app != 0 || tables != 0 {
+			return ErrForeign
+		}
+		if _, err := db.ExecContext(ctx, `PRAGMA application_id = `+strconv.Itoa(applicationID)); err != nil {
+			return err
+		}
+	}
+	p, err := provider(db)
+	if err != nil {
+		return err
+	}
+	current, newest, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > newest {
+		return fmt.Errorf("%w (schema %d, this version knows %d)", ErrNewer, current, newest)
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+func provider(db *sql.DB) (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithLogger(goose.NopLogger()))
+}
+
+// newestSchema is the version that our migrations lead to.
+func newestSchema(db *sql.DB) (int64, error) {
+	p, err := provider(db)
+	if err != nil {
+		return 0, err
+	}
+	sources := p.ListSources()
+	return sources[len(sources)-1].Version, nil
+}
+
+// explain says what to do about an error of opening.
+func explain(path string, err error) error {
+	if code := (*sqlite.Error)(nil); errors.As(err, &code) {
+		switch code.Code() & 0xff {
+		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+			err = fmt.Errorf("%w (%w)", ErrCorrupt, err)
+		}
+	}
+	remedy := ""
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		remedy = "; restore it from a backup, or move it away to start with an empty one"
+	case errors.Is(err, ErrNewer):
+		remedy = "; start that version, or name another file in store.path"
+	case errors.Is(err, ErrForeign):
+		remedy = "; name another file in store.path"
+	}
+	return fmt.Errorf("store %s: %w%s", path, err, remedy)
+}
+
+// signalKey reads the signalling key, which is made on the first start.
+func signalKey(ctx context.Context, db *sql.DB) ([32]byte, error) {
+	var fresh [32]byte
+	if _, err := rand.Read(fresh[:]); err != nil {
+		return fresh, fmt.Errorf("signalling key: %w", err)
+	}
+	const insert = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO NOTHING`
+	if _, err := db.ExecContext(ctx, insert, fresh[:]); err != nil {
+		return fresh, fmt.Errorf("signalling key: %w", err)
+	}
+	var kept []byte
+	if err := db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&kept); err != nil {
+		return fresh, fmt.Errorf("signalling key: %w", err)
+	}
+	if len(kept) != len(fresh) {
+		return fresh, fmt.Errorf("signalling key of %d bytes: %w", len(kept), ErrCorrupt)
+	}
+	return [32]byte(kept), nil
+}

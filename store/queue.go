@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"time"
+)
+
+// DefaultQueue bounds how many updates wait for the disk.
+const DefaultQueue = 100_000
+
+var (
+	// ErrClosed means that the store was closed.
+	ErrClosed = errors.New("store is closed")
+	// ErrFull means that so many finished calls wait for the disk that there is no room for another.
+	ErrFull = errors.New("queue of finished calls is full")
+)
+
+// update is the newest state of a live call.
+type update struct {
+	record Record
+	at     time.Time
+}
+
+// finish is a finished call that waits for its commit.
+type finish struct {
+	id     string
+	values []any
+	done   []chan error
+}
+
+// batch is what one transaction writes.
+type batch struct {
+	journal  map[string]update
+	finished map[string]*finish
+	order    []*finish // in the order of Put
+	flushes  []chan error
+	jobs     []job
+}
+
+// job is other work for the writing connection.
+type job struct {
+	run  func(context.Context, *sql.Conn) error
+	done chan error
+}
+
+func newBatch() *batch {
+	return &batch{journal: map[string]update{}, finished: map[string]*finish{}}
+}
+
+func (b *batch) empty() bool {
+	return len(b.journal) == 0 && len(b.order) == 0 && len(b.flushes) == 0 && len(b.jobs) == 0
+}
+
+// queue collects what the writer takes next.
+type queue struct {
+	limit int           // constant
+	wake  chan struct{} // holds one token while something is pending
+	// closing is closed when the store closes.
+	closing chan struct{}
+
+	mu      sync.Mutex
+	pending *batch
+	taken   int // entries that the writer holds
+	closed  bool
+	dropped int64
+	room    chan struct{} // closed and replaced when entries were written
+}
+
+func newQueue(limit int) *queue {
+	return &queue{limit: limit, wake: make(chan struct{}, 1), closing: make(chan struct{}), pending: newBatch(), room: make(chan struct{})}
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) size() int { return len(q.pending.journal) + len(q.pending.order) + q.taken }
+
+// journal notes a live call's state. Where there is no room for another call's, it is dropped: the call's record comes
+// with its end, or as interrupted from an earlier state.
+func (q *queue) journal(r Record, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	if _, over := q.pending.finished[r.ID]; over {
+		return
+	}
+	if _, known := q.pending.journal[r.ID]; !known && q.size() >= q.limit {
+		q.dropped++
+		return
+	}
+	q.pending.journal[r.ID] = update{record: r, at: now}
+	q.signal()
+}
+
+// put notes a finished call. Without room, a live call's state makes way; if there is none left, full is returned to
+// wait for.
+func (q *queue) put(id string, values []any, done chan error) (full <-chan struct{}, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, ErrClosed
+	}
+	delete(q.pending.journal, id)
+	if f, twice := q.pending.finished[id]; twice {
+		f.done = append(f.done, done)
+		return nil, nil
+	}
+	if q.size() >= q.limit && !q.dropOne() {
+		return q.room, nil
+	}
+	f := &finish{id: id, values: values, done: []chan error{done}}
+	q.pending.finished[id] = f
+	q.pending.order = append(q.pending.order, f)
+	q.signal()
+	return nil, nil
+}
+
+func (q *queue) dropOne() bool {
+	for id := range q.pending.journal {
+		delete(q.pending.journal, id)
+		q.dropped++
+		return true
+	}
+	return false
+}
+
+// ask queues work for the writing connection, or with a nil run only waits for what is pending.
+func (q *queue) ask(run func(context.Context, *sql.Conn) error, done chan error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	if run == nil {
+		q.pending.flushes = append(q.pending.flushes, done)
+	} else {
+		q.pending.jobs = append(q.pending.jobs, job{run: run, done: done})
+	}
+	q.signal()
+	return nil
+}
+
+// take gives the writer everything that is pending.
+func (q *queue) take() *batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := q.pending
+	q.pending = newBatch()
+	q.taken = len(b.journal) + len(b.order)
+	return b
+}
+
+// written makes room after a commit.
+func (q *queue) written() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.taken = 0
+	close(q.room)
+	q.room = make(chan struct{})
+}
+
+// restore puts back what could not be written. Newer states of the same calls stay.
+func (q *queue) restore(b *batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.pending
+	for _, f := range p.order {
+		if old, twice := b.finished[f.id]; twice {
+			old.done = append(old.done, f.done...)
+			continue
+		}
+		delete(b.journal, f.id)
+		b.finished[f.id] = f
+		b.order = append(b.order, f)
+	}
+	for id, u := range p.journal {
+		if _, over := b.finished[id]; !over {
+			b.journal[id] = u
+		}
+	}
+	b.flushes = append(b.flushes, p.flushes...)
+	b.jobs = append(b.jobs, p.jobs...)
+	q.pending, q.taken = b, 0
+	q.signal()
+}
+
+// close refuses what comes from now on. It is true the first time.
+func (q *queue) close() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	first := !q.closed
+	if first {
+		q.closed = true
+		close(q.closing)
+	}
+	q.signal()
+	return first
+}
+
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}

@@ -1,0 +1,314 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// childEnv names the database that this binary, started again as a child, writes until it is killed.
+const childEnv = "FLOWBRIDGE_STORE_CHILD"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		os.Exit(child(path))
+	}
+	os.Exit(m.Run())
+}
+
+// child journals calls and finishes some of them. A line "J id" or "P id" says what was committed.
+func child(path string) int {
+	s, err := Open(context.Background(), path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for worker := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				r := sample(fmt.Sprintf("w%d-%d", worker, i))
+				r.EndedAt = Time{}
+				s.Journal(r)
+				if i%3 == 0 {
+					if s.Flush(context.Background()) == nil {
+						fmt.Println("J", r.ID)
+					}
+				}
+				if i%2 == 0 {
+					r.EndedAt = TimeOf(start)
+					if s.Put(context.Background(), r) == nil {
+						fmt.Println("P", r.ID)
+					}
+				}
+			}
+		}()
+	}
+	select {}
+}
+
+// TestKilled kills a writing process at any moment: what it saw committed is there, each call once.
+func TestKilled(t *testing.T) {
+	rounds := 6
+	if testing.Short() {
+		rounds = 2
+	}
+	for range rounds {
+		path := filepath.Join(t.TempDir(), "f.db")
+		put, journalled := runAndKill(t, path, 20+rand.IntN(400))
+		s, err := Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range put {
+			r, ok, err := s.Get(t.Context(), id)
+			if err != nil || !ok || r.Disposition != DispositionAnswered {
+				t.Errorf("finished call %s: got %q, %v, %v", id, r.Disposition, ok, err)
+			}
+		}
+		interrupted := 0
+		for id := range journalled {
+			r, ok, err := s.Get(t.Context(), id)
+			if err != nil || !ok {
+				t.Errorf("journalled call %s: %v, %v", id, ok, err)
+			}
+			if r.Disposition == DispositionInterrupted {
+				interrupted++
+				if r.Cause != CauseProcessRestart || r.EndedBy != EndedBySystem || r.EndedAt.IsZero() {
+					t.Errorf("journalled call %s: got %+v", id, r)
+				}
+			}
+		}
+		var live int
+		if err := s.db.QueryRow(`SELECT count(*) FROM meta`).Scan(&live); err == nil && s.Interrupted() < interrupted {
+			t.Errorf("got %d interrupted; want at least %d", s.Interrupted(), interrupted)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if again := openTest(t, path); again.Interrupted() != 0 {
+			t.Errorf("second start: got %d interrupted; want 0", again.Interrupted())
+		}
+	}
+}
+
+// runAndKill kills the child after some lines of its output, and reads the rest of what it had written.
+func runAndKill(t *testing.T, path string, lines int) (put, journalled map[string]bool) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), childEnv+"="+path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	put, journalled = map[string]bool{}, map[string]bool{}
+	in := bufio.NewReader(out)
+	for n := 0; ; n++ {
+		if n == lines {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		line, err := in.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			break // a line without its end was not printed in full
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, id, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if kind == "P" {
+			put[id] = true
+		} else {
+			journalled[id] = true
+		}
+	}
+	_ = cmd.Wait() // killed: its status says so
+	if len(put) == 0 {
+		t.Fatal("the child finished no call")
+	}
+	return put, journalled
+}
+
+// breakDisk makes every write fail until the function it gives is called.
+func breakDisk(t *testing.T, path string) (mend func()) {
+	t.Helper()
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := func(stmt string) {
+		if _, err := db.Exec(stmt); err != nil {
+			t.Error(err)
+		}
+	}
+	exec(`CREATE TRIGGER broken_calls BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
+	exec(`CREATE TRIGGER broken_live BEFORE INSERT ON live BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
+	return sync.OnceFunc(func() {
+		exec(`DROP TRIGGER broken_calls`)
+		exec(`DROP TRIGGER broken_live`)
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDiskFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	mend := breakDisk(t, path)
+	defer mend()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := s.Put(ctx, sample("early"))
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("got %v; want the deadline and the reason", err)
+	}
+	if s.Err() == nil {
+		t.Error("Err is nil while nothing can be written")
+	}
+	s.Journal(sample("early"))
+	s.Journal(sample("live"))
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			if err := s.Put(t.Context(), sample(fmt.Sprint(i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	mend()
+	wg.Wait()
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Err(); err != nil {
+		t.Errorf("after the disk works again: %v", err)
+	}
+	records, _, err := s.List(t.Context(), Filter{})
+	if err != nil || len(records) != 21 {
+		t.Errorf("got %d records, %v; want 21", len(records), err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := openTest(t, path); again.Interrupted() != 1 {
+		t.Errorf("got %d interrupted; want 1", again.Interrupted())
+	}
+}
+
+func TestCloseOnBrokenDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer breakDisk(t, path)()
+	lost := make(chan error, 1)
+	go func() { lost <- s.Put(context.Background(), sample("x")) }()
+	for s.Err() == nil {
+		if err := s.Flush(timeout(t, time.Millisecond)); err == nil {
+			continue
+		}
+	}
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "1 finished calls") {
+		t.Errorf("got %v; want one lost call", err)
+	}
+	if err := <-lost; !errors.Is(err, ErrClosed) {
+		t.Errorf("put: got %v; want %v", err, ErrClosed)
+	}
+}
+
+func timeout(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestQueueBound(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s, err := open(t.Context(), path, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mend := breakDisk(t, path)
+	defer mend()
+	for i := range 20 {
+		s.Journal(sample(fmt.Sprintf("j%d", i)))
+	}
+	if n := s.Dropped(); n != 10 {
+		t.Errorf("dropped %d journal updates; want 10", n)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 10 {
+		if err := s.Put(gone, sample(fmt.Sprintf("p%d", i))); errors.Is(err, ErrFull) {
+			// While the writer holds all ten, nothing can make way; it gives them back at once.
+			i--
+			if err := s.Put(timeout(t, 10*time.Second), sample(fmt.Sprintf("p%d", i+1))); err != nil {
+				t.Log(err)
+			}
+		}
+	}
+	if err := s.Put(gone, sample("over")); !errors.Is(err, ErrFull) {
+		t.Errorf("got %v; want %v", err, ErrFull)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- s.Put(t.Context(), sample("waits")) }()
+	mend()
+	if err := <-waiting; err != nil {
+		t.Errorf("put after room came: %v", err)
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	records, _, err := s.List(t.Context(), Filter{})
+	if err != nil || len(records) != 11 {
+		t.Errorf("got %d records, %v; want 11", len(records), err)
+	}
+}
+
+func TestManyWriters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	var wg sync.WaitGroup
+	for w := range 20 {
+		wg.Go(func() {
+			for i := range 25 {
+				r := sample(fmt.Sprintf("%d-%d", w, i))
+				s.Journal(r)
+				s.Journal(r)
+				if err := s.Put(t.Context(), r); err != nil {
+					t.Error(err)
+				}
+				if _, _, err := s.List(t.Context(), Filter{Limit: 3}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	records, _, err := s.List(t.Context(), Filter{Limit: MaxLimit})
+	if err != nil || len(records) != 500 {
+		t.Errorf("got %d records, %v; want 500", len(records), err)
+	}
+}

@@ -1,0 +1,91 @@
+package store
+
+// The values of Record.Disposition.
+const (
+	DispositionAnswered    = "answered"
+	DispositionNoAnswer    = "no_answer"
+	DispositionBusy        = "busy"
+	DispositionFailed      = "failed"
+	DispositionCancelled   = "cancelled"
+	DispositionInterrupted = "interrupted"
+)
+
+// The values of Record.EndedBy.
+const (
+	EndedByCaller   = "caller"
+	EndedByAgent    = "agent"
+	EndedBySystem   = "system"
+	EndedByOperator = "operator"
+)
+
+// CauseProcessRestart is the cause of a call that the process did not live to see the end of.
+const CauseProcessRestart = "process_restart"
+
+// Dispositions lists every value of Record.Disposition.
+func Dispositions() []string {
+	return []string{
+		DispositionAnswered, DispositionNoAnswer, DispositionBusy, DispositionFailed, DispositionCancelled,
+		DispositionInterrupted,
+	}
+}
+
+// Record is the CDR of one call. The JSON names are also the columns and part of the admin API.
+type Record struct {
+	ID              string `json:"id"`
+	Node            string `json:"node"`
+	Trunk           string `json:"trunk"`
+	Route           string `json:"route"`
+	Target          string `json:"target"`
+	Direction       string `json:"direction"`
+	From            string `json:"from"`
+	To              string `json:"to"`
+	SIPCallID       string `json:"sip_call_id"`
+	TargetSIPCallID string `json:"target_sip_call_id"`
+	SynthflowCallID string `json:"synthflow_call_id"`
+
+	StartedAt  Time `json:"started_at"`
+	RingingAt  Time `json:"ringing_at"`
+	PreparedAt Time `json:"prepared_at"`
+	DialedAt   Time `json:"dialed_at"`
+	AnsweredAt Time `json:"answered_at"`
+	EndedAt    Time `json:"ended_at"`
+
+	SetupMS     int64  `json:"setup_ms"`
+	DurationMS  int64  `json:"duration_ms"`
+	Disposition string `json:"disposition"`
+	SIPStatus   int    `json:"sip_status"`
+	Q850        int    `json:"q850"`
+	Cause       string `json:"cause"`
+	EndedBy     string `json:"ended_by"`
+	Codec       string `json:"codec"`
+
+	Attempts []Attempt `json:"attempts"`
+	Media    Media     `json:"media"`
+}
+
+// Attempt is one try at one target.
+type Attempt struct {
+	Target        string `json:"target"`
+	PrepareMS     int64  `json:"prepare_ms"`
+	PrepareStatus int    `json:"prepare_status"`
+	SIPStatus     int    `json:"sip_status"`
+	Cause         string `json:"cause"`
+	MS            int64  `json:"ms"`
+}
+
+// Media counts the RTP of both legs.
+type Media struct {
+	A MediaSide `json:"a"`
+	B MediaSide `json:"b"`
+	// MOS is 0, and left out of JSON, where it was not measured.
+	MOS float64 `json:"mos,omitzero"`
+}
+
+// MediaSide counts the RTP packets of one leg.
+type MediaSide struct {
+	Rx       int64   `json:"rx"`
+	Tx       int64   `json:"tx"`
+	Lost     int64   `json:"lost"`
+	Dropped  int64   `json:"dropped"`
+	JitterMS float64 `json:"jitter_ms"`
+}

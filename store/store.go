@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Store writes and reads one database file. Its methods may be called from any goroutine.
+type Store struct {
+	// Constant after Open.
+	path        string
+	key         [32]byte
+	interrupted int
+	lock        *os.File
+	db          *sql.DB
+	reader      *Reader
+	queue       *queue
+	done        chan struct{} // closed when the writer has ended
+
+	// Atomic, written by the writer.
+	broken atomic.Pointer[error]
+	lost   atomic.Int64
+}
+
+// Open opens the file for writing, creates it if need be (mode 0600), brings its schema up to date and closes the calls
+// that a killed process left open. A second process is refused with ErrLocked.
+func Open(ctx context.Context, path string) (*Store, error) { return open(ctx, path, DefaultQueue) }
+
+func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
+	lock, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	if s.db, err = openWriter(ctx, path); err != nil {
+		return nil, err
+	}
+	if s.key, err = signalKey(ctx, s.db); err != nil {
+		return nil, explain(path, err)
+	}
+	if s.interrupted, err = closeInterrupted(ctx, s.db, time.Now()); err != nil {
+		return nil, explain(path, err)
+	}
+	if s.reader, err = openReader(path); err != nil {
+		return nil, explain(path, err)
+	}
+	w, err := newWriter(ctx, s)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	go w.run()
+	return s, nil
+}
+
+// release closes what is open, the lock last.
+func (s *Store) release() error {
+	var errs []error
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
+
+// Interrupted says how many calls Open found open and closed as interrupted.
+func (s *Store) Interrupted() int { return s.interrupted }
+
+// Key gives the signalling key: random, made once, kept in the database.
+func (s *Store) Key() [32]byte { return s.key }
+
+// Err gives the error that writing meets at the moment, nil when the last transaction was committed.
+func (s *Store) Err() error {
+	if p := s.broken.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Dropped counts the journal updates that were given up because the disk did not keep up.
+func (s *Store) Dropped() int64 {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return s.queue.dropped + s.lost.Load()
+}
+
+// Journal notes the state of a live call. It never blocks; of several states of one call only the newest is written,
+// and none after the call's Put.
+func (s *Store) Journal(r Record) {
+	if r.ID == "" {
+		return
+	}
+	r.Attempts = slices.Clone(r.Attempts)
+	s.queue.journal(r, time.Now())
+}
+
+// Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
+// ctx ends first, its error is returned and the record is written as soon as that is possible; only with ErrFull it
+// was not accepted.
+func (s *Store) Put(ctx context.Context, r Record) error {
+	if r.ID == "" {
+		return errors.New("put: record without an id")
+	}
+	if r.StartedAt.IsZero() { // lists are ordered by it
+		r.StartedAt = r.EndedAt
+		if r.EndedAt.IsZero() {
+			r.StartedAt = TimeOf(time.Now())
+		}
+	}
+	vals, err := r.values()
+	if err != nil {
+		return fmt.Errorf("put: record %s: %w", r.ID, err)
+	}
+	done := make(chan error, 1)
+	for {
+		full, err := s.queue.put(r.ID, vals, done)
+		if err != nil {
+			return fmt.Errorf("put: record %s: %w", r.ID, err)
+		}
+		if full == nil {
+			break
+		}
+		select {
+		case <-full:
+		case <-s.done:
+			return fmt.Errorf("put: record %s: %w", r.ID, ErrClosed)
+		case <-ctx.Done():
+			return fmt.Errorf("put: record %s: %w: %w", r.ID, ErrFull, ctx.Err())
+		}
+	}
+	return s.wait(ctx, done, "put: record "+r.ID)
+}
+
+// Flush returns when everything that was noted before is committed.
+func (s *Store) Flush(ctx context.Context) error {
+	done := make(chan error, 1)
+	if err := s.queue.ask(nil, done); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	return s.wait(ctx, done, "flush")
+}
+
+func (s *Store) wait(ctx context.Context, done <-chan error, what string) error {
+	var err error
+	select {
+	case err = <-done:
+	case <-s.done:
+		select {
+		case err = <-done:
+		default:
+			err = ErrClosed
+		}
+	case <-ctx.Done():
+		if err := s.Err(); err != nil {
+			return fmt.Errorf("%s: %w (%w)", what, ctx.Err(), err)
+		}
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// purgeStep bounds how many records one transaction deletes, so that calls' writes get in between.
+const purgeStep = 1000
+
+// Purge deletes the records of calls that started before olderThan, and says how many.
+func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
+	const del = `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`
+	limit := TimeOf(olderThan).String()
+	var total int64
+	for {
+		var n int64
+		done := make(chan error, 1)
+		err := s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			res, err := c.ExecContext(wctx, del, limit, purgeStep)
+			if err != nil {
+				return err
+			}
+			n, err = res.RowsAffected()
+			return err
+		}, done)
+		if err != nil {
+			return total, fmt.Errorf("purge: %w", err)
+		}
+		if err := s.wait(ctx, done, "purge"); err != nil {
+			return total, err
+		}
+		total += n
+		if n < purgeStep {
+			return total, nil
+		}
+	}
+}
+
+// List gives finished calls, newest first. See Reader.List.
+func (s *Store) List(ctx context.Context, f Filter) (records []Record, next string, err error) {
+	return s.reader.List(ctx, f)
+}
+
+// Get gives one finished call. See Reader.Get.
+func (s *Store) Get(ctx context.Context, id string) (Record, bool, error) {
+	return s.reader.Get(ctx, id)
+}
+
+// Close writes what is pending, refuses what comes later, and releases the file. If the disk refuses the rest for
+// several seconds, an error says how many finished calls were lost.
+func (s *Store) Close() error {
+	first := s.queue.close()
+	<-s.done
+	if !first {
+		return nil
+	}
+	err := s.release()
+	if p := s.broken.Load(); p != nil {
+		n := len(s.queue.take().order)
+		return errors.Join(fmt.Errorf("store %s: %d finished calls could not be written: %w", s.path, n, *p), err)
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: close: %w", s.path, err)
+	}
+	return nil
+}

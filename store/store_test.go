@@ -1,0 +1,419 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var start = time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC)
+
+func sample(id string) Record {
+	return Record{
+		ID: id, Node: "n1", Trunk: "carrier", Route: "0", Target: "synthflow", Direction: "inbound",
+		From: "+15550100001", To: "+15550100002", SIPCallID: "a@b", TargetSIPCallID: "c@d", SynthflowCallID: "sf-" + id,
+		StartedAt: TimeOf(start), RingingAt: TimeOf(start.Add(time.Second)), PreparedAt: TimeOf(start.Add(2 * time.Second)),
+		DialedAt: TimeOf(start.Add(3 * time.Second)), AnsweredAt: TimeOf(start.Add(4 * time.Second)),
+		EndedAt: TimeOf(start.Add(64 * time.Second)), SetupMS: 4000, DurationMS: 60000, Disposition: DispositionAnswered,
+		SIPStatus: 200, Q850: 16, Cause: "normal", EndedBy: EndedByCaller, Codec: "PCMU",
+		Attempts: []Attempt{{Target: "synthflow", PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, Cause: "normal", MS: 900}},
+		Media:    Media{A: MediaSide{Rx: 3000, Tx: 2999, Lost: 1, Dropped: 2, JitterMS: 1.5}, B: MediaSide{Rx: 2}, MOS: 4.3},
+	}
+}
+
+func openTest(t testing.TB, path string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func mustPut(t testing.TB, s *Store, recs ...Record) {
+	t.Helper()
+	for _, r := range recs {
+		if err := s.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestPutAndGet(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	want := sample("one")
+	mustPut(t, s, want)
+	got, ok, err := s.Get(t.Context(), "one")
+	if err != nil || !ok {
+		t.Fatalf("get: %v, %v", ok, err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+	if _, ok, err := s.Get(t.Context(), "none"); ok || err != nil {
+		t.Errorf("unknown id: %v, %v", ok, err)
+	}
+}
+
+func TestSparseRecord(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	mustPut(t, s, Record{ID: "x"})
+	got, ok, err := s.Get(t.Context(), "x")
+	if err != nil || !ok {
+		t.Fatalf("get: %v, %v", ok, err)
+	}
+	if got.StartedAt.IsZero() || !got.AnsweredAt.IsZero() || got.Attempts == nil {
+		t.Errorf("got %+v", got)
+	}
+	if err := s.Put(t.Context(), Record{}); err == nil {
+		t.Error("a record without an id was taken")
+	}
+}
+
+func TestPutIsIdempotent(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	first := sample("one")
+	again := first
+	again.Cause = "changed"
+	mustPut(t, s, first, again, first)
+	records, _, err := s.List(t.Context(), Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Record{first}, records); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+}
+
+func TestJournalDoesNotTouchFinished(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	want := sample("one")
+	s.Journal(want)
+	mustPut(t, s, want)
+	late := want
+	late.Cause = "late"
+	s.Journal(late)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	if n := again.Interrupted(); n != 0 {
+		t.Errorf("got %d interrupted; want 0", n)
+	}
+	got, _, err := again.Get(t.Context(), "one")
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v; want - got +\n%s", err, diff)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	answered, ringing := sample("answered"), sample("ringing")
+	for _, r := range []*Record{&answered, &ringing} {
+		r.EndedAt, r.Disposition, r.Cause, r.EndedBy, r.DurationMS = Time{}, "", "", "", 0
+	}
+	ringing.AnsweredAt = Time{}
+	answered.AnsweredAt = TimeOf(time.Now().Add(-time.Minute))
+	s.Journal(answered)
+	s.Journal(ringing)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	if n := again.Interrupted(); n != 2 {
+		t.Fatalf("got %d interrupted; want 2", n)
+	}
+	for _, want := range []Record{answered, ringing} {
+		got, ok, err := again.Get(t.Context(), want.ID)
+		if err != nil || !ok {
+			t.Fatalf("get %s: %v, %v", want.ID, ok, err)
+		}
+		if got.EndedAt.IsZero() || time.Since(got.EndedAt.Time) > time.Minute {
+			t.Errorf("%s: ended_at %v", want.ID, got.EndedAt)
+		}
+		if want.ID == "answered" && (got.DurationMS < 60_000 || got.DurationMS > 120_000) {
+			t.Errorf("duration_ms %d", got.DurationMS)
+		}
+		want.EndedAt, want.DurationMS = got.EndedAt, got.DurationMS
+		want.Disposition, want.Cause, want.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("want - got +\n%s", diff)
+		}
+	}
+}
+
+func TestKeyIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	key := s.Key()
+	if key == [32]byte{} {
+		t.Fatal("key is zero")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := openTest(t, path); again.Key() != key {
+		t.Error("the key changed")
+	}
+	if other := openTest(t, filepath.Join(t.TempDir(), "g.db")); other.Key() == key {
+		t.Error("two databases have one key")
+	}
+}
+
+func TestFileRights(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a ?#%.db")
+	s := openTest(t, path)
+	mustPut(t, s, sample("one"))
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+		st, err := os.Stat(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v; want 0600", suffix, st.Mode().Perm())
+		}
+	}
+}
+
+func TestListPages(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	var want []string
+	for i := range 25 {
+		r := sample(fmt.Sprintf("c%02d", i))
+		r.StartedAt = TimeOf(start.Add(time.Duration(i/2) * time.Second)) // pairs share their moment
+		mustPut(t, s, r)
+		want = append([]string{r.ID}, want...)
+	}
+	var got []string
+	cursor := ""
+	for page := 0; ; page++ {
+		records, next, err := s.List(t.Context(), Filter{Limit: 7, Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			got = append(got, r.ID)
+		}
+		fresh := sample(fmt.Sprintf("new%d", page))
+		fresh.StartedAt = TimeOf(start.Add(time.Hour))
+		mustPut(t, s, fresh)
+		if next == "" {
+			break
+		}
+		cursor = next
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+}
+
+func TestListFilters(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	for i, change := range []func(*Record){
+		func(r *Record) {},
+		func(r *Record) { r.Trunk = "pbx" },
+		func(r *Record) { r.Target = "other" },
+		func(r *Record) { r.Disposition = DispositionBusy },
+	} {
+		r := sample(fmt.Sprint(i))
+		r.StartedAt = TimeOf(start.Add(time.Duration(i) * time.Second))
+		change(&r)
+		mustPut(t, s, r)
+	}
+	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Second) }
+	for _, tc := range []struct {
+		name string
+		f    Filter
+		want string
+	}{
+		{"all", Filter{}, "3210"},
+		{"since includes", Filter{Since: at(2)}, "32"},
+		{"since within a millisecond", Filter{Since: at(2).Add(time.Microsecond)}, "3"},
+		{"until excludes", Filter{Until: at(2)}, "10"},
+		{"between", Filter{Since: at(1), Until: at(3)}, "21"},
+		{"trunk", Filter{Trunk: "pbx"}, "1"},
+		{"target", Filter{Target: "other"}, "2"},
+		{"disposition", Filter{Disposition: DispositionBusy}, "3"},
+		{"together", Filter{Disposition: DispositionBusy, Trunk: "pbx"}, ""},
+		{"limit", Filter{Limit: 2}, "32"},
+		{"no injection", Filter{Trunk: "' OR 1=1 --"}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			records, _, err := s.List(t.Context(), tc.f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, r := range records {
+				got += r.ID
+			}
+			if got != tc.want {
+				t.Errorf("got %q; want %q", got, tc.want)
+			}
+		})
+	}
+	for _, c := range []string{"?", "Zm9v", cursorOf(Record{ID: "x"})} {
+		if _, _, err := s.List(t.Context(), Filter{Cursor: c}); !errors.Is(err, ErrCursor) {
+			t.Errorf("cursor %q: got %v; want %v", c, err, ErrCursor)
+		}
+	}
+}
+
+func TestListLimits(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range MaxLimit + 5 { // not waited for: one transaction for most
+		if err := s.Put(ctx, sample(fmt.Sprint(i))); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for limit, want := range map[int]int{0: DefaultLimit, -1: DefaultLimit, 5: 5, MaxLimit + 1: MaxLimit} {
+		records, next, err := s.List(t.Context(), Filter{Limit: limit})
+		if err != nil || len(records) != want || next == "" {
+			t.Errorf("limit %d: got %d records, next %q, %v; want %d", limit, len(records), next, err, want)
+		}
+	}
+}
+
+func TestPurge(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 2*purgeStep + 10 {
+		r := sample(fmt.Sprint(i))
+		r.StartedAt = TimeOf(start.Add(time.Duration(i) * time.Second))
+		_ = s.Put(ctx, r)
+	}
+	n, err := s.Purge(t.Context(), start.Add((2*purgeStep+5)*time.Second))
+	if err != nil || n != 2*purgeStep+5 {
+		t.Errorf("purged %d, %v; want %d", n, err, 2*purgeStep+5)
+	}
+	records, _, err := s.List(t.Context(), Filter{})
+	if err != nil || len(records) != 5 {
+		t.Errorf("%d records are left, %v; want 5", len(records), err)
+	}
+}
+
+func TestAfterClose(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.Journal(sample("x"))
+	if err := s.Put(t.Context(), sample("x")); !errors.Is(err, ErrClosed) {
+		t.Errorf("put: %v", err)
+	}
+	if err := s.Flush(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("flush: %v", err)
+	}
+	if _, err := s.Purge(t.Context(), start); !errors.Is(err, ErrClosed) {
+		t.Errorf("purge: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	made := func(name, stmt string) string {
+		path := filepath.Join(dir, name)
+		s, err := Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := openRaw(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(stmt); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tc := range []struct {
+		name, path string
+		want       error
+		text       string
+	}{
+		{"garbage", write("garbage.db", strings.Repeat("no database ", 100)), ErrCorrupt, "backup"},
+		{"newer", made("newer.db", `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`), ErrNewer, "schema 99999"},
+		{"foreign", made("foreign.db", `PRAGMA application_id = 7`), ErrForeign, "store.path"},
+		{"no directory", filepath.Join(dir, "none", "f.db"), os.ErrNotExist, "store.path"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, err := Open(t.Context(), tc.path)
+			if s != nil {
+				s.Close()
+			}
+			if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) || !strings.Contains(err.Error(), tc.path) {
+				t.Errorf("open: got %v; want %v with the path and %q", err, tc.want, tc.text)
+			}
+			r, err := OpenRead(t.Context(), tc.path)
+			if r != nil {
+				r.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.path) {
+				t.Errorf("open to read: got %v; want an error with the path", err)
+			}
+		})
+	}
+}
+
+func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	if _, err := Open(t.Context(), path); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("second open: got %v; want %v with the pid", err, ErrLocked)
+	}
+	r, err := OpenRead(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	mustPut(t, s, sample("one"))
+	if records, _, err := r.List(t.Context(), Filter{}); err != nil || len(records) != 1 {
+		t.Errorf("beside a writer: %d records, %v; want 1", len(records), err)
+	}
+	if _, err := r.db.Exec(`DELETE FROM calls`); err == nil {
+		t.Error("the reader could write")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := r.Get(t.Context(), "one"); err != nil || !ok {
+		t.Errorf("without a writer: %v, %v", ok, err)
+	}
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// timeLayout is RFC 3339 in UTC with exactly three decimals, so that text sorts as time does.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+var errNotTime = errors.New("not an RFC 3339 time")
+
+// Time is a moment as records hold it: "2026-11-20T08:00:00.123Z" in JSON and SQL, null when zero.
+type Time struct{ time.Time }
+
+// TimeOf gives t in UTC, cut to milliseconds and without its monotonic reading, as it will be read back.
+func TimeOf(t time.Time) Time {
+	if t.IsZero() {
+		return Time{}
+	}
+	return Time{t.UTC().Truncate(time.Millisecond)}
+}
+
+// String gives the RFC 3339 text, or "" when zero.
+func (t Time) String() string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(timeLayout)
+}
+
+// MarshalJSON gives the quoted text, or null when zero.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t.IsZero() {
+		return []byte("null"), nil
+	}
+	return []byte(`"` + t.String() + `"`), nil
+}
+
+// UnmarshalJSON takes any RFC 3339 time, or null.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	s := string(b)
+	if s == "null" {
+		*t = Time{}
+		return nil
+	}
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return errNotTime
+	}
+	return t.parse(s[1 : len(s)-1])
+}
+
+// MarshalText gives the RFC 3339 text, or "" when zero.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText takes any RFC 3339 time, or "".
+func (t *Time) UnmarshalText(b []byte) error { return t.parse(string(b)) }
+
+// Value gives the text for SQL, or NULL when zero.
+func (t Time) Value() (driver.Value, error) {
+	if t.IsZero() {
+		return nil, nil
+	}
+	return t.String(), nil
+}
+
+// Scan reads a column that Value wrote.
+func (t *Time) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*t = Time{}
+		return nil
+	case string:
+		return t.parse(v)
+	case []byte:
+		return t.parse(string(v))
+	case time.Time:
+		*t = TimeOf(v)
+		return nil
+	}
+	return fmt.Errorf("column of type %T: %w", src, errNotTime)
+}
+
+func (t *Time) parse(s string) error {
+	if s == "" {
+		*t = Time{}
+		return nil
+	}
+	p, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return errNotTime
+	}
+	*t = TimeOf(p)
+	return nil
+}

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTimeJSON(t *testing.T) {
+	berlin := time.FixedZone("", 3600)
+	for _, tc := range []struct {
+		in   Time
+		want string
+	}{
+		{Time{}, `null`},
+		{Time{time.Date(2026, 11, 20, 9, 0, 0, 123_999_999, berlin)}, `"2026-11-20T08:00:00.123Z"`},
+		{TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)), `"2026-11-20T08:00:00.000Z"`},
+	} {
+		b, err := json.Marshal(tc.in)
+		if err != nil || string(b) != tc.want {
+			t.Errorf("got %s, %v; want %s", b, err, tc.want)
+		}
+		var back Time
+		if err := json.Unmarshal(b, &back); err != nil || back != TimeOf(tc.in.Time) {
+			t.Errorf("back from %s: got %v, %v", b, back, err)
+		}
+	}
+	for _, bad := range []string{`1`, `"yesterday"`, `{}`, `"`} {
+		var x Time
+		if err := json.Unmarshal([]byte(bad), &x); err == nil {
+			t.Errorf("%s was taken as %v", bad, x)
+		}
+	}
+}
+
+// TestNames holds the JSON names and the columns to the contract.
+func TestNames(t *testing.T) {
+	const want = `id node trunk route target direction from to sip_call_id target_sip_call_id synthflow_call_id started_at
+		ringing_at prepared_at dialed_at answered_at ended_at setup_ms duration_ms disposition sip_status q850 cause ended_by
+		codec attempts media`
+	var got []string
+	for f := range reflect.TypeFor[Record]().Fields() {
+		got = append(got, f.Tag.Get("json"))
+	}
+	if g, w := strings.Join(got, " "), strings.Join(strings.Fields(want), " "); g != w {
+		t.Errorf("JSON names:\n got %s\nwant %s", g, w)
+	}
+	columns := strings.Join(strings.Fields(strings.NewReplacer(`"`, "", ",", " ").Replace(columnList)), " ")
+	if w := strings.Join(strings.Fields(want), " "); columns != w {
+		t.Errorf("columns:\n got %s\nwant %s", columns, w)
+	}
+}
+
+func TestMediaJSON(t *testing.T) {
+	b, err := json.Marshal(Media{A: MediaSide{Rx: 1}})
+	const want = `{"a":{"rx":1,"tx":0,"lost":0,"dropped":0,"jitter_ms":0},"b":{"rx":0,"tx":0,"lost":0,"dropped":0,"jitter_ms":0}}`
+	if err != nil || string(b) != want {
+		t.Errorf("got %s, %v; want %s", b, err, want)
+	}
+	r := Record{Media: Media{MOS: math.NaN(), A: MediaSide{JitterMS: math.Inf(1)}}}
+	if _, err := r.values(); err != nil {
+		t.Errorf("statistics that went wrong: %v", err)
+	}
+}

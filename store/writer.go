@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// A call whose record is there already is not live any more, whatever comes late.
+const upsertLive = `INSERT INTO live (id, written_at, record)
+	SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM calls WHERE id = ?1)
+	ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at, record = excluded.record`
+
+const deleteLive = `DELETE FROM live WHERE id = ?`
+
+const (
+	firstBackOff = 50 * time.Millisecond
+	lastBackOff  = 5 * time.Second
+	// closeTries bounds how often Close tries to write the rest.
+	closeTries = 7
+)
+
+// writer is the goroutine that owns the writing connection.
+type writer struct {
+	s    *Store
+	conn *sql.Conn
+
+	insert, upsert, remove *sql.Stmt
+
+	backOff time.Duration
+	tries   int // failures in a row since Close was called
+}
+
+func newWriter(ctx context.Context, s *Store) (*writer, error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{s: s, conn: conn, backOff: firstBackOff}
+	for _, p := range []struct {
+		to   **sql.Stmt
+		text string
+	}{{&w.insert, insertCall}, {&w.upsert, upsertLive}, {&w.remove, deleteLive}} {
+		if *p.to, err = conn.PrepareContext(ctx, p.text); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("prepare statement: %w", err)
+		}
+	}
+	return w, nil
+}
+
+// run writes until the queue is closed and empty, or the disk has refused the rest often enough.
+func (w *writer) run() {
+	defer close(w.s.done)
+	defer w.conn.Close()
+	for range w.s.queue.wake {
+		b := w.s.queue.take()
+		if b.empty() {
+			if w.s.queue.isClosed() {
+				return
+			}
+			continue
+		}
+		if err := w.write(b); err != nil {
+			w.s.broken.Store(&err)
+			w.s.queue.restore(b)
+			if !w.pause() {
+				return
+			}
+			continue
+		}
+		w.s.broken.Store(nil)
+		w.backOff, w.tries = firstBackOff, 0
+		w.s.queue.written()
+		for _, f := range b.order {
+			for _, done := range f.done {
+				done <- nil
+			}
+		}
+		for _, done := range b.flushes {
+			done <- nil
+		}
+		for _, j := range b.jobs {
+			j.done <- j.run(context.Background(), w.conn)
+		}
+		if w.s.queue.isClosed() {
+			w.s.queue.signal()
+		}
+	}
+}
+
+// pause waits before the next try, longer each time. It is false when Close waits and has waited enough.
+func (w *writer) pause() bool {
+	closing := w.s.queue.closing
+	if w.s.queue.isClosed() {
+		if w.tries++; w.tries >= closeTries {
+			return false
+		}
+		closing = nil
+	}
+	select {
+	case <-time.After(w.backOff):
+		w.backOff = min(2*w.backOff, lastBackOff)
+	case <-closing:
+		w.backOff = firstBackOff
+	}
+	return true
+}
+
+// write commits one batch in one transaction.
+func (w *writer) write(b *batch) (err error) {
+	if len(b.journal)+len(b.order) == 0 {
+		return nil
+	}
+	ctx := context.Background() // a transaction that began is finished, whoever waits for it
+	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_, _ = w.conn.ExecContext(ctx, `ROLLBACK`) // may fail: SQLite ends some transactions itself
+		}
+	}()
+	for id, u := range b.journal {
+		text, err := w.encode(u.record)
+		if err != nil {
+			w.s.lost.Add(1)
+			continue
+		}
+		if _, err := w.upsert.ExecContext(ctx, id, TimeOf(u.at).String(), text); err != nil {
+			return fmt.Errorf("journal call %s: %w", id, err)
+		}
+	}
+	for _, f := range b.order {
+		if _, err := w.insert.ExecContext(ctx, f.values...); err != nil {
+			return fmt.Errorf("keep call %s: %w", f.id, err)
+		}
+		if _, err := w.remove.ExecContext(ctx, f.id); err != nil {
+			return fmt.Errorf("keep call %s: %w", f.id, err)
+		}
+	}
+	if _, err := w.conn.ExecContext(ctx, `COMMIT`); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) encode(r Record) (string, error) {
+	r.Media = r.Media.finite()
+	b, err := json.Marshal(r)
+	return string(b), err
+}

@@ -1,0 +1,149 @@
+package synthflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+const (
+	maxIDLength     = 256
+	maxDetailLength = 200
+)
+
+// answer has the fields that decide. All others are ignored, so that new ones
+// are no news here.
+type answer struct {
+	CallStatus   string          `json:"call_status"`
+	CallID       string          `json:"synthflow_call_id"`
+	ErrorMessage json.RawMessage `json:"error_message"`
+	Validation   json.RawMessage `json:"error_message_payload_validation"`
+	Detail       json.RawMessage `json:"detail"`
+	Message      json.RawMessage `json:"message"`
+	Response     json.RawMessage `json:"response"`
+}
+
+// decodeAnswer applies the success rule to the body of a 2xx: registered, and
+// an id. The body is flat, or wrapped in "response".
+func decodeAnswer(body []byte) (string, *Error) {
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return "", &Error{Kind: KindMalformed, err: err}
+	}
+	if a.CallStatus == "" && isObject(a.Response) {
+		outer := a
+		a = answer{}
+		if err := json.Unmarshal(outer.Response, &a); err != nil {
+			return "", &Error{Kind: KindMalformed, err: err}
+		}
+	}
+	switch {
+	case a.CallStatus == "":
+		return "", &Error{Kind: KindMalformed, Detail: joinDetail("no call_status", a.detail())}
+	case a.CallStatus != "registered":
+		return "", &Error{Kind: KindCallFailed, Detail: joinDetail("call_status "+a.CallStatus, a.detail())}
+	case a.CallID == "":
+		return "", &Error{Kind: KindMissingID, Detail: a.detail()}
+	}
+	if why := badID(a.CallID); why != "" {
+		return "", &Error{Kind: KindBadID, Detail: why}
+	}
+	return a.CallID, nil
+}
+
+// errorDetail finds the API's own words in the body of a refusal.
+func errorDetail(body []byte) string {
+	var a answer
+	if json.Unmarshal(body, &a) != nil {
+		return ""
+	}
+	if d := a.detail(); d != "" {
+		return d
+	}
+	if isObject(a.Response) {
+		var inner answer
+		if json.Unmarshal(a.Response, &inner) == nil {
+			return inner.detail()
+		}
+	}
+	return ""
+}
+
+func (a answer) detail() string {
+	for _, raw := range []json.RawMessage{a.ErrorMessage, a.Validation, a.Detail, a.Message} {
+		if s := words(raw); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// words renders a JSON value for a person: a string as itself, an object by
+// its description where it has one, anything else as compact JSON.
+func words(raw json.RawMessage) string {
+	if len(raw) == 0 || string(raw) == "null" {
+		return ""
+	}
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	var o struct {
+		Description string `json:"description"`
+	}
+	if json.Unmarshal(raw, &o) == nil && o.Description != "" {
+		return o.Description
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return ""
+	}
+	return b.String()
+}
+
+func isObject(raw json.RawMessage) bool {
+	return len(raw) > 0 && raw[0] == '{'
+}
+
+func joinDetail(what, words string) string {
+	if words == "" {
+		return what
+	}
+	return what + ": " + words
+}
+
+// badID says why an id cannot stand in an X-EI token, or "".
+func badID(id string) string {
+	if len(id) > maxIDLength {
+		return fmt.Sprintf("id of %d bytes", len(id))
+	}
+	for i := range len(id) {
+		if c := id[i]; c == ';' || c <= ' ' || c > '~' {
+			return fmt.Sprintf("id with byte 0x%02x at %d", c, i)
+		}
+	}
+	return ""
+}
+
+// clean bounds what the API said to what may stand in a log line, and takes
+// the token out in case the API repeats it.
+func clean(s, token string) string {
+	if token != "" {
+		s = strings.ReplaceAll(s, token, "[redacted]")
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range s {
+		if n == maxDetailLength {
+			break
+		}
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			r = ' '
+		}
+		b.WriteRune(r)
+		n++
+	}
+	return strings.TrimSpace(b.String())
+}

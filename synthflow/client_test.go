@@ -1,0 +1,443 @@
+package synthflow
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	testToken = "secret-token-4711"
+	goodID    = "a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b"
+)
+
+func good() string {
+	return fmt.Sprintf(`{"call_status":"registered","synthflow_call_id":%q,"workspace_id":null}`, goodID)
+}
+
+// fakeAPI answers without a network, so that it can be used on a fake clock.
+type fakeAPI func(n int, r *http.Request) (*http.Response, error)
+
+type countingAPI struct {
+	calls atomic.Int64
+	api   fakeAPI
+}
+
+func (c *countingAPI) RoundTrip(r *http.Request) (*http.Response, error) {
+	return c.api(int(c.calls.Add(1)), r)
+}
+
+func answerWith(status int, body string, headers ...string) *http.Response {
+	h := http.Header{}
+	for i := 0; i+1 < len(headers); i += 2 {
+		h.Set(headers[i], headers[i+1])
+	}
+	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))}
+}
+
+func newClient(t *testing.T, o Options) *Client {
+	t.Helper()
+	if o.BaseURL == "" {
+		o.BaseURL = "http://127.0.0.1:1"
+	}
+	o.Token = testToken
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdle)
+	return c
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, o := range map[string]Options{
+		"no url":         {Token: "t"},
+		"no scheme":      {BaseURL: "api.synthflow.ai", Token: "t"},
+		"other scheme":   {BaseURL: "ftp://api.synthflow.ai", Token: "t"},
+		"no host":        {BaseURL: "https:///v2", Token: "t"},
+		"userinfo":       {BaseURL: "https://u:p4ss@api.synthflow.ai", Token: "t"},
+		"query":          {BaseURL: "https://api.synthflow.ai?x=1", Token: "t"},
+		"no token":       {BaseURL: "https://api.synthflow.ai"},
+		"token with eol": {BaseURL: "https://api.synthflow.ai", Token: "tok\n"},
+		"timeout":        {BaseURL: "https://api.synthflow.ai", Token: "t", Timeout: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(o)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if strings.Contains(err.Error(), "p4ss") || strings.Contains(err.Error(), "tok\\n") {
+				t.Errorf("secret in %q", err)
+			}
+		})
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	for _, base := range []string{"https://h", "https://h/", "https://h/v2", "https://h/v2/"} {
+		c := newClient(t, Options{BaseURL: base})
+		if want := "https://h/v2/prepare_inbound"; c.endpoint != want {
+			t.Errorf("%s: got %s; want %s", base, c.endpoint, want)
+		}
+	}
+}
+
+func TestRequestOnTheWire(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, good())
+	}))
+	defer srv.Close()
+	c := newClient(t, Options{BaseURL: srv.URL + "/v2", UserAgent: "flowbridge/1"})
+	p, err := c.PrepareInbound(t.Context(), InboundRequest{
+		FromNumber: "+1", ToNumber: "+2", ModelID: "m", WorkspaceID: "w",
+		CustomVariables: []Variable{{"z", `a"<&>`}, {"a", "ü"}}, IdempotencyKey: "call-1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.CallID != goodID || p.Status != 200 || p.Attempts != 1 || string(p.Body) != good() {
+		t.Errorf("got %+v", p)
+	}
+	want := `{"from_number":"+1","to_number":"+2","model_id":"m","workspace_id":"w","custom_variables":{"z":"a\"<&>","a":"ü"}}`
+	if diff := cmp.Diff(want, string(body)); diff != "" {
+		t.Error(diff)
+	}
+	for name, want := range map[string]string{
+		"Authorization": "Bearer " + testToken, "Content-Type": "application/json",
+		"Idempotency-Key": "call-1", "User-Agent": "flowbridge/1",
+	} {
+		if v := got.Header.Get(name); v != want {
+			t.Errorf("%s: got %q; want %q", name, v, want)
+		}
+	}
+	if tp := got.Header.Get("Traceparent"); len(tp) != 55 || tp[3:35] != traceID("call-1") {
+		t.Errorf("traceparent %q", tp)
+	}
+	if got.URL.Path != "/v2/prepare_inbound" || got.Method != http.MethodPost {
+		t.Errorf("got %s %s", got.Method, got.URL)
+	}
+}
+
+func gzipped(size int) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(bytes.Repeat([]byte(" "), size))
+	_ = z.Close()
+	return b.String()
+}
+
+func TestKindsByAnswer(t *testing.T) {
+	long := strings.Repeat("é", 300)
+	for _, tt := range []struct {
+		name     string
+		status   int
+		body     string
+		headers  []string
+		kind     Kind
+		detail   string
+		attempts int
+	}{
+		{"flat", 200, good(), nil, "", "", 1},
+		{"wrapped", 201, `{"status":"ok","response":` + good() + `}`, nil, "", "", 1},
+		{"400", 400, `{"detail":{"status":"error","description":"workspace_id missing"}}`, nil, KindHTTPStatus, "workspace_id missing", 1},
+		{"400 list", 422, `{"detail": [ {"loc": ["x"]} ]}`, nil, KindHTTPStatus, `[{"loc":["x"]}]`, 1},
+		{"401 echo of token", 401, `{"error_message":"token ` + testToken + ` is bad"}`, nil, KindHTTPStatus, "token [redacted] is bad", 1},
+		{"401 no json", 401, `<html>`, nil, KindHTTPStatus, "", 1},
+		{"302", 302, ``, []string{"Location", "http://127.0.0.1:1/"}, KindHTTPStatus, "redirect not followed", 1},
+		{"500 twice", 500, `{"message":"boom"}`, nil, KindHTTPStatus, "boom", 2},
+		{"429 fits", 429, `{}`, []string{"Retry-After", "1"}, KindRateLimited, "", 2},
+		{"429 does not fit", 429, `{}`, []string{"Retry-After", "3"}, KindRateLimited, "", 1},
+		{"429 date long ago", 429, `{}`, []string{"Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"}, KindRateLimited, "", 2},
+		{"429 nonsense", 429, `{}`, []string{"Retry-After", "soon"}, KindRateLimited, "", 2},
+		{"503 does not fit", 503, `{}`, []string{"Retry-After", "60"}, KindHTTPStatus, "", 1},
+		{"broken", 200, `{"call_status":`, nil, KindMalformed, "", 1},
+		{"trailing", 200, good() + `x`, nil, KindMalformed, "", 1},
+		{"no object", 200, `[]`, nil, KindMalformed, "", 1},
+		{"empty", 200, ``, nil, KindMalformed, "", 1},
+		{"id is a number", 200, `{"call_status":"registered","synthflow_call_id":7}`, nil, KindMalformed, "", 1},
+		{"no status", 200, `{"synthflow_call_id":"x"}`, nil, KindMalformed, "no call_status", 1},
+		{"failed", 200, `{"call_status":"failed","error_message":"down` + "\\u0007\\n" + `"}`, nil, KindCallFailed, "call_status failed: down", 1},
+		{"other status", 200, `{"call_status":"Registered","synthflow_call_id":"x"}`, nil, KindCallFailed, "call_status Registered", 1},
+		{"long detail", 400, `{"error_message":"` + long + `"}`, nil, KindHTTPStatus, strings.Repeat("é", 200), 1},
+		{"no id", 200, `{"call_status":"registered"}`, nil, KindMissingID, "", 1},
+		{"null id", 200, `{"call_status":"registered","synthflow_call_id":null}`, nil, KindMissingID, "", 1},
+		{"id with ;", 200, `{"call_status":"registered","synthflow_call_id":"a;E.x"}`, nil, KindBadID, "id with byte 0x3b at 1", 1},
+		{"id with eol", 200, `{"call_status":"registered","synthflow_call_id":"a\r\nX: y"}`, nil, KindBadID, "id with byte 0x0d at 1", 1},
+		{"id with space", 200, `{"call_status":"registered","synthflow_call_id":"a b"}`, nil, KindBadID, "id with byte 0x20 at 1", 1},
+		{"id not ascii", 200, `{"call_status":"registered","synthflow_call_id":"é"}`, nil, KindBadID, "id with byte 0xc3 at 0", 1},
+		{"id too long", 200, `{"call_status":"registered","synthflow_call_id":"` + strings.Repeat("a", 257) + `"}`, nil, KindBadID, "id of 257 bytes", 1},
+		{"too large", 200, strings.Repeat(" ", 5000), nil, KindTooLarge, "answer over 4096 bytes", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+					return answerWith(tt.status, tt.body, tt.headers...), nil
+				}}
+				c := newClient(t, Options{Transport: api, MaxBody: 4096})
+				p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+				if KindOf(err) != tt.kind {
+					t.Fatalf("got %v; want kind %q", err, tt.kind)
+				}
+				if p.Attempts != tt.attempts || int(api.calls.Load()) != tt.attempts {
+					t.Errorf("got %d attempts, %d requests; want %d", p.Attempts, api.calls.Load(), tt.attempts)
+				}
+				if p.Status != tt.status {
+					t.Errorf("got status %d; want %d", p.Status, tt.status)
+				}
+				if tt.kind == "" {
+					if p.CallID != goodID {
+						t.Errorf("got id %q", p.CallID)
+					}
+					return
+				}
+				var e *Error
+				if !errors.As(err, &e) || e.Detail != tt.detail || e.Status != tt.status || p.CallID != "" {
+					t.Errorf("got %#v; want detail %q", e, tt.detail)
+				}
+				if strings.Contains(err.Error(), testToken) {
+					t.Error("token in the error")
+				}
+			})
+		})
+	}
+}
+
+func TestSecondAttemptSucceeds(t *testing.T) {
+	for name, first := range map[string]func() (*http.Response, error){
+		"connect": func() (*http.Response, error) { return nil, errors.New("connection refused") },
+		"500":     func() (*http.Response, error) { return answerWith(500, ""), nil },
+		"429":     func() (*http.Response, error) { return answerWith(429, "", "Retry-After", "2"), nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &countingAPI{api: func(n int, _ *http.Request) (*http.Response, error) {
+					if n == 1 {
+						return first()
+					}
+					return answerWith(200, good()), nil
+				}}
+				c := newClient(t, Options{Transport: api})
+				p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+				want := retryPause
+				if name == "429" {
+					want = 2 * time.Second
+				}
+				if err != nil || p.CallID != goodID || p.Attempts != 2 || p.Elapsed != want {
+					t.Errorf("got %+v, %v; want 2 attempts after %v", p, err, want)
+				}
+			})
+		})
+	}
+}
+
+// hang answers when its request is given up.
+func hang(_ int, r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestBudget(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		api     fakeAPI
+		options time.Duration
+		ctx     time.Duration
+		want    time.Duration
+		sent    int
+	}{
+		{"default", hang, 0, time.Minute, 3 * time.Second, 1},
+		{"option", hang, time.Second, time.Minute, time.Second, 1},
+		{"context is shorter", hang, time.Second, 400 * time.Millisecond, 400 * time.Millisecond, 1},
+		{"retry hangs", func(n int, r *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return answerWith(502, ""), nil
+			}
+			return hang(n, r)
+		}, time.Second, time.Minute, time.Second, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), tt.ctx)
+				defer cancel()
+				c := newClient(t, Options{Transport: &countingAPI{api: tt.api}, Timeout: tt.options})
+				p, err := c.PrepareInbound(ctx, InboundRequest{})
+				if KindOf(err) != KindTimeout || p.Elapsed != tt.want || p.Attempts != tt.sent {
+					t.Errorf("got %v after %v, %d attempts; want timeout after %v, %d", err, p.Elapsed, p.Attempts, tt.want, tt.sent)
+				}
+			})
+		})
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	for name, api := range map[string]fakeAPI{
+		"while asking": hang,
+		"in the pause": func(int, *http.Request) (*http.Response, error) {
+			return answerWith(429, "", "Retry-After", "2"), nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(700*time.Millisecond, cancel)
+				c := newClient(t, Options{Transport: &countingAPI{api: api}})
+				p, err := c.PrepareInbound(ctx, InboundRequest{})
+				if KindOf(err) != KindCancelled || p.Elapsed != 700*time.Millisecond || p.Attempts != 1 {
+					t.Errorf("got %v after %v, %d attempts", err, p.Elapsed, p.Attempts)
+				}
+			})
+		})
+	}
+	t.Run("before", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		c := newClient(t, Options{Transport: &countingAPI{api: hang}})
+		if _, err := c.PrepareInbound(ctx, InboundRequest{}); KindOf(err) != KindCancelled {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestConnectError(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	c := newClient(t, Options{BaseURL: "http://" + addr})
+	p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: "k"})
+	if KindOf(err) != KindConnect || p.Attempts != 2 || p.Status != 0 {
+		t.Errorf("got %v, %+v", err, p)
+	}
+	if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), testToken) {
+		t.Error("token in the error")
+	}
+}
+
+func TestConnectionIsReused(t *testing.T) {
+	var opened atomic.Int64
+	n := 0
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n++; n == 1 { // a retry, too, is on the connection that there is
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		_, _ = io.WriteString(w, good())
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c := newClient(t, Options{BaseURL: srv.URL})
+	for range 3 {
+		if _, err := c.PrepareInbound(t.Context(), InboundRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if opened.Load() != 1 || n != 4 {
+		t.Errorf("got %d connections, %d requests; want 1, 4", opened.Load(), n)
+	}
+}
+
+func TestCompressedBomb(t *testing.T) {
+	body := gzipped(8 << 20)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = io.WriteString(w, body)
+	}))
+	defer srv.Close()
+	c := newClient(t, Options{BaseURL: srv.URL})
+	p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+	if KindOf(err) != KindTooLarge || len(p.Body) > defaultMaxBody {
+		t.Errorf("got %v, body of %d", err, len(p.Body))
+	}
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	var followed atomic.Bool
+	var srv *httptest.Server
+	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/elsewhere" {
+			followed.Store(true)
+		}
+		http.Redirect(w, r, srv.URL+"/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	defer srv.Close()
+	c := newClient(t, Options{BaseURL: srv.URL})
+	p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+	if KindOf(err) != KindHTTPStatus || p.Status != 307 || p.Attempts != 1 || followed.Load() {
+		t.Errorf("got %v, %+v, followed %v", err, p, followed.Load())
+	}
+}
+
+func TestTokenIsNotPrinted(t *testing.T) {
+	c := newClient(t, Options{BaseURL: "https://api.synthflow.ai"})
+	o := Options{BaseURL: "https://api.synthflow.ai", Token: testToken}
+	for _, v := range []any{c, *c, o, &o} {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+			if s := fmt.Sprintf(format, v); strings.Contains(s, testToken) {
+				t.Errorf("%s of %T: %s", format, v, s)
+			}
+		}
+	}
+}
+
+func TestKindsAreDistinct(t *testing.T) {
+	seen := map[Kind]bool{}
+	for _, k := range Kinds() {
+		if k == "" || seen[k] {
+			t.Errorf("kind %q", k)
+		}
+		seen[k] = true
+	}
+	if len(seen) != 10 {
+		t.Errorf("got %d kinds", len(seen))
+	}
+}
+
+func FuzzPrepareAnswer(f *testing.F) {
+	f.Add([]byte(good()))
+	f.Add([]byte(`{"response":` + good() + `}`))
+	f.Add([]byte(`{"call_status":"failed","error_message":{"description":"x"},"detail":[1]}`))
+	f.Add([]byte(`{"call_status":"registered","synthflow_call_id":"a;b"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		id, err := decodeAnswer(body)
+		if (id == "") == (err == nil) {
+			t.Fatalf("id %q, error %v", id, err)
+		}
+		if err != nil {
+			if d := clean(err.Detail, testToken); len([]rune(d)) > maxDetailLength {
+				t.Fatalf("detail of %d", len(d))
+			}
+			return
+		}
+		value, mErr := XEI{S: id}.Marshal()
+		if mErr != nil {
+			t.Fatalf("accepted id %q breaks X-EI: %v", id, mErr)
+		}
+		if x, pErr := ParseXEIStrict(value); pErr != nil || x.S != id {
+			t.Fatalf("got %+v, %v", x, pErr)
+		}
+		errorDetail(body)
+	})
+}

@@ -1,0 +1,150 @@
+package synthflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Variable is one custom variable of a call.
+type Variable struct {
+	Name  string
+	Value string
+}
+
+// InboundRequest is what the platform is told about a call before its INVITE.
+type InboundRequest struct {
+	FromNumber      string
+	ToNumber        string
+	ModelID         string
+	WorkspaceID     string
+	CustomVariables []Variable // sent as one flat object, in this order
+
+	// IdempotencyKey names the call on our side. It is sent as the header
+	// Idempotency-Key, the same for the retry; empty sends none.
+	IdempotencyKey string
+}
+
+// PreparedCall is the outcome of the step. CallID is set on success only;
+// the other fields are filled as far as the step came, on failure too.
+type PreparedCall struct {
+	CallID   string
+	Body     []byte        // the last answer as it came, at most MaxBody
+	Status   int           // HTTP status of the last answer, 0 without one
+	Attempts int           // requests sent: 1 or 2
+	Elapsed  time.Duration // the whole step
+}
+
+// Kind says why a step failed. The set is closed; the values are stable and
+// serve as cause in records and as metric label.
+type Kind string
+
+// The kinds of failure.
+const (
+	KindTimeout     Kind = "timeout"      // the budget ran out
+	KindConnect     Kind = "connect"      // no connection, or it broke before the answer was complete
+	KindHTTPStatus  Kind = "http_status"  // neither 2xx nor 429; redirects are here
+	KindRateLimited Kind = "rate_limited" // 429
+	KindMalformed   Kind = "malformed"    // not the JSON that is documented
+	KindCallFailed  Kind = "call_failed"  // call_status is something else than registered
+	KindMissingID   Kind = "missing_id"   // registered, without synthflow_call_id
+	KindBadID       Kind = "bad_id"       // an id that cannot be carried in X-EI
+	KindTooLarge    Kind = "too_large"    // an answer over MaxBody
+	KindCancelled   Kind = "cancelled"    // the caller's context was cancelled
+)
+
+// Kinds lists every Kind.
+func Kinds() []Kind {
+	return []Kind{
+		KindTimeout, KindConnect, KindHTTPStatus, KindRateLimited, KindMalformed,
+		KindCallFailed, KindMissingID, KindBadID, KindTooLarge, KindCancelled,
+	}
+}
+
+// Error is every error PrepareInbound returns.
+type Error struct {
+	Kind   Kind
+	Status int    // HTTP status, 0 without an answer
+	Detail string // what the API said, or what is wrong with its answer: at most 200 printable characters
+	err    error
+}
+
+func (e *Error) Error() string {
+	var b bytes.Buffer
+	b.WriteString("prepare_inbound: ")
+	b.WriteString(string(e.Kind))
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " (status %d)", e.Status)
+	}
+	if e.Detail != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Detail)
+	}
+	if e.err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the transport's or the decoder's error, if there is one.
+func (e *Error) Unwrap() error { return e.err }
+
+// KindOf returns the Kind of an error from this package, or "".
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return ""
+}
+
+// body encodes the request. Field order is fixed so that two attempts are
+// byte for byte the same.
+func (r InboundRequest) body() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	fields := []Variable{
+		{"from_number", r.FromNumber},
+		{"to_number", r.ToNumber},
+		{"model_id", r.ModelID},
+		{"workspace_id", r.WorkspaceID},
+	}
+	for _, f := range fields {
+		if err := writeMember(&b, f); err != nil {
+			return nil, err
+		}
+		b.WriteByte(',')
+	}
+	b.WriteString(`"custom_variables":{`)
+	for i, v := range r.CustomVariables {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := writeMember(&b, v); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteString("}}")
+	return b.Bytes(), nil
+}
+
+func writeMember(b *bytes.Buffer, v Variable) error {
+	if err := writeString(b, v.Name); err != nil {
+		return err
+	}
+	b.WriteByte(':')
+	return writeString(b, v.Value)
+}
+
+func writeString(b *bytes.Buffer, s string) error {
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1) // the encoder's newline
+	return nil
+}
