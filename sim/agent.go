@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -30,7 +31,7 @@ func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	defer s.sip.leave()
-	c := newAgentCall(req, tag, s.sip.sock.xHeaders(req.CallID().Value()))
+	c := newAgentCall(req, tag, s.sip.sock.invite(req.CallID().Value()))
 	cancelled := newSignal()
 	tx.OnCancel(func(*sip.Request) { cancelled.set() })
 	reply(req, tx, sip.StatusTrying, "Trying")
@@ -38,7 +39,7 @@ func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	media, code, reason := s.admit(c, req)
 	s.remember(c)
 	defer s.forget(c)
-	defer c.update(func(seen *AgentCall) { seen.EndedAt = time.Now() })
+	defer c.finish()
 	if code != 0 {
 		s.refuse(c, req, tx, code, reason)
 		return
@@ -116,6 +117,8 @@ func (s *Synthflow) ring(c *agentCall, req *sip.Request, tx sip.ServerTransactio
 			seen.GotCancel = true
 			seen.Status, seen.Reason = sip.StatusRequestTerminated, "Request Terminated"
 		})
+	case <-c.bye.ch: // RFC 3261 §15: a caller may end an early dialog by BYE
+		s.refuse(c, req, tx, sip.StatusRequestTerminated, "Request Terminated")
 	case <-tx.Done():
 	case <-s.sip.ctx.Done():
 		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "Closing")
@@ -271,8 +274,15 @@ func (s *Synthflow) onBye(req *sip.Request, tx sip.ServerTransaction) {
 		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
-	ok(req, tx)
 	c.bye.set()
+	// Whoever has the answer finds the call complete.
+	ctx, cancel := context.WithTimeout(s.sip.ctx, timerT1)
+	defer cancel()
+	select {
+	case <-c.ended.ch:
+	case <-ctx.Done():
+	}
+	ok(req, tx)
 }
 
 func (s *Synthflow) inDialog(req *sip.Request, tx sip.ServerTransaction) {

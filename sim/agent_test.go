@@ -10,6 +10,7 @@ import (
 )
 
 func TestInviteIsChecked(t *testing.T) {
+	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{RingFor: -1}), startCarrier(t)
 	used := prepareCall(t, s)
 	if r := place(t, c, withXEI(s, "S."+used+";")); r.Status != 200 {
@@ -109,6 +110,7 @@ func TestAPI(t *testing.T) {
 }
 
 func TestFaultsOfTheAPI(t *testing.T) {
+	t.Parallel()
 	s := startPlatform(t, SynthflowOptions{})
 	for _, tt := range []struct {
 		fault Fault
@@ -135,6 +137,7 @@ func TestFaultsOfTheAPI(t *testing.T) {
 }
 
 func TestSilentPlatform(t *testing.T) {
+	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{Fault: Fault{Kind: FaultSilent}}), startCarrier(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 	defer cancel()
@@ -148,6 +151,7 @@ func TestSilentPlatform(t *testing.T) {
 }
 
 func TestFaultsOfTheAgent(t *testing.T) {
+	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{}), startCarrier(t)
 	t.Run("busy", func(t *testing.T) {
 		s.SetFault(Fault{Kind: FaultBusy})
@@ -181,13 +185,14 @@ func TestFaultsOfTheAgent(t *testing.T) {
 		if r.Status != 487 || !r.Cancelled {
 			t.Errorf("got %d %s", r.Status, r.Reason)
 		}
-		if a, _ := s.Call(id); !a.GotCancel || a.Status != 487 {
+		if a := ended(t, s, id); !a.GotCancel || a.Status != 487 {
 			t.Errorf("agent: %+v", a)
 		}
 	})
 }
 
 func TestHangupFromEitherSide(t *testing.T) {
+	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{RingFor: -1}), startCarrier(t)
 	t.Run("agent on request", func(t *testing.T) {
 		id := prepareCall(t, s)

@@ -22,6 +22,7 @@ type AgentCall struct {
 	SynthflowID string   // of an accepted call
 	XEI         string   // the X-EI header line as it was on the wire, without its line end
 	Headers     []string // every X- header line, likewise, in order
+	Raw         string   // the whole INVITE as it was on the wire
 	RequestURI  string
 	From        string
 	PAI         string // P-Asserted-Identity
@@ -53,6 +54,7 @@ type agentCall struct {
 	acked  *signal
 	bye    *signal
 	hangup *signal
+	ended  *signal
 
 	id string // set before the call is remembered
 
@@ -62,22 +64,26 @@ type agentCall struct {
 	answer []byte
 }
 
-func newAgentCall(req *sip.Request, tag string, x []string) *agentCall {
+func newAgentCall(req *sip.Request, tag, raw string) *agentCall {
 	c := &agentCall{
 		key:    dialogKey(req.CallID().Value(), tag),
 		tag:    tag,
 		acked:  newSignal(),
 		bye:    newSignal(),
 		hangup: newSignal(),
+		ended:  newSignal(),
 	}
 	c.seen = AgentCall{
-		Headers:    x,
+		Raw:        raw,
 		RequestURI: req.Recipient.String(),
 		From:       req.From().Value(),
 		CallID:     req.CallID().Value(),
 		InvitedAt:  time.Now(),
 	}
-	for _, line := range x {
+	if raw != "" {
+		c.seen.Headers = extensionLines(raw)
+	}
+	for _, line := range c.seen.Headers {
 		if isXEI(line) {
 			c.seen.XEI = line
 		}
@@ -111,6 +117,12 @@ func (c *agentCall) update(f func(*AgentCall)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(&c.seen)
+}
+
+// finish is the last thing that happens to a call.
+func (c *agentCall) finish() {
+	c.update(func(seen *AgentCall) { seen.EndedAt = time.Now() })
+	c.ended.set()
 }
 
 func (c *agentCall) live() bool {

@@ -37,6 +37,7 @@ type CarrierCall struct {
 	Headers     []Header
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
 	Seed        uint64        // of the caller's words
+	Digits      string        // telephone-events, sent from 300 ms after the answer on
 	CancelAfter time.Duration // CANCEL that long after the INVITE, if it is not answered by then; zero: never
 	HangupBy    Side          // SideAgent: leave the BYE to the other side, until Hold is over; empty is SideCaller
 	OnAnswer    func(sipCallID string)
@@ -169,10 +170,15 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	if !ip.IsValid() {
 		ip = c.sip.ip(req.Destination())
 	}
+	digits, err := newTones(cc.Digits)
+	if err != nil {
+		return nil, err
+	}
 	st, err := openStream(ip)
 	if err != nil {
 		return nil, err
 	}
+	st.tones = digits
 	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal()}
 	contact := c.sip.contact("carrier", req.Destination())
 	callID, hops := sip.CallIDHeader(newTag()+"@"+contact.Address.Host), sip.MaxForwardsHeader(70)

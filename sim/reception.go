@@ -170,13 +170,12 @@ func (r *reception) place(payload []byte, ts uint32, silence byte) {
 // event collects one digit per event, which all packets of an event share the
 // timestamp of (RFC 4733 §2.2).
 func (r *reception) event(payload []byte, ts uint32) {
-	const names = "0123456789*#ABCD"
-	if len(payload) < 4 || int(payload[0]) >= len(names) || len(r.digits) == maxDigits {
+	if len(payload) < 4 || int(payload[0]) >= len(toneNames) || len(r.digits) == maxDigits {
 		return
 	}
 	if r.eventsSeen && r.lastEvent == ts {
 		return
 	}
 	r.eventsSeen, r.lastEvent = true, ts
-	r.digits = append(r.digits, names[payload[0]])
+	r.digits = append(r.digits, toneNames[payload[0]])
 }

@@ -23,13 +23,13 @@ type socket struct {
 	once  sync.Once
 
 	mu    sync.Mutex
-	raw   map[string][]string // X- header lines of INVITEs by Call-ID
+	raw   map[string]string // INVITEs by Call-ID
 	order []string
 }
 
 func newSocket(conn *net.UDPConn, drop func([]byte) bool) *socket {
 	_ = conn.SetReadBuffer(receiveBuffer) // the kernel caps it silently; smaller is no failure
-	return &socket{PacketConn: conn, drop: drop, ready: make(chan struct{}), raw: map[string][]string{}}
+	return &socket{PacketConn: conn, drop: drop, ready: make(chan struct{}), raw: map[string]string{}}
 }
 
 // ReadFrom returns the next datagram that is not dropped.
@@ -55,15 +55,12 @@ func (s *socket) note(b []byte) {
 	if !bytes.HasPrefix(b, []byte("INVITE ")) {
 		return
 	}
-	head, _, _ := bytes.Cut(b, []byte("\r\n\r\n"))
-	callID, lines := "", []string(nil)
-	for _, line := range strings.Split(string(head), "\r\n")[1:] {
+	message := string(b)
+	callID := ""
+	for _, line := range headerLines(message) {
 		name, value, _ := strings.Cut(line, ":")
-		switch name = strings.ToLower(strings.TrimSpace(name)); {
-		case name == "call-id" || name == "i":
+		if name = strings.ToLower(strings.TrimSpace(name)); name == "call-id" || name == "i" {
 			callID = strings.TrimSpace(value)
-		case strings.HasPrefix(name, "x-"):
-			lines = append(lines, line)
 		}
 	}
 	s.mu.Lock()
@@ -71,17 +68,32 @@ func (s *socket) note(b []byte) {
 	if _, again := s.raw[callID]; !again {
 		s.order = append(s.order, callID)
 	}
-	s.raw[callID] = lines
+	s.raw[callID] = message
 	if len(s.order) > maxRawInvites {
 		delete(s.raw, s.order[0])
 		s.order = s.order[1:]
 	}
 }
 
-// xHeaders returns the X- header lines of the last INVITE with this Call-ID,
-// byte for byte.
-func (s *socket) xHeaders(callID string) []string {
+// invite returns the last INVITE with this Call-ID, byte for byte.
+func (s *socket) invite(callID string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.raw[callID]
+}
+
+func headerLines(message string) []string {
+	head, _, _ := strings.Cut(message, "\r\n\r\n")
+	return strings.Split(head, "\r\n")[1:]
+}
+
+// extensionLines are the header lines whose name begins with X- or x-.
+func extensionLines(message string) []string {
+	var out []string
+	for _, line := range headerLines(message) {
+		if len(line) > 2 && (line[0] == 'X' || line[0] == 'x') && line[1] == '-' {
+			out = append(out, line)
+		}
+	}
+	return out
 }

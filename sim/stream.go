@@ -67,6 +67,7 @@ type stream struct {
 	said      []byte // what is sent first, encoded
 	at        int
 	loop      bool
+	tones     *tones
 	sentMarks []PacketMark
 
 	mu   sync.Mutex // guards what follows
@@ -137,22 +138,30 @@ func (s *stream) send(now time.Time) {
 	if peer == nil {
 		return
 	}
+	packet, ts := s.out[:], s.ts
 	s.out[1] = peer.codec.payload
-	if s.sent.Load() == 0 {
-		s.out[1] |= 0x80 // RFC 3551 §4.1: marker at the start of a talkspurt
+	tone, start, first, event := s.tones.next(s.ts)
+	event = event && peer.event != 0
+	if event {
+		packet, ts = s.out[:rtpHeader+len(tone)], start
+		s.out[1] = peer.event
+		copy(packet[rtpHeader:], tone[:])
+	} else {
+		s.fill(packet[rtpHeader:], peer.codec.silence, now)
+	}
+	if s.sent.Load() == 0 || event && first {
+		s.out[1] |= 0x80 // RFC 3551 §4.1: the start of a talkspurt, or of an event
 	}
 	binary.BigEndian.PutUint16(s.out[2:], s.seq)
-	binary.BigEndian.PutUint32(s.out[4:], s.ts)
-	payload := s.out[rtpHeader:]
-	s.fill(payload, peer.codec.silence, now)
+	binary.BigEndian.PutUint32(s.out[4:], ts)
 	if len(s.sentMarks) < maxMarks {
 		s.sentMarks = append(s.sentMarks, PacketMark{
-			SSRC: binary.BigEndian.Uint32(s.out[8:]), Seq: s.seq, Sum: payloadSum(payload), At: time.Now().UnixNano(),
+			SSRC: binary.BigEndian.Uint32(s.out[8:]), Seq: s.seq, Sum: payloadSum(packet[rtpHeader:]), At: time.Now().UnixNano(),
 		})
 	}
 	s.seq++
 	s.ts += frameSamples
-	if _, err := s.conn.WriteToUDPAddrPort(s.out[:], peer.addr); err == nil {
+	if _, err := s.conn.WriteToUDPAddrPort(packet, peer.addr); err == nil {
 		s.sent.Add(1)
 	}
 }

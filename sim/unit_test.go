@@ -126,6 +126,33 @@ func TestSDP(t *testing.T) {
 	}
 }
 
+func TestTones(t *testing.T) {
+	if _, err := newTones("12x"); err == nil {
+		t.Error("accepted x")
+	}
+	q, _ := newTones("1D")
+	events, firsts, ends := 0, 0, 0
+	for f := range uint32(60) {
+		p, _, first, event := q.next(f * frameSamples)
+		if !event {
+			continue
+		}
+		events++
+		if first {
+			firsts++
+		}
+		if p[1]&0x80 != 0 {
+			ends++
+		}
+	}
+	if events != 16 || firsts != 2 || ends != 6 {
+		t.Errorf("got %d packets, %d firsts, %d ends", events, firsts, ends)
+	}
+	if _, _, _, event := (*tones)(nil).next(0); event {
+		t.Error("event from nothing")
+	}
+}
+
 func TestOneWayDelays(t *testing.T) {
 	var sent, same, rewritten []PacketMark
 	for i := range 100 {

@@ -54,6 +54,7 @@ func TestOptionsAndStrayRequests(t *testing.T) {
 
 // The ACK of the answer is lost until the answer has been repeated.
 func TestLostACK(t *testing.T) {
+	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{RingFor: 300 * time.Millisecond}), startCarrier(t)
 	id := prepareCall(t, s)
 	cc := withXEI(s, "S."+id+";")
@@ -63,7 +64,7 @@ func TestLostACK(t *testing.T) {
 	}
 	time.AfterFunc(100*time.Millisecond, func() { s.SetFault(Fault{Kind: FaultSilent}) })
 	r := place(t, c, cc)
-	a, _ := s.Call(id)
+	a := ended(t, s, id)
 	if r.Status != 200 || !a.AckReceived || a.EndedBy != SideCaller {
 		t.Fatalf("got %d, ack %v, ended by %s", r.Status, a.AckReceived, a.EndedBy)
 	}
@@ -74,6 +75,7 @@ func TestLostACK(t *testing.T) {
 }
 
 func TestReInvite(t *testing.T) {
+	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{RingFor: -1}), startCarrier(t)
 	id := prepareCall(t, s)
 	cc := withXEI(s, "S."+id+";")
@@ -101,7 +103,7 @@ func TestReInvite(t *testing.T) {
 	if err != nil || r.EndedBy != SideCaller {
 		t.Fatalf("got %v, %+v", err, r)
 	}
-	if a, _ := s.Call(id); a.ReInvites != 1 || a.Status != 200 {
+	if a := ended(t, s, id); a.ReInvites != 1 || a.Status != 200 {
 		t.Errorf("agent: %d re-INVITEs, status %d", a.ReInvites, a.Status)
 	}
 }
@@ -116,6 +118,7 @@ func onlyCall(c *Carrier) *outgoing {
 }
 
 func TestIPv6(t *testing.T) {
+	t.Parallel()
 	s, err := StartSynthflow(t.Context(), SynthflowOptions{SIPListen: "[::1]:0", RingFor: -1})
 	if err != nil {
 		t.Skip(err)
@@ -133,6 +136,7 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestWildcardListener(t *testing.T) {
+	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{SIPListen: "0.0.0.0:0", RingFor: -1}), startCarrier(t)
 	cc := withXEI(s, "S."+prepareCall(t, s)+";")
 	cc.To = strings.Replace(cc.To, "0.0.0.0", "127.0.0.1", 1)
@@ -144,6 +148,7 @@ func TestWildcardListener(t *testing.T) {
 
 // Nobody is at the address: the error of the network must not take long.
 func TestNobodyThere(t *testing.T) {
+	t.Parallel()
 	c := startCarrier(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+func cdrCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "cdr",
+		Short:   "Read the records of finished calls",
+		Example: "  flowbridge cdr list --json",
+		Args:    usage(cobra.NoArgs),
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(cdrListCommand())
+	return c
+}
+
+func cdrListCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List finished calls, newest first",
+		Long:  "List finished calls, newest first. It reads the database file, beside a running server or without one.",
+		Example: "  flowbridge cdr list --config flowbridge.yaml\n" +
+			"  flowbridge cdr list --db flowbridge.db --disposition failed --json",
+		Args: usage(cobra.NoArgs),
+	}
+	file := configFlag(c)
+	var filter store.Filter
+	var db, since, until string
+	var asJSON bool
+	f := c.Flags()
+	f.StringVar(&db, "db", "", "database file (default: the one that the configuration names)")
+	f.StringVar(&since, "since", "", "only calls that started at this time (RFC 3339) or later")
+	f.StringVar(&until, "until", "", "only calls that started before this time (RFC 3339)")
+	f.StringVar(&filter.Trunk, "trunk", "", "only this trunk")
+	f.StringVar(&filter.Target, "target", "", "only this target")
+	f.StringVar(&filter.Disposition, "disposition", "", "only this disposition")
+	f.StringVar(&filter.Cursor, "cursor", "", "go on where an earlier list ended")
+	f.IntVar(&filter.Limit, "limit", 100, "at most so many, up to 1000")
+	f.BoolVar(&asJSON, "json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if db == "" {
+			cfg, err := config.Load(*file)
+			if err != nil {
+				return err
+			}
+			db = cfg.Store.Path
+		}
+		var err error
+		if filter.Since, err = timeFlag("since", since); err != nil {
+			return err
+		}
+		if filter.Until, err = timeFlag("until", until); err != nil {
+			return err
+		}
+		return listCDRs(c.Context(), c.OutOrStdout(), db, filter, asJSON)
+	}
+	return c
+}
+
+func timeFlag(name, value string) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return t, fmt.Errorf("%w: --%s %q is no RFC 3339 time, such as 2026-11-20T08:00:00Z", errUsage, name, value)
+	}
+	return t, nil
+}
+
+func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, asJSON bool) (err error) {
+	r, err := store.OpenRead(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	records, next, err := r.List(ctx, filter)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string]any{"items": records, "next": next})
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tCODE\tSECONDS\tID")
+	for _, r := range records {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\n", r.StartedAt, r.Trunk, r.From, r.To, r.Target,
+			r.Disposition, r.Cause, r.SIPStatus, float64(r.DurationMS)/1000, r.ID)
+	}
+	if next != "" {
+		fmt.Fprintf(t, "more: --cursor %s\n", next)
+	}
+	return t.Flush()
+}
+
+func healthcheckCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "healthcheck",
+		Short:   "Ask a running server whether it takes calls; exit code 0 if so",
+		Example: "  flowbridge healthcheck --url http://127.0.0.1:8080/readyz",
+		Args:    usage(cobra.NoArgs),
+	}
+	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "what to ask")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
+		if err != nil {
+			return fmt.Errorf("%w: --url: %w", errUsage, err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			text, _ := io.ReadAll(io.LimitReader(res.Body, 1024))
+			return fmt.Errorf("not ready: %s: %s", res.Status, text)
+		}
+		_, err = fmt.Fprintln(os.Stdout, "ready")
+		return err
+	}
+	return c
+}

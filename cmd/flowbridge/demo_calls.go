@@ -1,0 +1,270 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/sim"
+	"flowbridge/store"
+)
+
+// minScore is the least likeness of what was heard to what was said. The
+// same speech through G.711 scores above 0.95, any other below 0.3.
+const minScore = 0.8
+
+// xeiLine is the header that the platform's documents ask for, as it has to
+// be on the wire.
+var xeiLine = regexp.MustCompile(`^X-EI: S\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12};$`)
+
+// played is a demo call from all three sides.
+type played struct {
+	seed    uint64
+	carrier sim.CarrierResult
+	agent   sim.AgentCall
+	record  store.Record
+
+	greetingScore, wordsScore float64
+}
+
+// play places one call and sees it through.
+func (s *stage) play(ctx context.Context, seed uint64) (played, error) {
+	p := played{seed: seed}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var err error
+	p.carrier, err = s.carrier.Call(ctx, sim.CarrierCall{
+		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Addrs()[0]), From: demoCaller,
+		DisplayName: "Demo Caller", Hold: demoHold, Seed: seed,
+	})
+	if err != nil {
+		return p, err
+	}
+	if p.carrier.Status != 200 {
+		return p, fmt.Errorf("the carrier got %d %s", p.carrier.Status, p.carrier.Reason)
+	}
+	return p, nil
+}
+
+// record finds the call's record, which is written after the BYE.
+func (s *stage) record(ctx context.Context, sipCallID string) (store.Record, error) {
+	for cursor := ""; ; {
+		records, next, err := s.node.store.List(ctx, store.Filter{Limit: store.MaxLimit, Cursor: cursor})
+		if err != nil {
+			return store.Record{}, err
+		}
+		for _, r := range records {
+			if r.SIPCallID == sipCallID {
+				return r, nil
+			}
+		}
+		if cursor = next; next == "" {
+			return store.Record{}, fmt.Errorf("call %s has no record", sipCallID)
+		}
+	}
+}
+
+// settle waits until both legs of every call are over and their records are
+// written.
+func (s *stage) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := s.node.server.WaitIdle(ctx); err != nil {
+		return fmt.Errorf("calls that don't end: %w", err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for slices.ContainsFunc(s.platform.Calls(), func(c sim.AgentCall) bool { return c.EndedAt.IsZero() }) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.New("the agent's legs don't end")
+		}
+	}
+	return nil
+}
+
+// judge compares what all sides saw and says everything that did not hold.
+func (s *stage) judge(ctx context.Context, p *played) error {
+	var err error
+	if p.record, err = s.record(ctx, p.carrier.SIPCallID); err != nil {
+		return err
+	}
+	var known bool
+	if p.agent, known = s.platform.Call(p.record.SynthflowCallID); !known {
+		return fmt.Errorf("the platform knows no call %q", p.record.SynthflowCallID)
+	}
+	_, p.greetingScore = sim.Match(p.carrier.Heard, sim.Greeting(p.record.SynthflowCallID))
+	_, p.wordsScore = sim.Match(p.agent.Heard, sim.Words(p.seed)[:2*8000])
+	return p.check()
+}
+
+func (p *played) check() error {
+	var errs []error
+	hold := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	hold(p.greetingScore >= minScore, "the greeting is not what the carrier heard (likeness %.2f)", p.greetingScore)
+	hold(p.wordsScore >= minScore, "the caller's words are not what the agent heard (likeness %.2f)", p.wordsScore)
+	hold(xeiLine.MatchString(p.agent.XEI), "the agent received %q", p.agent.XEI)
+	hold(p.agent.XEI == "X-EI: S."+p.record.SynthflowCallID+";", "X-EI %q is not of call %s", p.agent.XEI, p.record.SynthflowCallID)
+	hold(p.record.Disposition == store.DispositionAnswered && p.record.Cause == "caller_hangup" &&
+		p.record.EndedBy == store.EndedByCaller, "the record says %s, %s, by %s", p.record.Disposition, p.record.Cause, p.record.EndedBy)
+	hold(p.agent.EndedBy == sim.SideCaller, "the agent's leg was not ended by the caller's BYE")
+	hold(p.carrier.RTP.Lost+p.agent.RTP.Lost == 0, "%d packets were lost toward the carrier, %d toward the agent",
+		p.carrier.RTP.Lost, p.agent.RTP.Lost)
+	return errors.Join(errs...)
+}
+
+func (p *played) toCarrier() sim.MarkPair {
+	return sim.MarkPair{Sent: p.agent.SentMarks, Heard: p.carrier.HeardMarks}
+}
+
+func (p *played) toAgent() sim.MarkPair {
+	return sim.MarkPair{Sent: p.carrier.SentMarks, Heard: p.agent.HeardMarks}
+}
+
+// oneCall places one call and shows everything about it.
+func (s *stage) oneCall(ctx context.Context, out io.Writer) error {
+	fmt.Fprintf(out, "calling %s …\n\n", demoCalled)
+	p, failed := s.play(ctx, 1)
+	if failed == nil {
+		failed = s.settle(ctx)
+	}
+	if failed == nil {
+		failed = s.judge(ctx, &p)
+	}
+	if err := s.trace.Ladder(out, p.carrier.SIPCallID, p.record.TargetSIPCallID); err != nil {
+		return err
+	}
+	if p.record.ID == "" {
+		return failed
+	}
+	record, err := json.MarshalIndent(p.record, "", "  ")
+	if err != nil {
+		return err
+	}
+	toCarrier, toAgent := sim.PooledDelays([]sim.MarkPair{p.toCarrier()}), sim.PooledDelays([]sim.MarkPair{p.toAgent()})
+	fmt.Fprintf(out, `
+the agent received   %s
+greeting             heard at the carrier, likeness %.2f
+caller's words       heard at the agent, likeness %.2f
+post-dial delay      %v to ringing, %v to the answer
+one-way delay        to the carrier p50 %v p99 %v, to the agent p50 %v p99 %v
+loss                 %d of %d packets toward the carrier, %d of %d toward the agent
+
+record
+%s
+`, p.agent.XEI, p.greetingScore, p.wordsScore,
+		p.carrier.PostDialDelay.Round(100*time.Microsecond), p.carrier.AnsweredAt.Sub(p.carrier.InvitedAt).Round(100*time.Microsecond),
+		toCarrier.P50.Round(time.Microsecond), toCarrier.P99.Round(time.Microsecond),
+		toAgent.P50.Round(time.Microsecond), toAgent.P99.Round(time.Microsecond),
+		p.carrier.RTP.Lost, p.agent.RTP.Sent, p.agent.RTP.Lost, p.carrier.RTP.Sent, record)
+	if failed != nil {
+		return fmt.Errorf("the call did not hold: %w", failed)
+	}
+	fmt.Fprintln(out, "\nall of it held")
+	return nil
+}
+
+// demoRate is how many calls a second the demo begins.
+const demoRate = 100
+
+// manyCalls places n calls that overlap and sums them up.
+func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) error {
+	var wg sync.WaitGroup
+	var up, done atomic.Int64
+	results, failures := make([]played, n), make([]error, n)
+	finished := make(chan struct{})
+	go s.progress(out, n, &up, &done, finished)
+	tick := time.NewTicker(time.Second / demoRate)
+	defer tick.Stop()
+	for i := range n {
+		wg.Go(func() {
+			up.Add(1)
+			defer func() { up.Add(-1); done.Add(1) }()
+			results[i], failures[i] = s.play(ctx, uint64(i)+1)
+		})
+		<-tick.C
+	}
+	wg.Wait()
+	close(finished)
+	// Comparing sound takes CPU that the calls are measured with: it waits.
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	for i := range results {
+		if failures[i] == nil {
+			failures[i] = s.judge(ctx, &results[i])
+		}
+	}
+	return summarise(out, results, failures)
+}
+
+// progress says once a second how far the calls are.
+func (s *stage) progress(out io.Writer, n int, up, done *atomic.Int64, finished <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			fmt.Fprintf(out, "%4d calls up, %d of %d done\n", up.Load(), done.Load(), n)
+		case <-finished:
+			return
+		}
+	}
+}
+
+func summarise(out io.Writer, results []played, failures []error) error {
+	var toCarrier, toAgent []sim.MarkPair
+	var dial, answer []time.Duration
+	var lost, packets uint64
+	failed := 0
+	for i, p := range results {
+		if failures[i] != nil {
+			if failed++; failed <= 10 {
+				fmt.Fprintf(out, "call %d: %v\n", i+1, failures[i])
+			}
+			continue
+		}
+		toCarrier, toAgent = append(toCarrier, p.toCarrier()), append(toAgent, p.toAgent())
+		dial = append(dial, p.carrier.PostDialDelay)
+		answer = append(answer, p.carrier.AnsweredAt.Sub(p.carrier.InvitedAt))
+		lost += p.carrier.RTP.Lost + p.agent.RTP.Lost
+		packets += p.carrier.RTP.Sent + p.agent.RTP.Sent
+	}
+	c, a := sim.PooledDelays(toCarrier), sim.PooledDelays(toAgent)
+	fmt.Fprintf(out, `
+calls            %d, of which %d failed
+post-dial delay  p50 %v p99 %v
+answer           p50 %v p99 %v
+one-way delay    to the carrier p50 %v p99 %v, to the agent p50 %v p99 %v
+loss             %d of %d packets
+`, len(results), failed, quantile(dial, 50), quantile(dial, 99), quantile(answer, 50), quantile(answer, 99),
+		c.P50.Round(time.Microsecond), c.P99.Round(time.Microsecond), a.P50.Round(time.Microsecond), a.P99.Round(time.Microsecond),
+		lost, packets)
+	if failed > 0 {
+		return fmt.Errorf("%d of %d calls did not hold", failed, len(results))
+	}
+	fmt.Fprintln(out, "\nall of it held")
+	return nil
+}
+
+func quantile[T cmp.Ordered](values []T, percent int) T {
+	var zero T
+	if len(values) == 0 {
+		return zero
+	}
+	slices.Sort(values)
+	return values[(len(values)-1)*percent/100]
+}

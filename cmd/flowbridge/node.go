@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// node is a running B2BUA with everything that belongs to it.
+type node struct {
+	cfg    *config.Config
+	log    zerolog.Logger
+	store  *store.Store
+	engine *media.Engine
+	server *b2bua.Server
+	api    *http.Server
+	apiAt  net.Addr
+	purged chan struct{} // closed when the purge loop has ended
+	stop   context.CancelFunc
+}
+
+// hooks are what the demo listens with.
+type hooks struct {
+	tap       b2bua.Tap
+	transport func(http.RoundTripper) http.RoundTripper // around the API client's
+}
+
+// startNode builds everything a configuration describes, in the order in
+// which it depends on each other.
+func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h hooks) (*node, error) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n := &node{cfg: cfg, log: log, stop: stop, purged: make(chan struct{})}
+	if err := n.start(ctx, h); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (n *node) start(ctx context.Context, h hooks) error {
+	var err error
+	if n.store, err = store.Open(ctx, n.cfg.Store.Path); err != nil {
+		close(n.purged)
+		return err
+	}
+	if k := n.store.Interrupted(); k > 0 {
+		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
+	}
+	go n.purge(ctx)
+	n.engine, err = media.Open(media.Config{
+		Listen: n.cfg.Media.Listen, PortLow: n.cfg.Media.PortLow, PortHigh: n.cfg.Media.PortHigh,
+		Timeout: n.cfg.Media.Timeout,
+	})
+	if err != nil {
+		return err
+	}
+	preparers, err := preparers(n.cfg, h.transport)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
+	n.server, err = b2bua.NewServer(b2bua.Options{
+		Config: n.cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.store, Preparers: preparers,
+		Key: n.store.Key(), Node: host, Log: n.log, Tap: h.tap,
+	})
+	if err != nil {
+		return err
+	}
+	return n.serveAPI()
+}
+
+func (n *node) serveAPI() error {
+	addr := n.cfg.Admin.Listen.String()
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("admin API: %w", err)
+	}
+	n.apiAt = listener.Addr()
+	n.api = admin.Server(addr, admin.New(admin.Options{
+		Calls: liveCalls{n.server}, Records: n.store, Token: n.cfg.Admin.Token.Reveal(), Log: n.log,
+		Ready: func() error {
+			if n.server.Draining() {
+				return errors.New("draining")
+			}
+			return n.store.Err()
+		},
+	}))
+	go func() {
+		if err := n.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error().Err(err).Msg("admin API ended")
+		}
+	}()
+	return nil
+}
+
+// purgeEvery is how often records are looked through for old ones.
+const purgeEvery = time.Hour
+
+func (n *node) purge(ctx context.Context) {
+	defer close(n.purged)
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		gone, err := n.store.Purge(ctx, time.Now().Add(-n.cfg.Store.Keep))
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			n.log.Warn().Err(err).Msg("old records not removed")
+		case gone > 0:
+			n.log.Info().Int64("records", gone).Msg("old records removed")
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// How long close waits for BYEs to be answered and records to be written.
+const closeTimeout = 5 * time.Second
+
+// close ends live calls with BYE, writes their records and stops everything.
+func (n *node) close() error {
+	n.stop()
+	var errs []error
+	if n.server != nil {
+		n.server.Drain()
+		n.server.HangupAll()
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		errs = append(errs, n.server.WaitIdle(ctx))
+		cancel()
+	}
+	if n.api != nil {
+		errs = append(errs, n.api.Close())
+	}
+	if n.server != nil {
+		errs = append(errs, n.server.Close())
+	}
+	if n.engine != nil {
+		errs = append(errs, n.engine.Close())
+	}
+	<-n.purged
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// liveCalls is the server as the admin API sees it.
+type liveCalls struct{ server *b2bua.Server }
+
+func (l liveCalls) Live(ctx context.Context) []admin.Call {
+	live := l.server.Live(ctx)
+	calls := make([]admin.Call, 0, len(live))
+	for _, c := range live {
+		calls = append(calls, admin.Call{Record: c.Record, Phase: c.Phase})
+	}
+	return calls
+}
+
+func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
+	c, ok := l.server.Find(ctx, id)
+	return admin.Call{Record: c.Record, Phase: c.Phase}, ok
+}

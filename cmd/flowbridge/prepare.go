@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"flowbridge/b2bua"
+	"flowbridge/config"
+	"flowbridge/synthflow"
+)
+
+// preparer is a Synthflow client as calls see it.
+type preparer struct{ client *synthflow.Client }
+
+// preparers makes a client for each target that prepares its calls.
+func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTripper) (map[string]b2bua.Preparer, error) {
+	clients := map[string]b2bua.Preparer{}
+	for _, t := range cfg.Targets {
+		if t.Prepare == nil {
+			continue
+		}
+		o := synthflow.Options{
+			BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
+			UserAgent: "flowbridge/" + version,
+		}
+		if wrap != nil {
+			o.Transport = wrap(http.DefaultTransport)
+		}
+		client, err := synthflow.New(o)
+		if err != nil {
+			return nil, fmt.Errorf("target %s: %w", t.Name, err)
+		}
+		clients[t.Name] = preparer{client}
+	}
+	return clients, nil
+}
+
+// Prepare asks the platform for a call id.
+func (p preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.Prepared, error) {
+	in := synthflow.InboundRequest{
+		FromNumber: r.FromNumber, ToNumber: r.ToNumber, ModelID: r.ModelID, WorkspaceID: r.WorkspaceID,
+		IdempotencyKey: r.CallID,
+	}
+	for _, v := range r.Variables {
+		in.CustomVariables = append(in.CustomVariables, synthflow.Variable{Name: v.Name, Value: v.Value})
+	}
+	call, err := p.client.PrepareInbound(ctx, in)
+	if err != nil {
+		return b2bua.Prepared{}, &b2bua.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
+	}
+	return b2bua.Prepared{CallID: call.CallID, Body: call.Body, Status: call.Status}, nil
+}
+
+// causeOf is the record's word for why the platform gave no id.
+func causeOf(err error) b2bua.Cause {
+	var e *synthflow.Error
+	if !errors.As(err, &e) {
+		return b2bua.CausePrepareFailed
+	}
+	switch e.Kind {
+	case synthflow.KindTimeout:
+		return b2bua.CausePrepareTimeout
+	case synthflow.KindConnect, synthflow.KindHTTPStatus, synthflow.KindRateLimited, synthflow.KindCancelled:
+		return b2bua.CausePrepareFailed
+	case synthflow.KindCallFailed:
+		return b2bua.CausePrepareRefused
+	case synthflow.KindMalformed, synthflow.KindMissingID, synthflow.KindBadID, synthflow.KindTooLarge:
+		return b2bua.CausePrepareInvalid
+	}
+	return b2bua.CausePrepareFailed
+}

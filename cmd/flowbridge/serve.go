@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"flowbridge/config"
+)
+
+// drainLimit is how long calls may go on after the first SIGTERM.
+const drainLimit = 60 * time.Second
+
+// gcPercent trades memory for the CPU that garbage collection takes from
+// bursts of signalling; GOGC in the environment overrides it.
+const gcPercent = 400
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the B2BUA",
+		Long: "Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets the others go on\n" +
+			"for up to " + drainLimit.String() + "; a second one ends them at once, with their records written.",
+		Example: "  flowbridge serve --config flowbridge.yaml",
+		Args:    usage(cobra.NoArgs),
+	}
+	file := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		return serve(c.Context(), cfg, logger(cfg.Log, os.Stderr))
+	}
+	return c
+}
+
+func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	n, err := startNode(ctx, cfg, log, hooks{})
+	if err != nil {
+		return err
+	}
+	for _, a := range n.server.Addrs() {
+		log.Info().Str("listen", "udp://"+a.String()).Str("version", version).Msg("sip listening")
+	}
+	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
+
+	got := <-signals
+	n.server.Drain()
+	log.Info().Stringer("signal", got).Dur("limit_ms", drainLimit).Msg("draining")
+	drained, cancel := context.WithTimeout(ctx, drainLimit)
+	go func() {
+		<-signals
+		cancel()
+	}()
+	if n.server.WaitIdle(drained) != nil {
+		log.Warn().Msg("calls are hung up")
+	}
+	cancel()
+	if err := n.close(); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	log.Info().Msg("stopped")
+	return nil
+}
+
+// logger writes to w as the configuration says.
+func logger(cfg config.Log, w io.Writer) zerolog.Logger {
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	level, err := zerolog.ParseLevel(cfg.Level)
+	if err != nil {
+		level = zerolog.InfoLevel // the configuration was checked
+	}
+	if cfg.Format == config.FormatConsole {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000"}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
