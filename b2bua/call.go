@@ -69,7 +69,6 @@ type Call struct {
 	originB     sdpOrigin // and toward targets
 	session     RelaySession
 	sessionAddr [2]netip.Addr // in SDP, by side
-	mediaOn     bool
 	ringSent    bool
 
 	setupUntil    time.Time

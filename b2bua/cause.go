@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,12 +88,9 @@ func declined(code int) bool {
 // nextTarget says whether a target's answer is the next target's turn; the
 // others are passed on as they are. Code 0 stands for no answer.
 func nextTarget(code int, failoverOn []int) bool {
-	for _, c := range failoverOn {
-		if c == code {
-			return true
-		}
-	}
 	switch {
+	case slices.Contains(failoverOn, code):
+		return true
 	case declined(code):
 		return false
 	case code < 400, code == 401, code == 407, code == 408, code >= 500:
@@ -170,7 +168,7 @@ func reasonValue(why Cause) string {
 // parseQ850 reads the Q.850 cause from the value of a Reason header, 0 where
 // there is none.
 func parseQ850(value string) int {
-	for _, one := range strings.Split(value, ",") {
+	for one := range strings.SplitSeq(value, ",") {
 		parts := strings.Split(one, ";")
 		if !strings.EqualFold(strings.TrimSpace(parts[0]), "Q.850") {
 			continue

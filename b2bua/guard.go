@@ -55,7 +55,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 	// the next one is read keeps a burst in order: CANCEL after its INVITE.
 	runtime.Gosched()
 	for {
-		n, from, err := g.Socket.ReadFromUDPAddrPort(b)
+		n, from, err := g.ReadFromUDPAddrPort(b)
 		if err != nil {
 			return n, nil, err
 		}
@@ -133,5 +133,5 @@ func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if g.tap != nil {
 		g.tap.Message(TapMessage{At: time.Now(), Local: g.local, Remote: to, Data: b})
 	}
-	return g.Socket.WriteToUDPAddrPort(b, to)
+	return g.WriteToUDPAddrPort(b, to)
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +16,6 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
-	"flowbridge/media"
 	"flowbridge/store"
 )
 
@@ -106,6 +104,7 @@ func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
 }
 
 func testLog(t *testing.T) zerolog.Logger {
+	t.Helper()
 	if testing.Verbose() {
 		return zerolog.New(zerolog.NewTestWriter(t))
 	}
@@ -439,91 +438,4 @@ Content-Length: 0
 
 `, method, addrSpec(invite.value("Contact")), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
 		invite.value("From"), invite.value("Call-ID"), seq, method))
-}
-
-// fakeRelay opens sessions that carry nothing.
-type fakeRelay struct {
-	mu       sync.Mutex
-	sessions []*fakeSession
-	fail     error
-}
-
-type fakeSession struct {
-	local   [2]netip.AddrPort
-	peers   [2]media.Peer
-	onEvent func(media.Event)
-	started bool
-	closed  bool
-}
-
-func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.fail != nil {
-		return nil, r.fail
-	}
-	port := uint16(10000 + 4*len(r.sessions))
-	s := &fakeSession{onEvent: c.OnEvent}
-	s.local = [2]netip.AddrPort{netip.AddrPortFrom(c.Addr[0], port), netip.AddrPortFrom(c.Addr[1], port+2)}
-	r.sessions = append(r.sessions, s)
-	return s, nil
-}
-
-func (r *fakeRelay) open() (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, s := range r.sessions {
-		if !s.closed {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
-func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
-func (s *fakeSession) Start()                                { s.started = true }
-func (s *fakeSession) Stats() media.Stats                    { return media.Stats{A: media.SideStats{RxPackets: 7}} }
-func (s *fakeSession) Close() media.Stats                    { s.closed = true; return s.Stats() }
-
-type fakeSink struct {
-	mu      sync.Mutex
-	journal []store.Record
-	done    []store.Record
-}
-
-func (s *fakeSink) Journal(r store.Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.journal = append(s.journal, r)
-}
-
-func (s *fakeSink) Put(_ context.Context, r store.Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done = append(s.done, r)
-	return nil
-}
-
-type fakePreparer struct {
-	mu    sync.Mutex
-	asked []PrepareRequest
-	after time.Duration
-	err   error
-}
-
-func (p *fakePreparer) Prepare(ctx context.Context, r PrepareRequest) (Prepared, error) {
-	p.mu.Lock()
-	p.asked = append(p.asked, r)
-	after, err, n := p.after, p.err, len(p.asked)
-	p.mu.Unlock()
-	select {
-	case <-time.After(after):
-	case <-ctx.Done():
-		return Prepared{}, ctx.Err()
-	}
-	if err != nil {
-		return Prepared{}, err
-	}
-	return Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
 }

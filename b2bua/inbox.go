@@ -101,7 +101,8 @@ func isTerminal(it item) bool {
 		return in.Req.Method == sip.BYE || in.Req.Method == sip.ACK
 	case CancelIn, FinalLost, RequestFailed:
 		return true
-	default:
+	case DeadlineReached, Ring, Answer, Refuse, Invite, Abandon, Hangup: // never posted
 		return false
 	}
+	return false
 }

@@ -135,8 +135,7 @@ func prepareRequest(p *config.Prepare, vars config.Vars) (PrepareRequest, error)
 }
 
 func prepareCause(err error) Cause {
-	var pe *PrepareError
-	if errors.As(err, &pe) && pe.Cause != CauseNone {
+	if pe, ok := errors.AsType[*PrepareError](err); ok && pe.Cause != CauseNone {
 		return pe.Cause
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -146,8 +145,7 @@ func prepareCause(err error) Cause {
 }
 
 func prepareStatus(err error) int {
-	var pe *PrepareError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*PrepareError](err); ok {
 		return pe.Status
 	}
 	return 0

@@ -70,11 +70,8 @@ func (s *scanned) header(name, value []byte) {
 
 // cutLine splits off the first line, without its end.
 func cutLine(b []byte) (line, rest []byte) {
-	i := bytes.IndexByte(b, '\n')
-	if i < 0 {
-		return b, nil
-	}
-	return bytes.TrimSuffix(b[:i], []byte{'\r'}), b[i+1:]
+	line, rest, _ = bytes.Cut(b, []byte{'\n'})
+	return bytes.TrimSuffix(line, []byte{'\r'}), rest
 }
 
 // afterAddress is what follows the URI of a From or To: its header

@@ -23,7 +23,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name the file with --config"}}
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}

@@ -132,7 +132,13 @@ func (s scalar) quoted() string {
 }
 
 // complain reports `"value" problem; remedy`.
-func (s scalar) complain(c complaint) { s.fail(s.quoted()+" "+c.problem, c.remedy) }
+func (s scalar) complain(c complaint) {
+	if c.hide {
+		s.fail(c.problem, c.remedy)
+		return
+	}
+	s.fail(s.quoted()+" "+c.problem, c.remedy)
+}
 
 // scalar reads a single value and replaces ${NAME} in it.
 func (v value) scalar() (scalar, bool) {

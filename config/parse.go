@@ -23,7 +23,7 @@ var (
 
 // parseDuration takes Go's syntax, and whole days before it: 90d, 1d12h.
 func parseDuration(t string) (time.Duration, complaint) {
-	wrong := complaint{"is not a duration", "write one like 500ms, 30s, 5m, 4h or 90d"}
+	wrong := refuse("is not a duration", "write one like 500ms, 30s, 5m, 4h or 90d")
 	var days time.Duration
 	rest := t
 	if m := dayPart.FindStringSubmatch(t); m != nil {
@@ -44,21 +44,21 @@ func parseDuration(t string) (time.Duration, complaint) {
 		return 0, wrong
 	}
 	if days+more <= 0 || more < 0 {
-		return 0, complaint{"is not longer than nothing", "write a duration above 0"}
+		return 0, refuse("is not longer than nothing", "write a duration above 0")
 	}
 	return days + more, complaint{}
 }
 
 func parseName(t string) (string, complaint) {
 	if !namePart.MatchString(t) {
-		return "", complaint{"cannot be a name", "use up to 64 letters, digits, dots, dashes and underscores"}
+		return "", refuse("cannot be a name", "use up to 64 letters, digits, dots, dashes and underscores")
 	}
 	return t, complaint{}
 }
 
 func parseCountry(t string) (string, complaint) {
 	if t != "" && !countryNum.MatchString(t) {
-		return "", complaint{"is not a country calling code", `write its digits without +, like "1" or "49"`}
+		return "", refuse("is not a country calling code", `write its digits without +, like "1" or "49"`)
 	}
 	return t, complaint{}
 }
@@ -66,7 +66,7 @@ func parseCountry(t string) (string, complaint) {
 func parseAddr(t string) (netip.Addr, complaint) {
 	a, err := netip.ParseAddr(t)
 	if err != nil {
-		return netip.Addr{}, complaint{"is not an IP address", `write one like "192.0.2.1" or "2001:db8::1"`}
+		return netip.Addr{}, refuse("is not an IP address", `write one like "192.0.2.1" or "2001:db8::1"`)
 	}
 	return a.Unmap(), complaint{}
 }
@@ -79,13 +79,13 @@ func parsePrefix(t string) (netip.Prefix, complaint) {
 	}
 	p, err := netip.ParsePrefix(t)
 	if err != nil {
-		return netip.Prefix{}, complaint{"is neither an IP address nor a network", `write one like "203.0.113.0/24" or "2001:db8::1"`}
+		return netip.Prefix{}, refuse("is neither an IP address nor a network", `write one like "203.0.113.0/24" or "2001:db8::1"`)
 	}
 	if p.Addr().Is4In6() {
-		return netip.Prefix{}, complaint{"is an IPv4 network written as IPv6", "write it as IPv4"}
+		return netip.Prefix{}, refuse("is an IPv4 network written as IPv6", "write it as IPv4")
 	}
 	if p != p.Masked() {
-		return netip.Prefix{}, complaint{"has address bits beyond its length", "write the network's first address, or the address alone"}
+		return netip.Prefix{}, refuse("has address bits beyond its length", "write the network's first address, or the address alone")
 	}
 	return p, complaint{}
 }
@@ -100,7 +100,7 @@ func parseAdvertise(t string) (string, complaint) {
 		return "", c
 	}
 	if a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
-		return "", complaint{"is no address that a peer can send to", `write the public address, or "" for the interface's own`}
+		return "", refuse("is no address that a peer can send to", `write the public address, or "" for the interface's own`)
 	}
 	return a.String(), complaint{}
 }
@@ -115,7 +115,7 @@ func parseAdvertiseHost(t string) (string, complaint) {
 		return t, complaint{}
 	}
 	if strings.HasPrefix(c.problem, "is not an IP") {
-		c = complaint{"is neither an IP address nor a host name", "write it without scheme and port"}
+		c = refuse("is neither an IP address nor a host name", "write it without scheme and port")
 	}
 	return "", c
 }
@@ -135,18 +135,18 @@ func isHostName(t string) bool {
 func parseListener(t string) (Listener, complaint) {
 	scheme, rest, ok := strings.Cut(t, "://")
 	if !ok {
-		return Listener{}, complaint{"has no transport", `write it like "udp://0.0.0.0:5060" or "udp://[::]:5060"`}
+		return Listener{}, refuse("has no transport", `write it like "udp://0.0.0.0:5060" or "udp://[::]:5060"`)
 	}
 	switch scheme {
 	case "udp":
 	case "tcp", "tls":
-		return Listener{}, complaint{"needs " + scheme + ", which this version does not have", "listen on udp, or remove it"}
+		return Listener{}, refuse("needs "+scheme+", which this version does not have", "listen on udp, or remove it")
 	default:
-		return Listener{}, complaint{"has an unknown transport", `write it like "udp://0.0.0.0:5060"`}
+		return Listener{}, refuse("has an unknown transport", `write it like "udp://0.0.0.0:5060"`)
 	}
 	ap, err := netip.ParseAddrPort(rest)
 	if err != nil {
-		return Listener{}, complaint{"is not an IP address and port", `write it like "udp://0.0.0.0:5060" or "udp://[::]:5060"`}
+		return Listener{}, refuse("is not an IP address and port", `write it like "udp://0.0.0.0:5060" or "udp://[::]:5060"`)
 	}
 	return Listener{Transport: scheme, AddrPort: ap}, complaint{}
 }
@@ -154,7 +154,7 @@ func parseListener(t string) (Listener, complaint) {
 func parseAddrPort(t string) (netip.AddrPort, complaint) {
 	ap, err := netip.ParseAddrPort(t)
 	if err != nil {
-		return netip.AddrPort{}, complaint{"is not an IP address and port", `write it like "127.0.0.1:8080" or "[::1]:8080"`}
+		return netip.AddrPort{}, refuse("is not an IP address and port", `write it like "127.0.0.1:8080" or "[::1]:8080"`)
 	}
 	return ap, complaint{}
 }
@@ -164,7 +164,7 @@ type portRange struct{ low, high uint16 }
 
 // parsePorts takes "low-high". RTP wants an even port and RTCP the odd one above it; a call needs two such pairs.
 func parsePorts(t string) (portRange, complaint) {
-	wrong := complaint{"is not a range of ports", `write it like "10000-32767"`}
+	wrong := refuse("is not a range of ports", `write it like "10000-32767"`)
 	a, b, ok := strings.Cut(t, "-")
 	if !ok {
 		return portRange{}, wrong
@@ -177,11 +177,11 @@ func parsePorts(t string) (portRange, complaint) {
 	first := low + low%2
 	switch {
 	case low < 1024:
-		return portRange{}, complaint{"begins among the ports below 1024, which belong to the system", `write it like "10000-32767"`}
+		return portRange{}, refuse("begins among the ports below 1024, which belong to the system", `write it like "10000-32767"`)
 	case high < low:
-		return portRange{}, complaint{"ends before it begins", "write the lower port first"}
+		return portRange{}, refuse("ends before it begins", "write the lower port first")
 	case high+1 < first+4:
-		return portRange{}, complaint{"has no room for one call, which takes two pairs of an even port and the odd one above it", `write it like "10000-32767"`}
+		return portRange{}, refuse("has no room for one call, which takes two pairs of an even port and the odd one above it", `write it like "10000-32767"`)
 	}
 	return portRange{uint16(low), uint16(high)}, complaint{}
 }
@@ -190,13 +190,15 @@ func parsePorts(t string) (portRange, complaint) {
 func parseAPI(t string) (string, complaint) {
 	u, err := url.Parse(t)
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", complaint{"is not an https URL", `write it like "https://api.synthflow.ai"`}
+		return "", refuse("is not an https URL", `write it like "https://api.synthflow.ai"`)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", complaint{"holds more than scheme, host and path", `write it like "https://api.synthflow.ai"`}
+		return "", complaint{
+			problem: "the URL holds more than scheme, host and path", remedy: `write it like "https://api.synthflow.ai"`, hide: true,
+		}
 	}
 	if u.Scheme == "http" && !nearby(u.Hostname()) {
-		return "", complaint{"would send the token unencrypted", "write https; http is for loopback, private addresses and names without a dot"}
+		return "", refuse("would send the token unencrypted", "write https; http is for loopback, private addresses and names without a dot")
 	}
 	return strings.TrimSuffix(t, "/"), complaint{}
 }

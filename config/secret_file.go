@@ -21,7 +21,7 @@ func (s section) secret(key string, needed bool) Secret {
 		return s.secretFile(file)
 	case s.filled(env):
 		return s.secretEnv(env)
-	case needed:
+	case needed && !s.broken:
 		s.l.fail(s.node.Line, join(s.path, file), "is missing", "write "+file+" or "+env)
 	}
 	return ""
@@ -48,7 +48,7 @@ func (s section) secretEnv(key string) Secret {
 	}
 	text, set := v.l.env(v.text)
 	if !set || strings.TrimSpace(text) == "" {
-		v.complain(complaint{"is not set in the environment, or empty", "set it before the start"})
+		v.complain(refuse("is not set in the environment, or empty", "set it before the start"))
 		return ""
 	}
 	return v.checkSecret(text)
@@ -79,34 +79,34 @@ func (s scalar) checkSecret(text string) Secret {
 }
 
 func readSecret(path string) (string, complaint) {
-	missing := complaint{"cannot be read", "write the secret into that file, owned by the user of the service, and chmod 600 it"}
+	missing := refuse("cannot be read", "write the secret into that file, owned by the user of the service, and chmod 600 it")
 	st, err := os.Stat(path)
 	if err != nil {
 		missing.problem += ": " + reason(err)
 		return "", missing
 	}
 	if !st.Mode().IsRegular() {
-		return "", complaint{"is not a regular file", "name a file that holds the secret and nothing else"}
+		return "", refuse("is not a regular file", "name a file that holds the secret and nothing else")
 	}
 	if st.Mode().Perm()&0o077 != 0 {
-		return "", complaint{"can be read by group or others", "chmod 600 FILE"}
+		return "", refuse("can be read by group or others", "chmod 600 FILE")
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		missing.problem += ": " + reason(err)
 		return "", missing
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil {
 		missing.problem += ": " + reason(err)
 		return "", missing
 	}
 	if len(data) > maxSecret {
-		return "", complaint{"is too large for a secret", "name a file that holds the secret and nothing else"}
+		return "", refuse("is too large for a secret", "name a file that holds the secret and nothing else")
 	}
 	if strings.TrimSpace(string(data)) == "" {
-		return "", complaint{"is empty", "write the secret into it"}
+		return "", refuse("is empty", "write the secret into it")
 	}
 	return string(data), complaint{}
 }

@@ -11,7 +11,12 @@ import (
 )
 
 // complaint is what is wrong with a value and what to do; the zero complaint means it is right.
-type complaint struct{ problem, remedy string }
+type complaint struct {
+	problem, remedy string
+	hide            bool // the value may hold a secret
+}
+
+func refuse(problem, remedy string) complaint { return complaint{problem: problem, remedy: remedy} }
 
 func (c complaint) none() bool { return c == complaint{} }
 
@@ -20,12 +25,14 @@ func (c complaint) none() bool { return c == complaint{} }
 type section struct {
 	value
 	fields map[string]value
+	broken bool // it is no mapping, and that is reported
 }
 
 // section reads a mapping and reports every key that is not among known.
 func (v value) section(known ...string) section {
 	s := section{value: v, fields: map[string]value{}}
-	all, _ := v.entries(join)
+	all, ok := v.entries(join)
+	s.broken = !ok
 	for _, e := range all {
 		if !slices.Contains(known, e.key) {
 			v.l.fail(e.line, e.path, "unknown key", suggest(e.key, known))
@@ -57,7 +64,7 @@ func (s section) get(key string) (scalar, bool) {
 
 // require reports a key that is absent.
 func (s section) require(key, example string) {
-	if !s.has(key) {
+	if !s.has(key) && !s.broken {
 		s.l.fail(s.node.Line, join(s.path, key), "is missing", "write "+example)
 	}
 }
@@ -113,7 +120,7 @@ func each[T comparable](s section, key string, parse func(string) (T, complaint)
 		case !c.none():
 			v.complain(c)
 		case slices.Contains(all, got):
-			v.complain(complaint{"is in the list twice", "keep one of them"})
+			v.complain(refuse("is in the list twice", "keep one of them"))
 		default:
 			all = append(all, got)
 		}
@@ -128,7 +135,7 @@ func (s section) text(key, def string) string {
 func (s section) boolean(key string, def bool) bool {
 	return one(s, key, def, func(t string) (bool, complaint) {
 		if t != "true" && t != "false" {
-			return false, complaint{"is neither true nor false", "write true or false"}
+			return false, refuse("is neither true nor false", "write true or false")
 		}
 		return t == "true", complaint{}
 	})
@@ -142,7 +149,7 @@ func integerIn(low, high int) func(string) (int, complaint) {
 	return func(t string) (int, complaint) {
 		n, err := strconv.Atoi(t)
 		if err != nil || n < low || n > high {
-			return 0, complaint{"is not a whole number from " + strconv.Itoa(low) + " to " + strconv.Itoa(high), "write one"}
+			return 0, refuse("is not a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high), "write one")
 		}
 		return n, complaint{}
 	}
@@ -151,7 +158,7 @@ func integerIn(low, high int) func(string) (int, complaint) {
 func (s section) choice(key, def string, choices ...string) string {
 	return one(s, key, def, func(t string) (string, complaint) {
 		if !slices.Contains(choices, t) {
-			return "", complaint{"is not known here", "write one of " + strings.Join(choices, ", ")}
+			return "", refuse("is not known here", "write one of "+strings.Join(choices, ", "))
 		}
 		return t, complaint{}
 	})

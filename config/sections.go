@@ -15,10 +15,10 @@ func (l *loader) config(root value) *Config {
 		SIP:   s.sub("sip", "listen", "advertise", "tls").sip(),
 		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout").media(),
 		Store: s.sub("store", "path", "keep", "ladders").store(),
-		Fleet: s.sub("fleet", "dsn_file").fleet(),
 		Admin: s.sub("admin", "listen", "token_file").admin(),
 		Log:   s.sub("log", "level", "format").log(),
 	}
+	s.sub("fleet", "dsn_file").notYet("dsn_file")
 	for _, v := range s.list("trunks") {
 		cfg.Trunks = append(cfg.Trunks, v.trunk())
 	}
@@ -48,7 +48,7 @@ func (s section) sip() SIP {
 // notEmpty reports a list without elements.
 func (s section) notEmpty(key string) {
 	if v, ok := s.fields[key]; ok && v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
-		v.fail("is an empty list", "write at least one, or remove the key for the default")
+		v.fail("is an empty list", "write at least one")
 	}
 }
 
@@ -103,7 +103,7 @@ func (v value) trunk() Trunk {
 			return p, c
 		}
 		if other, taken := s.l.sources[p.String()]; taken && other != v.path {
-			return p, complaint{"belongs to another trunk too, " + other, "give each network to one trunk; within a larger one, a longer prefix wins"}
+			return p, refuse("belongs to another trunk too, "+other, "give each network to one trunk; within a larger one, a longer prefix wins")
 		}
 		s.l.sources[p.String()] = v.path
 		return p, complaint{}
@@ -122,7 +122,7 @@ func (s section) name(what string, taken map[string]bool) string {
 			return "", c
 		}
 		if taken[got] {
-			return "", complaint{"is the name of another " + what + " already", "give each " + what + " its own name"}
+			return "", refuse("is the name of another "+what+" already", "give each "+what+" its own name")
 		}
 		taken[got] = true
 		return got, complaint{}
@@ -136,11 +136,6 @@ func (s section) store() Store {
 		Ladders: s.duration("ladders", 7*day),
 	}
 	return st
-}
-
-func (s section) fleet() Fleet {
-	s.notYet("dsn_file")
-	return Fleet{}
 }
 
 func (s section) admin() Admin {
@@ -168,7 +163,7 @@ func (v value) route() Route {
 	r := Route{
 		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
 			if t != "" && !s.l.trunks[t] {
-				return "", complaint{"is not the name of a trunk", "add it to trunks, or correct the name"}
+				return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
 			}
 			return t, complaint{}
 		}),
@@ -183,7 +178,7 @@ func (v value) route() Route {
 	s.notEmpty("targets")
 	r.Targets = each(s, "targets", func(t string) (string, complaint) {
 		if !s.l.targets[t] {
-			return "", complaint{"is not the name of a target", "add it to targets, or correct the name"}
+			return "", refuse("is not the name of a target", "add it to targets, or correct the name")
 		}
 		return t, complaint{}
 	})

@@ -97,26 +97,26 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 	}
 	t, err := ParseTemplate(s.text)
 	if err != nil {
-		s.complain(complaint{s.describe(err), "correct the template"})
+		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
 	}
 	switch {
 	case t.UsesPrepare() && use.inPrepare:
-		s.complain(complaint{"uses .Prepare, which is what this step is there to get", "use other fields of the call"})
+		s.complain(refuse("uses .Prepare, which is what this step is there to get", "use other fields of the call"))
 		return nil, "", false
 	case t.UsesPrepare() && !use.prepare:
-		s.complain(complaint{"uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"})
+		s.complain(refuse("uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"))
 		return nil, "", false
 	}
 	sample, err := t.Render(sampleVars(use.prepare))
 	if err != nil {
-		s.complain(complaint{s.describe(err), "correct the template"})
+		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
 	}
 	if use.mayLack {
 		if _, err := t.Render(sampleVars(false)); err != nil {
-			s.complain(complaint{"fails when the prepare step failed, and on_failure is dial",
-				"put the part with .Prepare between {{with .Prepare}} and {{end}} and write {{.CallID}} there, or write on_failure: next"})
+			s.complain(refuse("fails when the prepare step failed, and on_failure is dial",
+				"put the part with .Prepare between {{with .Prepare}} and {{end}} and write {{.CallID}} there, or write on_failure: next"))
 			return nil, "", false
 		}
 	}
@@ -187,9 +187,9 @@ func parseKind(t string) (string, complaint) {
 	case KindSynthflow, KindSIP:
 		return t, complaint{}
 	case "vapi", "http":
-		return "", complaint{"is a kind of target that is not in this version", "write synthflow or sip"}
+		return "", refuse("is a kind of target that is not in this version", "write synthflow or sip")
 	}
-	return "", complaint{"is not a kind of target", "write synthflow or sip"}
+	return "", refuse("is not a kind of target", "write synthflow or sip")
 }
 
 func parseTransport(t string) (string, complaint) {
@@ -197,9 +197,9 @@ func parseTransport(t string) (string, complaint) {
 	case "udp":
 		return t, complaint{}
 	case "tcp", "tls":
-		return "", complaint{"is a transport that this version does not have", "write udp"}
+		return "", refuse("is a transport that this version does not have", "write udp")
 	}
-	return "", complaint{"is not a transport", "write udp"}
+	return "", refuse("is not a transport", "write udp")
 }
 
 // parseCodec takes the encoding names of the RTP registry that telephony uses, and gives their usual spelling.
@@ -210,7 +210,7 @@ func parseCodec(t string) (string, complaint) {
 			return k, complaint{}
 		}
 	}
-	return "", complaint{"is not an audio codec", "write one of " + strings.Join(known, ", ")}
+	return "", refuse("is not an audio codec", "write one of "+strings.Join(known, ", "))
 }
 
 func parseRegexp(t string) (*regexp.Regexp, complaint) {
@@ -223,7 +223,7 @@ func parseRegexp(t string) (*regexp.Regexp, complaint) {
 		if se := (*syntax.Error)(nil); errors.As(err, &se) {
 			why += ": " + string(se.Code)
 		}
-		return nil, complaint{why, `write one like "^\\+1507"; in double quotes each \ is written twice`}
+		return nil, refuse(why, `write one like "^\\+1507"; in double quotes each \ is written twice`)
 	}
 	return re, complaint{}
 }
@@ -231,9 +231,9 @@ func parseRegexp(t string) (*regexp.Regexp, complaint) {
 func parseStorePath(t string) (string, complaint) {
 	switch {
 	case t == "" || strings.ContainsAny(t, "\x00\r\n"):
-		return "", complaint{"is not a file name", "write one like flowbridge.db"}
+		return "", refuse("is not a file name", "write one like flowbridge.db")
 	case t == ":memory:" || strings.HasPrefix(t, "file:"):
-		return "", complaint{"is not a file of its own", "write a plain file name like flowbridge.db"}
+		return "", refuse("is not a file of its own", "write a plain file name like flowbridge.db")
 	}
 	return t, complaint{}
 }
@@ -241,11 +241,11 @@ func parseStorePath(t string) (string, complaint) {
 // checkSIPURI looks at what a template gave for the sample call (RFC 3261 §19.1.1, without headers).
 func checkSIPURI(u string) complaint {
 	wrong := func(why string) complaint {
-		return complaint{"gives no SIP URI for a sample call: " + why, `write it like "sip:{{.To.Number}}@sip.example.com:5060"`}
+		return refuse("gives no SIP URI for a sample call: "+why, `write it like "sip:{{.To.Number}}@sip.example.com:5060"`)
 	}
 	scheme, rest, ok := strings.Cut(u, ":")
 	if ok && strings.EqualFold(scheme, "sips") {
-		return complaint{"needs TLS, which this version does not have", "write sip:"}
+		return refuse("needs TLS, which this version does not have", "write sip:")
 	}
 	if !ok || !strings.EqualFold(scheme, "sip") {
 		return wrong("it does not begin with sip:")
@@ -265,7 +265,7 @@ func checkSIPURI(u string) complaint {
 	}
 	for p := range strings.SplitSeq(params, ";") {
 		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, "udp") {
-			return complaint{"asks for a transport that this version does not have", "remove ;transport= or write ;transport=udp"}
+			return refuse("asks for a transport that this version does not have", "remove ;transport= or write ;transport=udp")
 		}
 	}
 	return complaint{}

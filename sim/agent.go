@@ -47,7 +47,7 @@ func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if !s.ring(c, req, tx, cancelled) {
 		return
 	}
-	s.answer(c, req, tx, media, cancelled)
+	s.answer(c, req, tx, media)
 }
 
 // admit checks what the platform checks. Code 0 lets the call in.
@@ -127,7 +127,7 @@ func (s *Synthflow) ring(c *agentCall, req *sip.Request, tx sip.ServerTransactio
 }
 
 // answer opens the media, sends 200 and stays with the call until it is over.
-func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia, cancelled *signal) {
+func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) {
 	ip := s.opts.MediaAddr
 	if !ip.IsValid() {
 		ip = s.sip.ip(req.Source())

@@ -170,7 +170,7 @@ func TestFaultsOfTheAgent(t *testing.T) {
 		s.SetFault(Fault{Kind: FaultHangup, After: 300 * time.Millisecond})
 		id := prepareCall(t, s)
 		cc := withXEI(s, "S."+id+";")
-		cc.Hold, cc.HangupBy = 10*time.Second, SideAgent
+		cc.Hold, cc.HangupBy = time.Millisecond, SideAgent
 		r := place(t, c, cc)
 		if r.EndedBy != SideAgent || r.EndedAt.Sub(r.AnsweredAt) > 5*time.Second {
 			t.Errorf("got ended by %s after %v", r.EndedBy, r.EndedAt.Sub(r.AnsweredAt))
@@ -279,7 +279,7 @@ func startHangingRequest(s *Synthflow) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	body := requestBody(number)
 	if _, err := conn.Write([]byte("POST " + apiPath + " HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\nAuthorization: Bearer " +
 		s.Token() + "\r\nContent-Length: " + itoa(len(body)) + "\r\n\r\n" + body)); err != nil {

@@ -39,7 +39,7 @@ type CarrierCall struct {
 	Seed        uint64        // of the caller's words
 	Digits      string        // telephone-events, sent from 300 ms after the answer on
 	CancelAfter time.Duration // CANCEL that long after the INVITE, if it is not answered by then; zero: never
-	HangupBy    Side          // SideAgent: leave the BYE to the other side, until Hold is over; empty is SideCaller
+	HangupBy    Side          // SideAgent: no BYE of ours, Hold does not count; empty is SideCaller
 	OnAnswer    func(sipCallID string)
 }
 

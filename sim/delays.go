@@ -86,10 +86,9 @@ func pairByPayload(sent, heard []PacketMark) []time.Duration {
 	}
 	var out []time.Duration
 	for _, m := range heard {
-		times := at[m.Sum]
-		for i := len(times) - 1; i >= 0; i-- {
-			if times[i] <= m.At {
-				out = append(out, time.Duration(m.At-times[i]))
+		for _, sentAt := range slices.Backward(at[m.Sum]) {
+			if sentAt <= m.At {
+				out = append(out, time.Duration(m.At-sentAt))
 				break
 			}
 		}

@@ -1,6 +1,6 @@
-// Package sim has the two ends of a call on one machine: a stand-in for the
-// platform (Synthflow) and a carrier (Carrier). What is under test goes
-// between them, or nothing does.
+// Package sim has the two ends of a call: a stand-in for the platform
+// (Synthflow) and a carrier (Carrier). What is under test goes between them,
+// or nothing does.
 //
 //	Carrier ── INVITE ──▶ (under test) ── POST prepare_inbound ──▶ Synthflow (HTTP)
 //	   │                       └──────── INVITE, X-EI ───────────▶ Synthflow (SIP)
@@ -18,4 +18,8 @@
 // Call. A stream (RTP of one end of one call) is written by the clock's
 // goroutine, read by its own, and guarded by its lock where they meet. Close
 // of either end waits for all of these.
+//
+// sipgo refuses to send datagrams of more than sip.UDPMTUSize-200 bytes, 1300
+// as it comes. That is a variable of the process: a program whose INVITEs are
+// larger raises it before it starts either end.
 package sim

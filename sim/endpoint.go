@@ -32,7 +32,7 @@ type endpoint struct {
 	client *sipgo.Client
 	served chan struct{}
 
-	ctx    context.Context // ends with Close
+	ctx    context.Context //nolint:containedctx // the endpoint's own life: ends with close
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
@@ -141,11 +141,12 @@ func (e *endpoint) ip(peer string) netip.Addr {
 	if !e.local.Addr().IsUnspecified() {
 		return e.local.Addr()
 	}
-	c, err := net.Dial("udp", peer) // sends nothing: the kernel picks the route
+	var d net.Dialer
+	c, err := d.DialContext(e.ctx, "udp", peer) // sends nothing: the kernel picks the route
 	if err != nil {
 		return e.local.Addr()
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	return unmapped(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
 }
 

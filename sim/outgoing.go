@@ -224,7 +224,7 @@ func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 		o.cc.OnAnswer(o.res.SIPCallID)
 	}
 	var hold <-chan time.Time
-	if o.cc.Hold > 0 {
+	if o.cc.Hold > 0 && o.cc.HangupBy != SideAgent {
 		timer := time.NewTimer(o.cc.Hold)
 		defer timer.Stop()
 		hold = timer.C

@@ -61,7 +61,7 @@ func post(t *testing.T, s *Synthflow, token, body string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var b bytes.Buffer
 	if _, err := io.Copy(&b, resp.Body); err != nil {
 		t.Fatal(err)

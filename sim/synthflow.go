@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -245,9 +246,9 @@ func (s *Synthflow) Hangup(synthflowID string) bool {
 func (s *Synthflow) byID(id string) *agentCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := len(s.history) - 1; i >= 0; i-- {
-		if s.history[i].id == id {
-			return s.history[i]
+	for _, c := range slices.Backward(s.history) {
+		if c.id == id {
+			return c
 		}
 	}
 	return nil

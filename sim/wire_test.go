@@ -14,11 +14,12 @@ import (
 // back first.
 func exchange(t *testing.T, s *Synthflow, message string) string {
 	t.Helper()
-	conn, err := net.Dial("udp", s.SIPAddr().String())
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "udp", s.SIPAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	message = strings.ReplaceAll(message, "\n", "\r\n")
 	message = strings.ReplaceAll(message, "HERE", conn.LocalAddr().String())
 	if _, err := conn.Write([]byte(message)); err != nil {
@@ -82,7 +83,7 @@ func TestReInvite(t *testing.T) {
 	cc.Hold = 0
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	cc.OnAnswer = func(callID string) {
+	cc.OnAnswer = func(string) {
 		go func() {
 			defer cancel()
 			o := onlyCall(c)
@@ -123,12 +124,12 @@ func TestIPv6(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	c, err := StartCarrier(t.Context(), CarrierOptions{Listen: "[::1]:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	r := place(t, c, withXEI(s, "S."+prepareCall(t, s)+";"))
 	if r.Status != 200 || r.ByeStatus != 200 || r.RTP.Received == 0 {
 		t.Errorf("got %d, bye %d, %+v", r.Status, r.ByeStatus, r.RTP)

@@ -45,7 +45,7 @@ func leftOver(ctx context.Context, db *sql.DB, now time.Time) ([]Record, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	var all []Record
 	for rows.Next() {
 		var id, text string

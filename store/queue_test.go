@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,17 +22,18 @@ const childEnv = "FLOWBRIDGE_STORE_CHILD"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childEnv); path != "" {
-		os.Exit(child(path))
+		child(path)
+		return
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // child journals calls and finishes some of them. A line "J id" or "P id" says what was committed.
-func child(path string) int {
+func child(path string) {
 	s, err := Open(context.Background(), path)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return
 	}
 	for worker := range 4 {
 		go func() {
@@ -41,13 +43,13 @@ func child(path string) int {
 				s.Journal(r)
 				if i%3 == 0 {
 					if s.Flush(context.Background()) == nil {
-						fmt.Println("J", r.ID)
+						_, _ = fmt.Fprintln(os.Stdout, "J", r.ID)
 					}
 				}
 				if i%2 == 0 {
 					r.EndedAt = TimeOf(start)
 					if s.Put(context.Background(), r) == nil {
-						fmt.Println("P", r.ID)
+						_, _ = fmt.Fprintln(os.Stdout, "P", r.ID)
 					}
 				}
 			}
@@ -88,8 +90,7 @@ func TestKilled(t *testing.T) {
 				}
 			}
 		}
-		var live int
-		if err := s.db.QueryRow(`SELECT count(*) FROM meta`).Scan(&live); err == nil && s.Interrupted() < interrupted {
+		if s.Interrupted() < interrupted {
 			t.Errorf("got %d interrupted; want at least %d", s.Interrupted(), interrupted)
 		}
 		if err := s.Close(); err != nil {
@@ -155,7 +156,7 @@ func breakDisk(t *testing.T, path string) (mend func()) {
 		t.Fatal(err)
 	}
 	exec := func(stmt string) {
-		if _, err := db.Exec(stmt); err != nil {
+		if _, err := db.ExecContext(context.Background(), stmt); err != nil {
 			t.Error(err)
 		}
 	}
@@ -249,7 +250,11 @@ func TestQueueBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	mend := breakDisk(t, path)
 	defer mend()
 	for i := range 20 {
@@ -261,12 +266,9 @@ func TestQueueBound(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for i := range 10 {
-		if err := s.Put(gone, sample(fmt.Sprintf("p%d", i))); errors.Is(err, ErrFull) {
-			// While the writer holds all ten, nothing can make way; it gives them back at once.
-			i--
-			if err := s.Put(timeout(t, 10*time.Second), sample(fmt.Sprintf("p%d", i+1))); err != nil {
-				t.Log(err)
-			}
+		// While the writer holds all ten states, none can make way; it gives them back at once.
+		for errors.Is(s.Put(gone, sample(fmt.Sprintf("p%d", i))), ErrFull) {
+			runtime.Gosched()
 		}
 	}
 	if err := s.Put(gone, sample("over")); !errors.Is(err, ErrFull) {

@@ -128,7 +128,7 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	records = []Record{}
 	for rows.Next() {
 		rec, err := scan(rows)

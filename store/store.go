@@ -40,7 +40,7 @@ func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 	s := &Store{path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			s.release()
+			err = errors.Join(err, s.release())
 		}
 	}()
 	if err := create(path); err != nil {

@@ -43,18 +43,30 @@ func newWriter(ctx context.Context, s *Store) (*writer, error) {
 		to   **sql.Stmt
 		text string
 	}{{&w.insert, insertCall}, {&w.upsert, upsertLive}, {&w.remove, deleteLive}} {
-		if *p.to, err = conn.PrepareContext(ctx, p.text); err != nil {
-			_ = conn.Close()
+		stmt, err := conn.PrepareContext(ctx, p.text) //nolint:sqlclosecheck // close does
+		if err != nil {
+			w.close()
 			return nil, fmt.Errorf("prepare statement: %w", err)
 		}
+		*p.to = stmt
 	}
 	return w, nil
+}
+
+// close gives the connection back; what it held was committed or will be reported by Store.Close.
+func (w *writer) close() {
+	for _, stmt := range []*sql.Stmt{w.insert, w.upsert, w.remove} {
+		if stmt != nil {
+			_ = stmt.Close()
+		}
+	}
+	_ = w.conn.Close()
 }
 
 // run writes until the queue is closed and empty, or the disk has refused the rest often enough.
 func (w *writer) run() {
 	defer close(w.s.done)
-	defer w.conn.Close()
+	defer w.close()
 	for range w.s.queue.wake {
 		b := w.s.queue.take()
 		if b.empty() {

@@ -197,7 +197,7 @@ func (c *Client) try(ctx, step context.Context, payload []byte, trace, key strin
 	if err != nil {
 		return c.broken(ctx, step, attempt{}, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	a := attempt{status: resp.StatusCode}
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, c.maxBody+1))
 	tooLarge := int64(len(a.body)) > c.maxBody

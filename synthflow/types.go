@@ -94,8 +94,7 @@ func (e *Error) Unwrap() error { return e.err }
 
 // KindOf returns the Kind of an error from this package, or "".
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return ""

@@ -80,12 +80,12 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	if err != nil {
 		return err
 	}
-	return n.serveAPI()
+	return n.serveAPI(ctx)
 }
 
-func (n *node) serveAPI() error {
+func (n *node) serveAPI(ctx context.Context) error {
 	addr := n.cfg.Admin.Listen.String()
-	listener, err := net.Listen("tcp", addr)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("admin API: %w", err)
 	}

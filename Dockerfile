@@ -1,0 +1,20 @@
+# The static binary and nothing else.
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=dev
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /flowbridge ./cmd/flowbridge
+RUN mkdir /data
+
+FROM scratch
+COPY --from=build /flowbridge /flowbridge
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build --chown=65532:65532 /data /data
+USER 65532:65532
+WORKDIR /data
+VOLUME /data
+HEALTHCHECK --interval=10s --timeout=5s CMD ["/flowbridge", "healthcheck"]
+ENTRYPOINT ["/flowbridge"]
+CMD ["serve", "--config", "/etc/flowbridge/flowbridge.yaml"]

@@ -1,0 +1,33 @@
+# What a developer types. `make test` is what CI runs.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.PHONY: build test race fuzz e2e lint bench load demo
+
+build: ## the static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o flowbridge ./cmd/flowbridge
+
+test: ## everything
+	./scripts/test.sh
+
+race: ## unit and protocol tests
+	go test -race ./...
+
+fuzz: ## each fuzz target for 30 seconds
+	./scripts/fuzz.sh 30s
+
+e2e: ## SIPp and baresip against the real binary
+	go test -tags e2e ./e2e
+
+lint:
+	golangci-lint run ./...
+
+bench: ## the hot paths
+	go test -run '^$$' -bench . -benchmem ./media ./b2bua ./store
+
+load: ## 100 calls a second for 30 seconds
+	./scripts/load.sh 100 3000
+
+demo:
+	go run ./cmd/flowbridge demo

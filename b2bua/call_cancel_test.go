@@ -1,0 +1,140 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/store"
+)
+
+func TestCancelBeforeAnswer(t *testing.T) {
+	for name, when := range map[string]func(w *world, d *dialogue){
+		"while prepare hangs": func(w *world, _ *dialogue) {},
+		"after the target's 180": func(w *world, _ *dialogue) {
+			w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "a", "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				hang := strings.Contains(name, "prepare")
+				if hang {
+					w.prepare.after = time.Hour
+				}
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				when(w, d)
+				synctest.Wait()
+				w.carrier.cancel(d)
+				w.carrier.expect("SIP/2.0 200")
+				refused := w.carrier.expect("SIP/2.0 487")
+				if tagOf(refused.res().To().Params) != d.toTag {
+					t.Error("487 has another To tag than 180")
+				}
+				w.carrier.ackRefused(d)
+				if !hang {
+					cancel := w.agent.expect("CANCEL sip:+15075785607@192.0.2.20:32681")
+					w.agent.reply(cancel, 200, "OK", "a", "")
+					w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+					return
+				}
+				w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+				w.agent.silent(time.Minute)
+			})
+		})
+	}
+}
+
+// The INVITE of a cancelled leg B is still answered: with 487, 200, or never.
+func TestCancelCrossesAnswerOfTarget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		w.agent.reply(invite, 180, "Ringing", "a", "")
+		synctest.Wait()
+		w.carrier.cancel(d)
+		cancel := w.agent.expect("CANCEL")
+		w.agent.answer(invite, "a") // crossed
+		w.agent.expect("ACK")
+		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.agent.reply(cancel, 481, "Too Late", "a", "")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 487")
+		w.carrier.ackRefused(d)
+		w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+	})
+}
+
+// The carrier's CANCEL reaches our transaction after the target's 200 reached
+// us, but before our own 200 went out: 487 wins, the target gets BYE.
+func TestCancelBeats200ToCarrier(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		synctest.Wait()
+		w.agent.answer(invite, "a")
+		w.carrier.cancel(d) // both are in flight at the same instant
+		w.agent.expect("ACK")
+		// Whichever won, the carrier has one final answer and the agent is not left alone.
+		final := map[string]int{}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		for _, m := range w.carrier.rest() {
+			final[m.value("CSeq")+" "+m.raw[8:11]]++
+		}
+		switch {
+		case final["1 INVITE 487"] == 1 && final["1 INVITE 200"] == 0:
+			w.carrier.ackRefused(d)
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+		case final["1 INVITE 200"] == 1 && final["1 INVITE 487"] == 0:
+			w.carrier.ackRefused(d)
+			w.carrier.bye(d)
+			w.carrier.expect("SIP/2.0 200")
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		default:
+			t.Errorf("final answers %v", final)
+		}
+	})
+}
+
+func TestCancelBeforeItsInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.cancel(d)
+		synctest.Wait()
+		w.carrier.invite(d)
+		got := map[string]bool{}
+		for range 2 {
+			m := w.carrier.expect("SIP/2.0 ")
+			for strings.HasPrefix(m.raw, "SIP/2.0 100") {
+				m = w.carrier.expect("SIP/2.0 ")
+			}
+			got[m.value("CSeq")+" "+m.raw[8:11]] = true
+			if m.value("CSeq") == "1 INVITE" {
+				d.learn(m)
+			}
+		}
+		if !got["1 CANCEL 200"] || !got["1 INVITE 487"] {
+			t.Errorf("answers %v", got)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+		w.agent.silent(time.Minute)
+	})
+}
+
+func TestCancelWithoutInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.carrier.cancel(w.carrier.newCall("+15075785607"))
+		w.carrier.expect("SIP/2.0 481")
+	})
+}

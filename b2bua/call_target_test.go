@@ -1,0 +1,168 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/store"
+)
+
+// A target that says nothing is given up after first_response_timeout; what
+// it says later is seen to.
+func TestSilentTarget(t *testing.T) {
+	for name, late := range map[string]func(w *world, invite message){
+		"for ever": func(*world, message) {},
+		"late 180": func(w *world, invite message) {
+			w.agent.reply(invite, 180, "Ringing", "a", "")
+			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
+			w.agent.reply(invite, 487, "Request Terminated", "a", "")
+			w.agent.expect("ACK")
+		},
+		"late 200": func(w *world, invite message) {
+			w.agent.answer(invite, "a")
+			w.agent.expect("ACK")
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				d := w.carrier.newCall("+15075785607")
+				begin := time.Now()
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.expect("SIP/2.0 503")
+				w.carrier.ackRefused(d)
+				if got := time.Since(begin); got != 4*time.Second {
+					t.Errorf("503 after %v; want 4s", got)
+				}
+				var invite message
+				for _, m := range w.agent.rest() {
+					invite = m
+				}
+				r := w.wantRecord("failed", CauseTargetSilent, store.EndedBySystem)
+				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(CauseTargetSilent) {
+					t.Errorf("attempts %+v", r.Attempts)
+				}
+				late(w, invite)
+				time.Sleep(time.Minute)
+				for _, m := range w.agent.rest() { // the INVITE goes on being sent until its transaction times out
+					if m.value("CSeq") != "1 INVITE" {
+						t.Errorf("unexpected:\n%s", m.raw)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Two forks of the target answer: one is the call, the other is acknowledged
+// and hung up.
+func TestForked200(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.established()
+		w.agent.answer(invite, "fork2")
+		ack := w.agent.expect("ACK")
+		bye := w.agent.expect("BYE")
+		if !strings.Contains(ack.value("To"), "tag=fork2") || !strings.Contains(bye.value("To"), "tag=fork2") {
+			t.Errorf("the wrong fork was hung up:\n%s\n%s", ack.raw, bye.raw)
+		}
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.agent.answer(invite, "agent1") // our ACK was lost
+		if again := w.agent.expect("ACK"); !strings.Contains(again.value("To"), "tag=agent1") {
+			t.Errorf("ACK of the repeated 200:\n%s", again.raw)
+		}
+		w.agent.silent(time.Second)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		time.Sleep(time.Minute)
+		w.agent.answer(invite, "fork3") // long after: nobody knows the call any more
+		w.agent.expect("ACK")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	})
+}
+
+func TestTargetRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		code        int
+		reason      string
+		want        string
+		disposition string
+		cause       Cause
+		by          string
+	}{
+		{486, "Busy Here", "SIP/2.0 486 Busy Here", "busy", CauseTargetBusy, store.EndedByAgent},
+		{404, "No Such Number", "SIP/2.0 404 No Such Number", "failed", CauseTargetRefused, store.EndedByAgent},
+		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", CauseTargetError, store.EndedBySystem},
+		{603, "Decline", "SIP/2.0 603 Decline", "failed", CauseTargetRefused, store.EndedByAgent},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.agent.reply(w.agent.expect("INVITE"), tt.code, tt.reason, "a", "")
+				w.agent.expect("ACK")
+				w.carrier.expect(tt.want)
+				w.carrier.ackRefused(d)
+				w.wantRecord(tt.disposition, tt.cause, tt.by)
+			})
+		})
+	}
+}
+
+func TestPrepareFails(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.prepare.err = &PrepareError{Cause: CausePrepareRefused, Status: 200, Err: errNoCodec}
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.expect("SIP/2.0 503")
+		w.carrier.ackRefused(d)
+		r := w.wantRecord("failed", CausePrepareRefused, store.EndedBySystem)
+		if len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200 {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+		w.agent.silent(time.Second)
+	})
+}
+
+// The second target gets the call when the first one fails, and the ringing
+// of the target that rings is passed on.
+func TestNextTarget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		w.agent.reply(w.agent.expect("INVITE"), 500, "Broken", "a", "")
+		w.agent.expect("ACK")
+		invite := w.agent2.expect("INVITE sip:+15085785607@192.0.2.21:32681")
+		if invite.value("X-EI") != "" {
+			t.Error("the second target got the first one's header")
+		}
+		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.agent2.answer(invite, "b")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(CauseTargetError) || r.Target != "spare" {
+			t.Errorf("record %+v", r)
+		}
+	})
+}
+
+func TestNoRoute(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+49301234567")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 404"))
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", CauseNoRoute, store.EndedBySystem)
+	})
+}

@@ -1,0 +1,621 @@
+package b2bua
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+var (
+	legStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	legLocal = Local{Listen: ourAddr, Host: "198.51.100.1", Port: 5060}
+	legMint  = NewMinter([32]byte{1, 2, 3})
+)
+
+// legTest drives one leg by hand and checks after every step what holds for
+// any leg.
+type legTest struct {
+	t     testing.TB
+	leg   *Leg
+	now   time.Time
+	fed   map[string]int  // requests given to the leg, by method and CSeq
+	final map[string]int  // final answers that came out, by method and CSeq
+	codes map[string]int  // code of the final answer to the INVITE
+	seqs  map[string]int  // CSeq of our last request, by To tag
+	acked map[string]bool // To tags that got ACK
+	last  []Effect
+}
+
+func newLegTest(t testing.TB, leg *Leg) *legTest {
+	return &legTest{
+		t: t, leg: leg, now: legStart, fed: map[string]int{}, final: map[string]int{}, codes: map[string]int{},
+		seqs: map[string]int{}, acked: map[string]bool{},
+	}
+}
+
+// do gives the leg inputs and shows what comes out of the last one.
+func (lt *legTest) do(inputs ...Input) string {
+	lt.t.Helper()
+	shown := ""
+	for _, in := range inputs {
+		was := lt.leg.state
+		if r, ok := in.(RequestIn); ok {
+			lt.fed[key(r.Req.Method, r.Req.CSeq().SeqNo)]++
+		}
+		facts, effects := lt.leg.Step(lt.now, in)
+		lt.last = append([]Effect(nil), effects...)
+		lt.check(was, in, facts, effects)
+		shown = show(facts, effects)
+	}
+	return shown
+}
+
+// deadline lets the time come that the leg waits for.
+func (lt *legTest) deadline() string {
+	lt.t.Helper()
+	d := lt.leg.Deadline()
+	if d.IsZero() {
+		lt.t.Fatalf("leg in state %v waits for nothing", lt.leg.state)
+	}
+	if d.After(lt.now) {
+		lt.now = d
+	}
+	return lt.do(DeadlineReached{})
+}
+
+func (lt *legTest) want(got, want string) {
+	lt.t.Helper()
+	if got != want {
+		lt.t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+// request is the request or ACK that came out last.
+func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, hop) {
+	lt.t.Helper()
+	for _, e := range lt.last {
+		switch e := e.(type) {
+		case SendRequest:
+			if e.Req.Method == method {
+				return e.Req, e.To
+			}
+		case SendACK:
+			if method == sip.ACK {
+				return e.Req, e.To
+			}
+		case SendResponse:
+		}
+	}
+	lt.t.Fatalf("no %s among %s", method, show(nil, lt.last))
+	return nil, hop{}
+}
+
+func (lt *legTest) response() *sip.Response {
+	lt.t.Helper()
+	for _, e := range lt.last {
+		if r, ok := e.(SendResponse); ok {
+			return r.Res
+		}
+	}
+	lt.t.Fatalf("no response among %s", show(nil, lt.last))
+	return nil
+}
+
+// check holds for every leg after every step.
+func (lt *legTest) check(was legState, in Input, facts []Fact, effects []Effect) {
+	t, l := lt.t, lt.leg
+	t.Helper()
+	if l.Done() && !l.Deadline().IsZero() {
+		t.Errorf("done leg has a deadline after %T", in)
+	}
+	if was == legDone && len(facts) > 0 {
+		t.Errorf("done leg told %s after %T", show(facts, nil), in)
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case SendRequest:
+			lt.checkRequest(e.Req)
+		case SendACK:
+			lt.checkRequest(e.Req)
+			lt.acked[tagOf(e.Req.To().Params)] = true
+		case SendResponse:
+			lt.checkResponse(was, e)
+		}
+	}
+}
+
+func (lt *legTest) checkRequest(req *sip.Request) {
+	t, l := lt.t, lt.leg
+	t.Helper()
+	if _, err := sip.ParseMessage([]byte(req.String())); err != nil {
+		t.Errorf("our request does not parse: %v\n%s", err, req)
+	}
+	branch, _ := req.Via().Params.Get("branch")
+	if !legMint.MintedBranch([]byte(branch)) {
+		t.Errorf("%s has branch %q, which is not ours", req.Method, branch)
+	}
+	if tagOf(req.From().Params) != l.dialog.LocalTag || req.CallID().Value() != l.dialog.CallID ||
+		req.MaxForwards() == nil || req.CSeq().MethodName != req.Method {
+		t.Errorf("request is not of the dialog:\n%s", req)
+	}
+	tag, seq := tagOf(req.To().Params), int(req.CSeq().SeqNo)
+	switch req.Method {
+	case sip.ACK, sip.CANCEL:
+		if seq != int(l.inviteSeq) {
+			t.Errorf("%s has CSeq %d; the INVITE's is %d", req.Method, seq, l.inviteSeq)
+		}
+	default:
+		if seq <= lt.seqs[tag] {
+			t.Errorf("%s has CSeq %d after %d", req.Method, seq, lt.seqs[tag])
+		}
+		lt.seqs[tag] = seq
+	}
+	if req.Method == sip.BYE && !l.uas && !lt.acked[tag] {
+		t.Errorf("BYE to tag %q before the ACK", tag)
+	}
+}
+
+func (lt *legTest) checkResponse(was legState, e SendResponse) {
+	t := lt.t
+	t.Helper()
+	if _, err := sip.ParseMessage([]byte(e.Res.String())); err != nil {
+		t.Errorf("our response does not parse: %v\n%s", err, e.Res)
+	}
+	k := key(e.Method, e.Seq)
+	first := lt.leg.uas && k == key(sip.INVITE, lt.leg.inviteSeq) && lt.fed[k] == 0
+	if e.Res.StatusCode < 200 {
+		if lt.codes[k] != 0 || was != legProceeding {
+			t.Errorf("%d after the final answer", e.Res.StatusCode)
+		}
+		return
+	}
+	if first {
+		if old := lt.codes[k]; old != 0 && (old != 200 || e.Res.StatusCode != 200) {
+			t.Errorf("INVITE was answered with %d and now with %d", old, e.Res.StatusCode)
+		}
+		lt.codes[k] = e.Res.StatusCode
+		return
+	}
+	if lt.final[k]++; lt.final[k] > lt.fed[k] {
+		t.Errorf("%d final answers to %s, which came %d times", lt.final[k], k, lt.fed[k])
+	}
+}
+
+func key(method sip.RequestMethod, seq uint32) string { return fmt.Sprintf("%d %s", seq, method) }
+
+// show is what came out of a step in few words.
+func show(facts []Fact, effects []Effect) string {
+	var out []string
+	for _, f := range facts {
+		out = append(out, showFact(f))
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case SendRequest:
+			out = append(out, string(e.Req.Method))
+		case SendACK:
+			out = append(out, "ACK")
+		case SendResponse:
+			out = append(out, fmt.Sprintf("%d/%s", e.Res.StatusCode, e.Method))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func showFact(f Fact) string {
+	withSDP := func(s string, sdp []byte) string {
+		if sdp != nil {
+			s += "+sdp"
+		}
+		return s
+	}
+	switch f := f.(type) {
+	case Progress:
+		return withSDP(fmt.Sprintf("progress %d", f.Code), f.SDP)
+	case Answered:
+		return withSDP("answered", f.SDP)
+	case Refused:
+		return fmt.Sprintf("refused %d %s", f.Code, f.Cause)
+	case Gone:
+		if f.ByPeer {
+			return fmt.Sprintf("gone %s by peer", f.Cause)
+		}
+		return fmt.Sprintf("gone %s", f.Cause)
+	case Cancelled:
+		return "cancelled"
+	case Confirmed:
+		return "confirmed"
+	default:
+		return fmt.Sprintf("%T", f)
+	}
+}
+
+// mustRequest parses a request that a test wrote with plain line ends.
+func mustRequest(t testing.TB, text string) *sip.Request {
+	t.Helper()
+	msg, err := sip.ParseMessage([]byte(strings.ReplaceAll(text, "\n", "\r\n")))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return msg.(*sip.Request)
+}
+
+const uasInvite = `INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKone
+%sMax-Forwards: 70
+From: "Ann" <sip:+15075550100@192.0.2.10>;tag=ann
+To: <sip:+15075785607@198.51.100.1>;tag=ours
+Call-ID: leg-test
+CSeq: 10 INVITE
+Contact: <sip:ann@192.0.2.10:5070;x=y>
+Content-Length: 0
+
+`
+
+// newUAS is a leg that an INVITE with these header lines made.
+func newUAS(t testing.TB, headers ...string) *legTest {
+	t.Helper()
+	extra := ""
+	for _, h := range headers {
+		extra += h + "\n"
+	}
+	invite := mustRequest(t, fmt.Sprintf(uasInvite, extra))
+	invite.SetSource(carrierAddr.String())
+	o := legOptions{side: media.SideA, mint: legMint, local: legLocal, agent: agentName}
+	return newLegTest(t, newUASLeg(o, invite, carrierAddr, config.NATOff))
+}
+
+// inDialog is a request of the carrier within the dialog.
+func inDialog(t testing.TB, method string, seq uint32, headers ...string) RequestIn {
+	t.Helper()
+	extra := ""
+	for _, h := range headers {
+		extra += h + "\n"
+	}
+	return RequestIn{Source: carrierAddr, Req: mustRequest(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%[1]s%[2]d
+Max-Forwards: 70
+From: "Ann" <sip:+15075550100@192.0.2.10>;tag=ann
+To: <sip:+15075785607@198.51.100.1>;tag=ours
+Call-ID: leg-test
+CSeq: %[2]d %[1]s
+%[3]sContent-Length: 0
+
+`, method, seq, extra))}
+}
+
+var uasStates = []string{"proceeding", "ringing", "accepted", "owed", "confirmed", "ending", "refused", "hung up"}
+
+// uasIn brings a leg into a state.
+func uasIn(t testing.TB, state string) *legTest {
+	t.Helper()
+	lt := newUAS(t)
+	answer, ack, hangup := Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10), Hangup{Why: CauseAgentHangup}
+	switch state {
+	case "proceeding":
+	case "ringing":
+		lt.do(Ring{Code: 180, Reason: "Ringing"})
+	case "accepted":
+		lt.do(answer)
+	case "owed":
+		lt.do(answer, hangup)
+	case "confirmed":
+		lt.do(answer, ack)
+	case "ending":
+		lt.do(answer, ack, hangup)
+	case "refused":
+		lt.do(Refuse{Code: 486, Reason: "Busy Here"})
+	case "hung up":
+		lt.do(answer, ack, inDialog(t, "BYE", 11))
+	default:
+		t.Fatalf("no state %q", state)
+	}
+	return lt
+}
+
+// What comes out of a UAS leg for every state and input: one row for each
+// input, the columns as in uasStates.
+func TestUASEveryStateAndInput(t *testing.T) {
+	const same = "" // nothing comes out
+	rows := []struct {
+		name  string
+		input func(t *testing.T) Input
+		want  [8]string
+	}{
+		{"180", func(*testing.T) Input { return Ring{Code: 180, Reason: "Ringing"} },
+			[8]string{"180/INVITE", "180/INVITE", same, same, same, same, same, same}},
+		{"183 with SDP", func(*testing.T) Input { return Ring{Code: 183, Reason: "Session Progress", SDP: []byte("v=0")} },
+			[8]string{"183/INVITE", "183/INVITE", same, same, same, same, same, same}},
+		{"answer", func(*testing.T) Input { return Answer{SDP: []byte("v=0")} },
+			[8]string{"200/INVITE", "200/INVITE", same, same, same, same, same, same}},
+		{"refuse", func(*testing.T) Input { return Refuse{Code: 503, Reason: "Service Unavailable"} },
+			[8]string{"503/INVITE", "503/INVITE", same, same, same, same, same, same}},
+		{"hangup", func(*testing.T) Input { return Hangup{Why: CauseAgentHangup} },
+			[8]string{same, same, same, same, "BYE", same, same, same}},
+		{"CANCEL", func(*testing.T) Input { return CancelIn{} },
+			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same}},
+		{"final answer lost", func(*testing.T) Input { return FinalLost{} },
+			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same}},
+		{"ACK", func(t *testing.T) Input { return inDialog(t, "ACK", 10) },
+			[8]string{same, same, "confirmed", "confirmed, BYE", same, same, same, same}},
+		{"ACK with another CSeq", func(t *testing.T) Input { return inDialog(t, "ACK", 11) },
+			[8]string{same, same, same, same, same, same, same, same}},
+		{"BYE", func(t *testing.T) Input { return inDialog(t, "BYE", 12) },
+			[8]string{
+				"cancelled, 200/BYE, 487/INVITE", "cancelled, 200/BYE, 487/INVITE",
+				"gone caller_hangup by peer, 200/BYE", "gone caller_hangup by peer, 200/BYE",
+				"gone caller_hangup by peer, 200/BYE", "200/BYE", "200/BYE", "200/BYE",
+			}},
+		{"BYE with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "BYE", 9) },
+			[8]string{"500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE"}},
+		{"re-INVITE", func(t *testing.T) Input { return inDialog(t, "INVITE", 12) },
+			[8]string{
+				"500/INVITE", "500/INVITE", "500/INVITE", "500/INVITE", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE",
+			}},
+		{"OPTIONS", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 12) },
+			[8]string{
+				"200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS",
+			}},
+		{"INFO", func(t *testing.T) Input { return inDialog(t, "INFO", 12) },
+			[8]string{"405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "481/INFO", "481/INFO"}},
+		{"OPTIONS with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 9) },
+			[8]string{
+				"500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "481/OPTIONS", "481/OPTIONS",
+			}},
+		{"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Seq: 1, Cause: CauseTargetSilent} },
+			[8]string{same, same, same, same, same, same, same, same}},
+		{"deadline of nothing", func(*testing.T) Input { return DeadlineReached{} },
+			[8]string{same, same, same, same, same, same, same, same}},
+	}
+	for _, row := range rows {
+		for i, state := range uasStates {
+			t.Run(row.name+"/"+state, func(t *testing.T) {
+				lt := uasIn(t, state)
+				lt.want(lt.do(row.input(t)), row.want[i])
+			})
+		}
+	}
+}
+
+// The state after an input, where it is not plain from what came out.
+func TestUASStateAfter(t *testing.T) {
+	for _, tt := range []struct {
+		state string
+		input Input
+		want  legState
+	}{
+		{"proceeding", Refuse{Code: 486}, legDone},
+		{"proceeding", CancelIn{}, legDone},
+		{"ringing", Hangup{Why: CauseShutdown}, legProceeding},
+		{"accepted", FinalLost{}, legDone},
+		{"accepted", Hangup{Why: CauseShutdown}, legAccepted},
+		{"ending", RequestFailed{Method: sip.BYE}, legDone},
+		{"confirmed", RequestFailed{Method: sip.BYE}, legConfirmed},
+	} {
+		lt := uasIn(t, tt.state)
+		lt.do(tt.input)
+		if lt.leg.state != tt.want {
+			t.Errorf("%s, %T: state %d; want %d", tt.state, tt.input, lt.leg.state, tt.want)
+		}
+	}
+}
+
+// RFC 3261 section 13.3.1.4: the 200 is sent at T1, doubled up to T2, until
+// 64*T1, when the dialog ends with BYE.
+func TestUASSends200AgainUntilACK(t *testing.T) {
+	lt := newUAS(t)
+	lt.want(lt.do(Answer{SDP: []byte("v=0")}), "200/INVITE")
+	var at []time.Duration
+	for {
+		got := lt.deadline()
+		since := lt.now.Sub(legStart)
+		if got != "200/INVITE" {
+			lt.want(got, "gone no_ack, BYE")
+			if since != 32*time.Second {
+				t.Errorf("BYE after %v; want 32s", since)
+			}
+			break
+		}
+		at = append(at, since/time.Millisecond)
+	}
+	want := []time.Duration{500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500}
+	if !slices.Equal(at, want) {
+		t.Errorf("200 again at %v ms; want %v", at, want)
+	}
+	bye, _ := lt.request(sip.BYE)
+	if got := bye.GetHeader("Reason"); got == nil || !strings.Contains(got.Value(), "no_ack") {
+		t.Errorf("Reason %v", got)
+	}
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "") // too late
+}
+
+func TestUASStopsSendingWithACK(t *testing.T) {
+	lt := uasIn(t, "accepted")
+	lt.deadline()
+	lt.do(inDialog(t, "ACK", 11)) // of something else
+	if lt.leg.Deadline().IsZero() {
+		t.Error("an ACK with another CSeq stopped the 200")
+	}
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
+	if d := lt.leg.Deadline(); !d.IsZero() {
+		t.Errorf("confirmed leg waits for %v", d)
+	}
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "") // of a retransmitted 200
+}
+
+// RFC 3261 section 15: a UAS does not send BYE before the ACK, but after
+// 64*T1 without one it may.
+func TestUASHangupOwedUntilACK(t *testing.T) {
+	lt := uasIn(t, "owed")
+	lt.want(lt.deadline(), "200/INVITE")
+	lt.want(lt.do(Hangup{Why: CauseShutdown}), "")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed, BYE")
+	lt.want(lt.do(responseTo(t, lt, sip.BYE, 200, "OK")), "")
+	if !lt.leg.Done() {
+		t.Error("leg is not done after the answer to its BYE")
+	}
+
+	lt = uasIn(t, "owed")
+	lt.now = lt.now.Add(32 * time.Second)
+	lt.want(lt.do(DeadlineReached{}), "gone no_ack, BYE")
+}
+
+// RFC 3261 section 13.3.1.1: a provisional answer each minute keeps proxies
+// from giving the INVITE up.
+func TestUASRepeatsProvisionalEachMinute(t *testing.T) {
+	lt := newUAS(t)
+	if !lt.leg.Deadline().IsZero() {
+		t.Error("leg without provisional answer waits for something")
+	}
+	lt.do(Ring{Code: 180, Reason: "Ringing"})
+	for i := 1; i <= 3; i++ {
+		lt.want(lt.deadline(), "180/INVITE")
+		if got, want := lt.now.Sub(legStart), time.Duration(i)*time.Minute; got != want {
+			t.Errorf("180 again after %v; want %v", got, want)
+		}
+	}
+	lt.now = lt.now.Add(10 * time.Second)
+	lt.do(Ring{Code: 183, Reason: "Session Progress", SDP: []byte("v=0")})
+	lt.want(lt.deadline(), "183/INVITE")
+	if string(lt.response().Body()) != "v=0" {
+		t.Error("the 183 came again without its SDP")
+	}
+	lt.do(Refuse{Code: 486, Reason: "Busy Here"})
+	if !lt.leg.Deadline().IsZero() {
+		t.Error("a refused INVITE still waits")
+	}
+}
+
+func TestUASAnswerForm(t *testing.T) {
+	lt := newUAS(t, "Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr>", "Record-Route: <sip:p3.example;lr>")
+	lt.do(Ring{Code: 180, Reason: "Ringing"})
+	for _, code := range []int{180, 200} {
+		if code == 200 {
+			lt.do(Answer{SDP: []byte("v=0\r\n")})
+			if got := lt.response().ContentType(); got == nil || got.Value() != "application/sdp" {
+				t.Errorf("Content-Type %v", got)
+			}
+		}
+		res := lt.response()
+		if got := tagOf(res.To().Params); got != "ours" {
+			t.Errorf("%d has To tag %q", code, got)
+		}
+		if got := res.Contact(); got == nil || got.Value() != "<sip:198.51.100.1:5060>" {
+			t.Errorf("%d has Contact %v", code, got)
+		}
+		var routes []string
+		for _, h := range res.GetHeaders("record-route") {
+			routes = append(routes, h.Value())
+		}
+		if want := []string{"<sip:p1.example;lr>", "<sip:p2.example;lr>", "<sip:p3.example;lr>"}; !slices.Equal(routes, want) {
+			t.Errorf("%d has Record-Route %v; want %v", code, routes, want)
+		}
+	}
+	lt = newUAS(t)
+	lt.do(Refuse{Code: 503, Reason: "Service Unavailable", Headers: []sip.Header{retryAfter(5 * time.Second)}})
+	res := lt.response()
+	if res.Contact() != nil || res.GetHeader("Retry-After").Value() != "5" {
+		t.Errorf("503:\n%s", res)
+	}
+}
+
+// Our BYE to the carrier follows the route set in the order of Record-Route
+// (RFC 3261 section 12.1.1), loosely or by way of a strict router (section
+// 12.2.1.1).
+func TestUASRequestRouting(t *testing.T) {
+	contact := "sip:ann@192.0.2.10:5070;x=y"
+	for _, tt := range []struct {
+		name      string
+		headers   []string
+		recipient string
+		routes    []string
+		to        hop
+	}{
+		{"no route", nil, contact, nil, hop{addr: netip.MustParseAddrPort("192.0.2.10:5070")}},
+		{
+			"loose", []string{"Record-Route: <sip:192.0.2.1;lr>", "Record-Route: <sip:p2.example;lr>"}, contact,
+			[]string{"<sip:192.0.2.1;lr>", "<sip:p2.example;lr>"}, hop{addr: netip.MustParseAddrPort("192.0.2.1:5060")},
+		},
+		{
+			"several values in one header", []string{"Record-Route: <sip:p1.example:5080;lr;a=b>, <sip:p2.example;lr>"}, contact,
+			[]string{"<sip:p1.example:5080;lr;a=b>", "<sip:p2.example;lr>"}, hop{host: "p1.example", port: 5080},
+		},
+		{
+			"strict", []string{"Record-Route: <sip:192.0.2.1:5090>, <sip:p2.example;lr>"}, "sip:192.0.2.1:5090",
+			[]string{"<sip:p2.example;lr>", "<" + contact + ">"}, hop{addr: netip.MustParseAddrPort("192.0.2.1:5090")},
+		},
+		{
+			"strict alone", []string{"Record-Route: <sip:192.0.2.1>"}, "sip:192.0.2.1",
+			[]string{"<" + contact + ">"}, hop{addr: netip.MustParseAddrPort("192.0.2.1:5060")},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lt := newUAS(t, tt.headers...)
+			lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
+			lt.want(lt.do(Hangup{Why: CauseAgentHangup}), "BYE")
+			bye, to := lt.request(sip.BYE)
+			checkRouting(t, bye, to, tt.recipient, tt.routes, tt.to)
+			if got := bye.CSeq().SeqNo; got != 1 {
+				t.Errorf("CSeq %d; want 1: ours are counted by themselves", got)
+			}
+		})
+	}
+}
+
+func checkRouting(t *testing.T, req *sip.Request, to hop, recipient string, routes []string, next hop) {
+	t.Helper()
+	if got := req.Recipient.String(); got != recipient {
+		t.Errorf("Request-URI %s; want %s", got, recipient)
+	}
+	var got []string
+	for _, h := range req.GetHeaders("route") {
+		got = append(got, h.Value())
+	}
+	if !slices.Equal(got, routes) {
+		t.Errorf("Route %v; want %v", got, routes)
+	}
+	if to != next {
+		t.Errorf("goes to %+v; want %+v", to, next)
+	}
+}
+
+// responseTo answers the request of ours that came out last.
+func responseTo(t testing.TB, lt *legTest, method sip.RequestMethod, code int, reason string) ResponseIn {
+	t.Helper()
+	req, _ := lt.request(method)
+	return ResponseIn{Res: sip.NewResponseFromRequest(req, code, reason, nil), Source: carrierAddr}
+}
+
+// A re-INVITE that is refused tells the peer when to try again.
+func TestUASReinvitePending(t *testing.T) {
+	lt := uasIn(t, "accepted")
+	lt.want(lt.do(inDialog(t, "INVITE", 12)), "500/INVITE")
+	if lt.response().GetHeader("Retry-After") == nil {
+		t.Error("500 without Retry-After (RFC 3261 section 14.2)")
+	}
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
+	lt.want(lt.do(inDialog(t, "INVITE", 13)), "488/INVITE")
+	lt.want(lt.do(inDialog(t, "ACK", 13)), "")
+	lt.want(lt.do(inDialog(t, "OPTIONS", 12)), "500/OPTIONS") // older than the re-INVITE
+	lt.want(lt.do(inDialog(t, "OPTIONS", 14)), "200/OPTIONS")
+	if got := lt.response().GetHeader("Allow"); got == nil || got.Value() != allowed {
+		t.Errorf("Allow %v", got)
+	}
+}
+
+func TestByeReasonIsRead(t *testing.T) {
+	lt := uasIn(t, "confirmed")
+	in := inDialog(t, "BYE", 11, `Reason: SIP;cause=200;text="x"`, `Reason: Q.850;cause=19;text="no answer"`)
+	facts, _ := lt.leg.Step(lt.now, in)
+	if g, ok := facts[0].(Gone); !ok || g.Q850 != 19 || !g.ByPeer {
+		t.Errorf("facts %+v", facts)
+	}
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func mustTemplate(t *testing.T, text string) *Template {
+	t.Helper()
+	tmpl, err := ParseTemplate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tmpl
+}
+
+func TestRender(t *testing.T) {
+	vars := sampleVars(true)
+	vars.Prepare.Body = []byte(`{"a":{"b":"text","n":12345678901234567890,"f":1.50,"t":true,"z":null,"l":["x",{"y":1}]},"s":"<&>"}`)
+	vars.HeaderFunc = func(name string) string { return map[string]string{"X-Foo": "foo"}[name] }
+	for in, want := range map[string]string{
+		"":                                "",
+		"plain":                           "plain",
+		"{{.To.Number}}/{{.From.Host}}":   "+15550100002/203.0.113.1",
+		"{{.Trunk}} {{.Attempt}}":         "trunk 1",
+		`{{.Header "X-Foo"}}`:             "foo",
+		`{{.Header "X-Bar"}}`:             "",
+		"S.{{.Prepare.CallID}};":          "S.5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f;",
+		`{{.Prepare.JSON "a.b"}}`:         "text",
+		`{{.Prepare.JSON "a.n"}}`:         "12345678901234567890",
+		`{{.Prepare.JSON "a.f"}}`:         "1.50",
+		`{{.Prepare.JSON "a.t"}}`:         "true",
+		`{{.Prepare.JSON "a.z"}}`:         "",
+		`{{.Prepare.JSON "a.l.1.y"}}`:     "1",
+		`{{.Prepare.JSON "a.l.7"}}`:       "",
+		`{{.Prepare.JSON "a.l"}}`:         `["x",{"y":1}]`,
+		`{{.Prepare.JSON "a.b.c"}}`:       "",
+		`{{.Prepare.JSON "none.at.all"}}`: "",
+		`{{.Prepare.JSON ""}}`:            "",
+		`{{.Prepare.JSON "s"}}`:           "<&>",
+		`{{slice .CallID 0 4}}`:           "0190",
+		`{{with .Diversion}}{{.}}{{end}}`: "+15550100003",
+	} {
+		got, err := mustTemplate(t, in).Render(vars)
+		if err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
+func TestRenderFails(t *testing.T) {
+	with := func(change func(*Vars)) Vars {
+		v := sampleVars(true)
+		change(&v)
+		return v
+	}
+	for _, tc := range []struct {
+		name, text string
+		vars       Vars
+		want       error
+	}{
+		{"CR", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\rb" }), ErrControlByte},
+		{"LF", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\nVia: x" }), ErrControlByte},
+		{"NUL", "{{.From.Name}}", with(func(v *Vars) { v.From.Name = "a\x00" }), ErrControlByte},
+		{"LF in JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte(`{"x":"a\nb"}`) }), ErrControlByte},
+		{"long", "{{.To.User}}", with(func(v *Vars) { v.To.User = strings.Repeat("x", maxRendered+1) }), ErrTooLong},
+		{"not JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte("<html>") }), nil},
+		{"no prepare", "{{.Prepare.CallID}}", with(func(v *Vars) { v.Prepare = nil }), nil},
+		{"no prepare for JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare = nil }), nil},
+	} {
+		got, err := mustTemplate(t, tc.text).Render(tc.vars)
+		if err == nil || got != "" || tc.want != nil && !errors.Is(err, tc.want) {
+			t.Errorf("%s: got %q, %v; want %v", tc.name, got, err, tc.want)
+		}
+	}
+	long := with(func(v *Vars) { v.To.User = strings.Repeat("x", maxRendered) })
+	if got, err := mustTemplate(t, "{{.To.User}}").Render(long); len(got) != maxRendered || err != nil {
+		t.Errorf("at the bound: got %d bytes, %v", len(got), err)
+	}
+	if got, err := mustTemplate(t, `{{.Header "X"}}`).Render(Vars{}); got != "" || err != nil {
+		t.Errorf("without headers: got %q, %v", got, err)
+	}
+}
+
+func TestUsesPrepare(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, ".Prepare": false, "{{.To.Number}}": false, `{{.Header ".Prepare"}}`: false,
+		"{{.Prepare.CallID}}": true, `{{.Prepare.JSON "x"}}`: true, "{{with .Prepare}}{{.CallID}}{{end}}": true,
+		"{{if .Diversion}}{{else}}{{$.Prepare.CallID}}{{end}}": true, "{{with $}}{{.Prepare.CallID}}{{end}}": true,
+		"{{$x := .}}{{$x.Prepare.CallID}}": true, `{{printf "%s" .Prepare.CallID}}`: true, "{{(.Prepare).CallID}}": true,
+		"{{if and .Trunk (eq .Prepare.CallID .Trunk)}}{{end}}": true,
+	} {
+		if got := mustTemplate(t, text).UsesPrepare(); got != want {
+			t.Errorf("%s: got %v; want %v", text, got, want)
+		}
+		if got := mustTemplate(t, text).String(); got != text {
+			t.Errorf("source: got %q; want %q", got, text)
+		}
+	}
+}
+
+func TestRenderTogether(t *testing.T) {
+	tmpl := mustTemplate(t, `{{.To.Number}} {{.Prepare.JSON "call_status"}}`)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got, err := tmpl.Render(sampleVars(true)); err != nil || got != "+15550100002 registered" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkRender(b *testing.B) {
+	tmpl, err := ParseTemplate("S.{{.Prepare.CallID}};")
+	if err != nil {
+		b.Fatal(err)
+	}
+	vars := sampleVars(true)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := tmpl.Render(vars); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

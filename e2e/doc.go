@@ -1,0 +1,17 @@
+// Package e2e tests the real binary over real sockets on loopback: SIPp is the
+// carrier and the agent, or the program's own simulator is the platform.
+//
+//	go test -tags e2e ./e2e
+//
+// With FLOWBRIDGE_E2E_RACE=1 in the environment the binary is built with the
+// race detector. SIPp and baresip have to be installed:
+//
+//	apt-get install sip-tester baresip-core
+//
+// Each test has addresses of its own: the B2BUA is 127.0.1.N, the carrier
+// 127.0.2.N, the platform 127.0.3.N and a stranger 127.0.4.N. The scenarios
+// are in scenarios/<name>/uac.xml (carrier) and uas.xml (agent); a side that
+// differs from another scenario's in nothing takes that one's file. Where a
+// scenario waits for INFO, the driver says when to go on: it sends one with
+// the call's Call-ID to SIPp, past the B2BUA.
+package e2e

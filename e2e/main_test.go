@@ -1,0 +1,82 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// binary is the program under test, built once.
+var binary string
+
+// raceBuilt says that the binary has the race detector.
+var raceBuilt = os.Getenv("FLOWBRIDGE_E2E_RACE") != ""
+
+// atOnce is how many tests run at a time.
+const atOnce = "4"
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	for _, tool := range []string{"sipp", "baresip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return 1, fmt.Errorf("%s is missing: apt-get install sip-tester baresip-core", tool)
+		}
+	}
+	dir, err := os.MkdirTemp("", "flowbridge-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "flowbridge")
+	args := []string{"build", "-o", binary}
+	if raceBuilt {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "flowbridge/cmd/flowbridge")...).CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build: %w\n%s", err, out)
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// patience bounds what ought to happen at once, on a machine that is busy.
+const patience = 15 * time.Second
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	if !within(patience, holds) {
+		t.Fatalf("after %v still not: %s", patience, what)
+	}
+}
+
+// within says whether a condition came to hold in time.
+func within(limit time.Duration, holds func() bool) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); ; <-tick.C {
+		if holds() {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
+}

@@ -1,0 +1,127 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a program that a test started. It does not outlive the test.
+type process struct {
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error         // how, once done is closed
+
+	mu    sync.Mutex
+	lines []string // of its output
+}
+
+// start runs a program and collects what it prints.
+func start(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, name: name, cmd: cmd, done: make(chan struct{})}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = in, in
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer out.Close()
+		p.read(out)
+	}()
+	go func() {
+		defer close(p.done)
+		p.err = cmd.Wait()
+		<-read
+	}()
+	t.Cleanup(p.cleanup)
+	return p
+}
+
+func (p *process) read(out io.Reader) {
+	scanner := bufio.NewScanner(out)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		p.mu.Lock()
+		p.lines = append(p.lines, scanner.Text())
+		p.mu.Unlock()
+	}
+}
+
+func (p *process) cleanup() {
+	if !p.ended() {
+		p.kill()
+	}
+	if p.t.Failed() {
+		p.t.Logf("%s printed:\n%s", p.name, strings.Join(p.output(), "\n"))
+	}
+}
+
+// output is what it has printed so far.
+func (p *process) output() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.lines...)
+}
+
+// find gives what follows after in the first line of the output that has it.
+func (p *process) find(after string) (string, bool) {
+	for _, line := range p.output() {
+		if _, rest, ok := strings.Cut(line, after); ok {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *process) signal(sig syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Errorf("%s: %v", p.name, err)
+	}
+}
+
+// kill ends it the hard way and waits for that.
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// exit waits for its end and gives its exit code.
+func (p *process) exit(limit time.Duration) int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(limit):
+		p.t.Fatalf("%s has not ended after %v", p.name, limit)
+		return -1
+	}
+}

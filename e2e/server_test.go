@@ -1,0 +1,347 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flowbridge/store"
+)
+
+// apiToken is what the platform's API asks for.
+const apiToken = "e2e-token"
+
+// server is a running `flowbridge serve`.
+type server struct {
+	*process
+	dir   string // configuration and database
+	sip   netip.AddrPort
+	admin string
+	idle  sockets // open before the first call
+}
+
+// liveCall is an item of /api/calls.
+type liveCall struct {
+	store.Record
+	Phase string `json:"phase"`
+}
+
+// client keeps no connection open: they would be counted.
+var client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// startServer runs the B2BUA in a directory and returns when it listens.
+func startServer(t *testing.T, dir, config string) *server {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "flowbridge.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "serve")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken)
+	s := &server{process: start(t, "flowbridge serve", cmd), dir: dir}
+	eventually(t, "the B2BUA listens", func() bool {
+		if s.ended() {
+			t.Fatalf("flowbridge serve ended: %v", s.err)
+		}
+		for _, line := range s.output() {
+			var entry struct{ Message, Listen string }
+			if json.Unmarshal([]byte(line), &entry) != nil {
+				continue
+			}
+			switch entry.Message {
+			case "sip listening":
+				s.sip, _ = netip.ParseAddrPort(strings.TrimPrefix(entry.Listen, "udp://"))
+			case "admin API listening":
+				s.admin = "http://" + entry.Listen
+			}
+		}
+		return s.sip.IsValid() && s.admin != "" && s.status("/readyz") == http.StatusOK
+	})
+	s.idle = s.sockets()
+	return s
+}
+
+// status is the HTTP status of an answer of the admin API, 0 without one.
+func (s *server) status(path string) int {
+	res, err := client.Get(s.admin + path)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	return res.StatusCode
+}
+
+func get[T any](s *server, path string) []T {
+	s.t.Helper()
+	res, err := client.Get(s.admin + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var page struct{ Items []T }
+	if err := json.NewDecoder(res.Body).Decode(&page); err != nil || res.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %s: %v", path, res.Status, err)
+	}
+	return page.Items
+}
+
+func (s *server) calls() []liveCall { s.t.Helper(); return get[liveCall](s, "/api/calls") }
+
+func (s *server) cdrs() []store.Record { s.t.Helper(); return get[store.Record](s, "/api/cdrs?limit=1000") }
+
+// cdrList reads the records with the command line, from the file.
+func (s *server) cdrList() []store.Record {
+	s.t.Helper()
+	cmd := exec.Command(binary, "cdr", "list", "--db", filepath.Join(s.dir, "calls.db"), "--limit", "1000", "--json")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("cdr list: %v\n%s", err, stderr.Bytes())
+	}
+	var page struct{ Items []store.Record }
+	if err := json.Unmarshal(out, &page); err != nil {
+		s.t.Fatal(err)
+	}
+	return page.Items
+}
+
+// want is what a record is expected to say.
+type want struct {
+	disposition, cause, endedBy string
+	status                      int
+	attempts                    []try
+}
+
+// try is an attempt of a record.
+type try struct {
+	cause              string
+	prepareStatus, sip int
+}
+
+// The records of calls that were answered at the first attempt, by who ended
+// them.
+var (
+	hungUpByCaller = want{"answered", "caller_hangup", "caller", 200, []try{{"", 200, 200}}}
+	hungUpByAgent  = want{"answered", "agent_hangup", "agent", 200, []try{{"", 200, 200}}}
+)
+
+func wantOf(r store.Record) want {
+	w := want{r.Disposition, r.Cause, r.EndedBy, r.SIPStatus, nil}
+	for _, a := range r.Attempts {
+		w.attempts = append(w.attempts, try{a.Cause, a.PrepareStatus, a.SIPStatus})
+	}
+	return w
+}
+
+// records waits until there are as many records as wanted, and compares them,
+// in the order in which the calls began.
+func (s *server) records(wanted ...want) []store.Record {
+	s.t.Helper()
+	var all []store.Record
+	if !within(patience, func() bool { all = s.cdrs(); return len(all) >= len(wanted) }) {
+		s.t.Fatalf("%d records; want %d", len(all), len(wanted))
+	}
+	s.sameInFile(all)
+	slices.Reverse(all)
+	s.compare(all, wanted)
+	return all
+}
+
+// sameInFile compares the admin API's records with what the command line says.
+func (s *server) sameInFile(all []store.Record) {
+	s.t.Helper()
+	if list := s.cdrList(); !reflect.DeepEqual(list, all) {
+		s.t.Errorf("cdr list and /api/cdrs differ:\n%+v\n%+v", list, all)
+	}
+}
+
+func (s *server) compare(all []store.Record, wanted []want) {
+	s.t.Helper()
+	if len(all) != len(wanted) {
+		s.t.Errorf("%d records; want %d", len(all), len(wanted))
+		return
+	}
+	for i, r := range all {
+		if got := wantOf(r); !reflect.DeepEqual(got, wanted[i]) {
+			s.t.Errorf("record %d says %+v; want %+v", i, got, wanted[i])
+		}
+		s.plausible(r)
+	}
+}
+
+// plausible checks what holds for every record.
+func (s *server) plausible(r store.Record) {
+	s.t.Helper()
+	if r.Trunk != "carrier" || r.Direction != "inbound" || r.SIPCallID == "" || r.ID == "" {
+		s.t.Errorf("record without identity: %+v", r)
+	}
+	last := r.StartedAt
+	for _, at := range []store.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
+		if at.IsZero() {
+			continue
+		}
+		if at.Before(last.Time) {
+			s.t.Errorf("times of record %s are out of order: %+v", r.ID, r)
+		}
+		last = at
+	}
+	if r.EndedAt.IsZero() || (r.Disposition == store.DispositionAnswered) == r.AnsweredAt.IsZero() {
+		s.t.Errorf("times of record %s don't fit: %+v", r.ID, r)
+	}
+}
+
+// nothingLeft waits until no call is live and the sockets are those from
+// before the first call.
+func (s *server) nothingLeft() {
+	s.t.Helper()
+	eventually(s.t, "/api/calls is empty", func() bool { return len(s.calls()) == 0 })
+	var now sockets
+	if !within(patience, func() bool { now = s.sockets(); return now == s.idle }) {
+		s.t.Errorf("open sockets: %+v; before the calls %+v", now, s.idle)
+	}
+}
+
+// stop ends the server with SIGTERM.
+func (s *server) stop() {
+	s.t.Helper()
+	s.signal(syscall.SIGTERM)
+	s.stopped()
+}
+
+// stopped checks how the server ended.
+func (s *server) stopped() {
+	s.t.Helper()
+	if code := s.exit(10 * time.Second); code != 0 {
+		s.t.Errorf("flowbridge serve ended with exit code %d", code)
+	}
+	for _, line := range s.output() {
+		if strings.Contains(line, `"level":"error"`) || strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic") {
+			s.t.Errorf("flowbridge serve complained: %s", line)
+		}
+	}
+}
+
+// finish checks the records, that nothing is left, and the end of the server.
+func (s *server) finish(wanted ...want) []store.Record {
+	s.t.Helper()
+	all := s.records(wanted...)
+	s.nothingLeft()
+	s.stop()
+	return all
+}
+
+// sockets counts a process's open sockets. Connections that are kept open
+// toward a platform's API are not among them: they are meant to stay.
+type sockets struct{ udp, listening, accepted int }
+
+func (s *server) sockets() sockets {
+	s.t.Helper()
+	mine := s.socketInodes()
+	var n sockets
+	for _, table := range []string{"udp", "udp6"} {
+		for _, row := range kernelTable(s.t, table) {
+			if mine[row.inode] {
+				n.udp++
+			}
+		}
+	}
+	admin := s.admin[strings.LastIndexByte(s.admin, ':')+1:]
+	for _, table := range []string{"tcp", "tcp6"} {
+		for _, row := range kernelTable(s.t, table) {
+			switch {
+			case !mine[row.inode]:
+			case row.state == "0A":
+				n.listening++
+			case fmt.Sprint(row.port) == admin:
+				n.accepted++
+			}
+		}
+	}
+	return n
+}
+
+func (s *server) socketInodes() map[string]bool {
+	s.t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	mine := map[string]bool{}
+	for _, e := range entries {
+		target, _ := os.Readlink(filepath.Join(dir, e.Name())) // it may be closed by now
+		if inode, ok := strings.CutPrefix(target, "socket:["); ok {
+			mine[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	return mine
+}
+
+// tableRow is a line of /proc/net/udp and the like.
+type tableRow struct {
+	host  string // in the kernel's hexadecimal
+	port  uint16
+	state string
+	inode string
+}
+
+func kernelTable(t *testing.T, name string) []tableRow {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/" + name)
+	if err != nil {
+		return nil // no such address family here
+	}
+	var rows []tableRow
+	for _, line := range strings.Split(string(text), "\n")[1:] {
+		f := strings.Fields(line)
+		if len(f) < 10 {
+			continue
+		}
+		var r tableRow
+		host, port, _ := strings.Cut(f[1], ":")
+		if _, err := fmt.Sscanf(port, "%X", &r.port); err != nil {
+			t.Fatal(err)
+		}
+		r.host, r.state, r.inode = host, f[3], f[9]
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// bound says whether somebody has bound a UDP socket to an address.
+func bound(t *testing.T, addr netip.AddrPort) bool {
+	t.Helper()
+	table := "udp"
+	if addr.Addr().Is6() {
+		table = "udp6"
+	}
+	return slices.ContainsFunc(kernelTable(t, table), func(r tableRow) bool {
+		return r.port == addr.Port() && r.host == kernelHost(addr.Addr())
+	})
+}
+
+// kernelHost writes an address as the kernel's tables do: words in the byte
+// order of the machine, which is little-endian.
+func kernelHost(a netip.Addr) string {
+	b := a.AsSlice()
+	for i := 0; i < len(b); i += 4 {
+		slices.Reverse(b[i : i+4])
+	}
+	return strings.ToUpper(fmt.Sprintf("%x", b))
+}

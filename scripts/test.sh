@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs what the tests need, runs every test and ends with a line
+# "N passed, N failed". Needs Go and, for what is missing, apt.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+need=()
+for tool in sipp:sip-tester baresip:baresip-core; do
+  command -v "${tool%%:*}" > /dev/null || need+=("${tool##*:}")
+done
+if [ ${#need[@]} -gt 0 ]; then
+  echo "installing ${need[*]}"
+  root=()
+  [ "$(id -u)" -eq 0 ] || root=(sudo)
+  "${root[@]}" apt-get update -qq && "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${need[@]}" > /dev/null || {
+    echo "apt-get could not install ${need[*]}" >&2
+    exit 1
+  }
+fi
+
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+passed=0 failed=0
+
+# count adds up the results in the JSON that go test printed.
+count() {
+  local ok=0 bad=0
+  ok=$(grep -c '"Action":"pass".*"Test":' "$out")
+  bad=$(grep -c '"Action":"fail".*"Test":' "$out")
+  [ "$1" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1 # it did not build, or died
+  passed=$((passed + ok)) failed=$((failed + bad))
+}
+
+# suite NAME COMMAND...: one run of go test -json.
+suite() {
+  echo "== $1"
+  shift
+  "$@" > "$out" 2>&1
+  local status=$?
+  count $status
+  if [ $status -ne 0 ]; then
+    # What the failing tests said; plain lines are the compiler's.
+    grep -v '^{' "$out"
+    grep -E '"Action":"(output|build-output)"' "$out" | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//; s/\\t/\t/g; s/\\"/"/g' |
+      grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)' | tail -200
+  fi
+}
+
+# step NAME COMMAND...: a command that counts as one test.
+step() {
+  echo "== $1"
+  shift
+  if "$@" > "$out" 2>&1; then
+    passed=$((passed + 1))
+  else
+    tail -50 "$out"
+    failed=$((failed + 1))
+  fi
+}
+
+step "vet" go vet ./...
+step "vet, end to end" go vet -tags e2e ./e2e
+suite "unit and protocol tests, with the race detector" go test -race -json ./...
+suite "end to end: SIPp and baresip against the real binary" go test -tags e2e -json ./e2e
+step "demo: one call" go run ./cmd/flowbridge demo
+step "demo: 100 calls at once" go run ./cmd/flowbridge demo --calls 100
+step "load: 100 calls per second" scripts/load.sh 100 300
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

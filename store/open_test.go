@@ -1,0 +1,93 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	made := func(name, stmt string) string {
+		path := filepath.Join(dir, name)
+		s, err := Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := openRaw(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		if _, err := db.ExecContext(t.Context(), stmt); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tc := range []struct {
+		name, path string
+		want       error
+		text       string
+	}{
+		{"garbage", write("garbage.db", strings.Repeat("no database ", 100)), ErrCorrupt, "backup"},
+		{"newer", made("newer.db", `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`), ErrNewer, "schema 99999"},
+		{"foreign", made("foreign.db", `PRAGMA application_id = 7`), ErrForeign, "store.path"},
+		{"no directory", filepath.Join(dir, "none", "f.db"), os.ErrNotExist, "store.path"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, err := Open(t.Context(), tc.path)
+			if s != nil {
+				_ = s.Close()
+			}
+			if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) || !strings.Contains(err.Error(), tc.path) {
+				t.Errorf("open: got %v; want %v with the path and %q", err, tc.want, tc.text)
+			}
+			r, err := OpenRead(t.Context(), tc.path)
+			if r != nil {
+				_ = r.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.path) {
+				t.Errorf("open to read: got %v; want an error with the path", err)
+			}
+		})
+	}
+}
+
+func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	if _, err := Open(t.Context(), path); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("second open: got %v; want %v with the pid", err, ErrLocked)
+	}
+	r, err := OpenRead(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	mustPut(t, s, sample("one"))
+	if records, _, err := r.List(t.Context(), Filter{}); err != nil || len(records) != 1 {
+		t.Errorf("beside a writer: %d records, %v; want 1", len(records), err)
+	}
+	if _, err := r.db.ExecContext(t.Context(), `DELETE FROM calls`); err == nil {
+		t.Error("the reader could write")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := r.Get(t.Context(), "one"); err != nil || !ok {
+		t.Errorf("without a writer: %v, %v", ok, err)
+	}
+}

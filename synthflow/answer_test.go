@@ -1,0 +1,112 @@
+package synthflow
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+func TestKindsByAnswer(t *testing.T) {
+	long := strings.Repeat("é", 300)
+	for _, tt := range []struct {
+		name     string
+		status   int
+		body     string
+		headers  []string
+		kind     Kind
+		detail   string
+		attempts int
+	}{
+		{"flat", 200, good(), nil, "", "", 1},
+		{"wrapped", 201, `{"status":"ok","response":` + good() + `}`, nil, "", "", 1},
+		{"400", 400, `{"detail":{"status":"error","description":"workspace_id missing"}}`, nil, KindHTTPStatus, "workspace_id missing", 1},
+		{"400 list", 422, `{"detail": [ {"loc": ["x"]} ]}`, nil, KindHTTPStatus, `[{"loc":["x"]}]`, 1},
+		{"401 echo of token", 401, `{"error_message":"token ` + testToken + ` is bad"}`, nil, KindHTTPStatus, "token [redacted] is bad", 1},
+		{"401 no json", 401, `<html>`, nil, KindHTTPStatus, "", 1},
+		{"302", 302, ``, []string{"Location", "http://127.0.0.1:1/"}, KindHTTPStatus, "redirect not followed", 1},
+		{"500 twice", 500, `{"message":"boom"}`, nil, KindHTTPStatus, "boom", 2},
+		{"429 fits", 429, `{}`, []string{"Retry-After", "1"}, KindRateLimited, "", 2},
+		{"429 does not fit", 429, `{}`, []string{"Retry-After", "3"}, KindRateLimited, "", 1},
+		{"429 date long ago", 429, `{}`, []string{"Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"}, KindRateLimited, "", 2},
+		{"429 nonsense", 429, `{}`, []string{"Retry-After", "soon"}, KindRateLimited, "", 2},
+		{"503 does not fit", 503, `{}`, []string{"Retry-After", "60"}, KindHTTPStatus, "", 1},
+		{"broken", 200, `{"call_status":`, nil, KindMalformed, "", 1},
+		{"trailing", 200, good() + `x`, nil, KindMalformed, "", 1},
+		{"no object", 200, `[]`, nil, KindMalformed, "", 1},
+		{"empty", 200, ``, nil, KindMalformed, "", 1},
+		{"id is a number", 200, `{"call_status":"registered","synthflow_call_id":7}`, nil, KindMalformed, "", 1},
+		{"no status", 200, `{"synthflow_call_id":"x"}`, nil, KindMalformed, "no call_status", 1},
+		{"failed", 200, `{"call_status":"failed","error_message":"down` + "\\u0007\\n" + `"}`, nil, KindCallFailed, "call_status failed: down", 1},
+		{"other status", 200, `{"call_status":"Registered","synthflow_call_id":"x"}`, nil, KindCallFailed, "call_status Registered", 1},
+		{"long detail", 400, `{"error_message":"` + long + `"}`, nil, KindHTTPStatus, strings.Repeat("é", 200), 1},
+		{"no id", 200, `{"call_status":"registered"}`, nil, KindMissingID, "", 1},
+		{"null id", 200, `{"call_status":"registered","synthflow_call_id":null}`, nil, KindMissingID, "", 1},
+		{"id with ;", 200, `{"call_status":"registered","synthflow_call_id":"a;E.x"}`, nil, KindBadID, "id with byte 0x3b at 1", 1},
+		{"id with eol", 200, `{"call_status":"registered","synthflow_call_id":"a\r\nX: y"}`, nil, KindBadID, "id with byte 0x0d at 1", 1},
+		{"id with space", 200, `{"call_status":"registered","synthflow_call_id":"a b"}`, nil, KindBadID, "id with byte 0x20 at 1", 1},
+		{"id not ascii", 200, `{"call_status":"registered","synthflow_call_id":"é"}`, nil, KindBadID, "id with byte 0xc3 at 0", 1},
+		{"id too long", 200, `{"call_status":"registered","synthflow_call_id":"` + strings.Repeat("a", 257) + `"}`, nil, KindBadID, "id of 257 bytes", 1},
+		{"too large", 200, strings.Repeat(" ", 5000), nil, KindTooLarge, "answer over 4096 bytes", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+					return answerWith(tt.status, tt.body, tt.headers...), nil
+				}}
+				c := newClient(t, Options{Transport: api, MaxBody: 4096})
+				p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+				if KindOf(err) != tt.kind {
+					t.Fatalf("got %v; want kind %q", err, tt.kind)
+				}
+				if p.Attempts != tt.attempts || int(api.calls.Load()) != tt.attempts {
+					t.Errorf("got %d attempts, %d requests; want %d", p.Attempts, api.calls.Load(), tt.attempts)
+				}
+				if p.Status != tt.status {
+					t.Errorf("got status %d; want %d", p.Status, tt.status)
+				}
+				if tt.kind == "" {
+					if p.CallID != goodID {
+						t.Errorf("got id %q", p.CallID)
+					}
+					return
+				}
+				var e *Error
+				if !errors.As(err, &e) || e.Detail != tt.detail || e.Status != tt.status || p.CallID != "" {
+					t.Errorf("got %#v; want detail %q", e, tt.detail)
+				}
+				if strings.Contains(err.Error(), testToken) {
+					t.Error("token in the error")
+				}
+			})
+		})
+	}
+}
+
+func FuzzPrepareAnswer(f *testing.F) {
+	f.Add([]byte(good()))
+	f.Add([]byte(`{"response":` + good() + `}`))
+	f.Add([]byte(`{"call_status":"failed","error_message":{"description":"x"},"detail":[1]}`))
+	f.Add([]byte(`{"call_status":"registered","synthflow_call_id":"a;b"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		id, err := decodeAnswer(body)
+		if (id == "") == (err == nil) {
+			t.Fatalf("id %q, error %v", id, err)
+		}
+		if err != nil {
+			if d := clean(err.Detail, testToken); len([]rune(d)) > maxDetailLength {
+				t.Fatalf("detail of %d", len(d))
+			}
+			return
+		}
+		value, mErr := XEI{S: id}.Marshal()
+		if mErr != nil {
+			t.Fatalf("accepted id %q breaks X-EI: %v", id, mErr)
+		}
+		if x, pErr := ParseXEIStrict(value); pErr != nil || x.S != id {
+			t.Fatalf("got %+v, %v", x, pErr)
+		}
+		errorDetail(body)
+	})
+}
