@@ -38,7 +38,7 @@ func (c *Call) routing() phase {
 	}
 	if err := c.openMedia(); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
-		return c.refuse(503, "Service Unavailable", CauseNoPorts, retryAfter(5*time.Second))
+		return c.refuse(503, "Service Unavailable", CauseNoPorts, retryAfter())
 	}
 	if c.route.Ringing == config.RingingImmediate {
 		c.sendRinging(180, "Ringing", nil)

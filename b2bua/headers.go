@@ -61,10 +61,10 @@ func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, inbound *sip
 		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<"+caller+">"))
 	}
 	for _, h := range t.Headers {
-		if vars.Prepare == nil && h.Value.UsesPrepare() {
-			continue // dialled without an id: what needs one is left out
-		}
 		value, err := h.Value.Render(vars)
+		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
+			continue // dialled without an id: what can't do without is left out
+		}
 		if err != nil {
 			return outbound{}, fmt.Errorf("header %s: %w", h.Name, err)
 		}

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -310,9 +309,9 @@ const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 
 func allowHeaders() []sip.Header { return []sip.Header{sip.NewHeader("Allow", allowed)} }
 
-// sdpHeaders are the headers of a message with an SDP body.
+// contentSDP is the header of a message with an SDP body.
 func contentSDP() sip.Header { return sip.NewHeader("Content-Type", "application/sdp") }
 
-func retryAfter(d time.Duration) sip.Header {
-	return sip.NewHeader("Retry-After", strconv.Itoa(int(d/time.Second)))
-}
+// retryAfter asks a peer that was refused for lack of room to come back
+// later (RFC 3261 section 20.33).
+func retryAfter() sip.Header { return sip.NewHeader("Retry-After", "5") }

@@ -330,50 +330,84 @@ func TestUASEveryStateAndInput(t *testing.T) {
 		input func(t *testing.T) Input
 		want  [8]string
 	}{
-		{"180", func(*testing.T) Input { return Ring{Code: 180, Reason: "Ringing"} },
-			[8]string{"180/INVITE", "180/INVITE", same, same, same, same, same, same}},
-		{"183 with SDP", func(*testing.T) Input { return Ring{Code: 183, Reason: "Session Progress", SDP: []byte("v=0")} },
-			[8]string{"183/INVITE", "183/INVITE", same, same, same, same, same, same}},
-		{"answer", func(*testing.T) Input { return Answer{SDP: []byte("v=0")} },
-			[8]string{"200/INVITE", "200/INVITE", same, same, same, same, same, same}},
-		{"refuse", func(*testing.T) Input { return Refuse{Code: 503, Reason: "Service Unavailable"} },
-			[8]string{"503/INVITE", "503/INVITE", same, same, same, same, same, same}},
-		{"hangup", func(*testing.T) Input { return Hangup{Why: CauseAgentHangup} },
-			[8]string{same, same, same, same, "BYE", same, same, same}},
-		{"CANCEL", func(*testing.T) Input { return CancelIn{} },
-			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same}},
-		{"final answer lost", func(*testing.T) Input { return FinalLost{} },
-			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same}},
-		{"ACK", func(t *testing.T) Input { return inDialog(t, "ACK", 10) },
-			[8]string{same, same, "confirmed", "confirmed, BYE", same, same, same, same}},
-		{"ACK with another CSeq", func(t *testing.T) Input { return inDialog(t, "ACK", 11) },
-			[8]string{same, same, same, same, same, same, same, same}},
-		{"BYE", func(t *testing.T) Input { return inDialog(t, "BYE", 12) },
+		{
+			"180", func(*testing.T) Input { return Ring{Code: 180, Reason: "Ringing"} },
+			[8]string{"180/INVITE", "180/INVITE", same, same, same, same, same, same},
+		},
+		{
+			"183 with SDP", func(*testing.T) Input { return Ring{Code: 183, Reason: "Session Progress", SDP: []byte("v=0")} },
+			[8]string{"183/INVITE", "183/INVITE", same, same, same, same, same, same},
+		},
+		{
+			"answer", func(*testing.T) Input { return Answer{SDP: []byte("v=0")} },
+			[8]string{"200/INVITE", "200/INVITE", same, same, same, same, same, same},
+		},
+		{
+			"refuse", func(*testing.T) Input { return Refuse{Code: 503, Reason: "Service Unavailable"} },
+			[8]string{"503/INVITE", "503/INVITE", same, same, same, same, same, same},
+		},
+		{
+			"hangup", func(*testing.T) Input { return Hangup{Why: CauseAgentHangup} },
+			[8]string{same, same, same, same, "BYE", same, same, same},
+		},
+		{
+			"CANCEL", func(*testing.T) Input { return CancelIn{} },
+			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same},
+		},
+		{
+			"final answer lost", func(*testing.T) Input { return FinalLost{} },
+			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same},
+		},
+		{
+			"ACK", func(t *testing.T) Input { return inDialog(t, "ACK", 10) },
+			[8]string{same, same, "confirmed", "confirmed, BYE", same, same, same, same},
+		},
+		{
+			"ACK with another CSeq", func(t *testing.T) Input { return inDialog(t, "ACK", 11) },
+			[8]string{same, same, same, same, same, same, same, same},
+		},
+		{
+			"BYE", func(t *testing.T) Input { return inDialog(t, "BYE", 12) },
 			[8]string{
 				"cancelled, 200/BYE, 487/INVITE", "cancelled, 200/BYE, 487/INVITE",
 				"gone caller_hangup by peer, 200/BYE", "gone caller_hangup by peer, 200/BYE",
 				"gone caller_hangup by peer, 200/BYE", "200/BYE", "200/BYE", "200/BYE",
-			}},
-		{"BYE with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "BYE", 9) },
-			[8]string{"500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE"}},
-		{"re-INVITE", func(t *testing.T) Input { return inDialog(t, "INVITE", 12) },
+			},
+		},
+		{
+			"BYE with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "BYE", 9) },
+			[8]string{"500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE"},
+		},
+		{
+			"re-INVITE", func(t *testing.T) Input { return inDialog(t, "INVITE", 12) },
 			[8]string{
 				"500/INVITE", "500/INVITE", "500/INVITE", "500/INVITE", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE",
-			}},
-		{"OPTIONS", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 12) },
+			},
+		},
+		{
+			"OPTIONS", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 12) },
 			[8]string{
 				"200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS",
-			}},
-		{"INFO", func(t *testing.T) Input { return inDialog(t, "INFO", 12) },
-			[8]string{"405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "481/INFO", "481/INFO"}},
-		{"OPTIONS with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 9) },
+			},
+		},
+		{
+			"INFO", func(t *testing.T) Input { return inDialog(t, "INFO", 12) },
+			[8]string{"405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "481/INFO", "481/INFO"},
+		},
+		{
+			"OPTIONS with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 9) },
 			[8]string{
 				"500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "481/OPTIONS", "481/OPTIONS",
-			}},
-		{"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Seq: 1, Cause: CauseTargetSilent} },
-			[8]string{same, same, same, same, same, same, same, same}},
-		{"deadline of nothing", func(*testing.T) Input { return DeadlineReached{} },
-			[8]string{same, same, same, same, same, same, same, same}},
+			},
+		},
+		{
+			"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Seq: 1, Cause: CauseTargetSilent} },
+			[8]string{same, same, same, same, same, same, same, same},
+		},
+		{
+			"deadline of nothing", func(*testing.T) Input { return DeadlineReached{} },
+			[8]string{same, same, same, same, same, same, same, same},
+		},
 	}
 	for _, row := range rows {
 		for i, state := range uasStates {
@@ -520,7 +554,7 @@ func TestUASAnswerForm(t *testing.T) {
 		}
 	}
 	lt = newUAS(t)
-	lt.do(Refuse{Code: 503, Reason: "Service Unavailable", Headers: []sip.Header{retryAfter(5 * time.Second)}})
+	lt.do(Refuse{Code: 503, Reason: "Service Unavailable", Headers: []sip.Header{retryAfter()}})
 	res := lt.response()
 	if res.Contact() != nil || res.GetHeader("Retry-After").Value() != "5" {
 		t.Errorf("503:\n%s", res)
@@ -541,20 +575,32 @@ func TestUASRequestRouting(t *testing.T) {
 	}{
 		{"no route", nil, contact, nil, hop{addr: netip.MustParseAddrPort("192.0.2.10:5070")}},
 		{
-			"loose", []string{"Record-Route: <sip:192.0.2.1;lr>", "Record-Route: <sip:p2.example;lr>"}, contact,
-			[]string{"<sip:192.0.2.1;lr>", "<sip:p2.example;lr>"}, hop{addr: netip.MustParseAddrPort("192.0.2.1:5060")},
+			"loose",
+			[]string{"Record-Route: <sip:192.0.2.1;lr>", "Record-Route: <sip:p2.example;lr>"},
+			contact,
+			[]string{"<sip:192.0.2.1;lr>", "<sip:p2.example;lr>"},
+			hop{addr: netip.MustParseAddrPort("192.0.2.1:5060")},
 		},
 		{
-			"several values in one header", []string{"Record-Route: <sip:p1.example:5080;lr;a=b>, <sip:p2.example;lr>"}, contact,
-			[]string{"<sip:p1.example:5080;lr;a=b>", "<sip:p2.example;lr>"}, hop{host: "p1.example", port: 5080},
+			"several values in one header",
+			[]string{"Record-Route: <sip:p1.example:5080;lr;a=b>, <sip:p2.example;lr>"},
+			contact,
+			[]string{"<sip:p1.example:5080;lr;a=b>", "<sip:p2.example;lr>"},
+			hop{host: "p1.example", port: 5080},
 		},
 		{
-			"strict", []string{"Record-Route: <sip:192.0.2.1:5090>, <sip:p2.example;lr>"}, "sip:192.0.2.1:5090",
-			[]string{"<sip:p2.example;lr>", "<" + contact + ">"}, hop{addr: netip.MustParseAddrPort("192.0.2.1:5090")},
+			"strict",
+			[]string{"Record-Route: <sip:192.0.2.1:5090>, <sip:p2.example;lr>"},
+			"sip:192.0.2.1:5090",
+			[]string{"<sip:p2.example;lr>", "<" + contact + ">"},
+			hop{addr: netip.MustParseAddrPort("192.0.2.1:5090")},
 		},
 		{
-			"strict alone", []string{"Record-Route: <sip:192.0.2.1>"}, "sip:192.0.2.1",
-			[]string{"<" + contact + ">"}, hop{addr: netip.MustParseAddrPort("192.0.2.1:5060")},
+			"strict alone",
+			[]string{"Record-Route: <sip:192.0.2.1>"},
+			"sip:192.0.2.1",
+			[]string{"<" + contact + ">"},
+			hop{addr: netip.MustParseAddrPort("192.0.2.1:5060")},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -146,7 +146,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 
 func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	if s.Draining() {
-		s.reply(req, tx, 503, "Service Unavailable", retryAfter(5*time.Second))
+		s.reply(req, tx, 503, "Service Unavailable", retryAfter())
 		return
 	}
 	s.reply(req, tx, 200, "OK", append(allowHeaders(), sip.NewHeader("Accept", "application/sdp"))...)
@@ -176,7 +176,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	}
 	if !s.admission.enter(t) {
 		s.rejected.Full.Add(1)
-		s.reply(req, tx, 503, "Service Unavailable", retryAfter(5*time.Second))
+		s.reply(req, tx, 503, "Service Unavailable", retryAfter())
 		return
 	}
 	_ = tx.Respond(sip.NewResponseFromRequest(req, 100, "Trying", nil)) // a CANCEL may have been faster

@@ -280,7 +280,7 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 	if bind.Is4() != peer.Is4() {
 		return netip.Addr{}, fmt.Errorf("media is bound to %v, which can't reach %v", bind, peer)
 	}
-	if s.cfg.Media.Advertise != "" {
+	if s.cfg.Media.Advertise != "" && !s.stack.isLocal(peer) {
 		return netip.ParseAddr(s.cfg.Media.Advertise)
 	}
 	if bind.IsUnspecified() {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -131,7 +132,7 @@ func (s *stack) localFor(peer netip.Addr) (Local, error) {
 			continue
 		}
 		l := Local{Listen: g.local, Host: s.cfg.Advertise, Port: g.local.Port()}
-		if l.Host != "" {
+		if l.Host != "" && !s.isLocal(peer) {
 			return l, nil
 		}
 		if a.IsUnspecified() {
@@ -145,6 +146,12 @@ func (s *stack) localFor(peer netip.Addr) (Local, error) {
 		return l, nil
 	}
 	return Local{}, fmt.Errorf("no listener for the address family of %v", peer)
+}
+
+// isLocal says whether a peer is on our side of the NAT, where the advertised
+// addresses don't lead.
+func (s *stack) isLocal(peer netip.Addr) bool {
+	return slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
 // sourceToward is the address that the kernel would send to peer from. It

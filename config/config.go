@@ -36,6 +36,9 @@ type SIP struct {
 	// Advertise is the IP address or host name in Via and Contact. Default: empty, the address of the interface
 	// that leads to the peer.
 	Advertise string
+	// LocalNetworks are the networks on our side of the NAT: their peers are told the interface's own address instead
+	// of sip.advertise and media.advertise. Default: none.
+	LocalNetworks []netip.Prefix
 	// TLS holds the certificate of tls listeners. Not in this version.
 	TLS TLS
 }

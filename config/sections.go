@@ -12,7 +12,7 @@ import (
 func (l *loader) config(root value) *Config {
 	s := root.section("sip", "media", "trunks", "targets", "routes", "store", "fleet", "admin", "log")
 	cfg := &Config{
-		SIP:   s.sub("sip", "listen", "advertise", "tls").sip(),
+		SIP:   s.sub("sip", "listen", "advertise", "local_networks", "tls").sip(),
 		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout").media(),
 		Store: s.sub("store", "path", "keep", "ladders").store(),
 		Admin: s.sub("admin", "listen", "token_file").admin(),
@@ -32,7 +32,10 @@ func (l *loader) config(root value) *Config {
 }
 
 func (s section) sip() SIP {
-	sip := SIP{Advertise: one(s, "advertise", "", parseAdvertiseHost)}
+	sip := SIP{
+		Advertise:     one(s, "advertise", "", parseAdvertiseHost),
+		LocalNetworks: each(s, "local_networks", parsePrefix),
+	}
 	if s.has("listen") {
 		sip.Listen = each(s, "listen", parseListener)
 		s.notEmpty("listen")

@@ -41,10 +41,10 @@ func (v value) target() Target {
 		}
 		t.Prepare = p.prepare()
 		use.prepare = true
-		use.mayLack = t.Prepare.OnFailure == OnFailureDial
 	}
+	t.Headers = s.headers(use) // one that needs the id is left out where there is none
+	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
 	t.URI = s.uri(use)
-	t.Headers = s.headers(use)
 	return t
 }
 

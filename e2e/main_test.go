@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// binary is the program under test, built once.
-var binary string
+// program is the program under test, built once.
+var program string
 
 // raceBuilt says that the binary has the race detector.
 var raceBuilt = os.Getenv("FLOWBRIDGE_E2E_RACE") != ""
@@ -41,8 +41,8 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "flowbridge")
-	args := []string{"build", "-o", binary}
+	program = filepath.Join(dir, "flowbridge")
+	args := []string{"build", "-o", program}
 	if raceBuilt {
 		args = append(args, "-race")
 	}

@@ -49,7 +49,7 @@ func startServer(t *testing.T, dir, config string) *server {
 	if err := os.WriteFile(filepath.Join(dir, "flowbridge.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "serve")
+	cmd := exec.Command(program, "serve")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken)
 	s := &server{process: start(t, "flowbridge serve", cmd), dir: dir}
@@ -72,6 +72,7 @@ func startServer(t *testing.T, dir, config string) *server {
 		return s.sip.IsValid() && s.admin != "" && s.status("/readyz") == http.StatusOK
 	})
 	s.idle = s.sockets()
+	s.idle.accepted = 0 // what is left of asking /readyz
 	return s
 }
 
@@ -102,12 +103,15 @@ func get[T any](s *server, path string) []T {
 
 func (s *server) calls() []liveCall { s.t.Helper(); return get[liveCall](s, "/api/calls") }
 
-func (s *server) cdrs() []store.Record { s.t.Helper(); return get[store.Record](s, "/api/cdrs?limit=1000") }
+func (s *server) cdrs() []store.Record {
+	s.t.Helper()
+	return get[store.Record](s, "/api/cdrs?limit=1000")
+}
 
 // cdrList reads the records with the command line, from the file.
 func (s *server) cdrList() []store.Record {
 	s.t.Helper()
-	cmd := exec.Command(binary, "cdr", "list", "--db", filepath.Join(s.dir, "calls.db"), "--limit", "1000", "--json")
+	cmd := exec.Command(program, "cdr", "list", "--db", filepath.Join(s.dir, "calls.db"), "--limit", "1000", "--json")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -246,7 +250,8 @@ func (s *server) finish(wanted ...want) []store.Record {
 	return all
 }
 
-// sockets counts a process's open sockets. Connections that are kept open
+// sockets counts the server's open sockets: those of SIP and media, those that
+// listen, and connections to the admin API. Connections that are kept open
 // toward a platform's API are not among them: they are meant to stay.
 type sockets struct{ udp, listening, accepted int }
 

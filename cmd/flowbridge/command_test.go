@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua"
+)
+
+func TestMain(m *testing.M) {
+	b2bua.SetProcessDefaults()
+	os.Exit(m.Run())
+}
+
+// run executes the command line and gives its output and exit code.
+func run(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	var out bytes.Buffer
+	c := command()
+	c.SetArgs(args)
+	c.SetOut(&out)
+	c.SetErr(&out)
+	if err := c.ExecuteContext(context.Background()); err != nil {
+		return out.String() + err.Error(), exitCode(err)
+	}
+	return out.String(), 0
+}
+
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.yaml")
+	if err := os.WriteFile(bad, []byte("trunk: []\nlog: {level: loud}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"version", []string{"version"}, 0, "dev"},
+		{"unknown command", []string{"dial"}, 2, "unknown command"},
+		{"unknown flag", []string{"serve", "--port", "1"}, 2, "unknown flag"},
+		{"superfluous argument", []string{"serve", "now"}, 2, "--help"},
+		{"no configuration", []string{"serve", "--config", filepath.Join(dir, "none.yaml")}, 2, "none.yaml"},
+		{"all errors at once", []string{"serve", "-c", bad}, 2, "log.level"},
+		{"calls out of range", []string{"demo", "--calls", "0"}, 2, "1 to 2000"},
+		{"unknown fault", []string{"simulate", "synthflow", "--fault", "lazy"}, 2, "lazy"},
+		{"no database", []string{"cdr", "list", "--db", filepath.Join(dir, "none.db")}, 1, "none.db"},
+		{"bad time", []string{"cdr", "list", "--db", "x", "--since", "today"}, 2, "RFC 3339"},
+		{"nobody there", []string{"healthcheck", "--url", "http://127.0.0.1:1/readyz"}, 1, "refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out, code := run(t, tt.args...)
+			if code != tt.code || !strings.Contains(out, tt.says) {
+				t.Errorf("exit code %d, want %d; output, which should say %q:\n%s", code, tt.code, tt.says, out)
+			}
+		})
+	}
+}
+
+// TestEveryCommandHasAnExample: --help of each command shows one.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	for _, c := range command().Commands() {
+		all := append(c.Commands(), c)
+		for _, one := range all {
+			if one.Example == "" && one.Name() != "help" && one.Name() != "completion" {
+				t.Errorf("%s has no example", one.CommandPath())
+			}
+		}
+	}
+}
+
+// TestDemoHolds is the README's first command.
+func TestDemoHolds(t *testing.T) {
+	out, code := run(t, "demo")
+	if code != 0 || !strings.Contains(out, "all of it held") || !strings.Contains(out, "X-EI: S.") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}

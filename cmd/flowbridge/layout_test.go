@@ -1,0 +1,119 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua"
+	"flowbridge/config"
+)
+
+const root = "../.."
+
+// TestImports holds the packages to the table in ARCHITECTURE.md.
+func TestImports(t *testing.T) {
+	allowed := map[string][]string{
+		"b2bua":           {"config", "media", "store"},
+		"media":           {},
+		"synthflow":       {},
+		"config":          {},
+		"store":           {},
+		"admin":           {"store"},
+		"sim":             {"media", "synthflow"},
+		"internal/memnet": {},
+	}
+	for pkg, may := range allowed {
+		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "flowbridge/"+pkg).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pkg, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			name, ours := strings.CutPrefix(strings.TrimSpace(line), "flowbridge/")
+			if ours && !slices.Contains(may, name) {
+				t.Errorf("%s imports %s", pkg, name)
+			}
+		}
+	}
+}
+
+// TestCallsHaveNoLocks: nothing but its own goroutine touches a call, so
+// there is nothing to lock.
+func TestCallsHaveNoLocks(t *testing.T) {
+	for _, pattern := range []string{"call*.go", "leg*.go", "dialog.go"} {
+		files, err := filepath.Glob(filepath.Join(root, "b2bua", pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			if text := read(t, file); !strings.HasSuffix(file, "_test.go") && regexp.MustCompile(`\b(sync|atomic)\.`).MatchString(text) {
+				t.Errorf("%s uses sync or atomic", file)
+			}
+		}
+	}
+}
+
+// TestEveryCauseIsExplained: docs/causes.md has a row for each cause, and for
+// nothing else.
+func TestEveryCauseIsExplained(t *testing.T) {
+	text := read(t, filepath.Join(root, "docs/causes.md"))
+	rows := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(text, -1) {
+		rows[m[1]] = true
+	}
+	for _, c := range b2bua.Causes() {
+		if !rows[string(c)] {
+			t.Errorf("docs/causes.md does not explain %s", c)
+		}
+		delete(rows, string(c))
+	}
+	for c := range rows {
+		t.Errorf("docs/causes.md explains %s, which does not exist", c)
+	}
+}
+
+// TestExamplesAreValid parses each YAML example and each YAML block of the
+// documents that is a whole configuration.
+func TestExamplesAreValid(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := func(string) (string, bool) { return "secret", true }
+	parse := func(name, text string) {
+		t.Helper()
+		text = strings.ReplaceAll(text, "/run/secrets/synthflow", secret)
+		if _, err := config.Parse(name, []byte(text), env); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	examples, err := filepath.Glob(filepath.Join(root, "docs/examples/*.yaml"))
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range examples {
+		parse(file, read(t, file))
+	}
+	for _, file := range []string{"README.md", "docs/configuration.md"} {
+		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, filepath.Join(root, file)), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no configuration", file)
+		}
+		for _, b := range blocks {
+			parse(file, b[1])
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,268 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/sim"
+)
+
+// likeness is what sim.Match gives at least for the same sound.
+const likeness = 0.9
+
+// TestCall has a carrier call the simulator: the greeting is heard, and what
+// the caller says comes back.
+func TestCall(t *testing.T) {
+	s := newStage(t)
+	platform := s.simulate()
+	b := s.serve(setup{})
+	phone := s.newPhone(s.carrier)
+	carrier := s.sippCarrier("caller_hangup", phone.key()...)
+	ids := carrier.answered(1)
+	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to.Addr() != s.b2bua {
+		t.Errorf("the carrier is to send its RTP to %v; want an address of the B2BUA, %v", to, s.b2bua)
+	}
+	words := sim.Words(uint64(s.b2bua.As4()[3]))
+	phone.talk(speech(words, 0xca11), to)
+	live := b.calls()
+	if len(live) != 1 || live[0].Phase != "bridged" || live[0].SIPCallID != ids[0] {
+		t.Fatalf("live calls: %+v; want one that is bridged, with Call-ID %s", live, ids[0])
+	}
+	carrier.proceed(ids...)
+	carrier.finish()
+	r := b.finish(hungUpByCaller)[0]
+
+	heard := phone.samples()
+	if _, score := sim.Match(heard, sim.Greeting(r.SynthflowCallID)); score < likeness {
+		t.Errorf("the greeting is not what the carrier heard: likeness %.2f", score)
+	}
+	// The echo is put off by 600 ms and begins when the greeting is over.
+	if at, score := sim.Match(heard, words[2*8000:4*8000]); score < likeness || at < 2500*time.Millisecond || at > 3500*time.Millisecond {
+		t.Errorf("the caller's words come back with likeness %.2f after %v; want them after about 2.6s", score, at)
+	}
+	if r.From != caller || r.To != called || r.Codec != "PCMU" || r.Target != "synthflow" || r.Route != "routes[0]" {
+		t.Errorf("the record says %+v", r)
+	}
+	if n := int64(len(words) / frame); r.Media.A.Rx != n || r.Media.B.Tx != n {
+		t.Errorf("%d packets from the carrier, %d to the agent; want %d", r.Media.A.Rx, r.Media.B.Tx, n)
+	}
+	if n := int64(len(phone.heard())); r.Media.A.Tx != n || r.Media.B.Rx != n || n < 200 {
+		t.Errorf("%d packets from the agent, %d to the carrier, which got %d", r.Media.B.Rx, r.Media.A.Tx, n)
+	}
+	if _, ok := platform.find("by=caller"); !ok {
+		eventually(t, "the agent's leg is ended by the caller", func() bool { return strings.Contains(strings.Join(platform.output(), "\n"), "by=") })
+	}
+}
+
+// TestRelay has SIPp on both sides and looks at every packet: RTP, key presses
+// and RTCP pass both ways as they are.
+func TestRelay(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	carrier := s.sippCarrier("caller_hangup", one.key()...)
+	ids := carrier.answered(1)
+	agent.confirmed(1)
+	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	toB, err := agent.received("INVITE ", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ways := []*way{
+		{from: one, to: two, at: toA, expectFrom: toB, name: "to the agent", ssrc: 0xa1, digit: 5},
+		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", ssrc: 0xb2, digit: 11},
+	}
+	for _, w := range ways {
+		w.packets = append(speech(sim.Words(uint64(w.ssrc))[:8000], w.ssrc), keypress(w.digit, 150, 12160, w.ssrc)...)
+		w.report = senderReport(w.ssrc, "e2e")
+		w.from.send(w.from.rtcp, w.report, netip.AddrPortFrom(w.at.Addr(), w.at.Port()+1))
+		w.from.talk(w.packets, w.at)
+	}
+	for _, w := range ways {
+		eventually(t, "RTP and RTCP have come "+w.name, func() bool {
+			w.gotRTP, w.gotReports = w.to.heard(), w.to.heardRTCP()
+			return len(w.gotRTP) >= len(w.packets) && len(w.gotReports) >= 1
+		})
+		w.compare(t)
+	}
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	r := b.finish(hungUpByCaller)[0]
+	n := int64(len(ways[0].packets))
+	if m := r.Media; m.A.Rx != n || m.A.Tx != n || m.B.Rx != n || m.B.Tx != n || m.A.Lost+m.B.Lost+m.A.Dropped+m.B.Dropped != 0 {
+		t.Errorf("the record counts %+v; want %d packets everywhere and none lost", m, n)
+	}
+}
+
+// way is one direction of a call's media.
+type way struct {
+	from, to           *phone
+	at                 netip.AddrPort // where the sender sends
+	expectFrom         netip.AddrPort // where the receiver knows its peer
+	packets            [][]byte
+	report             []byte
+	name               string
+	ssrc               uint32
+	digit              byte
+	gotRTP, gotReports []arrival
+}
+
+// compare checks that everything came as it was sent, from where the SDP says.
+func (w *way) compare(t *testing.T) {
+	t.Helper()
+	for i, a := range w.gotRTP {
+		if i >= len(w.packets) || !bytes.Equal(a.data, w.packets[i]) {
+			t.Errorf("packet %d %s is not what was sent: %x", i, w.name, a.data)
+			return
+		}
+		if a.from != w.expectFrom {
+			t.Errorf("packet %d %s comes from %v; want %v", i, w.name, a.from, w.expectFrom)
+			return
+		}
+	}
+	above := netip.AddrPortFrom(w.expectFrom.Addr(), w.expectFrom.Port()+1)
+	if a := w.gotReports[0]; len(w.gotReports) != 1 || !bytes.Equal(a.data, w.report) || a.from != above {
+		t.Errorf("%d reports %s, the first %x from %v; want %x from %v", len(w.gotReports), w.name, a.data, a.from, w.report, above)
+	}
+}
+
+// The headers of TestInvite's target. The one that is empty is left out.
+const manyHeaders = `{X-EI: "S.{{.Prepare.CallID}};", x-lower: "{{.From.Number}}", X-MiXeD-cAsE: "  kept as it is",
+      X-Empty: '{{.Header "X-Absent"}}', x-tab_and~token: "a;b=c, d", X-Subject: '{{.Header "Subject"}}', X-Attempt: "{{.Attempt}}"}`
+
+// TestInvite looks at the agent's INVITE byte for byte where that matters, and
+// for anything that it should not know of the carrier.
+func TestInvite(t *testing.T) {
+	s := newStage(t)
+	api := s.prepareCalls()
+	b := s.serve(setup{headers: manyHeaders})
+	agent := s.sippAgent("caller_hangup")
+	carrier := s.sippCarrier("topology", "-key", "rtcp_port", strconv.Itoa(int(s.freePort(s.carrier).Port())))
+	ids := carrier.answered(1)
+	agent.confirmed(1)
+	in, out := carrier.sent("INVITE ", 1)[0], agent.received("INVITE ", 1)[0]
+	asked := api.requests()
+	if len(asked) != 1 || asked[0].From != "+15075550142" || asked[0].To != called || asked[0].Model != "agent" {
+		t.Fatalf("the platform was asked %+v; want the asserted caller and %s", asked, called)
+	}
+	head, _, _ := strings.Cut(out.raw, "\r\n\r\n")
+	lines := strings.Split(head, "\r\n")
+	if want := "INVITE sip:" + called + "@" + s.agent.String() + " SIP/2.0"; lines[0] != want {
+		t.Errorf("request line %q; want %q", lines[0], want)
+	}
+	var custom []string
+	for _, line := range lines[1:] {
+		if strings.HasPrefix(strings.ToLower(line), "x-") {
+			custom = append(custom, line)
+		}
+	}
+	wanted := []string{
+		"X-EI: S." + asked[0].ID + ";", "x-lower: +15075550142", "X-MiXeD-cAsE: kept as it is", "x-tab_and~token: a;b=c, d",
+		"X-Subject: Ask for the manager", "X-Attempt: 1",
+	}
+	if strings.Join(custom, "\n") != strings.Join(wanted, "\n") {
+		t.Errorf("the configured headers are\n%s\nwant\n%s", strings.Join(custom, "\n"), strings.Join(wanted, "\n"))
+	}
+	if got := out.header("Max-Forwards"); got != "28" {
+		t.Errorf("Max-Forwards: %s; want 28, one less than the carrier's", got)
+	}
+	b2bua := b.sip.String()
+	for name, ok := range map[string]bool{
+		"Via":        strings.HasPrefix(out.header("Via"), "SIP/2.0/UDP "+b2bua+";branch=z9hG4bK") && strings.Count(out.raw, "Via:") == 1,
+		"Contact":    strings.Contains(out.header("Contact"), "<sip:"+b2bua) || strings.Contains(out.header("Contact"), "@"+b2bua),
+		"Call-ID":    out.header("Call-ID") != "" && out.header("Call-ID") != ids[0],
+		"From":       strings.Contains(out.header("From"), "<sip:+15075550142@"+s.b2bua.String()) && tag(out.header("From")) != "" && tag(out.header("From")) != tag(in.header("From")),
+		"To":         strings.HasPrefix(out.header("To"), "<sip:"+called+"@"+s.agent.String()) && tag(out.header("To")) == "",
+		"User-Agent": out.header("User-Agent") == "Flowbridge",
+	} {
+		if !ok {
+			t.Errorf("%s: %s", name, out.header(name))
+		}
+	}
+	for _, secret := range []string{s.carrier.String(), ids[0], tag(in.header("From")), "SecretPBX", "Secret Carrier", "leave-it-here", "candidate", "secretufrag", "secretpwd", "o=carrier", "s=carrier"} {
+		if strings.Contains(out.raw, secret) {
+			t.Errorf("the agent's INVITE has %q of the carrier's in it:\n%s", secret, out.raw)
+		}
+	}
+	rtp, err := out.rtp()
+	if err != nil || rtp.Addr() != s.b2bua || rtp.Port()%2 != 0 {
+		t.Errorf("the agent is to send its RTP to %v (%v); want an even port of %v", rtp, err, s.b2bua)
+	}
+	for _, line := range strings.Split(strings.TrimSuffix(out.body(), "\r\n"), "\r\n") {
+		if strings.HasPrefix(line, "o=") && !strings.HasSuffix(line, " IN IP4 "+s.b2bua.String()) {
+			t.Errorf("origin %q; want one of %v", line, s.b2bua)
+		}
+	}
+	if got, size := out.header("Content-Length"), strconv.Itoa(len(out.body())); got != size {
+		t.Errorf("Content-Length: %s; want %s", got, size)
+	}
+	s.hides(carrier, agent)
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	b.finish(hungUpByCaller)
+}
+
+// hides checks that neither side has seen the other's address.
+func (s *stage) hides(carrier, agent *sipp) {
+	s.Helper()
+	for _, m := range carrier.count(true, "") {
+		if strings.Contains(m.raw, s.platform.String()) {
+			s.Errorf("the carrier has seen the agent's address:\n%s", m.raw)
+		}
+	}
+	for _, m := range agent.count(true, "") {
+		if strings.Contains(m.raw, s.carrier.String()) {
+			s.Errorf("the agent has seen the carrier's address:\n%s", m.raw)
+		}
+	}
+}
+
+// tag is the tag of a From or To value.
+func tag(value string) string {
+	_, after, _ := strings.Cut(value, ";tag=")
+	t, _, _ := strings.Cut(after, ";")
+	return t
+}
+
+// TestHangup has each side end a call.
+func TestHangup(t *testing.T) {
+	for scenario, expected := range map[string]want{"caller_hangup": hungUpByCaller, "agent_hangup": hungUpByAgent} {
+		t.Run(scenario, func(t *testing.T) {
+			s := newStage(t)
+			s.prepareCalls()
+			b := s.serve(setup{})
+			agent := s.sippAgent(scenario)
+			carrier := s.sippCarrier(scenario)
+			onA, onB := carrier.answered(1), agent.confirmed(1)
+			if expected.endedBy == "caller" {
+				carrier.proceed(onA...)
+			} else {
+				agent.proceed(onB...)
+			}
+			carrier.finish()
+			agent.finish()
+			s.hides(carrier, agent)
+			r := b.finish(expected)[0]
+			if r.SIPCallID != onA[0] || r.TargetSIPCallID != onB[0] || r.Q850 != 16 {
+				t.Errorf("the record says Call-IDs %q and %q, Q.850 cause %d; want %q, %q, 16", r.SIPCallID, r.TargetSIPCallID, r.Q850, onA[0], onB[0])
+			}
+		})
+	}
+}

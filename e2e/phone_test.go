@@ -1,0 +1,195 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"flowbridge/media"
+)
+
+// phone is the RTP and RTCP of one side of a call.
+type phone struct {
+	*stage
+	rtp, rtcp *net.UDPConn
+
+	mu      sync.Mutex
+	packets []arrival // RTP
+	reports []arrival // RTCP
+}
+
+// arrival is a datagram that came.
+type arrival struct {
+	from netip.AddrPort
+	data []byte
+}
+
+// frame is how many samples a packet has; packets are this far apart.
+const (
+	frame     = 160
+	frameTime = 20 * time.Millisecond
+)
+
+// newPhone opens a pair of ports: RTP even, RTCP the odd one above.
+func (s *stage) newPhone(addr netip.Addr) *phone {
+	s.Helper()
+	for range 100 {
+		rtp := s.freePort(addr)
+		if rtp.Port()%2 != 0 {
+			continue
+		}
+		p := &phone{stage: s}
+		var err error
+		if p.rtp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(rtp)); err != nil {
+			continue
+		}
+		above := netip.AddrPortFrom(addr, rtp.Port()+1)
+		if p.rtcp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(above)); err != nil {
+			p.rtp.Close()
+			continue
+		}
+		s.Cleanup(func() { p.rtp.Close(); p.rtcp.Close() })
+		go p.listen(p.rtp, &p.packets)
+		go p.listen(p.rtcp, &p.reports)
+		return p
+	}
+	s.Fatalf("no pair of ports on %v", addr)
+	return nil
+}
+
+// key is the option that gives a SIPp the phone's port.
+func (p *phone) key() []string {
+	return []string{"-key", "rtp_port", strconv.Itoa(int(local(p.rtp).Port()))}
+}
+
+func (p *phone) listen(conn *net.UDPConn, into *[]arrival) {
+	buf := make([]byte, 2048)
+	for {
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		*into = append(*into, arrival{from, bytes.Clone(buf[:n])})
+		p.mu.Unlock()
+	}
+}
+
+func (p *phone) heard() []arrival {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]arrival(nil), p.packets...)
+}
+
+func (p *phone) heardRTCP() []arrival {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]arrival(nil), p.reports...)
+}
+
+// samples is the audio that was heard, by its timestamps.
+func (p *phone) samples() []int16 {
+	var out []int16
+	var origin uint32
+	for i, a := range p.heard() {
+		if len(a.data) <= 12 || a.data[1]&0x7f != 0 {
+			continue
+		}
+		ts := binary.BigEndian.Uint32(a.data[4:])
+		if i == 0 {
+			origin = ts
+		}
+		at := int(int32(ts - origin))
+		if at < 0 || at > 60*8000 {
+			continue
+		}
+		for len(out) < at+len(a.data)-12 {
+			out = append(out, 0)
+		}
+		for j, code := range a.data[12:] {
+			out[at+j] = media.DecodeULaw(code)
+		}
+	}
+	return out
+}
+
+// talk sends packets at the pace of speech.
+func (p *phone) talk(packets [][]byte, to netip.AddrPort) {
+	p.Helper()
+	tick := time.NewTicker(frameTime)
+	defer tick.Stop()
+	for _, packet := range packets {
+		p.send(p.rtp, packet, to)
+		<-tick.C
+	}
+}
+
+func (p *phone) send(conn *net.UDPConn, packet []byte, to netip.AddrPort) {
+	p.Helper()
+	if _, err := conn.WriteToUDPAddrPort(packet, to); err != nil {
+		p.Errorf("send to %v: %v", to, err)
+	}
+}
+
+// speech makes G.711 µ-law packets of samples.
+func speech(samples []int16, ssrc uint32) [][]byte {
+	var packets [][]byte
+	for i := 0; i+frame <= len(samples); i += frame {
+		packet := rtpPacket(0, i == 0, uint16(i/frame+100), uint32(i+4000), ssrc)
+		for _, v := range samples[i : i+frame] {
+			packet = append(packet, media.EncodeULaw(v))
+		}
+		packets = append(packets, packet)
+	}
+	return packets
+}
+
+func rtpPacket(kind byte, marker bool, seq uint16, ts, ssrc uint32) []byte {
+	packet := make([]byte, 12, 12+frame)
+	packet[0], packet[1] = 0x80, kind
+	if marker {
+		packet[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(packet[2:], seq)
+	binary.BigEndian.PutUint32(packet[4:], ts)
+	binary.BigEndian.PutUint32(packet[8:], ssrc)
+	return packet
+}
+
+// keypress makes the packets of one telephone-event (RFC 4733 section 2.5):
+// payload type 101, the timestamp of its beginning in all, the last repeated
+// twice with the end bit.
+func keypress(digit byte, seq uint16, ts, ssrc uint32) [][]byte {
+	var packets [][]byte
+	for i := range 7 {
+		end, duration := byte(0), uint16(min(i+1, 5)*frame)
+		if i >= 4 {
+			end = 0x80
+		}
+		packet := rtpPacket(101, i == 0, seq+uint16(i), ts, ssrc)
+		packet = append(packet, digit, end|10)
+		packets = append(packets, binary.BigEndian.AppendUint16(packet, duration))
+	}
+	return packets
+}
+
+// senderReport is an RTCP sender report with a source description (RFC 3550
+// section 6).
+func senderReport(ssrc uint32, name string) []byte {
+	report := []byte{0x80, 200, 0, 6}
+	report = binary.BigEndian.AppendUint32(report, ssrc)
+	report = append(report, make([]byte, 20)...)
+	item := append([]byte{1, byte(len(name))}, name...)
+	for item = append(item, 0); len(item)%4 != 0; {
+		item = append(item, 0)
+	}
+	report = append(report, 0x81, 202, 0, byte(1+len(item)/4))
+	report = binary.BigEndian.AppendUint32(report, ssrc)
+	return append(report, item...)
+}

@@ -1,0 +1,239 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sipp is a SIPp that plays one scenario.
+type sipp struct {
+	*process
+	addr     netip.AddrPort
+	messages string // file
+	errors   string // file
+}
+
+// sippLimit is when SIPp gives up; the scenario with a lost ACK takes 33 s.
+const sippLimit = "60s"
+
+// sippCarrier plays the carrier of a scenario, toward the B2BUA.
+func (s *stage) sippCarrier(scenario string, options ...string) *sipp {
+	s.Helper()
+	options = append([]string{"-s", called}, options...)
+	return s.sipp("carrier", scenario+"/uac.xml", s.freePort(s.carrier), append(options, s.server.sip.String()))
+}
+
+// refusedCarrier plays a carrier that expects this final answer.
+func (s *stage) refusedCarrier(status int, number string) *sipp {
+	s.Helper()
+	return s.sipp("carrier", "refused/uac.xml", s.freePort(s.carrier), []string{"-s", number, s.server.sip.String()},
+		"@STATUS@", strconv.Itoa(status))
+}
+
+// sippAgent plays the agent of a scenario at s.agent and returns when it can
+// be called.
+func (s *stage) sippAgent(scenario string, options ...string) *sipp {
+	s.Helper()
+	a := s.sipp("agent", scenario+"/uas.xml", s.agent, options)
+	eventually(s.T, "the agent listens", func() bool { return a.ended() || bound(s.T, a.addr) })
+	return a
+}
+
+// sipp runs a scenario, with words in its file replaced. It plays one call
+// unless the options have another -m.
+func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string, replace ...string) *sipp {
+	s.Helper()
+	dir := s.TempDir()
+	text, err := os.ReadFile(filepath.Join("scenarios", scenario))
+	if err != nil {
+		s.Fatal(err)
+	}
+	file := filepath.Join(dir, "scenario.xml")
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(replace...).Replace(string(text))), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	p := &sipp{addr: at, messages: filepath.Join(dir, "messages.log"), errors: filepath.Join(dir, "errors.log")}
+	host := at.Addr().String()
+	if at.Addr().Is6() {
+		host = "[" + host + "]"
+	}
+	args := []string{
+		"-sf", file, "-i", host, "-p", strconv.Itoa(int(at.Port())), "-mi", host,
+		"-ci", host, "-cp", strconv.Itoa(int(s.freePort(at.Addr()).Port())),
+		"-trace_err", "-error_file", p.errors, "-trace_msg", "-message_file", p.messages,
+		"-timeout", sippLimit, "-timeout_error", "-nostdin",
+	}
+	if !slices.Contains(options, "-m") {
+		args = append(args, "-m", "1")
+	}
+	if !slices.Contains(options, "rtp_port") { // a port where nobody listens, for calls without media
+		args = append(args, "-key", "rtp_port", strconv.Itoa(int(s.freePort(at.Addr()).Port()&^1)))
+	}
+	cmd := exec.Command("sipp", append(args, options...)...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TERM=dumb")
+	p.process = start(s.T, "sipp "+role+" "+scenario, cmd)
+	s.Cleanup(func() {
+		if s.Failed() {
+			s.Logf("%s: errors:\n%s\nmessages:\n%s", p.name, p.log(p.errors), p.log(p.messages))
+		}
+	})
+	return p
+}
+
+func (p *sipp) log(file string) []byte {
+	b, _ := os.ReadFile(file) // none where nothing was written
+	return b
+}
+
+// finish waits for the end of the scenario, which has to be as it is written.
+func (p *sipp) finish() {
+	p.t.Helper()
+	if code := p.exit(45 * time.Second); code != 0 {
+		p.t.Fatalf("%s ended with exit code %d\n%s", p.name, code, p.log(p.errors))
+	}
+}
+
+// message is a SIP message that a SIPp sent or received.
+type message struct {
+	received bool
+	raw      string
+}
+
+// first is the start line.
+func (m message) first() string { line, _, _ := strings.Cut(m.raw, "\r\n"); return line }
+
+// header is the value of the first header of this name, spelled like this.
+func (m message) header(name string) string {
+	head, _, _ := strings.Cut(m.raw, "\r\n\r\n")
+	for _, line := range strings.Split(head, "\r\n")[1:] {
+		if n, v, _ := strings.Cut(line, ":"); n == name {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+func (m message) body() string { _, b, _ := strings.Cut(m.raw, "\r\n\r\n"); return b }
+
+// rtp is the address that the message's SDP names for audio.
+func (m message) rtp() (netip.AddrPort, error) {
+	found := sdpAddress.FindStringSubmatch(m.body())
+	if found == nil {
+		return netip.AddrPort{}, fmt.Errorf("no address of audio in %q", m.raw)
+	}
+	return netip.ParseAddrPort(net.JoinHostPort(found[1], found[2]))
+}
+
+var (
+	sdpAddress = regexp.MustCompile(`(?s)\r\nc=IN IP[46] (\S+)\r\n.*\r\nm=audio (\d+) `)
+	logEntry   = regexp.MustCompile(`UDP message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)
+)
+
+// trace reads what the SIPp has sent and received so far. The log says how
+// long each message is, so that they are read byte for byte.
+func (p *sipp) trace() []message {
+	text := p.log(p.messages)
+	var all []message
+	for {
+		at := logEntry.FindSubmatchIndex(text)
+		if at == nil {
+			return all
+		}
+		size, err := strconv.Atoi(string(text[at[4]:at[5]]))
+		if err != nil || at[1]+size > len(text) {
+			return all
+		}
+		all = append(all, message{
+			received: bytes.Equal(text[at[2]:at[3]], []byte("received")),
+			raw:      string(text[at[1] : at[1]+size]),
+		})
+		text = text[at[1]+size:]
+	}
+}
+
+// received waits for n messages whose start line begins like this, and gives
+// them.
+func (p *sipp) received(start string, n int) []message {
+	p.t.Helper()
+	return p.await(true, start, n)
+}
+
+// sent is received for what SIPp itself sends.
+func (p *sipp) sent(start string, n int) []message {
+	p.t.Helper()
+	return p.await(false, start, n)
+}
+
+func (p *sipp) await(received bool, start string, n int) []message {
+	p.t.Helper()
+	var found []message
+	if !within(patience, func() bool {
+		found = p.count(received, start)
+		return len(found) >= n || p.ended()
+	}) || len(found) < n {
+		p.t.Fatalf("%s: %d messages %q (received: %v); want %d", p.name, len(found), start, received, n)
+	}
+	return found
+}
+
+func (p *sipp) count(received bool, start string) []message {
+	var found []message
+	for _, m := range p.trace() {
+		if m.received == received && strings.HasPrefix(m.raw, start) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// proceed has the calls with these Call-IDs go on in their scenarios.
+func (p *sipp) proceed(callIDs ...string) {
+	p.t.Helper()
+	from := netip.AddrPortFrom(p.addr.Addr(), 0)
+	conn, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(from), net.UDPAddrFromAddrPort(p.addr))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, id := range callIDs {
+		_, err := fmt.Fprintf(conn, "INFO sip:%[1]s SIP/2.0\r\nVia: SIP/2.0/UDP %[2]s;branch=z9hG4bKcue\r\nFrom: <sip:driver@%[2]s>;tag=cue\r\n"+
+			"To: <sip:%[1]s>\r\nCall-ID: %[3]s\r\nCSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n", p.addr, conn.LocalAddr(), id)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// answered waits until n calls of a carrier are answered and acknowledged, and
+// gives their Call-IDs.
+func (p *sipp) answered(n int) []string {
+	p.t.Helper()
+	var ids []string
+	for _, m := range p.sent("ACK ", n) {
+		ids = append(ids, m.header("Call-ID"))
+	}
+	return ids
+}
+
+// confirmed is answered for an agent.
+func (p *sipp) confirmed(n int) []string {
+	p.t.Helper()
+	var ids []string
+	for _, m := range p.received("ACK ", n) {
+		ids = append(ids, m.header("Call-ID"))
+	}
+	return ids
+}
