@@ -36,7 +36,7 @@ func (c *Call) routing() phase {
 	if !slices.ContainsFunc(c.pending, c.sharesCodec) {
 		return c.refuse(488, "Not Acceptable Here", CauseNoCommonCodec, warning("305 no codec in common"))
 	}
-	if err := c.openMedia(); err != nil {
+	if err := c.openMedia(c.source.Addr()); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, "Service Unavailable", CauseNoPorts, retryAfter())
 	}
@@ -83,15 +83,19 @@ func (c *Call) sharesCodec(t *target) bool {
 	return err == nil
 }
 
-// openMedia leases the ports of both sides and tells the relay where the
-// carrier wants its media.
-func (c *Call) openMedia() error {
-	bind, addr, err := c.server.mediaAddr(c.source.Addr())
+// openMedia leases the ports of both sides, the target's in the address
+// family of target, and tells the relay where the carrier wants its media.
+func (c *Call) openMedia(target netip.Addr) error {
+	bindA, nameA, err := c.server.mediaAddr(c.source.Addr())
+	if err != nil {
+		return err
+	}
+	bindB, nameB, err := c.server.mediaAddr(target)
 	if err != nil {
 		return err
 	}
 	session, err := c.server.relay.Open(media.SessionConfig{
-		Addr: [2]netip.Addr{bind, bind},
+		Addr: [2]netip.Addr{bindA, bindB},
 		OnEvent: func(e media.Event) {
 			switch e := e.(type) {
 			case media.EventSilent:
@@ -105,7 +109,7 @@ func (c *Call) openMedia() error {
 		return err
 	}
 	c.session = session
-	c.sessionAddr = [2]netip.Addr{addr, addr}
+	c.sessionAddr = [2]netip.Addr{nameA, nameB}
 	session.SetPeer(media.SideA, mediaPeer(c.offer, c.source.Addr(), c.trunk.cfg.MediaSources))
 	return nil
 }
@@ -225,27 +229,27 @@ func (c *Call) onReady(f Ready) phase {
 		c.failed(outcome{cause: f.Cause})
 		return c.nextAttempt()
 	}
-	if err := c.dial(f); err != nil {
+	if cause, err := c.dial(f); err != nil {
 		c.log.Warn().Err(err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not dialled")
-		c.failed(outcome{cause: CauseTemplateFailed})
+		c.failed(outcome{cause: cause})
 		return c.nextAttempt()
 	}
 	return (*Call).dialing
 }
 
 // dial makes leg B and sends its INVITE.
-func (c *Call) dial(f Ready) error {
+func (c *Call) dial(f Ready) (Cause, error) {
 	a := c.attempt
 	local, err := c.server.stack.localFor(f.Dest.Addr())
 	if err != nil {
-		return err
+		return CauseTargetUnreachable, err
 	}
-	if c.sessionAddr[media.SideB], err = c.server.mediaName(c.session.Local(media.SideB).Addr(), f.Dest.Addr()); err != nil {
-		return err
+	if err = c.mediaToward(f.Dest.Addr()); err != nil {
+		return CauseTargetUnreachable, err
 	}
 	offer, err := c.offer.forTarget(c.originB, c.mediaAt(media.SideB), a.formats)
 	if err != nil {
-		return err
+		return CauseInternalError, err
 	}
 	vars := c.vars
 	vars.Attempt = a.number
@@ -254,7 +258,7 @@ func (c *Call) dial(f Ready) error {
 	}
 	out, err := buildOutbound(a.target.cfg, f.URI, vars, c.invite, local, offer)
 	if err != nil {
-		return err
+		return CauseTemplateFailed, err
 	}
 	c.originB.version++
 	sipCallID := newCallID()
@@ -267,7 +271,24 @@ func (c *Call) dial(f Ready) error {
 		Request: out.request, Dest: f.Dest,
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
 	})
-	return nil
+	return CauseNone, nil
+}
+
+// mediaToward sees to it that media can flow to a target: where it is of the
+// other address family than was thought, ports of that family are leased,
+// unless the carrier has been told ours already.
+func (c *Call) mediaToward(target netip.Addr) error {
+	if c.session != nil {
+		bind := c.session.Local(media.SideB).Addr()
+		if bind.Is4() == target.Is4() || c.answer != nil {
+			name, err := c.server.mediaName(bind, target)
+			c.sessionAddr[media.SideB] = name
+			return err
+		}
+		c.session.Close()
+		c.session = nil
+	}
+	return c.openMedia(target)
 }
 
 // dialing: the INVITE to the target has no final answer.

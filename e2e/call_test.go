@@ -59,9 +59,7 @@ func TestCall(t *testing.T) {
 	if n := int64(len(phone.heard())); r.Media.A.Tx != n || r.Media.B.Rx != n || n < 200 {
 		t.Errorf("%d packets from the agent, %d to the carrier, which got %d", r.Media.B.Rx, r.Media.A.Tx, n)
 	}
-	if _, ok := platform.find("by=caller"); !ok {
-		eventually(t, "the agent's leg is ended by the caller", func() bool { return strings.Contains(strings.Join(platform.output(), "\n"), "by=") })
-	}
+	eventually(t, "the agent says that the caller hung up", func() bool { _, ok := platform.find("by=caller"); return ok })
 }
 
 // TestRelay has SIPp on both sides and looks at every packet: RTP, key presses
@@ -173,7 +171,7 @@ func TestInvite(t *testing.T) {
 		}
 	}
 	wanted := []string{
-		"X-EI: S." + asked[0].ID + ";", "x-lower: +15075550142", "X-MiXeD-cAsE: kept as it is", "x-tab_and~token: a;b=c, d",
+		"X-EI: S." + asked[0].ID + ";", "x-lower: +15075550142", "X-MiXeD-cAsE:   kept as it is", "x-tab_and~token: a;b=c, d",
 		"X-Subject: Ask for the manager", "X-Attempt: 1",
 	}
 	if strings.Join(custom, "\n") != strings.Join(wanted, "\n") {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,4 +80,13 @@ func within(limit time.Duration, holds func() bool) bool {
 			return false
 		}
 	}
+}
+
+// replaceOnce replaces what has to be there once.
+func replaceOnce(t *testing.T, text, old, replacement string) string {
+	t.Helper()
+	if n := strings.Count(text, old); n != 1 {
+		t.Fatalf("%q is there %d times", old, n)
+	}
+	return strings.Replace(text, old, replacement, 1)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ func (s *stage) simulate(flags ...string) *process {
 	cmd := exec.Command(program, append([]string{
 		"simulate", "synthflow", "--http", host + ":0", "--sip", host + ":0", "--token", apiToken,
 	}, flags...)...)
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	p := start(s.T, "flowbridge simulate", cmd)
 	eventually(s.T, "the platform listens", func() bool {
 		api, ok := p.find("API   ")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
@@ -28,6 +29,8 @@ var errUsage = errors.New("wrong usage")
 
 func main() {
 	b2bua.SetProcessDefaults()
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	zerolog.ErrorFieldName = "err"
 	if err := command().ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "flowbridge:", err)
 		os.Exit(exitCode(err))

@@ -80,14 +80,17 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 }
 
 // logger writes to w as the configuration says.
-func logger(cfg config.Log, w io.Writer) zerolog.Logger {
-	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+func logger(cfg config.Log, w *os.File) zerolog.Logger {
+	var out io.Writer = w
 	level, err := zerolog.ParseLevel(cfg.Level)
 	if err != nil {
 		level = zerolog.InfoLevel // the configuration was checked
 	}
 	if cfg.Format == config.FormatConsole {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000"}
+		info, err := w.Stat()
+		out = zerolog.ConsoleWriter{
+			Out: w, TimeFormat: "15:04:05.000", NoColor: err != nil || info.Mode()&os.ModeCharDevice == 0,
+		}
 	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+	return zerolog.New(out).Level(level).With().Timestamp().Logger()
 }
