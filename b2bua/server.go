@@ -69,10 +69,6 @@ type Server struct {
 // agentName is what we call ourselves in User-Agent and Server.
 const agentName = "Flowbridge"
 
-// receiveBuffer is asked of the kernel for each SIP socket, in bytes: bursts
-// are lost with the default.
-const receiveBuffer = 4 << 20
-
 // NewServer opens the sockets and begins to answer.
 func NewServer(o Options) (*Server, error) {
 	s := &Server{
@@ -93,7 +89,7 @@ func NewServer(o Options) (*Server, error) {
 func (s *Server) listen(o Options) error {
 	open := o.Listen
 	if open == nil {
-		open = listenUDP
+		open = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, s.log) }
 	}
 	ctx, stop := context.WithCancel(s.ctx)
 	st := &stack{
@@ -125,22 +121,6 @@ func (s *Server) listen(o Options) error {
 	st.tx.OnRequest(s.onRequest)
 	s.stack = st
 	return nil
-}
-
-func listenUDP(addr netip.AddrPort) (Socket, error) {
-	network := "udp4"
-	if addr.Addr().Is6() {
-		network = "udp6"
-	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, err
-	}
-	if err := setReceiveBuffer(conn, receiveBuffer); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
 }
 
 // Addrs are the addresses that SIP is received on, in configuration order.

@@ -3,29 +3,60 @@ package b2bua
 import (
 	"fmt"
 	"net"
+	"net/netip"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 )
 
+// receiveBuffer is asked of the kernel for each SIP socket, in bytes: bursts
+// are lost with the default.
+const receiveBuffer = 4 << 20
+
+// listenUDP opens a socket with a large receive buffer, and says so if the
+// system allows only a smaller one.
+func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
+	network := "udp4"
+	if addr.Addr().Is6() {
+		network = "udp6"
+	}
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	got, err := setReceiveBuffer(conn, receiveBuffer)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if got < receiveBuffer {
+		log.Warn().Stringer("listen", addr).Int("bytes", got).Int("wanted", receiveBuffer).
+			Msg("small receive buffer: bursts of calls can be lost; sysctl -w net.core.rmem_max=4194304")
+	}
+	return conn, nil
+}
+
 // setReceiveBuffer makes the socket's receive buffer this large, beyond the
-// system's limit (net.core.rmem_max) where we may.
-func setReceiveBuffer(conn *net.UDPConn, bytes int) error {
+// system's limit (net.core.rmem_max) where we may, and gives what it came to.
+func setReceiveBuffer(conn *net.UDPConn, bytes int) (got int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("receive buffer: %w", err)
+		return 0, fmt.Errorf("receive buffer: %w", err)
 	}
 	var set error
 	err = raw.Control(func(fd uintptr) {
-		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes) == nil {
-			return
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes) != nil {
+			set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
 		}
-		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
+		if set == nil {
+			got, set = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+		}
 	})
 	if err == nil {
 		err = set
 	}
 	if err != nil {
-		return fmt.Errorf("receive buffer: %w", err)
+		return 0, fmt.Errorf("receive buffer: %w", err)
 	}
-	return nil
+	return got / 2, nil // the kernel counts its own overhead in
 }

@@ -1,0 +1,151 @@
+package b2bua
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+func itemResponse(code int) item {
+	return item{line: &line{}, in: ResponseIn{Res: sip.NewResponse(code, "Whatever")}}
+}
+
+func itemRequest(method sip.RequestMethod) item {
+	return item{line: &line{}, in: RequestIn{Req: sip.NewRequest(method, sip.Uri{})}}
+}
+
+// drain takes everything out.
+func drain(b *inbox) (items []item, overflow bool) {
+	for {
+		it, ok, over := b.take()
+		overflow = overflow || over
+		if !ok {
+			return items, overflow
+		}
+		items = append(items, it)
+	}
+}
+
+func TestInboxKeepsOrder(t *testing.T) {
+	b := newInbox()
+	for code := 200; code < 210; code++ {
+		if !b.post(itemResponse(code)) {
+			t.Fatal("refused")
+		}
+	}
+	<-b.wake
+	items, overflow := drain(b)
+	if len(items) != 10 || overflow {
+		t.Fatalf("%d items, overflow %v", len(items), overflow)
+	}
+	for i, it := range items {
+		if got := it.in.(ResponseIn).Res.StatusCode; got != 200+i {
+			t.Errorf("item %d has code %d", i, got)
+		}
+	}
+	if _, ok, _ := b.take(); ok {
+		t.Error("something is left")
+	}
+}
+
+// However many provisional answers come, they do not end the call.
+func TestInboxCoalescesProgress(t *testing.T) {
+	b := newInbox()
+	for range 10_000 {
+		b.post(itemResponse(180))
+	}
+	b.post(itemResponse(200))
+	items, overflow := drain(b)
+	if len(items) != inboxProgress+1 || overflow {
+		t.Errorf("%d items, overflow %v; want %d without overflow", len(items), overflow, inboxProgress+1)
+	}
+	if items[len(items)-1].in.(ResponseIn).Res.StatusCode != 200 {
+		t.Error("the final answer is lost")
+	}
+}
+
+// What ends something has room when nothing else has.
+func TestInboxRoomForTheEnd(t *testing.T) {
+	terminal := []item{
+		itemResponse(200), itemResponse(486), itemRequest(sip.BYE), itemRequest(sip.ACK),
+		{line: &line{}, in: CancelIn{}}, {line: &line{}, in: FinalLost{}}, {line: &line{}, in: RequestFailed{}},
+		{fact: MediaLost{}}, {fact: Killed{}}, {fact: Ready{}},
+	}
+	b := newInbox()
+	for range inboxNormal {
+		b.post(itemRequest(sip.OPTIONS))
+	}
+	if _, overflow := func() (item, bool) { it, _, o := b.take(); return it, o }(); overflow {
+		t.Error("overflow before it is full")
+	}
+	b.post(itemRequest(sip.OPTIONS))
+	for _, it := range terminal {
+		b.post(it)
+	}
+	b.post(itemRequest(sip.INFO)) // too much
+	items, overflow := drain(b)
+	if !overflow {
+		t.Error("no overflow was reported")
+	}
+	if got, want := len(items), inboxNormal+len(terminal); got != want {
+		t.Errorf("%d items; want %d", got, want)
+	}
+	if _, again := drain(b); again {
+		t.Error("the same overflow was reported twice")
+	}
+}
+
+func TestInboxHardLimit(t *testing.T) {
+	b := newInbox()
+	for range 10 * inboxHard {
+		b.post(itemRequest(sip.BYE)) // terminal, and yet bounded
+	}
+	items, overflow := drain(b)
+	if len(items) != inboxHard || !overflow {
+		t.Errorf("%d items, overflow %v; want %d and overflow", len(items), overflow, inboxHard)
+	}
+}
+
+// Posting never blocks, whoever reads or does not.
+func TestInboxPostNeverBlocks(t *testing.T) {
+	b := newInbox()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				b.post(itemResponse(180))
+				b.post(itemRequest(sip.BYE))
+			}
+		})
+	}
+	wg.Wait() // nobody has read
+	if items, overflow := drain(b); len(items) != inboxHard || !overflow {
+		t.Errorf("%d items, overflow %v", len(items), overflow)
+	}
+	select {
+	case <-b.wake:
+	default:
+		t.Error("nobody was woken")
+	}
+}
+
+func TestInboxClosed(t *testing.T) {
+	b := newInbox()
+	b.post(itemRequest(sip.BYE))
+	ask := make(chan LiveCall, 1)
+	b.post(item{ask: ask})
+	left := b.close()
+	if len(left) != 2 || left[1].ask == nil {
+		t.Errorf("%d items are given back; want 2", len(left))
+	}
+	if b.post(itemRequest(sip.BYE)) {
+		t.Error("a closed inbox takes something")
+	}
+	if again := b.close(); len(again) != 0 {
+		t.Errorf("%d items are given back again", len(again))
+	}
+	if _, ok, _ := b.take(); ok {
+		t.Error("something is left after close")
+	}
+}

@@ -1,0 +1,499 @@
+package b2bua
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/media"
+)
+
+// newUAC is a leg that has not called yet.
+func newUAC(t testing.TB) *legTest {
+	t.Helper()
+	o := legOptions{side: media.SideB, mint: legMint, local: legLocal, agent: agentName}
+	return newLegTest(t, newUACLeg(o, "uac-test", "<sip:+15075550100@198.51.100.1>", "<sip:+15075785607@192.0.2.20:32681>"))
+}
+
+func inviteOut(headers ...sip.Header) Invite {
+	req := sip.NewRequest(sip.INVITE, parseURI("sip:+15075785607@192.0.2.20:32681"))
+	mf := sip.MaxForwardsHeader(69)
+	req.AppendHeader(&mf)
+	for _, h := range headers {
+		req.AppendHeader(h)
+	}
+	req.SetBody([]byte("v=0\r\n"))
+	return Invite{Request: req, Dest: agentAddr, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
+}
+
+// answerTo is a response to the leg's INVITE as it comes from the wire.
+func (lt *legTest) answerTo(code int, tag, body string, headers ...string) ResponseIn {
+	lt.t.Helper()
+	invite := lt.leg.invite
+	var b strings.Builder
+	fmt.Fprintf(&b, "SIP/2.0 %d Whatever\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 1 INVITE\n", code,
+		invite.Via().Value(), invite.From().Value(), withTag(invite.To().Value(), tag), invite.CallID().Value())
+	for _, h := range headers {
+		b.WriteString(h + "\n")
+	}
+	if body != "" {
+		b.WriteString("Content-Type: application/sdp\n")
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\n\n%s", len(body), body)
+	msg, err := sip.ParseMessage([]byte(strings.ReplaceAll(b.String(), "\n", "\r\n")))
+	if err != nil {
+		lt.t.Fatal(err)
+	}
+	return ResponseIn{Res: msg.(*sip.Response), Source: agentAddr}
+}
+
+func (lt *legTest) ok(tag string, headers ...string) ResponseIn {
+	lt.t.Helper()
+	if len(headers) == 0 {
+		headers = []string{"Contact: <sip:agent@192.0.2.20:5099;a=b>"}
+	}
+	return lt.answerTo(200, tag, "v=0", headers...)
+}
+
+var uacStates = []string{"idle", "calling", "proceeding", "owed", "cancelled", "confirmed", "ending", "refused", "hung up"}
+
+// uacIn brings a leg into a state.
+func uacIn(t testing.TB, state string) *legTest {
+	t.Helper()
+	lt := newUAC(t)
+	if state == "idle" {
+		return lt
+	}
+	lt.do(inviteOut())
+	switch state {
+	case "calling":
+	case "proceeding":
+		lt.do(lt.answerTo(180, "agent", ""))
+	case "owed":
+		lt.do(Abandon{Why: CauseRingTimeout})
+	case "cancelled":
+		lt.do(lt.answerTo(180, "agent", ""), Abandon{Why: CauseRingTimeout})
+	case "confirmed":
+		lt.do(lt.ok("agent"))
+	case "ending":
+		lt.do(lt.ok("agent"), Hangup{Why: CauseCallerHangup})
+	case "refused":
+		lt.do(lt.answerTo(486, "agent", ""))
+	case "hung up":
+		lt.do(lt.ok("agent"), agentDialog(t, lt, "BYE", 5))
+	default:
+		t.Fatalf("no state %q", state)
+	}
+	return lt
+}
+
+// agentDialog is a request of the agent within the dialog.
+func agentDialog(t testing.TB, lt *legTest, method string, seq uint32) RequestIn {
+	t.Helper()
+	return RequestIn{Source: agentAddr, Req: mustRequest(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKa%[1]s%[2]d
+Max-Forwards: 70
+From: <sip:+15075785607@192.0.2.20:32681>;tag=agent
+To: <sip:+15075550100@198.51.100.1>;tag=%[3]s
+Call-ID: uac-test
+CSeq: %[2]d %[1]s
+Content-Length: 0
+
+`, method, seq, lt.leg.dialog.LocalTag))}
+}
+
+// What comes out of a UAC leg for every state and input: one row for each
+// input, the columns as in uacStates.
+func TestUACEveryStateAndInput(t *testing.T) {
+	const same = ""
+	type inputOf func(lt *legTest) Input
+	rows := []struct {
+		name  string
+		input inputOf
+		want  [9]string
+	}{
+		{"invite", func(*legTest) Input { return inviteOut() },
+			[9]string{"INVITE", same, same, same, same, same, same, same, same}},
+		{"100", func(lt *legTest) Input { return lt.answerTo(100, "", "") },
+			[9]string{"", same, same, "CANCEL", same, same, same, same, same}},
+		{"180", func(lt *legTest) Input { return lt.answerTo(180, "agent", "") },
+			[9]string{"", "progress 180", "progress 180", "CANCEL", same, same, same, same, same}},
+		{"183 with SDP", func(lt *legTest) Input { return lt.answerTo(183, "agent", "v=0") },
+			[9]string{"", "progress 183+sdp", "progress 183+sdp", "CANCEL", same, same, same, same, same}},
+		{"200", func(lt *legTest) Input { return lt.ok("agent") },
+			[9]string{"", "answered+sdp, ACK", "answered+sdp, ACK", "ACK, BYE", "ACK, BYE", "ACK", "ACK", "ACK, BYE", "ACK"}},
+		{"200 of a fork", func(lt *legTest) Input { return lt.ok("fork") },
+			[9]string{"", "answered+sdp, ACK", "answered+sdp, ACK", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE"}},
+		{"486", func(lt *legTest) Input { return lt.answerTo(486, "agent", "") },
+			[9]string{"", "refused 486 target_busy", "refused 486 target_busy", same, same, same, same, same, same}},
+		{"INVITE failed", func(*legTest) Input {
+			return RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetUnreachable}
+		}, [9]string{same, "refused 0 target_unreachable", "refused 0 target_unreachable", same, same, same, same, same, same}},
+		{"CANCEL failed", func(*legTest) Input { return RequestFailed{Method: sip.CANCEL, Seq: 1, Cause: CauseTargetSilent} },
+			[9]string{same, same, same, same, same, same, same, same, same}},
+		{"BYE failed", func(*legTest) Input { return RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent} },
+			[9]string{same, same, same, same, same, same, same, same, same}},
+		{"abandon", func(*legTest) Input { return Abandon{Why: CauseCallerCancelled} },
+			[9]string{same, same, "CANCEL", same, same, same, same, same, same}},
+		{"hangup", func(*legTest) Input { return Hangup{Why: CauseCallerHangup} },
+			[9]string{same, same, same, same, same, "BYE", same, same, same}},
+		{"re-INVITE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "INVITE", 6) },
+			[9]string{"", "", "500/INVITE", "", "", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE"}},
+		{"OPTIONS", func(lt *legTest) Input { return agentDialog(lt.t, lt, "OPTIONS", 6) },
+			[9]string{"", "", "200/OPTIONS", "", "", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS"}},
+		{"UPDATE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "UPDATE", 6) },
+			[9]string{"", "", "405/UPDATE", "", "", "405/UPDATE", "405/UPDATE", "481/UPDATE", "481/UPDATE"}},
+		{"deadline of nothing", func(*legTest) Input { return DeadlineReached{} },
+			[9]string{same, same, same, same, same, same, same, same, same}},
+	}
+	// A request within a dialog that the peer can't know of yet is left out.
+	skip := func(row, state string) bool {
+		early := state == "idle" || state == "calling" || state == "owed" || state == "cancelled"
+		in := row == "re-INVITE" || row == "OPTIONS" || row == "UPDATE"
+		answer := row == "100" || row == "180" || row == "183 with SDP" || row == "200" || row == "200 of a fork" || row == "486"
+		return early && in || state == "idle" && answer
+	}
+	for _, row := range rows {
+		for i, state := range uacStates {
+			if skip(row.name, state) {
+				continue
+			}
+			t.Run(row.name+"/"+state, func(t *testing.T) {
+				lt := uacIn(t, state)
+				lt.want(lt.do(row.input(lt)), row.want[i])
+			})
+		}
+	}
+}
+
+func TestUACBye(t *testing.T) {
+	for state, want := range map[string]string{
+		"confirmed": "gone agent_hangup by peer, 200/BYE", "ending": "200/BYE", "refused": "200/BYE", "hung up": "200/BYE",
+	} {
+		lt := uacIn(t, state)
+		lt.want(lt.do(agentDialog(t, lt, "BYE", 7)), want)
+		if !lt.leg.Done() {
+			t.Errorf("%s: not done after BYE", state)
+		}
+	}
+	lt := uacIn(t, "confirmed")
+	lt.do(agentDialog(t, lt, "OPTIONS", 7))
+	lt.want(lt.do(agentDialog(t, lt, "BYE", 6)), "500/BYE")
+}
+
+func TestUACInviteForm(t *testing.T) {
+	lt := newUAC(t)
+	lt.do(inviteOut(sip.NewHeader("X-EI", "S.1;"), contentSDP()))
+	req, to := lt.request(sip.INVITE)
+	if to != (hop{addr: agentAddr}) {
+		t.Errorf("goes to %+v", to)
+	}
+	for name, want := range map[string]string{
+		"From": "<sip:+15075550100@198.51.100.1>;tag=" + lt.leg.dialog.LocalTag, "To": "<sip:+15075785607@192.0.2.20:32681>",
+		"Call-ID": "uac-test", "CSeq": "1 INVITE", "Contact": "<sip:198.51.100.1:5060>", "Max-Forwards": "69", "X-EI": "S.1;",
+		"Allow": allowed, "User-Agent": agentName,
+	} {
+		h := req.GetHeaders(name)
+		if len(h) != 1 || h[0].Value() != want {
+			t.Errorf("%s: %v; want %q once", name, h, want)
+		}
+	}
+	via := req.Via()
+	if _, ok := via.Params.Get("rport"); !ok || via.Host != "198.51.100.1" || via.Port != 5060 {
+		t.Errorf("Via %s", via.Value())
+	}
+	if !legMint.MintedTag([]byte(lt.leg.dialog.LocalTag)) {
+		t.Error("our tag is not minted")
+	}
+}
+
+// RFC 3261 section 9.1: a CANCEL is the INVITE's in all that makes the
+// transaction, with its Route.
+func TestUACCancelForm(t *testing.T) {
+	lt := newUAC(t)
+	lt.do(inviteOut(sip.NewHeader("Route", "<sip:192.0.2.99;lr>"), sip.NewHeader("Route", "<sip:p2.example;lr>")))
+	invite, inviteTo := lt.request(sip.INVITE)
+	lt.do(lt.answerTo(183, "agent", "v=0"))
+	lt.want(lt.do(Abandon{Why: CauseRingTimeout}), "CANCEL")
+	cancel, to := lt.request(sip.CANCEL)
+	if to != inviteTo {
+		t.Errorf("CANCEL goes to %+v, the INVITE went to %+v", to, inviteTo)
+	}
+	if cancel.Recipient.String() != invite.Recipient.String() {
+		t.Errorf("Request-URI %s; want %s", cancel.Recipient.String(), invite.Recipient.String())
+	}
+	for _, name := range []string{"Via", "From", "To", "Call-ID", "Route"} {
+		var got, want []string
+		for _, h := range cancel.GetHeaders(name) {
+			got = append(got, h.Value())
+		}
+		for _, h := range invite.GetHeaders(name) {
+			want = append(want, h.Value())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s %v; want %v", name, got, want)
+		}
+	}
+	if got := cancel.CSeq(); got.SeqNo != 1 || got.MethodName != sip.CANCEL {
+		t.Errorf("CSeq %s", got.Value())
+	}
+	if tagOf(cancel.To().Params) != "" {
+		t.Error("CANCEL has the To tag of a provisional answer")
+	}
+	for _, name := range []string{"Require", "Proxy-Require", "Contact", "Content-Type"} {
+		if h := cancel.GetHeader(name); h != nil {
+			t.Errorf("CANCEL has %s: %s", h.Name(), h.Value())
+		}
+	}
+	lt.want(lt.do(lt.answerTo(180, "agent", "")), "") // no second CANCEL
+	lt.want(lt.do(lt.answerTo(487, "agent", "")), "")
+	if !lt.leg.Done() {
+		t.Error("not done after 487")
+	}
+}
+
+// Before the first provisional answer a CANCEL may not be sent.
+func TestUACCancelOwed(t *testing.T) {
+	for _, code := range []int{100, 180} {
+		lt := uacIn(t, "calling")
+		lt.want(lt.do(Abandon{Why: CauseSetupTimeout}), "")
+		lt.now = lt.now.Add(7 * time.Second)
+		lt.want(lt.do(lt.answerTo(code, "", "")), "CANCEL")
+	}
+	lt := uacIn(t, "owed")
+	lt.want(lt.do(lt.answerTo(404, "x", "")), "")
+	if !lt.leg.Done() {
+		t.Error("not done after the final answer to an INVITE that was given up")
+	}
+	lt = uacIn(t, "owed")
+	lt.do(RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetSilent})
+	if !lt.leg.Done() {
+		t.Error("not done after the INVITE timed out")
+	}
+}
+
+// A CANCEL that nobody heeds ends the waiting after 64*T1 (RFC 3261 section
+// 9.1).
+func TestUACCancelUnheeded(t *testing.T) {
+	lt := uacIn(t, "proceeding")
+	lt.now = lt.now.Add(5 * time.Second)
+	begin := lt.now
+	lt.do(Abandon{Why: CauseCallerCancelled})
+	lt.want(lt.deadline(), "")
+	if got := lt.now.Sub(begin); got != 32*time.Second || !lt.leg.Done() {
+		t.Errorf("given up after %v, done %v; want 32s", got, lt.leg.Done())
+	}
+	lt.want(lt.do(lt.ok("agent")), "ACK, BYE") // even then
+}
+
+func TestUACFirstAnswerAndRingTimers(t *testing.T) {
+	lt := uacIn(t, "calling")
+	lt.want(lt.deadline(), "refused 0 target_silent")
+	if got := lt.now.Sub(legStart); got != 4*time.Second {
+		t.Errorf("silent after %v; want 4s", got)
+	}
+	lt.want(lt.do(lt.answerTo(100, "", "")), "CANCEL")
+
+	for _, first := range []int{100, 180} {
+		lt = uacIn(t, "calling")
+		lt.now = lt.now.Add(3 * time.Second)
+		lt.do(lt.answerTo(first, "", ""))
+		lt.want(lt.deadline(), "refused 0 ring_timeout, CANCEL")
+		if got := lt.now.Sub(legStart); got != time.Minute {
+			t.Errorf("rang for %v; want 1m", got)
+		}
+	}
+
+	lt = newUAC(t)
+	in := inviteOut()
+	in.FirstResponse, in.RingTimeout = 0, 0
+	lt.do(in)
+	if d := lt.leg.Deadline(); !d.IsZero() {
+		t.Errorf("without limits there is a deadline %v", d)
+	}
+
+	lt = newUAC(t)
+	in = inviteOut()
+	in.FirstResponse, in.RingTimeout = 10*time.Second, 5*time.Second
+	lt.do(in)
+	lt.want(lt.deadline(), "refused 0 ring_timeout")
+
+	lt = uacIn(t, "confirmed")
+	if d := lt.leg.Deadline(); !d.IsZero() {
+		t.Errorf("a confirmed leg waits for %v", d)
+	}
+}
+
+// RFC 3261 section 13.2.2.4: the route set of a UAC is the Record-Route of
+// the 200 reversed, and the ACK follows it.
+func TestUACRouting(t *testing.T) {
+	const contact = "Contact: <sip:agent@192.0.2.20:5099;a=b>"
+	const target = "sip:agent@192.0.2.20:5099;a=b"
+	for _, tt := range []struct {
+		name      string
+		headers   []string
+		recipient string
+		routes    []string
+		to        hop
+	}{
+		{"no route", []string{contact}, target, nil, hop{addr: netip.MustParseAddrPort("192.0.2.20:5099")}},
+		{
+			"no contact", []string{"X-None: x"}, "sip:+15075785607@192.0.2.20:32681", nil, hop{addr: agentAddr},
+		},
+		{
+			"host name", []string{"Contact: <sip:agent@media.example>"}, "sip:agent@media.example", nil,
+			hop{host: "media.example", port: 5060},
+		},
+		{
+			"IPv6", []string{"Contact: <sip:agent@[2001:db8::1]:5071>"}, "sip:agent@[2001:db8::1]:5071", nil,
+			hop{addr: netip.MustParseAddrPort("[2001:db8::1]:5071")},
+		},
+		{
+			"loose, reversed", []string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080;lr>"}, target,
+			[]string{"<sip:192.0.2.2:5080;lr>", "<sip:p1.example;lr>"}, hop{addr: netip.MustParseAddrPort("192.0.2.2:5080")},
+		},
+		{
+			"several values", []string{contact, "Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr>", "Record-Route: <sip:192.0.2.2;lr>"},
+			target, []string{"<sip:192.0.2.2;lr>", "<sip:p2.example;lr>", "<sip:p1.example;lr>"},
+			hop{addr: netip.MustParseAddrPort("192.0.2.2:5060")},
+		},
+		{
+			"strict", []string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080>"}, "sip:192.0.2.2:5080",
+			[]string{"<sip:p1.example;lr>", "<" + target + ">"}, hop{addr: netip.MustParseAddrPort("192.0.2.2:5080")},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lt := uacIn(t, "calling")
+			lt.want(lt.do(lt.ok("agent", tt.headers...)), "answered+sdp, ACK")
+			ack, to := lt.request(sip.ACK)
+			checkRouting(t, ack, to, tt.recipient, tt.routes, tt.to)
+			if ack.Via().Value() == lt.leg.invite.Via().Value() {
+				t.Error("the ACK of a 200 has the INVITE's branch (RFC 3261 section 17.1.1.3)")
+			}
+			lt.do(Hangup{Why: CauseCallerHangup})
+			bye, to := lt.request(sip.BYE)
+			checkRouting(t, bye, to, tt.recipient, tt.routes, tt.to)
+			if bye.CSeq().SeqNo != 2 {
+				t.Errorf("BYE has CSeq %d; want 2", bye.CSeq().SeqNo)
+			}
+		})
+	}
+}
+
+// A retransmitted 200 gets the same ACK again, byte for byte.
+func TestUACSameACKAgain(t *testing.T) {
+	for _, state := range []string{"confirmed", "ending"} {
+		lt := uacIn(t, "calling")
+		ok := lt.ok("agent", "Contact: <sip:agent@192.0.2.20:5099>", "Record-Route: <sip:192.0.2.2;lr>")
+		lt.do(ok)
+		first, firstTo := lt.request(sip.ACK)
+		if state == "ending" {
+			lt.do(Hangup{Why: CauseCallerHangup})
+		}
+		lt.want(lt.do(ok), "ACK")
+		again, to := lt.request(sip.ACK)
+		if again.String() != first.String() || to != firstTo {
+			t.Errorf("%s: ACK again:\n%s\nfirst:\n%s", state, again, first)
+		}
+		if again == first {
+			t.Error("the same request object twice: the wire sets its destination")
+		}
+	}
+}
+
+// The 200 of another fork gets ACK and BYE of its own dialog; repeated, only
+// the ACK.
+func TestUACFork(t *testing.T) {
+	lt := uacIn(t, "confirmed")
+	fork := lt.ok("fork", "Contact: <sip:other@192.0.2.21:5066>", "Record-Route: <sip:192.0.2.2;lr>")
+	lt.want(lt.do(fork), "ACK, BYE")
+	ack, ackTo := lt.request(sip.ACK)
+	bye, byeTo := lt.request(sip.BYE)
+	for _, req := range []*sip.Request{ack, bye} {
+		if tagOf(req.To().Params) != "fork" || req.Recipient.String() != "sip:other@192.0.2.21:5066" ||
+			req.Route() == nil || req.Route().Value() != "<sip:192.0.2.2;lr>" {
+			t.Errorf("%s is not of the fork's dialog:\n%s", req.Method, req)
+		}
+	}
+	if want := (hop{addr: netip.MustParseAddrPort("192.0.2.2:5060")}); ackTo != want || byeTo != want {
+		t.Errorf("go to %+v and %+v; want %+v", ackTo, byeTo, want)
+	}
+	lt.want(lt.do(fork), "ACK")
+	lt.want(lt.do(responseToBye(bye, 200)), "")
+	if lt.leg.state != legConfirmed {
+		t.Errorf("the answer to the fork's BYE changed the state to %d", lt.leg.state)
+	}
+	lt.want(lt.do(lt.ok("fork3")), "ACK, BYE")
+
+	// The call's own dialog is untouched.
+	lt.do(Hangup{Why: CauseCallerHangup})
+	bye, to := lt.request(sip.BYE)
+	if tagOf(bye.To().Params) != "agent" || to != (hop{addr: netip.MustParseAddrPort("192.0.2.20:5099")}) {
+		t.Errorf("BYE to %+v:\n%s", to, bye)
+	}
+}
+
+func responseToBye(bye *sip.Request, code int) ResponseIn {
+	return ResponseIn{Res: sip.NewResponseFromRequest(bye, code, "Whatever", nil), Source: agentAddr}
+}
+
+// Whatever answers our BYE, the dialog is over (RFC 3261 section 15.1.1).
+func TestUACByeAnswered(t *testing.T) {
+	for code, done := range map[int]bool{100: false, 200: true, 404: true, 408: true, 481: true, 503: true} {
+		lt := uacIn(t, "confirmed")
+		lt.do(Hangup{Why: CauseCallerHangup})
+		bye, _ := lt.request(sip.BYE)
+		lt.want(lt.do(responseToBye(bye, code)), "")
+		if lt.leg.Done() != done {
+			t.Errorf("after %d done is %v", code, lt.leg.Done())
+		}
+	}
+	lt := uacIn(t, "ending")
+	lt.do(RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent})
+	if !lt.leg.Done() {
+		t.Error("not done when the BYE had no answer")
+	}
+}
+
+func TestUACIgnoresResponsesToOthers(t *testing.T) {
+	lt := uacIn(t, "proceeding")
+	in := lt.ok("agent")
+	in.Res.CSeq().SeqNo = 2
+	lt.want(lt.do(in), "")
+	in = lt.ok("agent")
+	in.Res.CSeq().MethodName = sip.OPTIONS
+	lt.want(lt.do(in), "")
+	in = lt.ok("agent")
+	in.Res.RemoveHeader("CSeq")
+	lt.want(lt.do(in), "")
+	in = lt.ok("agent")
+	in.Res.RemoveHeader("To")
+	lt.want(lt.do(in), "")
+	if lt.leg.state != legProceeding {
+		t.Errorf("state %d", lt.leg.state)
+	}
+}
+
+func TestUACRefusedCarriesReason(t *testing.T) {
+	lt := uacIn(t, "proceeding")
+	in := lt.answerTo(480, "agent", "", "Reason: Q.850;cause=20")
+	facts, _ := lt.leg.Step(lt.now, in)
+	want := Refused{Code: 480, Reason: "Whatever", Cause: CauseTargetRefused, Q850: 20}
+	if len(facts) != 1 || facts[0] != Fact(want) {
+		t.Errorf("facts %+v; want %+v", facts, want)
+	}
+}
+
+// A body that is no SDP is none.
+func TestUACAnswerWithOtherBody(t *testing.T) {
+	lt := uacIn(t, "calling")
+	in := lt.ok("agent")
+	in.Res.RemoveHeader("Content-Type")
+	in.Res.AppendHeader(sip.NewHeader("Content-Type", "text/plain"))
+	lt.want(lt.do(in), "answered, ACK")
+}

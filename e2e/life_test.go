@@ -1,0 +1,293 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"cmp"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flowbridge/store"
+)
+
+// TestKill kills the B2BUA with calls up and calls finished, and starts it
+// again on the same database.
+func TestKill(t *testing.T) {
+	const each = 4
+	s := newStage(t)
+	s.simulate("--ring", "20ms")
+	b := s.serve(setup{})
+	up := s.sippCarrier("caller_hangup", "-m", "4", "-r", "20")
+	up.answered(each)
+	// What the journal knows of the live calls was queued before these are
+	// finished, and is written in order.
+	done := s.sippCarrier("caller_hangup", "-m", "4", "-r", "20")
+	done.proceed(done.answered(each)...)
+	done.finish()
+	finished := b.records(slices.Repeat([]want{hungUpByCaller}, each)...)
+	live := b.calls()
+	if len(live) != each {
+		t.Fatalf("%d calls are live; want %d", len(live), each)
+	}
+	b.kill()
+	up.kill() // nobody will hang it up
+
+	again := startServer(t, b.dir, s.config(setup{}))
+	if n := len(again.calls()); n != 0 {
+		t.Errorf("%d calls are live after the restart", n)
+	}
+	all := again.cdrs()
+	again.sameInFile(all)
+	records := map[string]store.Record{}
+	for _, r := range all {
+		if _, twice := records[r.ID]; twice {
+			t.Errorf("call %s is there twice", r.ID)
+		}
+		records[r.ID] = r
+	}
+	if len(all) != 2*each {
+		t.Errorf("%d records; want %d", len(all), 2*each)
+	}
+	for _, r := range finished {
+		if got := records[r.ID]; !reflect.DeepEqual(got, r) {
+			t.Errorf("a finished call has become\n%+v\nit was\n%+v", got, r)
+		}
+	}
+	for _, c := range live {
+		r := records[c.ID]
+		if r.Disposition != "interrupted" || r.Cause != "process_restart" || r.EndedBy != "system" || r.EndedAt.IsZero() {
+			t.Errorf("a live call has become %+v", r)
+		}
+		was := c.Record
+		if r.SIPCallID != was.SIPCallID || r.TargetSIPCallID != was.TargetSIPCallID || r.SynthflowCallID != was.SynthflowCallID ||
+			r.StartedAt != was.StartedAt || r.AnsweredAt != was.AnsweredAt || r.From != caller || r.To != called ||
+			r.Codec != "PCMU" || len(r.Attempts) != 1 {
+			t.Errorf("a live call has become\n%+v\nit was\n%+v", r, was)
+		}
+	}
+	again.stop()
+}
+
+// TestStop signals the B2BUA to stop with a call up: new calls are refused,
+// the call goes on, and a second signal hangs it up.
+func TestStop(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	carrier := s.sippCarrier("agent_hangup", one.key()...)
+	carrier.answered(1)
+	agent.confirmed(1)
+	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.signal(syscall.SIGTERM)
+	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	if got := b.status("/healthz"); got != http.StatusOK {
+		t.Errorf("/healthz says %d; want 200", got)
+	}
+	refused := s.refusedCarrier(503, called)
+	refused.finish()
+	if got := refused.received("SIP/2.0 503", 1)[0].header("Retry-After"); got == "" {
+		t.Error("503 without Retry-After")
+	}
+	// The live call still has its media.
+	one.talk(speech(make([]int16, 10*frame), 7), to)
+	eventually(t, "RTP passes while draining", func() bool { return len(two.heard()) == 10 })
+	if live := b.calls(); len(live) != 1 || live[0].Phase != "bridged" {
+		t.Errorf("live calls while draining: %+v", live)
+	}
+	b.signal(syscall.SIGTERM)
+	b.stopped()
+	carrier.finish()
+	agent.finish()
+	all := b.cdrList()
+	b.compare(all, []want{{"answered", "shutdown", "system", 200, []try{{"", 200, 200}}}})
+}
+
+// TestDrain lets the last call end by itself after the signal.
+func TestDrain(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	agent := s.sippAgent("caller_hangup")
+	carrier := s.sippCarrier("caller_hangup")
+	ids := carrier.answered(1)
+	b.signal(syscall.SIGTERM)
+	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	b.stopped()
+	b.compare(b.cdrList(), []want{hungUpByCaller})
+}
+
+// TestLoad places fifty calls at 25 a second that overlap.
+func TestLoad(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	many := []string{"-m", "50"}
+	agent := s.sippAgent("caller_hangup", many...)
+	carrier := s.sippCarrier("load", append(many, "-r", "25", "-d", "1500")...)
+	most := 0
+	eventually(t, "all calls are answered", func() bool {
+		most = max(most, len(b.calls()))
+		return len(carrier.count(false, "ACK ")) == 50
+	})
+	carrier.finish()
+	agent.finish()
+	all := b.records(slices.Repeat([]want{hungUpByCaller}, 50)...)
+	if most < 20 {
+		t.Errorf("at most %d calls at a time; want some 40", most)
+	}
+	slices.SortFunc(all, func(x, y store.Record) int { return cmp.Compare(x.SetupMS, y.SetupMS) })
+	t.Logf("set-up p50 %d ms, longest %d ms; at most %d calls at a time", all[25].SetupMS, all[49].SetupMS, most)
+	ids := map[string]bool{}
+	for _, r := range all {
+		ids[r.ID], ids[r.SynthflowCallID], ids[r.TargetSIPCallID] = true, true, true
+	}
+	if len(ids) != 150 {
+		t.Errorf("%d different ids in 50 records; want 150", len(ids))
+	}
+	b.nothingLeft()
+	b.stop()
+}
+
+// TestTooMany has a trunk over its cap: 503 with Retry-After for the call too
+// many, while the one that is up goes on. When that is over the next is taken.
+func TestTooMany(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{trunk: ", max_calls: 1"})
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", append(two.key(), "-m", "2")...)
+	carrier := s.sippCarrier("caller_hangup", one.key()...)
+	first := carrier.answered(1)
+	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets := speech(make([]int16, 20*frame), 9)
+	one.talk(packets[:10], to)
+	refused := s.refusedCarrier(503, called)
+	refused.finish()
+	answer := refused.received("SIP/2.0 503", 1)[0]
+	if answer.header("Retry-After") == "" || tag(answer.header("To")) == "" {
+		t.Errorf("503 without Retry-After or To tag:\n%s", answer.raw)
+	}
+	if n := len(refused.count(true, "SIP/2.0 1")); n != 0 {
+		t.Errorf("%d provisional answers before the 503", n)
+	}
+	one.talk(packets[10:], to)
+	eventually(t, "the ongoing call has all its RTP", func() bool { return len(two.heard()) == len(packets) })
+	carrier.proceed(first...)
+	carrier.finish()
+	eventually(t, "the first call is over", func() bool { return len(b.calls()) == 0 })
+	next := s.sippCarrier("caller_hangup", one.key()...)
+	next.proceed(next.answered(1)...)
+	next.finish()
+	agent.finish()
+	b.finish(hungUpByCaller, hungUpByCaller)
+}
+
+// TestNAT has a carrier that names an unreachable private address everywhere:
+// answers, requests and RTP go to where it really is.
+func TestNAT(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{trunk: `, nat: "on"`})
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("agent_hangup", two.key()...)
+	carrier := s.sippCarrier("nat", one.key()...)
+	carrier.answered(1)
+	if sdp := carrier.sent("INVITE ", 1)[0].body(); !strings.Contains(sdp, "c=IN IP4 10.99.99.99\r\n") {
+		t.Fatalf("the carrier's SDP is %q", sdp)
+	}
+	onB := agent.confirmed(1)
+	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	toB, err := agent.received("INVITE ", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, echo := speech(make([]int16, 10*frame), 1), speech(make([]int16, 10*frame), 2)
+	one.talk(words, toA)
+	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words) })
+	two.talk(echo, toB)
+	eventually(t, "RTP reaches the carrier at its real address", func() bool { return len(one.heard()) == len(echo) })
+	agent.proceed(onB...)
+	agent.finish()
+	carrier.finish() // it has had the BYE
+	b.finish(hungUpByAgent)
+}
+
+// TestStrangers sends what a source without a trunk sends: it hears nothing,
+// whatever it asks, while the trunk does.
+func TestStrangers(t *testing.T) {
+	s := newStage(t)
+	api := s.prepareCalls()
+	b := s.serve(setup{})
+	stranger, known := s.newRawCarrier(s.stranger), s.newRawCarrier(s.carrier)
+	for _, request := range []string{
+		stranger.invite("one"), stranger.request("OPTIONS", "two"), stranger.request("BYE", "three"),
+		stranger.request("CANCEL", "four"), "INVITE\r\n\r\n", "\r\n\r\n",
+	} {
+		stranger.send(request)
+	}
+	// The B2BUA reads in order: when this is answered, those were read.
+	known.send(known.request("OPTIONS", "five"))
+	if got := known.receive(patience); !strings.HasPrefix(got, "SIP/2.0 200 ") {
+		t.Errorf("OPTIONS from the trunk is answered by %q", got)
+	}
+	if got := stranger.receive(300 * time.Millisecond); got != "" {
+		t.Errorf("a stranger is answered by %q", got)
+	}
+	if n := len(api.requests()); n != 0 {
+		t.Errorf("the platform was asked %d times", n)
+	}
+	b.finish()
+}
+
+// TestRetransmission sends an INVITE again and again, before and after its
+// answers: it is one call.
+func TestRetransmission(t *testing.T) {
+	s := newStage(t)
+	api := s.prepareCalls()
+	b := s.serve(setup{})
+	agent := s.sippAgent("caller_hangup")
+	carrier := s.newRawCarrier(s.carrier)
+	invite := carrier.invite("again-and-again")
+	for range 5 {
+		carrier.send(invite)
+	}
+	answer := carrier.await("SIP/2.0 200 ", "CSeq: 1 INVITE\r\n")
+	carrier.send(invite)
+	carrier.send(carrier.within("ACK", 1, answer))
+	agent.confirmed(1)
+	carrier.send(invite)
+	carrier.send(carrier.within("BYE", 2, answer))
+	carrier.await("SIP/2.0 200 ", "CSeq: 2 BYE\r\n")
+	agent.finish()
+	if n := len(api.requests()); n != 1 {
+		t.Errorf("the platform was asked %d times; want once", n)
+	}
+	ids := map[string]bool{}
+	for _, m := range agent.count(true, "INVITE ") {
+		ids[m.header("Call-ID")] = true
+	}
+	if len(ids) != 1 {
+		t.Errorf("the agent got INVITEs of %d calls; want one", len(ids))
+	}
+	carrier.oneTag()
+	b.finish(hungUpByCaller)
+}
