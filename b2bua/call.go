@@ -136,6 +136,8 @@ func (c *Call) wait() {
 	case <-c.inbox.wake:
 	case <-c.timer.C:
 		c.onTimer(time.Now())
+	case <-c.server.ctx.Done():
+		c.facts = append(c.facts, told{fact: Killed{Cause: CauseShutdown, By: store.EndedBySystem}})
 	}
 }
 

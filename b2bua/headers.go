@@ -3,6 +3,7 @@ package b2bua
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -14,8 +15,9 @@ import (
 // section 4.1.1.3).
 const anonymousURI = `"Anonymous" <sip:anonymous@anonymous.invalid>`
 
-// errNotSIPURI means that a target's uri template did not give a SIP URI.
-var errNotSIPURI = errors.New("the uri template did not give a sip: URI with a host")
+// errNotSIPURI means that a target's uri template did not give a SIP URI: what
+// comes from a caller must not decide where the call goes.
+var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
 // outbound is the INVITE to a target as far as the call decides it; the leg
 // adds the rest.
@@ -32,7 +34,7 @@ func renderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
 	if err != nil {
 		return uri, fmt.Errorf("uri: %w", err)
 	}
-	if err := sip.ParseUri(text, &uri); err != nil || uri.Scheme != "sip" || uri.Host == "" {
+	if err := sip.ParseUri(text, &uri); err != nil || uri.Scheme != "sip" || !isHost(uri.Host) || !isUser(uri.User) {
 		return uri, fmt.Errorf("%w: %q", errNotSIPURI, text)
 	}
 	return uri, nil
@@ -86,19 +88,53 @@ func userOf(p config.Party) string {
 	return escapeUser(user)
 }
 
-// escapeUser percent-encodes what may not stand in a user part (RFC 3261
-// section 25.1).
+// userChars are what a user part may hold besides %-escapes and the ; of
+// parameters (RFC 3261 section 25.1: unreserved and user-unreserved).
+const userChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,?/"
+
+// escapeUser percent-encodes what may not stand in a user part.
 func escapeUser(user string) string {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,?/"
 	var b strings.Builder
 	for i := range len(user) {
-		if strings.IndexByte(plain, user[i]) >= 0 {
+		if strings.IndexByte(userChars, user[i]) >= 0 || isEscape(user[i:]) {
 			b.WriteByte(user[i])
 			continue
 		}
 		fmt.Fprintf(&b, "%%%02X", user[i])
 	}
 	return b.String()
+}
+
+// isUser says whether s can stand before the @ of a SIP URI as it is.
+func isUser(s string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(userChars, s[i]) < 0 && s[i] != ';' && !isEscape(s[i:]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isEscape says whether s begins with % and two hexadecimal digits.
+func isEscape(s string) bool {
+	return len(s) >= 3 && s[0] == '%' && isHex(s[1]) && isHex(s[2])
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+// isHost says whether s is an IP address or can be a host name.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(trimBrackets(s)); err == nil {
+		return true
+	}
+	for i := range len(s) {
+		if c := s[i]; c != '-' && c != '.' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 253
 }
 
 // headerOf gives templates the first value of a header of the carrier's

@@ -69,8 +69,12 @@ func TestInboxCoalescesProgress(t *testing.T) {
 func TestInboxRoomForTheEnd(t *testing.T) {
 	terminal := []item{
 		itemResponse(200), itemResponse(486), itemRequest(sip.BYE), itemRequest(sip.ACK),
-		{line: &line{}, in: CancelIn{}}, {line: &line{}, in: FinalLost{}}, {line: &line{}, in: RequestFailed{}},
-		{fact: MediaLost{}}, {fact: Killed{}}, {fact: Ready{}},
+		{line: &line{}, in: CancelIn{}},
+		{line: &line{}, in: FinalLost{}},
+		{line: &line{}, in: RequestFailed{}},
+		{fact: MediaLost{}},
+		{fact: Killed{}},
+		{fact: Ready{}},
 	}
 	b := newInbox()
 	for range inboxNormal {

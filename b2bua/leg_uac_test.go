@@ -117,39 +117,69 @@ func TestUACEveryStateAndInput(t *testing.T) {
 		input inputOf
 		want  [9]string
 	}{
-		{"invite", func(*legTest) Input { return inviteOut() },
-			[9]string{"INVITE", same, same, same, same, same, same, same, same}},
-		{"100", func(lt *legTest) Input { return lt.answerTo(100, "", "") },
-			[9]string{"", same, same, "CANCEL", same, same, same, same, same}},
-		{"180", func(lt *legTest) Input { return lt.answerTo(180, "agent", "") },
-			[9]string{"", "progress 180", "progress 180", "CANCEL", same, same, same, same, same}},
-		{"183 with SDP", func(lt *legTest) Input { return lt.answerTo(183, "agent", "v=0") },
-			[9]string{"", "progress 183+sdp", "progress 183+sdp", "CANCEL", same, same, same, same, same}},
-		{"200", func(lt *legTest) Input { return lt.ok("agent") },
-			[9]string{"", "answered+sdp, ACK", "answered+sdp, ACK", "ACK, BYE", "ACK, BYE", "ACK", "ACK", "ACK, BYE", "ACK"}},
-		{"200 of a fork", func(lt *legTest) Input { return lt.ok("fork") },
-			[9]string{"", "answered+sdp, ACK", "answered+sdp, ACK", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE"}},
-		{"486", func(lt *legTest) Input { return lt.answerTo(486, "agent", "") },
-			[9]string{"", "refused 486 target_busy", "refused 486 target_busy", same, same, same, same, same, same}},
+		{
+			"invite", func(*legTest) Input { return inviteOut() },
+			[9]string{"INVITE", same, same, same, same, same, same, same, same},
+		},
+		{
+			"100", func(lt *legTest) Input { return lt.answerTo(100, "", "") },
+			[9]string{"", same, same, "CANCEL", same, same, same, same, same},
+		},
+		{
+			"180", func(lt *legTest) Input { return lt.answerTo(180, "agent", "") },
+			[9]string{"", "progress 180", "progress 180", "CANCEL", same, same, same, same, same},
+		},
+		{
+			"183 with SDP", func(lt *legTest) Input { return lt.answerTo(183, "agent", "v=0") },
+			[9]string{"", "progress 183+sdp", "progress 183+sdp", "CANCEL", same, same, same, same, same},
+		},
+		{
+			"200", func(lt *legTest) Input { return lt.ok("agent") },
+			[9]string{"", "answered+sdp, ACK", "answered+sdp, ACK", "ACK, BYE", "ACK, BYE", "ACK", "ACK", "ACK, BYE", "ACK"},
+		},
+		{
+			"200 of a fork", func(lt *legTest) Input { return lt.ok("fork") },
+			[9]string{"", "answered+sdp, ACK", "answered+sdp, ACK", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE", "ACK, BYE"},
+		},
+		{
+			"486", func(lt *legTest) Input { return lt.answerTo(486, "agent", "") },
+			[9]string{"", "refused 486 target_busy", "refused 486 target_busy", same, same, same, same, same, same},
+		},
 		{"INVITE failed", func(*legTest) Input {
 			return RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetUnreachable}
 		}, [9]string{same, "refused 0 target_unreachable", "refused 0 target_unreachable", same, same, same, same, same, same}},
-		{"CANCEL failed", func(*legTest) Input { return RequestFailed{Method: sip.CANCEL, Seq: 1, Cause: CauseTargetSilent} },
-			[9]string{same, same, same, same, same, same, same, same, same}},
-		{"BYE failed", func(*legTest) Input { return RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent} },
-			[9]string{same, same, same, same, same, same, same, same, same}},
-		{"abandon", func(*legTest) Input { return Abandon{Why: CauseCallerCancelled} },
-			[9]string{same, same, "CANCEL", same, same, same, same, same, same}},
-		{"hangup", func(*legTest) Input { return Hangup{Why: CauseCallerHangup} },
-			[9]string{same, same, same, same, same, "BYE", same, same, same}},
-		{"re-INVITE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "INVITE", 6) },
-			[9]string{"", "", "500/INVITE", "", "", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE"}},
-		{"OPTIONS", func(lt *legTest) Input { return agentDialog(lt.t, lt, "OPTIONS", 6) },
-			[9]string{"", "", "200/OPTIONS", "", "", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS"}},
-		{"UPDATE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "UPDATE", 6) },
-			[9]string{"", "", "405/UPDATE", "", "", "405/UPDATE", "405/UPDATE", "481/UPDATE", "481/UPDATE"}},
-		{"deadline of nothing", func(*legTest) Input { return DeadlineReached{} },
-			[9]string{same, same, same, same, same, same, same, same, same}},
+		{
+			"CANCEL failed", func(*legTest) Input { return RequestFailed{Method: sip.CANCEL, Seq: 1, Cause: CauseTargetSilent} },
+			[9]string{same, same, same, same, same, same, same, same, same},
+		},
+		{
+			"BYE failed", func(*legTest) Input { return RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent} },
+			[9]string{same, same, same, same, same, same, same, same, same},
+		},
+		{
+			"abandon", func(*legTest) Input { return Abandon{Why: CauseCallerCancelled} },
+			[9]string{same, same, "CANCEL", same, same, same, same, same, same},
+		},
+		{
+			"hangup", func(*legTest) Input { return Hangup{Why: CauseCallerHangup} },
+			[9]string{same, same, same, same, same, "BYE", same, same, same},
+		},
+		{
+			"re-INVITE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "INVITE", 6) },
+			[9]string{"", "", "500/INVITE", "", "", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE"},
+		},
+		{
+			"OPTIONS", func(lt *legTest) Input { return agentDialog(lt.t, lt, "OPTIONS", 6) },
+			[9]string{"", "", "200/OPTIONS", "", "", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS"},
+		},
+		{
+			"UPDATE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "UPDATE", 6) },
+			[9]string{"", "", "405/UPDATE", "", "", "405/UPDATE", "405/UPDATE", "481/UPDATE", "481/UPDATE"},
+		},
+		{
+			"deadline of nothing", func(*legTest) Input { return DeadlineReached{} },
+			[9]string{same, same, same, same, same, same, same, same, same},
+		},
 	}
 	// A request within a dialog that the peer can't know of yet is left out.
 	skip := func(row, state string) bool {
@@ -346,25 +376,37 @@ func TestUACRouting(t *testing.T) {
 			"no contact", []string{"X-None: x"}, "sip:+15075785607@192.0.2.20:32681", nil, hop{addr: agentAddr},
 		},
 		{
-			"host name", []string{"Contact: <sip:agent@media.example>"}, "sip:agent@media.example", nil,
+			"host name",
+			[]string{"Contact: <sip:agent@media.example>"},
+			"sip:agent@media.example", nil,
 			hop{host: "media.example", port: 5060},
 		},
 		{
-			"IPv6", []string{"Contact: <sip:agent@[2001:db8::1]:5071>"}, "sip:agent@[2001:db8::1]:5071", nil,
+			"IPv6",
+			[]string{"Contact: <sip:agent@[2001:db8::1]:5071>"},
+			"sip:agent@[2001:db8::1]:5071", nil,
 			hop{addr: netip.MustParseAddrPort("[2001:db8::1]:5071")},
 		},
 		{
-			"loose, reversed", []string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080;lr>"}, target,
-			[]string{"<sip:192.0.2.2:5080;lr>", "<sip:p1.example;lr>"}, hop{addr: netip.MustParseAddrPort("192.0.2.2:5080")},
+			"loose, reversed",
+			[]string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080;lr>"},
+			target,
+			[]string{"<sip:192.0.2.2:5080;lr>", "<sip:p1.example;lr>"},
+			hop{addr: netip.MustParseAddrPort("192.0.2.2:5080")},
 		},
 		{
-			"several values", []string{contact, "Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr>", "Record-Route: <sip:192.0.2.2;lr>"},
-			target, []string{"<sip:192.0.2.2;lr>", "<sip:p2.example;lr>", "<sip:p1.example;lr>"},
+			"several values",
+			[]string{contact, "Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr>", "Record-Route: <sip:192.0.2.2;lr>"},
+			target,
+			[]string{"<sip:192.0.2.2;lr>", "<sip:p2.example;lr>", "<sip:p1.example;lr>"},
 			hop{addr: netip.MustParseAddrPort("192.0.2.2:5060")},
 		},
 		{
-			"strict", []string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080>"}, "sip:192.0.2.2:5080",
-			[]string{"<sip:p1.example;lr>", "<" + target + ">"}, hop{addr: netip.MustParseAddrPort("192.0.2.2:5080")},
+			"strict",
+			[]string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080>"},
+			"sip:192.0.2.2:5080",
+			[]string{"<sip:p1.example;lr>", "<" + target + ">"},
+			hop{addr: netip.MustParseAddrPort("192.0.2.2:5080")},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func TestNormalise(t *testing.T) {
 		{"+", "1", "+"},
 		{"-", "1", "-"},
 		{";x=y", "1", ";x=y"},
-		{"a%20b", "1", "a b"},
+		{"a%20b", "1", "a%20b"},
 		{"a%0Ab", "1", "a%0Ab"}, // not undone: it could end a header
 		{"a%00b", "1", "a%00b"},
 		{"a%zz", "1", "a%zz"},
@@ -112,38 +112,52 @@ func TestCallerOf(t *testing.T) {
 			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
 		},
 		{
-			"asserted", from, []string{`P-Asserted-Identity: "Bob" <sip:+15075550199@carrier.example;user=phone>`}, true,
+			"asserted", from,
+			[]string{`P-Asserted-Identity: "Bob" <sip:+15075550199@carrier.example;user=phone>`},
+			true,
 			config.Party{
 				Number: "+15075550199", User: "+15075550199", Name: "Bob", Host: "carrier.example",
 				URI: "sip:+15075550199@carrier.example;user=phone",
 			},
 		},
 		{
-			"asserted, not trusted", from, []string{`P-Asserted-Identity: <sip:+15075550199@carrier.example>`}, false,
+			"asserted, not trusted", from,
+			[]string{`P-Asserted-Identity: <sip:+15075550199@carrier.example>`},
+			false,
 			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
 		},
 		{
-			"two headers", from, []string{
+			"two headers", from,
+			[]string{
 				"P-Asserted-Identity: <sip:+15075550199@carrier.example>", "P-Asserted-Identity: <tel:+15075550198>",
-			}, true,
+			},
+			true,
 			config.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
 		},
 		{
-			"tel", from, []string{"P-Asserted-Identity: <tel:+1-507-555-0198>"}, true,
+			"tel", from,
+			[]string{"P-Asserted-Identity: <tel:+1-507-555-0198>"},
+			true,
 			config.Party{Number: "+15075550198", User: "+1-507-555-0198", URI: "tel:+1-507-555-0198"},
 		},
 		{
-			"tel with phone-context", from, []string{"P-Asserted-Identity: <tel:5550198;phone-context=+1507>"}, true,
+			"tel with phone-context", from,
+			[]string{"P-Asserted-Identity: <tel:5550198;phone-context=+1507>"},
+			true,
 			config.Party{Number: "5550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
 		},
 		{
-			"broken, then good", from, []string{
+			"broken, then good", from,
+			[]string{
 				`P-Asserted-Identity: "never closed <sip:1@2>`, "P-Asserted-Identity: <sip:+15075550199@carrier.example>",
-			}, true,
+			},
+			true,
 			config.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
 		},
 		{
-			"broken alone", from, []string{"P-Asserted-Identity: <"}, true,
+			"broken alone", from,
+			[]string{"P-Asserted-Identity: <"},
+			true,
 			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
 		},
 		{

@@ -176,9 +176,11 @@ func (s *Server) Idle() bool {
 	return calls == 0 && lines == 0
 }
 
-// Close stops at once: what is live is not hung up (HangupAll does that) and
-// stays open in the store's journal. It returns when nothing runs any more.
+// Close stops at once. Calls that are live get their record, but their legs
+// are not hung up: HangupAll and WaitIdle do that. It returns when nothing
+// runs any more.
 func (s *Server) Close() error {
+	s.admission.drain()
 	s.cancel()
 	s.calls.Wait()
 	return s.stack.close()

@@ -204,7 +204,7 @@ func (w *wire) respond(e SendResponse) {
 }
 
 // serverTx finds the transaction that a response belongs to. That of an
-// INVITE stays, for the 200 to be sent again.
+// INVITE stays until it is refused, for the 200 to be sent again.
 func (w *wire) serverTx(e SendResponse) *sip.ServerTx {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,7 +212,7 @@ func (w *wire) serverTx(e SendResponse) *sip.ServerTx {
 		if s.method != e.Method || s.seq != e.Seq {
 			continue
 		}
-		if e.Method != sip.INVITE {
+		if e.Method != sip.INVITE || e.Res.StatusCode >= 300 {
 			w.servers = append(w.servers[:i], w.servers[i+1:]...)
 		}
 		return s.tx

@@ -203,7 +203,7 @@ func TestTooMany(t *testing.T) {
 func TestNAT(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
-	b := s.serve(setup{trunk: `, nat: "on"`})
+	b := s.serve(setup{trunk: ", nat: on"})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("agent_hangup", two.key()...)
 	carrier := s.sippCarrier("nat", one.key()...)

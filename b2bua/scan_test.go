@@ -1,0 +1,290 @@
+package b2bua
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// crlf gives text the line ends of the wire.
+func crlf(s string) []byte { return []byte(strings.ReplaceAll(s, "\n", "\r\n")) }
+
+func TestScan(t *testing.T) {
+	type want struct {
+		method, branch, toTag, fromTag, callID, cseq string
+		vias                                         int
+	}
+	for _, tt := range []struct {
+		name, text string
+		want       want
+	}{
+		{
+			"long names",
+			"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
+			want{"INVITE", "z9hG4bK1", "t", "f", "id@h", "7", 1},
+		},
+		{
+			"compact names and spaces",
+			"BYE sip:a@b SIP/2.0\nv:SIP/2.0/UDP h;branch=z9hG4bK1\nf : <sip:a@b> ; tag = f\nt\t:<sip:c@d>;tag=t\ni:id\nCSEQ:  7  BYE\n\n",
+			want{"BYE", "z9hG4bK1", "t", "f", "id", "7", 1},
+		},
+		{
+			"several Vias",
+			"BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP one;branch=z9hG4bKtop, SIP/2.0/UDP two;branch=z9hG4bK2\nVia: SIP/2.0/UDP three;branch=z9hG4bK3\n\n",
+			want{method: "BYE", branch: "z9hG4bKtop", vias: 2},
+		},
+		{"Via without branch", "BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nVia: SIP/2.0/UDP i;branch=z9\n\n", want{method: "BYE", vias: 2}},
+		{
+			"no To tag, but one in the URI", "INVITE sip:a@b SIP/2.0\nTo: <sip:c@d;tag=uri>\nFrom: <sip:a@b;tag=uri>;tag=real\n\n",
+			want{method: "INVITE", fromTag: "real"},
+		},
+		{
+			"tag in a display name", "INVITE sip:a@b SIP/2.0\nTo: \"x;tag=name\" <sip:c@d>\nFrom: \"y>;tag=name\" <sip:a@b>;x=1;tag=real;z\n\n",
+			want{method: "INVITE", fromTag: "real"},
+		},
+		{
+			"brackets in a display name", "INVITE sip:a@b SIP/2.0\nTo: \"a <sip:x@y>;tag=name\" <sip:c@d>;tag=real\n\n",
+			want{method: "INVITE", toTag: "real"},
+		},
+		{"no brackets", "INVITE sip:a@b SIP/2.0\nTo: sip:c@d;tag=t\nFrom: sip:a@b\n\n", want{method: "INVITE", toTag: "t"}},
+		{"no headers", "OPTIONS sip:a@b SIP/2.0\n\n", want{method: "OPTIONS"}},
+		{"no end", "OPTIONS sip:a@b SIP/2.0\nCall-ID: x", want{method: "OPTIONS", callID: "x"}},
+		{"body is not read", "INVITE sip:a@b SIP/2.0\nCall-ID: x\n\nCall-ID: body\nTo: <sip:c@d>;tag=t\n", want{method: "INVITE", callID: "x"}},
+		{"lines that are no headers", "INVITE sip:a@b SIP/2.0\nnonsense\n:\n: x\nCall-ID: x\n\n", want{method: "INVITE", callID: "x"}},
+	} {
+		for _, ends := range []string{"\r\n", "\n"} {
+			t.Run(tt.name, func(t *testing.T) {
+				s, ok := scan([]byte(strings.ReplaceAll(tt.text, "\n", ends)))
+				got := want{string(s.method), string(s.branch), string(s.toTag), string(s.fromTag), string(s.callID), string(s.cseq), s.vias}
+				if !ok || s.response || got != tt.want {
+					t.Errorf("got %+v, ok %v; want %+v", got, ok, tt.want)
+				}
+			})
+		}
+	}
+}
+
+func TestScanStartLine(t *testing.T) {
+	for line, want := range map[string][2]bool{ // SIP, response
+		"INVITE sip:a@b SIP/2.0": {true, false}, "SIP/2.0 200 OK": {true, true}, "SIP/2.0 200 ": {true, true},
+		"INVITE sip:a b SIP/3.0": {true, false}, "": {}, " ": {}, "INVITE": {}, "INVITE sip:a@b": {}, "GET / HTTP/1.1": {},
+		" INVITE sip:a@b SIP/2.0": {}, "\x00\x01\x00\x00": {}, "SIP/2.0": {},
+	} {
+		s, ok := scan([]byte(line + "\r\n\r\n"))
+		if ok != want[0] || s.response != want[1] {
+			t.Errorf("%q: ok %v, response %v; want %v", line, ok, s.response, want)
+		}
+	}
+	for _, nothing := range [][]byte{nil, {}, []byte("\n"), []byte("\r\n\r\n")} {
+		if _, ok := scan(nothing); ok {
+			t.Errorf("%q passes", nothing)
+		}
+	}
+}
+
+func TestScanDoesNotAllocate(t *testing.T) {
+	request := crlf(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+Via: SIP/2.0/UDP one;branch=z9hG4bKtop, SIP/2.0/UDP two;branch=z9hG4bK2
+From: "Ann" <sip:a@b;x=y>;tag=f
+To: <sip:c@d>;tag=t
+Call-ID: id
+CSeq: 1 INVITE
+X-Long: ` + strings.Repeat("x", 4000) + "\n\n")
+	if n := testing.AllocsPerRun(100, func() { scan(request) }); n != 0 {
+		t.Errorf("scan allocates %v times", n)
+	}
+	out := make([]byte, 0, 8192)
+	if n := testing.AllocsPerRun(100, func() {
+		out = statelessRefusal(out[:0], request, "503 Service Unavailable", "tag", "Retry-After: 5")
+	}); n != 0 {
+		t.Errorf("statelessRefusal allocates %v times", n)
+	}
+}
+
+func TestStatelessRefusal(t *testing.T) {
+	request := crlf(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+Via: SIP/2.0/UDP one;branch=z9hG4bK1
+ ;rport
+v: SIP/2.0/UDP two;branch=z9hG4bK2, SIP/2.0/UDP three
+Subject: folded
+ To: <sip:not@this>
+f: "Ann; <x>" <sip:a@b>;tag=f
+t: "x;tag=name" <sip:c@d;tag=uri>
+I: id
+CSeq: 1 INVITE
+Contact: <sip:secret@10.0.0.1>
+Content-Length: 4
+
+v=0
+`)
+	want := string(crlf(`SIP/2.0 503 Service Unavailable
+Via: SIP/2.0/UDP one;branch=z9hG4bK1
+ ;rport
+v: SIP/2.0/UDP two;branch=z9hG4bK2, SIP/2.0/UDP three
+f: "Ann; <x>" <sip:a@b>;tag=f
+t: "x;tag=name" <sip:c@d;tag=uri>;tag=minted
+I: id
+CSeq: 1 INVITE
+Retry-After: 5
+Content-Length: 0
+
+`))
+	if got := string(statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5")); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	lf := bytes.ReplaceAll(request, []byte("\r\n"), []byte("\n"))
+	if got := string(statelessRefusal(nil, lf, "503 Service Unavailable", "minted", "Retry-After: 5")); got != want {
+		t.Errorf("of a request with bare line feeds:\n%s\nwant\n%s", got, want)
+	}
+	tagged := bytes.Replace(request, []byte("<sip:c@d;tag=uri>"), []byte("<sip:c@d>;tag=theirs"), 1)
+	if got := string(statelessRefusal(nil, tagged, "503 Service Unavailable", "minted")); strings.Contains(got, "minted") {
+		t.Errorf("a second To tag:\n%s", got)
+	}
+}
+
+// The guard refuses what has no Via and every ACK with silence.
+func TestGuardRefusesOnlyRequests(t *testing.T) {
+	for text, want := range map[string]bool{
+		"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n\n": true,
+		"ACK sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n\n":    false,
+		"INVITE sip:a@b SIP/2.0\nTo: <sip:a@b>\n\n":      false,
+		"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h\n\n":         false,
+	} {
+		s := &sentSocket{}
+		g := &guard{Socket: s, mint: legMint}
+		msg, _ := scan(crlf(text))
+		g.refuse(crlf(text), msg, carrierAddr, "513 Message Too Large")
+		if got := s.sent > 0; got != want {
+			t.Errorf("%q: answered %v; want %v", text, got, want)
+		}
+	}
+}
+
+// What sipgo and the scanner read must be the same: the guard decides by the
+// one, the dialogs by the other.
+func TestScanAgreesWithParser(t *testing.T) {
+	for _, headers := range []string{
+		"To: <sip:a@b>;tag=x", "To: <sip:a@b>", "t:<sip:a@b>;tag=x;y=z", `To: "q;tag=n" <sip:a@b;tag=u>;tag=x`, "To: sip:a@b;tag=x",
+		"TO: Ann <sip:a@b>;x;tag=x", "To: <sip:a@b>;TAG=x", "To: <sip:a@b>;tag=", "To: <sip:a@b>;tag", "To: <sip:a@b>;tag=x\nTo: <sip:a@b>;tag=y",
+		"To: <sip:a@b>;tag=x\nTo: <sip:a@b>", "To: \"a\\\"b;tag=z\" <sip:a@b>;tag=x", "To: <tel:+1;tag=u>;tag=x", "To: <sip:a@b?h=v>;tag=x",
+	} {
+		text := crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\n" + headers + "\nCall-ID: x\nCSeq: 1 BYE\n\n")
+		compareScan(t, text)
+	}
+}
+
+// compareScan compares what the guard reads with what the parser reads, for
+// what the parser accepts.
+func compareScan(t *testing.T, datagram []byte) {
+	t.Helper()
+	msg, err := sip.ParseMessage(datagram)
+	if err != nil {
+		return
+	}
+	s, ok := scan(datagram)
+	if !ok {
+		t.Errorf("the parser accepts what scan calls no SIP:\n%q", datagram)
+		return
+	}
+	if to := msg.To(); to != nil && tagOf(to.Params) != string(s.toTag) {
+		t.Errorf("To tag: scan %q, parser %q of\n%q", s.toTag, tagOf(to.Params), datagram)
+	}
+	if from := msg.From(); from != nil && tagOf(from.Params) != string(s.fromTag) {
+		t.Errorf("From tag: scan %q, parser %q of\n%q", s.fromTag, tagOf(from.Params), datagram)
+	}
+	if id := msg.CallID(); id != nil && id.Value() != string(s.callID) {
+		t.Errorf("Call-ID: scan %q, parser %q of\n%q", s.callID, id.Value(), datagram)
+	}
+	if via := msg.Via(); via != nil {
+		if branch, _ := via.Params.Get("branch"); branch != string(s.branch) {
+			t.Errorf("branch: scan %q, parser %q of\n%q", s.branch, branch, datagram)
+		}
+	}
+}
+
+// sentSocket counts what is written to it.
+type sentSocket struct {
+	Socket
+	sent int
+}
+
+func (s *sentSocket) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+	s.sent++
+	return len(b), nil
+}
+
+// sane says whether a datagram has no header lines that parsers read in
+// different ways; FuzzScan compares only those.
+func sane(datagram []byte) bool {
+	head, _, _ := bytes.Cut(datagram, []byte("\r\n\r\n"))
+	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
+		if bytes.ContainsAny(line, "\r\n") || bytes.HasPrefix(line, []byte(" ")) || bytes.HasPrefix(line, []byte("\t")) {
+			return false
+		}
+	}
+	return !bytes.ContainsAny(head, "\x00\v\f\\") && bytes.IndexFunc(head, func(r rune) bool { return r >= 0x7f }) < 0
+}
+
+var scanSeeds = []string{
+	"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
+	"BYE sip:a@b SIP/2.0\nv: SIP/2.0/UDP h;branch=z9hG4bK1, SIP/2.0/UDP i\nf: \"x\" <sip:a@b>;tag=f\nt: sip:c@d;tag=t\ni: x\nCSeq: 7 BYE\n\n",
+	"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
+	"ACK sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=x\nTo: <sip:c@d>\n ;tag=t\n\n",
+}
+
+func FuzzScan(f *testing.F) {
+	for _, s := range scanSeeds {
+		f.Add(crlf(s))
+	}
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		s, ok := scan(datagram)
+		if !ok {
+			return
+		}
+		for name, v := range map[string][]byte{
+			"method": s.method, "branch": s.branch, "To tag": s.toTag, "From tag": s.fromTag, "Call-ID": s.callID, "CSeq": s.cseq,
+		} {
+			if bytes.ContainsRune(v, '\n') || !bytes.Contains(datagram, v) {
+				t.Errorf("%s %q", name, v)
+			}
+		}
+		legMint.MintedTag(s.toTag)
+		legMint.MintedBranch(s.branch)
+	})
+}
+
+func FuzzStatelessRefusal(f *testing.F) {
+	for _, s := range scanSeeds {
+		f.Add(crlf(s))
+	}
+	f.Fuzz(func(t *testing.T, request []byte) {
+		s, ok := scan(request)
+		if !ok || s.response || s.vias == 0 {
+			return
+		}
+		out := statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5")
+		if !bytes.HasPrefix(out, []byte("SIP/2.0 503 Service Unavailable\r\n")) || !bytes.HasSuffix(out, []byte("Content-Length: 0\r\n\r\n")) {
+			t.Fatalf("out of form:\n%q", out)
+		}
+		brought := map[string]bool{"Retry-After: 5": true, "Content-Length: 0": true}
+		for line := range bytes.SplitSeq(request, []byte("\n")) {
+			line = bytes.TrimSuffix(line, []byte("\r"))
+			brought[string(line)], brought[string(line)+";tag=minted"] = true, true
+		}
+		lines := strings.Split(strings.TrimSuffix(string(out), "\r\n\r\n"), "\r\n")
+		for _, line := range lines[1:] {
+			if line == "" || strings.Contains(line, "\n") || !brought[line] {
+				t.Errorf("the answer has a line that the request did not bring: %q\n%q", line, request)
+			}
+		}
+		if _, err := sip.ParseMessage(request); err != nil || !sane(request) {
+			return
+		}
+		if _, err := sip.ParseMessage(out); err != nil {
+			t.Errorf("the request parses, the answer does not: %v\n%q\n%q", err, request, out)
+		}
+	})
+}

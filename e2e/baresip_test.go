@@ -1,0 +1,207 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/sim"
+)
+
+// baresip is a softphone without a screen, a microphone or a loudspeaker: it
+// reads what it says from a file and writes what it hears to another.
+type baresip struct {
+	*process
+	dir  string
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+const (
+	baresipConfig = `
+poll_method epoll
+sip_listen @AT@
+net_interface @ADDR@
+module_path @MODULES@
+module g711.so
+module aufile.so
+module sndfile.so
+module ctrl_tcp.so
+module_app account.so
+module_app contact.so
+module_app menu.so
+audio_source aufile,@DIR@/words.wav
+snd_path @DIR@
+statmode_default off
+rtp_ports 20000-20100
+ctrl_tcp_listen @CONTROL@
+`
+	wavHeader = 44
+)
+
+// startBaresip runs a softphone on the carrier's address that says these
+// words.
+func (s *stage) startBaresip(words []int16) *baresip {
+	s.Helper()
+	dir := s.TempDir()
+	modules, err := filepath.Glob("/usr/lib*/baresip/modules")
+	if err == nil && len(modules) == 0 {
+		modules, err = filepath.Glob("/usr/lib/*/baresip/modules")
+	}
+	if err != nil || len(modules) == 0 {
+		s.Fatalf("the modules of baresip are missing (%v): apt-get install baresip-core", err)
+	}
+	at, control := s.freePort(s.carrier), s.freePort(s.carrier)
+	config := strings.NewReplacer("@AT@", at.String(), "@ADDR@", s.carrier.String(), "@MODULES@", modules[0],
+		"@DIR@", dir, "@CONTROL@", control.String()).Replace(baresipConfig)
+	for name, content := range map[string]string{
+		"config": config, "contacts": "", "words.wav": string(wav(words)),
+		"accounts": fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1\n", caller, at),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			s.Fatal(err)
+		}
+	}
+	cmd := exec.Command("baresip", "-4", "-f", dir, "-t", "60")
+	cmd.Env = append(os.Environ(), "HOME="+dir)
+	p := &baresip{process: start(s.T, "baresip", cmd), dir: dir}
+	p.connect(control)
+	s.Cleanup(func() { p.conn.Close() })
+	return p
+}
+
+func (p *baresip) connect(control netip.AddrPort) {
+	p.t.Helper()
+	eventually(p.t, "baresip takes commands", func() bool {
+		conn, err := net.Dial("tcp", control.String())
+		if err != nil {
+			return false
+		}
+		p.conn, p.in = conn, bufio.NewReader(conn)
+		return true
+	})
+}
+
+// command tells baresip to do something.
+func (p *baresip) command(name, params string) {
+	p.t.Helper()
+	text, err := json.Marshal(map[string]string{"command": name, "params": params})
+	if err == nil {
+		_, err = fmt.Fprintf(p.conn, "%d:%s,", len(text), text) // a netstring
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// await waits for an event of this type and fails if one comes before it that
+// speaks of trouble.
+func (p *baresip) await(kind string) {
+	p.t.Helper()
+	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+	for {
+		size, err := p.in.ReadString(':')
+		n, bad := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(size), ":"))
+		if err != nil || bad != nil {
+			p.t.Fatalf("waiting for %s: %q: %v", kind, size, err)
+		}
+		text := make([]byte, n+1) // with the comma at its end
+		if _, err := io.ReadFull(p.in, text); err != nil {
+			p.t.Fatalf("waiting for %s: %v", kind, err)
+		}
+		var event struct{ Type, Param string }
+		if err := json.Unmarshal(text[:n], &event); err != nil {
+			p.t.Fatalf("%s: %v", text, err)
+		}
+		switch event.Type {
+		case kind:
+			return
+		case "AUDIO_ERROR", "CALL_CLOSED":
+			p.t.Fatalf("%s (%s) instead of %s", event.Type, event.Param, kind)
+		}
+	}
+}
+
+// heard is what it has recorded so far.
+func (p *baresip) heard() []int16 {
+	p.t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-dec.wav"))
+	if err != nil || len(files) == 0 {
+		return nil
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil || len(b) < wavHeader {
+		return nil
+	}
+	samples := make([]int16, (len(b)-wavHeader)/2)
+	for i := range samples {
+		samples[i] = int16(binary.LittleEndian.Uint16(b[wavHeader+2*i:]))
+	}
+	return samples
+}
+
+// wav is a file of mono audio at 8 kHz.
+func wav(samples []int16) []byte {
+	size := uint32(2 * len(samples))
+	b := append([]byte("RIFF"), binary.LittleEndian.AppendUint32(nil, size+wavHeader-8)...)
+	b = append(b, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...)
+	b = binary.LittleEndian.AppendUint32(b, 8000)
+	b = binary.LittleEndian.AppendUint32(b, 16000)
+	b = append(b, "\x02\x00\x10\x00data"...)
+	b = binary.LittleEndian.AppendUint32(b, size)
+	for _, v := range samples {
+		b = binary.LittleEndian.AppendUint16(b, uint16(v))
+	}
+	return b
+}
+
+// TestSoftphone has a real softphone call through the B2BUA: it hears the
+// greeting and its own words come back, and it hangs up.
+func TestSoftphone(t *testing.T) {
+	s := newStage(t)
+	s.simulate()
+	// It binds its RTP to no address, so that on loopback the kernel has it
+	// come from this one, which its SDP does not name.
+	b := s.serve(setup{trunk: ", media_sources: [127.0.0.1]"})
+	words := sim.SpeechLike(4711, 30*time.Second)
+	phone := s.startBaresip(words)
+	phone.command("dial", s.to())
+	phone.await("CALL_RINGING")
+	phone.await("CALL_ESTABLISHED")
+	eventually(t, "4.8 s are heard", func() bool { return len(phone.heard()) > 48*800 })
+	phone.command("hangup", "")
+	phone.await("CALL_CLOSED")
+	phone.command("quit", "")
+	if code := phone.exit(patience); code != 0 {
+		t.Errorf("baresip ended with exit code %d", code)
+	}
+	r := b.finish(hungUpByCaller)[0]
+	if r.From != caller || r.To != called || r.Codec != "PCMU" {
+		t.Errorf("the record says %+v", r)
+	}
+	if m := r.Media; m.A.Rx < 200 || m.A.Tx < 200 || m.B.Rx < 200 || m.B.Tx < 200 {
+		t.Errorf("packets: %+v; want at least 200 each way on each side", m)
+	}
+	heard := phone.heard()
+	if _, score := sim.Match(heard, sim.Greeting(r.SynthflowCallID)); score < likeness {
+		t.Errorf("the greeting is not what the softphone heard: likeness %.2f", score)
+	}
+	if _, score := sim.Match(heard, words[2*8000:3*8000+4000]); score < likeness {
+		t.Errorf("the softphone's words don't come back: likeness %.2f", score)
+	}
+}
