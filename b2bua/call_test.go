@@ -260,3 +260,46 @@ func TestStrangers(t *testing.T) {
 		w.record()
 	})
 }
+
+// An INVITE that the network delivers again after the call is over makes no
+// second call (RFC 6026 section 7.1, Timer L).
+func TestInviteDeliveredAgainAfterTheCall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.record()
+		d.toTag = ""
+		for range 3 {
+			time.Sleep(10 * time.Second)
+			w.carrier.invite(d)
+			w.carrier.silent(time.Second / 2)
+		}
+		if n := len(w.prepare.asked); n != 1 {
+			t.Errorf("%d calls were prepared", n)
+		}
+	})
+}
+
+// A call is found at any moment until its record is written.
+func TestFoundUntilRecordIsWritten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		id := w.server.Live(w.t.Context())[0].Record.ID
+		w.sink.hold = make(chan struct{})
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		time.Sleep(time.Minute)
+		l, ok := w.server.Find(w.t.Context(), id)
+		if !ok || l.Phase != "ending" || l.Record.Cause != string(CauseCallerHangup) || len(w.server.Live(w.t.Context())) != 1 {
+			t.Errorf("found %v: %+v", ok, l)
+		}
+		close(w.sink.hold)
+		w.record()
+		if _, ok := w.server.Find(w.t.Context(), id); ok {
+			t.Error("a call whose record is written is still live")
+		}
+	})
+}

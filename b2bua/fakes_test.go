@@ -60,6 +60,7 @@ type fakeSink struct {
 	mu      sync.Mutex
 	journal []store.Record
 	done    []store.Record
+	hold    chan struct{} // Put waits until it is closed
 }
 
 func (s *fakeSink) Journal(r store.Record) {
@@ -69,6 +70,9 @@ func (s *fakeSink) Journal(r store.Record) {
 }
 
 func (s *fakeSink) Put(_ context.Context, r store.Record) error {
+	if s.hold != nil {
+		<-s.hold
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = append(s.done, r)

@@ -160,7 +160,8 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	t := s.admission.trunkOf(source.Addr())
-	if t == nil {
+	branch, _ := req.Via().Params.Get("branch")
+	if t == nil || s.registry.isGone(tagOf(req.To().Params), branch) {
 		tx.Terminate()
 		return
 	}

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"sync"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -36,6 +37,7 @@ type registry struct {
 	calls   map[string]*Call        // by our id
 	early   map[string]*earlyCancel // by transaction key
 	invites map[string]*invitation  // by transaction key
+	gone    memory                  // tags of legs that are over
 }
 
 // earlyCancel is a CANCEL that came before its INVITE.
@@ -76,6 +78,45 @@ func (r *registry) removeLine(l *line) {
 	defer r.mu.Unlock()
 	delete(r.lines, l.tag)
 	delete(r.invites, l.invite)
+	if l.branch != "" {
+		r.gone.add(l.tag, l.branch, time.Now())
+	}
+}
+
+// isGone says whether the very INVITE with this To tag and branch made a call
+// that is over, for as long as it may still be retransmitted.
+func (r *registry) isGone(tag, branch string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.gone.has(tag, branch)
+}
+
+// memory keeps the branches of INVITEs for at least 64*T1, as their
+// transactions would (RFC 6026 section 7.1, Timer L), at the price of a map
+// entry each.
+type memory struct {
+	recent, older map[string]string // branch by tag
+	since         time.Time         // when recent was begun
+}
+
+func (m *memory) add(tag, branch string, now time.Time) {
+	if age := now.Sub(m.since); age > timerGiveUp {
+		m.older, m.since = m.recent, now
+		if age > 2*timerGiveUp {
+			m.older = nil
+		}
+		m.recent = map[string]string{}
+	}
+	m.recent[tag] = branch
+}
+
+func (m *memory) has(tag, branch string) bool {
+	for _, part := range []map[string]string{m.recent, m.older} {
+		if b, ok := part[tag]; ok && b == branch {
+			return true
+		}
+	}
+	return false
 }
 
 // removeCall takes the call out of what is live. Its legs may stay.
