@@ -238,8 +238,20 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 			r.Q850 = q850Normal
 		}
 	}
+	c.warnOfDeafness()
 	c.finish()
 	return nil
+}
+
+// warnOfDeafness names one-way audio where we are the reason: RTP came, but
+// from an address that is not believed.
+func (c *Call) warnOfDeafness() {
+	for side, m := range map[media.Side]store.MediaSide{media.SideA: c.record.Media.A, media.SideB: c.record.Media.B} {
+		if m.Rx == 0 && m.Dropped > 0 {
+			c.log.Warn().Stringer("side", side).Int64("dropped", m.Dropped).
+				Msg("rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources")
+		}
+	}
 }
 
 // finish hands the record over, gives the call's place back and says so.

@@ -67,7 +67,9 @@ func (l *Leg) resendAnswer(now time.Time) {
 	case l.state == legAccepted && l.ok != nil:
 		l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.ok})
 		l.resend = min(2*l.resend, timerT2)
-		l.resendAt = now.Add(l.resend)
+		if l.resendAt = l.resendAt.Add(l.resend); l.resendAt.Before(now) { // not from now: lateness would add up
+			l.resendAt = now.Add(l.resend)
+		}
 	case l.state == legProceeding && l.lastProvisional != nil:
 		l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.lastProvisional})
 		l.resendAt = now.Add(timerProvisional)

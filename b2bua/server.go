@@ -153,13 +153,24 @@ func (s *Server) HangupAll() {
 	}
 }
 
-// WaitIdle returns when nothing is left of any call and every record is
-// written, or with the context's error.
+// WaitIdle returns when no call is live and every record is written, or with
+// the context's error. Legs may still owe their peers something.
 func (s *Server) WaitIdle(ctx context.Context) error {
+	return s.wait(ctx, func() bool {
+		calls, _ := s.registry.counts()
+		return calls == 0
+	})
+}
+
+// WaitLegs returns when no leg is left either: every BYE answered, every
+// cancelled INVITE over. A dead peer makes that 32 s.
+func (s *Server) WaitLegs(ctx context.Context) error { return s.wait(ctx, s.Idle) }
+
+func (s *Server) wait(ctx context.Context, done func() bool) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if s.Idle() {
+		if done() {
 			return nil
 		}
 		select {

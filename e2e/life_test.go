@@ -4,13 +4,17 @@ package e2e
 
 import (
 	"cmp"
+	"database/sql"
 	"net/http"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite" // the driver
 
 	"flowbridge/store"
 )
@@ -259,7 +263,7 @@ func TestStrangers(t *testing.T) {
 }
 
 // TestRetransmission sends an INVITE again and again, before and after its
-// answers: it is one call.
+// 200: it is one call.
 func TestRetransmission(t *testing.T) {
 	s := newStage(t)
 	api := s.prepareCalls()
@@ -274,7 +278,6 @@ func TestRetransmission(t *testing.T) {
 	carrier.send(invite)
 	carrier.send(carrier.within("ACK", 1, answer))
 	agent.confirmed(1)
-	carrier.send(invite)
 	carrier.send(carrier.within("BYE", 2, answer))
 	carrier.await("SIP/2.0 200 ", "CSeq: 2 BYE\r\n")
 	agent.finish()
@@ -288,6 +291,161 @@ func TestRetransmission(t *testing.T) {
 	if len(ids) != 1 {
 		t.Errorf("the agent got INVITEs of %d calls; want one", len(ids))
 	}
-	carrier.oneTag()
+	carrier.consistent()
+	b.finish(hungUpByCaller)
+}
+
+// TestLateRetransmission has an INVITE come again when its call is over: for
+// a while that is still the same INVITE (RFC 6026 section 7.1, Timer L; RFC
+// 3261 section 17.2.1, Timer I) and begins nothing.
+func TestLateRetransmission(t *testing.T) {
+	for _, how := range []string{"bye", "cancel"} {
+		t.Run(how, func(t *testing.T) { lateInvite(t, how) })
+	}
+}
+
+func lateInvite(t *testing.T, how string) {
+	t.Helper()
+	s := newStage(t)
+	api := s.prepareCalls()
+	b := s.serve(setup{})
+	scenario := map[string]string{"bye": "caller_hangup", "cancel": "cancel"}[how]
+	agent := s.sippAgent(scenario)
+	carrier := s.newRawCarrier(s.carrier)
+	invite := carrier.invite("late-" + how)
+	carrier.send(invite)
+	if how == "bye" {
+		answer := carrier.await("SIP/2.0 200 ", "CSeq: 1 INVITE\r\n")
+		carrier.send(carrier.within("ACK", 1, answer))
+		agent.confirmed(1)
+		carrier.send(carrier.within("BYE", 2, answer))
+		carrier.await("SIP/2.0 200 ", "CSeq: 2 BYE\r\n")
+	} else {
+		agent.sent("SIP/2.0 180", 1)
+		carrier.send(sameBranch.Replace(carrier.request("CANCEL", "late-"+how)))
+		answer := message{raw: carrier.await("SIP/2.0 487 ", "CSeq: 1 INVITE\r\n")}
+		carrier.send(sameBranch.Replace(carrier.write("ACK", s.to(), answer.header("To"), "late-"+how, 1, "")))
+	}
+	agent.finish()
+	eventually(t, "the call is over", func() bool { return len(b.calls()) == 0 && len(b.cdrs()) == 1 })
+	carrier.send(invite)
+	if within(time.Second, func() bool { return len(api.requests()) > 1 || len(b.calls()) > 0 }) {
+		t.Error("the INVITE that came again began another call")
+	}
+}
+
+// TestKillWhileRinging kills the B2BUA with a call that is not answered. What
+// comes of it after the restart belongs to no dialog.
+func TestKillWhileRinging(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{route: ", ringing: on-target"})
+	s.sippAgent("cancel")
+	carrier := s.newRawCarrier(s.carrier)
+	carrier.send(carrier.invite("killed"))
+	ringing := carrier.await("SIP/2.0 180 ", "CSeq: 1 INVITE\r\n")
+	s.refusedCarrier(404, "+4930123456").finish() // its record is written after the journal of the other
+	b.records(want{"failed", "no_route", "system", 404, nil})
+	live := b.calls()
+	if len(live) != 1 || live[0].Phase != "dialing" {
+		t.Fatalf("live calls: %+v; want one that is dialing", live)
+	}
+	b.kill()
+
+	again := startServer(t, b.dir, s.config(setup{}))
+	s.server = again
+	stray := s.newRawCarrier(s.carrier)
+	stray.send(stray.within("BYE", 2, ringing))
+	stray.await("SIP/2.0 481 ", "CSeq: 2 BYE\r\n")
+	all := again.records(
+		want{"interrupted", "process_restart", "system", 0, nil},
+		want{"failed", "no_route", "system", 404, nil},
+	)
+	if r := all[0]; r.ID != live[0].ID || r.SIPCallID != "killed" || r.DialedAt != live[0].DialedAt || !r.AnsweredAt.IsZero() {
+		t.Errorf("the live call has become %+v; it was %+v", r, live[0])
+	}
+	again.nothingLeft()
+	again.stop()
+}
+
+// TestStopWhileRinging signals twice with a call that is not answered: the
+// carrier gets 503, the agent CANCEL.
+func TestStopWhileRinging(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{route: ", ringing: on-target"})
+	agent := s.sippAgent("cancel")
+	carrier := s.refusedCarrier(503, called)
+	carrier.received("SIP/2.0 180", 1)
+	b.signal(syscall.SIGTERM)
+	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.signal(syscall.SIGTERM)
+	b.stopped()
+	carrier.finish()
+	agent.received("CANCEL ", 1)
+	b.compare(b.cdrList(), []want{{"failed", "shutdown", "system", 503, []try{{"shutdown", 200, 0}}}})
+}
+
+// TestStopRepeatsBye loses the first BYE that the carrier is sent at the
+// second signal: it has to come again (RFC 3261 section 17.1.2.2, Timer E)
+// before the process is gone.
+func TestStopRepeatsBye(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	agent := s.sippAgent("caller_hangup")
+	carrier := s.newRawCarrier(s.carrier)
+	carrier.send(carrier.invite("lost-bye"))
+	answer := carrier.await("SIP/2.0 200 ", "CSeq: 1 INVITE\r\n")
+	carrier.send(carrier.within("ACK", 1, answer))
+	agent.confirmed(1)
+	eventually(t, "the call is confirmed", func() bool { _, ok := b.find("call confirmed"); return ok })
+	b.signal(syscall.SIGTERM)
+	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.signal(syscall.SIGTERM)
+	carrier.await("BYE ", "lost-bye")
+	if again := carrier.receive(2 * time.Second); !strings.HasPrefix(again, "BYE ") {
+		t.Errorf("the BYE that was lost did not come again, but %q", again)
+	}
+	agent.finish()
+}
+
+// TestFoundWhileDiskIsBusy has somebody else hold the database while a call
+// ends: until its record is there the call has to be found among the live
+// ones.
+func TestFoundWhileDiskIsBusy(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	agent := s.sippAgent("caller_hangup")
+	carrier := s.sippCarrier("caller_hangup")
+	ids := carrier.answered(1)
+	agent.confirmed(1)
+	id := b.calls()[0].ID
+	db, err := sql.Open("sqlite", filepath.Join(b.dir, "calls.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	if len(b.cdrs()) != 0 {
+		t.Fatal("the record was written although the database is held")
+	}
+	if within(time.Second, func() bool { return len(b.calls()) == 0 || b.status("/api/calls/"+id) != http.StatusOK }) {
+		t.Errorf("the call is neither live (%+v) nor finished; /api/calls/%s says %d", b.calls(), id, b.status("/api/calls/"+id))
+	}
+	if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
 	b.finish(hungUpByCaller)
 }

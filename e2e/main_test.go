@@ -16,8 +16,11 @@ import (
 // program is the program under test, built once.
 var program string
 
-// raceBuilt says that the binary has the race detector.
+// raceBuilt says that the binary has the race detector; raceEnv keeps that from
+// waiting a second at each exit.
 var raceBuilt = os.Getenv("FLOWBRIDGE_E2E_RACE") != ""
+
+const raceEnv = "GORACE=atexit_sleep_ms=0"
 
 // atOnce is how many tests run at a time.
 const atOnce = "4"

@@ -22,7 +22,7 @@ func (s *stage) simulate(flags ...string) *process {
 	cmd := exec.Command(program, append([]string{
 		"simulate", "synthflow", "--http", host + ":0", "--sip", host + ":0", "--token", apiToken,
 	}, flags...)...)
-	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
 	p := start(s.T, "flowbridge simulate", cmd)
 	eventually(s.T, "the platform listens", func() bool {
 		api, ok := p.find("API   ")

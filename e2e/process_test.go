@@ -23,6 +23,8 @@ type process struct {
 	done chan struct{} // closed when it has ended
 	err  error         // how, once done is closed
 
+	quiet bool // what it prints is not shown when the test fails
+
 	mu    sync.Mutex
 	lines []string // of its output
 }
@@ -70,7 +72,7 @@ func (p *process) cleanup() {
 	if !p.ended() {
 		p.kill()
 	}
-	if p.t.Failed() {
+	if p.t.Failed() && !p.quiet {
 		p.t.Logf("%s printed:\n%s", p.name, strings.Join(p.output(), "\n"))
 	}
 }

@@ -62,18 +62,23 @@ func (c *rawCarrier) await(start, line string) string {
 	return ""
 }
 
-// oneTag checks that all answers to the INVITE but 100 have the same To tag.
-func (c *rawCarrier) oneTag() {
+// consistent checks that all answers to the INVITE but 100 have the same To
+// tag, and that there is one final answer, however often.
+func (c *rawCarrier) consistent() {
 	c.Helper()
-	tags := map[string]bool{}
+	tags, finals := map[string]bool{}, map[string]bool{}
 	for _, text := range c.got {
 		m := message{raw: text}
-		if strings.HasSuffix(m.header("CSeq"), " INVITE") && !strings.HasPrefix(text, "SIP/2.0 100 ") {
-			tags[tag(m.header("To"))] = true
+		if !strings.HasSuffix(m.header("CSeq"), " INVITE") || strings.HasPrefix(text, "SIP/2.0 100 ") {
+			continue
+		}
+		tags[tag(m.header("To"))] = true
+		if !strings.HasPrefix(text, "SIP/2.0 1") {
+			finals[m.first()] = true
 		}
 	}
-	if len(tags) != 1 {
-		c.Errorf("answers to one INVITE with To tags %v", tags)
+	if len(tags) != 1 || len(finals) != 1 {
+		c.Errorf("answers to one INVITE with To tags %v and final status %v", tags, finals)
 	}
 }
 
@@ -103,4 +108,22 @@ func (c *rawCarrier) write(method, uri, to, callID string, seq int, sdp string) 
 	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s%s\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:%s@%s>;tag=raw\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:raw@%s>\r\n%sContent-Length: %d\r\n\r\n%s",
 		method, uri, me, method, callID, caller, me, to, callID, seq, method, me, kind, len(sdp), sdp)
+}
+
+// sameBranch gives CANCEL, and the ACK of a refusal, the branch of the INVITE.
+var sameBranch = strings.NewReplacer("z9hG4bKCANCEL", "z9hG4bKINVITE", "z9hG4bKACK", "z9hG4bKINVITE")
+
+// final gives the final answer to the INVITE, which may have come already.
+func (c *rawCarrier) final() string {
+	c.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		for _, got := range c.got {
+			if !strings.HasPrefix(got, "SIP/2.0 1") && strings.Contains(got, "CSeq: 1 INVITE\r\n") {
+				return got
+			}
+		}
+		c.receive(time.Until(end))
+	}
+	c.Fatalf("no final answer to the INVITE among %q", c.got)
+	return ""
 }

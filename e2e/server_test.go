@@ -51,7 +51,7 @@ func startServer(t *testing.T, dir, config string) *server {
 	}
 	cmd := exec.Command(program, "serve")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken)
+	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken, raceEnv)
 	s := &server{process: start(t, "flowbridge serve", cmd), dir: dir}
 	eventually(t, "the B2BUA listens", func() bool {
 		if s.ended() {
@@ -112,6 +112,7 @@ func (s *server) cdrs() []store.Record {
 func (s *server) cdrList() []store.Record {
 	s.t.Helper()
 	cmd := exec.Command(program, "cdr", "list", "--db", filepath.Join(s.dir, "calls.db"), "--limit", "1000", "--json")
+	cmd.Env = append(os.Environ(), raceEnv)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

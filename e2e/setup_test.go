@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,8 +80,11 @@ func TestRefused(t *testing.T) {
 		{"malformed", setup{}, 503, want{"failed", "prepare_invalid", "system", 503, []try{{"prepare_invalid", 200, 0}}}, 3 * time.Second},
 		{"hang", setup{}, 503, want{"failed", "prepare_timeout", "system", 503, []try{{"prepare_timeout", 0, 0}}}, 3 * time.Second},
 		{
-			"silent", setup{target: ", first_response_timeout: 700ms"}, 503,
-			want{"failed", "target_silent", "system", 503, []try{{"target_silent", 200, 0}}}, 700 * time.Millisecond,
+			"silent",
+			setup{target: ", first_response_timeout: 700ms"},
+			503,
+			want{"failed", "target_silent", "system", 503, []try{{"target_silent", 200, 0}}},
+			700 * time.Millisecond,
 		},
 	} {
 		t.Run(c.fault, func(t *testing.T) {
@@ -88,7 +93,9 @@ func TestRefused(t *testing.T) {
 			b := s.serve(c.setup)
 			carrier := s.refusedCarrier(c.status, called)
 			carrier.finish()
-			r := b.finish(c.want)[0]
+			r := b.records(c.want)[0]
+			b.nothingLeft()
+			b.stop()
 			// What the machine takes on top, when it is busy.
 			const slack = 700 * time.Millisecond
 			if took := r.EndedAt.Sub(r.StartedAt.Time); took > c.limit+slack {
@@ -124,7 +131,9 @@ func TestFailover(t *testing.T) {
 	carrier.finish()
 	expected := hungUpByAgent
 	expected.attempts = []try{{"prepare_failed", 500, 0}, {"target_silent", 200, 0}, {"", 200, 200}}
-	r := b.finish(expected)[0]
+	r := b.records(expected)[0]
+	b.nothingLeft()
+	b.stop()
 	for i, name := range []string{"broken", "silent", "synthflow"} {
 		if r.Attempts[i].Target != name {
 			t.Errorf("attempt %d was at %s; want %s", i+1, r.Attempts[i].Target, name)
@@ -180,27 +189,6 @@ func TestNoRoute(t *testing.T) {
 	}
 }
 
-// TestLostACK has a carrier whose ACK never arrives: the 200 is repeated at
-// growing intervals for 32 s, then both sides get BYE.
-func TestLostACK(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
-	b := s.serve(setup{media: ", timeout: 60s"})
-	agent := s.sippAgent("caller_hangup")
-	carrier := s.sippCarrier("lost_ack")
-	carrier.received("SIP/2.0 200", 1)
-	carrier.finish()
-	agent.finish()
-	// T1 doubling to T2: 0, .5, 1.5, 3.5, 7.5, 11.5 … 31.5 s.
-	if n := len(carrier.count(true, "SIP/2.0 200")); n != 11 {
-		t.Errorf("%d times 200; want 11", n)
-	}
-	r := b.finish(want{"answered", "no_ack", "system", 200, []try{{"", 200, 200}}})[0]
-	if r.DurationMS < 31900 || r.DurationMS > 34000 {
-		t.Errorf("BYE after %d ms; want 32000", r.DurationMS)
-	}
-}
-
 // TestMediaTimeout has nobody send RTP.
 func TestMediaTimeout(t *testing.T) {
 	s := newStage(t)
@@ -216,5 +204,79 @@ func TestMediaTimeout(t *testing.T) {
 	}
 	if (r.Media != store.Media{}) {
 		t.Errorf("packets in a call without media: %+v", r.Media)
+	}
+}
+
+// TestCancelCrossesAnswer has the carrier give up at the moment when the agent
+// answers, which it comes closer to each time: the carrier gets one final
+// answer, the record says the same, and the agent is left with nothing.
+func TestCancelCrossesAnswer(t *testing.T) {
+	const calls = 40
+	s := newStage(t)
+	platform := s.simulate("--ring", "20ms")
+	b := s.serve(setup{route: ", ringing: on-target"})
+	var wanted []want
+	var carriers []*rawCarrier
+	answered, patient := 0, 20*time.Millisecond
+	for i := range calls {
+		c := s.newRawCarrier(s.carrier)
+		carriers = append(carriers, c)
+		id := fmt.Sprintf("crossing-%d", i)
+		c.send(c.invite(id))
+		c.await("SIP/2.0 180 ", "CSeq: 1 INVITE\r\n")
+		<-time.After(patient)
+		c.send(sameBranch.Replace(c.request("CANCEL", id)))
+		c.await("SIP/2.0 ", "CSeq: 1 CANCEL\r\n")
+		final := c.final()
+		if strings.HasPrefix(final, "SIP/2.0 200 ") {
+			c.send(c.within("ACK", 1, final))
+			c.send(c.within("BYE", 2, final))
+			c.await("SIP/2.0 200 ", "CSeq: 2 BYE\r\n")
+			wanted = append(wanted, hungUpByCaller)
+			answered++
+			patient -= step(i)
+		} else {
+			c.send(sameBranch.Replace(c.write("ACK", s.to(), message{raw: final}.header("To"), id, 1, "")))
+			wanted = append(wanted, want{"cancelled", "caller_cancelled", "caller", 487, nil})
+			patient += step(i)
+		}
+	}
+	if answered == 0 || answered == calls {
+		t.Errorf("%d of %d calls were answered: CANCEL and 200 have not met", answered, calls)
+	}
+	var all []store.Record
+	eventually(t, "there is a record of each call", func() bool { all = b.cdrs(); return len(all) == calls })
+	b.sameInFile(all)
+	for i := range all {
+		r := all[calls-1-i]
+		got := wantOf(r)
+		got.attempts = nil
+		expected := wanted[i]
+		expected.attempts = nil
+		if !reflect.DeepEqual(got, expected) || len(r.Attempts) != 1 {
+			t.Errorf("the record of call %d says %+v with %d attempts; want %+v", i, got, len(r.Attempts), expected)
+		}
+	}
+	b.nothingLeft()
+	b.stop()
+	for _, c := range carriers {
+		for c.receive(time.Millisecond) != "" { // what may have come late
+		}
+		c.consistent()
+	}
+	if _, ok := platform.find("by=agent"); ok {
+		t.Error("the agent had to hang up a call itself")
+	}
+}
+
+// step is how much sooner or later the carrier gives up after its call i.
+func step(i int) time.Duration {
+	switch {
+	case i < 10:
+		return 4 * time.Millisecond
+	case i < 20:
+		return time.Millisecond
+	default:
+		return 100 * time.Microsecond
 	}
 }

@@ -71,7 +71,8 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 	}
 	args := []string{
 		"-sf", file, "-i", host, "-p", strconv.Itoa(int(at.Port())), "-mi", host,
-		"-ci", host, "-cp", strconv.Itoa(int(s.freePort(at.Addr()).Port())),
+		// Its remote control, which nobody uses, takes IPv4 only.
+		"-ci", s.stranger.String(), "-cp", strconv.Itoa(int(s.freePort(s.stranger).Port())),
 		"-trace_err", "-error_file", p.errors, "-trace_msg", "-message_file", p.messages,
 		"-timeout", sippLimit, "-timeout_error", "-nostdin",
 	}
@@ -85,6 +86,7 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TERM=dumb")
 	p.process = start(s.T, "sipp "+role+" "+scenario, cmd)
+	p.quiet = true // its screens
 	s.Cleanup(func() {
 		if s.Failed() {
 			s.Logf("%s: errors:\n%s\nmessages:\n%s", p.name, p.log(p.errors), p.log(p.messages))

@@ -71,14 +71,15 @@ func (s *stage) config(o setup) string {
 		o.headers = usualHeaders
 	}
 	return strings.NewReplacer(
-		"@B2BUA@", s.b2bua.String(), "@CARRIER@", s.carrier.String(), "@AGENT@", s.agent.String(), "@API@", s.api,
+		"@LISTEN@", netip.AddrPortFrom(s.b2bua, 0).String(), "@B2BUA@", s.b2bua.String(),
+		"@CARRIER@", s.carrier.String(), "@AGENT@", s.agent.String(), "@API@", s.api,
 		"@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
 		"@HEADERS@", o.headers,
 	).Replace(`
-sip: {listen: ["udp://@B2BUA@:0"]}
-media: {listen: [@B2BUA@]@MEDIA+@}
+sip: {listen: ["udp://@LISTEN@"]}
+media: {listen: ["@B2BUA@"]@MEDIA+@}
 trunks:
-  - {name: carrier, sources: [@CARRIER@]@TRUNK+@}
+  - {name: carrier, sources: ["@CARRIER@"]@TRUNK+@}
 targets:
   - {name: synthflow, kind: synthflow, uri: "sip:{{.To.Number}}@@AGENT@",
      prepare: {api: "@API@", token_env: E2E_TOKEN, workspace_id: "e2e", model_id: "agent"@PREPARE+@},

@@ -132,8 +132,12 @@ func (n *node) purge(ctx context.Context) {
 	}
 }
 
-// How long close waits for BYEs to be answered and records to be written.
-const closeTimeout = 5 * time.Second
+// How long close waits for records to be written, and then for peers to
+// answer what they were sent: a BYE that is lost is sent again twice in that.
+const (
+	closeTimeout = 5 * time.Second
+	legsTimeout  = 2 * time.Second
+)
 
 // close ends live calls with BYE, writes their records and stops everything.
 func (n *node) close() error {
@@ -144,6 +148,11 @@ func (n *node) close() error {
 		n.server.HangupAll()
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		errs = append(errs, n.server.WaitIdle(ctx))
+		cancel()
+		ctx, cancel = context.WithTimeout(context.Background(), legsTimeout)
+		if n.server.WaitLegs(ctx) != nil {
+			n.log.Info().Msg("stopping although peers have not answered")
+		}
 		cancel()
 	}
 	if n.api != nil {

@@ -1,0 +1,50 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/http"
+	"syscall"
+	"testing"
+)
+
+// TestStopAfterSilence stops the B2BUA, once and at once, when no call is live
+// but a target has left an INVITE without any answer a moment ago.
+func TestStopAfterSilence(t *testing.T) {
+	s := newStage(t)
+	s.simulate("--fault", "silent")
+	b := s.serve(setup{target: ", first_response_timeout: 500ms"})
+	s.refusedCarrier(503, called).finish()
+	b.finish(want{"failed", "target_silent", "system", 503, []try{{"target_silent", 200, 0}}})
+}
+
+// TestStopTwiceAfterSilence is the same with a second signal.
+func TestStopTwiceAfterSilence(t *testing.T) {
+	s := newStage(t)
+	s.simulate("--fault", "silent")
+	b := s.serve(setup{target: ", first_response_timeout: 500ms"})
+	s.refusedCarrier(503, called).finish()
+	b.nothingLeft()
+	b.signal(syscall.SIGTERM)
+	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.signal(syscall.SIGTERM)
+	b.stopped()
+}
+
+// TestStopWithDeadPeers signals twice with a call up whose both sides are
+// gone: nobody answers the BYEs.
+func TestStopWithDeadPeers(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	agent, carrier := s.sippAgent("caller_hangup"), s.sippCarrier("caller_hangup")
+	carrier.answered(1)
+	agent.confirmed(1)
+	agent.kill()
+	carrier.kill()
+	b.signal(syscall.SIGTERM)
+	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
+	b.signal(syscall.SIGTERM)
+	b.stopped()
+	b.compare(b.cdrList(), []want{{"answered", "shutdown", "system", 200, []try{{"", 200, 200}}}})
+}
