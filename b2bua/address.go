@@ -58,11 +58,11 @@ func withTag(party, tag string) string {
 func partyOf(displayName string, uri *sip.Uri, params sip.HeaderParams) string {
 	var b strings.Builder
 	if displayName != "" {
-		b.WriteString(`"` + displayName + `" `)
+		b.WriteString(quoted(unquoted(displayName)) + " ")
 	}
 	b.WriteString("<" + uri.String() + ">")
 	for _, p := range params {
-		if strings.EqualFold(p.K, "tag") {
+		if isTag(p.K) {
 			continue
 		}
 		b.WriteString(";" + p.K)
@@ -76,12 +76,47 @@ func partyOf(displayName string, uri *sip.Uri, params sip.HeaderParams) string {
 // tagOf is the tag parameter, "" where there is none.
 func tagOf(params sip.HeaderParams) string {
 	for _, p := range params {
-		if strings.EqualFold(p.K, "tag") {
-			return p.V
+		if isTag(p.K) {
+			return strings.TrimSpace(p.V)
 		}
 	}
 	return ""
 }
+
+// isTag says whether a parameter is the tag. White space around it is allowed
+// (RFC 3261 section 25.1), and the parser leaves it.
+func isTag(name string) bool { return strings.EqualFold(strings.TrimSpace(name), "tag") }
+
+// unquoted undoes the escapes of a quoted-string's content; a backslash at
+// the end stands for itself.
+func unquoted(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// phrase is a reason phrase of a peer as it may be passed on: on one line and
+// of sensible length.
+func phrase(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if isControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > maxPhrase {
+		s = strings.ToValidUTF8(s[:maxPhrase], "")
+	}
+	return s
+}
+
+// maxPhrase bounds a reason phrase, in bytes.
+const maxPhrase = 128
 
 // quoted is s as a quoted-string (RFC 3261 section 25.1). Control characters
 // are left out: they could end the header.

@@ -296,9 +296,7 @@ func (c *Call) linger() {
 // leave refuses what is posted from now on.
 func (c *Call) leave() {
 	for _, it := range c.inbox.close() {
-		if it.ask != nil {
-			it.ask <- c.snapshot()
-		}
+		c.take(it) // questions, and requests that want an answer
 	}
 	for _, l := range append([]*line(nil), c.lines...) {
 		c.drop(l)

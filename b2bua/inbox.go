@@ -36,18 +36,21 @@ type inbox struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
-// post leaves an item and says whether somebody will look at it.
+// post leaves an item and says whether somebody will look at it. A provisional
+// response that is dropped counts as seen.
 func (b *inbox) post(it item) bool {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
 		return false
 	}
-	n := len(b.items)
+	n, taken := len(b.items), true
 	switch {
+	case it.ask != nil: // few, and somebody waits for the answer
+		b.items = append(b.items, it)
 	case n >= inboxProgress && isProgress(it):
 	case n >= inboxHard, n >= inboxNormal && !isTerminal(it):
-		b.overflow = true
+		b.overflow, taken = true, false
 	default:
 		b.items = append(b.items, it)
 	}
@@ -56,7 +59,7 @@ func (b *inbox) post(it item) bool {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return true
+	return taken
 }
 
 // take removes the oldest item.

@@ -60,6 +60,8 @@ type Leg struct {
 	resend          time.Duration // until the next retransmission of ok
 	hangupOwed      Cause         // BYE that waits for the ACK (RFC 3261 section 15)
 
+	byeBranch string // of our BYE
+
 	// UAC
 	ack       *sip.Request // sent again with each retransmitted 200
 	ackHop    hop
@@ -113,7 +115,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Abandon:
 		l.abandon(now, in.Why)
 	case Hangup:
-		l.hangup(in.Why)
+		l.hangup(now, in.Why)
 	}
 	return l.facts, l.effects
 }
@@ -134,7 +136,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	switch {
 	case due(l.giveUpAt):
-		l.giveUp()
+		l.giveUp(now)
 	case due(l.ringUntil):
 		l.refused(0, "", CauseRingTimeout, 0)
 		l.abandon(now, CauseRingTimeout)
@@ -147,11 +149,12 @@ func (l *Leg) onDeadline(now time.Time) {
 }
 
 // giveUp ends what was waited for in vain: an ACK (RFC 3261 section
-// 13.3.1.4: BYE) or the answer to a cancelled INVITE (section 9.1).
-func (l *Leg) giveUp() {
+// 13.3.1.4: BYE), the end of an abandoned INVITE (section 9.1), the answer to
+// a BYE.
+func (l *Leg) giveUp(now time.Time) {
 	if l.state == legAccepted {
 		l.fact(Gone{Cause: CauseNoACK})
-		l.sendBye(CauseNoACK)
+		l.sendBye(now, CauseNoACK)
 		return
 	}
 	l.done()
@@ -164,7 +167,11 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		l.onACK(now, cseq.SeqNo)
 		return
 	}
-	if l.state == legDone && req.Method != sip.BYE {
+	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200
+	// to an INVITE of ours the peer's may be any.
+	early := !l.uas && l.dialog.RemoteTag == ""
+	stranger := !early && tagOf(req.From().Params) != l.dialog.RemoteTag
+	if stranger || (l.state == legDone && req.Method != sip.BYE) {
 		l.respond(req, 481, "Call/Transaction Does Not Exist")
 		return
 	}
@@ -191,9 +198,10 @@ func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, "OK")
 	switch l.state {
 	case legProceeding:
-		if l.uas {
-			l.respondInvite(487, "Request Terminated", nil)
+		if !l.uas {
+			return // not allowed; its INVITE still wants a final answer
 		}
+		l.respondInvite(487, "Request Terminated", nil)
 		l.fact(Cancelled{})
 		l.done()
 	case legAccepted, legConfirmed: // a BYE before the ACK stands for it
@@ -224,17 +232,17 @@ func (l *Leg) onReinvite(req *sip.Request) {
 
 // hangup sends BYE, at once or when the caller has acknowledged the 200: a
 // UAS may not send it before (RFC 3261 section 15).
-func (l *Leg) hangup(why Cause) {
+func (l *Leg) hangup(now time.Time, why Cause) {
 	switch l.state {
 	case legAccepted:
 		l.hangupOwed = why
 	case legConfirmed:
-		l.sendBye(why)
+		l.sendBye(now, why)
 	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
 	}
 }
 
-func (l *Leg) sendBye(why Cause) {
+func (l *Leg) sendBye(now time.Time, why Cause) {
 	req, to := l.dialog.request(sip.BYE, 0)
 	if v := reasonValue(why); v != "" {
 		req.AppendHeader(sip.NewHeader("Reason", v))
@@ -242,7 +250,19 @@ func (l *Leg) sendBye(why Cause) {
 	l.clearDeadlines()
 	l.ok = nil
 	l.state = legEnding
+	l.giveUpAt = now.Add(timerGiveUp) // as Timer F would
 	l.send(req, to)
+	l.byeBranch = branchOf(req)
+}
+
+// branchOf is the branch of the topmost Via.
+func branchOf(msg sip.Message) string {
+	via := msg.Via()
+	if via == nil {
+		return ""
+	}
+	branch, _ := via.Params.Get("branch")
+	return branch
 }
 
 // send starts a request of ours with a Via of its own.

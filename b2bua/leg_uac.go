@@ -59,12 +59,16 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 // abandon gives up the INVITE. CANCEL may only follow a provisional answer
 // (RFC 3261 section 9.1); until then it is owed.
 func (l *Leg) abandon(now time.Time, why Cause) {
+	if l.uas {
+		return
+	}
 	switch l.state {
 	case legIdle:
 		l.done()
 	case legCalling:
 		l.clearDeadlines()
 		l.state, l.why = legAbandoned, why
+		l.giveUpAt = now.Add(timerGiveUp)
 	case legProceeding:
 		l.clearDeadlines()
 		l.state, l.why = legAbandoned, why
@@ -103,21 +107,21 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 	}
 	switch cseq.MethodName {
 	case sip.INVITE:
-		if cseq.SeqNo != l.inviteSeq {
+		if l.uas || cseq.SeqNo != l.inviteSeq {
 			return
 		}
 		switch {
 		case res.StatusCode < 200:
 			l.onProvisional(now, res)
 		case res.StatusCode < 300:
-			l.onInvite2xx(in)
+			l.onInvite2xx(now, in)
 		default:
 			l.onInviteRefused(res)
 		}
 	case sip.BYE:
 		// Whatever the answer, the dialog is over (RFC 3261 section 15.1.1).
-		// That of a fork's BYE has another tag.
-		if res.StatusCode >= 200 && l.state == legEnding && tagOf(res.To().Params) == l.dialog.RemoteTag {
+		// That of a fork's BYE has another branch.
+		if res.StatusCode >= 200 && l.state == legEnding && branchOf(res) == l.byeBranch {
 			l.done()
 		}
 	default: // CANCEL: what counts is the INVITE's own answer
@@ -130,7 +134,7 @@ func (l *Leg) onProvisional(now time.Time, res *sip.Response) {
 	case legCalling, legProceeding:
 		l.state = legProceeding
 		if res.StatusCode > 100 {
-			l.fact(Progress{Code: res.StatusCode, Reason: res.Reason, SDP: sdpBody(res)})
+			l.fact(Progress{Code: res.StatusCode, Reason: phrase(res.Reason), SDP: sdpBody(res)})
 		}
 	case legAbandoned:
 		l.sendCancel(now)
@@ -141,7 +145,7 @@ func (l *Leg) onProvisional(now time.Time, res *sip.Response) {
 // onInvite2xx acknowledges every 200: the first makes the dialog, a repeated
 // one gets its ACK again, and one from another fork, or after we gave up, is
 // hung up at once (RFC 3261 section 13.2.2.4).
-func (l *Leg) onInvite2xx(in ResponseIn) {
+func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	res := in.Res
 	tag := tagOf(res.To().Params)
 	switch l.state {
@@ -153,7 +157,7 @@ func (l *Leg) onInvite2xx(in ResponseIn) {
 	case legAbandoned:
 		l.confirm(in)
 		l.sendACK()
-		l.sendBye(l.why)
+		l.sendBye(now, l.why)
 	case legConfirmed, legEnding, legDone:
 		switch {
 		case tag == l.dialog.RemoteTag && l.ack != nil:
@@ -224,13 +228,16 @@ func (l *Leg) onInviteRefused(res *sip.Response) {
 }
 
 func (l *Leg) refused(code int, reason string, cause Cause, q850 int) {
-	l.fact(Refused{Code: code, Reason: reason, Cause: cause, Q850: q850})
+	l.fact(Refused{Code: code, Reason: phrase(reason), Cause: cause, Q850: q850})
 }
 
 // onRequestFailed: a request of ours has no answer and will have none.
 func (l *Leg) onRequestFailed(in RequestFailed) {
 	switch in.Method {
 	case sip.INVITE:
+		if l.uas {
+			return
+		}
 		if l.state == legCalling || l.state == legProceeding {
 			l.refused(0, "", in.Cause, 0)
 		}

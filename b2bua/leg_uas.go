@@ -38,7 +38,7 @@ func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat con
 
 // ring sends a provisional answer that makes an early dialog.
 func (l *Leg) ring(now time.Time, in Ring) {
-	if l.state != legProceeding {
+	if !l.uas || l.state != legProceeding {
 		return
 	}
 	l.lastProvisional = l.inviteResponse(in.Code, in.Reason, in.SDP)
@@ -48,7 +48,7 @@ func (l *Leg) ring(now time.Time, in Ring) {
 
 // answer sends 200 and waits for its ACK.
 func (l *Leg) answer(now time.Time, in Answer) {
-	if l.state != legProceeding {
+	if !l.uas || l.state != legProceeding {
 		return
 	}
 	l.ok = l.inviteResponse(200, "OK", in.SDP)
@@ -81,7 +81,7 @@ func (l *Leg) resendAnswer(now time.Time) {
 // refuse sends a final answer; its retransmission and ACK are the
 // transaction's.
 func (l *Leg) refuse(in Refuse) {
-	if l.state != legProceeding {
+	if !l.uas || l.state != legProceeding {
 		return
 	}
 	l.respondInvite(in.Code, in.Reason, in.Headers)
@@ -115,14 +115,14 @@ func (l *Leg) inviteResponse(code int, reason string, sdp []byte) *sip.Response 
 // that comes after our final answer changes nothing (RFC 3261 section 9.2);
 // FinalLost says that the answer did not get out after all.
 func (l *Leg) onCancel() {
-	if l.state != legProceeding && l.state != legAccepted {
+	if !l.uas || (l.state != legProceeding && l.state != legAccepted) {
 		return
 	}
 	l.fact(Cancelled{})
 	l.done()
 }
 
-func (l *Leg) onACK(_ time.Time, seq uint32) {
+func (l *Leg) onACK(now time.Time, seq uint32) {
 	if l.state != legAccepted || seq != l.inviteSeq {
 		return // of an earlier retransmission
 	}
@@ -131,6 +131,6 @@ func (l *Leg) onACK(_ time.Time, seq uint32) {
 	l.state = legConfirmed
 	l.fact(Confirmed{})
 	if l.hangupOwed != CauseNone {
-		l.sendBye(l.hangupOwed)
+		l.sendBye(now, l.hangupOwed)
 	}
 }

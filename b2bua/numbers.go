@@ -95,7 +95,7 @@ func party(name string, uri *sip.Uri, country string) config.Party {
 	return config.Party{
 		Number: normalise(user, country),
 		User:   user,
-		Name:   strings.ReplaceAll(strings.ReplaceAll(name, `\"`, `"`), `\\`, `\`),
+		Name:   unquoted(name),
 		Host:   host,
 		URI:    uri.String(),
 	}

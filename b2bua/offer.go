@@ -27,38 +27,113 @@ func isSDP(contentType string) bool {
 }
 
 // description is a peer's session description with its one audio stream
-// found.
+// found. Of the other streams it keeps the m= lines, to decline them.
 type description struct {
-	sdp   *sdp.SessionDescription
-	audio int // index into sdp.MediaDescriptions
+	sdp     *sdp.SessionDescription // session level and the audio stream alone
+	streams []string                // the values of all m= lines
+	audio   int                     // index into streams
 }
 
 // parseDescription reads an offer or answer. The audio stream is the first
-// over plain RTP with a port.
+// over plain RTP with a port. What we would drop anyway is not even parsed:
+// the SDP library refuses a description for a stream, or a line, that it does
+// not know.
 func parseDescription(body []byte) (*description, error) {
-	d := &description{sdp: &sdp.SessionDescription{}, audio: -1}
-	if err := d.sdp.Unmarshal(body); err != nil {
-		return nil, fmt.Errorf("%w: %w", errBadSDP, err)
+	sections, err := splitDescription(string(body))
+	if err != nil {
+		return nil, err
 	}
+	d := &description{sdp: &sdp.SessionDescription{}, audio: -1}
 	rejected := false
-	for i, m := range d.sdp.MediaDescriptions {
-		if m.MediaName.Media != "audio" || strings.Join(m.MediaName.Protos, "/") != "RTP/AVP" {
+	for i, section := range sections[1:] {
+		fields := strings.Fields(section[0][2:])
+		if len(fields) < 4 {
+			return nil, fmt.Errorf("%w: %q", errBadSDP, section[0])
+		}
+		d.streams = append(d.streams, section[0][2:])
+		if d.audio >= 0 || fields[0] != "audio" || fields[2] != "RTP/AVP" {
 			continue
 		}
-		if m.MediaName.Port.Value <= 0 || m.MediaName.Port.Value > 65535 {
+		if strings.Trim(fields[1], "0") == "" {
 			rejected = true
 			continue
 		}
 		d.audio = i
-		return d, nil
 	}
-	if rejected {
+	switch {
+	case d.audio < 0 && rejected:
 		return nil, errRejected
+	case d.audio < 0:
+		return nil, errNoAudio
 	}
-	return nil, errNoAudio
+	if err := d.sdp.UnmarshalString(plainDescription(sections[0], sections[1+d.audio])); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBadSDP, err)
+	}
+	if port := d.media().MediaName.Port.Value; port <= 0 || port > 65535 {
+		return nil, fmt.Errorf("%w: port %d", errBadSDP, port)
+	}
+	return d, nil
 }
 
-func (d *description) media() *sdp.MediaDescription { return d.sdp.MediaDescriptions[d.audio] }
+func (d *description) media() *sdp.MediaDescription { return d.sdp.MediaDescriptions[0] }
+
+// splitDescription splits SDP into its lines, by section: the session's, then
+// each stream's, which begins with its m= line (RFC 8866 section 5).
+func splitDescription(body string) ([][]string, error) {
+	sections := [][]string{nil}
+	for line := range strings.Lines(body) {
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" {
+			continue
+		}
+		if len(line) < 2 || line[1] != '=' {
+			return nil, fmt.Errorf("%w: line %q", errBadSDP, line)
+		}
+		if line[0] == 'm' {
+			sections = append(sections, nil)
+		}
+		last := len(sections) - 1
+		sections[last] = append(sections[last], line)
+	}
+	if len(sections[0]) == 0 || sections[0][0] != "v=0" {
+		return nil, fmt.Errorf("%w: it does not begin with v=0", errBadSDP)
+	}
+	return sections, nil
+}
+
+// plainDescription is a description with what we use of a session and one
+// stream: connection, bandwidth and attributes.
+func plainDescription(session, stream []string) string {
+	var b strings.Builder
+	b.WriteString("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\n")
+	writeLines(&b, session, 'c', 'b')
+	b.WriteString("t=0 0\r\n")
+	writeLines(&b, session, 'a')
+	b.WriteString(stream[0] + "\r\n")
+	writeLines(&b, stream, 'c', 'b', 'a')
+	return b.String()
+}
+
+// writeLines writes the lines of these types, in the order that RFC 8866
+// section 5 wants: the first c=, bandwidth of the known kinds, attributes.
+func writeLines(b *strings.Builder, lines []string, types ...byte) {
+	for _, kind := range types {
+		for _, line := range lines {
+			if line[0] != kind || (kind == 'b' && !knownBandwidth(line)) {
+				continue
+			}
+			b.WriteString(line + "\r\n")
+			if kind == 'c' {
+				break
+			}
+		}
+	}
+}
+
+func knownBandwidth(line string) bool {
+	kind, value, _ := strings.Cut(line[2:], ":")
+	return slices.Contains([]string{"CT", "AS", "TIAS", "RS", "RR"}, kind) && allDigits(value)
+}
 
 // rtp and rtcp are where the peer wants its media. An address that is no IP
 // address, or says hold (0.0.0.0, RFC 3264 section 8.4), is invalid: media
@@ -212,17 +287,23 @@ func (d *description) forTarget(o sdpOrigin, at netip.AddrPort, formats []string
 // side answered with: its audio at our address, every other stream of the
 // offer declined, in order (RFC 3264 section 6).
 func (d *description) answering(offer *description, o sdpOrigin, at netip.AddrPort) ([]byte, error) {
-	out := d.skeleton(o, at)
-	for i, m := range offer.sdp.MediaDescriptions {
+	audio, err := d.forTarget(o, at, d.media().MediaName.Formats)
+	if err != nil {
+		return nil, err
+	}
+	session, stream, _ := strings.Cut(string(audio), "m=")
+	var b strings.Builder
+	b.WriteString(session)
+	for i, line := range offer.streams {
 		if i == offer.audio {
-			out.MediaDescriptions = append(out.MediaDescriptions, d.anchored(at, d.media().MediaName.Formats))
+			b.WriteString("m=" + stream)
 			continue
 		}
-		declined := m.MediaName
-		declined.Port = sdp.RangedPort{}
-		out.MediaDescriptions = append(out.MediaDescriptions, &sdp.MediaDescription{MediaName: declined})
+		fields := strings.Fields(line)
+		fields[1] = "0"
+		b.WriteString("m=" + strings.Join(fields, " ") + "\r\n")
 	}
-	return marshal(out)
+	return []byte(b.String()), nil
 }
 
 // skeleton is the session level: our own origin, address and name, the peer's

@@ -33,8 +33,21 @@ func (s *Server) stamp(msg sip.Message) {
 		s.noteSource(via, source)
 	}
 	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
+	if to != nil && from != nil {
+		tidyTag(to.Params)
+		tidyTag(from.Params)
+	}
 	if req.Method == sip.INVITE && to != nil && from != nil && callID != nil && cseq != nil && tagOf(to.Params) == "" {
 		to.Params.Add("tag", s.tagFor(req))
+	}
+}
+
+// tidyTag gives a tag the spelling that the library looks for.
+func tidyTag(params sip.HeaderParams) {
+	for i, p := range params {
+		if isTag(p.K) {
+			params[i] = sip.HeaderKV{K: "tag", V: strings.TrimSpace(p.V)}
+		}
 	}
 }
 
@@ -134,12 +147,15 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
 		return
 	}
+	in := RequestIn{Req: req, Source: parseSource(req.Source())}
 	if req.Method == sip.ACK {
 		tx.Terminate() // an ACK is no transaction
-	} else {
-		l.wire.serve(req, tx)
+		l.post(in)
+		return
 	}
-	if !l.post(RequestIn{Req: req, Source: parseSource(req.Source())}) {
+	l.wire.serve(req, tx)
+	if !l.post(in) {
+		l.wire.forget(tx)
 		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
 	}
 }
@@ -160,8 +176,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	t := s.admission.trunkOf(source.Addr())
-	branch, _ := req.Via().Params.Get("branch")
-	if t == nil || s.registry.isGone(tagOf(req.To().Params), branch) {
+	if t == nil || s.registry.isGone(tagOf(req.To().Params), branchOf(req)) {
 		tx.Terminate()
 		return
 	}
@@ -188,7 +203,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 // its transaction is too old for, or a merged request (RFC 3261 section
 // 8.2.2.2).
 func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
-	if branch, _ := req.Via().Params.Get("branch"); branch == l.branch {
+	if branchOf(req) == l.branch {
 		tx.Terminate()
 		return
 	}
@@ -223,7 +238,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source neti
 	c := s.newCall(req, t, source, local)
 	leg := newUASLeg(s.legOptions(media.SideA, local), req, source, t.cfg.NAT)
 	c.a = c.newLine(leg, local)
-	c.a.branch, _ = req.Via().Params.Get("branch")
+	c.a.branch = branchOf(req)
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
 		s.admission.leave(t)
@@ -298,8 +313,7 @@ func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" 
 // section 9.2).
 func transactionKey(req *sip.Request) string {
 	via := req.Via()
-	branch, _ := via.Params.Get("branch")
-	return branch + " " + via.Host + " " + strconv.Itoa(via.Port)
+	return branchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
 }
 
 // onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
@@ -341,8 +355,8 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 		return
 	}
 	tag := tagOf(from.Params)
-	if l := s.registry.line(tag); l != nil && l.callID == res.CallID().Value() && l.post(responseIn(res)) {
-		return
+	if l := s.registry.line(tag); l != nil && (l.branch != "" || l.callID != res.CallID().Value() || l.post(responseIn(res))) {
+		return // its leg answers; a leg that was called has nothing to answer
 	}
 	if s.mint.MintedTag([]byte(tag)) {
 		s.hangupStray(responseIn(res))

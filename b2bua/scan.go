@@ -35,7 +35,7 @@ func scan(datagram []byte) (s scanned, ok bool) {
 		s.method = first
 	}
 	for {
-		line, rest = cutLine(rest)
+		line, rest = cutHeader(rest)
 		if len(line) == 0 {
 			return s, true
 		}
@@ -64,8 +64,20 @@ func (s *scanned) header(name, value []byte) {
 	case is("call-id", "i"):
 		s.callID = value
 	case is("cseq", ""):
-		s.cseq, _, _ = bytes.Cut(value, []byte{' '})
+		s.cseq = number(value)
 	}
+}
+
+// number is the number that value begins with, without leading zeros.
+func number(value []byte) []byte {
+	n := 0
+	for n < len(value) && value[n] >= '0' && value[n] <= '9' {
+		n++
+	}
+	for value = value[:n]; len(value) > 1 && value[0] == '0'; {
+		value = value[1:]
+	}
+	return value
 }
 
 // cutLine splits off the first line, without its end.
@@ -74,26 +86,55 @@ func cutLine(b []byte) (line, rest []byte) {
 	return bytes.TrimSuffix(line, []byte{'\r'}), rest
 }
 
+// cutHeader splits off the first header with the lines that are folded into
+// it (RFC 3261 section 7.3.1).
+func cutHeader(b []byte) (header, rest []byte) {
+	header, rest = cutLine(b)
+	for len(header) > 0 && len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t') {
+		_, after := cutLine(rest)
+		header, rest = bytes.TrimRight(b[:len(b)-len(after)], "\r\n"), after
+	}
+	return header, rest
+}
+
 // afterAddress is what follows the URI of a From or To: its header
 // parameters.
 func afterAddress(value []byte) []byte {
-	if i := bytes.LastIndexByte(value, '>'); i >= 0 {
-		return value[i+1:]
+	if value = bytes.TrimSpace(value); len(value) > 0 && value[0] == '"' {
+		for i := 1; ; i++ {
+			if i >= len(value) {
+				return nil
+			}
+			if value[i] == '\\' {
+				i++
+			} else if value[i] == '"' {
+				value = value[i+1:]
+				break
+			}
+		}
+		if bytes.IndexByte(value, '<') < 0 {
+			return nil // a name needs the brackets
+		}
+	}
+	if _, after, found := bytes.Cut(value, []byte{'<'}); found {
+		_, after, _ = bytes.Cut(after, []byte{'>'})
+		return after
 	}
 	return value
 }
 
-// param finds a parameter in a list that semicolons separate.
-func param(list []byte, name string) []byte {
+// param finds a parameter in a list that semicolons separate: of several of
+// the name the last, as the parser does.
+func param(list []byte, name string) (found []byte) {
 	for len(list) > 0 {
 		var one []byte
 		one, list, _ = bytes.Cut(list, []byte{';'})
-		key, value, found := bytes.Cut(one, []byte{'='})
-		if found && asciiEqualFold(bytes.TrimSpace(key), name) {
-			return bytes.TrimSpace(value)
+		key, value, ok := bytes.Cut(one, []byte{'='})
+		if ok && asciiEqualFold(bytes.TrimSpace(key), name) && bytes.IndexByte(value, '=') < 0 {
+			found = bytes.TrimSpace(value)
 		}
 	}
-	return nil
+	return found
 }
 
 func asciiEqualFold(b []byte, s string) bool {
@@ -108,27 +149,18 @@ func statelessRefusal(out, request []byte, status, toTag string, headers ...stri
 	out = append(out, status...)
 	out = append(out, "\r\n"...)
 	_, rest := cutLine(request)
-	keep := false
 	for {
 		var line []byte
-		line, rest = cutLine(rest)
+		line, rest = cutHeader(rest)
 		if len(line) == 0 {
 			break
 		}
-		if line[0] == ' ' || line[0] == '\t' { // folded: belongs to the line before
-			if keep {
-				out = append(append(out, line...), "\r\n"...)
-			}
-			continue
-		}
 		name, value, _ := bytes.Cut(line, []byte{':'})
-		name = bytes.TrimSpace(name)
-		var isTo bool
-		keep, isTo = echoed(name)
+		keep, isTo := echoed(bytes.TrimSpace(name))
 		if !keep {
 			continue
 		}
-		out = append(out, line...)
+		out = appendHeader(out, line)
 		if isTo && param(afterAddress(value), "tag") == nil {
 			out = append(append(out, ";tag="...), toTag...)
 		}
@@ -138,6 +170,19 @@ func statelessRefusal(out, request []byte, status, toTag string, headers ...stri
 		out = append(append(out, h...), "\r\n"...)
 	}
 	return append(out, "Content-Length: 0\r\n\r\n"...)
+}
+
+// appendHeader appends a header, its folds on lines of their own, without the
+// last line's end.
+func appendHeader(out, header []byte) []byte {
+	for first := true; len(header) > 0; first = false {
+		var line []byte
+		if line, header = cutLine(header); !first {
+			out = append(out, "\r\n"...)
+		}
+		out = append(out, line...)
+	}
+	return out
 }
 
 func echoed(name []byte) (keep, isTo bool) {

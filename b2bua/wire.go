@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/emiago/sipgo/sip"
@@ -42,6 +43,13 @@ func (w *wire) serve(req *sip.Request, tx *sip.ServerTx) {
 	w.mu.Lock()
 	w.servers = append(w.servers, serverTx{req.Method, req.CSeq().SeqNo, tx})
 	w.mu.Unlock()
+}
+
+// forget is the undoing of serve, for a request that the leg will not see.
+func (w *wire) forget(tx *sip.ServerTx) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
 }
 
 // perform queues effects and sees to it that somebody sends them.

@@ -1,0 +1,163 @@
+package b2bua
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/internal/memnet"
+)
+
+// A hundred INVITEs with bytes flipped at random, the same each time.
+func TestMutatedInvites(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				r := rand.New(rand.NewPCG(seed, 1))
+				for range 100 {
+					d := w.carrier.newCall("+15075785607")
+					d.extra = "Record-Route: <sip:192.0.2.10;lr>\nP-Asserted-Identity: <sip:+15075550100@x>\nDiversion: <sip:1@2>\n"
+					text := crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
+					w.carrier.raw(mutate(r, text))
+					if r.IntN(10) == 0 {
+						synctest.Wait()
+					}
+				}
+				w.settle()
+			})
+		})
+	}
+}
+
+// mutate flips, removes, doubles or inserts a few bytes.
+func mutate(r *rand.Rand, b []byte) []byte {
+	b = append([]byte(nil), b...)
+	for range 1 + r.IntN(8) {
+		i := r.IntN(len(b))
+		switch r.IntN(5) {
+		case 0:
+			b[i] ^= 1 << r.IntN(8)
+		case 1:
+			b[i] = byte(r.IntN(256))
+		case 2:
+			b = append(b[:i], b[min(len(b), i+1+r.IntN(4)):]...)
+		case 3:
+			b = append(b[:i], append(append([]byte(nil), b[i:min(len(b), i+20)]...), b[i:]...)...)
+		case 4:
+			b[i] = "\r\n:;,<>\"= @[]\x00"[r.IntN(14)]
+		}
+	}
+	return b
+}
+
+// FuzzServer: one datagram from the carrier, one from the agent, after an
+// INVITE: nothing panics.
+func FuzzServer(f *testing.F) {
+	env := func(string) (string, bool) { return "secret", true }
+	cfg, err := config.Parse("test.yaml", []byte(testConfig), env)
+	if err != nil {
+		f.Fatal(err)
+	}
+	p := &peer{}
+	d := p.newCall("+15075785607")
+	invite, bye, cancel := crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")), crlf(d.request("BYE")), crlf(d.request("CANCEL"))
+	answer := crlf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=BRANCH\nFrom: <sip:a@b>;tag=TAG\nTo: <sip:c@d>;tag=x\n" +
+		"Call-ID: CALLID\nCSeq: 1 INVITE\nContact: <sip:agent@192.0.2.20:32681>\nContent-Length: 0\n\n")
+	request := crlf("BYE sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKx\nFrom: <sip:c@d>;tag=x\n" +
+		"To: <sip:a@b>;tag=TAG\nCall-ID: CALLID\nCSeq: 1 BYE\nContent-Length: 0\n\n")
+	f.Add(invite, answer)
+	f.Add(cancel, request)
+	f.Add(bye, []byte("SIP/2.0 180 Ringing\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, fromCarrier, fromAgent []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			fuzzServer(t, cfg, invite, fromCarrier, fromAgent)
+		})
+	})
+}
+
+func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent []byte) {
+	sw := memnet.New()
+	s, err := NewServer(Options{
+		Config: cfg, Relay: &fakeRelay{}, Sink: &fakeSink{}, Preparers: map[string]Preparer{"agent": &fakePreparer{}}, Log: zerolog.Nop(),
+		Listen: func(a netip.AddrPort) (Socket, error) { return sw.Listen(a) },
+		Lookup: noNames,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	carrier, err := sw.Listen(carrierAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent, err := sw.Listen(agentAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer carrier.Close()
+	defer agent.Close()
+	send := func(c *memnet.Conn, b []byte) {
+		if _, err := c.WriteToUDPAddrPort(b, ourAddr); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+	}
+	send(carrier, invite)
+	// What the agent sends belongs to our INVITE where it says so.
+	b := make([]byte, 65536)
+	n, _, err := agent.ReadFromUDPAddrPort(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, _ := scan(b[:n])
+	fill := strings.NewReplacer("BRANCH", string(sent.branch), "TAG", string(sent.fromTag), "CALLID", string(sent.callID))
+	send(agent, []byte(fill.Replace(string(fromAgent))))
+	send(carrier, fromCarrier)
+	time.Sleep(10 * time.Minute)
+	s.HangupAll()
+	time.Sleep(5 * time.Minute)
+	synctest.Wait()
+	if n := s.Panics(); n != 0 {
+		t.Errorf("%d panics", n)
+	}
+	if !s.Idle() {
+		calls, lines := s.registry.counts()
+		t.Errorf("%d calls and %d legs are left", calls, lines)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func noNames(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) }
+
+// A re-INVITE that is refused leaves no transaction with the wire, however
+// many come.
+func TestRefusedReinvitesAreForgotten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, invite := w.established()
+		for i := range 20 {
+			w.agent.agentRequest("INVITE", invite, "agent1", 5+i)
+			w.agent.expect("SIP/2.0 488")
+			w.agent.send(fmt.Sprintf("ACK sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bKagentINVITE%d\nFrom: %s;tag=agent1\nTo: %s\nCall-ID: %s\nCSeq: %d ACK\nContent-Length: 0\n\n",
+				agentAddr, 5+i, invite.value("To"), invite.value("From"), invite.value("Call-ID"), 5+i))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		l := w.server.registry.line(tagOf(invite.req().From().Params))
+		l.wire.mu.Lock()
+		n := len(l.wire.servers)
+		l.wire.mu.Unlock()
+		if n > 1 {
+			t.Errorf("%d transactions are kept", n)
+		}
+		w.settle()
+	})
+}

@@ -1,0 +1,249 @@
+package b2bua
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// chooser draws a number below n. A seeded generator is one; a property
+// testing library that shrinks can be another.
+type chooser func(n int) int
+
+const modelSteps = 60
+
+// Random lives of a UAS leg. legTest checks every step; here is what holds
+// over the whole life.
+func TestModelUAS(t *testing.T) {
+	for seed := range uint64(100) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			modelUAS(t, r.IntN)
+		})
+	}
+}
+
+// Random lives of a UAC leg.
+func TestModelUAC(t *testing.T) {
+	for seed := range uint64(100) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 2))
+			modelUAC(t, r.IntN)
+		})
+	}
+}
+
+// FuzzModel lets the fuzzer choose.
+func FuzzModel(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
+	f.Add([]byte{2, 3, 9, 1, 0, 7, 7, 7, 11, 12, 13})
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		at := 0
+		choose := func(n int) int {
+			if at >= len(choices) {
+				return 0
+			}
+			at++
+			return int(choices[at-1]) % n
+		}
+		if choose(2) == 0 {
+			modelUAS(t, choose)
+		} else {
+			modelUAC(t, choose)
+		}
+	})
+}
+
+// life counts the facts that may come only once.
+type life struct {
+	ends     int // Gone, Cancelled, Refused
+	confirms int // Confirmed, Answered
+}
+
+func (l *life) see(t *testing.T, in Input, facts []Fact) {
+	t.Helper()
+	for _, f := range facts {
+		switch f.(type) {
+		case Gone, Cancelled, Refused:
+			if l.ends++; l.ends > 1 {
+				t.Errorf("%T ends the leg again: %s", in, showFact(f))
+			}
+		case Confirmed, Answered:
+			if l.confirms++; l.confirms > 1 || l.ends > 0 {
+				t.Errorf("%T confirms the leg after %d ends and %d confirms", in, l.ends, l.confirms-1)
+			}
+		case Progress, Ready, MediaLost, Latched, Killed, Expired:
+		}
+	}
+}
+
+// modelStep gives one input, with the checks of legTest and of life.
+func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
+	t.Helper()
+	was := lt.leg.state
+	if r, ok := in.(RequestIn); ok {
+		lt.fed[key(r.Req.Method, r.Req.CSeq().SeqNo)]++
+	}
+	facts, effects := lt.leg.Step(lt.now, in)
+	lt.last = append([]Effect(nil), effects...)
+	lt.check(was, in, facts, effects)
+	l.see(t, in, facts)
+	return lt.last
+}
+
+// pass lets time pass, as a rule to the leg's deadline.
+func (lt *legTest) pass(choose chooser) {
+	d := lt.leg.Deadline()
+	if d.IsZero() || choose(4) == 0 {
+		lt.now = lt.now.Add(time.Duration(choose(40_000)) * time.Millisecond)
+		return
+	}
+	if d.After(lt.now) {
+		lt.now = d
+	}
+}
+
+func modelUAS(t *testing.T, choose chooser) {
+	lt := newUAS(t)
+	l := &life{}
+	seq := uint32(11)
+	for range modelSteps {
+		var in Input
+		switch choose(13) {
+		case 0, 1, 2:
+			lt.pass(choose)
+			in = DeadlineReached{}
+		case 3:
+			in = Ring{Code: 180 + 3*choose(2), Reason: "Ringing"}
+		case 4:
+			in = Answer{SDP: []byte("v=0")}
+		case 5:
+			in = Refuse{Code: 400 + choose(200), Reason: "No"}
+		case 6:
+			in = Hangup{Why: CauseAgentHangup}
+		case 7:
+			in = inDialog(t, "ACK", 10+uint32(choose(2)))
+		case 8:
+			in = inDialog(t, "BYE", seq-uint32(choose(2)))
+		case 9:
+			in = inDialog(t, []string{"INVITE", "OPTIONS", "INFO", "UPDATE"}[choose(4)], seq)
+		case 10:
+			if lt.leg.state != legProceeding && lt.leg.state != legAccepted {
+				continue
+			}
+			in = CancelIn{}
+		case 11:
+			if lt.leg.state != legAccepted {
+				continue // it says what became of our final answer
+			}
+			in = FinalLost{}
+		case 12:
+			in = RequestFailed{Method: sip.BYE, Seq: 1, Cause: CauseTargetSilent}
+		}
+		if _, ok := in.(RequestIn); ok {
+			seq++
+		}
+		owed := lt.leg.state == legAccepted
+		begun := lt.leg.giveUpAt
+		effects := lt.modelStep(t, l, in)
+		for _, e := range effects {
+			r, isRequest := e.(SendRequest)
+			if !isRequest {
+				continue
+			}
+			req, isIn := in.(RequestIn)
+			acked := isIn && req.Req.Method == sip.ACK
+			if r.Req.Method == sip.BYE && owed && !acked && lt.now.Before(begun) {
+				t.Errorf("BYE before ACK and before the leg gave up, after %T", in)
+			}
+		}
+	}
+	lt.exhaust(t, l)
+}
+
+// exhaust lets all time pass: a leg that has ended, or was told to end, is
+// done some time, given that transactions end.
+func (lt *legTest) exhaust(t *testing.T, l *life) {
+	t.Helper()
+	if lt.leg.uas {
+		lt.modelStep(t, l, Refuse{Code: 503, Reason: "Service Unavailable"})
+	} else {
+		lt.modelStep(t, l, Abandon{Why: CauseShutdown})
+	}
+	lt.modelStep(t, l, Hangup{Why: CauseShutdown})
+	for range 40 {
+		if lt.leg.Done() {
+			return
+		}
+		if d := lt.leg.Deadline(); !d.IsZero() {
+			lt.now = d
+			lt.modelStep(t, l, DeadlineReached{})
+			continue
+		}
+		lt.modelStep(t, l, RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent})
+		lt.modelStep(t, l, RequestFailed{Method: sip.INVITE, Cause: CauseTargetSilent})
+	}
+	if !lt.leg.Done() {
+		t.Errorf("never done: state %d", lt.leg.state)
+	}
+}
+
+func modelUAC(t *testing.T, choose chooser) {
+	lt := newUAC(t)
+	l := &life{}
+	lt.modelStep(t, l, inviteOut())
+	seq := uint32(1)
+	tags := []string{"agent", "fork1", "fork2"}
+	for range modelSteps {
+		var in Input
+		ok := false
+		switch choose(12) {
+		case 0, 1, 2:
+			lt.pass(choose)
+			in = DeadlineReached{}
+		case 3:
+			in = lt.answerTo(100, "", "")
+		case 4:
+			in = lt.answerTo(180+3*choose(2), tags[choose(3)], "")
+		case 5:
+			in, ok = lt.ok(tags[choose(3)]), true
+		case 6:
+			in = lt.answerTo(300+choose(400), tags[choose(3)], "")
+		case 7:
+			in = Abandon{Why: CauseCallerCancelled}
+		case 8:
+			in = Hangup{Why: CauseCallerHangup}
+		case 9:
+			// Not in an early dialog: a callee sends none there.
+			if lt.leg.state != legConfirmed && lt.leg.state != legEnding && lt.leg.state != legDone {
+				continue
+			}
+			seq++
+			in = agentDialog(t, lt, []string{"BYE", "OPTIONS", "INVITE"}[choose(3)], seq)
+		case 10:
+			in = RequestFailed{Method: []sip.RequestMethod{sip.INVITE, sip.CANCEL, sip.BYE}[choose(3)], Cause: CauseTargetSilent}
+		case 11:
+			in = inviteOut() // only once
+		}
+		effects := lt.modelStep(t, l, in)
+		if !ok {
+			continue
+		}
+		acks := 0
+		for _, e := range effects {
+			if a, isACK := e.(SendACK); isACK {
+				acks++
+				if got, want := tagOf(a.Req.To().Params), tagOf(in.(ResponseIn).Res.To().Params); got != want {
+					t.Errorf("the 200 of %q gets the ACK of %q", want, got)
+				}
+			}
+		}
+		if acks != 1 {
+			t.Errorf("a 200 in state %d gets %d ACKs", lt.leg.state, acks)
+		}
+	}
+	lt.exhaust(t, l)
+}

@@ -1,0 +1,229 @@
+package b2bua
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/store"
+)
+
+// Each test of this file shows something that went wrong once; its comment says what.
+
+// RFC 3261 section 9.1: a given-up INVITE whose CANCEL is still owed has no
+// deadline. Its transaction stops its own timers with the first response, also
+// one that the leg ignores (another CSeq, no To), and then the leg, its
+// goroutine and the transaction stay for ever.
+func TestOwedCancelHasNoDeadline(t *testing.T) {
+	lt := uacIn(t, "owed")
+	if lt.leg.Deadline().IsZero() {
+		t.Error("a leg that owes a CANCEL waits for nothing")
+	}
+}
+
+func TestIgnoredResponseLeavesLeg(t *testing.T) {
+	for name, text := range map[string]func(invite message) string{
+		"180 with another CSeq": func(invite message) string {
+			return strings.Replace(hostileAnswer(invite, 180, "a", ""), "CSeq: 1 ", "CSeq: 2 ", 1)
+		},
+		"200 with another CSeq": func(invite message) string {
+			return strings.Replace(hostileAnswer(invite, 200, "a", agentSDP(), agentContact), "CSeq: 1 ", "CSeq: 2 ", 1)
+		},
+		"486 without To": func(invite message) string {
+			return strings.Replace(hostileAnswer(invite, 486, "a", ""), "To: ", "X-To: ", 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.carrier.invite(w.carrier.newCall("+15075785607"))
+				w.agent.send(text(w.agent.expect("INVITE")))
+				w.settle()
+			})
+		})
+	}
+}
+
+// RFC 3261 section 15: a callee may not send BYE on an early dialog, but one
+// that does ends the call of the carrier, who is never answered: leg B says
+// Cancelled, which the call takes for the carrier's CANCEL. The carrier gets
+// 180 each minute for ever.
+func TestByeOfRingingTarget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		w.agent.reply(invite, 180, "Ringing", "a", "")
+		synctest.Wait()
+		w.agent.agentRequest("BYE", invite, "a", 5)
+		synctest.Wait()
+		w.sink.mu.Lock()
+		for _, r := range w.sink.done {
+			if r.EndedBy == store.EndedByCaller {
+				t.Errorf("record: %s by %s; the caller did nothing", r.Cause, r.EndedBy)
+			}
+		}
+		w.sink.mu.Unlock()
+		w.settle()
+	})
+}
+
+// RFC 3261 sections 12 and 12.2.2: a dialog is Call-ID and both tags. A
+// request with another From tag belongs to none and gets 481; it must not hang
+// the call up.
+func TestByeWithWrongFromTag(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		d.from = strings.Replace(d.from, "tag=ann", "tag=eve", 1)
+		w.carrier.bye(d)
+		if got := w.carrier.expect("SIP/2.0 "); !strings.HasPrefix(got.raw, "SIP/2.0 481") {
+			t.Errorf("BYE with another From tag: %s", strings.SplitN(got.raw, "\r\n", 2)[0])
+		}
+		w.settle()
+	})
+}
+
+// RFC 3261 section 8.2.6.2: a target whose 200 has no To tag (RFC 2543) may
+// answer BYE with one. The leg takes that for the answer to a fork's BYE, has
+// no deadline and stays for ever.
+func TestAnswerToByeWithNewTag(t *testing.T) {
+	lt := uacIn(t, "calling")
+	lt.do(lt.ok(""), Hangup{Why: CauseCallerHangup})
+	in := responseTo(t, lt, "BYE", 200, "OK") // the library adds a tag, as a peer would
+	lt.do(in)
+	if !lt.leg.Done() {
+		t.Error("not done after the answer to BYE")
+	}
+}
+
+// RFC 3261 section 7.3.1: a header may be folded before its tag. scan reads
+// no tag there, and the stateless refusal puts a second one before the fold.
+func TestFoldedTag(t *testing.T) {
+	request := crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=z9hG4bK1\nFrom: <sip:a@b>\n ;tag=f\nTo: <sip:c@d>\n\t;tag=t\nCall-ID: x\nCSeq: 1 BYE\n\n")
+	compareScan(t, request)
+	if got := string(statelessRefusal(nil, request, "503 x", "minted")); strings.Contains(got, "minted") {
+		t.Errorf("a second To tag:\n%s", got)
+	}
+	// A folded line is not a header, though it may look like one.
+	compareScan(t, crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nSubject: x\n To: <sip:c@d>;tag=evil\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+}
+
+// The guard's To tag for an INVITE is the server's only if the CSeq is
+// spelled as we would: with a tab or leading zeros a retransmission to a full
+// trunk gets 503 although its call is on.
+func TestGuardTagDependsOnSpelling(t *testing.T) {
+	s := &Server{mint: legMint}
+	for _, cseq := range []string{"007 INVITE", "7\tINVITE"} {
+		text := "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: " + cseq + "\n\n"
+		msg, _ := scan(crlf(text))
+		if got, want := (&guard{mint: legMint}).tagFor(msg), s.tagFor(mustRequest(t, text)); got != want {
+			t.Errorf("CSeq %q: the guard's tag %s; the server's %s", cseq, got, want)
+		}
+	}
+}
+
+// RFC 3261 section 25.1 allows white space around ";" and "=" (RFC 4475
+// section 3.1.1.1). Such a From is taken for one without tag: 400.
+func TestSpacedTag(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.from = strings.Replace(d.from, ";tag=ann", " ;  tag   = ann", 1)
+		w.carrier.send(d.request("OPTIONS"))
+		w.carrier.expect("SIP/2.0 200")
+	})
+}
+
+// A bare line feed in the target's reason phrase goes on to the carrier, who
+// may read a header of its own behind it. Nothing a peer sends is copied
+// without being checked.
+func TestReasonPhraseInjection(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		w.agent.raw([]byte(strings.Replace(string(crlf(hostileAnswer(invite, 486, "a", ""))), "486 Whatever", "486 Busy\nContact: <sip:evil@x>", 1)))
+		w.agent.expect("ACK")
+		if got := w.carrier.expect("SIP/2.0 486"); strings.Contains(strings.ReplaceAll(got.raw, "\r\n", ""), "\n") {
+			t.Errorf("the carrier got\n%q", got.raw)
+		}
+		w.carrier.ackRefused(d)
+		w.settle()
+	})
+}
+
+// A display name without quotes that ends in a backslash swallows the closing
+// quote: our requests to that peer carry a broken To.
+func TestBackslashName(t *testing.T) {
+	from := inviteFrom(t, `Ann\ <sip:a@b>;tag=x`).From()
+	party := partyOf(from.DisplayName, &from.Address, from.Params)
+	if got := addrSpec(party); got != "sip:a@b" {
+		t.Errorf("%s is read as %q", party, got)
+	}
+}
+
+// A question to a call whose inbox is full is dropped, but post says that
+// somebody will answer: who asks waits until its context ends.
+func TestQuestionIsLost(t *testing.T) {
+	b := newInbox()
+	for range inboxNormal {
+		b.post(itemRequest("OPTIONS"))
+	}
+	reply := make(chan LiveCall, 1)
+	if !b.post(item{ask: reply}) {
+		return
+	}
+	items, _ := drain(b)
+	if items[len(items)-1].ask == nil {
+		t.Error("post took the question and lost it")
+	}
+}
+
+// A leg that was called takes inputs of one that calls, and the other way
+// round. The first can be had from outside: a 200 that no transaction waits
+// for finds its leg by the From tag, and that of leg A is known to the
+// carrier. Leg A then says Answered and sends ACK; its INVITE never gets a
+// final answer (RFC 3261 section 13.3.1).
+func TestInputsOfTheOtherKind(t *testing.T) {
+	res := sip.NewResponseFromRequest(uasIn(t, "proceeding").leg.invite, 200, "OK", nil)
+	for _, in := range []Input{ResponseIn{Res: res, Source: carrierAddr}, Abandon{Why: CauseShutdown}, RequestFailed{Method: sip.INVITE}} {
+		leg := uasIn(t, "proceeding").leg
+		if got := show(leg.Step(legStart, in)); got != "" || leg.state != legProceeding {
+			t.Errorf("%T to a leg that was called: %q, state %d", in, got, leg.state)
+		}
+	}
+	for _, in := range []Input{Ring{Code: 180}, Answer{}, Refuse{Code: 486}, CancelIn{}, FinalLost{}} {
+		leg := uacIn(t, "proceeding").leg
+		if got := show(leg.Step(legStart, in)); got != "" || leg.state != legProceeding {
+			t.Errorf("%T to a leg that calls: %q, state %d", in, got, leg.state)
+		}
+	}
+}
+
+// The same from outside: the carrier answers its own INVITE.
+func TestCarrierAnswersItsOwnInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "a", "")
+		synctest.Wait()
+		w.carrier.send(fmt.Sprintf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKforged\nFrom: <sip:x@y>;tag=%s\n"+
+			"To: <sip:z@y>;tag=ann\nCall-ID: %s\nCSeq: 1 INVITE\nContact: <sip:ann@192.0.2.10>\nContent-Type: application/sdp\n"+
+			"Content-Length: %d\n\n%s", d.toTag, d.callID, len(d.sdp), d.sdp))
+		synctest.Wait()
+		for _, m := range w.carrier.rest() {
+			t.Errorf("the carrier got\n%s", m.raw)
+		}
+		for _, c := range w.server.Live(context.Background()) {
+			if c.Phase != "dialing" {
+				t.Errorf("the call is %s, nobody answered it", c.Phase)
+			}
+		}
+		w.settle()
+	})
+}
