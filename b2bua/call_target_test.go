@@ -166,3 +166,28 @@ func TestNoRoute(t *testing.T) {
 		w.wantRecord("failed", CauseNoRoute, store.EndedBySystem)
 	})
 }
+
+// A refusal that is repeated, because its ACK was lost, is acknowledged each
+// time, also long after the call (RFC 3261 section 17.1.1.3).
+func TestRepeatedRefusal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		for i := range 100 {
+			w.agent.reply(invite, 486, "Busy Here", "a", "")
+			ack := w.agent.expect("ACK sip:+15075785607@192.0.2.20:32681 SIP/2.0")
+			if branchOf(ack.Message) != branchOf(invite.Message) || ack.value("CSeq") != "1 ACK" ||
+				ack.value("To") != invite.value("To")+";tag=a" || ack.value("From") != invite.value("From") {
+				t.Fatalf("ACK number %d:\n%s", i+1, ack.raw)
+			}
+		}
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+		time.Sleep(time.Minute)
+		w.agent.reply(invite, 486, "Busy Here", "a", "")
+		w.agent.expect("ACK")
+	})
+}

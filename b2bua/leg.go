@@ -1,6 +1,8 @@
 package b2bua
 
 import (
+	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -224,7 +226,7 @@ func (l *Leg) hangupCause() Cause {
 // section 14.2).
 func (l *Leg) onReinvite(req *sip.Request) {
 	if l.state == legProceeding || l.state == legAccepted {
-		l.respond(req, 500, "Request Pending", sip.NewHeader("Retry-After", "2"))
+		l.respond(req, 500, "Request Pending", sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))))
 		return
 	}
 	l.respond(req, 488, "Not Acceptable Here", allowHeaders()...)

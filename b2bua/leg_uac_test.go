@@ -165,15 +165,15 @@ func TestUACEveryStateAndInput(t *testing.T) {
 		},
 		{
 			"re-INVITE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "INVITE", 6) },
-			[9]string{"", "", "481/INVITE", "", "", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE"},
+			[9]string{"", "", "500/INVITE", "", "", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE"},
 		},
 		{
 			"OPTIONS", func(lt *legTest) Input { return agentDialog(lt.t, lt, "OPTIONS", 6) },
-			[9]string{"", "", "481/OPTIONS", "", "", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS"},
+			[9]string{"", "", "200/OPTIONS", "", "", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS"},
 		},
 		{
 			"UPDATE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "UPDATE", 6) },
-			[9]string{"", "", "481/UPDATE", "", "", "405/UPDATE", "405/UPDATE", "481/UPDATE", "481/UPDATE"},
+			[9]string{"", "", "405/UPDATE", "", "", "405/UPDATE", "405/UPDATE", "481/UPDATE", "481/UPDATE"},
 		},
 		{
 			"deadline of nothing", func(*legTest) Input { return DeadlineReached{} },
@@ -202,7 +202,7 @@ func TestUACEveryStateAndInput(t *testing.T) {
 
 func TestUACBye(t *testing.T) {
 	for state, want := range map[string]string{
-		"confirmed": "gone agent_hangup by peer, 200/BYE", "ending": "200/BYE", "refused": "481/BYE", "hung up": "200/BYE",
+		"confirmed": "gone agent_hangup by peer, 200/BYE", "ending": "200/BYE", "refused": "200/BYE", "hung up": "200/BYE",
 	} {
 		lt := uacIn(t, state)
 		lt.want(lt.do(agentDialog(t, lt, "BYE", 7)), want)

@@ -29,6 +29,8 @@ func normalise(user, country string) string {
 		return northAmerican(digits)
 	case strings.HasPrefix(digits, "00") && len(digits) > 8:
 		return "+" + digits[2:]
+	case country == "39" && len(digits) > 5: // Italy's numbers keep their 0
+		return "+39" + digits
 	case strings.HasPrefix(digits, "0") && len(digits) > 4:
 		return "+" + country + digits[1:]
 	default: // a short code, or a subscriber number without area code

@@ -86,7 +86,9 @@ func splitDescription(body string) ([][]string, error) {
 		if line == "" {
 			continue
 		}
-		if len(line) < 2 || line[1] != '=' {
+		// A lone CR, or a NUL, would go on to the other side and might be read
+		// as a line's end there.
+		if len(line) < 2 || line[1] != '=' || strings.ContainsAny(line, "\r\x00") {
 			return nil, fmt.Errorf("%w: line %q", errBadSDP, line)
 		}
 		if line[0] == 'm' {

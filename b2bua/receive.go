@@ -344,23 +344,54 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
-// onStrayResponse is a response that no transaction waits for. A 2xx to an
-// INVITE of ours is never left alone (RFC 3261 section 13.2.2.4): its leg
-// answers it, or, where that is gone, it gets ACK and BYE.
+// onStrayResponse is a response that no transaction waits for. A final answer
+// to an INVITE of ours is never left alone. A refusal that is repeated gets
+// its ACK again (RFC 3261 section 17.1.1.3). A 2xx is its leg's to answer
+// (section 13.2.2.4), or, where that is gone, it gets ACK and BYE.
 func (s *Server) onStrayResponse(res *sip.Response) {
 	defer s.stack.recovered("response")
 	cseq, from := res.CSeq(), res.From()
-	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil ||
-		cseq.MethodName != sip.INVITE || !res.IsSuccess() {
+	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil || res.Via() == nil ||
+		cseq.MethodName != sip.INVITE || res.StatusCode < 200 {
 		return
 	}
 	tag := tagOf(from.Params)
+	minted := s.mint.MintedTag([]byte(tag)) && s.mint.MintedBranch([]byte(branchOf(res)))
+	if res.StatusCode >= 300 {
+		if minted {
+			s.ackStray(res)
+		}
+		return
+	}
 	if l := s.registry.line(tag); l != nil && (l.branch != "" || l.callID != res.CallID().Value() || l.post(responseIn(res))) {
 		return // its leg answers; a leg that was called has nothing to answer
 	}
-	if s.mint.MintedTag([]byte(tag)) {
+	if minted {
 		s.hangupStray(responseIn(res))
 	}
+}
+
+// ackStray acknowledges a repeated refusal from what it says itself. To and
+// the Request-URI of our INVITEs are the same.
+func (s *Server) ackStray(res *sip.Response) {
+	source := parseSource(res.Source())
+	local, err := s.stack.localFor(source.Addr())
+	if err != nil {
+		return
+	}
+	ack := sip.NewRequest(sip.ACK, *res.To().Address.Clone())
+	via := res.Via().Clone()
+	via.Params = sip.HeaderParams{{K: "branch", V: branchOf(res)}, {K: "rport"}}
+	ack.AppendHeader(via)
+	maxForwards := sip.MaxForwardsHeader(70)
+	ack.AppendHeader(&maxForwards)
+	for _, name := range []string{"From", "To", "Call-ID"} {
+		sip.CopyHeaders(name, res, ack)
+	}
+	ack.AppendHeader(&sip.CSeqHeader{SeqNo: res.CSeq().SeqNo, MethodName: sip.ACK})
+	ack.SetBody(nil)
+	w := newWire(s.stack, local, func(Input) bool { return false })
+	w.perform([]Effect{SendACK{Req: ack, To: hop{addr: source}}})
 }
 
 func (s *Server) hangupStray(in ResponseIn) {

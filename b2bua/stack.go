@@ -22,8 +22,12 @@ import (
 // SetProcessDefaults sets what the SIP library keeps per process: no limit of
 // its own on the size of UDP messages (ours is the guard's and the header
 // budget's), and a silent logger. Call it once, before any server is made.
+//
+// Timers D and M keep nothing alive that we need, as client transactions are
+// ended with their final answer (wire.finished), but memory.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
+	sip.Timer_D, sip.Timer_M = sip.T4, sip.T4
 	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 }
 

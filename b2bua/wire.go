@@ -142,32 +142,30 @@ func (w *wire) read(tx *sip.ClientTx, method sip.RequestMethod, seq uint32) {
 			if res.StatusCode < 200 {
 				continue
 			}
-			w.finished(tx, method, res.StatusCode)
+			w.finished(tx, method)
 			return
 		case <-tx.Done():
 			cause := CauseTargetUnreachable
 			if errors.Is(tx.Err(), sip.ErrTransactionTimeout) {
 				cause = CauseTargetSilent
 			}
-			w.finished(tx, method, 0)
+			w.finished(tx, method)
 			w.post(RequestFailed{Method: method, Seq: seq, Cause: cause, Err: tx.Err()})
 			return
 		}
 	}
 }
 
-// finished lets a client transaction go. A refused INVITE's lives on by
-// itself (Timer D), to acknowledge retransmitted refusals; the others need
-// nothing more: a repeated 2xx finds its leg through the server's table.
-func (w *wire) finished(tx *sip.ClientTx, method sip.RequestMethod, code int) {
+// finished lets a client transaction go. What the peer repeats finds its leg
+// through the server's table, or is acknowledged without state: the library
+// would hold a goroutine for seconds for each refusal that is repeated.
+func (w *wire) finished(tx *sip.ClientTx, method sip.RequestMethod) {
 	if method == sip.INVITE {
 		w.mu.Lock()
 		w.invite = nil
 		w.mu.Unlock()
 	}
-	if method != sip.INVITE || code < 300 {
-		tx.Terminate()
-	}
+	tx.Terminate()
 }
 
 func responseIn(res *sip.Response) ResponseIn {
