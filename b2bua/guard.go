@@ -1,11 +1,16 @@
 package b2bua
 
 import (
+	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 )
 
 // Socket is what the B2BUA needs of a UDP socket; *net.UDPConn is one.
@@ -36,7 +41,25 @@ type guard struct {
 	gate  gate
 	tap   Tap
 	count *Rejections
-	out   []byte // the refusal being written; the one reader owns it
+	log   zerolog.Logger
+
+	// owned by the reader
+	out []byte        // the refusal being written
+	may *rate.Limiter // lines of log that a peer can provoke
+}
+
+// readPause is how long a read that failed is not tried again.
+const readPause = 10 * time.Millisecond
+
+// newRejectionLog allows a few lines at once and then one a second.
+func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
+
+// say gives the line if there may be one now; else one that is not written.
+func (g *guard) say(line *zerolog.Event) *zerolog.Event {
+	if g.may.Allow() {
+		return line
+	}
+	return line.Discard()
 }
 
 // gate says who may come in.
@@ -56,8 +79,13 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 	runtime.Gosched()
 	for {
 		n, from, err := g.ReadFromUDPAddrPort(b)
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return n, nil, err
+		}
+		if err != nil { // of the datagram or the moment: the library would stop listening
+			g.say(g.log.Error().Err(err)).Msg("sip not received")
+			time.Sleep(readPause)
+			continue
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		if !g.admit(b[:n], from) {
@@ -81,7 +109,8 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 		return false
 	}
 	if !g.gate.knows(from.Addr()) && !g.ours(msg) {
-		g.count.UnknownSource.Add(1)
+		n := g.count.UnknownSource.Add(1)
+		g.say(g.log.Warn().Stringer("src", from).Str("reason", "unknown_source").Uint64("count", n)).Msg("sip rejected")
 		return false
 	}
 	if len(datagram) > maxDatagram {
@@ -122,7 +151,10 @@ func (g *guard) refuse(datagram []byte, msg scanned, to netip.AddrPort, status s
 	_, _ = g.WriteTo(g.out, net.UDPAddrFromAddrPort(to))
 }
 
-// WriteTo sends a message.
+// WriteTo sends a message. A response or ACK that the system does not take
+// counts as lost on the way: it is sent again when its request or 200 is, where
+// an error would end its transaction. So does any message for which there is no
+// room at the moment.
 func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
 	ua, ok := addr.(*net.UDPAddr)
 	if !ok {
@@ -133,5 +165,10 @@ func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if g.tap != nil {
 		g.tap.Message(TapMessage{At: time.Now(), Local: g.local, Remote: to, Data: b})
 	}
-	return g.WriteToUDPAddrPort(b, to)
+	n, err := g.WriteToUDPAddrPort(b, to)
+	if err != nil && (noRoom(err) || bytes.HasPrefix(b, []byte("SIP/")) || bytes.HasPrefix(b, []byte("ACK "))) {
+		g.log.Debug().Err(err).Stringer("to", to).Msg("sip not sent")
+		return len(b), nil
+	}
+	return n, err
 }

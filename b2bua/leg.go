@@ -181,7 +181,9 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		l.respond(req, 500, "CSeq Out Of Order")
 		return
 	}
-	l.dialog.RemoteSeq = cseq.SeqNo
+	if !early { // another early dialog may be the one that counts
+		l.dialog.RemoteSeq = cseq.SeqNo
+	}
 	switch req.Method {
 	case sip.BYE:
 		l.onBye(req)

@@ -195,7 +195,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 503, "Service Unavailable", retryAfter())
 		return
 	}
-	_ = tx.Respond(sip.NewResponseFromRequest(req, 100, "Trying", nil)) // a CANCEL may have been faster
+	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
 	s.begin(req, tx, t, source, local)
 }
 
@@ -235,13 +235,19 @@ func refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
 
 // begin makes the call of an admitted INVITE and starts it.
 func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source netip.AddrPort, local Local) {
+	started := false
+	defer func() {
+		if !started {
+			s.admission.leave(t)
+		}
+	}()
 	c := s.newCall(req, t, source, local)
 	leg := newUASLeg(s.legOptions(media.SideA, local), req, source, t.cfg.NAT)
 	c.a = c.newLine(leg, local)
 	c.a.branch = branchOf(req)
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
-		s.admission.leave(t)
+		c.cancel()
 		s.reply(req, tx, 482, "Loop Detected") // merged with one that came at the same moment
 		return
 	}
@@ -251,6 +257,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source neti
 	}
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
+	started = true
 	s.calls.Go(c.run)
 	if early := s.registry.unpark(transactionKey(req)); early != nil {
 		_ = tx.Receive(early.req)

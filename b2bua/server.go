@@ -110,7 +110,8 @@ func (s *Server) listen(o Options) error {
 		}
 		local := parseSource(socket.LocalAddr().String())
 		st.sockets = append(st.sockets, &guard{
-			Socket: socket, local: local, mint: s.mint, gate: s, tap: o.Tap, count: &s.rejected,
+			Socket: socket, local: local, mint: s.mint, gate: s, tap: o.Tap, count: &s.rejected, log: s.log,
+			may: newRejectionLog(),
 		})
 	}
 	quiet := slog.New(slog.DiscardHandler)
@@ -274,7 +275,7 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 	if bind.Is4() != peer.Is4() {
 		return netip.Addr{}, fmt.Errorf("media is bound to %v, which can't reach %v", bind, peer)
 	}
-	if s.cfg.Media.Advertise != "" && !s.stack.isLocal(peer) {
+	if s.stack.isAdvertised(s.cfg.Media.Advertise, peer) {
 		return netip.ParseAddr(s.cfg.Media.Advertise)
 	}
 	if bind.IsUnspecified() {

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -34,6 +35,11 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 			Msg("small receive buffer: bursts of calls can be lost; sysctl -w net.core.rmem_max=4194304")
 	}
 	return conn, nil
+}
+
+// noRoom says that the system could not take a datagram at the moment.
+func noRoom(err error) bool {
+	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)
 }
 
 // setReceiveBuffer makes the socket's receive buffer this large, beyond the

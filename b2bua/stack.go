@@ -52,9 +52,13 @@ type stack struct {
 	lookup resolver
 }
 
-// lookup and source are cached answers.
+// resolver looks up the address of a host.
+type resolver func(ctx context.Context, host string) (netip.Addr, error)
+
+// lookup and source are cached answers; a lookup that failed has err.
 type lookup struct {
 	addr  netip.Addr
+	err   error
 	until time.Time
 }
 
@@ -63,13 +67,22 @@ type source struct {
 	until time.Time
 }
 
-// How long an address stays good, and how long a name's lookup may take.
+// How long answers stay good, and how long a name's lookup may take.
 const (
 	nameTTL       = 30 * time.Second
+	failureTTL    = 2 * time.Second
 	sourceTTL     = 30 * time.Second
 	lookupTimeout = 4 * time.Second
-	cacheMax      = 10_000 // entries; more are not kept
+	cacheMax      = 10_000 // entries: names come from peers too
 )
+
+// remember keeps an entry; a cache that is full begins anew.
+func remember[K comparable, V any](cache map[K]V, key K, value V) {
+	if _, known := cache[key]; !known && len(cache) >= cacheMax {
+		clear(cache)
+	}
+	cache[key] = value
+}
 
 // recovered ends a goroutine that panicked without ending the process.
 func (s *stack) recovered(where string) {
@@ -79,34 +92,35 @@ func (s *stack) recovered(where string) {
 	}
 }
 
-// resolve looks up a host, keeping answers for a while. An address that was
-// good before is used on when the name server fails.
+// resolve looks up a host, keeping answers for a while, failures for less. An
+// address that was good before is used on when the name server fails.
 func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil {
 		return a.Unmap(), nil
 	}
 	now := time.Now()
 	s.mu.Lock()
-	known, ok := s.names[host]
+	known := s.names[host]
 	s.mu.Unlock()
-	if ok && now.Before(known.until) {
-		return known.addr, nil
+	if now.Before(known.until) {
+		return known.addr, known.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	addr, err := s.lookup(ctx, host)
-	if err != nil {
-		if ok {
-			return known.addr, nil
-		}
-		return netip.Addr{}, fmt.Errorf("look up %s: %w", host, err)
+	addr, err := s.lookup(bounded, host)
+	found := lookup{addr: addr, until: now.Add(nameTTL)}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return netip.Addr{}, ctx.Err() // nobody waits any more: that says nothing of the name
+	case err != nil && known.addr.IsValid():
+		found = lookup{addr: known.addr, until: now.Add(failureTTL)}
+	case err != nil:
+		found = lookup{err: fmt.Errorf("look up %s: %w", host, err), until: now.Add(failureTTL)}
 	}
 	s.mu.Lock()
-	if len(s.names) < cacheMax {
-		s.names[host] = lookup{addr, now.Add(nameTTL)}
-	}
+	remember(s.names, host, found)
 	s.mu.Unlock()
-	return addr, nil
+	return found.addr, found.err
 }
 
 // lookupHost asks the system's resolver. IPv4 comes first where there is
@@ -136,7 +150,7 @@ func (s *stack) localFor(peer netip.Addr) (Local, error) {
 			continue
 		}
 		l := Local{Listen: g.local, Host: s.cfg.Advertise, Port: g.local.Port()}
-		if l.Host != "" && !s.isLocal(peer) {
+		if s.isAdvertised(l.Host, peer) {
 			return l, nil
 		}
 		if a.IsUnspecified() {
@@ -152,10 +166,14 @@ func (s *stack) localFor(peer netip.Addr) (Local, error) {
 	return Local{}, fmt.Errorf("no listener for the address family of %v", peer)
 }
 
-// isLocal says whether a peer is on our side of the NAT, where the advertised
-// addresses don't lead.
-func (s *stack) isLocal(peer netip.Addr) bool {
-	return slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
+// isAdvertised says whether a peer is told the advertised address: not where
+// there is none, where it is of the other address family, or where the peer is
+// on our side of the NAT.
+func (s *stack) isAdvertised(host string, peer netip.Addr) bool {
+	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.Is4() != peer.Is4()) {
+		return false
+	}
+	return !slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
 // sourceToward is the address that the kernel would send to peer from. It
@@ -179,9 +197,7 @@ func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
 	}
 	addr := local.AddrPort().Addr().Unmap()
 	s.mu.Lock()
-	if len(s.routes) < cacheMax {
-		s.routes[peer] = source{addr, now.Add(sourceTTL)}
-	}
+	remember(s.routes, peer, source{addr, now.Add(sourceTTL)})
 	s.mu.Unlock()
 	return addr, nil
 }
@@ -190,7 +206,8 @@ func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
 func (s *stack) serve() {
 	for _, g := range s.sockets {
 		s.readers.Go(func() {
-			if err := s.tp.ServeUDP(g); err != nil {
+			err := s.tp.ServeUDP(g)
+			if s.ctx.Err() == nil {
 				s.log.Error().Err(err).Stringer("listen", g.local).Msg("listener ended")
 			}
 		})

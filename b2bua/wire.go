@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -37,8 +36,7 @@ func newWire(s *stack, local Local, post func(Input) bool) *wire {
 	return &wire{stack: s, local: local, post: post}
 }
 
-// serve keeps the transaction of a request until it is answered. For an
-// INVITE it also watches for CANCEL, one that has come already included.
+// serve keeps the transaction of a request until it is answered.
 func (w *wire) serve(req *sip.Request, tx *sip.ServerTx) {
 	w.mu.Lock()
 	w.servers = append(w.servers, serverTx{req.Method, req.CSeq().SeqNo, tx})
@@ -68,7 +66,6 @@ func (w *wire) perform(effects []Effect) {
 }
 
 func (w *wire) send() {
-	defer w.stack.recovered("wire")
 	for {
 		w.mu.Lock()
 		if len(w.queue) == 0 {
@@ -79,14 +76,19 @@ func (w *wire) send() {
 		e := w.queue[0]
 		w.queue = w.queue[1:]
 		w.mu.Unlock()
-		switch e := e.(type) {
-		case SendRequest:
-			w.request(e)
-		case SendACK:
-			w.acknowledge(e)
-		case SendResponse:
-			w.respond(e)
-		}
+		w.sendOne(e)
+	}
+}
+
+func (w *wire) sendOne(e Effect) {
+	defer w.stack.recovered("wire")
+	switch e := e.(type) {
+	case SendRequest:
+		w.request(e)
+	case SendACK:
+		w.acknowledge(e)
+	case SendResponse:
+		w.respond(e)
 	}
 }
 
@@ -187,17 +189,13 @@ func (w *wire) respond(e SendResponse) {
 	if tx == nil {
 		return
 	}
-	final := e.Res.StatusCode >= 200
-	err := tx.Respond(e.Res)
+	lost := respondInvite(tx, e.Res)
 	if e.Method != sip.INVITE {
 		return
 	}
+	final := e.Res.StatusCode >= 200
 	switch {
-	case final && errors.Is(err, sip.ErrTransactionCanceled):
-		// A CANCEL was faster: the transaction has answered 487, but keeps
-		// the last response it was given for its retransmissions. Give it the
-		// 487 back.
-		_ = tx.Respond(sip.NewResponseFromRequest(tx.Origin(), 487, "Request Terminated", nil))
+	case final && lost:
 		w.post(FinalLost{})
 	case final && e.Res.StatusCode < 300:
 		// The ACK of a peer that uses the INVITE's branch for it ends up here.
@@ -207,6 +205,17 @@ func (w *wire) respond(e SendResponse) {
 		default:
 		}
 	}
+}
+
+// respondInvite gives a transaction a response, and says whether that was lost
+// to a CANCEL: then the transaction has answered 487, but keeps the response
+// it was given last for its retransmissions. It gets the 487 back.
+func respondInvite(tx *sip.ServerTx, res *sip.Response) (lost bool) {
+	if err := tx.Respond(res); !errors.Is(err, sip.ErrTransactionCanceled) {
+		return false
+	}
+	_ = tx.Respond(sip.NewResponseFromRequest(tx.Origin(), 487, statusText(487), nil))
+	return true
 }
 
 // serverTx finds the transaction that a response belongs to. That of an
@@ -251,6 +260,3 @@ func (w *wire) close() {
 		invite.Terminate()
 	}
 }
-
-// resolver looks up the address of a host.
-type resolver func(ctx context.Context, host string) (netip.Addr, error)
