@@ -15,20 +15,6 @@ import (
 	"flowbridge/store"
 )
 
-// Relay opens the media of calls. *media.Engine is one, by way of Engine.
-type Relay interface {
-	Open(c media.SessionConfig) (RelaySession, error)
-}
-
-// RelaySession is the media of one call; *media.Session is one.
-type RelaySession interface {
-	Local(media.Side) netip.AddrPort
-	SetPeer(media.Side, media.Peer)
-	Start()
-	Stats() media.Stats
-	Close() media.Stats
-}
-
 // phase is one phase of a call: it handles facts until the call leaves it and
 // returns the next, nil when the call is over.
 type phase func(*Call) phase
@@ -70,11 +56,14 @@ type Call struct {
 	session     RelaySession
 	sessionAddr [2]netip.Addr // in SDP, by side
 	ringSent    bool
+	earlySent   bool // a provisional answer with SDP
 
-	setupUntil    time.Time
-	durationUntil time.Time
+	started, answered time.Time // with their monotonic reading: the clock may be set meanwhile
+	setupUntil        time.Time
+	durationUntil     time.Time
 
-	record store.Record
+	record   store.Record
+	finished bool // the record is handed over
 }
 
 // told is a fact and the leg that it comes from, nil for the others.
@@ -216,14 +205,14 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	c.phaseName = "ending"
 	c.cancel()
 	c.setupUntil, c.durationUntil = time.Time{}, time.Time{}
-	now := store.TimeOf(time.Now())
+	now := time.Now()
 	if c.session != nil {
 		c.record.Media = mediaRecord(c.session.Close())
 		c.session = nil
 	}
 	c.vacate()
 	r := &c.record
-	r.EndedAt = now
+	r.EndedAt = store.TimeOf(now)
 	r.Cause, r.EndedBy = string(cause), by
 	if r.AnsweredAt.IsZero() {
 		r.SIPStatus, r.Q850 = status, q850
@@ -233,9 +222,9 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 		r.Disposition = dispositionOf(cause, status)
 	} else {
 		r.SIPStatus, r.Disposition = 200, store.DispositionAnswered
-		r.DurationMS = now.Sub(r.AnsweredAt.Time).Milliseconds()
+		r.DurationMS = now.Sub(c.answered).Milliseconds()
 		if r.Q850 = q850; q850 == 0 {
-			r.Q850 = q850Normal
+			r.Q850 = q850OfCause(cause)
 		}
 	}
 	c.warnOfDeafness()
@@ -256,6 +245,7 @@ func (c *Call) warnOfDeafness() {
 
 // finish hands the record over, gives the call's place back and says so.
 func (c *Call) finish() {
+	c.finished = true
 	r := c.record
 	c.server.admission.leave(c.trunk)
 	c.log.Info().Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
@@ -264,8 +254,11 @@ func (c *Call) finish() {
 		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
+	c.server.unwritten.Add(1)
 	c.server.calls.Go(func() {
-		if err := c.server.sink.Put(c.server.ctx, r); err != nil {
+		defer c.server.unwritten.Add(-1)
+		// A server that stops does not wait: the sink has the record.
+		if err := c.server.sink.Put(c.server.ctx, r); err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
 		}
 		c.server.registry.removeCall(c)
@@ -296,33 +289,48 @@ func (c *Call) linger() {
 // leave refuses what is posted from now on.
 func (c *Call) leave() {
 	for _, it := range c.inbox.close() {
-		c.take(it) // questions, and requests that want an answer
+		c.safely(func() { c.take(it) }) // questions, and requests that want an answer
 	}
 	for _, l := range append([]*line(nil), c.lines...) {
 		c.drop(l)
 	}
+	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
 }
 
 // recovered ends the call, not the process, when its goroutine panics: the
-// carrier gets 500 or BYE, the target CANCEL or BYE, the record its cause.
+// carrier gets 500 or BYE, the target CANCEL or BYE, the record its cause. What
+// panics again on the way is left out.
 func (c *Call) recovered() {
-	v := recover()
-	if v == nil {
+	if v := recover(); v == nil {
 		return
+	} else {
+		c.notePanic(v)
 	}
+	if !c.finished {
+		c.safely(func() { c.end(CauseInternalError, store.EndedBySystem, 500, 0) })
+		c.safely(func() { c.hangupAll(CauseInternalError) })
+	}
+	if !c.finished {
+		c.safely(c.finish)
+	}
+	c.safely(c.linger)
+	c.leave()
+}
+
+func (c *Call) notePanic(v any) {
 	c.server.panicked("call", v)
 	c.log.Error().Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+}
+
+// safely does one thing of several that have to be done whatever the others
+// come to.
+func (c *Call) safely(do func()) {
 	defer func() {
-		if again := recover(); again != nil {
-			c.log.Error().Str("panic", fmt.Sprint(again)).Msg("panic while ending a call")
+		if v := recover(); v != nil {
+			c.notePanic(v)
 		}
-		c.leave()
 	}()
-	if c.phaseName != "ending" {
-		c.hangupAll(CauseInternalError)
-		c.end(CauseInternalError, store.EndedBySystem, 500, 0)
-	}
-	c.linger()
+	do()
 }
 
 // hangupAll ends both legs, whatever state they are in.
@@ -343,14 +351,4 @@ func (c *Call) vacate() {
 		c.attempt.placed = false
 		c.server.admission.vacate(c.attempt.target)
 	}
-}
-
-func mediaRecord(s media.Stats) store.Media {
-	side := func(x media.SideStats) store.MediaSide {
-		return store.MediaSide{
-			Rx: int64(x.RxPackets), Tx: int64(x.TxPackets), Lost: int64(x.Lost),
-			Dropped: int64(x.DroppedTotal), JitterMS: x.JitterMS,
-		}
-	}
-	return store.Media{A: side(s.A), B: side(s.B)}
 }

@@ -2,8 +2,6 @@ package b2bua
 
 import (
 	"context"
-	"errors"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -60,75 +58,6 @@ func (c *Call) findRoute() int {
 	return -1
 }
 
-// readOffer reads the carrier's session description. On false the call is
-// over.
-func (c *Call) readOffer() (phase, bool) {
-	body := sdpBody(c.invite)
-	if body == nil {
-		return c.refuse(488, "Not Acceptable Here", CauseNoOffer, warning("399 INVITE without an SDP offer")), false
-	}
-	offer, err := parseDescription(body)
-	switch {
-	case errors.Is(err, errBadSDP):
-		return c.refuse(400, "Bad Session Description", CauseBadOffer), false
-	case err != nil:
-		return c.refuse(488, "Not Acceptable Here", CauseNoCommonCodec, warning("304 "+err.Error())), false
-	}
-	c.offer = offer
-	return nil, true
-}
-
-func (c *Call) sharesCodec(t *target) bool {
-	_, err := c.offer.usable(t.cfg.Codecs)
-	return err == nil
-}
-
-// openMedia leases the ports of both sides, the target's in the address
-// family of target, and tells the relay where the carrier wants its media.
-func (c *Call) openMedia(target netip.Addr) error {
-	bindA, nameA, err := c.server.mediaAddr(c.source.Addr())
-	if err != nil {
-		return err
-	}
-	bindB, nameB, err := c.server.mediaAddr(target)
-	if err != nil {
-		return err
-	}
-	session, err := c.server.relay.Open(media.SessionConfig{
-		Addr: [2]netip.Addr{bindA, bindB},
-		OnEvent: func(e media.Event) {
-			switch e := e.(type) {
-			case media.EventSilent:
-				c.inbox.post(item{fact: MediaLost{For: e.Since}})
-			case media.EventLatched:
-				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
-			}
-		},
-	})
-	if err != nil {
-		return err
-	}
-	c.session = session
-	c.sessionAddr = [2]netip.Addr{nameA, nameB}
-	session.SetPeer(media.SideA, mediaPeer(c.offer, c.source.Addr(), c.trunk.cfg.MediaSources))
-	return nil
-}
-
-// mediaPeer is where a side's media goes and where it is believed from: the
-// address in its SDP, that of its signalling, and what is configured.
-func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix) media.Peer {
-	believed := append([]netip.Prefix(nil), configured...)
-	if signalling.IsValid() {
-		believed = append(believed, netip.PrefixFrom(signalling, signalling.BitLen()))
-	}
-	return media.Peer{RTP: d.rtp(), RTCP: d.rtcp(), Believed: believed}
-}
-
-// mediaAt is our RTP address on a side, as SDP names it.
-func (c *Call) mediaAt(side media.Side) netip.AddrPort {
-	return netip.AddrPortFrom(c.sessionAddr[side], c.session.Local(side).Port())
-}
-
 // nextAttempt begins with the next target, or ends the call where none is
 // left.
 func (c *Call) nextAttempt() phase {
@@ -138,9 +67,10 @@ func (c *Call) nextAttempt() phase {
 		t := c.pending[0]
 		c.pending = c.pending[1:]
 		c.tried++
-		a := &attempt{number: c.tried, reason: reasonRoute, target: t, started: time.Now()}
+		a := &attempt{number: c.tried, target: t, started: time.Now()}
 		c.attempt = a
-		c.record.Target = t.cfg.Name
+		c.record.Target, c.record.TargetSIPCallID, c.record.SynthflowCallID = t.cfg.Name, "", ""
+		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
 		var err error
 		if a.formats, err = c.offer.usable(t.cfg.Codecs); err != nil {
 			c.failed(outcome{cause: CauseNoCommonCodec})
@@ -245,7 +175,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 		return CauseTargetUnreachable, err
 	}
 	if err = c.mediaToward(f.Dest.Addr()); err != nil {
-		return CauseTargetUnreachable, err
+		return mediaCause(err), err
 	}
 	offer, err := c.offer.forTarget(c.originB, c.mediaAt(media.SideB), a.formats)
 	if err != nil {
@@ -272,23 +202,6 @@ func (c *Call) dial(f Ready) (Cause, error) {
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
 	})
 	return CauseNone, nil
-}
-
-// mediaToward sees to it that media can flow to a target: where it is of the
-// other address family than was thought, ports of that family are leased,
-// unless the carrier has been told ours already.
-func (c *Call) mediaToward(target netip.Addr) error {
-	if c.session != nil {
-		bind := c.session.Local(media.SideB).Addr()
-		if bind.Is4() == target.Is4() || c.answer != nil {
-			name, err := c.server.mediaName(bind, target)
-			c.sessionAddr[media.SideB] = name
-			return err
-		}
-		c.session.Close()
-		c.session = nil
-	}
-	return c.openMedia(target)
 }
 
 // dialing: the INVITE to the target has no final answer.
@@ -321,12 +234,25 @@ func (c *Call) onProgress(f Progress) {
 			c.log.Warn().Err(err).Msg("early media not usable")
 			return
 		}
-		c.sendRinging(f.Code, f.Reason, c.answer)
+		c.sendEarlyMedia(f)
 		return
 	}
 	if c.route.Ringing == config.RingingOnTarget && !c.ringSent {
 		c.sendRinging(f.Code, f.Reason, nil)
 	}
+}
+
+// sendEarlyMedia passes a provisional answer with SDP on, once. As a 180 is
+// not repeated, and not sent at all where the route says none, it is 183 then.
+func (c *Call) sendEarlyMedia(f Progress) {
+	if c.earlySent {
+		return
+	}
+	c.earlySent = true
+	if f.Code == 180 && (c.ringSent || c.route.Ringing == config.RingingNone) {
+		f.Code, f.Reason = 183, statusText(183)
+	}
+	c.sendRinging(f.Code, f.Reason, c.answer)
 }
 
 func (c *Call) sendRinging(code int, reason string, sdp []byte) {
@@ -337,31 +263,6 @@ func (c *Call) sendRinging(code int, reason string, sdp []byte) {
 		c.record.RingingAt = store.TimeOf(time.Now())
 	}
 	c.step(c.a, Ring{Code: code, Reason: reason, SDP: sdp})
-}
-
-// takeAnswer puts the target's answer into force. What the carrier was told
-// first stays: address, port and codec don't change during the set-up.
-func (c *Call) takeAnswer(body []byte) error {
-	answer, err := parseDescription(body)
-	if err != nil {
-		return err
-	}
-	if err := checkAnswer(answer, c.attempt.formats); err != nil {
-		return err
-	}
-	codec := answer.chosen()
-	if c.answer != nil && codec != c.record.Codec {
-		return errNoCodec
-	}
-	if c.answer == nil {
-		if c.answer, err = answer.answering(c.offer, c.originA, c.mediaAt(media.SideA)); err != nil {
-			return err
-		}
-		c.record.Codec = codec
-	}
-	from := c.attempt.line.leg.Dialog().Source.Addr()
-	c.session.SetPeer(media.SideB, mediaPeer(answer, from, c.attempt.target.cfg.MediaSources))
-	return nil
 }
 
 // onAnswered: the target said 200 and has its ACK; now the carrier gets its
@@ -379,8 +280,9 @@ func (c *Call) onAnswered(f Answered) phase {
 		c.durationUntil = now.Add(limit)
 	}
 	c.session.Start()
+	c.answered = now
 	c.record.AnsweredAt = store.TimeOf(now)
-	c.record.SetupMS = c.record.AnsweredAt.Sub(c.record.StartedAt.Time).Milliseconds()
+	c.record.SetupMS = now.Sub(c.started).Milliseconds()
 	c.noteAttempt(CauseNone, 200)
 	c.journal()
 	c.step(c.a, Answer{SDP: c.answer})

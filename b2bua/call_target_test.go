@@ -191,3 +191,99 @@ func TestRepeatedRefusal(t *testing.T) {
 		w.agent.expect("ACK")
 	})
 }
+
+// What a target answers beyond the offer does not reach the carrier, and
+// streams are declined at their place whatever the answer's attributes say.
+func TestAnswerIsHeldToTheOffer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = strings.Replace(sdpAt("192.0.2.10", 20000), "m=audio", "m=video 20002 RTP/AVP 99\r\nm=audio", 1)
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		answer := strings.NewReplacer("RTP/AVP 0 8 101", "RTP/AVP 18 0 101", "t=0 0\r\n", "t=0 0\r\na=x:m=1\r\n").Replace(agentSDP())
+		w.agent.reply(invite, 200, "OK", "a", answer)
+		w.agent.expect("ACK")
+		ok := w.carrier.expect("SIP/2.0 200")
+		if !strings.Contains(ok.raw, "a=x:m=1\r\nm=video 0 RTP/AVP 99\r\nm=audio 10000 RTP/AVP 0 101\r\n") {
+			t.Errorf("answer to the carrier:\n%s", ok.raw)
+		}
+		w.carrier.ack(d)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		if r := w.record(); r.Codec != "PCMU" {
+			t.Errorf("codec %q", r.Codec)
+		}
+	})
+}
+
+// Early media is passed on in every mode, once; the 180 that the carrier has,
+// or is not to have, becomes 183.
+func TestEarlyMedia(t *testing.T) {
+	for _, tt := range []struct {
+		ringing, first, then string
+		code                 int
+	}{
+		{"immediate", "SIP/2.0 180", "SIP/2.0 183", 180},
+		{"immediate", "SIP/2.0 180", "SIP/2.0 183", 183},
+		{"on-target", "", "SIP/2.0 180", 180},
+		{"none", "", "SIP/2.0 183", 180},
+	} {
+		t.Run(tt.ringing+" "+tt.then, func(t *testing.T) {
+			yaml := strings.Replace(testConfig, `targets: [agent]}`, `targets: [agent], ringing: `+tt.ringing+`}`, 1)
+			inWorldWith(t, yaml, func(w *world) {
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				if tt.first != "" {
+					w.carrier.expect(tt.first)
+				}
+				invite := w.agent.expect("INVITE")
+				for range 3 {
+					w.agent.reply(invite, tt.code, "Early", "a", agentSDP())
+				}
+				early := d.learn(w.carrier.expect(tt.then))
+				if !strings.Contains(early.raw, "m=audio 10000 ") {
+					t.Errorf("early media:\n%s", early.raw)
+				}
+				w.agent.reply(invite, 180, "Ringing", "a", "")
+				w.carrier.silent(time.Second)
+				w.agent.answer(invite, "a")
+				w.agent.expect("ACK")
+				if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
+					t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
+				}
+				w.carrier.ack(d)
+				w.carrier.bye(d)
+				w.carrier.expect("SIP/2.0 200")
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				w.record()
+			})
+		})
+	}
+}
+
+// A header that is configured stands for ours of its name.
+func TestConfiguredHeaderReplacesOurs(t *testing.T) {
+	yaml := strings.Replace(testConfig, `X-Empty: "{{.Header \"X-None\"}}"`,
+		`P-Asserted-Identity: "<sip:+18005550199@example.com>"
+      User-Agent: "Contact Centre 7"`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		for name, want := range map[string]string{
+			"P-Asserted-Identity": "<sip:+18005550199@example.com>", "User-Agent": "Contact Centre 7",
+		} {
+			if all := invite.GetHeaders(name); len(all) != 1 || all[0].Value() != want {
+				t.Errorf("%s: %v", name, all)
+			}
+		}
+		w.agent.reply(invite, 486, "Busy Here", "a", "")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		w.record()
+	})
+}

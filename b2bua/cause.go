@@ -145,23 +145,29 @@ func q850Of(status int) int {
 	}
 }
 
-// q850Normal is normal call clearing.
-const q850Normal = 16
+// q850OfCause is the ISDN cause of an answered call that ended for a reason of
+// ours, or because a side hung up without giving one.
+func q850OfCause(cause Cause) int {
+	switch cause {
+	case CauseCallerHangup, CauseAgentHangup:
+		return 16 // normal call clearing
+	case CauseNoACK, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseMediaTimeout, CauseMaxDuration:
+		return 102 // recovery on timer expiry
+	default:
+		return 31 // normal, unspecified
+	}
+}
 
 // reasonValue is the Reason header (RFC 3326) that a CANCEL or BYE of ours
 // carries, empty where there is nothing to say.
 func reasonValue(why Cause) string {
 	switch why {
-	case CauseCallerHangup, CauseAgentHangup:
-		return "Q.850;cause=16;text=\"Normal call clearing\""
 	case causeAnotherAnswered:
-		return "SIP;cause=200;text=\"Call completed elsewhere\""
+		return `SIP;cause=200;text="Call completed elsewhere"`
 	case CauseNone, CauseCallerCancelled:
 		return ""
-	case CauseNoACK, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseMediaTimeout, CauseMaxDuration:
-		return "Q.850;cause=102;text=\"" + string(why) + "\""
 	default:
-		return "Q.850;cause=31;text=\"" + string(why) + "\""
+		return "Q.850;cause=" + strconv.Itoa(q850OfCause(why)) + `;text="` + string(why) + `"`
 	}
 }
 

@@ -173,7 +173,7 @@ func TestReasonValue(t *testing.T) {
 			t.Errorf("%q: Reason %q", c, reasonValue(c))
 		}
 	}
-	if got := parseQ850(reasonValue(CauseCallerHangup)); got != q850Normal {
+	if got := parseQ850(reasonValue(CauseCallerHangup)); got != 16 {
 		t.Errorf("a hang-up has Q.850 cause %d", got)
 	}
 }

@@ -60,7 +60,7 @@ type (
 	}
 	// Invite sends the INVITE of a UAC leg.
 	Invite struct {
-		Request       *sip.Request   // complete but for what the leg adds: Via, From, To, Call-ID, CSeq, Contact
+		Request       *sip.Request   // but for what the leg adds: Via, From, To, Call-ID, CSeq, Contact
 		Dest          netip.AddrPort // resolved by the caller
 		FirstResponse time.Duration  // nothing at all, not even 100, for so long: given up; 0: no limit
 		RingTimeout   time.Duration  // no final answer for so long: given up; 0: no limit

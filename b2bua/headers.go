@@ -42,41 +42,63 @@ func renderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
 
 // buildOutbound makes the INVITE to a target: the caller in From and
 // P-Asserted-Identity, one hop less in Max-Forwards, and the configured
-// headers byte for byte, in file order.
+// headers byte for byte, in file order. A header that is configured stands for
+// ours of the same name.
 func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, inbound *sip.Request, local Local, offer []byte) (outbound, error) {
+	configured, err := renderHeaders(t, vars)
+	if err != nil {
+		return outbound{}, err
+	}
 	req := sip.NewRequest(sip.INVITE, uri)
 	hops := sip.MaxForwardsHeader(69)
 	if mf := inbound.MaxForwards(); mf != nil && *mf > 0 {
 		hops = *mf - 1
 	}
 	req.AppendHeader(&hops)
+	for _, h := range configured {
+		req.AppendHeader(h)
+	}
 	out := outbound{request: req, remoteParty: "<" + uri.String() + ">"}
 	caller := local.uri(userOf(vars.From))
 	if anonymous(inbound) {
 		out.localParty = anonymousURI
-		req.AppendHeader(sip.NewHeader("Privacy", "id"))
+		addHeader(req, "Privacy", "id")
 	} else {
 		out.localParty = "<" + caller + ">"
 		if vars.From.Name != "" {
 			out.localParty = quoted(vars.From.Name) + " " + out.localParty
 		}
-		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<"+caller+">"))
+		addHeader(req, "P-Asserted-Identity", "<"+caller+">")
 	}
+	addHeader(req, "Allow", allowed)
+	addHeader(req, "User-Agent", agentName)
+	req.SetBody(offer)
+	req.AppendHeader(contentSDP())
+	return out, nil
+}
+
+// renderHeaders gives the configured headers that have a value for this call.
+func renderHeaders(t *config.Target, vars config.Vars) (headers []sip.Header, err error) {
 	for _, h := range t.Headers {
 		value, err := h.Value.Render(vars)
 		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
 			continue // dialled without an id: what can't do without is left out
 		}
 		if err != nil {
-			return outbound{}, fmt.Errorf("header %s: %w", h.Name, err)
+			return nil, fmt.Errorf("header %s: %w", h.Name, err)
 		}
 		if value != "" {
-			req.AppendHeader(sip.NewHeader(h.Name, value))
+			headers = append(headers, sip.NewHeader(h.Name, value))
 		}
 	}
-	req.SetBody(offer)
-	req.AppendHeader(contentSDP())
-	return out, nil
+	return headers, nil
+}
+
+// addHeader adds a header unless there is one of its name.
+func addHeader(req *sip.Request, name, value string) {
+	if req.GetHeader(name) == nil {
+		req.AppendHeader(sip.NewHeader(name, value))
+	}
 }
 
 // userOf is a party's number as the user part of a SIP URI.

@@ -42,8 +42,6 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 		&callID,
 		&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.INVITE},
 		sip.NewHeader("Contact", l.local.contact()),
-		sip.NewHeader("Allow", allowed),
-		sip.NewHeader("User-Agent", l.agent),
 	)
 	l.invite, l.inviteHop = req, hop{addr: in.Dest}
 	l.state = legCalling

@@ -191,15 +191,8 @@ func connAddr(host string, port int) netip.AddrPort {
 
 // codec is the encoding name of a payload type, from a=rtpmap or RFC 3551.
 func (d *description) codec(format string) string {
-	for _, a := range d.media().Attributes {
-		if a.Key != "rtpmap" {
-			continue
-		}
-		pt, enc, _ := strings.Cut(a.Value, " ")
-		if pt == format {
-			name, _, _ := strings.Cut(strings.TrimSpace(enc), "/")
-			return name
-		}
+	if name, _, _ := strings.Cut(d.rtpmap(format), "/"); name != "" {
+		return name
 	}
 	switch format {
 	case "0":
@@ -243,9 +236,38 @@ func (d *description) usable(codecs []string) ([]string, error) {
 // chosen is the name of the first format that carries speech: in an answer,
 // the codec of the call.
 func (d *description) chosen() string {
+	name, _ := d.speech()
+	return name
+}
+
+// speech is the codec of the first format that carries speech and the clock
+// rate of its RTP, in Hz.
+func (d *description) speech() (codec string, clock uint32) {
 	for _, f := range d.media().MediaName.Formats {
-		if name := d.codec(f); name != "" && !isEvents(name) && name != "CN" {
-			return name
+		if name := d.codec(f); name != "" && !isEvents(name) && !strings.EqualFold(name, "CN") {
+			return name, d.clock(f)
+		}
+	}
+	return "", 0
+}
+
+// clock is the RTP clock rate of a payload type, in Hz: 8000 for all that RFC
+// 3551 gives a number and telephones use.
+func (d *description) clock(format string) uint32 {
+	_, rate, _ := strings.Cut(d.rtpmap(format), "/")
+	rate, _, _ = strings.Cut(rate, "/")
+	hz, err := strconv.ParseUint(rate, 10, 32)
+	if err != nil || hz == 0 {
+		return 8000
+	}
+	return uint32(hz)
+}
+
+// rtpmap is what a=rtpmap says of a payload type: "opus/48000/2".
+func (d *description) rtpmap(format string) string {
+	for _, a := range d.media().Attributes {
+		if pt, encoding, _ := strings.Cut(a.Value, " "); a.Key == "rtpmap" && pt == format {
+			return strings.TrimSpace(encoding)
 		}
 	}
 	return ""
@@ -293,9 +315,9 @@ func (d *description) answering(offer *description, o sdpOrigin, at netip.AddrPo
 	if err != nil {
 		return nil, err
 	}
-	session, stream, _ := strings.Cut(string(audio), "m=")
+	session, stream, _ := strings.Cut(string(audio), "\r\nm=")
 	var b strings.Builder
-	b.WriteString(session)
+	b.WriteString(session + "\r\n")
 	for i, line := range offer.streams {
 		if i == offer.audio {
 			b.WriteString("m=" + stream)
@@ -381,13 +403,13 @@ func marshal(d *sdp.SessionDescription) ([]byte, error) {
 	return b, nil
 }
 
-// checkAnswer says whether an answer can be relayed to the offer that we
-// made: audio accepted, and in formats that were offered.
-func checkAnswer(answer *description, offered []string) error {
-	for _, f := range answer.media().MediaName.Formats {
-		if slices.Contains(offered, f) && !isEvents(answer.codec(f)) {
-			return nil
-		}
+// holdTo takes out of an answer what was not offered, and says whether speech
+// is left in it.
+func (d *description) holdTo(offered []string) error {
+	m := d.media()
+	m.MediaName.Formats = slices.DeleteFunc(m.MediaName.Formats, func(f string) bool { return !slices.Contains(offered, f) })
+	if d.chosen() == "" {
+		return errNoCodec
 	}
-	return errNoCodec
+	return nil
 }

@@ -50,16 +50,10 @@ func (e *PrepareError) Error() string { return fmt.Sprintf("prepare: %v", e.Err)
 
 func (e *PrepareError) Unwrap() error { return e.Err }
 
-// attemptReason says why an attempt is made.
-type attemptReason int
-
-const reasonRoute attemptReason = iota // the route's next target
-
 // attempt is one try at one target. It belongs to its call's goroutine, but
 // for ready, which is told everything it needs.
 type attempt struct {
 	number  int // from 1
-	reason  attemptReason
 	target  *target
 	formats []string // of the offer, that the target may use
 	line    *line    // once it is dialled

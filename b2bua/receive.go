@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
@@ -14,7 +13,6 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/store"
 )
 
 // parkedMax bounds how many CANCELs wait for their INVITE at a time.
@@ -263,64 +261,6 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source neti
 		_ = tx.Receive(early.req)
 		close(early.met)
 	}
-}
-
-func (s *Server) newCall(req *sip.Request, t *trunk, source netip.AddrPort, local Local) *Call {
-	c := &Call{
-		id: newID(), server: s, trunk: t, invite: req, source: source, local: local,
-		inbox: newInbox(), originA: newOrigin(), originB: newOrigin(),
-	}
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.log = s.log.With().Str("call", c.id).Str("trunk", t.cfg.Name).Logger()
-	c.vars = config.Vars{
-		To:         party("", &req.Recipient, t.cfg.Country),
-		From:       callerOf(req, t.cfg),
-		CallID:     c.id,
-		SIPCallID:  req.CallID().Value(),
-		Trunk:      t.cfg.Name,
-		Diversion:  diversion(req, t.cfg.Country),
-		HeaderFunc: headerOf(req),
-	}
-	c.record = store.Record{
-		ID: c.id, Node: s.node, Trunk: t.cfg.Name, Direction: "inbound",
-		From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
-		StartedAt: store.TimeOf(time.Now()), Attempts: []store.Attempt{},
-	}
-	return c
-}
-
-// newLine puts a leg on a wire.
-func (c *Call) newLine(leg *Leg, local Local) *line {
-	l := &line{leg: leg, tag: leg.dialog.LocalTag, callID: leg.dialog.CallID}
-	l.post = func(in Input) bool { return c.inbox.post(item{line: l, in: in}) }
-	l.wire = newWire(c.server.stack, local, l.post)
-	return l
-}
-
-// addLine is newLine for a leg that the call makes, which the server must
-// find.
-func (c *Call) addLine(leg *Leg, local Local) *line {
-	l := c.newLine(leg, local)
-	c.server.registry.addLine(l)
-	c.lines = append(c.lines, l)
-	return l
-}
-
-// journal notes the call's state for the case that the process is killed.
-func (c *Call) journal() {
-	r := c.record
-	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
-	c.server.sink.Journal(r)
-}
-
-// routeName is how a route, which has no name, is called: by its place.
-func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" }
-
-// transactionKey is what a CANCEL and its INVITE have in common (RFC 3261
-// section 9.2).
-func transactionKey(req *sip.Request) string {
-	via := req.Via()
-	return branchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
 }
 
 // onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -60,6 +61,7 @@ type Server struct {
 	stack     *stack
 	rejected  Rejections
 	panics    atomic.Uint64
+	unwritten atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -224,33 +226,15 @@ func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
 	return c.ask(ctx)
 }
 
-// ask has the call's goroutine describe the call. Where that has ended, and
-// only the store still has to take the record, nobody writes it any more.
-func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
-	reply := make(chan LiveCall, 1)
-	if !c.inbox.post(item{ask: reply}) {
-		return c.snapshot(), true
-	}
-	select {
-	case l := <-reply:
-		return l, true
-	case <-ctx.Done():
-		return LiveCall{}, false
-	}
-}
-
-func (c *Call) snapshot() LiveCall {
-	r := c.record
-	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
-	if c.session != nil {
-		r.Media = mediaRecord(c.session.Stats())
-	}
-	return LiveCall{Record: r, Phase: c.phaseName}
-}
-
 func (s *Server) knows(addr netip.Addr) bool { return s.admission.knows(addr) }
 
-func (s *Server) full(addr netip.Addr) bool { return s.admission.full(addr) }
+// maxUnwritten is how many records may wait for a disk that does not take
+// them before new calls are refused.
+const maxUnwritten = 10_000
+
+func (s *Server) full(addr netip.Addr) bool {
+	return s.unwritten.Load() >= maxUnwritten || s.admission.full(addr)
+}
 
 func (s *Server) inProgress(toTag string) bool { return s.registry.line(toTag) != nil }
 
@@ -267,13 +251,17 @@ func (s *Server) mediaAddr(peer netip.Addr) (bind, name netip.Addr, err error) {
 			return a, name, err
 		}
 	}
-	return bind, name, fmt.Errorf("no media address for the address family of %v", peer)
+	return bind, name, fmt.Errorf("%w, of %v", errNoFamily, peer)
 }
+
+// errNoFamily means that media can't be carried to a peer: no address in
+// media.listen is of its address family.
+var errNoFamily = errors.New("no media address of the address family")
 
 // mediaName is what a bound media address is called toward a peer.
 func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 	if bind.Is4() != peer.Is4() {
-		return netip.Addr{}, fmt.Errorf("media is bound to %v, which can't reach %v", bind, peer)
+		return netip.Addr{}, fmt.Errorf("%w, of %v", errNoFamily, peer)
 	}
 	if s.stack.isAdvertised(s.cfg.Media.Advertise, peer) {
 		return netip.ParseAddr(s.cfg.Media.Advertise)
@@ -295,15 +283,3 @@ func newID() string {
 
 // newCallID is a Call-ID that says nothing of us (RFC 3261 section 8.1.1.4).
 func newCallID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
-
-// EngineRelay is a media engine as calls see it.
-type EngineRelay struct{ *media.Engine }
-
-// Open leases ports and opens a session.
-func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
-	s, err := e.NewSession(c)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}

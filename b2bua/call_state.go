@@ -1,0 +1,95 @@
+package b2bua
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+func (s *Server) newCall(req *sip.Request, t *trunk, source netip.AddrPort, local Local) *Call {
+	c := &Call{
+		id: newID(), server: s, trunk: t, invite: req, source: source, local: local,
+		inbox: newInbox(), originA: newOrigin(), originB: newOrigin(), started: time.Now(),
+	}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.log = s.log.With().Str("call", c.id).Str("trunk", t.cfg.Name).Logger()
+	c.vars = config.Vars{
+		To:         party("", &req.Recipient, t.cfg.Country),
+		From:       callerOf(req, t.cfg),
+		CallID:     c.id,
+		SIPCallID:  req.CallID().Value(),
+		Trunk:      t.cfg.Name,
+		Diversion:  diversion(req, t.cfg.Country),
+		HeaderFunc: headerOf(req),
+	}
+	c.record = store.Record{
+		ID: c.id, Node: s.node, Trunk: t.cfg.Name, Direction: "inbound",
+		From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
+		StartedAt: store.TimeOf(c.started), Attempts: []store.Attempt{},
+	}
+	return c
+}
+
+// newLine puts a leg on a wire.
+func (c *Call) newLine(leg *Leg, local Local) *line {
+	l := &line{leg: leg, tag: leg.dialog.LocalTag, callID: leg.dialog.CallID}
+	l.post = func(in Input) bool { return c.inbox.post(item{line: l, in: in}) }
+	l.wire = newWire(c.server.stack, local, l.post)
+	return l
+}
+
+// addLine is newLine for a leg that the call makes, which the server must
+// find.
+func (c *Call) addLine(leg *Leg, local Local) *line {
+	l := c.newLine(leg, local)
+	c.server.registry.addLine(l)
+	c.lines = append(c.lines, l)
+	return l
+}
+
+// journal notes the call's state for the case that the process is killed.
+func (c *Call) journal() {
+	r := c.record
+	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	c.server.sink.Journal(r)
+}
+
+// routeName is how a route, which has no name, is called: by its place.
+func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" }
+
+// transactionKey is what a CANCEL and its INVITE have in common (RFC 3261
+// section 9.2).
+func transactionKey(req *sip.Request) string {
+	via := req.Via()
+	return branchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
+}
+
+// ask has the call's goroutine describe the call. Where that has ended, and
+// only the store still has to take the record, nobody writes it any more.
+func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
+	reply := make(chan LiveCall, 1)
+	if !c.inbox.post(item{ask: reply}) {
+		return c.snapshot(), true
+	}
+	select {
+	case l := <-reply:
+		return l, true
+	case <-ctx.Done():
+		return LiveCall{}, false
+	}
+}
+
+func (c *Call) snapshot() LiveCall {
+	r := c.record
+	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	if c.session != nil {
+		r.Media = mediaRecord(c.session.Stats())
+	}
+	return LiveCall{Record: r, Phase: c.phaseName}
+}
