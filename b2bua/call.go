@@ -337,7 +337,7 @@ func (c *Call) safely(do func()) {
 func (c *Call) hangupAll(why Cause) {
 	for _, l := range append([]*line(nil), c.lines...) {
 		if l == c.a {
-			c.step(l, Refuse{Code: 500, Reason: "Server Internal Error"})
+			c.step(l, Refuse{Code: 500, Reason: statusText(500)})
 		} else {
 			c.step(l, Abandon{Why: why})
 		}

@@ -49,14 +49,14 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 func (c *Call) readOffer() (phase, bool) {
 	body := sdpBody(c.invite)
 	if body == nil {
-		return c.refuse(488, "Not Acceptable Here", CauseNoOffer, warning("399 INVITE without an SDP offer")), false
+		return c.refuse(488, CauseNoOffer, warning("399 INVITE without an SDP offer")), false
 	}
 	offer, err := parseDescription(body)
 	switch {
 	case errors.Is(err, errBadSDP):
-		return c.refuse(400, "Bad Session Description", CauseBadOffer), false
+		return c.refuse(400, CauseBadOffer, warning("399 "+errBadSDP.Error())), false
 	case err != nil:
-		return c.refuse(488, "Not Acceptable Here", CauseNoCommonCodec, warning("304 "+err.Error())), false
+		return c.refuse(488, CauseNoCommonCodec, warning("304 "+err.Error())), false
 	}
 	c.offer = offer
 	return nil, true

@@ -19,7 +19,7 @@ func (c *Call) routing() phase {
 	index := c.findRoute()
 	if c.route == nil {
 		c.journal()
-		return c.refuse(404, "Not Found", CauseNoRoute)
+		return c.refuse(404, CauseNoRoute)
 	}
 	c.vars.Route = routeName(index)
 	c.record.Route = c.vars.Route
@@ -32,14 +32,14 @@ func (c *Call) routing() phase {
 		c.pending = append(c.pending, c.server.admission.targets[name])
 	}
 	if !slices.ContainsFunc(c.pending, c.sharesCodec) {
-		return c.refuse(488, "Not Acceptable Here", CauseNoCommonCodec, warning("305 no codec in common"))
+		return c.refuse(488, CauseNoCommonCodec, warning("305 no codec in common"))
 	}
 	if err := c.openMedia(c.source.Addr()); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
-		return c.refuse(503, "Service Unavailable", CauseNoPorts, retryAfter())
+		return c.refuse(503, CauseNoPorts, retryAfter())
 	}
 	if c.route.Ringing == config.RingingImmediate {
-		c.sendRinging(180, "Ringing", nil)
+		c.sendRinging(180, statusText(180), nil)
 	}
 	return c.nextAttempt()
 }
@@ -83,7 +83,7 @@ func (c *Call) nextAttempt() phase {
 		c.prepare(a)
 		return (*Call).preparing
 	}
-	return c.refuse(c.route.Otherwise, statusText(c.route.Otherwise), c.last.cause)
+	return c.refuse(c.route.Otherwise, c.last.cause)
 }
 
 // prepare starts what an attempt needs before its INVITE.
@@ -309,8 +309,8 @@ func (c *Call) onRefused(f Refused) phase {
 }
 
 // refuse gives the carrier a final answer of our own and ends the call.
-func (c *Call) refuse(code int, reason string, cause Cause, headers ...sip.Header) phase {
-	c.step(c.a, Refuse{Code: code, Reason: reason, Headers: headers})
+func (c *Call) refuse(code int, cause Cause, headers ...sip.Header) phase {
+	c.step(c.a, Refuse{Code: code, Reason: statusText(code), Headers: headers})
 	return c.end(cause, store.EndedBySystem, code, c.last.q850)
 }
 
@@ -322,7 +322,7 @@ func (c *Call) cancelledByCaller() phase {
 
 func (c *Call) setupExpired() phase {
 	c.abandon(CauseSetupTimeout)
-	return c.refuse(c.route.Otherwise, statusText(c.route.Otherwise), CauseSetupTimeout)
+	return c.refuse(c.route.Otherwise, CauseSetupTimeout)
 }
 
 func (c *Call) killed(f Killed) phase {

@@ -54,14 +54,6 @@ const readPause = 10 * time.Millisecond
 // newRejectionLog allows a few lines at once and then one a second.
 func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
 
-// say gives the line if there may be one now; else one that is not written.
-func (g *guard) say(line *zerolog.Event) *zerolog.Event {
-	if g.may.Allow() {
-		return line
-	}
-	return line.Discard()
-}
-
 // gate says who may come in.
 type gate interface {
 	// knows says whether addr belongs to a trunk.
@@ -83,7 +75,9 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			return n, nil, err
 		}
 		if err != nil { // of the datagram or the moment: the library would stop listening
-			g.say(g.log.Error().Err(err)).Msg("sip not received")
+			if g.may.Allow() {
+				g.log.Error().Err(err).Msg("sip not received")
+			}
 			time.Sleep(readPause)
 			continue
 		}
@@ -109,8 +103,9 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 		return false
 	}
 	if !g.gate.knows(from.Addr()) && !g.ours(msg) {
-		n := g.count.UnknownSource.Add(1)
-		g.say(g.log.Warn().Stringer("src", from).Str("reason", "unknown_source").Uint64("count", n)).Msg("sip rejected")
+		if n := g.count.UnknownSource.Add(1); g.may.Allow() {
+			g.log.Warn().Stringer("src", from).Str("reason", "unknown_source").Uint64("count", n).Msg("sip rejected")
+		}
 		return false
 	}
 	if len(datagram) > maxDatagram {

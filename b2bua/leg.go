@@ -174,7 +174,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	early := !l.uas && l.dialog.RemoteTag == ""
 	stranger := !early && tagOf(req.From().Params) != l.dialog.RemoteTag
 	if stranger || (l.state == legDone && req.Method != sip.BYE) {
-		l.respond(req, 481, "Call/Transaction Does Not Exist")
+		l.respond(req, 481, statusText(481))
 		return
 	}
 	if cseq.SeqNo < l.dialog.RemoteSeq { // RFC 3261 section 12.2.2
@@ -190,16 +190,16 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	case sip.INVITE:
 		l.onReinvite(req)
 	case sip.OPTIONS:
-		l.respond(req, 200, "OK", allowHeaders()...)
+		l.respond(req, 200, statusText(200), allowHeaders()...)
 	default:
-		l.respond(req, 405, "Method Not Allowed", allowHeaders()...)
+		l.respond(req, 405, statusText(405), allowHeaders()...)
 	}
 }
 
 // onBye answers the peer's BYE in any state (RFC 3261 section 15.1.2). From a
 // caller that we have not answered yet it takes the INVITE with it.
 func (l *Leg) onBye(req *sip.Request) {
-	l.respond(req, 200, "OK")
+	l.respond(req, 200, statusText(200))
 	switch l.state {
 	case legProceeding:
 		if !l.uas {
@@ -231,7 +231,7 @@ func (l *Leg) onReinvite(req *sip.Request) {
 		l.respond(req, 500, "Request Pending", sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))))
 		return
 	}
-	l.respond(req, 488, "Not Acceptable Here", allowHeaders()...)
+	l.respond(req, 488, statusText(488), allowHeaders()...)
 }
 
 // hangup sends BYE, at once or when the caller has acknowledged the 200: a

@@ -98,9 +98,9 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	case req.Method == sip.ACK:
 		tx.Terminate()
 	case slices.Contains(strings.Split(allowed, ", "), string(req.Method)): // BYE without a dialog
-		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+		s.reply(req, tx, 481, statusText(481))
 	default:
-		s.reply(req, tx, 405, "Method Not Allowed", allowHeaders()...)
+		s.reply(req, tx, 405, statusText(405), allowHeaders()...)
 	}
 }
 
@@ -142,7 +142,7 @@ func (s *Server) reply(req *sip.Request, tx *sip.ServerTx, code int, reason stri
 func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	l := s.registry.line(tagOf(req.To().Params))
 	if l == nil || l.callID != req.CallID().Value() {
-		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+		s.reply(req, tx, 481, statusText(481))
 		return
 	}
 	in := RequestIn{Req: req, Source: parseSource(req.Source())}
@@ -154,16 +154,16 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	l.wire.serve(req, tx)
 	if !l.post(in) {
 		l.wire.forget(tx)
-		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+		s.reply(req, tx, 481, statusText(481))
 	}
 }
 
 func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	if s.Draining() {
-		s.reply(req, tx, 503, "Service Unavailable", retryAfter())
+		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
 	}
-	s.reply(req, tx, 200, "OK", append(allowHeaders(), sip.NewHeader("Accept", "application/sdp"))...)
+	s.reply(req, tx, 200, statusText(200), append(allowHeaders(), sip.NewHeader("Accept", "application/sdp"))...)
 }
 
 // onInvite admits a new call, or says why not.
@@ -185,12 +185,12 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	local, err := s.stack.localFor(source.Addr())
 	if err != nil {
 		s.log.Error().Err(err).Msg("no address toward the peer")
-		s.reply(req, tx, 500, "Server Internal Error")
+		s.reply(req, tx, 500, statusText(500))
 		return
 	}
 	if !s.admission.enter(t) {
 		s.rejected.Full.Add(1)
-		s.reply(req, tx, 503, "Service Unavailable", retryAfter())
+		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
 	}
 	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
@@ -205,7 +205,7 @@ func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
 		tx.Terminate()
 		return
 	}
-	s.reply(req, tx, 482, "Loop Detected")
+	s.reply(req, tx, 482, statusText(482))
 }
 
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
@@ -246,7 +246,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source neti
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
 		c.cancel()
-		s.reply(req, tx, 482, "Loop Detected") // merged with one that came at the same moment
+		s.reply(req, tx, 482, statusText(482)) // merged with one that came at the same moment
 		return
 	}
 	c.lines = append(c.lines, c.a)
@@ -272,20 +272,20 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case invite != nil: // it came meanwhile
 		_ = invite.Receive(req)
-		s.reply(req, tx, 200, "OK")
+		s.reply(req, tx, 200, statusText(200))
 		return
 	case !parked:
-		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+		s.reply(req, tx, 481, statusText(481))
 		return
 	}
 	timer := time.NewTimer(timerT1)
 	defer timer.Stop()
 	select {
 	case <-early.met:
-		s.reply(req, tx, 200, "OK")
+		s.reply(req, tx, 200, statusText(200))
 	case <-timer.C:
 		s.registry.unpark(key)
-		s.reply(req, tx, 481, "Call/Transaction Does Not Exist")
+		s.reply(req, tx, 481, statusText(481))
 	case <-s.ctx.Done():
 		tx.Terminate()
 	}

@@ -20,8 +20,6 @@ type Config struct {
 	Routes []Route
 	// Store is the local database of live and finished calls.
 	Store Store
-	// Fleet joins several nodes.
-	Fleet Fleet
 	// Admin is the HTTP interface for operators.
 	Admin Admin
 	// Log is what goes to standard error.
@@ -31,7 +29,7 @@ type Config struct {
 // SIP holds the section `sip`.
 type SIP struct {
 	// Listen is where SIP is received: "udp://0.0.0.0:5060", IPv6 as "udp://[::]:5060". Default: udp://0.0.0.0:5060.
-	// Port 0 lets the system choose. This version has udp only.
+	// Port 0 lets the system choose. This version has udp only, and one listener of each address family.
 	Listen []Listener
 	// Advertise is the IP address or host name in Via and Contact. Default: empty, the address of the interface
 	// that leads to the peer.
@@ -39,8 +37,6 @@ type SIP struct {
 	// LocalNetworks are the networks on our side of the NAT: their peers are told the interface's own address instead
 	// of sip.advertise and media.advertise. Default: none.
 	LocalNetworks []netip.Prefix
-	// TLS holds the certificate of tls listeners. Not in this version.
-	TLS TLS
 }
 
 // Listener is one entry of sip.listen.
@@ -54,17 +50,9 @@ type Listener struct {
 // String gives the listener as it is written in the file.
 func (l Listener) String() string { return l.Transport + "://" + l.AddrPort.String() }
 
-// TLS names the certificate and key of tls listeners. Not in this version.
-type TLS struct {
-	// Cert is a PEM file with the certificate and its chain. Default: empty.
-	Cert string
-	// Key is a PEM file with the private key. Default: empty.
-	Key string
-}
-
 // Media holds the section `media`.
 type Media struct {
-	// Listen are the addresses that RTP sockets are bound to. Default: 0.0.0.0.
+	// Listen are the addresses that RTP sockets are bound to, one of each address family. Default: 0.0.0.0.
 	Listen []netip.Addr
 	// Advertise is the IP address written into SDP. Default: empty, the address of the interface that leads to the peer.
 	Advertise string
@@ -141,7 +129,7 @@ type Target struct {
 	Prepare *Prepare
 	// Headers are added to the INVITE, in file order and byte for byte. One whose template gives nothing is left out.
 	Headers []Header
-	// Codecs are the audio codecs that may be used, in order of preference. Default: PCMU, PCMA.
+	// Codecs are the audio codecs that may be used, of those that the caller offers. Default: PCMU, PCMA.
 	Codecs []string
 	// FirstResponseTimeout is how long the target may stay silent, 100 included, before the next one is tried. Default: 4s.
 	FirstResponseTimeout time.Duration
@@ -153,16 +141,6 @@ type Target struct {
 	MaxCPS int
 	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix
-	// Auth answers the target's digest challenges. Not in this version.
-	Auth Auth
-}
-
-// Auth holds digest credentials. Not in this version.
-type Auth struct {
-	// Username is the digest user name. Default: empty.
-	Username string
-	// Password is read from password_file or password_env.
-	Password Secret
 }
 
 // Header is one entry of targets[].headers.
@@ -245,12 +223,6 @@ type Store struct {
 	Keep time.Duration
 	// Ladders is how long message ladders are kept. Default: 7d.
 	Ladders time.Duration
-}
-
-// Fleet holds the section `fleet`. Not in this version.
-type Fleet struct {
-	// DSNFile is a file with the PostgreSQL connection string. Default: empty, one node alone. Not in this version.
-	DSNFile string
 }
 
 // Admin holds the section `admin`.

@@ -37,7 +37,7 @@ func (s section) sip() SIP {
 		LocalNetworks: each(s, "local_networks", parsePrefix),
 	}
 	if s.has("listen") {
-		sip.Listen = each(s, "listen", parseListener)
+		sip.Listen = each(s, "listen", onePerFamily(parseListener, func(l Listener) netip.Addr { return l.AddrPort.Addr() }))
 		s.notEmpty("listen")
 	} else {
 		any4 := netip.AddrPortFrom(netip.IPv4Unspecified(), 5060)
@@ -46,6 +46,23 @@ func (s section) sip() SIP {
 	tls := s.sub("tls", "cert", "key")
 	tls.notYet("cert", "key")
 	return sip
+}
+
+// onePerFamily wraps a parser of list elements: this version sends from one address of each family.
+func onePerFamily[T comparable](parse func(string) (T, complaint), addr func(T) netip.Addr) func(string) (T, complaint) {
+	taken := map[bool]T{}
+	return func(text string) (T, complaint) {
+		got, c := parse(text)
+		if !c.none() {
+			return got, c
+		}
+		v4 := addr(got).Is4()
+		if first, more := taken[v4]; more && first != got {
+			return got, refuse("is a second address of its family", "this version has one for IPv4 and one for IPv6; keep one of them")
+		}
+		taken[v4] = got
+		return got, complaint{}
+	}
 }
 
 // notEmpty reports a list without elements.
@@ -78,7 +95,7 @@ func (s section) media() Media {
 	}
 	m.Listen = []netip.Addr{netip.IPv4Unspecified()}
 	if s.has("listen") {
-		m.Listen = each(s, "listen", parseAddr)
+		m.Listen = each(s, "listen", onePerFamily(parseAddr, func(a netip.Addr) netip.Addr { return a }))
 		s.notEmpty("listen")
 	}
 	return m

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -67,6 +69,12 @@ func cdrListCommand() *cobra.Command {
 		if filter.Until, err = timeFlag("until", until); err != nil {
 			return err
 		}
+		if filter.Limit < 1 || filter.Limit > store.MaxLimit {
+			return fmt.Errorf("%w: --limit %d: 1 to %d", errUsage, filter.Limit, store.MaxLimit)
+		}
+		if d := filter.Disposition; d != "" && !slices.Contains(store.Dispositions(), d) {
+			return fmt.Errorf("%w: --disposition %q: one of %s", errUsage, d, strings.Join(store.Dispositions(), ", "))
+		}
 		return listCDRs(c.Context(), c.OutOrStdout(), db, filter, asJSON)
 	}
 	return c
@@ -90,6 +98,9 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	records, next, err := r.List(ctx, filter)
+	if errors.Is(err, store.ErrCursor) {
+		return fmt.Errorf("%w: --cursor is not one of this list", errUsage)
+	}
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,8 @@ func TestExitCodes(t *testing.T) {
 		{"unknown fault", []string{"simulate", "synthflow", "--fault", "lazy"}, 2, "lazy"},
 		{"no database", []string{"cdr", "list", "--db", filepath.Join(dir, "none.db")}, 1, "none.db"},
 		{"bad time", []string{"cdr", "list", "--db", "x", "--since", "today"}, 2, "RFC 3339"},
+		{"bad disposition", []string{"cdr", "list", "--db", "x", "--disposition", "lost"}, 2, "no_answer"},
+		{"bad limit", []string{"cdr", "list", "--db", "x", "--limit", "5000"}, 2, "1 to 1000"},
 		{"nobody there", []string{"healthcheck", "--url", "http://127.0.0.1:1/readyz"}, 1, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

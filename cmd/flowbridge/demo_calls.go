@@ -36,14 +36,14 @@ type played struct {
 }
 
 // play places one call and sees it through.
-func (s *stage) play(ctx context.Context, seed uint64) (played, error) {
+func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (played, error) {
 	p := played{seed: seed}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, hold+30*time.Second)
 	defer cancel()
 	var err error
 	p.carrier, err = s.carrier.Call(ctx, sim.CarrierCall{
 		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Addrs()[0]), From: demoCaller,
-		DisplayName: "Demo Caller", Hold: demoHold, Seed: seed,
+		DisplayName: "Demo Caller", Hold: hold, Seed: seed,
 	})
 	if err != nil {
 		return p, err
@@ -137,7 +137,7 @@ func (p *played) toAgent() sim.MarkPair {
 // oneCall places one call and shows everything about it.
 func (s *stage) oneCall(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "calling %s …\n\n", demoCalled)
-	p, failed := s.play(ctx, 1)
+	p, failed := s.play(ctx, 1, demoHold)
 	if failed == nil {
 		failed = s.settle(ctx)
 	}
@@ -187,13 +187,14 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) error {
 	results, failures := make([]played, n), make([]error, n)
 	finished := make(chan struct{})
 	go s.progress(out, n, &up, &done, finished)
+	hold := demoHold + time.Duration(n)*time.Second/demoRate // the first stays until the last is up
 	tick := time.NewTicker(time.Second / demoRate)
 	defer tick.Stop()
 	for i := range n {
 		wg.Go(func() {
 			up.Add(1)
 			defer func() { up.Add(-1); done.Add(1) }()
-			results[i], failures[i] = s.play(ctx, uint64(i)+1)
+			results[i], failures[i] = s.play(ctx, uint64(i)+1, hold)
 		})
 		<-tick.C
 	}

@@ -60,6 +60,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 	}
 	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
 
+	go ignoreHangup(log)
 	got := <-signals
 	n.server.Drain()
 	log.Info().Stringer("signal", got).Dur("limit_ms", drainLimit).Msg("draining")
@@ -77,6 +78,16 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 	}
 	log.Info().Msg("stopped")
 	return nil
+}
+
+// ignoreHangup keeps SIGHUP, which asks other servers to reload, from ending
+// this one.
+func ignoreHangup(log zerolog.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	for range hangups {
+		log.Warn().Msg("SIGHUP: this version does not reload; restart to read the configuration anew")
+	}
 }
 
 // logger writes to w as the configuration says.
