@@ -18,7 +18,7 @@ fuzz: ## each fuzz target for 30 seconds
 	./scripts/fuzz.sh 30s
 
 e2e: ## SIPp and baresip against the real binary
-	go test -tags e2e ./e2e
+	go test -tags e2e -count=1 ./e2e
 
 lint:
 	golangci-lint run ./...

@@ -96,9 +96,7 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 			w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
 		case final["1 INVITE 200"] == 1 && final["1 INVITE 487"] == 0:
 			w.carrier.ackRefused(d)
-			w.carrier.bye(d)
-			w.carrier.expect("SIP/2.0 200")
-			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.callerHangsUp(d)
 			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 		default:
 			t.Errorf("final answers %v", final)

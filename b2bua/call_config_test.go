@@ -56,9 +56,7 @@ func TestAdvertise(t *testing.T) {
 			t.Errorf("answer to a local peer:\n%s", ok.raw)
 		}
 		w.carrier.ack(d)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		w.record()
 	})
 }
@@ -106,9 +104,7 @@ func TestCaps(t *testing.T) {
 		}
 		w.carrier.ackRefused(over)
 		w.carrier.invite(d) // a retransmission of the admitted call is no new one
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		w.record()
 		if n := w.server.Rejected().Full.Load(); n != 1 {
 			t.Errorf("%d refused as full; want 1", n)

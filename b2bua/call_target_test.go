@@ -73,9 +73,7 @@ func TestForked200(t *testing.T) {
 			t.Errorf("ACK of the repeated 200:\n%s", again.raw)
 		}
 		w.agent.silent(time.Second)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 		time.Sleep(time.Minute)
 		w.agent.answer(invite, "fork3") // long after: nobody knows the call any more
@@ -209,9 +207,7 @@ func TestAnswerIsHeldToTheOffer(t *testing.T) {
 			t.Errorf("answer to the carrier:\n%s", ok.raw)
 		}
 		w.carrier.ack(d)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		if r := w.record(); r.Codec != "PCMU" {
 			t.Errorf("codec %q", r.Codec)
 		}
@@ -254,9 +250,7 @@ func TestEarlyMedia(t *testing.T) {
 					t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 				}
 				w.carrier.ack(d)
-				w.carrier.bye(d)
-				w.carrier.expect("SIP/2.0 200")
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				w.callerHangsUp(d)
 				w.record()
 			})
 		})

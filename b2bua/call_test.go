@@ -115,9 +115,7 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 		w.carrier.invite(&merged)
 		w.carrier.expect("SIP/2.0 482")
 		w.carrier.ackRefused(&merged)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		w.record()
 	})
 }
@@ -166,9 +164,7 @@ func TestByeBeforeACK(t *testing.T) {
 		w.agent.answer(w.agent.expect("INVITE"), "a")
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		w.carrier.ack(d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 		w.carrier.silent(time.Minute) // the 200 to the INVITE is not sent again
@@ -266,9 +262,7 @@ func TestStrangers(t *testing.T) {
 func TestInviteDeliveredAgainAfterTheCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		w.record()
 		d.toTag = ""
 		for range 3 {
@@ -288,9 +282,7 @@ func TestFoundUntilRecordIsWritten(t *testing.T) {
 		d, _ := w.established()
 		id := w.server.Live(w.t.Context())[0].Record.ID
 		w.sink.hold = make(chan struct{})
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
 		time.Sleep(time.Minute)
 		l, ok := w.server.Find(w.t.Context(), id)
 		if !ok || l.Phase != "ending" || l.Record.Cause != string(CauseCallerHangup) || len(w.server.Live(w.t.Context())) != 1 {

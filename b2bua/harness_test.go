@@ -425,6 +425,14 @@ func (w *world) established() (d *dialogue, invite message) {
 	return d, invite
 }
 
+// callerHangsUp ends a call that is up.
+func (w *world) callerHangsUp(d *dialogue) {
+	w.t.Helper()
+	w.carrier.bye(d)
+	w.carrier.expect("SIP/2.0 200")
+	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+}
+
 // agentRequest is a request of the agent within its dialog.
 func (p *peer) agentRequest(method string, invite message, tag string, seq int) {
 	p.send(fmt.Sprintf(`%s %s SIP/2.0

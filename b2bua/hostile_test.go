@@ -51,9 +51,7 @@ func (w *world) goodCall() {
 	w.t.Helper()
 	w.carrier.seq += 1000
 	d, _ := w.established()
-	w.carrier.bye(d)
-	w.carrier.expect("SIP/2.0 200")
-	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	w.callerHangsUp(d)
 	w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 }
 
