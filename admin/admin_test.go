@@ -327,7 +327,7 @@ func TestInnerFailures(t *testing.T) {
 	if res, body := do(t, New(opts), "GET", "/api/cdrs"); res.StatusCode != 500 || strings.Contains(body, "boom") {
 		t.Errorf("panic: got %d %s", res.StatusCode, body)
 	}
-	opts.Calls = fakeCalls{{Record: store.Record{Media: store.Media{MOS: math.NaN()}}}}
+	opts.Calls = fakeCalls{{Record: store.Record{Media: store.Media{MOS: store.Score(math.NaN())}}}}
 	if res, body := do(t, New(opts), "GET", "/api/calls"); res.StatusCode != 500 || !json.Valid([]byte(body)) {
 		t.Errorf("not encodable: got %d %s", res.StatusCode, body)
 	}

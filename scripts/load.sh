@@ -66,8 +66,8 @@ awk -v t=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$ok" -v wall="$(ec
     -v failed="$failed" -v again="$again" 'BEGIN {
   printf "succeeded        %d\nfailed           %d\nretransmissions  %d\nwall             %.1f s\n", n, failed, again, wall
   printf "CPU per call     %.3f ms (server, user and system)\n", n ? 1000*t/hz/n : 0
-  printf "memory           %.1f MB idle, %.1f MB at the peak with %d calls up: %.1f KB per call up, %.1f KB per call made\n",
-    idle/1024, peak/1024, up, (peak-idle)/up, n ? (peak-idle)/n : 0
+  printf "memory           %.1f MB idle, %.1f MB at the peak: %.1f KB per call made\n", idle/1024, peak/1024, n ? (peak-idle)/n : 0
+  if (up >= n) printf "                 all %d calls were up at once: %.1f KB per call up\n", n, (peak-idle)/n
 }'
 records=$("$dir/flowbridge" cdr list --db "$dir/load.db" --disposition answered --limit 1000 --json | grep -c '"id"' || true)
 echo "records          $records answered in the newest 1000"

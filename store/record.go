@@ -1,5 +1,7 @@
 package store
 
+import "encoding/json"
+
 // The values of Record.Disposition.
 const (
 	DispositionAnswered    = "answered"
@@ -75,10 +77,20 @@ type Attempt struct {
 
 // Media counts the RTP of both legs.
 type Media struct {
-	A MediaSide `json:"a"`
-	B MediaSide `json:"b"`
-	// MOS is 0, and left out of JSON, where it was not measured.
-	MOS float64 `json:"mos,omitzero"`
+	A   MediaSide `json:"a"`
+	B   MediaSide `json:"b"`
+	MOS Score     `json:"mos"`
+}
+
+// Score is a mean opinion score, 1 to 5; 0, and null in JSON, where it was not measured.
+type Score float64
+
+// MarshalJSON gives the number, or null when zero.
+func (s Score) MarshalJSON() ([]byte, error) {
+	if s == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(s))
 }
 
 // MediaSide counts the RTP packets of one leg.
