@@ -146,6 +146,9 @@ func (s *Server) panicked(string, any) { s.panics.Add(1) }
 // Drain refuses new calls with 503 from now on.
 func (s *Server) Drain() { s.admission.drain() }
 
+// Unwritten counts the records of ended calls that the sink has not taken yet.
+func (s *Server) Unwritten() int { return int(s.unwritten.Load()) }
+
 // Draining says whether Drain was called.
 func (s *Server) Draining() bool { return s.admission.isDraining() }
 

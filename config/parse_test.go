@@ -169,8 +169,8 @@ func TestSecretFiles(t *testing.T) {
 	for _, tc := range []struct{ path, want string }{
 		{file("good", "abc\n", 0o600), ""},
 		{file("readonly", "abc", 0o400), ""},
-		{file("group", "hidden-1", 0o640), "can be read by group or others; chmod 600 " + filepath.Join(dir, "group")},
-		{file("world", "hidden-1", 0o604), "can be read by group or others"},
+		{file("group", "abc", 0o640), ""},
+		{file("world", "hidden-1", 0o604), "can be read by everybody; chmod 600 " + filepath.Join(dir, "world")},
 		{file("empty", " \n", 0o600), "is empty"},
 		{file("lines", "hidden-1\nhidden-2", 0o600), "line break"},
 		{file("large", strings.Repeat("h", 9000), 0o600), "too large"},

@@ -88,8 +88,8 @@ func readSecret(path string) (string, complaint) {
 	if !st.Mode().IsRegular() {
 		return "", refuse("is not a regular file", "name a file that holds the secret and nothing else")
 	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return "", refuse("can be read by group or others", "chmod 600 FILE")
+	if st.Mode().Perm()&0o007 != 0 {
+		return "", refuse("can be read by everybody", "chmod 600 FILE; give a mounted secret mode 0400, or name an environment variable instead")
 	}
 	f, err := os.Open(path)
 	if err != nil {

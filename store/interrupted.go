@@ -4,13 +4,35 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
 
+// q850Unspecified is the ISDN cause (ITU-T Q.850) for an end that nobody asked for.
+const q850Unspecified = 31
+
+// setAlive and getAlive keep the last moment that the process is known to have lived.
+const (
+	setAlive = `INSERT INTO meta (name, value) VALUES ('alive_at', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+	getAlive = `SELECT value FROM meta WHERE name = 'alive_at'`
+)
+
+func lastAlive(ctx context.Context, db *sql.DB) (at Time, err error) {
+	err = db.QueryRowContext(ctx, getAlive).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Time{}, nil
+	}
+	return at, err
+}
+
 // closeInterrupted finishes what a killed process left in the journal, and says how many calls that were.
 func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) (int, error) {
-	left, err := leftOver(ctx, db, now)
+	alive, err := lastAlive(ctx, db)
+	if err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	left, err := leftOver(ctx, db, alive, now)
 	if err != nil {
 		return 0, fmt.Errorf("journal: %w", err)
 	}
@@ -38,7 +60,7 @@ func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) (int, erro
 }
 
 // leftOver reads the journalled calls that have no record yet, ended as interrupted.
-func leftOver(ctx context.Context, db *sql.DB, now time.Time) ([]Record, error) {
+func leftOver(ctx context.Context, db *sql.DB, alive Time, now time.Time) ([]Record, error) {
 	const query = `SELECT id, written_at, record FROM live
 		WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = live.id)`
 	rows, err := db.QueryContext(ctx, query)
@@ -58,12 +80,15 @@ func leftOver(ctx context.Context, db *sql.DB, now time.Time) ([]Record, error) 
 			r = Record{} // the call took place: its id and time are worth a record
 		}
 		r.ID = id
+		if alive.After(written.Time) {
+			written = alive
+		}
 		all = append(all, interrupted(r, written, now))
 	}
 	return all, rows.Err()
 }
 
-// interrupted ends a record at the last moment that is known of it.
+// interrupted ends a record at the last moment that the process is known to have lived.
 func interrupted(r Record, written Time, now time.Time) Record {
 	r.EndedAt = written
 	if r.EndedAt.IsZero() {
@@ -75,6 +100,7 @@ func interrupted(r Record, written Time, now time.Time) Record {
 	r.Disposition, r.Cause, r.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
 	r.DurationMS = 0
 	if !r.AnsweredAt.IsZero() {
+		r.SIPStatus, r.Q850 = 200, q850Unspecified
 		r.DurationMS = max(0, r.EndedAt.Sub(r.AnsweredAt.Time).Milliseconds())
 	}
 	return r

@@ -177,6 +177,19 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 	return nil
 }
 
+// Alive notes that the process lives: should it be killed, its live calls count as having lasted until then.
+func (s *Store) Alive(ctx context.Context, now time.Time) error {
+	done := make(chan error, 1)
+	err := s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+		_, err := c.ExecContext(wctx, setAlive, TimeOf(now))
+		return err
+	}, done)
+	if err != nil {
+		return fmt.Errorf("alive: %w", err)
+	}
+	return s.wait(ctx, done, "alive")
+}
+
 // purgeStep bounds how many records one transaction deletes, so that calls' writes get in between.
 const purgeStep = 1000
 

@@ -27,7 +27,7 @@ type node struct {
 	server *b2bua.Server
 	api    *http.Server
 	apiAt  net.Addr
-	purged chan struct{} // closed when the purge loop has ended
+	tended chan struct{} // closed when nobody looks after the store any more
 	stop   context.CancelFunc
 }
 
@@ -41,7 +41,7 @@ type hooks struct {
 // which it depends on each other.
 func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h hooks) (*node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &node{cfg: cfg, log: log, stop: stop, purged: make(chan struct{})}
+	n := &node{cfg: cfg, log: log, stop: stop}
 	if err := n.start(ctx, h); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -51,13 +51,11 @@ func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h ho
 func (n *node) start(ctx context.Context, h hooks) error {
 	var err error
 	if n.store, err = store.Open(ctx, n.cfg.Store.Path); err != nil {
-		close(n.purged)
 		return err
 	}
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
-	go n.purge(ctx)
 	n.engine, err = media.Open(media.Config{
 		Listen: n.cfg.Media.Listen, PortLow: n.cfg.Media.PortLow, PortHigh: n.cfg.Media.PortHigh,
 		Timeout: n.cfg.Media.Timeout,
@@ -80,6 +78,8 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	if err != nil {
 		return err
 	}
+	n.tended = make(chan struct{})
+	go n.tend(ctx)
 	return n.serveAPI(ctx)
 }
 
@@ -107,28 +107,55 @@ func (n *node) serveAPI(ctx context.Context) error {
 	return nil
 }
 
-// purgeEvery is how often records are looked through for old ones.
-const purgeEvery = time.Hour
+// How often the store is told that the process lives, and how often records
+// are looked through for old ones.
+const (
+	aliveEvery = 5 * time.Second
+	purgeEvery = time.Hour
+)
 
-func (n *node) purge(ctx context.Context) {
-	defer close(n.purged)
-	tick := time.NewTicker(purgeEvery)
+// tend looks after the store: it is told that the process lives, old records
+// are removed, and a disk that does not take records is complained about.
+func (n *node) tend(ctx context.Context) {
+	defer close(n.tended)
+	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
+	var purged time.Time
+	var broken error
 	for {
-		gone, err := n.store.Purge(ctx, time.Now().Add(-n.cfg.Store.Keep))
+		now := time.Now()
+		if now.Sub(purged) >= purgeEvery {
+			purged = now
+			n.purge(ctx, now)
+		}
+		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
+		err := n.store.Alive(bounded, now)
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			n.log.Warn().Err(err).Msg("old records not removed")
-		case gone > 0:
-			n.log.Info().Int64("records", gone).Msg("old records removed")
+			n.log.Error().Err(err).Int("calls", n.server.Unwritten()).Msg("records can't be written: they wait in memory")
+		case broken != nil:
+			n.log.Info().Msg("records are written again")
 		}
+		broken = err
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (n *node) purge(ctx context.Context, now time.Time) {
+	gone, err := n.store.Purge(ctx, now.Add(-n.cfg.Store.Keep))
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		n.log.Warn().Err(err).Msg("old records not removed")
+	case gone > 0:
+		n.log.Info().Int64("records", gone).Msg("old records removed")
 	}
 }
 
@@ -164,7 +191,9 @@ func (n *node) close() error {
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
 	}
-	<-n.purged
+	if n.tended != nil {
+		<-n.tended
+	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
