@@ -14,7 +14,7 @@ func (c *Call) bridged() phase {
 		case Cancelled:
 			return c.lostToCancel()
 		case MediaLost:
-			c.log.Warn().Dur("silent", f.For).Msg("no media")
+			c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Msg("no media")
 			return c.hangup(CauseMediaTimeout, store.EndedBySystem)
 		case Killed:
 			return c.hangup(f.Cause, f.By)

@@ -109,7 +109,7 @@ func (c *Call) failed(o outcome) {
 	}
 	c.noteAttempt(o.cause, o.code)
 	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Msg("attempt failed")
+		Int("attempt", a.number).Stringer("dest", a.dest).Msg("attempt failed")
 	c.vacate()
 }
 
@@ -144,7 +144,7 @@ func (c *Call) preparing() phase {
 
 func (c *Call) onReady(f Ready) phase {
 	a := c.attempt
-	a.prepareStatus = f.Prepared.Status
+	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
 	if f.AskedAPI {
 		a.prepareMS = f.Elapsed.Milliseconds()
 		if f.Prepared.CallID != "" {

@@ -91,5 +91,8 @@ func (c *Call) snapshot() LiveCall {
 	if c.session != nil {
 		r.Media = mediaRecord(c.session.Stats())
 	}
+	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
+		r.DurationMS = time.Since(c.answered).Milliseconds() // so far
+	}
 	return LiveCall{Record: r, Phase: c.phaseName}
 }

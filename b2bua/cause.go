@@ -46,7 +46,6 @@ const (
 	CauseNoACK           Cause = "no_ack"
 	CauseMediaTimeout    Cause = "media_timeout"
 	CauseMaxDuration     Cause = "max_duration"
-	CauseOperatorHangup  Cause = "operator_hangup"
 	CauseShutdown        Cause = "shutdown"
 	CauseOverflow        Cause = "inbox_overflow"
 	CauseInternalError   Cause = "internal_error"
@@ -62,7 +61,7 @@ func Causes() []Cause {
 		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
 		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable,
 		CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError, CauseBadAnswer, CauseSetupTimeout,
-		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseOperatorHangup, CauseShutdown, CauseOverflow,
+		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,
 	}
 }

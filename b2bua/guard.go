@@ -115,7 +115,9 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 	}
 	if !msg.response && string(msg.method) == "INVITE" && msg.toTag == nil && g.gate.full(from.Addr()) &&
 		!g.gate.inProgress(g.tagFor(msg)) {
-		g.count.Full.Add(1)
+		if n := g.count.Full.Add(1); g.may.Allow() {
+			g.log.Warn().Stringer("src", from).Str("reason", "full").Uint64("count", n).Msg("sip rejected")
+		}
 		g.refuse(datagram, msg, from, "503 Service Unavailable", "Retry-After: 5")
 		return false
 	}

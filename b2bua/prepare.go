@@ -59,6 +59,7 @@ type attempt struct {
 	line    *line    // once it is dialled
 	cancel  context.CancelFunc
 	placed  bool // has a place at its target
+	dest    netip.AddrPort
 	started time.Time
 
 	prepareMS     int64

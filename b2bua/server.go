@@ -108,7 +108,7 @@ func (s *Server) listen(o Options) error {
 				g.Close()
 			}
 			stop()
-			return fmt.Errorf("listen on %v: %w", l, err)
+			return fmt.Errorf("sip.listen %v: %w%s", l, err, remedyOf(err))
 		}
 		local := parseSource(socket.LocalAddr().String())
 		st.sockets = append(st.sockets, &guard{
@@ -145,6 +145,12 @@ func (s *Server) panicked(string, any) { s.panics.Add(1) }
 
 // Drain refuses new calls with 503 from now on.
 func (s *Server) Drain() { s.admission.drain() }
+
+// Calls counts the calls that are live or whose record is not written yet.
+func (s *Server) Calls() int {
+	calls, _ := s.registry.counts()
+	return calls
+}
 
 // Unwritten counts the records of ended calls that the sink has not taken yet.
 func (s *Server) Unwritten() int { return int(s.unwritten.Load()) }

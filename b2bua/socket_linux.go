@@ -37,6 +37,20 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	return conn, nil
 }
 
+// remedyOf says what to do where a socket can't be opened.
+func remedyOf(err error) string {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return "; another process has the port, see ss -lunp"
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return "; this machine does not have the address, see ip addr"
+	case errors.Is(err, unix.EACCES):
+		return "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+	default:
+		return ""
+	}
+}
+
 // noRoom says that the system could not take a datagram at the moment.
 func noRoom(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)

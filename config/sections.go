@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -43,6 +44,9 @@ func (s section) sip() SIP {
 		any4 := netip.AddrPortFrom(netip.IPv4Unspecified(), 5060)
 		sip.Listen = []Listener{{Transport: "udp", AddrPort: any4}}
 	}
+	s.advertisable(sip.Advertise, func(v4 bool) bool {
+		return slices.ContainsFunc(sip.Listen, func(l Listener) bool { return l.AddrPort.Addr().Is4() == v4 })
+	})
 	tls := s.sub("tls", "cert", "key")
 	tls.notYet("cert", "key")
 	return sip
@@ -62,6 +66,13 @@ func onePerFamily[T comparable](parse func(string) (T, complaint), addr func(T) 
 		}
 		taken[v4] = got
 		return got, complaint{}
+	}
+}
+
+// advertisable reports an address to advertise that no peer would be told: peers are told one of their own family.
+func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
+	if addr, err := netip.ParseAddr(advertise); err == nil && !listens(addr.Is4()) {
+		s.fields["advertise"].fail("is of an address family that listen has no address of", "write an address of the other family, or listen on this one too")
 	}
 }
 
@@ -98,6 +109,9 @@ func (s section) media() Media {
 		m.Listen = each(s, "listen", onePerFamily(parseAddr, func(a netip.Addr) netip.Addr { return a }))
 		s.notEmpty("listen")
 	}
+	s.advertisable(m.Advertise, func(v4 bool) bool {
+		return slices.ContainsFunc(m.Listen, func(a netip.Addr) bool { return a.Is4() == v4 })
+	})
 	return m
 }
 

@@ -35,7 +35,8 @@ func cdrListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List finished calls, newest first",
-		Long:  "List finished calls, newest first. It reads the database file, beside a running server or without one.",
+		Long: "List finished calls, newest first. It reads the database file, beside a running server or without one.\n" +
+			"Times are UTC; SETUP is how long the caller waited, SECONDS how long the call lasted.",
 		Example: "  flowbridge cdr list --config flowbridge.yaml\n" +
 			"  flowbridge cdr list --db flowbridge.db --disposition failed --json",
 		Args: usage(cobra.NoArgs),
@@ -46,8 +47,8 @@ func cdrListCommand() *cobra.Command {
 	var asJSON bool
 	f := c.Flags()
 	f.StringVar(&db, "db", "", "database file (default: the one that the configuration names)")
-	f.StringVar(&since, "since", "", "only calls that started at this time (RFC 3339) or later")
-	f.StringVar(&until, "until", "", "only calls that started before this time (RFC 3339)")
+	f.StringVar(&since, "since", "", "only calls that started then or later: a time (UTC) or, as 2h, how long ago")
+	f.StringVar(&until, "until", "", "only calls that started before: a time (UTC) or, as 2h, how long ago")
 	f.StringVar(&filter.Trunk, "trunk", "", "only this trunk")
 	f.StringVar(&filter.Target, "target", "", "only this target")
 	f.StringVar(&filter.Disposition, "disposition", "", "only this disposition")
@@ -80,15 +81,22 @@ func cdrListCommand() *cobra.Command {
 	return c
 }
 
+// timeFlag reads a moment: RFC 3339, a date with or without a time (UTC), or
+// a duration, which is so long ago.
 func timeFlag(name, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
 	}
-	t, err := time.Parse(time.RFC3339, value)
-	if err != nil {
-		return t, fmt.Errorf("%w: --%s %q is no RFC 3339 time, such as 2026-11-20T08:00:00Z", errUsage, name, value)
+	if d, err := time.ParseDuration(value); err == nil {
+		return time.Now().Add(-d.Abs()), nil
 	}
-	return t, nil
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.Parse(layout, value); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf(`%w: --%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`,
+		errUsage, name, value)
 }
 
 func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, asJSON bool) (err error) {
@@ -110,10 +118,14 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 		return enc.Encode(map[string]any{"items": records, "next": next})
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tCODE\tSECONDS\tID")
+	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tSTATUS\tSETUP\tSECONDS\tID")
 	for _, r := range records {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\n", r.StartedAt, r.Trunk, r.From, r.To, r.Target,
-			r.Disposition, r.Cause, r.SIPStatus, float64(r.DurationMS)/1000, r.ID)
+		setup := r.SetupMS
+		if r.AnsweredAt.IsZero() {
+			setup = r.EndedAt.Sub(r.StartedAt.Time).Milliseconds() // in vain
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, r.From, r.To, r.Target,
+			r.Disposition, r.Cause, r.SIPStatus, float64(setup)/1000, float64(r.DurationMS)/1000, r.ID)
 	}
 	if next != "" {
 		fmt.Fprintf(t, "more: --cursor %s\n", next)

@@ -36,13 +36,17 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("trunk: []\nlog: {level: loud}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	good := filepath.Join(root, "docs/examples/simulator.yaml")
+	t.Setenv("SYNTHFLOW_TOKEN", "secret")
 	for _, tt := range []struct {
 		name string
 		args []string
 		code int
 		says string
 	}{
-		{"version", []string{"version"}, 0, "dev"},
+		{"version", []string{"version"}, 0, programVersion()},
+		{"check a bad file", []string{"check", "-c", bad}, 2, "log.level"},
+		{"check a good file", []string{"check", "-c", good}, 0, "1 trunks, 1 targets, 1 routes: valid"},
 		{"unknown command", []string{"dial"}, 2, "unknown command"},
 		{"unknown flag", []string{"serve", "--port", "1"}, 2, "unknown flag"},
 		{"superfluous argument", []string{"serve", "now"}, 2, "--help"},
@@ -51,7 +55,7 @@ func TestExitCodes(t *testing.T) {
 		{"calls out of range", []string{"demo", "--calls", "0"}, 2, "1 to 2000"},
 		{"unknown fault", []string{"simulate", "synthflow", "--fault", "lazy"}, 2, "lazy"},
 		{"no database", []string{"cdr", "list", "--db", filepath.Join(dir, "none.db")}, 1, "none.db"},
-		{"bad time", []string{"cdr", "list", "--db", "x", "--since", "today"}, 2, "RFC 3339"},
+		{"bad time", []string{"cdr", "list", "--db", "x", "--since", "today"}, 2, "2h"},
 		{"bad disposition", []string{"cdr", "list", "--db", "x", "--disposition", "lost"}, 2, "no_answer"},
 		{"bad limit", []string{"cdr", "list", "--db", "x", "--limit", "5000"}, 2, "1 to 1000"},
 		{"nobody there", []string{"healthcheck", "--url", "http://127.0.0.1:1/readyz"}, 1, "refused"},

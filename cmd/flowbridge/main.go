@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -22,7 +23,22 @@ const (
 )
 
 // version is set when a release is built.
-var version = "dev"
+var version string
+
+// programVersion is the release, or the commit that the program was built from.
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 7 {
+				return s.Value[:7]
+			}
+		}
+	}
+	return "dev"
+}
 
 // errUsage marks an error of whoever called the program: exit code 2.
 var errUsage = errors.New("wrong usage")
@@ -50,14 +66,14 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "flowbridge",
 		Short:         "A SIP back-to-back user agent between carriers and voice-AI platforms",
-		Version:       version,
+		Version:       programVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          usage(cobra.NoArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(serveCommand(), demoCommand(), simulateCommand(), cdrCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), simulateCommand(), cdrCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 
@@ -78,7 +94,7 @@ func versionCommand() *cobra.Command {
 		Example: "  flowbridge version",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), version)
+			_, err := fmt.Fprintln(c.OutOrStdout(), programVersion())
 			return err
 		},
 	}

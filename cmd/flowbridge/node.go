@@ -61,7 +61,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 		Timeout: n.cfg.Media.Timeout,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
 	preparers, err := preparers(n.cfg, h.transport)
 	if err != nil {
@@ -87,7 +87,7 @@ func (n *node) serveAPI(ctx context.Context) error {
 	addr := n.cfg.Admin.Listen.String()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("admin API: %w", err)
+		return fmt.Errorf("admin.listen: %w; another process may have the port, see ss -ltnp", err)
 	}
 	n.apiAt = listener.Addr()
 	n.api = admin.Server(addr, admin.New(admin.Options{

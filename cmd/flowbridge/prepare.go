@@ -23,7 +23,7 @@ func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTrippe
 		}
 		o := synthflow.Options{
 			BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
-			UserAgent: "flowbridge/" + version,
+			UserAgent: "flowbridge/" + programVersion(),
 		}
 		if wrap != nil {
 			o.Transport = wrap(http.DefaultTransport)

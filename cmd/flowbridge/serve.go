@@ -38,7 +38,13 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return serve(c.Context(), cfg, logger(cfg.Log, os.Stderr))
+		log := logger(cfg.Log, os.Stderr)
+		log.Info().Str("config", *file).Str("version", programVersion()).Int("trunks", len(cfg.Trunks)).
+			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
+		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
+			log.Warn().Msg("no trunks or no routes: no call can get through")
+		}
+		return serve(c.Context(), cfg, log)
 	}
 	return c
 }
@@ -56,21 +62,21 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 		return err
 	}
 	for _, a := range n.server.Addrs() {
-		log.Info().Str("listen", "udp://"+a.String()).Str("version", version).Msg("sip listening")
+		log.Info().Str("listen", "udp://"+a.String()).Msg("sip listening")
 	}
 	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
 
 	go ignoreHangup(log)
 	got := <-signals
 	n.server.Drain()
-	log.Info().Stringer("signal", got).Dur("limit_ms", drainLimit).Msg("draining")
+	log.Info().Stringer("signal", got).Int("calls", n.server.Calls()).Int64("limit_ms", drainLimit.Milliseconds()).Msg("draining")
 	drained, cancel := context.WithTimeout(ctx, drainLimit)
 	go func() {
 		<-signals
 		cancel()
 	}()
 	if n.server.WaitIdle(drained) != nil {
-		log.Warn().Msg("calls are hung up")
+		log.Warn().Int("calls", n.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
 	}
 	cancel()
 	if err := n.close(); err != nil {
