@@ -68,7 +68,8 @@ func (c *Call) sharesCodec(t *target) bool {
 }
 
 // openMedia leases the ports of both sides, the target's in the address
-// family of target, and tells the relay where the carrier wants its media.
+// family of target. Nothing is taken from the carrier's side before it is told
+// its port, with the answer: what came earlier would be a guess.
 func (c *Call) openMedia(target netip.Addr) error {
 	bindA, nameA, err := c.server.mediaAddr(c.source.Addr())
 	if err != nil {
@@ -94,7 +95,6 @@ func (c *Call) openMedia(target netip.Addr) error {
 	}
 	c.session = session
 	c.sessionAddr = [2]netip.Addr{nameA, nameB}
-	session.SetPeer(media.SideA, mediaPeer(c.offer, c.source.Addr(), c.trunk.cfg.MediaSources))
 	return nil
 }
 
@@ -114,6 +114,9 @@ func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix)
 		believed = append(believed, netip.PrefixFrom(signalling, signalling.BitLen()))
 	}
 	_, clock := d.speech()
+	if rtp := d.rtp(); rtp.Addr().IsLoopback() && !signalling.IsLoopback() {
+		return media.Peer{Believed: believed, ClockRate: clock} // a peer elsewhere has no business with our own machine
+	}
 	return media.Peer{RTP: d.rtp(), RTCP: d.rtcp(), Believed: believed, ClockRate: clock}
 }
 
@@ -158,6 +161,7 @@ func (c *Call) takeAnswer(body []byte) error {
 			return err
 		}
 		c.record.Codec = codec
+		c.session.SetPeer(media.SideA, mediaPeer(c.offer, c.source.Addr(), c.trunk.cfg.MediaSources))
 	}
 	from := c.attempt.line.leg.Dialog().Source.Addr()
 	c.session.SetPeer(media.SideB, mediaPeer(answer, from, c.attempt.target.cfg.MediaSources))

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"flowbridge/store"
@@ -75,10 +76,13 @@ func TestForked200(t *testing.T) {
 		w.agent.silent(time.Second)
 		w.callerHangsUp(d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
-		time.Sleep(time.Minute)
-		w.agent.answer(invite, "fork3") // long after: nobody knows the call any more
+		time.Sleep(20 * time.Second)
+		w.agent.answer(invite, "fork3") // nobody knows the call any more
 		w.agent.expect("ACK")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		time.Sleep(20 * time.Second)
+		w.agent.answer(invite, "fork4") // 64*T1 are over: no UAS waits for an ACK any more
+		w.agent.silent(time.Minute)
 	})
 }
 
@@ -173,20 +177,24 @@ func TestRepeatedRefusal(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE")
-		for i := range 100 {
+		for i := range 50 {
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
 			ack := w.agent.expect("ACK sip:+15075785607@192.0.2.20:32681 SIP/2.0")
 			if branchOf(ack.Message) != branchOf(invite.Message) || ack.value("CSeq") != "1 ACK" ||
 				ack.value("To") != invite.value("To")+";tag=a" || ack.value("From") != invite.value("From") {
 				t.Fatalf("ACK number %d:\n%s", i+1, ack.raw)
 			}
+			synctest.Wait() // the transaction is gone: one that is just going may not answer
 		}
 		w.carrier.expect("SIP/2.0 486")
 		w.carrier.ackRefused(d)
 		w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
-		time.Sleep(time.Minute)
+		time.Sleep(30 * time.Second)
 		w.agent.reply(invite, 486, "Busy Here", "a", "")
 		w.agent.expect("ACK")
+		time.Sleep(30 * time.Second)
+		w.agent.reply(invite, 486, "Busy Here", "a", "")
+		w.agent.silent(time.Second)
 	})
 }
 

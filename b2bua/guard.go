@@ -108,6 +108,11 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 		}
 		return false
 	}
+	if string(msg.version) != "SIP/2.0" { // RFC 3261 section 21.5.6
+		g.count.NotSIP.Add(1)
+		g.refuse(datagram, msg, from, "505 Version Not Supported")
+		return false
+	}
 	if len(datagram) > maxDatagram {
 		g.count.TooLarge.Add(1)
 		g.refuse(datagram, msg, from, "513 Message Too Large")

@@ -19,6 +19,18 @@ const anonymousURI = `"Anonymous" <sip:anonymous@anonymous.invalid>`
 // comes from a caller must not decide where the call goes.
 var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
+// soundURI says whether a rendered URI is one whose parts are where they seem
+// to be: one @ at the most, no password, nothing that is no URI character. The
+// parser is lenient, and takes the host from before a second @.
+func soundURI(text string, uri *sip.Uri) bool {
+	if uri.Scheme != "sip" || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) || strings.Count(text, "@") > 1 {
+		return false
+	}
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"\\^`{|}", r)
+	})
+}
+
 // outbound is the INVITE to a target as far as the call decides it; the leg
 // adds the rest.
 type outbound struct {
@@ -34,7 +46,7 @@ func renderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
 	if err != nil {
 		return uri, fmt.Errorf("uri: %w", err)
 	}
-	if err := sip.ParseUri(text, &uri); err != nil || uri.Scheme != "sip" || !isHost(uri.Host) || !isUser(uri.User) {
+	if err := sip.ParseUri(text, &uri); err != nil || !soundURI(text, &uri) {
 		return uri, fmt.Errorf("%w: %q", errNotSIPURI, text)
 	}
 	return uri, nil

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -327,6 +328,39 @@ func TestHostileCarrier(t *testing.T) {
 			inWorld(t, func(w *world) {
 				attack(w)
 				w.settle()
+			})
+		})
+	}
+}
+
+// A tel: URI may hold anything behind its number: it does not choose where the
+// call goes, nor add parameters to a header.
+func TestCallerDoesNotChooseTheTarget(t *testing.T) {
+	for _, uri := range []string{
+		"tel:+15075785607@203.0.113.9:5090;x", "tel:+15075785607@203.0.113.9:5090?x", `tel:+1507:x>;tag=evil;a="`, "tel:+1507@203.0.113.9",
+	} {
+		t.Run(uri, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				thief := w.peer(netip.MustParseAddrPort("203.0.113.9:5090"))
+				defer thief.conn.Close()
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.send(strings.Replace(d.request("INVITE"), "INVITE sip:+15075785607@198.51.100.1:5060", "INVITE "+uri, 1))
+				d.learn(w.carrier.expect("SIP/2.0 "))
+				w.settle()
+				thief.silent(time.Minute)
+			})
+		})
+	}
+}
+
+// Another version of SIP is refused (RFC 3261 section 21.5.6), and not echoed.
+func TestOtherVersion(t *testing.T) {
+	for _, version := range []string{"SIP/7.0", "SIP/", "SIP/2.0\tx"} {
+		t.Run(version, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.send(strings.Replace(d.request("INVITE"), " SIP/2.0\n", " "+version+"\n", 1))
+				w.carrier.expect("SIP/2.0 505")
 			})
 		})
 	}

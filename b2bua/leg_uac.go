@@ -192,9 +192,16 @@ func (l *Leg) sendACK() {
 	l.effects = append(l.effects, SendACK{Req: l.ack.Clone(), To: l.ackHop})
 }
 
+// maxForks bounds the forks of one INVITE that are answered: more is no
+// forking, but somebody who makes us send.
+const maxForks = 16
+
 // dropFork acknowledges the 200 of a fork that lost and, the first time,
 // hangs it up.
 func (l *Leg) dropFork(in ResponseIn, bye bool) {
+	if bye && len(l.forks) >= maxForks {
+		return
+	}
 	fork := l.dialog
 	fork.LocalSeq = l.inviteSeq
 	fork.RemoteTarget = l.invite.Recipient.String()

@@ -12,7 +12,7 @@ import (
 // normalise gives a user part as a number: digits, with + where that can be
 // told. country is the calling code that national numbers belong to; with
 // none they stay as they came. What is no number stays the user part, escapes
-// and all, so that it fits a URI again.
+// and all.
 func normalise(user, country string) string {
 	number, _, _ := strings.Cut(unescape(user), ";")
 	digits := withoutSeparators(number)

@@ -294,7 +294,9 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 // onStrayResponse is a response that no transaction waits for. A final answer
 // to an INVITE of ours is never left alone. A refusal that is repeated gets
 // its ACK again (RFC 3261 section 17.1.1.3). A 2xx is its leg's to answer
-// (section 13.2.2.4), or, where that is gone, it gets ACK and BYE.
+// (section 13.2.2.4), or, where that is gone, it gets ACK and BYE. What peers
+// can provoke in this way is bounded in rate, and in time to that of a
+// transaction.
 func (s *Server) onStrayResponse(res *sip.Response) {
 	defer s.stack.recovered("response")
 	cseq, from := res.CSeq(), res.From()
@@ -303,17 +305,17 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 		return
 	}
 	tag := tagOf(from.Params)
-	minted := s.mint.MintedTag([]byte(tag)) && s.mint.MintedBranch([]byte(branchOf(res)))
-	if res.StatusCode >= 300 {
-		if minted {
-			s.ackStray(res)
-		}
-		return
+	l := s.registry.line(tag)
+	if l != nil && (l.branch != "" || l.callID != res.CallID().Value()) {
+		return // a leg that was called has nothing to answer
 	}
-	if l := s.registry.line(tag); l != nil && (l.branch != "" || l.callID != res.CallID().Value() || l.post(responseIn(res))) {
-		return // its leg answers; a leg that was called has nothing to answer
+	if (l == nil && !s.registry.isGone(tag, "")) || !s.strays.Allow() {
+		return // of no call, or of one that is over for so long that nobody waits any more
 	}
-	if minted {
+	switch {
+	case res.StatusCode >= 300:
+		s.ackStray(res)
+	case l == nil || !l.post(responseIn(res)):
 		s.hangupStray(responseIn(res))
 	}
 }
@@ -355,5 +357,10 @@ func (s *Server) hangupStray(in ResponseIn) {
 	l.dialog.LocalSeq = l.inviteSeq
 	l.state = legAbandoned
 	_, effects := l.Step(time.Now(), in)
+	for i, e := range effects {
+		if bye, ok := e.(SendRequest); ok {
+			effects[i] = SendACK(bye) // sent once: a 200 that comes again is answered again
+		}
+	}
 	newWire(s.stack, local, func(Input) bool { return false }).perform(effects)
 }

@@ -78,42 +78,41 @@ func (r *registry) removeLine(l *line) {
 	defer r.mu.Unlock()
 	delete(r.lines, l.tag)
 	delete(r.invites, l.invite)
-	if l.branch != "" {
-		r.gone.add(l.tag, l.branch, time.Now())
-	}
+	r.gone.add(l.tag, l.branch, time.Now())
 }
 
-// isGone says whether the very INVITE with this To tag and branch made a call
-// that is over, for as long as it may still be retransmitted.
+// isGone says whether the leg with this tag, and INVITE of this branch where
+// it was called, is over for less than 64*T1: so long its INVITE may still be
+// retransmitted, or its final answer.
 func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.gone.has(tag, branch)
+	return r.gone.has(tag, branch, time.Now())
 }
 
-// memory keeps the branches of INVITEs for at least 64*T1, as their
-// transactions would (RFC 6026 section 7.1, Timer L), at the price of a map
-// entry each.
+// memory knows what is over for 64*T1, as transactions would (RFC 6026 section
+// 7.1, Timer L), at the price of a map entry each.
 type memory struct {
-	recent, older map[string]string // branch by tag
-	since         time.Time         // when recent was begun
+	recent, older map[string]memento // by tag
+	since         time.Time          // when recent was begun
+}
+
+type memento struct {
+	branch string
+	at     time.Time
 }
 
 func (m *memory) add(tag, branch string, now time.Time) {
-	if age := now.Sub(m.since); age > timerGiveUp {
-		m.older, m.since = m.recent, now
-		if age > 2*timerGiveUp {
-			m.older = nil
-		}
-		m.recent = map[string]string{}
+	if now.Sub(m.since) > timerGiveUp {
+		m.recent, m.older, m.since = map[string]memento{}, m.recent, now
 	}
-	m.recent[tag] = branch
+	m.recent[tag] = memento{branch, now}
 }
 
-func (m *memory) has(tag, branch string) bool {
-	for _, part := range []map[string]string{m.recent, m.older} {
-		if b, ok := part[tag]; ok && b == branch {
-			return true
+func (m *memory) has(tag, branch string, now time.Time) bool {
+	for _, part := range []map[string]memento{m.recent, m.older} {
+		if was, ok := part[tag]; ok {
+			return was.branch == branch && now.Sub(was.at) <= timerGiveUp
 		}
 	}
 	return false

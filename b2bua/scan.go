@@ -10,6 +10,7 @@ import (
 type scanned struct {
 	response bool
 	method   []byte // of a request
+	version  []byte // "SIP/2.0", or what stands in its place
 	vias     int
 	branch   []byte // of the topmost Via
 	toTag    []byte
@@ -27,12 +28,13 @@ func scan(datagram []byte) (s scanned, ok bool) {
 		return s, false
 	}
 	if bytes.HasPrefix(first, []byte("SIP/")) {
-		s.response = true
+		s.response, s.version = true, first
 	} else {
-		if i := bytes.LastIndexByte(after, ' '); i < 0 || !bytes.HasPrefix(after[i+1:], []byte("SIP/")) {
+		i := bytes.LastIndexByte(after, ' ')
+		if i < 0 || !bytes.HasPrefix(after[i+1:], []byte("SIP/")) {
 			return s, false
 		}
-		s.method = first
+		s.method, s.version = first, after[i+1:]
 	}
 	for {
 		line, rest = cutHeader(rest)

@@ -15,6 +15,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"flowbridge/config"
 	"flowbridge/media"
@@ -60,6 +61,7 @@ type Server struct {
 	registry  *registry
 	stack     *stack
 	rejected  Rejections
+	strays    *rate.Limiter // answers to responses that no transaction waits for
 	panics    atomic.Uint64
 	unwritten atomic.Int64 // records that the sink has not taken yet
 
@@ -67,6 +69,10 @@ type Server struct {
 	cancel context.CancelFunc
 	calls  sync.WaitGroup // goroutines of calls
 }
+
+// strayRate is how many stray responses a second are answered. 200s are
+// repeated at most ten times a call; there are few in good times.
+const strayRate = 100
 
 // agentName is what we call ourselves in User-Agent and Server.
 const agentName = "Flowbridge"
@@ -78,6 +84,7 @@ func NewServer(o Options) (*Server, error) {
 		mint:      NewMinter(o.Key),
 		admission: newAdmission(o.Config, o.Preparers),
 		registry:  newRegistry(),
+		strays:    rate.NewLimiter(strayRate, strayRate),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.listen(o); err != nil {

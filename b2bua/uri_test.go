@@ -20,6 +20,11 @@ func TestRenderURI(t *testing.T) {
 		"+1507;phone-context=+1;a=b":    "sip:+1507@sip.example.com:5060",
 		"alice;transport=tcp":           "sip:alice;transport=tcp@sip.example.com:5060",
 		"evil@attacker.example":         "",
+		"8@127.0.9.9:5090;x":            "", // of tel: URIs, whose rest may be anything
+		"8@127.0.9.9:5090?x":            "",
+		`1:x>;tag=evil;a="`:             "",
+		"1:secret":                      "",
+		"<x>":                           "",
 		"a b":                           "",
 		"x%4":                           "",
 		"a@evil.example>;tag=1\r\nX: y": "",

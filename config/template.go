@@ -11,8 +11,9 @@ import (
 const maxRendered = 4096
 
 var (
-	// ErrControlByte means that a template gave CR, LF or NUL, which would end or split a header.
-	ErrControlByte = errors.New("result holds CR, LF or NUL")
+	// ErrControlByte means that a template gave CR, LF, NUL or another control character, which would end or split a
+	// header, or has no place in one (RFC 3261 section 25.1).
+	ErrControlByte = errors.New("result holds a control character")
 	// ErrTooLong means that a template gave more than 4096 bytes.
 	ErrTooLong = errors.New("result is longer than 4096 bytes")
 )
@@ -59,7 +60,7 @@ func (t *Template) Render(v Vars) (string, error) {
 		return "", errors.New(plainTemplateError(err))
 	}
 	s := out.String()
-	if strings.ContainsAny(s, "\r\n\x00") {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return "", ErrControlByte
 	}
 	return s, nil

@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -34,6 +35,10 @@ type Config struct {
 	// first is the default.
 	Listen []netip.Addr
 
+	// Advertised is a further address that leads to our ports, behind NAT. It
+	// may be invalid.
+	Advertised netip.Addr
+
 	// PortLow and PortHigh bound the ports, inclusive. RTP takes the even ports
 	// and RTCP the odd one above. A session takes two pairs.
 	PortLow, PortHigh uint16
@@ -58,6 +63,7 @@ type Engine struct {
 
 	opening sync.WaitGroup // NewSession calls under way; added to under mu
 	closed  chan struct{}  // closed once Close is done
+	locals  []netip.Addr   // addresses that lead to our ports
 
 	mu       sync.Mutex // guards what follows: the registry
 	sessions map[uint64]*Session
@@ -81,6 +87,7 @@ func Open(cfg Config) (*Engine, error) {
 		ports:    newPorts(cfg.PortLow, cfg.PortHigh),
 		closed:   make(chan struct{}),
 		sessions: make(map[uint64]*Session),
+		locals:   localAddrs(cfg.Listen, cfg.Advertised),
 	}
 	for range cfg.Workers {
 		w, err := newWorker(e.epoch, cfg.Timeout)
@@ -140,6 +147,36 @@ func (e *Engine) Close() error {
 	return nil
 }
 
+// own reports whether a leads to a port that is leased: one of ours. Media that
+// came from there, or went there, would go round for ever.
+func (e *Engine) own(a netip.AddrPort) bool {
+	addr := a.Addr().Unmap()
+	wildcard := slices.ContainsFunc(e.config.Listen, netip.Addr.IsUnspecified)
+	local := slices.Contains(e.locals, addr) || (wildcard && addr.IsLoopback())
+	return local && e.ports.isLeased(a.Port())
+}
+
+// localAddrs are the addresses that lead to what is bound to listen.
+func localAddrs(listen []netip.Addr, advertised netip.Addr) []netip.Addr {
+	all := slices.Clone(listen)
+	if advertised.IsValid() {
+		all = append(all, advertised.Unmap())
+	}
+	if !slices.ContainsFunc(listen, netip.Addr.IsUnspecified) {
+		return all
+	}
+	interfaces, err := net.InterfaceAddrs()
+	if err != nil {
+		return all // the worst is that a loop is not prevented
+	}
+	for _, i := range interfaces {
+		if prefix, err := netip.ParsePrefix(i.String()); err == nil {
+			all = append(all, prefix.Addr().Unmap().WithZone(""))
+		}
+	}
+	return all
+}
+
 // PortsInUse returns how many pairs of ports are leased and how many there are.
 func (e *Engine) PortsInUse() (used, total int) { return e.ports.usage() }
 
@@ -171,6 +208,7 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 		local[side] = netip.AddrPortFrom(a, s.port[side])
 	}
 	s.relay = newRelay(id, local, fds, sc.OnEvent)
+	s.relay.own = e.own
 	s.ledger = s.relay.ledger
 	if err := s.worker.do(command{op: opOpen, relay: s.relay}); err != nil {
 		e.unbind(s.port[:], fds[:])

@@ -9,9 +9,9 @@ import (
 // relockWindow is how long after a lock the source that the SDP names exactly
 // may still take the place of another believable one. Two sources in the first
 // moments of a call are usually the peer before and after its own address
-// change, or an announcement server beside the endpoint; the one in the SDP is
-// the one that listens.
-const relockWindow = 500 * time.Millisecond
+// change, or an announcement server beside the endpoint, or somebody who guesses;
+// the one in the SDP is the one that listens.
+const relockWindow = 5 * time.Second
 
 // verdict is what a latch says of a packet's source.
 type verdict uint8
@@ -25,7 +25,7 @@ const (
 // latch learns the one source that a port's packets are taken from. It is a
 // value without clock or I/O: times are given, as durations since any epoch.
 //
-//	open --believable packet--> locked --named source within 500 ms, once--> locked
+//	open --believable packet--> locked --named source within 5 s, once--> locked
 //	  ^                           |
 //	  +----- named changed -------+
 //

@@ -70,6 +70,17 @@ func (p *ports) release(port uint16) bool {
 	return true
 }
 
+// isLeased reports whether a port, RTP or RTCP, belongs to a leased pair.
+func (p *ports) isLeased(port uint16) bool {
+	if port < p.first {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.pair(port)
+	return i < len(p.leased) && p.leased[i]
+}
+
 // usage returns how many pairs are leased and how many there are.
 func (p *ports) usage() (used, total int) {
 	p.mu.Lock()

@@ -11,6 +11,7 @@ type relay struct {
 	id      uint64
 	local   [2]netip.AddrPort // RTP
 	onEvent func(Event)
+	own     func(netip.AddrPort) bool // one of our own ports
 	ledger  *ledger
 
 	// Owned by the worker.
@@ -43,7 +44,7 @@ type endpoint struct {
 }
 
 func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Event)) *relay {
-	r := &relay{id: id, local: local, onEvent: onEvent, ledger: &ledger{}}
+	r := &relay{id: id, local: local, onEvent: onEvent, own: func(netip.AddrPort) bool { return false }, ledger: &ledger{}}
 	for _, side := range []Side{SideA, SideB} {
 		for _, kind := range []Kind{RTP, RTCP} {
 			r.endpoint[side][kind] = endpoint{

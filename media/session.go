@@ -57,8 +57,15 @@ func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
 
 // SetPeer says where a side's media is expected. Called again, a changed RTP
 // address and port opens the latch, so that the side's source is learned anew;
-// an unchanged one keeps the lock.
+// an unchanged one keeps the lock. A port of our own counts as none: media would
+// go round for ever.
 func (s *Session) SetPeer(side Side, p Peer) {
+	if s.engine.own(p.RTP) {
+		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
+	}
+	if s.engine.own(p.RTCP) {
+		p.RTCP = netip.AddrPort{}
+	}
 	s.tell(command{op: opPeer, side: side, peer: p.normal()})
 }
 

@@ -48,6 +48,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 	source := keep
 	if src != ep.flow.Source {
 		source = ep.relay.party[ep.side].latch(ep.kind).judge(src, w.now)
+		if source == lock && ep.relay.own(src) {
+			source = refuse
+		}
 	}
 	if source == refuse {
 		ep.count.WrongSource.Add(1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -56,9 +57,10 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
+	advertised, _ := netip.ParseAddr(n.cfg.Media.Advertise) // invalid where there is none
 	n.engine, err = media.Open(media.Config{
 		Listen: n.cfg.Media.Listen, PortLow: n.cfg.Media.PortLow, PortHigh: n.cfg.Media.PortHigh,
-		Timeout: n.cfg.Media.Timeout,
+		Timeout: n.cfg.Media.Timeout, Advertised: advertised,
 	})
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
