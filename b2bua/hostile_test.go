@@ -346,6 +346,9 @@ func TestCallerDoesNotChooseTheTarget(t *testing.T) {
 				d := w.carrier.newCall("+15075785607")
 				w.carrier.send(strings.Replace(d.request("INVITE"), "INVITE sip:+15075785607@198.51.100.1:5060", "INVITE "+uri, 1))
 				d.learn(w.carrier.expect("SIP/2.0 "))
+				if n := len(w.prepare.asked); n != 0 {
+					t.Errorf("the platform was asked %d times", n)
+				}
 				w.settle()
 				thief.silent(time.Minute)
 			})

@@ -74,6 +74,11 @@ func prepare(ctx context.Context, number int, t *target, vars config.Vars, looku
 		out.Cause, out.Err = cause, err
 		return out
 	}
+	if !t.cfg.URI.UsesPrepare() { // where this fails, the platform need not be asked
+		if _, err := renderURI(t.cfg, vars); err != nil {
+			return fail(CauseTemplateFailed, err)
+		}
+	}
 	if t.preparer != nil && t.cfg.Prepare != nil {
 		req, err := prepareRequest(t.cfg.Prepare, vars)
 		if err != nil {
