@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +48,51 @@ type guard struct {
 	// owned by the reader
 	out []byte        // the refusal being written
 	may *rate.Limiter // lines of log that a peer can provoke
+	renewal
+}
+
+// renewal has the library begin anew with a listener that has heard from many
+// addresses, because it keeps each for as long as it listens. That is done in a
+// quiet moment, when no message is on its way through it, and while no request
+// can be sent. The reader owns it.
+type renewal struct {
+	swap    *sync.RWMutex // held for reading while a request is sent
+	crowded func() bool
+	reads   int
+	due     bool
+	begun   bool
+}
+
+// How often it is looked how many addresses there are, and how quiet a moment
+// has to be.
+const (
+	renewalEvery = 64 // reads
+	renewalQuiet = 5 * time.Millisecond
+)
+
+// done is called when the library listens again.
+func (r *renewal) done() {
+	if r.begun {
+		r.begun = false
+		r.swap.Unlock()
+	}
+}
+
+// begin takes the listener from the library.
+func (r *renewal) begin() {
+	r.swap.Lock()
+	r.due, r.begun = false, true
+}
+
+// deadline is by when the next read has to be over.
+func (r *renewal) deadline() time.Time {
+	if r.reads++; r.reads%renewalEvery == 0 {
+		r.due = r.crowded()
+	}
+	if !r.due {
+		return time.Time{}
+	}
+	return time.Now().Add(renewalQuiet)
 }
 
 // readPause is how long a read that failed is not tried again.
@@ -69,10 +116,19 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 	// The library starts a goroutine for each message. Letting it run before
 	// the next one is read keeps a burst in order: CANCEL after its INVITE.
 	runtime.Gosched()
+	g.done()
 	for {
+		if wasDue, by := g.due, g.deadline(); wasDue || g.due {
+			_ = g.SetReadDeadline(by)
+		}
 		n, from, err := g.ReadFromUDPAddrPort(b)
 		if errors.Is(err, net.ErrClosed) {
 			return n, nil, err
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = g.SetReadDeadline(time.Time{})
+			g.begin()
+			return 0, nil, net.ErrClosed
 		}
 		if err != nil { // of the datagram or the moment: the library would stop listening
 			if g.may.Allow() {

@@ -103,7 +103,7 @@ func (s *Server) listen(o Options) error {
 	ctx, stop := context.WithCancel(s.ctx)
 	st := &stack{
 		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: s.panicked,
-		names: map[string]lookup{}, routes: map[netip.Addr]source{},
+		names: map[string]lookup{}, routes: map[netip.Addr]source{}, maxSources: maxSources,
 	}
 	if st.lookup == nil {
 		st.lookup = lookupHost
@@ -120,7 +120,7 @@ func (s *Server) listen(o Options) error {
 		local := parseSource(socket.LocalAddr().String())
 		st.sockets = append(st.sockets, &guard{
 			Socket: socket, local: local, mint: s.mint, gate: s, tap: o.Tap, count: &s.rejected, log: s.log,
-			may: newRejectionLog(),
+			may: newRejectionLog(), renewal: renewal{swap: &st.swap, crowded: st.crowded},
 		})
 	}
 	quiet := slog.New(slog.DiscardHandler)

@@ -46,6 +46,9 @@ type stack struct {
 	readers sync.WaitGroup
 	panics  func(where string, value any)
 
+	swap       sync.RWMutex // see renewal
+	maxSources int          // addresses that the library may know
+
 	mu     sync.Mutex
 	names  map[string]lookup     // host to address
 	routes map[netip.Addr]source // peer to our own address on a wildcard socket
@@ -207,12 +210,22 @@ func (s *stack) serve() {
 	for _, g := range s.sockets {
 		s.readers.Go(func() {
 			err := s.tp.ServeUDP(g)
+			for ; g.begun && err == nil; err = s.tp.ServeUDP(g) {
+				s.log.Info().Stringer("listen", g.local).Msg("addresses that were heard from are forgotten")
+			}
+			g.done()
 			if s.ctx.Err() == nil {
 				s.log.Error().Err(err).Stringer("listen", g.local).Msg("listener ended")
 			}
 		})
 	}
 }
+
+// maxSources is how many addresses the library may know before a listener is
+// renewed.
+const maxSources = 10_000
+
+func (s *stack) crowded() bool { return s.tp.Pool("udp").Size() > s.maxSources }
 
 // close ends transactions, sockets and goroutines, and waits for them.
 func (s *stack) close() error {

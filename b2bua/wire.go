@@ -118,7 +118,9 @@ func (w *wire) request(e SendRequest) {
 		w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseDNSFailed, Err: err})
 		return
 	}
+	w.stack.swap.RLock()
 	tx, err := w.stack.tx.Request(w.stack.ctx, e.Req)
+	w.stack.swap.RUnlock()
 	if err != nil {
 		w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseTargetUnreachable, Err: err})
 		return
@@ -179,6 +181,8 @@ func (w *wire) acknowledge(e SendACK) {
 		w.stack.log.Warn().Err(err).Msg("ack not sent")
 		return
 	}
+	w.stack.swap.RLock()
+	defer w.stack.swap.RUnlock()
 	if err := w.stack.tp.WriteMsg(e.Req); err != nil {
 		w.stack.log.Warn().Err(err).Msg("ack not sent")
 	}

@@ -122,7 +122,7 @@ func TestIPv6(t *testing.T) {
 	t.Parallel()
 	s, err := StartSynthflow(t.Context(), SynthflowOptions{SIPListen: "[::1]:0", RingFor: -1})
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("needs IPv6 on loopback: %v", err)
 	}
 	defer func() { _ = s.Close() }()
 	c, err := StartCarrier(t.Context(), CarrierOptions{Listen: "[::1]:0"})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
@@ -65,24 +66,42 @@ type packet struct {
 }
 
 // Conn is one socket. It has the methods of a *net.UDPConn that a SIP stack
-// uses; deadlines are accepted and ignored.
+// uses; of deadlines only that for reading counts.
 type Conn struct {
 	sw     *Switch
 	addr   netip.AddrPort
 	in     chan packet
 	closed chan struct{}
 	once   sync.Once
+
+	mu     sync.Mutex
+	readBy time.Time // deadline
 }
 
-// ReadFromUDPAddrPort blocks until a datagram comes or the socket is closed
-// (net.ErrClosed).
+// ReadFromUDPAddrPort blocks until a datagram comes, the socket is closed
+// (net.ErrClosed) or the deadline that was set before has passed
+// (os.ErrDeadlineExceeded).
 func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	var late <-chan time.Time
+	if at := c.readDeadline(); !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case p := <-c.in:
 		return copy(b, p.data), p.from, nil
 	case <-c.closed:
 		return 0, netip.AddrPort{}, net.ErrClosed
+	case <-late:
+		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	}
+}
+
+func (c *Conn) readDeadline() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.readBy
 }
 
 // ReadFrom is ReadFromUDPAddrPort for net.PacketConn.
@@ -145,8 +164,13 @@ func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.addr) }
 // SetDeadline does nothing.
 func (c *Conn) SetDeadline(time.Time) error { return nil }
 
-// SetReadDeadline does nothing.
-func (c *Conn) SetReadDeadline(time.Time) error { return nil }
+// SetReadDeadline sets the deadline of reads that begin afterwards; zero: none.
+func (c *Conn) SetReadDeadline(at time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy = at
+	return nil
+}
 
 // SetWriteDeadline does nothing.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
