@@ -289,3 +289,60 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 		w.record()
 	})
 }
+
+// A target that rings for ever is cancelled after ring_timeout.
+func TestRingTimeout(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		begin := time.Now()
+		w.agent.reply(invite, 180, "Ringing", "a", "")
+		time.Sleep(50 * time.Second)
+		cancel := w.agent.expect("CANCEL")
+		if got := time.Since(begin); got != time.Minute {
+			t.Errorf("CANCEL after %v; want 1m", got)
+		}
+		w.agent.reply(cancel, 200, "OK", "a", "")
+		w.agent.reply(invite, 487, "Request Terminated", "a", "")
+		w.agent.expect("ACK")
+		refused := w.carrier.expect("SIP/2.0 ")
+		for strings.HasPrefix(refused.raw, "SIP/2.0 180") { // repeated each minute
+			refused = w.carrier.expect("SIP/2.0 ")
+		}
+		if !strings.HasPrefix(refused.raw, "SIP/2.0 503") {
+			t.Errorf("the carrier got\n%s", refused.raw)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("no_answer", CauseRingTimeout, store.EndedBySystem)
+	})
+}
+
+// The whole set-up has its own limit, over all targets and their preparation.
+func TestSetupTimeout(t *testing.T) {
+	yaml := strings.Replace(testConfig, `targets: [agent, spare], ringing: on-target}`,
+		`targets: [agent, spare], ringing: on-target, setup_timeout: 10s, otherwise: 480}`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		w.prepare.after = 2 * time.Second
+		w.prepare.err = &PrepareError{Cause: CausePrepareFailed, Err: errNoCodec}
+		d := w.carrier.newCall("+15085785607")
+		begin := time.Now()
+		w.carrier.invite(d)
+		invite := w.agent2.expect("INVITE")
+		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.expect("SIP/2.0 480")
+		if got := time.Since(begin); got != 10*time.Second {
+			t.Errorf("480 after %v; want 10s", got)
+		}
+		w.carrier.ackRefused(d)
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "b", "")
+		w.agent2.reply(invite, 487, "Request Terminated", "b", "")
+		w.agent2.expect("ACK")
+		r := w.wantRecord("no_answer", CauseSetupTimeout, store.EndedBySystem)
+		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(CauseSetupTimeout) {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}

@@ -16,6 +16,7 @@ type fakeRelay struct {
 	mu       sync.Mutex
 	sessions []*fakeSession
 	fail     error
+	broken   bool // sessions panic when they start
 }
 
 type fakeSession struct {
@@ -24,6 +25,7 @@ type fakeSession struct {
 	onEvent func(media.Event)
 	started bool
 	closed  bool
+	broken  bool
 }
 
 func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
@@ -33,7 +35,7 @@ func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
 		return nil, r.fail
 	}
 	port := uint16(10000 + 4*len(r.sessions))
-	s := &fakeSession{onEvent: c.OnEvent}
+	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken}
 	s.local = [2]netip.AddrPort{netip.AddrPortFrom(c.Addr[0], port), netip.AddrPortFrom(c.Addr[1], port+2)}
 	r.sessions = append(r.sessions, s)
 	return s, nil
@@ -52,9 +54,15 @@ func (r *fakeRelay) open() (n int) {
 
 func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
 func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
-func (s *fakeSession) Start()                                { s.started = true }
-func (s *fakeSession) Stats() media.Stats                    { return media.Stats{A: media.SideStats{RxPackets: 7}} }
-func (s *fakeSession) Close() media.Stats                    { s.closed = true; return s.Stats() }
+func (s *fakeSession) Start() {
+	if s.broken {
+		panic("the media is broken")
+	}
+	s.started = true
+}
+
+func (s *fakeSession) Stats() media.Stats { return media.Stats{A: media.SideStats{RxPackets: 7}} }
+func (s *fakeSession) Close() media.Stats { s.closed = true; return s.Stats() }
 
 type fakeSink struct {
 	mu      sync.Mutex

@@ -64,6 +64,7 @@ type world struct {
 	carrier *peer
 	agent   *peer
 	agent2  *peer
+	panics  uint64 // that the test causes
 }
 
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
@@ -141,8 +142,8 @@ func (w *world) finish() {
 			w.t.Errorf("target %s still counts %d calls", name, t.calls)
 		}
 	}
-	if n := w.server.Panics(); n != 0 {
-		w.t.Errorf("%d panics were recovered", n)
+	if n := w.server.Panics(); n != w.panics {
+		w.t.Errorf("%d panics were recovered; want %d", n, w.panics)
 	}
 	for _, p := range []*peer{w.carrier, w.agent, w.agent2} {
 		for _, m := range p.rest() {

@@ -1,0 +1,50 @@
+package b2bua
+
+import (
+	"errors"
+	"testing"
+
+	"flowbridge/store"
+)
+
+// A panic ends its call, with a cause and both legs told, and nothing else.
+func TestPanicEndsItsCallOnly(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.relay.broken = true
+		other := w.carrier.newCall("+15075785607")
+		w.carrier.invite(other)
+		other.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		w.agent.answer(invite, "other")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 500")
+		w.carrier.ackRefused(other)
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		r := w.wantRecord("failed", CauseInternalError, store.EndedBySystem)
+		if r.SIPStatus != 500 {
+			t.Errorf("status %d", r.SIPStatus)
+		}
+		w.panics = 1
+		w.relay.broken = false
+		w.callerHangsUp(d)
+		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+// No ports: 503 before the platform is asked.
+func TestNoPorts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.relay.fail = errors.New("no free RTP ports")
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
+			t.Error("503 without Retry-After")
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", CauseNoPorts, store.EndedBySystem)
+		if len(w.prepare.asked) != 0 {
+			t.Error("the platform was asked")
+		}
+	})
+}
