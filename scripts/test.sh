@@ -41,6 +41,7 @@ suite() {
   if [ $status -ne 0 ]; then
     # What the failing tests said; plain lines are the compiler's.
     grep -v '^{' "$out"
+    grep -E '"Output":"(--- FAIL|    --- FAIL| +[a-z0-9_]+_test\.go:[0-9]+: )' "$out" | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//' | cut -c1-300
     grep -E '"Action":"(output|build-output)"' "$out" | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//; s/\\t/\t/g; s/\\"/"/g' |
       grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)' | tail -200
   fi
