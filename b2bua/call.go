@@ -85,7 +85,7 @@ func (c *Call) run() {
 	defer c.recovered()
 	c.timer = time.NewTimer(time.Hour)
 	defer c.timer.Stop()
-	for p := phase((*Call).routing); p != nil; {
+	for p := phase((*Call).admitted); p != nil; {
 		p = p(c)
 	}
 	c.linger()

@@ -12,10 +12,29 @@ import (
 	"flowbridge/store"
 )
 
-// routing: the INVITE is admitted. It finds the route, reads the offer, opens
+// admitted: the INVITE has a call. A CANCEL that was there before it ends it
+// here: nobody is asked, nothing rings.
+func (c *Call) admitted() phase {
+	c.phaseName = "preparing"
+	for {
+		it, ok, _ := c.inbox.take()
+		if !ok {
+			break
+		}
+		c.take(it)
+	}
+	for _, t := range c.facts {
+		if _, cancelled := t.fact.(Cancelled); cancelled {
+			c.journal()
+			return c.cancelledByCaller()
+		}
+	}
+	return c.routing()
+}
+
+// routing finds the route, reads the offer, opens
 // the media and lets the caller hear ringing.
 func (c *Call) routing() phase {
-	c.phaseName = "preparing"
 	index := c.findRoute()
 	if c.route == nil {
 		c.journal()

@@ -19,9 +19,9 @@
 //
 // The phases of a call, each a function over the closed set of facts:
 //
-//	routing ──▶ preparing ◀──▶ dialing ──▶ bridged ──▶ end ──▶ linger
-//	   │             │            │                     ▲
-//	   └─────────────┴────────────┴──── refused ────────┘
+//	admitted ──▶ routing ──▶ preparing ◀──▶ dialing ──▶ bridged ──▶ end ──▶ linger
+//	   │            │             │            │                     ▲
+//	   └────────────┴─────────────┴────────────┴──── refused ────────┘
 //
 // In linger the record is written and the media closed; only what the legs
 // still owe their peers is seen through: the answer to a BYE, a cancelled

@@ -255,12 +255,12 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source neti
 	}
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
-	started = true
-	s.calls.Go(c.run)
 	if early := s.registry.unpark(transactionKey(req)); early != nil {
 		_ = tx.Receive(early.req)
 		close(early.met)
 	}
+	started = true
+	s.calls.Go(c.run)
 }
 
 // onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
