@@ -32,8 +32,8 @@ func (c *Call) admitted() phase {
 	return c.routing()
 }
 
-// routing finds the route, reads the offer, opens
-// the media and lets the caller hear ringing.
+// routing finds the route, reads the offer, opens the media and lets the
+// caller hear ringing.
 func (c *Call) routing() phase {
 	index := c.findRoute()
 	if c.route == nil {

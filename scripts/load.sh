@@ -69,6 +69,8 @@ awk -v t=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$ok" -v wall="$(ec
   printf "memory           %.1f MB idle, %.1f MB at the peak: %.1f KB per call made\n", idle/1024, peak/1024, n ? (peak-idle)/n : 0
   if (up >= n) printf "                 all %d calls were up at once: %.1f KB per call up\n", n, (peak-idle)/n
 }'
-records=$("$dir/flowbridge" cdr list --db "$dir/load.db" --disposition answered --limit 1000 --json | grep -c '"id"' || true)
-echo "records          $records answered in the newest 1000"
-[ "$status" -eq 0 ] && [ "$failed" -eq 0 ] || { head -5 "$dir/carrier.err" "$dir/serve.log" 2>/dev/null; exit 1; }
+kill "$server" && wait "$server" # it stops when every record is written
+records=$("$dir/flowbridge" cdr list --db "$dir/load.db" --disposition answered --limit 1000 --json | awk '/^      "id"/ {n++} END {print n+0}')
+wanted=$((calls < 1000 ? calls : 1000))
+echo "records          $records of $wanted answered calls, in a list of at most 1000"
+[ "$status" -eq 0 ] && [ "$failed" -eq 0 ] && [ "$records" -eq "$wanted" ] || { head -5 "$dir/carrier.err" "$dir/serve.log" 2>/dev/null; exit 1; }
