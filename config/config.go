@@ -28,8 +28,8 @@ type Config struct {
 
 // SIP holds the section `sip`.
 type SIP struct {
-	// Listen is where SIP is received: "udp://0.0.0.0:5060", IPv6 as "udp://[::]:5060". Default: udp://0.0.0.0:5060.
-	// Port 0 lets the system choose. This version has udp only, and one listener of each address family.
+	// Listen is where SIP is received: "udp://0.0.0.0:5060", "tcp://…", "tls://…", IPv6 as "udp://[::]:5060".
+	// Default: udp://0.0.0.0:5060. Port 0 lets the system choose. One listener of each transport and address family.
 	Listen []Listener
 	// Advertise is the IP address or host name in Via and Contact. Default: empty, the address of the interface
 	// that leads to the peer.
@@ -37,11 +37,57 @@ type SIP struct {
 	// LocalNetworks are the networks on our side of the NAT: their peers are told the interface's own address instead
 	// of sip.advertise and media.advertise. Default: none.
 	LocalNetworks []netip.Prefix
+	// TLS is what a tls listener shows and asks for.
+	TLS ListenTLS
+	// DrainTimeout is how long calls may go on after SIGTERM. Default: 60s.
+	DrainTimeout time.Duration
+	// MaxDelay is how long a message may wait for the process before new calls are refused with 503. Default: 500ms.
+	MaxDelay time.Duration
+	// Limits bound what a peer may send.
+	Limits Limits
 }
+
+// ListenTLS is the section `sip.tls`. The files are read again when they change.
+type ListenTLS struct {
+	// Cert is the PEM file of our certificate and its chain. Required by a tls listener.
+	Cert string
+	// Key is the PEM file of its private key. Required by a tls listener.
+	Key string
+	// ClientCA is the PEM file of the authorities whose client certificates name trunks. Default: none, no client
+	// certificate is asked for.
+	ClientCA string
+}
+
+// Limits is the section `sip.limits`. What is over a limit is refused with a status that says so; see docs/configuration.md.
+type Limits struct {
+	// Message bounds a whole SIP message, in bytes. Default: 16384. More: 513.
+	Message int
+	// Headers bounds the header lines of a message. Default: 128. More: 400.
+	Headers int
+	// Header bounds one header with its folds, in bytes. Default: 4096. More: 400.
+	Header int
+	// Body bounds a body, in bytes. Default: 12288. More: 513.
+	Body int
+	// SDP bounds a session description, in bytes. Default: 8192. More: 400 to a carrier; a target's answer is not used.
+	SDP int
+	// Connections bounds the TCP and TLS connections that peers opened. Default: 1000. More are closed.
+	Connections int
+	// ConnectionsPerSource bounds those of one address. Default: 100. More are closed.
+	ConnectionsPerSource int
+	// Setups bounds the calls that are not answered yet. Default: 2000. More: 503.
+	Setups int
+}
+
+// The values of a transport.
+const (
+	TransportUDP = "udp"
+	TransportTCP = "tcp"
+	TransportTLS = "tls"
+)
 
 // Listener is one entry of sip.listen.
 type Listener struct {
-	// Transport is "udp".
+	// Transport is udp, tcp or tls.
 	Transport string
 	// AddrPort is the address and port that the socket is bound to.
 	AddrPort netip.AddrPort
@@ -90,9 +136,17 @@ const (
 type Trunk struct {
 	// Name is unique among the trunks; it appears in records, logs and metrics.
 	Name string
-	// Sources are the networks that the trunk's signalling comes from. A bare address is a network of one.
-	// The longest prefix wins; the same prefix in two trunks is an error.
+	// Sources are the networks that the trunk's signalling comes from. A bare address is a network of one. The longest
+	// prefix wins; trunks with the same prefix are told apart by Match. Default: none; then Auth or Certificates is needed.
 	Sources []netip.Prefix
+	// Auth are the credentials that the trunk's calls must show by digest (RFC 3261 section 22). Default: none.
+	Auth *Auth
+	// Certificates are the names, one of which the trunk's client certificate must have. TLS only. Default: none.
+	Certificates []string
+	// Match tells trunks with the same sources apart. Default: none, every call matches.
+	Match Match
+	// PassHeaders are the headers of a target's answers that this trunk gets, spelled as they go out. Default: none.
+	PassHeaders []string
 	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix
 	// MaxCalls caps the trunk's simultaneous calls. Default: 0, no cap.
@@ -109,6 +163,34 @@ type Trunk struct {
 	Trusted bool
 }
 
+// Auth is the section `auth` of a trunk or target.
+type Auth struct {
+	// Username is the digest user.
+	Username string
+	// Password is read from password_file or password_env (exactly one of them).
+	Password Secret
+}
+
+// Match is the section `match` of a trunk: what a call must show besides its source. What is empty matches everything.
+type Match struct {
+	// ToDomain is the host of the Request-URI, without regard to case.
+	ToDomain string
+	// HeaderName and HeaderValue are a header that must be there with this value; written "X-Trunk: acme".
+	HeaderName, HeaderValue string
+	// Port is the port that the trunk's SIP comes from.
+	Port uint16
+}
+
+// Conditions counts what is asked for: the more, the more specific.
+func (m Match) Conditions() (n int) {
+	for _, set := range []bool{m.ToDomain != "", m.HeaderName != "", m.Port != 0} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
 // The values of targets[].kind.
 const (
 	KindSynthflow = "synthflow"
@@ -123,8 +205,19 @@ type Target struct {
 	Kind string
 	// URI is the template of the Request-URI: "sip:{{.To.Number}}@sipin.synthflow.ai:32681".
 	URI *Template
-	// Transport is udp, tcp or tls. Default: udp. This version has udp only.
+	// Transport is udp, tcp or tls. Default: udp.
 	Transport string
+	// TLS is how a target over tls is checked and what it is shown.
+	TLS TargetTLS
+	// Auth answers the target's 401 and 407. Default: none.
+	Auth *Auth
+	// PassHeaders are the headers of the carrier's INVITE that this target gets, spelled as they go out. Default: none.
+	PassHeaders []string
+	// Budget bounds an INVITE over udp.
+	Budget Budget
+	// Overflow says what becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim
+	// (headers are left out, the last one first). Default: tcp for kind synthflow, trim for kind sip.
+	Overflow string
 	// Prepare is the HTTP step before the INVITE, kind synthflow only. Default: none, the target is dialled directly.
 	Prepare *Prepare
 	// Headers are added to the INVITE, in file order and byte for byte. One whose template gives nothing is left out.
@@ -141,6 +234,32 @@ type Target struct {
 	MaxCPS int
 	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix
+}
+
+// TargetTLS is the section `tls` of a target.
+type TargetTLS struct {
+	// ServerName is the name in SNI that the target's certificate must have. Default: the host of the uri.
+	ServerName string
+	// CA is the PEM file of the authorities that are trusted. Default: those of the system.
+	CA string
+	// Cert and Key are the PEM files of the certificate that we show. Default: none.
+	Cert, Key string
+}
+
+// The values of targets[].overflow.
+const (
+	OverflowTCP  = "tcp"
+	OverflowTrim = "trim"
+)
+
+// Budget is the section `budget` of a target: how large an INVITE over udp may be before Overflow applies.
+type Budget struct {
+	// Size bounds the whole INVITE, in bytes. Default: 1100.
+	Size int
+	// Value bounds the value of one configured or passed header, in bytes. Default: 512.
+	Value int
+	// Headers bounds how many configured and passed headers there may be. Default: 24.
+	Headers int
 }
 
 // Header is one entry of targets[].headers.

@@ -56,7 +56,7 @@ type loader struct {
 
 	trunks  map[string]bool   // names so far
 	targets map[string]bool   // names so far
-	sources map[string]string // prefix to trunk
+	sources map[string]string // prefix and match to trunk
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {

@@ -138,9 +138,7 @@ func parseListener(t string) (Listener, complaint) {
 		return Listener{}, refuse("has no transport", `write it like "udp://0.0.0.0:5060" or "udp://[::]:5060"`)
 	}
 	switch scheme {
-	case "udp":
-	case "tcp", "tls":
-		return Listener{}, refuse("needs "+scheme+", which this version does not have", "listen on udp, or remove it")
+	case TransportUDP, TransportTCP, TransportTLS:
 	default:
 		return Listener{}, refuse("has an unknown transport", `write it like "udp://0.0.0.0:5060"`)
 	}

@@ -85,7 +85,14 @@ func parseFile(t *testing.T, file string) *Config {
 func TestDefaults(t *testing.T) {
 	got := parseFile(t, "testdata/good/empty.yaml")
 	want := &Config{
-		SIP:   SIP{Listen: []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}}},
+		SIP: SIP{
+			Listen:       []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
+			DrainTimeout: time.Minute, MaxDelay: 500 * time.Millisecond,
+			Limits: Limits{
+				Message: 16384, Headers: 128, Header: 4096, Body: 12288, SDP: 8192,
+				Connections: 1000, ConnectionsPerSource: 100, Setups: 2000,
+			},
+		},
 		Media: Media{Listen: []netip.Addr{netip.IPv4Unspecified()}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto, Timeout: 30 * time.Second},
 		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
 		Admin: Admin{Listen: netip.MustParseAddrPort("127.0.0.1:8080")},

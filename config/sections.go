@@ -13,7 +13,7 @@ import (
 func (l *loader) config(root value) *Config {
 	s := root.section("sip", "media", "trunks", "targets", "routes", "store", "fleet", "admin", "log")
 	cfg := &Config{
-		SIP:   s.sub("sip", "listen", "advertise", "local_networks", "tls").sip(),
+		SIP:   s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "limits").sip(),
 		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout").media(),
 		Store: s.sub("store", "path", "keep", "ladders").store(),
 		Admin: s.sub("admin", "listen", "token_file").admin(),
@@ -21,7 +21,11 @@ func (l *loader) config(root value) *Config {
 	}
 	s.sub("fleet", "dsn_file").notYet("dsn_file")
 	for _, v := range s.list("trunks") {
-		cfg.Trunks = append(cfg.Trunks, v.trunk())
+		t := v.trunk()
+		if len(t.Certificates) > 0 && cfg.SIP.TLS.ClientCA == "" {
+			v.fail("certificates are asked for, but nobody vouches for them", "name the authorities' PEM file in sip.tls.client_ca")
+		}
+		cfg.Trunks = append(cfg.Trunks, t)
 	}
 	for _, v := range s.list("targets") {
 		cfg.Targets = append(cfg.Targets, v.target())
@@ -36,37 +40,49 @@ func (s section) sip() SIP {
 	sip := SIP{
 		Advertise:     one(s, "advertise", "", parseAdvertiseHost),
 		LocalNetworks: each(s, "local_networks", parsePrefix),
+		DrainTimeout:  s.duration("drain_timeout", time.Minute),
+		MaxDelay:      s.duration("max_delay", 500*time.Millisecond),
+		Limits: s.sub("limits", "message", "headers", "header", "body", "sdp", "connections", "connections_per_source",
+			"setups").limits(),
 	}
 	if s.has("listen") {
-		sip.Listen = each(s, "listen", onePerFamily(parseListener, func(l Listener) netip.Addr { return l.AddrPort.Addr() }))
+		sip.Listen = each(s, "listen", oneOfKind(parseListener, func(l Listener) string { return l.Transport + " " + family(l.AddrPort.Addr()) }))
 		s.notEmpty("listen")
 	} else {
 		any4 := netip.AddrPortFrom(netip.IPv4Unspecified(), 5060)
-		sip.Listen = []Listener{{Transport: "udp", AddrPort: any4}}
+		sip.Listen = []Listener{{Transport: TransportUDP, AddrPort: any4}}
 	}
 	s.advertisable(sip.Advertise, func(v4 bool) bool {
 		return slices.ContainsFunc(sip.Listen, func(l Listener) bool { return l.AddrPort.Addr().Is4() == v4 })
 	})
-	tls := s.sub("tls", "cert", "key")
-	tls.notYet("cert", "key")
+	sip.TLS = s.sub("tls", "cert", "key", "client_ca").listenTLS(slices.ContainsFunc(sip.Listen, func(l Listener) bool {
+		return l.Transport == TransportTLS
+	}))
 	return sip
 }
 
-// onePerFamily wraps a parser of list elements: this version sends from one address of each family.
-func onePerFamily[T comparable](parse func(string) (T, complaint), addr func(T) netip.Addr) func(string) (T, complaint) {
-	taken := map[bool]T{}
+// oneOfKind wraps a parser of list elements: a process sends from one address of each kind.
+func oneOfKind[T comparable](parse func(string) (T, complaint), kind func(T) string) func(string) (T, complaint) {
+	taken := map[string]T{}
 	return func(text string) (T, complaint) {
 		got, c := parse(text)
 		if !c.none() {
 			return got, c
 		}
-		v4 := addr(got).Is4()
-		if first, more := taken[v4]; more && first != got {
-			return got, refuse("is a second address of its family", "this version has one for IPv4 and one for IPv6; keep one of them")
+		k := kind(got)
+		if first, more := taken[k]; more && first != got {
+			return got, refuse("is a second address for "+k, "keep one of them")
 		}
-		taken[v4] = got
+		taken[k] = got
 		return got, complaint{}
 	}
+}
+
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
 }
 
 // advertisable reports an address to advertise that no peer would be told: peers are told one of their own family.
@@ -106,7 +122,7 @@ func (s section) media() Media {
 	}
 	m.Listen = []netip.Addr{netip.IPv4Unspecified()}
 	if s.has("listen") {
-		m.Listen = each(s, "listen", onePerFamily(parseAddr, func(a netip.Addr) netip.Addr { return a }))
+		m.Listen = each(s, "listen", oneOfKind(parseAddr, family))
 		s.notEmpty("listen")
 	}
 	s.advertisable(m.Advertise, func(v4 bool) bool {
@@ -116,9 +132,9 @@ func (s section) media() Media {
 }
 
 func (v value) trunk() Trunk {
-	s := v.section("name", "sources", "media_sources", "auth", "max_calls", "max_cps", "max_duration", "nat", "country", "trusted")
+	s := v.section("name", "sources", "media_sources", "auth", "certificates", "match", "pass_headers", "max_calls",
+		"max_cps", "max_duration", "nat", "country", "trusted")
 	s.require("name", "a short name for the trunk")
-	s.sub("auth", "username", "password_file", "password_env").notYet("username", "password_file", "password_env")
 	t := Trunk{
 		Name:         s.name("trunk", s.l.trunks),
 		MediaSources: each(s, "media_sources", parsePrefix),
@@ -129,17 +145,26 @@ func (v value) trunk() Trunk {
 		Country:      one(s, "country", "", parseCountry),
 		Trusted:      s.boolean("trusted", true),
 	}
-	s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"]`)
-	s.notEmpty("sources")
+	t.Auth = s.auth()
+	t.Certificates = each(s, "certificates", parseCertName)
+	if s.has("match") {
+		t.Match = s.sub("match", "to_domain", "header", "port").match()
+	}
+	t.PassHeaders = s.passHeaders()
+	if t.Auth == nil && len(t.Certificates) == 0 {
+		s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"], or auth or certificates`)
+		s.notEmpty("sources")
+	}
 	t.Sources = each(s, "sources", func(text string) (netip.Prefix, complaint) {
 		p, c := parsePrefix(text)
 		if !c.none() {
 			return p, c
 		}
-		if other, taken := s.l.sources[p.String()]; taken && other != v.path {
-			return p, refuse("belongs to another trunk too, "+other, "give each network to one trunk; within a larger one, a longer prefix wins")
+		key := fmt.Sprintf("%v %+v", p, t.Match)
+		if other, taken := s.l.sources[key]; taken && other != v.path {
+			return p, refuse("belongs to another trunk too, "+other, "give each network to one trunk, or tell them apart with match; within a larger network a longer prefix wins")
 		}
-		s.l.sources[p.String()] = v.path
+		s.l.sources[key] = v.path
 		return p, complaint{}
 	})
 	return t

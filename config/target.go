@@ -14,21 +14,32 @@ import (
 
 func (v value) target() Target {
 	s := v.section("name", "kind", "uri", "transport", "prepare", "headers", "auth", "codecs", "first_response_timeout",
-		"ring_timeout", "max_calls", "max_cps", "media_sources")
+		"ring_timeout", "max_calls", "max_cps", "media_sources", "tls", "pass_headers", "budget", "overflow")
 	s.require("name", "a short name for the target")
 	s.require("kind", "synthflow or sip")
 	s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
-	s.sub("auth", "username", "password_file", "password_env").notYet("username", "password_file", "password_env")
 	t := Target{
 		Name:                 s.name("target", s.l.targets),
 		Kind:                 one(s, "kind", "", parseKind),
-		Transport:            one(s, "transport", "udp", parseTransport),
+		Transport:            s.choice("transport", TransportUDP, TransportUDP, TransportTCP, TransportTLS),
+		TLS:                  s.sub("tls", "server_name", "ca", "cert", "key").targetTLS(),
+		Auth:                 s.auth(),
+		PassHeaders:          s.passHeaders(),
+		Budget:               s.sub("budget", "size", "value", "headers").budget(),
 		Codecs:               []string{"PCMU", "PCMA"},
 		FirstResponseTimeout: s.duration("first_response_timeout", 4*time.Second),
 		RingTimeout:          s.duration("ring_timeout", 60*time.Second),
 		MaxCalls:             s.integer("max_calls", 0, 0, maxCap),
 		MaxCPS:               s.integer("max_cps", 0, 0, maxCap),
 		MediaSources:         each(s, "media_sources", parsePrefix),
+	}
+	overflow := OverflowTrim
+	if t.Kind == KindSynthflow {
+		overflow = OverflowTCP // documented: TCP on the same port
+	}
+	t.Overflow = s.choice("overflow", overflow, OverflowTCP, OverflowTrim)
+	if t.TLS != (TargetTLS{}) && t.Transport != TransportTLS {
+		s.fields["tls"].fail("has no effect over "+t.Transport, "write transport: tls, or remove it")
 	}
 	if s.has("codecs") {
 		t.Codecs = each(s, "codecs", parseCodec)
@@ -44,7 +55,7 @@ func (v value) target() Target {
 	}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
-	t.URI = s.uri(use)
+	t.URI = s.uri(use, t.Transport)
 	return t
 }
 
@@ -124,7 +135,7 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 }
 
 // uri reads the target's URI and checks what it gives for a sample call.
-func (s section) uri(use templateUse) *Template {
+func (s section) uri(use templateUse, transport string) *Template {
 	v, ok := s.fields["uri"]
 	if !ok {
 		return nil
@@ -133,7 +144,7 @@ func (s section) uri(use templateUse) *Template {
 	if !ok {
 		return nil
 	}
-	if c := checkSIPURI(sample); !c.none() {
+	if c := checkSIPURI(sample, transport); !c.none() {
 		if sc, ok := v.scalar(); ok {
 			sc.complain(c)
 		}
@@ -192,14 +203,12 @@ func parseKind(t string) (string, complaint) {
 	return "", refuse("is not a kind of target", "write synthflow or sip")
 }
 
-func parseTransport(t string) (string, complaint) {
-	switch t {
-	case "udp":
-		return t, complaint{}
-	case "tcp", "tls":
-		return "", refuse("is a transport that this version does not have", "write udp")
+func (s section) budget() Budget {
+	return Budget{
+		Size:    s.integer("size", 1100, 500, 60<<10),
+		Value:   s.integer("value", 512, 1, 60<<10),
+		Headers: s.integer("headers", 24, 0, 1000),
 	}
-	return "", refuse("is not a transport", "write udp")
 }
 
 // parseCodec takes the encoding names of the RTP registry that telephony uses, and gives their usual spelling.
@@ -239,13 +248,13 @@ func parseStorePath(t string) (string, complaint) {
 }
 
 // checkSIPURI looks at what a template gave for the sample call (RFC 3261 §19.1.1, without headers).
-func checkSIPURI(u string) complaint {
+func checkSIPURI(u, transport string) complaint {
 	wrong := func(why string) complaint {
 		return refuse("gives no SIP URI for a sample call: "+why, `write it like "sip:{{.To.Number}}@sip.example.com:5060"`)
 	}
 	scheme, rest, ok := strings.Cut(u, ":")
 	if ok && strings.EqualFold(scheme, "sips") {
-		return refuse("needs TLS, which this version does not have", "write sip:")
+		return refuse("is a sips: URI, which promises TLS on every hop", "write sip: and transport: tls")
 	}
 	if !ok || !strings.EqualFold(scheme, "sip") {
 		return wrong("it does not begin with sip:")
@@ -264,8 +273,8 @@ func checkSIPURI(u string) complaint {
 		return wrong("the host or port is not one")
 	}
 	for p := range strings.SplitSeq(params, ";") {
-		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, "udp") {
-			return refuse("asks for a transport that this version does not have", "remove ;transport= or write ;transport=udp")
+		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, transport) {
+			return refuse("asks for another transport than the target's, "+transport, "remove ;transport=, or write transport: "+strings.ToLower(val)+" below the target")
 		}
 	}
 	return complaint{}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"strings"
+)
+
+// auth reads the section `auth` of a trunk or target; nil where it is absent or empty.
+func (s section) auth() *Auth {
+	a := s.sub("auth", "username", "password_file", "password_env")
+	if !a.filled("username") && !a.filled("password_file") && !a.filled("password_env") {
+		return nil
+	}
+	a.require("username", "the digest user")
+	return &Auth{Username: one(a, "username", "", parseUsername), Password: a.secret("password", true)}
+}
+
+func parseUsername(t string) (string, complaint) {
+	if t == "" || len(t) > 128 || strings.ContainsFunc(t, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
+		return "", refuse("cannot be a digest user", "use up to 128 characters, and no quotes, backslashes or control characters")
+	}
+	return t, complaint{}
+}
+
+// parseCertName takes a name as it stands in a certificate: a host name or an address.
+func parseCertName(t string) (string, complaint) {
+	if _, c := parseAddr(t); !c.none() && !isHostName(t) {
+		return "", refuse("is neither a host name nor an address", "write a name of the trunk's certificate, like pbx.example.com")
+	}
+	return strings.ToLower(t), complaint{}
+}
+
+func (s section) match() Match {
+	m := Match{
+		ToDomain: one(s, "to_domain", "", func(t string) (string, complaint) {
+			if _, c := parseAddr(t); t != "" && !c.none() && !isHostName(t) {
+				return "", refuse("is neither a host name nor an address", "write the host of the Request-URI, without sip: and port")
+			}
+			return strings.ToLower(t), complaint{}
+		}),
+		Port: uint16(s.integer("port", 0, 0, 65535)),
+	}
+	if h := one(s, "header", "", parseHeaderLine); h != "" {
+		m.HeaderName, m.HeaderValue, _ = strings.Cut(h, ": ")
+	}
+	return m
+}
+
+// parseHeaderLine takes "Name: value" and gives it with one space behind the colon.
+func parseHeaderLine(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	name, val, ok := strings.Cut(t, ":")
+	name, val = strings.TrimSpace(name), strings.TrimSpace(val)
+	if !ok || !tokenOnly.MatchString(name) || val == "" || strings.ContainsFunc(val, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", refuse("is not a header with a value", `write it like "X-Trunk: acme"`)
+	}
+	return name + ": " + val, complaint{}
+}
+
+// passHeaders reads the list of headers that pass from one side to the other.
+func (s section) passHeaders() []string {
+	return each(s, "pass_headers", func(t string) (string, complaint) {
+		switch lower := strings.ToLower(t); {
+		case !tokenOnly.MatchString(t):
+			return "", refuse("is not a header name", "use letters, digits and dashes")
+		case ownHeader(lower), hopHeader(lower):
+			return "", refuse("belongs to one side of the call and is never passed on", "remove it; carry the value in a header of another name, X-…")
+		}
+		return t, complaint{}
+	})
+}
+
+// hopHeader knows the headers that concern one dialog or hop, besides those that the B2BUA writes. name is in lower case.
+func hopHeader(name string) bool {
+	switch name {
+	case "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
+		"require", "proxy-require", "supported", "k", "unsupported", "allow", "rseq", "rack", "session-expires", "x", "min-se",
+		"path", "service-route", "refer-to", "r", "referred-by", "b", "replaces", "target-dialog", "content-encoding", "e",
+		"content-disposition", "mime-version", "warning", "server", "user-agent", "retry-after", "event", "o", "timestamp":
+		return true
+	}
+	return false
+}
+
+func (s section) limits() Limits {
+	l := Limits{
+		Message:              s.integer("message", 16<<10, 1<<10, 60<<10),
+		Headers:              s.integer("headers", 128, 16, 10_000),
+		Header:               s.integer("header", 4<<10, 256, 60<<10),
+		Body:                 s.integer("body", 12<<10, 512, 60<<10),
+		SDP:                  s.integer("sdp", 8<<10, 512, 60<<10),
+		Connections:          s.integer("connections", 1000, 1, maxCap),
+		ConnectionsPerSource: s.integer("connections_per_source", 100, 1, maxCap),
+		Setups:               s.integer("setups", 2000, 1, maxCap),
+	}
+	return l
+}
+
+// listenTLS reads sip.tls and tries its files, which a tls listener needs.
+func (s section) listenTLS(needed bool) ListenTLS {
+	t := ListenTLS{Cert: s.text("cert", ""), Key: s.text("key", ""), ClientCA: s.text("client_ca", "")}
+	if needed && (!s.filled("cert") || !s.filled("key")) {
+		s.fail("cert or key is missing, which a tls listener needs", "write the PEM files of our certificate and its key, or remove tls:// from sip.listen")
+		return t
+	}
+	s.keyPair("cert", "key")
+	s.authorities("client_ca")
+	return t
+}
+
+// targetTLS reads the section `tls` of a target and tries its files.
+func (s section) targetTLS() TargetTLS {
+	t := TargetTLS{
+		ServerName: one(s, "server_name", "", parseServerName),
+		CA:         s.text("ca", ""), Cert: s.text("cert", ""), Key: s.text("key", ""),
+	}
+	s.keyPair("cert", "key")
+	s.authorities("ca")
+	return t
+}
+
+func parseServerName(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	return parseCertName(t)
+}
+
+// keyPair tries a certificate and its key. One without the other is reported.
+func (s section) keyPair(cert, key string) {
+	switch {
+	case !s.filled(cert) && !s.filled(key):
+		return
+	case !s.filled(cert):
+		s.fields[key].fail("stands without "+cert, "write both or none")
+		return
+	case !s.filled(key):
+		s.fields[cert].fail("stands without "+key, "write both or none")
+		return
+	}
+	c, ok1 := s.get(cert)
+	k, ok2 := s.get(key)
+	if !ok1 || !ok2 {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(c.text, k.text); err != nil {
+		c.complain(refuse("cannot be used with its key: "+reason(err), "name PEM files of a certificate and its private key that can be read"))
+	}
+}
+
+// authorities tries a file of certificates of authorities.
+func (s section) authorities(key string) {
+	if !s.filled(key) {
+		return
+	}
+	v, ok := s.get(key)
+	if !ok {
+		return
+	}
+	data, err := os.ReadFile(v.text)
+	switch {
+	case err != nil:
+		v.complain(refuse("cannot be read: "+reason(err), "name a PEM file of certificates"))
+	case !x509.NewCertPool().AppendCertsFromPEM(data):
+		v.complain(refuse("holds no certificate", "name a PEM file of certificates"))
+	}
+}
