@@ -145,8 +145,9 @@ func asciiEqualFold(b []byte, s string) bool {
 
 // statelessRefusal answers a request from its raw bytes, without parsing it
 // and without keeping anything (RFC 3261 sections 8.2.7 and 16.11): Via,
-// From, To, Call-ID and CSeq are echoed, To gets toTag if it has none.
-func statelessRefusal(out, request []byte, status, toTag string, headers ...string) []byte {
+// From, To, Call-ID and CSeq are echoed, To gets toTag if it has none. headers
+// are further lines, each with its end.
+func statelessRefusal(out, request []byte, status, toTag, headers string) []byte {
 	out = append(out, "SIP/2.0 "...)
 	out = append(out, status...)
 	out = append(out, "\r\n"...)
@@ -168,9 +169,7 @@ func statelessRefusal(out, request []byte, status, toTag string, headers ...stri
 		}
 		out = append(out, "\r\n"...)
 	}
-	for _, h := range headers {
-		out = append(append(out, h...), "\r\n"...)
-	}
+	out = append(out, headers...)
 	return append(out, "Content-Length: 0\r\n\r\n"...)
 }
 

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"bytes"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -98,7 +97,7 @@ X-Long: ` + strings.Repeat("x", 4000) + "\n\n")
 	}
 	out := make([]byte, 0, 8192)
 	if n := testing.AllocsPerRun(100, func() {
-		out = statelessRefusal(out[:0], request, "503 Service Unavailable", "tag", "Retry-After: 5")
+		out = statelessRefusal(out[:0], request, "503 Service Unavailable", "tag", "Retry-After: 5\r\n")
 	}); n != 0 {
 		t.Errorf("statelessRefusal allocates %v times", n)
 	}
@@ -132,11 +131,11 @@ Retry-After: 5
 Content-Length: 0
 
 `))
-	if got := string(statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5")); got != want {
+	if got := string(statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	tagged := bytes.Replace(request, []byte("<sip:c@d;tag=uri>"), []byte("<sip:c@d>;tag=theirs"), 1)
-	if got := string(statelessRefusal(nil, tagged, "503 Service Unavailable", "minted")); strings.Contains(got, "minted") {
+	if got := string(statelessRefusal(nil, tagged, "503 Service Unavailable", "minted", "")); strings.Contains(got, "minted") {
 		t.Errorf("a second To tag:\n%s", got)
 	}
 }
@@ -149,11 +148,9 @@ func TestGuardRefusesOnlyRequests(t *testing.T) {
 		"INVITE sip:a@b SIP/2.0\nTo: <sip:a@b>\n\n":      false,
 		"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h\n\n":         false,
 	} {
-		s := &sentSocket{}
-		g := &guard{Socket: s, mint: legMint}
 		msg, _ := scan(crlf(text))
-		g.refuse(crlf(text), msg, carrierAddr, "513 Message Too Large")
-		if got := s.sent > 0; got != want {
+		v := (&screen{mint: legMint}).refuse(msg, "513 Message Too Large", "")
+		if got := v.status != ""; got != want {
 			t.Errorf("%q: answered %v; want %v", text, got, want)
 		}
 	}
@@ -199,17 +196,6 @@ func compareScan(t *testing.T, datagram []byte) {
 			t.Errorf("branch: scan %q, parser %q of\n%q", s.branch, branch, datagram)
 		}
 	}
-}
-
-// sentSocket counts what is written to it.
-type sentSocket struct {
-	Socket
-	sent int
-}
-
-func (s *sentSocket) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
-	s.sent++
-	return len(b), nil
 }
 
 // sane says whether a datagram has no header lines that parsers read in
@@ -261,7 +247,7 @@ func FuzzStatelessRefusal(f *testing.F) {
 		if !ok || s.response || s.vias == 0 {
 			return
 		}
-		out := statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5")
+		out := statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")
 		if !bytes.HasPrefix(out, []byte("SIP/2.0 503 Service Unavailable\r\n")) || !bytes.HasSuffix(out, []byte("Content-Length: 0\r\n\r\n")) {
 			t.Fatalf("out of form:\n%q", out)
 		}

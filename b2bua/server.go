@@ -119,8 +119,8 @@ func (s *Server) listen(o Options) error {
 		}
 		local := parseSource(socket.LocalAddr().String())
 		st.sockets = append(st.sockets, &guard{
-			Socket: socket, local: local, mint: s.mint, gate: s, tap: o.Tap, count: &s.rejected, log: s.log,
-			may: newRejectionLog(), renewal: renewal{swap: &st.swap, crowded: st.crowded},
+			Socket: socket, screen: s.newScreen(o.Tap), local: local,
+			renewal: renewal{swap: &st.swap, crowded: st.crowded},
 		})
 	}
 	quiet := slog.New(slog.DiscardHandler)
@@ -131,6 +131,10 @@ func (s *Server) listen(o Options) error {
 	st.tx.OnRequest(s.onRequest)
 	s.stack = st
 	return nil
+}
+
+func (s *Server) newScreen(tap Tap) *screen {
+	return &screen{mint: s.mint, gate: s, tap: tap, count: &s.rejected, log: s.log, may: newRejectionLog()}
 }
 
 // Addrs are the addresses that SIP is received on, in configuration order.

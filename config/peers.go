@@ -102,7 +102,7 @@ func (s section) limits() Limits {
 
 // listenTLS reads sip.tls and tries its files, which a tls listener needs.
 func (s section) listenTLS(needed bool) ListenTLS {
-	t := ListenTLS{Cert: s.text("cert", ""), Key: s.text("key", ""), ClientCA: s.text("client_ca", "")}
+	t := ListenTLS{Cert: s.text("cert"), Key: s.text("key"), ClientCA: s.text("client_ca")}
 	if needed && (!s.filled("cert") || !s.filled("key")) {
 		s.fail("cert or key is missing, which a tls listener needs", "write the PEM files of our certificate and its key, or remove tls:// from sip.listen")
 		return t
@@ -116,7 +116,7 @@ func (s section) listenTLS(needed bool) ListenTLS {
 func (s section) targetTLS() TargetTLS {
 	t := TargetTLS{
 		ServerName: one(s, "server_name", "", parseServerName),
-		CA:         s.text("ca", ""), Cert: s.text("cert", ""), Key: s.text("key", ""),
+		CA:         s.text("ca"), Cert: s.text("cert"), Key: s.text("key"),
 	}
 	s.keyPair("cert", "key")
 	s.authorities("ca")

@@ -128,8 +128,8 @@ func each[T comparable](s section, key string, parse func(string) (T, complaint)
 	return all
 }
 
-func (s section) text(key, def string) string {
-	return one(s, key, def, func(t string) (string, complaint) { return t, complaint{} })
+func (s section) text(key string) string {
+	return one(s, key, "", func(t string) (string, complaint) { return t, complaint{} })
 }
 
 func (s section) boolean(key string, def bool) bool {

@@ -65,8 +65,8 @@ func (v value) prepare() *Prepare {
 	p := &Prepare{
 		API:         one(s, "api", "https://api.synthflow.ai", parseAPI),
 		Token:       s.secret("token", true),
-		WorkspaceID: s.text("workspace_id", ""),
-		ModelID:     s.text("model_id", ""),
+		WorkspaceID: s.text("workspace_id"),
+		ModelID:     s.text("model_id"),
 		FromNumber:  s.template("from_number", "{{.From.Number}}"),
 		ToNumber:    s.template("to_number", "{{.To.Number}}"),
 		Timeout:     s.duration("timeout", 3*time.Second),
