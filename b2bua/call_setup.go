@@ -109,13 +109,13 @@ func (c *Call) nextAttempt() phase {
 func (c *Call) prepare(a *attempt) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	a.cancel = cancel
-	vars, lookup, number, t := c.vars, c.server.stack.resolve, a.number, a.target
+	vars, stack, number, t := c.vars, c.server.stack, a.number, a.target
 	vars.Attempt = number
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: CauseInternalError}
 		defer func() { c.inbox.post(item{fact: ready}) }()
-		ready = prepare(ctx, number, t, vars, lookup)
+		ready = prepare(ctx, number, t, vars, stack)
 	})
 }
 
@@ -189,7 +189,7 @@ func (c *Call) onReady(f Ready) phase {
 // dial makes leg B and sends its INVITE.
 func (c *Call) dial(f Ready) (Cause, error) {
 	a := c.attempt
-	local, err := c.server.stack.localFor(f.Dest.Addr())
+	local, err := c.localToward(f)
 	if err != nil {
 		return CauseTargetUnreachable, err
 	}
@@ -212,15 +212,24 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	c.originB.version++
 	sipCallID := newCallID()
 	leg := newUACLeg(c.server.legOptions(media.SideB, local), sipCallID, out.localParty, out.remoteParty)
-	a.line = c.addLine(leg, local)
+	a.line = c.addLine(leg, local, f.Flow)
+	a.line.wire.tls = a.target.cfg.TLS
 	c.record.TargetSIPCallID = sipCallID
 	c.record.DialedAt = store.TimeOf(time.Now())
 	c.journal()
 	c.step(a.line, Invite{
-		Request: out.request, Dest: f.Dest,
+		Request: out.request, Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
 	})
 	return CauseNone, nil
+}
+
+// localToward is what we are called by the target of an attempt.
+func (c *Call) localToward(f Ready) (Local, error) {
+	if f.Flow != nil {
+		return c.server.stack.localOver(f.Flow)
+	}
+	return c.server.stack.localFor(config.TransportUDP, f.Dest.Addr())
 }
 
 // dialing: the INVITE to the target has no final answer.

@@ -36,18 +36,18 @@ func (s *Server) newCall(req *sip.Request, t *trunk, source netip.AddrPort, loca
 	return c
 }
 
-// newLine puts a leg on a wire.
-func (c *Call) newLine(leg *Leg, local Local) *line {
+// newLine puts a leg on a wire. flow is its connection, nil over UDP.
+func (c *Call) newLine(leg *Leg, local Local, flow *stream) *line {
 	l := &line{leg: leg, tag: leg.dialog.LocalTag, callID: leg.dialog.CallID}
 	l.post = func(in Input) bool { return c.inbox.post(item{line: l, in: in}) }
-	l.wire = newWire(c.server.stack, local, l.post)
+	l.wire = newWire(c.server.stack, local, flow, l.post)
 	return l
 }
 
 // addLine is newLine for a leg that the call makes, which the server must
 // find.
-func (c *Call) addLine(leg *Leg, local Local) *line {
-	l := c.newLine(leg, local)
+func (c *Call) addLine(leg *Leg, local Local, flow *stream) *line {
+	l := c.newLine(leg, local, flow)
 	c.server.registry.addLine(l)
 	c.lines = append(c.lines, l)
 	return l

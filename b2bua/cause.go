@@ -36,6 +36,7 @@ const (
 	CauseTargetCapped      Cause = "target_capped"
 	CauseTargetSilent      Cause = "target_silent"
 	CauseTargetUnreachable Cause = "target_unreachable"
+	CauseTLSFailed         Cause = "tls_failed"
 	CauseRingTimeout       Cause = "ring_timeout"
 	CauseTargetBusy        Cause = "target_busy"
 	CauseTargetRefused     Cause = "target_refused"
@@ -59,7 +60,7 @@ func Causes() []Cause {
 		CauseCallerHangup, CauseAgentHangup, CauseCallerCancelled,
 		CauseNoRoute, CauseNoOffer, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
 		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
-		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable,
+		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable, CauseTLSFailed,
 		CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError, CauseBadAnswer, CauseSetupTimeout,
 		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -23,19 +24,38 @@ type Dialog struct {
 	RemoteTarget string // URI of the peer's Contact
 	RouteSet     []string
 	Source       netip.AddrPort // where the peer's messages really come from
+	Transport    string         // that they come by: config.Transport…; empty: udp
 	NAT          config.NATMode
 }
 
 // Local is what we are called on one leg: what Via and Contact say.
 type Local struct {
-	Listen netip.AddrPort // the socket that requests leave from
-	Host   string         // in Via and Contact: an address, or what sip.advertise says
-	Port   uint16
+	Transport string         // config.Transport…; empty: udp
+	Listen    netip.AddrPort // the socket that requests leave from; of connections the address they are bound to
+	Host      string         // in Via and Contact: an address, or what sip.advertise says
+	Port      uint16
 }
 
 // contact is the Contact value of a leg on this address.
 func (l Local) contact() string {
-	return "<sip:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) + ">"
+	uri := "sip:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))
+	if isStream(l.Transport) {
+		uri += ";transport=" + l.Transport
+	}
+	return "<" + uri + ">"
+}
+
+// isStream says whether a transport is made of connections.
+func isStream(transport string) bool {
+	return transport == config.TransportTCP || transport == config.TransportTLS
+}
+
+// defaultPort is the port of a SIP URI without one (RFC 3261 section 19.1.2).
+func defaultPort(transport string) uint16 {
+	if transport == config.TransportTLS {
+		return uint16(sip.DefaultTlsPort)
+	}
+	return uint16(sip.DefaultUdpPort)
 }
 
 // uri is a SIP URI with this user at our own host.
@@ -103,21 +123,42 @@ func (d *Dialog) routing() (recipient sip.Uri, routes []string, next hop) {
 
 // nextHop is where a request to uri goes. With nat on, or auto where the
 // peer's Contact is a private address behind a public one, what does not name
-// the peer's real address is sent there all the same.
+// the peer's real address is sent there all the same. A URI without a transport
+// is taken to mean the dialog's own: whoever speaks TCP to us can be spoken to.
 func (d *Dialog) nextHop(uri sip.Uri) hop {
-	port := uint16(sip.DefaultUdpPort)
+	next := hop{transport: d.transportOf(uri)}
+	port := defaultPort(next.transport)
 	if uri.Port > 0 && uri.Port <= 65535 {
 		port = uint16(uri.Port)
 	}
 	addr, err := netip.ParseAddr(trimBrackets(uri.Host))
 	literal := err == nil
-	if d.Source.IsValid() && d.viaSource(addr, literal) {
-		return hop{addr: d.Source}
+	switch {
+	case d.Source.IsValid() && d.viaSource(addr, literal):
+		next.addr = d.Source
+		if isStream(d.Transport) { // unless its connection is there, its Contact says the port
+			next.addr = netip.AddrPortFrom(d.Source.Addr(), port)
+		}
+	case literal:
+		next.addr = netip.AddrPortFrom(addr.Unmap(), port)
+	default:
+		next.host, next.port = uri.Host, port
 	}
-	if literal {
-		return hop{addr: netip.AddrPortFrom(addr.Unmap(), port)}
+	return next
+}
+
+func (d *Dialog) transportOf(uri sip.Uri) string {
+	named, _ := uri.UriParams.Get("transport")
+	switch {
+	case uri.Scheme == "sips", strings.EqualFold(named, config.TransportTLS):
+		return config.TransportTLS
+	case strings.EqualFold(named, config.TransportTCP):
+		return config.TransportTCP
+	case strings.EqualFold(named, config.TransportUDP):
+		return ""
+	default:
+		return d.Transport
 	}
-	return hop{host: uri.Host, port: port}
 }
 
 func (d *Dialog) viaSource(addr netip.Addr, literal bool) bool {

@@ -62,6 +62,7 @@ type (
 	Invite struct {
 		Request       *sip.Request   // but for what the leg adds: Via, From, To, Call-ID, CSeq, Contact
 		Dest          netip.AddrPort // resolved by the caller
+		Transport     string         // config.Transport…
 		FirstResponse time.Duration  // nothing at all, not even 100, for so long: given up; 0: no limit
 		RingTimeout   time.Duration  // no final answer for so long: given up; 0: no limit
 	}
@@ -125,7 +126,8 @@ type (
 		Prepared Prepared
 		URI      sip.Uri
 		Dest     netip.AddrPort
-		Cause    Cause // CauseNone: ready to dial
+		Flow     *stream // the connection to dial over; nil: UDP
+		Cause    Cause   // CauseNone: ready to dial
 		Err      error
 		Elapsed  time.Duration // of the API call
 		AskedAPI bool
@@ -191,7 +193,8 @@ func (SendResponse) isEffect() {}
 // hop is where a request goes next: an address, or a host that the wire has
 // to look up first.
 type hop struct {
-	addr netip.AddrPort // valid: no lookup
-	host string
-	port uint16
+	transport string         // config.Transport…; empty: udp
+	addr      netip.AddrPort // valid: no lookup
+	host      string
+	port      uint16
 }

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"reflect"
@@ -91,8 +92,10 @@ func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
 		}
 		w.server, err = NewServer(Options{
 			Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers, Log: testLog(t),
-			Listen: func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
-			Lookup: func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
+			Listen:       func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
+			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
+			Dial:         w.dial,
+			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -187,7 +190,7 @@ func (w *world) wantRecord(disposition string, cause Cause, endedBy string) stor
 // peer is a SIP endpoint that a test plays by hand.
 type peer struct {
 	w    *world
-	conn *memnet.Conn
+	conn endpoint
 	in   chan message
 	seq  int
 }
@@ -238,7 +241,18 @@ func (w *world) peer(addr netip.AddrPort) *peer {
 
 func (p *peer) send(raw string) {
 	raw = strings.ReplaceAll(strings.ReplaceAll(raw, "\r\n", "\n"), "\n", "\r\n")
-	if _, err := p.conn.WriteToUDPAddrPort([]byte(raw), ourAddr); err != nil {
+	p.sendBytes([]byte(raw))
+}
+
+func (p *peer) sendBytes(b []byte) {
+	var err error
+	switch conn := p.conn.(type) {
+	case *memnet.Conn:
+		_, err = conn.WriteToUDPAddrPort(b, ourAddr)
+	case net.Conn:
+		_, err = conn.Write(b)
+	}
+	if err != nil {
 		p.w.t.Error(err)
 	}
 }
@@ -308,6 +322,7 @@ func sdpAt(host string, port int) string {
 // dialogue is a call as the carrier sees it.
 type dialogue struct {
 	callID, from, to, branch string
+	transport                string // empty: udp
 	toTag                    string
 	refused                  bool // the ACK belongs to the INVITE's transaction
 	seq                      int
@@ -320,6 +335,7 @@ func (p *peer) newCall(to string) *dialogue {
 	return &dialogue{
 		callID: fmt.Sprintf("carrier-%d", p.seq), branch: fmt.Sprintf("z9hG4bKcarrier%d", p.seq),
 		from: `"Ann Smith" <sip:+15075550100@192.0.2.10>;tag=ann`, to: to, seq: 1, sdp: sdpAt("192.0.2.10", 20000),
+		transport: p.transport(),
 	}
 }
 
@@ -338,16 +354,16 @@ func (d *dialogue) request(method string) string {
 		branch += method
 	}
 	return fmt.Sprintf(`%s sip:%s@198.51.100.1:5060 SIP/2.0
-Via: SIP/2.0/UDP 192.0.2.10:5060;branch=%s;rport
+Via: SIP/2.0/%s 192.0.2.10:5060;branch=%s;rport
 Max-Forwards: 70
 From: %s
 To: %s
 Call-ID: %s
 CSeq: %d %s
-Contact: <sip:ann@192.0.2.10:5060>
+Contact: <sip:ann@192.0.2.10:5060%s>
 %s%sContent-Length: %d
 
-%s`, method, d.to, branch, d.from, to, d.callID, d.seq, method, d.extra, kind, len(body), body)
+%s`, method, d.to, viaTransport(d.transport), branch, d.from, to, d.callID, d.seq, method, transportParam(d.transport), d.extra, kind, len(body), body)
 }
 
 func (p *peer) invite(d *dialogue) { p.send(d.request("INVITE")) }
@@ -393,7 +409,7 @@ func (p *peer) reply(to message, code int, reason, tag, sdp string, extra ...str
 	}
 	fmt.Fprintf(&b, "From: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\n", to.value("From"), toValue, to.value("Call-ID"), to.value("CSeq"))
 	if code > 100 && code < 300 {
-		fmt.Fprintf(&b, "Contact: <sip:agent@%s>\n", p.conn.LocalAddr())
+		fmt.Fprintf(&b, "Contact: <sip:agent@%s%s>\n", p.conn.LocalAddr(), transportParam(p.transport()))
 	}
 	for _, h := range extra {
 		b.WriteString(h + "\n")
@@ -437,7 +453,7 @@ func (w *world) callerHangsUp(d *dialogue) {
 // agentRequest is a request of the agent within its dialog.
 func (p *peer) agentRequest(method string, invite message, tag string, seq int) {
 	p.send(fmt.Sprintf(`%s %s SIP/2.0
-Via: SIP/2.0/UDP %s;branch=z9hG4bKagent%s%d
+Via: SIP/2.0/%s %s;branch=z9hG4bKagent%s%d
 Max-Forwards: 70
 From: %s;tag=%s
 To: %s
@@ -445,6 +461,6 @@ Call-ID: %s
 CSeq: %d %s
 Content-Length: 0
 
-`, method, addrSpec(invite.value("Contact")), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
+`, method, addrSpec(invite.value("Contact")), viaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
 		invite.value("From"), invite.value("Call-ID"), seq, method))
 }

@@ -26,7 +26,7 @@ func TestMutatedInvites(t *testing.T) {
 					d := w.carrier.newCall("+15075785607")
 					d.extra = "Record-Route: <sip:192.0.2.10;lr>\nP-Asserted-Identity: <sip:+15075550100@x>\nDiversion: <sip:1@2>\n"
 					text := crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
-					w.carrier.raw(mutate(r, text))
+					w.carrier.sendBytes(mutate(r, text))
 					if r.IntN(10) == 0 {
 						synctest.Wait()
 					}

@@ -11,13 +11,6 @@ import (
 	"flowbridge/store"
 )
 
-// raw sends bytes as they are.
-func (p *peer) raw(b []byte) {
-	if _, err := p.conn.WriteToUDPAddrPort(b, ourAddr); err != nil {
-		p.w.t.Error(err)
-	}
-}
-
 // settle lets every timer run out, ends what is still up, and checks that
 // nothing is left and that the server still takes a good call.
 func (w *world) settle() {

@@ -3,10 +3,12 @@ package b2bua
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -278,12 +280,20 @@ func (l *Leg) send(req *sip.Request, to hop) {
 
 func (l *Leg) via() *sip.ViaHeader {
 	via := &sip.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP",
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: viaTransport(l.local.Transport),
 		Host: l.local.Host, Port: int(l.local.Port),
 	}
 	via.Params.Add("branch", l.mint.Branch())
 	via.Params.Add("rport", "") // RFC 3581
 	return via
+}
+
+// viaTransport is a transport as Via spells it.
+func viaTransport(transport string) string {
+	if transport == "" {
+		transport = config.TransportUDP
+	}
+	return strings.ToUpper(transport)
 }
 
 // respond answers an in-dialog request.

@@ -32,7 +32,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	req := in.Request
 	l.dialog.LocalSeq = 1
 	l.dialog.RemoteTarget = req.Recipient.String()
-	l.dialog.Source = in.Dest
+	l.dialog.Source, l.dialog.Transport = in.Dest, in.Transport
 	l.inviteSeq = 1
 	callID := sip.CallIDHeader(l.dialog.CallID)
 	req.PrependHeader(
@@ -43,7 +43,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 		&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.INVITE},
 		sip.NewHeader("Contact", l.local.contact()),
 	)
-	l.invite, l.inviteHop = req, hop{addr: in.Dest}
+	l.invite, l.inviteHop = req, hop{transport: in.Transport, addr: in.Dest}
 	l.state = legCalling
 	if in.FirstResponse > 0 {
 		l.firstAnswerAt = now.Add(in.FirstResponse)

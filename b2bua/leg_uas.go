@@ -26,6 +26,7 @@ func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat con
 			RemoteParty: partyOf(from.DisplayName, &from.Address, from.Params),
 			RemoteSeq:   invite.CSeq().SeqNo,
 			Source:      source,
+			Transport:   o.local.Transport,
 			NAT:         nat,
 		},
 	}

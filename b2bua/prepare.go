@@ -68,7 +68,7 @@ type attempt struct {
 
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.
-func prepare(ctx context.Context, number int, t *target, vars config.Vars, lookup resolver) Ready {
+func prepare(ctx context.Context, number int, t *target, vars config.Vars, stack *stack) Ready {
 	out := Ready{Attempt: number}
 	fail := func(cause Cause, err error) Ready {
 		out.Cause, out.Err = cause, err
@@ -103,16 +103,33 @@ func prepare(ctx context.Context, number int, t *target, vars config.Vars, looku
 	if err != nil {
 		return fail(CauseTemplateFailed, err)
 	}
-	addr, err := lookup(ctx, uri.Host)
+	addr, err := stack.resolve(ctx, uri.Host)
 	if err != nil {
 		return fail(CauseDNSFailed, err)
 	}
-	port := uri.Port
-	if port <= 0 || port > 65535 {
-		port = sip.DefaultUdpPort
+	port := defaultPort(t.cfg.Transport)
+	if uri.Port > 0 && uri.Port <= 65535 {
+		port = uint16(uri.Port)
 	}
-	out.URI, out.Dest = uri, netip.AddrPortFrom(addr, uint16(port))
+	out.URI, out.Dest = uri, netip.AddrPortFrom(addr, port)
+	if isStream(t.cfg.Transport) {
+		if out.Flow, err = stack.connectTo(ctx, t.cfg, t.cfg.Transport, uri, out.Dest); err != nil {
+			return fail(causeOfError(err), err)
+		}
+	}
 	return out
+}
+
+// connectTo gives a connection to a target.
+func (s *stack) connectTo(ctx context.Context, t *config.Target, transport string, uri sip.Uri, dest netip.AddrPort) (*stream, error) {
+	peer := streamPeer{}
+	if transport == config.TransportTLS {
+		peer = streamPeer{serverName: t.TLS.ServerName, tls: t.TLS}
+		if peer.serverName == "" {
+			peer.serverName = trimBrackets(uri.Host)
+		}
+	}
+	return s.streams.connect(ctx, transport, dest, peer)
 }
 
 func prepareRequest(p *config.Prepare, vars config.Vars) (PrepareRequest, error) {

@@ -182,7 +182,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, code, reason, headers...)
 		return
 	}
-	local, err := s.stack.localFor(source.Addr())
+	local, err := s.stack.localFor(transportOf(req), source.Addr())
 	if err != nil {
 		s.log.Error().Err(err).Msg("no address toward the peer")
 		s.reply(req, tx, 500, statusText(500))
@@ -241,7 +241,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source neti
 	}()
 	c := s.newCall(req, t, source, local)
 	leg := newUASLeg(s.legOptions(media.SideA, local), req, source, t.cfg.NAT)
-	c.a = c.newLine(leg, local)
+	c.a = c.newLine(leg, local, s.flowOf(req))
 	c.a.branch = branchOf(req)
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
@@ -261,6 +261,22 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source neti
 	}
 	started = true
 	s.calls.Go(c.run)
+}
+
+// transportOf is what a message came by: config.Transport…; empty: udp.
+func transportOf(msg sip.Message) string {
+	if t := strings.ToLower(msg.Transport()); isStream(t) {
+		return t
+	}
+	return ""
+}
+
+// flowOf is the connection that a message came by; nil over UDP.
+func (s *Server) flowOf(msg sip.Message) *stream {
+	if t := transportOf(msg); t != "" {
+		return s.stack.streams.findAny(t, parseSource(msg.Source()))
+	}
+	return nil
 }
 
 // onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
@@ -324,7 +340,7 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 // the Request-URI of our INVITEs are the same.
 func (s *Server) ackStray(res *sip.Response) {
 	source := parseSource(res.Source())
-	local, err := s.stack.localFor(source.Addr())
+	local, err := s.stack.localFor(transportOf(res), source.Addr())
 	if err != nil {
 		return
 	}
@@ -339,14 +355,15 @@ func (s *Server) ackStray(res *sip.Response) {
 	}
 	ack.AppendHeader(&sip.CSeqHeader{SeqNo: res.CSeq().SeqNo, MethodName: sip.ACK})
 	ack.SetBody(nil)
-	w := newWire(s.stack, local, func(Input) bool { return false })
-	w.perform([]Effect{SendACK{Req: ack, To: hop{addr: source}}})
+	briefWire(s.stack, local, s.flowOf(res)).perform([]Effect{
+		SendACK{Req: ack, To: hop{transport: local.Transport, addr: source}},
+	})
 }
 
 func (s *Server) hangupStray(in ResponseIn) {
 	res := in.Res
 	from, to := res.From(), res.To()
-	local, err := s.stack.localFor(in.Source.Addr())
+	local, err := s.stack.localFor(transportOf(res), in.Source.Addr())
 	if err != nil {
 		return
 	}
@@ -362,5 +379,5 @@ func (s *Server) hangupStray(in ResponseIn) {
 			effects[i] = SendACK(bye) // sent once: a 200 that comes again is answered again
 		}
 	}
-	newWire(s.stack, local, func(Input) bool { return false }).perform(effects)
+	briefWire(s.stack, local, s.flowOf(res)).perform(effects)
 }

@@ -147,7 +147,7 @@ func TestReasonPhraseInjection(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE")
-		w.agent.raw([]byte(strings.Replace(string(crlf(hostileAnswer(invite, 486, "a", ""))), "486 Whatever", "486 Busy\nContact: <sip:evil@x>", 1)))
+		w.agent.sendBytes([]byte(strings.Replace(string(crlf(hostileAnswer(invite, 486, "a", ""))), "486 Whatever", "486 Busy\nContact: <sip:evil@x>", 1)))
 		w.agent.expect("ACK")
 		if got := w.carrier.expect("SIP/2.0 486"); strings.Contains(strings.ReplaceAll(got.raw, "\r\n", ""), "\n") {
 			t.Errorf("the carrier got\n%q", got.raw)

@@ -12,7 +12,8 @@ type scanned struct {
 	method   []byte // of a request
 	version  []byte // "SIP/2.0", or what stands in its place
 	vias     int
-	branch   []byte // of the topmost Via
+	sentBy   []byte // of the topmost Via
+	branch   []byte
 	toTag    []byte
 	fromTag  []byte
 	callID   []byte
@@ -58,6 +59,7 @@ func (s *scanned) header(name, value []byte) {
 		if s.vias++; s.vias == 1 {
 			top, _, _ := bytes.Cut(value, []byte{','})
 			s.branch = param(top, "branch")
+			s.sentBy = sentBy(top)
 		}
 	case is("to", "t"):
 		s.toTag = param(afterAddress(value), "tag")
@@ -68,6 +70,18 @@ func (s *scanned) header(name, value []byte) {
 	case is("cseq", ""):
 		s.cseq = number(value)
 	}
+}
+
+// sentBy is the host and port in a Via: "SIP/2.0/TCP host:port;branch=x".
+func sentBy(via []byte) []byte {
+	via, _, _ = bytes.Cut(via, []byte{';'})
+	if i := bytes.LastIndexByte(via, '/'); i >= 0 {
+		via = bytes.TrimSpace(via[i+1:])
+	}
+	if i := bytes.IndexAny(via, " \t"); i >= 0 {
+		return bytes.TrimSpace(via[i:])
+	}
+	return nil
 }
 
 // number is the number that value begins with, without leading zeros.

@@ -26,6 +26,7 @@ type Rejections struct {
 	TooLarge      atomic.Uint64
 	NotSIP        atomic.Uint64
 	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
+	Connections   atomic.Uint64 // closed: more than the limits allow
 }
 
 // maxDatagram bounds a SIP message over UDP, in bytes.
@@ -47,6 +48,7 @@ type gate interface {
 // verdict is what becomes of a message.
 type verdict struct {
 	admitted bool
+	hangup   bool   // a connection that this came by is closed
 	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
 	toTag    string
 	headers  string // of the refusal, each line with its end
@@ -62,11 +64,11 @@ func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
 	msg, ok := scan(message)
 	if !ok {
 		s.count.NotSIP.Add(1)
-		return verdict{}
+		return verdict{hangup: true}
 	}
 	if !s.gate.knows(from.Addr()) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
-		return verdict{}
+		return verdict{hangup: true}
 	}
 	if string(msg.version) != "SIP/2.0" { // RFC 3261 section 21.5.6
 		s.count.NotSIP.Add(1)

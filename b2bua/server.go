@@ -44,6 +44,10 @@ type Options struct {
 
 	// Listen opens a socket; nil: the kernel's, with a receive buffer of 4 MB.
 	Listen func(netip.AddrPort) (Socket, error)
+	// ListenStream opens a TCP listener; nil: the kernel's.
+	ListenStream func(netip.AddrPort) (net.Listener, error)
+	// Dial opens a TCP connection from one of our addresses; nil: the kernel's.
+	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 	// Lookup resolves host names; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) (netip.Addr, error)
 }
@@ -96,35 +100,41 @@ func NewServer(o Options) (*Server, error) {
 }
 
 func (s *Server) listen(o Options) error {
-	open := o.Listen
-	if open == nil {
-		open = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, s.log) }
+	if o.Listen == nil {
+		o.Listen = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, s.log) }
+	}
+	if o.ListenStream == nil {
+		o.ListenStream = listenTCP
+	}
+	if o.Dial == nil {
+		o.Dial = dialTCP
+	}
+	if o.Lookup == nil {
+		o.Lookup = lookupHost
 	}
 	ctx, stop := context.WithCancel(s.ctx)
 	st := &stack{
 		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: s.panicked,
 		names: map[string]lookup{}, routes: map[netip.Addr]source{}, maxSources: maxSources,
 	}
-	if st.lookup == nil {
-		st.lookup = lookupHost
-	}
-	for _, l := range s.cfg.SIP.Listen {
-		socket, err := open(l.AddrPort)
-		if err != nil {
-			for _, g := range st.sockets {
-				g.Close()
-			}
-			stop()
-			return fmt.Errorf("sip.listen %v: %w%s", l, err, remedyOf(err))
+	if err := s.openListeners(st, o); err != nil {
+		for _, g := range st.sockets {
+			g.Close()
 		}
-		local := parseSource(socket.LocalAddr().String())
-		st.sockets = append(st.sockets, &guard{
-			Socket: socket, screen: s.newScreen(o.Tap), local: local,
-			renewal: renewal{swap: &st.swap, crowded: st.crowded},
-		})
+		for _, l := range st.listeners {
+			l.Close()
+		}
+		stop()
+		return err
+	}
+	st.streams = &streams{
+		screen: s.newScreen(o.Tap), limits: s.cfg.SIP.Limits, certs: newCertificates(s.cfg.SIP.TLS, s.log),
+		dial: o.Dial, local: st.localFor, ctx: ctx,
+		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
+		live:  map[streamKey]*stream{}, perSource: map[netip.Addr]int{},
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	st.tp = sip.NewTransportLayer(net.DefaultResolver, sip.NewParser(), nil, sip.WithTransportLayerLogger(quiet))
+	st.tp = newTransport(quiet)
 	st.tp.OnMessage(s.stamp) // before the transactions see it
 	st.tx = sip.NewTransactionLayer(st.tp, sip.WithTransactionLayerLogger(quiet),
 		sip.WithTransactionLayerUnhandledResponseHandler(s.onStrayResponse))
@@ -133,17 +143,60 @@ func (s *Server) listen(o Options) error {
 	return nil
 }
 
+// openListeners opens what sip.listen names.
+func (s *Server) openListeners(st *stack, o Options) error {
+	for _, l := range s.cfg.SIP.Listen {
+		var err error
+		if isStream(l.Transport) {
+			err = s.openStreams(st, l, o)
+		} else {
+			err = s.openSocket(st, l, o)
+		}
+		if err != nil {
+			return fmt.Errorf("sip.listen %v: %w%s", l, err, remedyOf(err))
+		}
+	}
+	return nil
+}
+
+func (s *Server) openSocket(st *stack, l config.Listener, o Options) error {
+	socket, err := o.Listen(l.AddrPort)
+	if err != nil {
+		return err
+	}
+	st.sockets = append(st.sockets, &guard{
+		Socket: socket, screen: s.newScreen(o.Tap), local: parseSource(socket.LocalAddr().String()),
+		renewal: renewal{swap: &st.swap, crowded: st.crowded},
+	})
+	return nil
+}
+
+func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
+	listener, err := o.ListenStream(l.AddrPort)
+	if err != nil {
+		return err
+	}
+	st.listeners = append(st.listeners, streamListener{
+		Listener: listener, transport: l.Transport, local: parseSource(listener.Addr().String()),
+	})
+	return nil
+}
+
 func (s *Server) newScreen(tap Tap) *screen {
 	return &screen{mint: s.mint, gate: s, tap: tap, count: &s.rejected, log: s.log, may: newRejectionLog()}
 }
 
-// Addrs are the addresses that SIP is received on, in configuration order.
-func (s *Server) Addrs() []netip.AddrPort {
-	addrs := make([]netip.AddrPort, 0, len(s.stack.sockets))
+// Listeners are the addresses that SIP is received on: UDP first, otherwise in
+// configuration order.
+func (s *Server) Listeners() []config.Listener {
+	var all []config.Listener
 	for _, g := range s.stack.sockets {
-		addrs = append(addrs, g.local)
+		all = append(all, config.Listener{Transport: config.TransportUDP, AddrPort: g.local})
 	}
-	return addrs
+	for _, l := range s.stack.listeners {
+		all = append(all, config.Listener{Transport: l.transport, AddrPort: l.local})
+	}
+	return all
 }
 
 // Rejected counts what was kept from the SIP stack.

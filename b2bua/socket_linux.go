@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -37,11 +38,21 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	return conn, nil
 }
 
+// listenTCP opens a listener.
+func listenTCP(addr netip.AddrPort) (net.Listener, error) {
+	network := "tcp4"
+	if addr.Addr().Is6() {
+		network = "tcp6"
+	}
+	l := net.ListenConfig{KeepAlive: streamKeepAlive}
+	return l.Listen(context.Background(), network, addr.String())
+}
+
 // remedyOf says what to do where a socket can't be opened.
 func remedyOf(err error) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return "; another process has the port, see ss -lunp"
+		return "; another process has the port, see ss -lntup"
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return "; this machine does not have the address, see ip addr"
 	case errors.Is(err, unix.EACCES):

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -42,9 +43,11 @@ type stack struct {
 	stop  context.CancelFunc
 	cfg   config.SIP
 
-	sockets []*guard
-	readers sync.WaitGroup
-	panics  func(where string, value any)
+	sockets   []*guard
+	listeners []streamListener
+	streams   *streams
+	readers   sync.WaitGroup
+	panics    func(where string, value any)
 
 	swap       sync.RWMutex // see renewal
 	maxSources int          // addresses that the library may know
@@ -54,6 +57,16 @@ type stack struct {
 	routes map[netip.Addr]source // peer to our own address on a wildcard socket
 	lookup resolver
 }
+
+// streamListener is where TCP or TLS connections are accepted.
+type streamListener struct {
+	net.Listener
+	transport string
+	local     netip.AddrPort
+}
+
+// errLookup marks a name that has no address.
+var errLookup = errors.New("name not found")
 
 // resolver looks up the address of a host.
 type resolver func(ctx context.Context, host string) (netip.Addr, error)
@@ -118,7 +131,7 @@ func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	case err != nil && known.addr.IsValid():
 		found = lookup{addr: known.addr, until: now.Add(failureTTL)}
 	case err != nil:
-		found = lookup{err: fmt.Errorf("look up %s: %w", host, err), until: now.Add(failureTTL)}
+		found = lookup{err: fmt.Errorf("look up %s: %w: %w", host, errLookup, err), until: now.Add(failureTTL)}
 	}
 	s.mu.Lock()
 	remember(s.names, host, found)
@@ -144,29 +157,73 @@ func lookupHost(ctx context.Context, host string) (netip.Addr, error) {
 	return addrs[0], nil
 }
 
-// localFor is what we are called by a peer: the socket of its family, and the
-// address that it can reach us at.
-func (s *stack) localFor(peer netip.Addr) (Local, error) {
-	for _, g := range s.sockets {
-		a := g.local.Addr()
-		if a.Is4() != peer.Is4() {
-			continue
+// localFor is what we are called by a peer over a transport: the socket of its
+// family, and the address that it can reach us at. Where connections are only
+// opened, Port is 0: each has its own.
+func (s *stack) localFor(transport string, peer netip.Addr) (Local, error) {
+	if !isStream(transport) {
+		transport = ""
+	}
+	for _, at := range s.bound(transport) {
+		if at.Addr().Is4() == peer.Is4() {
+			return s.localAt(transport, at, peer)
 		}
-		l := Local{Listen: g.local, Host: s.cfg.Advertise, Port: g.local.Port()}
-		if s.isAdvertised(l.Host, peer) {
-			return l, nil
+	}
+	if transport == "" {
+		return Local{}, fmt.Errorf("no udp listener for the address family of %v", peer)
+	}
+	for _, at := range append(s.bound(config.TransportTCP), s.bound("")...) {
+		if at.Addr().Is4() == peer.Is4() {
+			return s.localAt(transport, netip.AddrPortFrom(at.Addr(), 0), peer)
 		}
-		if a.IsUnspecified() {
-			own, err := s.sourceToward(peer)
-			if err != nil {
-				return Local{}, err
-			}
-			a = own
+	}
+	any := netip.IPv4Unspecified()
+	if !peer.Is4() {
+		any = netip.IPv6Unspecified()
+	}
+	return s.localAt(transport, netip.AddrPortFrom(any, 0), peer)
+}
+
+// bound are the addresses that a transport is received on.
+func (s *stack) bound(transport string) []netip.AddrPort {
+	var all []netip.AddrPort
+	if transport == "" {
+		for _, g := range s.sockets {
+			all = append(all, g.local)
 		}
-		l.Host = a.String()
+	}
+	for _, l := range s.listeners {
+		if l.transport == transport {
+			all = append(all, l.local)
+		}
+	}
+	return all
+}
+
+func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (Local, error) {
+	l := Local{Transport: transport, Listen: at, Host: s.cfg.Advertise, Port: at.Port()}
+	if s.isAdvertised(l.Host, peer) {
 		return l, nil
 	}
-	return Local{}, fmt.Errorf("no listener for the address family of %v", peer)
+	a := at.Addr()
+	if a.IsUnspecified() {
+		own, err := s.sourceToward(peer)
+		if err != nil {
+			return Local{}, err
+		}
+		a = own
+	}
+	l.Host = a.String()
+	return l, nil
+}
+
+// localOver is what we are called over a connection.
+func (s *stack) localOver(c *stream) (Local, error) {
+	l, err := s.localFor(c.transport, c.remote.Addr())
+	if l.Port == 0 {
+		l.Port = c.local.Port()
+	}
+	return l, err
 }
 
 // isAdvertised says whether a peer is told the advertised address: not where
@@ -207,6 +264,7 @@ func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
 
 // serve reads from all sockets until close.
 func (s *stack) serve() {
+	s.serveStreams()
 	for _, g := range s.sockets {
 		s.readers.Go(func() {
 			err := s.tp.ServeUDP(g)
@@ -221,11 +279,45 @@ func (s *stack) serve() {
 	}
 }
 
+// serveStreams accepts connections until close, and has the library read them.
+func (s *stack) serveStreams() {
+	for transport, f := range s.streams.feeds {
+		s.readers.Go(func() {
+			if transport == config.TransportTLS {
+				_ = s.tp.ServeTLS(f)
+			} else {
+				_ = s.tp.ServeTCP(f)
+			}
+		})
+	}
+	for _, l := range s.listeners {
+		s.readers.Go(func() { s.streams.listen(l, l.transport) })
+	}
+}
+
 // maxSources is how many addresses the library may know before a listener is
 // renewed.
 const maxSources = 10_000
 
 func (s *stack) crowded() bool { return s.tp.Pool("udp").Size() > s.maxSources }
+
+// newTransport makes the library's transports on connections of ours: it does
+// not dial, and looks no name up.
+func newTransport(log *slog.Logger) *sip.TransportLayer {
+	refuse := func(net.Addr) net.Dialer {
+		return net.Dialer{Control: func(string, string, syscall.RawConn) error { return errNoDial }}
+	}
+	nobody := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errNoDial }}
+	return sip.NewTransportLayer(nobody, sip.NewParser(), nil, sip.WithTransportLayerLogger(log),
+		sip.WithTransportLayerTransports(sip.TransportsConfig{
+			TCP: &sip.TransportTCP{DialerCreate: refuse},
+			TLS: &sip.TransportTLS{TransportTCP: &sip.TransportTCP{DialerCreate: refuse}},
+		}))
+}
+
+// errNoDial is what the library gets where it would open a connection, or ask
+// a name server, by itself.
+var errNoDial = errors.New("connections are opened by streams.connect")
 
 // close ends transactions, sockets and goroutines, and waits for them.
 func (s *stack) close() error {
@@ -235,6 +327,10 @@ func (s *stack) close() error {
 	for _, g := range s.sockets {
 		errs = append(errs, g.Close())
 	}
+	for _, l := range s.listeners {
+		errs = append(errs, l.Close())
+	}
+	s.streams.close()
 	errs = append(errs, s.tp.Close())
 	s.readers.Wait()
 	s.group.Wait()

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // wire holds one leg's live transactions and performs its effects in order.
@@ -17,12 +19,15 @@ type wire struct {
 	stack *stack
 	local Local
 	post  func(Input) bool
+	tls   config.TargetTLS // for connections that the leg opens
 
 	mu      sync.Mutex
 	queue   []Effect
 	sending bool
 	servers []serverTx
 	invite  *sip.ClientTx // our INVITE, until it has a final answer
+	flow    *stream       // the connection that the peer is spoken to over; nil: none yet, or UDP
+	brief   bool          // it is not counted as a user of its connection
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -32,8 +37,12 @@ type serverTx struct {
 	tx     *sip.ServerTx
 }
 
-func newWire(s *stack, local Local, post func(Input) bool) *wire {
-	return &wire{stack: s, local: local, post: post}
+// newWire makes the wire of a leg. flow is the connection that the peer has
+// opened, or that was opened to it; nil over UDP.
+func newWire(s *stack, local Local, flow *stream, post func(Input) bool) *wire {
+	w := &wire{stack: s, local: local, post: post}
+	w.setFlow(flow)
+	return w
 }
 
 // serve keeps the transaction of a request until it is answered.
@@ -92,37 +101,124 @@ func (w *wire) sendOne(e Effect) {
 	}
 }
 
-// aim sets where a request goes and which socket it leaves from.
-func (w *wire) aim(req *sip.Request, to hop) error {
+// aim sets where a request goes and which socket or connection it leaves by.
+// It gives the connection, nil over UDP.
+func (w *wire) aim(req *sip.Request, to hop) (*stream, error) {
 	addr := to.addr
 	if !addr.IsValid() {
 		found, err := w.stack.resolve(w.stack.ctx, to.host)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		addr = netip.AddrPortFrom(found, to.port)
 	}
+	if err := w.nameOurselves(req, to.transport, addr.Addr()); err != nil {
+		return nil, err
+	}
+	if isStream(to.transport) {
+		return w.aimStream(req, to, addr)
+	}
+	listen := w.local.Listen
+	if isStream(w.local.Transport) {
+		local, err := w.stack.localFor("", addr.Addr())
+		if err != nil {
+			return nil, err
+		}
+		listen = local.Listen
+	}
 	req.SetTransport("UDP")
 	req.SetDestination(addr.String())
-	req.Laddr = sip.Addr{
-		IP:       w.local.Listen.Addr().AsSlice(),
-		Port:     int(w.local.Listen.Port()),
-		Hostname: w.local.Listen.Addr().String(),
+	req.Laddr = sip.Addr{IP: listen.Addr().AsSlice(), Port: int(listen.Port()), Hostname: listen.Addr().String()}
+	return nil, nil
+}
+
+// nameOurselves corrects the Via of a request that goes by another transport
+// than the leg's own: where its peer's Contact or route says so.
+func (w *wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr) error {
+	via := req.Via()
+	if via.Transport == viaTransport(transport) {
+		return nil
 	}
+	local, err := w.stack.localFor(transport, peer)
+	if err != nil {
+		return err
+	}
+	via.Transport, via.Host, via.Port = viaTransport(transport), local.Host, int(local.Port)
 	return nil
+}
+
+func (w *wire) aimStream(req *sip.Request, to hop, addr netip.AddrPort) (*stream, error) {
+	c, err := w.streamTo(to, addr)
+	if err != nil {
+		return nil, err
+	}
+	w.setFlow(c)
+	req.SetTransport(viaTransport(c.transport))
+	req.SetDestination(c.remote.String())
+	req.Laddr = sip.Addr{}
+	if c.peer != nil { // by its own address, which no other connection has
+		req.Laddr = sip.Addr{IP: c.local.Addr().AsSlice(), Port: int(c.local.Port()), Hostname: c.local.Addr().String()}
+	}
+	if via := req.Via(); via.Port == 0 {
+		via.Port = int(c.local.Port())
+	}
+	return c, nil
+}
+
+// streamTo gives the connection to an address: the one that the leg has where
+// it leads to the same peer, one that the peer opened anew, or one of our own.
+func (w *wire) streamTo(to hop, addr netip.AddrPort) (*stream, error) {
+	w.mu.Lock()
+	flow := w.flow
+	w.mu.Unlock()
+	same := flow != nil && flow.transport == to.transport && flow.remote.Addr() == addr.Addr()
+	if same && !flow.isClosed() && (flow.peer == nil || flow.remote.Port() == addr.Port()) {
+		return flow, nil
+	}
+	if same && flow.peer == nil {
+		if c := w.stack.streams.findSentBy(to.transport, addr.Addr(), addr.String()); c != nil {
+			return c, nil
+		}
+	}
+	peer := streamPeer{serverName: w.tls.ServerName, tls: w.tls}
+	switch {
+	case same && flow.peer != nil:
+		peer = *flow.peer
+	case peer.serverName == "" && to.host != "":
+		peer.serverName = to.host
+	case peer.serverName == "":
+		peer.serverName = addr.Addr().String()
+	}
+	return w.stack.streams.connect(w.stack.ctx, to.transport, addr, peer)
+}
+
+// briefWire is a wire for one answer to a message that no leg waits for.
+func briefWire(s *stack, local Local, flow *stream) *wire {
+	return &wire{stack: s, local: local, flow: flow, brief: true, post: func(Input) bool { return false }}
+}
+
+// setFlow keeps a connection, so that it is not closed for being quiet.
+func (w *wire) setFlow(c *stream) {
+	w.mu.Lock()
+	old := w.flow
+	w.flow = c
+	w.mu.Unlock()
+	if w.brief {
+		return
+	}
+	if c != nil {
+		c.users.Add(1)
+	}
+	if old != nil {
+		old.users.Add(-1)
+	}
 }
 
 func (w *wire) request(e SendRequest) {
 	method, seq := e.Req.Method, e.Req.CSeq().SeqNo
-	if err := w.aim(e.Req, e.To); err != nil {
-		w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseDNSFailed, Err: err})
-		return
-	}
-	w.stack.swap.RLock()
-	tx, err := w.stack.tx.Request(w.stack.ctx, e.Req)
-	w.stack.swap.RUnlock()
+	over, tx, err := w.start(e)
 	if err != nil {
-		w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseTargetUnreachable, Err: err})
+		w.post(RequestFailed{Method: method, Seq: seq, Cause: causeOfError(err), Err: err})
 		return
 	}
 	if method == sip.INVITE {
@@ -132,14 +228,49 @@ func (w *wire) request(e SendRequest) {
 		w.invite = tx
 		w.mu.Unlock()
 	}
-	w.stack.group.Go(func() { w.read(tx, method, seq) })
+	w.stack.group.Go(func() { w.read(tx, over, e, method, seq) })
 }
 
+// start begins the transaction of a request. A connection that breaks between
+// being found and being used is replaced, once.
+func (w *wire) start(e SendRequest) (over *stream, tx *sip.ClientTx, err error) {
+	for range 2 {
+		if over, err = w.aim(e.Req, e.To); err != nil {
+			return nil, nil, err
+		}
+		w.stack.swap.RLock()
+		tx, err = w.stack.tx.Request(w.stack.ctx, e.Req)
+		w.stack.swap.RUnlock()
+		if err == nil || over == nil {
+			break
+		}
+	}
+	return over, tx, err
+}
+
+// causeOfError is the cause of a request that could not be sent.
+func causeOfError(err error) Cause {
+	switch {
+	case errors.Is(err, errLookup):
+		return CauseDNSFailed
+	case errors.Is(err, errTLS):
+		return CauseTLSFailed
+	default:
+		return CauseTargetUnreachable
+	}
+}
+
+// maxReconnects bounds how often the connection of one request is replaced.
+const maxReconnects = 3
+
 // read hands on what answers a request of ours. Somebody has to read until
-// the final answer: the library blocks on a response that nobody takes.
-func (w *wire) read(tx *sip.ClientTx, method sip.RequestMethod, seq uint32) {
+// the final answer: the library blocks on a response that nobody takes. Where
+// its connection breaks meanwhile, the request goes over another one: to the
+// peer that is a retransmission.
+func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.RequestMethod, seq uint32) {
 	defer w.stack.recovered("wire")
-	for {
+	broken := over.done()
+	for reconnects := 0; ; {
 		select {
 		case res := <-tx.Responses():
 			w.post(responseIn(res))
@@ -148,6 +279,17 @@ func (w *wire) read(tx *sip.ClientTx, method sip.RequestMethod, seq uint32) {
 			}
 			w.finished(tx, method)
 			return
+		case <-broken:
+			if reconnects++; reconnects > maxReconnects {
+				broken = nil // its timer, or the call's, ends it
+				continue
+			}
+			if over = w.again(tx, e); over == nil {
+				w.finished(tx, method)
+				w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseTargetUnreachable, Err: errBroken})
+				return
+			}
+			broken = over.done()
 		case <-tx.Done():
 			cause := CauseTargetUnreachable
 			if errors.Is(tx.Err(), sip.ErrTransactionTimeout) {
@@ -158,6 +300,23 @@ func (w *wire) read(tx *sip.ClientTx, method sip.RequestMethod, seq uint32) {
 			return
 		}
 	}
+}
+
+// errBroken means that a connection broke and there is no other way.
+var errBroken = errors.New("the connection broke and could not be replaced")
+
+// again sends a request that has no answer over another connection; nil where
+// there is none.
+func (w *wire) again(tx *sip.ClientTx, e SendRequest) *stream {
+	w.stack.log.Info().Str("method", string(e.Req.Method)).Msg("connection broke: the request goes over another")
+	over, err := w.aim(e.Req.Clone(), e.To)
+	if err != nil {
+		return nil
+	}
+	if _, err := over.Write([]byte(tx.Origin().String())); err != nil {
+		return nil
+	}
+	return over
 }
 
 // finished lets a client transaction go. What the peer repeats finds its leg
@@ -177,7 +336,7 @@ func responseIn(res *sip.Response) ResponseIn {
 }
 
 func (w *wire) acknowledge(e SendACK) {
-	if err := w.aim(e.Req, e.To); err != nil {
+	if _, err := w.aim(e.Req, e.To); err != nil {
 		w.stack.log.Warn().Err(err).Msg("ack not sent")
 		return
 	}
@@ -260,6 +419,7 @@ func (w *wire) close() {
 	invite := w.invite
 	w.invite = nil
 	w.mu.Unlock()
+	w.setFlow(nil)
 	if invite != nil {
 		invite.Terminate()
 	}

@@ -70,7 +70,7 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	fmt.Fprintf(out, "platform   API %s, agent sip:%s\nflowbridge sip:%s, admin API http://%s\ncarrier    sip:%s\n\n",
-		s.platform.APIURL(), s.platform.SIPAddr(), s.node.server.Addrs()[0], s.node.apiAt, s.carrier.Addr())
+		s.platform.APIURL(), s.platform.SIPAddr(), s.node.server.Listeners()[0].AddrPort, s.node.apiAt, s.carrier.Addr())
 	if calls == 1 {
 		err = s.oneCall(ctx, out)
 	} else {
@@ -162,7 +162,7 @@ func (s *stage) close() error {
 
 // explain says how to call what stays up.
 func (s *stage) explain(out io.Writer) {
-	at := s.node.server.Addrs()[0]
+	at := s.node.server.Listeners()[0].AddrPort
 	fmt.Fprintf(out, `
 Staying up until Ctrl-C. To call it:
   softphone  dial sip:%s@%s

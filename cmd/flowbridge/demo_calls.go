@@ -42,7 +42,7 @@ func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (play
 	defer cancel()
 	var err error
 	p.carrier, err = s.carrier.Call(ctx, sim.CarrierCall{
-		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Addrs()[0]), From: demoCaller,
+		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Listeners()[0].AddrPort), From: demoCaller,
 		DisplayName: "Demo Caller", Hold: hold, Seed: seed,
 	})
 	if err != nil {

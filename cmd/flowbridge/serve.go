@@ -61,8 +61,8 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range n.server.Addrs() {
-		log.Info().Str("listen", "udp://"+a.String()).Msg("sip listening")
+	for _, l := range n.server.Listeners() {
+		log.Info().Str("listen", l.String()).Msg("sip listening")
 	}
 	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
 

@@ -1,5 +1,5 @@
-// Package memnet is a UDP network in memory: sockets that meet in a Switch
-// instead of the kernel. Everything that blocks is a channel, so a whole SIP
+// Package memnet is a UDP and TCP network in memory: sockets that meet in a
+// Switch instead of the kernel. Everything that blocks is a channel, so a whole SIP
 // stack on top of it runs inside a testing/synctest bubble on a fake clock.
 package memnet
 
@@ -32,13 +32,17 @@ type Filter func(from, to netip.AddrPort, datagram []byte) Verdict
 
 // Switch connects the sockets that were opened on it.
 type Switch struct {
-	mu     sync.Mutex
-	conns  map[netip.AddrPort]*Conn
-	filter Filter
+	mu        sync.Mutex
+	conns     map[netip.AddrPort]*Conn
+	listeners map[netip.AddrPort]*Listener
+	filter    Filter
+	nextPort  uint16 // of connections, above firstEphemeral
 }
 
 // New returns a network without sockets.
-func New() *Switch { return &Switch{conns: map[netip.AddrPort]*Conn{}} }
+func New() *Switch { 
+	return &Switch{conns: map[netip.AddrPort]*Conn{}, listeners: map[netip.AddrPort]*Listener{}}
+}
 
 // SetFilter installs f; nil delivers everything.
 func (s *Switch) SetFilter(f Filter) {

@@ -1,0 +1,145 @@
+package b2bua
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+)
+
+// certificates are what we show and what we trust over TLS. Files that change
+// are read again; one that can't be used leaves the old one in force.
+type certificates struct {
+	own config.ListenTLS
+	log zerolog.Logger
+
+	mu    sync.Mutex
+	pairs map[[2]string]*watched[*tls.Certificate] // by file of certificate and key
+	pools map[string]*watched[*x509.CertPool]      // by file
+}
+
+// watched is what was read from files, and as of when.
+type watched[T any] struct {
+	value  T
+	stamps [2]time.Time
+	looked time.Time
+}
+
+// certificateAge is how long nobody looks whether a file has changed.
+const certificateAge = time.Second
+
+func newCertificates(own config.ListenTLS, log zerolog.Logger) *certificates {
+	return &certificates{
+		own: own, log: log,
+		pairs: map[[2]string]*watched[*tls.Certificate]{}, pools: map[string]*watched[*x509.CertPool]{},
+	}
+}
+
+// server is the configuration of a handshake with a peer that called us.
+func (c *certificates) server() *tls.Config {
+	cfg := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return c.pair(c.own.Cert, c.own.Key)
+		},
+	}
+	if c.own.ClientCA == "" {
+		return cfg
+	}
+	cfg.ClientAuth = tls.VerifyClientCertIfGiven
+	pool, err := c.pool(c.own.ClientCA)
+	if err != nil { // nobody is vouched for
+		c.log.Error().Err(err).Msg("sip.tls.client_ca not usable")
+		pool = x509.NewCertPool()
+	}
+	cfg.ClientCAs = pool
+	return cfg
+}
+
+// client shakes hands with a peer that we called: its certificate must bear
+// the name, of an authority that is trusted.
+func (c *certificates) client(ctx context.Context, conn net.Conn, peer streamPeer) (*tls.Conn, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: peer.serverName}
+	if peer.tls.CA != "" {
+		pool, err := c.pool(peer.tls.CA)
+		if err != nil {
+			return nil, err
+		}
+		cfg.RootCAs = pool
+	}
+	if peer.tls.Cert != "" {
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return c.pair(peer.tls.Cert, peer.tls.Key)
+		}
+	}
+	tc := tls.Client(conn, cfg)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return tc, nil
+}
+
+func (c *certificates) pair(cert, key string) (*tls.Certificate, error) {
+	return fresh(c, c.pairs, [2]string{cert, key}, [2]string{cert, key}, func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return &pair, err
+	})
+}
+
+func (c *certificates) pool(file string) (*x509.CertPool, error) {
+	return fresh(c, c.pools, file, [2]string{file, file}, func() (*x509.CertPool, error) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(data) {
+			return nil, fmt.Errorf("%s holds no certificate", file)
+		}
+		return pool, nil
+	})
+}
+
+// fresh gives what files hold, read again if they changed.
+func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string, read func() (V, error)) (V, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := known[key]
+	now := time.Now()
+	if w != nil && now.Sub(w.looked) < certificateAge {
+		return w.value, nil
+	}
+	var stamps [2]time.Time
+	for i, f := range files {
+		if st, err := os.Stat(f); err == nil {
+			stamps[i] = st.ModTime()
+		}
+	}
+	if w != nil && w.stamps == stamps {
+		w.looked = now
+		return w.value, nil
+	}
+	value, err := read()
+	switch {
+	case err == nil:
+		known[key] = &watched[V]{value, stamps, now}
+		if w != nil {
+			c.log.Info().Str("file", files[0]).Msg("certificate read again")
+		}
+		return value, nil
+	case w != nil: // half written, or gone
+		w.looked = now
+		c.log.Warn().Err(err).Str("file", files[0]).Msg("certificate changed, but can't be used: the old one stays")
+		return w.value, nil
+	default:
+		return value, err
+	}
+}

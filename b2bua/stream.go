@@ -1,0 +1,239 @@
+package b2bua
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// stream is one TCP or TLS connection as the SIP stack sees it. Its Read gives
+// whole messages that screen admitted, one at a time; its Write finds another
+// way for a message where the connection is gone.
+type stream struct {
+	net.Conn
+	hub       *streams
+	transport string // config.TransportTCP or TransportTLS
+	local     netip.AddrPort
+	remote    netip.AddrPort
+	peer      *streamPeer // whom we called; nil: the peer called us
+	names     []string    // of the peer's verified certificate
+	stranger  bool        // it came from an address that no trunk has
+
+	closed    chan struct{}
+	closeOnce sync.Once
+	sentBy    atomic.Pointer[string] // in the Via of the peer's last request
+	users     atomic.Int32           // legs that count on the connection
+
+	// owned by the reader
+	framing framer
+	rest    []byte // of a message that was larger than the reader's buffer
+	out     []byte // the refusal being written
+
+	writing chan struct{} // held by who writes: one message at a time, each with its deadline
+}
+
+// The times that a connection gets.
+const (
+	// streamFirst is for the handshake, and how long a message may take from
+	// its first byte to its last, or a stranger for its first.
+	streamFirst = 10 * time.Second
+	// streamIdle ends a connection that carries nothing and that no leg uses.
+	streamIdle = 30 * time.Minute
+	// streamWrite is how long a peer may not take what is sent to it.
+	streamWrite = 5 * time.Second
+)
+
+// Read gives the next message that may be parsed. It ends with an error when
+// the connection does, or when there is no telling where a message begins.
+func (c *stream) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		runtime.Gosched() // see guard.ReadFrom
+		message, err := c.nextAdmitted()
+		if err != nil {
+			c.drop()
+			return 0, err
+		}
+		c.rest = message
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func (c *stream) nextAdmitted() ([]byte, error) {
+	for {
+		c.awaitNext()
+		message, err := c.framing.next()
+		switch lost, broken := errors.AsType[*frameError](err); {
+		case errors.Is(err, errKeepAlive):
+			if err := c.write([]byte("\r\n")); err != nil {
+				return nil, err
+			}
+			continue
+		case broken:
+			c.refuseLost(lost)
+			return nil, net.ErrClosed
+		case isTimeout(err) && c.users.Load() > 0 && len(c.framing.used) == 0:
+			continue // quiet, but a leg counts on it
+		case err != nil:
+			return nil, err
+		}
+		v := c.hub.screen.judge(message, c.remote)
+		if v.status != "" {
+			c.out = v.appendRefusal(c.out[:0], message)
+			if err := c.write(c.out); err != nil {
+				return nil, err
+			}
+		}
+		if v.hangup {
+			return nil, net.ErrClosed
+		}
+		if v.admitted {
+			c.noteSentBy(message)
+			c.hub.tapped(c, message, true)
+			return message, nil
+		}
+	}
+}
+
+// awaitNext sets by when the next message has to have begun. From a peer that
+// does not take what is sent to it nothing more is read meanwhile.
+func (c *stream) awaitNext() {
+	c.writing <- struct{}{}
+	<-c.writing
+	limit := streamIdle
+	if c.peer == nil && c.sentBy.Load() == nil && !c.hub.screen.gate.knows(c.remote.Addr()) {
+		limit = streamFirst
+	}
+	if len(c.framing.used) > 0 {
+		limit = streamFirst // the beginning of a message is there
+	}
+	_ = c.SetReadDeadline(time.Now().Add(limit))
+}
+
+// begun gives a message that has begun its time to be complete.
+func (c *stream) begun() { _ = c.SetReadDeadline(time.Now().Add(streamFirst)) }
+
+// refuseLost answers the message at which the framing was lost, where it is
+// a request that may be answered.
+func (c *stream) refuseLost(lost *frameError) {
+	c.hub.screen.count.NotSIP.Add(1)
+	msg, ok := scan(lost.head)
+	if !ok || (!c.hub.screen.gate.knows(c.remote.Addr()) && !c.hub.screen.ours(msg)) {
+		return
+	}
+	if v := c.hub.screen.refuse(msg, lost.status, ""); v.status != "" {
+		c.out = v.appendRefusal(c.out[:0], lost.head)
+		_ = c.write(c.out)
+	}
+}
+
+// noteSentBy keeps whose connection this is, as the peer names itself.
+func (c *stream) noteSentBy(message []byte) {
+	msg, ok := scan(message)
+	if !ok || msg.response || len(msg.sentBy) == 0 {
+		return
+	}
+	if old := c.sentBy.Load(); old == nil || *old != string(msg.sentBy) {
+		name := string(msg.sentBy)
+		c.sentBy.Store(&name)
+	}
+}
+
+// Write sends one message. Where the connection is gone it goes another way
+// (RFC 3261 section 18.2.2 for responses, 18.1.1 for requests).
+func (c *stream) Write(b []byte) (int, error) {
+	if !c.isClosed() {
+		err := c.write(b)
+		if err == nil {
+			c.hub.tapped(c, b, false)
+			return len(b), nil
+		}
+	}
+	if err := c.hub.detour(c, b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// write sends bytes in time, or ends the connection: a part of a message would
+// spoil what follows it.
+func (c *stream) write(b []byte) error {
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(streamWrite))
+	_, err := c.Conn.Write(b)
+	if err != nil {
+		c.drop()
+	}
+	return err
+}
+
+// done is closed when the connection is; nil, which is never, without one.
+func (c *stream) done() <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	return c.closed
+}
+
+func (c *stream) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// drop ends the connection and says so to those who wait for an answer on it.
+func (c *stream) drop() {
+	c.closeOnce.Do(func() {
+		close(c.closed)
+		c.hub.remove(c)
+		_ = c.Conn.Close()
+	})
+}
+
+// Close is drop.
+func (c *stream) Close() error {
+	c.drop()
+	return nil
+}
+
+// LocalAddr is our end. TLS connections have it too.
+func (c *stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
+
+// RemoteAddr is the peer's end.
+func (c *stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+
+func isTimeout(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
+}
+
+// certificateNames are the names that a verified client certificate bears, in
+// the form of config.Trunk.Certificates.
+func certificateNames(conn net.Conn) []string {
+	tc, ok := conn.(*tls.Conn)
+	if !ok || len(tc.ConnectionState().VerifiedChains) == 0 {
+		return nil
+	}
+	leaf := tc.ConnectionState().VerifiedChains[0][0]
+	names := append([]string(nil), leaf.DNSNames...)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 && leaf.Subject.CommonName != "" {
+		names = append(names, leaf.Subject.CommonName)
+	}
+	return names
+}

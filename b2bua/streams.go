@@ -1,0 +1,428 @@
+package b2bua
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"flowbridge/config"
+)
+
+// streams are the TCP and TLS connections of the server, those that peers
+// opened and those that we did. The SIP library never dials: it gets every
+// connection through a feed.
+type streams struct {
+	screen *screen
+	limits config.Limits
+	certs  *certificates
+	dial   dialer
+	local  func(transport string, peer netip.Addr) (Local, error)
+	group  sync.WaitGroup // handshakes
+	calls  singleflight.Group
+	ctx    context.Context
+
+	feeds map[string]*feed // by transport; constant
+
+	mu        sync.Mutex
+	live      map[streamKey]*stream
+	perSource map[netip.Addr]int // accepted ones, handshakes included
+	accepted  int
+	strangers int // accepted ones of addresses that no trunk has
+	closed    bool
+}
+
+// streamKey names a connection. By name a server may be called at one address
+// under several names.
+type streamKey struct {
+	transport string
+	remote    netip.AddrPort
+	peer      streamPeer // zero: the peer opened it
+}
+
+// streamPeer is how a peer that we call over TLS is checked, and what it is
+// shown. Over TCP it is zero but for dialled.
+type streamPeer struct {
+	dialled    bool
+	serverName string
+	tls        config.TargetTLS
+}
+
+// dialer opens a TCP connection from one of our addresses, or any where that
+// is not valid.
+type dialer func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+
+// dialTCP is the kernel's. The local port is chosen by bind, so that no two
+// connections share it.
+func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: streamKeepAlive}
+	if from.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	return d.DialContext(ctx, "tcp", to.String())
+}
+
+const (
+	// streamKeepAlive is how often the kernel asks whether a peer is there.
+	streamKeepAlive = 30 * time.Second
+	// connectTimeout bounds opening a connection, its handshake included.
+	connectTimeout = 4 * time.Second
+	// strangersShare of the connections may be of addresses that no trunk has:
+	// platforms send from addresses that nobody announced.
+	strangersShare = 10
+)
+
+// errTLS marks a failure of the handshake: wrong name, unknown authority …
+var errTLS = errors.New("tls")
+
+// feed hands connections to the SIP library, as if it had accepted them.
+type feed struct {
+	addr  net.Addr
+	conns chan *stream
+	ready chan struct{} // the connection before is in the library's pool
+	done  chan struct{}
+	once  sync.Once
+	mu    sync.Mutex // one connection at a time
+}
+
+func newFeed() *feed {
+	return &feed{
+		addr: &net.TCPAddr{IP: net.IPv4zero}, conns: make(chan *stream),
+		ready: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+}
+
+// Accept gives the next connection.
+func (f *feed) Accept() (net.Conn, error) {
+	select {
+	case f.ready <- struct{}{}:
+	default:
+	}
+	select {
+	case c := <-f.conns:
+		return c, nil
+	case <-f.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (f *feed) Close() error {
+	f.once.Do(func() { close(f.done) })
+	return nil
+}
+
+// Addr is nobody's: the real listeners are ours.
+func (f *feed) Addr() net.Addr { return f.addr }
+
+// register has the library read a connection, and returns when requests can
+// be sent over it.
+func (f *feed) register(c *stream) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.ready: // Accept is being waited in
+	case <-f.done:
+		return net.ErrClosed
+	}
+	select {
+	case f.conns <- c:
+	case <-f.done:
+		return net.ErrClosed
+	}
+	select {
+	case <-f.ready: // it came back, with the connection in the pool
+		f.ready <- struct{}{}
+		return nil
+	case <-f.done:
+		return net.ErrClosed
+	}
+}
+
+// listen accepts connections until the listener is closed.
+func (s *streams) listen(l net.Listener, transport string) {
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // of the connection, or no descriptor is free
+			if s.screen.may.Allow() {
+				s.screen.log.Error().Err(err).Msg("connection not accepted")
+			}
+			time.Sleep(readPause)
+			continue
+		}
+		remote := parseSource(conn.RemoteAddr().String())
+		if !s.enter(remote) {
+			conn.Close()
+			continue
+		}
+		s.group.Go(func() { s.greet(conn, transport, remote) })
+	}
+}
+
+// enter counts a connection that was accepted, or refuses it.
+func (s *streams) enter(remote netip.AddrPort) bool {
+	stranger := !s.screen.gate.knows(remote.Addr())
+	s.mu.Lock()
+	full := s.closed || s.accepted >= s.limits.Connections || s.perSource[remote.Addr()] >= s.limits.ConnectionsPerSource ||
+		(stranger && s.strangers >= max(s.limits.Connections/strangersShare, 1))
+	if !full {
+		s.accepted++
+		s.perSource[remote.Addr()]++
+		if stranger {
+			s.strangers++
+		}
+	}
+	s.mu.Unlock()
+	if full {
+		s.screen.rejected(&s.screen.count.Connections, remote, "connections")
+	}
+	return !full
+}
+
+// leave is the undoing of enter.
+func (s *streams) leave(c *stream) {
+	s.accepted--
+	if s.perSource[c.remote.Addr()]--; s.perSource[c.remote.Addr()] == 0 {
+		delete(s.perSource, c.remote.Addr())
+	}
+	if c.stranger {
+		s.strangers--
+	}
+}
+
+// greet shakes hands and gives the connection to the SIP stack.
+func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort) {
+	c := s.newStream(conn, transport, remote, nil)
+	c.stranger = !s.screen.gate.knows(remote.Addr())
+	if transport == config.TransportTLS {
+		tc := tls.Server(conn, s.certs.server())
+		_ = conn.SetDeadline(time.Now().Add(streamFirst))
+		if err := tc.HandshakeContext(s.ctx); err != nil {
+			if s.screen.may.Allow() {
+				s.screen.log.Warn().Err(err).Stringer("src", remote).Msg("tls handshake failed")
+			}
+			c.drop()
+			return
+		}
+		_ = conn.SetDeadline(time.Time{})
+		c.Conn, c.framing.src = tc, tc
+		c.names = certificateNames(tc)
+	}
+	if s.admit(c) != nil {
+		c.drop()
+	}
+}
+
+func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *stream {
+	c := &stream{
+		Conn: conn, hub: s, transport: transport, remote: remote, peer: peer,
+		local: parseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
+		writing: make(chan struct{}, 1),
+	}
+	c.framing = framer{src: conn, limit: s.limits.Message, begun: c.begun}
+	return c
+}
+
+func (c *stream) key() streamKey {
+	k := streamKey{transport: c.transport, remote: c.remote}
+	if c.peer != nil {
+		k.peer = *c.peer
+	}
+	return k
+}
+
+// admit enters a connection in the table and hands it to the library.
+func (s *streams) admit(c *stream) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return net.ErrClosed
+	}
+	s.live[c.key()] = c
+	s.mu.Unlock()
+	return s.feeds[c.transport].register(c)
+}
+
+func (s *streams) remove(c *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live[c.key()] == c {
+		delete(s.live, c.key())
+	}
+	if c.peer == nil {
+		s.leave(c)
+	}
+}
+
+// findAny gives the live connection with this address at its other end,
+// whoever opened it.
+func (s *streams) findAny(transport string, remote netip.AddrPort) *stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.live[streamKey{transport: transport, remote: remote}]; c != nil {
+		return c
+	}
+	for k, c := range s.live {
+		if k.transport == transport && k.remote == remote {
+			return c
+		}
+	}
+	return nil
+}
+
+// findSentBy gives a live connection from the same host, whose peer names
+// itself so in Via: one that was opened again after it broke.
+func (s *streams) findSentBy(transport string, host netip.Addr, sentBy string) *stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, c := range s.live {
+		if k.transport != transport || k.remote.Addr() != host {
+			continue
+		}
+		if name := c.sentBy.Load(); name != nil && strings.EqualFold(*name, sentBy) {
+			return c
+		}
+	}
+	return nil
+}
+
+// connect gives a connection to a peer: one that is open, or a new one.
+func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*stream, error) {
+	peer.dialled = true
+	key := streamKey{transport: transport, remote: to, peer: peer}
+	s.mu.Lock()
+	c := s.live[key]
+	s.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	made := s.calls.DoChan(fmt.Sprint(key), func() (any, error) {
+		s.mu.Lock()
+		c := s.live[key]
+		s.mu.Unlock()
+		if c != nil {
+			return c, nil
+		}
+		return s.open(transport, to, peer)
+	})
+	select {
+	case r := <-made:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*stream), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*stream, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
+	defer cancel()
+	local, err := s.local(transport, to.Addr())
+	if err != nil {
+		return nil, err
+	}
+	conn, err := s.dial(ctx, local.Listen.Addr(), to)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, err)
+	}
+	c := s.newStream(conn, transport, to, &peer)
+	if transport == config.TransportTLS {
+		tc, err := s.certs.client(ctx, conn, peer)
+		if err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("connect to %s://%v: %w: %w", transport, to, errTLS, err)
+		}
+		c.Conn, c.framing.src = tc, tc
+	}
+	if err := s.admit(c); err != nil {
+		c.drop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// detour sends a message whose connection is gone another way: a response to
+// where its request came from, over a connection that the peer opened since or
+// a new one to the address in Via (RFC 3261 section 18.2.2); a request of ours
+// to the same address again.
+func (s *streams) detour(gone *stream, message []byte) error {
+	msg, ok := scan(message)
+	if !ok {
+		return net.ErrClosed
+	}
+	if !msg.response {
+		if gone.peer == nil {
+			return net.ErrClosed
+		}
+		c, err := s.connect(s.ctx, gone.transport, gone.remote, *gone.peer)
+		return c.send(message, err)
+	}
+	if c := s.findSentBy(gone.transport, gone.remote.Addr(), string(msg.sentBy)); c != nil {
+		return c.send(message, nil)
+	}
+	host, port := splitSentBy(string(msg.sentBy), gone.transport)
+	to := netip.AddrPortFrom(gone.remote.Addr(), port)
+	c, err := s.connect(s.ctx, gone.transport, to, streamPeer{serverName: host})
+	return c.send(message, err)
+}
+
+// send writes a message to a connection that could be had.
+func (c *stream) send(message []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := c.write(message); err != nil {
+		return err
+	}
+	c.hub.tapped(c, message, false)
+	return nil
+}
+
+// splitSentBy splits the sent-by of a Via.
+func splitSentBy(sentBy, transport string) (host string, port uint16) {
+	host, port = sentBy, defaultPort(transport)
+	if i := strings.LastIndexByte(sentBy, ':'); i > strings.LastIndexByte(sentBy, ']') {
+		host = sentBy[:i]
+		if n, err := strconv.ParseUint(sentBy[i+1:], 10, 16); err == nil {
+			port = uint16(n)
+		}
+	}
+	return trimBrackets(host), port
+}
+
+func (s *streams) tapped(c *stream, message []byte, received bool) {
+	if t := s.screen.tap; t != nil {
+		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: message})
+	}
+}
+
+// close ends every connection and waits for handshakes.
+func (s *streams) close() {
+	s.mu.Lock()
+	s.closed = true
+	all := make([]*stream, 0, len(s.live))
+	for _, c := range s.live {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	for _, f := range s.feeds {
+		_ = f.Close()
+	}
+	for _, c := range all {
+		c.drop()
+	}
+	s.group.Wait()
+}

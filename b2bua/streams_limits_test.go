@@ -1,0 +1,162 @@
+package b2bua
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/internal/memnet"
+	"flowbridge/store"
+)
+
+// Connections are bounded per source and in all, and those that never finish a
+// message are ended, while a call goes on.
+func TestHalfMessages(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		w.agent2.reply(invite, 180, "Ringing", "agent1", "")
+		var all []*peer
+		for i := range 200 {
+			p := w.connect(carrierAddr.Addr())
+			p.conn.(*memnet.Stream).SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = fmt.Fprintf(p.conn.(net.Conn), "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK%d\r\n", i)
+			all = append(all, p)
+		}
+		synctest.Wait()
+		if n := w.connections(); n != 20 {
+			t.Errorf("%d connections of one source; want 20", n)
+		}
+		time.Sleep(streamFirst - time.Second)
+		if n := w.connections(); n != 20 {
+			t.Errorf("%d connections left before their time", n)
+		}
+		for _, p := range all {
+			p.hungUp(2 * time.Second)
+		}
+		synctest.Wait()
+		if s := w.server.stack.streams; w.connections()+s.accepted+len(s.perSource) != 0 {
+			t.Errorf("%d connections are left, %d counted", w.connections(), s.accepted)
+		}
+		if n := w.server.rejected.Connections.Load(); n != 180 {
+			t.Errorf("%d counted as refused", n)
+		}
+		w.agent2.answer(invite, "agent1")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+// A message that comes byte by byte, and two in one segment, are understood;
+// a keep-alive is answered; a quiet connection ends, unless a call counts on it.
+func TestConnectionLife(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		p := w.connect(carrierAddr.Addr())
+		text := strings.ReplaceAll(optionsOverTCP, "\n", "\r\n")
+		for i := range text {
+			p.sendBytes([]byte{text[i]})
+			time.Sleep(time.Millisecond)
+		}
+		p.expect("SIP/2.0 200")
+		p.sendBytes([]byte("\r\n\r\n" + strings.ReplaceAll(text+text, "z9hG4bKoptions", "z9hG4bKother")))
+		p.expect("SIP/2.0 200") // the second is a retransmission, which may get it again
+		p.drainFor(time.Second)
+		time.Sleep(streamIdle - 10*time.Second)
+		synctest.Wait()
+		if w.connections() != 1 {
+			t.Error("the connection was ended too early")
+		}
+		p.hungUp(20 * time.Second)
+
+		p = w.connect(carrierAddr.Addr())
+		d := p.newCall("+15095785607")
+		p.invite(d)
+		d.learn(p.expect("SIP/2.0 180"))
+		w.agent2.answer(w.agent2.expect("INVITE"), "agent1")
+		w.agent2.expect("ACK")
+		p.expect("SIP/2.0 200")
+		p.ack(d)
+		time.Sleep(3*streamIdle - time.Minute)
+		p.bye(d)
+		p.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+		p.hungUp(2 * streamIdle)
+	})
+}
+
+// What can't be framed is answered in words, and the connection ends.
+func TestUnframedMessage(t *testing.T) {
+	for length, want := range map[string]string{
+		"": "SIP/2.0 400 Content-Length is missing", "Content-Length: -5\n": "SIP/2.0 400 Content-Length is not a number",
+		"Content-Length: 70000\n": "SIP/2.0 513 Message Too Large",
+	} {
+		inWorldWith(t, streamConfig, func(w *world) {
+			p := w.connect(carrierAddr.Addr())
+			p.send(strings.Replace(optionsOverTCP, "Content-Length: 0\n", length, 1))
+			if got := p.expect("SIP/2.0 "); !strings.HasPrefix(got.raw, want+"\r\n") || got.value("Call-ID") != "options" {
+				t.Errorf("got %s; want %s", got.raw, want)
+			}
+			p.hungUp(time.Second)
+		})
+	}
+}
+
+// A stranger's connection is closed: at once when it says anything, after a
+// while when it does not, and few of them may wait.
+func TestStrangersConnections(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		stranger := netip.MustParseAddr("203.0.113.66")
+		talker := w.connect(stranger)
+		talker.send(optionsOverTCP)
+		talker.hungUp(time.Second)
+		var quiet []*peer
+		for range 30 {
+			quiet = append(quiet, w.connect(stranger))
+		}
+		synctest.Wait()
+		if n := w.connections(); n != 4 {
+			t.Errorf("%d connections of strangers; want 4", n)
+		}
+		for _, p := range quiet {
+			p.hungUp(streamFirst + time.Second)
+		}
+	})
+}
+
+// A peer that does not read holds nobody up for long.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		begin := time.Now()
+		for i := 0; err == nil && i < 5000; i++ {
+			_ = conn.SetWriteDeadline(time.Now().Add(time.Minute))
+			_, err = io.WriteString(conn, strings.ReplaceAll(strings.ReplaceAll(optionsOverTCP, "\n", "\r\n"), "z9hG4bKoptions", fmt.Sprint("z9hG4bK", i)))
+		}
+		if took := time.Since(begin); err == nil || took > 2*streamWrite {
+			t.Errorf("after %v: %v; want the connection closed within %v", took, err, streamWrite)
+		}
+		synctest.Wait()
+		if n := w.connections(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+}

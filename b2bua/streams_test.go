@@ -1,0 +1,223 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/internal/memnet"
+	"flowbridge/store"
+)
+
+func TestCallOverTCP(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		carrier := w.connect(carrierAddr.Addr())
+		defer carrier.conn.Close()
+		d := carrier.newCall("+15075785607")
+		carrier.invite(d)
+		ringing := d.learn(carrier.expect("SIP/2.0 180"))
+		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tcp>" {
+			t.Errorf("Contact %s", got)
+		}
+		agent := agents.accept()
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
+			t.Errorf("Via %s", via)
+		}
+		if got := invite.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tcp>" {
+			t.Errorf("Contact %s", got)
+		}
+		agent.answer(invite, "agent1")
+		agent.expect("ACK")
+		carrier.expect("SIP/2.0 200")
+		carrier.ack(d)
+		synctest.Wait()
+		agent.agentRequest("BYE", invite, "agent1", 1)
+		agent.expect("SIP/2.0 200")
+		bye := carrier.expect("BYE")
+		carrier.reply(bye, 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, CauseAgentHangup, store.EndedByAgent)
+	})
+}
+
+// A connection that dies while the phone rings does not lose the call: the
+// answer goes to where the caller's Via says (RFC 3261 section 18.2.2).
+func TestCarrierConnectionDiesWhileRinging(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		home := w.streamAgent(carrierAddr)
+		defer home.l.Close()
+		carrier := w.connect(carrierAddr.Addr())
+		d := carrier.newCall("+15095785607")
+		carrier.invite(d)
+		d.learn(carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		carrier.conn.(*memnet.Stream).Reset()
+		synctest.Wait()
+		w.agent2.answer(invite, "agent1")
+		w.agent2.expect("ACK")
+		again := home.accept()
+		defer again.conn.Close()
+		again.expect("SIP/2.0 200")
+		again.ack(d)
+		synctest.Wait()
+		again.bye(d)
+		again.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+// A caller that can't be connected to, but connects again, gets its answer
+// over the new connection, and its CANCEL works there too.
+func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
+	for _, cancel := range []bool{false, true} {
+		inWorldWith(t, streamConfig, func(w *world) {
+			carrier := w.connect(carrierAddr.Addr())
+			d := carrier.newCall("+15095785607")
+			carrier.invite(d)
+			d.learn(carrier.expect("SIP/2.0 180"))
+			invite := w.agent2.expect("INVITE")
+			w.agent2.reply(invite, 180, "Ringing", "agent1", "")
+			carrier.conn.(*memnet.Stream).Reset()
+			again := w.connect(carrierAddr.Addr())
+			defer again.conn.Close()
+			if cancel {
+				again.cancel(d)
+				again.expect("SIP/2.0 200")
+				again.expect("SIP/2.0 487")
+				again.ackRefused(d)
+				stop := w.agent2.expect("CANCEL")
+				w.agent2.reply(stop, 200, "OK", "", "")
+				w.agent2.reply(invite, 487, "Request Terminated", "agent1", "")
+				w.agent2.expect("ACK")
+				w.wantRecord(store.DispositionCancelled, CauseCallerCancelled, store.EndedByCaller)
+				return
+			}
+			again.send(optionsOverTCP)
+			again.expect("SIP/2.0 200")
+			w.agent2.answer(invite, "agent1")
+			w.agent2.expect("ACK")
+			again.expect("SIP/2.0 200")
+			again.ack(d)
+			synctest.Wait()
+			w.agent2.agentRequest("BYE", invite, "agent1", 1)
+			w.agent2.expect("SIP/2.0 200")
+			again.reply(again.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(store.DispositionAnswered, CauseAgentHangup, store.EndedByAgent)
+		})
+	}
+}
+
+// A connection that dies in mid-call is replaced when one side hangs up.
+func TestConnectionsDieInMidCall(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		home, agents := w.streamAgent(carrierAddr), w.streamAgent(agentAddr)
+		defer home.l.Close()
+		defer agents.l.Close()
+		carrier := w.connect(carrierAddr.Addr())
+		d := carrier.newCall("+15075785607")
+		carrier.invite(d)
+		d.learn(carrier.expect("SIP/2.0 180"))
+		agent := agents.accept()
+		invite := agent.expect("INVITE")
+		agent.answer(invite, "agent1")
+		agent.expect("ACK")
+		carrier.expect("SIP/2.0 200")
+		carrier.ack(d)
+		synctest.Wait()
+		carrier.conn.(*memnet.Stream).Reset()
+		agent.conn.(*memnet.Stream).Reset()
+		time.Sleep(10 * time.Minute)
+		w.server.HangupAll()
+		carrier, agent = home.accept(), agents.accept()
+		defer carrier.conn.Close()
+		defer agent.conn.Close()
+		carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
+		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, CauseShutdown, store.EndedBySystem)
+	})
+}
+
+// The target's connection dies while it rings: the INVITE goes over another,
+// where the target takes it for a retransmission; its refusal is acknowledged.
+func TestTargetConnectionDiesWhileRinging(t *testing.T) {
+	for _, code := range []int{200, 486} {
+		inWorldWith(t, streamConfig, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			agent := agents.accept()
+			invite := agent.expect("INVITE")
+			agent.reply(invite, 180, "Ringing", "agent1", "")
+			synctest.Wait()
+			agent.conn.(*memnet.Stream).Reset()
+			agent = agents.accept()
+			defer agent.conn.Close()
+			if again := agent.expect("INVITE"); again.raw != invite.raw {
+				t.Errorf("the INVITE changed:\n%s\n%s", invite.raw, again.raw)
+			}
+			if code == 486 {
+				agent.reply(invite, 486, "Busy Here", "agent1", "")
+				agent.expect("ACK")
+				w.carrier.expect("SIP/2.0 486")
+				w.carrier.ackRefused(d)
+				w.wantRecord(store.DispositionBusy, CauseTargetBusy, store.EndedByAgent)
+				return
+			}
+			agent.answer(invite, "agent1")
+			agent.expect("ACK")
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.ack(d)
+			synctest.Wait()
+			w.carrier.bye(d)
+			w.carrier.expect("SIP/2.0 200")
+			agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+		})
+	}
+}
+
+// A target that dies for good while it rings is the next target's turn.
+func TestTargetGoneForGood(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		d := w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		agent := agents.accept()
+		agent.reply(agent.expect("INVITE"), 180, "Ringing", "agent1", "")
+		synctest.Wait()
+		agents.l.Close()
+		agent.conn.(*memnet.Stream).Reset()
+		w.agent2.answer(w.agent2.expect("INVITE"), "agent2")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		r := w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(CauseTargetUnreachable) {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}
+
+// A target that does not listen is unreachable at once.
+func TestTargetRefusesConnection(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.expect("SIP/2.0 503")
+		w.carrier.ackRefused(d)
+		w.wantRecord(store.DispositionFailed, CauseTargetUnreachable, store.EndedBySystem)
+	})
+}

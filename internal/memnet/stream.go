@@ -1,0 +1,249 @@
+package memnet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// firstEphemeral is the local port of the first connection that is dialled.
+const firstEphemeral = 40000
+
+// Listener accepts connections on one address of a Switch.
+type Listener struct {
+	sw      *Switch
+	addr    netip.AddrPort
+	pending chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
+}
+
+// ListenStream opens a listener for connections. Its address may be that of a
+// socket too.
+func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.listeners[addr]; taken {
+		return nil, fmt.Errorf("listen tcp %v: address already in use", addr)
+	}
+	l := &Listener{sw: s, addr: addr, pending: make(chan net.Conn, queue), closed: make(chan struct{})}
+	s.listeners[addr] = l
+	return l, nil
+}
+
+// DialStream opens a connection from an address, with a port of its own, to a
+// listener. Without one it is refused.
+func (s *Switch) DialStream(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	s.mu.Lock()
+	l := s.listeners[to]
+	s.nextPort++
+	local := netip.AddrPortFrom(from, firstEphemeral+s.nextPort)
+	s.mu.Unlock()
+	if l == nil {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: syscall.ECONNREFUSED}
+	}
+	ours, theirs := streamPair(local, to)
+	select {
+	case l.pending <- theirs:
+		return ours, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: syscall.ECONNREFUSED}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept gives the next connection, or net.ErrClosed.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.pending:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close frees the address. Connections stay.
+func (l *Listener) Close() error {
+	l.once.Do(func() {
+		close(l.closed)
+		l.sw.mu.Lock()
+		delete(l.sw.listeners, l.addr)
+		l.sw.mu.Unlock()
+	})
+	return nil
+}
+
+// Addr is the address that is listened on.
+func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
+
+// window is how many bytes a connection holds that nobody has read.
+const window = 64 << 10
+
+// half is one direction of a connection: bytes on their way.
+type half struct {
+	mu     sync.Mutex
+	data   []byte
+	broken error         // what a reader gets when data is used up
+	moved  chan struct{} // closed and made anew when anything changes
+}
+
+func newHalf() *half { return &half{moved: make(chan struct{})} }
+
+func (h *half) changed() {
+	close(h.moved)
+	h.moved = make(chan struct{})
+}
+
+// Stream is one end of a connection in memory.
+type Stream struct {
+	local, remote netip.AddrPort
+	in, out       *half
+
+	mu              sync.Mutex
+	readBy, writeBy time.Time
+	deadlines       chan struct{} // closed and made anew when a deadline is set
+}
+
+func streamPair(a, b netip.AddrPort) (*Stream, *Stream) {
+	ab, ba := newHalf(), newHalf()
+	return &Stream{local: a, remote: b, in: ba, out: ab, deadlines: make(chan struct{})},
+		&Stream{local: b, remote: a, in: ab, out: ba, deadlines: make(chan struct{})}
+}
+
+func (c *Stream) deadline(read bool) (time.Time, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if read {
+		return c.readBy, c.deadlines
+	}
+	return c.writeBy, c.deadlines
+}
+
+// wait waits until the half moves or the deadline is over.
+func (c *Stream) wait(moved <-chan struct{}, read bool) error {
+	by, set := c.deadline(read)
+	var late <-chan time.Time
+	if !by.IsZero() {
+		timer := time.NewTimer(time.Until(by))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-moved:
+	case <-set:
+	case <-late:
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// Read gives what has come.
+func (c *Stream) Read(b []byte) (int, error) {
+	for {
+		c.in.mu.Lock()
+		n := copy(b, c.in.data)
+		c.in.data = c.in.data[n:]
+		err, moved := c.in.broken, c.in.moved
+		if n > 0 {
+			c.in.changed()
+		}
+		c.in.mu.Unlock()
+		switch {
+		case n > 0:
+			return n, nil
+		case err != nil:
+			return 0, err
+		}
+		if err := c.wait(moved, true); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Write sends, and waits while the peer does not read.
+func (c *Stream) Write(b []byte) (int, error) {
+	sent := 0
+	for {
+		c.out.mu.Lock()
+		if c.out.broken != nil {
+			c.out.mu.Unlock()
+			return sent, syscall.EPIPE
+		}
+		n := min(len(b)-sent, window-len(c.out.data))
+		c.out.data = append(c.out.data, b[sent:sent+n]...)
+		sent += n
+		moved := c.out.moved
+		if n > 0 {
+			c.out.changed()
+			moved = c.out.moved
+		}
+		c.out.mu.Unlock()
+		if sent == len(b) {
+			return sent, nil
+		}
+		if err := c.wait(moved, false); err != nil {
+			return sent, err
+		}
+	}
+}
+
+// Close ends both directions; the peer reads what is on its way.
+func (c *Stream) Close() error {
+	c.in.end(net.ErrClosed)
+	c.out.end(io.EOF)
+	return nil
+}
+
+// Reset ends both directions at once, as a host that crashed and came back.
+func (c *Stream) Reset() {
+	c.in.end(syscall.ECONNRESET)
+	c.out.end(syscall.ECONNRESET)
+}
+
+func (h *half) end(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.broken == nil {
+		h.broken = err
+		if err != io.EOF {
+			h.data = nil
+		}
+		h.changed()
+	}
+}
+
+// LocalAddr is this end's address.
+func (c *Stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
+
+// RemoteAddr is the peer's address.
+func (c *Stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+
+// SetDeadline sets both deadlines.
+func (c *Stream) SetDeadline(at time.Time) error { return c.setDeadlines(&at, &at) }
+
+// SetReadDeadline sets the deadline of reads, also of one that waits.
+func (c *Stream) SetReadDeadline(at time.Time) error { return c.setDeadlines(&at, nil) }
+
+// SetWriteDeadline sets the deadline of writes.
+func (c *Stream) SetWriteDeadline(at time.Time) error { return c.setDeadlines(nil, &at) }
+
+func (c *Stream) setDeadlines(read, write *time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if read != nil {
+		c.readBy = *read
+	}
+	if write != nil {
+		c.writeBy = *write
+	}
+	close(c.deadlines)
+	c.deadlines = make(chan struct{})
+	return nil
+}
