@@ -445,9 +445,14 @@ func (w *world) established() (d *dialogue, invite message) {
 // callerHangsUp ends a call that is up.
 func (w *world) callerHangsUp(d *dialogue) {
 	w.t.Helper()
+	w.callerHangsUpAt(w.agent, d)
+}
+
+func (w *world) callerHangsUpAt(agent *peer, d *dialogue) {
+	w.t.Helper()
 	w.carrier.bye(d)
 	w.carrier.expect("SIP/2.0 200")
-	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	agent.reply(agent.expect("BYE"), 200, "OK", "", "")
 }
 
 // agentRequest is a request of the agent within its dialog.

@@ -19,7 +19,7 @@ const firstEphemeral = 40000
 type Listener struct {
 	sw      *Switch
 	addr    netip.AddrPort
-	pending chan net.Conn
+	pending chan *Stream
 	closed  chan struct{}
 	once    sync.Once
 }
@@ -32,7 +32,7 @@ func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
 	if _, taken := s.listeners[addr]; taken {
 		return nil, fmt.Errorf("listen tcp %v: address already in use", addr)
 	}
-	l := &Listener{sw: s, addr: addr, pending: make(chan net.Conn, queue), closed: make(chan struct{})}
+	l := &Listener{sw: s, addr: addr, pending: make(chan *Stream, queue), closed: make(chan struct{})}
 	s.listeners[addr] = l
 	return l, nil
 }
@@ -69,13 +69,22 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close frees the address. Connections stay.
+// Close frees the address and resets what nobody has accepted. Accepted
+// connections stay.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
-		close(l.closed)
 		l.sw.mu.Lock()
+		close(l.closed)
 		delete(l.sw.listeners, l.addr)
 		l.sw.mu.Unlock()
+		for {
+			select {
+			case c := <-l.pending:
+				c.Reset()
+			default:
+				return
+			}
+		}
 	})
 	return nil
 }

@@ -1,0 +1,297 @@
+package b2bua
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// authority signs certificates for a test.
+type authority struct {
+	t    testing.TB
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	file string // PEM
+}
+
+func newAuthority(t testing.TB, name string) *authority {
+	t.Helper()
+	a := &authority{t: t, dir: t.TempDir()}
+	a.cert, a.key, a.file = a.sign(name, nil)
+	return a
+}
+
+// sign makes a certificate for names, or an authority's own.
+func (a *authority) sign(file string, names []string) (*x509.Certificate, *ecdsa.PrivateKey, string) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
+	tmpl := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: file}, DNSNames: names,
+		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.KeyUsage = true, true, x509.KeyUsageCertSign
+		parent, signer = tmpl, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	path := filepath.Join(a.dir, file+".pem")
+	a.write(path, "CERTIFICATE", der)
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.write(path+".key", "EC PRIVATE KEY", keyDER)
+	return cert, key, path
+}
+
+func (a *authority) write(path, kind string, der []byte) {
+	a.t.Helper()
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// pair makes a certificate and gives it as a peer shows it.
+func (a *authority) pair(file string, names ...string) tls.Certificate {
+	a.t.Helper()
+	_, _, path := a.sign(file, names)
+	pair, err := tls.LoadX509KeyPair(path, path+".key")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return pair
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// tlsConfig is a server on TLS with targets at agent.test and spare.test.
+func tlsConfig(a *authority) string {
+	_, _, own := a.sign("own", []string{"bridge.test"})
+	return fmt.Sprintf(`
+sip:
+  listen: ["udp://198.51.100.1:5060", "tls://198.51.100.1:5060"]
+  tls: {cert: %[1]s, key: %[1]s.key, client_ca: %[2]s}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: carrier, sources: ["192.0.2.10"]}
+targets:
+  - {name: agent, kind: sip, transport: tls, uri: "sip:{{.To.Number}}@192.0.2.20:32681", tls: {ca: %[2]s, server_name: agent.test, cert: %[1]s, key: %[1]s.key}}
+  - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.21:32681"}
+routes:
+  - {to: "^\\+1507", targets: [agent]}
+  - {to: "^\\+1508", targets: [agent, spare]}
+  - {to: "^\\+1509", targets: [spare]}
+`, own, a.file)
+}
+
+// connectTLS opens a connection to the server and shakes hands.
+func (w *world) connectTLS(cfg *tls.Config) (*peer, error) {
+	w.t.Helper()
+	conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
+	if err != nil {
+		return nil, err
+	}
+	tc := tls.Client(conn, cfg)
+	if err := tc.Handshake(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return w.streamPeer(tc), nil
+}
+
+// acceptTLS shakes hands with the server as a target does.
+func (a *streamAgent) acceptTLS(cfg *tls.Config) (*peer, error) {
+	conn, err := a.l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	tc := tls.Server(conn, cfg)
+	if err := tc.Handshake(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return a.w.streamPeer(tc), nil
+}
+
+// A call over TLS on both sides: the server's name is in SNI and checked, our
+// certificate is shown to who asks for it.
+func TestCallOverTLS(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	agentPair := ca.pair("agent", "agent.test")
+	inWorldWith(t, tlsConfig(ca), func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer carrier.conn.Close()
+		d := carrier.newCall("+15075785607")
+		carrier.invite(d)
+		ringing := d.learn(carrier.expect("SIP/2.0 180"))
+		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tls>" {
+			t.Errorf("Contact %s", got)
+		}
+		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer agent.conn.Close()
+		state := agent.conn.(*tls.Conn).ConnectionState()
+		if state.ServerName != "agent.test" || state.PeerCertificates[0].DNSNames[0] != "bridge.test" || state.Version < tls.VersionTLS12 {
+			t.Errorf("SNI %q, certificate of %v, version %x", state.ServerName, state.PeerCertificates[0].DNSNames, state.Version)
+		}
+		invite := agent.expect("INVITE")
+		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TLS 198.51.100.1:5060;") {
+			t.Errorf("Via %s", via)
+		}
+		agent.answer(invite, "agent1")
+		agent.expect("ACK")
+		carrier.expect("SIP/2.0 200")
+		carrier.ack(d)
+		synctest.Wait()
+		carrier.bye(d)
+		carrier.expect("SIP/2.0 200")
+		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+// A target whose certificate is of another name, or of an authority that is
+// not trusted, or that speaks no TLS at all, is not called.
+func TestTargetNotTrusted(t *testing.T) {
+	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	for name, cfg := range map[string]*tls.Config{
+		"other name":      {Certificates: []tls.Certificate{ca.pair("wrong", "wrong.test")}},
+		"other authority": {Certificates: []tls.Certificate{other.pair("agent", "agent.test")}},
+		"old version":     {Certificates: []tls.Certificate{ca.pair("agent", "agent.test")}, MaxVersion: tls.VersionTLS11},
+		"no TLS":          nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, tlsConfig(ca), func(w *world) {
+				agents := w.streamAgent(agentAddr)
+				defer agents.l.Close()
+				d := w.carrier.newCall("+15085785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				if cfg != nil {
+					if _, err := agents.acceptTLS(cfg); err == nil {
+						t.Error("the handshake succeeded")
+					}
+				}
+				w.agent2.answer(w.agent2.expect("INVITE"), "agent2")
+				w.agent2.expect("ACK")
+				w.carrier.expect("SIP/2.0 200")
+				w.carrier.ack(d)
+				synctest.Wait()
+				w.callerHangsUpAt(w.agent2, d)
+				r := w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+				if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(CauseTLSFailed) {
+					t.Errorf("attempts %+v", r.Attempts)
+				}
+			})
+		})
+	}
+}
+
+// A handshake that is never finished is ended, and old versions are refused.
+func TestCarrierHandshake(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	inWorldWith(t, tlsConfig(ca), func(w *world) {
+		if _, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test", MaxVersion: tls.VersionTLS11}); err == nil {
+			t.Error("TLS 1.1 was accepted")
+		}
+		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		_, _ = conn.Read(make([]byte, 1))
+		if took := time.Since(begin); took != streamFirst {
+			t.Errorf("a silent connection was ended after %v; want %v", took, streamFirst)
+		}
+	})
+}
+
+// Certificates are read again when they change; a file that can't be used
+// leaves the old one in force.
+func TestCertificateChanges(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	_, _, path := ca.sign("own", []string{"one.test"})
+	synctest.Test(t, func(t *testing.T) {
+		c := newCertificates(config.ListenTLS{Cert: path, Key: path + ".key"}, zerolog.Nop())
+		named := func() string {
+			t.Helper()
+			pair, err := c.pair(path, path+".key")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pair.Leaf.DNSNames[0]
+		}
+		if got := named(); got != "one.test" {
+			t.Errorf("got %s", got)
+		}
+		touch := func() {
+			t.Helper()
+			time.Sleep(2 * certificateAge)
+			for _, f := range []string{path, path + ".key"} {
+				if err := os.Chtimes(f, time.Now(), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		ca.sign("own", []string{"two.test"})
+		touch()
+		if got := named(); got != "two.test" {
+			t.Errorf("got %s after a change", got)
+		}
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		touch()
+		if got := named(); got != "two.test" {
+			t.Errorf("got %s after a file that can't be used", got)
+		}
+		ca.sign("own", []string{"three.test"})
+		touch()
+		if got := named(); got != "three.test" {
+			t.Errorf("got %s", got)
+		}
+	})
+}
