@@ -301,24 +301,6 @@ func (p *peer) rest() (left []message) {
 	}
 }
 
-const testSDP = `v=0
-o=peer 1 1 IN IP4 %[1]s
-s=peer's own name
-c=IN IP4 %[1]s
-t=0 0
-m=audio %[2]d RTP/AVP 0 8 101
-a=rtpmap:0 PCMU/8000
-a=rtpmap:101 telephone-event/8000
-a=fmtp:101 0-15
-a=candidate:1 1 UDP 1 10.9.9.9 4444 typ host
-a=rtcp:%[2]d
-a=sendrecv
-`
-
-func sdpAt(host string, port int) string {
-	return strings.ReplaceAll(fmt.Sprintf(testSDP, host, port), "\n", "\r\n")
-}
-
 // dialogue is a call as the carrier sees it.
 type dialogue struct {
 	callID, from, to, branch string
@@ -425,8 +407,6 @@ func (p *peer) answer(invite message, tag string) {
 	p.reply(invite, 200, "OK", tag, agentSDP())
 }
 
-func agentSDP() string { return sdpAt("192.0.2.20", 30000) }
-
 // established sets a call up to +15075785607 and gives both ends of it.
 func (w *world) established() (d *dialogue, invite message) {
 	w.t.Helper()
@@ -449,7 +429,6 @@ func (w *world) callerHangsUp(d *dialogue) {
 }
 
 func (w *world) callerHangsUpAt(agent *peer, d *dialogue) {
-	w.t.Helper()
 	w.carrier.bye(d)
 	w.carrier.expect("SIP/2.0 200")
 	agent.reply(agent.expect("BYE"), 200, "OK", "", "")

@@ -40,7 +40,7 @@ type Switch struct {
 }
 
 // New returns a network without sockets.
-func New() *Switch { 
+func New() *Switch {
 	return &Switch{conns: map[netip.AddrPort]*Conn{}, listeners: map[netip.AddrPort]*Listener{}}
 }
 

@@ -2,6 +2,7 @@ package memnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -221,7 +222,7 @@ func (h *half) end(err error) {
 	defer h.mu.Unlock()
 	if h.broken == nil {
 		h.broken = err
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			h.data = nil
 		}
 		h.changed()
