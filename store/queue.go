@@ -56,8 +56,9 @@ func (b *batch) empty() bool {
 
 // queue collects what the writer takes next.
 type queue struct {
-	limit int           // constant
-	wake  chan struct{} // holds one token while something is pending
+	limit  int           // constant
+	wake   chan struct{} // holds one token while something is pending
+	urgent chan struct{} // holds one token while somebody waits for a transaction
 	// closing is closed when the store closes.
 	closing chan struct{}
 
@@ -70,7 +71,9 @@ type queue struct {
 }
 
 func newQueue(limit int) *queue {
-	return &queue{limit: limit, wake: make(chan struct{}, 1), closing: make(chan struct{}), pending: newBatch(), room: make(chan struct{})}
+	return &queue{
+		limit: limit, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), closing: make(chan struct{}), pending: newBatch(), room: make(chan struct{}),
+	}
 }
 
 func (q *queue) signal() {
@@ -144,6 +147,10 @@ func (q *queue) ask(run func(context.Context, *sql.Conn) error, done chan error)
 		q.pending.flushes = append(q.pending.flushes, done)
 	} else {
 		q.pending.jobs = append(q.pending.jobs, job{run: run, done: done})
+	}
+	select {
+	case q.urgent <- struct{}{}:
+	default:
 	}
 	q.signal()
 	return nil
