@@ -62,7 +62,9 @@ type Leg struct {
 	resend          time.Duration // until the next retransmission of ok
 	hangupOwed      Cause         // BYE that waits for the ACK (RFC 3261 section 15)
 
-	byeBranch string // of our BYE
+	bye       *sip.Request // ours, to be sent again when it is challenged
+	byeHop    hop
+	byeBranch string
 
 	// UAC
 	ack       *sip.Request // sent again with each retransmitted 200
@@ -70,6 +72,10 @@ type Leg struct {
 	cancelled bool // CANCEL sent
 	why       Cause
 	forks     map[string]bool // To tags of 200s that lost
+
+	digest        digestAuth
+	challenged    int           // challenges to the INVITE that were answered
+	firstResponse time.Duration // to each INVITE; 0: no limit
 
 	// deadlines; zero: none
 	resendAt      time.Time // UAS: ok again; or another provisional
@@ -256,7 +262,7 @@ func (l *Leg) sendBye(now time.Time, why Cause) {
 	l.state = legEnding
 	l.giveUpAt = now.Add(timerGiveUp) // as Timer F would
 	l.send(req, to)
-	l.byeBranch = branchOf(req)
+	l.bye, l.byeHop, l.byeBranch = req, to, branchOf(req)
 }
 
 // branchOf is the branch of the topmost Via.
@@ -269,9 +275,11 @@ func branchOf(msg sip.Message) string {
 	return branch
 }
 
-// send starts a request of ours with a Via of its own.
+// send starts a request of ours with a Via of its own, and with credentials
+// for the realms that have asked for them.
 func (l *Leg) send(req *sip.Request, to hop) {
 	req.PrependHeader(l.via())
+	l.digest.authorize(req)
 	req.AppendHeader(sip.NewHeader("User-Agent", l.agent))
 	l.effects = append(l.effects, SendRequest{Req: req, To: to})
 }
@@ -301,7 +309,7 @@ func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }
 func (l *Leg) done() {
 	l.clearDeadlines()
 	l.state = legDone
-	l.ok, l.lastProvisional = nil, nil
+	l.ok, l.lastProvisional, l.bye = nil, nil, nil
 }
 
 func (l *Leg) clearDeadlines() {
