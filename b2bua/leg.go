@@ -62,9 +62,8 @@ type Leg struct {
 	resend          time.Duration // until the next retransmission of ok
 	hangupOwed      Cause         // BYE that waits for the ACK (RFC 3261 section 15)
 
-	bye       *sip.Request // ours, to be sent again when it is challenged
-	byeHop    hop
-	byeBranch string
+	byeBranch string    // of our BYE
+	byes      []sentBye // ours, those to forks too, to be sent again when they are challenged
 
 	// UAC
 	ack       *sip.Request // sent again with each retransmitted 200
@@ -85,6 +84,13 @@ type Leg struct {
 
 	facts   []Fact
 	effects []Effect
+}
+
+// sentBye is a BYE without an answer. The wire has its request: only the branch
+// may be looked at until then.
+type sentBye struct {
+	branch string
+	sent   SendRequest
 }
 
 // legOptions is what both kinds of leg are made with.
@@ -262,7 +268,7 @@ func (l *Leg) sendBye(now time.Time, why Cause) {
 	l.state = legEnding
 	l.giveUpAt = now.Add(timerGiveUp) // as Timer F would
 	l.send(req, to)
-	l.bye, l.byeHop, l.byeBranch = req, to, branchOf(req)
+	l.byeBranch = branchOf(req)
 }
 
 // branchOf is the branch of the topmost Via.
@@ -281,7 +287,11 @@ func (l *Leg) send(req *sip.Request, to hop) {
 	req.PrependHeader(l.via())
 	l.digest.authorize(req)
 	req.AppendHeader(sip.NewHeader("User-Agent", l.agent))
-	l.effects = append(l.effects, SendRequest{Req: req, To: to})
+	sent := SendRequest{Req: req, To: to}
+	if req.Method == sip.BYE && l.digest.auth != nil {
+		l.byes = append(l.byes, sentBye{branchOf(req), sent})
+	}
+	l.effects = append(l.effects, sent)
 }
 
 func (l *Leg) via() *sip.ViaHeader {
@@ -309,7 +319,7 @@ func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }
 func (l *Leg) done() {
 	l.clearDeadlines()
 	l.state = legDone
-	l.ok, l.lastProvisional, l.bye = nil, nil, nil
+	l.ok, l.lastProvisional, l.byes = nil, nil, nil
 }
 
 func (l *Leg) clearDeadlines() {

@@ -296,6 +296,18 @@ func TestUACForksAfterChallenge(t *testing.T) {
 	if c := credentialsOf(t, bye, "Authorization"); len(c) != 1 || c[0].Nc != 2 || bye.CSeq().SeqNo != 3 {
 		t.Errorf("BYE:\n%s", bye)
 	}
+	in := responseToBye(bye, 401)
+	in.Res.AppendHeader(sip.NewHeader("WWW-Authenticate", `Digest realm="agents", nonce="n2", stale=true`))
+	lt.want(lt.do(in), "BYE")
+	again, _ := lt.request(sip.BYE)
+	if c := credentialsOf(t, again, "Authorization"); len(c) != 1 || c[0].Nonce != "n2" || again.CSeq().SeqNo != 4 ||
+		tagOf(again.To().Params) != "fork" || again.Recipient.String() != bye.Recipient.String() {
+		t.Errorf("BYE:\n%s", again)
+	}
+	lt.want(lt.do(in), "")
+	if lt.leg.state != legConfirmed {
+		t.Errorf("state %d", lt.leg.state)
+	}
 }
 
 // A BYE that is challenged is sent again, once.

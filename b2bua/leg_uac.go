@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -77,16 +78,25 @@ func (l *Leg) inviteAgain(now time.Time, res *sip.Response) Cause {
 	return CauseNone
 }
 
-// byeAgain answers a challenge to the BYE, once.
+// byeAgain answers a challenge to a BYE, once.
 func (l *Leg) byeAgain(now time.Time, res *sip.Response) bool {
-	if l.bye == nil || l.digest.learn(res, false) != CauseNone {
+	branch := branchOf(res)
+	i := slices.IndexFunc(l.byes, func(b sentBye) bool { return b.branch == branch })
+	if i < 0 {
 		return false
 	}
-	l.dialog.LocalSeq++
-	req := l.again(l.bye, l.dialog.LocalSeq)
-	l.bye, l.byeBranch = nil, branchOf(req)
-	l.giveUpAt = now.Add(timerGiveUp)
-	l.effects = append(l.effects, SendRequest{Req: req, To: l.byeHop})
+	old := l.byes[i].sent
+	l.byes = slices.Delete(l.byes, i, i+1)
+	if !isChallenge(res.StatusCode) || l.digest.learn(res, false) != CauseNone {
+		return false
+	}
+	req := l.again(old.Req, old.Req.CSeq().SeqNo+1)
+	if branch == l.byeBranch {
+		l.byeBranch = branchOf(req)
+		l.dialog.LocalSeq++
+		l.giveUpAt = now.Add(timerGiveUp)
+	}
+	l.effects = append(l.effects, SendRequest{Req: req, To: old.To})
 	return true
 }
 
@@ -175,12 +185,9 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 			l.onInviteRefused(now, res)
 		}
 	case sip.BYE:
-		// Whatever the answer, the dialog is over (RFC 3261 section 15.1.1).
-		// That of a fork's BYE has another branch.
-		if res.StatusCode < 200 || l.state != legEnding || branchOf(res) != l.byeBranch {
-			return
-		}
-		if !isChallenge(res.StatusCode) || !l.byeAgain(now, res) {
+		// Whatever the answer but a challenge, the dialog is over (RFC 3261
+		// section 15.1.1). That of a fork's BYE has another branch.
+		if res.StatusCode >= 200 && !l.byeAgain(now, res) && l.state == legEnding && branchOf(res) == l.byeBranch {
 			l.done()
 		}
 	default: // CANCEL: what counts is the INVITE's own answer
