@@ -220,6 +220,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	c.step(a.line, Invite{
 		Request: out.request, Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
+		Auth: a.target.cfg.Auth,
 	})
 	return CauseNone, nil
 }

@@ -41,6 +41,9 @@ const (
 	CauseTargetBusy        Cause = "target_busy"
 	CauseTargetRefused     Cause = "target_refused"
 	CauseTargetError       Cause = "target_error"
+	CauseAuthMissing       Cause = "auth_missing"
+	CauseAuthUnsupported   Cause = "auth_unsupported"
+	CauseAuthRefused       Cause = "auth_refused"
 	CauseBadAnswer         Cause = "bad_answer"
 	CauseSetupTimeout      Cause = "setup_timeout"
 
@@ -61,7 +64,8 @@ func Causes() []Cause {
 		CauseNoRoute, CauseNoOffer, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
 		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
 		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable, CauseTLSFailed,
-		CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError, CauseBadAnswer, CauseSetupTimeout,
+		CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError,
+		CauseAuthMissing, CauseAuthUnsupported, CauseAuthRefused, CauseBadAnswer, CauseSetupTimeout,
 		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -65,6 +66,7 @@ type (
 		Transport     string         // config.Transport…
 		FirstResponse time.Duration  // nothing at all, not even 100, for so long: given up; 0: no limit
 		RingTimeout   time.Duration  // no final answer for so long: given up; 0: no limit
+		Auth          *config.Auth   // answers challenges; nil: none
 	}
 	// Abandon gives up an INVITE that has no final answer: CANCEL as soon as
 	// that is allowed, and ACK and BYE if a 200 comes all the same.

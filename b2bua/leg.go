@@ -64,7 +64,8 @@ type Leg struct {
 	resend          time.Duration // until the next retransmission of ok
 	hangupOwed      Cause         // BYE that waits for the ACK (RFC 3261 section 15)
 
-	byeBranch string // of our BYE
+	byeBranch string    // of our BYE
+	byes      []sentBye // ours, those to forks too, to be sent again when they are challenged
 
 	// UAC
 	ack       *sip.Request // sent again with each retransmitted 200
@@ -72,6 +73,10 @@ type Leg struct {
 	cancelled bool // CANCEL sent
 	why       Cause
 	forks     map[string]bool // To tags of 200s that lost
+
+	digest        digestAuth
+	challenged    int           // challenges to the INVITE that were answered
+	firstResponse time.Duration // to each INVITE; 0: no limit
 
 	// deadlines; zero: none
 	resendAt      time.Time // UAS: ok again; or another provisional
@@ -81,6 +86,13 @@ type Leg struct {
 
 	facts   []Fact
 	effects []Effect
+}
+
+// sentBye is a BYE without an answer. The wire has its request: only the branch
+// may be looked at until then.
+type sentBye struct {
+	branch string
+	sent   SendRequest
 }
 
 // legOptions is what both kinds of leg are made with.
@@ -271,11 +283,17 @@ func branchOf(msg sip.Message) string {
 	return branch
 }
 
-// send starts a request of ours with a Via of its own.
+// send starts a request of ours with a Via of its own, and with credentials
+// for the realms that have asked for them.
 func (l *Leg) send(req *sip.Request, to hop) {
 	req.PrependHeader(l.via())
+	l.digest.authorize(req)
 	req.AppendHeader(sip.NewHeader("User-Agent", l.agent))
-	l.effects = append(l.effects, SendRequest{Req: req, To: to})
+	sent := SendRequest{Req: req, To: to}
+	if req.Method == sip.BYE && l.digest.auth != nil {
+		l.byes = append(l.byes, sentBye{branchOf(req), sent})
+	}
+	l.effects = append(l.effects, sent)
 }
 
 func (l *Leg) via() *sip.ViaHeader {
@@ -311,7 +329,7 @@ func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }
 func (l *Leg) done() {
 	l.clearDeadlines()
 	l.state = legDone
-	l.ok, l.lastProvisional = nil, nil
+	l.ok, l.lastProvisional, l.byes = nil, nil, nil
 }
 
 func (l *Leg) clearDeadlines() {

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -44,14 +45,81 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 		sip.NewHeader("Contact", l.local.contact()),
 	)
 	l.invite, l.inviteHop = req, hop{transport: in.Transport, addr: in.Dest}
-	l.state = legCalling
-	if in.FirstResponse > 0 {
-		l.firstAnswerAt = now.Add(in.FirstResponse)
-	}
+	l.digest.auth, l.firstResponse = in.Auth, in.FirstResponse
+	l.called(now)
 	if in.RingTimeout > 0 {
 		l.ringUntil = now.Add(in.RingTimeout)
 	}
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
+}
+
+// called: an INVITE is on its way, and nothing came back.
+func (l *Leg) called(now time.Time) {
+	l.state = legCalling
+	if l.firstResponse > 0 {
+		l.firstAnswerAt = now.Add(l.firstResponse)
+	}
+}
+
+// inviteAgain answers a challenge to the INVITE with a new one, whose time to
+// ring is what is left of the first one's; CauseNone: done.
+func (l *Leg) inviteAgain(now time.Time, res *sip.Response) Cause {
+	if cause := l.digest.learn(res, l.challenged > 0); cause != CauseNone {
+		return cause
+	}
+	if l.challenged++; l.challenged > maxChallenged {
+		return CauseAuthRefused
+	}
+	l.dialog.LocalSeq++
+	l.inviteSeq = l.dialog.LocalSeq
+	l.invite = l.again(l.invite, l.inviteSeq)
+	l.called(now)
+	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
+	return CauseNone
+}
+
+// byeAgain answers a challenge to a BYE, once.
+func (l *Leg) byeAgain(now time.Time, res *sip.Response) bool {
+	branch := branchOf(res)
+	i := slices.IndexFunc(l.byes, func(b sentBye) bool { return b.branch == branch })
+	if i < 0 {
+		return false
+	}
+	old := l.byes[i].sent
+	l.byes = slices.Delete(l.byes, i, i+1)
+	if !isChallenge(res.StatusCode) || l.digest.learn(res, false) != CauseNone {
+		return false
+	}
+	req := l.again(old.Req, old.Req.CSeq().SeqNo+1)
+	if branch == l.byeBranch {
+		l.byeBranch = branchOf(req)
+		l.dialog.LocalSeq++
+		l.giveUpAt = now.Add(timerGiveUp)
+	}
+	l.effects = append(l.effects, SendRequest{Req: req, To: old.To})
+	return true
+}
+
+// again is a request of ours with credentials, which is a new one: Call-ID,
+// From and To are the same, CSeq and branch are not (RFC 3261 section
+// 8.1.3.5).
+func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
+	req := sip.NewRequest(old.Method, *old.Recipient.Clone())
+	req.AppendHeader(l.via())
+	for _, h := range old.Headers() {
+		switch h := h.(type) {
+		case *sip.ViaHeader:
+		case *sip.CSeqHeader:
+			req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: h.MethodName})
+		default:
+			if !isCredentials(h) {
+				req.AppendHeader(sip.HeaderClone(h))
+			}
+		}
+	}
+	req.SetBody(old.Body())
+	l.digest.authorize(req)
+	return req
 }
 
 // abandon gives up the INVITE. CANCEL may only follow a provisional answer
@@ -114,12 +182,12 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 		case res.StatusCode < 300:
 			l.onInvite2xx(now, in)
 		default:
-			l.onInviteRefused(res)
+			l.onInviteRefused(now, res)
 		}
 	case sip.BYE:
-		// Whatever the answer, the dialog is over (RFC 3261 section 15.1.1).
-		// That of a fork's BYE has another branch.
-		if res.StatusCode >= 200 && l.state == legEnding && branchOf(res) == l.byeBranch {
+		// Whatever the answer but a challenge, the dialog is over (RFC 3261
+		// section 15.1.1). That of a fork's BYE has another branch.
+		if res.StatusCode >= 200 && !l.byeAgain(now, res) && l.state == legEnding && branchOf(res) == l.byeBranch {
 			l.done()
 		}
 	default: // CANCEL: what counts is the INVITE's own answer
@@ -173,8 +241,19 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 func (l *Leg) confirm(in ResponseIn) {
 	l.clearDeadlines()
 	l.dialog.establish(in)
-	l.ack, l.ackHop = l.dialog.request(sip.ACK, l.inviteSeq)
-	l.ack.PrependHeader(l.via())
+	l.ack, l.ackHop = l.newACK(&l.dialog)
+}
+
+// newACK acknowledges the INVITE's 200 in one of its dialogs, with the
+// INVITE's credentials (RFC 3261 section 22.1).
+func (l *Leg) newACK(d *Dialog) (*sip.Request, hop) {
+	ack, to := d.request(sip.ACK, l.inviteSeq)
+	ack.PrependHeader(l.via())
+	if l.invite != nil { // not where the leg is of a call that is over
+		sip.CopyHeaders("Authorization", l.invite, ack)
+		sip.CopyHeaders("Proxy-Authorization", l.invite, ack)
+	}
+	return ack, to
 }
 
 func (d *Dialog) establish(in ResponseIn) {
@@ -210,8 +289,7 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 		l.forks = map[string]bool{}
 	}
 	l.forks[fork.RemoteTag] = true
-	ack, to := fork.request(sip.ACK, l.inviteSeq)
-	ack.PrependHeader(l.via())
+	ack, to := l.newACK(&fork)
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 	if !bye {
 		return
@@ -221,10 +299,17 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	l.send(req, to)
 }
 
-func (l *Leg) onInviteRefused(res *sip.Response) {
+// onInviteRefused ends the leg, unless it is a challenge that can be answered.
+func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 	switch l.state {
 	case legCalling, legProceeding:
-		l.refused(res.StatusCode, res.Reason, causeOfStatus(res.StatusCode), reasonQ850(res))
+		cause := causeOfStatus(res.StatusCode)
+		if isChallenge(res.StatusCode) {
+			if cause = l.inviteAgain(now, res); cause == CauseNone {
+				return
+			}
+		}
+		l.refused(res.StatusCode, res.Reason, cause, reasonQ850(res))
 		l.done()
 	case legAbandoned:
 		l.done()

@@ -35,8 +35,8 @@ func (lt *legTest) answerTo(code int, tag, body string, headers ...string) Respo
 	lt.t.Helper()
 	invite := lt.leg.invite
 	var b strings.Builder
-	fmt.Fprintf(&b, "SIP/2.0 %d Whatever\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 1 INVITE\n", code,
-		invite.Via().Value(), invite.From().Value(), withTag(invite.To().Value(), tag), invite.CallID().Value())
+	fmt.Fprintf(&b, "SIP/2.0 %d Whatever\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\n", code,
+		invite.Via().Value(), invite.From().Value(), withTag(invite.To().Value(), tag), invite.CallID().Value(), invite.CSeq().Value())
 	for _, h := range headers {
 		b.WriteString(h + "\n")
 	}

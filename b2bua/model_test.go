@@ -3,6 +3,7 @@ package b2bua
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,13 +195,14 @@ func (lt *legTest) exhaust(t *testing.T, l *life) {
 func modelUAC(t *testing.T, choose chooser) {
 	lt := newUAC(t)
 	l := &life{}
-	lt.modelStep(t, l, inviteOut())
+	lt.modelStep(t, l, inviteWithAuth())
+	var byes []*sip.Request
 	seq := uint32(1)
 	tags := []string{"agent", "fork1", "fork2"}
 	for range modelSteps {
 		var in Input
 		ok := false
-		switch choose(12) {
+		switch choose(14) {
 		case 0, 1, 2:
 			lt.pass(choose)
 			in = DeadlineReached{}
@@ -227,8 +229,25 @@ func modelUAC(t *testing.T, choose chooser) {
 			in = RequestFailed{Method: []sip.RequestMethod{sip.INVITE, sip.CANCEL, sip.BYE}[choose(3)], Cause: CauseTargetSilent}
 		case 11:
 			in = inviteOut() // only once
+		case 12:
+			ask := strings.Replace(askTarget, "n1", fmt.Sprint("n", choose(3)), 1)
+			in = lt.answerTo(401, tags[choose(3)], "", ask+[]string{"", ", stale=true"}[choose(2)])
+		case 13:
+			if len(byes) == 0 {
+				continue
+			}
+			res := responseToBye(byes[choose(len(byes))], []int{200, 401, 401, 407}[choose(4)])
+			res.Res.AppendHeader(sip.NewHeader("WWW-Authenticate", strings.TrimPrefix(askTarget, "WWW-Authenticate: ")))
+			in = res
 		}
 		effects := lt.modelStep(t, l, in)
+		for _, e := range effects {
+			if r, isRequest := e.(SendRequest); isRequest && r.Req.Method == sip.BYE {
+				if byes = append(byes, r.Req); len(byes) > 20 {
+					t.Errorf("%d BYEs", len(byes))
+				}
+			}
+		}
 		if !ok {
 			continue
 		}

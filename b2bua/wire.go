@@ -325,7 +325,9 @@ func (w *wire) again(tx *sip.ClientTx, e SendRequest) *stream {
 func (w *wire) finished(tx *sip.ClientTx, method sip.RequestMethod) {
 	if method == sip.INVITE {
 		w.mu.Lock()
-		w.invite = nil
+		if w.invite == tx { // it may be that of the next INVITE, which answers a challenge
+			w.invite = nil
+		}
 		w.mu.Unlock()
 	}
 	tx.Terminate()

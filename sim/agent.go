@@ -31,6 +31,9 @@ func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	defer s.sip.leave()
+	if s.challenged(req, tx) {
+		return
+	}
 	c := newAgentCall(req, tag, s.sip.sock.invite(req.CallID().Value()))
 	cancelled := newSignal()
 	tx.OnCancel(func(*sip.Request) { cancelled.set() })

@@ -32,6 +32,7 @@ type SynthflowOptions struct {
 	EchoDelay  time.Duration // 600ms if zero
 	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
 	IDLifetime time.Duration // of a prepared id; 60s if zero
+	Auth       SIPAuth       // what an INVITE has to show; zero: nothing
 	Fault      Fault
 	Log        zerolog.Logger
 }
@@ -46,6 +47,8 @@ type Synthflow struct {
 	clock  *clock
 	fault  atomic.Pointer[Fault]
 	ids    *idTable
+
+	challenger *challenger // nil: nobody is challenged
 
 	mu      sync.Mutex
 	dialogs map[string]*agentCall // by Call-ID and our tag
@@ -64,7 +67,11 @@ func StartSynthflow(ctx context.Context, o SynthflowOptions) (*Synthflow, error)
 		ids:     newIDTable(o.IDLifetime),
 	}
 	s.SetFault(o.Fault)
-	var err error
+	err := o.Auth.Validate()
+	if err != nil {
+		return nil, err
+	}
+	s.challenger = newChallenger(o.Auth)
 	if s.sip, err = openEndpoint(ctx, o.SIPListen, "synthflow-sim", o.Log, s.drops); err != nil {
 		return nil, err
 	}
@@ -195,8 +202,8 @@ func (s *Synthflow) find(req *sip.Request) *agentCall {
 
 func dialogKey(callID, localTag string) string { return callID + " " + localTag }
 
-// Calls returns every INVITE so far that was not dropped, refused ones
-// included, oldest first; of very many only the latest.
+// Calls returns every INVITE so far that was not dropped or challenged, refused
+// ones included, oldest first; of very many only the latest.
 func (s *Synthflow) Calls() []AgentCall {
 	s.mu.Lock()
 	list := append([]*agentCall(nil), s.history...)

@@ -54,6 +54,8 @@ func TestExitCodes(t *testing.T) {
 		{"all errors at once", []string{"serve", "-c", bad}, 2, "log.level"},
 		{"calls out of range", []string{"demo", "--calls", "0"}, 2, "1 to 2000"},
 		{"unknown fault", []string{"simulate", "synthflow", "--fault", "lazy"}, 2, "lazy"},
+		{"user without password", []string{"simulate", "synthflow", "--sip-user", "a"}, 2, "password"},
+		{"unknown algorithm", []string{"simulate", "synthflow", "--sip-user", "a", "--sip-password", "b", "--sip-algorithm", "md4"}, 2, "md4"},
 		{"no database", []string{"cdr", "list", "--db", filepath.Join(dir, "none.db")}, 1, "none.db"},
 		{"bad time", []string{"cdr", "list", "--db", "x", "--since", "today"}, 2, "2h"},
 		{"bad disposition", []string{"cdr", "list", "--db", "x", "--disposition", "lost"}, 2, "no_answer"},

@@ -31,9 +31,12 @@ func simulateSynthflowCommand() *cobra.Command {
 		Long: "A stand-in for Synthflow. The agent takes an INVITE only with a known, unused call id in a well-formed\n" +
 			"X-EI header, plays a greeting and then echoes what it hears.\n\n" +
 			"--fault makes it misbehave: slow[:D], failed, 500, hang, malformed (the API), silent, busy, late[:D],\n" +
-			"hangup[:D] (the agent); D is a duration such as 5s.",
+			"hangup[:D] (the agent); D is a duration such as 5s.\n\n" +
+			"With --sip-user and --sip-password the agent challenges every INVITE and checks the answer, as a platform does\n" +
+			"that wants the credentials of a target's `auth`.",
 		Example: "  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681 --token sim-token\n" +
-			"  flowbridge simulate synthflow --fault late:8s",
+			"  flowbridge simulate synthflow --fault late:8s\n" +
+			"  flowbridge simulate synthflow --sip-user trunk --sip-password secret --sip-algorithm sha-256",
 		Args: usage(cobra.NoArgs),
 	}
 	var o sim.SynthflowOptions
@@ -44,10 +47,16 @@ func simulateSynthflowCommand() *cobra.Command {
 	f.StringVar(&o.Token, "token", "sim-token", "bearer token that the API asks for")
 	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
 	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
+	f.StringVar(&o.Auth.User, "sip-user", "", "digest user that the agent asks for")
+	f.StringVar(&o.Auth.Password, "sip-password", "", "and the password")
+	f.StringVar(&o.Auth.Algorithm, "sip-algorithm", "", "md5 (default), sha-256 or sha-512-256")
 	f.StringVar(&fault, "fault", "", "how to misbehave")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		if o.Fault, err = sim.ParseFault(fault); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+		if err = o.Auth.Validate(); err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)

@@ -1,0 +1,261 @@
+package b2bua
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/store"
+)
+
+// digestConfig has credentials for both agents; the password is that of
+// inWorld's environment.
+var digestConfig = strings.NewReplacer(
+	`token_env: TOKEN, model_id: m, timeout: 3s}`, `token_env: TOKEN, model_id: m, timeout: 3s}
+    auth: {username: bob, password_env: PASSWORD}`,
+	`192.0.2.21:32681"}`, `192.0.2.21:32681", auth: {username: bob, password_env: PASSWORD}}`,
+).Replace(testConfig)
+
+// challenge answers a request with 401 and has its ACK, if it is an INVITE.
+func (p *peer) challenge(req message, more string) {
+	p.w.t.Helper()
+	p.reply(req, 401, "Unauthorized", "challenger", "", `WWW-Authenticate: Digest realm="agents", qop="auth", `+more)
+	if req.req().Method != sip.INVITE {
+		return
+	}
+	ack := p.expect("ACK")
+	if seq, _, _ := strings.Cut(req.value("CSeq"), " "); branchOf(ack.Message) != branchOf(req.Message) ||
+		ack.value("CSeq") != seq+" ACK" || !strings.HasSuffix(ack.value("To"), ";tag=challenger") {
+		p.w.t.Errorf("ACK of the challenge:\n%s", ack.raw)
+	}
+}
+
+// wantCredentials checks that a request can pass.
+func (w *world) wantCredentials(m message, nonce string, nc int) {
+	w.t.Helper()
+	c := credentialsOf(w.t, m.req(), "Authorization")
+	if len(c) != 1 || c[0].Nonce != nonce || c[0].Nc != nc {
+		w.t.Fatalf("want credentials for nonce %s, nc %d:\n%s", nonce, nc, m.raw)
+	}
+	checkCredentials(w.t, m.req(), c[0], "bob", "secret")
+}
+
+func TestChallengedCallAnswered(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		first := w.agent2.expect("INVITE")
+		w.agent2.reply(first, 100, "Trying", "", "")
+		time.Sleep(3 * time.Second)
+		w.agent2.challenge(first, `nonce="n1"`)
+		second := w.agent2.expect("INVITE sip:+15095785607@192.0.2.21:32681")
+		if second.value("CSeq") != "2 INVITE" || second.value("Call-ID") != first.value("Call-ID") ||
+			second.value("From") != first.value("From") || second.value("To") != first.value("To") ||
+			branchOf(second.Message) == branchOf(first.Message) || string(second.Body()) != string(first.Body()) {
+			t.Errorf("the second INVITE:\n%s\nafter\n%s", second.raw, first.raw)
+		}
+		w.wantCredentials(second, "n1", 1)
+		for range 3 {
+			w.agent2.challenge(first, `nonce="n2", stale=true`) // its ACK was lost
+			synctest.Wait()
+		}
+		w.agent2.reply(second, 100, "Trying", "", "")
+		time.Sleep(3 * time.Second)
+		w.agent2.reply(second, 180, "Ringing", "a", "")
+		time.Sleep(10 * time.Second)
+		w.agent2.answer(second, "a")
+		ack := w.agent2.expect("ACK")
+		if ack.value("Authorization") != second.value("Authorization") || ack.value("CSeq") != "2 ACK" {
+			t.Errorf("ACK:\n%s", ack.raw)
+		}
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		bye := w.agent2.expect("BYE")
+		w.wantCredentials(bye, "n1", 2)
+		w.agent2.challenge(bye, `nonce="n3", stale=true`)
+		bye = w.agent2.expect("BYE")
+		w.wantCredentials(bye, "n3", 1)
+		w.agent2.reply(bye, 200, "OK", "", "")
+		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 200 || r.Attempts[0].Cause != "" || r.SetupMS != 16_000 {
+			t.Errorf("record %+v", r)
+		}
+	})
+}
+
+// Credentials that are refused are the next target's turn.
+func TestWrongPassword(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n1"`)
+		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n2"`)
+		invite := w.agent2.expect("INVITE")
+		if invite.value("Authorization") != "" || invite.value("CSeq") != "1 INVITE" {
+			t.Errorf("the second target got\n%s", invite.raw)
+		}
+		w.agent2.answer(invite, "b")
+		w.agent2.expect("ACK")
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(d)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(CauseAuthRefused) {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}
+
+// A challenge that can't be answered, or is repeated for ever, ends the
+// attempt.
+func TestChallengeNotAnswered(t *testing.T) {
+	for name, tt := range map[string]struct {
+		yaml    string
+		more    string
+		cause   Cause
+		invites int
+	}{
+		"no credentials":    {testConfig, `nonce="n"`, CauseAuthMissing, 1},
+		"unknown algorithm": {digestConfig, `nonce="n", algorithm=SHA3`, CauseAuthUnsupported, 1},
+		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", CauseAuthUnsupported, 1},
+		"for ever":          {digestConfig, `nonce="%d", stale=true`, CauseAuthRefused, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, tt.yaml, func(w *world) {
+				d := w.carrier.newCall("+15095785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				for i := range tt.invites {
+					w.agent2.challenge(w.agent2.expect("INVITE"), strings.ReplaceAll(tt.more, "%d", fmt.Sprint(i)))
+				}
+				w.carrier.expect("SIP/2.0 503")
+				w.carrier.ackRefused(d)
+				r := w.wantRecord("failed", tt.cause, store.EndedBySystem)
+				if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
+					t.Errorf("record %+v", r)
+				}
+			})
+		})
+	}
+}
+
+// The caller gives up while the second INVITE waits: it is what is cancelled,
+// as soon as it has a provisional answer.
+func TestCancelAfterChallenge(t *testing.T) {
+	for name, rings := range map[string]bool{"ringing": true, "silent": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, digestConfig, func(w *world) {
+				d := w.carrier.newCall("+15095785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				first := w.agent2.expect("INVITE")
+				w.agent2.reply(first, 100, "Trying", "", "")
+				w.agent2.challenge(first, `nonce="n1"`)
+				second := w.agent2.expect("INVITE")
+				if rings {
+					w.agent2.reply(second, 180, "Ringing", "a", "")
+				}
+				synctest.Wait()
+				w.carrier.cancel(d)
+				w.carrier.expect("SIP/2.0 200")
+				w.carrier.expect("SIP/2.0 487")
+				w.carrier.ackRefused(d)
+				if !rings {
+					w.agent2.silent(100 * time.Millisecond)
+					w.agent2.reply(second, 100, "Trying", "", "")
+				}
+				cancel := w.agent2.expect("CANCEL")
+				if branchOf(cancel.Message) != branchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
+					t.Errorf("CANCEL:\n%s", cancel.raw)
+				}
+				w.agent2.reply(cancel, 200, "OK", "a", "")
+				if rings {
+					w.agent2.reply(second, 487, "Request Terminated", "a", "")
+					w.agent2.expect("ACK")
+				} // else the CANCEL is not heeded: the transaction ends with the leg
+				r := w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(CauseCallerCancelled) {
+					t.Errorf("attempts %+v", r.Attempts)
+				}
+			})
+		})
+	}
+}
+
+// The caller gives up before the challenge comes: it is not answered.
+func TestCancelBeforeChallenge(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		w.carrier.cancel(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 487")
+		w.carrier.ackRefused(d)
+		w.agent2.challenge(invite, `nonce="n1"`)
+		w.agent2.silent(time.Minute)
+		w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+	})
+}
+
+// A target that challenges and then says nothing is given up like any other.
+func TestSilentAfterChallenge(t *testing.T) {
+	inWorldWith(t, digestConfig, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		begin := time.Now()
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		first := w.agent2.expect("INVITE")
+		time.Sleep(2 * time.Second)
+		w.agent2.rest() // sent again meanwhile
+		w.agent2.challenge(first, `nonce="n1"`)
+		w.carrier.expect("SIP/2.0 503")
+		if got := time.Since(begin); got != 6*time.Second {
+			t.Errorf("503 after %v; want 4s after the challenge", got)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", CauseTargetSilent, store.EndedBySystem)
+		time.Sleep(time.Minute)
+		for _, m := range w.agent2.rest() { // the INVITE goes on being sent until its transaction times out
+			if m.value("CSeq") != "2 INVITE" {
+				t.Errorf("unexpected:\n%s", m.raw)
+			}
+		}
+	})
+}
+
+// noConn is a connection of a transaction that sends nothing.
+type noConn struct{ sip.Connection }
+
+func (noConn) TryClose() (int, error) { return 0, nil }
+
+// The first INVITE's transaction may end after the second one's has begun,
+// which the wire still has to end some day.
+func TestWireKeepsSecondInvite(t *testing.T) {
+	tx := func(key string) *sip.ClientTx {
+		return sip.NewClientTx(key, sip.NewRequest(sip.INVITE, parseURI("sip:a@192.0.2.1")), noConn{}, sip.DefaultLogger())
+	}
+	first, second := tx("1"), tx("2")
+	w := newWire(&stack{}, legLocal, nil, func(Input) bool { return true })
+	w.invite = second
+	w.finished(first, sip.INVITE)
+	if w.invite != second {
+		t.Fatal("the wire forgot the second INVITE")
+	}
+	w.close()
+	select {
+	case <-second.Done():
+	default:
+		t.Error("the second INVITE's transaction goes on")
+	}
+}

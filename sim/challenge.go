@@ -1,0 +1,160 @@
+package sim
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/icholy/digest"
+)
+
+const (
+	realm         = "synthflow-sim"
+	nonceLifetime = time.Minute
+	maxNonces     = 10_000
+)
+
+// SIPAuth are the credentials that the agent asks an INVITE for (RFC 3261
+// section 22, RFC 8760).
+type SIPAuth struct {
+	User, Password string
+	Algorithm      string // md5, sha-256 or sha-512-256; md5 if empty
+}
+
+// challenger asks for credentials and checks them. Each nonce is good for a
+// minute.
+type challenger struct {
+	auth SIPAuth
+
+	mu     sync.Mutex
+	nonces map[string]*nonce
+	order  []string // by age
+}
+
+type nonce struct {
+	until time.Time
+	count int // nc of the last credentials
+}
+
+var errIncomplete = errors.New("digest user and password are both needed")
+
+// Validate says what is wrong with credentials; the zero ones, which ask for
+// nothing, are good.
+func (a SIPAuth) Validate() error {
+	if a == (SIPAuth{}) {
+		return nil
+	}
+	if a.User == "" || a.Password == "" {
+		return errIncomplete
+	}
+	switch strings.ToLower(a.Algorithm) {
+	case "", "md5", "sha-256", "sha-512-256":
+		return nil
+	}
+	return fmt.Errorf("digest algorithm %q: md5, sha-256 or sha-512-256", a.Algorithm)
+}
+
+// newChallenger gives nil where nothing is asked for.
+func newChallenger(a SIPAuth) *challenger {
+	if a == (SIPAuth{}) {
+		return nil
+	}
+	if a.Algorithm = strings.ToUpper(a.Algorithm); a.Algorithm == "" {
+		a.Algorithm = "MD5"
+	}
+	return &challenger{auth: a, nonces: map[string]*nonce{}}
+}
+
+// check says whether a request has good credentials; reason is why not.
+// Credentials that are right but for the nonce's age are stale (RFC 7616
+// section 3.3).
+func (c *challenger) check(req *sip.Request, now time.Time) (reason string, stale bool) {
+	for _, h := range req.GetHeaders("Authorization") {
+		got, err := digest.ParseCredentials(h.Value())
+		if err != nil || got.Realm != realm {
+			continue
+		}
+		if reason = c.verify(req, got); reason != "" {
+			return reason, false
+		}
+		if !c.spend(got.Nonce, got.Nc, now) {
+			return "nonce is too old, or was used before", true
+		}
+		return "", false
+	}
+	return "no credentials", false
+}
+
+func (c *challenger) verify(req *sip.Request, got *digest.Credentials) string {
+	switch {
+	case got.Username != c.auth.User:
+		return "unknown user"
+	case got.URI != req.Recipient.String():
+		return "uri is not the Request-URI"
+	case !strings.EqualFold(got.Algorithm, c.auth.Algorithm) || got.QOP != "auth":
+		return "algorithm or qop is not the one that was asked for"
+	}
+	want, err := digest.Digest(c.challenge(got.Nonce, false), digest.Options{
+		Method: string(req.Method), URI: got.URI, Count: got.Nc, Cnonce: got.Cnonce,
+		Username: c.auth.User, Password: c.auth.Password,
+	})
+	if err != nil || subtle.ConstantTimeCompare([]byte(want.Response), []byte(got.Response)) != 1 {
+		return "wrong password"
+	}
+	return ""
+}
+
+func (c *challenger) challenge(nonce string, stale bool) *digest.Challenge {
+	return &digest.Challenge{Realm: realm, Nonce: nonce, Algorithm: c.auth.Algorithm, QOP: []string{"auth"}, Stale: stale}
+}
+
+// header is the value of WWW-Authenticate with a nonce of its own.
+func (c *challenger) header(stale bool, now time.Time) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.order) > 0 {
+		if len(c.order) < maxNonces && now.Before(c.nonces[c.order[0]].until) {
+			break
+		}
+		delete(c.nonces, c.order[0])
+		c.order = c.order[1:]
+	}
+	n := rand.Text()
+	c.nonces[n] = &nonce{until: now.Add(nonceLifetime)}
+	c.order = append(c.order, n)
+	return c.challenge(n, stale).String()
+}
+
+// spend counts a use of a nonce, whose nc has to rise.
+func (c *challenger) spend(value string, count int, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nonces[value]
+	if n == nil || !now.Before(n.until) || count <= n.count {
+		return false
+	}
+	n.count = count
+	return true
+}
+
+// challenged answers an INVITE without good credentials with 401.
+func (s *Synthflow) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
+	if s.challenger == nil {
+		return false
+	}
+	now := time.Now()
+	reason, stale := s.challenger.check(req, now)
+	if reason == "" {
+		return false
+	}
+	res := sip.NewResponseFromRequest(req, sip.StatusUnauthorized, "Unauthorized", nil)
+	res.AppendHeader(sip.NewHeader("WWW-Authenticate", s.challenger.header(stale, now)))
+	_ = tx.Respond(res)
+	s.opts.Log.Info().Str("sip_call_id", req.CallID().Value()).Str("reason", reason).Msg("invite challenged")
+	return true
+}
