@@ -36,6 +36,7 @@ const (
 	CauseTargetCapped      Cause = "target_capped"
 	CauseTargetSilent      Cause = "target_silent"
 	CauseTargetUnreachable Cause = "target_unreachable"
+	CauseInviteTooLarge    Cause = "invite_too_large"
 	CauseRingTimeout       Cause = "ring_timeout"
 	CauseTargetBusy        Cause = "target_busy"
 	CauseTargetRefused     Cause = "target_refused"
@@ -60,6 +61,7 @@ func Causes() []Cause {
 		CauseNoRoute, CauseNoOffer, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
 		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
 		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable,
+		CauseInviteTooLarge,
 		CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError, CauseBadAnswer, CauseSetupTimeout,
 		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,

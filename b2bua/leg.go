@@ -140,10 +140,10 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.giveUpAt):
 		l.giveUp(now)
 	case due(l.ringUntil):
-		l.refused(0, "", CauseRingTimeout, 0)
+		l.fact(Refused{Cause: CauseRingTimeout})
 		l.abandon(now, CauseRingTimeout)
 	case due(l.firstAnswerAt):
-		l.refused(0, "", CauseTargetSilent, 0)
+		l.fact(Refused{Cause: CauseTargetSilent})
 		l.abandon(now, CauseTargetSilent)
 	case due(l.resendAt):
 		l.resendAnswer(now)

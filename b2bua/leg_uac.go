@@ -34,15 +34,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.dialog.RemoteTarget = req.Recipient.String()
 	l.dialog.Source = in.Dest
 	l.inviteSeq = 1
-	callID := sip.CallIDHeader(l.dialog.CallID)
-	req.PrependHeader(
-		l.via(),
-		sip.NewHeader("From", withTag(l.dialog.LocalParty, l.dialog.LocalTag)),
-		sip.NewHeader("To", l.dialog.RemoteParty),
-		&callID,
-		&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.INVITE},
-		sip.NewHeader("Contact", l.local.contact()),
-	)
+	req.PrependHeader(l.inviteHeaders()...)
 	l.invite, l.inviteHop = req, hop{addr: in.Dest}
 	l.state = legCalling
 	if in.FirstResponse > 0 {
@@ -52,6 +44,29 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 		l.ringUntil = now.Add(in.RingTimeout)
 	}
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
+}
+
+// inviteHeaders are what the leg adds to its INVITE.
+func (l *Leg) inviteHeaders() []sip.Header {
+	callID := sip.CallIDHeader(l.dialog.CallID)
+	return []sip.Header{
+		l.via(),
+		sip.NewHeader("From", withTag(l.dialog.LocalParty, l.dialog.LocalTag)),
+		sip.NewHeader("To", l.dialog.RemoteParty),
+		&callID,
+		&sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE},
+		sip.NewHeader("Contact", l.local.contact()),
+	}
+}
+
+// inviteSize is how many bytes the INVITE will have on the wire, with what the
+// leg adds. A branch is as long as any other.
+func (l *Leg) inviteSize(req *sip.Request) int {
+	n := len(req.String())
+	for _, h := range l.inviteHeaders() {
+		n += len(h.String()) + len("\r\n")
+	}
+	return n
 }
 
 // abandon gives up the INVITE. CANCEL may only follow a provisional answer
@@ -132,7 +147,7 @@ func (l *Leg) onProvisional(now time.Time, res *sip.Response) {
 	case legCalling, legProceeding:
 		l.state = legProceeding
 		if res.StatusCode > 100 {
-			l.fact(Progress{Code: res.StatusCode, Reason: phrase(res.Reason), SDP: sdpBody(res)})
+			l.fact(Progress{Code: res.StatusCode, Reason: phrase(res.Reason), SDP: sdpBody(res), Headers: res.Headers()})
 		}
 	case legAbandoned:
 		l.sendCancel(now)
@@ -151,7 +166,7 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 		l.confirm(in)
 		l.sendACK()
 		l.state = legConfirmed
-		l.fact(Answered{SDP: sdpBody(res)})
+		l.fact(Answered{SDP: sdpBody(res), Headers: res.Headers()})
 	case legAbandoned:
 		l.confirm(in)
 		l.sendACK()
@@ -224,16 +239,15 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 func (l *Leg) onInviteRefused(res *sip.Response) {
 	switch l.state {
 	case legCalling, legProceeding:
-		l.refused(res.StatusCode, res.Reason, causeOfStatus(res.StatusCode), reasonQ850(res))
+		l.fact(Refused{
+			Code: res.StatusCode, Reason: phrase(res.Reason), Cause: causeOfStatus(res.StatusCode), Q850: reasonQ850(res),
+			Headers: res.Headers(),
+		})
 		l.done()
 	case legAbandoned:
 		l.done()
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone:
 	}
-}
-
-func (l *Leg) refused(code int, reason string, cause Cause, q850 int) {
-	l.fact(Refused{Code: code, Reason: phrase(reason), Cause: cause, Q850: q850})
 }
 
 // onRequestFailed: a request of ours has no answer and will have none.
@@ -244,7 +258,7 @@ func (l *Leg) onRequestFailed(in RequestFailed) {
 			return
 		}
 		if l.state == legCalling || l.state == legProceeding {
-			l.refused(0, "", in.Cause, 0)
+			l.fact(Refused{Cause: in.Cause})
 		}
 		if l.state != legConfirmed && l.state != legEnding {
 			l.done()

@@ -144,7 +144,7 @@ func TestCallerOf(t *testing.T) {
 			"tel with phone-context", from,
 			[]string{"P-Asserted-Identity: <tel:5550198;phone-context=+1507>"},
 			true,
-			config.Party{Number: "5550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
+			config.Party{Number: "+15075550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
 		},
 		{
 			"broken, then good", from,
@@ -207,11 +207,11 @@ func TestAnonymous(t *testing.T) {
 		"id": true, "ID": true, "user": true, "full": true, "header;id": true, "id; critical": true, "session , id": true,
 		"none": false, "header": false, "critical": false, "idx": false, "": false, "session;history": false,
 	} {
-		if got := anonymous(inviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value)); got != want {
+		if got := privacyOf(inviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value), &config.Trunk{}).number; got != want {
 			t.Errorf("Privacy %q: %v; want %v", value, got, want)
 		}
 	}
-	if anonymous(inviteFrom(t, "<sip:a@b>;tag=x")) {
+	if privacyOf(inviteFrom(t, "<sip:a@b>;tag=x"), &config.Trunk{}) != (privacy{}) {
 		t.Error("without Privacy the caller is anonymous")
 	}
 }

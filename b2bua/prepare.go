@@ -62,6 +62,8 @@ type attempt struct {
 	dest    netip.AddrPort
 	started time.Time
 
+	dropped []string // headers that were left out of its INVITE
+
 	prepareMS     int64
 	prepareStatus int
 }

@@ -73,6 +73,8 @@ type Attempt struct {
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
 	MS            int64  `json:"ms"`
+	// DroppedHeaders names the headers that were left out of the INVITE.
+	DroppedHeaders []string `json:"dropped_headers,omitempty"`
 }
 
 // Media counts the RTP of both legs.
