@@ -111,6 +111,18 @@ func embedded(value string) string {
 	return headers
 }
 
+// entryWithheld says whether a hi-entry wants not to be shown (RFC 7044 section
+// 10.1.2).
+func entryWithheld(value string) bool {
+	for h := range strings.SplitSeq(embedded(value), "&") {
+		name, asked, _ := strings.Cut(h, "=")
+		if strings.EqualFold(unescape(name), "Privacy") && !strings.EqualFold(unescape(asked), "none") {
+			return true
+		}
+	}
+	return false
+}
+
 // cutURI splits a name-addr around the URI that stands in brackets; one
 // without brackets has no embedded headers (RFC 3261 section 20).
 func cutURI(value string) (before, uri, after string) {

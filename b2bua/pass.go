@@ -111,9 +111,7 @@ func (in inbound) reveals(name string, found []string) bool {
 			return !ok || withheld(params)
 		})
 	case "history-info":
-		return in.privacy.history || anyValue(found, func(v string) bool {
-			return strings.Contains(strings.ToLower(embedded(v)), "privacy=")
-		})
+		return in.privacy.history || anyValue(found, entryWithheld)
 	default:
 		return false
 	}
