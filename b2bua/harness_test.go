@@ -189,6 +189,7 @@ type peer struct {
 	w    *world
 	conn *memnet.Conn
 	in   chan message
+	seen []string // every message that came, owned by its reader
 	seq  int
 }
 
@@ -230,6 +231,7 @@ func (w *world) peer(addr netip.AddrPort) *peer {
 				w.t.Errorf("unreadable message: %v\n%s", err, raw)
 				continue
 			}
+			p.seen = append(p.seen, raw)
 			p.in <- message{m, raw}
 		}
 	}()
