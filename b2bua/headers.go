@@ -21,10 +21,13 @@ const anonymousURI = "sip:anonymous@anonymous.invalid"
 var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
 // soundURI says whether a rendered URI is one whose parts are where they seem
-// to be: one @ at the most, no password, nothing that is no URI character. The
-// parser is lenient, and takes the host from before a second @.
+// to be: one @ at the most, with a user before it, no password, nothing that is
+// no URI character. The parser is lenient, and takes the host from before a
+// second @.
 func soundURI(text string, uri *sip.Uri) bool {
-	if uri.Scheme != "sip" || uri.HierarhicalSlashes || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) || strings.Count(text, "@") > 1 {
+	ats := strings.Count(text, "@")
+	if uri.Scheme != "sip" || uri.HierarhicalSlashes || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) ||
+		ats > 1 || (ats == 1 && uri.User == "") {
 		return false
 	}
 	return !strings.ContainsFunc(text, func(r rune) bool {
