@@ -137,3 +137,45 @@ func TestInviteTooLarge(t *testing.T) {
 		}
 	})
 }
+
+// A Request-URI that nobody can dial is refused before there is a call.
+func TestRequestURIRefused(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for to, want := range map[string]string{
+			strings.Repeat("9", maxURI): "SIP/2.0 414 Request-URI Too Long",
+			"+1507\x015785607":          "SIP/2.0 400 Request-URI holds a control character",
+		} {
+			d := w.carrier.newCall(to)
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect(want))
+			w.carrier.ackRefused(d)
+		}
+		synctest.Wait()
+		if n := len(w.sink.done); n != 0 {
+			t.Errorf("%d records", n)
+		}
+	})
+}
+
+// The caller's privacy on the wire: From names nobody, the record has the
+// number.
+func TestPrivateCaller(t *testing.T) {
+	inWorldWith(t, strings.Replace(passingConfig, "[X-Customer, ", "[P-Asserted-Identity, Diversion, X-Customer, ", 1), func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		d.extra = "Privacy: id\nP-Asserted-Identity: <sip:+15075550199@x>\nDiversion: <sip:+15075550111@x>\nX-Customer: 7\n"
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		if !strings.HasPrefix(invite.value("From"), `"Anonymous" <sip:anonymous@anonymous.invalid>;tag=`) || invite.value("Privacy") != "id" ||
+			strings.Contains(invite.raw, "+1507555") || strings.Contains(invite.raw, "Ann") || invite.value("X-Customer") != "7" {
+			t.Errorf("INVITE:\n%s", invite.raw)
+		}
+		w.agent2.reply(invite, 486, "Busy Here", "a", "")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		if r := w.record(); r.From != "+15075550199" || !slices.Equal(r.Attempts[0].DroppedHeaders, []string{"P-Asserted-Identity", "Diversion"}) {
+			t.Errorf("record %+v", r)
+		}
+	})
+}

@@ -62,11 +62,21 @@ func (l *Leg) inviteHeaders() []sip.Header {
 // inviteSize is how many bytes the INVITE will have on the wire, with what the
 // leg adds. A branch is as long as any other.
 func (l *Leg) inviteSize(req *sip.Request) int {
-	n := len(req.String())
+	var n byteCount
+	req.StringWrite(&n)
 	for _, h := range l.inviteHeaders() {
-		n += len(h.String()) + len("\r\n")
+		h.StringWrite(&n)
+		n += byteCount(len("\r\n"))
 	}
-	return n
+	return int(n)
+}
+
+// byteCount counts what is written to it.
+type byteCount int
+
+func (n *byteCount) WriteString(s string) (int, error) {
+	*n += byteCount(len(s))
+	return len(s), nil
 }
 
 // abandon gives up the INVITE. CANCEL may only follow a provisional answer
