@@ -166,13 +166,19 @@ func isNumber(s string) bool { return allDigits(strings.TrimPrefix(s, "+")) }
 // hidden says that a party is a placeholder for one who does not want to be
 // named (RFC 3323 section 4.1.1.3, and what carriers make of it).
 func hidden(p config.Party) bool {
-	user := strings.ToLower(p.User)
+	user := plainUser(p)
 	return user == "anonymous" || user == "restricted" || user == "private" || strings.EqualFold(p.Host, "anonymous.invalid")
+}
+
+// plainUser is a party's user part in lower case, without parameters.
+func plainUser(p config.Party) string {
+	user, _, _ := strings.Cut(p.User, ";")
+	return strings.ToLower(unescape(user))
 }
 
 // nobody says that a party names nobody: it is hidden, or not known.
 func nobody(p config.Party) bool {
-	user := strings.ToLower(p.User)
+	user := plainUser(p)
 	return hidden(p) || user == "" || user == "unavailable" || user == "unknown" || strings.EqualFold(p.Host, "unknown.invalid")
 }
 

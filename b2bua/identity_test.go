@@ -153,6 +153,7 @@ func TestPrivacy(t *testing.T) {
 		{"none and id", known, []string{"Privacy: none;id"}, all},
 		{"anonymous", `"Anonymous" <sip:anonymous@anonymous.invalid>;tag=x`, nil, all},
 		{"anonymous at a host", `<sip:Anonymous@192.0.2.1>;tag=x`, nil, all},
+		{"anonymous with parameters", `<sip:%61nonymous;x=y@h>;tag=x`, nil, all},
 		{"restricted", `<sip:Restricted@h>;tag=x`, nil, all},
 		{"unavailable", `<sip:unavailable@unknown.invalid>;tag=x`, nil, privacy{}},
 		{"empty user", `<sip:192.0.2.1>;tag=x`, nil, privacy{}},
