@@ -124,7 +124,7 @@ func quoted(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range s {
-		if r < ' ' || r == 0x7f {
+		if isControl(r) {
 			continue
 		}
 		if r == '"' || r == '\\' {

@@ -43,6 +43,7 @@ type Call struct {
 
 	a       *line
 	vars    config.Vars
+	privacy privacy // what the caller wants to be withheld
 	route   *config.Route
 	pending []*target // not yet tried
 	attempt *attempt  // the current one

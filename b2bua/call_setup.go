@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -58,7 +59,7 @@ func (c *Call) routing() phase {
 		return c.refuse(503, CauseNoPorts, retryAfter())
 	}
 	if c.route.Ringing == config.RingingImmediate {
-		c.sendRinging(180, statusText(180), nil)
+		c.sendRinging(Progress{Code: 180, Reason: statusText(180)}, nil)
 	}
 	return c.nextAttempt()
 }
@@ -136,7 +137,7 @@ func (c *Call) noteAttempt(cause Cause, code int) {
 	a := c.attempt
 	c.record.Attempts = append(c.record.Attempts, store.Attempt{
 		Target: a.target.cfg.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
-		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(),
+		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 	})
 }
 
@@ -178,12 +179,37 @@ func (c *Call) onReady(f Ready) phase {
 		c.failed(outcome{cause: f.Cause})
 		return c.nextAttempt()
 	}
-	if cause, err := c.dial(f); err != nil {
+	cause, err := c.dial(f)
+	if errors.Is(err, errWantsTCP) {
+		c.connect(f)
+		return (*Call).preparing
+	}
+	if err != nil {
 		c.log.Warn().Err(err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not dialled")
 		c.failed(outcome{cause: cause})
 		return c.nextAttempt()
 	}
 	return (*Call).dialing
+}
+
+// errWantsTCP means that an INVITE is over the target's UDP budget and is to go
+// over TCP.
+var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
+
+// connect opens a TCP connection to a target over UDP, in a goroutine that
+// posts f again with it, or without where there is none (RFC 3261 section
+// 18.1.1).
+func (c *Call) connect(f Ready) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.attempt.cancel()
+	c.attempt.cancel = cancel
+	stack, t := c.server.stack, c.attempt.target.cfg
+	c.server.calls.Go(func() {
+		defer c.server.stack.recovered("connect")
+		f.TriedTCP, f.Err = true, nil
+		defer func() { c.inbox.post(item{fact: f}) }()
+		f.Flow, f.Err = stack.connectTo(ctx, t, config.TransportTCP, f.URI, f.Dest)
+	})
 }
 
 // dial makes leg B and sends its INVITE.
@@ -205,20 +231,25 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
-	out, err := buildOutbound(a.target.cfg, f.URI, vars, c.invite, local, offer)
+	in := inbound{invite: c.invite, trusted: c.trunk.cfg.Trusted, privacy: c.privacy}
+	out, err := buildOutbound(a.target.cfg, f.URI, vars, in, local, offer)
 	if err != nil {
 		return CauseTemplateFailed, err
 	}
-	c.originB.version++
 	sipCallID := newCallID()
 	leg := newUACLeg(c.server.legOptions(media.SideB, local), sipCallID, out.localParty, out.remoteParty)
+	if err = c.fit(&out, leg, f); err != nil {
+		return CauseInviteTooLarge, err
+	}
+	c.originB.version++
+	a.transport = transportName(local.Transport)
 	a.line = c.addLine(leg, local, f.Flow)
 	a.line.wire.tls = a.target.cfg.TLS
 	c.record.TargetSIPCallID = sipCallID
 	c.record.DialedAt = store.TimeOf(time.Now())
 	c.journal()
 	c.step(a.line, Invite{
-		Request: out.request, Dest: f.Dest, Transport: local.Transport,
+		Request: out.request(), Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
 		Auth: a.target.cfg.Auth,
 	})
@@ -231,6 +262,26 @@ func (c *Call) localToward(f Ready) (Local, error) {
 		return c.server.stack.localOver(f.Flow)
 	}
 	return c.server.stack.localFor(config.TransportUDP, f.Dest.Addr())
+}
+
+// fit makes an INVITE as small as it has to be, and notes what was left out;
+// or says that it wants TCP.
+func (c *Call) fit(out *outbound, leg *Leg, f Ready) error {
+	a := c.attempt
+	size := func() int { return leg.inviteSize(out.request()) + credentialsSize(a.target.cfg) }
+	whole := size()
+	var err error
+	switch over := f.Flow == nil && overBudget(a.target.cfg, out.measure(whole)); {
+	case over && a.target.cfg.Overflow == config.OverflowTCP && !f.TriedTCP:
+		return errWantsTCP
+	case over:
+		err = out.trim(a.target.cfg.Budget, size)
+	}
+	if a.dropped = out.dropped; len(a.dropped) > 0 {
+		c.log.Warn().Str("target", a.target.cfg.Name).Int("attempt", a.number).Strs("headers", a.dropped).
+			Int("size", whole).Msg("headers left out")
+	}
+	return err
 }
 
 // dialing: the INVITE to the target has no final answer.
@@ -267,7 +318,7 @@ func (c *Call) onProgress(f Progress) {
 		return
 	}
 	if c.route.Ringing == config.RingingOnTarget && !c.ringSent {
-		c.sendRinging(f.Code, f.Reason, nil)
+		c.sendRinging(f, nil)
 	}
 }
 
@@ -281,17 +332,17 @@ func (c *Call) sendEarlyMedia(f Progress) {
 	if f.Code == 180 && (c.ringSent || c.route.Ringing == config.RingingNone) {
 		f.Code, f.Reason = 183, statusText(183)
 	}
-	c.sendRinging(f.Code, f.Reason, c.answer)
+	c.sendRinging(f, c.answer)
 }
 
-func (c *Call) sendRinging(code int, reason string, sdp []byte) {
-	if code == 180 {
+func (c *Call) sendRinging(f Progress, sdp []byte) {
+	if f.Code == 180 {
 		c.ringSent = true
 	}
 	if c.record.RingingAt.IsZero() {
 		c.record.RingingAt = store.TimeOf(time.Now())
 	}
-	c.step(c.a, Ring{Code: code, Reason: reason, SDP: sdp})
+	c.step(c.a, Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
 
 // onAnswered: the target said 200 and has its ACK; now the carrier gets its
@@ -314,7 +365,7 @@ func (c *Call) onAnswered(f Answered) phase {
 	c.record.SetupMS = now.Sub(c.started).Milliseconds()
 	c.noteAttempt(CauseNone, 200)
 	c.journal()
-	c.step(c.a, Answer{SDP: c.answer})
+	c.step(c.a, Answer{SDP: c.answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
 }
 
@@ -333,8 +384,17 @@ func (c *Call) onRefused(f Refused) phase {
 	if f.Code == 0 || nextTarget(f.Code, c.route.FailoverOn) {
 		return c.nextAttempt()
 	}
-	c.step(c.a, Refuse{Code: f.Code, Reason: f.Reason})
+	c.step(c.a, Refuse{Code: f.Code, Reason: f.Reason, Headers: c.passed(f.Headers)})
 	return c.end(f.Cause, store.EndedByAgent, f.Code, f.Q850)
+}
+
+// passed picks the headers of a target's answer that the carrier gets.
+func (c *Call) passed(headers []sip.Header) []sip.Header {
+	out, dropped := passed(headers, c.trunk.cfg.PassHeaders)
+	if len(dropped) > 0 {
+		c.log.Warn().Str("target", c.attempt.target.cfg.Name).Strs("headers", dropped).Msg("headers not passed on")
+	}
+	return out
 }
 
 // refuse gives the carrier a final answer of our own and ends the call.

@@ -28,6 +28,7 @@ func (s *Server) newCall(req *sip.Request, t *trunk, source netip.AddrPort, loca
 		Diversion:  diversion(req, t.cfg.Country),
 		HeaderFunc: headerOf(req),
 	}
+	c.privacy = privacyOf(req, t.cfg)
 	c.record = store.Record{
 		ID: c.id, Node: s.node, Trunk: t.cfg.Name, Direction: "inbound",
 		From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,

@@ -207,11 +207,11 @@ func TestAnswerIsHeldToTheOffer(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE")
-		answer := strings.NewReplacer("RTP/AVP 0 8 101", "RTP/AVP 18 0 101", "t=0 0\r\n", "t=0 0\r\na=x:m=1\r\n").Replace(agentSDP())
+		answer := strings.NewReplacer("RTP/AVP 0 8 101", "RTP/AVP 18 0 101", "t=0 0\r\n", "t=0 0\r\na=lang:m=1\r\n").Replace(agentSDP())
 		w.agent.reply(invite, 200, "OK", "a", answer)
 		w.agent.expect("ACK")
 		ok := w.carrier.expect("SIP/2.0 200")
-		if !strings.Contains(ok.raw, "a=x:m=1\r\nm=video 0 RTP/AVP 99\r\nm=audio 10000 RTP/AVP 0 101\r\n") {
+		if !strings.Contains(ok.raw, "a=lang:m=1\r\nm=video 0 RTP/AVP 99\r\nm=audio 10000 RTP/AVP 0 101\r\n") {
 			t.Errorf("answer to the carrier:\n%s", ok.raw)
 		}
 		w.carrier.ack(d)

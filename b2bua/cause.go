@@ -37,6 +37,7 @@ const (
 	CauseTargetSilent      Cause = "target_silent"
 	CauseTargetUnreachable Cause = "target_unreachable"
 	CauseTLSFailed         Cause = "tls_failed"
+	CauseInviteTooLarge    Cause = "invite_too_large"
 	CauseRingTimeout       Cause = "ring_timeout"
 	CauseTargetBusy        Cause = "target_busy"
 	CauseTargetRefused     Cause = "target_refused"
@@ -64,7 +65,7 @@ func Causes() []Cause {
 		CauseNoRoute, CauseNoOffer, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
 		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
 		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable, CauseTLSFailed,
-		CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError,
+		CauseInviteTooLarge, CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError,
 		CauseAuthMissing, CauseAuthUnsupported, CauseAuthRefused, CauseBadAnswer, CauseSetupTimeout,
 		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,

@@ -50,6 +50,14 @@ func isStream(transport string) bool {
 	return transport == config.TransportTCP || transport == config.TransportTLS
 }
 
+// transportName is a transport as the configuration spells it.
+func transportName(transport string) string {
+	if isStream(transport) {
+		return transport
+	}
+	return config.TransportUDP
+}
+
 // defaultPort is the port of a SIP URI without one (RFC 3261 section 19.1.2).
 func defaultPort(transport string) uint16 {
 	if transport == config.TransportTLS {

@@ -47,12 +47,16 @@ type (
 
 	// Ring sends a provisional answer, with or without SDP.
 	Ring struct {
-		Code   int
-		Reason string
-		SDP    []byte
+		Code    int
+		Reason  string
+		SDP     []byte
+		Headers []sip.Header
 	}
 	// Answer sends 200 with SDP.
-	Answer struct{ SDP []byte }
+	Answer struct {
+		SDP     []byte
+		Headers []sip.Header
+	}
 	// Refuse sends a final answer from 300 to 699.
 	Refuse struct {
 		Code    int
@@ -98,12 +102,16 @@ type Fact interface{ isFact() }
 type (
 	// Progress is a provisional answer from the target, 101 to 199.
 	Progress struct {
-		Code   int
-		Reason string
-		SDP    []byte
+		Code    int
+		Reason  string
+		SDP     []byte
+		Headers []sip.Header // all of the answer's
 	}
 	// Answered is the target's 200, already acknowledged.
-	Answered struct{ SDP []byte }
+	Answered struct {
+		SDP     []byte
+		Headers []sip.Header // all of the answer's
+	}
 	// Refused says that an INVITE of ours came to nothing: a final answer
 	// (Code 300 to 699), or none (Code 0).
 	Refused struct {
@@ -111,6 +119,8 @@ type (
 		Reason string
 		Cause  Cause
 		Q850   int // from the answer's Reason header (RFC 3326), 0 where there is none
+		// Headers are all of the answer's.
+		Headers []sip.Header
 	}
 	// Cancelled says that the carrier gave up before the answer.
 	Cancelled struct{}
@@ -129,6 +139,7 @@ type (
 		URI      sip.Uri
 		Dest     netip.AddrPort
 		Flow     *stream // the connection to dial over; nil: UDP
+		TriedTCP bool    // an INVITE over the budget asked for a connection; without Flow there is none
 		Cause    Cause   // CauseNone: ready to dial
 		Err      error
 		Elapsed  time.Duration // of the API call

@@ -25,8 +25,11 @@ type guard struct {
 	*screen
 	local netip.AddrPort
 
+	reading chan struct{} // closed when the library reads: requests can be sent
+
 	// owned by the reader
-	out []byte // the refusal being written
+	heard bool   // reading is closed
+	out   []byte // the refusal being written
 	renewal
 }
 
@@ -82,6 +85,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 	// The library starts a goroutine for each message. Letting it run before
 	// the next one is read keeps a burst in order: CANCEL after its INVITE.
 	runtime.Gosched()
+	g.begunReading()
 	g.done()
 	for {
 		if wasDue, by := g.due, g.deadline(); wasDue || g.due {
@@ -111,6 +115,14 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			g.tap.Message(TapMessage{At: time.Now(), Received: true, Local: g.local, Remote: from, Data: b[:n]})
 		}
 		return n, net.UDPAddrFromAddrPort(from), nil
+	}
+}
+
+// begunReading says once that the library reads, or has given up.
+func (g *guard) begunReading() {
+	if !g.heard {
+		g.heard = true
+		close(g.reading)
 	}
 }
 

@@ -40,6 +40,9 @@ func (w *world) dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (n
 	if from != ourAddr.Addr() {
 		w.t.Errorf("the server dials from %v", from)
 	}
+	if w.holdDials != nil {
+		<-w.holdDials
+	}
 	return w.sw.DialStream(ctx, from, to)
 }
 
@@ -96,6 +99,9 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 	}()
 	return p
 }
+
+// remote is the server's end of a connection.
+func (p *peer) remote() net.Addr { return p.conn.(net.Conn).RemoteAddr() }
 
 // streamAgent accepts connections of the server.
 type streamAgent struct {

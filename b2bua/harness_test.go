@@ -66,6 +66,8 @@ type world struct {
 	agent   *peer
 	agent2  *peer
 	panics  uint64 // that the test causes
+
+	holdDials chan struct{} // connections are opened when it is closed
 }
 
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
@@ -192,6 +194,7 @@ type peer struct {
 	w    *world
 	conn endpoint
 	in   chan message
+	seen []string // every message that came, owned by its reader
 	seq  int
 }
 
@@ -233,6 +236,7 @@ func (w *world) peer(addr netip.AddrPort) *peer {
 				w.t.Errorf("unreadable message: %v\n%s", err, raw)
 				continue
 			}
+			p.seen = append(p.seen, raw)
 			p.in <- message{m, raw}
 		}
 	}()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -11,19 +12,22 @@ import (
 	"flowbridge/config"
 )
 
-// anonymousURI is what a caller who asked for privacy is called (RFC 3323
-// section 4.1.1.3).
-const anonymousURI = `"Anonymous" <sip:anonymous@anonymous.invalid>`
+// anonymousURI is what a caller is called who asked for privacy, or is not
+// known (RFC 3323 section 4.1.1.3).
+const anonymousURI = "sip:anonymous@anonymous.invalid"
 
 // errNotSIPURI means that a target's uri template did not give a SIP URI: what
 // comes from a caller must not decide where the call goes.
 var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
 // soundURI says whether a rendered URI is one whose parts are where they seem
-// to be: one @ at the most, no password, nothing that is no URI character. The
-// parser is lenient, and takes the host from before a second @.
+// to be: one @ at the most, with a user before it, no password, nothing that is
+// no URI character. The parser is lenient, and takes the host from before a
+// second @.
 func soundURI(text string, uri *sip.Uri) bool {
-	if uri.Scheme != "sip" || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) || strings.Count(text, "@") > 1 {
+	ats := strings.Count(text, "@")
+	if uri.Scheme != "sip" || uri.HierarhicalSlashes || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) ||
+		ats > 1 || (ats == 1 && uri.User == "") {
 		return false
 	}
 	return !strings.ContainsFunc(text, func(r rune) bool {
@@ -31,12 +35,32 @@ func soundURI(text string, uri *sip.Uri) bool {
 	})
 }
 
+// inbound is what of the carrier's INVITE matters to a target's.
+type inbound struct {
+	invite  *sip.Request
+	trusted bool // the trunk's word for who calls is good
+	privacy privacy
+}
+
 // outbound is the INVITE to a target as far as the call decides it; the leg
 // adds the rest.
 type outbound struct {
-	request     *sip.Request
-	localParty  string // From
-	remoteParty string // To
+	uri         sip.Uri
+	hops        sip.MaxForwardsHeader
+	configured  []field // in file order
+	passed      []field
+	own         []field // what can be left out last
+	offer       []byte
+	localParty  string   // From
+	remoteParty string   // To
+	dropped     []string // names of what was left out
+}
+
+// field is a header with all its values.
+type field struct {
+	name   string
+	values []string
+	kept   bool // whatever the size
 }
 
 // renderURI makes the Request-URI of an attempt.
@@ -53,44 +77,75 @@ func renderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
 }
 
 // buildOutbound makes the INVITE to a target: the caller in From and
-// P-Asserted-Identity, one hop less in Max-Forwards, and the configured
-// headers byte for byte, in file order. A header that is configured stands for
-// ours of the same name.
-func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, inbound *sip.Request, local Local, offer []byte) (outbound, error) {
+// P-Asserted-Identity, one hop less in Max-Forwards, the configured headers
+// byte for byte, in file order, and those that are passed on. A header that is
+// configured stands for a passed one of the same name, and either for ours.
+func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, local Local, offer []byte) (outbound, error) {
 	configured, err := renderHeaders(t, vars)
 	if err != nil {
 		return outbound{}, err
 	}
-	req := sip.NewRequest(sip.INVITE, uri)
-	hops := sip.MaxForwardsHeader(69)
-	if mf := inbound.MaxForwards(); mf != nil && *mf > 0 {
-		hops = *mf - 1
+	out := outbound{uri: uri, hops: 69, configured: configured, remoteParty: "<" + uri.String() + ">", offer: offer}
+	if mf := in.invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
+		out.hops = *mf - 1
 	}
-	req.AppendHeader(&hops)
-	for _, h := range configured {
-		req.AppendHeader(h)
+	out.pass(t.PassHeaders, in)
+	caller := "<" + local.uri(userOf(vars.From)) + ">"
+	known := !in.privacy.number && !nobody(vars.From)
+	out.localParty = caller
+	if !known {
+		out.localParty = "<" + anonymousURI + ">"
 	}
-	out := outbound{request: req, remoteParty: "<" + uri.String() + ">"}
-	caller := local.uri(userOf(vars.From))
-	if anonymous(inbound) {
-		out.localParty = anonymousURI
-		addHeader(req, "Privacy", "id")
-	} else {
-		out.localParty = "<" + caller + ">"
-		if vars.From.Name != "" {
-			out.localParty = quoted(vars.From.Name) + " " + out.localParty
-		}
-		addHeader(req, "P-Asserted-Identity", "<"+caller+">")
+	switch {
+	case !known && (vars.From.Name == "" || in.privacy.name):
+		out.localParty = `"Anonymous" ` + out.localParty
+	case vars.From.Name != "" && !in.privacy.name:
+		out.localParty = quoted(vars.From.Name) + " " + out.localParty
 	}
-	addHeader(req, "Allow", allowed)
-	addHeader(req, "User-Agent", agentName)
-	req.SetBody(offer)
-	req.AppendHeader(contentSDP())
+	if in.privacy.number {
+		out.add(field{name: "Privacy", values: []string{"id"}, kept: true})
+	}
+	if known {
+		out.add(field{name: "P-Asserted-Identity", values: []string{caller}})
+	}
+	out.add(field{name: "Allow", values: []string{allowed}})
+	out.add(field{name: "User-Agent", values: []string{agentName}})
 	return out, nil
 }
 
+// maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
+const maxHops = 255
+
+// add adds a header of ours unless there is one of its name.
+func (o *outbound) add(f field) {
+	if !has(o.configured, f.name) && !has(o.passed, f.name) {
+		o.own = append(o.own, f)
+	}
+}
+
+func has(fields []field, name string) bool {
+	return slices.ContainsFunc(fields, func(f field) bool { return strings.EqualFold(f.name, name) })
+}
+
+// request is the INVITE as the leg gets it.
+func (o *outbound) request() *sip.Request {
+	req := sip.NewRequest(sip.INVITE, o.uri)
+	hops := o.hops
+	req.AppendHeader(&hops)
+	for _, fields := range [][]field{o.configured, o.passed, o.own} {
+		for _, f := range fields {
+			for _, v := range f.values {
+				req.AppendHeader(sip.NewHeader(f.name, v))
+			}
+		}
+	}
+	req.SetBody(o.offer)
+	req.AppendHeader(contentSDP())
+	return req
+}
+
 // renderHeaders gives the configured headers that have a value for this call.
-func renderHeaders(t *config.Target, vars config.Vars) (headers []sip.Header, err error) {
+func renderHeaders(t *config.Target, vars config.Vars) (fields []field, err error) {
 	for _, h := range t.Headers {
 		value, err := h.Value.Render(vars)
 		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
@@ -100,17 +155,16 @@ func renderHeaders(t *config.Target, vars config.Vars) (headers []sip.Header, er
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
 		}
 		if value != "" {
-			headers = append(headers, sip.NewHeader(h.Name, value))
+			fields = append(fields, field{name: h.Name, values: []string{value}, kept: indispensable(h.Name)})
 		}
 	}
-	return headers, nil
+	return fields, nil
 }
 
-// addHeader adds a header unless there is one of its name.
-func addHeader(req *sip.Request, name, value string) {
-	if req.GetHeader(name) == nil {
-		req.AppendHeader(sip.NewHeader(name, value))
-	}
+// indispensable says that an INVITE without this header is another call: the
+// platform would not know it, or the caller would be named.
+func indispensable(name string) bool {
+	return strings.EqualFold(name, "X-EI") || strings.EqualFold(name, "Privacy")
 }
 
 // userOf is a party's number as the user part of a SIP URI.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -154,10 +153,10 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.giveUpAt):
 		l.giveUp(now)
 	case due(l.ringUntil):
-		l.refused(0, "", CauseRingTimeout, 0)
+		l.fact(Refused{Cause: CauseRingTimeout})
 		l.abandon(now, CauseRingTimeout)
 	case due(l.firstAnswerAt):
-		l.refused(0, "", CauseTargetSilent, 0)
+		l.fact(Refused{Cause: CauseTargetSilent})
 		l.abandon(now, CauseTargetSilent)
 	case due(l.resendAt):
 		l.resendAnswer(now)
@@ -308,10 +307,7 @@ func (l *Leg) via() *sip.ViaHeader {
 
 // viaTransport is a transport as Via spells it.
 func viaTransport(transport string) string {
-	if transport == "" {
-		transport = config.TransportUDP
-	}
-	return strings.ToUpper(transport)
+	return strings.ToUpper(transportName(transport))
 }
 
 // respond answers an in-dialog request.

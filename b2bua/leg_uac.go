@@ -35,15 +35,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.dialog.RemoteTarget = req.Recipient.String()
 	l.dialog.Source, l.dialog.Transport = in.Dest, in.Transport
 	l.inviteSeq = 1
-	callID := sip.CallIDHeader(l.dialog.CallID)
-	req.PrependHeader(
-		l.via(),
-		sip.NewHeader("From", withTag(l.dialog.LocalParty, l.dialog.LocalTag)),
-		sip.NewHeader("To", l.dialog.RemoteParty),
-		&callID,
-		&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.INVITE},
-		sip.NewHeader("Contact", l.local.contact()),
-	)
+	req.PrependHeader(l.inviteHeaders()...)
 	l.invite, l.inviteHop = req, hop{transport: in.Transport, addr: in.Dest}
 	l.digest.auth, l.firstResponse = in.Auth, in.FirstResponse
 	l.called(now)
@@ -120,6 +112,39 @@ func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 	req.SetBody(old.Body())
 	l.digest.authorize(req)
 	return req
+}
+
+// inviteHeaders are what the leg adds to its INVITE.
+func (l *Leg) inviteHeaders() []sip.Header {
+	callID := sip.CallIDHeader(l.dialog.CallID)
+	return []sip.Header{
+		l.via(),
+		sip.NewHeader("From", withTag(l.dialog.LocalParty, l.dialog.LocalTag)),
+		sip.NewHeader("To", l.dialog.RemoteParty),
+		&callID,
+		&sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE},
+		sip.NewHeader("Contact", l.local.contact()),
+	}
+}
+
+// inviteSize is how many bytes the INVITE will have on the wire, with what the
+// leg adds. A branch is as long as any other.
+func (l *Leg) inviteSize(req *sip.Request) int {
+	var n byteCount
+	req.StringWrite(&n)
+	for _, h := range l.inviteHeaders() {
+		h.StringWrite(&n)
+		n += byteCount(len("\r\n"))
+	}
+	return int(n)
+}
+
+// byteCount counts what is written to it.
+type byteCount int
+
+func (n *byteCount) WriteString(s string) (int, error) {
+	*n += byteCount(len(s))
+	return len(s), nil
 }
 
 // abandon gives up the INVITE. CANCEL may only follow a provisional answer
@@ -200,7 +225,7 @@ func (l *Leg) onProvisional(now time.Time, res *sip.Response) {
 	case legCalling, legProceeding:
 		l.state = legProceeding
 		if res.StatusCode > 100 {
-			l.fact(Progress{Code: res.StatusCode, Reason: phrase(res.Reason), SDP: sdpBody(res)})
+			l.fact(Progress{Code: res.StatusCode, Reason: phrase(res.Reason), SDP: sdpBody(res), Headers: res.Headers()})
 		}
 	case legAbandoned:
 		l.sendCancel(now)
@@ -219,7 +244,7 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 		l.confirm(in)
 		l.sendACK()
 		l.state = legConfirmed
-		l.fact(Answered{SDP: sdpBody(res)})
+		l.fact(Answered{SDP: sdpBody(res), Headers: res.Headers()})
 	case legAbandoned:
 		l.confirm(in)
 		l.sendACK()
@@ -309,16 +334,15 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 				return
 			}
 		}
-		l.refused(res.StatusCode, res.Reason, cause, reasonQ850(res))
+		l.fact(Refused{
+			Code: res.StatusCode, Reason: phrase(res.Reason), Cause: cause, Q850: reasonQ850(res),
+			Headers: res.Headers(),
+		})
 		l.done()
 	case legAbandoned:
 		l.done()
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone:
 	}
-}
-
-func (l *Leg) refused(code int, reason string, cause Cause, q850 int) {
-	l.fact(Refused{Code: code, Reason: phrase(reason), Cause: cause, Q850: q850})
 }
 
 // onRequestFailed: a request of ours has no answer and will have none.
@@ -329,7 +353,7 @@ func (l *Leg) onRequestFailed(in RequestFailed) {
 			return
 		}
 		if l.state == legCalling || l.state == legProceeding {
-			l.refused(0, "", in.Cause, 0)
+			l.fact(Refused{Cause: in.Cause})
 		}
 		if l.state != legConfirmed && l.state != legEnding {
 			l.done()

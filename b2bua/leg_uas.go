@@ -42,7 +42,7 @@ func (l *Leg) ring(now time.Time, in Ring) {
 	if !l.uas || l.state != legProceeding {
 		return
 	}
-	l.lastProvisional = l.inviteResponse(in.Code, in.Reason, in.SDP)
+	l.lastProvisional = l.inviteResponse(in.Code, in.Reason, in.SDP, in.Headers)
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.lastProvisional})
 	l.resendAt = now.Add(timerProvisional)
 }
@@ -52,7 +52,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	if !l.uas || l.state != legProceeding {
 		return
 	}
-	l.ok = l.inviteResponse(200, "OK", in.SDP)
+	l.ok = l.inviteResponse(200, "OK", in.SDP, in.Headers)
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.ok})
 	l.state = legAccepted
 	l.lastProvisional = nil
@@ -90,20 +90,21 @@ func (l *Leg) refuse(in Refuse) {
 }
 
 func (l *Leg) respondInvite(code int, reason string, headers []sip.Header) {
-	res := l.inviteResponse(code, reason, nil)
-	for _, h := range headers {
-		res.AppendHeader(h)
-	}
-	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: res})
+	l.effects = append(l.effects, SendResponse{
+		Method: sip.INVITE, Seq: l.inviteSeq, Res: l.inviteResponse(code, reason, nil, headers),
+	})
 }
 
 // inviteResponse makes an answer to the INVITE. What makes or keeps a dialog
 // carries Contact and Record-Route (RFC 3261 section 12.1.1).
-func (l *Leg) inviteResponse(code int, reason string, sdp []byte) *sip.Response {
+func (l *Leg) inviteResponse(code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
 	res := sip.NewResponseFromRequest(l.invite, code, reason, sdp)
 	if code < 300 {
 		res.AppendHeader(sip.NewHeader("Contact", l.local.contact()))
 		res.AppendHeader(sip.NewHeader("Allow", allowed))
+	}
+	for _, h := range headers {
+		res.AppendHeader(h)
 	}
 	res.AppendHeader(sip.NewHeader("Server", l.agent))
 	if sdp != nil {

@@ -3,26 +3,34 @@ package b2bua
 import (
 	"net/url"
 	"strings"
-
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/config"
+	"unicode"
 )
 
 // normalise gives a user part as a number: digits, with + where that can be
-// told. country is the calling code that national numbers belong to; with
-// none they stay as they came. What is no number stays the user part, escapes
-// and all.
+// told. A local number is completed by its phone-context (RFC 3966 section
+// 5.1.5), else by country, the calling code that national numbers belong to;
+// with neither it stays as it came. What is no number stays the user part,
+// escapes and all.
 func normalise(user, country string) string {
-	number, _, _ := strings.Cut(unescape(user), ";")
-	digits := withoutSeparators(number)
+	number, params, _ := strings.Cut(user, ";")
+	digits := withoutSeparators(unescape(number))
 	international := strings.HasPrefix(digits, "+")
 	digits = strings.TrimPrefix(digits, "+")
-	switch {
-	case !allDigits(digits):
+	if !allDigits(digits) {
 		return user
-	case international:
+	}
+	if international {
 		return "+" + digits
+	}
+	if whole, ok := inContext(digits, phoneContext(params)); ok {
+		return whole
+	}
+	return national(digits, country)
+}
+
+// national reads digits as they are dialled in a country.
+func national(digits, country string) string {
+	switch {
 	case country == "":
 		return digits
 	case country == "1":
@@ -50,6 +58,72 @@ func northAmerican(digits string) string {
 		return "+1" + digits
 	default:
 		return digits
+	}
+}
+
+// phoneContext is the digits of a phone-context that is the beginning of a
+// global number, "" for a domain or where there is none. params are separated
+// by semicolons.
+func phoneContext(params string) string {
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(p, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "phone-context") {
+			continue
+		}
+		digits, global := strings.CutPrefix(withoutSeparators(unescape(value)), "+")
+		if global && allDigits(digits) && len(digits) <= maxDigits {
+			return digits
+		}
+		return ""
+	}
+	return ""
+}
+
+// The lengths of numbers: of the whole of an E.164 number, and of the shortest
+// local one that is no short code.
+const (
+	maxDigits   = 15
+	shortestNum = 7
+)
+
+// inContext completes a local number by a phone-context. What then is no
+// possible number was a short code, or the context is none that goes before a
+// number, and the number stays as it is.
+func inContext(digits, context string) (string, bool) {
+	code := callingCode(context)
+	if code == "" {
+		return "", false
+	}
+	whole := national(digits, code)
+	switch {
+	case strings.HasPrefix(whole, "+"):
+	case len(context) == len(code) && len(digits) < shortestNum:
+		return "", false
+	default:
+		whole = "+" + context + digits
+	}
+	if n := len(whole) - 1; n > maxDigits || n < shortestNum || (code == "1" && whole[1] == '1' && n != 11) {
+		return "", false
+	}
+	return whole, true
+}
+
+// callingCode is the country calling code that digits begin with (ITU-T E.164:
+// of one digit, of two for these, else of three), "" where there is none.
+func callingCode(digits string) string {
+	const two = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 " +
+		"60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
+	switch {
+	case digits == "" || digits[0] == '0':
+		return ""
+	case digits[0] == '1' || digits[0] == '7':
+		return digits[:1]
+	case len(digits) >= 2 && strings.Contains(two, " "+digits[:2]+" "):
+		return digits[:2]
+	case len(digits) >= 3:
+		return digits[:3]
+	default:
+		return ""
 	}
 }
 
@@ -86,62 +160,5 @@ func unescape(s string) string {
 	return plain
 }
 
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
-
-// party is how templates see one side of the call.
-func party(name string, uri *sip.Uri, country string) config.Party {
-	user, host := uri.User, uri.Host
-	if raw := uri.Raw(); raw != "" { // tel: and others
-		user = raw
-	}
-	return config.Party{
-		Number: normalise(user, country),
-		User:   user,
-		Name:   unquoted(name),
-		Host:   host,
-		URI:    uri.String(),
-	}
-}
-
-// callerOf is the calling party: P-Asserted-Identity of a trunk that is
-// trusted (RFC 3325), else From.
-func callerOf(invite *sip.Request, t *config.Trunk) config.Party {
-	if t.Trusted {
-		for _, h := range invite.GetHeaders("p-asserted-identity") {
-			var uri sip.Uri
-			params := sip.NewParams()
-			name, err := sip.ParseAddressValue(h.Value(), &uri, &params)
-			if err == nil {
-				return party(name, &uri, t.Country)
-			}
-		}
-	}
-	from := invite.From()
-	return party(from.DisplayName, &from.Address, t.Country)
-}
-
-// diversion is the number of the topmost Diversion (RFC 5806), or "".
-func diversion(invite *sip.Request, country string) string {
-	h := invite.GetHeader("diversion")
-	if h == nil {
-		return ""
-	}
-	var uri sip.Uri
-	if err := sip.ParseUri(addrSpec(h.Value()), &uri); err != nil {
-		return ""
-	}
-	return party("", &uri, country).Number
-}
-
-// anonymous says whether the caller asked not to be named (RFC 3323 section
-// 4.2, RFC 3325 section 9.3).
-func anonymous(invite *sip.Request) bool {
-	for _, h := range invite.GetHeaders("privacy") {
-		for v := range strings.FieldsFuncSeq(h.Value(), func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
-			if strings.EqualFold(v, "id") || strings.EqualFold(v, "user") || strings.EqualFold(v, "full") {
-				return true
-			}
-		}
-	}
-	return false
-}
+// isControl says that a character may stand in no header: it could end it.
+func isControl(r rune) bool { return unicode.IsControl(r) }

@@ -26,6 +26,9 @@ func TestNormalise(t *testing.T) {
 		{"0015075785607", "", "0015075785607"},
 		{"507-578-5607", "", "5075785607"},
 		{"100", "", "100"},
+		{"00", "", "00"},
+		{strings.Repeat("9", 400), "1", strings.Repeat("9", 400)},
+		{"+" + strings.Repeat("9", 400), "", "+" + strings.Repeat("9", 400)},
 
 		// North America.
 		{"5075785607", "1", "+15075785607"},
@@ -38,6 +41,10 @@ func TestNormalise(t *testing.T) {
 		{"5785607", "1", "5785607"},
 		{"011", "1", "011"},
 		{"(507) 578-5607", "1", "+15075785607"},
+		{"01181312345678", "1", "+81312345678"},
+		{"0111234567", "1", "+10111234567"}, // ten digits
+		{"411", "1", "411"},
+		{"", "1", ""},
 
 		// Countries with trunk prefix 0.
 		{"0301234567", "49", "+49301234567"},
@@ -45,6 +52,14 @@ func TestNormalise(t *testing.T) {
 		{"0015075785607", "49", "+15075785607"},
 		{"01632960001", "44", "+441632960001"},
 		{"00441632960001", "44", "+441632960001"},
+		{"0612345678", "39", "+390612345678"}, // Italy keeps the 0
+		{"3331234567", "39", "+393331234567"},
+		{"00390612345678", "39", "+390612345678"},
+		{"113", "39", "113"},
+		{"0033123456789", "39", "+33123456789"},
+		{"00493012", "49", "+490493012"}, // too short for a foreign one
+		{"0", "49", "0"},
+		{"00", "49", "00"},
 		{"110", "49", "110"},
 		{"112", "49", "112"},
 		{"0800", "49", "0800"}, // a short code
@@ -144,7 +159,7 @@ func TestCallerOf(t *testing.T) {
 			"tel with phone-context", from,
 			[]string{"P-Asserted-Identity: <tel:5550198;phone-context=+1507>"},
 			true,
-			config.Party{Number: "5550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
+			config.Party{Number: "+15075550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
 		},
 		{
 			"broken, then good", from,
@@ -207,11 +222,11 @@ func TestAnonymous(t *testing.T) {
 		"id": true, "ID": true, "user": true, "full": true, "header;id": true, "id; critical": true, "session , id": true,
 		"none": false, "header": false, "critical": false, "idx": false, "": false, "session;history": false,
 	} {
-		if got := anonymous(inviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value)); got != want {
+		if got := privacyOf(inviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value), &config.Trunk{}).number; got != want {
 			t.Errorf("Privacy %q: %v; want %v", value, got, want)
 		}
 	}
-	if anonymous(inviteFrom(t, "<sip:a@b>;tag=x")) {
+	if privacyOf(inviteFrom(t, "<sip:a@b>;tag=x"), &config.Trunk{}) != (privacy{}) {
 		t.Error("without Privacy the caller is anonymous")
 	}
 }

@@ -285,17 +285,17 @@ func newOrigin() sdpOrigin {
 	return sdpOrigin{id: id, version: id}
 }
 
-// dropped are the attributes that speak of the other side's address or of a
-// way to carry media that we do not take part in.
+// dropped says whether an attribute stays on its own side. What speaks of
+// formats, timing and direction goes on; any other may name the other side's
+// address, host or software, or a way to carry media that we do not take part
+// in.
 func dropped(a sdp.Attribute) bool {
 	switch strings.ToLower(a.Key) {
-	case "rtcp", "rtcp-mux", "rtcp-mux-only", "rtcp-rsize", "candidate", "remote-candidates", "end-of-candidates",
-		"ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "ice-mismatch", "ice-pacing",
-		"crypto", "fingerprint", "setup", "group", "mid", "msid", "msid-semantic", "ssrc", "ssrc-group",
-		"bundle-only", "source-filter", "alt", "rtpproxy", "nortpproxy", "oldmediaip", "x-nat":
-		return true
-	default:
+	case "rtpmap", "fmtp", "rtcp-fb", "ptime", "maxptime", "maxprate", "extmap", "silencesupp", "ecan", "gpmd",
+		"sendrecv", "sendonly", "recvonly", "inactive", "lang", "sdplang", "charset", "content", "label":
 		return false
+	default:
+		return true
 	}
 }
 

@@ -62,6 +62,9 @@ type attempt struct {
 	dest    netip.AddrPort
 	started time.Time
 
+	dropped []string // headers that were left out of its INVITE
+
+	transport     string // that it was dialled by; empty: not dialled
 	prepareMS     int64
 	prepareStatus int
 }

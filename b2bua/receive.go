@@ -214,6 +214,10 @@ func refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
 	switch scheme := req.Recipient.Scheme; {
 	case scheme != "sip" && scheme != "tel":
 		return 416, "Unsupported URI Scheme", nil
+	case len(req.Recipient.String()) > maxURI:
+		return 414, "Request-URI Too Long", nil
+	case strings.ContainsFunc(req.Recipient.String(), isControl):
+		return 400, "Request-URI holds a control character", nil
 	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
 		return 483, "Too Many Hops", nil
 	case req.Contact() == nil || req.Contact().Address.Scheme != "sip" || req.Contact().Address.Host == "":

@@ -166,6 +166,7 @@ func (s *Server) openSocket(st *stack, l config.Listener, o Options) error {
 	}
 	st.sockets = append(st.sockets, &guard{
 		Socket: socket, screen: s.newScreen(o.Tap), local: parseSource(socket.LocalAddr().String()),
+		reading: make(chan struct{}),
 		renewal: renewal{swap: &st.swap, crowded: st.crowded},
 	})
 	return nil

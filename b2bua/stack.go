@@ -262,20 +262,25 @@ func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
 	return addr, nil
 }
 
-// serve reads from all sockets until close.
+// serve reads from all sockets until close. Connections are accepted when UDP
+// is being read: what comes by them may have to go out by it.
 func (s *stack) serve() {
-	s.serveStreams()
+	defer s.serveStreams()
 	for _, g := range s.sockets {
 		s.readers.Go(func() {
 			err := s.tp.ServeUDP(g)
 			for ; g.begun && err == nil; err = s.tp.ServeUDP(g) {
 				s.log.Info().Stringer("listen", g.local).Msg("addresses that were heard from are forgotten")
 			}
+			g.begunReading()
 			g.done()
 			if s.ctx.Err() == nil {
 				s.log.Error().Err(err).Stringer("listen", g.local).Msg("listener ended")
 			}
 		})
+	}
+	for _, g := range s.sockets {
+		<-g.reading
 	}
 }
 

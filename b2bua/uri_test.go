@@ -20,6 +20,8 @@ func TestRenderURI(t *testing.T) {
 		"+1507;phone-context=+1;a=b":    "sip:+1507@sip.example.com:5060",
 		"alice;transport=tcp":           "sip:alice;transport=tcp@sip.example.com:5060",
 		"evil@attacker.example":         "",
+		"":                              "", // sip:@host is no URI
+		"//evil":                        "",
 		"8@127.0.9.9:5090;x":            "", // of tel: URIs, whose rest may be anything
 		"8@127.0.9.9:5090?x":            "",
 		`1:x>;tag=evil;a="`:             "",

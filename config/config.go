@@ -159,7 +159,7 @@ type Trunk struct {
 	NAT NATMode
 	// Country is the country calling code that turns a national number into E.164: "1", "49". Default: empty, numbers stay as they came.
 	Country string
-	// Trusted says whether the trunk's P-Asserted-Identity is believed. Default: true.
+	// Trusted says whether the trunk's P-Asserted-Identity and Remote-Party-ID are believed. Default: true.
 	Trusted bool
 }
 

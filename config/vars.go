@@ -13,7 +13,7 @@ import (
 type Vars struct {
 	// To is the called party, from the Request-URI.
 	To Party
-	// From is the calling party, from P-Asserted-Identity on trusted trunks, else from From.
+	// From is the calling party, from P-Asserted-Identity or Remote-Party-ID on trusted trunks, else from From.
 	From Party
 	// CallID is our id of the call.
 	CallID string
@@ -25,7 +25,7 @@ type Vars struct {
 	Route string
 	// Attempt counts the targets tried, from 1.
 	Attempt int
-	// Diversion is the number of the topmost Diversion, or empty.
+	// Diversion is the number of the topmost Diversion, or what History-Info says, or empty.
 	Diversion string
 	// Prepare is what the prepare step gave; nil where there was none.
 	Prepare *PrepareVars

@@ -73,6 +73,10 @@ type Attempt struct {
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
 	MS            int64  `json:"ms"`
+	// Transport is what the INVITE went by: udp, tcp or tls. Empty: it did not go out.
+	Transport string `json:"transport,omitempty"`
+	// DroppedHeaders names the headers that were left out of the INVITE.
+	DroppedHeaders []string `json:"dropped_headers,omitempty"`
 }
 
 // Media counts the RTP of both legs.

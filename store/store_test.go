@@ -22,7 +22,7 @@ func sample(id string) Record {
 		DialedAt: TimeOf(start.Add(3 * time.Second)), AnsweredAt: TimeOf(start.Add(4 * time.Second)),
 		EndedAt: TimeOf(start.Add(64 * time.Second)), SetupMS: 4000, DurationMS: 60000, Disposition: DispositionAnswered,
 		SIPStatus: 200, Q850: 16, Cause: "normal", EndedBy: EndedByCaller, Codec: "PCMU",
-		Attempts: []Attempt{{Target: "synthflow", PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, Cause: "normal", MS: 900}},
+		Attempts: []Attempt{{Target: "synthflow", PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, Cause: "normal", MS: 900, DroppedHeaders: []string{"X-A", "X-B"}}},
 		Media:    Media{A: MediaSide{Rx: 3000, Tx: 2999, Lost: 1, Dropped: 2, JitterMS: 1.5}, B: MediaSide{Rx: 2}, MOS: 4.3},
 	}
 }

@@ -1,0 +1,96 @@
+package b2bua
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"flowbridge/config"
+)
+
+// errInviteTooLarge means that an INVITE is over the target's budget although
+// all that can be left out is.
+var errInviteTooLarge = errors.New("INVITE is over the target's budget")
+
+// measure is what a budget counts of an INVITE.
+type measure struct {
+	size    int // bytes of the whole, as it goes on the wire
+	value   int // bytes of the longest value of a configured or passed header
+	headers int // configured and passed header lines
+}
+
+// overBudget says whether an INVITE is too large to go over UDP as it is (RFC
+// 3261 section 18.1.1).
+func overBudget(t *config.Target, m measure) bool {
+	b := t.Budget
+	return t.Transport == config.TransportUDP && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
+}
+
+// credentialsSize is room for what an INVITE gets in addition when it is
+// challenged: most of that is the target's to choose.
+func credentialsSize(t *config.Target) int {
+	if t.Auth == nil {
+		return 0
+	}
+	return 300
+}
+
+// measure counts an INVITE that has this size on the wire.
+func (o *outbound) measure(size int) measure {
+	m := measure{size: size}
+	for _, fields := range [][]field{o.configured, o.passed} {
+		for _, f := range fields {
+			m.headers += len(f.values)
+			m.value = max(m.value, longest(f))
+		}
+	}
+	return m
+}
+
+// trim leaves headers out until the INVITE is within the budget: those with a
+// value that is too long; then, the last first, passed and configured ones;
+// then our own that no call depends on. size measures what is left.
+func (o *outbound) trim(b config.Budget, size func() int) error {
+	tooLong := func(f field) bool { return !f.kept && longest(f) > b.Value }
+	for _, list := range []*[]field{&o.passed, &o.configured} {
+		for i, f := range slices.Backward(*list) {
+			if tooLong(f) {
+				o.dropAt(list, i)
+			}
+		}
+	}
+	for o.measure(0).headers > b.Headers {
+		if !o.dropLast(&o.passed) && !o.dropLast(&o.configured) {
+			break
+		}
+	}
+	for n := size(); n > b.Size; n = size() {
+		if !o.dropLast(&o.passed) && !o.dropLast(&o.configured) && !o.dropLast(&o.own) {
+			return fmt.Errorf("%w: %d bytes of %d", errInviteTooLarge, n, b.Size)
+		}
+	}
+	return nil
+}
+
+// dropLast leaves out the last header of a list that may be.
+func (o *outbound) dropLast(list *[]field) bool {
+	for i, f := range slices.Backward(*list) {
+		if !f.kept {
+			o.dropAt(list, i)
+			return true
+		}
+	}
+	return false
+}
+
+func (o *outbound) dropAt(list *[]field, i int) {
+	o.drop((*list)[i].name)
+	*list = slices.Delete(*list, i, i+1)
+}
+
+func longest(f field) (n int) {
+	for _, v := range f.values {
+		n = max(n, len(v))
+	}
+	return n
+}

@@ -1,0 +1,333 @@
+package b2bua
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// headersConfig is testConfig's trunk with targets whose headers vary.
+const headersConfig = `
+sip: {listen: ["udp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: carrier, sources: ["192.0.2.10"], country: "COUNTRY", trusted: TRUSTED}
+targets:
+  - name: agent
+    kind: synthflow
+    uri: "sip:{{.To.Number}}@192.0.2.20:32681"
+    overflow: trim
+    prepare: {api: "https://api.test", token_env: TOKEN, model_id: m}
+    headers:
+      X-EI: "S.{{.Prepare.CallID}};"
+      X-Caller: "{{.From.Number}}"
+      x-caller-NAME: "{{.From.Name}}"
+      X-Diverted-By: "{{.Diversion}}"
+      X-Account: "{{.Header \"X-Twilio-AccountSid\"}}"
+    pass_headers: [X-Twilio-CallSid, Diversion, History-Info, P-Asserted-Identity, Identity, Subject, X-Caller, User-to-User]
+routes:
+  - {trunk: carrier, targets: [agent]}
+`
+
+func headersTarget(t testing.TB, country, trusted string) *config.Config {
+	t.Helper()
+	yaml := strings.NewReplacer("COUNTRY", country, "TRUSTED", trusted).Replace(headersConfig)
+	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// sent is an INVITE to the target as it stands on the wire, but for what is
+// different each time, and what was left out of it.
+func sent(cfg *config.Config, req *sip.Request, id string) (text string, out outbound, err error) {
+	trunk, target := &cfg.Trunks[0], &cfg.Targets[0]
+	vars := config.Vars{
+		To: party("", &req.Recipient, trunk.Country), From: callerOf(req, trunk), CallID: "ours", Trunk: trunk.Name, Attempt: 1,
+		Diversion: diversion(req, trunk.Country), HeaderFunc: headerOf(req),
+		Prepare: &config.PrepareVars{CallID: id, Body: []byte("{}")},
+	}
+	uri, err := renderURI(target, vars)
+	if err != nil {
+		return "", out, err
+	}
+	local := Local{Listen: ourAddr, Host: "198.51.100.1", Port: 5060}
+	in := inbound{invite: req, trusted: trunk.Trusted, privacy: privacyOf(req, trunk)}
+	if out, err = buildOutbound(target, uri, vars, in, local, []byte("v=0\r\n")); err != nil {
+		return "", out, err
+	}
+	leg := newUACLeg(legOptions{side: media.SideB, mint: legMint, local: local, agent: agentName}, "call-id", out.localParty, out.remoteParty)
+	if err = fitted(&out, leg, target); err != nil {
+		return "", out, err
+	}
+	leg.dialog.LocalTag = "TAG"
+	_, effects := leg.Step(legStart, Invite{Request: out.request(), Dest: agentAddr})
+	invite := effects[0].(SendRequest).Req
+	return strings.Replace(invite.String(), branchOf(invite), "BRANCH", 1), out, nil
+}
+
+func fitted(out *outbound, leg *Leg, target *config.Target) error {
+	size := func() int { return leg.inviteSize(out.request()) }
+	if !overBudget(target, out.measure(size())) {
+		return nil
+	}
+	return out.trim(target.Budget, size)
+}
+
+// Golden files: the INVITE of a carrier, what it is configured as, and the
+// INVITE that the target gets, byte for byte.
+func TestInviteGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/invite/*.txtar")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d golden files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := parseArchive(string(text))
+			country, trusted := strings.TrimSpace(a.files["country"]), "true"
+			if strings.TrimSpace(a.files["trusted"]) == "false" {
+				trusted = "false"
+			}
+			wire, out, err := sent(headersTarget(t, country, trusted), mustRequest(t, a.files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(wire, "\n") != strings.Count(wire, "\r\n") {
+				t.Errorf("a line ends in LF alone: %q", wire)
+			}
+			got := parseArchive(string(text))
+			got.set("target", strings.ReplaceAll(wire, "\r\n", "\n"))
+			if len(out.dropped) > 0 || got.files["left out"] != "" {
+				got.set("left out", strings.Join(append(out.dropped, ""), "\n"))
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got.String()), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := cmp.Diff(string(text), got.String()); d != "" && !*update {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// What a carrier and the API write ends no header and begins none: the INVITE
+// on the wire has the lines that it was built of, whatever they hold.
+func FuzzBuildOutbound(f *testing.F) {
+	files, err := filepath.Glob("testdata/invite/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		a := parseArchive(string(text))
+		f.Add(crlf(a.files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
+	}
+	f.Add(crlf("INVITE sip:+1\u0085@h SIP/2.0\nFrom: \"a\\\"b\" <sip:%0d%0a@h>;tag=x\nX-Twilio-CallSid: a\x0bb\nPrivacy: id\nSubject:\n\n"), "id\r\nX-Evil: 1")
+	cfg := headersTarget(f, "49", "true")
+	f.Fuzz(func(t *testing.T, text []byte, id string) { checkOutbound(t, cfg, text, id) })
+}
+
+// The same with the parts of the INVITE that matter: more of what the fuzzer
+// tries is read.
+func FuzzBuildOutboundParts(f *testing.F) {
+	f.Add("+15075785607", `"Ann" <sip:+1@h>`, "<tel:+1>", "<sip:2@h>;privacy=full", "id", "id")
+	f.Add("a%0d%0ab", "\"a\nX-EI: b\" <sip:1@h>", "\"\\\"\" <sip:\n@h>", "<sip:2@h?Privacy=history>;index=1", "none", "\r\n")
+	cfg := headersTarget(f, "1", "true")
+	f.Fuzz(func(t *testing.T, to, from, asserted, header, privacy, id string) {
+		text := "INVITE sip:" + to + "@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK1\r\nFrom: " + from +
+			";tag=x\r\nTo: <sip:c@d>\r\nCall-ID: one\r\nCSeq: 7 INVITE\r\nP-Asserted-Identity: " + asserted +
+			"\r\nDiversion: " + header + "\r\nHistory-Info: " + header + "\r\nUser-to-User: " + header +
+			"\r\nX-Twilio-AccountSid: " + header + "\r\nPrivacy: " + privacy + "\r\n\r\n"
+		checkOutbound(t, cfg, []byte(text), id)
+	})
+}
+
+func checkOutbound(t *testing.T, cfg *config.Config, text []byte, id string) {
+	t.Helper()
+	msg, err := sip.ParseMessage(text)
+	if err != nil {
+		return
+	}
+	req, ok := msg.(*sip.Request)
+	if !ok || malformed(req) != "" {
+		return
+	}
+	wire, out, err := sent(cfg, req, id)
+	if err != nil {
+		return
+	}
+	msg, err = sip.ParseMessage([]byte(wire))
+	if err != nil {
+		t.Fatalf("%v:\n%q", err, wire)
+	}
+	want := []string{"Via", "From", "To", "Call-ID", "CSeq", "Contact"}
+	for _, h := range out.request().Headers() {
+		want = append(want, h.Name())
+	}
+	again := msg.(*sip.Request)
+	var got []string
+	for _, h := range again.Headers() {
+		got = append(got, h.Name())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("headers %v; want %v\n%q", got, want, wire)
+	}
+	head, _, _ := strings.Cut(wire, "\r\n\r\n")
+	if lines := strings.FieldsFunc(head, func(r rune) bool { return r == '\r' || r == '\n' }); len(lines) != len(want)+1 {
+		t.Errorf("%d lines; want %d\n%q", len(lines), len(want)+1, wire)
+	}
+	for _, c := range []byte(strings.ReplaceAll(head, "\r\n", "")) {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			t.Errorf("control character %#x in\n%q", c, head)
+		}
+	}
+	from := again.From().Address.Host
+	if again.Recipient.Host != "192.0.2.20" || (from != "198.51.100.1" && from != "anonymous.invalid") {
+		t.Errorf("to %q from %q", again.Recipient.Host, from)
+	}
+}
+
+// What is left out, and in which order.
+func TestTrim(t *testing.T) {
+	fields := func(names ...string) (all []field) {
+		for _, n := range names {
+			all = append(all, field{name: n, values: []string{strings.Repeat("v", 100)}, kept: indispensable(n)})
+		}
+		return all
+	}
+	size := func(o *outbound) func() int {
+		return func() int { return 300 + 100*(len(o.configured)+len(o.passed)+len(o.own)) }
+	}
+	for _, tt := range []struct {
+		name    string
+		budget  config.Budget
+		dropped string
+		err     error
+	}{
+		{"within", config.Budget{Size: 1100, Value: 100, Headers: 5}, "", nil},
+		{"one", config.Budget{Size: 1000, Value: 100, Headers: 5}, "P2", nil},
+		{"both passed", config.Budget{Size: 900, Value: 100, Headers: 5}, "P2 P1", nil},
+		{"then configured", config.Budget{Size: 700, Value: 100, Headers: 5}, "P2 P1 C2 C1", nil},
+		{"then ours", config.Budget{Size: 500, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow", nil},
+		{"too large", config.Budget{Size: 350, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow P-Asserted-Identity", errInviteTooLarge},
+		{"too many", config.Budget{Size: 5000, Value: 100, Headers: 3}, "P2 P1", nil},
+		{"none may", config.Budget{Size: 5000, Value: 100, Headers: 0}, "P2 P1 C2 C1", nil},
+		{"values too long", config.Budget{Size: 5000, Value: 99, Headers: 5}, "P2 P1 C2 C1", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := &outbound{configured: fields("C1", "x-ei", "C2"), passed: fields("P1", "P2"), own: fields("P-Asserted-Identity", "Allow", "User-Agent")}
+			err := o.trim(tt.budget, size(o))
+			if got := strings.Join(o.dropped, " "); got != tt.dropped || !errors.Is(err, tt.err) {
+				t.Errorf("%q, %v; want %q, %v", got, err, tt.dropped, tt.err)
+			}
+			if !has(o.configured, "X-EI") {
+				t.Error("X-EI was left out")
+			}
+		})
+	}
+}
+
+func TestOverBudget(t *testing.T) {
+	b := config.Budget{Size: 1100, Value: 512, Headers: 24}
+	for _, tt := range []struct {
+		transport string
+		m         measure
+		want      bool
+	}{
+		{config.TransportUDP, measure{1100, 512, 24}, false},
+		{config.TransportUDP, measure{1101, 512, 24}, true},
+		{config.TransportUDP, measure{1100, 513, 24}, true},
+		{config.TransportUDP, measure{1100, 512, 25}, true},
+		{config.TransportTCP, measure{9999, 9999, 99}, false},
+		{config.TransportTLS, measure{9999, 9999, 99}, false},
+	} {
+		if got := overBudget(&config.Target{Transport: tt.transport, Budget: b}, tt.m); got != tt.want {
+			t.Errorf("%s %+v: %v", tt.transport, tt.m, got)
+		}
+	}
+}
+
+func TestPass(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		pass    []string
+		privacy privacy
+		trusted bool
+		headers []string
+		want    string // name: value|…
+		dropped string
+	}{
+		{"all values in order", []string{"X-a"}, privacy{}, true, []string{"x-A: 1", "X-B: 2", "X-A: 3,4"}, "X-a: 1|X-a: 3,4", ""},
+		{"the list's order", []string{"X-B", "X-A"}, privacy{}, true, []string{"X-A: 1", "X-B: 2"}, "X-B: 2|X-A: 1", ""},
+		{"twice in the list", []string{"X-A", "x-a"}, privacy{}, true, []string{"X-A: 1"}, "X-A: 1", ""},
+		{"compact", []string{"Subject"}, privacy{}, true, []string{"s: hello"}, "Subject: hello", ""},
+		{"empty", []string{"X-A"}, privacy{}, true, []string{"X-A:"}, "X-A: ", ""},
+		{"tab", []string{"X-A"}, privacy{}, true, []string{"X-A: a\tb"}, "X-A: a\tb", ""},
+		{"NUL", []string{"X-A", "X-B"}, privacy{}, true, []string{"X-A: a\x00b", "X-B: 1"}, "X-B: 1", "X-A"},
+		{"configured goes first", []string{"X-Set", "X-A"}, privacy{}, true, []string{"X-Set: theirs", "X-A: 1"}, "X-A: 1", ""},
+		{"identity", []string{"P-Asserted-Identity", "Remote-Party-ID"}, privacy{}, true, []string{"P-Asserted-Identity: <sip:1@h>"}, "P-Asserted-Identity: <sip:1@h>", ""},
+		{"identity, not trusted", []string{"P-Asserted-Identity"}, privacy{}, false, []string{"P-Asserted-Identity: <sip:1@h>"}, "", "P-Asserted-Identity"},
+		{
+			"withheld",
+			[]string{"P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info", "Identity", "X-A"},
+			privacy{number: true, name: true, history: true},
+			true,
+			[]string{"P-Asserted-Identity: <sip:1@h>", "Remote-Party-ID: <sip:1@h>", "Diversion: <sip:2@h>", "History-Info: <sip:2@h>;index=1", "y: eyJ", "X-A: 1"},
+			"X-A: 1", "P-Asserted-Identity Remote-Party-ID Diversion History-Info Identity",
+		},
+		{"history withheld", []string{"Diversion", "History-Info"}, privacy{history: true}, true, []string{"Diversion: <sip:2@h>", "History-Info: <sip:2@h>;index=1"}, "Diversion: <sip:2@h>", "History-Info"},
+		{"Diversion that withholds", []string{"Diversion"}, privacy{}, true, []string{"Diversion: <sip:3@h>, <sip:2@h>;privacy=full"}, "", "Diversion"},
+		{"History-Info that withholds", []string{"History-Info"}, privacy{}, true, []string{"History-Info: <sip:2@h?Reason=x&Privacy=history>;index=1"}, "", "History-Info"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := &outbound{configured: []field{{name: "x-set", values: []string{"ours"}}}}
+			o.pass(tt.pass, inbound{invite: inviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), trusted: tt.trusted, privacy: tt.privacy})
+			var got []string
+			for _, f := range o.passed {
+				for _, v := range f.values {
+					got = append(got, f.name+": "+v)
+				}
+			}
+			if g := strings.Join(got, "|"); g != tt.want || strings.Join(o.dropped, " ") != tt.dropped {
+				t.Errorf("%q, left out %v; want %q, %q", g, o.dropped, tt.want, tt.dropped)
+			}
+		})
+	}
+}
+
+// A lone LF is a part of the value to the parser, and the end of the header to
+// others.
+func TestPassLoneLF(t *testing.T) {
+	bad := []sip.Header{sip.NewHeader("X-A", "1"), sip.NewHeader("X-A", "a\nX-Evil: b"), sip.NewHeader("X-B", "2")}
+	out, dropped := passed(bad, []string{"X-A", "X-B"})
+	if len(out) != 1 || out[0].String() != "X-B: 2" || !slices.Equal(dropped, []string{"X-A"}) {
+		t.Errorf("%v, left out %v", out, dropped)
+	}
+	long := []sip.Header{sip.NewHeader("X-A", strings.Repeat("a", maxPassedValue+1))}
+	for range maxPassed {
+		long = append(long, sip.NewHeader("X-B", "1"))
+	}
+	out, dropped = passed(append(long, sip.NewHeader("X-C", "1")), []string{"X-A", "X-B", "X-C"})
+	if len(out) != maxPassed || !slices.Equal(dropped, []string{"X-A", "X-C"}) {
+		t.Errorf("%d headers, left out %v", len(out), dropped)
+	}
+}

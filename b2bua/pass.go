@@ -1,0 +1,127 @@
+package b2bua
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Bounds of what passes from a target's answer to the carrier: header lines,
+// and bytes of one value.
+const (
+	maxPassed      = 24
+	maxPassedValue = 1024
+)
+
+// pass takes the headers of the carrier's INVITE that the target is to get,
+// in the order of its list. What can't go on is left out whole.
+func (o *outbound) pass(names []string, in inbound) {
+	for _, name := range names {
+		if has(o.configured, name) || has(o.passed, name) {
+			continue
+		}
+		found, sound := headerValues(in.invite.Headers(), name)
+		switch {
+		case len(found) == 0:
+		case !sound || in.reveals(name, found):
+			o.drop(name)
+		default:
+			o.passed = append(o.passed, field{name: name, values: found, kept: indispensable(name)})
+		}
+	}
+}
+
+// drop notes that a header was left out.
+func (o *outbound) drop(name string) { o.dropped = append(o.dropped, name) }
+
+// passed gives the headers of a target's answer that the carrier is to get,
+// and the names of those that were left out because they can't.
+func passed(headers []sip.Header, names []string) (out []sip.Header, dropped []string) {
+	for _, name := range names {
+		found, sound := headerValues(headers, name)
+		for _, v := range found {
+			sound = sound && len(v) <= maxPassedValue
+		}
+		if !sound || len(out)+len(found) > maxPassed {
+			dropped = append(dropped, name)
+			continue
+		}
+		for _, v := range found {
+			out = append(out, sip.NewHeader(name, v))
+		}
+	}
+	return out, dropped
+}
+
+// headerValues are the values of all headers of this name, in order. They are
+// not sound if one holds a control character: the parser takes a lone LF for a
+// part of the value, but others take it for the end of the header.
+func headerValues(headers []sip.Header, name string) (found []string, sound bool) {
+	compact := compactForm(name)
+	sound = true
+	for _, h := range headers {
+		if n := h.Name(); !strings.EqualFold(n, name) && !strings.EqualFold(n, compact) {
+			continue
+		}
+		v := h.Value()
+		sound = sound && !strings.ContainsFunc(v, func(r rune) bool { return isControl(r) && r != '\t' })
+		found = append(found, v)
+	}
+	return found, sound
+}
+
+// compactForm is the other name of a header that may be passed on (RFC 3261
+// section 7.3.3, RFC 3841, RFC 4474, RFC 6665), or the name itself.
+func compactForm(name string) string {
+	switch strings.ToLower(name) {
+	case "subject":
+		return "s"
+	case "allow-events":
+		return "u"
+	case "accept-contact":
+		return "a"
+	case "reject-contact":
+		return "j"
+	case "request-disposition":
+		return "d"
+	case "identity":
+		return "y"
+	case "identity-info":
+		return "n"
+	default:
+		return name
+	}
+}
+
+// reveals says whether a header would tell the target who calls, or was called
+// before, although that is withheld (RFC 3323 section 4.1, RFC 3325 section 7,
+// RFC 5806 section 6, RFC 7044 section 10.1); or whether it asserts what a
+// trunk that is not trusted says (RFC 3325 section 5).
+func (in inbound) reveals(name string, found []string) bool {
+	switch strings.ToLower(name) {
+	case "p-asserted-identity", "remote-party-id":
+		return in.privacy.number || in.privacy.name || !in.trusted
+	case "p-preferred-identity", "identity", "y", "identity-info", "n", "p-charge-info", "p-access-network-info",
+		"call-info", "reply-to", "organization", "geolocation":
+		return in.privacy.number || in.privacy.name
+	case "diversion", "cc-diversion":
+		return in.privacy.number || anyValue(found, func(v string) bool {
+			_, params, ok := parseParty(v, "")
+			return !ok || withheld(params)
+		})
+	case "history-info":
+		return in.privacy.history || anyValue(found, entryWithheld)
+	default:
+		return false
+	}
+}
+
+func anyValue(headers []string, is func(string) bool) bool {
+	for _, h := range headers {
+		if slices.ContainsFunc(splitValues(h), is) {
+			return true
+		}
+	}
+	return false
+}
