@@ -13,8 +13,8 @@ import (
 
 // wire holds one leg's live transactions and performs its effects in order.
 // It is never written down: after a restart a leg gets a new one. The SIP
-// library resolves, dials and writes synchronously, so effects are performed
-// by a goroutine that exists while there are any.
+// library resolves, dials and writes synchronously; where that may take a while
+// effects are performed by a goroutine.
 type wire struct {
 	stack *stack
 	local Local
@@ -59,7 +59,8 @@ func (w *wire) forget(tx *sip.ServerTx) {
 	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
 }
 
-// perform queues effects and sees to it that somebody sends them.
+// perform has effects sent: at once where that is a datagram to a known
+// address, otherwise by a goroutine that exists while there are any.
 func (w *wire) perform(effects []Effect) {
 	if len(effects) == 0 {
 		return
@@ -69,9 +70,26 @@ func (w *wire) perform(effects []Effect) {
 	start := !w.sending
 	w.sending = true
 	w.mu.Unlock()
-	if start {
+	switch {
+	case start && !slices.ContainsFunc(effects, w.mayBlock):
+		w.send()
+	case start:
 		w.stack.group.Go(w.send)
 	}
+}
+
+// mayBlock says whether an effect may wait for a name server or a connection.
+func (w *wire) mayBlock(e Effect) bool {
+	far := func(to hop) bool { return isStream(to.transport) || !to.addr.IsValid() }
+	switch e := e.(type) {
+	case SendRequest:
+		return far(e.To)
+	case SendACK:
+		return far(e.To)
+	case SendResponse:
+		return isStream(w.local.Transport)
+	}
+	return true
 }
 
 func (w *wire) send() {

@@ -19,5 +19,5 @@ type command struct {
 	side    Side
 	peer    Peer // normalised
 	rewrite Rewrite
-	done    chan error // capacity 1
+	done    chan error // capacity 1; nil: nobody waits
 }

@@ -89,7 +89,7 @@ func (s *Session) Stats() Stats { return s.ledger.stats(s.engine.epoch) }
 // pool. Calling it again returns the same figures.
 func (s *Session) Close() Stats {
 	if s.engine.forget(s.id) {
-		s.tell(command{op: opClose})
+		_ = s.worker.do(command{op: opClose, relay: s.relay})
 		for _, port := range s.port {
 			s.engine.ports.release(port)
 		}
@@ -99,9 +99,10 @@ func (s *Session) Close() Stats {
 	return s.Stats()
 }
 
-// tell has the worker carry out a command. That a session or its engine is
-// closed already is no error: there is nothing left to change.
+// tell has the worker carry out a command, after those before it and before it
+// reads a packet that comes later. That a session or its engine is closed
+// already is no error: there is nothing left to change.
 func (s *Session) tell(c command) {
 	c.relay = s.relay
-	_ = s.worker.do(c)
+	_ = s.worker.post(c)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ type worker struct {
 	wakefd   int
 	wake     *os.File // of wakefd; closing it is safe against a late write
 	commands chan command
+	woken    atomic.Bool   // the worker has been told that commands wait
 	stopped  chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
@@ -77,20 +79,31 @@ func prepareWorker(epoch time.Time, timeout time.Duration) (*worker, error) {
 // do has the worker carry out c and waits until it has.
 func (w *worker) do(c command) error {
 	c.done = make(chan error, 1)
-	select {
-	case w.commands <- c:
-	case <-w.stopped:
-		return ErrClosed
+	if err := w.post(c); err != nil {
+		return err
 	}
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = w.wake.Write(one[:]) // fails only when the worker has stopped
 	select {
 	case err := <-c.done:
 		return err
 	case <-w.stopped:
 		return ErrClosed
 	}
+}
+
+// post has the worker carry out c soon: after what was posted before, and
+// before it reads what came afterwards.
+func (w *worker) post(c command) error {
+	select {
+	case w.commands <- c:
+	case <-w.stopped:
+		return ErrClosed
+	}
+	if !w.woken.Swap(true) {
+		var one [8]byte
+		binary.NativeEndian.PutUint64(one[:], 1)
+		_, _ = w.wake.Write(one[:]) // fails only when the worker has stopped
+	}
+	return nil
 }
 
 // stop ends the goroutine and waits for it.
@@ -121,19 +134,18 @@ func (w *worker) turn() {
 		n = 0
 	}
 	w.now = time.Since(w.epoch)
-	woken := false
 	for _, ev := range w.events[:n] {
-		if int(ev.Fd) == w.wakefd {
-			woken = true
-			continue
+		if int(ev.Fd) == w.wakefd { // commands first: they are older than the packets
+			w.obey()
 		}
-		w.serve(w.byFD[ev.Fd])
+	}
+	for _, ev := range w.events[:n] {
+		if ep := w.byFD[ev.Fd]; ep != nil { // nil: wakefd, or closed meanwhile
+			w.serve(ep)
+		}
 	}
 	if w.now >= w.nextTick {
 		w.lookForSilence()
-	}
-	if woken {
-		w.obey()
 	}
 }
 
@@ -152,15 +164,19 @@ func (w *worker) lookForSilence() {
 	}
 }
 
-// obey carries out the commands that are waiting. It runs between batches of
-// events, so that no event of a batch meets a socket that was closed meanwhile.
+// obey carries out the commands that are waiting. A socket that is opened may
+// get the number of one that was closed before it, whose event finds nothing to
+// read then.
 func (w *worker) obey() {
 	var count [8]byte
 	_, _ = unix.Read(w.wakefd, count[:])
+	w.woken.Store(false)
 	for {
 		select {
 		case c := <-w.commands:
-			c.done <- w.perform(c)
+			if err := w.perform(c); c.done != nil {
+				c.done <- err
+			}
 		default:
 			return
 		}
