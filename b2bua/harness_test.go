@@ -132,15 +132,18 @@ func (w *world) finish() {
 	if open := w.relay.open(); open != 0 {
 		w.t.Errorf("%d media sessions are left", open)
 	}
-	for _, t := range w.server.admission.trunks {
+	for _, t := range w.server.admission.peers.Load().trunks {
 		if t.calls != 0 {
 			w.t.Errorf("trunk %s still counts %d calls", t.cfg.Name, t.calls)
 		}
 	}
-	for name, t := range w.server.admission.targets {
+	for name, t := range w.server.admission.peers.Load().targets {
 		if t.calls != 0 {
 			w.t.Errorf("target %s still counts %d calls", name, t.calls)
 		}
+	}
+	if n := w.server.admission.setups; n != 0 {
+		w.t.Errorf("%d calls still count as in set-up", n)
 	}
 	if n := w.server.Panics(); n != w.panics {
 		w.t.Errorf("%d panics were recovered; want %d", n, w.panics)
