@@ -203,12 +203,21 @@ func sameResource(text string, uri *sip.Uri) bool {
 	if err := sip.ParseUri(text, &u); err != nil {
 		return false
 	}
-	user, _, _ := strings.Cut(u.User, ";")
-	called, _, _ := strings.Cut(uri.User, ";")
+	user, called := resourceUser(&u), resourceUser(uri)
 	if user == "" {
-		return sameHost(u.Host, uri.Host)
+		return u.Host != "" && sameHost(u.Host, uri.Host)
 	}
 	return user == called
+}
+
+// resourceUser is the user of a SIP URI, or the number of a tel URI.
+func resourceUser(uri *sip.Uri) string {
+	user := uri.User
+	if raw := uri.Raw(); raw != "" {
+		user = raw
+	}
+	user, _, _ = strings.Cut(user, ";")
+	return user
 }
 
 // challengeHeaders are those of a 401.

@@ -64,6 +64,7 @@ type world struct {
 	carrier *peer
 	agent   *peer
 	agent2  *peer
+	others  []*peer // that a test adds
 	panics  uint64 // that the test causes
 }
 
@@ -148,7 +149,7 @@ func (w *world) finish() {
 	if n := w.server.Panics(); n != w.panics {
 		w.t.Errorf("%d panics were recovered; want %d", n, w.panics)
 	}
-	for _, p := range []*peer{w.carrier, w.agent, w.agent2} {
+	for _, p := range append([]*peer{w.carrier, w.agent, w.agent2}, w.others...) {
 		for _, m := range p.rest() {
 			w.t.Errorf("%s got a message that nobody expected:\n%s", p.conn.LocalAddr(), m.raw)
 		}
@@ -156,7 +157,7 @@ func (w *world) finish() {
 }
 
 func (w *world) close() {
-	for _, p := range []*peer{w.carrier, w.agent, w.agent2} {
+	for _, p := range append([]*peer{w.carrier, w.agent, w.agent2}, w.others...) {
 		p.conn.Close()
 	}
 	if err := w.server.Close(); err != nil {
