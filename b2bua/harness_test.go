@@ -68,6 +68,9 @@ type world struct {
 	panics  uint64 // that the test causes
 }
 
+// worldOptions changes what the servers of worlds are made of; nil: nothing.
+var worldOptions func(*Options)
+
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
 // no call, leg, port, transaction or goroutine.
 func inWorld(t *testing.T, test func(w *world)) {
@@ -90,11 +93,15 @@ func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
 				preparers[target.Name] = w.prepare
 			}
 		}
-		w.server, err = NewServer(Options{
+		options := Options{
 			Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers, Log: testLog(t),
 			Listen: func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
 			Lookup: func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
-		})
+		}
+		if worldOptions != nil {
+			worldOptions(&options)
+		}
+		w.server, err = NewServer(options)
 		if err != nil {
 			t.Fatal(err)
 		}
