@@ -65,7 +65,7 @@ type world struct {
 	agent   *peer
 	agent2  *peer
 	others  []*peer // that a test adds
-	panics  uint64 // that the test causes
+	panics  uint64  // that the test causes
 }
 
 // worldOptions changes what the servers of worlds are made of; nil: nothing.
