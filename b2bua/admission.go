@@ -116,16 +116,16 @@ func (a *admission) room(from sender) room {
 	case a.setups >= a.maxSetups:
 		return roomSetups
 	}
-	any := false
+	possible := false
 	for _, t := range p.trunks {
 		if !t.couldBe(from) {
 			continue
 		}
-		if any = true; t.calls < capOf(t.cfg.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
+		if possible = true; t.calls < capOf(t.cfg.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
 			return roomEnough
 		}
 	}
-	if any {
+	if possible {
 		return roomNone
 	}
 	return roomEnough

@@ -352,6 +352,19 @@ func TestCancelBesideAuth(t *testing.T) {
 	})
 }
 
+// Who is refused for his credentials gets that once, not until he acknowledges:
+// his address may be forged.
+func TestUnprovenIsToldOnce(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "guess", 1)
+		p.invite(d)
+		p.expect("SIP/2.0 401")
+		p.silent(time.Minute)
+	})
+}
+
 // A tag that we gave with a challenge opens no door.
 func TestTagOfChallenge(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/config"
 )
 
@@ -293,8 +291,5 @@ func TestSecretOfTrunk(t *testing.T) {
 	s := newSecret(&config.Auth{Username: "acme", Password: "hunter22"})
 	if strings.Contains(fmt.Sprintf("%+v", s), "hunter22") {
 		t.Error("the password is kept")
-	}
-	if statusText(401) != "Unauthorized" || sip.INVITE != "INVITE" {
-		t.Error("401 has no phrase")
 	}
 }

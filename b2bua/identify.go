@@ -60,18 +60,16 @@ func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers, t *trun
 // unproven answers a request without the credentials that it needs.
 func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how proof, from sender) {
 	switch how {
-	case proofNone, proofRight:
-		s.rejected.Challenged.Add(1)
-	case proofStale:
+	case proofNone, proofStale, proofRight:
 		s.rejected.Challenged.Add(1)
 	case proofWrong:
 		s.noteRejected(&s.rejected.Unauthorized, from.addr, "unauthorized")
 	case proofBlocked:
 		s.noteRejected(&s.rejected.Throttled, from.addr, "throttled")
-		s.reply(req, tx, 403, statusText(403))
+		s.replyOnce(req, tx, 403)
 		return
 	}
-	s.reply(req, tx, 401, statusText(401), s.auth.challengeHeaders(from.addr.Addr(), how == proofStale, time.Now())...)
+	s.replyOnce(req, tx, 401, s.auth.challengeHeaders(from.addr.Addr(), how == proofStale, time.Now())...)
 }
 
 // nobody: the call meets no trunk's conditions. Where the sender belongs to a
@@ -82,7 +80,15 @@ func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who standing, from s
 		return
 	}
 	s.noteRejected(&s.rejected.NoTrunk, from.addr, "no_trunk")
-	s.reply(req, tx, 403, statusText(403))
+	s.replyOnce(req, tx, 403)
+}
+
+// replyOnce answers who is unproven without keeping a transaction (RFC 3261
+// section 26.3.2.4): its timers would send the answer again and again to a
+// source that may be forged.
+func (s *Server) replyOnce(req *sip.Request, tx *sip.ServerTx, code int, headers ...sip.Header) {
+	s.reply(req, tx, code, statusText(code), headers...)
+	tx.Terminate()
 }
 
 // noteRejected is screen.rejected for what was parsed already.
