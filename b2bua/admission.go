@@ -1,60 +1,89 @@
 package b2bua
 
 import (
-	"net/netip"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 
 	"flowbridge/config"
 )
 
-// admission says who may call and how much. Its lock is held for a count at a
-// time.
+// admission says how much may come in. What is counted outlives a reload; who
+// may call at all is in peers. Its lock is held for a count at a time.
 type admission struct {
-	trunks   []*trunk
-	targets  map[string]*target
-	sources  []trunkSource // longest prefix first
+	peers     atomic.Pointer[peers]
+	maxSetups int // calls that are not answered yet
+
 	mu       sync.Mutex
 	draining bool
+	setups   int
+	trunks   map[string]*tally // by name
+	targets  map[string]*tally // by name
 }
 
-// trunk is a configured trunk with what it has open now.
-type trunk struct {
-	cfg   *config.Trunk
+// tally is what a trunk or target has open now, whatever reloads come.
+type tally struct {
 	calls int // guarded by admission.mu
 	rate  *rate.Limiter
 }
 
-// target is a configured target with what it has open now.
-type target struct {
-	cfg      *config.Target
-	preparer Preparer
-	calls    int // guarded by admission.mu
-	rate     *rate.Limiter
-}
-
-type trunkSource struct {
-	prefix netip.Prefix
-	trunk  *trunk
-}
-
 func newAdmission(cfg *config.Config, preparers map[string]Preparer) *admission {
-	a := &admission{targets: map[string]*target{}}
+	a := &admission{maxSetups: cfg.SIP.Limits.Setups, trunks: map[string]*tally{}, targets: map[string]*tally{}}
+	a.reload(cfg, preparers)
+	return a
+}
+
+// reload replaces trunks, targets and routes for the calls to come.
+func (a *admission) reload(cfg *config.Config, preparers map[string]Preparer) {
+	p := &peers{routes: cfg.Routes, targets: map[string]*target{}}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old := a.peers.Load()
 	for i := range cfg.Trunks {
-		t := &trunk{cfg: &cfg.Trunks[i], rate: limiter(cfg.Trunks[i].MaxCPS)}
-		a.trunks = append(a.trunks, t)
-		for _, p := range t.cfg.Sources {
-			a.sources = append(a.sources, trunkSource{p, t})
-		}
+		t := &cfg.Trunks[i]
+		p.trunks = append(p.trunks, newTrunk(t, tallied(a.trunks, t.Name, t.MaxCPS)))
 	}
-	slices.SortStableFunc(a.sources, func(x, y trunkSource) int { return y.prefix.Bits() - x.prefix.Bits() })
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		a.targets[t.Name] = &target{cfg: t, preparer: preparers[t.Name], rate: limiter(t.MaxCPS)}
+		p.targets[t.Name] = &target{cfg: t, preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCPS)}
 	}
-	return a
+	a.peers.Store(p)
+	if old != nil {
+		a.forget(p)
+	}
+}
+
+// tallied finds the tally of this name or begins one. Its rate starts anew
+// where it has changed.
+func tallied(tallies map[string]*tally, name string, cps int) *tally {
+	t := tallies[name]
+	if t == nil {
+		t = &tally{}
+		tallies[name] = t
+	}
+	if t.rate == nil || cps <= 0 || t.rate.Burst() != cps {
+		t.rate = limiter(cps)
+	}
+	return t
+}
+
+// forget lets the tallies go that nothing is counted in and nobody has.
+func (a *admission) forget(p *peers) {
+	has := map[*tally]bool{}
+	for _, t := range p.trunks {
+		has[t.tally] = true
+	}
+	for _, t := range p.targets {
+		has[t.tally] = true
+	}
+	for _, tallies := range []map[string]*tally{a.trunks, a.targets} {
+		for name, t := range tallies {
+			if !has[t] && t.calls == 0 {
+				delete(tallies, name)
+			}
+		}
+	}
 }
 
 // limiter allows n events a second, and n at once; nil for 0: no limit.
@@ -65,52 +94,91 @@ func limiter(n int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(n), n)
 }
 
-// trunkOf finds the trunk by source address: the longest prefix wins.
-func (a *admission) trunkOf(addr netip.Addr) *trunk {
-	for _, s := range a.sources {
-		if s.prefix.Contains(addr) {
-			return s.trunk
+// room says why a new call is not taken.
+type room int
+
+const (
+	roomEnough   room = iota
+	roomNone          // every trunk that it could be of is at its caps, or we drain
+	roomSetups        // too many calls wait for their answer
+	roomOverload      // messages wait for too long
+)
+
+// room says whether a new call from this sender would be refused now. It
+// takes nothing.
+func (a *admission) room(from sender) room {
+	p := a.peers.Load()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.draining:
+		return roomNone
+	case a.setups >= a.maxSetups:
+		return roomSetups
+	}
+	possible := false
+	for _, t := range p.trunks {
+		if !t.couldBe(from) {
+			continue
+		}
+		if possible = true; t.calls < capOf(t.cfg.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
+			return roomEnough
 		}
 	}
-	return nil
-}
-
-func (a *admission) knows(addr netip.Addr) bool { return a.trunkOf(addr) != nil }
-
-// full says whether a new call from addr would be refused now. It takes
-// nothing.
-func (a *admission) full(addr netip.Addr) bool {
-	t := a.trunkOf(addr)
-	if t == nil {
-		return false
+	if possible {
+		return roomNone
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.draining || (t.cfg.MaxCalls > 0 && t.calls >= t.cfg.MaxCalls) || (t.rate != nil && t.rate.Tokens() < 1)
+	return roomEnough
 }
 
-// enter takes a place for a call of the trunk; leave gives it back.
-func (a *admission) enter(t *trunk) bool {
+// capOf gives a cap of 0, which is none, as a number.
+func capOf(n int) int {
+	if n <= 0 {
+		return int(^uint(0) >> 1)
+	}
+	return n
+}
+
+// enter takes a place for a call of the trunk; answered and leave give it
+// back.
+func (a *admission) enter(t *trunk) room {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.draining || (t.cfg.MaxCalls > 0 && t.calls >= t.cfg.MaxCalls) || (t.rate != nil && !t.rate.Allow()) {
-		return false
+	switch {
+	case a.draining:
+		return roomNone
+	case a.setups >= a.maxSetups:
+		return roomSetups
+	case t.calls >= capOf(t.cfg.MaxCalls) || (t.rate != nil && !t.rate.Allow()):
+		return roomNone
 	}
 	t.calls++
-	return true
+	a.setups++
+	return roomEnough
 }
 
-func (a *admission) leave(t *trunk) {
+// answered: a call is not in set-up any more.
+func (a *admission) answered() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.setups--
+}
+
+// leave gives a call's place back, with that in set-up if it has it still.
+func (a *admission) leave(t *trunk, inSetup bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.calls--
+	if inSetup {
+		a.setups--
+	}
 }
 
 // occupy takes a place for a call to the target; vacate gives it back.
 func (a *admission) occupy(t *target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if (t.cfg.MaxCalls > 0 && t.calls >= t.cfg.MaxCalls) || (t.rate != nil && !t.rate.Allow()) {
+	if t.calls >= capOf(t.cfg.MaxCalls) || (t.rate != nil && !t.rate.Allow()) {
 		return false
 	}
 	t.calls++

@@ -26,6 +26,7 @@ type Call struct {
 	// constant
 	id     string
 	server *Server
+	peers  *peers // of the configuration that it began with
 	trunk  *trunk
 	invite *sip.Request
 	source netip.AddrPort
@@ -248,7 +249,7 @@ func (c *Call) warnOfDeafness() {
 func (c *Call) finish() {
 	c.finished = true
 	r := c.record
-	c.server.admission.leave(c.trunk)
+	c.server.admission.leave(c.trunk, c.answered.IsZero())
 	c.log.Info().Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
 		Int("code", r.SIPStatus).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).

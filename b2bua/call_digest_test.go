@@ -37,7 +37,7 @@ func (p *peer) challenge(req message, more string) {
 // wantCredentials checks that a request can pass.
 func (w *world) wantCredentials(m message, nonce string, nc int) {
 	w.t.Helper()
-	c := credentialsOf(w.t, m.req(), "Authorization")
+	c := sentCredentials(w.t, m.req(), "Authorization")
 	if len(c) != 1 || c[0].Nonce != nonce || c[0].Nc != nc {
 		w.t.Fatalf("want credentials for nonce %s, nc %d:\n%s", nonce, nc, m.raw)
 	}

@@ -49,7 +49,7 @@ func (c *Call) routing() phase {
 		return p
 	}
 	for _, name := range c.route.Targets {
-		c.pending = append(c.pending, c.server.admission.targets[name])
+		c.pending = append(c.pending, c.peers.targets[name])
 	}
 	if !slices.ContainsFunc(c.pending, c.sharesCodec) {
 		return c.refuse(488, CauseNoCommonCodec, warning("305 no codec in common"))
@@ -65,7 +65,7 @@ func (c *Call) routing() phase {
 }
 
 func (c *Call) findRoute() int {
-	routes := c.server.cfg.Routes
+	routes := c.peers.routes
 	for i := range routes {
 		r := &routes[i]
 		if (r.Trunk == "" || r.Trunk == c.trunk.cfg.Name) &&
@@ -361,6 +361,7 @@ func (c *Call) onAnswered(f Answered) phase {
 	}
 	c.session.Start()
 	c.answered = now
+	c.server.admission.answered()
 	c.record.AnsweredAt = store.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.started).Milliseconds()
 	c.noteAttempt(CauseNone, 200)

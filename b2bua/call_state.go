@@ -12,9 +12,9 @@ import (
 	"flowbridge/store"
 )
 
-func (s *Server) newCall(req *sip.Request, t *trunk, source netip.AddrPort, local Local) *Call {
+func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.AddrPort, local Local) *Call {
 	c := &Call{
-		id: newID(), server: s, trunk: t, invite: req, source: source, local: local,
+		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source, local: local,
 		inbox: newInbox(), originA: newOrigin(), originB: newOrigin(), started: time.Now(),
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -294,4 +295,42 @@ func TestCertificateChanges(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
+}
+
+// A trunk that is known by its client certificate calls from anywhere; without
+// one, or with one of another name or authority, it is a stranger.
+func TestTrunkByCertificate(t *testing.T) {
+	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	yaml := strings.Replace(tlsConfig(ca), `sources: ["192.0.2.10"]`, `certificates: [pbx.test]`, 1)
+	for name, pairs := range map[string][]tls.Certificate{
+		"right": {ca.pair("pbx", "pbx.test")}, "none": nil, "other name": {ca.pair("else", "else.test")},
+		"other authority": {other.pair("pbx", "pbx.test")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, yaml, func(w *world) {
+				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test", Certificates: pairs})
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := carrier.newCall("+15095785607")
+				_, _ = carrier.conn.(net.Conn).Write([]byte(strings.ReplaceAll(d.request("INVITE"), "\n", "\r\n")))
+				if name != "right" {
+					carrier.hungUp(2 * streamFirst)
+					return
+				}
+				d.learn(carrier.expect("SIP/2.0 180"))
+				invite := w.agent2.expect("INVITE")
+				w.agent2.answer(invite, "a")
+				w.agent2.expect("ACK")
+				carrier.expect("SIP/2.0 200")
+				carrier.ack(d)
+				synctest.Wait()
+				carrier.bye(d)
+				carrier.expect("SIP/2.0 200")
+				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+				w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+				carrier.conn.Close()
+			})
+		})
+	}
 }

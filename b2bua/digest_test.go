@@ -47,7 +47,7 @@ func TestDigestExamples(t *testing.T) {
 		d.realms[0].cnonce = "0a4f113b"
 		req := sip.NewRequest(sip.INVITE, parseURI("sip:bob@biloxi.com"))
 		d.authorize(req)
-		c := credentialsOf(t, req, "Authorization")[0]
+		c := sentCredentials(t, req, "Authorization")[0]
 		if c.Response != tt.want || c.Nonce != nonce || c.Opaque != "op/aq=ue" || c.URI != "sip:bob@biloxi.com" || c.Username != "bob" {
 			t.Errorf("%s: %s", name, req.GetHeader("Authorization").Value())
 		}
@@ -80,8 +80,8 @@ func TestDigestAlgorithms(t *testing.T) {
 	}
 }
 
-// credentialsOf reads the credentials of a request.
-func credentialsOf(t testing.TB, req *sip.Request, name string) []*digest.Credentials {
+// sentCredentials reads the credentials of a request.
+func sentCredentials(t testing.TB, req *sip.Request, name string) []*digest.Credentials {
 	t.Helper()
 	var all []*digest.Credentials
 	for _, h := range req.GetHeaders(name) {
@@ -221,7 +221,7 @@ func FuzzChallenge(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, req)
 		}
-		got := slices.Concat(credentialsOf(t, msg.(*sip.Request), "Authorization"), credentialsOf(t, msg.(*sip.Request), "Proxy-Authorization"))
+		got := slices.Concat(sentCredentials(t, msg.(*sip.Request), "Authorization"), sentCredentials(t, msg.(*sip.Request), "Proxy-Authorization"))
 		if len(got) != len(d.realms) {
 			t.Fatalf("%d credentials for %d realms", len(got), len(d.realms))
 		}

@@ -18,6 +18,12 @@ type Socket interface {
 	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
 }
 
+// timedSocket is a Socket that knows when a datagram came.
+type timedSocket interface {
+	// ReadTimed is ReadFromUDPAddrPort with that time; zero: not known.
+	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
+}
+
 // guard is a UDP socket as the SIP stack sees it: what screen admits, each
 // message tapped.
 type guard struct {
@@ -26,6 +32,9 @@ type guard struct {
 	local netip.AddrPort
 
 	reading chan struct{} // closed when the library reads: requests can be sent
+	// waited is told how long a message was in the socket, and when it was
+	// read.
+	waited func(waited time.Duration, read time.Time)
 
 	// owned by the reader
 	heard bool   // reading is closed
@@ -91,7 +100,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 		if wasDue, by := g.due, g.deadline(); wasDue || g.due {
 			_ = g.SetReadDeadline(by)
 		}
-		n, from, err := g.ReadFromUDPAddrPort(b)
+		n, from, came, err := g.receive(b)
 		if errors.Is(err, net.ErrClosed) {
 			return n, nil, err
 		}
@@ -107,8 +116,11 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			time.Sleep(readPause)
 			continue
 		}
+		read := time.Now()
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		if !g.admit(b[:n], from) {
+		admitted := g.admit(b[:n], from)
+		g.waited(waitOf(came, read), read)
+		if !admitted {
 			continue
 		}
 		if g.tap != nil {
@@ -126,6 +138,24 @@ func (g *guard) begunReading() {
 	}
 }
 
+// receive reads one datagram, with the time when it came if that is known.
+func (g *guard) receive(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
+	if timed, ok := g.Socket.(timedSocket); ok {
+		return timed.ReadTimed(b)
+	}
+	n, from, err = g.ReadFromUDPAddrPort(b)
+	return n, from, came, err
+}
+
+// waitOf is how long a datagram was in its socket. The kernel's clock may be
+// set meanwhile.
+func waitOf(came, read time.Time) time.Duration {
+	if came.IsZero() {
+		return 0
+	}
+	return max(0, read.Sub(came))
+}
+
 // admit decides about one datagram, and answers one that is refused.
 func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1)
@@ -134,7 +164,7 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 	v := g.judge(datagram, from)
 	if v.status != "" {
 		g.out = v.appendRefusal(g.out[:0], datagram)
-		_, _ = g.WriteTo(g.out, net.UDPAddrFromAddrPort(from))
+		_, _ = g.send(g.out, from)
 	}
 	return v.admitted
 }
@@ -149,7 +179,10 @@ func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
 		return 0, net.InvalidAddrError("not a UDP address")
 	}
 	to := ua.AddrPort()
-	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	return g.send(b, netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))
+}
+
+func (g *guard) send(b []byte, to netip.AddrPort) (int, error) {
 	if g.tap != nil {
 		g.tap.Message(TapMessage{At: time.Now(), Local: g.local, Remote: to, Data: b})
 	}

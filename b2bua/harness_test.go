@@ -65,10 +65,14 @@ type world struct {
 	carrier *peer
 	agent   *peer
 	agent2  *peer
-	panics  uint64 // that the test causes
+	others  []*peer // that a test adds
+	panics  uint64  // that the test causes
 
 	holdDials chan struct{} // connections are opened when it is closed
 }
+
+// worldOptions changes what the servers of worlds are made of; nil: nothing.
+var worldOptions func(*Options)
 
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
 // no call, leg, port, transaction or goroutine.
@@ -92,13 +96,17 @@ func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
 				preparers[target.Name] = w.prepare
 			}
 		}
-		w.server, err = NewServer(Options{
+		options := Options{
 			Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers, Log: testLog(t),
 			Listen:       func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
 			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
 			Dial:         w.dial,
 			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
-		})
+		}
+		if worldOptions != nil {
+			worldOptions(&options)
+		}
+		w.server, err = NewServer(options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,20 +145,23 @@ func (w *world) finish() {
 	if open := w.relay.open(); open != 0 {
 		w.t.Errorf("%d media sessions are left", open)
 	}
-	for _, t := range w.server.admission.trunks {
+	for _, t := range w.server.admission.peers.Load().trunks {
 		if t.calls != 0 {
 			w.t.Errorf("trunk %s still counts %d calls", t.cfg.Name, t.calls)
 		}
 	}
-	for name, t := range w.server.admission.targets {
+	for name, t := range w.server.admission.peers.Load().targets {
 		if t.calls != 0 {
 			w.t.Errorf("target %s still counts %d calls", name, t.calls)
 		}
 	}
+	if n := w.server.admission.setups; n != 0 {
+		w.t.Errorf("%d calls still count as in set-up", n)
+	}
 	if n := w.server.Panics(); n != w.panics {
 		w.t.Errorf("%d panics were recovered; want %d", n, w.panics)
 	}
-	for _, p := range []*peer{w.carrier, w.agent, w.agent2} {
+	for _, p := range append([]*peer{w.carrier, w.agent, w.agent2}, w.others...) {
 		for _, m := range p.rest() {
 			w.t.Errorf("%s got a message that nobody expected:\n%s", p.conn.LocalAddr(), m.raw)
 		}
@@ -158,7 +169,7 @@ func (w *world) finish() {
 }
 
 func (w *world) close() {
-	for _, p := range []*peer{w.carrier, w.agent, w.agent2} {
+	for _, p := range append([]*peer{w.carrier, w.agent, w.agent2}, w.others...) {
 		p.conn.Close()
 	}
 	if err := w.server.Close(); err != nil {

@@ -205,7 +205,8 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	case sip.OPTIONS:
 		l.respond(req, 200, statusText(200), allowHeaders()...)
 	default:
-		l.respond(req, 405, statusText(405), allowHeaders()...)
+		code := notTaken(req.Method)
+		l.respond(req, code, statusText(code), allowHeaders()...)
 	}
 }
 

@@ -97,7 +97,7 @@ func TestUACAnswersChallenge(t *testing.T) {
 		if again != to || branchOf(second) == branchOf(first) || second.CSeq().SeqNo != 2 || tagOf(second.To().Params) != "" {
 			t.Errorf("goes to %+v:\n%s", again, second)
 		}
-		got := credentialsOf(t, second, tt.name)
+		got := sentCredentials(t, second, tt.name)
 		if len(got) != 1 || got[0].Realm != tt.realm || got[0].Nonce != tt.nonce {
 			t.Fatalf("credentials of\n%s", second)
 		}
@@ -117,7 +117,7 @@ func TestUACAnswersChallenge(t *testing.T) {
 		}
 		lt.want(lt.do(Hangup{Why: CauseCallerHangup}), "BYE")
 		bye, _ := lt.request(sip.BYE)
-		c := credentialsOf(t, bye, tt.name)
+		c := sentCredentials(t, bye, tt.name)
 		if len(c) != 1 || (c[0].QOP != "" && c[0].Nc != 2) || bye.CSeq().SeqNo != 3 {
 			t.Fatalf("BYE with\n%s", bye)
 		}
@@ -144,7 +144,7 @@ func TestUACAnswersProxyAndTarget(t *testing.T) {
 	lt.want(lt.do(lt.answerTo(407, "p", "", askProxy)), "INVITE")
 	lt.want(lt.do(lt.answerTo(401, "agent", "", askTarget)), "INVITE")
 	third, _ := lt.request(sip.INVITE)
-	proxy, target := credentialsOf(t, third, "Proxy-Authorization"), credentialsOf(t, third, "Authorization")
+	proxy, target := sentCredentials(t, third, "Proxy-Authorization"), sentCredentials(t, third, "Authorization")
 	if len(proxy) != 1 || len(target) != 1 || proxy[0].Nc != 2 || target[0].Nc != 1 || third.CSeq().SeqNo != 3 {
 		t.Fatalf("the third INVITE:\n%s", third)
 	}
@@ -167,7 +167,7 @@ func TestUACTakesTopmostChallenge(t *testing.T) {
 	lt.do(lt.answerTo(401, "agent", "", `WWW-Authenticate: Digest realm="r", nonce="0", algorithm=SHA-512`,
 		`WWW-Authenticate: Digest realm="r", nonce="1", algorithm=SHA-512-256, Digest realm="r", nonce="2", algorithm=MD5`))
 	req, _ := lt.request(sip.INVITE)
-	if c := credentialsOf(t, req, "Authorization"); len(c) != 1 || c[0].Nonce != "1" || c[0].Algorithm != "SHA-512-256" {
+	if c := sentCredentials(t, req, "Authorization"); len(c) != 1 || c[0].Nonce != "1" || c[0].Algorithm != "SHA-512-256" {
 		t.Errorf("credentials %+v", c)
 	}
 }
@@ -195,7 +195,7 @@ func TestUACChallengeIsFinal(t *testing.T) {
 	lt = challenge401(t)
 	lt.want(lt.do(lt.answerTo(401, "agent", "", stale)), "INVITE")
 	req, _ := lt.request(sip.INVITE)
-	if c := credentialsOf(t, req, "Authorization"); len(c) != 1 || c[0].Nonce != "n2" || c[0].Nc != 1 {
+	if c := sentCredentials(t, req, "Authorization"); len(c) != 1 || c[0].Nonce != "n2" || c[0].Nc != 1 {
 		t.Errorf("credentials %+v", c)
 	}
 	lt.want(lt.do(lt.answerTo(401, "agent", "", strings.Replace(stale, "n2", "n3", 1))), "INVITE")
@@ -256,7 +256,7 @@ func TestUACCancelAfterChallenge(t *testing.T) {
 	lt.do(Abandon{Why: CauseCallerCancelled})
 	lt.want(lt.do(lt.ok("agent")), "ACK, BYE")
 	bye, _ := lt.request(sip.BYE)
-	if c := credentialsOf(t, bye, "Authorization"); len(c) != 1 || c[0].Nc != 2 {
+	if c := sentCredentials(t, bye, "Authorization"); len(c) != 1 || c[0].Nc != 2 {
 		t.Errorf("BYE:\n%s", bye)
 	}
 }
@@ -293,14 +293,14 @@ func TestUACForksAfterChallenge(t *testing.T) {
 	if a := ack.GetHeader("Authorization"); a == nil || a.Value() != invite.GetHeader("Authorization").Value() || ack.CSeq().SeqNo != 2 {
 		t.Errorf("ACK:\n%s", ack)
 	}
-	if c := credentialsOf(t, bye, "Authorization"); len(c) != 1 || c[0].Nc != 2 || bye.CSeq().SeqNo != 3 {
+	if c := sentCredentials(t, bye, "Authorization"); len(c) != 1 || c[0].Nc != 2 || bye.CSeq().SeqNo != 3 {
 		t.Errorf("BYE:\n%s", bye)
 	}
 	in := responseToBye(bye, 401)
 	in.Res.AppendHeader(sip.NewHeader("WWW-Authenticate", `Digest realm="agents", nonce="n2", stale=true`))
 	lt.want(lt.do(in), "BYE")
 	again, _ := lt.request(sip.BYE)
-	if c := credentialsOf(t, again, "Authorization"); len(c) != 1 || c[0].Nonce != "n2" || again.CSeq().SeqNo != 4 ||
+	if c := sentCredentials(t, again, "Authorization"); len(c) != 1 || c[0].Nonce != "n2" || again.CSeq().SeqNo != 4 ||
 		tagOf(again.To().Params) != "fork" || again.Recipient.String() != bye.Recipient.String() {
 		t.Errorf("BYE:\n%s", again)
 	}
@@ -328,7 +328,7 @@ func TestUACByeChallenged(t *testing.T) {
 		lt.now = lt.now.Add(10 * time.Second)
 		lt.want(lt.do(challenged(bye, strings.Replace(askTarget, "n1", "n2", 1))), "BYE")
 		again, hop := lt.request(sip.BYE)
-		c := credentialsOf(t, again, "Authorization")
+		c := sentCredentials(t, again, "Authorization")
 		if len(c) != 1 || c[0].Nonce != "n2" || c[0].Nc != 1 || hop != to || again.CSeq().SeqNo != bye.CSeq().SeqNo+1 ||
 			again.GetHeader("Reason").Value() != bye.GetHeader("Reason").Value() || tagOf(again.To().Params) != "agent" {
 			t.Errorf("%s:\n%s", name, again)
@@ -364,7 +364,7 @@ func TestUACChallengeKeepsOtherCredentials(t *testing.T) {
 	if h := req.GetHeaders("Authorization"); len(h) != 1 || h[0].Value() != "Bearer x" {
 		t.Errorf("Authorization %v", h)
 	}
-	if c := credentialsOf(t, req, "Proxy-Authorization"); len(c) != 1 || c[0].Nonce != "p2" {
+	if c := sentCredentials(t, req, "Proxy-Authorization"); len(c) != 1 || c[0].Nonce != "p2" {
 		t.Errorf("Proxy-Authorization %+v", c)
 	}
 }

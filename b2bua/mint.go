@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
+	"sync"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -23,31 +25,55 @@ const (
 
 // Minter makes the To and From tags and Via branches that we put on the wire,
 // in keyed form, and recognises them. It is safe for concurrent use.
-type Minter struct{ key [32]byte }
+type Minter struct{ macs sync.Pool }
+
+// keyedHash is an HMAC with room for what goes through it, so that the guard
+// recognises messages without allocation.
+type keyedHash struct {
+	hash.Hash
+	in  []byte
+	sum [sha256.Size]byte
+}
 
 // NewMinter returns a minter with the signalling key that is kept with the
 // store.
-func NewMinter(key [32]byte) *Minter { return &Minter{key: key} }
+func NewMinter(key [32]byte) *Minter {
+	return &Minter{macs: sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }}}
+}
+
+// minted is a minted value as it goes out: a nonce and its keyed hash in
+// hexadecimal.
+type minted [mintedLen]byte
 
 // Tag returns a fresh dialog tag (RFC 3261 section 19.3).
-func (m *Minter) Tag() string { return m.seal(tagDomain, nonce()) }
+func (m *Minter) Tag() string { return m.fresh(tagDomain) }
+
+func (m *Minter) fresh(domain byte) string {
+	out := m.seal(domain, nonce())
+	return string(out[:])
+}
 
 // TagFor returns the To tag of the INVITE with these values. It is the same
 // each time, also when the request comes by another path (RFC 3261 section
 // 8.2.2.2) or is answered without state (section 8.2.7).
 func (m *Minter) TagFor(callID, fromTag, cseq string) string {
-	h := hmac.New(sha256.New, m.key[:])
-	for _, s := range []string{callID, fromTag, cseq} {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
+	out := m.tagFor([]byte(callID), []byte(fromTag), []byte(cseq))
+	return string(out[:])
+}
+
+// tagFor is TagFor without allocation.
+func (m *Minter) tagFor(callID, fromTag, cseq []byte) minted {
+	k := m.take()
+	defer m.macs.Put(k)
+	for _, part := range [...][]byte{callID, fromTag, cseq} {
+		k.in = append(append(k.in, part...), 0)
 	}
-	var sum [sha256.Size]byte
-	return m.seal(tagDomain, h.Sum(sum[:0])[:nonceLen])
+	return m.seal(tagDomain, [nonceLen]byte(k.digest()))
 }
 
 // Branch returns a fresh Via branch with RFC 3261's magic cookie.
 func (m *Minter) Branch() string {
-	return sip.RFC3261BranchMagicCookie + m.seal(branchDomain, nonce())
+	return sip.RFC3261BranchMagicCookie + m.fresh(branchDomain)
 }
 
 // MintedTag says whether tag is one of ours.
@@ -60,12 +86,11 @@ func (m *Minter) MintedBranch(branch []byte) bool {
 		m.minted(branchDomain, branch[cookie:])
 }
 
-func (m *Minter) seal(domain byte, nonce []byte) string {
-	mac := m.mac(domain, nonce)
-	out := make([]byte, mintedLen)
-	hex.Encode(out, nonce)
+func (m *Minter) seal(domain byte, nonce [nonceLen]byte) (out minted) {
+	mac := m.mac(domain, nonce[:])
+	hex.Encode(out[:], nonce[:])
 	hex.Encode(out[2*nonceLen:], mac[:macLen])
-	return string(out)
+	return out
 }
 
 func (m *Minter) minted(domain byte, value []byte) bool {
@@ -80,17 +105,32 @@ func (m *Minter) minted(domain byte, value []byte) bool {
 	return hmac.Equal(mac[:macLen], raw[nonceLen:])
 }
 
-func (m *Minter) mac(domain byte, nonce []byte) [sha256.Size]byte {
-	h := hmac.New(sha256.New, m.key[:])
-	h.Write([]byte{domain})
-	h.Write(nonce)
-	var sum [sha256.Size]byte
-	h.Sum(sum[:0])
-	return sum
+// mac is the keyed hash of a value that is used for one purpose only, its
+// domain.
+func (m *Minter) mac(domain byte, value []byte) [sha256.Size]byte {
+	k := m.take()
+	defer m.macs.Put(k)
+	k.in = append(append(k.in, domain), value...)
+	return [sha256.Size]byte(k.digest())
 }
 
-func nonce() []byte {
-	b := make([]byte, nonceLen)
-	rand.Read(b) // never fails: it ends the process instead
+func (m *Minter) take() *keyedHash {
+	k, ok := m.macs.Get().(*keyedHash)
+	if !ok {
+		return nil // not possible: the pool makes nothing else
+	}
+	k.in = k.in[:0]
+	return k
+}
+
+// digest is the keyed hash of in. It is good until the next one.
+func (k *keyedHash) digest() []byte {
+	k.Reset()
+	k.Write(k.in)
+	return k.Sum(k.sum[:0])
+}
+
+func nonce() (b [nonceLen]byte) {
+	rand.Read(b[:]) // never fails: it ends the process instead
 	return b
 }

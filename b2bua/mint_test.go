@@ -114,7 +114,7 @@ Content-Length: 0
 	}
 	// The guard, which sees the bytes only, says the same.
 	msg, ok := scan([]byte(a.String()))
-	if g := (&screen{mint: legMint}); !ok || g.tagFor(msg) != s.tagFor(a) {
-		t.Errorf("the guard's tag %s; want %s", g.tagFor(msg), s.tagFor(a))
+	if got := (&screen{mint: legMint}).tagFor(msg); !ok || string(got[:]) != s.tagFor(a) {
+		t.Errorf("the guard's tag %s; want %s", got, s.tagFor(a))
 	}
 }

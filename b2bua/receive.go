@@ -28,7 +28,7 @@ func (s *Server) stamp(msg sip.Message) {
 	}
 	source := parseSource(req.Source())
 	if via := req.Via(); via != nil {
-		s.noteSource(via, source)
+		s.noteSource(req, via, source)
 	}
 	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
 	if to != nil && from != nil {
@@ -56,14 +56,17 @@ func (s *Server) tagFor(req *sip.Request) string {
 // noteSource adds received where Via names another host than the datagram
 // came from (RFC 3261 section 18.2.1), and has the answer go to the source
 // port for trunks behind NAT (RFC 3581, unasked).
-func (s *Server) noteSource(via *sip.ViaHeader, source netip.AddrPort) {
+func (s *Server) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
 	sentBy, err := netip.ParseAddr(trimBrackets(via.Host))
 	if err == nil && sentBy.Unmap() == source.Addr() {
 		return
 	}
 	via.Params.Add("received", source.Addr().String())
-	t := s.admission.trunkOf(source.Addr())
-	if t == nil || via.Params.Has("rport") {
+	if via.Params.Has("rport") {
+		return
+	}
+	t := s.admission.peers.Load().likely(req, s.senderOf(req))
+	if t == nil {
 		return
 	}
 	private := err == nil && isPrivate(sentBy.Unmap()) && !isPrivate(source.Addr())
@@ -100,7 +103,20 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	case slices.Contains(strings.Split(allowed, ", "), string(req.Method)): // BYE without a dialog
 		s.reply(req, tx, 481, statusText(481))
 	default:
-		s.reply(req, tx, 405, statusText(405), allowHeaders()...)
+		code := notTaken(req.Method)
+		s.reply(req, tx, code, statusText(code), allowHeaders()...)
+	}
+}
+
+// notTaken is the status for a method that we don't take: 405 for one that
+// there is, 501 for one that nobody knows (RFC 3261 sections 21.4.6 and 21.5.2).
+func notTaken(m sip.RequestMethod) int {
+	switch m {
+	case sip.INVITE, sip.ACK, sip.CANCEL, sip.BYE, sip.REGISTER, sip.OPTIONS, sip.SUBSCRIBE, sip.NOTIFY, sip.REFER,
+		sip.INFO, sip.MESSAGE, sip.PRACK, sip.UPDATE, sip.PUBLISH:
+		return 405
+	default:
+		return 501
 	}
 }
 
@@ -158,7 +174,15 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
+// onOptions answers whoever is a trunk by its address or certificate, and
+// others who prove that they are one.
 func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
+	from := s.senderOf(req)
+	if !s.admission.peers.Load().standing(from).known {
+		if _, t := s.identify(req, tx); t == nil {
+			return
+		}
+	}
 	if s.Draining() {
 		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
@@ -173,9 +197,16 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.onKnownInvite(l, req, tx)
 		return
 	}
-	t := s.admission.trunkOf(source.Addr())
-	if t == nil || s.registry.isGone(tagOf(req.To().Params), branchOf(req)) {
+	if s.registry.isGone(tagOf(req.To().Params), branchOf(req)) {
 		tx.Terminate()
+		return
+	}
+	p, t := s.identify(req, tx)
+	if t == nil {
+		return
+	}
+	if s.looped(req) {
+		s.reply(req, tx, 482, statusText(482))
 		return
 	}
 	if code, reason, headers := refusal(req); code != 0 {
@@ -188,13 +219,21 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 500, statusText(500))
 		return
 	}
-	if !s.admission.enter(t) {
-		s.rejected.Full.Add(1)
+	if why := s.admission.enter(t); why != roomEnough {
+		s.noteFull(why)
 		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
 	}
 	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
-	s.begin(req, tx, t, source, local)
+	s.begin(req, tx, p, t, source, local)
+}
+
+func (s *Server) noteFull(why room) {
+	if why == roomSetups {
+		s.rejected.Setups.Add(1)
+		return
+	}
+	s.rejected.Full.Add(1)
 }
 
 // onKnownInvite is an INVITE that made a call already: a retransmission that
@@ -226,24 +265,52 @@ func refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
 	if req.Body() != nil && len(req.Body()) > 0 && sdpBody(req) == nil {
 		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", "application/sdp")}
 	}
-	if r := req.GetHeaders("require"); len(r) > 0 {
-		for _, h := range r {
-			headers = append(headers, sip.NewHeader("Unsupported", h.Value()))
-		}
-		return 420, "Bad Extension", headers
+	if unknown := unsupported(req); unknown != "" {
+		return 420, "Bad Extension", []sip.Header{sip.NewHeader("Unsupported", unknown)}
 	}
 	return 0, "", nil
 }
 
+// extensions are the option tags of what we can do (RFC 3261 section 19.2).
+func extensions() []string { return nil }
+
+// unsupported lists the extensions that a request wants and we don't have
+// (RFC 3261 section 8.2.2.3).
+func unsupported(req *sip.Request) string {
+	var unknown []string
+	for _, h := range req.GetHeaders("require") {
+		for tag := range strings.SplitSeq(h.Value(), ",") {
+			tag = strings.TrimSpace(tag)
+			if tag != "" && !slices.ContainsFunc(extensions(), func(e string) bool { return strings.EqualFold(e, tag) }) {
+				unknown = append(unknown, tag)
+			}
+		}
+	}
+	return strings.Join(unknown, ", ")
+}
+
+// looped says whether a request has passed us before: one of its Vias is ours
+// (RFC 3261 section 16.3, item 4).
+func (s *Server) looped(req *sip.Request) bool {
+	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
+		via, ok := h.(*sip.ViaHeader)
+		if !ok {
+			return false
+		}
+		branch, _ := via.Params.Get("branch")
+		return s.mint.MintedBranch([]byte(branch))
+	})
+}
+
 // begin makes the call of an admitted INVITE and starts it.
-func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, t *trunk, source netip.AddrPort, local Local) {
+func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, source netip.AddrPort, local Local) {
 	started := false
 	defer func() {
 		if !started {
-			s.admission.leave(t)
+			s.admission.leave(t, true)
 		}
 	}()
-	c := s.newCall(req, t, source, local)
+	c := s.newCall(req, p, t, source, local)
 	leg := newUASLeg(s.legOptions(media.SideA, local), req, source, t.cfg.NAT)
 	c.a = c.newLine(leg, local, s.flowOf(req))
 	c.a.branch = branchOf(req)

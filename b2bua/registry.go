@@ -131,6 +131,13 @@ func (r *registry) line(tag string) *line {
 	return r.lines[tag]
 }
 
+// has says whether there is a leg of this tag.
+func (r *registry) has(tag minted) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.lines[string(tag[:])] != nil
+}
+
 func (r *registry) call(id string) *Call {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -121,7 +121,7 @@ func TestGuardTagDependsOnSpelling(t *testing.T) {
 	for _, cseq := range []string{"007 INVITE", "7\tINVITE"} {
 		text := "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: " + cseq + "\n\n"
 		msg, _ := scan(crlf(text))
-		if got, want := (&screen{mint: legMint}).tagFor(msg), s.tagFor(mustRequest(t, text)); got != want {
+		if got, want := (&screen{mint: legMint}).tagFor(msg), s.tagFor(mustRequest(t, text)); string(got[:]) != want {
 			t.Errorf("CSeq %q: the guard's tag %s; the server's %s", cseq, got, want)
 		}
 	}

@@ -18,6 +18,8 @@ type scanned struct {
 	fromTag  []byte
 	callID   []byte
 	cseq     []byte // the number
+
+	authorized bool // there are credentials
 }
 
 // scan reads the start line and the headers that routing depends on. It says
@@ -69,6 +71,8 @@ func (s *scanned) header(name, value []byte) {
 		s.callID = value
 	case is("cseq", ""):
 		s.cseq = number(value)
+	case is("authorization", ""):
+		s.authorized = true
 	}
 }
 
@@ -161,7 +165,7 @@ func asciiEqualFold(b []byte, s string) bool {
 // and without keeping anything (RFC 3261 sections 8.2.7 and 16.11): Via,
 // From, To, Call-ID and CSeq are echoed, To gets toTag if it has none. headers
 // are further lines, each with its end.
-func statelessRefusal(out, request []byte, status, toTag, headers string) []byte {
+func statelessRefusal[T, H string | []byte](out, request []byte, status string, toTag T, headers H) []byte {
 	out = append(out, "SIP/2.0 "...)
 	out = append(out, status...)
 	out = append(out, "\r\n"...)

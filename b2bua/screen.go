@@ -3,6 +3,7 @@ package b2bua
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
@@ -12,21 +13,29 @@ import (
 // strangers are not heard, what can't be taken is refused from its raw bytes,
 // a trunk over its caps gets 503 without anything being allocated.
 type screen struct {
-	mint  *Minter
-	gate  gate
-	tap   Tap
-	count *Rejections
-	log   zerolog.Logger
-	may   *rate.Limiter // lines of log that a peer can provoke
+	mint      *Minter
+	gate      gate
+	transport string // udp, tcp or tls
+	tap       Tap
+	count     *Rejections
+	log       zerolog.Logger
+	may       *rate.Limiter // lines of log that a peer can provoke
 }
 
-// Rejections counts what the guard kept from the SIP stack, by reason.
+// Rejections counts what the guard kept from the SIP stack, and the requests
+// that got no further for want of a trunk, by reason.
 type Rejections struct {
 	UnknownSource atomic.Uint64 // neither a trunk nor an answer to something of ours
 	TooLarge      atomic.Uint64
 	NotSIP        atomic.Uint64
 	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
 	Connections   atomic.Uint64 // closed: more than the limits allow
+	Setups        atomic.Uint64 // 503: too many calls wait for their answer
+	Overload      atomic.Uint64 // 503: messages wait for too long
+	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
+	Unauthorized  atomic.Uint64 // 401: wrong credentials
+	Throttled     atomic.Uint64 // 403: too many wrong ones before
+	NoTrunk       atomic.Uint64 // 403: a trunk's address, but what no trunk's match asks for
 }
 
 // maxDatagram bounds a SIP message over UDP, in bytes.
@@ -37,12 +46,12 @@ func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
 
 // gate says who may come in.
 type gate interface {
-	// knows says whether addr belongs to a trunk.
-	knows(addr netip.Addr) bool
-	// full says whether a new call from addr has to be refused now.
-	full(addr netip.Addr) bool
+	// standing says what the sender of a message can be.
+	standing(transport string, source netip.AddrPort) standing
+	// room says whether there is room for a new call from there now.
+	room(transport string, source netip.AddrPort) room
 	// inProgress says whether the INVITE that gets this To tag is known.
-	inProgress(toTag string) bool
+	inProgress(toTag minted) bool
 }
 
 // verdict is what becomes of a message.
@@ -50,13 +59,18 @@ type verdict struct {
 	admitted bool
 	hangup   bool   // a connection that this came by is closed
 	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
-	toTag    string
-	headers  string // of the refusal, each line with its end
+	toTag    minted
+	headers  string         // of the refusal, each line with its end
+	nonce    challengeNonce // of a 401; then headers are its challenges
 }
 
 // appendRefusal appends the stateless answer to a request that was refused.
 func (v verdict) appendRefusal(out, request []byte) []byte {
-	return statelessRefusal(out, request, v.status, v.toTag, v.headers)
+	if v.nonce == (challengeNonce{}) {
+		return statelessRefusal(out, request, v.status, v.toTag[:], v.headers)
+	}
+	var room [512]byte
+	return statelessRefusal(out, request, v.status, v.toTag[:], appendChallenges(room[:0], v.nonce, false))
 }
 
 // judge decides about one message.
@@ -66,7 +80,8 @@ func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
 		s.count.NotSIP.Add(1)
 		return verdict{hangup: true}
 	}
-	if !s.gate.knows(from.Addr()) && !s.ours(msg) {
+	who := s.gate.standing(s.transport, from)
+	if !who.known && (!who.open || !s.newcomer(msg)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
 		return verdict{hangup: true}
 	}
@@ -78,12 +93,62 @@ func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
 		s.count.TooLarge.Add(1)
 		return s.refuse(msg, "513 Message Too Large", "")
 	}
-	if !msg.response && string(msg.method) == "INVITE" && msg.toTag == nil && s.gate.full(from.Addr()) &&
-		!s.gate.inProgress(s.tagFor(msg)) {
-		s.rejected(&s.count.Full, from, "full")
-		return s.refuse(msg, "503 Service Unavailable", "Retry-After: 5\r\n")
+	if v, refused := s.refuseNew(msg, from, who); refused {
+		return v
 	}
 	return verdict{admitted: true}
+}
+
+// knows says whether an address belongs to a trunk.
+func (s *screen) knows(source netip.AddrPort) bool { return s.gate.standing(s.transport, source).known }
+
+// newcomer says whether a message may come from a trunk that can be anywhere,
+// before it has proven itself: a request that it is challenged for, or the
+// CANCEL of one that it has. A CANCEL that has overtaken its INVITE comes again.
+func (s *screen) newcomer(msg scanned) bool {
+	if msg.response || msg.toTag != nil {
+		return false
+	}
+	switch string(msg.method) {
+	case "INVITE", "OPTIONS":
+		return true
+	case "CANCEL":
+		return s.gate.inProgress(s.tagFor(msg))
+	default:
+		return false
+	}
+}
+
+// refuseNew refuses a call for which there is no room, and challenges what
+// comes without credentials from where each trunk needs them. Neither keeps
+// anything. What is no new call is none of its business.
+func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v verdict, refused bool) {
+	if msg.response || msg.toTag != nil {
+		return v, false
+	}
+	invite := string(msg.method) == "INVITE"
+	why := roomEnough
+	if invite {
+		why = s.gate.room(s.transport, from)
+	}
+	challenged := !msg.authorized && who.asked && (invite || (string(msg.method) == "OPTIONS" && !who.known))
+	if (why == roomEnough && !challenged) || (invite && s.gate.inProgress(s.tagFor(msg))) {
+		return v, false
+	}
+	switch why {
+	case roomNone:
+		s.rejected(&s.count.Full, from, "full")
+	case roomSetups:
+		s.rejected(&s.count.Setups, from, "setups")
+	case roomOverload:
+		s.rejected(&s.count.Overload, from, "overload")
+	case roomEnough:
+		s.count.Challenged.Add(1)
+		v = s.refuse(msg, "401 Unauthorized", "")
+		v.nonce = s.mint.challenge(from.Addr(), time.Now())
+		return v, true
+	}
+	return s.refuse(msg, "503 Service Unavailable", "Retry-After: 5\r\n"), true
 }
 
 // rejected counts a message that a peer could send any number of, and logs it
@@ -104,9 +169,7 @@ func (s *screen) ours(msg scanned) bool {
 	return s.mint.MintedTag(msg.toTag)
 }
 
-func (s *screen) tagFor(msg scanned) string {
-	return s.mint.TagFor(string(msg.callID), string(msg.fromTag), string(msg.cseq))
-}
+func (s *screen) tagFor(msg scanned) minted { return s.mint.tagFor(msg.callID, msg.fromTag, msg.cseq) }
 
 // refuse is the verdict that answers a request; what has no Via, or is an
 // ACK, gets no answer.

@@ -62,9 +62,15 @@ type Server struct {
 	log       zerolog.Logger
 	mint      *Minter
 	admission *admission
+	auth      *authenticator
+	load      load
 	registry  *registry
 	stack     *stack
 	rejected  Rejections
+	mayLog    *rate.Limiter // lines of log that a peer can provoke
+	// certNames gives the names in the client certificate, verified, of the
+	// connection that a message came by.
+	certNames func(transport string, source netip.AddrPort) []string
 	strays    *rate.Limiter // answers to responses that no transaction waits for
 	panics    atomic.Uint64
 	unwritten atomic.Int64 // records that the sink has not taken yet
@@ -89,7 +95,10 @@ func NewServer(o Options) (*Server, error) {
 		admission: newAdmission(o.Config, o.Preparers),
 		registry:  newRegistry(),
 		strays:    rate.NewLimiter(strayRate, strayRate),
+		mayLog:    newRejectionLog(),
+		load:      load{limit: o.Config.SIP.MaxDelay},
 	}
+	s.auth = newAuthenticator(s.mint, time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.listen(o); err != nil {
 		s.cancel()
@@ -128,11 +137,15 @@ func (s *Server) listen(o Options) error {
 		return err
 	}
 	st.streams = &streams{
-		screen: s.newScreen(o.Tap), limits: s.cfg.SIP.Limits, certs: newCertificates(s.cfg.SIP.TLS, s.log),
+		screens: map[string]*screen{
+			config.TransportTCP: s.newScreen(config.TransportTCP, o.Tap), config.TransportTLS: s.newScreen(config.TransportTLS, o.Tap),
+		},
+		limits: s.cfg.SIP.Limits, certs: newCertificates(s.cfg.SIP.TLS, s.log),
 		dial: o.Dial, local: st.localFor, ctx: ctx,
 		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
 		live:  map[streamKey]*stream{}, perSource: map[netip.Addr]int{},
 	}
+	s.certNames = st.streams.certNames
 	quiet := slog.New(slog.DiscardHandler)
 	st.tp = newTransport(quiet)
 	st.tp.OnMessage(s.stamp) // before the transactions see it
@@ -165,8 +178,9 @@ func (s *Server) openSocket(st *stack, l config.Listener, o Options) error {
 		return err
 	}
 	st.sockets = append(st.sockets, &guard{
-		Socket: socket, screen: s.newScreen(o.Tap), local: parseSource(socket.LocalAddr().String()),
+		Socket: socket, screen: s.newScreen(config.TransportUDP, o.Tap), local: parseSource(socket.LocalAddr().String()),
 		reading: make(chan struct{}),
+		waited:  func(waited time.Duration, read time.Time) { s.load.probe(st.group.Go, waited, read) },
 		renewal: renewal{swap: &st.swap, crowded: st.crowded},
 	})
 	return nil
@@ -183,8 +197,16 @@ func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
 	return nil
 }
 
-func (s *Server) newScreen(tap Tap) *screen {
-	return &screen{mint: s.mint, gate: s, tap: tap, count: &s.rejected, log: s.log, may: newRejectionLog()}
+func (s *Server) newScreen(transport string, tap Tap) *screen {
+	return &screen{mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected, log: s.log, may: newRejectionLog()}
+}
+
+// Reload has new calls use the trunks, targets and routes of cfg; preparers as
+// in Options. Calls that are live keep those that they began with, and count
+// for the caps of the trunks and targets of the same name. The other sections
+// are not looked at: they need a restart.
+func (s *Server) Reload(cfg *config.Config, preparers map[string]Preparer) {
+	s.admission.reload(cfg, preparers)
 }
 
 // Listeners are the addresses that SIP is received on: UDP first, otherwise in
@@ -300,17 +322,26 @@ func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
 	return c.ask(ctx)
 }
 
-func (s *Server) knows(addr netip.Addr) bool { return s.admission.knows(addr) }
+func (s *Server) standing(transport string, source netip.AddrPort) standing {
+	return s.admission.peers.Load().standing(s.sender(transport, source))
+}
 
 // maxUnwritten is how many records may wait for a disk that does not take
 // them before new calls are refused.
 const maxUnwritten = 10_000
 
-func (s *Server) full(addr netip.Addr) bool {
-	return s.unwritten.Load() >= maxUnwritten || s.admission.full(addr)
+func (s *Server) room(transport string, source netip.AddrPort) room {
+	switch {
+	case s.unwritten.Load() >= maxUnwritten:
+		return roomNone
+	case s.load.overloaded(time.Now()):
+		return roomOverload
+	default:
+		return s.admission.room(s.sender(transport, source))
+	}
 }
 
-func (s *Server) inProgress(toTag string) bool { return s.registry.line(toTag) != nil }
+func (s *Server) inProgress(toTag minted) bool { return s.registry.has(toTag) }
 
 func (s *Server) legOptions(side media.Side, local Local) legOptions {
 	return legOptions{side: side, mint: s.mint, local: local, agent: agentName}

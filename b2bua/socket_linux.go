@@ -2,10 +2,12 @@ package b2bua
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -35,7 +37,47 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 		log.Warn().Stringer("listen", addr).Int("bytes", got).Int("wanted", receiveBuffer).
 			Msg("small receive buffer: bursts of calls can be lost; sysctl -w net.core.rmem_max=4194304")
 	}
-	return conn, nil
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) })
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &udpSocket{UDPConn: conn}, nil
+}
+
+// udpSocket is a UDP socket of the kernel, which notes when a datagram comes.
+type udpSocket struct {
+	*net.UDPConn
+	control [64]byte // of the datagram that was read last; owned by the reader
+}
+
+// ReadTimed is ReadFromUDPAddrPort with the time when the datagram came; zero:
+// the kernel does not say.
+func (s *udpSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
+	n, controls, _, from, err := s.ReadMsgUDPAddrPort(b, s.control[:])
+	if err != nil {
+		return n, from, came, err
+	}
+	return n, from, timeOfArrival(s.control[:controls]), nil
+}
+
+// timeOfArrival finds the kernel's time stamp (SO_TIMESTAMPNS) among control
+// messages.
+func timeOfArrival(controls []byte) time.Time {
+	for len(controls) >= unix.SizeofCmsghdr {
+		header, data, rest, err := unix.ParseOneSocketControlMessage(controls)
+		if err != nil {
+			break
+		}
+		if header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS && len(data) >= 16 {
+			return time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
+		}
+		controls = rest
+	}
+	return time.Time{}
 }
 
 // listenTCP opens a listener.

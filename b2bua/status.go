@@ -18,10 +18,10 @@ func statusText(code int) string {
 
 var reasonPhrases = map[int]string{
 	180: "Ringing", 183: "Session Progress", 200: "OK",
-	400: "Bad Request", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
+	400: "Bad Request", 401: "Unauthorized", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
 	403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 410: "Gone",
 	480: "Temporarily Unavailable", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
 	488: "Not Acceptable Here",
-	500: "Server Internal Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
+	500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
 	600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable",
 }

@@ -83,7 +83,7 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 		case err != nil:
 			return nil, err
 		}
-		v := c.hub.screen.judge(message, c.remote)
+		v := c.screen().judge(message, c.remote)
 		if v.status != "" {
 			c.out = v.appendRefusal(c.out[:0], message)
 			if err := c.write(c.out); err != nil {
@@ -107,7 +107,7 @@ func (c *stream) awaitNext() {
 	c.writing <- struct{}{}
 	<-c.writing
 	limit := streamIdle
-	if c.peer == nil && c.sentBy.Load() == nil && !c.hub.screen.gate.knows(c.remote.Addr()) {
+	if c.peer == nil && c.sentBy.Load() == nil && !c.screen().knows(c.remote) {
 		limit = streamFirst
 	}
 	if len(c.framing.used) > 0 {
@@ -122,12 +122,12 @@ func (c *stream) begun() { _ = c.SetReadDeadline(time.Now().Add(streamFirst)) }
 // refuseLost answers the message at which the framing was lost, where it is
 // a request that may be answered.
 func (c *stream) refuseLost(lost *frameError) {
-	c.hub.screen.count.NotSIP.Add(1)
+	c.screen().count.NotSIP.Add(1)
 	msg, ok := scan(lost.head)
-	if !ok || (!c.hub.screen.gate.knows(c.remote.Addr()) && !c.hub.screen.ours(msg)) {
+	if !ok || (!c.screen().knows(c.remote) && !c.screen().ours(msg)) {
 		return
 	}
-	if v := c.hub.screen.refuse(msg, lost.status, ""); v.status != "" {
+	if v := c.screen().refuse(msg, lost.status, ""); v.status != "" {
 		c.out = v.appendRefusal(c.out[:0], lost.head)
 		_ = c.write(c.out)
 	}
@@ -176,6 +176,8 @@ func (c *stream) write(b []byte) error {
 	}
 	return err
 }
+
+func (c *stream) screen() *screen { return c.hub.screens[c.transport] }
 
 // done is closed when the connection is; nil, which is never, without one.
 func (c *stream) done() <-chan struct{} {

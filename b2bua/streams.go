@@ -21,14 +21,14 @@ import (
 // opened and those that we did. The SIP library never dials: it gets every
 // connection through a feed.
 type streams struct {
-	screen *screen
-	limits config.Limits
-	certs  *certificates
-	dial   dialer
-	local  func(transport string, peer netip.Addr) (Local, error)
-	group  sync.WaitGroup // handshakes
-	calls  singleflight.Group
-	ctx    context.Context
+	screens map[string]*screen // by transport; constant
+	limits  config.Limits
+	certs   *certificates
+	dial    dialer
+	local   func(transport string, peer netip.Addr) (Local, error)
+	group   sync.WaitGroup // handshakes
+	calls   singleflight.Group
+	ctx     context.Context
 
 	feeds map[string]*feed // by transport; constant
 
@@ -155,14 +155,14 @@ func (s *streams) listen(l net.Listener, transport string) {
 			return
 		}
 		if err != nil { // of the connection, or no descriptor is free
-			if s.screen.may.Allow() {
-				s.screen.log.Error().Err(err).Msg("connection not accepted")
+			if s.screens[transport].may.Allow() {
+				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
 			}
 			time.Sleep(readPause)
 			continue
 		}
 		remote := parseSource(conn.RemoteAddr().String())
-		if !s.enter(remote) {
+		if !s.enter(transport, remote) {
 			conn.Close()
 			continue
 		}
@@ -171,8 +171,8 @@ func (s *streams) listen(l net.Listener, transport string) {
 }
 
 // enter counts a connection that was accepted, or refuses it.
-func (s *streams) enter(remote netip.AddrPort) bool {
-	stranger := !s.screen.gate.knows(remote.Addr())
+func (s *streams) enter(transport string, remote netip.AddrPort) bool {
+	stranger := !s.screens[transport].knows(remote)
 	s.mu.Lock()
 	full := s.closed || s.accepted >= s.limits.Connections || s.perSource[remote.Addr()] >= s.limits.ConnectionsPerSource ||
 		(stranger && s.strangers >= max(s.limits.Connections/strangersShare, 1))
@@ -185,7 +185,8 @@ func (s *streams) enter(remote netip.AddrPort) bool {
 	}
 	s.mu.Unlock()
 	if full {
-		s.screen.rejected(&s.screen.count.Connections, remote, "connections")
+		sc := s.screens[transport]
+		sc.rejected(&sc.count.Connections, remote, "connections")
 	}
 	return !full
 }
@@ -204,13 +205,13 @@ func (s *streams) leave(c *stream) {
 // greet shakes hands and gives the connection to the SIP stack.
 func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort) {
 	c := s.newStream(conn, transport, remote, nil)
-	c.stranger = !s.screen.gate.knows(remote.Addr())
+	c.stranger = !s.screens[transport].knows(remote)
 	if transport == config.TransportTLS {
 		tc := tls.Server(conn, s.certs.server())
 		_ = conn.SetDeadline(time.Now().Add(streamFirst))
 		if err := tc.HandshakeContext(s.ctx); err != nil {
-			if s.screen.may.Allow() {
-				s.screen.log.Warn().Err(err).Stringer("src", remote).Msg("tls handshake failed")
+			if s.screens[transport].may.Allow() {
+				s.screens[transport].log.Warn().Err(err).Stringer("src", remote).Msg("tls handshake failed")
 			}
 			c.drop()
 			return
@@ -219,9 +220,35 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort) 
 		c.Conn, c.framing.src = tc, tc
 		c.names = certificateNames(tc)
 	}
+	s.identified(c)
 	if s.admit(c) != nil {
 		c.drop()
 	}
+}
+
+// identified: a connection that showed a trunk's certificate is no stranger's.
+func (s *streams) identified(c *stream) {
+	s.mu.Lock()
+	s.live[c.key()] = c // so that its names are found
+	s.mu.Unlock()
+	if c.stranger && c.screen().knows(c.remote) {
+		s.mu.Lock()
+		c.stranger = false
+		s.strangers--
+		s.mu.Unlock()
+	}
+}
+
+// certNames gives the names in the client certificate, verified, of the
+// connection that a message came by.
+func (s *streams) certNames(transport string, source netip.AddrPort) []string {
+	if transport != config.TransportTLS {
+		return nil
+	}
+	if c := s.findAny(transport, source); c != nil {
+		return c.names
+	}
+	return nil
 }
 
 func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *stream {
@@ -404,7 +431,7 @@ func splitSentBy(sentBy, transport string) (host string, port uint16) {
 }
 
 func (s *streams) tapped(c *stream, message []byte, received bool) {
-	if t := s.screen.tap; t != nil {
+	if t := c.screen().tap; t != nil {
 		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: message})
 	}
 }

@@ -162,15 +162,15 @@ func TestTopology(t *testing.T) {
 				play(w, d, invite)
 				w.record()
 				synctest.Wait()
-				secret(t, "agent", w.agent.seen, carrierOnly, "INVITE")
-				secret(t, "carrier", w.carrier.seen, agentOnly, "SIP/2.0 180")
+				telltale(t, "agent", w.agent.seen, carrierOnly, "INVITE")
+				telltale(t, "carrier", w.carrier.seen, agentOnly, "SIP/2.0 180")
 			})
 		})
 	}
 }
 
-// secret checks the messages that a side got for what only the other may see.
-func secret(t *testing.T, side string, messages, words []string, begins string) {
+// telltale checks the messages that a side got for what only the other may see.
+func telltale(t *testing.T, side string, messages, words []string, begins string) {
 	t.Helper()
 	found := false
 	for _, m := range messages {

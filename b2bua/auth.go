@@ -1,0 +1,231 @@
+package b2bua
+
+import (
+	"crypto/md5" // what most phones and PBXs can, after SHA-256
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"hash"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// ourRealm is what credentials of trunks are for. It is part of the hash, so it
+// stays the same.
+const ourRealm = "flowbridge"
+
+// algorithm is a hash of digest authentication (RFC 8760 section 2).
+type algorithm struct {
+	name string
+	hash func() hash.Hash
+}
+
+// algorithms are offered in this order, the preferred one first (RFC 8760
+// section 2.4). Credentials that name none are of the last (RFC 7616 section
+// 3.3).
+func algorithms() [2]algorithm {
+	return [...]algorithm{{"SHA-256", sha256.New}, {"MD5", md5.New}}
+}
+
+// secret is what a trunk's credentials are checked against: H(A1) for each
+// algorithm, not the password.
+type secret struct {
+	username string
+	ha1      [2]string
+}
+
+func newSecret(a *config.Auth) *secret {
+	if a == nil {
+		return nil
+	}
+	s := &secret{username: a.Username}
+	for i, alg := range algorithms() {
+		s.ha1[i] = alg.sum(a.Username, ourRealm, a.Password.Reveal())
+	}
+	return s
+}
+
+// sum is the hash of parts with colons between them, in hexadecimal.
+func (a algorithm) sum(parts ...string) string {
+	h := a.hash()
+	for i, p := range parts {
+		if i > 0 {
+			h.Write([]byte{':'})
+		}
+		h.Write([]byte(p))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// appendChallenges appends one WWW-Authenticate for each algorithm, each with
+// its line's end.
+func appendChallenges(out []byte, nonce challengeNonce, stale bool) []byte {
+	for _, a := range algorithms() {
+		out = append(out, "WWW-Authenticate: "...)
+		out = append(appendChallenge(out, a, nonce, stale), "\r\n"...)
+	}
+	return out
+}
+
+func appendChallenge(out []byte, a algorithm, nonce challengeNonce, stale bool) []byte {
+	out = append(out, `Digest realm="`+ourRealm+`", nonce="`...)
+	out = append(out, nonce[:]...)
+	out = append(append(out, `", algorithm=`...), a.name...)
+	out = append(out, `, qop="auth"`...)
+	if stale {
+		out = append(out, ", stale=true"...)
+	}
+	return out
+}
+
+// authenticator checks the credentials of trunks (RFC 3261 section 22.4, as a
+// UAS). It may be used by any number of goroutines.
+type authenticator struct {
+	mint     *Minter
+	replays  *replays
+	throttle *throttle
+	nobody   *secret // stands for a user that does not exist: as slow as one that does
+}
+
+func newAuthenticator(m *Minter, now time.Time) *authenticator {
+	nobody := newSecret(&config.Auth{Username: "", Password: config.Secret(m.Tag())})
+	return &authenticator{mint: m, replays: newReplays(now), throttle: newThrottle(), nobody: nobody}
+}
+
+// proof is what became of a request's credentials.
+type proof int
+
+const (
+	proofNone    proof = iota // there are none of ours
+	proofRight                // of the trunk that comes with it
+	proofStale                // right, but the nonce is too old or was used up
+	proofWrong                // or not well-formed
+	proofBlocked              // not looked at: there were too many wrong ones
+)
+
+// check looks at a request's credentials, for the first of the trunks that
+// they are right for.
+func (a *authenticator) check(req *sip.Request, trunks []*trunk, now time.Time) (*trunk, proof) {
+	c, found := credentialsOf(req)
+	if !found {
+		return nil, proofNone
+	}
+	d, ours := a.mint.readNonce(c.nonce)
+	if !ours {
+		return nil, proofWrong // says nothing of the password
+	}
+	if a.throttle.blocked(d.holder, now) {
+		return nil, proofBlocked
+	}
+	t := a.match(c, req, trunks)
+	switch nc, ok := c.count(); {
+	case t == nil || !ok:
+		a.throttle.fail(d.holder, now)
+		return nil, proofWrong
+	case !a.replays.fresh(d, now) || !a.replays.use(d, nc, now):
+		return nil, proofStale
+	default:
+		return t, proofRight
+	}
+}
+
+// credentialsOf finds the credentials for our realm. Those that are not
+// well-formed count as empty ones.
+func credentialsOf(req *sip.Request) (credentials, bool) {
+	for _, h := range req.GetHeaders("Authorization") {
+		c, digest, err := parseCredentials(h.Value())
+		if digest && (err != nil || c.realm == ourRealm) {
+			return c, true
+		}
+	}
+	return credentials{}, false
+}
+
+// count is nc as a number. We ask for qop, and take no response without
+// (RFC 2069): it could be replayed for as long as the nonce is good.
+func (c credentials) count() (nc uint32, ok bool) {
+	n, err := strconv.ParseUint(c.nc, 16, 32)
+	return uint32(n), err == nil && len(c.nc) == 8 && c.cnonce != "" && strings.EqualFold(c.qop, "auth")
+}
+
+// match finds the trunk whose user and password give the response. It takes as
+// long for a user who does not exist.
+func (a *authenticator) match(c credentials, req *sip.Request, trunks []*trunk) *trunk {
+	var found *trunk
+	tried := false
+	for _, t := range trunks {
+		if t.secret == nil || t.secret.username != c.username {
+			continue
+		}
+		tried = true
+		if found == nil && c.fits(t.secret, req.Method) {
+			found = t
+		}
+	}
+	if !tried {
+		c.fits(a.nobody, req.Method)
+	}
+	if !sameResource(c.uri, &req.Recipient) {
+		return nil
+	}
+	return found
+}
+
+// fits says whether the response is that of the secret (RFC 7616 section
+// 3.4.1).
+func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
+	all := algorithms()
+	i := len(all) - 1
+	if c.algorithm != "" {
+		for i >= 0 && !strings.EqualFold(c.algorithm, all[i].name) {
+			i--
+		}
+	}
+	if i < 0 {
+		return false
+	}
+	a := all[i]
+	want := a.sum(s.ha1[i], c.nonce, c.nc, c.cnonce, c.qop, a.sum(string(method), c.uri))
+	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) == 1
+}
+
+// sameResource says whether the uri of credentials is the Request-URI, as far
+// as can be expected: proxies on the way rewrite host, port and parameters, and
+// some phones leave out the user.
+func sameResource(text string, uri *sip.Uri) bool {
+	var u sip.Uri
+	if err := sip.ParseUri(text, &u); err != nil {
+		return false
+	}
+	user, called := resourceUser(&u), resourceUser(uri)
+	if user == "" {
+		return u.Host != "" && sameHost(u.Host, uri.Host)
+	}
+	return user == called
+}
+
+// resourceUser is the user of a SIP URI, or the number of a tel URI.
+func resourceUser(uri *sip.Uri) string {
+	user := uri.User
+	if raw := uri.Raw(); raw != "" {
+		user = raw
+	}
+	user, _, _ = strings.Cut(user, ";")
+	return user
+}
+
+// challengeHeaders are those of a 401.
+func (a *authenticator) challengeHeaders(to netip.Addr, stale bool, now time.Time) []sip.Header {
+	nonce := a.mint.challenge(to, now)
+	var headers []sip.Header
+	for _, alg := range algorithms() {
+		headers = append(headers, sip.NewHeader("WWW-Authenticate", string(appendChallenge(nil, alg, nonce, stale))))
+	}
+	return headers
+}

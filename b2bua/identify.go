@@ -1,0 +1,99 @@
+package b2bua
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// sender gives what a transport knows of where a message comes from.
+func (s *Server) sender(transport string, source netip.AddrPort) sender {
+	from := sender{addr: source}
+	if s.certNames != nil && !strings.EqualFold(transport, "udp") {
+		from.names = s.certNames(transport, source)
+	}
+	return from
+}
+
+func (s *Server) senderOf(req *sip.Request) sender {
+	return s.sender(req.Transport(), parseSource(req.Source()))
+}
+
+// identify finds the trunk that a request is from. Where that is none, or has
+// to prove itself first, the request is answered here.
+func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers, t *trunk) {
+	from := s.senderOf(req)
+	p = s.admission.peers.Load()
+	fit := p.candidates(req, from)
+	if len(fit) == 0 {
+		s.nobody(req, tx, p.standing(from), from)
+		return p, nil
+	}
+	open := slices.IndexFunc(fit, func(t *trunk) bool { return t.secret == nil })
+	if open == 0 {
+		return p, fit[0]
+	}
+	asked, fallback := fit, (*trunk)(nil)
+	if open > 0 {
+		asked = fit[:open]
+		// A trunk that wants credentials comes before one that is no more
+		// specific, but does not hide it.
+		if rank(asked[0], fit[open], from) == 0 {
+			fallback = fit[open]
+		}
+	}
+	t, how := s.auth.check(req, asked, time.Now())
+	if how == proofNone && fallback != nil {
+		return p, fallback
+	}
+	if how != proofRight {
+		s.unproven(req, tx, how, from)
+		return p, nil
+	}
+	return p, t
+}
+
+// unproven answers a request without the credentials that it needs.
+func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how proof, from sender) {
+	switch how {
+	case proofNone, proofStale, proofRight:
+		s.rejected.Challenged.Add(1)
+	case proofWrong:
+		s.noteRejected(&s.rejected.Unauthorized, from.addr, "unauthorized")
+	case proofBlocked:
+		s.noteRejected(&s.rejected.Throttled, from.addr, "throttled")
+		s.replyOnce(req, tx, 403)
+		return
+	}
+	s.replyOnce(req, tx, 401, s.auth.challengeHeaders(from.addr.Addr(), how == proofStale, time.Now())...)
+}
+
+// nobody: the call meets no trunk's conditions. Where the sender belongs to a
+// trunk, it is told so.
+func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who standing, from sender) {
+	if !who.known {
+		tx.Terminate()
+		return
+	}
+	s.noteRejected(&s.rejected.NoTrunk, from.addr, "no_trunk")
+	s.replyOnce(req, tx, 403)
+}
+
+// replyOnce answers who is unproven without keeping a transaction (RFC 3261
+// section 26.3.2.4): its timers would send the answer again and again to a
+// source that may be forged.
+func (s *Server) replyOnce(req *sip.Request, tx *sip.ServerTx, code int, headers ...sip.Header) {
+	s.reply(req, tx, code, statusText(code), headers...)
+	tx.Terminate()
+}
+
+// noteRejected is screen.rejected for what was parsed already.
+func (s *Server) noteRejected(count *atomic.Uint64, from netip.AddrPort, reason string) {
+	if n := count.Add(1); s.mayLog.Allow() {
+		s.log.Warn().Stringer("src", from).Str("reason", reason).Uint64("count", n).Msg("sip rejected")
+	}
+}

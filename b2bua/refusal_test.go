@@ -1,0 +1,103 @@
+package b2bua
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// What a carrier gets for a request that can't be taken, by RFC 3261 section
+// 8.2.
+func TestRefusals(t *testing.T) {
+	replace := func(pairs ...string) func(string) string {
+		return func(s string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if !strings.Contains(s, pairs[i]) {
+					panic(pairs[i])
+				}
+			}
+			return strings.NewReplacer(pairs...).Replace(s)
+		}
+	}
+	for _, tt := range []struct {
+		name, method string
+		change       func(string) string
+		want         string // status
+		header       string // of the answer, with its value
+	}{
+		{"scheme", "INVITE", replace("INVITE sip:", "INVITE sips:"), "416 ", ""},
+		{"another scheme", "INVITE", replace("INVITE sip:+15075785607@198.51.100.1:5060", "INVITE mailto:ann@example.com"), "416 ", ""},
+		{"no hops left", "INVITE", replace("Max-Forwards: 70", "Max-Forwards: 0"), "483 ", ""},
+		{"body", "INVITE", replace("application/sdp", "text/plain"), "415 ", "Accept: application/sdp"},
+		{"extension", "INVITE", replace("Max-Forwards", "Require: x-none\nMax-Forwards"), "420 ", "Unsupported: x-none"},
+		{"extensions", "INVITE", replace("Max-Forwards", "Require: x-none , x-two\nRequire: x-three,\nMax-Forwards"), "420 ", "Unsupported: x-none, x-two, x-three"},
+		{"no Contact", "INVITE", replace("Contact: ", "X-Contact: "), "400 ", ""},
+		{"version", "INVITE", replace(" SIP/2.0\n", " SIP/3.0\n"), "505 ", ""},
+		{"known method", "REGISTER", nil, "405 ", "Allow: " + allowed},
+		{"another known method", "MESSAGE", nil, "405 ", "Allow: " + allowed},
+		{"unknown method", "FOO", nil, "501 ", "Allow: " + allowed},
+		{"BYE of no dialog", "BYE", nil, "481 ", ""},
+		{"BYE of another dialog", "BYE", replace("@198.51.100.1>\n", "@198.51.100.1>;tag=none\n"), "481 ", ""},
+		{"re-INVITE of no dialog", "INVITE", replace("To: <sip:+15075785607@198.51.100.1>\n", "To: <sip:x@y>;tag=none\n"), "481 ", ""},
+		{"CANCEL of nothing", "CANCEL", nil, "481 ", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				d := w.carrier.newCall("+15075785607")
+				text := d.request(tt.method)
+				if tt.change != nil {
+					text = tt.change(text)
+				}
+				w.carrier.send(text)
+				m := w.carrier.expect("SIP/2.0 " + tt.want)
+				if tt.header != "" && !strings.Contains(m.raw, "\r\n"+tt.header+"\r\n") {
+					t.Errorf("the answer has no %q:\n%s", tt.header, m.raw)
+				}
+				if n := len(w.sink.journal) + len(w.sink.done); n != 0 {
+					t.Errorf("%d records", n)
+				}
+				if tt.method == "INVITE" && tt.name != "version" {
+					d.learn(m)
+					w.carrier.ackRefused(d)
+				}
+			})
+		})
+	}
+}
+
+// An INVITE that we sent, and that comes back, by whomever, is a loop (RFC 3261
+// section 16.3). A branch that only looks like ours is not.
+func TestLoop(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ours := w.server.mint.Branch()
+		for i, tt := range []struct{ branch, want string }{
+			{ours, "482 "}, {"z9hG4bK" + strings.Repeat("0", mintedLen), "404 "}, {"z9hG4bKother", "404 "},
+		} {
+			for _, form := range []string{"\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=%s\nMax-", ", SIP/2.0/UDP h;branch=z9hG4bKx, SIP/2.0/UDP i;branch=%s\nMax-"} {
+				d := w.carrier.newCall(fmt.Sprintf("+4930%d", i))
+				w.carrier.send(strings.Replace(d.request("INVITE"), "\nMax-", fmt.Sprintf(form, tt.branch), 1))
+				d.learn(w.carrier.expect("SIP/2.0 " + tt.want))
+				w.carrier.ackRefused(d)
+				if tt.want == "404 " {
+					w.record()
+				}
+			}
+		}
+		if n := len(w.sink.done); n != 0 {
+			t.Errorf("%d records of loops", n)
+		}
+	})
+}
+
+// Within a dialog, too.
+func TestMethodsInDialog(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.established()
+		for i, tt := range []struct{ method, want string }{{"MESSAGE", "405"}, {"FOO", "501"}} {
+			w.agent.agentRequest(tt.method, invite, "agent1", 5+i)
+			w.agent.expect("SIP/2.0 " + tt.want)
+		}
+		w.callerHangsUp(d)
+		w.record()
+	})
+}

@@ -1,0 +1,174 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// reload gives the server a configuration.
+func (w *world) reload(yaml string) {
+	w.t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.server.Reload(cfg, map[string]Preparer{"agent": w.prepare})
+}
+
+// otherTargets is testConfig with the targets' addresses exchanged.
+var otherTargets = strings.NewReplacer("192.0.2.20:32681", "192.0.2.21:32681", "192.0.2.21:32681", "192.0.2.20:32681").Replace(testConfig)
+
+// A call in set-up keeps its targets, its trunk and its limits; the next one
+// has the new ones.
+func TestReloadDuringSetup(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.prepare.after = time.Second
+		old := w.carrier.newCall("+15085785607") // agent, then spare
+		w.carrier.invite(old)
+		synctest.Wait()
+		w.reload(strings.Replace(otherTargets, "max_duration: 1h", "max_duration: 30s", 1))
+		w.agent.reply(w.agent.expect("INVITE"), 503, "Service Unavailable", "a", "")
+		w.agent.expect("ACK")
+		invite := w.agent2.expect("INVITE")
+		w.agent2.answer(invite, "b")
+		w.agent2.expect("ACK")
+		old.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(old)
+
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		second := w.agent2.expect("INVITE")
+		w.agent2.answer(second, "c")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") // after half a minute
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", CauseMaxDuration, store.EndedBySystem)
+
+		w.carrier.bye(old)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+// Calls that are up count for the caps of a trunk and target that have kept
+// their name, also when those were away meanwhile.
+func TestReloadKeepsCounts(t *testing.T) {
+	capped := func(trunk, target string) string {
+		return strings.NewReplacer("max_duration: 1h", "max_duration: 1h, max_calls: "+trunk,
+			"kind: synthflow", "kind: synthflow, max_calls: "+target,
+			"- name: agent\n    kind: synthflow", "- name: agent\n    max_calls: "+target+"\n    kind: synthflow").Replace(testConfig)
+	}
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		try := func(want string) {
+			t.Helper()
+			over := w.carrier.newCall("+15075785607")
+			w.carrier.invite(over)
+			m := w.carrier.expect("SIP/2.0 ")
+			for m.res().StatusCode < 200 {
+				m = w.carrier.expect("SIP/2.0 ")
+			}
+			if !strings.HasPrefix(m.raw, "SIP/2.0 "+want) {
+				t.Errorf("refused with\n%s\nwant %s", m.raw, want)
+			}
+			over.learn(m)
+			w.carrier.ackRefused(over)
+		}
+		w.reload(capped("1", "0"))
+		try("503")
+		if n := w.server.Rejected().Full.Load(); n != 1 {
+			t.Errorf("%d refused as full; want 1", n)
+		}
+		w.reload(capped("9", "1"))
+		try("503")
+		if r := w.record(); r.Cause != string(CauseTargetCapped) {
+			t.Errorf("the record says %s", r.Cause)
+		}
+		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "agent", "elsewhere").Replace(testConfig))
+		w.reload(capped("1", "1"))
+		try("503")
+		w.callerHangsUp(d)
+		w.record()
+		d, _ = w.established()
+		w.callerHangsUp(d)
+		w.record()
+		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "name: spare", "name: rest", "spare]", "rest]").Replace(testConfig))
+		if a := w.server.admission; len(a.trunks) != 1 || len(a.targets) != 2 || a.targets["spare"] != nil {
+			t.Errorf("tallies of what is gone are kept: %v, %v", a.trunks, a.targets)
+		}
+	})
+}
+
+// A trunk that is taken away is a stranger; its calls go on.
+func TestReloadWithoutTrunk(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.established()
+		w.reload(strings.Replace(testConfig, `sources: ["192.0.2.10"]`, `sources: ["192.0.2.99"]`, 1))
+		w.carrier.invite(w.carrier.newCall("+15075785607"))
+		w.carrier.silent(time.Second)
+		w.agent.agentRequest("BYE", invite, "agent1", 1)
+		w.agent.expect("SIP/2.0 200")
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
+		_ = d
+	})
+}
+
+// The rate of a trunk goes on through a reload that does not change it.
+func TestReloadKeepsRate(t *testing.T) {
+	yaml := strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, max_cps: 1", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		before := w.server.admission.trunks["carrier"].rate
+		w.reload(yaml)
+		if w.server.admission.trunks["carrier"].rate != before {
+			t.Error("the rate has begun anew")
+		}
+		w.reload(strings.Replace(yaml, "max_cps: 1", "max_cps: 2", 1))
+		if r := w.server.admission.trunks["carrier"].rate; r == before || r.Burst() != 2 {
+			t.Error("the rate is not the new one")
+		}
+		w.reload(testConfig)
+		if w.server.admission.trunks["carrier"].rate != nil {
+			t.Error("there is a rate still")
+		}
+	})
+}
+
+// Reloads, calls and questions at the same time; the race detector looks on.
+func TestReloadRaces(t *testing.T) {
+	inWorld(t, func(w *world) {
+		stop := make(chan struct{})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+					w.reload(testConfig)
+				}
+			}
+		}()
+		defer func() {
+			close(stop)
+			<-done
+		}()
+		for range 20 {
+			d, _ := w.established()
+			w.server.Live(w.t.Context())
+			w.callerHangsUp(d)
+			w.record()
+			time.Sleep(3 * time.Millisecond)
+		}
+	})
+}
