@@ -24,8 +24,17 @@ const parkedMax = 1000
 func (s *Server) stamp(msg sip.Message) {
 	req, ok := msg.(*sip.Request)
 	if !ok {
+		if res, ok := msg.(*sip.Response); ok {
+			s.dropSpoiled(res)
+		}
 		return
 	}
+	// The library gives the method capitals, the guard has compared it with
+	// CSeq's as it came; they count (RFC 3261 section 7.1). The version's don't.
+	if cseq := req.CSeq(); cseq != nil && strings.EqualFold(string(cseq.MethodName), string(req.Method)) {
+		req.Method = cseq.MethodName
+	}
+	req.SipVersion = "SIP/2.0"
 	source := parseSource(req.Source())
 	if via := req.Via(); via != nil {
 		s.noteSource(via, source)
@@ -37,6 +46,18 @@ func (s *Server) stamp(msg sip.Message) {
 	}
 	if req.Method == sip.INVITE && to != nil && from != nil && callID != nil && cseq != nil && tagOf(to.Params) == "" {
 		to.Params.Add("tag", s.tagFor(req))
+	}
+}
+
+// dropSpoiled hides a 2xx that makes a dialog and whose Contact or Record-Route
+// can't be read from its transaction: without Via it belongs to none. In other
+// answers they don't matter.
+func (s *Server) dropSpoiled(res *sip.Response) {
+	if !res.IsSuccess() || spoiledIn(res.Headers()) == "" {
+		return
+	}
+	s.rejected.Malformed.Add(1)
+	for res.RemoveHeader("Via") {
 	}
 }
 
@@ -105,8 +126,16 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 }
 
 // malformed says what a request lacks to be answered as what it claims to be,
-// "" if nothing.
+// "" if nothing. The guard has seen to all but Contact and Record-Route, which
+// matter only where a dialog is made or has its target changed (RFC 3261
+// section 8.2: what is not needed is ignored).
 func malformed(req *sip.Request) string {
+	switch req.Method {
+	case sip.INVITE, sip.SUBSCRIBE, sip.REFER, sip.UPDATE:
+		if wrong := spoiledIn(req.Headers()); wrong != "" {
+			return wrong
+		}
+	}
 	switch {
 	case req.From() == nil || tagOf(req.From().Params) == "":
 		return "From with a tag is missing"
@@ -163,7 +192,11 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
 	}
-	s.reply(req, tx, 200, statusText(200), append(allowHeaders(), sip.NewHeader("Accept", "application/sdp"))...)
+	if code, reason, headers := unsupported(req); code != 0 {
+		s.reply(req, tx, code, reason, headers...)
+		return
+	}
+	s.reply(req, tx, 200, statusText(200), append(allowHeaders(), sip.NewHeader("Accept", sdpType))...)
 }
 
 // onInvite admits a new call, or says why not.
@@ -178,7 +211,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		tx.Terminate()
 		return
 	}
-	if code, reason, headers := refusal(req); code != 0 {
+	if code, reason, headers := s.refusal(req); code != 0 {
 		s.reply(req, tx, code, reason, headers...)
 		return
 	}
@@ -210,25 +243,56 @@ func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
 
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
 // nothing is wrong.
-func refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
+func (s *Server) refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
+	contact := req.Contact()
 	switch scheme := req.Recipient.Scheme; {
 	case scheme != "sip" && scheme != "tel":
 		return 416, "Unsupported URI Scheme", nil
 	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
 		return 483, "Too Many Hops", nil
-	case req.Contact() == nil || req.Contact().Address.Scheme != "sip" || req.Contact().Address.Host == "":
-		return 400, "Contact with one sip URI is missing", nil
+	case contact == nil || contact.Address.Scheme != "sip" || contact.Address.Host == "" || len(req.GetHeaders("contact")) > 1:
+		return 400, "Contact with one sip URI is missing", nil // section 8.1.1.8
 	}
-	if req.Body() != nil && len(req.Body()) > 0 && sdpBody(req) == nil {
-		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", "application/sdp")}
+	if code, reason, headers = unsupported(req); code != 0 {
+		return code, reason, headers
 	}
-	if r := req.GetHeaders("require"); len(r) > 0 {
-		for _, h := range r {
-			headers = append(headers, sip.NewHeader("Unsupported", h.Value()))
-		}
-		return 420, "Bad Extension", headers
+	switch sdp := sdpBody(req); {
+	case len(req.Body()) > 0 && sdp == nil:
+		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", sdpType)}
+	case len(sdp) > s.cfg.SIP.Limits.SDP:
+		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", s.cfg.SIP.Limits.SDP), nil
+	case !acceptsSDP(req.GetHeaders("accept")):
+		return 406, "Not Acceptable", nil
 	}
 	return 0, "", nil
+}
+
+// unsupported refuses what a request demands: there is no extension that we
+// know (RFC 3261 section 8.2.2.3).
+func unsupported(req *sip.Request) (code int, reason string, headers []sip.Header) {
+	require := req.GetHeaders("require")
+	if len(require) == 0 {
+		return 0, "", nil
+	}
+	for _, h := range require {
+		headers = append(headers, sip.NewHeader("Unsupported", h.Value()))
+	}
+	return 420, "Bad Extension", headers
+}
+
+// acceptsSDP says whether the answer to an INVITE may have SDP, as it may where
+// there is no Accept (RFC 3261 section 20.1).
+func acceptsSDP(accept []sip.Header) bool {
+	for _, h := range accept {
+		for kind := range strings.SplitSeq(h.Value(), ",") {
+			kind, _, _ = strings.Cut(kind, ";")
+			switch strings.ToLower(strings.TrimSpace(kind)) {
+			case sdpType, "application/*", "*/*":
+				return true
+			}
+		}
+	}
+	return len(accept) == 0
 }
 
 // begin makes the call of an admitted INVITE and starts it.

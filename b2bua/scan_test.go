@@ -173,7 +173,7 @@ func TestScanAgreesWithParser(t *testing.T) {
 // what the parser accepts.
 func compareScan(t *testing.T, datagram []byte) {
 	t.Helper()
-	msg, err := sip.ParseMessage(datagram)
+	msg, err := newParser().ParseSIP(datagram)
 	if err != nil {
 		return
 	}
@@ -253,7 +253,7 @@ func FuzzStatelessRefusal(f *testing.F) {
 		}
 		brought := map[string]bool{"Retry-After: 5": true, "Content-Length: 0": true}
 		for line := range bytes.SplitSeq(request, []byte("\n")) {
-			line = bytes.TrimRight(line, "\r")
+			line = bytes.ReplaceAll(bytes.TrimSuffix(line, []byte("\r")), []byte("\r"), []byte(" "))
 			brought[string(line)], brought[string(line)+";tag=minted"] = true, true
 		}
 		lines := strings.Split(strings.TrimSuffix(string(out), "\r\n\r\n"), "\r\n")

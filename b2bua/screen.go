@@ -1,23 +1,27 @@
 package b2bua
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"flowbridge/config"
 )
 
 // screen decides about every message that comes, before it is parsed:
 // strangers are not heard, what can't be taken is refused from its raw bytes,
 // a trunk over its caps gets 503 without anything being allocated.
 type screen struct {
-	mint  *Minter
-	gate  gate
-	tap   Tap
-	count *Rejections
-	log   zerolog.Logger
-	may   *rate.Limiter // lines of log that a peer can provoke
+	mint   *Minter
+	gate   gate
+	tap    Tap
+	count  *Rejections
+	limits limits
+	log    zerolog.Logger
+	may    *rate.Limiter // lines of log that a peer can provoke
 }
 
 // Rejections counts what the guard kept from the SIP stack, by reason.
@@ -25,11 +29,9 @@ type Rejections struct {
 	UnknownSource atomic.Uint64 // neither a trunk nor an answer to something of ours
 	TooLarge      atomic.Uint64
 	NotSIP        atomic.Uint64
+	Malformed     atomic.Uint64 // 400 or, for an answer or ACK, silence
 	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
 }
-
-// maxDatagram bounds a SIP message over UDP, in bytes.
-const maxDatagram = 16 << 10
 
 // newRejectionLog allows a few lines at once and then one a second.
 func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
@@ -68,20 +70,59 @@ func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
 		return verdict{}
 	}
-	if string(msg.version) != "SIP/2.0" { // RFC 3261 section 21.5.6
-		s.count.NotSIP.Add(1)
-		return s.refuse(msg, "505 Version Not Supported", "")
+	if status := s.objection(msg, len(message)); status != "" {
+		return s.refuse(msg, status, "")
 	}
-	if len(message) > maxDatagram {
-		s.count.TooLarge.Add(1)
-		return s.refuse(msg, "513 Message Too Large", "")
-	}
-	if !msg.response && string(msg.method) == "INVITE" && msg.toTag == nil && s.gate.full(from.Addr()) &&
+	if !msg.response && string(msg.method) == "INVITE" && len(msg.toTag) == 0 && s.gate.full(from.Addr()) &&
 		!s.gate.inProgress(s.tagFor(msg)) {
 		s.rejected(&s.count.Full, from, "full")
 		return s.refuse(msg, "503 Service Unavailable", "Retry-After: 5\r\n")
 	}
 	return verdict{admitted: true}
+}
+
+// objection is the status that a message gets for its form, empty if nothing
+// is wrong with it; it is counted.
+func (s *screen) objection(msg scanned, size int) string {
+	count, status := &s.count.Malformed, ""
+	switch {
+	case len(msg.version) > 0 && !equalFold(msg.version, "sip/2.0"): // RFC 3261 section 21.5.6
+		count, status = &s.count.NotSIP, "505 Version Not Supported"
+	case size > s.limits.Message:
+		count, status = &s.count.TooLarge, s.limits.message
+	case msg.wrong != "" && msg.header == requestURI && msg.unknownScheme(): // section 8.2.2.1
+		status = "416 Unsupported URI Scheme"
+	case msg.wrong != "" && msg.header == "":
+		status = "400 " + msg.wrong
+	case msg.wrong != "":
+		status = "400 " + msg.header + " " + msg.wrong
+	case msg.headers > s.limits.Headers:
+		status = s.limits.headers
+	case msg.longest > s.limits.Header:
+		status = s.limits.header
+	case len(msg.body) > s.limits.Body:
+		count, status = &s.count.TooLarge, s.limits.body
+	default:
+		return ""
+	}
+	count.Add(1)
+	return status
+}
+
+// limits are what a message may have, and the answers to more.
+type limits struct {
+	config.Limits
+	message, headers, header, body string
+}
+
+func newLimits(c config.Limits) limits {
+	return limits{
+		Limits:  c,
+		message: fmt.Sprintf("513 Message Longer Than %d Bytes", c.Message),
+		headers: fmt.Sprintf("400 More Than %d Headers", c.Headers),
+		header:  fmt.Sprintf("400 Header Longer Than %d Bytes", c.Header),
+		body:    fmt.Sprintf("513 Body Longer Than %d Bytes", c.Body),
+	}
 }
 
 // rejected counts a message that a peer could send any number of, and logs it
@@ -106,10 +147,10 @@ func (s *screen) tagFor(msg scanned) string {
 	return s.mint.TagFor(string(msg.callID), string(msg.fromTag), string(msg.cseq))
 }
 
-// refuse is the verdict that answers a request; what has no Via, or is an
-// ACK, gets no answer.
+// refuse is the verdict that answers a request; what has no Via that can be
+// read, or is an ACK, gets no answer.
 func (s *screen) refuse(msg scanned, status, headers string) verdict {
-	if msg.response || msg.vias == 0 || string(msg.method) == "ACK" {
+	if msg.response || !msg.readable || string(msg.method) == "ACK" {
 		return verdict{}
 	}
 	return verdict{status: status, toTag: s.tagFor(msg), headers: headers}

@@ -124,7 +124,7 @@ func (s *Server) listen(o Options) error {
 		})
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	st.tp = sip.NewTransportLayer(net.DefaultResolver, sip.NewParser(), nil, sip.WithTransportLayerLogger(quiet))
+	st.tp = sip.NewTransportLayer(net.DefaultResolver, newParser(), nil, sip.WithTransportLayerLogger(quiet))
 	st.tp.OnMessage(s.stamp) // before the transactions see it
 	st.tx = sip.NewTransactionLayer(st.tp, sip.WithTransactionLayerLogger(quiet),
 		sip.WithTransactionLayerUnhandledResponseHandler(s.onStrayResponse))
@@ -134,7 +134,10 @@ func (s *Server) listen(o Options) error {
 }
 
 func (s *Server) newScreen(tap Tap) *screen {
-	return &screen{mint: s.mint, gate: s, tap: tap, count: &s.rejected, log: s.log, may: newRejectionLog()}
+	return &screen{
+		mint: s.mint, gate: s, tap: tap, count: &s.rejected,
+		limits: newLimits(s.cfg.SIP.Limits), log: s.log, may: newRejectionLog(),
+	}
 }
 
 // Addrs are the addresses that SIP is received on, in configuration order.

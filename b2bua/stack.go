@@ -25,8 +25,12 @@ import (
 //
 // Timers D and M keep nothing alive that we need, as client transactions are
 // ended with their final answer (wire.finished), but memory.
+//
+// A datagram is read as a whole, however long: what is cut short can't be
+// told from what is malformed.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
+	sip.TransportBufferReadSize = 65535
 	sip.Timer_D, sip.Timer_M = sip.T4, sip.T4
 	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 }
