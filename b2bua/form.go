@@ -71,31 +71,26 @@ func portNumber[T text](port T) (n int, ok bool) {
 }
 
 // viaWrong says what is wrong with the values of one Via header, and whether
-// the first says where an answer would go.
-func viaWrong[T text](list T) (wrong string, readable bool) {
-	for first := true; ; first = false {
-		value, rest, more := cutUnquoted(list, ',')
+// the first says where an answer goes. The topmost of a message has to be of
+// our protocol, the others are only sent back.
+func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
+	for more := true; more; top = false {
+		var value T
+		value, list, more = cutUnquoted(list, ',')
 		v, ok := splitVia(value)
-		port, sound := portNumber(v.port)
-		switch {
-		case !ok && first:
-			return "Is Malformed", false
-		case first:
-			readable = true
-			if !equalFold(v.name, "sip") || !equalFold(v.version, "2.0") {
-				return "Is of Another Protocol", true
-			}
-			if !sound || (port == 0 && len(v.port) > 0) {
-				return "Has No Valid Port", true
-			}
-		case !ok:
+		if !ok {
 			return "Is Malformed", readable
 		}
-		if !more {
-			return "", readable
+		readable = true
+		port, sound := portNumber(v.port)
+		switch {
+		case top && (!equalFold(v.name, "sip") || !equalFold(v.version, "2.0")):
+			return "Is of Another Protocol", true
+		case !sound, port == 0 && len(v.port) > 0:
+			return "Has No Valid Port", true
 		}
-		list = rest
 	}
+	return "", readable
 }
 
 // address is the value of a From, To or Contact taken apart (RFC 3261 section
@@ -128,7 +123,7 @@ func splitAddress[T text](value T) (a address[T], wrong string) {
 	case n < len(rest) && rest[n] == '<':
 		name := trimmed(rest[:n])
 		if hasOther(name, isNameByte) {
-			return a, "Has a Comma or Backslash Outside Quotes"
+			wrong = "Has a Comma or Backslash Outside Quotes"
 		}
 		if len(rest) == len(value) {
 			a.name = name
@@ -146,7 +141,10 @@ func splitAddress[T text](value T) (a address[T], wrong string) {
 	default:
 		a.uri, a.params = trimmed(rest[:n]), rest[n:]
 	}
-	return a, uriWrong(a.uri)
+	if wrong == "" {
+		wrong = uriWrong(a.uri)
+	}
+	return a, wrong
 }
 
 // cutQuoted splits off the quoted-string that v begins with.
@@ -196,10 +194,11 @@ func hostWrong[T text](rest T, hasUser bool) string {
 	for n < len(rest) && rest[n] != ';' && rest[n] != '?' {
 		n++
 	}
-	host, port := rest[:n], rest[n:n]
+	host := rest[:n]
 	if !hasUser && hasOther(rest[n:], isNoBracket) {
 		return "Has a URI With Brackets Outside Its Host"
 	}
+	var port T
 	if len(host) > 0 && host[0] == '[' {
 		inner, after, closed := cutByte(host[1:], ']')
 		if !closed || len(inner) > 39 {

@@ -83,14 +83,20 @@ func firstOf(list string) int {
 }
 
 // continueAfter is the error by which a reader has the library go on behind
-// the comma at n. Its type is the library's secret, so it is taken from there.
+// the comma at n.
 func continueAfter(n int) error {
-	_, err := sip.DefaultHeadersParser()["contact"](nil, "sip:a@b,sip:c@d")
-	v := reflect.New(reflect.TypeOf(err)).Elem()
+	v := reflect.New(commaError).Elem()
 	v.SetInt(int64(n))
-	again, _ := v.Interface().(error)
-	return again
+	err, _ := reflect.TypeAssert[error](v)
+	return err
 }
+
+// commaError is the type of that error. It is the library's secret, so it is
+// taken from there.
+var commaError = func() reflect.Type {
+	_, err := sip.DefaultHeadersParser()["contact"](nil, "sip:a@b,sip:c@d")
+	return reflect.TypeOf(err)
+}()
 
 func readVia(value string) sip.Header {
 	v, ok := splitVia(value)

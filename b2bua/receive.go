@@ -125,18 +125,17 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
+// targeting are the methods that make a dialog or change its target.
+var targeting = []sip.RequestMethod{sip.INVITE, sip.SUBSCRIBE, sip.REFER, sip.UPDATE}
+
 // malformed says what a request lacks to be answered as what it claims to be,
 // "" if nothing. The guard has seen to all but Contact and Record-Route, which
 // matter only where a dialog is made or has its target changed (RFC 3261
 // section 8.2: what is not needed is ignored).
 func malformed(req *sip.Request) string {
-	switch req.Method {
-	case sip.INVITE, sip.SUBSCRIBE, sip.REFER, sip.UPDATE:
-		if wrong := spoiledIn(req.Headers()); wrong != "" {
-			return wrong
-		}
-	}
-	switch {
+	switch spoiled := spoiledIn(req.Headers()); {
+	case spoiled != "" && slices.Contains(targeting, req.Method):
+		return spoiled
 	case req.From() == nil || tagOf(req.From().Params) == "":
 		return "From with a tag is missing"
 	case req.To() == nil:

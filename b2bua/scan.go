@@ -186,11 +186,12 @@ func (s *scanned) once(h headerSet, name string) {
 func isWordByte(c byte) bool { return c > ' ' && c != 0x7f }
 
 func (s *scanned) takeVia(value []byte) {
-	if s.vias++; s.vias > 1 {
-		return // those of others are only sent back
-	}
-	wrong, readable := viaWrong(value)
+	s.vias++
+	wrong, readable := viaWrong(value, s.vias == 1)
 	s.fault("Via", wrong)
+	if s.vias > 1 {
+		return
+	}
 	s.readable = readable
 	top, _, more := cutUnquoted(value, ',')
 	v, _ := splitVia(top)
