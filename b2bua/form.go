@@ -45,18 +45,7 @@ func splitVia[T text](value T) (v via[T], ok bool) {
 		v.host, v.port = trimmed(sentBy[:n]), sentBy[n:]
 	}
 	v.port = trimmed(v.port)
-	return v, isToken(v.name) && isToken(v.version) && isToken(v.transport) && len(v.host) > 0 && !hasOther(v.host, isHostByte)
-}
-
-// isHostByte says whether c may stand in a host, an IPv6 address among them.
-// It is lenient: what is no host is only looked up in vain.
-func isHostByte(c byte) bool {
-	switch c {
-	case '"', '<', '>', '@', '/', '?', ';', ',', '[', ']', '\\', '*', 0x7f:
-		return false
-	default:
-		return c > ' '
-	}
+	return v, isToken(v.name) && isToken(v.version) && isToken(v.transport) && len(v.host) > 0 && !hasOther(v.host, &hostBytes)
 }
 
 // portNumber is the number of a port with its colon; none is 0.
@@ -122,7 +111,7 @@ func splitAddress[T text](value T) (a address[T], wrong string) {
 		return a, "Has a Quote Within a Name"
 	case n < len(rest) && rest[n] == '<':
 		name := trimmed(rest[:n])
-		if hasOther(name, isNameByte) {
+		if hasOther(name, &nameBytes) {
 			wrong = "Has a Comma or Backslash Outside Quotes"
 		}
 		if len(rest) == len(value) {
@@ -165,9 +154,9 @@ func cutQuoted[T text](v T) (content, after T, closed bool) {
 func uriWrong[T text](uri T) string {
 	scheme, rest, found := cutByte(uri, ':')
 	switch {
-	case !found || len(uri) < 3 || hasOther(scheme, isLetter) || len(scheme) == 0:
+	case !found || len(uri) < 3 || hasOther(scheme, &letters) || len(scheme) == 0:
 		return "Has No URI of a Known Form"
-	case hasOther(rest, isURIByte):
+	case hasOther(rest, &uriBytes):
 		return "Has a URI With Characters That Need Escapes"
 	case !equalFold(scheme, "sip") && !equalFold(scheme, "sips"):
 		return ""
@@ -176,7 +165,7 @@ func uriWrong[T text](uri T) string {
 		rest = rest[2:]
 	}
 	if user, after, hasUser := cutByte(rest, '@'); hasUser {
-		if hasOther(user, isNoBracket) {
+		if hasOther(user, &noBrackets) {
 			return "Has a URI With a Malformed User"
 		}
 		if _, _, again := cutByte(after, '@'); again {
@@ -195,7 +184,7 @@ func hostWrong[T text](rest T, hasUser bool) string {
 		n++
 	}
 	host := rest[:n]
-	if !hasUser && hasOther(rest[n:], isNoBracket) {
+	if !hasUser && hasOther(rest[n:], &noBrackets) {
 		return "Has a URI With Brackets Outside Its Host"
 	}
 	var port T
@@ -212,7 +201,7 @@ func hostWrong[T text](rest T, hasUser bool) string {
 		}
 		host, port = host[:n], host[n:]
 	}
-	if len(host) == 0 || hasOther(host, isHostByte) {
+	if len(host) == 0 || hasOther(host, &hostBytes) {
 		return "Has a URI With a Malformed Host"
 	}
 	if _, ok := portNumber(port); !ok {
@@ -220,19 +209,6 @@ func hostWrong[T text](rest T, hasUser bool) string {
 	}
 	return ""
 }
-
-// isNameByte leaves out what a name can't have without quotes, even where one
-// is lenient: a list's comma, and what would escape the quotes that the library
-// puts around it.
-func isNameByte(c byte) bool { return c != ',' && c != '\\' }
-
-func isNoBracket(c byte) bool { return c != '[' && c != ']' }
-
-func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-
-// isURIByte leaves out what ends a URI wherever it stands. Of bytes that are
-// no ASCII it is lenient.
-func isURIByte(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' }
 
 // splitCSeq takes a CSeq apart (RFC 3261 section 20.16).
 func splitCSeq[T text](value T) (number, method T, wrong string) {

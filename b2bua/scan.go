@@ -29,16 +29,64 @@ type scanned struct {
 	seen       headerSet
 }
 
-// headerSet are headers that a message has once at the most.
-type headerSet uint8
+// headerKind is a header that the guard knows.
+type headerKind uint8
 
 const (
-	hasTo headerSet = 1 << iota
-	hasFrom
-	hasCallID
-	hasCSeq
-	hasMaxForwards
+	kindOther headerKind = iota
+	kindVia
+	kindTo
+	kindFrom
+	kindCallID
+	kindCSeq
+	kindMaxForwards
+	kindContentLength
 )
+
+// headerKindOf is the kind of a header by its name, in any case, long or compact
+// (RFC 3261 section 7.3.3).
+func headerKindOf(name []byte) headerKind {
+	switch len(name) {
+	case 1:
+		switch name[0] | 0x20 {
+		case 'v':
+			return kindVia
+		case 't':
+			return kindTo
+		case 'f':
+			return kindFrom
+		case 'i':
+			return kindCallID
+		case 'l':
+			return kindContentLength
+		}
+	case 2:
+		return kindIf(kindTo, name, "to")
+	case 3:
+		return kindIf(kindVia, name, "via")
+	case 4:
+		return max(kindIf(kindFrom, name, "from"), kindIf(kindCSeq, name, "cseq"))
+	case 7:
+		return kindIf(kindCallID, name, "call-id")
+	case 12:
+		return kindIf(kindMaxForwards, name, "max-forwards")
+	case 14:
+		return kindIf(kindContentLength, name, "content-length")
+	}
+	return kindOther
+}
+
+func kindIf(kind headerKind, name []byte, lower string) headerKind {
+	if equalFold(name, lower) {
+		return kind
+	}
+	return kindOther
+}
+
+// headerSet is a set of kinds.
+type headerSet uint8
+
+func setOf(kind headerKind) headerSet { return 1 << kind }
 
 // scan reads a message's start line and the headers that decide what becomes
 // of it. It says false for what is not SIP at all. What it finds wrong does
@@ -69,7 +117,7 @@ func scan(message []byte) (s scanned, ok bool) {
 			s.fault("", "Header Line Has No Colon")
 			continue
 		}
-		s.take(trimmed(name), trimmed(value))
+		s.take(trimmed(name), bytes.TrimSpace(value)) // as the library does
 	}
 	s.takeBody(rest)
 	s.complete()
@@ -135,55 +183,59 @@ func (s *scanned) linesEnd(lines []byte) {
 }
 
 func (s *scanned) take(name, value []byte) {
-	is := func(long, short string) bool {
-		return equalFold(name, long) || (short != "" && equalFold(name, short))
-	}
-	switch {
-	case !isToken(name):
+	if !isToken(name) {
 		s.fault("", "Header Name Is No Token")
-	case is("via", "v"):
+		return
+	}
+	switch headerKindOf(name) {
+	case kindVia:
 		s.takeVia(value)
-	case is("to", "t"):
-		s.once(hasTo, "To")
-		a, wrong := splitAddress(value)
-		s.fault("To", wrong)
-		s.toTag = param(a.params, "tag")
-	case is("from", "f"):
-		s.once(hasFrom, "From")
-		a, wrong := splitAddress(value)
-		s.fault("From", wrong)
-		s.fromTag = param(a.params, "tag")
-	case is("call-id", "i"):
-		s.once(hasCallID, "Call-ID")
-		if s.callID = value; len(value) == 0 || hasOther(value, isWordByte) {
+	case kindTo:
+		s.once(kindTo, "To")
+		s.toTag = s.takeAddress("To", value)
+	case kindFrom:
+		s.once(kindFrom, "From")
+		s.fromTag = s.takeAddress("From", value)
+	case kindCallID:
+		s.once(kindCallID, "Call-ID")
+		if s.callID = value; len(value) == 0 || hasOther(value, &wordBytes) {
 			s.fault("Call-ID", "Is Malformed")
 		}
-	case is("cseq", ""):
-		s.once(hasCSeq, "CSeq")
+	case kindCSeq:
+		s.once(kindCSeq, "CSeq")
 		number, method, wrong := splitCSeq(value)
 		s.fault("CSeq", wrong)
 		s.cseq, s.cseqMethod = canonical(number), method
-	case is("max-forwards", ""):
-		s.once(hasMaxForwards, "Max-Forwards")
+	case kindMaxForwards:
+		s.once(kindMaxForwards, "Max-Forwards")
 		if _, ok := decimal(value, 255); !ok { // RFC 3261 section 20.22
 			s.fault("Max-Forwards", "Is Not 0 to 255")
 		}
-	case is("content-length", "l"):
+	case kindContentLength:
 		s.takeLength(value)
+	case kindOther:
 	}
+}
+
+// takeAddress gives the tag of a From or To.
+func (s *scanned) takeAddress(header string, value []byte) (tag []byte) {
+	a, wrong := splitAddress(value)
+	s.fault(header, wrong)
+	if tag = param(a.params, "tag"); hasOther(tag, &wordBytes) {
+		s.fault(header, "Has a Malformed Tag")
+	}
+	return tag
 }
 
 // once notes that there is a header which may not come twice.
-func (s *scanned) once(h headerSet, name string) {
-	if s.seen&h != 0 {
+func (s *scanned) once(kind headerKind, name string) {
+	if s.has(kind) {
 		s.fault(name, "Comes Twice")
 	}
-	s.seen |= h
+	s.seen |= setOf(kind)
 }
 
-// isWordByte says whether c may stand in a Call-ID. Of the grammar only what
-// can't be mistaken is asked for.
-func isWordByte(c byte) bool { return c > ' ' && c != 0x7f }
+func (s *scanned) has(kind headerKind) bool { return s.seen&setOf(kind) != 0 }
 
 func (s *scanned) takeVia(value []byte) {
 	s.vias++
@@ -195,7 +247,9 @@ func (s *scanned) takeVia(value []byte) {
 	s.readable = readable
 	top, _, more := cutUnquoted(value, ',')
 	v, _ := splitVia(top)
-	s.branch, s.viaList = param(v.params, "branch"), more
+	if s.branch, s.viaList = param(v.params, "branch"), more; hasOther(s.branch, &wordBytes) {
+		s.fault("Via", "Has a Malformed Branch")
+	}
 }
 
 // takeLength reads a Content-Length. Two that say the same do no harm.
@@ -229,13 +283,13 @@ func (s *scanned) complete() {
 	switch {
 	case s.vias == 0:
 		s.fault("Via", "Is Missing")
-	case s.seen&hasFrom == 0:
+	case !s.has(kindFrom):
 		s.fault("From", "Is Missing")
-	case s.seen&hasTo == 0:
+	case !s.has(kindTo):
 		s.fault("To", "Is Missing")
-	case s.seen&hasCallID == 0:
+	case !s.has(kindCallID):
 		s.fault("Call-ID", "Is Missing")
-	case s.seen&hasCSeq == 0:
+	case !s.has(kindCSeq):
 		s.fault("CSeq", "Is Missing")
 	case len(s.fromTag) == 0:
 		s.fault("From", "Has No Tag")
@@ -277,14 +331,10 @@ func requestURIWrong(uri []byte) string {
 // of whatever form its rest is.
 func (s *scanned) unknownScheme() bool {
 	scheme, _, found := cutByte(s.uri, ':')
-	if !found || len(scheme) == 0 || !isLetter(scheme[0]) || hasOther(scheme, isSchemeByte) || hasOther(s.uri, isURIByte) {
+	if !found || len(scheme) == 0 || !letters[scheme[0]] || hasOther(scheme, &schemeBytes) || hasOther(s.uri, &uriBytes) {
 		return false
 	}
 	return !equalFold(scheme, "sip") && !equalFold(scheme, "sips") && !equalFold(scheme, "tel")
-}
-
-func isSchemeByte(c byte) bool {
-	return isLetter(c) || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'
 }
 
 // canonical is a number without leading zeros.
@@ -342,13 +392,13 @@ func statelessRefusal(out, request []byte, status, toTag, headers string) []byte
 			break
 		}
 		name, value, found := bytes.Cut(line, []byte{':'})
-		kind, isVia := echoed(trimmed(name))
-		if !found || (!isVia && (kind == 0 || sent&kind != 0)) {
+		kind := headerKindOf(trimmed(name))
+		if !found || !echoed(kind) || (kind != kindVia && sent&setOf(kind) != 0) {
 			continue
 		}
-		sent |= kind
+		sent |= setOf(kind)
 		out = appendHeader(out, line)
-		if kind == hasTo && !hasTag(value) {
+		if kind == kindTo && !hasTag(value) {
 			out = append(append(out, ";tag="...), toTag...)
 		}
 		out = append(out, "\r\n"...)
@@ -382,20 +432,12 @@ func hasTag(to []byte) bool {
 	return param(a.params, "tag") != nil
 }
 
-// echoed says which header that goes back a name is, 0 for none and for Via.
-func echoed(name []byte) (kind headerSet, isVia bool) {
-	switch {
-	case equalFold(name, "via"), equalFold(name, "v"):
-		return 0, true
-	case equalFold(name, "from"), equalFold(name, "f"):
-		return hasFrom, false
-	case equalFold(name, "to"), equalFold(name, "t"):
-		return hasTo, false
-	case equalFold(name, "call-id"), equalFold(name, "i"):
-		return hasCallID, false
-	case equalFold(name, "cseq"):
-		return hasCSeq, false
+// echoed says whether a header goes back with an answer.
+func echoed(kind headerKind) bool {
+	switch kind {
+	case kindVia, kindFrom, kindTo, kindCallID, kindCSeq:
+		return true
 	default:
-		return 0, false
+		return false
 	}
 }

@@ -1,5 +1,7 @@
 package b2bua
 
+import "strings"
+
 // text is a part of a message as the guard has it, or as the library's parser
 // hands it on. What both must read in the same way is written once for both.
 type text interface{ ~string | ~[]byte }
@@ -53,31 +55,56 @@ func cutParam[T text](list T) (key, value, rest T) {
 	return trimmed(key), trimmed(value), rest
 }
 
-// hasOther says whether v has a byte that ok refuses.
-func hasOther[T text](v T, ok func(byte) bool) bool {
+// byteSet is the bytes that may stand somewhere.
+type byteSet [256]bool
+
+func setOfBytes(in func(byte) bool) (set byteSet) {
+	for c := range set {
+		set[c] = in(byte(c))
+	}
+	return set
+}
+
+// hasOther says whether v has a byte that is not in the set.
+func hasOther[T text](v T, set *byteSet) bool {
 	for i := range len(v) {
-		if !ok(v[i]) {
+		if !set[v[i]] {
 			return true
 		}
 	}
 	return false
 }
 
+var (
+	letters    = setOfBytes(isLetter)
+	tokenBytes = setOfBytes(isTokenByte)
+	// wordBytes may stand in a Call-ID, tag or branch. Of the grammar only what
+	// can't be mistaken is asked for.
+	wordBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f })
+	// schemeBytes may stand in the scheme of a URI.
+	schemeBytes = setOfBytes(func(c byte) bool {
+		return isLetter(c) || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'
+	})
+	// uriBytes leaves out what ends a URI wherever it stands. Of bytes that are
+	// no ASCII it is lenient.
+	uriBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
+	// hostBytes may stand in a host, an IPv6 address among them. It is lenient:
+	// what is no host is only looked up in vain.
+	hostBytes  = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte(`"<>@/?;,[]\*`, c) < 0 })
+	noBrackets = setOfBytes(func(c byte) bool { return c != '[' && c != ']' })
+	// nameBytes leaves out what a name can't have without quotes, even where one
+	// is lenient: a list's comma, and what would escape the quotes that the
+	// library puts around it.
+	nameBytes = setOfBytes(func(c byte) bool { return c != ',' && c != '\\' })
+)
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+
 // isToken says whether v is a token (RFC 3261 section 25.1).
-func isToken[T text](v T) bool { return len(v) > 0 && !hasOther(v, isTokenByte) }
+func isToken[T text](v T) bool { return len(v) > 0 && !hasOther(v, &tokenBytes) }
 
 func isTokenByte(c byte) bool {
-	switch {
-	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		return true
-	default:
-		switch c {
-		case '-', '.', '!', '%', '*', '_', '+', '`', '\'', '~':
-			return true
-		default:
-			return false
-		}
-	}
+	return isLetter(c) || c >= '0' && c <= '9' || strings.IndexByte("-.!%*_+`'~", c) >= 0
 }
 
 // decimal is the number that v is, if it is one of at most limit.

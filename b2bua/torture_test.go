@@ -111,7 +111,7 @@ func TestTorture(t *testing.T) {
 			if !ok {
 				t.Fatal("there is no such message")
 			}
-			inWorldWith(t, tortureConfig, func(w *world) { w.torture(tt, raw, w.carrier.raw) })
+			inWorldWith(t, tortureConfig, func(w *world) { w.torture(w.carrier, tt, raw) })
 		})
 	}
 }
@@ -141,12 +141,12 @@ func tortureMessages(t testing.TB) map[string][]byte {
 	return messages
 }
 
-// torture sends one message and checks its answer. send is how the carrier
-// sends it.
-func (w *world) torture(tt torture, raw []byte, send func([]byte)) {
+// torture has a carrier, which decides how, send one message, and checks what
+// it gets.
+func (w *world) torture(carrier *peer, tt torture, raw []byte) {
 	w.t.Helper()
 	elsewhere := w.watch()
-	send(raw)
+	carrier.raw(raw)
 	if tt.called {
 		w.agent.reply(w.agent.expect("INVITE"), 486, "Busy Here", "busy", "")
 		w.agent.expect("ACK")
@@ -154,7 +154,7 @@ func (w *world) torture(tt torture, raw []byte, send func([]byte)) {
 	synctest.Wait()
 	time.Sleep(100 * time.Millisecond)
 	synctest.Wait()
-	w.wantAnswer(tt, raw)
+	carrier.wantAnswer(tt, raw)
 	time.Sleep(40 * time.Second) // no answer is repeated for longer
 	synctest.Wait()
 	w.drain(time.Second)
@@ -191,60 +191,60 @@ func (w *world) watch() (elsewhere func() []netip.AddrPort) {
 }
 
 // wantAnswer takes what the carrier got for a message, and acknowledges it.
-func (w *world) wantAnswer(tt torture, raw []byte) {
-	w.t.Helper()
+func (p *peer) wantAnswer(tt torture, raw []byte) {
+	p.w.t.Helper()
 	var finals []message
-	for _, m := range w.carrier.rest() {
+	for _, m := range p.rest() {
 		if m.res().StatusCode >= 200 {
 			finals = append(finals, m)
 		}
 	}
 	if len(tt.want) == 0 {
 		if len(finals) > 0 {
-			w.t.Errorf("got\n%s\nwant silence", finals[0].raw)
+			p.w.t.Errorf("got\n%s\nwant silence", finals[0].raw)
 		}
 		return
 	}
 	if len(finals) == 0 {
-		w.t.Fatalf("no answer; want one of %v", tt.want)
+		p.w.t.Fatalf("no answer; want one of %v", tt.want)
 	}
 	got := finals[0]
 	if len(finals) > 1 {
-		w.t.Errorf("%d answers, the second\n%s", len(finals), finals[1].raw)
+		p.w.t.Errorf("%d answers, the second\n%s", len(finals), finals[1].raw)
 	}
 	if !slices.Contains(tt.want, got.res().StatusCode) || !strings.Contains(got.res().Reason, tt.text) {
-		w.t.Errorf("got\n%s\nwant one of %v, %q", got.raw, tt.want, tt.text)
+		p.w.t.Errorf("got\n%s\nwant one of %v, %q", got.raw, tt.want, tt.text)
 	}
 	if tt.header != "" && !strings.Contains(got.raw, "\r\n"+tt.header+"\r\n") {
-		w.t.Errorf("got\n%s\nwant %q", got.raw, tt.header)
+		p.w.t.Errorf("got\n%s\nwant %q", got.raw, tt.header)
 	}
-	w.wantEcho(got, raw)
+	p.wantEcho(got, raw)
 	if strings.HasPrefix(string(raw), "INVITE ") {
-		w.ackTorture(got)
+		p.ackTorture(got)
 	}
 }
 
 // wantEcho checks that an answer has what its request has of Via, From,
 // Call-ID and CSeq, and a To tag, in whatever white space (RFC 3261 section
 // 8.2.6.2).
-func (w *world) wantEcho(answer message, request []byte) {
-	w.t.Helper()
-	for _, kind := range []headerSet{hasFrom, hasCallID, hasCSeq} {
+func (p *peer) wantEcho(answer message, request []byte) {
+	p.w.t.Helper()
+	for _, kind := range []headerKind{kindFrom, kindCallID, kindCSeq} {
 		if got, want := valuesOf([]byte(answer.raw), kind), valuesOf(request, kind); len(want) > 0 && !slices.Equal(got, want[:1]) {
-			w.t.Errorf("echo: %q; want %q", got, want[:1])
+			p.w.t.Errorf("echo: %q; want %q", got, want[:1])
 		}
 	}
-	if got, want := valuesOf([]byte(answer.raw), 0), valuesOf(request, 0); !slices.Equal(got, want) {
-		w.t.Errorf("Vias: %q; want %q", got, want)
+	if got, want := valuesOf([]byte(answer.raw), kindVia), valuesOf(request, kindVia); !slices.Equal(got, want) {
+		p.w.t.Errorf("Vias: %q; want %q", got, want)
 	}
 	if to := answer.value("To"); to != "" && !strings.Contains(to, ";tag=") {
-		w.t.Errorf("no To tag:\n%s", answer.raw)
+		p.w.t.Errorf("no To tag:\n%s", answer.raw)
 	}
 }
 
-// valuesOf are the values of one of the headers that go back, Via for 0, in a
-// form of which only what counts is left.
-func valuesOf(raw []byte, want headerSet) (values []string) {
+// valuesOf are the values of one kind of header, in a form of which only what
+// counts is left.
+func valuesOf(raw []byte, want headerKind) (values []string) {
 	_, rest := cutLine(raw)
 	for {
 		var line []byte
@@ -252,36 +252,35 @@ func valuesOf(raw []byte, want headerSet) (values []string) {
 			return values
 		}
 		name, value, _ := strings.Cut(string(line), ":")
-		kind, isVia := echoed([]byte(strings.TrimSpace(name)))
-		if kind != want || (kind == 0 && !isVia) {
+		if headerKindOf([]byte(strings.TrimSpace(name))) != want {
 			continue
 		}
 		for more := true; more; {
 			one := value
-			if isVia {
+			if want == kindVia {
 				one, value, more = cutUnquoted(value, ',')
 			} else {
 				more = false
 			}
-			values = append(values, essence(one, kind))
+			values = append(values, essence(one, want))
 		}
 	}
 }
 
 // essence is a value without white space and without what we or the library
 // spell or add otherwise.
-func essence(value string, kind headerSet) string {
+func essence(value string, kind headerKind) string {
 	switch kind {
-	case hasFrom:
+	case kindFrom:
 		if a, wrong := splitAddress(value); wrong == "" {
 			value = a.name + "<" + a.uri + ">" + a.params
 		}
-	case hasCSeq:
+	case kindCSeq:
 		if number, method, wrong := splitCSeq(value); wrong == "" {
 			n, _ := strconv.Atoi(number)
 			value = strconv.Itoa(n) + method
 		}
-	case 0:
+	case kindVia:
 		value, _, _ = strings.Cut(value, ";received=")
 		value, _, _ = strings.Cut(value, ";rport")
 	default:
@@ -290,19 +289,19 @@ func essence(value string, kind headerSet) string {
 }
 
 // ackTorture acknowledges the refusal of an INVITE.
-func (w *world) ackTorture(answer message) {
+func (p *peer) ackTorture(answer message) {
 	var b strings.Builder
 	b.WriteString("ACK sip:198.51.100.1 SIP/2.0\n")
 	for line := range strings.SplitSeq(answer.raw, "\r\n") {
 		name, value, found := strings.Cut(line, ":")
-		kind, isVia := echoed([]byte(strings.TrimSpace(name)))
+		kind := headerKindOf([]byte(strings.TrimSpace(name)))
 		switch {
-		case !found, kind == 0 && !isVia:
-		case kind == hasCSeq:
+		case !found, !echoed(kind):
+		case kind == kindCSeq:
 			b.WriteString("CSeq: " + strings.Fields(value)[0] + " ACK\n")
 		default:
 			b.WriteString(line + "\n")
 		}
 	}
-	w.carrier.send(b.String() + "Max-Forwards: 70\nContent-Length: 0\n\n")
+	p.send(b.String() + "Max-Forwards: 70\nContent-Length: 0\n\n")
 }
