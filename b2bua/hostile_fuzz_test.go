@@ -139,7 +139,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	answers = 0
 	mu.Unlock()
 	send(carrier, fromCarrier)
-	if msg, ok := scan(fromCarrier); ok && wantsAnswer(msg, invite) {
+	if msg, ok := scan(fromCarrier); ok && wantsAnswer(msg, invite, fromAgent) {
 		time.Sleep(time.Second) // an early CANCEL waits for its INVITE
 		synctest.Wait()
 		mu.Lock()
@@ -165,10 +165,14 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 }
 
 // wantsAnswer says whether a message is a request that has to be answered. One
-// of the branch of the INVITE before it is a retransmission.
-func wantsAnswer(msg scanned, invite []byte) bool {
-	first, _ := scan(invite)
-	return !msg.response && msg.readable && string(msg.method) != "ACK" && !bytes.Equal(msg.branch, first.branch)
+// with the branch of a message before it is a retransmission.
+func wantsAnswer(msg scanned, before ...[]byte) bool {
+	for _, b := range before {
+		if first, _ := scan(b); bytes.Equal(msg.branch, first.branch) {
+			return false
+		}
+	}
+	return !msg.response && msg.readable && string(msg.method) != "ACK"
 }
 
 func noNames(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) }

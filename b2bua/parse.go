@@ -41,7 +41,7 @@ func spoiledIn(headers []sip.Header) string {
 }
 
 func spoil(name, value, wrong string) sip.Header {
-	return &spoiled{sip.NewHeader(name, value), wrong}
+	return &spoiled{sip.NewHeader(name, trimmed(value)), wrong}
 }
 
 // one is a reader for the library of a header that has one value.
@@ -102,7 +102,7 @@ func readVia(value string) sip.Header {
 	v, ok := splitVia(value)
 	port, sound := portNumber(v.port)
 	if !ok || !sound {
-		return sip.NewHeader("Via", value) // not the topmost, that has passed the guard
+		return sip.NewHeader("Via", trimmed(value)) // not the topmost, that has passed the guard
 	}
 	h := &sip.ViaHeader{
 		ProtocolName: v.name, ProtocolVersion: v.version, Transport: v.transport, Host: v.host, Port: port,

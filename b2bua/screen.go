@@ -86,7 +86,7 @@ func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
 func (s *screen) objection(msg scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	switch {
-	case len(msg.version) > 0 && !equalFold(msg.version, "sip/2.0"): // RFC 3261 section 21.5.6
+	case len(msg.version) > 0 && !isOurVersion(string(msg.version)): // RFC 3261 section 21.5.6
 		count, status = &s.count.NotSIP, "505 Version Not Supported"
 	case size > s.limits.Message:
 		count, status = &s.count.TooLarge, s.limits.message
@@ -108,6 +108,10 @@ func (s *screen) objection(msg scanned, size int) string {
 	count.Add(1)
 	return status
 }
+
+// isOurVersion says whether a version is ours. It is so in any case (RFC 3261
+// section 7.1), but the library reads only these.
+func isOurVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }
 
 // limits are what a message may have, and the answers to more.
 type limits struct {
