@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,26 @@ func TestMalformedACK(t *testing.T) {
 			w.carrier.send(strings.Replace(d.request("ACK"), spoil, "X:\n"+spoil+"x", 1))
 		}
 		w.carrier.silent(time.Second)
+		if n := w.server.Rejected().Malformed.Load(); n != 3 {
+			t.Errorf("%d are counted as malformed; want 3", n)
+		}
+	})
+}
+
+// A stranger is not heard, whatever he sends.
+func TestMalformedStranger(t *testing.T) {
+	inWorld(t, func(w *world) {
+		stranger := w.peer(netip.MustParseAddrPort("203.0.113.9:5060"))
+		defer stranger.conn.Close()
+		d := stranger.newCall("+15075785607")
+		stranger.send(strings.Replace(d.request("INVITE"), "Call-ID: ", "X: ", 1))
+		stranger.send(strings.Replace(d.request("INVITE"), "SIP/2.0\n", "SIP/3.0\n", 1))
+		stranger.send(strings.Replace(d.request("INVITE"), "INVITE sip", "INVITE nosip", 1))
+		stranger.send(sized(d, testLimits.Message+1))
+		stranger.silent(time.Minute)
+		if n := w.server.Rejected().UnknownSource.Load(); n != 4 {
+			t.Errorf("%d are counted; want 4", n)
+		}
 	})
 }
 
