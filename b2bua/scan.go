@@ -417,7 +417,7 @@ func appendHeader(out, header []byte) []byte {
 			out = append(out, "\r\n"...)
 		}
 		start := len(out)
-		out = append(out, line...)
+		out = append(out, bytes.TrimRight(line, "\r")...)
 		for i := start; i < len(out); i++ {
 			if out[i] == '\r' {
 				out[i] = ' '
