@@ -145,6 +145,9 @@ func (c *Call) mediaToward(target netip.Addr) error {
 // takeAnswer puts the target's answer into force. What the carrier was told
 // first stays: address, port and codec don't change during the set-up.
 func (c *Call) takeAnswer(body []byte) error {
+	if len(body) > c.server.cfg.SIP.Limits.SDP {
+		return errLongSDP
+	}
 	answer, err := parseDescription(body)
 	if err != nil {
 		return err

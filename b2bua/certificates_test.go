@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -313,7 +312,7 @@ func TestTrunkByCertificate(t *testing.T) {
 					t.Fatal(err)
 				}
 				d := carrier.newCall("+15095785607")
-				_, _ = carrier.conn.(net.Conn).Write([]byte(strings.ReplaceAll(d.request("INVITE"), "\n", "\r\n")))
+				carrier.invite(d)
 				if name != "right" {
 					carrier.hungUp(2 * streamFirst)
 					return

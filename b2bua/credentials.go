@@ -74,14 +74,3 @@ func cutValue(s string) (value, rest string, ok bool) {
 	}
 	return "", "", false
 }
-
-// isToken says whether s is a token (RFC 3261 section 25.1).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && strings.IndexByte("-.!%*_+`'~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}

@@ -132,7 +132,7 @@ func contentLength(head []byte) (int, error) {
 		}
 		name, value, found := bytes.Cut(line, []byte{':'})
 		name = bytes.TrimSpace(name)
-		if !found || !asciiEqualFold(name, "content-length") && !asciiEqualFold(name, "l") {
+		if !found || !equalFold(name, "content-length") && !equalFold(name, "l") {
 			continue
 		}
 		n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)

@@ -1,11 +1,13 @@
 package b2bua
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,7 +61,8 @@ func mutate(r *rand.Rand, b []byte) []byte {
 }
 
 // FuzzServer: one datagram from the carrier, one from the agent, after an
-// INVITE: nothing panics.
+// INVITE: nothing panics, and a request of the carrier's that says where an
+// answer goes has one.
 func FuzzServer(f *testing.F) {
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte(testConfig), env)
@@ -76,6 +79,9 @@ func FuzzServer(f *testing.F) {
 	f.Add(invite, answer)
 	f.Add(cancel, request)
 	f.Add(bye, []byte("SIP/2.0 180 Ringing\r\n\r\n"))
+	for _, raw := range tortureMessages(f) {
+		f.Add(raw, answer)
+	}
 	f.Fuzz(func(t *testing.T, fromCarrier, fromAgent []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			fuzzServer(t, cfg, invite, fromCarrier, fromAgent)
@@ -109,6 +115,16 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 		}
 		synctest.Wait()
 	}
+	var mu sync.Mutex
+	answers := 0
+	sw.SetFilter(func(_, to netip.AddrPort, datagram []byte) memnet.Verdict {
+		mu.Lock()
+		defer mu.Unlock()
+		if to.Addr() == carrierAddr.Addr() && bytes.HasPrefix(datagram, []byte("SIP/2.0 ")) {
+			answers++
+		}
+		return memnet.Deliver
+	})
 	send(carrier, invite)
 	// What the agent sends belongs to our INVITE where it says so.
 	b := make([]byte, 65536)
@@ -119,7 +135,19 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	sent, _ := scan(b[:n])
 	fill := strings.NewReplacer("BRANCH", string(sent.branch), "TAG", string(sent.fromTag), "CALLID", string(sent.callID))
 	send(agent, []byte(fill.Replace(string(fromAgent))))
+	mu.Lock()
+	answers = 0
+	mu.Unlock()
 	send(carrier, fromCarrier)
+	if msg, ok := scan(fromCarrier); ok && wantsAnswer(msg, invite, fromAgent) {
+		time.Sleep(time.Second) // an early CANCEL waits for its INVITE
+		synctest.Wait()
+		mu.Lock()
+		if answers == 0 {
+			t.Errorf("no answer to\n%q", fromCarrier)
+		}
+		mu.Unlock()
+	}
 	time.Sleep(10 * time.Minute)
 	s.HangupAll()
 	time.Sleep(5 * time.Minute)
@@ -134,6 +162,17 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// wantsAnswer says whether a message is a request that has to be answered. One
+// with the branch of a message before it is a retransmission.
+func wantsAnswer(msg scanned, before ...[]byte) bool {
+	for _, b := range before {
+		if first, _ := scan(b); bytes.Equal(msg.branch, first.branch) {
+			return false
+		}
+	}
+	return !msg.response && msg.readable && string(msg.method) != "ACK"
 }
 
 func noNames(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) }

@@ -359,7 +359,7 @@ const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 func allowHeaders() []sip.Header { return []sip.Header{sip.NewHeader("Allow", allowed)} }
 
 // contentSDP is the header of a message with an SDP body.
-func contentSDP() sip.Header { return sip.NewHeader("Content-Type", "application/sdp") }
+func contentSDP() sip.Header { return sip.NewHeader("Content-Type", sdpType) }
 
 // retryAfter asks a peer that was refused for lack of room to come back
 // later (RFC 3261 section 20.33).

@@ -18,12 +18,16 @@ var (
 	errNoCodec  = errors.New("no codec in common")
 	errBadSDP   = errors.New("not a session description")
 	errRejected = errors.New("audio was rejected")
+	errLongSDP  = errors.New("longer than sip.limits.sdp")
 )
+
+// sdpType is the one kind of body that we take and send.
+const sdpType = "application/sdp"
 
 // isSDP says whether a Content-Type is application/sdp.
 func isSDP(contentType string) bool {
 	kind, _, _ := strings.Cut(contentType, ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "application/sdp")
+	return strings.EqualFold(strings.TrimSpace(kind), sdpType)
 }
 
 // description is a peer's session description with its one audio stream

@@ -24,8 +24,17 @@ const parkedMax = 1000
 func (s *Server) stamp(msg sip.Message) {
 	req, ok := msg.(*sip.Request)
 	if !ok {
+		if res, ok := msg.(*sip.Response); ok {
+			s.dropSpoiled(res)
+		}
 		return
 	}
+	// The library gives the method capitals, the guard has compared it with
+	// CSeq's as it came; they count (RFC 3261 section 7.1). The version's don't.
+	if cseq := req.CSeq(); cseq != nil && strings.EqualFold(string(cseq.MethodName), string(req.Method)) {
+		req.Method = cseq.MethodName
+	}
+	req.SipVersion = "SIP/2.0"
 	source := parseSource(req.Source())
 	if via := req.Via(); via != nil {
 		s.noteSource(req, via, source)
@@ -37,6 +46,18 @@ func (s *Server) stamp(msg sip.Message) {
 	}
 	if req.Method == sip.INVITE && to != nil && from != nil && callID != nil && cseq != nil && tagOf(to.Params) == "" {
 		to.Params.Add("tag", s.tagFor(req))
+	}
+}
+
+// dropSpoiled hides a 2xx that makes a dialog and whose Contact or Record-Route
+// can't be read from its transaction: without Via it belongs to none. In other
+// answers they don't matter.
+func (s *Server) dropSpoiled(res *sip.Response) {
+	if !res.IsSuccess() || spoiledIn(res.Headers()) == "" {
+		return
+	}
+	s.rejected.Malformed.Add(1)
+	for res.RemoveHeader("Via") {
 	}
 }
 
@@ -120,10 +141,17 @@ func notTaken(m sip.RequestMethod) int {
 	}
 }
 
+// targeting are the methods that make a dialog or change its target.
+var targeting = []sip.RequestMethod{sip.INVITE, sip.SUBSCRIBE, sip.REFER, sip.UPDATE}
+
 // malformed says what a request lacks to be answered as what it claims to be,
-// "" if nothing.
+// "" if nothing. The guard has seen to all but Contact and Record-Route, which
+// matter only where a dialog is made or has its target changed (RFC 3261
+// section 8.2: what is not needed is ignored).
 func malformed(req *sip.Request) string {
-	switch {
+	switch spoiled := spoiledIn(req.Headers()); {
+	case spoiled != "" && slices.Contains(targeting, req.Method):
+		return spoiled
 	case req.From() == nil || tagOf(req.From().Params) == "":
 		return "From with a tag is missing"
 	case req.To() == nil:
@@ -187,7 +215,11 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
 	}
-	s.reply(req, tx, 200, statusText(200), append(allowHeaders(), sip.NewHeader("Accept", "application/sdp"))...)
+	if code, reason, headers := unsupported(req); code != 0 {
+		s.reply(req, tx, code, reason, headers...)
+		return
+	}
+	s.reply(req, tx, 200, statusText(200), append(allowHeaders(), sip.NewHeader("Accept", sdpType))...)
 }
 
 // onInvite admits a new call, or says why not.
@@ -209,7 +241,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 482, statusText(482))
 		return
 	}
-	if code, reason, headers := refusal(req); code != 0 {
+	if code, reason, headers := s.refusal(req); code != 0 {
 		s.reply(req, tx, code, reason, headers...)
 		return
 	}
@@ -245,61 +277,6 @@ func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	s.reply(req, tx, 482, statusText(482))
-}
-
-// refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
-// nothing is wrong.
-func refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
-	switch scheme := req.Recipient.Scheme; {
-	case scheme != "sip" && scheme != "tel":
-		return 416, "Unsupported URI Scheme", nil
-	case len(req.Recipient.String()) > maxURI:
-		return 414, "Request-URI Too Long", nil
-	case strings.ContainsFunc(req.Recipient.String(), isControl):
-		return 400, "Request-URI holds a control character", nil
-	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
-		return 483, "Too Many Hops", nil
-	case req.Contact() == nil || req.Contact().Address.Scheme != "sip" || req.Contact().Address.Host == "":
-		return 400, "Contact with one sip URI is missing", nil
-	}
-	if req.Body() != nil && len(req.Body()) > 0 && sdpBody(req) == nil {
-		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", "application/sdp")}
-	}
-	if unknown := unsupported(req); unknown != "" {
-		return 420, "Bad Extension", []sip.Header{sip.NewHeader("Unsupported", unknown)}
-	}
-	return 0, "", nil
-}
-
-// extensions are the option tags of what we can do (RFC 3261 section 19.2).
-func extensions() []string { return nil }
-
-// unsupported lists the extensions that a request wants and we don't have
-// (RFC 3261 section 8.2.2.3).
-func unsupported(req *sip.Request) string {
-	var unknown []string
-	for _, h := range req.GetHeaders("require") {
-		for tag := range strings.SplitSeq(h.Value(), ",") {
-			tag = strings.TrimSpace(tag)
-			if tag != "" && !slices.ContainsFunc(extensions(), func(e string) bool { return strings.EqualFold(e, tag) }) {
-				unknown = append(unknown, tag)
-			}
-		}
-	}
-	return strings.Join(unknown, ", ")
-}
-
-// looped says whether a request has passed us before: one of its Vias is ours
-// (RFC 3261 section 16.3, item 4).
-func (s *Server) looped(req *sip.Request) bool {
-	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
-		via, ok := h.(*sip.ViaHeader)
-		if !ok {
-			return false
-		}
-		branch, _ := via.Params.Get("branch")
-		return s.mint.MintedBranch([]byte(branch))
-	})
 }
 
 // begin makes the call of an admitted INVITE and starts it.

@@ -2,10 +2,13 @@ package b2bua
 
 import (
 	"bytes"
+	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 )
 
 // crlf gives text the line ends of the wire.
@@ -167,13 +170,19 @@ func TestScanAgreesWithParser(t *testing.T) {
 		text := crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\n" + headers + "\nCall-ID: x\nCSeq: 1 BYE\n\n")
 		compareScan(t, text)
 	}
+	for _, via := range []string{
+		"h;branch=z9hG4bK1", `h ; x="a,b;branch=no" ; BRANCH = z9hG4bK1`, "[2001:db8::1]:5060;branch=z9hG4bK1", "h : 5060 ;branch=z9hG4bK1;rport",
+		"h, SIP/2.0/TCP i;branch=z9hG4bK2", "h;branch=z9hG4bK1,SIP / 2.0 / TCP i ; branch=z9hG4bK2", "h;branch=z9hG4bK1;branch=z9hG4bK2",
+	} {
+		compareScan(t, crlf("BYE sip:a@b SIP/2.0\nVia: SIP / 2.0/UDP "+via+"\nFrom: <sip:a@b>;tag=f\nTo: <sip:a@b>\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+	}
 }
 
 // compareScan compares what the guard reads with what the parser reads, for
 // what the parser accepts.
 func compareScan(t *testing.T, datagram []byte) {
 	t.Helper()
-	msg, err := sip.ParseMessage(datagram)
+	msg, err := newParser().ParseSIP(datagram)
 	if err != nil {
 		return
 	}
@@ -217,25 +226,159 @@ var scanSeeds = []string{
 	"ACK sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=x\nTo: <sip:c@d>\n ;tag=t\n\n",
 }
 
+// FuzzScan: what the guard admits the library's parser reads, with every
+// header that the guard looked at, and as the guard did; what it does not
+// admit is answered if an answer has a way to go.
 func FuzzScan(f *testing.F) {
 	for _, s := range scanSeeds {
 		f.Add(crlf(s))
 	}
+	for _, raw := range tortureMessages(f) {
+		f.Add(raw)
+	}
+	parser := newParser()
+	s := testScreen()
 	f.Fuzz(func(t *testing.T, datagram []byte) {
-		s, ok := scan(datagram)
+		msg, ok := scan(datagram)
+		v := s.judge(datagram, carrierAddr)
 		if !ok {
+			if v.admitted || v.status != "" {
+				t.Errorf("what is no SIP is not ignored")
+			}
 			return
 		}
 		for name, v := range map[string][]byte{
-			"method": s.method, "branch": s.branch, "To tag": s.toTag, "From tag": s.fromTag, "Call-ID": s.callID, "CSeq": s.cseq,
+			"method": msg.method, "branch": msg.branch, "To tag": msg.toTag, "From tag": msg.fromTag, "Call-ID": msg.callID, "CSeq": msg.cseq,
 		} {
 			if !bytes.Contains(datagram, v) {
 				t.Errorf("%s %q", name, v)
 			}
 		}
-		legMint.MintedTag(s.toTag)
-		legMint.MintedBranch(s.branch)
+		legMint.MintedTag(msg.toTag)
+		legMint.MintedBranch(msg.branch)
+		if !v.admitted {
+			if silent := msg.response || !msg.readable || string(msg.method) == "ACK"; silent != (v.status == "") {
+				t.Errorf("answer %q", v.status)
+			}
+			wantSafe(t, v.status)
+			return
+		}
+		wantAgreement(t, parser, msg, datagram)
 	})
+}
+
+// wantSafe checks that a reason phrase is one that can be sent.
+func wantSafe(t *testing.T, status string) {
+	t.Helper()
+	if len(status) > 100 || strings.ContainsFunc(status, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		t.Errorf("status %q", status)
+	}
+}
+
+// wantAgreement checks that the library reads an admitted message as the guard
+// does.
+func wantAgreement(t *testing.T, parser *sip.Parser, msg scanned, datagram []byte) {
+	t.Helper()
+	parsed, err := parser.ParseSIP(datagram)
+	if err != nil {
+		if !isReasonTrap(datagram) {
+			t.Fatalf("admitted, but not parsed: %v\n%q", err, datagram)
+		}
+		return
+	}
+	_, isResponse := parsed.(*sip.Response)
+	via, to, from, id, cseq := parsed.Via(), parsed.To(), parsed.From(), parsed.CallID(), parsed.CSeq()
+	if isResponse != msg.response || via == nil || to == nil || from == nil || id == nil || cseq == nil {
+		t.Fatalf("something is missing: %v %v %v %v %v\n%q", via, to, from, id, cseq, datagram)
+	}
+	branch, _ := via.Params.Get("branch")
+	for name, v := range map[string][2]string{
+		"branch": {branch, bareOf(msg.branch)}, "To tag": {tagOf(to.Params), bareOf(msg.toTag)}, "From tag": {tagOf(from.Params), bareOf(msg.fromTag)},
+		"Call-ID": {id.Value(), string(msg.callID)}, "CSeq": {strconv.Itoa(int(cseq.SeqNo)), string(msg.cseq)},
+		"CSeq method": {string(cseq.MethodName), string(msg.cseqMethod)}, "body": {string(parsed.Body()), string(msg.body)},
+	} {
+		if v[0] != v[1] {
+			t.Errorf("%s: the parser %q, the guard %q of\n%q", name, v[0], v[1], datagram)
+		}
+	}
+	if h := spoiledIn(parsed.(interface{ Headers() []sip.Header }).Headers()); h != "" &&
+		!strings.HasPrefix(h, "Contact") && !strings.HasPrefix(h, "Record-Route") {
+		t.Errorf("spoiled: %s\n%q", h, datagram)
+	}
+}
+
+func bareOf(v []byte) string { return bare(string(v)) }
+
+// isReasonTrap: the library takes a status line whose reason phrase is one word
+// that begins with SIP for a request line.
+func isReasonTrap(datagram []byte) bool {
+	line, _ := cutLine(datagram)
+	parts := bytes.SplitN(line, []byte{' '}, 3)
+	return len(parts) == 3 && len(parts[2]) >= 3 && equalFold(parts[2][:3], "sip") && isSIPVersion(parts[0])
+}
+
+// testScreen is a screen that knows the carrier and is never full.
+func testScreen() *screen {
+	return &screen{
+		mint: legMint, gate: openGate{}, count: &Rejections{}, limits: newLimits(testLimits), log: zerolog.Nop(), may: newRejectionLog(),
+	}
+}
+
+type openGate struct{}
+
+func (openGate) standing(string, netip.AddrPort) standing { return standing{known: true} }
+func (openGate) room(string, netip.AddrPort) room         { return roomEnough }
+func (openGate) inProgress(minted) bool                   { return false }
+
+// A message that nothing is wrong with costs no allocation before it is
+// parsed.
+func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
+	s := testScreen()
+	for name, raw := range goodMessages() {
+		if v := s.judge(raw, carrierAddr); !v.admitted {
+			t.Errorf("%s: %s", name, v.status)
+		}
+		if n := testing.AllocsPerRun(100, func() { s.judge(raw, carrierAddr) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func goodMessages() map[string][]byte {
+	d := (&peer{}).newCall("+15075785607")
+	invite := crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
+	return map[string][]byte{
+		"INVITE": invite, "BYE": crlf(d.request("BYE")),
+		"200": crlf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=" + legMint.Branch() + "\n" +
+			"From: <sip:a@b>;tag=x\nTo: <sip:c@d>;tag=y\nCall-ID: id\nCSeq: 1 INVITE\nContact: <sip:a@b>\nContent-Length: 0\n\n"),
+	}
+}
+
+func BenchmarkJudgeGood(b *testing.B) {
+	s := testScreen()
+	for name, raw := range goodMessages() {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(raw)))
+			for b.Loop() {
+				s.judge(raw, carrierAddr)
+			}
+		})
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	raw := goodMessages()["INVITE"]
+	for name, parser := range map[string]*sip.Parser{"ours": newParser(), "the library's": sip.NewParser()} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := parser.ParseSIP(raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 func FuzzStatelessRefusal(f *testing.F) {
@@ -253,7 +396,7 @@ func FuzzStatelessRefusal(f *testing.F) {
 		}
 		brought := map[string]bool{"Retry-After: 5": true, "Content-Length: 0": true}
 		for line := range bytes.SplitSeq(request, []byte("\n")) {
-			line = bytes.TrimRight(line, "\r")
+			line = bytes.ReplaceAll(bytes.TrimRight(line, "\r"), []byte("\r"), []byte(" "))
 			brought[string(line)], brought[string(line)+";tag=minted"] = true, true
 		}
 		lines := strings.Split(strings.TrimSuffix(string(out), "\r\n\r\n"), "\r\n")

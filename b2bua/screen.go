@@ -1,12 +1,15 @@
 package b2bua
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"flowbridge/config"
 )
 
 // screen decides about every message that comes, before it is parsed:
@@ -18,6 +21,7 @@ type screen struct {
 	transport string // udp, tcp or tls
 	tap       Tap
 	count     *Rejections
+	limits    limits
 	log       zerolog.Logger
 	may       *rate.Limiter // lines of log that a peer can provoke
 }
@@ -28,6 +32,7 @@ type Rejections struct {
 	UnknownSource atomic.Uint64 // neither a trunk nor an answer to something of ours
 	TooLarge      atomic.Uint64
 	NotSIP        atomic.Uint64
+	Malformed     atomic.Uint64 // 400 or, for an answer or ACK, silence
 	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
 	Connections   atomic.Uint64 // closed: more than the limits allow
 	Setups        atomic.Uint64 // 503: too many calls wait for their answer
@@ -37,9 +42,6 @@ type Rejections struct {
 	Throttled     atomic.Uint64 // 403: too many wrong ones before
 	NoTrunk       atomic.Uint64 // 403: a trunk's address, but what no trunk's match asks for
 }
-
-// maxDatagram bounds a SIP message over UDP, in bytes.
-const maxDatagram = 16 << 10
 
 // newRejectionLog allows a few lines at once and then one a second.
 func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
@@ -62,6 +64,8 @@ type verdict struct {
 	toTag    minted
 	headers  string         // of the refusal, each line with its end
 	nonce    challengeNonce // of a 401; then headers are its challenges
+	viaHost  []byte         // in the topmost Via of a request that is admitted, within the message
+	viaPort  int
 }
 
 // appendRefusal appends the stateless answer to a request that was refused.
@@ -85,18 +89,16 @@ func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
 		return verdict{hangup: true}
 	}
-	if string(msg.version) != "SIP/2.0" { // RFC 3261 section 21.5.6
-		s.count.NotSIP.Add(1)
-		return s.refuse(msg, "505 Version Not Supported", "")
-	}
-	if len(message) > maxDatagram {
-		s.count.TooLarge.Add(1)
-		return s.refuse(msg, "513 Message Too Large", "")
+	if status := s.objection(msg, len(message)); status != "" {
+		return s.refuse(msg, status, "")
 	}
 	if v, refused := s.refuseNew(msg, from, who); refused {
 		return v
 	}
-	return verdict{admitted: true}
+	if msg.response {
+		return verdict{admitted: true}
+	}
+	return verdict{admitted: true, viaHost: msg.viaHost, viaPort: msg.viaPort}
 }
 
 // knows says whether an address belongs to a trunk.
@@ -106,7 +108,7 @@ func (s *screen) knows(source netip.AddrPort) bool { return s.gate.standing(s.tr
 // before it has proven itself: a request that it is challenged for, or the
 // CANCEL of one that it has. A CANCEL that has overtaken its INVITE comes again.
 func (s *screen) newcomer(msg scanned) bool {
-	if msg.response || msg.toTag != nil {
+	if msg.response || len(msg.toTag) > 0 {
 		return false
 	}
 	switch string(msg.method) {
@@ -123,7 +125,7 @@ func (s *screen) newcomer(msg scanned) bool {
 // comes without credentials from where each trunk needs them. Neither keeps
 // anything. What is no new call is none of its business.
 func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v verdict, refused bool) {
-	if msg.response || msg.toTag != nil {
+	if msg.response || len(msg.toTag) > 0 {
 		return v, false
 	}
 	invite := string(msg.method) == "INVITE"
@@ -151,6 +153,54 @@ func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v ve
 	return s.refuse(msg, "503 Service Unavailable", "Retry-After: 5\r\n"), true
 }
 
+// objection is the status that a message gets for its form, empty if nothing
+// is wrong with it; it is counted.
+func (s *screen) objection(msg scanned, size int) string {
+	count, status := &s.count.Malformed, ""
+	switch {
+	case len(msg.version) > 0 && !isOurVersion(string(msg.version)): // RFC 3261 section 21.5.6
+		count, status = &s.count.NotSIP, "505 Version Not Supported"
+	case size > s.limits.Message:
+		count, status = &s.count.TooLarge, s.limits.message
+	case msg.wrong != "" && msg.header == requestURI && msg.unknownScheme(): // section 8.2.2.1
+		status = "416 Unsupported URI Scheme"
+	case msg.wrong != "" && msg.header == "":
+		status = "400 " + msg.wrong
+	case msg.wrong != "":
+		status = "400 " + msg.header + " " + msg.wrong
+	case msg.headers > s.limits.Headers:
+		status = s.limits.headers
+	case msg.longest > s.limits.Header:
+		status = s.limits.header
+	case len(msg.body) > s.limits.Body:
+		count, status = &s.count.TooLarge, s.limits.body
+	default:
+		return ""
+	}
+	count.Add(1)
+	return status
+}
+
+// isOurVersion says whether a version is ours. It is so in any case (RFC 3261
+// section 7.1), but the library reads only these.
+func isOurVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }
+
+// limits are what a message may have, and the answers to more.
+type limits struct {
+	config.Limits
+	message, headers, header, body string
+}
+
+func newLimits(c config.Limits) limits {
+	return limits{
+		Limits:  c,
+		message: fmt.Sprintf("513 Message Longer Than %d Bytes", c.Message),
+		headers: fmt.Sprintf("400 More Than %d Headers", c.Headers),
+		header:  fmt.Sprintf("400 Header Longer Than %d Bytes", c.Header),
+		body:    fmt.Sprintf("513 Body Longer Than %d Bytes", c.Body),
+	}
+}
+
 // rejected counts a message that a peer could send any number of, and logs it
 // at a bounded rate.
 func (s *screen) rejected(count *atomic.Uint64, from netip.AddrPort, reason string) {
@@ -171,10 +221,10 @@ func (s *screen) ours(msg scanned) bool {
 
 func (s *screen) tagFor(msg scanned) minted { return s.mint.tagFor(msg.callID, msg.fromTag, msg.cseq) }
 
-// refuse is the verdict that answers a request; what has no Via, or is an
-// ACK, gets no answer.
+// refuse is the verdict that answers a request; what has no Via that can be
+// read, or is an ACK, gets no answer.
 func (s *screen) refuse(msg scanned, status, headers string) verdict {
-	if msg.response || msg.vias == 0 || string(msg.method) == "ACK" {
+	if msg.response || !msg.readable || string(msg.method) == "ACK" {
 		return verdict{}
 	}
 	return verdict{status: status, toTag: s.tagFor(msg), headers: headers}

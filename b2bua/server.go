@@ -198,7 +198,10 @@ func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
 }
 
 func (s *Server) newScreen(transport string, tap Tap) *screen {
-	return &screen{mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected, log: s.log, may: newRejectionLog()}
+	return &screen{
+		mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected,
+		limits: newLimits(s.cfg.SIP.Limits), log: s.log, may: newRejectionLog(),
+	}
 }
 
 // Reload has new calls use the trunks, targets and routes of cfg; preparers as

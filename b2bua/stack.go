@@ -26,8 +26,12 @@ import (
 //
 // Timers D and M keep nothing alive that we need, as client transactions are
 // ended with their final answer (wire.finished), but memory.
+//
+// A datagram is read as a whole, however long: what is cut short can't be
+// told from what is malformed.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
+	sip.TransportBufferReadSize = 65535
 	sip.Timer_D, sip.Timer_M = sip.T4, sip.T4
 	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 }
@@ -313,7 +317,7 @@ func newTransport(log *slog.Logger) *sip.TransportLayer {
 		return net.Dialer{Control: func(string, string, syscall.RawConn) error { return errNoDial }}
 	}
 	nobody := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errNoDial }}
-	return sip.NewTransportLayer(nobody, sip.NewParser(), nil, sip.WithTransportLayerLogger(log),
+	return sip.NewTransportLayer(nobody, newParser(), nil, sip.WithTransportLayerLogger(log),
 		sip.WithTransportLayerTransports(sip.TransportsConfig{
 			TCP: &sip.TransportTCP{DialerCreate: refuse},
 			TLS: &sip.TransportTLS{TransportTCP: &sip.TransportTCP{DialerCreate: refuse}},

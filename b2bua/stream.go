@@ -26,7 +26,7 @@ type stream struct {
 
 	closed    chan struct{}
 	closeOnce sync.Once
-	sentBy    atomic.Pointer[string] // in the Via of the peer's last request
+	sentBy    atomic.Pointer[sentBy] // of the peer's last request
 	users     atomic.Int32           // legs that count on the connection
 
 	// owned by the reader
@@ -94,7 +94,7 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 			return nil, net.ErrClosed
 		}
 		if v.admitted {
-			c.noteSentBy(message)
+			c.noteSentBy(v)
 			c.hub.tapped(c, message, true)
 			return message, nil
 		}
@@ -133,14 +133,26 @@ func (c *stream) refuseLost(lost *frameError) {
 	}
 }
 
+// sentBy is how a peer names itself in Via.
+type sentBy struct {
+	host string // without brackets
+	port uint16
+}
+
+func sentByOf(host []byte, port int, transport string) sentBy {
+	s := sentBy{host: string(host), port: uint16(port)}
+	if port == 0 {
+		s.port = defaultPort(transport)
+	}
+	return s
+}
+
 // noteSentBy keeps whose connection this is, as the peer names itself.
-func (c *stream) noteSentBy(message []byte) {
-	msg, ok := scan(message)
-	if !ok || msg.response || len(msg.sentBy) == 0 {
+func (c *stream) noteSentBy(v verdict) {
+	if len(v.viaHost) == 0 {
 		return
 	}
-	if old := c.sentBy.Load(); old == nil || *old != string(msg.sentBy) {
-		name := string(msg.sentBy)
+	if name := sentByOf(v.viaHost, v.viaPort, c.transport); c.sentBy.Load() == nil || *c.sentBy.Load() != name {
 		c.sentBy.Store(&name)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -242,10 +241,10 @@ func (s *streams) identified(c *stream) {
 // certNames gives the names in the client certificate, verified, of the
 // connection that a message came by.
 func (s *streams) certNames(transport string, source netip.AddrPort) []string {
-	if transport != config.TransportTLS {
+	if !strings.EqualFold(transport, config.TransportTLS) {
 		return nil
 	}
-	if c := s.findAny(transport, source); c != nil {
+	if c := s.findAny(config.TransportTLS, source); c != nil {
 		return c.names
 	}
 	return nil
@@ -310,14 +309,14 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *stream {
 
 // findSentBy gives a live connection from the same host, whose peer names
 // itself so in Via: one that was opened again after it broke.
-func (s *streams) findSentBy(transport string, host netip.Addr, sentBy string) *stream {
+func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, c := range s.live {
 		if k.transport != transport || k.remote.Addr() != host {
 			continue
 		}
-		if name := c.sentBy.Load(); name != nil && strings.EqualFold(*name, sentBy) {
+		if known := c.sentBy.Load(); known != nil && known.port == name.port && strings.EqualFold(known.host, name.host) {
 			return c
 		}
 	}
@@ -397,12 +396,12 @@ func (s *streams) detour(gone *stream, message []byte) error {
 		c, err := s.connect(s.ctx, gone.transport, gone.remote, *gone.peer)
 		return c.send(message, err)
 	}
-	if c := s.findSentBy(gone.transport, gone.remote.Addr(), string(msg.sentBy)); c != nil {
+	name := sentByOf(msg.viaHost, msg.viaPort, gone.transport)
+	if c := s.findSentBy(gone.transport, gone.remote.Addr(), name); c != nil {
 		return c.send(message, nil)
 	}
-	host, port := splitSentBy(string(msg.sentBy), gone.transport)
-	to := netip.AddrPortFrom(gone.remote.Addr(), port)
-	c, err := s.connect(s.ctx, gone.transport, to, streamPeer{serverName: host})
+	to := netip.AddrPortFrom(gone.remote.Addr(), name.port)
+	c, err := s.connect(s.ctx, gone.transport, to, streamPeer{serverName: name.host})
 	return c.send(message, err)
 }
 
@@ -416,18 +415,6 @@ func (c *stream) send(message []byte, err error) error {
 	}
 	c.hub.tapped(c, message, false)
 	return nil
-}
-
-// splitSentBy splits the sent-by of a Via.
-func splitSentBy(sentBy, transport string) (host string, port uint16) {
-	host, port = sentBy, defaultPort(transport)
-	if i := strings.LastIndexByte(sentBy, ':'); i > strings.LastIndexByte(sentBy, ']') {
-		host = sentBy[:i]
-		if n, err := strconv.ParseUint(sentBy[i+1:], 10, 16); err == nil {
-			port = uint16(n)
-		}
-	}
-	return trimBrackets(host), port
 }
 
 func (s *streams) tapped(c *stream, message []byte, received bool) {

@@ -194,7 +194,7 @@ func (w *wire) streamTo(to hop, addr netip.AddrPort) (*stream, error) {
 		return flow, nil
 	}
 	if same && flow.peer == nil {
-		if c := w.stack.streams.findSentBy(to.transport, addr.Addr(), addr.String()); c != nil {
+		if c := w.stack.streams.findSentBy(to.transport, addr.Addr(), sentBy{addr.Addr().String(), addr.Port()}); c != nil {
 			return c, nil
 		}
 	}

@@ -1,0 +1,93 @@
+package b2bua
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
+// nothing is wrong.
+func (s *Server) refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
+	contact := req.Contact()
+	switch scheme := req.Recipient.Scheme; {
+	case scheme != "sip" && scheme != "tel":
+		return 416, "Unsupported URI Scheme", nil
+	case len(req.Recipient.String()) > maxURI:
+		return 414, "Request-URI Too Long", nil
+	case strings.ContainsFunc(req.Recipient.String(), isControl):
+		return 400, "Request-URI holds a control character", nil
+	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
+		return 483, "Too Many Hops", nil
+	case contact == nil || contact.Address.Scheme != "sip" || contact.Address.Host == "" || len(req.GetHeaders("contact")) > 1:
+		return 400, "Contact with one sip URI is missing", nil // section 8.1.1.8
+	}
+	if code, reason, headers = unsupported(req); code != 0 {
+		return code, reason, headers
+	}
+	switch sdp := sdpBody(req); {
+	case len(req.Body()) > 0 && sdp == nil:
+		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", sdpType)}
+	case len(sdp) > s.cfg.SIP.Limits.SDP:
+		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", s.cfg.SIP.Limits.SDP), nil
+	case !acceptsSDP(req.GetHeaders("accept")):
+		return 406, "Not Acceptable", nil
+	}
+	return 0, "", nil
+}
+
+// extensions are the option tags of what we can do (RFC 3261 section 19.2).
+func extensions() []string { return nil }
+
+// missing lists the extensions that a request wants and we don't have
+// (RFC 3261 section 8.2.2.3).
+func missing(req *sip.Request) string {
+	var unknown []string
+	for _, h := range req.GetHeaders("require") {
+		for tag := range strings.SplitSeq(h.Value(), ",") {
+			tag = strings.TrimSpace(tag)
+			if tag != "" && !slices.ContainsFunc(extensions(), func(e string) bool { return strings.EqualFold(e, tag) }) {
+				unknown = append(unknown, tag)
+			}
+		}
+	}
+	return strings.Join(unknown, ", ")
+}
+
+// unsupported refuses what a request demands and we can't do.
+func unsupported(req *sip.Request) (code int, reason string, headers []sip.Header) {
+	if unknown := missing(req); unknown != "" {
+		return 420, "Bad Extension", []sip.Header{sip.NewHeader("Unsupported", unknown)}
+	}
+	return 0, "", nil
+}
+
+// looped says whether a request has passed us before: one of its Vias is ours
+// (RFC 3261 section 16.3, item 4).
+func (s *Server) looped(req *sip.Request) bool {
+	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
+		via, ok := h.(*sip.ViaHeader)
+		if !ok {
+			return false
+		}
+		branch, _ := via.Params.Get("branch")
+		return s.mint.MintedBranch([]byte(branch))
+	})
+}
+
+// acceptsSDP says whether the answer to an INVITE may have SDP, as it may where
+// there is no Accept (RFC 3261 section 20.1).
+func acceptsSDP(accept []sip.Header) bool {
+	for _, h := range accept {
+		for kind := range strings.SplitSeq(h.Value(), ",") {
+			kind, _, _ = strings.Cut(kind, ";")
+			switch strings.ToLower(strings.TrimSpace(kind)) {
+			case sdpType, "application/*", "*/*":
+				return true
+			}
+		}
+	}
+	return len(accept) == 0
+}
