@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -66,15 +67,27 @@ func (c *Call) routing() phase {
 func (c *Call) findRoute() int {
 	routes := c.server.cfg.Routes
 	for i := range routes {
-		r := &routes[i]
-		if (r.Trunk == "" || r.Trunk == c.trunk.cfg.Name) &&
-			(r.To == nil || r.To.MatchString(c.vars.To.Number)) &&
-			(r.From == nil || r.From.MatchString(c.vars.From.Number)) {
-			c.route = r
+		if mismatch(&routes[i], &c.vars) == "" {
+			c.route = &routes[i]
 			return i
 		}
 	}
 	return -1
+}
+
+// mismatch is the first key of a route that a call does not meet: trunk, to
+// or from; "" when it meets them all.
+func mismatch(r *config.Route, vars *config.Vars) string {
+	switch {
+	case r.Trunk != "" && r.Trunk != vars.Trunk:
+		return "trunk"
+	case r.To != nil && !r.To.MatchString(vars.To.Number):
+		return "to"
+	case r.From != nil && !r.From.MatchString(vars.From.Number):
+		return "from"
+	default:
+		return ""
+	}
 }
 
 // nextAttempt begins with the next target, or ends the call where none is
@@ -196,9 +209,26 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	if err = c.mediaToward(f.Dest.Addr()); err != nil {
 		return mediaCause(err), err
 	}
-	offer, err := c.offer.forTarget(c.originB, c.mediaAt(media.SideB), a.formats)
+	leg, invite, cause, err := c.outboundLeg(f, local, c.mediaAt(media.SideB))
 	if err != nil {
-		return CauseInternalError, err
+		return cause, err
+	}
+	c.originB.version++
+	a.line = c.addLine(leg, local)
+	c.record.TargetSIPCallID = leg.dialog.CallID
+	c.record.DialedAt = store.TimeOf(time.Now())
+	c.journal()
+	c.step(a.line, invite)
+	return CauseNone, nil
+}
+
+// outboundLeg makes leg B and what tells it to send its INVITE: the caller's
+// offer with our address at, the configured headers. It sends nothing.
+func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
+	a := c.attempt
+	offer, err := c.offer.forTarget(c.originB, at, a.formats)
+	if err != nil {
+		return nil, Invite{}, CauseInternalError, err
 	}
 	vars := c.vars
 	vars.Attempt = a.number
@@ -207,20 +237,13 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	}
 	out, err := buildOutbound(a.target.cfg, f.URI, vars, c.invite, local, offer)
 	if err != nil {
-		return CauseTemplateFailed, err
+		return nil, Invite{}, CauseTemplateFailed, err
 	}
-	c.originB.version++
-	sipCallID := newCallID()
-	leg := newUACLeg(c.server.legOptions(media.SideB, local), sipCallID, out.localParty, out.remoteParty)
-	a.line = c.addLine(leg, local)
-	c.record.TargetSIPCallID = sipCallID
-	c.record.DialedAt = store.TimeOf(time.Now())
-	c.journal()
-	c.step(a.line, Invite{
+	leg := newUACLeg(c.server.legOptions(media.SideB, local), newCallID(), out.localParty, out.remoteParty)
+	return leg, Invite{
 		Request: out.request, Dest: f.Dest,
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
-	})
-	return CauseNone, nil
+	}, CauseNone, nil
 }
 
 // dialing: the INVITE to the target has no final answer.
