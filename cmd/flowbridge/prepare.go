@@ -17,24 +17,33 @@ type preparer struct{ client *synthflow.Client }
 // preparers makes a client for each target that prepares its calls.
 func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTripper) (map[string]b2bua.Preparer, error) {
 	clients := map[string]b2bua.Preparer{}
-	for _, t := range cfg.Targets {
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
 		if t.Prepare == nil {
 			continue
 		}
-		o := synthflow.Options{
-			BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
-			UserAgent: "flowbridge/" + programVersion(),
-		}
+		var transport http.RoundTripper // nil: the client's own
 		if wrap != nil {
-			o.Transport = wrap(http.DefaultTransport)
+			transport = wrap(http.DefaultTransport)
 		}
-		client, err := synthflow.New(o)
+		client, err := newPreparer(t, transport)
 		if err != nil {
-			return nil, fmt.Errorf("target %s: %w", t.Name, err)
+			return nil, err
 		}
-		clients[t.Name] = preparer{client}
+		clients[t.Name] = client
 	}
 	return clients, nil
+}
+
+func newPreparer(t *config.Target, transport http.RoundTripper) (preparer, error) {
+	client, err := synthflow.New(synthflow.Options{
+		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
+		UserAgent: "flowbridge/" + programVersion(), Transport: transport,
+	})
+	if err != nil {
+		return preparer{}, fmt.Errorf("target %s: %w", t.Name, err)
+	}
+	return preparer{client}, nil
 }
 
 // Prepare asks the platform for a call id.
