@@ -80,3 +80,41 @@ func causeOf(err error) b2bua.Cause {
 	}
 	return b2bua.CausePrepareFailed
 }
+
+// renewedPreparers makes the clients of a configuration. Those of targets
+// whose API is as it was are used on, with their connections.
+func renewedPreparers(cfg, old *config.Config, clients map[string]b2bua.Preparer) (map[string]b2bua.Preparer, error) {
+	before := map[string]*config.Prepare{}
+	for _, t := range old.Targets {
+		before[t.Name] = t.Prepare
+	}
+	renewed := map[string]b2bua.Preparer{}
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if t.Prepare == nil {
+			continue
+		}
+		was := before[t.Name]
+		if client := clients[t.Name]; client != nil && was != nil && was.API == t.Prepare.API &&
+			was.Token == t.Prepare.Token && was.Timeout == t.Prepare.Timeout {
+			renewed[t.Name] = client
+			continue
+		}
+		client, err := newPreparer(t, nil)
+		if err != nil {
+			return nil, err
+		}
+		renewed[t.Name] = client
+	}
+	return renewed, nil
+}
+
+// closeReplaced closes the connections of clients that are used no more. What
+// one of them still has under way ends as it would have.
+func closeReplaced(old, now map[string]b2bua.Preparer) {
+	for name, client := range old {
+		if p, ok := client.(preparer); ok && now[name] != client {
+			p.client.CloseIdle()
+		}
+	}
+}
