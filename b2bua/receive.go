@@ -158,6 +158,14 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
+func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
+	if s.Draining() {
+		s.reply(req, tx, 503, statusText(503), retryAfter())
+		return
+	}
+	s.reply(req, tx, 200, statusText(200), capabilities()...)
+}
+
 // onInvite admits a new call, or says why not.
 func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	source := parseSource(req.Source())
@@ -214,7 +222,10 @@ func refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
 	if req.Body() != nil && len(req.Body()) > 0 && sdpBody(req) == nil {
 		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", "application/sdp")}
 	}
-	if headers := unsupported(req); headers != nil {
+	if r := req.GetHeaders("require"); len(r) > 0 {
+		for _, h := range r {
+			headers = append(headers, sip.NewHeader("Unsupported", h.Value()))
+		}
 		return 420, "Bad Extension", headers
 	}
 	return 0, "", nil
