@@ -91,7 +91,7 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		switch lower := strings.ToLower(name); {
-		case !ok || !isToken(name) || strings.ContainsFunc(value, func(r rune) bool { return isControl(r) && r != '\t' }):
+		case !ok || !isHeaderName(name) || strings.ContainsFunc(value, func(r rune) bool { return isControl(r) && r != '\t' }):
 			return "", "", fmt.Errorf("%w: header %q: write it like 'X-Name: value'", ErrQuestion, line)
 		case slices.Contains([]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "content-type", "c", "content-length", "l"}, lower):
 			return "", "", fmt.Errorf("%w: header %s is made from the numbers and can't be given", ErrQuestion, name)
@@ -104,8 +104,8 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 	return text, hops, nil
 }
 
-// isToken says whether s is a token (RFC 3261 section 25.1).
-func isToken(s string) bool {
+// isHeaderName says whether s is a token, as header names are (RFC 3261 section 25.1).
+func isHeaderName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r)
 	})
