@@ -96,15 +96,15 @@ func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 // refuses new calls from then on. It gives the number of signals that come to
 // an end at once.
 func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
-	event := o.log.Info()
+	by := "admin API"
 	select {
 	case got := <-signals:
-		event, more = event.Stringer("signal", got), 1
+		by, more = got.String(), 1
 	case <-o.asked:
 		more = 2 // the first may be that of a supervisor which asked for the drain
 	}
 	d, err := o.Drain()
-	event.Err(err).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
+	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
 	return more
 }
 
