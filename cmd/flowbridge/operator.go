@@ -29,6 +29,7 @@ type operator struct {
 	supervisor *supervisor
 	asked      chan struct{} // closed when the API has asked to drain
 
+	reloads   sync.Mutex // one at a time; held while the file is read, so never waited for by Drain
 	mu        sync.Mutex // guards what follows
 	node      *node      // nil: not started yet
 	server    reloader
@@ -70,8 +71,8 @@ func (o *operator) Drain() (admin.Drained, error) {
 // Reload reads the file anew and puts its trunks, targets, routes and log into
 // force, or nothing.
 func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.reloads.Lock()
+	defer o.reloads.Unlock()
 	done, err := o.reload()
 	var invalid *admin.InvalidError
 	switch {
@@ -91,25 +92,31 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	return done, err
 }
 
-func (o *operator) reload() (admin.Reloaded, error) {
-	switch {
-	case o.node == nil:
-		return admin.Reloaded{}, errStarting
-	case o.draining:
-		return admin.Reloaded{}, errDraining
-	case o.server == nil:
-		return admin.Reloaded{}, errFixed
+func (o *operator) reload() (done admin.Reloaded, err error) {
+	if err := o.fit(); err != nil {
+		return done, err
 	}
 	o.supervisor.reloading()
-	defer o.supervisor.ready("Taking calls")
+	defer func() {
+		if err != nil {
+			o.supervisor.ready("Taking calls; the last reload was refused, see the log")
+			return
+		}
+		o.supervisor.ready("Taking calls")
+	}()
 	read, err := config.Load(o.file)
 	if err != nil {
-		return admin.Reloaded{}, problemsOf(err)
+		return done, problemsOf(err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.draining {
+		return done, errDraining
 	}
 	next, needRestart := running(o.cfg, read)
 	clients, err := renewedPreparers(next, o.cfg, o.preparers)
 	if err != nil {
-		return admin.Reloaded{}, err
+		return done, err
 	}
 	o.server.Reload(next, clients)
 	o.out.set(next.Log)
@@ -118,6 +125,22 @@ func (o *operator) reload() (admin.Reloaded, error) {
 	return admin.Reloaded{
 		Trunks: len(next.Trunks), Targets: len(next.Targets), Routes: len(next.Routes), NeedRestart: needRestart,
 	}, nil
+}
+
+// fit says why nothing can be reloaded now, if that is so.
+func (o *operator) fit() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.node == nil:
+		return errStarting
+	case o.draining:
+		return errDraining
+	case o.server == nil:
+		return errFixed
+	default:
+		return nil
+	}
 }
 
 // problemsOf gives each thing that is wrong with a file a line of its own.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
@@ -166,7 +167,7 @@ func TestReloadRefusesAnInvalidFile(t *testing.T) {
 	if log := s.logged(); strings.Count(log, "configuration not valid: the old one stays") != 2 || !strings.Contains(log, "log.level") {
 		t.Errorf("the log says\n%s", log)
 	}
-	if states := s.told.all(); len(states) != 2 || !strings.HasPrefix(states[1], "READY=1") {
+	if states := s.told.all(); len(states) != 2 || !strings.HasPrefix(states[1], "READY=1") || !strings.Contains(states[1], "refused") {
 		t.Errorf("the supervisor heard %q", states)
 	}
 	s.write("60s", "https://api.test", "3s", "info")
@@ -256,6 +257,34 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 		t.Errorf("the step under way: %v", err)
 	}
 	waitFor(t, "the other one is closed too", func() bool { return count() == 0 })
+}
+
+// A file that can't be read to its end does not keep the process from
+// draining, and is not put into force afterwards.
+func TestDrainDoesNotWaitForAReload(t *testing.T) {
+	s := newReloadStage(t)
+	text := read(t, s.file)
+	if err := os.Remove(s.file); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(s.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error)
+	go func() {
+		_, err := s.Reload(context.Background())
+		failed <- err
+	}()
+	waitFor(t, "the file is being read", func() bool { return len(s.told.all()) == 1 })
+	if _, err := s.Drain(); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, errDraining) || s.fake.times != 0 {
+		t.Errorf("got %v, reloaded %d times", err, s.fake.times)
+	}
 }
 
 func waitFor(t *testing.T, what string, holds func() bool) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,25 +22,28 @@ func TestWatchdog(t *testing.T) {
 		s := &supervisor{log: zerolog.Nop(), notify: heard.notify, every: 30 * time.Second}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		var well error
+		var stuck atomic.Bool
 		go s.watch(ctx, func(ctx context.Context) error {
 			if limit, ok := ctx.Deadline(); !ok || time.Until(limit) > 8*time.Second {
 				t.Errorf("asked without a bound: %v %v", limit, ok)
 			}
-			return well
+			if stuck.Load() {
+				return errors.New("stuck")
+			}
+			return nil
 		})
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
 		if n := len(heard.all()); n != 4 || heard.all()[0] != "WATCHDOG=1" {
 			t.Errorf("heard %q", heard.all())
 		}
-		well = errors.New("stuck")
+		stuck.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := len(heard.all()); n != 4 {
 			t.Errorf("heard %q", heard.all()[4:])
 		}
-		well = nil
+		stuck.Store(false)
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
 		if n := len(heard.all()); n != 5 {
