@@ -324,7 +324,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	}
 	vars := c.vars
 	vars.Attempt = a.number
-	ready := prepare(c.ctx, a.number, a.target, vars, x.lookup)
+	ready := address(c.ctx, a.number, a.target, vars)
 	if ready.Cause != CauseNone {
 		r.Cause = ready.Cause
 		if ready.Err != nil {
@@ -332,7 +332,8 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		}
 		return r
 	}
-	leg, in, cause, err := c.outboundLeg(ready, x.local(ready.Dest.Addr()), x.media(ready.Dest.Addr()))
+	peer := x.addrOf(ready.URI.Host)
+	leg, in, cause, err := c.outboundLeg(ready, x.local(peer), x.media(peer))
 	if err != nil {
 		r.Cause, r.Error = cause, err.Error()
 		return r
@@ -349,13 +350,13 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	return r
 }
 
-// lookup stands in for the resolver.
-func (x *explainer) lookup(_ context.Context, host string) (netip.Addr, error) {
+// addrOf is the address of a target, a made-up one for a name.
+func (x *explainer) addrOf(host string) netip.Addr {
 	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil {
-		return a.Unmap(), nil
+		return a.Unmap()
 	}
 	x.note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)
-	return x.sample(), nil
+	return x.sample()
 }
 
 // media is our RTP address toward a target.

@@ -69,6 +69,26 @@ type attempt struct {
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.
 func prepare(ctx context.Context, number int, t *target, vars config.Vars, lookup resolver) Ready {
+	out := address(ctx, number, t, vars)
+	if out.Cause != CauseNone {
+		return out
+	}
+	addr, err := lookup(ctx, out.URI.Host)
+	if err != nil {
+		out.Cause, out.Err = CauseDNSFailed, err
+		return out
+	}
+	port := out.URI.Port
+	if port <= 0 || port > 65535 {
+		port = sip.DefaultUdpPort
+	}
+	out.Dest = netip.AddrPortFrom(addr, uint16(port))
+	return out
+}
+
+// address does that part of it which needs no SIP: the platform's id and the
+// Request-URI.
+func address(ctx context.Context, number int, t *target, vars config.Vars) Ready {
 	out := Ready{Attempt: number}
 	fail := func(cause Cause, err error) Ready {
 		out.Cause, out.Err = cause, err
@@ -103,15 +123,7 @@ func prepare(ctx context.Context, number int, t *target, vars config.Vars, looku
 	if err != nil {
 		return fail(CauseTemplateFailed, err)
 	}
-	addr, err := lookup(ctx, uri.Host)
-	if err != nil {
-		return fail(CauseDNSFailed, err)
-	}
-	port := uri.Port
-	if port <= 0 || port > 65535 {
-		port = sip.DefaultUdpPort
-	}
-	out.URI, out.Dest = uri, netip.AddrPortFrom(addr, uint16(port))
+	out.URI = uri
 	return out
 }
 
