@@ -89,6 +89,8 @@ type TargetReport struct {
 	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
 	Codecs  []string `json:"codecs"`
 
+	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
+
 	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
 	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`
 	RingTimeoutMS          int64 `json:"ring_timeout_ms"`
@@ -313,6 +315,9 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
 		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
 		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+	}
+	if t.Auth != nil {
+		r.Username = t.Auth.Username
 	}
 	if t.Prepare != nil {
 		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure

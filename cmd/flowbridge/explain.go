@@ -265,6 +265,9 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	}
 	fmt.Fprintf(b, "\n  codecs %s, of those that the caller offers\n", strings.Join(t.Codecs, ", "))
 	fmt.Fprintf(b, "  nothing heard for %v, or no final answer within %v: %s\n", ms(t.FirstResponseTimeoutMS), ms(t.RingTimeoutMS), next)
+	if t.Username != "" {
+		fmt.Fprintf(b, "  a challenge is answered with the credentials of %s\n", t.Username)
+	}
 	fmt.Fprintf(b, "  3xx, 401, 407, 408, 5xx, 6xx but 600, 603, 607, 608%s: %s\n", again, next)
 	fmt.Fprintf(b, "  any other refusal: the caller gets it as it is\n")
 }
