@@ -45,6 +45,8 @@ type Options struct {
 	Records Records
 	// Ready gives the reason why no calls are taken at the moment, nil when they are. Default: always ready.
 	Ready func() error
+	// Operator drains and reloads. Default: none, /api/drain and /api/reload don't exist.
+	Operator Operator
 	// Token is the bearer token. Default: empty, only loopback hosts are answered.
 	Token string
 	// Log gets the errors that a caller cannot mend.
@@ -76,6 +78,10 @@ func New(opts Options) http.Handler {
 	mux.HandleFunc("/api/calls", a.closed(a.calls))
 	mux.HandleFunc("/api/calls/{id}", a.closed(a.call))
 	mux.HandleFunc("/api/cdrs", a.closed(a.cdrs))
+	if a.Operator != nil {
+		mux.HandleFunc("/api/drain", a.operate(a.drain))
+		mux.HandleFunc("/api/reload", a.operate(a.reload))
+	}
 	mux.HandleFunc("/", a.closed(func(w http.ResponseWriter, _ *http.Request) {
 		a.fail(w, http.StatusNotFound, "no such path", "see /api/calls, /api/cdrs, /healthz and /readyz")
 	}))
@@ -128,7 +134,11 @@ func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 
 // closed serves GET to those who have the token, if there is one.
 func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
-	get := a.open(next)
+	return a.allowed(a.open(next))
+}
+
+// allowed serves those who have the token, if there is one.
+func (a *api) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if a.Token != "" && !a.authorized(r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
@@ -136,7 +146,7 @@ func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
 				"send the header Authorization: Bearer, followed by the token of admin.token_file")
 			return
 		}
-		get(w, r)
+		next(w, r)
 	}
 }
 

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -67,15 +68,27 @@ func (c *Call) routing() phase {
 func (c *Call) findRoute() int {
 	routes := c.peers.routes
 	for i := range routes {
-		r := &routes[i]
-		if (r.Trunk == "" || r.Trunk == c.trunk.cfg.Name) &&
-			(r.To == nil || r.To.MatchString(c.vars.To.Number)) &&
-			(r.From == nil || r.From.MatchString(c.vars.From.Number)) {
-			c.route = r
+		if mismatch(&routes[i], &c.vars) == "" {
+			c.route = &routes[i]
 			return i
 		}
 	}
 	return -1
+}
+
+// mismatch is the first key of a route that a call does not meet: trunk, to
+// or from; "" when it meets them all.
+func mismatch(r *config.Route, vars *config.Vars) string {
+	switch {
+	case r.Trunk != "" && r.Trunk != vars.Trunk:
+		return "trunk"
+	case r.To != nil && !r.To.MatchString(vars.To.Number):
+		return "to"
+	case r.From != nil && !r.From.MatchString(vars.From.Number):
+		return "from"
+	default:
+		return ""
+	}
 }
 
 // nextAttempt begins with the next target, or ends the call where none is
@@ -222,9 +235,28 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	if err = c.mediaToward(f.Dest.Addr()); err != nil {
 		return mediaCause(err), err
 	}
-	offer, err := c.offer.forTarget(c.originB, c.mediaAt(media.SideB), a.formats)
+	leg, invite, cause, err := c.outboundLeg(f, local, c.mediaAt(media.SideB))
 	if err != nil {
-		return CauseInternalError, err
+		return cause, err
+	}
+	c.originB.version++
+	a.transport = transportName(local.Transport)
+	a.line = c.addLine(leg, local, f.Flow)
+	a.line.wire.tls = a.target.cfg.TLS
+	c.record.TargetSIPCallID = leg.dialog.CallID
+	c.record.DialedAt = store.TimeOf(time.Now())
+	c.journal()
+	c.step(a.line, invite)
+	return CauseNone, nil
+}
+
+// outboundLeg makes leg B and what tells it to send its INVITE: the caller's
+// offer with our address at, the configured headers. It sends nothing.
+func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
+	a := c.attempt
+	offer, err := c.offer.forTarget(c.originB, at, a.formats)
+	if err != nil {
+		return nil, Invite{}, CauseInternalError, err
 	}
 	vars := c.vars
 	vars.Attempt = a.number
@@ -234,26 +266,17 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	in := inbound{invite: c.invite, trusted: c.trunk.cfg.Trusted, privacy: c.privacy}
 	out, err := buildOutbound(a.target.cfg, f.URI, vars, in, local, offer)
 	if err != nil {
-		return CauseTemplateFailed, err
+		return nil, Invite{}, CauseTemplateFailed, err
 	}
-	sipCallID := newCallID()
-	leg := newUACLeg(c.server.legOptions(media.SideB, local), sipCallID, out.localParty, out.remoteParty)
+	leg := newUACLeg(c.server.legOptions(media.SideB, local), newCallID(), out.localParty, out.remoteParty)
 	if err = c.fit(&out, leg, f); err != nil {
-		return CauseInviteTooLarge, err
+		return nil, Invite{}, CauseInviteTooLarge, err
 	}
-	c.originB.version++
-	a.transport = transportName(local.Transport)
-	a.line = c.addLine(leg, local, f.Flow)
-	a.line.wire.tls = a.target.cfg.TLS
-	c.record.TargetSIPCallID = sipCallID
-	c.record.DialedAt = store.TimeOf(time.Now())
-	c.journal()
-	c.step(a.line, Invite{
+	return leg, Invite{
 		Request: out.request(), Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
 		Auth: a.target.cfg.Auth,
-	})
-	return CauseNone, nil
+	}, CauseNone, nil
 }
 
 // localToward is what we are called by the target of an attempt.

@@ -203,7 +203,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	case sip.INVITE:
 		l.onReinvite(req)
 	case sip.OPTIONS:
-		l.respond(req, 200, statusText(200), allowHeaders()...)
+		l.respond(req, 200, statusText(200), capabilities()...)
 	default:
 		code := notTaken(req.Method)
 		l.respond(req, code, statusText(code), allowHeaders()...)

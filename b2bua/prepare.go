@@ -72,6 +72,31 @@ type attempt struct {
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.
 func prepare(ctx context.Context, number int, t *target, vars config.Vars, stack *stack) Ready {
+	out := requestTarget(ctx, number, t, vars)
+	if out.Cause != CauseNone {
+		return out
+	}
+	addr, err := stack.resolve(ctx, out.URI.Host)
+	if err != nil {
+		out.Cause, out.Err = CauseDNSFailed, err
+		return out
+	}
+	port := defaultPort(t.cfg.Transport)
+	if out.URI.Port > 0 && out.URI.Port <= 65535 {
+		port = uint16(out.URI.Port)
+	}
+	out.Dest = netip.AddrPortFrom(addr, port)
+	if isStream(t.cfg.Transport) {
+		if out.Flow, err = stack.connectTo(ctx, t.cfg, t.cfg.Transport, out.URI, out.Dest); err != nil {
+			out.Cause, out.Err = causeOfError(err), err
+		}
+	}
+	return out
+}
+
+// requestTarget does that part of it which needs no SIP: the platform's id and the
+// Request-URI.
+func requestTarget(ctx context.Context, number int, t *target, vars config.Vars) Ready {
 	out := Ready{Attempt: number}
 	fail := func(cause Cause, err error) Ready {
 		out.Cause, out.Err = cause, err
@@ -106,20 +131,7 @@ func prepare(ctx context.Context, number int, t *target, vars config.Vars, stack
 	if err != nil {
 		return fail(CauseTemplateFailed, err)
 	}
-	addr, err := stack.resolve(ctx, uri.Host)
-	if err != nil {
-		return fail(CauseDNSFailed, err)
-	}
-	port := defaultPort(t.cfg.Transport)
-	if uri.Port > 0 && uri.Port <= 65535 {
-		port = uint16(uri.Port)
-	}
-	out.URI, out.Dest = uri, netip.AddrPortFrom(addr, port)
-	if isStream(t.cfg.Transport) {
-		if out.Flow, err = stack.connectTo(ctx, t.cfg, t.cfg.Transport, uri, out.Dest); err != nil {
-			return fail(causeOfError(err), err)
-		}
-	}
+	out.URI = uri
 	return out
 }
 

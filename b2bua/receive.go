@@ -219,7 +219,7 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, code, reason, headers...)
 		return
 	}
-	s.reply(req, tx, 200, statusText(200), append(allowHeaders(), sip.NewHeader("Accept", sdpType))...)
+	s.reply(req, tx, 200, statusText(200), capabilities()...)
 }
 
 // onInvite admits a new call, or says why not.

@@ -154,6 +154,20 @@ func (r *registry) all() []*Call {
 	return all
 }
 
+// some gives at most n of the live calls, by chance.
+func (r *registry) some(n int) []*Call {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	some := make([]*Call, 0, min(n, len(r.calls)))
+	for _, c := range r.calls {
+		if len(some) == n {
+			break
+		}
+		some = append(some, c)
+	}
+	return some
+}
+
 func (r *registry) counts() (calls, lines int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -43,15 +43,23 @@ type liveCall struct {
 // client keeps no connection open: they would be counted.
 var client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// startServer runs the B2BUA in a directory and returns when it listens.
-func startServer(t *testing.T, dir, config string) *server {
+// configure writes the configuration of a server that runs, or is to run, in a
+// directory.
+func configure(t *testing.T, dir, config string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, "flowbridge.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// startServer runs the B2BUA in a directory, with this besides in its
+// environment, and returns when it listens.
+func startServer(t *testing.T, dir, config string, env ...string) *server {
+	t.Helper()
+	configure(t, dir, config)
 	cmd := exec.Command(program, "serve")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken, raceEnv)
+	cmd.Env = append(append(os.Environ(), "E2E_TOKEN="+apiToken, raceEnv), env...)
 	s := &server{process: start(t, "flowbridge serve", cmd), dir: dir}
 	eventually(t, "the B2BUA listens", func() bool {
 		if s.ended() {

@@ -251,3 +251,15 @@ func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 		}
 	}
 }
+
+// A worker that is woken before it has any socket stays alive.
+func TestCommandBeforeAnySocket(t *testing.T) {
+	w, err := newWorker(time.Now(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.do(command{op: opStart, relay: &relay{}}); err != nil {
+		t.Error(err)
+	}
+	w.stop()
+}

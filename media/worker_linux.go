@@ -140,7 +140,10 @@ func (w *worker) turn() {
 		}
 	}
 	for _, ev := range w.events[:n] {
-		if ep := w.byFD[ev.Fd]; ep != nil { // nil: wakefd, or closed meanwhile
+		if int(ev.Fd) == w.wakefd {
+			continue
+		}
+		if ep := w.byFD[ev.Fd]; ep != nil { // nil: closed meanwhile
 			w.serve(ep)
 		}
 	}

@@ -18,8 +18,9 @@ var errCarrierClosed = errors.New("carrier is closed")
 
 // CarrierOptions say where the carrier sends from.
 type CarrierOptions struct {
-	Listen    string     // UDP, one socket for all calls; "127.0.0.1:0" if empty
-	MediaAddr netip.Addr // address of RTP; the listener's if zero
+	Listen    string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
+	MediaAddr netip.Addr     // address of RTP; the listener's if zero
+	Tap       func(Datagram) // sees every SIP message; must not block; nil: nobody
 	Log       zerolog.Logger
 }
 
@@ -31,8 +32,11 @@ type Header struct {
 
 // CarrierCall is a call to place.
 type CarrierCall struct {
-	To          string // Request-URI: sip:+15075785607@127.0.0.1:5060
-	From        string // number or other user part; "anonymous" if empty
+	To          string         // Request-URI: sip:+15075785607@127.0.0.1:5060
+	Dest        netip.AddrPort // where it is sent; zero: where To says
+	From        string         // number or other user part; "anonymous" if empty
+	Username    string         // answers a challenge, with Password; empty: a challenge is a refusal
+	Password    string
 	DisplayName string
 	Headers     []Header
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
@@ -94,6 +98,7 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 	if c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", o.Log, nil); err != nil {
 		return nil, err
 	}
+	c.sip.sock.tap = o.Tap
 	c.clock = startClock()
 	c.sip.server.OnBye(c.onBye)
 	c.sip.server.OnInvite(c.onReInvite)
@@ -166,6 +171,9 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 		cc.From = "anonymous"
 	}
 	req := sip.NewRequest(sip.INVITE, to)
+	if cc.Dest.IsValid() {
+		req.SetDestination(cc.Dest.String())
+	}
 	ip := c.opts.MediaAddr
 	if !ip.IsValid() {
 		ip = c.sip.ip(req.Destination())

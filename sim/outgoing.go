@@ -3,9 +3,11 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -49,6 +51,13 @@ func (o *outgoing) run(ctx context.Context) error {
 	}
 	tx.OnRetransmission(o.onRepeated)
 	final, err := o.await(ctx, tx)
+	if err == nil && o.challenged(final) {
+		if tx, err = o.authorize(ctx, final); err != nil {
+			o.finished(final)
+			return err
+		}
+		final, err = o.await(ctx, tx)
+	}
 	switch {
 	case final == nil:
 		tx.Terminate()
@@ -74,6 +83,27 @@ func (o *outgoing) run(ctx context.Context) error {
 	o.update(func(r *CarrierResult) { r.AnsweredAt, r.SDP = time.Now(), string(final.Body()) })
 	o.talk(ctx, d, media)
 	return nil
+}
+
+// challenged says whether a refusal asks for credentials that there are.
+func (o *outgoing) challenged(res *sip.Response) bool {
+	return res != nil && o.cc.Username != "" &&
+		(res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired)
+}
+
+// authorize sends the INVITE again with the credentials (RFC 3261 §22.2).
+func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.ClientTransaction, error) {
+	again := o.req.Clone() // the first is its transaction's, for repeated refusals
+	again.SetTransport("UDP")
+	again.SetDestination(o.req.Destination())
+	o.req = again
+	tx, err := o.carrier.sip.client.TransactionDigestAuth(ctx, o.req, res,
+		sipgo.DigestAuth{Username: o.cc.Username, Password: o.cc.Password})
+	if err != nil {
+		return nil, fmt.Errorf("answer the challenge: %w", err)
+	}
+	tx.OnRetransmission(o.onRepeated)
+	return tx, nil
 }
 
 // await reads responses until the final one, and cancels when it is time to.

@@ -3,9 +3,11 @@ package sim
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -13,12 +15,21 @@ const (
 	maxRawInvites = 1024
 )
 
+// Datagram is a SIP message as it went over the socket.
+type Datagram struct {
+	At       time.Time
+	Received bool // else sent
+	Remote   netip.AddrPort
+	Data     []byte // not to be kept
+}
+
 // socket is the UDP socket under sipgo. It is where messages are dropped
 // before there is a transaction, and where the bytes of X- headers are taken
 // down before a parser has touched them.
 type socket struct {
 	net.PacketConn
 	drop  func(datagram []byte) bool // nil: nothing
+	tap   func(Datagram)             // nil: nobody listens; set before anything is read
 	ready chan struct{}              // closed when sipgo reads, which is when it can send
 	once  sync.Once
 
@@ -47,7 +58,20 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		s.note(b[:n])
+		s.tapped(true, addr, b[:n])
 		return n, addr, nil
+	}
+}
+
+// WriteTo sends a datagram.
+func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
+	s.tapped(false, addr, b)
+	return s.PacketConn.WriteTo(b, addr)
+}
+
+func (s *socket) tapped(received bool, addr net.Addr, b []byte) {
+	if at, ok := addr.(*net.UDPAddr); ok && s.tap != nil {
+		s.tap(Datagram{At: time.Now(), Received: received, Remote: unmapped(at.AddrPort()), Data: b})
 	}
 }
 

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -11,21 +14,66 @@ import (
 func checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Validate a configuration",
+		Short: "Validate a configuration, and the machine's limits for it",
 		Long: "Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit\n" +
-			"code is 2 if there are any. Nothing is opened or called.",
-		Example: "  flowbridge check --config flowbridge.yaml",
+			"code is 2 if there are any. Limits of this machine that are too low for it are warned of: open files, the\n" +
+			"receive buffer of sockets, ports that other programs may take, the database's directory. Nothing is opened\n" +
+			"or called.",
+		Example: "  flowbridge check --config flowbridge.yaml\n  flowbridge check --json",
 		Args:    usage(cobra.NoArgs),
 	}
 	file := configFlag(c)
+	asJSON := c.Flags().Bool("json", false, "as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := config.Load(*file)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d trunks, %d targets, %d routes: valid\n",
-			*file, len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes))
-		return err
+		return check(c.OutOrStdout(), *file, thisMachine(), *asJSON)
 	}
 	return c
+}
+
+// checked is the outcome of a check as JSON.
+type checked struct {
+	File     string       `json:"file"`
+	Valid    bool         `json:"valid"`
+	Trunks   int          `json:"trunks"`
+	Targets  int          `json:"targets"`
+	Routes   int          `json:"routes"`
+	Errors   []checkError `json:"errors"`
+	Warnings []warning    `json:"warnings"`
+}
+
+// checkError is something that is wrong with the file.
+type checkError struct {
+	Line    int    `json:"line"` // 0: the file as a whole
+	Key     string `json:"key"`
+	Problem string `json:"problem"`
+	Remedy  string `json:"remedy"`
+}
+
+func check(w io.Writer, file string, m machine, asJSON bool) error {
+	result := checked{File: file, Errors: []checkError{}, Warnings: []warning{}}
+	cfg, failed := config.Load(file)
+	if failed == nil {
+		result.Valid = true
+		result.Trunks, result.Targets, result.Routes = len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes)
+		result.Warnings = append(result.Warnings, m.warnings(cfg)...)
+	}
+	if all, ok := errors.AsType[config.Errors](failed); ok {
+		for _, e := range all {
+			result.Errors = append(result.Errors, checkError{e.Line, e.Path, e.Problem, e.Remedy})
+		}
+	}
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return errors.Join(failed, enc.Encode(result))
+	}
+	if failed != nil {
+		return failed
+	}
+	for _, x := range result.Warnings {
+		fmt.Fprintf(w, "warning: %s; %s\n", x.Problem, x.Remedy)
+	}
+	_, err := fmt.Fprintf(w, "%s: %d trunks, %d targets, %d routes: valid\n", file, result.Trunks, result.Targets, result.Routes)
+	return err
 }

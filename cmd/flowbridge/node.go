@@ -28,14 +28,18 @@ type node struct {
 	server *b2bua.Server
 	api    *http.Server
 	apiAt  net.Addr
+
+	preparers map[string]b2bua.Preparer // by target
+
 	tended chan struct{} // closed when nobody looks after the store any more
 	stop   context.CancelFunc
 }
 
-// hooks are what the demo listens with.
+// hooks are what the demo listens with, and what serve is operated by.
 type hooks struct {
 	tap       b2bua.Tap
 	transport func(http.RoundTripper) http.RoundTripper // around the API client's
+	operator  admin.Operator                            // nil: nobody
 }
 
 // startNode builds everything a configuration describes, in the order in
@@ -65,8 +69,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
-	preparers, err := preparers(n.cfg, h.transport)
-	if err != nil {
+	if n.preparers, err = preparers(n.cfg, h.transport); err != nil {
 		return err
 	}
 	host, err := os.Hostname()
@@ -74,7 +77,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 		return fmt.Errorf("host name: %w", err)
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
-		Config: n.cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.store, Preparers: preparers,
+		Config: n.cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.store, Preparers: n.preparers,
 		Key: n.store.Key(), Node: host, Log: n.log, Tap: h.tap,
 	})
 	if err != nil {
@@ -82,10 +85,10 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	}
 	n.tended = make(chan struct{})
 	go n.tend(ctx)
-	return n.serveAPI(ctx)
+	return n.serveAPI(ctx, h.operator)
 }
 
-func (n *node) serveAPI(ctx context.Context) error {
+func (n *node) serveAPI(ctx context.Context, op admin.Operator) error {
 	addr := n.cfg.Admin.Listen.String()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -93,7 +96,7 @@ func (n *node) serveAPI(ctx context.Context) error {
 	}
 	n.apiAt = listener.Addr()
 	n.api = admin.Server(addr, admin.New(admin.Options{
-		Calls: liveCalls{n.server}, Records: n.store, Token: n.cfg.Admin.Token.Reveal(), Log: n.log,
+		Calls: liveCalls{n.server}, Records: n.store, Token: n.cfg.Admin.Token.Reveal(), Log: n.log, Operator: op,
 		Ready: func() error {
 			if n.server.Draining() {
 				return errors.New("draining")

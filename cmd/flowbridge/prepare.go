@@ -17,24 +17,33 @@ type preparer struct{ client *synthflow.Client }
 // preparers makes a client for each target that prepares its calls.
 func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTripper) (map[string]b2bua.Preparer, error) {
 	clients := map[string]b2bua.Preparer{}
-	for _, t := range cfg.Targets {
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
 		if t.Prepare == nil {
 			continue
 		}
-		o := synthflow.Options{
-			BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
-			UserAgent: "flowbridge/" + programVersion(),
-		}
+		var transport http.RoundTripper // nil: the client's own
 		if wrap != nil {
-			o.Transport = wrap(http.DefaultTransport)
+			transport = wrap(http.DefaultTransport)
 		}
-		client, err := synthflow.New(o)
+		client, err := newPreparer(t, transport)
 		if err != nil {
-			return nil, fmt.Errorf("target %s: %w", t.Name, err)
+			return nil, err
 		}
-		clients[t.Name] = preparer{client}
+		clients[t.Name] = client
 	}
 	return clients, nil
+}
+
+func newPreparer(t *config.Target, transport http.RoundTripper) (preparer, error) {
+	client, err := synthflow.New(synthflow.Options{
+		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
+		UserAgent: "flowbridge/" + programVersion(), Transport: transport,
+	})
+	if err != nil {
+		return preparer{}, fmt.Errorf("target %s: %w", t.Name, err)
+	}
+	return preparer{client}, nil
 }
 
 // Prepare asks the platform for a call id.
@@ -70,4 +79,42 @@ func causeOf(err error) b2bua.Cause {
 		return b2bua.CausePrepareInvalid
 	}
 	return b2bua.CausePrepareFailed
+}
+
+// renewedPreparers makes the clients of a configuration. Those of targets
+// whose API is as it was are used on, with their connections.
+func renewedPreparers(cfg, old *config.Config, clients map[string]b2bua.Preparer) (map[string]b2bua.Preparer, error) {
+	before := map[string]*config.Prepare{}
+	for _, t := range old.Targets {
+		before[t.Name] = t.Prepare
+	}
+	renewed := map[string]b2bua.Preparer{}
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if t.Prepare == nil {
+			continue
+		}
+		was := before[t.Name]
+		if client := clients[t.Name]; client != nil && was != nil && was.API == t.Prepare.API &&
+			was.Token == t.Prepare.Token && was.Timeout == t.Prepare.Timeout {
+			renewed[t.Name] = client
+			continue
+		}
+		client, err := newPreparer(t, nil)
+		if err != nil {
+			return nil, err
+		}
+		renewed[t.Name] = client
+	}
+	return renewed, nil
+}
+
+// closeReplaced closes the connections of clients that are used no more. What
+// one of them still has under way ends as it would have.
+func closeReplaced(old, now map[string]b2bua.Preparer) {
+	for name, client := range old {
+		if p, ok := client.(preparer); ok && now[name] != client {
+			p.client.CloseIdle()
+		}
+	}
 }

@@ -3,21 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"flowbridge/config"
 )
-
-// drainLimit is how long calls may go on after the first SIGTERM.
-const drainLimit = 60 * time.Second
 
 // gcPercent trades memory for the CPU that garbage collection takes from
 // bursts of signalling; GOGC in the environment overrides it.
@@ -28,7 +22,9 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the B2BUA",
 		Long: "Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets the others go on\n" +
-			"for up to " + drainLimit.String() + "; a second one ends them at once, with their records written.",
+			"for up to sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reads the\n" +
+			"configuration anew: trunks, targets, routes and log count at once, the rest after a restart. Under systemd,\n" +
+			"Type=notify-reload is understood (docs/operations.md).",
 		Example: "  flowbridge serve --config flowbridge.yaml",
 		Args:    usage(cobra.NoArgs),
 	}
@@ -38,76 +34,95 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log := logger(cfg.Log, os.Stderr)
+		out, log := newLog(cfg.Log, os.Stderr)
 		log.Info().Str("config", *file).Str("version", programVersion()).Int("trunks", len(cfg.Trunks)).
 			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
 		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
 			log.Warn().Msg("no trunks or no routes: no call can get through")
 		}
-		return serve(c.Context(), cfg, log)
+		return serve(c.Context(), cfg, &operator{
+			file: *file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{}),
+		})
 	}
 	return c
 }
 
-func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+func serve(ctx context.Context, cfg *config.Config, o *operator) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	signals := make(chan os.Signal, 2)
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	defer signal.Stop(hangups)
 
-	n, err := startNode(ctx, cfg, log, hooks{})
+	n, err := startNode(ctx, cfg, o.log, hooks{operator: o})
 	if err != nil {
 		return err
 	}
+	o.begin(n)
 	for _, l := range n.server.Listeners() {
-		log.Info().Str("listen", l.String()).Msg("sip listening")
+		o.log.Info().Str("listen", l.String()).Msg("sip listening")
 	}
-	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
+	o.log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
+	o.supervisor.ready("Taking calls")
 
-	go ignoreHangup(log)
-	got := <-signals
-	n.server.Drain()
-	log.Info().Stringer("signal", got).Int("calls", n.server.Calls()).Int64("limit_ms", drainLimit.Milliseconds()).Msg("draining")
-	drained, cancel := context.WithTimeout(ctx, drainLimit)
-	go func() {
-		<-signals
-		cancel()
-	}()
-	if n.server.WaitIdle(drained) != nil {
-		log.Warn().Int("calls", n.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
-	}
-	cancel()
+	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go o.supervisor.watch(watched, n.alive)
+	go o.reloadOn(watched, hangups)
+	o.drain(ctx, signals, o.untilTold(signals))
 	if err := n.close(); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
-	log.Info().Msg("stopped")
+	o.log.Info().Msg("stopped")
 	return nil
 }
 
-// ignoreHangup keeps SIGHUP, which asks other servers to reload, from ending
-// this one.
-func ignoreHangup(log zerolog.Logger) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	for range hangups {
-		log.Warn().Msg("SIGHUP: this version does not reload; restart to read the configuration anew")
+// reloadOn reloads at each SIGHUP, until ctx ends.
+func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			_, _ = o.Reload(ctx) // it is in the log
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// logger writes to w as the configuration says.
-func logger(cfg config.Log, w *os.File) zerolog.Logger {
-	var out io.Writer = w
-	level, err := zerolog.ParseLevel(cfg.Level)
-	if err != nil {
-		level = zerolog.InfoLevel // the configuration was checked
+// untilTold waits until a signal or the admin API says that it is over, and
+// refuses new calls from then on. It gives the number of signals that come to
+// an end at once.
+func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
+	by := "admin API"
+	select {
+	case got := <-signals:
+		by, more = got.String(), 1
+	case <-o.asked:
+		more = 2 // the first may be that of a supervisor which asked for the drain
 	}
-	if cfg.Format == config.FormatConsole {
-		info, err := w.Stat()
-		out = zerolog.ConsoleWriter{
-			Out: w, TimeFormat: "15:04:05.000", NoColor: err != nil || info.Mode()&os.ModeCharDevice == 0,
+	d, err := o.Drain()
+	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
+	return more
+}
+
+// drain lets calls go on for up to the limit; so many signals end that.
+func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		for range count {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
 		}
+	}()
+	if o.leave(ctx) {
+		o.log.Warn().Int("calls", o.node.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
 	}
-	return zerolog.New(out).Level(level).With().Timestamp().Logger()
 }

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// Operator does what an operator asks for.
+type Operator interface {
+	// Drain refuses new calls from now on and has the process end when the others are over, or at the limit. It may be
+	// asked again.
+	Drain() (Drained, error)
+	// Reload reads the configuration anew. Its error is an *InvalidError where the file is not valid; then, as with any
+	// error, nothing has changed.
+	Reload(ctx context.Context) (Reloaded, error)
+}
+
+// Drained is the answer to a drain.
+type Drained struct {
+	// Calls is how many are left.
+	Calls int `json:"calls"`
+	// LimitMS is how long they may go on, from the first drain on.
+	LimitMS int64 `json:"limit_ms"`
+}
+
+// Reloaded is the answer to a reload.
+type Reloaded struct {
+	// Trunks, Targets and Routes count what is in force now.
+	Trunks  int `json:"trunks"`
+	Targets int `json:"targets"`
+	Routes  int `json:"routes"`
+	// NeedRestart are the sections that have changed in the file, and only count after a restart.
+	NeedRestart []string `json:"need_restart"`
+}
+
+// InvalidError says what is wrong with a configuration.
+type InvalidError struct {
+	// Problems are all of them, each in one line.
+	Problems []string
+}
+
+func (*InvalidError) Error() string { return "the configuration is not valid" }
+
+// invalid is how an invalid configuration is answered.
+type invalid struct {
+	failure
+	Problems []string `json:"problems"`
+}
+
+// operate serves POST to those who have the token, if there is one, and to no web page of another origin.
+func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
+	origin := http.NewCrossOriginProtection()
+	return a.allowed(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			a.fail(w, http.StatusMethodNotAllowed, "method "+quoted(r.Method)+" is not allowed here", "use POST")
+			return
+		}
+		if err := origin.Check(r); err != nil {
+			a.fail(w, http.StatusForbidden, "the request comes from a web page of another origin", "send it from a program, like curl")
+			return
+		}
+		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
+			a.write(w, http.StatusBadRequest, bad)
+			return
+		}
+		next(w, r)
+	})
+}
+
+func (a *api) drain(w http.ResponseWriter, _ *http.Request) {
+	d, err := a.Operator.Drain()
+	if err != nil {
+		a.fail(w, http.StatusConflict, "not draining: "+err.Error(), "try again, or see the log")
+		return
+	}
+	a.write(w, http.StatusAccepted, d)
+}
+
+func (a *api) reload(w http.ResponseWriter, r *http.Request) {
+	done, err := a.Operator.Reload(r.Context())
+	var bad *InvalidError
+	switch {
+	case errors.As(err, &bad):
+		a.write(w, http.StatusUnprocessableEntity, invalid{
+			failure{bad.Error() + ": nothing has changed", "mend what problems lists, and reload again"}, bad.Problems,
+		})
+	case err != nil:
+		a.fail(w, http.StatusConflict, "not reloaded: "+err.Error(), "try again, or see the log")
+	default:
+		if done.NeedRestart == nil {
+			done.NeedRestart = []string{}
+		}
+		a.write(w, http.StatusOK, done)
+	}
+}

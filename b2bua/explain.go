@@ -1,0 +1,430 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+)
+
+// Question is a call that Explain is asked about.
+type Question struct {
+	From    string     // number, SIP URI or From value of the caller
+	To      string     // number or URI that is called
+	Headers []string   // further header lines of its INVITE, "Name: value"
+	Trunk   string     // the trunk that it comes from; empty: Source tells
+	Source  netip.Addr // the address that it comes from; zero: one of the trunk's
+}
+
+// ErrQuestion is within the error of Explain when the question makes no sense.
+var ErrQuestion = errors.New("not a call")
+
+// Explanation is what a call would do and send.
+type Explanation struct {
+	Trunk  string      `json:"trunk"`  // empty: the source belongs to none
+	Source netip.Addr  `json:"source"` // where the call would come from
+	From   PartyReport `json:"from"`
+	To     PartyReport `json:"to"`
+
+	Diversion string `json:"diversion"`
+
+	// Status and Reason are the answer to a call that gets to no target; 0:
+	// none at all.
+	Refused bool   `json:"refused"`
+	Status  int    `json:"status"`
+	Reason  string `json:"reason"`
+
+	Routes  []RouteReport  `json:"routes"` // up to the one that matches
+	Route   string         `json:"route"`  // empty: none matches
+	Targets []TargetReport `json:"targets"`
+
+	Ringing        string `json:"ringing"`
+	Otherwise      int    `json:"otherwise"`
+	FailoverOn     []int  `json:"failover_on"`
+	SetupTimeoutMS int64  `json:"setup_timeout_ms"`
+	MaxDurationMS  int64  `json:"max_duration_ms"`
+	MaxCalls       int    `json:"max_calls"` // of the trunk
+	MaxCPS         int    `json:"max_cps"`
+
+	Notes []string `json:"notes"` // what is a guess, and why
+}
+
+// PartyReport is one side of the call as templates see it.
+type PartyReport struct {
+	Number string `json:"number"`
+	User   string `json:"user"`
+	Name   string `json:"name"`
+	Host   string `json:"host"`
+	URI    string `json:"uri"`
+}
+
+// RouteReport says of one route whether it takes the call.
+type RouteReport struct {
+	Route   string `json:"route"`
+	Matches bool   `json:"matches"`
+	Why     string `json:"why"`
+}
+
+// TargetReport is an attempt at one target.
+type TargetReport struct {
+	Target    string `json:"target"`
+	Kind      string `json:"kind"`
+	Transport string `json:"transport"`
+	Prepares  bool   `json:"prepares"` // asks its API first
+	OnFailure string `json:"on_failure"`
+
+	Cause Cause  `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
+	Error string `json:"error"`
+
+	URI     string   `json:"uri"`     // Request-URI
+	Invite  []string `json:"invite"`  // request line and headers as they go out
+	Body    string   `json:"body"`    // SDP
+	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
+	Codecs  []string `json:"codecs"`
+
+	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
+
+	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
+	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`
+	RingTimeoutMS          int64 `json:"ring_timeout_ms"`
+	MaxCalls               int   `json:"max_calls"`
+	MaxCPS                 int   `json:"max_cps"`
+}
+
+// Explain says what a call would do, with the functions that calls use. It
+// opens no socket, sends nothing and looks up no name. preparers answer with a
+// made-up id, or not at all.
+func Explain(cfg *config.Config, preparers map[string]Preparer, q Question) (Explanation, error) {
+	s := unplugged(cfg, preparers)
+	defer s.cancel()
+	x := explainer{server: s, q: q}
+	if err := x.nameTrunk(); err != nil {
+		return Explanation{}, err
+	}
+	x.out.Source = x.source()
+	req, err := x.invite()
+	if err != nil {
+		return Explanation{}, err
+	}
+	t, err := x.findTrunk(req)
+	if err != nil {
+		return Explanation{}, err
+	}
+	if t == nil {
+		x.refuse(0, "the address belongs to no trunk: no answer at all")
+		return x.out, nil
+	}
+	x.out.Trunk = t.cfg.Name
+	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.cfg.MaxCalls, t.cfg.MaxCPS, t.cfg.MaxDuration.Milliseconds()
+	if problem := malformed(req); problem != "" {
+		x.refuse(400, problem)
+		return x.out, nil
+	}
+	if code, reason, _ := s.refusal(req); code != 0 {
+		x.refuse(code, reason)
+		return x.out, nil
+	}
+	c := s.newCall(req, s.admission.peers.Load(), t, netip.AddrPortFrom(x.out.Source, 5060), x.local("", x.out.Source))
+	defer c.cancel()
+	return x.out, x.call(c)
+}
+
+// unplugged is a server without sockets.
+func unplugged(cfg *config.Config, preparers map[string]Preparer) *Server {
+	s := &Server{
+		cfg: cfg, log: zerolog.Nop(), mint: NewMinter([32]byte{}),
+		admission: newAdmission(cfg, preparers), registry: newRegistry(),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.stack = &stack{
+		log: s.log, ctx: s.ctx, cfg: cfg.SIP, panics: s.panicked,
+		names: map[string]lookup{}, routes: map[netip.Addr]source{},
+	}
+	for _, l := range cfg.SIP.Listen {
+		if isStream(l.Transport) {
+			s.stack.listeners = append(s.stack.listeners, streamListener{transport: l.Transport, local: l.AddrPort})
+		} else {
+			s.stack.sockets = append(s.stack.sockets, &guard{local: l.AddrPort})
+		}
+	}
+	return s
+}
+
+// explainer is one run of Explain.
+type explainer struct {
+	server *Server
+	q      Question
+	trunk  *trunk
+	out    Explanation
+}
+
+func (x *explainer) note(format string, args ...any) {
+	if n := fmt.Sprintf(format, args...); !slices.Contains(x.out.Notes, n) {
+		x.out.Notes = append(x.out.Notes, n)
+	}
+}
+
+func (x *explainer) refuse(status int, reason string) {
+	x.out.Refused, x.out.Status, x.out.Reason = true, status, reason
+}
+
+// nameTrunk finds the trunk that the question names, or the only one.
+func (x *explainer) nameTrunk() error {
+	all := x.server.admission.peers.Load().trunks
+	switch {
+	case x.q.Trunk != "":
+		i := slices.IndexFunc(all, func(t *trunk) bool { return t.cfg.Name == x.q.Trunk })
+		if i < 0 {
+			return fmt.Errorf("%w: there is no trunk %q; there are: %s", ErrQuestion, x.q.Trunk, trunkNames(all))
+		}
+		x.trunk = all[i]
+	case x.q.Source.IsValid():
+	case len(all) == 1:
+		x.trunk = all[0]
+	case len(all) > 1:
+		return fmt.Errorf("%w: the trunk is not told, and there are several: %s", ErrQuestion, trunkNames(all))
+	}
+	return nil
+}
+
+// findTrunk finds the trunk by the call's address and what it shows; nil where
+// it belongs to none. Credentials are taken to be right.
+func (x *explainer) findTrunk(req *sip.Request) (*trunk, error) {
+	if !x.q.Source.IsValid() {
+		return x.trunk, nil
+	}
+	fit := x.server.admission.peers.Load().candidates(req, sender{addr: netip.AddrPortFrom(x.q.Source, 5060)})
+	switch {
+	case len(fit) == 0:
+		return nil, nil
+	case x.trunk == nil:
+		return fit[0], nil
+	case !slices.Contains(fit, x.trunk):
+		return nil, fmt.Errorf("%w: %v belongs to trunk %s, not to %s", ErrQuestion, x.q.Source, fit[0].cfg.Name, x.q.Trunk)
+	default:
+		return x.trunk, nil
+	}
+}
+
+func trunkNames(all []*trunk) string {
+	names := make([]string, 0, len(all))
+	for _, t := range all {
+		names = append(names, t.cfg.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Addresses that stand for those that can't be known without asking (RFC 5737,
+// RFC 3849).
+var (
+	sampleV4 = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+	sampleV6 = netip.MustParseAddr("2001:db8::1")
+)
+
+// sampleStreamPort stands for the port of a connection that was not opened.
+const sampleStreamPort = 49152
+
+// sample is a made-up address of a family that we listen in.
+func (x *explainer) sample() netip.Addr {
+	if l := x.server.cfg.SIP.Listen; len(l) > 0 && l[0].AddrPort.Addr().Is6() {
+		return sampleV6
+	}
+	return sampleV4
+}
+
+// source is where the call would come from.
+func (x *explainer) source() netip.Addr {
+	if x.q.Source.IsValid() {
+		return x.q.Source
+	}
+	if x.trunk != nil && len(x.trunk.cfg.Sources) > 0 {
+		p := x.trunk.cfg.Sources[0]
+		if p.Bits() < p.Addr().BitLen()-1 {
+			return p.Addr().Next() // the first is the network's own
+		}
+		return p.Addr()
+	}
+	return x.sample()
+}
+
+// local is what we would be called by a peer.
+func (x *explainer) local(transport string, peer netip.Addr) Local {
+	l, err := x.server.stack.localFor(transport, peer)
+	if err != nil {
+		x.note("our address toward %v is not known (%v): this-host.invalid stands for it", peer, err)
+		l = Local{Transport: transport, Host: "this-host.invalid", Port: 5060}
+	}
+	if l.Port == 0 {
+		x.note("the connection's own port is not known: %d stands for it", sampleStreamPort)
+		l.Port = sampleStreamPort
+	}
+	return l
+}
+
+func partyReport(p config.Party) PartyReport { return PartyReport(p) }
+
+// call follows the path of a call up to the INVITEs.
+func (x *explainer) call(c *Call) error {
+	o := &x.out
+	o.From, o.To, o.Diversion = partyReport(c.vars.From), partyReport(c.vars.To), c.vars.Diversion
+	index := c.findRoute()
+	x.routes(c, index)
+	if c.route == nil {
+		x.refuse(404, "no route matches")
+		return nil
+	}
+	c.vars.Route = routeName(index)
+	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
+	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
+	var err error
+	if c.offer, err = parseDescription(sdpBody(c.invite)); err != nil {
+		return err
+	}
+	x.note("tags, branches, Call-ID and the o= line are new for each call")
+	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
+	for i, name := range c.route.Targets {
+		t := c.peers.targets[name]
+		c.attempt = &attempt{number: i + 1, target: t, started: time.Now(), cancel: func() {}}
+		o.Targets = append(o.Targets, x.attempt(c))
+	}
+	return nil
+}
+
+// routes says why the routes before the one that was found don't match.
+func (x *explainer) routes(c *Call, found int) {
+	for i := range x.server.cfg.Routes {
+		r := &x.server.cfg.Routes[i]
+		report := RouteReport{Route: routeName(i), Matches: i == found}
+		switch mismatch(r, &c.vars) {
+		case "trunk":
+			report.Why = "it is for trunk " + r.Trunk
+		case "to":
+			report.Why = fmt.Sprintf("the called number %s does not match to: %s", c.vars.To.Number, r.To)
+		case "from":
+			report.Why = fmt.Sprintf("the calling number %s does not match from: %s", c.vars.From.Number, r.From)
+		default:
+			report.Why = matchWords(r)
+		}
+		x.out.Routes = append(x.out.Routes, report)
+		if i == found {
+			return
+		}
+	}
+}
+
+// matchWords says what a route asks for that the call has.
+func matchWords(r *config.Route) string {
+	var why []string
+	if r.Trunk != "" {
+		why = append(why, "trunk "+r.Trunk)
+	}
+	if r.To != nil {
+		why = append(why, "to: "+r.To.String())
+	}
+	if r.From != nil {
+		why = append(why, "from: "+r.From.String())
+	}
+	if why == nil {
+		return "it takes every call"
+	}
+	return "it matches " + strings.Join(why, ", ")
+}
+
+// attempt is what an attempt would send.
+func (x *explainer) attempt(c *Call) TargetReport {
+	a, t := c.attempt, c.attempt.target.cfg
+	r := TargetReport{
+		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
+		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
+		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+	}
+	if t.Auth != nil {
+		r.Username = t.Auth.Username
+	}
+	if t.Prepare != nil {
+		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
+	}
+	var err error
+	if a.formats, err = c.offer.usable(t.Codecs); err != nil {
+		r.Cause, r.Error = CauseNoCommonCodec, err.Error()
+		return r
+	}
+	vars := c.vars
+	vars.Attempt = a.number
+	ready := requestTarget(c.ctx, a.number, a.target, vars)
+	if ready.Cause != CauseNone {
+		r.Cause = ready.Cause
+		if ready.Err != nil {
+			r.Error = ready.Err.Error()
+		}
+		return r
+	}
+	peer := x.addrOf(ready.URI.Host)
+	leg, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer))
+	if errors.Is(err, errWantsTCP) {
+		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
+		r.Transport, ready.Flow = config.TransportTCP, &stream{}
+		leg, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer))
+	}
+	if err != nil {
+		r.Cause, r.Error = cause, err.Error()
+		return r
+	}
+	r.URI = ready.URI.String()
+	_, effects := leg.Step(time.Now(), in)
+	for _, e := range effects {
+		if sent, ok := e.(SendRequest); ok {
+			head, body, _ := strings.Cut(sent.Req.String(), "\r\n\r\n")
+			r.Invite, r.Body = strings.Split(head, "\r\n"), body
+		}
+	}
+	x.headersOf(&r, t)
+	return r
+}
+
+// addrOf is the address of a target, a made-up one for a name.
+func (x *explainer) addrOf(host string) netip.Addr {
+	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil {
+		return a.Unmap()
+	}
+	x.note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)
+	return x.sample()
+}
+
+// media is our RTP address toward a target.
+func (x *explainer) media(peer netip.Addr) netip.AddrPort {
+	_, name, err := x.server.mediaAddr(peer)
+	if err != nil {
+		x.note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
+		name = sampleV4
+		if peer.Is6() {
+			name = sampleV6
+		}
+	}
+	return netip.AddrPortFrom(name, x.server.cfg.Media.PortLow)
+}
+
+// headersOf notes the configured headers that are missing, and those whose
+// value only the platform's real answer has.
+func (x *explainer) headersOf(r *TargetReport, t *config.Target) {
+	for _, h := range t.Headers {
+		sent := slices.ContainsFunc(r.Invite, func(line string) bool {
+			name, _, _ := strings.Cut(line, ":")
+			return strings.EqualFold(name, h.Name)
+		})
+		if !sent {
+			r.LeftOut = append(r.LeftOut, h.Name)
+		}
+		if strings.Contains(h.Value.String(), ".Prepare.JSON") {
+			x.note("%s of target %s takes a value of the platform's answer, which is not asked for here", h.Name, t.Name)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package b2bua
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// invite is the carrier's INVITE, read by the parser that reads real ones.
+func (x *explainer) invite() (*sip.Request, error) {
+	host := hostOf(x.out.Source)
+	to, err := calledURI(x.q.To, hostOf(x.sample()))
+	if err != nil {
+		return nil, err
+	}
+	from, err := callerValue(x.q.From, host)
+	if err != nil {
+		return nil, err
+	}
+	extra, hops, err := questionHeaders(x.q.Headers)
+	if err != nil {
+		return nil, err
+	}
+	body := sampleOffer(x.server.cfg, x.out.Source)
+	text := "INVITE " + to + " SIP/2.0\r\n" +
+		"Via: SIP/2.0/UDP " + host + ":5060;branch=z9hG4bKexplain\r\n" + hops +
+		"From: " + from + ";tag=explain\r\nTo: <" + to + ">\r\nCall-ID: explain@" + host + "\r\nCSeq: 1 INVITE\r\n" +
+		"Contact: <sip:" + host + ":5060>\r\n" + extra +
+		"Content-Type: application/sdp\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	msg, err := sip.ParseMessage([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
+	}
+	req, ok := msg.(*sip.Request)
+	if !ok || req.From() == nil || req.To() == nil {
+		return nil, fmt.Errorf("%w: From or To can't be read", ErrQuestion)
+	}
+	req.SetSource(netip.AddrPortFrom(x.out.Source, 5060).String())
+	return req, nil
+}
+
+func hostOf(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return a.String()
+}
+
+// calledURI is a number, or a URI, as a Request-URI.
+func calledURI(to, host string) (string, error) {
+	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return isControl(r) || strings.ContainsRune(" <>\"", r) }) {
+		return "", fmt.Errorf("%w: %q can't be called: write a number or a SIP URI", ErrQuestion, to)
+	}
+	if hasScheme(to) {
+		return to, nil
+	}
+	return "sip:" + escapeUser(to) + "@" + net.JoinHostPort(trimBrackets(host), "5060"), nil
+}
+
+// callerValue is a number, a URI or a name-addr as the value of From.
+func callerValue(from, host string) (string, error) {
+	switch {
+	case from == "" || strings.ContainsFunc(from, isControl):
+		return "", fmt.Errorf("%w: %q can't call: write a number, a SIP URI or a From value", ErrQuestion, from)
+	case strings.Contains(from, "<"):
+		return from, nil
+	case hasScheme(from):
+		return "<" + from + ">", nil
+	default:
+		return "<sip:" + escapeUser(from) + "@" + host + ">", nil
+	}
+}
+
+func hasScheme(s string) bool {
+	scheme, _, _ := strings.Cut(strings.ToLower(s), ":")
+	return scheme == "sip" || scheme == "sips" || scheme == "tel"
+}
+
+// questionHeaders checks further header lines and gives them as text, with
+// Max-Forwards apart.
+func questionHeaders(lines []string) (text, hops string, err error) {
+	hops = "Max-Forwards: 70\r\n"
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		switch lower := strings.ToLower(name); {
+		case !ok || !isHeaderName(name) || strings.ContainsFunc(value, func(r rune) bool { return isControl(r) && r != '\t' }):
+			return "", "", fmt.Errorf("%w: header %q: write it like 'X-Name: value'", ErrQuestion, line)
+		case slices.Contains([]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "content-type", "c", "content-length", "l"}, lower):
+			return "", "", fmt.Errorf("%w: header %s is made from the numbers and can't be given", ErrQuestion, name)
+		case lower == "max-forwards":
+			hops = name + ": " + value + "\r\n"
+		default:
+			text += name + ": " + value + "\r\n"
+		}
+	}
+	return text, hops, nil
+}
+
+// isHeaderName says whether s is a token, as header names are (RFC 3261 section 25.1).
+func isHeaderName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r)
+	})
+}
+
+// sampleOffer offers every codec that a target may use.
+func sampleOffer(cfg *config.Config, at netip.Addr) string {
+	types := map[string]int{"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9, "G729": 18}
+	var formats, maps []string
+	seen := map[string]bool{}
+	next := 96
+	add := func(name, fmtp string) {
+		if name = strings.ToUpper(name); seen[name] {
+			return
+		}
+		seen[name] = true
+		pt, static := types[name]
+		if !static {
+			pt = next
+			if next++; next == 101 { // what telephone-event is mostly called
+				next++
+			}
+		}
+		if isEvents(name) {
+			name, pt = "telephone-event", 101
+		}
+		clock := "/8000"
+		if name == "OPUS" {
+			name, clock = "opus", "/48000/2"
+		}
+		formats = append(formats, strconv.Itoa(pt))
+		maps = append(maps, fmt.Sprintf("a=rtpmap:%d %s%s\r\n", pt, name, clock)+fmtp)
+	}
+	for _, t := range cfg.Targets {
+		for _, name := range t.Codecs {
+			if !isEvents(name) {
+				add(name, "")
+			}
+		}
+	}
+	add("telephone-event", "a=fmtp:101 0-16\r\n")
+	family := addressType(at)
+	return fmt.Sprintf("v=0\r\no=- 1 1 IN %[1]s %[2]v\r\ns=-\r\nc=IN %[1]s %[2]v\r\nt=0 0\r\nm=audio 20000 RTP/AVP %[3]s\r\n%[4]sa=sendrecv\r\n",
+		family, at, strings.Join(formats, " "), strings.Join(maps, ""))
+}

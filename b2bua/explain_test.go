@@ -1,0 +1,194 @@
+package b2bua
+
+import (
+	"errors"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/config"
+)
+
+func testConfigured(t *testing.T, yaml string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// random is what differs from call to call.
+var random = regexp.MustCompile(`;branch=[^;]+|;tag=[^;]+|^Call-ID: .*|^Content-Length: .*`)
+
+func sameEachTime(lines []string) []string {
+	out := slices.Clone(lines)
+	for i, l := range out {
+		out[i] = random.ReplaceAllString(l, "*")
+	}
+	return out
+}
+
+// The INVITE that is explained is the one that is sent, line for line.
+func TestExplainIsWhatIsSent(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.established()
+		head, _, _ := strings.Cut(invite.raw, "\r\n\r\n")
+		cfg := testConfigured(t, testConfig)
+		x, err := Explain(cfg, map[string]Preparer{"agent": &fakePreparer{}}, Question{
+			From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
+			t.Fatalf("targets: %+v", x.Targets)
+		}
+		if diff := cmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
+			t.Errorf("sent (-) and explained (+):\n%s", diff)
+		}
+		if got := x.Targets[0].LeftOut; !slices.Equal(got, []string{"X-Empty"}) {
+			t.Errorf("left out: %v; want X-Empty", got)
+		}
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
+
+func TestExplainRoutes(t *testing.T) {
+	cfg := testConfigured(t, testConfig)
+	x, err := Explain(cfg, nil, Question{From: "5075550100", To: "5095550199"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var why []string
+	for _, r := range x.Routes {
+		why = append(why, r.Route+" "+r.Why)
+	}
+	want := []string{
+		`routes[0] the called number +15095550199 does not match to: ^\+1507`,
+		`routes[1] the called number +15095550199 does not match to: ^\+1508`,
+		`routes[2] it matches trunk carrier, to: ^\+1509`,
+	}
+	if diff := cmp.Diff(want, why); diff != "" {
+		t.Errorf("want - got +\n%s", diff)
+	}
+	if x.Route != "routes[2]" || x.From.Number != "+15075550100" || x.Trunk != "carrier" || x.Otherwise != 503 || x.SetupTimeoutMS != 120_000 {
+		t.Errorf("got %+v", x)
+	}
+	if t0 := x.Targets[0]; t0.URI != "sip:+15095550199@192.0.2.21:32681" || t0.RingTimeoutMS != 60_000 || !strings.HasPrefix(t0.Body, "v=0\r\n") {
+		t.Errorf("got %+v", t0)
+	}
+}
+
+func TestExplainRefusals(t *testing.T) {
+	cfg := testConfigured(t, testConfig)
+	for name, tt := range map[string]struct {
+		q      Question
+		status int
+		says   string
+	}{
+		"no trunk":   {Question{From: "1", To: "2", Source: netip.MustParseAddr("203.0.113.9")}, 0, "no trunk"},
+		"no route":   {Question{From: "1", To: "+4930123456"}, 404, "no route"},
+		"extension":  {Question{From: "1", To: "+15075785607", Headers: []string{"Require: 100rel"}}, 420, "Bad Extension"},
+		"last hop":   {Question{From: "1", To: "+15075785607", Headers: []string{"max-forwards: 0"}}, 483, "Too Many Hops"},
+		"other sort": {Question{From: "1", To: "sips:+15075785607@x"}, 416, "Scheme"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, err := Explain(cfg, nil, tt.q)
+			if err != nil || !x.Refused || x.Status != tt.status || !strings.Contains(x.Reason, tt.says) || len(x.Targets) != 0 {
+				t.Errorf("got %+v, %v; want %d %q", x, err, tt.status, tt.says)
+			}
+		})
+	}
+}
+
+func TestExplainBadQuestions(t *testing.T) {
+	cfg := testConfigured(t, testConfig)
+	two := testConfigured(t, strings.Replace(testConfig, "targets:\n", "  - {name: pbx, sources: [192.0.2.99]}\ntargets:\n", 1))
+	for name, tt := range map[string]struct {
+		cfg  *config.Config
+		q    Question
+		says string
+	}{
+		"line break in a header": {cfg, Question{From: "1", To: "2", Headers: []string{"X: a\r\nX-EI: b"}}, "X-Name: value"},
+		"no header":              {cfg, Question{From: "1", To: "2", Headers: []string{"X"}}, "X-Name: value"},
+		"our header":             {cfg, Question{From: "1", To: "2", Headers: []string{"i: 5"}}, "can't be given"},
+		"line break in a number": {cfg, Question{From: "1", To: "2\r\n"}, "can't be called"},
+		"space in a number":      {cfg, Question{From: "1", To: "2 3"}, "can't be called"},
+		"line break in a caller": {cfg, Question{From: "1\nVia: x", To: "2"}, "can't call"},
+		"no caller":              {cfg, Question{To: "2"}, "can't call"},
+		"unknown trunk":          {cfg, Question{From: "1", To: "2", Trunk: "none"}, "there are: carrier"},
+		"several trunks":         {two, Question{From: "1", To: "2"}, "carrier, pbx"},
+		"another trunk's source": {two, Question{From: "1", To: "2", Trunk: "carrier", Source: netip.MustParseAddr("192.0.2.99")}, "belongs to trunk pbx"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Explain(tt.cfg, nil, tt.q); !errors.Is(err, ErrQuestion) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v; want a bad question that says %q", err, tt.says)
+			}
+		})
+	}
+}
+
+// What fails before the INVITE is said, and the next target is explained all
+// the same.
+func TestExplainFailures(t *testing.T) {
+	yaml := strings.Replace(testConfig, `X-Empty: "{{.Header \"X-None\"}}"`, `X-Cut: "{{slice .From.User 5}}"`, 1)
+	if yaml == testConfig {
+		t.Fatal("nothing was replaced")
+	}
+	x, err := Explain(testConfigured(t, yaml), map[string]Preparer{"agent": &fakePreparer{}}, Question{From: "123", To: "+15085550199"})
+	if err != nil || len(x.Targets) != 2 {
+		t.Fatalf("got %+v, %v", x, err)
+	}
+	if x.Targets[0].Cause != CauseTemplateFailed || !strings.Contains(x.Targets[0].Error, "X-Cut") {
+		t.Errorf("got %+v; want template_failed", x.Targets[0])
+	}
+	if x.Targets[1].Cause != CauseNone || x.Targets[1].URI == "" {
+		t.Errorf("got %+v", x.Targets[1])
+	}
+}
+
+// No name is looked up: a host that does not exist is explained like any.
+func TestExplainLooksNothingUp(t *testing.T) {
+	yaml := strings.ReplaceAll(testConfig, "@192.0.2.21:32681", "@sip.example.invalid")
+	x, err := Explain(testConfigured(t, yaml), nil, Question{From: "123", To: "+15095550199"})
+	if err != nil || len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
+		t.Fatalf("got %+v, %v", x, err)
+	}
+	if got := x.Targets[0].Invite[0]; got != "INVITE sip:+15095550199@sip.example.invalid SIP/2.0" {
+		t.Errorf("got %q", got)
+	}
+	if !strings.Contains(strings.Join(x.Notes, "\n"), "sip.example.invalid is not looked up") {
+		t.Errorf("notes: %q", x.Notes)
+	}
+}
+
+// FuzzExplain: whatever the question, there is an answer or a complaint, and
+// no line of an INVITE holds a line break.
+func FuzzExplain(f *testing.F) {
+	f.Add("+15075550100", "+15075785607", "X-Name: value")
+	f.Add(`"Ann" <sip:a@b>`, "sip:+15085550199@x;user=phone", "P-Asserted-Identity: <sip:+1@x>")
+	f.Add("tel:+15075550100", "tel:+15095550199", "Diversion: <sip:1@x>")
+	cfg, err := config.Parse("test.yaml", []byte(testConfig), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, from, to, header string) {
+		x, err := Explain(cfg, map[string]Preparer{"agent": &fakePreparer{}}, Question{From: from, To: to, Headers: []string{header}})
+		if err != nil {
+			return
+		}
+		for _, target := range x.Targets {
+			for _, line := range target.Invite {
+				if strings.ContainsAny(line, "\r\n\x00") {
+					t.Errorf("line %q", line)
+				}
+			}
+		}
+	})
+}

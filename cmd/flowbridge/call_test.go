@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// callee answers the requests of one test call with what a test says.
+type callee struct {
+	t    *testing.T
+	conn *net.UDPConn
+
+	mu  sync.Mutex
+	got []string // methods
+}
+
+// newCallee answers each request with the lines that answer gives, none for
+// silence.
+func newCallee(t *testing.T, answer func(method string) (status, extra, body string)) *callee {
+	t.Helper()
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	c := &callee{t: t, conn: conn}
+	go func() {
+		b := make([]byte, 65536)
+		var invite string
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			raw := string(b[:n])
+			method, _, _ := strings.Cut(raw, " ")
+			c.mu.Lock()
+			c.got = append(c.got, method)
+			c.mu.Unlock()
+			if status, extra, body := answer(method); status != "" {
+				c.reply(raw, from, status, extra, body)
+			}
+			switch method {
+			case "INVITE":
+				invite = raw
+			case "CANCEL":
+				c.reply(invite, from, "487 Request Terminated", "", "")
+			}
+		}
+	}()
+	return c
+}
+
+func (c *callee) reply(to string, addr netip.AddrPort, status, extra, body string) {
+	text := "SIP/2.0 " + status + "\r\n"
+	for l := range strings.SplitSeq(to, "\r\n") {
+		switch name, _, _ := strings.Cut(l, ":"); name {
+		case "To":
+			text += strings.TrimSuffix(l, ";tag=callee") + ";tag=callee\r\n"
+		case "Via", "From", "Call-ID", "CSeq":
+			text += l + "\r\n"
+		}
+	}
+	text += fmt.Sprintf("Contact: <sip:%s>\r\n%sContent-Length: %d\r\n\r\n%s", c.conn.LocalAddr(), extra, len(body), body)
+	_, _ = c.conn.WriteToUDPAddrPort([]byte(text), addr)
+}
+
+func (c *callee) uri() string { return "sip:100@" + c.conn.LocalAddr().String() }
+
+func (c *callee) methods() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.got, " ")
+}
+
+// A call through the whole of it: audio comes back.
+func TestCall(t *testing.T) {
+	s, err := setStage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Listeners()[0].AddrPort), "--seconds", "1", "--header", "X-Test: yes")
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	for _, want := range []string{"|- INVITE sip:+15075785607@", "200 OK -|", "|- BYE sip:", "ended by us; our BYE got 200", "0 lost (0.0 %)", "we hear the other side"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}
+
+func TestCallRefused(t *testing.T) {
+	c := newCallee(t, func(method string) (string, string, string) {
+		if method == "INVITE" {
+			return "486 Busy\x1b[31m Here", "", ""
+		}
+		return "", "", ""
+	})
+	out, code := run(t, "call", "--to", c.uri())
+	if code != 1 || !strings.Contains(out, "not answered: 486 Busy") || strings.Contains(out, "\x1b") {
+		t.Errorf("exit code %d\n%q", code, out)
+	}
+}
+
+// It is answered, but no RTP comes: that is said in words, and is a failure.
+func TestCallOneWay(t *testing.T) {
+	c := newCallee(t, func(method string) (string, string, string) {
+		switch method {
+		case "INVITE":
+			return "200 OK", "Content-Type: application/sdp\r\n",
+				"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+		case "BYE":
+			return "200 OK", "", ""
+		default:
+			return "", "", ""
+		}
+	})
+	out, code := run(t, "call", "--to", c.uri(), "--seconds", "1")
+	if code != 1 || !strings.Contains(out, "one-way: we sent to 127.0.0.1:9, and nothing came back to 127.0.0.1:") ||
+		!strings.Contains(out, "answered, but no audio came back") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// Ctrl-C while it rings cancels the call.
+func TestCallGivenUp(t *testing.T) {
+	ringing := make(chan struct{})
+	var once sync.Once
+	c := newCallee(t, func(method string) (string, string, string) {
+		switch method {
+		case "INVITE":
+			once.Do(func() { close(ringing) })
+			return "180 Ringing", "", ""
+		case "CANCEL":
+			return "200 OK", "", ""
+		default:
+			return "", "", ""
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	done := make(chan error)
+	go func() {
+		o := testCall{to: c.uri(), from: "x", transport: "udp", seconds: 1}
+		done <- o.place(ctx, &out)
+	}()
+	<-ringing
+	time.Sleep(50 * time.Millisecond) // the 180 is on its way
+	cancel()
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "given up") {
+		t.Errorf("got %v", err)
+	}
+	if got := c.methods(); !strings.Contains(got, "CANCEL") {
+		t.Errorf("the callee got %s\n%s", got, out.String())
+	}
+}
+
+func TestCallBadUsage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no address":     {nil, "--to is needed"},
+		"no URI":         {[]string{"--to", "100"}, "write a SIP URI"},
+		"sips":           {[]string{"--to", "sips:a@b"}, "write a SIP URI"},
+		"password":       {[]string{"--to", "sip:a:b@c"}, "write a SIP URI"},
+		"two hosts":      {[]string{"--to", "sip:a@b@c"}, "write a SIP URI"},
+		"line break":     {[]string{"--to", "sip:a@b\r\nX: y"}, "write a SIP URI"},
+		"transport":      {[]string{"--to", "sip:a@127.0.0.1;transport=tcp"}, "udp only"},
+		"transport flag": {[]string{"--to", "sip:a@127.0.0.1", "--transport", "tls"}, "udp only"},
+		"caller":         {[]string{"--to", "sip:a@127.0.0.1", "--from", "a@b"}, "user part"},
+		"seconds":        {[]string{"--to", "sip:a@127.0.0.1", "--seconds", "0"}, "1 to 3600"},
+		"header":         {[]string{"--to", "sip:a@127.0.0.1", "--header", "X"}, "Name: value"},
+		"half a login":   {[]string{"--to", "sip:a@127.0.0.1", "--user", "a"}, "belong together"},
+		"no password":    {[]string{"--to", "sip:a@127.0.0.1", "--user", "a", "--password-env", "NOT_SET_HERE"}, "NOT_SET_HERE"},
+		"listen":         {[]string{"--to", "sip:a@127.0.0.1", "--listen", "[::1]:0"}, "--listen"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if out, code := run(t, append([]string{"call"}, tt.args...)...); code != 2 || !strings.Contains(out, tt.says) {
+				t.Errorf("exit code %d; want 2 and %q:\n%s", code, tt.says, out)
+			}
+		})
+	}
+}

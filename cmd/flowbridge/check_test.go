@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/config"
+)
+
+// roomy is a machine that nothing is wrong with.
+func roomy() machine {
+	settings := map[string]string{
+		"net.core.rmem_max": "8388608", "net.ipv4.ip_local_port_range": "32768\t60999", "net.ipv4.ip_local_reserved_ports": "",
+	}
+	return machine{
+		openFiles: func() (uint64, error) { return 1 << 20, nil },
+		setting:   func(name string) (string, error) { return settings[name], nil },
+		writable:  func(string) error { return nil },
+	}
+}
+
+func with(name, value string) machine {
+	m := roomy()
+	usual := m.setting
+	m.setting = func(n string) (string, error) {
+		if n == name {
+			return value, nil
+		}
+		return usual(n)
+	}
+	return m
+}
+
+func TestMachineWarnings(t *testing.T) {
+	few := roomy()
+	few.openFiles = func() (uint64, error) { return 1024, nil }
+	unwritable, noFile, readOnly := roomy(), roomy(), roomy()
+	unwritable.writable = func(string) error { return unix.EACCES }
+	noFile.writable = func(path string) error {
+		if path == "flowbridge.db" {
+			return fs.ErrNotExist
+		}
+		return nil
+	}
+	readOnly.writable = func(path string) error {
+		if path == "flowbridge.db" {
+			return unix.EACCES
+		}
+		return nil
+	}
+	blind := machine{
+		openFiles: func() (uint64, error) { return 0, errors.New("?") },
+		setting:   func(string) (string, error) { return "", errors.New("?") },
+		writable:  func(string) error { return nil },
+	}
+	for name, tt := range map[string]struct {
+		m    machine
+		yaml string
+		want []string // words of the one warning; nil: none
+	}{
+		"nothing":         {roomy(), "", nil},
+		"nothing known":   {blind, "", nil},
+		"files":           {few, "", []string{"may open 1024 files", "room for 5692 calls", "takes 22896", "LimitNOFILE=22896"}},
+		"files enough":    {few, "media: {ports: 10000-10399}\ntrunks: [{name: a, sources: [127.0.0.1]}]", nil},
+		"capped calls":    {few, "trunks: [{name: a, sources: [127.0.0.1], max_calls: 200}]", nil},
+		"connections":     {few, "sip: {listen: [\"tcp://127.0.0.1:5060\"]}\nmedia: {ports: 10000-10399}", []string{"1000 connections"}},
+		"buffer":          {with("net.core.rmem_max", "212992"), "", []string{"212992", "rmem_max=4194304"}},
+		"ports overlap":   {roomy(), "media: {ports: 30000-39999}", []string{"ports 32768-39999", "ip_local_reserved_ports=32768-39999"}},
+		"ports below":     {roomy(), "media: {ports: 10000-32767}", nil},
+		"reserved":        {with("net.ipv4.ip_local_reserved_ports", "8080,30000-35000,35001-40000"), "media: {ports: 30000-39999}", nil},
+		"reserved partly": {with("net.ipv4.ip_local_reserved_ports", "30000-35000,35002-40000"), "media: {ports: 30000-39999}", []string{"32768-39999"}},
+		"directory":       {unwritable, "", []string{"store.path: the directory .", "permission denied"}},
+		"no file yet":     {noFile, "", nil},
+		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := config.Parse("x.yaml", []byte(tt.yaml), func(string) (string, bool) { return "", false })
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := tt.m.warnings(cfg)
+			if len(got) != min(1, len(tt.want)) {
+				t.Fatalf("got %+v", got)
+			}
+			for _, words := range tt.want {
+				if all := got[0].Problem + "; " + got[0].Remedy; !strings.Contains(all, words) {
+					t.Errorf("%q is not in %q", words, all)
+				}
+			}
+		})
+	}
+}
+
+// Warnings are no failure, and errors are one, as text and as JSON.
+func TestCheckJSON(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("log: {level: info}\n")
+	var out bytes.Buffer
+	if err := check(&out, file, with("net.core.rmem_max", "1"), false); err != nil || !strings.HasPrefix(out.String(), "warning: net.core.rmem_max is 1") {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+	out.Reset()
+	var got checked
+	if err := check(&out, file, with("net.core.rmem_max", "1"), true); err != nil {
+		t.Error(err)
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !got.Valid || len(got.Warnings) != 1 || len(got.Errors) != 0 {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+	write("log: {level: loud}\nrotues: []\n")
+	out.Reset()
+	err := check(&out, file, roomy(), true)
+	if exitCode(err) != exitUsage {
+		t.Errorf("got %v", err)
+	}
+	got = checked{}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Valid || len(got.Errors) != 2 || got.Errors[0].Line != 1 || got.Errors[0].Key != "log.level" {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/config"
+)
+
+// warning is something about the machine that a configuration may suffer from.
+type warning struct {
+	Problem string `json:"problem"`
+	Remedy  string `json:"remedy"`
+}
+
+// machine is where the configuration is to run, as far as its limits go.
+type machine struct {
+	openFiles func() (uint64, error)
+	setting   func(name string) (string, error) // of the kernel
+	writable  func(path string) error
+}
+
+func thisMachine() machine {
+	return machine{
+		openFiles: func() (uint64, error) {
+			var limit unix.Rlimit
+			err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+			return limit.Max, err // a Go program raises itself to that
+		},
+		setting: func(name string) (string, error) {
+			b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+			return strings.TrimSpace(string(b)), err
+		},
+		writable: func(path string) error { return unix.Access(path, unix.W_OK) },
+	}
+}
+
+// wantedBuffer is the receive buffer that SIP sockets ask for, in bytes.
+const wantedBuffer = 4 << 20
+
+// spareFiles are what a process has open besides calls and connections.
+const spareFiles = 128
+
+// warnings are what stands in the configuration's way on this machine. What
+// can't be found out is left out.
+func (m machine) warnings(cfg *config.Config) []warning {
+	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg))
+}
+
+// files compares the limit of open files with what calls and connections take:
+// four sockets a call.
+func (m machine) files(cfg *config.Config) []warning {
+	limit, err := m.openFiles()
+	if err != nil {
+		return nil
+	}
+	calls := (int(cfg.Media.PortHigh) - int(cfg.Media.PortLow) + 1) / 4
+	why := fmt.Sprintf("media.ports has room for %d calls", calls)
+	if capped := maxCalls(cfg); capped < calls {
+		calls, why = capped, fmt.Sprintf("the trunks may have %d calls", capped)
+	}
+	need := uint64(4*calls + spareFiles)
+	if slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport != config.TransportUDP }) {
+		need += uint64(cfg.SIP.Limits.Connections)
+		why += fmt.Sprintf(" and sip.limits for %d connections", cfg.SIP.Limits.Connections)
+	}
+	if limit >= need {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("a process may open %d files, but %s: that takes %d", limit, why, need),
+		fmt.Sprintf("raise the limit where the service runs (LimitNOFILE=%d, ulimit -n), or lower media.ports or max_calls", need),
+	}}
+}
+
+// maxCalls is how many calls all trunks together may have.
+func maxCalls(cfg *config.Config) int {
+	if len(cfg.Trunks) == 0 {
+		return math.MaxInt
+	}
+	sum := 0
+	for _, t := range cfg.Trunks {
+		if t.MaxCalls <= 0 || sum > math.MaxInt32 {
+			return math.MaxInt
+		}
+		sum += t.MaxCalls
+	}
+	return sum
+}
+
+// buffer: the kernel gives sockets no more than its limit, unless we may go
+// beyond.
+func (m machine) buffer() []warning {
+	text, err := m.setting("net.core.rmem_max")
+	if err != nil {
+		return nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit >= wantedBuffer {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("net.core.rmem_max is %d: SIP sockets get no larger receive buffer, and a burst of calls can be lost", limit),
+		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN", wantedBuffer),
+	}}
+}
+
+// ports: the kernel gives ports of its ephemeral range to whoever asks, also
+// those that calls are to have.
+func (m machine) ports(cfg *config.Config) []warning {
+	text, err := m.setting("net.ipv4.ip_local_port_range")
+	if err != nil {
+		return nil
+	}
+	var low, high int
+	if _, err := fmt.Sscan(text, &low, &high); err != nil {
+		return nil
+	}
+	first, last := max(low, int(cfg.Media.PortLow)), min(high, int(cfg.Media.PortHigh))
+	reserved, _ := m.setting("net.ipv4.ip_local_reserved_ports") // none is as good as unknown
+	if first > last || covered(reserved, first, last) {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("the kernel gives ports %d-%d to any program (net.ipv4.ip_local_port_range %d-%d), and media.ports has %d-%d",
+			first, last, low, high, cfg.Media.PortLow, cfg.Media.PortHigh),
+		fmt.Sprintf("sysctl -w net.ipv4.ip_local_reserved_ports=%d-%d, and in /etc/sysctl.d; or choose media.ports below %d", first, last, low),
+	}}
+}
+
+// covered says whether all ports from first to last are in a list like
+// "8080,10000-20000".
+func covered(list string, first, last int) bool {
+	next := first
+	for part := range strings.SplitSeq(list, ",") { // the kernel sorts it
+		from, to, ranged := strings.Cut(strings.TrimSpace(part), "-")
+		low, err := strconv.Atoi(from)
+		if err != nil {
+			continue
+		}
+		high := low
+		if ranged {
+			if high, err = strconv.Atoi(to); err != nil {
+				continue
+			}
+		}
+		if low <= next && next <= high {
+			next = high + 1
+		}
+	}
+	return next > last
+}
+
+// store: the database and its directory have to be written.
+func (m machine) store(cfg *config.Config) []warning {
+	path := cfg.Store.Path
+	dir := filepath.Dir(path)
+	if err := m.writable(dir); err != nil {
+		return []warning{{
+			fmt.Sprintf("store.path: the directory %s can't be written by this user: %v", dir, err),
+			"create it, or give it to the user that runs the service, or choose another path",
+		}}
+	}
+	if err := m.writable(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return []warning{{
+			fmt.Sprintf("store.path: %s can't be written by this user: %v", path, err),
+			"give it to the user that runs the service, with the files beside it that begin with its name",
+		}}
+	}
+	return nil
+}

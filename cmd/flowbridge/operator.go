@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua"
+	"flowbridge/config"
+)
+
+// reloader is a server that takes another configuration while it runs: its
+// trunks, targets and routes for the calls that come from now on.
+type reloader interface {
+	Reload(cfg *config.Config, preparers map[string]b2bua.Preparer)
+}
+
+// operator does what signals and the admin API ask for.
+type operator struct {
+	// constant
+	file       string
+	log        zerolog.Logger
+	out        *liveLog
+	supervisor *supervisor
+	asked      chan struct{} // closed when the API has asked to drain
+
+	reloads   sync.Mutex // one at a time; held while the file is read, so never waited for by Drain
+	mu        sync.Mutex // guards what follows
+	node      *node      // nil: not started yet
+	server    reloader
+	cfg       *config.Config // in force
+	preparers map[string]b2bua.Preparer
+	draining  bool
+}
+
+// The ways in which nothing can be done.
+var (
+	errStarting = errors.New("still starting")
+	errDraining = errors.New("draining")
+)
+
+// begin gives the operator what it operates.
+func (o *operator) begin(n *node) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.node, o.cfg, o.preparers = n, n.cfg, n.preparers
+	o.server = n.server
+}
+
+// Drain refuses new calls from now on and has serve end.
+func (o *operator) Drain() (admin.Drained, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.node == nil {
+		return admin.Drained{}, errStarting
+	}
+	o.node.server.Drain()
+	if !o.draining {
+		o.draining = true
+		close(o.asked)
+	}
+	return admin.Drained{Calls: o.node.server.Calls(), LimitMS: o.node.cfg.SIP.DrainTimeout.Milliseconds()}, nil
+}
+
+// Reload reads the file anew and puts its trunks, targets, routes and log into
+// force, or nothing.
+func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
+	o.reloads.Lock()
+	defer o.reloads.Unlock()
+	done, err := o.reload()
+	var invalid *admin.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		for _, p := range invalid.Problems {
+			o.log.Error().Str("problem", p).Msg("configuration not valid: the old one stays")
+		}
+	case err != nil:
+		o.log.Warn().Err(err).Msg("configuration not reloaded")
+	default:
+		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).
+			Msg("configuration reloaded")
+		if len(done.NeedRestart) > 0 {
+			o.log.Warn().Strs("sections", done.NeedRestart).Msg("changed sections count after a restart only")
+		}
+	}
+	return done, err
+}
+
+func (o *operator) reload() (done admin.Reloaded, err error) {
+	if err := o.fit(); err != nil {
+		return done, err
+	}
+	o.supervisor.reloading()
+	defer func() {
+		if err != nil {
+			o.supervisor.ready("Taking calls; the last reload was refused, see the log")
+			return
+		}
+		o.supervisor.ready("Taking calls")
+	}()
+	read, err := config.Load(o.file)
+	if err != nil {
+		return done, problemsOf(err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.draining {
+		return done, errDraining
+	}
+	next, needRestart := running(o.cfg, read)
+	clients, err := renewedPreparers(next, o.cfg, o.preparers)
+	if err != nil {
+		return done, err
+	}
+	o.server.Reload(next, clients)
+	o.out.set(next.Log)
+	closeReplaced(o.preparers, clients)
+	o.cfg, o.preparers = next, clients
+	return admin.Reloaded{
+		Trunks: len(next.Trunks), Targets: len(next.Targets), Routes: len(next.Routes), NeedRestart: needRestart,
+	}, nil
+}
+
+// fit says why nothing can be reloaded now, if that is so.
+func (o *operator) fit() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.node == nil:
+		return errStarting
+	case o.draining:
+		return errDraining
+	default:
+		return nil
+	}
+}
+
+// problemsOf gives each thing that is wrong with a file a line of its own.
+func problemsOf(err error) error {
+	var all config.Errors
+	if !errors.As(err, &all) {
+		return err
+	}
+	bad := &admin.InvalidError{}
+	for _, e := range all {
+		bad.Problems = append(bad.Problems, e.Error())
+	}
+	return bad
+}
+
+// running is a configuration that was read, but for the sections that a
+// process has for life: those stay as they are, and are named where they
+// differ.
+func running(old, read *config.Config) (next *config.Config, needRestart []string) {
+	merged := *read
+	for _, s := range []struct {
+		name       string
+		is, wanted any
+	}{
+		{"sip", old.SIP, read.SIP},
+		{"media", old.Media, read.Media},
+		{"store", old.Store, read.Store},
+		{"admin", old.Admin, read.Admin},
+	} {
+		if !reflect.DeepEqual(s.is, s.wanted) {
+			needRestart = append(needRestart, s.name)
+		}
+	}
+	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
+	return &merged, needRestart
+}
+
+// leave waits until the calls are over, the limit has come, or ctx ends, and
+// says meanwhile how many there are. It says whether calls are left.
+func (o *operator) leave(ctx context.Context) bool {
+	n := o.node
+	limit := n.cfg.SIP.DrainTimeout
+	until := time.Now().Add(limit)
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	for {
+		o.supervisor.stopping(n.server.Calls(), time.Until(until)+closeTimeout+legsTimeout+closeMargin)
+		step, stop := context.WithTimeout(ctx, statusEvery)
+		err := n.server.WaitIdle(step)
+		stop()
+		if err == nil || ctx.Err() != nil {
+			return err != nil
+		}
+	}
+}
+
+// How often the supervisor hears how many calls are left, and what it may
+// grant beyond all that closing waits for.
+const (
+	statusEvery = 5 * time.Second
+	closeMargin = 10 * time.Second
+)
