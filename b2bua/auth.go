@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,11 +27,23 @@ type algorithm struct {
 	hash func() hash.Hash
 }
 
-// algorithms are offered in this order, the preferred one first (RFC 8760
-// section 2.4). Credentials that name none are of the last (RFC 7616 section
+// algorithms are those that we know, the preferred one first (RFC 8760 section
+// 2.4). Credentials that name none are of the last (RFC 7616 section
 // 3.3).
 func algorithms() [2]algorithm {
 	return [...]algorithm{{"SHA-256", sha256.New}, {"MD5", md5.New}}
+}
+
+// offered are the algorithms of these names, in their order.
+func offered(names []string) (all []algorithm) {
+	for _, name := range names {
+		for _, a := range algorithms() {
+			if a.name == name {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
 }
 
 // secret is what a trunk's credentials are checked against: H(A1) for each
@@ -65,8 +78,8 @@ func (a algorithm) sum(parts ...string) string {
 
 // appendChallenges appends one WWW-Authenticate for each algorithm, each with
 // its line's end.
-func appendChallenges(out []byte, nonce challengeNonce, stale bool) []byte {
-	for _, a := range algorithms() {
+func appendChallenges(out []byte, offer []algorithm, nonce challengeNonce, stale bool) []byte {
+	for _, a := range offer {
 		out = append(out, "WWW-Authenticate: "...)
 		out = append(appendChallenge(out, a, nonce, stale), "\r\n"...)
 	}
@@ -88,14 +101,15 @@ func appendChallenge(out []byte, a algorithm, nonce challengeNonce, stale bool) 
 // UAS). It may be used by any number of goroutines.
 type authenticator struct {
 	mint     *Minter
+	offer    []algorithm
 	replays  *replays
 	throttle *throttle
 	nobody   *secret // stands for a user that does not exist: as slow as one that does
 }
 
-func newAuthenticator(m *Minter, now time.Time) *authenticator {
+func newAuthenticator(m *Minter, offer []algorithm, now time.Time) *authenticator {
 	nobody := newSecret(&config.Auth{Username: "", Password: config.Secret(m.Tag())})
-	return &authenticator{mint: m, replays: newReplays(now), throttle: newThrottle(), nobody: nobody}
+	return &authenticator{mint: m, offer: offer, replays: newReplays(now), throttle: newThrottle(), nobody: nobody}
 }
 
 // proof is what became of a request's credentials.
@@ -164,7 +178,7 @@ func (a *authenticator) match(c credentials, req *sip.Request, trunks []*trunk) 
 			continue
 		}
 		tried = true
-		if found == nil && c.fits(t.secret, req.Method) {
+		if found == nil && c.fits(t.secret, req.Method) && a.offers(c.algorithm) {
 			found = t
 		}
 	}
@@ -175,6 +189,14 @@ func (a *authenticator) match(c credentials, req *sip.Request, trunks []*trunk) 
 		return nil
 	}
 	return found
+}
+
+// offers says whether credentials with this algorithm were asked for.
+func (a *authenticator) offers(name string) bool {
+	if name == "" {
+		name = "MD5"
+	}
+	return slices.ContainsFunc(a.offer, func(alg algorithm) bool { return strings.EqualFold(alg.name, name) })
 }
 
 // fits says whether the response is that of the secret (RFC 7616 section
@@ -224,7 +246,7 @@ func resourceUser(uri *sip.Uri) string {
 func (a *authenticator) challengeHeaders(to netip.Addr, stale bool, now time.Time) []sip.Header {
 	nonce := a.mint.challenge(to, now)
 	var headers []sip.Header
-	for _, alg := range algorithms() {
+	for _, alg := range a.offer {
 		headers = append(headers, sip.NewHeader("WWW-Authenticate", string(appendChallenge(nil, alg, nonce, stale))))
 	}
 	return headers

@@ -128,6 +128,29 @@ func TestAuthenticatedCall(t *testing.T) {
 	}
 }
 
+// A server that offers MD5 alone takes nothing else.
+func TestOfferedAlgorithms(t *testing.T) {
+	yaml := strings.Replace(authConfig, `sip: {`, `sip: {auth_algorithms: [MD5], `, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		p := w.roaming()
+		d := p.newCall("+15075785607")
+		m := p.challenged(d)
+		if strings.Count(m.raw, "WWW-Authenticate") != 1 {
+			t.Errorf("the challenge is\n%s", m.raw)
+		}
+		nonce := m.value("WWW-Authenticate")
+		_, nonce, _ = strings.Cut(nonce, `nonce="`)
+		nonce, _, _ = strings.Cut(nonce, `"`)
+		d.extra, d.branch, d.toTag, d.refused = credentialsFor(d, nonce, "SHA-256", "acme", "secret", 1), "z9hG4bKsha", "", false
+		d.seq++
+		p.invite(d)
+		p.gaveUp(d, p.expect("SIP/2.0 401 Unauthorized"))
+		d.refused, d.branch = false, "z9hG4bKmd5"
+		w.answersCall(p, d, credentialsFor(d, nonce, "MD5", "acme", "secret", 1))
+		w.record()
+	})
+}
+
 // With sources both are needed: the other trunk's user is wrong from here.
 func TestSourceAndCredentials(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {

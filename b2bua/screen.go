@@ -22,6 +22,7 @@ type screen struct {
 	tap       Tap
 	count     *Rejections
 	limits    limits
+	offer     []algorithm // to trunks that need credentials
 	log       zerolog.Logger
 	may       *rate.Limiter // lines of log that a peer can provoke
 }
@@ -64,6 +65,7 @@ type verdict struct {
 	toTag    minted
 	headers  string         // of the refusal, each line with its end
 	nonce    challengeNonce // of a 401; then headers are its challenges
+	offer    []algorithm    // of a 401
 	viaHost  []byte         // in the topmost Via of a request that is admitted, within the message
 	viaPort  int
 }
@@ -74,7 +76,7 @@ func (v verdict) appendRefusal(out, request []byte) []byte {
 		return statelessRefusal(out, request, v.status, v.toTag[:], v.headers)
 	}
 	var room [512]byte
-	return statelessRefusal(out, request, v.status, v.toTag[:], appendChallenges(room[:0], v.nonce, false))
+	return statelessRefusal(out, request, v.status, v.toTag[:], appendChallenges(room[:0], v.offer, v.nonce, false))
 }
 
 // judge decides about one message.
@@ -147,7 +149,7 @@ func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v ve
 	case roomEnough:
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, "401 Unauthorized", "")
-		v.nonce = s.mint.challenge(from.Addr(), time.Now())
+		v.nonce, v.offer = s.mint.challenge(from.Addr(), time.Now()), s.offer
 		return v, true
 	}
 	return s.refuse(msg, "503 Service Unavailable", "Retry-After: 5\r\n"), true

@@ -98,7 +98,7 @@ func NewServer(o Options) (*Server, error) {
 		mayLog:    newRejectionLog(),
 		load:      load{limit: o.Config.SIP.MaxDelay},
 	}
-	s.auth = newAuthenticator(s.mint, time.Now())
+	s.auth = newAuthenticator(s.mint, offered(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.listen(o); err != nil {
 		s.cancel()
@@ -200,7 +200,7 @@ func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
 func (s *Server) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected,
-		limits: newLimits(s.cfg.SIP.Limits), log: s.log, may: newRejectionLog(),
+		limits: newLimits(s.cfg.SIP.Limits), offer: offered(s.cfg.SIP.AuthAlgorithms), log: s.log, may: newRejectionLog(),
 	}
 }
 

@@ -43,6 +43,8 @@ type SIP struct {
 	DrainTimeout time.Duration
 	// MaxDelay is how long a message may wait for the process before new calls are refused with 503. Default: 500ms.
 	MaxDelay time.Duration
+	// AuthAlgorithms are the digest algorithms that trunks are offered, in this order: SHA-256, MD5. Default: both.
+	AuthAlgorithms []string
 	// Limits bound what a peer may send.
 	Limits Limits
 }

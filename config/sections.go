@@ -13,7 +13,8 @@ import (
 func (l *loader) config(root value) *Config {
 	s := root.section("sip", "media", "trunks", "targets", "routes", "store", "fleet", "admin", "log")
 	cfg := &Config{
-		SIP:   s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "limits").sip(),
+		SIP: s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "auth_algorithms",
+			"limits").sip(),
 		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout").media(),
 		Store: s.sub("store", "path", "keep", "ladders").store(),
 		Admin: s.sub("admin", "listen", "token_file").admin(),
@@ -38,12 +39,17 @@ func (l *loader) config(root value) *Config {
 
 func (s section) sip() SIP {
 	sip := SIP{
-		Advertise:     one(s, "advertise", "", parseAdvertiseHost),
-		LocalNetworks: each(s, "local_networks", parsePrefix),
-		DrainTimeout:  s.duration("drain_timeout", time.Minute),
-		MaxDelay:      s.duration("max_delay", 500*time.Millisecond),
+		Advertise:      one(s, "advertise", "", parseAdvertiseHost),
+		LocalNetworks:  each(s, "local_networks", parsePrefix),
+		DrainTimeout:   s.duration("drain_timeout", time.Minute),
+		MaxDelay:       s.duration("max_delay", 500*time.Millisecond),
+		AuthAlgorithms: []string{"SHA-256", "MD5"},
 		Limits: s.sub("limits", "message", "headers", "header", "body", "sdp", "connections", "connections_per_source",
 			"setups").limits(),
+	}
+	if s.has("auth_algorithms") {
+		sip.AuthAlgorithms = each(s, "auth_algorithms", parseAlgorithm)
+		s.notEmpty("auth_algorithms")
 	}
 	if s.has("listen") {
 		sip.Listen = each(s, "listen", oneOfKind(parseListener, func(l Listener) string { return l.Transport + " " + family(l.AddrPort.Addr()) }))

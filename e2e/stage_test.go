@@ -59,8 +59,8 @@ func local(conn *net.UDPConn) netip.AddrPort { return conn.LocalAddr().(*net.UDP
 // setup is what a test's configuration has beyond the usual. Each field is
 // YAML that is added within a flow mapping, so it begins with a comma.
 type setup struct {
-	media, trunk, prepare, target, route string
-	headers                              string // instead of the usual X-EI
+	sip, media, trunk, prepare, target, route string
+	headers                                   string // instead of the usual X-EI
 }
 
 const usualHeaders = `{X-EI: "S.{{.Prepare.CallID}};"}`
@@ -73,10 +73,10 @@ func (s *stage) config(o setup) string {
 	return strings.NewReplacer(
 		"@LISTEN@", netip.AddrPortFrom(s.b2bua, 0).String(), "@B2BUA@", s.b2bua.String(),
 		"@CARRIER@", s.carrier.String(), "@AGENT@", s.agent.String(), "@API@", s.api,
-		"@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
+		"@SIP+@", o.sip, "@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
 		"@HEADERS@", o.headers,
 	).Replace(`
-sip: {listen: ["udp://@LISTEN@"]}
+sip: {listen: ["udp://@LISTEN@"]@SIP+@}
 media: {listen: ["@B2BUA@"]@MEDIA+@}
 trunks:
   - {name: carrier, sources: ["@CARRIER@"]@TRUNK+@}
