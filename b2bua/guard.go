@@ -39,6 +39,7 @@ type guard struct {
 	// owned by the reader
 	heard bool   // reading is closed
 	out   []byte // the refusal being written
+	in    [65536]byte // a datagram that is too large has to be seen as such
 	renewal
 }
 
@@ -100,7 +101,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 		if wasDue, by := g.due, g.deadline(); wasDue || g.due {
 			_ = g.SetReadDeadline(by)
 		}
-		n, from, came, err := g.receive(b)
+		n, from, came, err := g.receive(g.in[:])
 		if errors.Is(err, net.ErrClosed) {
 			return n, nil, err
 		}
@@ -118,15 +119,15 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		read := time.Now()
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		admitted := g.admit(b[:n], from)
+		admitted := g.admit(g.in[:n], from)
 		g.waited(waitOf(came, read), read)
 		if !admitted {
 			continue
 		}
 		if g.tap != nil {
-			g.tap.Message(TapMessage{At: time.Now(), Received: true, Local: g.local, Remote: from, Data: b[:n]})
+			g.tap.Message(TapMessage{At: time.Now(), Received: true, Local: g.local, Remote: from, Data: g.in[:n]})
 		}
-		return n, net.UDPAddrFromAddrPort(from), nil
+		return copy(b, g.in[:n]), net.UDPAddrFromAddrPort(from), nil
 	}
 }
 

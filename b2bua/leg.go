@@ -63,6 +63,8 @@ type Leg struct {
 	resend          time.Duration // until the next retransmission of ok
 	hangupOwed      Cause         // BYE that waits for the ACK (RFC 3261 section 15)
 
+	answeredBye string // branch of the peer's BYE
+
 	byeBranch string    // of our BYE
 	byes      []sentBye // ours, those to forks too, to be sent again when they are challenged
 
@@ -214,6 +216,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 // caller that we have not answered yet it takes the INVITE with it.
 func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, statusText(200))
+	l.answeredBye = branchOf(req)
 	switch l.state {
 	case legProceeding:
 		if !l.uas {

@@ -47,7 +47,7 @@ func TestLimits(t *testing.T) {
 		text   func(d *dialogue, size int) string
 	}{
 		{"message: 2000", 2000, "513 Message Longer Than 2000 Bytes", sized},
-		{"message: 61440, header: 61440", 61440, "513 Message Longer Than 61440 Bytes", sized},
+		{"message: 32768, header: 32768", 32768, "513 Message Longer Than 32768 Bytes", sized},
 		{"headers: 16", 16, "400 More Than 16 Headers", func(d *dialogue, n int) string {
 			text := d.request("INVITE")
 			head, _, _ := strings.Cut(strings.ReplaceAll(text, "\r\n", "\n"), "\n\n")
@@ -65,7 +65,7 @@ func TestLimits(t *testing.T) {
 			d.sdp = padSDP(d.sdp, n)
 			return d.request("INVITE")
 		}},
-		{"message: 61440, body: 60000, sdp: 50000", 50000, "400 Session Description Longer Than 50000 Bytes", func(d *dialogue, n int) string {
+		{"message: 32768, body: 31000, sdp: 25000", 25000, "400 Session Description Longer Than 25000 Bytes", func(d *dialogue, n int) string {
 			d.sdp = padSDP(d.sdp, n)
 			return d.request("INVITE")
 		}},

@@ -184,7 +184,12 @@ func (s *Server) reply(req *sip.Request, tx *sip.ServerTx, code int, reason stri
 
 // onInDialog hands a request to its leg.
 func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
-	l := s.registry.line(tagOf(req.To().Params))
+	tag := tagOf(req.To().Params)
+	l := s.registry.line(tag)
+	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, branchOf(req)) {
+		s.reply(req, tx, 200, statusText(200))
+		return
+	}
 	if l == nil || l.callID != req.CallID().Value() {
 		s.reply(req, tx, 481, statusText(481))
 		return

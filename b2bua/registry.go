@@ -78,7 +78,16 @@ func (r *registry) removeLine(l *line) {
 	defer r.mu.Unlock()
 	delete(r.lines, l.tag)
 	delete(r.invites, l.invite)
-	r.gone.add(l.tag, l.branch, time.Now())
+	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.answeredBye, at: time.Now()})
+}
+
+// byeAnswered says whether the BYE of this branch ended the leg with this tag:
+// it is repeated, because our answer was lost.
+func (r *registry) byeAnswered(tag, branch string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	was, ok := r.gone.find(tag, time.Now())
+	return ok && branch != "" && was.bye == branch
 }
 
 // isGone says whether the leg with this tag, and INVITE of this branch where
@@ -87,7 +96,8 @@ func (r *registry) removeLine(l *line) {
 func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.gone.has(tag, branch, time.Now())
+	was, ok := r.gone.find(tag, time.Now())
+	return ok && was.branch == branch
 }
 
 // memory knows what is over for 64*T1, as transactions would (RFC 6026 section
@@ -98,24 +108,25 @@ type memory struct {
 }
 
 type memento struct {
-	branch string
+	branch string // of the INVITE, where the leg was called
+	bye    string // branch of the peer's BYE
 	at     time.Time
 }
 
-func (m *memory) add(tag, branch string, now time.Time) {
-	if now.Sub(m.since) > timerGiveUp {
-		m.recent, m.older, m.since = map[string]memento{}, m.recent, now
+func (m *memory) add(tag string, was memento) {
+	if was.at.Sub(m.since) > timerGiveUp {
+		m.recent, m.older, m.since = map[string]memento{}, m.recent, was.at
 	}
-	m.recent[tag] = memento{branch, now}
+	m.recent[tag] = was
 }
 
-func (m *memory) has(tag, branch string, now time.Time) bool {
+func (m *memory) find(tag string, now time.Time) (memento, bool) {
 	for _, part := range []map[string]memento{m.recent, m.older} {
 		if was, ok := part[tag]; ok {
-			return was.branch == branch && now.Sub(was.at) <= timerGiveUp
+			return was, now.Sub(was.at) <= timerGiveUp
 		}
 	}
-	return false
+	return memento{}, false
 }
 
 // removeCall takes the call out of what is live. Its legs may stay.

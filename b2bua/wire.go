@@ -372,6 +372,14 @@ func (w *wire) respond(e SendResponse) {
 	if tx == nil {
 		return
 	}
+	select {
+	case <-tx.Done(): // an INVITE's, which Timer L has ended: its 200 is sent again all the same
+		if err := tx.Connection().WriteMsg(e.Res); err != nil {
+			w.stack.log.Debug().Err(err).Msg("response not sent again")
+		}
+		return
+	default:
+	}
 	lost := respondInvite(tx, e.Res)
 	if e.Method != sip.INVITE {
 		return

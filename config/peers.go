@@ -98,11 +98,11 @@ func hopHeader(name string) bool {
 
 func (s section) limits() Limits {
 	l := Limits{
-		Message:              s.integer("message", 16<<10, 1<<10, 60<<10),
+		Message:              s.integer("message", 16<<10, 1<<10, 32<<10),
 		Headers:              s.integer("headers", 128, 16, 10_000),
-		Header:               s.integer("header", 4<<10, 256, 60<<10),
-		Body:                 s.integer("body", 12<<10, 512, 60<<10),
-		SDP:                  s.integer("sdp", 8<<10, 512, 60<<10),
+		Header:               s.integer("header", 4<<10, 256, 32<<10),
+		Body:                 s.integer("body", 12<<10, 512, 32<<10),
+		SDP:                  s.integer("sdp", 8<<10, 512, 32<<10),
 		Connections:          s.integer("connections", 1000, 1, maxCap),
 		ConnectionsPerSource: s.integer("connections_per_source", 100, 1, maxCap),
 		Setups:               s.integer("setups", 2000, 1, maxCap),

@@ -1,0 +1,77 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/store"
+)
+
+// A 200 that nobody acknowledges is sent again for 64*T1 (RFC 3261 section
+// 13.3.1.4), also when the library has long forgotten its transaction; an
+// INVITE that is repeated meanwhile makes no second call.
+func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		begin := time.Now()
+		invite := w.agent.expect("INVITE")
+		w.agent.answer(invite, "a")
+		w.agent.expect("ACK")
+		var at []time.Duration
+		go func() {
+			time.Sleep(15 * time.Second)
+			tag := d.toTag
+			d.toTag = ""
+			w.carrier.invite(d)
+			d.toTag = tag
+		}()
+		for {
+			m := w.carrier.expect("")
+			if strings.HasPrefix(m.raw, "BYE") {
+				w.carrier.reply(m, 200, "OK", "", "")
+				break
+			}
+			if !strings.HasPrefix(m.raw, "SIP/2.0 200") {
+				t.Fatalf("got\n%s", m.raw)
+			}
+			at = append(at, time.Since(begin).Round(100*time.Millisecond))
+		}
+		want := []time.Duration{0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500}
+		if len(at) != len(want) {
+			t.Fatalf("200 at %v", at)
+		}
+		for i, d := range want {
+			if at[i] != d*time.Millisecond {
+				t.Errorf("200 at %v; want %v", at[i], d*time.Millisecond)
+			}
+		}
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, CauseNoACK, store.EndedBySystem)
+	})
+}
+
+// A BYE whose answer was lost gets it again for 64*T1 (RFC 3261 section 17.2.2);
+// another one is of no dialog any more.
+func TestRepeatedByeIsAnswered(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.callerHangsUp(d)
+		w.record()
+		for _, c := range []struct {
+			after time.Duration
+			want  string
+		}{{time.Second, "200"}, {9 * time.Second, "200"}, {20 * time.Second, "200"}, {10 * time.Second, "481"}} {
+			time.Sleep(c.after)
+			w.carrier.bye(d)
+			w.carrier.expect("SIP/2.0 " + c.want)
+			synctest.Wait()
+		}
+		d.branch += "other"
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 481")
+	})
+}
