@@ -228,6 +228,11 @@ func (w *worker) open(r *relay) error {
 	}
 	if err != nil {
 		w.forget(r)
+		for i := range r.endpoint {
+			for k := range r.endpoint[i] {
+				_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, r.endpoint[i][k].fd, nil)
+			}
+		}
 	}
 	return err
 }
@@ -251,14 +256,14 @@ func (w *worker) watch(fd int) error {
 	return nil
 }
 
-// forget is the reverse of open; the sockets stay open.
+// forget lets a session go. Its sockets stay open, and epoll watches them until
+// they are closed.
 func (w *worker) forget(r *relay) {
 	for i := range r.endpoint {
 		for k := range r.endpoint[i] {
 			ep := &r.endpoint[i][k]
 			r.path.Detach(r.flow[i][k].ID)
 			if ep.fd < len(w.byFD) && w.byFD[ep.fd] == ep {
-				_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, ep.fd, nil)
 				w.byFD[ep.fd] = nil
 			}
 		}
