@@ -3,7 +3,6 @@ package b2bua
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -140,15 +139,15 @@ func contentLength(head []byte) (int, error) {
 		case errors.Is(err, strconv.ErrRange):
 			n = math.MaxInt32 // too large, whatever it is exactly
 		case err != nil:
-			return 0, errors.New("Content-Length is not a number")
+			return 0, errors.New("Content-Length Is Malformed")
 		}
 		if length >= 0 && length != int(n) {
-			return 0, fmt.Errorf("Content-Length is given twice, as %d and %d", length, n)
+			return 0, errors.New("Content-Length Comes Twice")
 		}
 		length = int(n)
 	}
 	if length < 0 {
-		return 0, errors.New("Content-Length is missing")
+		return 0, errors.New("Content-Length Is Missing")
 	}
 	return length, nil
 }

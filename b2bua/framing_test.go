@@ -89,11 +89,11 @@ func TestFramingKeepAlive(t *testing.T) {
 
 func TestFramingLost(t *testing.T) {
 	for _, c := range []struct{ name, stream, status string }{
-		{"missing", framed(""), "400 Content-Length is missing"},
-		{"negative", framed("", "Content-Length: -1"), "400 Content-Length is not a number"},
-		{"no number", framed("", "l: many"), "400 Content-Length is not a number"},
-		{"empty", framed("", "Content-Length:"), "400 Content-Length is not a number"},
-		{"two", framed("", "Content-Length: 1", "l: 2"), "400 Content-Length is given twice, as 1 and 2"},
+		{"missing", framed(""), "400 Content-Length Is Missing"},
+		{"negative", framed("", "Content-Length: -1"), "400 Content-Length Is Malformed"},
+		{"no number", framed("", "l: many"), "400 Content-Length Is Malformed"},
+		{"empty", framed("", "Content-Length:"), "400 Content-Length Is Malformed"},
+		{"two", framed("", "Content-Length: 1", "l: 2"), "400 Content-Length Comes Twice"},
 		{"huge", framed("", "Content-Length: 99999999999999999999"), "513 Message Too Large"},
 		{"large", framed("", "Content-Length: 4000000000"), "513 Message Too Large"},
 		{"one over", framed("", fmt.Sprintf("Content-Length: %d", 4096-len(framed("", "Content-Length: 1234"))+1)), "513 Message Too Large"},
