@@ -37,21 +37,22 @@ func (s *stage) carrierOver(mode, scenario string, calls int, options ...string)
 	if mode != sippUDP {
 		transport = "tcp"
 	}
-	options = append([]string{
-		"-s", called, "-t", mode, "-max_socket", "100", "-m", strconv.Itoa(calls), "-r", "20", "-d", "200",
-	}, options...)
+	options = append([]string{"-s", called, "-t", mode, "-max_socket", "100", "-m", strconv.Itoa(calls), "-r", "20"}, options...)
+	if !slices.Contains(options, "-d") {
+		options = append(options, "-d", "200")
+	}
 	return s.sipp("carrier", scenario, s.freePort(s.carrier), append(options, s.server.at(transport, s.carrier).String()))
 }
 
 // agentOver plays an agent that waits for its calls, over udp or tcp. It does
 // not wait to be told to hang up.
-func (s *stage) agentOver(transport, scenario string, calls int) *sipp {
+func (s *stage) agentOver(transport, scenario string, calls int, options ...string) *sipp {
 	s.Helper()
 	mode := sippUDP
 	if transport == "tcp" {
 		mode = sippTCP
 	}
-	a := s.sipp("agent", scenario, s.agent, []string{"-t", mode, "-m", strconv.Itoa(calls)},
+	a := s.sipp("agent", scenario, s.agent, append([]string{"-t", mode, "-m", strconv.Itoa(calls)}, options...),
 		`<recv request="INFO"/>`, `<pause milliseconds="200"/>`)
 	eventually(s.T, "the agent listens", func() bool { return a.ended() || bound(s.T, transport, a.addr) })
 	return a
