@@ -233,7 +233,13 @@ func TestSoftphoneOverTLS(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
 	ca := s.authority("ca")
-	b := s.serve(ca.secured(setup{trunk: ", media_sources: [127.0.0.1]"}))
+	// It binds neither its connections nor its RTP to an address: the kernel has
+	// them come from this one.
+	const loopback = "127.0.0.1"
+	config := s.config(ca.secured(setup{trunk: ", media_sources: [" + loopback + "]"}))
+	config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), "sources: ["+loopback+"]")
+	b := startServer(t, t.TempDir(), config)
+	s.server = b
 	phone := s.startBaresip(sim.SpeechLike(1, 5*time.Second), "sip_cafile "+ca.file)
 	phone.command("dial", fmt.Sprintf("sip:%s@%v;transport=tls", called, b.at("tls", s.carrier)))
 	phone.await("CALL_RINGING")
