@@ -97,9 +97,12 @@ func (f *framer) cut() ([]byte, error) {
 	return message, nil
 }
 
+// midway says whether a part of a message is there.
+func (f *framer) midway() bool { return len(bytes.Trim(f.used, "\r\n")) > 0 }
+
 // fill reads more.
 func (f *framer) fill() error {
-	blank := len(bytes.Trim(f.used, "\r\n")) == 0
+	blank := !f.midway()
 	if n := copy(f.buf, f.used); len(f.used) == len(f.buf) {
 		f.buf = append(f.buf, make([]byte, max(framerStep, len(f.buf)))...)
 		f.used = f.buf[:n]
@@ -108,7 +111,7 @@ func (f *framer) fill() error {
 	}
 	n, err := f.src.Read(f.buf[len(f.used):])
 	f.used = f.buf[:len(f.used)+n]
-	if blank && f.begun != nil && len(bytes.Trim(f.used, "\r\n")) > 0 {
+	if blank && f.begun != nil && f.midway() {
 		f.begun()
 	}
 	if n > 0 {
