@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/emiago/sipgo/sip"
 )
 
 func framed(body string, headers ...string) string {
@@ -129,6 +131,31 @@ func FuzzFraming(f *testing.F) {
 		for _, m := range whole {
 			if len(m) > limit {
 				t.Fatalf("a message of %d bytes", len(m))
+			}
+		}
+	})
+}
+
+// FuzzFramedIsParsed: what was cut out of a stream and admitted, the library
+// takes for one message, and nothing more.
+func FuzzFramedIsParsed(f *testing.F) {
+	f.Add([]byte(withBody("v=0\r\n") + withBody("")))
+	f.Add([]byte(strings.ReplaceAll(optionsOverTCP, "\n", "\r\n")))
+	f.Add([]byte(strings.ReplaceAll(strings.Replace(optionsOverTCP, "Content-Length: 0", "l:\n 007\nContent-Length: 7", 1), "\n", "\r\n") + "OPTIONS"))
+	f.Add([]byte(strings.Replace(optionsOverTCP, "Length: 0", "Length: 9\r\nX: y", 1) + "\r\n\r\nINVITE"))
+	for _, raw := range tortureMessages(f) {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		all, _ := (&framer{src: bytes.NewReader(stream), limit: 4096}).all()
+		for _, m := range all {
+			msg, ok := scan([]byte(m))
+			if !ok || msg.wrong != "" || !isOurVersion(string(msg.version)) {
+				continue
+			}
+			got := 0
+			if err := newParser().NewSIPStream().ParseSIPStream([]byte(m), func(sip.Message) { got++ }); err != nil || got != 1 {
+				t.Fatalf("%d messages, %v: %q", got, err, m)
 			}
 		}
 	})

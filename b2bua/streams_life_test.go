@@ -43,6 +43,24 @@ func TestEmptyLinesBehindMessage(t *testing.T) {
 	}
 }
 
+// A message that comes a byte a second is not waited for.
+func TestTrickle(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		p := w.connect(carrierAddr.Addr())
+		synctest.Wait()
+		begin := time.Now()
+		for i := 0; w.connections() > 0; i++ {
+			_, _ = p.conn.(net.Conn).Write([]byte{optionsOverTCP[i]})
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if took := time.Since(begin); took != streamFirst {
+			t.Errorf("the connection was open for %v; want %v", took, streamFirst)
+		}
+		p.conn.Close()
+	})
+}
+
 // A stranger can't hold its connection by keep-alives.
 func TestStrangersKeepAlives(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {

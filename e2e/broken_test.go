@@ -5,6 +5,8 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/netip"
+	"sync"
 	"testing"
 )
 
@@ -106,4 +108,73 @@ func TestHalfOpenConnections(t *testing.T) {
 		c.Close()
 	}
 	s.over("tcp", b.finish(hungUpByCaller, hungUpByCaller, hungUpByCaller))
+}
+
+// TestConnectionsComeAndGo opens 10,000 connections and ends each in one of
+// several ways, while a call is up: nothing of them is left, and the process
+// is not larger for the second half of them.
+func TestConnectionsComeAndGo(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	ca := s.authority("ca")
+	o := ca.secured(setup{})
+	o.listen = append(o.listen, s.listener("tcp", s.b2bua))
+	b := s.serve(o)
+	agent := s.sippAgent("caller_hangup")
+	caller := s.connect(s.carrier, nil)
+	ok := caller.setUp("long")
+	options := caller.request("OPTIONS", "short", 1, message{})
+	before := b.memory()
+	for half := range 2 {
+		var all sync.WaitGroup
+		for worker := range 8 {
+			all.Go(func() {
+				for i := range 5000 / 8 {
+					s.comeAndGo(worker+i, options)
+				}
+			})
+		}
+		all.Wait()
+		eventually(t, "only the call's connection is left", func() bool { return b.sockets().sip == 1 })
+		if half == 0 {
+			before = max(before, b.memory())
+		}
+	}
+	if after := b.memory(); after > before+before/4 {
+		t.Errorf("the process grew from %d to %d KB", before, after)
+	}
+	caller.hangUp("long", ok)
+	agent.finish()
+	caller.conn.Close()
+	b.finish(hungUpByCaller)
+}
+
+// comeAndGo opens a connection and ends it: at once, behind half a message, by
+// a reset behind a whole one, without its answer, or within a TLS handshake.
+func (s *stage) comeAndGo(i int, options string) {
+	from, transport := s.carrier, "tcp"
+	if i%8 == 0 {
+		from = s.stranger
+	}
+	if i%5 == 4 {
+		transport = "tls"
+	}
+	dialer := net.Dialer{Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	conn, err := dialer.Dial("tcp", s.server.at(transport, from).String())
+	if err != nil {
+		s.Errorf("connection %d: %v", i, err)
+		return
+	}
+	defer conn.Close()
+	switch i % 5 {
+	case 1:
+		_, _ = conn.Write([]byte(options[:len(options)/2]))
+	case 2:
+		_, _ = conn.Write([]byte(options))
+		_ = conn.(*net.TCPConn).SetLinger(0)
+	case 3:
+		_, _ = conn.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	case 4:
+		_, _ = conn.Write([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))
+	}
 }

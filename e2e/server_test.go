@@ -339,6 +339,20 @@ func (s *server) isSIP(row tableRow) bool {
 		slices.ContainsFunc(s.sips, func(l listener) bool { return l.transport != "udp" && l.addr.Port() == row.port })
 }
 
+// memory is how much of it the process has, in KB.
+func (s *server) memory() (kb int) {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		s.t.Fatal(err)
+	}
+	return kb
+}
+
 func (s *server) socketInodes() map[string]bool {
 	s.t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
