@@ -3,7 +3,6 @@ package b2bua
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -98,9 +97,12 @@ func (f *framer) cut() ([]byte, error) {
 	return message, nil
 }
 
+// midway says whether a part of a message is there.
+func (f *framer) midway() bool { return len(bytes.Trim(f.used, "\r\n")) > 0 }
+
 // fill reads more.
 func (f *framer) fill() error {
-	blank := len(bytes.Trim(f.used, "\r\n")) == 0
+	blank := !f.midway()
 	if n := copy(f.buf, f.used); len(f.used) == len(f.buf) {
 		f.buf = append(f.buf, make([]byte, max(framerStep, len(f.buf)))...)
 		f.used = f.buf[:n]
@@ -109,7 +111,7 @@ func (f *framer) fill() error {
 	}
 	n, err := f.src.Read(f.buf[len(f.used):])
 	f.used = f.buf[:len(f.used)+n]
-	if blank && f.begun != nil && len(bytes.Trim(f.used, "\r\n")) > 0 {
+	if blank && f.begun != nil && f.midway() {
 		f.begun()
 	}
 	if n > 0 {
@@ -140,15 +142,15 @@ func contentLength(head []byte) (int, error) {
 		case errors.Is(err, strconv.ErrRange):
 			n = math.MaxInt32 // too large, whatever it is exactly
 		case err != nil:
-			return 0, errors.New("Content-Length is not a number")
+			return 0, errors.New("Content-Length Is Malformed")
 		}
 		if length >= 0 && length != int(n) {
-			return 0, fmt.Errorf("Content-Length is given twice, as %d and %d", length, n)
+			return 0, errors.New("Content-Length Comes Twice")
 		}
 		length = int(n)
 	}
 	if length < 0 {
-		return 0, errors.New("Content-Length is missing")
+		return 0, errors.New("Content-Length Is Missing")
 	}
 	return length, nil
 }

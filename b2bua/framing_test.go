@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/emiago/sipgo/sip"
 )
 
 func framed(body string, headers ...string) string {
@@ -89,11 +91,11 @@ func TestFramingKeepAlive(t *testing.T) {
 
 func TestFramingLost(t *testing.T) {
 	for _, c := range []struct{ name, stream, status string }{
-		{"missing", framed(""), "400 Content-Length is missing"},
-		{"negative", framed("", "Content-Length: -1"), "400 Content-Length is not a number"},
-		{"no number", framed("", "l: many"), "400 Content-Length is not a number"},
-		{"empty", framed("", "Content-Length:"), "400 Content-Length is not a number"},
-		{"two", framed("", "Content-Length: 1", "l: 2"), "400 Content-Length is given twice, as 1 and 2"},
+		{"missing", framed(""), "400 Content-Length Is Missing"},
+		{"negative", framed("", "Content-Length: -1"), "400 Content-Length Is Malformed"},
+		{"no number", framed("", "l: many"), "400 Content-Length Is Malformed"},
+		{"empty", framed("", "Content-Length:"), "400 Content-Length Is Malformed"},
+		{"two", framed("", "Content-Length: 1", "l: 2"), "400 Content-Length Comes Twice"},
 		{"huge", framed("", "Content-Length: 99999999999999999999"), "513 Message Too Large"},
 		{"large", framed("", "Content-Length: 4000000000"), "513 Message Too Large"},
 		{"one over", framed("", fmt.Sprintf("Content-Length: %d", 4096-len(framed("", "Content-Length: 1234"))+1)), "513 Message Too Large"},
@@ -129,6 +131,31 @@ func FuzzFraming(f *testing.F) {
 		for _, m := range whole {
 			if len(m) > limit {
 				t.Fatalf("a message of %d bytes", len(m))
+			}
+		}
+	})
+}
+
+// FuzzFramedIsParsed: what was cut out of a stream and admitted, the library
+// takes for one message, and nothing more.
+func FuzzFramedIsParsed(f *testing.F) {
+	f.Add([]byte(withBody("v=0\r\n") + withBody("")))
+	f.Add([]byte(strings.ReplaceAll(optionsOverTCP, "\n", "\r\n")))
+	f.Add([]byte(strings.ReplaceAll(strings.Replace(optionsOverTCP, "Content-Length: 0", "l:\n 007\nContent-Length: 7", 1), "\n", "\r\n") + "OPTIONS"))
+	f.Add([]byte(strings.Replace(optionsOverTCP, "Length: 0", "Length: 9\r\nX: y", 1) + "\r\n\r\nINVITE"))
+	for _, raw := range tortureMessages(f) {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		all, _ := (&framer{src: bytes.NewReader(stream), limit: 4096}).all()
+		for _, m := range all {
+			msg, ok := scan([]byte(m))
+			if !ok || msg.wrong != "" || !isOurVersion(string(msg.version)) {
+				continue
+			}
+			got := 0
+			if err := newParser().NewSIPStream().ParseSIPStream([]byte(m), func(sip.Message) { got++ }); err != nil || got != 1 {
+				t.Fatalf("%d messages, %v: %q", got, err, m)
 			}
 		}
 	})

@@ -242,11 +242,7 @@ func (w *world) peer(addr netip.AddrPort) *peer {
 				return
 			}
 			raw := string(b[:n])
-			parse := sip.ParseMessage
-			if strings.HasPrefix(raw, "SIP/2.0 400 ") { // echoes what is malformed
-				parse = newParser().ParseSIP
-			}
-			m, err := parse([]byte(raw))
+			m, err := readMessage([]byte(raw))
 			if err != nil {
 				w.t.Errorf("unreadable message: %v\n%s", err, raw)
 				continue
@@ -283,7 +279,10 @@ func (p *peer) expect(start string) message {
 	timeout := time.After(40 * time.Second)
 	for {
 		select {
-		case m := <-p.in:
+		case m, open := <-p.in:
+			if !open {
+				p.w.t.Fatalf("%s waits for %q, and is hung up", p.conn.LocalAddr(), start)
+			}
 			if strings.HasPrefix(m.raw, start) {
 				return m
 			}
@@ -310,7 +309,10 @@ func (p *peer) silent(d time.Duration) {
 func (p *peer) rest() (left []message) {
 	for {
 		select {
-		case m := <-p.in:
+		case m, open := <-p.in:
+			if !open {
+				return left
+			}
 			if !strings.HasPrefix(m.raw, "SIP/2.0 100 ") {
 				left = append(left, m)
 			}

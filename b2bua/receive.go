@@ -194,6 +194,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 481, statusText(481))
 		return
 	}
+	l.wire.follow(s.flowOf(req))
 	in := RequestIn{Req: req, Source: parseSource(req.Source())}
 	if req.Method == sip.ACK {
 		tx.Terminate() // an ACK is no transaction

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"runtime"
@@ -31,8 +32,9 @@ type stream struct {
 
 	// owned by the reader
 	framing framer
-	rest    []byte // of a message that was larger than the reader's buffer
-	out     []byte // the refusal being written
+	firstBy time.Time // when a stranger has to have said something
+	rest    []byte    // of a message that was larger than the reader's buffer
+	out     []byte    // the refusal being written
 
 	writing chan struct{} // held by who writes: one message at a time, each with its deadline
 }
@@ -46,6 +48,9 @@ const (
 	streamIdle = 30 * time.Minute
 	// streamWrite is how long a peer may not take what is sent to it.
 	streamWrite = 5 * time.Second
+	// streamLinger is how long a connection that can't be read any further
+	// stays open for answers.
+	streamLinger = 500 * time.Millisecond
 )
 
 // Read gives the next message that may be parsed. It ends with an error when
@@ -77,8 +82,9 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 			continue
 		case broken:
 			c.refuseLost(lost)
+			c.linger()
 			return nil, net.ErrClosed
-		case isTimeout(err) && c.users.Load() > 0 && len(c.framing.used) == 0:
+		case isTimeout(err) && c.users.Load() > 0 && !c.framing.midway():
 			continue // quiet, but a leg counts on it
 		case err != nil:
 			return nil, err
@@ -91,6 +97,7 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 			}
 		}
 		if v.hangup {
+			c.linger()
 			return nil, net.ErrClosed
 		}
 		if v.admitted {
@@ -106,14 +113,18 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 func (c *stream) awaitNext() {
 	c.writing <- struct{}{}
 	<-c.writing
-	limit := streamIdle
-	if c.peer == nil && c.sentBy.Load() == nil && !c.screen().knows(c.remote) {
-		limit = streamFirst
+	now := time.Now()
+	if c.firstBy.IsZero() {
+		c.firstBy = now.Add(streamFirst)
 	}
-	if len(c.framing.used) > 0 {
-		limit = streamFirst // the beginning of a message is there
+	by := now.Add(streamIdle)
+	if c.framing.midway() {
+		by = now.Add(streamFirst)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(limit))
+	if c.peer == nil && c.sentBy.Load() == nil && c.firstBy.Before(by) && !c.screen().knows(c.remote) {
+		by = c.firstBy // keep-alives don't change that
+	}
+	_ = c.SetReadDeadline(by)
 }
 
 // begun gives a message that has begun its time to be complete.
@@ -131,6 +142,17 @@ func (c *stream) refuseLost(lost *frameError) {
 		c.out = v.appendRefusal(c.out[:0], lost.head)
 		_ = c.write(c.out)
 	}
+}
+
+// linger has the peer get what it is answered before the connection is closed.
+// Its bytes are taken meanwhile: a kernel that closes with bytes unread resets
+// the connection, and what is on its way to the peer is lost.
+func (c *stream) linger() {
+	if !c.screen().knows(c.remote) {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(streamLinger))
+	_, _ = io.Copy(io.Discard, c.framing.src)
 }
 
 // sentBy is how a peer names itself in Via.

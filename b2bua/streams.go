@@ -161,17 +161,18 @@ func (s *streams) listen(l net.Listener, transport string) {
 			continue
 		}
 		remote := parseSource(conn.RemoteAddr().String())
-		if !s.enter(transport, remote) {
+		stranger, ok := s.enter(transport, remote)
+		if !ok {
 			conn.Close()
 			continue
 		}
-		s.group.Go(func() { s.greet(conn, transport, remote) })
+		s.group.Go(func() { s.greet(conn, transport, remote, stranger) })
 	}
 }
 
 // enter counts a connection that was accepted, or refuses it.
-func (s *streams) enter(transport string, remote netip.AddrPort) bool {
-	stranger := !s.screens[transport].knows(remote)
+func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok bool) {
+	stranger = !s.screens[transport].knows(remote)
 	s.mu.Lock()
 	full := s.closed || s.accepted >= s.limits.Connections || s.perSource[remote.Addr()] >= s.limits.ConnectionsPerSource ||
 		(stranger && s.strangers >= max(s.limits.Connections/strangersShare, 1))
@@ -187,7 +188,7 @@ func (s *streams) enter(transport string, remote netip.AddrPort) bool {
 		sc := s.screens[transport]
 		sc.rejected(&sc.count.Connections, remote, "connections")
 	}
-	return !full
+	return stranger, !full
 }
 
 // leave is the undoing of enter.
@@ -202,9 +203,9 @@ func (s *streams) leave(c *stream) {
 }
 
 // greet shakes hands and gives the connection to the SIP stack.
-func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort) {
+func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, stranger bool) {
 	c := s.newStream(conn, transport, remote, nil)
-	c.stranger = !s.screens[transport].knows(remote)
+	c.stranger = stranger // as it was counted, whatever a reload has changed since
 	if transport == config.TransportTLS {
 		tc := tls.Server(conn, s.certs.server())
 		_ = conn.SetDeadline(time.Now().Add(streamFirst))

@@ -102,7 +102,7 @@ func TestConnectionLife(t *testing.T) {
 // What can't be framed is answered in words, and the connection ends.
 func TestUnframedMessage(t *testing.T) {
 	for length, want := range map[string]string{
-		"": "SIP/2.0 400 Content-Length is missing", "Content-Length: -5\n": "SIP/2.0 400 Content-Length is not a number",
+		"": "SIP/2.0 400 Content-Length Is Missing", "Content-Length: -5\n": "SIP/2.0 400 Content-Length Is Malformed",
 		"Content-Length: 70000\n": "SIP/2.0 513 Message Too Large",
 	} {
 		inWorldWith(t, streamConfig, func(w *world) {

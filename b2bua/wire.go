@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -130,6 +131,7 @@ func (w *wire) aim(req *sip.Request, to hop) (*stream, error) {
 		}
 		addr = netip.AddrPortFrom(found, to.port)
 	}
+	to.transport = w.speakable(to.transport, addr.Addr())
 	if err := w.nameOurselves(req, to.transport, addr.Addr()); err != nil {
 		return nil, err
 	}
@@ -148,6 +150,18 @@ func (w *wire) aim(req *sip.Request, to hop) (*stream, error) {
 	req.SetDestination(addr.String())
 	req.Laddr = sip.Addr{IP: listen.Addr().AsSlice(), Port: int(listen.Port()), Hostname: listen.Addr().String()}
 	return nil, nil
+}
+
+// speakable is the transport of a hop, or the leg's own where the peer asks for
+// UDP and we have none.
+func (w *wire) speakable(transport string, peer netip.Addr) string {
+	if isStream(transport) || !isStream(w.local.Transport) {
+		return transport
+	}
+	if _, err := w.stack.localFor("", peer); err != nil {
+		return w.local.Transport
+	}
+	return transport
 }
 
 // nameOurselves corrects the Via of a request that goes by another transport
@@ -218,9 +232,23 @@ func briefWire(s *stack, local Local, flow *stream) *wire {
 // setFlow keeps a connection, so that it is not closed for being quiet.
 func (w *wire) setFlow(c *stream) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.swapFlow(c)
+}
+
+// follow has the leg speak over the connection that a request of its peer came
+// by, where its own is gone: a peer behind NAT can't be connected to.
+func (w *wire) follow(c *stream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old := w.flow; c != nil && old != nil && old.isClosed() && old.transport == c.transport && old.remote.Addr() == c.remote.Addr() {
+		w.swapFlow(c)
+	}
+}
+
+func (w *wire) swapFlow(c *stream) {
 	old := w.flow
 	w.flow = c
-	w.mu.Unlock()
 	if w.brief {
 		return
 	}
@@ -278,8 +306,13 @@ func causeOfError(err error) Cause {
 	}
 }
 
-// maxReconnects bounds how often the connection of one request is replaced.
-const maxReconnects = 3
+const (
+	// maxReconnects bounds how often the connection of one request is replaced.
+	maxReconnects = 3
+	// streamSettle is how long after a connection broke it is replaced: a peer
+	// may have closed it because it had answered.
+	streamSettle = 100 * time.Millisecond
+)
 
 // read hands on what answers a request of ours. Somebody has to read until
 // the final answer: the library blocks on a response that nobody takes. Where
@@ -288,6 +321,7 @@ const maxReconnects = 3
 func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.RequestMethod, seq uint32) {
 	defer w.stack.recovered("wire")
 	broken := over.done()
+	var settled <-chan time.Time
 	for reconnects := 0; ; {
 		select {
 		case res := <-tx.Responses():
@@ -297,10 +331,12 @@ func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.Re
 			}
 			w.finished(tx, method)
 			return
-		case <-broken:
+		case <-broken: // what came right before that may be on its way here
+			broken, settled = nil, time.After(streamSettle)
+		case <-settled:
+			settled = nil
 			if reconnects++; reconnects > maxReconnects {
-				broken = nil // its timer, or the call's, ends it
-				continue
+				continue // its timer, or the call's, ends it
 			}
 			if over = w.again(tx, e); over == nil {
 				w.finished(tx, method)

@@ -29,7 +29,11 @@ func (l *loader) config(root value) *Config {
 		cfg.Trunks = append(cfg.Trunks, t)
 	}
 	for _, v := range s.list("targets") {
-		cfg.Targets = append(cfg.Targets, v.target())
+		t := v.target()
+		if t.Transport == TransportUDP && len(cfg.SIP.Listen) > 0 && !listens(cfg.SIP.Listen, TransportUDP) {
+			v.fail("is called over udp, which sip.listen has no address for", "write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
+		}
+		cfg.Targets = append(cfg.Targets, t)
 	}
 	for _, v := range s.list("routes") {
 		cfg.Routes = append(cfg.Routes, v.route())
@@ -61,10 +65,13 @@ func (s section) sip() SIP {
 	s.advertisable(sip.Advertise, func(v4 bool) bool {
 		return slices.ContainsFunc(sip.Listen, func(l Listener) bool { return l.AddrPort.Addr().Is4() == v4 })
 	})
-	sip.TLS = s.sub("tls", "cert", "key", "client_ca").listenTLS(slices.ContainsFunc(sip.Listen, func(l Listener) bool {
-		return l.Transport == TransportTLS
-	}))
+	sip.TLS = s.sub("tls", "cert", "key", "client_ca").listenTLS(listens(sip.Listen, TransportTLS))
 	return sip
+}
+
+// listens says whether there is an address of a transport.
+func listens(all []Listener, transport string) bool {
+	return slices.ContainsFunc(all, func(l Listener) bool { return l.Transport == transport })
 }
 
 // oneOfKind wraps a parser of list elements: a process sends from one address of each kind.

@@ -53,8 +53,8 @@ ctrl_tcp_listen @CONTROL@
 )
 
 // startBaresip runs a softphone on the carrier's address that says these
-// words.
-func (s *stage) startBaresip(words []int16) *baresip {
+// words, with further lines in its configuration.
+func (s *stage) startBaresip(words []int16, lines ...string) *baresip {
 	s.Helper()
 	dir := s.TempDir()
 	modules, err := filepath.Glob("/usr/lib*/baresip/modules")
@@ -66,7 +66,7 @@ func (s *stage) startBaresip(words []int16) *baresip {
 	}
 	at, control := s.freePort(s.carrier), s.freePort(s.carrier)
 	config := strings.NewReplacer("@AT@", at.String(), "@ADDR@", s.carrier.String(), "@MODULES@", modules[0],
-		"@DIR@", dir, "@CONTROL@", control.String()).Replace(baresipConfig)
+		"@DIR@", dir, "@CONTROL@", control.String()).Replace(baresipConfig) + strings.Join(lines, "\n") + "\n"
 	for name, content := range map[string]string{
 		"config": config, "contacts": "", "words.wav": string(wav(words)),
 		"accounts": fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1\n", caller, at),

@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"flowbridge/sim"
+	"flowbridge/store"
 )
 
 // likeness is what sim.Match gives at least for the same sound.
@@ -73,13 +75,24 @@ func TestRelay(t *testing.T) {
 	carrier := s.sippCarrier("caller_hangup", one.key()...)
 	ids := carrier.answered(1)
 	agent.confirmed(1)
+	n := s.relays(one, two, carrier, agent)
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	s.counts(b.finish(hungUpByCaller)[0], n)
+}
+
+// relays has both sides of a call that is up speak, press a key and send RTCP,
+// and compares what comes. It gives the number of packets of each.
+func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
+	s.Helper()
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
 	ways := []*way{
 		{from: one, to: two, at: toA, expectFrom: toB, name: "to the agent", ssrc: 0xa1, digit: 5},
@@ -89,22 +102,27 @@ func TestRelay(t *testing.T) {
 		w.packets = append(speech(sim.Words(uint64(w.ssrc))[:8000], w.ssrc), keypress(w.digit, 150, 12160, w.ssrc)...)
 		w.report = senderReport(w.ssrc, "e2e")
 		w.from.send(w.from.rtcp, w.report, netip.AddrPortFrom(w.at.Addr(), w.at.Port()+1))
-		w.from.talk(w.packets, w.at)
 	}
+	var speaking sync.WaitGroup
 	for _, w := range ways {
-		eventually(t, "RTP and RTCP have come "+w.name, func() bool {
+		speaking.Go(func() { w.from.talk(w.packets, w.at) })
+	}
+	speaking.Wait()
+	for _, w := range ways {
+		eventually(s.T, "RTP and RTCP have come "+w.name, func() bool {
 			w.gotRTP, w.gotReports = w.to.heard(), w.to.heardRTCP()
 			return len(w.gotRTP) >= len(w.packets) && len(w.gotReports) >= 1
 		})
-		w.compare(t)
+		w.compare(s.T)
 	}
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
-	r := b.finish(hungUpByCaller)[0]
-	n := int64(len(ways[0].packets))
+	return int64(len(ways[0].packets))
+}
+
+// counts checks that a record counts n packets everywhere.
+func (s *stage) counts(r store.Record, n int64) {
+	s.Helper()
 	if m := r.Media; m.A.Rx != n || m.A.Tx != n || m.B.Rx != n || m.B.Tx != n || m.A.Lost+m.B.Lost+m.A.Dropped+m.B.Dropped != 0 {
-		t.Errorf("the record counts %+v; want %d packets everywhere and none lost", m, n)
+		s.Errorf("the record counts %+v; want %d packets everywhere and none lost", m, n)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestDigestOfSimulator(t *testing.T) {
 func (s *stage) challenger(challenge, password string) *sipp {
 	s.Helper()
 	a := s.sipp("agent", "digest/uas.xml", s.agent, nil, "@CHALLENGE@", challenge, "@PASSWORD@", password)
-	eventually(s.T, "the agent listens", func() bool { return a.ended() || bound(s.T, a.addr) })
+	eventually(s.T, "the agent listens", func() bool { return a.ended() || bound(s.T, "udp", a.addr) })
 	return a
 }
 

@@ -30,8 +30,29 @@ type server struct {
 	*process
 	dir   string // configuration and database
 	sip   netip.AddrPort
+	sips  []listener // all of them
 	admin string
 	idle  sockets // open before the first call
+
+	targets []uint16 // ports that it connects to
+}
+
+// listener is an address that the B2BUA takes SIP at.
+type listener struct {
+	transport string
+	addr      netip.AddrPort
+}
+
+// at is where a peer with such an address reaches the B2BUA over a transport.
+func (s *server) at(transport string, peer netip.Addr) netip.AddrPort {
+	s.t.Helper()
+	for _, l := range s.sips {
+		if l.transport == transport && l.addr.Addr().Is4() == peer.Is4() {
+			return l.addr
+		}
+	}
+	s.t.Fatalf("no %s listener for %v among %v", transport, peer, s.sips)
+	return netip.AddrPort{}
 }
 
 // liveCall is an item of /api/calls.
@@ -72,7 +93,8 @@ func startServer(t *testing.T, dir, config string, env ...string) *server {
 			}
 			switch entry.Message {
 			case "sip listening":
-				s.sip, _ = netip.ParseAddrPort(strings.TrimPrefix(entry.Listen, "udp://"))
+				transport, addr, _ := strings.Cut(entry.Listen, "://")
+				s.listens(listener{transport, netip.MustParseAddrPort(addr)})
 			case "admin API listening":
 				s.admin = "http://" + entry.Listen
 			}
@@ -82,12 +104,25 @@ func startServer(t *testing.T, dir, config string, env ...string) *server {
 	// Counted, not looked up: the kernel's tables miss a row now and then while
 	// others open and close sockets.
 	s.idle.listening = 1
-	for _, line := range s.output() {
-		if strings.Contains(line, `"sip listening"`) {
+	for _, l := range s.sips {
+		if l.transport == "udp" {
 			s.idle.udp++
+		} else {
+			s.idle.listening++
 		}
 	}
 	return s
+}
+
+// listens notes an address from the log, which is read more than once. The
+// first is where peers call that don't say how.
+func (s *server) listens(l listener) {
+	if len(s.sips) == 0 {
+		s.sip = l.addr
+	}
+	if !slices.Contains(s.sips, l) {
+		s.sips = append(s.sips, l)
+	}
 }
 
 // status is the HTTP status of an answer of the admin API, 0 without one.
@@ -266,9 +301,10 @@ func (s *server) finish(wanted ...want) []store.Record {
 }
 
 // sockets counts the server's open sockets: those of SIP and media, those that
-// listen, and connections to the admin API. Connections that are kept open
-// toward a platform's API are not among them: they are meant to stay.
-type sockets struct{ udp, listening, accepted int }
+// listen, and connections to the admin API and of SIP. Connections that are
+// kept open toward a platform's API, which is at no port of SIP, are not among
+// them: they are meant to stay.
+type sockets struct{ udp, listening, accepted, sip int }
 
 func (s *server) sockets() sockets {
 	s.t.Helper()
@@ -288,10 +324,33 @@ func (s *server) sockets() sockets {
 				n.listening++
 			case fmt.Sprint(row.port) == admin:
 				n.accepted++
+			case s.isSIP(row):
+				n.sip++
 			}
 		}
 	}
 	return n
+}
+
+// isSIP says whether a connection is one that a peer opened to a listener of
+// ours, or one that we opened to a target.
+func (s *server) isSIP(row tableRow) bool {
+	return slices.Contains(s.targets, row.remotePort) ||
+		slices.ContainsFunc(s.sips, func(l listener) bool { return l.transport != "udp" && l.addr.Port() == row.port })
+}
+
+// memory is how much of it the process has, in KB.
+func (s *server) memory() (kb int) {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		s.t.Fatal(err)
+	}
+	return kb
 }
 
 func (s *server) socketInodes() map[string]bool {
@@ -313,10 +372,11 @@ func (s *server) socketInodes() map[string]bool {
 
 // tableRow is a line of /proc/net/udp and the like.
 type tableRow struct {
-	host  string // in the kernel's hexadecimal
-	port  uint16
-	state string
-	inode string
+	host       string // in the kernel's hexadecimal
+	port       uint16
+	remotePort uint16
+	state      string
+	inode      string
 }
 
 func kernelTable(t *testing.T, name string) []tableRow {
@@ -333,7 +393,8 @@ func kernelTable(t *testing.T, name string) []tableRow {
 		}
 		var r tableRow
 		host, port, _ := strings.Cut(f[1], ":")
-		if _, err := fmt.Sscanf(port, "%X", &r.port); err != nil {
+		_, remote, _ := strings.Cut(f[2], ":")
+		if _, err := fmt.Sscanf(port+" "+remote, "%X %X", &r.port, &r.remotePort); err != nil {
 			t.Fatal(err)
 		}
 		r.host, r.state, r.inode = host, f[3], f[9]
@@ -342,15 +403,16 @@ func kernelTable(t *testing.T, name string) []tableRow {
 	return rows
 }
 
-// bound says whether somebody has bound a UDP socket to an address.
-func bound(t *testing.T, addr netip.AddrPort) bool {
+// bound says whether somebody has bound a socket to an address, and over TCP
+// listens.
+func bound(t *testing.T, transport string, addr netip.AddrPort) bool {
 	t.Helper()
-	table := "udp"
+	table := transport
 	if addr.Addr().Is6() {
-		table = "udp6"
+		table += "6"
 	}
 	return slices.ContainsFunc(kernelTable(t, table), func(r tableRow) bool {
-		return r.port == addr.Port() && r.host == kernelHost(addr.Addr())
+		return r.port == addr.Port() && r.host == kernelHost(addr.Addr()) && (transport == "udp" || r.state == "0A")
 	})
 }
 

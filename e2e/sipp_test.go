@@ -47,7 +47,7 @@ func (s *stage) refusedCarrier(status int, number string) *sipp {
 func (s *stage) sippAgent(scenario string, options ...string) *sipp {
 	s.Helper()
 	a := s.sipp("agent", scenario+"/uas.xml", s.agent, options)
-	eventually(s.T, "the agent listens", func() bool { return a.ended() || bound(s.T, a.addr) })
+	eventually(s.T, "the agent listens", func() bool { return a.ended() || bound(s.T, "udp", a.addr) })
 	return a
 }
 
@@ -141,7 +141,7 @@ func (m message) rtp() (netip.AddrPort, error) {
 
 var (
 	sdpAddress = regexp.MustCompile(`(?s)\r\nc=IN IP[46] (\S+)\r\n.*\r\nm=audio (\d+) `)
-	logEntry   = regexp.MustCompile(`UDP message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)
+	logEntry   = regexp.MustCompile(`(?:UDP|TCP) message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)
 )
 
 // trace reads what the SIPp has sent and received so far. The log says how

@@ -15,6 +15,7 @@ import (
 type stage struct {
 	*testing.T
 	b2bua, carrier, platform, stranger netip.Addr
+	other                              netip.Addr // the B2BUA's, of another family; usually none
 
 	server *server
 	api    string // base URL of prepare_inbound
@@ -59,8 +60,11 @@ func local(conn *net.UDPConn) netip.AddrPort { return conn.LocalAddr().(*net.UDP
 // setup is what a test's configuration has beyond the usual. Each field is
 // YAML that is added within a flow mapping, so it begins with a comma.
 type setup struct {
-	sip, media, trunk, prepare, target, route string
-	headers                                   string // instead of the usual X-EI
+	media, trunk, prepare, target, route string
+	headers                              string // instead of the usual X-EI
+
+	listen []string // URLs; empty: udp on the B2BUA's address
+	sip    string
 }
 
 const usualHeaders = `{X-EI: "S.{{.Prepare.CallID}};"}`
@@ -70,14 +74,21 @@ func (s *stage) config(o setup) string {
 	if o.headers == "" {
 		o.headers = usualHeaders
 	}
+	if len(o.listen) == 0 {
+		o.listen = []string{s.listener("udp", s.b2bua)}
+	}
+	listen, media := `"`+strings.Join(o.listen, `", "`)+`"`, s.b2bua.String()
+	if s.other.IsValid() {
+		media += `", "` + s.other.String()
+	}
 	return strings.NewReplacer(
-		"@LISTEN@", netip.AddrPortFrom(s.b2bua, 0).String(), "@B2BUA@", s.b2bua.String(),
+		"@LISTEN@", listen, "@SIP+@", o.sip, "@MEDIA@", media,
 		"@CARRIER@", s.carrier.String(), "@AGENT@", s.agent.String(), "@API@", s.api,
-		"@SIP+@", o.sip, "@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
+		"@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
 		"@HEADERS@", o.headers,
 	).Replace(`
-sip: {listen: ["udp://@LISTEN@"]@SIP+@}
-media: {listen: ["@B2BUA@"]@MEDIA+@}
+sip: {listen: [@LISTEN@]@SIP+@}
+media: {listen: ["@MEDIA@"]@MEDIA+@}
 trunks:
   - {name: carrier, sources: ["@CARRIER@"]@TRUNK+@}
 targets:
@@ -96,7 +107,13 @@ log: {level: debug}
 func (s *stage) serve(o setup) *server {
 	s.Helper()
 	s.server = startServer(s.T, s.TempDir(), s.config(o))
+	s.server.targets = []uint16{s.agent.Port()}
 	return s.server
+}
+
+// listener is an element of sip.listen, with a port that the kernel chooses.
+func (s *stage) listener(transport string, addr netip.Addr) string {
+	return transport + "://" + netip.AddrPortFrom(addr, 0).String()
 }
 
 // to is the called party's URI at the B2BUA.

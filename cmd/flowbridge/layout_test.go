@@ -1,6 +1,12 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/b2bua"
 	"flowbridge/config"
@@ -84,9 +91,12 @@ func TestExamplesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := func(string) (string, bool) { return "secret", true }
+	cert, key := writeCertificate(t)
+	files := strings.NewReplacer("/run/secrets/synthflow", secret, "/etc/flowbridge/cert.pem", cert,
+		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert)
 	parse := func(name, text string) {
 		t.Helper()
-		text = strings.ReplaceAll(text, "/run/secrets/synthflow", secret)
+		text = files.Replace(text)
 		if _, err := config.Parse(name, []byte(text), env); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -107,6 +117,32 @@ func TestExamplesAreValid(t *testing.T) {
 			parse(file, b[1])
 		}
 	}
+}
+
+// writeCertificate makes a certificate and its key, as files.
+func writeCertificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "EC PRIVATE KEY", keyDER)
 }
 
 func read(t *testing.T, file string) string {

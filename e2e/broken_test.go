@@ -1,0 +1,180 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+)
+
+// TestTargetConnectionBreaks has the connection to the agent end like that of
+// a host that crashed, while it rings and in mid-call: the INVITE and the BYE
+// go over another one.
+func TestTargetConnectionBreaks(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serveStreams("tcp", setup{route: ", ringing: on-target"})
+	agents := s.streamAgent(nil)
+	carrier := s.carrierOver(sippTCP, "load/uac.xml", 1, "-d", "400")
+	agent := agents.mustAccept()
+	invite := agent.await("INVITE ")
+	agent.respond(invite, "180 Ringing")
+	carrier.received("SIP/2.0 180", 1)
+	agent.reset()
+
+	agent = agents.mustAccept()
+	if again := agent.await("INVITE "); again.raw != invite.raw {
+		t.Errorf("the INVITE has become\n%s\nit was\n%s", again.raw, invite.raw)
+	}
+	agent.respond(invite, "200 OK")
+	agent.await("ACK ")
+	carrier.answered(1)
+	agent.reset()
+
+	agent = agents.mustAccept()
+	agent.respond(agent.await("BYE "), "200 OK")
+	carrier.finish()
+	agent.conn.Close()
+	s.over("tcp", b.finish(hungUpByCaller))
+}
+
+// TestCarrierConnectionBreaks is the same for the carrier's connection: what
+// it gets comes to where its Via and Contact say.
+func TestCarrierConnectionBreaks(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serveStreams("tcp", setup{route: ", ringing: on-target"})
+	agents := s.streamAgent(nil)
+	carrier := s.connect(s.carrier, nil)
+	home, err := net.Listen("tcp", carrier.conn.LocalAddr().String())
+	if err == nil {
+		home.Close()
+		t.Fatal("a port is used twice")
+	}
+	carrier.send(carrier.request("INVITE", "broken", 1, message{}))
+	agent := agents.mustAccept()
+	invite := agent.await("INVITE ")
+	agent.respond(invite, "180 Ringing")
+	carrier.await("SIP/2.0 180")
+	at := carrier.conn.LocalAddr().String()
+	carrier.reset()
+	if home, err = net.Listen("tcp", at); err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	b.targets = append(b.targets, uint16(home.Addr().(*net.TCPAddr).Port))
+	callers := &streamAgent{stage: s, Listener: home}
+	agent.respond(invite, "200 OK")
+	agent.await("ACK ")
+	again := callers.mustAccept()
+	ok := again.await("SIP/2.0 200")
+	again.send(carrier.request("ACK", "broken", 1, ok))
+	eventually(t, "the call is up", func() bool { live := b.calls(); return len(live) == 1 && live[0].Phase == "bridged" })
+	again.reset()
+	bye := fmt.Sprintf("BYE %s SIP/2.0\r\nVia: SIP/2.0/TCP %v;branch=z9hG4bKbye\r\nMax-Forwards: 70\r\nFrom: %s;tag=agent\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+		"sip:x@"+agent.conn.RemoteAddr().String(), agent.conn.LocalAddr(), invite.header("To"), invite.header("From"), invite.header("Call-ID"))
+	agent.send(bye)
+	agent.await("SIP/2.0 200")
+	again = callers.mustAccept()
+	again.respond(again.await("BYE "), "200 OK")
+	again.conn.Close()
+	agent.conn.Close()
+	b.finish(hungUpByAgent)
+}
+
+// TestHalfOpenConnections has 50 connections say half of an INVITE, and as
+// many strangers nothing, while calls go on.
+func TestHalfOpenConnections(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serveStreams("tcp", setup{})
+	var open []net.Conn
+	for i := range 50 {
+		half := s.connect(s.carrier, nil)
+		half.send(half.request("INVITE", fmt.Sprint("half", i), 1, message{})[:200])
+		open = append(open, half.conn, s.connect(s.stranger, nil).conn)
+	}
+	agent := s.agentOver("tcp", "caller_hangup/uas.xml", 3)
+	carrier := s.carrierOver(sippTCPCalls, "load/uac.xml", 3)
+	carrier.finish()
+	agent.finish()
+	if n := b.sockets().sip; n < 100 {
+		t.Errorf("%d connections; want all 100 to wait", n)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	s.over("tcp", b.finish(hungUpByCaller, hungUpByCaller, hungUpByCaller))
+}
+
+// TestConnectionsComeAndGo opens 10,000 connections and ends each in one of
+// several ways, while a call is up: nothing of them is left, and the process
+// is not larger for the second half of them.
+func TestConnectionsComeAndGo(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	ca := s.authority("ca")
+	o := ca.secured(setup{})
+	o.listen = append(o.listen, s.listener("tcp", s.b2bua))
+	b := s.serve(o)
+	agent := s.sippAgent("caller_hangup")
+	caller := s.connect(s.carrier, nil)
+	ok := caller.setUp("long")
+	options := caller.request("OPTIONS", "short", 1, message{})
+	before := b.memory()
+	for half := range 2 {
+		var all sync.WaitGroup
+		for worker := range 8 {
+			all.Go(func() {
+				for i := range 5000 / 8 {
+					s.comeAndGo(worker+i, options)
+				}
+			})
+		}
+		all.Wait()
+		eventually(t, "only the call's connection is left", func() bool { return b.sockets().sip == 1 })
+		if half == 0 {
+			before = max(before, b.memory())
+		}
+	}
+	if after := b.memory(); after > before+before/4 {
+		t.Errorf("the process grew from %d to %d KB", before, after)
+	}
+	caller.hangUp("long", ok)
+	agent.finish()
+	caller.conn.Close()
+	b.finish(hungUpByCaller)
+}
+
+// comeAndGo opens a connection and ends it: at once, behind half a message, by
+// a reset behind a whole one, without its answer, or within a TLS handshake.
+func (s *stage) comeAndGo(i int, options string) {
+	from, transport := s.carrier, "tcp"
+	if i%8 == 0 {
+		from = s.stranger
+	}
+	if i%5 == 4 {
+		transport = "tls"
+	}
+	dialer := net.Dialer{Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	conn, err := dialer.Dial("tcp", s.server.at(transport, from).String())
+	if err != nil {
+		s.Errorf("connection %d: %v", i, err)
+		return
+	}
+	defer conn.Close()
+	switch i % 5 {
+	case 1:
+		_, _ = conn.Write([]byte(options[:len(options)/2]))
+	case 2:
+		_, _ = conn.Write([]byte(options))
+		_ = conn.(*net.TCPConn).SetLinger(0)
+	case 3:
+		_, _ = conn.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	case 4:
+		_, _ = conn.Write([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))
+	}
+}
