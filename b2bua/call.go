@@ -53,6 +53,7 @@ type Call struct {
 
 	offer       *description
 	answer      []byte    // the SDP answer that the carrier has
+	told        []string  // and its formats
 	originA     sdpOrigin // of descriptions toward the carrier
 	originB     sdpOrigin // and toward targets
 	session     RelaySession

@@ -3,6 +3,8 @@ package b2bua
 import (
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"flowbridge/media"
 	"flowbridge/store"
@@ -65,6 +67,27 @@ func (c *Call) readOffer() (phase, bool) {
 func (c *Call) sharesCodec(t *target) bool {
 	_, err := c.offer.usable(t.cfg.Codecs)
 	return err == nil
+}
+
+// formatsFor are the offer's formats that a target may use: of its codecs, and
+// once the carrier has an answer, of what that says.
+func (c *Call) formatsFor(t *target) ([]string, error) {
+	formats, err := c.offer.usable(t.cfg.Codecs)
+	if err != nil || c.answer == nil {
+		return formats, err
+	}
+	audio := false
+	formats = slices.DeleteFunc(formats, func(f string) bool {
+		name := c.offer.codec(f)
+		same := strings.EqualFold(name, c.record.Codec)
+		keep := slices.Contains(c.told, f) && (same || isEvents(name))
+		audio = audio || keep && same
+		return !keep
+	})
+	if !audio {
+		return nil, errNoCodec
+	}
+	return formats, nil
 }
 
 // openMedia leases the ports of both sides, the target's in the address
@@ -156,14 +179,14 @@ func (c *Call) takeAnswer(body []byte) error {
 		return err
 	}
 	codec := answer.chosen()
-	if c.answer != nil && codec != c.record.Codec {
+	if c.answer != nil && !strings.EqualFold(codec, c.record.Codec) {
 		return errNoCodec
 	}
 	if c.answer == nil {
 		if c.answer, err = answer.answering(c.offer, c.originA, c.mediaAt(media.SideA)); err != nil {
 			return err
 		}
-		c.record.Codec = codec
+		c.record.Codec, c.told = codec, answer.media().MediaName.Formats
 		c.session.SetPeer(media.SideA, mediaPeer(c.offer, c.source.Addr(), c.trunk.cfg.MediaSources))
 	}
 	from := c.attempt.line.leg.Dialog().Source.Addr()

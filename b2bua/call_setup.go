@@ -105,7 +105,7 @@ func (c *Call) nextAttempt() phase {
 		c.record.Target, c.record.TargetSIPCallID, c.record.SynthflowCallID = t.cfg.Name, "", ""
 		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
 		var err error
-		if a.formats, err = c.offer.usable(t.cfg.Codecs); err != nil {
+		if a.formats, err = c.formatsFor(t); err != nil {
 			c.failed(outcome{cause: CauseNoCommonCodec})
 			continue
 		}
@@ -450,6 +450,7 @@ func (c *Call) abandon(why Cause) {
 	if a == nil {
 		return
 	}
+	c.last = outcome{cause: why} // whatever another target said before
 	a.cancel()
 	if a.line != nil {
 		c.step(a.line, Abandon{Why: why})

@@ -47,6 +47,10 @@ func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		s.refuse(c, req, tx, code, reason)
 		return
 	}
+	if f := s.Fault(); f.Kind == FaultEarly {
+		s.early(c, req, tx, cancelled, media, f.After)
+		return
+	}
 	if !s.ring(c, req, tx, cancelled) {
 		return
 	}
@@ -55,8 +59,12 @@ func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 
 // admit checks what the platform checks. Code 0 lets the call in.
 func (s *Synthflow) admit(c *agentCall, req *sip.Request) (remoteMedia, int, string) {
-	if s.Fault().Kind == FaultBusy {
+	switch f := s.Fault(); f.Kind {
+	case FaultBusy:
 		return remoteMedia{}, sip.StatusBusyHere, "Busy Here"
+	case FaultStatus:
+		return remoteMedia{}, f.Status, "As Asked"
+	default:
 	}
 	media, err := parseSDP(req.Body())
 	if err != nil {
@@ -110,7 +118,13 @@ func (s *Synthflow) ring(c *agentCall, req *sip.Request, tx sip.ServerTransactio
 	if f := s.Fault(); f.Kind == FaultLate {
 		wait = f.After
 	}
-	timer := time.NewTimer(max(0, wait))
+	return s.wait(c, req, tx, cancelled, wait)
+}
+
+// wait lets an INVITE that is not answered be for a while; false means that
+// there is nobody left to answer.
+func (s *Synthflow) wait(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, d time.Duration) bool {
+	timer := time.NewTimer(max(0, d))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -131,21 +145,13 @@ func (s *Synthflow) ring(c *agentCall, req *sip.Request, tx sip.ServerTransactio
 
 // answer opens the media, sends 200 and stays with the call until it is over.
 func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) {
-	ip := s.opts.MediaAddr
-	if !ip.IsValid() {
-		ip = s.sip.ip(req.Source())
-	}
-	st, err := openStream(ip)
-	if err != nil {
-		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "no RTP port")
+	st, body, ok := s.openMedia(c, req, tx, media)
+	if !ok {
 		return
 	}
 	defer st.close()
-	st.peer.Store(&media)
-	st.say(media.codec.encodeAll(Greeting(c.id)), false)
 	st.echoAfter(s.opts.EchoDelay)
 
-	body := writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event)
 	res := s.answerTo(req, body)
 	c.mu.Lock()
 	c.stream, c.answer = st, body
@@ -173,6 +179,44 @@ func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransact
 	}
 	c.update(func(seen *AgentCall) { seen.EndedBy = by })
 	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Str("id", c.id).Str("by", string(by)).Msg("call ended")
+}
+
+// openMedia opens the agent's RTP, with the greeting about to be said, and
+// writes the answer to the offer; false means that the call is refused.
+func (s *Synthflow) openMedia(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) (*stream, []byte, bool) {
+	ip := s.opts.MediaAddr
+	if !ip.IsValid() {
+		ip = s.sip.ip(req.Source())
+	}
+	st, err := openStream(ip)
+	if err != nil {
+		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "no RTP port")
+		return nil, nil, false
+	}
+	st.peer.Store(&media)
+	st.say(media.codec.encodeAll(Greeting(c.id)), false)
+	return st, writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event), true
+}
+
+// early greets before there is an answer, and then there is none.
+func (s *Synthflow) early(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, media remoteMedia, d time.Duration) {
+	st, body, ok := s.openMedia(c, req, tx, media)
+	if !ok {
+		return
+	}
+	defer st.close()
+	c.mu.Lock()
+	c.stream, c.answer = st, body
+	c.mu.Unlock()
+	res := sip.NewResponseFromRequest(req, sip.StatusSessionInProgress, "Session Progress", body)
+	res.AppendHeader(s.sip.contact("agent", req.Source()))
+	res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
+	_ = tx.Respond(res)
+	s.clock.add(st)
+	defer s.clock.remove(st)
+	if s.wait(c, req, tx, cancelled, d) {
+		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "Service Unavailable")
+	}
 }
 
 func (s *Synthflow) answerTo(req *sip.Request, body []byte) *sip.Response {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -136,6 +139,26 @@ func TestFaultsOfTheAPI(t *testing.T) {
 	}
 }
 
+func TestAPIResetsConnection(t *testing.T) {
+	t.Parallel()
+	s := startPlatform(t, SynthflowOptions{Fault: Fault{Kind: FaultReset}})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.APIURL()+apiPath, strings.NewReader(requestBody(number)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+s.Token())
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err == nil {
+		_ = resp.Body.Close()
+		t.Fatalf("got %s", resp.Status)
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %v; want a reset", err)
+	}
+}
+
 func TestSilentPlatform(t *testing.T) {
 	t.Parallel()
 	s, c := startPlatform(t, SynthflowOptions{Fault: Fault{Kind: FaultSilent}}), startCarrier(t)
@@ -157,6 +180,23 @@ func TestFaultsOfTheAgent(t *testing.T) {
 		s.SetFault(Fault{Kind: FaultBusy})
 		if r := place(t, c, withXEI(s, "S."+prepareCall(t, s)+";")); r.Status != 486 {
 			t.Errorf("got %d", r.Status)
+		}
+	})
+	t.Run("status", func(t *testing.T) {
+		s.SetFault(Fault{Kind: FaultStatus, Status: 603})
+		if r := place(t, c, withXEI(s, "S."+prepareCall(t, s)+";")); r.Status != 603 {
+			t.Errorf("got %d", r.Status)
+		}
+	})
+	t.Run("early", func(t *testing.T) {
+		s.SetFault(Fault{Kind: FaultEarly, After: 300 * time.Millisecond})
+		id := prepareCall(t, s)
+		r := place(t, c, withXEI(s, "S."+id+";"))
+		if took := r.EndedAt.Sub(r.InvitedAt); r.Status != 503 || !slices.Contains(r.Provisional, 183) || took < 300*time.Millisecond {
+			t.Errorf("got %d after %v and %v", r.Status, r.Provisional, took)
+		}
+		if a := ended(t, s, id); a.RTP.Sent == 0 {
+			t.Errorf("no early media: %+v", a.RTP)
 		}
 	})
 	t.Run("late", func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"time"
 
@@ -117,9 +118,24 @@ func (s *Synthflow) misbehave(w http.ResponseWriter, r *http.Request, req apiReq
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"call_status": "registered", "synthflow_call_id": `)
 		return false
-	case FaultNone, FaultSilent, FaultBusy, FaultLate, FaultHangup:
+	case FaultReset:
+		reset(w)
+		return false
+	case FaultNone, FaultSilent, FaultBusy, FaultStatus, FaultEarly, FaultLate, FaultHangup:
 	}
 	return true
+}
+
+// reset closes the connection so that the peer sees it break.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+	_ = conn.Close()
 }
 
 // parseAPIRequest wants exactly the five documented fields.

@@ -25,17 +25,22 @@ func settleCount() int {
 
 func TestParseFault(t *testing.T) {
 	for in, want := range map[string]Fault{
-		"":           {},
-		"slow":       {FaultSlow, 2 * time.Second},
-		"slow:250ms": {FaultSlow, 250 * time.Millisecond},
-		"late":       {FaultLate, 10 * time.Second},
-		"hangup:1s":  {FaultHangup, time.Second},
-		"500":        {Fault500, 0},
-		"failed":     {FaultFailed, 0},
-		"hang":       {FaultHang, 0},
-		"malformed":  {FaultMalformed, 0},
-		"silent":     {FaultSilent, 0},
-		"busy":       {FaultBusy, 0},
+		"":            {},
+		"slow":        {Kind: FaultSlow, After: 2 * time.Second},
+		"slow:250ms":  {Kind: FaultSlow, After: 250 * time.Millisecond},
+		"late":        {Kind: FaultLate, After: 10 * time.Second},
+		"hangup:1s":   {Kind: FaultHangup, After: time.Second},
+		"early":       {Kind: FaultEarly, After: time.Second},
+		"early:200ms": {Kind: FaultEarly, After: 200 * time.Millisecond},
+		"status:302":  {Kind: FaultStatus, Status: 302},
+		"status:699":  {Kind: FaultStatus, Status: 699},
+		"500":         {Kind: Fault500},
+		"failed":      {Kind: FaultFailed},
+		"hang":        {Kind: FaultHang},
+		"malformed":   {Kind: FaultMalformed},
+		"reset":       {Kind: FaultReset},
+		"silent":      {Kind: FaultSilent},
+		"busy":        {Kind: FaultBusy},
 	} {
 		got, err := ParseFault(in)
 		if err != nil || got != want {
@@ -45,7 +50,7 @@ func TestParseFault(t *testing.T) {
 			t.Errorf("%q is written as %q", in, got)
 		}
 	}
-	for _, in := range []string{"x", "busy:1s", "slow:", "slow:x", "slow:-1s", "SLOW"} {
+	for _, in := range []string{"x", "busy:1s", "slow:", "slow:x", "slow:-1s", "SLOW", "status", "status:", "status:200", "status:700", "status:x", "reset:1s", "early:x"} {
 		if _, err := ParseFault(in); err == nil {
 			t.Errorf("%q accepted", in)
 		}

@@ -1,11 +1,15 @@
 package synthflow
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"unicode"
 )
 
 func TestKindsByAnswer(t *testing.T) {
@@ -90,6 +94,9 @@ func FuzzPrepareAnswer(f *testing.F) {
 	f.Add([]byte(`{"call_status":"failed","error_message":{"description":"x"},"detail":[1]}`))
 	f.Add([]byte(`{"call_status":"registered","synthflow_call_id":"a;b"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
+		if d := clean(errorDetail(body), testToken); len([]rune(d)) > maxDetailLength || strings.ContainsFunc(d, unicode.IsControl) {
+			t.Fatalf("detail %q", d)
+		}
 		id, err := decodeAnswer(body)
 		if (id == "") == (err == nil) {
 			t.Fatalf("id %q, error %v", id, err)
@@ -107,6 +114,43 @@ func FuzzPrepareAnswer(f *testing.F) {
 		if x, pErr := ParseXEIStrict(value); pErr != nil || x.S != id {
 			t.Fatalf("got %+v, %v", x, pErr)
 		}
-		errorDetail(body)
+	})
+}
+
+// FuzzHTTPAnswer: whatever the API, or who stands before it, answers as HTTP,
+// the step ends within its time, with an id that can be sent or with a reason
+// that holds neither the token nor a line break.
+func FuzzHTTPAnswer(f *testing.F) {
+	add := func(head, body string) {
+		f.Add([]byte(fmt.Sprintf("HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body)))
+	}
+	add("200 OK\r\nContent-Type: application/json", good())
+	add("200 OK\r\nContent-Encoding: gzip", "\x1f\x8b")
+	add("429 Too Many Requests\r\nRetry-After: 1", `{"detail":"slow down"}`)
+	add("503 Service Unavailable\r\nRetry-After: Wed, 21 Oct 2099 07:28:00 GMT", "<html>"+testToken)
+	add("302 Found\r\nLocation: https://evil.test/", "")
+	add("401 Unauthorized", `{"detail":{"description":"`+testToken+`\u000d\u000a"}}`)
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"))
+	f.Add([]byte("HTTP/1.0 000 \r\n\r\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			api := &countingAPI{api: func(_ int, r *http.Request) (*http.Response, error) {
+				return http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), r)
+			}}
+			p, err := newClient(t, Options{Transport: api, MaxBody: 2000}).PrepareInbound(t.Context(), InboundRequest{ToNumber: "+1"})
+			if p.Elapsed > defaultTimeout || p.Attempts > 2 || len(p.Body) > 2000 {
+				t.Fatalf("%v, %d attempts, %d bytes", p.Elapsed, p.Attempts, len(p.Body))
+			}
+			if (err == nil) != (badID(p.CallID) == "" && p.CallID != "") {
+				t.Fatalf("id %q beside %v", p.CallID, err)
+			}
+			if err == nil {
+				return
+			}
+			if e, ok := errors.AsType[*Error](err); !ok || strings.ContainsFunc(e.Detail, unicode.IsControl) || strings.Contains(e.Detail, testToken) {
+				t.Fatalf("error %#v", err)
+			}
+		})
 	})
 }

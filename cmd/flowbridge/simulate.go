@@ -30,12 +30,13 @@ func simulateSynthflowCommand() *cobra.Command {
 		Short: "POST /v2/prepare_inbound, and a SIP agent that greets and echoes",
 		Long: "A stand-in for Synthflow. The agent takes an INVITE only with a known, unused call id in a well-formed\n" +
 			"X-EI header, plays a greeting and then echoes what it hears.\n\n" +
-			"--fault makes it misbehave: slow[:D], failed, 500, hang, malformed (the API), silent, busy, late[:D],\n" +
-			"hangup[:D] (the agent); D is a duration such as 5s.\n\n" +
+			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n" +
+			sim.FaultUsage + ".\n\n" +
 			"With --sip-user and --sip-password the agent challenges every INVITE and checks the answer, as a platform does\n" +
 			"that wants the credentials of a target's `auth`.",
 		Example: "  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681 --token sim-token\n" +
 			"  flowbridge simulate synthflow --fault late:8s\n" +
+			"  flowbridge simulate synthflow --fault status:480\n" +
 			"  flowbridge simulate synthflow --sip-user trunk --sip-password secret --sip-algorithm sha-256",
 		Args: usage(cobra.NoArgs),
 	}

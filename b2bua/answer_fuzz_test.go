@@ -1,0 +1,65 @@
+package b2bua
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// FuzzPassedOn: of a target's refusal go on to the carrier a reason phrase, a
+// Q.850 cause and the headers of a list. Whatever the target writes, the
+// answer that goes out has the lines that we give it and no other.
+func FuzzPassedOn(f *testing.F) {
+	f.Add("Busy Here", "Q.850;cause=17;text=\"busy\"", "X-Foo: bar")
+	f.Add("No\nX-Evil: 1", "Q.850 ;cause=999, SIP;cause=200, q.850;CAUSE= 16 ", "X-Foo: a\nb\nX-Foo:\t\n c")
+	f.Add("\u0085\x7f\xff", "Q.850;cause=-1;;=", "X-Foo: "+strings.Repeat("x", 2000)+"\nRetry-After: 5 (\r)")
+	f.Fuzz(func(t *testing.T, reason, q850, header string) {
+		if n := parseQ850(q850); n < 0 || n > 127 {
+			t.Errorf("%q gives Q.850 cause %d", q850, n)
+		}
+		text := "SIP/2.0 486 " + reason + "\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=x\r\nTo: <sip:c@d>;tag=y\r\n" +
+			"Call-ID: one\r\nCSeq: 1 INVITE\r\nReason: " + q850 + "\r\n" + header + "\r\nContent-Length: 0\r\n\r\n"
+		msg, err := newParser().ParseSIP([]byte(text))
+		if err != nil {
+			return
+		}
+		res, ok := msg.(*sip.Response)
+		if !ok {
+			return
+		}
+		headers, _ := passed(res.Headers(), []string{"X-Foo", "Retry-After", "Reason", "Warning"})
+		out := sip.NewResponse(res.StatusCode, phrase(res.Reason))
+		for _, h := range headers {
+			out.AppendHeader(h)
+		}
+		lines := strings.Split(strings.TrimSuffix(out.String(), "\r\n\r\n"), "\r\n")
+		if len(lines) != 1+len(headers) || strings.ContainsFunc(strings.Join(lines, ""), func(r rune) bool { return isControl(r) && r != '\t' }) {
+			t.Errorf("%d headers give %q", len(headers), lines)
+		}
+		if len(headers) > maxPassed || len(lines[0]) > maxPhrase+len("SIP/2.0 486 ") {
+			t.Errorf("%d headers, start line of %d bytes", len(headers), len(lines[0]))
+		}
+	})
+}
+
+// FuzzNonce: only what we made is read as a nonce of ours, and in one spelling.
+func FuzzNonce(f *testing.F) {
+	m := NewMinter([32]byte{1})
+	made := m.challenge(netip.MustParseAddr("192.0.2.10"), time.UnixMilli(1_800_000_000_123))
+	ours := string(made[:])
+	f.Add(ours)
+	f.Add(strings.ToUpper(ours))
+	f.Add(ours[1:])
+	f.Add(ours + "0")
+	f.Add("g" + ours[1:])
+	f.Add(fmt.Sprintf("%052d", 0))
+	f.Fuzz(func(t *testing.T, nonce string) {
+		if d, ok := m.readNonce(nonce); ok && !strings.EqualFold(nonce, ours) {
+			t.Errorf("%q is read as %+v", nonce, d)
+		}
+	})
+}
