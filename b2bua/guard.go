@@ -37,8 +37,8 @@ type guard struct {
 	waited func(waited time.Duration, read time.Time)
 
 	// owned by the reader
-	heard bool   // reading is closed
-	out   []byte // the refusal being written
+	heard bool        // reading is closed
+	out   []byte      // the refusal being written
 	in    [65536]byte // a datagram that is too large has to be seen as such
 	renewal
 }
