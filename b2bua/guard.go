@@ -164,8 +164,12 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 	}
 	v := g.judge(datagram, from)
 	if v.status != "" {
-		g.out = v.appendRefusal(g.out[:0], datagram)
-		_, _ = g.send(g.out, from)
+		g.out = v.appendRefusal(g.out[:0], datagram, from)
+		to := from
+		if v.port != 0 {
+			to = netip.AddrPortFrom(from.Addr(), v.port)
+		}
+		_, _ = g.send(g.out, to)
 	}
 	return v.admitted
 }

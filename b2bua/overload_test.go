@@ -198,7 +198,7 @@ func TestJudgeDoesNotAllocate(t *testing.T) {
 		}
 		if n := testing.AllocsPerRun(200, func() {
 			if v := sc.judge(c.message, c.from); v.status != "" {
-				out = v.appendRefusal(out[:0], c.message)
+				out = v.appendRefusal(out[:0], c.message, c.from)
 			}
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -215,7 +215,7 @@ func BenchmarkJudge(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if v := sc.judge(c.message, c.from); v.status != "" {
-					out = v.appendRefusal(out[:0], c.message)
+					out = v.appendRefusal(out[:0], c.message, c.from)
 				}
 			}
 		})

@@ -153,6 +153,21 @@ type standing struct {
 	known bool // a trunk, by its address or certificate
 	open  bool // a trunk that can come from anywhere, and proves itself by its credentials
 	asked bool // whatever trunk it is has to show credentials
+
+	natOn, natAuto bool // config.NATMode of a trunk that it can be
+}
+
+// behindNAT says whether a peer that names itself so in Via is answered at the
+// port that it sends from, although it does not ask for that.
+func (s standing) behindNAT(viaHost []byte, source netip.Addr) bool {
+	if !s.natOn && !s.natAuto {
+		return false
+	}
+	sentBy, err := netip.ParseAddr(string(viaHost))
+	if err == nil && sentBy.Unmap() == source {
+		return false
+	}
+	return s.natOn || (err == nil && isPrivate(sentBy.Unmap()) && !isPrivate(source))
 }
 
 // standing looks at a sender. It allocates nothing.
@@ -168,6 +183,8 @@ func (p *peers) standing(from sender) standing {
 			s.open = true
 		}
 		s.asked = s.asked && t.secret != nil
+		s.natOn = s.natOn || t.cfg.NAT == config.NATOn
+		s.natAuto = s.natAuto || t.cfg.NAT == config.NATAuto
 	}
 	s.asked = s.asked && (s.known || s.open)
 	return s

@@ -106,7 +106,7 @@ func TestAnswerToByeWithNewTag(t *testing.T) {
 func TestFoldedTag(t *testing.T) {
 	request := crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=z9hG4bK1\nFrom: <sip:a@b>\n ;tag=f\nTo: <sip:c@d>\n\t;tag=t\nCall-ID: x\nCSeq: 1 BYE\n\n")
 	compareScan(t, request)
-	if got := string(statelessRefusal(nil, request, "503 x", "minted", "")); strings.Contains(got, "minted") {
+	if got := string(statelessRefusal(nil, request, carrierAddr, "503 x", "minted", "")); strings.Contains(got, "minted") {
 		t.Errorf("a second To tag:\n%s", got)
 	}
 	// A folded line is not a header, though it may look like one.
@@ -296,7 +296,7 @@ func TestFloodOfRequests(t *testing.T) {
 // a folded header is answered with a bare line feed in the middle.
 func TestRefusalOfBareLineFeeds(t *testing.T) {
 	request := []byte("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\n ;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\n\n")
-	out := string(statelessRefusal(nil, request, "503 x", "minted", ""))
+	out := string(statelessRefusal(nil, request, carrierAddr, "503 x", "minted", ""))
 	if strings.Contains(strings.ReplaceAll(out, "\r\n", ""), "\n") {
 		t.Errorf("%q", out)
 	}

@@ -1,6 +1,10 @@
 package b2bua
 
-import "bytes"
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+)
 
 // scanned is what the guard needs to know of a message, read from the raw
 // bytes without allocation. The slices point into the message.
@@ -12,6 +16,7 @@ type scanned struct {
 	vias     int    // header lines
 	viaHost  []byte // of the topmost Via, and what follows here
 	viaPort  int    // 0: none
+	rport    bool   // the answer is to go to the port that the request came from (RFC 3581)
 	branch   []byte
 	toTag    []byte
 	fromTag  []byte
@@ -258,6 +263,7 @@ func (s *scanned) takeVia(value []byte) {
 	v, _ := splitVia(top)
 	s.viaHost = v.host
 	s.viaPort, _ = portNumber(v.port)
+	s.rport = hasParam(v.params, "rport")
 	if s.branch, s.viaList = param(v.params, "branch"), more; hasOther(s.branch, &wordBytes) {
 		s.fault("Via", "Has a Malformed Branch")
 	}
@@ -386,11 +392,22 @@ func param(list []byte, name string) (found []byte) {
 	return found
 }
 
+func hasParam(list []byte, name string) bool {
+	for len(list) > 0 {
+		var key []byte
+		if key, _, list = cutParam(list); equalFold(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // statelessRefusal answers a request from its raw bytes, without parsing it
 // and without keeping anything (RFC 3261 sections 8.2.7 and 16.11): Via, and
 // the first From, To, Call-ID and CSeq are echoed, To gets toTag if it has
-// none. headers are further lines, each with its end.
-func statelessRefusal[T, H string | []byte](out, request []byte, status string, toTag T, headers H) []byte {
+// none, the topmost Via says where the request came from. headers are further
+// lines, each with its end.
+func statelessRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T, headers H) []byte {
 	out = append(out, "SIP/2.0 "...)
 	out = append(out, status...)
 	out = append(out, "\r\n"...)
@@ -407,8 +424,12 @@ func statelessRefusal[T, H string | []byte](out, request []byte, status string, 
 		if !found || !echoed(kind) || (kind != kindVia && sent&setOf(kind) != 0) {
 			continue
 		}
+		if kind == kindVia && sent&setOf(kindVia) == 0 && from.IsValid() {
+			out = appendTopVia(out, line, from)
+		} else {
+			out = appendHeader(out, line)
+		}
 		sent |= setOf(kind)
-		out = appendHeader(out, line)
 		if kind == kindTo && !hasTag(value) {
 			out = append(append(out, ";tag="...), toTag...)
 		}
@@ -416,6 +437,44 @@ func statelessRefusal[T, H string | []byte](out, request []byte, status string, 
 	}
 	out = append(out, headers...)
 	return append(out, "Content-Length: 0\r\n\r\n"...)
+}
+
+// appendTopVia appends the topmost Via with the source of its request: received
+// where it names another host (RFC 3261 section 18.2.1), and both where it asks
+// for rport (RFC 3581 section 4).
+func appendTopVia(out, line []byte, from netip.AddrPort) []byte {
+	_, value, _ := bytes.Cut(line, []byte{':'})
+	top, _, _ := cutUnquoted(value, ',')
+	begin := len(line) - len(value)
+	end, asked := begin+len(bytes.TrimRight(top, " \t\r\n")), -1
+	for at := begin; len(top) > 0; {
+		one, rest, _ := cutUnquoted(top, ';')
+		if word := trimmed(one); equalFold(word, "rport") {
+			asked = at + bytes.Index(one, word) + len(word)
+		}
+		at += len(top) - len(rest)
+		top = rest
+	}
+	var room [64]byte
+	switch {
+	case asked >= 0:
+		out = append(appendHeader(out, line[:asked]), '=')
+		out = append(strconv.AppendUint(out, uint64(from.Port()), 10), ";received="...)
+		out = append(out, from.Addr().AppendTo(room[:0])...)
+		return appendHeader(out, line[asked:])
+	case !viaNames(line[begin:end], from.Addr().AppendTo(room[:0])):
+		out = append(appendHeader(out, line[:end]), ";received="...)
+		out = append(out, from.Addr().AppendTo(room[:0])...)
+		return appendHeader(out, line[end:])
+	default:
+		return appendHeader(out, line)
+	}
+}
+
+// viaNames says whether a Via's host is this address, as it is usually written.
+func viaNames(via, addr []byte) bool {
+	v, ok := splitVia(via)
+	return ok && equalFold(v.host, string(addr))
 }
 
 // appendHeader appends a header, its folds on lines of their own, without the

@@ -100,9 +100,65 @@ X-Long: ` + strings.Repeat("x", 4000) + "\n\n")
 	}
 	out := make([]byte, 0, 8192)
 	if n := testing.AllocsPerRun(100, func() {
-		out = statelessRefusal(out[:0], request, "503 Service Unavailable", "tag", "Retry-After: 5\r\n")
+		out = statelessRefusal(out[:0], request, carrierAddr, "503 Service Unavailable", "tag", "Retry-After: 5\r\n")
 	}); n != 0 {
 		t.Errorf("statelessRefusal allocates %v times", n)
+	}
+}
+
+// The topmost Via of a stateless answer says where the request came from, as
+// that of any other does.
+func TestTopVia(t *testing.T) {
+	for line, want := range map[string]string{
+		"Via: SIP/2.0/UDP 192.0.2.10;branch=x":                        "Via: SIP/2.0/UDP 192.0.2.10;branch=x",
+		"Via: SIP/2.0/UDP 192.0.2.10:9;rport;branch=x":                "Via: SIP/2.0/UDP 192.0.2.10:9;rport=5060;received=192.0.2.10;branch=x",
+		"Via: SIP/2.0/UDP h ;branch=x , SIP/2.0/UDP two;rport":        "Via: SIP/2.0/UDP h ;branch=x;received=192.0.2.10 , SIP/2.0/UDP two;rport",
+		"v : SIP / 2.0 / UDP h ; RPORT ;branch=x":                     "v : SIP / 2.0 / UDP h ; RPORT=5060;received=192.0.2.10 ;branch=x",
+		"Via: SIP/2.0/UDP h;rport=7":                                  "Via: SIP/2.0/UDP h;rport=7;received=192.0.2.10",
+		"Via: SIP/2.0/UDP h;x=\";rport;\";branch=x":                   "Via: SIP/2.0/UDP h;x=\";rport;\";branch=x;received=192.0.2.10",
+		"Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=z9hG4bK;reports":  "Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=z9hG4bK;reports;received=192.0.2.10",
+		"Via: SIP/2.0/UDP h;branch=x,SIP/2.0/UDP 192.0.2.10;branch=y": "Via: SIP/2.0/UDP h;branch=x;received=192.0.2.10,SIP/2.0/UDP 192.0.2.10;branch=y",
+	} {
+		if got := string(appendTopVia(nil, []byte(line), carrierAddr)); got != want {
+			t.Errorf("%s\n got %s\nwant %s", line, got, want)
+		}
+	}
+}
+
+// A refusal goes where any other answer would: to the port in Via, unless rport
+// or the trunk's NAT says otherwise (RFC 3261 section 18.2.2, RFC 3581).
+func TestRefusalGoesWhereViaSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		via, nat string
+		port     uint16
+	}{
+		"port in Via":      {"192.0.2.10:5080;branch=z9hG4bK1", "auto", 5080},
+		"no port":          {"192.0.2.10;branch=z9hG4bK1", "auto", 5060},
+		"rport":            {"192.0.2.10:5080;rport;branch=z9hG4bK1", "auto", 40123},
+		"other host":       {"198.18.1.1:5080;branch=z9hG4bK1", "auto", 5080},
+		"name":             {"pbx.example:5080;branch=z9hG4bK1", "auto", 5080},
+		"private":          {"10.0.0.5:5080;branch=z9hG4bK1", "auto", 40123},
+		"private, off":     {"10.0.0.5:5080;branch=z9hG4bK1", "off", 5080},
+		"other host, on":   {"198.18.1.1:5080;branch=z9hG4bK1", "on", 40123},
+		"its own host, on": {"192.0.2.10:5080;branch=z9hG4bK1", "on", 5080},
+	} {
+		t.Run(name, func(t *testing.T) {
+			yaml := strings.Replace(testConfig, `sources: ["192.0.2.10"]`, `sources: ["192.0.2.10"], nat: "`+c.nat+`"`, 1)
+			inWorldWith(t, yaml, func(w *world) {
+				sender := w.peer(netip.AddrPortFrom(carrierAddr.Addr(), 40123))
+				w.others = append(w.others, sender)
+				listener := sender
+				if c.port == 5060 {
+					listener = w.carrier
+				} else if c.port != 40123 {
+					listener = w.peer(netip.AddrPortFrom(carrierAddr.Addr(), c.port))
+					w.others = append(w.others, listener)
+				}
+				sender.send("INVITE sip:1@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP " + c.via + "\nFrom: <sip:a@b>;tag=f\n" +
+					"To: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\nMax-Forwards: many\n\n")
+				listener.expect("SIP/2.0 400 Max-Forwards")
+			})
+		})
 	}
 }
 
@@ -124,7 +180,7 @@ v=0
 `)
 	want := string(crlf(`SIP/2.0 503 Service Unavailable
 Via: SIP/2.0/UDP one;branch=z9hG4bK1
- ;rport
+ ;rport=5060;received=192.0.2.10
 v: SIP/2.0/UDP two;branch=z9hG4bK2, SIP/2.0/UDP three
 f: "Ann; <x>" <sip:a@b>;tag=f
 t: "x;tag=name" <sip:c@d;tag=uri>;tag=minted
@@ -134,11 +190,11 @@ Retry-After: 5
 Content-Length: 0
 
 `))
-	if got := string(statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != want {
+	if got := string(statelessRefusal(nil, request, carrierAddr, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	tagged := bytes.Replace(request, []byte("<sip:c@d;tag=uri>"), []byte("<sip:c@d>;tag=theirs"), 1)
-	if got := string(statelessRefusal(nil, tagged, "503 Service Unavailable", "minted", "")); strings.Contains(got, "minted") {
+	if got := string(statelessRefusal(nil, tagged, carrierAddr, "503 Service Unavailable", "minted", "")); strings.Contains(got, "minted") {
 		t.Errorf("a second To tag:\n%s", got)
 	}
 }
@@ -390,7 +446,7 @@ func FuzzStatelessRefusal(f *testing.F) {
 		if !ok || s.response || s.vias == 0 {
 			return
 		}
-		out := statelessRefusal(nil, request, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")
+		out := statelessRefusal(nil, request, netip.AddrPort{}, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")
 		if !bytes.HasPrefix(out, []byte("SIP/2.0 503 Service Unavailable\r\n")) || !bytes.HasSuffix(out, []byte("Content-Length: 0\r\n\r\n")) {
 			t.Fatalf("out of form:\n%q", out)
 		}

@@ -63,6 +63,7 @@ type verdict struct {
 	hangup   bool   // a connection that this came by is closed
 	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
 	toTag    minted
+	port     uint16         // that it goes to over UDP; 0: the one that the request came from
 	headers  string         // of the refusal, each line with its end
 	nonce    challengeNonce // of a 401; then headers are its challenges
 	offer    []algorithm    // of a 401
@@ -71,12 +72,12 @@ type verdict struct {
 }
 
 // appendRefusal appends the stateless answer to a request that was refused.
-func (v verdict) appendRefusal(out, request []byte) []byte {
+func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte {
 	if v.nonce == (challengeNonce{}) {
-		return statelessRefusal(out, request, v.status, v.toTag[:], v.headers)
+		return statelessRefusal(out, request, from, v.status, v.toTag[:], v.headers)
 	}
 	var room [512]byte
-	return statelessRefusal(out, request, v.status, v.toTag[:], appendChallenges(room[:0], v.offer, v.nonce, false))
+	return statelessRefusal(out, request, from, v.status, v.toTag[:], appendChallenges(room[:0], v.offer, v.nonce, false))
 }
 
 // judge decides about one message.
@@ -87,11 +88,20 @@ func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
 		return verdict{hangup: true}
 	}
 	who := s.gate.standing(s.transport, from)
+	v := s.decide(msg, len(message), from, who)
+	if v.status != "" && !msg.rport && !who.behindNAT(msg.viaHost, from.Addr()) {
+		// RFC 3261 section 18.2.2, as what is parsed is answered
+		v.port = sentByOf(nil, msg.viaPort, s.transport).port
+	}
+	return v
+}
+
+func (s *screen) decide(msg scanned, size int, from netip.AddrPort, who standing) verdict {
 	if !who.known && (!who.open || !s.newcomer(msg)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
 		return verdict{hangup: true}
 	}
-	if status := s.objection(msg, len(message)); status != "" {
+	if status := s.objection(msg, size); status != "" {
 		return s.refuse(msg, status, "")
 	}
 	if v, refused := s.refuseNew(msg, from, who); refused {

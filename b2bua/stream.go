@@ -91,7 +91,7 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 		}
 		v := c.screen().judge(message, c.remote)
 		if v.status != "" {
-			c.out = v.appendRefusal(c.out[:0], message)
+			c.out = v.appendRefusal(c.out[:0], message, c.remote)
 			if err := c.write(c.out); err != nil {
 				return nil, err
 			}
@@ -139,7 +139,7 @@ func (c *stream) refuseLost(lost *frameError) {
 		return
 	}
 	if v := c.screen().refuse(msg, lost.status, ""); v.status != "" {
-		c.out = v.appendRefusal(c.out[:0], lost.head)
+		c.out = v.appendRefusal(c.out[:0], lost.head, c.remote)
 		_ = c.write(c.out)
 	}
 }

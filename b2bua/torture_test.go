@@ -30,6 +30,7 @@ routes:
 
 // torture is a message of RFC 4475 and what it must get.
 type torture struct {
+	via     uint16 // port in Via, where the answer goes over UDP; 0: the one that it is sent from
 	name    string
 	section string // of RFC 4475
 	want    []int  // statuses, any of them; none: silence
@@ -63,7 +64,7 @@ var tortures = []torture{
 	{name: "ncl", section: "3.1.2.3", want: []int{400}, text: "Content-Length"},
 	{name: "scalar02", section: "3.1.2.4", want: []int{400}, text: "CSeq"},
 	{name: "scalarlg", section: "3.1.2.5"},
-	{name: "quotbal", section: "3.1.2.6", want: []int{400}, text: "To Has an Unclosed Quote"},
+	{name: "quotbal", section: "3.1.2.6", want: []int{400}, text: "To Has an Unclosed Quote", via: 5050},
 	{name: "ltgtruri", section: "3.1.2.7", want: []int{400}, text: "Request-URI"},
 	{name: "lwsruri", section: "3.1.2.8", want: []int{400}, text: "Request-URI"},
 	{name: "lwsstart", section: "3.1.2.9", want: []int{400}, text: "Request-URI"},
@@ -149,7 +150,14 @@ func tortureMessages(t testing.TB) map[string][]byte {
 func (w *world) torture(tt torture, raw []byte) {
 	w.t.Helper()
 	carrier := w.carrier
-	elsewhere := w.watch()
+	var answers *peer // at the port that Via names
+	at := carrierAddr
+	if tt.via != 0 && carrier.transport() == "" {
+		at = netip.AddrPortFrom(carrierAddr.Addr(), tt.via)
+		answers = w.peer(at)
+		w.others = append(w.others, answers)
+	}
+	elsewhere := w.watch(at)
 	carrier.sendBytes(raw)
 	if tt.called {
 		w.agent.reply(w.agent.expect("INVITE"), 486, "Busy Here", "busy", "")
@@ -158,6 +166,11 @@ func (w *world) torture(tt torture, raw []byte) {
 	synctest.Wait()
 	time.Sleep(100 * time.Millisecond)
 	synctest.Wait()
+	if answers != nil {
+		for _, m := range answers.rest() {
+			carrier.in <- m
+		}
+	}
 	carrier.wantAnswer(tt, raw)
 	time.Sleep(40 * time.Second) // no answer is repeated for longer
 	synctest.Wait()
@@ -178,10 +191,10 @@ func (w *world) torture(tt torture, raw []byte) {
 }
 
 // watch notes who is sent anything but the peers and us.
-func (w *world) watch() (elsewhere func() []netip.AddrPort) {
+func (w *world) watch(also netip.AddrPort) (elsewhere func() []netip.AddrPort) {
 	var mu sync.Mutex
 	var others []netip.AddrPort
-	ours := []netip.AddrPort{ourAddr, carrierAddr, agentAddr, agent2Addr}
+	ours := []netip.AddrPort{ourAddr, carrierAddr, agentAddr, agent2Addr, also}
 	w.sw.SetFilter(func(_, to netip.AddrPort, _ []byte) memnet.Verdict {
 		mu.Lock()
 		defer mu.Unlock()
