@@ -81,6 +81,7 @@ type outcome struct {
 	reason string
 	cause  Cause
 	q850   int
+	err    error // why there is no answer, if that is known
 }
 
 // run is the call's goroutine.

@@ -142,7 +142,7 @@ func (c *Call) failed(o outcome) {
 	}
 	c.noteAttempt(o.cause, o.code)
 	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Stringer("dest", a.dest).Msg("attempt failed")
+		Int("attempt", a.number).Stringer("dest", a.dest).AnErr("err", o.err).Msg("attempt failed")
 	c.vacate()
 }
 
@@ -178,7 +178,7 @@ func (c *Call) preparing() phase {
 func (c *Call) onReady(f Ready) phase {
 	a := c.attempt
 	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
-	if f.AskedAPI {
+	if f.AskedAPI && !f.TriedTCP {
 		a.prepareMS = f.Elapsed.Milliseconds()
 		if f.Prepared.CallID != "" {
 			c.record.PreparedAt = store.TimeOf(time.Now())
@@ -221,7 +221,7 @@ func (c *Call) connect(f Ready) {
 		defer c.server.stack.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
 		defer func() { c.inbox.post(item{fact: f}) }()
-		f.Flow, f.Err = stack.connectTo(ctx, t, config.TransportTCP, f.URI, f.Dest)
+		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
 	})
 }
 
@@ -404,7 +404,10 @@ func (c *Call) badAnswer(err error) phase {
 // onRefused is the next target's turn, or the carrier gets the target's own
 // answer.
 func (c *Call) onRefused(f Refused) phase {
-	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850})
+	if f.Cause == CauseTargetSilent {
+		c.attempt.line.wire.distrust()
+	}
+	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	if f.Code == 0 || nextTarget(f.Code, c.route.FailoverOn) {
 		return c.nextAttempt()
 	}

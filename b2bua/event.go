@@ -35,8 +35,7 @@ type (
 	// RequestFailed says that a request of ours will have no final response.
 	RequestFailed struct {
 		Method sip.RequestMethod
-		Seq    uint32
-		Cause  Cause // target_silent, target_unreachable or dns_failed
+		Cause  Cause // target_silent, target_unreachable, tls_failed or dns_failed
 		Err    error
 	}
 	// FinalLost says that a final answer to the INVITE was not sent because
@@ -113,12 +112,13 @@ type (
 		Headers []sip.Header // all of the answer's
 	}
 	// Refused says that an INVITE of ours came to nothing: a final answer
-	// (Code 300 to 699), or none (Code 0).
+	// (Code 300 to 699), or none (Code 0, and maybe Err).
 	Refused struct {
 		Code   int
 		Reason string
 		Cause  Cause
 		Q850   int // from the answer's Reason header (RFC 3326), 0 where there is none
+		Err    error
 		// Headers are all of the answer's.
 		Headers []sip.Header
 	}

@@ -41,6 +41,7 @@ func (w *world) dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (n
 	if from != ourAddr.Addr() {
 		w.t.Errorf("the server dials from %v", from)
 	}
+	w.dials++
 	if w.holdDials != nil {
 		<-w.holdDials
 	}

@@ -68,6 +68,7 @@ type world struct {
 	others  []*peer // that a test adds
 	panics  uint64  // that the test causes
 
+	dials     int           // that the server made
 	holdDials chan struct{} // connections are opened when it is closed
 }
 

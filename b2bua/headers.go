@@ -105,7 +105,7 @@ func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, 
 	if in.privacy.number {
 		out.add(field{name: "Privacy", values: []string{"id"}, kept: true})
 	}
-	if known {
+	if known && in.trusted { // nobody vouches for another's (RFC 3325 section 5)
 		out.add(field{name: "P-Asserted-Identity", values: []string{caller}})
 	}
 	out.add(field{name: "Allow", values: []string{allowed}})

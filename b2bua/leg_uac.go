@@ -353,7 +353,7 @@ func (l *Leg) onRequestFailed(in RequestFailed) {
 			return
 		}
 		if l.state == legCalling || l.state == legProceeding {
-			l.fact(Refused{Cause: in.Cause})
+			l.fact(Refused{Cause: in.Cause, Err: in.Err})
 		}
 		if l.state != legConfirmed && l.state != legEnding {
 			l.done()

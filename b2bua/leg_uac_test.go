@@ -146,14 +146,14 @@ func TestUACEveryStateAndInput(t *testing.T) {
 			[9]string{"", "refused 486 target_busy", "refused 486 target_busy", same, same, same, same, same, same},
 		},
 		{"INVITE failed", func(*legTest) Input {
-			return RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetUnreachable}
+			return RequestFailed{Method: sip.INVITE, Cause: CauseTargetUnreachable}
 		}, [9]string{same, "refused 0 target_unreachable", "refused 0 target_unreachable", same, same, same, same, same, same}},
 		{
-			"CANCEL failed", func(*legTest) Input { return RequestFailed{Method: sip.CANCEL, Seq: 1, Cause: CauseTargetSilent} },
+			"CANCEL failed", func(*legTest) Input { return RequestFailed{Method: sip.CANCEL, Cause: CauseTargetSilent} },
 			[9]string{same, same, same, same, same, same, same, same, same},
 		},
 		{
-			"BYE failed", func(*legTest) Input { return RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent} },
+			"BYE failed", func(*legTest) Input { return RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent} },
 			[9]string{same, same, same, same, same, same, same, same, same},
 		},
 		{
@@ -300,7 +300,7 @@ func TestUACCancelOwed(t *testing.T) {
 		t.Error("not done after the final answer to an INVITE that was given up")
 	}
 	lt = uacIn(t, "owed")
-	lt.do(RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetSilent})
+	lt.do(RequestFailed{Method: sip.INVITE, Cause: CauseTargetSilent})
 	if !lt.leg.Done() {
 		t.Error("not done after the INVITE timed out")
 	}
@@ -370,7 +370,7 @@ func TestUACByeAnswered(t *testing.T) {
 		}
 	}
 	lt := uacIn(t, "ending")
-	lt.do(RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent})
+	lt.do(RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent})
 	if !lt.leg.Done() {
 		t.Error("not done when the BYE had no answer")
 	}

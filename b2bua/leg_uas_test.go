@@ -167,7 +167,7 @@ func TestUASEveryStateAndInput(t *testing.T) {
 			},
 		},
 		{
-			"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Seq: 1, Cause: CauseTargetSilent} },
+			"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent} },
 			[8]string{same, same, same, same, same, same, same, same},
 		},
 		{

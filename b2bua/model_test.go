@@ -142,7 +142,7 @@ func modelUAS(t *testing.T, choose chooser) {
 			}
 			in = FinalLost{}
 		case 12:
-			in = RequestFailed{Method: sip.BYE, Seq: 1, Cause: CauseTargetSilent}
+			in = RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent}
 		}
 		if _, ok := in.(RequestIn); ok {
 			seq++

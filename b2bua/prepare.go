@@ -147,6 +147,30 @@ func (s *stack) connectTo(ctx context.Context, t *config.Target, transport strin
 	return s.streams.connect(ctx, transport, dest, peer)
 }
 
+// connectInstead gives a TCP connection to a target over UDP. One that can't be
+// opened is not tried again for a while: each call would wait for it.
+func (s *stack) connectInstead(ctx context.Context, t *config.Target, f Ready) (*stream, error) {
+	now := time.Now()
+	s.mu.Lock()
+	refused := s.noTCP[f.Dest]
+	s.mu.Unlock()
+	if now.Before(refused) {
+		return nil, fmt.Errorf("no TCP to %v: %w", f.Dest, errTriedBefore)
+	}
+	c, err := s.connectTo(ctx, t, config.TransportTCP, f.URI, f.Dest)
+	if err != nil && ctx.Err() == nil {
+		s.mu.Lock()
+		remember(s.noTCP, f.Dest, now.Add(noTCPFor))
+		s.mu.Unlock()
+	}
+	return c, err
+}
+
+// noTCPFor is how long a target is taken to have no TCP.
+const noTCPFor = 30 * time.Second
+
+var errTriedBefore = errors.New("it could not be opened a moment ago")
+
 func prepareRequest(p *config.Prepare, vars config.Vars) (PrepareRequest, error) {
 	req := PrepareRequest{CallID: vars.CallID, ModelID: p.ModelID, WorkspaceID: p.WorkspaceID}
 	var err error

@@ -258,7 +258,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	if why := s.admission.enter(t); why != roomEnough {
-		s.noteFull(why)
+		s.noteFull(why, source)
 		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
 	}
@@ -266,12 +266,12 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	s.begin(req, tx, p, t, source, local)
 }
 
-func (s *Server) noteFull(why room) {
+func (s *Server) noteFull(why room, source netip.AddrPort) {
 	if why == roomSetups {
-		s.rejected.Setups.Add(1)
+		s.noteRejected(&s.rejected.Setups, source, "setups")
 		return
 	}
-	s.rejected.Full.Add(1)
+	s.noteRejected(&s.rejected.Full, source, "full")
 }
 
 // onKnownInvite is an INVITE that made a call already: a retransmission that
@@ -297,9 +297,11 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 	leg := newUASLeg(s.legOptions(media.SideA, local), req, source, t.cfg.NAT)
 	c.a = c.newLine(leg, local, s.flowOf(req))
 	c.a.branch = branchOf(req)
+	c.a.wire.tls = s.trunkTLS()
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
 		c.cancel()
+		c.a.wire.close()
 		s.reply(req, tx, 482, statusText(482)) // merged with one that came at the same moment
 		return
 	}
@@ -315,6 +317,14 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 	}
 	started = true
 	s.calls.Go(c.run)
+}
+
+// trunkTLS is how a trunk is checked that we connect to, because its own
+// connection is gone: by the authorities of its client certificates, if those
+// are named.
+func (s *Server) trunkTLS() config.TargetTLS {
+	own := s.cfg.SIP.TLS
+	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
 }
 
 // transportOf is what a message came by: config.Transport…; empty: udp.

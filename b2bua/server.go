@@ -124,7 +124,7 @@ func (s *Server) listen(o Options) error {
 	ctx, stop := context.WithCancel(s.ctx)
 	st := &stack{
 		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: s.panicked,
-		names: map[string]lookup{}, routes: map[netip.Addr]source{}, maxSources: maxSources,
+		names: map[string]lookup{}, routes: map[netip.Addr]source{}, noTCP: map[netip.AddrPort]time.Time{}, maxSources: maxSources,
 	}
 	if err := s.openListeners(st, o); err != nil {
 		for _, g := range st.sockets {
@@ -142,8 +142,12 @@ func (s *Server) listen(o Options) error {
 		},
 		limits: s.cfg.SIP.Limits, certs: newCertificates(s.cfg.SIP.TLS, s.log),
 		dial: o.Dial, local: st.localFor, ctx: ctx,
-		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
-		live:  map[streamKey]*stream{}, perSource: map[netip.Addr]int{},
+		feeds:  map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
+		waited: func(waited time.Duration, read time.Time) {
+			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
+		},
+		live:   map[streamKey]*stream{}, remotes: map[streamKey]*stream{}, every: map[*stream]struct{}{},
+		perSource: map[netip.Addr]int{},
 	}
 	s.certNames = st.streams.certNames
 	quiet := slog.New(slog.DiscardHandler)

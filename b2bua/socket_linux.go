@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -80,13 +81,25 @@ func timeOfArrival(controls []byte) time.Time {
 	return time.Time{}
 }
 
+// boundUnanswered has the kernel give a connection up where what was sent is
+// not acknowledged in time: otherwise a peer that went away without a word
+// would seem to be there for a quarter of an hour. What is accepted inherits
+// that from its listener.
+func boundUnanswered(_, _ string, raw syscall.RawConn) error {
+	var set error
+	err := raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(streamUnanswered.Milliseconds()))
+	})
+	return errors.Join(err, set)
+}
+
 // listenTCP opens a listener.
 func listenTCP(addr netip.AddrPort) (net.Listener, error) {
 	network := "tcp4"
 	if addr.Addr().Is6() {
 		network = "tcp6"
 	}
-	l := net.ListenConfig{KeepAlive: streamKeepAlive}
+	l := net.ListenConfig{KeepAlive: streamKeepAlive, Control: boundUnanswered}
 	return l.Listen(context.Background(), network, addr.String())
 }
 

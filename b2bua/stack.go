@@ -56,8 +56,9 @@ type stack struct {
 	maxSources int          // addresses that the library may know
 
 	mu     sync.Mutex
-	names  map[string]lookup     // host to address
-	routes map[netip.Addr]source // peer to our own address on a wildcard socket
+	names  map[string]lookup            // host to address
+	routes map[netip.Addr]source        // peer to our own address on a wildcard socket
+	noTCP  map[netip.AddrPort]time.Time // until when it is not tried
 	lookup resolver
 }
 
@@ -341,6 +342,7 @@ func (s *stack) close() error {
 	s.streams.close()
 	errs = append(errs, s.tp.Close())
 	s.readers.Wait()
+	s.streams.group.Wait()
 	s.group.Wait()
 	return errors.Join(errs...)
 }

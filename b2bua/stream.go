@@ -46,6 +46,8 @@ const (
 	streamFirst = 10 * time.Second
 	// streamIdle ends a connection that carries nothing and that no leg uses.
 	streamIdle = 30 * time.Minute
+	// streamIdleOurs does the same to one that we opened.
+	streamIdleOurs = 2 * time.Minute
 	// streamWrite is how long a peer may not take what is sent to it.
 	streamWrite = 5 * time.Second
 	// streamLinger is how long a connection that can't be read any further
@@ -92,10 +94,11 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 		v := c.screen().judge(message, c.remote)
 		if v.status != "" {
 			c.out = v.appendRefusal(c.out[:0], message, c.remote)
-			if err := c.write(c.out); err != nil {
+			if err := c.send(c.out, nil); err != nil {
 				return nil, err
 			}
 		}
+		c.hub.waited(0, time.Now())
 		if v.hangup {
 			c.linger()
 			return nil, net.ErrClosed
@@ -118,6 +121,9 @@ func (c *stream) awaitNext() {
 		c.firstBy = now.Add(streamFirst)
 	}
 	by := now.Add(streamIdle)
+	if c.peer != nil {
+		by = now.Add(streamIdleOurs)
+	}
 	if c.framing.midway() {
 		by = now.Add(streamFirst)
 	}
@@ -140,7 +146,7 @@ func (c *stream) refuseLost(lost *frameError) {
 	}
 	if v := c.screen().refuse(msg, lost.status, ""); v.status != "" {
 		c.out = v.appendRefusal(c.out[:0], lost.head, c.remote)
-		_ = c.write(c.out)
+		_ = c.send(c.out, nil)
 	}
 }
 

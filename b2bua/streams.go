@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +26,7 @@ type streams struct {
 	limits  config.Limits
 	certs   *certificates
 	dial    dialer
+	waited  func(waited time.Duration, read time.Time) // as guard.waited
 	local   func(transport string, peer netip.Addr) (Local, error)
 	group   sync.WaitGroup // handshakes
 	calls   singleflight.Group
@@ -33,7 +36,10 @@ type streams struct {
 
 	mu        sync.Mutex
 	live      map[streamKey]*stream
-	perSource map[netip.Addr]int // accepted ones, handshakes included
+	remotes   map[streamKey]*stream // those that we opened, without the peer in the key
+	every     map[*stream]struct{}  // also what is not to be used for another call
+	dialled   int                   // those that we opened, and are opening
+	perSource map[netip.Addr]int    // accepted ones, handshakes included
 	accepted  int
 	strangers int // accepted ones of addresses that no trunk has
 	closed    bool
@@ -62,7 +68,7 @@ type dialer func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.C
 // dialTCP is the kernel's. The local port is chosen by bind, so that no two
 // connections share it.
 func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: streamKeepAlive}
+	d := net.Dialer{KeepAlive: streamKeepAlive, Control: boundUnanswered}
 	if from.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
@@ -74,6 +80,9 @@ const (
 	streamKeepAlive = 30 * time.Second
 	// connectTimeout bounds opening a connection, its handshake included.
 	connectTimeout = 4 * time.Second
+	// streamUnanswered is how long what was sent may go without the peer's
+	// kernel saying that it came: then the connection is broken.
+	streamUnanswered = 10 * time.Second
 	// strangersShare of the connections may be of addresses that no trunk has:
 	// platforms send from addresses that nobody announced.
 	strangersShare = 10
@@ -261,8 +270,10 @@ func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPo
 	return c
 }
 
+func (c *stream) remoteKey() streamKey { return streamKey{transport: c.transport, remote: c.remote} }
+
 func (c *stream) key() streamKey {
-	k := streamKey{transport: c.transport, remote: c.remote}
+	k := c.remoteKey()
 	if c.peer != nil {
 		k.peer = *c.peer
 	}
@@ -277,18 +288,40 @@ func (s *streams) admit(c *stream) error {
 		return net.ErrClosed
 	}
 	s.live[c.key()] = c
+	s.every[c] = struct{}{}
+	if c.peer != nil {
+		s.remotes[c.remoteKey()] = c
+	}
 	s.mu.Unlock()
 	return s.feeds[c.transport].register(c)
+}
+
+// retire keeps a connection from being used for another call: its peer may be
+// gone without a word.
+func (s *streams) retire(c *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(c)
+}
+
+func (s *streams) forget(c *stream) {
+	if s.live[c.key()] == c {
+		delete(s.live, c.key())
+	}
+	if s.remotes[c.remoteKey()] == c {
+		delete(s.remotes, c.remoteKey())
+	}
 }
 
 func (s *streams) remove(c *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.live[c.key()] == c {
-		delete(s.live, c.key())
-	}
+	s.forget(c)
+	delete(s.every, c)
 	if c.peer == nil {
 		s.leave(c)
+	} else {
+		s.dialled--
 	}
 }
 
@@ -297,15 +330,11 @@ func (s *streams) remove(c *stream) {
 func (s *streams) findAny(transport string, remote netip.AddrPort) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.live[streamKey{transport: transport, remote: remote}]; c != nil {
+	key := streamKey{transport: transport, remote: remote}
+	if c := s.live[key]; c != nil {
 		return c
 	}
-	for k, c := range s.live {
-		if k.transport == transport && k.remote == remote {
-			return c
-		}
-	}
-	return nil
+	return s.remotes[key]
 }
 
 // findSentBy gives a live connection from the same host, whose peer names
@@ -361,15 +390,19 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*s
 	if err != nil {
 		return nil, err
 	}
+	if !s.leaves() {
+		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, errTooMany)
+	}
 	conn, err := s.dial(ctx, local.Listen.Addr(), to)
 	if err != nil {
+		s.left()
 		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, err)
 	}
-	c := s.newStream(conn, transport, to, &peer)
+	c := s.newStream(conn, transport, to, &peer) // from here on, drop counts it out
 	if transport == config.TransportTLS {
 		tc, err := s.certs.client(ctx, conn, peer)
 		if err != nil {
-			conn.Close()
+			c.drop()
 			return nil, fmt.Errorf("connect to %s://%v: %w: %w", transport, to, errTLS, err)
 		}
 		c.Conn, c.framing.src = tc, tc
@@ -379,6 +412,27 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*s
 		return nil, err
 	}
 	return c, nil
+}
+
+// errTooMany means that as many connections are open as sip.limits allows:
+// peers can have us open them, by their Contacts.
+var errTooMany = errors.New("too many connections; see sip.limits.connections")
+
+// leaves counts a connection that is about to be opened; left is its undoing.
+func (s *streams) leaves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.dialled >= s.limits.Connections {
+		return false
+	}
+	s.dialled++
+	return true
+}
+
+func (s *streams) left() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dialled--
 }
 
 // detour sends a message whose connection is gone another way: a response to
@@ -424,20 +478,19 @@ func (s *streams) tapped(c *stream, message []byte, received bool) {
 	}
 }
 
-// close ends every connection and waits for handshakes.
+// close ends every connection. Those that are still being greeted end with the
+// context.
 func (s *streams) close() {
 	s.mu.Lock()
 	s.closed = true
-	all := make([]*stream, 0, len(s.live))
-	for _, c := range s.live {
-		all = append(all, c)
-	}
+	all := slices.Collect(maps.Keys(s.every))
 	s.mu.Unlock()
 	for _, f := range s.feeds {
 		_ = f.Close()
 	}
-	for _, c := range all {
-		c.drop()
+	var dropping sync.WaitGroup
+	for _, c := range all { // side by side: TLS says goodbye, to peers that may not read
+		dropping.Go(c.drop)
 	}
-	s.group.Wait()
+	dropping.Wait()
 }

@@ -29,6 +29,7 @@ type wire struct {
 	invite  *sip.ClientTx // our INVITE, until it has a final answer
 	flow    *stream       // the connection that the peer is spoken to over; nil: none yet, or UDP
 	brief   bool          // it is not counted as a user of its connection
+	closed  bool          // nor is it any more
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -229,6 +230,16 @@ func briefWire(s *stack, local Local, flow *stream) *wire {
 	return &wire{stack: s, local: local, flow: flow, brief: true, post: func(Input) bool { return false }}
 }
 
+// distrust keeps the connection of a target that said nothing from being used
+// for another call.
+func (w *wire) distrust() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flow != nil && w.flow.peer != nil {
+		w.stack.streams.retire(w.flow)
+	}
+}
+
 // setFlow keeps a connection, so that it is not closed for being quiet.
 func (w *wire) setFlow(c *stream) {
 	w.mu.Lock()
@@ -247,6 +258,9 @@ func (w *wire) follow(c *stream) {
 }
 
 func (w *wire) swapFlow(c *stream) {
+	if w.closed {
+		return
+	}
 	old := w.flow
 	w.flow = c
 	if w.brief {
@@ -261,10 +275,10 @@ func (w *wire) swapFlow(c *stream) {
 }
 
 func (w *wire) request(e SendRequest) {
-	method, seq := e.Req.Method, e.Req.CSeq().SeqNo
+	method := e.Req.Method
 	over, tx, err := w.start(e)
 	if err != nil {
-		w.post(RequestFailed{Method: method, Seq: seq, Cause: causeOfError(err), Err: err})
+		w.post(RequestFailed{Method: method, Cause: causeOfError(err), Err: err})
 		return
 	}
 	if method == sip.INVITE {
@@ -274,7 +288,7 @@ func (w *wire) request(e SendRequest) {
 		w.invite = tx
 		w.mu.Unlock()
 	}
-	w.stack.group.Go(func() { w.read(tx, over, e, method, seq) })
+	w.stack.group.Go(func() { w.read(tx, over, e, method) })
 }
 
 // start begins the transaction of a request. A connection that breaks between
@@ -284,14 +298,22 @@ func (w *wire) start(e SendRequest) (over *stream, tx *sip.ClientTx, err error) 
 		if over, err = w.aim(e.Req, e.To); err != nil {
 			return nil, nil, err
 		}
-		w.stack.swap.RLock()
-		tx, err = w.stack.tx.Request(w.stack.ctx, e.Req)
-		w.stack.swap.RUnlock()
+		tx, err = w.begin(e.Req, over)
 		if err == nil || over == nil {
 			break
 		}
 	}
 	return over, tx, err
+}
+
+// begin begins a transaction. Over UDP the listener must not be on its way from
+// the library and back (renewal); a connection may take its time.
+func (w *wire) begin(req *sip.Request, over *stream) (*sip.ClientTx, error) {
+	if over == nil {
+		w.stack.swap.RLock()
+		defer w.stack.swap.RUnlock()
+	}
+	return w.stack.tx.Request(w.stack.ctx, req)
 }
 
 // causeOfError is the cause of a request that could not be sent.
@@ -318,7 +340,7 @@ const (
 // the final answer: the library blocks on a response that nobody takes. Where
 // its connection breaks meanwhile, the request goes over another one: to the
 // peer that is a retransmission.
-func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.RequestMethod, seq uint32) {
+func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.RequestMethod) {
 	defer w.stack.recovered("wire")
 	broken := over.done()
 	var settled <-chan time.Time
@@ -340,7 +362,7 @@ func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.Re
 			}
 			if over = w.again(tx, e); over == nil {
 				w.finished(tx, method)
-				w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseTargetUnreachable, Err: errBroken})
+				w.post(RequestFailed{Method: method, Cause: CauseTargetUnreachable, Err: errBroken})
 				return
 			}
 			broken = over.done()
@@ -350,7 +372,7 @@ func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.Re
 				cause = CauseTargetSilent
 			}
 			w.finished(tx, method)
-			w.post(RequestFailed{Method: method, Seq: seq, Cause: cause, Err: tx.Err()})
+			w.post(RequestFailed{Method: method, Cause: cause, Err: tx.Err()})
 			return
 		}
 	}
@@ -392,12 +414,15 @@ func responseIn(res *sip.Response) ResponseIn {
 }
 
 func (w *wire) acknowledge(e SendACK) {
-	if _, err := w.aim(e.Req, e.To); err != nil {
+	over, err := w.aim(e.Req, e.To)
+	if err != nil {
 		w.stack.log.Warn().Err(err).Msg("ack not sent")
 		return
 	}
-	w.stack.swap.RLock()
-	defer w.stack.swap.RUnlock()
+	if over == nil {
+		w.stack.swap.RLock()
+		defer w.stack.swap.RUnlock()
+	}
 	if err := w.stack.tp.WriteMsg(e.Req); err != nil {
 		w.stack.log.Warn().Err(err).Msg("ack not sent")
 	}
@@ -482,8 +507,9 @@ func (w *wire) close() {
 	w.mu.Lock()
 	invite := w.invite
 	w.invite = nil
+	w.swapFlow(nil)
+	w.closed = true
 	w.mu.Unlock()
-	w.setFlow(nil)
 	if invite != nil {
 		invite.Terminate()
 	}
