@@ -142,11 +142,11 @@ func (s *Server) listen(o Options) error {
 		},
 		limits: s.cfg.SIP.Limits, certs: newCertificates(s.cfg.SIP.TLS, s.log),
 		dial: o.Dial, local: st.localFor, ctx: ctx,
-		feeds:  map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
+		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
 		waited: func(waited time.Duration, read time.Time) {
 			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
 		},
-		live:   map[streamKey]*stream{}, remotes: map[streamKey]*stream{}, every: map[*stream]struct{}{},
+		live: map[streamKey]*stream{}, remotes: map[streamKey]*stream{}, every: map[*stream]struct{}{},
 		perSource: map[netip.Addr]int{},
 	}
 	s.certNames = st.streams.certNames

@@ -1,0 +1,111 @@
+package b2bua
+
+import (
+	"net/netip"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// aim sets where a request goes and which socket or connection it leaves by.
+// It gives the connection, nil over UDP.
+func (w *wire) aim(req *sip.Request, to hop) (*stream, error) {
+	addr := to.addr
+	if !addr.IsValid() {
+		found, err := w.stack.resolve(w.stack.ctx, to.host)
+		if err != nil {
+			return nil, err
+		}
+		addr = netip.AddrPortFrom(found, to.port)
+	}
+	to.transport = w.speakable(to.transport, addr.Addr())
+	if err := w.nameOurselves(req, to.transport, addr.Addr()); err != nil {
+		return nil, err
+	}
+	if isStream(to.transport) {
+		return w.aimStream(req, to, addr)
+	}
+	listen := w.local.Listen
+	if isStream(w.local.Transport) {
+		local, err := w.stack.localFor("", addr.Addr())
+		if err != nil {
+			return nil, err
+		}
+		listen = local.Listen
+	}
+	req.SetTransport("UDP")
+	req.SetDestination(addr.String())
+	req.Laddr = sip.Addr{IP: listen.Addr().AsSlice(), Port: int(listen.Port()), Hostname: listen.Addr().String()}
+	return nil, nil
+}
+
+// speakable is the transport of a hop, or the leg's own where the peer asks for
+// UDP and we have none.
+func (w *wire) speakable(transport string, peer netip.Addr) string {
+	if isStream(transport) || !isStream(w.local.Transport) {
+		return transport
+	}
+	if _, err := w.stack.localFor("", peer); err != nil {
+		return w.local.Transport
+	}
+	return transport
+}
+
+// nameOurselves corrects the Via of a request that goes by another transport
+// than the leg's own: where its peer's Contact or route says so.
+func (w *wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr) error {
+	via := req.Via()
+	if via.Transport == viaTransport(transport) {
+		return nil
+	}
+	local, err := w.stack.localFor(transport, peer)
+	if err != nil {
+		return err
+	}
+	via.Transport, via.Host, via.Port = viaTransport(transport), local.Host, int(local.Port)
+	return nil
+}
+
+func (w *wire) aimStream(req *sip.Request, to hop, addr netip.AddrPort) (*stream, error) {
+	c, err := w.streamTo(to, addr)
+	if err != nil {
+		return nil, err
+	}
+	w.setFlow(c)
+	req.SetTransport(viaTransport(c.transport))
+	req.SetDestination(c.remote.String())
+	req.Laddr = sip.Addr{}
+	if c.peer != nil { // by its own address, which no other connection has
+		req.Laddr = sip.Addr{IP: c.local.Addr().AsSlice(), Port: int(c.local.Port()), Hostname: c.local.Addr().String()}
+	}
+	if via := req.Via(); via.Port == 0 {
+		via.Port = int(c.local.Port())
+	}
+	return c, nil
+}
+
+// streamTo gives the connection to an address: the one that the leg has where
+// it leads to the same peer, one that the peer opened anew, or one of our own.
+func (w *wire) streamTo(to hop, addr netip.AddrPort) (*stream, error) {
+	w.mu.Lock()
+	flow := w.flow
+	w.mu.Unlock()
+	same := flow != nil && flow.transport == to.transport && flow.remote.Addr() == addr.Addr()
+	if same && !flow.isClosed() && (flow.peer == nil || flow.remote.Port() == addr.Port()) {
+		return flow, nil
+	}
+	if same && flow.peer == nil {
+		if c := w.stack.streams.findSentBy(to.transport, addr.Addr(), sentBy{addr.Addr().String(), addr.Port()}); c != nil {
+			return c, nil
+		}
+	}
+	peer := streamPeer{serverName: w.tls.ServerName, tls: w.tls}
+	switch {
+	case same && flow.peer != nil:
+		peer = *flow.peer
+	case peer.serverName == "" && to.host != "":
+		peer.serverName = to.host
+	case peer.serverName == "":
+		peer.serverName = addr.Addr().String()
+	}
+	return w.stack.streams.connect(w.stack.ctx, to.transport, addr, peer)
+}
