@@ -92,18 +92,12 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 }
 
 func (o *operator) reload() (done admin.Reloaded, err error) {
-	if err := o.fit(); err != nil {
+	inForce, err := o.beginReload()
+	if err != nil {
 		return done, err
 	}
-	o.supervisor.reloading()
-	defer func() {
-		if err != nil {
-			o.supervisor.ready("Taking calls; the last reload was refused, see the log")
-			return
-		}
-		o.supervisor.ready("Taking calls")
-	}()
-	read, err := config.Load(o.file)
+	defer func() { o.endReload(err) }()
+	read, err := config.Reload(o.file, inForce.SIP)
 	if err != nil {
 		return done, problemsOf(err)
 	}
@@ -126,17 +120,33 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	}, nil
 }
 
-// fit says why nothing can be reloaded now, if that is so.
-func (o *operator) fit() error {
+// beginReload gives the configuration in force and tells the supervisor that
+// another one is being read; or says why that can't be now.
+func (o *operator) beginReload() (inForce *config.Config, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.node == nil:
-		return errStarting
+		return nil, errStarting
 	case o.draining:
-		return errDraining
+		return nil, errDraining
 	default:
-		return nil
+		o.supervisor.reloading()
+		return o.cfg, nil
+	}
+}
+
+// endReload tells the supervisor what came of it, but nothing where we drain
+// meanwhile: that it was told, or will be, and is not ready again.
+func (o *operator) endReload(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.draining:
+	case err != nil:
+		o.supervisor.ready("Taking calls; the last reload was refused, see the log")
+	default:
+		o.supervisor.ready("Taking calls")
 	}
 }
 
