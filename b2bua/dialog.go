@@ -34,10 +34,14 @@ type Local struct {
 	Listen    netip.AddrPort // the socket that requests leave from; of connections the address they are bound to
 	Host      string         // in Via and Contact: an address, or what sip.advertise says
 	Port      uint16
+	Secure    bool // Contact is a sips URI
 }
 
 // contact is the Contact value of a leg on this address.
 func (l Local) contact() string {
+	if l.Secure {
+		return "<sips:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) + ">"
+	}
 	uri := "sip:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))
 	if isStream(l.Transport) {
 		uri += ";transport=" + l.Transport
