@@ -18,31 +18,11 @@ func parseURI(s string) sip.Uri {
 }
 
 // addrSpec is the URI within a name-addr or addr-spec (RFC 3261 section
-// 20.10): `"Ann" <sip:a@b;lr>;tag=x` gives sip:a@b;lr.
+// 20.10): `"Ann" <sip:a@b;lr>;tag=x` gives sip:a@b;lr. Of what is neither it may
+// be empty.
 func addrSpec(value string) string {
-	rest := value
-	if strings.HasPrefix(strings.TrimSpace(rest), `"`) {
-		rest = afterQuoted(strings.TrimSpace(rest))
-	}
-	if _, after, found := strings.Cut(rest, "<"); found {
-		uri, _, _ := strings.Cut(after, ">")
-		return strings.TrimSpace(uri)
-	}
-	uri, _, _ := strings.Cut(rest, ";")
-	return strings.TrimSpace(uri)
-}
-
-// afterQuoted is what follows the quoted string that s begins with.
-func afterQuoted(s string) string {
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return s[i+1:]
-		}
-	}
-	return ""
+	a, _ := splitAddress(value)
+	return trimmed(a.uri)
 }
 
 // withTag adds a tag to a From or To value; an empty tag adds nothing.
@@ -99,24 +79,6 @@ func unquoted(s string) string {
 	}
 	return b.String()
 }
-
-// phrase is a reason phrase of a peer as it may be passed on: on one line and
-// of sensible length.
-func phrase(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if isControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > maxPhrase {
-		s = strings.ToValidUTF8(s[:maxPhrase], "")
-	}
-	return s
-}
-
-// maxPhrase bounds a reason phrase, in bytes.
-const maxPhrase = 128
 
 // quoted is s as a quoted-string (RFC 3261 section 25.1). Control characters
 // are left out: they could end the header.

@@ -38,21 +38,6 @@ func party(name string, uri *sip.Uri, country string) config.Party {
 	return p
 }
 
-// printable is s without control characters, which could end a header, and of
-// n bytes at most.
-func printable(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		if isControl(r) {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "")
-	}
-	return s
-}
-
 // parseParty reads one name-addr or addr-spec that names a telephone or SIP
 // user, with the parameters behind it.
 func parseParty(value, country string) (p config.Party, params sip.HeaderParams, ok bool) {
@@ -94,26 +79,16 @@ func values(msg sip.Message, name string) (all []string) {
 	return all
 }
 
-// splitValues splits at commas that are neither quoted nor within <>.
-func splitValues(s string) (all []string) {
-	begin, quotes, brackets := 0, false, false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case quotes && c == '\\':
-			i++
-		case c == '"' && !brackets:
-			quotes = !quotes
-		case quotes:
-		case c == '<':
-			brackets = true
-		case c == '>':
-			brackets = false
-		case c == ',' && !brackets:
-			all = append(all, strings.TrimSpace(s[begin:i]))
-			begin = i + 1
+// splitValues splits a list of values.
+func splitValues(list string) (all []string) {
+	for {
+		n := firstOf(list)
+		all = append(all, strings.TrimSpace(list[:n]))
+		if n == len(list) {
+			return all
 		}
+		list = list[n+1:]
 	}
-	return append(all, strings.TrimSpace(s[begin:]))
 }
 
 // callerOf is the calling party: of a trunk that is trusted

@@ -366,4 +366,6 @@ func contentSDP() sip.Header { return sip.NewHeader("Content-Type", sdpType) }
 
 // retryAfter asks a peer that was refused for lack of room to come back
 // later (RFC 3261 section 20.33).
-func retryAfter() sip.Header { return sip.NewHeader("Retry-After", "5") }
+func retryAfter() sip.Header { return sip.NewHeader("Retry-After", retrySeconds) }
+
+const retrySeconds = "5"

@@ -138,18 +138,6 @@ func withoutSeparators(s string) string {
 	}, s)
 }
 
-func allDigits(s string) bool {
-	if s == "" {
-		return false
-	}
-	for _, r := range s {
-		if r < '0' || r > '9' {
-			return false
-		}
-	}
-	return true
-}
-
 // unescape undoes percent-encoding (RFC 3261 section 19.1.2), as far as the
 // result has no control characters.
 func unescape(s string) string {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -107,7 +106,6 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 func (s *stack) recovered(where string) {
 	if v := recover(); v != nil {
 		s.panics(where, v)
-		s.log.Error().Str("where", where).Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
 	}
 }
 
@@ -142,9 +140,9 @@ func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	return found.addr, found.err
 }
 
-// lookupHost asks the system's resolver. IPv4 comes first where there is
+// LookupHost asks the system's resolver. IPv4 comes first where there is
 // both: the platforms publish it and more networks carry it.
-func lookupHost(ctx context.Context, host string) (netip.Addr, error) {
+func LookupHost(ctx context.Context, host string) (netip.Addr, error) {
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return netip.Addr{}, err

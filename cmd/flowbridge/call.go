@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"flowbridge/b2bua"
 	"flowbridge/sim"
 )
 
@@ -149,25 +150,16 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// lookUp gives the address of the host that the operator wrote; IPv4 comes
-// first.
+// lookUp gives the address of the host that the operator wrote.
 func lookUp(ctx context.Context, host string, port uint16) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return netip.AddrPortFrom(a.Unmap(), port), nil
 	}
-	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	a, err := b2bua.LookupHost(ctx, host)
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("--to: %w", err)
 	}
-	for _, a := range all {
-		if a.Unmap().Is4() {
-			return netip.AddrPortFrom(a.Unmap(), port), nil
-		}
-	}
-	if len(all) == 0 {
-		return netip.AddrPort{}, fmt.Errorf("--to: %s has no address", host)
-	}
-	return netip.AddrPortFrom(all[0], port), nil
+	return netip.AddrPortFrom(a, port), nil
 }
 
 // local is where to call from.
