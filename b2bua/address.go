@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // parseURI parses a SIP URI that has been checked before; what is none gives
@@ -23,6 +25,27 @@ func parseURI(s string) sip.Uri {
 func addrSpec(value string) string {
 	a, _ := splitAddress(value)
 	return trimmed(a.uri)
+}
+
+// values gives the values of all headers of this name in order, those that
+// are separated by commas too (RFC 3261 section 7.3.1).
+func values(msg sip.Message, name string) (all []string) {
+	for _, h := range msg.GetHeaders(name) {
+		all = append(all, splitValues(h.Value())...)
+	}
+	return all
+}
+
+// splitValues splits a list of values.
+func splitValues(list string) (all []string) {
+	for {
+		n := firstOf(list)
+		all = append(all, strings.TrimSpace(list[:n]))
+		if n == len(list) {
+			return all
+		}
+		list = list[n+1:]
+	}
 }
 
 // withTag adds a tag to a From or To value; an empty tag adds nothing.
@@ -58,6 +81,17 @@ func tagOf(params sip.HeaderParams) string {
 	for _, p := range params {
 		if isTag(p.K) {
 			return strings.TrimSpace(p.V)
+		}
+	}
+	return ""
+}
+
+// paramOf is a parameter by its name, whose case and white space do not matter,
+// without quotes.
+func paramOf(params sip.HeaderParams, name string) string {
+	for _, p := range params {
+		if strings.EqualFold(strings.TrimSpace(p.K), name) {
+			return strings.Trim(strings.TrimSpace(p.V), `"`)
 		}
 	}
 	return ""
@@ -100,6 +134,27 @@ func quoted(s string) string {
 
 func trimBrackets(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+}
+
+// parseParty reads one name-addr or addr-spec that names a telephone or SIP
+// user, with the parameters behind it.
+func parseParty(value, country string) (p config.Party, params sip.HeaderParams, ok bool) {
+	var uri sip.Uri
+	name, err := sip.ParseAddressValue(strings.TrimSpace(value), &uri, &params)
+	if err != nil {
+		return p, nil, false
+	}
+	switch uri.Scheme {
+	case "sip", "sips":
+		ok = uri.Host != ""
+	case "tel":
+		ok = uri.Raw() != ""
+	}
+	if !ok {
+		return p, nil, false
+	}
+	p = party(name, &uri, country)
+	return p, params, p.URI != ""
 }
 
 // parseSource parses the address that sipgo gives as a message's source.

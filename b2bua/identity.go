@@ -38,59 +38,6 @@ func party(name string, uri *sip.Uri, country string) config.Party {
 	return p
 }
 
-// parseParty reads one name-addr or addr-spec that names a telephone or SIP
-// user, with the parameters behind it.
-func parseParty(value, country string) (p config.Party, params sip.HeaderParams, ok bool) {
-	var uri sip.Uri
-	name, err := sip.ParseAddressValue(strings.TrimSpace(value), &uri, &params)
-	if err != nil {
-		return p, nil, false
-	}
-	switch uri.Scheme {
-	case "sip", "sips":
-		ok = uri.Host != ""
-	case "tel":
-		ok = uri.Raw() != ""
-	}
-	if !ok {
-		return p, nil, false
-	}
-	p = party(name, &uri, country)
-	return p, params, p.URI != ""
-}
-
-// paramOf is a parameter by its name, whose case and white space do not matter,
-// without quotes.
-func paramOf(params sip.HeaderParams, name string) string {
-	for _, p := range params {
-		if strings.EqualFold(strings.TrimSpace(p.K), name) {
-			return strings.Trim(strings.TrimSpace(p.V), `"`)
-		}
-	}
-	return ""
-}
-
-// values gives the values of all headers of this name in order, those that
-// are separated by commas too (RFC 3261 section 7.3.1).
-func values(msg sip.Message, name string) (all []string) {
-	for _, h := range msg.GetHeaders(name) {
-		all = append(all, splitValues(h.Value())...)
-	}
-	return all
-}
-
-// splitValues splits a list of values.
-func splitValues(list string) (all []string) {
-	for {
-		n := firstOf(list)
-		all = append(all, strings.TrimSpace(list[:n]))
-		if n == len(list) {
-			return all
-		}
-		list = list[n+1:]
-	}
-}
-
 // callerOf is the calling party: of a trunk that is trusted
 // P-Asserted-Identity (RFC 3325 section 9.1), or Remote-Party-ID where there
 // is none of it (draft-ietf-sip-privacy-04), else From.

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -307,11 +306,6 @@ func (l *Leg) via() *sip.ViaHeader {
 	via.Params.Add("branch", l.mint.Branch())
 	via.Params.Add("rport", "") // RFC 3581
 	return via
-}
-
-// viaTransport is a transport as Via spells it.
-func viaTransport(transport string) string {
-	return strings.ToUpper(transportName(transport))
 }
 
 // respond answers an in-dialog request.

@@ -38,17 +38,6 @@ func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat con
 	return l
 }
 
-// wantsSIPS says whether our Contact has to be a sips URI, by the Request-URI
-// of the INVITE and the topmost Record-Route, or Contact where there is none
-// (RFC 3261 section 12.1.1).
-func (d *Dialog) wantsSIPS(scheme string) bool {
-	next := d.RemoteTarget
-	if len(d.RouteSet) > 0 {
-		next = addrSpec(d.RouteSet[0])
-	}
-	return d.Transport == config.TransportTLS && (scheme == "sips" || parseURI(next).Scheme == "sips")
-}
-
 // ring sends a provisional answer that makes an early dialog.
 func (l *Leg) ring(now time.Time, in Ring) {
 	if !l.uas || l.state != legProceeding {

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"net/url"
 	"strings"
-	"unicode"
 )
 
 // normalise gives a user part as a number: digits, with + where that can be
@@ -147,6 +146,3 @@ func unescape(s string) string {
 	}
 	return plain
 }
-
-// isControl says that a character may stand in no header: it could end it.
-func isControl(r rune) bool { return unicode.IsControl(r) }

@@ -1,6 +1,9 @@
 package b2bua
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // text is a part of a message as the guard has it, or as the library's parser
 // hands it on. What both must read in the same way is written once for both.
@@ -191,3 +194,6 @@ func harmless(s string, n int, control rune) string {
 	}
 	return s
 }
+
+// isControl says that a character may stand in no header: it could end it.
+func isControl(r rune) bool { return unicode.IsControl(r) }

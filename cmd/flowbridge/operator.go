@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"reflect"
 	"sync"
 	"time"
@@ -183,6 +184,53 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	}
 	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
 	return &merged, needRestart
+}
+
+// reloadOn reloads at each SIGHUP, until ctx ends.
+func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			_, _ = o.Reload(ctx) // it is in the log
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// untilTold waits until a signal or the admin API says that it is over, and
+// refuses new calls from then on. It gives the number of signals that come to
+// an end at once.
+func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
+	by := "admin API"
+	select {
+	case got := <-signals:
+		by, more = got.String(), 1
+	case <-o.asked:
+		more = 2 // the first may be that of a supervisor which asked for the drain
+	}
+	d, err := o.Drain()
+	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
+	return more
+}
+
+// drain lets calls go on for up to the limit; so many signals end that.
+func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		for range count {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	if o.leave(ctx) {
+		o.log.Warn().Int("calls", o.node.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
+	}
 }
 
 // leave waits until the calls are over, the limit has come, or ctx ends, and
