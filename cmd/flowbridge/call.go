@@ -28,7 +28,6 @@ const ringLimit = 60 * time.Second
 type testCall struct {
 	to, from, listen, user string
 	passwordEnv            string
-	transport              string
 	headers                []string
 	seconds                int
 }
@@ -51,7 +50,6 @@ func callCommand() *cobra.Command {
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
 	f.StringArrayVar(&o.headers, "header", nil, "a further header of the INVITE, 'Name: value'; may be repeated")
 	f.StringVar(&o.listen, "listen", "", "IP address and port to call from (default the interface that leads there, any port)")
-	f.StringVar(&o.transport, "transport", "udp", "udp")
 	f.StringVar(&o.user, "user", "", "user name for a challenge (401, 407)")
 	f.StringVar(&o.passwordEnv, "password-env", "", "environment variable with the password for it")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -112,7 +110,7 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 	case uri.Port > 0:
 		port = uint16(uri.Port)
 	}
-	if over, _ := uri.UriParams.Get("transport"); o.transport != "udp" || (over != "" && !strings.EqualFold(over, "udp")) {
+	if over, _ := uri.UriParams.Get("transport"); over != "" && !strings.EqualFold(over, "udp") {
 		return bad("this command calls over udp only")
 	}
 	switch {
