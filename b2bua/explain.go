@@ -89,6 +89,7 @@ type TargetReport struct {
 	Invite  []string `json:"invite"`  // request line and headers as they go out
 	Body    string   `json:"body"`    // SDP
 	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
+	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
 	Codecs  []string `json:"codecs"`
 
 	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
@@ -450,6 +451,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 			r.Invite, r.Body = strings.Split(head, "\r\n"), body
 		}
 	}
+	r.Dropped = a.dropped
 	x.headersOf(&r, t)
 	return r
 }
@@ -484,7 +486,7 @@ func (x *explainer) headersOf(r *TargetReport, t *config.Target) {
 			name, _, _ := strings.Cut(line, ":")
 			return strings.EqualFold(name, h.Name)
 		})
-		if !sent {
+		if !sent && !slices.Contains(r.Dropped, h.Name) {
 			r.LeftOut = append(r.LeftOut, h.Name)
 		}
 		if strings.Contains(h.Value.String(), ".Prepare.JSON") {

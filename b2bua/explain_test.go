@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"regexp"
@@ -58,6 +59,86 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 		w.callerHangsUp(d)
 		w.record()
 	})
+}
+
+// So it is for every kind of target, and whatever is left out or passed on.
+func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	pair := ca.pair("agent", "agent.test")
+	six := netip.MustParseAddrPort("[2001:db8::20]:32681")
+	long := "X-Long: " + strings.Repeat("x", 500) + "\n"
+	privacy := "Privacy: id\nP-Asserted-Identity: <sip:+15075550199@x>\nDiversion: <sip:+15075550111@x>\nX-Customer: 7\n"
+	for name, tt := range map[string]struct {
+		yaml, extra string
+		says        string // a line that the INVITE has
+	}{
+		"plain":         {testConfig, "", "Via: SIP/2.0/UDP 198.51.100.1:5060"},
+		"digest":        {strings.Replace(overflowConfig, "overflow: tcp", "auth: {username: bob, password_env: P}\n    budget: {size: 1400}", 1), "", "X-EI: E.1;"},
+		"budget":        {strings.Replace(overflowConfig, "overflow: tcp", "budget: {size: 1000}\n    overflow: trim", 1), long, "X-EI: E.1;"},
+		"overflow":      {strings.Replace(overflowConfig, `5060"]`, `5060", "tcp://198.51.100.1:5060"]`, 1), long, "Contact: <sip:198.51.100.1:5060;transport=tcp>"},
+		"tcp":           {streamConfig, "", "Via: SIP/2.0/TCP 198.51.100.1:5060"},
+		"tls":           {tlsConfig(ca), "", "Via: SIP/2.0/TLS 198.51.100.1:5060"},
+		"privacy":       {strings.Replace(overflowConfig, "overflow: tcp", "pass_headers: [X-Customer, Diversion, P-Asserted-Identity]", 1), privacy, "Privacy: id"},
+		"pass_headers":  {strings.Replace(overflowConfig, "overflow: tcp", "pass_headers: [X-Order, X-Customer]", 1), "x-customer: a, b\nX-Customer: c\nX-Order: 2\n", "X-Customer: a, b"},
+		"trusted, hops": {strings.Replace(overflowConfig, `"192.0.2.10"]`, `"192.0.2.10"], trusted: true, country: "1"`, 1), "P-Asserted-Identity: <tel:5075550199>\n", "P-Asserted-Identity: <sip:+15075550199@198.51.100.1>"},
+		"IPv6":          {strings.NewReplacer(`5060"]`, `5060", "udp://[2001:db8::1]:5060"]`, `["198.51.100.1"]`, `["198.51.100.1", "2001:db8::1"]`, "192.0.2.20", "[2001:db8::20]").Replace(overflowConfig), "", "Contact: <sip:[2001:db8::1]:5060>"},
+		"match":         {strings.Replace(overflowConfig, `"192.0.2.10"]`, `"192.0.2.10"], match: {header: "X-Customer: 7"}`, 1), "X-Customer: 7\n", "X-EI: E.1;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, tt.yaml, func(w *world) {
+				agents := w.streamAgent(agentAddr)
+				defer agents.l.Close()
+				sixth := w.peer(six)
+				w.others = append(w.others, sixth)
+				cfg := testConfigured(t, tt.yaml)
+				d := w.carrier.newCall("+15075785607")
+				d.extra, d.sdp = tt.extra, sampleOffer(cfg, carrierAddr.Addr())
+				w.carrier.invite(d)
+				agent := w.agent
+				switch name {
+				case "overflow", "tcp":
+					agent = agents.accept()
+					defer agent.conn.Close()
+				case "tls":
+					var err error
+					if agent, err = agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{pair}}); err != nil {
+						t.Fatal(err)
+					}
+					defer agent.conn.Close()
+				case "IPv6":
+					agent = sixth
+				}
+				invite := agent.expect("INVITE")
+				agent.reply(invite, 486, "Busy Here", "a", "")
+				agent.expect("ACK")
+				w.carrier.expect("SIP/2.0 180")
+				d.learn(w.carrier.expect("SIP/2.0 486"))
+				w.carrier.ackRefused(d)
+				attempt := w.record().Attempts[0]
+
+				x, err := Explain(cfg, map[string]Preparer{"agent": &fakePreparer{}}, Question{
+					From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
+					Headers: strings.FieldsFunc(tt.extra, func(r rune) bool { return r == '\n' }),
+				})
+				if err != nil || len(x.Targets) != 1 {
+					t.Fatalf("got %+v, %v", x, err)
+				}
+				head, _, _ := strings.Cut(invite.raw, "\r\n\r\n")
+				if diff := gocmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
+					t.Errorf("sent (-) and explained (+):\n%s", diff)
+				}
+				if !strings.Contains(head, "\r\n"+tt.says) {
+					t.Errorf("%q is not in\n%s", tt.says, head)
+				}
+				if got := x.Targets[0]; got.Transport != attempt.Transport || !slices.Equal(got.Dropped, attempt.DroppedHeaders) {
+					t.Errorf("explained over %s without %v, sent over %s without %v", got.Transport, got.Dropped, attempt.Transport, attempt.DroppedHeaders)
+				}
+				if got := x.Targets[0].LeftOut; tt.extra == long && len(got) != 0 {
+					t.Errorf("said to have no value: %v", got)
+				}
+			})
+		})
+	}
 }
 
 func TestExplainRoutes(t *testing.T) {

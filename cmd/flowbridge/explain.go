@@ -265,6 +265,9 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	if len(t.LeftOut) > 0 {
 		fmt.Fprintf(b, "\n  left out, having no value for this call: %s\n", strings.Join(t.LeftOut, ", "))
 	}
+	if len(t.Dropped) > 0 {
+		fmt.Fprintf(b, "\n  dropped, because they can't be passed on or don't fit into the budget: %s\n", strings.Join(t.Dropped, ", "))
+	}
 	again := ""
 	for _, code := range x.FailoverOn {
 		again += " " + strconv.Itoa(code)
