@@ -1,8 +1,9 @@
 package b2bua
 
-import (
-	// what most phones and PBXs can, after SHA-256
+// The digest of trunks: we challenge them and check their credentials (RFC 3261
+// section 22, as a UAS). What targets ask of us is in digest.go.
 
+import (
 	"crypto/subtle"
 	"net/netip"
 	"slices"

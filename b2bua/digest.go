@@ -1,5 +1,8 @@
 package b2bua
 
+// The digest of targets: we answer their challenges (RFC 3261 section 22, as a
+// UAC). What we ask of trunks is in auth.go.
+
 import (
 	"bytes"
 	"crypto/rand"

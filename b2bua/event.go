@@ -36,7 +36,7 @@ type (
 	RequestFailed struct {
 		Method sip.RequestMethod
 		Seq    uint32
-		Cause  Cause // target_silent, target_unreachable or dns_failed
+		Cause  Cause // target_silent, target_unreachable, tls_failed or dns_failed
 		Err    error
 	}
 	// FinalLost says that a final answer to the INVITE was not sent because

@@ -34,8 +34,8 @@ func SetProcessDefaults() {
 	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 }
 
-// stack is the SIP library as we use it: parser, UDP transport and
-// transactions, on sockets of ours. Dialogs are not among it.
+// stack is the SIP library as we use it: parser, transports and transactions,
+// on sockets and connections of ours. Dialogs are not among it.
 type stack struct {
 	tp    *sip.TransportLayer
 	tx    *sip.TransactionLayer
