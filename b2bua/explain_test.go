@@ -236,6 +236,19 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 	}
 }
 
+// A trunk that is known by its certificate calls over TLS, also a sips URI.
+func TestExplainTrunkWithCertificate(t *testing.T) {
+	cfg := testConfigured(t, strings.Replace(tlsConfig(newAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
+	x, err := Explain(cfg, nil, Question{From: "1", To: "sips:+15075785607@bridge.test"})
+	if err != nil || x.Trunk != "carrier" || x.Refused || len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
+		t.Errorf("got %+v, %v", x, err)
+	}
+	x, err = Explain(cfg, nil, Question{From: "1", To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")})
+	if err != nil || x.Trunk != "" || !x.Refused || x.Status != 0 {
+		t.Errorf("without it: got %+v, %v", x, err)
+	}
+}
+
 // What the guard refuses before the parser is shown as that refusal.
 func TestExplainHasTheGuardsWord(t *testing.T) {
 	cfg := testConfigured(t, testConfig)
