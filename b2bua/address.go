@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // parseURI parses a SIP URI that has been checked before; what is none gives
@@ -18,31 +20,32 @@ func parseURI(s string) sip.Uri {
 }
 
 // addrSpec is the URI within a name-addr or addr-spec (RFC 3261 section
-// 20.10): `"Ann" <sip:a@b;lr>;tag=x` gives sip:a@b;lr.
+// 20.10): `"Ann" <sip:a@b;lr>;tag=x` gives sip:a@b;lr. Of what is neither it may
+// be empty.
 func addrSpec(value string) string {
-	rest := value
-	if strings.HasPrefix(strings.TrimSpace(rest), `"`) {
-		rest = afterQuoted(strings.TrimSpace(rest))
-	}
-	if _, after, found := strings.Cut(rest, "<"); found {
-		uri, _, _ := strings.Cut(after, ">")
-		return strings.TrimSpace(uri)
-	}
-	uri, _, _ := strings.Cut(rest, ";")
-	return strings.TrimSpace(uri)
+	a, _ := splitAddress(value)
+	return trimmed(a.uri)
 }
 
-// afterQuoted is what follows the quoted string that s begins with.
-func afterQuoted(s string) string {
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return s[i+1:]
-		}
+// values gives the values of all headers of this name in order, those that
+// are separated by commas too (RFC 3261 section 7.3.1).
+func values(msg sip.Message, name string) (all []string) {
+	for _, h := range msg.GetHeaders(name) {
+		all = append(all, splitValues(h.Value())...)
 	}
-	return ""
+	return all
+}
+
+// splitValues splits a list of values.
+func splitValues(list string) (all []string) {
+	for {
+		n := firstOf(list)
+		all = append(all, strings.TrimSpace(list[:n]))
+		if n == len(list) {
+			return all
+		}
+		list = list[n+1:]
+	}
 }
 
 // withTag adds a tag to a From or To value; an empty tag adds nothing.
@@ -83,6 +86,17 @@ func tagOf(params sip.HeaderParams) string {
 	return ""
 }
 
+// paramOf is a parameter by its name, whose case and white space do not matter,
+// without quotes.
+func paramOf(params sip.HeaderParams, name string) string {
+	for _, p := range params {
+		if strings.EqualFold(strings.TrimSpace(p.K), name) {
+			return strings.Trim(strings.TrimSpace(p.V), `"`)
+		}
+	}
+	return ""
+}
+
 // isTag says whether a parameter is the tag. White space around it is allowed
 // (RFC 3261 section 25.1), and the parser leaves it.
 func isTag(name string) bool { return strings.EqualFold(strings.TrimSpace(name), "tag") }
@@ -99,24 +113,6 @@ func unquoted(s string) string {
 	}
 	return b.String()
 }
-
-// phrase is a reason phrase of a peer as it may be passed on: on one line and
-// of sensible length.
-func phrase(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if isControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > maxPhrase {
-		s = strings.ToValidUTF8(s[:maxPhrase], "")
-	}
-	return s
-}
-
-// maxPhrase bounds a reason phrase, in bytes.
-const maxPhrase = 128
 
 // quoted is s as a quoted-string (RFC 3261 section 25.1). Control characters
 // are left out: they could end the header.
@@ -138,6 +134,27 @@ func quoted(s string) string {
 
 func trimBrackets(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+}
+
+// parseParty reads one name-addr or addr-spec that names a telephone or SIP
+// user, with the parameters behind it.
+func parseParty(value, country string) (p config.Party, params sip.HeaderParams, ok bool) {
+	var uri sip.Uri
+	name, err := sip.ParseAddressValue(strings.TrimSpace(value), &uri, &params)
+	if err != nil {
+		return p, nil, false
+	}
+	switch uri.Scheme {
+	case "sip", "sips":
+		ok = uri.Host != ""
+	case "tel":
+		ok = uri.Raw() != ""
+	}
+	if !ok {
+		return p, nil, false
+	}
+	p = party(name, &uri, country)
+	return p, params, p.URI != ""
 }
 
 // parseSource parses the address that sipgo gives as a message's source.

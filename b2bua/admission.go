@@ -10,7 +10,8 @@ import (
 )
 
 // admission says how much may come in. What is counted outlives a reload; who
-// may call at all is in peers. Its lock is held for a count at a time.
+// may call at all is in peers. Its lock is held while counts are compared and
+// taken, and while a reload goes through the tallies.
 type admission struct {
 	peers     atomic.Pointer[peers]
 	maxSetups int // calls that are not answered yet

@@ -1,11 +1,10 @@
 package b2bua
 
+// The digest of trunks: we challenge them and check their credentials (RFC 3261
+// section 22, as a UAS). What targets ask of us is in digest.go.
+
 import (
-	"crypto/md5" // what most phones and PBXs can, after SHA-256
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
-	"hash"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -20,31 +19,6 @@ import (
 // ourRealm is what credentials of trunks are for. It is part of the hash, so it
 // stays the same.
 const ourRealm = "flowbridge"
-
-// algorithm is a hash of digest authentication (RFC 8760 section 2).
-type algorithm struct {
-	name string
-	hash func() hash.Hash
-}
-
-// algorithms are those that we know, the preferred one first (RFC 8760 section
-// 2.4). Credentials that name none are of the last (RFC 7616 section
-// 3.3).
-func algorithms() [2]algorithm {
-	return [...]algorithm{{"SHA-256", sha256.New}, {"MD5", md5.New}}
-}
-
-// offered are the algorithms of these names, in their order.
-func offered(names []string) (all []algorithm) {
-	for _, name := range names {
-		for _, a := range algorithms() {
-			if a.name == name {
-				all = append(all, a)
-			}
-		}
-	}
-	return all
-}
 
 // secret is what a trunk's credentials are checked against: H(A1) for each
 // algorithm, not the password.
@@ -64,18 +38,6 @@ func newSecret(a *config.Auth) *secret {
 	return s
 }
 
-// sum is the hash of parts with colons between them, in hexadecimal.
-func (a algorithm) sum(parts ...string) string {
-	h := a.hash()
-	for i, p := range parts {
-		if i > 0 {
-			h.Write([]byte{':'})
-		}
-		h.Write([]byte(p))
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
 // appendChallenges appends one WWW-Authenticate for each algorithm, each with
 // its line's end.
 func appendChallenges(out []byte, offer []algorithm, nonce challengeNonce, stale bool) []byte {
@@ -89,7 +51,7 @@ func appendChallenges(out []byte, offer []algorithm, nonce challengeNonce, stale
 func appendChallenge(out []byte, a algorithm, nonce challengeNonce, stale bool) []byte {
 	out = append(out, `Digest realm="`+ourRealm+`", nonce="`...)
 	out = append(out, nonce[:]...)
-	out = append(append(out, `", algorithm=`...), a.name...)
+	out = append(append(out, `", algorithm=`...), a...)
 	out = append(out, `, qop="auth"`...)
 	if stale {
 		out = append(out, ", stale=true"...)
@@ -196,7 +158,7 @@ func (a *authenticator) offers(name string) bool {
 	if name == "" {
 		name = "MD5"
 	}
-	return slices.ContainsFunc(a.offer, func(alg algorithm) bool { return strings.EqualFold(alg.name, name) })
+	return slices.ContainsFunc(a.offer, func(alg algorithm) bool { return strings.EqualFold(string(alg), name) })
 }
 
 // fits says whether the response is that of the secret (RFC 7616 section
@@ -205,7 +167,7 @@ func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	all := algorithms()
 	i := len(all) - 1
 	if c.algorithm != "" {
-		for i >= 0 && !strings.EqualFold(c.algorithm, all[i].name) {
+		for i >= 0 && !strings.EqualFold(c.algorithm, string(all[i])) {
 			i--
 		}
 	}

@@ -2,9 +2,7 @@ package b2bua
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -308,7 +306,7 @@ func (c *Call) recovered() {
 	if v := recover(); v == nil {
 		return
 	} else {
-		c.notePanic(v)
+		c.server.panicked(&c.log, "call", v)
 	}
 	if !c.finished {
 		c.safely(func() { c.end(CauseInternalError, store.EndedBySystem, 500, 0) })
@@ -321,17 +319,12 @@ func (c *Call) recovered() {
 	c.leave()
 }
 
-func (c *Call) notePanic(v any) {
-	c.server.panicked("call", v)
-	c.log.Error().Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
-}
-
 // safely does one thing of several that have to be done whatever the others
 // come to.
 func (c *Call) safely(do func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.notePanic(v)
+			c.server.panicked(&c.log, "call", v)
 		}
 	}()
 	do()

@@ -193,6 +193,53 @@ func TestCallOverTLS(t *testing.T) {
 	})
 }
 
+// With TLS a call may be to a sips URI, and have one in Contact: then ours is one
+// too, and requests within the dialog go over TLS (RFC 3261 sections 12.1.1 and
+// 26.2.2).
+func TestCallToSIPSURI(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	for name, tt := range map[string]struct {
+		change  []string
+		contact string
+	}{
+		"both":        {[]string{"INVITE sip:", "INVITE sips:", "Contact: <sip:ann@192.0.2.10:5060;transport=tls>", "Contact: <sips:ann@192.0.2.10:5060>"}, "<sips:198.51.100.1:5060>"},
+		"Request-URI": {[]string{"INVITE sip:", "INVITE sips:"}, "<sips:198.51.100.1:5060>"},
+		"Contact":     {[]string{"Contact: <sip:ann@192.0.2.10:5060;transport=tls>", "Contact: <sips:ann@192.0.2.10:5060>"}, "<sips:198.51.100.1:5060>"},
+		"neither":     {nil, "<sip:198.51.100.1:5060;transport=tls>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, tlsConfig(ca), func(w *world) {
+				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer carrier.conn.Close()
+				d := carrier.newCall("+15095785607")
+				carrier.send(strings.NewReplacer(tt.change...).Replace(d.request("INVITE")))
+				if got := d.learn(carrier.expect("SIP/2.0 180")).value("Contact"); got != tt.contact {
+					t.Errorf("Contact %s; want %s", got, tt.contact)
+				}
+				invite := w.agent2.expect("INVITE sip:+15095785607@")
+				w.agent2.answer(invite, "agent1")
+				w.agent2.expect("ACK")
+				if got := carrier.expect("SIP/2.0 200").value("Contact"); got != tt.contact {
+					t.Errorf("Contact %s; want %s", got, tt.contact)
+				}
+				carrier.ack(d)
+				synctest.Wait()
+				w.agent2.agentRequest("BYE", invite, "agent1", 1)
+				w.agent2.expect("SIP/2.0 200")
+				target := "sip:ann@192.0.2.10:5060;transport=tls"
+				if strings.Contains(strings.Join(tt.change, ""), "sips:ann") {
+					target = "sips:ann@192.0.2.10:5060"
+				}
+				carrier.reply(carrier.expect("BYE "+target+" "), 200, "OK", "", "")
+				w.wantRecord(store.DispositionAnswered, CauseAgentHangup, store.EndedByAgent)
+			})
+		})
+	}
+}
+
 // A target whose certificate is of another name, or of an authority that is
 // not trusted, or that speaks no TLS at all, is not called.
 func TestTargetNotTrusted(t *testing.T) {

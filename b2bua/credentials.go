@@ -58,19 +58,7 @@ func cutValue(s string) (value, rest string, ok bool) {
 		value = strings.TrimRight(value, " \t\r\n")
 		return value, rest, value != "" && !strings.ContainsAny(value, " \t\r\n\"\\")
 	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			if i++; i < len(s) {
-				b.WriteByte(s[i])
-			}
-		case '"':
-			rest = strings.TrimLeft(s[i+1:], " \t\r\n")
-			return b.String(), rest, rest == "" || rest[0] == ','
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return "", "", false
+	content, after, closed := cutQuoted(s)
+	rest = strings.TrimLeft(after, " \t\r\n")
+	return unquoted(content), rest, closed && (rest == "" || rest[0] == ',')
 }

@@ -34,36 +34,19 @@ type Local struct {
 	Listen    netip.AddrPort // the socket that requests leave from; of connections the address they are bound to
 	Host      string         // in Via and Contact: an address, or what sip.advertise says
 	Port      uint16
+	Secure    bool // Contact is a sips URI
 }
 
 // contact is the Contact value of a leg on this address.
 func (l Local) contact() string {
+	if l.Secure {
+		return "<sips:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) + ">"
+	}
 	uri := "sip:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))
 	if isStream(l.Transport) {
 		uri += ";transport=" + l.Transport
 	}
 	return "<" + uri + ">"
-}
-
-// isStream says whether a transport is made of connections.
-func isStream(transport string) bool {
-	return transport == config.TransportTCP || transport == config.TransportTLS
-}
-
-// transportName is a transport as the configuration spells it.
-func transportName(transport string) string {
-	if isStream(transport) {
-		return transport
-	}
-	return config.TransportUDP
-}
-
-// defaultPort is the port of a SIP URI without one (RFC 3261 section 19.1.2).
-func defaultPort(transport string) uint16 {
-	if transport == config.TransportTLS {
-		return uint16(sip.DefaultTlsPort)
-	}
-	return uint16(sip.DefaultUdpPort)
 }
 
 // uri is a SIP URI with this user at our own host.
@@ -88,6 +71,30 @@ func (d *Dialog) setRoutes(recordRoute []sip.Header, reverse bool) {
 			d.RouteSet[i], d.RouteSet[j] = d.RouteSet[j], d.RouteSet[i]
 		}
 	}
+}
+
+// establish takes the state of a dialog that we began from its 2xx (RFC 3261
+// section 12.1.2).
+func (d *Dialog) establish(in ResponseIn) {
+	d.RemoteTag = tagOf(in.Res.To().Params)
+	if in.Source.IsValid() {
+		d.Source = in.Source
+	}
+	if c := in.Res.Contact(); c != nil {
+		d.RemoteTarget = c.Address.String()
+	}
+	d.setRoutes(in.Res.GetHeaders("record-route"), true)
+}
+
+// wantsSIPS says whether our Contact has to be a sips URI, by the Request-URI
+// of the INVITE and the topmost Record-Route, or Contact where there is none
+// (RFC 3261 section 12.1.1).
+func (d *Dialog) wantsSIPS(scheme string) bool {
+	next := d.RemoteTarget
+	if len(d.RouteSet) > 0 {
+		next = addrSpec(d.RouteSet[0])
+	}
+	return d.Transport == config.TransportTLS && (scheme == "sips" || parseURI(next).Scheme == "sips")
 }
 
 // request makes a request within the dialog (RFC 3261 section 12.2.1.1),

@@ -1,13 +1,11 @@
 package b2bua
 
+// The digest of targets: we answer their challenges (RFC 3261 section 22, as a
+// UAC). What we ask of trunks is in auth.go.
+
 import (
 	"bytes"
-	"crypto/md5"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
-	"hash"
 	"io"
 	"slices"
 	"strconv"
@@ -125,9 +123,8 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(req.Body())), nil },
 	}
 	if r.session() {
-		h := hashes[r.challenge.Algorithm]
-		user := hexHash(h, auth.Username+":"+r.challenge.Realm+":"+auth.Password.Reveal())
-		o.A1 = hexHash(h, user+":"+r.challenge.Nonce+":"+r.cnonce)
+		a := algorithm(r.challenge.Algorithm)
+		o.A1 = a.sum(a.sum(auth.Username, r.challenge.Realm, auth.Password.Reveal()), r.challenge.Nonce, r.cnonce)
 	}
 	c, err := digest.Digest(&r.challenge, o)
 	if err != nil { // not for what usable lets through
@@ -141,15 +138,6 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 func isCredentials(h sip.Header) bool {
 	name := strings.ToLower(h.Name())
 	return (name == "authorization" || name == "proxy-authorization") && digest.IsDigest(h.Value())
-}
-
-// hashes are the algorithms of RFC 8760, and none, which stands for MD5.
-var hashes = map[string]func() hash.Hash{"": md5.New, "MD5": md5.New, "SHA-256": sha256.New, "SHA-512-256": sha512.New512_256}
-
-func hexHash(newHash func() hash.Hash, s string) string {
-	h := newHash()
-	_, _ = io.WriteString(h, s) // a hash takes everything
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // challengesOf gives the challenges of a response that we can answer, in
@@ -296,21 +284,10 @@ func (t *challengeText) word() string { return t.until(" \t\r\n,=\"") }
 // it does not end.
 func (t *challengeText) value() (string, bool) {
 	t.skip(" \t\r\n")
-	if !t.take('"') {
+	if !strings.HasPrefix(t.rest, `"`) {
 		return t.until(" \t\r\n,"), true
 	}
-	var b strings.Builder
-	for i := 0; i < len(t.rest); i++ {
-		switch c := t.rest[i]; {
-		case c == '"':
-			t.rest = t.rest[i+1:]
-			return b.String(), true
-		case c == '\\' && i+1 < len(t.rest):
-			i++
-			b.WriteByte(t.rest[i])
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return "", false
+	content, after, closed := cutQuoted(t.rest)
+	t.rest = after
+	return unquoted(content), closed
 }

@@ -128,7 +128,8 @@ func entryWithheld(value string) bool {
 func cutURI(value string) (before, uri, after string) {
 	begin := 0
 	if v := strings.TrimLeft(value, " \t"); strings.HasPrefix(v, `"`) {
-		begin = len(value) - len(afterQuoted(v))
+		_, after, _ := cutQuoted(v)
+		begin = len(value) - len(after)
 	}
 	open := strings.IndexByte(value[begin:], '<')
 	if open < 0 {

@@ -5,8 +5,12 @@
 //
 // A message's way in:
 //
-//	socket
-//	  guard      before the parser: strangers, size, caps; stateless answers
+//	UDP socket                 TCP or TLS connection (streams)
+//	  guard                      framing   cuts it into messages
+//	    │                        stream
+//	    └──────────┬───────────────┘
+//	  screen     before the parser: strangers, form, size, caps; stateless
+//	             answers (scan, form)
 //	  sipgo      parser and transactions (stack)
 //	  receive    in a dialog? to its leg : admission, then a new Call
 //
@@ -28,6 +32,10 @@
 // INVITE's end, a 200 that comes late.
 //
 // Locks are in the registry, the admission counts, the inbox, the wire's
-// queue and the stack's caches, each held for a map or slice access; there is
-// none in the files of the call and its legs.
+// queue, the stack's caches, the streams, the load, the replays, the throttle
+// and the trace, each held while memory is looked at and no longer. Three are
+// held for more: certificates while a file is read, a feed while a connection
+// is handed to the library, and swap, for reading, while a request is sent, so
+// that no listener is renewed meanwhile. There is none in the files of the call
+// and its legs.
 package b2bua

@@ -37,10 +37,11 @@ type Explanation struct {
 	Diversion string `json:"diversion"`
 
 	// Status and Reason are the answer to a call that gets to no target; 0:
-	// none at all.
+	// none at all. Why is what they don't say.
 	Refused bool   `json:"refused"`
 	Status  int    `json:"status"`
 	Reason  string `json:"reason"`
+	Why     string `json:"why"`
 
 	Routes  []RouteReport  `json:"routes"` // up to the one that matches
 	Route   string         `json:"route"`  // empty: none matches
@@ -88,6 +89,7 @@ type TargetReport struct {
 	Invite  []string `json:"invite"`  // request line and headers as they go out
 	Body    string   `json:"body"`    // SDP
 	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
+	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
 	Codecs  []string `json:"codecs"`
 
 	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
@@ -110,29 +112,34 @@ func Explain(cfg *config.Config, preparers map[string]Preparer, q Question) (Exp
 		return Explanation{}, err
 	}
 	x.out.Source = x.source()
-	req, err := x.invite()
+	x.transport = x.arrival()
+	text, err := x.message()
 	if err != nil {
 		return Explanation{}, err
+	}
+	if x.screened(text) {
+		return x.out, nil
+	}
+	req, err := x.invite(text)
+	if err != nil {
+		return Explanation{}, err
+	}
+	if problem := malformed(req); problem != "" {
+		x.refuse(400, problem, "")
+		return x.out, nil
 	}
 	t, err := x.findTrunk(req)
-	if err != nil {
-		return Explanation{}, err
-	}
-	if t == nil {
-		x.refuse(0, "the address belongs to no trunk: no answer at all")
-		return x.out, nil
+	if err != nil || t == nil {
+		return x.out, err
 	}
 	x.out.Trunk = t.cfg.Name
 	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.cfg.MaxCalls, t.cfg.MaxCPS, t.cfg.MaxDuration.Milliseconds()
-	if problem := malformed(req); problem != "" {
-		x.refuse(400, problem)
-		return x.out, nil
-	}
 	if code, reason, _ := s.refusal(req); code != 0 {
-		x.refuse(code, reason)
+		x.refuse(code, reason, "")
 		return x.out, nil
 	}
-	c := s.newCall(req, s.admission.peers.Load(), t, netip.AddrPortFrom(x.out.Source, 5060), x.local("", x.out.Source))
+	from := x.sender()
+	c := s.newCall(req, s.admission.peers.Load(), t, from.addr, x.local(x.transport, from.addr.Addr()))
 	defer c.cancel()
 	return x.out, x.call(c)
 }
@@ -145,7 +152,7 @@ func unplugged(cfg *config.Config, preparers map[string]Preparer) *Server {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.stack = &stack{
-		log: s.log, ctx: s.ctx, cfg: cfg.SIP, panics: s.panicked,
+		log: s.log, ctx: s.ctx, cfg: cfg.SIP, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
 		names: map[string]lookup{}, routes: map[netip.Addr]source{},
 	}
 	for _, l := range cfg.SIP.Listen {
@@ -160,10 +167,11 @@ func unplugged(cfg *config.Config, preparers map[string]Preparer) *Server {
 
 // explainer is one run of Explain.
 type explainer struct {
-	server *Server
-	q      Question
-	trunk  *trunk
-	out    Explanation
+	server    *Server
+	q         Question
+	trunk     *trunk // that the question names, or the only one
+	transport string // that the call comes by: config.Transport…; empty: udp
+	out       Explanation
 }
 
 func (x *explainer) note(format string, args ...any) {
@@ -172,8 +180,8 @@ func (x *explainer) note(format string, args ...any) {
 	}
 }
 
-func (x *explainer) refuse(status int, reason string) {
-	x.out.Refused, x.out.Status, x.out.Reason = true, status, reason
+func (x *explainer) refuse(status int, reason, why string) {
+	x.out.Refused, x.out.Status, x.out.Reason, x.out.Why = true, status, reason, why
 }
 
 // nameTrunk finds the trunk that the question names, or the only one.
@@ -195,22 +203,79 @@ func (x *explainer) nameTrunk() error {
 	return nil
 }
 
-// findTrunk finds the trunk by the call's address and what it shows; nil where
-// it belongs to none. Credentials are taken to be right.
-func (x *explainer) findTrunk(req *sip.Request) (*trunk, error) {
-	if !x.q.Source.IsValid() {
-		return x.trunk, nil
+// arrival is the transport that the call comes by: what its trunk asks for,
+// else one that we listen on.
+func (x *explainer) arrival() string {
+	if x.trunk != nil && len(x.trunk.cfg.Certificates) > 0 {
+		return config.TransportTLS
 	}
-	fit := x.server.admission.peers.Load().candidates(req, sender{addr: netip.AddrPortFrom(x.q.Source, 5060)})
-	switch {
-	case len(fit) == 0:
+	if st := x.server.stack; len(st.sockets) == 0 && len(st.listeners) > 0 {
+		return st.listeners[0].transport
+	}
+	return ""
+}
+
+// sender is who sends the call: one who meets its trunk's conditions, as far as
+// the question does not say otherwise.
+func (x *explainer) sender() sender {
+	from := sender{addr: netip.AddrPortFrom(x.out.Source, uint16(sip.DefaultUdpPort))}
+	if x.trunk != nil {
+		from.names = x.trunk.cfg.Certificates
+		if port := x.trunk.cfg.Match.Port; port != 0 {
+			from.addr = netip.AddrPortFrom(x.out.Source, port)
+		}
+	}
+	return from
+}
+
+// screened says whether the guard keeps the call from being parsed, as
+// screen.judge does. That there is room is taken for granted.
+func (x *explainer) screened(text []byte) bool {
+	if who := x.server.admission.peers.Load().standing(x.sender()); !who.known && !who.open {
+		x.refuse(0, "", "the address belongs to no trunk: no answer at all")
+		return true
+	}
+	msg, ok := scan(text)
+	if !ok {
+		x.refuse(0, "", "it is not SIP: no answer at all")
+		return true
+	}
+	status := x.server.newScreen(transportName(x.transport), nil).objection(msg, len(text))
+	if status == "" {
+		return false
+	}
+	code, reason, _ := strings.Cut(status, " ")
+	n, _ := decimal(code, 699)
+	x.refuse(n, reason, "")
+	return true
+}
+
+// findTrunk finds the trunk as a real call does, by the call's address and what
+// it shows; credentials are taken to be right. nil: it belongs to none, and is
+// refused.
+func (x *explainer) findTrunk(req *sip.Request) (*trunk, error) {
+	from := x.sender()
+	all := x.server.admission.peers.Load()
+	fit := all.candidates(req, from)
+	if len(fit) == 0 {
+		if all.standing(from).known {
+			x.refuse(403, statusText(403), "the address belongs to a trunk, but the call has not what a match asks for")
+		} else {
+			x.refuse(0, "", "the call has not what a trunk's match asks for, nor a trunk's address: no answer at all")
+		}
 		return nil, nil
+	}
+	asked, other := contenders(fit, from)
+	switch {
+	case x.trunk == nil && len(asked) > 0:
+		return asked[0], nil
 	case x.trunk == nil:
-		return fit[0], nil
-	case !slices.Contains(fit, x.trunk):
-		return nil, fmt.Errorf("%w: %v belongs to trunk %s, not to %s", ErrQuestion, x.q.Source, fit[0].cfg.Name, x.q.Trunk)
-	default:
+		return other, nil
+	case x.trunk == other || slices.Contains(asked, x.trunk):
 		return x.trunk, nil
+	default:
+		return nil, fmt.Errorf("%w: such a call from %v belongs to trunk %s, not to %s",
+			ErrQuestion, from.addr.Addr(), fit[0].cfg.Name, x.trunk.cfg.Name)
 	}
 }
 
@@ -278,7 +343,7 @@ func (x *explainer) call(c *Call) error {
 	index := c.findRoute()
 	x.routes(c, index)
 	if c.route == nil {
-		x.refuse(404, "no route matches")
+		x.refuse(404, statusText(404), "no route matches")
 		return nil
 	}
 	c.vars.Route = routeName(index)
@@ -386,6 +451,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 			r.Invite, r.Body = strings.Split(head, "\r\n"), body
 		}
 	}
+	r.Dropped = a.dropped
 	x.headersOf(&r, t)
 	return r
 }
@@ -420,7 +486,7 @@ func (x *explainer) headersOf(r *TargetReport, t *config.Target) {
 			name, _, _ := strings.Cut(line, ":")
 			return strings.EqualFold(name, h.Name)
 		})
-		if !sent {
+		if !sent && !slices.Contains(r.Dropped, h.Name) {
 			r.LeftOut = append(r.LeftOut, h.Name)
 		}
 		if strings.Contains(h.Value.String(), ".Prepare.JSON") {

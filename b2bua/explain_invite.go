@@ -13,8 +13,8 @@ import (
 	"flowbridge/config"
 )
 
-// invite is the carrier's INVITE, read by the parser that reads real ones.
-func (x *explainer) invite() (*sip.Request, error) {
+// message is the carrier's INVITE as it comes.
+func (x *explainer) message() ([]byte, error) {
 	host := hostOf(x.out.Source)
 	to, err := calledURI(x.q.To, hostOf(x.sample()))
 	if err != nil {
@@ -29,20 +29,26 @@ func (x *explainer) invite() (*sip.Request, error) {
 		return nil, err
 	}
 	body := sampleOffer(x.server.cfg, x.out.Source)
-	text := "INVITE " + to + " SIP/2.0\r\n" +
-		"Via: SIP/2.0/UDP " + host + ":5060;branch=z9hG4bKexplain\r\n" + hops +
+	at := host + ":" + strconv.Itoa(int(x.sender().addr.Port()))
+	return []byte("INVITE " + to + " SIP/2.0\r\n" +
+		"Via: SIP/2.0/" + viaTransport(x.transport) + " " + at + ";branch=z9hG4bKexplain\r\n" + hops +
 		"From: " + from + ";tag=explain\r\nTo: <" + to + ">\r\nCall-ID: explain@" + host + "\r\nCSeq: 1 INVITE\r\n" +
-		"Contact: <sip:" + host + ":5060>\r\n" + extra +
-		"Content-Type: application/sdp\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
-	msg, err := sip.ParseMessage([]byte(text))
+		"Contact: <sip:" + at + ">\r\n" + extra +
+		"Content-Type: application/sdp\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body), nil
+}
+
+// invite is the INVITE as the parser that reads real ones gives it.
+func (x *explainer) invite(text []byte) (*sip.Request, error) {
+	msg, err := newParser().ParseSIP(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
 	}
 	req, ok := msg.(*sip.Request)
-	if !ok || req.From() == nil || req.To() == nil {
-		return nil, fmt.Errorf("%w: From or To can't be read", ErrQuestion)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is no request", ErrQuestion)
 	}
-	req.SetSource(netip.AddrPortFrom(x.out.Source, 5060).String())
+	req.SetTransport(viaTransport(x.transport))
+	req.SetSource(x.sender().addr.String())
 	return req, nil
 }
 
@@ -83,15 +89,16 @@ func hasScheme(s string) bool {
 	return scheme == "sip" || scheme == "sips" || scheme == "tel"
 }
 
-// questionHeaders checks further header lines and gives them as text, with
-// Max-Forwards apart.
+// questionHeaders gives further header lines as text, with Max-Forwards apart.
+// What is wrong with them is the guard's to say, but for what makes them others
+// than those that were asked about.
 func questionHeaders(lines []string) (text, hops string, err error) {
 	hops = "Max-Forwards: 70\r\n"
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		switch lower := strings.ToLower(name); {
-		case !ok || !isHeaderName(name) || strings.ContainsFunc(value, func(r rune) bool { return isControl(r) && r != '\t' }):
+		case !ok || name == "" || strings.ContainsFunc(name, isControl) || strings.ContainsFunc(value, func(r rune) bool { return isControl(r) && r != '\t' }):
 			return "", "", fmt.Errorf("%w: header %q: write it like 'X-Name: value'", ErrQuestion, line)
 		case slices.Contains([]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "content-type", "c", "content-length", "l"}, lower):
 			return "", "", fmt.Errorf("%w: header %s is made from the numbers and can't be given", ErrQuestion, name)
@@ -102,13 +109,6 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 		}
 	}
 	return text, hops, nil
-}
-
-// isHeaderName says whether s is a token, as header names are (RFC 3261 section 25.1).
-func isHeaderName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r)
-	})
 }
 
 // sampleOffer offers every codec that a target may use.

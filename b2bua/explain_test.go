@@ -1,6 +1,8 @@
 package b2bua
 
 import (
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"regexp"
@@ -8,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"flowbridge/config"
 )
@@ -48,7 +50,7 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 		if len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
 			t.Fatalf("targets: %+v", x.Targets)
 		}
-		if diff := cmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
+		if diff := gocmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
 			t.Errorf("sent (-) and explained (+):\n%s", diff)
 		}
 		if got := x.Targets[0].LeftOut; !slices.Equal(got, []string{"X-Empty"}) {
@@ -57,6 +59,86 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 		w.callerHangsUp(d)
 		w.record()
 	})
+}
+
+// So it is for every kind of target, and whatever is left out or passed on.
+func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	pair := ca.pair("agent", "agent.test")
+	six := netip.MustParseAddrPort("[2001:db8::20]:32681")
+	long := "X-Long: " + strings.Repeat("x", 500) + "\n"
+	privacy := "Privacy: id\nP-Asserted-Identity: <sip:+15075550199@x>\nDiversion: <sip:+15075550111@x>\nX-Customer: 7\n"
+	for name, tt := range map[string]struct {
+		yaml, extra string
+		says        string // a line that the INVITE has
+	}{
+		"plain":         {testConfig, "", "Via: SIP/2.0/UDP 198.51.100.1:5060"},
+		"digest":        {strings.Replace(overflowConfig, "overflow: tcp", "auth: {username: bob, password_env: P}\n    budget: {size: 1400}", 1), "", "X-EI: E.1;"},
+		"budget":        {strings.Replace(overflowConfig, "overflow: tcp", "budget: {size: 1000}\n    overflow: trim", 1), long, "X-EI: E.1;"},
+		"overflow":      {strings.Replace(overflowConfig, `5060"]`, `5060", "tcp://198.51.100.1:5060"]`, 1), long, "Contact: <sip:198.51.100.1:5060;transport=tcp>"},
+		"tcp":           {streamConfig, "", "Via: SIP/2.0/TCP 198.51.100.1:5060"},
+		"tls":           {tlsConfig(ca), "", "Via: SIP/2.0/TLS 198.51.100.1:5060"},
+		"privacy":       {strings.Replace(overflowConfig, "overflow: tcp", "pass_headers: [X-Customer, Diversion, P-Asserted-Identity]", 1), privacy, "Privacy: id"},
+		"pass_headers":  {strings.Replace(overflowConfig, "overflow: tcp", "pass_headers: [X-Order, X-Customer]", 1), "x-customer: a, b\nX-Customer: c\nX-Order: 2\n", "X-Customer: a, b"},
+		"trusted, hops": {strings.Replace(overflowConfig, `"192.0.2.10"]`, `"192.0.2.10"], trusted: true, country: "1"`, 1), "P-Asserted-Identity: <tel:5075550199>\n", "P-Asserted-Identity: <sip:+15075550199@198.51.100.1>"},
+		"IPv6":          {strings.NewReplacer(`5060"]`, `5060", "udp://[2001:db8::1]:5060"]`, `["198.51.100.1"]`, `["198.51.100.1", "2001:db8::1"]`, "192.0.2.20", "[2001:db8::20]").Replace(overflowConfig), "", "Contact: <sip:[2001:db8::1]:5060>"},
+		"match":         {strings.Replace(overflowConfig, `"192.0.2.10"]`, `"192.0.2.10"], match: {header: "X-Customer: 7"}`, 1), "X-Customer: 7\n", "X-EI: E.1;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, tt.yaml, func(w *world) {
+				agents := w.streamAgent(agentAddr)
+				defer agents.l.Close()
+				sixth := w.peer(six)
+				w.others = append(w.others, sixth)
+				cfg := testConfigured(t, tt.yaml)
+				d := w.carrier.newCall("+15075785607")
+				d.extra, d.sdp = tt.extra, sampleOffer(cfg, carrierAddr.Addr())
+				w.carrier.invite(d)
+				agent := w.agent
+				switch name {
+				case "overflow", "tcp":
+					agent = agents.accept()
+					defer agent.conn.Close()
+				case "tls":
+					var err error
+					if agent, err = agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{pair}}); err != nil {
+						t.Fatal(err)
+					}
+					defer agent.conn.Close()
+				case "IPv6":
+					agent = sixth
+				}
+				invite := agent.expect("INVITE")
+				agent.reply(invite, 486, "Busy Here", "a", "")
+				agent.expect("ACK")
+				w.carrier.expect("SIP/2.0 180")
+				d.learn(w.carrier.expect("SIP/2.0 486"))
+				w.carrier.ackRefused(d)
+				attempt := w.record().Attempts[0]
+
+				x, err := Explain(cfg, map[string]Preparer{"agent": &fakePreparer{}}, Question{
+					From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
+					Headers: strings.FieldsFunc(tt.extra, func(r rune) bool { return r == '\n' }),
+				})
+				if err != nil || len(x.Targets) != 1 {
+					t.Fatalf("got %+v, %v", x, err)
+				}
+				head, _, _ := strings.Cut(invite.raw, "\r\n\r\n")
+				if diff := gocmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
+					t.Errorf("sent (-) and explained (+):\n%s", diff)
+				}
+				if !strings.Contains(head, "\r\n"+tt.says) {
+					t.Errorf("%q is not in\n%s", tt.says, head)
+				}
+				if got := x.Targets[0]; got.Transport != attempt.Transport || !slices.Equal(got.Dropped, attempt.DroppedHeaders) {
+					t.Errorf("explained over %s without %v, sent over %s without %v", got.Transport, got.Dropped, attempt.Transport, attempt.DroppedHeaders)
+				}
+				if got := x.Targets[0].LeftOut; tt.extra == long && len(got) != 0 {
+					t.Errorf("said to have no value: %v", got)
+				}
+			})
+		})
+	}
 }
 
 func TestExplainRoutes(t *testing.T) {
@@ -74,7 +156,7 @@ func TestExplainRoutes(t *testing.T) {
 		`routes[1] the called number +15095550199 does not match to: ^\+1508`,
 		`routes[2] it matches trunk carrier, to: ^\+1509`,
 	}
-	if diff := cmp.Diff(want, why); diff != "" {
+	if diff := gocmp.Diff(want, why); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}
 	if x.Route != "routes[2]" || x.From.Number != "+15075550100" || x.Trunk != "carrier" || x.Otherwise != 503 || x.SetupTimeoutMS != 120_000 {
@@ -100,7 +182,93 @@ func TestExplainRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x, err := Explain(cfg, nil, tt.q)
-			if err != nil || !x.Refused || x.Status != tt.status || !strings.Contains(x.Reason, tt.says) || len(x.Targets) != 0 {
+			if err != nil || !x.Refused || x.Status != tt.status || !strings.Contains(x.Reason+x.Why, tt.says) || len(x.Targets) != 0 {
+				t.Errorf("got %+v, %v; want %d %q", x, err, tt.status, tt.says)
+			}
+		})
+	}
+}
+
+// A call whose trunk has a match, and which has not what that asks for, is
+// refused as a real one is, whether the trunk is named, the only one, or told
+// by the address.
+func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
+	only := testConfigured(t, strings.Replace(testConfig, `country: "1"}`, `country: "1", match: {to_domain: pbx.example.com, port: 5070, header: "X-Trunk: acme"}}`, 1))
+	open := testConfigured(t, strings.Replace(testConfig, `sources: ["192.0.2.10"], max_duration: 1h, country: "1"}`,
+		`auth: {username: u, password_env: P}, match: {to_domain: pbx.example.com}}`, 1))
+	two := testConfigured(t, strings.Replace(testConfig, "targets:\n",
+		"  - {name: special, sources: [192.0.2.10], match: {to_domain: pbx.example.com}}\ntargets:\n", 1))
+	called := "sip:+15075785607@pbx.example.com"
+	for name, tt := range map[string]struct {
+		cfg    *config.Config
+		q      Question
+		trunk  string
+		status int
+	}{
+		"only trunk":               {only, Question{To: "+15075785607"}, "", 403},
+		"named trunk":              {only, Question{To: called, Trunk: "carrier"}, "", 403},
+		"its address, other port":  {only, Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "", 0},
+		"all that it asks for":     {only, Question{To: called, Headers: []string{"X-Trunk: acme"}}, "carrier", 0},
+		"anywhere, no match":       {open, Question{To: "+15075785607"}, "", 0},
+		"anywhere, match":          {open, Question{To: called}, "carrier", 0},
+		"the more special trunk":   {two, Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "special", 404},
+		"the less special trunk":   {two, Question{To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")}, "carrier", 0},
+		"the special one by name":  {two, Question{To: called, Trunk: "special"}, "special", 404},
+		"named, and nothing of it": {two, Question{To: "+15075785607", Trunk: "carrier"}, "carrier", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.q.From = "1"
+			reason := map[int]string{403: "Forbidden", 404: "Not Found"}[tt.status]
+			x, err := Explain(tt.cfg, map[string]Preparer{"agent": &fakePreparer{}}, tt.q)
+			if err != nil || x.Trunk != tt.trunk || x.Refused != (tt.trunk == "" || tt.status != 0) || x.Status != tt.status ||
+				x.Reason != reason || (x.Refused && x.Why == "") {
+				t.Errorf("got %+v, %v; want trunk %q, %d", x, err, tt.trunk, tt.status)
+			}
+		})
+	}
+	for name, q := range map[string]Question{
+		"a more special one takes it": {From: "1", To: called, Trunk: "carrier"},
+		"it asks for another domain":  {From: "1", To: "+15075785607", Trunk: "special"},
+	} {
+		if x, err := Explain(two, nil, q); !errors.Is(err, ErrQuestion) || !strings.Contains(err.Error(), "belongs to trunk") {
+			t.Errorf("%s: got %+v, %v", name, x, err)
+		}
+	}
+}
+
+// A trunk that is known by its certificate calls over TLS, also a sips URI.
+func TestExplainTrunkWithCertificate(t *testing.T) {
+	cfg := testConfigured(t, strings.Replace(tlsConfig(newAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
+	x, err := Explain(cfg, nil, Question{From: "1", To: "sips:+15075785607@bridge.test"})
+	if err != nil || x.Trunk != "carrier" || x.Refused || len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
+		t.Errorf("got %+v, %v", x, err)
+	}
+	x, err = Explain(cfg, nil, Question{From: "1", To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")})
+	if err != nil || x.Trunk != "" || !x.Refused || x.Status != 0 {
+		t.Errorf("without it: got %+v, %v", x, err)
+	}
+}
+
+// What the guard refuses before the parser is shown as that refusal.
+func TestExplainHasTheGuardsWord(t *testing.T) {
+	cfg := testConfigured(t, testConfig)
+	for _, tt := range []struct {
+		q      Question
+		status int
+		says   string
+	}{
+		{Question{Headers: []string{"Max-Forwards: 700"}}, 400, "Max-Forwards Is Not 0 to 255"},
+		{Question{Headers: []string{"X#A|b: c"}}, 400, "Header Name Is No Token"},
+		{Question{Headers: []string{"X-Long: " + strings.Repeat("x", 5000)}}, 400, "Header Longer Than 4096 Bytes"},
+		{Question{Headers: slices.Repeat([]string{"X-More: y"}, 130)}, 400, "More Than 128 Headers"},
+		{Question{From: `"Ann <sip:1@x>`}, 400, "From Has an Unclosed Quote"},
+		{Question{To: "sip:1@a@b"}, 400, "To Has a URI With Two Hosts"},
+		{Question{Headers: []string{"Record-Route: <sip:a"}}, 400, "Record-Route Has an Unclosed Bracket"},
+	} {
+		t.Run(tt.says, func(t *testing.T) {
+			q := Question{From: cmp.Or(tt.q.From, "1"), To: cmp.Or(tt.q.To, "+15075785607"), Headers: tt.q.Headers}
+			x, err := Explain(cfg, nil, q)
+			if err != nil || !x.Refused || x.Status != tt.status || x.Reason != tt.says || len(x.Targets) != 0 {
 				t.Errorf("got %+v, %v; want %d %q", x, err, tt.status, tt.says)
 			}
 		})

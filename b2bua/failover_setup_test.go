@@ -166,9 +166,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 // inSlowWorld is a world where the name hangs.test is looked up for ever.
 func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 	t.Helper()
-	old := worldOptions
-	defer func() { worldOptions = old }()
-	worldOptions = func(o *Options) {
+	inWorldOf(t, yaml, func(o *Options) {
 		o.Lookup = func(ctx context.Context, host string) (netip.Addr, error) {
 			if host == "hangs.test" {
 				<-ctx.Done()
@@ -176,8 +174,7 @@ func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 			}
 			return netip.ParseAddr(host)
 		}
-	}
-	inWorldWith(t, yaml, test)
+	}, test)
 }
 
 // wantCauses checks the attempts of a record, and that their times add up.

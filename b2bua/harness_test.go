@@ -72,9 +72,6 @@ type world struct {
 	holdDials chan struct{} // connections are opened when it is closed
 }
 
-// worldOptions changes what the servers of worlds are made of; nil: nothing.
-var worldOptions func(*Options)
-
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
 // no call, leg, port, transaction or goroutine.
 func inWorld(t *testing.T, test func(w *world)) {
@@ -83,6 +80,12 @@ func inWorld(t *testing.T, test func(w *world)) {
 }
 
 func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
+	t.Helper()
+	inWorldOf(t, yaml, func(*Options) {}, test)
+}
+
+// inWorldOf changes what the server is made of.
+func inWorldOf(t *testing.T, yaml string, change func(*Options), test func(w *world)) {
 	t.Helper()
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte(yaml), env)
@@ -104,9 +107,7 @@ func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
 			Dial:         w.dial,
 			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
 		}
-		if worldOptions != nil {
-			worldOptions(&options)
-		}
+		change(&options)
 		w.server, err = NewServer(options)
 		if err != nil {
 			t.Fatal(err)

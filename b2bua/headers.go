@@ -217,12 +217,7 @@ func isHost(s string) bool {
 	if _, err := netip.ParseAddr(trimBrackets(s)); err == nil {
 		return true
 	}
-	for i := range len(s) {
-		if c := s[i]; c != '-' && c != '.' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 253
+	return s != "" && len(s) <= 253 && !hasOther(s, &domainBytes)
 }
 
 // headerOf gives templates the first value of a header of the carrier's

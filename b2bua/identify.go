@@ -33,18 +33,9 @@ func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers, t *trun
 		s.nobody(req, tx, p.standing(from), from)
 		return p, nil
 	}
-	open := slices.IndexFunc(fit, func(t *trunk) bool { return t.secret == nil })
-	if open == 0 {
-		return p, fit[0]
-	}
-	asked, fallback := fit, (*trunk)(nil)
-	if open > 0 {
-		asked = fit[:open]
-		// A trunk that wants credentials comes before one that is no more
-		// specific, but does not hide it.
-		if rank(asked[0], fit[open], from) == 0 {
-			fallback = fit[open]
-		}
+	asked, fallback := contenders(fit, from)
+	if len(asked) == 0 {
+		return p, fallback
 	}
 	t, how := s.auth.check(req, asked, time.Now())
 	if how == proofNone && fallback != nil {
@@ -55,6 +46,22 @@ func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers, t *trun
 		return p, nil
 	}
 	return p, t
+}
+
+// contenders are the trunks among those that fit whose credentials are looked
+// at, and the one that a request without any is of; nil: it needs some. A trunk
+// that wants credentials comes before one that is no more specific, but does not
+// hide it.
+func contenders(fit []*trunk, from sender) (asked []*trunk, fallback *trunk) {
+	open := slices.IndexFunc(fit, func(t *trunk) bool { return t.secret == nil })
+	switch {
+	case open < 0:
+		return fit, nil
+	case open == 0 || rank(fit[0], fit[open], from) == 0:
+		return fit[:open], fit[open]
+	default:
+		return fit[:open], nil
+	}
 }
 
 // unproven answers a request without the credentials that it needs.

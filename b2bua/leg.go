@@ -3,7 +3,6 @@ package b2bua
 import (
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -309,11 +308,6 @@ func (l *Leg) via() *sip.ViaHeader {
 	return via
 }
 
-// viaTransport is a transport as Via spells it.
-func viaTransport(transport string) string {
-	return strings.ToUpper(transportName(transport))
-}
-
 // respond answers an in-dialog request.
 func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
 	res := sip.NewResponseFromRequest(req, code, reason, nil)
@@ -366,4 +360,6 @@ func contentSDP() sip.Header { return sip.NewHeader("Content-Type", sdpType) }
 
 // retryAfter asks a peer that was refused for lack of room to come back
 // later (RFC 3261 section 20.33).
-func retryAfter() sip.Header { return sip.NewHeader("Retry-After", "5") }
+func retryAfter() sip.Header { return sip.NewHeader("Retry-After", retrySeconds) }
+
+const retrySeconds = "5"

@@ -281,17 +281,6 @@ func (l *Leg) newACK(d *Dialog) (*sip.Request, hop) {
 	return ack, to
 }
 
-func (d *Dialog) establish(in ResponseIn) {
-	d.RemoteTag = tagOf(in.Res.To().Params)
-	if in.Source.IsValid() {
-		d.Source = in.Source
-	}
-	if c := in.Res.Contact(); c != nil {
-		d.RemoteTarget = c.Address.String()
-	}
-	d.setRoutes(in.Res.GetHeaders("record-route"), true)
-}
-
 func (l *Leg) sendACK() {
 	l.effects = append(l.effects, SendACK{Req: l.ack.Clone(), To: l.ackHop})
 }
@@ -364,17 +353,4 @@ func (l *Leg) onRequestFailed(in RequestFailed) {
 		}
 	default:
 	}
-}
-
-// sdpBody is the message's body if it is SDP.
-func sdpBody(msg sip.Message) []byte {
-	type typed interface{ ContentType() *sip.ContentTypeHeader }
-	m, ok := msg.(typed)
-	if !ok || len(msg.Body()) == 0 {
-		return nil
-	}
-	if ct := m.ContentType(); ct == nil || !isSDP(ct.Value()) {
-		return nil
-	}
-	return msg.Body()
 }

@@ -34,6 +34,7 @@ func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat con
 		l.dialog.RemoteTarget = c.Address.String()
 	}
 	l.dialog.setRoutes(invite.GetHeaders("record-route"), false)
+	l.local.Secure = l.dialog.wantsSIPS(invite.Recipient.Scheme)
 	return l
 }
 

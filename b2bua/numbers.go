@@ -3,7 +3,6 @@ package b2bua
 import (
 	"net/url"
 	"strings"
-	"unicode"
 )
 
 // normalise gives a user part as a number: digits, with + where that can be
@@ -138,18 +137,6 @@ func withoutSeparators(s string) string {
 	}, s)
 }
 
-func allDigits(s string) bool {
-	if s == "" {
-		return false
-	}
-	for _, r := range s {
-		if r < '0' || r > '9' {
-			return false
-		}
-	}
-	return true
-}
-
 // unescape undoes percent-encoding (RFC 3261 section 19.1.2), as far as the
 // result has no control characters.
 func unescape(s string) string {
@@ -159,6 +146,3 @@ func unescape(s string) string {
 	}
 	return plain
 }
-
-// isControl says that a character may stand in no header: it could end it.
-func isControl(r rune) bool { return unicode.IsControl(r) }

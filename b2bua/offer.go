@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/emiago/sipgo/sip"
 	"github.com/pion/sdp/v3"
 )
 
@@ -28,6 +29,19 @@ const sdpType = "application/sdp"
 func isSDP(contentType string) bool {
 	kind, _, _ := strings.Cut(contentType, ";")
 	return strings.EqualFold(strings.TrimSpace(kind), sdpType)
+}
+
+// sdpBody is the message's body if it is SDP.
+func sdpBody(msg sip.Message) []byte {
+	type typed interface{ ContentType() *sip.ContentTypeHeader }
+	m, ok := msg.(typed)
+	if !ok || len(msg.Body()) == 0 {
+		return nil
+	}
+	if ct := m.ContentType(); ct == nil || !isSDP(ct.Value()) {
+		return nil
+	}
+	return msg.Body()
 }
 
 // description is a peer's session description with its one audio stream

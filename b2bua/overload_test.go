@@ -92,15 +92,14 @@ func (s slowSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.T
 // taken again.
 func TestOverload(t *testing.T) {
 	var wait atomic.Int64
-	worldOptions = func(o *Options) {
+	slow := func(o *Options) {
 		open := o.Listen
 		o.Listen = func(a netip.AddrPort) (Socket, error) {
 			s, err := open(a)
 			return slowSocket{s, &wait}, err
 		}
 	}
-	defer func() { worldOptions = nil }()
-	inWorld(t, func(w *world) {
+	inWorldOf(t, testConfig, slow, func(w *world) {
 		d, _ := w.established()
 		ringing := w.carrier.newCall("+15075785607")
 		w.carrier.invite(ringing)

@@ -60,28 +60,6 @@ func listOf(read func(value string) sip.Header) sip.HeaderParser {
 	}
 }
 
-// firstOf is where the first value of a list ends: at a comma that is neither
-// quoted nor within brackets.
-func firstOf(list string) int {
-	quoted, bracket := false, false
-	for i := 0; i < len(list); i++ {
-		switch c := list[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"' && !bracket:
-			quoted = !quoted
-		case quoted:
-		case c == '<':
-			bracket = true
-		case c == '>':
-			bracket = false
-		case c == ',' && !bracket:
-			return i
-		}
-	}
-	return len(list)
-}
-
 // continueAfter is the error by which a reader has the library go on behind
 // the comma at n.
 func continueAfter(n int) error {

@@ -116,19 +116,16 @@ func (p *peers) candidates(req *sip.Request, from sender) []*trunk {
 		}
 	}
 	slices.SortStableFunc(fit, func(a, b *trunk) int {
-		if c := rank(a, b, from); c != 0 {
+		switch c := rank(a, b, from); {
+		case c != 0 || (a.secret == nil) == (b.secret == nil):
 			return c
+		case a.secret == nil:
+			return 1
+		default:
+			return -1
 		}
-		return cmp.Compare(boolToInt(a.secret == nil), boolToInt(b.secret == nil))
 	})
 	return fit
-}
-
-func boolToInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // likely is the trunk that a request seems to come from, before anything is

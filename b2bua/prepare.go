@@ -50,8 +50,8 @@ func (e *PrepareError) Error() string { return fmt.Sprintf("prepare: %v", e.Err)
 
 func (e *PrepareError) Unwrap() error { return e.Err }
 
-// attempt is one try at one target. It belongs to its call's goroutine, but
-// for ready, which is told everything it needs.
+// attempt is one try at one target. It belongs to its call's goroutine: what
+// runs beside it, prepare, is told everything that it needs.
 type attempt struct {
 	number  int // from 1
 	target  *target

@@ -1,9 +1,7 @@
 package b2bua
 
 import (
-	"fmt"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,8 +99,7 @@ func (s *Server) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.A
 func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	defer func() {
 		if v := recover(); v != nil {
-			s.panicked("request", v)
-			s.log.Error().Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+			s.panicked(&s.log, "request", v)
 			tx.Terminate()
 		}
 	}()

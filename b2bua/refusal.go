@@ -6,14 +6,17 @@ import (
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
 // nothing is wrong.
 func (s *Server) refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
 	contact := req.Contact()
+	secure := transportOf(req) == config.TransportTLS
 	switch scheme := req.Recipient.Scheme; {
-	case scheme != "sip" && scheme != "tel":
+	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure): // section 26.2.2
 		return 416, "Unsupported URI Scheme", nil
 	case len(req.Recipient.String()) > maxURI:
 		return 414, "Request-URI Too Long", nil
@@ -21,7 +24,9 @@ func (s *Server) refusal(req *sip.Request) (code int, reason string, headers []s
 		return 400, "Request-URI holds a control character", nil
 	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
 		return 483, "Too Many Hops", nil
-	case contact == nil || contact.Address.Scheme != "sip" || contact.Address.Host == "" || len(req.GetHeaders("contact")) > 1:
+	case contact != nil && contact.Address.Scheme == "sips" && !secure:
+		return 400, "Contact Is a sips URI, but Came Without TLS", nil
+	case contact == nil || (contact.Address.Scheme != "sip" && contact.Address.Scheme != "sips") || contact.Address.Host == "" || len(req.GetHeaders("contact")) > 1:
 		return 400, "Contact with one sip URI is missing", nil // section 8.1.1.8
 	}
 	if code, reason, headers = unsupported(req); code != 0 {

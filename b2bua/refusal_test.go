@@ -26,6 +26,7 @@ func TestRefusals(t *testing.T) {
 		header       string // of the answer, with its value
 	}{
 		{"scheme", "INVITE", replace("INVITE sip:", "INVITE sips:"), "416 ", ""},
+		{"sips Contact", "INVITE", replace("Contact: <sip:", "Contact: <sips:"), "400 Contact Is a sips URI, but Came Without TLS", ""},
 		{"another scheme", "INVITE", replace("INVITE sip:+15075785607@198.51.100.1:5060", "INVITE mailto:ann@example.com"), "416 ", ""},
 		{"no hops left", "INVITE", replace("Max-Forwards: 70", "Max-Forwards: 0"), "483 ", ""},
 		{"body", "INVITE", replace("application/sdp", "text/plain"), "415 ", "Accept: application/sdp"},

@@ -162,7 +162,7 @@ func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v ve
 		v.nonce, v.offer = s.mint.challenge(from.Addr(), time.Now()), s.offer
 		return v, true
 	}
-	return s.refuse(msg, "503 Service Unavailable", "Retry-After: 5\r\n"), true
+	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+retrySeconds+"\r\n"), true
 }
 
 // objection is the status that a message gets for its form, empty if nothing

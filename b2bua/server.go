@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,11 +120,11 @@ func (s *Server) listen(o Options) error {
 		o.Dial = dialTCP
 	}
 	if o.Lookup == nil {
-		o.Lookup = lookupHost
+		o.Lookup = LookupHost
 	}
 	ctx, stop := context.WithCancel(s.ctx)
 	st := &stack{
-		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: s.panicked,
+		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
 		names: map[string]lookup{}, routes: map[netip.Addr]source{}, noTCP: map[netip.AddrPort]time.Time{}, maxSources: maxSources,
 	}
 	if err := s.openListeners(st, o); err != nil {
@@ -235,7 +236,11 @@ func (s *Server) Rejected() *Rejections { return &s.rejected }
 // Panics counts the panics that were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
 
-func (s *Server) panicked(string, any) { s.panics.Add(1) }
+// panicked counts and logs a panic that was recovered.
+func (s *Server) panicked(log *zerolog.Logger, where string, value any) {
+	s.panics.Add(1)
+	log.Error().Str("where", where).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+}
 
 // Drain refuses new calls with 503 from now on.
 func (s *Server) Drain() { s.admission.drain() }

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiveBuffer is asked of the kernel for each SIP socket, in bytes: bursts
+// ReceiveBuffer is asked of the kernel for each SIP socket, in bytes: bursts
 // are lost with the default.
-const receiveBuffer = 4 << 20
+const ReceiveBuffer = 4 << 20
 
 // listenUDP opens a socket with a large receive buffer, and says so if the
 // system allows only a smaller one.
@@ -29,14 +29,14 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := setReceiveBuffer(conn, receiveBuffer)
+	got, err := setReceiveBuffer(conn, ReceiveBuffer)
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	if got < receiveBuffer {
-		log.Warn().Stringer("listen", addr).Int("bytes", got).Int("wanted", receiveBuffer).
-			Msg("small receive buffer: bursts of calls can be lost; sysctl -w net.core.rmem_max=4194304")
+	if got < ReceiveBuffer {
+		log.Warn().Stringer("listen", addr).Int("bytes", got).Int("wanted", ReceiveBuffer).
+			Msg(fmt.Sprintf("small receive buffer: bursts of calls can be lost; sysctl -w net.core.rmem_max=%d", ReceiveBuffer))
 	}
 	raw, err := conn.SyscallConn()
 	if err == nil {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -35,8 +34,8 @@ func SetProcessDefaults() {
 	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 }
 
-// stack is the SIP library as we use it: parser, UDP transport and
-// transactions, on sockets of ours. Dialogs are not among it.
+// stack is the SIP library as we use it: parser, transports and transactions,
+// on sockets and connections of ours. Dialogs are not among it.
 type stack struct {
 	tp    *sip.TransportLayer
 	tx    *sip.TransactionLayer
@@ -108,7 +107,6 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 func (s *stack) recovered(where string) {
 	if v := recover(); v != nil {
 		s.panics(where, v)
-		s.log.Error().Str("where", where).Str("panic", fmt.Sprint(v)).Bytes("stack", debug.Stack()).Msg("panic recovered")
 	}
 }
 
@@ -143,9 +141,9 @@ func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	return found.addr, found.err
 }
 
-// lookupHost asks the system's resolver. IPv4 comes first where there is
+// LookupHost asks the system's resolver. IPv4 comes first where there is
 // both: the platforms publish it and more networks carry it.
-func lookupHost(ctx context.Context, host string) (netip.Addr, error) {
+func LookupHost(ctx context.Context, host string) (netip.Addr, error) {
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return netip.Addr{}, err

@@ -1,6 +1,9 @@
 package b2bua
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // text is a part of a message as the guard has it, or as the library's parser
 // hands it on. What both must read in the same way is written once for both.
@@ -55,6 +58,28 @@ func cutParam[T text](list T) (key, value, rest T) {
 	return trimmed(key), trimmed(value), rest
 }
 
+// firstOf is where the first value of a list ends: at a comma that is neither
+// quoted nor within brackets.
+func firstOf[T text](list T) int {
+	quoted, bracket := false, false
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"' && !bracket:
+			quoted = !quoted
+		case quoted:
+		case c == '<':
+			bracket = true
+		case c == '>':
+			bracket = false
+		case c == ',' && !bracket:
+			return i
+		}
+	}
+	return len(list)
+}
+
 // byteSet is the bytes that may stand somewhere.
 type byteSet [256]bool
 
@@ -77,6 +102,7 @@ func hasOther[T text](v T, set *byteSet) bool {
 
 var (
 	letters    = setOfBytes(isLetter)
+	digitBytes = setOfBytes(func(c byte) bool { return c >= '0' && c <= '9' })
 	tokenBytes = setOfBytes(isTokenByte)
 	// wordBytes may stand in a Call-ID, tag or branch. Of the grammar only what
 	// can't be mistaken is asked for.
@@ -90,8 +116,10 @@ var (
 	uriBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
 	// hostBytes may stand in a host, an IPv6 address among them. It is lenient:
 	// what is no host is only looked up in vain.
-	hostBytes  = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte(`"<>@/?;,[]\*`, c) < 0 })
-	noBrackets = setOfBytes(func(c byte) bool { return c != '[' && c != ']' })
+	hostBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte(`"<>@/?;,[]\*`, c) < 0 })
+	// domainBytes may stand in the host names that we call.
+	domainBytes = setOfBytes(func(c byte) bool { return isLetter(c) || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' })
+	noBrackets  = setOfBytes(func(c byte) bool { return c != '[' && c != ']' })
 	// nameBytes leaves out what a name can't have without quotes, even where one
 	// is lenient: a list's comma, and what would escape the quotes that the
 	// library puts around it.
@@ -121,6 +149,9 @@ func decimal[T text](v T, limit int) (n int, ok bool) {
 	return n, len(v) > 0
 }
 
+// allDigits says whether v is ASCII digits, and not empty.
+func allDigits[T text](v T) bool { return len(v) > 0 && !hasOther(v, &digitBytes) }
+
 // equalFold compares v with a lower-case ASCII word, in any case.
 func equalFold[T text](v T, lower string) bool {
 	if len(v) != len(lower) {
@@ -137,3 +168,32 @@ func equalFold[T text](v T, lower string) bool {
 	}
 	return true
 }
+
+// printable is s without control characters, which could end a header, and of
+// n bytes at most.
+func printable(s string, n int) string { return harmless(s, n, -1) }
+
+// maxPhrase bounds a reason phrase, in bytes.
+const maxPhrase = 128
+
+// phrase is a reason phrase of a peer as it may be passed on: on one line and
+// of sensible length.
+func phrase(s string) string { return harmless(s, maxPhrase, ' ') }
+
+// harmless is s with another rune for each control character, -1: none, and of
+// n bytes at most.
+func harmless(s string, n int, control rune) string {
+	s = strings.Map(func(r rune) rune {
+		if isControl(r) {
+			return control
+		}
+		return r
+	}, s)
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "")
+	}
+	return s
+}
+
+// isControl says that a character may stand in no header: it could end it.
+func isControl(r rune) bool { return unicode.IsControl(r) }

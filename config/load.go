@@ -18,7 +18,13 @@ import (
 const maxFile = 1 << 20
 
 // Load reads and checks a file, with the environment of the process. What is wrong with it comes as Errors, all at once.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return load(path, nil) }
+
+// Reload is Load for a process that runs with the section sip as it is, whatever the file says of it: trunks and targets
+// have to be possible with both.
+func Reload(path string, running SIP) (*Config, error) { return load(path, &running) }
+
+func load(path string, running *SIP) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name the file with --config"}}
@@ -28,13 +34,17 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}
 	}
-	return Parse(path, data, os.LookupEnv)
+	return read(path, data, os.LookupEnv, running)
 }
 
 // Parse checks data and gives the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
 // the *_env keys. Secret files are read. What is wrong comes as Errors, all at once.
 func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
-	l := &loader{file: file, env: env, trunks: map[string]bool{}, targets: map[string]bool{}, sources: map[string]string{}}
+	return read(file, data, env, nil)
+}
+
+func read(file string, data []byte, env func(string) (string, bool), running *SIP) (*Config, error) {
+	l := &loader{file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{}, sources: map[string]string{}}
 	root, ok := l.document(data)
 	if !ok {
 		return nil, l.errs
@@ -51,6 +61,8 @@ type loader struct {
 	file string
 	env  func(string) (string, bool)
 	errs Errors
+
+	running *SIP // of the process that is to take the file; nil: none
 
 	visits int // nodes seen; aliases could make a small file endless
 

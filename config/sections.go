@@ -23,15 +23,21 @@ func (l *loader) config(root value) *Config {
 	s.sub("fleet", "dsn_file").notYet("dsn_file")
 	for _, v := range s.list("trunks") {
 		t := v.trunk()
-		if len(t.Certificates) > 0 && cfg.SIP.TLS.ClientCA == "" {
+		switch {
+		case !vouched(t, &cfg.SIP):
 			v.fail("certificates are asked for, but nobody vouches for them", "name the authorities' PEM file in sip.tls.client_ca")
+		case l.running != nil && !vouched(t, l.running):
+			v.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
 		}
 		cfg.Trunks = append(cfg.Trunks, t)
 	}
 	for _, v := range s.list("targets") {
 		t := v.target()
-		if t.Transport == TransportUDP && len(cfg.SIP.Listen) > 0 && !listens(cfg.SIP.Listen, TransportUDP) {
+		switch {
+		case !callable(t, &cfg.SIP):
 			v.fail("is called over udp, which sip.listen has no address for", "write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
+		case l.running != nil && !callable(t, l.running):
+			v.fail("is called over udp, which the process runs without", "write transport: tcp, or restart it: sip counts from then on")
 		}
 		cfg.Targets = append(cfg.Targets, t)
 	}
@@ -39,6 +45,14 @@ func (l *loader) config(root value) *Config {
 		cfg.Routes = append(cfg.Routes, v.route())
 	}
 	return cfg
+}
+
+// vouched says whether there are authorities for the certificates that a trunk asks for.
+func vouched(t Trunk, sip *SIP) bool { return len(t.Certificates) == 0 || sip.TLS.ClientCA != "" }
+
+// callable says whether there is an address to call a target from. A list that is empty is reported as such.
+func callable(t Target, sip *SIP) bool {
+	return t.Transport != TransportUDP || len(sip.Listen) == 0 || listens(sip.Listen, TransportUDP)
 }
 
 func (s section) sip() SIP {

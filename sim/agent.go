@@ -262,7 +262,6 @@ func (s *Synthflow) talk(c *agentCall) Side {
 	select {
 	case <-c.bye.ch:
 		return SideCaller
-	case <-c.hangup.ch:
 	case <-limit:
 	case <-s.sip.ctx.Done():
 	}

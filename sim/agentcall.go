@@ -49,12 +49,11 @@ type AgentCall struct {
 // agentCall is an INVITE from its arrival to its end.
 type agentCall struct {
 	// constant
-	key    string
-	tag    string
-	acked  *signal
-	bye    *signal
-	hangup *signal
-	ended  *signal
+	key   string
+	tag   string
+	acked *signal
+	bye   *signal
+	ended *signal
 
 	id string // set before the call is remembered
 
@@ -66,12 +65,11 @@ type agentCall struct {
 
 func newAgentCall(req *sip.Request, tag, raw string) *agentCall {
 	c := &agentCall{
-		key:    dialogKey(req.CallID().Value(), tag),
-		tag:    tag,
-		acked:  newSignal(),
-		bye:    newSignal(),
-		hangup: newSignal(),
-		ended:  newSignal(),
+		key:   dialogKey(req.CallID().Value(), tag),
+		tag:   tag,
+		acked: newSignal(),
+		bye:   newSignal(),
+		ended: newSignal(),
 	}
 	c.seen = AgentCall{
 		Raw:        raw,
@@ -123,12 +121,6 @@ func (c *agentCall) update(f func(*AgentCall)) {
 func (c *agentCall) finish() {
 	c.update(func(seen *AgentCall) { seen.EndedAt = time.Now() })
 	c.ended.set()
-}
-
-func (c *agentCall) live() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.seen.AnsweredAt.IsZero() && c.seen.EndedAt.IsZero()
 }
 
 func (c *agentCall) snapshot() AgentCall {

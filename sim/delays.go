@@ -27,15 +27,11 @@ type MarkPair struct {
 	Heard []PacketMark
 }
 
-// OneWayDelays pairs what one end sent with what the other heard. Both must
-// have run in one process, on one clock. A relay that leaves SSRC and
-// sequence alone is paired by these; one that rewrites them, by the payload,
-// of which the latest copy sent before it was heard counts.
-func OneWayDelays(sent, heard []PacketMark) Delays {
-	return PooledDelays([]MarkPair{{sent, heard}})
-}
-
-// PooledDelays is OneWayDelays over the packets of several calls.
+// PooledDelays pairs what one end sent with what the other heard, over the
+// packets of several calls. Both must have run in one process, on one clock. A
+// relay that leaves SSRC and sequence alone is paired by these; one that
+// rewrites them, by the payload, of which the latest copy sent before it was
+// heard counts.
 func PooledDelays(pairs []MarkPair) Delays {
 	var found []time.Duration
 	for _, p := range pairs {

@@ -37,18 +37,6 @@ type Fault struct {
 // FaultUsage lists the faults as ParseFault reads them.
 const FaultUsage = "slow[:D], failed, 500, hang, malformed, reset (the API), silent, busy, status:N, early[:D], late[:D], hangup[:D] (the agent)"
 
-// String is what ParseFault reads.
-func (f Fault) String() string {
-	switch {
-	case f.Status != 0:
-		return string(f.Kind) + ":" + strconv.Itoa(f.Status)
-	case f.After != 0:
-		return string(f.Kind) + ":" + f.After.String()
-	default:
-		return string(f.Kind)
-	}
-}
-
 // ParseFault reads "kind" or "kind:argument". slow (2s), early (1s), late (10s)
 // and hangup (2s) take a duration, status a final status other than 2xx, the
 // others nothing.

@@ -139,14 +139,14 @@ func TestCallIsHeardOnBothEnds(t *testing.T) {
 	if a.RTP.Lost+r.RTP.Lost > 0 || a.RTP.Received < 150 || r.RTP.Received < 150 {
 		t.Errorf("rtp: agent %+v, carrier %+v", a.RTP, r.RTP)
 	}
-	if d := OneWayDelays(r.SentMarks, a.HeardMarks); d.Packets < 150 || d.P50 <= 0 || d.P99 > time.Second {
+	if d := oneWayDelays(r.SentMarks, a.HeardMarks); d.Packets < 150 || d.P50 <= 0 || d.P99 > time.Second {
 		t.Errorf("delays: %+v", d)
 	}
 }
 
 func ended(t *testing.T, s *Synthflow, id string) AgentCall {
 	t.Helper()
-	a, err := s.Wait(t.Context(), id)
+	a, err := s.waitFor(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -225,31 +225,6 @@ func (s *Synthflow) Call(synthflowID string) (AgentCall, bool) {
 	return c.snapshot(), true
 }
 
-// Wait returns the call with this id when the agent is done with it. Behind a
-// relay that may be a little later than the caller is.
-func (s *Synthflow) Wait(ctx context.Context, synthflowID string) (AgentCall, error) {
-	c := s.byID(synthflowID)
-	if c == nil {
-		return AgentCall{}, fmt.Errorf("no INVITE with id %q", synthflowID)
-	}
-	select {
-	case <-c.ended.ch:
-		return c.snapshot(), nil
-	case <-ctx.Done():
-		return c.snapshot(), context.Cause(ctx)
-	}
-}
-
-// Hangup makes the agent end a call; false means that there is none to end.
-func (s *Synthflow) Hangup(synthflowID string) bool {
-	c := s.byID(synthflowID)
-	if c == nil || !c.live() {
-		return false
-	}
-	c.hangup.set()
-	return true
-}
-
 func (s *Synthflow) byID(id string) *agentCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()

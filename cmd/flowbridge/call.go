@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"flowbridge/b2bua"
 	"flowbridge/sim"
 )
 
@@ -27,7 +28,6 @@ const ringLimit = 60 * time.Second
 type testCall struct {
 	to, from, listen, user string
 	passwordEnv            string
-	transport              string
 	headers                []string
 	seconds                int
 }
@@ -50,7 +50,6 @@ func callCommand() *cobra.Command {
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
 	f.StringArrayVar(&o.headers, "header", nil, "a further header of the INVITE, 'Name: value'; may be repeated")
 	f.StringVar(&o.listen, "listen", "", "IP address and port to call from (default the interface that leads there, any port)")
-	f.StringVar(&o.transport, "transport", "udp", "udp")
 	f.StringVar(&o.user, "user", "", "user name for a challenge (401, 407)")
 	f.StringVar(&o.passwordEnv, "password-env", "", "environment variable with the password for it")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -111,7 +110,7 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 	case uri.Port > 0:
 		port = uint16(uri.Port)
 	}
-	if over, _ := uri.UriParams.Get("transport"); o.transport != "udp" || (over != "" && !strings.EqualFold(over, "udp")) {
+	if over, _ := uri.UriParams.Get("transport"); over != "" && !strings.EqualFold(over, "udp") {
 		return bad("this command calls over udp only")
 	}
 	switch {
@@ -149,25 +148,16 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// lookUp gives the address of the host that the operator wrote; IPv4 comes
-// first.
+// lookUp gives the address of the host that the operator wrote.
 func lookUp(ctx context.Context, host string, port uint16) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return netip.AddrPortFrom(a.Unmap(), port), nil
 	}
-	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	a, err := b2bua.LookupHost(ctx, host)
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("--to: %w", err)
 	}
-	for _, a := range all {
-		if a.Unmap().Is4() {
-			return netip.AddrPortFrom(a.Unmap(), port), nil
-		}
-	}
-	if len(all) == 0 {
-		return netip.AddrPort{}, fmt.Errorf("--to: %s has no address", host)
-	}
-	return netip.AddrPortFrom(all[0], port), nil
+	return netip.AddrPortFrom(a, port), nil
 }
 
 // local is where to call from.

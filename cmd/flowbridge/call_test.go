@@ -150,7 +150,7 @@ func TestCallGivenUp(t *testing.T) {
 	var out bytes.Buffer
 	done := make(chan error)
 	go func() {
-		o := testCall{to: c.uri(), from: "x", transport: "udp", seconds: 1}
+		o := testCall{to: c.uri(), from: "x", seconds: 1}
 		done <- o.place(ctx, &out)
 	}()
 	<-ringing
@@ -169,20 +169,19 @@ func TestCallBadUsage(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no address":     {nil, "--to is needed"},
-		"no URI":         {[]string{"--to", "100"}, "write a SIP URI"},
-		"sips":           {[]string{"--to", "sips:a@b"}, "write a SIP URI"},
-		"password":       {[]string{"--to", "sip:a:b@c"}, "write a SIP URI"},
-		"two hosts":      {[]string{"--to", "sip:a@b@c"}, "write a SIP URI"},
-		"line break":     {[]string{"--to", "sip:a@b\r\nX: y"}, "write a SIP URI"},
-		"transport":      {[]string{"--to", "sip:a@127.0.0.1;transport=tcp"}, "udp only"},
-		"transport flag": {[]string{"--to", "sip:a@127.0.0.1", "--transport", "tls"}, "udp only"},
-		"caller":         {[]string{"--to", "sip:a@127.0.0.1", "--from", "a@b"}, "user part"},
-		"seconds":        {[]string{"--to", "sip:a@127.0.0.1", "--seconds", "0"}, "1 to 3600"},
-		"header":         {[]string{"--to", "sip:a@127.0.0.1", "--header", "X"}, "Name: value"},
-		"half a login":   {[]string{"--to", "sip:a@127.0.0.1", "--user", "a"}, "belong together"},
-		"no password":    {[]string{"--to", "sip:a@127.0.0.1", "--user", "a", "--password-env", "NOT_SET_HERE"}, "NOT_SET_HERE"},
-		"listen":         {[]string{"--to", "sip:a@127.0.0.1", "--listen", "[::1]:0"}, "--listen"},
+		"no address":   {nil, "--to is needed"},
+		"no URI":       {[]string{"--to", "100"}, "write a SIP URI"},
+		"sips":         {[]string{"--to", "sips:a@b"}, "write a SIP URI"},
+		"password":     {[]string{"--to", "sip:a:b@c"}, "write a SIP URI"},
+		"two hosts":    {[]string{"--to", "sip:a@b@c"}, "write a SIP URI"},
+		"line break":   {[]string{"--to", "sip:a@b\r\nX: y"}, "write a SIP URI"},
+		"transport":    {[]string{"--to", "sip:a@127.0.0.1;transport=tcp"}, "udp only"},
+		"caller":       {[]string{"--to", "sip:a@127.0.0.1", "--from", "a@b"}, "user part"},
+		"seconds":      {[]string{"--to", "sip:a@127.0.0.1", "--seconds", "0"}, "1 to 3600"},
+		"header":       {[]string{"--to", "sip:a@127.0.0.1", "--header", "X"}, "Name: value"},
+		"half a login": {[]string{"--to", "sip:a@127.0.0.1", "--user", "a"}, "belong together"},
+		"no password":  {[]string{"--to", "sip:a@127.0.0.1", "--user", "a", "--password-env", "NOT_SET_HERE"}, "NOT_SET_HERE"},
+		"listen":       {[]string{"--to", "sip:a@127.0.0.1", "--listen", "[::1]:0"}, "--listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if out, code := run(t, append([]string{"call"}, tt.args...)...); code != 2 || !strings.Contains(out, tt.says) {

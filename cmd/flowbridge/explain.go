@@ -91,9 +91,9 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 	case err != nil:
 		return err
 	case x.Refused && x.Status == 0:
-		return fmt.Errorf("the call gets no answer: %s", x.Reason)
+		return fmt.Errorf("the call gets no answer: %s", x.Why)
 	case x.Refused:
-		return fmt.Errorf("the call is refused with %d: %s", x.Status, x.Reason)
+		return fmt.Errorf("the call is refused with %s", full.answer())
 	case !slices.ContainsFunc(x.Targets, func(t b2bua.TargetReport) bool { return t.Cause == b2bua.CauseNone }):
 		return fmt.Errorf("no target can be called: the caller gets %d", x.Otherwise)
 	}
@@ -182,9 +182,9 @@ func (x *explained) text() string {
 	}
 	if x.Refused {
 		if x.Status != 0 {
-			row("answer", "%d, %s", x.Status, x.Reason)
+			row("answer", "%s", x.answer())
 		} else {
-			row("answer", "%s", x.Reason)
+			row("answer", "%s", x.Why)
 		}
 		return b.String()
 	}
@@ -198,6 +198,15 @@ func (x *explained) text() string {
 		row("note", "%s", n)
 	}
 	return b.String()
+}
+
+// answer is what a call that is refused gets, and why where that does not say.
+func (x *explained) answer() string {
+	s := strconv.Itoa(x.Status) + " " + x.Reason
+	if x.Why != "" {
+		s += ": " + x.Why
+	}
+	return s
 }
 
 var ringingWords = map[string]string{
@@ -255,6 +264,9 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	indented(b, strings.Split(strings.TrimSpace(t.Body), "\r\n"))
 	if len(t.LeftOut) > 0 {
 		fmt.Fprintf(b, "\n  left out, having no value for this call: %s\n", strings.Join(t.LeftOut, ", "))
+	}
+	if len(t.Dropped) > 0 {
+		fmt.Fprintf(b, "\n  dropped, because they can't be passed on or don't fit into the budget: %s\n", strings.Join(t.Dropped, ", "))
 	}
 	again := ""
 	for _, code := range x.FailoverOn {

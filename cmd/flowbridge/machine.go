@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"flowbridge/b2bua"
 	"flowbridge/config"
 )
 
@@ -43,9 +44,6 @@ func thisMachine() machine {
 		writable: func(path string) error { return unix.Access(path, unix.W_OK) },
 	}
 }
-
-// wantedBuffer is the receive buffer that SIP sockets ask for, in bytes.
-const wantedBuffer = 4 << 20
 
 // spareFiles are what a process has open besides calls and connections.
 const spareFiles = 128
@@ -105,12 +103,12 @@ func (m machine) buffer() []warning {
 		return nil
 	}
 	limit, err := strconv.Atoi(text)
-	if err != nil || limit >= wantedBuffer {
+	if err != nil || limit >= b2bua.ReceiveBuffer {
 		return nil
 	}
 	return []warning{{
 		fmt.Sprintf("net.core.rmem_max is %d: SIP sockets get no larger receive buffer, and a burst of calls can be lost", limit),
-		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN", wantedBuffer),
+		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN", b2bua.ReceiveBuffer),
 	}}
 }
 

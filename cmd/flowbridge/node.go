@@ -164,6 +164,16 @@ func (n *node) purge(ctx context.Context, now time.Time) {
 	}
 }
 
+// alive says whether the process does its work: the store answers, or is known
+// to be broken, and calls are handled. A disk that is full is no reason to be
+// killed: calls go on.
+func (n *node) alive(ctx context.Context) error {
+	if err := n.store.Alive(ctx, time.Now()); errors.Is(err, context.DeadlineExceeded) && n.store.Err() == nil {
+		return fmt.Errorf("the store does not answer: %w", err)
+	}
+	return n.server.Responsive(ctx)
+}
+
 // How long close waits for records to be written, and then for peers to
 // answer what they were sent: a BYE that is lost is sent again twice in that.
 const (

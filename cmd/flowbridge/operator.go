@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"reflect"
 	"sync"
 	"time"
@@ -92,18 +93,12 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 }
 
 func (o *operator) reload() (done admin.Reloaded, err error) {
-	if err := o.fit(); err != nil {
+	inForce, err := o.beginReload()
+	if err != nil {
 		return done, err
 	}
-	o.supervisor.reloading()
-	defer func() {
-		if err != nil {
-			o.supervisor.ready("Taking calls; the last reload was refused, see the log")
-			return
-		}
-		o.supervisor.ready("Taking calls")
-	}()
-	read, err := config.Load(o.file)
+	defer func() { o.endReload(err) }()
+	read, err := config.Reload(o.file, inForce.SIP)
 	if err != nil {
 		return done, problemsOf(err)
 	}
@@ -126,17 +121,33 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	}, nil
 }
 
-// fit says why nothing can be reloaded now, if that is so.
-func (o *operator) fit() error {
+// beginReload gives the configuration in force and tells the supervisor that
+// another one is being read; or says why that can't be now.
+func (o *operator) beginReload() (inForce *config.Config, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.node == nil:
-		return errStarting
+		return nil, errStarting
 	case o.draining:
-		return errDraining
+		return nil, errDraining
 	default:
-		return nil
+		o.supervisor.reloading()
+		return o.cfg, nil
+	}
+}
+
+// endReload tells the supervisor what came of it, but nothing where we drain
+// meanwhile: that it was told, or will be, and is not ready again.
+func (o *operator) endReload(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.draining:
+	case err != nil:
+		o.supervisor.ready("Taking calls; the last reload was refused, see the log")
+	default:
+		o.supervisor.ready("Taking calls")
 	}
 }
 
@@ -173,6 +184,53 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	}
 	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
 	return &merged, needRestart
+}
+
+// reloadOn reloads at each SIGHUP, until ctx ends.
+func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			_, _ = o.Reload(ctx) // it is in the log
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// untilTold waits until a signal or the admin API says that it is over, and
+// refuses new calls from then on. It gives the number of signals that come to
+// an end at once.
+func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
+	by := "admin API"
+	select {
+	case got := <-signals:
+		by, more = got.String(), 1
+	case <-o.asked:
+		more = 2 // the first may be that of a supervisor which asked for the drain
+	}
+	d, err := o.Drain()
+	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
+	return more
+}
+
+// drain lets calls go on for up to the limit; so many signals end that.
+func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		for range count {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	if o.leave(ctx) {
+		o.log.Warn().Int("calls", o.node.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
+	}
 }
 
 // leave waits until the calls are over, the limit has come, or ctx ends, and

@@ -2,9 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -279,11 +285,72 @@ func TestDrainDoesNotWaitForAReload(t *testing.T) {
 	if _, err := s.Drain(); err != nil {
 		t.Error(err)
 	}
+	if s.leave(t.Context()) {
+		t.Error("calls are left")
+	}
 	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-failed; !errors.Is(err, errDraining) || s.fake.times != 0 {
 		t.Errorf("got %v, reloaded %d times", err, s.fake.times)
+	}
+	if states := s.told.all(); !strings.HasPrefix(states[len(states)-1], "STOPPING=1") {
+		t.Errorf("the supervisor heard %q", states)
+	}
+}
+
+// A file that is valid with its own section sip, but not with the one that the
+// process has for life, is refused.
+func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
+	s := newReloadStage(t)
+	ca := filepath.Join(s.dir, "ca.pem")
+	writeAuthority(t, ca)
+	text := read(t, s.file)
+	replaced := func(olds ...string) string { return strings.NewReplacer(olds...).Replace(text) }
+	withoutUDP := strings.NewReplacer("udp://", "tcp://", "prepare:", "transport: tcp, prepare:").Replace(text)
+	for _, tt := range []struct{ name, running, file, says string }{
+		{
+			"certificates", text, replaced("drain_timeout", "tls: {client_ca: "+ca+"}, drain_timeout",
+				"sources: [127.0.0.2]", "certificates: [pbx.example.com]"),
+			"trunks[0]: certificates are asked for, but the process runs without sip.tls.client_ca",
+		},
+		{"udp target", withoutUDP, text, "targets[0]: is called over udp, which the process runs without"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			running, err := config.Parse("running.yaml", []byte(tt.running), os.LookupEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.cfg = running
+			if err := os.WriteFile(s.file, []byte(tt.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := config.Load(s.file); err != nil {
+				t.Fatalf("want a file that is valid by itself: %v", err)
+			}
+			_, err = s.Reload(t.Context())
+			var bad *admin.InvalidError
+			if !errors.As(err, &bad) || !strings.Contains(strings.Join(bad.Problems, "\n"), tt.says) || s.fake.times != 0 || s.cfg != running {
+				t.Errorf("got %v, reloaded %d times; want %q", err, s.fake.times, tt.says)
+			}
+		})
+	}
+}
+
+// writeAuthority writes the certificate of an authority.
+func writeAuthority(t *testing.T, file string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

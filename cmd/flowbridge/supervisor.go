@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -78,14 +77,4 @@ func (s *supervisor) watch(ctx context.Context, alive func(context.Context) erro
 			s.tell(daemon.SdNotifyWatchdog)
 		}
 	}
-}
-
-// alive says whether the process does its work: the store answers, or is known
-// to be broken, and calls are handled. A disk that is full is no reason to be
-// killed: calls go on.
-func (n *node) alive(ctx context.Context) error {
-	if err := n.store.Alive(ctx, time.Now()); errors.Is(err, context.DeadlineExceeded) && n.store.Err() == nil {
-		return fmt.Errorf("the store does not answer: %w", err)
-	}
-	return n.server.Responsive(ctx)
 }
