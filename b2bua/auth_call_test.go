@@ -397,8 +397,7 @@ func TestTagOfChallenge(t *testing.T) {
 		d.learn(p.expect("SIP/2.0 401"))
 		d.branch += "x"
 		p.invite(d) // with our To tag
-		p.expect("SIP/2.0 401")
-		p.ackRefused(d)
+		p.silent(time.Minute)
 		w.agent.silent(time.Second)
 	})
 }

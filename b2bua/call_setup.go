@@ -142,8 +142,16 @@ func (c *Call) failed(o outcome) {
 	}
 	c.noteAttempt(o.cause, o.code)
 	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Stringer("dest", a.dest).AnErr("err", o.err).Msg("attempt failed")
+		Int("attempt", a.number).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.vacate()
+}
+
+// destText is an address in the log, empty where there is none yet.
+func destText(dest netip.AddrPort) string {
+	if !dest.IsValid() {
+		return ""
+	}
+	return dest.String()
 }
 
 func (c *Call) noteAttempt(cause Cause, code int) {

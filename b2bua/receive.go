@@ -188,7 +188,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	if l == nil || l.callID != req.CallID().Value() {
-		s.reply(req, tx, 481, statusText(481))
+		s.replyOnce(req, tx, 481)
 		return
 	}
 	l.wire.follow(s.flowOf(req))
@@ -201,7 +201,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	l.wire.serve(req, tx)
 	if !l.post(in) {
 		l.wire.forget(tx)
-		s.reply(req, tx, 481, statusText(481))
+		s.replyOnce(req, tx, 481)
 	}
 }
 
@@ -245,6 +245,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	if code, reason, headers := s.refusal(req); code != 0 {
+		s.noteRefused(req, code, reason)
 		s.reply(req, tx, code, reason, headers...)
 		return
 	}
@@ -277,6 +278,10 @@ func (s *Server) noteFull(why room, source netip.AddrPort) {
 func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
 	if branchOf(req) == l.branch {
 		tx.Terminate()
+		return
+	}
+	if !s.admission.peers.Load().standing(s.senderOf(req)).known {
+		tx.Terminate() // a stranger who has seen the INVITE
 		return
 	}
 	s.reply(req, tx, 482, statusText(482))

@@ -90,6 +90,21 @@ func (r *registry) byeAnswered(tag, branch string) bool {
 	return ok && branch != "" && was.bye == branch
 }
 
+// knowsTag says whether there is a leg with this tag, or was one 64*T1 ago. It
+// allocates nothing.
+func (r *registry) knowsTag(tag []byte) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.lines[string(tag)] != nil {
+		return true
+	}
+	was, ok := r.gone.recent[string(tag)]
+	if !ok {
+		was, ok = r.gone.older[string(tag)]
+	}
+	return ok && time.Since(was.at) <= timerGiveUp
+}
+
 // isGone says whether the leg with this tag, and INVITE of this branch where
 // it was called, is over for less than 64*T1: so long its INVITE may still be
 // retransmitted, or its final answer.

@@ -328,6 +328,7 @@ type openGate struct{}
 
 func (openGate) standing(string, netip.AddrPort) standing { return standing{known: true} }
 func (openGate) room(string, netip.AddrPort) room         { return roomEnough }
+func (openGate) inDialog([]byte) bool                     { return true }
 func (openGate) inProgress(minted) bool                   { return false }
 
 // A message that nothing is wrong with costs no allocation before it is

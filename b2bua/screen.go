@@ -33,6 +33,7 @@ type Rejections struct {
 	UnknownSource atomic.Uint64 // neither a trunk nor an answer to something of ours
 	TooLarge      atomic.Uint64
 	NotSIP        atomic.Uint64
+	NoDialog      atomic.Uint64 // 481: within a dialog that there is not
 	Malformed     atomic.Uint64 // 400 or, for an answer or ACK, silence
 	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
 	Connections   atomic.Uint64 // closed: more than the limits allow
@@ -53,6 +54,9 @@ type gate interface {
 	standing(transport string, source netip.AddrPort) standing
 	// room says whether there is room for a new call from there now.
 	room(transport string, source netip.AddrPort) room
+	// inDialog says whether a To tag is that of a leg, or of one that is over for
+	// less than 64*T1.
+	inDialog(toTag []byte) bool
 	// inProgress says whether the INVITE that gets this To tag is known.
 	inProgress(toTag minted) bool
 }
@@ -102,7 +106,11 @@ func (s *screen) decide(msg scanned, size int, from netip.AddrPort, who standing
 		return verdict{hangup: true}
 	}
 	if status := s.objection(msg, size); status != "" {
+		s.note(from, status, msg.callID)
 		return s.refuse(msg, status, "")
+	}
+	if !msg.response && len(msg.toTag) > 0 && string(msg.method) != "ACK" && !s.gate.inDialog(msg.toTag) {
+		return s.outOfDialog(msg, from, who)
 	}
 	if v, refused := s.refuseNew(msg, from, who); refused {
 		return v
@@ -111,6 +119,29 @@ func (s *screen) decide(msg scanned, size int, from netip.AddrPort, who standing
 		return verdict{admitted: true}
 	}
 	return verdict{admitted: true, viaHost: msg.viaHost, viaPort: msg.viaPort}
+}
+
+// outOfDialog answers a request whose To tag is of no leg, without keeping
+// anything (RFC 3261 section 12.2.2). Of a stranger only a BYE gets an answer:
+// tags of ours go around for longer than their dialogs live.
+func (s *screen) outOfDialog(msg scanned, from netip.AddrPort, who standing) verdict {
+	if !who.known && string(msg.method) != "BYE" {
+		s.rejected(&s.count.UnknownSource, from, "unknown_source")
+		return verdict{}
+	}
+	s.count.NoDialog.Add(1)
+	return s.refuse(msg, "481 Call/Transaction Does Not Exist", "")
+}
+
+// maxLogged bounds what of a peer's goes into a line of log, in bytes.
+const maxLogged = 128
+
+// note logs what a message was refused for, at a bounded rate.
+func (s *screen) note(from netip.AddrPort, status string, callID []byte) {
+	if s.may.Allow() {
+		callID = callID[:min(len(callID), maxLogged)]
+		s.log.Warn().Stringer("src", from).Str("reason", status).Bytes("sip_call_id", callID).Msg("sip rejected")
+	}
 }
 
 // knows says whether an address belongs to a trunk.

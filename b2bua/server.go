@@ -353,6 +353,8 @@ func (s *Server) room(transport string, source netip.AddrPort) room {
 	}
 }
 
+func (s *Server) inDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
+
 func (s *Server) inProgress(toTag minted) bool { return s.registry.has(toTag) }
 
 func (s *Server) legOptions(side media.Side, local Local) legOptions {

@@ -89,7 +89,7 @@ const (
 )
 
 // errTLS marks a failure of the handshake: wrong name, unknown authority …
-var errTLS = errors.New("tls")
+var errTLS = errors.New("handshake failed")
 
 // feed hands connections to the SIP library, as if it had accepted them.
 type feed struct {
@@ -182,9 +182,13 @@ func (s *streams) listen(l net.Listener, transport string) {
 // enter counts a connection that was accepted, or refuses it.
 func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok bool) {
 	stranger = !s.screens[transport].knows(remote)
+	all, each := s.limits.Connections, s.limits.ConnectionsPerSource
+	if stranger { // few, and of one address fewer: a single one must not take the places of all
+		each = max(each/strangersShare, 1)
+	}
 	s.mu.Lock()
-	full := s.closed || s.accepted >= s.limits.Connections || s.perSource[remote.Addr()] >= s.limits.ConnectionsPerSource ||
-		(stranger && s.strangers >= max(s.limits.Connections/strangersShare, 1))
+	full := s.closed || s.accepted >= all || s.perSource[remote.Addr()] >= each ||
+		(stranger && s.strangers >= max(all/strangersShare, 1))
 	if !full {
 		s.accepted++
 		s.perSource[remote.Addr()]++

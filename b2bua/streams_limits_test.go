@@ -129,6 +129,14 @@ func TestStrangersConnections(t *testing.T) {
 			quiet = append(quiet, w.connect(stranger))
 		}
 		synctest.Wait()
+		if n := w.connections(); n != 2 {
+			t.Errorf("%d connections of one stranger; want 2", n)
+		}
+		for range 30 {
+			stranger = stranger.Next()
+			quiet = append(quiet, w.connect(stranger))
+		}
+		synctest.Wait()
 		if n := w.connections(); n != 4 {
 			t.Errorf("%d connections of strangers; want 4", n)
 		}
