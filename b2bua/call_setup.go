@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -91,77 +90,6 @@ func mismatch(r *config.Route, vars *config.Vars) string {
 	}
 }
 
-// nextAttempt begins with the next target, or ends the call where none is
-// left.
-func (c *Call) nextAttempt() phase {
-	c.vacate()
-	c.attempt = nil
-	for len(c.pending) > 0 {
-		t := c.pending[0]
-		c.pending = c.pending[1:]
-		c.tried++
-		a := &attempt{number: c.tried, target: t, started: time.Now()}
-		c.attempt = a
-		c.record.Target, c.record.TargetSIPCallID, c.record.SynthflowCallID = t.cfg.Name, "", ""
-		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
-		var err error
-		if a.formats, err = c.formatsFor(t); err != nil {
-			c.failed(outcome{cause: CauseNoCommonCodec})
-			continue
-		}
-		if a.placed = c.server.admission.occupy(t); !a.placed {
-			c.failed(outcome{cause: CauseTargetCapped})
-			continue
-		}
-		c.prepare(a)
-		return (*Call).preparing
-	}
-	return c.refuse(c.route.Otherwise, c.last.cause)
-}
-
-// prepare starts what an attempt needs before its INVITE.
-func (c *Call) prepare(a *attempt) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	a.cancel = cancel
-	vars, stack, number, t := c.vars, c.server.stack, a.number, a.target
-	vars.Attempt = number
-	c.server.calls.Go(func() {
-		defer c.server.stack.recovered("prepare")
-		ready := Ready{Attempt: number, Cause: CauseInternalError}
-		defer func() { c.inbox.post(item{fact: ready}) }()
-		ready = prepare(ctx, number, t, vars, stack)
-	})
-}
-
-// failed notes how the current attempt ended.
-func (c *Call) failed(o outcome) {
-	a := c.attempt
-	c.last = o
-	if a.cancel != nil {
-		a.cancel()
-	}
-	c.noteAttempt(o.cause, o.code)
-	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
-	c.vacate()
-}
-
-// destText is an address in the log, empty where there is none yet.
-func destText(dest netip.AddrPort) string {
-	if !dest.IsValid() {
-		return ""
-	}
-	return dest.String()
-}
-
-func (c *Call) noteAttempt(cause Cause, code int) {
-	a := c.attempt
-	c.record.Attempts = append(c.record.Attempts, store.Attempt{
-		Target: a.target.cfg.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
-		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-	})
-}
-
 // preparing: the platform is asked for an id and its host is looked up.
 func (c *Call) preparing() phase {
 	c.phaseName = "preparing"
@@ -211,26 +139,6 @@ func (c *Call) onReady(f Ready) phase {
 		return c.nextAttempt()
 	}
 	return (*Call).dialing
-}
-
-// errWantsTCP means that an INVITE is over the target's UDP budget and is to go
-// over TCP.
-var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
-
-// connect opens a TCP connection to a target over UDP, in a goroutine that
-// posts f again with it, or without where there is none (RFC 3261 section
-// 18.1.1).
-func (c *Call) connect(f Ready) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	c.attempt.cancel()
-	c.attempt.cancel = cancel
-	stack, t := c.server.stack, c.attempt.target.cfg
-	c.server.calls.Go(func() {
-		defer c.server.stack.recovered("connect")
-		f.TriedTCP, f.Err = true, nil
-		defer func() { c.inbox.post(item{fact: f}) }()
-		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
-	})
 }
 
 // dial makes leg B and sends its INVITE.

@@ -320,7 +320,7 @@ func isReasonTrap(datagram []byte) bool {
 // testScreen is a screen that knows the carrier and is never full.
 func testScreen() *screen {
 	return &screen{
-		mint: legMint, gate: openGate{}, count: &Rejections{}, limits: newLimits(testLimits), log: zerolog.Nop(), may: newRejectionLog(),
+		mint: legMint, gate: openGate{}, count: &Rejections{}, limits: newLimits(testLimits), log: zerolog.Nop(), may: newRejectionLog(), strangers: newStrangers(),
 	}
 }
 

@@ -25,6 +25,7 @@ type screen struct {
 	offer     []algorithm // to trunks that need credentials
 	log       zerolog.Logger
 	may       *rate.Limiter // lines of log that a peer can provoke
+	strangers *rate.Limiter // challenges of those who may be anybody
 }
 
 // Rejections counts what the guard kept from the SIP stack, and the requests
@@ -44,6 +45,9 @@ type Rejections struct {
 	Throttled     atomic.Uint64 // 403: too many wrong ones before
 	NoTrunk       atomic.Uint64 // 403: a trunk's address, but what no trunk's match asks for
 }
+
+// newStrangers bounds the challenges of strangers, a second.
+func newStrangers() *rate.Limiter { return rate.NewLimiter(200, 200) }
 
 // newRejectionLog allows a few lines at once and then one a second.
 func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
@@ -188,6 +192,9 @@ func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v ve
 	case roomOverload:
 		s.rejected(&s.count.Overload, from, "overload")
 	case roomEnough:
+		if !who.known && !s.strangers.Allow() {
+			return verdict{}, true // addresses can be forged, and the answer is larger than the question
+		}
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, "401 Unauthorized", "")
 		v.nonce, v.offer = s.mint.challenge(from.Addr(), time.Now()), s.offer

@@ -205,7 +205,7 @@ func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
 func (s *Server) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected,
-		limits: newLimits(s.cfg.SIP.Limits), offer: offered(s.cfg.SIP.AuthAlgorithms), log: s.log, may: newRejectionLog(),
+		limits: newLimits(s.cfg.SIP.Limits), offer: offered(s.cfg.SIP.AuthAlgorithms), log: s.log, may: newRejectionLog(), strangers: newStrangers(),
 	}
 }
 

@@ -50,6 +50,9 @@ func read(file string, data []byte, env func(string) (string, bool), running *SI
 		return nil, l.errs
 	}
 	cfg := l.config(root)
+	if running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
+		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more", "is it the right file, and whole?")
+	}
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}

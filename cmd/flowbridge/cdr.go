@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -124,7 +126,7 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 		if r.AnsweredAt.IsZero() {
 			setup = r.EndedAt.Sub(r.StartedAt.Time).Milliseconds() // in vain
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, r.From, r.To, r.Target,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, shown(r.From), shown(r.To), r.Target,
 			r.Disposition, r.Cause, r.SIPStatus, float64(setup)/1000, float64(r.DurationMS)/1000, r.ID)
 	}
 	if next != "" {
@@ -161,4 +163,14 @@ func healthcheckCommand() *cobra.Command {
 		return err
 	}
 	return c
+}
+
+// shown is what a caller has sent as a terminal may show it.
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }

@@ -55,6 +55,9 @@ func check(w io.Writer, file string, m machine, asJSON bool) error {
 	if failed == nil {
 		result.Valid = true
 		result.Trunks, result.Targets, result.Routes = len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes)
+		if result.Trunks == 0 || result.Routes == 0 {
+			result.Warnings = append(result.Warnings, warning{"there are no trunks or no routes, so no call can get through", "is it the right file, and whole?"})
+		}
 		result.Warnings = append(result.Warnings, m.warnings(cfg)...)
 	}
 	if all, ok := errors.AsType[config.Errors](failed); ok {

@@ -107,7 +107,7 @@ func TestCheckJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("log: {level: info}\n")
+	write("trunks: [{name: a, sources: [192.0.2.1]}]\ntargets: [{name: t, kind: sip, uri: \"sip:1@192.0.2.2\"}]\nroutes: [{targets: [t]}]\n")
 	var out bytes.Buffer
 	if err := check(&out, file, with("net.core.rmem_max", "1"), false); err != nil || !strings.HasPrefix(out.String(), "warning: net.core.rmem_max is 1") {
 		t.Errorf("got %v, %s", err, out.String())
@@ -119,6 +119,11 @@ func TestCheckJSON(t *testing.T) {
 	}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !got.Valid || len(got.Warnings) != 1 || len(got.Errors) != 0 {
 		t.Errorf("got %v\n%s", err, out.String())
+	}
+	write("")
+	out.Reset()
+	if err := check(&out, file, roomy(), false); err != nil || !strings.HasPrefix(out.String(), "warning: there are no trunks") {
+		t.Errorf("an empty file: %v, %s", err, out.String())
 	}
 	write("log: {level: loud}\nrotues: []\n")
 	out.Reset()

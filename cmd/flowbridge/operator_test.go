@@ -372,3 +372,15 @@ func TestNothingBeforeTheStart(t *testing.T) {
 		t.Errorf("reload: %v", err)
 	}
 }
+
+// A file that was emptied by mistake does not take every call away.
+func TestReloadRefusesAnEmptyFile(t *testing.T) {
+	s := newReloadStage(t)
+	if err := os.WriteFile(s.file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var bad *admin.InvalidError
+	if _, err := s.Reload(t.Context()); !errors.As(err, &bad) || s.fake.times != 0 {
+		t.Errorf("got %v, %d times", err, s.fake.times)
+	}
+}
