@@ -167,13 +167,13 @@ func indispensable(name string) bool {
 	return strings.EqualFold(name, "X-EI") || strings.EqualFold(name, "Privacy")
 }
 
-// userOf is a party's number as the user part of a SIP URI.
+// userOf is a party's number as the user part of a SIP URI. What has escapes
+// upon escapes is none that anybody could use.
 func userOf(p config.Party) string {
-	user := p.Number
-	if user == "" {
-		user = "anonymous"
+	if user := escapeUser(p.Number); user != "" && len(user) <= maxURI/2 {
+		return user
 	}
-	return escapeUser(user)
+	return "anonymous"
 }
 
 // userChars are what a user part may hold besides %-escapes and the ; of
