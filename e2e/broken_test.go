@@ -101,8 +101,8 @@ func TestHalfOpenConnections(t *testing.T) {
 	carrier := s.carrierOver(sippTCPCalls, "load/uac.xml", 3)
 	carrier.finish()
 	agent.finish()
-	if n := b.sockets().sip; n < 100 {
-		t.Errorf("%d connections; want all 100 to wait", n)
+	if n := b.sockets().sip; n < 60 { // of one stranger only a tenth of what one trunk's address may have
+		t.Errorf("%d connections; want 50 of the trunk and 10 of the stranger to wait", n)
 	}
 	for _, c := range open {
 		c.Close()

@@ -126,7 +126,8 @@ func (c *cell) check(t *testing.T) {
 	if earliest, latest := c.within(); final.at < earliest || final.at > latest {
 		t.Errorf("%s after %v; want %v to %v", codes[len(codes)-1], final.at, earliest, latest)
 	}
-	if c.row.fault == "hangup:300ms" && c.call.ended-final.at < 300*time.Millisecond {
+	// The agent's time begins with its answer, which may take longer on its way here than its BYE.
+	if c.row.fault == "hangup:300ms" && c.call.ended-final.at < 200*time.Millisecond {
 		t.Errorf("hung up %v after the answer", c.call.ended-final.at)
 	}
 	// The 503 of caps has it; this one is the route's.
