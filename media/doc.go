@@ -15,12 +15,14 @@
 // destination, [Rewrite]. A [Path] carries flows; the worker is the userspace
 // path. A latch decides which source a side's packets are believed from.
 //
-// Ownership. A session belongs to one worker, a goroutine locked to a thread
-// with an epoll instance of its own. Sockets, latches, flows and stream state
-// are touched by that goroutine only: it adds the sockets to epoll and it
-// closes them, between two batches of events, so that no event and no send
-// ever meets a descriptor number that has gone to another session. Everybody
-// else talks to it by commands and waits for the answer. Counters are atomics:
+// Ownership. A session belongs to one worker, a goroutine with an epoll
+// instance of its own, which it waits for in the runtime's poller. Sockets,
+// latches, flows and stream state are touched by that goroutine only: it adds
+// the sockets to epoll and it closes them, before it deals with a batch of
+// events. An event of a socket that was closed a moment ago then meets nothing,
+// or a socket that has its number now and nothing to read. Everybody else talks
+// to it by commands, and waits for the answer where one is needed.
+// Counters are atomics:
 // written by the worker, read by anyone. Locks exist in the port pool and in
 // the engine's registry, nowhere else.
 //
