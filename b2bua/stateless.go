@@ -25,6 +25,9 @@ func statelessRefusal[T, H string | []byte](out, request []byte, from netip.Addr
 		}
 		name, value, found := bytes.Cut(line, []byte{':'})
 		kind := headerKindOf(trimmed(name))
+		if first, _ := cutLine(line); bytes.IndexByte(first, ':') < 0 {
+			continue // the name is in a fold: it would come out behind an empty line
+		}
 		if !found || !echoed(kind) || (kind != kindVia && sent&setOf(kind) != 0) {
 			continue
 		}
