@@ -41,7 +41,7 @@ func (w *world) dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (n
 	if from != ourAddr.Addr() {
 		w.t.Errorf("the server dials from %v", from)
 	}
-	w.dials++
+	w.dials.Add(1)
 	if w.holdDials != nil {
 		<-w.holdDials
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,7 +69,7 @@ type world struct {
 	others  []*peer // that a test adds
 	panics  uint64  // that the test causes
 
-	dials     int           // that the server made
+	dials     atomic.Int32  // that the server made
 	holdDials chan struct{} // connections are opened when it is closed
 }
 

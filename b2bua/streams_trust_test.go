@@ -38,8 +38,8 @@ func TestSilentConnectionIsNotUsedAgain(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if w.dials != 3 {
-			t.Errorf("%d connections for 3 calls", w.dials)
+		if w.dials.Load() != 3 {
+			t.Errorf("%d connections for 3 calls", w.dials.Load())
 		}
 	})
 }
@@ -48,7 +48,7 @@ func TestSilentConnectionIsNotUsedAgain(t *testing.T) {
 // INVITE is over the budget.
 func TestNoTCPIsRemembered(t *testing.T) {
 	inWorldWith(t, overflowConfig, func(w *world) {
-		for i, wanted := range []int{1, 1, 2} {
+		for i, wanted := range []int32{1, 1, 2} {
 			if i == 2 {
 				time.Sleep(noTCPFor)
 			}
@@ -58,8 +58,8 @@ func TestNoTCPIsRemembered(t *testing.T) {
 			w.carrier.expect("SIP/2.0 486")
 			w.carrier.ackRefused(d)
 			w.record()
-			if w.dials != wanted {
-				t.Errorf("call %d: %d connections were tried; want %d", i+1, w.dials, wanted)
+			if w.dials.Load() != wanted {
+				t.Errorf("call %d: %d connections were tried; want %d", i+1, w.dials.Load(), wanted)
 			}
 		}
 	})
@@ -116,13 +116,13 @@ func TestOpenedConnectionsAreBounded(t *testing.T) {
 		if !s.leaves() {
 			t.Fatal("the first connection is too many")
 		}
-		if r := w.refusedCall("+15075785607"); r.Cause != string(CauseTargetUnreachable) || w.dials != 0 {
-			t.Errorf("cause %s after %d connections", r.Cause, w.dials)
+		if r := w.refusedCall("+15075785607"); r.Cause != string(CauseTargetUnreachable) || w.dials.Load() != 0 {
+			t.Errorf("cause %s after %d connections", r.Cause, w.dials.Load())
 		}
 		s.left()
 		w.refusedCall("+15075785607")
-		if w.dials != 1 || s.dialled != 0 {
-			t.Errorf("%d connections were tried, %d are counted", w.dials, s.dialled)
+		if w.dials.Load() != 1 || s.dialled != 0 {
+			t.Errorf("%d connections were tried, %d are counted", w.dials.Load(), s.dialled)
 		}
 	})
 }
