@@ -57,18 +57,17 @@ routes:
 // world is a server with a carrier and two agents on a network in memory, all
 // in one bubble on a fake clock.
 type world struct {
-	t       *testing.T
-	sw      *memnet.Switch
-	server  *Server
-	relay   *fakeRelay
-	sink    *fakeSink
-	prepare *fakePreparer
-	carrier *peer
-	agent   *peer
-	agent2  *peer
-	others  []*peer // that a test adds
-	panics  uint64  // that the test causes
-
+	t         *testing.T
+	sw        *memnet.Switch
+	server    *Server
+	relay     *fakeRelay
+	sink      *fakeSink
+	prepare   *fakePreparer
+	carrier   *peer
+	agent     *peer
+	agent2    *peer
+	others    []*peer       // that a test adds
+	panics    uint64        // that the test causes
 	dials     atomic.Int32  // that the server made
 	holdDials chan struct{} // connections are opened when it is closed
 }
