@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"testing"
 	"time"
 
 	"flowbridge/media"
 	"flowbridge/store"
+
+	"github.com/rs/zerolog"
 )
 
 // fakeRelay opens sessions that carry nothing.
@@ -108,4 +111,13 @@ func (p *fakePreparer) Prepare(ctx context.Context, r PrepareRequest) (Prepared,
 		return Prepared{}, err
 	}
 	return Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
+}
+
+// testLog is where servers under test log to.
+func testLog(t *testing.T) zerolog.Logger {
+	t.Helper()
+	if testing.Verbose() {
+		return zerolog.New(zerolog.NewTestWriter(t))
+	}
+	return zerolog.Nop()
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/rs/zerolog"
 
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
@@ -117,14 +116,6 @@ func inWorldOf(t *testing.T, yaml string, change func(*Options), test func(w *wo
 		test(w)
 		w.finish()
 	})
-}
-
-func testLog(t *testing.T) zerolog.Logger {
-	t.Helper()
-	if testing.Verbose() {
-		return zerolog.New(zerolog.NewTestWriter(t))
-	}
-	return zerolog.Nop()
 }
 
 func (w *world) finish() {
