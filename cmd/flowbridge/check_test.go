@@ -24,6 +24,7 @@ func roomy() machine {
 		openFiles: func() (uint64, error) { return 1 << 20, nil },
 		setting:   func(name string) (string, error) { return settings[name], nil },
 		writable:  func(string) error { return nil },
+		mode:      func(string) (fs.FileMode, error) { return 0o640, nil },
 	}
 }
 
@@ -60,6 +61,7 @@ func TestMachineWarnings(t *testing.T) {
 		openFiles: func() (uint64, error) { return 0, errors.New("?") },
 		setting:   func(string) (string, error) { return "", errors.New("?") },
 		writable:  func(string) error { return nil },
+		mode:      func(string) (fs.FileMode, error) { return 0, errors.New("?") },
 	}
 	for name, tt := range map[string]struct {
 		m    machine
@@ -96,6 +98,28 @@ func TestMachineWarnings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A private key that everybody may read is warned of once, wherever it is named.
+func TestMachineWarnsOfOpenKeys(t *testing.T) {
+	cfg := &config.Config{
+		SIP:     config.SIP{TLS: config.ListenTLS{Key: "own.key"}},
+		Targets: []config.Target{{}, {TLS: config.TargetTLS{Key: "open.key"}}, {TLS: config.TargetTLS{Key: "open.key"}}, {TLS: config.TargetTLS{Key: "gone.key"}}},
+	}
+	m := roomy()
+	m.mode = func(path string) (fs.FileMode, error) {
+		switch path {
+		case "own.key":
+			return 0o640, nil
+		case "open.key":
+			return 0o644, nil
+		}
+		return 0, fs.ErrNotExist
+	}
+	got := m.keys(cfg)
+	if len(got) != 1 || !strings.Contains(got[0].Problem, "open.key (mode 0644)") || !strings.Contains(got[0].Remedy, "chmod o-r open.key") {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -28,6 +28,7 @@ type machine struct {
 	openFiles func() (uint64, error)
 	setting   func(name string) (string, error) // of the kernel
 	writable  func(path string) error
+	mode      func(path string) (fs.FileMode, error)
 }
 
 func thisMachine() machine {
@@ -42,6 +43,13 @@ func thisMachine() machine {
 			return strings.TrimSpace(string(b)), err
 		},
 		writable: func(path string) error { return unix.Access(path, unix.W_OK) },
+		mode: func(path string) (fs.FileMode, error) {
+			info, err := os.Stat(path)
+			if err != nil {
+				return 0, err
+			}
+			return info.Mode(), nil
+		},
 	}
 }
 
@@ -51,7 +59,7 @@ const spareFiles = 128
 // warnings are what stands in the configuration's way on this machine. What
 // can't be found out is left out.
 func (m machine) warnings(cfg *config.Config) []warning {
-	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg))
+	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.keys(cfg))
 }
 
 // files compares the limit of open files with what calls and connections take:
@@ -175,4 +183,26 @@ func (m machine) store(cfg *config.Config) []warning {
 		}}
 	}
 	return nil
+}
+
+// keys: who reads a private key can be us.
+func (m machine) keys(cfg *config.Config) []warning {
+	files := []string{cfg.SIP.TLS.Key}
+	for _, t := range cfg.Targets {
+		files = append(files, t.TLS.Key)
+	}
+	slices.Sort(files)
+	var found []warning
+	for _, file := range slices.Compact(files) {
+		if file == "" {
+			continue
+		}
+		if mode, err := m.mode(file); err == nil && mode.Perm()&0o004 != 0 {
+			found = append(found, warning{
+				fmt.Sprintf("every user of this machine may read the private key %s (mode %04o)", file, mode.Perm()),
+				"chmod o-r " + file + ", and a new key if others have been on the machine",
+			})
+		}
+	}
+	return found
 }
