@@ -71,6 +71,9 @@ func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 			return "Is Malformed", readable
 		}
 		readable = true
+		if _, _, found := cutUnquoted(v.params, '<'); found {
+			return "Is Malformed", true // to some parsers a comma after it divides no list
+		}
 		port, sound := portNumber(v.port)
 		switch {
 		case top && (!equalFold(v.name, "sip") || !equalFold(v.version, "2.0")):

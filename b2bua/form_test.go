@@ -24,6 +24,7 @@ var spoilers = []struct {
 	{"Via of another protocol", "Via: SIP/2.0", "Via: SIP/3.0", "400 Via Is of Another Protocol"},
 	{"Via list with a hole", "Via: SIP/2.0/UDP 192.0.2.10:5060", "Via: SIP/2.0/UDP 192.0.2.10:5060,", "400 Via Is Malformed"},
 	{"second Via malformed", "Max-Forwards", "Via: ;;;\nMax-Forwards", "400 Via Is Malformed"},
+	{"angle bracket in a Via", "branch=z9hG4bK", "branch=z9hG<b", "400 Via Is Malformed"},
 
 	{"no From", "From: ", "X-From: ", "400 From Is Missing"},
 	{"no From tag", ";tag=ann", "", "400 From Has No Tag"},
