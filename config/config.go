@@ -12,11 +12,12 @@ type Config struct {
 	SIP SIP
 	// Media is where RTP is received and how we name ourselves in SDP.
 	Media Media
-	// Trunks are the carriers and PBXs that may call us. A source that belongs to none of them gets no answer.
+	// Trunks are the carriers and PBXs that may call us, and that targets may call through us. A source that belongs to
+	// none of them, and to no target that may call, gets no answer.
 	Trunks []Trunk
 	// Targets are the platforms and SIP addresses that calls go to.
 	Targets []Target
-	// Routes say which call goes to which targets; the first one that matches wins.
+	// Routes say which call goes to which targets or trunks; the first one that matches wins.
 	Routes []Route
 	// Store is the local database of live and finished calls.
 	Store Store
@@ -134,7 +135,20 @@ const (
 	NATOff NATMode = "off"
 )
 
-// Trunk is one entry of `trunks`: a carrier or PBX that calls us.
+// Rel100Mode says whether provisional answers are reliable toward a side (RFC 3262).
+type Rel100Mode string
+
+// The values of trunks[].rel100 and targets[].rel100.
+const (
+	// Rel100Off neither offers nor takes them.
+	Rel100Off Rel100Mode = "off"
+	// Rel100Supported offers them, and uses them where the side does so, too.
+	Rel100Supported Rel100Mode = "supported"
+	// Rel100Required refuses a call without them.
+	Rel100Required Rel100Mode = "required"
+)
+
+// Trunk is one entry of `trunks`: a carrier or PBX that calls us, or is called.
 type Trunk struct {
 	// Name is unique among the trunks; it appears in records, logs and metrics.
 	Name string
@@ -147,13 +161,36 @@ type Trunk struct {
 	Certificates []string
 	// Match tells trunks with the same sources apart. Default: none, every call matches.
 	Match Match
-	// PassHeaders are the headers of a target's answers that this trunk gets, spelled as they go out. Default: none.
+	// URI is the template of the Request-URI of calls that we place to this trunk: "sip:{{.To.Number}}@pbx.example.com".
+	// Default: nil, none can be placed.
+	URI *Template
+	// Transport is udp, tcp or tls, of calls placed to it. Default: udp.
+	Transport string
+	// TLS is how a trunk over tls is checked and what it is shown when we call it.
+	TLS TargetTLS
+	// DialAuth answers the trunk's 401 and 407 to calls that we place. Default: none.
+	DialAuth *Auth
+	// Codecs are the audio codecs that may be used in calls placed to it, of those that the caller offers. Default: PCMU, PCMA.
+	Codecs []string
+	// FirstResponseTimeout is how long the trunk may stay silent to a call placed to it, 100 included, before the next
+	// one is tried. Default: 4s.
+	FirstResponseTimeout time.Duration
+	// RingTimeout is how long the trunk may take for its final answer to a call placed to it. Default: 60s.
+	RingTimeout time.Duration
+	// Rel100 says whether provisional answers are reliable toward the trunk. Default: supported.
+	Rel100 Rel100Mode
+	// SessionExpires is the session timer that we ask the trunk for. Default: 0, session timers only if it asks (RFC 4028).
+	SessionExpires time.Duration
+	// MinSE is the shortest session timer that the trunk may ask for. Default: 90s, which is the least.
+	MinSE time.Duration
+	// PassHeaders are the headers of a target's messages (answers, BYE, INVITE) that this trunk gets, spelled as they go
+	// out. A name that ends in * stands for all headers that begin so, see Passable. Default: none.
 	PassHeaders []string
 	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix
-	// MaxCalls caps the trunk's simultaneous calls. Default: 0, no cap.
+	// MaxCalls caps the trunk's simultaneous calls, in both directions together. Default: 0, no cap.
 	MaxCalls int
-	// MaxCPS caps the trunk's new calls per second. Default: 0, no cap.
+	// MaxCPS caps the trunk's new calls per second, in both directions together. Default: 0, no cap.
 	MaxCPS int
 	// MaxDuration ends a call that has been answered for so long. Default: 4h.
 	MaxDuration time.Duration
@@ -165,7 +202,7 @@ type Trunk struct {
 	Trusted bool
 }
 
-// Auth is the section `auth` of a trunk or target.
+// Auth is the section `auth` of a trunk or target, `dial_auth` of a trunk or `call_auth` of a target.
 type Auth struct {
 	// Username is the digest user.
 	Username string
@@ -199,6 +236,45 @@ const (
 	KindSIP       = "sip"
 )
 
+// ReinviteMode says what becomes of a target's, or its caller's, wish to change a call.
+type ReinviteMode string
+
+// The values of targets[].reinvite.
+const (
+	// ReinviteAuto relays what the other side has to know of, and answers the rest.
+	ReinviteAuto ReinviteMode = "auto"
+	// ReinviteRelay relays every change to the other side.
+	ReinviteRelay ReinviteMode = "relay"
+	// ReinviteAbsorb answers every change itself.
+	ReinviteAbsorb ReinviteMode = "absorb"
+)
+
+// DTMFMode says how a target wants DTMF.
+type DTMFMode string
+
+// The values of targets[].dtmf.
+const (
+	// DTMFRelay passes it on as it comes.
+	DTMFRelay DTMFMode = "relay"
+	// DTMFInfo makes SIP INFO of it.
+	DTMFInfo DTMFMode = "info"
+	// DTMFRFC4733 makes telephone events of it (RFC 4733).
+	DTMFRFC4733 DTMFMode = "rfc4733"
+)
+
+// TransferMode says what becomes of a target's REFER.
+type TransferMode string
+
+// The values of targets[].transfer.
+const (
+	// TransferRefuse refuses it.
+	TransferRefuse TransferMode = "refuse"
+	// TransferLocal places the call that it asks for.
+	TransferLocal TransferMode = "local"
+	// TransferRelay passes it on to the trunk.
+	TransferRelay TransferMode = "relay"
+)
+
 // Target is one entry of `targets`: where calls go.
 type Target struct {
 	// Name is unique among the targets; it appears in records, logs and metrics.
@@ -213,7 +289,8 @@ type Target struct {
 	TLS TargetTLS
 	// Auth answers the target's 401 and 407. Default: none.
 	Auth *Auth
-	// PassHeaders are the headers of the carrier's INVITE that this target gets, spelled as they go out. Default: none.
+	// PassHeaders are the headers of the carrier's INVITE that this target gets, spelled as they go out. A name that ends
+	// in * stands for all headers that begin so, see Passable. Default: none.
 	PassHeaders []string
 	// Budget bounds an INVITE over udp.
 	Budget Budget
@@ -236,9 +313,39 @@ type Target struct {
 	MaxCPS int
 	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix
+	// Sources are the networks that this target's own calls to us come from. Default: none. Without Sources and CallAuth
+	// it can't call.
+	Sources []netip.Prefix
+	// CallAuth are the credentials that this target's own calls must show by digest. Default: none.
+	CallAuth *Auth
+	// Reinvite is auto, relay or absorb. Default: auto.
+	Reinvite ReinviteMode
+	// Rel100 says whether provisional answers are reliable toward the target. Default: off.
+	Rel100 Rel100Mode
+	// SessionExpires is the session timer that we ask the target for. Default: 0, session timers only if it asks (RFC 4028).
+	SessionExpires time.Duration
+	// MinSE is the shortest session timer that the target may ask for. Default: 90s, which is the least.
+	MinSE time.Duration
+	// DTMF is relay, info or rfc4733. Default: relay.
+	DTMF DTMFMode
+	// PassMethods are the requests within the dialog that go from one side to the other, of INFO, MESSAGE, NOTIFY and
+	// SUBSCRIBE. Default: INFO.
+	PassMethods []string
+	// PassParts are the content types, in lower case, of the parts of a multipart body in the caller's INVITE that the
+	// target gets. Default: none.
+	PassParts []string
+	// Transfer is refuse, local or relay. Default: refuse.
+	Transfer TransferMode
+	// TransferNumbers are regular expressions over the number that the target may transfer to. Default: none.
+	TransferNumbers []*regexp.Regexp
+	// TransferHosts are the hosts, names in lower case or addresses, that the target may transfer to. Default: none.
+	TransferHosts []string
 }
 
-// TargetTLS is the section `tls` of a target.
+// MayCall says whether a target can place calls of its own.
+func (t *Target) MayCall() bool { return len(t.Sources) > 0 || t.CallAuth != nil }
+
+// TargetTLS is the section `tls` of a target or trunk.
 type TargetTLS struct {
 	// ServerName is the name in SNI that the target's certificate must have. Default: the host of the uri.
 	ServerName string
@@ -319,12 +426,17 @@ const (
 type Route struct {
 	// Trunk limits the route to calls of one trunk. Default: empty, any trunk.
 	Trunk string
+	// Target makes the route one for calls that this target places or transfers, and for no others. Default: empty, calls
+	// of trunks.
+	Target string
 	// To is a regular expression over the called number. Default: none, any number.
 	To *regexp.Regexp
 	// From is a regular expression over the calling number. Default: none, any number.
 	From *regexp.Regexp
-	// Targets are tried in this order.
+	// Targets are tried in this order. A route has either Targets or Trunks.
 	Targets []string
+	// Trunks are tried in this order: the call is placed to them.
+	Trunks []string
 	// Ringing says when the caller hears ringing: immediate (180 as soon as the route is found), on-target (with the
 	// target's own 18x) or none. Default: immediate.
 	Ringing string

@@ -44,7 +44,10 @@ func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, 
 }
 
 func read(file string, data []byte, env func(string) (string, bool), running *SIP) (*Config, error) {
-	l := &loader{file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{}, sources: map[string]string{}}
+	l := &loader{
+		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
+		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{},
+	}
 	root, ok := l.document(data)
 	if !ok {
 		return nil, l.errs
@@ -71,7 +74,9 @@ type loader struct {
 
 	trunks  map[string]bool   // names so far
 	targets map[string]bool   // names so far
-	sources map[string]string // prefix and match to trunk
+	callees map[string]bool   // trunks that calls can be placed to
+	callers map[string]bool   // targets that call or transfer; false: they don't
+	sources map[string]string // prefix, with match or user, to trunk or target
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// auth reads the section `auth` of a trunk or target; nil where it is absent or empty.
-func (s section) auth() *Auth {
-	a := s.sub("auth", "username", "password_file", "password_env")
+// auth reads a section of credentials; nil where it is absent or empty.
+func (s section) auth(key string) *Auth {
+	a := s.sub(key, "username", "password_file", "password_env")
 	if !a.filled("username") && !a.filled("password_file") && !a.filled("password_env") {
 		return nil
 	}
@@ -71,31 +71,6 @@ func parseHeaderLine(t string) (string, complaint) {
 	return name + ": " + val, complaint{}
 }
 
-// passHeaders reads the list of headers that pass from one side to the other.
-func (s section) passHeaders() []string {
-	return each(s, "pass_headers", func(t string) (string, complaint) {
-		switch lower := strings.ToLower(t); {
-		case !tokenOnly.MatchString(t):
-			return "", refuse("is not a header name", "use letters, digits and dashes")
-		case ownHeader(lower), hopHeader(lower):
-			return "", refuse("belongs to one side of the call and is never passed on", "remove it; carry the value in a header of another name, X-…")
-		}
-		return t, complaint{}
-	})
-}
-
-// hopHeader knows the headers that concern one dialog or hop, besides those that the B2BUA writes. name is in lower case.
-func hopHeader(name string) bool {
-	switch name {
-	case "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
-		"require", "proxy-require", "supported", "k", "unsupported", "allow", "rseq", "rack", "session-expires", "x", "min-se",
-		"path", "service-route", "refer-to", "r", "referred-by", "b", "replaces", "target-dialog", "content-encoding", "e",
-		"content-disposition", "mime-version", "warning", "server", "user-agent", "retry-after", "event", "o", "timestamp":
-		return true
-	}
-	return false
-}
-
 func (s section) limits() Limits {
 	l := Limits{
 		Message:              s.integer("message", 16<<10, 1<<10, 32<<10),
@@ -122,14 +97,18 @@ func (s section) listenTLS(needed bool) ListenTLS {
 	return t
 }
 
-// targetTLS reads the section `tls` of a target and tries its files.
-func (s section) targetTLS() TargetTLS {
+// targetTLS reads the section `tls` of a target or trunk and tries its files.
+func (s section) targetTLS(transport string) TargetTLS {
+	sub := s.sub("tls", "server_name", "ca", "cert", "key")
 	t := TargetTLS{
-		ServerName: one(s, "server_name", "", parseServerName),
-		CA:         s.text("ca"), Cert: s.text("cert"), Key: s.text("key"),
+		ServerName: one(sub, "server_name", "", parseServerName),
+		CA:         sub.text("ca"), Cert: sub.text("cert"), Key: sub.text("key"),
 	}
-	s.keyPair("cert", "key")
-	s.authorities("ca")
+	sub.keyPair("cert", "key")
+	sub.authorities("ca")
+	if t != (TargetTLS{}) && transport != TransportTLS {
+		s.fields["tls"].fail("has no effect over "+transport, "write transport: tls, or remove it")
+	}
 	return t
 }
 

@@ -29,16 +29,14 @@ func (l *loader) config(root value) *Config {
 		case l.running != nil && !vouched(t, l.running):
 			v.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
 		}
+		if t.URI != nil {
+			v.callable(t.Transport, &cfg.SIP)
+		}
 		cfg.Trunks = append(cfg.Trunks, t)
 	}
 	for _, v := range s.list("targets") {
 		t := v.target()
-		switch {
-		case !callable(t, &cfg.SIP):
-			v.fail("is called over udp, which sip.listen has no address for", "write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
-		case l.running != nil && !callable(t, l.running):
-			v.fail("is called over udp, which the process runs without", "write transport: tcp, or restart it: sip counts from then on")
-		}
+		v.callable(t.Transport, &cfg.SIP)
 		cfg.Targets = append(cfg.Targets, t)
 	}
 	for _, v := range s.list("routes") {
@@ -50,9 +48,19 @@ func (l *loader) config(root value) *Config {
 // vouched says whether there are authorities for the certificates that a trunk asks for.
 func vouched(t Trunk, sip *SIP) bool { return len(t.Certificates) == 0 || sip.TLS.ClientCA != "" }
 
-// callable says whether there is an address to call a target from. A list that is empty is reported as such.
-func callable(t Target, sip *SIP) bool {
-	return t.Transport != TransportUDP || len(sip.Listen) == 0 || listens(sip.Listen, TransportUDP)
+// callable reports a target or trunk that there is no address to call from.
+func (v value) callable(transport string, sip *SIP) {
+	switch {
+	case !calls(transport, sip):
+		v.fail("is called over udp, which sip.listen has no address for", "write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
+	case v.l.running != nil && !calls(transport, v.l.running):
+		v.fail("is called over udp, which the process runs without", "write transport: tcp, or restart it: sip counts from then on")
+	}
+}
+
+// calls says whether there is an address to call from. A list that is empty is reported as such.
+func calls(transport string, sip *SIP) bool {
+	return transport != TransportUDP || len(sip.Listen) == 0 || listens(sip.Listen, TransportUDP)
 }
 
 func (s section) sip() SIP {
@@ -158,45 +166,6 @@ func (s section) media() Media {
 	return m
 }
 
-func (v value) trunk() Trunk {
-	s := v.section("name", "sources", "media_sources", "auth", "certificates", "match", "pass_headers", "max_calls",
-		"max_cps", "max_duration", "nat", "country", "trusted")
-	s.require("name", "a short name for the trunk")
-	t := Trunk{
-		Name:         s.name("trunk", s.l.trunks),
-		MediaSources: each(s, "media_sources", parsePrefix),
-		MaxCalls:     s.integer("max_calls", 0, 0, maxCap),
-		MaxCPS:       s.integer("max_cps", 0, 0, maxCap),
-		MaxDuration:  s.duration("max_duration", 4*time.Hour),
-		NAT:          NATMode(s.choice("nat", string(NATAuto), string(NATAuto), string(NATOn), string(NATOff))),
-		Country:      one(s, "country", "", parseCountry),
-		Trusted:      s.boolean("trusted", true),
-	}
-	t.Auth = s.auth()
-	t.Certificates = each(s, "certificates", parseCertName)
-	if s.has("match") {
-		t.Match = s.sub("match", "to_domain", "header", "port").match()
-	}
-	t.PassHeaders = s.passHeaders()
-	if t.Auth == nil && len(t.Certificates) == 0 {
-		s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"], or auth or certificates`)
-		s.notEmpty("sources")
-	}
-	t.Sources = each(s, "sources", func(text string) (netip.Prefix, complaint) {
-		p, c := parsePrefix(text)
-		if !c.none() {
-			return p, c
-		}
-		key := fmt.Sprintf("%v %+v", p, t.Match)
-		if other, taken := s.l.sources[key]; taken && other != v.path {
-			return p, refuse("belongs to another trunk too, "+other, "give each network to one trunk, or tell them apart with match; within a larger network a longer prefix wins")
-		}
-		s.l.sources[key] = v.path
-		return p, complaint{}
-	})
-	return t
-}
-
 // maxCap bounds max_calls and max_cps: a slip of the finger, not a machine.
 const maxCap = 1_000_000
 
@@ -242,33 +211,6 @@ func (s section) log() Log {
 		Level:  s.choice("level", "info", "debug", "info", "warn", "error"),
 		Format: s.choice("format", FormatJSON, FormatJSON, FormatConsole),
 	}
-}
-
-func (v value) route() Route {
-	s := v.section("trunk", "to", "from", "targets", "ringing", "otherwise", "failover_on", "setup_timeout")
-	r := Route{
-		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
-			if t != "" && !s.l.trunks[t] {
-				return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
-			}
-			return t, complaint{}
-		}),
-		To:           one(s, "to", nil, parseRegexp),
-		From:         one(s, "from", nil, parseRegexp),
-		Ringing:      s.choice("ringing", RingingImmediate, RingingImmediate, RingingOnTarget, RingingNone),
-		Otherwise:    s.integer("otherwise", 503, 400, 699),
-		FailoverOn:   each(s, "failover_on", integerIn(300, 699)),
-		SetupTimeout: s.duration("setup_timeout", 120*time.Second),
-	}
-	s.require("targets", "the names of the targets to try, in order")
-	s.notEmpty("targets")
-	r.Targets = each(s, "targets", func(t string) (string, complaint) {
-		if !s.l.targets[t] {
-			return "", refuse("is not the name of a target", "add it to targets, or correct the name")
-		}
-		return t, complaint{}
-	})
-	return r
 }
 
 // describe shows a template's complaint without what the environment put into it.

@@ -14,7 +14,9 @@ import (
 
 func (v value) target() Target {
 	s := v.section("name", "kind", "uri", "transport", "prepare", "headers", "auth", "codecs", "first_response_timeout",
-		"ring_timeout", "max_calls", "max_cps", "media_sources", "tls", "pass_headers", "budget", "overflow")
+		"ring_timeout", "max_calls", "max_cps", "media_sources", "tls", "pass_headers", "budget", "overflow", "sources",
+		"call_auth", "reinvite", "rel100", "session_expires", "min_se", "dtmf", "pass_methods", "pass_parts", "transfer",
+		"transfer_numbers", "transfer_hosts")
 	s.require("name", "a short name for the target")
 	s.require("kind", "synthflow or sip")
 	s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
@@ -22,29 +24,32 @@ func (v value) target() Target {
 		Name:                 s.name("target", s.l.targets),
 		Kind:                 one(s, "kind", "", parseKind),
 		Transport:            s.choice("transport", TransportUDP, TransportUDP, TransportTCP, TransportTLS),
-		TLS:                  s.sub("tls", "server_name", "ca", "cert", "key").targetTLS(),
-		Auth:                 s.auth(),
+		Auth:                 s.auth("auth"),
 		PassHeaders:          s.passHeaders(),
 		Budget:               s.sub("budget", "size", "value", "headers").budget(),
-		Codecs:               []string{"PCMU", "PCMA"},
+		Codecs:               s.codecs(),
 		FirstResponseTimeout: s.duration("first_response_timeout", 4*time.Second),
 		RingTimeout:          s.duration("ring_timeout", 60*time.Second),
 		MaxCalls:             s.integer("max_calls", 0, 0, maxCap),
 		MaxCPS:               s.integer("max_cps", 0, 0, maxCap),
 		MediaSources:         each(s, "media_sources", parsePrefix),
+		CallAuth:             s.auth("call_auth"),
+		Reinvite:             ReinviteMode(s.choice("reinvite", string(ReinviteAuto), string(ReinviteAuto), string(ReinviteRelay), string(ReinviteAbsorb))),
+		Rel100:               s.rel100(Rel100Off),
+		DTMF:                 DTMFMode(s.choice("dtmf", string(DTMFRelay), string(DTMFRelay), string(DTMFInfo), string(DTMFRFC4733))),
+		PassMethods:          s.passMethods(),
+		PassParts:            each(s, "pass_parts", parsePart),
 	}
+	t.TLS = s.targetTLS(t.Transport)
+	t.SessionExpires, t.MinSE = s.sessionTimer()
+	t.Sources = s.targetSources(t.CallAuth)
+	s.transfer(&t)
+	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
 	overflow := OverflowTrim
 	if t.Kind == KindSynthflow {
 		overflow = OverflowTCP // documented: TCP on the same port
 	}
 	t.Overflow = s.choice("overflow", overflow, OverflowTCP, OverflowTrim)
-	if t.TLS != (TargetTLS{}) && t.Transport != TransportTLS {
-		s.fields["tls"].fail("has no effect over "+t.Transport, "write transport: tls, or remove it")
-	}
-	if s.has("codecs") {
-		t.Codecs = each(s, "codecs", parseCodec)
-		s.notEmpty("codecs")
-	}
 	use := templateUse{}
 	if p, ok := s.fields["prepare"]; ok {
 		if t.Kind == KindSIP {
@@ -96,6 +101,7 @@ func (s section) template(key, def string) *Template {
 // templateUse says what a template may name where it stands.
 type templateUse struct {
 	inPrepare bool // it makes the prepare request itself
+	trunk     bool // it is of a trunk
 	prepare   bool // the target has a prepare step
 	mayLack   bool // a call may be dialled although the step failed
 }
@@ -114,6 +120,9 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 	switch {
 	case t.UsesPrepare() && use.inPrepare:
 		s.complain(refuse("uses .Prepare, which is what this step is there to get", "use other fields of the call"))
+		return nil, "", false
+	case t.UsesPrepare() && use.trunk:
+		s.complain(refuse("uses .Prepare, which a call to a trunk does not have", "use other fields of the call"))
 		return nil, "", false
 	case t.UsesPrepare() && !use.prepare:
 		s.complain(refuse("uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"))
@@ -134,7 +143,7 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 	return t, sample, true
 }
 
-// uri reads the target's URI and checks what it gives for a sample call.
+// uri reads the URI of a target or trunk and checks what it gives for a sample call.
 func (s section) uri(use templateUse, transport string) *Template {
 	v, ok := s.fields["uri"]
 	if !ok {
@@ -181,16 +190,6 @@ func (s section) headers(use templateUse) []Header {
 		}
 	}
 	return all
-}
-
-// ownHeader knows the headers that the B2BUA writes, and their compact forms (RFC 3261 §7.3.3). name is in lower case.
-func ownHeader(name string) bool {
-	switch name {
-	case "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards",
-		"content-length", "l", "content-type", "c", "route", "record-route":
-		return true
-	}
-	return false
 }
 
 func parseKind(t string) (string, complaint) {
@@ -274,7 +273,7 @@ func checkSIPURI(u, transport string) complaint {
 	}
 	for p := range strings.SplitSeq(params, ";") {
 		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, transport) {
-			return refuse("asks for another transport than the target's, "+transport, "remove ;transport=, or write transport: "+strings.ToLower(val)+" below the target")
+			return refuse("asks for another transport than that which is used, "+transport, "remove ;transport=, or write transport: "+strings.ToLower(val)+" beside uri")
 		}
 	}
 	return complaint{}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// passHeaders reads the list of headers that pass from one side to the other: names, and beginnings of names with a * behind.
+func (s section) passHeaders() []string {
+	return each(s, "pass_headers", func(t string) (string, complaint) {
+		begin, pattern := strings.CutSuffix(t, "*")
+		switch {
+		case !tokenOnly.MatchString(t):
+			return "", refuse("is not a header name", "use letters, digits and dashes")
+		case strings.Contains(begin, "*"):
+			return "", refuse("has a * that does not end it", `write the name, or how the names begin and one *, like "X-*"`)
+		case pattern && len(begin) < 2:
+			return "", refuse("stands for too many headers", `write at least two characters before the *, like "X-*"`)
+		case !pattern && !Passable(t):
+			return "", refuse("belongs to one side of the call and is never passed on", "remove it; carry the value in a header of another name, X-…")
+		}
+		return t, complaint{}
+	})
+}
+
+// Passable says whether a header may go from one side of a call to the other: it is none of those that the B2BUA writes or
+// that concern one dialog or hop. What a name with a * stands for is only what is passable.
+func Passable(name string) bool {
+	name = strings.ToLower(name)
+	return !ownHeader(name) && !hopHeader(name)
+}
+
+// ownHeader knows the headers that the B2BUA writes, and their compact forms (RFC 3261 §7.3.3). name is in lower case.
+func ownHeader(name string) bool {
+	switch name {
+	case "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards",
+		"content-length", "l", "content-type", "c", "route", "record-route":
+		return true
+	}
+	return false
+}
+
+// hopHeader knows the headers that concern one dialog or hop, besides those that the B2BUA writes. name is in lower case.
+func hopHeader(name string) bool {
+	switch name {
+	case "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
+		"require", "proxy-require", "supported", "k", "unsupported", "allow", "rseq", "rack", "session-expires", "x", "min-se",
+		"path", "service-route", "refer-to", "r", "referred-by", "b", "replaces", "target-dialog", "content-encoding", "e",
+		"content-disposition", "mime-version", "warning", "server", "user-agent", "retry-after", "event", "o", "timestamp":
+		return true
+	}
+	return false
+}
+
+// passMethods reads the methods of requests that go from one side of a call to the other.
+func (s section) passMethods() []string {
+	if !s.has("pass_methods") {
+		return []string{"INFO"}
+	}
+	known := []string{"INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"}
+	return each(s, "pass_methods", func(t string) (string, complaint) {
+		if m := strings.ToUpper(t); slices.Contains(known, m) {
+			return m, complaint{}
+		}
+		return "", refuse("is no method that can go from one side to the other", "write some of "+strings.Join(known, ", "))
+	})
+}
+
+// parsePart takes a content type without parameters, and gives it in lower case.
+func parsePart(t string) (string, complaint) {
+	t = strings.ToLower(t)
+	kind, sub, ok := strings.Cut(t, "/")
+	switch {
+	case !ok || !tokenOnly.MatchString(kind) || !tokenOnly.MatchString(sub) || strings.Contains(t, "*"):
+		return "", refuse("is not a content type", `write it without parameters, like "application/pidf+xml"`)
+	case t == "application/sdp":
+		return "", refuse("belongs to one side of the call and is never passed on as it is", "remove it; the target gets an offer in any case")
+	case kind == "multipart":
+		return "", refuse("is not the type of a part, but of the whole", `write the types of its parts, like "application/pidf+xml"`)
+	}
+	return t, complaint{}
+}
