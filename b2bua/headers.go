@@ -89,7 +89,7 @@ func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, 
 	if mf := in.invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
 		out.hops = *mf - 1
 	}
-	out.pass(t.PassHeaders, in)
+	out.pass(wanted(t.PassHeaders, in.invite.Headers(), t.Headers), in)
 	caller := "<" + local.uri(userOf(vars.From)) + ">"
 	known := !in.privacy.number && !nobody(vars.From)
 	out.localParty = caller

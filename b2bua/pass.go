@@ -7,7 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Bounds of what passes from a target's answer to the carrier: header lines,
+// Bounds of what passes from a target's message to the carrier: header lines,
 // and bytes of one value.
 const (
 	maxPassed      = 24
@@ -35,10 +35,10 @@ func (o *outbound) pass(names []string, in inbound) {
 // drop notes that a header was left out.
 func (o *outbound) drop(name string) { o.dropped = append(o.dropped, name) }
 
-// passed gives the headers of a target's answer that the carrier is to get,
+// passed gives the headers of a target's message that the carrier is to get,
 // and the names of those that were left out because they can't.
 func passed(headers []sip.Header, names []string) (out []sip.Header, dropped []string) {
-	for _, name := range names {
+	for _, name := range wanted(names, headers, nil) {
 		found, sound := headerValues(headers, name)
 		for _, v := range found {
 			sound = sound && len(v) <= maxPassedValue

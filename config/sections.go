@@ -129,7 +129,11 @@ func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
 
 // notEmpty reports a list without elements.
 func (s section) notEmpty(key string) {
-	if v, ok := s.fields[key]; ok && v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
+	v, ok := s.fields[key]
+	if ok {
+		v, ok = v.resolve() // an alias may stand for an empty one, too
+	}
+	if ok && v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
 		v.fail("is an empty list", "write at least one")
 	}
 }
