@@ -20,8 +20,8 @@ var (
 	errRAck           = errors.New("not an RAck")
 )
 
-// maxDelta bounds what is given in seconds (RFC 3261 section 20.19 lets more
-// than 2**32-1 count as that; nobody means a session of 68 years).
+// maxDelta bounds what is given in seconds. RFC 3261 section 20.19 goes to
+// 2**32-1, but nobody means a session of 68 years.
 const maxDelta = 1<<31 - 1
 
 // sessionExpires is the value of a Session-Expires (RFC 4028 section 4). How

@@ -247,7 +247,7 @@ func settable(name string) string {
 }
 
 // referredBy is the URI of a message's Referred-By, empty where there is none
-// (RFC 3892 section 2.1). Its parameters, a signature's Content-ID among them,
+// (RFC 3892 section 3). Its parameters, a signature's Content-ID among them,
 // are left out: the body that they name does not go on.
 func referredBy(msg sip.Message) (string, error) {
 	all := namedHeaders(msg, "referred-by", "b")
