@@ -37,7 +37,7 @@ func newAdmission(cfg *config.Config, preparers map[string]Preparer) *admission 
 
 // reload replaces trunks, targets and routes for the calls to come.
 func (a *admission) reload(cfg *config.Config, preparers map[string]Preparer) {
-	p := &peers{routes: cfg.Routes, targets: map[string]*target{}}
+	p := &peers{routes: cfg.Routes, targets: map[string]*target{}, allow: allowedToTrunks(cfg.Targets)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	old := a.peers.Load()

@@ -46,14 +46,21 @@ type Call struct {
 	route   *config.Route
 	pending []*target // not yet tried
 	attempt *attempt  // the current one
+	b       *line     // the leg that the caller is bridged to
+	target  *target   // and whose it is
 	tried   int
 	last    outcome // of the last attempt
 
-	offer       *description
-	answer      []byte    // the SDP answer that the carrier has
-	told        []string  // and its formats
-	originA     sdpOrigin // of descriptions toward the carrier
-	originB     sdpOrigin // and toward targets
+	offer       *description // the caller's, or what it could have offered
+	late        bool         // the caller's INVITE had none, and its answer is to come
+	answer      []byte       // our SDP that the caller has
+	told        []string     // the formats that both sides were told
+	heard       [2]*description
+	unsaid      [2]*description // what was in force before the last change, by the side that wanted it
+	exchange    *exchange       // a change that the other side is asked for
+	relays      map[int]relayed // requests that the other side was sent, by Ref
+	lastRelay   int
+	transfer    *transfer // away from the agent, under way
 	session     RelaySession
 	sessionAddr [2]netip.Addr // in SDP, by side
 	ringSent    bool
@@ -100,7 +107,7 @@ func (c *Call) next() told {
 		if len(c.facts) > 0 {
 			t := c.facts[0]
 			c.facts = c.facts[1:]
-			if t.from == nil || t.from == c.a || (c.attempt != nil && t.from == c.attempt.line) {
+			if t.from == nil || t.from == c.a || t.from == c.b || (c.attempt != nil && t.from == c.attempt.line) {
 				return t
 			}
 			continue // of a leg that was given up
@@ -149,9 +156,6 @@ func (c *Call) step(l *line, in Input) {
 	l.wire.perform(effects)
 	for _, f := range facts {
 		c.facts = append(c.facts, told{l, f})
-		if _, ok := f.(Confirmed); ok {
-			l.wire.confirmed()
-		}
 	}
 	if l.leg.Done() {
 		c.drop(l)
@@ -296,7 +300,7 @@ func (c *Call) leave() {
 	for _, l := range append([]*line(nil), c.lines...) {
 		c.drop(l)
 	}
-	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
+	c.invite, c.offer, c.vars.HeaderFunc, c.heard, c.unsaid = nil, nil, nil, [2]*description{}, [2]*description{} // not needed while the record waits to be written
 }
 
 // recovered ends the call, not the process, when its goroutine panics: the
@@ -340,6 +344,22 @@ func (c *Call) hangupAll(why Cause) {
 		}
 		c.step(l, Hangup{Why: why})
 	}
+}
+
+// side is the side of the media that a leg is on.
+func (c *Call) side(l *line) media.Side {
+	if l == c.a {
+		return media.SideA
+	}
+	return media.SideB
+}
+
+// other is the leg that one is bridged to; nil: none.
+func (c *Call) other(l *line) *line {
+	if l == c.a {
+		return c.b
+	}
+	return c.a
 }
 
 // vacate gives back the place that the current attempt has at its target.

@@ -4,59 +4,93 @@ import (
 	"flowbridge/store"
 )
 
-// bridged: both legs are answered and media flows.
+// bridged: both legs are answered and media flows. A transfer may be under way
+// beside it.
 func (c *Call) bridged() phase {
 	c.phaseName = "bridged"
-	for {
+	for !c.finished {
 		switch t := c.next(); f := t.fact.(type) {
 		case Gone:
-			return c.onGone(t.from, f)
+			c.onGone(t.from, f)
 		case Cancelled:
-			return c.lostToCancel()
+			c.lostToCancel()
 		case MediaLost:
 			c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Msg("no media")
-			return c.hangup(CauseMediaTimeout, store.EndedBySystem)
+			c.hangup(CauseMediaTimeout, store.EndedBySystem)
 		case Killed:
-			return c.hangup(f.Cause, f.By)
+			c.hangup(f.Cause, f.By)
 		case Expired:
-			return c.hangup(f.Cause, store.EndedBySystem)
+			c.hangup(f.Cause, store.EndedBySystem)
+		case Offered:
+			c.onOffered(t.from, f)
+		case Withdrawn:
+			c.onWithdrawn(t.from)
+		case AnswerReady:
+			if err := c.onAnswerReady(t.from, f); err != nil {
+				c.brokenAnswer(t.from, err)
+			}
+		case OfferRefused:
+			c.onOfferRefused(t.from, f)
+		case Asked:
+			c.onAsked(t.from, f.Req)
+		case Replied:
+			c.onReplied(t.from, f)
 		case Latched:
 			c.log.Debug().Stringer("side", f.Side).Stringer("source", f.Source).Msg("media source learned")
 		case Confirmed:
 			c.log.Debug().Msg("call confirmed")
 		case Progress, Answered, Refused, Ready:
-			// of an attempt before
+			c.onTransfer(t)
 		}
 	}
+	return nil
 }
 
-// onGone: one side hung up, or its dialog broke; the other one is hung up.
-func (c *Call) onGone(from *line, f Gone) phase {
-	by, other := store.EndedBySystem, c.a
-	if from == c.a {
-		other = c.attempt.line
+// onGone: one side hung up, or its dialog broke; the other one is hung up,
+// unless the call is being transferred away from it.
+func (c *Call) onGone(from *line, f Gone) {
+	by := store.EndedBySystem
+	switch {
+	case c.isTransferLine(from):
+		c.transferLegGone(f)
+		return
+	case f.ByPeer && from == c.a:
+		by = store.EndedByCaller
+	case f.ByPeer:
+		by = store.EndedByAgent
 	}
-	if f.ByPeer {
-		if by = store.EndedByAgent; from == c.a {
-			by = store.EndedByCaller
-		}
+	if from == c.b && c.transfer != nil {
+		c.agentLeft(f)
+		return
 	}
-	c.step(other, Hangup{Why: f.Cause})
-	return c.end(f.Cause, by, 200, f.Q850)
+	c.stopTransfer(f.Cause)
+	why := Hangup{Why: f.Cause, Q850: f.Q850}
+	if other := c.other(from); other != nil {
+		why.Headers = c.passedTo(other, f.Headers)
+		c.step(other, why)
+	}
+	c.end(f.Cause, by, 200, f.Q850)
 }
 
 // hangup ends both legs.
-func (c *Call) hangup(why Cause, by string) phase {
-	c.step(c.a, Hangup{Why: why})
-	c.step(c.attempt.line, Hangup{Why: why})
-	return c.end(why, by, 200, 0)
+func (c *Call) hangup(why Cause, by string) {
+	c.stopTransfer(why)
+	for _, l := range []*line{c.a, c.b} {
+		if l != nil {
+			c.step(l, Hangup{Why: why})
+		}
+	}
+	c.end(why, by, 200, 0)
 }
 
 // lostToCancel: the carrier's CANCEL was faster than our 200, which never
 // went out. To the target the call was answered: it gets BYE.
-func (c *Call) lostToCancel() phase {
-	c.step(c.attempt.line, Hangup{Why: CauseCallerCancelled})
+func (c *Call) lostToCancel() {
+	c.stopTransfer(CauseCallerCancelled)
+	if c.b != nil {
+		c.step(c.b, Hangup{Why: CauseCallerCancelled})
+	}
 	c.record.AnsweredAt = store.Time{}
 	c.record.SetupMS = 0
-	return c.end(CauseCallerCancelled, store.EndedByCaller, 487, 0)
+	c.end(CauseCallerCancelled, store.EndedByCaller, 487, 0)
 }

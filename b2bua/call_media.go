@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -46,25 +48,35 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 	return s, nil
 }
 
-// readOffer reads the carrier's session description. On false the call is
-// over.
+// readOffer reads the caller's session description. Where there is none, the
+// targets' codecs are offered, and the caller's answer comes with its ACK or
+// PRACK. On false the call is over.
 func (c *Call) readOffer() (phase, bool) {
 	body := sdpBody(c.invite)
-	if body == nil {
-		return c.refuse(488, CauseNoOffer, warning("399 INVITE without an SDP offer")), false
+	if c.late = body == nil; c.late {
+		return nil, true
 	}
 	offer, err := parseDescription(body)
-	switch {
-	case errors.Is(err, errBadSDP):
-		return c.refuse(400, CauseBadOffer, warning("399 "+errBadSDP.Error())), false
-	case err != nil:
-		return c.refuse(488, CauseNoCommonCodec, warning("304 "+err.Error())), false
+	if err != nil {
+		code, cause, why := badOffer(err)
+		return c.refuse(code, cause, why), false
 	}
-	c.offer = offer
+	c.offer, c.heard[media.SideA] = offer, offer
 	return nil, true
 }
 
+// badOffer is how an offer is refused that can't be used.
+func badOffer(err error) (code int, cause Cause, why sip.Header) {
+	if errors.Is(err, errBadSDP) || errors.Is(err, errLongSDP) {
+		return 400, CauseBadOffer, warning("399 " + errBadSDP.Error())
+	}
+	return 488, CauseNoCommonCodec, warning("304 " + err.Error())
+}
+
 func (c *Call) sharesCodec(t *target) bool {
+	if c.late {
+		return true
+	}
 	_, err := c.offer.usable(t.cfg.Codecs)
 	return err == nil
 }
@@ -72,6 +84,12 @@ func (c *Call) sharesCodec(t *target) bool {
 // formatsFor are the offer's formats that a target may use: of its codecs, and
 // once the carrier has an answer, of what that says.
 func (c *Call) formatsFor(t *target) ([]string, error) {
+	if c.late && c.answer == nil {
+		var err error
+		if c.offer, err = descriptionOf(t.cfg.Codecs); err != nil {
+			return nil, err
+		}
+	}
 	formats, err := c.offer.usable(t.cfg.Codecs)
 	if err != nil || c.answer == nil {
 		return formats, err
@@ -137,10 +155,31 @@ func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix)
 		believed = append(believed, netip.PrefixFrom(signalling, signalling.BitLen()))
 	}
 	_, clock := d.speech()
-	if rtp := d.rtp(); rtp.Addr().IsLoopback() && !signalling.IsLoopback() {
-		return media.Peer{Believed: believed, ClockRate: clock} // a peer elsewhere has no business with our own machine
+	peer := media.Peer{Believed: believed, ClockRate: clock}
+	if rtp := d.rtp(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a peer elsewhere has no business with our own machine
+		peer.RTP, peer.RTCP = rtp, d.rtcp()
 	}
-	return media.Peer{RTP: d.rtp(), RTCP: d.rtcp(), Believed: believed, ClockRate: clock}
+	return peer
+}
+
+// setPeer puts a side's description into force.
+func (c *Call) setPeer(side media.Side, d *description) {
+	c.heard[side] = d
+	if side == media.SideA {
+		c.session.SetPeer(side, mediaPeer(d, c.a.leg.Dialog().Source.Addr(), c.trunk.cfg.MediaSources))
+		return
+	}
+	l, t := c.attemptLine()
+	c.session.SetPeer(side, mediaPeer(d, l.leg.Dialog().Source.Addr(), t.cfg.MediaSources))
+}
+
+// attemptLine is the leg on side B that media flows to: that of the bridge, or
+// of the attempt before there is one.
+func (c *Call) attemptLine() (*line, *target) {
+	if c.b != nil {
+		return c.b, c.target
+	}
+	return c.attempt.line, c.attempt.target
 }
 
 // mediaAt is our RTP address on a side, as SDP names it.
@@ -168,14 +207,8 @@ func (c *Call) mediaToward(target netip.Addr) error {
 // takeAnswer puts the target's answer into force. What the carrier was told
 // first stays: address, port and codec don't change during the set-up.
 func (c *Call) takeAnswer(body []byte) error {
-	if len(body) > c.server.cfg.SIP.Limits.SDP {
-		return errLongSDP
-	}
-	answer, err := parseDescription(body)
+	answer, err := c.readAnswer(body, c.attempt.formats)
 	if err != nil {
-		return err
-	}
-	if err := answer.holdTo(c.attempt.formats); err != nil {
 		return err
 	}
 	codec := answer.chosen()
@@ -183,13 +216,38 @@ func (c *Call) takeAnswer(body []byte) error {
 		return errNoCodec
 	}
 	if c.answer == nil {
-		if c.answer, err = answer.answering(c.offer, c.originA, c.mediaAt(media.SideA)); err != nil {
+		if err = c.tellCaller(answer); err != nil {
 			return err
 		}
-		c.record.Codec, c.told = codec, answer.media().MediaName.Formats
-		c.session.SetPeer(media.SideA, mediaPeer(c.offer, c.source.Addr(), c.trunk.cfg.MediaSources))
+		c.record.Codec = codec
 	}
-	from := c.attempt.line.leg.Dialog().Source.Addr()
-	c.session.SetPeer(media.SideB, mediaPeer(answer, from, c.attempt.target.cfg.MediaSources))
+	c.setPeer(media.SideB, answer)
 	return nil
+}
+
+// readAnswer reads an answer to an offer with these formats.
+func (c *Call) readAnswer(body []byte, offered []string) (*description, error) {
+	if len(body) > c.server.cfg.SIP.Limits.SDP {
+		return nil, errLongSDP
+	}
+	answer, err := parseDescription(body)
+	if err != nil {
+		return nil, err
+	}
+	return answer, answer.holdTo(offered)
+}
+
+// tellCaller makes of the target's answer the caller's: an answer too, or an
+// offer of the one codec that was chosen where the caller made none.
+func (c *Call) tellCaller(answer *description) (err error) {
+	if c.late {
+		c.told = answer.decided()
+		c.answer, err = answer.forTarget(c.mediaAt(media.SideA), c.told, dirAsIs)
+		return err
+	}
+	c.told = answer.media().MediaName.Formats
+	if c.answer, err = answer.answering(c.offer, c.mediaAt(media.SideA), c.told, dirAsIs); err == nil {
+		c.setPeer(media.SideA, c.offer)
+	}
+	return err
 }

@@ -105,7 +105,13 @@ func (c *Call) preparing() phase {
 			return c.killed(f)
 		case Expired:
 			return c.setupExpired()
-		case Progress, Answered, Refused, Confirmed, Gone, MediaLost, Latched:
+		case Gone:
+			return c.callerLost(f)
+		case Offered, Withdrawn, AnswerReady, OfferRefused, Asked, Replied:
+			if c.duringSetup(t); c.finished {
+				return nil
+			}
+		case Progress, Answered, Refused, Confirmed, MediaLost, Latched:
 			// no leg B yet
 		}
 	}
@@ -155,7 +161,6 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	if err != nil {
 		return cause, err
 	}
-	c.originB.version++
 	a.transport = transportName(local.Transport)
 	a.line = c.addLine(leg, local, f.Flow)
 	a.line.wire.tls = a.target.cfg.TLS
@@ -170,7 +175,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 // offer with our address at, the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
 	a := c.attempt
-	offer, err := c.offer.forTarget(c.originB, at, a.formats)
+	offer, err := c.offer.forTarget(at, a.formats, c.offer.passedOn())
 	if err != nil {
 		return nil, Invite{}, CauseInternalError, err
 	}
@@ -180,11 +185,12 @@ func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invit
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
 	in := inbound{invite: c.invite, trusted: c.trunk.cfg.Trusted, privacy: c.privacy}
-	out, err := buildOutbound(a.target.cfg, f.URI, vars, in, local, offer)
+	out, err := buildOutbound(a.target.cfg, f.URI, vars, in, local, a.target.options(), offer)
 	if err != nil {
 		return nil, Invite{}, CauseTemplateFailed, err
 	}
-	leg := newUACLeg(c.server.legOptions(media.SideB, local), newCallID(), out.localParty, out.remoteParty)
+	leg := newUACLeg(c.server.legOptions(media.SideB, local, a.target.options()), newCallID(), out.localParty, out.remoteParty)
+	out.offer = leg.describe(out.offer)
 	if err = c.fit(&out, leg, f); err != nil {
 		return nil, Invite{}, CauseInviteTooLarge, err
 	}
@@ -240,10 +246,24 @@ func (c *Call) dialing() phase {
 			return c.killed(f)
 		case Expired:
 			return c.setupExpired()
-		case Ready, Confirmed, Gone, MediaLost, Latched:
+		case Gone:
+			if t.from == c.a {
+				return c.callerLost(f)
+			}
+		case Offered, Withdrawn, AnswerReady, OfferRefused, Asked, Replied:
+			if c.duringSetup(t); c.finished {
+				return nil
+			}
+		case Ready, Confirmed, MediaLost, Latched:
 			// of an attempt before, or not possible yet
 		}
 	}
+}
+
+// callerLost: the caller did not acknowledge what it has to.
+func (c *Call) callerLost(f Gone) phase {
+	c.abandon(f.Cause)
+	return c.end(f.Cause, store.EndedBySystem, 504, 0)
 }
 
 // onProgress passes ringing on as the route says, and early media always.
@@ -298,6 +318,7 @@ func (c *Call) onAnswered(f Answered) phase {
 	if limit := c.trunk.cfg.MaxDuration; limit > 0 {
 		c.durationUntil = now.Add(limit)
 	}
+	c.b, c.target = c.attempt.line, c.attempt.target
 	c.session.Start()
 	c.answered = now
 	c.server.admission.answered()

@@ -15,7 +15,7 @@ import (
 func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.AddrPort, local Local) *Call {
 	c := &Call{
 		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source, local: local,
-		inbox: newInbox(), originA: newOrigin(), originB: newOrigin(), started: time.Now(),
+		inbox: newInbox(), started: time.Now(),
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.log = s.log.With().Str("call", c.id).Str("trunk", t.cfg.Name).Logger()

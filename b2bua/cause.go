@@ -21,7 +21,6 @@ const (
 	CauseCallerCancelled Cause = "caller_cancelled"
 
 	CauseNoRoute       Cause = "no_route"
-	CauseNoOffer       Cause = "no_offer"
 	CauseBadOffer      Cause = "bad_offer"
 	CauseNoCommonCodec Cause = "no_common_codec"
 	CauseNoPorts       Cause = "no_ports"
@@ -49,6 +48,12 @@ const (
 	CauseSetupTimeout      Cause = "setup_timeout"
 
 	CauseNoACK           Cause = "no_ack"
+	CauseNoPRACK         Cause = "no_prack"
+	CauseBadACK          Cause = "bad_ack"
+	CauseSessionExpired  Cause = "session_expired"
+	CauseDialogLost      Cause = "dialog_lost"
+	CauseTransferred     Cause = "transferred"
+	CauseTransferFailed  Cause = "transfer_failed"
 	CauseMediaTimeout    Cause = "media_timeout"
 	CauseMaxDuration     Cause = "max_duration"
 	CauseShutdown        Cause = "shutdown"
@@ -62,12 +67,13 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		CauseCallerHangup, CauseAgentHangup, CauseCallerCancelled,
-		CauseNoRoute, CauseNoOffer, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
+		CauseNoRoute, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
 		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
 		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable, CauseTLSFailed,
 		CauseInviteTooLarge, CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError,
 		CauseAuthMissing, CauseAuthUnsupported, CauseAuthRefused, CauseBadAnswer, CauseSetupTimeout,
-		CauseNoACK, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
+		CauseNoACK, CauseNoPRACK, CauseBadACK, CauseSessionExpired, CauseDialogLost, CauseTransferred, CauseTransferFailed,
+		CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,
 	}
 }
@@ -156,7 +162,9 @@ func q850OfCause(cause Cause) int {
 	switch cause {
 	case CauseCallerHangup, CauseAgentHangup:
 		return 16 // normal call clearing
-	case CauseNoACK, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseMediaTimeout, CauseMaxDuration:
+	case CauseTransferred:
+		return 16
+	case CauseNoACK, CauseNoPRACK, CauseSessionExpired, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseMediaTimeout, CauseMaxDuration:
 		return 102 // recovery on timer expiry
 	default:
 		return 31 // normal, unspecified
@@ -164,15 +172,19 @@ func q850OfCause(cause Cause) int {
 }
 
 // reasonValue is the Reason header (RFC 3326) that a CANCEL or BYE of ours
-// carries, empty where there is nothing to say.
-func reasonValue(why Cause) string {
+// carries, empty where there is nothing to say. q850 is what the other side gave,
+// 0 where it gave nothing.
+func reasonValue(why Cause, q850 int) string {
 	switch why {
 	case causeAnotherAnswered:
 		return `SIP;cause=200;text="Call completed elsewhere"`
 	case CauseNone, CauseCallerCancelled:
 		return ""
 	default:
-		return "Q.850;cause=" + strconv.Itoa(q850OfCause(why)) + `;text="` + string(why) + `"`
+		if q850 == 0 {
+			q850 = q850OfCause(why)
+		}
+		return "Q.850;cause=" + strconv.Itoa(q850) + `;text="` + string(why) + `"`
 	}
 }
 

@@ -159,7 +159,7 @@ func TestParseQ850(t *testing.T) {
 // making name a Q.850 cause.
 func TestReasonValue(t *testing.T) {
 	for _, c := range append(Causes(), causeAnotherAnswered) {
-		v := reasonValue(c)
+		v := reasonValue(c, 0)
 		if strings.ContainsAny(v, "\r\n") {
 			t.Errorf("%s: %q", c, v)
 		}
@@ -169,11 +169,11 @@ func TestReasonValue(t *testing.T) {
 	}
 	silent := []Cause{CauseNone, CauseCallerCancelled}
 	for _, c := range append(Causes(), CauseNone) {
-		if (reasonValue(c) == "") != slices.Contains(silent, c) {
-			t.Errorf("%q: Reason %q", c, reasonValue(c))
+		if (reasonValue(c, 0) == "") != slices.Contains(silent, c) {
+			t.Errorf("%q: Reason %q", c, reasonValue(c, 0))
 		}
 	}
-	if got := parseQ850(reasonValue(CauseCallerHangup)); got != 16 {
+	if got := parseQ850(reasonValue(CauseCallerHangup, 0)); got != 16 {
 		t.Errorf("a hang-up has Q.850 cause %d", got)
 	}
 }

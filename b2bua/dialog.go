@@ -21,11 +21,13 @@ type Dialog struct {
 	RemoteParty  string // the peer's From or To value without tag
 	LocalSeq     uint32 // CSeq of our last request
 	RemoteSeq    uint32 // CSeq of the peer's last request
+	Heard        bool   // there was one
 	RemoteTarget string // URI of the peer's Contact
 	RouteSet     []string
 	Source       netip.AddrPort // where the peer's messages really come from
 	Transport    string         // that they come by: config.Transport…; empty: udp
 	NAT          config.NATMode
+	Origin       sdpOrigin // of our session descriptions
 }
 
 // Local is what we are called on one leg: what Via and Contact say.

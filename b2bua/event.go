@@ -23,9 +23,9 @@ type (
 		Req    *sip.Request
 		Source netip.AddrPort
 	}
-	// CancelIn is a CANCEL of the pending INVITE. Both it and the INVITE have
-	// been answered already, with 200 and 487.
-	CancelIn struct{}
+	// CancelIn is a CANCEL of the peer's INVITE with this CSeq. Both it and the
+	// INVITE have been answered already, with 200 and 487.
+	CancelIn struct{ Seq uint32 }
 	// ResponseIn is a response to a request of ours, a 2xx that comes again
 	// or from another fork among them.
 	ResponseIn struct {
@@ -35,12 +35,13 @@ type (
 	// RequestFailed says that a request of ours will have no final response.
 	RequestFailed struct {
 		Method sip.RequestMethod
+		Seq    uint32
 		Cause  Cause // target_silent, target_unreachable, tls_failed or dns_failed
 		Err    error
 	}
-	// FinalLost says that a final answer to the INVITE was not sent because
-	// a CANCEL was faster.
-	FinalLost struct{}
+	// FinalLost says that a final answer to the INVITE with this CSeq was not
+	// sent because a CANCEL was faster.
+	FinalLost struct{ Seq uint32 }
 	// DeadlineReached says that Deadline has come.
 	DeadlineReached struct{}
 
@@ -51,7 +52,8 @@ type (
 		SDP     []byte
 		Headers []sip.Header
 	}
-	// Answer sends 200 with SDP.
+	// Answer sends 200 with SDP: the answer to the INVITE's offer, or an offer
+	// where the INVITE had none. It waits for the PRACK that it has to wait for.
 	Answer struct {
 		SDP     []byte
 		Headers []sip.Header
@@ -75,8 +77,47 @@ type (
 	// that is allowed, and ACK and BYE if a 200 comes all the same.
 	Abandon struct{ Why Cause }
 	// Hangup ends a confirmed dialog with BYE.
-	Hangup struct{ Why Cause }
+	Hangup struct {
+		Why     Cause
+		Q850    int          // that the other side gave; 0: that of Why
+		Headers []sip.Header // of the other side's BYE that pass on
+	}
+
+	// Offer offers the peer another session, in a re-INVITE as soon as one may
+	// be sent. What comes of it is AnswerReady or OfferRefused.
+	Offer struct{ SDP []byte }
+	// Accept answers what the peer Offered: with the answer, or with an offer
+	// where it had none.
+	Accept struct{ SDP []byte }
+	// Reject refuses what the peer Offered; the session stays as it was.
+	Reject struct {
+		Code    int
+		Reason  string
+		Headers []sip.Header
+	}
+	// Send sends a request within the dialog. What comes of it is Replied with
+	// the same Ref.
+	Send struct {
+		Ref int
+		Content
+		Method sip.RequestMethod
+	}
+	// Reply answers what the peer Asked.
+	Reply struct {
+		Method sip.RequestMethod
+		Seq    uint32
+		Code   int
+		Reason string
+		Content
+	}
 )
+
+// Content is what of a request or its answer goes from one side to the other.
+type Content struct {
+	Headers     []sip.Header
+	ContentType string // empty: no body
+	Body        []byte
+}
 
 func (RequestIn) isInput()       {}
 func (CancelIn) isInput()        {}
@@ -90,6 +131,11 @@ func (Refuse) isInput()          {}
 func (Invite) isInput()          {}
 func (Abandon) isInput()         {}
 func (Hangup) isInput()          {}
+func (Offer) isInput()           {}
+func (Accept) isInput()          {}
+func (Reject) isInput()          {}
+func (Send) isInput()            {}
+func (Reply) isInput()           {}
 
 // Fact is what a call learns: from its legs, from what it started, from
 // outside. The set is closed: only this file adds to it, and each phase of
@@ -126,11 +172,41 @@ type (
 	Cancelled struct{}
 	// Confirmed says that our 200 was acknowledged.
 	Confirmed struct{}
-	// Gone says that a confirmed dialog is over, or as good as over.
+	// Gone says that a dialog is over, or as good as over.
 	Gone struct {
-		Cause  Cause
-		ByPeer bool
-		Q850   int
+		Cause   Cause
+		ByPeer  bool
+		Q850    int
+		Headers []sip.Header // of the peer's BYE
+	}
+	// Offered says that the peer wants another session than the one there is
+	// (re-INVITE, UPDATE, PRACK). It waits for Accept or Reject.
+	Offered struct {
+		Method sip.RequestMethod
+		SDP    []byte // nil: it wants our offer
+	}
+	// Withdrawn says that the peer has cancelled what it Offered.
+	Withdrawn struct{}
+	// AnswerReady is the answer to an offer of ours: in the 200 to a re-INVITE,
+	// or, where our 200 or provisional answer had the offer, in ACK or PRACK.
+	AnswerReady struct {
+		SDP  []byte // nil: there should have been one
+		Late bool   // in ACK or PRACK
+	}
+	// OfferRefused says that the peer does not want what was offered to it; the
+	// session stays as it was.
+	OfferRefused struct {
+		Code   int // 0: not asked
+		Reason string
+	}
+	// Asked is a request of the peer that the call has to Reply to.
+	Asked struct{ Req *sip.Request }
+	// Replied is the answer to what was sent with this Ref.
+	Replied struct {
+		Ref    int
+		Code   int
+		Reason string
+		Content
 	}
 	// Ready is what an attempt's preparation came to: API call and name lookup.
 	Ready struct {
@@ -161,17 +237,23 @@ type (
 	Expired struct{ Cause Cause }
 )
 
-func (Progress) isFact()  {}
-func (Answered) isFact()  {}
-func (Refused) isFact()   {}
-func (Cancelled) isFact() {}
-func (Confirmed) isFact() {}
-func (Gone) isFact()      {}
-func (Ready) isFact()     {}
-func (MediaLost) isFact() {}
-func (Latched) isFact()   {}
-func (Killed) isFact()    {}
-func (Expired) isFact()   {}
+func (Progress) isFact()     {}
+func (Answered) isFact()     {}
+func (Refused) isFact()      {}
+func (Cancelled) isFact()    {}
+func (Confirmed) isFact()    {}
+func (Gone) isFact()         {}
+func (Offered) isFact()      {}
+func (Withdrawn) isFact()    {}
+func (AnswerReady) isFact()  {}
+func (OfferRefused) isFact() {}
+func (Asked) isFact()        {}
+func (Replied) isFact()      {}
+func (Ready) isFact()        {}
+func (MediaLost) isFact()    {}
+func (Latched) isFact()      {}
+func (Killed) isFact()       {}
+func (Expired) isFact()      {}
 
 // Effect is what a leg wants done on the wire. Effects of a leg are performed
 // in order.
@@ -197,11 +279,15 @@ type (
 		Seq    uint32
 		Res    *sip.Response
 	}
+	// Acknowledged says that the peer has our 200 to its INVITE with this CSeq:
+	// its transaction is over.
+	Acknowledged struct{ Seq uint32 }
 )
 
 func (SendRequest) isEffect()  {}
 func (SendACK) isEffect()      {}
 func (SendResponse) isEffect() {}
+func (Acknowledged) isEffect() {}
 
 // hop is where a request goes next: an address, or a host that the wire has
 // to look up first.

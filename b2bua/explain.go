@@ -134,7 +134,7 @@ func Explain(cfg *config.Config, preparers map[string]Preparer, q Question) (Exp
 	}
 	x.out.Trunk = t.cfg.Name
 	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.cfg.MaxCalls, t.cfg.MaxCPS, t.cfg.MaxDuration.Milliseconds()
-	if code, reason, _ := s.refusal(req); code != 0 {
+	if code, reason, _ := s.refusal(req, t.options(s.admission.peers.Load())); code != 0 {
 		x.refuse(code, reason, "")
 		return x.out, nil
 	}

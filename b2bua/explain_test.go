@@ -176,7 +176,7 @@ func TestExplainRefusals(t *testing.T) {
 	}{
 		"no trunk":   {Question{From: "1", To: "2", Source: netip.MustParseAddr("203.0.113.9")}, 0, "no trunk"},
 		"no route":   {Question{From: "1", To: "+4930123456"}, 404, "no route"},
-		"extension":  {Question{From: "1", To: "+15075785607", Headers: []string{"Require: 100rel"}}, 420, "Bad Extension"},
+		"extension":  {Question{From: "1", To: "+15075785607", Headers: []string{"Require: x-nothing"}}, 420, "Bad Extension"},
 		"last hop":   {Question{From: "1", To: "+15075785607", Headers: []string{"max-forwards: 0"}}, 483, "Too Many Hops"},
 		"other sort": {Question{From: "1", To: "sips:+15075785607@x"}, 416, "Scheme"},
 	} {

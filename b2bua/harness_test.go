@@ -320,8 +320,9 @@ type dialogue struct {
 	callID, from, to, branch string
 	transport                string // empty: udp
 	toTag                    string
-	refused                  bool // the ACK belongs to the INVITE's transaction
-	seq                      int
+	refused                  bool   // the ACK belongs to the INVITE's transaction
+	seq                      int    // of the INVITE
+	later                    int    // requests after it
 	extra                    string // header lines
 	sdp                      string
 }
@@ -379,11 +380,7 @@ func (p *peer) ackRefused(d *dialogue) {
 	p.ack(d)
 }
 
-func (p *peer) bye(d *dialogue) {
-	d.seq++
-	p.send(d.request("BYE"))
-	d.seq--
-}
+func (p *peer) bye(d *dialogue) { p.within(d, "BYE", "") }
 
 // learn takes the To tag from an answer.
 func (d *dialogue) learn(m message) message {
@@ -449,7 +446,20 @@ func (w *world) callerHangsUpAt(agent *peer, d *dialogue) {
 }
 
 // agentRequest is a request of the agent within its dialog.
-func (p *peer) agentRequest(method string, invite message, tag string, seq int) {
+func (p *peer) agentRequest(method string, invite message, tag string, seq int, headers ...string) {
+	p.agentSends(method, invite, tag, seq, "", headers...)
+}
+
+// agentSends is agentRequest with a session description, unless that is empty.
+func (p *peer) agentSends(method string, invite message, tag string, seq int, sdp string, headers ...string) {
+	if sdp != "" {
+		headers = append(headers, "Content-Type: application/sdp")
+	}
+	extra := ""
+	for _, h := range headers {
+		extra += h + "\n"
+	}
+	sdp = strings.ReplaceAll(strings.ReplaceAll(sdp, "\r\n", "\n"), "\n", "\r\n")
 	p.send(fmt.Sprintf(`%s %s SIP/2.0
 Via: SIP/2.0/%s %s;branch=z9hG4bKagent%s%d
 Max-Forwards: 70
@@ -457,8 +467,9 @@ From: %s;tag=%s
 To: %s
 Call-ID: %s
 CSeq: %d %s
-Content-Length: 0
+Contact: <sip:agent@%s%s>
+%sContent-Length: %d
 
-`, method, addrSpec(invite.value("Contact")), viaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
-		invite.value("From"), invite.value("Call-ID"), seq, method))
+%s`, method, addrSpec(invite.value("Contact")), viaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
+		invite.value("From"), invite.value("Call-ID"), seq, method, p.conn.LocalAddr(), transportParam(p.transport()), extra, len(sdp), sdp))
 }

@@ -80,7 +80,7 @@ func renderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
 // P-Asserted-Identity, one hop less in Max-Forwards, the configured headers
 // byte for byte, in file order, and those that are passed on. A header that is
 // configured stands for a passed one of the same name, and either for ours.
-func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, local Local, offer []byte) (outbound, error) {
+func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, local Local, peer peerOptions, offer []byte) (outbound, error) {
 	configured, err := renderHeaders(t, vars)
 	if err != nil {
 		return outbound{}, err
@@ -108,7 +108,14 @@ func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, 
 	if known && in.trusted { // nobody vouches for another's (RFC 3325 section 5)
 		out.add(field{name: "P-Asserted-Identity", values: []string{caller}})
 	}
-	out.add(field{name: "Allow", values: []string{allowed}})
+	out.add(field{name: "Allow", values: []string{peer.allow}})
+	out.add(field{name: "Supported", values: []string{supported(peer).Value()}, kept: true})
+	if peer.rel100 == config.Rel100Required {
+		out.add(field{name: "Require", values: []string{"100rel"}, kept: true})
+	}
+	if peer.expiry > 0 {
+		out.add(field{name: "Session-Expires", values: []string{sessionExpires{interval: peer.expiry}.String()}, kept: true})
+	}
 	out.add(field{name: "User-Agent", values: []string{agentName}})
 	return out, nil
 }

@@ -87,11 +87,11 @@ func TestHeadersPassInRefusals(t *testing.T) {
 func TestBudgetOnTheWire(t *testing.T) {
 	lines := map[string]string{
 		"x-Caller": "x-Caller: +15075550100\r\n", "User-Agent": "User-Agent: Flowbridge\r\n",
-		"Allow":               "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\n",
+		"Allow":               "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO\r\n",
 		"P-Asserted-Identity": "P-Asserted-Identity: <sip:+15075550100@198.51.100.1>\r\n",
 	}
 	seen := map[int]bool{}
-	for size := 720; size <= 830; size++ {
+	for size := 740; size <= 870; size++ {
 		yaml := strings.Replace(testConfig, "    headers:\n", fmt.Sprintf("    budget: {size: %d}\n    overflow: trim\n    headers:\n", size), 1)
 		inWorldWith(t, yaml, func(w *world) {
 			d, invite := w.established()

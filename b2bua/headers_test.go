@@ -63,7 +63,7 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out out
 	}
 	local := Local{Listen: ourAddr, Host: "198.51.100.1", Port: 5060}
 	in := inbound{invite: req, trusted: trunk.Trusted, privacy: privacyOf(req, trunk)}
-	if out, err = buildOutbound(target, uri, vars, in, local, []byte("v=0\r\n")); err != nil {
+	if out, err = buildOutbound(target, uri, vars, in, local, peerOptions{allow: methods}, []byte("v=0\r\n")); err != nil {
 		return "", out, err
 	}
 	leg := newUACLeg(legOptions{side: media.SideB, mint: legMint, local: local, agent: agentName}, "call-id", out.localParty, out.remoteParty)

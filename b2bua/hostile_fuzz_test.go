@@ -183,7 +183,7 @@ func TestRefusedReinvitesAreForgotten(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, invite := w.established()
 		for i := range 20 {
-			w.agent.agentRequest("INVITE", invite, "agent1", 5+i)
+			w.agent.agentSends("INVITE", invite, "agent1", 5+i, "v=0\nm=video 9 RTP/AVP 31\n")
 			w.agent.expect("SIP/2.0 488")
 			w.agent.send(fmt.Sprintf("ACK sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bKagentINVITE%d\nFrom: %s;tag=agent1\nTo: %s\nCall-ID: %s\nCSeq: %d ACK\nContent-Length: 0\n\n",
 				agentAddr, 5+i, invite.value("To"), invite.value("From"), invite.value("Call-ID"), 5+i))

@@ -104,7 +104,7 @@ func isTerminal(it item) bool {
 		return in.Req.Method == sip.BYE || in.Req.Method == sip.ACK
 	case CancelIn, FinalLost, RequestFailed:
 		return true
-	case DeadlineReached, Ring, Answer, Refuse, Invite, Abandon, Hangup: // never posted
+	case DeadlineReached, Ring, Answer, Refuse, Invite, Abandon, Hangup, Offer, Accept, Reject, Send, Reply: // never posted
 		return false
 	}
 	return false

@@ -69,8 +69,8 @@ func TestInboxCoalescesProgress(t *testing.T) {
 func TestInboxRoomForTheEnd(t *testing.T) {
 	terminal := []item{
 		itemResponse(200), itemResponse(486), itemRequest(sip.BYE), itemRequest(sip.ACK),
-		{line: &line{}, in: CancelIn{}},
-		{line: &line{}, in: FinalLost{}},
+		{line: &line{}, in: CancelIn{Seq: 10}},
+		{line: &line{}, in: FinalLost{Seq: 10}},
 		{line: &line{}, in: RequestFailed{}},
 		{fact: MediaLost{}},
 		{fact: Killed{}},

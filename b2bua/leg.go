@@ -3,10 +3,12 @@ package b2bua
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -32,7 +34,7 @@ const (
 	legCalling                    // UAC: INVITE sent, nothing came back
 	legProceeding                 // INVITE has no final answer
 	legAbandoned                  // UAC: given up; CANCEL sent or owed
-	legAccepted                   // UAS: 200 sent, no ACK yet
+	legAccepted                   // UAS: the first 200 sent, no ACK yet
 	legConfirmed                  // dialog established
 	legEnding                     // BYE sent
 	legDone                       // nothing more to do
@@ -43,44 +45,51 @@ const (
 // owned by one goroutine; times are given to it, never asked for.
 type Leg struct {
 	// constant
-	Side  media.Side
-	uas   bool
-	mint  *Minter
-	local Local
-	agent string // User-Agent and Server value
+	Side    media.Side
+	uas     bool
+	mint    *Minter
+	local   Local
+	agent   string // User-Agent and Server value
+	options peerOptions
 
 	state  legState
 	dialog Dialog
 
-	invite    *sip.Request // received (UAS) or sent (UAC)
+	invite    *sip.Request // that the dialog begins with: received (UAS) or sent (UAC)
 	inviteHop hop          // UAC: where the INVITE went, for its CANCEL
 	inviteSeq uint32
 
-	// UAS
-	lastProvisional *sip.Response
-	ok              *sip.Response // the 200, until ACK comes
-	resend          time.Duration // until the next retransmission of ok
-	hangupOwed      Cause         // BYE that waits for the ACK (RFC 3261 section 15)
+	session negotiation
+	timer   sessionTimer
+	updates bool // the peer takes UPDATE (RFC 3311)
+
+	ok         unacknowledged
+	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15)
+	asked      []*sip.Request // the peer's requests without a final answer
 
 	answeredBye string // branch of the peer's BYE
 
-	byeBranch string    // of our BYE
-	byes      []sentBye // ours, those to forks too, to be sent again when they are challenged
+	sent []sentRequest // ours within the dialog, and to forks, without a final answer
+
+	// UAS
+	lastProvisional *Ring
+	reliable        reliable
 
 	// UAC
-	ack       *sip.Request // sent again with each retransmitted 200
-	ackHop    hop
-	cancelled bool // CANCEL sent
+	acks      []sentACK // sent again with each 200 that comes again
+	cancelled bool      // CANCEL sent
 	why       Cause
-	forks     map[string]bool // To tags of 200s that lost
+	early     map[string]*earlyDialog // by To tag
+	forks     map[string]bool         // To tags of 200s that lost
 
 	digest        digestAuth
 	challenged    int           // challenges to the INVITE that were answered
+	intervals     int           // 422s that were
 	firstResponse time.Duration // to each INVITE; 0: no limit
 
 	// deadlines; zero: none
-	resendAt      time.Time // UAS: ok again; or another provisional
-	giveUpAt      time.Time // UAS: no ACK; UAC: CANCEL unheeded
+	ringAt        time.Time // UAS: another provisional
+	giveUpAt      time.Time // CANCEL or BYE unheeded
 	firstAnswerAt time.Time // UAC: nothing heard at all
 	ringUntil     time.Time // UAC: no final answer
 
@@ -88,11 +97,23 @@ type Leg struct {
 	effects []Effect
 }
 
-// sentBye is a BYE without an answer. The wire has its request: only the branch
-// may be looked at until then.
-type sentBye struct {
-	branch string
-	sent   SendRequest
+// unacknowledged is a 200 of ours to an INVITE, until its ACK comes. There is
+// one at a time.
+type unacknowledged struct {
+	res      *sip.Response // nil: none
+	seq      uint32
+	offers   bool          // its SDP is an offer, and the ACK has the answer
+	resend   time.Duration // until the next retransmission
+	resendAt time.Time
+	giveUpAt time.Time
+}
+
+// peerOptions are what is configured of a leg's peer.
+type peerOptions struct {
+	rel100 config.Rel100Mode // empty: off
+	expiry time.Duration     // of the session, that we ask for; 0: only the peer's
+	minSE  time.Duration     // the least that we take
+	allow  string            // the methods of Allow
 }
 
 // legOptions is what both kinds of leg are made with.
@@ -101,6 +122,7 @@ type legOptions struct {
 	mint  *Minter
 	local Local
 	agent string
+	peer  peerOptions
 }
 
 // Step gives the leg one input. The slices it returns are good until the next
@@ -111,13 +133,13 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case RequestIn:
 		l.onRequest(now, in)
 	case CancelIn:
-		l.onCancel()
+		l.onCancel(in.Seq)
 	case ResponseIn:
 		l.onResponse(now, in)
 	case RequestFailed:
-		l.onRequestFailed(in)
+		l.onRequestFailed(now, in)
 	case FinalLost:
-		l.onCancel()
+		l.onCancel(in.Seq)
 	case DeadlineReached:
 		l.onDeadline(now)
 	case Ring:
@@ -131,7 +153,17 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Abandon:
 		l.abandon(now, in.Why)
 	case Hangup:
-		l.hangup(now, in.Why)
+		l.hangup(now, in)
+	case Offer:
+		l.offer(now, in.SDP)
+	case Accept:
+		l.accept(now, in.SDP)
+	case Reject:
+		l.reject(in)
+	case Send:
+		l.sendFor(in)
+	case Reply:
+		l.replyTo(in)
 	}
 	return l.facts, l.effects
 }
@@ -142,7 +174,8 @@ func (l *Leg) Done() bool { return l.state == legDone }
 
 // Deadline is when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
-	return earliest(l.resendAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil)
+	return earliest(l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
+		l.reliable.resendAt, l.reliable.giveUpAt, l.session.retryAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
 // Dialog gives a copy of the leg's dialog.
@@ -152,67 +185,101 @@ func (l *Leg) onDeadline(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	switch {
 	case due(l.giveUpAt):
-		l.giveUp(now)
+		l.done()
+	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
+		l.end(now, CauseNoACK)
+	case due(l.reliable.giveUpAt):
+		l.unacknowledgedProvisional()
+	case due(l.timer.expireAt):
+		l.end(now, CauseSessionExpired)
 	case due(l.ringUntil):
 		l.fact(Refused{Cause: CauseRingTimeout})
 		l.abandon(now, CauseRingTimeout)
 	case due(l.firstAnswerAt):
 		l.fact(Refused{Cause: CauseTargetSilent})
 		l.abandon(now, CauseTargetSilent)
-	case due(l.resendAt):
+	case due(l.ok.resendAt):
 		l.resendAnswer(now)
+	case due(l.reliable.resendAt):
+		l.resendReliable(now)
+	case due(l.ringAt):
+		l.ringAgain(now)
+	case due(l.timer.refreshAt):
+		l.refresh(now)
+	case due(l.session.retryAt):
+		l.session.retryAt = time.Time{}
+		l.sendOffer(now)
 	}
 }
 
-// giveUp ends what was waited for in vain: an ACK (RFC 3261 section
-// 13.3.1.4: BYE), the end of an abandoned INVITE (section 9.1), the answer to
-// a BYE.
-func (l *Leg) giveUp(now time.Time) {
-	if l.state == legAccepted {
-		l.fact(Gone{Cause: CauseNoACK})
-		l.sendBye(now, CauseNoACK)
-		return
-	}
-	l.done()
+// end gives up a dialog whose peer does not do what it must, with BYE.
+func (l *Leg) end(now time.Time, why Cause) {
+	l.fact(Gone{Cause: why})
+	l.sendBye(now, Hangup{Why: why})
 }
 
 // onRequest is a request within the dialog, ACK and BYE among them.
 func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	req, cseq := in.Req, in.Req.CSeq()
 	if req.Method == sip.ACK {
-		l.onACK(now, cseq.SeqNo)
+		l.onACK(now, req)
+		return
+	}
+	if req.Method == sip.BYE && l.answeredBye != "" && branchOf(req) == l.answeredBye {
+		l.respond(req, 200, statusText(200)) // our answer was lost
 		return
 	}
 	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200
 	// to an INVITE of ours the peer's may be any.
-	early := !l.uas && l.dialog.RemoteTag == ""
-	stranger := !early && tagOf(req.From().Params) != l.dialog.RemoteTag
-	if stranger || (l.state == legDone && req.Method != sip.BYE) {
+	d := l.dialogOf(req)
+	if d == nil || (l.state == legDone && req.Method != sip.BYE) {
 		l.respond(req, 481, statusText(481))
 		return
 	}
-	if cseq.SeqNo < l.dialog.RemoteSeq { // RFC 3261 section 12.2.2
+	switch {
+	case cseq.SeqNo < d.RemoteSeq, cseq.SeqNo == d.RemoteSeq && d.Heard: // RFC 3261 section 12.2.2
 		l.respond(req, 500, "CSeq Out Of Order")
 		return
 	}
-	if !early { // another early dialog may be the one that counts
-		l.dialog.RemoteSeq = cseq.SeqNo
-	}
+	d.RemoteSeq, d.Heard = cseq.SeqNo, true
 	switch req.Method {
 	case sip.BYE:
 		l.onBye(req)
 	case sip.INVITE:
-		l.onReinvite(req)
+		l.onReinvite(in)
+	case sip.UPDATE:
+		l.onUpdate(now, in)
+	case sip.PRACK:
+		l.onPRACK(now, req)
 	case sip.OPTIONS:
-		l.respond(req, 200, statusText(200), capabilities()...)
+		l.respond(req, 200, statusText(200), l.capabilities()...)
 	default:
-		code := notTaken(req.Method)
-		l.respond(req, code, statusText(code), allowHeaders()...)
+		l.onOther(req)
 	}
 }
 
-// onBye answers the peer's BYE in any state (RFC 3261 section 15.1.2). From a
-// caller that we have not answered yet it takes the INVITE with it.
+// onOther is a request that the call decides about.
+func (l *Leg) onOther(req *sip.Request) {
+	switch {
+	case !allowed(l.options.allow, req.Method):
+		code := notTaken(req.Method)
+		l.respond(req, code, statusText(code), l.allow())
+	case l.state == legEnding:
+		l.respond(req, 481, statusText(481))
+	case len(l.asked) >= maxAsked:
+		l.respond(req, 500, "Too Many Requests Pending", retryShortly())
+	default:
+		l.asked = append(l.asked, req)
+		l.fact(Asked{Req: req})
+	}
+}
+
+// maxAsked bounds the requests of a peer that wait for the other side.
+const maxAsked = 16
+
+// onBye answers the peer's BYE in any state, and with it what of its requests
+// is still open (RFC 3261 section 15.1.2). From a caller that we have not
+// answered yet it takes the INVITE with it.
 func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, statusText(200))
 	l.answeredBye = branchOf(req)
@@ -221,11 +288,11 @@ func (l *Leg) onBye(req *sip.Request) {
 		if !l.uas {
 			return // not allowed; its INVITE still wants a final answer
 		}
-		l.respondInvite(487, "Request Terminated", nil)
+		l.respondInvite(487, statusText(487), nil)
 		l.fact(Cancelled{})
 		l.done()
 	case legAccepted, legConfirmed: // a BYE before the ACK stands for it
-		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req)})
+		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
 		l.done()
 	case legEnding: // crossed ours
 		l.done()
@@ -240,39 +307,31 @@ func (l *Leg) hangupCause() Cause {
 	return CauseAgentHangup
 }
 
-// onReinvite refuses to change the session, which goes on as it was (RFC 3261
-// section 14.2).
-func (l *Leg) onReinvite(req *sip.Request) {
-	if l.state == legProceeding || l.state == legAccepted {
-		l.respond(req, 500, "Request Pending", sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))))
-		return
-	}
-	l.respond(req, 488, statusText(488), allowHeaders()...)
-}
-
 // hangup sends BYE, at once or when the caller has acknowledged the 200: a
 // UAS may not send it before (RFC 3261 section 15).
-func (l *Leg) hangup(now time.Time, why Cause) {
+func (l *Leg) hangup(now time.Time, in Hangup) {
 	switch l.state {
 	case legAccepted:
-		l.hangupOwed = why
+		l.hangupOwed = &in
 	case legConfirmed:
-		l.sendBye(now, why)
+		l.sendBye(now, in)
 	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
 	}
 }
 
-func (l *Leg) sendBye(now time.Time, why Cause) {
+func (l *Leg) sendBye(now time.Time, in Hangup) {
+	l.closeAsked()
 	req, to := l.dialog.request(sip.BYE, 0)
-	if v := reasonValue(why); v != "" {
+	if v := reasonValue(in.Why, in.Q850); v != "" {
 		req.AppendHeader(sip.NewHeader("Reason", v))
 	}
+	for _, h := range in.Headers {
+		req.AppendHeader(h)
+	}
 	l.clearDeadlines()
-	l.ok = nil
 	l.state = legEnding
 	l.giveUpAt = now.Add(timerGiveUp) // as Timer F would
 	l.send(req, to)
-	l.byeBranch = branchOf(req)
 }
 
 // branchOf is the branch of the topmost Via.
@@ -285,19 +344,6 @@ func branchOf(msg sip.Message) string {
 	return branch
 }
 
-// send starts a request of ours with a Via of its own, and with credentials
-// for the realms that have asked for them.
-func (l *Leg) send(req *sip.Request, to hop) {
-	req.PrependHeader(l.via())
-	l.digest.authorize(req)
-	req.AppendHeader(sip.NewHeader("User-Agent", l.agent))
-	sent := SendRequest{Req: req, To: to}
-	if req.Method == sip.BYE && l.digest.auth != nil {
-		l.byes = append(l.byes, sentBye{branchOf(req), sent})
-	}
-	l.effects = append(l.effects, sent)
-}
-
 func (l *Leg) via() *sip.ViaHeader {
 	via := &sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: viaTransport(l.local.Transport),
@@ -308,26 +354,22 @@ func (l *Leg) via() *sip.ViaHeader {
 	return via
 }
 
-// respond answers an in-dialog request.
-func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
-	res := sip.NewResponseFromRequest(req, code, reason, nil)
-	for _, h := range headers {
-		res.AppendHeader(h)
-	}
-	res.AppendHeader(sip.NewHeader("Server", l.agent))
-	l.effects = append(l.effects, SendResponse{Method: req.Method, Seq: req.CSeq().SeqNo, Res: res})
-}
-
 func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }
 
 func (l *Leg) done() {
+	l.closeAsked()
 	l.clearDeadlines()
 	l.state = legDone
-	l.ok, l.lastProvisional, l.byes = nil, nil, nil
+	l.lastProvisional, l.sent, l.early = nil, nil, nil
 }
 
+// clearDeadlines ends everything that waits for its time, retransmissions among
+// them.
 func (l *Leg) clearDeadlines() {
-	l.resendAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	l.ok, l.reliable = unacknowledged{}, reliable{}
+	l.session = negotiation{}
+	l.timer.stop()
 }
 
 // earliest is the first of the times that are set; zero if none is.
@@ -350,10 +392,27 @@ func reasonQ850(msg sip.Message) int {
 	return 0
 }
 
-// allowed lists the methods that we answer with more than 405.
-const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+// methods are those that every peer may send within a dialog; what a peer may
+// send besides is in its options.
+const methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
 
-func allowHeaders() []sip.Header { return []sip.Header{sip.NewHeader("Allow", allowed)} }
+// allowed says whether a list of methods, as in Allow, has this one.
+func allowed(list string, method sip.RequestMethod) bool {
+	for m := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(m) == string(method) { // RFC 3261 section 7.1: methods have capitals
+			return true
+		}
+	}
+	return false
+}
+
+func allowHeader(list string) sip.Header { return sip.NewHeader("Allow", list) }
+
+func (l *Leg) allow() sip.Header { return allowHeader(l.options.allow) }
+
+// retryShortly asks for the same again within ten seconds (RFC 3261 section
+// 14.2).
+func retryShortly() sip.Header { return sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))) }
 
 // contentSDP is the header of a message with an SDP body.
 func contentSDP() sip.Header { return sip.NewHeader("Content-Type", sdpType) }

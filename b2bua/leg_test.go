@@ -86,7 +86,7 @@ func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, hop) {
 			if method == sip.ACK {
 				return e.Req, e.To
 			}
-		case SendResponse:
+		case SendResponse, Acknowledged:
 		}
 	}
 	lt.t.Fatalf("no %s among %s", method, show(nil, lt.last))
@@ -123,6 +123,7 @@ func (lt *legTest) check(was legState, in Input, facts []Fact, effects []Effect)
 			lt.acked[tagOf(e.Req.To().Params)] = true
 		case SendResponse:
 			lt.checkResponse(was, e)
+		case Acknowledged:
 		}
 	}
 }
@@ -200,6 +201,7 @@ func show(facts []Fact, effects []Effect) string {
 			out = append(out, "ACK")
 		case SendResponse:
 			out = append(out, fmt.Sprintf("%d/%s", e.Res.StatusCode, e.Method))
+		case Acknowledged:
 		}
 	}
 	return strings.Join(out, ", ")
@@ -228,6 +230,18 @@ func showFact(f Fact) string {
 		return "cancelled"
 	case Confirmed:
 		return "confirmed"
+	case Offered:
+		return withSDP("offered "+string(f.Method), f.SDP)
+	case Withdrawn:
+		return "withdrawn"
+	case AnswerReady:
+		return withSDP("answer", f.SDP)
+	case OfferRefused:
+		return fmt.Sprintf("offer refused %d", f.Code)
+	case Asked:
+		return "asked " + string(f.Req.Method)
+	case Replied:
+		return fmt.Sprintf("replied %d", f.Code)
 	case Ready, MediaLost, Latched, Killed, Expired: // not of a leg
 	}
 	return fmt.Sprintf("%T", f)

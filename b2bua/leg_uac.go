@@ -13,7 +13,7 @@ import (
 // remoteParty are From and To without tag.
 func newUACLeg(o legOptions, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
-		Side: o.side, mint: o.mint, local: o.local, agent: o.agent,
+		Side: o.side, mint: o.mint, local: o.local, agent: o.agent, options: o.peer,
 		state: legIdle,
 		dialog: Dialog{
 			CallID:      callID,
@@ -21,6 +21,7 @@ func newUACLeg(o legOptions, callID, localParty, remoteParty string) *Leg {
 			LocalParty:  localParty,
 			RemoteParty: remoteParty,
 			NAT:         config.NATOff,
+			Origin:      newOrigin(),
 		},
 	}
 }
@@ -35,6 +36,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.dialog.RemoteTarget = req.Recipient.String()
 	l.dialog.Source, l.dialog.Transport = in.Dest, in.Transport
 	l.inviteSeq = 1
+	l.session.state, l.session.local = offerOurs, req.Body()
 	req.PrependHeader(l.inviteHeaders()...)
 	l.invite, l.inviteHop = req, hop{transport: in.Transport, addr: in.Dest}
 	l.digest.auth, l.firstResponse = in.Auth, in.FirstResponse
@@ -70,27 +72,28 @@ func (l *Leg) inviteAgain(now time.Time, res *sip.Response) Cause {
 	return CauseNone
 }
 
-// byeAgain answers a challenge to a BYE, once.
-func (l *Leg) byeAgain(now time.Time, res *sip.Response) bool {
-	branch := branchOf(res)
-	i := slices.IndexFunc(l.byes, func(b sentBye) bool { return b.branch == branch })
-	if i < 0 {
+// inviteLonger sends an INVITE again whose Session-Expires was too short for
+// the target (RFC 4028 section 7.3).
+func (l *Leg) inviteLonger(now time.Time, res *sip.Response) bool {
+	if l.intervals++; l.intervals > maxIntervals || l.options.expiry == 0 || !l.timer.lengthen(res) {
 		return false
 	}
-	old := l.byes[i].sent
-	l.byes = slices.Delete(l.byes, i, i+1)
-	if !isChallenge(res.StatusCode) || l.digest.learn(res, false) != CauseNone {
-		return false
+	l.dialog.LocalSeq++
+	l.inviteSeq = l.dialog.LocalSeq
+	old := l.invite
+	for old.RemoveHeader("Session-Expires") || old.RemoveHeader("Min-SE") {
 	}
-	req := l.again(old.Req, old.Req.CSeq().SeqNo+1)
-	if branch == l.byeBranch {
-		l.byeBranch = branchOf(req)
-		l.dialog.LocalSeq++
-		l.giveUpAt = now.Add(timerGiveUp)
+	for _, h := range l.timer.askFirst(l.options) {
+		old.AppendHeader(h)
 	}
-	l.effects = append(l.effects, SendRequest{Req: req, To: old.To})
+	l.invite = l.again(old, l.inviteSeq)
+	l.called(now)
+	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 	return true
 }
+
+// maxIntervals bounds how often a target may find the session too short.
+const maxIntervals = 2
 
 // again is a request of ours with credentials, which is a new one: Call-ID,
 // From and To are the same, CSeq and branch are not (RFC 3261 section
@@ -184,7 +187,7 @@ func (l *Leg) sendCancel(now time.Time) {
 		sip.CopyHeaders(name, l.invite, req)
 	}
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.CANCEL})
-	if v := reasonValue(l.why); v != "" {
+	if v := reasonValue(l.why, 0); v != "" {
 		req.AppendHeader(sip.NewHeader("Reason", v))
 	}
 	req.SetBody(nil)
@@ -196,36 +199,41 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 	if cseq == nil || res.To() == nil {
 		return
 	}
-	switch cseq.MethodName {
-	case sip.INVITE:
-		if l.uas || cseq.SeqNo != l.inviteSeq {
-			return
-		}
+	if !l.uas && cseq.MethodName == sip.INVITE && cseq.SeqNo == l.inviteSeq {
 		switch {
 		case res.StatusCode < 200:
-			l.onProvisional(now, res)
+			l.onProvisional(now, in)
 		case res.StatusCode < 300:
 			l.onInvite2xx(now, in)
 		default:
 			l.onInviteRefused(now, res)
 		}
-	case sip.BYE:
-		// Whatever the answer but a challenge, the dialog is over (RFC 3261
-		// section 15.1.1). That of a fork's BYE has another branch.
-		if res.StatusCode >= 200 && !l.byeAgain(now, res) && l.state == legEnding && branchOf(res) == l.byeBranch {
-			l.done()
-		}
-	default: // CANCEL: what counts is the INVITE's own answer
+		return
 	}
+	if res.StatusCode < 200 {
+		return
+	}
+	branch := branchOf(res)
+	if r, ok := l.take(func(r *sentRequest) bool { return r.branch == branch && r.method == cseq.MethodName }); ok {
+		l.answered(now, r, res)
+		return
+	}
+	if cseq.MethodName == sip.INVITE && res.StatusCode < 300 && l.isPeer(res) {
+		l.ackAgain(cseq.SeqNo)
+	} // others: CANCEL, whose INVITE has an answer of its own; what comes again
 }
 
-func (l *Leg) onProvisional(now time.Time, res *sip.Response) {
+// isPeer says whether a response is of the leg's own dialog.
+func (l *Leg) isPeer(res *sip.Response) bool { return tagOf(res.To().Params) == l.dialog.RemoteTag }
+
+func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
+	res := in.Res
 	l.firstAnswerAt = time.Time{}
 	switch l.state {
 	case legCalling, legProceeding:
 		l.state = legProceeding
-		if res.StatusCode > 100 {
-			l.fact(Progress{Code: res.StatusCode, Reason: phrase(res.Reason), SDP: sdpBody(res), Headers: res.Headers()})
+		if res.StatusCode > 100 && l.early100rel(in) {
+			l.fact(Progress{Code: res.StatusCode, Reason: phrase(res.Reason), SDP: l.earlySDP(in), Headers: res.Headers()})
 		}
 	case legAbandoned:
 		l.sendCancel(now)
@@ -241,18 +249,19 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	tag := tagOf(res.To().Params)
 	switch l.state {
 	case legCalling, legProceeding:
+		sdp := l.answerIn(res)
 		l.confirm(in)
-		l.sendACK()
 		l.state = legConfirmed
-		l.fact(Answered{SDP: sdpBody(res), Headers: res.Headers()})
+		l.session.state = offerAgreed
+		l.timer.taken(now, res)
+		l.fact(Answered{SDP: sdp, Headers: res.Headers()})
 	case legAbandoned:
+		l.giveUpAt = time.Time{}
 		l.confirm(in)
-		l.sendACK()
-		l.sendBye(now, l.why)
+		l.sendBye(now, Hangup{Why: l.why})
 	case legConfirmed, legEnding, legDone:
 		switch {
-		case tag == l.dialog.RemoteTag && l.ack != nil:
-			l.sendACK()
+		case tag == l.dialog.RemoteTag && l.ackAgain(l.inviteSeq):
 		case l.forks[tag]:
 			l.dropFork(in, false)
 		default:
@@ -262,27 +271,61 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	}
 }
 
-// confirm takes the dialog's state from the 200 (RFC 3261 section 12.1.2).
+// confirm takes the dialog's state from the 200 (RFC 3261 section 12.1.2),
+// going on from that of the early dialog, and acknowledges it.
 func (l *Leg) confirm(in ResponseIn) {
-	l.clearDeadlines()
+	l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}
+	if e := l.early[tagOf(in.Res.To().Params)]; e != nil {
+		origin := l.dialog.Origin
+		l.dialog = e.dialog
+		l.dialog.Origin = origin
+	}
+	delete(l.early, tagOf(in.Res.To().Params))
 	l.dialog.establish(in)
-	l.ack, l.ackHop = l.newACK(&l.dialog)
+	l.updates = allows(in.Res, string(sip.UPDATE))
+	l.sendACK(&l.dialog, l.inviteSeq)
 }
 
-// newACK acknowledges the INVITE's 200 in one of its dialogs, with the
+// sentACK is the ACK of a 200, which is sent again when that comes again.
+type sentACK struct {
+	seq  uint32
+	sent SendACK
+}
+
+// maxACKs is how many of the last ACKs are kept.
+const maxACKs = 2
+
+// sendACK acknowledges the 200 to an INVITE of ours.
+func (l *Leg) sendACK(d *Dialog, seq uint32) {
+	ack, to := l.newACK(d, seq)
+	if len(l.acks) == maxACKs {
+		l.acks = slices.Delete(l.acks, 0, 1)
+	}
+	l.acks = append(l.acks, sentACK{seq, SendACK{Req: ack, To: to}})
+	l.ackAgain(seq)
+}
+
+// ackAgain sends the ACK of the INVITE with this CSeq, if it is known still.
+func (l *Leg) ackAgain(seq uint32) bool {
+	for _, a := range l.acks {
+		if a.seq == seq {
+			l.effects = append(l.effects, SendACK{Req: a.sent.Req.Clone(), To: a.sent.To})
+			return true
+		}
+	}
+	return false
+}
+
+// newACK acknowledges an INVITE's 200 in one of its dialogs, with the
 // INVITE's credentials (RFC 3261 section 22.1).
-func (l *Leg) newACK(d *Dialog) (*sip.Request, hop) {
-	ack, to := d.request(sip.ACK, l.inviteSeq)
+func (l *Leg) newACK(d *Dialog, seq uint32) (*sip.Request, hop) {
+	ack, to := d.request(sip.ACK, seq)
 	ack.PrependHeader(l.via())
-	if l.invite != nil { // not where the leg is of a call that is over
+	if l.invite != nil && !l.uas { // not where the leg is of a call that is over
 		sip.CopyHeaders("Authorization", l.invite, ack)
 		sip.CopyHeaders("Proxy-Authorization", l.invite, ack)
 	}
 	return ack, to
-}
-
-func (l *Leg) sendACK() {
-	l.effects = append(l.effects, SendACK{Req: l.ack.Clone(), To: l.ackHop})
 }
 
 // maxForks bounds the forks of one INVITE that are answered: more is no
@@ -297,20 +340,23 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	}
 	fork := l.dialog
 	fork.LocalSeq = l.inviteSeq
+	if e := l.early[tagOf(in.Res.To().Params)]; e != nil {
+		fork.LocalSeq = e.dialog.LocalSeq
+	}
 	fork.RemoteTarget = l.invite.Recipient.String()
 	fork.establish(in)
 	if l.forks == nil {
 		l.forks = map[string]bool{}
 	}
 	l.forks[fork.RemoteTag] = true
-	ack, to := l.newACK(&fork)
+	ack, to := l.newACK(&fork, l.inviteSeq)
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 	if !bye {
 		return
 	}
 	req, to := fork.request(sip.BYE, 0)
-	req.AppendHeader(sip.NewHeader("Reason", reasonValue(causeAnotherAnswered)))
-	l.send(req, to)
+	req.AppendHeader(sip.NewHeader("Reason", reasonValue(causeAnotherAnswered, 0)))
+	l.send(req, to).fork = true
 }
 
 // onInviteRefused ends the leg, unless it is a challenge that can be answered.
@@ -322,6 +368,9 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 			if cause = l.inviteAgain(now, res); cause == CauseNone {
 				return
 			}
+		}
+		if res.StatusCode == 422 && l.inviteLonger(now, res) {
+			return
 		}
 		l.fact(Refused{
 			Code: res.StatusCode, Reason: phrase(res.Reason), Cause: cause, Q850: reasonQ850(res),
@@ -335,22 +384,18 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 }
 
 // onRequestFailed: a request of ours has no answer and will have none.
-func (l *Leg) onRequestFailed(in RequestFailed) {
-	switch in.Method {
-	case sip.INVITE:
-		if l.uas {
-			return
-		}
+func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
+	if !l.uas && in.Method == sip.INVITE && in.Seq == l.inviteSeq {
 		if l.state == legCalling || l.state == legProceeding {
 			l.fact(Refused{Cause: in.Cause, Err: in.Err})
 		}
 		if l.state != legConfirmed && l.state != legEnding {
 			l.done()
 		}
-	case sip.BYE:
-		if l.state == legEnding {
-			l.done()
-		}
-	default:
+		return
+	}
+	is := func(r *sentRequest) bool { return r.method == in.Method && r.seq == in.Seq }
+	if r, ok := l.take(is); ok {
+		l.answered(now, r, nil)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // newUAC is a leg that has not called yet.
 func newUAC(t testing.TB) *legTest {
 	t.Helper()
-	o := legOptions{side: media.SideB, mint: legMint, local: legLocal, agent: agentName}
+	o := legOptions{side: media.SideB, mint: legMint, local: legLocal, agent: agentName, peer: peerOptions{allow: methods}}
 	return newLegTest(t, newUACLeg(o, "uac-test", "<sip:+15075550100@198.51.100.1>", "<sip:+15075785607@192.0.2.20:32681>"))
 }
 
@@ -146,14 +146,14 @@ func TestUACEveryStateAndInput(t *testing.T) {
 			[9]string{"", "refused 486 target_busy", "refused 486 target_busy", same, same, same, same, same, same},
 		},
 		{"INVITE failed", func(*legTest) Input {
-			return RequestFailed{Method: sip.INVITE, Cause: CauseTargetUnreachable}
+			return RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetUnreachable}
 		}, [9]string{same, "refused 0 target_unreachable", "refused 0 target_unreachable", same, same, same, same, same, same}},
 		{
-			"CANCEL failed", func(*legTest) Input { return RequestFailed{Method: sip.CANCEL, Cause: CauseTargetSilent} },
+			"CANCEL failed", func(*legTest) Input { return RequestFailed{Method: sip.CANCEL, Seq: 1, Cause: CauseTargetSilent} },
 			[9]string{same, same, same, same, same, same, same, same, same},
 		},
 		{
-			"BYE failed", func(*legTest) Input { return RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent} },
+			"BYE failed", func(*legTest) Input { return RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent} },
 			[9]string{same, same, same, same, same, same, same, same, same},
 		},
 		{
@@ -166,7 +166,7 @@ func TestUACEveryStateAndInput(t *testing.T) {
 		},
 		{
 			"re-INVITE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "INVITE", 6) },
-			[9]string{"", "", "500/INVITE", "", "", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE"},
+			[9]string{"", "", "491/INVITE", "", "", "offered INVITE", "481/INVITE", "481/INVITE", "481/INVITE"},
 		},
 		{
 			"OPTIONS", func(lt *legTest) Input { return agentDialog(lt.t, lt, "OPTIONS", 6) },
@@ -174,7 +174,7 @@ func TestUACEveryStateAndInput(t *testing.T) {
 		},
 		{
 			"UPDATE", func(lt *legTest) Input { return agentDialog(lt.t, lt, "UPDATE", 6) },
-			[9]string{"", "", "405/UPDATE", "", "", "405/UPDATE", "405/UPDATE", "481/UPDATE", "481/UPDATE"},
+			[9]string{"", "", "200/UPDATE", "", "", "200/UPDATE", "481/UPDATE", "481/UPDATE", "481/UPDATE"},
 		},
 		{
 			"deadline of nothing", func(*legTest) Input { return DeadlineReached{} },
@@ -300,7 +300,7 @@ func TestUACCancelOwed(t *testing.T) {
 		t.Error("not done after the final answer to an INVITE that was given up")
 	}
 	lt = uacIn(t, "owed")
-	lt.do(RequestFailed{Method: sip.INVITE, Cause: CauseTargetSilent})
+	lt.do(RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetSilent})
 	if !lt.leg.Done() {
 		t.Error("not done after the INVITE timed out")
 	}
@@ -370,7 +370,7 @@ func TestUACByeAnswered(t *testing.T) {
 		}
 	}
 	lt := uacIn(t, "ending")
-	lt.do(RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent})
+	lt.do(RequestFailed{Method: sip.BYE, Seq: 2, Cause: CauseTargetSilent})
 	if !lt.leg.Done() {
 		t.Error("not done when the BYE had no answer")
 	}

@@ -14,10 +14,11 @@ import (
 func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat config.NATMode) *Leg {
 	from, to := invite.From(), invite.To()
 	l := &Leg{
-		Side: o.side, uas: true, mint: o.mint, local: o.local, agent: o.agent,
+		Side: o.side, uas: true, mint: o.mint, local: o.local, agent: o.agent, options: o.peer,
 		state:     legProceeding,
 		invite:    invite,
 		inviteSeq: invite.CSeq().SeqNo,
+		updates:   allows(invite, string(sip.UPDATE)),
 		dialog: Dialog{
 			CallID:      invite.CallID().Value(),
 			LocalTag:    tagOf(to.Params),
@@ -25,10 +26,15 @@ func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat con
 			LocalParty:  partyOf(to.DisplayName, &to.Address, to.Params),
 			RemoteParty: partyOf(from.DisplayName, &from.Address, from.Params),
 			RemoteSeq:   invite.CSeq().SeqNo,
+			Heard:       true,
 			Source:      source,
 			Transport:   o.local.Transport,
 			NAT:         nat,
+			Origin:      newOrigin(),
 		},
+	}
+	if sdpBody(invite) != nil {
+		l.session.state = offerTheirs
 	}
 	if c := invite.Contact(); c != nil {
 		l.dialog.RemoteTarget = c.Address.String()
@@ -38,46 +44,66 @@ func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat con
 	return l
 }
 
-// ring sends a provisional answer that makes an early dialog.
+// ring sends a provisional answer that makes an early dialog, reliably where
+// the caller wants or can have that.
 func (l *Leg) ring(now time.Time, in Ring) {
-	if !l.uas || l.state != legProceeding {
+	if !l.uas || l.state != legProceeding || l.reliable.answer != nil {
 		return
 	}
-	l.lastProvisional = l.inviteResponse(in.Code, in.Reason, in.SDP, in.Headers)
-	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.lastProvisional})
-	l.resendAt = now.Add(timerProvisional)
+	l.lastProvisional = &Ring{Code: in.Code, Reason: in.Reason, Headers: in.Headers}
+	if l.wantsReliable(in) {
+		l.ringReliably(now, in)
+		return
+	}
+	if l.session.state == offerNone { // an offer must be sent reliably (RFC 3261 section 13.2.1)
+		in.SDP = nil
+	}
+	l.lastProvisional.SDP = in.SDP
+	l.sendProvisional(l.inviteResponse(in.Code, in.Reason, l.describe(in.SDP), in.Headers))
+	l.ringAt = now.Add(timerProvisional)
 }
 
-// answer sends 200 and waits for its ACK.
+// ringAgain repeats the last provisional answer, so that no proxy gives up the
+// INVITE (RFC 3261 section 13.3.1.1).
+func (l *Leg) ringAgain(now time.Time) {
+	l.ringAt = time.Time{}
+	if l.state == legProceeding && l.lastProvisional != nil {
+		l.ring(now, *l.lastProvisional)
+	}
+}
+
+func (l *Leg) sendProvisional(res *sip.Response) {
+	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: res})
+}
+
+// answer sends 200 and waits for its ACK. Where the answer was given reliably
+// before, there is no other (RFC 3261 section 13.2.1).
 func (l *Leg) answer(now time.Time, in Answer) {
-	if !l.uas || l.state != legProceeding {
+	if !l.uas || l.state != legProceeding || l.reliable.answer != nil {
 		return
 	}
-	l.ok = l.inviteResponse(200, "OK", in.SDP, in.Headers)
-	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.ok})
-	l.state = legAccepted
-	l.lastProvisional = nil
-	l.resend = timerT1
-	l.resendAt = now.Add(timerT1)
-	l.giveUpAt = now.Add(timerGiveUp)
-}
-
-// resendAnswer sends the 200 again until it is acknowledged, twice as late
-// each time up to T2 (RFC 3261 section 13.3.1.4), or the last provisional.
-func (l *Leg) resendAnswer(now time.Time) {
-	switch {
-	case l.state == legAccepted && l.ok != nil:
-		l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.ok})
-		l.resend = min(2*l.resend, timerT2)
-		if l.resendAt = l.resendAt.Add(l.resend); l.resendAt.Before(now) { // not from now: lateness would add up
-			l.resendAt = now.Add(l.resend)
-		}
-	case l.state == legProceeding && l.lastProvisional != nil:
-		l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.inviteSeq, Res: l.lastProvisional})
-		l.resendAt = now.Add(timerProvisional)
-	default:
-		l.resendAt = time.Time{}
+	if l.reliable.res != nil && l.reliable.described { // RFC 3262 section 3
+		l.reliable.answer = &in
+		return
 	}
+	sdp := l.describe(in.SDP)
+	late := l.session.state == offerNone
+	switch l.session.state {
+	case offerAgreed, offerOurs:
+		sdp = nil
+	case offerTheirs:
+		l.session.state, l.session.local = offerAgreed, sdp
+	case offerNone:
+		l.session.state, l.session.local = offerOurs, sdp
+	}
+	headers := append(l.timer.answer(now, l.invite, l.options), in.Headers...)
+	res := l.inviteResponse(200, statusText(200), sdp, headers)
+	l.sendProvisional(res)
+	l.state = legAccepted
+	l.lastProvisional, l.ringAt = nil, time.Time{}
+	// Its PRACK may still come, but it is not sent again (RFC 3262 section 3).
+	l.reliable.queue, l.reliable.resendAt, l.reliable.giveUpAt = nil, time.Time{}, time.Time{}
+	l.awaitACK(now, res, l.inviteSeq, late)
 }
 
 // refuse sends a final answer; its retransmission and ACK are the
@@ -91,49 +117,37 @@ func (l *Leg) refuse(in Refuse) {
 }
 
 func (l *Leg) respondInvite(code int, reason string, headers []sip.Header) {
-	l.effects = append(l.effects, SendResponse{
-		Method: sip.INVITE, Seq: l.inviteSeq, Res: l.inviteResponse(code, reason, nil, headers),
-	})
+	l.sendProvisional(l.inviteResponse(code, reason, nil, headers))
 }
 
-// inviteResponse makes an answer to the INVITE. What makes or keeps a dialog
-// carries Contact and Record-Route (RFC 3261 section 12.1.1).
 func (l *Leg) inviteResponse(code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
-	res := sip.NewResponseFromRequest(l.invite, code, reason, sdp)
-	if code < 300 {
-		res.AppendHeader(sip.NewHeader("Contact", l.local.contact()))
-		res.AppendHeader(sip.NewHeader("Allow", allowed))
-	}
-	for _, h := range headers {
-		res.AppendHeader(h)
-	}
-	res.AppendHeader(sip.NewHeader("Server", l.agent))
-	if sdp != nil {
-		res.AppendHeader(contentSDP())
-	}
-	return res
+	return l.responseWith(l.invite, code, reason, sdp, headers)
 }
 
-// onCancel: the caller gave up and the transaction has answered 487. A CANCEL
-// that comes after our final answer changes nothing (RFC 3261 section 9.2);
-// FinalLost says that the answer did not get out after all.
-func (l *Leg) onCancel() {
-	if !l.uas || (l.state != legProceeding && l.state != legAccepted) {
+// onCancel: the peer gave up its INVITE and the transaction has answered 487.
+// A CANCEL that comes after our final answer changes nothing (RFC 3261 section
+// 9.2); FinalLost says that the answer did not get out after all.
+func (l *Leg) onCancel(seq uint32) {
+	switch {
+	case !l.uas || seq != l.inviteSeq:
+		l.onCancelWithin(seq)
+	case l.state == legProceeding || l.state == legAccepted:
+		l.fact(Cancelled{})
+		l.done()
+	}
+}
+
+// onCancelWithin is onCancel for a re-INVITE: the session stays as it was.
+func (l *Leg) onCancelWithin(seq uint32) {
+	pending := l.session.pending
+	switch {
+	case pending != nil && pending.Method == sip.INVITE && pending.CSeq().SeqNo == seq:
+		l.session.pending = nil
+	case l.ok.res != nil && l.ok.seq == seq:
+		l.ok = unacknowledged{}
+	default:
 		return
 	}
-	l.fact(Cancelled{})
-	l.done()
-}
-
-func (l *Leg) onACK(now time.Time, seq uint32) {
-	if l.state != legAccepted || seq != l.inviteSeq {
-		return // of an earlier retransmission
-	}
-	l.clearDeadlines()
-	l.ok = nil
-	l.state = legConfirmed
-	l.fact(Confirmed{})
-	if l.hangupOwed != CauseNone {
-		l.sendBye(now, l.hangupOwed)
-	}
+	l.session.state = offerAgreed
+	l.fact(Withdrawn{})
 }

@@ -22,8 +22,10 @@ To: <sip:+15075785607@198.51.100.1>;tag=ours
 Call-ID: leg-test
 CSeq: 10 INVITE
 Contact: <sip:ann@192.0.2.10:5070;x=y>
-Content-Length: 0
+Content-Type: application/sdp
+Content-Length: 4
 
+v=0
 `
 
 // newUAS is a leg that an INVITE with these header lines made.
@@ -35,7 +37,7 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	}
 	invite := mustRequest(t, fmt.Sprintf(uasInvite, extra))
 	invite.SetSource(carrierAddr.String())
-	o := legOptions{side: media.SideA, mint: legMint, local: legLocal, agent: agentName}
+	o := legOptions{side: media.SideA, mint: legMint, local: legLocal, agent: agentName, peer: peerOptions{allow: methods}}
 	return newLegTest(t, newUASLeg(o, invite, carrierAddr, config.NATOff))
 }
 
@@ -117,11 +119,11 @@ func TestUASEveryStateAndInput(t *testing.T) {
 			[8]string{same, same, same, same, "BYE", same, same, same},
 		},
 		{
-			"CANCEL", func(*testing.T) Input { return CancelIn{} },
+			"CANCEL", func(*testing.T) Input { return CancelIn{Seq: 10} },
 			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same},
 		},
 		{
-			"final answer lost", func(*testing.T) Input { return FinalLost{} },
+			"final answer lost", func(*testing.T) Input { return FinalLost{Seq: 10} },
 			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same},
 		},
 		{
@@ -147,7 +149,7 @@ func TestUASEveryStateAndInput(t *testing.T) {
 		{
 			"re-INVITE", func(t *testing.T) Input { return inDialog(t, "INVITE", 12) },
 			[8]string{
-				"500/INVITE", "500/INVITE", "500/INVITE", "500/INVITE", "488/INVITE", "488/INVITE", "481/INVITE", "481/INVITE",
+				"500/INVITE", "500/INVITE", "500/INVITE", "500/INVITE", "offered INVITE", "481/INVITE", "481/INVITE", "481/INVITE",
 			},
 		},
 		{
@@ -167,7 +169,7 @@ func TestUASEveryStateAndInput(t *testing.T) {
 			},
 		},
 		{
-			"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent} },
+			"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Seq: 1, Cause: CauseTargetSilent} },
 			[8]string{same, same, same, same, same, same, same, same},
 		},
 		{
@@ -193,12 +195,12 @@ func TestUASStateAfter(t *testing.T) {
 		want  legState
 	}{
 		{"proceeding", Refuse{Code: 486}, legDone},
-		{"proceeding", CancelIn{}, legDone},
+		{"proceeding", CancelIn{Seq: 10}, legDone},
 		{"ringing", Hangup{Why: CauseShutdown}, legProceeding},
-		{"accepted", FinalLost{}, legDone},
+		{"accepted", FinalLost{Seq: 10}, legDone},
 		{"accepted", Hangup{Why: CauseShutdown}, legAccepted},
-		{"ending", RequestFailed{Method: sip.BYE}, legDone},
-		{"confirmed", RequestFailed{Method: sip.BYE}, legConfirmed},
+		{"ending", RequestFailed{Method: sip.BYE, Seq: 1}, legDone},
+		{"confirmed", RequestFailed{Method: sip.BYE, Seq: 1}, legConfirmed},
 	} {
 		lt := uasIn(t, tt.state)
 		lt.do(tt.input)
@@ -414,11 +416,12 @@ func TestUASReinvitePending(t *testing.T) {
 		t.Error("500 without Retry-After (RFC 3261 section 14.2)")
 	}
 	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
-	lt.want(lt.do(inDialog(t, "INVITE", 13)), "488/INVITE")
+	lt.want(lt.do(inDialog(t, "INVITE", 13)), "offered INVITE")
+	lt.want(lt.do(Reject{Code: 488, Reason: "Not Acceptable Here"}), "488/INVITE")
 	lt.want(lt.do(inDialog(t, "ACK", 13)), "")
 	lt.want(lt.do(inDialog(t, "OPTIONS", 12)), "500/OPTIONS") // older than the re-INVITE
 	lt.want(lt.do(inDialog(t, "OPTIONS", 14)), "200/OPTIONS")
-	if got := lt.response().GetHeader("Allow"); got == nil || got.Value() != allowed {
+	if got := lt.response().GetHeader("Allow"); got == nil || got.Value() != methods {
 		t.Errorf("Allow %v", got)
 	}
 }

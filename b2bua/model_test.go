@@ -76,6 +76,7 @@ func (l *life) see(t *testing.T, in Input, facts []Fact) {
 			if l.confirms++; l.confirms > 1 || l.ends > 0 {
 				t.Errorf("%T confirms the leg after %d ends and %d confirms", in, l.ends, l.confirms-1)
 			}
+		case Offered, Withdrawn, AnswerReady, OfferRefused, Asked, Replied:
 		case Progress, Ready, MediaLost, Latched, Killed, Expired:
 		}
 	}
@@ -93,6 +94,17 @@ func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	lt.check(was, in, facts, effects)
 	l.see(t, in, facts)
 	return lt.last
+}
+
+// failed says that the last request of ours with this method has no answer.
+func (lt *legTest) failed(method sip.RequestMethod) RequestFailed {
+	in := RequestFailed{Method: method, Seq: lt.leg.inviteSeq, Cause: CauseTargetSilent}
+	for _, r := range lt.leg.sent {
+		if r.method == method {
+			in.Seq = r.seq
+		}
+	}
+	return in
 }
 
 // pass lets time pass, as a rule to the leg's deadline.
@@ -135,14 +147,14 @@ func modelUAS(t *testing.T, choose chooser) {
 			if lt.leg.state != legProceeding && lt.leg.state != legAccepted {
 				continue
 			}
-			in = CancelIn{}
+			in = CancelIn{Seq: 10}
 		case 11:
 			if lt.leg.state != legAccepted {
 				continue // it says what became of our final answer
 			}
-			in = FinalLost{}
+			in = FinalLost{Seq: 10}
 		case 12:
-			in = RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent}
+			in = lt.failed(sip.BYE)
 		}
 		if _, ok := in.(RequestIn); ok {
 			seq++
@@ -184,8 +196,8 @@ func (lt *legTest) exhaust(t *testing.T, l *life) {
 			lt.modelStep(t, l, DeadlineReached{})
 			continue
 		}
-		lt.modelStep(t, l, RequestFailed{Method: sip.BYE, Cause: CauseTargetSilent})
-		lt.modelStep(t, l, RequestFailed{Method: sip.INVITE, Cause: CauseTargetSilent})
+		lt.modelStep(t, l, lt.failed(sip.BYE))
+		lt.modelStep(t, l, lt.failed(sip.INVITE))
 	}
 	if !lt.leg.Done() {
 		t.Errorf("never done: state %d", lt.leg.state)
@@ -226,7 +238,7 @@ func modelUAC(t *testing.T, choose chooser) {
 			seq++
 			in = agentDialog(t, lt, []string{"BYE", "OPTIONS", "INVITE"}[choose(3)], seq)
 		case 10:
-			in = RequestFailed{Method: []sip.RequestMethod{sip.INVITE, sip.CANCEL, sip.BYE}[choose(3)], Cause: CauseTargetSilent}
+			in = lt.failed([]sip.RequestMethod{sip.INVITE, sip.CANCEL, sip.BYE}[choose(3)])
 		case 11:
 			in = inviteOut() // only once
 		case 12:

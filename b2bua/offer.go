@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -291,18 +290,6 @@ func (d *description) rtpmap(format string) string {
 	return ""
 }
 
-// sdpOrigin is the o= line of the descriptions that we send on one leg (RFC
-// 3264 section 8: the version grows with each change).
-type sdpOrigin struct {
-	id      uint64
-	version uint64
-}
-
-func newOrigin() sdpOrigin {
-	id := rand.Uint64N(1 << 62)
-	return sdpOrigin{id: id, version: id}
-}
-
 // dropped says whether an attribute stays on its own side. What speaks of
 // formats, timing and direction goes on; any other may name the other side's
 // address, host or software, or a way to carry media that we do not take part
@@ -317,19 +304,24 @@ func dropped(a sdp.Attribute) bool {
 	}
 }
 
-// forTarget makes the offer that the target gets: the audio stream alone,
-// with these formats, at our address.
-func (d *description) forTarget(o sdpOrigin, at netip.AddrPort, formats []string) ([]byte, error) {
-	out := d.skeleton(o, at)
-	out.MediaDescriptions = []*sdp.MediaDescription{d.anchored(at, formats)}
+// forTarget makes an offer of what is described: the audio stream alone, with
+// these formats, at our address. The leg gives it its o= line.
+func (d *description) forTarget(at netip.AddrPort, formats []string, way direction) ([]byte, error) {
+	out := d.skeleton(at)
+	stream := d.anchored(at, formats)
+	if way != dirAsIs {
+		stream.Attributes = append(slices.DeleteFunc(stream.Attributes, isDirection), way.attributes()...)
+		out.Attributes = slices.DeleteFunc(out.Attributes, isDirection)
+	}
+	out.MediaDescriptions = []*sdp.MediaDescription{stream}
 	return marshal(out)
 }
 
-// answering makes the answer to the offer from the description that the other
-// side answered with: its audio at our address, every other stream of the
-// offer declined, in order (RFC 3264 section 6).
-func (d *description) answering(offer *description, o sdpOrigin, at netip.AddrPort) ([]byte, error) {
-	audio, err := d.forTarget(o, at, d.media().MediaName.Formats)
+// answering makes the answer to an offer from the description that the other
+// side answered with, or would: its audio at our address, every other stream of
+// the offer declined, in order (RFC 3264 section 6).
+func (d *description) answering(offer *description, at netip.AddrPort, formats []string, way direction) ([]byte, error) {
+	audio, err := d.forTarget(at, formats, way)
 	if err != nil {
 		return nil, err
 	}
@@ -348,14 +340,13 @@ func (d *description) answering(offer *description, o sdpOrigin, at netip.AddrPo
 	return []byte(b.String()), nil
 }
 
-// skeleton is the session level: our own origin, address and name, the peer's
+// skeleton is the session level: our own address and name, the peer's
 // bandwidth, timing and harmless attributes.
-func (d *description) skeleton(o sdpOrigin, at netip.AddrPort) *sdp.SessionDescription {
+func (d *description) skeleton(at netip.AddrPort) *sdp.SessionDescription {
 	network := addressType(at.Addr())
 	out := &sdp.SessionDescription{
 		Origin: sdp.Origin{
-			Username: "-", SessionID: o.id, SessionVersion: o.version,
-			NetworkType: "IN", AddressType: network, UnicastAddress: at.Addr().String(),
+			Username: "-", NetworkType: "IN", AddressType: network, UnicastAddress: at.Addr().String(),
 		},
 		SessionName: "-",
 		ConnectionInformation: &sdp.ConnectionInformation{
@@ -430,4 +421,30 @@ func (d *description) holdTo(offered []string) error {
 		return errNoCodec
 	}
 	return nil
+}
+
+// decided are the formats of an answer without all codecs but the first: those
+// that an offer made of it may have.
+func (d *description) decided() []string {
+	chosen := false
+	return slices.DeleteFunc(slices.Clone(d.media().MediaName.Formats), func(f string) bool {
+		name := d.codec(f)
+		if isEvents(name) || strings.EqualFold(name, "CN") {
+			return false
+		}
+		again := chosen
+		chosen = true
+		return again
+	})
+}
+
+// agrees are those of these formats, which another description has, that this
+// one has too and means the same by; and whether that is all of them.
+func (d *description) agrees(other *description, formats []string) (same []string, all bool) {
+	for _, f := range formats {
+		if slices.Contains(d.media().MediaName.Formats, f) && strings.EqualFold(d.codec(f), other.codec(f)) && d.clock(f) == other.clock(f) {
+			same = append(same, f)
+		}
+	}
+	return same, len(same) == len(formats)
 }

@@ -115,7 +115,7 @@ func relay(t *testing.T, a archive) map[string]string {
 		out["offer error"] = kindOf(err) + "\n"
 		return out
 	}
-	toTarget, err := offer.forTarget(sdpOrigin{7, 7}, ourSideB, formats)
+	toTarget, err := offer.forTarget(ourSideB, formats, dirAsIs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func relay(t *testing.T, a archive) map[string]string {
 		return out
 	}
 	out["target media"] = fmt.Sprintf("rtp %v rtcp %v codec %s\n", answer.rtp(), answer.rtcp(), answer.chosen())
-	toCarrier, err := answer.answering(offer, sdpOrigin{8, 8}, ourSideA)
+	toCarrier, err := answer.answering(offer, ourSideA, answer.media().MediaName.Formats, dirAsIs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func FuzzParseDescription(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, err := offer.forTarget(newOrigin(), ourSideB, formats)
+		out, err := offer.forTarget(ourSideB, formats, dirAsIs)
 		if err != nil {
 			return
 		}
@@ -313,7 +313,7 @@ func FuzzParseDescription(f *testing.F) {
 		if err != nil || answer.holdTo(formats) != nil {
 			return
 		}
-		back, err := answer.answering(offer, newOrigin(), ourSideA)
+		back, err := answer.answering(offer, ourSideA, answer.media().MediaName.Formats, dirAsIs)
 		if err != nil {
 			return
 		}

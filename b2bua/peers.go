@@ -17,6 +17,7 @@ type peers struct {
 	routes  []config.Route
 	trunks  []*trunk // in the order of the file
 	targets map[string]*target
+	allow   string // methods that a trunk may send
 }
 
 // trunk is a configured trunk with what it has open now.
@@ -35,6 +36,41 @@ type target struct {
 
 func newTrunk(cfg *config.Trunk, t *tally) *trunk {
 	return &trunk{cfg: cfg, tally: t, secret: newSecret(cfg.Auth)}
+}
+
+// options are what the leg of a call from the trunk is made with.
+func (t *trunk) options(p *peers) peerOptions {
+	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: p.allow}
+}
+
+// options are what the leg of a call to the target is made with.
+func (t *target) options() peerOptions {
+	allow := methods + ", REFER"
+	if t.cfg.Transfer == config.TransferRefuse {
+		allow = methods
+	}
+	for _, m := range t.cfg.PassMethods {
+		allow += ", " + m
+	}
+	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: allow}
+}
+
+// allowedToTrunks are the methods that some target passes on, besides those that
+// every peer may send.
+func allowedToTrunks(targets []config.Target) string {
+	allow := methods
+	for i := range targets {
+		more := targets[i].PassMethods
+		if targets[i].Transfer == config.TransferRelay {
+			more = append(slices.Clone(more), string(sip.NOTIFY))
+		}
+		for _, m := range more {
+			if !allowed(allow, sip.RequestMethod(m)) {
+				allow += ", " + m
+			}
+		}
+	}
+	return allow
 }
 
 // sender is where a message comes from: what its transport knows of that.

@@ -55,7 +55,7 @@ func TestReasonString(t *testing.T) {
 // What cause.go writes is read in the same way here, and by its own reader.
 func TestReasonsOfOurs(t *testing.T) {
 	for _, why := range append(Causes(), causeAnotherAnswered) {
-		value := reasonValue(why)
+		value := reasonValue(why, 0)
 		if value == "" {
 			continue
 		}

@@ -118,11 +118,11 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 		s.onOptions(req, tx)
 	case req.Method == sip.ACK:
 		tx.Terminate()
-	case slices.Contains(strings.Split(allowed, ", "), string(req.Method)): // BYE without a dialog
+	case allowed(methods, req.Method): // BYE without a dialog
 		s.reply(req, tx, 481, statusText(481))
 	default:
 		code := notTaken(req.Method)
-		s.reply(req, tx, code, statusText(code), allowHeaders()...)
+		s.reply(req, tx, code, statusText(code), allowHeader(s.admission.peers.Load().allow))
 	}
 }
 
@@ -199,6 +199,10 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	l.wire.serve(req, tx)
+	if req.Method == sip.INVITE {
+		respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
+		l.cancellable(req, tx)
+	}
 	if !l.post(in) {
 		l.wire.forget(tx)
 		s.replyOnce(req, tx, 481)
@@ -218,11 +222,12 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
 	}
-	if code, reason, headers := unsupported(req); code != 0 {
+	o := peerOptions{rel100: config.Rel100Supported, allow: s.admission.peers.Load().allow}
+	if code, reason, headers := unsupported(req, o); code != 0 {
 		s.reply(req, tx, code, reason, headers...)
 		return
 	}
-	s.reply(req, tx, 200, statusText(200), capabilities()...)
+	s.reply(req, tx, 200, statusText(200), capabilities(o)...)
 }
 
 // onInvite admits a new call, or says why not.
@@ -244,7 +249,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 482, statusText(482))
 		return
 	}
-	if code, reason, headers := s.refusal(req); code != 0 {
+	if code, reason, headers := s.refusal(req, t.options(p)); code != 0 {
 		s.noteRefused(req, code, reason)
 		s.reply(req, tx, code, reason, headers...)
 		return
@@ -296,7 +301,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 		}
 	}()
 	c := s.newCall(req, p, t, source, local)
-	leg := newUASLeg(s.legOptions(media.SideA, local), req, source, t.cfg.NAT)
+	leg := newUASLeg(s.legOptions(media.SideA, local, t.options(p)), req, source, t.cfg.NAT)
 	c.a = c.newLine(leg, local, s.flowOf(req))
 	c.a.branch = branchOf(req)
 	c.a.wire.tls = s.trunkTLS()
@@ -308,9 +313,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 		return
 	}
 	c.lines = append(c.lines, c.a)
-	if !tx.OnCancel(func(*sip.Request) { c.a.post(CancelIn{}) }) {
-		c.a.post(CancelIn{})
-	}
+	c.a.cancellable(req, tx)
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
 	if early := s.registry.unpark(transactionKey(req)); early != nil {
@@ -388,8 +391,8 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 	}
 	tag := tagOf(from.Params)
 	l := s.registry.line(tag)
-	if l != nil && (l.branch != "" || l.callID != res.CallID().Value()) {
-		return // a leg that was called has nothing to answer
+	if l != nil && l.callID != res.CallID().Value() {
+		return
 	}
 	if (l == nil && !s.registry.isGone(tag, "")) || !s.strays.Allow() {
 		return // of no call, or of one that is over for so long that nobody waits any more
@@ -433,7 +436,7 @@ func (s *Server) hangupStray(in ResponseIn) {
 	if err != nil {
 		return
 	}
-	l := newUACLeg(s.legOptions(media.SideB, local), res.CallID().Value(),
+	l := newUACLeg(s.legOptions(media.SideB, local, peerOptions{}), res.CallID().Value(),
 		partyOf(from.DisplayName, &from.Address, from.Params), partyOf(to.DisplayName, &to.Address, to.Params))
 	l.dialog.LocalTag = tagOf(from.Params)
 	l.inviteSeq = res.CSeq().SeqNo

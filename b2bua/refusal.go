@@ -23,7 +23,7 @@ func (s *Server) noteRefused(req *sip.Request, code int, reason string) {
 
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
 // nothing is wrong.
-func (s *Server) refusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
+func (s *Server) refusal(req *sip.Request, o peerOptions) (code int, reason string, headers []sip.Header) {
 	contact := req.Contact()
 	secure := transportOf(req) == config.TransportTLS
 	switch scheme := req.Recipient.Scheme; {
@@ -40,7 +40,7 @@ func (s *Server) refusal(req *sip.Request) (code int, reason string, headers []s
 	case contact == nil || (contact.Address.Scheme != "sip" && contact.Address.Scheme != "sips") || contact.Address.Host == "" || len(req.GetHeaders("contact")) > 1:
 		return 400, "Contact with one sip URI is missing", nil // section 8.1.1.8
 	}
-	if code, reason, headers = unsupported(req); code != 0 {
+	if code, reason, headers = unsupported(req, o); code != 0 {
 		return code, reason, headers
 	}
 	switch sdp := sdpBody(req); {
@@ -54,17 +54,19 @@ func (s *Server) refusal(req *sip.Request) (code int, reason string, headers []s
 	return 0, "", nil
 }
 
-// extensions are the option tags of what we can do (RFC 3261 section 19.2).
-func extensions() []string { return nil }
+// supported names our extensions.
+func supported(o peerOptions) sip.Header {
+	return sip.NewHeader("Supported", strings.Join(o.extensions(), ", "))
+}
 
 // missing lists the extensions that a request wants and we don't have
 // (RFC 3261 section 8.2.2.3).
-func missing(req *sip.Request) string {
+func missing(req *sip.Request, o peerOptions) string {
 	var unknown []string
 	for _, h := range req.GetHeaders("require") {
 		for tag := range strings.SplitSeq(h.Value(), ",") {
 			tag = strings.TrimSpace(tag)
-			if tag != "" && !slices.ContainsFunc(extensions(), func(e string) bool { return strings.EqualFold(e, tag) }) {
+			if tag != "" && !slices.ContainsFunc(o.extensions(), func(e string) bool { return strings.EqualFold(e, tag) }) {
 				unknown = append(unknown, tag)
 			}
 		}
@@ -72,10 +74,19 @@ func missing(req *sip.Request) string {
 	return strings.Join(unknown, ", ")
 }
 
-// unsupported refuses what a request demands and we can't do.
-func unsupported(req *sip.Request) (code int, reason string, headers []sip.Header) {
-	if unknown := missing(req); unknown != "" {
+// unsupported refuses what a request demands and we can't do, or lacks and we
+// demand (RFC 3262 section 3), or a time for the session that is too short (RFC
+// 4028 section 9).
+func unsupported(req *sip.Request, o peerOptions) (code int, reason string, headers []sip.Header) {
+	unknown := missing(req, o)
+	within := tagOf(req.To().Params) != "" && req.Method != sip.INVITE
+	switch {
+	case unknown != "":
 		return 420, "Bad Extension", []sip.Header{sip.NewHeader("Unsupported", unknown)}
+	case o.rel100 == config.Rel100Required && req.Method == sip.INVITE && !within && !hasOption(req, "Supported", "100rel") && !hasOption(req, "Require", "100rel"):
+		return 421, statusText(421), []sip.Header{sip.NewHeader("Require", "100rel")}
+	case (req.Method == sip.INVITE || req.Method == sip.UPDATE) && tooShort(req, o):
+		return 422, statusText(422), []sip.Header{sip.NewHeader("Min-SE", minSE(o.leastSE()))}
 	}
 	return 0, "", nil
 }

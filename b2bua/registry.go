@@ -22,6 +22,14 @@ type line struct {
 	post func(Input) bool
 }
 
+// cancellable has the leg hear of a CANCEL of the peer's INVITE.
+func (l *line) cancellable(req *sip.Request, tx *sip.ServerTx) {
+	seq := req.CSeq().SeqNo
+	if !tx.OnCancel(func(*sip.Request) { l.post(CancelIn{Seq: seq}) }) {
+		l.post(CancelIn{Seq: seq})
+	}
+}
+
 // invitation is the pending INVITE of a call, for a CANCEL that comes before
 // the SIP library can match it.
 type invitation struct {

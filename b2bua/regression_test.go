@@ -194,13 +194,13 @@ func TestQuestionIsLost(t *testing.T) {
 // final answer (RFC 3261 section 13.3.1).
 func TestInputsOfTheOtherKind(t *testing.T) {
 	res := sip.NewResponseFromRequest(uasIn(t, "proceeding").leg.invite, 200, "OK", nil)
-	for _, in := range []Input{ResponseIn{Res: res, Source: carrierAddr}, Abandon{Why: CauseShutdown}, RequestFailed{Method: sip.INVITE}} {
+	for _, in := range []Input{ResponseIn{Res: res, Source: carrierAddr}, Abandon{Why: CauseShutdown}, RequestFailed{Method: sip.INVITE, Seq: 10}} {
 		leg := uasIn(t, "proceeding").leg
 		if got := show(leg.Step(legStart, in)); got != "" || leg.state != legProceeding {
 			t.Errorf("%T to a leg that was called: %q, state %d", in, got, leg.state)
 		}
 	}
-	for _, in := range []Input{Ring{Code: 180}, Answer{}, Refuse{Code: 486}, CancelIn{}, FinalLost{}} {
+	for _, in := range []Input{Ring{Code: 180}, Answer{}, Refuse{Code: 486}, CancelIn{Seq: 10}, FinalLost{Seq: 10}} {
 		leg := uacIn(t, "proceeding").leg
 		if got := show(leg.Step(legStart, in)); got != "" || leg.state != legProceeding {
 			t.Errorf("%T to a leg that calls: %q, state %d", in, got, leg.state)
@@ -250,7 +250,7 @@ func TestUnknownStreamsAreDeclined(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if b, err := offer.answering(offer, sdpOrigin{1, 1}, ourSideA); err != nil || (strings.HasPrefix(more, "m=") && strings.Count(string(b), "\r\nm=") != 2) {
+		if b, err := offer.answering(offer, ourSideA, offer.media().MediaName.Formats, dirAsIs); err != nil || (strings.HasPrefix(more, "m=") && strings.Count(string(b), "\r\nm=") != 2) {
 			t.Errorf("%s: %v\n%s", name, err, b)
 		}
 	}
@@ -311,7 +311,7 @@ func TestCarriageReturnInSDP(t *testing.T) {
 	if err != nil {
 		return // refused: well
 	}
-	out, err := offer.forTarget(sdpOrigin{1, 1}, ourSideB, []string{"0"})
+	out, err := offer.forTarget(ourSideB, []string{"0"}, dirAsIs)
 	if err != nil {
 		t.Fatal(err)
 	}

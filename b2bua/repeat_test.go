@@ -66,6 +66,7 @@ func TestRepeatedByeIsAnswered(t *testing.T) {
 			want  string
 		}{{time.Second, "200"}, {9 * time.Second, "200"}, {20 * time.Second, "200"}, {10 * time.Second, "481"}} {
 			time.Sleep(c.after)
+			d.later = 0
 			w.carrier.bye(d)
 			w.carrier.expect("SIP/2.0 " + c.want)
 			synctest.Wait()

@@ -357,8 +357,8 @@ func (s *Server) inDialog(toTag []byte) bool { return s.registry.knowsTag(toTag)
 
 func (s *Server) inProgress(toTag minted) bool { return s.registry.has(toTag) }
 
-func (s *Server) legOptions(side media.Side, local Local) legOptions {
-	return legOptions{side: side, mint: s.mint, local: local, agent: agentName}
+func (s *Server) legOptions(side media.Side, local Local, peer peerOptions) legOptions {
+	return legOptions{side: side, mint: s.mint, local: local, agent: agentName, peer: peer}
 }
 
 // mediaAddr is where media toward and from a peer is bound, and what it is

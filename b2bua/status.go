@@ -18,7 +18,9 @@ func statusText(code int) string {
 
 var reasonPhrases = map[int]string{
 	180: "Ringing", 183: "Session Progress", 200: "OK",
-	400: "Bad Request", 401: "Unauthorized", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
+	202: "Accepted",
+	400: "Bad Request", 401: "Unauthorized", 415: "Unsupported Media Type", 421: "Extension Required",
+	422: "Session Interval Too Small", 491: "Request Pending", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
 	403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 410: "Gone",
 	480: "Temporarily Unavailable", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
 	488: "Not Acceptable Here",

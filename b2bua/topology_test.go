@@ -94,9 +94,9 @@ func TestTopology(t *testing.T) {
 	for name, play := range map[string]func(w *world, d *dialogue, invite message){
 		"answered, the caller hangs up": func(w *world, d *dialogue, invite message) {
 			w.agent.reply(invite, 183, "Session Progress", "agentsecret", telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
-			w.carrier.expect("SIP/2.0 183")
+			w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), "")
 			w.pickedUp(d, invite)
-			w.carrier.send(d.request("OPTIONS"))
+			w.carrier.within(d, "OPTIONS", "")
 			w.carrier.expect("SIP/2.0 200")
 			w.carrier.bye(d)
 			w.carrier.expect("SIP/2.0 200")
@@ -104,7 +104,7 @@ func TestTopology(t *testing.T) {
 		},
 		"answered, the agent hangs up": func(w *world, d *dialogue, invite message) {
 			w.pickedUp(d, invite)
-			w.agent.tellingRequest("INFO", invite, 7)
+			w.agent.tellingRequest("MESSAGE", invite, 7)
 			w.agent.expect("SIP/2.0 405")
 			w.agent.tellingRequest("BYE", invite, 8)
 			w.agent.expect("SIP/2.0 200")

@@ -89,6 +89,8 @@ func (w *wire) mayBlock(e Effect) bool {
 		return far(e.To)
 	case SendResponse:
 		return isStream(w.local.Transport)
+	case Acknowledged:
+		return false
 	}
 	return true
 }
@@ -117,6 +119,8 @@ func (w *wire) sendOne(e Effect) {
 		w.acknowledge(e)
 	case SendResponse:
 		w.respond(e)
+	case Acknowledged:
+		w.confirmed(e.Seq)
 	}
 }
 
@@ -170,10 +174,10 @@ func (w *wire) swapFlow(c *stream) {
 }
 
 func (w *wire) request(e SendRequest) {
-	method := e.Req.Method
+	method, seq := e.Req.Method, e.Req.CSeq().SeqNo
 	over, tx, err := w.start(e)
 	if err != nil {
-		w.post(RequestFailed{Method: method, Cause: causeOfError(err), Err: err})
+		w.post(RequestFailed{Method: method, Seq: seq, Cause: causeOfError(err), Err: err})
 		return
 	}
 	if method == sip.INVITE {
@@ -183,7 +187,7 @@ func (w *wire) request(e SendRequest) {
 		w.invite = tx
 		w.mu.Unlock()
 	}
-	w.stack.group.Go(func() { w.read(tx, over, e, method) })
+	w.stack.group.Go(func() { w.read(tx, over, e, method, seq) })
 }
 
 // start begins the transaction of a request. A connection that breaks between
@@ -235,7 +239,7 @@ const (
 // the final answer: the library blocks on a response that nobody takes. Where
 // its connection breaks meanwhile, the request goes over another one: to the
 // peer that is a retransmission.
-func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.RequestMethod) {
+func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.RequestMethod, seq uint32) {
 	defer w.stack.recovered("wire")
 	broken := over.done()
 	var settled <-chan time.Time
@@ -257,7 +261,7 @@ func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.Re
 			}
 			if over = w.again(tx, e); over == nil {
 				w.finished(tx, method)
-				w.post(RequestFailed{Method: method, Cause: CauseTargetUnreachable, Err: errBroken})
+				w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseTargetUnreachable, Err: errBroken})
 				return
 			}
 			broken = over.done()
@@ -267,7 +271,7 @@ func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.Re
 				cause = CauseTargetSilent
 			}
 			w.finished(tx, method)
-			w.post(RequestFailed{Method: method, Cause: cause, Err: tx.Err()})
+			w.post(RequestFailed{Method: method, Seq: seq, Cause: cause, Err: tx.Err()})
 			return
 		}
 	}
@@ -343,7 +347,7 @@ func (w *wire) respond(e SendResponse) {
 	final := e.Res.StatusCode >= 200
 	switch {
 	case final && lost:
-		w.post(FinalLost{})
+		w.post(FinalLost{Seq: e.Seq})
 	case final && e.Res.StatusCode < 300:
 		// The ACK of a peer that uses the INVITE's branch for it ends up here.
 		select {
@@ -384,11 +388,11 @@ func (w *wire) serverTx(e SendResponse) *sip.ServerTx {
 
 // confirmed lets the INVITE's transaction go once its 200 is acknowledged:
 // the server's table recognises an INVITE that comes late.
-func (w *wire) confirmed() {
+func (w *wire) confirmed(seq uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
-		if s.method == sip.INVITE {
+		if s.method == sip.INVITE && s.seq == seq {
 			w.servers = append(w.servers[:i], w.servers[i+1:]...)
 			s.tx.Terminate()
 			return

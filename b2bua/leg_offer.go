@@ -1,0 +1,315 @@
+package b2bua
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Changes of a session that is up: re-INVITE (RFC 3261 section 14) and UPDATE
+// (RFC 3311), from either side.
+
+// offerState is how far an exchange of session descriptions on a leg has come
+// (RFC 3264 section 4, RFC 6337): there is one at a time.
+type offerState int
+
+const (
+	offerNone   offerState = iota // the INVITE had no offer
+	offerOurs                     // the peer owes an answer
+	offerTheirs                   // we owe one
+	offerAgreed
+)
+
+// negotiation is a leg's part in agreeing on a session.
+type negotiation struct {
+	state   offerState
+	pending *sip.Request // the peer's, that waits for Accept or Reject
+	local   []byte       // our description that the peer has agreed to
+	wanted  []byte       // an offer of ours that is not answered
+	sending bool         // our re-INVITE has no final answer
+	tries   int          // of wanted
+	retryAt time.Time    // when it is sent again, after a glare
+}
+
+// maxOfferTries bounds how often an offer is sent again because the peer was
+// busy.
+const maxOfferTries = 6
+
+// onReinvite is an INVITE within the dialog.
+func (l *Leg) onReinvite(in RequestIn) {
+	req, sdp := in.Req, sdpBody(in.Req)
+	switch {
+	case l.state == legEnding:
+		l.respond(req, 481, statusText(481))
+	case l.state == legCalling || (l.state == legProceeding && !l.uas) || l.session.sending:
+		l.respond(req, 491, statusText(491)) // RFC 3261 section 14.2
+	case l.busy():
+		l.respond(req, 500, "Request Pending", retryShortly())
+	case len(req.Body()) > 0 && sdp == nil:
+		l.respond(req, 415, statusText(415), sip.NewHeader("Accept", sdpType))
+	case !l.soundRequest(req):
+	default:
+		l.retarget(in)
+		l.session.pending = req
+		if sdp != nil {
+			l.session.state = offerTheirs
+		}
+		l.fact(Offered{Method: sip.INVITE, SDP: sdp})
+	}
+}
+
+// busy says whether something that the peer began is not finished yet.
+func (l *Leg) busy() bool {
+	return l.state == legProceeding || l.ok.res != nil || l.session.pending != nil || l.session.state != offerAgreed
+}
+
+// onUpdate is an UPDATE (RFC 3311 section 5.2): with an offer, or to refresh
+// target and time.
+func (l *Leg) onUpdate(now time.Time, in RequestIn) {
+	req, sdp := in.Req, sdpBody(in.Req)
+	switch {
+	case l.state == legEnding:
+		l.respond(req, 481, statusText(481))
+	case len(req.Body()) > 0 && sdp == nil:
+		l.respond(req, 415, statusText(415), sip.NewHeader("Accept", sdpType))
+	case sdp != nil && (l.session.sending || l.session.state == offerOurs):
+		l.respond(req, 491, statusText(491))
+	case sdp != nil && (l.session.state == offerTheirs || l.session.pending != nil || l.session.state == offerNone):
+		l.respond(req, 500, "Request Pending", retryShortly())
+	case !l.soundRequest(req):
+	case sdp != nil:
+		l.retarget(in)
+		l.session.pending, l.session.state = req, offerTheirs
+		l.fact(Offered{Method: sip.UPDATE, SDP: sdp})
+	default:
+		l.retarget(in)
+		headers := append(l.timer.answer(now, req, l.options), sip.NewHeader("Contact", l.local.contact()), l.allow(), supported(l.options))
+		l.respond(req, 200, statusText(200), headers...)
+	}
+}
+
+// soundRequest refuses an extension that we don't have, and a time for the
+// session that is too short (RFC 4028 section 9).
+func (l *Leg) soundRequest(req *sip.Request) bool {
+	if code, reason, headers := unsupported(req, l.options); code != 0 {
+		l.respond(req, code, reason, headers...)
+		return false
+	}
+	return true
+}
+
+// retarget takes the peer's new Contact: INVITE and UPDATE refresh the target
+// (RFC 3261 section 12.2.2).
+func (l *Leg) retarget(in RequestIn) {
+	d := l.dialogOf(in.Req)
+	if c := in.Req.Contact(); c != nil && c.Address.Host != "" {
+		d.RemoteTarget = c.Address.String()
+	}
+	if in.Source.IsValid() {
+		d.Source = in.Source
+	}
+	if in.Req.GetHeader("Allow") != nil {
+		l.updates = allows(in.Req, string(sip.UPDATE))
+	}
+}
+
+// accept answers what the peer offered, or gives it the offer that it wants.
+func (l *Leg) accept(now time.Time, sdp []byte) {
+	req := l.session.pending
+	if req == nil {
+		return // withdrawn meanwhile
+	}
+	late := l.session.state != offerTheirs
+	sdp = l.describe(sdp)
+	l.session.pending = nil
+	l.session.state, l.session.local = offerAgreed, sdp
+	if late {
+		l.session.state = offerOurs
+	}
+	res := l.responseWith(req, 200, statusText(200), sdp, l.timer.answer(now, req, l.options))
+	l.respondWith(req, res)
+	if req.Method == sip.INVITE {
+		l.awaitACK(now, res, req.CSeq().SeqNo, late)
+	}
+}
+
+// reject refuses it.
+func (l *Leg) reject(in Reject) {
+	req := l.session.pending
+	if req == nil {
+		return
+	}
+	l.session.pending = nil
+	l.session.state = offerAgreed // as it was: it is not looked at in another state
+	l.respond(req, in.Code, in.Reason, in.Headers...)
+}
+
+// offer sends a re-INVITE, or keeps it until one may be sent.
+func (l *Leg) offer(now time.Time, sdp []byte) {
+	switch l.state {
+	case legConfirmed, legAccepted:
+	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
+		l.fact(OfferRefused{})
+		return
+	}
+	l.session.wanted, l.session.tries = l.describe(sdp), 0
+	l.sendOffer(now)
+}
+
+// sendOffer sends the offer that is wanted, unless something else is under way
+// (RFC 3261 section 14.1), which sends it when it is over.
+func (l *Leg) sendOffer(now time.Time) {
+	if l.session.wanted == nil || l.session.sending || l.state != legConfirmed || l.busy() || !l.session.retryAt.IsZero() {
+		return
+	}
+	l.session.tries++
+	l.reinvite(now, l.session.wanted)
+}
+
+// reinvite sends a re-INVITE with a description, which refreshes the session's
+// time too.
+func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
+	req, to := l.dialog.request(sip.INVITE, 0)
+	req.AppendHeader(sip.NewHeader("Contact", l.local.contact()))
+	req.AppendHeader(l.allow())
+	req.AppendHeader(supported(l.options))
+	for _, h := range l.timer.ask() {
+		req.AppendHeader(h)
+	}
+	req.AppendHeader(contentSDP())
+	req.SetBody(sdp)
+	l.session.sending, l.session.state = true, offerOurs
+	_ = now
+	return l.send(req, to)
+}
+
+// onOfferAnswered is the final answer to a re-INVITE of ours. nil: there is none.
+func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
+	l.session.sending, l.session.state = false, offerAgreed
+	code, reason := 408, statusText(408)
+	if res != nil {
+		code, reason = res.StatusCode, phrase(res.Reason)
+	}
+	switch {
+	case code < 300:
+		l.offerTaken(now, r, res)
+	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
+		l.end(now, CauseDialogLost)
+	case r.refresh:
+		l.onRefreshed(now, r, res)
+	case (code == 491 || code == 500 && res.GetHeader("Retry-After") != nil) && l.session.tries < maxOfferTries:
+		l.session.retryAt = now.Add(l.backOff(code, res))
+	case code == 422 && l.session.tries < maxOfferTries && l.timer.lengthen(res):
+		l.sendOffer(now)
+	default:
+		l.session.wanted = nil
+		l.fact(OfferRefused{Code: code, Reason: reason})
+	}
+	if l.timer.due() {
+		l.refresh(now)
+	}
+}
+
+// offerTaken is a 2xx to a re-INVITE.
+func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
+	if c := res.Contact(); c != nil && c.Address.Host != "" {
+		l.dialog.RemoteTarget = c.Address.String()
+	}
+	l.sendACK(&l.dialog, r.seq)
+	l.session.local = r.sent.Req.Body()
+	l.timer.taken(now, res)
+	l.fact(AnswerReady{SDP: sdpBody(res)})
+	if !r.refresh {
+		l.session.wanted = nil
+	}
+	l.sendOffer(now)
+}
+
+// backOff is how long an offer waits that crossed one of the peer's: the side
+// that owns the Call-ID waits longer (RFC 3261 section 14.1), in units of
+// 10 ms; or for what the peer says.
+func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
+	if code == 491 {
+		if l.uas {
+			return time.Duration(rand.IntN(201)) * 10 * time.Millisecond
+		}
+		return time.Duration(210+rand.IntN(191)) * 10 * time.Millisecond
+	}
+	seconds, _ := strconv.Atoi(res.GetHeader("Retry-After").Value())
+	return time.Duration(min(max(seconds, 0), 10)) * time.Second
+}
+
+// responseWith is an answer that makes, keeps or changes a dialog: it carries
+// Contact and what we can do (RFC 3261 section 12.1.1).
+func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
+	res := sip.NewResponseFromRequest(req, code, reason, sdp)
+	if code < 300 {
+		res.AppendHeader(sip.NewHeader("Contact", l.local.contact()))
+		res.AppendHeader(l.allow())
+		res.AppendHeader(supported(l.options))
+	}
+	for _, h := range headers {
+		res.AppendHeader(h)
+	}
+	res.AppendHeader(sip.NewHeader("Server", l.agent))
+	if sdp != nil {
+		res.AppendHeader(contentSDP())
+	}
+	return res
+}
+
+// awaitACK keeps a 200 to send it again until it is acknowledged.
+func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
+	l.ok = unacknowledged{
+		res: res, seq: seq, offers: offers,
+		resend: timerT1, resendAt: now.Add(timerT1), giveUpAt: now.Add(timerGiveUp),
+	}
+}
+
+// resendAnswer sends the 200 again until it is acknowledged, twice as late
+// each time up to T2 (RFC 3261 section 13.3.1.4).
+func (l *Leg) resendAnswer(now time.Time) {
+	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
+	l.ok.resend = min(2*l.ok.resend, timerT2)
+	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // not from now: lateness would add up
+		l.ok.resendAt = now.Add(l.ok.resend)
+	}
+}
+
+// onACK: a 200 of ours has arrived.
+func (l *Leg) onACK(now time.Time, ack *sip.Request) {
+	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
+		return // of an earlier retransmission
+	}
+	offered := l.ok.offers
+	l.ok = unacknowledged{}
+	l.effects = append(l.effects, Acknowledged{Seq: ack.CSeq().SeqNo})
+	if l.state == legAccepted {
+		l.state = legConfirmed
+		l.fact(Confirmed{})
+	}
+	if offered {
+		l.session.state = offerAgreed
+		l.fact(AnswerReady{SDP: sdpBody(ack), Late: true})
+	}
+	switch {
+	case l.hangupOwed != nil:
+		l.sendBye(now, *l.hangupOwed)
+	case l.timer.due():
+		l.refresh(now)
+	default:
+		l.sendOffer(now)
+	}
+}
+
+// describe gives a description of ours the o= line that it has on this leg: a
+// version of its own, unless it says the same as the last one (RFC 3264
+// section 8).
+func (l *Leg) describe(sdp []byte) []byte {
+	if sdp == nil {
+		return nil
+	}
+	return l.dialog.Origin.stamp(sdp)
+}

@@ -1,0 +1,36 @@
+package b2bua
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"strings"
+)
+
+// sdpOrigin is the o= line of the descriptions that we send on one leg (RFC
+// 3264 section 8): the version grows with each change, and only then. Data only.
+type sdpOrigin struct {
+	ID      uint64
+	Version uint64
+	Last    string // what was sent last, without its o= line
+}
+
+func newOrigin() sdpOrigin {
+	id := rand.Uint64N(1 << 62)
+	return sdpOrigin{ID: id, Version: id}
+}
+
+// unstamped is how the o= line begins of a description that is not sent yet.
+const unstamped = "v=0\r\no=- 0 0 "
+
+// stamp gives a description its o= line. One that has it keeps it.
+func (o *sdpOrigin) stamp(sdp []byte) []byte {
+	rest, ok := strings.CutPrefix(string(sdp), unstamped)
+	if !ok {
+		return sdp
+	}
+	if o.Last != "" && o.Last != rest {
+		o.Version++
+	}
+	o.Last = rest
+	return []byte("v=0\r\no=- " + strconv.FormatUint(o.ID, 10) + " " + strconv.FormatUint(o.Version, 10) + " " + rest)
+}
