@@ -58,6 +58,7 @@ func check(w io.Writer, file string, m machine, asJSON bool) error {
 		if result.Trunks == 0 || result.Routes == 0 {
 			result.Warnings = append(result.Warnings, warning{"there are no trunks or no routes, so no call can get through", "is it the right file, and whole?"})
 		}
+		result.Warnings = append(result.Warnings, deadTransfers(cfg)...)
 		result.Warnings = append(result.Warnings, m.warnings(cfg)...)
 	}
 	if all, ok := errors.AsType[config.Errors](failed); ok {
