@@ -152,6 +152,39 @@ func TestTargetCallsByDigest(t *testing.T) {
 	})
 }
 
+// Agents of one platform call from one address, which a trunk with credentials
+// has, too: the user says whose call it is, and without one it is nobody's.
+func TestTargetsOfOneAddress(t *testing.T) {
+	yaml := strings.NewReplacer(
+		`  - {name: carrier, sources: ["192.0.2.10"]}`, `  - {name: carrier, sources: ["192.0.2.20"], auth: {username: carrier, password_env: P}}`,
+		`    sources: ["192.0.2.20"]`, "    sources: [\"192.0.2.20\"]\n    call_auth: {username: one, password_env: P}",
+		`    call_auth: {username: agent,`, "    sources: [\"192.0.2.20\"]\n    call_auth: {username: agent,",
+	).Replace(placedConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		platform, pbx := w.platformAndPBX()
+		for i, tt := range []struct{ user, trunk, target, route string }{
+			{"agent", "pbx", "roaming", "routes[2]"}, {"one", "pbx", "pbx", "routes[1]"}, {"carrier", "carrier", "pbx", "routes[0]"},
+		} {
+			d := platform.newCall("+15075785607")
+			d.extra = authorize(d, platform.challenged(d), "MD5", tt.user, "secret", 1)
+			d.sdp = sdpWith("192.0.2.20", 8)
+			platform.invite(d)
+			d.learn(platform.expect("SIP/2.0 180"))
+			called := pbx
+			if i == 2 {
+				called = w.agent
+			}
+			called.reply(called.expect("INVITE"), 486, "Busy Here", "b", "")
+			called.expect("ACK")
+			platform.expect("SIP/2.0 486")
+			platform.ackRefused(d)
+			if r := w.record(); r.Trunk != tt.trunk || r.Target != tt.target || r.Route != tt.route {
+				t.Errorf("%s: record %+v", tt.user, r)
+			}
+		}
+	})
+}
+
 // A route without target is not for a target's calls, and one with it for
 // nobody else's.
 func TestTargetWithoutRoute(t *testing.T) {
