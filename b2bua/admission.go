@@ -21,6 +21,7 @@ type admission struct {
 	setups   int
 	trunks   map[string]*tally // by name
 	targets  map[string]*tally // by name
+	callers  map[string]*tally // of targets' own calls, by name
 }
 
 // tally is what a trunk or target has open now, whatever reloads come.
@@ -30,24 +31,33 @@ type tally struct {
 }
 
 func newAdmission(cfg *config.Config, preparers map[string]Preparer) *admission {
-	a := &admission{maxSetups: cfg.SIP.Limits.Setups, trunks: map[string]*tally{}, targets: map[string]*tally{}}
+	a := &admission{maxSetups: cfg.SIP.Limits.Setups, trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}}
 	a.reload(cfg, preparers)
 	return a
 }
 
 // reload replaces trunks, targets and routes for the calls to come.
 func (a *admission) reload(cfg *config.Config, preparers map[string]Preparer) {
-	p := &peers{routes: cfg.Routes, targets: map[string]*target{}, allow: allowedToTrunks(cfg.Targets)}
+	p := &peers{
+		routes: cfg.Routes, targets: map[string]*target{}, callees: map[string]*target{}, allow: allowedToTrunks(cfg.Targets),
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	old := a.peers.Load()
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
-		p.trunks = append(p.trunks, newTrunk(t, tallied(a.trunks, t.Name, t.MaxCPS)))
+		own := newTrunk(t, tallied(a.trunks, t.Name, t.MaxCPS))
+		p.trunks = append(p.trunks, own)
+		if t.URI != nil {
+			p.callees[t.Name] = newCallee(own)
+		}
 	}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		p.targets[t.Name] = &target{cfg: t, preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCPS)}
+		if t.MayCall() {
+			p.trunks = append(p.trunks, newCaller(t, tallied(a.callers, t.Name, 0)))
+		}
 	}
 	a.peers.Store(p)
 	if old != nil {
@@ -78,7 +88,7 @@ func (a *admission) forget(p *peers) {
 	for _, t := range p.targets {
 		has[t.tally] = true
 	}
-	for _, tallies := range []map[string]*tally{a.trunks, a.targets} {
+	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
 		for name, t := range tallies {
 			if !has[t] && t.calls == 0 {
 				delete(tallies, name)

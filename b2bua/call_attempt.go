@@ -20,7 +20,8 @@ func (c *Call) nextAttempt() phase {
 		c.tried++
 		a := &attempt{number: c.tried, target: t, started: time.Now()}
 		c.attempt = a
-		c.record.Target, c.record.TargetSIPCallID, c.record.SynthflowCallID = t.cfg.Name, "", ""
+		c.noteDestination(t)
+		c.record.TargetSIPCallID, c.record.SynthflowCallID = "", ""
 		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
 		var err error
 		if a.formats, err = c.formatsFor(t); err != nil {

@@ -48,9 +48,7 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	for _, name := range c.route.Targets {
-		c.pending = append(c.pending, c.peers.targets[name])
-	}
+	c.pending = c.peers.destinations(c.route)
 	if !slices.ContainsFunc(c.pending, c.sharesCodec) {
 		return c.refuse(488, CauseNoCommonCodec, warning("305 no codec in common"))
 	}
@@ -75,10 +73,13 @@ func (c *Call) findRoute() int {
 	return -1
 }
 
-// mismatch is the first key of a route that a call does not meet: trunk, to
-// or from; "" when it meets them all.
+// mismatch is the first key of a route that a call does not meet: target,
+// trunk, to or from; "" when it meets them all. A route without target is not
+// for the calls of targets.
 func mismatch(r *config.Route, vars *config.Vars) string {
 	switch {
+	case r.Target != vars.Target:
+		return "target"
 	case r.Trunk != "" && r.Trunk != vars.Trunk:
 		return "trunk"
 	case r.To != nil && !r.To.MatchString(vars.To.Number):
@@ -191,6 +192,7 @@ func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invit
 	}
 	leg := newUACLeg(c.server.legOptions(media.SideB, local, a.target.options()), newCallID(), out.localParty, out.remoteParty)
 	out.offer = leg.describe(out.offer)
+	leg.dialog.NAT = a.target.nat()
 	if err = c.fit(&out, leg, f); err != nil {
 		return nil, Invite{}, CauseInviteTooLarge, err
 	}
@@ -315,7 +317,7 @@ func (c *Call) onAnswered(f Answered) phase {
 	}
 	now := time.Now()
 	c.setupUntil = time.Time{}
-	if limit := c.trunk.cfg.MaxDuration; limit > 0 {
+	if limit := c.maxDuration(); limit > 0 {
 		c.durationUntil = now.Add(limit)
 	}
 	c.b, c.target = c.attempt.line, c.attempt.target

@@ -18,19 +18,20 @@ func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.Addr
 		inbox: newInbox(), started: time.Now(),
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.log = s.log.With().Str("call", c.id).Str("trunk", t.cfg.Name).Logger()
+	c.log = t.logged(s.log.With().Str("call", c.id)).Logger()
 	c.vars = config.Vars{
 		To:         party("", &req.Recipient, t.cfg.Country),
 		From:       callerOf(req, t.cfg),
 		CallID:     c.id,
 		SIPCallID:  req.CallID().Value(),
-		Trunk:      t.cfg.Name,
+		Trunk:      t.trunkName(),
+		Target:     t.targetName(),
 		Diversion:  diversion(req, t.cfg.Country),
 		HeaderFunc: headerOf(req),
 	}
 	c.privacy = privacyOf(req, t.cfg)
 	c.record = store.Record{
-		ID: c.id, Node: s.node, Trunk: t.cfg.Name, Direction: "inbound",
+		ID: c.id, Node: s.node, Trunk: t.trunkName(), Target: t.targetName(), Direction: t.direction(),
 		From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
 		StartedAt: store.TimeOf(c.started), Attempts: []store.Attempt{},
 	}

@@ -21,6 +21,7 @@ type Question struct {
 	To      string     // number or URI that is called
 	Headers []string   // further header lines of its INVITE, "Name: value"
 	Trunk   string     // the trunk that it comes from; empty: Source tells
+	Target  string     // the target that places it, instead of a trunk
 	Source  netip.Addr // the address that it comes from; zero: one of the trunk's
 }
 
@@ -30,6 +31,7 @@ var ErrQuestion = errors.New("not a call")
 // Explanation is what a call would do and send.
 type Explanation struct {
 	Trunk  string      `json:"trunk"`  // empty: the source belongs to none
+	Target string      `json:"target"` // that places the call, instead of a trunk; empty: none
 	Source netip.Addr  `json:"source"` // where the call would come from
 	From   PartyReport `json:"from"`
 	To     PartyReport `json:"to"`
@@ -76,8 +78,8 @@ type RouteReport struct {
 
 // TargetReport is an attempt at one target.
 type TargetReport struct {
-	Target    string `json:"target"`
-	Kind      string `json:"kind"`
+	Target    string `json:"target"` // or the trunk that the call is placed to
+	Kind      string `json:"kind"`   // synthflow, sip; or trunk
 	Transport string `json:"transport"`
 	Prepares  bool   `json:"prepares"` // asks its API first
 	OnFailure string `json:"on_failure"`
@@ -132,7 +134,7 @@ func Explain(cfg *config.Config, preparers map[string]Preparer, q Question) (Exp
 	if err != nil || t == nil {
 		return x.out, err
 	}
-	x.out.Trunk = t.cfg.Name
+	x.out.Trunk, x.out.Target = t.trunkName(), t.targetName()
 	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.cfg.MaxCalls, t.cfg.MaxCPS, t.cfg.MaxDuration.Milliseconds()
 	if code, reason, _ := s.refusal(req, t.options(s.admission.peers.Load())); code != 0 {
 		x.refuse(code, reason, "")
@@ -184,10 +186,19 @@ func (x *explainer) refuse(status int, reason, why string) {
 	x.out.Refused, x.out.Status, x.out.Reason, x.out.Why = true, status, reason, why
 }
 
-// nameTrunk finds the trunk that the question names, or the only one.
+// nameTrunk finds the trunk, or target, that the question names, or the only
+// trunk.
 func (x *explainer) nameTrunk() error {
-	all := x.server.admission.peers.Load().trunks
+	all, callers := x.server.admission.peers.Load().callers()
 	switch {
+	case x.q.Target != "" && x.q.Trunk != "":
+		return fmt.Errorf("%w: it comes from a trunk or from a target, not from both", ErrQuestion)
+	case x.q.Target != "":
+		i := slices.IndexFunc(callers, func(t *trunk) bool { return t.cfg.Name == x.q.Target })
+		if i < 0 {
+			return fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s", ErrQuestion, x.q.Target, trunkNames(callers))
+		}
+		x.trunk = callers[i]
 	case x.q.Trunk != "":
 		i := slices.IndexFunc(all, func(t *trunk) bool { return t.cfg.Name == x.q.Trunk })
 		if i < 0 {
@@ -274,8 +285,8 @@ func (x *explainer) findTrunk(req *sip.Request) (*trunk, error) {
 	case x.trunk == other || slices.Contains(asked, x.trunk):
 		return x.trunk, nil
 	default:
-		return nil, fmt.Errorf("%w: such a call from %v belongs to trunk %s, not to %s",
-			ErrQuestion, from.addr.Addr(), fit[0].cfg.Name, x.trunk.cfg.Name)
+		return nil, fmt.Errorf("%w: such a call from %v belongs to %s, not to %s",
+			ErrQuestion, from.addr.Addr(), fit[0].kindAndName(), x.trunk.kindAndName())
 	}
 }
 
@@ -355,52 +366,11 @@ func (x *explainer) call(c *Call) error {
 	}
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
-	for i, name := range c.route.Targets {
-		t := c.peers.targets[name]
+	for i, t := range c.peers.destinations(c.route) {
 		c.attempt = &attempt{number: i + 1, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))
 	}
 	return nil
-}
-
-// routes says why the routes before the one that was found don't match.
-func (x *explainer) routes(c *Call, found int) {
-	for i := range x.server.cfg.Routes {
-		r := &x.server.cfg.Routes[i]
-		report := RouteReport{Route: routeName(i), Matches: i == found}
-		switch mismatch(r, &c.vars) {
-		case "trunk":
-			report.Why = "it is for trunk " + r.Trunk
-		case "to":
-			report.Why = fmt.Sprintf("the called number %s does not match to: %s", c.vars.To.Number, r.To)
-		case "from":
-			report.Why = fmt.Sprintf("the calling number %s does not match from: %s", c.vars.From.Number, r.From)
-		default:
-			report.Why = matchWords(r)
-		}
-		x.out.Routes = append(x.out.Routes, report)
-		if i == found {
-			return
-		}
-	}
-}
-
-// matchWords says what a route asks for that the call has.
-func matchWords(r *config.Route) string {
-	var why []string
-	if r.Trunk != "" {
-		why = append(why, "trunk "+r.Trunk)
-	}
-	if r.To != nil {
-		why = append(why, "to: "+r.To.String())
-	}
-	if r.From != nil {
-		why = append(why, "from: "+r.From.String())
-	}
-	if why == nil {
-		return "it takes every call"
-	}
-	return "it matches " + strings.Join(why, ", ")
 }
 
 // attempt is what an attempt would send.
@@ -410,6 +380,9 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
 		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
 		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+	}
+	if a.target.callee != nil {
+		r.Kind = "trunk"
 	}
 	if t.Auth != nil {
 		r.Username = t.Auth.Username

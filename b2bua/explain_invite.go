@@ -111,7 +111,8 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 	return text, hops, nil
 }
 
-// sampleOffer offers every codec that a target may use.
+// sampleOffer offers every codec that a target, or a trunk that is called, may
+// use.
 func sampleOffer(cfg *config.Config, at netip.Addr) string {
 	types := map[string]int{"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9, "G729": 18}
 	var formats, maps []string
@@ -142,6 +143,13 @@ func sampleOffer(cfg *config.Config, at netip.Addr) string {
 	for _, t := range cfg.Targets {
 		for _, name := range t.Codecs {
 			if !isEvents(name) {
+				add(name, "")
+			}
+		}
+	}
+	for _, t := range cfg.Trunks {
+		for _, name := range t.Codecs {
+			if t.URI != nil && !isEvents(name) {
 				add(name, "")
 			}
 		}

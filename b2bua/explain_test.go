@@ -360,3 +360,43 @@ func FuzzExplain(f *testing.F) {
 		}
 	})
 }
+
+// A call that a target places is explained by the route for it, up to the
+// INVITE to the trunk.
+func TestExplainCallOfTarget(t *testing.T) {
+	cfg := testConfigured(t, placedConfig)
+	for name, q := range map[string]Question{
+		"by name":    {Target: "pbx"},
+		"by address": {Source: netip.MustParseAddr("192.0.2.20")},
+	} {
+		q.From, q.To, q.Headers = "+15075550100", "+15075785607", []string{"X-Reason: billing"}
+		x, err := Explain(cfg, nil, q)
+		if err != nil || x.Refused || x.Target != "pbx" || x.Trunk != "" || x.Route != "routes[1]" || len(x.Targets) != 1 {
+			t.Fatalf("%s: got %+v, %v", name, x, err)
+		}
+		if want := "it is for calls of trunks"; x.Routes[0].Matches || x.Routes[0].Why != want {
+			t.Errorf("%s: got %+v; want %s", name, x.Routes[0], want)
+		}
+		if want := `it matches target pbx, to: ^\+1507`; x.Routes[1].Why != want {
+			t.Errorf("%s: got %+v; want %s", name, x.Routes[1], want)
+		}
+		to := x.Targets[0]
+		if to.Target != "pbx" || to.Kind != "trunk" || to.Username != "flowbridge" || to.MaxCalls != 1 ||
+			to.Invite[0] != "INVITE sip:+15075785607@192.0.2.30;user=phone SIP/2.0" || !slices.Contains(to.Invite, "X-Reason: billing") {
+			t.Errorf("%s: got %+v", name, to)
+		}
+	}
+	if x, err := Explain(cfg, nil, Question{From: "1", To: "+15085785607", Target: "roaming"}); err != nil || x.Target != "roaming" || x.Route != "routes[2]" {
+		t.Errorf("by credentials: got %+v, %v", x, err)
+	}
+	x, err := Explain(cfg, nil, Question{From: "1", To: "2", Trunk: "carrier"})
+	if err != nil || x.Trunk != "carrier" || x.Target != "" || x.Route != "routes[0]" {
+		t.Errorf("of a trunk: got %+v, %v", x, err)
+	}
+	for _, q := range []Question{{Target: "carrier"}, {Target: "pbx", Trunk: "pbx"}} {
+		q.From, q.To = "1", "2"
+		if x, err := Explain(cfg, nil, q); !errors.Is(err, ErrQuestion) {
+			t.Errorf("%+v: got %+v, %v", q, x, err)
+		}
+	}
+}

@@ -148,6 +148,11 @@ func (w *world) finish() {
 			w.t.Errorf("target %s still counts %d calls", name, t.calls)
 		}
 	}
+	for name, t := range w.server.admission.peers.Load().callees {
+		if t.calls != 0 {
+			w.t.Errorf("trunk %s still counts %d calls to it", name, t.calls)
+		}
+	}
 	if n := w.server.admission.setups; n != 0 {
 		w.t.Errorf("%d calls still count as in set-up", n)
 	}

@@ -15,21 +15,26 @@ import (
 // change: a reload makes new ones, and a call keeps those it began with.
 type peers struct {
 	routes  []config.Route
-	trunks  []*trunk // in the order of the file
+	trunks  []*trunk // in the order of the file, and after them the targets that may call
 	targets map[string]*target
-	allow   string // methods that a trunk may send
+	allow   string             // methods that a trunk may send
+	callees map[string]*target // trunks that can be called, by name
 }
 
-// trunk is a configured trunk with what it has open now.
+// trunk is a configured trunk with what it has open now; or a target that may
+// call, as a trunk.
 type trunk struct {
-	cfg *config.Trunk
+	cfg    *config.Trunk
+	caller *config.Target // that it is; nil: a real trunk
 	*tally
 	secret *secret // nil: it need not show credentials
 }
 
-// target is a configured target with what it has open now.
+// target is a configured target with what it has open now; or a trunk that can
+// be called, as a target.
 type target struct {
 	cfg      *config.Target
+	callee   *config.Trunk // that it is; nil: a real target
 	preparer Preparer
 	*tally
 }

@@ -76,7 +76,7 @@ type loader struct {
 	targets map[string]bool   // names so far
 	callees map[string]bool   // trunks that calls can be placed to
 	callers map[string]bool   // targets that call or transfer; false: they don't
-	sources map[string]string // prefix, with match or user, to trunk or target
+	sources map[string]string // prefix and claim, or user, to trunk or target
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {

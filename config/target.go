@@ -202,11 +202,18 @@ func parseKind(t string) (string, complaint) {
 	return "", refuse("is not a kind of target", "write synthflow or sip")
 }
 
+// TrunkBudget is the budget of calls placed to trunks: what fits into a datagram on any path (RFC 3261 section 18.1.1).
+func TrunkBudget() Budget { return Budget{Size: 1300, Value: 512, Headers: 24} }
+
+// DefaultBudget is the budget of a target that has none of its own.
+func DefaultBudget() Budget { return Budget{Size: 1100, Value: 512, Headers: 24} }
+
 func (s section) budget() Budget {
+	b := DefaultBudget()
 	return Budget{
-		Size:    s.integer("size", 1100, 500, 60<<10),
-		Value:   s.integer("value", 512, 1, 60<<10),
-		Headers: s.integer("headers", 24, 0, 1000),
+		Size:    s.integer("size", b.Size, 500, 60<<10),
+		Value:   s.integer("value", b.Value, 1, 60<<10),
+		Headers: s.integer("headers", b.Headers, 0, 1000),
 	}
 }
 

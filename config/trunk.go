@@ -1,10 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"net/netip"
-	"time"
-)
+import "time"
 
 func (v value) trunk() Trunk {
 	s := v.section("name", "sources", "media_sources", "auth", "certificates", "match", "pass_headers", "max_calls",
@@ -34,7 +30,7 @@ func (v value) trunk() Trunk {
 		s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"], or auth or certificates`)
 		s.notEmpty("sources")
 	}
-	t.Sources = each(s, "sources", s.ownNetwork(fmt.Sprintf("%+v", t.Match)))
+	t.Sources = s.trunkSources(&t)
 	return t
 }
 
@@ -58,33 +54,6 @@ func (s section) placing(t *Trunk) {
 	if t.DialAuth != nil {
 		s.fields["dial_auth"].fail("has no effect without uri", remedy)
 	}
-}
-
-// ownNetwork gives a parser of networks that one trunk or target may have only; how is what else tells it apart.
-func (s section) ownNetwork(how string) func(string) (netip.Prefix, complaint) {
-	return func(text string) (netip.Prefix, complaint) {
-		p, c := parsePrefix(text)
-		if !c.none() {
-			return p, c
-		}
-		key := p.String() + " " + how
-		if other, taken := s.l.sources[key]; taken && other != s.path {
-			return p, refuse("belongs to another trunk or target too, "+other,
-				"give each network to one of them, or tell trunks apart with match, targets with call_auth; within a larger network a longer prefix wins")
-		}
-		s.l.sources[key] = s.path
-		return p, complaint{}
-	}
-}
-
-// targetSources reads the networks that a target calls from. Targets of one network, as agents of one platform are, are
-// told apart by their credentials.
-func (s section) targetSources(auth *Auth) []netip.Prefix {
-	how := fmt.Sprintf("%+v", Match{}) // as a trunk without match
-	if auth != nil {
-		how = "user " + auth.Username
-	}
-	return each(s, "sources", s.ownNetwork(how))
 }
 
 // codecs reads the audio codecs of a target or trunk.

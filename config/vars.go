@@ -19,8 +19,10 @@ type Vars struct {
 	CallID string
 	// SIPCallID is the carrier's Call-ID.
 	SIPCallID string
-	// Trunk is the name of the trunk.
+	// Trunk is the name of the trunk that calls, or empty.
 	Trunk string
+	// Target is the name of the target that calls, or empty.
+	Target string
 	// Route is the name or index of the route.
 	Route string
 	// Attempt counts the targets tried, from 1.

@@ -31,6 +31,14 @@ func Dispositions() []string {
 	}
 }
 
+// The values of Record.Direction.
+const (
+	// DirectionInbound is a call of a trunk.
+	DirectionInbound = "inbound"
+	// DirectionOutbound is a call of a target.
+	DirectionOutbound = "outbound"
+)
+
 // Record is the CDR of one call. The JSON names are also the columns and part of the admin API.
 type Record struct {
 	ID              string `json:"id"`

@@ -101,6 +101,38 @@ func TestMachineWarnings(t *testing.T) {
 	}
 }
 
+// Transfers that would lead to nowhere are warned of.
+func TestCheckWarnsOfDeadTransfers(t *testing.T) {
+	const peers = `
+trunks:
+  - {name: callable, sources: [192.0.2.1], uri: "sip:{{.To.Number}}@192.0.2.1"}
+  - {name: carrier, sources: [192.0.2.2]}
+  - {name: other, sources: [192.0.2.3]}
+targets:
+  - {name: agent, kind: sip, uri: "sip:a@127.0.0.1", transfer: local, transfer_numbers: ["^1"]}
+  - {name: plain, kind: sip, uri: "sip:a@127.0.0.1"}
+routes:
+`
+	for routes, want := range map[string]string{
+		"  - {trunk: callable, targets: [agent]}":                                         "",
+		"  - {trunk: carrier, targets: [plain]}":                                          "",
+		"  - {trunk: carrier, targets: [agent]}":                                          "those of trunk carrier have nowhere to go",
+		"  - {targets: [plain, agent]}":                                                   "those of trunk carrier, other have nowhere to go",
+		"  - {targets: [agent]}\n  - {target: agent, trunks: [callable]}":                 "",
+		"  - {target: agent, targets: [agent]}":                                           "",
+		"  - {trunk: carrier, targets: [plain]}\n  - {trunk: callable, targets: [agent]}": "",
+	} {
+		cfg, err := config.Parse("x.yaml", []byte(peers+routes), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := deadTransfers(cfg)
+		if len(got) != min(1, len(want)) || (want != "" && !strings.Contains(got[0].Problem, want)) {
+			t.Errorf("%s: got %+v; want %q", routes, got, want)
+		}
+	}
+}
+
 // A private key that everybody may read is warned of once, wherever it is named.
 func TestMachineWarnsOfOpenKeys(t *testing.T) {
 	cfg := &config.Config{

@@ -27,6 +27,7 @@ func explainCommand() *cobra.Command {
 			"no name is looked up; the platform's call id is a made-up one. Exit code 1 if the call gets to no target.",
 		Example: "  flowbridge explain --from +15075550100 --to +15075785607\n" +
 			"  flowbridge explain --source 203.0.113.7 --from 5550100 --to 5785607 --header 'Diversion: <sip:+15075550111@x>'\n" +
+			"  flowbridge explain --target synthflow --from +15075550100 --to +15075785607\n" +
 			"  flowbridge explain --trunk carrier --from '\"Ann\" <sip:+15075550100@pbx>' --to +15075785607 --json",
 		Args: usage(cobra.NoArgs),
 	}
@@ -37,6 +38,7 @@ func explainCommand() *cobra.Command {
 	f.StringVar(&q.To, "to", "", "who is called: number or SIP URI")
 	f.StringArrayVar(&q.Headers, "header", nil, "a further header of the caller's INVITE, 'Name: value'; may be repeated")
 	f.StringVar(&q.Trunk, "trunk", "", "the trunk that the call comes from (default the only one)")
+	f.StringVar(&q.Target, "target", "", "the target that places the call, instead of a trunk")
 	source := f.String("source", "", "the IP address that it comes from")
 	asJSON := f.Bool("json", false, "as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -161,11 +163,14 @@ func (x *explained) text() string {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	trunk := x.Trunk
-	if trunk == "" {
-		trunk = "none"
+	switch {
+	case x.Target != "":
+		row("target", "%s, from %v", x.Target, x.Source)
+	case x.Trunk == "":
+		row("trunk", "none, from %v", x.Source)
+	default:
+		row("trunk", "%s, from %v%s", x.Trunk, x.Source, caps(x.MaxCalls, x.MaxCPS))
 	}
-	row("trunk", "%s, from %v%s", trunk, x.Source, caps(x.MaxCalls, x.MaxCPS))
 	if x.To.URI != "" {
 		row("from", "%s", party(x.From))
 		row("to", "%s", party(x.To))

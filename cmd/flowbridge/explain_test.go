@@ -13,17 +13,18 @@ sip: {listen: ["udp://127.0.0.1:5060"]}
 media: {listen: [127.0.0.1]}
 trunks:
   - {name: carrier, sources: [192.0.2.0/24], max_calls: 10}
-  - {name: pbx, sources: [198.51.100.2]}
+  - {name: pbx, sources: [198.51.100.2], uri: "sip:{{.To.Number}}@198.51.100.2"}
 targets:
   - name: synthflow
     kind: synthflow
     uri: "sip:{{.To.Number}}@127.0.0.3:32681"
     prepare: {api: "https://api.example.invalid", token_env: EXPLAIN_TOKEN, model_id: m, custom_variables: {who: "<{{.From.Name}}>"}}
     headers: {X-EI: "S.{{.Prepare.CallID}};", x-Caller: "{{.From.Number}}"}
-  - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.4"}
+  - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.4", sources: [127.0.0.4]}
 routes:
   - {trunk: pbx, targets: [spare]}
   - {to: "^\\+1507", targets: [synthflow, spare], failover_on: [486]}
+  - {target: spare, trunks: [pbx]}
 `
 
 func explainFile(t *testing.T) string {
@@ -64,6 +65,24 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+func TestExplainCallOfTarget(t *testing.T) {
+	out, code := run(t, "explain", "-c", explainFile(t), "--target", "spare", "--from", "+15075550100", "--to", "+15075785607")
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	for _, want := range []string{
+		"target     spare, from 127.0.0.4\n",
+		"not        routes[1]: it is for calls of trunks\n",
+		"route      routes[2]: it matches target spare\n",
+		"attempt 1: pbx, kind trunk, over udp\n",
+		"    INVITE sip:+15075785607@198.51.100.2 SIP/2.0\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}
+
 func TestExplainJSON(t *testing.T) {
 	out, code := run(t, "explain", "-c", explainFile(t), "--json", "--source", "192.0.2.7", "--from", "1", "--to", "+15075785607")
 	if code != 0 {
@@ -100,6 +119,7 @@ func TestExplainExitCodes(t *testing.T) {
 		{"several trunks", []string{"--from", "1", "--to", "2"}, 2, "carrier, pbx"},
 		{"no trunk of this name", []string{"--from", "1", "--to", "2", "--trunk", "x"}, 2, "carrier, pbx"},
 		{"no address", []string{"--from", "1", "--to", "2", "--source", "x"}, 2, "IP address"},
+		{"target that does not call", []string{"--from", "1", "--to", "2", "--target", "synthflow"}, 2, "there are: spare"},
 		{"bad header", []string{"--from", "1", "--to", "2", "--trunk", "pbx", "--header", "x"}, 2, "X-Name: value"},
 		{"no route", []string{"--from", "1", "--to", "2", "--trunk", "carrier"}, 1, "refused with 404"},
 		{"stranger", []string{"--from", "1", "--to", "2", "--source", "203.0.113.1"}, 1, "no answer"},

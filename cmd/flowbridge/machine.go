@@ -191,6 +191,9 @@ func (m machine) keys(cfg *config.Config) []warning {
 	for _, t := range cfg.Targets {
 		files = append(files, t.TLS.Key)
 	}
+	for _, t := range cfg.Trunks {
+		files = append(files, t.TLS.Key)
+	}
 	slices.Sort(files)
 	var found []warning
 	for _, file := range slices.Compact(files) {

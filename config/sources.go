@@ -1,0 +1,69 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Who calls from one network is told apart by what it asks for besides: trunks by match, targets by their user. Who needs no
+// credentials is never challenged, and neither is then whoever shares the network: so those who do can only be among themselves.
+const (
+	claimOpen = "open" // needs no credentials, and nothing else
+	claimAny  = "any"  // needs nothing but credentials, if these
+)
+
+func claimUser(name string) string { return "user " + name }
+
+// claim gives a parser of networks, each of which must not have one of the claims against yet; it gets those of mark.
+func (s section) claim(remedy string, against, mark []string) func(string) (netip.Prefix, complaint) {
+	return func(text string) (netip.Prefix, complaint) {
+		p, c := parsePrefix(text)
+		if !c.none() {
+			return p, c
+		}
+		for _, how := range against {
+			if other, taken := s.l.sources[p.String()+" "+how]; taken && other != s.path {
+				return p, refuse("belongs to another trunk or target too, "+other, remedy)
+			}
+		}
+		for _, how := range mark {
+			s.l.sources[p.String()+" "+how] = s.path
+		}
+		return p, complaint{}
+	}
+}
+
+// trunkSources reads the networks that a trunk calls from, and notes the user of one that calls from anywhere.
+func (s section) trunkSources(t *Trunk) []netip.Prefix {
+	match := fmt.Sprintf("match %+v", t.Match)
+	mark := []string{match}
+	if t.Match == (Match{}) && len(t.Certificates) == 0 {
+		mark = append(mark, claimAny)
+		switch {
+		case t.Auth == nil:
+			mark = append(mark, claimOpen)
+		case s.elements("sources") == 0:
+			s.l.sources[claimUser(t.Auth.Username)] = s.path
+		}
+	}
+	return each(s, "sources", s.claim("give each network to one trunk, or tell them apart with match; within a larger network a longer prefix wins",
+		[]string{match}, mark))
+}
+
+// targetSources reads the networks that a target calls from. Targets of one network, as agents of one platform are, are
+// told apart by their credentials.
+func (s section) targetSources(auth *Auth) []netip.Prefix {
+	if auth == nil {
+		return each(s, "sources", s.claim("give each network to one of them, or each target of a network a call_auth; within a larger network a longer prefix wins",
+			[]string{claimAny}, []string{claimAny, claimOpen}))
+	}
+	user := claimUser(auth.Username)
+	if s.elements("sources") == 0 {
+		if other, taken := s.l.sources[user]; taken && auth.Username != "" {
+			s.fields["call_auth"].fail("has the user of another trunk or target that may call from anywhere, "+other, "give each its own user, or sources")
+		}
+		s.l.sources[user] = s.path
+	}
+	return each(s, "sources", s.claim("give each network to one of them, or to such as need credentials, each with a user of its own; within a larger network a longer prefix wins",
+		[]string{claimOpen, user}, []string{claimAny, user}))
+}
