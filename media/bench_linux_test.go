@@ -56,7 +56,7 @@ func newBench(tb testing.TB, sessions int) *bench {
 			tb.Fatal(err)
 		}
 		for side, addr := range []netip.AddrPort{a, z} {
-			if err := r.setPeer(Side(side), Peer{RTP: addr, Believed: prefixes("192.0.2.0/24")}); err != nil {
+			if err := r.setPeer(Side(side), Peer{RTP: addr, Believed: prefixes("192.0.2.0/24")}, w.now); err != nil {
 				tb.Fatal(err)
 			}
 		}

@@ -12,8 +12,9 @@ import (
 type Event interface{ isEvent() }
 
 // EventSilent says that no RTP was accepted from either side for
-// Config.Timeout. It comes at most once in a session's life and never before
-// Session.Start.
+// Config.Timeout. It comes at most once in a session's life, never before
+// Session.Start and never while a side is held; when the last hold is lifted,
+// the time counts from then.
 type EventSilent struct {
 	Since time.Duration // how long it has been silent, at least Config.Timeout
 }

@@ -23,7 +23,7 @@ type relay struct {
 	started  bool
 	silent   bool // EventSilent was posted
 	closed   bool
-	lastRTP  time.Duration // the last RTP accepted, or Start
+	lastRTP  time.Duration // the last RTP accepted, or Start, or the end of a hold
 }
 
 // endpoint is a socket of a session: what arrives there and where it goes on.
@@ -37,7 +37,7 @@ type endpoint struct {
 
 	// Owned by the worker.
 	flow     Flow
-	dest     sockaddr // of flow.Dest; empty for none
+	dest     sockaddr // of flow.Dest; empty for none, and while it is held
 	rewrites bool     // flow.Rewrite is not the identity
 	count    *Counters
 	stream   stream // RTP only
@@ -74,6 +74,7 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 	}
 	if kind == RTP {
 		f.Rewrite = r.rewrite[from]
+		f.Held = r.party[from.Other()].named.Held
 	}
 	return f
 }
@@ -98,11 +99,18 @@ func (r *relay) route() error {
 }
 
 // setPeer takes a new description of a side.
-func (r *relay) setPeer(side Side, p Peer) error {
+func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
+	held := r.held()
 	r.party[side].set(p)
+	if held && !r.held() {
+		r.lastRTP = now
+	}
 	r.endpoint[side][RTP].stream.rate = int64(p.ClockRate)
 	return r.route()
 }
+
+// held reports whether a side wants no media: then both may be silent.
+func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
 
 // learn locks on the source of a well-formed packet.
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, now time.Duration) {
@@ -115,7 +123,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, now time.Duration) {
 
 // checkSilence posts EventSilent when its time has come.
 func (r *relay) checkSilence(now, timeout time.Duration) {
-	if since := now - r.lastRTP; r.started && !r.silent && since >= timeout {
+	if since := now - r.lastRTP; r.started && !r.silent && !r.held() && since >= timeout {
 		r.silent = true
 		r.post(EventSilent{Since: since})
 	}

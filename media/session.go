@@ -32,6 +32,11 @@ type Peer struct {
 	// ClockRate is that of this side's RTP timestamps, in Hz, for the jitter
 	// only. 0 means 8000.
 	ClockRate uint32
+
+	// Held: the side wants no media (RFC 3264 §8.4: it says sendonly or
+	// inactive). No RTP is sent to it, RTCP still is where RTP is valid
+	// (RFC 3264 §5.1). What comes from it is taken: it may send music.
+	Held bool
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Its
@@ -57,8 +62,9 @@ func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
 
 // SetPeer says where a side's media is expected. Called again, a changed RTP
 // address and port opens the latch, so that the side's source is learned anew;
-// an unchanged one keeps the lock. A port of our own counts as none: media would
-// go round for ever.
+// an unchanged one keeps the lock, whether held or not. An address that comes
+// back after an invalid one is a changed one. A port of our own counts as none:
+// media would go round for ever.
 func (s *Session) SetPeer(side Side, p Peer) {
 	if s.engine.own(p.RTP) {
 		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}

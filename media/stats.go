@@ -15,11 +15,12 @@ type Drops struct {
 	NoDestination uint64 // the other side's address is not known, or of another IP version
 	Oversize      uint64 // longer than 1500 bytes
 	SendError     uint64 // the kernel did not take it
+	Held          uint64 // RTP for the other side, which wants none (Peer.Held)
 }
 
 // Total is the sum over all reasons.
 func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Malformed + d.NoDestination + d.Oversize + d.SendError
+	return d.WrongSource + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -63,7 +64,7 @@ type Counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	WrongSource, Malformed, NoDestination, Oversize, SendError atomic.Uint64
+	WrongSource, Malformed, NoDestination, Oversize, SendError, Held atomic.Uint64
 
 	// Of RTP flows only.
 	Lost        atomic.Uint64
@@ -80,6 +81,7 @@ func (c *Counters) drops() Drops {
 		NoDestination: c.NoDestination.Load(),
 		Oversize:      c.Oversize.Load(),
 		SendError:     c.SendError.Load(),
+		Held:          c.Held.Load(),
 	}
 }
 
@@ -90,6 +92,7 @@ func (d Drops) plus(o Drops) Drops {
 		NoDestination: d.NoDestination + o.NoDestination,
 		Oversize:      d.Oversize + o.Oversize,
 		SendError:     d.SendError + o.SendError,
+		Held:          d.Held + o.Held,
 	}
 }
 

@@ -14,7 +14,7 @@ func (w *worker) Attach(f Flow, c *Counters) error {
 	ep.flow, ep.count = f, c
 	ep.rewrites = f.Rewrite != Rewrite{}
 	ep.dest = sockaddr{}
-	if f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
+	if !f.Held && f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
 		ep.dest.set(f.Dest)
 	}
 	return nil
@@ -98,7 +98,11 @@ func (w *worker) account(ep *endpoint, h rtpHeader) {
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
 	if ep.dest.size == 0 {
-		c.NoDestination.Add(1)
+		if ep.flow.Held {
+			c.Held.Add(1)
+		} else {
+			c.NoDestination.Add(1)
+		}
 		return
 	}
 	if ep.rewrites {

@@ -228,7 +228,7 @@ func (w *worker) perform(c command) error {
 	case opOpen:
 		return w.open(c.relay)
 	case opPeer:
-		return c.relay.setPeer(c.side, c.peer)
+		return c.relay.setPeer(c.side, c.peer, w.now)
 	case opRewrite:
 		c.relay.rewrite[c.side] = c.rewrite
 		return c.relay.route()
