@@ -101,11 +101,14 @@ func (r *relay) route() error {
 // setPeer takes a new description of a side.
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	held := r.held()
-	r.party[side].set(p)
+	s := &r.endpoint[side][RTP].stream
+	if moved := r.party[side].set(p, now); moved {
+		s.renew()
+	}
+	s.rate = int64(p.ClockRate)
 	if held && !r.held() {
 		r.lastRTP = now
 	}
-	r.endpoint[side][RTP].stream.rate = int64(p.ClockRate)
 	return r.route()
 }
 

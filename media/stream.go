@@ -20,11 +20,12 @@ const maxTransitJump = 2
 const defaultClockRate = 8000
 
 // stream follows the RTP of one side: losses and jitter. It is a value owned by
-// the worker. A new SSRC starts a new count; the losses add up.
+// the worker. A new SSRC, or a new peer, starts a new count; the losses add up.
 type stream struct {
 	rate int64 // of the timestamps, Hz
 
 	started  bool
+	renewed  bool // the next packet is of another source, whatever its SSRC
 	ssrc     uint32
 	base     uint64 // first sequence number
 	top      uint64 // highest one, extended by the cycles
@@ -41,13 +42,16 @@ type stream struct {
 
 // observe takes account of a packet that arrived at now.
 func (s *stream) observe(h rtpHeader, now time.Duration) {
-	if !s.started || h.ssrc != s.ssrc {
+	if !s.started || s.renewed || h.ssrc != s.ssrc {
 		s.restart(h.seq)
-		s.ssrc, s.started, s.timed, s.jitter = h.ssrc, true, false, 0
+		s.ssrc, s.started, s.renewed, s.timed, s.jitter = h.ssrc, true, false, false, 0
 	}
 	s.count(h.seq)
 	s.time(h.timestamp, now)
 }
+
+// renew says that a packet that comes from now on is another source's.
+func (s *stream) renew() { s.renewed = true }
 
 // lost is how many packets are missing so far.
 func (s *stream) lost() uint64 {
