@@ -7,6 +7,7 @@ const (
 	opOpen op = iota
 	opPeer
 	opRewrite
+	opEvents
 	opStart
 	opClose
 	opStop
@@ -19,5 +20,6 @@ type command struct {
 	side    Side
 	peer    Peer // normalised
 	rewrite Rewrite
+	events  TelephoneEvents
 	done    chan error // capacity 1; nil: nobody waits
 }

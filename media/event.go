@@ -26,5 +26,14 @@ type EventLatched struct {
 	Source netip.AddrPort
 }
 
+// EventDigit says that a side has pressed a key, after it was released. It comes
+// once per key, and only of sides with Session.SetTelephoneEvents.
+type EventDigit struct {
+	Side     Side
+	Digit    byte          // 0 to 9, *, #, A to D
+	Duration time.Duration // as far as it was heard
+}
+
 func (EventSilent) isEvent()  {}
 func (EventLatched) isEvent() {}
+func (EventDigit) isEvent()   {}

@@ -40,7 +40,9 @@ type endpoint struct {
 	dest     sockaddr // of flow.Dest; empty for none, and while it is held
 	rewrites bool     // flow.Rewrite is not the identity
 	count    *Counters
-	stream   stream // RTP only
+	stream   stream    // RTP only
+	listener *listener // RTP only; nil as long as nobody wants to know of digits
+	armed    bool      // among worker.armed
 }
 
 func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Event)) *relay {
@@ -110,6 +112,17 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		r.lastRTP = now
 	}
 	return r.route()
+}
+
+// setEvents says what to make of a side's telephone-events.
+func (r *relay) setEvents(side Side, c TelephoneEvents) {
+	ep := &r.endpoint[side][RTP]
+	if ep.listener == nil {
+		ep.listener = &listener{report: func(digit byte, d time.Duration) {
+			r.post(EventDigit{Side: side, Digit: digit, Duration: d})
+		}}
+	}
+	ep.listener.set(c)
 }
 
 // held reports whether a side wants no media: then both may be silent.

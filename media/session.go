@@ -41,7 +41,7 @@ type Peer struct {
 
 // Session is the media of one call: two sides with a pair of ports each. Its
 // methods may be called from any goroutine, but not from OnEvent (Stats may).
-// Once SetPeer, SetRewrite or Start has returned, what it said is in force for
+// Once one that sets something, or Start, has returned, what it said is in force for
 // every packet that arrives later. On a closed session they do nothing.
 type Session struct {
 	// Constant.
@@ -79,6 +79,13 @@ func (s *Session) SetPeer(side Side, p Peer) {
 // a side. A session starts with the identity on both.
 func (s *Session) SetRewrite(from Side, r Rewrite) {
 	s.tell(command{op: opRewrite, side: from, rewrite: r})
+}
+
+// SetTelephoneEvents has the telephone-events of a side reported as EventDigit,
+// or no longer. A session starts without. Repeated in mid-event, it neither
+// loses nor doubles a digit.
+func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
+	s.tell(command{op: opEvents, side: side, events: c})
 }
 
 // Start starts the timer of EventSilent: the answer went out, or early media

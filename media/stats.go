@@ -16,11 +16,12 @@ type Drops struct {
 	Oversize      uint64 // longer than 1500 bytes
 	SendError     uint64 // the kernel did not take it
 	Held          uint64 // RTP for the other side, which wants none (Peer.Held)
+	Diverted      uint64 // telephone-events that are not to be relayed
 }
 
 // Total is the sum over all reasons.
 func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held
+	return d.WrongSource + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -64,7 +65,7 @@ type Counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	WrongSource, Malformed, NoDestination, Oversize, SendError, Held atomic.Uint64
+	WrongSource, Malformed, NoDestination, Oversize, SendError, Held, Diverted atomic.Uint64
 
 	// Of RTP flows only.
 	Lost        atomic.Uint64
@@ -82,6 +83,7 @@ func (c *Counters) drops() Drops {
 		Oversize:      c.Oversize.Load(),
 		SendError:     c.SendError.Load(),
 		Held:          c.Held.Load(),
+		Diverted:      c.Diverted.Load(),
 	}
 }
 
@@ -93,6 +95,7 @@ func (d Drops) plus(o Drops) Drops {
 		Oversize:      d.Oversize + o.Oversize,
 		SendError:     d.SendError + o.SendError,
 		Held:          d.Held + o.Held,
+		Diverted:      d.Diverted + o.Diverted,
 	}
 }
 

@@ -96,7 +96,7 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 	if s.timed && timestamp == s.timestamp {
 		return
 	}
-	arrival := uint32(now.Microseconds() * s.clock() / 1e6) // modulo 2^32 on purpose
+	arrival := units(now, s.rate)
 	transit := arrival - timestamp
 	d := int64(int32(transit - s.transit)) // modulo 2^32 on purpose
 	known := s.timed

@@ -74,6 +74,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 	ep.count.RxBytes.Add(uint64(n)) // at most maxPacket
 	if ep.kind == RTP {
 		w.account(ep, header)
+		if ep.listener != nil && !w.listen(ep, header, pkt) {
+			return
+		}
 	}
 	w.forward(ep, pkt)
 }
@@ -92,6 +95,20 @@ func (w *worker) account(ep *endpoint, h rtpHeader) {
 	c.PayloadType.Store(uint32(h.payloadType))
 	c.Lost.Store(ep.stream.lost())
 	c.Jitter.Store(ep.stream.jitterBits())
+}
+
+// listen reads pkt if it is a telephone-event, and says whether to relay it.
+func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
+	l := ep.listener
+	if !l.config.On || h.payloadType != l.config.PayloadType {
+		return true
+	}
+	relay := l.hear(h, pkt, w.now)
+	w.arm(ep)
+	if !relay {
+		ep.count.Diverted.Add(1)
+	}
+	return relay
 }
 
 // forward sends pkt on from the other side's socket.
