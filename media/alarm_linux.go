@@ -8,10 +8,14 @@ import "time"
 
 // due is when attend has to be called for the endpoint.
 func (ep *endpoint) due() time.Duration {
+	due := never
 	if ep.listener != nil {
-		return ep.listener.due()
+		due = ep.listener.due()
 	}
-	return never
+	if ep.dialer != nil {
+		due = min(due, ep.dialer.next)
+	}
+	return due
 }
 
 // arm has an endpoint attended to when it is due. It is called whenever that may
@@ -51,5 +55,8 @@ func (w *worker) ring() {
 func (w *worker) attend(ep *endpoint) {
 	if ep.listener != nil {
 		ep.listener.expire(w.now)
+	}
+	if ep.dialer != nil && ep.dialer.next <= w.now {
+		w.dial(ep)
 	}
 }

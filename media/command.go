@@ -8,6 +8,7 @@ const (
 	opPeer
 	opRewrite
 	opEvents
+	opDigit
 	opStart
 	opClose
 	opStop
@@ -21,5 +22,6 @@ type command struct {
 	peer    Peer // normalised
 	rewrite Rewrite
 	events  TelephoneEvents
+	tone    tone
 	done    chan error // capacity 1; nil: nobody waits
 }

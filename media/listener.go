@@ -33,8 +33,8 @@ type TelephoneEvents struct {
 	ClockRate   uint32 // of their durations, in Hz; 0 means 8000
 
 	// Divert has the packets not relayed, for an owner that passes digits on in
-	// another way. Events that are not digits, codes above 15, are relayed all
-	// the same.
+	// another way. The other side sees a loss of as many. Events that are not
+	// digits, codes above 15, are relayed all the same.
 	Divert bool
 }
 

@@ -42,6 +42,7 @@ type endpoint struct {
 	count    *Counters
 	stream   stream    // RTP only
 	listener *listener // RTP only; nil as long as nobody wants to know of digits
+	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes
 	armed    bool      // among worker.armed
 }
 
@@ -76,6 +77,9 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 	}
 	if kind == RTP {
 		f.Rewrite = r.rewrite[from]
+		if d := r.endpoint[from][RTP].dialer; d != nil {
+			f.Rewrite = f.Rewrite.plus(d.shift)
+		}
 		f.Held = r.party[from.Other()].named.Held
 	}
 	return f
@@ -104,8 +108,12 @@ func (r *relay) route() error {
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	held := r.held()
 	s := &r.endpoint[side][RTP].stream
-	if moved := r.party[side].set(p, now); moved {
+	moved := r.party[side].set(p, now)
+	if moved {
 		s.renew()
+	}
+	if in := &r.endpoint[side.Other()][RTP]; in.dialer != nil && (moved || p.Held) {
+		in.dialer.drop(&in.stream, r.rewrite[side.Other()], now)
 	}
 	s.rate = int64(p.ClockRate)
 	if held && !r.held() {

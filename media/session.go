@@ -1,6 +1,9 @@
 package media
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // SessionConfig is what a session is made with.
 type SessionConfig struct {
@@ -42,7 +45,8 @@ type Peer struct {
 // Session is the media of one call: two sides with a pair of ports each. Its
 // methods may be called from any goroutine, but not from OnEvent (Stats may).
 // Once one that sets something, or Start, has returned, what it said is in force for
-// every packet that arrives later. On a closed session they do nothing.
+// every packet that arrives later. On a closed session they do nothing, but
+// SendDigit says so.
 type Session struct {
 	// Constant.
 	engine *Engine
@@ -86,6 +90,23 @@ func (s *Session) SetRewrite(from Side, r Rewrite) {
 // loses nor doubles a digit.
 func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 	s.tell(command{op: opEvents, side: side, events: c})
+}
+
+// SendDigit presses a key towards a side, after those before it: a
+// telephone-event inside the stream that is relayed there, which pauses
+// meanwhile (RFC 4733 §2.5.1). At most 32 digits wait, with 40 ms or more
+// between them; they are given up when the side is held or its RTP address
+// changes, as they were not meant for who is there then. The error is ErrDigit,
+// ErrDigitsWait, ErrNoDestination or ErrClosed.
+func (s *Session) SendDigit(to Side, d Digit) error {
+	t, err := d.tone()
+	if err == nil {
+		err = s.worker.do(command{op: opDigit, relay: s.relay, side: to, tone: t})
+	}
+	if err != nil {
+		return fmt.Errorf("media: %w", err)
+	}
+	return nil
 }
 
 // Start starts the timer of EventSilent: the answer went out, or early media

@@ -34,10 +34,11 @@ type stream struct {
 	jumped   bool
 	lostPast uint64 // of earlier counts
 
-	timed     bool
-	timestamp uint32
-	transit   uint32
-	jitter    uint64 // in 1/16 of a timestamp unit (RFC 3550 §A.8)
+	timed       bool
+	timestamp   uint32
+	timestampAt time.Duration // when the first packet with it came
+	transit     uint32
+	jitter      uint64 // in 1/16 of a timestamp unit (RFC 3550 §A.8)
 }
 
 // observe takes account of a packet that arrived at now.
@@ -100,7 +101,7 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 	transit := arrival - timestamp
 	d := int64(int32(transit - s.transit)) // modulo 2^32 on purpose
 	known := s.timed
-	s.timed, s.timestamp, s.transit = true, timestamp, transit
+	s.timed, s.timestamp, s.timestampAt, s.transit = true, timestamp, now, transit
 	if d < 0 {
 		d = -d
 	}
@@ -108,6 +109,12 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 		return
 	}
 	s.jitter += uint64(d) - (s.jitter+8)>>4 // d is not negative
+}
+
+// moment is the timestamp of now, at least a frame later than the last one that
+// was received.
+func (s *stream) moment(now, frame time.Duration) uint32 {
+	return s.timestamp + units(max(now-s.timestampAt, frame), s.rate)
 }
 
 func (s *stream) clock() int64 {

@@ -140,8 +140,8 @@ func TestStreamJitterStartsAnewWithTheSource(t *testing.T) {
 }
 
 func TestDropsTotal(t *testing.T) {
-	d := Drops{WrongSource: 1, Malformed: 2, NoDestination: 4, Oversize: 8, SendError: 16, Held: 32, Diverted: 64}
-	if got := d.plus(d).Total(); got != 254 {
-		t.Errorf("got %d; want 254", got)
+	d := Drops{WrongSource: 1, Malformed: 2, NoDestination: 4, Oversize: 8, SendError: 16, Held: 32, Diverted: 64, Replaced: 128}
+	if got := d.plus(d).Total(); got != 510 {
+		t.Errorf("got %d; want 510", got)
 	}
 }

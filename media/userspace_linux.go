@@ -77,6 +77,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 		if ep.listener != nil && !w.listen(ep, header, pkt) {
 			return
 		}
+		if ep.dialer != nil && !w.blend(ep, header) {
+			return
+		}
 	}
 	w.forward(ep, pkt)
 }

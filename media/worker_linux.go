@@ -51,6 +51,7 @@ type worker struct {
 	waitBy   time.Time // deadline of poll
 	from     sockaddr
 	buf      [bufferSize]byte
+	digit    digitPacket
 }
 
 // newWorker starts a worker. stop ends it.
@@ -229,6 +230,9 @@ func (w *worker) perform(c command) error {
 		return nil
 	}
 	if c.relay.closed {
+		if c.op == opDigit {
+			return ErrClosed
+		}
 		return nil
 	}
 	switch c.op {
@@ -241,6 +245,8 @@ func (w *worker) perform(c command) error {
 		return c.relay.route()
 	case opEvents:
 		c.relay.setEvents(c.side, c.events)
+	case opDigit:
+		return w.addDigit(c.relay, c.side, c.tone)
 	case opStart:
 		if !c.relay.started {
 			c.relay.started, c.relay.lastRTP = true, w.now
