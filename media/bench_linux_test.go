@@ -56,7 +56,7 @@ func newBench(tb testing.TB, sessions int) *bench {
 			tb.Fatal(err)
 		}
 		for side, addr := range []netip.AddrPort{a, z} {
-			if err := r.setPeer(Side(side), Peer{RTP: addr, Believed: prefixes("192.0.2.0/24")}); err != nil {
+			if err := r.setPeer(Side(side), Peer{RTP: addr, Believed: prefixes("192.0.2.0/24")}, w.now); err != nil {
 				tb.Fatal(err)
 			}
 		}
@@ -114,6 +114,21 @@ func TestRelayAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
 			t.Errorf("%s: %v allocations for 8 packets; want 0", name, n)
 		}
+	}
+	for _, r := range b.relays { // read, and shifted by a digit that was sent
+		r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 0, Divert: false})
+		t, _ := Digit{Digit: '1', PayloadType: 101}.tone()
+		if err := b.w.perform(command{op: opDigit, relay: r, side: SideB, tone: t}); err != nil {
+			b.tb.Fatal(err)
+		}
+		r.endpoint[SideA][RTP].dialer.drop(&stream{}, Rewrite{}, 0)
+		r.endpoint[SideA][RTP].dialer.shift.SeqOffset = 8
+	}
+	b.offer(b.from)
+	b.carry() // the alarm's list allocates
+	b.collect()
+	if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
+		t.Errorf("beside digits: %v allocations for 8 packets; want 0", n)
 	}
 	if n := testing.AllocsPerRun(100, func() { b.offer(b.to); b.carry() }); n != 0 {
 		t.Errorf("%v allocations for 8 packets of a stranger; want 0", n)

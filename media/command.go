@@ -7,6 +7,8 @@ const (
 	opOpen op = iota
 	opPeer
 	opRewrite
+	opEvents
+	opDigit
 	opStart
 	opClose
 	opStop
@@ -19,5 +21,7 @@ type command struct {
 	side    Side
 	peer    Peer // normalised
 	rewrite Rewrite
+	events  TelephoneEvents
+	tone    tone
 	done    chan error // capacity 1; nil: nobody waits
 }

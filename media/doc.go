@@ -13,7 +13,10 @@
 // call's media: two sides, a pair of ports each. A [Flow] is one direction of
 // RTP or RTCP with everything needed to forward a packet: exact source, exact
 // destination, [Rewrite]. A [Path] carries flows; the worker is the userspace
-// path. A latch decides which source a side's packets are believed from.
+// path. A latch decides which source a side's packets are believed from. A
+// listener makes digits of a side's telephone-events, a dialer puts digits into
+// the stream towards one; both need to see packets, so their session's RTP is the
+// userspace path's.
 //
 // Ownership. A session belongs to one worker, a goroutine with an epoll
 // instance of its own, which it waits for in the runtime's poller. Sockets,

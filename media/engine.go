@@ -16,8 +16,8 @@ var (
 	// another process.
 	ErrNoPorts = errors.New("no free RTP ports")
 
-	// ErrClosed: the engine is closed.
-	ErrClosed = errors.New("media engine closed")
+	// ErrClosed: the engine is closed, or the session.
+	ErrClosed = errors.New("media closed")
 
 	// ErrAddress: a session asked for an address that is not in Config.Listen.
 	ErrAddress = errors.New("not an address that media listens on")

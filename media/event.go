@@ -12,8 +12,9 @@ import (
 type Event interface{ isEvent() }
 
 // EventSilent says that no RTP was accepted from either side for
-// Config.Timeout. It comes at most once in a session's life and never before
-// Session.Start.
+// Config.Timeout. It comes at most once in a session's life, never before
+// Session.Start and never while a side is held; when the last hold is lifted,
+// the time counts from then.
 type EventSilent struct {
 	Since time.Duration // how long it has been silent, at least Config.Timeout
 }
@@ -25,5 +26,14 @@ type EventLatched struct {
 	Source netip.AddrPort
 }
 
+// EventDigit says that a side has pressed a key, after it was released. It comes
+// once per key, and only of sides with Session.SetTelephoneEvents.
+type EventDigit struct {
+	Side     Side
+	Digit    byte          // 0 to 9, *, #, A to D
+	Duration time.Duration // as far as it was heard
+}
+
 func (EventSilent) isEvent()  {}
 func (EventLatched) isEvent() {}
+func (EventDigit) isEvent()   {}

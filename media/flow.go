@@ -47,6 +47,7 @@ type Flow struct {
 	Source  netip.AddrPort // the locked source; invalid while none is
 	Out     netip.AddrPort // our address on the side that receives
 	Dest    netip.AddrPort // invalid: nobody to send to, packets are dropped
+	Held    bool           // Dest wants none: packets are taken, counted and dropped
 	Rewrite Rewrite        // applied to RTP only
 }
 

@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"os"
@@ -117,6 +118,14 @@ func rtpPacket(tb testing.TB, payloadType uint8, seq uint16, payload string) []b
 		tb.Fatal(err)
 	}
 	return b
+}
+
+// sourcePacket is audio of 20 ms from a source, at a time that fits its number.
+func sourcePacket(tb testing.TB, ssrc uint32, seq uint16) []byte {
+	tb.Helper()
+	pkt := rtpPacket(tb, 0, seq, "audio")
+	binary.BigEndian.PutUint32(pkt[8:12], ssrc)
+	return pkt
 }
 
 func rtcpPacket(tb testing.TB, ssrc uint32) []byte {

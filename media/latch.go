@@ -13,6 +13,13 @@ import (
 // the one in the SDP is the one that listens.
 const relockWindow = 5 * time.Second
 
+// lateWindow is for how long after a change of peer the former source is not
+// believed unless it is named. Both may be behind one address, a carrier's
+// gateway: a late packet of the old one would draw the media of the new one to
+// it, for good if the new one does not send. An endpoint that goes on sending
+// from its old port, other than it says, is heard after this time.
+const lateWindow = 2 * time.Second
+
 // verdict is what a latch says of a packet's source.
 type verdict uint8
 
@@ -39,6 +46,9 @@ type latch struct {
 	source   netip.AddrPort // invalid while open
 	lockedAt time.Duration
 	relocked bool
+
+	former      netip.AddrPort // what was locked when the name changed
+	formerUntil time.Duration  // its late packets lock nothing until then
 }
 
 // judge says what to do with a packet from src. It changes nothing: a packet
@@ -48,7 +58,7 @@ func (l *latch) judge(src netip.AddrPort, now time.Duration) verdict {
 	case src == l.source:
 		return keep
 	case !l.source.IsValid():
-		if l.believes(src.Addr()) {
+		if l.believes(src.Addr()) && !l.late(src, now) {
 			return lock
 		}
 	case src == l.named && !l.relocked && now-l.lockedAt < relockWindow:
@@ -61,6 +71,11 @@ func (l *latch) judge(src netip.AddrPort, now time.Duration) verdict {
 func (l *latch) take(src netip.AddrPort, now time.Duration) {
 	l.relocked = l.source.IsValid()
 	l.source, l.lockedAt = src, now
+}
+
+// late says that a packet is from the peer before.
+func (l *latch) late(src netip.AddrPort, now time.Duration) bool {
+	return src == l.former && src != l.named && now < l.formerUntil
 }
 
 func (l *latch) believes(a netip.Addr) bool {
@@ -77,11 +92,20 @@ func (l *latch) believes(a netip.Addr) bool {
 
 // rename changes what the latch believes. It opens the latch if the named
 // source changed and keeps the lock if not.
-func (l *latch) rename(named netip.AddrPort, believed []netip.Prefix) {
+func (l *latch) rename(named netip.AddrPort, believed []netip.Prefix, now time.Duration) {
 	if named != l.named {
-		*l = latch{named: named}
+		l.open(named, now)
 	}
-	l.believed = believed
+	l.named, l.believed = named, believed
+}
+
+// open forgets what is locked, for a peer of another name. A peer without one
+// holds, and is the same.
+func (l *latch) open(named netip.AddrPort, now time.Duration) {
+	if l.source.IsValid() && named.IsValid() {
+		l.former, l.formerUntil = l.source, now+lateWindow
+	}
+	l.source, l.relocked = netip.AddrPort{}, false
 }
 
 // party is where one side's packets come from and go to.
@@ -91,19 +115,22 @@ type party struct {
 	rtcp  latch
 }
 
-// set takes a peer as it was described anew.
-func (p *party) set(peer Peer) {
+// set takes a peer as it was described anew, and says whether its RTP is
+// another's or elsewhere.
+func (p *party) set(peer Peer, now time.Duration) (moved bool) {
 	peer = peer.normal()
-	if peer.RTP != p.named.RTP {
-		p.rtcp = latch{}
+	moved = peer.RTP != p.named.RTP
+	if moved {
+		p.rtcp.open(peer.RTP, now)
 	}
 	p.named = peer
-	p.rtp.rename(peer.RTP, peer.Believed)
+	p.rtp.rename(peer.RTP, peer.Believed, now)
 	believed := peer.Believed
 	if a := peer.RTP.Addr(); a.IsValid() {
 		believed = append(slices.Clip(believed), netip.PrefixFrom(a, a.BitLen()))
 	}
-	p.rtcp.rename(peer.RTCP, believed)
+	p.rtcp.rename(peer.RTCP, believed, now)
+	return moved
 }
 
 func (p *party) latch(k Kind) *latch {
@@ -135,7 +162,7 @@ func (p *party) dest(k Kind) netip.AddrPort {
 // normal returns the peer with 4-in-6 addresses unmapped, addresses that
 // nothing may be sent to made invalid, RTCP filled in and Believed copied.
 func (p Peer) normal() Peer {
-	n := Peer{RTP: sendable(p.RTP), RTCP: sendable(p.RTCP), Believed: make([]netip.Prefix, 0, len(p.Believed)), ClockRate: p.ClockRate}
+	n := Peer{RTP: sendable(p.RTP), RTCP: sendable(p.RTCP), Believed: make([]netip.Prefix, 0, len(p.Believed)), ClockRate: p.ClockRate, Held: p.Held}
 	if !n.RTCP.IsValid() && n.RTP.IsValid() {
 		n.RTCP = portAbove(n.RTP)
 	}

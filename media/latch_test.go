@@ -57,7 +57,7 @@ func TestLatch(t *testing.T) {
 			if tt.named != "" {
 				sdp = addr(tt.named)
 			}
-			l.rename(sdp, prefixes("203.0.113.0/24"))
+			l.rename(sdp, prefixes("203.0.113.0/24"), 0)
 			for i, s := range tt.steps {
 				got := l.judge(addr(s.from), s.at)
 				if got != s.want {
@@ -91,9 +91,9 @@ func TestLatchRename(t *testing.T) {
 		{"none", netip.AddrPort{}, true},
 	} {
 		var l latch
-		l.rename(a, nil)
+		l.rename(a, nil, 0)
 		l.take(a, 0)
-		l.rename(tt.to, prefixes("203.0.113.0/24"))
+		l.rename(tt.to, prefixes("203.0.113.0/24"), 0)
 		if open := !l.source.IsValid(); open != tt.open {
 			t.Errorf("%s: open %v; want %v", tt.name, open, tt.open)
 		}
@@ -106,12 +106,44 @@ func TestLatchRename(t *testing.T) {
 func TestLatchRelocksAgainAfterRename(t *testing.T) {
 	var l latch
 	for _, sdp := range []string{"198.51.100.7:4000", "198.51.100.7:6000"} {
-		l.rename(addr(sdp), nil)
+		l.rename(addr(sdp), nil, 0)
 		l.take(addr("198.51.100.7:5000"), 0)
 		if got := l.judge(addr(sdp), time.Millisecond); got != lock {
 			t.Errorf("%s: got %d; want a re-lock", sdp, got)
 		}
 		l.take(addr(sdp), time.Millisecond)
+	}
+}
+
+// Two peers behind one address: late packets of the first do not lock.
+func TestLatchRefusesTheFormerSourceForAWhile(t *testing.T) {
+	const named, next = "198.51.100.7:4000", "198.51.100.7:6000"
+	former := addr("198.51.100.7:61000")
+	for _, tt := range []struct {
+		name string
+		to   string
+		from netip.AddrPort
+		at   time.Duration
+		want verdict
+	}{
+		{"late", next, former, lateWindow - 1, refuse},
+		{"after the window", next, former, lateWindow, lock},
+		{"the new one", next, addr(next), 0, lock},
+		{"a third port", next, addr("198.51.100.7:7000"), 0, lock},
+		{"nobody is named", "", former, 0, lock},
+		{"the former one is named", former.String(), former, 0, lock},
+	} {
+		var l latch
+		l.rename(addr(named), nil, 0)
+		l.take(former, 0)
+		var to netip.AddrPort
+		if tt.to != "" {
+			to = addr(tt.to)
+		}
+		l.rename(to, prefixes("198.51.100.0/24"), 0)
+		if got := l.judge(tt.from, tt.at); got != tt.want {
+			t.Errorf("%s: got %d; want %d", tt.name, got, tt.want)
+		}
 	}
 }
 
@@ -138,7 +170,7 @@ func TestPartyDestinations(t *testing.T) {
 		{"4-in-6", Peer{RTP: addr("[::ffff:198.51.100.7]:4000")}, "", "", sdp, "198.51.100.7:4001"},
 	} {
 		var p party
-		p.set(tt.peer)
+		p.set(tt.peer, 0)
 		for k, src := range []string{tt.rtp, tt.rtcp} {
 			if src != "" {
 				p.latch(Kind(k)).take(addr(src), 0)
@@ -160,7 +192,7 @@ func TestPartySet(t *testing.T) {
 	rtp, rtcp := addr("198.51.100.7:4000"), addr("203.0.113.1:4011")
 	locked := func() *party {
 		var p party
-		p.set(Peer{RTP: rtp, RTCP: rtcp})
+		p.set(Peer{RTP: rtp, RTCP: rtcp}, 0)
 		p.rtp.take(rtp, 0)
 		p.rtcp.take(rtcp, 0)
 		return &p
@@ -178,7 +210,7 @@ func TestPartySet(t *testing.T) {
 		{"none", Peer{Believed: prefixes("192.0.2.0/24")}, false, false, "192.0.2.4"},
 	} {
 		p := locked()
-		p.set(tt.to)
+		p.set(tt.to, 0)
 		if p.rtp.source.IsValid() != tt.rtpOn || p.rtcp.source.IsValid() != tt.rtcpOn {
 			t.Errorf("%s: RTP locked on %v, RTCP on %v; want locked %v and %v", tt.name, p.rtp.source, p.rtcp.source, tt.rtpOn, tt.rtcpOn)
 		}

@@ -23,7 +23,7 @@ type relay struct {
 	started  bool
 	silent   bool // EventSilent was posted
 	closed   bool
-	lastRTP  time.Duration // the last RTP accepted, or Start
+	lastRTP  time.Duration // the last RTP accepted, or Start, or the end of a hold
 }
 
 // endpoint is a socket of a session: what arrives there and where it goes on.
@@ -37,10 +37,13 @@ type endpoint struct {
 
 	// Owned by the worker.
 	flow     Flow
-	dest     sockaddr // of flow.Dest; empty for none
+	dest     sockaddr // of flow.Dest; empty for none, and while it is held
 	rewrites bool     // flow.Rewrite is not the identity
 	count    *Counters
-	stream   stream // RTP only
+	stream   stream    // RTP only
+	listener *listener // RTP only; nil as long as nobody wants to know of digits
+	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes
+	armed    bool      // among worker.armed
 }
 
 func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Event)) *relay {
@@ -74,6 +77,10 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 	}
 	if kind == RTP {
 		f.Rewrite = r.rewrite[from]
+		if d := r.endpoint[from][RTP].dialer; d != nil {
+			f.Rewrite = f.Rewrite.plus(d.shift)
+		}
+		f.Held = r.party[from.Other()].named.Held
 	}
 	return f
 }
@@ -98,11 +105,36 @@ func (r *relay) route() error {
 }
 
 // setPeer takes a new description of a side.
-func (r *relay) setPeer(side Side, p Peer) error {
-	r.party[side].set(p)
-	r.endpoint[side][RTP].stream.rate = int64(p.ClockRate)
+func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
+	held := r.held()
+	s := &r.endpoint[side][RTP].stream
+	moved := r.party[side].set(p, now)
+	if moved {
+		s.renew()
+	}
+	if in := &r.endpoint[side.Other()][RTP]; in.dialer != nil && (moved || p.Held) {
+		in.dialer.drop(&in.stream, r.rewrite[side.Other()], now)
+	}
+	s.rate = int64(p.ClockRate)
+	if held && !r.held() {
+		r.lastRTP = now
+	}
 	return r.route()
 }
+
+// setEvents says what to make of a side's telephone-events.
+func (r *relay) setEvents(side Side, c TelephoneEvents) {
+	ep := &r.endpoint[side][RTP]
+	if ep.listener == nil {
+		ep.listener = &listener{report: func(digit byte, d time.Duration) {
+			r.post(EventDigit{Side: side, Digit: digit, Duration: d})
+		}}
+	}
+	ep.listener.set(c)
+}
+
+// held reports whether a side wants no media: then both may be silent.
+func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
 
 // learn locks on the source of a well-formed packet.
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, now time.Duration) {
@@ -115,7 +147,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, now time.Duration) {
 
 // checkSilence posts EventSilent when its time has come.
 func (r *relay) checkSilence(now, timeout time.Duration) {
-	if since := now - r.lastRTP; r.started && !r.silent && since >= timeout {
+	if since := now - r.lastRTP; r.started && !r.silent && !r.held() && since >= timeout {
 		r.silent = true
 		r.post(EventSilent{Since: since})
 	}

@@ -236,3 +236,47 @@ func TestLossIsCounted(t *testing.T) {
 		t.Errorf("lost %d and %d; want 5 and 0", st.A.Lost, st.B.Lost)
 	}
 }
+
+// A call is transferred: the side's media comes from another endpoint now, as
+// another source with numbers of its own (RFC 3550 §5.1), which is passed on as
+// it is.
+func TestTransferToAnotherEndpoint(t *testing.T) {
+	for name, to := range map[string]struct {
+		host string
+		ssrc uint32
+		seq  uint16
+	}{
+		"elsewhere":               {"127.0.2.9:0", 0x2222, 40000},
+		"behind the same address": {"127.0.2.1:0", 0x2222, 40000},
+		"with the same SSRC":      {"127.0.2.9:0", 0x1111, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			br := newBridge(t, openEngine(t, nil))
+			x, y := br.b, newClient(t, to.host)
+			pass := func(from *client, ssrc uint32, seq uint16) {
+				t.Helper()
+				pkt := sourcePacket(t, ssrc, seq)
+				from.send(br.Local(SideB), pkt)
+				br.a.expect(br.Local(SideA), pkt)
+			}
+			for _, seq := range []uint16{1, 2, 5} { // two missing
+				pass(x, 0x1111, seq)
+			}
+			br.SetPeer(SideB, Peer{RTP: y.addr})
+			x.send(br.Local(SideB), sourcePacket(t, 0x1111, 6))            // before y is heard
+			for _, seq := range []uint16{to.seq, to.seq + 1, to.seq + 3} { // one missing
+				pass(y, to.ssrc, seq)
+				x.send(br.Local(SideB), sourcePacket(t, 0x1111, 7)) // and after
+			}
+			back := rtpPacket(t, 0, 1, "back")
+			br.a.send(br.Local(SideA), back)
+			y.expect(br.Local(SideB), back)
+			x.expectNothing()
+			await(t, "the strays", func() bool { return br.Stats().B.Dropped.WrongSource == 4 })
+			st := br.Close()
+			if st.B.Dropped != (Drops{WrongSource: 4}) || st.B.RxPackets != 6 || st.B.Lost != 3 || st.B.SSRC != to.ssrc || st.B.Source != y.addr {
+				t.Errorf("got %+v; want 6 received of %v, 3 lost and 4 strays", st.B, y.addr)
+			}
+		})
+	}
+}

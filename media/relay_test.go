@@ -37,7 +37,7 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 
 	set := func(side Side, rtp string) {
 		t.Helper()
-		if err := r.setPeer(side, Peer{RTP: addr(rtp)}); err != nil {
+		if err := r.setPeer(side, Peer{RTP: addr(rtp)}, 0); err != nil {
 			t.Fatal(err)
 		}
 	}

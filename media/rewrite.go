@@ -16,6 +16,16 @@ type Rewrite struct {
 	Payload    [4]PayloadChange
 }
 
+// plus is r with a shift on top, which has no payload types.
+func (r Rewrite) plus(shift Rewrite) Rewrite {
+	if shift.SSRC != 0 {
+		r.SSRC = shift.SSRC
+	}
+	r.TimeOffset += shift.TimeOffset
+	r.SeqOffset += shift.SeqOffset
+	return r
+}
+
 // apply changes pkt, whose RTP header has been checked, in place.
 func (r *Rewrite) apply(pkt []byte) {
 	if r.SSRC != 0 {

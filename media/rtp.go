@@ -72,3 +72,18 @@ func validRTCP(pkt []byte) bool {
 	}
 	return true
 }
+
+// rtpPayload is what an RTP packet that parseRTP takes carries, without padding.
+func rtpPayload(pkt []byte) []byte {
+	start, end := rtpHeaderLen+4*int(pkt[0]&0x0f), len(pkt)
+	if pkt[0]&0x10 != 0 {
+		start += 4 + 4*int(binary.BigEndian.Uint16(pkt[start+2:]))
+	}
+	if pkt[0]&0x20 != 0 {
+		end -= int(pkt[end-1])
+	}
+	return pkt[start:end]
+}
+
+// marker reports whether an RTP packet has the M bit.
+func marker(pkt []byte) bool { return pkt[1]&0x80 != 0 }

@@ -1,6 +1,9 @@
 package media
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // SessionConfig is what a session is made with.
 type SessionConfig struct {
@@ -32,12 +35,18 @@ type Peer struct {
 	// ClockRate is that of this side's RTP timestamps, in Hz, for the jitter
 	// only. 0 means 8000.
 	ClockRate uint32
+
+	// Held: the side wants no media (RFC 3264 §8.4: it says sendonly or
+	// inactive). No RTP is sent to it, RTCP still is where RTP is valid
+	// (RFC 3264 §5.1). What comes from it is taken: it may send music.
+	Held bool
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Its
 // methods may be called from any goroutine, but not from OnEvent (Stats may).
-// Once SetPeer, SetRewrite or Start has returned, what it said is in force for
-// every packet that arrives later. On a closed session they do nothing.
+// Once one that sets something, or Start, has returned, what it said is in force for
+// every packet that arrives later. On a closed session they do nothing, but
+// SendDigit says so.
 type Session struct {
 	// Constant.
 	engine *Engine
@@ -57,8 +66,9 @@ func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
 
 // SetPeer says where a side's media is expected. Called again, a changed RTP
 // address and port opens the latch, so that the side's source is learned anew;
-// an unchanged one keeps the lock. A port of our own counts as none: media would
-// go round for ever.
+// an unchanged one keeps the lock, whether held or not. An address that comes
+// back after an invalid one is a changed one. A port of our own counts as none:
+// media would go round for ever.
 func (s *Session) SetPeer(side Side, p Peer) {
 	if s.engine.own(p.RTP) {
 		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
@@ -73,6 +83,30 @@ func (s *Session) SetPeer(side Side, p Peer) {
 // a side. A session starts with the identity on both.
 func (s *Session) SetRewrite(from Side, r Rewrite) {
 	s.tell(command{op: opRewrite, side: from, rewrite: r})
+}
+
+// SetTelephoneEvents has the telephone-events of a side reported as EventDigit,
+// or no longer. A session starts without. Repeated in mid-event, it neither
+// loses nor doubles a digit.
+func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
+	s.tell(command{op: opEvents, side: side, events: c})
+}
+
+// SendDigit presses a key towards a side, after those before it: a
+// telephone-event inside the stream that is relayed there, which pauses
+// meanwhile (RFC 4733 §2.5.1). At most 32 digits wait, with 40 ms or more
+// between them; they are given up when the side is held or its RTP address
+// changes, as they were not meant for who is there then. The error is ErrDigit,
+// ErrDigitsWait, ErrNoDestination or ErrClosed.
+func (s *Session) SendDigit(to Side, d Digit) error {
+	t, err := d.tone()
+	if err == nil {
+		err = s.worker.do(command{op: opDigit, relay: s.relay, side: to, tone: t})
+	}
+	if err != nil {
+		return fmt.Errorf("media: %w", err)
+	}
+	return nil
 }
 
 // Start starts the timer of EventSilent: the answer went out, or early media

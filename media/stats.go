@@ -15,11 +15,14 @@ type Drops struct {
 	NoDestination uint64 // the other side's address is not known, or of another IP version
 	Oversize      uint64 // longer than 1500 bytes
 	SendError     uint64 // the kernel did not take it
+	Held          uint64 // RTP for the other side, which wants none (Peer.Held)
+	Diverted      uint64 // telephone-events that are not to be relayed
+	Replaced      uint64 // RTP that a digit of ours was sent instead of
 }
 
 // Total is the sum over all reasons.
 func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Malformed + d.NoDestination + d.Oversize + d.SendError
+	return d.WrongSource + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -29,6 +32,7 @@ type SideStats struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
 	RxRTCP, TxRTCP     uint64 // packets
+	TxDigits           uint64 // of TxPackets, those of Session.SendDigit
 
 	// Lost is how many packets of the streams received are missing by their
 	// sequence numbers (RFC 3550 §A.3), never negative.
@@ -63,9 +67,10 @@ type Counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	WrongSource, Malformed, NoDestination, Oversize, SendError atomic.Uint64
+	WrongSource, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced atomic.Uint64
 
 	// Of RTP flows only.
+	Digits      atomic.Uint64 // of TxPackets
 	Lost        atomic.Uint64
 	Jitter      atomic.Uint64 // bits of a float64, milliseconds
 	SSRC        atomic.Uint32
@@ -80,6 +85,9 @@ func (c *Counters) drops() Drops {
 		NoDestination: c.NoDestination.Load(),
 		Oversize:      c.Oversize.Load(),
 		SendError:     c.SendError.Load(),
+		Held:          c.Held.Load(),
+		Diverted:      c.Diverted.Load(),
+		Replaced:      c.Replaced.Load(),
 	}
 }
 
@@ -90,6 +98,9 @@ func (d Drops) plus(o Drops) Drops {
 		NoDestination: d.NoDestination + o.NoDestination,
 		Oversize:      d.Oversize + o.Oversize,
 		SendError:     d.SendError + o.SendError,
+		Held:          d.Held + o.Held,
+		Diverted:      d.Diverted + o.Diverted,
+		Replaced:      d.Replaced + o.Replaced,
 	}
 }
 
@@ -107,6 +118,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		RxPackets: in.RxPackets.Load(), RxBytes: in.RxBytes.Load(),
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
+		TxDigits:    out.Digits.Load(),
 		Lost:        in.Lost.Load(),
 		Dropped:     in.drops().plus(inRTCP.drops()),
 		JitterMS:    math.Float64frombits(in.Jitter.Load()),

@@ -20,11 +20,12 @@ const maxTransitJump = 2
 const defaultClockRate = 8000
 
 // stream follows the RTP of one side: losses and jitter. It is a value owned by
-// the worker. A new SSRC starts a new count; the losses add up.
+// the worker. A new SSRC, or a new peer, starts a new count; the losses add up.
 type stream struct {
 	rate int64 // of the timestamps, Hz
 
 	started  bool
+	renewed  bool // the next packet is of another source, whatever its SSRC
 	ssrc     uint32
 	base     uint64 // first sequence number
 	top      uint64 // highest one, extended by the cycles
@@ -33,21 +34,25 @@ type stream struct {
 	jumped   bool
 	lostPast uint64 // of earlier counts
 
-	timed     bool
-	timestamp uint32
-	transit   uint32
-	jitter    uint64 // in 1/16 of a timestamp unit (RFC 3550 §A.8)
+	timed       bool
+	timestamp   uint32
+	timestampAt time.Duration // when the first packet with it came
+	transit     uint32
+	jitter      uint64 // in 1/16 of a timestamp unit (RFC 3550 §A.8)
 }
 
 // observe takes account of a packet that arrived at now.
 func (s *stream) observe(h rtpHeader, now time.Duration) {
-	if !s.started || h.ssrc != s.ssrc {
+	if !s.started || s.renewed || h.ssrc != s.ssrc {
 		s.restart(h.seq)
-		s.ssrc, s.started, s.timed, s.jitter = h.ssrc, true, false, 0
+		s.ssrc, s.started, s.renewed, s.timed, s.jitter = h.ssrc, true, false, false, 0
 	}
 	s.count(h.seq)
 	s.time(h.timestamp, now)
 }
+
+// renew says that a packet that comes from now on is another source's.
+func (s *stream) renew() { s.renewed = true }
 
 // lost is how many packets are missing so far.
 func (s *stream) lost() uint64 {
@@ -92,11 +97,11 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 	if s.timed && timestamp == s.timestamp {
 		return
 	}
-	arrival := uint32(now.Microseconds() * s.clock() / 1e6) // modulo 2^32 on purpose
+	arrival := units(now, s.rate)
 	transit := arrival - timestamp
 	d := int64(int32(transit - s.transit)) // modulo 2^32 on purpose
 	known := s.timed
-	s.timed, s.timestamp, s.transit = true, timestamp, transit
+	s.timed, s.timestamp, s.timestampAt, s.transit = true, timestamp, now, transit
 	if d < 0 {
 		d = -d
 	}
@@ -104,6 +109,12 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 		return
 	}
 	s.jitter += uint64(d) - (s.jitter+8)>>4 // d is not negative
+}
+
+// moment is the timestamp of now, at least a frame later than the last one that
+// was received.
+func (s *stream) moment(now, frame time.Duration) uint32 {
+	return s.timestamp + units(max(now-s.timestampAt, frame), s.rate)
 }
 
 func (s *stream) clock() int64 {

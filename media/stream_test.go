@@ -58,6 +58,26 @@ func TestStreamLostAddsUpOverSources(t *testing.T) {
 	}
 }
 
+// Another peer may use the SSRC of the one before.
+func TestStreamStartsAnewWithThePeer(t *testing.T) {
+	var s stream
+	for i, seq := range []uint16{1, 2, 5} { // two missing
+		s.observe(rtpHeader{ssrc: 1, seq: seq, timestamp: uint32(i)}, time.Duration(i)*time.Second)
+	}
+	s.renew()
+	if got := s.lost(); got != 2 || s.jitterMS() == 0 {
+		t.Errorf("lost %d, jitter %.2f ms before the new peer sends; want 2 and some", got, s.jitterMS())
+	}
+	s.observe(rtpHeader{ssrc: 1, seq: 1500, timestamp: 9}, 9*time.Second)
+	if got := s.lost(); got != 2 || s.jitterMS() != 0 {
+		t.Errorf("lost %d, jitter %.2f ms; want 2 and 0", got, s.jitterMS())
+	}
+	s.observe(rtpHeader{ssrc: 1, seq: 1502, timestamp: 169}, 9*time.Second)
+	if got := s.lost(); got != 3 {
+		t.Errorf("lost %d; want 3", got)
+	}
+}
+
 func TestStreamJitter(t *testing.T) {
 	const frame = 20 * time.Millisecond
 	for _, tt := range []struct {
@@ -120,8 +140,8 @@ func TestStreamJitterStartsAnewWithTheSource(t *testing.T) {
 }
 
 func TestDropsTotal(t *testing.T) {
-	d := Drops{WrongSource: 1, Malformed: 2, NoDestination: 4, Oversize: 8, SendError: 16}
-	if got := d.plus(d).Total(); got != 62 {
-		t.Errorf("got %d; want 62", got)
+	d := Drops{WrongSource: 1, Malformed: 2, NoDestination: 4, Oversize: 8, SendError: 16, Held: 32, Diverted: 64, Replaced: 128}
+	if got := d.plus(d).Total(); got != 510 {
+		t.Errorf("got %d; want 510", got)
 	}
 }

@@ -14,7 +14,7 @@ func (w *worker) Attach(f Flow, c *Counters) error {
 	ep.flow, ep.count = f, c
 	ep.rewrites = f.Rewrite != Rewrite{}
 	ep.dest = sockaddr{}
-	if f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
+	if !f.Held && f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
 		ep.dest.set(f.Dest)
 	}
 	return nil
@@ -74,6 +74,12 @@ func (w *worker) relay(ep *endpoint, n int) {
 	ep.count.RxBytes.Add(uint64(n)) // at most maxPacket
 	if ep.kind == RTP {
 		w.account(ep, header)
+		if ep.listener != nil && !w.listen(ep, header, pkt) {
+			return
+		}
+		if ep.dialer != nil && !w.blend(ep, header) {
+			return
+		}
 	}
 	w.forward(ep, pkt)
 }
@@ -94,11 +100,29 @@ func (w *worker) account(ep *endpoint, h rtpHeader) {
 	c.Jitter.Store(ep.stream.jitterBits())
 }
 
+// listen reads pkt if it is a telephone-event, and says whether to relay it.
+func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
+	l := ep.listener
+	if !l.config.On || h.payloadType != l.config.PayloadType {
+		return true
+	}
+	relay := l.hear(h, pkt, w.now)
+	w.arm(ep)
+	if !relay {
+		ep.count.Diverted.Add(1)
+	}
+	return relay
+}
+
 // forward sends pkt on from the other side's socket.
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
 	if ep.dest.size == 0 {
-		c.NoDestination.Add(1)
+		if ep.flow.Held {
+			c.Held.Add(1)
+		} else {
+			c.NoDestination.Add(1)
+		}
 		return
 	}
 	if ep.rewrites {

@@ -41,6 +41,8 @@ type worker struct {
 	// Owned by the goroutine.
 	now      time.Duration // since epoch, read once per wake-up
 	nextTick time.Duration
+	alarm    time.Duration // when something of armed is due, at the latest
+	armed    []*endpoint
 	relays   map[uint64]*relay
 	byFD     []*endpoint // by descriptor number
 	stopping bool
@@ -49,6 +51,7 @@ type worker struct {
 	waitBy   time.Time // deadline of poll
 	from     sockaddr
 	buf      [bufferSize]byte
+	digit    digitPacket
 }
 
 // newWorker starts a worker. stop ends it.
@@ -67,6 +70,7 @@ func prepareWorker(epoch time.Time, timeout time.Duration) (*worker, error) {
 		commands: make(chan command, 64),
 		stopped:  make(chan struct{}),
 		relays:   make(map[uint64]*relay),
+		alarm:    never,
 	}
 	var err error
 	if w.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -160,19 +164,23 @@ func (w *worker) turn() {
 			w.serve(ep)
 		}
 	}
+	if w.now >= w.alarm {
+		w.ring()
+	}
 	if w.now >= w.nextTick {
 		w.lookForSilence()
 	}
 }
 
-// wait returns with events, or when it is time to look for silence.
+// wait returns with events, when an alarm is due, or when it is time to look for
+// silence.
 func (w *worker) wait() {
 	if w.take() {
 		return
 	}
 	by := time.Time{}
 	if len(w.relays) > 0 {
-		by = w.epoch.Add(w.nextTick)
+		by = w.epoch.Add(min(w.nextTick, w.alarm))
 	}
 	if by != w.waitBy {
 		w.waitBy = by
@@ -222,16 +230,23 @@ func (w *worker) perform(c command) error {
 		return nil
 	}
 	if c.relay.closed {
+		if c.op == opDigit {
+			return ErrClosed
+		}
 		return nil
 	}
 	switch c.op {
 	case opOpen:
 		return w.open(c.relay)
 	case opPeer:
-		return c.relay.setPeer(c.side, c.peer)
+		return c.relay.setPeer(c.side, c.peer, w.now)
 	case opRewrite:
 		c.relay.rewrite[c.side] = c.rewrite
 		return c.relay.route()
+	case opEvents:
+		c.relay.setEvents(c.side, c.events)
+	case opDigit:
+		return w.addDigit(c.relay, c.side, c.tone)
 	case opStart:
 		if !c.relay.started {
 			c.relay.started, c.relay.lastRTP = true, w.now

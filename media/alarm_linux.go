@@ -1,0 +1,62 @@
+package media
+
+import "time"
+
+// Alarms are for what has to happen without a packet: a digit is being sent, or
+// the end of an event is outstanding. Endpoints of which neither is true are not
+// armed, and an alarm that nobody set costs a comparison per turn.
+
+// due is when attend has to be called for the endpoint.
+func (ep *endpoint) due() time.Duration {
+	due := never
+	if ep.listener != nil {
+		due = ep.listener.due()
+	}
+	if ep.dialer != nil {
+		due = min(due, ep.dialer.next)
+	}
+	return due
+}
+
+// arm has an endpoint attended to when it is due. It is called whenever that may
+// have become earlier; that it has become later is found out when the alarm goes.
+func (w *worker) arm(ep *endpoint) {
+	due := ep.due()
+	if due == never {
+		return
+	}
+	w.alarm = min(w.alarm, due)
+	if !ep.armed {
+		ep.armed = true
+		w.armed = append(w.armed, ep)
+	}
+}
+
+// ring attends to the endpoints that are due and sets the next alarm.
+func (w *worker) ring() {
+	w.alarm = never
+	rest := w.armed[:0]
+	for _, ep := range w.armed {
+		if !ep.relay.closed && ep.due() <= w.now {
+			w.attend(ep)
+		}
+		if due := ep.due(); !ep.relay.closed && due != never {
+			w.alarm = min(w.alarm, due)
+			rest = append(rest, ep)
+		} else {
+			ep.armed = false
+		}
+	}
+	clear(w.armed[len(rest):])
+	w.armed = rest
+}
+
+// attend does what is due at an endpoint.
+func (w *worker) attend(ep *endpoint) {
+	if ep.listener != nil {
+		ep.listener.expire(w.now)
+	}
+	if ep.dialer != nil && ep.dialer.next <= w.now {
+		w.dial(ep)
+	}
+}

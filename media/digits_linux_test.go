@@ -1,0 +1,126 @@
+package media
+
+import (
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestDigitsThatAreRefused(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	good := Digit{Digit: '1', PayloadType: 101, Duration: time.Hour}
+	for name, change := range map[string]func(d *Digit){
+		"no digit":      func(d *Digit) { d.Digit = 'E' },
+		"zero":          func(d *Digit) { d.Digit = 0 },
+		"payload type":  func(d *Digit) { d.PayloadType = 128 },
+		"a slow clock":  func(d *Digit) { d.ClockRate = 999 },
+		"a quick clock": func(d *Digit) { d.ClockRate = 192001 },
+	} {
+		d := good
+		change(&d)
+		if err := br.SendDigit(SideB, d); !errors.Is(err, ErrDigit) {
+			t.Errorf("%s: got %v; want ErrDigit", name, err)
+		}
+	}
+	if err := br.SendDigit(SideB, good); err != nil {
+		t.Fatal(err)
+	}
+	br.b.read() // it is being sent
+	for range digitsWaiting {
+		if err := br.SendDigit(SideB, good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := br.SendDigit(SideB, good); !errors.Is(err, ErrDigitsWait) {
+		t.Errorf("got %v; want ErrDigitsWait", err)
+	}
+	br.SetPeer(SideB, Peer{RTP: br.b.addr, Held: true})
+	if err := br.SendDigit(SideB, good); !errors.Is(err, ErrNoDestination) {
+		t.Errorf("held: got %v; want ErrNoDestination", err)
+	}
+	br.SetPeer(SideB, Peer{})
+	if err := br.SendDigit(SideB, good); !errors.Is(err, ErrNoDestination) {
+		t.Errorf("no address: got %v; want ErrNoDestination", err)
+	}
+	if err := br.SendDigit(SideA, good); err != nil {
+		t.Errorf("the other side: %v", err)
+	}
+	br.Close()
+	if err := br.SendDigit(SideA, good); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: got %v; want ErrClosed", err)
+	}
+}
+
+func TestToneIsClamped(t *testing.T) {
+	for _, tt := range []struct {
+		give time.Duration
+		rate uint32
+		want time.Duration
+	}{
+		{0, 0, 100 * ms},
+		{1, 0, 40 * ms},
+		{-1, 0, 40 * ms},
+		{70 * ms, 0, 70 * ms},
+		{time.Hour, 8000, 5 * time.Second},
+		{time.Hour, 48000, span(65535, 48000)},
+		{time.Hour, 192000, span(65535, 192000)},
+	} {
+		got, err := Digit{Digit: '1', Duration: tt.give, ClockRate: tt.rate}.tone()
+		if err != nil || got.duration != tt.want || units(got.duration, got.rate) > 65535 {
+			t.Errorf("%v at %d Hz: got %v, %v; want %v", tt.give, tt.rate, got.duration, err, tt.want)
+		}
+	}
+}
+
+// With real clocks and sockets: what one session sends another one hears.
+func TestDigitsFromOneSessionToAnother(t *testing.T) {
+	e := openEngine(t, nil)
+	br, far := newBridge(t, e), newBridge(t, e)
+	far.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
+	pkt := sourcePacket(t, 0xa, 9)
+	br.a.send(br.Local(SideA), pkt)
+	br.b.expect(br.Local(SideB), pkt)
+	before, _ := parseRTP(pkt)
+	read := func() ([]byte, rtpHeader) {
+		t.Helper()
+		pkt, _ := br.b.read()
+		h, _ := parseRTP(pkt)
+		if h.seq != before.seq+1 || h.ssrc != before.ssrc || h.timestamp < before.timestamp {
+			t.Errorf("got %+v after %+v", h, before)
+		}
+		before = h
+		return pkt, h
+	}
+	const dialled = "0159*#AD"
+	for i := range dialled {
+		if err := br.SendDigit(SideB, Digit{Digit: dialled[i], PayloadType: 101, Duration: 60 * ms}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range dialled {
+		for ends := 0; ends < digitEnds; {
+			pkt, _ := read()
+			if e, _ := parseTelephoneEvent(rtpPayload(pkt)); e.end {
+				ends++
+			}
+			far.a.send(far.Local(SideA), pkt)
+		}
+		if i == 0 {
+			far.event(t) // the lock
+		}
+		if ev := far.event(t); ev != Event(EventDigit{SideA, dialled[i], 60 * ms}) {
+			t.Errorf("heard %+v; want %c", ev, dialled[i])
+		}
+	}
+	speech := sourcePacket(t, 0xa, 10)
+	binary.BigEndian.PutUint32(speech[4:8], before.timestamp+8000)
+	br.a.send(br.Local(SideA), speech)
+	if _, h := read(); h.payloadType != 0 {
+		t.Errorf("got %+v; want speech", h)
+	}
+	st := br.Close()
+	if st.B.TxDigits == 0 || st.B.TxPackets != st.B.TxDigits+2 || len(far.events) != 0 {
+		t.Errorf("got %+v and %d digits more; want two packets beside digits", st.B, len(far.events))
+	}
+}

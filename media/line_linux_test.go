@@ -1,0 +1,137 @@
+package media
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+const ms = time.Millisecond
+
+// line is a session whose worker's clock the test turns. Audio comes from side A
+// and digits go to side B.
+type line struct {
+	*bench
+	r   *relay
+	ep  *endpoint
+	got []sent
+}
+
+// sent is a packet that came to side B.
+type sent struct {
+	at     time.Duration
+	marker bool
+	rtpHeader
+	event   telephoneEvent // of payload type 101
+	audio   uint16         // the number it was sent with, of another
+	isEvent bool
+}
+
+func newLine(t *testing.T) *line {
+	t.Helper()
+	b := newBench(t, 1)
+	l := &line{bench: b, r: b.relays[0], ep: &b.relays[0].endpoint[SideA][RTP]}
+	b.w.now = time.Hour
+	return l
+}
+
+// pass lets time pass, with everything that is due in it.
+func (l *line) pass(d time.Duration) {
+	l.tb.Helper()
+	end := l.w.now + d
+	for l.w.alarm <= end {
+		l.w.now = max(l.w.alarm, l.w.now)
+		l.w.ring()
+		l.collect()
+	}
+	l.w.now = end
+}
+
+// talk sends audio of 20 ms whose timestamp fits its number.
+func (l *line) talk(ssrc uint32, seq uint16) {
+	l.tb.Helper()
+	pkt := sourcePacket(l.tb, ssrc, seq)
+	copy(pkt[rtpHeaderLen:], fmt.Sprintf("%05d", seq))
+	if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
+		l.tb.Fatal(errno)
+	}
+	l.w.serve(l.ep)
+	l.collect()
+}
+
+// talkOn sends n packets of audio in a row, 20 ms each.
+func (l *line) talkOn(ssrc uint32, seq uint16, n int) (next uint16) {
+	l.tb.Helper()
+	for range n {
+		l.talk(ssrc, seq)
+		l.pass(20 * ms)
+		seq++
+	}
+	return seq
+}
+
+func (l *line) dial(digits string, d Digit) {
+	l.tb.Helper()
+	d.PayloadType = 101
+	for i := range len(digits) {
+		d.Digit = digits[i]
+		tone, err := d.tone()
+		if err == nil {
+			err = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: tone})
+		}
+		if err != nil {
+			l.tb.Fatal(err)
+		}
+	}
+	l.pass(0)
+}
+
+func (l *line) collect() {
+	l.tb.Helper()
+	for {
+		n, errno := receive(l.to, l.sink[:], &l.source)
+		if errno != 0 {
+			return
+		}
+		pkt := l.sink[:n]
+		h, ok := parseRTP(pkt)
+		if !ok {
+			l.tb.Fatalf("got % x", pkt)
+		}
+		s := sent{at: l.w.now, marker: marker(pkt), rtpHeader: h}
+		if h.payloadType == 101 {
+			s.event, s.isEvent = parseTelephoneEvent(rtpPayload(pkt))
+			if len(pkt) != len(digitPacket{}) {
+				l.tb.Errorf("%d bytes", n)
+			}
+		} else if _, err := fmt.Sscanf(string(rtpPayload(pkt)), "%d", &s.audio); err != nil {
+			l.tb.Fatal(err)
+		}
+		l.got = append(l.got, s)
+	}
+}
+
+// take returns what has come since.
+func (l *line) take() []sent {
+	got := l.got
+	l.got = nil
+	return got
+}
+
+// events are the telephone-events of got.
+func events(got []sent) []sent {
+	return slices.DeleteFunc(slices.Clone(got), func(s sent) bool { return !s.isEvent })
+}
+
+// checkOrder checks that got is one stream: one SSRC, each number once and in
+// turn, no time that goes back.
+func checkOrder(t *testing.T, got []sent) {
+	t.Helper()
+	for i := 1; i < len(got); i++ {
+		before, s := got[i-1], got[i]
+		if s.ssrc != before.ssrc || s.seq != before.seq+1 || int32(s.timestamp-before.timestamp) < 0 {
+			t.Errorf("packet %d: %+v after %+v", i, s, before)
+		}
+	}
+}

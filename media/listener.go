@@ -1,0 +1,160 @@
+package media
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	// eventTimeout is how long after its last packet an event counts as over.
+	// Senders repeat it every 20 to 50 ms (RFC 4733 §2.5.1.2).
+	eventTimeout = time.Second
+
+	// digitsPerSecond bounds how many digits are reported of one side. People
+	// press 5 and dialers 12; a peer that makes more up must not flood the
+	// session's owner.
+	digitsPerSecond = 50
+
+	// eventsKept is how many events are remembered, so that their late and
+	// repeated packets count as theirs.
+	eventsKept = 8
+)
+
+// never is a time that does not come.
+const never = time.Duration(math.MaxInt64)
+
+// TelephoneEvents says which of a side's RTP packets are telephone-events
+// (RFC 4733), for EventDigit. The zero value is off: all packets are relayed
+// unread.
+type TelephoneEvents struct {
+	On          bool
+	PayloadType uint8  // 0 to 127, as the side sends it, before any Rewrite
+	ClockRate   uint32 // of their durations, in Hz; 0 means 8000
+
+	// Divert has the packets not relayed, for an owner that passes digits on in
+	// another way. The other side sees a loss of as many. Events that are not
+	// digits, codes above 15, are relayed all the same.
+	Divert bool
+}
+
+// eventID tells events apart: all packets of one carry the timestamp of its
+// start (RFC 4733 §2.2.1).
+type eventID struct {
+	ssrc, timestamp uint32
+	code            uint8
+}
+
+// listener makes digits of a side's telephone-events, each once. It is a value
+// without clock or I/O, owned by the worker.
+//
+//	idle --packet of an event not met--> listening --end, another, 1 s--> idle
+type listener struct {
+	config TelephoneEvents
+	report func(digit byte, duration time.Duration)
+
+	listening bool    // an event is going on
+	current   eventID // it, or its segment
+	earlier   uint64  // its earlier segments, in units
+	duration  uint16  // the longest it has said, in units
+	heard     time.Duration
+
+	past [eventsKept]eventID // a ring of what was met before, segments too
+	next int                 // of past
+	met  int                 // how many of past there are
+
+	second   time.Duration // when the second began that reported counts for
+	reported int
+}
+
+// set takes a configuration. What goes on goes on with it: a peer that repeats
+// what it said does not press a key twice.
+func (l *listener) set(c TelephoneEvents) {
+	if !c.On && l.listening {
+		l.finish(l.heard)
+	}
+	l.config = c
+}
+
+// hear reads a packet of the payload type, already counted, and says whether it
+// is to be relayed.
+func (l *listener) hear(h rtpHeader, pkt []byte, now time.Duration) (relay bool) {
+	e, ok := parseTelephoneEvent(rtpPayload(pkt))
+	if !ok {
+		return !l.config.Divert
+	}
+	l.follow(eventID{ssrc: h.ssrc, timestamp: h.timestamp, code: e.code}, e, marker(pkt), now)
+	_, isDigit := e.digit()
+	return !l.config.Divert || !isDigit
+}
+
+// follow takes account of one packet of an event.
+func (l *listener) follow(id eventID, e telephoneEvent, first bool, now time.Duration) {
+	switch {
+	case l.listening && id == l.current:
+	case l.isPast(id):
+		return // the end again, or a packet that was overtaken
+	case l.listening && !first && l.continues(id):
+		l.remember(l.current)
+		l.earlier += uint64(l.duration)
+		l.current, l.duration = id, 0
+	default:
+		if l.listening {
+			l.finish(now)
+		}
+		l.listening, l.current, l.earlier, l.duration = true, id, 0, 0
+	}
+	l.heard, l.duration = now, max(l.duration, e.duration)
+	if e.end {
+		l.finish(now)
+	}
+}
+
+// continues says that an event is the next segment of a long one: it begins
+// where that one stands (RFC 4733 §2.5.1.3).
+func (l *listener) continues(id eventID) bool {
+	start := l.current
+	start.timestamp += uint32(l.duration)
+	return id == start && l.duration > 0
+}
+
+// finish reports the event that is going on, if it is a digit.
+func (l *listener) finish(now time.Duration) {
+	l.listening = false
+	l.remember(l.current)
+	digit, ok := telephoneEvent{code: l.current.code}.digit()
+	if !ok {
+		return
+	}
+	if now-l.second >= time.Second {
+		l.second, l.reported = now, 0
+	}
+	if l.reported++; l.reported <= digitsPerSecond {
+		l.report(digit, span(l.earlier+uint64(l.duration), l.config.ClockRate))
+	}
+}
+
+// due is when expire has to be called.
+func (l *listener) due() time.Duration {
+	if !l.listening {
+		return never
+	}
+	return l.heard + eventTimeout
+}
+
+// expire ends an event whose end was lost.
+func (l *listener) expire(now time.Duration) {
+	if l.due() <= now {
+		l.finish(now)
+	}
+}
+
+func (l *listener) remember(id eventID) {
+	l.past[l.next] = id
+	l.next = (l.next + 1) % eventsKept
+	l.met = min(l.met+1, eventsKept)
+}
+
+func (l *listener) isPast(id eventID) bool {
+	return slices.Contains(l.past[:l.met], id)
+}
