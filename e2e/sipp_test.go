@@ -61,7 +61,7 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 		s.Fatal(err)
 	}
 	file := filepath.Join(dir, "scenario.xml")
-	if err := os.WriteFile(file, []byte(strings.NewReplacer(replace...).Replace(string(text))), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(render(s.T, scenario, strings.NewReplacer(replace...).Replace(string(text)))), 0o600); err != nil {
 		s.Fatal(err)
 	}
 	p := &sipp{addr: at, messages: filepath.Join(dir, "messages.log"), errors: filepath.Join(dir, "errors.log")}
