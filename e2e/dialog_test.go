@@ -51,15 +51,22 @@ type talk struct {
 	toA, toB       netip.AddrPort // where they send
 	ids            map[*sipp]string
 	bursts         uint32
+	format         byte // of RTP
 }
 
 // talking waits until a call is up.
 func (s *stage) talking(one, two *phone, carrier, agent *sipp) *talk {
 	s.Helper()
+	return s.talkingEarly(one, two, carrier, agent, carrier.received("SIP/2.0 200", 1)[0])
+}
+
+// talkingEarly is talking where the carrier had our SDP in another answer.
+func (s *stage) talkingEarly(one, two *phone, carrier, agent *sipp, early message) *talk {
+	s.Helper()
 	k := &talk{stage: s, one: one, two: two, carrier: carrier, agent: agent}
 	k.ids = map[*sipp]string{carrier: carrier.answered(1)[0], agent: agent.confirmed(1)[0]}
 	var err error
-	if k.toA, err = carrier.received("SIP/2.0 200", 1)[0].rtp(); err != nil {
+	if k.toA, err = early.rtp(); err != nil {
 		s.Fatal(err)
 	}
 	if k.toB, err = agent.received("INVITE ", 1)[0].rtp(); err != nil {
@@ -82,7 +89,11 @@ func (k *talk) at(p *phone) netip.AddrPort {
 // burst is a little speech of its own.
 func (k *talk) burst() [][]byte {
 	k.bursts++
-	return speech(sim.Words(uint64(k.bursts))[:10*frame], 0xb000+k.bursts)
+	packets := speech(sim.Words(uint64(k.bursts))[:10*frame], 0xb000+k.bursts)
+	for _, p := range packets {
+		p[1] |= k.format
+	}
+	return packets
 }
 
 // says has one phone speak and waits until the other one hears all of it.

@@ -15,6 +15,7 @@ import (
 //
 //	{{invite "Supported: timer" (sdp 7 "0 101" "")}}   the carrier's INVITE
 //	{{dialog 183}}                                     it awaits what makes a dialog
+//	{{reliable 183}}                                   the same, which needs PRACK
 //	{{called}}                                         the agent awaits the INVITE
 //	{{request "INVITE" 2 (sdp 8 "0 101" "sendonly")}}  a request within the dialog
 //	{{ack 2}} {{ackRefusal 2}}
@@ -31,10 +32,11 @@ func render(t *testing.T, file, text string) string {
 	t.Helper()
 	s := script{agent: strings.HasSuffix(file, "/uas.xml")}
 	tmpl, err := template.New(file).Funcs(template.FuncMap{
-		"invite": s.invite, "dialog": s.dialog, "called": s.called, "request": s.request, "change": s.change,
+		"invite": s.invite, "dialog": s.dialog, "called": s.called, "reliable": s.reliable, "request": s.request, "change": s.change,
 		"ack": s.ack, "ackRefusal": s.ackRefusal, "respond": s.respond, "answer": s.answer, "hangup": s.hangup, "hungup": s.hungup,
-		"cue": func() string { return `<recv request="INFO"/>` },
-		"sdp": s.sdp, "body": func(kind, text string) body { return body{kind, text} },
+		"cue":  func() string { return `<recv request="INFO"/>` },
+		"list": func(n ...int) []int { return n },
+		"sdp":  s.sdp, "body": func(kind, text string) body { return body{kind, text} },
 	}).Parse(text)
 	if err != nil {
 		t.Fatal(err)
@@ -89,13 +91,21 @@ func (script) dialog(status int) string {
 </action></recv>`, status)
 }
 
+func (script) reliable(status int) string {
+	return fmt.Sprintf(`<recv response="%d" rrs="true"><action>
+  <ereg regexp=".*" search_in="hdr" header="To:" assign_to="peer"/>
+  <ereg regexp=".*" search_in="hdr" header="RSeq:" assign_to="rseq"/>
+</action></recv>`, status)
+}
+
 func (script) called() string {
 	return `<recv request="INVITE" rrs="true"><action>
   <ereg regexp=".*" search_in="hdr" header="Via:" assign_to="via"/>
   <ereg regexp=".*" search_in="hdr" header="From:" assign_to="peer"/>
   <ereg regexp=".*" search_in="hdr" header="To:" assign_to="me"/>
+  <ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="cseq"/>
 </action></recv>
-<Reference variables="via,peer,me"/>`
+<Reference variables="via,peer,me,cseq"/>`
 }
 
 // within are the first lines of a request within the dialog.
@@ -139,8 +149,7 @@ func (s script) change(method string, seq int, contents ...any) string {
 }
 
 func (s script) respond(status string, contents ...any) string {
-	to := "[last_To:]"
-	return s.send("", []string{"SIP/2.0 " + status, "[last_Via:]", "[last_From:]", to, "[last_Call-ID:]", "[last_CSeq:]", contact}, contents)
+	return s.send("", []string{"SIP/2.0 " + status, "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]", contact}, contents)
 }
 
 // answer repeats a final answer until its ACK comes.
@@ -150,7 +159,7 @@ func (s script) answer(status string, contents ...any) string {
 		options = ""
 	}
 	return s.send(options, []string{
-		"SIP/2.0 " + status, "Via:[$via]", "From:[$peer]", "To:[$me]" + agentTag, "Call-ID: [call_id]", "CSeq: 1 INVITE", contact,
+		"SIP/2.0 " + status, "Via:[$via]", "From:[$peer]", "To:[$me]" + agentTag, "Call-ID: [call_id]", "CSeq:[$cseq]", contact,
 	}, contents)
 }
 
