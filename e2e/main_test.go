@@ -39,9 +39,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
-	for _, tool := range []string{"sipp", "baresip"} {
+	for _, tool := range []string{"sipp", "baresip", "kamailio"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return 1, fmt.Errorf("%s is missing: apt-get install sip-tester baresip-core", tool)
+			return 1, fmt.Errorf("%s is missing: apt-get install sip-tester baresip-core kamailio", tool)
 		}
 	}
 	dir, err := os.MkdirTemp("", "flowbridge-e2e-")

@@ -20,6 +20,7 @@ import (
 //	{{request "INVITE" 2 (sdp 8 "0 101" "sendonly")}}  a request within the dialog
 //	{{ack 2}} {{ackRefusal 2}}
 //	{{respond "200 OK"}}                               to what was received last
+//	{{begin "200 OK"}}                                 to the INVITE, through proxies
 //	{{answer "200 OK"}}                                to the INVITE, whatever came since
 //	{{cue}}                                            the driver says when to go on
 type script struct{ agent bool }
@@ -33,7 +34,7 @@ func render(t *testing.T, file, text string) string {
 	s := script{agent: strings.HasSuffix(file, "/uas.xml")}
 	tmpl, err := template.New(file).Funcs(template.FuncMap{
 		"invite": s.invite, "dialog": s.dialog, "called": s.called, "reliable": s.reliable, "request": s.request, "change": s.change,
-		"ack": s.ack, "ackRefusal": s.ackRefusal, "respond": s.respond, "answer": s.answer, "hangup": s.hangup, "hungup": s.hungup,
+		"ack": s.ack, "ackRefusal": s.ackRefusal, "respond": s.respond, "answer": s.answer, "begin": s.begin, "hangup": s.hangup, "hungup": s.hungup,
 		"cue":  func() string { return `<recv request="INFO"/>` },
 		"list": func(n ...int) []int { return n },
 		"sdp":  s.sdp, "body": func(kind, text string) body { return body{kind, text} },
@@ -152,13 +153,24 @@ func (s script) respond(status string, contents ...any) string {
 	return s.send("", []string{"SIP/2.0 " + status, "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]", contact}, contents)
 }
 
-// answer repeats a final answer until its ACK comes.
-func (s script) answer(status string, contents ...any) string {
-	options := retransmitted
+// begin is an answer to the INVITE as it was received last.
+func (s script) begin(status string, contents ...any) string {
+	return s.send(repeated(status), []string{
+		"SIP/2.0 " + status, "[last_Via:]", "[last_Record-Route:]", "[last_From:]", "[last_To:]" + agentTag, "[last_Call-ID:]", "[last_CSeq:]", contact,
+	}, contents)
+}
+
+// repeated has a final answer repeated until its ACK comes.
+func repeated(status string) string {
 	if strings.HasPrefix(status, "1") {
-		options = ""
+		return ""
 	}
-	return s.send(options, []string{
+	return retransmitted
+}
+
+// answer is one to the INVITE that came without a proxy.
+func (s script) answer(status string, contents ...any) string {
+	return s.send(repeated(status), []string{
 		"SIP/2.0 " + status, "Via:[$via]", "From:[$peer]", "To:[$me]" + agentTag, "Call-ID: [call_id]", "CSeq:[$cseq]", contact,
 	}, contents)
 }
