@@ -9,7 +9,12 @@ import (
 func (c *Call) bridged() phase {
 	c.phaseName = "bridged"
 	for !c.finished {
-		switch t := c.next(); f := t.fact.(type) {
+		t := c.next()
+		if c.isTransferLine(t.from) {
+			c.onTransfer(t)
+			continue
+		}
+		switch f := t.fact.(type) {
 		case Gone:
 			c.onGone(t.from, f)
 		case Cancelled:
@@ -34,13 +39,17 @@ func (c *Call) bridged() phase {
 		case Asked:
 			c.onAsked(t.from, f.Req)
 		case Replied:
-			c.onReplied(t.from, f)
+			c.onReplied(f)
+		case Keyed:
+			c.onKeyed(f)
 		case Latched:
 			c.log.Debug().Stringer("side", f.Side).Stringer("source", f.Source).Msg("media source learned")
 		case Confirmed:
 			c.log.Debug().Msg("call confirmed")
-		case Progress, Answered, Refused, Ready:
+		case Ready:
 			c.onTransfer(t)
+		case Progress, Answered, Refused:
+			// of an attempt before
 		}
 	}
 	return nil
@@ -51,9 +60,6 @@ func (c *Call) bridged() phase {
 func (c *Call) onGone(from *line, f Gone) {
 	by := store.EndedBySystem
 	switch {
-	case c.isTransferLine(from):
-		c.transferLegGone(f)
-		return
 	case f.ByPeer && from == c.a:
 		by = store.EndedByCaller
 	case f.ByPeer:

@@ -39,7 +39,7 @@ func (c *Call) duringSetup(t told) {
 			c.refuse(488, CauseBadAnswer, warning("304 "+err.Error()))
 		}
 	case Withdrawn, OfferRefused, Replied:
-	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, Latched, Killed, Expired: // not for here
+	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, Latched, Killed, Expired, Keyed: // not for here
 	}
 }
 
@@ -89,7 +89,7 @@ func (c *Call) onOffered(from *line, f Offered) {
 		return
 	}
 	formats, exact := c.agreed(from, d)
-	mode := c.target.cfg.Reinvite
+	mode := c.policy().Reinvite
 	switch {
 	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact)):
 		c.absorb(from, d, formats)
@@ -109,7 +109,11 @@ func (c *Call) agreed(from *line, d *description) (formats []string, exact bool)
 	if far == nil {
 		return nil, false
 	}
-	formats, exact = d.agrees(far, c.told)
+	told := c.told
+	if c.target != nil && c.policy().DTMF != config.DTMFRelay { // the sides need not have the same events
+		told = slices.DeleteFunc(slices.Clone(told), func(f string) bool { return isEvents(far.codec(f)) && !slices.Contains(d.media().MediaName.Formats, f) })
+	}
+	formats, exact = d.agrees(far, told)
 	if !slices.ContainsFunc(formats, func(f string) bool { return strings.EqualFold(far.codec(f), c.record.Codec) }) {
 		return nil, false
 	}
@@ -153,7 +157,7 @@ func (c *Call) sessionToward(side media.Side) ([]byte, error) {
 // consult offers the other side what one side wants.
 func (c *Call) consult(from *line, d *description, fallback []string) {
 	to := c.other(from)
-	formats, err := d.usable(c.target.cfg.Codecs)
+	formats, err := d.usable(c.policy().Codecs)
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -190,6 +194,9 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 		return
 	}
 	side := c.side(x.from)
+	if side != c.platform() {
+		answer = c.keyable(c.target, answer, x.offer)
+	}
 	told := answer.media().MediaName.Formats
 	reply, err := answer.answering(x.offer, c.mediaAt(side), told, dirAsIs)
 	if err != nil {

@@ -228,6 +228,12 @@ type (
 		Side   media.Side
 		Source netip.AddrPort
 	}
+	// Keyed is a digit that a side sent as telephone-events, which were kept.
+	Keyed struct {
+		Side     media.Side
+		Digit    byte
+		Duration time.Duration
+	}
 	// Killed is a command to end the call now.
 	Killed struct {
 		Cause Cause
@@ -252,6 +258,7 @@ func (Replied) isFact()      {}
 func (Ready) isFact()        {}
 func (MediaLost) isFact()    {}
 func (Latched) isFact()      {}
+func (Keyed) isFact()        {}
 func (Killed) isFact()       {}
 func (Expired) isFact()      {}
 

@@ -114,6 +114,7 @@ type peerOptions struct {
 	expiry time.Duration     // of the session, that we ask for; 0: only the peer's
 	minSE  time.Duration     // the least that we take
 	allow  string            // the methods of Allow
+	parts  []string          // types of body parts that somebody takes
 }
 
 // legOptions is what both kinds of leg are made with.

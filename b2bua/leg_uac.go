@@ -36,7 +36,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.dialog.RemoteTarget = req.Recipient.String()
 	l.dialog.Source, l.dialog.Transport = in.Dest, in.Transport
 	l.inviteSeq = 1
-	l.session.state, l.session.local = offerOurs, req.Body()
+	l.session.state, l.session.local = offerOurs, sdpBody(req)
 	req.PrependHeader(l.inviteHeaders()...)
 	l.invite, l.inviteHop = req, hop{transport: in.Transport, addr: in.Dest}
 	l.digest.auth, l.firstResponse = in.Auth, in.FirstResponse
