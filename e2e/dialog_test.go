@@ -20,7 +20,13 @@ func (s *stage) carrierPlays(scenario string, options []string, replace ...strin
 // agentPlays is sippAgent with words replaced in the scenario.
 func (s *stage) agentPlays(scenario string, options []string, replace ...string) *sipp {
 	s.Helper()
-	a := s.sipp("agent", scenario+"/uas.xml", s.agent, options, replace...)
+	return s.agentAt(s.agent, scenario, options, replace...)
+}
+
+// agentAt is agentPlays at another address.
+func (s *stage) agentAt(at netip.AddrPort, scenario string, options []string, replace ...string) *sipp {
+	s.Helper()
+	a := s.sipp("agent", scenario+"/uas.xml", at, options, replace...)
 	eventually(s.T, "the agent listens", func() bool { return a.ended() || bound(s.T, "udp", a.addr) })
 	return a
 }
