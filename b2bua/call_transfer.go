@@ -188,6 +188,9 @@ func (c *Call) transferRefused(f Refused) {
 func (c *Call) dialTransfer(f Ready) {
 	a := c.attempt
 	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
+	if f.AskedAPI {
+		a.prepareMS = f.Elapsed.Milliseconds()
+	}
 	cause, err := f.Cause, f.Err
 	if cause == CauseNone {
 		cause, err = c.dial(f)

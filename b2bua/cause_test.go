@@ -4,6 +4,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,7 +151,7 @@ func TestParseQ850(t *testing.T) {
 		";;;,,,":                                         0,
 		"Q.8500;cause=16":                                0,
 	} {
-		if got := parseQ850(value); got != want {
+		if got := q850In([]string{value}); got != want {
 			t.Errorf("%q: %d; want %d", value, got, want)
 		}
 	}
@@ -163,7 +165,7 @@ func TestReasonValue(t *testing.T) {
 		if strings.ContainsAny(v, "\r\n") {
 			t.Errorf("%s: %q", c, v)
 		}
-		if got := parseQ850(v); strings.HasPrefix(v, "Q.850") && got == 0 {
+		if got := q850In([]string{v}); strings.HasPrefix(v, "Q.850") && got == 0 {
 			t.Errorf("%s: %q does not parse", c, v)
 		}
 	}
@@ -173,7 +175,7 @@ func TestReasonValue(t *testing.T) {
 			t.Errorf("%q: Reason %q", c, reasonValue(c, 0))
 		}
 	}
-	if got := parseQ850(reasonValue(CauseCallerHangup, 0)); got != 16 {
+	if got := q850In([]string{reasonValue(CauseCallerHangup, 0)}); got != 16 {
 		t.Errorf("a hang-up has Q.850 cause %d", got)
 	}
 }
@@ -187,6 +189,27 @@ func TestStatusText(t *testing.T) {
 	for code, want := range map[int]string{503: "Service Unavailable", 599: "Server Failure", 499: "Request Failure", 699: "Global Failure"} {
 		if got := statusText(code); got != want {
 			t.Errorf("%d: %q; want %q", code, got, want)
+		}
+	}
+}
+
+// docs/causes.md has the table that is used.
+func TestQ850TableInDocs(t *testing.T) {
+	text, err := os.ReadFile("../docs/causes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[int]int{}
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) [^|]+\| ([\d, ]+) \|$`).FindAllStringSubmatch(string(text), -1) {
+		cause, _ := strconv.Atoi(m[1])
+		for code := range strings.SplitSeq(m[2], ", ") {
+			status, _ := strconv.Atoi(code)
+			told[status] = cause
+		}
+	}
+	for status := range 700 {
+		if got := q850Of(status); got != told[status] {
+			t.Errorf("%d: %d; docs/causes.md says %d", status, got, told[status])
 		}
 	}
 }

@@ -66,6 +66,7 @@ type Leg struct {
 	ok         unacknowledged
 	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15)
 	asked      []*sip.Request // the peer's requests without a final answer
+	held       []Send         // requests of the other side that wait for the ACK
 
 	answeredBye string // branch of the peer's BYE
 
@@ -384,14 +385,7 @@ func earliest(times ...time.Time) time.Time {
 	return first
 }
 
-func reasonQ850(msg sip.Message) int {
-	for _, h := range msg.GetHeaders("reason") {
-		if n := parseQ850(h.Value()); n > 0 {
-			return n
-		}
-	}
-	return 0
-}
+func reasonQ850(msg sip.Message) int { return q850In(namedHeaders(msg, "reason", "reason")) }
 
 // methods are those that every peer may send within a dialog; what a peer may
 // send besides is in its options.

@@ -81,7 +81,7 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 		l.fact(Offered{Method: sip.UPDATE, SDP: sdp})
 	default:
 		l.retarget(in)
-		headers := append(l.timer.answer(now, req, l.options), sip.NewHeader("Contact", l.local.contact()), l.allow(), supported(l.options))
+		headers := append(l.timed(now, req), sip.NewHeader("Contact", l.local.contact()), l.allow(), supported(l.options))
 		l.respond(req, 200, statusText(200), headers...)
 	}
 }
@@ -128,7 +128,7 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 	if late {
 		l.session.state = offerOurs
 	}
-	res := l.responseWith(req, 200, statusText(200), sdp, l.timer.answer(now, req, l.options))
+	res := l.responseWith(req, 200, statusText(200), sdp, l.timed(now, req))
 	l.respondWith(req, res)
 	if req.Method == sip.INVITE {
 		l.awaitACK(now, res, req.CSeq().SeqNo, late)
@@ -195,10 +195,10 @@ func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	switch {
 	case code < 300:
 		l.offerTaken(now, r, res)
-	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
-		l.end(now, CauseDialogLost)
 	case r.refresh:
 		l.onRefreshed(now, r, res)
+	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
+		l.end(now, CauseDialogLost)
 	case (code == 491 || code == 500 && res.GetHeader("Retry-After") != nil) && l.session.tries < maxOfferTries:
 		l.session.retryAt = now.Add(l.backOff(code, res))
 	case code == 422 && l.session.tries < maxOfferTries && l.timer.lengthen(res):
@@ -302,6 +302,7 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	default:
 		l.sendOffer(now)
 	}
+	l.sendHeld()
 }
 
 // describe gives a description of ours the o= line that it has on this leg: a

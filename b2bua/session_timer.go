@@ -143,6 +143,15 @@ func tooShort(req *sip.Request, o peerOptions) bool {
 
 func (o peerOptions) leastSE() time.Duration { return max(o.minSE, leastInterval) }
 
+// timed agrees on what a request within the dialog asks for: a re-INVITE or
+// UPDATE refreshes a session, once there is one.
+func (l *Leg) timed(now time.Time, req *sip.Request) []sip.Header {
+	if l.state != legConfirmed || req.Method == sip.PRACK {
+		return nil
+	}
+	return l.timer.answer(now, req, l.options)
+}
+
 // refresh shows the peer that the session lives, and sees that it does: by
 // UPDATE where the peer takes that, else by re-INVITE with what was agreed.
 func (l *Leg) refresh(now time.Time) {
