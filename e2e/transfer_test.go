@@ -18,6 +18,7 @@ type handover struct {
 	to     string // Refer-To; @HOST@ is a host that the agent may name
 	extra  string // header of the REFER
 	busy   bool
+	holds  bool   // the agent holds the call before, of which the caller is told
 	leaves bool   // the agent hangs up when its REFER is accepted
 	by     string // who hangs up in the end: carrier or agent, which is the human then
 
@@ -59,6 +60,10 @@ func TestTransfer(t *testing.T) {
 			to: "<tel:" + human + ">", extra: `"Refer-Sub: false"`, by: "carrier", request: toHuman,
 			want: transferred(hungUpByCaller, answered),
 		},
+		"held_before": {
+			to: "<tel:" + human + ">", holds: true, by: "agent", request: toHuman, reports: all,
+			want: transferred(hungUpByAgent, answered),
+		},
 		"busy": {
 			to: "<tel:" + human + ">", busy: true, by: "carrier", request: toHuman, reports: []string{"100 Trying", "180 Ringing", "486 Busy Here"},
 			want: transferred(hungUpByCaller, busy),
@@ -96,7 +101,11 @@ func (c *handover) run(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
 	calleeAt := s.freePort(s.stranger)
-	b := s.serve(s.transfers("local", calleeAt))
+	o := s.transfers("local", calleeAt)
+	if c.holds {
+		o.target += ", reinvite: relay"
+	}
+	b := s.serve(o)
 	one, two, three := s.newPhone(s.carrier), s.newPhone(s.platform), s.newPhone(s.stranger)
 	scenario := "human"
 	if c.busy {
@@ -104,20 +113,26 @@ func (c *handover) run(t *testing.T) {
 	}
 	callee := s.agentAt(calleeAt, scenario, three.key(), "@BY@", c.by)
 	to := strings.NewReplacer("@B2BUA@", b.sip.String(), "@HOST@", calleeAt.String()).Replace(c.to)
-	agent := s.transferrer(two.key(), "@TO@", to, "@EXTRA@", c.extra, "@STATUS@", "202", "@LEAVES@", fmt.Sprint(c.leaves))
-	carrierScenario := "caller_hangup"
-	if c.by != "carrier" {
-		carrierScenario = "agent_hangup"
+	agent := s.transferrer(two.key(), "@TO@", to, "@EXTRA@", c.extra, "@STATUS@", "202", "@LEAVES@", fmt.Sprint(c.leaves), "@HOLDS@", fmt.Sprint(c.holds))
+	waits := "agent_hangup"
+	switch {
+	case c.by == "carrier":
+		waits = "caller_hangup"
+	case c.holds:
+		waits = "held"
 	}
-	carrier := s.sippCarrier(carrierScenario, one.key()...)
+	carrier := s.carrierPlays(waits, one.key(), "@ANSWER@", `"recvonly"`)
 	talk := s.talking(one, two, carrier, agent)
 	talk.both()
 
 	agent.proceed(talk.id(agent))
 	invite := callee.received("INVITE ", 1)[0]
-	if c.leaves {
+	switch {
+	case c.leaves:
 		agent.finish()
-	} else {
+	case c.holds:
+		talk.silent(one, two)
+	default:
 		talk.both() // the caller is with the agent until somebody answers
 	}
 	id := invite.header("Call-ID")
@@ -136,6 +151,9 @@ func (c *handover) run(t *testing.T) {
 		}
 		if !c.leaves {
 			agent.received("BYE ", 1)
+		}
+		if c.holds {
+			carrier.received("ACK ", 2) // it is no longer held
 		}
 		talk.both()
 	}
