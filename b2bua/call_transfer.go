@@ -25,6 +25,7 @@ import (
 type transfer struct {
 	agent   *line // who asked for it
 	left    bool  // and has hung up since
+	held    bool  // holding the call
 	reports bool  // it wants to hear what becomes of it
 	id      string
 	refer   *sip.Request
@@ -232,6 +233,7 @@ func (c *Call) transferAnswered(f Answered) {
 	}
 	c.noteAttempt(CauseNone, 200)
 	agent, left, before := c.transfer.agent, c.transfer.left, c.bridge
+	held := c.transfer.held || !left && c.heard[media.SideB].held()
 	c.report(200, statusText(200))
 	c.transfer = nil
 	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
@@ -244,11 +246,23 @@ func (c *Call) transferAnswered(f Answered) {
 		}
 	}
 	c.vacate(before)
+	if held {
+		c.resume()
+	}
 	if !left {
 		c.step(agent, Hangup{Why: CauseTransferred})
 	}
 	c.log.Info().Str("target", c.target.cfg.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
 	c.journal()
+}
+
+// resume offers the caller the session again where it was told that the agent
+// holds the call: whom it is connected to now does not.
+func (c *Call) resume() {
+	told, err := parseDescription(c.a.leg.session.local)
+	if err == nil && told.direction() != dirSendRecv {
+		c.restore(c.a)
+	}
 }
 
 // transferFailed tells the agent. The caller stays with it, or is hung up on
@@ -267,7 +281,7 @@ func (c *Call) transferFailed() {
 // agentLeft: the agent hung up while its transfer was under way, as some do as
 // soon as their REFER is accepted. The caller waits for who takes the call.
 func (c *Call) agentLeft(f Gone) {
-	c.transfer.left = true
+	c.transfer.left, c.transfer.held = true, c.heard[media.SideB].held()
 	c.b = nil
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 	if x := c.exchange; x != nil {
