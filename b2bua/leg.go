@@ -318,7 +318,11 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		l.hangupOwed = &in
 	case legConfirmed:
 		l.sendBye(now, in)
-	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
+	case legProceeding:
+		if l.reliable.answer != nil { // it waits for a PRACK, and is too late now
+			l.refuse(Refuse{Code: 480, Reason: statusText(480), Headers: in.Headers})
+		}
+	case legIdle, legCalling, legAbandoned, legEnding, legDone:
 	}
 }
 
