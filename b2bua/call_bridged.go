@@ -70,23 +70,41 @@ func (c *Call) onGone(from *line, f Gone) {
 		return
 	}
 	c.stopTransfer(f.Cause)
+	status := c.heardByCaller()
 	why := Hangup{Why: f.Cause, Q850: f.Q850}
 	if other := c.other(from); other != nil {
 		why.Headers = c.passedTo(other, f.Headers)
 		c.step(other, why)
 	}
-	c.end(f.Cause, by, 200, f.Q850)
+	c.end(f.Cause, by, status, f.Q850)
 }
 
 // hangup ends both legs.
 func (c *Call) hangup(why Cause, by string) {
 	c.stopTransfer(why)
+	status := c.heardByCaller()
 	for _, l := range []*line{c.a, c.b} {
 		if l != nil {
 			c.step(l, Hangup{Why: why})
 		}
 	}
-	c.end(why, by, 200, 0)
+	c.end(why, by, status, 0)
+}
+
+// heardByCaller is the final answer that the caller has: 200, or 480 where our
+// 200 still waits for a PRACK and is too late when the call ends.
+func (c *Call) heardByCaller() int {
+	if c.a.leg.reliable.answer == nil {
+		return 200
+	}
+	c.unanswered()
+	return 480
+}
+
+// unanswered: the caller was not answered after all.
+func (c *Call) unanswered() {
+	c.record.AnsweredAt = store.Time{}
+	c.record.SetupMS = 0
 }
 
 // lostToCancel: the carrier's CANCEL was faster than our 200, which never
@@ -96,7 +114,6 @@ func (c *Call) lostToCancel() {
 	if c.b != nil {
 		c.step(c.b, Hangup{Why: CauseCallerCancelled})
 	}
-	c.record.AnsweredAt = store.Time{}
-	c.record.SetupMS = 0
+	c.unanswered()
 	c.end(CauseCallerCancelled, store.EndedByCaller, 487, 0)
 }

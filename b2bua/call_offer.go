@@ -128,9 +128,12 @@ func (c *Call) absorb(from *line, d *description, formats []string) {
 		c.step(from, notAcceptable())
 		return
 	}
-	c.unsaid[side] = c.heard[side]
+	before := c.heard[side]
+	c.unsaid[side] = before
 	c.setPeer(side, d)
-	c.log.Info().Stringer("side", side).Str("direction", string(d.direction())).Stringer("rtp", d.rtp()).Msg("session changed")
+	if before == nil || before.rtp() != d.rtp() || before.held() != d.held() { // it may only refresh the session
+		c.log.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
+	}
 	c.step(from, Accept{SDP: answer})
 }
 

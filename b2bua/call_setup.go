@@ -25,9 +25,9 @@ func (c *Call) admitted() phase {
 		c.take(it)
 	}
 	for _, t := range c.facts {
-		if _, cancelled := t.fact.(Cancelled); cancelled {
+		if f, cancelled := t.fact.(Cancelled); cancelled {
 			c.journal()
-			return c.cancelledByCaller()
+			return c.cancelledByCaller(f)
 		}
 	}
 	return c.routing()
@@ -101,7 +101,7 @@ func (c *Call) preparing() phase {
 				return c.onReady(f)
 			}
 		case Cancelled:
-			return c.cancelledByCaller()
+			return c.cancelledByCaller(f)
 		case Killed:
 			return c.killed(f)
 		case Expired:
@@ -250,7 +250,7 @@ func (c *Call) dialing() phase {
 		case Refused:
 			return c.onRefused(f)
 		case Cancelled:
-			return c.cancelledByCaller()
+			return c.cancelledByCaller(f)
 		case Killed:
 			return c.killed(f)
 		case Expired:
@@ -378,9 +378,9 @@ func (c *Call) refuse(code int, cause Cause, headers ...sip.Header) phase {
 }
 
 // cancelledByCaller gives up the target; the carrier has its 487 already.
-func (c *Call) cancelledByCaller() phase {
-	c.abandon(CauseCallerCancelled)
-	return c.end(CauseCallerCancelled, store.EndedByCaller, 487, 0)
+func (c *Call) cancelledByCaller(f Cancelled) phase {
+	c.abandonFor(CauseCallerCancelled, f.Why)
+	return c.end(CauseCallerCancelled, store.EndedByCaller, 487, f.Why.q850)
 }
 
 func (c *Call) setupExpired() phase {
@@ -395,7 +395,10 @@ func (c *Call) killed(f Killed) phase {
 }
 
 // abandon stops the current attempt, in whatever it is doing.
-func (c *Call) abandon(why Cause) {
+func (c *Call) abandon(why Cause) { c.abandonFor(why, reasons{}) }
+
+// abandonFor is abandon for what the caller says.
+func (c *Call) abandonFor(why Cause, caller reasons) {
 	a := c.attempt
 	if a == nil {
 		return
@@ -403,7 +406,7 @@ func (c *Call) abandon(why Cause) {
 	c.last = outcome{cause: why} // whatever another target said before
 	a.cancel()
 	if a.line != nil {
-		c.step(a.line, Abandon{Why: why})
+		c.step(a.line, Abandon{Why: why, Caller: caller})
 	}
 	c.noteAttempt(why, 0)
 }

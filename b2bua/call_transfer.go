@@ -54,12 +54,18 @@ func (c *Call) onRefer(from *line, req *sip.Request) {
 		c.refuseRefer(from, req, 400, err)
 	case c.transfer != nil:
 		c.refuseRefer(from, req, 491, errTransferring)
+	case c.referrals >= maxReferrals:
+		c.refuseRefer(from, req, 403, errTooOften)
 	default:
 		c.refer(from, req, to)
 	}
 }
 
+// maxReferrals bounds the transfers of one call.
+const maxReferrals = 20
+
 var (
+	errTooOften     = errors.New("too many transfers of one call")
 	errTransferring = errors.New("a transfer is under way already")
 	errNotAllowed   = errors.New("not in transfer_numbers or transfer_hosts")
 	errNoWay        = errors.New("no route for this target, and the caller's trunk has no uri")

@@ -195,6 +195,28 @@ func reasonValue(why Cause, q850 int) string {
 	}
 }
 
+// reasonsIn are what the Reason headers of a CANCEL say.
+func reasonsIn(values []string) reasons {
+	r := reasons{q850: q850In(values)}
+	for _, v := range parseReasons(values) {
+		r.elsewhere = r.elsewhere || (equalFold(v.protocol, "sip") && v.cause == 200)
+	}
+	return r
+}
+
+// value is the Reason of the CANCEL that goes on, empty where there is nothing
+// to say. The words are ours.
+func (r reasons) value() string {
+	switch {
+	case r.elsewhere:
+		return reasonValue(causeAnotherAnswered, 0)
+	case r.q850 > 0:
+		return reason{protocol: "Q.850", cause: r.q850, text: string(CauseCallerCancelled)}.String()
+	default:
+		return ""
+	}
+}
+
 // q850In is the ISDN cause that the Reason headers of a message give (RFC 3326
 // section 2): that of Q.850, else that of the SIP status; 0 where there is none.
 func q850In(values []string) int {

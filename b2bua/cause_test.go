@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"flowbridge/store"
 )
@@ -211,5 +212,39 @@ func TestQ850TableInDocs(t *testing.T) {
 		if got := q850Of(status); got != told[status] {
 			t.Errorf("%d: %d; docs/causes.md says %d", status, got, told[status])
 		}
+	}
+}
+
+// RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our
+// own words.
+func TestReasonOfCancel(t *testing.T) {
+	for said, want := range map[string]string{
+		`SIP;cause=200;text="Call completed elsewhere at 10.1.2.3"`: `SIP;cause=200;text="Call completed elsewhere"`,
+		`Q.850;cause=16;text="x", SIP;cause=487`:                    `Q.850;cause=16;text="caller_cancelled"`,
+		`SIP;cause=603`:                                             `Q.850;cause=21;text="caller_cancelled"`,
+		"":                                                          "",
+	} {
+		inWorld(t, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			invite := w.agent.expect("INVITE")
+			w.agent.reply(invite, 180, "Ringing", "x", "")
+			synctest.Wait()
+			d.extra = "Reason: " + said + "\n"
+			w.carrier.cancel(d)
+			d.extra = ""
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.expect("SIP/2.0 487")
+			w.carrier.ackRefused(d)
+			cancel := w.agent.expect("CANCEL")
+			if got := cancel.value("Reason"); got != want {
+				t.Errorf("%q: CANCEL has %q; want %q", said, got, want)
+			}
+			w.agent.reply(cancel, 200, "OK", "x", "")
+			w.agent.reply(invite, 487, "Request Terminated", "x", "")
+			w.agent.expect("ACK")
+			w.record()
+		})
 	}
 }

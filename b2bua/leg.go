@@ -80,6 +80,7 @@ type Leg struct {
 	acks      []sentACK // sent again with each 200 that comes again
 	cancelled bool      // CANCEL sent
 	why       Cause
+	caller    reasons
 	early     map[string]*earlyDialog // by To tag
 	forks     map[string]bool         // To tags of 200s that lost
 
@@ -135,13 +136,13 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case RequestIn:
 		l.onRequest(now, in)
 	case CancelIn:
-		l.onCancel(in.Seq)
+		l.onCancel(in.Seq, in.Why)
 	case ResponseIn:
 		l.onResponse(now, in)
 	case RequestFailed:
 		l.onRequestFailed(now, in)
 	case FinalLost:
-		l.onCancel(in.Seq)
+		l.onCancel(in.Seq, reasons{})
 	case DeadlineReached:
 		l.onDeadline(now)
 	case Ring:
@@ -153,7 +154,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Invite:
 		l.sendInvite(now, in)
 	case Abandon:
-		l.abandon(now, in.Why)
+		l.abandon(now, in.Why, in.Caller)
 	case Hangup:
 		l.hangup(now, in)
 	case Offer:
@@ -196,10 +197,10 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.end(now, CauseSessionExpired)
 	case due(l.ringUntil):
 		l.fact(Refused{Cause: CauseRingTimeout})
-		l.abandon(now, CauseRingTimeout)
+		l.abandon(now, CauseRingTimeout, reasons{})
 	case due(l.firstAnswerAt):
 		l.fact(Refused{Cause: CauseTargetSilent})
-		l.abandon(now, CauseTargetSilent)
+		l.abandon(now, CauseTargetSilent, reasons{})
 	case due(l.ok.resendAt):
 		l.resendAnswer(now)
 	case due(l.reliable.resendAt):
@@ -317,7 +318,11 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		l.hangupOwed = &in
 	case legConfirmed:
 		l.sendBye(now, in)
-	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
+	case legProceeding:
+		if l.reliable.answer != nil { // it waits for a PRACK, and is too late now
+			l.refuse(Refuse{Code: 480, Reason: statusText(480), Headers: in.Headers})
+		}
+	case legIdle, legCalling, legAbandoned, legEnding, legDone:
 	}
 }
 

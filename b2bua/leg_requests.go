@@ -119,8 +119,12 @@ func (l *Leg) sendFor(in Send) {
 		l.held = append(l.held, in)
 		return
 	}
-	if l.state != legConfirmed {
+	switch {
+	case l.state != legConfirmed:
 		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: statusText(480)})
+		return
+	case len(l.sent) >= maxSent: // the peer answers none
+		l.fact(Replied{Ref: in.Ref, Code: 503, Reason: statusText(503)})
 		return
 	}
 	req, to := l.dialog.request(in.Method, 0)
@@ -128,6 +132,9 @@ func (l *Leg) sendFor(in Send) {
 	in.addTo(req)
 	l.send(req, to).ref = in.Ref
 }
+
+// maxSent bounds our requests that the peer does not answer.
+const maxSent = 32
 
 // sendHeld sends what has waited for the ACK, or says that it can't be sent.
 func (l *Leg) sendHeld() {

@@ -152,7 +152,7 @@ func (n *byteCount) WriteString(s string) (int, error) {
 
 // abandon gives up the INVITE. CANCEL may only follow a provisional answer
 // (RFC 3261 section 9.1); until then it is owed.
-func (l *Leg) abandon(now time.Time, why Cause) {
+func (l *Leg) abandon(now time.Time, why Cause, caller reasons) {
 	if l.uas {
 		return
 	}
@@ -161,11 +161,11 @@ func (l *Leg) abandon(now time.Time, why Cause) {
 		l.done()
 	case legCalling:
 		l.clearDeadlines()
-		l.state, l.why = legAbandoned, why
+		l.state, l.why, l.caller = legAbandoned, why, caller
 		l.giveUpAt = now.Add(timerGiveUp)
 	case legProceeding:
 		l.clearDeadlines()
-		l.state, l.why = legAbandoned, why
+		l.state, l.why, l.caller = legAbandoned, why, caller
 		l.sendCancel(now)
 	case legAbandoned, legAccepted, legConfirmed, legEnding, legDone:
 	}
@@ -187,7 +187,9 @@ func (l *Leg) sendCancel(now time.Time) {
 		sip.CopyHeaders(name, l.invite, req)
 	}
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.CANCEL})
-	if v := reasonValue(l.why, 0); v != "" {
+	if v := l.caller.value(); v != "" {
+		req.AppendHeader(sip.NewHeader("Reason", v))
+	} else if v := reasonValue(l.why, 0); v != "" {
 		req.AppendHeader(sip.NewHeader("Reason", v))
 	}
 	req.SetBody(nil)

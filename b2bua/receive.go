@@ -409,21 +409,26 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 	}
 	switch {
 	case res.StatusCode >= 300:
-		s.ackStray(res)
+		s.ackStray(res, l)
 	case l == nil || !l.post(responseIn(res)):
 		s.hangupStray(responseIn(res))
 	}
 }
 
-// ackStray acknowledges a repeated refusal from what it says itself. To and
-// the Request-URI of our INVITEs are the same.
-func (s *Server) ackStray(res *sip.Response) {
+// ackStray acknowledges a repeated refusal from what it says itself. Where its
+// leg is gone, it was of an INVITE that began a dialog: To and the Request-URI of
+// those are the same.
+func (s *Server) ackStray(res *sip.Response, l *line) {
 	source := parseSource(res.Source())
 	local, err := s.stack.localFor(transportOf(res), source.Addr())
 	if err != nil {
 		return
 	}
-	ack := sip.NewRequest(sip.ACK, *res.To().Address.Clone())
+	uri := res.To().Address
+	if l != nil {
+		uri = l.wire.lastInvited()
+	}
+	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()
 	via.Params = sip.HeaderParams{{K: "branch", V: branchOf(res)}, {K: "rport"}}
 	ack.AppendHeader(via)
