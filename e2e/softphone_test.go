@@ -40,8 +40,8 @@ func (p *baresip) hears(more time.Duration) {
 }
 
 // TestSoftphoneHolds has a softphone hold the call and resume it: meanwhile it
-// is sent nothing, and what it plays is heard. After that it is sent all again,
-// which this softphone (baresip 1.0) has no ear for any more: that is counted.
+// is sent nothing. After that it is heard again, and is sent all again, which
+// this softphone (baresip 1.0) has no ear for any more: that is counted.
 func TestSoftphoneHolds(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
@@ -60,15 +60,15 @@ func TestSoftphoneHolds(t *testing.T) {
 	const packets = 50
 	echo := speech(sim.Words(1)[:3*packets*frame], 31)
 	two.talk(echo[:packets], toB)
-	phone.hears(packets * frameTime / 2)
+	eventually(t, "the softphone hears the agent", func() bool { return len(phone.heard()) > packets*frame/2 })
 
 	for i, command := range []string{"hold", "resume"} {
 		phone.command(command, "")
 		eventually(t, command+" is agreed on", func() bool { return b.changes() == i+1 })
-		before := len(two.heard())
 		two.talk(echo[(i+1)*packets:(i+2)*packets], toB)
-		eventually(t, "the agent hears the softphone", func() bool { return len(two.heard()) > before+packets })
 	}
+	before := len(two.heard())
+	eventually(t, "the agent hears the softphone again", func() bool { return len(two.heard()) > before+packets })
 	heard := two.samples()
 	if _, score := sim.Match(words, heard[len(heard)-6000:]); score < likeness {
 		t.Errorf("what the agent hears are not the softphone's words: likeness %.2f", score)
