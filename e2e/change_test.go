@@ -3,8 +3,16 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"slices"
 	"strings"
 	"testing"
+
+	"flowbridge/sim"
 )
 
 // TestCodecChange has the carrier go over to A-law: the agent is asked. It
@@ -288,4 +296,195 @@ func TestReason(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReasonOfCancel has the carrier say why it gives up: the agent is told.
+func TestReasonOfCancel(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{route: ", ringing: on-target"})
+	agent := s.sippAgent("cancel")
+	carrier := s.carrierPlays("give_up", nil, "@REASON@", `SIP;cause=200;text="Call completed elsewhere"`)
+	carrier.received("SIP/2.0 180", 1)
+	carrier.proceed(carrier.sent("INVITE ", 1)[0].header("Call-ID"))
+	carrier.finish()
+	agent.finish()
+	if got := agent.received("CANCEL ", 1)[0].header("Reason"); !strings.HasPrefix(got, "SIP;cause=200") {
+		t.Errorf("the agent is told %q", got)
+	}
+	expected := cancelled
+	expected.attempts = []try{{"caller_cancelled", 200, 0}}
+	b.finish(expected)
+}
+
+// TestUnsupported has INVITEs ask for what can't be had: they are refused
+// before there is a call, and say what could be had.
+func TestUnsupported(t *testing.T) {
+	for name, c := range map[string]struct {
+		trunk, headers string
+		status         int
+		name, value    string // of a header of the refusal
+	}{
+		"extension":     {"", `"Require: e2e, 100rel"`, 420, "Unsupported", "e2e"},
+		"no_100rel":     {", rel100: off", `"Require: 100rel"`, 420, "Unsupported", "100rel"},
+		"needs_100rel":  {", rel100: required", `"Supported: timer"`, 421, "Require", "100rel"},
+		"short_session": {", min_se: 120s", `"Supported: timer" "Session-Expires: 100"`, 422, "Min-SE", "120"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.prepareCalls()
+			b := s.serve(setup{trunk: c.trunk})
+			carrier := s.carrierPlays("unsupported", nil, "@HEADERS@", c.headers, "@STATUS@", fmt.Sprint(c.status))
+			carrier.finish()
+			if got := carrier.final(1, "INVITE"); got.header(c.name) != c.value {
+				t.Errorf("want %s: %s in\n%s", c.name, c.value, got.raw)
+			}
+			b.finish()
+		})
+	}
+}
+
+// TestNoPRACK has a carrier that never acknowledges our reliable 180: it comes
+// again and again for 32 s, and then the INVITE is refused.
+func TestNoPRACK(t *testing.T) {
+	s := newLongStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{media: ", timeout: 60s"})
+	agent := s.sippAgent("cancel")
+	carrier := s.sippCarrier("no_prack")
+	carrier.finish()
+	agent.finish()
+	if n := len(carrier.count(true, "SIP/2.0 180")); n < 6 || n > 7 {
+		t.Errorf("%d times 180; want 7", n) // 0, .5, 1.5, 3.5, 7.5, 15.5, 31.5 s
+	}
+	b.finish(want{"failed", "no_prack", "system", 504, []try{{"no_prack", 200, 0}}})
+}
+
+// TestMultipart has a carrier send its location and an ISUP message with its
+// SDP: the agent gets those that it may, as they are.
+func TestMultipart(t *testing.T) {
+	const location, isup = "application/pidf+xml", "application/isup"
+	for name, passed := range map[string][]string{"none": nil, "location": {location}, "both": {location, isup}} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.prepareCalls()
+			b := s.serve(setup{target: ", pass_parts: [" + strings.Join(passed, ", ") + "]"})
+			one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+			agent := s.sippAgent("caller_hangup", two.key()...)
+			carrier := s.sippCarrier("multipart", one.key()...)
+			talk := s.talking(one, two, carrier, agent)
+			talk.both()
+			carrier.proceed(talk.id(carrier))
+			carrier.finish()
+			agent.finish()
+			b.finish(hungUpByCaller)
+			invite := agent.received("INVITE ", 1)[0]
+			parts := partsOf(t, invite)
+			sent := partsOf(t, carrier.sent("INVITE ", 1)[0])
+			if len(parts) != 1+len(passed) || !strings.HasPrefix(parts["application/sdp"], "v=0\r\n") {
+				t.Fatalf("the agent got %d parts:\n%s", len(parts), invite.raw)
+			}
+			for _, kind := range passed {
+				if parts[kind] != sent[kind] || parts[kind] == "" {
+					t.Errorf("%s has become %q; it was %q", kind, parts[kind], sent[kind])
+				}
+			}
+			if slices.Contains(passed, location) && !strings.Contains(invite.raw, "\r\nContent-ID: <here@e2e.example>\r\n") {
+				t.Errorf("the part has no Content-ID:\n%s", invite.raw)
+			}
+		})
+	}
+}
+
+// partsOf are the parts of a body by their types.
+func partsOf(t *testing.T, m message) map[string]string {
+	t.Helper()
+	kind, params, err := mime.ParseMediaType(m.header("Content-Type"))
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, m.raw)
+	}
+	if kind == "application/sdp" {
+		return map[string]string{kind: m.body()}
+	}
+	all := map[string]string{}
+	r := multipart.NewReader(strings.NewReader(m.body()), params["boundary"])
+	for {
+		p, err := r.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("%v:\n%s", err, m.raw)
+		}
+		text, err := io.ReadAll(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
+		all[kind] = string(text)
+	}
+}
+
+// TestDigitsToINFO has a target without telephone-events: it gets the caller's
+// by INFO, and its INFO reaches the caller as telephone-events.
+func TestDigitsToINFO(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{target: ", dtmf: info"})
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("digits_info", two.key()...)
+	carrier := s.sippCarrier("caller_hangup", one.key()...)
+	talk := s.talking(one, two, carrier, agent)
+	talk.both()
+	words := speech(sim.Words(77)[:30*frame], 0x77)
+	for i, digit := range []byte{5, 11} {
+		at := uint16(200 + 10*i)
+		one.talk(keypress(digit, at, uint32(20000+4000*i), 0x77), talk.toA)
+	}
+	one.talk(words, talk.toA)
+	var got []string
+	for _, m := range agent.received("INFO ", 2) {
+		got = append(got, m.header("Content-Type")+" "+strings.SplitN(m.body(), "\r\n", 2)[0])
+	}
+	if want := []string{dtmfRelay + " Signal=5", dtmfRelay + " Signal=#"}; !slices.Equal(got, want) {
+		t.Errorf("the agent got %q; want %q", got, want)
+	}
+	agent.sent("SIP/2.0 200", 3)
+	if got := two.digits(); got != "" {
+		t.Errorf("the agent got %q in its media", got)
+	}
+	agent.proceed(talk.id(agent))
+	agent.received("SIP/2.0 200", 1)
+	two.talk(speech(sim.Words(78)[:30*frame], 0x78), talk.toB)
+	eventually(t, "the carrier gets the digit", func() bool { return one.digits() == "9" })
+	carrier.proceed(talk.id(carrier))
+	carrier.finish()
+	agent.finish()
+	b.finish(hungUpByCaller)
+}
+
+const dtmfRelay = "application/dtmf-relay"
+
+// TestDigitsFromINFO has a caller without telephone-events send a digit by
+// INFO, and a target that wants them.
+func TestDigitsFromINFO(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{target: ", dtmf: rfc4733"})
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	carrier := s.sippCarrier("digits_info", one.key()...)
+	talk := s.talking(one, two, carrier, agent)
+	talk.both()
+	carrier.proceed(talk.id(carrier))
+	carrier.final(2, "INFO")
+	one.talk(speech(sim.Words(77)[:30*frame], 0x77), talk.toA)
+	eventually(t, "the agent gets the digit", func() bool { return two.digits() == "*" })
+	carrier.proceed(talk.id(carrier))
+	carrier.finish()
+	agent.finish()
+	if n := len(agent.count(true, "INFO ")); n != 0 {
+		t.Errorf("the agent got %d INFOs too", n)
+	}
+	b.finish(hungUpByCaller)
 }

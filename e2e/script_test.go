@@ -19,6 +19,7 @@ import (
 //	{{called}}                                         the agent awaits the INVITE
 //	{{request "INVITE" 2 (sdp 8 "0 101" "sendonly")}}  a request within the dialog
 //	{{ack 2}} {{ackRefusal 2}}
+//	{{cancel}} {{refused 487}}                         of the carrier's INVITE
 //	{{respond "200 OK"}}                               to what was received last
 //	{{begin "200 OK"}}                                 to the INVITE, through proxies
 //	{{answer "200 OK"}}                                to the INVITE, whatever came since
@@ -34,10 +35,11 @@ func render(t *testing.T, file, text string) string {
 	s := script{agent: strings.HasSuffix(file, "/uas.xml")}
 	tmpl, err := template.New(file).Funcs(template.FuncMap{
 		"invite": s.invite, "dialog": s.dialog, "called": s.called, "reliable": s.reliable, "request": s.request, "change": s.change,
-		"ack": s.ack, "ackRefusal": s.ackRefusal, "respond": s.respond, "answer": s.answer, "begin": s.begin, "hangup": s.hangup, "hungup": s.hungup,
-		"cue":  func() string { return `<recv request="INFO"/>` },
-		"list": func(n ...int) []int { return n },
-		"sdp":  s.sdp, "body": func(kind, text string) body { return body{kind, text} },
+		"ack": s.ack, "ackRefusal": s.ackRefusal, "respond": s.respond, "answer": s.answer, "begin": s.begin, "cancel": s.cancel, "refused": s.refused, "hangup": s.hangup, "hungup": s.hungup,
+		"cue":   func() string { return `<recv request="INFO"/>` },
+		"parts": s.parts,
+		"list":  func(n ...int) []int { return n },
+		"sdp":   s.sdp, "body": func(kind, text string) body { return body{kind, text} },
 	}).Parse(text)
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +80,26 @@ func (script) via(method string, seq int) string {
 }
 
 func (s script) invite(contents ...any) string {
-	return s.send(retransmitted, []string{
-		"INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0", s.via("INVITE", 1), "Max-Forwards: 70", carrierFrom,
-		"To: <sip:[service]@[remote_ip]:[remote_port]>", "Call-ID: [call_id]", "CSeq: 1 INVITE", contact,
-	}, contents)
+	return s.send(retransmitted, append(s.initial("INVITE", " <sip:[service]@[remote_ip]:[remote_port]>"), contact), contents)
+}
+
+// initial are the first lines of what belongs to the carrier's INVITE.
+func (s script) initial(method, to string) []string {
+	return []string{
+		method + " sip:[service]@[remote_ip]:[remote_port] SIP/2.0", s.via("INVITE", 1), "Max-Forwards: 70", carrierFrom,
+		"To:" + to, "Call-ID: [call_id]", "CSeq: 1 " + method,
+	}
+}
+
+func (s script) cancel(contents ...any) string {
+	return s.send("", s.initial("CANCEL", " <sip:[service]@[remote_ip]:[remote_port]>"), contents)
+}
+
+// refused awaits a refusal of the INVITE and acknowledges it.
+func (s script) refused(status int) string {
+	return fmt.Sprintf(`<recv response="%d"><action>
+  <ereg regexp=".*" search_in="hdr" header="To:" assign_to="peer"/>
+</action></recv>`, status) + "\n" + s.send("", s.initial("ACK", "[$peer]"), nil)
 }
 
 // dialog awaits an answer that makes a dialog. What may come before it has to
@@ -180,6 +198,15 @@ func (s script) hangup(seq int, contents ...any) string {
 }
 
 func (s script) hungup() string { return `<recv request="BYE"/>` + "\n" + s.respond("200 OK") }
+
+// parts is a body of several, whose types may have further headers behind them.
+func (script) parts(boundary string, all ...body) body {
+	text := ""
+	for _, b := range all {
+		text += "--" + boundary + "\nContent-Type: " + b.kind + "\n\n" + strings.TrimSuffix(b.text, "\n") + "\n"
+	}
+	return body{`multipart/mixed;boundary="` + boundary + `"`, text + "--" + boundary + "--\n"}
+}
 
 // sdp is a session description of this version, with these formats and this
 // direction, at the phone's port unless another address or port is given.
