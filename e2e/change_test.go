@@ -364,11 +364,20 @@ func TestNoPRACK(t *testing.T) {
 // SDP: the agent gets those that it may, as they are.
 func TestMultipart(t *testing.T) {
 	const location, isup = "application/pidf+xml", "application/isup"
-	for name, passed := range map[string][]string{"none": nil, "location": {location}, "both": {location, isup}} {
+	for name, c := range map[string]struct {
+		types, target   string
+		passed, dropped []string
+	}{
+		"none":     {"", "", nil, nil},
+		"location": {location, ", budget: {size: 1200}", []string{location}, nil},
+		"both":     {location + ", " + isup, ", budget: {size: 1400}", []string{location, isup}, nil},
+		"no_room":  {location + ", " + isup, ", overflow: trim", []string{location}, []string{isup, "User-Agent", "Allow"}},
+	} {
+		passed := c.passed
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
 			s.prepareCalls()
-			b := s.serve(setup{target: ", pass_parts: [" + strings.Join(passed, ", ") + "]"})
+			b := s.serve(setup{target: ", pass_parts: [" + c.types + "]" + c.target})
 			one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 			agent := s.sippAgent("caller_hangup", two.key()...)
 			carrier := s.sippCarrier("multipart", one.key()...)
@@ -377,7 +386,9 @@ func TestMultipart(t *testing.T) {
 			carrier.proceed(talk.id(carrier))
 			carrier.finish()
 			agent.finish()
-			b.finish(hungUpByCaller)
+			if r := b.finish(hungUpByCaller)[0]; !slices.Equal(r.Attempts[0].DroppedHeaders, c.dropped) {
+				t.Errorf("left out was %q; want %q", r.Attempts[0].DroppedHeaders, c.dropped)
+			}
 			invite := agent.received("INVITE ", 1)[0]
 			parts := partsOf(t, invite)
 			sent := partsOf(t, carrier.sent("INVITE ", 1)[0])
