@@ -155,7 +155,7 @@ func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix)
 		believed = append(believed, netip.PrefixFrom(signalling, signalling.BitLen()))
 	}
 	_, clock := d.speech()
-	peer := media.Peer{Believed: believed, ClockRate: clock}
+	peer := media.Peer{Believed: believed, ClockRate: clock, Held: d.held()}
 	if rtp := d.rtp(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a peer elsewhere has no business with our own machine
 		peer.RTP, peer.RTCP = rtp, d.rtcp()
 	}
