@@ -170,7 +170,11 @@ func (c *Call) consult(from *line, d *description, fallback []string) {
 // onAnswerReady is the answer of a side that was asked for a change, or to an
 // offer of our own. It gives an error where the session is broken by it.
 func (c *Call) onAnswerReady(from *line, f AnswerReady) error {
-	if x := c.exchange; x != nil && x.to == from && !f.Late {
+	if f.Overtook {
+		c.restore(from)
+		return nil
+	}
+	if x := c.exchange; x != nil && x.to == from && !f.Late && !f.Refresh {
 		c.exchange = nil
 		c.answerOf(x, f.SDP)
 		return nil

@@ -253,7 +253,7 @@ func TestDialogLost(t *testing.T) {
 						if code != 0 {
 							far.refuses(code)
 						} else {
-							time.Sleep(31 * time.Second)
+							time.Sleep(31600 * time.Millisecond)
 							far.p.rest()
 						}
 						bye := e.p.expect("SIP/2.0 487")

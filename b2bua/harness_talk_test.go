@@ -89,7 +89,10 @@ func (w *world) talkOf(d *dialogue, invite message) *talk {
 	c.carrier.offers = func(method, sdp string, headers ...string) int {
 		return w.carrier.within(d, method, sdp, append(sdpHeader(sdp), headers...)...)
 	}
-	c.carrier.acks = func(seq int, sdp string) { w.carrier.ackOf(d, seq, sdp) }
+	c.carrier.acks = func(seq int, sdp string) {
+		w.carrier.ackOf(d, seq, sdp)
+		synctest.Wait() // a request right behind it might overtake it
+	}
 	c.carrier.cancels = func(seq int) {
 		text := strings.Replace(d.inDialog("INVITE", seq, ""), "INVITE sip:", "CANCEL sip:", 1)
 		w.carrier.send(strings.Replace(text, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d CANCEL", seq), 1))
@@ -101,7 +104,10 @@ func (w *world) talkOf(d *dialogue, invite message) *talk {
 		w.agent.agentSends(method, invite, "agent1", seq, sdp, headers...)
 		return seq
 	}
-	c.agent.acks = func(seq int, sdp string) { w.agent.agentSends("ACK", invite, "agent1", seq, sdp) }
+	c.agent.acks = func(seq int, sdp string) {
+		w.agent.agentSends("ACK", invite, "agent1", seq, sdp)
+		synctest.Wait()
+	}
 	c.agent.cancels = func(seq int) {
 		w.agent.send(fmt.Sprintf("CANCEL sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKagentINVITE%[1]d\n"+
 			"Max-Forwards: 70\nFrom: %[2]s;tag=agent1\nTo: %[3]s\nCall-ID: %[4]s\nCSeq: %[1]d CANCEL\nContent-Length: 0\n\n",

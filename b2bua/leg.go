@@ -155,7 +155,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Hangup:
 		l.hangup(now, in)
 	case Offer:
-		l.offer(now, in.SDP)
+		l.offer(in.SDP)
 	case Accept:
 		l.accept(now, in.SDP)
 	case Reject:
@@ -165,6 +165,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Reply:
 		l.replyTo(in)
 	}
+	l.goOn(now)
 	return l.facts, l.effects
 }
 
@@ -175,7 +176,7 @@ func (l *Leg) Done() bool { return l.state == legDone }
 // Deadline is when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
 	return earliest(l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
-		l.reliable.resendAt, l.reliable.giveUpAt, l.session.retryAt, l.timer.refreshAt, l.timer.expireAt)
+		l.reliable.resendAt, l.reliable.giveUpAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
 // Dialog gives a copy of the leg's dialog.
@@ -192,6 +193,8 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.unacknowledgedProvisional()
 	case due(l.timer.expireAt):
 		l.end(now, CauseSessionExpired)
+	case due(l.session.giveUpAt):
+		l.giveUpOffer(now)
 	case due(l.ringUntil):
 		l.fact(Refused{Cause: CauseRingTimeout})
 		l.abandon(now, CauseRingTimeout)
@@ -207,8 +210,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.timer.refreshAt):
 		l.refresh(now)
 	case due(l.session.retryAt):
-		l.session.retryAt = time.Time{}
-		l.sendOffer(now)
+		l.session.retryAt = time.Time{} // goOn sends it
 	}
 }
 

@@ -1,7 +1,9 @@
 package b2bua
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,6 +33,8 @@ type negotiation struct {
 	sending bool         // our re-INVITE has no final answer
 	tries   int          // of wanted
 	retryAt time.Time    // when it is sent again, after a glare
+
+	giveUpAt time.Time // our re-INVITE is cancelled, or its CANCEL was not heeded
 }
 
 // maxOfferTries bounds how often an offer is sent again because the peer was
@@ -146,8 +150,8 @@ func (l *Leg) reject(in Reject) {
 	l.respond(req, in.Code, in.Reason, in.Headers...)
 }
 
-// offer sends a re-INVITE, or keeps it until one may be sent.
-func (l *Leg) offer(now time.Time, sdp []byte) {
+// offer has a re-INVITE sent as soon as one may be.
+func (l *Leg) offer(sdp []byte) {
 	switch l.state {
 	case legConfirmed, legAccepted:
 	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
@@ -155,6 +159,18 @@ func (l *Leg) offer(now time.Time, sdp []byte) {
 		return
 	}
 	l.session.wanted, l.session.tries = l.describe(sdp), 0
+	l.session.retryAt = time.Time{}
+}
+
+// goOn does what had to wait for something that is over now: a refresh of the
+// session's time, or an offer.
+func (l *Leg) goOn(now time.Time) {
+	if l.state != legConfirmed {
+		return
+	}
+	if l.timer.due() {
+		l.refresh(now)
+	}
 	l.sendOffer(now)
 }
 
@@ -181,13 +197,37 @@ func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
 	req.AppendHeader(contentSDP())
 	req.SetBody(sdp)
 	l.session.sending, l.session.state = true, offerOurs
-	_ = now
+	l.session.giveUpAt = now.Add(timerGiveUp)
 	return l.send(req, to)
+}
+
+// giveUpOffer cancels a re-INVITE of ours that got nothing but provisional
+// answers for 64*T1: it counts as refused with 408 (RFC 3261 section 9.1). Where
+// the CANCEL is not heeded either, the dialog is over (section 14.1). One that
+// got nothing at all is its transaction's to end.
+func (l *Leg) giveUpOffer(now time.Time) {
+	l.session.giveUpAt = time.Time{}
+	i := slices.IndexFunc(l.sent, func(r sentRequest) bool { return r.method == sip.INVITE && !r.fork })
+	if i < 0 || !l.sent[i].heard {
+		return
+	}
+	r := &l.sent[i]
+	if r.givenUp {
+		l.end(now, CauseDialogLost)
+		return
+	}
+	r.givenUp = true
+	l.session.giveUpAt = now.Add(timerGiveUp)
+	l.effects = append(l.effects, SendRequest{Req: cancelOf(r.sent.Req), To: r.sent.To})
+	if !r.refresh {
+		l.session.wanted = nil
+		l.fact(OfferRefused{Code: 408, Reason: statusText(408)})
+	}
 }
 
 // onOfferAnswered is the final answer to a re-INVITE of ours. nil: there is none.
 func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
-	l.session.sending, l.session.state = false, offerAgreed
+	l.session.sending, l.session.state, l.session.giveUpAt = false, offerAgreed, time.Time{}
 	code, reason := 408, statusText(408)
 	if res != nil {
 		code, reason = res.StatusCode, phrase(res.Reason)
@@ -195,21 +235,26 @@ func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	switch {
 	case code < 300:
 		l.offerTaken(now, r, res)
+	case r.refresh && (code == 408 || code == 481): // RFC 4028 section 10
+		l.end(now, CauseSessionExpired)
 	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
 		l.end(now, CauseDialogLost)
+	case r.givenUp && !r.refresh: // it was refused before
+	case !r.refresh && !l.asWanted(r): // another one has replaced it
 	case r.refresh:
 		l.onRefreshed(now, r, res)
 	case (code == 491 || code == 500 && res.GetHeader("Retry-After") != nil) && l.session.tries < maxOfferTries:
 		l.session.retryAt = now.Add(l.backOff(code, res))
 	case code == 422 && l.session.tries < maxOfferTries && l.timer.lengthen(res):
-		l.sendOffer(now)
 	default:
 		l.session.wanted = nil
 		l.fact(OfferRefused{Code: code, Reason: reason})
 	}
-	if l.timer.due() {
-		l.refresh(now)
-	}
+}
+
+// asWanted says whether a re-INVITE of ours has the offer that is wanted still.
+func (l *Leg) asWanted(r sentRequest) bool {
+	return l.session.wanted != nil && bytes.Equal(r.sent.Req.Body(), l.session.wanted)
 }
 
 // offerTaken is a 2xx to a re-INVITE.
@@ -220,11 +265,11 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.sendACK(&l.dialog, r.seq)
 	l.session.local = r.sent.Req.Body()
 	l.timer.taken(now, res)
-	l.fact(AnswerReady{SDP: sdpBody(res)})
-	if !r.refresh {
+	wanted := !r.refresh && l.asWanted(r)
+	l.fact(AnswerReady{SDP: sdpBody(res), Refresh: !wanted && !r.givenUp, Overtook: r.givenUp && !r.refresh})
+	if wanted {
 		l.session.wanted = nil
 	}
-	l.sendOffer(now)
 }
 
 // backOff is how long an offer waits that crossed one of the peer's: the side
@@ -294,13 +339,8 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 		l.session.state = offerAgreed
 		l.fact(AnswerReady{SDP: sdpBody(ack), Late: true})
 	}
-	switch {
-	case l.hangupOwed != nil:
+	if l.hangupOwed != nil {
 		l.sendBye(now, *l.hangupOwed)
-	case l.timer.due():
-		l.refresh(now)
-	default:
-		l.sendOffer(now)
 	}
 }
 

@@ -21,6 +21,8 @@ type sentRequest struct {
 	ref     int  // of Send
 	refresh bool // of the session's time, nothing else
 	again   bool // a challenge to it was answered already
+	heard   bool // a provisional answer came
+	givenUp bool // CANCEL sent
 	sent    SendRequest
 }
 
