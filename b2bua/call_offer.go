@@ -26,6 +26,15 @@ type exchange struct {
 	withdrawn bool     // from has thought better of it
 }
 
+// unsaid is a session that a change has replaced, in case that a CANCEL was
+// faster than our answer to it.
+type unsaid struct {
+	heard *description
+	told  []string
+	codec string
+	asked bool // the other side was, too
+}
+
 // duringSetup is a change of the session, or another request, before the answer.
 func (c *Call) duringSetup(t told) {
 	switch f := t.fact.(type) {
@@ -124,7 +133,7 @@ func (c *Call) absorb(from *line, d *description, formats []string) {
 		c.step(from, notAcceptable())
 		return
 	}
-	c.unsaid[side] = c.heard[side]
+	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec}
 	c.setPeer(side, d)
 	c.log.Info().Stringer("side", side).Str("direction", string(d.direction())).Stringer("rtp", d.rtp()).Msg("session changed")
 	c.step(from, Accept{SDP: answer})
@@ -201,8 +210,8 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 		c.restore(x.to)
 		return
 	}
+	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec, asked: true}
 	c.told, c.record.Codec = told, answer.chosen()
-	c.unsaid[side] = nil
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
 	c.log.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
@@ -251,9 +260,13 @@ func (c *Call) onWithdrawn(from *line) {
 		x.withdrawn = true
 		return
 	}
-	if before := c.unsaid[side]; before != nil {
+	if before := c.unsaid[side]; before != nil && before.heard != nil {
 		c.unsaid[side] = nil
-		c.setPeer(side, before)
+		c.told, c.record.Codec = before.told, before.codec
+		c.setPeer(side, before.heard)
+		if before.asked {
+			c.restore(c.other(from))
+		}
 	}
 }
 

@@ -159,7 +159,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Accept:
 		l.accept(now, in.SDP)
 	case Reject:
-		l.reject(in)
+		l.reject(now, in)
 	case Send:
 		l.sendFor(in)
 	case Reply:
@@ -317,7 +317,11 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		l.hangupOwed = &in
 	case legConfirmed:
 		l.sendBye(now, in)
-	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
+	case legProceeding:
+		if l.reliable.answer != nil { // the 200 waits for its PRACK, and BYE for the 200's ACK
+			l.hangupOwed = &in
+		}
+	case legIdle, legCalling, legAbandoned, legEnding, legDone:
 	}
 }
 

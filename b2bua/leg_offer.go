@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // Changes of a session that is up: re-INVITE (RFC 3261 section 14) and UPDATE
@@ -73,6 +75,7 @@ func (l *Leg) busy() bool {
 // target and time.
 func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	req, sdp := in.Req, sdpBody(in.Req)
+	l.agreedEarly(req)
 	switch {
 	case l.state == legEnding:
 		l.respond(req, 481, statusText(481))
@@ -89,7 +92,7 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 		l.fact(Offered{Method: sip.UPDATE, SDP: sdp})
 	default:
 		l.retarget(in)
-		headers := append(l.timer.answer(now, req, l.options), sip.NewHeader("Contact", l.local.contact()), l.allow(), supported(l.options))
+		headers := append(l.agreeOnTimer(now, req), sip.NewHeader("Contact", l.local.contact()), l.allow(), supported(l.options))
 		l.respond(req, 200, statusText(200), headers...)
 	}
 }
@@ -97,7 +100,11 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 // soundRequest refuses an extension that we don't have, and a time for the
 // session that is too short (RFC 4028 section 9).
 func (l *Leg) soundRequest(req *sip.Request) bool {
-	if code, reason, headers := unsupported(req, l.options); code != 0 {
+	o := l.options
+	if o.rel100 == config.Rel100Required { // that was for the INVITE that began the call
+		o.rel100 = config.Rel100Supported
+	}
+	if code, reason, headers := unsupported(req, o); code != 0 {
 		l.respond(req, code, reason, headers...)
 		return false
 	}
@@ -132,15 +139,17 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 	if late {
 		l.session.state = offerOurs
 	}
-	res := l.responseWith(req, 200, statusText(200), sdp, l.timer.answer(now, req, l.options))
+	res := l.responseWith(req, 200, statusText(200), sdp, l.agreeOnTimer(now, req))
 	l.respondWith(req, res)
+	l.keepEarly(req)
 	if req.Method == sip.INVITE {
 		l.awaitACK(now, res, req.CSeq().SeqNo, late)
 	}
+	l.afterPRACK(now)
 }
 
 // reject refuses it.
-func (l *Leg) reject(in Reject) {
+func (l *Leg) reject(now time.Time, in Reject) {
 	req := l.session.pending
 	if req == nil {
 		return
@@ -148,6 +157,7 @@ func (l *Leg) reject(in Reject) {
 	l.session.pending = nil
 	l.session.state = offerAgreed // as it was: it is not looked at in another state
 	l.respond(req, in.Code, in.Reason, in.Headers...)
+	l.afterPRACK(now)
 }
 
 // offer has a re-INVITE sent as soon as one may be.

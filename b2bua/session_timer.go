@@ -81,6 +81,9 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o peerOptions) []
 	asked, refresher := askedFor(req)
 	least := leastOf(req)
 	able := hasOption(req, "Supported", "timer")
+	if asked > 0 && !able { // a proxy's wish; 422 can't be (section 8.1)
+		asked = max(asked, leastInterval)
+	}
 	interval := asked
 	switch {
 	case asked == 0 && t.interval > 0 && able: // in mid-call: it goes on
@@ -112,6 +115,15 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o peerOptions) []
 		headers = append(headers, sip.NewHeader("Require", "timer"))
 	}
 	return headers
+}
+
+// agreeOnTimer is what the answer to a request of the peer says of the
+// session's time, which does not run before the call is answered.
+func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
+	if l.state != legConfirmed && l.state != legAccepted {
+		return nil
+	}
+	return l.timer.answer(now, req, l.options)
 }
 
 // taken takes what a 2xx to a request of ours says (RFC 4028 section 7.2).
