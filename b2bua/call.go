@@ -30,6 +30,7 @@ type Call struct {
 	source netip.AddrPort
 	local  Local // toward the carrier
 	log    zerolog.Logger
+	chat   zerolog.Logger // for what a peer can provoke any number of
 	inbox  *inbox
 
 	ctx    context.Context // ends with the call: stops what it started
@@ -58,12 +59,14 @@ type Call struct {
 	told        []string     // the formats that both sides were told
 	heard       [2]*description
 	unsaid      [2]*unsaid      // what was in force before the last change, by the side that wanted it
+	holds       [2]bool         // a side has said that it wants no media
+	layout      [2]*description // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
 	exchange    *exchange       // a change that the other side is asked for
 	relays      map[int]relayed // requests that the other side was sent, by Ref
 	lastRelay   int
 	transfer    *transfer // away from the agent, under way
 	referrals   int       // that the agent has asked for
-	watching    bool      // the caller's side reports to the agent on its REFER
+	watcher     *line     // the agent whose REFER the caller's side reports on
 	listening   bool      // for digits
 	session     RelaySession
 	sessionAddr [2]netip.Addr // in SDP, by side
@@ -305,7 +308,9 @@ func (c *Call) leave() {
 	for _, l := range append([]*line(nil), c.lines...) {
 		c.drop(l)
 	}
-	c.invite, c.offer, c.vars.HeaderFunc, c.heard, c.unsaid = nil, nil, nil, [2]*description{}, [2]*unsaid{} // not needed while the record waits to be written
+	c.heard, c.unsaid, c.layout = [2]*description{}, [2]*unsaid{}, [2]*description{}
+	c.transfer, c.exchange, c.relays = nil, nil, nil
+	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
 }
 
 // recovered ends the call, not the process, when its goroutine panics: the

@@ -96,7 +96,16 @@ func (c *Call) noteAttempt(cause Cause, code int) {
 	c.record.Attempts = append(c.record.Attempts, store.Attempt{
 		Target: a.target.cfg.Name, Reason: a.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
+		SIPCallID: a.callID(),
 	})
+}
+
+// callID is the Call-ID of an attempt's INVITE, empty where none went out.
+func (a *attempt) callID() string {
+	if a.line == nil {
+		return ""
+	}
+	return a.line.callID
 }
 
 // errWantsTCP means that an INVITE is over the target's UDP budget and is to go

@@ -98,7 +98,7 @@ func (c *Call) hangup(why Cause, by string) {
 // heardByCaller is the final answer that the caller has: 200, or 480 where our
 // 200 still waits for a PRACK and is too late when the call ends.
 func (c *Call) heardByCaller() int {
-	if c.a.leg.reliable.answer == nil {
+	if !c.a.leg.answerWaits() {
 		return 200
 	}
 	c.unanswered()

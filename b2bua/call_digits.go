@@ -21,6 +21,23 @@ func (c *Call) platform() media.Side {
 	return media.SideB
 }
 
+// eventsFor is the side that has telephone-events which end here, whatever the
+// other one has, in a call to this target; -1: none.
+func (c *Call) eventsFor(t *target) media.Side {
+	mode := t.cfg.DTMF
+	if c.trunk.caller != nil {
+		mode = c.trunk.caller.DTMF
+	}
+	switch mode {
+	case config.DTMFRFC4733:
+		return c.platform()
+	case config.DTMFInfo:
+		return c.platform().Other()
+	case config.DTMFRelay:
+	}
+	return -1
+}
+
 // takesDigit takes a digit out of an INFO where the other side wants it as
 // telephone-events, and can have that.
 func (c *Call) takesDigit(from *line, req *sip.Request) bool {
@@ -41,7 +58,7 @@ func (c *Call) takesDigit(from *line, req *sip.Request) bool {
 	}
 	err := c.session.SendDigit(side, media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
 	if err != nil {
-		c.log.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
+		c.chat.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
 		c.reply(from, req, 480)
 		return true
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -94,7 +93,8 @@ func (c *Call) offerFor(t *target) (offer *description, formats []string, err er
 		}
 	}
 	offer = c.offer
-	if t.cfg.DTMF == config.DTMFRFC4733 {
+	ours := c.eventsFor(t) == media.SideB
+	if ours {
 		offer = offer.withEvents(nil) // made of the caller's INFO
 	}
 	if formats, err = offer.usable(t.cfg.Codecs); err != nil || c.answer == nil {
@@ -104,7 +104,7 @@ func (c *Call) offerFor(t *target) (offer *description, formats []string, err er
 	formats = slices.DeleteFunc(formats, func(f string) bool {
 		name := offer.codec(f)
 		same := strings.EqualFold(name, c.record.Codec)
-		told := slices.Contains(c.told, f) || (isEvents(name) && t.cfg.DTMF == config.DTMFRFC4733)
+		told := slices.Contains(c.told, f) || (isEvents(name) && ours)
 		keep := told && (same || isEvents(name))
 		audio = audio || keep && same
 		return !keep
@@ -205,13 +205,17 @@ func (c *Call) mediaToward(target netip.Addr) error {
 		bind := c.session.Local(media.SideB).Addr()
 		if bind.Is4() == target.Is4() || c.answer != nil {
 			name, err := c.server.mediaName(bind, target)
-			c.sessionAddr[media.SideB] = name
+			if err == nil {
+				c.attempt.mediaName = name
+			}
 			return err
 		}
 		c.session.Close()
 		c.session = nil
 	}
-	return c.openMedia(target)
+	err := c.openMedia(target)
+	c.attempt.mediaName = c.sessionAddr[media.SideB]
+	return err
 }
 
 // takeAnswer puts the target's answer into force. What the carrier was told
@@ -225,7 +229,7 @@ func (c *Call) takeAnswer(body []byte) error {
 	if c.answer != nil && !strings.EqualFold(codec, c.record.Codec) {
 		return errNoCodec
 	}
-	answer = c.keyable(c.attempt.target, answer, c.offer)
+	answer = c.keyable(c.attempt.target, media.SideA, answer, c.offer)
 	if c.answer == nil {
 		if err = c.tellCaller(answer); err != nil {
 			return err
@@ -236,10 +240,10 @@ func (c *Call) takeAnswer(body []byte) error {
 	return nil
 }
 
-// keyable is a platform's answer as the caller is to see it: with the
-// telephone-events that the caller offers, where we make INFO of them.
-func (c *Call) keyable(t *target, answer, offer *description) *description {
-	if t.cfg.DTMF == config.DTMFInfo {
+// keyable is the answer that a side is to see: with the telephone-events that it
+// offers, where those of it, or toward it, are ours.
+func (c *Call) keyable(t *target, side media.Side, answer, offer *description) *description {
+	if c.eventsFor(t) == side {
 		return answer.withEvents(offer)
 	}
 	return answer
@@ -268,6 +272,7 @@ func (c *Call) tellCaller(answer *description) (err error) {
 	c.told = slices.DeleteFunc(slices.Clone(answer.media().MediaName.Formats), func(f string) bool {
 		return !slices.Contains(c.offer.media().MediaName.Formats, f) // events that only the target was offered
 	})
+	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
 	if c.answer, err = answer.answering(c.offer, c.mediaAt(media.SideA), c.told, dirAsIs); err == nil {
 		c.setPeer(media.SideA, c.offer)
 	}

@@ -104,7 +104,7 @@ func (c *Call) onOffered(from *line, f Offered) {
 		c.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
-	case c.exchange != nil:
+	case c.exchange != nil, c.transfer != nil: // who is called for a transfer was offered the codec that there is
 		c.step(from, Reject{Code: 491, Reason: statusText(491)})
 	default:
 		c.consult(from, d, formats)
@@ -138,10 +138,11 @@ func (c *Call) absorb(from *line, d *description, formats []string) {
 		return
 	}
 	before := c.heard[side]
+	c.holds[side], c.layout[side] = d.held(), d
 	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec}
 	c.setPeer(side, d)
 	if before == nil || before.rtp() != d.rtp() || before.held() != d.held() { // it may only refresh the session
-		c.log.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
+		c.chat.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
 	}
 	c.step(from, Accept{SDP: answer})
 }
@@ -163,6 +164,9 @@ func (c *Call) sessionToward(side media.Side) ([]byte, error) {
 	if far == nil {
 		return nil, errNoAudio
 	}
+	if like := c.layout[side]; like != nil {
+		return far.answering(like, c.mediaAt(side), c.told, dirSendRecv)
+	}
 	return far.forTarget(c.mediaAt(side), c.told, dirSendRecv)
 }
 
@@ -174,7 +178,11 @@ func (c *Call) consult(from *line, d *description, fallback []string) {
 		c.step(from, notAcceptable())
 		return
 	}
-	offer, err := d.forTarget(c.mediaAt(c.side(to)), formats, d.passedOn())
+	like := c.layout[c.side(to)]
+	if like == nil {
+		like = &description{streams: d.streams[d.audio : d.audio+1]}
+	}
+	offer, err := d.answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -203,16 +211,14 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 	answer, err := c.readAnswer(sdp, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
-			c.log.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
+			c.chat.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
 		}
 		c.refuseExchange(x, 488)
 		c.restore(x.to)
 		return
 	}
 	side := c.side(x.from)
-	if side != c.platform() {
-		answer = c.keyable(c.target, answer, x.offer)
-	}
+	answer = c.keyable(c.target, side, answer, x.offer)
 	told := answer.media().MediaName.Formats
 	reply, err := answer.answering(x.offer, c.mediaAt(side), told, dirAsIs)
 	if err != nil {
@@ -222,9 +228,10 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 	}
 	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec, asked: true}
 	c.told, c.record.Codec = told, answer.chosen()
+	c.holds[side], c.layout[side] = x.offer.held(), x.offer
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
-	c.log.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
+	c.chat.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
 	c.step(x.from, Accept{SDP: reply})
 }
 
@@ -260,6 +267,20 @@ func (c *Call) refuseExchange(x *exchange, code int) {
 		r = Reject{Code: code, Reason: statusText(code)}
 	}
 	c.step(x.from, r)
+}
+
+// dropExchange forgets a change that an agent has a part in that is not in the
+// call any more. The caller has the session as it was.
+func (c *Call) dropExchange() {
+	x := c.exchange
+	c.exchange = nil
+	switch {
+	case x == nil:
+	case x.from == c.a:
+		c.refuseExchange(x, 491)
+	default: // its answer may be on its way
+		c.restore(c.a)
+	}
 }
 
 // onWithdrawn: a side has cancelled its re-INVITE. What was answered already
@@ -300,7 +321,7 @@ func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
 	case err != nil && f.Late:
 		return err
 	case err != nil:
-		c.log.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
+		c.chat.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
 		return nil
 	}
 	if c.late && side == media.SideA {

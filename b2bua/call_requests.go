@@ -16,6 +16,7 @@ import (
 // relayed is a request of one side that the other one was sent.
 type relayed struct {
 	from   *line
+	to     *line
 	method sip.RequestMethod
 	seq    uint32
 	done   func(Replied) // besides; may be nil
@@ -45,7 +46,7 @@ func (c *Call) onAsked(from *line, req *sip.Request) {
 	case req.Method == sip.REFER:
 		c.onRefer(from, req)
 	case req.Method == sip.INFO && c.takesDigit(from, req):
-	case c.passes(req):
+	case c.passes(from, req):
 		c.relay(from, req, contentOf(req), nil)
 	default:
 		c.reply(from, req, 405, from.leg.allow())
@@ -53,11 +54,8 @@ func (c *Call) onAsked(from *line, req *sip.Request) {
 }
 
 // passes says whether a request goes to the other side.
-func (c *Call) passes(req *sip.Request) bool {
-	if req.Method == sip.NOTIFY && c.watched() {
-		return true // of a transfer that the other side carries out
-	}
-	return slices.Contains(c.policy().PassMethods, string(req.Method))
+func (c *Call) passes(from *line, req *sip.Request) bool {
+	return c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method))
 }
 
 // relay sends what one side asks to the other one. Nobody there: it is refused.
@@ -71,9 +69,19 @@ func (c *Call) relay(from *line, req *sip.Request, content Content, done func(Re
 		c.relays = map[int]relayed{}
 	}
 	c.lastRelay++
-	c.relays[c.lastRelay] = relayed{from: from, method: req.Method, seq: req.CSeq().SeqNo, done: done}
+	c.relays[c.lastRelay] = relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done}
 	content.Headers = append(content.Headers, c.passedTo(to, req.Headers())...)
 	c.step(to, Send{Ref: c.lastRelay, Method: req.Method, Content: content})
+}
+
+// dropRelays answers what a leg was asked that is not in the call any more.
+func (c *Call) dropRelays(to *line) {
+	for ref, r := range c.relays {
+		if r.to == to {
+			delete(c.relays, ref)
+			c.step(r.from, Reply{Method: r.method, Seq: r.seq, Code: 480, Reason: statusText(480)})
+		}
+	}
 }
 
 // onReplied gives a side the other one's answer.
@@ -123,5 +131,8 @@ func (c *Call) passedTo(to *line, headers []sip.Header) []sip.Header {
 		return slices.ContainsFunc(alwaysPassed(), func(p string) bool { return strings.EqualFold(p, n) })
 	})
 	out, _ := passed(headers, names)
-	return out
+	in := inbound{trusted: c.trunk.cfg.Trusted, privacy: c.privacy}
+	return slices.DeleteFunc(out, func(h sip.Header) bool {
+		return strings.EqualFold(h.Name(), "Reason") || (to != c.a && in.reveals(h.Name(), []string{h.Value()})) // a BYE has ours
+	})
 }

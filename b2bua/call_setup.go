@@ -158,7 +158,8 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	if err = c.mediaToward(f.Dest.Addr()); err != nil {
 		return mediaCause(err), err
 	}
-	leg, invite, cause, err := c.outboundLeg(f, local, c.mediaAt(media.SideB))
+	at := netip.AddrPortFrom(a.mediaName, c.session.Local(media.SideB).Port())
+	leg, invite, cause, err := c.outboundLeg(f, local, at)
 	if err != nil {
 		return cause, err
 	}
@@ -166,6 +167,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	a.line = c.addLine(leg, local, f.Flow)
 	a.line.wire.tls = a.target.cfg.TLS
 	if a.reason == "" {
+		c.sessionAddr[media.SideB] = a.mediaName
 		c.record.TargetSIPCallID = leg.dialog.CallID
 		c.record.DialedAt = store.TimeOf(time.Now())
 	}
@@ -178,7 +180,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 // offer with our address at, the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
 	a := c.attempt
-	offer, err := a.offer.forTarget(at, a.formats, a.offer.passedOn())
+	offer, err := a.offer.forTarget(at, a.formats, c.directionFor(a))
 	if err != nil {
 		return nil, Invite{}, CauseInternalError, err
 	}
@@ -208,6 +210,22 @@ func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invit
 		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
 		Auth: a.target.cfg.Auth,
 	}, CauseNone, nil
+}
+
+// directionFor is that of an attempt's offer: the caller's, but not what the
+// caller was told of an agent that holds it, and nothing where we offer by
+// ourselves.
+func (c *Call) directionFor(a *attempt) direction {
+	switch {
+	case a.reason == "" && c.late:
+		return dirSendRecv
+	case a.reason == "":
+		return a.offer.passedOn()
+	case c.holds[media.SideA]:
+		return dirSendOnly
+	default:
+		return dirSendRecv
+	}
 }
 
 // localToward is what we are called by the target of an attempt.
@@ -279,7 +297,7 @@ func (c *Call) callerLost(f Gone) phase {
 func (c *Call) onProgress(f Progress) {
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
-			c.log.Warn().Err(err).Msg("early media not usable")
+			c.chat.Warn().Err(err).Msg("early media not usable")
 			return
 		}
 		c.sendEarlyMedia(f)
@@ -351,22 +369,28 @@ func (c *Call) badAnswer(err error) phase {
 // onRefused is the next target's turn, or the carrier gets the target's own
 // answer.
 func (c *Call) onRefused(f Refused) phase {
-	if f.Cause == CauseTargetSilent {
-		c.attempt.line.wire.distrust()
-	}
-	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	if f.Code == 0 || nextTarget(f.Code, c.route.FailoverOn) {
+	if c.refusedBy(f, c.route.FailoverOn) {
 		return c.nextAttempt()
 	}
 	c.step(c.a, Refuse{Code: f.Code, Reason: f.Reason, Headers: c.passed(f.Headers)})
 	return c.end(f.Cause, store.EndedByAgent, f.Code, f.Q850)
 }
 
+// refusedBy notes how an attempt ended, and says whether it is the next one's
+// turn.
+func (c *Call) refusedBy(f Refused, failoverOn []int) bool {
+	if f.Cause == CauseTargetSilent {
+		c.attempt.line.wire.distrust()
+	}
+	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
+	return f.Code == 0 || nextTarget(f.Code, failoverOn)
+}
+
 // passed picks the headers of a target's answer that the carrier gets.
 func (c *Call) passed(headers []sip.Header) []sip.Header {
 	out, dropped := passed(headers, c.trunk.cfg.PassHeaders)
 	if len(dropped) > 0 {
-		c.log.Warn().Str("target", c.attempt.target.cfg.Name).Strs("headers", dropped).Msg("headers not passed on")
+		c.chat.Warn().Str("target", c.attempt.target.cfg.Name).Strs("headers", dropped).Msg("headers not passed on")
 	}
 	return out
 }

@@ -7,10 +7,15 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 
 	"flowbridge/config"
 	"flowbridge/store"
 )
+
+// maxChat bounds the lines of log that the peers of one call can provoke, a
+// minute.
+const maxChat = 20
 
 func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.AddrPort, local Local) *Call {
 	c := &Call{
@@ -19,6 +24,7 @@ func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.Addr
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.log = t.logged(s.log.With().Str("call", c.id)).Logger()
+	c.chat = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
 	c.vars = config.Vars{
 		To:         party("", &req.Recipient, t.cfg.Country),
 		From:       callerOf(req, t.cfg),

@@ -23,18 +23,20 @@ import (
 
 // transfer is a call away from the agent that is under way.
 type transfer struct {
-	agent   *line // who asked for it
-	left    bool  // and has hung up since
-	held    bool  // holding the call
-	reports bool  // it wants to hear what becomes of it
-	id      string
-	refer   *sip.Request
-	headers []field // of the INVITE
-	vars    config.Vars
-	pending []*target
-	code    int // the last final answer
-	reason  string
-	told    int // the last status that the agent was told
+	agent      *line // who asked for it
+	left       bool  // and has hung up since
+	held       bool  // holding the call
+	reports    bool  // it wants to hear what becomes of it
+	id         string
+	refer      *sip.Request
+	headers    []field // of the INVITE
+	vars       config.Vars
+	pending    []*target
+	failoverOn []int        // of the route that they are of
+	early      *description // that who is called has sent so far
+	code       int          // the last final answer
+	reason     string
+	told       int // the last status that the agent was told
 }
 
 // reasonTransfer says in the record that an attempt is not for the route.
@@ -73,7 +75,7 @@ var (
 )
 
 func (c *Call) refuseRefer(from *line, req *sip.Request, code int, err error) {
-	c.log.Warn().Err(err).Int("code", code).Msg("transfer refused")
+	c.chat.Warn().Err(err).Int("code", code).Msg("transfer refused")
 	c.reply(from, req, code, warning("399 "+err.Error()))
 }
 
@@ -90,11 +92,11 @@ func (c *Call) refer(from *line, req *sip.Request, to referral) {
 	}
 	headers := []field{{name: "Referred-By", values: []string{c.referrer(req)}, kept: true}}
 	for _, h := range to.headers {
-		headers = append(headers, field{name: h.name, values: []string{h.value}, kept: true})
+		headers = append(headers, field{name: h.name, values: []string{h.value}, kept: h.name == "Replaces"})
 	}
 	c.referrals++
 	t := &transfer{
-		agent: from, reports: wantsReport(req), refer: req, headers: headers, vars: c.vars, pending: dest.targets,
+		agent: from, reports: wantsReport(req), refer: req, headers: headers, vars: c.vars, pending: dest.targets, failoverOn: dest.failoverOn,
 		code: 503, reason: statusText(503),
 	}
 	t.vars.To, t.vars.Route = dest.party, dest.route
@@ -185,9 +187,12 @@ func (c *Call) onTransfer(t told) {
 
 // transferRefused: somebody does not take the call. It is the next one's turn.
 func (c *Call) transferRefused(f Refused) {
-	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
+	c.transfer.early = nil
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
 		c.transfer.code, c.transfer.reason = 408, statusText(408)
+	}
+	if !c.refusedBy(f, c.transfer.failoverOn) {
+		c.transfer.pending = nil
 	}
 	c.nextTransfer()
 }
@@ -195,7 +200,7 @@ func (c *Call) transferRefused(f Refused) {
 func (c *Call) dialTransfer(f Ready) {
 	a := c.attempt
 	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
-	if f.AskedAPI {
+	if f.AskedAPI && !f.TriedTCP {
 		a.prepareMS = f.Elapsed.Milliseconds()
 	}
 	cause, err := f.Cause, f.Err
@@ -215,10 +220,15 @@ func (c *Call) dialTransfer(f Ready) {
 // transferRings: the caller hears it only where the agent has gone.
 func (c *Call) transferRings(f Progress) {
 	c.report(f.Code, f.Reason)
-	if !c.transfer.left || f.SDP == nil {
+	if f.SDP == nil {
 		return
 	}
-	if answer, err := c.readAnswer(f.SDP, c.attempt.formats); err == nil {
+	answer, err := c.readAnswer(f.SDP, c.attempt.formats)
+	if err != nil {
+		c.chat.Warn().Err(err).Msg("early media not usable")
+		return
+	}
+	if c.transfer.early = answer; c.transfer.left {
 		c.setPeer(media.SideB, answer)
 	}
 }
@@ -243,20 +253,19 @@ func (c *Call) transferAnswered(f Answered) {
 	c.report(200, statusText(200))
 	c.transfer = nil
 	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
-	c.setPeer(media.SideB, answer)
+	c.sessionAddr[media.SideB] = c.attempt.mediaName
+	c.holds[media.SideB], c.layout[media.SideB], c.unsaid = false, nil, [2]*unsaid{}
+	c.setPeer(media.SideB, c.keyable(c.target, media.SideA, answer, c.offer))
 	c.listenForDigits()
-	if x := c.exchange; x != nil { // with the agent
-		c.exchange = nil
-		if x.from == c.a {
-			c.refuseExchange(x, 491)
-		}
-	}
+	c.dropExchange()
+	c.dropRelays(agent)
 	c.vacate(before)
+	c.limitDuration()
 	if held {
 		c.resume()
 	}
 	if !left {
-		c.step(agent, Hangup{Why: CauseTransferred})
+		c.step(agent, Hangup{Why: causeTransferred})
 	}
 	c.log.Info().Str("target", c.target.cfg.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
 	c.journal()
@@ -265,8 +274,7 @@ func (c *Call) transferAnswered(f Answered) {
 // resume offers the caller the session again where it was told that the agent
 // holds the call: whom it is connected to now does not.
 func (c *Call) resume() {
-	told, err := parseDescription(c.a.leg.session.local)
-	if err == nil && told.direction() != dirSendRecv {
+	if told, err := parseDescription(c.a.leg.described()); err == nil && told.direction() != dirSendRecv {
 		c.restore(c.a)
 	}
 }
@@ -279,8 +287,7 @@ func (c *Call) transferFailed() {
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Msg("transfer failed")
 	c.transfer, c.attempt = nil, c.bridge
 	if t.left {
-		c.step(c.a, Hangup{Why: CauseTransferFailed})
-		c.end(CauseTransferFailed, store.EndedBySystem, 200, 0)
+		c.hangup(CauseTransferFailed, store.EndedBySystem)
 	}
 }
 
@@ -288,14 +295,17 @@ func (c *Call) transferFailed() {
 // soon as their REFER is accepted. The caller waits for who takes the call.
 func (c *Call) agentLeft(f Gone) {
 	c.transfer.left, c.transfer.held = true, c.heard[media.SideB].held()
+	agent := c.b
 	c.b = nil
-	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
-	if x := c.exchange; x != nil {
-		c.exchange = nil
-		if x.from == c.a {
-			c.refuseExchange(x, 491)
-		}
+	c.vacate(c.bridge)
+	c.dropExchange()
+	c.dropRelays(agent)
+	if early := c.transfer.early; early != nil {
+		c.setPeer(media.SideB, early)
+	} else {
+		c.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
 	}
+	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 }
 
 // stopTransfer gives up a transfer because the call ends.
@@ -324,8 +334,17 @@ func (c *Call) relayRefer(from *line, req *sip.Request, dest destination) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
 	}
 	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
-	c.relay(from, req, content, func(r Replied) { c.watching = c.watching || r.Code < 300 })
+	c.watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
+	c.relay(from, req, content, func(r Replied) {
+		if r.Code >= 300 {
+			c.watcher = nil
+		}
+	})
 }
 
-// watched says whether the agent waits for NOTIFYs of the caller's side.
-func (c *Call) watched() bool { return c.watching }
+// isReport says whether a request of the caller's side reports on a REFER that
+// the agent has sent it.
+func (c *Call) isReport(from *line, req *sip.Request) bool {
+	event, _, _ := cutByte(firstHeader(req, "event"), ';')
+	return req.Method == sip.NOTIFY && from == c.a && c.watcher != nil && c.watcher == c.b && equalFold(trimmed(event), "refer")
+}

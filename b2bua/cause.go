@@ -50,15 +50,15 @@ const (
 	CauseBadACK          Cause = "bad_ack"
 	CauseSessionExpired  Cause = "session_expired"
 	CauseDialogLost      Cause = "dialog_lost"
-	CauseTransferred     Cause = "transferred"
 	CauseTransferFailed  Cause = "transfer_failed"
 	CauseMediaTimeout    Cause = "media_timeout"
 	CauseMaxDuration     Cause = "max_duration"
 	CauseShutdown        Cause = "shutdown"
 	CauseOverflow        Cause = "inbox_overflow"
 	CauseInternalError   Cause = "internal_error"
-	CauseProcessRestart  Cause = "process_restart" // written by the store
-	causeAnotherAnswered Cause = "another_answered"
+	CauseProcessRestart  Cause = "process_restart"  // written by the store
+	causeAnotherAnswered Cause = "another_answered" // these two stand only in a Reason
+	causeTransferred     Cause = "transferred"
 )
 
 // Causes lists every cause that a record can hold, in the order of docs/causes.md.
@@ -70,7 +70,7 @@ func Causes() []Cause {
 		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable, CauseTLSFailed,
 		CauseInviteTooLarge, CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError,
 		CauseAuthMissing, CauseAuthUnsupported, CauseAuthRefused, CauseBadAnswer, CauseSetupTimeout,
-		CauseNoACK, CauseNoPRACK, CauseBadACK, CauseSessionExpired, CauseDialogLost, CauseTransferred, CauseTransferFailed,
+		CauseNoACK, CauseNoPRACK, CauseBadACK, CauseSessionExpired, CauseDialogLost, CauseTransferFailed,
 		CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,
 	}
@@ -167,10 +167,8 @@ func q850Of(status int) int {
 // ours, or because a side hung up without giving one.
 func q850OfCause(cause Cause) int {
 	switch cause {
-	case CauseCallerHangup, CauseAgentHangup:
+	case CauseCallerHangup, CauseAgentHangup, causeTransferred:
 		return 16 // normal call clearing
-	case CauseTransferred:
-		return 16
 	case CauseNoACK, CauseNoPRACK, CauseSessionExpired, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseMediaTimeout, CauseMaxDuration:
 		return 102 // recovery on timer expiry
 	default:

@@ -19,7 +19,6 @@ const (
 )
 
 // isDirection says whether an attribute is one of the directions.
-
 func isDirection(a sdp.Attribute) bool {
 	switch direction(strings.ToLower(a.Key)) {
 	case dirSendRecv, dirSendOnly, dirRecvOnly, dirInactive:

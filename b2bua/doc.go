@@ -27,6 +27,8 @@
 //	   │            │             │            │                     ▲
 //	   └────────────┴─────────────┴────────────┴──── refused ────────┘
 //
+// A transfer is an attempt beside the bridge: the call stays in bridged.
+//
 // In linger the record is written and the media closed; only what the legs
 // still owe their peers is seen through: the answer to a BYE, a cancelled
 // INVITE's end, a 200 that comes late.

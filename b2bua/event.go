@@ -303,12 +303,16 @@ type (
 	// Acknowledged says that the peer has our 200 to its INVITE with this CSeq:
 	// its transaction is over.
 	Acknowledged struct{ Seq uint32 }
+	// Forgotten says that the transaction of the peer's INVITE with this CSeq has
+	// answered a CANCEL: nothing of ours goes there any more.
+	Forgotten struct{ Seq uint32 }
 )
 
 func (SendRequest) isEffect()  {}
 func (SendACK) isEffect()      {}
 func (SendResponse) isEffect() {}
 func (Acknowledged) isEffect() {}
+func (Forgotten) isEffect()    {}
 
 // hop is where a request goes next: an address, or a host that the wire has
 // to look up first.

@@ -182,6 +182,12 @@ func (l *Leg) Deadline() time.Time {
 		l.reliable.resendAt, l.reliable.giveUpAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
+// described is what the peer was told of the session and has agreed to.
+func (l *Leg) described() []byte { return l.session.local }
+
+// answerWaits says that the 200 waits for a PRACK.
+func (l *Leg) answerWaits() bool { return l.reliable.answer != nil }
+
 // Dialog gives a copy of the leg's dialog.
 func (l *Leg) Dialog() Dialog { return l.dialog }
 
@@ -265,7 +271,13 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 
 // onOther is a request that the call decides about.
 func (l *Leg) onOther(req *sip.Request) {
+	unknown := missing(req, l.options)
+	if req.Method == sip.REFER && strings.EqualFold(unknown, "norefersub") {
+		unknown = "" // RFC 4488 section 5
+	}
 	switch {
+	case unknown != "":
+		l.respond(req, 420, "Bad Extension", sip.NewHeader("Unsupported", unknown))
 	case !allowed(l.options.allow, req.Method):
 		code := notTaken(req.Method)
 		l.respond(req, code, statusText(code), l.allow())

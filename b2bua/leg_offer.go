@@ -178,7 +178,7 @@ func (l *Leg) goOn(now time.Time) {
 	if l.state != legConfirmed {
 		return
 	}
-	if l.timer.due() {
+	if l.timer.waiting {
 		l.refresh(now)
 	}
 	l.sendOffer(now)

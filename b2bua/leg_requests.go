@@ -67,6 +67,8 @@ func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 		if l.state == legEnding {
 			l.done()
 		}
+	case l.state == legEnding && r.method == sip.INVITE && code >= 200 && code < 300:
+		l.sendACK(&l.dialog, r.seq)
 	case l.state != legConfirmed && l.state != legAccepted:
 	case r.method == sip.INVITE:
 		l.onOfferAnswered(now, r, res)
@@ -75,7 +77,7 @@ func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 	case r.method == sip.PRACK:
 	default:
 		l.fact(replied(r.ref, res))
-		if code == 481 && r.method != sip.NOTIFY { // it knows no such dialog, not only no subscription (RFC 5057 section 5.1)
+		if code == 481 && (r.method == sip.INFO || r.method == sip.MESSAGE) { // of others only the usage is gone (RFC 5057 section 5.1)
 			l.end(now, CauseDialogLost)
 		}
 	}

@@ -87,7 +87,7 @@ func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, hop) {
 			if method == sip.ACK {
 				return e.Req, e.To
 			}
-		case SendResponse, Acknowledged:
+		case SendResponse, Acknowledged, Forgotten:
 		}
 	}
 	lt.t.Fatalf("no %s among %s", method, show(nil, lt.last))
@@ -124,7 +124,7 @@ func (lt *legTest) check(was legState, in Input, facts []Fact, effects []Effect)
 			lt.acked[tagOf(e.Req.To().Params)] = true
 		case SendResponse:
 			lt.checkResponse(was, e)
-		case Acknowledged:
+		case Acknowledged, Forgotten:
 		}
 	}
 }
@@ -203,7 +203,7 @@ func show(facts []Fact, effects []Effect) string {
 			out = append(out, "ACK")
 		case SendResponse:
 			out = append(out, fmt.Sprintf("%d/%s", e.Res.StatusCode, e.Method))
-		case Acknowledged:
+		case Acknowledged, Forgotten:
 		}
 	}
 	return strings.Join(out, ", ")

@@ -149,5 +149,6 @@ func (l *Leg) onCancelWithin(seq uint32) {
 		return
 	}
 	l.session.state = offerAgreed
+	l.effects = append(l.effects, Forgotten{Seq: seq})
 	l.fact(Withdrawn{})
 }

@@ -137,6 +137,14 @@ func (c *Call) maxDuration() time.Duration {
 	return limit
 }
 
+// limitDuration is maxDuration for a call that has been transferred: to a trunk
+// that may have less time for it.
+func (c *Call) limitDuration() {
+	if t := c.target.callee; t != nil && t.MaxDuration > 0 {
+		c.durationUntil = earliest(c.durationUntil, time.Now().Add(t.MaxDuration))
+	}
+}
+
 // callerTLS is how who has called us is checked when we connect to it, because
 // its own connection is gone.
 func (s *Server) callerTLS(t *trunk) config.TargetTLS {

@@ -68,6 +68,8 @@ type attempt struct {
 	source  *sip.Request // whose headers pass on, where that is not the caller's INVITE
 	headers []field      // that its INVITE has besides
 
+	mediaName netip.Addr // our address in the SDP that its target gets
+
 	dropped []string // headers that were left out of its INVITE
 
 	transport     string // that it was dialled by; empty: not dialled

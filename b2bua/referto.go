@@ -198,7 +198,7 @@ func (r *referral) readHeaders(embedded string) error {
 // embeddedHeader decodes one header of a URI.
 func embeddedHeader(escaped string) (h headerLine, err error) {
 	key, v, found := strings.Cut(escaped, "=")
-	if h.name, err = url.PathUnescape(key); err != nil || !found || !isToken(h.name) || len(h.name) > maxPhrase {
+	if h.name, err = url.PathUnescape(key); err != nil || !found || !isToken(h.name) || strings.Contains(h.name, "%") || len(h.name) > maxPhrase {
 		return headerLine{}, fmt.Errorf("%w: the header %q", errReferTo, phrase(escaped))
 	}
 	if h.value, err = url.PathUnescape(v); err != nil {
@@ -221,8 +221,7 @@ func embeddedHeader(escaped string) (h headerLine, err error) {
 //
 //   - User-to-User is what a referrer tells the next party (RFC 7433 section
 //     4), Subject a word to a human, and X- headers are what the two have
-//     agreed upon. Whoever gives an X- header a meaning of its own has to look
-//     here first.
+//     agreed upon. Not X-EI: by that a platform knows the call.
 //   - Replaces makes the call take another's place (RFC 3891).
 //   - Not what says who calls (From, P-Asserted-Identity and all P- headers,
 //     Privacy, Diversion, Identity), how the message goes (Via, Route, Contact,
@@ -238,7 +237,7 @@ func settable(name string) string {
 		return "Replaces"
 	case lower == "subject", lower == "s":
 		return "Subject"
-	case strings.HasPrefix(lower, "x-") && len(name) > 2:
+	case strings.HasPrefix(lower, "x-") && len(name) > 2 && lower != "x-ei":
 		return name
 	default:
 		return ""

@@ -55,6 +55,11 @@ func (s *Server) refusal(req *sip.Request, o peerOptions) (code int, reason stri
 	return 0, "", nil
 }
 
+// can says whether who sent a request has an extension.
+func can(req *sip.Request, tag string) bool {
+	return hasOption(req, "Supported", tag) || hasOption(req, "Require", tag)
+}
+
 // supported names our extensions.
 func supported(o peerOptions) sip.Header {
 	return sip.NewHeader("Supported", strings.Join(o.extensions(), ", "))
@@ -80,11 +85,10 @@ func missing(req *sip.Request, o peerOptions) string {
 // 4028 section 9).
 func unsupported(req *sip.Request, o peerOptions) (code int, reason string, headers []sip.Header) {
 	unknown := missing(req, o)
-	within := tagOf(req.To().Params) != "" && req.Method != sip.INVITE
 	switch {
 	case unknown != "":
 		return 420, "Bad Extension", []sip.Header{sip.NewHeader("Unsupported", unknown)}
-	case o.rel100 == config.Rel100Required && req.Method == sip.INVITE && !within && !hasOption(req, "Supported", "100rel") && !hasOption(req, "Require", "100rel"):
+	case o.rel100 == config.Rel100Required && req.Method == sip.INVITE && !can(req, "100rel"):
 		return 421, statusText(421), []sip.Header{sip.NewHeader("Require", "100rel")}
 	case (req.Method == sip.INVITE || req.Method == sip.UPDATE) && tooShort(req, o):
 		return 422, statusText(422), []sip.Header{sip.NewHeader("Min-SE", minSE(o.leastSE()))}

@@ -42,9 +42,6 @@ func (t *sessionTimer) stop() {
 	t.refreshAt, t.expireAt, t.waiting = time.Time{}, time.Time{}, false
 }
 
-// due says that a refresh was put off and may be sent now.
-func (t *sessionTimer) due() bool { return t.waiting }
-
 // askFirst are the headers of an INVITE that begins a session: what is
 // configured, but not less than the peer takes.
 func (t *sessionTimer) askFirst(o peerOptions) []sip.Header {
@@ -129,6 +126,9 @@ func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 // taken takes what a 2xx to a request of ours says (RFC 4028 section 7.2).
 func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	interval, refresher := askedFor(res)
+	if interval > 0 {
+		interval = max(interval, leastInterval)
+	}
 	t.start(now, interval, refresher != "uas")
 }
 

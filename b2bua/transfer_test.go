@@ -106,7 +106,7 @@ func TestTransferFails(t *testing.T) {
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
 		first := w.agent2.expect("INVITE sip:4711@192.0.2.21")
-		w.agent2.reply(first, 480, "Temporarily Unavailable", "x", "")
+		w.agent2.reply(first, 503, "Service Unavailable", "x", "")
 		w.agent2.expect("ACK")
 		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
 		w.carrier.reply(second, 486, "Busy Here", "y", "")

@@ -9,15 +9,18 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/config"
 )
 
 // destination is where a transfer goes.
 type destination struct {
-	party   config.Party
-	targets []*target // that are tried, in order
-	route   string    // that they are of, empty: none
-	referTo string    // the value of Refer-To, where the caller's side transfers
+	party      config.Party
+	targets    []*target // that are tried, in order
+	failoverOn []int     // of their route
+	route      string    // that they are of, empty: none
+	referTo    string    // the value of Refer-To, where the caller's side transfers
 }
 
 // destination finds out where the agent wants the caller to go, and whether it
@@ -38,7 +41,7 @@ func (c *Call) destination(to referral) (d destination, code int, err error) {
 		return d, 501, errReplacesUs // a dialog with us can't be known to the trunk
 	}
 	d.referTo = c.referToNumber(to, d.party)
-	d.targets, d.route = c.routeOfTarget(d.party)
+	d.targets, d.route, d.failoverOn = c.routeOfTarget(d.party)
 	if len(d.targets) == 0 && cfg.Transfer != config.TransferRelay {
 		return d, 404, errNoWay
 	}
@@ -63,47 +66,51 @@ func (c *Call) directly(to referral, d destination) (destination, int, error) {
 	if to.scheme == "sips" {
 		return d, 416, errReferScheme
 	}
-	uri, err := config.ParseTemplate(to.uri)
+	parsed := parseURI(to.uri)
+	transport := config.TransportUDP
+	if t, ok := parsed.UriParams.Get("transport"); ok && isStream(strings.ToLower(t)) {
+		transport = strings.ToLower(t)
+	}
+	parsed.UriParams = slices.DeleteFunc(parsed.UriParams, func(p sip.HeaderKV) bool { // maddr leads elsewhere
+		return !slices.Contains([]string{"user", "transport", "lr"}, strings.ToLower(p.K))
+	})
+	text := parsed.String()
+	uri, err := config.ParseTemplate(text) // which has no braces: no URI does
 	if err != nil {
 		return d, 400, errReferTo
 	}
-	cfg := *c.target.cfg
-	cfg.Name, cfg.Kind, cfg.URI, cfg.Prepare, cfg.Auth, cfg.Headers = to.host, config.KindSIP, uri, nil, nil, nil
-	cfg.PassHeaders, cfg.Transfer, cfg.DTMF, cfg.MaxCalls, cfg.MaxCPS = nil, config.TransferRefuse, config.DTMFRelay, 0, 0
-	cfg.Budget, cfg.Overflow, cfg.TLS = config.TrunkBudget(), config.OverflowTrim, config.TargetTLS{}
-	cfg.Transport = config.TransportUDP
-	parsed := parseURI(to.uri)
-	if t, ok := parsed.UriParams.Get("transport"); ok && isStream(strings.ToLower(t)) {
-		cfg.Transport = strings.ToLower(t)
-	}
-	d.targets = []*target{{cfg: &cfg, tally: &tally{}}}
-	d.referTo = withEmbedded(to.uri, to.headers)
+	agent := c.target.cfg
+	d.targets = []*target{{tally: &tally{}, cfg: &config.Target{
+		Name: to.host, Kind: config.KindSIP, URI: uri, Transport: transport, Codecs: agent.Codecs,
+		Budget: config.TrunkBudget(), Overflow: config.OverflowTCP,
+		FirstResponseTimeout: agent.FirstResponseTimeout, RingTimeout: agent.RingTimeout,
+		Reinvite: config.ReinviteAuto, Rel100: config.Rel100Off, DTMF: config.DTMFRelay, PassMethods: []string{string(sip.INFO)},
+		Transfer: config.TransferRefuse,
+	}}}
+	d.referTo = withEmbedded(text, to.headers)
 	return d, 0, nil
 }
 
 // routeOfTarget finds who is called for a number that the agent names: by the
 // first route for its calls, else the trunk that the caller came by.
-func (c *Call) routeOfTarget(to config.Party) ([]*target, string) {
+func (c *Call) routeOfTarget(to config.Party) (targets []*target, route string, failoverOn []int) {
 	vars := c.vars
 	vars.To, vars.Trunk, vars.Target = to, "", c.target.cfg.Name
 	for i := range c.peers.routes {
 		if r := &c.peers.routes[i]; r.Target != "" && mismatch(r, &vars) == "" {
-			return c.peers.destinations(r), routeName(i)
+			return c.peers.destinations(r), routeName(i), r.FailoverOn
 		}
 	}
 	if callee := c.peers.callees[c.trunk.cfg.Name]; callee != nil && c.trunk.caller == nil {
-		return []*target{callee}, ""
+		return []*target{callee}, "", nil
 	}
-	return nil, ""
+	return nil, "", nil
 }
 
-// referToNumber names a number to the caller's side at its own address, as it
-// came: the agent knows ours only.
+// referToNumber names a number to the caller's side at its own address: the
+// agent knows ours only. It is the number that is on the list, without what came
+// with it: parameters could make it another one (rn, RFC 4694).
 func (c *Call) referToNumber(to referral, who config.Party) string {
-	user := to.user
-	if to.scheme == "tel" {
-		user = userOf(who)
-	}
 	remote := parseURI(c.a.leg.Dialog().RemoteTarget)
 	host := remote.Host
 	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil && a.Is6() {
@@ -112,7 +119,7 @@ func (c *Call) referToNumber(to referral, who config.Party) string {
 	if remote.Port > 0 {
 		host = net.JoinHostPort(trimBrackets(host), strconv.Itoa(remote.Port))
 	}
-	return withEmbedded("sip:"+user+"@"+host, to.headers)
+	return withEmbedded("sip:"+userOf(who)+"@"+host, to.headers)
 }
 
 // withEmbedded is a URI with headers in it (RFC 3261 section 19.1.1), in the

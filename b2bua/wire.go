@@ -90,7 +90,7 @@ func (w *wire) mayBlock(e Effect) bool {
 		return far(e.To)
 	case SendResponse:
 		return isStream(w.local.Transport)
-	case Acknowledged:
+	case Acknowledged, Forgotten:
 		return false
 	}
 	return true
@@ -121,7 +121,11 @@ func (w *wire) sendOne(e Effect) {
 	case SendResponse:
 		w.respond(e)
 	case Acknowledged:
-		w.confirmed(e.Seq)
+		if tx := w.release(e.Seq); tx != nil {
+			tx.Terminate()
+		}
+	case Forgotten:
+		w.release(e.Seq)
 	}
 }
 
@@ -394,18 +398,18 @@ func (w *wire) serverTx(e SendResponse) *sip.ServerTx {
 	return nil
 }
 
-// confirmed lets the INVITE's transaction go once its 200 is acknowledged:
-// the server's table recognises an INVITE that comes late.
-func (w *wire) confirmed(seq uint32) {
+// release gives up the transaction of an INVITE of the peer. Where its 200 is
+// acknowledged the server's table recognises an INVITE that comes late.
+func (w *wire) release(seq uint32) *sip.ServerTx {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
 		if s.method == sip.INVITE && s.seq == seq {
 			w.servers = append(w.servers[:i], w.servers[i+1:]...)
-			s.tx.Terminate()
-			return
+			return s.tx
 		}
 	}
+	return nil
 }
 
 // close ends what would wait for ever: an INVITE that got a provisional

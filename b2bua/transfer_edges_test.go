@@ -1,0 +1,207 @@
+package b2bua
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// referred has the agent ask for a transfer, which is accepted.
+func (w *world) referred(invite message, to string, headers ...string) {
+	w.t.Helper()
+	w.agent.agentRequest("REFER", invite, "agent1", 10, append(headers, "Refer-To: "+to)...)
+	w.agent.expect("SIP/2.0 202")
+	w.agent.notified("100", "active")
+}
+
+// takenByPBX has the PBX answer, and the agent hear of it and leave.
+func (w *world) takenByPBX(called message) {
+	w.t.Helper()
+	w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+	w.agent2.expect("ACK")
+	w.agent.notified("200", "terminated")
+	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	synctest.Wait()
+}
+
+// What the caller asks of an agent that leaves with the transfer is answered,
+// and later requests go to who took the call.
+func TestTransferAnswersWhatIsPending(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.bridge()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		w.carrier.within(d, "INFO", "", "Info-Package: x")
+		info := w.agent.expect("INFO")
+		w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		w.agent2.expect("ACK")
+		if got := w.carrier.expect("SIP/2.0 480"); got.value("CSeq") != "2 INFO" {
+			t.Errorf("answer:\n%s", got.raw)
+		}
+		w.agent.notified("200", "terminated")
+		w.agent.reply(info, 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.carrier.within(d, "INFO", "", "Info-Package: x")
+		w.agent2.reply(w.agent2.expect("INFO"), 200, "OK", "", "")
+		w.carrier.expect("SIP/2.0 200")
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// An agent that has left is sent nothing more, and its place at the target is
+// free; early media that came before is heard then.
+func TestTransferAgentIsGone(t *testing.T) {
+	for name, early := range map[string]bool{"early media": true, "none": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, transferConfig, func(w *world) {
+				_, invite := w.bridge()
+				w.referred(invite, "<tel:4711>")
+				called := w.agent2.expect("INVITE")
+				want := media.Peer{}.RTP
+				if early {
+					w.agent2.reply(called, 183, "Session Progress", "human", sdpAt("192.0.2.21", 41000))
+					w.agent.notified("183", "active")
+				}
+				w.agent.agentRequest("BYE", invite, "agent1", 11)
+				w.agent.expect("SIP/2.0 200")
+				synctest.Wait()
+				if got := w.relay.sessions[0].peers[media.SideB].RTP; (got != want) != early || (early && got.Port() != 41000) {
+					t.Errorf("media of side B goes to %v", got)
+				}
+				if n := w.server.admission.peers.Load().targets["agent"].calls; n != 0 {
+					t.Errorf("the agent has %d calls", n)
+				}
+				w.agent2.reply(called, 486, "Busy Here", "human", "")
+				w.agent2.expect("ACK")
+				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+				w.wantRecord(store.DispositionAnswered, CauseTransferFailed, store.EndedBySystem)
+			})
+		})
+	}
+}
+
+// A human that is called is not put on hold because the agent holds the caller.
+func TestTransferAfterRelayedHold(t *testing.T) {
+	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: local\n    reinvite: relay", 1), func(w *world) {
+		d, invite := w.bridge()
+		w.agent.agentSends("INVITE", invite, "agent1", 8, agentSDP()[:strings.Index(agentSDP(), "a=sendrecv")]+"a=sendonly\r\n")
+		hold := w.carrier.expect("INVITE")
+		w.carrier.reply(hold, 200, "OK", "", strings.Replace(callerSDP(), "sendrecv", "recvonly", 1))
+		w.carrier.expect("ACK")
+		w.agent.expect("SIP/2.0 200")
+		w.agent.agentRequest("ACK", invite, "agent1", 8)
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		if strings.Contains(called.raw, "a=recvonly") || strings.Contains(called.raw, "a=sendonly") {
+			t.Errorf("the human is offered a held call:\n%s", called.raw)
+		}
+		w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		w.agent2.expect("ACK")
+		w.agent.notified("200", "terminated")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		resumed := w.carrier.expect("INVITE")
+		w.carrier.reply(resumed, 200, "OK", "", callerSDP())
+		w.carrier.expect("ACK")
+		synctest.Wait()
+		for side, p := range w.relay.sessions[0].peers {
+			if p.Held || !p.RTP.IsValid() {
+				t.Errorf("side %d: %+v", side, p)
+			}
+		}
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// While somebody is called for a transfer the codec stays as it was offered.
+func TestTransferKeepsCodec(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.bridge()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		w.agent.agentSends("INVITE", invite, "agent1", 11, strings.Replace(agentSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
+		refused := w.agent.expect("SIP/2.0 491")
+		w.agent.send(strings.Replace(fmt.Sprintf("ACK sip:198.51.100.1:5060 SIP/2.0\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 11 ACK\nContent-Length: 0\n\n",
+			refused.value("Via"), refused.value("From"), refused.value("To"), refused.value("Call-ID")), ";rport=32681", "", 1))
+		w.takenByPBX(called)
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// A place that media can't reach fails that attempt, and leaves what the agent
+// is told of us as it was.
+func TestTransferToOtherFamily(t *testing.T) {
+	yaml := strings.Replace(transferConfig, "transfer_hosts: [192.0.2.21]", `transfer_hosts: ["2001:db8::7"]`, 1)
+	yaml = strings.Replace(yaml, `listen: ["udp://198.51.100.1:5060"]`, `listen: ["udp://198.51.100.1:5060", "udp://[2001:db8::1]:5060"]`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, invite := w.bridge()
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@[2001:db8::7]>")
+		w.agent.expect("SIP/2.0 202")
+		w.agent.notified("100", "active")
+		w.agent.notified("503", "terminated")
+		w.agent.agentSends("INVITE", invite, "agent1", 11, "")
+		ok := w.agent.expect("SIP/2.0 200")
+		if !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
+			t.Errorf("the agent is told:\n%s", ok.raw)
+		}
+		w.agent.agentSends("ACK", invite, "agent1", 11, agentSDP())
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
+
+// transfer: relay sends the number that is on the list, and nothing that came
+// with it; an agent sets no header that names the call.
+func TestTransferIsWhatIsAllowed(t *testing.T) {
+	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
+		d, invite := w.bridge()
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177;rn=+19005550100;npdi@x.example?X-EI=S.1&X-a=b>")
+		refer := w.carrier.expect("REFER")
+		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.10:5060?X-a=b>" {
+			t.Errorf("Refer-To: %s", got)
+		}
+		w.carrier.reply(refer, 202, "Accepted", "", "")
+		w.agent.expect("SIP/2.0 202")
+		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <sip:+15075550177@x.example?X-a%250d=v>")
+		w.agent.expect("SIP/2.0 400")
+		w.agent.agentRequest("REFER", invite, "agent1", 12, "Refer-To: <tel:+15075550177>", "Require: nothing")
+		w.agent.expect("SIP/2.0 420")
+		w.callerHangsUp(d)
+		w.record()
+	})
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.bridge()
+		w.referred(invite, "<sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User="+strings.Repeat("a", 900)+">")
+		called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0")
+		w.takenByPBX(called)
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// A NOTIFY may come before the answer to its REFER (RFC 6665 section 4.1.2.4);
+// one of another event is none of the agent's.
+func TestTransferReportBeforeAnswer(t *testing.T) {
+	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
+		d, invite := w.bridge()
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
+		refer := w.carrier.expect("REFER")
+		w.carrier.within(d, "NOTIFY", "SIP/2.0 100 Trying\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: active")
+		w.agent.notified("100", "active")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.within(d, "NOTIFY", "", "Event: presence", "Subscription-State: active")
+		w.carrier.expect("SIP/2.0 405")
+		w.carrier.reply(refer, 603, "Decline", "", "")
+		w.agent.expect("SIP/2.0 603")
+		w.carrier.within(d, "NOTIFY", "", "Event: refer", "Subscription-State: active")
+		w.carrier.expect("SIP/2.0 405")
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
