@@ -39,7 +39,8 @@ func newAdmission(cfg *config.Config, preparers map[string]Preparer) *admission 
 // reload replaces trunks, targets and routes for the calls to come.
 func (a *admission) reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &peers{
-		routes: cfg.Routes, targets: map[string]*target{}, callees: map[string]*target{}, allow: allowedToTrunks(cfg.Targets),
+		routes: cfg.Routes, targets: map[string]*target{}, callees: map[string]*target{},
+		allow: allowedToTrunks(cfg.Targets), parts: passedParts(cfg.Targets),
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

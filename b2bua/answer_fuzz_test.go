@@ -19,7 +19,7 @@ func FuzzPassedOn(f *testing.F) {
 	f.Add("\u0085\x7f\xff", "Q.850;cause=-1;;=", "X-Foo: "+strings.Repeat("x", 2000)+"\nRetry-After: 5 (\r)")
 	f.Add("0", "0 ", " \n00")
 	f.Fuzz(func(t *testing.T, reason, q850, header string) {
-		if n := parseQ850(q850); n < 0 || n > 127 {
+		if n := q850In([]string{q850}); n < 0 || n > 127 {
 			t.Errorf("%q gives Q.850 cause %d", q850, n)
 		}
 		text := "SIP/2.0 486 " + reason + "\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=x\r\nTo: <sip:c@d>;tag=y\r\n" +

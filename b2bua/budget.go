@@ -47,10 +47,24 @@ func (o *outbound) measure(size int) measure {
 	return m
 }
 
-// trim leaves headers out until the INVITE is within the budget: those with a
-// value that is too long; then, the last first, passed and configured ones;
-// then our own that no call depends on. size measures what is left.
+// trim leaves headers out until the INVITE is within the budget, and parts of
+// its body, the last first, only where no headers would do. size measures what
+// is left.
 func (o *outbound) trim(b config.Budget, size func() int) error {
+	whole := *o
+	for {
+		o.passed, o.configured, o.own = slices.Clone(whole.passed), slices.Clone(whole.configured), slices.Clone(whole.own)
+		o.parts, o.dropped = whole.parts, slices.Clone(whole.dropped)
+		err := o.trimHeaders(b, size)
+		if err == nil || !whole.dropPart() {
+			return err
+		}
+	}
+}
+
+// trimHeaders leaves headers out: those with a value that is too long; then, the
+// last first, passed and configured ones; then our own that no call depends on.
+func (o *outbound) trimHeaders(b config.Budget, size func() int) error {
 	tooLong := func(f field) bool { return !f.kept && longest(f) > b.Value }
 	for _, list := range []*[]field{&o.passed, &o.configured} {
 		for i, f := range slices.Backward(*list) {
@@ -70,6 +84,18 @@ func (o *outbound) trim(b config.Budget, size func() int) error {
 		}
 	}
 	return nil
+}
+
+// dropPart leaves out the last part of the body that may be.
+func (o *outbound) dropPart() bool {
+	for i := range slices.Backward(o.parts) {
+		if _, required := disposition(o.parts[i].field("Content-Disposition")); !required {
+			o.drop(o.parts[i].contentType)
+			o.parts = slices.Delete(o.parts, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 // dropLast leaves out the last header of a list that may be.

@@ -46,7 +46,8 @@ type Call struct {
 	route   *config.Route
 	pending []*target // not yet tried
 	attempt *attempt  // the current one
-	b       *line     // the leg that the caller is bridged to
+	bridge  *attempt  // that the caller is bridged to
+	b       *line     // its leg; nil: it has gone, and another one is called
 	target  *target   // and whose it is
 	tried   int
 	last    outcome // of the last attempt
@@ -61,6 +62,9 @@ type Call struct {
 	relays      map[int]relayed // requests that the other side was sent, by Ref
 	lastRelay   int
 	transfer    *transfer // away from the agent, under way
+	referrals   int       // that the agent has asked for
+	watching    bool      // the caller's side reports to the agent on its REFER
+	listening   bool      // for digits
 	session     RelaySession
 	sessionAddr [2]netip.Addr // in SDP, by side
 	ringSent    bool
@@ -216,7 +220,8 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 		c.record.Media = mediaRecord(c.session.Close())
 		c.session = nil
 	}
-	c.vacate()
+	c.vacate(c.attempt)
+	c.vacate(c.bridge)
 	r := &c.record
 	r.EndedAt = store.TimeOf(now)
 	r.Cause, r.EndedBy = string(cause), by
@@ -362,10 +367,10 @@ func (c *Call) other(l *line) *line {
 	return c.a
 }
 
-// vacate gives back the place that the current attempt has at its target.
-func (c *Call) vacate() {
-	if c.attempt != nil && c.attempt.placed {
-		c.attempt.placed = false
-		c.server.admission.vacate(c.attempt.target)
+// vacate gives back the place that an attempt has at its target.
+func (c *Call) vacate(a *attempt) {
+	if a != nil && a.placed {
+		a.placed = false
+		c.server.admission.vacate(a.target)
 	}
 }

@@ -6,13 +6,14 @@ import (
 	"net/netip"
 	"time"
 
+	"flowbridge/config"
 	"flowbridge/store"
 )
 
 // nextAttempt begins with the next target, or ends the call where none is
 // left.
 func (c *Call) nextAttempt() phase {
-	c.vacate()
+	c.vacate(c.attempt)
 	c.attempt = nil
 	for len(c.pending) > 0 {
 		t := c.pending[0]
@@ -23,27 +24,44 @@ func (c *Call) nextAttempt() phase {
 		c.noteDestination(t)
 		c.record.TargetSIPCallID, c.record.SynthflowCallID = "", ""
 		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
-		var err error
-		if a.formats, err = c.formatsFor(t); err != nil {
-			c.failed(outcome{cause: CauseNoCommonCodec})
-			continue
+		if c.ready(a) {
+			c.prepare(a)
+			return (*Call).preparing
 		}
-		if a.placed = c.server.admission.occupy(t); !a.placed {
-			c.failed(outcome{cause: CauseTargetCapped})
-			continue
-		}
-		c.prepare(a)
-		return (*Call).preparing
 	}
 	return c.refuse(c.route.Otherwise, c.last.cause)
+}
+
+// ready says whether an attempt can be made: there is a codec for it, and room
+// at its target.
+func (c *Call) ready(a *attempt) bool {
+	var err error
+	if a.offer, a.formats, err = c.offerFor(a.target); err != nil {
+		c.failed(outcome{cause: CauseNoCommonCodec})
+		return false
+	}
+	if a.placed = c.server.admission.occupy(a.target); !a.placed {
+		c.failed(outcome{cause: CauseTargetCapped})
+		return false
+	}
+	return true
+}
+
+// varsOf are what templates of an attempt see.
+func (c *Call) varsOf(a *attempt) config.Vars {
+	vars := c.vars
+	if a.vars != nil {
+		vars = *a.vars
+	}
+	vars.Attempt = a.number
+	return vars
 }
 
 // prepare starts what an attempt needs before its INVITE.
 func (c *Call) prepare(a *attempt) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	a.cancel = cancel
-	vars, stack, number, t := c.vars, c.server.stack, a.number, a.target
-	vars.Attempt = number
+	vars, stack, number, t := c.varsOf(a), c.server.stack, a.number, a.target
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: CauseInternalError}
@@ -62,7 +80,7 @@ func (c *Call) failed(o outcome) {
 	c.noteAttempt(o.cause, o.code)
 	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
-	c.vacate()
+	c.vacate(a)
 }
 
 // destText is an address in the log, empty where there is none yet.
@@ -76,7 +94,7 @@ func destText(dest netip.AddrPort) string {
 func (c *Call) noteAttempt(cause Cause, code int) {
 	a := c.attempt
 	c.record.Attempts = append(c.record.Attempts, store.Attempt{
-		Target: a.target.cfg.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		Target: a.target.cfg.Name, Reason: a.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 	})
 }

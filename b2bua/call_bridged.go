@@ -9,7 +9,12 @@ import (
 func (c *Call) bridged() phase {
 	c.phaseName = "bridged"
 	for !c.finished {
-		switch t := c.next(); f := t.fact.(type) {
+		t := c.next()
+		if c.isTransferLine(t.from) {
+			c.onTransfer(t)
+			continue
+		}
+		switch f := t.fact.(type) {
 		case Gone:
 			c.onGone(t.from, f)
 		case Cancelled:
@@ -34,13 +39,17 @@ func (c *Call) bridged() phase {
 		case Asked:
 			c.onAsked(t.from, f.Req)
 		case Replied:
-			c.onReplied(t.from, f)
+			c.onReplied(f)
+		case Keyed:
+			c.onKeyed(f)
 		case Latched:
 			c.log.Debug().Stringer("side", f.Side).Stringer("source", f.Source).Msg("media source learned")
 		case Confirmed:
 			c.log.Debug().Msg("call confirmed")
-		case Progress, Answered, Refused, Ready:
+		case Ready:
 			c.onTransfer(t)
+		case Progress, Answered, Refused:
+			// of an attempt before
 		}
 	}
 	return nil
@@ -51,9 +60,6 @@ func (c *Call) bridged() phase {
 func (c *Call) onGone(from *line, f Gone) {
 	by := store.EndedBySystem
 	switch {
-	case c.isTransferLine(from):
-		c.transferLegGone(f)
-		return
 	case f.ByPeer && from == c.a:
 		by = store.EndedByCaller
 	case f.ByPeer:
@@ -68,23 +74,41 @@ func (c *Call) onGone(from *line, f Gone) {
 		return
 	}
 	c.stopTransfer(f.Cause)
+	status := c.heardByCaller()
 	why := Hangup{Why: f.Cause, Q850: f.Q850}
 	if other := c.other(from); other != nil {
 		why.Headers = c.passedTo(other, f.Headers)
 		c.step(other, why)
 	}
-	c.end(f.Cause, by, 200, f.Q850)
+	c.end(f.Cause, by, status, f.Q850)
 }
 
 // hangup ends both legs.
 func (c *Call) hangup(why Cause, by string) {
 	c.stopTransfer(why)
+	status := c.heardByCaller()
 	for _, l := range []*line{c.a, c.b} {
 		if l != nil {
 			c.step(l, Hangup{Why: why})
 		}
 	}
-	c.end(why, by, 200, 0)
+	c.end(why, by, status, 0)
+}
+
+// heardByCaller is the final answer that the caller has: 200, or 480 where our
+// 200 still waits for a PRACK and is too late when the call ends.
+func (c *Call) heardByCaller() int {
+	if c.a.leg.reliable.answer == nil {
+		return 200
+	}
+	c.unanswered()
+	return 480
+}
+
+// unanswered: the caller was not answered after all.
+func (c *Call) unanswered() {
+	c.record.AnsweredAt = store.Time{}
+	c.record.SetupMS = 0
 }
 
 // lostToCancel: the carrier's CANCEL was faster than our 200, which never
@@ -100,7 +124,6 @@ func (c *Call) neverAnswered(why Cause, by string, status int) {
 	if c.b != nil {
 		c.step(c.b, Hangup{Why: why})
 	}
-	c.record.AnsweredAt = store.Time{}
-	c.record.SetupMS = 0
+	c.unanswered()
 	c.end(why, by, status, 0)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -21,6 +22,8 @@ type Relay interface {
 type RelaySession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
+	SetTelephoneEvents(media.Side, media.TelephoneEvents)
+	SendDigit(media.Side, media.Digit) error
 	Start()
 	Stats() media.Stats
 	Close() media.Stats
@@ -52,7 +55,7 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 // targets' codecs are offered, and the caller's answer comes with its ACK or
 // PRACK. On false the call is over.
 func (c *Call) readOffer() (phase, bool) {
-	body := sdpBody(c.invite)
+	body, _, _ := bodyOf(c.invite, c.peers.parts) // an error would have been refused
 	if c.late = body == nil; c.late {
 		return nil, true
 	}
@@ -81,31 +84,35 @@ func (c *Call) sharesCodec(t *target) bool {
 	return err == nil
 }
 
-// formatsFor are the offer's formats that a target may use: of its codecs, and
-// once the carrier has an answer, of what that says.
-func (c *Call) formatsFor(t *target) ([]string, error) {
+// offerFor is what a target is offered: of the caller's offer, or of the
+// target's own codecs where there is none, the formats that it may use; and once
+// the carrier has an answer, of what that says.
+func (c *Call) offerFor(t *target) (offer *description, formats []string, err error) {
 	if c.late && c.answer == nil {
-		var err error
 		if c.offer, err = descriptionOf(t.cfg.Codecs); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	formats, err := c.offer.usable(t.cfg.Codecs)
-	if err != nil || c.answer == nil {
-		return formats, err
+	offer = c.offer
+	if t.cfg.DTMF == config.DTMFRFC4733 {
+		offer = offer.withEvents(nil) // made of the caller's INFO
+	}
+	if formats, err = offer.usable(t.cfg.Codecs); err != nil || c.answer == nil {
+		return offer, formats, err
 	}
 	audio := false
 	formats = slices.DeleteFunc(formats, func(f string) bool {
-		name := c.offer.codec(f)
+		name := offer.codec(f)
 		same := strings.EqualFold(name, c.record.Codec)
-		keep := slices.Contains(c.told, f) && (same || isEvents(name))
+		told := slices.Contains(c.told, f) || (isEvents(name) && t.cfg.DTMF == config.DTMFRFC4733)
+		keep := told && (same || isEvents(name))
 		audio = audio || keep && same
 		return !keep
 	})
 	if !audio {
-		return nil, errNoCodec
+		return nil, nil, errNoCodec
 	}
-	return formats, nil
+	return offer, formats, nil
 }
 
 // openMedia leases the ports of both sides, the target's in the address
@@ -128,6 +135,8 @@ func (c *Call) openMedia(target netip.Addr) error {
 				c.inbox.post(item{fact: MediaLost{For: e.Since}})
 			case media.EventLatched:
 				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
+			case media.EventDigit:
+				c.inbox.post(item{fact: Keyed(e)})
 			}
 		},
 	})
@@ -166,6 +175,7 @@ func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix)
 func (c *Call) setPeer(side media.Side, d *description) {
 	c.heard[side] = d
 	if side == media.SideA {
+		c.offer = d
 		c.session.SetPeer(side, mediaPeer(d, c.a.leg.Dialog().Source.Addr(), c.trunk.cfg.MediaSources))
 		return
 	}
@@ -215,6 +225,7 @@ func (c *Call) takeAnswer(body []byte) error {
 	if c.answer != nil && !strings.EqualFold(codec, c.record.Codec) {
 		return errNoCodec
 	}
+	answer = c.keyable(c.attempt.target, answer, c.offer)
 	if c.answer == nil {
 		if err = c.tellCaller(answer); err != nil {
 			return err
@@ -223,6 +234,15 @@ func (c *Call) takeAnswer(body []byte) error {
 	}
 	c.setPeer(media.SideB, answer)
 	return nil
+}
+
+// keyable is a platform's answer as the caller is to see it: with the
+// telephone-events that the caller offers, where we make INFO of them.
+func (c *Call) keyable(t *target, answer, offer *description) *description {
+	if t.cfg.DTMF == config.DTMFInfo {
+		return answer.withEvents(offer)
+	}
+	return answer
 }
 
 // readAnswer reads an answer to an offer with these formats.
@@ -245,7 +265,9 @@ func (c *Call) tellCaller(answer *description) (err error) {
 		c.answer, err = answer.forTarget(c.mediaAt(media.SideA), c.told, dirAsIs)
 		return err
 	}
-	c.told = answer.media().MediaName.Formats
+	c.told = slices.DeleteFunc(slices.Clone(answer.media().MediaName.Formats), func(f string) bool {
+		return !slices.Contains(c.offer.media().MediaName.Formats, f) // events that only the target was offered
+	})
 	if c.answer, err = answer.answering(c.offer, c.mediaAt(media.SideA), c.told, dirAsIs); err == nil {
 		c.setPeer(media.SideA, c.offer)
 	}

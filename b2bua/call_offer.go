@@ -48,7 +48,7 @@ func (c *Call) duringSetup(t told) {
 			c.refuse(488, CauseBadAnswer, warning("304 "+err.Error()))
 		}
 	case Withdrawn, OfferRefused, Replied:
-	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, Latched, Killed, Expired: // not for here
+	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, Latched, Killed, Expired, Keyed: // not for here
 	}
 }
 
@@ -98,7 +98,7 @@ func (c *Call) onOffered(from *line, f Offered) {
 		return
 	}
 	formats, exact := c.agreed(from, d)
-	mode := c.target.cfg.Reinvite
+	mode := c.policy().Reinvite
 	switch {
 	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact)):
 		c.absorb(from, d, formats)
@@ -118,7 +118,11 @@ func (c *Call) agreed(from *line, d *description) (formats []string, exact bool)
 	if far == nil {
 		return nil, false
 	}
-	formats, exact = d.agrees(far, c.told)
+	told := c.told
+	if c.target != nil && c.policy().DTMF != config.DTMFRelay { // the sides need not have the same events
+		told = slices.DeleteFunc(slices.Clone(told), func(f string) bool { return isEvents(far.codec(f)) && !slices.Contains(d.media().MediaName.Formats, f) })
+	}
+	formats, exact = d.agrees(far, told)
 	if !slices.ContainsFunc(formats, func(f string) bool { return strings.EqualFold(far.codec(f), c.record.Codec) }) {
 		return nil, false
 	}
@@ -133,9 +137,12 @@ func (c *Call) absorb(from *line, d *description, formats []string) {
 		c.step(from, notAcceptable())
 		return
 	}
+	before := c.heard[side]
 	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec}
 	c.setPeer(side, d)
-	c.log.Info().Stringer("side", side).Str("direction", string(d.direction())).Stringer("rtp", d.rtp()).Msg("session changed")
+	if before == nil || before.rtp() != d.rtp() || before.held() != d.held() { // it may only refresh the session
+		c.log.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
+	}
 	c.step(from, Accept{SDP: answer})
 }
 
@@ -162,7 +169,7 @@ func (c *Call) sessionToward(side media.Side) ([]byte, error) {
 // consult offers the other side what one side wants.
 func (c *Call) consult(from *line, d *description, fallback []string) {
 	to := c.other(from)
-	formats, err := d.usable(c.target.cfg.Codecs)
+	formats, err := d.usable(c.policy().Codecs)
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -203,6 +210,9 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 		return
 	}
 	side := c.side(x.from)
+	if side != c.platform() {
+		answer = c.keyable(c.target, answer, x.offer)
+	}
 	told := answer.media().MediaName.Formats
 	reply, err := answer.answering(x.offer, c.mediaAt(side), told, dirAsIs)
 	if err != nil {

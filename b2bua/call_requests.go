@@ -6,25 +6,37 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/media"
+	"flowbridge/config"
 )
 
 // Requests within a call that is up, from one side to the other: INFO, MESSAGE,
-// NOTIFY, SUBSCRIBE, by the target's pass_methods. REFER is in call_transfer.go.
+// NOTIFY, SUBSCRIBE, by the target's pass_methods. DTMF in INFO is in
+// call_digits.go, REFER in call_transfer.go.
 
 // relayed is a request of one side that the other one was sent.
 type relayed struct {
 	from   *line
 	method sip.RequestMethod
 	seq    uint32
-	done   func(Replied) // besides
+	done   func(Replied) // besides; may be nil
 }
 
-// passedHeaders are those of a request or its answer that go to the other side
-// whatever is configured: they say what the body is and what is asked for.
-var passedHeaders = []string{ //nolint:gochecknoglobals // constant
-	"Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
-	"Accept", "Retry-After",
+// alwaysPassed are the headers of a request or its answer that go to the other
+// side whatever is configured: they say what the body is and what is asked for.
+func alwaysPassed() []string {
+	return []string{
+		"Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
+		"Accept", "Retry-After",
+	}
+}
+
+// policy is the configuration of the platform that has a part in the call: its
+// target, or who placed it.
+func (c *Call) policy() *config.Target {
+	if c.trunk.caller != nil {
+		return c.trunk.caller
+	}
+	return c.target.cfg
 }
 
 // onAsked answers a request within the dialog, or has the other side answer it.
@@ -32,11 +44,11 @@ func (c *Call) onAsked(from *line, req *sip.Request) {
 	switch {
 	case req.Method == sip.REFER:
 		c.onRefer(from, req)
-	case req.Method == sip.INFO && c.digitOf(from, req):
+	case req.Method == sip.INFO && c.takesDigit(from, req):
 	case c.passes(req):
 		c.relay(from, req, contentOf(req), nil)
 	default:
-		c.reply(from, req, 405, allowHeader(from.leg.options.allow))
+		c.reply(from, req, 405, from.leg.allow())
 	}
 }
 
@@ -45,7 +57,7 @@ func (c *Call) passes(req *sip.Request) bool {
 	if req.Method == sip.NOTIFY && c.watched() {
 		return true // of a transfer that the other side carries out
 	}
-	return slices.Contains(c.target.cfg.PassMethods, string(req.Method))
+	return slices.Contains(c.policy().PassMethods, string(req.Method))
 }
 
 // relay sends what one side asks to the other one. Nobody there: it is refused.
@@ -53,10 +65,6 @@ func (c *Call) relay(from *line, req *sip.Request, content Content, done func(Re
 	to := c.other(from)
 	if to == nil {
 		c.reply(from, req, 480)
-		return
-	}
-	if !allowed(to.leg.options.allow, req.Method) { // neither side is surprised by what it never hears of
-		c.reply(from, req, 405, allowHeader(from.leg.options.allow))
 		return
 	}
 	if c.relays == nil {
@@ -69,7 +77,7 @@ func (c *Call) relay(from *line, req *sip.Request, content Content, done func(Re
 }
 
 // onReplied gives a side the other one's answer.
-func (c *Call) onReplied(from *line, f Replied) {
+func (c *Call) onReplied(f Replied) {
 	r, ok := c.relays[f.Ref]
 	if !ok {
 		return // it was ours
@@ -78,9 +86,8 @@ func (c *Call) onReplied(from *line, f Replied) {
 	if r.done != nil {
 		r.done(f)
 	}
-	content := Content{ContentType: f.ContentType, Body: f.Body, Headers: passedAlways(f.Headers)}
+	content := Content{ContentType: f.ContentType, Body: f.Body, Headers: alwaysOf(f.Headers)}
 	content.Headers = append(content.Headers, c.passedTo(r.from, f.Headers)...)
-	_ = from
 	c.step(r.from, Reply{Method: r.method, Seq: r.seq, Code: f.Code, Reason: f.Reason, Content: content})
 }
 
@@ -93,15 +100,15 @@ func (c *Call) reply(to *line, req *sip.Request, code int, headers ...sip.Header
 
 // contentOf is what of a request goes to the other side.
 func contentOf(req *sip.Request) Content {
-	content := Content{Headers: passedAlways(req.Headers())}
+	content := Content{Headers: alwaysOf(req.Headers())}
 	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
 		content.ContentType, content.Body = ct.Value(), req.Body()
 	}
 	return content
 }
 
-func passedAlways(headers []sip.Header) []sip.Header {
-	out, _ := passed(headers, passedHeaders)
+func alwaysOf(headers []sip.Header) []sip.Header {
+	out, _ := passed(headers, alwaysPassed())
 	return out
 }
 
@@ -110,19 +117,11 @@ func passedAlways(headers []sip.Header) []sip.Header {
 func (c *Call) passedTo(to *line, headers []sip.Header) []sip.Header {
 	names := c.trunk.cfg.PassHeaders
 	if to != c.a {
-		_, t := c.attemptLine()
-		names = t.cfg.PassHeaders
+		names = c.target.cfg.PassHeaders
 	}
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
-		return slices.ContainsFunc(passedHeaders, func(p string) bool { return strings.EqualFold(p, n) })
+		return slices.ContainsFunc(alwaysPassed(), func(p string) bool { return strings.EqualFold(p, n) })
 	})
 	out, _ := passed(headers, names)
 	return out
-}
-
-// digitOf takes a DTMF digit out of an INFO, where the other side wants it as
-// a telephone-event, and says whether it did.
-func (c *Call) digitOf(from *line, req *sip.Request) bool {
-	_ = media.SideA
-	return false
 }

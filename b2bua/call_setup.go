@@ -25,9 +25,9 @@ func (c *Call) admitted() phase {
 		c.take(it)
 	}
 	for _, t := range c.facts {
-		if _, cancelled := t.fact.(Cancelled); cancelled {
+		if f, cancelled := t.fact.(Cancelled); cancelled {
 			c.journal()
-			return c.cancelledByCaller()
+			return c.cancelledByCaller(f)
 		}
 	}
 	return c.routing()
@@ -101,7 +101,7 @@ func (c *Call) preparing() phase {
 				return c.onReady(f)
 			}
 		case Cancelled:
-			return c.cancelledByCaller()
+			return c.cancelledByCaller(f)
 		case Killed:
 			return c.killed(f)
 		case Expired:
@@ -112,7 +112,7 @@ func (c *Call) preparing() phase {
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Progress, Answered, Refused, Confirmed, MediaLost, Latched:
+		case Progress, Answered, Refused, Confirmed, MediaLost, Latched, Keyed:
 			// no leg B yet
 		}
 	}
@@ -165,8 +165,10 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	a.transport = transportName(local.Transport)
 	a.line = c.addLine(leg, local, f.Flow)
 	a.line.wire.tls = a.target.cfg.TLS
-	c.record.TargetSIPCallID = leg.dialog.CallID
-	c.record.DialedAt = store.TimeOf(time.Now())
+	if a.reason == "" {
+		c.record.TargetSIPCallID = leg.dialog.CallID
+		c.record.DialedAt = store.TimeOf(time.Now())
+	}
 	c.journal()
 	c.step(a.line, invite)
 	return CauseNone, nil
@@ -176,22 +178,27 @@ func (c *Call) dial(f Ready) (Cause, error) {
 // offer with our address at, the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
 	a := c.attempt
-	offer, err := c.offer.forTarget(at, a.formats, c.offer.passedOn())
+	offer, err := a.offer.forTarget(at, a.formats, a.offer.passedOn())
 	if err != nil {
 		return nil, Invite{}, CauseInternalError, err
 	}
-	vars := c.vars
-	vars.Attempt = a.number
+	vars := c.varsOf(a)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
-	in := inbound{invite: c.invite, trusted: c.trunk.cfg.Trusted, privacy: c.privacy}
+	in := inbound{invite: c.invite, source: c.invite, trusted: c.trunk.cfg.Trusted, privacy: c.privacy, besides: a.headers}
+	if a.source != nil {
+		in.source = a.source
+	}
 	out, err := buildOutbound(a.target.cfg, f.URI, vars, in, local, a.target.options(), offer)
 	if err != nil {
 		return nil, Invite{}, CauseTemplateFailed, err
 	}
 	leg := newUACLeg(c.server.legOptions(media.SideB, local, a.target.options()), newCallID(), out.localParty, out.remoteParty)
 	out.offer = leg.describe(out.offer)
+	if a.reason == "" {
+		out.parts = partsFor(c.invite, a.target.cfg.PassParts)
+	}
 	leg.dialog.NAT = a.target.nat()
 	if err = c.fit(&out, leg, f); err != nil {
 		return nil, Invite{}, CauseInviteTooLarge, err
@@ -243,7 +250,7 @@ func (c *Call) dialing() phase {
 		case Refused:
 			return c.onRefused(f)
 		case Cancelled:
-			return c.cancelledByCaller()
+			return c.cancelledByCaller(f)
 		case Killed:
 			return c.killed(f)
 		case Expired:
@@ -256,7 +263,7 @@ func (c *Call) dialing() phase {
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Ready, Confirmed, MediaLost, Latched:
+		case Ready, Confirmed, MediaLost, Latched, Keyed:
 			// of an attempt before, or not possible yet
 		}
 	}
@@ -320,8 +327,9 @@ func (c *Call) onAnswered(f Answered) phase {
 	if limit := c.maxDuration(); limit > 0 {
 		c.durationUntil = now.Add(limit)
 	}
-	c.b, c.target = c.attempt.line, c.attempt.target
+	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
 	c.session.Start()
+	c.listenForDigits()
 	c.answered = now
 	c.server.admission.answered()
 	c.record.AnsweredAt = store.TimeOf(now)
@@ -370,9 +378,9 @@ func (c *Call) refuse(code int, cause Cause, headers ...sip.Header) phase {
 }
 
 // cancelledByCaller gives up the target; the carrier has its 487 already.
-func (c *Call) cancelledByCaller() phase {
-	c.abandon(CauseCallerCancelled)
-	return c.end(CauseCallerCancelled, store.EndedByCaller, 487, 0)
+func (c *Call) cancelledByCaller(f Cancelled) phase {
+	c.abandonFor(CauseCallerCancelled, f.Why)
+	return c.end(CauseCallerCancelled, store.EndedByCaller, 487, f.Why.q850)
 }
 
 func (c *Call) setupExpired() phase {
@@ -387,7 +395,10 @@ func (c *Call) killed(f Killed) phase {
 }
 
 // abandon stops the current attempt, in whatever it is doing.
-func (c *Call) abandon(why Cause) {
+func (c *Call) abandon(why Cause) { c.abandonFor(why, reasons{}) }
+
+// abandonFor is abandon for what the caller says.
+func (c *Call) abandonFor(why Cause, caller reasons) {
 	a := c.attempt
 	if a == nil {
 		return
@@ -395,7 +406,7 @@ func (c *Call) abandon(why Cause) {
 	c.last = outcome{cause: why} // whatever another target said before
 	a.cancel()
 	if a.line != nil {
-		c.step(a.line, Abandon{Why: why})
+		c.step(a.line, Abandon{Why: why, Caller: caller})
 	}
 	c.noteAttempt(why, 0)
 }

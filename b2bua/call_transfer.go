@@ -1,15 +1,331 @@
 package b2bua
 
-import "github.com/emiago/sipgo/sip"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
 
-type transfer struct{}
+	"github.com/emiago/sipgo/sip"
 
-func (c *Call) onTransfer(told) phase     { return nil }
-func (c *Call) isTransferLine(*line) bool { return false }
-func (c *Call) transferLegGone(Gone)      {}
-func (c *Call) agentLeft(Gone)            {}
-func (c *Call) stopTransfer(Cause)        {}
-func (c *Call) watched() bool             { return false }
-func (c *Call) onRefer(from *line, req *sip.Request) {
-	c.reply(from, req, 603)
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// A REFER of the agent (RFC 3515): the caller is to be connected to somebody
+// else. Here the agent's side of it; whom it may name is in transfer_to.go.
+//
+// With transfer: local we place the call ourselves, as an attempt beside the
+// bridge. The agent is told how it goes by NOTIFY. Where it is answered the
+// caller is bridged to it and the agent's leg ends; where not, the caller stays
+// with the agent, unless that has gone.
+
+// transfer is a call away from the agent that is under way.
+type transfer struct {
+	agent   *line // who asked for it
+	left    bool  // and has hung up since
+	held    bool  // holding the call
+	reports bool  // it wants to hear what becomes of it
+	id      string
+	refer   *sip.Request
+	headers []field // of the INVITE
+	vars    config.Vars
+	pending []*target
+	code    int // the last final answer
+	reason  string
+	told    int // the last status that the agent was told
 }
+
+// reasonTransfer says in the record that an attempt is not for the route.
+const reasonTransfer = "transfer"
+
+// onRefer is a REFER of the agent.
+func (c *Call) onRefer(from *line, req *sip.Request) {
+	if from != c.b {
+		c.reply(from, req, 405, allowHeader(from.leg.options.allow))
+		return
+	}
+	to, err := referTo(req)
+	switch {
+	case errors.Is(err, errReferScheme):
+		c.refuseRefer(from, req, 416, err)
+	case err != nil:
+		c.refuseRefer(from, req, 400, err)
+	case c.transfer != nil:
+		c.refuseRefer(from, req, 491, errTransferring)
+	case c.referrals >= maxReferrals:
+		c.refuseRefer(from, req, 403, errTooOften)
+	default:
+		c.refer(from, req, to)
+	}
+}
+
+// maxReferrals bounds the transfers of one call.
+const maxReferrals = 20
+
+var (
+	errTooOften     = errors.New("too many transfers of one call")
+	errTransferring = errors.New("a transfer is under way already")
+	errNotAllowed   = errors.New("not in transfer_numbers or transfer_hosts")
+	errNoWay        = errors.New("no route for this target, and the caller's trunk has no uri")
+	errReplacesUs   = errors.New("a number with Replaces")
+)
+
+func (c *Call) refuseRefer(from *line, req *sip.Request, code int, err error) {
+	c.log.Warn().Err(err).Int("code", code).Msg("transfer refused")
+	c.reply(from, req, code, warning("399 "+err.Error()))
+}
+
+// refer does what a REFER asks for, as the target's configuration says.
+func (c *Call) refer(from *line, req *sip.Request, to referral) {
+	dest, code, err := c.destination(to)
+	if err != nil {
+		c.refuseRefer(from, req, code, err)
+		return
+	}
+	if c.target.cfg.Transfer == config.TransferRelay {
+		c.relayRefer(from, req, dest)
+		return
+	}
+	headers := []field{{name: "Referred-By", values: []string{c.referrer(req)}, kept: true}}
+	for _, h := range to.headers {
+		headers = append(headers, field{name: h.name, values: []string{h.value}, kept: true})
+	}
+	c.referrals++
+	t := &transfer{
+		agent: from, reports: wantsReport(req), refer: req, headers: headers, vars: c.vars, pending: dest.targets,
+		code: 503, reason: statusText(503),
+	}
+	t.vars.To, t.vars.Route = dest.party, dest.route
+	if c.referrals > 1 { // RFC 3515 section 2.4.6
+		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
+	}
+	c.transfer = t
+	c.log.Info().Str("to", dest.party.Number).Str("uri", to.uri).Strs("dropped", to.dropped).Msg("transfer asked")
+	var accepted []sip.Header
+	if !t.reports {
+		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
+	}
+	c.reply(from, req, 202, accepted...)
+	c.report(100, "Trying")
+	c.nextTransfer()
+}
+
+// referrer is who a Referred-By names (RFC 3892): who the REFER says, else the
+// agent by its address of record.
+func (c *Call) referrer(req *sip.Request) string {
+	if by, err := referredBy(req); err == nil && by != "" {
+		return "<" + by + ">"
+	}
+	return "<" + addrSpec(c.b.leg.Dialog().RemoteParty) + ">"
+}
+
+// report tells the agent how its transfer goes (RFC 3515 section 2.4.4).
+func (c *Call) report(code int, reason string) {
+	t := c.transfer
+	if t.left || !t.reports || t.told >= 200 || (code < 200 && t.told == code) {
+		return
+	}
+	t.told = code
+	state := "active;expires=180"
+	if code >= 200 {
+		state = "terminated;reason=noresource"
+	}
+	c.step(t.agent, Send{Method: sip.NOTIFY, Content: Content{
+		Headers:     []sip.Header{sip.NewHeader("Event", "refer"+t.id), sip.NewHeader("Subscription-State", state)},
+		ContentType: "message/sipfrag;version=2.0", Body: sipfrag(code, reason),
+	}})
+}
+
+// nextTransfer tries the next destination, or gives the transfer up.
+func (c *Call) nextTransfer() {
+	t := c.transfer
+	for len(t.pending) > 0 {
+		to := t.pending[0]
+		t.pending = t.pending[1:]
+		c.tried++
+		a := &attempt{
+			number: c.tried, target: to, started: time.Now(), reason: reasonTransfer,
+			vars: &t.vars, source: t.refer, headers: t.headers,
+		}
+		c.attempt = a
+		if c.ready(a) {
+			c.prepare(a)
+			return
+		}
+	}
+	c.transferFailed()
+}
+
+// onTransfer is a fact of the leg that is called for a transfer, or that it may
+// be called.
+func (c *Call) onTransfer(t told) {
+	if c.transfer == nil {
+		return // of an attempt before
+	}
+	switch f := t.fact.(type) {
+	case Ready:
+		if f.Attempt == c.attempt.number {
+			c.dialTransfer(f)
+		}
+	case Progress:
+		c.transferRings(f)
+	case Answered:
+		c.transferAnswered(f)
+	case Refused:
+		c.transferRefused(f)
+	case Offered:
+		c.step(t.from, notAcceptable())
+	case Asked:
+		c.reply(t.from, f.Req, 480)
+	case Cancelled, Confirmed, Gone, MediaLost, Latched, Killed, Expired, Withdrawn, AnswerReady, OfferRefused, Replied, Keyed: // not for here
+	}
+}
+
+// transferRefused: somebody does not take the call. It is the next one's turn.
+func (c *Call) transferRefused(f Refused) {
+	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
+	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
+		c.transfer.code, c.transfer.reason = 408, statusText(408)
+	}
+	c.nextTransfer()
+}
+
+func (c *Call) dialTransfer(f Ready) {
+	a := c.attempt
+	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
+	if f.AskedAPI {
+		a.prepareMS = f.Elapsed.Milliseconds()
+	}
+	cause, err := f.Cause, f.Err
+	if cause == CauseNone {
+		cause, err = c.dial(f)
+	}
+	switch {
+	case errors.Is(err, errWantsTCP):
+		c.connect(f)
+	case cause != CauseNone:
+		c.log.Warn().Err(err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not dialled")
+		c.failed(outcome{cause: cause, err: err})
+		c.nextTransfer()
+	}
+}
+
+// transferRings: the caller hears it only where the agent has gone.
+func (c *Call) transferRings(f Progress) {
+	c.report(f.Code, f.Reason)
+	if !c.transfer.left || f.SDP == nil {
+		return
+	}
+	if answer, err := c.readAnswer(f.SDP, c.attempt.formats); err == nil {
+		c.setPeer(media.SideB, answer)
+	}
+}
+
+// transferAnswered bridges the caller to who took the call.
+func (c *Call) transferAnswered(f Answered) {
+	answer, err := c.readAnswer(f.SDP, c.attempt.formats)
+	if err == nil && !strings.EqualFold(answer.chosen(), c.record.Codec) {
+		err = errNoCodec
+	}
+	if err != nil {
+		c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
+		c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
+		c.failed(outcome{code: 200, cause: CauseBadAnswer})
+		c.transfer.code, c.transfer.reason = 488, statusText(488)
+		c.nextTransfer()
+		return
+	}
+	c.noteAttempt(CauseNone, 200)
+	agent, left, before := c.transfer.agent, c.transfer.left, c.bridge
+	held := c.transfer.held || !left && c.heard[media.SideB].held()
+	c.report(200, statusText(200))
+	c.transfer = nil
+	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
+	c.setPeer(media.SideB, answer)
+	c.listenForDigits()
+	if x := c.exchange; x != nil { // with the agent
+		c.exchange = nil
+		if x.from == c.a {
+			c.refuseExchange(x, 491)
+		}
+	}
+	c.vacate(before)
+	if held {
+		c.resume()
+	}
+	if !left {
+		c.step(agent, Hangup{Why: CauseTransferred})
+	}
+	c.log.Info().Str("target", c.target.cfg.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
+	c.journal()
+}
+
+// resume offers the caller the session again where it was told that the agent
+// holds the call: whom it is connected to now does not.
+func (c *Call) resume() {
+	told, err := parseDescription(c.a.leg.session.local)
+	if err == nil && told.direction() != dirSendRecv {
+		c.restore(c.a)
+	}
+}
+
+// transferFailed tells the agent. The caller stays with it, or is hung up on
+// where it has gone.
+func (c *Call) transferFailed() {
+	t := c.transfer
+	c.report(t.code, t.reason)
+	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Msg("transfer failed")
+	c.transfer, c.attempt = nil, c.bridge
+	if t.left {
+		c.step(c.a, Hangup{Why: CauseTransferFailed})
+		c.end(CauseTransferFailed, store.EndedBySystem, 200, 0)
+	}
+}
+
+// agentLeft: the agent hung up while its transfer was under way, as some do as
+// soon as their REFER is accepted. The caller waits for who takes the call.
+func (c *Call) agentLeft(f Gone) {
+	c.transfer.left, c.transfer.held = true, c.heard[media.SideB].held()
+	c.b = nil
+	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
+	if x := c.exchange; x != nil {
+		c.exchange = nil
+		if x.from == c.a {
+			c.refuseExchange(x, 491)
+		}
+	}
+}
+
+// stopTransfer gives up a transfer because the call ends.
+func (c *Call) stopTransfer(why Cause) {
+	if c.transfer == nil {
+		return
+	}
+	c.report(487, statusText(487))
+	c.abandon(why)
+	c.vacate(c.attempt)
+	c.transfer = nil
+}
+
+// isTransferLine says whether a leg is that which is called for a transfer.
+func (c *Call) isTransferLine(l *line) bool {
+	return c.transfer != nil && l != nil && l == c.attempt.line
+}
+
+// relayRefer has the caller's side carry the transfer out. What it reports goes
+// back to the agent.
+func (c *Call) relayRefer(from *line, req *sip.Request, dest destination) {
+	content := Content{Headers: []sip.Header{
+		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", c.referrer(req)),
+	}}
+	if !wantsReport(req) {
+		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
+	}
+	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
+	c.relay(from, req, content, func(r Replied) { c.watching = c.watching || r.Code < 300 })
+}
+
+// watched says whether the agent waits for NOTIFYs of the caller's side.
+func (c *Call) watched() bool { return c.watching }

@@ -2,8 +2,6 @@ package b2bua
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	"flowbridge/store"
 )
@@ -125,32 +123,41 @@ func dispositionOf(cause Cause, status int) string {
 	}
 }
 
-// q850Of is the ISDN cause (ITU-T Q.850) of a SIP status, after the table of
-// RFC 4497 section 8.4.4 and RFC 3398 section 8.2.6.1. 0: none.
+// q850Of is the ISDN cause (ITU-T Q.850) of a SIP status, by the table of RFC
+// 3398 section 8.2.6.1; of statuses younger than that, of the ones that they are
+// kinds of. 0: none. docs/causes.md shows the table.
 func q850Of(status int) int {
 	switch status {
 	case 404, 485, 604:
 		return 1 // unallocated number
 	case 486, 600:
 		return 17 // user busy
-	case 480, 408:
+	case 480:
 		return 18 // no user responding
-	case 403, 603, 607, 608, 401, 402, 405, 406, 407:
+	case 401, 402, 403, 407, 603, 607, 608:
 		return 21 // call rejected
 	case 410:
 		return 22 // number changed
+	case 482, 483:
+		return 25 // exchange routing error
 	case 484:
 		return 28 // invalid number format
-	case 483:
-		return 25 // exchange routing error
 	case 487:
 		return 31 // normal, unspecified
-	case 415, 488, 606:
-		return 65 // bearer capability not implemented
-	case 500, 502, 503, 505, 513:
+	case 502:
+		return 38 // network out of order
+	case 400, 481, 500, 503:
 		return 41 // temporary failure
-	case 504:
+	case 405:
+		return 63 // service or option not available
+	case 488, 606:
+		return 65 // bearer capability not implemented
+	case 406, 415, 501:
+		return 79 // service or option not implemented
+	case 408, 504:
 		return 102 // recovery on timer expiry
+	case 413, 414, 416, 420, 421, 423, 505, 513:
+		return 127 // interworking, unspecified
 	default:
 		return 0
 	}
@@ -184,26 +191,43 @@ func reasonValue(why Cause, q850 int) string {
 		if q850 == 0 {
 			q850 = q850OfCause(why)
 		}
-		return "Q.850;cause=" + strconv.Itoa(q850) + `;text="` + string(why) + `"`
+		return reason{protocol: "Q.850", cause: q850, text: string(why)}.String()
 	}
 }
 
-// parseQ850 reads the Q.850 cause from the value of a Reason header, 0 where
-// there is none.
-func parseQ850(value string) int {
-	for one := range strings.SplitSeq(value, ",") {
-		parts := strings.Split(one, ";")
-		if !strings.EqualFold(strings.TrimSpace(parts[0]), "Q.850") {
-			continue
-		}
-		for _, p := range parts[1:] {
-			name, v, _ := strings.Cut(p, "=")
-			if strings.EqualFold(strings.TrimSpace(name), "cause") {
-				if n, err := strconv.Atoi(strings.TrimSpace(v)); err == nil && n >= 0 && n < 128 {
-					return n
-				}
-			}
+// reasonsIn are what the Reason headers of a CANCEL say.
+func reasonsIn(values []string) reasons {
+	r := reasons{q850: q850In(values)}
+	for _, v := range parseReasons(values) {
+		r.elsewhere = r.elsewhere || (equalFold(v.protocol, "sip") && v.cause == 200)
+	}
+	return r
+}
+
+// value is the Reason of the CANCEL that goes on, empty where there is nothing
+// to say. The words are ours.
+func (r reasons) value() string {
+	switch {
+	case r.elsewhere:
+		return reasonValue(causeAnotherAnswered, 0)
+	case r.q850 > 0:
+		return reason{protocol: "Q.850", cause: r.q850, text: string(CauseCallerCancelled)}.String()
+	default:
+		return ""
+	}
+}
+
+// q850In is the ISDN cause that the Reason headers of a message give (RFC 3326
+// section 2): that of Q.850, else that of the SIP status; 0 where there is none.
+func q850In(values []string) int {
+	ofStatus := 0
+	for _, r := range parseReasons(values) {
+		switch {
+		case equalFold(r.protocol, "q.850") && r.cause > 0 && r.cause < 128:
+			return r.cause
+		case equalFold(r.protocol, "sip") && ofStatus == 0:
+			ofStatus = q850Of(r.cause)
 		}
 	}
-	return 0
+	return ofStatus
 }

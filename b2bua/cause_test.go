@@ -4,10 +4,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"flowbridge/store"
 )
@@ -149,7 +152,7 @@ func TestParseQ850(t *testing.T) {
 		";;;,,,":                                         0,
 		"Q.8500;cause=16":                                0,
 	} {
-		if got := parseQ850(value); got != want {
+		if got := q850In([]string{value}); got != want {
 			t.Errorf("%q: %d; want %d", value, got, want)
 		}
 	}
@@ -163,7 +166,7 @@ func TestReasonValue(t *testing.T) {
 		if strings.ContainsAny(v, "\r\n") {
 			t.Errorf("%s: %q", c, v)
 		}
-		if got := parseQ850(v); strings.HasPrefix(v, "Q.850") && got == 0 {
+		if got := q850In([]string{v}); strings.HasPrefix(v, "Q.850") && got == 0 {
 			t.Errorf("%s: %q does not parse", c, v)
 		}
 	}
@@ -173,7 +176,7 @@ func TestReasonValue(t *testing.T) {
 			t.Errorf("%q: Reason %q", c, reasonValue(c, 0))
 		}
 	}
-	if got := parseQ850(reasonValue(CauseCallerHangup, 0)); got != 16 {
+	if got := q850In([]string{reasonValue(CauseCallerHangup, 0)}); got != 16 {
 		t.Errorf("a hang-up has Q.850 cause %d", got)
 	}
 }
@@ -188,5 +191,60 @@ func TestStatusText(t *testing.T) {
 		if got := statusText(code); got != want {
 			t.Errorf("%d: %q; want %q", code, got, want)
 		}
+	}
+}
+
+// docs/causes.md has the table that is used.
+func TestQ850TableInDocs(t *testing.T) {
+	text, err := os.ReadFile("../docs/causes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[int]int{}
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) [^|]+\| ([\d, ]+) \|$`).FindAllStringSubmatch(string(text), -1) {
+		cause, _ := strconv.Atoi(m[1])
+		for code := range strings.SplitSeq(m[2], ", ") {
+			status, _ := strconv.Atoi(code)
+			told[status] = cause
+		}
+	}
+	for status := range 700 {
+		if got := q850Of(status); got != told[status] {
+			t.Errorf("%d: %d; docs/causes.md says %d", status, got, told[status])
+		}
+	}
+}
+
+// RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our
+// own words.
+func TestReasonOfCancel(t *testing.T) {
+	for said, want := range map[string]string{
+		`SIP;cause=200;text="Call completed elsewhere at 10.1.2.3"`: `SIP;cause=200;text="Call completed elsewhere"`,
+		`Q.850;cause=16;text="x", SIP;cause=487`:                    `Q.850;cause=16;text="caller_cancelled"`,
+		`SIP;cause=603`:                                             `Q.850;cause=21;text="caller_cancelled"`,
+		"":                                                          "",
+	} {
+		inWorld(t, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			invite := w.agent.expect("INVITE")
+			w.agent.reply(invite, 180, "Ringing", "x", "")
+			synctest.Wait()
+			d.extra = "Reason: " + said + "\n"
+			w.carrier.cancel(d)
+			d.extra = ""
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.expect("SIP/2.0 487")
+			w.carrier.ackRefused(d)
+			cancel := w.agent.expect("CANCEL")
+			if got := cancel.value("Reason"); got != want {
+				t.Errorf("%q: CANCEL has %q; want %q", said, got, want)
+			}
+			w.agent.reply(cancel, 200, "OK", "x", "")
+			w.agent.reply(invite, 487, "Request Terminated", "x", "")
+			w.agent.expect("ACK")
+			w.record()
+		})
 	}
 }

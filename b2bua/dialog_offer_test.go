@@ -119,7 +119,7 @@ func TestBadOffersInMidCall(t *testing.T) {
 		if e == c.carrier {
 			c.w.carrier.within(c.d, method, "hello", "Content-Type: text/plain")
 			m := e.p.expect("SIP/2.0 415")
-			if m.value("Accept") != "application/sdp" {
+			if m.value("Accept") != acceptedBodies {
 				t0(c).Errorf("415 without Accept:\n%s", m.raw)
 			}
 			if method == "INVITE" {

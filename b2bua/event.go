@@ -25,7 +25,10 @@ type (
 	}
 	// CancelIn is a CANCEL of the peer's INVITE with this CSeq. Both it and the
 	// INVITE have been answered already, with 200 and 487.
-	CancelIn struct{ Seq uint32 }
+	CancelIn struct {
+		Seq uint32
+		Why reasons // its Reason
+	}
 	// ResponseIn is a response to a request of ours, a 2xx that comes again
 	// or from another fork among them.
 	ResponseIn struct {
@@ -75,7 +78,10 @@ type (
 	}
 	// Abandon gives up an INVITE that has no final answer: CANCEL as soon as
 	// that is allowed, and ACK and BYE if a 200 comes all the same.
-	Abandon struct{ Why Cause }
+	Abandon struct {
+		Why    Cause
+		Caller reasons // that the caller gave for its CANCEL
+	}
 	// Hangup ends a confirmed dialog with BYE.
 	Hangup struct {
 		Why     Cause
@@ -111,6 +117,12 @@ type (
 		Content
 	}
 )
+
+// reasons are what the Reason headers of a CANCEL say, as far as it goes on.
+type reasons struct {
+	q850      int
+	elsewhere bool // somebody else took the call (RFC 3326 section 2)
+}
 
 // Content is what of a request or its answer goes from one side to the other.
 type Content struct {
@@ -169,7 +181,7 @@ type (
 		Headers []sip.Header
 	}
 	// Cancelled says that the carrier gave up before the answer.
-	Cancelled struct{}
+	Cancelled struct{ Why reasons }
 	// Confirmed says that our 200 was acknowledged.
 	Confirmed struct{}
 	// Gone says that a dialog is over, or as good as over.
@@ -230,6 +242,12 @@ type (
 		Side   media.Side
 		Source netip.AddrPort
 	}
+	// Keyed is a digit that a side sent as telephone-events, which were kept.
+	Keyed struct {
+		Side     media.Side
+		Digit    byte
+		Duration time.Duration
+	}
 	// Killed is a command to end the call now.
 	Killed struct {
 		Cause Cause
@@ -254,6 +272,7 @@ func (Replied) isFact()      {}
 func (Ready) isFact()        {}
 func (MediaLost) isFact()    {}
 func (Latched) isFact()      {}
+func (Keyed) isFact()        {}
 func (Killed) isFact()       {}
 func (Expired) isFact()      {}
 

@@ -391,7 +391,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
 	}
 	var err error
-	if a.formats, err = c.offer.usable(t.Codecs); err != nil {
+	if a.offer, a.formats, err = c.offerFor(a.target); err != nil {
 		r.Cause, r.Error = CauseNoCommonCodec, err.Error()
 		return r
 	}

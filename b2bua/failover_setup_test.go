@@ -203,10 +203,10 @@ func TestOtherwise(t *testing.T) {
 		disposition string
 		q850        int
 	}{
-		{400, "Bad Request", "failed", 0},
+		{400, "Bad Request", "failed", 41},
 		{403, "Forbidden", "failed", 21},
 		{404, "Not Found", "failed", 1},
-		{408, "Request Timeout", "no_answer", 18},
+		{408, "Request Timeout", "no_answer", 102},
 		{480, "Temporarily Unavailable", "no_answer", 18},
 		{486, "Busy Here", "busy", 17},
 		{500, "Server Internal Error", "failed", 41},

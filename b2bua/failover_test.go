@@ -50,7 +50,7 @@ type wantEnd struct {
 }
 
 // lost is the record of a call that no target took.
-func lost(disposition string) wantEnd { return wantEnd{disposition, store.EndedBySystem, 502, 41} }
+func lost(disposition string) wantEnd { return wantEnd{disposition, store.EndedBySystem, 502, 38} }
 
 func statusFailures() (all []failure) {
 	for _, code := range append(slices.Clone(passedOn), failedOver...) {

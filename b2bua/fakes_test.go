@@ -26,6 +26,8 @@ type fakeSession struct {
 	local   [2]netip.AddrPort
 	peers   [2]media.Peer
 	onEvent func(media.Event)
+	events  [2]media.TelephoneEvents
+	digits  []string
 	started bool
 	closed  bool
 	broken  bool
@@ -57,6 +59,16 @@ func (r *fakeRelay) open() (n int) {
 
 func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
 func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
+
+func (s *fakeSession) SetTelephoneEvents(side media.Side, c media.TelephoneEvents) {
+	s.events[side] = c
+}
+
+func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
+	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))
+	return nil
+}
+
 func (s *fakeSession) Start() {
 	if s.broken {
 		panic("the media is broken")

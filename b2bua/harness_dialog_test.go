@@ -35,16 +35,6 @@ Contact: <sip:ann@192.0.2.10:5060%s>
 		transportParam(d.transport), d.extra, extra, len(body), body)
 }
 
-// reinvite has the carrier offer another session and gives the CSeq.
-func (p *peer) reinvite(d *dialogue, sdp string, headers ...string) int {
-	return p.within(d, "INVITE", sdp, append(sdpHeader(sdp), headers...)...)
-}
-
-// update is reinvite by UPDATE.
-func (p *peer) update(d *dialogue, sdp string, headers ...string) int {
-	return p.within(d, "UPDATE", sdp, append(sdpHeader(sdp), headers...)...)
-}
-
 func sdpHeader(sdp string) []string {
 	if sdp == "" {
 		return nil
@@ -64,4 +54,34 @@ func (p *peer) prack(d *dialogue, m message, sdp string) message {
 	d.learn(m)
 	p.within(d, "PRACK", sdp, append(sdpHeader(sdp), fmt.Sprintf("RAck: %s %d INVITE", m.value("RSeq"), d.seq))...)
 	return p.expect("SIP/2.0 200")
+}
+
+// agentRequest is a request of the agent within its dialog.
+func (p *peer) agentRequest(method string, invite message, tag string, seq int, headers ...string) {
+	p.agentSends(method, invite, tag, seq, "", headers...)
+}
+
+// agentSends is agentRequest with a body, a session description if the headers
+// say nothing else.
+func (p *peer) agentSends(method string, invite message, tag string, seq int, sdp string, headers ...string) {
+	if sdp != "" && !strings.Contains(strings.Join(headers, "\n"), "Content-Type: ") {
+		headers = append(headers, "Content-Type: application/sdp")
+	}
+	extra := ""
+	for _, h := range headers {
+		extra += h + "\n"
+	}
+	sdp = strings.ReplaceAll(strings.ReplaceAll(sdp, "\r\n", "\n"), "\n", "\r\n")
+	p.send(fmt.Sprintf(`%s %s SIP/2.0
+Via: SIP/2.0/%s %s;branch=z9hG4bKagent%s%d
+Max-Forwards: 70
+From: %s;tag=%s
+To: %s
+Call-ID: %s
+CSeq: %d %s
+Contact: <sip:agent@%s%s>
+%sContent-Length: %d
+
+%s`, method, addrSpec(invite.value("Contact")), viaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
+		invite.value("From"), invite.value("Call-ID"), seq, method, p.conn.LocalAddr(), transportParam(p.transport()), extra, len(sdp), sdp))
 }

@@ -449,32 +449,3 @@ func (w *world) callerHangsUpAt(agent *peer, d *dialogue) {
 	w.carrier.expect("SIP/2.0 200")
 	agent.reply(agent.expect("BYE"), 200, "OK", "", "")
 }
-
-// agentRequest is a request of the agent within its dialog.
-func (p *peer) agentRequest(method string, invite message, tag string, seq int, headers ...string) {
-	p.agentSends(method, invite, tag, seq, "", headers...)
-}
-
-// agentSends is agentRequest with a session description, unless that is empty.
-func (p *peer) agentSends(method string, invite message, tag string, seq int, sdp string, headers ...string) {
-	if sdp != "" {
-		headers = append(headers, "Content-Type: application/sdp")
-	}
-	extra := ""
-	for _, h := range headers {
-		extra += h + "\n"
-	}
-	sdp = strings.ReplaceAll(strings.ReplaceAll(sdp, "\r\n", "\n"), "\n", "\r\n")
-	p.send(fmt.Sprintf(`%s %s SIP/2.0
-Via: SIP/2.0/%s %s;branch=z9hG4bKagent%s%d
-Max-Forwards: 70
-From: %s;tag=%s
-To: %s
-Call-ID: %s
-CSeq: %d %s
-Contact: <sip:agent@%s%s>
-%sContent-Length: %d
-
-%s`, method, addrSpec(invite.value("Contact")), viaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
-		invite.value("From"), invite.value("Call-ID"), seq, method, p.conn.LocalAddr(), transportParam(p.transport()), extra, len(sdp), sdp))
-}

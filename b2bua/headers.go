@@ -38,8 +38,10 @@ func soundURI(text string, uri *sip.Uri) bool {
 // inbound is what of the carrier's INVITE matters to a target's.
 type inbound struct {
 	invite  *sip.Request
-	trusted bool // the trunk's word for who calls is good
+	source  *sip.Request // whose headers pass on: that, or a REFER
+	trusted bool         // the trunk's word for who calls is good
 	privacy privacy
+	besides []field // that the target's INVITE has
 }
 
 // outbound is the INVITE to a target as far as the call decides it; the leg
@@ -51,9 +53,10 @@ type outbound struct {
 	passed      []field
 	own         []field // what can be left out last
 	offer       []byte
-	localParty  string   // From
-	remoteParty string   // To
-	dropped     []string // names of what was left out
+	parts       []bodyPart // of the caller's body, beside it
+	localParty  string     // From
+	remoteParty string     // To
+	dropped     []string   // names of what was left out
 }
 
 // field is a header with all its values.
@@ -89,7 +92,12 @@ func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, 
 	if mf := in.invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
 		out.hops = *mf - 1
 	}
-	out.pass(wanted(t.PassHeaders, in.invite.Headers(), t.Headers), in)
+	for _, f := range in.besides {
+		if !has(configured, f.name) {
+			out.configured = append(out.configured, f)
+		}
+	}
+	out.pass(wanted(t.PassHeaders, in.source.Headers(), t.Headers), in)
 	caller := "<" + local.uri(userOf(vars.From)) + ">"
 	known := !in.privacy.number && !nobody(vars.From)
 	out.localParty = caller
@@ -146,8 +154,9 @@ func (o *outbound) request() *sip.Request {
 			}
 		}
 	}
-	req.SetBody(o.offer)
-	req.AppendHeader(contentSDP())
+	kind, body := joinBody(o.offer, o.parts)
+	req.SetBody(body)
+	req.AppendHeader(sip.NewHeader("Content-Type", kind))
 	return req
 }
 

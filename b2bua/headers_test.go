@@ -62,7 +62,7 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out out
 		return "", out, err
 	}
 	local := Local{Listen: ourAddr, Host: "198.51.100.1", Port: 5060}
-	in := inbound{invite: req, trusted: trunk.Trusted, privacy: privacyOf(req, trunk)}
+	in := inbound{invite: req, source: req, trusted: trunk.Trusted, privacy: privacyOf(req, trunk)}
 	if out, err = buildOutbound(target, uri, vars, in, local, peerOptions{allow: methods}, []byte("v=0\r\n")); err != nil {
 		return "", out, err
 	}
@@ -300,7 +300,7 @@ func TestPass(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := &outbound{configured: []field{{name: "x-set", values: []string{"ours"}}}}
-			o.pass(tt.pass, inbound{invite: inviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), trusted: tt.trusted, privacy: tt.privacy})
+			o.pass(tt.pass, inbound{source: inviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), trusted: tt.trusted, privacy: tt.privacy})
 			var got []string
 			for _, f := range o.passed {
 				for _, v := range f.values {

@@ -66,6 +66,7 @@ type Leg struct {
 	ok         unacknowledged
 	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15)
 	asked      []*sip.Request // the peer's requests without a final answer
+	held       []Send         // requests of the other side that wait for the ACK
 
 	answeredBye string // branch of the peer's BYE
 
@@ -79,6 +80,7 @@ type Leg struct {
 	acks      []sentACK // sent again with each 200 that comes again
 	cancelled bool      // CANCEL sent
 	why       Cause
+	caller    reasons
 	early     map[string]*earlyDialog // by To tag
 	forks     map[string]bool         // To tags of 200s that lost
 
@@ -114,6 +116,7 @@ type peerOptions struct {
 	expiry time.Duration     // of the session, that we ask for; 0: only the peer's
 	minSE  time.Duration     // the least that we take
 	allow  string            // the methods of Allow
+	parts  []string          // types of body parts that somebody takes
 }
 
 // legOptions is what both kinds of leg are made with.
@@ -133,13 +136,13 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case RequestIn:
 		l.onRequest(now, in)
 	case CancelIn:
-		l.onCancel(in.Seq)
+		l.onCancel(in.Seq, in.Why)
 	case ResponseIn:
 		l.onResponse(now, in)
 	case RequestFailed:
 		l.onRequestFailed(now, in)
 	case FinalLost:
-		l.onCancel(in.Seq)
+		l.onCancel(in.Seq, reasons{})
 	case DeadlineReached:
 		l.onDeadline(now)
 	case Ring:
@@ -151,7 +154,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Invite:
 		l.sendInvite(now, in)
 	case Abandon:
-		l.abandon(now, in.Why)
+		l.abandon(now, in.Why, in.Caller)
 	case Hangup:
 		l.hangup(now, in)
 	case Offer:
@@ -197,10 +200,10 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.giveUpOffer(now)
 	case due(l.ringUntil):
 		l.fact(Refused{Cause: CauseRingTimeout})
-		l.abandon(now, CauseRingTimeout)
+		l.abandon(now, CauseRingTimeout, reasons{})
 	case due(l.firstAnswerAt):
 		l.fact(Refused{Cause: CauseTargetSilent})
-		l.abandon(now, CauseTargetSilent)
+		l.abandon(now, CauseTargetSilent, reasons{})
 	case due(l.ok.resendAt):
 		l.resendAnswer(now)
 	case due(l.reliable.resendAt):
@@ -318,8 +321,8 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 	case legConfirmed:
 		l.sendBye(now, in)
 	case legProceeding:
-		if l.reliable.answer != nil { // the 200 waits for its PRACK, and BYE for the 200's ACK
-			l.hangupOwed = &in
+		if l.reliable.answer != nil { // it waits for a PRACK, and is too late now
+			l.refuse(Refuse{Code: 480, Reason: statusText(480), Headers: in.Headers})
 		}
 	case legIdle, legCalling, legAbandoned, legEnding, legDone:
 	}
@@ -389,14 +392,7 @@ func earliest(times ...time.Time) time.Time {
 	return first
 }
 
-func reasonQ850(msg sip.Message) int {
-	for _, h := range msg.GetHeaders("reason") {
-		if n := parseQ850(h.Value()); n > 0 {
-			return n
-		}
-	}
-	return 0
-}
+func reasonQ850(msg sip.Message) int { return q850In(namedHeaders(msg, "reason", "reason")) }
 
 // methods are those that every peer may send within a dialog; what a peer may
 // send besides is in its options.

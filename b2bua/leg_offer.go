@@ -53,8 +53,6 @@ func (l *Leg) onReinvite(in RequestIn) {
 		l.respond(req, 491, statusText(491)) // RFC 3261 section 14.2
 	case l.busy():
 		l.respond(req, 500, "Request Pending", retryShortly())
-	case len(req.Body()) > 0 && sdp == nil:
-		l.respond(req, 415, statusText(415), sip.NewHeader("Accept", sdpType))
 	case !l.soundRequest(req):
 	default:
 		l.retarget(in)
@@ -79,8 +77,6 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	switch {
 	case l.state == legEnding:
 		l.respond(req, 481, statusText(481))
-	case len(req.Body()) > 0 && sdp == nil:
-		l.respond(req, 415, statusText(415), sip.NewHeader("Accept", sdpType))
 	case sdp != nil && (l.session.sending || l.session.state == offerOurs):
 		l.respond(req, 491, statusText(491))
 	case sdp != nil && (l.session.state == offerTheirs || l.session.pending != nil || l.session.state == offerNone):
@@ -97,18 +93,22 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	}
 }
 
-// soundRequest refuses an extension that we don't have, and a time for the
-// session that is too short (RFC 4028 section 9).
+// soundRequest refuses an extension that we don't have, a time for the session
+// that is too short (RFC 4028 section 9), and a body that is no session
+// description.
 func (l *Leg) soundRequest(req *sip.Request) bool {
 	o := l.options
 	if o.rel100 == config.Rel100Required { // that was for the INVITE that began the call
 		o.rel100 = config.Rel100Supported
 	}
-	if code, reason, headers := unsupported(req, o); code != 0 {
-		l.respond(req, code, reason, headers...)
-		return false
+	code, reason, headers := unsupported(req, o)
+	if code == 0 {
+		code, reason, headers = bodyRefusal(req, nil)
 	}
-	return true
+	if code != 0 {
+		l.respond(req, code, reason, headers...)
+	}
+	return code == 0
 }
 
 // retarget takes the peer's new Contact: INVITE and UPDATE refresh the target
@@ -356,6 +356,7 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	if l.hangupOwed != nil {
 		l.sendBye(now, *l.hangupOwed)
 	}
+	l.sendHeld()
 }
 
 // describe gives a description of ours the o= line that it has on this leg: a

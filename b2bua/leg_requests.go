@@ -76,7 +76,7 @@ func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 	case r.method == sip.PRACK:
 	default:
 		l.fact(replied(r.ref, res))
-		if code == 481 { // the peer knows no such dialog (RFC 3261 section 12.2.1.2)
+		if code == 481 && r.method != sip.NOTIFY { // it knows no such dialog, not only no subscription (RFC 5057 section 5.1)
 			l.end(now, CauseDialogLost)
 		}
 	}
@@ -122,16 +122,37 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 	return true
 }
 
-// sendFor sends a request for the other side.
+// sendFor sends a request for the other side. Before the ACK a caller may not
+// know its dialog yet: it waits.
 func (l *Leg) sendFor(in Send) {
-	if l.state != legConfirmed {
+	if l.state == legAccepted && len(l.held) < maxAsked {
+		l.held = append(l.held, in)
+		return
+	}
+	switch {
+	case l.state != legConfirmed:
 		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: statusText(480)})
+		return
+	case len(l.sent) >= maxSent: // the peer answers none
+		l.fact(Replied{Ref: in.Ref, Code: 503, Reason: statusText(503)})
 		return
 	}
 	req, to := l.dialog.request(in.Method, 0)
 	req.AppendHeader(sip.NewHeader("Contact", l.local.contact()))
 	in.addTo(req)
 	l.send(req, to).ref = in.Ref
+}
+
+// maxSent bounds our requests that the peer does not answer.
+const maxSent = 32
+
+// sendHeld sends what has waited for the ACK, or says that it can't be sent.
+func (l *Leg) sendHeld() {
+	held := l.held
+	l.held = nil
+	for _, in := range held {
+		l.sendFor(in)
+	}
 }
 
 // addTo puts the content into a message.
@@ -173,6 +194,10 @@ func (l *Leg) closeAsked() {
 		l.respond(req, 487, statusText(487))
 	}
 	l.asked = nil
+	for _, in := range l.held {
+		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: statusText(480)})
+	}
+	l.held = nil
 	if req := l.session.pending; req != nil {
 		l.session.pending = nil
 		l.respond(req, 487, statusText(487))

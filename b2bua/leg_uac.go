@@ -36,7 +36,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.dialog.RemoteTarget = req.Recipient.String()
 	l.dialog.Source, l.dialog.Transport = in.Dest, in.Transport
 	l.inviteSeq = 1
-	l.session.state, l.session.local = offerOurs, req.Body()
+	l.session.state, l.session.local = offerOurs, sdpBody(req)
 	req.PrependHeader(l.inviteHeaders()...)
 	l.invite, l.inviteHop = req, hop{transport: in.Transport, addr: in.Dest}
 	l.digest.auth, l.firstResponse = in.Auth, in.FirstResponse
@@ -151,7 +151,7 @@ func (n *byteCount) WriteString(s string) (int, error) {
 
 // abandon gives up the INVITE. CANCEL may only follow a provisional answer
 // (RFC 3261 section 9.1); until then it is owed.
-func (l *Leg) abandon(now time.Time, why Cause) {
+func (l *Leg) abandon(now time.Time, why Cause, caller reasons) {
 	if l.uas {
 		return
 	}
@@ -160,11 +160,11 @@ func (l *Leg) abandon(now time.Time, why Cause) {
 		l.done()
 	case legCalling:
 		l.clearDeadlines()
-		l.state, l.why = legAbandoned, why
+		l.state, l.why, l.caller = legAbandoned, why, caller
 		l.giveUpAt = now.Add(timerGiveUp)
 	case legProceeding:
 		l.clearDeadlines()
-		l.state, l.why = legAbandoned, why
+		l.state, l.why, l.caller = legAbandoned, why, caller
 		l.sendCancel(now)
 	case legAbandoned, legAccepted, legConfirmed, legEnding, legDone:
 	}
@@ -179,7 +179,9 @@ func (l *Leg) sendCancel(now time.Time) {
 	l.cancelled = true
 	l.giveUpAt = now.Add(timerGiveUp)
 	req := cancelOf(l.invite)
-	if v := reasonValue(l.why, 0); v != "" {
+	if v := l.caller.value(); v != "" {
+		req.AppendHeader(sip.NewHeader("Reason", v))
+	} else if v := reasonValue(l.why, 0); v != "" {
 		req.AppendHeader(sip.NewHeader("Reason", v))
 	}
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})

@@ -127,12 +127,12 @@ func (l *Leg) inviteResponse(code int, reason string, sdp []byte, headers []sip.
 // onCancel: the peer gave up its INVITE and the transaction has answered 487.
 // A CANCEL that comes after our final answer changes nothing (RFC 3261 section
 // 9.2); FinalLost says that the answer did not get out after all.
-func (l *Leg) onCancel(seq uint32) {
+func (l *Leg) onCancel(seq uint32, why reasons) {
 	switch {
 	case !l.uas || seq != l.inviteSeq:
 		l.onCancelWithin(seq)
 	case l.state == legProceeding || l.state == legAccepted:
-		l.fact(Cancelled{})
+		l.fact(Cancelled{Why: why})
 		l.done()
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/emiago/sipgo/sip"
 	"github.com/pion/sdp/v3"
 )
 
@@ -23,25 +22,6 @@ var (
 
 // sdpType is the one kind of body that we take and send.
 const sdpType = "application/sdp"
-
-// isSDP says whether a Content-Type is application/sdp.
-func isSDP(contentType string) bool {
-	kind, _, _ := strings.Cut(contentType, ";")
-	return strings.EqualFold(strings.TrimSpace(kind), sdpType)
-}
-
-// sdpBody is the message's body if it is SDP.
-func sdpBody(msg sip.Message) []byte {
-	type typed interface{ ContentType() *sip.ContentTypeHeader }
-	m, ok := msg.(typed)
-	if !ok || len(msg.Body()) == 0 {
-		return nil
-	}
-	if ct := m.ContentType(); ct == nil || !isSDP(ct.Value()) {
-		return nil
-	}
-	return msg.Body()
-}
 
 // description is a peer's session description with its one audio stream
 // found. Of the other streams it keeps the m= lines, to decline them.
@@ -447,4 +427,14 @@ func (d *description) agrees(other *description, formats []string) (same []strin
 		}
 	}
 	return same, len(same) == len(formats)
+}
+
+// with is a description that has one more format.
+func (d *description) with(format, mapping, parameters string) *description {
+	stream, session := *d.media(), *d.sdp
+	stream.MediaName.Formats = append(slices.Clip(stream.MediaName.Formats), format)
+	stream.Attributes = append(slices.Clip(stream.Attributes),
+		sdp.Attribute{Key: "rtpmap", Value: format + " " + mapping}, sdp.Attribute{Key: "fmtp", Value: format + " " + parameters})
+	session.MediaDescriptions = []*sdp.MediaDescription{&stream}
+	return &description{sdp: &session, streams: d.streams, audio: d.audio}
 }

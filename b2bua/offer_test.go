@@ -276,7 +276,7 @@ func TestIsSDP(t *testing.T) {
 		"application/sdp": true, "Application/SDP": true, "application/sdp;charset=utf-8": true, " application/sdp ; x=y": true,
 		"application/sdpx": false, "multipart/mixed": false, "": false, "text/plain": false,
 	} {
-		if got := isSDP(kind); got != want {
+		if got := mediaType(kind) == sdpType; got != want {
 			t.Errorf("%q: %v; want %v", kind, got, want)
 		}
 	}

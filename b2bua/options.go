@@ -11,7 +11,7 @@ import (
 func capabilities(o peerOptions) []sip.Header {
 	return []sip.Header{
 		allowHeader(o.allow),
-		sip.NewHeader("Accept", "application/sdp"),
+		sip.NewHeader("Accept", acceptedBodies),
 		sip.NewHeader("Accept-Encoding", "identity"),
 		sip.NewHeader("Accept-Language", "en"),
 		supported(o),

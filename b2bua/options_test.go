@@ -10,7 +10,7 @@ import (
 func wantCapabilities(t *testing.T, m message, extensions string) {
 	t.Helper()
 	for name, want := range map[string]string{
-		"Allow": methods + ", INFO", "Accept": "application/sdp", "Accept-Encoding": "identity", "Accept-Language": "en",
+		"Allow": methods + ", INFO", "Accept": acceptedBodies, "Accept-Encoding": "identity", "Accept-Language": "en",
 		"Content-Length": "0", "Supported": extensions, "Server": agentName,
 	} {
 		if got := m.value(name); got != want {

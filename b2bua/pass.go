@@ -21,7 +21,7 @@ func (o *outbound) pass(names []string, in inbound) {
 		if has(o.configured, name) || has(o.passed, name) {
 			continue
 		}
-		found, sound := headerValues(in.invite.Headers(), name)
+		found, sound := headerValues(in.source.Headers(), name)
 		switch {
 		case len(found) == 0:
 		case !sound || in.reveals(name, found):

@@ -18,6 +18,7 @@ type peers struct {
 	trunks  []*trunk // in the order of the file, and after them the targets that may call
 	targets map[string]*target
 	allow   string             // methods that a trunk may send
+	parts   []string           // types of body parts that some target takes
 	callees map[string]*target // trunks that can be called, by name
 }
 
@@ -45,7 +46,7 @@ func newTrunk(cfg *config.Trunk, t *tally) *trunk {
 
 // options are what the leg of a call from the trunk is made with.
 func (t *trunk) options(p *peers) peerOptions {
-	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: p.allow}
+	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: p.allow, parts: p.parts}
 }
 
 // options are what the leg of a call to the target is made with.
@@ -76,6 +77,18 @@ func allowedToTrunks(targets []config.Target) string {
 		}
 	}
 	return allow
+}
+
+// passedParts are the types of body parts that some target takes.
+func passedParts(targets []config.Target) (all []string) {
+	for i := range targets {
+		for _, t := range targets[i].PassParts {
+			if !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	return all
 }
 
 // sender is where a message comes from: what its transport knows of that.

@@ -55,12 +55,18 @@ func (e *PrepareError) Unwrap() error { return e.Err }
 type attempt struct {
 	number  int // from 1
 	target  *target
-	formats []string // of the offer, that the target may use
-	line    *line    // once it is dialled
+	offer   *description // that its INVITE is made of
+	formats []string     // of that, that the target may use
+	line    *line        // once it is dialled
 	cancel  context.CancelFunc
 	placed  bool // has a place at its target
 	dest    netip.AddrPort
 	started time.Time
+
+	reason  string       // why there is one: "" for the route, or reasonTransfer
+	vars    *config.Vars // its own, where it is not for the route
+	source  *sip.Request // whose headers pass on, where that is not the caller's INVITE
+	headers []field      // that its INVITE has besides
 
 	dropped []string // headers that were left out of its INVITE
 

@@ -63,37 +63,8 @@ func TestReasonsOfOurs(t *testing.T) {
 		if len(all) != 1 || all[0].String() != value {
 			t.Fatalf("%s: %+v", value, all)
 		}
-		if q := parseQ850(value); q != 0 && q != all[0].cause {
+		if q := q850In([]string{value}); q != 0 && q != all[0].cause {
 			t.Errorf("%s: cause %d and %d", value, q, all[0].cause)
-		}
-	}
-}
-
-func TestStatusOfQ850(t *testing.T) {
-	for cause, want := range map[int]int{
-		1: 404, 2: 404, 3: 404, 16: 0, 17: 486, 18: 408, 19: 480, 20: 480, 21: 403, 22: 410, 23: 410, 26: 404, 27: 502,
-		28: 484, 29: 501, 31: 480, 34: 503, 38: 503, 41: 503, 42: 503, 47: 503, 55: 403, 57: 403, 58: 503, 65: 488, 70: 488,
-		79: 501, 87: 403, 88: 503, 102: 504, 111: 500, 127: 500,
-		-1: 0, 0: 0, 128: 0, 4: 500, 25: 500, 44: 500, 96: 500,
-	} {
-		if got := statusOfQ850(cause); got != want {
-			t.Errorf("cause %d: %d; want %d", cause, got, want)
-		}
-	}
-	// There and back: of these the RFCs' two tables are not each other's inverse.
-	other := map[int]int{
-		18: 408, // by way of 408, as 480 gives 18
-		31: 480, // of 487, which is no failure
-		25: 500, // of 483, missing in the table
-	}
-	for status := range 700 {
-		cause := q850Of(status)
-		back := statusOfQ850(cause)
-		if want, is := other[cause]; is && back != want {
-			t.Errorf("%d gives %d gives %d; want %d", status, cause, back, want)
-		}
-		if cause != 0 && (back < 400 || back > 699) {
-			t.Errorf("%d gives %d gives %d", status, cause, back)
 		}
 	}
 }
@@ -117,7 +88,6 @@ func FuzzReasons(f *testing.F) {
 			if again := parseReasons([]string{text}); len(again) != 1 || again[0] != r {
 				t.Errorf("%q: %+v, then %+v", value, r, again)
 			}
-			_ = statusOfQ850(r.cause)
 		}
 	})
 }

@@ -206,7 +206,9 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	if !l.post(in) {
 		l.wire.forget(tx)
 		s.replyOnce(req, tx, 481)
+		return
 	}
+	s.cancelEarly(req, tx)
 }
 
 // onOptions answers whoever is a trunk by its address or certificate, and
@@ -316,12 +318,20 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 	c.a.cancellable(req, tx)
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
+	s.cancelEarly(req, tx)
+	started = true
+	s.calls.Go(c.run)
+}
+
+// cancelEarly cancels an INVITE whose CANCEL was here before it.
+func (s *Server) cancelEarly(req *sip.Request, tx *sip.ServerTx) {
+	if req.Method != sip.INVITE {
+		return
+	}
 	if early := s.registry.unpark(transactionKey(req)); early != nil {
 		_ = tx.Receive(early.req)
 		close(early.met)
 	}
-	started = true
-	s.calls.Go(c.run)
 }
 
 // trunkTLS is how a trunk is checked that we connect to, because its own
@@ -399,21 +409,26 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 	}
 	switch {
 	case res.StatusCode >= 300:
-		s.ackStray(res)
+		s.ackStray(res, l)
 	case l == nil || !l.post(responseIn(res)):
 		s.hangupStray(responseIn(res))
 	}
 }
 
-// ackStray acknowledges a repeated refusal from what it says itself. To and
-// the Request-URI of our INVITEs are the same.
-func (s *Server) ackStray(res *sip.Response) {
+// ackStray acknowledges a repeated refusal from what it says itself. Where its
+// leg is gone, it was of an INVITE that began a dialog: To and the Request-URI of
+// those are the same.
+func (s *Server) ackStray(res *sip.Response, l *line) {
 	source := parseSource(res.Source())
 	local, err := s.stack.localFor(transportOf(res), source.Addr())
 	if err != nil {
 		return
 	}
-	ack := sip.NewRequest(sip.ACK, *res.To().Address.Clone())
+	uri := res.To().Address
+	if l != nil {
+		uri = l.wire.lastInvited()
+	}
+	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()
 	via.Params = sip.HeaderParams{{K: "branch", V: branchOf(res)}, {K: "rport"}}
 	ack.AppendHeader(via)

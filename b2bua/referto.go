@@ -18,7 +18,6 @@ var (
 	errReferScheme = errors.New("a Refer-To with a URI of another scheme")   // 416
 	errReferMethod = errors.New("a Refer-To for something else than a call") // RFC 3515 section 2.4.2
 	errReferredBy  = errors.New("not one Referred-By")
-	errReplaces    = errors.New("not a Replaces")
 )
 
 // maxReferred bounds the headers within a Refer-To.
@@ -278,57 +277,6 @@ func wantsReport(req sip.Message) bool {
 	return true
 }
 
-// replaces names the dialog that a call is to take the place of (RFC 3891
-// section 6.1): the tags are as the one has them that gets the call.
-type replaces struct {
-	callID    string
-	toTag     string
-	fromTag   string
-	earlyOnly bool
-}
-
-// parseReplaces reads a Replaces.
-func parseReplaces(value string) (r replaces, err error) {
-	id, params, _ := cutByte(value, ';')
-	r.callID = trimmed(id)
-	for params != "" {
-		var key, v string
-		key, v, params = cutParam(params)
-		var tag *string
-		switch {
-		case equalFold(key, "to-tag"):
-			tag = &r.toTag
-		case equalFold(key, "from-tag"):
-			tag = &r.fromTag
-		case equalFold(key, "early-only"):
-			r.earlyOnly = true
-			continue
-		default:
-			continue
-		}
-		if *tag != "" || !isToken(v) {
-			return replaces{}, fmt.Errorf("%w: two of %s, or no token in it", errReplaces, strings.ToLower(key))
-		}
-		*tag = v
-	}
-	switch {
-	case r.callID == "" || hasOther(r.callID, &wordBytes) || strings.Contains(r.callID, ","):
-		return replaces{}, fmt.Errorf("%w: the Call-ID %q", errReplaces, phrase(id))
-	case r.toTag == "" || r.fromTag == "":
-		return replaces{}, fmt.Errorf("%w: it has not both tags", errReplaces)
-	}
-	return r, nil
-}
-
-// String is the value as it is written, not yet escaped for a URI.
-func (r replaces) String() string {
-	s := r.callID + ";to-tag=" + r.toTag + ";from-tag=" + r.fromTag
-	if r.earlyOnly {
-		s += ";early-only"
-	}
-	return s
-}
-
 // sipfrag is the body of a NOTIFY about a REFER: a status line (RFC 3515
 // section 2.4.5, RFC 3420 section 2).
 func sipfrag(code int, reason string) []byte {
@@ -336,17 +284,4 @@ func sipfrag(code int, reason string) []byte {
 		reason = reasonPhrases[code] // may be empty too
 	}
 	return []byte("SIP/2.0 " + strconv.Itoa(code) + " " + reason + "\r\n")
-}
-
-// parseSipfrag reads the status line that such a body begins with. What
-// follows it, headers of the answer, is not looked at.
-func parseSipfrag(body []byte) (code int, reason string, ok bool) {
-	line, _, _ := cutByte(body, '\n')
-	version, rest, _ := cutByte(trimmed(line), ' ')
-	status, words, _ := cutByte(trimmed(rest), ' ')
-	code, ok = decimal(status, 699)
-	if !ok || len(status) != 3 || code < 100 || !equalFold(version, "sip/2.0") {
-		return 0, "", false
-	}
-	return code, trimmed(phrase(string(words))), true
 }

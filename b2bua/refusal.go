@@ -43,9 +43,10 @@ func (s *Server) refusal(req *sip.Request, o peerOptions) (code int, reason stri
 	if code, reason, headers = unsupported(req, o); code != 0 {
 		return code, reason, headers
 	}
-	switch sdp := sdpBody(req); {
-	case len(req.Body()) > 0 && sdp == nil:
-		return 415, "Unsupported Media Type", []sip.Header{sip.NewHeader("Accept", sdpType)}
+	if code, reason, headers = bodyRefusal(req, o.parts); code != 0 {
+		return code, reason, headers
+	}
+	switch sdp, _, _ := bodyOf(req, o.parts); {
 	case len(sdp) > s.cfg.SIP.Limits.SDP:
 		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", s.cfg.SIP.Limits.SDP), nil
 	case !acceptsSDP(req.GetHeaders("accept")):

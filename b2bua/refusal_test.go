@@ -29,7 +29,7 @@ func TestRefusals(t *testing.T) {
 		{"sips Contact", "INVITE", replace("Contact: <sip:", "Contact: <sips:"), "400 Contact Is a sips URI, but Came Without TLS", ""},
 		{"another scheme", "INVITE", replace("INVITE sip:+15075785607@198.51.100.1:5060", "INVITE mailto:ann@example.com"), "416 ", ""},
 		{"no hops left", "INVITE", replace("Max-Forwards: 70", "Max-Forwards: 0"), "483 ", ""},
-		{"body", "INVITE", replace("application/sdp", "text/plain"), "415 ", "Accept: application/sdp"},
+		{"body", "INVITE", replace("application/sdp", "text/plain"), "415 ", "Accept: " + acceptedBodies},
 		{"extension", "INVITE", replace("Max-Forwards", "Require: x-none\nMax-Forwards"), "420 ", "Unsupported: x-none"},
 		{"extensions", "INVITE", replace("Max-Forwards", "Require: x-none , x-two\nRequire: x-three,\nMax-Forwards"), "420 ", "Unsupported: x-none, x-two, x-three"},
 		{"no Contact", "INVITE", replace("Contact: ", "X-Contact: "), "400 ", ""},

@@ -25,7 +25,7 @@ type line struct {
 // cancellable has the leg hear of a CANCEL of the peer's INVITE.
 func (l *line) cancellable(req *sip.Request, tx *sip.ServerTx) {
 	seq := req.CSeq().SeqNo
-	if !tx.OnCancel(func(*sip.Request) { l.post(CancelIn{Seq: seq}) }) {
+	if !tx.OnCancel(func(c *sip.Request) { l.post(CancelIn{Seq: seq, Why: reasonsIn(namedHeaders(c, "reason", "reason"))}) }) {
 		l.post(CancelIn{Seq: seq})
 	}
 }

@@ -146,7 +146,7 @@ func TestRefreshRefused(t *testing.T) {
 			lt := uacTimed(t, allow)
 			lt.deadline()
 			lt.want(lt.do(lt.answerWithin(method, code)), "gone session_expired, BYE")
-			if bye, _ := lt.request(sip.BYE); parseQ850(firstHeader(bye, "reason")) != 102 {
+			if bye, _ := lt.request(sip.BYE); q850In([]string{firstHeader(bye, "reason")}) != 102 {
 				t.Errorf("Reason %q", firstHeader(bye, "reason"))
 			}
 		}

@@ -87,7 +87,7 @@ var tortures = []torture{
 	{name: "novelsc", section: "3.3.3", want: []int{416}},
 	{name: "unksm2", section: "3.3.4", want: []int{405, 501}}, // REGISTER
 	{name: "bext01", section: "3.3.5", want: []int{420}, header: "Unsupported: nothingSupportsThis, nothingSupportsThisEither"},
-	{name: "invut", section: "3.3.6", want: []int{415}, header: "Accept: application/sdp"},
+	{name: "invut", section: "3.3.6", want: []int{415}, header: "Accept: " + acceptedBodies},
 	{name: "regaut01", section: "3.3.7", want: []int{405, 501}}, // REGISTER
 	{name: "multi01", section: "3.3.8", want: []int{400}, text: "Comes Twice"},
 	{name: "mcl01", section: "3.3.9", want: []int{400}, text: "Content-Length Comes Twice"},

@@ -26,6 +26,7 @@ type wire struct {
 	sending bool
 	servers []serverTx
 	invite  *sip.ClientTx // our INVITE, until it has a final answer
+	invited sip.Uri       // where the last one went
 	flow    *stream       // the connection that the peer is spoken to over; nil: none yet, or UDP
 	brief   bool          // it is not counted as a user of its connection
 	closed  bool          // nor is it any more
@@ -184,7 +185,7 @@ func (w *wire) request(e SendRequest) {
 		// RFC 6026: further 2xx reach us this way until the transaction ends.
 		tx.OnRetransmission(func(res *sip.Response) { w.post(responseIn(res)) })
 		w.mu.Lock()
-		w.invite = tx
+		w.invite, w.invited = tx, e.Req.Recipient
 		w.mu.Unlock()
 	}
 	w.stack.group.Go(func() { w.read(tx, over, e, method, seq) })
@@ -306,6 +307,13 @@ func (w *wire) finished(tx *sip.ClientTx, method sip.RequestMethod) {
 		w.mu.Unlock()
 	}
 	tx.Terminate()
+}
+
+// lastInvited is the Request-URI of the leg's last INVITE.
+func (w *wire) lastInvited() sip.Uri {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.invited
 }
 
 func responseIn(res *sip.Response) ResponseIn {

@@ -56,6 +56,13 @@ ctrl_tcp_listen @CONTROL@
 // words, with further lines in its configuration.
 func (s *stage) startBaresip(words []int16, lines ...string) *baresip {
 	s.Helper()
+	return s.startBaresipAs(caller, s.freePort(s.carrier), words, lines...)
+}
+
+// startBaresipAs runs a softphone with another number and address. It answers
+// whoever calls it.
+func (s *stage) startBaresipAs(number string, at netip.AddrPort, words []int16, lines ...string) *baresip {
+	s.Helper()
 	dir := s.TempDir()
 	modules, err := filepath.Glob("/usr/lib*/baresip/modules")
 	if err == nil && len(modules) == 0 {
@@ -64,12 +71,12 @@ func (s *stage) startBaresip(words []int16, lines ...string) *baresip {
 	if err != nil || len(modules) == 0 {
 		s.Fatalf("the modules of baresip are missing (%v): apt-get install baresip-core", err)
 	}
-	at, control := s.freePort(s.carrier), s.freePort(s.carrier)
-	config := strings.NewReplacer("@AT@", at.String(), "@ADDR@", s.carrier.String(), "@MODULES@", modules[0],
+	control := s.freePort(at.Addr())
+	config := strings.NewReplacer("@AT@", at.String(), "@ADDR@", at.Addr().String(), "@MODULES@", modules[0],
 		"@DIR@", dir, "@CONTROL@", control.String()).Replace(baresipConfig) + strings.Join(lines, "\n") + "\n"
 	for name, content := range map[string]string{
 		"config": config, "contacts": "", "words.wav": string(wav(words)),
-		"accounts": fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1\n", caller, at),
+		"accounts": fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1\n", number, at),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			s.Fatal(err)

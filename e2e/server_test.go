@@ -34,7 +34,8 @@ type server struct {
 	admin string
 	idle  sockets // open before the first call
 
-	targets []uint16 // ports that it connects to
+	targets  []uint16 // ports that it connects to
+	outbound bool     // its calls are placed by a target
 }
 
 // listener is an address that the B2BUA takes SIP at.
@@ -242,7 +243,8 @@ func (s *server) compare(all []store.Record, wanted []want) {
 // plausible checks what holds for every record.
 func (s *server) plausible(r store.Record) {
 	s.t.Helper()
-	if r.Trunk != "carrier" || r.Direction != "inbound" || r.SIPCallID == "" || r.ID == "" {
+	direction := map[bool]string{false: "inbound", true: "outbound"}[s.outbound]
+	if r.Trunk != "carrier" || r.Direction != direction || r.SIPCallID == "" || r.ID == "" {
 		s.t.Errorf("record without identity: %+v", r)
 	}
 	last := r.StartedAt

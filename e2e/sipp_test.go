@@ -61,7 +61,7 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 		s.Fatal(err)
 	}
 	file := filepath.Join(dir, "scenario.xml")
-	if err := os.WriteFile(file, []byte(strings.NewReplacer(replace...).Replace(string(text))), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(render(s.T, scenario, strings.NewReplacer(replace...).Replace(string(text)))), 0o600); err != nil {
 		s.Fatal(err)
 	}
 	p := &sipp{addr: at, messages: filepath.Join(dir, "messages.log"), errors: filepath.Join(dir, "errors.log")}
@@ -74,7 +74,10 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 		// Its remote control, which nobody uses, takes IPv4 only.
 		"-ci", s.stranger.String(), "-cp", strconv.Itoa(int(s.freePort(s.stranger).Port())),
 		"-trace_err", "-error_file", p.errors, "-trace_msg", "-message_file", p.messages,
-		"-timeout", sippLimit, "-timeout_error", "-nostdin",
+		"-timeout_error", "-nostdin",
+	}
+	if !slices.Contains(options, "-timeout") {
+		args = append(args, "-timeout", sippLimit)
 	}
 	if !slices.Contains(options, "-m") {
 		args = append(args, "-m", "1")
@@ -101,9 +104,12 @@ func (p *sipp) log(file string) []byte {
 }
 
 // finish waits for the end of the scenario, which has to be as it is written.
-func (p *sipp) finish() {
+func (p *sipp) finish() { p.t.Helper(); p.finishWithin(45 * time.Second) }
+
+// finishWithin is finish for a scenario that takes its time.
+func (p *sipp) finishWithin(limit time.Duration) {
 	p.t.Helper()
-	if code := p.exit(45 * time.Second); code != 0 {
+	if code := p.exit(limit); code != 0 {
 		p.t.Fatalf("%s ended with exit code %d\n%s", p.name, code, p.log(p.errors))
 	}
 }

@@ -35,6 +35,19 @@ const (
 // beside others.
 func newStage(t *testing.T) *stage {
 	t.Parallel()
+	places <- struct{}{}
+	t.Cleanup(func() { <-places })
+	return newPlace(t)
+}
+
+// newLongStage is for a test that takes minutes and does next to nothing: it
+// begins with the first ones, and takes no place from them.
+func newLongStage(t *testing.T) *stage {
+	t.Parallel()
+	return newPlace(t)
+}
+
+func newPlace(t *testing.T) *stage {
 	n := lastStage.Add(1)
 	addr := func(role byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, role, byte(n)}) }
 	if n > 250 {

@@ -5,7 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 need=()
-for tool in sipp:sip-tester baresip:baresip-core; do
+PATH=$PATH:/usr/sbin # where kamailio is
+for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio; do
   command -v "${tool%%:*}" > /dev/null || need+=("${tool##*:}")
 done
 if [ ${#need[@]} -gt 0 ]; then
@@ -62,7 +63,7 @@ step() {
 step "vet" go vet ./...
 step "vet, end to end" go vet -tags e2e ./e2e
 suite "unit and protocol tests, with the race detector" go test -race -json ./...
-suite "end to end: SIPp and baresip against the real binary" go test -tags e2e -count=1 -json ./e2e
+suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 -json ./e2e
 step "demo: one call" go run ./cmd/flowbridge demo
 step "demo: 100 calls at once" go run ./cmd/flowbridge demo --calls 100
 step "load: 100 calls per second" scripts/load.sh 100 300

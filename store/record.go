@@ -75,7 +75,9 @@ type Record struct {
 
 // Attempt is one try at one target.
 type Attempt struct {
-	Target        string `json:"target"`
+	Target string `json:"target"`
+	// Reason is why there was one: empty for the call's route, transfer for a REFER of the agent.
+	Reason        string `json:"reason,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
 	SIPStatus     int    `json:"sip_status"`

@@ -1,0 +1,127 @@
+package b2bua
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"flowbridge/config"
+)
+
+// destination is where a transfer goes.
+type destination struct {
+	party   config.Party
+	targets []*target // that are tried, in order
+	route   string    // that they are of, empty: none
+	referTo string    // the value of Refer-To, where the caller's side transfers
+}
+
+// destination finds out where the agent wants the caller to go, and whether it
+// may: to a host of transfer_hosts as it is named, or to a number of
+// transfer_numbers, whatever host it has, by the routes for calls of this target
+// or the caller's own trunk. Otherwise it gives the status to refuse it with.
+func (c *Call) destination(to referral) (d destination, code int, err error) {
+	uri := parseURI(to.uri)
+	d.party = party("", &uri, c.trunk.cfg.Country)
+	cfg := c.target.cfg
+	if to.scheme != "tel" && !c.isOurs(to.host) && listedHost(cfg.TransferHosts, to.host) {
+		return c.directly(to, d)
+	}
+	if d.party.Number == "" || !listedNumber(cfg.TransferNumbers, d.party.Number) {
+		return d, 403, errNotAllowed
+	}
+	if slices.ContainsFunc(to.headers, func(h headerLine) bool { return h.name == "Replaces" }) {
+		return d, 501, errReplacesUs // a dialog with us can't be known to the trunk
+	}
+	d.referTo = c.referToNumber(to, d.party)
+	d.targets, d.route = c.routeOfTarget(d.party)
+	if len(d.targets) == 0 && cfg.Transfer != config.TransferRelay {
+		return d, 404, errNoWay
+	}
+	return d, 0, nil
+}
+
+func listedNumber(allowed []*regexp.Regexp, number string) bool {
+	return slices.ContainsFunc(allowed, func(r *regexp.Regexp) bool { return r.MatchString(number) })
+}
+
+func listedHost(allowed []string, host string) bool {
+	return slices.ContainsFunc(allowed, func(h string) bool { return sameHost(h, host) })
+}
+
+// isOurs says whether a host is what the agent knows us by.
+func (c *Call) isOurs(host string) bool {
+	return sameHost(host, c.b.leg.local.Host) || sameHost(host, c.a.leg.local.Host)
+}
+
+// directly is a destination that is called by the URI that the agent gave.
+func (c *Call) directly(to referral, d destination) (destination, int, error) {
+	if to.scheme == "sips" {
+		return d, 416, errReferScheme
+	}
+	uri, err := config.ParseTemplate(to.uri)
+	if err != nil {
+		return d, 400, errReferTo
+	}
+	cfg := *c.target.cfg
+	cfg.Name, cfg.Kind, cfg.URI, cfg.Prepare, cfg.Auth, cfg.Headers = to.host, config.KindSIP, uri, nil, nil, nil
+	cfg.PassHeaders, cfg.Transfer, cfg.DTMF, cfg.MaxCalls, cfg.MaxCPS = nil, config.TransferRefuse, config.DTMFRelay, 0, 0
+	cfg.Budget, cfg.Overflow, cfg.TLS = config.TrunkBudget(), config.OverflowTrim, config.TargetTLS{}
+	cfg.Transport = config.TransportUDP
+	parsed := parseURI(to.uri)
+	if t, ok := parsed.UriParams.Get("transport"); ok && isStream(strings.ToLower(t)) {
+		cfg.Transport = strings.ToLower(t)
+	}
+	d.targets = []*target{{cfg: &cfg, tally: &tally{}}}
+	d.referTo = withEmbedded(to.uri, to.headers)
+	return d, 0, nil
+}
+
+// routeOfTarget finds who is called for a number that the agent names: by the
+// first route for its calls, else the trunk that the caller came by.
+func (c *Call) routeOfTarget(to config.Party) ([]*target, string) {
+	vars := c.vars
+	vars.To, vars.Trunk, vars.Target = to, "", c.target.cfg.Name
+	for i := range c.peers.routes {
+		if r := &c.peers.routes[i]; r.Target != "" && mismatch(r, &vars) == "" {
+			return c.peers.destinations(r), routeName(i)
+		}
+	}
+	if callee := c.peers.callees[c.trunk.cfg.Name]; callee != nil && c.trunk.caller == nil {
+		return []*target{callee}, ""
+	}
+	return nil, ""
+}
+
+// referToNumber names a number to the caller's side at its own address, as it
+// came: the agent knows ours only.
+func (c *Call) referToNumber(to referral, who config.Party) string {
+	user := to.user
+	if to.scheme == "tel" {
+		user = userOf(who)
+	}
+	remote := parseURI(c.a.leg.Dialog().RemoteTarget)
+	host := remote.Host
+	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil && a.Is6() {
+		host = "[" + a.String() + "]"
+	}
+	if remote.Port > 0 {
+		host = net.JoinHostPort(trimBrackets(host), strconv.Itoa(remote.Port))
+	}
+	return withEmbedded("sip:"+user+"@"+host, to.headers)
+}
+
+// withEmbedded is a URI with headers in it (RFC 3261 section 19.1.1), in the
+// brackets that they need.
+func withEmbedded(uri string, headers []headerLine) string {
+	sep := "?"
+	for _, h := range headers {
+		uri += sep + h.name + "=" + strings.ReplaceAll(url.QueryEscape(h.value), "+", "%20")
+		sep = "&"
+	}
+	return "<" + uri + ">"
+}

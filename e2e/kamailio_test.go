@@ -1,0 +1,156 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flowbridge/store"
+)
+
+// kamailio is a proxy that stays in the path of each dialog.
+type kamailio struct {
+	*process
+	at netip.AddrPort
+}
+
+// startKamailio runs a proxy between this stage's peers and its B2BUA, which is
+// reached over a transport.
+func (s *stage) startKamailio(at netip.AddrPort, transport string) *kamailio {
+	s.Helper()
+	text, err := os.ReadFile("testdata/kamailio.cfg")
+	if err != nil {
+		s.Fatal(err)
+	}
+	dir := s.TempDir()
+	b2bua := s.server.at(transport, s.carrier).String() + ";transport=" + transport
+	config := strings.NewReplacer("@AT@", at.String(), "@ADDR@", at.Addr().String(), "@B2BUA@", s.b2bua.String(), "@TO_B2BUA@", b2bua, "@AGENT@", s.agent.String()).Replace(string(text))
+	file := filepath.Join(dir, "kamailio.cfg")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	cmd := exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", dir, "-w", dir)
+	// Its main process ends the others, unless it is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
+	k := &kamailio{process: start(s.T, "kamailio", cmd), at: at}
+	s.Cleanup(func() {
+		if !k.ended() {
+			k.stop()
+		}
+	})
+	eventually(s.T, "the proxy listens", func() bool {
+		if k.ended() {
+			s.Fatalf("kamailio ended: %v", k.err)
+		}
+		return bound(s.T, "udp", at) && bound(s.T, "tcp", at)
+	})
+	return k
+}
+
+// stop ends it, after which none of its processes is left.
+func (k *kamailio) stop() {
+	k.t.Helper()
+	k.signal(syscall.SIGTERM)
+	k.exit(10 * time.Second)
+	group := -k.cmd.Process.Pid
+	if !within(patience, func() bool { return syscall.Kill(group, 0) == syscall.ESRCH }) {
+		_ = syscall.Kill(group, syscall.SIGKILL)
+		k.t.Error("kamailio has left processes behind")
+	}
+}
+
+// passed are the requests within a dialog that have come by it.
+func (k *kamailio) passed(callID string) []string {
+	var all []string
+	for _, line := range k.output() {
+		if _, rest, ok := strings.Cut(line, "e2e: "); ok {
+			if what, ok := strings.CutSuffix(rest, " at "+callID); ok {
+				all = append(all, what)
+			}
+		}
+	}
+	return all
+}
+
+// TestRecordRoute has a proxy on both sides of the B2BUA, which is spoken to
+// over UDP or TCP: all that is said within the dialogs goes by it.
+func TestRecordRoute(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		for _, by := range []string{"carrier", "agent"} {
+			t.Run(transport+"_"+by, func(t *testing.T) { recordRoute(t, transport, by) })
+		}
+	}
+}
+
+func recordRoute(t *testing.T, transport, by string) {
+	t.Helper()
+	s := newStage(t)
+	s.prepareCalls()
+	proxy := netip.AddrFrom4([4]byte{127, 0, 5, s.b2bua.As4()[3]})
+	agentAt := s.agent
+	s.agent = s.freePort(proxy)
+	at := s.agent
+	config := s.config(setup{
+		listen: []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)},
+		target: ", reinvite: relay, transport: " + transport,
+	})
+	config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), fmt.Sprintf(`sources: ["%v"]`, proxy))
+	b := startServer(t, t.TempDir(), config)
+	b.targets = []uint16{at.Port()}
+	s.server, s.agent = b, agentAt
+	k := s.startKamailio(at, transport)
+
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.agentPlays("routed", two.key(), "@BY@", by)
+	carrier := s.carrierPlays("routed", append(one.key(), "-rsa", at.String()), "@BY@", by)
+	talk := s.talking(one, two, carrier, agent)
+	talk.both()
+	carrier.proceed(talk.id(carrier))
+	agent.received("ACK ", 2)
+	agent.proceed(talk.id(agent))
+	carrier.received("ACK ", 1)
+	talk.both()
+	expected, last := hungUpByCaller, carrier
+	if by == "agent" {
+		expected, last = hungUpByAgent, agent
+	}
+	last.proceed(talk.id(last))
+	carrier.finish()
+	agent.finish()
+	r := b.records(expected)[0]
+	k.stop()
+	b.nothingLeft()
+	b.stop()
+
+	us := " from " + s.b2bua.String()
+	onA, onB := " from "+s.carrier.String(), " from "+s.platform.String()
+	wantA := []string{"ACK 1" + onA, "INVITE 2" + onA, "ACK 2" + onA, "INVITE 1" + us, "ACK 1" + us}
+	wantB := []string{"ACK 1" + us, "INVITE 2" + us, "ACK 2" + us, "INVITE 1" + onB, "ACK 1" + onB}
+	if by == "carrier" {
+		wantA, wantB = append(wantA, "BYE 3"+onA), append(wantB, "BYE 3"+us)
+	} else {
+		wantA, wantB = append(wantA, "BYE 2"+us), append(wantB, "BYE 2"+onB)
+	}
+	for id, expected := range map[string][]string{r.SIPCallID: wantA, r.TargetSIPCallID: wantB} {
+		if got := k.passed(id); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(expected))) {
+			t.Errorf("by the proxy went %q; want %q", got, expected)
+		}
+	}
+	for _, p := range []*sipp{carrier, agent} {
+		for _, m := range p.trace() {
+			if m.received && !strings.HasPrefix(m.raw, "SIP/2.0 ") && !strings.HasPrefix(m.raw, "INFO ") && strings.Count(m.raw, "\r\nVia: ") != 2 {
+				t.Errorf("%s has not come by the proxy:\n%s", m.first(), m.raw)
+			}
+		}
+	}
+	s.over(transport, []store.Record{r})
+}

@@ -1,0 +1,167 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/sim"
+)
+
+// fromLoopback lets a trunk's RTP come from where a softphone's comes from: it
+// binds it to no address, so that on loopback the kernel chooses this one.
+const fromLoopback = ", media_sources: [127.0.0.1]"
+
+// hangUp ends the softphone's call, and then the softphone.
+func (p *baresip) hangUp() {
+	p.t.Helper()
+	p.command("hangup", "")
+	p.await("CALL_CLOSED")
+	p.quit()
+}
+
+func (p *baresip) quit() {
+	p.t.Helper()
+	p.command("quit", "")
+	if code := p.exit(patience); code != 0 {
+		p.t.Errorf("baresip ended with exit code %d", code)
+	}
+}
+
+// hears waits until it has heard so much more than before.
+func (p *baresip) hears(more time.Duration) {
+	p.t.Helper()
+	goal := len(p.heard()) + int(more.Seconds()*8000)
+	eventually(p.t, fmt.Sprintf("%v more are heard", more), func() bool { return len(p.heard()) >= goal })
+}
+
+// TestSoftphoneHolds has a softphone hold the call and resume it: meanwhile it
+// is sent nothing. After that it is heard again, and is sent all again, which
+// this softphone (baresip 1.0) has no ear for any more: that is counted.
+func TestSoftphoneHolds(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{trunk: fromLoopback})
+	words := sim.SpeechLike(31, 30*time.Second)
+	two := s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	phone := s.startBaresip(words)
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	agent.confirmed(1)
+	toB, err := agent.received("INVITE ", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const packets = 50
+	echo := speech(sim.Words(1)[:3*packets*frame], 31)
+	two.talk(echo[:packets], toB)
+	eventually(t, "the softphone hears the agent", func() bool { return len(phone.heard()) > packets*frame/2 })
+
+	for i, command := range []string{"hold", "resume"} {
+		phone.command(command, "")
+		eventually(t, command+" is agreed on", func() bool { return b.changes() == i+1 })
+		two.talk(echo[(i+1)*packets:(i+2)*packets], toB)
+	}
+	before := len(two.heard())
+	eventually(t, "the agent hears the softphone again", func() bool { return len(two.heard()) > before+packets })
+	heard := two.samples()
+	if _, score := sim.Match(words, heard[len(heard)-6000:]); score < likeness {
+		t.Errorf("what the agent hears are not the softphone's words: likeness %.2f", score)
+	}
+	phone.hangUp()
+	agent.finish()
+	r := b.finish(hungUpByCaller)[0]
+	if m := r.Media; m.A.Tx != 2*packets || m.B.Rx != 3*packets || m.B.Dropped != packets {
+		t.Errorf("packets: %+v; want %d from the agent, %d to the softphone", m, 3*packets, 2*packets)
+	}
+}
+
+// changes is how often a side has changed a session.
+func (s *server) changes() (n int) {
+	for _, line := range s.output() {
+		if strings.Contains(line, `"message":"session changed"`) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSoftphoneDigits has a softphone press keys, which it sends by RFC 4733.
+// The agent gets them as they are.
+func TestSoftphoneDigits(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{trunk: fromLoopback})
+	two := s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	phone := s.startBaresip(sim.SpeechLike(32, 20*time.Second))
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	agent.confirmed(1)
+	eventually(t, "the agent hears the caller", func() bool { return len(two.heard()) > 10 })
+	const keys = "4711#"
+	phone.command("sndcode", keys)
+	eventually(t, "the agent gets all digits", func() bool { return two.digits() == keys })
+	phone.hangUp()
+	agent.finish()
+	b.finish(hungUpByCaller)
+}
+
+// digits are the keys whose telephone-events have ended (RFC 4733).
+func (p *phone) digits() string {
+	var out []byte
+	ended := map[uint32]bool{} // by timestamp
+	for _, a := range p.heard() {
+		if len(a.data) < 16 || a.data[1]&0x7f != 101 || a.data[13]&0x80 == 0 {
+			continue
+		}
+		if ts := binary.BigEndian.Uint32(a.data[4:]); !ended[ts] {
+			ended[ts] = true
+			out = append(out, "0123456789*#ABCD"[a.data[12]&15])
+		}
+	}
+	return string(out)
+}
+
+// TestSoftphoneTransferred has the agent transfer a softphone to another one:
+// each hears the other's words.
+func TestSoftphoneTransferred(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	calleeAt := s.freePort(s.stranger)
+	o := s.transfers("local", calleeAt)
+	o.trunk += fromLoopback
+	b := s.serve(o)
+	hers, his := sim.SpeechLike(33, 30*time.Second), sim.SpeechLike(34, 30*time.Second)
+	callee := s.startBaresipAs(human, calleeAt, his)
+	agent := s.transferrer(nil, "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
+	phone := s.startBaresip(hers)
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	agent.proceed(agent.confirmed(1)[0])
+	agent.finish() // with BYE, when the other one has answered
+	callee.await("CALL_ESTABLISHED")
+	phone.hears(2 * time.Second)
+	callee.hears(2 * time.Second)
+	for name, side := range map[string]struct {
+		hears *baresip
+		words []int16
+	}{"the caller": {phone, his}, "the other one": {callee, hers}} {
+		heard := side.hears.heard()
+		if _, score := sim.Match(side.words, heard[len(heard)-12000:len(heard)-4000]); score < likeness {
+			t.Errorf("what %s hears are not the other one's words: likeness %.2f", name, score)
+		}
+	}
+	phone.hangUp()
+	callee.await("CALL_CLOSED")
+	callee.quit()
+	r := b.finish(transferred(hungUpByCaller, try{"", 0, 200}))[0]
+	if m := r.Media; m.A.Rx < 100 || m.A.Tx < 100 || m.B.Rx < 100 || m.B.Tx < 100 {
+		t.Errorf("packets: %+v; want at least 100 each way on each side", m)
+	}
+}

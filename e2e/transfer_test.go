@@ -1,0 +1,326 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// human is the number, and bob the user, that callers are transferred to.
+const human = "+15075550177"
+
+// handover is a transfer by the agent.
+type handover struct {
+	to     string // Refer-To; @HOST@ is a host that the agent may name
+	extra  string // header of the REFER
+	busy   bool
+	holds  bool   // the agent holds the call before, of which the caller is told
+	leaves bool   // the agent hangs up when its REFER is accepted
+	by     string // who hangs up in the end: carrier or agent, which is the human then
+
+	request string   // how the human's INVITE begins
+	headers []string // that it has
+	reports []string // sipfrags that the agent gets
+	want    want
+}
+
+// transferred is the record of a call that was transferred.
+func transferred(w want, second try) want {
+	w.attempts = append(slices.Clone(w.attempts), second)
+	return w
+}
+
+// TestTransfer has the agent transfer the caller: to a number or a host, with
+// reports or without, to somebody who takes the call or does not. The audio
+// flows between the caller and whom the caller is then connected to.
+func TestTransfer(t *testing.T) {
+	answered, busy := try{"", 0, 200}, try{"target_busy", 0, 486}
+	toHuman := "INVITE sip:" + human + "@"
+	all := []string{"100 Trying", "180 Ringing", "200 OK"}
+	for name, c := range map[string]handover{
+		"tel": {
+			to: "<tel:" + human + ">", by: "carrier", request: toHuman, reports: all,
+			want: transferred(hungUpByCaller, answered),
+		},
+		"sip_number": {
+			to: "<sip:" + human + "@@B2BUA@?User-to-User=56a390f3%3Bencoding%3Dhex&X-Why=billing%20question&Via=evil>", by: "agent", request: toHuman,
+			headers: []string{"User-to-User: 56a390f3;encoding=hex", "X-Why: billing question", "Referred-By: <sip:agent@e2e.example>"}, reports: all,
+			want: transferred(hungUpByAgent, answered),
+		},
+		"sip_host": {
+			to: "<sip:bob@@HOST@?Replaces=1%40x%3Bto-tag%3D2%3Bfrom-tag%3D3>", by: "carrier", request: "INVITE sip:bob@",
+			headers: []string{"Replaces: 1@x;to-tag=2;from-tag=3"}, reports: all,
+			want: transferred(hungUpByCaller, answered),
+		},
+		"no_reports": {
+			to: "<tel:" + human + ">", extra: `"Refer-Sub: false"`, by: "carrier", request: toHuman,
+			want: transferred(hungUpByCaller, answered),
+		},
+		"held_before": {
+			to: "<tel:" + human + ">", holds: true, by: "agent", request: toHuman, reports: all,
+			want: transferred(hungUpByAgent, answered),
+		},
+		"busy": {
+			to: "<tel:" + human + ">", busy: true, by: "carrier", request: toHuman, reports: []string{"100 Trying", "180 Ringing", "486 Busy Here"},
+			want: transferred(hungUpByCaller, busy),
+		},
+		"agent_leaves": {
+			to: "<tel:" + human + ">", leaves: true, by: "agent", request: toHuman, reports: nil,
+			want: transferred(hungUpByAgent, answered),
+		},
+		"agent_leaves_busy": {
+			to: "<sip:bob@@HOST@>", leaves: true, busy: true, by: "", request: "INVITE sip:bob@", reports: nil,
+			want: want{"answered", "transfer_failed", "system", 200, []try{{"", 200, 200}, busy}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { c.run(t) })
+	}
+}
+
+// transfers lets the agent transfer to numbers, by the caller's trunk, and to a
+// host.
+func (s *stage) transfers(mode string, callee netip.AddrPort) setup {
+	return setup{
+		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v"`, callee),
+		target: fmt.Sprintf(`, transfer: %s, transfer_numbers: ["^\\+1507"], transfer_hosts: ["%v"]`, mode, callee.Addr()),
+	}
+}
+
+// transferrer is the agent. It takes reports whenever they come: two may come at
+// once, which a scenario can't be written for.
+func (s *stage) transferrer(options []string, replace ...string) *sipp {
+	s.Helper()
+	return s.agentPlays("transfer", append(options, "-aa"), replace...)
+}
+
+func (c *handover) run(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	calleeAt := s.freePort(s.stranger)
+	o := s.transfers("local", calleeAt)
+	if c.holds {
+		o.target += ", reinvite: relay"
+	}
+	b := s.serve(o)
+	one, two, three := s.newPhone(s.carrier), s.newPhone(s.platform), s.newPhone(s.stranger)
+	scenario := "human"
+	if c.busy {
+		scenario = "busy"
+	}
+	callee := s.agentAt(calleeAt, scenario, three.key(), "@BY@", c.by)
+	to := strings.NewReplacer("@B2BUA@", b.sip.String(), "@HOST@", calleeAt.String()).Replace(c.to)
+	agent := s.transferrer(two.key(), "@TO@", to, "@EXTRA@", c.extra, "@STATUS@", "202", "@LEAVES@", fmt.Sprint(c.leaves), "@HOLDS@", fmt.Sprint(c.holds))
+	waits := "agent_hangup"
+	switch {
+	case c.by == "carrier":
+		waits = "caller_hangup"
+	case c.holds:
+		waits = "held"
+	}
+	carrier := s.carrierPlays(waits, one.key(), "@ANSWER@", `"recvonly"`)
+	talk := s.talking(one, two, carrier, agent)
+	talk.both()
+
+	agent.proceed(talk.id(agent))
+	invite := callee.received("INVITE ", 1)[0]
+	switch {
+	case c.leaves:
+		agent.finish()
+	case c.holds:
+		talk.silent(one, two)
+	default:
+		talk.both() // the caller is with the agent until somebody answers
+	}
+	id := invite.header("Call-ID")
+	callee.proceed(id)
+	c.checkInvite(t, invite)
+	switch {
+	case c.busy && !c.leaves:
+		callee.finish()
+		talk.both()
+	case !c.busy:
+		callee.received("ACK ", 1)
+		talk.two = three
+		var err error
+		if talk.toB, err = invite.rtp(); err != nil {
+			t.Fatal(err)
+		}
+		if !c.leaves {
+			agent.received("BYE ", 1)
+		}
+		if c.holds {
+			carrier.received("ACK ", 2) // it is no longer held
+		}
+		talk.both()
+	}
+	switch c.by {
+	case "carrier":
+		carrier.proceed(talk.id(carrier))
+	case "agent":
+		callee.proceed(id)
+	}
+	carrier.finish()
+	agent.finish()
+	callee.finish()
+	c.checkReports(t, agent)
+	for _, p := range []*sipp{agent, callee} {
+		for _, m := range p.count(true, "") {
+			if strings.Contains(m.raw, s.carrier.String()) {
+				t.Errorf("%s has seen the carrier's address:\n%s", p.name, m.raw)
+			}
+		}
+	}
+	r := b.finish(c.want)[0]
+	if second := r.Attempts[1]; second.Reason != "transfer" {
+		t.Errorf("the second attempt is %+v", second)
+	}
+}
+
+// checkInvite looks at what the human is called with.
+func (c *handover) checkInvite(t *testing.T, invite message) {
+	t.Helper()
+	if !strings.HasPrefix(invite.raw, c.request) {
+		t.Errorf("the human is called by %q; want %q", invite.first(), c.request)
+	}
+	for _, h := range append(c.headers, "P-Asserted-Identity: <sip:"+caller+"@") {
+		if !strings.Contains(invite.raw, "\r\n"+h) {
+			t.Errorf("no %q in\n%s", h, invite.raw)
+		}
+	}
+	if strings.Contains(invite.raw, "evil") || strings.Contains(invite.raw, "X-EI") {
+		t.Errorf("what the human should not have:\n%s", invite.raw)
+	}
+}
+
+// checkReports looks at the NOTIFYs that the agent got.
+func (c *handover) checkReports(t *testing.T, agent *sipp) {
+	t.Helper()
+	var got []string
+	notifies := agent.count(true, "NOTIFY ")
+	for i, m := range notifies {
+		got = append(got, strings.TrimPrefix(strings.TrimSpace(m.body()), "SIP/2.0 "))
+		state := "active"
+		if i == len(c.reports)-1 {
+			state = "terminated"
+		}
+		if m.header("Content-Type") != "message/sipfrag;version=2.0" || m.header("Event") != "refer" || !strings.HasPrefix(m.header("Subscription-State"), state) {
+			t.Errorf("report %d of %d:\n%s", i+1, len(c.reports), m.raw)
+		}
+	}
+	if !c.leaves && !slices.Equal(got, c.reports) {
+		t.Errorf("the agent was told %q; want %q", got, c.reports)
+	}
+	accepted := agent.received("SIP/2.0 202", 1)[0]
+	if (accepted.header("Refer-Sub") == "false") != (c.extra != "") || accepted.header("Contact") == "" {
+		t.Errorf("accepted with\n%s", accepted.raw)
+	}
+}
+
+// TestTransferRefused has the agent name what it may not, or transfer where
+// that is off: the call goes on.
+func TestTransferRefused(t *testing.T) {
+	for name, c := range map[string]struct{ mode, to, status string }{
+		"number": {"local", "<tel:+19005550177>", "403"},
+		"host":   {"local", "<sip:bob@192.0.2.1>", "403"},
+		"scheme": {"local", "<mailto:bob@e2e.example>", "416"},
+		"none":   {"local", `"bob`, "400"},
+		"off":    {"", "<tel:" + human + ">", "405"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.prepareCalls()
+			o := setup{}
+			if c.mode != "" {
+				o = s.transfers(c.mode, s.freePort(s.stranger))
+			}
+			b := s.serve(o)
+			one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+			agent := s.transferrer(two.key(), "@TO@", strings.ReplaceAll(c.to, `"`, `\"`), "@EXTRA@", "", "@STATUS@", c.status, "@LEAVES@", "false")
+			carrier := s.sippCarrier("caller_hangup", one.key()...)
+			talk := s.talking(one, two, carrier, agent)
+			agent.proceed(talk.id(agent))
+			agent.received("SIP/2.0 "+c.status, 1)
+			talk.both()
+			carrier.proceed(talk.id(carrier))
+			carrier.finish()
+			agent.finish()
+			if n := len(agent.count(true, "NOTIFY ")); n != 0 {
+				t.Errorf("%d reports of a transfer that is refused", n)
+			}
+			b.finish(hungUpByCaller)
+		})
+	}
+}
+
+// TestTransferRelayed has the carrier carry the transfer out, whose reports go
+// to the agent.
+func TestTransferRelayed(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(s.transfers("relay", s.freePort(s.stranger)))
+	agent := s.transferrer(nil, "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false")
+	carrier := s.sippCarrier("transfer")
+	carrier.answered(1)
+	agent.proceed(agent.confirmed(1)[0])
+	carrier.finish()
+	agent.finish()
+	refer := carrier.received("REFER ", 1)[0]
+	if got := refer.header("Refer-To"); got != "<sip:"+human+"@"+carrier.addr.String()+">" {
+		t.Errorf("Refer-To: %s", got)
+	}
+	if got := refer.header("Referred-By"); got != "<sip:agent@e2e.example>" {
+		t.Errorf("Referred-By: %s", got)
+	}
+	var got []string
+	for _, m := range agent.received("NOTIFY ", 2) {
+		got = append(got, strings.TrimSpace(m.body())+", "+m.header("Subscription-State"))
+	}
+	if want := []string{"SIP/2.0 100 Trying, active;expires=60", "SIP/2.0 200 OK, terminated;reason=noresource"}; !slices.Equal(got, want) {
+		t.Errorf("the agent was told %q; want %q", got, want)
+	}
+	s.hides(carrier, agent)
+	b.finish(hungUpByCaller)
+}
+
+// TestPlacedCall has a target call: its call goes to the trunk, with the
+// headers that are for it.
+func TestPlacedCall(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	calleeAt := s.freePort(s.carrier)
+	config := s.config(setup{
+		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v", pass_headers: ["X-*"]`, calleeAt),
+		target: fmt.Sprintf(`, sources: ["%v"]`, s.platform), route: "@",
+	})
+	config = replaceOnce(t, config, "targets: [synthflow]@}\n", `targets: [synthflow]}
+  - {target: synthflow, to: "^\\+1507", trunks: [carrier], ringing: on-target}
+`)
+	b := startServer(t, t.TempDir(), config)
+	s.server = b
+	one, two := s.newPhone(s.platform), s.newPhone(s.carrier)
+	callee := s.agentAt(calleeAt, "caller_hangup", two.key())
+	placing := s.sipp("carrier", "placed/uac.xml", s.freePort(s.platform), append(one.key(), "-s", human, b.sip.String()))
+	talk := s.talking(one, two, placing, callee)
+	talk.both()
+	placing.proceed(talk.id(placing))
+	placing.finish()
+	callee.finish()
+	invite := callee.received("INVITE ", 1)[0]
+	for _, h := range []string{"X-Ticket: 4711", "X-Why: the caller asked for a human"} {
+		if !strings.Contains(invite.raw, "\r\n"+h+"\r\n") {
+			t.Errorf("no %q in\n%s", h, invite.raw)
+		}
+	}
+	if invite.header("Secret") != "" || invite.header("X-EI") != "" || strings.Contains(invite.raw, s.platform.String()) {
+		t.Errorf("what the trunk should not have:\n%s", invite.raw)
+	}
+	b.outbound = true
+	r := b.finish(want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}}})[0]
+	if r.Target != "synthflow" || r.Attempts[0].Target != "carrier" || r.To != human {
+		t.Errorf("the record says %+v", r)
+	}
+}
