@@ -77,14 +77,14 @@ func TestReliableEarlyMedia(t *testing.T) {
 				t.Errorf("record %+v", r)
 			}
 		},
-		"the agent hangs up": func(w *world, d *dialogue, m message) {
+		"the agent hangs up": func(w *world, d *dialogue, _ message) {
 			w.talkOf(d, invite).agent.offers("BYE", "")
 			w.agent.expect("SIP/2.0 200")
-			w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
-			w.carrier.prack(d, m, "")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
-			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.carrier.expect("SIP/2.0 480") // the 200 is too late
+			w.carrier.ackRefused(d)
+			if r := w.wantRecord("no_answer", CauseAgentHangup, store.EndedByAgent); r.SIPStatus != 480 {
+				t.Errorf("record %+v", r)
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
