@@ -381,7 +381,7 @@ func (l *Leg) done() {
 	l.closeAsked()
 	l.clearDeadlines()
 	l.state = legDone
-	l.lastProvisional, l.sent, l.early = nil, nil, nil
+	l.lastProvisional, l.sent = nil, nil // not the early dialogs: the 200 of a fork may be on its way
 }
 
 // clearDeadlines ends everything that waits for its time, retransmissions among

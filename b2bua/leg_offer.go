@@ -218,7 +218,11 @@ func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
 func (l *Leg) giveUpOffer(now time.Time) {
 	l.session.giveUpAt = time.Time{}
 	i := slices.IndexFunc(l.sent, func(r sentRequest) bool { return r.method == sip.INVITE && !r.fork })
-	if i < 0 || !l.sent[i].heard {
+	switch {
+	case i < 0:
+		return
+	case !l.sent[i].heard: // unless it is heard at the last moment
+		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}
 	r := &l.sent[i]

@@ -54,7 +54,8 @@ func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 // answered is a final answer to a request of ours within the dialog, code 0
 // for none at all.
 func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
-	if res != nil && isChallenge(res.StatusCode) && l.challengedAgain(now, r, res) {
+	over := r.givenUp || (l.state == legEnding || l.state == legDone) && r.method != sip.BYE
+	if res != nil && isChallenge(res.StatusCode) && !over && l.challengedAgain(now, r, res) {
 		return
 	}
 	code := 0
@@ -111,9 +112,12 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 		seq = d.LocalSeq
 	}
 	req := l.again(r.sent.Req, seq)
-	r.sent.Req, r.seq, r.branch, r.again = req, seq, branchOf(req), true
+	r.sent.Req, r.seq, r.branch, r.again, r.heard = req, seq, branchOf(req), true, false
 	l.sent = append(l.sent, r)
 	l.effects = append(l.effects, r.sent)
+	if r.method == sip.INVITE {
+		l.session.giveUpAt = now.Add(timerGiveUp)
+	}
 	if r.method == sip.BYE && !r.fork {
 		l.giveUpAt = now.Add(timerGiveUp)
 	}

@@ -27,13 +27,17 @@ type legTest struct {
 	seqs  map[string]int  // CSeq of our last request, by To tag
 	acked map[string]bool // To tags that got ACK
 	ours  map[int]bool    // CSeqs of INVITEs of ours
-	last  []Effect
+
+	cancelled map[string]bool        // INVITEs of the peer within the dialog
+	twice     map[*sip.Response]bool // 200s to those, which are sent again
+	last      []Effect
 }
 
 func newLegTest(t testing.TB, leg *Leg) *legTest {
 	return &legTest{
 		t: t, leg: leg, now: legStart, fed: map[string]int{}, final: map[string]int{}, codes: map[string]int{},
 		seqs: map[string]int{}, acked: map[string]bool{}, ours: map[int]bool{},
+		cancelled: map[string]bool{}, twice: map[*sip.Response]bool{},
 	}
 }
 
@@ -112,13 +116,18 @@ func (lt *legTest) check(was legState, in Input, facts []Fact, effects []Effect)
 	if l.Done() && !l.Deadline().IsZero() {
 		t.Errorf("done leg has a deadline after %T", in)
 	}
-	if was == legDone && len(facts) > 0 {
+	_, offers := in.(Offer)
+	_, sends := in.(Send)
+	if was == legDone && len(facts) > 0 && !offers && !sends {
 		t.Errorf("done leg told %s after %T", show(facts, nil), in)
 	}
 	for _, e := range effects {
 		switch e := e.(type) {
 		case SendRequest:
 			lt.checkRequest(e.Req)
+			if (was == legEnding || was == legDone) && e.Req.Method != sip.BYE {
+				t.Errorf("%s after the BYE", e.Req.Method)
+			}
 		case SendACK:
 			lt.checkRequest(e.Req)
 			lt.acked[tagOf(e.Req.To().Params)] = true
@@ -182,6 +191,10 @@ func (lt *legTest) checkResponse(was legState, e SendResponse) {
 		lt.codes[k] = e.Res.StatusCode
 		return
 	}
+	if e.Method == sip.INVITE && lt.twice[e.Res] {
+		return
+	}
+	lt.twice[e.Res] = true
 	if lt.final[k]++; lt.final[k] > lt.fed[k] {
 		t.Errorf("%d final answers to %s, which came %d times", lt.final[k], k, lt.fed[k])
 	}

@@ -302,14 +302,15 @@ type sentACK struct {
 	sent SendACK
 }
 
-// maxACKs is how many of the last ACKs are kept.
-const maxACKs = 2
+// maxACKs is how many ACKs are kept: that of the INVITE which began the call,
+// and the last ones.
+const maxACKs = 3
 
 // sendACK acknowledges the 200 to an INVITE of ours.
 func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	ack, to := l.newACK(d, seq)
 	if len(l.acks) == maxACKs {
-		l.acks = slices.Delete(l.acks, 0, 1)
+		l.acks = slices.Delete(l.acks, 1, 2)
 	}
 	l.acks = append(l.acks, sentACK{seq, SendACK{Req: ack, To: to}})
 	l.ackAgain(seq)

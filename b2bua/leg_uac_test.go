@@ -94,8 +94,12 @@ func uacIn(t testing.TB, state string) *legTest {
 }
 
 // agentDialog is a request of the agent within the dialog.
-func agentDialog(t testing.TB, lt *legTest, method string, seq uint32) RequestIn {
+func agentDialog(t testing.TB, lt *legTest, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
+	extra := ""
+	for _, h := range headers {
+		extra += h + "\n"
+	}
 	return RequestIn{Source: agentAddr, Req: mustRequest(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKa%[1]s%[2]d
 Max-Forwards: 70
@@ -103,9 +107,9 @@ From: <sip:+15075785607@192.0.2.20:32681>;tag=agent
 To: <sip:+15075550100@198.51.100.1>;tag=%[3]s
 Call-ID: uac-test
 CSeq: %[2]d %[1]s
-Content-Length: 0
+%[4]sContent-Length: 0
 
-`, method, seq, lt.leg.dialog.LocalTag))}
+`, method, seq, lt.leg.dialog.LocalTag, extra))}
 }
 
 // What comes out of a UAC leg for every state and input: one row for each

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // chooser draws a number below n. A seeded generator is one; a property
@@ -19,7 +21,7 @@ const modelSteps = 60
 // Random lives of a UAS leg. legTest checks every step; here is what holds
 // over the whole life.
 func TestModelUAS(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			modelUAS(t, r.IntN)
@@ -29,7 +31,7 @@ func TestModelUAS(t *testing.T) {
 
 // Random lives of a UAC leg.
 func TestModelUAC(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 2))
 			modelUAC(t, r.IntN)
@@ -92,6 +94,7 @@ func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	facts, effects := lt.leg.Step(lt.now, in)
 	lt.last = append([]Effect(nil), effects...)
 	lt.check(was, in, facts, effects)
+	lt.settled(t, in)
 	l.see(t, in, facts)
 	return lt.last
 }
@@ -120,17 +123,23 @@ func (lt *legTest) pass(choose chooser) {
 }
 
 func modelUAS(t *testing.T, choose chooser) {
-	lt := newUAS(t)
+	lt := newUASWith(t, peerOptions{rel100: config.Rel100Supported, expiry: time.Duration(choose(2)) * 90 * time.Second}, "Supported: 100rel, timer", "Allow: UPDATE")
+	lt.leg.options.allow = methods + ", INFO"
 	l := &life{}
 	seq := uint32(11)
+	request := func(method string, headers ...string) RequestIn { return inDialog(t, method, seq, headers...) }
 	for range modelSteps {
 		var in Input
-		switch choose(13) {
+		switch choose(23) {
+		default:
+			if in = lt.within(choose, request); in == nil {
+				continue
+			}
 		case 0, 1, 2:
 			lt.pass(choose)
 			in = DeadlineReached{}
 		case 3:
-			in = Ring{Code: 180 + 3*choose(2), Reason: "Ringing"}
+			in = Ring{Code: 180 + 3*choose(2), Reason: "Ringing", SDP: [][]byte{nil, []byte("v=0\r\n")}[choose(2)]}
 		case 4:
 			in = Answer{SDP: []byte("v=0")}
 		case 5:
@@ -160,7 +169,7 @@ func modelUAS(t *testing.T, choose chooser) {
 			seq++
 		}
 		owed := lt.leg.state == legAccepted
-		begun := lt.leg.giveUpAt
+		begun := lt.leg.ok.giveUpAt
 		effects := lt.modelStep(t, l, in)
 		for _, e := range effects {
 			r, isRequest := e.(SendRequest)
@@ -175,6 +184,7 @@ func modelUAS(t *testing.T, choose chooser) {
 		}
 	}
 	lt.exhaust(t, l)
+	lt.allAnswered(t)
 }
 
 // exhaust lets all time pass: a leg that has ended, or was told to end, is
@@ -187,7 +197,7 @@ func (lt *legTest) exhaust(t *testing.T, l *life) {
 		lt.modelStep(t, l, Abandon{Why: CauseShutdown})
 	}
 	lt.modelStep(t, l, Hangup{Why: CauseShutdown})
-	for range 40 {
+	for range 80 {
 		if lt.leg.Done() {
 			return
 		}
@@ -206,15 +216,27 @@ func (lt *legTest) exhaust(t *testing.T, l *life) {
 
 func modelUAC(t *testing.T, choose chooser) {
 	lt := newUAC(t)
+	lt.leg.options = peerOptions{rel100: config.Rel100Supported, expiry: time.Duration(choose(2)) * 90 * time.Second, allow: methods + ", INFO"}
 	l := &life{}
 	lt.modelStep(t, l, inviteWithAuth())
 	var byes []*sip.Request
 	seq := uint32(1)
+	request := func(method string, headers ...string) RequestIn { return agentDialog(t, lt, method, seq, headers...) }
 	tags := []string{"agent", "fork1", "fork2"}
 	for range modelSteps {
 		var in Input
 		ok := false
-		switch choose(14) {
+		switch choose(24) {
+		default:
+			if in = lt.within(choose, request); in == nil {
+				continue
+			}
+			if _, is := in.(RequestIn); is {
+				if lt.leg.state != legConfirmed && lt.leg.state != legEnding && lt.leg.state != legDone {
+					continue
+				}
+				seq++
+			}
 		case 0, 1, 2:
 			lt.pass(choose)
 			in = DeadlineReached{}
@@ -222,6 +244,9 @@ func modelUAC(t *testing.T, choose chooser) {
 			in = lt.answerTo(100, "", "")
 		case 4:
 			in = lt.answerTo(180+3*choose(2), tags[choose(3)], "")
+			if choose(2) == 0 {
+				in = reliableTo(lt, tags[choose(3)], 1+choose(3), []string{"", "v=0\r\n"}[choose(2)])
+			}
 		case 5:
 			in, ok = lt.ok(tags[choose(3)]), true
 		case 6:
@@ -277,4 +302,5 @@ func modelUAC(t *testing.T, choose chooser) {
 		}
 	}
 	lt.exhaust(t, l)
+	lt.allAnswered(t)
 }

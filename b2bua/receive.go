@@ -455,7 +455,7 @@ func (s *Server) hangupStray(in ResponseIn) {
 		partyOf(from.DisplayName, &from.Address, from.Params), partyOf(to.DisplayName, &to.Address, to.Params))
 	l.dialog.LocalTag = tagOf(from.Params)
 	l.inviteSeq = res.CSeq().SeqNo
-	l.dialog.LocalSeq = l.inviteSeq
+	l.dialog.LocalSeq = l.inviteSeq + maxPRACKs // whatever was sent in its early dialog
 	l.state = legAbandoned
 	_, effects := l.Step(time.Now(), in)
 	for i, e := range effects {

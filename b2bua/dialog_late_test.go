@@ -1,0 +1,193 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/store"
+)
+
+const can100rel = "Supported: 100rel\n"
+
+// lateCall is an INVITE of the carrier without session description.
+func (w *world) lateCall(to, extra string) (d *dialogue) {
+	w.t.Helper()
+	d = w.carrier.newCall(to)
+	d.sdp, d.extra = "", extra
+	w.carrier.invite(d)
+	d.extra = ""
+	return d
+}
+
+// RFC 3261 section 13.2.1: an INVITE without offer has the codecs of the target
+// offered to it, in the 200, of the one that was chosen; its answer is in ACK.
+func TestLateOffer(t *testing.T) {
+	inWorldWith(t, talkYAML("", "codecs: [PCMA, PCMU]"), func(w *world) {
+		d := w.lateCall("+15075785607", "")
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		if !strings.Contains(in.raw, " RTP/AVP 8 0 101\r\n") {
+			t.Errorf("the target was offered\n%s", in.raw)
+		}
+		w.agent.reply(in, 183, "Session Progress", "agent1", sessionAt("192.0.2.20", 30000, "8 101"))
+		if early := w.carrier.expect("SIP/2.0 183"); len(early.Body()) > 0 {
+			t.Errorf("an offer in a provisional answer that may be lost:\n%s", early.raw)
+		}
+		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "8 101"))
+		w.agent.expect("ACK")
+		ok := w.carrier.expect("SIP/2.0 200")
+		if !strings.Contains(ok.raw, " RTP/AVP 8 101\r\n") || !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
+			t.Errorf("the caller was offered\n%s", ok.raw)
+		}
+		c := w.talkOf(d, in)
+		w.carrier.ackOf(d, d.seq, sessionAt("192.0.2.10", 20000, "8 101"))
+		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
+			t.Errorf("media goes to %s", got)
+		}
+		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20002, "8 101", "a=sendonly"), "200")
+		w.callerHangsUp(d)
+		if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Codec != "PCMA" {
+			t.Errorf("codec %s", r.Codec)
+		}
+	})
+}
+
+// RFC 3261 section 13.2.1: an ACK without answer, or one that was not offered,
+// ends the call.
+func TestLateOfferBadACK(t *testing.T) {
+	for name, sdp := range map[string]string{
+		"none": "", "another codec": sessionAt("192.0.2.10", 20000, "18"), "nonsense": "v=0\r\n", "no audio": sessionAt("192.0.2.10", 0, "0"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", ""), func(w *world) {
+				d := w.lateCall("+15075785607", "")
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				in := w.agent.expect("INVITE")
+				w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.agent.expect("ACK")
+				w.carrier.expect("SIP/2.0 200")
+				w.carrier.ackOf(d, d.seq, sdp)
+				c := w.talkOf(d, in)
+				c.carrier.byeTo(CauseBadACK)
+				c.agent.byeTo(CauseBadACK)
+				w.wantRecord("answered", CauseBadACK, store.EndedBySystem)
+			})
+		})
+	}
+}
+
+// RFC 3262 section 5: with 100rel the offer is in the reliable 183, its answer
+// in PRACK.
+func TestLateOfferReliably(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.lateCall("+15075785607", can100rel)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 183, "Session Progress", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		early := w.carrier.expect("SIP/2.0 183")
+		if described(t, early).chosen() != "PCMU" {
+			t.Errorf("offer\n%s", early.raw)
+		}
+		w.carrier.prack(d, early, sessionAt("192.0.2.10", 20000, "0 101"))
+		c := w.talkOf(d, in)
+		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
+			t.Errorf("media goes to %s", got)
+		}
+		w.agent.reply(in, 200, "OK", "agent1", "")
+		w.agent.expect("ACK")
+		if ok := w.carrier.expect("SIP/2.0 200"); len(ok.Body()) > 0 {
+			t.Errorf("the 200 offers again:\n%s", ok.raw)
+		}
+		w.carrier.ack(d)
+		synctest.Wait()
+		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20002, "0 101"), "200")
+		c.hangsUp()
+	})
+}
+
+// A PRACK without answer, or one that can't be used, ends the set-up.
+func TestLateOfferBadPRACK(t *testing.T) {
+	for name, sdp := range map[string]string{"none": "", "another codec": sessionAt("192.0.2.10", 20000, "18")} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", ""), func(w *world) {
+				d := w.lateCall("+15075785607", can100rel)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				in := w.agent.expect("INVITE")
+				w.agent.reply(in, 183, "Session Progress", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
+				w.carrier.expect("SIP/2.0 488")
+				w.carrier.ackRefused(d)
+				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+				w.agent.reply(in, 487, "Request Terminated", "agent1", "")
+				w.agent.expect("ACK")
+				w.wantRecord("failed", CauseBadAnswer, store.EndedBySystem)
+			})
+		})
+	}
+}
+
+// The second target is offered its own codecs; those that the caller was told
+// stay.
+func TestLateOfferFailover(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		inWorldWith(t, talkYAML("", "codecs: [PCMU, PCMA]"), func(w *world) {
+			d := w.lateCall("+15085785607", can100rel)
+			in := w.agent.expect("INVITE")
+			if !strings.Contains(in.raw, " RTP/AVP 0 8 101\r\n") {
+				t.Errorf("the first target was offered\n%s", in.raw)
+			}
+			if early {
+				w.agent.reply(in, 183, "Session Progress", "a", sessionAt("192.0.2.20", 30000, "8 101"))
+				m := w.carrier.expect("SIP/2.0 183")
+				w.carrier.prack(d, m, sessionAt("192.0.2.10", 20000, "8 101"))
+			}
+			w.agent.reply(in, 500, "Broken", "a", "")
+			w.agent.expect("ACK")
+			in = w.agent2.expect("INVITE")
+			if !strings.Contains(in.raw, " RTP/AVP 8 101\r\n") {
+				t.Errorf("the second target was offered\n%s", in.raw)
+			}
+			w.agent2.reply(in, 200, "OK", "b", sessionAt("192.0.2.21", 30000, "8 101"))
+			w.agent2.expect("ACK")
+			ok := d.learn(w.carrier.expect("SIP/2.0 200"))
+			if (len(ok.Body()) == 0) != early {
+				t.Errorf("early %v:\n%s", early, ok.raw)
+			}
+			if early {
+				w.carrier.ack(d)
+			} else {
+				w.carrier.ackOf(d, d.seq, sessionAt("192.0.2.10", 20000, "8 101"))
+			}
+			synctest.Wait()
+			w.callerHangsUpAt(w.agent2, d)
+			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		})
+	}
+}
+
+// RFC 3261 section 14.2: a re-INVITE without offer gets one of the session as it
+// is, and the answer in its ACK counts; without one the call ends.
+func TestLateReinvite(t *testing.T) {
+	eachEnd(t, func(c *talk, e, far *end) {
+		seq := e.offers("INVITE", "")
+		ok := e.p.expect("SIP/2.0 200")
+		if d := described(t0(c), ok); d.chosen() != "PCMU" || d.direction() != dirSendRecv || d.connection() != "198.51.100.1" {
+			t0(c).Errorf("offer\n%s", ok.raw)
+		}
+		far.changes("UPDATE", sessionAt(far.address, 40000, "0 101"), "200")
+		e.changes("UPDATE", sessionAt(e.address, 40000, "0 101"), "491") // our offer has no answer
+		e.acks(seq, sessionAt(e.address, 40002, "0 101", "a=inactive"))
+		if p := e.peer(); p.RTP.Port() != 40002 || !p.Held {
+			t0(c).Errorf("media %+v", p)
+		}
+		far.p.silent(time.Second)
+		seq = e.offers("INVITE", "")
+		e.p.expect("SIP/2.0 200")
+		e.acks(seq, "")
+		e.byeTo(CauseBadACK)
+		far.byeTo(CauseBadACK)
+		c.w.wantRecord("answered", CauseBadACK, store.EndedBySystem)
+	})
+}
