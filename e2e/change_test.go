@@ -19,6 +19,7 @@ import (
 // takes it, at once or after it was busy with a change of its own, or does not;
 // then the call goes on as it was.
 func TestCodecChange(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		refusal string
 		status  string // that the carrier gets
@@ -114,6 +115,7 @@ func TestReoffer(t *testing.T) {
 // TestLateOffer has INVITEs without SDP: the answer to our offer comes with the
 // ACK, or does not.
 func TestLateOffer(t *testing.T) {
+	t.Parallel()
 	badACK := want{"answered", "bad_ack", "system", 200, []try{{"", 200, 200}}}
 	for name, c := range map[string]struct {
 		answer string // formats
@@ -154,6 +156,7 @@ func TestLateOffer(t *testing.T) {
 // reliable: each waits for the PRACK of the one before it. Without an offer in
 // its INVITE, the one with SDP is our offer.
 func TestReliableToCarrier(t *testing.T) {
+	t.Parallel()
 	for name, words := range map[string][]string{
 		"offer":      {"@OFFER@", `(sdp 7 "0 8 101" "sendrecv")`, "@ANSWER@", ""},
 		"late_offer": {"@OFFER@", "", "@ANSWER@", `(sdp 7 "0 101" "sendrecv")`},
@@ -261,6 +264,7 @@ func TestINFO(t *testing.T) {
 // TestReason has a side say why it hangs up: the other side is told, and so is
 // the record.
 func TestReason(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		by, reason string
 		q850       int
@@ -320,6 +324,7 @@ func TestReasonOfCancel(t *testing.T) {
 // TestUnsupported has INVITEs ask for what can't be had: they are refused
 // before there is a call, and say what could be had.
 func TestUnsupported(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		trunk, headers string
 		status         int
@@ -363,6 +368,7 @@ func TestNoPRACK(t *testing.T) {
 // TestMultipart has a carrier send its location and an ISUP message with its
 // SDP: the agent gets those that it may, as they are.
 func TestMultipart(t *testing.T) {
+	t.Parallel()
 	const location, isup = "application/pidf+xml", "application/isup"
 	for name, c := range map[string]struct {
 		types, target   string

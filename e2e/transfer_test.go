@@ -38,6 +38,7 @@ func transferred(w want, second try) want {
 // reports or without, to somebody who takes the call or does not. The audio
 // flows between the caller and whom the caller is then connected to.
 func TestTransfer(t *testing.T) {
+	t.Parallel()
 	answered, busy := try{"", 0, 200}, try{"target_busy", 0, 486}
 	toHuman := "INVITE sip:" + human + "@"
 	all := []string{"100 Trying", "180 Ringing", "200 OK"}
@@ -223,6 +224,7 @@ func (c *handover) checkReports(t *testing.T, agent *sipp) {
 // TestTransferRefused has the agent name what it may not, or transfer where
 // that is off: the call goes on.
 func TestTransferRefused(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ mode, to, status string }{
 		"number": {"local", "<tel:+19005550177>", "403"},
 		"host":   {"local", "<sip:bob@192.0.2.1>", "403"},
