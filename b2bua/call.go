@@ -57,7 +57,7 @@ type Call struct {
 	answer      []byte       // our SDP that the caller has
 	told        []string     // the formats that both sides were told
 	heard       [2]*description
-	unsaid      [2]*description // what was in force before the last change, by the side that wanted it
+	unsaid      [2]*unsaid      // what was in force before the last change, by the side that wanted it
 	exchange    *exchange       // a change that the other side is asked for
 	relays      map[int]relayed // requests that the other side was sent, by Ref
 	lastRelay   int
@@ -305,7 +305,7 @@ func (c *Call) leave() {
 	for _, l := range append([]*line(nil), c.lines...) {
 		c.drop(l)
 	}
-	c.invite, c.offer, c.vars.HeaderFunc, c.heard, c.unsaid = nil, nil, nil, [2]*description{}, [2]*description{} // not needed while the record waits to be written
+	c.invite, c.offer, c.vars.HeaderFunc, c.heard, c.unsaid = nil, nil, nil, [2]*description{}, [2]*unsaid{} // not needed while the record waits to be written
 }
 
 // recovered ends the call, not the process, when its goroutine panics: the

@@ -69,6 +69,10 @@ func (c *Call) onGone(from *line, f Gone) {
 		c.agentLeft(f)
 		return
 	}
+	if f.Cause == CauseNoPRACK && from == c.a {
+		c.neverAnswered(f.Cause, store.EndedBySystem, 504)
+		return
+	}
 	c.stopTransfer(f.Cause)
 	status := c.heardByCaller()
 	why := Hangup{Why: f.Cause, Q850: f.Q850}
@@ -110,10 +114,16 @@ func (c *Call) unanswered() {
 // lostToCancel: the carrier's CANCEL was faster than our 200, which never
 // went out. To the target the call was answered: it gets BYE.
 func (c *Call) lostToCancel() {
-	c.stopTransfer(CauseCallerCancelled)
+	c.neverAnswered(CauseCallerCancelled, store.EndedByCaller, 487)
+}
+
+// neverAnswered ends a call whose target answered, but whose caller got this
+// status.
+func (c *Call) neverAnswered(why Cause, by string, status int) {
+	c.stopTransfer(why)
 	if c.b != nil {
-		c.step(c.b, Hangup{Why: CauseCallerCancelled})
+		c.step(c.b, Hangup{Why: why})
 	}
 	c.unanswered()
-	c.end(CauseCallerCancelled, store.EndedByCaller, 487, 0)
+	c.end(why, by, status, 0)
 }

@@ -26,6 +26,15 @@ type exchange struct {
 	withdrawn bool     // from has thought better of it
 }
 
+// unsaid is a session that a change has replaced, in case that a CANCEL was
+// faster than our answer to it.
+type unsaid struct {
+	heard *description
+	told  []string
+	codec string
+	asked bool // the other side was, too
+}
+
 // duringSetup is a change of the session, or another request, before the answer.
 func (c *Call) duringSetup(t told) {
 	switch f := t.fact.(type) {
@@ -129,7 +138,7 @@ func (c *Call) absorb(from *line, d *description, formats []string) {
 		return
 	}
 	before := c.heard[side]
-	c.unsaid[side] = before
+	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec}
 	c.setPeer(side, d)
 	if before == nil || before.rtp() != d.rtp() || before.held() != d.held() { // it may only refresh the session
 		c.log.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
@@ -177,7 +186,11 @@ func (c *Call) consult(from *line, d *description, fallback []string) {
 // onAnswerReady is the answer of a side that was asked for a change, or to an
 // offer of our own. It gives an error where the session is broken by it.
 func (c *Call) onAnswerReady(from *line, f AnswerReady) error {
-	if x := c.exchange; x != nil && x.to == from && !f.Late {
+	if f.Overtook {
+		c.restore(from)
+		return nil
+	}
+	if x := c.exchange; x != nil && x.to == from && !f.Late && !f.Refresh {
 		c.exchange = nil
 		c.answerOf(x, f.SDP)
 		return nil
@@ -207,8 +220,8 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 		c.restore(x.to)
 		return
 	}
+	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec, asked: true}
 	c.told, c.record.Codec = told, answer.chosen()
-	c.unsaid[side] = nil
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
 	c.log.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
@@ -257,9 +270,13 @@ func (c *Call) onWithdrawn(from *line) {
 		x.withdrawn = true
 		return
 	}
-	if before := c.unsaid[side]; before != nil {
+	if before := c.unsaid[side]; before != nil && before.heard != nil {
 		c.unsaid[side] = nil
-		c.setPeer(side, before)
+		c.told, c.record.Codec = before.told, before.codec
+		c.setPeer(side, before.heard)
+		if before.asked {
+			c.restore(c.other(from))
+		}
 	}
 }
 

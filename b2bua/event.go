@@ -202,8 +202,10 @@ type (
 	// AnswerReady is the answer to an offer of ours: in the 200 to a re-INVITE,
 	// or, where our 200 or provisional answer had the offer, in ACK or PRACK.
 	AnswerReady struct {
-		SDP  []byte // nil: there should have been one
-		Late bool   // in ACK or PRACK
+		SDP      []byte // nil: there should have been one
+		Late     bool   // in ACK or PRACK
+		Refresh  bool   // to the session as it is, or to an offer that another one has replaced
+		Overtook bool   // to an offer that counts as refused: the peer has another session than we
 	}
 	// OfferRefused says that the peer does not want what was offered to it; the
 	// session stays as it was.

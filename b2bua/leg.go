@@ -158,16 +158,17 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Hangup:
 		l.hangup(now, in)
 	case Offer:
-		l.offer(now, in.SDP)
+		l.offer(in.SDP)
 	case Accept:
 		l.accept(now, in.SDP)
 	case Reject:
-		l.reject(in)
+		l.reject(now, in)
 	case Send:
 		l.sendFor(in)
 	case Reply:
 		l.replyTo(in)
 	}
+	l.goOn(now)
 	return l.facts, l.effects
 }
 
@@ -178,7 +179,7 @@ func (l *Leg) Done() bool { return l.state == legDone }
 // Deadline is when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
 	return earliest(l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
-		l.reliable.resendAt, l.reliable.giveUpAt, l.session.retryAt, l.timer.refreshAt, l.timer.expireAt)
+		l.reliable.resendAt, l.reliable.giveUpAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
 // Dialog gives a copy of the leg's dialog.
@@ -195,6 +196,8 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.unacknowledgedProvisional()
 	case due(l.timer.expireAt):
 		l.end(now, CauseSessionExpired)
+	case due(l.session.giveUpAt):
+		l.giveUpOffer(now)
 	case due(l.ringUntil):
 		l.fact(Refused{Cause: CauseRingTimeout})
 		l.abandon(now, CauseRingTimeout, reasons{})
@@ -210,8 +213,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.timer.refreshAt):
 		l.refresh(now)
 	case due(l.session.retryAt):
-		l.session.retryAt = time.Time{}
-		l.sendOffer(now)
+		l.session.retryAt = time.Time{} // goOn sends it
 	}
 }
 

@@ -87,6 +87,24 @@ func (l *Leg) answerIn(res *sip.Response) []byte {
 	return sdp
 }
 
+// agreedEarly: in an early dialog whose provisional answer had the answer
+// reliably, the offer of our INVITE is answered, so that the peer may make one
+// (RFC 3311 section 5.1).
+func (l *Leg) agreedEarly(req *sip.Request) {
+	e := l.early[tagOf(req.From().Params)]
+	if e != nil && e.fixed && l.session.state == offerOurs && (l.state == legCalling || l.state == legProceeding) {
+		l.session.state = offerAgreed
+	}
+}
+
+// keepEarly notes what the peer offered in an early dialog, and has our answer
+// to: it stands for the answer of a 200 that has none.
+func (l *Leg) keepEarly(req *sip.Request) {
+	if e := l.early[tagOf(req.From().Params)]; e != nil {
+		e.answer = sdpBody(req)
+	}
+}
+
 // dialogOf is the dialog that a request of the peer belongs to, which may be an
 // early one; nil: none. Before the 200 to an INVITE of ours the peer's tag may
 // be any.

@@ -1,11 +1,15 @@
 package b2bua
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // Changes of a session that is up: re-INVITE (RFC 3261 section 14) and UPDATE
@@ -31,6 +35,8 @@ type negotiation struct {
 	sending bool         // our re-INVITE has no final answer
 	tries   int          // of wanted
 	retryAt time.Time    // when it is sent again, after a glare
+
+	giveUpAt time.Time // our re-INVITE is cancelled, or its CANCEL was not heeded
 }
 
 // maxOfferTries bounds how often an offer is sent again because the peer was
@@ -67,6 +73,7 @@ func (l *Leg) busy() bool {
 // target and time.
 func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	req, sdp := in.Req, sdpBody(in.Req)
+	l.agreedEarly(req)
 	switch {
 	case l.state == legEnding:
 		l.respond(req, 481, statusText(481))
@@ -81,7 +88,7 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 		l.fact(Offered{Method: sip.UPDATE, SDP: sdp})
 	default:
 		l.retarget(in)
-		headers := append(l.timed(now, req), sip.NewHeader("Contact", l.local.contact()), l.allow(), supported(l.options))
+		headers := append(l.agreeOnTimer(now, req), sip.NewHeader("Contact", l.local.contact()), l.allow(), supported(l.options))
 		l.respond(req, 200, statusText(200), headers...)
 	}
 }
@@ -90,7 +97,11 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 // that is too short (RFC 4028 section 9), and a body that is no session
 // description.
 func (l *Leg) soundRequest(req *sip.Request) bool {
-	code, reason, headers := unsupported(req, l.options)
+	o := l.options
+	if o.rel100 == config.Rel100Required { // that was for the INVITE that began the call
+		o.rel100 = config.Rel100Supported
+	}
+	code, reason, headers := unsupported(req, o)
 	if code == 0 {
 		code, reason, headers = bodyRefusal(req, nil)
 	}
@@ -128,15 +139,17 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 	if late {
 		l.session.state = offerOurs
 	}
-	res := l.responseWith(req, 200, statusText(200), sdp, l.timed(now, req))
+	res := l.responseWith(req, 200, statusText(200), sdp, l.agreeOnTimer(now, req))
 	l.respondWith(req, res)
+	l.keepEarly(req)
 	if req.Method == sip.INVITE {
 		l.awaitACK(now, res, req.CSeq().SeqNo, late)
 	}
+	l.afterPRACK(now)
 }
 
 // reject refuses it.
-func (l *Leg) reject(in Reject) {
+func (l *Leg) reject(now time.Time, in Reject) {
 	req := l.session.pending
 	if req == nil {
 		return
@@ -144,10 +157,11 @@ func (l *Leg) reject(in Reject) {
 	l.session.pending = nil
 	l.session.state = offerAgreed // as it was: it is not looked at in another state
 	l.respond(req, in.Code, in.Reason, in.Headers...)
+	l.afterPRACK(now)
 }
 
-// offer sends a re-INVITE, or keeps it until one may be sent.
-func (l *Leg) offer(now time.Time, sdp []byte) {
+// offer has a re-INVITE sent as soon as one may be.
+func (l *Leg) offer(sdp []byte) {
 	switch l.state {
 	case legConfirmed, legAccepted:
 	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
@@ -155,6 +169,18 @@ func (l *Leg) offer(now time.Time, sdp []byte) {
 		return
 	}
 	l.session.wanted, l.session.tries = l.describe(sdp), 0
+	l.session.retryAt = time.Time{}
+}
+
+// goOn does what had to wait for something that is over now: a refresh of the
+// session's time, or an offer.
+func (l *Leg) goOn(now time.Time) {
+	if l.state != legConfirmed {
+		return
+	}
+	if l.timer.due() {
+		l.refresh(now)
+	}
 	l.sendOffer(now)
 }
 
@@ -181,13 +207,37 @@ func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
 	req.AppendHeader(contentSDP())
 	req.SetBody(sdp)
 	l.session.sending, l.session.state = true, offerOurs
-	_ = now
+	l.session.giveUpAt = now.Add(timerGiveUp)
 	return l.send(req, to)
+}
+
+// giveUpOffer cancels a re-INVITE of ours that got nothing but provisional
+// answers for 64*T1: it counts as refused with 408 (RFC 3261 section 9.1). Where
+// the CANCEL is not heeded either, the dialog is over (section 14.1). One that
+// got nothing at all is its transaction's to end.
+func (l *Leg) giveUpOffer(now time.Time) {
+	l.session.giveUpAt = time.Time{}
+	i := slices.IndexFunc(l.sent, func(r sentRequest) bool { return r.method == sip.INVITE && !r.fork })
+	if i < 0 || !l.sent[i].heard {
+		return
+	}
+	r := &l.sent[i]
+	if r.givenUp {
+		l.end(now, CauseDialogLost)
+		return
+	}
+	r.givenUp = true
+	l.session.giveUpAt = now.Add(timerGiveUp)
+	l.effects = append(l.effects, SendRequest{Req: cancelOf(r.sent.Req), To: r.sent.To})
+	if !r.refresh {
+		l.session.wanted = nil
+		l.fact(OfferRefused{Code: 408, Reason: statusText(408)})
+	}
 }
 
 // onOfferAnswered is the final answer to a re-INVITE of ours. nil: there is none.
 func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
-	l.session.sending, l.session.state = false, offerAgreed
+	l.session.sending, l.session.state, l.session.giveUpAt = false, offerAgreed, time.Time{}
 	code, reason := 408, statusText(408)
 	if res != nil {
 		code, reason = res.StatusCode, phrase(res.Reason)
@@ -195,21 +245,26 @@ func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	switch {
 	case code < 300:
 		l.offerTaken(now, r, res)
-	case r.refresh:
-		l.onRefreshed(now, r, res)
+	case r.refresh && (code == 408 || code == 481): // RFC 4028 section 10
+		l.end(now, CauseSessionExpired)
 	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
 		l.end(now, CauseDialogLost)
+	case r.givenUp && !r.refresh: // it was refused before
+	case !r.refresh && !l.asWanted(r): // another one has replaced it
+	case r.refresh:
+		l.onRefreshed(now, r, res)
 	case (code == 491 || code == 500 && res.GetHeader("Retry-After") != nil) && l.session.tries < maxOfferTries:
 		l.session.retryAt = now.Add(l.backOff(code, res))
 	case code == 422 && l.session.tries < maxOfferTries && l.timer.lengthen(res):
-		l.sendOffer(now)
 	default:
 		l.session.wanted = nil
 		l.fact(OfferRefused{Code: code, Reason: reason})
 	}
-	if l.timer.due() {
-		l.refresh(now)
-	}
+}
+
+// asWanted says whether a re-INVITE of ours has the offer that is wanted still.
+func (l *Leg) asWanted(r sentRequest) bool {
+	return l.session.wanted != nil && bytes.Equal(r.sent.Req.Body(), l.session.wanted)
 }
 
 // offerTaken is a 2xx to a re-INVITE.
@@ -220,11 +275,11 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.sendACK(&l.dialog, r.seq)
 	l.session.local = r.sent.Req.Body()
 	l.timer.taken(now, res)
-	l.fact(AnswerReady{SDP: sdpBody(res)})
-	if !r.refresh {
+	wanted := !r.refresh && l.asWanted(r)
+	l.fact(AnswerReady{SDP: sdpBody(res), Refresh: !wanted && !r.givenUp, Overtook: r.givenUp && !r.refresh})
+	if wanted {
 		l.session.wanted = nil
 	}
-	l.sendOffer(now)
 }
 
 // backOff is how long an offer waits that crossed one of the peer's: the side
@@ -294,13 +349,8 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 		l.session.state = offerAgreed
 		l.fact(AnswerReady{SDP: sdpBody(ack), Late: true})
 	}
-	switch {
-	case l.hangupOwed != nil:
+	if l.hangupOwed != nil {
 		l.sendBye(now, *l.hangupOwed)
-	case l.timer.due():
-		l.refresh(now)
-	default:
-		l.sendOffer(now)
 	}
 	l.sendHeld()
 }

@@ -109,7 +109,9 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	offered := r.offers
 	r.res, r.offers, r.described = nil, false, false
 	r.resendAt, r.giveUpAt = time.Time{}, time.Time{}
-	l.ringAt = now.Add(timerProvisional)
+	if l.state == legProceeding {
+		l.ringAt = now.Add(timerProvisional)
+	}
 	switch {
 	case offered:
 		l.respond(req, 200, statusText(200))
@@ -126,9 +128,12 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	l.afterPRACK(now)
 }
 
-// afterPRACK sends what waited for the PRACK.
+// afterPRACK sends what waited for the PRACK, and for the answer to its offer.
 func (l *Leg) afterPRACK(now time.Time) {
 	r := &l.reliable
+	if r.res != nil || l.session.pending != nil { // a PRACK or UPDATE with an offer is answered first
+		return
+	}
 	if answer := r.answer; answer != nil {
 		r.answer, r.queue = nil, nil
 		l.answer(now, *answer)

@@ -21,6 +21,8 @@ type sentRequest struct {
 	ref     int  // of Send
 	refresh bool // of the session's time, nothing else
 	again   bool // a challenge to it was answered already
+	heard   bool // a provisional answer came
+	givenUp bool // CANCEL sent
 	sent    SendRequest
 }
 
@@ -98,9 +100,13 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 		return false
 	}
 	seq := r.seq + 1
+	d := &l.dialog
+	if e := l.early[tagOf(r.sent.Req.To().Params)]; e != nil && !r.fork {
+		d = &e.dialog
+	}
 	if !r.fork {
-		l.dialog.LocalSeq++
-		seq = l.dialog.LocalSeq
+		d.LocalSeq++
+		seq = d.LocalSeq
 	}
 	req := l.again(r.sent.Req, seq)
 	r.sent.Req, r.seq, r.branch, r.again = req, seq, branchOf(req), true

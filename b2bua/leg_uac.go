@@ -80,13 +80,12 @@ func (l *Leg) inviteLonger(now time.Time, res *sip.Response) bool {
 	}
 	l.dialog.LocalSeq++
 	l.inviteSeq = l.dialog.LocalSeq
-	old := l.invite
-	for old.RemoveHeader("Session-Expires") || old.RemoveHeader("Min-SE") {
+	l.invite = l.again(l.invite, l.inviteSeq)
+	for l.invite.RemoveHeader("Session-Expires") || l.invite.RemoveHeader("Min-SE") {
 	}
 	for _, h := range l.timer.askFirst(l.options) {
-		old.AppendHeader(h)
+		l.invite.AppendHeader(h)
 	}
-	l.invite = l.again(old, l.inviteSeq)
 	l.called(now)
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 	return true
@@ -179,21 +178,27 @@ func (l *Leg) sendCancel(now time.Time) {
 	}
 	l.cancelled = true
 	l.giveUpAt = now.Add(timerGiveUp)
-	req := sip.NewRequest(sip.CANCEL, l.invite.Recipient)
-	req.AppendHeader(sip.HeaderClone(l.invite.Via()))
-	maxForwards := sip.MaxForwardsHeader(70)
-	req.AppendHeader(&maxForwards)
-	for _, name := range []string{"From", "To", "Call-ID", "Route"} {
-		sip.CopyHeaders(name, l.invite, req)
-	}
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: l.inviteSeq, MethodName: sip.CANCEL})
+	req := cancelOf(l.invite)
 	if v := l.caller.value(); v != "" {
 		req.AppendHeader(sip.NewHeader("Reason", v))
 	} else if v := reasonValue(l.why, 0); v != "" {
 		req.AppendHeader(sip.NewHeader("Reason", v))
 	}
-	req.SetBody(nil)
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
+}
+
+// cancelOf is the CANCEL of an INVITE.
+func cancelOf(invite *sip.Request) *sip.Request {
+	req := sip.NewRequest(sip.CANCEL, invite.Recipient)
+	req.AppendHeader(sip.HeaderClone(invite.Via()))
+	maxForwards := sip.MaxForwardsHeader(70)
+	req.AppendHeader(&maxForwards)
+	for _, name := range []string{"From", "To", "Call-ID", "Route"} {
+		sip.CopyHeaders(name, invite, req)
+	}
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.CANCEL})
+	req.SetBody(nil)
+	return req
 }
 
 func (l *Leg) onResponse(now time.Time, in ResponseIn) {
@@ -212,10 +217,13 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 		}
 		return
 	}
+	branch := branchOf(res)
 	if res.StatusCode < 200 {
+		for i := range l.sent {
+			l.sent[i].heard = l.sent[i].heard || l.sent[i].branch == branch && l.sent[i].method == cseq.MethodName
+		}
 		return
 	}
-	branch := branchOf(res)
 	if r, ok := l.take(func(r *sentRequest) bool { return r.branch == branch && r.method == cseq.MethodName }); ok {
 		l.answered(now, r, res)
 		return

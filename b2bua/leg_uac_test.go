@@ -27,6 +27,7 @@ func inviteOut(headers ...sip.Header) Invite {
 	for _, h := range headers {
 		req.AppendHeader(h)
 	}
+	req.AppendHeader(contentSDP())
 	req.SetBody([]byte("v=0\r\n"))
 	return Invite{Request: req, Dest: agentAddr, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
 }

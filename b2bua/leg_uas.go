@@ -82,7 +82,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	if !l.uas || l.state != legProceeding || l.reliable.answer != nil {
 		return
 	}
-	if l.reliable.res != nil && l.reliable.described { // RFC 3262 section 3
+	if l.reliable.res != nil && l.reliable.described || l.session.pending != nil { // RFC 3262 sections 3 and 5
 		l.reliable.answer = &in
 		return
 	}

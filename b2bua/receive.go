@@ -404,7 +404,7 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 	if l != nil && l.callID != res.CallID().Value() {
 		return
 	}
-	if (l == nil && !s.registry.isGone(tag, "")) || !s.strays.Allow() {
+	if (l == nil && !s.registry.knowsTag([]byte(tag))) || !s.strays.Allow() {
 		return // of no call, or of one that is over for so long that nobody waits any more
 	}
 	switch {

@@ -81,6 +81,9 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o peerOptions) []
 	asked, refresher := askedFor(req)
 	least := leastOf(req)
 	able := hasOption(req, "Supported", "timer")
+	if asked > 0 && !able { // a proxy's wish; 422 can't be (section 8.1)
+		asked = max(asked, leastInterval)
+	}
 	interval := asked
 	switch {
 	case asked == 0 && t.interval > 0 && able: // in mid-call: it goes on
@@ -114,6 +117,15 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o peerOptions) []
 	return headers
 }
 
+// agreeOnTimer is what the answer to a request of the peer says of the
+// session's time, which does not run before the call is answered.
+func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
+	if l.state != legConfirmed && l.state != legAccepted {
+		return nil
+	}
+	return l.timer.answer(now, req, l.options)
+}
+
 // taken takes what a 2xx to a request of ours says (RFC 4028 section 7.2).
 func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	interval, refresher := askedFor(res)
@@ -142,15 +154,6 @@ func tooShort(req *sip.Request, o peerOptions) bool {
 }
 
 func (o peerOptions) leastSE() time.Duration { return max(o.minSE, leastInterval) }
-
-// timed agrees on what a request within the dialog asks for: a re-INVITE or
-// UPDATE refreshes a session, once there is one.
-func (l *Leg) timed(now time.Time, req *sip.Request) []sip.Header {
-	if l.state != legConfirmed || req.Method == sip.PRACK {
-		return nil
-	}
-	return l.timer.answer(now, req, l.options)
-}
 
 // refresh shows the peer that the session lives, and sees that it does: by
 // UPDATE where the peer takes that, else by re-INVITE with what was agreed.
