@@ -189,3 +189,40 @@ func TestRecordRouteEarly(t *testing.T) {
 	b.nothingLeft()
 	b.stop()
 }
+
+// TestRecordRouteTransfer has an agent behind a proxy transfer the caller: its
+// REFER and the reports go by the proxy.
+func TestRecordRouteTransfer(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	calleeAt := s.freePort(s.stranger)
+	k := s.proxied(s.transfers("local", calleeAt), "udp", true)
+	b := s.server
+	one, two, three := s.newPhone(s.carrier), s.newPhone(s.platform), s.newPhone(s.stranger)
+	callee := s.agentAt(calleeAt, "human", three.key(), "@BY@", "carrier")
+	agent := s.transferrer(two.key(), "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
+	carrier := s.carrierPlays("reason", append(one.key(), "-rsa", k.at.String()), "@BY@", "carrier", "@REASON@", "Q.850;cause=16")
+	talk := s.talking(one, two, carrier, agent)
+	agent.proceed(talk.id(agent))
+	invite := callee.received("INVITE ", 1)[0]
+	callee.proceed(invite.header("Call-ID"))
+	agent.finish()
+	talk.two = three
+	var err error
+	if talk.toB, err = invite.rtp(); err != nil {
+		t.Fatal(err)
+	}
+	talk.both()
+	carrier.proceed(talk.id(carrier))
+	carrier.finish()
+	callee.finish()
+	b.records(transferred(hungUpByCaller, try{"", 0, 200}))
+	k.stop()
+	us := " from " + s.b2bua.String()
+	want := []string{"ACK 1" + us, "REFER 2 from " + s.platform.String(), "NOTIFY 2" + us, "NOTIFY 3" + us, "NOTIFY 4" + us, "BYE 5" + us}
+	if got := k.passed(talk.id(agent)); !slices.Equal(got, want) {
+		t.Errorf("by the proxy went %q; want %q", got, want)
+	}
+	b.nothingLeft()
+	b.stop()
+}
