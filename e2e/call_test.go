@@ -259,6 +259,7 @@ func tag(value string) string {
 
 // TestHangup has each side end a call.
 func TestHangup(t *testing.T) {
+	t.Parallel()
 	for scenario, expected := range map[string]want{"caller_hangup": hungUpByCaller, "agent_hangup": hungUpByAgent} {
 		t.Run(scenario, func(t *testing.T) {
 			s := newStage(t)

@@ -16,6 +16,7 @@ var credentialsRefused = want{"failed", "auth_refused", "system", 503, []try{{"a
 // TestDigest has an agent, whose arithmetic is not ours, ask for credentials
 // with each of the forms that it knows.
 func TestDigest(t *testing.T) {
+	t.Parallel()
 	for name, challenge := range map[string]string{
 		"qop":    `qop="auth",algorithm=MD5`,
 		"no_qop": `algorithm=MD5`,
@@ -60,6 +61,7 @@ func TestDigestRefused(t *testing.T) {
 
 // TestDigestOfSimulator tries the platform that the program brings along.
 func TestDigestOfSimulator(t *testing.T) {
+	t.Parallel()
 	for password, expected := range map[string]want{apiToken: hungUpByCaller, "another": credentialsRefused} {
 		t.Run(expected.disposition, func(t *testing.T) {
 			s := newStage(t)

@@ -9,9 +9,11 @@
 //	apt-get install sip-tester baresip-core kamailio
 //
 // Each test has addresses of its own: the B2BUA is 127.0.1.N, the carrier
-// 127.0.2.N, the platform 127.0.3.N and a stranger 127.0.4.N. The scenarios
+// 127.0.2.N, the platform 127.0.3.N, a stranger, or who is called for a transfer,
+// 127.0.4.N, and a proxy 127.0.5.N. The scenarios
 // are in scenarios/<name>/uac.xml (carrier) and uas.xml (agent); a side that
 // differs from another scenario's in nothing takes that one's file. Where a
 // scenario waits for INFO, the driver says when to go on: it sends one with
-// the call's Call-ID to SIPp, past the B2BUA.
+// the call's Call-ID to SIPp, past the B2BUA. What dialogs say again and again is
+// written by functions, see script.
 package e2e

@@ -10,6 +10,7 @@ import (
 // TestFamilies has each side in an address family of its own, over each
 // transport: a B2BUA on both carries the call and every packet.
 func TestFamilies(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, transport string
 		six             func(*stage) *netip.Addr // who has IPv6

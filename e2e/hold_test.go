@@ -11,6 +11,7 @@ import (
 // it hears nothing meanwhile, and what it plays is heard. The other side is
 // asked only where changes are relayed.
 func TestHold(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		by       string // carrier or agent

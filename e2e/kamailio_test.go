@@ -81,9 +81,28 @@ func (k *kamailio) passed(callID string) []string {
 	return all
 }
 
+// proxied starts a B2BUA whose carrier is behind a proxy, and its agent too if
+// that is wanted.
+func (s *stage) proxied(o setup, transport string, agentToo bool) *kamailio {
+	s.Helper()
+	proxy := netip.AddrFrom4([4]byte{127, 0, 5, s.b2bua.As4()[3]})
+	agent, at := s.agent, s.freePort(proxy)
+	if agentToo {
+		s.agent = at
+	}
+	o.listen = []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)}
+	o.target += ", transport: " + transport
+	config := replaceOnce(s.T, s.config(o), fmt.Sprintf(`sources: ["%v"]`, s.carrier), fmt.Sprintf(`sources: ["%v"]`, proxy))
+	s.server = startServer(s.T, s.TempDir(), config)
+	s.server.targets = []uint16{s.agent.Port()}
+	s.agent = agent
+	return s.startKamailio(at, transport)
+}
+
 // TestRecordRoute has a proxy on both sides of the B2BUA, which is spoken to
 // over UDP or TCP: all that is said within the dialogs goes by it.
 func TestRecordRoute(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
 		for _, by := range []string{"carrier", "agent"} {
 			t.Run(transport+"_"+by, func(t *testing.T) { recordRoute(t, transport, by) })
@@ -95,19 +114,8 @@ func recordRoute(t *testing.T, transport, by string) {
 	t.Helper()
 	s := newStage(t)
 	s.prepareCalls()
-	proxy := netip.AddrFrom4([4]byte{127, 0, 5, s.b2bua.As4()[3]})
-	agentAt := s.agent
-	s.agent = s.freePort(proxy)
-	at := s.agent
-	config := s.config(setup{
-		listen: []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)},
-		target: ", reinvite: relay, transport: " + transport,
-	})
-	config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), fmt.Sprintf(`sources: ["%v"]`, proxy))
-	b := startServer(t, t.TempDir(), config)
-	b.targets = []uint16{at.Port()}
-	s.server, s.agent = b, agentAt
-	k := s.startKamailio(at, transport)
+	k := s.proxied(setup{target: ", reinvite: relay"}, transport, true)
+	b, at := s.server, k.at
 
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.agentPlays("routed", two.key(), "@BY@", by)
@@ -153,4 +161,68 @@ func recordRoute(t *testing.T, transport, by string) {
 		}
 	}
 	s.over(transport, []store.Record{r})
+}
+
+// TestRecordRouteEarly has a carrier behind a proxy acknowledge provisional
+// answers: the proxy is in the path of the early dialog, too.
+func TestRecordRouteEarly(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	k := s.proxied(setup{}, "udp", false)
+	b := s.server
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("early_media", two.key()...)
+	carrier := s.carrierPlays("reliable", append(one.key(), "-rsa", k.at.String()), "@OFFER@", `(sdp 7 "0 8 101" "sendrecv")`, "@ANSWER@", "")
+	carrier.final(3, "PRACK")
+	agent.proceed(agent.received("INVITE ", 1)[0].header("Call-ID"))
+	talk := s.talkingEarly(one, two, carrier, agent, carrier.received("SIP/2.0 183", 1)[0])
+	talk.both()
+	carrier.proceed(talk.id(carrier))
+	carrier.finish()
+	agent.finish()
+	r := b.records(hungUpByCaller)[0]
+	k.stop()
+	from := " from " + s.carrier.String()
+	if got, want := k.passed(r.SIPCallID), []string{"PRACK 2" + from, "PRACK 3" + from, "ACK 1" + from, "BYE 4" + from}; !slices.Equal(got, want) {
+		t.Errorf("by the proxy went %q; want %q", got, want)
+	}
+	b.nothingLeft()
+	b.stop()
+}
+
+// TestRecordRouteTransfer has an agent behind a proxy transfer the caller: its
+// REFER and the reports go by the proxy.
+func TestRecordRouteTransfer(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	calleeAt := s.freePort(s.stranger)
+	k := s.proxied(s.transfers("local", calleeAt), "udp", true)
+	b := s.server
+	one, two, three := s.newPhone(s.carrier), s.newPhone(s.platform), s.newPhone(s.stranger)
+	callee := s.agentAt(calleeAt, "human", three.key(), "@BY@", "carrier")
+	agent := s.transferrer(two.key(), "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
+	carrier := s.carrierPlays("reason", append(one.key(), "-rsa", k.at.String()), "@BY@", "carrier", "@REASON@", "Q.850;cause=16")
+	talk := s.talking(one, two, carrier, agent)
+	agent.proceed(talk.id(agent))
+	invite := callee.received("INVITE ", 1)[0]
+	callee.proceed(invite.header("Call-ID"))
+	agent.finish()
+	talk.two = three
+	var err error
+	if talk.toB, err = invite.rtp(); err != nil {
+		t.Fatal(err)
+	}
+	talk.both()
+	carrier.proceed(talk.id(carrier))
+	carrier.finish()
+	callee.finish()
+	b.records(transferred(hungUpByCaller, try{"", 0, 200}))
+	k.stop()
+	us := " from " + s.b2bua.String()
+	want := []string{"ACK 1" + us, "REFER 2 from " + s.platform.String(), "NOTIFY 2" + us, "NOTIFY 3" + us, "NOTIFY 4" + us, "BYE 5" + us}
+	if got := k.passed(talk.id(agent)); !slices.Equal(got, want) {
+		t.Errorf("by the proxy went %q; want %q", got, want)
+	}
+	b.nothingLeft()
+	b.stop()
 }

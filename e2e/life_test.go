@@ -299,6 +299,7 @@ func TestRetransmission(t *testing.T) {
 // a while that is still the same INVITE (RFC 6026 section 7.1, Timer L; RFC
 // 3261 section 17.2.1, Timer I) and begins nothing.
 func TestLateRetransmission(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"bye", "cancel"} {
 		t.Run(how, func(t *testing.T) { lateInvite(t, how) })
 	}

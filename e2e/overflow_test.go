@@ -18,6 +18,7 @@ func tooMuch() string {
 // agent that listens on the same port over TCP too, it goes there, whole.
 // Otherwise headers are left out, and the record says which.
 func TestOverflow(t *testing.T) {
+	t.Parallel()
 	for _, listens := range []bool{true, false} {
 		t.Run(fmt.Sprint(listens), func(t *testing.T) {
 			s := newStage(t)

@@ -17,6 +17,7 @@ var cancelled = want{"cancelled", "caller_cancelled", "caller", 487, []try{{"cal
 // TestCancelWhilePreparing has the carrier give up while the platform's API
 // hangs, with and without having heard ringing. The agent is not called.
 func TestCancelWhilePreparing(t *testing.T) {
+	t.Parallel()
 	for _, ringing := range []string{"none", "immediate"} {
 		t.Run("ringing_"+ringing, func(t *testing.T) {
 			s := newStage(t)
@@ -67,6 +68,7 @@ func TestCancelWhileRinging(t *testing.T) {
 // TestRefused has the target, or the way to it, fail; the carrier gets one
 // final answer and the record says why.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		fault  string
 		setup  setup

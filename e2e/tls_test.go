@@ -156,6 +156,7 @@ func TestTrunkOverTLS(t *testing.T) {
 // TestTargetOverTLS has a target over TLS: with a certificate of its name it
 // is called, with another the next target is.
 func TestTargetOverTLS(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"agent.test", "wrong.test"} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)

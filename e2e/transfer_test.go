@@ -38,6 +38,7 @@ func transferred(w want, second try) want {
 // reports or without, to somebody who takes the call or does not. The audio
 // flows between the caller and whom the caller is then connected to.
 func TestTransfer(t *testing.T) {
+	t.Parallel()
 	answered, busy := try{"", 0, 200}, try{"target_busy", 0, 486}
 	toHuman := "INVITE sip:" + human + "@"
 	all := []string{"100 Trying", "180 Ringing", "200 OK"}
@@ -223,6 +224,7 @@ func (c *handover) checkReports(t *testing.T, agent *sipp) {
 // TestTransferRefused has the agent name what it may not, or transfer where
 // that is off: the call goes on.
 func TestTransferRefused(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ mode, to, status string }{
 		"number": {"local", "<tel:+19005550177>", "403"},
 		"host":   {"local", "<sip:bob@192.0.2.1>", "403"},
@@ -284,6 +286,32 @@ func TestTransferRelayed(t *testing.T) {
 	}
 	s.hides(carrier, agent)
 	b.finish(hungUpByCaller)
+}
+
+// TestTransferCallerLeaves has the caller hang up while somebody rings for its
+// transfer: the call there is given up, and the agent is told and hung up.
+func TestTransferCallerLeaves(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	calleeAt := s.freePort(s.stranger)
+	b := s.serve(s.transfers("local", calleeAt))
+	callee := s.agentAt(calleeAt, "cancel", nil)
+	agent := s.transferrer(nil, "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
+	carrier := s.sippCarrier("caller_hangup")
+	ids := carrier.answered(1)
+	agent.proceed(agent.confirmed(1)[0])
+	agent.received("NOTIFY ", 2)
+	carrier.proceed(ids...)
+	carrier.finish()
+	callee.finish()
+	agent.finish()
+	if got := callee.received("CANCEL ", 1)[0].header("CSeq"); got != "1 CANCEL" {
+		t.Errorf("the callee got CANCEL with CSeq %q", got)
+	}
+	if last := agent.received("NOTIFY ", 3)[2]; !strings.HasPrefix(last.body(), "SIP/2.0 487 ") || !strings.HasPrefix(last.header("Subscription-State"), "terminated") {
+		t.Errorf("the last report:\n%s", last.raw)
+	}
+	b.finish(transferred(hungUpByCaller, try{"caller_hangup", 0, 0}))
 }
 
 // TestPlacedCall has a target call: its call goes to the trunk, with the

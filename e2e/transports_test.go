@@ -73,6 +73,7 @@ func (s *stage) over(transport string, records []store.Record) {
 // TestTransports has carriers and agents over UDP and TCP, in each combination,
 // hang up in turn.
 func TestTransports(t *testing.T) {
+	t.Parallel()
 	const each = 3
 	for _, mode := range []string{sippUDP, sippTCP, sippTCPCalls} {
 		for _, transport := range []string{"udp", "tcp"} {
