@@ -257,7 +257,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	case sip.BYE:
 		l.onBye(req)
 	case sip.INVITE:
-		l.onReinvite(in)
+		l.onReinvite(now, in)
 	case sip.UPDATE:
 		l.onUpdate(now, in)
 	case sip.PRACK:

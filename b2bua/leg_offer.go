@@ -44,8 +44,11 @@ type negotiation struct {
 const maxOfferTries = 6
 
 // onReinvite is an INVITE within the dialog.
-func (l *Leg) onReinvite(in RequestIn) {
+func (l *Leg) onReinvite(now time.Time, in RequestIn) {
 	req, sdp := in.Req, sdpBody(in.Req)
+	if l.ok.res != nil && !l.ok.offers {
+		l.acknowledged(now) // who sends another one has the 200: it has overtaken its ACK, or that was lost
+	}
 	switch {
 	case l.state == legEnding:
 		l.respond(req, 481, statusText(481))
@@ -342,16 +345,20 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
 		return // of an earlier retransmission
 	}
-	offered := l.ok.offers
+	if l.ok.offers {
+		l.session.state = offerAgreed
+		defer l.fact(AnswerReady{SDP: sdpBody(ack), Late: true})
+	}
+	l.acknowledged(now)
+}
+
+// acknowledged: the peer has our 200.
+func (l *Leg) acknowledged(now time.Time) {
+	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
 	l.ok = unacknowledged{}
-	l.effects = append(l.effects, Acknowledged{Seq: ack.CSeq().SeqNo})
 	if l.state == legAccepted {
 		l.state = legConfirmed
 		l.fact(Confirmed{})
-	}
-	if offered {
-		l.session.state = offerAgreed
-		l.fact(AnswerReady{SDP: sdpBody(ack), Late: true})
 	}
 	if l.hangupOwed != nil {
 		l.sendBye(now, *l.hangupOwed)

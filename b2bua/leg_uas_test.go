@@ -149,7 +149,7 @@ func TestUASEveryStateAndInput(t *testing.T) {
 		{
 			"re-INVITE", func(t *testing.T) Input { return inDialog(t, "INVITE", 12) },
 			[8]string{
-				"500/INVITE", "500/INVITE", "500/INVITE", "500/INVITE", "offered INVITE", "481/INVITE", "481/INVITE", "481/INVITE",
+				"500/INVITE", "500/INVITE", "confirmed, offered INVITE", "confirmed, BYE, 481/INVITE", "offered INVITE", "481/INVITE", "481/INVITE", "481/INVITE",
 			},
 		},
 		{
@@ -408,14 +408,17 @@ func responseTo(t testing.TB, lt *legTest, method sip.RequestMethod, code int, r
 	return ResponseIn{Res: sip.NewResponseFromRequest(req, code, reason, nil), Source: carrierAddr}
 }
 
-// A re-INVITE that is refused tells the peer when to try again.
+// A re-INVITE stands for the ACK that it has overtaken; one that comes before
+// the last is answered is told when to try again (RFC 3261 section 14.2).
 func TestUASReinvitePending(t *testing.T) {
 	lt := uasIn(t, "accepted")
+	lt.want(lt.do(inDialog(t, "INVITE", 11)), "confirmed, offered INVITE")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "")
 	lt.want(lt.do(inDialog(t, "INVITE", 12)), "500/INVITE")
 	if lt.response().GetHeader("Retry-After") == nil {
-		t.Error("500 without Retry-After (RFC 3261 section 14.2)")
+		t.Error("500 without Retry-After")
 	}
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
+	lt.want(lt.do(Reject{Code: 488, Reason: "Not Acceptable Here"}), "488/INVITE")
 	lt.want(lt.do(inDialog(t, "INVITE", 13)), "offered INVITE")
 	lt.want(lt.do(Reject{Code: 488, Reason: "Not Acceptable Here"}), "488/INVITE")
 	lt.want(lt.do(inDialog(t, "ACK", 13)), "")
