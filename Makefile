@@ -3,7 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: build test race fuzz e2e lint bench load demo
+.PHONY: build test race fuzz model e2e lint bench load demo
 
 build: ## the static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o flowbridge ./cmd/flowbridge
@@ -16,6 +16,9 @@ race: ## unit and protocol tests
 
 fuzz: ## each fuzz target for 30 seconds
 	./scripts/fuzz.sh 30s
+
+model: ## calls at random for an hour
+	./scripts/model.sh 60
 
 e2e: ## SIPp and baresip against the real binary
 	go test -tags e2e -count=1 ./e2e

@@ -61,6 +61,7 @@ type Call struct {
 	unsaid      [2]*unsaid      // what was in force before the last change, by the side that wanted it
 	holds       [2]bool         // a side has said that it wants no media
 	layout      [2]*description // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
+	offers      int             // made in mid-call
 	exchange    *exchange       // a change that the other side is asked for
 	relays      map[int]relayed // requests that the other side was sent, by Ref
 	lastRelay   int
@@ -184,7 +185,7 @@ func (c *Call) drop(l *line) {
 // setTimer sets the one timer to the earliest deadline of the call and its
 // legs.
 func (c *Call) setTimer() {
-	first := earliest(c.setupUntil, c.durationUntil)
+	first := earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline())
 	for _, l := range c.lines {
 		first = earliest(first, l.leg.Deadline())
 	}
@@ -205,6 +206,9 @@ func (c *Call) onTimer(now time.Time) {
 		c.durationUntil = time.Time{}
 		c.facts = append(c.facts, told{fact: Expired{Cause: CauseMaxDuration}})
 	}
+	if due(c.exchangeDeadline()) {
+		c.exchangeExpired()
+	}
 	for _, l := range append([]*line(nil), c.lines...) {
 		if due(l.leg.Deadline()) {
 			c.step(l, DeadlineReached{})
@@ -218,6 +222,7 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	c.phaseName = "ending"
 	c.cancel()
 	c.setupUntil, c.durationUntil = time.Time{}, time.Time{}
+	c.exchange = nil
 	now := time.Now()
 	if c.session != nil {
 		c.record.Media = mediaRecord(c.session.Close())

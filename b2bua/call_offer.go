@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -20,11 +21,21 @@ import (
 // has one at a time.
 type exchange struct {
 	from, to  *line
+	ref       int // of the offer to it
 	offer     *description
 	formats   []string // that to is offered
 	fallback  []string // formats that from may have all the same if to refuses; nil: none
-	withdrawn bool     // from has thought better of it
+	withdrawn bool     // from has thought better of it, or has waited for too long
+	until     time.Time
 }
+
+// How long a side waits for the other one's word about a change: an UPDATE has
+// to be answered within 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2),
+// and who wants something by INVITE does not wait for ever.
+const (
+	consultUpdate = 24 * time.Second
+	consultInvite = time.Minute
+)
 
 // unsaid is a session that a change has replaced, in case that a CANCEL was
 // faster than our answer to it.
@@ -107,7 +118,7 @@ func (c *Call) onOffered(from *line, f Offered) {
 	case c.exchange != nil, c.transfer != nil: // who is called for a transfer was offered the codec that there is
 		c.step(from, Reject{Code: 491, Reason: statusText(491)})
 	default:
-		c.consult(from, d, formats)
+		c.consult(from, d, formats, f.Method)
 	}
 }
 
@@ -171,7 +182,7 @@ func (c *Call) sessionToward(side media.Side) ([]byte, error) {
 }
 
 // consult offers the other side what one side wants.
-func (c *Call) consult(from *line, d *description, fallback []string) {
+func (c *Call) consult(from *line, d *description, fallback []string, by sip.RequestMethod) {
 	to := c.other(from)
 	formats, err := d.usable(c.policy().Codecs)
 	if err != nil {
@@ -187,8 +198,29 @@ func (c *Call) consult(from *line, d *description, fallback []string) {
 		c.step(from, notAcceptable())
 		return
 	}
-	c.exchange = &exchange{from: from, to: to, offer: d, formats: formats, fallback: fallback}
-	c.step(to, Offer{SDP: offer})
+	patience := consultUpdate
+	if by == sip.INVITE {
+		patience = consultInvite
+	}
+	c.exchange = &exchange{from: from, to: to, ref: c.nextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
+	c.step(to, Offer{Ref: c.exchange.ref, SDP: offer})
+}
+
+// exchangeDeadline is when the change that is under way has taken too long.
+func (c *Call) exchangeDeadline() time.Time {
+	if c.exchange == nil || c.exchange.withdrawn {
+		return time.Time{}
+	}
+	return c.exchange.until
+}
+
+// exchangeExpired: the other side has not said whether it wants the change.
+// Should it take it after all, it is offered the session as it is again.
+func (c *Call) exchangeExpired() {
+	x := c.exchange
+	x.withdrawn = true
+	c.chat.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
+	c.step(x.from, Reject{Code: 504, Reason: statusText(504)})
 }
 
 // onAnswerReady is the answer of a side that was asked for a change, or to an
@@ -198,7 +230,7 @@ func (c *Call) onAnswerReady(from *line, f AnswerReady) error {
 		c.restore(from)
 		return nil
 	}
-	if x := c.exchange; x != nil && x.to == from && !f.Late && !f.Refresh {
+	if x := c.exchange; x != nil && x.to == from && x.ref == f.Ref {
 		c.exchange = nil
 		c.answerOf(x, f.SDP)
 		return nil
@@ -238,15 +270,21 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 // restore offers a side the session again as the other one has it.
 func (c *Call) restore(l *line) {
 	if offer, err := c.sessionToward(c.side(l)); err == nil {
-		c.step(l, Offer{SDP: offer})
+		c.step(l, Offer{Ref: c.nextOffer(), SDP: offer})
 	}
+}
+
+// nextOffer is the Ref of a new offer.
+func (c *Call) nextOffer() int {
+	c.offers++
+	return c.offers
 }
 
 // onOfferRefused: the other side does not want the change. Who asked for it may
 // have it all the same where the codec stays.
 func (c *Call) onOfferRefused(from *line, f OfferRefused) {
 	x := c.exchange
-	if x == nil || x.to != from {
+	if x == nil || x.to != from || x.ref != f.Ref {
 		return // an offer of our own: the session stays as it was
 	}
 	c.exchange = nil

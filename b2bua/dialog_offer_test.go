@@ -75,7 +75,7 @@ func TestHoldAndResume(t *testing.T) {
 	})
 }
 
-func t0(c *talk) *testing.T { return c.w.t }
+func t0(c *talk) testing.TB { return c.w.t }
 
 // RFC 3264 section 6: the answer has the m= lines of the offer, in their order;
 // video, images and more audio are declined with port 0.

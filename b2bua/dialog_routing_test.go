@@ -50,7 +50,7 @@ func TestRoutingWithinDialogs(t *testing.T) {
 				req, to := lt.request(method)
 				checkRouting(t, req, to, tt.recipient, tt.routes, tt.to)
 			}
-			lt.want(lt.do(Offer{SDP: []byte("v=0")}), "INVITE")
+			lt.want(lt.do(Offer{Ref: 1, SDP: []byte("v=0")}), "INVITE")
 			want(sip.INVITE)
 			lt.want(lt.do(lt.answerWithin(sip.INVITE, 200, "Record-Route: <sip:203.0.113.9;lr>")), "answer, ACK") // changes no route set
 			want(sip.ACK)
@@ -85,7 +85,7 @@ func TestTargetRefresh(t *testing.T) {
 			lt.do(in)
 		}},
 		{"our re-INVITE", func(lt *legTest, contact string) {
-			lt.do(Offer{SDP: []byte("v=0")})
+			lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
 			in := lt.answerWithin(sip.INVITE, 200)
 			in.Res.AppendHeader(parsedContact(t, contact))
 			lt.do(in)
@@ -108,7 +108,7 @@ func TestTargetRefresh(t *testing.T) {
 		})
 	}
 	lt := uacIn(t, "confirmed")
-	lt.do(Offer{SDP: []byte("v=0")})
+	lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
 	in := lt.answerWithin(sip.INVITE, 488)
 	in.Res.AppendHeader(parsedContact(t, "sip:new@192.0.2.99:5077"))
 	lt.do(in)

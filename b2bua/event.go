@@ -91,7 +91,10 @@ type (
 
 	// Offer offers the peer another session, in a re-INVITE as soon as one may
 	// be sent. What comes of it is AnswerReady or OfferRefused.
-	Offer struct{ SDP []byte }
+	Offer struct {
+		Ref int // not 0
+		SDP []byte
+	}
 	// Accept answers what the peer Offered: with the answer, or with an offer
 	// where it had none.
 	Accept struct{ SDP []byte }
@@ -204,12 +207,13 @@ type (
 	AnswerReady struct {
 		SDP      []byte // nil: there should have been one
 		Late     bool   // in ACK or PRACK
-		Refresh  bool   // to the session as it is, or to an offer that another one has replaced
+		Ref      int    // of the Offer; 0: to the session as it is, or to an offer that another one has replaced
 		Overtook bool   // to an offer that counts as refused: the peer has another session than we
 	}
 	// OfferRefused says that the peer does not want what was offered to it; the
 	// session stays as it was.
 	OfferRefused struct {
+		Ref    int // of the Offer
 		Code   int // 0: not asked
 		Reason string
 	}

@@ -35,6 +35,11 @@ Contact: <sip:ann@192.0.2.10:5060%s>
 		transportParam(d.transport), d.extra, extra, len(body), body)
 }
 
+// reinvite has the carrier offer another session and gives the CSeq.
+func (p *peer) reinvite(d *dialogue, sdp string, headers ...string) int {
+	return p.within(d, "INVITE", sdp, append(sdpHeader(sdp), headers...)...)
+}
+
 func sdpHeader(sdp string) []string {
 	if sdp == "" {
 		return nil

@@ -159,7 +159,7 @@ func (e *end) peer() media.Peer {
 }
 
 // described reads the session description of a message.
-func described(t *testing.T, m message) *description {
+func described(t testing.TB, m message) *description {
 	t.Helper()
 	d, err := parseDescription(m.Body())
 	if err != nil {
@@ -169,7 +169,7 @@ func described(t *testing.T, m message) *description {
 }
 
 // sdpVersion is the version in the o= line of a message.
-func sdpVersion(t *testing.T, m message) (version uint64) {
+func sdpVersion(t testing.TB, m message) (version uint64) {
 	t.Helper()
 	_, line, _ := strings.Cut(m.raw, "\r\no=- ")
 	var id uint64

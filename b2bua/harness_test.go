@@ -56,7 +56,7 @@ routes:
 // world is a server with a carrier and two agents on a network in memory, all
 // in one bubble on a fake clock.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	sw        *memnet.Switch
 	server    *Server
 	relay     *fakeRelay
@@ -86,36 +86,45 @@ func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
 // inWorldOf changes what the server is made of.
 func inWorldOf(t *testing.T, yaml string, change func(*Options), test func(w *world)) {
 	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, yaml, func(o *Options) {
+			o.Log = testLog(t)
+			change(o)
+		})
+		defer w.close() // also when the test gave up: a bubble must end empty
+		test(w)
+		w.finish()
+	})
+}
+
+// newWorld makes the world that inWorldOf closes; it is in a bubble.
+func newWorld(t testing.TB, yaml string, change func(*Options)) *world {
+	t.Helper()
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte(yaml), env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, sw: memnet.New(), relay: &fakeRelay{}, sink: &fakeSink{}, prepare: &fakePreparer{}}
-		preparers := map[string]Preparer{}
-		for _, target := range cfg.Targets {
-			if target.Prepare != nil {
-				preparers[target.Name] = w.prepare
-			}
+	w := &world{t: t, sw: memnet.New(), relay: &fakeRelay{}, sink: &fakeSink{}, prepare: &fakePreparer{}}
+	preparers := map[string]Preparer{}
+	for _, target := range cfg.Targets {
+		if target.Prepare != nil {
+			preparers[target.Name] = w.prepare
 		}
-		options := Options{
-			Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers, Log: testLog(t),
-			Listen:       func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
-			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
-			Dial:         w.dial,
-			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
-		}
-		change(&options)
-		w.server, err = NewServer(options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.carrier, w.agent, w.agent2 = w.peer(carrierAddr), w.peer(agentAddr), w.peer(agent2Addr)
-		defer w.close() // also when the test gave up: a bubble must end empty
-		test(w)
-		w.finish()
-	})
+	}
+	options := Options{
+		Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers,
+		Listen:       func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
+		ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
+		Dial:         w.dial,
+		Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
+	}
+	change(&options)
+	if w.server, err = NewServer(options); err != nil {
+		t.Fatal(err)
+	}
+	w.carrier, w.agent, w.agent2 = w.peer(carrierAddr), w.peer(agentAddr), w.peer(agent2Addr)
+	return w
 }
 
 func (w *world) finish() {

@@ -69,6 +69,7 @@ type Leg struct {
 	held       []Send         // requests of the other side that wait for the ACK
 
 	answeredBye string // branch of the peer's BYE
+	acked       string // branch of its last INVITE whose 200 it has acknowledged
 
 	sent []sentRequest // ours within the dialog, and to forks, without a final answer
 
@@ -158,7 +159,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Hangup:
 		l.hangup(now, in)
 	case Offer:
-		l.offer(in.SDP)
+		l.offer(in)
 	case Accept:
 		l.accept(now, in.SDP)
 	case Reject:
@@ -240,6 +241,9 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		l.respond(req, 200, statusText(200)) // our answer was lost
 		return
 	}
+	if req.Method == sip.INVITE && l.cameBefore(req) {
+		return
+	}
 	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200
 	// to an INVITE of ours the peer's may be any.
 	d := l.dialogOf(req)
@@ -267,6 +271,22 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	default:
 		l.onOther(req)
 	}
+}
+
+// cameBefore sees to a re-INVITE that comes again when its transaction is over
+// (RFC 6026 section 7.1): late on its way, or because our answer was lost.
+func (l *Leg) cameBefore(req *sip.Request) bool {
+	switch branch := branchOf(req); {
+	case branch == "":
+		return false
+	case branch == l.acked:
+		l.effects = append(l.effects, Acknowledged{Seq: req.CSeq().SeqNo})
+		return true
+	case l.ok.res != nil && branch == branchOf(l.ok.res):
+		l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
+		return true
+	}
+	return false
 }
 
 // onOther is a request that the call decides about.

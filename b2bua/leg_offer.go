@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -32,6 +31,7 @@ type negotiation struct {
 	pending *sip.Request // the peer's, that waits for Accept or Reject
 	local   []byte       // our description that the peer has agreed to
 	wanted  []byte       // an offer of ours that is not answered
+	ref     int          // and its Ref
 	sending bool         // our re-INVITE has no final answer
 	tries   int          // of wanted
 	retryAt time.Time    // when it is sent again, after a glare
@@ -164,14 +164,14 @@ func (l *Leg) reject(now time.Time, in Reject) {
 }
 
 // offer has a re-INVITE sent as soon as one may be.
-func (l *Leg) offer(sdp []byte) {
+func (l *Leg) offer(in Offer) {
 	switch l.state {
 	case legConfirmed, legAccepted:
 	case legIdle, legCalling, legProceeding, legAbandoned, legEnding, legDone:
-		l.fact(OfferRefused{})
+		l.fact(OfferRefused{Ref: in.Ref})
 		return
 	}
-	l.session.wanted, l.session.tries = l.describe(sdp), 0
+	l.session.wanted, l.session.ref, l.session.tries = in.SDP, in.Ref, 0
 	l.session.retryAt = time.Time{}
 }
 
@@ -194,7 +194,7 @@ func (l *Leg) sendOffer(now time.Time) {
 		return
 	}
 	l.session.tries++
-	l.reinvite(now, l.session.wanted)
+	l.reinvite(now, l.session.wanted).offer = l.session.ref
 }
 
 // reinvite sends a re-INVITE with a description, which refreshes the session's
@@ -208,7 +208,7 @@ func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
 		req.AppendHeader(h)
 	}
 	req.AppendHeader(contentSDP())
-	req.SetBody(sdp)
+	req.SetBody(l.describe(l.dialog.Origin.again(sdp))) // another one may have been said meanwhile
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(timerGiveUp)
 	return l.send(req, to)
@@ -238,7 +238,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: cancelOf(r.sent.Req), To: r.sent.To})
 	if !r.refresh {
 		l.session.wanted = nil
-		l.fact(OfferRefused{Code: 408, Reason: statusText(408)})
+		l.fact(OfferRefused{Ref: r.offer, Code: 408, Reason: statusText(408)})
 	}
 }
 
@@ -265,13 +265,13 @@ func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	case code == 422 && l.session.tries < maxOfferTries && l.timer.lengthen(res):
 	default:
 		l.session.wanted = nil
-		l.fact(OfferRefused{Code: code, Reason: reason})
+		l.fact(OfferRefused{Ref: r.offer, Code: code, Reason: reason})
 	}
 }
 
 // asWanted says whether a re-INVITE of ours has the offer that is wanted still.
 func (l *Leg) asWanted(r sentRequest) bool {
-	return l.session.wanted != nil && bytes.Equal(r.sent.Req.Body(), l.session.wanted)
+	return l.session.wanted != nil && r.offer == l.session.ref
 }
 
 // offerTaken is a 2xx to a re-INVITE.
@@ -283,10 +283,11 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.session.local = r.sent.Req.Body()
 	l.timer.taken(now, res)
 	wanted := !r.refresh && l.asWanted(r)
-	l.fact(AnswerReady{SDP: sdpBody(res), Refresh: !wanted && !r.givenUp, Overtook: r.givenUp && !r.refresh})
+	answer := AnswerReady{SDP: sdpBody(res), Overtook: r.givenUp && !r.refresh}
 	if wanted {
-		l.session.wanted = nil
+		answer.Ref, l.session.wanted = r.offer, nil
 	}
+	l.fact(answer)
 }
 
 // backOff is how long an offer waits that crossed one of the peer's: the side
@@ -355,6 +356,7 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 // acknowledged: the peer has our 200.
 func (l *Leg) acknowledged(now time.Time) {
 	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
+	l.acked = branchOf(l.ok.res)
 	l.ok = unacknowledged{}
 	if l.state == legAccepted {
 		l.state = legConfirmed

@@ -22,7 +22,7 @@ func TestFirst200AfterReinvites(t *testing.T) {
 
 // answerWithinOffer has the leg send a re-INVITE, and gives the 200 to it.
 func (lt *legTest) answerWithinOffer() Input {
-	lt.do(Offer{SDP: []byte("v=0")})
+	lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
 	return lt.answerWithinSent(sip.INVITE, 200)
 }
 
@@ -37,7 +37,7 @@ func TestChallengeComesTooLate(t *testing.T) {
 	offering := func() *legTest {
 		lt := newUAC(t)
 		lt.do(lt.ok0())
-		lt.do(Offer{SDP: []byte("v=0")})
+		lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
 		return lt
 	}
 	lt := offering()

@@ -19,6 +19,7 @@ type sentRequest struct {
 	branch  string
 	fork    bool // of a dialog that is not the leg's
 	ref     int  // of Send
+	offer   int  // Ref of the Offer that it makes
 	refresh bool // of the session's time, nothing else
 	again   bool // a challenge to it was answered already
 	heard   bool // a provisional answer came

@@ -86,14 +86,15 @@ func (l *Leg) answer(now time.Time, in Answer) {
 		l.reliable.answer = &in
 		return
 	}
-	sdp := l.describe(in.SDP)
+	var sdp []byte
 	late := l.session.state == offerNone
 	switch l.session.state {
-	case offerAgreed, offerOurs:
-		sdp = nil
+	case offerAgreed, offerOurs: // it was said
 	case offerTheirs:
+		sdp = l.describe(in.SDP)
 		l.session.state, l.session.local = offerAgreed, sdp
 	case offerNone:
+		sdp = l.describe(in.SDP)
 		l.session.state, l.session.local = offerOurs, sdp
 	}
 	headers := append(l.timer.answer(now, l.invite, l.options), in.Headers...)

@@ -14,7 +14,7 @@ func (lt *legTest) within(choose chooser, request func(method string, headers ..
 	l := lt.leg
 	switch choose(13) {
 	case 0:
-		return Offer{SDP: []byte(fmt.Sprintf("%sIN IP4 192.0.2.1\r\ns=%d\r\n", unstamped, choose(3)))}
+		return Offer{Ref: 1, SDP: []byte(fmt.Sprintf("%sIN IP4 192.0.2.1\r\ns=%d\r\n", unstamped, choose(3)))}
 	case 1, 2:
 		return Accept{SDP: []byte(unstamped + "IN IP4 192.0.2.1\r\n")}
 	case 3:

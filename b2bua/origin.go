@@ -22,6 +22,17 @@ func newOrigin() sdpOrigin {
 // unstamped is how the o= line begins of a description that is not sent yet.
 const unstamped = "v=0\r\no=- 0 0 "
 
+// again gives a description that was sent before the o= line that it has now:
+// another one may have been sent, and refused, since.
+func (o *sdpOrigin) again(sdp []byte) []byte {
+	rest, ok := strings.CutPrefix(string(sdp), "v=0\r\no=- "+strconv.FormatUint(o.ID, 10)+" ")
+	if !ok {
+		return sdp
+	}
+	_, rest, _ = strings.Cut(rest, " ")
+	return o.stamp([]byte(unstamped + rest))
+}
+
 // stamp gives a description its o= line. One that has it keeps it.
 func (o *sdpOrigin) stamp(sdp []byte) []byte {
 	rest, ok := strings.CutPrefix(string(sdp), unstamped)

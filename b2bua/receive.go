@@ -42,7 +42,8 @@ func (s *Server) stamp(msg sip.Message) {
 		tidyTag(to.Params)
 		tidyTag(from.Params)
 	}
-	if req.Method == sip.INVITE && to != nil && from != nil && callID != nil && cseq != nil && tagOf(to.Params) == "" {
+	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
+	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && tagOf(to.Params) == "" {
 		to.Params.Add("tag", s.tagFor(req))
 	}
 }

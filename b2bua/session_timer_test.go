@@ -180,7 +180,7 @@ func TestRefreshWaits(t *testing.T) {
 	lt.want(lt.do(invite(lt, 7)), "offered INVITE+sdp")
 	lt.want(lt.deadline(), "")
 	lt.want(lt.do(Reject{Code: 488, Reason: "No"}), "488/INVITE, INVITE")
-	lt.want(lt.do(Offer{SDP: []byte("v=0\r\no=- 0 0 X")}), "")
+	lt.want(lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")}), "")
 	lt.want(lt.do(lt.answerWithinSent(sip.INVITE, 488)), "INVITE")
 	if req, _ := lt.request(sip.INVITE); string(req.Body()) == string(lt.leg.invite.Body()) {
 		t.Error("the refresh again instead of the offer")
@@ -191,11 +191,11 @@ func TestRefreshWaits(t *testing.T) {
 	lt.do(invite(lt, 7))
 	lt.deadline()
 	lt.want(lt.do(CancelIn{Seq: 7}), "withdrawn, INVITE")
-	lt.do(Offer{SDP: []byte("v=0\r\no=- 0 0 X")})
+	lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")})
 	lt.want(lt.do(lt.answerWithinSent(sip.INVITE, 200)), "answer, ACK, INVITE")
 
 	lt = uacTimed(t)
-	lt.do(Offer{SDP: []byte("v=0\r\no=- 0 0 X")})
+	lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")})
 	lt.now = lt.now.Add(20 * time.Second)
 	sent := lt.leg.sent[0].sent.Req
 	in := ResponseIn{Res: sip.NewResponseFromRequest(sent, 183, "Progress", nil), Source: agentAddr}

@@ -36,6 +36,7 @@ type wire struct {
 type serverTx struct {
 	method sip.RequestMethod
 	seq    uint32
+	branch string // two requests may have the same CSeq
 	tx     *sip.ServerTx
 }
 
@@ -47,11 +48,19 @@ func newWire(s *stack, local Local, flow *stream, post func(Input) bool) *wire {
 	return w
 }
 
-// serve keeps the transaction of a request until it is answered.
+// serve keeps the transaction of a request until it is answered. That of an
+// INVITE which comes again after Timer L takes the place of the first.
 func (w *wire) serve(req *sip.Request, tx *sip.ServerTx) {
+	s := serverTx{req.Method, req.CSeq().SeqNo, branchOf(req), tx}
 	w.mu.Lock()
-	w.servers = append(w.servers, serverTx{req.Method, req.CSeq().SeqNo, tx})
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	for i, o := range w.servers {
+		if o.method == s.method && o.seq == s.seq && o.branch == s.branch {
+			w.servers[i] = s
+			return
+		}
+	}
+	w.servers = append(w.servers, s)
 }
 
 // forget is the undoing of serve, for a request that the leg will not see.
@@ -387,7 +396,7 @@ func (w *wire) serverTx(e SendResponse) *sip.ServerTx {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
-		if s.method != e.Method || s.seq != e.Seq {
+		if s.method != e.Method || s.seq != e.Seq || s.branch != branchOf(e.Res) {
 			continue
 		}
 		if e.Method != sip.INVITE || e.Res.StatusCode >= 300 {

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# model.sh [MINUTES] [SEED]: whole calls at random (TestCallModel) for MINUTES (60),
+# each round with a seed that it prints. Stops at the first that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+minutes=${1:-60}
+seed=${2:-$((RANDOM * 32768 * 32768 + RANDOM * 32768 + RANDOM + 1))}
+binary=$(mktemp)
+trap 'rm -f "$binary"' EXIT
+go test -c -o "$binary" ./b2bua
+cd b2bua
+end=$((SECONDS + minutes * 60)) cases=0
+while [ $SECONDS -lt $end ]; do
+  echo "seed $seed, $cases cases so far"
+  "$binary" -test.run '^TestCallModel$' -rapid.checks 5000 -rapid.seed "$seed"
+  cases=$((cases + 5000))
+  seed=$((seed + 1000000007))
+done
+echo "$cases cases passed"
