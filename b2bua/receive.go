@@ -207,9 +207,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	if !l.post(in) {
 		l.wire.forget(tx)
 		s.replyOnce(req, tx, 481)
-		return
 	}
-	s.cancelEarly(req, tx)
 }
 
 // onOptions answers whoever is a trunk by its address or certificate, and
@@ -319,20 +317,12 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 	c.a.cancellable(req, tx)
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
-	s.cancelEarly(req, tx)
-	started = true
-	s.calls.Go(c.run)
-}
-
-// cancelEarly cancels an INVITE whose CANCEL was here before it.
-func (s *Server) cancelEarly(req *sip.Request, tx *sip.ServerTx) {
-	if req.Method != sip.INVITE {
-		return
-	}
 	if early := s.registry.unpark(transactionKey(req)); early != nil {
 		_ = tx.Receive(early.req)
 		close(early.met)
 	}
+	started = true
+	s.calls.Go(c.run)
 }
 
 // trunkTLS is how a trunk is checked that we connect to, because its own
