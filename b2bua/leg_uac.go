@@ -229,7 +229,7 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 		return
 	}
 	if cseq.MethodName == sip.INVITE && res.StatusCode < 300 && l.isPeer(res) {
-		l.ackAgain(cseq.SeqNo)
+		l.ackLate(cseq.SeqNo)
 	} // others: CANCEL, whose INVITE has an answer of its own; what comes again
 }
 
@@ -325,6 +325,14 @@ func (l *Leg) ackAgain(seq uint32) bool {
 		}
 	}
 	return false
+}
+
+// ackLate acknowledges a 200 to a re-INVITE of ours that nobody waits for any
+// more, or again (RFC 3261 section 13.2.2.4).
+func (l *Leg) ackLate(seq uint32) {
+	if !l.ackAgain(seq) && seq <= l.dialog.LocalSeq && (l.uas || seq > l.inviteSeq) {
+		l.sendACK(&l.dialog, seq)
+	}
 }
 
 // newACK acknowledges an INVITE's 200 in one of its dialogs, with the
