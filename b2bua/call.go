@@ -39,6 +39,7 @@ type Call struct {
 	phaseName string
 	timer     *time.Timer
 	lines     []*line // legs that still owe their peer something
+	due       []item  // requests that have their turn
 	facts     []told  // not yet handled
 
 	a       *line
@@ -126,6 +127,9 @@ func (c *Call) next() told {
 
 // wait handles one posted item, or the deadlines that have come.
 func (c *Call) wait() {
+	if c.nextDue() {
+		return
+	}
 	it, ok, overflow := c.inbox.take()
 	if overflow {
 		c.facts = append(c.facts, told{fact: Killed{Cause: CauseOverflow, By: store.EndedBySystem}})
@@ -152,9 +156,47 @@ func (c *Call) take(it item) {
 	case it.ask != nil:
 		it.ask <- c.snapshot()
 	case it.line != nil:
-		c.step(it.line, it.in)
+		c.input(it.line, it.in)
 	case it.fact != nil:
 		c.facts = append(c.facts, told{fact: it.fact})
+	}
+}
+
+// input gives a leg what was posted for it, its peer's requests in their order.
+func (c *Call) input(l *line, in Input) {
+	req, ok := in.(RequestIn)
+	if !ok {
+		c.step(l, in)
+		return
+	}
+	for _, due := range l.order.take(time.Now(), req) {
+		c.due = append(c.due, item{line: l, in: due})
+	}
+}
+
+// nextDue steps a leg by the next request that has its turn, and says whether
+// there was one. What the call makes of each comes before the next.
+func (c *Call) nextDue() bool {
+	if len(c.due) == 0 {
+		return false
+	}
+	it := c.due[0]
+	if c.due = c.due[1:]; len(c.due) == 0 {
+		c.due = nil
+	}
+	if in, ok := it.in.(RequestIn); ok {
+		c.noteSource(it.line, in)
+	}
+	c.step(it.line, it.in)
+	return true
+}
+
+// noteSource says that a request within a dialog came from another address than
+// those before it: it is known by its tags, wherever it comes from.
+func (c *Call) noteSource(l *line, in RequestIn) {
+	if was := l.leg.dialog.Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
+		c.chat.Warn().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
+			Stringer("before", l.leg.dialog.Source).Msg("request from another address")
 	}
 }
 
@@ -166,6 +208,10 @@ func (c *Call) step(l *line, in Input) {
 		c.facts = append(c.facts, told{l, f})
 	}
 	if l.leg.Done() {
+		for _, in := range l.order.flush() {
+			_, effects = l.leg.Step(time.Now(), in)
+			l.wire.perform(effects)
+		}
 		c.drop(l)
 	}
 }
@@ -187,7 +233,7 @@ func (c *Call) drop(l *line) {
 func (c *Call) setTimer() {
 	first := earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline())
 	for _, l := range c.lines {
-		first = earliest(first, l.leg.Deadline())
+		first = earliest(first, l.leg.Deadline(), l.order.until)
 	}
 	if first.IsZero() {
 		c.timer.Stop()
@@ -210,6 +256,11 @@ func (c *Call) onTimer(now time.Time) {
 		c.exchangeExpired()
 	}
 	for _, l := range append([]*line(nil), c.lines...) {
+		if due(l.order.until) {
+			for _, in := range l.order.flush() {
+				c.due = append(c.due, item{line: l, in: in})
+			}
+		}
 		if due(l.leg.Deadline()) {
 			c.step(l, DeadlineReached{})
 		}
@@ -222,7 +273,7 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	c.phaseName = "ending"
 	c.cancel()
 	c.setupUntil, c.durationUntil = time.Time{}, time.Time{}
-	c.exchange = nil
+	c.transfer, c.exchange, c.relays = nil, nil, nil
 	now := time.Now()
 	if c.session != nil {
 		c.record.Media = mediaRecord(c.session.Close())
@@ -268,7 +319,7 @@ func (c *Call) finish() {
 	r := c.record
 	c.server.admission.leave(c.trunk, c.answered.IsZero())
 	c.log.Info().Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
-		Int("code", r.SIPStatus).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
+		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
 		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
 	// The call stays in the list of live ones until its record is committed,
@@ -289,6 +340,9 @@ func (c *Call) finish() {
 func (c *Call) linger() {
 	for len(c.lines) > 0 {
 		c.facts = nil
+		if c.nextDue() {
+			continue
+		}
 		it, ok, _ := c.inbox.take()
 		if ok {
 			c.take(it)
@@ -310,11 +364,16 @@ func (c *Call) leave() {
 	for _, it := range c.inbox.close() {
 		c.safely(func() { c.take(it) }) // questions, and requests that want an answer
 	}
+	for len(c.due) > 0 {
+		c.safely(func() { c.nextDue() })
+	}
 	for _, l := range append([]*line(nil), c.lines...) {
+		for _, in := range l.order.flush() {
+			c.safely(func() { c.step(l, in) })
+		}
 		c.drop(l)
 	}
 	c.heard, c.unsaid, c.layout = [2]*description{}, [2]*unsaid{}, [2]*description{}
-	c.transfer, c.exchange, c.relays = nil, nil, nil
 	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
 }
 

@@ -79,7 +79,7 @@ func (c *Call) failed(o outcome) {
 	}
 	c.noteAttempt(o.cause, o.code)
 	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
+		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.vacate(a)
 }
 
@@ -92,12 +92,18 @@ func destText(dest netip.AddrPort) string {
 }
 
 func (c *Call) noteAttempt(cause Cause, code int) {
+	c.record.Attempts = append(c.record.Attempts, c.attemptRecord(cause, code))
+}
+
+// attemptRecord is the current attempt as the record has it.
+func (c *Call) attemptRecord(cause Cause, code int) store.Attempt {
 	a := c.attempt
-	c.record.Attempts = append(c.record.Attempts, store.Attempt{
-		Target: a.target.cfg.Name, Reason: a.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+	return store.Attempt{
+		StartedAt: store.TimeOf(a.started),
+		Target:    a.target.cfg.Name, Reason: a.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 		SIPCallID: a.callID(),
-	})
+	}
 }
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.

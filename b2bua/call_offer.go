@@ -90,12 +90,22 @@ func (c *Call) readOffered(from *line, f Offered) (*description, bool) {
 	if len(f.SDP) <= c.server.cfg.SIP.Limits.SDP {
 		d, err = parseDescription(f.SDP)
 	}
+	if err == nil && !c.reaches(c.side(from), d) {
+		err = errNoFamily
+	}
 	if err != nil {
 		code, _, why := badOffer(err)
 		c.step(from, Reject{Code: code, Reason: statusText(code), Headers: []sip.Header{why}})
 		return nil, false
 	}
 	return d, true
+}
+
+// reaches says whether a side's media can go where it is wanted: a host name is
+// not looked up, it is heard from.
+func (c *Call) reaches(side media.Side, d *description) bool {
+	rtp := d.rtp()
+	return !rtp.IsValid() || rtp.Addr().Is4() == c.session.Local(side).Addr().Is4()
 }
 
 // onOffered is a re-INVITE or UPDATE of a call that is up.
@@ -355,6 +365,9 @@ func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
 	if err == nil && !strings.EqualFold(answer.chosen(), c.record.Codec) {
 		err = errNoCodec
 	}
+	if like := c.layout[side]; err == nil && f.Late && len(answer.streams) > max(1, streamsOf(like)) {
+		err = errBadSDP
+	}
 	switch {
 	case err != nil && f.Late:
 		return err
@@ -368,6 +381,14 @@ func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
 	}
 	c.setPeer(side, answer)
 	return nil
+}
+
+// streamsOf is how many streams a description has, 0 where there is none.
+func streamsOf(d *description) int {
+	if d == nil {
+		return 0
+	}
+	return len(d.streams)
 }
 
 // brokenAnswer ends a call whose side gave no answer that can be used.

@@ -96,6 +96,9 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 func (c *Call) snapshot() LiveCall {
 	r := c.record
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	if c.transfer != nil {
+		r.Attempts = append(r.Attempts, c.attemptRecord(CauseNone, 0)) // so far
+	}
 	if c.session != nil {
 		r.Media = mediaRecord(c.session.Stats())
 	}

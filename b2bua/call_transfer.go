@@ -69,8 +69,8 @@ const maxReferrals = 20
 var (
 	errTooOften     = errors.New("too many transfers of one call")
 	errTransferring = errors.New("a transfer is under way already")
-	errNotAllowed   = errors.New("not in transfer_numbers or transfer_hosts")
-	errNoWay        = errors.New("no route for this target, and the caller's trunk has no uri")
+	errNotAllowed   = errors.New("not a number or host that may be called")
+	errNoWay        = errors.New("no way to this number")
 	errReplacesUs   = errors.New("a number with Replaces")
 )
 
@@ -83,6 +83,7 @@ func (c *Call) refuseRefer(from *line, req *sip.Request, code int, err error) {
 func (c *Call) refer(from *line, req *sip.Request, to referral) {
 	dest, code, err := c.destination(to)
 	if err != nil {
+		c.chat.Warn().Str("uri", to.uri).Str("number", dest.party.Number).Msg("transfer not possible")
 		c.refuseRefer(from, req, code, err)
 		return
 	}
@@ -115,12 +116,13 @@ func (c *Call) refer(from *line, req *sip.Request, to referral) {
 }
 
 // referrer is who a Referred-By names (RFC 3892): who the REFER says, else the
-// agent by its address of record.
+// agent as whom the caller has called.
 func (c *Call) referrer(req *sip.Request) string {
 	if by, err := referredBy(req); err == nil && by != "" {
 		return "<" + by + ">"
 	}
-	return "<" + addrSpec(c.b.leg.Dialog().RemoteParty) + ">"
+	uri := parseURI(addrSpec(c.b.leg.Dialog().RemoteParty))
+	return "<" + c.a.leg.local.uri(escapeUser(uri.User)) + ">" // whom the caller called, at our own address
 }
 
 // report tells the agent how its transfer goes (RFC 3515 section 2.4.4).

@@ -228,7 +228,7 @@ func (w *world) failsOver(f failure, called string) {
 		}
 	}
 	got := r.Attempts[0]
-	got.Transport, got.SIPCallID, got.DroppedHeaders = "", "", nil
+	got.Transport, got.SIPCallID, got.DroppedHeaders, got.StartedAt = "", "", nil, store.Time{}
 	f.want.Target = "agent"
 	if fmt.Sprint(got) != fmt.Sprint(f.want) {
 		t.Errorf("attempt %+v; want %+v", got, f.want)

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +81,7 @@ type Leg struct {
 	// UAC
 	acks      []sentACK // sent again with each 200 that comes again
 	cancelled bool      // CANCEL sent
+	leftEarly string    // To tag of who hung up before its 200
 	why       Cause
 	caller    reasons
 	early     map[string]*earlyDialog // by To tag
@@ -93,6 +95,7 @@ type Leg struct {
 	// deadlines; zero: none
 	ringAt        time.Time // UAS: another provisional
 	giveUpAt      time.Time // CANCEL or BYE unheeded
+	byeAt         time.Time // hangupOwed, although a NOTIFY has no answer
 	firstAnswerAt time.Time // UAC: nothing heard at all
 	ringUntil     time.Time // UAC: no final answer
 
@@ -180,7 +183,7 @@ func (l *Leg) Done() bool { return l.state == legDone }
 // Deadline is when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
 	return earliest(l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
-		l.reliable.resendAt, l.reliable.giveUpAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
+		l.reliable.resendAt, l.reliable.giveUpAt, l.byeAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
 // described is what the peer was told of the session and has agreed to.
@@ -197,6 +200,8 @@ func (l *Leg) onDeadline(now time.Time) {
 	switch {
 	case due(l.giveUpAt):
 		l.done()
+	case due(l.byeAt):
+		l.sendBye(now, *l.hangupOwed)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
 		l.end(now, CauseNoACK)
 	case due(l.reliable.giveUpAt):
@@ -321,9 +326,12 @@ func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, statusText(200))
 	l.answeredBye = branchOf(req)
 	switch l.state {
+	case legCalling:
+		l.leftEarly = tagOf(req.From().Params)
 	case legProceeding:
-		if !l.uas {
-			return // not allowed; its INVITE still wants a final answer
+		if !l.uas { // not allowed (RFC 3261 section 15), but its 200 makes no call any more
+			l.leftEarly = tagOf(req.From().Params)
+			return
 		}
 		l.respondInvite(487, statusText(487), nil)
 		l.fact(Cancelled{})
@@ -333,7 +341,7 @@ func (l *Leg) onBye(req *sip.Request) {
 		l.done()
 	case legEnding: // crossed ours
 		l.done()
-	case legIdle, legCalling, legAbandoned, legDone:
+	case legIdle, legAbandoned, legDone:
 	}
 }
 
@@ -351,6 +359,10 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 	case legAccepted:
 		l.hangupOwed = &in
 	case legConfirmed:
+		if l.reporting() { // what it is told comes first
+			l.hangupOwed, l.byeAt = &in, now.Add(reportPatience)
+			return
+		}
 		l.sendBye(now, in)
 	case legProceeding:
 		if l.reliable.answer != nil { // it waits for a PRACK, and is too late now
@@ -358,6 +370,14 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		}
 	case legIdle, legCalling, legAbandoned, legEnding, legDone:
 	}
+}
+
+// reportPatience is how long a BYE waits for the answer to a NOTIFY.
+const reportPatience = 2 * time.Second
+
+// reporting says whether a NOTIFY of ours has no answer.
+func (l *Leg) reporting() bool {
+	return slices.ContainsFunc(l.sent, func(r sentRequest) bool { return r.method == sip.NOTIFY })
 }
 
 func (l *Leg) sendBye(now time.Time, in Hangup) {
@@ -407,7 +427,7 @@ func (l *Leg) done() {
 // clearDeadlines ends everything that waits for its time, retransmissions among
 // them.
 func (l *Leg) clearDeadlines() {
-	l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.byeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	l.ok, l.reliable = unacknowledged{}, reliable{}
 	l.session = negotiation{}
 	l.timer.stop()

@@ -77,6 +77,8 @@ func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 	case r.method == sip.UPDATE:
 		l.onRefreshed(now, r, res)
 	case r.method == sip.PRACK:
+	case r.method == sip.NOTIFY && l.hangupOwed != nil && !l.reporting():
+		l.sendBye(now, *l.hangupOwed)
 	default:
 		l.fact(replied(r.ref, res))
 		if code == 481 && (r.method == sip.INFO || r.method == sip.MESSAGE) { // of others only the usage is gone (RFC 5057 section 5.1)

@@ -259,6 +259,12 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	tag := tagOf(res.To().Params)
 	switch l.state {
 	case legCalling, legProceeding:
+		if tag == l.leftEarly && tag != "" { // its BYE was answered: there is nothing to hang up
+			l.confirm(in)
+			l.fact(Refused{Cause: CauseAgentHangup})
+			l.done()
+			return
+		}
 		sdp := l.answerIn(res)
 		l.confirm(in)
 		l.state = legConfirmed

@@ -178,9 +178,12 @@ func (d *description) connection() string {
 	return c.Address.Address
 }
 
+// broadcast is the limited broadcast address (RFC 919), which no media goes to.
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 func connAddr(host string, port int) netip.AddrPort {
 	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.IsUnspecified() || addr.IsMulticast() || port <= 0 || port > 65535 {
+	if err != nil || addr.IsUnspecified() || addr.IsMulticast() || addr == broadcast || port <= 0 || port > 65535 {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(addr.Unmap().WithZone(""), uint16(port))

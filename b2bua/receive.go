@@ -305,6 +305,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 	leg := newUASLeg(s.legOptions(media.SideA, local, t.options(p)), req, source, t.cfg.NAT)
 	c.a = c.newLine(leg, local, s.flowOf(req))
 	c.a.branch = branchOf(req)
+	c.a.order.next = req.CSeq().SeqNo + 1
 	c.a.wire.tls = s.callerTLS(t)
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {

@@ -8,13 +8,15 @@ import (
 )
 
 // line is one leg on its wire, with what the server needs to find it. The leg
-// belongs to its call's goroutine; the rest is constant.
+// and the order of its peer's requests belong to its call's goroutine; the rest is
+// constant.
 type line struct {
 	leg    *Leg
 	wire   *wire
 	tag    string // our tag: the key in the registry
 	callID string
 	branch string // of the INVITE that made a UAS leg
+	order  sequence
 	invite string // its transaction key
 
 	// post leaves an input in the inbox of the leg's call. False: the call

@@ -25,11 +25,12 @@ type wire struct {
 	queue   []Effect
 	sending bool
 	servers []serverTx
-	invite  *sip.ClientTx // our INVITE, until it has a final answer
-	invited sip.Uri       // where the last one went
-	flow    *stream       // the connection that the peer is spoken to over; nil: none yet, or UDP
-	brief   bool          // it is not counted as a user of its connection
-	closed  bool          // nor is it any more
+	invite  *sip.ClientTx   // our INVITE, until it has a final answer
+	others  []*sip.ClientTx // our requests within the dialog without one, but for BYE
+	invited sip.Uri         // where the last one went
+	flow    *stream         // the connection that the peer is spoken to over; nil: none yet, or UDP
+	brief   bool            // it is not counted as a user of its connection
+	closed  bool            // nor is it any more
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -201,6 +202,15 @@ func (w *wire) request(e SendRequest) {
 		w.invite, w.invited = tx, e.Req.Recipient
 		w.mu.Unlock()
 	}
+	switch method {
+	case sip.INVITE, sip.CANCEL:
+	case sip.BYE: // nobody waits for the others' answers any more
+		w.stopOthers()
+	default:
+		w.mu.Lock()
+		w.others = append(w.others, tx)
+		w.mu.Unlock()
+	}
 	w.stack.group.Go(func() { w.read(tx, over, e, method, seq) })
 }
 
@@ -319,7 +329,21 @@ func (w *wire) finished(tx *sip.ClientTx, method sip.RequestMethod) {
 		}
 		w.mu.Unlock()
 	}
+	w.mu.Lock()
+	w.others = slices.DeleteFunc(w.others, func(o *sip.ClientTx) bool { return o == tx })
+	w.mu.Unlock()
 	tx.Terminate()
+}
+
+// stopOthers has what the peer has not answered not be sent again.
+func (w *wire) stopOthers() {
+	w.mu.Lock()
+	others := w.others
+	w.others = nil
+	w.mu.Unlock()
+	for _, tx := range others {
+		tx.Terminate()
+	}
 }
 
 // lastInvited is the Request-URI of the leg's last INVITE.
@@ -433,4 +457,5 @@ func (w *wire) close() {
 	if invite != nil {
 		invite.Terminate()
 	}
+	w.stopOthers()
 }

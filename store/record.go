@@ -83,6 +83,8 @@ type Attempt struct {
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
 	MS            int64  `json:"ms"`
+	// StartedAt is when it began.
+	StartedAt Time `json:"started_at,omitzero"`
 	// SIPCallID is the Call-ID of its INVITE. Empty: it did not go out.
 	SIPCallID string `json:"sip_call_id,omitempty"`
 	// Transport is what the INVITE went by: udp, tcp or tls. Empty: it did not go out.
