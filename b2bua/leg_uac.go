@@ -259,10 +259,10 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	tag := tagOf(res.To().Params)
 	switch l.state {
 	case legCalling, legProceeding:
-		if tag == l.leftEarly && tag != "" { // its BYE was answered: there is nothing to hang up
+		if tag == l.leftEarly && tag != "" { // it hung up before, which it may not
 			l.confirm(in)
 			l.fact(Refused{Cause: CauseAgentHangup})
-			l.done()
+			l.sendBye(now, Hangup{Why: CauseAgentHangup})
 			return
 		}
 		sdp := l.answerIn(res)

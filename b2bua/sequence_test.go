@@ -107,6 +107,7 @@ func TestByeBeforeAnswer(t *testing.T) {
 		w.agent.expect("SIP/2.0 200")
 		w.agent.answer(invite, "agent1")
 		w.agent.expect("ACK")
+		w.agent.reply(w.agent.expect("BYE"), 481, "No Such Call", "", "")
 		w.agent2.reply(w.agent2.expect("INVITE"), 486, "Busy Here", "b", "")
 		w.agent2.expect("ACK")
 		w.carrier.expect("SIP/2.0 486")
