@@ -314,7 +314,8 @@ func (m *callModel) checkInDialog(e modelEvent, leg *ourLeg, msg wireMsg) {
 			continue
 		}
 		begins := r.msg.toTag == ""
-		waits := r.code == 0 && !r.over && (r.msg.method == "INVITE" || r.msg.sdp != "")
+		waits := r.code == 0 && !r.over && (r.msg.method == "INVITE" || r.msg.sdp != "") &&
+			(r.msg.toTag == "" || e.at.Sub(r.at) > sequencePatience) // until then its leg may not have seen it
 		unacked := r.msg.method == "INVITE" && r.code >= 200 && r.code < 300 && !r.acked && !m.reinvited(r) && e.at.Sub(r.codeAt) < timerGiveUp
 		if begins && bye && (waits || unacked) {
 			m.wrong("BYE before the ACK: %s", msg.short())
