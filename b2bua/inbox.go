@@ -23,8 +23,9 @@ type item struct {
 }
 
 // inbox is where other goroutines leave what concerns a call. Posting never
-// blocks: provisional responses coalesce, what ends something has room, and
-// an inbox that overflows says so, which ends the call.
+// blocks: provisional responses coalesce, a request that finds no room is refused,
+// what ends something has room, and an inbox that overflows all the same says so,
+// which ends the call.
 type inbox struct {
 	wake chan struct{} // 1 item: something was posted
 
@@ -49,6 +50,8 @@ func (b *inbox) post(it item) bool {
 	case it.ask != nil: // few, and somebody waits for the answer
 		b.items = append(b.items, it)
 	case n >= inboxProgress && isProgress(it):
+	case n >= inboxNormal && isRequest(it) && !isTerminal(it): // it can be refused
+		taken = false
 	case n >= inboxHard, n >= inboxNormal && !isTerminal(it):
 		b.overflow, taken = true, false
 	default:
@@ -87,6 +90,11 @@ func (b *inbox) close() []item {
 	left := b.items
 	b.items = nil
 	return left
+}
+
+func isRequest(it item) bool {
+	_, ok := it.in.(RequestIn)
+	return ok
 }
 
 func isProgress(it item) bool {

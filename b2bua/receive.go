@@ -204,10 +204,15 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
 		l.cancellable(req, tx)
 	}
-	if !l.post(in) {
-		l.wire.forget(tx)
-		s.replyOnce(req, tx, 481)
+	if l.post(in) {
+		return
 	}
+	l.wire.forget(tx)
+	if s.registry.line(tag) == l { // it has more to do than it can
+		s.replyOnce(req, tx, 503, retryAfter())
+		return
+	}
+	s.replyOnce(req, tx, 481)
 }
 
 // onOptions answers whoever is a trunk by its address or certificate, and

@@ -34,6 +34,9 @@ func (c *Call) destination(to referral) (d destination, code int, err error) {
 	if to.scheme != "tel" && !c.isOurs(to.host) && listedHost(cfg.TransferHosts, to.host) {
 		return c.directly(to, d)
 	}
+	if d.party.Number == "" && to.scheme != "tel" && c.isOurs(to.host) {
+		return d, 403, errOurselves
+	}
 	if d.party.Number == "" || !listedNumber(cfg.TransferNumbers, d.party.Number) {
 		return d, 403, errNotAllowed
 	}
