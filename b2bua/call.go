@@ -174,6 +174,18 @@ func (c *Call) input(l *line, in Input) {
 	}
 }
 
+// noteRefusals says what a peer asks within its dialog and does not get.
+func (c *Call) noteRefusals(l *line, effects []Effect) {
+	for _, e := range effects {
+		r, ok := e.(SendResponse)
+		if !ok || r.Res.StatusCode < 400 || (l.leg.uas && r.Method == sip.INVITE && r.Seq == l.leg.inviteSeq) {
+			continue
+		}
+		c.chat.Info().Stringer("side", c.side(l)).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
+			Str("reason", r.Res.Reason).Msg("request refused")
+	}
+}
+
 // nextDue steps a leg by the next request that has its turn, and says whether
 // there was one. What the call makes of each comes before the next.
 func (c *Call) nextDue() bool {
@@ -203,6 +215,7 @@ func (c *Call) noteSource(l *line, in RequestIn) {
 // step gives a leg an input, performs what it wants and keeps what it tells.
 func (c *Call) step(l *line, in Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
+	c.noteRefusals(l, effects)
 	l.wire.perform(effects)
 	for _, f := range facts {
 		c.facts = append(c.facts, told{l, f})
