@@ -128,6 +128,10 @@ func TestLateOffer(t *testing.T) {
 				agent.finish()
 			} else {
 				talk := s.talking(one, two, carrier, agent)
+				eventually(t, "the answer in the ACK is in force", func() bool { // media before it has no way
+					two.talk(talk.burst()[:1], talk.at(two))
+					return len(one.heard()) > 0
+				})
 				talk.says(one, two)
 				talk.says(two, one)
 				carrier.proceed(talk.id(carrier))
