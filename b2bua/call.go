@@ -165,7 +165,7 @@ func (c *Call) take(it item) {
 // input gives a leg what was posted for it, its peer's requests in their order.
 func (c *Call) input(l *line, in Input) {
 	req, ok := in.(RequestIn)
-	if !ok {
+	if !ok || l.leg.Done() { // then nothing is waited for: nobody would look at what is held
 		c.step(l, in)
 		return
 	}

@@ -165,3 +165,19 @@ func TestReofferOfOtherFamily(t *testing.T) {
 		w.record()
 	})
 }
+
+// A request behind a gap that comes when its dialog has ended is answered.
+func TestRequestBehindAGapAfterBye(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.carrier.bye(d)
+		w.carrier.send(d.inDialog("NOTIFY", 13, "", "Event: refer", "Subscription-State: active"))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 481")
+		bye := w.agent.expect("BYE")
+		w.carrier.send(d.inDialog("INFO", 26, ""))
+		w.carrier.expect("SIP/2.0 481")
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.record()
+	})
+}
