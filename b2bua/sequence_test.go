@@ -166,18 +166,14 @@ func TestReofferOfOtherFamily(t *testing.T) {
 	})
 }
 
-// A request behind a gap that comes when its dialog has ended is answered.
+// A request behind a gap that comes when its dialog has ended waits for nothing:
+// nobody would look at it again.
 func TestRequestBehindAGapAfterBye(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d, _ := w.established()
-		w.carrier.bye(d)
-		w.carrier.send(d.inDialog("NOTIFY", 13, "", "Event: refer", "Subscription-State: active"))
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 481")
-		bye := w.agent.expect("BYE")
-		w.carrier.send(d.inDialog("INFO", 26, ""))
-		w.carrier.expect("SIP/2.0 481")
-		w.agent.reply(bye, 200, "OK", "", "")
-		w.record()
-	})
+	lt := uasIn(t, "hung up")
+	c := &Call{server: &Server{registry: newRegistry()}}
+	l := &line{leg: lt.leg, order: sequence{next: 12}, wire: &wire{stack: &stack{}}}
+	c.input(l, inDialog(t, "NOTIFY", 30))
+	if len(l.order.held) > 0 || len(c.due) > 0 {
+		t.Error("it is held")
+	}
 }
