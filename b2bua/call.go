@@ -207,7 +207,7 @@ func (c *Call) nextDue() bool {
 // those before it: it is known by its tags, wherever it comes from.
 func (c *Call) noteSource(l *line, in RequestIn) {
 	if was := l.leg.dialog.Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
-		c.chat.Warn().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
+		c.chat.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
 			Stringer("before", l.leg.dialog.Source).Msg("request from another address")
 	}
 }

@@ -117,7 +117,7 @@ func TestReinviteAgainAfterTimerL(t *testing.T) {
 func TestTransferAnswersWhatTheAgentWasAsked(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		inWorldWith(t, transferConfig, func(w *world) {
-			d, invite := w.bridge()
+			d, invite := w.established()
 			w.carrier.within(d, "INFO", "", "Info-Package: x")
 			w.agent.expect("INFO")
 			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@192.0.2.21:32681>", "Refer-Sub: false")

@@ -65,7 +65,7 @@ type Leg struct {
 	updates bool // the peer takes UPDATE (RFC 3311)
 
 	ok         unacknowledged
-	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15)
+	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer
 	asked      []*sip.Request // the peer's requests without a final answer
 	held       []Send         // requests of the other side that wait for the ACK
 

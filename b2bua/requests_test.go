@@ -153,3 +153,21 @@ func TestEventsToInfo(t *testing.T) {
 		w.record()
 	})
 }
+
+// Headers of a BYE go to the other side as pass_headers says, and its cause in
+// our own Reason.
+func TestByePassesHeaders(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		_, invite := w.established()
+		w.agent.agentRequest("BYE", invite, "agent1", 7, "X-Outcome: sold", "Y-Secret: 1", `Reason: Q.850;cause=19;text="at 10.1.2.3"`)
+		w.agent.expect("SIP/2.0 200")
+		bye := w.carrier.expect("BYE")
+		if bye.value("X-Outcome") != "sold" || bye.value("Y-Secret") != "" || bye.value("Reason") != `Q.850;cause=19;text="agent_hangup"` {
+			t.Errorf("BYE:\n%s", bye.raw)
+		}
+		w.carrier.reply(bye, 200, "OK", "", "")
+		if r := w.record(); r.Q850 != 19 {
+			t.Errorf("record %+v", r)
+		}
+	})
+}

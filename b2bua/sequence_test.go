@@ -77,7 +77,7 @@ func TestReorderedRequests(t *testing.T) {
 		w.record()
 	})
 	inWorldWith(t, transferConfig, func(w *world) { // the agent's BYE overtakes its REFER
-		_, invite := w.bridge()
+		_, invite := w.established()
 		w.agent.agentRequest("BYE", invite, "agent1", 11)
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:4711>", "Refer-Sub: false")
 		for range 2 {

@@ -14,8 +14,11 @@ func TestReadTimed(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		t.Run(host, func(t *testing.T) {
 			s, err := listenUDP(netip.AddrPortFrom(netip.MustParseAddr(host), 0), zerolog.Nop())
+			if err != nil && host == "::1" {
+				t.Skipf("needs IPv6 on loopback: %v", err)
+			}
 			if err != nil {
-				t.Skip(err)
+				t.Fatal(err)
 			}
 			defer s.Close()
 			to := s.LocalAddr().(*net.UDPAddr).AddrPort()

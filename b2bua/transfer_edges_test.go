@@ -32,7 +32,7 @@ func (w *world) takenByPBX(called message) {
 // and later requests go to who took the call.
 func TestTransferAnswersWhatIsPending(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.referred(invite, "<tel:4711>")
 		called := w.agent2.expect("INVITE")
 		w.carrier.within(d, "INFO", "", "Info-Package: x")
@@ -59,7 +59,7 @@ func TestTransferAgentIsGone(t *testing.T) {
 	for name, early := range map[string]bool{"early media": true, "none": false} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, transferConfig, func(w *world) {
-				_, invite := w.bridge()
+				_, invite := w.established()
 				w.referred(invite, "<tel:4711>")
 				called := w.agent2.expect("INVITE")
 				want := media.Peer{}.RTP
@@ -88,7 +88,7 @@ func TestTransferAgentIsGone(t *testing.T) {
 // A human that is called is not put on hold because the agent holds the caller.
 func TestTransferAfterRelayedHold(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: local\n    reinvite: relay", 1), func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentSends("INVITE", invite, "agent1", 8, agentSDP()[:strings.Index(agentSDP(), "a=sendrecv")]+"a=sendonly\r\n")
 		hold := w.carrier.expect("INVITE")
 		w.carrier.reply(hold, 200, "OK", "", strings.Replace(callerSDP(), "sendrecv", "recvonly", 1))
@@ -121,7 +121,7 @@ func TestTransferAfterRelayedHold(t *testing.T) {
 // While somebody is called for a transfer the codec stays as it was offered.
 func TestTransferKeepsCodec(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.referred(invite, "<tel:4711>")
 		called := w.agent2.expect("INVITE")
 		w.agent.agentSends("INVITE", invite, "agent1", 11, strings.Replace(agentSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
@@ -140,7 +140,7 @@ func TestTransferToOtherFamily(t *testing.T) {
 	yaml := strings.Replace(transferConfig, "transfer_hosts: [192.0.2.21]", `transfer_hosts: ["2001:db8::7"]`, 1)
 	yaml = strings.Replace(yaml, `listen: ["udp://198.51.100.1:5060"]`, `listen: ["udp://198.51.100.1:5060", "udp://[2001:db8::1]:5060"]`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@[2001:db8::7]>")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
@@ -160,7 +160,7 @@ func TestTransferToOtherFamily(t *testing.T) {
 // with it; an agent sets no header that names the call.
 func TestTransferIsWhatIsAllowed(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177;rn=+19005550100;npdi@x.example?X-EI=S.1&X-a=b>")
 		refer := w.carrier.expect("REFER")
 		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.10:5060?X-a=b>" {
@@ -176,7 +176,7 @@ func TestTransferIsWhatIsAllowed(t *testing.T) {
 		w.record()
 	})
 	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.referred(invite, "<sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User="+strings.Repeat("a", 900)+">")
 		called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0")
 		w.takenByPBX(called)
@@ -189,7 +189,7 @@ func TestTransferIsWhatIsAllowed(t *testing.T) {
 // one of another event is none of the agent's.
 func TestTransferReportBeforeAnswer(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
 		refer := w.carrier.expect("REFER")
 		w.carrier.within(d, "NOTIFY", "SIP/2.0 100 Trying\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: active")

@@ -29,21 +29,6 @@ routes:
   - {target: agent, to: "^4", trunks: [pbx, carrier]}
 `
 
-// bridge sets a call up that the agent has answered.
-func (w *world) bridge() (d *dialogue, invite message) {
-	w.t.Helper()
-	d = w.carrier.newCall("+15075785607")
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
-	invite = w.agent.expect("INVITE")
-	w.agent.answer(invite, "agent1")
-	w.agent.expect("ACK")
-	w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
-	synctest.Wait()
-	return d, invite
-}
-
 // notified takes a NOTIFY with this sipfrag and answers it.
 func (p *peer) notified(sipfrag, state string) message {
 	p.w.t.Helper()
@@ -60,7 +45,7 @@ func (p *peer) notified(sipfrag, state string) message {
 // names, by the carrier's own uri.
 func TestTransferToNumber(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177@198.51.100.1?User-to-User=abc%3Bencoding%3Dhex&X-Why=billing&From=evil>",
 			"Referred-By: <sip:agent@192.0.2.20>")
 		accepted := w.agent.expect("SIP/2.0 202")
@@ -101,7 +86,7 @@ func TestTransferToNumber(t *testing.T) {
 // A transfer that fails leaves the caller with the agent, who is told why.
 func TestTransferFails(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: tel:4711;phone-context=example.com")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
@@ -129,7 +114,7 @@ func TestTransferFails(t *testing.T) {
 func TestTransferAgentLeavesAtOnce(t *testing.T) {
 	for _, answered := range []bool{true, false} {
 		inWorldWith(t, transferConfig, func(w *world) {
-			d, invite := w.bridge()
+			d, invite := w.established()
 			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@192.0.2.21:32681>", "Refer-Sub: false")
 			accepted := w.agent.expect("SIP/2.0 202")
 			if accepted.value("Refer-Sub") != "false" {
@@ -180,7 +165,7 @@ func TestTransferRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, transferConfig, func(w *world) {
-				d, invite := w.bridge()
+				d, invite := w.established()
 				w.agent.agentRequest("REFER", invite, "agent1", 10, tt.header...)
 				w.agent.expect("SIP/2.0 " + tt.status)
 				w.callerHangsUp(d)
@@ -193,7 +178,7 @@ func TestTransferRefused(t *testing.T) {
 // Either side may end the call while a transfer is under way: nothing is left.
 func TestTransferCallEnds(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: tel:4711")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
@@ -214,7 +199,7 @@ func TestTransferCallEnds(t *testing.T) {
 // transfer: relay has the carrier's side carry it out, and its reports go back.
 func TestTransferRelayed(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.bridge()
+		d, invite := w.established()
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
 		refer := w.carrier.expect("REFER")
 		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.10:5060>" {

@@ -1,0 +1,29 @@
+//go:build !race
+
+package b2bua
+
+import (
+	"strings"
+	"testing"
+)
+
+// What the guard refuses costs no memory. The race detector empties pools at
+// random, so this runs without it (scripts/test.sh).
+func TestJudgeDoesNotAllocate(t *testing.T) {
+	s := judgeServer(t)
+	sc := s.newScreen("udp", nil)
+	out := make([]byte, 0, 4096)
+	for name, c := range judged(s) {
+		v := sc.judge(c.message, c.from)
+		if v.admitted || (v.status == "") != (c.status == "") || !strings.HasPrefix(v.status, c.status) {
+			t.Errorf("%s: %+v; want %q", name, v, c.status)
+		}
+		if n := testing.AllocsPerRun(200, func() {
+			if v := sc.judge(c.message, c.from); v.status != "" {
+				out = v.appendRefusal(out[:0], c.message, c.from)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

@@ -1,6 +1,0 @@
-//go:build !race
-
-package b2bua
-
-// raceDetector says whether these tests run with the race detector.
-const raceDetector = false
