@@ -31,9 +31,7 @@ func (w *worker) dial(ep *endpoint) {
 		d.begin(&ep.stream, ep.relay.rewrite[ep.side], w.now)
 	}
 	over := d.write(&w.digit, w.now)
-	if send(ep.out.fd, w.digit[:], &ep.dest) == 0 { // if not, the next packet says the same
-		ep.count.TxPackets.Add(1)
-		ep.count.TxBytes.Add(uint64(len(w.digit)))
+	if w.emit(ep, w.digit[:]) { // if not, the next packet says the same
 		ep.count.Digits.Add(1)
 	}
 	if over {

@@ -128,10 +128,17 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 	if ep.rewrites {
 		ep.flow.Rewrite.apply(pkt)
 	}
+	w.emit(ep, pkt)
+}
+
+// emit sends a packet to where those of ep go, and says whether it went. All
+// that a session sends leaves here.
+func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	if errno := send(ep.out.fd, pkt, &ep.dest); errno != 0 {
-		c.SendError.Add(1)
-		return
+		ep.count.SendError.Add(1)
+		return false
 	}
-	c.TxPackets.Add(1)
-	c.TxBytes.Add(uint64(len(pkt)))
+	ep.count.TxPackets.Add(1)
+	ep.count.TxBytes.Add(uint64(len(pkt)))
+	return true
 }
