@@ -24,7 +24,7 @@ const callerDuration = 4 * time.Hour
 // is the called trunk's to say.
 func newCaller(t *config.Target, n *tally) *trunk {
 	c := newTrunk(&config.Trunk{
-		Name: t.Name, Sources: t.Sources, Auth: t.CallAuth, MediaSources: t.MediaSources, PassHeaders: t.PassHeaders,
+		Name: t.Name, Sources: t.Sources, Auth: t.CallAuth, MediaSources: t.MediaSources, Media: t.Media, PassHeaders: t.PassHeaders,
 		Trusted: true, MaxDuration: callerDuration, NAT: config.NATAuto, TLS: t.TLS,
 		Rel100: t.Rel100, SessionExpires: t.SessionExpires, MinSE: t.MinSE,
 	}, n)
@@ -40,7 +40,7 @@ func newCallee(t *trunk) *target {
 		Name: c.Name, Kind: config.KindSIP, URI: c.URI, Transport: c.Transport, TLS: c.TLS, Auth: c.DialAuth,
 		PassHeaders: c.PassHeaders, Budget: config.TrunkBudget(), Overflow: config.OverflowTrim, Codecs: c.Codecs,
 		FirstResponseTimeout: c.FirstResponseTimeout, RingTimeout: c.RingTimeout, MaxCalls: c.MaxCalls, MaxCPS: c.MaxCPS,
-		MediaSources: c.MediaSources, Reinvite: config.ReinviteAuto, Rel100: c.Rel100, SessionExpires: c.SessionExpires,
+		MediaSources: c.MediaSources, Media: c.Media, Reinvite: config.ReinviteAuto, Rel100: c.Rel100, SessionExpires: c.SessionExpires,
 		MinSE: c.MinSE, DTMF: config.DTMFRelay, PassMethods: []string{"INFO"}, Transfer: config.TransferRefuse,
 	}}
 }

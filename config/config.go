@@ -188,6 +188,8 @@ type Trunk struct {
 	PassHeaders []string
 	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix
+	// Media is how its RTP is treated.
+	Media PeerMedia
 	// MaxCalls caps the trunk's simultaneous calls, in both directions together. Default: 0, no cap.
 	MaxCalls int
 	// MaxCPS caps the trunk's new calls per second, in both directions together. Default: 0, no cap.
@@ -313,6 +315,8 @@ type Target struct {
 	MaxCPS int
 	// MediaSources are further networks that its RTP may come from. Default: none, only the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix
+	// Media is how its RTP is treated.
+	Media PeerMedia
 	// Sources are the networks that this target's own calls to us come from. Default: none. Without Sources and CallAuth
 	// it can't call.
 	Sources []netip.Prefix

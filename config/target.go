@@ -16,7 +16,7 @@ func (v value) target() Target {
 	s := v.section("name", "kind", "uri", "transport", "prepare", "headers", "auth", "codecs", "first_response_timeout",
 		"ring_timeout", "max_calls", "max_cps", "media_sources", "tls", "pass_headers", "budget", "overflow", "sources",
 		"call_auth", "reinvite", "rel100", "session_expires", "min_se", "dtmf", "pass_methods", "pass_parts", "transfer",
-		"transfer_numbers", "transfer_hosts")
+		"transfer_numbers", "transfer_hosts", "media")
 	s.require("name", "a short name for the target")
 	s.require("kind", "synthflow or sip")
 	s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
@@ -33,6 +33,7 @@ func (v value) target() Target {
 		MaxCalls:             s.integer("max_calls", 0, 0, maxCap),
 		MaxCPS:               s.integer("max_cps", 0, 0, maxCap),
 		MediaSources:         each(s, "media_sources", parsePrefix),
+		Media:                s.peerMedia(),
 		CallAuth:             s.auth("call_auth"),
 		Reinvite:             ReinviteMode(s.choice("reinvite", string(ReinviteAuto), string(ReinviteAuto), string(ReinviteRelay), string(ReinviteAbsorb))),
 		Rel100:               s.rel100(Rel100Off),

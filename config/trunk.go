@@ -5,11 +5,12 @@ import "time"
 func (v value) trunk() Trunk {
 	s := v.section("name", "sources", "media_sources", "auth", "certificates", "match", "pass_headers", "max_calls",
 		"max_cps", "max_duration", "nat", "country", "trusted", "uri", "transport", "tls", "dial_auth", "codecs",
-		"first_response_timeout", "ring_timeout", "rel100", "session_expires", "min_se")
+		"first_response_timeout", "ring_timeout", "rel100", "session_expires", "min_se", "media")
 	s.require("name", "a short name for the trunk")
 	t := Trunk{
 		Name:         s.name("trunk", s.l.trunks),
 		MediaSources: each(s, "media_sources", parsePrefix),
+		Media:        s.peerMedia(),
 		MaxCalls:     s.integer("max_calls", 0, 0, maxCap),
 		MaxCPS:       s.integer("max_cps", 0, 0, maxCap),
 		MaxDuration:  s.duration("max_duration", 4*time.Hour),
