@@ -8,6 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -158,17 +159,27 @@ func mediaCause(err error) Cause {
 
 // mediaPeer is where a side's media goes and where it is believed from: the
 // address in its SDP, that of its signalling, and what is configured.
-func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix) media.Peer {
-	believed := append([]netip.Prefix(nil), configured...)
-	if signalling.IsValid() {
-		believed = append(believed, netip.PrefixFrom(signalling, signalling.BitLen()))
-	}
+func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix, mode config.LatchMode) media.Peer {
 	_, clock := d.speech()
-	peer := media.Peer{Believed: believed, ClockRate: clock, Held: d.held()}
+	peer := media.Peer{Listed: configured, ClockRate: clock, Held: d.held(), Latch: latchMode(mode)}
+	if signalling.IsValid() {
+		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}
+	}
 	if rtp := d.rtp(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a peer elsewhere has no business with our own machine
 		peer.RTP, peer.RTCP = rtp, d.rtcp()
 	}
 	return peer
+}
+
+func latchMode(m config.LatchMode) media.LatchMode {
+	switch m {
+	case config.LatchStrict:
+		return media.LatchStrict
+	case config.LatchOff:
+		return media.LatchOff
+	case config.LatchAuto:
+	}
+	return media.LatchAuto
 }
 
 // setPeer puts a side's description into force.
@@ -176,11 +187,11 @@ func (c *Call) setPeer(side media.Side, d *description) {
 	c.heard[side] = d
 	if side == media.SideA {
 		c.offer = d
-		c.session.SetPeer(side, mediaPeer(d, c.a.leg.Dialog().Source.Addr(), c.trunk.cfg.MediaSources))
+		c.session.SetPeer(side, mediaPeer(d, c.a.leg.Dialog().Source.Addr(), c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch))
 		return
 	}
 	l, t := c.attemptLine()
-	c.session.SetPeer(side, mediaPeer(d, l.leg.Dialog().Source.Addr(), t.cfg.MediaSources))
+	c.session.SetPeer(side, mediaPeer(d, l.leg.Dialog().Source.Addr(), t.cfg.MediaSources, t.cfg.Media.Latch))
 }
 
 // attemptLine is the leg on side B that media flows to: that of the bridge, or

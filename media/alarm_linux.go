@@ -2,7 +2,7 @@ package media
 
 import "time"
 
-// Alarms are for what has to happen without a packet: a digit is being sent, or
+// Alarms are for what has to happen without a packet: a digit or sound is being sent, or
 // the end of an event is outstanding. Endpoints of which neither is true are not
 // armed, and an alarm that nobody set costs a comparison per turn.
 
@@ -14,6 +14,9 @@ func (ep *endpoint) due() time.Duration {
 	}
 	if ep.dialer != nil {
 		due = min(due, ep.dialer.next)
+	}
+	if ep.player != nil {
+		due = min(due, ep.player.next)
 	}
 	return due
 }
@@ -58,5 +61,8 @@ func (w *worker) attend(ep *endpoint) {
 	}
 	if ep.dialer != nil && ep.dialer.next <= w.now {
 		w.dial(ep)
+	}
+	if ep.player != nil && ep.player.playing && ep.player.next <= w.now {
+		w.sound(ep)
 	}
 }

@@ -106,7 +106,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	b.collect()
 	for name, rewrite := range map[string]Rewrite{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
 		for _, r := range b.relays {
-			r.rewrite[SideA] = rewrite
+			r.endpoint[SideA][RTP].outlet.shift = rewrite
 			if err := r.route(); err != nil {
 				t.Fatal(err)
 			}
@@ -121,8 +121,8 @@ func TestRelayAllocatesNothing(t *testing.T) {
 		if err := b.w.perform(command{op: opDigit, relay: r, side: SideB, tone: t}); err != nil {
 			b.tb.Fatal(err)
 		}
-		r.endpoint[SideA][RTP].dialer.drop(&stream{}, Rewrite{}, 0)
-		r.endpoint[SideA][RTP].dialer.shift.SeqOffset = 8
+		r.endpoint[SideA][RTP].dialer.drop(0)
+		r.endpoint[SideA][RTP].outlet.shift.SeqOffset = 8
 	}
 	b.offer(b.from)
 	b.carry() // the alarm's list allocates

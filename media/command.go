@@ -6,9 +6,11 @@ type op uint8
 const (
 	opOpen op = iota
 	opPeer
-	opRewrite
 	opEvents
+	opPayloads
 	opDigit
+	opPlay
+	opStopPlay
 	opStart
 	opClose
 	opStop
@@ -16,12 +18,13 @@ const (
 
 // command is a request to a worker; which fields count depends on op.
 type command struct {
-	op      op
-	relay   *relay
-	side    Side
-	peer    Peer // normalised
-	rewrite Rewrite
-	events  TelephoneEvents
-	tone    tone
-	done    chan error // capacity 1; nil: nobody waits
+	op       op
+	relay    *relay
+	side     Side
+	peer     Peer // normalised
+	events   TelephoneEvents
+	payloads [maxPayloadChanges]PayloadChange
+	tone     tone
+	play     Play
+	done     chan error // capacity 1; nil: nobody waits
 }

@@ -3,7 +3,6 @@ package media
 import (
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"time"
 )
 
@@ -32,13 +31,6 @@ const (
 	digitEnds     = 3                     // how often the end is sent (RFC 4733 §2.5.1.4)
 	digitGap      = 40 * time.Millisecond // from the last end to the next digit
 	digitsWaiting = 32
-
-	// digitFrame is how long the packet before a digit is taken to last.
-	digitFrame = 20 * time.Millisecond
-
-	// overtaken is for how long after a digit relayed packets from before its
-	// end are looked out for.
-	overtaken = time.Second
 )
 
 // Digit is a key that is pressed towards a side, as a telephone-event
@@ -88,15 +80,7 @@ func (d Digit) tone() (tone, error) {
 //	idle --> dialing: 20 ms, 20 ms ... end, end, end --> relaying --> idle
 //
 // While it dials, nothing is relayed: the receiver gets speech or the digit
-// (RFC 4733 §2.5.1.2), under one SSRC, with numbers that follow each other.
-// What is relayed later is shifted by as many numbers as the digit took more
-// than the packets whose place it took.
-//
-// Where nothing has been relayed yet, the digit begins a stream of its own, and
-// what is relayed later is made to follow on under its SSRC. Receivers play what
-// they have locked on; a second source beside a first that is a moment old is
-// what some drop, or mix, or take for a collision. It lasts until the relayed
-// stream changes its SSRC: that is a new source for the receiver as well.
+// (RFC 4733 §2.5.1.2). What is relayed later follows on, see outlet.
 type dialer struct {
 	waiting [digitsWaiting]tone // a ring
 	first   int
@@ -109,17 +93,7 @@ type dialer struct {
 	sent    int // packets of it
 	ends    int // of these
 
-	// Of the digit's packets, as the last one was sent.
-	ssrc, timestamp uint32
-	seq             uint16
-
-	own   bool    // nothing was relayed: the stream is the dialer's
-	shift Rewrite // of what is relayed, on top of the owner's
-
-	// The relayed stream as it was when the last digit was over.
-	source  uint32        // its SSRC, before any rewriting
-	edge    uint16        // its highest sequence number: what is not above came late
-	lateTil time.Duration // when that is forgotten
+	timestamp uint32 // of all packets of the digit
 }
 
 // add has a digit wait for its turn.
@@ -136,26 +110,12 @@ func (d *dialer) add(t tone, now time.Duration) bool {
 }
 
 // begin starts the digit that has waited longest. s is the stream that is being
-// relayed, and rewrite what its owner has done to it.
-func (d *dialer) begin(s *stream, rewrite Rewrite, now time.Duration) {
-	d.meet(s.ssrc)
-	through := rewrite.plus(d.shift)
+// relayed.
+func (d *dialer) begin(o *outlet, s *stream, now time.Duration) {
 	d.tone = d.waiting[d.first]
 	d.first, d.count = (d.first+1)%digitsWaiting, d.count-1
-	switch {
-	case d.own:
-		d.timestamp += units(now-d.started, s.rate)
-	case s.started:
-		d.ssrc, d.source = s.ssrc, s.ssrc
-		d.seq = uint16(s.top) + through.SeqOffset
-		d.timestamp = s.moment(now, digitFrame) + through.TimeOffset
-	default:
-		d.own = true
-		d.ssrc, d.seq, d.timestamp = max(rand.Uint32(), 1), uint16(rand.Uint32()), rand.Uint32()
-	}
-	if through.SSRC != 0 {
-		d.ssrc = through.SSRC
-	}
+	o.begin(s, now)
+	d.timestamp = o.moment(s.rate, now)
 	d.dialing, d.started, d.sent, d.ends = true, now, 0, 0
 }
 
@@ -164,7 +124,7 @@ type digitPacket [rtpHeaderLen + telephoneEventLen]byte
 
 // write writes the packet that is due, and says whether the digit is over with
 // it. If the worker was late, the packets that were due meanwhile are left out.
-func (d *dialer) write(pkt *digitPacket, now time.Duration) (over bool) {
+func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over bool) {
 	e := telephoneEvent{code: d.tone.code, volume: digitVolume}
 	reached := d.tone.duration
 	if elapsed := now - d.started; elapsed < reached {
@@ -176,67 +136,26 @@ func (d *dialer) write(pkt *digitPacket, now time.Duration) (over bool) {
 		d.next = now + digitInterval
 	}
 	e.duration = uint16(units(reached, d.tone.rate)) // at most digitUnits
-	d.seq++
+	o.seq++
 	*pkt = digitPacket{0x80, d.tone.payloadType}
 	if d.sent == 0 {
 		pkt[1] |= 0x80 // RFC 4733 §2.2.2
 	}
-	binary.BigEndian.PutUint16(pkt[2:], d.seq)
+	binary.BigEndian.PutUint16(pkt[2:], o.seq)
 	binary.BigEndian.PutUint32(pkt[4:], d.timestamp)
-	binary.BigEndian.PutUint32(pkt[8:], d.ssrc)
+	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 	e.put(pkt[rtpHeaderLen:])
 	d.sent++
-	return d.ends == digitEnds
-}
-
-// stop has the stream relayed again, behind the numbers that were used. The
-// shift is another then.
-func (d *dialer) stop(s *stream, rewrite Rewrite, now time.Duration) {
-	d.dialing, d.next = false, now+digitGap
-	if d.own {
-		return
+	if d.ends == digitEnds {
+		d.dialing, d.next = false, now+digitGap
 	}
-	d.meet(s.ssrc)
-	d.shift.SeqOffset = d.seq - uint16(s.top) - rewrite.SeqOffset
-	d.source, d.edge, d.lateTil = s.ssrc, uint16(s.top), now+overtaken
+	return !d.dialing
 }
 
 // drop gives up what is being sent and what waits.
-func (d *dialer) drop(s *stream, rewrite Rewrite, now time.Duration) {
+func (d *dialer) drop(now time.Duration) {
 	d.first, d.count = 0, 0
 	if d.dialing {
-		d.stop(s, rewrite, now)
+		d.dialing, d.next = false, now+digitGap
 	}
-}
-
-// meet forgets the stream that was made to follow on, when another is there. The
-// new source has an SSRC of its own.
-func (d *dialer) meet(ssrc uint32) (another bool) {
-	another = d.shift.SSRC != 0 && ssrc != d.source
-	if another {
-		d.shift = Rewrite{}
-	}
-	return another
-}
-
-// pass says whether a packet may be relayed now, and whether the shift is
-// another from this packet on.
-func (d *dialer) pass(h rtpHeader, rate int64, rewrite Rewrite, now time.Duration) (relay, shifted bool) {
-	switch {
-	case d.dialing:
-		return false, false
-	case d.own:
-		d.own = false
-		d.shift = Rewrite{
-			SSRC:       d.ssrc,
-			SeqOffset:  d.seq + 1 - h.seq - rewrite.SeqOffset,
-			TimeOffset: d.timestamp + units(now-d.started, rate) - h.timestamp - rewrite.TimeOffset,
-		}
-		d.source, d.edge, d.lateTil = h.ssrc, h.seq-1, now+overtaken
-		return true, true
-	case d.meet(h.ssrc):
-		return true, true
-	}
-	late := now < d.lateTil && h.ssrc == d.source && d.edge-h.seq < maxMisorder
-	return !late, false
 }

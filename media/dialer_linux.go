@@ -28,26 +28,14 @@ func (w *worker) dial(ep *endpoint) {
 			d.next = w.now + digitInterval // a key of the other side's is being relayed
 			return
 		}
-		d.begin(&ep.stream, ep.relay.rewrite[ep.side], w.now)
+		d.begin(&ep.outlet, &ep.stream, w.now)
 	}
-	over := d.write(&w.digit, w.now)
+	over := d.write(&ep.outlet, &w.digit, w.now)
+	ep.outlet.sent(d.timestamp, d.started)
 	if w.emit(ep, w.digit[:]) { // if not, the next packet says the same
 		ep.count.Digits.Add(1)
 	}
 	if over {
-		d.stop(&ep.stream, ep.relay.rewrite[ep.side], w.now)
-		_ = ep.relay.route()
+		w.quiet(ep)
 	}
-}
-
-// blend says whether to relay a packet that comes beside digits of ours.
-func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
-	relay, shifted := ep.dialer.pass(h, ep.stream.rate, ep.relay.rewrite[ep.side], w.now)
-	if shifted {
-		_ = ep.relay.route()
-	}
-	if !relay {
-		ep.count.Replaced.Add(1)
-	}
-	return relay
 }

@@ -34,6 +34,10 @@ type EventDigit struct {
 	Duration time.Duration // as far as it was heard
 }
 
+// EventPlayed says that a sound towards a side has come to its end by itself.
+type EventPlayed struct{ Side Side }
+
+func (EventPlayed) isEvent()  {}
 func (EventSilent) isEvent()  {}
 func (EventLatched) isEvent() {}
 func (EventDigit) isEvent()   {}

@@ -39,12 +39,14 @@ type FlowID struct {
 }
 
 // Flow is one direction of one kind of packet, resolved: whatever arrives at In
-// from exactly Source leaves from Out to Dest, changed by Rewrite. It is a plain
+// from exactly Source, and is of the stream SSRC, leaves from Out to Dest,
+// changed by Rewrite. It is a plain
 // comparable value, so that every path carries the same one.
 type Flow struct {
 	ID      FlowID
 	In      netip.AddrPort // our address on the side that sends
 	Source  netip.AddrPort // the locked source; invalid while none is
+	SSRC    uint32         // of the locked stream; of RTP only
 	Out     netip.AddrPort // our address on the side that receives
 	Dest    netip.AddrPort // invalid: nobody to send to, packets are dropped
 	Held    bool           // Dest wants none: packets are taken, counted and dropped
@@ -52,8 +54,8 @@ type Flow struct {
 }
 
 // Path carries the packets of flows. Who may send is not a path's decision: it
-// compares with Flow.Source, and what does not match goes to the session's
-// latch. A path is called by the goroutine that owns the session.
+// compares with Flow.Source and Flow.SSRC, and what does not match goes to the
+// session's latch. A path is called by the goroutine that owns the session.
 type Path interface {
 	// Attach starts to carry f, or puts it in the place of the flow with the
 	// same ID. What is carried is added to c, which is the same in every call

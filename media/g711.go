@@ -8,6 +8,11 @@ import "math/bits"
 var (
 	uLawTable = buildTable(expandULaw)
 	aLawTable = buildTable(expandALaw)
+
+	// The codes of one law that come nearest to those of the other: what ITU-T
+	// G.711 tables 3 and 4 do, by way of the linear value.
+	uLawToALaw = crossTable(&uLawTable, EncodeALaw)
+	aLawToULaw = crossTable(&aLawTable, EncodeULaw)
 )
 
 const (
@@ -67,6 +72,13 @@ func expandALaw(code byte) int16 {
 		return -m
 	}
 	return m
+}
+
+func crossTable(from *[256]int16, encode func(int16) byte) (t [256]byte) {
+	for code, sample := range from {
+		t[code] = encode(sample)
+	}
+	return t
 }
 
 func buildTable(expand func(byte) int16) (t [256]int16) {

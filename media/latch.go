@@ -2,87 +2,222 @@ package media
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 )
 
-// relockWindow is how long after a lock the source that the SDP names exactly
-// may still take the place of another believable one. Two sources in the first
-// moments of a call are usually the peer before and after its own address
-// change, or an announcement server beside the endpoint, or somebody who guesses;
-// the one in the SDP is the one that listens.
-const relockWindow = 5 * time.Second
+// LatchMode says how a side's source is found.
+type LatchMode uint8
 
-// lateWindow is for how long after a change of peer the former source is not
-// believed unless it is named. Both may be behind one address, a carrier's
-// gateway: a late packet of the old one would draw the media of the new one to
-// it, for good if the new one does not send. An endpoint that goes on sending
-// from its old port, other than it says, is heard after this time.
-const lateWindow = 2 * time.Second
+// The modes of Peer.Latch.
+const (
+	// LatchAuto learns the source among the believed ones, and keeps to it.
+	LatchAuto LatchMode = iota
+	// LatchStrict believes the address and port that the SDP names, and no other.
+	LatchStrict
+	// LatchOff learns nothing: packets are taken from every believed address,
+	// with any port, and are sent where the SDP says.
+	LatchOff
+)
 
-// verdict is what a latch says of a packet's source.
+const (
+	// learnWindow is for how long after an offer or answer, and after Start, a
+	// source is learned that the SDP does not name: the address of the SDP or of
+	// the signalling, with any port. Later only those of Peer.Listed are.
+	learnWindow = 10 * time.Second
+
+	// relockWindow is how long after a lock the source that the SDP names exactly
+	// may still take the place of another one. Two sources in the first moments
+	// of a call are usually the peer before and after its own address change, or
+	// an announcement server beside the endpoint, or somebody who guesses; the
+	// one in the SDP is the one that listens.
+	relockWindow = 5 * time.Second
+
+	// relockSilence is how long a locked source has to be silent before another
+	// one may take its place.
+	relockSilence = 2 * time.Second
+
+	// streamSilence is how long the stream that is locked has to be silent before
+	// another SSRC of the same source may take its place: two packets that are
+	// missing. Less, and packets that change places would do it.
+	streamSilence = 50 * time.Millisecond
+
+	// lateWindow is for how long after a change of peer the former source is not
+	// believed unless it is named. Both may be behind one address, a carrier's
+	// gateway: a late packet of the old one would draw the media of the new one
+	// to it, for good if the new one does not send. An endpoint that goes on
+	// sending from its old port, other than it says, is heard after this time.
+	// For as long, a stream that was replaced takes its place back when it goes on.
+	lateWindow = 2 * time.Second
+)
+
+// How many packets in a row show that a source, or stream, is one (RFC 3550
+// §A.1 has two): those that come first, and those that take another's place.
+const (
+	proofFirst   = 3
+	proofReplace = 5
+)
+
+// verdict is what a latch says of a packet.
 type verdict uint8
 
 const (
-	refuse verdict = iota // drop it
-	keep                  // the locked source
-	lock                  // believable: lock on it if the packet is well formed
+	keep     verdict = iota // of the locked source and stream
+	lock                    // lock on its source and stream, then it is
+	stray                   // of an address that is not believed, or not now
+	unproven                // of one that is, but has not sent enough in a row
+	foreign                 // of the locked source, but another stream
 )
 
-// latch learns the one source that a port's packets are taken from. It is a
-// value without clock or I/O: times are given, as durations since any epoch.
+// latch learns the one source and stream that a side's RTP is taken from. It is
+// a value without clock or I/O: times are given, as durations since any epoch.
 //
-//	open --believable packet--> locked --named source within 5 s, once--> locked
-//	  ^                           |
-//	  +----- named changed -------+
+//	open --the named source, or proof of a believed one--> locked
+//	  ^                                                      |  |
+//	  +--------------- another is named ---------------------+  |
+//	                                                            v
+//	   the named source within 5 s, or after 2 s of silence proof of a listed
+//	   one: locked on that; after 50 ms proof of another SSRC: on that stream
 //
 // Believable is the named address and port itself, its address with any port,
-// and every believed prefix with any port. What is locked stays so; packets from
-// anywhere else are refused.
+// and every believed or listed prefix with any port. Packets from anywhere else
+// change nothing.
 type latch struct {
+	mode     LatchMode
 	named    netip.AddrPort // what the SDP says; may be invalid
 	believed []netip.Prefix // further sources, any port; never modified
+	listed   []netip.Prefix // those that are believed at any time; never modified
+	learnTil time.Duration
 
 	source   netip.AddrPort // invalid while open
 	lockedAt time.Duration
 	relocked bool
+	ssrc     uint32
+	top      uint16        // sequence number of the last packet that was taken
+	heard    time.Duration // when that was
+
+	recent netip.AddrPort // the last source that was taken, with LatchOff
 
 	former      netip.AddrPort // what was locked when the name changed
 	formerUntil time.Duration  // its late packets lock nothing until then
+	before      uint32         // the SSRC that was replaced
+	beforeUntil time.Duration
+
+	trials [4]trial
+	next   int // of trials, to be used
 }
 
-// judge says what to do with a packet from src. It changes nothing: a packet
-// that turns out malformed must not lock.
-func (l *latch) judge(src netip.AddrPort, now time.Duration) verdict {
+// trial is a source that has begun to show that it is one.
+type trial struct {
+	source netip.AddrPort
+	ssrc   uint32
+	seq    uint16
+	count  uint8
+	at     time.Duration
+}
+
+// admits says whether a packet from src may be looked at.
+func (l *latch) admits(src netip.AddrPort, now time.Duration) bool {
 	switch {
-	case src == l.source:
-		return keep
-	case !l.source.IsValid():
-		if l.believes(src.Addr()) && !l.late(src, now) {
-			return lock
-		}
-	case src == l.named && !l.relocked && now-l.lockedAt < relockWindow:
-		return lock
-	}
-	return refuse
-}
-
-// take locks on src.
-func (l *latch) take(src netip.AddrPort, now time.Duration) {
-	l.relocked = l.source.IsValid()
-	l.source, l.lockedAt = src, now
-}
-
-// late says that a packet is from the peer before.
-func (l *latch) late(src netip.AddrPort, now time.Duration) bool {
-	return src == l.former && src != l.named && now < l.formerUntil
-}
-
-func (l *latch) believes(a netip.Addr) bool {
-	if l.named.IsValid() && l.named.Addr() == a {
+	case !src.IsValid():
+		return false
+	case src == l.source, src == l.named:
+		return true
+	case l.mode == LatchStrict, src == l.former && now < l.formerUntil:
+		return false
+	case l.lists(src.Addr()):
 		return true
 	}
-	for _, p := range l.believed {
+	return (l.mode == LatchOff || now < l.learnTil) && l.believes(src.Addr())
+}
+
+// judge says what to do with an RTP packet of an admitted source.
+func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdict {
+	switch {
+	case l.mode == LatchOff:
+		l.recent = src
+		return keep
+	case src == l.source:
+		return l.judgeStream(h, now)
+	case !l.source.IsValid() && src == l.named:
+		return lock
+	case !l.source.IsValid():
+		return l.proof(src, h, now, proofFirst)
+	case src == l.named && !l.relocked && now-l.lockedAt < relockWindow:
+		return l.proof(src, h, now, proofFirst)
+	case now-l.heard >= relockSilence:
+		return l.proof(src, h, now, proofReplace)
+	}
+	return stray
+}
+
+// judgeStream is judge for the locked source.
+func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
+	ahead := h.seq - l.top // modulo 2^16 on purpose
+	if h.ssrc == l.ssrc && (ahead < maxDropout || ahead > 65535-maxMisorder) {
+		return keep
+	}
+	free := now-l.heard >= streamSilence || (h.ssrc == l.before && now < l.beforeUntil)
+	if l.proof(l.source, h, now, proofFirst) == lock && free {
+		return lock
+	}
+	return foreign
+}
+
+// proof notes a packet of a source that is not locked, and says whether so many
+// came in a row, of one SSRC with rising numbers.
+func (l *latch) proof(src netip.AddrPort, h rtpHeader, now time.Duration, needed uint8) verdict {
+	t := l.trial(src, h.ssrc)
+	if step := h.seq - t.seq; t.count == 0 || step == 0 || step > 16 || now-t.at > time.Second {
+		t.count = 0
+	}
+	t.seq, t.at = h.seq, now
+	if t.count = min(t.count+1, proofReplace); t.count < needed {
+		return unproven
+	}
+	return lock
+}
+
+// trial is that of a source and SSRC; a new one takes the place of the oldest.
+func (l *latch) trial(src netip.AddrPort, ssrc uint32) *trial {
+	for i := range l.trials {
+		if t := &l.trials[i]; t.source == src && t.ssrc == ssrc {
+			return t
+		}
+	}
+	t := &l.trials[l.next]
+	l.next = (l.next + 1) % len(l.trials)
+	*t = trial{source: src, ssrc: ssrc}
+	return t
+}
+
+// take locks on the source and stream of a packet.
+func (l *latch) take(src netip.AddrPort, h rtpHeader, now time.Duration) {
+	if l.before = 0; src == l.source && h.ssrc != l.ssrc {
+		l.before, l.beforeUntil = l.ssrc, now+lateWindow
+	}
+	if src != l.source {
+		l.relocked, l.lockedAt = l.source.IsValid(), now
+	}
+	l.source, l.ssrc, l.trials = src, h.ssrc, [4]trial{}
+	l.top, l.heard = h.seq, now
+}
+
+// note takes account of a packet that was taken.
+func (l *latch) note(seq uint16, now time.Duration) {
+	if l.heard = now; seq-l.top < 1<<15 {
+		l.top = seq
+	}
+}
+
+// believes says whether an address may be learned.
+func (l *latch) believes(a netip.Addr) bool {
+	return (l.named.IsValid() && l.named.Addr() == a) || contains(l.believed, a)
+}
+
+func (l *latch) lists(a netip.Addr) bool { return contains(l.listed, a) }
+
+func contains(list []netip.Prefix, a netip.Addr) bool {
+	for _, p := range list {
 		if p.Contains(a) {
 			return true
 		}
@@ -90,103 +225,25 @@ func (l *latch) believes(a netip.Addr) bool {
 	return false
 }
 
-// rename changes what the latch believes. It opens the latch if the named
-// source changed and keeps the lock if not.
-func (l *latch) rename(named netip.AddrPort, believed []netip.Prefix, now time.Duration) {
-	if named != l.named {
-		l.open(named, now)
+// describe takes what an offer or answer says of the side. It opens the latch if
+// the named source changed and keeps the lock if not.
+func (l *latch) describe(p Peer, now time.Duration) {
+	if p.RTP != l.named || p.Latch != l.mode {
+		l.open(p.RTP, now)
 	}
-	l.named, l.believed = named, believed
+	l.mode, l.named, l.believed, l.listed = p.Latch, p.RTP, p.Believed, p.Listed
+	l.learn(now)
 }
+
+// learn opens the window in which sources are learned.
+func (l *latch) learn(now time.Duration) { l.learnTil = now + learnWindow }
 
 // open forgets what is locked, for a peer of another name. A peer without one
 // holds, and is the same.
 func (l *latch) open(named netip.AddrPort, now time.Duration) {
-	if l.source.IsValid() && named.IsValid() {
+	if l.source.IsValid() && named.IsValid() && named != l.source {
 		l.former, l.formerUntil = l.source, now+lateWindow
 	}
-	l.source, l.relocked = netip.AddrPort{}, false
-}
-
-// party is where one side's packets come from and go to.
-type party struct {
-	named Peer // normalised
-	rtp   latch
-	rtcp  latch
-}
-
-// set takes a peer as it was described anew, and says whether its RTP is
-// another's or elsewhere.
-func (p *party) set(peer Peer, now time.Duration) (moved bool) {
-	peer = peer.normal()
-	moved = peer.RTP != p.named.RTP
-	if moved {
-		p.rtcp.open(peer.RTP, now)
-	}
-	p.named = peer
-	p.rtp.rename(peer.RTP, peer.Believed, now)
-	believed := peer.Believed
-	if a := peer.RTP.Addr(); a.IsValid() {
-		believed = append(slices.Clip(believed), netip.PrefixFrom(a, a.BitLen()))
-	}
-	p.rtcp.rename(peer.RTCP, believed, now)
-	return moved
-}
-
-func (p *party) latch(k Kind) *latch {
-	if k == RTCP {
-		return &p.rtcp
-	}
-	return &p.rtp
-}
-
-// dest is where packets for the party go, invalid for nowhere.
-//
-// RTP: the locked source, else what the SDP says. RTCP: its own locked source;
-// else what the SDP says as long as RTP has not come from another address; else
-// the port above the locked RTP source.
-func (p *party) dest(k Kind) netip.AddrPort {
-	switch {
-	case !p.named.RTP.IsValid():
-		return netip.AddrPort{}
-	case p.latch(k).source.IsValid():
-		return p.latch(k).source
-	case k == RTP:
-		return p.named.RTP
-	case !p.rtp.source.IsValid() || p.rtp.source.Addr() == p.named.RTP.Addr():
-		return p.named.RTCP
-	}
-	return portAbove(p.rtp.source)
-}
-
-// normal returns the peer with 4-in-6 addresses unmapped, addresses that
-// nothing may be sent to made invalid, RTCP filled in and Believed copied.
-func (p Peer) normal() Peer {
-	n := Peer{RTP: sendable(p.RTP), RTCP: sendable(p.RTCP), Believed: make([]netip.Prefix, 0, len(p.Believed)), ClockRate: p.ClockRate, Held: p.Held}
-	if !n.RTCP.IsValid() && n.RTP.IsValid() {
-		n.RTCP = portAbove(n.RTP)
-	}
-	for _, b := range p.Believed {
-		if b.IsValid() {
-			n.Believed = append(n.Believed, b.Masked())
-		}
-	}
-	return n
-}
-
-// sendable returns a without 4-in-6 mapping, or an invalid one if no unicast
-// packet can go there: a held call names 0.0.0.0 or port 0.
-func sendable(a netip.AddrPort) netip.AddrPort {
-	ip := a.Addr().Unmap()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Port() == 0 {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(ip.WithZone(""), a.Port())
-}
-
-func portAbove(a netip.AddrPort) netip.AddrPort {
-	if a.Port() == 65535 {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(a.Addr(), a.Port()+1)
+	l.source, l.recent = netip.AddrPort{}, netip.AddrPort{}
+	l.relocked, l.before, l.trials = false, 0, [4]trial{}
 }

@@ -2,6 +2,7 @@ package media
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -15,41 +16,107 @@ func prefixes(list ...string) (p []netip.Prefix) {
 	return p
 }
 
-func TestLatch(t *testing.T) {
-	const ms = time.Millisecond
-	type step struct {
-		at   time.Duration
-		from string
-		want verdict // a lock is taken at once
+// packets are what a source sends: n packets of an SSRC, one each 20 ms from at
+// on, with rising numbers.
+type packets struct {
+	at   time.Duration
+	from string
+	ssrc uint32
+	seq  uint16
+	n    int
+	want string // a letter for each: k keep, l lock, s stray, u unproven, f foreign
+}
+
+// play gives them to a latch and returns what it says.
+func (p packets) play(l *latch) string {
+	got := make([]byte, 0, p.n)
+	for i := range p.n {
+		at, h := p.at+time.Duration(i)*20*time.Millisecond, rtpHeader{ssrc: p.ssrc, seq: p.seq + uint16(i)}
+		v, src := stray, addr(p.from)
+		if l.admits(src, at) {
+			v = l.judge(src, h, at)
+		}
+		switch v {
+		case keep:
+			l.note(h.seq, at)
+		case lock:
+			l.take(src, h, at)
+		case stray, unproven, foreign:
+		}
+		got = append(got, "klsuf"[v])
 	}
+	return string(got)
+}
+
+func TestLatch(t *testing.T) {
 	const (
+		ms, s = time.Millisecond, time.Second
+
 		named   = "198.51.100.7:4000"
 		moved   = "198.51.100.7:61000" // same address, another port
-		carrier = "203.0.113.9:5555"   // in the believed prefix
-		third   = "203.0.113.10:5556"
+		carrier = "203.0.113.9:5555"   // the source of the signalling
+		third   = "203.0.113.9:5556"
+		gateway = "192.0.2.200:7000" // listed
 		guess   = "192.0.2.66:4000"
 	)
 	for _, tt := range []struct {
 		name  string
+		mode  LatchMode
 		named string
-		steps []step
+		steps []packets
 	}{
-		{"the source of the SDP", named, []step{{0, named, lock}, {ms, named, keep}}},
-		{"the address with another port", named, []step{{0, moved, lock}, {ms, moved, keep}}},
-		{"a believed prefix", named, []step{{0, carrier, lock}, {ms, carrier, keep}}},
-		{"a guessed address is not believed", named, []step{{0, guess, refuse}, {ms, named, lock}, {2 * ms, guess, refuse}}},
-		{"locked is locked", named, []step{{0, named, lock}, {ms, moved, refuse}, {2 * ms, carrier, refuse}, {time.Hour, moved, refuse}, {time.Hour, named, keep}}},
-		{"race of two sources, the named one wins", named, []step{
-			{0, carrier, lock}, {20 * ms, named, lock}, {21 * ms, carrier, refuse}, {40 * ms, named, keep},
+		{"the source of the SDP at once", LatchAuto, named, []packets{{0, named, 1, 9, 3, "lkk"}}},
+		{"the address with another port has to prove itself", LatchAuto, named, []packets{{0, moved, 1, 9, 4, "uulk"}}},
+		{"so has a believed address", LatchAuto, named, []packets{{0, carrier, 1, 65534, 4, "uulk"}}},
+		{"and a listed one", LatchAuto, named, []packets{{0, gateway, 1, 9, 4, "uulk"}}},
+		{"a guessed address is nobody, before and after", LatchAuto, named, []packets{
+			{0, guess, 1, 9, 9, "sssssssss"}, {s, named, 1, 9, 2, "lk"}, {2 * s, guess, 1, 11, 3, "sss"},
 		}},
-		{"race of two sources, the named one is first", named, []step{{0, named, lock}, {ms, carrier, refuse}, {20 * ms, named, keep}}},
-		{"race of two sources, neither is named", named, []step{{0, carrier, lock}, {ms, third, refuse}, {2 * ms, carrier, keep}}},
-		{"the named one in the last moment", named, []step{{0, moved, lock}, {relockWindow - 1, named, lock}}},
-		{"the named one too late", named, []step{{0, moved, lock}, {relockWindow, named, refuse}, {relockWindow, moved, keep}}},
-		{"a re-lock happens once", named, []step{{0, moved, lock}, {ms, named, lock}, {2 * ms, moved, refuse}, {3 * ms, named, keep}}},
-		{"the window does not open without a lock", named, []step{{time.Hour, moved, lock}, {time.Hour + ms, named, lock}}},
-		{"nothing named, only believed", "", []step{{0, named, refuse}, {0, carrier, lock}, {ms, third, refuse}}},
-		{"IPv6", "[2001:db8::7]:4000", []step{{0, "[2001:db8::8]:4000", refuse}, {0, "[2001:db8::7]:9", lock}}},
+		{"numbers that stand still prove nothing", LatchAuto, named, []packets{{0, moved, 1, 9, 1, "u"}, {ms, moved, 1, 9, 1, "u"}, {2 * ms, moved, 1, 9, 1, "u"}}},
+		{"nor do those that fall", LatchAuto, named, []packets{{0, moved, 1, 9, 1, "u"}, {ms, moved, 1, 8, 1, "u"}, {2 * ms, moved, 1, 7, 1, "u"}}},
+		{"nor those of several streams", LatchAuto, named, []packets{{0, moved, 1, 9, 1, "u"}, {ms, moved, 2, 10, 1, "u"}, {2 * ms, moved, 3, 11, 1, "u"}}},
+		{"nor those that are far apart", LatchAuto, named, []packets{{0, moved, 1, 9, 2, "uu"}, {3 * s, moved, 1, 11, 2, "uu"}}},
+		{"a packet that is missing does no harm", LatchAuto, named, []packets{{0, moved, 1, 9, 1, "u"}, {ms, moved, 1, 11, 1, "u"}, {2 * ms, moved, 1, 14, 1, "l"}}},
+		{"many sources at once do not crowd the right one out for ever", LatchAuto, named, []packets{
+			{0, "198.51.100.7:1", 1, 9, 1, "u"}, {0, "198.51.100.7:2", 1, 9, 1, "u"}, {0, "198.51.100.7:3", 1, 9, 1, "u"},
+			{0, "198.51.100.7:4", 1, 9, 1, "u"}, {0, "198.51.100.7:5", 1, 9, 1, "u"}, {s, moved, 1, 9, 3, "uul"},
+		}},
+		{"learning ends", LatchAuto, named, []packets{{learnWindow, moved, 1, 9, 4, "ssss"}, {learnWindow, carrier, 1, 9, 4, "ssss"}}},
+		{"but not for the named and the listed", LatchAuto, named, []packets{{learnWindow, gateway, 1, 9, 4, "uulk"}, {learnWindow + s, named, 5, 9, 4, "uulk"}}},
+		{"locked is locked", LatchAuto, named, []packets{
+			{0, named, 1, 9, 200, "l" + strings.Repeat("k", 199)}, {2 * s, moved, 2, 9, 6, "ssssss"}, {3 * s, carrier, 2, 9, 6, "ssssss"}, {3 * s, gateway, 2, 9, 6, "ssssss"},
+		}},
+		{"race of two sources, the named one wins", LatchAuto, named, []packets{
+			{0, carrier, 1, 9, 4, "uulk"}, {60 * ms, named, 2, 9, 4, "uulk"}, {120 * ms, carrier, 1, 13, 3, "sss"},
+		}},
+		{"race of two sources, the named one is first", LatchAuto, named, []packets{{0, named, 2, 9, 2, "lk"}, {20 * ms, carrier, 1, 9, 4, "ssss"}}},
+		{"race of two sources, neither is named", LatchAuto, named, []packets{
+			{0, carrier, 1, 9, 2, "uu"}, {5 * ms, third, 2, 9, 2, "uu"}, {40 * ms, third, 2, 11, 1, "l"}, {41 * ms, carrier, 1, 11, 3, "sss"},
+		}},
+		{"the named one too late", LatchAuto, named, []packets{{0, moved, 1, 9, 3, "uul"}, {relockWindow + 40*ms, moved, 1, 14, 2, "kk"}, {relockWindow + 40*ms, named, 2, 9, 4, "ssss"}}},
+		{"a re-lock happens once", LatchAuto, named, []packets{{0, moved, 1, 9, 3, "uul"}, {60 * ms, named, 2, 9, 3, "uul"}, {120 * ms, moved, 1, 12, 3, "sss"}}},
+		{"silence, and a listed one takes over", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {learnWindow, gateway, 2, 9, 6, "uuuulk"}, {learnWindow + s, named, 1, 11, 3, "sss"}}},
+		{"silence, and another port does not once learning is over", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {learnWindow, moved, 2, 9, 6, "ssssss"}}},
+		{"silence, and another port within the window", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {3 * s, moved, 2, 9, 6, "uuuulk"}}},
+		{"silence, and the named one comes back", LatchAuto, named, []packets{{0, moved, 1, 9, 3, "uul"}, {time.Minute, named, 2, 9, 6, "uuuulk"}}},
+		{"another SSRC beside the stream", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {25 * ms, named, 666, 9, 3, "fff"}, {70 * ms, named, 1, 11, 3, "kkk"}}},
+		{"another SSRC after the stream", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {40 * ms, named, 2, 500, 4, "fflk"}}},
+		{"an SSRC that pushed in gives way", LatchAuto, named, []packets{
+			{0, named, 1, 9, 2, "lk"}, {100 * ms, named, 666, 9, 3, "ffl"}, {150 * ms, named, 1, 11, 3, "ffl"}, {215 * ms, named, 666, 12, 2, "ff"},
+		}},
+		{"a jump in the numbers", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {80 * ms, named, 1, 20000, 4, "fflk"}}},
+		{"a number that is far off", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {30 * ms, named, 1, 20000, 1, "f"}, {40 * ms, named, 1, 11, 2, "kk"}}},
+		{"a stream that begins far from where another was", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {s, named, 2, 40000, 5, "fflkk"}}},
+		{"numbers that wrap, packets that come late", LatchAuto, named, []packets{{0, named, 1, 65534, 4, "lkkk"}, {70 * ms, named, 1, 65533, 1, "k"}, {80 * ms, named, 1, 2, 1, "k"}}},
+		{"nothing named, only believed", LatchAuto, "", []packets{{0, named, 1, 9, 3, "sss"}, {0, carrier, 1, 9, 3, "uul"}}},
+		{"IPv6", LatchAuto, "[2001:db8::7]:4000", []packets{{0, "[2001:db8::8]:4000", 1, 9, 1, "s"}, {0, "[2001:db8::7]:9", 1, 9, 3, "uul"}}},
+
+		{"strict: the source of the SDP and no other", LatchStrict, named, []packets{
+			{0, moved, 1, 9, 4, "ssss"}, {0, gateway, 1, 9, 4, "ssss"}, {0, named, 1, 9, 2, "lk"}, {s, named, 2, 9, 4, "fflk"},
+		}},
+		{"off: all that is believed, nothing is locked", LatchOff, named, []packets{
+			{0, named, 1, 9, 2, "kk"}, {0, moved, 2, 9, 2, "kk"}, {time.Hour, gateway, 3, 9, 2, "kk"}, {time.Hour, carrier, 3, 9, 2, "kk"}, {0, guess, 1, 9, 2, "ss"},
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var l latch
@@ -57,14 +124,10 @@ func TestLatch(t *testing.T) {
 			if tt.named != "" {
 				sdp = addr(tt.named)
 			}
-			l.rename(sdp, prefixes("203.0.113.0/24"), 0)
+			l.describe(Peer{RTP: sdp, Believed: prefixes("203.0.113.9/32"), Listed: prefixes("192.0.2.200/32"), Latch: tt.mode}, 0)
 			for i, s := range tt.steps {
-				got := l.judge(addr(s.from), s.at)
-				if got != s.want {
-					t.Fatalf("step %d: %s at %v: got %d; want %d", i, s.from, s.at, got, s.want)
-				}
-				if got == lock {
-					l.take(addr(s.from), s.at)
+				if got := s.play(&l); got != s.want {
+					t.Fatalf("step %d: %s with SSRC %d at %v: got %s; want %s", i, s.from, s.ssrc, s.at, got, s.want)
 				}
 			}
 		})
@@ -73,27 +136,29 @@ func TestLatch(t *testing.T) {
 
 func TestLatchBelievesNothingBeforeItIsTold(t *testing.T) {
 	var l latch
-	if got := l.judge(addr("198.51.100.7:4000"), 0); got != refuse {
-		t.Errorf("got %d; want refusal", got)
+	if l.admits(addr("198.51.100.7:4000"), 0) || l.admits(netip.AddrPort{}, 0) {
+		t.Error("a source is admitted")
 	}
 }
 
-func TestLatchRename(t *testing.T) {
+func TestLatchDescribe(t *testing.T) {
 	a, b := addr("198.51.100.7:4000"), addr("198.51.100.8:4000")
 	for _, tt := range []struct {
 		name string
-		to   netip.AddrPort
+		to   Peer
 		open bool
 	}{
-		{"same", a, false},
-		{"other port", netip.AddrPortFrom(a.Addr(), 4002), true},
-		{"other address", b, true},
-		{"none", netip.AddrPort{}, true},
+		{"same", Peer{RTP: a}, false},
+		{"other port", Peer{RTP: netip.AddrPortFrom(a.Addr(), 4002)}, true},
+		{"other address", Peer{RTP: b}, true},
+		{"none", Peer{}, true},
+		{"other mode", Peer{RTP: a, Latch: LatchStrict}, true},
 	} {
 		var l latch
-		l.rename(a, nil, 0)
-		l.take(a, 0)
-		l.rename(tt.to, prefixes("203.0.113.0/24"), 0)
+		l.describe(Peer{RTP: a}, 0)
+		l.take(a, rtpHeader{}, 0)
+		tt.to.Believed = prefixes("203.0.113.0/24")
+		l.describe(tt.to, 0)
 		if open := !l.source.IsValid(); open != tt.open {
 			t.Errorf("%s: open %v; want %v", tt.name, open, tt.open)
 		}
@@ -103,128 +168,67 @@ func TestLatchRename(t *testing.T) {
 	}
 }
 
-func TestLatchRelocksAgainAfterRename(t *testing.T) {
+// An offer or answer opens the window for learning again, also where it says
+// the same; a source that sends keeps its place.
+func TestLatchLearnsAgainAfterAnOffer(t *testing.T) {
+	const moved = "198.51.100.7:61000"
+	named := Peer{RTP: addr("198.51.100.7:4000")}
+	for _, tt := range []struct {
+		name  string
+		heard time.Duration // the locked source, the last time
+		want  string
+	}{
+		{"while the source sends", time.Hour - 20*time.Millisecond, "ssssss"},
+		{"while it is silent", time.Hour - relockSilence, "uuuulk"},
+	} {
+		var l latch
+		l.describe(named, 0)
+		l.take(named.RTP, rtpHeader{}, tt.heard)
+		l.describe(named, time.Hour)
+		if got := (packets{time.Hour, moved, 2, 9, 6, ""}).play(&l); got != tt.want {
+			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestLatchRelocksAgainAfterAChange(t *testing.T) {
 	var l latch
 	for _, sdp := range []string{"198.51.100.7:4000", "198.51.100.7:6000"} {
-		l.rename(addr(sdp), nil, 0)
-		l.take(addr("198.51.100.7:5000"), 0)
-		if got := l.judge(addr(sdp), time.Millisecond); got != lock {
-			t.Errorf("%s: got %d; want a re-lock", sdp, got)
+		l.describe(Peer{RTP: addr(sdp)}, 0)
+		l.take(addr("198.51.100.7:5000"), rtpHeader{}, 0)
+		if got := (packets{time.Millisecond, sdp, 2, 9, 3, ""}).play(&l); got != "uul" {
+			t.Errorf("%s: got %s; want a re-lock", sdp, got)
 		}
-		l.take(addr(sdp), time.Millisecond)
 	}
 }
 
 // Two peers behind one address: late packets of the first do not lock.
 func TestLatchRefusesTheFormerSourceForAWhile(t *testing.T) {
-	const named, next = "198.51.100.7:4000", "198.51.100.7:6000"
-	former := addr("198.51.100.7:61000")
+	const named, next, former = "198.51.100.7:4000", "198.51.100.7:6000", "198.51.100.7:61000"
 	for _, tt := range []struct {
 		name string
 		to   string
-		from netip.AddrPort
+		from string
 		at   time.Duration
-		want verdict
+		want string
 	}{
-		{"late", next, former, lateWindow - 1, refuse},
-		{"after the window", next, former, lateWindow, lock},
-		{"the new one", next, addr(next), 0, lock},
-		{"a third port", next, addr("198.51.100.7:7000"), 0, lock},
-		{"nobody is named", "", former, 0, lock},
-		{"the former one is named", former.String(), former, 0, lock},
+		{"late", next, former, lateWindow - 50*time.Millisecond, "sss"},
+		{"after the window", next, former, lateWindow, "uul"},
+		{"the new one", next, next, 0, "lkk"},
+		{"a third port", next, "198.51.100.7:7000", 0, "uul"},
+		{"nobody is named", "", former, 0, "uul"},
+		{"the former one is named", former, former, 0, "lkk"},
 	} {
 		var l latch
-		l.rename(addr(named), nil, 0)
-		l.take(former, 0)
-		var to netip.AddrPort
+		l.describe(Peer{RTP: addr(named)}, 0)
+		l.take(addr(former), rtpHeader{}, 0)
+		to := Peer{Listed: prefixes("198.51.100.0/24")}
 		if tt.to != "" {
-			to = addr(tt.to)
+			to.RTP = addr(tt.to)
 		}
-		l.rename(to, prefixes("198.51.100.0/24"), 0)
-		if got := l.judge(tt.from, tt.at); got != tt.want {
-			t.Errorf("%s: got %d; want %d", tt.name, got, tt.want)
+		l.describe(to, 0)
+		if got := (packets{tt.at, tt.from, 2, 9, 3, ""}).play(&l); got != tt.want {
+			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
 		}
-	}
-}
-
-func TestPartyDestinations(t *testing.T) {
-	const sdp, sdpRTCP = "198.51.100.7:4000", "198.51.100.7:4011"
-	for _, tt := range []struct {
-		name      string
-		peer      Peer
-		rtp, rtcp string // what is latched
-		wantRTP   string
-		wantRTCP  string
-	}{
-		{"from the SDP", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "", "", sdp, sdpRTCP},
-		{"RTCP by default above", Peer{RTP: addr(sdp)}, "", "", sdp, "198.51.100.7:4001"},
-		{"latched as named", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, sdp, "", sdp, sdpRTCP},
-		{"latched at another port", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "198.51.100.7:6", "", "198.51.100.7:6", sdpRTCP},
-		{"latched elsewhere", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "203.0.113.1:6", "", "203.0.113.1:6", "203.0.113.1:7"},
-		{"RTCP latched too", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "203.0.113.1:6", "203.0.113.1:99", "203.0.113.1:6", "203.0.113.1:99"},
-		{"no port above the last", Peer{RTP: addr("198.51.100.7:65535")}, "", "", "198.51.100.7:65535", ""},
-		{"nothing named", Peer{}, "203.0.113.1:6", "", "", ""},
-		{"held by address", Peer{RTP: addr("0.0.0.0:4000")}, "", "", "", ""},
-		{"held by port", Peer{RTP: addr("198.51.100.7:0")}, "", "", "", ""},
-		{"multicast", Peer{RTP: addr("224.0.0.1:4000")}, "", "", "", ""},
-		{"4-in-6", Peer{RTP: addr("[::ffff:198.51.100.7]:4000")}, "", "", sdp, "198.51.100.7:4001"},
-	} {
-		var p party
-		p.set(tt.peer, 0)
-		for k, src := range []string{tt.rtp, tt.rtcp} {
-			if src != "" {
-				p.latch(Kind(k)).take(addr(src), 0)
-			}
-		}
-		for k, want := range []string{tt.wantRTP, tt.wantRTCP} {
-			var w netip.AddrPort
-			if want != "" {
-				w = addr(want)
-			}
-			if got := p.dest(Kind(k)); got != w {
-				t.Errorf("%s, kind %d: got %v; want %v", tt.name, k, got, w)
-			}
-		}
-	}
-}
-
-func TestPartySet(t *testing.T) {
-	rtp, rtcp := addr("198.51.100.7:4000"), addr("203.0.113.1:4011")
-	locked := func() *party {
-		var p party
-		p.set(Peer{RTP: rtp, RTCP: rtcp}, 0)
-		p.rtp.take(rtp, 0)
-		p.rtcp.take(rtcp, 0)
-		return &p
-	}
-	for _, tt := range []struct {
-		name           string
-		to             Peer
-		rtpOn, rtcpOn  bool // locks that stay
-		believesOfRTCP string
-	}{
-		{"same", Peer{RTP: rtp, RTCP: rtcp}, true, true, "198.51.100.7"},
-		{"more believed", Peer{RTP: rtp, RTCP: rtcp, Believed: prefixes("192.0.2.0/24")}, true, true, "192.0.2.4"},
-		{"other RTCP", Peer{RTP: rtp}, true, false, "198.51.100.7"},
-		{"other RTP", Peer{RTP: addr("198.51.100.8:4000"), RTCP: rtcp}, false, false, "198.51.100.8"},
-		{"none", Peer{Believed: prefixes("192.0.2.0/24")}, false, false, "192.0.2.4"},
-	} {
-		p := locked()
-		p.set(tt.to, 0)
-		if p.rtp.source.IsValid() != tt.rtpOn || p.rtcp.source.IsValid() != tt.rtcpOn {
-			t.Errorf("%s: RTP locked on %v, RTCP on %v; want locked %v and %v", tt.name, p.rtp.source, p.rtcp.source, tt.rtpOn, tt.rtcpOn)
-		}
-		if !p.rtcp.believes(netip.MustParseAddr(tt.believesOfRTCP)) {
-			t.Errorf("%s: RTCP from %s is not believed", tt.name, tt.believesOfRTCP)
-		}
-	}
-}
-
-func TestPeerIsCopied(t *testing.T) {
-	given := Peer{RTP: addr("198.51.100.7:4000"), Believed: prefixes("192.0.2.1/24")}
-	n := given.normal()
-	given.Believed[0] = netip.MustParsePrefix("0.0.0.0/0")
-	if want := netip.MustParsePrefix("192.0.2.0/24"); n.Believed[0] != want {
-		t.Errorf("got %v; want %v", n.Believed[0], want)
 	}
 }

@@ -19,7 +19,7 @@ type relay struct {
 	flow     [2][2]Flow     // as attached to path, by side they come from and kind
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
-	rewrite  [2]Rewrite
+	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
 	started  bool
 	silent   bool // EventSilent was posted
 	closed   bool
@@ -40,9 +40,12 @@ type endpoint struct {
 	dest     sockaddr // of flow.Dest; empty for none, and while it is held
 	rewrites bool     // flow.Rewrite is not the identity
 	count    *Counters
+	latch    *latch    // RTP only
 	stream   stream    // RTP only
 	listener *listener // RTP only; nil as long as nobody wants to know of digits
+	outlet   outlet    // RTP only
 	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes
+	player   *player   // RTP only; nil as long as nothing was played to where it goes
 	armed    bool      // among worker.armed
 }
 
@@ -53,11 +56,17 @@ func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Ev
 			r.endpoint[side][kind] = endpoint{
 				fd: fds[side][kind], side: side, kind: kind, relay: r,
 				out:   &r.endpoint[side.Other()][kind],
+				latch: &r.party[side].rtp,
 				count: &r.ledger.flow[side][kind],
 			}
 		}
 	}
 	return r
+}
+
+// speaks says whether packets of our own take the place of those of ep.
+func (ep *endpoint) speaks() bool {
+	return (ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.playing)
 }
 
 // address returns our address of a side and kind.
@@ -71,15 +80,14 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 	f := Flow{
 		ID:     FlowID{Session: r.id, From: from, Kind: kind},
 		In:     r.address(from, kind),
-		Source: r.party[from].latch(kind).source,
+		Source: r.party[from].source(kind),
 		Out:    r.address(from.Other(), kind),
 		Dest:   r.party[from.Other()].dest(kind),
 	}
 	if kind == RTP {
-		f.Rewrite = r.rewrite[from]
-		if d := r.endpoint[from][RTP].dialer; d != nil {
-			f.Rewrite = f.Rewrite.plus(d.shift)
-		}
+		f.SSRC = r.party[from].rtp.ssrc
+		f.Rewrite = r.endpoint[from][RTP].outlet.shift
+		f.Rewrite.Payload = r.payloads[from]
 		f.Held = r.party[from.Other()].named.Held
 	}
 	return f
@@ -112,14 +120,29 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	if moved {
 		s.renew()
 	}
-	if in := &r.endpoint[side.Other()][RTP]; in.dialer != nil && (moved || p.Held) {
-		in.dialer.drop(&in.stream, r.rewrite[side.Other()], now)
+	if moved || p.Held {
+		r.hush(&r.endpoint[side.Other()][RTP], moved, now)
 	}
 	s.rate = int64(p.ClockRate)
 	if held && !r.held() {
 		r.lastRTP = now
 	}
 	return r.route()
+}
+
+// hush gives up what is being sent in the place of ep's packets: digits, and
+// where the receiver is another, sounds too.
+func (r *relay) hush(ep *endpoint, moved bool, now time.Duration) {
+	spoke := ep.speaks()
+	if ep.dialer != nil {
+		ep.dialer.drop(now)
+	}
+	if ep.player != nil && moved {
+		ep.player.stop()
+	}
+	if spoke && !ep.speaks() {
+		ep.outlet.end(&ep.stream, now)
+	}
 }
 
 // setEvents says what to make of a side's telephone-events.
@@ -136,12 +159,33 @@ func (r *relay) setEvents(side Side, c TelephoneEvents) {
 // held reports whether a side wants no media: then both may be silent.
 func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
 
-// learn locks on the source of a well-formed packet.
-func (r *relay) learn(ep *endpoint, src netip.AddrPort, now time.Duration) {
-	r.party[ep.side].latch(ep.kind).take(src, now)
+// learn locks on the source and stream of an RTP packet.
+func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Duration) {
+	l := &r.party[ep.side].rtp
+	moved := src != l.source
+	ep.outlet.leave(&ep.stream)
+	l.take(src, h, now)
+	ep.stream.renew()
 	_ = r.route()
-	if ep.kind == RTP {
+	if moved {
 		r.post(EventLatched{Side: ep.side, Source: src})
+	}
+}
+
+// learnReports locks on the source of an RTCP packet.
+func (r *relay) learnReports(side Side, src netip.AddrPort) {
+	r.party[side].rtcp.source = src
+	_ = r.route()
+}
+
+// start begins the time of EventSilent, and lets sources be learned.
+func (r *relay) start(now time.Duration) {
+	if r.started {
+		return
+	}
+	r.started, r.lastRTP = true, now
+	for side := range r.party {
+		r.party[side].rtp.learn(now)
 	}
 }
 

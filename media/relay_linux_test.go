@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -115,6 +116,8 @@ func TestSendsToTheSourceThatWasLatched(t *testing.T) {
 	})
 	s.SetPeer(SideB, Peer{RTP: b.addr})
 
+	behindNAT.send(s.Local(SideA), rtpPacket(t, 8, 65535, "hello"))
+	behindNAT.send(s.Local(SideA), rtpPacket(t, 8, 0, "hello"))
 	pkt := rtpPacket(t, 8, 1, "hello")
 	behindNAT.send(s.Local(SideA), pkt)
 	b.expect(s.Local(SideB), pkt)
@@ -135,11 +138,16 @@ func TestSendsToTheSourceThatWasLatched(t *testing.T) {
 func TestNamedSourceTakesTheLockOver(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	other := newClient(t, "127.0.1.1:0") // the address of a, another port
-	pkt := rtpPacket(t, 0, 1, "x")
-	other.send(br.Local(SideA), pkt)
-	br.a.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	for seq := range uint16(3) {
+		other.send(br.Local(SideA), rtpPacket(t, 0, seq, "x"))
+	}
+	br.b.expect(br.Local(SideB), rtpPacket(t, 0, 2, "x"))
+	for seq := range uint16(3) {
+		br.a.send(br.Local(SideA), rtpPacket(t, 0, 3+seq, "y"))
+	}
+	if got, _ := br.b.read(); string(rtpPayload(got)) != "y" {
+		t.Errorf("got % x; want the named source's", got)
+	}
 	for _, want := range []netip.AddrPort{other.addr, br.a.addr} {
 		if ev := br.event(t); ev != Event(EventLatched{SideA, want}) {
 			t.Errorf("got %+v; want a lock on %v", ev, want)
@@ -164,7 +172,9 @@ func TestChangedPeerOpensTheLatch(t *testing.T) {
 	moved.expect(br.Local(SideA), pkt)
 	br.a.send(br.Local(SideA), pkt) // the old source
 	moved.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	if got, _ := br.b.read(); binary.BigEndian.Uint16(got[2:]) != 2 {
+		t.Errorf("got % x; want what follows on the first", got)
+	}
 	st := br.Close()
 	if st.A.Source != moved.addr || st.A.Dropped.WrongSource != 1 {
 		t.Errorf("got %+v; want source %v and one drop", st.A, moved.addr)
@@ -207,9 +217,9 @@ func TestCountsWhatItCannotPass(t *testing.T) {
 	}
 }
 
-func TestRewritesOneDirection(t *testing.T) {
+func TestRenumbersOneDirection(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
-	br.SetRewrite(SideB, Rewrite{SSRC: 0xfeed, SeqOffset: 10, TimeOffset: 1600, Payload: [4]PayloadChange{{From: 101, To: 96}}})
+	br.SetPayloads(SideB, []PayloadChange{{From: 101, To: 96}})
 	there := rtpPacket(t, 101, 1, "x")
 	br.a.send(br.Local(SideA), there)
 	br.b.expect(br.Local(SideB), there)
@@ -217,10 +227,10 @@ func TestRewritesOneDirection(t *testing.T) {
 	br.b.send(br.Local(SideB), there)
 	got, _ := br.a.read()
 	h, ok := parseRTP(got)
-	if want := (rtpHeader{payloadType: 96, seq: 11, timestamp: 160 + 1600, ssrc: 0xfeed}); !ok || h != want {
+	if want := (rtpHeader{payloadType: 96, seq: 1, timestamp: 160, ssrc: 0xcafe0001}); !ok || h != want {
 		t.Errorf("got %+v; want %+v", h, want)
 	}
-	br.SetRewrite(SideB, Rewrite{})
+	br.SetPayloads(SideB, nil)
 	br.b.send(br.Local(SideB), there)
 	br.a.expect(br.Local(SideA), there)
 }
@@ -238,8 +248,8 @@ func TestLossIsCounted(t *testing.T) {
 }
 
 // A call is transferred: the side's media comes from another endpoint now, as
-// another source with numbers of its own (RFC 3550 §5.1), which is passed on as
-// it is.
+// another source with numbers of its own (RFC 3550 §5.1). Who hears it gets one
+// stream, with what is missing still missing.
 func TestTransferToAnotherEndpoint(t *testing.T) {
 	for name, to := range map[string]struct {
 		host string
@@ -253,19 +263,21 @@ func TestTransferToAnotherEndpoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			br := newBridge(t, openEngine(t, nil))
 			x, y := br.b, newClient(t, to.host)
-			pass := func(from *client, ssrc uint32, seq uint16) {
+			pass := func(from *client, ssrc uint32, seq, want uint16) {
 				t.Helper()
-				pkt := sourcePacket(t, ssrc, seq)
-				from.send(br.Local(SideB), pkt)
-				br.a.expect(br.Local(SideA), pkt)
+				from.send(br.Local(SideB), sourcePacket(t, ssrc, seq))
+				got, _ := br.a.read()
+				if h, _ := parseRTP(got); h.seq != want || h.ssrc != 0x1111 {
+					t.Errorf("got %+v; want number %d of the first source", h, want)
+				}
 			}
 			for _, seq := range []uint16{1, 2, 5} { // two missing
-				pass(x, 0x1111, seq)
+				pass(x, 0x1111, seq, seq)
 			}
 			br.SetPeer(SideB, Peer{RTP: y.addr})
 			x.send(br.Local(SideB), sourcePacket(t, 0x1111, 6))            // before y is heard
-			for _, seq := range []uint16{to.seq, to.seq + 1, to.seq + 3} { // one missing
-				pass(y, to.ssrc, seq)
+			for _, ahead := range []uint16{0, 1, 3} { // one missing
+				pass(y, to.ssrc, to.seq+ahead, 6+ahead)
 				x.send(br.Local(SideB), sourcePacket(t, 0x1111, 7)) // and after
 			}
 			back := rtpPacket(t, 0, 1, "back")

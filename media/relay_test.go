@@ -61,8 +61,8 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	set(SideA, "203.0.113.1:4000")
 	n.take()
 	nat := addr("203.0.113.1:61000")
-	r.learn(&r.endpoint[SideA][RTP], nat, 0)
-	toB.Source = nat
+	r.learn(&r.endpoint[SideA][RTP], nat, rtpHeader{ssrc: 9}, 0)
+	toB.Source, toB.SSRC = nat, 9
 	toA := Flow{
 		ID: FlowID{Session: 7, From: SideB, Kind: RTP},
 		In: local[SideB], Out: local[SideA], Dest: nat,

@@ -2,42 +2,72 @@ package media
 
 import "encoding/binary"
 
-// PayloadChange replaces one RTP payload type by another, both 0 to 127. The
-// zero value changes nothing.
-type PayloadChange struct{ From, To uint8 }
+// PayloadOp is what becomes of the payload of an RTP packet.
+type PayloadOp uint8
 
-// Rewrite is what a flow changes in the RTP header of each packet. The zero
-// value is the identity. It has a fixed size and no pointers, so that a kernel
-// map can hold it. RTCP is passed as it came.
+// The operations of a PayloadChange.
+const (
+	PayloadKeep   PayloadOp = iota
+	PayloadToALaw           // PCMU becomes PCMA
+	PayloadToULaw           // PCMA becomes PCMU
+	PayloadDrop             // the packet is not relayed
+)
+
+// PayloadChange says what becomes of packets of one RTP payload type. The zero
+// value changes nothing.
+type PayloadChange struct {
+	From, To uint8 // 0 to 127
+	Op       PayloadOp
+}
+
+// maxPayloadChanges is how many payload types of a flow may be changed.
+const maxPayloadChanges = 8
+
+// Rewrite is what a flow changes in each RTP packet. The zero value is the
+// identity. It has a fixed size and no pointers, so that a kernel map can hold
+// it; one with a PayloadOp other than PayloadKeep needs the userspace path.
 type Rewrite struct {
 	SSRC       uint32 // the new SSRC; 0 leaves it
 	TimeOffset uint32 // added to the timestamp, modulo 2^32
 	SeqOffset  uint16 // added to the sequence number, modulo 2^16
-	Payload    [4]PayloadChange
+	Payload    [maxPayloadChanges]PayloadChange
 }
 
-// plus is r with a shift on top, which has no payload types.
-func (r Rewrite) plus(shift Rewrite) Rewrite {
-	if shift.SSRC != 0 {
-		r.SSRC = shift.SSRC
-	}
-	r.TimeOffset += shift.TimeOffset
-	r.SeqOffset += shift.SeqOffset
-	return r
-}
-
-// apply changes pkt, whose RTP header has been checked, in place.
-func (r *Rewrite) apply(pkt []byte) {
+// apply changes pkt, whose RTP header has been checked, in place, and says
+// whether to relay it.
+func (r *Rewrite) apply(pkt []byte) bool {
 	if r.SSRC != 0 {
 		binary.BigEndian.PutUint32(pkt[8:12], r.SSRC)
 	}
 	binary.BigEndian.PutUint32(pkt[4:8], binary.BigEndian.Uint32(pkt[4:8])+r.TimeOffset)
 	binary.BigEndian.PutUint16(pkt[2:4], binary.BigEndian.Uint16(pkt[2:4])+r.SeqOffset)
 	marker, pt := pkt[1]&0x80, pkt[1]&0x7f
-	for _, c := range r.Payload {
-		if c.From == pt && c.To != pt {
+	for i := range r.Payload {
+		if c := &r.Payload[i]; c.From == pt && *c != (PayloadChange{}) {
 			pkt[1] = marker | c.To&0x7f
-			return
+			return c.Op.apply(pkt)
 		}
+	}
+	return true
+}
+
+// apply changes the payload of pkt, and says whether to relay it.
+func (o PayloadOp) apply(pkt []byte) bool {
+	switch o {
+	case PayloadKeep:
+	case PayloadToALaw:
+		translate(rtpPayload(pkt), &uLawToALaw)
+	case PayloadToULaw:
+		translate(rtpPayload(pkt), &aLawToULaw)
+	case PayloadDrop:
+		return false
+	}
+	return true
+}
+
+// translate replaces each G.711 code by that of the other law.
+func translate(payload []byte, table *[256]byte) {
+	for i, code := range payload {
+		payload[i] = table[code]
 	}
 }

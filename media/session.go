@@ -28,9 +28,17 @@ type Peer struct {
 	// RTCP is that of a=rtcp; invalid means the port above RTP.
 	RTCP netip.AddrPort
 
-	// Believed are further addresses that this side's packets may come from,
-	// with any port: the source of its signalling, configured media sources.
+	// Believed are further addresses that this side's packets may come from, with
+	// any port, in the first 10 s after SetPeer and after Start, as long as no
+	// source is locked or the locked one is silent: the source of its signalling.
 	Believed []netip.Prefix
+
+	// Listed are those that may take the place of a silent source at any time:
+	// configured media sources.
+	Listed []netip.Prefix
+
+	// Latch is how the source is found among all these.
+	Latch LatchMode
 
 	// ClockRate is that of this side's RTP timestamps, in Hz, for the jitter
 	// only. 0 means 8000.
@@ -79,10 +87,14 @@ func (s *Session) SetPeer(side Side, p Peer) {
 	s.tell(command{op: opPeer, side: side, peer: p.normal()})
 }
 
-// SetRewrite changes what is done to the RTP headers of packets that come from
-// a side. A session starts with the identity on both.
-func (s *Session) SetRewrite(from Side, r Rewrite) {
-	s.tell(command{op: opRewrite, side: from, rewrite: r})
+// SetPayloads says what becomes of the payload types that a side sends: where
+// the other side has another number for a codec, speaks the other kind of G.711,
+// or does not take it. Those that are not named are relayed as they are. A
+// session starts without; changes beyond 8 are ignored.
+func (s *Session) SetPayloads(from Side, changes []PayloadChange) {
+	c := command{op: opPayloads, side: from}
+	copy(c.payloads[:], changes)
+	s.tell(c)
 }
 
 // SetTelephoneEvents has the telephone-events of a side reported as EventDigit,
@@ -108,6 +120,16 @@ func (s *Session) SendDigit(to Side, d Digit) error {
 	}
 	return nil
 }
+
+// Play puts a sound into the stream towards a side, in the place of one that is
+// being played. Where the side is held, or its address is not known, it goes on
+// unheard; it is given up when the side's RTP address changes. EventPlayed comes
+// at its end. Sounds are of G.711: a side that speaks another codec can't have
+// them.
+func (s *Session) Play(to Side, p Play) { s.tell(command{op: opPlay, side: to, play: p}) }
+
+// StopPlay ends the sound towards a side; what is relayed follows on.
+func (s *Session) StopPlay(to Side) { s.tell(command{op: opStopPlay, side: to}) }
 
 // Start starts the timer of EventSilent: the answer went out, or early media
 // began. Packets are relayed before it too, once both sides have a destination.

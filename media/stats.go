@@ -11,18 +11,21 @@ import (
 // RTCP together.
 type Drops struct {
 	WrongSource   uint64 // not from the locked source, or not believable
+	Unproven      uint64 // believable, but not enough of them in a row yet
+	WrongSSRC     uint64 // from the locked source, but of another stream
 	Malformed     uint64 // not RTP or RTCP of version 2 whose lengths fit
 	NoDestination uint64 // the other side's address is not known, or of another IP version
 	Oversize      uint64 // longer than 1500 bytes
 	SendError     uint64 // the kernel did not take it
 	Held          uint64 // RTP for the other side, which wants none (Peer.Held)
 	Diverted      uint64 // telephone-events that are not to be relayed
-	Replaced      uint64 // RTP that a digit of ours was sent instead of
+	Replaced      uint64 // RTP that a digit or sound of ours was sent instead of
+	Discarded     uint64 // of a payload type that the other side does not take
 }
 
 // Total is the sum over all reasons.
 func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced
+	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -33,6 +36,7 @@ type SideStats struct {
 	TxPackets, TxBytes uint64
 	RxRTCP, TxRTCP     uint64 // packets
 	TxDigits           uint64 // of TxPackets, those of Session.SendDigit
+	TxPlayed           uint64 // of TxPackets, those of Session.Play
 
 	// Lost is how many packets of the streams received are missing by their
 	// sequence numbers (RFC 3550 §A.3), never negative.
@@ -67,10 +71,11 @@ type Counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	WrongSource, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced atomic.Uint64
+	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded atomic.Uint64
 
 	// Of RTP flows only.
 	Digits      atomic.Uint64 // of TxPackets
+	Played      atomic.Uint64 // of TxPackets
 	Lost        atomic.Uint64
 	Jitter      atomic.Uint64 // bits of a float64, milliseconds
 	SSRC        atomic.Uint32
@@ -81,6 +86,8 @@ type Counters struct {
 func (c *Counters) drops() Drops {
 	return Drops{
 		WrongSource:   c.WrongSource.Load(),
+		Unproven:      c.Unproven.Load(),
+		WrongSSRC:     c.WrongSSRC.Load(),
 		Malformed:     c.Malformed.Load(),
 		NoDestination: c.NoDestination.Load(),
 		Oversize:      c.Oversize.Load(),
@@ -88,12 +95,15 @@ func (c *Counters) drops() Drops {
 		Held:          c.Held.Load(),
 		Diverted:      c.Diverted.Load(),
 		Replaced:      c.Replaced.Load(),
+		Discarded:     c.Discarded.Load(),
 	}
 }
 
 func (d Drops) plus(o Drops) Drops {
 	return Drops{
 		WrongSource:   d.WrongSource + o.WrongSource,
+		Unproven:      d.Unproven + o.Unproven,
+		WrongSSRC:     d.WrongSSRC + o.WrongSSRC,
 		Malformed:     d.Malformed + o.Malformed,
 		NoDestination: d.NoDestination + o.NoDestination,
 		Oversize:      d.Oversize + o.Oversize,
@@ -101,6 +111,7 @@ func (d Drops) plus(o Drops) Drops {
 		Held:          d.Held + o.Held,
 		Diverted:      d.Diverted + o.Diverted,
 		Replaced:      d.Replaced + o.Replaced,
+		Discarded:     d.Discarded + o.Discarded,
 	}
 }
 
@@ -119,6 +130,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
 		TxDigits:    out.Digits.Load(),
+		TxPlayed:    out.Played.Load(),
 		Lost:        in.Lost.Load(),
 		Dropped:     in.drops().plus(inRTCP.drops()),
 		JitterMS:    math.Float64frombits(in.Jitter.Load()),

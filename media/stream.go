@@ -111,12 +111,6 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 	s.jitter += uint64(d) - (s.jitter+8)>>4 // d is not negative
 }
 
-// moment is the timestamp of now, at least a frame later than the last one that
-// was received.
-func (s *stream) moment(now, frame time.Duration) uint32 {
-	return s.timestamp + units(max(now-s.timestampAt, frame), s.rate)
-}
-
 func (s *stream) clock() int64 {
 	if s.rate == 0 {
 		return defaultClockRate

@@ -1,6 +1,9 @@
 package media
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 var _ Path = (*worker)(nil)
 
@@ -44,49 +47,84 @@ func (w *worker) relay(ep *endpoint, n int) {
 		ep.count.Oversize.Add(1)
 		return
 	}
-	src, pkt := w.from.addrPort(), w.buf[:min(n, bufferSize)]
-	source := keep
-	if src != ep.flow.Source {
-		source = ep.relay.party[ep.side].latch(ep.kind).judge(src, w.now)
-		if source == lock && ep.relay.own(src) {
-			source = refuse
-		}
+	src, pkt := w.from.addrPort(), w.buf[:n]
+	if ep.kind == RTCP {
+		w.relayReport(ep, src, pkt)
+		return
 	}
-	if source == refuse {
+	if src != ep.flow.Source && !w.admits(ep, src) {
 		ep.count.WrongSource.Add(1)
 		return
 	}
-	var header rtpHeader
-	valid := false
-	if ep.kind == RTP {
-		header, valid = parseRTP(pkt)
-	} else {
-		valid = validRTCP(pkt)
-	}
+	header, valid := parseRTP(pkt)
 	if !valid {
 		ep.count.Malformed.Add(1)
 		return
 	}
-	if source == lock {
-		ep.relay.learn(ep, src, w.now)
+	if !w.guard(ep, src, header) {
+		return
+	}
+	w.account(ep, header, n)
+	if ep.listener != nil && !w.listen(ep, header, pkt) {
+		return
+	}
+	if w.blend(ep, header) {
+		w.forward(ep, pkt)
+	}
+}
+
+// relayReport deals with an RTCP packet.
+func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
+	v := ep.relay.party[ep.side].judgeReport(src)
+	if v == stray || (v == lock && ep.relay.own(src)) {
+		ep.count.WrongSource.Add(1)
+		return
+	}
+	if !validRTCP(pkt) {
+		ep.count.Malformed.Add(1)
+		return
+	}
+	if v == lock {
+		ep.relay.learnReports(ep.side, src)
 	}
 	ep.count.RxPackets.Add(1)
-	ep.count.RxBytes.Add(uint64(n)) // at most maxPacket
-	if ep.kind == RTP {
-		w.account(ep, header)
-		if ep.listener != nil && !w.listen(ep, header, pkt) {
-			return
-		}
-		if ep.dialer != nil && !w.blend(ep, header) {
-			return
-		}
-	}
+	ep.count.RxBytes.Add(uint64(len(pkt)))
 	w.forward(ep, pkt)
 }
 
+// admits says whether a packet from another source than the locked one may be
+// looked at. What comes from a port of our own would go round for ever.
+func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
+	return src == ep.latch.recent || (ep.latch.admits(src, w.now) && !ep.relay.own(src))
+}
+
+// guard says whether to take a packet of an admitted source, and counts why not.
+func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
+	switch ep.latch.judge(src, h, w.now) {
+	case keep:
+		if h.ssrc != ep.outlet.source && ep.latch.mode == LatchOff {
+			ep.outlet.leave(&ep.stream)
+		}
+		ep.latch.note(h.seq, w.now)
+		return true
+	case lock:
+		ep.relay.learn(ep, src, h, w.now)
+		return true
+	case stray:
+		ep.count.WrongSource.Add(1)
+	case unproven:
+		ep.count.Unproven.Add(1)
+	case foreign:
+		ep.count.WrongSSRC.Add(1)
+	}
+	return false
+}
+
 // account brings the statistics of an RTP stream up to date.
-func (w *worker) account(ep *endpoint, h rtpHeader) {
+func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 	c := ep.count
+	c.RxPackets.Add(1)
+	c.RxBytes.Add(uint64(n)) // at most maxPacket
 	now := int64(w.now)
 	ep.relay.lastRTP = w.now
 	if c.First.Load() == 0 {
@@ -114,6 +152,26 @@ func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 	return relay
 }
 
+// blend says whether a packet is relayed, beside what we send in its place. What
+// it has to be changed by is in force then.
+func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
+	if ep.player != nil && ep.player.playing && ep.player.play.Yield && ep.dest.size > 0 {
+		w.stopPlay(ep.relay, ep.side.Other())
+	}
+	if ep.speaks() {
+		ep.count.Replaced.Add(1)
+		return false
+	}
+	relay, shifted := ep.outlet.pass(h, ep.stream.rate, w.now)
+	if shifted {
+		_ = ep.relay.route()
+	}
+	if !relay {
+		ep.count.Replaced.Add(1)
+	}
+	return relay
+}
+
 // forward sends pkt on from the other side's socket.
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
@@ -125,8 +183,9 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 		}
 		return
 	}
-	if ep.rewrites {
-		ep.flow.Rewrite.apply(pkt)
+	if ep.rewrites && !ep.flow.Rewrite.apply(pkt) {
+		c.Discarded.Add(1)
+		return
 	}
 	w.emit(ep, pkt)
 }

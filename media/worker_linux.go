@@ -52,6 +52,7 @@ type worker struct {
 	from     sockaddr
 	buf      [bufferSize]byte
 	digit    digitPacket
+	frame    playPacket
 }
 
 // newWorker starts a worker. stop ends it.
@@ -240,17 +241,19 @@ func (w *worker) perform(c command) error {
 		return w.open(c.relay)
 	case opPeer:
 		return c.relay.setPeer(c.side, c.peer, w.now)
-	case opRewrite:
-		c.relay.rewrite[c.side] = c.rewrite
-		return c.relay.route()
 	case opEvents:
 		c.relay.setEvents(c.side, c.events)
+	case opPayloads:
+		c.relay.payloads[c.side] = c.payloads
+		return c.relay.route()
 	case opDigit:
 		return w.addDigit(c.relay, c.side, c.tone)
+	case opPlay:
+		w.play(c.relay, c.side, c.play)
+	case opStopPlay:
+		w.stopPlay(c.relay, c.side)
 	case opStart:
-		if !c.relay.started {
-			c.relay.started, c.relay.lastRTP = true, w.now
-		}
+		c.relay.start(w.now)
 	case opClose:
 		w.close(c.relay)
 	case opStop:

@@ -1,0 +1,129 @@
+package media
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// outletFrame is how long the packet before one of our own is taken to last.
+const outletFrame = 20 * time.Millisecond
+
+// overtaken is for how long after packets of our own relayed ones from before
+// their end are looked out for.
+const overtaken = time.Second
+
+// timeSlack is how far the timestamps of a stream that is relayed again may be
+// from where they were expected. Clocks drift less in an hour; what is further
+// off has stood still meanwhile.
+const timeSlack = 200 * time.Millisecond
+
+// outlet makes one stream of all the RTP that a side is sent: under one SSRC,
+// with numbers and timestamps that follow each other, whether it is relayed, of
+// one source after another, or our own (digits, sounds). Receivers play what
+// they have locked on; a second source beside a first that is a moment old is
+// what some drop, or mix, or take for a collision.
+//
+// The first source is relayed as it is. What comes after packets of our own, or
+// is another source, is shifted, to follow on what was sent before. It is a
+// value without clock or I/O, owned by the worker.
+type outlet struct {
+	begun bool   // something was sent
+	ssrc  uint32 // of all that is sent
+
+	sourced bool   // there is a source that is relayed
+	source  uint32 // its SSRC
+	shift   Rewrite
+
+	// What was sent last, where the next relayed packet has to follow on: packets
+	// of our own, or of another source.
+	owed      bool
+	seq       uint16
+	timestamp uint32
+	at        time.Duration
+
+	unsure  bool          // the timestamps of the source have to be looked at
+	edge    uint16        // its number up to which packets come too late
+	lateTil time.Duration // when that is forgotten
+}
+
+// leave notes where the source stands that is relayed, because another will be.
+func (o *outlet) leave(s *stream) {
+	if !o.sourced || !s.started || o.owed {
+		return
+	}
+	o.owed = true
+	o.seq = uint16(s.top) + o.shift.SeqOffset
+	o.timestamp, o.at = s.timestamp+o.shift.TimeOffset, s.timestampAt
+}
+
+// begin has packets of our own come next.
+func (o *outlet) begin(s *stream, now time.Duration) {
+	if !o.begun {
+		o.begun, o.owed = true, true
+		o.ssrc, o.seq, o.timestamp, o.at = rand.Uint32()|1, uint16(rand.Uint32()), rand.Uint32(), now-outletFrame
+		return
+	}
+	o.leave(s)
+}
+
+// moment is the timestamp of now, at least a frame later than the last one.
+func (o *outlet) moment(rate int64, now time.Duration) uint32 {
+	return o.timestamp + units(max(now-o.at, outletFrame), rate)
+}
+
+// sent notes a packet of our own.
+func (o *outlet) sent(timestamp uint32, now time.Duration) {
+	o.timestamp, o.at = timestamp, now
+}
+
+// end has the source relayed again, behind the numbers that were used. What of
+// it was lost meanwhile, or came instead, is not missed.
+func (o *outlet) end(s *stream, now time.Duration) {
+	if !o.sourced || !s.started || s.ssrc != o.source {
+		return // whatever comes follows on
+	}
+	o.owed, o.unsure = false, true
+	o.shift.SeqOffset = o.seq - uint16(s.top)
+	o.edge, o.lateTil = uint16(s.top), now+overtaken
+}
+
+// pass says whether to relay a packet, and whether the shift is another from
+// this packet on.
+func (o *outlet) pass(h rtpHeader, rate int64, now time.Duration) (relay, shifted bool) {
+	switch {
+	case !o.begun:
+		o.begun, o.sourced, o.ssrc, o.source = true, true, h.ssrc, h.ssrc
+		return true, false
+	case o.owed || !o.sourced || h.ssrc != o.source:
+		o.follow(h, rate, now)
+		return true, true
+	}
+	if now < o.lateTil && o.edge-h.seq < maxMisorder { // modulo 2^16 on purpose
+		return false, false
+	}
+	return true, o.unsure && o.settle(h, rate, now)
+}
+
+// follow makes h the packet after the last one.
+func (o *outlet) follow(h rtpHeader, rate int64, now time.Duration) {
+	o.sourced, o.source, o.owed, o.unsure = true, h.ssrc, false, false
+	o.shift = Rewrite{SeqOffset: o.seq + 1 - h.seq, TimeOffset: o.moment(rate, now) - h.timestamp}
+	if h.ssrc != o.ssrc {
+		o.shift.SSRC = o.ssrc
+	}
+	o.edge, o.lateTil = h.seq-1, now+overtaken
+}
+
+// settle puts the timestamps right of a source that has let them stand still
+// while it was not heard, and says whether it has.
+func (o *outlet) settle(h rtpHeader, rate int64, now time.Duration) bool {
+	o.unsure = false
+	want, got := o.moment(rate, now), h.timestamp+o.shift.TimeOffset
+	off := int32(got - want) // modulo 2^32 on purpose
+	slack := int32(units(timeSlack, rate))
+	if off >= -slack && off <= slack && int32(got-o.timestamp) >= 0 {
+		return false
+	}
+	o.shift.TimeOffset += want - got
+	return true
+}

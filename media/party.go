@@ -1,0 +1,116 @@
+package media
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// party is where one side's packets come from and go to.
+type party struct {
+	named Peer // normalised
+	rtp   latch
+	rtcp  reports
+}
+
+// reports is where a side's RTCP comes from: the source that the SDP names, or
+// one at the address that RTP is taken from. It comes seldom, so that there is
+// nothing to prove it by; and it moves nothing but RTCP.
+type reports struct {
+	named  netip.AddrPort
+	source netip.AddrPort // invalid while none is locked
+}
+
+// set takes a peer as it was described anew, and says whether its RTP is
+// another's or elsewhere.
+func (p *party) set(peer Peer, now time.Duration) (moved bool) {
+	peer = peer.normal()
+	moved = peer.RTP != p.named.RTP
+	if moved || peer.RTCP != p.named.RTCP {
+		p.rtcp.source = netip.AddrPort{}
+	}
+	p.named, p.rtcp.named = peer, peer.RTCP
+	p.rtp.describe(peer, now)
+	return moved
+}
+
+// judgeReport says what to do with an RTCP packet.
+func (p *party) judgeReport(src netip.AddrPort) verdict {
+	r, rtp := &p.rtcp, &p.rtp
+	switch {
+	case src == r.source:
+		return keep
+	case src == r.named:
+		return lock
+	case rtp.mode == LatchStrict, r.source.IsValid():
+		return stray
+	case rtp.mode == LatchOff && (rtp.believes(src.Addr()) || rtp.lists(src.Addr())):
+		return keep
+	case rtp.source.IsValid() && src.Addr() == rtp.source.Addr():
+		return lock
+	}
+	return stray
+}
+
+// source is where packets are taken from; invalid while that is not known.
+func (p *party) source(k Kind) netip.AddrPort {
+	if k == RTCP {
+		return p.rtcp.source
+	}
+	return p.rtp.source
+}
+
+// dest is where packets for the party go, invalid for nowhere.
+//
+// RTP: the locked source, else what the SDP says. RTCP: its own locked source;
+// else what the SDP says as long as RTP has not come from another address; else
+// the port above the locked RTP source.
+func (p *party) dest(k Kind) netip.AddrPort {
+	switch {
+	case !p.named.RTP.IsValid():
+		return netip.AddrPort{}
+	case p.source(k).IsValid():
+		return p.source(k)
+	case k == RTP:
+		return p.named.RTP
+	case !p.rtp.source.IsValid() || p.rtp.source.Addr() == p.named.RTP.Addr():
+		return p.named.RTCP
+	}
+	return portAbove(p.rtp.source)
+}
+
+// normal returns the peer with 4-in-6 addresses unmapped, addresses that
+// nothing may be sent to made invalid, RTCP filled in and lists copied.
+func (p Peer) normal() Peer {
+	p.RTP, p.RTCP = sendable(p.RTP), sendable(p.RTCP)
+	if !p.RTCP.IsValid() && p.RTP.IsValid() {
+		p.RTCP = portAbove(p.RTP)
+	}
+	p.Believed, p.Listed = masked(p.Believed), masked(p.Listed)
+	return p
+}
+
+func masked(list []netip.Prefix) []netip.Prefix {
+	out := slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return !p.IsValid() })
+	for i, p := range out {
+		out[i] = p.Masked()
+	}
+	return out
+}
+
+// sendable returns a without 4-in-6 mapping, or an invalid one if no unicast
+// packet can go there: a held call names 0.0.0.0 or port 0.
+func sendable(a netip.AddrPort) netip.AddrPort {
+	ip := a.Addr().Unmap()
+	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Port() == 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ip.WithZone(""), a.Port())
+}
+
+func portAbove(a netip.AddrPort) netip.AddrPort {
+	if a.Port() == 65535 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr(), a.Port()+1)
+}

@@ -1,0 +1,117 @@
+package media
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestPartyDestinations(t *testing.T) {
+	const sdp, sdpRTCP = "198.51.100.7:4000", "198.51.100.7:4011"
+	for _, tt := range []struct {
+		name      string
+		peer      Peer
+		rtp, rtcp string // what is latched
+		wantRTP   string
+		wantRTCP  string
+	}{
+		{"from the SDP", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "", "", sdp, sdpRTCP},
+		{"RTCP by default above", Peer{RTP: addr(sdp)}, "", "", sdp, "198.51.100.7:4001"},
+		{"latched as named", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, sdp, "", sdp, sdpRTCP},
+		{"latched at another port", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "198.51.100.7:6", "", "198.51.100.7:6", sdpRTCP},
+		{"latched elsewhere", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "203.0.113.1:6", "", "203.0.113.1:6", "203.0.113.1:7"},
+		{"RTCP latched too", Peer{RTP: addr(sdp), RTCP: addr(sdpRTCP)}, "203.0.113.1:6", "203.0.113.1:99", "203.0.113.1:6", "203.0.113.1:99"},
+		{"no port above the last", Peer{RTP: addr("198.51.100.7:65535")}, "", "", "198.51.100.7:65535", ""},
+		{"nothing named", Peer{}, "203.0.113.1:6", "", "", ""},
+		{"held by address", Peer{RTP: addr("0.0.0.0:4000")}, "", "", "", ""},
+		{"held by port", Peer{RTP: addr("198.51.100.7:0")}, "", "", "", ""},
+		{"multicast", Peer{RTP: addr("224.0.0.1:4000")}, "", "", "", ""},
+		{"4-in-6", Peer{RTP: addr("[::ffff:198.51.100.7]:4000")}, "", "", sdp, "198.51.100.7:4001"},
+	} {
+		var p party
+		p.set(tt.peer, 0)
+		if tt.rtp != "" {
+			p.rtp.take(addr(tt.rtp), rtpHeader{}, 0)
+		}
+		if tt.rtcp != "" {
+			p.rtcp.source = addr(tt.rtcp)
+		}
+		for k, want := range []string{tt.wantRTP, tt.wantRTCP} {
+			var w netip.AddrPort
+			if want != "" {
+				w = addr(want)
+			}
+			if got := p.dest(Kind(k)); got != w {
+				t.Errorf("%s, kind %d: got %v; want %v", tt.name, k, got, w)
+			}
+		}
+	}
+}
+
+func TestPartySet(t *testing.T) {
+	rtp, rtcp := addr("198.51.100.7:4000"), addr("203.0.113.1:4011")
+	for _, tt := range []struct {
+		name          string
+		to            Peer
+		rtpOn, rtcpOn bool // locks that stay
+	}{
+		{"same", Peer{RTP: rtp, RTCP: rtcp}, true, true},
+		{"more believed", Peer{RTP: rtp, RTCP: rtcp, Believed: prefixes("192.0.2.0/24")}, true, true},
+		{"other RTCP", Peer{RTP: rtp}, true, false},
+		{"other RTP", Peer{RTP: addr("198.51.100.8:4000"), RTCP: rtcp}, false, false},
+		{"none", Peer{Believed: prefixes("192.0.2.0/24")}, false, false},
+	} {
+		var p party
+		p.set(Peer{RTP: rtp, RTCP: rtcp}, 0)
+		p.rtp.take(rtp, rtpHeader{}, 0)
+		p.rtcp.source = rtcp
+		p.set(tt.to, 0)
+		if p.rtp.source.IsValid() != tt.rtpOn || p.rtcp.source.IsValid() != tt.rtcpOn {
+			t.Errorf("%s: RTP locked on %v, RTCP on %v; want locked %v and %v", tt.name, p.rtp.source, p.rtcp.source, tt.rtpOn, tt.rtcpOn)
+		}
+	}
+}
+
+func TestPartyJudgesReports(t *testing.T) {
+	const named, above, elsewhere, guess = "198.51.100.7:4011", "203.0.113.1:7", "203.0.113.1:9", "192.0.2.66:4011"
+	for _, tt := range []struct {
+		name   string
+		mode   LatchMode
+		rtp    string // locked
+		locked string
+		from   string
+		want   verdict
+	}{
+		{"the named one", LatchAuto, "", "", named, lock},
+		{"a guess", LatchAuto, "203.0.113.1:6", "", guess, stray},
+		{"the address of RTP", LatchAuto, "203.0.113.1:6", "", above, lock},
+		{"before RTP", LatchAuto, "", "", above, stray},
+		{"the locked one", LatchAuto, "203.0.113.1:6", above, above, keep},
+		{"another port beside the locked one", LatchAuto, "203.0.113.1:6", above, elsewhere, stray},
+		{"the named one after another", LatchAuto, "203.0.113.1:6", above, named, lock},
+		{"strict", LatchStrict, "198.51.100.7:4000", "", "198.51.100.7:9", stray},
+		{"strict, named", LatchStrict, "198.51.100.7:4000", "", named, lock},
+		{"off, believed", LatchOff, "", "", above, keep},
+		{"off, a guess", LatchOff, "", "", guess, stray},
+	} {
+		var p party
+		p.set(Peer{RTP: addr("198.51.100.7:4000"), RTCP: addr(named), Believed: prefixes("203.0.113.1/32"), Latch: tt.mode}, 0)
+		if tt.rtp != "" {
+			p.rtp.take(addr(tt.rtp), rtpHeader{}, 0)
+		}
+		if tt.locked != "" {
+			p.rtcp.source = addr(tt.locked)
+		}
+		if got := p.judgeReport(addr(tt.from)); got != tt.want {
+			t.Errorf("%s: got %d; want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestPeerIsCopied(t *testing.T) {
+	given := Peer{RTP: addr("198.51.100.7:4000"), Believed: prefixes("192.0.2.1/24")}
+	n := given.normal()
+	given.Believed[0] = netip.MustParsePrefix("0.0.0.0/0")
+	if want := netip.MustParsePrefix("192.0.2.0/24"); n.Believed[0] != want {
+		t.Errorf("got %v; want %v", n.Believed[0], want)
+	}
+}

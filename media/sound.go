@@ -1,0 +1,146 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// g711Rate is the sampling rate of G.711, in Hz.
+const g711Rate = 8000
+
+// Law is one of the two kinds of G.711.
+type Law uint8
+
+// The kinds of G.711.
+const (
+	ULaw Law = iota // PCMU
+	ALaw            // PCMA
+)
+
+// silence is the code of the smallest magnitude.
+func (l Law) silence() byte {
+	if l == ALaw {
+		return 0xd5
+	}
+	return 0xff
+}
+
+// Sound is audio that can be played: mono, 8 kHz, in both kinds of G.711. It is
+// never modified, and may be played to any number of sessions at once.
+type Sound struct{ ulaw, alaw []byte }
+
+// maxSound bounds a sound.
+const maxSound = 10 * time.Minute
+
+// ErrSound: there is nothing that could be played, or too much.
+var ErrSound = errors.New("a sound has to be longer than nothing and at most 10 minutes long")
+
+// NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound.
+func NewSound(samples []int16) (*Sound, error) {
+	if n := len(samples); n == 0 || time.Duration(n)*time.Second/g711Rate > maxSound {
+		return nil, ErrSound
+	}
+	s := &Sound{ulaw: make([]byte, len(samples)), alaw: make([]byte, len(samples))}
+	for i, v := range samples {
+		s.ulaw[i], s.alaw[i] = EncodeULaw(v), EncodeALaw(v)
+	}
+	return s, nil
+}
+
+// Duration is how long the sound is.
+func (s *Sound) Duration() time.Duration {
+	return time.Duration(len(s.ulaw)) * time.Second / g711Rate
+}
+
+func (s *Sound) in(l Law) []byte {
+	if l == ALaw {
+		return s.alaw
+	}
+	return s.ulaw
+}
+
+// cadence is a call progress tone: frequencies in Hz that sound together, and
+// for how long they are on, off, on … in milliseconds.
+type cadence struct {
+	hertz  []float64
+	onOff  []int
+	volume float64 // dBm0 of each frequency
+}
+
+// ringbacks are the ringing tones of ITU-T E.180 Supplement 2, by country.
+//
+//nolint:gochecknoglobals // constant table, never modified
+var ringbacks = map[string]cadence{
+	"eu": {hertz: []float64{425}, onOff: []int{1000, 4000}, volume: -13},
+	"us": {hertz: []float64{440, 480}, onOff: []int{2000, 4000}, volume: -19},
+	"uk": {hertz: []float64{400, 450}, onOff: []int{400, 200, 400, 2000}, volume: -16},
+	"au": {hertz: []float64{400, 425, 450}, onOff: []int{400, 200, 400, 2000}, volume: -19},
+	"fr": {hertz: []float64{440}, onOff: []int{1500, 3500}, volume: -13},
+	"jp": {hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16},
+}
+
+// Ringbacks are the names that Ringback knows.
+func Ringbacks() []string {
+	names := make([]string, 0, len(ringbacks))
+	for name := range ringbacks {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Ringback is the ringing tone that a caller hears in a country or region: one
+// of Ringbacks. It begins with the tone and ends with its pause, to be looped.
+func Ringback(country string) (*Sound, error) {
+	c, ok := ringbacks[country]
+	if !ok {
+		return nil, fmt.Errorf("no ringing tone %q; there are %s", country, strings.Join(Ringbacks(), ", "))
+	}
+	return c.sound(), nil
+}
+
+// HoldTone is a short soft beep every ten seconds, for who is put on hold: to be
+// looped.
+func HoldTone() *Sound {
+	return cadence{hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}.sound()
+}
+
+// Beep is the tone of 1400 Hz that says that a call is recorded (ITU-T E.180
+// Supplement 2 has it for that), of 400 ms.
+func Beep() *Sound {
+	return cadence{hertz: []float64{1400}, onOff: []int{400}, volume: -16}.sound()
+}
+
+// Silence is a second of it.
+func Silence() *Sound { return cadence{onOff: []int{0, 1000}}.sound() }
+
+// sound renders a cadence. Each tone begins and ends within 5 ms, so that it
+// does not click.
+func (c cadence) sound() *Sound {
+	const ramp = 5 * g711Rate / 1000
+	amplitude := 32124 * math.Pow(10, (c.volume-3.17)/20) // +3.17 dBm0 is full scale (ITU-T G.711)
+	var samples []int16
+	for i, ms := range c.onOff {
+		n := ms * g711Rate / 1000
+		for t := range n {
+			v := 0.0
+			for _, hz := range c.hertz {
+				v += math.Sin(2 * math.Pi * hz * float64(t) / g711Rate)
+			}
+			if i%2 == 1 {
+				v = 0
+			}
+			v *= amplitude * min(1, float64(t)/ramp, float64(n-1-t)/ramp)
+			samples = append(samples, int16(math.Round(v)))
+		}
+	}
+	s, err := NewSound(samples)
+	if err != nil {
+		panic("media: " + err.Error()) // the cadences are ours
+	}
+	return s
+}
