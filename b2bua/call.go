@@ -54,10 +54,11 @@ type Call struct {
 	tried   int
 	last    outcome // of the last attempt
 
-	offer       *description // the caller's, or what it could have offered
-	late        bool         // the caller's INVITE had none, and its answer is to come
-	answer      []byte       // our SDP that the caller has
-	told        []string     // the formats that both sides were told
+	offer  *description // the caller's, or what it could have offered
+	late   bool         // the caller's INVITE had none, and its answer is to come
+	answer []byte       // our SDP that the caller has
+	terms
+	changes     [2][]media.PayloadChange // of what a side sends
 	heard       [2]*description
 	unsaid      [2]*unsaid      // what was in force before the last change, by the side that wanted it
 	holds       [2]bool         // a side has said that it wants no media

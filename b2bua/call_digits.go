@@ -66,19 +66,25 @@ func (c *Call) takesDigit(from *line, req *sip.Request) bool {
 	return true
 }
 
-// events are the telephone-events that a side was told: payload type and clock.
+// events are the telephone-events that a side wants: payload type and clock.
 func (c *Call) events(side media.Side) (number uint8, clock uint32, ok bool) {
 	d := c.heard[side]
 	if d == nil {
 		return 0, 0, false
 	}
 	_, speech := d.speech()
-	for _, f := range d.media().MediaName.Formats {
-		n, valid := decimal(f, 127)
-		if !valid || !isEvents(d.codec(f)) || (ok && d.clock(f) != speech) {
+	return eventsAmong(d.formats(), speech)
+}
+
+// eventsAmong are the telephone-events among formats, rather those of the clock
+// of speech.
+func eventsAmong(formats []format, speech uint32) (number uint8, clock uint32, ok bool) {
+	for _, f := range formats {
+		n, valid := decimal(f.number, 127)
+		if !valid || !f.events() || (ok && f.clock != speech) {
 			continue
 		}
-		number, clock, ok = uint8(n), d.clock(f), true
+		number, clock, ok = uint8(n), f.clock, true
 	}
 	return number, clock, ok
 }
@@ -87,7 +93,7 @@ func (c *Call) events(side media.Side) (number uint8, clock uint32, ok bool) {
 // the platform wants them as INFO.
 func (c *Call) listenForDigits() {
 	side := c.platform().Other()
-	number, clock, ok := c.events(side)
+	number, clock, ok := eventsAmong(c.said[side], c.codec[side].clock)
 	on := ok && c.policy().DTMF == config.DTMFInfo
 	if !on && !c.listening {
 		return

@@ -3,8 +3,6 @@ package b2bua
 import (
 	"errors"
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -22,6 +20,7 @@ type Relay interface {
 type RelaySession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
+	SetPayloads(from media.Side, changes []media.PayloadChange)
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
 	SendDigit(media.Side, media.Digit) error
 	Start()
@@ -80,7 +79,7 @@ func (c *Call) sharesCodec(t *target) bool {
 	if c.late {
 		return true
 	}
-	_, err := c.offer.usable(t.cfg.Codecs)
+	_, _, err := c.offer.offerable(t.cfg)
 	return err == nil
 }
 
@@ -94,26 +93,13 @@ func (c *Call) offerFor(t *target) (offer *description, formats []string, err er
 		}
 	}
 	offer = c.offer
-	ours := c.eventsFor(t) == media.SideB
-	if ours {
+	if c.answer != nil {
+		offer = c.settled(media.SideA, offer)
+	}
+	if c.eventsFor(t) == media.SideB {
 		offer = offer.withEvents(nil) // made of the caller's INFO
 	}
-	if formats, err = offer.usable(t.cfg.Codecs); err != nil || c.answer == nil {
-		return offer, formats, err
-	}
-	audio := false
-	formats = slices.DeleteFunc(formats, func(f string) bool {
-		name := offer.codec(f)
-		same := strings.EqualFold(name, c.record.Codec)
-		told := slices.Contains(c.told, f) || (isEvents(name) && ours)
-		keep := told && (same || isEvents(name))
-		audio = audio || keep && same
-		return !keep
-	})
-	if !audio {
-		return nil, nil, errNoCodec
-	}
-	return offer, formats, nil
+	return offer.offerable(t.cfg)
 }
 
 // openMedia leases the ports of both sides, the target's in the address
@@ -138,6 +124,7 @@ func (c *Call) openMedia(target netip.Addr) error {
 				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
 			case media.EventDigit:
 				c.inbox.post(item{fact: Keyed(e)})
+			case media.EventPlayed:
 			}
 		},
 	})
@@ -185,6 +172,7 @@ func latchMode(m config.LatchMode) media.LatchMode {
 // setPeer puts a side's description into force.
 func (c *Call) setPeer(side media.Side, d *description) {
 	c.heard[side] = d
+	defer c.translate()
 	if side == media.SideA {
 		c.offer = d
 		c.session.SetPeer(side, mediaPeer(d, c.a.leg.Dialog().Source.Addr(), c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch))
@@ -232,21 +220,27 @@ func (c *Call) mediaToward(target netip.Addr) error {
 // takeAnswer puts the target's answer into force. What the carrier was told
 // first stays: address, port and codec don't change during the set-up.
 func (c *Call) takeAnswer(body []byte) error {
-	answer, err := c.readAnswer(body, c.attempt.formats)
+	a := c.attempt
+	offered := a.offered()
+	answer, err := c.readAnswer(body, offered)
 	if err != nil {
 		return err
 	}
-	codec := answer.chosen()
-	if c.answer != nil && !strings.EqualFold(codec, c.record.Codec) {
+	near := c.offer
+	if c.answer != nil {
+		near = c.settled(media.SideA, near)
+	}
+	seen := c.keyable(a.target, media.SideA, answer.as(near), c.offer)
+	if c.answer != nil && seen.speaks() != c.codec[media.SideA] {
 		return errNoCodec
 	}
-	answer = c.keyable(c.attempt.target, media.SideA, answer, c.offer)
 	if c.answer == nil {
-		if err = c.tellCaller(answer); err != nil {
+		if err = c.tellCaller(seen); err != nil {
 			return err
 		}
-		c.record.Codec = codec
 	}
+	c.said[media.SideB] = offered
+	c.tell(media.SideB, answer.formats())
 	c.setPeer(media.SideB, answer)
 	return nil
 }
@@ -261,7 +255,7 @@ func (c *Call) keyable(t *target, side media.Side, answer, offer *description) *
 }
 
 // readAnswer reads an answer to an offer with these formats.
-func (c *Call) readAnswer(body []byte, offered []string) (*description, error) {
+func (c *Call) readAnswer(body []byte, offered []format) (*description, error) {
 	if len(body) > c.server.cfg.SIP.Limits.SDP {
 		return nil, errLongSDP
 	}
@@ -272,19 +266,22 @@ func (c *Call) readAnswer(body []byte, offered []string) (*description, error) {
 	return answer, answer.holdTo(offered)
 }
 
-// tellCaller makes of the target's answer the caller's: an answer too, or an
-// offer of the one codec that was chosen where the caller made none.
+// tellCaller makes of the target's answer, as the caller is to see it, the
+// caller's: an answer too, or an offer of the one codec that was chosen where
+// the caller made none.
 func (c *Call) tellCaller(answer *description) (err error) {
 	if c.late {
-		c.told = answer.decided()
-		c.answer, err = answer.forTarget(c.mediaAt(media.SideA), c.told, dirAsIs)
+		formats := answer.decided()
+		c.answer, err = answer.forTarget(c.mediaAt(media.SideA), formats, dirAsIs)
+		c.said[media.SideA] = answer.pick(formats)
+		c.tell(media.SideA, c.said[media.SideA])
 		return err
 	}
-	c.told = slices.DeleteFunc(slices.Clone(answer.media().MediaName.Formats), func(f string) bool {
-		return !slices.Contains(c.offer.media().MediaName.Formats, f) // events that only the target was offered
-	})
+	formats := answer.common(c.offer) // it may have events that only the target was offered
 	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
-	if c.answer, err = answer.answering(c.offer, c.mediaAt(media.SideA), c.told, dirAsIs); err == nil {
+	c.said[media.SideA] = formats
+	c.tell(media.SideA, formats)
+	if c.answer, err = answer.answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), dirAsIs); err == nil {
 		c.setPeer(media.SideA, c.offer)
 	}
 	return err

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -23,8 +22,8 @@ type exchange struct {
 	from, to  *line
 	ref       int // of the offer to it
 	offer     *description
-	formats   []string // that to is offered
-	fallback  []string // formats that from may have all the same if to refuses; nil: none
+	formats   []format // that to is offered
+	fallback  []format // formats that from may have all the same if to refuses; nil: none
 	withdrawn bool     // from has thought better of it, or has waited for too long
 	until     time.Time
 }
@@ -41,8 +40,7 @@ const (
 // faster than our answer to it.
 type unsaid struct {
 	heard *description
-	told  []string
-	codec string
+	terms terms
 	asked bool // the other side was, too
 }
 
@@ -134,33 +132,37 @@ func (c *Call) onOffered(from *line, f Offered) {
 
 // agreed are the formats that both sides were told and that an offer has too;
 // nil: the codec of the call is not among them. exact: all are.
-func (c *Call) agreed(from *line, d *description) (formats []string, exact bool) {
-	far := c.heard[c.side(from).Other()]
+func (c *Call) agreed(from *line, d *description) (formats []format, exact bool) {
+	side := c.side(from)
+	far := c.view(side, d)
 	if far == nil {
 		return nil, false
 	}
-	told := c.told
-	if c.target != nil && c.policy().DTMF != config.DTMFRelay { // the sides need not have the same events
-		told = slices.DeleteFunc(slices.Clone(told), func(f string) bool { return isEvents(far.codec(f)) && !slices.Contains(d.media().MediaName.Formats, f) })
-	}
-	formats, exact = d.agrees(far, told)
-	if !slices.ContainsFunc(formats, func(f string) bool { return strings.EqualFold(far.codec(f), c.record.Codec) }) {
+	formats = c.toldTo(side, far.common(d))
+	if !includes(formats, c.codec[side]) {
 		return nil, false
 	}
-	return formats, exact
+	told := c.told[side]
+	if c.target != nil && c.policy().DTMF != config.DTMFRelay { // the sides need not have the same events
+		noEvents := func(f format) bool { return f.events() }
+		told = slices.DeleteFunc(slices.Clone(told), codec.events)
+		return formats, len(slices.DeleteFunc(slices.Clone(formats), noEvents)) == len(told)
+	}
+	return formats, len(formats) == len(told)
 }
 
 // absorb answers an offer without asking the other side.
-func (c *Call) absorb(from *line, d *description, formats []string) {
+func (c *Call) absorb(from *line, d *description, formats []format) {
 	side := c.side(from)
-	answer, err := c.heard[side.Other()].answering(d, c.mediaAt(side), formats, d.mirrored())
+	answer, err := c.view(side, d).answering(d, c.mediaAt(side), numbersOf(formats), d.mirrored())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
 	}
 	before := c.heard[side]
 	c.holds[side], c.layout[side] = d.held(), d
-	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec}
+	c.unsaid[side] = &unsaid{heard: c.heard[side], terms: c.terms}
+	c.said[side] = formats
 	c.setPeer(side, d)
 	if before == nil || before.rtp() != d.rtp() || before.held() != d.held() { // it may only refresh the session
 		c.chat.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
@@ -181,20 +183,27 @@ func (c *Call) offerAgain(from *line) {
 
 // sessionToward describes the session as it is to a side.
 func (c *Call) sessionToward(side media.Side) ([]byte, error) {
-	far := c.heard[side.Other()]
+	near := c.heard[side]
+	if near == nil {
+		near = c.offer // of a caller whose answer is to come
+	}
+	far := c.view(side, near)
 	if far == nil {
 		return nil, errNoAudio
 	}
+	c.said[side] = c.toldTo(side, far.formats())
+	formats := numbersOf(c.said[side])
 	if like := c.layout[side]; like != nil {
-		return far.answering(like, c.mediaAt(side), c.told, dirSendRecv)
+		return far.answering(like, c.mediaAt(side), formats, dirSendRecv)
 	}
-	return far.forTarget(c.mediaAt(side), c.told, dirSendRecv)
+	return far.forTarget(c.mediaAt(side), formats, dirSendRecv)
 }
 
 // consult offers the other side what one side wants.
-func (c *Call) consult(from *line, d *description, fallback []string, by sip.RequestMethod) {
+func (c *Call) consult(from *line, d *description, fallback []format, by sip.RequestMethod) {
 	to := c.other(from)
-	formats, err := d.usable(c.policy().Codecs)
+	wanted := d.numbered(c.heard[c.side(to)])
+	formats, err := wanted.usable(c.policy().Codecs)
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -203,7 +212,7 @@ func (c *Call) consult(from *line, d *description, fallback []string, by sip.Req
 	if like == nil {
 		like = &description{streams: d.streams[d.audio : d.audio+1]}
 	}
-	offer, err := d.answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
+	offer, err := wanted.answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -212,7 +221,7 @@ func (c *Call) consult(from *line, d *description, fallback []string, by sip.Req
 	if by == sip.INVITE {
 		patience = consultInvite
 	}
-	c.exchange = &exchange{from: from, to: to, ref: c.nextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
+	c.exchange = &exchange{from: from, to: to, ref: c.nextOffer(), offer: d, formats: wanted.pick(formats), fallback: fallback, until: time.Now().Add(patience)}
 	c.step(to, Offer{Ref: c.exchange.ref, SDP: offer})
 }
 
@@ -260,16 +269,18 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 		return
 	}
 	side := c.side(x.from)
-	answer = c.keyable(c.target, side, answer, x.offer)
-	told := answer.media().MediaName.Formats
-	reply, err := answer.answering(x.offer, c.mediaAt(side), told, dirAsIs)
-	if err != nil {
+	seen := c.keyable(c.target, side, answer.as(x.offer), x.offer)
+	told := seen.common(x.offer)
+	reply, err := seen.answering(x.offer, c.mediaAt(side), numbersOf(told), dirAsIs)
+	if err != nil || seen.speaks().name == "" {
 		c.refuseExchange(x, 488)
 		c.restore(x.to)
 		return
 	}
-	c.unsaid[side] = &unsaid{heard: c.heard[side], told: c.told, codec: c.record.Codec, asked: true}
-	c.told, c.record.Codec = told, answer.chosen()
+	c.unsaid[side] = &unsaid{heard: c.heard[side], terms: c.terms, asked: true}
+	c.said[side], c.said[side.Other()] = told, x.formats
+	c.tell(side, told)
+	c.tell(side.Other(), answer.formats())
 	c.holds[side], c.layout[side] = x.offer.held(), x.offer
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
@@ -341,7 +352,8 @@ func (c *Call) onWithdrawn(from *line) {
 	}
 	if before := c.unsaid[side]; before != nil && before.heard != nil {
 		c.unsaid[side] = nil
-		c.told, c.record.Codec = before.told, before.codec
+		c.terms = before.terms
+		c.tell(media.SideA, c.said[media.SideA]) // for the record
 		c.setPeer(side, before.heard)
 		if before.asked {
 			c.restore(c.other(from))
@@ -361,8 +373,8 @@ func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := c.readAnswer(f.SDP, c.told)
-	if err == nil && !strings.EqualFold(answer.chosen(), c.record.Codec) {
+	answer, err := c.readAnswer(f.SDP, c.said[side])
+	if err == nil && !includes(answer.formats(), c.codec[side]) {
 		err = errNoCodec
 	}
 	if like := c.layout[side]; err == nil && f.Late && len(answer.streams) > max(1, streamsOf(like)) {

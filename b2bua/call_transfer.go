@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -226,20 +225,21 @@ func (c *Call) transferRings(f Progress) {
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.readAnswer(f.SDP, c.attempt.formats)
+	answer, err := c.readAnswer(f.SDP, c.attempt.offered())
 	if err != nil {
 		c.chat.Warn().Err(err).Msg("early media not usable")
 		return
 	}
 	if c.transfer.early = answer; c.transfer.left {
+		c.said[media.SideB] = c.attempt.offered()
 		c.setPeer(media.SideB, answer)
 	}
 }
 
 // transferAnswered bridges the caller to who took the call.
 func (c *Call) transferAnswered(f Answered) {
-	answer, err := c.readAnswer(f.SDP, c.attempt.formats)
-	if err == nil && !strings.EqualFold(answer.chosen(), c.record.Codec) {
+	answer, err := c.readAnswer(f.SDP, c.attempt.offered())
+	if err == nil && answer.as(c.settled(media.SideA, c.offer)).speaks() != c.codec[media.SideA] {
 		err = errNoCodec
 	}
 	if err != nil {
@@ -258,7 +258,9 @@ func (c *Call) transferAnswered(f Answered) {
 	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
 	c.sessionAddr[media.SideB] = c.attempt.mediaName
 	c.holds[media.SideB], c.layout[media.SideB], c.unsaid = false, nil, [2]*unsaid{}
-	c.setPeer(media.SideB, c.keyable(c.target, media.SideA, answer, c.offer))
+	c.said[media.SideB] = c.attempt.offered()
+	c.tell(media.SideB, answer.formats())
+	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
 	c.dropExchange()
 	c.dropRelays(agent)
@@ -304,6 +306,7 @@ func (c *Call) agentLeft(f Gone) {
 	c.dropExchange()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
+		c.said[media.SideB] = c.attempt.offered()
 		c.setPeer(media.SideB, early)
 	} else {
 		c.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now

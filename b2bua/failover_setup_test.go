@@ -76,7 +76,7 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 
 // A target that can't use the codec that the carrier was told is not called.
 func TestCodecOfEarlyMediaIsNotTheOthers(t *testing.T) {
-	yaml := strings.Replace(testConfig, "{name: spare, kind: sip,", "{name: spare, kind: sip, codecs: [PCMU],", 1)
+	yaml := strings.Replace(testConfig, "{name: spare, kind: sip,", "{name: spare, kind: sip, codecs: [G722],", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)

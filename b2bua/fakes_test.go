@@ -23,14 +23,15 @@ type fakeRelay struct {
 }
 
 type fakeSession struct {
-	local   [2]netip.AddrPort
-	peers   [2]media.Peer
-	onEvent func(media.Event)
-	events  [2]media.TelephoneEvents
-	digits  []string
-	started bool
-	closed  bool
-	broken  bool
+	local    [2]netip.AddrPort
+	peers    [2]media.Peer
+	onEvent  func(media.Event)
+	events   [2]media.TelephoneEvents
+	payloads [2][]media.PayloadChange
+	digits   []string
+	started  bool
+	closed   bool
+	broken   bool
 }
 
 func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
@@ -62,6 +63,10 @@ func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p
 
 func (s *fakeSession) SetTelephoneEvents(side media.Side, c media.TelephoneEvents) {
 	s.events[side] = c
+}
+
+func (s *fakeSession) SetPayloads(from media.Side, changes []media.PayloadChange) {
+	s.payloads[from] = changes
 }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {

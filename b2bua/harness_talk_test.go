@@ -158,6 +158,31 @@ func (e *end) peer() media.Peer {
 	return s.peers[e.side]
 }
 
+// payloads are the changes of what the end sends, for short: 96>101 a number,
+// 8a>0 the law too, -13 what is dropped.
+func (e *end) payloads() string {
+	synctest.Wait()
+	s := e.p.w.relay.sessions[len(e.p.w.relay.sessions)-1]
+	return changesText(s.payloads[e.side])
+}
+
+func changesText(changes []media.PayloadChange) string {
+	var out []string
+	for _, c := range changes {
+		switch c.Op {
+		case media.PayloadKeep:
+			out = append(out, fmt.Sprintf("%d>%d", c.From, c.To))
+		case media.PayloadToALaw:
+			out = append(out, fmt.Sprintf("%du>%d", c.From, c.To))
+		case media.PayloadToULaw:
+			out = append(out, fmt.Sprintf("%da>%d", c.From, c.To))
+		case media.PayloadDrop:
+			out = append(out, fmt.Sprintf("-%d", c.From))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
 // described reads the session description of a message.
 func described(t testing.TB, m message) *description {
 	t.Helper()

@@ -395,17 +395,6 @@ func marshal(d *sdp.SessionDescription) ([]byte, error) {
 	return b, nil
 }
 
-// holdTo takes out of an answer what was not offered, and says whether speech
-// is left in it.
-func (d *description) holdTo(offered []string) error {
-	m := d.media()
-	m.MediaName.Formats = slices.DeleteFunc(m.MediaName.Formats, func(f string) bool { return !slices.Contains(offered, f) })
-	if d.chosen() == "" {
-		return errNoCodec
-	}
-	return nil
-}
-
 // decided are the formats of an answer without all codecs but the first: those
 // that an offer made of it may have.
 func (d *description) decided() []string {
@@ -419,17 +408,6 @@ func (d *description) decided() []string {
 		chosen = true
 		return again
 	})
-}
-
-// agrees are those of these formats, which another description has, that this
-// one has too and means the same by; and whether that is all of them.
-func (d *description) agrees(other *description, formats []string) (same []string, all bool) {
-	for _, f := range formats {
-		if slices.Contains(d.media().MediaName.Formats, f) && strings.EqualFold(d.codec(f), other.codec(f)) && d.clock(f) == other.clock(f) {
-			same = append(same, f)
-		}
-	}
-	return same, len(same) == len(formats)
 }
 
 // with is a description that has one more format.

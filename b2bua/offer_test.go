@@ -130,7 +130,7 @@ func relay(t *testing.T, a archive) map[string]string {
 		out["answer error"] = kindOf(err) + "\n"
 		return out
 	}
-	if err := answer.holdTo(formats); err != nil {
+	if err := answer.holdTo(offer.pick(formats)); err != nil {
 		out["answer error"] = kindOf(err) + "\n"
 		return out
 	}
@@ -243,7 +243,7 @@ func TestMediaAddresses(t *testing.T) {
 
 func TestHoldTo(t *testing.T) {
 	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP "
-	offered := []string{"8", "0", "101"}
+	offered := []format{{"8", "PCMA/8000", pcma}, {"0", "PCMU/8000", pcmu}, {"101", "telephone-event/8000", codec{name: "TELEPHONE-EVENT", clock: 8000}}}
 	for _, tt := range []struct {
 		answer string
 		ok     bool
@@ -252,6 +252,7 @@ func TestHoldTo(t *testing.T) {
 		{"0\n", true, "PCMU"},
 		{"8 101\na=rtpmap:101 telephone-event/8000\n", true, "PCMA"},
 		{"101 0\na=rtpmap:101 telephone-event/8000\n", true, "PCMU"},
+		{"0 96\na=rtpmap:96 telephone-event/8000\n", true, "PCMU"}, // another number is allowed
 		{"101\na=rtpmap:101 telephone-event/8000\n", false, ""},
 		{"9\n", false, ""},
 		{"18 8\n", true, "PCMA"}, // what was not offered does not reach the carrier
@@ -310,10 +311,11 @@ func FuzzParseDescription(f *testing.F) {
 		}
 		onlyOurs(t, out, ourSideB)
 		answer, err := parseDescription(answerBody)
-		if err != nil || answer.holdTo(formats) != nil {
+		if err != nil || answer.holdTo(offer.pick(formats)) != nil {
 			return
 		}
-		back, err := answer.answering(offer, ourSideA, answer.media().MediaName.Formats, dirAsIs)
+		seen := answer.as(offer)
+		back, err := seen.answering(offer, ourSideA, numbersOf(seen.common(offer)), dirAsIs)
 		if err != nil {
 			return
 		}

@@ -77,6 +77,9 @@ type attempt struct {
 	prepareStatus int
 }
 
+// offered are the formats that the target is offered.
+func (a *attempt) offered() []format { return a.offer.pick(a.formats) }
+
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.
 func prepare(ctx context.Context, number int, t *target, vars config.Vars, stack *stack) Ready {

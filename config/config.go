@@ -264,6 +264,12 @@ const (
 	DTMFRFC4733 DTMFMode = "rfc4733"
 )
 
+// The values of targets[].codec_order.
+const (
+	CodecOrderCaller = "caller"
+	CodecOrderTarget = "target"
+)
+
 // TransferMode says what becomes of a target's REFER.
 type TransferMode string
 
@@ -305,6 +311,8 @@ type Target struct {
 	Headers []Header
 	// Codecs are the audio codecs that may be used, of those that the caller offers. Default: PCMU, PCMA.
 	Codecs []string
+	// CodecOrder is caller or target: whose order of codecs the target is offered. Default: caller.
+	CodecOrder string
 	// FirstResponseTimeout is how long the target may stay silent, 100 included, before the next one is tried. Default: 4s.
 	FirstResponseTimeout time.Duration
 	// RingTimeout is how long the target may take for its final answer. Default: 60s.

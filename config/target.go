@@ -16,7 +16,7 @@ func (v value) target() Target {
 	s := v.section("name", "kind", "uri", "transport", "prepare", "headers", "auth", "codecs", "first_response_timeout",
 		"ring_timeout", "max_calls", "max_cps", "media_sources", "tls", "pass_headers", "budget", "overflow", "sources",
 		"call_auth", "reinvite", "rel100", "session_expires", "min_se", "dtmf", "pass_methods", "pass_parts", "transfer",
-		"transfer_numbers", "transfer_hosts", "media")
+		"transfer_numbers", "transfer_hosts", "media", "codec_order")
 	s.require("name", "a short name for the target")
 	s.require("kind", "synthflow or sip")
 	s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
@@ -28,6 +28,7 @@ func (v value) target() Target {
 		PassHeaders:          s.passHeaders(),
 		Budget:               s.sub("budget", "size", "value", "headers").budget(),
 		Codecs:               s.codecs(),
+		CodecOrder:           s.choice("codec_order", CodecOrderCaller, CodecOrderCaller, CodecOrderTarget),
 		FirstResponseTimeout: s.duration("first_response_timeout", 4*time.Second),
 		RingTimeout:          s.duration("ring_timeout", 60*time.Second),
 		MaxCalls:             s.integer("max_calls", 0, 0, maxCap),

@@ -275,8 +275,8 @@ func TestTransferToAnotherEndpoint(t *testing.T) {
 				pass(x, 0x1111, seq, seq)
 			}
 			br.SetPeer(SideB, Peer{RTP: y.addr})
-			x.send(br.Local(SideB), sourcePacket(t, 0x1111, 6))            // before y is heard
-			for _, ahead := range []uint16{0, 1, 3} { // one missing
+			x.send(br.Local(SideB), sourcePacket(t, 0x1111, 6)) // before y is heard
+			for _, ahead := range []uint16{0, 1, 3} {           // one missing
 				pass(y, to.ssrc, to.seq+ahead, 6+ahead)
 				x.send(br.Local(SideB), sourcePacket(t, 0x1111, 7)) // and after
 			}

@@ -36,7 +36,7 @@ type Sound struct{ ulaw, alaw []byte }
 // maxSound bounds a sound.
 const maxSound = 10 * time.Minute
 
-// ErrSound: there is nothing that could be played, or too much.
+// ErrSound means that there is nothing that could be played, or too much.
 var ErrSound = errors.New("a sound has to be longer than nothing and at most 10 minutes long")
 
 // NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound.
@@ -44,11 +44,15 @@ func NewSound(samples []int16) (*Sound, error) {
 	if n := len(samples); n == 0 || time.Duration(n)*time.Second/g711Rate > maxSound {
 		return nil, ErrSound
 	}
+	return encode(samples), nil
+}
+
+func encode(samples []int16) *Sound {
 	s := &Sound{ulaw: make([]byte, len(samples)), alaw: make([]byte, len(samples))}
 	for i, v := range samples {
 		s.ulaw[i], s.alaw[i] = EncodeULaw(v), EncodeALaw(v)
 	}
-	return s, nil
+	return s
 }
 
 // Duration is how long the sound is.
@@ -138,9 +142,5 @@ func (c cadence) sound() *Sound {
 			samples = append(samples, int16(math.Round(v)))
 		}
 	}
-	s, err := NewSound(samples)
-	if err != nil {
-		panic("media: " + err.Error()) // the cadences are ours
-	}
-	return s
+	return encode(samples)
 }

@@ -19,7 +19,7 @@ const (
 // it.
 const maxWAV = 2*10*60*g711Rate + 64<<10
 
-// ErrWAV: a file is not a WAV file that can be played. The error that wraps it
+// ErrWAV means that a file is not a WAV file that can be played. The error that wraps it
 // says why.
 var ErrWAV = errors.New("not a WAV file that can be played")
 

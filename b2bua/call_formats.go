@@ -1,0 +1,124 @@
+package b2bua
+
+import (
+	"slices"
+	"strings"
+
+	"flowbridge/media"
+)
+
+// What the sides of a call were told, and what becomes of the payload types that
+// they send.
+
+// terms are what the sides have agreed on.
+type terms struct {
+	said  [2][]format // to a side, in its numbers: what it sends
+	told  [2][]codec  // to a side: codecs that the other one has, or that can be made of its
+	codec [2]codec    // of these, what a side speaks
+}
+
+// tell notes what a side is told, and by which codec it speaks.
+func (c *Call) tell(side media.Side, formats []format) {
+	c.told[side], c.codec[side] = nil, codec{}
+	for _, f := range formats {
+		c.told[side] = append(c.told[side], f.codec)
+		if f.speech() && c.codec[side].name == "" {
+			c.codec[side] = f.codec
+			if side == media.SideA {
+				c.record.Codec, _, _ = strings.Cut(f.mapping, "/")
+			}
+		}
+	}
+}
+
+// view is the description of the other side as a side is to see it: in the
+// numbers of near, with the codec of the call if that has it, or it can be made;
+// nil: there is none yet.
+func (c *Call) view(side media.Side, near *description) *description {
+	far := c.heard[side.Other()]
+	if far == nil {
+		return nil
+	}
+	seen := far.numbered(near)
+	if !includes(seen.formats(), c.codec[side]) {
+		seen = far.as(c.settled(side, near))
+	}
+	_, t := c.attemptLine()
+	return c.keyable(t, side, seen, near)
+}
+
+// settled is a side's description without other codecs than that of the call,
+// which it is to see nothing of; or as it is where it lacks that.
+func (c *Call) settled(side media.Side, d *description) *description {
+	if !includes(d.formats(), c.codec[side]) {
+		return d
+	}
+	return d.only(c.codec[side], c.told[side])
+}
+
+// toldTo are those of the formats whose codec a side was told.
+func (c *Call) toldTo(side media.Side, formats []format) []format {
+	return slices.DeleteFunc(slices.Clone(formats), func(f format) bool { return !slices.Contains(c.told[side], f.codec) })
+}
+
+// translate has the relay make of what each side sends what the other one
+// expects. A side sends what it was told and has itself (RFC 3264 section 6.1).
+func (c *Call) translate() {
+	for _, from := range []media.Side{media.SideA, media.SideB} {
+		own, to := c.heard[from], c.heard[from.Other()]
+		if own == nil || to == nil {
+			continue
+		}
+		has := own.formats()
+		sends := slices.DeleteFunc(slices.Clone(c.said[from]), func(f format) bool { return !includes(has, f.codec) })
+		changes := changesOf(sends, c.toldTo(from.Other(), to.formats()))
+		if !slices.Equal(changes, c.changes[from]) {
+			c.changes[from] = changes
+			c.session.SetPayloads(from, changes)
+		}
+	}
+}
+
+// changesOf are the changes of the formats that one side sends where the other
+// one wants these.
+func changesOf(sends, wants []format) []media.PayloadChange {
+	var changes []media.PayloadChange
+	for _, s := range sends {
+		n, ok := decimal(s.number, 127)
+		if !ok || s.name == "" {
+			continue
+		}
+		change := media.PayloadChange{From: uint8(n), To: uint8(n), Op: media.PayloadDrop}
+		if same, ok := find(wants, s.codec); ok {
+			change.Op = media.PayloadKeep
+			change.To = numberOf(same)
+		} else if other, ok := s.counterpart(); ok && includes(wants, other) {
+			made, _ := find(wants, other)
+			change.To, change.Op = numberOf(made), media.PayloadToALaw
+			if other == pcmu {
+				change.Op = media.PayloadToULaw
+			}
+		}
+		if change.From != change.To || change.Op != media.PayloadKeep {
+			changes = append(changes, change)
+		}
+	}
+	return append(changes, unannounced(sends, wants)...)
+}
+
+// unannounced drops comfort noise that nobody has agreed to: a receiver that
+// does not know it plays it as speech.
+func unannounced(sends, wants []format) []media.PayloadChange {
+	const comfort = 13
+	for _, f := range append(slices.Clone(sends), wants...) {
+		if f.comfort() || f.number == "13" {
+			return nil
+		}
+	}
+	return []media.PayloadChange{{From: comfort, To: comfort, Op: media.PayloadDrop}}
+}
+
+func numberOf(f format) uint8 {
+	n, _ := decimal(f.number, 127)
+	return uint8(n) // at most 127
+}

@@ -1,0 +1,191 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// formatsOf are the formats of the audio stream in a message.
+func formatsOf(t testing.TB, m message) string {
+	t.Helper()
+	return strings.Join(described(t, m).media().MediaName.Formats, " ")
+}
+
+// What either side is offered and answered, and what the relay makes of what it
+// sends, where the two sides don't have the same.
+func TestCodecs(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		target  string // keys
+		offer   string // formats of the caller's
+		offered string // to the target
+		answer  string // formats of the target's
+		told    string // to the caller
+		codec   string
+		a, b    string // changes of what the sides send
+	}{
+		{"the same", "", "0 8 101", "0 8 101", "0 101", "0 101", "PCMU", "-13", "-13"},
+		{"the caller's order", "codecs: [PCMA, PCMU]", "0 8 101", "0 8 101", "8 101", "8 101", "PCMA", "-13", "-13"},
+		{"the target's order", "codecs: [PCMA, PCMU], codec_order: target", "0 8 101", "8 0 101", "8 101", "8 101", "PCMA", "-13", "-13"},
+		{"what is not allowed is not offered", "codecs: [PCMA]", "0 8 101", "8 101", "8 101", "8 101", "PCMA", "-13", "-13"},
+		{"PCMU of PCMA", "codecs: [PCMU]", "8 101", "0 101", "0 101", "8 101", "PCMA", "8a>0 -13", "0u>8 -13"},
+		{"PCMA of PCMU", "codecs: [PCMA]", "0 96", "8 96", "8 96", "0 96", "PCMU", "0u>8 -13", "8a>0 -13"},
+		{"without events", "codecs: [PCMU]", "8", "0", "0", "8", "PCMA", "8a>0 -13", "0u>8 -13"},
+		{"G722 goes through", "codecs: [G722, PCMU]", "9 0 101", "9 0 101", "9 101", "9 101", "G722", "-13", "-13"},
+		{"other numbers in the answer", "", "0 101", "0 101", "0 96", "0 101", "PCMU", "101>96 -13", "-13"},
+		{"events that the target does not take", "", "0 101", "0 101", "0", "0", "PCMU", "-13", "-13"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", tt.target), func(w *world) {
+				d := w.carrier.newCall("+15075785607")
+				d.sdp = sessionAt("192.0.2.10", 20000, tt.offer)
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				in := w.agent.expect("INVITE")
+				if got := formatsOf(t, in); got != tt.offered {
+					t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
+				}
+				w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, tt.answer))
+				w.agent.expect("ACK")
+				ok := w.carrier.expect("SIP/2.0 200")
+				if got := formatsOf(t, ok); got != tt.told {
+					t.Errorf("the caller is told %s; want %s:\n%s", got, tt.told, ok.raw)
+				}
+				w.carrier.ack(d)
+				c := w.talkOf(d, in)
+				if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a || b != tt.b {
+					t.Errorf("changes %q and %q; want %q and %q", a, b, tt.a, tt.b)
+				}
+				// A refresh changes nothing, nor does hold.
+				for _, e := range []*end{c.carrier, c.agent} {
+					formats := tt.told
+					if e == c.agent {
+						formats = tt.answer
+					}
+					for _, way := range []string{"a=sendrecv", "a=sendonly", "a=sendrecv"} {
+						again := e.changes("INVITE", sessionAt(e.address, 40000, formats, way), "200")
+						if got := formatsOf(t, again); got != formats {
+							t.Errorf("side %v offers %s and is answered %s", e.side, formats, got)
+						}
+					}
+				}
+				// Nor does our own offer, to who sends none.
+				for _, e := range []*end{c.carrier, c.agent} {
+					seq := e.offers("INVITE", "")
+					again := e.p.expect("SIP/2.0 200")
+					formats := tt.told
+					if e == c.agent {
+						formats = tt.answer
+					}
+					if got := formatsOf(t, again); got != formats {
+						t.Errorf("side %v is offered %s; want %s", e.side, got, formats)
+					}
+					e.acks(seq, sessionAt(e.address, 40000, formats))
+				}
+				if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a && !strings.Contains(tt.name, "numbers") || b != tt.b && !strings.Contains(tt.name, "numbers") {
+					t.Errorf("changes %q and %q afterwards; want %q and %q", a, b, tt.a, tt.b)
+				}
+				w.callerHangsUp(d)
+				if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Codec != tt.codec {
+					t.Errorf("codec %s; want %s", r.Codec, tt.codec)
+				}
+			})
+		})
+	}
+}
+
+// RFC 3261 section 21.4.26: nothing fits, and nothing can be made to.
+func TestNoCodecFits(t *testing.T) {
+	inWorldWith(t, talkYAML("", "codecs: [PCMU]"), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = sessionAt("192.0.2.10", 20000, "9 18 101")
+		w.carrier.invite(d)
+		if m := d.learn(w.carrier.expect("SIP/2.0 488")); !strings.Contains(m.value("Warning"), "no codec in common") {
+			t.Errorf("answer\n%s", m.raw)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", CauseNoCommonCodec, store.EndedBySystem)
+	})
+}
+
+// What the carrier was told with early media stays: the next target, which has
+// the other kind of G.711 alone, is translated for.
+func TestFailoverToTheOtherLaw(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		first := w.agent.expect("INVITE")
+		w.agent.reply(first, 183, "Early", "a", sessionAt("192.0.2.20", 30000, "0 101"))
+		early := d.learn(w.carrier.expect("SIP/2.0 183"))
+		w.agent.reply(first, 500, "Broken", "a", "")
+		w.agent.expect("ACK")
+		second := w.agent2.expect("INVITE")
+		if got := formatsOf(t, second); got != "8 101" {
+			t.Errorf("the next target is offered %s", got)
+		}
+		w.agent2.reply(second, 200, "OK", "b", sessionAt("192.0.2.21", 30002, "8 101"))
+		w.agent2.expect("ACK")
+		if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
+			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
+		}
+		w.carrier.ack(d)
+		s := w.relay.sessions[0]
+		synctest.Wait()
+		if a, b := changesText(s.payloads[media.SideA]), changesText(s.payloads[media.SideB]); a != "0u>8 -13" || b != "8a>0 -13" {
+			t.Errorf("changes %q and %q", a, b)
+		}
+		w.carrier.bye(d)
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.carrier.expect("SIP/2.0 200")
+		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+func TestAs(t *testing.T) {
+	session := func(formats string, lines ...string) *description {
+		head := "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP " + formats + "\n"
+		d, err := parseDescription(crlf(head + strings.Join(append(lines, ""), "\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	const (
+		te101, te96 = "a=rtpmap:101 telephone-event/8000", "a=rtpmap:96 telephone-event/8000"
+		te48k       = "a=rtpmap:102 telephone-event/48000"
+		opus111     = "a=rtpmap:111 opus/48000/2"
+		opus96      = "a=rtpmap:96 opus/48000/2"
+		fmtp96      = "a=fmtp:96 useinbandfec=1"
+	)
+	for _, tt := range []struct {
+		name      string
+		far, near *description
+		want      string // formats
+		says      string // an attribute
+	}{
+		{"nothing to do", session("0 101", te101), session("0 8 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
+		{"another number", session("0 96", te96), session("0 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
+		{"its parameters go along", session("96", opus96, fmtp96), session("111", opus111), "111", "fmtp 111 useinbandfec=1"},
+		{"a number that means something else", session("0 96", opus96), session("0 96", te96), "0 97", "rtpmap 97 opus/48000/2"},
+		{"events of another clock are others", session("0 102", te48k), session("0 101", te101), "0 102", "rtpmap 102 telephone-event/48000"},
+		{"the other law", session("8 101", te101), session("0 101", te101), "0 101", "rtpmap 0 PCMU/8000"},
+		{"not where both have the same", session("8 0"), session("0"), "8 0", ""},
+		{"a static number that is taken", session("0"), session("0", "a=rtpmap:0 opus/48000/2"), "96", "rtpmap 96 PCMU/8000"},
+	} {
+		got := tt.far.as(tt.near)
+		if formats := strings.Join(got.media().MediaName.Formats, " "); formats != tt.want {
+			t.Errorf("%s: %s; want %s", tt.name, formats, tt.want)
+		}
+		found := tt.says == ""
+		for _, a := range got.media().Attributes {
+			found = found || a.Key+" "+a.Value == tt.says
+		}
+		if !found {
+			t.Errorf("%s: no %q in %+v", tt.name, tt.says, got.media().Attributes)
+		}
+	}
+}
