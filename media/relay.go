@@ -24,6 +24,7 @@ type relay struct {
 	silent   bool // EventSilent was posted
 	closed   bool
 	lastRTP  time.Duration // the last RTP accepted, or Start, or the end of a hold
+
 }
 
 // endpoint is a socket of a session: what arrives there and where it goes on.

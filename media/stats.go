@@ -35,11 +35,20 @@ type SideStats struct {
 	TxDigits           uint64 // of TxPackets, those of Session.SendDigit
 
 	// Lost is how many packets of the streams received are missing by their
-	// sequence numbers (RFC 3550 §A.3), never negative.
+	// sequence numbers (RFC 3550 §A.3), never negative. One that comes late is
+	// missing until then; one that comes twice stands for no other.
 	Lost         uint64
+	Bursts       uint64 // runs of lost packets, one packet long or longer
+	LongestBurst uint64 // packets
+	Duplicates   uint64 // packets that had come already, of RxPackets
+	Reordered    uint64 // packets that came after a later one
+	Wraps        uint64 // of the sequence number past 65535
+	SSRCChanges  uint64 // without a change of peer
 	Dropped      Drops
 	DroppedTotal uint64
 	JitterMS     float64 // interarrival jitter, milliseconds (RFC 3550 §6.4.1)
+	JitterMaxMS  float64 // the highest it was
+	JitterMeanMS float64 // over all packets
 
 	Source      netip.AddrPort // locked RTP source; invalid while there is none
 	SSRC        uint32         // last received
@@ -70,12 +79,45 @@ type Counters struct {
 	WrongSource, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced atomic.Uint64
 
 	// Of RTP flows only.
-	Digits      atomic.Uint64 // of TxPackets
-	Lost        atomic.Uint64
-	Jitter      atomic.Uint64 // bits of a float64, milliseconds
-	SSRC        atomic.Uint32
-	PayloadType atomic.Uint32
-	First, Last atomic.Int64
+	Digits                                    atomic.Uint64 // of TxPackets
+	Lost, Bursts, LongestBurst                atomic.Uint64
+	Duplicates, Reordered, Wraps, SSRCChanges atomic.Uint64
+	Jitter, JitterMax, JitterMean             atomic.Uint64 // bits of a float64, milliseconds
+	SSRC                                      atomic.Uint32
+	PayloadType                               atomic.Uint32
+	First, Last                               atomic.Int64
+}
+
+// keep notes how a stream stands after a packet with this header.
+func (c *Counters) keep(s *stream, h rtpHeader) {
+	change(&c.Jitter, math.Float64bits(s.jitterMS()))
+	change(&c.JitterMean, math.Float64bits(s.jitterMean))
+	change(&c.JitterMax, math.Float64bits(s.jitterMax))
+	if h.ssrc != c.SSRC.Load() {
+		c.SSRC.Store(h.ssrc)
+	}
+	if pt := uint32(h.payloadType); pt != c.PayloadType.Load() {
+		c.PayloadType.Store(pt)
+	}
+	if !s.uneven() {
+		return
+	}
+	runs, longest := s.losses.bursts()
+	change(&c.Lost, s.lost())
+	change(&c.Bursts, runs)
+	change(&c.LongestBurst, longest)
+	change(&c.Duplicates, s.duplicates)
+	change(&c.Reordered, s.reordered)
+	change(&c.Wraps, s.wraps())
+	change(&c.SSRCChanges, s.ssrcChanges)
+}
+
+// change stores what is new. Reading costs nothing, and most figures stay as
+// they are from packet to packet.
+func change(counter *atomic.Uint64, to uint64) {
+	if counter.Load() != to {
+		counter.Store(to)
+	}
 }
 
 func (c *Counters) drops() Drops {
@@ -105,7 +147,8 @@ func (d Drops) plus(o Drops) Drops {
 }
 
 // ledger is what is counted for a session: by the side a flow comes from and by
-// kind, and the locked source of each side.
+// kind, and the locked source of
+// each side.
 type ledger struct {
 	flow   [2][2]Counters
 	source [2]atomic.Pointer[netip.AddrPort]
@@ -118,12 +161,16 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		RxPackets: in.RxPackets.Load(), RxBytes: in.RxBytes.Load(),
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
-		TxDigits:    out.Digits.Load(),
-		Lost:        in.Lost.Load(),
-		Dropped:     in.drops().plus(inRTCP.drops()),
-		JitterMS:    math.Float64frombits(in.Jitter.Load()),
-		SSRC:        in.SSRC.Load(),
-		PayloadType: uint8(in.PayloadType.Load()), // stored from 7 bits
+		TxDigits: out.Digits.Load(),
+		Lost:     in.Lost.Load(), Bursts: in.Bursts.Load(), LongestBurst: in.LongestBurst.Load(),
+		Duplicates: in.Duplicates.Load(), Reordered: in.Reordered.Load(),
+		Wraps: in.Wraps.Load(), SSRCChanges: in.SSRCChanges.Load(),
+		Dropped:      in.drops().plus(inRTCP.drops()),
+		JitterMS:     math.Float64frombits(in.Jitter.Load()),
+		JitterMaxMS:  math.Float64frombits(in.JitterMax.Load()),
+		JitterMeanMS: math.Float64frombits(in.JitterMean.Load()),
+		SSRC:         in.SSRC.Load(),
+		PayloadType:  uint8(in.PayloadType.Load()), // stored from 7 bits
 	}
 	st.DroppedTotal = st.Dropped.Total()
 	if src := l.source[s].Load(); src != nil {

@@ -94,10 +94,7 @@ func (w *worker) account(ep *endpoint, h rtpHeader) {
 	}
 	c.Last.Store(now)
 	ep.stream.observe(h, w.now)
-	c.SSRC.Store(h.ssrc)
-	c.PayloadType.Store(uint32(h.payloadType))
-	c.Lost.Store(ep.stream.lost())
-	c.Jitter.Store(ep.stream.jitterBits())
+	c.keep(&ep.stream, h)
 }
 
 // listen reads pkt if it is a telephone-event, and says whether to relay it.
