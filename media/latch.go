@@ -162,7 +162,7 @@ func (p *party) dest(k Kind) netip.AddrPort {
 // normal returns the peer with 4-in-6 addresses unmapped, addresses that
 // nothing may be sent to made invalid, RTCP filled in and Believed copied.
 func (p Peer) normal() Peer {
-	n := Peer{RTP: sendable(p.RTP), RTCP: sendable(p.RTCP), Believed: make([]netip.Prefix, 0, len(p.Believed)), ClockRate: p.ClockRate, Held: p.Held}
+	n := Peer{RTP: sendable(p.RTP), RTCP: sendable(p.RTCP), Believed: make([]netip.Prefix, 0, len(p.Believed)), ClockRate: p.ClockRate, Held: p.Held, Codec: p.Codec}
 	if !n.RTCP.IsValid() && n.RTP.IsValid() {
 		n.RTCP = portAbove(n.RTP)
 	}

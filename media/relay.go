@@ -117,6 +117,9 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		in.dialer.drop(&in.stream, r.rewrite[side.Other()], now)
 	}
 	s.rate = int64(p.ClockRate)
+	if p.Codec != "" {
+		r.ledger.codec[side].Store(impairmentOf(p.Codec))
+	}
 	if held && !r.held() {
 		r.lastRTP = now
 	}

@@ -40,6 +40,10 @@ type Peer struct {
 	// inactive). No RTP is sent to it, RTCP still is where RTP is valid
 	// (RFC 3264 §5.1). What comes from it is taken: it may send music.
 	Held bool
+
+	// Codec is the encoding name (RFC 3551) of what this side sends, in any case,
+	// for SideStats.MOS only. Empty leaves the one before.
+	Codec string
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Its

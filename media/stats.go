@@ -50,6 +50,11 @@ type SideStats struct {
 	JitterMaxMS  float64 // the highest it was
 	JitterMeanMS float64 // over all packets
 
+	// MOS is what a listener would make of what is received from the side, 1.0
+	// to 4.5 (ITU-T G.107); 0 is unknown: less than a second of packets, or no
+	// figures for Peer.Codec.
+	MOS float64
+
 	Source      netip.AddrPort // locked RTP source; invalid while there is none
 	SSRC        uint32         // last received
 	PayloadType uint8          // last received
@@ -147,11 +152,11 @@ func (d Drops) plus(o Drops) Drops {
 }
 
 // ledger is what is counted for a session: by the side a flow comes from and by
-// kind, and the locked source of
-// each side.
+// kind, the locked source of each side, and what its codec does to speech.
 type ledger struct {
 	flow   [2][2]Counters
 	source [2]atomic.Pointer[netip.AddrPort]
+	codec  [2]atomic.Pointer[impairment] // nil: unknown
 }
 
 func (l *ledger) side(s Side, epoch time.Time) SideStats {
@@ -173,6 +178,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		PayloadType:  uint8(in.PayloadType.Load()), // stored from 7 bits
 	}
 	st.DroppedTotal = st.Dropped.Total()
+	st.MOS = st.score(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
 	}
