@@ -149,6 +149,8 @@ func (p *party) dest(k Kind) netip.AddrPort {
 	switch {
 	case !p.named.RTP.IsValid():
 		return netip.AddrPort{}
+	case p.port(k) != k:
+		return p.dest(p.port(k))
 	case p.latch(k).source.IsValid():
 		return p.latch(k).source
 	case k == RTP:
@@ -162,7 +164,8 @@ func (p *party) dest(k Kind) netip.AddrPort {
 // normal returns the peer with 4-in-6 addresses unmapped, addresses that
 // nothing may be sent to made invalid, RTCP filled in and Believed copied.
 func (p Peer) normal() Peer {
-	n := Peer{RTP: sendable(p.RTP), RTCP: sendable(p.RTCP), Believed: make([]netip.Prefix, 0, len(p.Believed)), ClockRate: p.ClockRate, Held: p.Held, Codec: p.Codec}
+	n := p
+	n.RTP, n.RTCP, n.Believed = sendable(p.RTP), sendable(p.RTCP), make([]netip.Prefix, 0, len(p.Believed))
 	if !n.RTCP.IsValid() && n.RTP.IsValid() {
 		n.RTCP = portAbove(n.RTP)
 	}

@@ -3,6 +3,7 @@ package media
 import (
 	"math"
 	"strings"
+	"time"
 )
 
 // The E-model of ITU-T G.107 (narrow band), with the default value of each
@@ -61,7 +62,7 @@ func (s SideStats) score(codec *impairment) float64 {
 		lost = float64(s.Lost) / float64(s.Lost+received)
 		ratio = burstRatio(float64(s.Lost)/float64(max(s.Bursts, 1)), lost)
 	}
-	delay := packetDelay + min(2*s.JitterMeanMS, bufferDelayMax)
+	delay := float64(s.RTT)/float64(2*time.Millisecond) + packetDelay + min(2*s.JitterMeanMS, bufferDelayMax)
 	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))
 }
 

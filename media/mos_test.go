@@ -3,6 +3,7 @@ package media
 import (
 	"math"
 	"testing"
+	"time"
 )
 
 // ITU-T G.107 Annex B, table B.1.
@@ -82,6 +83,7 @@ func TestScore(t *testing.T) {
 		{"5 %, one by one", g711, SideStats{RxPackets: 9500, Lost: 500, Bursts: 500}, 3.95},
 		{"5 % in bursts of 5", g711, SideStats{RxPackets: 9500, Lost: 500, Bursts: 100}, 3.85},
 		{"nearly all lost", g711, SideStats{RxPackets: 60, Lost: 100000, Bursts: 3}, 1},
+		{"far away", g711, SideStats{RxPackets: 5000, RTT: 600 * time.Millisecond}, 3.6},
 		{"much jitter", g711, SideStats{RxPackets: 5000, JitterMeanMS: 150}, 3.6},
 	} {
 		got := tt.stats.score(tt.codec)

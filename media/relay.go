@@ -25,6 +25,7 @@ type relay struct {
 	closed   bool
 	lastRTP  time.Duration // the last RTP accepted, or Start, or the end of a hold
 
+	roundTrip [2]roundTrip // to each side
 }
 
 // endpoint is a socket of a session: what arrives there and where it goes on.
@@ -34,9 +35,9 @@ type endpoint struct {
 	side  Side
 	kind  Kind
 	relay *relay
-	out   *endpoint // the one it is sent from
 
 	// Owned by the worker.
+	out      *endpoint // the one it is sent from
 	flow     Flow
 	dest     sockaddr // of flow.Dest; empty for none, and while it is held
 	rewrites bool     // flow.Rewrite is not the identity
@@ -73,7 +74,7 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 		ID:     FlowID{Session: r.id, From: from, Kind: kind},
 		In:     r.address(from, kind),
 		Source: r.party[from].latch(kind).source,
-		Out:    r.address(from.Other(), kind),
+		Out:    r.address(from.Other(), r.party[from.Other()].port(kind)),
 		Dest:   r.party[from.Other()].dest(kind),
 	}
 	if kind == RTP {

@@ -8,7 +8,7 @@ type PayloadChange struct{ From, To uint8 }
 
 // Rewrite is what a flow changes in the RTP header of each packet. The zero
 // value is the identity. It has a fixed size and no pointers, so that a kernel
-// map can hold it. RTCP is passed as it came.
+// map can hold it. RTCP is made to fit it.
 type Rewrite struct {
 	SSRC       uint32 // the new SSRC; 0 leaves it
 	TimeOffset uint32 // added to the timestamp, modulo 2^32

@@ -28,6 +28,11 @@ type Peer struct {
 	// RTCP is that of a=rtcp; invalid means the port above RTP.
 	RTCP netip.AddrPort
 
+	// Mux: RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP
+	// is sent to where RTP is, from our RTP port, and taken there too; RTCP above
+	// does not count.
+	Mux bool
+
 	// Believed are further addresses that this side's packets may come from,
 	// with any port: the source of its signalling, configured media sources.
 	Believed []netip.Prefix

@@ -50,6 +50,11 @@ type SideStats struct {
 	JitterMaxMS  float64 // the highest it was
 	JitterMeanMS float64 // over all packets
 
+	// RTT is how long a packet takes from us to the side and back, smoothed, by
+	// its reports about what it was sent (RFC 3550 §6.4.1); 0 is unknown.
+	RTT    time.Duration
+	Remote RemoteReport // what the side says of the stream that it is sent
+
 	// MOS is what a listener would make of what is received from the side, 1.0
 	// to 4.5 (ITU-T G.107); 0 is unknown: less than a second of packets, or no
 	// figures for Peer.Codec.
@@ -60,6 +65,15 @@ type SideStats struct {
 	PayloadType uint8          // last received
 	FirstRTP    time.Time      // of the first RTP accepted; zero if there was none
 	LastRTP     time.Time      // of the last one
+}
+
+// RemoteReport is the last reception report of a side about the stream that is
+// relayed to it (RFC 3550 §6.4.1).
+type RemoteReport struct {
+	Reports      uint64  // that came so far; 0: the rest is unknown
+	FractionLost float64 // since the report before it, 0 to 1
+	Lost         int64   // since the stream began; negative where packets came twice
+	JitterMS     float64 // milliseconds
 }
 
 // Stats are a session's figures, side by side. The counters are read one by
@@ -91,6 +105,13 @@ type Counters struct {
 	SSRC                                      atomic.Uint32
 	PayloadType                               atomic.Uint32
 	First, Last                               atomic.Int64
+
+	// Of RTCP flows only, from the reports that come with them.
+	RTT          atomic.Int64 // nanoseconds
+	Reports      atomic.Uint64
+	RemoteLoss   atomic.Uint64 // bits of a float64, 0 to 1
+	RemoteLost   atomic.Int64
+	RemoteJitter atomic.Uint64 // bits of a float64, milliseconds
 }
 
 // keep notes how a stream stands after a packet with this header.
@@ -174,8 +195,15 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		JitterMS:     math.Float64frombits(in.Jitter.Load()),
 		JitterMaxMS:  math.Float64frombits(in.JitterMax.Load()),
 		JitterMeanMS: math.Float64frombits(in.JitterMean.Load()),
-		SSRC:         in.SSRC.Load(),
-		PayloadType:  uint8(in.PayloadType.Load()), // stored from 7 bits
+		RTT:          time.Duration(inRTCP.RTT.Load()),
+		Remote: RemoteReport{
+			Reports:      inRTCP.Reports.Load(),
+			FractionLost: math.Float64frombits(inRTCP.RemoteLoss.Load()),
+			Lost:         inRTCP.RemoteLost.Load(),
+			JitterMS:     math.Float64frombits(inRTCP.RemoteJitter.Load()),
+		},
+		SSRC:        in.SSRC.Load(),
+		PayloadType: uint8(in.PayloadType.Load()), // stored from 7 bits
 	}
 	st.DroppedTotal = st.Dropped.Total()
 	st.MOS = st.score(l.codec[s].Load())

@@ -13,6 +13,7 @@ func (w *worker) Attach(f Flow, c *Counters) error {
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
 	ep.flow, ep.count = f, c
 	ep.rewrites = f.Rewrite != Rewrite{}
+	ep.out = r.outlet(f)
 	ep.dest = sockaddr{}
 	if !f.Held && f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
 		ep.dest.set(f.Dest)
@@ -56,6 +57,10 @@ func (w *worker) relay(ep *endpoint, n int) {
 		ep.count.WrongSource.Add(1)
 		return
 	}
+	if ep.kind == RTP && ep.relay.party[ep.side].named.Mux && isRTCP(pkt) {
+		w.relayMuxed(ep, pkt)
+		return
+	}
 	var header rtpHeader
 	valid := false
 	if ep.kind == RTP {
@@ -72,7 +77,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(n)) // at most maxPacket
-	if ep.kind == RTP {
+	if ep.kind == RTCP {
+		w.control(ep, pkt)
+	} else {
 		w.account(ep, header)
 		if ep.listener != nil && !w.listen(ep, header, pkt) {
 			return
