@@ -20,11 +20,9 @@ type relay struct {
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	rewrite  [2]Rewrite
-	started  bool
-	silent   bool // EventSilent was posted
 	closed   bool
-	lastRTP  time.Duration // the last RTP accepted, or Start, or the end of a hold
 
+	hearing   hearing
 	roundTrip [2]roundTrip // to each side
 }
 
@@ -108,7 +106,7 @@ func (r *relay) route() error {
 
 // setPeer takes a new description of a side.
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
-	held := r.held()
+	held, excused := r.held(), r.excused()
 	s := &r.endpoint[side][RTP].stream
 	moved := r.party[side].set(p, now)
 	if moved {
@@ -121,9 +119,7 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	if p.Codec != "" {
 		r.ledger.codec[side].Store(impairmentOf(p.Codec))
 	}
-	if held && !r.held() {
-		r.lastRTP = now
-	}
+	r.resumed(held, excused, moved, now)
 	return r.route()
 }
 
@@ -138,23 +134,12 @@ func (r *relay) setEvents(side Side, c TelephoneEvents) {
 	ep.listener.set(c)
 }
 
-// held reports whether a side wants no media: then both may be silent.
-func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
-
 // learn locks on the source of a well-formed packet.
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, now time.Duration) {
 	r.party[ep.side].latch(ep.kind).take(src, now)
 	_ = r.route()
 	if ep.kind == RTP {
 		r.post(EventLatched{Side: ep.side, Source: src})
-	}
-}
-
-// checkSilence posts EventSilent when its time has come.
-func (r *relay) checkSilence(now, timeout time.Duration) {
-	if since := now - r.lastRTP; r.started && !r.silent && !r.held() && since >= timeout {
-		r.silent = true
-		r.post(EventSilent{Since: since})
 	}
 }
 

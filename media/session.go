@@ -46,6 +46,10 @@ type Peer struct {
 	// (RFC 3264 §5.1). What comes from it is taken: it may send music.
 	Held bool
 
+	// Mute: the side will send no RTP (it says recvonly or inactive). What comes
+	// all the same is taken.
+	Mute bool
+
 	// Codec is the encoding name (RFC 3551) of what this side sends, in any case,
 	// for SideStats.MOS only. Empty leaves the one before.
 	Codec string
@@ -118,7 +122,7 @@ func (s *Session) SendDigit(to Side, d Digit) error {
 	return nil
 }
 
-// Start starts the timer of EventSilent: the answer went out, or early media
+// Start starts the timers of EventSilent and EventOneWay: the answer went out, or early media
 // began. Packets are relayed before it too, once both sides have a destination.
 // A second call has no effect.
 func (s *Session) Start() { s.tell(command{op: opStart}) }

@@ -95,7 +95,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 func (w *worker) account(ep *endpoint, h rtpHeader) {
 	c := ep.count
 	now := int64(w.now)
-	ep.relay.lastRTP = w.now
+	ep.relay.hears(ep.side, w.now)
 	if c.First.Load() == 0 {
 		c.First.Store(now)
 	}
