@@ -137,6 +137,7 @@ func (c *Call) openMedia(target netip.Addr) error {
 				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
 			case media.EventDigit:
 				c.inbox.post(item{fact: Keyed(e)})
+			case media.EventOneWay, media.EventHeard:
 			}
 		},
 	})
@@ -157,14 +158,15 @@ func mediaCause(err error) Cause {
 }
 
 // mediaPeer is where a side's media goes and where it is believed from: the
-// address in its SDP, that of its signalling, and what is configured.
-func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix) media.Peer {
+// address in its SDP, that of its signalling, and what is configured. The codec
+// is the call's.
+func mediaPeer(d *description, codec string, signalling netip.Addr, configured []netip.Prefix) media.Peer {
 	believed := append([]netip.Prefix(nil), configured...)
 	if signalling.IsValid() {
 		believed = append(believed, netip.PrefixFrom(signalling, signalling.BitLen()))
 	}
-	_, clock := d.speech()
-	peer := media.Peer{Believed: believed, ClockRate: clock, Held: d.held()}
+	codec, clock := d.speaks(codec)
+	peer := media.Peer{Believed: believed, ClockRate: clock, Codec: codec, Held: d.held(), Mute: d.mute()}
 	if rtp := d.rtp(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a peer elsewhere has no business with our own machine
 		peer.RTP, peer.RTCP = rtp, d.rtcp()
 	}
@@ -174,13 +176,16 @@ func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix)
 // setPeer puts a side's description into force.
 func (c *Call) setPeer(side media.Side, d *description) {
 	c.heard[side] = d
+	l, sources := c.a, c.trunk.cfg.MediaSources
 	if side == media.SideA {
 		c.offer = d
-		c.session.SetPeer(side, mediaPeer(d, c.a.leg.Dialog().Source.Addr(), c.trunk.cfg.MediaSources))
-		return
+	} else {
+		b, t := c.attemptLine()
+		l, sources = b, t.cfg.MediaSources
 	}
-	l, t := c.attemptLine()
-	c.session.SetPeer(side, mediaPeer(d, l.leg.Dialog().Source.Addr(), t.cfg.MediaSources))
+	peer := mediaPeer(d, c.record.Codec, l.leg.Dialog().Source.Addr(), sources)
+	peer.Mux = d.muxes() && c.layout[side].muxes()
+	c.session.SetPeer(side, peer)
 }
 
 // attemptLine is the leg on side B that media flows to: that of the bridge, or
@@ -225,8 +230,7 @@ func (c *Call) takeAnswer(body []byte) error {
 	if err != nil {
 		return err
 	}
-	codec := answer.chosen()
-	if c.answer != nil && !strings.EqualFold(codec, c.record.Codec) {
+	if c.answer != nil && !strings.EqualFold(answer.chosen(), c.record.Codec) {
 		return errNoCodec
 	}
 	answer = c.keyable(c.attempt.target, media.SideA, answer, c.offer)
@@ -234,7 +238,6 @@ func (c *Call) takeAnswer(body []byte) error {
 		if err = c.tellCaller(answer); err != nil {
 			return err
 		}
-		c.record.Codec = codec
 	}
 	c.setPeer(media.SideB, answer)
 	return nil
@@ -266,7 +269,9 @@ func (c *Call) readAnswer(body []byte, offered []string) (*description, error) {
 func (c *Call) tellCaller(answer *description) (err error) {
 	if c.late {
 		c.told = answer.decided()
-		c.answer, err = answer.forTarget(c.mediaAt(media.SideA), c.told, dirAsIs)
+		if c.answer, err = answer.forTarget(c.mediaAt(media.SideA), c.told, dirAsIs); err == nil {
+			c.record.Codec = answer.chosen()
+		}
 		return err
 	}
 	c.told = slices.DeleteFunc(slices.Clone(answer.media().MediaName.Formats), func(f string) bool {
@@ -274,6 +279,7 @@ func (c *Call) tellCaller(answer *description) (err error) {
 	})
 	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
 	if c.answer, err = answer.answering(c.offer, c.mediaAt(media.SideA), c.told, dirAsIs); err == nil {
+		c.record.Codec = answer.chosen()
 		c.setPeer(media.SideA, c.offer)
 	}
 	return err

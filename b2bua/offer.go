@@ -251,6 +251,17 @@ func (d *description) speech() (codec string, clock uint32) {
 	return "", 0
 }
 
+// speaks is the same of the codec that the call has, where it is among the
+// formats.
+func (d *description) speaks(of string) (codec string, clock uint32) {
+	for _, f := range d.media().MediaName.Formats {
+		if name := d.codec(f); name != "" && strings.EqualFold(name, of) {
+			return name, d.clock(f)
+		}
+	}
+	return d.speech()
+}
+
 // clock is the RTP clock rate of a payload type, in Hz: 8000 for all that RFC
 // 3551 gives a number and telephones use.
 func (d *description) clock(format string) uint32 {
@@ -309,6 +320,9 @@ func (d *description) answering(offer *description, at netip.AddrPort, formats [
 		return nil, err
 	}
 	session, stream, _ := strings.Cut(string(audio), "\r\nm=")
+	if offer.muxes() {
+		stream = muxed(stream)
+	}
 	var b strings.Builder
 	b.WriteString(session + "\r\n")
 	for i, line := range offer.streams {

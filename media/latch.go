@@ -166,6 +166,9 @@ func (p *party) dest(k Kind) netip.AddrPort {
 func (p Peer) normal() Peer {
 	n := p
 	n.RTP, n.RTCP, n.Believed = sendable(p.RTP), sendable(p.RTCP), make([]netip.Prefix, 0, len(p.Believed))
+	if n.Mux {
+		n.RTCP = n.RTP
+	}
 	if !n.RTCP.IsValid() && n.RTP.IsValid() {
 		n.RTCP = portAbove(n.RTP)
 	}
