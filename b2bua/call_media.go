@@ -9,7 +9,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/media"
-	"flowbridge/store"
 )
 
 // Relay opens the media of calls. EngineRelay is one.
@@ -26,16 +25,6 @@ type RelaySession interface {
 	Start()
 	Stats() media.Stats
 	Close() media.Stats
-}
-
-func mediaRecord(s media.Stats) store.Media {
-	side := func(x media.SideStats) store.MediaSide {
-		return store.MediaSide{
-			Rx: int64(x.RxPackets), Tx: int64(x.TxPackets), Lost: int64(x.Lost),
-			Dropped: int64(x.DroppedTotal), JitterMS: x.JitterMS,
-		}
-	}
-	return store.Media{A: side(s.A), B: side(s.B)}
 }
 
 // EngineRelay is a media engine as calls see it.
@@ -132,12 +121,15 @@ func (c *Call) openMedia(target netip.Addr) error {
 		OnEvent: func(e media.Event) {
 			switch e := e.(type) {
 			case media.EventSilent:
-				c.inbox.post(item{fact: MediaLost{For: e.Since}})
+				c.inbox.post(item{fact: MediaLost{For: e.Since, Never: e.Never}})
 			case media.EventLatched:
 				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
 			case media.EventDigit:
 				c.inbox.post(item{fact: Keyed(e)})
-			case media.EventOneWay, media.EventHeard:
+			case media.EventOneWay:
+				c.inbox.post(item{fact: OneWay{Side: e.Side}})
+			case media.EventHeard:
+				c.inbox.post(item{fact: OneWay{Side: e.Side, Over: true}})
 			}
 		},
 	})
