@@ -73,6 +73,7 @@ type Call struct {
 	listening   bool      // for digits
 	session     RelaySession
 	sessionAddr [2]netip.Addr // in SDP, by side
+	oneWay      string        // the side that nothing was heard from; empty: none
 	ringSent    bool
 	earlySent   bool // a provisional answer with SDP
 
@@ -290,7 +291,7 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	c.transfer, c.exchange, c.relays = nil, nil, nil
 	now := time.Now()
 	if c.session != nil {
-		c.record.Media = mediaRecord(c.session.Close())
+		c.record.Media = c.mediaRecord(c.session.Close())
 		c.session = nil
 	}
 	c.vacate(c.attempt)

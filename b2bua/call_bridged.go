@@ -20,8 +20,9 @@ func (c *Call) bridged() phase {
 		case Cancelled:
 			c.lostToCancel()
 		case MediaLost:
-			c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Msg("no media")
-			c.hangup(CauseMediaTimeout, store.EndedBySystem)
+			c.onMediaLost(f)
+		case OneWay:
+			c.onOneWay(f)
 		case Killed:
 			c.hangup(f.Cause, f.By)
 		case Expired:

@@ -8,7 +8,6 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/store"
 )
 
 // Relay opens the media of calls. EngineRelay is one.
@@ -26,16 +25,6 @@ type RelaySession interface {
 	Start()
 	Stats() media.Stats
 	Close() media.Stats
-}
-
-func mediaRecord(s media.Stats) store.Media {
-	side := func(x media.SideStats) store.MediaSide {
-		return store.MediaSide{
-			Rx: int64(x.RxPackets), Tx: int64(x.TxPackets), Lost: int64(x.Lost),
-			Dropped: int64(x.DroppedTotal), JitterMS: x.JitterMS,
-		}
-	}
-	return store.Media{A: side(s.A), B: side(s.B)}
 }
 
 // EngineRelay is a media engine as calls see it.
@@ -119,12 +108,16 @@ func (c *Call) openMedia(target netip.Addr) error {
 		OnEvent: func(e media.Event) {
 			switch e := e.(type) {
 			case media.EventSilent:
-				c.inbox.post(item{fact: MediaLost{For: e.Since}})
+				c.inbox.post(item{fact: MediaLost{For: e.Since, Never: e.Never}})
 			case media.EventLatched:
 				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
 			case media.EventDigit:
 				c.inbox.post(item{fact: Keyed(e)})
 			case media.EventPlayed:
+			case media.EventOneWay:
+				c.inbox.post(item{fact: OneWay{Side: e.Side}})
+			case media.EventHeard:
+				c.inbox.post(item{fact: OneWay{Side: e.Side, Over: true}})
 			}
 		},
 	})
@@ -145,10 +138,15 @@ func mediaCause(err error) Cause {
 }
 
 // mediaPeer is where a side's media goes and where it is believed from: the
-// address in its SDP, that of its signalling, and what is configured.
-func mediaPeer(d *description, signalling netip.Addr, configured []netip.Prefix, mode config.LatchMode) media.Peer {
-	_, clock := d.speech()
-	peer := media.Peer{Listed: configured, ClockRate: clock, Held: d.held(), Latch: latchMode(mode)}
+// address in its SDP, that of its signalling, and what is configured. It speaks
+// this codec, if its description has that.
+func mediaPeer(d *description, speaks codec, signalling netip.Addr, configured []netip.Prefix, mode config.LatchMode) media.Peer {
+	if !includes(d.formats(), speaks) {
+		speaks = d.speaks()
+	}
+	peer := media.Peer{
+		Listed: configured, ClockRate: speaks.clock, Codec: speaks.name, Held: d.held(), Mute: d.mute(), Latch: latchMode(mode),
+	}
 	if signalling.IsValid() {
 		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}
 	}
@@ -173,13 +171,16 @@ func latchMode(m config.LatchMode) media.LatchMode {
 func (c *Call) setPeer(side media.Side, d *description) {
 	c.heard[side] = d
 	defer c.translate()
+	l, sources, mode := c.a, c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch
 	if side == media.SideA {
 		c.offer = d
-		c.session.SetPeer(side, mediaPeer(d, c.a.leg.Dialog().Source.Addr(), c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch))
-		return
+	} else {
+		b, t := c.attemptLine()
+		l, sources, mode = b, t.cfg.MediaSources, t.cfg.Media.Latch
 	}
-	l, t := c.attemptLine()
-	c.session.SetPeer(side, mediaPeer(d, l.leg.Dialog().Source.Addr(), t.cfg.MediaSources, t.cfg.Media.Latch))
+	peer := mediaPeer(d, c.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
+	peer.Mux = d.muxes() && c.layout[side].muxes()
+	c.session.SetPeer(side, peer)
 }
 
 // attemptLine is the leg on side B that media flows to: that of the bridge, or

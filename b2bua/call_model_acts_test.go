@@ -392,8 +392,15 @@ func (m *callModel) actMedia(choose func(int) int) string {
 	}
 	side := pick([]media.Side{media.SideA, media.SideB}, choose(2))
 	if choose(6) == 5 {
-		s.onEvent(media.EventSilent{Since: time.Minute})
+		s.onEvent(media.EventSilent{Since: time.Minute, Never: choose(2) == 0})
 		return "silent"
+	}
+	if choose(4) == 3 {
+		s.onEvent(media.EventOneWay{Side: side})
+		if choose(2) == 0 {
+			s.onEvent(media.EventHeard{Side: side})
+		}
+		return "one-way of " + side.String()
 	}
 	s.onEvent(media.EventDigit{Side: side, Digit: '7', Duration: 100 * time.Millisecond})
 	return "digit of " + side.String()

@@ -112,7 +112,7 @@ func (c *Call) preparing() phase {
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Progress, Answered, Refused, Confirmed, MediaLost, Latched, Keyed:
+		case Progress, Answered, Refused, Confirmed, MediaLost, OneWay, Latched, Keyed:
 			// no leg B yet
 		}
 	}
@@ -281,7 +281,7 @@ func (c *Call) dialing() phase {
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Ready, Confirmed, MediaLost, Latched, Keyed:
+		case Ready, Confirmed, MediaLost, OneWay, Latched, Keyed:
 			// of an attempt before, or not possible yet
 		}
 	}

@@ -100,7 +100,7 @@ func (c *Call) snapshot() LiveCall {
 		r.Attempts = append(r.Attempts, c.attemptRecord(CauseNone, 0)) // so far
 	}
 	if c.session != nil {
-		r.Media = mediaRecord(c.session.Stats())
+		r.Media = c.mediaRecord(c.session.Stats())
 	}
 	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
 		r.DurationMS = time.Since(c.answered).Milliseconds() // so far

@@ -183,7 +183,7 @@ func (c *Call) onTransfer(t told) {
 		c.step(t.from, notAcceptable())
 	case Asked:
 		c.reply(t.from, f.Req, 480)
-	case Cancelled, Confirmed, Gone, MediaLost, Latched, Killed, Expired, Withdrawn, AnswerReady, OfferRefused, Replied, Keyed: // not for here
+	case Cancelled, Confirmed, Gone, MediaLost, OneWay, Latched, Killed, Expired, Withdrawn, AnswerReady, OfferRefused, Replied, Keyed: // not for here
 	}
 }
 

@@ -51,6 +51,7 @@ const (
 	CauseSessionExpired  Cause = "session_expired"
 	CauseDialogLost      Cause = "dialog_lost"
 	CauseTransferFailed  Cause = "transfer_failed"
+	CauseNoMedia         Cause = "no_media"
 	CauseMediaTimeout    Cause = "media_timeout"
 	CauseMaxDuration     Cause = "max_duration"
 	CauseShutdown        Cause = "shutdown"
@@ -71,7 +72,7 @@ func Causes() []Cause {
 		CauseInviteTooLarge, CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError,
 		CauseAuthMissing, CauseAuthUnsupported, CauseAuthRefused, CauseBadAnswer, CauseSetupTimeout,
 		CauseNoACK, CauseNoPRACK, CauseBadACK, CauseSessionExpired, CauseDialogLost, CauseTransferFailed,
-		CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
+		CauseNoMedia, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,
 	}
 }
@@ -169,7 +170,7 @@ func q850OfCause(cause Cause) int {
 	switch cause {
 	case CauseCallerHangup, CauseAgentHangup, causeTransferred:
 		return 16 // normal call clearing
-	case CauseNoACK, CauseNoPRACK, CauseSessionExpired, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseMediaTimeout, CauseMaxDuration:
+	case CauseNoACK, CauseNoPRACK, CauseSessionExpired, CauseRingTimeout, CauseTargetSilent, CauseSetupTimeout, CauseNoMedia, CauseMediaTimeout, CauseMaxDuration:
 		return 102 // recovery on timer expiry
 	default:
 		return 31 // normal, unspecified

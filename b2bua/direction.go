@@ -48,6 +48,12 @@ func (d *description) held() bool {
 	return way == dirSendOnly || way == dirInactive || d.nowhere()
 }
 
+// mute says that the peer will send no media.
+func (d *description) mute() bool {
+	way := d.direction()
+	return way == dirRecvOnly || way == dirInactive
+}
+
 // nowhere says that the connection address is 0.0.0.0, or IPv6's domain
 // "invalid" (RFC 6157 section 4.2).
 func (d *description) nowhere() bool {

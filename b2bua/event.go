@@ -239,8 +239,18 @@ type (
 		Elapsed  time.Duration // of the API call
 		AskedAPI bool
 	}
-	// MediaLost says that no RTP came from either side for media.timeout.
-	MediaLost struct{ For time.Duration }
+	// MediaLost says that no RTP came from either side for media.timeout, or, if
+	// there never was any since the answer, for media.start_timeout.
+	MediaLost struct {
+		For   time.Duration
+		Never bool
+	}
+	// OneWay says that nothing is heard from a side while the other one speaks,
+	// or, when that is over, that it is heard after all.
+	OneWay struct {
+		Side media.Side
+		Over bool
+	}
 	// Latched says that a side's real RTP source is known.
 	Latched struct {
 		Side   media.Side
@@ -275,6 +285,7 @@ func (Asked) isFact()        {}
 func (Replied) isFact()      {}
 func (Ready) isFact()        {}
 func (MediaLost) isFact()    {}
+func (OneWay) isFact()       {}
 func (Latched) isFact()      {}
 func (Keyed) isFact()        {}
 func (Killed) isFact()       {}

@@ -29,6 +29,7 @@ type fakeSession struct {
 	events   [2]media.TelephoneEvents
 	payloads [2][]media.PayloadChange
 	digits   []string
+	stats    media.Stats // on top of seven packets from side A
 	started  bool
 	closed   bool
 	broken   bool
@@ -81,7 +82,12 @@ func (s *fakeSession) Start() {
 	s.started = true
 }
 
-func (s *fakeSession) Stats() media.Stats { return media.Stats{A: media.SideStats{RxPackets: 7}} }
+func (s *fakeSession) Stats() media.Stats {
+	stats := s.stats
+	stats.A.RxPackets += 7
+	return stats
+}
+
 func (s *fakeSession) Close() media.Stats { s.closed = true; return s.Stats() }
 
 type fakeSink struct {

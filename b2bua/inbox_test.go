@@ -73,6 +73,7 @@ func TestInboxRoomForTheEnd(t *testing.T) {
 		{line: &line{}, in: FinalLost{Seq: 10}},
 		{line: &line{}, in: RequestFailed{}},
 		{fact: MediaLost{}},
+		{fact: OneWay{}},
 		{fact: Killed{}},
 		{fact: Ready{}},
 	}

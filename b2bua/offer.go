@@ -309,6 +309,9 @@ func (d *description) answering(offer *description, at netip.AddrPort, formats [
 		return nil, err
 	}
 	session, stream, _ := strings.Cut(string(audio), "\r\nm=")
+	if offer.muxes() {
+		stream = muxed(stream)
+	}
 	var b strings.Builder
 	b.WriteString(session + "\r\n")
 	for i, line := range offer.streams {

@@ -111,8 +111,10 @@ type Media struct {
 	PortHigh uint16
 	// Engine carries the packets: auto, kernel or userspace. Default: auto. This version has no kernel engine.
 	Engine string
-	// Timeout ends a call that has had no RTP in either direction for so long. Default: 30s.
+	// Timeout ends a call that has had RTP and then none in either direction for so long. Default: 30s.
 	Timeout time.Duration
+	// StartTimeout ends a call that has had no RTP at all for so long after its answer. Default: 30s.
+	StartTimeout time.Duration
 }
 
 // The values of media.engine.

@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 				Connections: 1000, ConnectionsPerSource: 100, Setups: 2000,
 			},
 		},
-		Media: Media{Listen: []netip.Addr{netip.IPv4Unspecified()}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto, Timeout: 30 * time.Second},
+		Media: Media{Listen: []netip.Addr{netip.IPv4Unspecified()}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto, Timeout: 30 * time.Second, StartTimeout: 30 * time.Second},
 		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
 		Admin: Admin{Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
 		Log:   Log{Level: "info", Format: FormatJSON},
@@ -144,7 +144,7 @@ func TestVariety(t *testing.T) {
 	if got := fmt.Sprint(c.Trunks[0].Sources); got != "[192.0.2.1/32 2001:db8::/32]" || c.Trunks[0].Trusted || c.Trunks[0].NAT != NATOn {
 		t.Errorf("trunk: got %+v", c.Trunks[0])
 	}
-	if c.Media.Timeout != 36*time.Hour || c.Media.PortLow != 20001 || c.SIP.Advertise != "sip.example.com" {
+	if c.Media.Timeout != 36*time.Hour || c.Media.StartTimeout != 90*time.Second || c.Media.PortLow != 20001 || c.SIP.Advertise != "sip.example.com" {
 		t.Errorf("media: got %+v", c.Media)
 	}
 	dial := c.Targets[0]

@@ -15,7 +15,7 @@ func (l *loader) config(root value) *Config {
 	cfg := &Config{
 		SIP: s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "auth_algorithms",
 			"limits").sip(),
-		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout").media(),
+		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout", "start_timeout").media(),
 		Store: s.sub("store", "path", "keep", "ladders").store(),
 		Admin: s.sub("admin", "listen", "token_file").admin(),
 		Log:   s.sub("log", "level", "format").log(),
@@ -150,11 +150,12 @@ func (s section) notYet(keys ...string) {
 func (s section) media() Media {
 	ports := one(s, "ports", portRange{10000, 32767}, parsePorts)
 	m := Media{
-		Advertise: one(s, "advertise", "", parseAdvertise),
-		PortLow:   ports.low,
-		PortHigh:  ports.high,
-		Engine:    s.choice("engine", EngineAuto, EngineAuto, EngineKernel, EngineUserspace),
-		Timeout:   s.duration("timeout", 30*time.Second),
+		Advertise:    one(s, "advertise", "", parseAdvertise),
+		PortLow:      ports.low,
+		PortHigh:     ports.high,
+		Engine:       s.choice("engine", EngineAuto, EngineAuto, EngineKernel, EngineUserspace),
+		Timeout:      s.duration("timeout", 30*time.Second),
+		StartTimeout: s.duration("start_timeout", 30*time.Second),
 	}
 	if m.Engine == EngineKernel {
 		s.fields["engine"].fail("this version does not have the kernel engine", "write auto or userspace")

@@ -9,7 +9,7 @@ import "testing"
 func TestLostACK(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
-	b := s.serve(setup{media: ", timeout: 60s"})
+	b := s.serve(setup{media: ", start_timeout: 60s"})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("lost_ack")
 	carrier.received("SIP/2.0 200", 1)

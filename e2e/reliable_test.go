@@ -110,7 +110,7 @@ func TestUnsupported(t *testing.T) {
 func TestNoPRACK(t *testing.T) {
 	s := newLongStage(t)
 	s.prepareCalls()
-	b := s.serve(setup{media: ", timeout: 60s"})
+	b := s.serve(setup{media: ", start_timeout: 60s"})
 	agent := s.sippAgent("cancel")
 	carrier := s.sippCarrier("no_prack")
 	carrier.finish()

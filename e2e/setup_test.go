@@ -191,16 +191,16 @@ func TestNoRoute(t *testing.T) {
 	}
 }
 
-// TestMediaTimeout has nobody send RTP.
-func TestMediaTimeout(t *testing.T) {
+// TestNoMedia has nobody send RTP.
+func TestNoMedia(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
-	b := s.serve(setup{media: ", timeout: 2s"})
+	b := s.serve(setup{media: ", start_timeout: 2s"})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("agent_hangup")
 	carrier.finish()
 	agent.finish()
-	r := b.finish(want{"answered", "media_timeout", "system", 200, []try{{"", 200, 200}}})[0]
+	r := b.finish(want{"answered", "no_media", "system", 200, []try{{"", 200, 200}}})[0]
 	if r.DurationMS < 2000 || r.DurationMS > 4500 {
 		t.Errorf("ended after %d ms; want 2000 and a little", r.DurationMS)
 	}

@@ -48,7 +48,7 @@ func TestSessionTimers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newLongStage(t)
 			s.prepareCalls()
-			b := s.serve(setup{target: ", session_expires: 90s", media: ", timeout: 300s"})
+			b := s.serve(setup{target: ", session_expires: 90s", media: ", start_timeout: 300s"})
 			const patient = "200s"
 			agent := s.agentPlays("session_timer", []string{"-timeout", patient}, "@REFRESHER@", c.agent, "@PAUSE@", "50000")
 			carrier := s.carrierPlays("session_timer", []string{"-timeout", patient}, "@REFRESHER@", c.carrier, "@PAUSE@", "45500") // not at the moment of our refresh
@@ -102,7 +102,7 @@ func (c sessionTimer) check(t *testing.T, carrier, agent *sipp) {
 func TestUnrefreshed(t *testing.T) {
 	s := newLongStage(t)
 	s.prepareCalls()
-	b := s.serve(setup{media: ", timeout: 300s"})
+	b := s.serve(setup{media: ", start_timeout: 300s"})
 	agent := s.sippAgent("caller_hangup", "-timeout", "80s")
 	carrier := s.sippCarrier("unrefreshed", "-timeout", "80s")
 	carrier.finishWithin(80 * time.Second)

@@ -23,7 +23,7 @@ type bench struct {
 
 func newBench(tb testing.TB, sessions int) *bench {
 	tb.Helper()
-	w, err := prepareWorker(time.Now(), time.Hour)
+	w, err := prepareWorker(time.Now(), silenceLimits{start: time.Hour, mid: time.Hour})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestTrafficPutsSilenceOff(t *testing.T) {
 	}
 	check := func(when string, at time.Duration, want int) {
 		t.Helper()
-		if r.checkSilence(at, timeout); silent != want {
+		if r.checkSilence(at, silenceLimits{start: timeout, mid: timeout}); silent != want {
 			t.Errorf("%s: reported %d times; want %d", when, silent, want)
 		}
 	}

@@ -16,7 +16,8 @@
 // path. A latch decides which source a side's packets are believed from. A
 // listener makes digits of a side's telephone-events, a dialer puts digits into
 // the stream towards one; both need to see packets, so their session's RTP is the
-// userspace path's.
+// userspace path's. An alias is what a rewrite makes of a stream: RTCP about the
+// one becomes RTCP about the other.
 //
 // Ownership. A session belongs to one worker, a goroutine with an epoll
 // instance of its own, which it waits for in the runtime's poller. Sockets,

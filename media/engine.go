@@ -48,8 +48,13 @@ type Config struct {
 	Workers int
 
 	// Timeout is how long no RTP may be accepted from either side of a started
-	// session before EventSilent; 0 means 30 s. It is looked at once a second.
+	// session before EventSilent, once some was; 0 means 30 s. It is looked at
+	// once a second.
 	Timeout time.Duration
+
+	// StartTimeout is the same as long as there was none since Session.Start; 0
+	// means 30 s.
+	StartTimeout time.Duration
 }
 
 // Engine owns the ports and the workers. Its methods may be called from any
@@ -81,6 +86,9 @@ func Open(cfg Config) (*Engine, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
+	if cfg.StartTimeout == 0 {
+		cfg.StartTimeout = defaultTimeout
+	}
 	e := &Engine{
 		config:   cfg,
 		epoch:    time.Now(),
@@ -90,7 +98,7 @@ func Open(cfg Config) (*Engine, error) {
 		locals:   localAddrs(cfg.Listen, cfg.Advertised),
 	}
 	for range cfg.Workers {
-		w, err := newWorker(e.epoch, cfg.Timeout)
+		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
 		}
@@ -121,6 +129,9 @@ func (c Config) check() error {
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout %v is negative", c.Timeout))
+	}
+	if c.StartTimeout < 0 {
+		errs = append(errs, fmt.Errorf("start timeout %v is negative", c.StartTimeout))
 	}
 	return errors.Join(errs...)
 }

@@ -16,13 +16,14 @@ import (
 func TestOpenRefuses(t *testing.T) {
 	good := Config{Listen: []netip.Addr{relayV4}, PortLow: 21000, PortHigh: 21099}
 	for name, spoil := range map[string]func(*Config){
-		"no address":       func(c *Config) { c.Listen = nil },
-		"zero address":     func(c *Config) { c.Listen = []netip.Addr{{}} },
-		"foreign address":  func(c *Config) { c.Listen = []netip.Addr{netip.MustParseAddr("192.0.2.1")} },
-		"one pair":         func(c *Config) { c.PortHigh = 21002 },
-		"reversed":         func(c *Config) { c.PortHigh = 20000 },
-		"port zero":        func(c *Config) { c.PortLow = 0 },
-		"negative timeout": func(c *Config) { c.Timeout = -1 },
+		"no address":             func(c *Config) { c.Listen = nil },
+		"zero address":           func(c *Config) { c.Listen = []netip.Addr{{}} },
+		"foreign address":        func(c *Config) { c.Listen = []netip.Addr{netip.MustParseAddr("192.0.2.1")} },
+		"one pair":               func(c *Config) { c.PortHigh = 21002 },
+		"reversed":               func(c *Config) { c.PortHigh = 20000 },
+		"port zero":              func(c *Config) { c.PortLow = 0 },
+		"negative timeout":       func(c *Config) { c.Timeout = -1 },
+		"negative start timeout": func(c *Config) { c.StartTimeout = -1 },
 	} {
 		cfg := good
 		spoil(&cfg)
@@ -34,7 +35,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestSilenceIsReportedOnce(t *testing.T) {
-	e := openEngine(t, func(c *Config) { c.Timeout = 60 * time.Millisecond })
+	e := openEngine(t, func(c *Config) { c.Timeout, c.StartTimeout = 60*time.Millisecond, 60*time.Millisecond })
 	quiet, started := newBridge(t, e), newBridge(t, e)
 	pkt := rtpPacket(t, 0, 1, "x")
 	started.a.send(started.Local(SideA), pkt)
@@ -254,7 +255,7 @@ func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 
 // A worker that is woken before it has any socket stays alive.
 func TestCommandBeforeAnySocket(t *testing.T) {
-	w, err := newWorker(time.Now(), time.Second)
+	w, err := newWorker(time.Now(), silenceLimits{start: time.Second, mid: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

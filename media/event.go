@@ -12,12 +12,24 @@ import (
 type Event interface{ isEvent() }
 
 // EventSilent says that no RTP was accepted from either side for
-// Config.Timeout. It comes at most once in a session's life, never before
+// Config.Timeout, or Config.StartTimeout where there was none yet. It comes at most once in a session's life, never before
 // Session.Start and never while a side is held; when the last hold is lifted,
 // the time counts from then.
 type EventSilent struct {
-	Since time.Duration // how long it has been silent, at least Config.Timeout
+	Since time.Duration // how long it has been silent, at least the time-out
+	Never bool          // there was none at all since Session.Start
 }
+
+// EventOneWay says that one side speaks and nothing at all was accepted from the
+// other for three seconds: since Session.Start, the other side's first RTP, a
+// side's change of address, or the end of a hold or Peer.Mute, whichever came
+// last. It comes at most once in a session's life, and not once both were heard.
+type EventOneWay struct {
+	Side Side // that nothing is heard from
+}
+
+// EventHeard says that the side of an EventOneWay is heard after all.
+type EventHeard struct{ Side Side }
 
 // EventLatched says that a side's RTP source is now known and locked. It comes
 // once per lock, so again after a change of peer or a re-lock.
@@ -41,3 +53,5 @@ func (EventPlayed) isEvent()  {}
 func (EventSilent) isEvent()  {}
 func (EventLatched) isEvent() {}
 func (EventDigit) isEvent()   {}
+func (EventOneWay) isEvent()  {}
+func (EventHeard) isEvent()   {}

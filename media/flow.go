@@ -28,7 +28,7 @@ type Kind uint8
 // The kinds of a flow.
 const (
 	RTP  Kind = iota // the even port
-	RTCP             // the odd port
+	RTCP             // the odd port, or the same as RTP (Peer.Mux)
 )
 
 // FlowID names a flow within an engine.
@@ -50,7 +50,7 @@ type Flow struct {
 	Out     netip.AddrPort // our address on the side that receives
 	Dest    netip.AddrPort // invalid: nobody to send to, packets are dropped
 	Held    bool           // Dest wants none: packets are taken, counted and dropped
-	Rewrite Rewrite        // applied to RTP only
+	Rewrite Rewrite        // of RTP flows only; RTCP is made to fit it
 }
 
 // Path carries the packets of flows. Who may send is not a path's decision: it

@@ -69,6 +69,8 @@ func (p *party) dest(k Kind) netip.AddrPort {
 	switch {
 	case !p.named.RTP.IsValid():
 		return netip.AddrPort{}
+	case p.port(k) != k:
+		return p.dest(p.port(k))
 	case p.source(k).IsValid():
 		return p.source(k)
 	case k == RTP:
@@ -83,6 +85,9 @@ func (p *party) dest(k Kind) netip.AddrPort {
 // nothing may be sent to made invalid, RTCP filled in and lists copied.
 func (p Peer) normal() Peer {
 	p.RTP, p.RTCP = sendable(p.RTP), sendable(p.RTCP)
+	if p.Mux {
+		p.RTCP = p.RTP
+	}
 	if !p.RTCP.IsValid() && p.RTP.IsValid() {
 		p.RTCP = portAbove(p.RTP)
 	}

@@ -20,10 +20,10 @@ type relay struct {
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
-	started  bool
-	silent   bool // EventSilent was posted
 	closed   bool
-	lastRTP  time.Duration // the last RTP accepted, or Start, or the end of a hold
+
+	hearing   hearing
+	roundTrip [2]roundTrip // to each side
 }
 
 // endpoint is a socket of a session: what arrives there and where it goes on.
@@ -33,9 +33,9 @@ type endpoint struct {
 	side  Side
 	kind  Kind
 	relay *relay
-	out   *endpoint // the one it is sent from
 
 	// Owned by the worker.
+	out      *endpoint // the one it is sent from
 	flow     Flow
 	dest     sockaddr // of flow.Dest; empty for none, and while it is held
 	rewrites bool     // flow.Rewrite is not the identity
@@ -81,7 +81,7 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 		ID:     FlowID{Session: r.id, From: from, Kind: kind},
 		In:     r.address(from, kind),
 		Source: r.party[from].source(kind),
-		Out:    r.address(from.Other(), kind),
+		Out:    r.address(from.Other(), r.party[from.Other()].port(kind)),
 		Dest:   r.party[from.Other()].dest(kind),
 	}
 	if kind == RTP {
@@ -114,7 +114,7 @@ func (r *relay) route() error {
 
 // setPeer takes a new description of a side.
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
-	held := r.held()
+	held, excused := r.held(), r.excused()
 	s := &r.endpoint[side][RTP].stream
 	moved := r.party[side].set(p, now)
 	if moved {
@@ -124,9 +124,10 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		r.hush(&r.endpoint[side.Other()][RTP], moved, now)
 	}
 	s.rate = int64(p.ClockRate)
-	if held && !r.held() {
-		r.lastRTP = now
+	if p.Codec != "" {
+		r.ledger.codec[side].Store(impairmentOf(p.Codec))
 	}
+	r.resumed(held, excused, moved, now)
 	return r.route()
 }
 
@@ -156,9 +157,6 @@ func (r *relay) setEvents(side Side, c TelephoneEvents) {
 	ep.listener.set(c)
 }
 
-// held reports whether a side wants no media: then both may be silent.
-func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
-
 // learn locks on the source and stream of an RTP packet.
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Duration) {
 	l := &r.party[ep.side].rtp
@@ -176,25 +174,6 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 func (r *relay) learnReports(side Side, src netip.AddrPort) {
 	r.party[side].rtcp.source = src
 	_ = r.route()
-}
-
-// start begins the time of EventSilent, and lets sources be learned.
-func (r *relay) start(now time.Duration) {
-	if r.started {
-		return
-	}
-	r.started, r.lastRTP = true, now
-	for side := range r.party {
-		r.party[side].rtp.learn(now)
-	}
-}
-
-// checkSilence posts EventSilent when its time has come.
-func (r *relay) checkSilence(now, timeout time.Duration) {
-	if since := now - r.lastRTP; r.started && !r.silent && !r.held() && since >= timeout {
-		r.silent = true
-		r.post(EventSilent{Since: since})
-	}
 }
 
 func (r *relay) post(e Event) {

@@ -25,7 +25,8 @@ const maxPayloadChanges = 8
 
 // Rewrite is what a flow changes in each RTP packet. The zero value is the
 // identity. It has a fixed size and no pointers, so that a kernel map can hold
-// it; one with a PayloadOp other than PayloadKeep needs the userspace path.
+// it; one with a PayloadOp other than PayloadKeep needs the userspace path. RTCP is
+// made to fit it.
 type Rewrite struct {
 	SSRC       uint32 // the new SSRC; 0 leaves it
 	TimeOffset uint32 // added to the timestamp, modulo 2^32
@@ -56,17 +57,17 @@ func (o PayloadOp) apply(pkt []byte) bool {
 	switch o {
 	case PayloadKeep:
 	case PayloadToALaw:
-		translate(rtpPayload(pkt), &uLawToALaw)
+		transcode(rtpPayload(pkt), &uLawToALaw)
 	case PayloadToULaw:
-		translate(rtpPayload(pkt), &aLawToULaw)
+		transcode(rtpPayload(pkt), &aLawToULaw)
 	case PayloadDrop:
 		return false
 	}
 	return true
 }
 
-// translate replaces each G.711 code by that of the other law.
-func translate(payload []byte, table *[256]byte) {
+// transcode replaces each G.711 code by that of the other law.
+func transcode(payload []byte, table *[256]byte) {
 	for i, code := range payload {
 		payload[i] = table[code]
 	}

@@ -73,6 +73,12 @@ func validRTCP(pkt []byte) bool {
 	return true
 }
 
+// isRTCP tells RTCP from RTP where both come to one port, by the packet type
+// (RFC 5761 §4).
+func isRTCP(pkt []byte) bool {
+	return len(pkt) >= rtcpHeaderLen && pkt[1] >= rtcpTypeLow && pkt[1] <= rtcpTypeHigh
+}
+
 // rtpPayload is what an RTP packet that parseRTP takes carries, without padding.
 func rtpPayload(pkt []byte) []byte {
 	start, end := rtpHeaderLen+4*int(pkt[0]&0x0f), len(pkt)

@@ -28,6 +28,11 @@ type Peer struct {
 	// RTCP is that of a=rtcp; invalid means the port above RTP.
 	RTCP netip.AddrPort
 
+	// Mux: RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP
+	// is sent to where RTP is, from our RTP port, and taken there too; RTCP above
+	// does not count.
+	Mux bool
+
 	// Believed are further addresses that this side's packets may come from, with
 	// any port, in the first 10 s after SetPeer and after Start, as long as no
 	// source is locked or the locked one is silent: the source of its signalling.
@@ -48,6 +53,14 @@ type Peer struct {
 	// inactive). No RTP is sent to it, RTCP still is where RTP is valid
 	// (RFC 3264 §5.1). What comes from it is taken: it may send music.
 	Held bool
+
+	// Mute: the side will send no RTP (it says recvonly or inactive). What comes
+	// all the same is taken.
+	Mute bool
+
+	// Codec is the encoding name (RFC 3551) of what this side sends, in any case,
+	// for SideStats.MOS only. Empty leaves the one before.
+	Codec string
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Its
@@ -131,7 +144,7 @@ func (s *Session) Play(to Side, p Play) { s.tell(command{op: opPlay, side: to, p
 // StopPlay ends the sound towards a side; what is relayed follows on.
 func (s *Session) StopPlay(to Side) { s.tell(command{op: opStopPlay, side: to}) }
 
-// Start starts the timer of EventSilent: the answer went out, or early media
+// Start starts the timers of EventSilent and EventOneWay: the answer went out, or early media
 // began. Packets are relayed before it too, once both sides have a destination.
 // A second call has no effect.
 func (s *Session) Start() { s.tell(command{op: opStart}) }

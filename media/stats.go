@@ -39,17 +39,45 @@ type SideStats struct {
 	TxPlayed           uint64 // of TxPackets, those of Session.Play
 
 	// Lost is how many packets of the streams received are missing by their
-	// sequence numbers (RFC 3550 §A.3), never negative.
+	// sequence numbers (RFC 3550 §A.3), never negative. One that comes late is
+	// missing until then; one that comes twice stands for no other.
 	Lost         uint64
+	Bursts       uint64 // runs of lost packets, one packet long or longer
+	LongestBurst uint64 // packets
+	Duplicates   uint64 // packets that had come already, of RxPackets
+	Reordered    uint64 // packets that came after a later one
+	Wraps        uint64 // of the sequence number past 65535
+	SSRCChanges  uint64 // without a change of peer
 	Dropped      Drops
 	DroppedTotal uint64
 	JitterMS     float64 // interarrival jitter, milliseconds (RFC 3550 §6.4.1)
+	JitterMaxMS  float64 // the highest it was
+	JitterMeanMS float64 // over all packets
+
+	// RTT is how long a packet takes from us to the side and back, smoothed, by
+	// its reports about what it was sent (RFC 3550 §6.4.1); 0 is unknown.
+	RTT    time.Duration
+	Remote RemoteReport // what the side says of the stream that it is sent
+
+	// MOS is what a listener would make of what is received from the side, 1.0
+	// to 4.5 (ITU-T G.107); 0 is unknown: less than a second of packets, or no
+	// figures for Peer.Codec.
+	MOS float64
 
 	Source      netip.AddrPort // locked RTP source; invalid while there is none
 	SSRC        uint32         // last received
 	PayloadType uint8          // last received
 	FirstRTP    time.Time      // of the first RTP accepted; zero if there was none
 	LastRTP     time.Time      // of the last one
+}
+
+// RemoteReport is the last reception report of a side about the stream that is
+// relayed to it (RFC 3550 §6.4.1).
+type RemoteReport struct {
+	Reports      uint64  // that came so far; 0: the rest is unknown
+	FractionLost float64 // since the report before it, 0 to 1
+	Lost         int64   // since the stream began; negative where packets came twice
+	JitterMS     float64 // milliseconds
 }
 
 // Stats are a session's figures, side by side. The counters are read one by
@@ -74,13 +102,52 @@ type Counters struct {
 	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded atomic.Uint64
 
 	// Of RTP flows only.
-	Digits      atomic.Uint64 // of TxPackets
-	Played      atomic.Uint64 // of TxPackets
-	Lost        atomic.Uint64
-	Jitter      atomic.Uint64 // bits of a float64, milliseconds
-	SSRC        atomic.Uint32
-	PayloadType atomic.Uint32
-	First, Last atomic.Int64
+	Digits, Played                            atomic.Uint64 // of TxPackets
+	Lost, Bursts, LongestBurst                atomic.Uint64
+	Duplicates, Reordered, Wraps, SSRCChanges atomic.Uint64
+	Jitter, JitterMax, JitterMean             atomic.Uint64 // bits of a float64, milliseconds
+	SSRC                                      atomic.Uint32
+	PayloadType                               atomic.Uint32
+	First, Last                               atomic.Int64
+
+	// Of RTCP flows only, from the reports that come with them.
+	RTT          atomic.Int64 // nanoseconds
+	Reports      atomic.Uint64
+	RemoteLoss   atomic.Uint64 // bits of a float64, 0 to 1
+	RemoteLost   atomic.Int64
+	RemoteJitter atomic.Uint64 // bits of a float64, milliseconds
+}
+
+// keep notes how a stream stands after a packet with this header.
+func (c *Counters) keep(s *stream, h rtpHeader) {
+	change(&c.Jitter, math.Float64bits(s.jitterMS()))
+	change(&c.JitterMean, math.Float64bits(s.jitterMean))
+	change(&c.JitterMax, math.Float64bits(s.jitterMax))
+	if h.ssrc != c.SSRC.Load() {
+		c.SSRC.Store(h.ssrc)
+	}
+	if pt := uint32(h.payloadType); pt != c.PayloadType.Load() {
+		c.PayloadType.Store(pt)
+	}
+	if !s.uneven() {
+		return
+	}
+	runs, longest := s.losses.bursts()
+	change(&c.Lost, s.lost())
+	change(&c.Bursts, runs)
+	change(&c.LongestBurst, longest)
+	change(&c.Duplicates, s.duplicates)
+	change(&c.Reordered, s.reordered)
+	change(&c.Wraps, s.wraps())
+	change(&c.SSRCChanges, s.ssrcChanges)
+}
+
+// change stores what is new. Reading costs nothing, and most figures stay as
+// they are from packet to packet.
+func change(counter *atomic.Uint64, to uint64) {
+	if counter.Load() != to {
+		counter.Store(to)
+	}
 }
 
 func (c *Counters) drops() Drops {
@@ -116,10 +183,11 @@ func (d Drops) plus(o Drops) Drops {
 }
 
 // ledger is what is counted for a session: by the side a flow comes from and by
-// kind, and the locked source of each side.
+// kind, the locked source of each side, and what its codec does to speech.
 type ledger struct {
 	flow   [2][2]Counters
 	source [2]atomic.Pointer[netip.AddrPort]
+	codec  [2]atomic.Pointer[impairment] // nil: unknown
 }
 
 func (l *ledger) side(s Side, epoch time.Time) SideStats {
@@ -129,15 +197,26 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		RxPackets: in.RxPackets.Load(), RxBytes: in.RxBytes.Load(),
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
-		TxDigits:    out.Digits.Load(),
-		TxPlayed:    out.Played.Load(),
-		Lost:        in.Lost.Load(),
-		Dropped:     in.drops().plus(inRTCP.drops()),
-		JitterMS:    math.Float64frombits(in.Jitter.Load()),
+		TxDigits: out.Digits.Load(), TxPlayed: out.Played.Load(),
+		Lost: in.Lost.Load(), Bursts: in.Bursts.Load(), LongestBurst: in.LongestBurst.Load(),
+		Duplicates: in.Duplicates.Load(), Reordered: in.Reordered.Load(),
+		Wraps: in.Wraps.Load(), SSRCChanges: in.SSRCChanges.Load(),
+		Dropped:      in.drops().plus(inRTCP.drops()),
+		JitterMS:     math.Float64frombits(in.Jitter.Load()),
+		JitterMaxMS:  math.Float64frombits(in.JitterMax.Load()),
+		JitterMeanMS: math.Float64frombits(in.JitterMean.Load()),
+		RTT:          time.Duration(inRTCP.RTT.Load()),
+		Remote: RemoteReport{
+			Reports:      inRTCP.Reports.Load(),
+			FractionLost: math.Float64frombits(inRTCP.RemoteLoss.Load()),
+			Lost:         inRTCP.RemoteLost.Load(),
+			JitterMS:     math.Float64frombits(inRTCP.RemoteJitter.Load()),
+		},
 		SSRC:        in.SSRC.Load(),
 		PayloadType: uint8(in.PayloadType.Load()), // stored from 7 bits
 	}
 	st.DroppedTotal = st.Dropped.Total()
+	st.MOS = st.score(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
 	}

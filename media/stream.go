@@ -1,9 +1,6 @@
 package media
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // RFC 3550 §A.1: how far a sequence number may run ahead of the highest one, or
 // fall behind it, before the sender is taken to have started anew.
@@ -19,31 +16,42 @@ const maxTransitJump = 2
 // defaultClockRate is that of G.711, G.722, G.729 and telephone-event beside them.
 const defaultClockRate = 8000
 
-// stream follows the RTP of one side: losses and jitter. It is a value owned by
-// the worker. A new SSRC, or a new peer, starts a new count; the losses add up.
+// stream follows the RTP of one side: losses, what came twice or late, jitter. It
+// is a value owned by the worker. A new SSRC, or a new peer, starts a new count;
+// all but the jitter adds up.
 type stream struct {
 	rate int64 // of the timestamps, Hz
 
-	started  bool
-	renewed  bool // the next packet is of another source, whatever its SSRC
-	ssrc     uint32
-	base     uint64 // first sequence number
-	top      uint64 // highest one, extended by the cycles
-	received uint64
-	expect   uint16 // the number after one that jumped; two in a row are a restart
-	jumped   bool
-	lostPast uint64 // of earlier counts
+	started   bool
+	renewed   bool // the next packet is of another source, whatever its SSRC
+	ssrc      uint32
+	base      uint64 // first sequence number
+	top       uint64 // highest one, extended by the cycles
+	received  uint64 // numbers from base on that came, each once
+	expect    uint16 // the number after one that jumped; two in a row are a restart
+	jumped    bool
+	losses    losses
+	irregular bool // since uneven was called, something else came than the next packet
+
+	lostPast, wrapsPast                uint64 // of earlier counts
+	duplicates, reordered, ssrcChanges uint64 // of all
 
 	timed       bool
 	timestamp   uint32
 	timestampAt time.Duration // when the first packet with it came
 	transit     uint32
-	jitter      uint64 // in 1/16 of a timestamp unit (RFC 3550 §A.8)
+	jitter      uint64  // in 1/16 of a timestamp unit (RFC 3550 §A.8)
+	jitterMax   float64 // milliseconds, as jitterMean
+	jitterMean  float64 // over timings packets
+	timings     float64
 }
 
 // observe takes account of a packet that arrived at now.
 func (s *stream) observe(h rtpHeader, now time.Duration) {
 	if !s.started || s.renewed || h.ssrc != s.ssrc {
+		if s.started && !s.renewed {
+			s.ssrcChanges++
+		}
 		s.restart(h.seq)
 		s.ssrc, s.started, s.renewed, s.timed, s.jitter = h.ssrc, true, false, false, 0
 	}
@@ -54,7 +62,17 @@ func (s *stream) observe(h rtpHeader, now time.Duration) {
 // renew says that a packet that comes from now on is another source's.
 func (s *stream) renew() { s.renewed = true }
 
-// lost is how many packets are missing so far.
+// uneven says whether something else than the next packet in turn has come since
+// it was called last: only then the counts of what is not as it should be, and
+// the wraps, may be others.
+func (s *stream) uneven() bool {
+	was := s.irregular
+	s.irregular = false
+	return was
+}
+
+// lost is how many packets are missing so far. One that came twice stands for no
+// other.
 func (s *stream) lost() uint64 {
 	if expected := s.top - s.base + 1; s.started && expected > s.received {
 		return s.lostPast + expected - s.received
@@ -62,25 +80,33 @@ func (s *stream) lost() uint64 {
 	return s.lostPast
 }
 
+// wraps is how often the sequence number went past 65535.
+func (s *stream) wraps() uint64 { return s.wrapsPast + s.top>>16 }
+
 // jitterMS is the interarrival jitter in milliseconds.
 func (s *stream) jitterMS() float64 {
 	return float64(s.jitter) / 16 * 1000 / float64(s.clock())
 }
 
-func (s *stream) jitterBits() uint64 { return math.Float64bits(s.jitterMS()) }
-
 func (s *stream) restart(seq uint16) {
-	s.lostPast = s.lost()
+	s.lostPast, s.wrapsPast = s.lost(), s.wraps()
 	s.base, s.top = uint64(seq), uint64(seq)
-	s.received, s.jumped = 0, false
+	s.received, s.jumped, s.irregular = 0, false, true
+	if s.started {
+		s.losses.finish()
+	}
+	s.losses.begin()
 }
 
 func (s *stream) count(seq uint16) {
 	ahead := seq - uint16(s.top) // modulo 2^16 on purpose
 	switch {
 	case ahead < maxDropout:
-		s.top += uint64(ahead)
-	case ahead <= 65535-maxMisorder:
+		s.advance(uint64(ahead))
+	case ahead > 65535-maxMisorder:
+		s.late(uint64(-ahead))
+		return
+	default:
 		if !s.jumped || seq != s.expect {
 			s.jumped, s.expect = true, seq+1
 			return
@@ -88,7 +114,37 @@ func (s *stream) count(seq uint16) {
 		s.restart(seq)
 	}
 	s.jumped = false
-	s.received++
+	s.mark(0)
+}
+
+// advance takes a number that is this much above the highest one.
+func (s *stream) advance(by uint64) {
+	if by == 0 {
+		return
+	}
+	s.irregular = s.irregular || by > 1 || (s.top+by)>>16 != s.top>>16
+	s.top += by
+	s.losses.advance(by)
+}
+
+// late takes a number that is this much below the highest one. What is below the
+// first one was sent before anybody counted.
+func (s *stream) late(by uint64) {
+	s.jumped, s.irregular = false, true
+	if by > s.top-s.base || s.mark(by) {
+		s.reordered++
+	}
+}
+
+// mark notes a number and says whether it came for the first time.
+func (s *stream) mark(behind uint64) (first bool) {
+	if first = s.losses.mark(behind); first {
+		s.received++
+	} else {
+		s.duplicates++
+		s.irregular = true
+	}
+	return first
 }
 
 // time updates the jitter. A timestamp that stands still tells nothing: the
@@ -109,6 +165,10 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 		return
 	}
 	s.jitter += uint64(d) - (s.jitter+8)>>4 // d is not negative
+	s.timings++
+	ms := s.jitterMS()
+	s.jitterMean += (ms - s.jitterMean) / s.timings
+	s.jitterMax = max(s.jitterMax, ms)
 }
 
 func (s *stream) clock() int64 {

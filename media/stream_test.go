@@ -145,3 +145,124 @@ func TestDropsTotal(t *testing.T) {
 		t.Errorf("got %d; want 510", got)
 	}
 }
+
+func TestStreamIrregularities(t *testing.T) {
+	type counts struct{ lost, runs, longest, duplicates, reordered, wraps uint64 }
+	run := func(from, to int) (s []uint16) {
+		for i := from; i <= to; i++ {
+			s = append(s, uint16(i))
+		}
+		return s
+	}
+	for _, tt := range []struct {
+		name string
+		seqs [][]uint16
+		want counts
+	}{
+		{"in order", [][]uint16{run(0, 500)}, counts{}},
+		{"two gaps", [][]uint16{run(0, 9), run(12, 20), run(22, 30)}, counts{lost: 3, runs: 2, longest: 2}},
+		{"two gaps, long ago", [][]uint16{run(0, 9), run(12, 20), run(22, 900)}, counts{lost: 3, runs: 2, longest: 2}},
+		{"a gap longer than the window", [][]uint16{run(0, 9), run(1010, 1500)}, counts{lost: 1000, runs: 1, longest: 1000}},
+		{"a gap of exactly the window", [][]uint16{run(0, 9), run(138, 400)}, counts{lost: 128, runs: 1, longest: 128}},
+		{"every other one", [][]uint16{{0, 2, 4, 6, 8}}, counts{lost: 4, runs: 4, longest: 1}},
+		{"a late one fills its hole", [][]uint16{{1, 2, 4, 3, 5}}, counts{reordered: 1}},
+		{"a late one splits a burst", [][]uint16{{1, 2, 6, 4, 7}}, counts{lost: 2, runs: 2, longest: 1, reordered: 1}},
+		{"late, 90 behind", [][]uint16{run(0, 9), run(11, 100), {10}, run(101, 400)}, counts{reordered: 1}},
+		{"late across the wrap", [][]uint16{{65534, 0, 65535, 1}}, counts{reordered: 1, wraps: 1}},
+		{"twice", [][]uint16{{1, 1, 2, 3, 3, 3}}, counts{duplicates: 3}},
+		{"late and twice", [][]uint16{{1, 3, 2, 2}}, counts{duplicates: 1, reordered: 1}},
+		{"duplicates hide no loss", [][]uint16{{1, 1, 1, 4, 4, 5}}, counts{lost: 2, runs: 1, longest: 2, duplicates: 3}},
+		{"what came before the first hides none", [][]uint16{{10, 8, 9, 13}}, counts{lost: 2, runs: 1, longest: 2, reordered: 2}},
+		{"twice round", [][]uint16{run(0, 65535), run(0, 65535), run(0, 9)}, counts{wraps: 2}},
+		{"a restart keeps what was", [][]uint16{run(0, 9), run(12, 20), run(30000, 30010)}, counts{lost: 2, runs: 1, longest: 2}},
+		{"a burst ends with its stream", [][]uint16{{1, 3}, run(30000, 30003), {30005}}, counts{lost: 2, runs: 2, longest: 1}},
+	} {
+		var s stream
+		for _, part := range tt.seqs {
+			for _, seq := range part {
+				s.observe(rtpHeader{seq: seq, ssrc: 9}, 0)
+			}
+		}
+		runs, longest := s.losses.bursts()
+		got := counts{s.lost(), runs, longest, s.duplicates, s.reordered, s.wraps()}
+		if got != tt.want {
+			t.Errorf("%s: got %+v; want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestStreamSSRCChanges(t *testing.T) {
+	var s stream
+	for _, ssrc := range []uint32{1, 1, 2, 2, 1} {
+		s.observe(rtpHeader{ssrc: ssrc}, 0)
+	}
+	s.renew()
+	s.observe(rtpHeader{ssrc: 7}, 0) // another peer: no change of its own
+	s.observe(rtpHeader{ssrc: 7, seq: 1}, 0)
+	if s.ssrcChanges != 2 {
+		t.Errorf("got %d; want 2", s.ssrcChanges)
+	}
+}
+
+func TestStreamJitterMaximumAndMean(t *testing.T) {
+	var s stream
+	at := func(i int, late time.Duration) {
+		s.observe(rtpHeader{ssrc: 1, seq: uint16(i), timestamp: uint32(i * 160)}, time.Duration(i)*20*time.Millisecond+late)
+	}
+	for i := range 400 {
+		late := time.Duration(0)
+		if i >= 100 && i < 200 {
+			late = time.Duration(i%2) * 8 * time.Millisecond
+		}
+		at(i, late)
+	}
+	if now := s.jitterMS(); now > 1 || s.jitterMax < 7.5 || s.jitterMax > 8.1 || s.jitterMean < 1.8 || s.jitterMean > 2.3 {
+		t.Errorf("now %.2f, at most %.2f, mean %.2f ms; want less than 1, 8 and 2", now, s.jitterMax, s.jitterMean)
+	}
+}
+
+// FuzzStream compares the window with a memory of everything.
+func FuzzStream(f *testing.F) {
+	f.Add(uint16(0), []byte{1, 1, 1, 3, 255, 1})
+	f.Add(uint16(65530), []byte{1, 127, 127, 127, 200, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, first uint16, steps []byte) {
+		var s stream
+		base := 1<<20 + int(first)
+		top, came := base, map[int]bool{base: true}
+		var duplicates, reordered uint64
+		s.observe(rtpHeader{seq: first}, 0)
+		for _, b := range steps {
+			n := top + max(int(int8(b)), 1-maxMisorder)
+			s.observe(rtpHeader{seq: uint16(n)}, 0)
+			switch {
+			case n < base:
+				reordered++
+			case came[n]:
+				duplicates++
+			default:
+				if came[n] = true; n < top {
+					reordered++
+				}
+			}
+			top = max(top, n)
+		}
+		var lost, runs, longest, run uint64
+		for n := base; n <= top; n++ {
+			if came[n] {
+				run = 0
+				continue
+			}
+			if run == 0 {
+				runs++
+			}
+			run++
+			lost++
+			longest = max(longest, run)
+		}
+		gotRuns, gotLongest := s.losses.bursts()
+		if s.lost() != lost || gotRuns != runs || gotLongest != longest || s.duplicates != duplicates || s.reordered != reordered {
+			t.Errorf("got lost %d, bursts %d up to %d, duplicates %d, reordered %d; want %d, %d up to %d, %d, %d", s.lost(), gotRuns, gotLongest,
+				s.duplicates, s.reordered, lost, runs, longest, duplicates, reordered)
+		}
+	})
+}

@@ -16,6 +16,7 @@ func (w *worker) Attach(f Flow, c *Counters) error {
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
 	ep.flow, ep.count = f, c
 	ep.rewrites = f.Rewrite != Rewrite{}
+	ep.out = r.outlet(f)
 	ep.dest = sockaddr{}
 	if !f.Held && f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
 		ep.dest.set(f.Dest)
@@ -56,6 +57,10 @@ func (w *worker) relay(ep *endpoint, n int) {
 		ep.count.WrongSource.Add(1)
 		return
 	}
+	if isRTCP(pkt) && ep.relay.party[ep.side].named.Mux {
+		w.relayMuxed(ep, src, pkt)
+		return
+	}
 	header, valid := parseRTP(pkt)
 	if !valid {
 		ep.count.Malformed.Add(1)
@@ -89,6 +94,7 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	}
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
+	w.control(ep, pkt)
 	w.forward(ep, pkt)
 }
 
@@ -126,16 +132,13 @@ func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 	c.RxPackets.Add(1)
 	c.RxBytes.Add(uint64(n)) // at most maxPacket
 	now := int64(w.now)
-	ep.relay.lastRTP = w.now
+	ep.relay.hears(ep.side, w.now)
 	if c.First.Load() == 0 {
 		c.First.Store(now)
 	}
 	c.Last.Store(now)
 	ep.stream.observe(h, w.now)
-	c.SSRC.Store(h.ssrc)
-	c.PayloadType.Store(uint32(h.payloadType))
-	c.Lost.Store(ep.stream.lost())
-	c.Jitter.Store(ep.stream.jitterBits())
+	c.keep(&ep.stream, h)
 }
 
 // listen reads pkt if it is a telephone-event, and says whether to relay it.

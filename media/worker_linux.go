@@ -26,7 +26,7 @@ const (
 type worker struct {
 	// Constant.
 	epoch    time.Time
-	timeout  time.Duration // of silence
+	silence  silenceLimits
 	tick     time.Duration
 	epfd     int
 	poll     *os.File        // of epfd
@@ -56,8 +56,8 @@ type worker struct {
 }
 
 // newWorker starts a worker. stop ends it.
-func newWorker(epoch time.Time, timeout time.Duration) (*worker, error) {
-	w, err := prepareWorker(epoch, timeout)
+func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
+	w, err := prepareWorker(epoch, silence)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +65,9 @@ func newWorker(epoch time.Time, timeout time.Duration) (*worker, error) {
 	return w, nil
 }
 
-func prepareWorker(epoch time.Time, timeout time.Duration) (*worker, error) {
+func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	w := &worker{
-		epoch: epoch, timeout: timeout, tick: min(tickEvery, timeout/4+time.Millisecond),
+		epoch: epoch, silence: silence, tick: min(tickEvery, min(silence.start, silence.mid)/4+time.Millisecond),
 		commands: make(chan command, 64),
 		stopped:  make(chan struct{}),
 		relays:   make(map[uint64]*relay),
@@ -202,7 +202,8 @@ func (w *worker) take() bool {
 func (w *worker) lookForSilence() {
 	w.nextTick = w.now + w.tick
 	for _, r := range w.relays {
-		r.checkSilence(w.now, w.timeout)
+		r.checkSilence(w.now, w.silence)
+		r.checkOneWay(w.now)
 	}
 }
 

@@ -69,7 +69,10 @@ func scan(from row) (Record, error) {
 
 // finite replaces what JSON has no words for: a statistic that went wrong must not cost the record.
 func (m Media) finite() Media {
-	for _, f := range []*float64{&m.A.JitterMS, &m.B.JitterMS, (*float64)(&m.MOS)} {
+	for _, f := range []*float64{
+		&m.A.JitterMS, &m.B.JitterMS, (*float64)(&m.A.RTT), (*float64)(&m.B.RTT),
+		(*float64)(&m.A.MOS), (*float64)(&m.B.MOS), (*float64)(&m.MOS),
+	} {
 		if math.IsNaN(*f) || math.IsInf(*f, 0) {
 			*f = 0
 		}

@@ -95,9 +95,12 @@ type Attempt struct {
 
 // Media counts the RTP of both legs.
 type Media struct {
-	A   MediaSide `json:"a"`
-	B   MediaSide `json:"b"`
-	MOS Score     `json:"mos"`
+	A MediaSide `json:"a"`
+	B MediaSide `json:"b"`
+	// MOS is the worse of both sides'.
+	MOS Score `json:"mos"`
+	// OneWay is the side, a or b, that nothing was heard from when the call began. Empty: both were heard.
+	OneWay string `json:"one_way,omitempty"`
 }
 
 // Score is a mean opinion score, 1 to 5; 0, and null in JSON, where it was not measured.
@@ -111,11 +114,44 @@ func (s Score) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(s))
 }
 
+// Millis is a time in milliseconds; 0, and null in JSON, where it was not measured.
+type Millis float64
+
+// MarshalJSON gives the number, or null when zero.
+func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
+
 // MediaSide counts the RTP packets of one leg.
 type MediaSide struct {
-	Rx       int64   `json:"rx"`
-	Tx       int64   `json:"tx"`
-	Lost     int64   `json:"lost"`
-	Dropped  int64   `json:"dropped"`
-	JitterMS float64 `json:"jitter_ms"`
+	Rx        int64     `json:"rx"`
+	Tx        int64     `json:"tx"`
+	Lost      int64     `json:"lost"`
+	Dropped   int64     `json:"dropped"`
+	DroppedBy DroppedBy `json:"dropped_by"`
+	JitterMS  float64   `json:"jitter_ms"`
+	// Duplicates, of Rx, had come already; Reordered came after a later one.
+	Duplicates int64 `json:"duplicates"`
+	Reordered  int64 `json:"reordered"`
+	// Bursts is how many runs of packets were lost.
+	Bursts int64 `json:"bursts"`
+	// SSRCChanges is how often the leg began another stream at the same address.
+	SSRCChanges int64 `json:"ssrc_changes"`
+	// RTT is the round trip between us and the leg's peer.
+	RTT Millis `json:"rtt_ms"`
+	// MOS is that of what was received from the leg.
+	MOS Score `json:"mos"`
+}
+
+// DroppedBy is Dropped by reason; those that did not occur are left out of the JSON.
+type DroppedBy struct {
+	WrongSource   int64 `json:"wrong_source,omitempty"`
+	Unproven      int64 `json:"unproven,omitempty"`
+	WrongSSRC     int64 `json:"wrong_ssrc,omitempty"`
+	Malformed     int64 `json:"malformed,omitempty"`
+	NoDestination int64 `json:"no_destination,omitempty"`
+	Oversize      int64 `json:"oversize,omitempty"`
+	SendError     int64 `json:"send_error,omitempty"`
+	Held          int64 `json:"held,omitempty"`
+	Diverted      int64 `json:"diverted,omitempty"`
+	Replaced      int64 `json:"replaced,omitempty"`
+	Discarded     int64 `json:"discarded,omitempty"`
 }

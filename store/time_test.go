@@ -56,11 +56,12 @@ func TestNames(t *testing.T) {
 
 func TestMediaJSON(t *testing.T) {
 	b, err := json.Marshal(Media{A: MediaSide{Rx: 1}})
-	const want = `{"a":{"rx":1,"tx":0,"lost":0,"dropped":0,"jitter_ms":0},"b":{"rx":0,"tx":0,"lost":0,"dropped":0,"jitter_ms":0},"mos":null}`
+	const rest = `"tx":0,"lost":0,"dropped":0,"dropped_by":{},"jitter_ms":0,"duplicates":0,"reordered":0,"bursts":0,"ssrc_changes":0,"rtt_ms":null,"mos":null}`
+	const want = `{"a":{"rx":1,` + rest + `,"b":{"rx":0,` + rest + `,"mos":null}`
 	if err != nil || string(b) != want {
 		t.Errorf("got %s, %v; want %s", b, err, want)
 	}
-	r := Record{Media: Media{MOS: Score(math.NaN()), A: MediaSide{JitterMS: math.Inf(1)}}}
+	r := Record{Media: Media{MOS: Score(math.NaN()), A: MediaSide{JitterMS: math.Inf(1), RTT: Millis(math.NaN()), MOS: Score(math.Inf(-1))}}}
 	if _, err := r.values(); err != nil {
 		t.Errorf("statistics that went wrong: %v", err)
 	}

@@ -64,7 +64,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	advertised, _ := netip.ParseAddr(n.cfg.Media.Advertise) // invalid where there is none
 	n.engine, err = media.Open(media.Config{
 		Listen: n.cfg.Media.Listen, PortLow: n.cfg.Media.PortLow, PortHigh: n.cfg.Media.PortHigh,
-		Timeout: n.cfg.Media.Timeout, Advertised: advertised,
+		Timeout: n.cfg.Media.Timeout, StartTimeout: n.cfg.Media.StartTimeout, Advertised: advertised,
 	})
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)

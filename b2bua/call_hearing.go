@@ -1,0 +1,67 @@
+package b2bua
+
+import (
+	"math"
+	"net"
+	"strconv"
+	"time"
+
+
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// mediaRecord is what the record says of the media.
+func (c *Call) mediaRecord(s media.Stats) store.Media {
+	m := store.Media{A: sideRecord(s.A), B: sideRecord(s.B), OneWay: c.oneWay}
+	m.MOS = m.A.MOS
+	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
+		m.MOS = m.B.MOS
+	}
+	return m
+}
+
+func sideRecord(s media.SideStats) store.MediaSide {
+	return store.MediaSide{
+		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
+		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
+		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
+		RTT: store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
+		MOS: store.Score(math.Round(100*s.MOS) / 100),
+	}
+}
+
+func droppedBy(d media.Drops) store.DroppedBy {
+	return store.DroppedBy{
+		WrongSource: int64(d.WrongSource), Unproven: int64(d.Unproven), WrongSSRC: int64(d.WrongSSRC), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
+		Oversize: int64(d.Oversize), SendError: int64(d.SendError), Held: int64(d.Held), Diverted: int64(d.Diverted),
+		Replaced: int64(d.Replaced), Discarded: int64(d.Discarded),
+	}
+}
+
+// onMediaLost hangs up on a call that nobody hears anything of.
+func (c *Call) onMediaLost(f MediaLost) {
+	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
+	cause := CauseMediaTimeout
+	if f.Never {
+		cause = CauseNoMedia
+	}
+	c.hangup(cause, store.EndedBySystem)
+}
+
+// onOneWay says what an operator needs to know of a side that is not heard: where
+// its RTP should come from, and what came and was not taken. The record keeps
+// the side, also when it is heard later.
+func (c *Call) onOneWay(f OneWay) {
+	s := c.session.Stats().Of(f.Side)
+	if f.Over {
+		c.log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")
+		return
+	}
+	c.oneWay = f.Side.String()
+	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
+	if d := c.heard[f.Side]; d != nil {
+		line = line.Str("expected", net.JoinHostPort(d.connection(), strconv.Itoa(d.media().MediaName.Port.Value)))
+	}
+	line.Msg("one-way audio")
+}

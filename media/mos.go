@@ -1,0 +1,106 @@
+package media
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// The E-model of ITU-T G.107 (narrow band), with the default value of each
+// parameter that is not measured.
+const (
+	ratingBest = 93.2 // R without delay, loss and codec: Ro - Is of the default values
+
+	talkerEcho = 65.0  // TELR, dB: how loud one hears oneself
+	noiseFloor = -61.2 // No, dBm0p
+	receiveLR  = 2.0   // RLR, dB
+
+	// What delays speech beside the network: a packet is filled before it is
+	// sent, and a receiver's jitter buffer is taken to hold twice the jitter.
+	packetDelay     = 20.0  // ms
+	bufferDelayMax  = 300.0 // ms
+	burstRatioMax   = 8.0   // above it the model was not tried
+	packetsToJudge  = 50    // a second, 20 ms each
+	scoreMin        = 1.0
+	scoreMax        = 4.5
+	ratingOfMaximum = 100.0
+)
+
+// impairment is what a codec does to speech: Ie, without loss, and Bpl, how well
+// it stands loss.
+type impairment struct{ ie, bpl float64 }
+
+// impairmentOf is that of an encoding name (RFC 3551), in any case; nil where
+// nobody has published it. The figures are those of ITU-T G.113 Appendix I, of
+// codecs with concealment of lost packets. GSM (full rate) has no Bpl there and
+// gets that of the enhanced one. G.722 and Opus are better than this scale goes:
+// they count as G.711.
+func impairmentOf(codec string) *impairment {
+	switch strings.ToUpper(codec) {
+	case "PCMU", "PCMA", "G722", "OPUS":
+		return &impairment{0, 25.1}
+	case "G729":
+		return &impairment{11, 19}
+	case "G723":
+		return &impairment{15, 16.1}
+	case "GSM-EFR":
+		return &impairment{5, 10}
+	case "GSM":
+		return &impairment{20, 10}
+	}
+	return nil
+}
+
+// score is the MOS of what is received from a side whose codec is known.
+func (s SideStats) score(codec *impairment) float64 {
+	received := s.RxPackets - min(s.Duplicates, s.RxPackets)
+	if codec == nil || received < packetsToJudge {
+		return 0
+	}
+	lost, ratio := 0.0, 1.0
+	if s.Lost > 0 {
+		lost = float64(s.Lost) / float64(s.Lost+received)
+		ratio = burstRatio(float64(s.Lost)/float64(max(s.Bursts, 1)), lost)
+	}
+	delay := float64(s.RTT)/float64(2*time.Millisecond) + packetDelay + min(2*s.JitterMeanMS, bufferDelayMax)
+	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))
+}
+
+// burstRatio is BurstR: how much longer bursts are, in packets, than they would
+// be if the same share were lost at random.
+func burstRatio(length, lost float64) float64 {
+	return min(max(length*(1-lost), 1), burstRatioMax)
+}
+
+// withLoss is Ie,eff at a loss in percent (G.107 §7.5).
+func (i impairment) withLoss(percent, burstRatio float64) float64 {
+	if percent == 0 {
+		return i.ie
+	}
+	return i.ie + (95-i.ie)*percent/(percent/burstRatio+i.bpl)
+}
+
+// delayImpairment is Id at a delay from mouth to ear in milliseconds: talker
+// echo and the delay itself (G.107 §7.4). Listener echo, less than one, is left
+// out.
+func delayImpairment(ms float64) float64 {
+	level := talkerEcho - 40*math.Log10((1+ms/10)/(1+ms/150)) + 6*math.Exp(-0.3*ms*ms)
+	half := (-1.5*(noiseFloor-receiveLR) - (80 + 2.5*(level-14))) / 2
+	echo := max(half+math.Sqrt(half*half+100)-1, 0) * (1 - math.Exp(-ms))
+	if ms <= 100 {
+		return echo
+	}
+	x := math.Log2(ms / 100)
+	return echo + 25*(math.Pow(1+math.Pow(x, 6), 1.0/6)-3*math.Pow(1+math.Pow(x/3, 6), 1.0/6)+2)
+}
+
+// opinion is the MOS of a rating R (G.107 Annex B).
+func opinion(r float64) float64 {
+	switch {
+	case r <= 0:
+		return scoreMin
+	case r >= ratingOfMaximum:
+		return scoreMax
+	}
+	return max(scoreMin, 1+0.035*r+r*(r-60)*(100-r)*7e-6)
+}

@@ -1,0 +1,166 @@
+package media
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// The packet types that are looked into: RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2.
+const (
+	rtcpSR = 200 + iota
+	rtcpRR
+	rtcpSDES
+	rtcpBYE
+	rtcpAPP
+	rtcpRTPFB
+	rtcpPSFB
+	rtcpXR
+)
+
+const (
+	senderInfoLen  = 24 // of an SR, from its SSRC to its first report block
+	reportBlockLen = 24
+	genericNACK    = 1 // the FMT of it (RFC 4585 §6.2.1)
+
+	// roundTripMax is the longest round trip that is believed.
+	roundTripMax = 10 * time.Second
+
+	// reportsKept is how many sender reports are remembered of a direction. They
+	// come every five seconds, and receivers speak of the last one.
+	reportsKept = 8
+
+	// roundTripShare is the part that a new measurement has in the smoothed value.
+	roundTripShare = 8
+)
+
+// controlPacket is one packet of a compound that validRTCP takes.
+type controlPacket struct {
+	kind  uint8
+	count int    // of report blocks, chunks or sources; FMT of feedback
+	body  []byte // behind the header, without padding
+}
+
+// nextRTCP splits the first packet off a compound. A body whose padding does not
+// fit is empty, so that nobody reads it.
+func nextRTCP(compound []byte) (p controlPacket, rest []byte) {
+	size := 4 * (1 + int(binary.BigEndian.Uint16(compound[2:])))
+	p = controlPacket{kind: compound[1], count: int(compound[0] & 0x1f), body: compound[rtcpHeaderLen:size]}
+	if compound[0]&0x20 != 0 && len(p.body) > 0 {
+		pad := int(p.body[len(p.body)-1])
+		if pad == 0 || pad%4 != 0 || pad > len(p.body) {
+			pad = len(p.body)
+		}
+		p.body = p.body[:len(p.body)-pad]
+	}
+	return p, compound[size:]
+}
+
+// reports are the report blocks of an SR or RR, none where they do not fit.
+func (p controlPacket) reports() []byte {
+	start := 4
+	switch p.kind {
+	case rtcpSR:
+		start = senderInfoLen
+	case rtcpRR:
+	default:
+		return nil
+	}
+	end := start + reportBlockLen*p.count
+	if end > len(p.body) {
+		return nil
+	}
+	return p.body[start:end]
+}
+
+// sent is when a sender report said that it was sent, the middle 32 bits of the
+// NTP timestamp (RFC 3550 §4); 0 where it is none, or says nothing.
+func (p controlPacket) sent() uint32 {
+	if p.kind != rtcpSR || len(p.body) < senderInfoLen {
+		return 0
+	}
+	return binary.BigEndian.Uint32(p.body[6:])
+}
+
+// roundTrip measures how far away a side is. It remembers when which sender
+// report was relayed to the side. It is a value owned by the worker.
+type roundTrip struct {
+	relayed [reportsKept]struct {
+		ntp uint32 // 0: none
+		at  time.Duration
+	}
+	next     int
+	smoothed time.Duration // 0: not measured
+}
+
+// note remembers a sender report that is relayed to the side at now.
+func (t *roundTrip) note(ntp uint32, now time.Duration) {
+	if ntp == 0 {
+		return
+	}
+	t.relayed[t.next].ntp, t.relayed[t.next].at = ntp, now
+	t.next = (t.next + 1) % reportsKept
+}
+
+// measure takes LSR and DLSR of a report block of the side that came at now: RTT
+// is now less when the report was relayed less DLSR (RFC 3550 §6.4.1). What can
+// not be is left out.
+func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
+	if lsr == 0 {
+		return
+	}
+	for i := range t.relayed {
+		r := &t.relayed[(t.next-1-i+2*reportsKept)%reportsKept] // the last first
+		if r.ntp != lsr {
+			continue
+		}
+		rtt := now - r.at - time.Duration(dlsr)*time.Second/65536
+		switch {
+		case rtt <= 0 || rtt > roundTripMax:
+		case t.smoothed == 0:
+			t.smoothed = rtt
+		default:
+			t.smoothed += (rtt - t.smoothed) / roundTripShare
+		}
+		return
+	}
+}
+
+// readReports takes account of a compound of a side, before it is rewritten.
+func (r *relay) readReports(from Side, compound []byte, now time.Duration) {
+	for len(compound) > 0 {
+		var p controlPacket
+		p, compound = nextRTCP(compound)
+		r.roundTrip[from.Other()].note(p.sent(), now)
+		for blocks := p.reports(); len(blocks) > 0; blocks = blocks[reportBlockLen:] {
+			r.readReport(from, blocks[:reportBlockLen], now)
+		}
+	}
+}
+
+// readReport takes account of a report block of a side (RFC 3550 §6.4.1).
+func (r *relay) readReport(from Side, block []byte, now time.Duration) {
+	c := &r.ledger.flow[from][RTCP]
+	r.roundTrip[from].measure(binary.BigEndian.Uint32(block[16:]), binary.BigEndian.Uint32(block[20:]), now)
+	c.RTT.Store(int64(r.roundTrip[from].smoothed))
+	s := &r.endpoint[from.Other()][RTP].stream
+	if !s.started || binary.BigEndian.Uint32(block) != r.alias(from.Other()).to {
+		return // of a stream that we know nothing of
+	}
+	lost := int32(binary.BigEndian.Uint32(block[4:])<<8) >> 8 // 24 bits, signed
+	jitter := binary.BigEndian.Uint32(block[12:])
+	c.RemoteLost.Store(int64(lost))
+	c.RemoteLoss.Store(math.Float64bits(float64(block[4]) / 256))
+	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(s.clock())))
+	c.Reports.Add(1)
+}
+
+// alias is how the stream that comes from a side is known to the other one.
+func (r *relay) alias(from Side) alias {
+	s, rewrite := &r.endpoint[from][RTP].stream, &r.flow[from][RTP].Rewrite
+	a := alias{known: s.started, from: s.ssrc, to: s.ssrc, time: rewrite.TimeOffset, seq: rewrite.SeqOffset, top: s.top}
+	if rewrite.SSRC != 0 {
+		a.to = rewrite.SSRC
+	}
+	return a
+}

@@ -1,0 +1,208 @@
+package media
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// control has a side's RTCP relayed, and gives what the other side would get.
+func (l *line) control(from Side, packets ...rtcp.Packet) []byte {
+	l.tb.Helper()
+	pkt := compound(l.tb, packets...)
+	copy(l.w.buf[:], pkt)
+	in := &l.r.endpoint[from][RTCP]
+	l.w.control(in, l.w.buf[:len(pkt)])
+	return l.w.buf[:len(pkt)]
+}
+
+// report is the one packet of a compound.
+func report[P rtcp.Packet](t *testing.T, pkt []byte) P {
+	t.Helper()
+	all, err := rtcp.Unmarshal(pkt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, ok := all[0].(P)
+	if !ok {
+		t.Fatalf("got %T", all[0])
+	}
+	return p
+}
+
+func TestReportsOfASide(t *testing.T) {
+	l := newLine(t)
+	l.talkOn(0x11, 100, 5)
+	l.control(SideA, &rtcp.SenderReport{SSRC: 0x11, NTPTime: ntp(77)})
+	l.pass(2*time.Second + 30*ms)
+	block := rtcp.ReceptionReport{
+		SSRC: 0x11, FractionLost: 64, TotalLost: 0xfffffe, LastSequenceNumber: 104, Jitter: 80,
+		LastSenderReport: 77, Delay: 2 * 65536,
+	}
+	l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{block}})
+	st := l.r.ledger.stats(l.w.epoch)
+	if want := (RemoteReport{Reports: 1, FractionLost: 0.25, Lost: -2, JitterMS: 10}); st.B.Remote != want || st.A.Remote != (RemoteReport{}) {
+		t.Errorf("got %+v, %+v; want %+v of side b", st.A.Remote, st.B.Remote, want)
+	}
+	if st.B.RTT != 30*ms || st.A.RTT != 0 {
+		t.Errorf("round trips %v, %v; want 0, 30ms", st.A.RTT, st.B.RTT)
+	}
+	block.SSRC, block.Delay = 0x99, 65536*2-65536/100
+	l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{block}})
+	if again := l.r.ledger.stats(l.w.epoch).B; again.Remote != st.B.Remote || again.RTT <= 30*ms {
+		t.Errorf("got %+v, %v of another stream's report; want the same, and a round trip", again.Remote, again.RTT)
+	}
+}
+
+// A digit takes numbers, so what the receiver reports has to be shifted back.
+func TestReportsBesideADigit(t *testing.T) {
+	l := newLine(t)
+	next := l.talkOn(0x11, 65530, 5)
+	l.dial("5", Digit{})
+	l.pass(time.Second)
+	next = l.talkOn(0x11, next, 20) // past the wrap
+	got := l.take()
+	last := got[len(got)-1]
+	if last.seq == next-1 {
+		t.Fatal("nothing was shifted")
+	}
+	rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{
+		{SSRC: 0x11, LastSequenceNumber: 1<<16 | uint32(last.seq)},
+	}}))
+	if want := 1<<16 | uint32(next-1); rr.Reports[0].LastSequenceNumber != want {
+		t.Errorf("got %#x; want %#x", rr.Reports[0].LastSequenceNumber, want)
+	}
+}
+
+// A digit that comes first begins a stream, whose name and time what is relayed
+// later has to take, its reports too.
+func TestReportsBehindADigit(t *testing.T) {
+	l := newLine(t)
+	l.dial("5", Digit{})
+	l.pass(time.Second)
+	before := l.control(SideA, &rtcp.SenderReport{SSRC: 0x11, NTPTime: ntp(7), RTPTime: 5 * 160})
+	if got := report[*rtcp.SenderReport](t, before); got.SSRC != 0x11 {
+		t.Errorf("a report before the stream: got %+v", got)
+	}
+	l.talkOn(0x11, 6, 3)
+	got := l.take()
+	first := got[len(got)-3]
+	sr := report[*rtcp.SenderReport](t, l.control(SideA, &rtcp.SenderReport{SSRC: 0x11, NTPTime: ntp(8), RTPTime: 6 * 160}))
+	if first.ssrc == 0x11 || sr.SSRC != first.ssrc || sr.RTPTime != first.timestamp || sr.NTPTime != ntp(8) {
+		t.Errorf("got %+v; want SSRC and time of %+v", sr, first)
+	}
+	rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{
+		{SSRC: first.ssrc, LastSequenceNumber: uint32(first.seq), LastSenderReport: 8},
+	}}))
+	if b := rr.Reports[0]; b.SSRC != 0x11 || b.LastSequenceNumber != 6 {
+		t.Errorf("got %+v; want the stream as it came", b)
+	}
+	if got := l.r.ledger.stats(l.w.epoch).B.Remote.Reports; got != 1 {
+		t.Errorf("%d reports counted; want 1", got)
+	}
+}
+
+func TestControlAllocatesNothing(t *testing.T) {
+	l := newLine(t)
+	l.talk(0x11, 1)
+	l.ep.outlet.shift = Rewrite{SSRC: 0x33, SeqOffset: 5}
+	if err := l.r.route(); err != nil {
+		t.Fatal(err)
+	}
+	in := &l.r.endpoint[SideB][RTCP]
+	pkt := compound(t, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{{SSRC: 0x33}}})
+	if n := testing.AllocsPerRun(100, func() { l.w.control(in, pkt) }); n != 0 {
+		t.Errorf("%v allocations; want 0", n)
+	}
+}
+
+// RTCP of one side is muxed, that of the other is not.
+func TestMux(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	bRTCP := newClient(t, "127.0.2.1:0")
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, RTCP: newClient(t, "127.0.1.1:0").addr, Mux: true})
+	br.SetPeer(SideB, Peer{RTP: br.b.addr, RTCP: bRTCP.addr})
+	speech, there, back := rtpPacket(t, 0, 1, "speech"), rtcpPacket(t, 1), rtcpPacket(t, 2)
+
+	br.a.send(br.Local(SideA), there) // before any RTP: relayed, and locks nothing
+	bRTCP.expect(rtcpOf(br.Local(SideB)), there)
+	if src := br.Stats().A.Source; src.IsValid() {
+		t.Errorf("RTCP has locked %v", src)
+	}
+	br.a.send(br.Local(SideA), speech)
+	br.b.expect(br.Local(SideB), speech)
+	bRTCP.send(rtcpOf(br.Local(SideB)), back)
+	br.a.expect(br.Local(SideA), back)
+	bRTCP.send(rtcpOf(br.Local(SideB)), compound(t, &rtcp.Goodbye{Sources: []uint32{2}})) // ends nothing
+	br.a.expect(br.Local(SideA), compound(t, &rtcp.Goodbye{Sources: []uint32{2}}))
+	br.a.send(br.Local(SideA), speech)
+	br.b.expect(br.Local(SideB), speech)
+
+	br.a.send(br.Local(SideA), []byte("\x80\xc8\x00\x09ssrc")) // too long for itself
+	newClient(t, "127.0.1.9:0").send(br.Local(SideA), there)
+	br.b.send(br.Local(SideB), there) // not muxed: no RTP
+	await(t, "the drops", func() bool { return br.Stats().A.DroppedTotal == 2 && br.Stats().B.DroppedTotal == 1 })
+	st := br.Close()
+	if st.A.Dropped != (Drops{WrongSource: 1, Malformed: 1}) || st.B.Dropped != (Drops{Malformed: 1}) {
+		t.Errorf("dropped %+v, %+v", st.A.Dropped, st.B.Dropped)
+	}
+	if st.A.RxPackets != 2 || st.A.RxRTCP != 1 || st.A.TxRTCP != 2 || st.B.RxRTCP != 2 || st.B.TxRTCP != 1 {
+		t.Errorf("counts %+v\n%+v", st.A, st.B)
+	}
+}
+
+func TestMuxOnBothSidesAndBack(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	aRTCP, report := newClient(t, "127.0.1.1:0"), rtcpPacket(t, 1)
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, Mux: true})
+	br.SetPeer(SideB, Peer{RTP: br.b.addr, Mux: true})
+	br.a.send(br.Local(SideA), report)
+	br.b.expect(br.Local(SideB), report)
+	br.b.send(br.Local(SideB), report)
+	br.a.expect(br.Local(SideA), report)
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, RTCP: aRTCP.addr})
+	br.b.send(br.Local(SideB), report)
+	aRTCP.expect(rtcpOf(br.Local(SideA)), report)
+	aRTCP.send(rtcpOf(br.Local(SideA)), report)
+	br.b.expect(br.Local(SideB), report)
+}
+
+// RFC 5761 §4: what tells them apart is the second byte, 192 to 223.
+func TestIsRTCP(t *testing.T) {
+	for second := range 256 {
+		pkt := []byte{0x80, byte(second), 0, 0}
+		if got, want := isRTCP(pkt), second >= 192 && second <= 223; got != want {
+			t.Errorf("%d: got %v", second, got)
+		}
+	}
+	if isRTCP([]byte{0x80, 200, 0}) {
+		t.Error("three bytes")
+	}
+}
+
+func TestScoreOfASession(t *testing.T) {
+	b := newBench(t, 1)
+	r := b.relays[0]
+	peer := r.party[SideA].named
+	peer.Codec = "PCMU"
+	if err := r.setPeer(SideA, peer, 0); err != nil {
+		t.Fatal(err)
+	}
+	for seq := range uint16(60) {
+		binary.BigEndian.PutUint16(b.packet[2:], seq)
+		b.offer(b.from)
+		b.carry()
+	}
+	if st := r.ledger.stats(b.w.epoch); st.A.MOS < 4 || st.A.MOS > 4.5 || st.B.MOS != 0 {
+		t.Errorf("got %.2f, %.2f; want more than 4, and 0", st.A.MOS, st.B.MOS)
+	}
+	peer.Codec = "iLBC"
+	if err := r.setPeer(SideA, peer, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.ledger.stats(b.w.epoch).A.MOS; got != 0 {
+		t.Errorf("got %.2f for a codec without figures; want 0", got)
+	}
+}

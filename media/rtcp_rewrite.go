@@ -1,0 +1,151 @@
+package media
+
+import "encoding/binary"
+
+// alias is what a Rewrite makes of a stream.
+type alias struct {
+	known    bool   // there is a stream
+	from, to uint32 // SSRC, as it comes and as it goes on
+	time     uint32 // added to timestamps
+	seq      uint16 // added to sequence numbers
+	top      uint64 // the highest number that came, extended by the cycles
+}
+
+// name puts the SSRC that the stream goes on with in the place of its own, and
+// says whether it was there.
+func (a *alias) name(field []byte) bool {
+	if !a.known || binary.BigEndian.Uint32(field) != a.from {
+		return false
+	}
+	binary.BigEndian.PutUint32(field, a.to)
+	return true
+}
+
+// unname does the opposite.
+func (a *alias) unname(field []byte) bool {
+	if !a.known || binary.BigEndian.Uint32(field) != a.to {
+		return false
+	}
+	binary.BigEndian.PutUint32(field, a.from)
+	return true
+}
+
+// shiftTime makes a timestamp one of the stream as it goes on.
+func (a *alias) shiftTime(field []byte) {
+	binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+a.time)
+}
+
+// unshift makes a sequence number one of the stream as it came.
+func (a *alias) unshift(field []byte) {
+	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.seq)
+}
+
+// unshiftExtended does so with an extended one. Its cycles are counted by who
+// got the shifted numbers, which wrap at other moments: the number is taken to be
+// near the highest one that came.
+func (a *alias) unshiftExtended(field []byte) {
+	if a.seq == 0 {
+		return
+	}
+	seq := uint16(binary.BigEndian.Uint32(field)) - a.seq
+	extended := int64(a.top) + int64(int16(seq-uint16(a.top)))
+	if extended < 0 {
+		extended += 1 << 16
+	}
+	binary.BigEndian.PutUint32(field, uint32(extended))
+}
+
+// translate makes a compound of a side fit the RTP that is relayed beside it, in
+// place: what it says of its own stream is said of the one that the other side
+// gets, and what it says of the stream that it hears is said of the one that the
+// other side sends. Lengths stay. What does not fit is left as it is.
+func translate(compound []byte, own, heard alias) {
+	for len(compound) > 0 {
+		var p controlPacket
+		p, compound = nextRTCP(compound)
+		switch p.kind {
+		case rtcpSDES:
+			p.translateChunks(&own)
+			continue
+		case rtcpBYE:
+			for i := 0; i < p.count && 4*i+4 <= len(p.body); i++ {
+				own.name(p.body[4*i:])
+			}
+			continue
+		}
+		if p.kind < rtcpSR || p.kind > rtcpXR || len(p.body) < 4 {
+			continue
+		}
+		mine := own.name(p.body) // the sender's SSRC comes first in all others
+		switch p.kind {
+		case rtcpSR, rtcpRR:
+			if mine && p.kind == rtcpSR && len(p.body) >= senderInfoLen {
+				own.shiftTime(p.body[12:])
+			}
+			for blocks := p.reports(); len(blocks) > 0; blocks = blocks[reportBlockLen:] {
+				if heard.unname(blocks) {
+					heard.unshiftExtended(blocks[8:])
+				}
+			}
+		case rtcpRTPFB, rtcpPSFB:
+			p.translateFeedback(&heard)
+		case rtcpXR:
+			p.translateExtended(&heard)
+		}
+	}
+}
+
+// translateChunks names the sources of SDES chunks (RFC 3550 §6.5).
+func (p controlPacket) translateChunks(own *alias) {
+	at := 0
+	for i := 0; i < p.count && at+4 <= len(p.body); i++ {
+		own.name(p.body[at:])
+		at += 4
+		for at < len(p.body) && p.body[at] != 0 { // an item: type, length, text
+			if at+1 == len(p.body) {
+				return
+			}
+			at += 2 + int(p.body[at+1])
+		}
+		at = (at + 4) &^ 3 // at least one null ends the items
+	}
+}
+
+// translateFeedback names the stream that feedback is about (RFC 4585 §6.1), and
+// the packets that a NACK asks for.
+func (p controlPacket) translateFeedback(heard *alias) {
+	if len(p.body) < 8 || !heard.unname(p.body[4:]) || p.kind != rtcpRTPFB || p.count != genericNACK {
+		return
+	}
+	for at := 8; at+4 <= len(p.body); at += 4 {
+		heard.unshift(p.body[at:])
+	}
+}
+
+// translateExtended names the streams that extended reports are about (RFC 3611
+// §4).
+func (p controlPacket) translateExtended(heard *alias) {
+	for at := 4; at+4 <= len(p.body); {
+		size := 4 * (1 + int(binary.BigEndian.Uint16(p.body[at+2:])))
+		if at+size > len(p.body) {
+			return
+		}
+		block := p.body[at : at+size]
+		at += size
+		switch block[0] {
+		case 1, 2, 3, 6: // loss, duplicates, receipt times, summary: of a range of packets
+			if size >= 12 && heard.unname(block[4:]) {
+				heard.unshift(block[8:])
+				heard.unshift(block[10:])
+			}
+		case 5: // DLRR: of receivers
+			for sub := 4; sub+12 <= size; sub += 12 {
+				heard.unname(block[sub:])
+			}
+		case 7: // VoIP metrics
+			if size >= 8 {
+				heard.unname(block[4:])
+			}
+		}
+	}
+}
