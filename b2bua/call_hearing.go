@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-
 	"flowbridge/media"
 	"flowbridge/store"
 )
