@@ -115,6 +115,8 @@ type Media struct {
 	Engine string
 	// Timeout ends a call that has had no RTP in either direction for so long. Default: 30s.
 	Timeout time.Duration
+	// DSCP marks RTP and RTCP that we send, 0 to 63. Default: 0, not marked.
+	DSCP uint8
 }
 
 // The values of media.engine.
