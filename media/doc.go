@@ -16,7 +16,9 @@
 // path. A latch decides which source a side's packets are believed from. A
 // listener makes digits of a side's telephone-events, a dialer puts digits into
 // the stream towards one; both need to see packets, so their session's RTP is the
-// userspace path's.
+// userspace path's. A side may be secured: an opener takes SRTP off what comes
+// from it, before anything else looks at it, and a sealer protects what goes to
+// it, after everything else has written to it.
 //
 // Ownership. A session belongs to one worker, a goroutine with an epoll
 // instance of its own, which it waits for in the runtime's poller. Sockets,
