@@ -4,6 +4,11 @@ package config
 type PeerMedia struct {
 	// Latch is strict, auto or off. Default: auto.
 	Latch LatchMode
+	// SRTP is off, optional or required. Default: off.
+	SRTP SRTPMode
+	// SRTPSuites are the crypto suites, by their names in SRTPSuites, that are offered in this order and taken. Default:
+	// none, then DefaultSRTPSuites are offered and all of SRTPSuites taken.
+	SRTPSuites []string
 }
 
 // LatchMode says how the source of a side's RTP is found.
@@ -21,8 +26,10 @@ const (
 
 // peerMedia reads the section `media` of a trunk or target.
 func (s section) peerMedia() PeerMedia {
-	m := s.sub("media", "latch")
+	m := s.sub("media", "latch", "srtp", "srtp_suites")
+	mode, suites := m.srtp()
 	return PeerMedia{
+		SRTP: mode, SRTPSuites: suites,
 		Latch: LatchMode(m.choice("latch", string(LatchAuto), string(LatchStrict), string(LatchAuto), string(LatchOff))),
 	}
 }
