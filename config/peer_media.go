@@ -8,6 +8,11 @@ type PeerMedia struct {
 	Address netip.Addr
 	// Latch is strict, auto or off. Default: auto.
 	Latch LatchMode
+	// SRTP is off, optional or required. Default: off.
+	SRTP SRTPMode
+	// SRTPSuites are the crypto suites, by their names in SRTPSuites, that are offered in this order and taken. Default:
+	// none, then DefaultSRTPSuites are offered and all of SRTPSuites taken.
+	SRTPSuites []string
 }
 
 // LatchMode says how the source of a side's RTP is found.
@@ -25,9 +30,11 @@ const (
 
 // peerMedia reads the section `media` of a trunk or target.
 func (s section) peerMedia() PeerMedia {
-	m := s.sub("media", "address", "latch")
+	m := s.sub("media", "address", "latch", "srtp", "srtp_suites")
+	mode, suites := m.srtp()
 	return PeerMedia{
 		Address: m.mediaAddress(),
 		Latch:   LatchMode(m.choice("latch", string(LatchAuto), string(LatchStrict), string(LatchAuto), string(LatchOff))),
+		SRTP:    mode, SRTPSuites: suites,
 	}
 }

@@ -6,6 +6,7 @@ type op uint8
 const (
 	opOpen op = iota
 	opPeer
+	opCrypto
 	opEvents
 	opPayloads
 	opDigit
@@ -22,6 +23,7 @@ type command struct {
 	relay    *relay
 	side     Side
 	peer     Peer // normalised
+	crypto   cryptoChange
 	events   TelephoneEvents
 	payloads [maxPayloadChanges]PayloadChange
 	tone     tone

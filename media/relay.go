@@ -19,6 +19,7 @@ type relay struct {
 	flow     [2][2]Flow     // as attached to path, by side they come from and kind
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
+	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
 	closed   bool
 

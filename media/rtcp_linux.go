@@ -20,6 +20,11 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 		ep.count.WrongSource.Add(1)
 		return
 	}
+	if ep.relay.secure[ep.side].in != nil {
+		if pkt = w.unprotect(ep, pkt); pkt == nil {
+			return
+		}
+	}
 	if !validRTCP(pkt) {
 		ep.count.Malformed.Add(1)
 		return

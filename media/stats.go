@@ -21,11 +21,15 @@ type Drops struct {
 	Diverted      uint64 // telephone-events that are not to be relayed
 	Replaced      uint64 // RTP that a digit or sound of ours was sent instead of
 	Discarded     uint64 // of a payload type that the other side does not take
+	Unauthentic   uint64 // from a side with SRTP: not under its key, or not SRTP at all
+	Replayed      uint64 // from a side with SRTP: it came before, or is too old to tell
+	Unprotected   uint64 // for a side with SRTP: the number was sent already, or there are too many sources
 }
 
 // Total is the sum over all reasons.
 func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded
+	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded +
+		d.Unauthentic + d.Replayed + d.Unprotected
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -100,6 +104,7 @@ type Counters struct {
 	TxPackets, TxBytes atomic.Uint64
 
 	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded atomic.Uint64
+	Unauthentic, Replayed, Unprotected                                                                                   atomic.Uint64
 
 	// Of RTP flows only.
 	Digits, Played                            atomic.Uint64 // of TxPackets
@@ -163,6 +168,9 @@ func (c *Counters) drops() Drops {
 		Diverted:      c.Diverted.Load(),
 		Replaced:      c.Replaced.Load(),
 		Discarded:     c.Discarded.Load(),
+		Unauthentic:   c.Unauthentic.Load(),
+		Replayed:      c.Replayed.Load(),
+		Unprotected:   c.Unprotected.Load(),
 	}
 }
 
@@ -179,6 +187,9 @@ func (d Drops) plus(o Drops) Drops {
 		Diverted:      d.Diverted + o.Diverted,
 		Replaced:      d.Replaced + o.Replaced,
 		Discarded:     d.Discarded + o.Discarded,
+		Unauthentic:   d.Unauthentic + o.Unauthentic,
+		Replayed:      d.Replayed + o.Replayed,
+		Unprotected:   d.Unprotected + o.Unprotected,
 	}
 }
 

@@ -61,6 +61,11 @@ func (w *worker) relay(ep *endpoint, n int) {
 		w.relayMuxed(ep, src, pkt)
 		return
 	}
+	if ep.relay.secure[ep.side].in != nil {
+		if pkt = w.unprotect(ep, pkt); pkt == nil {
+			return
+		}
+	}
 	header, valid := parseRTP(pkt)
 	if !valid {
 		ep.count.Malformed.Add(1)
@@ -69,7 +74,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if !w.guard(ep, src, header) {
 		return
 	}
-	w.account(ep, header, n)
+	w.account(ep, header, len(pkt))
 	if ep.listener != nil && !w.listen(ep, header, pkt) {
 		return
 	}
@@ -84,6 +89,11 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	if v == stray || (v == lock && ep.relay.own(src)) {
 		ep.count.WrongSource.Add(1)
 		return
+	}
+	if ep.relay.secure[ep.side].in != nil {
+		if pkt = w.unprotect(ep, pkt); pkt == nil {
+			return
+		}
 	}
 	if !validRTCP(pkt) {
 		ep.count.Malformed.Add(1)
@@ -106,7 +116,11 @@ func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 
 // guard says whether to take a packet of an admitted source, and counts why not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
-	switch ep.latch.judge(src, h, w.now) {
+	v := ep.latch.judge(src, h, w.now)
+	if v == unproven && ep.relay.secure[ep.side].in != nil {
+		v = lock // that it is authentic proves more than that several come in a row
+	}
+	switch v {
 	case keep:
 		if h.ssrc != ep.outlet.source && ep.latch.mode == LatchOff {
 			ep.outlet.leave(&ep.stream)
@@ -196,7 +210,11 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 // emit sends a packet to where those of ep go, and says whether it went. All
 // that a session sends leaves here.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
-	if errno := send(ep.out.fd, pkt, &ep.dest); errno != 0 {
+	sent, ok := w.protect(ep, pkt)
+	if !ok {
+		return false
+	}
+	if errno := send(ep.out.fd, sent, &ep.dest); errno != 0 {
 		ep.count.SendError.Add(1)
 		return false
 	}

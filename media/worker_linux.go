@@ -51,6 +51,8 @@ type worker struct {
 	waitBy   time.Time // deadline of poll
 	from     sockaddr
 	buf      [bufferSize]byte
+	opened   [bufferSize]byte // what buf carries, where it is SRTP
+	sealed   [bufferSize]byte // what leaves, where that is SRTP
 	digit    digitPacket
 	frame    playPacket
 }
@@ -242,6 +244,8 @@ func (w *worker) perform(c command) error {
 		return w.open(c.relay)
 	case opPeer:
 		return c.relay.setPeer(c.side, c.peer, w.now)
+	case opCrypto:
+		c.relay.setCrypto(c.side, c.crypto)
 	case opEvents:
 		c.relay.setEvents(c.side, c.events)
 	case opPayloads:

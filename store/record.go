@@ -146,6 +146,8 @@ type DroppedBy struct {
 	WrongSource   int64 `json:"wrong_source,omitempty"`
 	Unproven      int64 `json:"unproven,omitempty"`
 	WrongSSRC     int64 `json:"wrong_ssrc,omitempty"`
+	Unauthentic   int64 `json:"unauthentic,omitempty"`
+	Replayed      int64 `json:"replayed,omitempty"`
 	Malformed     int64 `json:"malformed,omitempty"`
 	NoDestination int64 `json:"no_destination,omitempty"`
 	Oversize      int64 `json:"oversize,omitempty"`
@@ -154,4 +156,5 @@ type DroppedBy struct {
 	Diverted      int64 `json:"diverted,omitempty"`
 	Replaced      int64 `json:"replaced,omitempty"`
 	Discarded     int64 `json:"discarded,omitempty"`
+	Unprotected   int64 `json:"unprotected,omitempty"`
 }

@@ -1,0 +1,314 @@
+package media
+
+import (
+	"encoding/binary"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+)
+
+const (
+	srtcpHeaderLen = 8 // what of SRTCP is not encrypted (RFC 3711 §3.4)
+	srtcpIndexLen  = 4
+	srtcpEncrypted = 1 << 31 // the E flag, beside the index
+
+	// maxSources bounds the SSRCs that are met under one key. A call has a few; a
+	// peer that makes more up must not fill the memory.
+	maxSources = 256
+
+	// maxGuesses bounds how often under one key a new SSRC's packet is tried
+	// with another roll-over counter than 0: each leaves a trace in the
+	// library's context, authentic or not.
+	maxGuesses = 1000
+)
+
+// fault is why a packet is not taken or not sent.
+type fault uint8
+
+const (
+	faultNone fault = iota
+	faultMalformed
+	faultUnauthentic
+	faultReplayed
+)
+
+// window is which packet numbers were met: the highest one and the 64 up to it
+// (RFC 3711 §3.3.2).
+type window struct {
+	top  uint64
+	seen uint64 // bit i: top-i was met
+}
+
+// guess is the whole number of a packet of which 16 bits are known: the nearest
+// to the highest (RFC 3711 §3.3.1). False: it would be below 0.
+func (w *window) guess(seq uint16) (index uint64, ok bool) {
+	i := int64(w.top) + int64(int16(seq-uint16(w.top))) // top has 48 bits
+	return uint64(i), i >= 0
+}
+
+// fresh says whether a number was not met, and can be told.
+func (w *window) fresh(index uint64) bool {
+	behind := w.top - index
+	return index > w.top || w.seen == 0 || (behind < 64 && w.seen>>behind&1 == 0)
+}
+
+// add notes a fresh number.
+func (w *window) add(index uint64) {
+	switch ahead := index - w.top; {
+	case w.seen == 0:
+		w.top, w.seen = index, 1
+	case index > w.top:
+		w.seen, w.top = w.seen<<ahead|1, index
+	default:
+		w.seen |= 1 << (w.top - index)
+	}
+}
+
+// opener takes the protection off the packets that come under one key. It is
+// owned by the worker.
+type opener struct {
+	// Constant.
+	keys     Keys
+	ctx      *srtp.Context
+	trailer  int // what SRTP adds behind a packet, in bytes
+	trailerC int // and SRTCP
+	indexAt  int // where the index of SRTCP is, from its end
+
+	streams map[uint32]*window // RTP by SSRC
+	reports map[uint32]*window // RTCP
+	before  map[uint32]*window // RTP under the keys before these; nil: nothing to know of
+	guesses int
+	header  rtp.Header // these two to be used again
+	headerC rtcp.Header
+}
+
+func newOpener(k Keys, ctx *srtp.Context) *opener {
+	s := suites[k.Suite]
+	o := &opener{
+		keys: k, ctx: ctx, header: reusedHeader(),
+		trailer: s.tag + len(k.MKI), trailerC: s.tagRTCP + len(k.MKI) + srtcpIndexLen,
+		indexAt: srtcpIndexLen + len(k.MKI),
+		streams: map[uint32]*window{}, reports: map[uint32]*window{},
+	}
+	if !s.aead { // its tag is behind all others (RFC 3711 §3.4, RFC 7714 §9)
+		o.indexAt += s.tagRTCP
+	}
+	return o
+}
+
+// reusedHeader has room for what a header can hold, so that reading one
+// allocates nothing.
+func reusedHeader() rtp.Header {
+	return rtp.Header{CSRC: make([]uint32, 0, 15), Extensions: make([]rtp.Extension, 0, 16)}
+}
+
+// open gives what a packet carries, in dst, which must not overlap with pkt.
+func (o *opener) open(dst, pkt []byte, kind Kind) ([]byte, fault) {
+	if len(pkt) < rtcpHeaderLen || pkt[0]>>6 != 2 {
+		return nil, faultMalformed
+	}
+	if kind == RTCP {
+		return o.openRTCP(dst, pkt)
+	}
+	return o.openRTP(dst, pkt)
+}
+
+func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
+	if len(pkt) < rtpHeaderLen+o.trailer {
+		return nil, faultUnauthentic
+	}
+	seq, ssrc := binary.BigEndian.Uint16(pkt[2:]), binary.BigEndian.Uint32(pkt[8:])
+	w := o.streams[ssrc]
+	if w == nil {
+		return o.meet(dst, pkt, ssrc, seq)
+	}
+	index, ok := w.guess(seq)
+	if !ok || !w.fresh(index) {
+		return nil, faultReplayed
+	}
+	plain := o.decrypt(dst, pkt, ssrc, uint32(index>>16)) // 48 bits
+	if plain == nil {
+		return nil, faultUnauthentic
+	}
+	w.add(index)
+	return plain, faultNone
+}
+
+// meet opens the first packet of a source. Its roll-over counter is 0 (RFC 4568
+// §6.4), but where the source was known under the keys before, it goes on (RFC
+// 3711 §3.3.1); and where the beginning of a stream was lost, or came before we
+// had the key, it may be 1 by now. Which it is, authentication tells.
+func (o *opener) meet(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) {
+	if len(o.streams) >= maxSources {
+		return nil, faultUnauthentic
+	}
+	counters, n := [3]uint32{}, 1
+	if w := o.before[ssrc]; w != nil {
+		if index, ok := w.guess(seq); ok && index>>16 != 0 {
+			counters, n = [3]uint32{uint32(index >> 16)}, 2
+		}
+	}
+	if seq < 1<<15 {
+		counters[n] = 1
+		n++
+	}
+	for _, counter := range counters[:n] {
+		if counter != 0 {
+			if o.guesses >= maxGuesses {
+				continue
+			}
+			o.guesses++
+		}
+		if plain := o.decrypt(dst, pkt, ssrc, counter); plain != nil {
+			w := &window{}
+			w.add(uint64(counter)<<16 | uint64(seq))
+			o.streams[ssrc] = w
+			return plain, faultNone
+		}
+	}
+	return nil, faultUnauthentic
+}
+
+// decrypt gives what a packet carries if it is authentic under this roll-over
+// counter. The library's own count for the SSRC is set each time, but where it
+// knows nothing yet it begins with 0 and leaves no trace of what is not
+// authentic.
+func (o *opener) decrypt(dst, pkt []byte, ssrc, counter uint32) []byte {
+	if _, known := o.ctx.ROC(ssrc); known || counter != 0 {
+		o.ctx.SetROC(ssrc, counter)
+	}
+	plain, err := o.ctx.DecryptRTP(dst, pkt, &o.header)
+	if err != nil {
+		return nil
+	}
+	return plain
+}
+
+func (o *opener) openRTCP(dst, pkt []byte) ([]byte, fault) {
+	if len(pkt) < srtcpHeaderLen+o.trailerC {
+		return nil, faultUnauthentic
+	}
+	ssrc := binary.BigEndian.Uint32(pkt[4:])
+	word := binary.BigEndian.Uint32(pkt[len(pkt)-o.indexAt:])
+	if word&srtcpEncrypted == 0 { // UNENCRYPTED_SRTCP was not agreed on
+		return nil, faultUnauthentic
+	}
+	w, index := o.reports[ssrc], uint64(word&^srtcpEncrypted)
+	if w != nil && !w.fresh(index) {
+		return nil, faultReplayed
+	}
+	if w == nil && len(o.reports) >= maxSources {
+		return nil, faultUnauthentic
+	}
+	plain, err := o.ctx.DecryptRTCP(dst, pkt, &o.headerC)
+	if err != nil {
+		return nil, faultUnauthentic
+	}
+	if w == nil {
+		w = &window{}
+		o.reports[ssrc] = w
+	}
+	w.add(index)
+	return plain, faultNone
+}
+
+// sealer protects the packets that go out under one key. It is owned by the
+// worker.
+//
+// Under one key and SSRC no number may be used for two packets: they would be
+// encrypted alike, and one would betray the other (RFC 3711 §9.1). What is
+// relayed, and our own digits between, keep to that as a rule; here it is made
+// sure of.
+type sealer struct {
+	// Constant.
+	keys Keys
+	ctx  *srtp.Context
+
+	streams map[uint32]*numbers // RTP by SSRC
+	reports map[uint32]struct{} // RTCP: the SSRCs that the library counts for
+	header  rtp.Header          // these two to be used again
+	headerC rtcp.Header
+}
+
+// numbers are those of the packets that a source has had under a key.
+type numbers struct {
+	window
+	shift  uint16 // added to what the packets have
+	expect uint16 // the number after one that was too old; two in a row are a restart
+	jumped bool
+}
+
+func newSealer(k Keys, ctx *srtp.Context) *sealer {
+	return &sealer{keys: k, ctx: ctx, header: reusedHeader(), streams: map[uint32]*numbers{}, reports: map[uint32]struct{}{}}
+}
+
+// seal gives a packet as it goes out, in dst, which must not overlap with pkt.
+// False: it must not go out, or can't.
+func (s *sealer) seal(dst, pkt []byte, kind Kind) ([]byte, bool) {
+	if kind == RTCP {
+		return s.sealRTCP(dst, pkt)
+	}
+	return s.sealRTP(dst, pkt)
+}
+
+func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
+	was, ssrc := binary.BigEndian.Uint16(pkt[2:]), binary.BigEndian.Uint32(pkt[8:])
+	n := s.streams[ssrc]
+	if n == nil {
+		if len(s.streams) >= maxSources {
+			return nil, false
+		}
+		// RFC 4568 §6.4: the first number is below 2^15, so that a receiver that
+		// misses the first packets can't miss that the counter rolls over.
+		n = &numbers{shift: was & (1 << 15)}
+		s.streams[ssrc] = n
+	}
+	index, ok := n.place(was)
+	if !ok {
+		return nil, false
+	}
+	n.add(index)
+	s.ctx.SetROC(ssrc, uint32(index>>16)) // 48 bits
+	binary.BigEndian.PutUint16(pkt[2:], uint16(index))
+	out, err := s.ctx.EncryptRTP(dst, pkt, &s.header)
+	binary.BigEndian.PutUint16(pkt[2:], was)
+	return out, err == nil
+}
+
+// place is the whole number that a packet gets. A source that begins anew with
+// lower numbers goes on behind those that were used.
+func (n *numbers) place(seq uint16) (uint64, bool) {
+	if n.seen == 0 {
+		return uint64(seq + n.shift), true
+	}
+	index, ok := n.guess(seq + n.shift)
+	switch {
+	case ok && n.fresh(index):
+		n.jumped = false
+		return index, true
+	case ok && n.top-index <= maxMisorder:
+		return 0, false
+	case !n.jumped || seq != n.expect:
+		n.jumped, n.expect = true, seq+1
+		return 0, false
+	}
+	n.jumped = false
+	n.shift = uint16(n.top) + 1 - seq
+	return n.top + 1, true
+}
+
+func (s *sealer) sealRTCP(dst, pkt []byte) ([]byte, bool) {
+	if len(pkt) < srtcpHeaderLen {
+		return nil, false
+	}
+	ssrc := binary.BigEndian.Uint32(pkt[4:])
+	if _, known := s.reports[ssrc]; !known {
+		if len(s.reports) >= maxSources {
+			return nil, false
+		}
+		s.reports[ssrc] = struct{}{}
+	}
+	out, err := s.ctx.EncryptRTCP(dst, pkt, &s.headerC)
+	return out, err == nil
+}

@@ -1,0 +1,70 @@
+package media
+
+import "time"
+
+// formerKeysFor is how long after the first packet under new keys one under the
+// former keys is still taken.
+const formerKeysFor = 2 * time.Second
+
+// cryptoChange is a Crypto with contexts made of it; nil for plain RTP.
+type cryptoChange struct {
+	in  *opener
+	out *sealer
+}
+
+// secure is how one side is secured. It is a value without clock or I/O, owned
+// by the worker.
+//
+// Of the contexts to send by, one that was replaced is kept: should its key come
+// back, because the change was withdrawn, the numbers that were used under it
+// are still known.
+type secure struct {
+	in          *opener // nil: the side sends plain RTP
+	former      *opener // of the keys before
+	formerUntil time.Duration
+	out         *sealer // nil: the side gets plain RTP
+	earlier     *sealer
+}
+
+// set takes keys. The same ones leave their context as it is.
+func (s *secure) set(c cryptoChange) {
+	switch {
+	case c.in == nil:
+		s.in, s.former = nil, nil
+	case s.in != nil && s.in.keys.Same(&c.in.keys):
+	case s.former != nil && s.former.keys.Same(&c.in.keys):
+		s.in, s.former, s.formerUntil = s.former, s.in, never
+	default:
+		if s.in != nil {
+			c.in.before = s.in.streams
+		}
+		s.in, s.former, s.formerUntil = c.in, s.in, never
+	}
+	switch {
+	case c.out != nil && s.out != nil && s.out.keys.Same(&c.out.keys):
+	case c.out != nil && s.earlier != nil && s.earlier.keys.Same(&c.out.keys):
+		s.out, s.earlier = s.earlier, s.out
+	default:
+		if s.out != nil {
+			s.earlier = s.out
+		}
+		s.out = c.out
+	}
+}
+
+// open gives what a packet carries, in dst, or says why it is not taken.
+func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fault) {
+	plain, why := s.in.open(dst, pkt, kind)
+	if s.former == nil {
+		return plain, why
+	}
+	switch {
+	case why == faultNone && s.formerUntil == never:
+		s.formerUntil = now + formerKeysFor
+	case now >= s.formerUntil:
+		s.former = nil
+	case why != faultNone:
+		return s.former.open(dst, pkt, kind)
+	}
+	return plain, why
+}
