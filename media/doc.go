@@ -15,8 +15,9 @@
 // destination, [Rewrite]. A [Path] carries flows; the worker is the userspace
 // path. A latch decides which source a side's packets are believed from. A
 // listener makes digits of a side's telephone-events, a dialer puts digits into
-// the stream towards one; both need to see packets, so their session's RTP is the
-// userspace path's.
+// the stream towards one, a mask keeps a side's keys from everybody, a tap is shown
+// what the sides send, for a recording. All need to see packets, so their session's
+// RTP is the userspace path's.
 //
 // Ownership. A session belongs to one worker, a goroutine with an epoll
 // instance of its own, which it waits for in the runtime's poller. Sockets,

@@ -23,6 +23,7 @@ type relay struct {
 	started  bool
 	silent   bool // EventSilent was posted
 	closed   bool
+	tap      Tap           // nil: nobody listens
 	lastRTP  time.Duration // the last RTP accepted, or Start, or the end of a hold
 }
 
@@ -42,6 +43,7 @@ type endpoint struct {
 	count    *Counters
 	latch    *latch    // RTP only
 	stream   stream    // RTP only
+	masker   *masker   // RTP only; nil as long as no key was to be masked
 	listener *listener // RTP only; nil as long as nobody wants to know of digits
 	outlet   outlet    // RTP only
 	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes

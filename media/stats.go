@@ -21,11 +21,12 @@ type Drops struct {
 	Diverted      uint64 // telephone-events that are not to be relayed
 	Replaced      uint64 // RTP that a digit or sound of ours was sent instead of
 	Discarded     uint64 // of a payload type that the other side does not take
+	Masked        uint64 // RTP that would have told a masked key (Session.SetMask)
 }
 
 // Total is the sum over all reasons.
 func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded
+	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded + d.Masked
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -71,7 +72,7 @@ type Counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded atomic.Uint64
+	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded, Masked atomic.Uint64
 
 	// Of RTP flows only.
 	Digits      atomic.Uint64 // of TxPackets
@@ -96,6 +97,7 @@ func (c *Counters) drops() Drops {
 		Diverted:      c.Diverted.Load(),
 		Replaced:      c.Replaced.Load(),
 		Discarded:     c.Discarded.Load(),
+		Masked:        c.Masked.Load(),
 	}
 }
 
@@ -112,6 +114,7 @@ func (d Drops) plus(o Drops) Drops {
 		Diverted:      d.Diverted + o.Diverted,
 		Replaced:      d.Replaced + o.Replaced,
 		Discarded:     d.Discarded + o.Discarded,
+		Masked:        d.Masked + o.Masked,
 	}
 }
 
