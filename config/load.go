@@ -70,6 +70,8 @@ type loader struct {
 
 	running *SIP // of the process that is to take the file; nil: none
 
+	records bool // there is a section recording
+
 	visits int // nodes seen; aliases could make a small file endless
 
 	trunks  map[string]bool   // names so far
