@@ -109,10 +109,13 @@ func (a *api) records(w http.ResponseWriter, r *http.Request, f store.Filter) {
 	a.write(w, http.StatusOK, page[store.Record]{Items: records, Next: next})
 }
 
-// whole gives a call without attempts an empty list of them.
+// whole gives a call without attempts or recordings an empty list of them.
 func whole(c Call) Call {
 	if c.Attempts == nil {
 		c.Attempts = []store.Attempt{}
+	}
+	if c.Recordings == nil {
+		c.Recordings = []store.Recording{}
 	}
 	return c
 }

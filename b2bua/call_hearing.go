@@ -33,7 +33,7 @@ func sideRecord(s media.SideStats) store.MediaSide {
 func droppedBy(d media.Drops) store.DroppedBy {
 	return store.DroppedBy{
 		WrongSource: int64(d.WrongSource), Unproven: int64(d.Unproven), WrongSSRC: int64(d.WrongSSRC),
-		Unauthentic: int64(d.Unauthentic), Replayed: int64(d.Replayed), Unprotected: int64(d.Unprotected), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
+		Unauthentic: int64(d.Unauthentic), Replayed: int64(d.Replayed), Unprotected: int64(d.Unprotected), Masked: int64(d.Masked), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
 		Oversize: int64(d.Oversize), SendError: int64(d.SendError), Held: int64(d.Held), Diverted: int64(d.Diverted),
 		Replaced: int64(d.Replaced), Discarded: int64(d.Discarded),
 	}

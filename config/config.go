@@ -19,6 +19,8 @@ type Config struct {
 	Targets []Target
 	// Routes say which call goes to which targets or trunks; the first one that matches wins.
 	Routes []Route
+	// Recording is where calls are recorded to.
+	Recording Recording
 	// Store is the local database of live and finished calls.
 	Store Store
 	// Admin is the HTTP interface for operators.
@@ -462,6 +464,12 @@ type Route struct {
 	Otherwise int
 	// FailoverOn are further SIP statuses, 300 to 699, upon which the next target is tried. Default: none.
 	FailoverOn []int
+	// Record says whether the route's calls are recorded: off, always (from the answer on) or on_demand (when the admin
+	// API asks for it). Default: off. Needs the section recording.
+	Record Wanted
+	// MaskDTMF says whether the keys that the caller presses are kept from the platform, recordings and ladders: off,
+	// always or on_demand (while the admin API asks for it). Default: off.
+	MaskDTMF Wanted
 	// SetupTimeout bounds the whole set-up over all targets. Default: 120s.
 	SetupTimeout time.Duration
 }

@@ -71,6 +71,8 @@ type loader struct {
 	running *Config // of the process that is to take the file; nil: none
 	media   []MediaListener
 
+	records bool // there is a section recording
+
 	visits int // nodes seen; aliases could make a small file endless
 
 	trunks  map[string]bool   // names so far

@@ -5,7 +5,8 @@ import (
 )
 
 func (v value) route() Route {
-	s := v.section("trunk", "target", "to", "from", "targets", "trunks", "ringing", "otherwise", "failover_on", "setup_timeout")
+	s := v.section("trunk", "target", "to", "from", "targets", "trunks", "ringing", "otherwise", "failover_on", "setup_timeout", "record",
+		"mask_dtmf")
 	r := Route{
 		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
 			if t != "" && !s.l.trunks[t] {
@@ -20,6 +21,8 @@ func (v value) route() Route {
 		Otherwise:    s.integer("otherwise", 503, 400, 699),
 		FailoverOn:   each(s, "failover_on", integerIn(300, 699)),
 		SetupTimeout: s.duration("setup_timeout", 120*time.Second),
+		Record:       s.record(),
+		MaskDTMF:     s.wanted("mask_dtmf"),
 	}
 	if s.filled("trunk") && s.filled("target") {
 		s.fields["target"].fail("stands beside trunk: a call comes from one of the two", "keep one of them")

@@ -11,7 +11,7 @@ import (
 
 // config reads the whole tree. Trunks and targets come before the routes that name them.
 func (l *loader) config(root value) *Config {
-	s := root.section("sip", "media", "trunks", "targets", "routes", "store", "fleet", "admin", "log")
+	s := root.section("sip", "media", "trunks", "targets", "routes", "recording", "store", "fleet", "admin", "log")
 	cfg := &Config{
 		SIP: s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "auth_algorithms",
 			"limits").sip(),
@@ -20,6 +20,7 @@ func (l *loader) config(root value) *Config {
 		Admin: s.sub("admin", "listen", "token_file").admin(),
 		Log:   s.sub("log", "level", "format").log(),
 	}
+	cfg.Recording = s.recording()
 	s.sub("fleet", "dsn_file").notYet("dsn_file")
 	for _, v := range s.list("trunks") {
 		t := v.trunk()

@@ -12,6 +12,8 @@ const (
 	opDigit
 	opPlay
 	opStopPlay
+	opTap
+	opMask
 	opStart
 	opClose
 	opStop
@@ -28,5 +30,7 @@ type command struct {
 	payloads [maxPayloadChanges]PayloadChange
 	tone     tone
 	play     Play
+	tap      Tap
+	mask     Mask
 	done     chan error // capacity 1; nil: nobody waits
 }

@@ -15,12 +15,13 @@
 // destination, [Rewrite]. A [Path] carries flows; the worker is the userspace
 // path. A latch decides which source a side's packets are believed from. A
 // listener makes digits of a side's telephone-events, a dialer puts digits into
-// the stream towards one; both need to see packets, so their session's RTP is the
-// userspace path's. An alias is what a rewrite makes of a stream: RTCP about the
-// one becomes RTCP about the other. A side may be secured: an opener takes SRTP off
-// what comes from it, before anything else looks at it, and a sealer protects what
-// goes to it, after everything else has written to it. An outlet makes one stream
-// of all that a side is sent, a player puts sounds into it.
+// the stream towards one, a mask keeps a side's keys from everybody, a tap is shown
+// what the sides send, for a recording. All need to see packets, so their session's
+// RTP is the userspace path's. An alias is what a rewrite makes of a stream: RTCP
+// about the one becomes RTCP about the other. A side may be secured: an opener takes
+// SRTP off what comes from it, before anything else looks at it, and a sealer
+// protects what goes to it, after everything else has written to it. An outlet makes
+// one stream of all that a side is sent, a player puts sounds into it.
 //
 // Ownership. A session belongs to one worker, a goroutine with an epoll
 // instance of its own, which it waits for in the runtime's poller. Sockets,

@@ -22,6 +22,7 @@ type relay struct {
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
 	closed   bool
+	tap      Tap // nil: nobody listens
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
@@ -43,6 +44,7 @@ type endpoint struct {
 	count    *Counters
 	latch    *latch    // RTP only
 	stream   stream    // RTP only
+	masker   *masker   // RTP only; nil as long as no key was to be masked
 	listener *listener // RTP only; nil as long as nobody wants to know of digits
 	outlet   outlet    // RTP only
 	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes

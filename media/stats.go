@@ -24,12 +24,13 @@ type Drops struct {
 	Unauthentic   uint64 // from a side with SRTP: not under its key, or not SRTP at all
 	Replayed      uint64 // from a side with SRTP: it came before, or is too old to tell
 	Unprotected   uint64 // for a side with SRTP: the number was sent already, or there are too many sources
+	Masked        uint64 // RTP that would have told a masked key (Session.SetMask)
 }
 
 // Total is the sum over all reasons.
 func (d Drops) Total() uint64 {
 	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded +
-		d.Unauthentic + d.Replayed + d.Unprotected
+		d.Unauthentic + d.Replayed + d.Unprotected + d.Masked
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -104,7 +105,7 @@ type Counters struct {
 	TxPackets, TxBytes atomic.Uint64
 
 	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded atomic.Uint64
-	Unauthentic, Replayed, Unprotected                                                                                   atomic.Uint64
+	Unauthentic, Replayed, Unprotected, Masked                                                                           atomic.Uint64
 
 	// Of RTP flows only.
 	Digits, Played                            atomic.Uint64 // of TxPackets
@@ -171,6 +172,7 @@ func (c *Counters) drops() Drops {
 		Unauthentic:   c.Unauthentic.Load(),
 		Replayed:      c.Replayed.Load(),
 		Unprotected:   c.Unprotected.Load(),
+		Masked:        c.Masked.Load(),
 	}
 }
 
@@ -190,6 +192,7 @@ func (d Drops) plus(o Drops) Drops {
 		Unauthentic:   d.Unauthentic + o.Unauthentic,
 		Replayed:      d.Replayed + o.Replayed,
 		Unprotected:   d.Unprotected + o.Unprotected,
+		Masked:        d.Masked + o.Masked,
 	}
 }
 

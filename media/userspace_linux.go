@@ -75,6 +75,10 @@ func (w *worker) relay(ep *endpoint, n int) {
 		return
 	}
 	w.account(ep, header, len(pkt))
+	if !w.reveal(ep, src, header, pkt) {
+		ep.count.Masked.Add(1)
+		return
+	}
 	if ep.listener != nil && !w.listen(ep, header, pkt) {
 		return
 	}
@@ -104,6 +108,9 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	}
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
+	if tap := ep.relay.tap; tap != nil {
+		w.show(ep, tap, src, pkt)
+	}
 	w.control(ep, pkt)
 	w.forward(ep, pkt)
 }

@@ -257,6 +257,10 @@ func (w *worker) perform(c command) error {
 		w.play(c.relay, c.side, c.play)
 	case opStopPlay:
 		w.stopPlay(c.relay, c.side)
+	case opTap:
+		c.relay.tap = c.tap
+	case opMask:
+		c.relay.setMask(c.side, c.mask)
 	case opStart:
 		c.relay.start(w.now)
 	case opClose:

@@ -9,11 +9,11 @@ import (
 // columnList names the columns of calls in the order of values and targets.
 const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
-	disposition, sip_status, q850, cause, ended_by, codec, attempts, media`
+	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings`
 
 // A record that was finished once stays as it is: a Put that is repeated changes nothing.
 const insertCall = `INSERT INTO calls (` + columnList + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
 // values gives the columns of a finished record.
@@ -29,11 +29,17 @@ func (r *Record) values() ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
+	recordings := []byte("[]")
+	if len(r.Recordings) > 0 {
+		if recordings, err = json.Marshal(r.Recordings); err != nil {
+			return nil, fmt.Errorf("recordings: %w", err)
+		}
+	}
 	return []any{
 		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
 		r.SynthflowCallID, r.StartedAt.String(), orNull(r.RingingAt), orNull(r.PreparedAt), orNull(r.DialedAt),
 		orNull(r.AnsweredAt), orNull(r.EndedAt), r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
-		r.EndedBy, r.Codec, string(attempts), string(media),
+		r.EndedBy, r.Codec, string(attempts), string(media), string(recordings),
 	}, nil
 }
 
@@ -50,11 +56,11 @@ type row interface{ Scan(dest ...any) error }
 // scan reads the columns of columnList.
 func scan(from row) (Record, error) {
 	var r Record
-	var attempts, media string
+	var attempts, media, recordings string
 	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
 		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
 		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
-		&attempts, &media)
+		&attempts, &media, &recordings)
 	if err != nil {
 		return Record{}, err
 	}
@@ -63,6 +69,9 @@ func scan(from row) (Record, error) {
 	}
 	if err := json.Unmarshal([]byte(media), &r.Media); err != nil {
 		return Record{}, fmt.Errorf("media of call %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(recordings), &r.Recordings); err != nil {
+		return Record{}, fmt.Errorf("recordings of call %s: %w", r.ID, err)
 	}
 	return r, nil
 }

@@ -99,6 +99,11 @@ func interrupted(r Record, written Time, now time.Time) Record {
 	}
 	r.Disposition, r.Cause, r.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
 	r.DurationMS = 0
+	for i := range r.Recordings {
+		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
+			f.EndedAt, f.Error = r.EndedAt, "the process was killed"
+		}
+	}
 	if !r.AnsweredAt.IsZero() {
 		r.SIPStatus, r.Q850 = 200, q850Unspecified
 		r.DurationMS = max(0, r.EndedAt.Sub(r.AnsweredAt.Time).Milliseconds())

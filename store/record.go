@@ -71,6 +71,23 @@ type Record struct {
 
 	Attempts []Attempt `json:"attempts"`
 	Media    Media     `json:"media"`
+
+	Recordings []Recording `json:"recordings"`
+}
+
+// Recording is one file that a call was recorded to.
+type Recording struct {
+	// File is its name below recording.path. Empty: there is none, see Error.
+	File string `json:"file"`
+	// Format is wav or pcapng.
+	Format    string `json:"format"`
+	StartedAt Time   `json:"started_at"`
+	EndedAt   Time   `json:"ended_at"`
+	Bytes     int64  `json:"bytes"`
+	// Dropped counts the packets and SIP messages that are missing because the disk was too slow.
+	Dropped int64 `json:"dropped"`
+	// Error is why it ended before its time, or was not begun. Empty: it did not.
+	Error string `json:"error,omitempty"`
 }
 
 // Attempt is one try at one target.
@@ -157,4 +174,5 @@ type DroppedBy struct {
 	Replaced      int64 `json:"replaced,omitempty"`
 	Discarded     int64 `json:"discarded,omitempty"`
 	Unprotected   int64 `json:"unprotected,omitempty"`
+	Masked        int64 `json:"masked,omitempty"`
 }

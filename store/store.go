@@ -105,7 +105,7 @@ func (s *Store) Journal(r Record) {
 	if r.ID == "" {
 		return
 	}
-	r.Attempts = slices.Clone(r.Attempts)
+	r.Attempts, r.Recordings = slices.Clone(r.Attempts), slices.Clone(r.Recordings)
 	s.queue.journal(r, time.Now())
 }
 

@@ -23,6 +23,10 @@ func sample(id string) Record {
 		EndedAt: TimeOf(start.Add(64 * time.Second)), SetupMS: 4000, DurationMS: 60000, Disposition: DispositionAnswered,
 		SIPStatus: 200, Q850: 16, Cause: "normal", EndedBy: EndedByCaller, Codec: "PCMU",
 		Attempts: []Attempt{{Target: "synthflow", PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, Cause: "normal", MS: 900, DroppedHeaders: []string{"X-A", "X-B"}}},
+		Recordings: []Recording{{
+			File: "2026/11/20/x.wav", Format: "wav", StartedAt: TimeOf(time.Date(2026, 11, 20, 8, 0, 4, 0, time.UTC)),
+			EndedAt: TimeOf(time.Date(2026, 11, 20, 8, 1, 4, 0, time.UTC)), Bytes: 1920044, Dropped: 3, Error: "write: no space left on device",
+		}, {Format: "pcapng", EndedAt: TimeOf(time.Date(2026, 11, 20, 8, 0, 4, 0, time.UTC)), Error: "refused"}},
 		Media: Media{A: MediaSide{Rx: 3000, Tx: 2999, Lost: 1, Dropped: 2, JitterMS: 1.5}, B: MediaSide{
 			Rx: 2, DroppedBy: DroppedBy{WrongSource: 3, Replaced: 4}, Duplicates: 5, Reordered: 6, Bursts: 7, SSRCChanges: 8, RTT: 9.5, MOS: 3.2,
 		}, MOS: 4.3, OneWay: "b"},

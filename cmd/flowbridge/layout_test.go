@@ -25,8 +25,9 @@ const root = "../.."
 // TestImports holds the packages to the table in ARCHITECTURE.md.
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
-		"b2bua":           {"config", "media", "store"},
+		"b2bua":           {"config", "media", "recording", "store"},
 		"media":           {},
+		"recording":       {"media"},
 		"synthflow":       {},
 		"config":          {},
 		"store":           {},

@@ -1,0 +1,207 @@
+package media
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+	"time"
+)
+
+// witness is a tap that keeps what it is shown.
+type witness struct {
+	mu  sync.Mutex
+	all []Tapped
+}
+
+func (n *witness) Packet(p Tapped) {
+	p.Data = bytes.Clone(p.Data)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all = append(n.all, p)
+}
+
+func (n *witness) taken() []Tapped {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]Tapped(nil), n.all...)
+}
+
+// TestTapSeesPacketsAsTheyCame: both sides, RTP and RTCP, before rewriting, in
+// order, with both addresses; nothing that was refused; and nothing is missing on
+// either side when the tap is attached and taken off in mid-call.
+func TestTapSeesPacketsAsTheyCame(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	br.SetPayloads(SideA, []PayloadChange{{From: 0, To: 8}})
+	tap := &witness{}
+	begin := time.Now()
+	type step struct {
+		side Side
+		kind Kind
+	}
+	var want []Tapped
+	send := func(s step, seq uint16, tapped bool) {
+		t.Helper()
+		c, other := br.a, br.b
+		if s.side == SideB {
+			c, other = br.b, br.a
+		}
+		pkt, to := sourcePacket(t, 0xcafe, seq), br.Local(s.side)
+		if s.kind == RTCP {
+			pkt = rtcpPacket(t, 0xcafe)
+			to = rtcpOf(to)
+		}
+		c.send(to, pkt)
+		if s.kind == RTP {
+			got, _ := other.read()
+			h, _ := parseRTP(got)
+			if want := map[Side]uint8{SideA: 8}[s.side]; h.seq != seq || h.payloadType != want {
+				t.Fatalf("relayed as number %d of type %d; want %d of %d", h.seq, h.payloadType, seq, want)
+			}
+		}
+		if tapped {
+			want = append(want, Tapped{Side: s.side, Kind: s.kind, Source: c.addr, Local: to, Data: pkt})
+			await(t, "the tap is shown it", func() bool { return len(tap.taken()) == len(want) })
+		}
+	}
+	send(step{SideA, RTP}, 1, false)
+	send(step{SideB, RTP}, 1, false)
+	br.SetTap(tap)
+	for seq := uint16(2); seq < 20; seq++ {
+		send(step{SideA, RTP}, seq, true)
+		send(step{SideB, RTP}, seq, true)
+	}
+	send(step{SideB, RTCP}, 0, true)
+	newClient(t, "127.0.3.1:0").send(br.Local(SideA), sourcePacket(t, 1, 1)) // a stranger's
+	br.a.send(br.Local(SideA), []byte("no RTP"))
+	send(step{SideA, RTP}, 20, true)
+	br.SetTap(nil)
+	send(step{SideA, RTP}, 21, false)
+	br.SetTap(tap)
+	send(step{SideA, RTP}, 22, true)
+	br.Close()
+	got := tap.taken()
+	if len(got) != len(want) {
+		t.Fatalf("the tap was shown %d packets; want %d", len(got), len(want))
+	}
+	last := begin
+	for i, p := range got {
+		if p.At.Before(last) || p.At.After(time.Now()) {
+			t.Errorf("packet %d is of %v, after one of %v", i, p.At, last)
+		}
+		last = p.At
+		if w := want[i]; p.Side != w.Side || p.Kind != w.Kind || p.Source != w.Source || p.Local != w.Local || !bytes.Equal(p.Data, w.Data) {
+			t.Errorf("packet %d: got %+v; want %+v", i, p, w)
+		}
+	}
+}
+
+func TestTapOfAClosedSession(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	br.Close()
+	br.SetTap(&witness{})
+	br.SetMask(SideA, Mask{On: true})
+}
+
+// counter is a tap that only counts.
+type counter struct{ packets, bytes int }
+
+func (c *counter) Packet(p Tapped) { c.packets++; c.bytes += len(p.Data) }
+
+func TestTapAllocatesNothing(t *testing.T) {
+	b := newBench(t, 8)
+	b.offer(b.from)
+	b.carry() // the lock allocates
+	b.collect()
+	tap := &counter{}
+	for _, r := range b.relays {
+		if err := b.w.perform(command{op: opTap, relay: r, tap: tap}); err != nil {
+			t.Fatal(err)
+		}
+		mask := Mask{On: true, Always: true}
+		mask.ULaw.Add(0)
+		r.setMask(SideA, mask)
+	}
+	if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
+		t.Errorf("%v allocations for 8 packets; want 0", n)
+	}
+	if tap.packets != 8*101 {
+		t.Errorf("the tap was shown %d packets; want %d", tap.packets, 8*101)
+	}
+}
+
+// BenchmarkRelayTapped is BenchmarkRelay with a tap on each session that does
+// nothing.
+func BenchmarkRelayTapped(b *testing.B) {
+	r := newBench(b, 32)
+	for _, relay := range r.relays {
+		relay.tap = &counter{}
+	}
+	b.ReportAllocs()
+	var spent time.Duration
+	packets := 0
+	for b.Loop() {
+		r.offer(r.from)
+		begin := time.Now()
+		r.carry()
+		spent += time.Since(begin)
+		r.collect()
+		packets += len(r.relays)
+	}
+	b.ReportMetric(float64(spent.Nanoseconds())/float64(packets), "ns/packet")
+}
+
+// TestMaskedKeysStayHere: with real sockets, a masked key goes nowhere, speech
+// during it is silence, and the tap is shown neither.
+func TestMaskedKeysStayHere(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	br.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
+	tap := &witness{}
+	br.SetTap(tap)
+	mask := Mask{On: true, Always: true} // so that nothing depends on how fast this runs
+	mask.Events.Add(101)
+	mask.ULaw.Add(0)
+	br.a.send(br.Local(SideA), sourcePacket(t, 0xa, 1))
+	br.b.expect(br.Local(SideB), sourcePacket(t, 0xa, 1))
+	br.SetMask(SideA, mask)
+	if ev, ok := br.event(t).(EventLatched); !ok {
+		t.Fatalf("got %v; want the lock", ev)
+	}
+	br.a.send(br.Local(SideA), keyPacket(t, 2, 7, 0, true))
+	br.a.send(br.Local(SideA), sourcePacket(t, 0xa, 3))
+	muted, _ := br.b.read()
+	if h, _ := parseRTP(muted); h.seq != 3 || !bytes.Equal(rtpPayload(muted), bytes.Repeat([]byte{silenceULaw}, 5)) {
+		t.Errorf("speech beside a key: got % x", muted)
+	}
+	br.b.send(br.Local(SideB), sourcePacket(t, 0xb, 1))
+	br.a.expect(br.Local(SideA), sourcePacket(t, 0xb, 1)) // the other side is not masked
+	br.event(t)                                           // its lock
+	for _, p := range tap.taken() {
+		h, _ := parseRTP(p.Data)
+		switch payload := rtpPayload(p.Data); {
+		case h.payloadType == 101 && payload[0] != maskCode:
+			t.Errorf("the tap was shown key %d", payload[0])
+		case p.Side == SideA && h.seq == 3 && !bytes.Equal(p.Data, muted):
+			t.Errorf("the tap was shown % x", p.Data)
+		}
+	}
+	stats := br.Close()
+	if stats.A.Dropped.Masked != 1 || stats.A.DroppedTotal != 1 {
+		t.Errorf("dropped: %+v; want 1 masked", stats.A.Dropped)
+	}
+	select {
+	case ev := <-br.events:
+		t.Errorf("got %+v; want no digit", ev)
+	default:
+	}
+}
+
+// keyPacket is a packet of a telephone-event that began at timestamp 1000.
+func keyPacket(tb testing.TB, seq uint16, code byte, flags byte, first bool) []byte {
+	tb.Helper()
+	pkt := rtpPacket(tb, 101, seq, string([]byte{code, flags | 10, 0, 160}))
+	if first {
+		pkt[1] |= 0x80
+	}
+	copy(pkt[4:], []byte{0, 0, 3, 0xe8, 0, 0, 0, 0xa})
+	return pkt
+}

@@ -1,0 +1,180 @@
+package recording
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+)
+
+// Errors that a caller may want to tell apart.
+var (
+	// ErrClosed: the archive is closed.
+	ErrClosed = errors.New("recordings closed")
+
+	// ErrLocked: another process records into the directory.
+	ErrLocked = errors.New("in use by another process")
+)
+
+// Config is what an archive is opened with.
+type Config struct {
+	Dir     string        // made where it is missing, for us alone
+	Formats []string      // FormatWAV and FormatPcapng, each once at most
+	Keep    time.Duration // how long a file stays after it was last written
+	MaxSize int64         // of one file, in bytes
+	Log     zerolog.Logger
+}
+
+// Archive is a directory with recordings. Its methods may be called from any
+// goroutine.
+type Archive struct {
+	// Constant.
+	cfg     Config
+	root    *os.Root
+	lock    *os.File
+	writers []*writer
+	create  func(name string) (medium, error) // of a file
+	cancel  context.CancelFunc                // ends what purges
+	running sync.WaitGroup
+}
+
+// How often it is looked for files that are too old.
+const purgeEvery = time.Hour
+
+// Open makes the directory where it is missing, finishes the files of a process
+// that was killed, removes old ones, and starts the writers. The error is ErrLocked,
+// or what the system said.
+func Open(cfg Config) (*Archive, error) {
+	a := &Archive{cfg: cfg}
+	if err := a.claim(); err != nil {
+		return nil, fmt.Errorf("recordings in %s: %w", cfg.Dir, err)
+	}
+	for range writers {
+		w := newWriter()
+		a.writers = append(a.writers, w)
+		a.running.Go(func() { w.run(a.serve) })
+	}
+	var ctx context.Context
+	ctx, a.cancel = context.WithCancel(context.Background())
+	a.running.Go(func() { a.tend(ctx) })
+	return a, nil
+}
+
+// claim takes possession of the directory.
+func (a *Archive) claim() error {
+	if err := os.MkdirAll(a.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if a.lock, err = lockFile(filepath.Join(a.cfg.Dir, ".lock")); err != nil {
+		return err
+	}
+	if a.root, err = os.OpenRoot(a.cfg.Dir); err != nil {
+		return errors.Join(err, a.lock.Close())
+	}
+	a.create = a.createFile
+	finished, err := a.finishLeftovers()
+	if err != nil {
+		return errors.Join(err, a.root.Close(), a.lock.Close())
+	}
+	if finished > 0 {
+		a.cfg.Log.Warn().Int("files", finished).Msg("recordings of a killed process finished")
+	}
+	return nil
+}
+
+// lockFile is held by the one process that writes into a directory.
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// createFile makes a new file, which only we may read, and its directories.
+func (a *Archive) createFile(name string) (medium, error) {
+	if err := a.root.MkdirAll(path.Dir(name), 0o700); err != nil {
+		return nil, err
+	}
+	return a.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// Record begins a recording in all formats of the archive. It does not touch the
+// disk: what that has to say is in the recorder's Files later. The error is
+// ErrClosed.
+func (a *Archive) Record(c Call) (*Recorder, error) {
+	r := &Recorder{
+		call: c, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}),
+		w: slices.MinFunc(a.writers, func(x, y *writer) int { return x.load() - y.load() }),
+	}
+	for side := range c.Payloads {
+		r.payloads[side].Store(&c.Payloads[side])
+	}
+	for _, format := range a.cfg.Formats {
+		f := File{Name: fileName(r.began, c.ID, c.Part, format), Format: format, StartedAt: r.began}
+		for side := range c.Payloads {
+			if p := &c.Payloads[side]; format == FormatWAV && !p.decodable() && f.Err == "" {
+				f.Name, f.EndedAt, f.Err = "", r.began, errCodec(p.OtherName).Error()
+				a.cfg.Log.Warn().Str("call", c.ID).Str("format", format).Str("reason", f.Err).Msg("recording not begun")
+			}
+		}
+		r.files = append(r.files, f)
+	}
+	if !r.w.add(r) {
+		return nil, ErrClosed
+	}
+	return r, nil
+}
+
+// OpenFile opens a finished recording by the name that File.Name has. The error is
+// fs.ErrNotExist for every other name too.
+func (a *Archive) OpenFile(name string) (*os.File, error) {
+	if !namePattern.MatchString(name) {
+		return nil, fs.ErrNotExist
+	}
+	f, err := a.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fs.ErrNotExist, f.Close())
+	}
+	return f, nil
+}
+
+// Close stops all recordings and waits until they are written, at most until ctx
+// ends: then it gives that one's error, and what is left is finished by the next
+// process.
+func (a *Archive) Close(ctx context.Context) error {
+	a.cancel()
+	for _, w := range a.writers {
+		w.close()
+	}
+	written := make(chan struct{})
+	go func() {
+		a.running.Wait()
+		close(written)
+	}()
+	select {
+	case <-written:
+		return errors.Join(a.root.Close(), a.lock.Close())
+	case <-ctx.Done():
+		return fmt.Errorf("recordings not written: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,302 @@
+package recording
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/media"
+)
+
+// sample records two seconds and gives the content of both files.
+func sample(t *testing.T) (wav, capture []byte) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		a := opened(t, nil)
+		r := begun(t, a, 1)
+		for n := range 100 {
+			r.tap(media.SideA, media.RTP, speech(0, 1, n))
+			time.Sleep(20 * time.Millisecond)
+		}
+		r.Stop()
+		<-r.Done()
+		wav, capture = fileOf(t, a, r.Files()[0].Name), fileOf(t, a, r.Files()[1].Name)
+		a.shut(t)
+	})
+	return wav, capture
+}
+
+// TestLeftovers: files of a killed process are finished by the next one, wherever
+// they break off. Nothing else is touched.
+func TestLeftovers(t *testing.T) {
+	wav, capture := sample(t)
+	dir := t.TempDir()
+	day := filepath.Join(dir, "2026/11/20")
+	if err := os.MkdirAll(day, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(day, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stale := slices.Clone(wav) // its header was last written a while ago
+	copy(stale, wavHeader(32000))
+	for cut := 0; cut < len(wav); cut += 997 {
+		put(callID+".wav.part", stale[:len(stale)-cut])
+		put(callID+".pcapng.part", capture[:max(0, len(capture)-cut)])
+		put("notes.part", []byte("mine"))
+		a := opened(t, func(c *Config) { c.Dir = dir })
+		a.shut(t)
+		names := tree(t, a)
+		if !slices.Contains(names, "2026/11/20/notes.part") {
+			t.Fatalf("there are %v", names)
+		}
+		if slices.Contains(names, "2026/11/20/"+callID+".wav") != (len(wav)-cut >= 48) {
+			t.Errorf("cut by %d: there are %v", cut, names)
+		}
+		for _, name := range names {
+			switch filepath.Ext(name) {
+			case ".wav":
+				if w := readWAV(t, fileOf(t, a, name)); len(w.left) != (len(wav)-cut-44)/4 {
+					t.Errorf("cut by %d: %d frames", cut, len(w.left))
+				}
+			case ".pcapng":
+				readPcapng(t, fileOf(t, a, name))
+			}
+			if name != "2026/11/20/notes.part" {
+				if err := os.Remove(filepath.Join(dir, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// TestHeaderGrows: the header of a WAV that is being written is right every few
+// seconds, for who looks into the file of a process that was killed.
+func TestHeaderGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := opened(t, nil)
+		r := begun(t, a, 1)
+		time.Sleep(30 * time.Second)
+		b := fileOf(t, a, r.Files()[0].Name+partSuffix)
+		if w := readWAV(t, b); len(w.left) < 20*sampleRate {
+			t.Errorf("after 30 s the header says %d frames", len(w.left))
+		}
+		a.shut(t)
+		if w := readWAV(t, fileOf(t, a, r.Files()[0].Name)); len(w.left) != 30*sampleRate {
+			t.Errorf("closed after 30 s: %d frames", len(w.left))
+		}
+	})
+}
+
+func TestRetention(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now().UTC()
+	put := func(name string, age time.Duration) string {
+		t.Helper()
+		full := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(full, time.Time{}, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	put("2001/02/03/"+callID+".wav", 25*time.Hour)
+	put("2001/02/03/"+callID+"-2.pcapng", 25*time.Hour)
+	put("2001/03/04/"+callID+".wav", 25*time.Hour)
+	keep := []string{
+		put("2001/03/04/"+callID+"-2.wav", 23*time.Hour),
+		put("2001/03/05/letter.txt", 1000*time.Hour),
+		put("letter.wav", 1000*time.Hour),
+	}
+	a := opened(t, func(c *Config) { c.Dir = dir })
+	removed, err := 0, error(nil)
+	for len(tree(t, a)) > len(keep) { // by the archive itself; asking again does no harm
+		if removed, err = a.purge(t.Context(), now.Add(-24*time.Hour)); err != nil {
+			t.Fatal(removed, err)
+		}
+	}
+	if names := tree(t, a); !slices.Equal(names, keep) {
+		t.Errorf("there are %v; want %v", names, keep)
+	}
+	a.shut(t)
+	if _, err := os.Stat(filepath.Join(dir, "2001/02")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the empty directories of a month: %v; want none", err)
+	}
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	a := opened(t, nil)
+	if _, err := Open(a.cfg); !errors.Is(err, ErrLocked) {
+		t.Errorf("opened twice: %v", err)
+	}
+	a.shut(t)
+	b, err := Open(a.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.shut(t)
+}
+
+func TestDirectoryThatCannotBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Dir: filepath.Join(file, "recordings")}); err == nil {
+		t.Error("it was opened")
+	}
+}
+
+// TestOpenFile: only finished recordings are opened.
+func TestOpenFile(t *testing.T) {
+	a := opened(t, nil)
+	defer a.shut(t)
+	outside := filepath.Join(t.TempDir(), callID+".wav")
+	day := filepath.Join(a.cfg.Dir, "2026/11/20")
+	if err := os.MkdirAll(filepath.Join(day, callID+"-3.wav"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{outside, day + "/" + callID + ".wav", day + "/" + callID + ".wav.part", day + "/x.wav"} {
+		if err := os.WriteFile(name, []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(outside, day+"/"+callID+"-2.wav"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"", ".", "..", ".lock", "2026/11/20", "2026/11/20/", "2026/11/20/x.wav", "2026/11/20/" + callID + ".wav.part",
+		"../" + callID + ".wav", "2026/11/20/../20/" + callID + ".wav", "/2026/11/20/" + callID + ".wav", outside,
+		"2026/11/20/" + callID + "-2.wav", "2026/11/20/" + callID + "-3.wav", "2026/11/20/" + callID + ".pcapng",
+		"2026/11/20/" + callID + ".wav\n", "2026/11/20/" + callID + ".wav\x00",
+	} {
+		if f, err := a.OpenFile(name); err == nil {
+			t.Errorf("%q was opened", name)
+			f.Close()
+		}
+	}
+	f, err := a.OpenFile("2026/11/20/" + callID + ".wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
+// FuzzRepairPcapng: whatever is in a file, what is left of it are whole blocks.
+func FuzzRepairPcapng(f *testing.F) {
+	block := func(kind, size uint32, more int) []byte {
+		b := binary.LittleEndian.AppendUint32(nil, kind)
+		b = binary.LittleEndian.AppendUint32(b, size)
+		return append(b, make([]byte, more)...)
+	}
+	whole := slices.Concat(block(sectionHeader, 12, 4), block(1, 12, 4), block(6, 16, 8))
+	f.Add(whole)
+	f.Add(append(whole, block(6, 16, 4)...))
+	f.Add(append(whole, block(6, 0, 100)...))
+	f.Add(append(whole, block(6, 1<<31, 100)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		name := filepath.Join(t.TempDir(), "capture")
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		usable, err := repairPcapng(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !usable {
+			return
+		}
+		blocks := 0
+		for ; len(rest) > 0; blocks++ {
+			size := binary.LittleEndian.Uint32(rest[4:])
+			if size < 12 || int(size) > len(rest) {
+				t.Fatalf("block %d has %d of %d bytes", blocks, size, len(rest))
+			}
+			rest = rest[size:]
+		}
+		if blocks < 3 {
+			t.Errorf("%d blocks are usable", blocks)
+		}
+	})
+}
+
+// FuzzDatagram: what a capture gets is a datagram whose lengths and checksums fit.
+func FuzzDatagram(f *testing.F) {
+	f.Add([]byte("x"), true)
+	f.Add([]byte{}, false)
+	f.Fuzz(func(t *testing.T, data []byte, v6 bool) {
+		if len(data) > maxDatagram {
+			return
+		}
+		from, to, size := addrA, localA, ipv4Header
+		if v6 {
+			from, to, size = addrB, localB, ipv6Header
+		}
+		b := appendDatagram([]byte("before"), 7, from, to, data)[6:]
+		if len(b) != size+udpHeader+len(data) {
+			t.Fatalf("%d bytes", len(b))
+		}
+		src, dst := from.Addr().AsSlice(), to.Addr().AsSlice()
+		udp := b[size:]
+		if fold(sum(udp, sum(src, sum(dst, uint32(17+len(udp)))))) != 0xffff {
+			t.Error("the checksum of UDP is wrong")
+		}
+		if !v6 && fold(sum(b[:size], 0)) != 0xffff {
+			t.Error("the checksum of IP is wrong")
+		}
+	})
+}
+
+// BenchmarkWriting measures what a packet costs a writer: two sides of G.711, to
+// WAV and pcapng.
+func BenchmarkWriting(b *testing.B) {
+	for _, formats := range [][]string{{FormatWAV}, {FormatPcapng}} {
+		b.Run(formats[0], func(b *testing.B) {
+			a := opened(b, func(c *Config) { c.Formats = formats })
+			defer a.shut(b)
+			r := &Recorder{
+				call: Call{ID: callID, Part: 1}, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}), w: a.writers[0],
+				files: []File{{Name: fileName(time.Now(), callID, 1, formats[0]), Format: formats[0]}},
+			}
+			for side := range r.payloads {
+				p := g711()
+				r.payloads[side].Store(&p)
+			}
+			a.open(r)
+			n := 0
+			for b.Loop() {
+				at := r.began.Add(time.Duration(n/2) * 20 * time.Millisecond)
+				side := media.Side(n & 1)
+				r.Packet(media.Tapped{At: at, Side: side, Source: addrA, Local: localA, Data: speech(0, uint32(side), n/2)})
+				r.drain(nil)
+				n++
+			}
+			b.ReportMetric(float64(r.outputs[0].sink.size)/float64(n), "B/packet")
+			_ = a.closeOutput(r.outputs[0])
+		})
+	}
+}

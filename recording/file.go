@@ -1,0 +1,86 @@
+package recording
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"regexp"
+	"time"
+)
+
+// The formats of recordings.
+const (
+	FormatWAV    = "wav"
+	FormatPcapng = "pcapng"
+)
+
+// File is what became of one file of a recording.
+type File struct {
+	Name      string    // below the archive's directory, with slashes; empty: not begun, see Err
+	Format    string    // FormatWAV or FormatPcapng
+	StartedAt time.Time // when the recording began
+	EndedAt   time.Time // zero: it goes on
+	Bytes     int64     // so far
+	Dropped   int64     // packets and SIP messages that are missing because the disk was too slow
+	Err       string    // why it ended before its time, or was not begun; empty: it did not
+}
+
+// partSuffix is what a file's name ends in that is being written.
+const partSuffix = ".part"
+
+// names of files, as archives make them. Calls are named by their ids, which are
+// UUIDs.
+var namePattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)$`)
+
+// fileName is the name of a call's file: its first recording has the call's name,
+// those after it a number besides.
+func fileName(began time.Time, call string, part int, format string) string {
+	name := call
+	if part > 1 {
+		name = fmt.Sprintf("%s-%d", call, part)
+	}
+	return path.Join(began.UTC().Format("2006/01/02"), name+"."+format)
+}
+
+// errFull means that a file has reached the size that is allowed.
+var errFull = errors.New("recording.max_size reached")
+
+// medium is what a file is written to; *os.File is one.
+type medium interface {
+	io.Writer
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+}
+
+// sink is a medium with a limit.
+type sink struct {
+	medium
+	size, limit int64
+}
+
+// Write appends b, whole or not at all: what a file ends in has to be readable.
+func (s *sink) Write(b []byte) (int, error) {
+	if s.size+int64(len(b)) > s.limit {
+		return 0, errFull
+	}
+	if _, err := s.medium.Write(b); err != nil {
+		_ = s.Truncate(s.size) // the disk may be full
+		return 0, err
+	}
+	s.size += int64(len(b))
+	return len(b), nil
+}
+
+// reasonOf is why a file could not be written, without its name.
+func reasonOf(err error) string {
+	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
+		return pe.Op + ": " + pe.Err.Error()
+	}
+	if le := (*os.LinkError)(nil); errors.As(err, &le) {
+		return le.Op + ": " + le.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,96 @@
+package recording
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// dayPattern is the directory of a day.
+var dayPattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}$`)
+
+// finishLeftovers brings the files of a process that was killed into order, and
+// says how many there were.
+func (a *Archive) finishLeftovers() (finished int, err error) {
+	err = fs.WalkDir(a.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		final, part := strings.CutSuffix(name, partSuffix)
+		if !part || !namePattern.MatchString(final) {
+			return nil
+		}
+		finished++
+		return a.finishLeftover(final)
+	})
+	return finished, err
+}
+
+func (a *Archive) finishLeftover(name string) error {
+	f, err := a.root.OpenFile(name+partSuffix, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	var usable bool
+	if strings.HasSuffix(name, FormatWAV) {
+		usable, err = repairWAV(f)
+	} else {
+		usable, err = repairPcapng(f)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if !usable {
+		return a.root.Remove(name + partSuffix)
+	}
+	return a.root.Rename(name+partSuffix, name)
+}
+
+// repairWAV has the header say what is there. A file without a sample is not
+// usable.
+func repairWAV(f *os.File) (usable bool, err error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() < wavHeaderSize {
+		return false, err
+	}
+	data := (info.Size() - wavHeaderSize) / frameSize * frameSize
+	if err := f.Truncate(wavHeaderSize + data); err != nil {
+		return false, err
+	}
+	_, err = f.WriteAt(wavHeader(data), 0)
+	return data > 0, err
+}
+
+// sectionHeader is the type of the block that a capture begins with.
+const sectionHeader = 0x0a0d0d0a
+
+// repairPcapng cuts off a block that is not whole. A capture without a packet is
+// not usable.
+func repairPcapng(f *os.File) (usable bool, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	var at int64
+	blocks := 0
+	for at+12 <= info.Size() {
+		var head [8]byte
+		if _, err := f.ReadAt(head[:], at); err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		kind, size := binary.LittleEndian.Uint32(head[:]), int64(binary.LittleEndian.Uint32(head[4:]))
+		if size < 12 || size%4 != 0 || at+size > info.Size() || (kind == sectionHeader) != (at == 0) {
+			break
+		}
+		blocks++
+		at += size
+	}
+	if blocks <= 2 { // section and interface
+		return false, nil
+	}
+	return true, f.Truncate(at)
+}

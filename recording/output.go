@@ -1,0 +1,170 @@
+package recording
+
+import (
+	"errors"
+	"time"
+
+	"flowbridge/media"
+)
+
+// output is one file of a recording that is being written. It belongs to the
+// writer.
+type output struct {
+	index  int    // among the recorder's files
+	name   string // at last
+	sink   *sink
+	format format
+	err    error // why nothing more is written
+}
+
+// format writes a kind of file.
+type format interface {
+	packet(p packet) error
+	message(m message) error
+	tick(now time.Duration) error  // nothing came until now
+	finish(at time.Duration) error // the recording ended then
+	close() error                  // whatever finish, or another one, came to
+}
+
+// open begins the recorder's files.
+func (a *Archive) open(r *Recorder) {
+	r.outputs = []*output{}
+	for i, f := range r.Files() {
+		if !f.EndedAt.IsZero() {
+			continue // refused
+		}
+		o, err := a.openOutput(r, i, f)
+		if err != nil {
+			a.fail(r, &output{index: i, name: f.Name, err: err})
+			continue
+		}
+		r.outputs = append(r.outputs, o)
+	}
+}
+
+func (a *Archive) openOutput(r *Recorder, i int, f File) (*output, error) {
+	m, err := a.create(f.Name + partSuffix)
+	if err != nil {
+		return nil, err
+	}
+	o := &output{index: i, name: f.Name, sink: &sink{medium: m, limit: a.cfg.MaxSize}}
+	if f.Format == FormatWAV {
+		o.sink.limit = min(o.sink.limit, wavLimit)
+		o.format, err = newWAV(o.sink, func(s media.Side) *Payloads { return r.payloads[s].Load() })
+	} else {
+		o.format, err = newPcapng(o.sink, r.began, r.call.Local)
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.Close(), a.root.Remove(f.Name+partSuffix))
+	}
+	return o, nil
+}
+
+// each has every output of a recorder that works do something.
+func (r *Recorder) each(do func(format) error) {
+	for _, o := range r.outputs {
+		if o.err == nil {
+			o.err = do(o.format)
+		}
+	}
+}
+
+// deliver is each for a packet, without a function made for it.
+func (r *Recorder) deliver(p packet) {
+	for _, o := range r.outputs {
+		if o.err == nil {
+			o.err = o.format.packet(p)
+		}
+	}
+}
+
+// weed closes the outputs that have failed: the recording goes on without them.
+func (a *Archive) weed(r *Recorder) {
+	kept := r.outputs[:0]
+	for _, o := range r.outputs {
+		if o.err == nil {
+			kept = append(kept, o)
+			continue
+		}
+		_ = a.closeOutput(o) // there is a reason already
+		a.fail(r, o)
+	}
+	clear(r.outputs[len(kept):])
+	if r.outputs = kept; len(kept) == 0 {
+		r.over.Store(true)
+	}
+}
+
+// fail notes that a file ended, or was not begun, for a reason. What is in it
+// stays, as far as it can be read.
+func (a *Archive) fail(r *Recorder, o *output) {
+	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", o.name).Str("reason", reasonOf(o.err)).Msg("recording ended early")
+	r.change(o.index, func(f *File) { f.Err = reasonOf(o.err) })
+	a.settle(r, o)
+}
+
+// closeOutput brings a file into order and gives it its name.
+func (a *Archive) closeOutput(o *output) error {
+	return errors.Join(o.format.close(), o.sink.Close(), a.root.Rename(o.name+partSuffix, o.name))
+}
+
+// settle notes how a file has ended.
+func (a *Archive) settle(r *Recorder, o *output) {
+	r.change(o.index, func(f *File) {
+		f.EndedAt, f.Dropped = time.Now(), r.dropped.Load()
+		if o.sink != nil {
+			f.Bytes = o.sink.size
+		}
+	})
+}
+
+// serve writes what a recorder has, and says whether it is over.
+func (a *Archive) serve(r *Recorder) (over bool) {
+	if r.outputs == nil {
+		a.open(r)
+	}
+	now := time.Since(r.began)
+	messages, stopped, end := r.takeMessages()
+	r.drain(messages)
+	if stopped {
+		r.each(func(f format) error { return f.finish(end) })
+	} else {
+		r.each(func(f format) error { return f.tick(now) })
+	}
+	a.weed(r)
+	for _, o := range r.outputs {
+		if stopped {
+			a.finish(r, o)
+			continue
+		}
+		r.change(o.index, func(f *File) { f.Bytes = o.sink.size })
+	}
+	return stopped
+}
+
+// drain gives the outputs what has come, in the order of its times.
+func (r *Recorder) drain(messages []message) {
+	for {
+		p, ok := r.ring.get()
+		switch {
+		case ok && (len(messages) == 0 || p.at < messages[0].at):
+			r.deliver(p)
+			r.ring.drop()
+		case len(messages) > 0:
+			m := messages[0]
+			messages = messages[1:]
+			r.each(func(f format) error { return f.message(m) })
+		default:
+			return
+		}
+	}
+}
+
+// finish ends a file whose recording was stopped.
+func (a *Archive) finish(r *Recorder, o *output) {
+	if o.err = a.closeOutput(o); o.err != nil {
+		a.fail(r, o)
+		return
+	}
+	a.settle(r, o)
+}

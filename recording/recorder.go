@@ -1,0 +1,165 @@
+package recording
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/media"
+)
+
+// Call is what a recording is made of.
+type Call struct {
+	ID       string // a UUID
+	Part     int    // 1 for the call's first recording, 2 for the next
+	Payloads [2]Payloads
+
+	// Local is what our media addresses are called in a capture, by side: what the
+	// peers were told, which is where a dissector looks for RTP. Invalid: the address
+	// that packets came to.
+	Local [2]netip.Addr
+}
+
+// Recorder records one call. Its methods may be called from any goroutine, Packet
+// from one at a time.
+type Recorder struct {
+	// Constant.
+	call  Call
+	began time.Time // with its monotonic reading: all times of the recording count from it
+	w     *writer
+
+	ring     *ring
+	payloads [2]atomic.Pointer[Payloads]
+	paused   atomic.Bool
+	over     atomic.Bool  // nothing is taken any more
+	dropped  atomic.Int64 // packets and messages
+
+	mu       sync.Mutex // guards what follows
+	queue    []message
+	queued   int // bytes of queue
+	files    []File
+	end      time.Duration // when it was stopped
+	stopping bool
+
+	done chan struct{} // closed when all files are
+
+	outputs []*output // owned by the writer; nil: not opened yet
+}
+
+// message is a SIP message, on its way to the files.
+type message struct {
+	at       time.Duration // since the recording began; below zero: before it
+	from, to netip.AddrPort
+	data     []byte
+}
+
+// queueLimit bounds the SIP messages that wait to be written, in bytes.
+const queueLimit = 256 << 10
+
+var _ media.Tap = (*Recorder)(nil)
+
+// Packet implements media.Tap. It takes no lock and allocates nothing.
+func (r *Recorder) Packet(p media.Tapped) {
+	if r.over.Load() || r.paused.Load() {
+		return
+	}
+	c := codecSilence
+	if p.Kind == media.RTP {
+		c = r.payloads[p.Side].Load().codec(p.Data[1] & 0x7f)
+	}
+	if !r.ring.put(packet{
+		at: p.At.Sub(r.began), side: p.Side, kind: p.Kind, source: p.Source, local: p.Local, codec: c, data: p.Data,
+	}) {
+		r.dropped.Add(1)
+	}
+}
+
+// Message records a SIP message that was sent at a moment, which may be before the
+// recording began. It keeps data.
+func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
+	if r.over.Load() || r.paused.Load() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queued+len(data) > queueLimit {
+		r.dropped.Add(1)
+		return
+	}
+	r.queued += len(data)
+	r.queue = append(r.queue, message{at: at.Sub(r.began), from: from, to: to, data: data})
+}
+
+// SetPayloads says what the payload types of a side hold from now on.
+func (r *Recorder) SetPayloads(side media.Side, p Payloads) { r.payloads[side].Store(&p) }
+
+// Pause has nothing recorded until Resume: silence in WAV, nothing in pcapng. When
+// it returns, what comes afterwards is not recorded.
+func (r *Recorder) Pause() { r.paused.Store(true) }
+
+// Resume goes on with the recording.
+func (r *Recorder) Resume() { r.paused.Store(false) }
+
+// Paused reports whether the recording pauses.
+func (r *Recorder) Paused() bool { return r.paused.Load() }
+
+// Stop ends the recording. What was recorded so far is written soon: Done says
+// when. Calling it again has no effect.
+func (r *Recorder) Stop() {
+	r.mu.Lock()
+	if !r.stopping {
+		r.stopping, r.end = true, time.Since(r.began)
+	}
+	r.mu.Unlock()
+	r.over.Store(true)
+	r.w.poke()
+}
+
+// Done is closed when every file is finished.
+func (r *Recorder) Done() <-chan struct{} { return r.done }
+
+// Files gives the state of the recording's files.
+func (r *Recorder) Files() []File {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	files := append([]File(nil), r.files...)
+	for i := range files {
+		if files[i].EndedAt.IsZero() {
+			files[i].Dropped = r.dropped.Load()
+		}
+	}
+	return files
+}
+
+// Failed reports whether no file is being written any more, although nobody has
+// stopped the recording.
+func (r *Recorder) Failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping {
+		return false
+	}
+	for _, f := range r.files {
+		if f.EndedAt.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// takeMessages gives the messages that wait, and says whether the recording was
+// stopped before that, and when.
+func (r *Recorder) takeMessages() (queue []message, stopped bool, end time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	queue, r.queue, r.queued = r.queue, nil, 0
+	return queue, r.stopping, r.end
+}
+
+// change changes the state of a file that others see.
+func (r *Recorder) change(i int, change func(*File)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.files[i])
+}

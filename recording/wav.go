@@ -1,0 +1,130 @@
+package recording
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"flowbridge/media"
+)
+
+const (
+	wavHeaderSize = 44
+	frameSize     = 4 // bytes: two channels of 16 bits
+
+	// wavLimit is what the sizes in a header can say.
+	wavLimit = 1<<32 - 1
+
+	// wavBatch is how much is written at a time, in bytes: a second.
+	wavBatch = sampleRate * frameSize
+
+	// headerEvery is how often the sizes in the header are brought up to date, in
+	// bytes written.
+	headerEvery = 5 * wavBatch
+)
+
+// wav is a WAV file that is being written: 16-bit PCM at 8 kHz, side A left and
+// side B right.
+type wav struct {
+	sink     *sink
+	line     *timeline
+	buf      []byte
+	samples  []int16
+	told     int64 // size that the header says
+	failed   error // to write
+	payloads func(media.Side) *Payloads
+}
+
+func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
+	w := &wav{sink: s, payloads: payloads, told: wavHeaderSize}
+	w.line = &timeline{emit: w.take}
+	_, err := s.Write(wavHeader(0))
+	return w, err
+}
+
+// wavHeader is the header of a file with so many bytes of samples.
+func wavHeader(data int64) []byte {
+	le := binary.LittleEndian
+	b := append(make([]byte, 0, wavHeaderSize), "RIFF"...)
+	b = le.AppendUint32(b, uint32(min(data+wavHeaderSize-8, wavLimit)))
+	b = append(b, "WAVEfmt "...)
+	b = le.AppendUint32(b, 16)
+	b = le.AppendUint16(b, 1) // PCM
+	b = le.AppendUint16(b, 2)
+	b = le.AppendUint32(b, sampleRate)
+	b = le.AppendUint32(b, sampleRate*frameSize)
+	b = le.AppendUint16(b, frameSize)
+	b = le.AppendUint16(b, 16)
+	b = append(b, "data"...)
+	return le.AppendUint32(b, uint32(min(data, wavLimit)))
+}
+
+func (w *wav) packet(p packet) error {
+	if p.kind != media.RTP {
+		return nil
+	}
+	switch p.codec {
+	case codecOther:
+		return fmt.Errorf("side %v: %w", p.side, errCodec(w.payloads(p.side).OtherName))
+	case codecULaw, codecALaw:
+		ssrc, timestamp, payload := speechOf(p.data)
+		w.samples = p.codec.decode(w.samples[:0], payload)
+		w.line.put(p.side, p.at, ssrc, timestamp, w.samples)
+	case codecSilence:
+		w.line.advance(p.at)
+	}
+	return w.failed
+}
+
+// errCodec is the name of a codec that WAV can't have.
+type errCodec string
+
+func (e errCodec) Error() string {
+	return string(e) + " can't be decoded: WAV is for PCMU and PCMA, pcapng for every codec"
+}
+
+func (w *wav) message(message) error { return nil }
+
+// tick has the line go on as time does.
+func (w *wav) tick(now time.Duration) error {
+	w.line.advance(now)
+	return w.failed
+}
+
+// finish writes what is left.
+func (w *wav) finish(at time.Duration) error {
+	w.line.finish(at)
+	w.flush()
+	return w.failed
+}
+
+// close brings the header up to date, whatever happened before.
+func (w *wav) close() error { return w.head() }
+
+// take encodes frames.
+func (w *wav) take(frames []int16) {
+	for _, v := range frames {
+		w.buf = binary.LittleEndian.AppendUint16(w.buf, uint16(v))
+		if len(w.buf) >= wavBatch {
+			w.flush()
+		}
+	}
+}
+
+func (w *wav) flush() {
+	if w.failed == nil && len(w.buf) > 0 {
+		_, w.failed = w.sink.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+	if w.failed == nil && w.sink.size-w.told >= headerEvery {
+		w.failed = w.head()
+	}
+}
+
+// head writes the sizes as they are, less what is no whole frame.
+func (w *wav) head() error {
+	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
+	w.told = w.sink.size
+	_, err := w.sink.WriteAt(wavHeader(max(data, 0)), 0)
+	return err
+}

@@ -1,0 +1,22 @@
+package store
+
+import (
+	"testing"
+	"time"
+)
+
+// TestInterruptedRecordings: what was being recorded when the process was killed
+// ends there.
+func TestInterruptedRecordings(t *testing.T) {
+	at := TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
+	ended := TimeOf(at.Add(time.Minute))
+	r := interrupted(Record{StartedAt: at, Recordings: []Recording{
+		{File: "a", StartedAt: at, EndedAt: ended, Bytes: 5}, {File: "b", StartedAt: at, Bytes: 7},
+	}}, TimeOf(at.Add(time.Hour)), at.Add(2*time.Hour))
+	if f := r.Recordings[0]; f.EndedAt != ended || f.Error != "" {
+		t.Errorf("the finished one: %+v", f)
+	}
+	if f := r.Recordings[1]; f.EndedAt != r.EndedAt || f.Error == "" || f.Bytes != 7 {
+		t.Errorf("the other one: %+v", f)
+	}
+}
