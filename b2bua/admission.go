@@ -40,7 +40,7 @@ func newAdmission(cfg *config.Config, preparers map[string]Preparer) *admission 
 func (a *admission) reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &peers{
 		routes: cfg.Routes, targets: map[string]*target{}, callees: map[string]*target{},
-		allow: allowedToTrunks(cfg.Targets), parts: passedParts(cfg.Targets),
+		allow: allowedToTrunks(cfg.Targets), parts: passedParts(cfg.Targets), tones: tonesOf(cfg),
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -58,24 +58,26 @@ type Call struct {
 	late   bool         // the caller's INVITE had none, and its answer is to come
 	answer []byte       // our SDP that the caller has
 	terms
-	changes     [2][]media.PayloadChange // of what a side sends
-	heard       [2]*description
-	unsaid      [2]*unsaid      // what was in force before the last change, by the side that wanted it
-	holds       [2]bool         // a side has said that it wants no media
-	layout      [2]*description // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
-	offers      int             // made in mid-call
-	exchange    *exchange       // a change that the other side is asked for
-	relays      map[int]relayed // requests that the other side was sent, by Ref
-	lastRelay   int
-	transfer    *transfer // away from the agent, under way
-	referrals   int       // that the agent has asked for
-	watcher     *line     // the agent whose REFER the caller's side reports on
-	listening   bool      // for digits
-	session     RelaySession
-	sessionAddr [2]netip.Addr // in SDP, by side
-	oneWay      string        // the side that nothing was heard from; empty: none
-	ringSent    bool
-	earlySent   bool // a provisional answer with SDP
+	changes       [2][]media.PayloadChange // of what a side sends
+	heard         [2]*description
+	unsaid        [2]*unsaid      // what was in force before the last change, by the side that wanted it
+	holds         [2]bool         // a side has said that it wants no media
+	layout        [2]*description // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
+	offers        int             // made in mid-call
+	exchange      *exchange       // a change that the other side is asked for
+	relays        map[int]relayed // requests that the other side was sent, by Ref
+	lastRelay     int
+	transfer      *transfer // away from the agent, under way
+	referrals     int       // that the agent has asked for
+	watcher       *line     // the agent whose REFER the caller's side reports on
+	listening     bool      // for digits
+	session       RelaySession
+	sessionAddr   [2]netip.Addr // in SDP, by side
+	oneWay        string        // the side that nothing was heard from; empty: none
+	voices        [2]*voice     // that a side hears
+	ringSent      bool
+	earlySent     bool // a provisional answer with SDP
+	soundsRinging bool // it was our own, and the caller hears ringing
 
 	started, answered time.Time // with their monotonic reading: the clock may be set meanwhile
 	setupUntil        time.Time

@@ -25,6 +25,7 @@ func (c *Call) nextAttempt() phase {
 		c.record.TargetSIPCallID, c.record.SynthflowCallID = "", ""
 		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
 		if c.ready(a) {
+			c.ringAgain()
 			c.prepare(a)
 			return (*Call).preparing
 		}

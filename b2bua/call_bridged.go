@@ -43,6 +43,8 @@ func (c *Call) bridged() phase {
 			c.onReplied(f)
 		case Keyed:
 			c.onKeyed(f)
+		case Played:
+			c.onPlayed(f)
 		case Latched:
 			c.log.Debug().Stringer("side", f.Side).Stringer("source", f.Source).Msg("media source learned")
 		case Confirmed:

@@ -21,6 +21,8 @@ type RelaySession interface {
 	SetPeer(media.Side, media.Peer)
 	SetPayloads(from media.Side, changes []media.PayloadChange)
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
+	Play(to media.Side, p media.Play)
+	StopPlay(to media.Side)
 	SendDigit(media.Side, media.Digit) error
 	Start()
 	Stats() media.Stats
@@ -114,6 +116,7 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 			case media.EventDigit:
 				c.inbox.post(item{fact: Keyed(e)})
 			case media.EventPlayed:
+				c.inbox.post(item{fact: Played(e)})
 			case media.EventOneWay:
 				c.inbox.post(item{fact: OneWay{Side: e.Side}})
 			case media.EventHeard:
@@ -169,8 +172,10 @@ func latchMode(m config.LatchMode) media.LatchMode {
 
 // setPeer puts a side's description into force.
 func (c *Call) setPeer(side media.Side, d *description) {
+	if before := c.heard[side]; before != nil && before.rtp() != d.rtp() {
+		c.voices[side] = nil // the relay gives it up
+	}
 	c.heard[side] = d
-	defer c.translate()
 	l, sources, mode := c.a, c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch
 	if side == media.SideA {
 		c.offer = d
@@ -181,6 +186,8 @@ func (c *Call) setPeer(side media.Side, d *description) {
 	peer := mediaPeer(d, c.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Mux = d.muxes() && c.layout[side].muxes()
 	c.session.SetPeer(side, peer)
+	c.translate()
+	c.attune()
 }
 
 // attemptLine is the leg on side B that media flows to: that of the bridge, or

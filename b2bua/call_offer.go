@@ -57,7 +57,7 @@ func (c *Call) duringSetup(t told) {
 			c.refuse(488, CauseBadAnswer, warning("304 "+err.Error()))
 		}
 	case Withdrawn, OfferRefused, Replied:
-	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed: // not for here
+	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed, Played: // not for here
 	}
 }
 

@@ -56,7 +56,8 @@ func (c *Call) routing() phase {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, CauseNoPorts, retryAfter())
 	}
-	if c.route.Ringing == config.RingingImmediate {
+	sounds := c.route.Ringing == config.RingingSessionProgress
+	if c.route.Ringing == config.RingingImmediate || (sounds && !c.soundRinging()) {
 		c.sendRinging(Progress{Code: 180, Reason: statusText(180)}, nil)
 	}
 	return c.nextAttempt()
@@ -112,7 +113,7 @@ func (c *Call) preparing() phase {
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Progress, Answered, Refused, Confirmed, MediaLost, OneWay, Latched, Keyed:
+		case Progress, Answered, Refused, Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
 			// no leg B yet
 		}
 	}
@@ -281,7 +282,7 @@ func (c *Call) dialing() phase {
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Ready, Confirmed, MediaLost, OneWay, Latched, Keyed:
+		case Ready, Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
 			// of an attempt before, or not possible yet
 		}
 	}
@@ -349,6 +350,7 @@ func (c *Call) onAnswered(f Answered) phase {
 	c.session.Start()
 	c.listenForDigits()
 	c.answered = now
+	c.attune()
 	c.server.admission.answered()
 	c.record.AnsweredAt = store.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.started).Milliseconds()

@@ -183,7 +183,7 @@ func (c *Call) onTransfer(t told) {
 		c.step(t.from, notAcceptable())
 	case Asked:
 		c.reply(t.from, f.Req, 480)
-	case Cancelled, Confirmed, Gone, MediaLost, OneWay, Latched, Killed, Expired, Withdrawn, AnswerReady, OfferRefused, Replied, Keyed: // not for here
+	case Cancelled, Confirmed, Gone, MediaLost, OneWay, Latched, Killed, Expired, Withdrawn, AnswerReady, OfferRefused, Replied, Keyed, Played: // not for here
 	}
 }
 
@@ -311,6 +311,7 @@ func (c *Call) agentLeft(f Gone) {
 	} else {
 		c.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
 	}
+	c.attune()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 }
 

@@ -262,6 +262,8 @@ type (
 		Digit    byte
 		Duration time.Duration
 	}
+	// Played says that a sound of ours that a side heard has come to its end.
+	Played struct{ Side media.Side }
 	// Killed is a command to end the call now.
 	Killed struct {
 		Cause Cause
@@ -288,6 +290,7 @@ func (MediaLost) isFact()    {}
 func (OneWay) isFact()       {}
 func (Latched) isFact()      {}
 func (Keyed) isFact()        {}
+func (Played) isFact()       {}
 func (Killed) isFact()       {}
 func (Expired) isFact()      {}
 

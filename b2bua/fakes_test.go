@@ -29,6 +29,7 @@ type fakeSession struct {
 	events   [2]media.TelephoneEvents
 	payloads [2][]media.PayloadChange
 	digits   []string
+	heard    []string    // by Play and StopPlay
 	stats    media.Stats // on top of seven packets from side A
 	started  bool
 	closed   bool
@@ -68,6 +69,14 @@ func (s *fakeSession) SetTelephoneEvents(side media.Side, c media.TelephoneEvent
 
 func (s *fakeSession) SetPayloads(from media.Side, changes []media.PayloadChange) {
 	s.payloads[from] = changes
+}
+
+func (s *fakeSession) Play(to media.Side, p media.Play) {
+	s.heard = append(s.heard, fmt.Sprintf("%v hears %v of law %d as %d, loop %v, yield %v", to, p.Sound.Duration(), p.Law, p.PayloadType, p.Loop, p.Yield))
+}
+
+func (s *fakeSession) StopPlay(to media.Side) {
+	s.heard = append(s.heard, to.String()+" hears nothing")
 }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {

@@ -257,7 +257,7 @@ func showFact(f Fact) string {
 		return "asked " + string(f.Req.Method)
 	case Replied:
 		return fmt.Sprintf("replied %d", f.Code)
-	case Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed: // not of a leg
+	case Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed, Played: // not of a leg
 	}
 	return fmt.Sprintf("%T", f)
 }

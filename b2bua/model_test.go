@@ -79,7 +79,7 @@ func (l *life) see(t *testing.T, in Input, facts []Fact) {
 				t.Errorf("%T confirms the leg after %d ends and %d confirms", in, l.ends, l.confirms-1)
 			}
 		case Offered, Withdrawn, AnswerReady, OfferRefused, Asked, Replied:
-		case Progress, Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed:
+		case Progress, Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed, Played:
 		}
 	}
 }

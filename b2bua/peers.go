@@ -20,6 +20,7 @@ type peers struct {
 	allow   string             // methods that a trunk may send
 	parts   []string           // types of body parts that some target takes
 	callees map[string]*target // trunks that can be called, by name
+	tones   tones
 }
 
 // trunk is a configured trunk with what it has open now; or a target that may

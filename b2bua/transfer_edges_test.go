@@ -73,6 +73,7 @@ func TestTransferAgentIsGone(t *testing.T) {
 				if got := w.relay.sessions[0].peers[media.SideB].RTP; (got != want) != early || (early && got.Port() != 41000) {
 					t.Errorf("media of side B goes to %v", got)
 				}
+				w.hears(ringing)
 				if n := w.server.admission.peers.Load().targets["agent"].calls; n != 0 {
 					t.Errorf("the agent has %d calls", n)
 				}

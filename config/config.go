@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"regexp"
 	"time"
+
+	"flowbridge/audio"
 )
 
 // Config is the whole of flowbridge.yaml.
@@ -21,6 +23,8 @@ type Config struct {
 	Routes []Route
 	// Recording is where calls are recorded to.
 	Recording Recording
+	// Sounds are WAV files by name, for Route.Ringback, Route.Hold and the admin API. Default: none.
+	Sounds map[string]*audio.Sound
 	// Store is the local database of live and finished calls.
 	Store Store
 	// Admin is the HTTP interface for operators.
@@ -440,6 +444,8 @@ const (
 	RingingImmediate = "immediate"
 	RingingOnTarget  = "on-target"
 	RingingNone      = "none"
+	// RingingSessionProgress answers with a session description, and lets the caller hear a tone of ours.
+	RingingSessionProgress = "session-progress"
 )
 
 // Route is one entry of `routes`.
@@ -458,8 +464,14 @@ type Route struct {
 	// Trunks are tried in this order: the call is placed to them.
 	Trunks []string
 	// Ringing says when the caller hears ringing: immediate (180 as soon as the route is found), on-target (with the
-	// target's own 18x) or none. Default: immediate.
+	// target's own 18x), none, or session-progress (183 with a session description as soon as the route is found, and
+	// Ringback until the target's own media or its answer). Default: immediate.
 	Ringing string
+	// Ringback is the tone or sound that the caller hears with session-progress, and while a transfer rings that the agent
+	// does not wait for. Default: us.
+	Ringback string
+	// Hold is the tone or sound that a side hears while the other one holds it and sends nothing itself. Default: none.
+	Hold string
 	// Otherwise is the SIP status when no target took the call, 400 to 699. Default: 503.
 	Otherwise int
 	// FailoverOn are further SIP statuses, 300 to 699, upon which the next target is tried. Default: none.

@@ -46,7 +46,7 @@ func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, 
 func read(file string, data []byte, env func(string) (string, bool), running *Config) (*Config, error) {
 	l := &loader{
 		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
-		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{},
+		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
 	}
 	root, ok := l.document(data)
 	if !ok {
@@ -79,6 +79,7 @@ type loader struct {
 	targets map[string]bool   // names so far
 	callees map[string]bool   // trunks that calls can be placed to
 	callers map[string]bool   // targets that call or transfer; false: they don't
+	sounds  map[string]bool   // names so far
 	sources map[string]string // prefix and claim, or user, to trunk or target
 }
 

@@ -6,7 +6,7 @@ import (
 
 func (v value) route() Route {
 	s := v.section("trunk", "target", "to", "from", "targets", "trunks", "ringing", "otherwise", "failover_on", "setup_timeout", "record",
-		"mask_dtmf")
+		"mask_dtmf", "ringback", "hold")
 	r := Route{
 		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
 			if t != "" && !s.l.trunks[t] {
@@ -17,12 +17,14 @@ func (v value) route() Route {
 		Target:       one(s, "target", "", s.l.caller),
 		To:           one(s, "to", nil, parseRegexp),
 		From:         one(s, "from", nil, parseRegexp),
-		Ringing:      s.choice("ringing", RingingImmediate, RingingImmediate, RingingOnTarget, RingingNone),
+		Ringing:      s.choice("ringing", RingingImmediate, RingingImmediate, RingingOnTarget, RingingNone, RingingSessionProgress),
 		Otherwise:    s.integer("otherwise", 503, 400, 699),
 		FailoverOn:   each(s, "failover_on", integerIn(300, 699)),
 		SetupTimeout: s.duration("setup_timeout", 120*time.Second),
 		Record:       s.record(),
 		MaskDTMF:     s.wanted("mask_dtmf"),
+		Ringback:     s.sound("ringback", "us"),
+		Hold:         s.sound("hold", HoldNone, HoldNone),
 	}
 	if s.filled("trunk") && s.filled("target") {
 		s.fields["target"].fail("stands beside trunk: a call comes from one of the two", "keep one of them")

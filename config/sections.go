@@ -11,7 +11,7 @@ import (
 
 // config reads the whole tree. Trunks and targets come before the routes that name them.
 func (l *loader) config(root value) *Config {
-	s := root.section("sip", "media", "trunks", "targets", "routes", "recording", "store", "fleet", "admin", "log")
+	s := root.section("sip", "media", "trunks", "targets", "routes", "recording", "sounds", "store", "fleet", "admin", "log")
 	cfg := &Config{
 		SIP: s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "auth_algorithms",
 			"limits").sip(),
@@ -40,6 +40,7 @@ func (l *loader) config(root value) *Config {
 		v.callable(t.Transport, &cfg.SIP)
 		cfg.Targets = append(cfg.Targets, t)
 	}
+	cfg.Sounds = s.sounds()
 	for _, v := range s.list("routes") {
 		cfg.Routes = append(cfg.Routes, v.route())
 	}

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"flowbridge/media"
+	"flowbridge/audio"
 )
 
 // phone is the RTP and RTCP of one side of a call.
@@ -113,7 +113,7 @@ func (p *phone) samples() []int16 {
 			out = append(out, 0)
 		}
 		for j, code := range a.data[12:] {
-			out[at+j] = media.DecodeULaw(code)
+			out[at+j] = audio.DecodeULaw(code)
 		}
 	}
 	return out
@@ -143,7 +143,7 @@ func speech(samples []int16, ssrc uint32) [][]byte {
 	for i := 0; i+frame <= len(samples); i += frame {
 		packet := rtpPacket(0, i == 0, uint16(i/frame+100), uint32(i+4000), ssrc)
 		for _, v := range samples[i : i+frame] {
-			packet = append(packet, media.EncodeULaw(v))
+			packet = append(packet, audio.EncodeULaw(v))
 		}
 		packets = append(packets, packet)
 	}

@@ -3,6 +3,8 @@ package media
 import (
 	"slices"
 	"time"
+
+	"flowbridge/audio"
 )
 
 const (
@@ -16,12 +18,6 @@ const (
 
 	// maskCode is the event that a masked one becomes: the key *.
 	maskCode = 10
-)
-
-// The codes of silence in G.711: the smallest magnitude.
-const (
-	silenceULaw = 0xff
-	silenceALaw = 0xd5
 )
 
 // PayloadSet is a set of RTP payload types, 0 to 127.
@@ -112,9 +108,9 @@ func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
 	var silence byte
 	switch {
 	case m.config.ULaw.Has(h.payloadType):
-		silence = silenceULaw
+		silence = audio.ULaw.Silence()
 	case m.config.ALaw.Has(h.payloadType):
-		silence = silenceALaw
+		silence = audio.ALaw.Silence()
 	default:
 		return false, false
 	}

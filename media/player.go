@@ -3,6 +3,8 @@ package media
 import (
 	"encoding/binary"
 	"time"
+
+	"flowbridge/audio"
 )
 
 const (
@@ -17,8 +19,8 @@ const (
 
 // Play is what Session.Play does.
 type Play struct {
-	Sound       *Sound
-	Law         Law
+	Sound       *audio.Sound
+	Law         audio.Law
 	PayloadType uint8         // of Law, as the side wants it
 	Frame       time.Duration // of a packet: a multiple of 10 ms up to 60 ms; 0 means 20 ms
 	Loop        bool          // again and again, until StopPlay
@@ -45,21 +47,21 @@ func (p *player) start(play Play, now time.Duration) {
 	if play.Frame == 0 {
 		play.Frame = playFrame
 	}
-	*p = player{play: play, audio: play.Sound.in(play.Law), size: int(play.Frame / time.Millisecond * g711Rate / 1000), next: now, playing: true}
+	*p = player{play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000), next: now, playing: true}
 }
 
 // stop ends it.
 func (p *player) stop() { *p = player{next: never} }
 
 // playPacket is an RTP packet with the longest frame, for G.711.
-type playPacket [rtpHeaderLen + int(playLongest/time.Millisecond)*g711Rate/1000]byte
+type playPacket [rtpHeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000]byte
 
 // write writes the frame that is due, and says whether the sound is over with it.
 // The last frame is filled up with silence. Frames for which it is far too late
 // are left out.
 func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []byte, over bool) {
 	if p.frames == 0 {
-		o.timestamp = o.moment(g711Rate, now)
+		o.timestamp = o.moment(audio.Rate, now)
 	} else {
 		o.timestamp += uint32(p.size)
 	}
@@ -90,7 +92,7 @@ func (p *player) fill(payload []byte) (over bool) {
 			if !p.play.Loop {
 				silence := payload[n:]
 				for i := range silence {
-					silence[i] = p.play.Law.silence()
+					silence[i] = p.play.Law.Silence()
 				}
 				return true
 			}

@@ -1,6 +1,10 @@
 package media
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"flowbridge/audio"
+)
 
 // PayloadOp is what becomes of the payload of an RTP packet.
 type PayloadOp uint8
@@ -57,18 +61,11 @@ func (o PayloadOp) apply(pkt []byte) bool {
 	switch o {
 	case PayloadKeep:
 	case PayloadToALaw:
-		transcode(rtpPayload(pkt), &uLawToALaw)
+		audio.ToALaw(rtpPayload(pkt))
 	case PayloadToULaw:
-		transcode(rtpPayload(pkt), &aLawToULaw)
+		audio.ToULaw(rtpPayload(pkt))
 	case PayloadDrop:
 		return false
 	}
 	return true
-}
-
-// transcode replaces each G.711 code by that of the other law.
-func transcode(payload []byte, table *[256]byte) {
-	for i, code := range payload {
-		payload[i] = table[code]
-	}
 }

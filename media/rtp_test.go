@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"flowbridge/audio"
+
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
@@ -90,7 +92,7 @@ func TestRewrite(t *testing.T) {
 		{"payload type to 0", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 0}}}, "\x80\x80\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
 		{"payload types are changed once", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 96}, {From: 96, To: 101}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
 		{"another payload type", Rewrite{Payload: [8]PayloadChange{{From: 0, To: 8}}}, before},
-		{"PCMU to PCMA", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 8, Op: PayloadToALaw}}}, "\x80\x88\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01" + translated("audio", EncodeALaw)},
+		{"PCMU to PCMA", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 8, Op: PayloadToALaw}}}, "\x80\x88\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01" + translated("audio", audio.EncodeALaw)},
 		{"an impossible one leaves the marker alone", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 255}}}, "\x80\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
 	} {
 		pkt := []byte(before)
@@ -105,7 +107,7 @@ func TestRewrite(t *testing.T) {
 func translated(ulaw string, encode func(int16) byte) string {
 	out := []byte(ulaw)
 	for i, code := range out {
-		out[i] = encode(DecodeULaw(code))
+		out[i] = encode(audio.DecodeULaw(code))
 	}
 	return string(out)
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"flowbridge/audio"
 )
 
 // witness is a tap that keeps what it is shown.
@@ -169,7 +171,7 @@ func TestMaskedKeysStayHere(t *testing.T) {
 	br.a.send(br.Local(SideA), keyPacket(t, 2, 7, 0, true))
 	br.a.send(br.Local(SideA), sourcePacket(t, 0xa, 3))
 	muted, _ := br.b.read()
-	if h, _ := parseRTP(muted); h.seq != 3 || !bytes.Equal(rtpPayload(muted), bytes.Repeat([]byte{silenceULaw}, 5)) {
+	if h, _ := parseRTP(muted); h.seq != 3 || !bytes.Equal(rtpPayload(muted), bytes.Repeat([]byte{audio.ULaw.Silence()}, 5)) {
 		t.Errorf("speech beside a key: got % x", muted)
 	}
 	br.b.send(br.Local(SideB), sourcePacket(t, 0xb, 1))

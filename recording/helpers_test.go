@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/audio"
 	"flowbridge/media"
 )
 
@@ -73,9 +74,9 @@ func speech(payloadType byte, ssrc uint32, n int) []byte {
 func heard(payloadType byte, n int) (samples []int16) {
 	for _, b := range speech(payloadType, 0, n)[12:] {
 		if payloadType == 8 {
-			samples = append(samples, media.DecodeALaw(b))
+			samples = append(samples, audio.DecodeALaw(b))
 		} else {
-			samples = append(samples, media.DecodeULaw(b))
+			samples = append(samples, audio.DecodeULaw(b))
 		}
 	}
 	return samples

@@ -1,6 +1,9 @@
 package recording
 
-import "flowbridge/media"
+import (
+	"flowbridge/audio"
+	"flowbridge/media"
+)
 
 // Payloads say what the RTP payload types of a side hold. What is in none of the
 // sets (comfort noise, telephone-events) is silence in WAV.
@@ -42,9 +45,9 @@ func (p *Payloads) decodable() bool {
 
 // decode appends the samples of G.711.
 func (c codec) decode(out []int16, payload []byte) []int16 {
-	table := media.DecodeULaw
+	table := audio.DecodeULaw
 	if c == codecALaw {
-		table = media.DecodeALaw
+		table = audio.DecodeALaw
 	}
 	for _, b := range payload {
 		out = append(out, table(b))

@@ -1,6 +1,6 @@
 package sim
 
-import "flowbridge/media"
+import "flowbridge/audio"
 
 const (
 	payloadPCMU  = 0
@@ -20,9 +20,9 @@ type codec struct {
 func codecFor(payload uint8) (codec, bool) {
 	switch payload {
 	case payloadPCMU:
-		return codec{name: "PCMU", payload: payloadPCMU, silence: 0xff, encode: media.EncodeULaw, decode: media.DecodeULaw}, true
+		return codec{name: "PCMU", payload: payloadPCMU, silence: 0xff, encode: audio.EncodeULaw, decode: audio.DecodeULaw}, true
 	case payloadPCMA:
-		return codec{name: "PCMA", payload: payloadPCMA, silence: 0xd5, encode: media.EncodeALaw, decode: media.DecodeALaw}, true
+		return codec{name: "PCMA", payload: payloadPCMA, silence: 0xd5, encode: audio.EncodeALaw, decode: audio.DecodeALaw}, true
 	}
 	return codec{}, false
 }

@@ -25,14 +25,15 @@ const root = "../.."
 // TestImports holds the packages to the table in ARCHITECTURE.md.
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
-		"b2bua":           {"config", "media", "recording", "store"},
-		"media":           {},
-		"recording":       {"media"},
+		"b2bua":           {"audio", "config", "media", "recording", "store"},
+		"audio":           {},
+		"media":           {"audio"},
+		"recording":       {"audio", "media"},
 		"synthflow":       {},
-		"config":          {},
+		"config":          {"audio"},
 		"store":           {},
 		"admin":           {"store"},
-		"sim":             {"media", "synthflow"},
+		"sim":             {"audio", "media", "synthflow"},
 		"internal/memnet": {},
 	}
 	for pkg, may := range allowed {

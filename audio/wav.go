@@ -1,4 +1,4 @@
-package media
+package audio
 
 import (
 	"encoding/binary"
@@ -17,7 +17,7 @@ const (
 
 // maxWAV bounds a WAV file: ten minutes of 16-bit samples, and what else is in
 // it.
-const maxWAV = 2*10*60*g711Rate + 64<<10
+const maxWAV = 2*10*60*Rate + 64<<10
 
 // ErrWAV means that a file is not a WAV file that can be played. The error that wraps it
 // says why.
@@ -87,7 +87,7 @@ func parseWAVFormat(chunk []byte) (*wavFormat, error) {
 	switch {
 	case f.channels != 1:
 		return nil, fmt.Errorf("%w: it has %d channels; it has to be mono", ErrWAV, f.channels)
-	case f.rate != g711Rate:
+	case f.rate != Rate:
 		return nil, fmt.Errorf("%w: it has %d samples a second; it has to have 8000", ErrWAV, f.rate)
 	case f.bits != wants:
 		return nil, fmt.Errorf("%w: it has %d bits a sample; it has to have %d", ErrWAV, f.bits, wants)

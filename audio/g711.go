@@ -1,4 +1,4 @@
-package media
+package audio
 
 import "math/bits"
 
@@ -72,6 +72,18 @@ func expandALaw(code byte) int16 {
 		return -m
 	}
 	return m
+}
+
+// ToALaw makes PCMA of PCMU, in place.
+func ToALaw(codes []byte) { translate(codes, &uLawToALaw) }
+
+// ToULaw makes PCMU of PCMA, in place.
+func ToULaw(codes []byte) { translate(codes, &aLawToULaw) }
+
+func translate(codes []byte, table *[256]byte) {
+	for i, code := range codes {
+		codes[i] = table[code]
+	}
 }
 
 func crossTable(from *[256]int16, encode func(int16) byte) (t [256]byte) {

@@ -1,16 +1,14 @@
-package media
+package audio
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
-// g711Rate is the sampling rate of G.711, in Hz.
-const g711Rate = 8000
+// Rate is the sampling rate of G.711, in Hz.
+const Rate = 8000
 
 // Law is one of the two kinds of G.711.
 type Law uint8
@@ -21,8 +19,8 @@ const (
 	ALaw            // PCMA
 )
 
-// silence is the code of the smallest magnitude.
-func (l Law) silence() byte {
+// Silence is the code of the smallest magnitude.
+func (l Law) Silence() byte {
 	if l == ALaw {
 		return 0xd5
 	}
@@ -41,7 +39,7 @@ var ErrSound = errors.New("a sound has to be longer than nothing and at most 10 
 
 // NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound.
 func NewSound(samples []int16) (*Sound, error) {
-	if n := len(samples); n == 0 || time.Duration(n)*time.Second/g711Rate > maxSound {
+	if n := len(samples); n == 0 || time.Duration(n)*time.Second/Rate > maxSound {
 		return nil, ErrSound
 	}
 	return encode(samples), nil
@@ -57,10 +55,11 @@ func encode(samples []int16) *Sound {
 
 // Duration is how long the sound is.
 func (s *Sound) Duration() time.Duration {
-	return time.Duration(len(s.ulaw)) * time.Second / g711Rate
+	return time.Duration(len(s.ulaw)) * time.Second / Rate
 }
 
-func (s *Sound) in(l Law) []byte {
+// In is the sound in one kind of G.711, a byte a sample; not to be modified.
+func (s *Sound) In(l Law) []byte {
 	if l == ALaw {
 		return s.alaw
 	}
@@ -87,53 +86,54 @@ var ringbacks = map[string]cadence{
 	"jp": {hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16},
 }
 
-// Ringbacks are the names that Ringback knows.
-func Ringbacks() []string {
-	names := make([]string, 0, len(ringbacks))
-	for name := range ringbacks {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+// The tones besides ringing: who is put on hold hears a short soft beep every
+// ten seconds; 1400 Hz says that a call is recorded (ITU-T E.180 Supplement 2).
+//
+//nolint:gochecknoglobals // constant table, never modified
+var others = map[string]cadence{
+	"hold":    {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24},
+	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},
+	"silence": {onOff: []int{0, 1000}},
 }
 
-// Ringback is the ringing tone that a caller hears in a country or region: one
-// of Ringbacks. It begins with the tone and ends with its pause, to be looped.
-func Ringback(country string) (*Sound, error) {
-	c, ok := ringbacks[country]
+// Tones are the names that Tone knows: ringing tones by country or region, and
+// hold, beep, silence.
+func Tones() []string {
+	return slices.Sorted(func(yield func(string) bool) {
+		for _, table := range []map[string]cadence{ringbacks, others} {
+			for name := range table {
+				if !yield(name) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// Tone is one of Tones. All but beep are to be looped: a ringing tone begins with
+// the tone and ends with its pause.
+func Tone(name string) (*Sound, bool) {
+	c, ok := ringbacks[name]
 	if !ok {
-		return nil, fmt.Errorf("no ringing tone %q; there are %s", country, strings.Join(Ringbacks(), ", "))
+		if c, ok = others[name]; !ok {
+			return nil, false
+		}
 	}
-	return c.sound(), nil
+	return c.sound(), true
 }
-
-// HoldTone is a short soft beep every ten seconds, for who is put on hold: to be
-// looped.
-func HoldTone() *Sound {
-	return cadence{hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}.sound()
-}
-
-// Beep is the tone of 1400 Hz that says that a call is recorded (ITU-T E.180
-// Supplement 2 has it for that), of 400 ms.
-func Beep() *Sound {
-	return cadence{hertz: []float64{1400}, onOff: []int{400}, volume: -16}.sound()
-}
-
-// Silence is a second of it.
-func Silence() *Sound { return cadence{onOff: []int{0, 1000}}.sound() }
 
 // sound renders a cadence. Each tone begins and ends within 5 ms, so that it
 // does not click.
 func (c cadence) sound() *Sound {
-	const ramp = 5 * g711Rate / 1000
+	const ramp = 5 * Rate / 1000
 	amplitude := 32124 * math.Pow(10, (c.volume-3.17)/20) // +3.17 dBm0 is full scale (ITU-T G.711)
 	var samples []int16
 	for i, ms := range c.onOff {
-		n := ms * g711Rate / 1000
+		n := ms * Rate / 1000
 		for t := range n {
 			v := 0.0
 			for _, hz := range c.hertz {
-				v += math.Sin(2 * math.Pi * hz * float64(t) / g711Rate)
+				v += math.Sin(2 * math.Pi * hz * float64(t) / Rate)
 			}
 			if i%2 == 1 {
 				v = 0

@@ -1,0 +1,198 @@
+package b2bua
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/audio"
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// What the sides hear of us: ringing before the answer and while a transfer
+// rings, a tone for who is held, sounds that the admin API asks for.
+
+// tones are the tones and sounds of a configuration, by name.
+type tones map[string]*audio.Sound
+
+// tonesOf are those that routes name, and the sounds.
+func tonesOf(cfg *config.Config) tones {
+	all := tones{}
+	maps.Copy(all, cfg.Sounds)
+	for i := range cfg.Routes {
+		for _, name := range []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold} {
+			if all[name] != nil {
+				continue
+			}
+			if tone, ok := audio.Tone(name); ok {
+				all[name] = tone
+			}
+		}
+	}
+	return all
+}
+
+// voice is what a side hears of us; nil: nothing.
+type voice struct {
+	name  string
+	sound *audio.Sound
+	loop  bool
+	yield bool // to the other side's media
+	asked bool // by the admin API: it goes before what we would play by ourselves
+}
+
+// says reports whether two voices are the same.
+func (v *voice) says(w *voice) bool {
+	return v == w || (v != nil && w != nil && *v == *w)
+}
+
+// let has a side hear something of us, or nothing any more. A side that does not
+// speak G.711 hears nothing of us.
+func (c *Call) let(side media.Side, v *voice) {
+	if c.voices[side].says(v) || c.session == nil {
+		return
+	}
+	before := c.voices[side]
+	c.voices[side] = nil
+	if v != nil {
+		play, ok := c.playing(side, v)
+		if ok {
+			c.voices[side] = v
+			c.session.Play(side, play)
+			return
+		}
+		c.chat.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+	}
+	if before != nil {
+		c.session.StopPlay(side)
+	}
+}
+
+// playing is how a side hears a sound: in its kind of G.711, under the number
+// that it has for that, in packets as long as it wants them.
+func (c *Call) playing(side media.Side, v *voice) (media.Play, bool) {
+	law := audio.ULaw
+	switch c.codec[side] {
+	case pcmu:
+	case pcma:
+		law = audio.ALaw
+	default:
+		return media.Play{}, false
+	}
+	d := c.heard[side]
+	if d == nil {
+		return media.Play{}, false
+	}
+	f, ok := find(d.formats(), c.codec[side])
+	return media.Play{
+		Sound: v.sound, Law: law, PayloadType: numberOf(f), Frame: d.ptime(), Loop: v.loop, Yield: v.yield,
+	}, ok
+}
+
+// ptime is how long the packets are to be that the peer wants (RFC 8866 section
+// 6.4), where it wants what is usual; 0: it does not say, or something else.
+func (d *description) ptime() time.Duration {
+	value, _ := d.media().Attribute("ptime")
+	ms, ok := decimal(strings.TrimSpace(value), 60)
+	if !ok || ms < 10 || ms%10 != 0 {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// ringback is what a caller hears who waits.
+func (c *Call) ringback() *voice {
+	name := c.route.Ringback
+	return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
+}
+
+// attune has each side hear what its state wants: nothing, mostly. What the
+// admin API has asked for stays.
+func (c *Call) attune() {
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		if v := c.voices[side]; v != nil && v.asked {
+			continue
+		}
+		c.let(side, c.wanted(side))
+	}
+}
+
+// wanted is what a side is to hear by the state of the call.
+func (c *Call) wanted(side media.Side) *voice {
+	switch {
+	case c.answered.IsZero():
+		if side == media.SideA && c.soundsRinging {
+			return c.ringback()
+		}
+	case side == media.SideA && c.transfer != nil && c.transfer.left:
+		return c.ringback()
+	case c.route.Hold != config.HoldNone && c.heard[side.Other()] != nil && c.heard[side.Other()].held():
+		name := c.route.Hold
+		return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
+	}
+	return nil
+}
+
+// ringAgain has the caller hear ringing again, for another target, where the one
+// before let something else be heard.
+func (c *Call) ringAgain() {
+	if c.soundsRinging && c.tried > 1 {
+		c.voices[media.SideA] = nil
+		c.attune()
+	}
+}
+
+// soundRinging answers the caller's offer with 183, so that it hears ringing of
+// ours. False: it has no G.711 that a target could use, or makes no offer.
+func (c *Call) soundRinging() bool {
+	k, ok := c.playable()
+	if !ok {
+		return false
+	}
+	answer := c.offer.only(k, spokenIn(c.offer.formats()))
+	formats := answer.formats()
+	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
+	sdp, err := answer.answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), c.offer.mirrored())
+	if err != nil {
+		return false
+	}
+	c.answer, c.said[media.SideA] = sdp, formats
+	c.tell(media.SideA, formats)
+	c.earlySent, c.soundsRinging = true, true
+	c.sendRinging(Progress{Code: 183, Reason: statusText(183)}, c.answer)
+	c.setPeer(media.SideA, c.offer)
+	return true
+}
+
+// playable is the first kind of G.711 of the caller's that a target can use.
+func (c *Call) playable() (codec, bool) {
+	if c.late {
+		return codec{}, false
+	}
+	for _, f := range c.offer.formats() {
+		if f.codec != pcmu && f.codec != pcma {
+			continue
+		}
+		only := c.offer.only(f.codec, nil)
+		if slices.ContainsFunc(c.pending, func(t *target) bool { _, _, err := only.offerable(t.cfg); return err == nil }) {
+			return f.codec, true
+		}
+	}
+	return codec{}, false
+}
+
+func spokenIn(formats []format) []codec {
+	out := make([]codec, 0, len(formats))
+	for _, f := range formats {
+		out = append(out, f.codec)
+	}
+	return out
+}
+
+// onPlayed: a sound has come to its end.
+func (c *Call) onPlayed(f Played) {
+	c.voices[f.Side] = nil
+	c.attune()
+}

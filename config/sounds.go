@@ -1,0 +1,75 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"flowbridge/audio"
+)
+
+// HoldNone is the value of routes[].hold that plays nothing.
+const HoldNone = "none"
+
+// sounds reads the section `sounds`: names of WAV files.
+func (s section) sounds() map[string]*audio.Sound {
+	v, ok := s.fields["sounds"]
+	if !ok {
+		return nil
+	}
+	all := map[string]*audio.Sound{}
+	entries, _ := v.entries(join)
+	for _, e := range entries {
+		if _, taken := audio.Tone(e.key); taken || e.key == HoldNone {
+			v.l.fail(e.line, e.path, "is the name of a tone that is built in", "give the sound another name")
+			continue
+		}
+		if _, c := parseName(e.key); !c.none() {
+			v.l.fail(e.line, e.path, c.problem, c.remedy)
+			continue
+		}
+		v.l.sounds[e.key] = true // routes that name a broken one are not to blame
+		text, ok := e.scalar()
+		if !ok {
+			continue
+		}
+		sound, c := readSound(text.text)
+		if !c.none() {
+			text.complain(c)
+			continue
+		}
+		all[e.key] = sound
+	}
+	return all
+}
+
+func readSound(path string) (*audio.Sound, complaint) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, refuse("cannot be read: "+reason(err), "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711")
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	sound, err := audio.ReadWAV(f)
+	switch {
+	case errors.Is(err, audio.ErrWAV), errors.Is(err, audio.ErrSound):
+		return nil, refuse("is "+err.Error(), "convert it: sox IN -r 8000 -c 1 -b 16 OUT.wav")
+	case err != nil:
+		return nil, refuse("cannot be read: "+reason(err), "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711")
+	}
+	return sound, complaint{}
+}
+
+// sound reads the name of a tone or sound.
+func (s section) sound(key, def string, besides ...string) string {
+	return one(s, key, def, func(t string) (string, complaint) {
+		if slices.Contains(besides, t) || s.l.sounds[t] {
+			return t, complaint{}
+		}
+		if _, ok := audio.Tone(t); !ok {
+			known := slices.Concat(besides, audio.Tones())
+			return "", refuse("is neither a tone nor the name of a sound", "write one of "+strings.Join(known, ", ")+", or add it to sounds")
+		}
+		return t, complaint{}
+	})
+}
