@@ -215,9 +215,10 @@ func (x *explained) answer() string {
 }
 
 var ringingWords = map[string]string{
-	config.RingingImmediate: "immediate: 180 before a target is asked",
-	config.RingingOnTarget:  "on-target: the target's own 18x",
-	config.RingingNone:      "none: no 180; early media is passed on",
+	config.RingingImmediate:       "immediate: 180 before a target is asked",
+	config.RingingOnTarget:        "on-target: the target's own 18x",
+	config.RingingNone:            "none: no 180; early media is passed on",
+	config.RingingSessionProgress: "session-progress: 183 and ringing of ours, until the target is heard",
 }
 
 func party(p b2bua.PartyReport) string {
