@@ -60,12 +60,14 @@ type Call struct {
 	terms
 	changes       [2][]media.PayloadChange // of what a side sends
 	heard         [2]*description
-	unsaid        [2]*unsaid      // what was in force before the last change, by the side that wanted it
-	holds         [2]bool         // a side has said that it wants no media
-	layout        [2]*description // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
-	offers        int             // made in mid-call
-	exchange      *exchange       // a change that the other side is asked for
-	relays        map[int]relayed // requests that the other side was sent, by Ref
+	unsaid        [2]*unsaid       // what was in force before the last change, by the side that wanted it
+	secured       [2]secured       // whose keys the media has
+	plain         map[*target]bool // targets that have not taken SRTP, and are offered RTP
+	holds         [2]bool          // a side has said that it wants no media
+	layout        [2]*description  // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
+	offers        int              // made in mid-call
+	exchange      *exchange        // a change that the other side is asked for
+	relays        map[int]relayed  // requests that the other side was sent, by Ref
 	lastRelay     int
 	transfer      *transfer // away from the agent, under way
 	referrals     int       // that the agent has asked for
@@ -390,6 +392,7 @@ func (c *Call) leave() {
 		}
 		c.drop(l)
 	}
+	c.secured = [2]secured{}
 	c.heard, c.unsaid, c.layout = [2]*description{}, [2]*unsaid{}, [2]*description{}
 	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
 }

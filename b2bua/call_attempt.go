@@ -41,6 +41,7 @@ func (c *Call) ready(a *attempt) bool {
 		c.failed(outcome{cause: CauseNoCommonCodec})
 		return false
 	}
+	a.crypto = c.cryptoFor(a.target)
 	if a.placed = c.server.admission.occupy(a.target); !a.placed {
 		c.failed(outcome{cause: CauseTargetCapped})
 		return false

@@ -13,6 +13,7 @@ import (
 // mediaRecord is what the record says of the media.
 func (c *Call) mediaRecord(s media.Stats) store.Media {
 	m := store.Media{A: sideRecord(s.A), B: sideRecord(s.B), OneWay: c.oneWay}
+	m.A.SRTP, m.B.SRTP = c.suite(media.SideA), c.suite(media.SideB)
 	m.MOS = m.A.MOS
 	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
 		m.MOS = m.B.MOS

@@ -19,6 +19,7 @@ type Relay interface {
 type RelaySession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
+	SetCrypto(media.Side, media.Crypto) error
 	SetPayloads(from media.Side, changes []media.PayloadChange)
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
 	Play(to media.Side, p media.Play)
@@ -46,10 +47,13 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 // PRACK. On false the call is over.
 func (c *Call) readOffer() (phase, bool) {
 	body, _, _ := bodyOf(c.invite, c.peers.parts) // an error would have been refused
-	if c.late = body == nil; c.late {
+	c.late = body == nil
+	// One who offers nothing may have no SRTP, and can't say so but by hanging up.
+	c.a.crypto = newCryptoLeg(c.trunk.cfg.Media, c.late && c.trunk.cfg.Media.SRTP == config.SRTPRequired)
+	if c.late {
 		return nil, true
 	}
-	offer, err := parseDescription(body)
+	offer, err := readDescription(body, c.a.crypto.accept())
 	if err != nil {
 		code, cause, why := badOffer(err)
 		return c.refuse(code, cause, why), false
@@ -62,6 +66,9 @@ func (c *Call) readOffer() (phase, bool) {
 func badOffer(err error) (code int, cause Cause, why sip.Header) {
 	if errors.Is(err, errBadSDP) || errors.Is(err, errLongSDP) {
 		return 400, CauseBadOffer, warning("399 " + errBadSDP.Error())
+	}
+	if errors.Is(err, errNeedsSRTP) || errors.Is(err, errNoSuite) {
+		return 488, CauseSRTPRequired, warning("304 " + err.Error())
 	}
 	return 488, CauseNoCommonCodec, warning("304 " + err.Error())
 }
@@ -172,6 +179,11 @@ func latchMode(m config.LatchMode) media.LatchMode {
 
 // setPeer puts a side's description into force.
 func (c *Call) setPeer(side media.Side, d *description) {
+	if err := c.secure(side, d); err != nil { // rather no media than plain
+		c.log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
+		c.session.SetPeer(side, media.Peer{})
+		return
+	}
 	if before := c.heard[side]; before != nil && before.rtp() != d.rtp() {
 		c.voices[side] = nil // the relay gives it up
 	}
@@ -209,7 +221,7 @@ func (c *Call) mediaAt(side media.Side) netip.AddrPort {
 func (c *Call) takeAnswer(body []byte) error {
 	a := c.attempt
 	offered := a.offered()
-	answer, err := c.readAnswer(body, offered)
+	answer, err := c.readAnswer(a.line, body, offered)
 	if err != nil {
 		return err
 	}
@@ -241,15 +253,16 @@ func (c *Call) keyable(t *target, side media.Side, answer, offer *description) *
 	return answer
 }
 
-// readAnswer reads an answer to an offer with these formats.
-func (c *Call) readAnswer(body []byte, offered []format) (*description, error) {
+// readAnswer reads a leg's answer to an offer of ours with these formats.
+func (c *Call) readAnswer(from *line, body []byte, offered []format) (*description, error) {
 	if len(body) > c.server.cfg.SIP.Limits.SDP {
 		return nil, errLongSDP
 	}
-	answer, err := parseDescription(body)
+	answer, err := readDescription(body, from.crypto.acceptAnswer())
 	if err != nil {
 		return nil, err
 	}
+	from.crypto.answered(answer)
 	return answer, answer.holdTo(offered)
 }
 
@@ -259,7 +272,7 @@ func (c *Call) readAnswer(body []byte, offered []format) (*description, error) {
 func (c *Call) tellCaller(answer *description) (err error) {
 	if c.late {
 		formats := answer.decided()
-		c.answer, err = answer.forTarget(c.mediaAt(media.SideA), formats, dirAsIs)
+		c.answer, err = answer.presented(c.offering(c.a)).forTarget(c.mediaAt(media.SideA), formats, dirAsIs)
 		c.said[media.SideA] = answer.pick(formats)
 		c.tell(media.SideA, c.said[media.SideA])
 		return err
@@ -268,7 +281,7 @@ func (c *Call) tellCaller(answer *description) (err error) {
 	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
 	c.said[media.SideA] = formats
 	c.tell(media.SideA, formats)
-	if c.answer, err = answer.answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), dirAsIs); err == nil {
+	if c.answer, err = answer.presented(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), dirAsIs); err == nil {
 		c.setPeer(media.SideA, c.offer)
 	}
 	return err

@@ -86,7 +86,7 @@ func (c *Call) readOffered(from *line, f Offered) (*description, bool) {
 	err := errLongSDP
 	var d *description
 	if len(f.SDP) <= c.server.cfg.SIP.Limits.SDP {
-		d, err = parseDescription(f.SDP)
+		d, err = readDescription(f.SDP, from.crypto.accept())
 	}
 	if err == nil && !c.reaches(c.side(from), d) {
 		err = errNoFamily
@@ -154,7 +154,7 @@ func (c *Call) agreed(from *line, d *description) (formats []format, exact bool)
 // absorb answers an offer without asking the other side.
 func (c *Call) absorb(from *line, d *description, formats []format) {
 	side := c.side(from)
-	answer, err := c.view(side, d).answering(d, c.mediaAt(side), numbersOf(formats), d.mirrored())
+	answer, err := c.view(side, d).presented(c.answering(from, d)).answering(d, c.mediaAt(side), numbersOf(formats), d.mirrored())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -191,6 +191,7 @@ func (c *Call) sessionToward(side media.Side) ([]byte, error) {
 	if far == nil {
 		return nil, errNoAudio
 	}
+	far = far.presented(c.crypto(side).offering())
 	c.said[side] = c.toldTo(side, far.formats())
 	formats := numbersOf(c.said[side])
 	if like := c.layout[side]; like != nil {
@@ -212,7 +213,7 @@ func (c *Call) consult(from *line, d *description, fallback []format, by sip.Req
 	if like == nil {
 		like = &description{streams: d.streams[d.audio : d.audio+1]}
 	}
-	offer, err := wanted.answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
+	offer, err := wanted.presented(c.offering(to)).answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -259,7 +260,7 @@ func (c *Call) onAnswerReady(from *line, f AnswerReady) error {
 
 // answerOf gives the side that wanted a change the other one's answer.
 func (c *Call) answerOf(x *exchange, sdp []byte) {
-	answer, err := c.readAnswer(sdp, x.formats)
+	answer, err := c.readAnswer(x.to, sdp, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
 			c.chat.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
@@ -271,7 +272,7 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 	side := c.side(x.from)
 	seen := c.keyable(c.target, side, answer.as(x.offer), x.offer)
 	told := seen.common(x.offer)
-	reply, err := seen.answering(x.offer, c.mediaAt(side), numbersOf(told), dirAsIs)
+	reply, err := seen.presented(c.answering(x.from, x.offer)).answering(x.offer, c.mediaAt(side), numbersOf(told), dirAsIs)
 	if err != nil || seen.speaks().name == "" {
 		c.refuseExchange(x, 488)
 		c.restore(x.to)
@@ -373,7 +374,7 @@ func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := c.readAnswer(f.SDP, c.said[side])
+	answer, err := c.readAnswer(from, f.SDP, c.said[side])
 	if err == nil && !includes(answer.formats(), c.codec[side]) {
 		err = errNoCodec
 	}

@@ -167,6 +167,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	a.transport = transportName(local.Transport)
 	a.line = c.addLine(leg, local, f.Flow)
 	a.line.wire.tls = a.target.cfg.TLS
+	a.line.crypto = a.crypto
 	if a.reason == "" {
 		c.sessionAddr[media.SideB] = a.mediaName
 		c.record.TargetSIPCallID = leg.dialog.CallID
@@ -181,7 +182,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 // offer with our address at, the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
 	a := c.attempt
-	offer, err := a.offer.forTarget(at, a.formats, c.directionFor(a))
+	offer, err := a.offer.presented(a.crypto.offering()).forTarget(at, a.formats, c.directionFor(a))
 	if err != nil {
 		return nil, Invite{}, CauseInternalError, err
 	}
@@ -364,7 +365,7 @@ func (c *Call) onAnswered(f Answered) phase {
 func (c *Call) badAnswer(err error) phase {
 	c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
 	c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
-	c.failed(outcome{code: 200, cause: CauseBadAnswer})
+	c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
 	return c.nextAttempt()
 }
 
@@ -385,7 +386,7 @@ func (c *Call) refusedBy(f Refused, failoverOn []int) bool {
 		c.attempt.line.wire.distrust()
 	}
 	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return f.Code == 0 || nextTarget(f.Code, failoverOn)
+	return c.triesPlain(f.Code) || f.Code == 0 || nextTarget(f.Code, failoverOn)
 }
 
 // passed picks the headers of a target's answer that the carrier gets.

@@ -225,7 +225,7 @@ func (c *Call) transferRings(f Progress) {
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.readAnswer(f.SDP, c.attempt.offered())
+	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
 	if err != nil {
 		c.chat.Warn().Err(err).Msg("early media not usable")
 		return
@@ -238,14 +238,14 @@ func (c *Call) transferRings(f Progress) {
 
 // transferAnswered bridges the caller to who took the call.
 func (c *Call) transferAnswered(f Answered) {
-	answer, err := c.readAnswer(f.SDP, c.attempt.offered())
+	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
 	if err == nil && answer.as(c.settled(media.SideA, c.offer)).speaks() != c.codec[media.SideA] {
 		err = errNoCodec
 	}
 	if err != nil {
 		c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
 		c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
-		c.failed(outcome{code: 200, cause: CauseBadAnswer})
+		c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
 		c.transfer.code, c.transfer.reason = 488, statusText(488)
 		c.nextTransfer()
 		return
@@ -279,7 +279,7 @@ func (c *Call) transferAnswered(f Answered) {
 // resume offers the caller the session again where it was told that the agent
 // holds the call: whom it is connected to now does not.
 func (c *Call) resume() {
-	if told, err := parseDescription(c.a.leg.described()); err == nil && told.direction() != dirSendRecv {
+	if told, err := readDescription(c.a.leg.described(), cryptoAccept{any: true}); err == nil && told.direction() != dirSendRecv {
 		c.restore(c.a)
 	}
 }

@@ -154,7 +154,7 @@ func (c *Call) soundRinging() bool {
 	answer := c.offer.only(k, spokenIn(c.offer.formats()))
 	formats := answer.formats()
 	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
-	sdp, err := answer.answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), c.offer.mirrored())
+	sdp, err := answer.presented(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), c.offer.mirrored())
 	if err != nil {
 		return false
 	}

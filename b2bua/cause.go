@@ -20,6 +20,7 @@ const (
 
 	CauseNoRoute       Cause = "no_route"
 	CauseBadOffer      Cause = "bad_offer"
+	CauseSRTPRequired  Cause = "srtp_required"
 	CauseNoCommonCodec Cause = "no_common_codec"
 	CauseNoPorts       Cause = "no_ports"
 
@@ -43,6 +44,7 @@ const (
 	CauseAuthUnsupported   Cause = "auth_unsupported"
 	CauseAuthRefused       Cause = "auth_refused"
 	CauseBadAnswer         Cause = "bad_answer"
+	CauseSRTPRefused       Cause = "srtp_refused"
 	CauseSetupTimeout      Cause = "setup_timeout"
 
 	CauseNoACK           Cause = "no_ack"
@@ -66,11 +68,11 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		CauseCallerHangup, CauseAgentHangup, CauseCallerCancelled,
-		CauseNoRoute, CauseBadOffer, CauseNoCommonCodec, CauseNoPorts,
+		CauseNoRoute, CauseBadOffer, CauseNoCommonCodec, CauseSRTPRequired, CauseNoPorts,
 		CausePrepareTimeout, CausePrepareFailed, CausePrepareRefused, CausePrepareInvalid,
 		CauseTemplateFailed, CauseDNSFailed, CauseTargetCapped, CauseTargetSilent, CauseTargetUnreachable, CauseTLSFailed,
 		CauseInviteTooLarge, CauseRingTimeout, CauseTargetBusy, CauseTargetRefused, CauseTargetError,
-		CauseAuthMissing, CauseAuthUnsupported, CauseAuthRefused, CauseBadAnswer, CauseSetupTimeout,
+		CauseAuthMissing, CauseAuthUnsupported, CauseAuthRefused, CauseBadAnswer, CauseSRTPRefused, CauseSetupTimeout,
 		CauseNoACK, CauseNoPRACK, CauseBadACK, CauseSessionExpired, CauseDialogLost, CauseTransferFailed,
 		CauseNoMedia, CauseMediaTimeout, CauseMaxDuration, CauseShutdown, CauseOverflow,
 		CauseInternalError, CauseProcessRestart,

@@ -395,6 +395,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		r.Cause, r.Error = CauseNoCommonCodec, err.Error()
 		return r
 	}
+	a.crypto = c.cryptoFor(a.target)
 	vars := c.vars
 	vars.Attempt = a.number
 	ready := requestTarget(c.ctx, a.number, a.target, vars)
@@ -421,7 +422,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	for _, e := range effects {
 		if sent, ok := e.(SendRequest); ok {
 			head, body, _ := strings.Cut(sent.Req.String(), "\r\n\r\n")
-			r.Invite, r.Body = strings.Split(head, "\r\n"), body
+			r.Invite, r.Body = strings.Split(head, "\r\n"), string(MaskKeys([]byte(body)))
 		}
 	}
 	r.Dropped = a.dropped

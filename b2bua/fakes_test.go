@@ -26,6 +26,8 @@ type fakeSession struct {
 	local    [2]netip.AddrPort
 	peers    [2]media.Peer
 	onEvent  func(media.Event)
+	crypto   [2]media.Crypto
+	exposed  bool // a side that has an address got plain RTP instead of SRTP
 	events   [2]media.TelephoneEvents
 	payloads [2][]media.PayloadChange
 	digits   []string
@@ -62,6 +64,14 @@ func (r *fakeRelay) open() (n int) {
 
 func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
 func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
+
+func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
+	if s.crypto[side].Send != nil && c.Send == nil && s.peers[side].RTP.IsValid() {
+		s.exposed = true
+	}
+	s.crypto[side] = c
+	return nil
+}
 
 func (s *fakeSession) SetTelephoneEvents(side media.Side, c media.TelephoneEvents) {
 	s.events[side] = c

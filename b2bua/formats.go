@@ -161,7 +161,7 @@ type renumbering struct {
 
 // renumbered is the description with these formats alone, under new numbers.
 func (d *description) renumbered(news []renumbering) *description {
-	old, session := d.media(), *d.sdp
+	out, old, session := *d, d.media(), *d.sdp
 	stream := *old
 	stream.MediaName.Formats = nil
 	stream.Attributes = slices.DeleteFunc(slices.Clone(old.Attributes), namesFormat)
@@ -184,7 +184,8 @@ func (d *description) renumbered(news []renumbering) *description {
 		}
 	}
 	session.MediaDescriptions = []*sdp.MediaDescription{&stream}
-	return &description{sdp: &session, streams: d.streams, audio: d.audio}
+	out.sdp = &session
+	return &out
 }
 
 // namesFormat says whether an attribute is about one payload type.

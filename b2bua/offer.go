@@ -29,39 +29,56 @@ type description struct {
 	sdp     *sdp.SessionDescription // session level and the audio stream alone
 	streams []string                // the values of all m= lines
 	audio   int                     // index into streams
+
+	securing *securing // nil: its stream is plain RTP
+	shown    shown     // how a description that is made of it presents the stream
 }
 
-// parseDescription reads an offer or answer. The audio stream is the first
-// over plain RTP with a port. What we would drop anyway is not even parsed:
-// the SDP library refuses a description for a stream, or a line, that it does
-// not know.
+// parseDescription reads an offer or answer of plain RTP.
 func parseDescription(body []byte) (*description, error) {
+	return readDescription(body, cryptoAccept{})
+}
+
+// readDescription reads an offer or answer. The audio stream is the most welcome
+// one with a port, the first of several. What we would drop anyway is not even
+// parsed: the SDP library refuses a description for a stream, or a line, that it
+// does not know.
+func readDescription(body []byte, accept cryptoAccept) (*description, error) {
 	sections, err := splitDescription(string(body))
 	if err != nil {
 		return nil, err
 	}
 	d := &description{sdp: &sdp.SessionDescription{}, audio: -1}
-	rejected := false
+	rejected, plain, secure := false, false, false
+	best := 0
 	for i, section := range sections[1:] {
 		fields := strings.Fields(section[0][2:])
 		if len(fields) < 4 {
 			return nil, fmt.Errorf("%w: %q", errBadSDP, section[0])
 		}
 		d.streams = append(d.streams, section[0][2:])
-		if d.audio >= 0 || fields[0] != "audio" || fields[2] != "RTP/AVP" {
+		if fields[0] != "audio" || !knownProto(fields[2]) {
 			continue
 		}
 		if strings.Trim(fields[1], "0") == "" {
-			rejected = true
+			rejected = rejected || fields[2] == protoAVP || accept.ours != nil
 			continue
 		}
-		d.audio = i
+		plain, secure = plain || fields[2] == protoAVP, secure || fields[2] != protoAVP
+		rank, line := accept.rank(fields[2], section)
+		if rank <= best {
+			continue
+		}
+		best, d.audio, d.securing = rank, i, nil
+		if line != nil {
+			d.securing = &securing{tag: line.tag, peer: &line.keys}
+		}
 	}
 	switch {
 	case d.audio < 0 && rejected:
 		return nil, errRejected
 	case d.audio < 0:
-		return nil, errNoAudio
+		return nil, accept.missing(plain, secure)
 	}
 	if err := d.sdp.UnmarshalString(plainDescription(sections[0], sections[1+d.audio])); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadSDP, err)
@@ -73,6 +90,9 @@ func parseDescription(body []byte) (*description, error) {
 }
 
 func (d *description) media() *sdp.MediaDescription { return d.sdp.MediaDescriptions[0] }
+
+// proto is the transport of the audio stream.
+func (d *description) proto() string { return strings.Join(d.media().MediaName.Protos, "/") }
 
 // splitDescription splits SDP into its lines, by section: the session's, then
 // each stream's, which begins with its m= line (RFC 8866 section 5).
@@ -86,6 +106,7 @@ func splitDescription(body string) ([][]string, error) {
 		// A lone CR, or a NUL, would go on to the other side and might be read
 		// as a line's end there.
 		if len(line) < 2 || line[1] != '=' || strings.ContainsAny(line, "\r\x00") {
+			line, _, _ = strings.Cut(line, string(keyMark)) // no key in an error, however it is broken
 			return nil, fmt.Errorf("%w: line %q", errBadSDP, line)
 		}
 		if line[0] == 'm' {
@@ -355,7 +376,7 @@ func (d *description) anchored(at netip.AddrPort, formats []string) *sdp.MediaDe
 	out := &sdp.MediaDescription{
 		MediaName: sdp.MediaName{
 			Media: m.MediaName.Media, Port: sdp.RangedPort{Value: int(at.Port())},
-			Protos: m.MediaName.Protos, Formats: formats,
+			Protos: d.shown.protos(), Formats: formats,
 		},
 		Bandwidth: m.Bandwidth,
 	}
@@ -367,6 +388,9 @@ func (d *description) anchored(at netip.AddrPort, formats []string) *sdp.MediaDe
 		case !dropped(a) && aboutFormats(a, formats):
 			out.Attributes = append(out.Attributes, a)
 		}
+	}
+	for _, l := range d.shown.lines {
+		out.Attributes = append(out.Attributes, sdp.Attribute{Key: "crypto", Value: l.attribute()})
 	}
 	return out
 }
@@ -415,10 +439,11 @@ func (d *description) decided() []string {
 
 // with is a description that has one more format.
 func (d *description) with(format, mapping, parameters string) *description {
-	stream, session := *d.media(), *d.sdp
+	out, stream, session := *d, *d.media(), *d.sdp
 	stream.MediaName.Formats = append(slices.Clip(stream.MediaName.Formats), format)
 	stream.Attributes = append(slices.Clip(stream.Attributes),
 		sdp.Attribute{Key: "rtpmap", Value: format + " " + mapping}, sdp.Attribute{Key: "fmtp", Value: format + " " + parameters})
 	session.MediaDescriptions = []*sdp.MediaDescription{&stream}
-	return &description{sdp: &session, streams: d.streams, audio: d.audio}
+	out.sdp = &session
+	return &out
 }

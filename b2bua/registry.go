@@ -17,7 +17,8 @@ type line struct {
 	callID string
 	branch string // of the INVITE that made a UAS leg
 	order  sequence
-	invite string // its transaction key
+	crypto *cryptoLeg // its part in SRTP; nil: nothing is offered yet
+	invite string     // its transaction key
 
 	// post leaves an input in the inbox of the leg's call. False: the call
 	// is over.

@@ -18,7 +18,7 @@ type TapMessage struct {
 	At            time.Time
 	Received      bool // else sent
 	Local, Remote netip.AddrPort
-	Data          []byte
+	Data          []byte // without SRTP keys, see MaskKeys
 }
 
 // traceMax bounds the steps that a Trace keeps.

@@ -63,6 +63,12 @@ func (s *stage) startBaresip(words []int16, lines ...string) *baresip {
 // whoever calls it.
 func (s *stage) startBaresipAs(number string, at netip.AddrPort, words []int16, lines ...string) *baresip {
 	s.Helper()
+	return s.startBaresipWith("", number, at, words, lines...)
+}
+
+// startBaresipWith runs one whose account has further parameters.
+func (s *stage) startBaresipWith(account, number string, at netip.AddrPort, words []int16, lines ...string) *baresip {
+	s.Helper()
 	dir := s.TempDir()
 	modules, err := filepath.Glob("/usr/lib*/baresip/modules")
 	if err == nil && len(modules) == 0 {
@@ -76,7 +82,7 @@ func (s *stage) startBaresipAs(number string, at netip.AddrPort, words []int16, 
 		"@DIR@", dir, "@CONTROL@", control.String()).Replace(baresipConfig) + strings.Join(lines, "\n") + "\n"
 	for name, content := range map[string]string{
 		"config": config, "contacts": "", "words.wav": string(wav(words)),
-		"accounts": fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1\n", number, at),
+		"accounts": fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1%s\n", number, at, account),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			s.Fatal(err)

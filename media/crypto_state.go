@@ -68,3 +68,11 @@ func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fa
 	}
 	return plain, why
 }
+
+// shift is what is added to the numbers of a source on its way to the side.
+func (s *secure) shift(ssrc uint32) uint16 {
+	if s.out != nil && s.out.streams[ssrc] != nil {
+		return s.out.streams[ssrc].shift
+	}
+	return 0
+}

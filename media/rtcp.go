@@ -162,5 +162,6 @@ func (r *relay) alias(from Side) alias {
 	if rewrite.SSRC != 0 {
 		a.to = rewrite.SSRC
 	}
+	a.seq += r.secure[from.Other()].shift(a.to)
 	return a
 }

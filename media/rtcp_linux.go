@@ -7,7 +7,7 @@ import "net/netip"
 func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
 	r.readReports(ep.side, pkt, w.now)
-	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites {
+	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil || r.secure[SideB].out != nil {
 		translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
 	}
 }

@@ -156,6 +156,8 @@ type MediaSide struct {
 	RTT Millis `json:"rtt_ms"`
 	// MOS is that of what was received from the leg.
 	MOS Score `json:"mos"`
+	// SRTP is the suite that the leg was secured with last; empty: plain RTP.
+	SRTP string `json:"srtp,omitempty"`
 }
 
 // DroppedBy is Dropped by reason; those that did not occur are left out of the JSON.

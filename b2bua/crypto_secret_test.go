@@ -1,0 +1,71 @@
+package b2bua
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// tapped is a log that is a tap, too.
+type tapped struct{ logged }
+
+func (l *tapped) Message(m TapMessage) { _, _ = l.Write(m.Data) }
+
+// No key is in the log, whatever goes wrong, nor in what a tap sees, nor in what
+// the API shows of a call.
+func TestKeysAreNotLogged(t *testing.T) {
+	out := &tapped{}
+	yaml := talkYAML(bothSecured, bothSecured)
+	inWorldOf(t, yaml, func(o *Options) {
+		o.Log, o.Tap = zerolog.New(out).Level(zerolog.TraceLevel), out
+	}, func(w *world) {
+		c, toA, toB := securedTalk(t, w)
+		live := w.server.Live(context.Background())
+		fmt.Fprintf(out, "%+v", live)
+		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'c')), "200")
+		c.carrier.changes("INVITE", sessionAt("192.0.2.11", 20004, "0 101", cryptoAttr(1, gcm, 'd')), "488")
+		// A line that can't be read, in an offer and in an answer.
+		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'e')+"\x00"), "4")
+		seq := c.agent.offers("INVITE", "")
+		w.agent.expect("SIP/2.0 200")
+		c.agent.acks(seq, securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'f')+"\x00"))
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		r := w.record()
+		fmt.Fprintf(out, "%+v", r)
+		time.Sleep(time.Minute)
+		keys := [][]byte{toA.Key, toB.Key}
+		for _, seed := range "abcdefx" {
+			keys = append(keys, bytes.Repeat([]byte{byte(seed)}, 24))
+		}
+		text := out.text.String()
+		for _, k := range keys {
+			for _, form := range []string{base64.StdEncoding.EncodeToString(k[:24]), hex.EncodeToString(k[:8]), string(k[:8]), fmt.Sprintf("%d %d %d %d %d %d", k[0], k[1], k[2], k[3], k[4], k[5])} {
+				if i := strings.Index(text, form); i >= 0 {
+					t.Errorf("a key is shown: %q", text[max(0, i-200):min(len(text), i+50)])
+				}
+			}
+		}
+		if strings.Count(text, "inline:***") < 8 {
+			t.Errorf("the tap saw no descriptions:\n%s", text)
+		}
+	})
+}
+
+func TestExplainMasksKeys(t *testing.T) {
+	cfg := testConfigured(t, strings.ReplaceAll(talkYAML("", "media: {srtp: required}"), "198.51.100.1", "127.0.0.1"))
+	x, err := Explain(cfg, nil, Question{From: "+15075550100", To: "+15075785607"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(x.Targets) != 1 || strings.Count(x.Targets[0].Body, "inline:***\r\n") != 3 || !strings.Contains(x.Targets[0].Body, " RTP/SAVP ") {
+		t.Errorf("got %+v", x.Targets)
+	}
+}
