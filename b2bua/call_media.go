@@ -22,6 +22,8 @@ type RelaySession interface {
 	SetPayloads(from media.Side, changes []media.PayloadChange)
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
 	SendDigit(media.Side, media.Digit) error
+	SetMask(media.Side, media.Mask)
+	SetTap(media.Tap)
 	Start()
 	Stats() media.Stats
 	Close() media.Stats
@@ -170,6 +172,7 @@ func latchMode(m config.LatchMode) media.LatchMode {
 // setPeer puts a side's description into force.
 func (c *Call) setPeer(side media.Side, d *description) {
 	c.heard[side] = d
+	c.mediaDescribed()
 	defer c.translate()
 	l, sources, mode := c.a, c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch
 	if side == media.SideA {

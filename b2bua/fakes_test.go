@@ -29,6 +29,8 @@ type fakeSession struct {
 	events   [2]media.TelephoneEvents
 	payloads [2][]media.PayloadChange
 	digits   []string
+	masks    [2]media.Mask
+	tap      media.Tap
 	stats    media.Stats // on top of seven packets from side A
 	started  bool
 	closed   bool
@@ -69,6 +71,9 @@ func (s *fakeSession) SetTelephoneEvents(side media.Side, c media.TelephoneEvent
 func (s *fakeSession) SetPayloads(from media.Side, changes []media.PayloadChange) {
 	s.payloads[from] = changes
 }
+
+func (s *fakeSession) SetMask(side media.Side, m media.Mask) { s.masks[side] = m }
+func (s *fakeSession) SetTap(t media.Tap)                    { s.tap = t }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
 	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))
