@@ -24,6 +24,10 @@ type Call struct {
 	store.Record
 	// Phase is preparing, dialing, bridged or ending; PhaseEnded for a finished call.
 	Phase string `json:"phase"`
+	// Recording is off, on, paused or failed; empty for a finished call.
+	Recording string `json:"recording,omitempty"`
+	// Masked says that the keys that the caller presses are masked.
+	Masked bool `json:"masked,omitempty"`
 }
 
 // Calls gives the live calls.
@@ -48,6 +52,10 @@ type Options struct {
 	Ready func() error
 	// Operator drains and reloads. Default: none, /api/drain and /api/reload don't exist.
 	Operator Operator
+	// Control has live calls recorded and masked. Default: none, the paths for that don't exist.
+	Control Control
+	// Recordings gives the files of recordings. Default: none, /api/recordings does not exist.
+	Recordings Recordings
 	// Token is the bearer token. Default: empty, only loopback hosts are answered.
 	Token string
 	// Log gets the errors that a caller cannot mend.
@@ -78,7 +86,15 @@ func New(opts Options) http.Handler {
 	mux.HandleFunc("/readyz", a.open(a.readyz))
 	mux.HandleFunc("/api/calls", a.closed(a.calls))
 	mux.HandleFunc("/api/calls/{id}", a.closed(a.call))
+	mux.HandleFunc("/api/calls/{id}/recordings", a.closed(a.callRecordings))
 	mux.HandleFunc("/api/cdrs", a.closed(a.cdrs))
+	if a.Control != nil {
+		mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
+		mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
+	}
+	if a.Recordings != nil {
+		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
+	}
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))

@@ -59,25 +59,31 @@ func (a *api) calls(w http.ResponseWriter, r *http.Request) {
 
 // call shows one call, live or finished.
 func (a *api) call(w http.ResponseWriter, r *http.Request) {
+	if c, ok := a.find(w, r); ok {
+		a.write(w, http.StatusOK, c)
+	}
+}
+
+// find gives the call that a path names, live or finished, or answers that there is none.
+func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
-		return
+		return Call{}, false
 	}
 	id := r.PathValue("id")
 	if c, ok := a.Calls.Find(r.Context(), id); ok {
-		a.write(w, http.StatusOK, whole(c))
-		return
+		return whole(c), true
 	}
 	rec, ok, err := a.Records.Get(r.Context(), id)
 	if err != nil {
 		a.broken(w, r, err)
-		return
+		return Call{}, false
 	}
 	if !ok {
 		a.fail(w, http.StatusNotFound, "there is no call "+quoted(id), "take an id from /api/calls or /api/cdrs")
-		return
+		return Call{}, false
 	}
-	a.write(w, http.StatusOK, whole(Call{Record: rec, Phase: PhaseEnded}))
+	return whole(Call{Record: rec, Phase: PhaseEnded}), true
 }
 
 // cdrs lists finished calls, newest first.

@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/recording"
 	"flowbridge/store"
 )
 
@@ -73,6 +74,12 @@ type Call struct {
 	referrals     int       // that the agent has asked for
 	watcher       *line     // the agent whose REFER the caller's side reports on
 	listening     bool      // for digits
+	tape          *tape     // its SIP; nil: it is not recorded
+	recorder      *recording.Recorder
+	recorders     []*recording.Recorder // all that there were
+	masked        bool                  // the caller's keys are
+	maskApplied   bool                  // the session has been told
+	maskedUpTo    uint32                // CSeq of the caller's last request that came while they were
 	session       RelaySession
 	sessionAddr   [2]netip.Addr // in SDP, by side
 	oneWay        string        // the side that nothing was heard from; empty: none
@@ -161,6 +168,8 @@ func (c *Call) take(it item) {
 	switch {
 	case it.ask != nil:
 		it.ask <- c.snapshot()
+	case it.order != nil:
+		c.carryOut(it.order)
 	case it.line != nil:
 		c.input(it.line, it.in)
 	case it.fact != nil:
@@ -175,6 +184,7 @@ func (c *Call) input(l *line, in Input) {
 		c.step(l, in)
 		return
 	}
+	c.noteMasked(l, req.Req)
 	for _, due := range l.order.take(time.Now(), req) {
 		c.due = append(c.due, item{line: l, in: due})
 	}
@@ -294,6 +304,7 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	c.setupUntil, c.durationUntil = time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays = nil, nil, nil
 	now := time.Now()
+	c.stopRecording()
 	if c.session != nil {
 		c.record.Media = c.mediaRecord(c.session.Close())
 		c.session = nil
@@ -344,8 +355,10 @@ func (c *Call) finish() {
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
+	recorders := c.recorders
 	c.server.calls.Go(func() {
 		defer c.server.unwritten.Add(-1)
+		r.Recordings = settledRecordings(c.server.ctx, recorders)
 		// A server that stops does not wait: the sink has the record.
 		if err := c.server.sink.Put(c.server.ctx, r); err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
@@ -393,6 +406,8 @@ func (c *Call) leave() {
 		c.drop(l)
 	}
 	c.secured = [2]secured{}
+	c.stopRecording()
+	c.tape.drop()
 	c.heard, c.unsaid, c.layout = [2]*description{}, [2]*unsaid{}, [2]*description{}
 	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
 }

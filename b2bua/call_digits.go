@@ -108,7 +108,7 @@ func (c *Call) onKeyed(f Keyed) {
 	if c.platform() == media.SideB {
 		to = c.b
 	}
-	if to == nil || f.Side == c.platform() {
+	if to == nil || f.Side == c.platform() || c.masked {
 		return
 	}
 	content := Content{}

@@ -61,6 +61,20 @@ func (c *Call) toldTo(side media.Side, formats []format) []format {
 	return slices.DeleteFunc(slices.Clone(formats), func(f format) bool { return !slices.Contains(c.told[side], f.codec) })
 }
 
+// sends are the formats that a side may send: those that it was told, and those
+// of its own description, for one that sends by its own numbers.
+func (c *Call) sends(side media.Side) []format {
+	formats := slices.Clone(c.said[side])
+	if d := c.heard[side]; d != nil {
+		for _, f := range d.formats() {
+			if !slices.ContainsFunc(formats, func(o format) bool { return o.number == f.number }) {
+				formats = append(formats, f)
+			}
+		}
+	}
+	return formats
+}
+
 // translate has the relay make of what each side sends what the other one
 // expects. A side sends what it was told and has itself (RFC 3264 section 6.1).
 func (c *Call) translate() {

@@ -25,6 +25,8 @@ type RelaySession interface {
 	Play(to media.Side, p media.Play)
 	StopPlay(to media.Side)
 	SendDigit(media.Side, media.Digit) error
+	SetMask(media.Side, media.Mask)
+	SetTap(media.Tap)
 	Start()
 	Stats() media.Stats
 	Close() media.Stats
@@ -188,6 +190,7 @@ func (c *Call) setPeer(side media.Side, d *description) {
 		c.voices[side] = nil // the relay gives it up
 	}
 	c.heard[side] = d
+	c.mediaDescribed()
 	l, sources, mode := c.a, c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch
 	if side == media.SideA {
 		c.offer = d

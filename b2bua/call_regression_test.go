@@ -300,6 +300,7 @@ func TestOfferAgainAfterThePeers(t *testing.T) {
 		seq := w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
 		w.agent2.reply(w.agent2.expect("INVITE"), 491, "Request Pending", "", "")
 		w.agent2.expect("ACK")
+		synctest.Wait() // the transaction acknowledges before the leg hears of it
 		w.agent2.agentSends("INVITE", invite, "agent2", 5, agentSDP())
 		ok := w.agent2.expect("SIP/2.0 200")
 		w.agent2.agentRequest("ACK", invite, "agent2", 5)

@@ -43,6 +43,8 @@ func (c *Call) policy() *config.Target {
 // onAsked answers a request within the dialog, or has the other side answer it.
 func (c *Call) onAsked(from *line, req *sip.Request) {
 	switch {
+	case c.hidesKey(from, req):
+		c.reply(from, req, 200)
 	case req.Method == sip.REFER:
 		c.onRefer(from, req)
 	case req.Method == sip.INFO && c.takesDigit(from, req):

@@ -43,6 +43,11 @@ func (c *Call) routing() phase {
 	}
 	c.vars.Route = routeName(index)
 	c.record.Route = c.vars.Route
+	if c.route.Record == config.WantedOff {
+		c.tape.drop()
+		c.tape = nil
+	}
+	c.maskIfWanted()
 	c.journal()
 	c.setupUntil = time.Now().Add(c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
@@ -355,6 +360,7 @@ func (c *Call) onAnswered(f Answered) phase {
 	c.server.admission.answered()
 	c.record.AnsweredAt = store.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.started).Milliseconds()
+	c.recordIfWanted()
 	c.noteAttempt(CauseNone, 200)
 	c.journal()
 	c.step(c.a, Answer{SDP: c.answer, Headers: c.passed(f.Headers)})

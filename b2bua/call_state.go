@@ -36,6 +36,7 @@ func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.Addr
 		HeaderFunc: headerOf(req),
 	}
 	c.privacy = privacyOf(req, t.cfg)
+	c.tape = s.tapes.claim(c.vars.SIPCallID)
 	c.record = store.Record{
 		ID: c.id, Node: s.node, Trunk: t.trunkName(), Target: t.targetName(), Direction: t.direction(),
 		From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
@@ -58,6 +59,7 @@ func (c *Call) addLine(leg *Leg, local Local, flow *stream) *line {
 	l := c.newLine(leg, local, flow)
 	c.server.registry.addLine(l)
 	c.lines = append(c.lines, l)
+	c.tape.join(l.callID)
 	return l
 }
 
@@ -65,6 +67,7 @@ func (c *Call) addLine(leg *Leg, local Local, flow *stream) *line {
 func (c *Call) journal() {
 	r := c.record
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r.Recordings = recordingsOf(c.recorders)
 	c.server.sink.Journal(r)
 }
 
@@ -96,6 +99,7 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 func (c *Call) snapshot() LiveCall {
 	r := c.record
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r.Recordings = recordingsOf(c.recorders)
 	if c.transfer != nil {
 		r.Attempts = append(r.Attempts, c.attemptRecord(CauseNone, 0)) // so far
 	}
@@ -105,5 +109,5 @@ func (c *Call) snapshot() LiveCall {
 	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
 		r.DurationMS = time.Since(c.answered).Milliseconds() // so far
 	}
-	return LiveCall{Record: r, Phase: c.phaseName}
+	return LiveCall{Record: r, Phase: c.phaseName, Recording: c.recordingState(), Masked: c.masked}
 }

@@ -31,7 +31,9 @@ type fakeSession struct {
 	events   [2]media.TelephoneEvents
 	payloads [2][]media.PayloadChange
 	digits   []string
-	heard    []string    // by Play and StopPlay
+	heard    []string // by Play and StopPlay
+	masks    [2]media.Mask
+	tap      media.Tap
 	stats    media.Stats // on top of seven packets from side A
 	started  bool
 	closed   bool
@@ -88,6 +90,8 @@ func (s *fakeSession) Play(to media.Side, p media.Play) {
 func (s *fakeSession) StopPlay(to media.Side) {
 	s.heard = append(s.heard, to.String()+" hears nothing")
 }
+func (s *fakeSession) SetMask(side media.Side, m media.Mask) { s.masks[side] = m }
+func (s *fakeSession) SetTap(t media.Tap)                    { s.tap = t }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {
 	s.digits = append(s.digits, fmt.Sprintf("%v %c %v as %d/%d", side, d.Digit, d.Duration, d.PayloadType, d.ClockRate))

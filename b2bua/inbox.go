@@ -14,12 +14,14 @@ const (
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
-// a fact, or a question about its state.
+// a fact, a question about its state, or an operator's order.
 type item struct {
 	line *line
 	in   Input
 	fact Fact
 	ask  chan<- LiveCall
+
+	order *order
 }
 
 // inbox is where other goroutines leave what concerns a call. Posting never
@@ -47,7 +49,7 @@ func (b *inbox) post(it item) bool {
 	}
 	n, taken := len(b.items), true
 	switch {
-	case it.ask != nil: // few, and somebody waits for the answer
+	case it.ask != nil, it.order != nil: // few, and somebody waits for the answer
 		b.items = append(b.items, it)
 	case n >= inboxProgress && isProgress(it):
 	case n >= inboxNormal && isRequest(it) && !isTerminal(it): // it can be refused

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/recording"
 	"flowbridge/store"
 )
 
@@ -41,6 +43,9 @@ type Options struct {
 	Node      string              // name of this node in records; may be empty
 	Log       zerolog.Logger
 	Tap       Tap // nil: nobody listens
+
+	// Archive takes the recordings of calls; nil: none can be recorded.
+	Archive *recording.Archive
 
 	// Listen opens a socket; nil: the kernel's, with a receive buffer of 4 MB.
 	Listen func(netip.AddrPort) (Socket, error)
@@ -65,6 +70,8 @@ type Server struct {
 	auth      *authenticator
 	load      load
 	registry  *registry
+	archive   *recording.Archive // nil: calls are not recorded
+	tapes     *tapes             // nil: nobody wants their SIP
 	stack     *stack
 	rejected  Rejections
 	mayLog    *rate.Limiter // lines of log that a peer can provoke
@@ -94,6 +101,7 @@ func NewServer(o Options) (*Server, error) {
 		mint:      NewMinter(o.Key),
 		admission: newAdmission(o.Config, o.Preparers),
 		registry:  newRegistry(),
+		archive:   o.Archive,
 		strays:    rate.NewLimiter(strayRate, strayRate),
 		mayLog:    newRejectionLog(),
 		load:      load{limit: o.Config.SIP.MaxDelay},
@@ -121,6 +129,7 @@ func (s *Server) listen(o Options) error {
 	if o.Lookup == nil {
 		o.Lookup = LookupHost
 	}
+	s.tapSIP(&o)
 	ctx, stop := context.WithCancel(s.ctx)
 	st := &stack{
 		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
@@ -158,6 +167,19 @@ func (s *Server) listen(o Options) error {
 	st.tx.OnRequest(s.onRequest)
 	s.stack = st
 	return nil
+}
+
+// tapSIP keeps the SIP of calls where recordings want it.
+func (s *Server) tapSIP(o *Options) {
+	if o.Archive == nil || !slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng) {
+		return
+	}
+	s.tapes = newTapes(func(remote netip.Addr) (netip.Addr, error) { return s.stack.sourceToward(remote) })
+	if o.Tap == nil {
+		o.Tap = s.tapes
+	} else {
+		o.Tap = taps{o.Tap, s.tapes}
+	}
 }
 
 // openListeners opens what sip.listen names.
@@ -311,6 +333,9 @@ func (s *Server) Close() error {
 type LiveCall struct {
 	Record store.Record
 	Phase  string // preparing, dialing, bridged or ending
+
+	Recording string // RecordingOff, …
+	Masked    bool   // the caller's keys are
 }
 
 // Live gives the calls that are live, in no order.

@@ -16,18 +16,20 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/recording"
 	"flowbridge/store"
 )
 
 // node is a running B2BUA with everything that belongs to it.
 type node struct {
-	cfg    *config.Config
-	log    zerolog.Logger
-	store  *store.Store
-	engine *media.Engine
-	server *b2bua.Server
-	api    *http.Server
-	apiAt  net.Addr
+	cfg     *config.Config
+	log     zerolog.Logger
+	store   *store.Store
+	engine  *media.Engine
+	archive *recording.Archive // nil: nothing is recorded
+	server  *b2bua.Server
+	api     *http.Server
+	apiAt   net.Addr
 
 	preparers map[string]b2bua.Preparer // by target
 
@@ -65,6 +67,9 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
+	if n.archive, err = openArchive(n.cfg.Recording, n.log); err != nil {
+		return err
+	}
 	if n.preparers, err = preparers(n.cfg, h.transport); err != nil {
 		return err
 	}
@@ -75,6 +80,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Config: n.cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.store, Preparers: n.preparers,
 		Key: n.store.Key(), Node: host, Log: n.log, Tap: h.tap,
+		Archive: n.archive,
 	})
 	if err != nil {
 		return err
@@ -106,15 +112,20 @@ func (n *node) serveAPI(ctx context.Context, op admin.Operator) error {
 		return fmt.Errorf("admin.listen: %w; another process may have the port, see ss -ltnp", err)
 	}
 	n.apiAt = listener.Addr()
-	n.api = admin.Server(addr, admin.New(admin.Options{
+	options := admin.Options{
 		Calls: liveCalls{n.server}, Records: n.store, Token: n.cfg.Admin.Token.Reveal(), Log: n.log, Operator: op,
+		Control: control{n.server},
 		Ready: func() error {
 			if n.server.Draining() {
 				return errors.New("draining")
 			}
 			return n.store.Err()
 		},
-	}))
+	}
+	if n.archive != nil {
+		options.Recordings = n.archive
+	}
+	n.api = admin.Server(addr, admin.New(options))
 	go func() {
 		if err := n.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.log.Error().Err(err).Msg("admin API ended")
@@ -217,6 +228,11 @@ func (n *node) close() error {
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
 	}
+	if n.archive != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		errs = append(errs, n.archive.Close(ctx))
+		cancel()
+	}
 	if n.tended != nil {
 		<-n.tended
 	}
@@ -233,12 +249,16 @@ func (l liveCalls) Live(ctx context.Context) []admin.Call {
 	live := l.server.Live(ctx)
 	calls := make([]admin.Call, 0, len(live))
 	for _, c := range live {
-		calls = append(calls, admin.Call{Record: c.Record, Phase: c.Phase})
+		calls = append(calls, callOf(c))
 	}
 	return calls
 }
 
 func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 	c, ok := l.server.Find(ctx, id)
-	return admin.Call{Record: c.Record, Phase: c.Phase}, ok
+	return callOf(c), ok
+}
+
+func callOf(c b2bua.LiveCall) admin.Call {
+	return admin.Call{Record: c.Record, Phase: c.Phase, Recording: c.Recording, Masked: c.Masked}
 }

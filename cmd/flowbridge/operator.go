@@ -175,6 +175,7 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	}{
 		{"sip", old.SIP, read.SIP},
 		{"media", old.Media, read.Media},
+		{"recording", old.Recording, read.Recording},
 		{"store", old.Store, read.Store},
 		{"admin", old.Admin, read.Admin},
 	} {
@@ -183,6 +184,7 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 		}
 	}
 	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
+	merged.Recording = old.Recording
 	return &merged, needRestart
 }
 

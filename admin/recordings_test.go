@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"context"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"flowbridge/store"
+)
+
+// fakeControl carries orders out, or fails.
+type fakeControl struct {
+	asked []string
+	err   error
+}
+
+func (f *fakeControl) Order(_ context.Context, id string, o Order) (Call, error) {
+	f.asked = append(f.asked, id+" "+string(o))
+	return Call{Recording: "paused", Masked: true}, f.err
+}
+
+// fakeFiles has one recording.
+type fakeFiles struct{ name, path string }
+
+func (f fakeFiles) OpenFile(name string) (*os.File, error) {
+	if name != f.name {
+		return nil, fs.ErrNotExist
+	}
+	return os.Open(f.path)
+}
+
+// post sends a body, with header names and values.
+func post(t *testing.T, h http.Handler, target, body string, header ...string) (reply, string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:8080"+target, strings.NewReader(body))
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return reply{w.Code, w.Result().Header}, w.Body.String()
+}
+
+func TestOrders(t *testing.T) {
+	opts, _ := fixture()
+	control := &fakeControl{}
+	opts.Control = control
+	h := New(opts)
+	for _, tt := range []struct{ path, body, asked string }{
+		{"/api/calls/live/recording/start", "", "live start"},
+		{"/api/calls/live/recording/stop", "", "live stop"},
+		{"/api/calls/live/recording/pause", "", "live pause"},
+		{"/api/calls/live/recording/resume", "", "live resume"},
+		{"/api/calls/live/mask", `{"on": true}`, "live mask"},
+		{"/api/calls/live/mask", `{"on":false}`, "live unmask"},
+	} {
+		control.asked = nil
+		res, body := post(t, h, tt.path, tt.body)
+		if res.StatusCode != 200 || body != `{"recording":"paused","masked":true}`+"\n" || len(control.asked) != 1 || control.asked[0] != tt.asked {
+			t.Errorf("%s: %d %s, asked %v", tt.path, res.StatusCode, body, control.asked)
+		}
+	}
+	control.asked = nil
+	for _, tt := range []struct {
+		path, body string
+		want       int
+	}{
+		{"/api/calls/live/recording/mask", "", 404},
+		{"/api/calls/live/recording/start?x=1", "", 400},
+		{"/api/calls/live/mask", "", 400},
+		{"/api/calls/live/mask", "{}", 400},
+		{"/api/calls/live/mask", `{"on":"yes"}`, 400},
+		{"/api/calls/live/mask", `{"on":true,"off":true}`, 400},
+		{"/api/calls/live/mask", `{"on":true}{"on":false}`, 400},
+	} {
+		if res, body := post(t, h, tt.path, tt.body); res.StatusCode != tt.want || !strings.Contains(body, `"remedy"`) {
+			t.Errorf("%s %s: %d %s; want %d", tt.path, tt.body, res.StatusCode, body, tt.want)
+		}
+	}
+	if res, _ := do(t, h, "GET", "/api/calls/live/mask"); res.StatusCode != 405 || res.Header.Get("Allow") != "POST" {
+		t.Errorf("GET: %d", res.StatusCode)
+	}
+	if res, _ := post(t, h, "/api/calls/live/mask", `{"on":true}`, "Origin", "https://evil.example"); res.StatusCode != 403 {
+		t.Errorf("a web page: %d", res.StatusCode)
+	}
+	if len(control.asked) != 0 {
+		t.Errorf("asked %v", control.asked)
+	}
+	for _, tt := range []struct {
+		err  error
+		code int
+		body string
+	}{
+		{ErrNoCall, 404, `{"error":"no call \"live\" is live","remedy":"take an id from /api/calls"}`},
+		{&RefusedError{Problem: "not now", Remedy: "wait"}, 409, `{"error":"not now","remedy":"wait"}`},
+		{context.DeadlineExceeded, 503, `{"error":"the call did not answer","remedy":"try again"}`},
+	} {
+		control.err = tt.err
+		if res, body := post(t, h, "/api/calls/live/recording/stop", ""); res.StatusCode != tt.code || strings.TrimSpace(body) != tt.body {
+			t.Errorf("%v: %d %s; want %d %s", tt.err, res.StatusCode, body, tt.code, tt.body)
+		}
+	}
+	opts.Control, opts.Token = control, "s3cret"
+	if res, _ := post(t, New(opts), "/api/calls/live/mask", `{"on":true}`); res.StatusCode != 401 {
+		t.Errorf("without the token: %d", res.StatusCode)
+	}
+	opts.Control, opts.Token = nil, ""
+	if res, _ := post(t, New(opts), "/api/calls/live/recording/start", ""); res.StatusCode == 200 {
+		t.Errorf("without control: %d", res.StatusCode)
+	}
+}
+
+func TestRecordings(t *testing.T) {
+	opts, recs := fixture()
+	file := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(file, []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts.Recordings = fakeFiles{"2026/11/20/a.wav", file}
+	recs.records[0].Recordings = []store.Recording{{File: "2026/11/20/a.wav", Format: "wav", StartedAt: start, EndedAt: start, Bytes: 10}}
+	h := New(opts)
+	res, body := do(t, h, "GET", "/api/calls/done/recordings")
+	if want := `{"items":[{"file":"2026/11/20/a.wav","format":"wav","started_at":"2026-11-20T08:00:00.123Z",` +
+		`"ended_at":"2026-11-20T08:00:00.123Z","bytes":10,"dropped":0}],"next":""}` + "\n"; res.StatusCode != 200 || body != want {
+		t.Errorf("got %d %s; want %s", res.StatusCode, body, want)
+	}
+	if _, body := do(t, h, "GET", "/api/calls/live/recordings"); body != `{"items":[],"next":""}`+"\n" {
+		t.Errorf("a call without: got %s", body)
+	}
+	if res, _ := do(t, h, "GET", "/api/calls/none/recordings"); res.StatusCode != 404 {
+		t.Errorf("no call: got %d", res.StatusCode)
+	}
+	res, body = do(t, h, "GET", "/api/recordings/2026/11/20/a.wav")
+	if res.StatusCode != 200 || body != "0123456789" || res.Header.Get("Content-Type") != "audio/wav" ||
+		res.Header.Get("Content-Disposition") != `attachment; filename="a.wav"` || res.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("got %d %q %v", res.StatusCode, body, res.Header)
+	}
+	if res, body := do(t, h, "GET", "/api/recordings/2026/11/20/a.wav", "Range", "bytes=2-3"); res.StatusCode != 206 || body != "23" {
+		t.Errorf("a part: got %d %q", res.StatusCode, body)
+	}
+	for _, path := range []string{"/api/recordings/", "/api/recordings/b.wav", "/api/recordings/2026/11/20/a.wav.part"} {
+		if res, body := do(t, h, "GET", path); res.StatusCode != 404 || !strings.Contains(body, "remedy") {
+			t.Errorf("%s: got %d %s", path, res.StatusCode, body)
+		}
+	}
+	if res, _ := do(t, h, "GET", "/api/recordings/2026/11/20/a.wav?x=1"); res.StatusCode != 400 {
+		t.Errorf("a parameter: got %d", res.StatusCode)
+	}
+	opts.Recordings, opts.Token = fakeFiles{"a", file}, "s3cret"
+	if res, _ := do(t, New(opts), "GET", "/api/recordings/a"); res.StatusCode != 401 {
+		t.Errorf("without the token: got %d", res.StatusCode)
+	}
+}

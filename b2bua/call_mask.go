@@ -1,0 +1,93 @@
+package b2bua
+
+import (
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// Masking the keys that a caller presses, so that a card number reaches neither
+// the platform nor a recording: routes[].mask_dtmf, and orders. The caller here is
+// who is not the platform. Keys are in its RTP (media.Mask), in its INFO, and in
+// what its telephone-events were to become.
+
+func (c *Call) orderedToMask(on bool) error {
+	switch mode := c.maskMode(); {
+	case mode == config.WantedOff:
+		return &OrderError{"keys of this route's calls are not masked", "write mask_dtmf: on_demand for the route"}
+	case mode == config.WantedAlways && !on:
+		return &OrderError{"keys of this route's calls are always masked", "write mask_dtmf: on_demand for the route"}
+	}
+	if on != c.masked {
+		c.mask(on)
+	}
+	return nil
+}
+
+// maskMode is the route's; nothing is masked before there is one.
+func (c *Call) maskMode() config.Wanted {
+	if c.route == nil {
+		return config.WantedOff
+	}
+	return c.route.MaskDTMF
+}
+
+// mask masks keys from now on, or no longer.
+func (c *Call) mask(on bool) {
+	c.masked = on
+	c.tape.mask(on)
+	c.applyMask()
+	c.log.Info().Bool("on", on).Msg("keys masked")
+}
+
+// maskIfWanted masks the keys of a call whose route wants that for each.
+func (c *Call) maskIfWanted() {
+	if c.maskMode() == config.WantedAlways {
+		c.mask(true)
+	}
+}
+
+// applyMask has the session mask the caller's keys, as its description stands.
+func (c *Call) applyMask() {
+	if c.session == nil || (!c.masked && !c.maskApplied) {
+		return
+	}
+	c.maskApplied = true
+	side := c.platform().Other()
+	m := media.Mask{On: c.masked, Always: true}
+	for _, f := range c.sends(side) {
+		switch number := numberOf(f); {
+		case f.events():
+			m.Events.Add(number)
+			m.Always = false
+		case f.codec == pcmu:
+			m.ULaw.Add(number)
+		case f.codec == pcma:
+			m.ALaw.Add(number)
+		}
+	}
+	c.session.SetMask(side, m)
+}
+
+// isCaller says whether a leg is that of the side whose keys are masked.
+func (c *Call) isCaller(l *line) bool { return c.side(l) != c.platform() }
+
+// noteMasked notes a request that came while keys were masked: it stays so,
+// although its turn may come later.
+func (c *Call) noteMasked(l *line, req *sip.Request) {
+	if c.masked && c.isCaller(l) {
+		c.maskedUpTo = max(c.maskedUpTo, req.CSeq().SeqNo)
+	}
+}
+
+// hidesKey says whether a request of the caller may tell a masked key: an INFO
+// with a body, whatever that is, and a report of keys (RFC 4730).
+func (c *Call) hidesKey(from *line, req *sip.Request) bool {
+	if !c.isCaller(from) || (!c.masked && req.CSeq().SeqNo > c.maskedUpTo) || len(req.Body()) == 0 {
+		return false
+	}
+	return req.Method == sip.INFO || strings.Contains(strings.ToLower(contentOf(req).ContentType), "kpml")
+}

@@ -1,0 +1,208 @@
+package b2bua
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/recording"
+	"flowbridge/store"
+)
+
+// The recording of a call: routes[].record, and orders.
+
+// The states of a call's recording.
+const (
+	RecordingOff    = "off"
+	RecordingOn     = "on"
+	RecordingPaused = "paused"
+	RecordingFailed = "failed" // why is in the record's recordings
+)
+
+// recordingWait is how long the record of a call waits for its files to be
+// finished. They are, whatever it says, once the disk is there again.
+const recordingWait = 2 * time.Second
+
+func (c *Call) orderedToRecord() error {
+	switch {
+	case c.server.archive == nil:
+		return &OrderError{"recordings are not configured", "write recording: {path: …} and restart"}
+	case c.route == nil || c.route.Record == config.WantedOff:
+		return &OrderError{"calls of this route are not recorded", "write record: on_demand for the route"}
+	case c.answered.IsZero():
+		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
+	case c.recorder != nil && !c.recorder.Failed():
+		return &OrderError{"the call is recorded already", "resume it if it pauses"}
+	}
+	return c.startRecording()
+}
+
+func (c *Call) orderedToStop() error {
+	if c.recorder == nil {
+		return notRecorded()
+	}
+	c.stopRecording()
+	c.journal()
+	return nil
+}
+
+func notRecorded() *OrderError {
+	return &OrderError{"the call is not recorded", "start the recording first"}
+}
+
+// pauseRecording pauses the recording, or goes on with it. It may be repeated.
+func (c *Call) pauseRecording(pause bool) error {
+	if c.recorder == nil {
+		return notRecorded()
+	}
+	if pause {
+		c.recorder.Pause()
+	} else {
+		c.recorder.Resume()
+	}
+	c.log.Info().Bool("paused", pause).Msg("recording")
+	return nil
+}
+
+// recordIfWanted begins the recording of a call that was answered, where its
+// route wants each of them.
+func (c *Call) recordIfWanted() {
+	if c.route.Record != config.WantedAlways {
+		return
+	}
+	if c.server.archive == nil {
+		c.log.Warn().Msg("not recorded: the process runs without recording, restart it")
+		return
+	}
+	if err := c.startRecording(); err != nil {
+		c.log.Warn().Err(err).Msg("not recorded")
+	}
+}
+
+// startRecording begins a recording: from now on the session's packets go to the
+// recorder, and so does SIP, what came before included.
+func (c *Call) startRecording() error {
+	c.stopRecording() // one that failed
+	r, err := c.server.archive.Record(recording.Call{
+		ID: c.id, Part: len(c.recorders) + 1, Local: c.sessionAddr,
+		Payloads: [2]recording.Payloads{c.payloadsOf(media.SideA), c.payloadsOf(media.SideB)},
+	})
+	if err != nil {
+		return &OrderError{err.Error(), "the process is stopping"}
+	}
+	c.recorder = r
+	c.recorders = append(slices.Clip(c.recorders), r)
+	c.tape.attach(r)
+	c.session.SetTap(r)
+	c.recordingBegan()
+	return nil
+}
+
+// recordingBegan is the one place where a recording has begun, by the route or by
+// an order: what the parties are to hear of that has its place here.
+func (c *Call) recordingBegan() {
+	c.log.Info().Int("part", len(c.recorders)).Msg("recording started")
+	c.journal()
+}
+
+// stopRecording ends the recording, if there is one. No packet is lost or held up
+// by it.
+func (c *Call) stopRecording() {
+	if c.recorder == nil {
+		return
+	}
+	if c.session != nil {
+		c.session.SetTap(nil)
+	}
+	c.tape.attach(nil)
+	c.recorder.Stop()
+	c.recorder = nil
+	c.log.Info().Int("part", len(c.recorders)).Msg("recording stopped")
+}
+
+// recordingState is one of the constants above.
+func (c *Call) recordingState() string {
+	switch {
+	case c.recorder == nil:
+		return RecordingOff
+	case c.recorder.Failed():
+		return RecordingFailed
+	case c.recorder.Paused():
+		return RecordingPaused
+	default:
+		return RecordingOn
+	}
+}
+
+// recordingsOf is what the record says of recordings.
+func recordingsOf(all []*recording.Recorder) []store.Recording {
+	files := []store.Recording{}
+	for _, r := range all {
+		for _, f := range r.Files() {
+			files = append(files, store.Recording{
+				File: f.Name, Format: f.Format, StartedAt: store.TimeOf(f.StartedAt), EndedAt: store.TimeOf(f.EndedAt),
+				Bytes: f.Bytes, Dropped: f.Dropped, Error: f.Err,
+			})
+		}
+	}
+	return files
+}
+
+// settledRecordings is recordingsOf once they are written, or when that takes too
+// long.
+func settledRecordings(ctx context.Context, all []*recording.Recorder) []store.Recording {
+	limit := time.NewTimer(recordingWait)
+	defer limit.Stop()
+	for _, r := range all {
+		select {
+		case <-r.Done():
+			continue
+		case <-limit.C:
+		case <-ctx.Done():
+		}
+		break
+	}
+	files := recordingsOf(all)
+	for i := range files {
+		if files[i].EndedAt.IsZero() {
+			files[i].Error = "not written yet when the call ended: the disk is slow"
+		}
+	}
+	return files
+}
+
+// mediaDescribed: a side's payload types may be others from now on.
+func (c *Call) mediaDescribed() {
+	c.applyMask()
+	if c.recorder == nil {
+		return
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		c.recorder.SetPayloads(side, c.payloadsOf(side))
+	}
+}
+
+// payloadsOf is what the payload types hold that a side sends.
+func (c *Call) payloadsOf(side media.Side) (p recording.Payloads) {
+	var names []string
+	for _, f := range c.sends(side) {
+		switch number := numberOf(f); {
+		case !f.speech() || !slices.Contains(c.told[side], f.codec):
+		case f.codec == pcmu:
+			p.ULaw.Add(number)
+		case f.codec == pcma:
+			p.ALaw.Add(number)
+		default:
+			p.Other.Add(number)
+			if name, _, _ := strings.Cut(f.mapping, "/"); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	p.OtherName = strings.Join(names, ", ")
+	return p
+}

@@ -1,0 +1,88 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+)
+
+// Order is what an operator may ask of a live call.
+type Order int
+
+// The orders.
+const (
+	OrderRecord Order = iota // begin to record it
+	OrderStop                // end the recording
+	OrderPause               // have nothing recorded for a while
+	OrderResume              // go on with the recording
+	OrderMask                // mask the keys that the caller presses
+	OrderUnmask              // no longer
+)
+
+// ErrNoCall says that no such call is live.
+var ErrNoCall = errors.New("no such call is live")
+
+// OrderError says why a call does not do what it was asked for.
+type OrderError struct {
+	Problem string
+	Remedy  string
+}
+
+func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
+
+// order is an Order on its way to a call.
+type order struct {
+	what  Order
+	reply chan<- ordered
+}
+
+// ordered is what came of an order.
+type ordered struct {
+	live LiveCall
+	err  error
+}
+
+// Order has the live call with this id carry out an order, and gives its state
+// afterwards. The error is ErrNoCall, an *OrderError, or that of ctx.
+func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, error) {
+	c := s.registry.call(id)
+	if c == nil {
+		return LiveCall{}, ErrNoCall
+	}
+	reply := make(chan ordered, 1)
+	if !c.inbox.post(item{order: &order{what, reply}}) {
+		return LiveCall{}, ErrNoCall
+	}
+	select {
+	case done := <-reply:
+		return done.live, done.err
+	case <-ctx.Done():
+		return LiveCall{}, ctx.Err()
+	}
+}
+
+// carryOut does what an operator asked for.
+func (c *Call) carryOut(o *order) {
+	err := ErrNoCall
+	if !c.finished {
+		err = c.obey(o.what)
+	}
+	o.reply <- ordered{c.snapshot(), err}
+}
+
+func (c *Call) obey(what Order) error {
+	switch what {
+	case OrderRecord:
+		return c.orderedToRecord()
+	case OrderStop:
+		return c.orderedToStop()
+	case OrderPause:
+		return c.pauseRecording(true)
+	case OrderResume:
+		return c.pauseRecording(false)
+	case OrderMask:
+		return c.orderedToMask(true)
+	case OrderUnmask:
+		return c.orderedToMask(false)
+	}
+	return nil
+}

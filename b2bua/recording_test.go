@@ -1,0 +1,285 @@
+package b2bua
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/recording"
+)
+
+// TestRecordsEveryCall: with record: always a call is recorded from its answer
+// on, and its capture has the SIP of both legs from the INVITE on, without secrets.
+func TestRecordsEveryCall(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
+		c := w.talk([]string{`Authorization: Digest username="ann", response="0123456789abcdef"`}, []string{"X-Agent: 1"})
+		if w.session().tap == nil {
+			t.Fatal("the call is not recorded")
+		}
+		w.talks(50)
+		live := w.server.Live(w.t.Context())[0]
+		if files := live.Record.Recordings; live.Recording != RecordingOn || len(files) != 2 || !files[0].EndedAt.IsZero() || files[0].Error != "" {
+			t.Errorf("live: %s %+v", live.Recording, files)
+		}
+		if j := w.sink.journal; len(j[len(j)-1].Recordings) != 2 {
+			t.Errorf("the journal has %+v", j[len(j)-1].Recordings)
+		}
+		w.callerHangsUp(c.d)
+		r := w.record()
+		if w.session().tap != nil {
+			t.Error("the session has a tap still")
+		}
+		if len(r.Recordings) != 2 {
+			t.Fatalf("recordings: %+v", r.Recordings)
+		}
+		for i, format := range []string{"wav", "pcapng"} {
+			f := r.Recordings[i]
+			if f.Format != format || f.EndedAt.Sub(f.StartedAt.Time) != time.Second || f.Error != "" || f.Dropped != 0 ||
+				f.Bytes != int64(len(w.file(f))) || f.File != "2000/01/01/"+r.ID+"."+format {
+				t.Errorf("%+v", f)
+			}
+		}
+		if size := r.Recordings[0].Bytes; size != 44+8000*4 {
+			t.Errorf("the WAV has %d bytes; want a second", size)
+		}
+		sip, rtp := w.capture(r.Recordings[1])
+		if want := []string{"INVITE", "100", "180", "INVITE", "200", "ACK", "200", "ACK", "BYE"}; !slices.Equal(within(startLines(sip), want), want) {
+			t.Errorf("the capture has %v; want %v among them", startLines(sip), want)
+		}
+		if first := sip[0]; first.from != carrierAddr || first.to != ourAddr || !strings.Contains(first.data, "m=audio 20000") {
+			t.Errorf("the first message: %+v", first)
+		}
+		for _, m := range sip {
+			if strings.Contains(m.data, "0123456789abcdef") || strings.Contains(m.data, "username") {
+				t.Errorf("the capture shows credentials:\n%s", m.data)
+			}
+		}
+		if len(rtp) != 100 || rtp[0].to != netip.MustParseAddrPort("198.51.100.1:10000") || rtp[1].to != netip.MustParseAddrPort("198.51.100.1:10002") {
+			t.Errorf("%d RTP packets, to %v", len(rtp), rtp[0].to)
+		}
+	})
+}
+
+// within are the elements of all, in order, that are those of want.
+func within(all, want []string) (found []string) {
+	for _, s := range all {
+		if len(found) < len(want) && s == want[len(found)] {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// TestRecordsOnDemand goes through everything that may be asked of a recording.
+func TestRecordsOnDemand(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("record: on_demand", ""), func(w *recorded) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		w.refuses(OrderRecord, "not answered yet")
+		for _, o := range []Order{OrderStop, OrderPause, OrderResume} {
+			w.refuses(o, "not recorded")
+		}
+		w.refuses(OrderMask, "not masked")
+		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		w.talks(10)
+		w.does(OrderRecord, RecordingOn)
+		w.refuses(OrderRecord, "recorded already")
+		w.talks(50)
+		w.does(OrderPause, RecordingPaused)
+		w.does(OrderPause, RecordingPaused)
+		w.talks(50)
+		w.does(OrderResume, RecordingOn)
+		w.talks(50)
+		if live := w.does(OrderStop, RecordingOff); len(live.Record.Recordings) != 2 {
+			t.Errorf("recordings: %+v", live.Record.Recordings)
+		}
+		w.refuses(OrderPause, "not recorded")
+		w.talks(20)
+		w.does(OrderRecord, RecordingOn)
+		w.talks(20)
+		w.callerHangsUp(d)
+		id := w.server.registry.all()
+		r := w.record()
+		if len(r.Recordings) != 4 {
+			t.Fatalf("recordings: %+v", r.Recordings)
+		}
+		for i, want := range []struct {
+			name    string
+			samples int64
+			rtp     int
+		}{{".wav", 24000, 0}, {".pcapng", 0, 200}, {"-2.wav", 3200, 0}, {"-2.pcapng", 0, 40}} {
+			f := r.Recordings[i]
+			if f.File != "2000/01/01/"+r.ID+want.name || f.Error != "" || f.EndedAt.IsZero() {
+				t.Errorf("recording %d: %+v", i, f)
+			}
+			if want.samples > 0 && f.Bytes != 44+4*want.samples {
+				t.Errorf("recording %d: %d bytes; want %d samples", i, f.Bytes, want.samples)
+			}
+			if want.samples == 0 {
+				sip, rtp := w.capture(f)
+				if len(rtp) != want.rtp || sip[0].data[:6] != "INVITE" {
+					t.Errorf("recording %d: %d RTP packets; want %d behind an INVITE", i, len(rtp), want.rtp)
+				}
+			}
+		}
+		time.Sleep(time.Minute)
+		for _, c := range id {
+			if _, err := w.server.Order(w.t.Context(), c.id, OrderRecord); !errors.Is(err, ErrNoCall) {
+				t.Errorf("a call that is over: %v", err)
+			}
+		}
+	})
+}
+
+// TestNothingIsRecorded: without the route's leave, or an archive, there is none,
+// and nothing of the call's SIP is kept.
+func TestNothingIsRecorded(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("record: off", ""), func(w *recorded) {
+		c := w.talk(nil, nil)
+		w.refuses(OrderRecord, "not recorded")
+		if n := len(w.server.tapes.byCall); n != 0 {
+			t.Errorf("the SIP of %d legs is kept", n)
+		}
+		w.callerHangsUp(c.d)
+		if r := w.record(); len(r.Recordings) != 0 {
+			t.Errorf("recordings: %+v", r.Recordings)
+		}
+	})
+	inWorldWith(t, recordingYAML("record: always", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		w.refuses(OrderRecord, "not configured")
+		w.callerHangsUp(c.d)
+		w.record()
+	})
+}
+
+// TestRecordingWithoutWAV: of a codec that can't be decoded there is a capture,
+// and the record says why there is no WAV.
+func TestRecordingWithoutWAV(t *testing.T) {
+	yaml := strings.Replace(recordingYAML("record: always", "codecs: [G722]"), "codecs: [G722]", "codecs: [G722, PCMU]", 1)
+	inRecordedWorld(t, yaml, func(w *recorded) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = sessionAt("192.0.2.10", 20000, "0 9 101")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "9 101"))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		for n := range 10 {
+			w.says(0, 9, n)
+		}
+		w.callerHangsUp(d)
+		r := w.record()
+		if f := r.Recordings[0]; f.File != "" || !strings.Contains(f.Error, "G722 can't be decoded") {
+			t.Errorf("WAV: %+v", f)
+		}
+		if _, rtp := w.capture(r.Recordings[1]); len(rtp) != 10 {
+			t.Errorf("%d RTP packets; want 10", len(rtp))
+		}
+	})
+}
+
+// TestRecordingFollowsTheCodec: after a change of codec the WAV goes on.
+func TestRecordingFollowsTheCodec(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
+		c := w.talk(nil, nil)
+		w.talks(10)
+		seq := c.agent.offers("INVITE", sessionAt("192.0.2.20", 30000, "8 101"))
+		re := w.carrier.expect("INVITE")
+		w.carrier.reply(re, 200, "OK", "", sessionAt("192.0.2.10", 20000, "8 101"))
+		w.carrier.expect("ACK")
+		w.agent.expect("SIP/2.0 200")
+		c.agent.acks(seq, "")
+		for n := range 10 {
+			w.says(0, 8, 10+n)
+			time.Sleep(20 * time.Millisecond)
+		}
+		w.callerHangsUp(c.d)
+		if f := w.record().Recordings[0]; f.Error != "" || f.Bytes < 44+20*160*4 {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// TestSlowRecording: a record does not wait for ever for a file.
+func TestSlowRecording(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, err := recording.Open(recording.Config{Dir: t.TempDir(), Formats: []string{"wav"}, Keep: time.Hour, MaxSize: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := a.Record(recording.Call{ID: newID(), Part: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		files := settledRecordings(t.Context(), []*recording.Recorder{r, r}) // which nobody has stopped
+		if took := time.Since(begin); took != recordingWait || len(files) != 2 || !strings.Contains(files[1].Error, "slow") {
+			t.Errorf("%+v after %v", files, took)
+		}
+		if err := a.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if files := settledRecordings(t.Context(), []*recording.Recorder{r}); files[0].Error != "" || files[0].EndedAt.IsZero() {
+			t.Errorf("%+v", files)
+		}
+	})
+}
+
+// TestTapesOfNobody: INVITEs that come to nothing, or never become a call, are not
+// kept.
+func TestTapesOfNobody(t *testing.T) {
+	s := newTapes(func(a netip.Addr) (netip.Addr, error) { return a, nil })
+	at := time.Now()
+	invite := func(n int) {
+		s.Message(TapMessage{At: at, Received: true, Local: ourAddr, Remote: carrierAddr, Data: fmt.Appendf(nil,
+			"INVITE sip:x@y SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK%d\r\nFrom: <sip:a@b>;tag=%d\r\nTo: <sip:x@y>\r\n"+
+				"Call-ID: %d\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n", n, n, n)})
+	}
+	for n := range 10 * tapesLoose {
+		invite(n)
+		if n == 3 {
+			s.claim("3")
+		}
+	}
+	if n := len(s.byCall); n != tapesLoose+1 {
+		t.Errorf("%d are kept; want %d and the call's", n, tapesLoose)
+	}
+	at = at.Add(time.Minute)
+	invite(-1)
+	if n := len(s.byCall); n != 2 {
+		t.Errorf("%d are kept after a minute; want 2", n)
+	}
+	tape := s.claim("3")
+	for range 10_000 {
+		invite(3)
+	}
+	if tape.size > tapeMax || len(tape.kept) < 100 {
+		t.Errorf("%d bytes of a call are kept", tape.size)
+	}
+	tape.drop()
+	invite(-1)
+	if len(s.byCall) != 1 {
+		t.Errorf("%d are kept", len(s.byCall))
+	}
+	var none *tapes
+	nothing := none.claim("x")
+	nothing.join("y")
+	nothing.attach(nil)
+	nothing.mask(true)
+	nothing.drop()
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua"
+	"flowbridge/config"
+	"flowbridge/recording"
+)
+
+// openArchive opens where calls are recorded to; nil where nothing is.
+func openArchive(cfg config.Recording, log zerolog.Logger) (*recording.Archive, error) {
+	if cfg.Path == "" {
+		return nil, nil
+	}
+	a, err := recording.Open(recording.Config{
+		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: log,
+	})
+	switch {
+	case errors.Is(err, recording.ErrLocked):
+		return nil, fmt.Errorf("recording.path: %w; stop that one, or give this one a directory of its own", err)
+	case err != nil:
+		return nil, fmt.Errorf("recording.path: %w; check the directory and its rights", err)
+	}
+	return a, nil
+}
+
+// control has the server's calls do what the admin API is asked for.
+type control struct{ server *b2bua.Server }
+
+func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
+	what, ok := map[admin.Order]b2bua.Order{
+		admin.OrderRecord: b2bua.OrderRecord, admin.OrderStop: b2bua.OrderStop, admin.OrderPause: b2bua.OrderPause,
+		admin.OrderResume: b2bua.OrderResume, admin.OrderMask: b2bua.OrderMask, admin.OrderUnmask: b2bua.OrderUnmask,
+	}[o]
+	if !ok {
+		return admin.Call{}, fmt.Errorf("unknown order %q", o)
+	}
+	live, err := c.server.Order(ctx, id, what)
+	var refused *b2bua.OrderError
+	switch {
+	case errors.As(err, &refused):
+		return admin.Call{}, &admin.RefusedError{Problem: refused.Problem, Remedy: refused.Remedy}
+	case errors.Is(err, b2bua.ErrNoCall):
+		return admin.Call{}, admin.ErrNoCall
+	case err != nil:
+		return admin.Call{}, err
+	}
+	return callOf(live), nil
+}
