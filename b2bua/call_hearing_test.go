@@ -135,8 +135,7 @@ func TestMediaRecord(t *testing.T) {
 	}
 }
 
-// Each reason for which the media drops packets has its name in the record and
-// in the log, the same one.
+// Each reason for which the media drops packets has its name in the record.
 func TestEveryDropIsNamed(t *testing.T) {
 	var d media.Drops
 	v := reflect.ValueOf(&d).Elem()

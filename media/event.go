@@ -12,9 +12,9 @@ import (
 type Event interface{ isEvent() }
 
 // EventSilent says that no RTP was accepted from either side for
-// Config.Timeout, or Config.StartTimeout where there was none yet. It comes at most once in a session's life, never before
-// Session.Start and never while a side is held; when the last hold is lifted,
-// the time counts from then.
+// Config.Timeout, or Config.StartTimeout where there was none yet. It comes at
+// most once in a session's life, never before Session.Start and never while a
+// side is held; when the last hold is lifted, the time counts from then.
 type EventSilent struct {
 	Since time.Duration // how long it has been silent, at least the time-out
 	Never bool          // there was none at all since Session.Start

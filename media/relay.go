@@ -166,6 +166,9 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 	moved := src != l.source
 	ep.outlet.leave(&ep.stream)
 	l.take(src, h, now)
+	if !moved && h.ssrc != ep.stream.ssrc {
+		ep.stream.ssrcChanges++
+	}
 	ep.stream.renew()
 	_ = r.route()
 	if moved {

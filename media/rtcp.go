@@ -143,24 +143,29 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c := &r.ledger.flow[from][RTCP]
 	r.roundTrip[from].measure(binary.BigEndian.Uint32(block[16:]), binary.BigEndian.Uint32(block[20:]), now)
 	c.RTT.Store(int64(r.roundTrip[from].smoothed))
-	s := &r.endpoint[from.Other()][RTP].stream
-	if !s.started || binary.BigEndian.Uint32(block) != r.alias(from.Other()).to {
+	heard := r.alias(from.Other())
+	if !heard.known || binary.BigEndian.Uint32(block) != heard.to {
 		return // of a stream that we know nothing of
 	}
 	lost := int32(binary.BigEndian.Uint32(block[4:])<<8) >> 8 // 24 bits, signed
 	jitter := binary.BigEndian.Uint32(block[12:])
 	c.RemoteLost.Store(int64(lost))
 	c.RemoteLoss.Store(math.Float64bits(float64(block[4]) / 256))
-	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(s.clock())))
+	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(r.endpoint[from.Other()][RTP].stream.clock())))
 	c.Reports.Add(1)
 }
 
 // alias is how the stream that comes from a side is known to the other one.
+// Before the first packet of it is relayed it has no name there.
 func (r *relay) alias(from Side) alias {
-	s, rewrite := &r.endpoint[from][RTP].stream, &r.flow[from][RTP].Rewrite
-	a := alias{known: s.started, from: s.ssrc, to: s.ssrc, time: rewrite.TimeOffset, seq: rewrite.SeqOffset, top: s.top}
-	if rewrite.SSRC != 0 {
-		a.to = rewrite.SSRC
+	ep := &r.endpoint[from][RTP]
+	s, o := &ep.stream, &ep.outlet
+	a := alias{
+		known: s.started && o.sourced && s.ssrc == o.source,
+		from:  s.ssrc, to: s.ssrc, time: o.shift.TimeOffset, seq: o.shift.SeqOffset, top: s.top,
+	}
+	if o.shift.SSRC != 0 {
+		a.to = o.shift.SSRC
 	}
 	a.seq += r.secure[from.Other()].shift(a.to)
 	return a

@@ -104,6 +104,53 @@ func TestReportsBehindADigit(t *testing.T) {
 	}
 }
 
+// What a side is sent is one stream, whatever its source calls itself.
+func TestReportsOfAnotherStream(t *testing.T) {
+	l := newLine(t)
+	l.talkOn(0x11, 100, 5)
+	l.pass(time.Second)
+	l.talkOn(0x22, 7000, 10)
+	got := l.take()
+	last := got[len(got)-1]
+	sr := report[*rtcp.SenderReport](t, l.control(SideA, &rtcp.SenderReport{SSRC: 0x22, RTPTime: 7009 * 160}))
+	if sr.SSRC != 0x11 || sr.RTPTime != last.timestamp || last.ssrc != 0x11 {
+		t.Errorf("got %+v; want SSRC and time of %+v", sr, last)
+	}
+	rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x33, Reports: []rtcp.ReceptionReport{
+		{SSRC: 0x11, LastSequenceNumber: uint32(last.seq)},
+	}}))
+	if b := rr.Reports[0]; b.SSRC != 0x22 || b.LastSequenceNumber != 7009 {
+		t.Errorf("got %+v; want the stream as it came", b)
+	}
+	if st := l.r.ledger.stats(l.w.epoch); st.A.SSRCChanges != 1 || st.B.SSRCChanges != 0 {
+		t.Errorf("SSRC changes %d, %d; want 1, 0", st.A.SSRCChanges, st.B.SSRCChanges)
+	}
+}
+
+// A stream of which nothing was relayed yet has no name on the other side: what
+// it is shifted by is not known before its first packet.
+func TestReportsOfAStreamThatIsNotRelayed(t *testing.T) {
+	l := newLine(t)
+	l.dial("5", Digit{})
+	l.pass(time.Second)
+	l.talkOn(0x11, 100, 5)
+	l.pass(time.Second)
+	l.dial("6", Digit{Duration: 2 * time.Second})
+	next := l.talkOn(0x22, 7000, 10)
+	before := rtcp.SenderReport{SSRC: 0x22, RTPTime: 7009 * 160}
+	if sr := report[*rtcp.SenderReport](t, l.control(SideA, &before)); sr.SSRC != before.SSRC || sr.RTPTime != before.RTPTime {
+		t.Errorf("got %+v while a digit is sent; want it as it came", sr)
+	}
+	l.pass(3 * time.Second)
+	l.talkOn(0x22, next+150, 1)
+	got := l.take()
+	last := got[len(got)-1]
+	sr := report[*rtcp.SenderReport](t, l.control(SideA, &rtcp.SenderReport{SSRC: 0x22, RTPTime: uint32(next+150) * 160}))
+	if sr.SSRC != last.ssrc || sr.RTPTime != last.timestamp {
+		t.Errorf("got %+v; want SSRC and time of %+v", sr, last)
+	}
+}
+
 func TestControlAllocatesNothing(t *testing.T) {
 	l := newLine(t)
 	l.talk(0x11, 1)

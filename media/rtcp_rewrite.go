@@ -42,17 +42,14 @@ func (a *alias) unshift(field []byte) {
 
 // unshiftExtended does so with an extended one. Its cycles are counted by who
 // got the shifted numbers, which wrap at other moments: the number is taken to be
-// near the highest one that came.
+// near the highest one that came, and not above it, which packets of our own are.
 func (a *alias) unshiftExtended(field []byte) {
 	if a.seq == 0 {
 		return
 	}
 	seq := uint16(binary.BigEndian.Uint32(field)) - a.seq
 	extended := int64(a.top) + int64(int16(seq-uint16(a.top)))
-	if extended < 0 {
-		extended += 1 << 16
-	}
-	binary.BigEndian.PutUint32(field, uint32(extended))
+	binary.BigEndian.PutUint32(field, uint32(min(max(extended, 0), int64(a.top))))
 }
 
 // translate makes a compound of a side fit the RTP that is relayed beside it, in

@@ -101,7 +101,7 @@ func TestRoundTripIsSmoothedAndForgets(t *testing.T) {
 // hears has been given another SSRC and higher numbers.
 var (
 	ownAlias   = alias{known: true, from: 0x11, to: 0xa1, time: 1000, seq: 5, top: 70000}
-	heardAlias = alias{known: true, from: 0x22, to: 0xb2, time: 9, seq: 300, top: 2<<16 + 65500}
+	heardAlias = alias{known: true, from: 0x22, to: 0xb2, time: 9, seq: 300, top: 3<<16 + 700}
 )
 
 func TestTranslate(t *testing.T) {
@@ -197,7 +197,8 @@ func TestUnshiftExtended(t *testing.T) {
 		{65000, 1000, 464, 65000}, // begun after the wrap: other cycles
 		{65000, 1000, 1<<16 + 464, 65000},
 		{65540, 10, 5<<16 + 9, 65535},
-		{3, 10, 8, 65534}, // before the first number
+		{3, 10, 8, 0},       // before the first number
+		{500, 10, 900, 500}, // of packets of our own
 	} {
 		var field [4]byte
 		binary.BigEndian.PutUint32(field[:], tt.got)

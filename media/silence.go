@@ -113,4 +113,6 @@ func (r *relay) checkOneWay(now time.Duration) {
 
 // present reports whether there is somebody to be heard: while a call is being
 // transferred there may be nobody.
-func (p *party) present() bool { return p.named.RTP.IsValid() || len(p.named.Believed) > 0 }
+func (p *party) present() bool {
+	return p.named.RTP.IsValid() || len(p.named.Believed)+len(p.named.Listed) > 0
+}

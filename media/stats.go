@@ -52,7 +52,7 @@ type SideStats struct {
 	Duplicates   uint64 // packets that had come already, of RxPackets
 	Reordered    uint64 // packets that came after a later one
 	Wraps        uint64 // of the sequence number past 65535
-	SSRCChanges  uint64 // without a change of peer
+	SSRCChanges  uint64 // without a change of source
 	Dropped      Drops
 	DroppedTotal uint64
 	JitterMS     float64 // interarrival jitter, milliseconds (RFC 3550 §6.4.1)
