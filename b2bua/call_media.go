@@ -92,14 +92,14 @@ func (c *Call) offerFor(t *target) (offer *description, formats []string, err er
 }
 
 // openMedia leases the ports of both sides, the target's in the address
-// family of target. Nothing is taken from the carrier's side before it is told
+// family of target, on the address wanted where that is valid. Nothing is taken from the carrier's side before it is told
 // its port, with the answer: what came earlier would be a guess.
-func (c *Call) openMedia(target netip.Addr) error {
-	bindA, nameA, err := c.server.mediaAddr(c.source.Addr())
+func (c *Call) openMedia(target, wanted netip.Addr) error {
+	bindA, nameA, err := c.server.mediaAddr(c.source.Addr(), c.trunk.cfg.Media.Address)
 	if err != nil {
 		return err
 	}
-	bindB, nameB, err := c.server.mediaAddr(target)
+	bindB, nameB, err := c.server.mediaAddr(target, wanted)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (c *Call) openMedia(target netip.Addr) error {
 
 // mediaCause is the cause of an error of openMedia or mediaToward.
 func mediaCause(err error) Cause {
-	if errors.Is(err, errNoFamily) {
+	if errors.Is(err, errNoFamily) || errors.Is(err, errBound) {
 		return CauseTargetUnreachable
 	}
 	return CauseNoPorts
@@ -195,27 +195,6 @@ func (c *Call) attemptLine() (*line, *target) {
 // mediaAt is our RTP address on a side, as SDP names it.
 func (c *Call) mediaAt(side media.Side) netip.AddrPort {
 	return netip.AddrPortFrom(c.sessionAddr[side], c.session.Local(side).Port())
-}
-
-// mediaToward sees to it that media can flow to a target: where it is of the
-// other address family than was thought, ports of that family are leased,
-// unless the carrier has been told ours already.
-func (c *Call) mediaToward(target netip.Addr) error {
-	if c.session != nil {
-		bind := c.session.Local(media.SideB).Addr()
-		if bind.Is4() == target.Is4() || c.answer != nil {
-			name, err := c.server.mediaName(bind, target)
-			if err == nil {
-				c.attempt.mediaName = name
-			}
-			return err
-		}
-		c.session.Close()
-		c.session = nil
-	}
-	err := c.openMedia(target)
-	c.attempt.mediaName = c.sessionAddr[media.SideB]
-	return err
 }
 
 // takeAnswer puts the target's answer into force. What the carrier was told

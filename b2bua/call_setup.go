@@ -52,7 +52,7 @@ func (c *Call) routing() phase {
 	if !slices.ContainsFunc(c.pending, c.sharesCodec) {
 		return c.refuse(488, CauseNoCommonCodec, warning("305 no codec in common"))
 	}
-	if err := c.openMedia(c.source.Addr()); err != nil {
+	if err := c.openMedia(c.source.Addr(), c.pending[0].cfg.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, CauseNoPorts, retryAfter())
 	}

@@ -406,11 +406,11 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		return r
 	}
 	peer := x.addrOf(ready.URI.Host)
-	leg, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer))
+	leg, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
 		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
 		r.Transport, ready.Flow = config.TransportTCP, &stream{}
-		leg, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer))
+		leg, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
 	}
 	if err != nil {
 		r.Cause, r.Error = cause, err.Error()
@@ -439,8 +439,8 @@ func (x *explainer) addrOf(host string) netip.Addr {
 }
 
 // media is our RTP address toward a target.
-func (x *explainer) media(peer netip.Addr) netip.AddrPort {
-	_, name, err := x.server.mediaAddr(peer)
+func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
+	_, name, err := x.server.mediaAddr(peer, wanted)
 	if err != nil {
 		x.note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
 		name = sampleV4

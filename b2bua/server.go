@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -359,36 +358,6 @@ func (s *Server) inProgress(toTag minted) bool { return s.registry.has(toTag) }
 
 func (s *Server) legOptions(side media.Side, local Local, peer peerOptions) legOptions {
 	return legOptions{side: side, mint: s.mint, local: local, agent: agentName, peer: peer}
-}
-
-// mediaAddr is where media toward and from a peer is bound, and what it is
-// called in SDP.
-func (s *Server) mediaAddr(peer netip.Addr) (bind, name netip.Addr, err error) {
-	for _, a := range s.cfg.Media.Listen {
-		if a.Is4() == peer.Is4() {
-			name, err = s.mediaName(a, peer)
-			return a, name, err
-		}
-	}
-	return bind, name, fmt.Errorf("%w, of %v", errNoFamily, peer)
-}
-
-// errNoFamily means that media can't be carried to a peer: no address in
-// media.listen is of its address family.
-var errNoFamily = errors.New("no media address of the address family")
-
-// mediaName is what a bound media address is called toward a peer.
-func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
-	if bind.Is4() != peer.Is4() {
-		return netip.Addr{}, fmt.Errorf("%w, of %v", errNoFamily, peer)
-	}
-	if s.stack.isAdvertised(s.cfg.Media.Advertise, peer) {
-		return netip.ParseAddr(s.cfg.Media.Advertise)
-	}
-	if bind.IsUnspecified() {
-		return s.stack.sourceToward(peer)
-	}
-	return bind, nil
 }
 
 // newID is a call's id: sortable by time, unique over nodes.

@@ -101,9 +101,11 @@ func (l Listener) String() string { return l.Transport + "://" + l.AddrPort.Stri
 
 // Media holds the section `media`.
 type Media struct {
-	// Listen are the addresses that RTP sockets are bound to, one of each address family. Default: 0.0.0.0.
-	Listen []netip.Addr
-	// Advertise is the IP address written into SDP. Default: empty, the address of the interface that leads to the peer.
+	// Listen are the addresses that RTP sockets are bound to. The first of each address family is for the trunks and targets
+	// that name none. Default: 0.0.0.0.
+	Listen []MediaListener
+	// Advertise is the IP address written into SDP for the one address of its family. Default: empty, the address of the
+	// interface that leads to the peer.
 	Advertise string
 	// PortLow is the first port of `ports`, which is written as "10000-32767". Default: 10000.
 	PortLow uint16

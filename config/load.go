@@ -20,11 +20,11 @@ const maxFile = 1 << 20
 // Load reads and checks a file, with the environment of the process. What is wrong with it comes as Errors, all at once.
 func Load(path string) (*Config, error) { return load(path, nil) }
 
-// Reload is Load for a process that runs with the section sip as it is, whatever the file says of it: trunks and targets
-// have to be possible with both.
-func Reload(path string, running SIP) (*Config, error) { return load(path, &running) }
+// Reload is Load for a process that runs with the sections sip and media of running, whatever the file says of them: trunks
+// and targets have to be possible with both.
+func Reload(path string, running *Config) (*Config, error) { return load(path, running) }
 
-func load(path string, running *SIP) (*Config, error) {
+func load(path string, running *Config) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name the file with --config"}}
@@ -43,7 +43,7 @@ func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, 
 	return read(file, data, env, nil)
 }
 
-func read(file string, data []byte, env func(string) (string, bool), running *SIP) (*Config, error) {
+func read(file string, data []byte, env func(string) (string, bool), running *Config) (*Config, error) {
 	l := &loader{
 		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
 		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{},
@@ -68,7 +68,8 @@ type loader struct {
 	env  func(string) (string, bool)
 	errs Errors
 
-	running *SIP // of the process that is to take the file; nil: none
+	running *Config // of the process that is to take the file; nil: none
+	media   []MediaListener
 
 	visits int // nodes seen; aliases could make a small file endless
 

@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 				Connections: 1000, ConnectionsPerSource: 100, Setups: 2000,
 			},
 		},
-		Media: Media{Listen: []netip.Addr{netip.IPv4Unspecified()}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto, Timeout: 30 * time.Second, StartTimeout: 30 * time.Second},
+		Media: Media{Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto, Timeout: 30 * time.Second, StartTimeout: 30 * time.Second},
 		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
 		Admin: Admin{Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
 		Log:   Log{Level: "info", Format: FormatJSON},

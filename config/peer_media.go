@@ -1,7 +1,11 @@
 package config
 
+import "net/netip"
+
 // PeerMedia is the section `media` of a trunk or target: how its RTP is treated.
 type PeerMedia struct {
+	// Address is the one of media.listen that its RTP is bound to. Default: the zero Addr, the first of its address family.
+	Address netip.Addr
 	// Latch is strict, auto or off. Default: auto.
 	Latch LatchMode
 }
@@ -21,8 +25,9 @@ const (
 
 // peerMedia reads the section `media` of a trunk or target.
 func (s section) peerMedia() PeerMedia {
-	m := s.sub("media", "latch")
+	m := s.sub("media", "address", "latch")
 	return PeerMedia{
-		Latch: LatchMode(m.choice("latch", string(LatchAuto), string(LatchStrict), string(LatchAuto), string(LatchOff))),
+		Address: m.mediaAddress(),
+		Latch:   LatchMode(m.choice("latch", string(LatchAuto), string(LatchStrict), string(LatchAuto), string(LatchOff))),
 	}
 }

@@ -26,7 +26,7 @@ func (l *loader) config(root value) *Config {
 		switch {
 		case !vouched(t, &cfg.SIP):
 			v.fail("certificates are asked for, but nobody vouches for them", "name the authorities' PEM file in sip.tls.client_ca")
-		case l.running != nil && !vouched(t, l.running):
+		case l.running != nil && !vouched(t, &l.running.SIP):
 			v.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
 		}
 		if t.URI != nil {
@@ -53,7 +53,7 @@ func (v value) callable(transport string, sip *SIP) {
 	switch {
 	case !calls(transport, sip):
 		v.fail("is called over udp, which sip.listen has no address for", "write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
-	case v.l.running != nil && !calls(transport, v.l.running):
+	case v.l.running != nil && !calls(transport, &v.l.running.SIP):
 		v.fail("is called over udp, which the process runs without", "write transport: tcp, or restart it: sip counts from then on")
 	}
 }
@@ -160,14 +160,12 @@ func (s section) media() Media {
 	if m.Engine == EngineKernel {
 		s.fields["engine"].fail("this version does not have the kernel engine", "write auto or userspace")
 	}
-	m.Listen = []netip.Addr{netip.IPv4Unspecified()}
-	if s.has("listen") {
-		m.Listen = each(s, "listen", oneOfKind(parseAddr, family))
-		s.notEmpty("listen")
-	}
+	m.Listen = s.mediaListen()
 	s.advertisable(m.Advertise, func(v4 bool) bool {
-		return slices.ContainsFunc(m.Listen, func(a netip.Addr) bool { return a.Is4() == v4 })
+		return slices.ContainsFunc(m.Listen, func(l MediaListener) bool { return l.Addr.Is4() == v4 })
 	})
+	s.advertisedOnce(&m)
+	s.l.media = m.Listen
 	return m
 }
 

@@ -35,9 +35,8 @@ type Config struct {
 	// first is the default.
 	Listen []netip.Addr
 
-	// Advertised is a further address that leads to our ports, behind NAT. It
-	// may be invalid.
-	Advertised netip.Addr
+	// Advertised are further addresses that lead to our ports, behind NAT.
+	Advertised []netip.Addr
 
 	// PortLow and PortHigh bound the ports, inclusive. RTP takes the even ports
 	// and RTCP the odd one above. A session takes two pairs.
@@ -168,10 +167,10 @@ func (e *Engine) own(a netip.AddrPort) bool {
 }
 
 // localAddrs are the addresses that lead to what is bound to listen.
-func localAddrs(listen []netip.Addr, advertised netip.Addr) []netip.Addr {
+func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	all := slices.Clone(listen)
-	if advertised.IsValid() {
-		all = append(all, advertised.Unmap())
+	for _, a := range advertised {
+		all = append(all, a.Unmap())
 	}
 	if !slices.ContainsFunc(listen, netip.Addr.IsUnspecified) {
 		return all

@@ -61,11 +61,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
-	advertised, _ := netip.ParseAddr(n.cfg.Media.Advertise) // invalid where there is none
-	n.engine, err = media.Open(media.Config{
-		Listen: n.cfg.Media.Listen, PortLow: n.cfg.Media.PortLow, PortHigh: n.cfg.Media.PortHigh,
-		Timeout: n.cfg.Media.Timeout, StartTimeout: n.cfg.Media.StartTimeout, Advertised: advertised,
-	})
+	n.engine, err = media.Open(mediaConfig(&n.cfg.Media))
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
@@ -86,6 +82,21 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	n.tended = make(chan struct{})
 	go n.tend(ctx)
 	return n.serveAPI(ctx, h.operator)
+}
+
+// mediaConfig is what a configuration makes the media engine of.
+func mediaConfig(m *config.Media) media.Config {
+	c := media.Config{PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout}
+	for _, l := range m.Listen {
+		c.Listen = append(c.Listen, l.Addr)
+		if l.Advertise.IsValid() {
+			c.Advertised = append(c.Advertised, l.Advertise)
+		}
+	}
+	if a, err := netip.ParseAddr(m.Advertise); err == nil { // else there is none
+		c.Advertised = append(c.Advertised, a)
+	}
+	return c
 }
 
 func (n *node) serveAPI(ctx context.Context, op admin.Operator) error {

@@ -98,7 +98,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 		return done, err
 	}
 	defer func() { o.endReload(err) }()
-	read, err := config.Reload(o.file, inForce.SIP)
+	read, err := config.Reload(o.file, inForce)
 	if err != nil {
 		return done, problemsOf(err)
 	}
