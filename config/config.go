@@ -117,6 +117,8 @@ type Media struct {
 	Timeout time.Duration
 	// StartTimeout ends a call that has had no RTP at all for so long after its answer. Default: 30s.
 	StartTimeout time.Duration
+	// DSCP marks RTP and RTCP that we send, 0 to 63. Default: 0, not marked.
+	DSCP uint8
 }
 
 // The values of media.engine.

@@ -15,7 +15,7 @@ func (l *loader) config(root value) *Config {
 	cfg := &Config{
 		SIP: s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "auth_algorithms",
 			"limits").sip(),
-		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout", "start_timeout").media(),
+		Media: s.sub("media", "listen", "advertise", "ports", "engine", "timeout", "start_timeout", "dscp").media(),
 		Store: s.sub("store", "path", "keep", "ladders").store(),
 		Admin: s.sub("admin", "listen", "token_file").admin(),
 		Log:   s.sub("log", "level", "format").log(),
@@ -156,6 +156,7 @@ func (s section) media() Media {
 		Engine:       s.choice("engine", EngineAuto, EngineAuto, EngineKernel, EngineUserspace),
 		Timeout:      s.duration("timeout", 30*time.Second),
 		StartTimeout: s.duration("start_timeout", 30*time.Second),
+		DSCP:         one(s, "dscp", 0, parseDSCP),
 	}
 	if m.Engine == EngineKernel {
 		s.fields["engine"].fail("this version does not have the kernel engine", "write auto or userspace")

@@ -46,6 +46,9 @@ type Config struct {
 	// more than it brings until the first is full.
 	Workers int
 
+	// DSCP marks what is sent (RFC 2474), 0 to 63; 0 leaves it unmarked.
+	DSCP uint8
+
 	// Timeout is how long no RTP may be accepted from either side of a started
 	// session before EventSilent, once some was; 0 means 30 s. It is looked at
 	// once a second.
@@ -125,6 +128,9 @@ func (c Config) check() error {
 	}
 	if _, pairs := orderedPorts(c.PortLow, c.PortHigh).usage(); c.PortLow == 0 || pairs < 2 {
 		errs = append(errs, fmt.Errorf("ports %d-%d: a call needs two pairs of an even port and the odd one above", c.PortLow, c.PortHigh))
+	}
+	if c.DSCP > 63 {
+		errs = append(errs, fmt.Errorf("DSCP %d is not in 0 to 63", c.DSCP))
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout %v is negative", c.Timeout))
@@ -236,7 +242,7 @@ func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 		if !ok {
 			return 0, [2]int{}, ErrNoPorts
 		}
-		fds, err := openPair(netip.AddrPortFrom(a, port))
+		fds, err := openPair(netip.AddrPortFrom(a, port), e.config.DSCP)
 		if err == nil {
 			return port, fds, nil
 		}
@@ -248,11 +254,11 @@ func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 	return 0, [2]int{}, ErrNoPorts
 }
 
-func openPair(rtp netip.AddrPort) (fds [2]int, err error) {
-	if fds[RTP], err = openSocket(rtp); err != nil {
+func openPair(rtp netip.AddrPort, dscp uint8) (fds [2]int, err error) {
+	if fds[RTP], err = openMarked(rtp, dscp); err != nil {
 		return fds, err
 	}
-	if fds[RTCP], err = openSocket(portAbove(rtp)); err != nil {
+	if fds[RTCP], err = openMarked(portAbove(rtp), dscp); err != nil {
 		closeSocket(fds[RTP])
 	}
 	return fds, err

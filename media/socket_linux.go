@@ -43,6 +43,28 @@ func openSocket(a netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
+// openMarked is openSocket for one whose packets carry a DSCP.
+func openMarked(a netip.AddrPort, dscp uint8) (int, error) {
+	fd, err := openSocket(a)
+	if err != nil || dscp == 0 {
+		return fd, err
+	}
+	if err = mark(fd, a.Addr().Is6(), dscp); err != nil {
+		closeSocket(fd)
+		return 0, fmt.Errorf("mark %v: %w", a, err)
+	}
+	return fd, nil
+}
+
+// mark has the packets of a socket carry a DSCP: the upper six bits of what was
+// TOS in IPv4 and is the traffic class in IPv6 (RFC 2474 section 3).
+func mark(fd int, v6 bool, dscp uint8) error {
+	if v6 {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, int(dscp)<<2))
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, int(dscp)<<2))
+}
+
 func closeSocket(fd int) { _ = unix.Close(fd) }
 
 // sockaddr is a socket address as the kernel reads and writes it, IPv4 or IPv6.

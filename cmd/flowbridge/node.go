@@ -86,7 +86,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 
 // mediaConfig is what a configuration makes the media engine of.
 func mediaConfig(m *config.Media) media.Config {
-	c := media.Config{PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout}
+	c := media.Config{PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout, DSCP: m.DSCP}
 	for _, l := range m.Listen {
 		c.Listen = append(c.Listen, l.Addr)
 		if l.Advertise.IsValid() {
