@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"flowbridge/config"
@@ -98,6 +99,21 @@ func TestMachineWarnings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A start says whose ports media.ports are too.
+func TestServeWarnsOfPorts(t *testing.T) {
+	for ports, want := range map[string]string{"30000-39999": "ip_local_reserved_ports=32768-39999", "10000-32767": ""} {
+		cfg, err := config.Parse("x.yaml", []byte("media: {ports: "+ports+"}"), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		roomy().warnOfPorts(cfg, zerolog.New(&out))
+		if got := out.String(); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: got %q", ports, got)
+		}
 	}
 }
 

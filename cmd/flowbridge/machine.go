@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"flowbridge/b2bua"
@@ -141,6 +142,14 @@ func (m machine) ports(cfg *config.Config) []warning {
 			first, last, low, high, cfg.Media.PortLow, cfg.Media.PortHigh),
 		fmt.Sprintf("sysctl -w net.ipv4.ip_local_reserved_ports=%d-%d, and in /etc/sysctl.d; or choose media.ports below %d", first, last, low),
 	}}
+}
+
+// warnOfPorts logs what ports has: calls would be short of ports now and then,
+// which nobody would look for here.
+func (m machine) warnOfPorts(cfg *config.Config, log zerolog.Logger) {
+	for _, x := range m.ports(cfg) {
+		log.Warn().Str("problem", x.Problem).Str("remedy", x.Remedy).Msg("media.ports not ours alone")
+	}
 }
 
 // covered says whether all ports from first to last are in a list like

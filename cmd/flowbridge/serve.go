@@ -40,6 +40,7 @@ func serveCommand() *cobra.Command {
 		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
 			log.Warn().Msg("no trunks or no routes: no call can get through")
 		}
+		thisMachine().warnOfPorts(cfg, log)
 		return serve(c.Context(), cfg, &operator{
 			file: *file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{}),
 		})
