@@ -68,6 +68,7 @@ suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -
 step "demo: one call" go run ./cmd/flowbridge demo
 step "demo: 100 calls at once" go run ./cmd/flowbridge demo --calls 100
 step "load: 100 calls per second" scripts/load.sh 100 300
+step "bench: the RTP of 20 calls" env SYSTEMS=flowbridge,goroutines ROUNDS=1 SECONDS_PER_STEP=1 scripts/bench media 20
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

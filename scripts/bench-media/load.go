@@ -1,0 +1,200 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	packetSize = 172 // RTP of 20 ms of G.711
+	interval   = 20 * time.Millisecond
+	tick       = 500 * time.Microsecond // each call has its tick in an interval
+	ticks      = int(interval / tick)
+	maxCalls   = 10_000
+
+	rtpHeader = 12
+	magic     = 0x466c6f77626e6368
+)
+
+// Where the payload of a packet has what.
+const (
+	atMagic  = rtpHeader
+	atCall   = atMagic + 8
+	atNumber = atCall + 4
+	atTime   = atNumber + 4 // wall clock, nanoseconds
+)
+
+// The addresses that calls come from and go to.
+var (
+	carrierAddr = netip.MustParseAddr("127.0.5.2")
+	agentAddr   = netip.MustParseAddr("127.0.5.3")
+)
+
+// side is one end of all calls.
+type side struct {
+	fd       int
+	addr     netip.AddrPort
+	packets  [][]byte         // by call
+	messages [ticks][]mmsghdr // by tick
+	due      [ticks][]int     // calls, by tick
+	count    int64            // received, of the measurement
+	delays   [maxDelay]uint32 // packets by microseconds, those over it in the last
+	unsent   int64            // that the system did not take
+	in       *incoming
+}
+
+const maxDelay = 200_000 // µs
+
+// load is the generator.
+type load struct {
+	side  [2]*side
+	calls int
+
+	first, last uint32 // numbers of the packets that are measured; last not among them
+	late        int64  // ns, the worst that it was behind
+}
+
+func newLoad(calls int) (*load, error) {
+	l := &load{calls: calls, first: ^uint32(0), last: ^uint32(0)}
+	for i, a := range []netip.Addr{carrierAddr, agentAddr} {
+		fd, addr, err := openSocket(a)
+		if err != nil {
+			l.close()
+			return nil, fmt.Errorf("%v: %w", a, err)
+		}
+		l.side[i] = &side{fd: fd, addr: addr, packets: make([][]byte, calls), in: newIncoming()}
+	}
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, s := range l.side {
+		if s != nil {
+			_ = unix.Close(s.fd)
+		}
+	}
+}
+
+// connect says where the packets of a call go, from each side.
+func (l *load) connect(call int, toA, toB netip.AddrPort) {
+	for i, to := range []netip.AddrPort{toA, toB} {
+		s := l.side[i]
+		p := make([]byte, packetSize)
+		p[0] = 2 << 6                                         // RFC 3550 §5.1: version 2, payload type 0
+		binary.BigEndian.PutUint32(p[8:], uint32(2*call+i+1)) // SSRC
+		binary.BigEndian.PutUint64(p[atMagic:], magic)
+		binary.BigEndian.PutUint32(p[atCall:], uint32(call))
+		s.packets[call] = p
+		at := (call + i*ticks/2) % ticks // the two sides of a call in turns
+		s.due[at] = append(s.due[at], call)
+		s.messages[at] = append(s.messages[at], outgoing(p, sockaddr(to)))
+	}
+}
+
+// run sends for as long as it is told, after warming up, and asks for the usage
+// at the start and the end of the measurement.
+func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (start, end usage, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // else it wakes up 50 µs late
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+
+	first, last := uint32(warm/interval), uint32((warm+measured)/interval)
+	l.first, l.last = first, last
+	begin := clock(unix.CLOCK_MONOTONIC)
+	for number := range last {
+		if number == first {
+			if start, err = ask(); err != nil {
+				return start, end, err
+			}
+		}
+		for at := range ticks {
+			due := begin + int64(number)*int64(interval) + int64(at)*int64(tick)
+			if now := clock(unix.CLOCK_MONOTONIC); now < due {
+				sleepUntil(due)
+			} else if number >= first {
+				l.late = max(l.late, now-due)
+			}
+			for _, s := range l.side {
+				s.send(at, number)
+			}
+			l.read()
+		}
+	}
+	if end, err = ask(); err != nil {
+		return start, end, err
+	}
+	for until := clock(unix.CLOCK_MONOTONIC) + int64(settled); clock(unix.CLOCK_MONOTONIC) < until; {
+		sleepUntil(clock(unix.CLOCK_MONOTONIC) + int64(tick))
+		l.read()
+	}
+	return start, end, nil
+}
+
+// send sends what is due at a tick.
+func (s *side) send(at int, number uint32) {
+	if len(s.due[at]) == 0 {
+		return
+	}
+	now := clock(unix.CLOCK_REALTIME)
+	for _, call := range s.due[at] {
+		p := s.packets[call]
+		binary.BigEndian.PutUint16(p[2:], uint16(number))
+		binary.BigEndian.PutUint32(p[4:], number*160)
+		binary.BigEndian.PutUint32(p[atNumber:], number)
+		binary.BigEndian.PutUint64(p[atTime:], uint64(now))
+	}
+	s.unsent += int64(len(s.due[at]) - send(s.fd, s.messages[at]))
+}
+
+// read takes what has come to both sides.
+func (l *load) read() {
+	for _, s := range l.side {
+		for n := batchSize; n == batchSize; {
+			n = s.in.read(s.fd)
+			for i := range n {
+				p, came := s.in.at(i)
+				l.take(s, p, came)
+			}
+		}
+	}
+}
+
+// take counts a packet that belongs to the measurement.
+func (l *load) take(s *side, p []byte, came int64) {
+	if len(p) != packetSize || binary.BigEndian.Uint64(p[atMagic:]) != magic {
+		return
+	}
+	if number := binary.BigEndian.Uint32(p[atNumber:]); number < l.first || number >= l.last {
+		return
+	}
+	s.count++
+	µs := (came - int64(binary.BigEndian.Uint64(p[atTime:]))) / 1000
+	s.delays[min(max(µs, 0), maxDelay-1)]++
+}
+
+// sent is how many packets belong to the measurement.
+func (l *load) sent() int64 { return 2 * int64(l.calls) * int64(l.last-l.first) }
+
+func (l *load) received() int64 { return l.side[0].count + l.side[1].count }
+
+// delay is how many microseconds a part of the packets took at most, 0.5 for
+// half of them.
+func (l *load) delay(part float64) float64 {
+	wanted := int64(part * float64(l.received()))
+	var seen int64
+	for µs := range maxDelay {
+		seen += int64(l.side[0].delays[µs]) + int64(l.side[1].delays[µs])
+		if seen > wanted {
+			return float64(µs)
+		}
+	}
+	return maxDelay
+}

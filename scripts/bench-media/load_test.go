@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// carried loads what connects the two ends of a few calls, and checks that each
+// packet came once.
+func carried(t *testing.T, open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)) {
+	t.Helper()
+	l, err := newLoad(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	for i := range l.calls {
+		toA, toB, err := open(i, l.side[0].addr, l.side[1].addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.connect(i, toA, toB)
+	}
+	start, end, err := l.run(2*interval, 10*interval, func() (usage, error) { return usageOf(os.Getpid()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.sent() != 60 || l.received() != 60 || l.side[0].count != 30 {
+		t.Errorf("%d of %d packets came, %d of them to side A; want 60 of 60 and 30", l.received(), l.sent(), l.side[0].count)
+	}
+	var f figures
+	f.take(l, start, end)
+	if used := end.since(start); f.Lost != 0 || f.P50US > f.P99US || used.generator <= 0 || f.Seconds != 0.2 {
+		t.Errorf("got %+v of %+v", f, used)
+	}
+}
+
+func TestLoadDirect(t *testing.T) {
+	carried(t, func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) { return b, a, nil })
+}
+
+func TestLoadThroughGoroutines(t *testing.T) {
+	orders, give := io.Pipe()
+	take, replies := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- run([]string{"relay", "127.0.5.1"}, orders, replies) }()
+	from := bufio.NewScanner(take)
+	carried(t, func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) {
+		fmt.Fprintln(give, a, b)
+		from.Scan()
+		return twoAddrs(from.Text())
+	})
+	give.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// What is not of the measurement does not count: other packets, those of the
+// warming up, foreign ones.
+func TestLoadCountsItsOwn(t *testing.T) {
+	l, err := newLoad(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	l.connect(0, l.side[1].addr, l.side[0].addr)
+	l.first, l.last = 5, 6
+	p := l.side[0].packets[0]
+	for _, number := range []byte{4, 5, 6} {
+		p[atNumber+3] = number
+		l.take(l.side[1], p, 1_500_000)
+	}
+	l.take(l.side[1], p[:100], 0)
+	l.take(l.side[1], make([]byte, packetSize), 0)
+	if l.received() != 1 || l.sent() != 2 || l.delay(0.5) != 1500 {
+		t.Errorf("%d of %d came, after %v µs; want 1 of 2 after 1500", l.received(), l.sent(), l.delay(0.5))
+	}
+}
+
+func TestMedianAndMarginal(t *testing.T) {
+	all := []figures{
+		{System: direct, Calls: 10, Round: 1, OursUS: 2, KernelUS: 1, P50US: 10, P99US: 20},
+		{System: "a", Calls: 10, Round: 1, RelayUS: 5, OursUS: 3, KernelUS: 1, P50US: 50, P99US: 60, Sent: 100, Lost: 1},
+		{System: direct, Calls: 10, Round: 2, OursUS: 3},
+		{System: "a", Calls: 10, Round: 2, RelayUS: 7, OursUS: 3, Sent: 100},
+		{System: "a", Calls: 20, Round: 1, RelayUS: 99},
+	}
+	deduct(all)
+	if m := median(all, "a", 10); m.MarginalUS != 6.5 || m.RelayUS != 6 || m.AddedP50 != 20 || m.Lost != 1 || m.Sent != 200 {
+		t.Errorf("got %+v", m)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	got, err := parseStat([]byte("42 (a ) b) S 2 0 0 0 -1 69238880 0 0 0 0 150 250 0 0 20 0 1 0 26"))
+	if err != nil || got.parent != kthreadd || got.cpu != 4*time.Second {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, bad := range []string{"", "42 (x) S 1", "42 (x) S a 0 0 0 0 0 0 0 0 0 1 2"} {
+		if _, err := parseStat([]byte(bad)); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
+func TestMediaOf(t *testing.T) {
+	at := netip.MustParseAddrPort("192.0.2.1:4000")
+	if got, err := mediaOf("INVITE\r\n\r\n" + sdpOf(at)); err != nil || got != at {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := mediaOf("v=0\r\n"); err == nil {
+		t.Error("an address was found")
+	}
+	message := "SIP/2.0 200 OK\r\nVia: 1\r\nTo: x\r\nVia: 2\r\n\r\nVia: 3\r\n"
+	if got := lines(message, "Via"); got != "Via: 1\r\nVia: 2\r\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestParseArguments(t *testing.T) {
+	for _, args := range []string{"", "x", "run", "run 0", "run many", "run -systems none 5", "run -rounds 0 5", "run -seconds 0 5"} {
+		if err := run(strings.Fields(args), nil, io.Discard); err == nil {
+			t.Errorf("%q was taken", args)
+		}
+	}
+}

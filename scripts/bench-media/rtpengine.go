@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// startRTPEngine starts rtpengine without its kernel module, as it is configured
+// by default, and controls it by its NG protocol.
+func (s *system) startRTPEngine(dir string) error {
+	binary, err := exec.LookPath("rtpengine")
+	if err != nil {
+		return fmt.Errorf("%w: apt-get install rtpengine-daemon", err)
+	}
+	config, log := filepath.Join(dir, "rtpengine.conf"), filepath.Join(dir, "rtpengine.log")
+	if err := os.WriteFile(config, []byte("[rtpengine]\n"), 0o600); err != nil { // not what this machine has in /etc
+		return err
+	}
+	const control = 2223
+	args := append([]string{
+		"--config-file=" + config, "--foreground", "--log-stderr", "--log-level=4", "--table=-1",
+		fmt.Sprintf("--interface=%v", systemAddr), fmt.Sprintf("--listen-ng=%v:%d", systemAddr, control),
+		"--port-min=10000", "--port-max=32767",
+	}, strings.Fields(os.Getenv("RTPENGINE_ARGS"))...)
+	if err := s.launch(s.command(binary, args...), log); err != nil {
+		return err
+	}
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(systemAddr, control)))
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = conn.Close() })
+	c := &ngClient{conn: conn}
+	if err := until(func(context.Context) error {
+		_, err := c.ask(map[string]string{"command": "ping"})
+		return err
+	}); err != nil {
+		return fmt.Errorf("rtpengine does not start: %w; %s", err, logTail(log))
+	}
+	s.open = c.call
+	return nil
+}
+
+// ngClient talks rtpengine's NG protocol: a cookie, and a dictionary in the
+// encoding of BitTorrent.
+type ngClient struct {
+	conn   *net.UDPConn
+	cookie int
+}
+
+// call has rtpengine connect two ends: an offer of A's description, an answer of
+// B's. What it makes of each is what the other end has to send to.
+func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) {
+	request := map[string]string{"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": sdpOf(a), "ICE": "remove"}
+	reply, err := c.ask(request)
+	if err != nil {
+		return forA, forB, err
+	}
+	if forB, err = mediaOf(reply["sdp"]); err != nil {
+		return forA, forB, err
+	}
+	request["command"], request["to-tag"], request["sdp"] = "answer", "b", sdpOf(b)
+	if reply, err = c.ask(request); err != nil {
+		return forA, forB, err
+	}
+	forA, err = mediaOf(reply["sdp"])
+	return forA, forB, err
+}
+
+// ask sends a request and returns the reply, which has to be a good one.
+func (c *ngClient) ask(request map[string]string) (map[string]string, error) {
+	c.cookie++
+	cookie := fmt.Sprint(c.cookie, " ")
+	if _, err := c.conn.Write([]byte(cookie + bencode(request))); err != nil {
+		return nil, err
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return nil, err
+	}
+	var b [65536]byte
+	for {
+		n, err := c.conn.Read(b[:])
+		if err != nil {
+			return nil, err
+		}
+		text, ours := strings.CutPrefix(string(b[:n]), cookie)
+		if !ours { // of a request that was given up
+			continue
+		}
+		reply, err := bdecode(text)
+		if err != nil {
+			return nil, err
+		}
+		if r := reply["result"]; r != "ok" && r != "pong" {
+			return nil, fmt.Errorf("%w: %s %s", errNoAnswer, r, reply["error-reason"])
+		}
+		return reply, nil
+	}
+}
