@@ -233,7 +233,7 @@ func TestSecureDigits(t *testing.T) {
 			t.Fatalf("got % x; want the digit 5", got)
 		}
 	}
-	s.carriesShifted(rtpPacket(t, 0, 5, "speech"), 5)
+	s.carriesShifted(rtpPacket(t, 0, 9, "speech"), 5) // 80 ms later
 	if st := s.Close(); st.A.DroppedTotal != 0 || st.B.TxDigits != 5 {
 		t.Errorf("A %+v, %d digits sent", st.A.Dropped, st.B.TxDigits)
 	}

@@ -92,8 +92,7 @@ type latch struct {
 	lockedAt time.Duration
 	relocked bool
 	ssrc     uint32
-	top      uint16        // sequence number of the last packet that was taken
-	heard    time.Duration // when that was
+	heard    time.Duration // the last packet that was taken
 
 	recent netip.AddrPort // the last source that was taken, with LatchOff
 
@@ -152,8 +151,7 @@ func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdic
 
 // judgeStream is judge for the locked source.
 func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
-	ahead := h.seq - l.top // modulo 2^16 on purpose
-	if h.ssrc == l.ssrc && (ahead < maxDropout || ahead > 65535-maxMisorder) {
+	if h.ssrc == l.ssrc {
 		return keep
 	}
 	free := now-l.heard >= streamSilence || (h.ssrc == l.before && now < l.beforeUntil)
@@ -199,14 +197,7 @@ func (l *latch) take(src netip.AddrPort, h rtpHeader, now time.Duration) {
 		l.relocked, l.lockedAt = l.source.IsValid(), now
 	}
 	l.source, l.ssrc, l.trials = src, h.ssrc, [4]trial{}
-	l.top, l.heard = h.seq, now
-}
-
-// note takes account of a packet that was taken.
-func (l *latch) note(seq uint16, now time.Duration) {
-	if l.heard = now; seq-l.top < 1<<15 {
-		l.top = seq
-	}
+	l.heard = now
 }
 
 // believes says whether an address may be learned.

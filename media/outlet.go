@@ -121,7 +121,7 @@ func (o *outlet) settle(h rtpHeader, rate int64, now time.Duration) bool {
 	want, got := o.moment(rate, now), h.timestamp+o.shift.TimeOffset
 	off := int32(got - want) // modulo 2^32 on purpose
 	slack := int32(units(timeSlack, rate))
-	if off >= -slack && off <= slack && int32(got-o.timestamp) >= 0 {
+	if off >= -slack && off <= slack && int32(got-o.timestamp) > 0 {
 		return false
 	}
 	o.shift.TimeOffset += want - got

@@ -132,7 +132,7 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 		if h.ssrc != ep.outlet.source && ep.latch.mode == LatchOff {
 			ep.outlet.leave(&ep.stream)
 		}
-		ep.latch.note(h.seq, w.now)
+		ep.latch.heard = w.now
 		return true
 	case lock:
 		ep.relay.learn(ep, src, h, w.now)

@@ -1,0 +1,331 @@
+package media
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"flowbridge/audio"
+)
+
+// counted is a sound of n frames of 20 ms, whose samples tell which frame they
+// are of.
+func counted(tb testing.TB, n int) *audio.Sound {
+	tb.Helper()
+	samples := make([]int16, 160*n)
+	for i := range samples {
+		samples[i] = int16(1000 + 100*(i/160))
+	}
+	s, err := audio.NewSound(samples)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// heard is an RTP packet that came to side B, whatever it holds.
+type heard struct {
+	at time.Duration
+	rtpHeader
+	marker  bool
+	payload []byte
+}
+
+// collectAll takes what came to side B, with its payload.
+func (l *line) collectAll() (all []heard) {
+	l.tb.Helper()
+	for {
+		n, errno := receive(l.to, l.sink[:], &l.source)
+		if errno != 0 {
+			return all
+		}
+		h, ok := parseRTP(l.sink[:n])
+		if !ok {
+			l.tb.Fatalf("got % x", l.sink[:n])
+		}
+		all = append(all, heard{l.w.now, h, marker(l.sink[:n]), bytes.Clone(rtpPayload(l.sink[:n]))})
+	}
+}
+
+// runs lets time pass, and gives what came to side B in it.
+func (l *line) runs(d time.Duration) (all []heard) {
+	l.tb.Helper()
+	for end := l.w.now + d; ; {
+		if l.w.alarm > end {
+			l.w.now = end
+			return append(all, l.collectAll()...)
+		}
+		l.w.now = max(l.w.alarm, l.w.now)
+		l.w.ring()
+		all = append(all, l.collectAll()...)
+	}
+}
+
+// says sends a packet of 20 ms from side A.
+func (l *line) says(ssrc uint32, seq uint16) []heard {
+	l.tb.Helper()
+	if errno := send(l.from, sourcePacket(l.tb, ssrc, seq), &l.into[0]); errno != 0 {
+		l.tb.Fatal(errno)
+	}
+	l.w.serve(l.ep)
+	return l.collectAll()
+}
+
+func (l *line) play(p Play) {
+	l.tb.Helper()
+	if err := l.w.perform(command{op: opPlay, relay: l.r, side: SideB, play: p}); err != nil {
+		l.tb.Fatal(err)
+	}
+}
+
+func (l *line) stopPlay() {
+	l.tb.Helper()
+	if err := l.w.perform(command{op: opStopPlay, relay: l.r, side: SideB}); err != nil {
+		l.tb.Fatal(err)
+	}
+}
+
+// one checks that packets are one stream on a steady clock.
+func one(t *testing.T, all []heard) {
+	t.Helper()
+	for i, p := range all[min(1, len(all)):] {
+		before := all[i]
+		if p.ssrc != before.ssrc || p.seq != before.seq+1 {
+			t.Fatalf("packet %d: SSRC %x number %d after %x %d", i+1, p.ssrc, p.seq, before.ssrc, before.seq)
+		}
+		passed, said := p.at-before.at, time.Duration(int32(p.timestamp-before.timestamp))*time.Second/8000
+		if said <= 0 || said-passed > timeSlack || passed-said > timeSlack {
+			t.Fatalf("packet %d: the timestamp goes on by %v in %v", i+1, said, passed)
+		}
+	}
+}
+
+func TestPlay(t *testing.T) {
+	sound := counted(t, 3)
+	for _, tt := range []struct {
+		play Play
+		want []int // frames of 20 ms that the payloads begin with
+		size int
+	}{
+		{Play{Sound: sound}, []int{0, 1, 2}, 160},
+		{Play{Sound: sound, Law: audio.ALaw, PayloadType: 8}, []int{0, 1, 2}, 160},
+		{Play{Sound: sound, Loop: true}, []int{0, 1, 2, 0, 1, 2, 0, 1, 2, 0}, 160},
+		{Play{Sound: sound, Frame: 40 * ms}, []int{0, 2}, 320},
+		{Play{Sound: sound, Frame: 60 * ms, Loop: true}, []int{0, 0, 0, 0}, 480},
+	} {
+		t.Run(fmt.Sprintf("law %d, %v, loop %v", tt.play.Law, tt.play.Frame, tt.play.Loop), func(t *testing.T) {
+			l := newLine(t)
+			played := 0
+			l.r.onEvent = func(e Event) {
+				if e == (Event(EventPlayed{SideB})) {
+					played++
+				}
+			}
+			start := l.w.now
+			l.play(tt.play)
+			got := l.runs(190 * ms)
+			one(t, got)
+			if len(got) != len(tt.want) {
+				t.Fatalf("%d packets; want %d", len(got), len(tt.want))
+			}
+			frame := max(tt.play.Frame, 20*ms)
+			for i, p := range got {
+				want := tt.play.Sound.In(tt.play.Law)[160*tt.want[i]]
+				if p.payload[0] != want || len(p.payload) != tt.size || p.payloadType != tt.play.PayloadType || p.marker != (i == 0) || p.at != start+time.Duration(i)*frame {
+					t.Errorf("packet %d: %+v; want %d bytes that begin with %d, at %v", i, p, tt.size, want, time.Duration(i)*frame)
+				}
+			}
+			if tt.play.Frame == 40*ms && got[1].payload[160] != tt.play.Law.Silence() {
+				t.Error("the last frame is not filled up with silence")
+			}
+			if tt.play.Loop == (played == 1) || played > 1 {
+				t.Errorf("%d times at its end", played)
+			}
+			if c := l.ep.count; c.Played.Load() != uint64(len(got)) || c.TxPackets.Load() != uint64(len(got)) {
+				t.Errorf("%d played, %d sent", c.Played.Load(), c.TxPackets.Load())
+			}
+			if tt.play.Loop {
+				l.stopPlay()
+			}
+			if got := l.runs(time.Second); len(got) != 0 || l.w.alarm != never || len(l.w.armed) != 0 {
+				t.Errorf("%d packets after the end, alarm %v", len(got), l.w.alarm)
+			}
+		})
+	}
+}
+
+// Ringing, then the target's media, under one SSRC; its own numbers are shifted.
+func TestPlayYields(t *testing.T) {
+	l := newLine(t)
+	l.play(Play{Sound: counted(t, 500), Loop: true, Yield: true})
+	got := l.runs(95 * ms)
+	for i := range uint16(5) {
+		got = append(got, l.says(0xa, 40000+i)...)
+		got = append(got, l.runs(20*ms)...)
+	}
+	one(t, got)
+	if len(got) != 5+5 || l.ep.count.Replaced.Load() != 0 {
+		t.Errorf("%d packets, %d replaced; want 10 and none", len(got), l.ep.count.Replaced.Load())
+	}
+}
+
+// A sound in the middle of speech: what comes meanwhile is dropped, what comes
+// after follows on, and what was under way before it comes too late.
+func TestPlayInsideTheStream(t *testing.T) {
+	l := newLine(t)
+	var got []heard
+	seq := uint16(30000)
+	speak := func(n int) {
+		for range n {
+			got = append(got, l.says(0xa, seq)...)
+			got = append(got, l.runs(20*ms)...)
+			seq++
+		}
+	}
+	speak(5)
+	l.play(Play{Sound: counted(t, 30)})
+	got = append(got, l.runs(10*ms)...)
+	speak(60)
+	one(t, got)
+	if len(got) != 5+30+31 || l.ep.count.Replaced.Load() != 29 {
+		t.Errorf("%d packets, %d replaced; want 66 and 29", len(got), l.ep.count.Replaced.Load())
+	}
+	if got[0].ssrc != 0xa || got[len(got)-1].timestamp != uint32(seq-1)*160 {
+		t.Errorf("the stream has changed: %+v", got[len(got)-1].rtpHeader)
+	}
+	if late := l.says(0xa, 30003); len(late) != 0 {
+		t.Errorf("a packet from before the sound: %+v", late)
+	}
+}
+
+// A sender whose timestamps stood still while it was on hold.
+func TestTimestampsThatStoodStill(t *testing.T) {
+	l := newLine(t)
+	var got []heard
+	say := func(seq uint16) {
+		got = append(got, l.says(0xa, seq)...)
+		got = append(got, l.runs(20*ms)...)
+	}
+	for i := range uint16(5) {
+		say(i)
+	}
+	l.play(Play{Sound: counted(t, 2), Loop: true})
+	got = append(got, l.runs(10*time.Second)...)
+	l.stopPlay()
+	for i := range uint16(5) {
+		say(5 + i)
+	}
+	one(t, got)
+}
+
+// A digit goes before a sound, and a sound is given up where the side is another.
+func TestPlayBesideADigitAndAMove(t *testing.T) {
+	l := newLine(t)
+	l.play(Play{Sound: counted(t, 2), Loop: true})
+	got := l.runs(30 * ms)
+	d, err := Digit{Digit: '5', PayloadType: 101}.tone()
+	if err == nil {
+		err = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: d})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, l.runs(500*ms)...)
+	digit, sound := 0, 0
+	for i, p := range got {
+		if p.payloadType == 101 {
+			digit++
+		} else {
+			sound++
+		}
+		if i > 0 && (p.seq != got[i-1].seq+1 || p.ssrc != got[0].ssrc || int32(p.timestamp-got[i-1].timestamp) < 0) {
+			t.Fatalf("packet %d: %+v after %+v", i, p.rtpHeader, got[i-1].rtpHeader)
+		}
+	}
+	if digit != 8 || sound < 15 {
+		t.Errorf("%d packets of the digit, %d of the sound", digit, sound)
+	}
+	moved := l.r.party[SideB].named
+	moved.RTP, moved.RTCP = moved.RTCP, moved.RTP
+	if err := l.r.setPeer(SideB, moved, l.w.now); err != nil {
+		t.Fatal(err)
+	}
+	l.runs(time.Second)
+	if l.ep.player.playing || l.w.alarm != never {
+		t.Error("it goes on")
+	}
+}
+
+// A worker that was held up leaves out what is too late, and keeps the clock.
+func TestPlayLate(t *testing.T) {
+	l := newLine(t)
+	l.play(Play{Sound: counted(t, 1000)})
+	got := l.runs(40 * ms)
+	l.w.now += 500 * ms
+	got = append(got, l.runs(100*ms)...)
+	one(t, got)
+	first, last := got[0], got[len(got)-1]
+	if behind := last.at - first.at - time.Duration(last.timestamp-first.timestamp)*time.Second/8000; behind < 0 || behind > playBehind {
+		t.Errorf("%v behind", behind)
+	}
+}
+
+// Whatever comes, gets lost or changes its source, and whatever we send beside
+// it: the receiver gets one stream, and no number twice.
+func TestOneStreamOfAnything(t *testing.T) {
+	for seed := range uint64(40) {
+		l, random := newLine(t), rand.New(rand.NewPCG(seed, 2))
+		ssrc, seq := uint32(1), uint16(random.Uint32())
+		var got []heard
+		for range 400 {
+			switch random.IntN(30) {
+			case 0:
+				l.play(Play{Sound: counted(t, 1+random.IntN(20)), Loop: random.IntN(3) == 0, Yield: random.IntN(2) == 0})
+			case 1:
+				l.stopPlay()
+			case 2:
+				d, _ := Digit{Digit: '1', PayloadType: 101}.tone()
+				_ = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: d})
+			case 3:
+				ssrc, seq = random.Uint32(), uint16(random.Uint32())
+			case 4:
+				seq += uint16(random.IntN(5))
+			}
+			got = append(got, l.says(ssrc, seq)...)
+			if random.IntN(20) == 0 {
+				got = append(got, l.says(ssrc, seq-1)...)
+			}
+			got = append(got, l.runs(20*ms)...)
+			seq++
+		}
+		seen := make(map[uint16]bool)
+		for i, p := range got {
+			if p.ssrc != got[0].ssrc || (seen[p.seq] && p.payloadType == 101) {
+				t.Fatalf("seed %d, packet %d: %+v after %+v", seed, i, p.rtpHeader, got[max(i, 1)-1].rtpHeader)
+			}
+			seen[p.seq] = true
+		}
+		if n := len(got); n < 200 {
+			t.Errorf("seed %d: %d packets", seed, n)
+		}
+	}
+}
+
+func TestPlayAllocatesNothing(t *testing.T) {
+	l := newLine(t)
+	l.play(Play{Sound: counted(t, 50), Loop: true})
+	l.runs(100 * ms)
+	if n := testing.AllocsPerRun(50, func() {
+		l.w.now += 20 * ms
+		l.w.ring()
+		_, _ = receive(l.to, l.sink[:], &l.source)
+	}); n != 0 {
+		t.Errorf("%v allocations a frame; want 0", n)
+	}
+	if binary.BigEndian.Uint16(l.sink[2:]) == 0 {
+		t.Error("nothing was sent")
+	}
+}
