@@ -164,7 +164,11 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 		code int
 		sdp  string
 	}{
-		{200, securedAt("192.0.2.20", 30000, cryptoAttr(1, cm80, 'b'))}, {415, ""}, {486, ""}, {488, ""}, {606, ""},
+		{200, securedAt("192.0.2.20", 30000, cryptoAttr(1, cm80, 'b'))},
+		{415, ""},
+		{486, ""},
+		{488, ""},
+		{606, ""},
 		{200, sessionAt("192.0.2.20", 30000, "0 101")},
 		{200, strings.Replace(securedAt("192.0.2.20", 0), "a=", "b=AS:64\r\na=", 1)},
 	} {
