@@ -182,6 +182,7 @@ func (c *Call) secure(side media.Side, d *description) error {
 	}
 	if before.leg != nil && (before.leg != l || d.securing == nil) {
 		c.session.SetPeer(side, media.Peer{})
+		c.voices[side] = nil // the relay gives it up
 		if err := c.session.SetCrypto(side, media.Crypto{}); err != nil {
 			return err
 		}
