@@ -372,6 +372,7 @@ func (c *Call) badAnswer(err error) phase {
 	c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
 	c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
 	c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
+	c.triesPlainAfter(err)
 	return c.nextAttempt()
 }
 
@@ -392,7 +393,7 @@ func (c *Call) refusedBy(f Refused, failoverOn []int) bool {
 		c.attempt.line.wire.distrust()
 	}
 	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return c.triesPlain(f.Code) || f.Code == 0 || nextTarget(f.Code, failoverOn)
+	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || nextTarget(f.Code, failoverOn)
 }
 
 // passed picks the headers of a target's answer that the carrier gets.

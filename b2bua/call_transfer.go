@@ -246,6 +246,7 @@ func (c *Call) transferAnswered(f Answered) {
 		c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
 		c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
 		c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
+		c.triesPlainAfter(err)
 		c.transfer.code, c.transfer.reason = 488, statusText(488)
 		c.nextTransfer()
 		return

@@ -43,7 +43,7 @@ var errCrypto = errors.New("not a crypto attribute that can be used")
 // parseCrypto reads the value of an a=crypto attribute (RFC 4568 section 9.1).
 // What would have to be agreed on and we can't do is an error, and so is an
 // unknown session parameter that is not marked as one that may be ignored
-// (section 6.3.8).
+// (section 6.3.7).
 func parseCrypto(value string) (cryptoLine, error) {
 	fields := strings.Fields(value)
 	if len(fields) < 3 {

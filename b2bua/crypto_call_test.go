@@ -160,27 +160,39 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 // A target that may have SRTP is offered it first. Where it has none, it is
 // offered RTP by a second INVITE, and only then.
 func TestTargetMayHaveSRTP(t *testing.T) {
-	for _, code := range []int{200, 415, 486, 488, 606} {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
+	for _, c := range []struct {
+		code int
+		sdp  string
+	}{
+		{200, securedAt("192.0.2.20", 30000, cryptoAttr(1, cm80, 'b'))},
+		{415, ""},
+		{486, ""},
+		{488, ""},
+		{606, ""},
+		{200, sessionAt("192.0.2.20", 30000, "0 101")},
+		{200, strings.Replace(securedAt("192.0.2.20", 0), "a=", "b=AS:64\r\na=", 1)},
+	} {
+		code := c.code
+		t.Run(fmt.Sprint(code, " ", strings.Contains(c.sdp, "a=crypto"), len(c.sdp)), func(t *testing.T) {
 			inWorldWith(t, talkYAML("", "media: {srtp: optional, srtp_suites: [AES_CM_128_HMAC_SHA1_80]}"), func(w *world) {
 				d := w.carrier.newCall("+15075785607")
 				w.carrier.invite(d)
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
 				ours := wantCrypto(t, in, "1", cm80)
-				if code == 200 {
-					w.agent.reply(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(1, cm80, 'b')))
-					w.agent.expect("ACK")
+				w.agent.reply(in, code, "OK", "agent1", c.sdp)
+				w.agent.expect("ACK")
+				switch {
+				case strings.Contains(c.sdp, "a=crypto"):
 					w.carrier.expect("SIP/2.0 200")
 					w.carrier.ack(d)
 					w.wantMedia(media.SideB, 'b', ours)
 					w.callerHangsUp(d)
 					w.record()
 					return
-				}
-				w.agent.reply(in, code, "Refused", "agent1", "")
-				w.agent.expect("ACK")
-				if code == 486 {
+				case code == 200:
+					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				case code == 486:
 					w.carrier.expect("SIP/2.0 486")
 					w.carrier.ackRefused(d)
 					w.record()

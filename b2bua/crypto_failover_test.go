@@ -81,3 +81,27 @@ func TestTransferFromSRTP(t *testing.T) {
 		w.record()
 	})
 }
+
+// Ringing that we sound ourselves is secured too, with the keys of the answer.
+func TestRingingOverSRTP(t *testing.T) {
+	yaml := strings.ReplaceAll(talkYAML(bothSecured, ""), `targets: [agent]`, `targets: [agent], ringing: session-progress`)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'))
+		w.carrier.invite(d)
+		early := d.learn(w.carrier.expect("SIP/2.0 183"))
+		toA := wantCrypto(t, early, "1", gcm)
+		w.wantMedia(media.SideA, 'a', toA)
+		in := w.agent.expect("INVITE")
+		wantPlain(t, in)
+		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.expect("ACK")
+		if k := wantCrypto(t, w.carrier.expect("SIP/2.0 200"), "1", gcm); !k.Same(toA) {
+			t.Error("our key is another in the 200")
+		}
+		w.carrier.ack(d)
+		w.wantMedia(media.SideA, 'a', toA)
+		w.callerHangsUp(d)
+		w.record()
+	})
+}

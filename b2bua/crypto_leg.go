@@ -32,12 +32,12 @@ type cryptoLeg struct {
 func newCryptoLeg(m config.PeerMedia, offers bool) *cryptoLeg {
 	l := &cryptoLeg{mode: m.SRTP, offers: offers}
 	names := m.SRTPSuites
-	if names == nil {
+	if len(names) == 0 {
 		names = config.SRTPSuites()
 	}
 	l.suites = suitesOf(names)
 	if offers {
-		if m.SRTPSuites == nil {
+		if len(m.SRTPSuites) == 0 {
 			names = config.DefaultSRTPSuites()
 		}
 		for i, s := range suitesOf(names) {
@@ -182,6 +182,7 @@ func (c *Call) secure(side media.Side, d *description) error {
 	}
 	if before.leg != nil && (before.leg != l || d.securing == nil) {
 		c.session.SetPeer(side, media.Peer{})
+		c.voices[side] = nil // the relay gives it up
 		if err := c.session.SetCrypto(side, media.Crypto{}); err != nil {
 			return err
 		}
@@ -200,11 +201,14 @@ func causeOfAnswer(err error) Cause {
 	return CauseBadAnswer
 }
 
-// triesPlain says whether an answer to an INVITE that offered SRTP is answered
-// by offering RTP to the same target, and sees to it.
-func (c *Call) triesPlain(code int) bool {
+// refusesSRTP says whether a status refuses an offer for what it describes.
+func refusesSRTP(code int) bool { return code == 488 || code == 606 || code == 415 }
+
+// triesPlain sees to it that a target that has refused SRTP, where that is
+// optional, is offered RTP next, and says whether that is so.
+func (c *Call) triesPlain() bool {
 	a := c.attempt
-	if code != 488 && code != 606 && code != 415 || a.target.cfg.Media.SRTP != config.SRTPOptional || a.crypto == nil || !a.crypto.offers {
+	if a.target.cfg.Media.SRTP != config.SRTPOptional || a.crypto == nil || c.plain[a.target] {
 		return false
 	}
 	if c.plain == nil {
@@ -216,8 +220,16 @@ func (c *Call) triesPlain(code int) bool {
 		pending = &c.transfer.pending
 	}
 	*pending = append([]*target{a.target}, *pending...)
-	c.log.Info().Str("target", a.target.cfg.Name).Int("code", code).Msg("SRTP not taken, RTP is offered")
+	c.log.Info().Str("target", a.target.cfg.Name).Msg("SRTP not taken, RTP is offered")
 	return true
+}
+
+// triesPlainAfter is triesPlain for an answer that can't be used: one whose
+// stream is declined or is no SRTP.
+func (c *Call) triesPlainAfter(err error) {
+	if errors.Is(err, errNotSecured) || errors.Is(err, errRejected) {
+		c.triesPlain()
+	}
 }
 
 // cryptoFor is the part in SRTP of the leg to a target.

@@ -65,7 +65,8 @@ func TestExplainMasksKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(x.Targets) != 1 || strings.Count(x.Targets[0].Body, "inline:***\r\n") != 3 || !strings.Contains(x.Targets[0].Body, " RTP/SAVP ") {
+	if len(x.Targets) != 1 || strings.Count(x.Targets[0].Body, "inline:***\r\n") != 3 || !strings.Contains(x.Targets[0].Body, " RTP/SAVP ") ||
+		!strings.Contains(strings.Join(x.Notes, "\n"), "target agent: SRTP keys are new") {
 		t.Errorf("got %+v", x.Targets)
 	}
 }

@@ -396,6 +396,12 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		return r
 	}
 	a.crypto = c.cryptoFor(a.target)
+	if a.crypto.offers {
+		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
+	}
+	if t.Media.SRTP == config.SRTPOptional {
+		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
+	}
 	vars := c.vars
 	vars.Attempt = a.number
 	ready := requestTarget(c.ctx, a.number, a.target, vars)

@@ -34,11 +34,11 @@ func (s section) srtp() (SRTPMode, []string) {
 	if !s.has("srtp_suites") {
 		return mode, nil
 	}
-	s.notEmpty("srtp_suites")
-	if mode == SRTPOff {
+	suites := each(s, "srtp_suites", parseSuite)
+	if mode == SRTPOff && len(suites) > 0 {
 		s.fields["srtp_suites"].fail("has no effect without srtp", "write srtp: optional or srtp: required, or remove it")
 	}
-	return mode, each(s, "srtp_suites", parseSuite)
+	return mode, suites
 }
 
 func parseSuite(t string) (string, complaint) {

@@ -12,7 +12,7 @@ trunks:
   - {name: a, sources: [192.0.2.1]}
   - {name: b, sources: [192.0.2.2], media: {srtp: optional, srtp_suites: [AES_CM_128_HMAC_SHA1_32, AEAD_AES_128_GCM]}}
 targets:
-  - {name: t, kind: sip, uri: "sip:a@b.example", media: {srtp: required}}
+  - {name: t, kind: sip, uri: "sip:a@b.example", media: {srtp: required, srtp_suites: []}}
 routes:
   - {targets: [t]}
 `), func(string) (string, bool) { return "", false })
