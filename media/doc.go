@@ -24,7 +24,7 @@
 // one stream of all that a side is sent, a player puts sounds into it.
 //
 // Ownership. A session belongs to one worker, a goroutine with an epoll
-// instance of its own, which it waits for in the runtime's poller. Sockets,
+// instance of its own, which it waits at with its thread. Sockets,
 // latches, flows and stream state are touched by that goroutine only: it adds
 // the sockets to epoll and it closes them, before it deals with a batch of
 // events. An event of a socket that was closed a moment ago then meets nothing,

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,18 +18,13 @@ const (
 )
 
 // worker is the userspace path: a goroutine that waits for the sockets of its
-// sessions and relays what they receive. It waits in the runtime's poller, which
-// watches the worker's epoll instance: a thread that blocks in the kernel keeps
-// the runtime's monitor busy, at a fifth of the process's time when little goes on.
+// sessions and relays what they receive. How it waits is in wait_linux.go.
 type worker struct {
 	// Constant.
 	epoch    time.Time
 	silence  silenceLimits
 	tick     time.Duration
 	epfd     int
-	poll     *os.File        // of epfd
-	sockets  syscall.RawConn // of poll
-	ready    func(fd uintptr) bool
 	wakefd   int
 	wake     *os.File // of wakefd; closing it is safe against a late write
 	commands chan command
@@ -47,8 +40,7 @@ type worker struct {
 	byFD     []*endpoint // by descriptor number
 	stopping bool
 	events   [batch]unix.EpollEvent
-	taken    int       // events
-	waitBy   time.Time // deadline of poll
+	taken    int // events
 	from     sockaddr
 	buf      [bufferSize]byte
 	opened   [bufferSize]byte // what buf carries, where it is SRTP
@@ -63,6 +55,7 @@ func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	addProcessors(1)
 	go w.run()
 	return w, nil
 }
@@ -79,18 +72,8 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	if w.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	if err := unix.SetNonblock(w.epfd, true); err != nil { // so that the runtime polls it
-		closeSocket(w.epfd)
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	w.poll = os.NewFile(uintptr(w.epfd), "epoll")
-	w.ready = func(uintptr) bool { return w.take() }
-	if w.sockets, err = w.poll.SyscallConn(); err != nil {
-		_ = w.poll.Close()
-		return nil, err
-	}
 	if w.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
-		_ = w.poll.Close()
+		closeSocket(w.epfd)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	w.wake = os.NewFile(uintptr(w.wakefd), "eventfd")
@@ -139,6 +122,7 @@ func (w *worker) stop() {
 
 func (w *worker) run() {
 	defer close(w.stopped)
+	defer addProcessors(-1)
 	defer w.letGo()
 	for !w.stopping {
 		w.turn()
@@ -175,32 +159,6 @@ func (w *worker) turn() {
 	}
 }
 
-// wait returns with events, when an alarm is due, or when it is time to look for
-// silence.
-func (w *worker) wait() {
-	if w.take() {
-		return
-	}
-	by := time.Time{}
-	if len(w.relays) > 0 {
-		by = w.epoch.Add(min(w.nextTick, w.alarm))
-	}
-	if by != w.waitBy {
-		w.waitBy = by
-		_ = w.poll.SetReadDeadline(by)
-	}
-	_ = w.sockets.Read(w.ready) // fails when the time has come
-}
-
-// take takes the events that are there, and says whether there are any.
-func (w *worker) take() bool {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epfd), uintptr(unsafe.Pointer(&w.events[0])), batch, 0, 0, 0)
-	if w.taken = int(n); errno != 0 { // EINTR; no other error is possible
-		w.taken = 0
-	}
-	return w.taken > 0
-}
-
 func (w *worker) lookForSilence() {
 	w.nextTick = w.now + w.tick
 	for _, r := range w.relays {
@@ -219,12 +177,16 @@ func (w *worker) obey() {
 	for {
 		select {
 		case c := <-w.commands:
-			if err := w.perform(c); c.done != nil {
-				c.done <- err
-			}
+			w.carryOut(c)
 		default:
 			return
 		}
+	}
+}
+
+func (w *worker) carryOut(c command) {
+	if err := w.perform(c); c.done != nil {
+		c.done <- err
 	}
 }
 
@@ -345,5 +307,5 @@ func (w *worker) letGo() {
 		w.close(r)
 	}
 	_ = w.wake.Close()
-	_ = w.poll.Close()
+	closeSocket(w.epfd)
 }
