@@ -30,7 +30,7 @@ type figures struct {
 	P99US     float64 `json:"p99_us"`
 	AddedP50  float64 `json:"added_p50_us"` // less what it is with nothing in between
 	AddedP99  float64 `json:"added_p99_us"`
-	LateMS    float64 `json:"generator_late_ms"` // the worst that the generator was behind
+	LateMS    float64 `json:"generator_late_ms"` // that the measurement took longer, as others had the processors
 	KBPerCall float64 `json:"kb_per_call"`
 }
 
