@@ -129,7 +129,7 @@ func TestLateOffer(t *testing.T) {
 			} else {
 				talk := s.talking(one, two, carrier, agent)
 				eventually(t, "the answer in the ACK is in force", func() bool { // media before it has no way
-					two.talk(talk.burst()[:1], talk.at(two))
+					two.talk(talk.burst(two)[:1], talk.at(two))
 					return len(one.heard()) > 0
 				})
 				talk.says(one, two)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -92,12 +93,18 @@ func (k *talk) at(p *phone) netip.AddrPort {
 	return k.toB
 }
 
-// burst is a little speech of its own.
-func (k *talk) burst() [][]byte {
+// burst is a little speech of its own, in the one stream of a phone.
+func (k *talk) burst(from *phone) [][]byte {
 	k.bursts++
-	packets := speech(sim.Words(uint64(k.bursts))[:10*frame], 0xb000+k.bursts)
+	ssrc := uint32(0xb001)
+	if from == k.two {
+		ssrc = 0xb002
+	}
+	packets := speech(sim.Words(uint64(k.bursts))[:10*frame], ssrc)
 	for _, p := range packets {
 		p[1] |= k.format
+		binary.BigEndian.PutUint16(p[2:], binary.BigEndian.Uint16(p[2:])+uint16(k.bursts*10))
+		binary.BigEndian.PutUint32(p[4:], binary.BigEndian.Uint32(p[4:])+k.bursts*1000*frame)
 	}
 	return packets
 }
@@ -105,7 +112,7 @@ func (k *talk) burst() [][]byte {
 // says has one phone speak and waits until the other one hears all of it.
 func (k *talk) says(from, to *phone) {
 	k.Helper()
-	packets, before := k.burst(), len(to.heard())
+	packets, before := k.burst(from), len(to.heard())
 	from.talk(packets, k.at(from))
 	eventually(k.T, "what is said is heard", func() bool { return len(to.heard()) == before+len(packets) })
 	for i, a := range to.heard()[before:] {
@@ -126,7 +133,7 @@ func (k *talk) both() {
 func (k *talk) silent(from, to *phone) {
 	k.Helper()
 	before := len(to.heard())
-	from.talk(k.burst(), k.at(from))
+	from.talk(k.burst(from), k.at(from))
 	k.says(to, from)
 	if n := len(to.heard()) - before; n != 0 {
 		k.Errorf("%d packets reach the side that holds", n)

@@ -37,9 +37,12 @@ const (
 	relockSilence = 2 * time.Second
 
 	// streamSilence is how long the stream that is locked has to be silent before
-	// another SSRC of the same source may take its place: two packets that are
-	// missing. Less, and packets that change places would do it.
+	// another SSRC of the same source may take its place, once it has shown that it
+	// is one: two packets that are missing. Less, and packets that change places
+	// would do it. After streamGone it need not show anything: a sender that pauses
+	// may begin anew, and its first words count.
 	streamSilence = 50 * time.Millisecond
+	streamGone    = 200 * time.Millisecond
 
 	// lateWindow is for how long after a change of peer the former source is not
 	// believed unless it is named. Both may be behind one address, a carrier's
@@ -154,8 +157,9 @@ func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
 	if h.ssrc == l.ssrc {
 		return keep
 	}
-	free := now-l.heard >= streamSilence || (h.ssrc == l.before && now < l.beforeUntil)
-	if l.proof(l.source, h, now, proofFirst) == lock && free {
+	silent := now - l.heard
+	free := silent >= streamSilence || (h.ssrc == l.before && now < l.beforeUntil)
+	if silent >= streamGone || (l.proof(l.source, h, now, proofFirst) == lock && free) {
 		return lock
 	}
 	return foreign
@@ -217,8 +221,12 @@ func contains(list []netip.Prefix, a netip.Addr) bool {
 }
 
 // describe takes what an offer or answer says of the side. It opens the latch if
-// the named source changed and keeps the lock if not.
+// the named source changed and keeps the lock if not. One that holds in the old
+// way, by an address of zeros, is where it was and may play music.
 func (l *latch) describe(p Peer, now time.Duration) {
+	if p.Held && !p.RTP.IsValid() {
+		p.RTP = l.named
+	}
 	if p.RTP != l.named || p.Latch != l.mode {
 		l.open(p.RTP, now)
 	}

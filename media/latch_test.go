@@ -109,13 +109,13 @@ func TestLatch(t *testing.T) {
 			{0, named, 1, 9, 2, "lk"}, {100 * ms, named, 666, 9, 3, "ffl"}, {150 * ms, named, 1, 11, 3, "ffl"}, {215 * ms, named, 666, 12, 2, "ff"},
 		}},
 		{"a jump in the numbers is the sender's affair", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {30 * ms, named, 1, 20000, 2, "kk"}, {80 * ms, named, 1, 7, 1, "k"}}},
-		{"a stream that begins far from where another was", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {s, named, 2, 40000, 5, "fflkk"}}},
+		{"a stream that begins far from where another was", LatchAuto, named, []packets{{0, named, 1, 9, 2, "lk"}, {s, named, 2, 40000, 5, "lkkkk"}}},
 		{"numbers that wrap, packets that come late", LatchAuto, named, []packets{{0, named, 1, 65534, 4, "lkkk"}, {70 * ms, named, 1, 65533, 1, "k"}, {80 * ms, named, 1, 2, 1, "k"}}},
 		{"nothing named, only believed", LatchAuto, "", []packets{{0, named, 1, 9, 3, "sss"}, {0, carrier, 1, 9, 3, "uul"}}},
 		{"IPv6", LatchAuto, "[2001:db8::7]:4000", []packets{{0, "[2001:db8::8]:4000", 1, 9, 1, "s"}, {0, "[2001:db8::7]:9", 1, 9, 3, "uul"}}},
 
 		{"strict: the source of the SDP and no other", LatchStrict, named, []packets{
-			{0, moved, 1, 9, 4, "ssss"}, {0, gateway, 1, 9, 4, "ssss"}, {0, named, 1, 9, 2, "lk"}, {s, named, 2, 9, 4, "fflk"},
+			{0, moved, 1, 9, 4, "ssss"}, {0, gateway, 1, 9, 4, "ssss"}, {0, named, 1, 9, 2, "lk"}, {s, named, 2, 9, 4, "lkkk"},
 		}},
 		{"off: all that is believed, nothing is locked", LatchOff, named, []packets{
 			{0, named, 1, 9, 2, "kk"}, {0, moved, 2, 9, 2, "kk"}, {time.Hour, gateway, 3, 9, 2, "kk"}, {time.Hour, carrier, 3, 9, 2, "kk"}, {0, guess, 1, 9, 2, "ss"},
@@ -155,6 +155,7 @@ func TestLatchDescribe(t *testing.T) {
 		{"other port", Peer{RTP: netip.AddrPortFrom(a.Addr(), 4002)}, true},
 		{"other address", Peer{RTP: b}, true},
 		{"none", Peer{}, true},
+		{"hold by zeros", Peer{Held: true}, false},
 		{"other mode", Peer{RTP: a, Latch: LatchStrict}, true},
 	} {
 		var l latch
