@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -57,12 +58,11 @@ func (c *Call) applyMask() {
 	}
 	c.maskApplied = true
 	side := c.platform().Other()
-	m := media.Mask{On: c.masked, Always: true}
+	m := media.Mask{On: c.masked, Always: !c.agreedOnEvents(side)}
 	for _, f := range c.sends(side) {
 		switch number := numberOf(f); {
 		case f.events():
 			m.Events.Add(number)
-			m.Always = false
 		case f.codec == pcmu:
 			m.ULaw.Add(number)
 		case f.codec == pcma:
@@ -70,6 +70,13 @@ func (c *Call) applyMask() {
 		}
 	}
 	c.session.SetMask(side, m)
+}
+
+// agreedOnEvents says whether a side has telephone-events and was told that it may
+// send them. One that was not sends its keys as tones within its speech.
+func (c *Call) agreedOnEvents(side media.Side) bool {
+	d := c.heard[side]
+	return d != nil && slices.ContainsFunc(c.said[side], func(f format) bool { return f.events() && includes(d.formats(), f.codec) })
 }
 
 // isCaller says whether a leg is that of the side whose keys are masked.

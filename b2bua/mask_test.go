@@ -120,9 +120,8 @@ func TestMaskOfEveryCall(t *testing.T) {
 // TestMaskFollowsTheSession: what the caller's payload types are is looked at again
 // when the session changes. A caller without telephone-events is muted.
 func TestMaskFollowsTheSession(t *testing.T) {
-	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "codecs: [PCMU, PCMA], dtmf: info"), func(w *recorded) {
+	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "reinvite: absorb"), func(w *recorded) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp = noEvents(callerSDP())
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		in := w.agent.expect("INVITE")
@@ -134,14 +133,41 @@ func TestMaskFollowsTheSession(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
 		synctest.Wait()
+		if m := w.session().masks[media.SideA]; !m.On || m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) {
+			t.Errorf("with telephone-events: %+v", m)
+		}
+		c := w.talkOf(d, in)
+		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0"), "200")
+		synctest.Wait()
 		if m := w.session().masks[media.SideA]; !m.On || !m.Always || !m.ULaw.Has(0) {
 			t.Errorf("without telephone-events: %+v", m)
 		}
-		c := w.talkOf(d, in)
 		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 96"), "200")
 		synctest.Wait()
-		if m := w.session().masks[media.SideA]; !m.On || m.Always || !m.Events.Has(96) {
-			t.Errorf("with telephone-events: %+v", m)
+		if m := w.session().masks[media.SideA]; !m.On || !m.Events.Has(96) {
+			t.Errorf("with telephone-events of another number: %+v", m)
+		}
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
+
+// TestMaskWhereThePlatformHasNoEvents: a caller whose telephone-events nobody took
+// sends its keys as tones: it is muted.
+func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("mask_dtmf: always", ""), func(w *recorded) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0"))
+		w.agent.expect("ACK")
+		if ok := w.carrier.expect("SIP/2.0 200"); strings.Contains(ok.raw, "telephone-event") {
+			t.Errorf("the caller is told\n%s", ok.raw)
+		}
+		w.carrier.ack(d)
+		synctest.Wait()
+		if m := w.session().masks[media.SideA]; !m.On || !m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) {
+			t.Errorf("mask: %+v", m)
 		}
 		w.callerHangsUp(d)
 		w.record()

@@ -75,6 +75,7 @@ func local(conn *net.UDPConn) netip.AddrPort { return conn.LocalAddr().(*net.UDP
 type setup struct {
 	media, trunk, prepare, target, route string
 	headers                              string // instead of the usual X-EI
+	recording                            string // the whole section; empty: none
 
 	listen []string // URLs; empty: udp on the B2BUA's address
 	sip    string
@@ -87,6 +88,9 @@ func (s *stage) config(o setup) string {
 	if o.headers == "" {
 		o.headers = usualHeaders
 	}
+	if o.recording != "" {
+		o.recording = "recording: " + o.recording
+	}
 	if len(o.listen) == 0 {
 		o.listen = []string{s.listener("udp", s.b2bua)}
 	}
@@ -98,7 +102,7 @@ func (s *stage) config(o setup) string {
 		"@LISTEN@", listen, "@SIP+@", o.sip, "@MEDIA@", media,
 		"@CARRIER@", s.carrier.String(), "@AGENT@", s.agent.String(), "@API@", s.api,
 		"@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
-		"@HEADERS@", o.headers,
+		"@HEADERS@", o.headers, "@RECORDING@", o.recording,
 	).Replace(`
 sip: {listen: [@LISTEN@]@SIP+@}
 media: {listen: ["@MEDIA@"]@MEDIA+@}
@@ -113,6 +117,7 @@ routes:
 store: {path: calls.db}
 admin: {listen: "127.0.0.1:0"}
 log: {level: debug}
+@RECORDING@
 `)
 }
 

@@ -31,6 +31,7 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	}
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
+	w.show(rtp, RTCP, src, pkt)
 	w.control(ep, pkt)
 	w.forward(ep, pkt)
 }

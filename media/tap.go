@@ -19,7 +19,7 @@ type Tap interface {
 type Tapped struct {
 	At     time.Time      // when the engine woke up for it, within a millisecond or so of its arrival
 	Side   Side           // that it came from
-	Kind   Kind           // RTP or RTCP
+	Kind   Kind           // RTP or RTCP, which may have come to the RTP port (RFC 5761)
 	Source netip.AddrPort // that it came from
 	Local  netip.AddrPort // that it came to; the address is unspecified where the engine listens on that
 	Data   []byte         // RTP or RTCP, well formed; valid during the call alone
@@ -30,12 +30,15 @@ type Tapped struct {
 // Packets are relayed as without a tap.
 func (s *Session) SetTap(t Tap) { _ = s.worker.do(command{op: opTap, relay: s.relay, tap: t}) }
 
-// show gives a packet that came to ep from src to the session's tap.
-func (w *worker) show(ep *endpoint, t Tap, src netip.AddrPort, pkt []byte) {
-	t.Packet(Tapped{
-		At: w.epoch.Add(w.now), Side: ep.side, Kind: ep.kind, Source: src,
-		Local: ep.relay.address(ep.side, ep.kind), Data: pkt,
-	})
+// show gives a packet that came to ep from src to the session's tap, if it has
+// one.
+func (w *worker) show(ep *endpoint, kind Kind, src netip.AddrPort, pkt []byte) {
+	if t := ep.relay.tap; t != nil {
+		t.Packet(Tapped{
+			At: w.epoch.Add(w.now), Side: ep.side, Kind: kind, Source: src,
+			Local: ep.relay.address(ep.side, ep.kind), Data: pkt,
+		})
+	}
 }
 
 // reveal masks what an RTP packet says of a key, gives the tap what is left, and
@@ -45,8 +48,8 @@ func (w *worker) reveal(ep *endpoint, src netip.AddrPort, h rtpHeader, pkt []byt
 	if ep.masker != nil {
 		show, relay = ep.masker.hide(h, pkt, w.now)
 	}
-	if tap := ep.relay.tap; tap != nil && show {
-		w.show(ep, tap, src, pkt)
+	if show {
+		w.show(ep, RTP, src, pkt)
 	}
 	return relay
 }

@@ -97,6 +97,22 @@ func TestTapSeesPacketsAsTheyCame(t *testing.T) {
 	}
 }
 
+// TestTapOfMuxedReports: RTCP that comes to the RTP port is shown as RTCP.
+func TestTapOfMuxedReports(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, Mux: true})
+	tap := &witness{}
+	br.SetTap(tap)
+	br.a.send(br.Local(SideA), sourcePacket(t, 0xa, 1))
+	br.b.read()
+	report := rtcpPacket(t, 0xa)
+	br.a.send(br.Local(SideA), report)
+	await(t, "the tap is shown both", func() bool { return len(tap.taken()) == 2 })
+	if p := tap.taken()[1]; p.Kind != RTCP || p.Side != SideA || p.Local != br.Local(SideA) || p.Source != br.a.addr || !bytes.Equal(p.Data, report) {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestTapOfAClosedSession(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.Close()

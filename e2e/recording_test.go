@@ -1,0 +1,253 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flowbridge/sim"
+	"flowbridge/store"
+)
+
+// recordingSetup has calls recorded in both formats.
+func recordingSetup(route string) setup {
+	return setup{trunk: fromLoopback, route: ", " + route, recording: "{path: recordings, format: [wav, pcapng]}"}
+}
+
+// post sends something to the admin API and gives the answer's status and body.
+func (s *server) post(path, body string) (int, string) {
+	s.t.Helper()
+	res, err := client.Post(s.admin+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.StatusCode, strings.TrimSpace(string(text))
+}
+
+// orders is post that has to be carried out, with this state afterwards.
+func (s *server) orders(path, body, state string) {
+	s.t.Helper()
+	if status, text := s.post("/api/calls/"+s.calls()[0].ID+path, body); status != http.StatusOK || text != state {
+		s.t.Errorf("%s: %d %s; want %s", path, status, text, state)
+	}
+}
+
+// download gives a recording, by the API.
+func (s *server) download(f store.Recording) []byte {
+	s.t.Helper()
+	res, err := client.Get(s.admin + "/api/recordings/" + f.File)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK || int64(len(b)) != f.Bytes {
+		s.t.Fatalf("%s: %s, %d bytes of %d, %v", f.File, res.Status, len(b), f.Bytes, err)
+	}
+	return b
+}
+
+// channels are the two of a WAV.
+func channels(t *testing.T, wav []byte) (left, right []int16) {
+	t.Helper()
+	if len(wav) < wavHeader || string(wav[:4]) != "RIFF" || int(binary.LittleEndian.Uint32(wav[40:])) != len(wav)-wavHeader {
+		t.Fatalf("no WAV, or another size than its header says: % x", wav[:min(len(wav), wavHeader)])
+	}
+	for i := wavHeader; i+4 <= len(wav); i += 4 {
+		left = append(left, int16(binary.LittleEndian.Uint16(wav[i:])))
+		right = append(right, int16(binary.LittleEndian.Uint16(wav[i+2:])))
+	}
+	return left, right
+}
+
+// tshark reads a capture.
+func tshark(t *testing.T, file string, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("tshark", append([]string{"-n", "-r", file}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("tshark, of the package of that name: %v\n%s", err, stderr.Bytes())
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+// streams are the lost packets of each RTP stream of a capture.
+func streams(t *testing.T, file string) (lost []string) {
+	t.Helper()
+	for _, line := range tshark(t, file, "-q", "-z", "rtp,streams") {
+		if _, rest, found := strings.Cut(line, " 0x"); found {
+			for field := range strings.FieldsSeq(rest) {
+				if strings.HasSuffix(field, "%)") {
+					lost = append(lost, field)
+				}
+			}
+		}
+	}
+	return lost
+}
+
+// TestRecordedCall records the call of a softphone: the left channel has its words,
+// the right one what the agent said; the capture has both legs' SIP and RTP without
+// loss.
+func TestRecordedCall(t *testing.T) {
+	s := newStage(t)
+	s.simulate()
+	b := s.serve(recordingSetup("record: always"))
+	words := sim.SpeechLike(51, 30*time.Second)
+	phone := s.startBaresip(words)
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	eventually(t, "4.8 s are heard", func() bool { return len(phone.heard()) > 48*800 })
+	if live := b.calls()[0]; len(live.Recordings) != 2 || !live.Recordings[0].EndedAt.IsZero() {
+		t.Errorf("live: %+v", live.Recordings)
+	}
+	phone.hangUp()
+	r := b.records(hungUpByCaller)[0]
+	if len(r.Recordings) != 2 {
+		t.Fatalf("recordings: %+v", r.Recordings)
+	}
+	for _, f := range r.Recordings {
+		length := f.EndedAt.Sub(f.StartedAt.Time)
+		if f.Error != "" || f.Dropped != 0 || length < 4*time.Second || length > 10*time.Second {
+			t.Errorf("%+v", f)
+		}
+	}
+	if listed := get[store.Recording](b, "/api/calls/"+r.ID+"/recordings"); !slices.Equal(listed, r.Recordings) {
+		t.Errorf("listed are %+v", listed)
+	}
+	left, right := channels(t, b.download(r.Recordings[0]))
+	if _, score := sim.Match(left, words[8000:20000]); score < likeness {
+		t.Errorf("the left channel has not the softphone's words: likeness %.2f", score)
+	}
+	if _, score := sim.Match(right, sim.Greeting(r.SynthflowCallID)); score < likeness {
+		t.Errorf("the right channel has not the agent's greeting: likeness %.2f", score)
+	}
+	if _, score := sim.Match(left, sim.Greeting(r.SynthflowCallID)); score >= likeness {
+		t.Errorf("the left channel has the greeting, too: likeness %.2f", score)
+	}
+	file := filepath.Join(b.dir, "recordings", r.Recordings[1].File)
+	if lost := streams(t, file); !slices.Equal(lost, []string{"(0.0%)", "(0.0%)"}) {
+		t.Errorf("lost of each stream: %v; want nothing of two", lost)
+	}
+	calls := map[string]bool{}
+	for _, id := range tshark(t, file, "-Y", "sip", "-T", "fields", "-e", "sip.Call-ID") {
+		calls[id] = true
+	}
+	if len(calls) != 2 || !calls[r.SIPCallID] || !calls[r.TargetSIPCallID] {
+		t.Errorf("the capture has the calls %v", calls)
+	}
+	if bad := tshark(t, file, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-Y",
+		"ip.checksum.status == 0 || udp.checksum.status == 0 || _ws.malformed"); len(bad) > 1 || bad[0] != "" {
+		t.Errorf("malformed:\n%s", strings.Join(bad, "\n"))
+	}
+	b.nothingLeft()
+	b.stop()
+}
+
+// TestMaskedKeys has a softphone press keys before, while and after they are
+// masked: the agent and the capture get those before and after alone.
+func TestMaskedKeys(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(recordingSetup("record: on_demand, mask_dtmf: on_demand"))
+	two := s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	phone := s.startBaresip(sim.SpeechLike(52, 30*time.Second))
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	agent.confirmed(1)
+	eventually(t, "the agent hears the caller", func() bool { return len(two.heard()) > 10 })
+	b.orders("/recording/start", "", `{"recording":"on","masked":false}`)
+	phone.command("sndcode", "12")
+	eventually(t, "the agent gets the digits", func() bool { return two.digits() == "12" })
+	b.orders("/mask", `{"on":true}`, `{"recording":"on","masked":true}`)
+	phone.command("sndcode", "4789")
+	masked := func() string { return strings.Join(b.events(t), "") }
+	eventually(t, "all keys are in the capture", func() bool { return strings.Count(masked(), "*") >= 4 })
+	b.orders("/mask", `{"on":false}`, `{"recording":"on","masked":false}`)
+	phone.command("sndcode", "#")
+	eventually(t, "the agent gets the last digit", func() bool { return strings.HasSuffix(two.digits(), "#") })
+	if got := two.digits(); got != "12#" {
+		t.Errorf("the agent got the digits %q; want 12#", got)
+	}
+	b.orders("/recording/stop", "", `{"recording":"off","masked":false}`)
+	eventually(t, "the recording is written", func() bool { return !b.calls()[0].Recordings[1].EndedAt.IsZero() })
+	if got := masked(); got != "12****#" {
+		t.Errorf("the capture has the keys %q; want 12****#", got)
+	}
+	phone.hangUp()
+	agent.finish()
+	b.finish(hungUpByCaller)
+}
+
+// events are the keys in the capture of the only call, finished or not, each once.
+func (s *server) events(t *testing.T) (keys []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.dir, "recordings/*/*/*/*.pcapng*"))
+	if err != nil || len(files) != 1 {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, line := range tshark(t, files[0], "-Y", "rtpevent.end_of_event == 1", "-T", "fields", "-e", "rtp.timestamp", "-e", "rtpevent.event_id") {
+		timestamp, id, _ := strings.Cut(line, "\t")
+		var n int
+		if _, err := fmt.Sscan(id, &n); err == nil && !seen[timestamp] && n < 16 {
+			seen[timestamp] = true
+			keys = append(keys, "0123456789*#ABCD"[n:n+1])
+		}
+	}
+	return keys
+}
+
+// TestKilledWhileRecording: what was recorded when the process was killed can be
+// heard after the next start.
+func TestKilledWhileRecording(t *testing.T) {
+	s := newStage(t)
+	s.simulate()
+	o := recordingSetup("record: always")
+	b := s.serve(o)
+	words := sim.SpeechLike(53, 30*time.Second)
+	phone := s.startBaresip(words)
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	eventually(t, "4.8 s are heard", func() bool { return len(phone.heard()) > 48*800 })
+	b.signal(syscall.SIGKILL)
+	<-b.done
+	again := startServer(t, b.dir, s.config(o))
+	r := again.cdrs()[0]
+	if len(r.Recordings) != 2 || r.Recordings[0].Error != "the process was killed" || r.Recordings[0].EndedAt.IsZero() {
+		t.Errorf("recordings: %+v", r.Recordings)
+	}
+	wav, err := os.ReadFile(filepath.Join(b.dir, "recordings", r.Recordings[0].File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, _ := channels(t, wav)
+	if _, score := sim.Match(left, words[8000:16000]); score < likeness {
+		t.Errorf("the left channel has not the softphone's words: likeness %.2f", score)
+	}
+	if lost := streams(t, filepath.Join(b.dir, "recordings", r.Recordings[1].File)); len(lost) != 2 {
+		t.Errorf("lost of each stream: %v; want two", lost)
+	}
+	phone.kill()
+	again.stop()
+}
