@@ -91,6 +91,7 @@ func New(opts Options) http.Handler {
 	if a.Control != nil {
 		mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
 		mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
+		mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
 	}
 	if a.Recordings != nil {
 		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,11 @@ type fakeControl struct {
 
 func (f *fakeControl) Order(_ context.Context, id string, o Order) (Call, error) {
 	f.asked = append(f.asked, id+" "+string(o))
+	return Call{Recording: "paused", Masked: true}, f.err
+}
+
+func (f *fakeControl) Play(_ context.Context, id string, s Sounding) (Call, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s plays %+v", id, s))
 	return Call{Recording: "paused", Masked: true}, f.err
 }
 
@@ -58,6 +64,8 @@ func TestOrders(t *testing.T) {
 		{"/api/calls/live/recording/resume", "", "live resume"},
 		{"/api/calls/live/mask", `{"on": true}`, "live mask"},
 		{"/api/calls/live/mask", `{"on":false}`, "live unmask"},
+		{"/api/calls/live/play", `{"side":"b","sound":"queue","loop":true}`, "live plays {Side:b Sound:queue Loop:true}"},
+		{"/api/calls/live/play", `{"side":"a","sound":"none"}`, "live plays {Side:a Sound:none Loop:false}"},
 	} {
 		control.asked = nil
 		res, body := post(t, h, tt.path, tt.body)

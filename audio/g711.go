@@ -1,6 +1,9 @@
 package audio
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // The decoders of ITU-T G.711, one entry per code.
 //
@@ -72,6 +75,23 @@ func expandALaw(code byte) int16 {
 		return -m
 	}
 	return m
+}
+
+// Mix adds the sound of other codes to that of codes, in place, as far as both
+// go. What is too loud is clipped.
+func (l Law) Mix(codes, others []byte) {
+	n := min(len(codes), len(others))
+	for i, other := range others[:n] {
+		if l == ALaw {
+			codes[i] = EncodeALaw(sum(aLawTable[codes[i]], aLawTable[other]))
+		} else {
+			codes[i] = EncodeULaw(sum(uLawTable[codes[i]], uLawTable[other]))
+		}
+	}
+}
+
+func sum(a, b int16) int16 {
+	return int16(min(max(int32(a)+int32(b), math.MinInt16), math.MaxInt16))
 }
 
 // ToALaw makes PCMA of PCMU, in place.

@@ -70,6 +70,23 @@ func TestNewSoundBounds(t *testing.T) {
 	}
 }
 
+func TestMix(t *testing.T) {
+	for _, tt := range []struct{ a, b, want int16 }{
+		{0, 1000, 1000}, {1000, 1000, 2000}, {-4000, 1000, -3132}, {30000, 30000, 32124}, {-30000, -30000, -32124},
+	} {
+		codes := []byte{EncodeULaw(tt.a), 0x7f}
+		ULaw.Mix(codes, []byte{EncodeULaw(tt.b)})
+		if got := DecodeULaw(codes[0]); math.Abs(float64(got)-float64(tt.want)) > 0.04*math.Abs(float64(tt.want)) || codes[1] != 0x7f {
+			t.Errorf("%d and %d: %d; want about %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+	codes := []byte{EncodeALaw(1000)}
+	ALaw.Mix(codes, []byte{EncodeALaw(1000), EncodeALaw(7)})
+	if got := DecodeALaw(codes[0]); got < 1900 || got > 2100 {
+		t.Errorf("A-law: %d", got)
+	}
+}
+
 // Both laws are made of each other sample by sample, with the noise of two
 // quantisations that are not independent of each other.
 func TestLawsOfEachOther(t *testing.T) {

@@ -90,6 +90,7 @@ type Call struct {
 
 	started, answered time.Time // with their monotonic reading: the clock may be set meanwhile
 	setupUntil        time.Time
+	beepAt            time.Time
 	durationUntil     time.Time
 
 	record   store.Record
@@ -260,7 +261,7 @@ func (c *Call) drop(l *line) {
 // setTimer sets the one timer to the earliest deadline of the call and its
 // legs.
 func (c *Call) setTimer() {
-	first := earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline())
+	first := earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline(), c.beepAt)
 	for _, l := range c.lines {
 		first = earliest(first, l.leg.Deadline(), l.order.until)
 	}
@@ -280,6 +281,9 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.durationUntil) {
 		c.durationUntil = time.Time{}
 		c.facts = append(c.facts, told{fact: Expired{Cause: CauseMaxDuration}})
+	}
+	if due(c.beepAt) {
+		c.beep(now)
 	}
 	if due(c.exchangeDeadline()) {
 		c.exchangeExpired()
@@ -301,7 +305,7 @@ func (c *Call) onTimer(now time.Time) {
 func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	c.phaseName = "ending"
 	c.cancel()
-	c.setupUntil, c.durationUntil = time.Time{}, time.Time{}
+	c.setupUntil, c.durationUntil, c.beepAt = time.Time{}, time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()

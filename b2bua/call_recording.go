@@ -105,6 +105,7 @@ func (c *Call) startRecording() error {
 // an order: what the parties are to hear of that has its place here.
 func (c *Call) recordingBegan() {
 	c.log.Info().Int("part", len(c.recorders)).Msg("recording started")
+	c.beep(time.Now())
 	c.journal()
 }
 

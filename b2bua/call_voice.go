@@ -3,6 +3,7 @@ package b2bua
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type tones map[string]*audio.Sound
 func tonesOf(cfg *config.Config) tones {
 	all := tones{}
 	maps.Copy(all, cfg.Sounds)
+	all[toneBeep], _ = audio.Tone(toneBeep)
 	for i := range cfg.Routes {
 		for _, name := range []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold} {
 			if all[name] != nil {
@@ -40,7 +42,8 @@ type voice struct {
 	sound *audio.Sound
 	loop  bool
 	yield bool // to the other side's media
-	asked bool // by the admin API: it goes before what we would play by ourselves
+	mix   bool // with it
+	lasts bool // until its end, whatever the state of the call wants
 }
 
 // says reports whether two voices are the same.
@@ -87,7 +90,7 @@ func (c *Call) playing(side media.Side, v *voice) (media.Play, bool) {
 	}
 	f, ok := find(d.formats(), c.codec[side])
 	return media.Play{
-		Sound: v.sound, Law: law, PayloadType: numberOf(f), Frame: d.ptime(), Loop: v.loop, Yield: v.yield,
+		Sound: v.sound, Law: law, PayloadType: numberOf(f), Frame: d.ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
 	}, ok
 }
 
@@ -108,11 +111,10 @@ func (c *Call) ringback() *voice {
 	return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
 }
 
-// attune has each side hear what its state wants: nothing, mostly. What the
-// admin API has asked for stays.
+// attune has each side hear what its state wants: nothing, mostly.
 func (c *Call) attune() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		if v := c.voices[side]; v != nil && v.asked {
+		if v := c.voices[side]; v != nil && v.lasts {
 			continue
 		}
 		c.let(side, c.wanted(side))
@@ -190,6 +192,61 @@ func spokenIn(formats []format) []codec {
 	}
 	return out
 }
+
+// orderedToPlay has a side hear what the admin API asks for, or no longer.
+func (c *Call) orderedToPlay(s Sounding) error {
+	switch {
+	case c.answered.IsZero():
+		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
+	case s.Sound == SoundNone:
+		c.voices[s.Side].end()
+		c.attune()
+		return nil
+	}
+	sound, ok := c.peers.tones[s.Sound]
+	if !ok {
+		if sound, ok = audio.Tone(s.Sound); !ok {
+			return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
+		}
+	}
+	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
+	if _, ok := c.playing(s.Side, v); !ok {
+		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
+	}
+	c.voices[s.Side] = nil // the same one begins anew
+	c.let(s.Side, v)
+	c.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
+	return nil
+}
+
+// end has a voice give way to what the state of the call wants.
+func (v *voice) end() {
+	if v != nil {
+		v.lasts = false
+	}
+}
+
+// beep has both sides hear that the call is recorded, now and again in a while
+// (recording.beep). A side that hears something of us already is spared.
+func (c *Call) beep(now time.Time) {
+	c.beepAt = time.Time{}
+	every := c.server.cfg.Recording.Beep
+	if every == 0 || c.recorder == nil || c.recorder.Failed() {
+		return
+	}
+	c.beepAt = now.Add(every)
+	if c.recorder.Paused() {
+		return
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		if c.voices[side] == nil {
+			c.let(side, &voice{name: toneBeep, sound: c.peers.tones[toneBeep], mix: true, lasts: true})
+		}
+	}
+}
+
+// toneBeep is the tone that says that a call is recorded.
+const toneBeep = "beep"
 
 // onPlayed: a sound has come to its end.
 func (c *Call) onPlayed(f Played) {

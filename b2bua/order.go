@@ -3,6 +3,8 @@ package b2bua
 import (
 	"context"
 	"errors"
+
+	"flowbridge/media"
 )
 
 // Order is what an operator may ask of a live call.
@@ -29,9 +31,20 @@ type OrderError struct {
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
 
+// Sounding is what a side of a live call is to hear.
+type Sounding struct {
+	Side  media.Side
+	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
+	Loop  bool   // until SoundNone
+}
+
+// SoundNone is the sound that ends the one that is heard.
+const SoundNone = "none"
+
 // order is an Order on its way to a call.
 type order struct {
 	what  Order
+	play  *Sounding // instead of what
 	reply chan<- ordered
 }
 
@@ -44,12 +57,23 @@ type ordered struct {
 // Order has the live call with this id carry out an order, and gives its state
 // afterwards. The error is ErrNoCall, an *OrderError, or that of ctx.
 func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, error) {
+	return s.order(ctx, id, order{what: what})
+}
+
+// Play has a side of the live call with this id hear a sound. Its error is as
+// that of Order.
+func (s *Server) Play(ctx context.Context, id string, p Sounding) (LiveCall, error) {
+	return s.order(ctx, id, order{play: &p})
+}
+
+func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error) {
 	c := s.registry.call(id)
 	if c == nil {
 		return LiveCall{}, ErrNoCall
 	}
 	reply := make(chan ordered, 1)
-	if !c.inbox.post(item{order: &order{what, reply}}) {
+	o.reply = reply
+	if !c.inbox.post(item{order: &o}) {
 		return LiveCall{}, ErrNoCall
 	}
 	select {
@@ -63,7 +87,11 @@ func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, er
 // carryOut does what an operator asked for.
 func (c *Call) carryOut(o *order) {
 	err := ErrNoCall
-	if !c.finished {
+	switch {
+	case c.finished:
+	case o.play != nil:
+		err = c.orderedToPlay(*o.play)
+	default:
 		err = c.obey(o.what)
 	}
 	o.reply <- ordered{c.snapshot(), err}

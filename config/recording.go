@@ -17,6 +17,8 @@ type Recording struct {
 	Formats []string
 	// MaxSize ends a file that would grow larger, in bytes; written like "500MB" or "2GB". Default: 1GB. At most 4GB.
 	MaxSize int64
+	// Beep is how often both sides hear a beep while they are recorded, the first time when it begins. Default: 0, never.
+	Beep time.Duration
 }
 
 // Wanted says how a call may come to what a route has for it.
@@ -44,19 +46,32 @@ func (s section) recording() Recording {
 		return Recording{}
 	}
 	s.l.records = true
-	s = s.sub("recording", "path", "keep", "format", "max_size")
+	s = s.sub("recording", "path", "keep", "format", "max_size", "beep")
 	s.require("path", "the directory that recordings go to, like /var/lib/flowbridge/recordings")
 	r := Recording{
 		Path:    one(s, "path", "", parseDirectory),
 		Keep:    s.duration("keep", 30*day),
 		Formats: []string{formatWAV},
 		MaxSize: one(s, "max_size", 1e9, parseSize),
+		Beep:    one(s, "beep", 0, parseBeep),
 	}
 	if s.has("format") {
 		r.Formats = each(s, "format", parseFormat)
 		s.notEmpty("format")
 	}
 	return r
+}
+
+// parseBeep takes how often there is a beep.
+func parseBeep(t string) (time.Duration, complaint) {
+	if t == "0" {
+		return 0, complaint{}
+	}
+	d, c := parseDuration(t)
+	if c.none() && (d < time.Second || d > time.Hour) {
+		return 0, refuse("is shorter than 1s or longer than 1h", "write a duration like 15s, or 0 for no beep")
+	}
+	return d, c
 }
 
 func parseDirectory(t string) (string, complaint) {

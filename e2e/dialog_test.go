@@ -115,12 +115,22 @@ func (k *talk) says(from, to *phone) {
 	packets, before := k.burst(from), len(to.heard())
 	from.talk(packets, k.at(from))
 	eventually(k.T, "what is said is heard", func() bool { return len(to.heard()) == before+len(packets) })
-	for i, a := range to.heard()[before:] {
-		if string(a.data) != string(packets[i]) {
+	all := to.heard()
+	for i, a := range all[before:] {
+		if a.data[1] != packets[i][1] || string(a.data[12:]) != string(packets[i][12:]) {
 			k.Fatalf("packet %d is not what was sent", i)
+		}
+		if string(a.data[8:12]) != string(all[0].data[8:12]) {
+			k.Fatalf("packet %d is of another stream than the first: % x, % x", i, a.data[:12], all[0].data[:12])
+		}
+		if last := all[before+max(i, 1)-1].data; i > 0 && (number(a.data) != number(last)+1 || binary.BigEndian.Uint32(a.data[4:])-binary.BigEndian.Uint32(last[4:]) != frame) {
+			k.Fatalf("packet %d does not follow on the one before: % x, % x", i, a.data[:12], last[:12])
 		}
 	}
 }
+
+// number is an RTP packet's sequence number.
+func number(packet []byte) uint16 { return binary.BigEndian.Uint16(packet[2:]) }
 
 // both has both sides speak and be heard.
 func (k *talk) both() {

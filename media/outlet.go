@@ -79,7 +79,7 @@ func (o *outlet) sent(timestamp uint32, now time.Duration) {
 // end has the source relayed again, behind the numbers that were used. What of
 // it was lost meanwhile, or came instead, is not missed.
 func (o *outlet) end(s *stream, now time.Duration) {
-	if !o.sourced || !s.started || s.ssrc != o.source {
+	if !o.owed || !o.sourced || !s.started || s.ssrc != o.source {
 		return // whatever comes follows on
 	}
 	o.owed, o.unsure = false, true

@@ -25,6 +25,10 @@ type Play struct {
 	Frame       time.Duration // of a packet: a multiple of 10 ms up to 60 ms; 0 means 20 ms
 	Loop        bool          // again and again, until StopPlay
 
+	// Mix adds it to the packets of PayloadType that are relayed meanwhile, instead
+	// of taking their place: where none are, nothing is heard.
+	Mix bool
+
 	// Yield has it stop for the first RTP of the other side that could be relayed.
 	// Otherwise that is dropped as long as it lasts.
 	Yield bool
@@ -48,6 +52,27 @@ func (p *player) start(play Play, now time.Duration) {
 		play.Frame = playFrame
 	}
 	*p = player{play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000), next: now, playing: true}
+	if play.Mix {
+		p.next = never
+	}
+}
+
+// speaks says whether the sound takes the place of what is relayed.
+func (p *player) speaks() bool { return p.playing && !p.play.Mix }
+
+// mix adds the sound to a packet that is being relayed, and says whether it is
+// over with it.
+func (p *player) mix(pkt []byte) (over bool) {
+	if pkt[1]&0x7f != p.play.PayloadType {
+		return false
+	}
+	payload := rtpPayload(pkt)
+	p.play.Law.Mix(payload, p.audio[p.at:])
+	p.at += min(len(payload), len(p.audio)-p.at)
+	if p.at == len(p.audio) && p.play.Loop {
+		p.at = 0
+	}
+	return p.at == len(p.audio)
 }
 
 // stop ends it.

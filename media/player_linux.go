@@ -6,11 +6,12 @@ func (w *worker) play(r *relay, to Side, p Play) {
 	if ep.player == nil {
 		ep.player = &player{}
 	}
-	if !ep.player.playing {
+	if !ep.player.speaks() && !p.Mix {
 		ep.outlet.begin(&ep.stream, w.now)
 	}
 	ep.player.start(p, w.now)
 	w.arm(ep)
+	w.quiet(ep) // where one that took the place of speech is followed by one that does not
 }
 
 // stopPlay ends the sound towards a side.
@@ -34,10 +35,15 @@ func (w *worker) sound(ep *endpoint) {
 		ep.count.Played.Add(1)
 	}
 	if over {
-		p.stop()
-		w.quiet(ep)
-		ep.relay.post(EventPlayed{Side: ep.side.Other()})
+		w.played(ep)
 	}
+}
+
+// played ends a sound that has come to its end.
+func (w *worker) played(ep *endpoint) {
+	ep.player.stop()
+	w.quiet(ep)
+	ep.relay.post(EventPlayed{Side: ep.side.Other()})
 }
 
 // quiet has the stream from ep relayed again, unless something else of ours is

@@ -259,6 +259,46 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	}
 }
 
+// A sound that is mixed with what is relayed: every packet passes, louder by it.
+func TestPlayMixed(t *testing.T) {
+	for _, law := range []audio.Law{audio.ULaw, audio.ALaw} {
+		l := newLine(t)
+		played := 0
+		l.r.onEvent = func(e Event) {
+			if e == Event(EventPlayed{SideB}) {
+				played++
+			}
+		}
+		if law == audio.ALaw { // and PCMA is made of what comes
+			if err := l.w.perform(command{op: opPayloads, relay: l.r, side: SideA, payloads: [maxPayloadChanges]PayloadChange{{To: 8, Op: PayloadToALaw}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sound := counted(t, 1)
+		got := l.says(0xa, 1)
+		l.play(Play{Sound: sound, Law: law, PayloadType: uint8(law) * 8, Mix: true})
+		for i := range uint16(36) { // of 5 bytes each, the sound of 160
+			got = append(got, l.runs(20*ms)...)
+			got = append(got, l.says(0xa, 2+i)...)
+		}
+		one(t, got)
+		if len(got) != 37 || played != 1 || l.ep.count.Replaced.Load() != 0 || l.ep.count.Played.Load() != 0 || l.w.alarm != never {
+			t.Fatalf("%d packets, %d times at its end, alarm %v", len(got), played, l.w.alarm)
+		}
+		plain, mixed := got[0].payload, bytes.Clone(got[0].payload)
+		law.Mix(mixed, sound.In(law))
+		for i, p := range got {
+			want := plain
+			if i >= 1 && i <= 32 {
+				want = mixed
+			}
+			if !bytes.Equal(p.payload, want) {
+				t.Errorf("law %d, packet %d: % x; want % x", law, i, p.payload, want)
+			}
+		}
+	}
+}
+
 // A worker that was held up leaves out what is too late, and keeps the clock.
 func TestPlayLate(t *testing.T) {
 	l := newLine(t)

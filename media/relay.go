@@ -69,7 +69,7 @@ func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Ev
 
 // speaks says whether packets of our own take the place of those of ep.
 func (ep *endpoint) speaks() bool {
-	return (ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.playing)
+	return (ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks())
 }
 
 // address returns our address of a side and kind.

@@ -209,6 +209,9 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 		c.Discarded.Add(1)
 		return
 	}
+	if ep.player != nil && ep.player.playing && ep.player.mix(pkt) {
+		w.played(ep)
+	}
 	w.emit(ep, pkt)
 }
 

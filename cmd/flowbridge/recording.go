@@ -10,6 +10,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua"
 	"flowbridge/config"
+	"flowbridge/media"
 	"flowbridge/recording"
 )
 
@@ -41,7 +42,19 @@ func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Cal
 	if !ok {
 		return admin.Call{}, fmt.Errorf("unknown order %q", o)
 	}
-	live, err := c.server.Order(ctx, id, what)
+	return answered(c.server.Order(ctx, id, what))
+}
+
+func (c control) Play(ctx context.Context, id string, p admin.Sounding) (admin.Call, error) {
+	side := media.SideA
+	if p.Side == "b" {
+		side = media.SideB
+	}
+	return answered(c.server.Play(ctx, id, b2bua.Sounding{Side: side, Sound: p.Sound, Loop: p.Loop}))
+}
+
+// answered is what the API says of a call's answer to an order.
+func answered(live b2bua.LiveCall, err error) (admin.Call, error) {
 	var refused *b2bua.OrderError
 	switch {
 	case errors.As(err, &refused):

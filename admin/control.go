@@ -37,8 +37,20 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Problem }
 
+// Sounding is what a side of a live call is to hear.
+type Sounding struct {
+	// Side is a, who calls, or b, who is called.
+	Side string `json:"side"`
+	// Sound is the name of a tone or of a sound in the configuration; none ends what is heard.
+	Sound string `json:"sound"`
+	// Loop has it begin again until it is ended.
+	Loop bool `json:"loop"`
+}
+
 // Control has live calls do something.
 type Control interface {
+	// Play has a side hear a sound. Its error is as that of Order.
+	Play(ctx context.Context, id string, s Sounding) (Call, error)
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError.
 	Order(ctx context.Context, id string, o Order) (Call, error)
 }
@@ -86,9 +98,27 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// play has a side hear a sound.
+func (a *api) play(w http.ResponseWriter, r *http.Request) {
+	var body Sounding
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&body); err != nil || dec.More() || body.Sound == "" || (body.Side != "a" && body.Side != "b") {
+		a.fail(w, http.StatusBadRequest, "the body does not say what to play to whom", `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`)
+		return
+	}
+	c, err := a.Control.Play(r.Context(), r.PathValue("id"), body)
+	a.ordered(w, r, c, err)
+}
+
 func (a *api) order(w http.ResponseWriter, r *http.Request, o Order) {
+	c, err := a.Control.Order(r.Context(), r.PathValue("id"), o)
+	a.ordered(w, r, c, err)
+}
+
+// ordered answers with what a call made of an order.
+func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error) {
 	id := r.PathValue("id")
-	c, err := a.Control.Order(r.Context(), id, o)
 	var refused *RefusedError
 	switch {
 	case errors.As(err, &refused):

@@ -1,0 +1,99 @@
+package b2bua
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// plays has a side hear a sound, by an order.
+func (w *world) plays(s Sounding, refusal string) {
+	w.t.Helper()
+	id := w.server.Live(context.Background())[0].Record.ID
+	_, err := w.server.Play(context.Background(), id, s)
+	if refusal == "" && err != nil || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
+		w.t.Errorf("%+v: got %v; want %q", s, err, refusal)
+	}
+}
+
+func TestOrderedSounds(t *testing.T) {
+	yaml := strings.ReplaceAll(talkYAML("", "codecs: [PCMU, G722]"), `targets: [agent]`, `targets: [agent], hold: silence`)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = sessionAt("192.0.2.10", 20000, "0 9 101")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "not answered yet")
+		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		c := w.talkOf(d, in)
+
+		w.plays(Sounding{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)
+		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "")
+		w.plays(Sounding{Side: media.SideB, Sound: "beep", Loop: true}, "")
+		w.hears("a hears 5s of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
+		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // what was asked for goes on
+		w.hears()
+		w.plays(Sounding{Side: media.SideB, Sound: SoundNone}, "") // and then what the hold wants
+		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
+		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA})
+		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "")
+		w.hears("a hears 5s of law 0 as 0, loop false, yield false")
+		w.callerHangsUp(d)
+		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+func TestSoundsWithoutG711(t *testing.T) {
+	inWorldWith(t, talkYAML("", "codecs: [G722]"), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = sessionAt("192.0.2.10", 20000, "9 101")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "9 101"))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
+		w.callerHangsUp(d)
+		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+	})
+}
+
+// recording.beep: both sides hear that they are recorded, at once and each time,
+// but not while the recording pauses.
+func TestBeepWhileRecorded(t *testing.T) {
+	yaml := strings.Replace(recordingYAML("record: always", ""), "recording: {", "recording: {beep: 15s, ", 1)
+	inRecordedWorld(t, yaml, func(w *recorded) {
+		c := w.talk(nil, nil)
+		beeps := []string{"a hears 400ms of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop false, yield false"}
+		over := func() {
+			for _, side := range []media.Side{media.SideA, media.SideB} {
+				w.relay.sessions[0].onEvent(media.EventPlayed{Side: side})
+			}
+		}
+		w.hears(beeps...)
+		over()
+		time.Sleep(14 * time.Second)
+		w.hears()
+		time.Sleep(time.Second + time.Millisecond)
+		w.hears(beeps...)
+		over()
+		w.orders(OrderPause, false)
+		time.Sleep(15 * time.Second)
+		w.hears()
+		w.orders(OrderResume, false)
+		time.Sleep(15 * time.Second)
+		w.hears(beeps...)
+		w.callerHangsUp(c.d)
+		w.record()
+	})
+}
