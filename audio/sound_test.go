@@ -1,6 +1,7 @@
 package audio
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -64,7 +65,7 @@ func TestTones(t *testing.T) {
 
 func TestNewSoundBounds(t *testing.T) {
 	for n, want := range map[int]error{0: ErrSound, 1: nil, 600 * Rate: nil, 600*Rate + Rate: ErrSound} {
-		if _, err := NewSound(make([]int16, n)); err != want {
+		if _, err := NewSound(make([]int16, n)); !errors.Is(err, want) {
 			t.Errorf("%d samples: %v; want %v", n, err, want)
 		}
 	}
