@@ -28,6 +28,10 @@ type Call struct {
 	Recording string `json:"recording,omitempty"`
 	// Masked says that the keys that the caller presses are masked.
 	Masked bool `json:"masked,omitempty"`
+	// Held are the sides, a and b, that hold the call: they want no media.
+	Held []string `json:"held,omitempty"`
+	// Hears is what a side, a or b, hears of us: the name of a tone or sound.
+	Hears map[string]string `json:"hears,omitempty"`
 }
 
 // Calls gives the live calls.

@@ -12,8 +12,7 @@ import (
 
 // mediaRecord is what the record says of the media.
 func (c *Call) mediaRecord(s media.Stats) store.Media {
-	m := store.Media{A: sideRecord(s.A), B: sideRecord(s.B), OneWay: c.oneWay}
-	m.A.SRTP, m.B.SRTP = c.suite(media.SideA), c.suite(media.SideB)
+	m := store.Media{A: c.sideRecord(media.SideA, s.A), B: c.sideRecord(media.SideB, s.B), OneWay: c.oneWay}
 	m.MOS = m.A.MOS
 	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
 		m.MOS = m.B.MOS
@@ -21,14 +20,22 @@ func (c *Call) mediaRecord(s media.Stats) store.Media {
 	return m
 }
 
-func sideRecord(s media.SideStats) store.MediaSide {
-	return store.MediaSide{
+func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
+	r := store.MediaSide{
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
 		RTT: store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
-		MOS: store.Score(math.Round(100*s.MOS) / 100),
+		MOS:   store.Score(math.Round(100*s.MOS) / 100),
+		Codec: c.codec[side].name, SRTP: c.suite(side),
 	}
+	if d := c.heard[side]; d != nil && d.rtp().IsValid() {
+		r.Expected = d.rtp().String()
+	}
+	if s.Source.IsValid() {
+		r.Source = s.Source.String()
+	}
+	return r
 }
 
 func droppedBy(d media.Drops) store.DroppedBy {

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync"
@@ -124,7 +125,15 @@ func TestMediaRecord(t *testing.T) {
 		Rx: 1, Tx: 2, Lost: 3, Bursts: 4, Duplicates: 5, Reordered: 6, SSRCChanges: 7, Dropped: 8,
 		DroppedBy: store.DroppedBy{WrongSource: 8}, JitterMS: 1.5, RTT: 12.346, MOS: 4.35,
 	}
-	if got := sideRecord(side); got != want {
+	c := &Call{}
+	d, err := parseDescription([]byte(sessionAt("192.0.2.10", 20000, "8")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.heard[media.SideB], c.codec[media.SideB] = d, pcma
+	side.Source = netip.MustParseAddrPort("192.0.2.10:7000")
+	want.Codec, want.Expected, want.Source = "PCMA", "192.0.2.10:20000", "192.0.2.10:7000"
+	if got := c.sideRecord(media.SideB, side); got != want {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
 	for _, tt := range []struct{ a, b, want float64 }{{0, 0, 0}, {4.1, 0, 4.1}, {0, 4.1, 4.1}, {4.1, 3.2, 3.2}, {3.2, 4.1, 3.2}} {

@@ -109,5 +109,12 @@ func (c *Call) snapshot() LiveCall {
 	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
 		r.DurationMS = time.Since(c.answered).Milliseconds() // so far
 	}
-	return LiveCall{Record: r, Phase: c.phaseName, Recording: c.recordingState(), Masked: c.masked}
+	live := LiveCall{Record: r, Phase: c.phaseName, Recording: c.recordingState(), Masked: c.masked}
+	for side, d := range c.heard {
+		live.Held[side] = d != nil && d.held()
+		if v := c.voices[side]; v != nil {
+			live.Hears[side] = v.name
+		}
+	}
+	return live
 }

@@ -41,6 +41,9 @@ func TestOrderedSounds(t *testing.T) {
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
 		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // what was asked for goes on
 		w.hears()
+		if live := w.server.Live(context.Background())[0]; live.Held != [2]bool{true, false} || live.Hears != [2]string{"eu", "beep"} {
+			t.Errorf("held %v, hears %v", live.Held, live.Hears)
+		}
 		w.plays(Sounding{Side: media.SideB, Sound: SoundNone}, "") // and then what the hold wants
 		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
 		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA})

@@ -336,6 +336,9 @@ type LiveCall struct {
 
 	Recording string // RecordingOff, …
 	Masked    bool   // the caller's keys are
+
+	Held  [2]bool   // by media.Side: it wants no media
+	Hears [2]string // by media.Side: the tone or sound of ours that it hears
 }
 
 // Live gives the calls that are live, in no order.

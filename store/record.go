@@ -156,6 +156,11 @@ type MediaSide struct {
 	RTT Millis `json:"rtt_ms"`
 	// MOS is that of what was received from the leg.
 	MOS Score `json:"mos"`
+	// Codec is what the leg spoke last; it differs between the legs where PCMU was made of PCMA.
+	Codec string `json:"codec,omitempty"`
+	// Expected is where its last description wanted RTP, Source where its RTP came from and went to; empty: nowhere.
+	Expected string `json:"expected,omitempty"`
+	Source   string `json:"source,omitempty"`
 	// SRTP is the suite that the leg was secured with last; empty: plain RTP.
 	SRTP string `json:"srtp,omitempty"`
 }

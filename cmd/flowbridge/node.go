@@ -260,5 +260,17 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 }
 
 func callOf(c b2bua.LiveCall) admin.Call {
-	return admin.Call{Record: c.Record, Phase: c.Phase, Recording: c.Recording, Masked: c.Masked}
+	call := admin.Call{Record: c.Record, Phase: c.Phase, Recording: c.Recording, Masked: c.Masked}
+	for side, name := range []string{"a", "b"} {
+		if c.Held[side] {
+			call.Held = append(call.Held, name)
+		}
+		if c.Hears[side] != "" {
+			if call.Hears == nil {
+				call.Hears = map[string]string{}
+			}
+			call.Hears[name] = c.Hears[side]
+		}
+	}
+	return call
 }
