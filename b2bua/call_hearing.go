@@ -25,7 +25,7 @@ func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
-		RTT: store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
+		RTT:   store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:   store.Score(math.Round(100*s.MOS) / 100),
 		Codec: c.codec[side].name, SRTP: c.suite(side),
 	}
