@@ -56,9 +56,16 @@ func (c *Call) settled(side media.Side, d *description) *description {
 	return d.only(c.codec[side], c.told[side])
 }
 
-// toldTo are those of the formats whose codec a side was told.
+// toldTo are those of the formats whose codec a side was told, in the order in
+// which it was.
 func (c *Call) toldTo(side media.Side, formats []format) []format {
-	return slices.DeleteFunc(slices.Clone(formats), func(f format) bool { return !slices.Contains(c.told[side], f.codec) })
+	var told []format
+	for _, k := range c.told[side] {
+		if f, ok := find(formats, k); ok {
+			told = append(told, f)
+		}
+	}
+	return told
 }
 
 // sends are the formats that a side may send: those that it was told, and those
