@@ -99,44 +99,43 @@ func TestHeaderGrows(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	dir := t.TempDir()
-	now := time.Now().UTC()
-	put := func(name string, age time.Duration) string {
-		t.Helper()
-		full := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		now := time.Now().UTC() // the year 2000
+		put := func(name string, age time.Duration) string {
+			t.Helper()
+			full := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(full, []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(full, time.Time{}, now.Add(-age)); err != nil {
+				t.Fatal(err)
+			}
+			return name
 		}
-		if err := os.WriteFile(full, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
+		put("1999/02/03/"+callID+".wav", 25*time.Hour)
+		put("1999/02/03/"+callID+"-2.pcapng", 25*time.Hour)
+		put("1999/03/04/"+callID+".wav", 25*time.Hour)
+		young := put("1999/03/04/"+callID+"-2.wav", 23*time.Hour)
+		letters := []string{put("1999/03/05/letter.txt", 1000*time.Hour), put("letter.wav", 1000*time.Hour)}
+		a := opened(t, func(c *Config) { c.Dir = dir })
+		defer a.shut(t)
+		synctest.Wait()
+		if names := tree(t, a); !slices.Equal(names, append([]string{young}, letters...)) {
+			t.Errorf("there are %v", names)
 		}
-		if err := os.Chtimes(full, time.Time{}, now.Add(-age)); err != nil {
-			t.Fatal(err)
+		if _, err := os.Stat(filepath.Join(dir, "1999/02")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the empty directories of a month: %v; want none", err)
 		}
-		return name
-	}
-	put("2001/02/03/"+callID+".wav", 25*time.Hour)
-	put("2001/02/03/"+callID+"-2.pcapng", 25*time.Hour)
-	put("2001/03/04/"+callID+".wav", 25*time.Hour)
-	keep := []string{
-		put("2001/03/04/"+callID+"-2.wav", 23*time.Hour),
-		put("2001/03/05/letter.txt", 1000*time.Hour),
-		put("letter.wav", 1000*time.Hour),
-	}
-	a := opened(t, func(c *Config) { c.Dir = dir })
-	removed, err := 0, error(nil)
-	for len(tree(t, a)) > len(keep) { // by the archive itself; asking again does no harm
-		if removed, err = a.purge(t.Context(), now.Add(-24*time.Hour)); err != nil {
-			t.Fatal(removed, err)
+		time.Sleep(2 * time.Hour) // it looks every hour
+		synctest.Wait()
+		if names := tree(t, a); !slices.Equal(names, letters) {
+			t.Errorf("two hours later there are %v", names)
 		}
-	}
-	if names := tree(t, a); !slices.Equal(names, keep) {
-		t.Errorf("there are %v; want %v", names, keep)
-	}
-	a.shut(t)
-	if _, err := os.Stat(filepath.Join(dir, "2001/02")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the empty directories of a month: %v; want none", err)
-	}
+	})
 }
 
 func TestOneProcessAtATime(t *testing.T) {
