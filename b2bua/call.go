@@ -180,6 +180,13 @@ func (c *Call) take(it item) {
 
 // input gives a leg what was posted for it, its peer's requests in their order.
 func (c *Call) input(l *line, in Input) {
+	if cancel, ok := in.(CancelIn); ok && l.order.holds(cancel.Seq) { // nothing that is cancelled may come later
+		for _, due := range l.order.flush() {
+			c.due = append(c.due, item{line: l, in: due})
+		}
+		c.due = append(c.due, item{line: l, in: in})
+		return
+	}
 	req, ok := in.(RequestIn)
 	if !ok || l.leg.Done() { // then nothing is waited for: nobody would look at what is held
 		c.step(l, in)

@@ -92,6 +92,10 @@ func (m wireMsg) short() string {
 	if m.sdp != "" {
 		v, _ := originVersion(m.sdp)
 		s += " sdp/" + v
+		if _, stream, ok := strings.Cut(m.sdp, "m=audio "); ok { // port, protocol, formats
+			line, _, _ := strings.Cut(stream, "\r\n")
+			s += " (" + line + ")"
+		}
 	}
 	return s + "] from=" + last(m.fromTag, 6) + " to=" + last(m.toTag, 6) + " call=" + last(m.callID, 6) + " branch=" + last(m.branch, 6)
 }

@@ -30,11 +30,15 @@ type negotiation struct {
 	state   offerState
 	pending *sip.Request // the peer's, that waits for Accept or Reject
 	local   []byte       // our description that the peer has agreed to
-	wanted  []byte       // an offer of ours that is not answered
-	ref     int          // and its Ref
-	sending bool         // our re-INVITE has no final answer
-	tries   int          // of wanted
-	retryAt time.Time    // when it is sent again, after a glare
+	before  struct {     // the last answer of ours, in case that it loses to a CANCEL
+		local  []byte
+		origin sdpOrigin
+	}
+	wanted  []byte    // an offer of ours that is not answered
+	ref     int       // and its Ref
+	sending bool      // our re-INVITE has no final answer
+	tries   int       // of wanted
+	retryAt time.Time // when it is sent again, after a glare
 
 	giveUpAt time.Time // our re-INVITE is cancelled, or its CANCEL was not heeded
 }
@@ -136,6 +140,7 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 		return // withdrawn meanwhile
 	}
 	late := l.session.state != offerTheirs
+	l.session.before.local, l.session.before.origin = l.session.local, l.dialog.Origin
 	sdp = l.describe(sdp)
 	l.session.pending = nil
 	l.session.state, l.session.local = offerAgreed, sdp

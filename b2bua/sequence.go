@@ -63,6 +63,11 @@ func (s *sequence) due() (ready []RequestIn) {
 	return ready
 }
 
+// holds says whether the INVITE with this CSeq waits.
+func (s *sequence) holds(seq uint32) bool {
+	return slices.ContainsFunc(s.held, func(h RequestIn) bool { return h.Req.Method == sip.INVITE && h.Req.CSeq().SeqNo == seq })
+}
+
 // flush takes out all that is held: what it waited for does not come.
 func (s *sequence) flush() []RequestIn {
 	ready := s.held

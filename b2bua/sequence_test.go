@@ -177,3 +177,26 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 		t.Error("it is held")
 	}
 }
+
+// A re-INVITE that waits behind a gap and is cancelled meanwhile is refused, not
+// answered a moment later.
+func TestCancelledBehindAGap(t *testing.T) {
+	inTalk(t, "", "reinvite: relay", func(c *talk) {
+		c.d.later = 1 // one that has come, or the next would be the first
+		c.carrier.offers("UPDATE", "")
+		c.carrier.p.expect("SIP/2.0 200")
+		c.d.later++ // and one that was lost on the way
+		seq := c.carrier.offers("INVITE", sessionAt(c.carrier.address, 42000, "0 101"))
+		c.carrier.p.expect("SIP/2.0 100")
+		c.carrier.cancels(seq)
+		c.carrier.p.expect("SIP/2.0 200")
+		c.carrier.ackRefusal(c.carrier.p.expect("SIP/2.0 487"))
+		in := c.agent.p.expect("INVITE") // it was asked already
+		c.agent.p.reply(in, 100, "Trying", "", "")
+		time.Sleep(10 * time.Second) // longer than the transaction of the cancelled one lasts
+		c.agent.p.reply(in, 200, "OK", "", sessionAt(c.agent.address, 44000, "0 101"))
+		c.agent.p.expect("ACK")
+		c.agent.takes(sessionAt(c.agent.address, 30000, "0 101")) // and has the session back
+		c.carrier.p.silent(time.Second)
+	})
+}
