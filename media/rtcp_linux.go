@@ -31,6 +31,9 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	}
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
+	if tap := ep.relay.tap; tap != nil {
+		w.show(rtp, RTCP, tap, src, pkt)
+	}
 	w.control(ep, pkt)
 	w.forward(ep, pkt)
 }

@@ -31,9 +31,9 @@ type Tapped struct {
 func (s *Session) SetTap(t Tap) { _ = s.worker.do(command{op: opTap, relay: s.relay, tap: t}) }
 
 // show gives a packet that came to ep from src to the session's tap.
-func (w *worker) show(ep *endpoint, t Tap, src netip.AddrPort, pkt []byte) {
+func (w *worker) show(ep *endpoint, kind Kind, t Tap, src netip.AddrPort, pkt []byte) {
 	t.Packet(Tapped{
-		At: w.epoch.Add(w.now), Side: ep.side, Kind: ep.kind, Source: src,
+		At: w.epoch.Add(w.now), Side: ep.side, Kind: kind, Source: src,
 		Local: ep.relay.address(ep.side, ep.kind), Data: pkt,
 	})
 }
@@ -46,7 +46,7 @@ func (w *worker) reveal(ep *endpoint, src netip.AddrPort, h rtpHeader, pkt []byt
 		show, relay = ep.masker.hide(h, pkt, w.now)
 	}
 	if tap := ep.relay.tap; tap != nil && show {
-		w.show(ep, tap, src, pkt)
+		w.show(ep, RTP, tap, src, pkt)
 	}
 	return relay
 }

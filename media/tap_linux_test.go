@@ -97,6 +97,27 @@ func TestTapSeesPacketsAsTheyCame(t *testing.T) {
 	}
 }
 
+// RTCP that shares the port of RTP is shown as RTCP that came there.
+func TestTapSeesMuxedReports(t *testing.T) {
+	br := newBridge(t, openEngine(t, nil))
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, Mux: true})
+	tap := &witness{}
+	br.SetTap(tap)
+	speech, report := sourcePacket(t, 0xa, 1), rtcpPacket(t, 0xa)
+	br.a.send(br.Local(SideA), speech)
+	br.b.expect(br.Local(SideB), speech)
+	br.a.send(br.Local(SideA), report)
+	await(t, "the report", func() bool { return br.Stats().A.RxRTCP == 1 })
+	br.Close()
+	got := tap.taken()
+	if len(got) != 2 {
+		t.Fatalf("the tap was shown %d packets; want speech and a report", len(got))
+	}
+	if p := got[1]; p.Kind != RTCP || p.Source != br.a.addr || p.Local != br.Local(SideA) || !bytes.Equal(p.Data, report) {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestTapOfAClosedSession(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.Close()

@@ -109,7 +109,7 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
 	if tap := ep.relay.tap; tap != nil {
-		w.show(ep, tap, src, pkt)
+		w.show(ep, RTCP, tap, src, pkt)
 	}
 	w.control(ep, pkt)
 	w.forward(ep, pkt)
