@@ -122,16 +122,9 @@ func TestNamedSourceComesBack(t *testing.T) {
 	}
 	l.talkOn(voice, 1, 10)
 	l.pass(relockSilence)
-	say := func(forged uint16) {
-		t.Helper()
-		pkt := sourcePacket(t, intruder, forged)
-		copy(pkt[rtpHeaderLen:], fmt.Sprintf("%05d", forged))
-		other.send(l.r.local[SideA], pkt)
-		l.w.serve(l.ep)
-		l.pass(20 * ms)
-	}
 	for i := range uint16(10) {
-		say(intruding + i)
+		l.talkFrom(other, intruder, intruding+i)
+		l.pass(20 * ms)
 	}
 	if got := l.r.party[SideA].rtp.source; got != other.addr {
 		t.Fatalf("locked on %v; want %v, in the side's silence", got, other.addr)
@@ -139,7 +132,8 @@ func TestNamedSourceComesBack(t *testing.T) {
 	l.got = nil
 	for i := range uint16(50) {
 		l.talk(voice, 200+i)
-		say(intruding + 10 + i)
+		l.talkFrom(other, intruder, intruding+10+i)
+		l.pass(20 * ms)
 	}
 	if got := l.r.party[SideA].rtp.source; got != named {
 		t.Errorf("locked on %v; want %v, which the SDP names", got, named)

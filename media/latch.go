@@ -96,7 +96,8 @@ type latch struct {
 
 	recent netip.AddrPort // the last source that was taken, with LatchOff
 
-	former      netip.AddrPort // what was locked when the name changed
+	former      netip.AddrPort // what was locked last when the name changed
+	formerName  netip.AddrPort // the name then
 	formerUntil time.Duration  // its late packets lock nothing until then
 	streamAt    time.Duration  // when ssrc was locked
 	before      replaced
@@ -264,10 +265,14 @@ func (l *latch) describe(p Peer, now time.Duration) {
 func (l *latch) learn(now time.Duration) { l.learnTil = now + learnWindow }
 
 // open forgets what is locked, for a peer of another name. A peer without one
-// holds, and is the same.
+// holds, and is the same; when it has another name than before, what was locked is
+// former.
 func (l *latch) open(named netip.AddrPort, now time.Duration) {
-	if l.source.IsValid() && named.IsValid() && named != l.source {
-		l.former, l.formerUntil = l.source, now+lateWindow
+	if l.source.IsValid() {
+		l.former, l.formerName = l.source, l.named
+	}
+	if l.former.IsValid() && named.IsValid() && named != l.former && named != l.formerName {
+		l.formerUntil = now + lateWindow
 	}
 	l.source, l.recent = netip.AddrPort{}, netip.AddrPort{}
 	l.relocked, l.before, l.trials = false, replaced{}, [4]trial{}
