@@ -57,6 +57,10 @@ type Config struct {
 	// StartTimeout is the same as long as there was none since Session.Start; 0
 	// means 30 s.
 	StartTimeout time.Duration
+
+	// path gives a worker the path that carries its sessions; nil: it carries them
+	// itself.
+	path func(*worker) Path
 }
 
 // Engine owns the ports and the workers. Its methods may be called from any
@@ -103,6 +107,9 @@ func Open(cfg Config) (*Engine, error) {
 		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
+		}
+		if cfg.path != nil {
+			w.path = cfg.path(w) // it has no session yet, so does not look
 		}
 		e.workers = append(e.workers, w)
 	}

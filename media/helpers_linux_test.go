@@ -21,9 +21,10 @@ var (
 	relayV6 = netip.MustParseAddr("::1")
 )
 
+// openEngine opens an engine whose sessions are carried by the path under test.
 func openEngine(tb testing.TB, change func(*Config)) *Engine {
 	tb.Helper()
-	cfg := Config{Listen: []netip.Addr{relayV4, relayV6}, PortLow: 21000, PortHigh: 21999}
+	cfg := Config{Listen: []netip.Addr{relayV4, relayV6}, PortLow: 21000, PortHigh: 21999, path: path.path}
 	if change != nil {
 		change(&cfg)
 	}
@@ -31,7 +32,10 @@ func openEngine(tb testing.TB, change func(*Config)) *Engine {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { _ = e.Close() })
+	tb.Cleanup(func() {
+		_ = e.Close()
+		checkAudits(tb)
+	})
 	return e
 }
 

@@ -49,7 +49,6 @@ const (
 	// gateway: a late packet of the old one would draw the media of the new one
 	// to it, for good if the new one does not send. An endpoint that goes on
 	// sending from its old port, other than it says, is heard after this time.
-	// For as long, a stream that was replaced takes its place back when it goes on.
 	lateWindow = 2 * time.Second
 )
 
@@ -79,7 +78,8 @@ const (
 //	  +--------------- another is named ---------------------+  |
 //	                                                            v
 //	   the named source within 5 s, or after 2 s of silence proof of a listed
-//	   one: locked on that; after 50 ms proof of another SSRC: on that stream
+//	   one: locked on that; after 50 ms proof of another SSRC: on that stream,
+//	   until the one before it goes on
 //
 // Believable is the named address and port itself, its address with any port,
 // and every believed or listed prefix with any port. Packets from anywhere else
@@ -99,13 +99,24 @@ type latch struct {
 
 	recent netip.AddrPort // the last source that was taken, with LatchOff
 
-	former      netip.AddrPort // what was locked when the name changed
+	former      netip.AddrPort // what was locked last when the name changed
+	formerName  netip.AddrPort // the name then
 	formerUntil time.Duration  // its late packets lock nothing until then
-	before      uint32         // the SSRC that was replaced
-	beforeUntil time.Duration
+	streamAt    time.Duration  // when ssrc was locked
+	before      replaced
 
 	trials [4]trial
 	next   int // of trials, to be used
+}
+
+// replaced is a stream that another of the same source took the place of. It may
+// take its place back when it goes on; the other can't then. Of several the one
+// that was heard for longest may, so that streams that come and go don't have it
+// forgotten.
+type replaced struct {
+	known bool
+	ssrc  uint32
+	lived time.Duration
 }
 
 // trial is a source that has begun to show that it is one.
@@ -144,12 +155,21 @@ func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdic
 		return lock
 	case !l.source.IsValid():
 		return l.proof(src, h, now, proofFirst)
-	case src == l.named && !l.relocked && now-l.lockedAt < relockWindow:
+	case src == l.named && l.yields(now):
 		return l.proof(src, h, now, proofFirst)
 	case now-l.heard >= relockSilence:
 		return l.proof(src, h, now, proofReplace)
 	}
 	return stray
+}
+
+// yields says whether the locked source gives way to the named one while it is
+// heard: for a while after the lock, but not if it is a listed one elsewhere that
+// took over from another because that was silent.
+func (l *latch) yields(now time.Duration) bool {
+	a := l.source.Addr()
+	tookOver := l.relocked && a != l.named.Addr() && l.lists(a)
+	return !tookOver && now-l.lockedAt < relockWindow
 }
 
 // judgeStream is judge for the locked source.
@@ -158,7 +178,7 @@ func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
 		return keep
 	}
 	silent := now - l.heard
-	free := silent >= streamSilence || (h.ssrc == l.before && now < l.beforeUntil)
+	free := silent >= streamSilence || (l.before.known && h.ssrc == l.before.ssrc)
 	if silent >= streamGone || (l.proof(l.source, h, now, proofFirst) == lock && free) {
 		return lock
 	}
@@ -194,14 +214,29 @@ func (l *latch) trial(src netip.AddrPort, ssrc uint32) *trial {
 
 // take locks on the source and stream of a packet.
 func (l *latch) take(src netip.AddrPort, h rtpHeader, now time.Duration) {
-	if l.before = 0; src == l.source && h.ssrc != l.ssrc {
-		l.before, l.beforeUntil = l.ssrc, now+lateWindow
-	}
-	if src != l.source {
+	switch {
+	case src != l.source:
 		l.relocked, l.lockedAt = l.source.IsValid(), now
+		l.before, l.streamAt = replaced{}, now
+	case h.ssrc != l.ssrc:
+		l.streamAt = now - l.before.by(l.ssrc, l.heard-l.streamAt, h.ssrc)
 	}
 	l.source, l.ssrc, l.trials = src, h.ssrc, [4]trial{}
 	l.heard = now
+}
+
+// by notes that a stream, of the locked source and that old, gives its place to
+// the next one, and says how old that is: what has its place back is as old as it
+// was.
+func (r *replaced) by(ssrc uint32, lived time.Duration, next uint32) (age time.Duration) {
+	switch {
+	case r.known && next == r.ssrc:
+		age = r.lived
+		*r = replaced{}
+	case !r.known || lived > r.lived:
+		*r = replaced{known: true, ssrc: ssrc, lived: lived}
+	}
+	return age
 }
 
 // believes says whether an address may be learned.
@@ -238,11 +273,15 @@ func (l *latch) describe(p Peer, now time.Duration) {
 func (l *latch) learn(now time.Duration) { l.learnTil = now + learnWindow }
 
 // open forgets what is locked, for a peer of another name. A peer without one
-// holds, and is the same.
+// holds, and is the same; when it has another name than before, what was locked is
+// former.
 func (l *latch) open(named netip.AddrPort, now time.Duration) {
-	if l.source.IsValid() && named.IsValid() && named != l.source {
-		l.former, l.formerUntil = l.source, now+lateWindow
+	if l.source.IsValid() {
+		l.former, l.formerName = l.source, l.named
+	}
+	if l.former.IsValid() && named.IsValid() && named != l.former && named != l.formerName {
+		l.formerUntil = now + lateWindow
 	}
 	l.source, l.recent = netip.AddrPort{}, netip.AddrPort{}
-	l.relocked, l.before, l.trials = false, 0, [4]trial{}
+	l.relocked, l.before, l.trials = false, replaced{}, [4]trial{}
 }

@@ -60,6 +60,16 @@ func (l *line) talk(ssrc uint32, seq uint16) {
 	l.collect()
 }
 
+// talkFrom is talk from another source.
+func (l *line) talkFrom(c *client, ssrc uint32, seq uint16) {
+	l.tb.Helper()
+	pkt := sourcePacket(l.tb, ssrc, seq)
+	copy(pkt[rtpHeaderLen:], fmt.Sprintf("%05d", seq))
+	c.send(l.r.local[SideA], pkt)
+	l.w.serve(l.ep)
+	l.collect()
+}
+
 // talkOn sends n packets of audio in a row, 20 ms each.
 func (l *line) talkOn(ssrc uint32, seq uint16, n int) (next uint16) {
 	l.tb.Helper()

@@ -14,8 +14,9 @@ type party struct {
 }
 
 // reports is where a side's RTCP comes from: the source that the SDP names, or
-// one at the address that RTP is taken from. It comes seldom, so that there is
-// nothing to prove it by; and it moves nothing but RTCP.
+// one at the address that RTP is taken from, if its report is of that RTP's stream.
+// It comes seldom, so that nothing in a row can prove it; and it moves nothing but
+// RTCP.
 type reports struct {
 	named  netip.AddrPort
 	source netip.AddrPort // invalid while none is locked

@@ -176,6 +176,13 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 	}
 }
 
+// vouches says whether a compound of a side shows by itself whose it is: it is
+// authentic, or begins with a report (RFC 3550 §6.1) of the stream that the side
+// is known by. A goodbye shows nothing: who says it will not be heard again.
+func (r *relay) vouches(side Side, compound []byte) bool {
+	return r.secure[side].in != nil || reportsOf(compound, r.party[side].rtp.ssrc)
+}
+
 // learnReports locks on the source of an RTCP packet.
 func (r *relay) learnReports(side Side, src netip.AddrPort) {
 	r.party[side].rtcp.source = src

@@ -73,6 +73,21 @@ func (p controlPacket) reports() []byte {
 	return p.body[start:end]
 }
 
+// reportsOf says whether a compound begins with a report of this source, and says
+// no goodbye.
+func reportsOf(compound []byte, ssrc uint32) bool {
+	p, rest := nextRTCP(compound)
+	if (p.kind != rtcpSR && p.kind != rtcpRR) || len(p.body) < 4 || binary.BigEndian.Uint32(p.body) != ssrc {
+		return false
+	}
+	for len(rest) > 0 {
+		if p, rest = nextRTCP(rest); p.kind == rtcpBYE {
+			return false
+		}
+	}
+	return true
+}
+
 // sent is when a sender report said that it was sent, the middle 32 bits of the
 // NTP timestamp (RFC 3550 §4); 0 where it is none, or says nothing.
 func (p controlPacket) sent() uint32 {

@@ -103,6 +103,10 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 		ep.count.Malformed.Add(1)
 		return
 	}
+	if v == lock && src != ep.relay.party[ep.side].rtcp.named && !ep.relay.vouches(ep.side, pkt) {
+		ep.count.WrongSource.Add(1)
+		return
+	}
 	if v == lock {
 		ep.relay.learnReports(ep.side, src)
 	}

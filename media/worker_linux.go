@@ -27,6 +27,7 @@ type worker struct {
 	epfd     int
 	wakefd   int
 	wake     *os.File // of wakefd; closing it is safe against a late write
+	path     Path     // carries its sessions; itself, unless Open has set another
 	commands chan command
 	woken    atomic.Bool   // the worker has been told that commands wait
 	stopped  chan struct{} // closed when the goroutine has let go of everything
@@ -68,6 +69,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 		relays:   make(map[uint64]*relay),
 		alarm:    never,
 	}
+	w.path = w
 	var err error
 	if w.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -235,7 +237,7 @@ func (w *worker) perform(c command) error {
 // open takes a session over, sockets included. On an error it has let go of
 // them again, still open.
 func (w *worker) open(r *relay) error {
-	r.path = w
+	r.path = w.path
 	w.relays[r.id] = r
 	err := r.route()
 	for i := range r.endpoint {

@@ -1,0 +1,244 @@
+package media
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pion/rtp"
+)
+
+// What a network does to packets is not repaired here, which would cost time that
+// the receiver's jitter buffer has and we have not; it is passed on and counted.
+func TestPassesDisorderOn(t *testing.T) {
+	noLeaks(t)
+	br := newBridge(t, openEngine(t, nil))
+	for _, seq := range []uint16{1, 2, 2, 2, 5, 4, 3, 7, 6, 7, 65530, 8, 9} { // 65530: from before the first
+		pkt := rtpPacket(t, 0, seq, fmt.Sprint(seq))
+		br.a.send(br.Local(SideA), pkt)
+		br.b.expect(br.Local(SideB), pkt)
+	}
+	st := br.Close().A
+	if st.Lost != 0 || st.Duplicates != 3 || st.Reordered != 4 || st.RxPackets != 13 || st.DroppedTotal != 0 {
+		t.Errorf("%d lost, %d twice, %d reordered of %d, %d dropped; want 0, 3, 4 of 13, 0", st.Lost, st.Duplicates, st.Reordered, st.RxPackets, st.DroppedTotal)
+	}
+}
+
+// rich is an RTP packet with all that a header can have, and padding.
+func rich(tb testing.TB, seq uint16) []byte {
+	tb.Helper()
+	p := rtp.Packet{
+		Header: rtp.Header{
+			Version: 2, Marker: true, SequenceNumber: seq, Timestamp: uint32(seq) * 160, SSRC: 0xcafe0001, CSRC: []uint32{1, 2},
+		},
+		Payload:     []byte("0123456789"),
+		PaddingSize: 4,
+	}
+	if err := p.SetExtension(1, []byte{7, 8}); err != nil {
+		tb.Fatal(err)
+	}
+	b, err := p.Marshal()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// Packets are cut at every length, on every kind of session and port. What is no
+// packet any more is counted and goes nowhere, what is still one is relayed, and
+// the next whole one always is.
+func TestCutPackets(t *testing.T) {
+	for name, suite := range map[string]Suite{"RTP": 0, "SRTP": SuiteAESCM128SHA80, "SRTP, AEAD": SuiteAEADAES128GCM} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			s := newSecured(t, [2]Suite{suite, 0})
+			aRTCP, bRTCP := newClient(t, "127.0.1.1:0"), newClient(t, "127.0.2.1:0")
+			s.SetPeer(SideA, Peer{RTP: s.a.addr, RTCP: aRTCP.addr})
+			s.SetPeer(SideB, Peer{RTP: s.b.addr, RTCP: bRTCP.addr})
+			s.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 0}) // so that payloads are looked at
+			seq, bad := uint16(100), uint64(0)
+			s.carries(SideA, rich(t, seq))
+			for n := range 41 {
+				seq++
+				for _, whole := range [][]byte{rich(t, seq), rtpPacket(t, 0, seq, "0123456789012345678901234567"), rtcpPacket(t, 0xcafe0001)} {
+					cut := whole[:min(n, len(whole))]
+					s.a.send(s.Local(SideA), cut)
+					if _, ok := parseRTP(cut); ok && suite == 0 {
+						s.b.expect(s.Local(SideB), cut)
+					} else {
+						bad++
+					}
+					aRTCP.send(rtcpOf(s.Local(SideA)), cut)
+					if suite == 0 && validRTCP(cut) {
+						bRTCP.expect(rtcpOf(s.Local(SideB)), cut)
+					} else {
+						bad++
+					}
+				}
+				s.carries(SideA, rich(t, seq))
+			}
+			await(t, "the rest", func() bool { return s.Stats().A.DroppedTotal == bad })
+			s.b.expectNothing()
+			bRTCP.expectNothing()
+			if d := s.Close().A.Dropped; d.Malformed+d.Unauthentic != bad || (suite == 0) != (d.Unauthentic == 0) {
+				t.Errorf("dropped %+v; want %d malformed or unauthentic", d, bad)
+			}
+		})
+	}
+}
+
+// 1500 bytes are the longest that is relayed; with SRTP they may be longer when
+// they leave. What is longer than the buffer is not taken for its beginning.
+func TestLongPackets(t *testing.T) {
+	for name, suite := range map[string]Suite{"RTP": 0, "into SRTP": SuiteAEADAES128GCM} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			s := newSecured(t, [2]Suite{0, suite})
+			seq := uint16(0)
+			for _, size := range []int{1499, maxPacket, maxPacket + 1, bufferSize, bufferSize + 1, 9000, 65507} {
+				seq++
+				pkt := rtpPacket(t, 0, seq, strings.Repeat("x", size-rtpHeaderLen))
+				s.says(SideA, pkt)
+				if size <= maxPacket && !bytes.Equal(s.hears(SideB), pkt) {
+					t.Errorf("%d bytes did not arrive as they were", size)
+				}
+			}
+			s.carries(SideA, rtpPacket(t, 0, seq+1, "as ever"))
+			s.b.expectNothing()
+			if st := s.Close().A; st.Dropped != (Drops{Oversize: 5}) || st.RxPackets != 3 {
+				t.Errorf("got %+v; want 3 packets and 5 that are too long", st)
+			}
+		})
+	}
+}
+
+// The sequence number wraps some times, through SRTP as well, whose packet numbers
+// go on counting (RFC 3711 §3.3.1).
+func TestNumbersWrapOverAndOver(t *testing.T) {
+	for name, suites := range map[string][2]Suite{
+		"RTP": {}, "SRTP": {SuiteAESCM128SHA80, SuiteAEADAES256GCM}, "SRTP on one side": {0, SuiteAESCM128SHA32},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			s := newSecured(t, suites)
+			const step, cycles = 2500, 6
+			n := uint64(0)
+			for number := 0; number < cycles<<16; number += step {
+				s.carries(SideA, rtpPacket(t, 0, uint16(number), fmt.Sprint(number)))
+				n++
+			}
+			st := s.Close().A
+			if st.Wraps != cycles-1 || st.RxPackets != n || st.Lost != (n-1)*(step-1) || st.DroppedTotal != 0 {
+				t.Errorf("%d wraps, %d packets, %d lost; want %d, %d, %d", st.Wraps, st.RxPackets, st.Lost, cycles-1, n, (n-1)*(step-1))
+			}
+		})
+	}
+}
+
+// A source that changes its SSRC, again and again, is one stream to the other
+// side; what is missed is the two packets that show that it is one.
+func TestSourceChangesItsSSRC(t *testing.T) {
+	l := newLine(t)
+	const changes, each = 20, 30
+	for i := range uint32(changes) {
+		l.talkOn(0x100+i, uint16(i*7919), each)
+		l.pass(streamSilence)
+	}
+	got := l.take()
+	checkOrder(t, got)
+	if want := each + (changes-1)*(each-proofFirst+1); len(got) != want {
+		t.Errorf("%d packets heard; want %d", len(got), want)
+	}
+	if st := l.r.ledger.stats(l.w.epoch).A; st.SSRCChanges != changes-1 || st.Lost != 0 || st.Dropped != (Drops{WrongSSRC: (changes - 1) * (proofFirst - 1)}) {
+		t.Errorf("%d changes, %d lost, dropped %+v", st.SSRCChanges, st.Lost, st.Dropped)
+	}
+}
+
+// Nobody is at the other side's port for a while, so that each packet is answered
+// by ICMP. The sockets are not connected: they hear nothing of it.
+func TestPeerIsUnreachable(t *testing.T) {
+	noLeaks(t)
+	br := newBridge(t, openEngine(t, nil))
+	seq := uint16(0)
+	talk := func(heard bool) {
+		for range 20 {
+			seq++
+			there, back := rtpPacket(t, 0, seq, "there"), rtpPacket(t, 0, seq, "back")
+			br.a.send(br.Local(SideA), there)
+			if heard {
+				br.b.expect(br.Local(SideB), there)
+				br.b.send(br.Local(SideB), back)
+				br.a.expect(br.Local(SideA), back)
+			}
+		}
+	}
+	talk(true)
+	_ = br.b.conn.Close()
+	talk(false)
+	await(t, "what is sent to nobody", func() bool { return br.Stats().B.TxPackets == uint64(seq) })
+	br.b = newClient(t, br.b.addr.String())
+	talk(true)
+	st := br.Close()
+	if st.A.DroppedTotal+st.B.DroppedTotal != 0 || st.B.TxPackets != 60 || st.B.RxPackets != 40 {
+		t.Errorf("A %+v\nB %+v\nwant 60 sent to side B, 40 of it, and no drops", st.A, st.B)
+	}
+}
+
+// Setting the system's clock changes nothing here: times are durations since the
+// engine was opened, of the monotonic clock that time.Since reads where both times
+// have it. It can't be set in a test, nor in a namespace, which has no such clock
+// of its own; so this holds that nothing reads another one.
+func TestNothingReadsTheWallClock(t *testing.T) {
+	e := openEngine(t, nil)
+	if !strings.Contains(e.epoch.String(), " m=") {
+		t.Errorf("the epoch %v has no monotonic reading", e.epoch)
+	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads []string
+	for _, name := range sources {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				reads = append(reads, clockReads(f)...)
+			}
+		}
+	}
+	slices.Sort(reads)
+	// Once for the epoch, and once per wake-up: waiting for packets, for commands.
+	if want := []string{"Open: time.Now", "rest: time.Since", "turn: time.Since"}; !slices.Equal(reads, want) {
+		t.Errorf("the clock is read by %q; want %q", reads, want)
+	}
+}
+
+// clockReads are the places where a function asks for the time, or to be told when
+// it has come.
+func clockReads(f *ast.FuncDecl) (reads []string) {
+	ask := []string{
+		"time.Now", "time.Since", "time.Until", "time.After", "time.AfterFunc", "time.Tick", "time.NewTimer", "time.NewTicker",
+		"unix.ClockGettime", "unix.Gettimeofday", "unix.Time",
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := s.X.(*ast.Ident); ok && slices.Contains(ask, x.Name+"."+s.Sel.Name) {
+				reads = append(reads, f.Name.Name+": "+x.Name+"."+s.Sel.Name)
+			}
+		}
+		return true
+	})
+	return reads
+}

@@ -1,0 +1,141 @@
+package media
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Whoever forges a side's source, address and port, is not told from the side but
+// by the SSRC. These tests say how far that goes. Forged packets and true ones
+// leave one socket here, as they would arrive. The clock is the test's.
+
+// The voice has numbers below intruding, who forges it has those from there on.
+const (
+	voice, intruder = uint32(0x11), uint32(0x66)
+	intruding       = 40000
+)
+
+// tally counts what came to side B of the voice, and of who forges it.
+func tally(got []sent) (voices, forged int) {
+	for _, s := range got {
+		if s.audio < intruding {
+			voices++
+		} else {
+			forged++
+		}
+	}
+	return voices, forged
+}
+
+// both lets n packets of the voice come, one each 20 ms, and of each of others one
+// between.
+func (l *line) both(seq, forged uint16, n int, others ...uint32) (uint16, uint16) {
+	l.tb.Helper()
+	for range n {
+		l.talk(voice, seq)
+		for _, ssrc := range others {
+			l.pass(20 * ms / time.Duration(len(others)+1))
+			l.talk(ssrc, forged)
+		}
+		l.pass(20 * ms / time.Duration(len(others)+1))
+		seq, forged = seq+1, forged+1
+	}
+	return seq, forged
+}
+
+func TestInjectionBesideTheStream(t *testing.T) {
+	l := newLine(t)
+	seq := l.talkOn(voice, 1, 3)
+	l.both(seq, intruding, 500, intruder)
+	if v, f := tally(l.got); v != 503 || f != 0 {
+		t.Errorf("heard %d of the voice and %d forged; want 503 and none", v, f)
+	}
+	checkOrder(t, l.take())
+	if n := l.r.ledger.stats(l.w.epoch).A.Dropped; n != (Drops{WrongSSRC: 500}) {
+		t.Errorf("dropped %+v; want 500 of another SSRC", n)
+	}
+}
+
+// In a pause of the voice (RFC 3389, or silence that is not sent) another stream
+// of the same source is taken for its successor. It gives way when the voice goes
+// on, at its third packet, however long the pause was, and doesn't come back
+// while the voice is heard.
+func TestInjectionInAPause(t *testing.T) {
+	for _, pause := range []time.Duration{40 * ms, 200 * ms, 500 * ms, time.Second, 2 * time.Second, 5 * time.Second, time.Minute} {
+		t.Run(pause.String(), func(t *testing.T) {
+			l := newLine(t)
+			seq, forged := l.talkOn(voice, 1, 200), uint16(intruding)
+			for range 3 {
+				l.take()
+				for range pause / (20 * ms) {
+					l.pass(20 * ms)
+					l.talk(intruder, forged)
+					forged++
+				}
+				v, f := tally(l.take())
+				if most := int(pause / (20 * ms)); v != 0 || f > most || (pause < streamSilence && f > 1) {
+					t.Errorf("%d forged packets heard in the pause; want %d at most", f, most)
+				}
+				seq, forged = l.both(seq, forged, 100, intruder)
+				if v, f = tally(l.got); v < 98 || f > 3 {
+					t.Errorf("%d of 100 of the voice heard after the pause and %d forged; want 98 or more and 3 at most", v, f)
+				}
+				checkOrder(t, l.take())
+			}
+		})
+	}
+}
+
+// Several streams that push in, one after the other, don't have the voice
+// forgotten: the one that spoke longest may come back.
+func TestInjectionByTurns(t *testing.T) {
+	l := newLine(t)
+	seq, forged := l.talkOn(voice, 1, 500), uint16(intruding)
+	for round := range uint32(3) { // the voice is as old after a pause as before it
+		for i := range uint32(8) {
+			for range 20 {
+				l.talk(intruder+round+i, forged)
+				l.pass(20 * ms)
+				forged++
+			}
+			l.pass(60 * ms)
+		}
+		l.take()
+		seq, forged = l.both(seq, forged, 10, intruder+round+8, intruder+round+7)
+		if v, f := tally(l.got); v < 8 || f > 6 {
+			t.Errorf("%d of 10 of the voice heard and %d forged; want 8 or more and 6 at most", v, f)
+		}
+		checkOrder(t, l.take())
+	}
+}
+
+// Who sends from a side's address with another port may be the side, for 10 s
+// after an offer: it takes the side's place when that was silent for 2 s. The
+// source that the SDP names takes it back.
+func TestNamedSourceComesBack(t *testing.T) {
+	l := newLine(t)
+	named := l.r.party[SideA].named.RTP
+	other := newClient(t, fmt.Sprintf("%v:0", named.Addr()))
+	if err := l.r.setPeer(SideA, l.r.party[SideA].named, l.w.now); err != nil { // an offer, that says the same
+		t.Fatal(err)
+	}
+	l.talkOn(voice, 1, 10)
+	l.pass(relockSilence)
+	for i := range uint16(10) {
+		l.talkFrom(other, intruder, intruding+i)
+		l.pass(20 * ms)
+	}
+	if got := l.r.party[SideA].rtp.source; got != other.addr {
+		t.Fatalf("locked on %v; want %v, in the side's silence", got, other.addr)
+	}
+	l.got = nil
+	for i := range uint16(50) {
+		l.talk(voice, 200+i)
+		l.talkFrom(other, intruder, intruding+10+i)
+		l.pass(20 * ms)
+	}
+	if got := l.r.party[SideA].rtp.source; got != named {
+		t.Errorf("locked on %v; want %v, which the SDP names", got, named)
+	}
+}

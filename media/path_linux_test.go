@@ -1,0 +1,108 @@
+package media
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+)
+
+// paths are what sessions may be carried by. All tests run once for each, with
+// engines whose sessions it carries: what they expect of media is so expected of
+// every path. The tests that are the worker themselves, as they turn its clock,
+// are of the userspace path whatever the path under test is.
+var paths = []struct {
+	name string
+	path func(*worker) Path // nil: the worker
+}{
+	{"userspace", nil},
+	{"audited", func(w *worker) Path { return newAudit(w) }},
+}
+
+// path is the one of paths under test.
+var path = paths[0]
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	for _, once := range []string{"test.fuzz", "test.bench", "test.list"} {
+		if f := flag.Lookup(once); f != nil && f.Value.String() != "" {
+			paths = paths[:1]
+		}
+	}
+	code := 0
+	for _, path = range paths {
+		if code = m.Run(); code != 0 {
+			fmt.Fprintln(os.Stderr, "path under test:", path.name)
+			break
+		}
+	}
+	os.Exit(code)
+}
+
+// audit is the userspace path with an eye on how it is called: as Path says, and
+// so that nothing stays attached. What it finds is a fault of the caller, which
+// a path that keeps flows outside the process would pay for.
+type audit struct {
+	*worker
+
+	mu    sync.Mutex // guards what follows
+	flows map[FlowID]*Counters
+	count map[FlowID]*Counters // as it was attached first
+	wrong []string
+}
+
+// audits are those of the test that is running.
+var audits struct {
+	mu  sync.Mutex
+	all []*audit
+}
+
+func newAudit(w *worker) *audit {
+	a := &audit{worker: w, flows: map[FlowID]*Counters{}, count: map[FlowID]*Counters{}}
+	audits.mu.Lock()
+	defer audits.mu.Unlock()
+	audits.all = append(audits.all, a)
+	return a
+}
+
+func (a *audit) Attach(f Flow, c *Counters) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if first := a.count[f.ID]; c == nil || (first != nil && first != c) {
+		a.wrong = append(a.wrong, fmt.Sprintf("%+v is attached with other counters than before", f.ID))
+	}
+	if _, over := a.flows[f.ID]; a.count[f.ID] != nil && !over {
+		a.wrong = append(a.wrong, fmt.Sprintf("%+v is attached again after it was detached", f.ID))
+	}
+	if f.Source.IsValid() && f.Source == f.In {
+		a.wrong = append(a.wrong, fmt.Sprintf("%+v comes from where it goes to", f.ID))
+	}
+	a.count[f.ID], a.flows[f.ID] = c, c
+	return a.worker.Attach(f, c)
+}
+
+func (a *audit) Detach(id FlowID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.flows, id)
+	a.worker.Detach(id)
+}
+
+// checkAudits reports what the audits have found. Their engine is closed.
+func checkAudits(tb testing.TB) {
+	tb.Helper()
+	audits.mu.Lock()
+	defer audits.mu.Unlock()
+	for _, a := range audits.all {
+		a.mu.Lock()
+		for _, w := range a.wrong {
+			tb.Error(w)
+		}
+		for id := range a.flows {
+			tb.Errorf("%+v is still attached", id)
+		}
+		a.mu.Unlock()
+	}
+	audits.all = nil
+}
