@@ -109,14 +109,15 @@ type latch struct {
 	next   int // of trials, to be used
 }
 
-// replaced is a stream that another of the same source took the place of. It may
-// take its place back when it goes on; the other can't then. Of several the one
-// that was heard for longest may, so that streams that come and go don't have it
-// forgotten.
+// replaced is a stream that another took the place of. It may take its place back
+// from another of the same source when it goes on; that one can't then. Of several
+// it is the one that was heard for longest, so that streams that come and go don't
+// have it forgotten.
 type replaced struct {
-	known bool
-	ssrc  uint32
-	lived time.Duration
+	source netip.AddrPort // invalid: there is none
+	ssrc   uint32
+	lived  time.Duration
+	trial  trial // its own, which nobody else's packets crowd out
 }
 
 // trial is a source that has begun to show that it is one.
@@ -178,7 +179,7 @@ func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
 		return keep
 	}
 	silent := now - l.heard
-	free := silent >= streamSilence || (l.before.known && h.ssrc == l.before.ssrc)
+	free := silent >= streamSilence || l.wasReplaced(l.source, h.ssrc)
 	if silent >= streamGone || (l.proof(l.source, h, now, proofFirst) == lock && free) {
 		return lock
 	}
@@ -199,8 +200,12 @@ func (l *latch) proof(src netip.AddrPort, h rtpHeader, now time.Duration, needed
 	return lock
 }
 
-// trial is that of a source and SSRC; a new one takes the place of the oldest.
+// trial is that of a source and SSRC; a new one takes the place of the oldest of
+// those that have none of their own.
 func (l *latch) trial(src netip.AddrPort, ssrc uint32) *trial {
+	if l.wasReplaced(src, ssrc) {
+		return &l.before.trial
+	}
 	for i := range l.trials {
 		if t := &l.trials[i]; t.source == src && t.ssrc == ssrc {
 			return t
@@ -214,29 +219,29 @@ func (l *latch) trial(src netip.AddrPort, ssrc uint32) *trial {
 
 // take locks on the source and stream of a packet.
 func (l *latch) take(src netip.AddrPort, h rtpHeader, now time.Duration) {
-	switch {
-	case src != l.source:
+	l.streamAt = now - l.replace(src, h.ssrc)
+	if src != l.source {
 		l.relocked, l.lockedAt = l.source.IsValid(), now
-		l.before, l.streamAt = replaced{}, now
-	case h.ssrc != l.ssrc:
-		l.streamAt = now - l.before.by(l.ssrc, l.heard-l.streamAt, h.ssrc)
 	}
 	l.source, l.ssrc, l.trials = src, h.ssrc, [4]trial{}
 	l.heard = now
 }
 
-// by notes that a stream, of the locked source and that old, gives its place to
-// the next one, and says how old that is: what has its place back is as old as it
-// was.
-func (r *replaced) by(ssrc uint32, lived time.Duration, next uint32) (age time.Duration) {
-	switch {
-	case r.known && next == r.ssrc:
-		age = r.lived
-		*r = replaced{}
-	case !r.known || lived > r.lived:
-		*r = replaced{known: true, ssrc: ssrc, lived: lived}
+// replace notes that what is locked gives its place to a stream, and says how old
+// that is: what has its place back is as old as it was.
+func (l *latch) replace(src netip.AddrPort, ssrc uint32) (age time.Duration) {
+	switch lived := l.heard - l.streamAt; {
+	case !l.source.IsValid():
+	case l.wasReplaced(src, ssrc):
+		age, l.before = l.before.lived, replaced{}
+	case !l.before.source.IsValid() || lived > l.before.lived:
+		l.before = replaced{source: l.source, ssrc: l.ssrc, lived: lived}
 	}
 	return age
+}
+
+func (l *latch) wasReplaced(src netip.AddrPort, ssrc uint32) bool {
+	return l.before.source == src && l.before.ssrc == ssrc
 }
 
 // believes says whether an address may be learned.
