@@ -84,6 +84,7 @@ type Call struct {
 	sessionAddr   [2]netip.Addr // in SDP, by side
 	oneWay        string        // the side that nothing was heard from; empty: none
 	voices        [2]*voice     // that a side hears
+	plays         uint64        // begun so far
 	ringSent      bool
 	earlySent     bool // a provisional answer with SDP
 	soundsRinging bool // it was our own, and the caller hears ringing

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/media"
 	"flowbridge/store"
 )
 
@@ -25,7 +26,6 @@ func (c *Call) nextAttempt() phase {
 		c.record.TargetSIPCallID, c.record.SynthflowCallID = "", ""
 		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
 		if c.ready(a) {
-			c.ringAgain()
 			c.prepare(a)
 			return (*Call).preparing
 		}
@@ -80,9 +80,25 @@ func (c *Call) failed(o outcome) {
 		a.cancel()
 	}
 	c.noteAttempt(o.cause, o.code)
+	c.deafen(a)
 	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.vacate(a)
+}
+
+// deafen sees to it that who does not take the call hears and says nothing any
+// more: its port may be another call's by now, and the caller hears ringing of
+// ours again, where it did.
+func (c *Call) deafen(a *attempt) {
+	if c.session == nil || c.heard[media.SideB] == nil || c.b != nil {
+		return // nobody was heard, or the agent is, beside a transfer
+	}
+	if _, t := c.attemptLine(); t != a.target {
+		return
+	}
+	c.session.SetPeer(media.SideB, media.Peer{})
+	c.heard[media.SideB], c.said[media.SideB], c.voices[media.SideB] = nil, nil, nil
+	c.attune()
 }
 
 // destText is an address in the log, empty where there is none yet.

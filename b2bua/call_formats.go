@@ -36,7 +36,10 @@ func (c *Call) tell(side media.Side, formats []format) {
 // nil: there is none yet.
 func (c *Call) view(side media.Side, near *description) *description {
 	far := c.heard[side.Other()]
-	if far == nil {
+	switch {
+	case far == nil && side == media.SideA && c.answer != nil: // it was told something, though nobody has taken the call
+		return c.settled(side, near)
+	case far == nil:
 		return nil
 	}
 	seen := far.numbered(near)
@@ -83,7 +86,8 @@ func (c *Call) sends(side media.Side) []format {
 }
 
 // translate has the relay make of what each side sends what the other one
-// expects. A side sends what it was told and has itself (RFC 3264 section 6.1).
+// expects. A side sends what it was told and has itself (RFC 3264 section 6.1);
+// what the other one has no use for, comfort noise perhaps, is dropped.
 func (c *Call) translate() {
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		own, to := c.heard[from], c.heard[from.Other()]
@@ -91,7 +95,9 @@ func (c *Call) translate() {
 			continue
 		}
 		has := own.formats()
-		sends := slices.DeleteFunc(slices.Clone(c.said[from]), func(f format) bool { return !includes(has, f.codec) })
+		sends := slices.DeleteFunc(c.sends(from), func(f format) bool {
+			return !includes(has, f.codec) || (!f.comfort() && !slices.Contains(c.told[from], f.codec))
+		})
 		changes := changesOf(sends, c.toldTo(from.Other(), to.formats()))
 		if !slices.Equal(changes, c.changes[from]) {
 			c.changes[from] = changes
@@ -124,19 +130,7 @@ func changesOf(sends, wants []format) []media.PayloadChange {
 			changes = append(changes, change)
 		}
 	}
-	return append(changes, unannounced(sends, wants)...)
-}
-
-// unannounced drops comfort noise that nobody has agreed to: a receiver that
-// does not know it plays it as speech.
-func unannounced(sends, wants []format) []media.PayloadChange {
-	const comfort = 13
-	for _, f := range append(slices.Clone(sends), wants...) {
-		if f.comfort() || f.number == "13" {
-			return nil
-		}
-	}
-	return []media.PayloadChange{{From: comfort, To: comfort, Op: media.PayloadDrop}}
+	return changes
 }
 
 func numberOf(f format) uint8 {

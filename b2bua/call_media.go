@@ -125,7 +125,7 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 			case media.EventDigit:
 				c.inbox.post(item{fact: Keyed(e)})
 			case media.EventPlayed:
-				c.inbox.post(item{fact: Played(e)})
+				c.inbox.post(item{fact: Played{Side: e.Side, ID: e.ID}})
 			case media.EventOneWay:
 				c.inbox.post(item{fact: OneWay{Side: e.Side}})
 			case media.EventHeard:

@@ -206,7 +206,7 @@ func (c *Call) consult(from *line, d *description, fallback []format, by sip.Req
 	wanted := d.numbered(c.heard[c.side(to)])
 	formats, err := wanted.usable(c.policy().Codecs)
 	if err != nil {
-		c.step(from, notAcceptable())
+		c.settleFor(from, d, fallback)
 		return
 	}
 	like := c.layout[c.side(to)]
@@ -317,6 +317,16 @@ func (c *Call) onOfferRefused(from *line, f OfferRefused) {
 	default:
 		c.refuseExchange(x, f.Code)
 	}
+}
+
+// settleFor gives a side what it wants where the other one can't be asked for it,
+// if the codec of the call stays.
+func (c *Call) settleFor(from *line, d *description, fallback []format) {
+	if fallback == nil {
+		c.step(from, notAcceptable())
+		return
+	}
+	c.absorb(from, d, fallback)
 }
 
 // refuseExchange tells the side that wanted a change that there is none, by the

@@ -44,31 +44,34 @@ type voice struct {
 	yield bool // to the other side's media
 	mix   bool // with it
 	lasts bool // until its end, whatever the state of the call wants
-}
 
-// says reports whether two voices are the same.
-func (v *voice) says(w *voice) bool {
-	return v == w || (v != nil && w != nil && *v == *w)
+	played media.Play // how the side hears it
+	id     uint64     // of that
 }
 
 // let has a side hear something of us, or nothing any more. A side that does not
 // speak G.711 hears nothing of us.
 func (c *Call) let(side media.Side, v *voice) {
-	if c.voices[side].says(v) || c.session == nil {
+	if c.session == nil {
 		return
 	}
 	before := c.voices[side]
-	c.voices[side] = nil
 	if v != nil {
 		play, ok := c.playing(side, v)
+		if ok && before != nil && before.name == v.name && before.played == play {
+			return
+		}
 		if ok {
+			v.played = play
+			c.plays++
+			play.ID, v.id = c.plays, c.plays
 			c.voices[side] = v
 			c.session.Play(side, play)
 			return
 		}
 		c.chat.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
 	}
-	if before != nil {
+	if c.voices[side] = nil; before != nil {
 		c.session.StopPlay(side)
 	}
 }
@@ -111,13 +114,16 @@ func (c *Call) ringback() *voice {
 	return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
 }
 
-// attune has each side hear what its state wants: nothing, mostly.
+// attune has each side hear what its state wants: nothing, mostly. What lasts goes
+// on, in the codec that the side has now; a beep gives way.
 func (c *Call) attune() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		if v := c.voices[side]; v != nil && v.lasts {
-			continue
+		v, wanted := c.voices[side], c.wanted(side)
+		if v != nil && v.lasts && (!v.mix || wanted == nil) {
+			again := *v
+			wanted = &again
 		}
-		c.let(side, c.wanted(side))
+		c.let(side, wanted)
 	}
 }
 
@@ -135,15 +141,6 @@ func (c *Call) wanted(side media.Side) *voice {
 		return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
 	}
 	return nil
-}
-
-// ringAgain has the caller hear ringing again, for another target, where the one
-// before let something else be heard.
-func (c *Call) ringAgain() {
-	if c.soundsRinging && c.tried > 1 {
-		c.voices[media.SideA] = nil
-		c.attune()
-	}
 }
 
 // soundRinging answers the caller's offer with 183, so that it hears ringing of
@@ -250,6 +247,8 @@ const toneBeep = "beep"
 
 // onPlayed: a sound has come to its end.
 func (c *Call) onPlayed(f Played) {
-	c.voices[f.Side] = nil
-	c.attune()
+	if v := c.voices[f.Side]; v != nil && v.id == f.ID {
+		c.voices[f.Side] = nil
+		c.attune()
+	}
 }

@@ -263,7 +263,10 @@ type (
 		Duration time.Duration
 	}
 	// Played says that a sound of ours that a side heard has come to its end.
-	Played struct{ Side media.Side }
+	Played struct {
+		Side media.Side
+		ID   uint64 // of the media.Play
+	}
 	// Killed is a command to end the call now.
 	Killed struct {
 		Cause Cause

@@ -31,6 +31,7 @@ type fakeSession struct {
 	events   [2]media.TelephoneEvents
 	payloads [2][]media.PayloadChange
 	digits   []string
+	plays    [2]media.Play
 	heard    []string // by Play and StopPlay
 	masks    [2]media.Mask
 	tap      media.Tap
@@ -84,6 +85,7 @@ func (s *fakeSession) SetPayloads(from media.Side, changes []media.PayloadChange
 }
 
 func (s *fakeSession) Play(to media.Side, p media.Play) {
+	s.plays[to] = p
 	s.heard = append(s.heard, fmt.Sprintf("%v hears %v of law %d as %d, loop %v, yield %v", to, p.Sound.Duration(), p.Law, p.PayloadType, p.Loop, p.Yield))
 }
 

@@ -275,12 +275,12 @@ func (d *description) rank(format string, codecs []string) int {
 	return len(codecs)
 }
 
-// only is the description with one codec for speech, and the telephone-events
-// among those that were told.
+// only is the description with one codec for speech, and the telephone-events and
+// comfort noise among those that were told.
 func (d *description) only(speech codec, told []codec) *description {
 	var news []renumbering
 	for _, f := range d.formats() {
-		if f.codec == speech || (f.events() && slices.Contains(told, f.codec)) {
+		if f.codec == speech || (!f.speech() && slices.Contains(told, f.codec)) {
 			news = append(news, renumbering{from: f.number, to: f.number})
 		}
 	}

@@ -208,7 +208,7 @@ func sdpVersion(t testing.TB, m message) (version uint64) {
 func sessionAt(host string, port int, formats string, lines ...string) string {
 	s := fmt.Sprintf("v=0\no=peer 1 2 IN IP4 %[1]s\ns=-\nc=IN IP4 %[1]s\nt=0 0\nm=audio %d RTP/AVP %s\n", host, port, formats)
 	for f := range strings.FieldsSeq(formats) {
-		if name := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722", "18": "G729"}[f]; name != "" {
+		if name := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722", "13": "CN", "18": "G729"}[f]; name != "" {
 			s += "a=rtpmap:" + f + " " + name + "/8000\n"
 		} else {
 			s += "a=rtpmap:" + f + " telephone-event/8000\na=fmtp:" + f + " 0-15\n"

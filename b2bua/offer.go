@@ -236,7 +236,7 @@ func (d *description) codec(format string) string {
 func isEvents(codec string) bool { return strings.EqualFold(codec, "telephone-event") }
 
 // usable are the offer's formats that the codec list allows, in the offer's
-// order, telephone-event always among them.
+// order, telephone-events and comfort noise (RFC 3389) always among them.
 func (d *description) usable(codecs []string) ([]string, error) {
 	var formats []string
 	audio := false
@@ -244,7 +244,7 @@ func (d *description) usable(codecs []string) ([]string, error) {
 		name := d.codec(f)
 		allow := slices.ContainsFunc(codecs, func(c string) bool { return strings.EqualFold(c, name) })
 		audio = audio || allow
-		if allow || isEvents(name) {
+		if allow || isEvents(name) || strings.EqualFold(name, "CN") {
 			formats = append(formats, f)
 		}
 	}

@@ -20,6 +20,12 @@ func (w *world) plays(s Sounding, refusal string) {
 	}
 }
 
+// played brings what a side hears to its end.
+func (w *world) played(side media.Side) {
+	s := w.relay.sessions[0]
+	s.onEvent(media.EventPlayed{Side: side, ID: s.plays[side].ID})
+}
+
 func TestOrderedSounds(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", "codecs: [PCMU, G722]"), `targets: [agent]`, `targets: [agent], hold: silence`)
 	inWorldWith(t, yaml, func(w *world) {
@@ -46,9 +52,15 @@ func TestOrderedSounds(t *testing.T) {
 		}
 		w.plays(Sounding{Side: media.SideB, Sound: SoundNone}, "") // and then what the hold wants
 		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
-		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA})
-		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "")
-		w.hears("a hears 5s of law 0 as 0, loop false, yield false")
+		w.played(media.SideA)
+		before := w.relay.sessions[0].plays[media.SideA].ID
+		w.plays(Sounding{Side: media.SideA, Sound: "eu", Loop: true}, "")
+		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
+		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})             // which crossed the order
+		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // in packets of another length
+		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
+		w.plays(Sounding{Side: media.SideA, Sound: SoundNone}, "")
+		w.hears("a hears nothing")
 		w.callerHangsUp(d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 	})
@@ -80,7 +92,7 @@ func TestBeepWhileRecorded(t *testing.T) {
 		beeps := []string{"a hears 400ms of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop false, yield false"}
 		over := func() {
 			for _, side := range []media.Side{media.SideA, media.SideB} {
-				w.relay.sessions[0].onEvent(media.EventPlayed{Side: side})
+				w.played(side)
 			}
 		}
 		w.hears(beeps...)
@@ -98,5 +110,41 @@ func TestBeepWhileRecorded(t *testing.T) {
 		w.hears(beeps...)
 		w.callerHangsUp(c.d)
 		w.record()
+	})
+}
+
+// A beep gives way to what a hold wants: it may have nothing to be mixed with.
+func TestHoldDuringABeep(t *testing.T) {
+	yaml := strings.Replace(recordingYAML("record: always, hold: hold", ""), "recording: {", "recording: {beep: 15s, ", 1)
+	inRecordedWorld(t, yaml, func(w *recorded) {
+		c := w.talk(nil, nil)
+		w.hears("a hears 400ms of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop false, yield false")
+		c.agent.changes("INVITE", sessionAt("192.0.2.20", 30000, "0 101", "a=inactive"), "200")
+		w.hears("a hears 10s of law 0 as 0, loop true, yield true")
+		w.callerHangsUp(c.d)
+		w.record()
+	})
+}
+
+// A hold whose offer lacks what was agreed besides the codec, in a call that is
+// translated: the other side can't be asked for it, and need not be.
+func TestHoldOfATranslatedCall(t *testing.T) {
+	inWorldWith(t, talkYAML("", "codecs: [PCMA]"), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = sessionAt("192.0.2.10", 20000, "0 101")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "8 101"))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		c := w.talkOf(d, in)
+		ok := c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0", "a=sendonly"), "200")
+		if d := described(t, ok); d.direction() != dirRecvOnly || formatsOf(t, ok) != "0" {
+			t.Errorf("answer\n%s", ok.raw)
+		}
+		w.callerHangsUp(d)
+		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 	})
 }

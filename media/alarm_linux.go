@@ -62,7 +62,7 @@ func (w *worker) attend(ep *endpoint) {
 	if ep.dialer != nil && ep.dialer.next <= w.now {
 		w.dial(ep)
 	}
-	if ep.player != nil && ep.player.speaks() && ep.player.next <= w.now {
+	if ep.player != nil && ep.player.playing && ep.player.next <= w.now {
 		w.sound(ep)
 	}
 }

@@ -47,7 +47,10 @@ type EventDigit struct {
 }
 
 // EventPlayed says that a sound towards a side has come to its end by itself.
-type EventPlayed struct{ Side Side }
+type EventPlayed struct {
+	Side Side
+	ID   uint64 // of its Play
+}
 
 func (EventPlayed) isEvent()  {}
 func (EventSilent) isEvent()  {}

@@ -148,8 +148,7 @@ func (l *latch) admits(src netip.AddrPort, now time.Duration) bool {
 func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdict {
 	switch {
 	case l.mode == LatchOff:
-		l.recent = src
-		return keep
+		return l.judgeAny(src, h, now)
 	case src == l.source:
 		return l.judgeStream(h, now)
 	case !l.source.IsValid() && src == l.named:
@@ -162,6 +161,16 @@ func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdic
 		return l.proof(src, h, now, proofReplace)
 	}
 	return stray
+}
+
+// judgeAny is judge where no source is kept. A stream is: two at once would be
+// heard as neither.
+func (l *latch) judgeAny(src netip.AddrPort, h rtpHeader, now time.Duration) verdict {
+	if l.recent.IsValid() && h.ssrc != l.ssrc && now-l.heard < streamGone {
+		return foreign
+	}
+	l.recent, l.ssrc = src, h.ssrc
+	return keep
 }
 
 // yields says whether the locked source gives way to the named one while it is

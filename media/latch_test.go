@@ -117,8 +117,13 @@ func TestLatch(t *testing.T) {
 		{"strict: the source of the SDP and no other", LatchStrict, named, []packets{
 			{0, moved, 1, 9, 4, "ssss"}, {0, gateway, 1, 9, 4, "ssss"}, {0, named, 1, 9, 2, "lk"}, {s, named, 2, 9, 4, "lkkk"},
 		}},
-		{"off: all that is believed, nothing is locked", LatchOff, named, []packets{
-			{0, named, 1, 9, 2, "kk"}, {0, moved, 2, 9, 2, "kk"}, {time.Hour, gateway, 3, 9, 2, "kk"}, {time.Hour, carrier, 3, 9, 2, "kk"}, {0, guess, 1, 9, 2, "ss"},
+		{"off: all that is believed, one stream at a time", LatchOff, named, []packets{
+			{0, named, 1, 9, 2, "kk"},
+			{40 * ms, moved, 1, 11, 2, "kk"},
+			{80 * ms, moved, 2, 9, 2, "ff"},
+			{time.Hour, gateway, 3, 9, 2, "kk"},
+			{time.Hour + s, carrier, 4, 9, 2, "kk"},
+			{time.Hour + s, guess, 4, 11, 2, "ss"},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

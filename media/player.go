@@ -12,6 +12,10 @@ const (
 	playShortest = 10 * time.Millisecond
 	playLongest  = 60 * time.Millisecond
 
+	// yieldFor is how long the other side has to be silent before a sound that has
+	// yielded to it goes on. Speech has packets every 20 to 60 ms.
+	yieldFor = 400 * time.Millisecond
+
 	// playBehind is how late a frame may be sent. What is later is left out, as
 	// the receiver has played something else by then.
 	playBehind = 60 * time.Millisecond
@@ -29,9 +33,12 @@ type Play struct {
 	// of taking their place: where none are, nothing is heard.
 	Mix bool
 
-	// Yield has it stop for the first RTP of the other side that could be relayed.
-	// Otherwise that is dropped as long as it lasts.
+	// Yield has it pause while RTP of the other side could be relayed, and for
+	// 400 ms after the last of it. Otherwise that is dropped as long as it lasts.
 	Yield bool
+
+	// ID comes back in EventPlayed.
+	ID uint64
 }
 
 // player puts a sound into the stream towards a side, a frame at a time on a
@@ -44,6 +51,7 @@ type player struct {
 	next    time.Duration
 	frames  int // sent
 	playing bool
+	paused  bool // it has yielded
 }
 
 // start begins a sound at now.
@@ -52,19 +60,20 @@ func (p *player) start(play Play, now time.Duration) {
 		play.Frame = playFrame
 	}
 	*p = player{play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000), next: now, playing: true}
-	if play.Mix {
-		p.next = never
+	if play.Mix { // it ends in time, whether there is anything to be mixed with or not
+		if p.next = never; !play.Loop {
+			p.next = now + play.Sound.Duration()
+		}
 	}
 }
 
 // speaks says whether the sound takes the place of what is relayed.
-func (p *player) speaks() bool { return p.playing && !p.play.Mix }
+func (p *player) speaks() bool { return p.playing && !p.play.Mix && !p.paused }
 
-// mix adds the sound to a packet that is being relayed, and says whether it is
-// over with it.
-func (p *player) mix(pkt []byte) (over bool) {
-	if pkt[1]&0x7f != p.play.PayloadType {
-		return false
+// mix adds the sound to a packet that is being relayed.
+func (p *player) mix(pkt []byte) {
+	if !p.play.Mix || pkt[1]&0x7f != p.play.PayloadType {
+		return
 	}
 	payload := rtpPayload(pkt)
 	p.play.Law.Mix(payload, p.audio[p.at:])
@@ -72,7 +81,6 @@ func (p *player) mix(pkt []byte) (over bool) {
 	if p.at == len(p.audio) && p.play.Loop {
 		p.at = 0
 	}
-	return p.at == len(p.audio)
 }
 
 // stop ends it.

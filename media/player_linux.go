@@ -22,9 +22,29 @@ func (w *worker) stopPlay(r *relay, to Side) {
 	}
 }
 
+// yield has the sound pause for a packet from ep.
+func (w *worker) yield(ep *endpoint) {
+	p := ep.player
+	p.next = w.now + yieldFor
+	if !p.paused {
+		p.paused = true
+		w.quiet(ep)
+	}
+}
+
 // sound sends the frame that is due into the stream from ep. A digit goes first.
 func (w *worker) sound(ep *endpoint) {
 	p := ep.player
+	switch {
+	case p.play.Mix:
+		w.played(ep)
+		return
+	case p.paused: // nothing came for a while
+		p.paused, p.frames = false, 0
+		if ep.dialer == nil || !ep.dialer.dialing {
+			ep.outlet.begin(&ep.stream, w.now)
+		}
+	}
 	if ep.dialer != nil && ep.dialer.dialing {
 		p.next = ep.dialer.next
 		p.frames = 0
@@ -41,9 +61,10 @@ func (w *worker) sound(ep *endpoint) {
 
 // played ends a sound that has come to its end.
 func (w *worker) played(ep *endpoint) {
+	id := ep.player.play.ID
 	ep.player.stop()
 	w.quiet(ep)
-	ep.relay.post(EventPlayed{Side: ep.side.Other()})
+	ep.relay.post(EventPlayed{Side: ep.side.Other(), ID: id})
 }
 
 // quiet has the stream from ep relayed again, unless something else of ours is

@@ -120,7 +120,7 @@ func TestPlay(t *testing.T) {
 			l := newLine(t)
 			played := 0
 			l.r.onEvent = func(e Event) {
-				if e == Event(EventPlayed{SideB}) {
+				if e == Event(EventPlayed{Side: SideB}) {
 					played++
 				}
 			}
@@ -158,17 +158,36 @@ func TestPlay(t *testing.T) {
 }
 
 // Ringing, then the target's media, under one SSRC; its own numbers are shifted.
+// When they cease, as those do of a target that lets a few packets through before
+// it rings, the ringing goes on.
 func TestPlayYields(t *testing.T) {
 	l := newLine(t)
 	l.play(Play{Sound: counted(t, 500), Loop: true, Yield: true})
 	got := l.runs(95 * ms)
+	ring := len(got)
 	for i := range uint16(5) {
 		got = append(got, l.says(0xa, 40000+i)...)
 		got = append(got, l.runs(20*ms)...)
 	}
+	if ring != 5 || len(got) != 5+5 || l.ep.count.Replaced.Load() != 0 {
+		t.Errorf("%d packets of ringing, %d in all, %d replaced; want 5, 10 and none", ring, len(got), l.ep.count.Replaced.Load())
+	}
+	got = append(got, l.runs(yieldFor-20*ms)...)
+	if len(got) > 10+1 {
+		t.Errorf("%d packets within %v of the last one", len(got)-10, yieldFor)
+	}
+	got = append(got, l.runs(time.Second)...)
+	if n := len(got); n < 10+50 || n > 10+52 {
+		t.Errorf("%d packets of ringing in the second after", n-10)
+	}
+	for i := range uint16(5) {
+		got = append(got, l.says(0xa, 40005+i)...)
+		got = append(got, l.runs(20*ms)...)
+	}
 	one(t, got)
-	if len(got) != 5+5 || l.ep.count.Replaced.Load() != 0 {
-		t.Errorf("%d packets, %d replaced; want 10 and none", len(got), l.ep.count.Replaced.Load())
+	l.stopPlay()
+	if got := l.runs(time.Second); len(got) != 0 || l.w.alarm != never {
+		t.Errorf("%d packets after it was stopped, alarm %v", len(got), l.w.alarm)
 	}
 }
 
@@ -260,12 +279,13 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 }
 
 // A sound that is mixed with what is relayed: every packet passes, louder by it.
+// It ends in its time, whatever comes.
 func TestPlayMixed(t *testing.T) {
 	for _, law := range []audio.Law{audio.ULaw, audio.ALaw} {
 		l := newLine(t)
 		played := 0
 		l.r.onEvent = func(e Event) {
-			if e == Event(EventPlayed{SideB}) {
+			if e == Event(EventPlayed{Side: SideB, ID: 7}) {
 				played++
 			}
 		}
@@ -274,22 +294,22 @@ func TestPlayMixed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		sound := counted(t, 1)
+		sound := counted(t, 10)
 		got := l.says(0xa, 1)
-		l.play(Play{Sound: sound, Law: law, PayloadType: uint8(law) * 8, Mix: true})
-		for i := range uint16(36) { // of 5 bytes each, the sound of 160
+		l.play(Play{Sound: sound, Law: law, PayloadType: uint8(law) * 8, Mix: true, ID: 7})
+		for i := range uint16(20) { // of 5 bytes each
 			got = append(got, l.runs(20*ms)...)
 			got = append(got, l.says(0xa, 2+i)...)
 		}
 		one(t, got)
-		if len(got) != 37 || played != 1 || l.ep.count.Replaced.Load() != 0 || l.ep.count.Played.Load() != 0 || l.w.alarm != never {
+		if len(got) != 21 || played != 1 || l.ep.count.Replaced.Load() != 0 || l.ep.count.Played.Load() != 0 || l.w.alarm != never {
 			t.Fatalf("%d packets, %d times at its end, alarm %v", len(got), played, l.w.alarm)
 		}
 		plain, mixed := got[0].payload, bytes.Clone(got[0].payload)
 		law.Mix(mixed, sound.In(law))
 		for i, p := range got {
 			want := plain
-			if i >= 1 && i <= 32 {
+			if i >= 1 && i < 10 { // in 200 ms
 				want = mixed
 			}
 			if !bytes.Equal(p.payload, want) {

@@ -109,8 +109,7 @@ func (r *relay) route() error {
 			}
 			r.flow[side][kind] = f
 		}
-		src := r.party[side].rtp.source
-		r.ledger.source[side].Store(&src)
+		r.ledger.located(Side(side), r.party[side].rtp.source)
 	}
 	return nil
 }
@@ -164,6 +163,9 @@ func (r *relay) setEvents(side Side, c TelephoneEvents) {
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Duration) {
 	l := &r.party[ep.side].rtp
 	moved := src != l.source
+	if l.source.IsValid() && src.Addr() != l.source.Addr() {
+		r.party[ep.side].rtcp.source = netip.AddrPort{} // it comes from there now, too
+	}
 	ep.outlet.leave(&ep.stream)
 	l.take(src, h, now)
 	if !moved && h.ssrc != ep.stream.ssrc {

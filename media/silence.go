@@ -4,7 +4,7 @@ import "time"
 
 // oneWayAfter is how long one side of a started session may speak before a side
 // that has not been heard at all is reported.
-const oneWayAfter = 3 * time.Second
+const oneWayAfter = 2750 * time.Millisecond // and a tick of the worker, at most, so within 3 s
 
 // silenceLimits is how long a started session may be silent.
 type silenceLimits struct {

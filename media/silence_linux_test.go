@@ -95,8 +95,8 @@ func TestOneWay(t *testing.T) {
 		q.hears(silent, 0) // early media, before the answer
 		q.start(0)
 		q.hears(silent.Other(), 20*ms)
-		q.expect("before three seconds", 3*sec)
-		q.expect("after three seconds", 3*sec+20*ms, EventOneWay{silent})
+		q.expect("before", oneWayAfter)
+		q.expect("within three seconds", oneWayAfter+20*ms, EventOneWay{silent})
 		q.expect("later", 9*sec)
 		q.events = nil
 		q.hears(silent.Other(), 10*sec)
@@ -163,8 +163,8 @@ func TestOneWayAfterAHold(t *testing.T) {
 	q.hears(SideA, sec)
 	q.describe(SideB, sec, func(p *Peer) { p.Held, p.Mute = true, true })
 	q.describe(SideB, 9*sec, func(p *Peer) { p.Held, p.Mute = false, false })
-	q.expect("before", 12*sec-1)
-	q.expect("three seconds later", 12*sec, EventOneWay{SideB})
+	q.expect("before", 9*sec+oneWayAfter-1)
+	q.expect("within three seconds", 9*sec+oneWayAfter, EventOneWay{SideB})
 }
 
 // The worker looks by itself, and packets are what counts.

@@ -204,6 +204,14 @@ type ledger struct {
 	codec  [2]atomic.Pointer[impairment] // nil: unknown
 }
 
+// located notes the locked source of a side.
+func (l *ledger) located(s Side, source netip.AddrPort) {
+	if old := l.source[s].Load(); old == nil || *old != source {
+		fresh := source
+		l.source[s].Store(&fresh)
+	}
+}
+
 func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	in, inRTCP := &l.flow[s][RTP], &l.flow[s][RTCP]
 	out, outRTCP := &l.flow[s.Other()][RTP], &l.flow[s.Other()][RTCP]

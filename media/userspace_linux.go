@@ -118,9 +118,10 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 }
 
 // admits says whether a packet from another source than the locked one may be
-// looked at. What comes from a port of our own would go round for ever.
+// looked at. Where none is kept, that is the last word on its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
-	return src == ep.latch.recent || (ep.latch.admits(src, w.now) && !ep.relay.own(src))
+	l := ep.latch
+	return src == l.recent || (l.admits(src, w.now) && (l.mode != LatchOff || !ep.relay.own(src)))
 }
 
 // guard says whether to take a packet of an admitted source, and counts why not.
@@ -128,6 +129,9 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	v := ep.latch.judge(src, h, w.now)
 	if v == unproven && ep.relay.secure[ep.side].in != nil {
 		v = lock // that it is authentic proves more than that several come in a row
+	}
+	if v == lock && src != ep.latch.source && ep.relay.own(src) {
+		v = stray // what comes from a port of our own would go round for ever
 	}
 	switch v {
 	case keep:
@@ -181,8 +185,8 @@ func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 // blend says whether a packet is relayed, beside what we send in its place. What
 // it has to be changed by is in force then.
 func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
-	if ep.player != nil && ep.player.playing && ep.player.play.Yield && ep.dest.size > 0 {
-		w.stopPlay(ep.relay, ep.side.Other())
+	if p := ep.player; p != nil && p.playing && p.play.Yield && ep.dest.size > 0 {
+		w.yield(ep)
 	}
 	if ep.speaks() {
 		ep.count.Replaced.Add(1)
@@ -213,8 +217,8 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 		c.Discarded.Add(1)
 		return
 	}
-	if ep.player != nil && ep.player.playing && ep.player.mix(pkt) {
-		w.played(ep)
+	if ep.player != nil && ep.player.playing {
+		ep.player.mix(pkt)
 	}
 	w.emit(ep, pkt)
 }

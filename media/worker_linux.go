@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	maxPacket  = 1500        // bytes of UDP payload that are relayed
-	bufferSize = 2048        // a longer packet is cut, its length still known
-	batch      = 128         // events taken from epoll at a time
-	tickEvery  = time.Second // how often silence is looked for
+	maxPacket  = 1500                   // bytes of UDP payload that are relayed
+	bufferSize = 2048                   // a longer packet is cut, its length still known
+	batch      = 128                    // events taken from epoll at a time
+	tickEvery  = 250 * time.Millisecond // how often silence and one-way audio are looked for
 )
 
 // worker is the userspace path: a goroutine that waits for the sockets of its
