@@ -147,6 +147,40 @@ func TestSprayOfAllPorts(t *testing.T) {
 	}
 }
 
+// A flood on the port of one call costs the others nothing: all their packets
+// arrive, and in good time. What it costs the call itself is what the kernel has no
+// room for at its socket.
+func TestFloodOnOnePort(t *testing.T) {
+	noLeaks(t)
+	e := openEngine(t, nil)
+	flooded, other := newAttacked(t, e), newAttacked(t, e)
+	stranger := newClient(t, "127.0.9.1:0")
+	other.speak()
+	over, flood := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(flood)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				_, _ = stranger.conn.WriteToUDPAddrPort(rtpPacket(t, 0, 1, "flood"), flooded.Local(SideA))
+			}
+		}
+	}()
+	for range 300 {
+		other.speak()
+	}
+	close(over)
+	<-flood
+	other.undisturbed(0)
+	stranger.expectNothing()
+	flooded.speak() // what waits at the socket is served in turn
+	if n := flooded.Close().A.Dropped.WrongSource; n < 300 {
+		t.Errorf("%d packets of the flood came; want one for each that was not disturbed by it, at least", n)
+	}
+}
+
 // Who knows all of a stream, but is not its source, changes nothing: neither a
 // host elsewhere nor the side's own with another port, while the side is heard.
 func TestInjectionFromElsewhere(t *testing.T) {
