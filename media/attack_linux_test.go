@@ -271,6 +271,36 @@ func TestForgedReports(t *testing.T) {
 	}
 }
 
+// Where RTP and RTCP share a port, reports are taken from the source of RTP alone.
+func TestForgedMuxedReports(t *testing.T) {
+	noLeaks(t)
+	c := newAttacked(t, openEngine(t, nil))
+	c.SetPeer(SideA, Peer{RTP: c.a.addr, Mux: true})
+	strays := uint64(0)
+	forge := func() {
+		for _, from := range []string{"127.0.9.1:0", "127.0.1.1:0"} { // the second is the side's address
+			s := newClient(t, from)
+			for _, pkt := range forgedReports(t, ssrcA, ssrcB) {
+				s.send(c.Local(SideA), pkt)
+				strays++
+			}
+			defer s.expectNothing()
+		}
+	}
+	forge()
+	c.speak()
+	forge()
+	genuine := rtcpPacket(t, ssrcA)
+	c.a.send(c.Local(SideA), genuine)
+	c.bRTCP.expect(rtcpOf(c.Local(SideB)), genuine)
+	forge()
+	c.speak()
+	c.undisturbed(strays)
+	if st := c.Close().A; st.Remote != (RemoteReport{}) || st.RTT != 0 || st.RxRTCP != 1 {
+		t.Errorf("got %+v, %v, %d reports; want one, and nothing of what was forged", st.Remote, st.RTT, st.RxRTCP)
+	}
+}
+
 // The limit: until the side's own RTCP comes, a report of the right SSRC from the
 // side's address is the side's, whose NAT may have chosen the port. The one that
 // the SDP names takes it back at once.
