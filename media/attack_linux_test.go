@@ -147,6 +147,40 @@ func TestSprayOfAllPorts(t *testing.T) {
 	}
 }
 
+// A flood on the port of one call costs the others nothing: all their packets
+// arrive, and in good time. What it costs the call itself is what the kernel has no
+// room for at its socket.
+func TestFloodOnOnePort(t *testing.T) {
+	noLeaks(t)
+	e := openEngine(t, nil)
+	flooded, other := newAttacked(t, e), newAttacked(t, e)
+	stranger := newClient(t, "127.0.9.1:0")
+	other.speak()
+	over, flood := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(flood)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				_, _ = stranger.conn.WriteToUDPAddrPort(rtpPacket(t, 0, 1, "flood"), flooded.Local(SideA))
+			}
+		}
+	}()
+	for range 300 {
+		other.speak()
+	}
+	close(over)
+	<-flood
+	other.undisturbed(0)
+	stranger.expectNothing()
+	flooded.speak() // what waits at the socket is served in turn
+	if n := flooded.Close().A.Dropped.WrongSource; n < 300 {
+		t.Errorf("%d packets of the flood came; want one for each that was not disturbed by it, at least", n)
+	}
+}
+
 // Who knows all of a stream, but is not its source, changes nothing: neither a
 // host elsewhere nor the side's own with another port, while the side is heard.
 func TestInjectionFromElsewhere(t *testing.T) {
@@ -234,6 +268,36 @@ func TestForgedReports(t *testing.T) {
 	}
 	for _, s := range []*client{stranger, otherPort} {
 		s.expectNothing()
+	}
+}
+
+// Where RTP and RTCP share a port, reports are taken from the source of RTP alone.
+func TestForgedMuxedReports(t *testing.T) {
+	noLeaks(t)
+	c := newAttacked(t, openEngine(t, nil))
+	c.SetPeer(SideA, Peer{RTP: c.a.addr, Mux: true})
+	strays := uint64(0)
+	forge := func() {
+		for _, from := range []string{"127.0.9.1:0", "127.0.1.1:0"} { // the second is the side's address
+			s := newClient(t, from)
+			for _, pkt := range forgedReports(t, ssrcA, ssrcB) {
+				s.send(c.Local(SideA), pkt)
+				strays++
+			}
+			defer s.expectNothing()
+		}
+	}
+	forge()
+	c.speak()
+	forge()
+	genuine := rtcpPacket(t, ssrcA)
+	c.a.send(c.Local(SideA), genuine)
+	c.bRTCP.expect(rtcpOf(c.Local(SideB)), genuine)
+	forge()
+	c.speak()
+	c.undisturbed(strays)
+	if st := c.Close().A; st.Remote != (RemoteReport{}) || st.RTT != 0 || st.RxRTCP != 1 {
+		t.Errorf("got %+v, %v, %d reports; want one, and nothing of what was forged", st.Remote, st.RTT, st.RxRTCP)
 	}
 }
 

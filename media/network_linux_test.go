@@ -45,6 +45,7 @@ func inNetwork(t *testing.T, f func(*testing.T, *network)) {
 		n.run("ip", "link", "set", "lo", "up")
 		n.run("ip", "addr", "add", nearEnd.String()+"/24", "dev", "near")
 		n.run("ip", "link", "set", "near", "up")
+		n.await()
 		f(t, n)
 	})
 }
@@ -80,6 +81,19 @@ func (n *network) open() {
 	n.run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", fmt.Sprint(<-thread))
 	n.runFar("ip", "addr", "add", farEnd.String()+"/24", "dev", "far")
 	n.runFar("ip", "link", "set", "far", "up")
+}
+
+// await returns when the cable carries packets, which takes a while from when both
+// ends are up.
+func (n *network) await() {
+	n.t.Helper()
+	near, far := newClient(n.t, netip.AddrPortFrom(nearEnd, 0).String()), n.client()
+	await(n.t, "the cable", func() bool {
+		near.send(far.addr, []byte("hello"))
+		_ = far.conn.SetReadDeadline(time.Now().Add(20 * ms))
+		_, err := far.conn.Read(make([]byte, 8))
+		return err == nil
+	})
 }
 
 func (n *network) run(command ...string) {
@@ -211,6 +225,21 @@ func TestInterfaceGoesDown(t *testing.T) {
 		br.talk(seq, 20)
 		if d := br.Close().A.Dropped; d.SendError < 20 || d != (Drops{SendError: d.SendError}) {
 			t.Errorf("dropped %+v", d)
+		}
+	})
+}
+
+// What is too long for the cable travels in fragments, both ways.
+func TestFragments(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *network) {
+		noLeaks(t)
+		br := n.call(n.engine())
+		for seq := range uint16(10) {
+			pkt := rtpPacket(t, 0, seq, strings.Repeat("x", maxPacket-rtpHeaderLen))
+			br.a.send(br.Local(SideA), pkt)
+			br.b.expect(br.Local(SideB), pkt)
+			br.b.send(br.Local(SideB), pkt)
+			br.a.expect(br.Local(SideA), pkt)
 		}
 	})
 }
