@@ -91,7 +91,7 @@ func (c *Call) startRecording() error {
 		Payloads: [2]recording.Payloads{c.payloadsOf(media.SideA), c.payloadsOf(media.SideB)},
 	})
 	if err != nil {
-		return &OrderError{err.Error(), "the process is stopping"}
+		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
 	}
 	c.recorder = r
 	c.recorders = append(slices.Clip(c.recorders), r)
@@ -169,7 +169,7 @@ func settledRecordings(ctx context.Context, all []*recording.Recorder) []store.R
 	files := recordingsOf(all)
 	for i := range files {
 		if files[i].EndedAt.IsZero() {
-			files[i].Error = "not written yet when the call ended: the disk is slow"
+			files[i].Error = "not written yet when the call ended: the disk is slow, or the process was being stopped"
 		}
 	}
 	return files

@@ -479,7 +479,7 @@ type Route struct {
 	// Record says whether the route's calls are recorded: off, always (from the answer on) or on_demand (when the admin
 	// API asks for it). Default: off. Needs the section recording.
 	Record Wanted
-	// MaskDTMF says whether the keys that the caller presses are kept from the platform, recordings and ladders: off,
+	// MaskDTMF says whether the keys that the caller presses are kept from the platform, recordings and logs: off,
 	// always or on_demand (while the admin API asks for it). Default: off.
 	MaskDTMF Wanted
 	// SetupTimeout bounds the whole set-up over all targets. Default: 120s.

@@ -1,7 +1,9 @@
 package media
 
 import (
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -19,7 +21,11 @@ import (
 // So that nobody lacks the processor, the process gets one more for each worker.
 // The runtime interrupts the wait by a signal where it needs the goroutine to
 // stop, as for a garbage collection, and besides every 10 ms; a worker without
-// sessions therefore waits for commands as any goroutine does.
+// sessions therefore waits for commands as any goroutine does. Where it must not
+// interrupt (GODEBUG=asyncpreemptoff=1), it is told that the thread blocks.
+//
+// Setting the number of processors has a price: the runtime does not follow a
+// change of the CPU limit of a container any more.
 
 // wait returns with events, when an alarm is due, or when it is time to look for
 // silence.
@@ -43,8 +49,18 @@ func (w *worker) rest() {
 	w.carryOut(c)
 }
 
+// interrupts says whether the runtime may interrupt a goroutine by a signal.
+func interrupts() bool { return !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1") }
+
 // take waits for events, for some milliseconds at most.
 func (w *worker) take(ms time.Duration) {
+	if !w.holds {
+		n, err := unix.EpollWait(w.epfd, w.events[:], int(ms))
+		if w.taken = n; err != nil {
+			w.taken = 0
+		}
+		return
+	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epfd), uintptr(unsafe.Pointer(&w.events[0])), batch, uintptr(ms), 0, 0)
 	if w.taken = int(n); errno != 0 { // EINTR; no other error is possible
 		w.taken = 0

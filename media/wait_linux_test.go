@@ -51,3 +51,18 @@ func TestWorkerRestsBetweenSessions(t *testing.T) {
 		s.Close()
 	}
 }
+
+// Where the runtime must not interrupt a worker, that lets go of its processor.
+func TestWorkerThatIsNotInterrupted(t *testing.T) {
+	t.Setenv("GODEBUG", "asyncpreemptoff=1")
+	before := runtime.GOMAXPROCS(0)
+	br := newBridge(t, openEngine(t, nil))
+	if got := runtime.GOMAXPROCS(0); got != before {
+		t.Errorf("%d processors; want %d", got, before)
+	}
+	for seq := range uint16(20) {
+		pkt := rtpPacket(t, 0, seq, "x")
+		br.a.send(br.Local(SideA), pkt)
+		br.b.expect(br.Local(SideB), pkt)
+	}
+}

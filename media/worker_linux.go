@@ -24,6 +24,7 @@ type worker struct {
 	epoch    time.Time
 	silence  silenceLimits
 	tick     time.Duration
+	holds    bool // its processor while it waits
 	epfd     int
 	wakefd   int
 	wake     *os.File // of wakefd; closing it is safe against a late write
@@ -56,7 +57,9 @@ func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	addProcessors(1)
+	if w.holds {
+		addProcessors(1)
+	}
 	go w.run()
 	return w, nil
 }
@@ -64,6 +67,7 @@ func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	w := &worker{
 		epoch: epoch, silence: silence, tick: min(tickEvery, min(silence.start, silence.mid)/4+time.Millisecond),
+		holds:    interrupts(),
 		commands: make(chan command, 64),
 		stopped:  make(chan struct{}),
 		relays:   make(map[uint64]*relay),
@@ -124,7 +128,9 @@ func (w *worker) stop() {
 
 func (w *worker) run() {
 	defer close(w.stopped)
-	defer addProcessors(-1)
+	if w.holds {
+		defer addProcessors(-1)
+	}
 	defer w.letGo()
 	for !w.stopping {
 		w.turn()
