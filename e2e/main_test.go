@@ -26,8 +26,12 @@ const raceEnv = "GORACE=atexit_sleep_ms=0"
 // counted, see newLongStage.
 const atOnce = 4
 
-// places are what a test needs to run.
-var places = make(chan struct{}, atOnce)
+// places are what a test needs to run; seats are for those that listen for
+// seconds and do little else.
+var (
+	places = make(chan struct{}, atOnce)
+	seats  = make(chan struct{}, 2)
+)
 
 func TestMain(m *testing.M) {
 	code, err := run(m)

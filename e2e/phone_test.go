@@ -22,12 +22,15 @@ type phone struct {
 	mu      sync.Mutex
 	packets []arrival // RTP
 	reports []arrival // RTCP
+
+	said []time.Time // when talk sent each packet; not while it talks
 }
 
 // arrival is a datagram that came.
 type arrival struct {
 	from netip.AddrPort
 	data []byte
+	at   time.Time
 }
 
 // frame is how many samples a packet has; packets are this far apart.
@@ -76,7 +79,7 @@ func (p *phone) listen(conn *net.UDPConn, into *[]arrival) {
 			return
 		}
 		p.mu.Lock()
-		*into = append(*into, arrival{from, bytes.Clone(buf[:n])})
+		*into = append(*into, arrival{from, bytes.Clone(buf[:n]), time.Now()})
 		p.mu.Unlock()
 	}
 }
@@ -93,40 +96,22 @@ func (p *phone) heardRTCP() []arrival {
 	return append([]arrival(nil), p.reports...)
 }
 
-// samples is the audio that was heard, by its timestamps.
-func (p *phone) samples() []int16 {
-	var out []int16
-	var origin uint32
-	for i, a := range p.heard() {
-		if len(a.data) <= 12 || a.data[1]&0x7f != 0 {
-			continue
-		}
-		ts := binary.BigEndian.Uint32(a.data[4:])
-		if i == 0 {
-			origin = ts
-		}
-		at := int(int32(ts - origin))
-		if at < 0 || at > 60*8000 {
-			continue
-		}
-		for len(out) < at+len(a.data)-12 {
-			out = append(out, 0)
-		}
-		for j, code := range a.data[12:] {
-			out[at+j] = audio.DecodeULaw(code)
-		}
-	}
-	return out
-}
-
 // talk sends packets at the pace of speech.
 func (p *phone) talk(packets [][]byte, to netip.AddrPort) {
 	p.Helper()
-	tick := time.NewTicker(frameTime)
-	defer tick.Stop()
-	for _, packet := range packets {
-		p.send(p.rtp, packet, to)
-		<-tick.C
+	p.talkFrom(p.rtp, packets, to)
+}
+
+// talkFrom is talk from another socket than the phone's. Each packet has its
+// time: a sender that the machine had wait makes up for it, as a phone does whose
+// samples come from a microphone.
+func (p *phone) talkFrom(conn *net.UDPConn, packets [][]byte, to netip.AddrPort) {
+	p.Helper()
+	begin := time.Now()
+	for i, packet := range packets {
+		p.send(conn, packet, to)
+		p.said = append(p.said, time.Now())
+		<-time.After(time.Until(begin.Add(time.Duration(i+1) * frameTime)))
 	}
 }
 

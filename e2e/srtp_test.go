@@ -32,13 +32,7 @@ func TestSoftphoneSRTP(t *testing.T) {
 		t.Errorf("media: %+v; want SRTP on side a", m)
 	}
 	wantSecure(t, r)
-	heard := phone.heard()
-	if _, score := sim.Match(heard, sim.Greeting(r.SynthflowCallID)); score < likeness {
-		t.Errorf("the greeting is not what the softphone heard: likeness %.2f", score)
-	}
-	if _, score := sim.Match(words, heard[len(heard)-12000:len(heard)-4000]); score < likeness {
-		t.Errorf("the softphone's words don't come back: likeness %.2f", score)
-	}
+	echoes(t, phone, r)
 }
 
 // wantSecure checks that no packet was taken for a forgery, and none was lost
@@ -73,19 +67,12 @@ func TestSRTPOnBothSides(t *testing.T) {
 			callee.await("CALL_ESTABLISHED")
 			phone.hears(3 * time.Second)
 			callee.hears(3 * time.Second)
-			for name, side := range map[string]struct {
-				hears *baresip
-				words []int16
-			}{"the caller": {phone, his}, "the callee": {callee, hers}} {
-				heard := side.hears.heard()
-				if _, score := sim.Match(side.words, heard[len(heard)-12000:len(heard)-4000]); score < likeness {
-					t.Errorf("what %s hears are not the other one's words: likeness %.2f", name, score)
-				}
-			}
 			phone.hangUp()
 			callee.await("CALL_CLOSED")
 			callee.quit()
+			hearEachOther(t, phone, callee)
 			r := b.finish(hungUpByCaller)[0]
+			relayed(t, r)
 			if m := r.Media; m.A.SRTP != "AES_CM_128_HMAC_SHA1_80" || m.B.SRTP != suite || m.A.Rx < 100 || m.A.Tx < 100 || m.B.Rx < 100 || m.B.Tx < 100 {
 				t.Errorf("media: %+v; want %s on side b, and at least 100 packets each way", m, suite)
 			}

@@ -35,15 +35,25 @@ const (
 // beside others.
 func newStage(t *testing.T) *stage {
 	t.Parallel()
-	places <- struct{}{}
-	t.Cleanup(func() { <-places })
-	return newPlace(t)
+	return newPlaceIn(t, places)
+}
+
+// newQuietStage is for a test that mostly listens: it waits for no other kind.
+func newQuietStage(t *testing.T) *stage {
+	t.Parallel()
+	return newPlaceIn(t, seats)
 }
 
 // newLongStage is for a test that takes minutes and does next to nothing: it
 // begins with the first ones, and takes no place from them.
 func newLongStage(t *testing.T) *stage {
 	t.Parallel()
+	return newPlace(t)
+}
+
+func newPlaceIn(t *testing.T, room chan struct{}) *stage {
+	room <- struct{}{}
+	t.Cleanup(func() { <-room })
 	return newPlace(t)
 }
 

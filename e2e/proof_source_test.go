@@ -1,0 +1,142 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/audio"
+)
+
+// TestLatch has a carrier whose RTP comes from another port than its description
+// says.
+func TestLatch(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"strict", "auto"} {
+		t.Run(mode, func(t *testing.T) {
+			s := newQuietStage(t)
+			s.prepareCalls()
+			b := s.serve(setup{trunk: ", media: {latch: " + mode + "}"})
+			one, two := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, "")
+			elsewhere := s.newSide(s.carrier, audio.ULaw, "")
+			one.from = elsewhere.rtp
+			call := s.converse(one, two)
+			hers, his := reference(10, 3500*time.Millisecond), reference(11, 3500*time.Millisecond)
+			call.both(hers, his)
+			const proof = 3 // packets that show that there is a source, of which the last is relayed
+			if mode == "auto" {
+				two.awaits(length(hers) - proof + 1)
+			} else {
+				one.awaits(length(his))
+				eventually(t, "the log says that the audio is one-way", func() bool { _, side := b.oneWay(); return side == "a" })
+			}
+			call.hangUp()
+			r := b.finish(hungUpByCaller)[0]
+			m, n := r.Media, int64(length(hers))
+			if mode == "strict" {
+				one.heardAll(two, his)
+				if len(two.hears())+len(elsewhere.hears()) != 0 || m.OneWay != "a" || m.A.DroppedBy.WrongSource != n || m.A.Dropped != n || m.A.Rx != 0 {
+					t.Errorf("%d packets are heard, and %d from where the carrier does not listen; the record's media: %+v", len(two.hears()), len(elsewhere.hears()), m)
+				}
+				return
+			}
+			two.heardAll(one, hers[(proof-1)*frame:])
+			// The agent's words go where they are to go: until the source is learned, to the address of
+			// the description, after that to where the carrier's come from.
+			if heard := append(payloads(one.hears()), payloads(elsewhere.hears())...); !bytes.Equal(heard, codes(audio.ULaw, his)) || len(one.hears()) > length(his)/2 {
+				t.Errorf("of %d packets the carrier gets %d where it said, and %d where it is", length(his), len(one.hears()), len(elsewhere.hears()))
+			}
+			if m.OneWay != "" || m.A.DroppedBy.Unproven != proof-1 || m.A.Dropped != proof-1 {
+				t.Errorf("the record's media: %+v", m)
+			}
+		})
+	}
+}
+
+// TestOneWay has an agent that never says anything: that is in the log within
+// 3.5 s, and in the record.
+func TestOneWay(t *testing.T) {
+	s := newQuietStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	one, two := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, "")
+	call := s.converse(one, two)
+	began := time.Now()
+	hers := reference(12, 4*time.Second)
+	one.says(hers)
+	two.awaits(length(hers))
+	call.hangUp()
+	r := b.finish(hungUpByCaller)[0]
+	two.heardAll(one, hers)
+	if m := r.Media; m.OneWay != "b" || m.B.Rx != 0 {
+		t.Errorf("the record's media: %+v; want one_way b", m)
+	}
+	at, side := b.oneWay()
+	// The time begins when somebody has spoken after the answer.
+	if after := at.Sub(began); side != "b" || after < 2900*time.Millisecond || after > 3500*time.Millisecond {
+		t.Errorf("one-way audio of side %q is in the log after %v", side, after)
+	}
+}
+
+// oneWay is when the log says that audio is one-way, and of which side.
+func (s *server) oneWay() (at time.Time, side string) {
+	s.t.Helper()
+	for _, line := range s.output() {
+		if !strings.Contains(line, `"message":"one-way audio"`) {
+			continue
+		}
+		var entry struct {
+			Time time.Time
+			Side string
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			s.t.Fatal(err)
+		}
+		return entry.Time, entry.Side
+	}
+	return time.Time{}, ""
+}
+
+// TestMux has a carrier with RTP and RTCP on one port (RFC 5761), and an agent
+// with two.
+func TestMux(t *testing.T) {
+	s := newQuietStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	one, two := s.newSide(s.carrier, audio.ULaw, "", "a=rtcp-mux"), s.newSide(s.platform, audio.ULaw, "")
+	call := s.converse(one, two)
+	if body := call.carrier.received("SIP/2.0 200", 1)[0].body(); !strings.Contains(body, "\r\na=rtcp-mux\r\n") {
+		t.Errorf("the carrier was answered\n%s", body)
+	}
+	if body := call.agent.received("INVITE ", 1)[0].body(); strings.Contains(body, "a=rtcp-mux") {
+		t.Errorf("the agent was offered\n%s", body)
+	}
+	hers, his := reference(13, 2*time.Second), reference(14, 2*time.Second)
+	call.both(hers, his)
+	one.awaits(length(his))
+	two.awaits(length(hers))
+	above := netip.AddrPortFrom(two.at.Addr(), two.at.Port()+1)
+	fromOne, fromTwo := senderReport(one.ssrc, "one"), senderReport(two.ssrc, "two")
+	one.send(one.rtp, fromOne, one.at)
+	two.send(two.rtcp, fromTwo, above)
+	one.awaits(length(his) + 1)
+	eventually(t, "the agent's RTCP port hears the carrier's report", func() bool { return len(two.heardRTCP()) == 1 })
+	call.hangUp()
+	r := b.finish(hungUpByCaller)[0]
+	last := one.heard()[length(his)]
+	if !bytes.Equal(last.data, fromTwo) || last.from != one.at || len(one.heardRTCP()) != 0 {
+		t.Errorf("the carrier got the report %x from %v, and %d at its other port; want %x from %v", last.data, last.from, len(one.heardRTCP()), fromTwo, one.at)
+	}
+	if got := two.heardRTCP()[0]; !bytes.Equal(got.data, fromOne) || got.from != above {
+		t.Errorf("the agent got the report %x from %v; want %x from %v", got.data, got.from, fromOne, above)
+	}
+	one.got = one.got[:length(his)]
+	one.heardAll(two, his)
+	two.heardAll(one, hers)
+	s.counts(r, int64(length(hers)))
+}

@@ -1,0 +1,340 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"flowbridge/audio"
+)
+
+// TestAudio has both sides of a call say several seconds at the same time, and
+// compares all that they hear: each packet comes once and in order, with the
+// bytes that were sent, or what ITU-T G.711 makes of them in the other law.
+func TestAudio(t *testing.T) {
+	t.Parallel()
+	const (
+		cm80, cm32       = "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"
+		cm256x80         = "AES_256_CM_HMAC_SHA1_80"
+		cm256x32         = "AES_256_CM_HMAC_SHA1_32"
+		gcm128, gcm256   = "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"
+		pcmu, pcma       = audio.ULaw, audio.ALaw
+		whole, shortened = 8 * time.Second, 3 * time.Second
+	)
+	for _, c := range []struct {
+		name         string
+		one, two     audio.Law // of the carrier and of the agent
+		keys, toKeys string    // their SRTP suites
+		length       time.Duration
+	}{
+		{"PCMU", pcmu, pcmu, "", "", whole},
+		{"PCMA", pcma, pcma, "", "", whole},
+		{"PCMA_to_PCMU", pcma, pcmu, "", "", whole},
+		{"PCMU_to_PCMA", pcmu, pcma, "", "", whole},
+		{"SRTP_to_RTP", pcmu, pcmu, cm80, "", shortened},
+		{"RTP_to_SRTP", pcma, pcma, "", gcm256, shortened},
+		{"SRTP_80_and_GCM_256", pcmu, pcmu, cm80, gcm256, shortened},
+		{"SRTP_32_and_GCM_128", pcmu, pcmu, cm32, gcm128, shortened},
+		{"SRTP_256_80_and_256_32", pcmu, pcmu, cm256x80, cm256x32, shortened},
+		{"SRTP_and_transcoding", pcma, pcmu, gcm128, cm80, shortened},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newQuietStage(t)
+			s.prepareCalls()
+			o := setup{target: ", codecs: [" + lawName(c.two) + "]"}
+			if c.keys != "" {
+				o.trunk = ", media: {srtp: required, srtp_suites: [" + c.keys + "]}"
+			}
+			if c.toKeys != "" {
+				o.target += ", media: {srtp: required, srtp_suites: [" + c.toKeys + "]}"
+			}
+			b := s.serve(o)
+			one, two := s.newSide(s.carrier, c.one, c.keys), s.newSide(s.platform, c.two, c.toKeys)
+			call := s.converse(one, two)
+			hers, his := reference(1, c.length), reference(2, c.length)
+			call.both(hers, his)
+			one.awaits(length(his))
+			two.awaits(length(hers))
+			call.hangUp()
+			r := b.finish(hungUpByCaller)[0]
+			one.heardAll(two, his)
+			two.heardAll(one, hers)
+			s.counts(r, int64(length(hers)))
+			if m := r.Media; m.A.SRTP != c.keys || m.B.SRTP != c.toKeys || m.OneWay != "" || m.A.Duplicates+m.B.Duplicates+m.A.Reordered+m.B.Reordered != 0 {
+				t.Errorf("the record's media: %+v", m)
+			}
+		})
+	}
+}
+
+func lawName(l audio.Law) string {
+	if l == audio.ALaw {
+		return "PCMA"
+	}
+	return "PCMU"
+}
+
+// both has both sides speak at once.
+func (c *conversation) both(hers, his []int16) {
+	c.Helper()
+	var speaking sync.WaitGroup
+	speaking.Go(func() { c.one.says(hers) })
+	speaking.Go(func() { c.two.says(his) })
+	speaking.Wait()
+}
+
+// heardAll checks that a side has heard what another one said, and nothing else.
+func (d *side) heardAll(from *side, said []int16) {
+	d.Helper()
+	got, want := d.hears(), codes(from.law, said)
+	if from.law != d.law {
+		if d.law == audio.ALaw {
+			audio.ToALaw(want)
+		} else {
+			audio.ToULaw(want)
+		}
+	}
+	evenly(d.T, got)
+	carries(d.T, got, d.kind(), want)
+	if db := noise(said, samplesOf(d.law, payloads(got))); db < 31 {
+		d.Errorf("%s of %s is %.1f dB above its noise; want at least 31", lawName(d.law), lawName(from.law), db)
+	}
+}
+
+// TestRingingOfOurs has the caller hear ringing of ours, and then the agent, in
+// one stream of which nothing is missing: the agent answers, or it says
+// something before. Rings is a tone or a WAV file.
+func TestRingingOfOurs(t *testing.T) {
+	t.Parallel()
+	queue := reference(9, 1500*time.Millisecond+7*time.Millisecond) // no whole number of packets
+	for _, c := range []struct {
+		name, ringback, agent string
+		hertz                 []float64
+	}{
+		{"us", "us", "human", []float64{440, 480}},
+		{"eu", "eu", "human", []float64{425}},
+		{"early_media", "us", "early_media", []float64{440, 480}},
+		{"wav", "queue", "human", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newQuietStage(t)
+			s.prepareCalls()
+			config := s.config(setup{route: ", ringing: session-progress, ringback: " + c.ringback})
+			dir := t.TempDir()
+			b := startServer(t, dir, config+"sounds: {queue: "+wavFile(t, queue)+"}\n")
+			s.server = b
+			one, two := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, "")
+			agent := s.agentPlays(c.agent, two.key(), "@BY@", "carrier")
+			carrier := s.sippCarrier("caller_hangup", one.key()...)
+			early := carrier.received("SIP/2.0 183", 1)[0]
+			invite := agent.received("INVITE ", 1)[0]
+			two.meets(invite)
+			one.awaits(60) // 1.2 s
+			said := reference(3, 2*time.Second)
+			if c.agent == "early_media" {
+				agent.sent("SIP/2.0 183", 1) // which the B2BUA has, a second later
+				two.says(said)
+			}
+			agent.proceed(invite.header("Call-ID"))
+			ids := carrier.answered(1)
+			agent.confirmed(1)
+			if answer := carrier.received("SIP/2.0 200", 1)[0]; answer.body() != early.body() {
+				t.Errorf("the 200 has another description than the 183:\n%s\n%s", answer.body(), early.body())
+			}
+			if c.agent != "early_media" {
+				two.says(said)
+			}
+			ends := codes(audio.ULaw, said)
+			eventually(t, "the agent is heard", func() bool { return endsWith(payloads(one.hears()), ends) })
+			carrier.proceed(ids...)
+			carrier.finish()
+			agent.finish()
+			r := b.finish(hungUpByCaller)[0]
+			got := one.hears()
+			oneStream(t, got)
+			rung := len(got) - length(said)
+			carries(t, got[rung:], 0, ends)
+			evenly(t, got[rung:])
+			if c.hertz != nil {
+				ringsWith(t, payloads(got[:50]), c.hertz...)
+			} else {
+				plays(t, got[:rung], queue)
+			}
+			if m := r.Media; m.A.Tx != int64(len(got)) || m.B.Rx != int64(length(said)) || m.B.Dropped+m.B.Lost != 0 {
+				t.Errorf("the record counts %+v; the caller heard %d packets, %d of the agent", m, len(got), length(said))
+			}
+		})
+	}
+}
+
+// wavFile is a file with some audio.
+func wavFile(t *testing.T, samples []int16) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "sound.wav")
+	if err := os.WriteFile(name, wav(samples), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// endsWith says whether audio has come to an end with these codes.
+func endsWith(got, want []byte) bool { return bytes.HasSuffix(got, want) }
+
+// ringsWith checks that audio is these frequencies, equally loud, and no others.
+func ringsWith(t *testing.T, got []byte, hertz ...float64) {
+	t.Helper()
+	samples := samplesOf(audio.ULaw, got)
+	for _, hz := range hertz {
+		if l := level(samples, hz); l < 1000 {
+			t.Errorf("the level of %v Hz is %.0f", hz, l)
+		}
+	}
+	for hz := 200.0; hz <= 3400; hz += 20 {
+		near := slices.ContainsFunc(hertz, func(h float64) bool { return math.Abs(h-hz) < 20 })
+		if l := level(samples, hz); !near && l > level(samples, hertz[0])/10 {
+			t.Errorf("the level of %v Hz is %.0f; that of %v Hz is %.0f", hz, l, hertz[0], level(samples, hertz[0]))
+		}
+	}
+}
+
+// plays checks that packets are a sound, again and again, to the sample. A packet
+// that was to come when the process did not run may have been left out.
+func plays(t *testing.T, got []rtp.Packet, sound []int16) {
+	t.Helper()
+	want := codes(audio.ULaw, sound)
+	begin := got[0].Timestamp
+	for i, p := range got {
+		for j, code := range p.Payload {
+			if at := (int(p.Timestamp-begin) + j) % len(want); code != want[at] {
+				t.Fatalf("packet %d of %d: sample %d of the sound is %x; want %x", i, len(got), at, code, want[at])
+			}
+		}
+	}
+	if missing := int(got[len(got)-1].Timestamp-begin)/frame + 1 - len(got); missing > len(got)/10 {
+		t.Errorf("%d of %d packets of the sound were left out", missing, missing+len(got))
+	}
+}
+
+// TestTransferIsOneStream has the agent transfer the caller while it speaks: the
+// caller hears it to the change and then all of whom it is connected to, as one
+// stream; the other one hears all that the caller says to it.
+func TestTransferIsOneStream(t *testing.T) {
+	s := newQuietStage(t)
+	s.prepareCalls()
+	calleeAt := s.freePort(s.stranger)
+	b := s.serve(s.transfers("local", calleeAt))
+	one, two, three := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, ""), s.newSide(s.stranger, audio.ULaw, "")
+	callee := s.agentAt(calleeAt, "human", three.key(), "@BY@", "carrier")
+	agent := s.transferrer(two.key(), "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
+	carrier := s.sippCarrier("caller_hangup", one.key()...)
+	ids := carrier.answered(1)
+	one.meets(carrier.received("SIP/2.0 200", 1)[0])
+	two.meets(agent.received("INVITE ", 1)[0])
+	onB := agent.confirmed(1)
+
+	before, hers, his := reference(4, 6*time.Second), reference(5, 2*time.Second), reference(6, 2*time.Second)
+	stop := make(chan struct{})
+	var speaking sync.WaitGroup
+	speaking.Go(func() { two.saysUntil(before, stop) })
+	one.awaits(10)
+	agent.proceed(onB...)
+	invite := callee.received("INVITE ", 1)[0]
+	heard := len(one.hears())
+	one.awaits(heard + 10) // while it rings, the caller is with the agent
+	callee.proceed(invite.header("Call-ID"))
+	callee.received("ACK ", 1)
+	agent.received("BYE ", 1)
+	three.meets(invite)
+	speaking.Go(func() { one.says(hers) })
+	three.says(his) // over the agent, which has not stopped
+	close(stop)
+	speaking.Wait()
+	eventually(t, "the caller hears the other one", func() bool { return endsWith(payloads(one.hears()), codes(audio.ULaw, his)) })
+	three.awaits(length(hers))
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	callee.finish()
+	b.finish(transferred(hungUpByCaller, try{"", 0, 200}))
+
+	got := one.hears()
+	oneStream(t, got)
+	change := len(got) - length(his)
+	carries(t, got[:change], 0, codes(audio.ULaw, before)[:change*frame])
+	evenly(t, got[change:])
+	evenly(t, three.hears())
+	carries(t, three.hears(), 0, codes(audio.ULaw, hers))
+}
+
+// saysUntil is says that may be cut off.
+func (d *side) saysUntil(samples []int16, stop <-chan struct{}) {
+	d.Helper()
+	for i, all := 0, codes(d.law, samples); i+frame <= len(all); i += frame {
+		select {
+		case <-stop:
+			return
+		default:
+			d.talkFrom(d.from, [][]byte{d.packet(all[i:i+frame], i == 0)}, d.at)
+		}
+	}
+}
+
+// TestHoldTone has the carrier hold the call: the agent hears a tone instead,
+// and after that the carrier again, all in one stream.
+func TestHoldTone(t *testing.T) {
+	s := newQuietStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{route: ", hold: hold"})
+	one, two := s.newSide(s.carrier, audio.ULaw, ""), s.newSide(s.platform, audio.ULaw, "")
+	agent := s.agentPlays("caller_hangup", two.key())
+	carrier := s.carrierPlays("hold", one.key(), "@METHOD@", "INVITE", "@HOLD@", `"sendonly"`)
+	id := carrier.answered(1)
+	agent.confirmed(1)
+	one.meets(carrier.received("SIP/2.0 200", 1)[0])
+	two.meets(agent.received("INVITE ", 1)[0])
+	first, then := reference(7, time.Second), reference(8, 2*time.Second)
+	one.says(first)
+	two.awaits(length(first))
+	carrier.proceed(id...)
+	if answer := carrier.final(2, "INVITE"); directionOf(answer.body()) != "recvonly" {
+		t.Errorf("hold is answered by\n%s", answer.raw)
+	}
+	two.awaits(length(first) + 30)
+	two.says(first) // which a side that holds does not want to hear
+	carrier.proceed(id...)
+	carrier.final(3, "INVITE")
+	one.says(then)
+	eventually(t, "the carrier is heard again", func() bool { return endsWith(payloads(two.hears()), codes(audio.ULaw, then)) })
+	if n := len(one.hears()); n != 0 {
+		t.Errorf("%d packets reach the side that holds", n)
+	}
+	two.says(then)
+	one.awaits(length(then))
+	carrier.proceed(id...)
+	carrier.finish()
+	agent.finish()
+	r := b.finish(hungUpByCaller)[0]
+	got := two.hears()
+	oneStream(t, got)
+	n := length(first)
+	carries(t, got[:n], 0, codes(audio.ULaw, first))
+	carries(t, got[len(got)-length(then):], 0, codes(audio.ULaw, then))
+	ringsWith(t, payloads(got[n:n+10]), 425) // the beep is 200 ms long
+	if l := level(samplesOf(audio.ULaw, payloads(got[n+10:n+30])), 425); l > 10 {
+		t.Errorf("after the beep the level of 425 Hz is %.0f", l)
+	}
+	oneStream(t, one.hears())
+	carries(t, one.hears(), 0, codes(audio.ULaw, then))
+	if m := r.Media; m.B.DroppedBy.Held != int64(n) || m.B.Dropped != int64(n) || m.A.Dropped+m.A.Lost != 0 {
+		t.Errorf("the record's media: %+v; want %d packets not sent to who holds", m, n)
+	}
+}
