@@ -67,6 +67,17 @@ func (w *worker) take(ms time.Duration) {
 	}
 }
 
+// workerNice is the nice value of a worker's thread. Where processors are short,
+// calls that are being set up can wait for a moment, and speech can't.
+const workerNice = -10
+
+// hurry gives the worker's thread to it alone, and precedence over the process's
+// others where that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
+func hurry() {
+	runtime.LockOSThread() // for good: a thread with this precedence must not go on to others
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), workerNice)
+}
+
 var processors sync.Mutex // guards the number of the runtime's processors
 
 func addProcessors(n int) {

@@ -1,9 +1,14 @@
 package media
 
 import (
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A worker that waits with its thread does not keep the runtime from stopping
@@ -65,4 +70,44 @@ func TestWorkerThatIsNotInterrupted(t *testing.T) {
 		br.a.send(br.Local(SideA), pkt)
 		br.b.expect(br.Local(SideB), pkt)
 	}
+}
+
+// A worker's thread goes before the others, as far as the process may have that,
+// and takes it along when it ends.
+func TestWorkerGoesFirst(t *testing.T) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NICE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	allowed := unix.Geteuid() == 0 || limit.Cur >= 20-workerNice
+	before := first(t)
+	e := openEngine(t, nil)
+	newSession(t, e, SessionConfig{})
+	if got := first(t) - before; allowed && got != 1 {
+		t.Errorf("%d threads go first; want the worker's", got)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the worker's thread ends", func() bool { return first(t) == before })
+}
+
+// first is how many threads of the process have a worker's nice value.
+func first(t *testing.T) (n int) {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		stat, err := os.ReadFile("/proc/self/task/" + task.Name() + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		_, fields, _ := strings.Cut(string(stat), ") ")
+		if f := strings.Fields(fields); len(f) > 16 && f[16] == strconv.Itoa(workerNice) {
+			n++
+		}
+	}
+	return n
 }

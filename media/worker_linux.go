@@ -129,6 +129,7 @@ func (w *worker) stop() {
 func (w *worker) run() {
 	defer close(w.stopped)
 	if w.holds {
+		hurry()
 		defer addProcessors(-1)
 	}
 	defer w.letGo()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -90,9 +91,13 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	return n.serveAPI(ctx, h.operator)
 }
 
+// mediaWorkers is how many threads relay on a machine with so many processors. One
+// is full at some 1,500 calls; more than are needed cost wake-ups.
+func mediaWorkers(processors int) int { return max(processors/4, 1) }
+
 // mediaConfig is what a configuration makes the media engine of.
 func mediaConfig(m *config.Media) media.Config {
-	c := media.Config{PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout, DSCP: m.DSCP}
+	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout, DSCP: m.DSCP}
 	for _, l := range m.Listen {
 		c.Listen = append(c.Listen, l.Addr)
 		if l.Advertise.IsValid() {
