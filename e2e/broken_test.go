@@ -119,7 +119,9 @@ func TestConnectionsComeAndGo(t *testing.T) {
 	ca := s.authority("ca")
 	o := ca.secured(setup{})
 	o.listen = append(o.listen, s.listener("tcp", s.b2bua))
-	b := s.serve(o)
+	// With little garbage in it what the process has is what it uses.
+	b := startServer(t, t.TempDir(), s.config(o), "GOGC=20")
+	s.server, b.targets = b, []uint16{s.agent.Port()}
 	agent := s.sippAgent("caller_hangup")
 	caller := s.connect(s.carrier, nil)
 	ok := caller.setUp("long")
