@@ -109,7 +109,11 @@ func (c *Call) snapshot() LiveCall {
 	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
 		r.DurationMS = time.Since(c.answered).Milliseconds() // so far
 	}
-	live := LiveCall{Record: r, Phase: c.phaseName, Recording: c.recordingState(), Masked: c.masked}
+	live := LiveCall{Record: r, Phase: c.phaseName, Recording: RecordingOff}
+	if c.finished { // its goroutine may be letting go of the rest
+		return live
+	}
+	live.Recording, live.Masked = c.recordingState(), c.masked
 	for side, d := range c.heard {
 		live.Held[side] = d != nil && d.held()
 		if v := c.voices[side]; v != nil {

@@ -22,6 +22,8 @@ func (w *world) hears(want ...string) {
 	w.t.Helper()
 	synctest.Wait()
 	s := w.relay.sessions[len(w.relay.sessions)-1]
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !slices.Equal(s.heard, want) {
 		w.t.Errorf("played %q; want %q", s.heard, want)
 	}

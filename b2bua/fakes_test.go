@@ -31,6 +31,7 @@ type fakeSession struct {
 	events   [2]media.TelephoneEvents
 	payloads [2][]media.PayloadChange
 	digits   []string
+	mu       sync.Mutex // guards plays and heard, which tests look at between two sounds
 	plays    [2]media.Play
 	heard    []string // by Play and StopPlay
 	masks    [2]media.Mask
@@ -85,11 +86,15 @@ func (s *fakeSession) SetPayloads(from media.Side, changes []media.PayloadChange
 }
 
 func (s *fakeSession) Play(to media.Side, p media.Play) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.plays[to] = p
 	s.heard = append(s.heard, fmt.Sprintf("%v hears %v of law %d as %d, loop %v, yield %v", to, p.Sound.Duration(), p.Law, p.PayloadType, p.Loop, p.Yield))
 }
 
 func (s *fakeSession) StopPlay(to media.Side) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.heard = append(s.heard, to.String()+" hears nothing")
 }
 func (s *fakeSession) SetMask(side media.Side, m media.Mask) { s.masks[side] = m }
