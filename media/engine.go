@@ -170,6 +170,17 @@ func (e *Engine) Close() error {
 	return nil
 }
 
+// forbids reports whether a peer may not have its media at a: at a port that is
+// leased, and anywhere at our own address unless it is at that address itself, as
+// one is on the same machine. What else listens here is none of its business. An
+// address that is advertised may be that of a NAT, which others are behind, too.
+func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
+	addr := a.Addr().Unmap()
+	ours := slices.Contains(e.locals, addr) && !addr.IsLoopback() &&
+		!slices.ContainsFunc(e.config.Advertised, func(b netip.Addr) bool { return b.Unmap() == addr })
+	return e.own(a) || (ours && !contains(p.Believed, addr) && !contains(p.Listed, addr))
+}
+
 // own reports whether a leads to a port that is leased: one of ours. Media that
 // came from there, or went there, would go round for ever.
 func (e *Engine) own(a netip.AddrPort) bool {

@@ -264,3 +264,34 @@ func TestCommandBeforeAnySocket(t *testing.T) {
 	}
 	w.stop()
 }
+
+// A peer elsewhere can't have media sent to what listens at our own address.
+func TestPeerAtOurAddress(t *testing.T) {
+	ours := netip.MustParseAddr("192.0.2.55")
+	nat := netip.MustParseAddr("198.51.100.9")
+	e := openEngine(t, func(c *Config) { c.Advertised = []netip.Addr{nat} })
+	e.locals = append(e.locals, ours) // as of an interface
+	for _, tt := range []struct {
+		name string
+		rtp  string
+		peer Peer
+		want bool
+	}{
+		{"elsewhere", "192.0.2.55:5060", Peer{Believed: prefixes("192.0.2.7/32")}, true},
+		{"4-in-6", "[::ffff:192.0.2.55]:5060", Peer{}, true},
+		{"on the same machine", "192.0.2.55:5060", Peer{Believed: prefixes("192.0.2.55/32")}, false},
+		{"listed", "192.0.2.55:5060", Peer{Listed: prefixes("192.0.2.0/24")}, false},
+		{"another address", "192.0.2.56:5060", Peer{}, false},
+		{"behind the same NAT", "198.51.100.9:5060", Peer{}, false},
+		{"loopback, in a test", relayV4.String() + ":5060", Peer{}, false},
+		{"none", "", Peer{}, false},
+	} {
+		var rtp netip.AddrPort
+		if tt.rtp != "" {
+			rtp = netip.MustParseAddrPort(tt.rtp)
+		}
+		if got := e.forbids(tt.peer, rtp); got != tt.want {
+			t.Errorf("%s: forbidden %v; want %v", tt.name, got, tt.want)
+		}
+	}
+}

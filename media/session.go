@@ -88,13 +88,13 @@ func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
 // SetPeer says where a side's media is expected. Called again, a changed RTP
 // address and port opens the latch, so that the side's source is learned anew;
 // an unchanged one keeps the lock, whether held or not. An address that comes
-// back after an invalid one is a changed one. A port of our own counts as none:
-// media would go round for ever.
+// back after an invalid one is a changed one. A port of our own counts as none, as
+// media would go round for ever, and so does our own address for a peer elsewhere.
 func (s *Session) SetPeer(side Side, p Peer) {
-	if s.engine.own(p.RTP) {
+	if s.engine.forbids(p, p.RTP) {
 		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
 	}
-	if s.engine.own(p.RTCP) {
+	if s.engine.forbids(p, p.RTCP) {
 		p.RTCP = netip.AddrPort{}
 	}
 	s.tell(command{op: opPeer, side: side, peer: p.normal()})
