@@ -65,3 +65,38 @@ func FuzzRedact(f *testing.F) {
 		}
 	})
 }
+
+// TestTapSeesLengthsAsTheyWere: a key is hidden with as many asterisks, wherever it
+// is.
+func TestTapSeesLengthsAsTheyWere(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                  "",
+		"no key":                            "no key",
+		"inline:":                           "inline:",
+		"inline:abc":                        "inline:***",
+		"inline:ab+/=|2^20;inline:c-_\r\nx": "inline:*****|2^20;inline:***\r\nx",
+		"inline:inline:ab":                  "inline:******:ab",
+	} {
+		b := []byte(in)
+		if got := string(withoutKeys(b)); got != want || string(b) != in {
+			t.Errorf("%q becomes %q, and is %q; want %q", in, got, b, want)
+		}
+	}
+}
+
+// FuzzWithoutKeys: lengths stay, and there is nothing left to hide.
+func FuzzWithoutKeys(f *testing.F) {
+	f.Add([]byte(redactable))
+	f.Add([]byte("inline:inline:inline"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		b := withoutKeys(message)
+		if len(b) != len(message) {
+			t.Errorf("%q becomes %q", message, b)
+		}
+		for _, after := range bytes.Split(b, keyMark)[1:] {
+			if len(after) > 0 && isKeyText(rune(after[0])) {
+				t.Errorf("%q is shown", after)
+			}
+		}
+	})
+}

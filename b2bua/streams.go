@@ -478,7 +478,7 @@ func (c *stream) send(message []byte, err error) error {
 
 func (s *streams) tapped(c *stream, message []byte, received bool) {
 	if t := c.screen().tap; t != nil {
-		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: MaskKeys(message)})
+		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: withoutKeys(message)})
 	}
 }
 

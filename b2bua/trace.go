@@ -18,7 +18,7 @@ type TapMessage struct {
 	At            time.Time
 	Received      bool // else sent
 	Local, Remote netip.AddrPort
-	Data          []byte // without SRTP keys, see MaskKeys
+	Data          []byte // an asterisk for each character of an SRTP key
 }
 
 // traceMax bounds the steps that a Trace keeps.
