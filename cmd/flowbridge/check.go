@@ -17,8 +17,8 @@ func checkCommand() *cobra.Command {
 		Short: "Validate a configuration, and the machine's limits for it",
 		Long: "Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit\n" +
 			"code is 2 if there are any. Limits of this machine that are too low for it are warned of: open files, the\n" +
-			"receive buffer of sockets, ports that other programs may take, the database's directory; of targets\n" +
-			"whose transfers would lead to nowhere; and of SRTP keys that could be read on the way. Nothing is opened or called.",
+			"receive buffer of sockets, ports that other programs may take, the directories of the database and of recordings; of\n" +
+			"targets whose transfers would lead to nowhere; and of SRTP keys that could be read on the way. Nothing is opened or called.",
 		Example: "  flowbridge check --config flowbridge.yaml\n  flowbridge check --json",
 		Args:    usage(cobra.NoArgs),
 	}

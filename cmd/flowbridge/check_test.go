@@ -102,6 +102,45 @@ func TestMachineWarnings(t *testing.T) {
 	}
 }
 
+// The directory of recordings is looked at as a start would make it.
+func TestCheckWarnsOfRecordings(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir:                          "",
+		filepath.Join(dir, "a/b/c"):  "",
+		"recordings":                 "",
+		file:                         "for " + file + ": not a directory",
+		filepath.Join(file, "calls"): "not a directory",
+		"/proc/x":                    "recording.path: /proc/x can't be written or made by this user, for /proc",
+		"/sys/x/y":                   "for /sys:",
+	} {
+		cfg, err := config.Parse("x.yaml", []byte("recording: {path: "+path+"}"), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := thisMachine().recordings(cfg)
+		if len(got) != min(1, len(want)) {
+			t.Errorf("%s: got %+v", path, got)
+		} else if want != "" && (!strings.Contains(got[0].Problem, want) || got[0].Remedy == "") {
+			t.Errorf("%s: got %+v; want %q", path, got, want)
+		}
+	}
+	m := roomy()
+	m.writable = func(path string) error {
+		if path == "/" {
+			return unix.EROFS
+		}
+		return fs.ErrNotExist
+	}
+	if got := m.recordings(&config.Config{Recording: config.Recording{Path: "/a/b"}}); len(got) != 1 || !strings.Contains(got[0].Problem, "for /: read-only") {
+		t.Errorf("nothing is there: got %+v", got)
+	}
+}
+
 // A start says whose ports media.ports are too.
 func TestServeWarnsOfPorts(t *testing.T) {
 	for ports, want := range map[string]string{"30000-39999": "ip_local_reserved_ports=32768-39999", "10000-32767": ""} {

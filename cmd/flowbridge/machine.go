@@ -43,7 +43,7 @@ func thisMachine() machine {
 			b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
 			return strings.TrimSpace(string(b)), err
 		},
-		writable: func(path string) error { return unix.Access(path, unix.W_OK) },
+		writable: writable,
 		mode: func(path string) (fs.FileMode, error) {
 			info, err := os.Stat(path)
 			if err != nil {
@@ -54,13 +54,31 @@ func thisMachine() machine {
 	}
 }
 
+// writable says why this user can't write a file, or make files in a directory.
+// Access alone does not tell of the kernel's own file systems, where root may do
+// everything and there is nothing to be done.
+func writable(path string) error {
+	if err := unix.Access(path, unix.W_OK); err != nil {
+		return err
+	}
+	var system unix.Statfs_t
+	if err := unix.Statfs(path, &system); err != nil {
+		return err
+	}
+	switch system.Type {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC:
+		return errors.New("it belongs to the kernel, which keeps no files")
+	}
+	return nil
+}
+
 // spareFiles are what a process has open besides calls and connections.
 const spareFiles = 128
 
 // warnings are what stands in the configuration's way on this machine. What
 // can't be found out is left out.
 func (m machine) warnings(cfg *config.Config) []warning {
-	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.keys(cfg))
+	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg))
 }
 
 // files compares the limit of open files with what calls and connections take:
@@ -192,6 +210,31 @@ func (m machine) store(cfg *config.Config) []warning {
 		}}
 	}
 	return nil
+}
+
+// recordings: their directory is made where it is missing, so what has to be
+// written is the nearest one that is there.
+func (m machine) recordings(cfg *config.Config) []warning {
+	path := cfg.Recording.Path
+	if path == "" {
+		return nil
+	}
+	dir := filepath.Clean(path)
+	err := m.writable(dir)
+	for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		err = m.writable(dir)
+	}
+	if mode, unknown := m.mode(dir); err == nil && unknown == nil && !mode.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err == nil {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("recording.path: %s can't be written or made by this user, for %s: %v", path, dir, err),
+		"create the directory, or give it to the user that runs the service, or choose another path",
+	}}
 }
 
 // keys: who reads a private key can be us.
