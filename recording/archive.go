@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sys/unix"
 )
 
 // Errors that a caller may want to tell apart.
@@ -39,8 +36,7 @@ type Config struct {
 type Archive struct {
 	// Constant.
 	cfg     Config
-	root    *os.Root
-	lock    *os.File
+	dir     *directory
 	writers []*writer
 	create  func(name string) (medium, error) // of a file
 	cancel  context.CancelFunc                // ends what purges
@@ -54,7 +50,7 @@ const purgeEvery = time.Hour
 // that was killed, removes old ones, and starts the writers. The error is ErrLocked,
 // or what the system said.
 func Open(cfg Config) (*Archive, error) {
-	a := &Archive{cfg: cfg}
+	a := &Archive{cfg: cfg, dir: &directory{name: cfg.Dir}}
 	if err := a.claim(); err != nil {
 		return nil, fmt.Errorf("recordings in %s: %w", cfg.Dir, err)
 	}
@@ -71,48 +67,18 @@ func Open(cfg Config) (*Archive, error) {
 
 // claim takes possession of the directory.
 func (a *Archive) claim() error {
-	if err := os.MkdirAll(a.cfg.Dir, 0o700); err != nil {
+	if err := a.dir.open(); err != nil {
 		return err
 	}
-	var err error
-	if a.lock, err = lockFile(filepath.Join(a.cfg.Dir, ".lock")); err != nil {
-		return err
-	}
-	if a.root, err = os.OpenRoot(a.cfg.Dir); err != nil {
-		return errors.Join(err, a.lock.Close())
-	}
-	a.create = a.createFile
+	a.create = a.dir.create
 	finished, err := a.finishLeftovers()
 	if err != nil {
-		return errors.Join(err, a.root.Close(), a.lock.Close())
+		return errors.Join(err, a.dir.close())
 	}
 	if finished > 0 {
 		a.cfg.Log.Warn().Int("files", finished).Msg("recordings of a killed process finished")
 	}
 	return nil
-}
-
-// lockFile is held by the one process that writes into a directory.
-func lockFile(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrLocked
-		}
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// createFile makes a new file, which only we may read, and its directories.
-func (a *Archive) createFile(name string) (medium, error) {
-	if err := a.root.MkdirAll(path.Dir(name), 0o700); err != nil {
-		return nil, err
-	}
-	return a.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // Record begins a recording in all formats of the archive. It does not touch the
@@ -148,7 +114,7 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	if !namePattern.MatchString(name) {
 		return nil, fs.ErrNotExist
 	}
-	f, err := a.root.Open(name)
+	f, err := a.dir.files().Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +139,7 @@ func (a *Archive) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-written:
-		return errors.Join(a.root.Close(), a.lock.Close())
+		return a.dir.close()
 	case <-ctx.Done():
 		return fmt.Errorf("recordings not written: %w", ctx.Err())
 	}

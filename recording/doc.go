@@ -16,7 +16,8 @@
 // media waits for one. A ring that is full loses packets, which are counted. What
 // is written to, timelines and the state of files, belongs to the writer; others
 // see copies. There are locks around the queue of SIP messages, the copies and the
-// list of recorders, held for a few memory operations.
+// list of recorders, held for a few memory operations. The one of the directory is
+// held longer when that was removed and is made anew; only who uses files takes it.
 //
 // A file that is being written ends in .part. Of a process that was killed, the
 // next one finishes the files.

@@ -15,8 +15,8 @@ import (
 	"flowbridge/media"
 )
 
-// TestFullDisk: writing to a disk that is full ends the recording with the reason,
-// says so once for each file, and nobody else notices.
+// TestFullDisk: on a disk that is full a recording is not begun. Its files have the
+// reason and no name, the log says so once for each, and nobody else notices.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -39,7 +39,7 @@ func TestFullDisk(t *testing.T) {
 		r.Stop()
 		<-r.Done()
 		for _, f := range r.Files() {
-			if !strings.Contains(f.Err, "no space left on device") || f.EndedAt.IsZero() || f.Bytes != 0 {
+			if !strings.Contains(f.Err, "no space left on device") || f.EndedAt.IsZero() || f.Bytes != 0 || f.Name != "" {
 				t.Errorf("%+v", f)
 			}
 		}
@@ -47,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("there are %v; want nothing, as nothing could be written", names)
 		}
 		a.shut(t)
-		if n := strings.Count(log.String(), "recording ended early"); n != 2 {
+		if n := strings.Count(log.String(), "recording not begun"); n != 2 || strings.Count(log.String(), `"remedy":"make room`) != 2 {
 			t.Errorf("it was said %d times; want twice:\n%s", n, log.String())
 		}
 	})

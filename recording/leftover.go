@@ -16,7 +16,7 @@ var dayPattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}$`)
 // finishLeftovers brings the files of a process that was killed into order, and
 // says how many there were.
 func (a *Archive) finishLeftovers() (finished int, err error) {
-	err = fs.WalkDir(a.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -31,7 +31,7 @@ func (a *Archive) finishLeftovers() (finished int, err error) {
 }
 
 func (a *Archive) finishLeftover(name string) error {
-	f, err := a.root.OpenFile(name+partSuffix, os.O_RDWR, 0)
+	f, err := a.dir.files().OpenFile(name+partSuffix, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
@@ -45,9 +45,9 @@ func (a *Archive) finishLeftover(name string) error {
 		return err
 	}
 	if !usable {
-		return a.root.Remove(name + partSuffix)
+		return a.dir.files().Remove(name + partSuffix)
 	}
-	return a.root.Rename(name+partSuffix, name)
+	return a.dir.files().Rename(name+partSuffix, name)
 }
 
 // repairWAV has the header say what is there. A file without a sample is not

@@ -15,6 +15,7 @@ type output struct {
 	sink   *sink
 	format format
 	err    error // why nothing more is written
+	lost   bool  // somebody has removed it
 }
 
 // format writes a kind of file.
@@ -35,7 +36,7 @@ func (a *Archive) open(r *Recorder) {
 		}
 		o, err := a.openOutput(r, i, f)
 		if err != nil {
-			a.fail(r, &output{index: i, name: f.Name, err: err})
+			a.refuse(r, i, reasonOf(err))
 			continue
 		}
 		r.outputs = append(r.outputs, o)
@@ -55,7 +56,7 @@ func (a *Archive) openOutput(r *Recorder, i int, f File) (*output, error) {
 		o.format, err = newPcapng(o.sink, r.began, r.call.Local)
 	}
 	if err != nil {
-		return nil, errors.Join(err, m.Close(), a.root.Remove(f.Name+partSuffix))
+		return nil, errors.Join(err, m.Close(), a.dir.files().Remove(f.Name+partSuffix))
 	}
 	return o, nil
 }
@@ -86,7 +87,9 @@ func (a *Archive) weed(r *Recorder) {
 			kept = append(kept, o)
 			continue
 		}
-		_ = a.closeOutput(o) // there is a reason already
+		if err := a.closeOutput(o); gone(err) {
+			o.lost = true
+		} // else there is a reason already
 		a.fail(r, o)
 	}
 	clear(r.outputs[len(kept):])
@@ -95,8 +98,16 @@ func (a *Archive) weed(r *Recorder) {
 	}
 }
 
-// fail notes that a file ended, or was not begun, for a reason. What is in it
-// stays, as far as it can be read.
+// refuse notes that a file was not begun, for a reason.
+func (a *Archive) refuse(r *Recorder, i int, reason string) {
+	f := r.Files()[i]
+	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", f.Name).Str("reason", reason).
+		Str("remedy", "make room on the disk, or give recording.path to the user that runs the service: the next recording tries again").Msg("recording not begun")
+	r.change(i, func(f *File) { f.Name, f.EndedAt, f.Err = "", time.Now(), reason })
+}
+
+// fail notes that a file ended early, for a reason. What is in it stays, as far as
+// it can be read.
 func (a *Archive) fail(r *Recorder, o *output) {
 	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", o.name).Str("reason", reasonOf(o.err)).Msg("recording ended early")
 	r.change(o.index, func(f *File) { f.Err = reasonOf(o.err) })
@@ -105,15 +116,15 @@ func (a *Archive) fail(r *Recorder, o *output) {
 
 // closeOutput brings a file into order and gives it its name.
 func (a *Archive) closeOutput(o *output) error {
-	return errors.Join(o.format.close(), o.sink.Close(), a.root.Rename(o.name+partSuffix, o.name))
+	return errors.Join(o.format.close(), o.sink.Close(), a.dir.files().Rename(o.name+partSuffix, o.name))
 }
 
 // settle notes how a file has ended.
 func (a *Archive) settle(r *Recorder, o *output) {
 	r.change(o.index, func(f *File) {
 		f.EndedAt, f.Dropped = time.Now(), r.dropped.Load()
-		if o.sink != nil {
-			f.Bytes = o.sink.size
+		if f.Bytes = o.sink.size; o.lost {
+			f.Name, f.Bytes = "", 0
 		}
 	})
 }
@@ -163,6 +174,7 @@ func (r *Recorder) drain(messages []message) {
 // finish ends a file whose recording was stopped.
 func (a *Archive) finish(r *Recorder, o *output) {
 	if o.err = a.closeOutput(o); o.err != nil {
+		o.lost = gone(o.err)
 		a.fail(r, o)
 		return
 	}

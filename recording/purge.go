@@ -32,7 +32,7 @@ func (a *Archive) tend(ctx context.Context) {
 // directories of days that are empty then. What is not ours stays.
 func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err error) {
 	var days []string
-	err = fs.WalkDir(a.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -68,7 +68,7 @@ func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone 
 		return false, nil
 	}
 	if err == nil {
-		err = a.root.Remove(name)
+		err = a.dir.files().Remove(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -80,7 +80,7 @@ func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone 
 // are empty.
 func (a *Archive) removeEmpty(day string) {
 	for name := day; name != ""; {
-		if a.root.Remove(name) != nil {
+		if a.dir.files().Remove(name) != nil {
 			return
 		}
 		i := strings.LastIndexByte(name, '/')
