@@ -241,6 +241,9 @@ func TestKilledWhileRecording(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if f := r.Recordings[0]; f.Bytes != int64(len(wav)) || f.EndedAt.Sub(f.StartedAt.Time) < 3*time.Second {
+		t.Errorf("%+v; the file has %d bytes", f, len(wav))
+	}
 	left, _ := channels(t, wav)
 	if _, score := sim.Match(left, words[8000:16000]); score < likeness {
 		t.Errorf("the left channel has not the softphone's words: likeness %.2f", score)

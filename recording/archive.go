@@ -124,6 +124,20 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	return f, nil
 }
 
+// Finished gives the size in bytes of a finished recording, and when it was last
+// written. The errors are those of OpenFile.
+func (a *Archive) Finished(name string) (bytes int64, written time.Time, err error) {
+	f, err := a.OpenFile(name)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	info, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
+		return 0, time.Time{}, err
+	}
+	return info.Size(), info.ModTime(), nil
+}
+
 // Close stops all recordings and waits until they are written, at most until ctx
 // ends: then it gives that one's error, and what is left is finished by the next
 // process.

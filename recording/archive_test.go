@@ -80,6 +80,38 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// TestLeftoverEnds: a file that is finished later has ended when it was last
+// written.
+func TestLeftoverEnds(t *testing.T) {
+	wav, capture := sample(t)
+	dir := t.TempDir()
+	name := "2026/11/20/" + callID
+	if err := os.MkdirAll(filepath.Join(dir, "2026/11/20"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+	for suffix, b := range map[string][]byte{".wav": wav[:len(wav)-6], ".pcapng": capture[:len(capture)-6], "-2.wav": wav[:44]} {
+		file := filepath.Join(dir, name+suffix+partSuffix)
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, killed, killed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := opened(t, func(c *Config) { c.Dir, c.Keep = dir, 1e6*time.Hour })
+	defer a.shut(t)
+	for _, suffix := range []string{".wav", ".pcapng"} {
+		size, ended, err := a.Finished(name + suffix)
+		if err != nil || size != int64(len(fileOf(t, a, name+suffix))) || !ended.Equal(killed) {
+			t.Errorf("%s: %d bytes, ended %v, %v", suffix, size, ended, err)
+		}
+	}
+	if _, _, err := a.Finished(name + "-2.wav"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a sample: %v", err)
+	}
+}
+
 // TestHeaderGrows: the header of a WAV that is being written is right every few
 // seconds, for who looks into the file of a process that was killed.
 func TestHeaderGrows(t *testing.T) {
@@ -298,4 +330,30 @@ func BenchmarkWriting(b *testing.B) {
 			_ = a.closeOutput(r.outputs[0])
 		})
 	}
+}
+
+// TestLostByKill: what a file lacks of the present, at any time, is no more than
+// docs/operations.md says that a kill costs.
+func TestLostByKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := opened(t, nil)
+		r := begun(t, a, 1)
+		for n := range 500 {
+			r.tap(media.SideA, media.RTP, speech(0, 1, n))
+			time.Sleep(20 * time.Millisecond)
+			now := time.Duration(n+1) * 20 * time.Millisecond
+			if now < 3*time.Second {
+				continue
+			}
+			wav := fileOf(t, a, r.Files()[0].Name+partSuffix)
+			if has := time.Duration(len(wav)-wavHeaderSize) * time.Second / wavBatch; now-has > 2200*time.Millisecond {
+				t.Fatalf("at %v the WAV has %v", now, has)
+			}
+			capture := readPcapng(t, fileOf(t, a, r.Files()[1].Name+partSuffix))
+			if has := time.Duration(len(capture)) * 20 * time.Millisecond; now-has > 1200*time.Millisecond {
+				t.Fatalf("at %v the capture has %v", now, has)
+			}
+		}
+		a.shut(t)
+	})
 }

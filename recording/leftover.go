@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // dayPattern is the directory of a day.
@@ -30,10 +31,16 @@ func (a *Archive) finishLeftovers() (finished int, err error) {
 	return finished, err
 }
 
+// finishLeftover keeps the time when the file was last written, which is when the
+// recording ended.
 func (a *Archive) finishLeftover(name string) error {
 	f, err := a.dir.files().OpenFile(name+partSuffix, os.O_RDWR, 0)
 	if err != nil {
 		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
 	}
 	var usable bool
 	if strings.HasSuffix(name, FormatWAV) {
@@ -46,6 +53,9 @@ func (a *Archive) finishLeftover(name string) error {
 	}
 	if !usable {
 		return a.dir.files().Remove(name + partSuffix)
+	}
+	if err := a.dir.files().Chtimes(name+partSuffix, time.Time{}, info.ModTime()); err != nil {
+		return err
 	}
 	return a.dir.files().Rename(name+partSuffix, name)
 }

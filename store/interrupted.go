@@ -26,37 +26,39 @@ func lastAlive(ctx context.Context, db *sql.DB) (at Time, err error) {
 	return at, err
 }
 
-// closeInterrupted finishes what a killed process left in the journal, and says how many calls that were.
-func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) (int, error) {
+// closeInterrupted finishes what a killed process left in the journal, and gives the ids of these calls.
+func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) ([]string, error) {
 	alive, err := lastAlive(ctx, db)
 	if err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal: %w", err)
 	}
 	left, err := leftOver(ctx, db, alive, now)
 	if err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal: %w", err)
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+	var ids []string
 	for i := range left {
 		vals, err := left[i].values()
 		if err != nil {
-			return 0, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+			return nil, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
 		}
 		if _, err := tx.ExecContext(ctx, insertCall, vals...); err != nil {
-			return 0, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+			return nil, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
 		}
+		ids = append(ids, left[i].ID)
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM live`); err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal: %w", err)
 	}
-	return len(left), nil
+	return ids, nil
 }
 
 // leftOver reads the journalled calls that have no record yet, ended as interrupted.
@@ -101,7 +103,7 @@ func interrupted(r Record, written Time, now time.Time) Record {
 	r.DurationMS = 0
 	for i := range r.Recordings {
 		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
-			f.EndedAt, f.Error = r.EndedAt, "the process was killed"
+			f.Bytes, f.Error = 0, killedUnknown
 		}
 	}
 	if !r.AnsweredAt.IsZero() {

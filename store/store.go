@@ -16,7 +16,7 @@ type Store struct {
 	// Constant after Open.
 	path        string
 	key         [32]byte
-	interrupted int
+	interrupted []string // ids of calls
 	lock        *os.File
 	db          *sql.DB
 	reader      *Reader
@@ -79,7 +79,7 @@ func (s *Store) release() error {
 }
 
 // Interrupted says how many calls Open found open and closed as interrupted.
-func (s *Store) Interrupted() int { return s.interrupted }
+func (s *Store) Interrupted() int { return len(s.interrupted) }
 
 // Key gives the signalling key: random, made once, kept in the database.
 func (s *Store) Key() [32]byte { return s.key }

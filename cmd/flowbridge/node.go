@@ -71,6 +71,7 @@ func (n *node) start(ctx context.Context, h hooks) error {
 	if n.archive, err = openArchive(n.cfg.Recording, n.log); err != nil {
 		return err
 	}
+	n.settleRecordings(ctx)
 	if n.preparers, err = preparers(n.cfg, h.transport); err != nil {
 		return err
 	}

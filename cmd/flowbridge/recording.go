@@ -31,6 +31,19 @@ func openArchive(cfg config.Recording, log zerolog.Logger) (*recording.Archive, 
 	return a, nil
 }
 
+// settleRecordings has the records of a killed process's calls say how their
+// recordings ended, which openArchive has finished.
+func (n *node) settleRecordings(ctx context.Context) {
+	if n.archive == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if err := n.store.SettleRecordings(ctx, n.archive.Finished); err != nil {
+		n.log.Warn().Err(err).Msg("records of a killed process do not say how their recordings ended")
+	}
+}
+
 // control has the server's calls do what the admin API is asked for.
 type control struct{ server *b2bua.Server }
 

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestSettleRecordings: what was recorded when the process was killed gets the size and the end of its file, as the next
+// process finds it.
+func TestSettleRecordings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	at := TimeOf(time.Now().Add(-time.Hour).Truncate(time.Millisecond))
+	ended := TimeOf(at.Add(time.Minute))
+	r, plain := sample("one"), sample("two")
+	r.EndedAt, r.Disposition, r.Cause, r.EndedBy = Time{}, "", "", ""
+	plain.EndedAt, plain.Recordings = Time{}, nil
+	whole := Recording{File: "whole", Format: "wav", StartedAt: at, EndedAt: ended, Bytes: 5}
+	r.Recordings = []Recording{whole}
+	for _, name := range []string{"there", "gone", "unreadable"} {
+		r.Recordings = append(r.Recordings, Recording{File: name, Format: "wav", StartedAt: at, Bytes: 44, Dropped: 2})
+	}
+	s.Journal(r)
+	s.Journal(plain)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	look := func(file string) (int64, time.Time, error) {
+		switch file {
+		case "there":
+			return 32044, ended.Time, nil
+		case "gone":
+			return 0, time.Time{}, fs.ErrNotExist
+		case "unreadable":
+			return 0, time.Time{}, errors.New("no")
+		}
+		t.Errorf("it looks for %q", file)
+		return 0, time.Time{}, nil
+	}
+	if err := again.SettleRecordings(t.Context(), look); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := again.Get(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Recording{
+		whole,
+		{File: "there", Format: "wav", StartedAt: at, EndedAt: ended, Bytes: 32044, Dropped: 2, Error: "the process was killed"},
+		{
+			Format: "wav", StartedAt: at, EndedAt: got.EndedAt, Dropped: 2,
+			Error: "the process was killed, and gone is not there: nothing had been written, or it was removed",
+		},
+		{File: "unreadable", Format: "wav", StartedAt: at, Dropped: 2, Error: "the process was killed: it is not known how the file ended"},
+	}
+	if !slices.Equal(got.Recordings, want) {
+		t.Errorf("got  %+v\nwant %+v", got.Recordings, want)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := openTest(t, path).SettleRecordings(t.Context(), nil); err != nil {
+		t.Errorf("nothing was interrupted: %v", err)
+	}
+}
