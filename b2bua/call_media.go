@@ -72,6 +72,9 @@ func badOffer(err error) (code int, cause Cause, why sip.Header) {
 	if errors.Is(err, errNeedsSRTP) || errors.Is(err, errNoSuite) {
 		return 488, CauseSRTPRequired, warning("304 " + err.Error())
 	}
+	if errors.Is(err, errNoCodec) {
+		return 488, CauseNoCommonCodec, warning("305 " + err.Error())
+	}
 	return 488, CauseNoCommonCodec, warning("304 " + err.Error())
 }
 

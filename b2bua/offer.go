@@ -86,6 +86,9 @@ func readDescription(body []byte, accept cryptoAccept) (*description, error) {
 	if port := d.media().MediaName.Port.Value; port <= 0 || port > 65535 {
 		return nil, fmt.Errorf("%w: port %d", errBadSDP, port)
 	}
+	if err := d.keepPayloadTypes(); err != nil {
+		return nil, err
+	}
 	return d, nil
 }
 
