@@ -89,6 +89,7 @@ func readDescription(body []byte, accept cryptoAccept) (*description, error) {
 	if err := d.keepPayloadTypes(); err != nil {
 		return nil, err
 	}
+	d.keepPacketTimes()
 	return d, nil
 }
 
