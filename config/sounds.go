@@ -62,6 +62,8 @@ func readSound(path string) (*audio.Sound, complaint) {
 	defer func() { _ = f.Close() }() // it was only read
 	sound, err := audio.ReadWAV(f)
 	switch {
+	case errors.Is(err, audio.ErrLong):
+		return nil, refuse("is "+err.Error(), "cut it: sox IN.wav OUT.wav trim 0 600")
 	case errors.Is(err, audio.ErrWAV), errors.Is(err, audio.ErrSound):
 		return nil, refuse("is "+err.Error(), "convert it: sox IN -r 8000 -c 1 -b 16 OUT.wav")
 	case err != nil:
