@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -76,7 +75,7 @@ func (a *api) record(w http.ResponseWriter, r *http.Request) {
 	case OrderRecord, OrderStop, OrderPause, OrderResume:
 		a.order(w, r, o)
 	default:
-		a.fail(w, http.StatusNotFound, "no such path", "end it in start, stop, pause or resume")
+		a.fail(w, http.StatusNotFound, "no such path", "take one of start, stop, pause, resume")
 	}
 }
 
@@ -85,10 +84,13 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		On *bool `json:"on"`
 	}
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&body); err != nil || body.On == nil || dec.More() {
-		a.fail(w, http.StatusBadRequest, "the body does not say whether to mask", `send {"on": true} or {"on": false}`)
+	const remedy = `send {"on": true} or {"on": false}`
+	if status, problem := readBody(r, &body); problem != "" {
+		a.fail(w, status, problem, remedy)
+		return
+	}
+	if body.On == nil {
+		a.fail(w, http.StatusBadRequest, "the body does not say whether to mask", remedy)
 		return
 	}
 	if *body.On {
@@ -101,10 +103,13 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 // play has a side hear a sound.
 func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	var body Sounding
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&body); err != nil || dec.More() || body.Sound == "" || (body.Side != "a" && body.Side != "b") {
-		a.fail(w, http.StatusBadRequest, "the body does not say what to play to whom", `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`)
+	const remedy = `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`
+	if status, problem := readBody(r, &body); problem != "" {
+		a.fail(w, status, problem, remedy)
+		return
+	}
+	if body.Sound == "" || (body.Side != "a" && body.Side != "b") {
+		a.fail(w, http.StatusBadRequest, "the body does not say what to play to whom", remedy)
 		return
 	}
 	c, err := a.Control.Play(r.Context(), r.PathValue("id"), body)

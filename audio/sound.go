@@ -2,6 +2,7 @@ package audio
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -34,13 +35,25 @@ type Sound struct{ ulaw, alaw []byte }
 // maxSound bounds a sound.
 const maxSound = 10 * time.Minute
 
-// ErrSound means that there is nothing that could be played, or too much.
-var ErrSound = errors.New("a sound has to be longer than nothing and at most 10 minutes long")
+// What can't be a sound.
+var (
+	// ErrSound means that there is nothing that could be played, or too much.
+	ErrSound = errors.New("not a sound that can be played")
+	// ErrLong is the ErrSound of what is longer than 10 minutes.
+	ErrLong = fmt.Errorf("%w: it is longer than 10 minutes", ErrSound)
 
-// NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound.
+	errEmpty = fmt.Errorf("%w: it has no samples", ErrSound)
+)
+
+// NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound, and
+// ErrLong too where there are too many.
 func NewSound(samples []int16) (*Sound, error) {
-	if n := len(samples); n == 0 || time.Duration(n)*time.Second/Rate > maxSound {
-		return nil, ErrSound
+	n := len(samples)
+	switch {
+	case n == 0:
+		return nil, errEmpty
+	case time.Duration(n)*time.Second/Rate > maxSound:
+		return nil, ErrLong
 	}
 	return encode(samples), nil
 }

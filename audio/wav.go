@@ -37,8 +37,6 @@ func ReadWAV(r io.Reader) (*Sound, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read: %w", err)
-	case len(file) > maxWAV:
-		return nil, ErrSound
 	case len(file) < 12 || string(file[:4]) != "RIFF" || string(file[8:12]) != "WAVE":
 		return nil, fmt.Errorf("%w: it does not begin with RIFF and WAVE", ErrWAV)
 	}
@@ -46,7 +44,7 @@ func ReadWAV(r io.Reader) (*Sound, error) {
 	for rest := file[12:]; len(rest) >= 8; {
 		id, size := string(rest[:4]), int64(binary.LittleEndian.Uint32(rest[4:8]))
 		rest = rest[8:]
-		chunk := rest[:min(size, int64(len(rest)))] // what is cut short is played as far as it goes
+		chunk := rest[:min(size, int64(len(rest)))]
 		switch {
 		case id == "fmt ":
 			if format, err = parseWAVFormat(chunk); err != nil {
@@ -54,6 +52,10 @@ func ReadWAV(r io.Reader) (*Sound, error) {
 			}
 		case id == "data" && format == nil:
 			return nil, fmt.Errorf("%w: its data come before their format", ErrWAV)
+		case id == "data" && len(file) > maxWAV && int64(len(chunk)) < size: // there is more of it
+			return nil, ErrLong
+		case id == "data" && int64(len(chunk)) < size:
+			return nil, fmt.Errorf("%w: its data are cut short: %d of %d bytes are there", ErrWAV, len(chunk), size)
 		case id == "data":
 			return NewSound(format.decode(chunk))
 		}

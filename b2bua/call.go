@@ -344,17 +344,6 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	return nil
 }
 
-// warnOfDeafness names one-way audio where we are the reason: RTP came, but
-// from an address that is not believed.
-func (c *Call) warnOfDeafness() {
-	for side, m := range map[media.Side]store.MediaSide{media.SideA: c.record.Media.A, media.SideB: c.record.Media.B} {
-		if m.Dropped > m.Rx {
-			c.log.Warn().Stringer("side", side).Int64("dropped", m.Dropped).
-				Msg("rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources")
-		}
-	}
-}
-
 // finish hands the record over, gives the call's place back and says so.
 func (c *Call) finish() {
 	c.finished = true

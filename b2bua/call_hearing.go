@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -34,6 +35,9 @@ func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
 	}
 	if s.Source.IsValid() {
 		r.Source = s.Source.String()
+	}
+	if s.Refused.IsValid() {
+		r.Refused = s.Refused.String()
 	}
 	return r
 }
@@ -71,5 +75,40 @@ func (c *Call) onOneWay(f OneWay) {
 	if d := c.heard[f.Side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.connection(), strconv.Itoa(d.media().MediaName.Port.Value)))
 	}
+	if s.Refused.IsValid() {
+		line = line.Stringer("refused", s.Refused)
+	}
 	line.Msg("one-way audio")
+}
+
+// warnOfDeafness names one-way audio where we are the reason: RTP came, but
+// from an address that is not believed.
+func (c *Call) warnOfDeafness() {
+	for side, m := range map[media.Side]store.MediaSide{media.SideA: c.record.Media.A, media.SideB: c.record.Media.B} {
+		if m.Dropped <= m.Rx {
+			continue
+		}
+		line := c.log.Warn().Stringer("side", side).Int64("dropped", m.Dropped)
+		if m.Refused != "" {
+			line = line.Str("refused", m.Refused)
+		}
+		if c.latchOf(side) == config.LatchStrict {
+			line.Msg("rtp not accepted: with latch strict, only the address and port in the SDP are")
+		} else {
+			line.Msg("rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources")
+		}
+	}
+}
+
+// latchOf is how the source of a side is found, of the target that was heard last.
+func (c *Call) latchOf(side media.Side) config.LatchMode {
+	switch {
+	case side == media.SideA:
+		return c.trunk.cfg.Media.Latch
+	case c.target != nil:
+		return c.target.cfg.Media.Latch
+	case c.attempt != nil:
+		return c.attempt.target.cfg.Media.Latch
+	}
+	return config.LatchAuto
 }

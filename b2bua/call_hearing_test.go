@@ -56,11 +56,12 @@ func TestOneWayAudio(t *testing.T) {
 		c := w.talk(nil, nil)
 		s := w.relay.sessions[0]
 		s.stats.B.Dropped = media.Drops{WrongSource: 150, Malformed: 2}
+		s.stats.B.Refused = netip.MustParseAddrPort("198.51.100.9:7000")
 		s.onEvent(media.EventOneWay{Side: media.SideB})
 		synctest.Wait()
 		f := log.line(t, "one-way audio")
 		want := map[string]any{"wrong_source": 150.0, "malformed": 2.0}
-		if f == nil || f["level"] != "warn" || f["side"] != "b" || f["expected"] != "192.0.2.20:30000" || !reflect.DeepEqual(f["dropped"], want) {
+		if f == nil || f["level"] != "warn" || f["side"] != "b" || f["expected"] != "192.0.2.20:30000" || f["refused"] != "198.51.100.9:7000" || !reflect.DeepEqual(f["dropped"], want) {
 			t.Errorf("got %v", f)
 		}
 		if log.line(t, "heard after one-way audio") != nil {
@@ -76,6 +77,28 @@ func TestOneWayAudio(t *testing.T) {
 			t.Errorf("one_way %q in the record; want b", r.Media.OneWay)
 		}
 	})
+}
+
+// What is not taken is named at the end, with what helps: with latch strict it is
+// no list of addresses.
+func TestRefusedAtTheEnd(t *testing.T) {
+	for latch, want := range map[string]string{
+		"auto":   "rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources",
+		"strict": "rtp not accepted: with latch strict, only the address and port in the SDP are",
+	} {
+		var log logged
+		inWorldOf(t, talkYAML("media: {latch: "+latch+"}", ""), func(o *Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+			c := w.talk(nil, nil)
+			w.relay.sessions[0].stats.A = media.SideStats{
+				Dropped: media.Drops{WrongSource: 150}, DroppedTotal: 150, Refused: netip.MustParseAddrPort("198.51.100.9:7000"),
+			}
+			c.hangsUp()
+			synctest.Wait()
+			if f := log.line(t, want); f == nil || f["side"] != "a" || f["dropped"] != 150.0 || f["refused"] != "198.51.100.9:7000" {
+				t.Errorf("latch %s: got %v", latch, f)
+			}
+		})
+	}
 }
 
 // A target may name itself where it should give an address: then its RTP is
@@ -133,6 +156,8 @@ func TestMediaRecord(t *testing.T) {
 	c.heard[media.SideB], c.codec[media.SideB] = d, pcma
 	side.Source = netip.MustParseAddrPort("192.0.2.10:7000")
 	want.Codec, want.Expected, want.Source = "PCMA", "192.0.2.10:20000", "192.0.2.10:7000"
+	side.Refused = netip.MustParseAddrPort("198.51.100.9:7000")
+	want.Refused = "198.51.100.9:7000"
 	if got := c.sideRecord(media.SideB, side); got != want {
 		t.Errorf("got %+v; want %+v", got, want)
 	}

@@ -69,8 +69,11 @@ func badOffer(err error) (code int, cause Cause, why sip.Header) {
 	if errors.Is(err, errBadSDP) || errors.Is(err, errLongSDP) {
 		return 400, CauseBadOffer, warning("399 " + errBadSDP.Error())
 	}
-	if errors.Is(err, errNeedsSRTP) || errors.Is(err, errNoSuite) {
+	if errors.Is(err, errNeedsSRTP) || errors.Is(err, errNoSuite) || errors.Is(err, errNoKey) {
 		return 488, CauseSRTPRequired, warning("304 " + err.Error())
+	}
+	if errors.Is(err, errNoCodec) {
+		return 488, CauseNoCommonCodec, warning("305 " + err.Error())
 	}
 	return 488, CauseNoCommonCodec, warning("304 " + err.Error())
 }

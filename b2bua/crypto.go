@@ -21,6 +21,7 @@ import (
 var (
 	errNeedsSRTP  = errors.New("no audio stream over RTP/SAVP, and SRTP is required")
 	errNoSuite    = errors.New("no crypto suite in common")
+	errNoKey      = errors.New("key or parameters of the crypto line not usable")
 	errNotSecured = errors.New("not answered with SRTP as it was offered")
 )
 
@@ -200,11 +201,32 @@ func (p cryptoAccept) choose(lines []cryptoLine) *cryptoLine {
 	return nil
 }
 
+// spoils says whether a stream over RTP/SAVP has a line of a suite that may be
+// taken which can't be used for what else it says.
+func (p cryptoAccept) spoils(proto string, stream []string) bool {
+	return proto != protoAVP && slices.ContainsFunc(stream, func(text string) bool {
+		value, ok := strings.CutPrefix(text, "a=crypto:")
+		if !ok {
+			return false
+		}
+		fields := strings.Fields(value)
+		if len(fields) < 2 {
+			return false
+		}
+		suite, known := media.ParseSuite(fields[1])
+		_, err := parseCrypto(value)
+		return known && err != nil && slices.Contains(p.suites, suite)
+	})
+}
+
 // missing is the error of a description without a stream that may be taken.
-func (p cryptoAccept) missing(plain, secure bool) error {
+// Spoilt: one had a line of a suite that we have, but for its key or parameters.
+func (p cryptoAccept) missing(plain, secure, spoilt bool) error {
 	switch {
 	case p.ours != nil && (plain || secure):
 		return errNotSecured
+	case spoilt && p.mode != config.SRTPOff && p.mode != "":
+		return errNoKey
 	case secure && p.mode != config.SRTPOff && p.mode != "":
 		return errNoSuite
 	case plain && p.mode == config.SRTPRequired:

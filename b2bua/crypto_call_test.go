@@ -70,6 +70,21 @@ func TestCallerOffersSRTP(t *testing.T) {
 	}
 }
 
+// A caller whose suite we have is not told that it is the suite.
+func TestCallerOffersBadKey(t *testing.T) {
+	inWorldWith(t, talkYAML("media: {srtp: required}", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		line := cryptoAttr(4, cm80, 'a')
+		d.sdp = securedAt("192.0.2.10", 20000, line[:len(line)-4])
+		w.carrier.invite(d)
+		if got := w.carrier.expect("SIP/2.0 488").value("Warning"); !strings.Contains(got, "304 ") || !strings.Contains(got, errNoKey.Error()) {
+			t.Errorf("Warning %q", got)
+		}
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", CauseSRTPRequired, store.EndedBySystem)
+	})
+}
+
 // The best effort of some PBXs: RTP/AVP, and keys for who can use them. The
 // answer is over the same transport (RFC 3264 section 6).
 func TestBestEffortSRTP(t *testing.T) {

@@ -97,6 +97,8 @@ func TestWhichStreamIsTaken(t *testing.T) {
 	avp, savp, savpf := []string{"RTP/AVP 4000"}, []string{"RTP/SAVP 4002", bad, weak, good}, []string{"RTP/SAVPF 4004", good}
 	best, dtls, none := []string{"RTP/AVP 4006", good}, []string{"UDP/TLS/RTP/SAVPF 4008"}, []string{"RTP/SAVP 4010", bad}
 	gone := []string{"RTP/AVP 0"}
+	short := []string{"RTP/SAVP 4012", bad, good[:len(good)-4]}
+	forever, junk := []string{"RTP/SAVP 4014", good + "|2^99"}, []string{"RTP/SAVPF 4016", good + " UNENCRYPTED_SRTP"}
 	suites := suitesOf(config.SRTPSuites())
 	strong := suitesOf(config.DefaultSRTPSuites())
 	for _, c := range []struct {
@@ -117,6 +119,13 @@ func TestWhichStreamIsTaken(t *testing.T) {
 		{"optional: the suite that there is", cryptoAccept{mode: config.SRTPOptional, suites: suites, now: media.SuiteAESCM128SHA80}, [][]string{savp}, 4002, "1", nil},
 		{"optional: no suite, and RTP", cryptoAccept{mode: config.SRTPOptional, suites: suites}, [][]string{none, avp}, 4000, "", nil},
 		{"optional: no suite", cryptoAccept{mode: config.SRTPOptional, suites: suites}, [][]string{none}, 0, "", errNoSuite},
+		{"optional: a key too short", cryptoAccept{mode: config.SRTPOptional, suites: suites}, [][]string{short}, 0, "", errNoKey},
+		{"optional: a key too short, of no suite of ours", cryptoAccept{mode: config.SRTPOptional, suites: []media.Suite{media.SuiteAEADAES256GCM}}, [][]string{short}, 0, "", errNoSuite},
+		{"optional: a key too short, and RTP", cryptoAccept{mode: config.SRTPOptional, suites: suites}, [][]string{short, avp}, 4000, "", nil},
+		{"required: a key too short, and another", cryptoAccept{mode: config.SRTPRequired, suites: suites}, [][]string{short, savpf}, 4004, "1", nil},
+		{"required: a bad lifetime", cryptoAccept{mode: config.SRTPRequired, suites: suites}, [][]string{avp, none, forever}, 0, "", errNoKey},
+		{"required: a parameter that is not known", cryptoAccept{mode: config.SRTPRequired, suites: suites}, [][]string{junk}, 0, "", errNoKey},
+		{"off: a key too short", cryptoAccept{mode: config.SRTPOff, suites: suites}, [][]string{short}, 0, "", errNoAudio},
 		{"optional: DTLS", cryptoAccept{mode: config.SRTPOptional, suites: suites}, [][]string{dtls}, 0, "", errNoAudio},
 		{"required: SRTP", cryptoAccept{mode: config.SRTPRequired, suites: suites}, [][]string{avp, savpf}, 4004, "1", nil},
 		{"required: RTP", cryptoAccept{mode: config.SRTPRequired, suites: suites}, [][]string{avp}, 0, "", errNeedsSRTP},

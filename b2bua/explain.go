@@ -50,6 +50,10 @@ type Explanation struct {
 	Targets []TargetReport `json:"targets"`
 
 	Ringing        string `json:"ringing"`
+	Ringback       string `json:"ringback"` // tone or sound
+	Hold           string `json:"hold"`     // the same, or none
+	Record         string `json:"record"`   // off, always, on_demand
+	MaskDTMF       string `json:"mask_dtmf"`
 	Otherwise      int    `json:"otherwise"`
 	FailoverOn     []int  `json:"failover_on"`
 	SetupTimeoutMS int64  `json:"setup_timeout_ms"`
@@ -93,6 +97,10 @@ type TargetReport struct {
 	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
 	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
 	Codecs  []string `json:"codecs"`
+
+	MediaAddress netip.Addr `json:"media_address"` // that its RTP is bound to; zero: the first of the IP version
+	Latch        string     `json:"latch"`         // auto, strict, off
+	SRTP         string     `json:"srtp"`          // off, optional, required
 
 	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
 
@@ -359,6 +367,7 @@ func (x *explainer) call(c *Call) error {
 	}
 	c.vars.Route = routeName(index)
 	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
+	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
 	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
 	var err error
 	if c.offer, err = parseDescription(sdpBody(c.invite)); err != nil {
@@ -380,6 +389,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
 		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
 		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
 	}
 	if a.target.callee != nil {
 		r.Kind = "trunk"

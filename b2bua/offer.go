@@ -49,7 +49,7 @@ func readDescription(body []byte, accept cryptoAccept) (*description, error) {
 		return nil, err
 	}
 	d := &description{sdp: &sdp.SessionDescription{}, audio: -1}
-	rejected, plain, secure := false, false, false
+	rejected, plain, secure, spoilt := false, false, false, false
 	best := 0
 	for i, section := range sections[1:] {
 		fields := strings.Fields(section[0][2:])
@@ -65,6 +65,7 @@ func readDescription(body []byte, accept cryptoAccept) (*description, error) {
 			continue
 		}
 		plain, secure = plain || fields[2] == protoAVP, secure || fields[2] != protoAVP
+		spoilt = spoilt || accept.spoils(fields[2], section)
 		rank, line := accept.rank(fields[2], section)
 		if rank <= best {
 			continue
@@ -78,7 +79,7 @@ func readDescription(body []byte, accept cryptoAccept) (*description, error) {
 	case d.audio < 0 && rejected:
 		return nil, errRejected
 	case d.audio < 0:
-		return nil, accept.missing(plain, secure)
+		return nil, accept.missing(plain, secure, spoilt)
 	}
 	if err := d.sdp.UnmarshalString(plainDescription(sections[0], sections[1+d.audio])); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadSDP, err)
@@ -86,6 +87,10 @@ func readDescription(body []byte, accept cryptoAccept) (*description, error) {
 	if port := d.media().MediaName.Port.Value; port <= 0 || port > 65535 {
 		return nil, fmt.Errorf("%w: port %d", errBadSDP, port)
 	}
+	if err := d.keepPayloadTypes(); err != nil {
+		return nil, err
+	}
+	d.keepPacketTimes()
 	return d, nil
 }
 

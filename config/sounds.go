@@ -44,18 +44,30 @@ func (s section) sounds() map[string]*audio.Sound {
 	return all
 }
 
+// playable is what a complaint about a file asks for.
+const playable = "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711"
+
 func readSound(path string) (*audio.Sound, complaint) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, refuse("cannot be read: "+reason(err), playable)
+	}
+	if !st.Mode().IsRegular() { // a pipe is opened only when somebody writes to it, which may be never
+		return nil, refuse("is not a regular file", playable)
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, refuse("cannot be read: "+reason(err), "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711")
+		return nil, refuse("cannot be read: "+reason(err), playable)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	sound, err := audio.ReadWAV(f)
 	switch {
+	case errors.Is(err, audio.ErrLong):
+		return nil, refuse("is "+err.Error(), "cut it: sox IN.wav OUT.wav trim 0 600")
 	case errors.Is(err, audio.ErrWAV), errors.Is(err, audio.ErrSound):
 		return nil, refuse("is "+err.Error(), "convert it: sox IN -r 8000 -c 1 -b 16 OUT.wav")
 	case err != nil:
-		return nil, refuse("cannot be read: "+reason(err), "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711")
+		return nil, refuse("cannot be read: "+reason(err), playable)
 	}
 	return sound, complaint{}
 }

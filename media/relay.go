@@ -50,6 +50,7 @@ type endpoint struct {
 	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes
 	player   *player   // RTP only; nil as long as nothing was played to where it goes
 	armed    bool      // among worker.armed
+	refused  refused   // RTP only
 }
 
 func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Event)) *relay {

@@ -70,6 +70,7 @@ type SideStats struct {
 	MOS float64
 
 	Source      netip.AddrPort // locked RTP source; invalid while there is none
+	Refused     netip.AddrPort // last source of RTP that was not taken, noted at most once a second; invalid: none
 	SSRC        uint32         // last received
 	PayloadType uint8          // last received
 	FirstRTP    time.Time      // of the first RTP accepted; zero if there was none
@@ -197,11 +198,12 @@ func (d Drops) plus(o Drops) Drops {
 }
 
 // ledger is what is counted for a session: by the side a flow comes from and by
-// kind, the locked source of each side, and what its codec does to speech.
+// kind, the locked source of each side and the refused one, and what its codec does to speech.
 type ledger struct {
 	flow   [2][2]Counters
 	source [2]atomic.Pointer[netip.AddrPort]
-	codec  [2]atomic.Pointer[impairment] // nil: unknown
+	turned [2]atomic.Pointer[netip.AddrPort] // away, the last of each side
+	codec  [2]atomic.Pointer[impairment]     // nil: unknown
 }
 
 // located notes the locked source of a side.
@@ -241,6 +243,9 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	st.MOS = st.score(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
+	}
+	if src := l.turned[s].Load(); src != nil {
+		st.Refused = *src
 	}
 	if first := in.First.Load(); first != 0 {
 		st.FirstRTP = epoch.Add(time.Duration(first))

@@ -54,7 +54,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 		return
 	}
 	if src != ep.flow.Source && !w.admits(ep, src) {
-		ep.count.WrongSource.Add(1)
+		w.refuse(ep, src)
 		return
 	}
 	if isRTCP(pkt) && ep.relay.party[ep.side].named.Mux {
@@ -144,7 +144,7 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 		ep.relay.learn(ep, src, h, w.now)
 		return true
 	case stray:
-		ep.count.WrongSource.Add(1)
+		w.refuse(ep, src)
 	case unproven:
 		ep.count.Unproven.Add(1)
 	case foreign:

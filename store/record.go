@@ -161,6 +161,8 @@ type MediaSide struct {
 	// Expected is where its last description wanted RTP, Source where its RTP came from and went to; empty: nowhere.
 	Expected string `json:"expected,omitempty"`
 	Source   string `json:"source,omitempty"`
+	// Refused is where RTP came from that was not taken; empty: none was refused for its address.
+	Refused string `json:"refused,omitempty"`
 	// SRTP is the suite that the leg was secured with last; empty: plain RTP.
 	SRTP string `json:"srtp,omitempty"`
 }

@@ -194,6 +194,14 @@ func (x *explained) text() string {
 		return b.String()
 	}
 	row("ringing", "%s", ringingWords[x.Ringing])
+	for _, part := range []struct{ name, value, def string }{
+		{"ringback", x.Ringback, "us"}, {"hold", x.Hold, config.HoldNone},
+		{"record", x.Record, string(config.WantedOff)}, {"mask_dtmf", x.MaskDTMF, string(config.WantedOff)},
+	} {
+		if part.value != part.def {
+			row(part.name, "%s", part.value)
+		}
+	}
 	row("set-up", "ends after %v in all; an answered call after %v", ms(x.SetupTimeoutMS), ms(x.MaxDurationMS))
 	for i := range x.Targets {
 		x.attempt(&b, i)
@@ -282,12 +290,30 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 		again = ", and by failover_on" + again
 	}
 	fmt.Fprintf(b, "\n  codecs %s, of those that the caller offers\n", strings.Join(t.Codecs, ", "))
+	if media := mediaWords(t); media != "" {
+		fmt.Fprintf(b, "  media: %s\n", media)
+	}
 	fmt.Fprintf(b, "  nothing heard for %v, or no final answer within %v: %s\n", ms(t.FirstResponseTimeoutMS), ms(t.RingTimeoutMS), next)
 	if t.Username != "" {
 		fmt.Fprintf(b, "  a challenge is answered with the credentials of %s\n", t.Username)
 	}
 	fmt.Fprintf(b, "  3xx, 401, 407, 408, 5xx, 6xx but 600, 603, 607, 608%s: %s\n", again, next)
 	fmt.Fprintf(b, "  any other refusal: the caller gets it as it is\n")
+}
+
+// mediaWords is what is particular about the media toward a target.
+func mediaWords(t *b2bua.TargetReport) string {
+	var words []string
+	if t.MediaAddress.IsValid() {
+		words = append(words, "address "+t.MediaAddress.String())
+	}
+	if t.Latch != string(config.LatchAuto) {
+		words = append(words, "latch "+t.Latch)
+	}
+	if t.SRTP != string(config.SRTPOff) {
+		words = append(words, "srtp "+t.SRTP)
+	}
+	return strings.Join(words, ", ")
 }
 
 func indented(b *strings.Builder, lines []string) {

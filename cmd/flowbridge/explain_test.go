@@ -65,10 +65,47 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// What of the sound and media is not as it is without a word in the configuration
+// is shown, and else nothing of it.
+func TestExplainMedia(t *testing.T) {
+	args := []string{"explain", "--trunk", "carrier", "--from", "1", "--to", "+15075785607", "-c"}
+	plain := explainFile(t)
+	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+	text := strings.NewReplacer(
+		"failover_on: [486]", "failover_on: [486], ringback: fr, hold: silence, record: always, mask_dtmf: on_demand",
+		"sources: [127.0.0.4]", "sources: [127.0.0.4], media: {address: 127.0.0.1, latch: strict, srtp: required}",
+	).Replace(explainConfig) + "recording: {path: " + filepath.Join(t.TempDir(), "calls") + "}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	full, code := run(t, append(args, file)...)
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s", code, full)
+	}
+	out, code := run(t, append(args, plain)...)
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	for _, line := range []string{
+		"ringback   fr\n", "hold       silence\n", "record     always\n", "mask_dtmf  on_demand\n",
+		"  media: address 127.0.0.1, latch strict, srtp required\n",
+	} {
+		if strings.Count(full, line) != 1 {
+			t.Errorf("%q is not in once\n%s", line, full)
+		}
+		if name := strings.Fields(line)[0]; strings.Contains(out, "\n"+name+" ") || strings.Contains(out, "  media:") {
+			t.Errorf("%s is in\n%s", name, out)
+		}
+	}
+}
+
 func TestExplainCallOfTarget(t *testing.T) {
 	out, code := run(t, "explain", "-c", explainFile(t), "--target", "spare", "--from", "+15075550100", "--to", "+15075785607")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	if strings.Contains(out, "  media:") {
+		t.Errorf("nothing of the media is particular:\n%s", out)
 	}
 	for _, want := range []string{
 		"target     spare, from 127.0.0.4\n",

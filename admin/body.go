@@ -1,0 +1,47 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// readBody reads the one JSON object that a request's body has to be. Problem
+// says what else it is, with the status for that; empty: nothing.
+func readBody(r *http.Request, into any) (status int, problem string) {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if err == nil {
+		if _, err = dec.Token(); errors.Is(err, io.EOF) {
+			return 0, ""
+		}
+		if large := new(http.MaxBytesError); !errors.As(err, &large) {
+			return http.StatusBadRequest, "the body has more in it than one JSON object"
+		}
+	}
+	return bodyProblem(err)
+}
+
+// bodyProblem says what keeps a body from being read.
+func bodyProblem(err error) (status int, problem string) {
+	var large *http.MaxBytesError
+	var kind *json.UnmarshalTypeError
+	field, unknown := strings.CutPrefix(err.Error(), "json: unknown field ") // it has no type of its own
+	switch {
+	case errors.As(err, &large): // RFC 9110 section 15.5.14
+		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", large.Limit)
+	case errors.Is(err, io.EOF):
+		return http.StatusBadRequest, "the body is empty"
+	case errors.As(err, &kind) && kind.Field != "":
+		return http.StatusBadRequest, fmt.Sprintf("%s in the body is a JSON %s, which it can't be", quoted(kind.Field), kind.Value)
+	case errors.As(err, &kind):
+		return http.StatusBadRequest, fmt.Sprintf("the body is a JSON %s and no object", kind.Value)
+	case unknown:
+		return http.StatusBadRequest, "the body has a field that is not known: " + field
+	}
+	return http.StatusBadRequest, "the body is not JSON"
+}

@@ -1,0 +1,46 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Who sends a body that can't be read is told what is wrong with it.
+func TestBodies(t *testing.T) {
+	opts, _ := fixture()
+	control := &fakeControl{}
+	opts.Control = control
+	h := New(opts)
+	for _, tt := range []struct {
+		path, body string
+		code       int
+		want       string
+	}{
+		{"mask", "", 400, `the body is empty`},
+		{"mask", "  \n", 400, `the body is empty`},
+		{"mask", `{"on": tru`, 400, `the body is not JSON`},
+		{"mask", `on=true`, 400, `the body is not JSON`},
+		{"mask", `[true]`, 400, `the body is a JSON array and no object`},
+		{"mask", `{"on":"yes"}`, 400, `\"on\" in the body is a JSON string, which it can't be`},
+		{"mask", `{"on":true,"off":true}`, 400, `the body has a field that is not known: \"off\"`},
+		{"mask", `{"on":true} {}`, 400, `the body has more in it than one JSON object`},
+		{"mask", `{"on":true}}`, 400, `the body has more in it than one JSON object`},
+		{"mask", `{}`, 400, `the body does not say whether to mask`},
+		{"mask", `null`, 400, `the body does not say whether to mask`},
+		{"mask", `{"on":` + strings.Repeat(" ", maxBody) + `true}`, 413, fmt.Sprintf(`the body is longer than %d bytes`, maxBody)},
+		{"mask", `{"on":true}` + strings.Repeat(" ", maxBody), 413, fmt.Sprintf(`the body is longer than %d bytes`, maxBody)},
+		{"play", `{"side":"a","sound":"queue","volume":1}`, 400, `the body has a field that is not known: \"volume\"`},
+		{"play", `{"side":1,"sound":"queue"}`, 400, `\"side\" in the body is a JSON number, which it can't be`},
+		{"play", `{"side":"c","sound":"queue"}`, 400, `the body does not say what to play to whom`},
+		{"recording/foo", "", 404, `take one of start, stop, pause, resume`},
+	} {
+		res, body := post(t, h, "/api/calls/live/"+tt.path, tt.body)
+		if res.StatusCode != tt.code || !strings.Contains(body, tt.want) || !strings.Contains(body, `"remedy"`) {
+			t.Errorf("%s %.40s: %d %s; want %d %s", tt.path, tt.body, res.StatusCode, body, tt.code, tt.want)
+		}
+	}
+	if len(control.asked) != 0 {
+		t.Errorf("asked %v", control.asked)
+	}
+}
