@@ -36,8 +36,12 @@ func TestRefusedSourcesTakeTurns(t *testing.T) {
 		src  netip.AddrPort
 		want netip.AddrPort
 	}{
-		{time.Millisecond, one, one}, {2 * time.Millisecond, two, one}, {time.Second, two, one},
-		{1001 * time.Millisecond, two, two}, {2 * time.Second, one, two}, {2001 * time.Millisecond, one, one},
+		{time.Millisecond, one, one},
+		{2 * time.Millisecond, two, one},
+		{time.Second, two, one},
+		{1001 * time.Millisecond, two, two},
+		{2 * time.Second, one, two},
+		{2001 * time.Millisecond, one, one},
 	} {
 		w.now = step.now
 		w.refuse(ep, step.src)

@@ -195,8 +195,10 @@ func (x *explained) text() string {
 	}
 	row("ringing", "%s", ringingWords[x.Ringing])
 	for _, part := range []struct{ name, value, def string }{
-		{"ringback", x.Ringback, "us"}, {"hold", x.Hold, config.HoldNone},
-		{"record", x.Record, string(config.WantedOff)}, {"mask_dtmf", x.MaskDTMF, string(config.WantedOff)},
+		{"ringback", x.Ringback, "us"},
+		{"hold", x.Hold, config.HoldNone},
+		{"record", x.Record, string(config.WantedOff)},
+		{"mask_dtmf", x.MaskDTMF, string(config.WantedOff)},
 	} {
 		if part.value != part.def {
 			row(part.name, "%s", part.value)
