@@ -276,23 +276,37 @@ func (d *description) presented(s shown) *description {
 	return &out
 }
 
-// keyMark is what precedes a key in a=crypto.
+// keyMark is what precedes a key in a=crypto, in any case (RFC 5234 section 2.3).
 var keyMark = []byte("inline:")
+
+// afterKeyMark is where a text goes on behind its first keyMark; -1: it has none.
+func afterKeyMark(text []byte) int {
+	for from := 0; ; {
+		colon := bytes.IndexByte(text[from:], ':')
+		if colon < 0 {
+			return -1
+		}
+		from += colon + 1
+		if begin := from - len(keyMark); begin >= 0 && bytes.EqualFold(text[begin:from], keyMark) {
+			return from
+		}
+	}
+}
 
 // MaskKeys gives a SIP message, or text with one, without the SRTP keys in it:
 // "inline:***". A text without keys is given back as it is.
 func MaskKeys(text []byte) []byte {
-	if !bytes.Contains(text, keyMark) {
+	key := afterKeyMark(text)
+	if key < 0 {
 		return text
 	}
 	var out []byte
-	for {
-		before, rest, found := bytes.Cut(text, keyMark)
-		out = append(out, before...)
-		if !found {
-			return out
+	for ; ; key = afterKeyMark(text) {
+		if key < 0 {
+			return append(out, text...)
 		}
-		out = append(append(out, keyMark...), "***"...)
+		out = append(append(out, text[:key]...), "***"...)
+		rest := text[key:]
 		end := bytes.IndexFunc(rest, func(r rune) bool { return !isKeyText(r) })
 		if end < 0 {
 			return out

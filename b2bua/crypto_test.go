@@ -248,6 +248,7 @@ func TestMaskKeys(t *testing.T) {
 		"no key":   "no key",
 		"inline:":  "inline:***",
 		"x inline": "x inline",
+		"a:b:Inline:" + k + " c:INLINE:" + k + "|1 nline:x inlıne:x":                                                     "a:b:Inline:*** c:INLINE:***|1 nline:x inlıne:x",
 		"a=crypto:1 AEAD_AES_256_GCM inline:" + k + "|2^20|1:4\r\na=crypto:2 X inline:" + k + ";inline:" + k + "\r\na=x": "a=crypto:1 AEAD_AES_256_GCM inline:***|2^20|1:4\r\na=crypto:2 X inline:***;inline:***\r\na=x",
 	} {
 		if got := string(MaskKeys([]byte(in))); got != want {
@@ -260,6 +261,7 @@ func FuzzCrypto(f *testing.F) {
 	f.Add("1 AES_CM_128_HMAC_SHA1_80 inline:" + srtpKey(media.SuiteAESCM128SHA80, 7) + "|2^20|1:4 WSH=64")
 	f.Add("2 AEAD_AES_256_GCM inline:" + srtpKey(media.SuiteAEADAES256GCM, 7))
 	f.Add("3 AES_256_CM_HMAC_SHA1_32 inline:" + srtpKey(media.SuiteAES256CMSHA32, 7) + "|99999999999999999999:9 -X KDR=0")
+	f.Add("1 AES_CM_128_HMAC_SHA1_80 Inline:" + srtpKey(media.SuiteAESCM128SHA80, 7) + "|2^2")
 	f.Add("1 AES_CM_128_HMAC_SHA1_32 inline:x;inline:y|2^48|0:128 UNENCRYPTED_SRTCP")
 	f.Fuzz(func(t *testing.T, value string) {
 		line, err := parseCrypto(value)

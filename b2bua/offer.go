@@ -111,7 +111,9 @@ func splitDescription(body string) ([][]string, error) {
 		// A lone CR, or a NUL, would go on to the other side and might be read
 		// as a line's end there.
 		if len(line) < 2 || line[1] != '=' || strings.ContainsAny(line, "\r\x00") {
-			line, _, _ = strings.Cut(line, string(keyMark)) // no key in an error, however it is broken
+			if key := afterKeyMark([]byte(line)); key >= 0 { // no key in an error, however it is broken
+				line = line[:key]
+			}
 			return nil, fmt.Errorf("%w: line %q", errBadSDP, line)
 		}
 		if line[0] == 'm' {
