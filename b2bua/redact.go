@@ -78,15 +78,16 @@ func redactKeys(body []byte) {
 // MaskKeys it keeps all lengths, so that Content-Length stays true (RFC 3261
 // §20.14). A message without keys is given back as it is, another one as a copy.
 func withoutKeys(message []byte) []byte {
-	if !bytes.Contains(message, keyMark) {
+	if afterKeyMark(message) < 0 {
 		return message
 	}
 	out := bytes.Clone(message)
 	for rest := out; ; {
-		_, after, found := bytes.Cut(rest, keyMark)
-		if !found {
+		from := afterKeyMark(rest)
+		if from < 0 {
 			return out
 		}
+		after := rest[from:]
 		end := bytes.IndexFunc(after, func(r rune) bool { return !isKeyText(r) })
 		if end < 0 {
 			end = len(after)
