@@ -126,16 +126,7 @@ func TestRingbackForTheNextTarget(t *testing.T) {
 func TestHoldTone(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", "codecs: [PCMA]"), `targets: [agent]`, `targets: [agent], hold: hold`)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "0 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "8 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		c := w.talkOf(d, in)
+		c := w.talkIn("0 101", "8 101")
 		w.hears()
 		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "200")
 		w.hears("b hears 10s of law 1 as 8, loop true, yield true")
@@ -147,7 +138,7 @@ func TestHoldTone(t *testing.T) {
 		w.hears()
 		c.agent.changes("INVITE", sessionAt("192.0.2.20", 30000, "8 101"), "200")
 		w.hears("a hears nothing")
-		w.callerHangsUp(d)
+		w.callerHangsUp(c.d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 	})
 }

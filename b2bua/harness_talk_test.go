@@ -82,6 +82,22 @@ func (w *world) talk(invite, ok []string) *talk {
 	return c
 }
 
+// talkIn sets a call up whose caller offers these formats and whose agent answers
+// with those.
+func (w *world) talkIn(offer, answer string) *talk {
+	w.t.Helper()
+	d := w.carrier.newCall("+15075785607")
+	d.sdp = sessionAt("192.0.2.10", 20000, offer)
+	w.carrier.invite(d)
+	d.learn(w.carrier.expect("SIP/2.0 180"))
+	in := w.agent.expect("INVITE")
+	w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, answer))
+	w.agent.expect("ACK")
+	w.carrier.expect("SIP/2.0 200")
+	w.carrier.ack(d)
+	return w.talkOf(d, in)
+}
+
 // talkOf is a call with its ends.
 func (w *world) talkOf(d *dialogue, invite message) *talk {
 	c := &talk{w: w, d: d, invite: invite}

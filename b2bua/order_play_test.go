@@ -68,17 +68,9 @@ func TestOrderedSounds(t *testing.T) {
 
 func TestSoundsWithoutG711(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [G722]"), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "9 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "9 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		c := w.talkIn("9 101", "9 101")
 		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
-		w.callerHangsUp(d)
+		w.callerHangsUp(c.d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 	})
 }
@@ -130,21 +122,12 @@ func TestHoldDuringABeep(t *testing.T) {
 // translated: the other side can't be asked for it, and need not be.
 func TestHoldOfATranslatedCall(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [PCMA]"), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "0 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "8 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		c := w.talkOf(d, in)
+		c := w.talkIn("0 101", "8 101")
 		ok := c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0", "a=sendonly"), "200")
 		if d := described(t, ok); d.direction() != dirRecvOnly || formatsOf(t, ok) != "0" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
-		w.callerHangsUp(d)
+		w.callerHangsUp(c.d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 	})
 }

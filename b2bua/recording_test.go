@@ -169,20 +169,12 @@ func TestNothingIsRecorded(t *testing.T) {
 func TestRecordingWithoutWAV(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always", "codecs: [G722]"), "codecs: [G722]", "codecs: [G722, PCMU]", 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "0 9 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "9 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		c := w.talkIn("0 9 101", "9 101")
 		synctest.Wait()
 		for n := range 10 {
 			w.says(0, 9, n)
 		}
-		w.callerHangsUp(d)
+		w.callerHangsUp(c.d)
 		r := w.record()
 		if f := r.Recordings[0]; f.File != "" || !strings.Contains(f.Error, "G722 can't be decoded") {
 			t.Errorf("WAV: %+v", f)

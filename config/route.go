@@ -1,8 +1,56 @@
 package config
 
 import (
+	"regexp"
 	"time"
 )
+
+// The values of routes[].ringing.
+const (
+	RingingImmediate = "immediate"
+	RingingOnTarget  = "on-target"
+	RingingNone      = "none"
+	// RingingSessionProgress answers with a session description, and lets the caller hear a tone of ours.
+	RingingSessionProgress = "session-progress"
+)
+
+// Route is one entry of `routes`.
+type Route struct {
+	// Trunk limits the route to calls of one trunk. Default: empty, any trunk.
+	Trunk string
+	// Target makes the route one for calls that this target places or transfers, and for no others. Default: empty, calls
+	// of trunks.
+	Target string
+	// To is a regular expression over the called number. Default: none, any number.
+	To *regexp.Regexp
+	// From is a regular expression over the calling number. Default: none, any number.
+	From *regexp.Regexp
+	// Targets are tried in this order. A route has either Targets or Trunks.
+	Targets []string
+	// Trunks are tried in this order: the call is placed to them.
+	Trunks []string
+	// Ringing says when the caller hears ringing: immediate (180 as soon as the route is found), on-target (with the
+	// target's own 18x), none, or session-progress (183 with a session description as soon as the route is found, and
+	// Ringback until the target's own media or its answer). Default: immediate.
+	Ringing string
+	// Ringback is the tone or sound that the caller hears with session-progress, and while a transfer rings that the agent
+	// does not wait for. Default: us.
+	Ringback string
+	// Hold is the tone or sound that a side hears while the other one holds it and sends nothing itself. Default: none.
+	Hold string
+	// Otherwise is the SIP status when no target took the call, 400 to 699. Default: 503.
+	Otherwise int
+	// FailoverOn are further SIP statuses, 300 to 699, upon which the next target is tried. Default: none.
+	FailoverOn []int
+	// Record says whether the route's calls are recorded: off, always (from the answer on) or on_demand (when the admin
+	// API asks for it). Default: off. Needs the section recording.
+	Record Wanted
+	// MaskDTMF says whether the keys that the caller presses are kept from the platform, recordings and logs: off,
+	// always or on_demand (while the admin API asks for it). Default: off.
+	MaskDTMF Wanted
+	// SetupTimeout bounds the whole set-up over all targets. Default: 120s.
+	SetupTimeout time.Duration
+}
 
 func (v value) route() Route {
 	s := v.section("trunk", "target", "to", "from", "targets", "trunks", "ringing", "otherwise", "failover_on", "setup_timeout", "record",

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 need=()
 PATH=$PATH:/usr/sbin # where kamailio is
-for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio; do
+for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio ip:iproute2; do
   command -v "${tool%%:*}" > /dev/null || need+=("${tool##*:}")
 done
 if [ ${#need[@]} -gt 0 ]; then
