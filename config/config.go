@@ -247,6 +247,7 @@ func (m Match) Conditions() (n int) {
 // The values of targets[].kind.
 const (
 	KindSynthflow = "synthflow"
+	KindVapi      = "vapi"
 	KindSIP       = "sip"
 )
 
