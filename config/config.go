@@ -23,6 +23,8 @@ type Config struct {
 	Routes []Route
 	// Recording is where calls are recorded to.
 	Recording Recording
+	// Hooks are the HTTP addresses that platforms and carriers ask us at.
+	Hooks Hooks
 	// Sounds are WAV files by name, for Route.Ringback, Route.Hold and the admin API. Default: none.
 	Sounds map[string]*audio.Sound
 	// Store is the local database of live and finished calls.
@@ -300,9 +302,13 @@ const (
 type Target struct {
 	// Name is unique among the targets; it appears in records, logs and metrics.
 	Name string
-	// Kind is synthflow or sip.
+	// Kind is synthflow, vapi or sip.
 	Kind string
-	// URI is the template of the Request-URI: "sip:{{.To.Number}}@sipin.synthflow.ai:32681".
+	// Region is where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. API and
+	// SIP host of another region are refused. Default: empty, the one that uri and api name.
+	Region string
+	// URI is the template of the Request-URI. Default, kind synthflow only: "sip:{{.Agent.Number}}@" and the region's SIP
+	// host, sipin.synthflow.ai where no region is named, with port 32681, or 32682 over tls.
 	URI *Template
 	// Transport is udp, tcp or tls. Default: udp.
 	Transport string
@@ -320,6 +326,9 @@ type Target struct {
 	Overflow string
 	// Prepare is the HTTP step before the INVITE, kind synthflow only. Default: none, the target is dialled directly.
 	Prepare *Prepare
+	// Account is the platform's HTTP API for provisioning and check --online, which calls have no need of. Default: that
+	// of Prepare, or none.
+	Account *Account
 	// Headers are added to the INVITE, in file order and byte for byte. One whose template gives nothing is left out.
 	Headers []Header
 	// Codecs are the audio codecs that may be used, of those that the caller offers. Default: PCMU, PCMA.
@@ -412,7 +421,8 @@ const (
 
 // Prepare is the section `prepare` of a target: the request for a call id.
 type Prepare struct {
-	// API is the base of the platform's HTTP API. Default: https://api.synthflow.ai.
+	// API is the base of the platform's HTTP API. Default: that of the target's region, https://api.synthflow.ai where
+	// none is named.
 	API string
 	// Token is the bearer token, read from token_file or token_env (exactly one of them).
 	Token Secret
@@ -420,9 +430,9 @@ type Prepare struct {
 	WorkspaceID string
 	// ModelID is sent as model_id, the agent that takes the call. Default: empty.
 	ModelID string
-	// FromNumber is sent as from_number. Default: {{.From.Number}}.
+	// FromNumber is sent as from_number, the lead's number. Default: {{.Lead.Number}}.
 	FromNumber *Template
-	// ToNumber is sent as to_number. Default: {{.To.Number}}.
+	// ToNumber is sent as to_number, the agent's number. Default: {{.Agent.Number}}.
 	ToNumber *Template
 	// CustomVariables are sent as custom_variables, in file order. Default: none.
 	CustomVariables []Variable
@@ -430,6 +440,16 @@ type Prepare struct {
 	Timeout time.Duration
 	// OnFailure is next (try the next target) or dial (dial this one without an id). Default: next.
 	OnFailure string
+}
+
+// Account is the section `account` of a target.
+type Account struct {
+	// API is the base of the platform's HTTP API. Default: that of the target's region.
+	API string
+	// Token is the bearer token, read from token_file or token_env (exactly one of them).
+	Token Secret
+	// WorkspaceID is the workspace, kind synthflow only. Default: empty.
+	WorkspaceID string
 }
 
 // Variable is one entry of custom_variables.

@@ -47,6 +47,7 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	l := &loader{
 		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
 		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
+		workspaces: map[string]workspace{},
 	}
 	root, ok := l.document(data)
 	if !ok {
@@ -75,11 +76,13 @@ type loader struct {
 
 	visits int // nodes seen; aliases could make a small file endless
 
-	trunks  map[string]bool   // names so far
-	targets map[string]bool   // names so far
-	callees map[string]bool   // trunks that calls can be placed to
-	callers map[string]bool   // targets that call or transfer; false: they don't
-	sounds  map[string]bool   // names so far
+	trunks     map[string]bool      // names so far
+	targets    map[string]bool      // names so far
+	callees    map[string]bool      // trunks that calls can be placed to
+	callers    map[string]bool      // targets that call or transfer; false: they don't
+	sounds     map[string]bool      // names so far
+	workspaces map[string]workspace // by id
+
 	sources map[string]string // prefix and claim, or user, to trunk or target
 }
 

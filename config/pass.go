@@ -6,8 +6,11 @@ import (
 )
 
 // passHeaders reads the list of headers that pass from one side to the other: names, and beginnings of names with a * behind.
-func (s section) passHeaders() []string {
-	return each(s, "pass_headers", func(t string) (string, complaint) {
+func (s section) passHeaders() []string { return s.patterns("pass_headers") }
+
+// patterns reads a list of names of headers, and beginnings of names with a * behind.
+func (s section) patterns(key string) []string {
+	return each(s, key, func(t string) (string, complaint) {
 		begin, pattern := strings.CutSuffix(t, "*")
 		switch {
 		case !tokenOnly.MatchString(t):

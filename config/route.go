@@ -40,6 +40,10 @@ type Route struct {
 	Hold string
 	// Otherwise is the SIP status when no target took the call, 400 to 699. Default: 503.
 	Otherwise int
+	// Direction is whom the calls are with: inbound (the customer calls, and is the lead) or outbound (the customer was
+	// called, by a PBX that hands the answered call over). Default: inbound for calls of trunks. Routes that go to trunks,
+	// and those for calls that a target places, which are outbound, have none.
+	Direction string
 	// FailoverOn are further SIP statuses, 300 to 699, upon which the next target is tried. Default: none.
 	FailoverOn []int
 	// Record says whether the route's calls are recorded: off, always (from the answer on) or on_demand (when the admin
@@ -54,7 +58,7 @@ type Route struct {
 
 func (v value) route() Route {
 	s := v.section("trunk", "target", "to", "from", "targets", "trunks", "ringing", "otherwise", "failover_on", "setup_timeout", "record",
-		"mask_dtmf", "ringback", "hold")
+		"mask_dtmf", "ringback", "hold", "direction")
 	r := Route{
 		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
 			if t != "" && !s.l.trunks[t] {
@@ -74,6 +78,7 @@ func (v value) route() Route {
 		Ringback:     s.sound("ringback", "us"),
 		Hold:         s.sound("hold", HoldNone, HoldNone),
 	}
+	r.Direction = s.direction()
 	if s.filled("trunk") && s.filled("target") {
 		s.fields["target"].fail("stands beside trunk: a call comes from one of the two", "keep one of them")
 	}
@@ -103,6 +108,24 @@ func (v value) route() Route {
 		return t, complaint{}
 	})
 	return r
+}
+
+// direction reads whom a route's calls are with.
+func (s section) direction() string {
+	if !s.has("direction") {
+		if s.filled("target") {
+			return DirectionOutbound
+		}
+		return DirectionInbound
+	}
+	d := s.choice("direction", DirectionInbound, DirectionInbound, DirectionOutbound)
+	switch {
+	case s.filled("target"):
+		s.fields["direction"].fail("stands beside target: what a target places is outbound", "remove it")
+	case s.elements("trunks") > 0:
+		s.fields["direction"].fail("says who a platform's lead is, and this route goes to trunks", "remove it")
+	}
+	return d
 }
 
 // caller takes the name of a target whose calls a route is for.

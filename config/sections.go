@@ -11,7 +11,7 @@ import (
 
 // config reads the whole tree. Trunks and targets come before the routes that name them.
 func (l *loader) config(root value) *Config {
-	s := root.section("sip", "media", "trunks", "targets", "routes", "recording", "sounds", "store", "fleet", "admin", "log")
+	s := root.section("sip", "media", "trunks", "targets", "routes", "recording", "sounds", "hooks", "store", "fleet", "admin", "log")
 	cfg := &Config{
 		SIP: s.sub("sip", "listen", "advertise", "local_networks", "tls", "drain_timeout", "max_delay", "auth_algorithms",
 			"limits").sip(),
@@ -44,6 +44,7 @@ func (l *loader) config(root value) *Config {
 	for _, v := range s.list("routes") {
 		cfg.Routes = append(cfg.Routes, v.route())
 	}
+	cfg.Hooks = s.hooks(cfg.Admin.Listen)
 	return cfg
 }
 

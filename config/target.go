@@ -16,10 +16,9 @@ func (v value) target() Target {
 	s := v.section("name", "kind", "uri", "transport", "prepare", "headers", "auth", "codecs", "first_response_timeout",
 		"ring_timeout", "max_calls", "max_cps", "media_sources", "tls", "pass_headers", "budget", "overflow", "sources",
 		"call_auth", "reinvite", "rel100", "session_expires", "min_se", "dtmf", "pass_methods", "pass_parts", "transfer",
-		"transfer_numbers", "transfer_hosts", "media", "codec_order")
+		"transfer_numbers", "transfer_hosts", "media", "codec_order", "region", "account")
 	s.require("name", "a short name for the target")
-	s.require("kind", "synthflow or sip")
-	s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
+	s.require("kind", "synthflow, vapi or sip")
 	t := Target{
 		Name:                 s.name("target", s.l.targets),
 		Kind:                 one(s, "kind", "", parseKind),
@@ -54,15 +53,16 @@ func (v value) target() Target {
 	t.Overflow = s.choice("overflow", overflow, OverflowTCP, OverflowTrim)
 	use := templateUse{}
 	if p, ok := s.fields["prepare"]; ok {
-		if t.Kind == KindSIP {
+		if t.Kind != KindSynthflow && t.Kind != "" {
 			p.fail("is for kind synthflow only", "remove it, or write kind: synthflow")
 		}
 		t.Prepare = p.prepare()
 		use.prepare = true
 	}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
+	s.platformHeaders(&t)
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
-	t.URI = s.uri(use, t.Transport)
+	s.platform(&t, use)
 	return t
 }
 
@@ -70,12 +70,12 @@ func (v value) prepare() *Prepare {
 	s := v.section("api", "token_file", "token_env", "workspace_id", "model_id", "from_number", "to_number",
 		"custom_variables", "timeout", "on_failure")
 	p := &Prepare{
-		API:         one(s, "api", "https://api.synthflow.ai", parseAPI),
+		API:         one(s, "api", "", parseAPI), // its default depends on the region
 		Token:       s.secret("token", true),
 		WorkspaceID: s.text("workspace_id"),
 		ModelID:     s.text("model_id"),
-		FromNumber:  s.template("from_number", "{{.From.Number}}"),
-		ToNumber:    s.template("to_number", "{{.To.Number}}"),
+		FromNumber:  s.template("from_number", "{{.Lead.Number}}"),
+		ToNumber:    s.template("to_number", "{{.Agent.Number}}"),
 		Timeout:     s.duration("timeout", 3*time.Second),
 		OnFailure:   s.choice("on_failure", OnFailureNext, OnFailureNext, OnFailureDial),
 	}
@@ -104,6 +104,7 @@ func (s section) template(key, def string) *Template {
 type templateUse struct {
 	inPrepare bool // it makes the prepare request itself
 	trunk     bool // it is of a trunk
+	hook      bool // it is of a hook
 	prepare   bool // the target has a prepare step
 	mayLack   bool // a call may be dialled although the step failed
 }
@@ -126,6 +127,9 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 	case t.UsesPrepare() && use.trunk:
 		s.complain(refuse("uses .Prepare, which a call to a trunk does not have", "use other fields of the call"))
 		return nil, "", false
+	case t.UsesPrepare() && use.hook:
+		s.complain(refuse("uses .Prepare, which a hook does not have", "use other fields of the call"))
+		return nil, "", false
 	case t.UsesPrepare() && !use.prepare:
 		s.complain(refuse("uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"))
 		return nil, "", false
@@ -145,23 +149,23 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 	return t, sample, true
 }
 
-// uri reads the URI of a target or trunk and checks what it gives for a sample call.
-func (s section) uri(use templateUse, transport string) *Template {
+// uri reads the URI of a target or trunk and checks what it gives for a sample call, which it also gives.
+func (s section) uri(use templateUse, transport string) (*Template, string) {
 	v, ok := s.fields["uri"]
 	if !ok {
-		return nil
+		return nil, ""
 	}
 	t, sample, ok := v.template(use)
 	if !ok {
-		return nil
+		return nil, ""
 	}
 	if c := checkSIPURI(sample, transport); !c.none() {
 		if sc, ok := v.scalar(); ok {
 			sc.complain(c)
 		}
-		return nil
+		return nil, ""
 	}
-	return t
+	return t, sample
 }
 
 // headers reads the header mapping, in file order.
@@ -196,12 +200,12 @@ func (s section) headers(use templateUse) []Header {
 
 func parseKind(t string) (string, complaint) {
 	switch t {
-	case KindSynthflow, KindSIP:
+	case KindSynthflow, KindVapi, KindSIP:
 		return t, complaint{}
-	case "vapi", "http":
-		return "", refuse("is a kind of target that is not in this version", "write synthflow or sip")
+	case "http":
+		return "", refuse("is a kind of target that is not in this version", "write synthflow, vapi or sip")
 	}
-	return "", refuse("is not a kind of target", "write synthflow or sip")
+	return "", refuse("is not a kind of target", "write synthflow, vapi or sip")
 }
 
 // TrunkBudget is the budget of calls placed to trunks: what fits into a datagram on any path (RFC 3261 section 18.1.1).

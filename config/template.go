@@ -106,7 +106,7 @@ func sampleVars(prepared bool) Vars {
 			Number: "+15550100001", User: "5550100001", Name: "Alice", Host: "203.0.113.1",
 			URI: "sip:5550100001@203.0.113.1",
 		},
-		CallID: "0190a1b2c3d4", SIPCallID: "a84b4c76e66710@203.0.113.1", Trunk: "trunk", Route: "1", Attempt: 1,
+		CallID: "0190a1b2c3d4", SIPCallID: "a84b4c76e66710@203.0.113.1", Trunk: "trunk", Route: "1", Attempt: 1, Direction: DirectionInbound,
 		Diversion:  "+15550100003",
 		HeaderFunc: func(name string) string { return fmt.Sprintf("value-of-%.64s", headerSafe(name)) },
 	}

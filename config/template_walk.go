@@ -83,12 +83,16 @@ func (w *walker) fail(format string, args ...any) {
 	}
 }
 
-// resolve follows a path of fields from Vars. Methods end it: what they give has no fields.
+// resolve follows a path of fields from Vars. Methods with arguments end it: what they give has no fields.
 func (w *walker) resolve(path []string) {
 	at := reflect.TypeFor[Vars]()
 	for i, name := range path {
-		if _, ok := at.MethodByName(name); ok {
-			return
+		if m, ok := at.MethodByName(name); ok {
+			if m.Type.NumIn() > 1 { // beside the receiver
+				return
+			}
+			at = m.Type.Out(0)
+			continue
 		}
 		st := at
 		if st.Kind() == reflect.Pointer {
@@ -119,6 +123,9 @@ func fieldsOf(t reflect.Type, prefix []string) string {
 			continue
 		}
 		names = append(names, strings.TrimSuffix(at, ".")+"."+f.Name)
+	}
+	if t == reflect.TypeFor[Vars]() {
+		names = append(names, ".Lead", ".Agent")
 	}
 	return "there are " + strings.Join(names, ", ")
 }

@@ -44,7 +44,7 @@ func (s section) placing(t *Trunk) {
 	t.FirstResponseTimeout = s.duration("first_response_timeout", 4*time.Second)
 	t.RingTimeout = s.duration("ring_timeout", 60*time.Second)
 	if s.filled("uri") {
-		t.URI = s.uri(templateUse{trunk: true}, t.Transport)
+		t.URI, _ = s.uri(templateUse{trunk: true}, t.Transport)
 		s.l.callees[t.Name] = true
 		return
 	}

@@ -23,6 +23,8 @@ type Vars struct {
 	Trunk string
 	// Target is the name of the target that calls, or empty.
 	Target string
+	// Direction is inbound or outbound, see Route.Direction.
+	Direction string
 	// Route is the name or index of the route.
 	Route string
 	// Attempt counts the targets tried, from 1.
@@ -33,6 +35,28 @@ type Vars struct {
 	Prepare *PrepareVars
 	// HeaderFunc gives the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
+}
+
+// The values of routes[].direction.
+const (
+	DirectionInbound  = "inbound"
+	DirectionOutbound = "outbound"
+)
+
+// Lead is the customer's side of the call: the caller, or the called party of a call that is outbound.
+func (v Vars) Lead() Party {
+	if v.Direction == DirectionOutbound {
+		return v.To
+	}
+	return v.From
+}
+
+// Agent is the other side, whose number is the agent's.
+func (v Vars) Agent() Party {
+	if v.Direction == DirectionOutbound {
+		return v.From
+	}
+	return v.To
 }
 
 // Header gives the first value of a header of the carrier's INVITE, or "".

@@ -1,0 +1,496 @@
+package config
+
+import (
+	"encoding/json"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Hooks is the section `hooks`: what platforms and carriers ask us by HTTP. Each hook that has a listen is on; those with
+// the same listen share a socket. Default: none is.
+type Hooks struct {
+	// TLS is shown by all hooks. Default: none, plain HTTP, for a proxy in front.
+	TLS HookTLS
+	// Twilio answers the Voice URL of Twilio numbers (/redirect_call). Default: nil, off.
+	Twilio *TwilioHook
+	// Vapi answers Vapi's assistant-request. Default: nil, off.
+	Vapi *VapiHook
+	// Synthflow takes Synthflow's post-call webhook. Default: nil, off.
+	Synthflow *SynthflowHook
+	// Variables gives agents the variables of a live call (pre-actions). Default: nil, off.
+	Variables *VariablesHook
+}
+
+// HookTLS is the section `hooks.tls`.
+type HookTLS struct {
+	// Cert and Key are PEM files of the certificate and its private key. Default: none.
+	Cert, Key string
+}
+
+// TwilioHook is the section `hooks.twilio`.
+type TwilioHook struct {
+	// Listen is the address and port.
+	Listen netip.AddrPort
+	// Path is that of the Voice URL. Default: /redirect_call.
+	Path string
+	// URL is the base of the public URL that Twilio was given, up to the path: the signature is over it. Required with
+	// AuthToken.
+	URL string
+	// AuthToken is that of the Twilio account, read from auth_token_file; X-Twilio-Signature is checked with it. Default:
+	// empty, not checked (loopback only).
+	AuthToken Secret
+	// Targets are tried in this order until one can be dialled: its API gave an id. Required.
+	Targets []string
+	// Country turns a national number into E.164, as for a trunk. Default: empty.
+	Country string
+	// Fallback is what Twilio is told when no target can be dialled. Default: reject as busy.
+	Fallback TwilioFallback
+	// EncodeSemicolon writes %3B for a ; in a header's value; Synthflow's documents show it raw. Default: false.
+	EncodeSemicolon bool
+	// AnswerOnBridge keeps the caller's leg unanswered until the target answers. Default: false, as the documents have it.
+	AnswerOnBridge bool
+}
+
+// TwilioFallback is the section `hooks.twilio.fallback`; exactly one key counts.
+type TwilioFallback struct {
+	// Reject is busy or rejected: what the caller hears.
+	Reject string
+	// Dial is a number that is called instead.
+	Dial string
+	// Redirect is the URL of other TwiML.
+	Redirect string
+	// Say is a text that the caller hears before the call ends.
+	Say string
+}
+
+// VapiHook is the section `hooks.vapi`.
+type VapiHook struct {
+	// Listen is the address and port.
+	Listen netip.AddrPort
+	// Path is that of the number's serverUrl. Default: /assistant-request.
+	Path string
+	// Secret is what Vapi shows as X-Vapi-Secret or bearer token, read from secret_file. Default: empty, nothing (loopback
+	// only).
+	Secret Secret
+	// Timeout bounds an answer. Default: 5s. At most 7s: Vapi waits for 7.5s.
+	Timeout time.Duration
+	// Rules say which assistant takes a call; the first one that matches wins.
+	Rules []VapiRule
+}
+
+// VapiRule is one entry of hooks.vapi.rules. Exactly one of AssistantID, Assistant, Destination and Error is set.
+type VapiRule struct {
+	// Trunk limits the rule to calls of one trunk. Default: empty, any call.
+	Trunk string
+	// To and From are regular expressions over the numbers of the carrier's call. Default: none, any number.
+	To, From *regexp.Regexp
+	// When is a template that gives "true" for the calls that the rule is for. Default: none, any call.
+	When *Template
+	// AssistantID is the template of an assistant's id.
+	AssistantID *Template
+	// Assistant is a transient assistant as JSON. Vapi's own {{placeholders}} stay in it.
+	Assistant json.RawMessage
+	// Destination is where the call goes instead, as JSON.
+	Destination json.RawMessage
+	// Error is the template of words that the caller hears before the call ends.
+	Error *Template
+	// Overrides are assistantOverrides as JSON, beside AssistantID or Assistant. Default: none.
+	Overrides json.RawMessage
+	// Variables are templates of values for the assistant's {{placeholders}}. Default: none.
+	Variables []Variable
+}
+
+// SynthflowHook is the section `hooks.synthflow`.
+type SynthflowHook struct {
+	// Listen is the address and port.
+	Listen netip.AddrPort
+	// Path is that of external_webhook_url. Default: /synthflow/webhook.
+	Path string
+	// Secret is what the signature is made with, read from secret_file. Required.
+	Secret Secret
+}
+
+// VariablesHook is the section `hooks.variables`.
+type VariablesHook struct {
+	// Listen is the address and port.
+	Listen netip.AddrPort
+	// Path is followed by ?id= or /id. Default: /variables.
+	Path string
+	// Token is the bearer token that has to be shown, read from token_file. Required.
+	Token Secret
+	// IDs are templates of further ids that a call has. Default: its header X-Twilio-CallSid.
+	IDs []*Template
+	// Headers are the headers of the carrier's INVITE that are given, as for Trunk.PassHeaders. Default: X-*.
+	Headers []string
+	// Values are variables by template. Default: none.
+	Values []Variable
+}
+
+// hooks reads the section.
+func (s section) hooks(admin netip.AddrPort) Hooks {
+	s = s.sub("hooks", "tls", "twilio", "vapi", "synthflow", "variables")
+	tls := s.sub("tls", "cert", "key")
+	tls.keyPair("cert", "key")
+	h := Hooks{
+		TLS:       HookTLS{Cert: tls.text("cert"), Key: tls.text("key")},
+		Twilio:    s.sub("twilio", "listen", "path", "url", "auth_token_file", "targets", "country", "fallback", "encode_semicolon", "answer_on_bridge").twilioHook(),
+		Vapi:      s.sub("vapi", "listen", "path", "secret_file", "timeout", "rules").vapiHook(),
+		Synthflow: s.sub("synthflow", "listen", "path", "secret_file").synthflowHook(),
+		Variables: s.sub("variables", "listen", "path", "token_file", "ids", "headers", "values").variablesHook(),
+	}
+	s.apart(h, admin)
+	return h
+}
+
+// on says whether a hook is on. One that has other keys but no listen is reported.
+func (s section) on() (netip.AddrPort, bool) {
+	if s.filled("listen") {
+		return one(s, "listen", netip.AddrPort{}, parseAddrPort), true
+	}
+	if len(s.fields) > 0 && !s.has("listen") {
+		s.require("listen", `the address and port to be asked at, like "127.0.0.1:8081"`)
+	}
+	return netip.AddrPort{}, false
+}
+
+func (s section) hookPath(def string) string { return one(s, "path", def, parsePath) }
+
+var urlPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+func parsePath(t string) (string, complaint) {
+	if !urlPath.MatchString(t) {
+		return "", refuse("is not a path", `write one like "/redirect_call"`)
+	}
+	return t, complaint{}
+}
+
+// shared reads the secret of a hook, which anything but a loopback address needs.
+func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
+	if s.filled(key) {
+		return s.secretFile(key)
+	}
+	if listen.IsValid() && !listen.Addr().Unmap().IsLoopback() {
+		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why, "write "+key+", or listen on 127.0.0.1")
+	}
+	return ""
+}
+
+func (s section) twilioHook() *TwilioHook {
+	listen, on := s.on()
+	if !on {
+		return nil
+	}
+	h := &TwilioHook{
+		Listen:          listen,
+		Path:            s.hookPath("/redirect_call"),
+		URL:             one(s, "url", "", parseBase),
+		AuthToken:       s.shared("auth_token_file", listen, "have calls prepared"),
+		Country:         one(s, "country", "", parseCountry),
+		Fallback:        s.sub("fallback", "reject", "dial", "redirect", "say").twilioFallback(),
+		EncodeSemicolon: s.boolean("encode_semicolon", false),
+		AnswerOnBridge:  s.boolean("answer_on_bridge", false),
+	}
+	if h.AuthToken != "" {
+		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": the signature is over it`)
+	}
+	s.require("targets", "the names of the targets to dial, in order")
+	s.notEmpty("targets")
+	h.Targets = each(s, "targets", s.l.targetName)
+	return h
+}
+
+// targetName takes the name of a target.
+func (l *loader) targetName(t string) (string, complaint) {
+	if !l.targets[t] {
+		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
+	}
+	return t, complaint{}
+}
+
+// parseBase takes the beginning of a public URL.
+func parseBase(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	u, err := url.Parse(t)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", refuse("is not the beginning of an http(s) URL", `write scheme and host, like "https://voice.example.com"`)
+	}
+	return strings.TrimRight(t, "/"), complaint{}
+}
+
+func (s section) twilioFallback() TwilioFallback {
+	f := TwilioFallback{
+		Reject:   s.choice("reject", "", "busy", "rejected"),
+		Dial:     one(s, "dial", "", parseDialled),
+		Redirect: one(s, "redirect", "", parseRedirect),
+		Say:      one(s, "say", "", parseSaid),
+	}
+	if len(s.fields) > 1 {
+		s.fail("has more than one key", "write one of reject, dial, redirect and say")
+	}
+	if f == (TwilioFallback{}) {
+		f.Reject = "busy"
+	}
+	return f
+}
+
+var dialled = regexp.MustCompile(`^\+?[0-9]{3,15}$`)
+
+func parseDialled(t string) (string, complaint) {
+	if !dialled.MatchString(t) {
+		return "", refuse("is not a number to dial", `write it in E.164, like "+15550100009"`)
+	}
+	return t, complaint{}
+}
+
+func parseRedirect(t string) (string, complaint) {
+	u, err := url.Parse(t)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", refuse("is not an http(s) URL", `write one like "https://voice.example.com/closed.xml"`)
+	}
+	return t, complaint{}
+}
+
+func parseSaid(t string) (string, complaint) {
+	if strings.TrimSpace(t) == "" || len(t) > 1000 {
+		return "", refuse("is not a text of up to 1000 bytes", "write what the caller is told")
+	}
+	return t, complaint{}
+}
+
+// maxVapiAnswer leaves the network half a second of the time that Vapi waits.
+const maxVapiAnswer = 7 * time.Second
+
+func (s section) vapiHook() *VapiHook {
+	listen, on := s.on()
+	if !on {
+		return nil
+	}
+	h := &VapiHook{
+		Listen:  listen,
+		Path:    s.hookPath("/assistant-request"),
+		Secret:  s.shared("secret_file", listen, "ask which assistants there are"),
+		Timeout: one(s, "timeout", 5*time.Second, parseAnswerTime),
+	}
+	s.require("rules", `which assistant takes which call, like [{assistant_id: "…"}]`)
+	s.notEmpty("rules")
+	for _, v := range s.list("rules") {
+		h.Rules = append(h.Rules, v.vapiRule())
+	}
+	return h
+}
+
+func parseAnswerTime(t string) (time.Duration, complaint) {
+	d, c := parseDuration(t)
+	if c.none() && d > maxVapiAnswer {
+		return 0, refuse("is longer than 7s, and Vapi gives a call up after 7.5s", "write 7s or less")
+	}
+	return d, c
+}
+
+func (v value) vapiRule() VapiRule {
+	s := v.section("trunk", "to", "from", "when", "assistant_id", "assistant", "destination", "error", "overrides", "variables")
+	r := VapiRule{
+		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
+			if t != "" && !s.l.trunks[t] {
+				return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
+			}
+			return t, complaint{}
+		}),
+		To:          one(s, "to", nil, parseRegexp),
+		From:        one(s, "from", nil, parseRegexp),
+		When:        s.hookTemplate("when"),
+		AssistantID: s.hookTemplate("assistant_id"),
+		Assistant:   s.json("assistant"),
+		Destination: s.json("destination"),
+		Error:       s.hookTemplate("error"),
+		Overrides:   s.json("overrides"),
+		Variables:   s.variables("variables"),
+	}
+	answers := slices.DeleteFunc([]string{"assistant_id", "assistant", "destination", "error"}, func(k string) bool { return !s.filled(k) })
+	switch {
+	case s.broken:
+	case len(answers) == 0:
+		s.fail("has no answer", "write one of assistant_id, assistant, destination and error")
+	case len(answers) > 1:
+		s.fields[answers[1]].fail("stands beside "+answers[0], "keep one of them")
+	case answers[0] != "assistant_id" && answers[0] != "assistant":
+		for _, k := range []string{"overrides", "variables"} {
+			if s.has(k) {
+				s.fields[k].fail("stands beside "+answers[0]+", which is no assistant", "remove it")
+			}
+		}
+	}
+	return r
+}
+
+// hookTemplate reads a template of a hook, which sees no prepare step; nil where it is absent.
+func (s section) hookTemplate(key string) *Template {
+	v, ok := s.fields[key]
+	if !ok {
+		return nil
+	}
+	t, _, _ := v.template(templateUse{hook: true})
+	return t
+}
+
+// variables reads a mapping of names to templates, in file order.
+func (s section) variables(key string) (all []Variable) {
+	v, ok := s.fields[key]
+	if !ok {
+		return nil
+	}
+	entries, _ := v.entries(join)
+	for _, e := range entries {
+		if t, _, ok := e.template(templateUse{hook: true}); ok {
+			all = append(all, Variable{Name: e.key, Value: t})
+		}
+	}
+	return all
+}
+
+// json reads a mapping as JSON, as it is written but for ${NAME}.
+func (s section) json(key string) json.RawMessage {
+	v, ok := s.fields[key]
+	if !ok {
+		return nil
+	}
+	if r, ok := v.resolve(); ok && r.node.Kind != yaml.MappingNode {
+		v.fail("must be a mapping, not "+kindName(r.node), "write its keys below it, indented")
+		return nil
+	}
+	tree, ok := v.tree()
+	if !ok {
+		return nil
+	}
+	out, err := json.Marshal(tree)
+	if err != nil {
+		v.fail("can't be written as JSON: "+err.Error(), "write texts, numbers, true, false, lists and mappings")
+		return nil
+	}
+	return out
+}
+
+// tree is a value with everything in it.
+func (v value) tree() (any, bool) {
+	v, ok := v.resolve()
+	if !ok {
+		return nil, false
+	}
+	switch {
+	case v.isNull():
+		return nil, true
+	case v.node.Kind == yaml.MappingNode:
+		entries, ok := v.entries(join)
+		out := map[string]any{}
+		for _, e := range entries {
+			inner, fine := e.tree()
+			ok = ok && fine
+			out[e.key] = inner
+		}
+		return out, ok
+	case v.node.Kind == yaml.SequenceNode:
+		out := make([]any, len(v.node.Content))
+		for i, n := range v.node.Content {
+			var fine bool
+			out[i], fine = value{l: v.l, node: n, path: v.path}.tree()
+			ok = ok && fine
+		}
+		return out, ok
+	}
+	sc, ok := v.scalar()
+	if !ok {
+		return nil, false
+	}
+	var plain any
+	if sc.node.ShortTag() != "!!str" && sc.node.Decode(&plain) == nil && sc.node.ShortTag() != "!!timestamp" {
+		return plain, true
+	}
+	return sc.text, true
+}
+
+func (s section) synthflowHook() *SynthflowHook {
+	listen, on := s.on()
+	if !on {
+		return nil
+	}
+	s.require("secret_file", "the file that holds the secret of the workspace's webhooks")
+	return &SynthflowHook{Listen: listen, Path: s.hookPath("/synthflow/webhook"), Secret: s.secretFile("secret_file")}
+}
+
+func (s section) variablesHook() *VariablesHook {
+	listen, on := s.on()
+	if !on {
+		return nil
+	}
+	s.require("token_file", "the file that holds the token that agents show")
+	h := &VariablesHook{
+		Listen: listen, Path: s.hookPath("/variables"), Token: s.secretFile("token_file"), Values: s.variables("values"),
+		Headers: s.patterns("headers"),
+	}
+	if !s.has("headers") {
+		h.Headers = []string{"X-*"}
+	}
+	for _, v := range s.list("ids") {
+		if t, _, ok := v.template(templateUse{hook: true}); ok {
+			h.IDs = append(h.IDs, t)
+		}
+	}
+	if !s.has("ids") {
+		t, err := ParseTemplate(`{{.Header "X-Twilio-CallSid"}}`)
+		if err != nil {
+			panic(err) // a constant
+		}
+		h.IDs = []*Template{t}
+	}
+	return h
+}
+
+// apart reports hooks at the address of the admin API, and two at the same path of one address.
+func (s section) apart(h Hooks, admin netip.AddrPort) {
+	taken := map[string]string{}
+	for _, e := range h.Endpoints() {
+		key := join(s.path, e.Name)
+		switch place := e.Listen.String() + e.Path; {
+		case e.Listen.Port() == 0: // the system's choice
+		case e.Listen == admin:
+			s.fields[e.Name].fail("listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
+		case taken[place] != "":
+			s.fields[e.Name].fail("has the address and path of "+taken[place], "write another path or another port")
+		default:
+			taken[place] = key
+		}
+	}
+}
+
+// Endpoint is where one hook is asked.
+type Endpoint struct {
+	// Name is its key in the section `hooks`.
+	Name   string
+	Listen netip.AddrPort
+	Path   string
+}
+
+// Endpoints are those of the hooks that are on.
+func (h Hooks) Endpoints() (all []Endpoint) {
+	if h.Twilio != nil {
+		all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.Path})
+	}
+	if h.Vapi != nil {
+		all = append(all, Endpoint{"vapi", h.Vapi.Listen, h.Vapi.Path})
+	}
+	if h.Synthflow != nil {
+		all = append(all, Endpoint{"synthflow", h.Synthflow.Listen, h.Synthflow.Path})
+	}
+	if h.Variables != nil {
+		all = append(all, Endpoint{"variables", h.Variables.Listen, h.Variables.Path})
+	}
+	return all
+}

@@ -1,0 +1,262 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The ports of Synthflow's SIP hosts, the same in all regions (its page "Connect over SIP").
+const (
+	synthflowPort    = "32681" // UDP and TCP
+	synthflowTLSPort = "32682"
+)
+
+// platform reads what belongs together in a target: region, URI, API.
+func (s section) platform(t *Target, use templateUse) {
+	t.Region = s.region(t.Kind)
+	t.Account = s.account(t)
+	host := ""
+	switch {
+	case s.has("uri"):
+		var sample string
+		t.URI, sample = s.uri(use, t.Transport)
+		host = hostOf(sample)
+	case t.Kind == KindSynthflow:
+		if t.Region == "" {
+			t.Region = apiRegion(t)
+		}
+		host = synthflowHost(t.Region)
+		t.URI = synthflowURI(host, t.Transport)
+	default:
+		s.require("uri", uriExample(t.Kind))
+	}
+	s.oneRegion(t, host)
+	s.oneWorkspaceRegion(t)
+}
+
+// uriExample is what to write where a target has no uri.
+func uriExample(kind string) string {
+	if kind == KindVapi {
+		return `the number's SIP URI, like "sip:my-agent@sip.vapi.ai"`
+	}
+	return `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`
+}
+
+// regionsOf are the regions of a kind of target; none for kind sip.
+func regionsOf(kind string) []Region {
+	switch kind {
+	case KindSynthflow:
+		return SynthflowRegions()
+	case KindVapi:
+		return VapiRegions()
+	}
+	return nil
+}
+
+func regionNames(all []Region) []string {
+	var names []string
+	for _, r := range all {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// region reads the name of one of the regions of a kind.
+func (s section) region(kind string) string {
+	all := regionNames(regionsOf(kind))
+	if !s.filled("region") || kind == "" {
+		return ""
+	}
+	if len(all) == 0 {
+		s.fields["region"].fail("has no meaning for kind "+kind, "remove it, or write kind: synthflow or kind: vapi")
+		return ""
+	}
+	return s.choice("region", "", all...)
+}
+
+// apiRegion is the region that the API of a target names, or "".
+func apiRegion(t *Target) string {
+	for _, api := range []*string{prepareAPI(t), accountAPI(t)} {
+		if api == nil {
+			continue
+		}
+		if u, err := url.Parse(*api); err == nil {
+			if kind, r, ok := RegionOfHost(u.Hostname()); ok && kind == t.Kind && r.Name != RegionGlobal {
+				return r.Name
+			}
+		}
+	}
+	return ""
+}
+
+// synthflowHost is the SIP host of a region; of none, that of the documents.
+func synthflowHost(region string) string {
+	for _, r := range SynthflowRegions() {
+		if r.Name == region {
+			return r.SIP
+		}
+	}
+	return documentedHost
+}
+
+// synthflowURI is the URI of a Synthflow target that names none.
+func synthflowURI(host, transport string) *Template {
+	port := synthflowPort
+	if transport == TransportTLS {
+		port = synthflowTLSPort
+	}
+	t, err := ParseTemplate("sip:{{.Agent.Number}}@" + host + ":" + port)
+	if err != nil {
+		panic(err) // a constant
+	}
+	return t
+}
+
+// account reads the section of that name.
+func (s section) account(t *Target) *Account {
+	v, ok := s.fields["account"]
+	if !ok {
+		return nil
+	}
+	switch {
+	case len(regionsOf(t.Kind)) == 0 && t.Kind != "":
+		v.fail("has no meaning for kind "+t.Kind, "remove it, or write kind: synthflow or kind: vapi")
+		return nil
+	case t.Prepare != nil:
+		v.fail("stands beside prepare, which names the account already", "remove one of the two")
+		return nil
+	}
+	known := []string{"api", "token_file", "token_env"}
+	if t.Kind == KindSynthflow {
+		known = append(known, "workspace_id")
+	}
+	a := v.section(known...)
+	return &Account{API: one(a, "api", "", parseAPI), Token: a.secret("token", true), WorkspaceID: a.text("workspace_id")}
+}
+
+// oneRegion holds region, SIP host and API of a target together, and gives the API its default.
+func (s section) oneRegion(t *Target, sipHost string) {
+	name, from := t.Region, "region"
+	if kind, r, ok := RegionOfHost(sipHost); ok {
+		switch {
+		case t.Kind != kind && len(regionsOf(t.Kind)) > 0:
+			s.fields["uri"].fail(fmt.Sprintf("goes to %s, which is a host of kind %s", sipHost, kind), "write kind: "+kind+", or another host")
+		case t.Kind != kind:
+		case name == "":
+			name, from = r.Name, "uri"
+		case name != r.Name:
+			s.fields["uri"].fail(fmt.Sprintf("goes to %s, of region %s, and region says %s: an account of one region is not known in another", sipHost, r.Name, name),
+				"write the host of the account's region, or correct region")
+		}
+	}
+	for _, api := range []struct {
+		section string
+		of      *string
+	}{{"prepare", prepareAPI(t)}, {"account", accountAPI(t)}} {
+		if api.of != nil {
+			s.apiOf(t.Kind, api.section, api.of, name, from)
+		}
+	}
+	t.Region = name
+}
+
+func prepareAPI(t *Target) *string {
+	if t.Prepare == nil {
+		return nil
+	}
+	return &t.Prepare.API
+}
+
+func accountAPI(t *Target) *string {
+	if t.Account == nil {
+		return nil
+	}
+	return &t.Account.API
+}
+
+// apiOf checks that an API is of the region with this name, and gives one that is not written down its default.
+func (s section) apiOf(kind, key string, api *string, region, from string) {
+	all := regionsOf(kind)
+	if len(all) == 0 {
+		return
+	}
+	if *api == "" {
+		*api = all[0].API
+		if i := slices.IndexFunc(all, func(r Region) bool { return r.Name == region }); i >= 0 {
+			*api = all[i].API
+		}
+		return
+	}
+	u, err := url.Parse(*api)
+	if err != nil {
+		return
+	}
+	found, r, ok := RegionOfHost(u.Hostname())
+	fail := func(problem, remedy string) {
+		s.l.fail(s.fields[key].node.Line, join(join(s.path, key), "api"), problem, remedy)
+	}
+	switch {
+	case !ok:
+	case found != kind:
+		fail(fmt.Sprintf("is the API of kind %s, and the target is of kind %s", found, kind), "write the API of the target's platform, or remove it")
+	case region != "" && region != r.Name:
+		fail(fmt.Sprintf("is the API of region %s, and %s says %s: an account of one region is not known in another", r.Name, from, region),
+			"choose API and SIP host of one region; with region alone both are right")
+	}
+}
+
+// oneWorkspaceRegion reports a workspace that two targets have in different regions.
+func (s section) oneWorkspaceRegion(t *Target) {
+	id := ""
+	switch {
+	case t.Prepare != nil:
+		id = t.Prepare.WorkspaceID
+	case t.Account != nil:
+		id = t.Account.WorkspaceID
+	}
+	if id == "" || t.Region == "" {
+		return
+	}
+	first, seen := s.l.workspaces[id]
+	if seen && first.region != t.Region {
+		s.fail(fmt.Sprintf("workspace %s is in region %s here, and in %s in target %s: a workspace has one region", id, t.Region, first.region, first.target),
+			"correct region or workspace_id of one of the two")
+		return
+	}
+	s.l.workspaces[id] = workspace{region: t.Region, target: t.Name}
+}
+
+// workspace is where a workspace was named first.
+type workspace struct{ region, target string }
+
+// hostOf is the host of a SIP URI that was found well-formed; "" for "".
+func hostOf(uri string) string {
+	_, rest, _ := strings.Cut(uri, ":")
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = rest[at+1:]
+	}
+	rest, _, _ = strings.Cut(rest, ";")
+	if strings.HasPrefix(rest, "[") {
+		return rest
+	}
+	host, _, _ := strings.Cut(rest, ":")
+	return host
+}
+
+// platformName is a header that Synthflow and Vapi make a variable of (Synthflow: "Pass call context", Vapi: "SIP introduction").
+var platformName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
+
+// platformHeaders reports X- headers that the platform would not take.
+func (s section) platformHeaders(t *Target) {
+	if len(regionsOf(t.Kind)) == 0 {
+		return
+	}
+	for _, h := range t.Headers {
+		if strings.HasPrefix(strings.ToLower(h.Name), "x-") && !platformName.MatchString(h.Name) {
+			s.fields["headers"].fail(fmt.Sprintf("%q has a name that kind %s takes no variable from", h.Name, t.Kind), "use letters, digits, dashes and underscores behind X-")
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// API and SIP host come as a pair, whichever of the two is written down.
+func TestRegions(t *testing.T) {
+	for text, want := range map[string]string{
+		"kind: synthflow":                                                                "global sip:+15550100002@sipin.synthflow.ai:32681 https://api.synthflow.ai",
+		"kind: synthflow, region: global":                                                "global sip:+15550100002@sip.synthflow.ai:32681 https://api.synthflow.ai",
+		"kind: synthflow, region: us":                                                    "us sip:+15550100002@sip.us.synthflow.ai:32681 https://api.us.synthflow.ai",
+		"kind: synthflow, region: eu, transport: tls":                                    "eu sip:+15550100002@sip.eu.synthflow.ai:32682 https://api.eu.synthflow.ai",
+		`kind: synthflow, uri: "sip:1@sip.eu.synthflow.ai:32681"`:                        "eu sip:1@sip.eu.synthflow.ai:32681 https://api.eu.synthflow.ai",
+		`kind: synthflow, uri: "sip:1@SIPIN.synthflow.ai:32681", region: global`:         "global sip:1@SIPIN.synthflow.ai:32681 https://api.synthflow.ai",
+		`kind: synthflow, uri: "sip:1@127.0.0.1:5070"`:                                   " sip:1@127.0.0.1:5070 https://api.synthflow.ai",
+		`kind: synthflow, uri: "sip:1@127.0.0.1:5070", region: us`:                       "us sip:1@127.0.0.1:5070 https://api.us.synthflow.ai",
+		`kind: vapi, uri: "sip:a@sip.eu.vapi.ai"`:                                        "eu sip:a@sip.eu.vapi.ai https://api.eu.vapi.ai",
+		`kind: vapi, uri: "sip:a@sip.vapi.ai;transport=tcp", transport: tcp, region: us`: "us sip:a@sip.vapi.ai;transport=tcp https://api.vapi.ai",
+		`kind: vapi, uri: "sip:a@[::1]:5070", region: eu`:                                "eu sip:a@[::1]:5070 https://api.eu.vapi.ai",
+	} {
+		for _, section := range []string{"prepare", "account"} {
+			if section == "prepare" && text[6] == 'v' {
+				continue
+			}
+			cfg, err := Parse("x.yaml", []byte("sip: {listen: [\"udp://0.0.0.0:5060\", \"tcp://0.0.0.0:5060\"]}\ntargets: [{name: t, "+text+", "+section+": {token_env: SYNTHFLOW_TOKEN}}]"), testEnv)
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			target := cfg.Targets[0]
+			uri, err := target.URI.Render(sampleVars(false))
+			api := target.Account
+			if section == "prepare" {
+				api = &Account{API: target.Prepare.API}
+			}
+			if got := fmt.Sprint(target.Region, " ", uri, " ", api.API); got != want || err != nil {
+				t.Errorf("%s, %s: got %s, %v; want %s", text, section, got, err, want)
+			}
+		}
+	}
+	cfg, err := Parse("x.yaml", []byte(`targets: [{name: t, kind: synthflow, prepare: {api: "https://api.us.synthflow.ai/v2", token_env: SYNTHFLOW_TOKEN}}]`), testEnv)
+	if err != nil || cfg.Targets[0].Region != RegionUS {
+		t.Fatalf("got %v, %v", cfg, err)
+	}
+	if uri, _ := cfg.Targets[0].URI.Render(sampleVars(false)); uri != "sip:+15550100002@sip.us.synthflow.ai:32681" {
+		t.Errorf("the SIP host of an API's region: got %s", uri)
+	}
+}
+
+// The lead is the customer, whoever called whom.
+func TestLead(t *testing.T) {
+	tmpl, err := ParseTemplate("{{.Direction}} {{.Lead.Number}} {{.Agent.Number}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := sampleVars(false)
+	if got, err := tmpl.Render(vars); got != "inbound +15550100001 +15550100002" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	vars.Direction = DirectionOutbound
+	if got, err := tmpl.Render(vars); got != "outbound +15550100002 +15550100001" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for text, want := range map[string]string{"": DirectionInbound, ", direction: outbound": DirectionOutbound} {
+		cfg, err := Parse("x.yaml", []byte("targets: [{name: t, kind: sip, uri: \"sip:a@b.example\"}]\nroutes: [{targets: [t]"+text+"}]"), testEnv)
+		if err != nil || cfg.Routes[0].Direction != want {
+			t.Errorf("%q: got %v, %v", text, cfg, err)
+		}
+	}
+}
+
+// Hooks with their defaults, and with everything.
+func TestHooks(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hush\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Parse("x.yaml", []byte(`
+targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
+trunks: [{name: c, sources: [192.0.2.1]}]
+hooks:
+  twilio: {listen: "127.0.0.1:8081", targets: [t]}
+  vapi:
+    listen: "127.0.0.1:8081"
+    secret_file: `+secret+`
+    rules:
+      - {trunk: c, to: "^\\+49", when: '{{eq (.Header "X-Lang") "de"}}', assistant_id: a1, overrides: {maxDurationSeconds: 60}, variables: {name: '{{.From.Name}}'}}
+      - assistant:
+          firstMessage: "Hello {{name}}"
+          model: {provider: openai, temperature: 0.5, messages: [{role: system, content: "one\ntwo"}], on: true, none: null}
+      - {destination: {type: number, number: "+15550100009"}}
+  synthflow: {listen: "0.0.0.0:8082", secret_file: `+secret+`}
+  variables: {listen: "127.0.0.1:8083", token_file: `+secret+`, values: {caller: '{{.Lead.Number}}'}, ids: ['{{.Header "X-Ext"}}'], headers: [X-Name]}
+`), testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := cfg.Hooks
+	if h.Twilio.Path != "/redirect_call" || h.Twilio.Fallback != (TwilioFallback{Reject: "busy"}) || h.Twilio.AuthToken != "" || h.Twilio.EncodeSemicolon {
+		t.Errorf("twilio: got %+v", h.Twilio)
+	}
+	if h.Vapi.Path != "/assistant-request" || h.Vapi.Timeout != 5*time.Second || h.Vapi.Secret.Reveal() != "hush" || len(h.Vapi.Rules) != 3 {
+		t.Fatalf("vapi: got %+v", h.Vapi)
+	}
+	r := h.Vapi.Rules
+	if r[0].Trunk != "c" || !r[0].To.MatchString("+4930") || string(r[0].Overrides) != `{"maxDurationSeconds":60}` || r[0].Variables[0].Name != "name" {
+		t.Errorf("first rule: got %+v", r[0])
+	}
+	const assistant = `{"firstMessage":"Hello {{name}}","model":{"messages":[{"content":"one\ntwo","role":"system"}],"none":null,"on":true,"provider":"openai","temperature":0.5}}`
+	if got := string(r[1].Assistant); got != assistant {
+		t.Errorf("got %s\nwant %s", got, assistant)
+	}
+	if got := string(r[2].Destination); got != `{"number":"+15550100009","type":"number"}` {
+		t.Errorf("got %s", got)
+	}
+	if h.Synthflow.Path != "/synthflow/webhook" || h.Variables.Path != "/variables" || len(h.Variables.IDs) != 1 || h.Variables.Headers[0] != "X-Name" {
+		t.Errorf("got %+v, %+v", h.Synthflow, h.Variables)
+	}
+	if len(h.Endpoints()) != 4 || len((Hooks{}).Endpoints()) != 0 {
+		t.Errorf("got %v", h.Endpoints())
+	}
+}
