@@ -23,7 +23,7 @@ func (c *Call) nextAttempt() phase {
 		a := &attempt{number: c.tried, target: t, started: time.Now()}
 		c.attempt = a
 		c.noteDestination(t)
-		c.record.TargetSIPCallID, c.record.SynthflowCallID = "", ""
+		c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
 		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
 		if c.ready(a) {
 			c.prepare(a)

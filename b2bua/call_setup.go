@@ -41,8 +41,8 @@ func (c *Call) routing() phase {
 		c.journal()
 		return c.refuse(404, CauseNoRoute)
 	}
-	c.vars.Route = routeName(index)
-	c.record.Route = c.vars.Route
+	c.takeRoute(index)
+	c.nameByIDs()
 	if c.route.Record == config.WantedOff {
 		c.tape.drop()
 		c.tape = nil
@@ -77,6 +77,12 @@ func (c *Call) findRoute() int {
 		}
 	}
 	return -1
+}
+
+// takeRoute notes what the route that was found says of the call.
+func (c *Call) takeRoute(index int) {
+	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
+	c.record.Route, c.record.Direction, c.record.Lead = c.vars.Route, c.vars.Direction, c.vars.Lead().Number
 }
 
 // mismatch is the first key of a route that a call does not meet: target,
@@ -132,6 +138,7 @@ func (c *Call) onReady(f Ready) phase {
 		if f.Prepared.CallID != "" {
 			c.record.PreparedAt = store.TimeOf(time.Now())
 			c.record.SynthflowCallID = f.Prepared.CallID
+			c.name(f.Prepared.CallID)
 		}
 	}
 	if f.Err != nil {
@@ -176,6 +183,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	if a.reason == "" {
 		c.sessionAddr[media.SideB] = a.mediaName
 		c.record.TargetSIPCallID = leg.dialog.CallID
+		c.nameOutbound(invite.Request)
 		c.record.DialedAt = store.TimeOf(time.Now())
 	}
 	c.journal()
@@ -195,7 +203,7 @@ func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invit
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
-	in := inbound{invite: c.invite, source: c.invite, trusted: c.trunk.cfg.Trusted, privacy: c.privacy, besides: a.headers}
+	in := inbound{invite: c.invite, source: c.invite, trusted: c.trunk.cfg.Trusted, privacy: withheldFrom(vars, c.privacy), besides: a.headers}
 	if a.source != nil {
 		in.source = a.source
 	}

@@ -33,13 +33,14 @@ func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.Addr
 		Trunk:      t.trunkName(),
 		Target:     t.targetName(),
 		Diversion:  diversion(req, t.cfg.Country),
+		Direction:  t.direction(),
 		HeaderFunc: headerOf(req),
 	}
 	c.privacy = privacyOf(req, t.cfg)
 	c.tape = s.tapes.claim(c.vars.SIPCallID)
 	c.record = store.Record{
 		ID: c.id, Node: s.node, Trunk: t.trunkName(), Target: t.targetName(), Direction: t.direction(),
-		From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
+		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
 		StartedAt: store.TimeOf(c.started), Attempts: []store.Attempt{},
 	}
 	return c
@@ -114,6 +115,7 @@ func (c *Call) snapshot() LiveCall {
 		return live
 	}
 	live.Recording, live.Masked = c.recordingState(), c.masked
+	live.Vars, live.headers = c.vars, c.invite.Headers()
 	for side, d := range c.heard {
 		live.Held[side] = d != nil && d.held()
 		if v := c.voices[side]; v != nil {

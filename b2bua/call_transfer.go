@@ -101,6 +101,9 @@ func (c *Call) refer(from *line, req *sip.Request, to referral) {
 		code: 503, reason: statusText(503),
 	}
 	t.vars.To, t.vars.Route = dest.party, dest.route
+	if c.vars.Target == "" { // the customer is who calls, whoever has called whom before
+		t.vars.From, t.vars.Direction = callingParty(c.vars), config.DirectionInbound
+	}
 	if c.referrals > 1 { // RFC 3515 section 2.4.6
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}

@@ -38,6 +38,9 @@ type Explanation struct {
 
 	Diversion string `json:"diversion"`
 
+	Direction string `json:"direction"` // inbound, outbound
+	Lead      string `json:"lead"`      // the customer's number
+
 	// Status and Reason are the answer to a call that gets to no target; 0:
 	// none at all. Why is what they don't say.
 	Refused bool   `json:"refused"`
@@ -365,7 +368,8 @@ func (x *explainer) call(c *Call) error {
 		x.refuse(404, statusText(404), "no route matches")
 		return nil
 	}
-	c.vars.Route = routeName(index)
+	c.takeRoute(index)
+	o.Direction, o.Lead = c.vars.Direction, c.vars.Lead().Number
 	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
 	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
 	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()

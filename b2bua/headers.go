@@ -98,17 +98,18 @@ func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, 
 		}
 	}
 	out.pass(wanted(t.PassHeaders, in.source.Headers(), t.Headers), in)
-	caller := "<" + local.uri(userOf(vars.From)) + ">"
-	known := !in.privacy.number && !nobody(vars.From)
+	from := callingParty(vars)
+	caller := "<" + local.uri(userOf(from)) + ">"
+	known := !in.privacy.number && !nobody(from)
 	out.localParty = caller
 	if !known {
 		out.localParty = "<" + anonymousURI + ">"
 	}
 	switch {
-	case !known && (vars.From.Name == "" || in.privacy.name):
+	case !known && (from.Name == "" || in.privacy.name):
 		out.localParty = `"Anonymous" ` + out.localParty
-	case vars.From.Name != "" && !in.privacy.name:
-		out.localParty = quoted(vars.From.Name) + " " + out.localParty
+	case from.Name != "" && !in.privacy.name:
+		out.localParty = quoted(from.Name) + " " + out.localParty
 	}
 	if in.privacy.number {
 		out.add(field{name: "Privacy", values: []string{"id"}, kept: true})

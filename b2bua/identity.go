@@ -180,3 +180,22 @@ func privacyTokens(params sip.HeaderParams) []string {
 func withheld(params sip.HeaderParams) bool {
 	return slices.ContainsFunc(privacyTokens(params), func(s string) bool { return s == "full" || s == "uri" })
 }
+
+// callingParty is who calls as a target sees it: the customer, also where a PBX
+// has called the customer and hands the answered call over; or a target that
+// has placed the call itself.
+func callingParty(vars config.Vars) config.Party {
+	if vars.Target != "" {
+		return vars.From
+	}
+	return vars.Lead()
+}
+
+// withheldFrom is what of the calling party a target must not be told. What
+// who placed an outbound call wants to be withheld is for the customer.
+func withheldFrom(vars config.Vars, p privacy) privacy {
+	if vars.Target == "" && vars.Direction == config.DirectionOutbound {
+		return privacy{history: p.history}
+	}
+	return p
+}

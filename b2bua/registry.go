@@ -49,6 +49,7 @@ type registry struct {
 	early   map[string]*earlyCancel // by transaction key
 	invites map[string]*invitation  // by transaction key
 	gone    memory                  // tags of legs that are over
+	names   names                   // further ids of calls
 }
 
 // earlyCancel is a CANCEL that came before its INVITE.
@@ -61,6 +62,7 @@ func newRegistry() *registry {
 	return &registry{
 		lines: map[string]*line{}, calls: map[string]*Call{},
 		early: map[string]*earlyCancel{}, invites: map[string]*invitation{},
+		names: newNames(),
 	}
 }
 
@@ -160,6 +162,7 @@ func (r *registry) removeCall(c *Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.calls, c.id)
+	r.names.forget(c)
 }
 
 func (r *registry) line(tag string) *line {

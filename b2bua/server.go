@@ -70,6 +70,7 @@ type Server struct {
 	auth      *authenticator
 	load      load
 	registry  *registry
+	asked     bool               // others ask for calls by ids that are not ours
 	archive   *recording.Archive // nil: calls are not recorded
 	tapes     *tapes             // nil: nobody wants their SIP
 	stack     *stack
@@ -101,6 +102,7 @@ func NewServer(o Options) (*Server, error) {
 		mint:      NewMinter(o.Key),
 		admission: newAdmission(o.Config, o.Preparers),
 		registry:  newRegistry(),
+		asked:     o.Config.Hooks.Variables != nil || o.Config.Hooks.Vapi != nil,
 		archive:   o.Archive,
 		strays:    rate.NewLimiter(strayRate, strayRate),
 		mayLog:    newRejectionLog(),
@@ -339,6 +341,9 @@ type LiveCall struct {
 
 	Held  [2]bool   // by media.Side: it wants no media
 	Hears [2]string // by media.Side: the tone or sound of ours that it hears
+
+	Vars    config.Vars  // what templates see of it
+	headers []sip.Header // of the carrier's INVITE
 }
 
 // Live gives the calls that are live, in no order.

@@ -98,6 +98,7 @@ func (c *Call) directly(to referral, d destination) (destination, int, error) {
 // first route for its calls, else the trunk that the caller came by.
 func (c *Call) routeOfTarget(to config.Party) (targets []*target, route string, failoverOn []int) {
 	vars := c.vars
+	vars.From = callingParty(vars)
 	vars.To, vars.Trunk, vars.Target = to, "", c.target.cfg.Name
 	for i := range c.peers.routes {
 		if r := &c.peers.routes[i]; r.Target != "" && mismatch(r, &vars) == "" {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -9,11 +10,14 @@ import (
 // columnList names the columns of calls in the order of values and targets.
 const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
-	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings`
+	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id`
+
+// selectList is columnList, and what the platform said of the call afterwards.
+const selectList = columnList + `, (SELECT report FROM reports WHERE reports.call_id = calls.synthflow_call_id)`
 
 // A record that was finished once stays as it is: a Put that is repeated changes nothing.
 const insertCall = `INSERT INTO calls (` + columnList + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
 // values gives the columns of a finished record.
@@ -39,7 +43,7 @@ func (r *Record) values() ([]any, error) {
 		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
 		r.SynthflowCallID, r.StartedAt.String(), orNull(r.RingingAt), orNull(r.PreparedAt), orNull(r.DialedAt),
 		orNull(r.AnsweredAt), orNull(r.EndedAt), r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
-		r.EndedBy, r.Codec, string(attempts), string(media), string(recordings),
+		r.EndedBy, r.Codec, string(attempts), string(media), string(recordings), r.Lead, r.ExternalID,
 	}, nil
 }
 
@@ -53,14 +57,15 @@ func orNull(t Time) any {
 // row is what QueryRow and Rows have in common.
 type row interface{ Scan(dest ...any) error }
 
-// scan reads the columns of columnList.
+// scan reads the columns of selectList.
 func scan(from row) (Record, error) {
 	var r Record
+	var report sql.NullString
 	var attempts, media, recordings string
 	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
 		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
 		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
-		&attempts, &media, &recordings)
+		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &report)
 	if err != nil {
 		return Record{}, err
 	}
@@ -72,6 +77,11 @@ func scan(from row) (Record, error) {
 	}
 	if err := json.Unmarshal([]byte(recordings), &r.Recordings); err != nil {
 		return Record{}, fmt.Errorf("recordings of call %s: %w", r.ID, err)
+	}
+	if report.Valid {
+		if err := json.Unmarshal([]byte(report.String), &r.Report); err != nil {
+			return Record{}, fmt.Errorf("report of call %s: %w", r.ID, err)
+		}
 	}
 	return r, nil
 }

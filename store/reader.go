@@ -101,7 +101,7 @@ func (r *Reader) Close() error { return r.db.Close() }
 
 // Get gives one finished call. ok is false if there is none of that id.
 func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err error) {
-	rec, err = scan(r.db.QueryRowContext(ctx, `SELECT `+columnList+` FROM calls WHERE id = ?`, id))
+	rec, err = scan(r.db.QueryRowContext(ctx, `SELECT `+selectList+` FROM calls WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Record{}, false, nil
 	}
@@ -124,7 +124,7 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 	}
 	limit = min(limit, MaxLimit)
 	rows, err := r.db.QueryContext(ctx,
-		`SELECT `+columnList+` FROM calls`+where+` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, limit+1)...)
+		`SELECT `+selectList+` FROM calls`+where+` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, limit+1)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}

@@ -33,9 +33,9 @@ func Dispositions() []string {
 
 // The values of Record.Direction.
 const (
-	// DirectionInbound is a call of a trunk.
+	// DirectionInbound is a call that the customer has placed.
 	DirectionInbound = "inbound"
-	// DirectionOutbound is a call of a target.
+	// DirectionOutbound is a call to the customer: a target has placed it, or a PBX, which then handed it over.
 	DirectionOutbound = "outbound"
 )
 
@@ -73,6 +73,13 @@ type Record struct {
 	Media    Media     `json:"media"`
 
 	Recordings []Recording `json:"recordings"`
+
+	// Lead is the customer's number: From, or To of a call that is outbound.
+	Lead string `json:"lead"`
+	// ExternalID is the id that the platform was told by X-EI: its E token, or the bare value. Empty: none.
+	ExternalID string `json:"external_id"`
+	// Report is what the platform said of the call afterwards; nil, and null in JSON, until it has.
+	Report *Report `json:"report"`
 }
 
 // Recording is one file that a call was recorded to.

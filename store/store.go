@@ -193,9 +193,17 @@ func (s *Store) Alive(ctx context.Context, now time.Time) error {
 // purgeStep bounds how many records one transaction deletes, so that calls' writes get in between.
 const purgeStep = 1000
 
-// Purge deletes the records of calls that started before olderThan, and says how many.
+// Purge deletes the records of calls that started before olderThan, and says how many; and the reports from before then.
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
-	const del = `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`
+	calls, err := s.purge(ctx, olderThan, `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`)
+	if err != nil {
+		return calls, err
+	}
+	_, err = s.purge(ctx, olderThan, `DELETE FROM reports WHERE call_id IN (SELECT call_id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`)
+	return calls, err
+}
+
+func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int64, error) {
 	limit := TimeOf(olderThan).String()
 	var total int64
 	for {
