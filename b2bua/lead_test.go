@@ -1,0 +1,276 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// leadConfig has a PBX that hands over calls which it has placed.
+const leadConfig = `
+sip: {listen: ["udp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: pbx, sources: ["192.0.2.10"], country: "1", uri: "sip:{{.To.Number}}@192.0.2.10:5060"}
+targets:
+  - name: agent
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@192.0.2.20:32681"
+    prepare: {api: "https://api.test", token_env: TOKEN, custom_variables: {way: "{{.Direction}}", lead: "{{.Lead.Number}}"}}
+    headers:
+      X-EI: "S.{{.Prepare.CallID}};E.{{.Header \"X-Twilio-CallSid\"}};O.{{.Lead.Number}};"
+    transfer: local
+    transfer_numbers: ["^\\+1"]
+  - name: other
+    kind: vapi
+    uri: "sip:support@192.0.2.21:32681"
+    headers: {X-EI: "{{.SIPCallID}}"}
+routes:
+  - {trunk: pbx, to: "^\\+1507", targets: [agent], direction: outbound}
+  - {trunk: pbx, to: "^\\+1508", targets: [agent]}
+  - {trunk: pbx, to: "^\\+1509", targets: [other], direction: outbound}
+hooks:
+  variables: {listen: "127.0.0.1:8083", token_file: TOKENFILE}
+`
+
+func leadYAML(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("hush"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(leadConfig, "TOKENFILE", file, 1)
+}
+
+// The customer is the lead in the prepare step, in the Request-URI, in From and
+// P-Asserted-Identity, and in the record, whoever has called whom.
+func TestDirection(t *testing.T) {
+	for to, want := range map[string]struct {
+		direction, lead, agent, from, identity string
+	}{
+		"+15075785607": {"outbound", "+15075785607", "+15075550100", "+15075550100", ""},
+		"+15085785607": {"inbound", "+15075550100", "+15085785607", "+15075550100", ""},
+	} {
+		inWorldWith(t, leadYAML(t), func(w *world) {
+			d := w.carrier.newCall(to)
+			d.extra = "X-Twilio-CallSid: CA123\n"
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			invite := w.agent.expect("INVITE sip:" + want.agent + "@192.0.2.20:32681 ")
+			if got, uri := invite.value("P-Asserted-Identity"), "<sip:"+want.lead+"@198.51.100.1>"; got != uri {
+				t.Errorf("P-Asserted-Identity: %s; want %s", got, uri)
+			}
+			if got := invite.req().From().Address.User; got != want.lead {
+				t.Errorf("From: %s; want %s", got, want.lead)
+			}
+			if got, ei := invite.value("X-EI"), "S.id-1;E.CA123;O."+want.lead+";"; got != ei {
+				t.Errorf("X-EI: %s; want %s", got, ei)
+			}
+			asked := w.prepare.asked[0]
+			if asked.FromNumber != want.lead || asked.ToNumber != want.agent ||
+				!slices.Equal(asked.Variables, []Variable{{"way", want.direction}, {"lead", want.lead}}) {
+				t.Errorf("prepared %+v", asked)
+			}
+			w.agent.reply(invite, 486, "Busy Here", "a", "")
+			w.agent.expect("ACK")
+			w.carrier.expect("SIP/2.0 486")
+			w.carrier.ackRefused(d)
+			r := w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+			if r.Direction != want.direction || r.Lead != want.lead || r.From != want.from || r.To != to || r.ExternalID != "CA123" {
+				t.Errorf("record %+v", r)
+			}
+		})
+	}
+}
+
+// What a PBX withholds of itself is for the customer, who is not told it by the
+// platform: the lead's number is known.
+func TestDirectionPrivacy(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.extra = "Privacy: id\n"
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		if got := invite.req().From().Address.User; got != "+15075785607" || invite.value("Privacy") != "" {
+			t.Errorf("From: %s, Privacy: %s", got, invite.value("Privacy"))
+		}
+		w.agent.reply(invite, 486, "Busy Here", "a", "")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		w.record()
+	})
+}
+
+// A call is found by any of its ids while it lives, and by none afterwards. An
+// id that two calls have is neither's.
+func TestFindNamed(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		d.extra = "X-Twilio-CallSid: CA123\nX-Name: Ada\nX-EI: S.old;\n"
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		synctest.Wait()
+		live := w.server.Live(context.Background())[0]
+		ids := []string{live.Record.ID, d.callID, invite.value("Call-ID"), "id-1", "CA123"}
+		for _, id := range ids {
+			got, err := w.server.FindNamed(context.Background(), id)
+			if err != nil || got.Record.ID != live.Record.ID || got.Vars.Header("X-Name") != "Ada" {
+				t.Errorf("%s: got %+v, %v", id, got.Record, err)
+			}
+		}
+		if got := live.Headers([]string{"X-*"}); !slices.Equal(got, []Variable{{"X-Twilio-CallSid", "CA123"}, {"X-Name", "Ada"}}) {
+			t.Errorf("headers %v", got)
+		}
+		for _, id := range []string{"", "+15075550100", "ca123", "CA", callerName("+15075550100")} {
+			if _, err := w.server.FindNamed(context.Background(), id); !errors.Is(err, ErrUnknownCall) {
+				t.Errorf("%q: got %v", id, err)
+			}
+		}
+		second := w.carrier.newCall("+15095785607")
+		second.extra = "X-Twilio-CallSid: CA123\n"
+		w.carrier.invite(second)
+		second.learn(w.carrier.expect("SIP/2.0 180"))
+		other := w.agent2.expect("INVITE")
+		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, ErrSeveralCalls) {
+			t.Errorf("an id of two calls: got %v", err)
+		}
+		if got, err := w.server.FindCaller(context.Background(), "+15095785607"); err != nil || got.Record.To != "+15095785607" {
+			t.Errorf("by the lead's number: got %+v, %v", got.Record, err)
+		}
+		if got, err := w.server.FindNamed(context.Background(), second.callID); err != nil || got.Record.ExternalID != second.callID {
+			t.Errorf("a bare X-EI: got %+v, %v", got.Record, err)
+		}
+		for _, end := range []struct {
+			p *peer
+			m message
+			d *dialogue
+		}{{w.agent, invite, d}, {w.agent2, other, second}} {
+			end.p.reply(end.m, 486, "Busy Here", "a", "")
+			end.p.expect("ACK")
+			w.carrier.expect("SIP/2.0 486")
+			w.carrier.ackRefused(end.d)
+			w.record()
+		}
+		synctest.Wait()
+		for _, id := range append(ids, second.callID) {
+			if _, err := w.server.FindNamed(context.Background(), id); !errors.Is(err, ErrUnknownCall) {
+				t.Errorf("%q after its call: got %v", id, err)
+			}
+		}
+		if n := len(w.server.registry.names.calls) + len(w.server.registry.names.of); n != 0 {
+			t.Errorf("%d names are left", n)
+		}
+	})
+}
+
+// Who asks for names of calls is known at the start: without hooks nothing is
+// noted.
+func TestNoNamesWithoutHooks(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		if n := len(w.server.registry.names.calls); n != 0 {
+			t.Errorf("%d names", n)
+		}
+		w.agent2.reply(invite, 486, "Busy Here", "a", "")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		w.record()
+	})
+}
+
+// A caller that sends endless ids is given up counting.
+func TestNamesAreBounded(t *testing.T) {
+	n, c := newNames(), &Call{}
+	for i := range 100 {
+		n.add(string(rune('a'+i)), c)
+	}
+	n.add(string(make([]byte, maxCallName+1)), c)
+	if len(n.of[c]) != maxCallNames || len(n.calls) != maxCallNames {
+		t.Errorf("%d, %d names", len(n.of[c]), len(n.calls))
+	}
+	n.forget(c)
+	if len(n.of)+len(n.calls) != 0 {
+		t.Error("names are left")
+	}
+}
+
+// What is to be dialled for a call that somebody else dials is what an INVITE
+// of ours would be.
+func TestRedirect(t *testing.T) {
+	cfg, err := config.Parse("x.yaml", []byte(`
+targets:
+  - name: agent
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@192.0.2.20:32681"
+    prepare: {token_env: TOKEN}
+    headers: {X-EI: "S.{{.Prepare.CallID}};", X-None: '{{.Header "X-None"}}', x-caller: "{{.Lead.Number}}"}
+  - {name: direct, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", headers: {X-EI: "{{.SIPCallID}}"}}
+  - {name: lax, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", prepare: {token_env: TOKEN, on_failure: dial}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-A: "a"}}
+`), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := config.Vars{
+		To: config.Party{Number: "+15085785607"}, From: config.Party{Number: "+15075550100"}, SIPCallID: "CA123", CallID: "ours",
+		Direction: config.DirectionInbound,
+	}
+	p := &fakePreparer{}
+	got, err := Redirect(t.Context(), &cfg.Targets[0], p, vars)
+	if err != nil || got.URI != "sip:+15085785607@192.0.2.20:32681" || got.CallID != "id-1" ||
+		!slices.Equal(got.Headers, []Variable{{"X-EI", "S.id-1;"}, {"x-caller", "+15075550100"}}) {
+		t.Errorf("prepared: got %+v, %v", got, err)
+	}
+	if p.asked[0].CallID != "ours" || p.asked[0].ToNumber != "+15085785607" {
+		t.Errorf("asked %+v", p.asked[0])
+	}
+	got, err = Redirect(t.Context(), &cfg.Targets[1], nil, vars)
+	if err != nil || !slices.Equal(got.Headers, []Variable{{"X-EI", "CA123"}}) {
+		t.Errorf("direct: got %+v, %v", got, err)
+	}
+	broken := &fakePreparer{err: &PrepareError{Cause: CausePrepareRefused, Status: 200, Err: errors.New("no")}}
+	if _, err = Redirect(t.Context(), &cfg.Targets[0], broken, vars); prepareCause(err) != CausePrepareRefused {
+		t.Errorf("refused: got %v", err)
+	}
+	got, err = Redirect(t.Context(), &cfg.Targets[2], broken, vars)
+	if err != nil || !slices.Equal(got.Headers, []Variable{{"X-A", "a"}}) {
+		t.Errorf("dialled without an id: got %+v, %v", got, err)
+	}
+	vars.To.Number = "+1508@evil"
+	if _, err = Redirect(t.Context(), &cfg.Targets[1], nil, vars); !errors.Is(err, errNotSIPURI) {
+		t.Errorf("another host by a number: got %v", err)
+	}
+}
+
+// The customer of an outbound call is who calls when the agent hands over.
+func TestDirectionTransfer(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d, invite := w.established()
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177@198.51.100.1>", "Refer-Sub: false")
+		w.agent.expect("SIP/2.0 202")
+		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060")
+		if got := called.value("P-Asserted-Identity"); got != "<sip:+15075785607@198.51.100.1>" {
+			t.Errorf("P-Asserted-Identity: %s; want the customer's", got)
+		}
+		w.carrier.reply(called, 486, "Busy Here", "human", "")
+		w.carrier.expect("ACK")
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.record()
+	})
+}
