@@ -33,6 +33,7 @@ func TestImports(t *testing.T) {
 		"config":          {"audio"},
 		"store":           {},
 		"admin":           {"store"},
+		"hooks":           {},
 		"sim":             {"audio", "media", "synthflow"},
 		"internal/memnet": {},
 	}

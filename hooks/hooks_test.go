@@ -1,0 +1,211 @@
+package hooks
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+var anywhere = netip.MustParseAddrPort("127.0.0.1:0")
+
+func start(t *testing.T, o Options) (*Server, string) {
+	t.Helper()
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, s.Addr(o.Endpoints[0].Listen).String()
+}
+
+func get(t *testing.T, client *http.Client, method, url string) (int, string, http.Header) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body), resp.Header
+}
+
+func saying(words string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, words) })
+}
+
+// Hooks with one address share a listener, nothing else is served there, and a
+// panic ends one answer.
+func TestListeners(t *testing.T) {
+	var log bytes.Buffer
+	_, at := start(t, Options{Log: zerolog.New(&log), Endpoints: []Endpoint{
+		{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")},
+		{Name: "b", Listen: anywhere, Path: "/b/c", Below: true, Handler: saying("b")},
+		{Name: "p", Listen: anywhere, Path: "/p", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") })},
+	}})
+	for path, want := range map[string]string{
+		"/a": "200 a", "/b/c": "200 b", "/b/c/x": "200 b", "/": "404", "/a/x": "404", "/b": "404", "/a//x": "404", "/debug/pprof/": "404", "/p": "500",
+	} {
+		code, body, h := get(t, http.DefaultClient, "GET", "http://"+at+path)
+		if got := http.StatusText(code); !strings.HasPrefix(want, itoa(code)) || (code == 200 && body != want[4:]) || h.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %s %q", path, code, got, body)
+		}
+	}
+	if !strings.Contains(log.String(), "oops") {
+		t.Errorf("the panic is not in the log: %s", log.String())
+	}
+	taken := netip.MustParseAddrPort(at)
+	if s, err := Start(t.Context(), Options{Endpoints: []Endpoint{{Name: "twilio", Listen: taken, Path: "/a", Handler: saying("")}}}); err == nil || !strings.HasPrefix(err.Error(), "hooks.twilio.listen: ") {
+		t.Errorf("a port that is taken: %v, %v", s, err)
+	}
+}
+
+func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
+
+// A certificate that is replaced is shown from then on; one that is broken
+// leaves the old one.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writePair(t, cert, key, 1, time.Unix(1000, 0))
+	_, at := start(t, Options{Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}})
+	serial := func() int64 {
+		t.Helper()
+		conn, err := tls.Dial("tcp", at, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its serial number is looked at
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+	}
+	if got := serial(); got != 1 {
+		t.Errorf("serial %d", got)
+	}
+	writePair(t, cert, key, 2, time.Unix(2000, 0))
+	if got := serial(); got != 2 {
+		t.Errorf("after it was replaced: serial %d", got)
+	}
+	if err := os.WriteFile(cert, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := serial(); got != 2 {
+		t.Errorf("after it was broken: serial %d", got)
+	}
+	if _, err := Start(t.Context(), Options{Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}}); err == nil || !strings.HasPrefix(err.Error(), "hooks.tls: ") {
+		t.Errorf("a broken one at the start: %v", err)
+	}
+}
+
+func writePair(t *testing.T, cert, key string, serial int64, at time.Time) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An agent is told of its call, whatever it calls it; nobody else is.
+func TestVariables(t *testing.T) {
+	var log bytes.Buffer
+	v := &Variables{Path: "/variables", Token: "hush-token", Log: zerolog.New(&log), Find: func(_ context.Context, id string) (Call, error) {
+		switch id {
+		case "CA1", "a/b@c", "sf id":
+			return Call{ID: "ours", ExternalID: id, Variables: map[string]string{"X-Name": "Ada <&> \"L\"\u2028"}}, nil
+		case "two":
+			return Call{}, ErrSeveral
+		case "odd":
+			return Call{}, errors.New("secret reason")
+		}
+		return Call{}, ErrUnknown
+	}}
+	ask := func(method, target, authorization string) *httptest.ResponseRecorder {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(method, target, http.NoBody)
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		v.ServeHTTP(w, r)
+		return w
+	}
+	for _, c := range []struct {
+		method, target, authorization string
+		status                        int
+	}{
+		{"GET", "/variables?id=CA1", "Bearer hush-token", 200},
+		{"GET", "/variables/CA1", "bearer hush-token", 200},
+		{"GET", "/variables/a/b@c", "Bearer hush-token", 200},
+		{"GET", "/variables?id=sf%20id", "Bearer hush-token", 200},
+		{"HEAD", "/variables/CA1", "Bearer hush-token", 200},
+		{"GET", "/variables/CA1", "", 401},
+		{"GET", "/variables/CA1", "Bearer wrong", 401},
+		{"GET", "/variables/CA1", "Basic hush-token", 401},
+		{"POST", "/variables/CA1", "Bearer hush-token", 405},
+		{"GET", "/variables", "Bearer hush-token", 400},
+		{"GET", "/variables/", "Bearer hush-token", 400},
+		{"GET", "/variables/" + strings.Repeat("a", 257), "Bearer hush-token", 400},
+		{"GET", "/variables/none", "Bearer hush-token", 404},
+		{"GET", "/variables/two", "Bearer hush-token", 409},
+		{"GET", "/variables/odd", "Bearer hush-token", 503},
+	} {
+		w := ask(c.method, c.target, c.authorization)
+		if w.Code != c.status || !json.Valid(w.Body.Bytes()) || strings.Contains(w.Body.String(), "secret reason") {
+			t.Errorf("%s %s, %s: got %d %s", c.method, c.target, c.authorization, w.Code, w.Body)
+		}
+	}
+	var got Call
+	if err := json.Unmarshal(ask("GET", "/variables/CA1", "Bearer hush-token").Body.Bytes(), &got); err != nil || got.Variables["X-Name"] != "Ada <&> \"L\"\u2028" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if strings.Contains(log.String(), "hush") {
+		t.Errorf("the token is in the log: %s", log.String())
+	}
+	v.Token = ""
+	if w := ask("GET", "/variables/CA1", "Bearer "); w.Code != 401 {
+		t.Errorf("without a token of its own: got %d", w.Code)
+	}
+}

@@ -1,0 +1,181 @@
+package hooks
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/net/netutil"
+)
+
+// Endpoint is a handler with the address and path that it is asked at.
+type Endpoint struct {
+	Name    string // in the log
+	Listen  netip.AddrPort
+	Path    string
+	Below   bool // it serves what is below Path, too
+	Handler http.Handler
+}
+
+// Options say what Start opens.
+type Options struct {
+	Endpoints []Endpoint
+	// Cert and Key are PEM files, read again when they change. Default: none, plain HTTP.
+	Cert, Key string
+	Log       zerolog.Logger
+}
+
+// maxConnections bounds the connections of one listener.
+const maxConnections = 1000
+
+// Server is the listeners. Endpoints with the same address share one.
+type Server struct {
+	servers   []*http.Server
+	listeners map[netip.AddrPort]net.Listener
+	serving   sync.WaitGroup
+}
+
+// Start listens and serves until Close. An error says which hook's address it
+// is about.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{listeners: map[netip.AddrPort]net.Listener{}}
+	muxes := map[netip.AddrPort]*http.ServeMux{}
+	for _, e := range o.Endpoints {
+		mux := muxes[e.Listen]
+		if mux == nil {
+			if err := s.listen(ctx, e); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
+			mux = http.NewServeMux()
+			muxes[e.Listen] = mux
+		}
+		mux.Handle(e.Path, e.Handler)
+		if e.Below {
+			mux.Handle(e.Path+"/", e.Handler)
+		}
+		o.Log.Info().Str("hook", e.Name).Stringer("listen", s.listeners[e.Listen].Addr()).Str("path", e.Path).Msg("hook listening")
+	}
+	for addr, mux := range muxes {
+		if err := s.serve(s.listeners[addr], guarded(mux, o.Log), o); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) listen(ctx context.Context, e Endpoint) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.Listen.String())
+	if err != nil {
+		return fmt.Errorf("hooks.%s.listen: %w; another process may have the port, see ss -ltnp", e.Name, err)
+	}
+	s.listeners[e.Listen] = l
+	return nil
+}
+
+func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
+	l = netutil.LimitListener(l, maxConnections)
+	if o.Cert != "" {
+		pair := &keyPair{cert: o.Cert, key: o.Key}
+		if _, err := pair.get(nil); err != nil {
+			return fmt.Errorf("hooks.tls: %w", err)
+		}
+		l = tls.NewListener(l, &tls.Config{
+			MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"http/1.1"},
+		})
+	}
+	s.servers = append(s.servers, server)
+	s.serving.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			o.Log.Error().Err(err).Msg("hook ended")
+		}
+	})
+	return nil
+}
+
+// Addr is where an address of the options is listened at: of port 0 the one
+// that the system chose.
+func (s *Server) Addr(listen netip.AddrPort) net.Addr { return s.listeners[listen].Addr() }
+
+// Close ends all requests and waits until nothing is served any more.
+func (s *Server) Close() error {
+	var errs []error
+	for _, server := range s.servers {
+		errs = append(errs, server.Close())
+	}
+	s.serving.Wait()
+	for _, l := range s.listeners {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// guarded has a panic end one answer only, and lets nobody keep or embed it.
+func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			if p := recover(); p != nil {
+				log.Error().Interface("panic", p).Str("path", r.URL.Path).Msg("hook panicked")
+				fail(w, http.StatusInternalServerError, "internal error")
+			}
+		}()
+		if _, pattern := next.Handler(r); pattern == "" || strings.Contains(r.URL.Path, "//") {
+			fail(w, http.StatusNotFound, "there is nothing at this path; the hooks' paths are in the configuration")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// keyPair is a certificate with its key, read again when a file has changed.
+// One that can't be used any more leaves the old one in force.
+type keyPair struct {
+	cert, key string
+
+	mu     sync.Mutex
+	stamps [2]time.Time
+	pair   *tls.Certificate
+}
+
+func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var stamps [2]time.Time
+	for i, file := range []string{k.cert, k.key} {
+		if st, err := os.Stat(file); err == nil {
+			stamps[i] = st.ModTime()
+		}
+	}
+	if k.pair != nil && stamps == k.stamps {
+		return k.pair, nil
+	}
+	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
+	switch {
+	case err == nil:
+		k.pair, k.stamps = &pair, stamps
+	case k.pair == nil:
+		return nil, err
+	}
+	return k.pair, nil
+}
