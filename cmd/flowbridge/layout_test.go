@@ -30,6 +30,7 @@ func TestImports(t *testing.T) {
 		"media":           {"audio"},
 		"recording":       {"audio", "media"},
 		"synthflow":       {},
+		"twilio":          {},
 		"config":          {"audio"},
 		"store":           {},
 		"admin":           {"store"},

@@ -1,0 +1,118 @@
+package twilio
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestSIPURI(t *testing.T) {
+	const base = "sip:+15075785607@sipin.synthflow.ai:32681"
+	for name, tt := range map[string]struct {
+		headers []Header
+		encode  bool
+		want    string
+	}{
+		"none":       {nil, false, base},
+		"call sid":   {[]Header{{"X-EI", "CA0123"}}, false, base + "?X-EI=CA0123"},
+		"token":      {[]Header{{"X-EI", "S.a29407fb-1bf2;"}}, false, base + "?X-EI=S.a29407fb-1bf2;"},
+		"encoded":    {[]Header{{"X-EI", "S.a29407fb-1bf2;"}}, true, base + "?X-EI=S.a29407fb-1bf2%3B"},
+		"two":        {[]Header{{"X-EI", "S.a;E.b;"}, {"x-first_name", "Zoë & Co = 100%?"}}, false, base + "?X-EI=S.a;E.b;&x-first_name=Zo%C3%AB%20%26%20Co%20%3D%20100%25?"},
+		"empty":      {[]Header{{"X-A", ""}}, false, base + "?X-A="},
+		"plus":       {[]Header{{"X-Caller", "+15550100001"}}, false, base + "?X-Caller=%2B15550100001"},
+		"delimiters": {[]Header{{"X-A", `<a@b>,"c"#`}}, false, base + "?X-A=%3Ca%40b%3E%2C%22c%22%23"},
+		"allowed":    {[]Header{{"X-A", "-_.!~*'()[]/?:$"}}, false, base + "?X-A=-_.!~*'()[]/?:$"},
+		"once":       {[]Header{{"X-A", "%20"}}, false, base + "?X-A=%2520"},
+		"standard":   {[]Header{{"User-to-User", "00;encoding=hex"}}, false, base + "?User-to-User=00;encoding%3Dhex"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := SIPURI(base, tt.headers, tt.encode)
+			if err != nil || got != tt.want {
+				t.Errorf("got %q, %v\nwant %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestSIPURIRefuses(t *testing.T) {
+	long := strings.Repeat("a", 1024)
+	for name, tt := range map[string]struct {
+		uri     string
+		headers []Header
+		want    error
+		says    string
+	}{
+		"no uri":        {"", nil, ErrURI, "sip:"},
+		"tel":           {"tel:+1", nil, ErrURI, "tel:+1"},
+		"no user":       {"sip:a.example", nil, ErrURI, "sip:<user>"},
+		"empty user":    {"sip:@a.example", nil, ErrURI, "sip:<user>"},
+		"no host":       {"sip:a@", nil, ErrURI, "sip:<user>"},
+		"port alone":    {"sip:a@:5060", nil, ErrURI, "sip:<user>"},
+		"two hosts":     {"sip:a@b@c", nil, ErrURI, "sip:<user>"},
+		"own headers":   {"sip:a@b?X-A=1", nil, ErrURI, "headers"},
+		"space":         {"sip:a b@c", nil, ErrURI, "character"},
+		"line break":    {"sip:a@c\r\n", nil, ErrURI, "character"},
+		"markup":        {"sip:a@c>", nil, ErrURI, "character"},
+		"long uri":      {"sip:" + strings.Repeat("a", 250) + "@b", nil, ErrURI, "254"},
+		"no x":          {"sip:a@b", []Header{{"Subject", "x"}}, ErrHeaderName, `"Subject"`},
+		"twilio's own":  {"sip:a@b", []Header{{"x-Twilio-CallSid", "x"}}, ErrHeaderName, "x-Twilio-CallSid"},
+		"x alone":       {"sip:a@b", []Header{{"X-", "x"}}, ErrHeaderName, "X-"},
+		"other case":    {"sip:a@b", []Header{{"user-to-user", "x"}}, ErrHeaderName, "user-to-user"},
+		"name":          {"sip:a@b", []Header{{"X-A=b&c", "x"}}, ErrHeaderName, "letters"},
+		"name, utf-8":   {"sip:a@b", []Header{{"X-Ä", "x"}}, ErrHeaderName, "letters"},
+		"break":         {"sip:a@b", []Header{{"X-A", "x\r\nVia: y"}}, ErrHeaderValue, "X-A"},
+		"not utf-8":     {"sip:a@b", []Header{{"X-A", "\xff"}}, ErrHeaderValue, "X-A"},
+		"long headers":  {"sip:a@b", []Header{{"X-A", long}}, ErrHeadersLong, "X-A"},
+		"long by bytes": {"sip:a@b", []Header{{"X-A", strings.Repeat("ä", 170)}, {"X-B", "1"}}, ErrHeadersLong, "X-A"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := SIPURI(tt.uri, tt.headers, false)
+			if !errors.Is(err, tt.want) || got != "" || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %q, %v; want %v saying %q", got, err, tt.want, tt.says)
+			}
+		})
+	}
+	exactly := []Header{{"X-A", long[:1019]}}
+	if _, err := SIPURI("sip:a@b", exactly, false); err != nil {
+		t.Errorf("1023 characters: %v", err)
+	}
+	if _, err := SIPURI("sip:"+strings.Repeat("a", 248)+"@b", nil, false); err != nil {
+		t.Errorf("254 characters: %v", err)
+	}
+}
+
+// What SIPURI makes is what a reader gets, whatever the value: as a URI and,
+// without ';', as a query.
+func FuzzSIPURI(f *testing.F) {
+	f.Add("sip:+15075785607@sipin.synthflow.ai:32681", "X-EI", "S.a29407fb;", "x-first_name", "Zoë & Co", true)
+	f.Add("sips:a@[::1]:5061;transport=tls", "User-to-User", "00;encoding=hex", "X-B", "%+%2B", false)
+	f.Add("sip:a@b", "X-A", "", "X-Twilio-A", "\r\n", false)
+	f.Fuzz(func(t *testing.T, uri, name1, value1, name2, value2 string, encode bool) {
+		headers := []Header{{name1, value1}, {name2, value2}}
+		got, err := SIPURI(uri, headers, encode)
+		if err != nil {
+			return
+		}
+		before, query, _ := strings.Cut(got, "?")
+		if before != uri || len(query) >= 1024 || len(before) >= 255 {
+			t.Fatalf("%q", got)
+		}
+		if strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '"' }) {
+			t.Errorf("not fit for a message: %q", got)
+		}
+		if encode && strings.Contains(query, ";") {
+			t.Errorf("a semicolon: %q", got)
+		}
+		for i, pair := range strings.Split(query, "&") {
+			name, value, _ := strings.Cut(pair, "=")
+			plain, err := url.PathUnescape(value)
+			if err != nil || name != headers[i].Name || plain != headers[i].Value {
+				t.Errorf("%d: %q %q %v; want %q", i, name, plain, err, headers[i])
+			}
+			if as, err := url.QueryUnescape(value); err != nil || as != plain {
+				t.Errorf("as a query: %q, %v; want %q", as, err, plain)
+			}
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package twilio
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ContentType is what TwiML is sent as.
+const ContentType = "text/xml; charset=utf-8"
+
+// ErrTwiML is a document that Twilio would not take.
+var ErrTwiML = errors.New("twiml")
+
+// DialOptions are the attributes of <Dial> (twilio.com/docs, "TwiML Voice:
+// <Dial>"). The zero value leaves each at Twilio's default.
+type DialOptions struct {
+	AnswerOnBridge bool          // the caller hears ringing, and is not charged, until the far end answers
+	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero: 30 s
+	CallerID       string        // number or name that is shown; empty: the caller's
+	Action         string        // URL that Twilio asks when the call has ended; empty: the call is over
+}
+
+// Fallback is what a caller gets instead of the call, one of its fields; the
+// zero value rejects the call as busy.
+type Fallback struct {
+	Reject   string // reason: busy, or rejected (the number is not in service)
+	Number   string // another number to dial, E.164
+	Redirect string // URL of other TwiML
+	Say      string // words that are spoken before the call is hung up
+}
+
+// The elements of TwiML that we write.
+type (
+	response struct {
+		XMLName  xml.Name  `xml:"Response"`
+		Reject   *reject   `xml:"Reject"`
+		Dial     *dial     `xml:"Dial"`
+		Redirect string    `xml:"Redirect,omitempty"`
+		Say      string    `xml:"Say,omitempty"`
+		Hangup   *struct{} `xml:"Hangup"`
+	}
+	reject struct {
+		Reason string `xml:"reason,attr"`
+	}
+	dial struct {
+		AnswerOnBridge bool   `xml:"answerOnBridge,attr,omitempty"`
+		Timeout        int    `xml:"timeout,attr,omitempty"` // seconds
+		CallerID       string `xml:"callerId,attr,omitempty"`
+		Action         string `xml:"action,attr,omitempty"`
+		SIP            string `xml:"Sip,omitempty"`
+		Number         string `xml:",chardata"`
+	}
+)
+
+// DialSIP gives the TwiML that dials a SIP URI, as SIPURI makes it.
+func DialSIP(uri string, o DialOptions) ([]byte, error) {
+	d, err := o.element()
+	if err != nil {
+		return nil, err
+	}
+	d.SIP = uri
+	return document(response{Dial: d})
+}
+
+// TwiML gives the document of the fallback. The error says which field can't
+// be what it is.
+func (f Fallback) TwiML(o DialOptions) ([]byte, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.Number != "":
+		d, err := o.element()
+		if err != nil {
+			return nil, err
+		}
+		d.Number = f.Number
+		return document(response{Dial: d})
+	case f.Redirect != "":
+		return document(response{Redirect: f.Redirect})
+	case f.Say != "":
+		return document(response{Say: f.Say, Hangup: &struct{}{}})
+	case f.Reject != "":
+		return document(response{Reject: &reject{f.Reject}})
+	default:
+		return document(response{Reject: &reject{"busy"}})
+	}
+}
+
+// maxSay bounds the words of <Say>, in characters (twilio.com/docs, "TwiML
+// Voice: <Say>").
+const maxSay = 4096
+
+func (f Fallback) check() error {
+	set := 0
+	for _, s := range []string{f.Reject, f.Number, f.Redirect, f.Say} {
+		if s != "" {
+			set++
+		}
+	}
+	digits, plus := strings.CutPrefix(f.Number, "+")
+	switch {
+	case set > 1:
+		return fmt.Errorf("%w: fallback: choose one of reject, number, redirect and say", ErrTwiML)
+	case f.Reject != "" && f.Reject != "busy" && f.Reject != "rejected":
+		return fmt.Errorf("%w: fallback: reject %q: write busy or rejected", ErrTwiML, f.Reject)
+	case f.Number != "" && (!plus || strings.Trim(digits, "0123456789") != "" || len(digits) < minE164 || len(digits) > maxE164):
+		return fmt.Errorf("%w: fallback: number %q: write it as +15550100001", ErrTwiML, f.Number)
+	case f.Redirect != "" && !webURL(f.Redirect):
+		return fmt.Errorf("%w: fallback: redirect %q: write an http or https URL", ErrTwiML, f.Redirect)
+	case utf8.RuneCountInString(f.Say) > maxSay || !printable(f.Say):
+		return fmt.Errorf("%w: fallback: say: at most %d characters, no control characters", ErrTwiML, maxSay)
+	}
+	return nil
+}
+
+// element checks the attributes.
+func (o DialOptions) element() (*dial, error) {
+	switch {
+	case o.Timeout != 0 && (o.Timeout < 5*time.Second || o.Timeout > 600*time.Second || o.Timeout%time.Second != 0):
+		return nil, fmt.Errorf("%w: dial timeout %v: 5s to 600s, in whole seconds", ErrTwiML, o.Timeout)
+	case o.Action != "" && !webURL(o.Action):
+		return nil, fmt.Errorf("%w: dial action %q: write an http or https URL", ErrTwiML, o.Action)
+	case strings.ContainsFunc(o.CallerID, func(r rune) bool { return r > '~' || !alphanumeric(byte(r)) && !strings.ContainsRune("+-_.", r) }):
+		return nil, fmt.Errorf("%w: caller id %q: it has letters, digits, +, -, _ and . only", ErrTwiML, o.CallerID)
+	}
+	return &dial{
+		AnswerOnBridge: o.AnswerOnBridge, Timeout: int(o.Timeout / time.Second), CallerID: o.CallerID, Action: o.Action,
+	}, nil
+}
+
+func webURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && printable(s)
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff })
+}
+
+func document(r response) ([]byte, error) {
+	body, err := xml.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTwiML, err)
+	}
+	return append([]byte(xml.Header), body...), nil
+}

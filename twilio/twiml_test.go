@@ -1,0 +1,109 @@
+package twilio
+
+import (
+	"encoding/xml"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDialSIP(t *testing.T) {
+	for name, tt := range map[string]struct {
+		uri  string
+		opts DialOptions
+		want string
+	}{
+		"plain":    {"sip:+1507@a:32681", DialOptions{}, `<Dial><Sip>sip:+1507@a:32681</Sip></Dial>`},
+		"call sid": {"sip:+1507@a?X-EI=CA1", DialOptions{}, `<Dial><Sip>sip:+1507@a?X-EI=CA1</Sip></Dial>`},
+		"token":    {"sip:+1507@a?X-EI=S.x;", DialOptions{}, `<Dial><Sip>sip:+1507@a?X-EI=S.x;</Sip></Dial>`},
+		"two":      {"sip:+1507@a?X-A=1&X-B='", DialOptions{}, `<Dial><Sip>sip:+1507@a?X-A=1&amp;X-B=&#39;</Sip></Dial>`},
+		"attributes": {
+			"sip:a@b",
+			DialOptions{AnswerOnBridge: true, Timeout: 20 * time.Second, CallerID: "+15550100001", Action: "https://a.example/x?a=1&b=2"},
+			`<Dial answerOnBridge="true" timeout="20" callerId="+15550100001" action="https://a.example/x?a=1&amp;b=2"><Sip>sip:a@b</Sip></Dial>`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := DialSIP(tt.uri, tt.opts)
+			if want := xml.Header + "<Response>" + tt.want + "</Response>"; err != nil || string(got) != want {
+				t.Errorf("got  %s (%v)\nwant %s", got, err, want)
+			}
+		})
+	}
+	for name, o := range map[string]DialOptions{
+		"short": {Timeout: time.Second}, "long": {Timeout: time.Hour}, "broken": {Timeout: 5500 * time.Millisecond},
+		"action": {Action: "/x"}, "caller id": {CallerID: "a b"},
+	} {
+		if _, err := DialSIP("sip:a@b", o); !errors.Is(err, ErrTwiML) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestFallback(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fallback Fallback
+		want     string
+	}{
+		"default":  {Fallback{}, `<Reject reason="busy"></Reject>`},
+		"reject":   {Fallback{Reject: "rejected"}, `<Reject reason="rejected"></Reject>`},
+		"number":   {Fallback{Number: "+15550100009"}, `<Dial timeout="30">+15550100009</Dial>`},
+		"redirect": {Fallback{Redirect: "https://a.example/?a=1&b=2"}, `<Redirect>https://a.example/?a=1&amp;b=2</Redirect>`},
+		"say":      {Fallback{Say: "Sorry, <nobody> is here."}, `<Say>Sorry, &lt;nobody&gt; is here.</Say><Hangup></Hangup>`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.fallback.TwiML(DialOptions{Timeout: 30 * time.Second})
+			if want := xml.Header + "<Response>" + tt.want + "</Response>"; err != nil || string(got) != want {
+				t.Errorf("got  %s (%v)\nwant %s", got, err, want)
+			}
+		})
+	}
+	for name, f := range map[string]Fallback{
+		"two": {Reject: "busy", Say: "x"}, "reason": {Reject: "no"}, "number": {Number: "5550100009"}, "short": {Number: "+1"},
+		"redirect": {Redirect: "/x"}, "say": {Say: "a\x00"}, "long": {Say: strings.Repeat("a", 4097)},
+	} {
+		if _, err := f.TwiML(DialOptions{}); !errors.Is(err, ErrTwiML) || !strings.Contains(err.Error(), "fallback") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is read back by an XML parser is what went in.
+func FuzzTwiML(f *testing.F) {
+	f.Add("sip:+15075785607@a:32681", "X-EI", "S.a29407fb;", "+15550100001", "https://a.example/?a=1&b=2", "Sorry & goodbye")
+	f.Add("sip:a@b;transport=tcp", "X-A", "<&>\"'\t]]>", "", "", "]]>\u2028")
+	f.Fuzz(func(t *testing.T, base, name, value, callerID, action, say string) {
+		type seen struct {
+			XMLName xml.Name `xml:"Response"`
+			Dial    struct {
+				SIP    string `xml:"Sip"`
+				Caller string `xml:"callerId,attr"`
+				Action string `xml:"action,attr"`
+			}
+			Say string
+		}
+		read := func(body []byte) (s seen) {
+			t.Helper()
+			if err := xml.Unmarshal(body, &s); err != nil {
+				t.Fatalf("%v in %s", err, body)
+			}
+			return s
+		}
+		if uri, err := SIPURI(base, []Header{{name, value}}, false); err == nil {
+			if body, err := DialSIP(uri, DialOptions{CallerID: callerID, Action: action}); err == nil {
+				if s := read(body); s.Dial.SIP != uri || s.Dial.Caller != callerID || s.Dial.Action != action {
+					t.Errorf("got %+v; want %q %q %q", s, uri, callerID, action)
+				}
+			}
+		}
+		if say == "" {
+			return
+		}
+		if body, err := (Fallback{Say: say}).TwiML(DialOptions{}); err == nil {
+			if s := read(body); s.Say != say {
+				t.Errorf("got %q; want %q", s.Say, say)
+			}
+		}
+	})
+}
