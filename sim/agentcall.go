@@ -55,7 +55,8 @@ type agentCall struct {
 	bye   *signal
 	ended *signal
 
-	id string // set before the call is remembered
+	id     string // set before the call is remembered
+	greets string // what the greeting is made of; empty: the agent waits for the caller
 
 	mu     sync.Mutex // guards what follows
 	seen   AgentCall
