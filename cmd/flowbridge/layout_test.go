@@ -30,6 +30,7 @@ func TestImports(t *testing.T) {
 		"media":           {"audio"},
 		"recording":       {"audio", "media"},
 		"synthflow":       {},
+		"vapi":            {},
 		"config":          {"audio"},
 		"store":           {},
 		"admin":           {"store"},
