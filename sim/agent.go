@@ -15,7 +15,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
 
 // agent is the SIP side of a stand-in: its calls from the INVITE to the end.
 type agent struct {
@@ -233,7 +233,9 @@ func (s *agent) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction,
 	var by Side
 	if s.confirm(c, tx, res) {
 		s.clock.add(st)
-		by = s.talk(c)
+		if by = s.talk(c); by == SideAgent && c.refers != nil {
+			by = s.refer(c, d, req.Source())
+		}
 		s.clock.remove(st)
 	}
 	if by != SideCaller {
@@ -319,8 +321,15 @@ func (s *agent) confirm(c *agentCall, tx sip.ServerTransaction, res *sip.Respons
 // talk waits for the end of the call and says whose it is.
 func (s *agent) talk(c *agentCall) Side {
 	var limit <-chan time.Time
-	if f := s.Fault(); f.Kind == FaultHangup {
-		timer := time.NewTimer(f.After)
+	f, after := s.Fault(), time.Duration(0)
+	if c.greets != "" {
+		after = greetingLength
+	}
+	if f.Kind == FaultHangup {
+		after = f.After
+	}
+	if c.leaves || f.Kind == FaultHangup {
+		timer := time.NewTimer(after)
 		defer timer.Stop()
 		limit = timer.C
 	}

@@ -39,6 +39,7 @@ func (s *agent) route() {
 	s.sip.server.OnAck(s.onAck)
 	s.sip.server.OnBye(s.onBye)
 	s.sip.server.OnOptions(s.onOptions)
+	s.sip.server.OnNotify(s.onNotify)
 	s.sip.server.OnInfo(s.inDialog)
 	s.sip.server.OnUpdate(s.inDialog)
 	s.sip.server.OnCancel(func(req *sip.Request, tx sip.ServerTransaction) {

@@ -165,12 +165,12 @@ func (h *handler) knows(r *http.Request) bool {
 func (h *handler) answer(ctx context.Context, w http.ResponseWriter, r Request) {
 	start := time.Now()
 	body, err := h.decide(ctx, r)
-	log := h.opts.Log.Info()
+	level := zerolog.InfoLevel
 	if err != nil {
-		log = h.opts.Log.Warn().Err(err)
+		level = zerolog.WarnLevel
 		body, _ = json.Marshal(Answer{Error: h.opts.Apology})
 	}
-	log.Str("vapi_call_id", r.CallID).Str("sip_call_id", r.SIPCallID).Dur("dur_ms", time.Since(start)).Msg("assistant requested")
+	h.opts.Log.WithLevel(level).Err(err).Str("vapi_call_id", r.CallID).Str("sip_call_id", r.SIPCallID).Dur("dur_ms", time.Since(start)).Msg("assistant requested")
 	respond(w, http.StatusOK, body)
 }
 
