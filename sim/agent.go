@@ -5,17 +5,54 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 
 	"flowbridge/synthflow"
 )
 
-const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
+
+// agent is the SIP side of a stand-in: its calls from the INVITE to the end.
+type agent struct {
+	// constant
+	platform platform
+	manner   manner
+	log      zerolog.Logger
+	sip      *endpoint
+	clock    *clock
+
+	fault atomic.Pointer[Fault]
+
+	mu      sync.Mutex            // guards what follows
+	dialogs map[string]*agentCall // by Call-ID and our tag
+	history []*agentCall
+}
+
+// platform is what the agents of two platforms do differently.
+type platform interface {
+	// challenger asks an INVITE for credentials; nil asks for nothing.
+	challenger(req *sip.Request) *challenger
+	// admit checks an INVITE. Code 0 lets it in.
+	admit(c *agentCall, req *sip.Request) (media remoteMedia, code int, reason string)
+	// settle decides, while the call rings, what becomes of it. Code 0 answers
+	// it. It returns soon once ctx ends.
+	settle(ctx context.Context, c *agentCall) (code int, reason string)
+}
+
+// manner is how an agent takes calls.
+type manner struct {
+	mediaAddr netip.Addr // address of RTP; the SIP listener's if zero
+	echoDelay time.Duration
+	ringFor   time.Duration // between 180 and 200
+}
 
 // onInvite serves a call from its INVITE to its end.
-func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
+func (s *agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if req.To() == nil || req.From() == nil || req.CallID() == nil || req.Contact() == nil {
 		reply(req, tx, sip.StatusBadRequest, "Incomplete INVITE")
 		return
@@ -39,7 +76,7 @@ func (s *Synthflow) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	tx.OnCancel(func(*sip.Request) { cancelled.set() })
 	reply(req, tx, sip.StatusTrying, "Trying")
 
-	media, code, reason := s.admit(c, req)
+	media, code, reason := s.platform.admit(c, req)
 	s.remember(c)
 	defer s.forget(c)
 	defer c.finish()
@@ -87,7 +124,7 @@ func (s *Synthflow) admit(c *agentCall, req *sip.Request) (remoteMedia, int, str
 	if why := s.ids.use(x.S, req.Recipient.User, time.Now()); why != "" {
 		return remoteMedia{}, sip.StatusForbidden, why
 	}
-	c.id = x.S
+	c.id, c.greets = x.S, x.S
 	c.seen.SynthflowID = x.S
 	return media, 0, ""
 }
@@ -102,32 +139,58 @@ func printable(s string) string {
 	}, s)
 }
 
-func (s *Synthflow) refuse(c *agentCall, req *sip.Request, tx sip.ServerTransaction, code int, reason string) {
+func (s *agent) refuse(c *agentCall, req *sip.Request, tx sip.ServerTransaction, code int, reason string) {
 	reply(req, tx, code, reason)
 	c.update(func(seen *AgentCall) { seen.Status, seen.Reason = code, reason })
-	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Int("code", code).Str("reason", reason).Msg("invite refused")
+	s.log.Info().Str("sip_call_id", c.seen.CallID).Int("code", code).Str("reason", reason).Msg("invite refused")
 }
 
 // ring sends 180 and waits as long as the agent lets it ring; false means
 // that there is nobody left to answer.
-func (s *Synthflow) ring(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal) bool {
+func (s *agent) ring(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal) bool {
 	res := sip.NewResponseFromRequest(req, sip.StatusRinging, "Ringing", nil)
 	res.AppendHeader(s.sip.contact("agent", req.Source()))
 	_ = tx.Respond(res)
-	wait := s.opts.RingFor
+	wait := s.manner.ringFor
 	if f := s.Fault(); f.Kind == FaultLate {
 		wait = f.After
 	}
-	return s.wait(c, req, tx, cancelled, wait)
+	return s.settle(c, req, tx, cancelled) && s.wait(c, req, tx, cancelled, wait)
+}
+
+// settle lets the platform make up its mind about a call that rings; false
+// means that there is nobody left to answer, or nothing to answer with.
+func (s *agent) settle(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal) bool {
+	ctx, cancel := context.WithCancel(s.sip.ctx)
+	defer cancel()
+	decided := newSignal()
+	code, reason := 0, ""
+	go func() {
+		defer decided.set()
+		code, reason = s.platform.settle(ctx, c)
+	}()
+	waits := s.attend(c, req, tx, cancelled, decided)
+	cancel()
+	<-decided.ch
+	if waits && code != 0 {
+		s.refuse(c, req, tx, code, reason)
+	}
+	return waits && code == 0
 }
 
 // wait lets an INVITE that is not answered be for a while; false means that
 // there is nobody left to answer.
-func (s *Synthflow) wait(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, d time.Duration) bool {
-	timer := time.NewTimer(max(0, d))
+func (s *agent) wait(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, d time.Duration) bool {
+	over := newSignal()
+	timer := time.AfterFunc(max(0, d), over.set)
 	defer timer.Stop()
+	return s.attend(c, req, tx, cancelled, over)
+}
+
+// attend is wait until something happens.
+func (s *agent) attend(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled, over *signal) bool {
 	select {
-	case <-timer.C:
+	case <-over.ch:
 		return true
 	case <-cancelled.ch: // sipgo answers 487 by itself
 		c.update(func(seen *AgentCall) {
@@ -144,13 +207,13 @@ func (s *Synthflow) wait(c *agentCall, req *sip.Request, tx sip.ServerTransactio
 }
 
 // answer opens the media, sends 200 and stays with the call until it is over.
-func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) {
+func (s *agent) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) {
 	st, body, ok := s.openMedia(c, req, tx, media)
 	if !ok {
 		return
 	}
 	defer st.close()
-	st.echoAfter(s.opts.EchoDelay)
+	st.echoAfter(s.manner.echoDelay)
 
 	res := s.answerTo(req, body)
 	c.mu.Lock()
@@ -170,7 +233,9 @@ func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransact
 	var by Side
 	if s.confirm(c, tx, res) {
 		s.clock.add(st)
-		by = s.talk(c)
+		if by = s.talk(c); by == SideAgent && c.refers != nil {
+			by = s.refer(c, d, req.Source())
+		}
 		s.clock.remove(st)
 	}
 	if by != SideCaller {
@@ -178,13 +243,13 @@ func (s *Synthflow) answer(c *agentCall, req *sip.Request, tx sip.ServerTransact
 		s.sayBye(d)
 	}
 	c.update(func(seen *AgentCall) { seen.EndedBy = by })
-	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Str("id", c.id).Str("by", string(by)).Msg("call ended")
+	s.log.Info().Str("sip_call_id", c.seen.CallID).Str("id", c.id).Str("by", string(by)).Msg("call ended")
 }
 
 // openMedia opens the agent's RTP, with the greeting about to be said, and
 // writes the answer to the offer; false means that the call is refused.
-func (s *Synthflow) openMedia(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) (*stream, []byte, bool) {
-	ip := s.opts.MediaAddr
+func (s *agent) openMedia(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) (*stream, []byte, bool) {
+	ip := s.manner.mediaAddr
 	if !ip.IsValid() {
 		ip = s.sip.ip(req.Source())
 	}
@@ -194,12 +259,14 @@ func (s *Synthflow) openMedia(c *agentCall, req *sip.Request, tx sip.ServerTrans
 		return nil, nil, false
 	}
 	st.peer.Store(&media)
-	st.say(media.codec.encodeAll(Greeting(c.id)), false)
+	if c.greets != "" {
+		st.say(media.codec.encodeAll(Greeting(c.greets)), false)
+	}
 	return st, writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event), true
 }
 
 // early greets before there is an answer, and then there is none.
-func (s *Synthflow) early(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, media remoteMedia, d time.Duration) {
+func (s *agent) early(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, media remoteMedia, d time.Duration) {
 	st, body, ok := s.openMedia(c, req, tx, media)
 	if !ok {
 		return
@@ -219,7 +286,7 @@ func (s *Synthflow) early(c *agentCall, req *sip.Request, tx sip.ServerTransacti
 	}
 }
 
-func (s *Synthflow) answerTo(req *sip.Request, body []byte) *sip.Response {
+func (s *agent) answerTo(req *sip.Request, body []byte) *sip.Response {
 	res := sip.NewSDPResponseFromRequest(req, body)
 	res.AppendHeader(s.sip.contact("agent", req.Source()))
 	res.AppendHeader(sip.NewHeader("Allow", allowed))
@@ -228,7 +295,7 @@ func (s *Synthflow) answerTo(req *sip.Request, body []byte) *sip.Response {
 
 // confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE is
 // as good as an ACK, since the two may overtake each other.
-func (s *Synthflow) confirm(c *agentCall, tx sip.ServerTransaction, res *sip.Response) bool {
+func (s *agent) confirm(c *agentCall, tx sip.ServerTransaction, res *sip.Response) bool {
 	wait, waited := timerT1, time.Duration(0)
 	for waited < 64*timerT1 {
 		timer := time.NewTimer(wait)
@@ -252,10 +319,17 @@ func (s *Synthflow) confirm(c *agentCall, tx sip.ServerTransaction, res *sip.Res
 }
 
 // talk waits for the end of the call and says whose it is.
-func (s *Synthflow) talk(c *agentCall) Side {
+func (s *agent) talk(c *agentCall) Side {
 	var limit <-chan time.Time
-	if f := s.Fault(); f.Kind == FaultHangup {
-		timer := time.NewTimer(f.After)
+	f, after := s.Fault(), time.Duration(0)
+	if c.greets != "" {
+		after = greetingLength
+	}
+	if f.Kind == FaultHangup {
+		after = f.After
+	}
+	if c.leaves || f.Kind == FaultHangup {
+		timer := time.NewTimer(after)
 		defer timer.Stop()
 		limit = timer.C
 	}
@@ -270,7 +344,7 @@ func (s *Synthflow) talk(c *agentCall) Side {
 
 // sayBye sends the BYE and waits for its answer; of a platform that closes
 // nobody waits.
-func (s *Synthflow) sayBye(d *dialog) {
+func (s *agent) sayBye(d *dialog) {
 	bye := d.request(sip.BYE)
 	if s.sip.ctx.Err() != nil {
 		_ = s.sip.client.WriteRequest(bye)
@@ -281,7 +355,7 @@ func (s *Synthflow) sayBye(d *dialog) {
 
 // onReInvite answers with the SDP that was sent before, and follows the
 // offer's address.
-func (s *Synthflow) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
+func (s *agent) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
 	c := s.find(req)
 	if c == nil {
 		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
@@ -307,14 +381,14 @@ func (s *Synthflow) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
 	_ = tx.Respond(s.answerTo(req, body))
 }
 
-func (s *Synthflow) onAck(req *sip.Request, _ sip.ServerTransaction) {
+func (s *agent) onAck(req *sip.Request, _ sip.ServerTransaction) {
 	if c := s.find(req); c != nil {
 		c.update(func(seen *AgentCall) { seen.AckReceived = true })
 		c.acked.set()
 	}
 }
 
-func (s *Synthflow) onBye(req *sip.Request, tx sip.ServerTransaction) {
+func (s *agent) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	c := s.find(req)
 	if c == nil {
 		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
@@ -331,7 +405,7 @@ func (s *Synthflow) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	ok(req, tx)
 }
 
-func (s *Synthflow) inDialog(req *sip.Request, tx sip.ServerTransaction) {
+func (s *agent) inDialog(req *sip.Request, tx sip.ServerTransaction) {
 	if s.find(req) == nil {
 		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
@@ -339,7 +413,7 @@ func (s *Synthflow) inDialog(req *sip.Request, tx sip.ServerTransaction) {
 	ok(req, tx)
 }
 
-func (s *Synthflow) onOptions(req *sip.Request, tx sip.ServerTransaction) {
+func (s *agent) onOptions(req *sip.Request, tx sip.ServerTransaction) {
 	res := sip.NewResponseFromRequest(req, sip.StatusOK, "OK", nil)
 	res.AppendHeader(sip.NewHeader("Allow", allowed))
 	res.AppendHeader(sip.NewHeader("Accept", "application/sdp"))

@@ -42,6 +42,9 @@ type AgentCall struct {
 	SentMarks   []PacketMark // only of an ended call
 	HeardMarks  []PacketMark
 	ReInvites   int
+	ReferTo     string // where the agent asked to be transferred to
+	ReferStatus int    // the answer to its REFER
+	ReferResult int    // what became of it, as the other side told
 	GotCancel   bool
 	AckReceived bool
 }
@@ -49,13 +52,19 @@ type AgentCall struct {
 // agentCall is an INVITE from its arrival to its end.
 type agentCall struct {
 	// constant
-	key   string
-	tag   string
-	acked *signal
-	bye   *signal
-	ended *signal
+	key      string
+	tag      string
+	acked    *signal
+	bye      *signal
+	referred *signal // a transfer has come to an end
+	ended    *signal
 
 	id string // set before the call is remembered
+
+	// set before the call is answered
+	greets string    // what the greeting is made of; empty: the agent waits for the caller
+	leaves bool      // the agent hangs up when it has greeted
+	refers *referral // but transfers the call before; nil: does not
 
 	mu     sync.Mutex // guards what follows
 	seen   AgentCall
@@ -65,11 +74,12 @@ type agentCall struct {
 
 func newAgentCall(req *sip.Request, tag, raw string) *agentCall {
 	c := &agentCall{
-		key:   dialogKey(req.CallID().Value(), tag),
-		tag:   tag,
-		acked: newSignal(),
-		bye:   newSignal(),
-		ended: newSignal(),
+		key:      dialogKey(req.CallID().Value(), tag),
+		tag:      tag,
+		acked:    newSignal(),
+		bye:      newSignal(),
+		referred: newSignal(),
+		ended:    newSignal(),
 	}
 	c.seen = AgentCall{
 		Raw:        raw,

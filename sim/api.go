@@ -2,14 +2,12 @@ package sim
 
 import (
 	"bytes"
-	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"time"
 
@@ -91,51 +89,12 @@ func (s *Synthflow) prepare(w http.ResponseWriter, r *http.Request) {
 // is dealt with.
 func (s *Synthflow) misbehave(w http.ResponseWriter, r *http.Request, req apiRequest) bool {
 	f := s.Fault()
-	switch f.Kind {
-	case FaultSlow:
-		ctx, cancel := context.WithTimeout(r.Context(), f.After)
-		defer cancel()
-		select {
-		case <-ctx.Done():
-			return r.Context().Err() == nil
-		case <-s.sip.ctx.Done():
-			return false
-		}
-	case FaultHang:
-		select {
-		case <-r.Context().Done():
-		case <-s.sip.ctx.Done():
-		}
-		return false
-	case FaultFailed:
+	if f.Kind == FaultFailed {
 		reason := "service outage"
 		apiAnswer(w, req, "failed", "", &reason, time.Now())
 		return false
-	case Fault500:
-		apiError(w, http.StatusInternalServerError, "internal error")
-		return false
-	case FaultMalformed:
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"call_status": "registered", "synthflow_call_id": `)
-		return false
-	case FaultReset:
-		reset(w)
-		return false
-	case FaultNone, FaultSilent, FaultBusy, FaultStatus, FaultEarly, FaultLate, FaultHangup:
 	}
-	return true
-}
-
-// reset closes the connection so that the peer sees it break.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	if c, ok := conn.(*net.TCPConn); ok {
-		_ = c.SetLinger(0)
-	}
-	_ = conn.Close()
+	return apiFault(w, r, f, s.sip.ctx.Done(), apiError)
 }
 
 // parseAPIRequest wants exactly the five documented fields.

@@ -45,6 +45,7 @@ type CarrierCall struct {
 	CancelAfter time.Duration // CANCEL that long after the INVITE, if it is not answered by then; zero: never
 	HangupBy    Side          // SideAgent: no BYE of ours, Hold does not count; empty is SideCaller
 	OnAnswer    func(sipCallID string)
+	OnRefer     func(referTo string) int // gives the status that a transfer ends with; nil: the agent's REFER gets 405
 }
 
 // CarrierResult is what the carrier saw of a call.
@@ -106,6 +107,7 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 	for _, method := range []sip.RequestMethod{sip.INFO, sip.UPDATE, sip.NOTIFY} {
 		c.sip.server.OnRequest(method, c.inDialog)
 	}
+	c.sip.server.OnRefer(c.onRefer)
 	c.sip.server.OnOptions(ok)
 	c.sip.serve()
 	return c, nil
@@ -187,7 +189,7 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 		return nil, err
 	}
 	st.tones = digits
-	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal()}
+	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal(), refers: make(chan string, maxRefers)}
 	contact := c.sip.contact("carrier", req.Destination())
 	callID, hops := sip.CallIDHeader(newTag()+"@"+contact.Address.Host), sip.MaxForwardsHeader(70)
 	from := &sip.FromHeader{DisplayName: cc.DisplayName, Address: sip.Uri{Scheme: "sip", User: cc.From, Host: contact.Address.Host}}

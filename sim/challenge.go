@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	realm         = "synthflow-sim"
+	defaultRealm  = "synthflow-sim"
 	nonceLifetime = time.Minute
 	maxNonces     = 10_000
 )
@@ -24,6 +24,7 @@ const (
 type SIPAuth struct {
 	User, Password string
 	Algorithm      string // md5, sha-256 or sha-512-256; md5 if empty
+	Realm          string // "synthflow-sim" if empty
 }
 
 // challenger asks for credentials and checks them. Each nonce is good for a
@@ -67,6 +68,9 @@ func newChallenger(a SIPAuth) *challenger {
 	if a.Algorithm = strings.ToUpper(a.Algorithm); a.Algorithm == "" {
 		a.Algorithm = "MD5"
 	}
+	if a.Realm == "" {
+		a.Realm = defaultRealm
+	}
 	return &challenger{auth: a, nonces: map[string]*nonce{}}
 }
 
@@ -76,7 +80,7 @@ func newChallenger(a SIPAuth) *challenger {
 func (c *challenger) check(req *sip.Request, now time.Time) (reason string, stale bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		got, err := digest.ParseCredentials(h.Value())
-		if err != nil || got.Realm != realm {
+		if err != nil || got.Realm != c.auth.Realm {
 			continue
 		}
 		if reason = c.verify(req, got); reason != "" {
@@ -110,7 +114,7 @@ func (c *challenger) verify(req *sip.Request, got *digest.Credentials) string {
 }
 
 func (c *challenger) challenge(nonce string, stale bool) *digest.Challenge {
-	return &digest.Challenge{Realm: realm, Nonce: nonce, Algorithm: c.auth.Algorithm, QOP: []string{"auth"}, Stale: stale}
+	return &digest.Challenge{Realm: c.auth.Realm, Nonce: nonce, Algorithm: c.auth.Algorithm, QOP: []string{"auth"}, Stale: stale}
 }
 
 // header is the value of WWW-Authenticate with a nonce of its own.
@@ -143,18 +147,19 @@ func (c *challenger) spend(value string, count int, now time.Time) bool {
 }
 
 // challenged answers an INVITE without good credentials with 401.
-func (s *Synthflow) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
-	if s.challenger == nil {
+func (s *agent) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
+	asks := s.platform.challenger(req)
+	if asks == nil {
 		return false
 	}
 	now := time.Now()
-	reason, stale := s.challenger.check(req, now)
+	reason, stale := asks.check(req, now)
 	if reason == "" {
 		return false
 	}
 	res := sip.NewResponseFromRequest(req, sip.StatusUnauthorized, "Unauthorized", nil)
-	res.AppendHeader(sip.NewHeader("WWW-Authenticate", s.challenger.header(stale, now)))
+	res.AppendHeader(sip.NewHeader("WWW-Authenticate", asks.header(stale, now)))
 	_ = tx.Respond(res)
-	s.opts.Log.Info().Str("sip_call_id", req.CallID().Value()).Str("reason", reason).Msg("invite challenged")
+	s.log.Info().Str("sip_call_id", req.CallID().Value()).Str("reason", reason).Msg("invite challenged")
 	return true
 }

@@ -18,6 +18,8 @@ const (
 	Fault500       FaultKind = "500"       // the API answers 500
 	FaultHang      FaultKind = "hang"      // the API never answers
 	FaultMalformed FaultKind = "malformed" // the API answers broken JSON
+	FaultHTML      FaultKind = "html"      // the API answers 502 and a page of HTML, as a proxy before it does
+	Fault401       FaultKind = "401"       // the API knows no key
 	FaultReset     FaultKind = "reset"     // the API resets the connection instead of answering
 	FaultSilent    FaultKind = "silent"    // an INVITE gets no response at all
 	FaultBusy      FaultKind = "busy"      // an INVITE gets 486
@@ -35,7 +37,7 @@ type Fault struct {
 }
 
 // FaultUsage lists the faults as ParseFault reads them.
-const FaultUsage = "slow[:D], failed, 500, hang, malformed, reset (the API), silent, busy, status:N, early[:D], late[:D], hangup[:D] (the agent)"
+const FaultUsage = "slow[:D], failed, 500, hang, malformed, html, 401, reset (the API), silent, busy, status:N, early[:D], late[:D], hangup[:D] (the agent)"
 
 // ParseFault reads "kind" or "kind:argument". slow (2s), early (1s), late (10s)
 // and hangup (2s) take a duration, status a final status other than 2xx, the
@@ -57,7 +59,7 @@ func ParseFault(s string) (Fault, error) {
 		}
 		f.Status = n
 		return f, nil
-	case FaultNone, FaultFailed, Fault500, FaultHang, FaultMalformed, FaultReset, FaultSilent, FaultBusy:
+	case FaultNone, FaultFailed, Fault500, FaultHang, FaultMalformed, FaultHTML, Fault401, FaultReset, FaultSilent, FaultBusy:
 		if given {
 			return Fault{}, fmt.Errorf("fault %q takes no argument", name)
 		}

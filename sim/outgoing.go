@@ -29,6 +29,7 @@ type outgoing struct {
 	tag     string
 	key     string
 	bye     *signal
+	refers  chan string // where the agent transfers the call to
 
 	mu  sync.Mutex // guards what follows
 	res CarrierResult
@@ -259,15 +260,25 @@ func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 		defer timer.Stop()
 		hold = timer.C
 	}
-	by := SideCaller
-	select {
-	case <-o.bye.ch:
-		by = SideAgent
-	case <-hold:
-	case <-ctx.Done():
-	}
+	by := o.lasts(ctx, d, hold)
 	o.carrier.clock.remove(o.stream)
 	o.hangup(d, by)
+}
+
+// lasts waits for the end of an answered call and says whose it is.
+func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) Side {
+	for {
+		select {
+		case <-o.bye.ch:
+			return SideAgent
+		case to := <-o.refers:
+			o.transferred(d, o.cc.OnRefer(to))
+			continue
+		case <-hold:
+		case <-ctx.Done():
+		}
+		return SideCaller
+	}
 }
 
 func (o *outgoing) hangup(d *dialog, by Side) {

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"net/netip"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +16,6 @@ const (
 	defaultToken     = "sim-token"
 	defaultEchoDelay = 600 * time.Millisecond
 	defaultRingFor   = 200 * time.Millisecond
-	maxHistory       = 4096 // calls remembered
 )
 
 // SynthflowOptions say where the stand-in listens and how it behaves.
@@ -39,21 +34,12 @@ type SynthflowOptions struct {
 
 // Synthflow is the stand-in platform: its HTTP API and its SIP agent.
 type Synthflow struct {
+	*agent
 	opts   SynthflowOptions
-	sip    *endpoint
-	api    net.Listener
-	http   *http.Server
-	served chan struct{}
-	clock  *clock
-	fault  atomic.Pointer[Fault]
+	api    *web
 	ids    *idTable
-
-	challenger *challenger // nil: nobody is challenged
-
-	mu      sync.Mutex
-	dialogs map[string]*agentCall // by Call-ID and our tag
-	history []*agentCall
-	closed  bool
+	asks   *challenger // nil: nobody is challenged
+	closed atomic.Bool
 }
 
 // StartSynthflow listens on both addresses and serves until Close. Cancelling
@@ -61,22 +47,20 @@ type Synthflow struct {
 func StartSynthflow(ctx context.Context, o SynthflowOptions) (*Synthflow, error) {
 	o = o.withDefaults()
 	s := &Synthflow{
-		opts:    o,
-		served:  make(chan struct{}),
-		dialogs: map[string]*agentCall{},
-		ids:     newIDTable(o.IDLifetime),
+		opts: o,
+		ids:  newIDTable(o.IDLifetime),
 	}
+	s.agent = newAgent(s, manner{o.MediaAddr, o.EchoDelay, o.RingFor}, o.Log)
 	s.SetFault(o.Fault)
 	err := o.Auth.Validate()
 	if err != nil {
 		return nil, err
 	}
-	s.challenger = newChallenger(o.Auth)
+	s.asks = newChallenger(o.Auth)
 	if s.sip, err = openEndpoint(ctx, o.SIPListen, "synthflow-sim", o.Log, s.drops); err != nil {
 		return nil, err
 	}
-	var lc net.ListenConfig
-	if s.api, err = lc.Listen(ctx, "tcp", o.HTTPListen); err != nil {
+	if s.api, err = openWeb(ctx, o.HTTPListen); err != nil {
 		_ = s.sip.sock.Close()
 		s.sip.cancel()
 		return nil, fmt.Errorf("synthflow-sim: %w", err)
@@ -84,16 +68,7 @@ func StartSynthflow(ctx context.Context, o SynthflowOptions) (*Synthflow, error)
 	s.clock = startClock()
 	s.route()
 	s.sip.serve()
-	s.http = &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-	}
-	go func() {
-		defer close(s.served)
-		_ = s.http.Serve(s.api) // ends with Close
-	}()
+	s.api.serve(s.handler())
 	return s, nil
 }
 
@@ -120,7 +95,7 @@ func (o SynthflowOptions) withDefaults() SynthflowOptions {
 }
 
 // APIURL is the base URL of the HTTP API.
-func (s *Synthflow) APIURL() string { return "http://" + s.api.Addr().String() }
+func (s *Synthflow) APIURL() string { return s.api.url() }
 
 // SIPAddr is where INVITEs go.
 func (s *Synthflow) SIPAddr() netip.AddrPort { return s.sip.local }
@@ -128,86 +103,21 @@ func (s *Synthflow) SIPAddr() netip.AddrPort { return s.sip.local }
 // Token is the bearer token that the API requires.
 func (s *Synthflow) Token() string { return s.opts.Token }
 
-// SetFault changes the behaviour towards what comes from now on.
-func (s *Synthflow) SetFault(f Fault) { s.fault.Store(&f) }
-
-// Fault is the behaviour at present.
-func (s *Synthflow) Fault() Fault { return *s.fault.Load() }
-
 // Close hangs up, stops listening and waits until nothing of it runs.
 func (s *Synthflow) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	if s.closed.Swap(true) {
 		return nil
 	}
-	s.closed = true
-	s.mu.Unlock()
 	sipErr := s.sip.close() // ends API requests that hang, too
-	httpErr := s.http.Close()
-	<-s.served
+	httpErr := s.api.close()
 	s.clock.close()
 	return errors.Join(sipErr, httpErr)
 }
 
-// drops is asked for every datagram.
-func (s *Synthflow) drops(b []byte) bool {
-	if s.Fault().Kind != FaultSilent {
-		return false
-	}
-	for _, method := range []string{"INVITE ", "CANCEL ", "ACK "} {
-		if len(b) >= len(method) && string(b[:len(method)]) == method {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Synthflow) route() {
-	s.sip.server.OnInvite(s.onInvite)
-	s.sip.server.OnAck(s.onAck)
-	s.sip.server.OnBye(s.onBye)
-	s.sip.server.OnOptions(s.onOptions)
-	s.sip.server.OnInfo(s.inDialog)
-	s.sip.server.OnUpdate(s.inDialog)
-	s.sip.server.OnCancel(func(req *sip.Request, tx sip.ServerTransaction) {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-	})
-}
-
-func (s *Synthflow) remember(c *agentCall) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.history = append(s.history, c)
-	if len(s.history) > maxHistory {
-		s.history = s.history[1:]
-	}
-	s.dialogs[c.key] = c
-}
-
-func (s *Synthflow) forget(c *agentCall) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.dialogs, c.key)
-}
-
-func (s *Synthflow) find(req *sip.Request) *agentCall {
-	if req.CallID() == nil || req.To() == nil {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.dialogs[dialogKey(req.CallID().Value(), tagOf(req.To().Params))]
-}
-
-func dialogKey(callID, localTag string) string { return callID + " " + localTag }
-
 // Calls returns every INVITE so far that was not dropped or challenged, refused
 // ones included, oldest first; of very many only the latest.
 func (s *Synthflow) Calls() []AgentCall {
-	s.mu.Lock()
-	list := append([]*agentCall(nil), s.history...)
-	s.mu.Unlock()
+	list := s.calls()
 	out := make([]AgentCall, 0, len(list))
 	for _, c := range list {
 		out = append(out, c.snapshot())
@@ -225,13 +135,7 @@ func (s *Synthflow) Call(synthflowID string) (AgentCall, bool) {
 	return c.snapshot(), true
 }
 
-func (s *Synthflow) byID(id string) *agentCall {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range slices.Backward(s.history) {
-		if c.id == id {
-			return c
-		}
-	}
-	return nil
-}
+func (s *Synthflow) challenger(*sip.Request) *challenger { return s.asks }
+
+// settle has nothing to decide: the id of the call did.
+func (s *Synthflow) settle(context.Context, *agentCall) (int, string) { return 0, "" }

@@ -31,6 +31,7 @@ func TestImports(t *testing.T) {
 		"recording":       {"audio", "media"},
 		"synthflow":       {},
 		"twilio":          {},
+		"vapi":            {},
 		"config":          {"audio"},
 		"store":           {},
 		"admin":           {"store"},

@@ -1,0 +1,119 @@
+package vapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Answer is what the platform is told about a call: exactly one of
+// AssistantID, Assistant, Destination and Error (Vapi's page "Server events",
+// "Retrieving assistants").
+type Answer struct {
+	// AssistantID is the id of an assistant of the account.
+	AssistantID string
+	// Assistant is an assistant of this call alone, as a JSON object with the
+	// members of POST /assistant.
+	Assistant json.RawMessage
+	// Overrides change the assistant for this call, beside AssistantID or
+	// Assistant: a JSON object (assistantOverrides), of which variableValues
+	// fills template variables.
+	Overrides json.RawMessage
+	// Destination is where the call is forwarded to, without an assistant: a
+	// JSON object of type "number" or "sip".
+	Destination json.RawMessage
+	// Error is what the caller is told before the platform hangs up.
+	Error string
+}
+
+var errAnswer = errors.New("want exactly one of an assistant id, an assistant, a destination and an error")
+
+// Validate says what the platform would not take.
+func (a Answer) Validate() error {
+	n := 0
+	for _, given := range []bool{a.AssistantID != "", len(a.Assistant) > 0, len(a.Destination) > 0, a.Error != ""} {
+		if given {
+			n++
+		}
+	}
+	if n != 1 {
+		return fmt.Errorf("%w: there are %d", errAnswer, n)
+	}
+	if err := isObject("assistant", a.Assistant); err != nil {
+		return err
+	}
+	if err := isObject("overrides", a.Overrides); err != nil {
+		return err
+	}
+	if len(a.Overrides) > 0 && a.AssistantID == "" && len(a.Assistant) == 0 {
+		return errors.New("overrides without an assistant")
+	}
+	return checkDestination(a.Destination)
+}
+
+func isObject(name string, raw json.RawMessage) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
+		return fmt.Errorf("the %s is no JSON object", name)
+	}
+	return nil
+}
+
+// checkDestination wants what both descriptions of a destination agree in. The
+// number's member is "number" in the platform's API reference, "phoneNumber"
+// on its page "Server events".
+func checkDestination(raw json.RawMessage) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	if err := isObject("destination", raw); err != nil {
+		return err
+	}
+	var d struct {
+		Type        string `json:"type"`
+		Number      string `json:"number"`
+		PhoneNumber string `json:"phoneNumber"`
+		SIPURI      string `json:"sipUri"`
+	}
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return fmt.Errorf("the destination: %w", err)
+	}
+	switch d.Type {
+	case "number":
+		if d.Number == "" && d.PhoneNumber == "" {
+			return errors.New(`a destination of type "number" needs a "number"`)
+		}
+	case "sip":
+		scheme, rest, _ := strings.Cut(d.SIPURI, ":")
+		if scheme = strings.ToLower(scheme); scheme != "sip" && scheme != "sips" || rest == "" {
+			return errors.New(`a destination of type "sip" needs a "sipUri" such as sip:desk@pbx.example`)
+		}
+	default:
+		return fmt.Errorf(`the destination's type is %q; want "number" or "sip"`, d.Type)
+	}
+	return nil
+}
+
+// MarshalJSON writes the answer in the documented shape; an answer that is
+// not valid is an error.
+func (a Answer) MarshalJSON() ([]byte, error) {
+	if err := a.Validate(); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // spoken words are not HTML
+	err := enc.Encode(struct {
+		AssistantID string          `json:"assistantId,omitempty"`
+		Assistant   json.RawMessage `json:"assistant,omitempty"`
+		Overrides   json.RawMessage `json:"assistantOverrides,omitempty"`
+		Destination json.RawMessage `json:"destination,omitempty"`
+		Error       string          `json:"error,omitempty"`
+	}{a.AssistantID, a.Assistant, a.Overrides, a.Destination, a.Error})
+	return bytes.TrimSpace(b.Bytes()), err
+}

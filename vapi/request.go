@@ -1,0 +1,248 @@
+package vapi
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// MaxRequest is how many bytes a message of the platform may have.
+const MaxRequest = 256 << 10
+
+const (
+	maxDepth       = 64
+	maxHeaders     = 128
+	maxHeaderName  = 128
+	maxHeaderValue = 4096
+	maxField       = 1024 // of what is kept of any other member
+)
+
+// Request is the platform's question which assistant takes a call: its server
+// message "assistant-request" (Vapi's page "Server events"). Every field is
+// empty where the platform did not say. All of them come from outside: a
+// caller chooses what is in them.
+type Request struct {
+	// CallID is the platform's id of the call (call.id).
+	CallID string
+	// SIPCallID is the Call-ID of the INVITE that brought the call, by which
+	// it is found among our own. The platform does not document where it is;
+	// what is seen in its messages is call.phoneCallProviderDetails.sbcCallId
+	// and call.transport.sbcCallSid.
+	SIPCallID string
+	// PhoneNumberID is the platform's id of the number that was called.
+	PhoneNumberID string
+	// CalledNumber and CalledURI are that number (phoneNumber.number,
+	// phoneNumber.sipUri); one of provider "vapi" has a URI only.
+	CalledNumber, CalledURI string
+	// CustomerNumber and CustomerURI are the caller (customer.number,
+	// customer.sipUri).
+	CustomerNumber, CustomerURI string
+	// Headers are the SIP headers of the call that the platform passes on, by
+	// name in lower case. See Header.
+	Headers map[string]string
+}
+
+// Header gives a header of the call, whatever the case of its name; "" where
+// there is none.
+//
+// Where the platform puts them is not documented. Taken are, the first that
+// there is: the members of objects named headers or sipHeaders; members whose
+// own name begins with x-, wherever they are; and the template variables that
+// the platform has made of the call's x- headers
+// (call.assistantOverrides.variableValues, names without x- and in lower
+// case), which is where calls over SIP are seen to have them.
+func (r Request) Header(name string) string { return r.Headers[strings.ToLower(name)] }
+
+// message is a server message of the platform, taken apart.
+type message struct {
+	kind string
+	body map[string]any
+}
+
+// parseMessage reads {"message": {"type": …, …}}.
+func parseMessage(body []byte) (message, error) {
+	if err := checkDepth(body); err != nil {
+		return message{}, err
+	}
+	var envelope struct {
+		Message map[string]any `json:"message"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	if err := dec.Decode(&envelope); err != nil {
+		return message{}, explainJSON(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return message{}, errors.New("there is something after the JSON object")
+	}
+	if envelope.Message == nil {
+		return message{}, errors.New(`the member "message" is missing, or no object`)
+	}
+	kind, ok := envelope.Message["type"].(string)
+	if !ok || kind == "" {
+		return message{}, errors.New(`the member "message.type" is missing, or no string`)
+	}
+	return message{kind, envelope.Message}, nil
+}
+
+// explainJSON says what is wrong with JSON without Go's names for things.
+func explainJSON(err error) error {
+	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if t.Field == "" {
+			return fmt.Errorf("want a JSON object, got: %s", t.Value)
+		}
+		return fmt.Errorf("the member %q is a JSON %s; want an object", t.Field, t.Value)
+	}
+	return fmt.Errorf("not JSON: %w", err)
+}
+
+// checkDepth refuses nesting that no message of the platform has, before
+// anything is built of it.
+func checkDepth(body []byte) error {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("nested more than %d deep", maxDepth)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// request reads an assistant-request. Whatever is missing, or is not what it
+// should be, is left out.
+func (m message) request() Request {
+	call := memberObject(m.body, "call")
+	number, customer := memberObject(m.body, "phoneNumber"), memberObject(call, "customer")
+	if customer == nil {
+		customer = memberObject(m.body, "customer")
+	}
+	details, transport := memberObject(call, "phoneCallProviderDetails"), memberObject(call, "transport")
+	r := Request{
+		CallID:         memberText(call, "id"),
+		PhoneNumberID:  cmp.Or(memberText(call, "phoneNumberId"), memberText(number, "id")),
+		CalledNumber:   memberText(number, "number"),
+		CalledURI:      memberText(number, "sipUri"),
+		CustomerNumber: memberText(customer, "number"),
+		CustomerURI:    memberText(customer, "sipUri"),
+		Headers:        headersOf(m.body),
+	}
+	r.SIPCallID = cmp.Or(memberText(details, "sbcCallId"), memberText(transport, "sbcCallSid"), r.Header("call-id"))
+	return r
+}
+
+func memberObject(in map[string]any, name string) map[string]any {
+	out, _ := in[name].(map[string]any)
+	return out
+}
+
+// memberText is a member that is a string, or a number written as one.
+func memberText(in map[string]any, name string) string {
+	s, ok := plain(in[name])
+	if !ok || len(s) > maxField {
+		return ""
+	}
+	return s
+}
+
+func plain(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	}
+	return "", false
+}
+
+// headersOf collects the SIP headers of a message, by rank of where they are.
+func headersOf(body map[string]any) map[string]string {
+	var found headerWalk
+	for i := range found {
+		found[i] = map[string]string{}
+	}
+	for _, part := range []string{"call", "customer", "phoneNumber"} {
+		found.walk(body[part], false)
+	}
+	out := map[string]string{}
+	for _, rank := range found {
+		for _, name := range slices.Sorted(maps.Keys(rank)) {
+			if _, there := out[name]; !there && len(out) < maxHeaders {
+				out[name] = rank[name]
+			}
+		}
+	}
+	return out
+}
+
+// headerWalk is what was found as a header, as a member named like one, and
+// as a template variable.
+type headerWalk [3]map[string]string
+
+// walk visits members in the order of their names, so that the same message
+// always gives the same headers.
+func (w *headerWalk) walk(v any, headers bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			w.walk(item, headers)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			w.member(name, v[name], headers)
+		}
+	}
+}
+
+func (w *headerWalk) member(name string, v any, headers bool) {
+	lower := strings.ToLower(name)
+	switch lower {
+	// The platform's own requests and credentials, and assistants: no SIP.
+	case "server", "authentication", "assistant", "squad", "credentials", "artifact":
+		return
+	case "headers", "sipheaders":
+		w.walk(v, true)
+		return
+	case "variablevalues":
+		values, _ := v.(map[string]any)
+		for _, variable := range slices.Sorted(maps.Keys(values)) {
+			w.add(2, "x-"+strings.ToLower(variable), values[variable])
+		}
+		return
+	}
+	switch v.(type) {
+	case map[string]any, []any:
+		w.walk(v, false)
+	default:
+		if headers {
+			w.add(0, lower, v)
+		} else if strings.HasPrefix(lower, "x-") {
+			w.add(1, lower, v)
+		}
+	}
+}
+
+func (w *headerWalk) add(rank int, name string, v any) {
+	value, ok := plain(v)
+	if !ok || name == "" || len(name) > maxHeaderName || len(value) > maxHeaderValue || len(w[rank]) >= maxHeaders {
+		return
+	}
+	if _, there := w[rank][name]; !there {
+		w[rank][name] = value
+	}
+}
