@@ -53,6 +53,7 @@ type Client struct {
 	maxBody   int64
 	userAgent string
 	retry     retrypolicy.RetryPolicy[attempt]
+	recent    *recentIDs
 }
 
 // String names the endpoint, without the token.
@@ -89,6 +90,7 @@ func New(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		maxBody:   o.MaxBody,
 		userAgent: o.UserAgent,
+		recent:    &recentIDs{},
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
@@ -144,7 +146,9 @@ type attempt struct {
 // PrepareInbound registers a call and returns its id. Every error is an
 // *Error. The step ends with ctx or with Options.Timeout, whichever is
 // earlier, and within it has at most one retry: after a connection error, a
-// 5xx or a 429, and only where the pause that the API asks for still fits.
+// 5xx or a 429, and only where the pause that the API asks for still fits. An
+// id that this Client got for another call within the last minutes is refused:
+// two INVITEs with one id would be one call to the platform.
 func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (PreparedCall, error) {
 	start := time.Now()
 	step, cancel := context.WithTimeout(ctx, c.timeout)
@@ -170,6 +174,9 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	// The budget or the caller may end the pause before the retry.
 	if last.again && sent == 1 {
 		last.err = stepError(ctx, step, last.err)
+	}
+	if last.err == nil && c.recent.taken(last.id, r.IdempotencyKey, time.Now()) {
+		last.id, last.err = "", &Error{Kind: KindReusedID, Detail: "the id was given to another call before"}
 	}
 	p := PreparedCall{CallID: last.id, Body: last.body, Status: last.status, Attempts: sent, Elapsed: time.Since(start)}
 	if last.err != nil {

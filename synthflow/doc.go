@@ -9,7 +9,7 @@
 // id; the step is everything PrepareInbound does, its one retry included; the
 // budget is the time the step may take.
 //
-// Ownership: a Client holds no state that changes after New, so one Client
-// serves every call. It never logs: what went wrong is in the Error, whose
+// Ownership: a Client's only state that changes after New is its bounded, locked
+// memory of the ids that it got lately, so one Client serves every call. It never logs: what went wrong is in the Error, whose
 // Kind is one of a closed set. The token is in no error and no String.
 package synthflow

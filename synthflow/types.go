@@ -23,7 +23,8 @@ type InboundRequest struct {
 	CustomVariables []Variable // sent as one flat object, in this order
 
 	// IdempotencyKey names the call on our side. It is sent as the header
-	// Idempotency-Key, the same for the retry; empty sends none.
+	// Idempotency-Key, the same for the retry; empty sends none. An id that comes
+	// again is taken for the same key only.
 	IdempotencyKey string
 }
 
@@ -51,6 +52,7 @@ const (
 	KindCallFailed  Kind = "call_failed"  // call_status is something else than registered
 	KindMissingID   Kind = "missing_id"   // registered, without synthflow_call_id
 	KindBadID       Kind = "bad_id"       // an id that cannot be carried in X-EI
+	KindReusedID    Kind = "reused_id"    // an id that was given to another call before
 	KindTooLarge    Kind = "too_large"    // an answer over MaxBody
 	KindCancelled   Kind = "cancelled"    // the caller's context was cancelled
 )
@@ -59,7 +61,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindTimeout, KindConnect, KindHTTPStatus, KindRateLimited, KindMalformed,
-		KindCallFailed, KindMissingID, KindBadID, KindTooLarge, KindCancelled,
+		KindCallFailed, KindMissingID, KindBadID, KindReusedID, KindTooLarge, KindCancelled,
 	}
 }
 

@@ -75,7 +75,7 @@ func causeOf(err error) b2bua.Cause {
 		return b2bua.CausePrepareFailed
 	case synthflow.KindCallFailed:
 		return b2bua.CausePrepareRefused
-	case synthflow.KindMalformed, synthflow.KindMissingID, synthflow.KindBadID, synthflow.KindTooLarge:
+	case synthflow.KindMalformed, synthflow.KindMissingID, synthflow.KindBadID, synthflow.KindReusedID, synthflow.KindTooLarge:
 		return b2bua.CausePrepareInvalid
 	}
 	return b2bua.CausePrepareFailed
