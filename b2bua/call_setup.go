@@ -139,6 +139,9 @@ func (c *Call) onReady(f Ready) phase {
 			c.record.PreparedAt = store.TimeOf(time.Now())
 			c.record.SynthflowCallID = f.Prepared.CallID
 			c.name(f.Prepared.CallID)
+			if f.Prepared.Shared {
+				c.log.Warn().Str("synthflow_call_id", f.Prepared.CallID).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
+			}
 		}
 	}
 	if f.Err != nil {

@@ -102,6 +102,9 @@ func (s *Server) FindCaller(ctx context.Context, number string) (LiveCall, error
 	return s.FindNamed(ctx, callerName(number))
 }
 
+// asksForCalls says whether any hook asks for calls by ids that are not ours.
+func asksForCalls(h *config.Hooks) bool { return h.Variables != nil || h.Vapi != nil || h.Synthflow != nil }
+
 // name gives the call another id, where anybody could ask for it.
 func (c *Call) name(id string) {
 	if c.server.asked {

@@ -35,6 +35,7 @@ type Variable struct{ Name, Value string }
 // Prepared is a platform's answer.
 type Prepared struct {
 	CallID string // the platform's id
+	Shared bool   // which it has given to other calls, too
 	Body   []byte // the answer as JSON
 	Status int    // HTTP
 }

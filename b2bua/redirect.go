@@ -2,6 +2,9 @@ package b2bua
 
 import (
 	"context"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/config"
 )
@@ -35,4 +38,17 @@ func Redirect(ctx context.Context, cfg *config.Target, preparer Preparer, vars c
 		out.Headers = append(out.Headers, Variable{Name: f.name, Value: f.values[0]})
 	}
 	return out, nil
+}
+
+// PartyOf is one side of a call that did not come by SIP: a number, or a SIP
+// URI.
+func PartyOf(text string) config.Party {
+	var uri sip.Uri
+	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") && sip.ParseUri(text, &uri) == nil {
+		return party("", &uri, "")
+	}
+	if len(text) > maxURI || strings.ContainsFunc(text, isControl) {
+		return config.Party{}
+	}
+	return config.Party{Number: normalise(text, ""), User: text}
 }

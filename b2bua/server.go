@@ -102,7 +102,7 @@ func NewServer(o Options) (*Server, error) {
 		mint:      NewMinter(o.Key),
 		admission: newAdmission(o.Config, o.Preparers),
 		registry:  newRegistry(),
-		asked:     o.Config.Hooks.Variables != nil || o.Config.Hooks.Vapi != nil,
+		asked:     asksForCalls(&o.Config.Hooks),
 		archive:   o.Archive,
 		strays:    rate.NewLimiter(strayRate, strayRate),
 		mayLog:    newRejectionLog(),

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"flowbridge/twilio"
 )
 
 // Hooks is the section `hooks`: what platforms and carriers ask us by HTTP. Each hook that has a listen is on; those with
@@ -47,8 +50,6 @@ type TwilioHook struct {
 	AuthToken Secret
 	// Targets are tried in this order until one can be dialled: its API gave an id. Required.
 	Targets []string
-	// Country turns a national number into E.164, as for a trunk. Default: empty.
-	Country string
 	// Fallback is what Twilio is told when no target can be dialled. Default: reject as busy.
 	Fallback TwilioFallback
 	// EncodeSemicolon writes %3B for a ; in a header's value; Synthflow's documents show it raw. Default: false.
@@ -139,7 +140,7 @@ func (s section) hooks(admin netip.AddrPort) Hooks {
 	tls.keyPair("cert", "key")
 	h := Hooks{
 		TLS:       HookTLS{Cert: tls.text("cert"), Key: tls.text("key")},
-		Twilio:    s.sub("twilio", "listen", "path", "url", "auth_token_file", "targets", "country", "fallback", "encode_semicolon", "answer_on_bridge").twilioHook(),
+		Twilio:    s.sub("twilio", "listen", "path", "url", "auth_token_file", "targets", "fallback", "encode_semicolon", "answer_on_bridge").twilioHook(),
 		Vapi:      s.sub("vapi", "listen", "path", "secret_file", "timeout", "rules").vapiHook(),
 		Synthflow: s.sub("synthflow", "listen", "path", "secret_file").synthflowHook(),
 		Variables: s.sub("variables", "listen", "path", "token_file", "ids", "headers", "values").variablesHook(),
@@ -191,7 +192,6 @@ func (s section) twilioHook() *TwilioHook {
 		Path:            s.hookPath("/redirect_call"),
 		URL:             one(s, "url", "", parseBase),
 		AuthToken:       s.shared("auth_token_file", listen, "have calls prepared"),
-		Country:         one(s, "country", "", parseCountry),
 		Fallback:        s.sub("fallback", "reject", "dial", "redirect", "say").twilioFallback(),
 		EncodeSemicolon: s.boolean("encode_semicolon", false),
 		AnswerOnBridge:  s.boolean("answer_on_bridge", false),
@@ -203,6 +203,26 @@ func (s section) twilioHook() *TwilioHook {
 	s.notEmpty("targets")
 	h.Targets = each(s, "targets", s.l.targetName)
 	return h
+}
+
+// twilioTakes reports headers of targets that Twilio would not put into its INVITE.
+func (s section) twilioTakes(cfg *Config) {
+	if cfg.Hooks.Twilio == nil {
+		return
+	}
+	v := s.fields["hooks"]
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if !slices.Contains(cfg.Hooks.Twilio.Targets, t.Name) {
+			continue
+		}
+		for _, h := range t.Headers {
+			if err := twilio.CheckHeader(h.Name); err != nil {
+				s.l.fail(v.node.Line, "hooks.twilio.targets", fmt.Sprintf("target %s has a header that Twilio does not send: %v", t.Name, err),
+					"give the header another name, or name a target of its own here")
+			}
+		}
+	}
 }
 
 // targetName takes the name of a target.
@@ -241,7 +261,8 @@ func (s section) twilioFallback() TwilioFallback {
 	return f
 }
 
-var dialled = regexp.MustCompile(`^\+?[0-9]{3,15}$`)
+// dialled is a number as Twilio wants it.
+var dialled = regexp.MustCompile(`^\+[0-9]{7,15}$`)
 
 func parseDialled(t string) (string, complaint) {
 	if !dialled.MatchString(t) {

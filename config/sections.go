@@ -45,6 +45,7 @@ func (l *loader) config(root value) *Config {
 		cfg.Routes = append(cfg.Routes, v.route())
 	}
 	cfg.Hooks = s.hooks(cfg.Admin.Listen)
+	s.twilioTakes(cfg)
 	return cfg
 }
 

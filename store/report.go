@@ -58,16 +58,15 @@ func (s *Store) PutReport(ctx context.Context, r Report) (first bool, err error)
 	return first, nil
 }
 
-// KnowsPlatformCall says whether a finished call has this id of the platform's.
-func (r *Reader) KnowsPlatformCall(ctx context.Context, id string) (known bool, err error) {
-	const query = `SELECT EXISTS (SELECT 1 FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '')`
-	if err := r.db.QueryRowContext(ctx, query, id).Scan(&known); err != nil {
-		return false, fmt.Errorf("call %s of the platform: %w", id, err)
+// PlatformCall gives the target of the finished call that has this id of the platform's; known is false where there is none.
+func (s *Store) PlatformCall(ctx context.Context, id string) (target string, known bool, err error) {
+	const query = `SELECT target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' LIMIT 1`
+	err = s.reader.db.QueryRowContext(ctx, query, id).Scan(&target)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", false, nil
 	}
-	return known, nil
-}
-
-// KnowsPlatformCall is Reader.KnowsPlatformCall.
-func (s *Store) KnowsPlatformCall(ctx context.Context, id string) (bool, error) {
-	return s.reader.KnowsPlatformCall(ctx, id)
+	if err != nil {
+		return "", false, fmt.Errorf("call %s of the platform: %w", id, err)
+	}
+	return target, true, nil
 }

@@ -24,7 +24,7 @@ func TestReport(t *testing.T) {
 	again.EndReason = "forged"
 	put(again, false)
 	for _, r := range []Record{
-		{ID: "a", StartedAt: TimeOf(at), SynthflowCallID: "sf-1", Lead: "+1", ExternalID: "CA1"},
+		{ID: "a", StartedAt: TimeOf(at), SynthflowCallID: "sf-1", Target: "agent", Lead: "+1", ExternalID: "CA1"},
 		{ID: "b", StartedAt: TimeOf(at.Add(time.Second)), SynthflowCallID: "sf-2"},
 		{ID: "c", StartedAt: TimeOf(at.Add(2 * time.Second))},
 	} {
@@ -47,9 +47,9 @@ func TestReport(t *testing.T) {
 	if err != nil || len(all) != 3 || all[2].Report == nil || all[1].Report == nil || all[1].Report.Status != "failed" {
 		t.Fatalf("got %+v, %v", all, err)
 	}
-	for id, want := range map[string]bool{"sf-1": true, "sf-9": false, "": false} {
-		if known, err := s.KnowsPlatformCall(t.Context(), id); known != want || err != nil {
-			t.Errorf("%q: got %v, %v", id, known, err)
+	for id, want := range map[string]string{"sf-1": "agent", "sf-9": "", "": ""} {
+		if target, known, err := s.PlatformCall(t.Context(), id); target != want || known != (want != "") || err != nil {
+			t.Errorf("%q: got %q, %v, %v", id, target, known, err)
 		}
 	}
 	if n, err := s.Purge(t.Context(), at.Add(time.Minute)); n != 3 || err != nil {

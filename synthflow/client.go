@@ -148,7 +148,8 @@ type attempt struct {
 // earlier, and within it has at most one retry: after a connection error, a
 // 5xx or a 429, and only where the pause that the API asks for still fits. An
 // id that this Client got for another call within the last minutes is refused:
-// two INVITEs with one id would be one call to the platform.
+// two INVITEs with one id would be one call to the platform. Only an API that
+// has never given another id is taken for a stub, whose one answer is Shared.
 func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (PreparedCall, error) {
 	start := time.Now()
 	step, cancel := context.WithTimeout(ctx, c.timeout)
@@ -175,10 +176,17 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	if last.again && sent == 1 {
 		last.err = stepError(ctx, step, last.err)
 	}
-	if last.err == nil && c.recent.taken(last.id, r.IdempotencyKey, time.Now()) {
-		last.id, last.err = "", &Error{Kind: KindReusedID, Detail: "the id was given to another call before"}
+	shared := false
+	if last.err == nil {
+		switch c.recent.taken(last.id, r.IdempotencyKey, time.Now()) {
+		case ownerNew:
+		case ownerEverybody:
+			shared = true
+		case ownerOther:
+			last.id, last.err = "", &Error{Kind: KindReusedID, Detail: "the id was given to another call before"}
+		}
 	}
-	p := PreparedCall{CallID: last.id, Body: last.body, Status: last.status, Attempts: sent, Elapsed: time.Since(start)}
+	p := PreparedCall{CallID: last.id, Shared: shared, Body: last.body, Status: last.status, Attempts: sent, Elapsed: time.Since(start)}
 	if last.err != nil {
 		last.err.Status = last.status
 		last.err.Detail = clean(last.err.Detail, c.token)

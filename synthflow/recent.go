@@ -29,10 +29,18 @@ func sumOf(s string) sum {
 	return sum(h[:16])
 }
 
-// taken notes that an id was given to a call, and says whether it was given to another one before. A call without a name
-// is another one each time.
-func (r *recentIDs) taken(id, call string, now time.Time) bool {
-	key, owner := sumOf(id), sumOf(call)
+// Whose an id is.
+type owner int
+
+const (
+	ownerNew       owner = iota // this call's alone
+	ownerOther                  // another call's
+	ownerEverybody              // the API has given nothing else: a stub with one answer for all
+)
+
+// taken notes that an id was given to a call, and says whose it is. A call without a name is another one each time.
+func (r *recentIDs) taken(id, call string, now time.Time) owner {
+	key, name := sumOf(id), sumOf(call)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if age := now.Sub(r.since); age >= recentFor || len(r.young) >= maxRecent {
@@ -46,9 +54,14 @@ func (r *recentIDs) taken(id, call string, now time.Time) bool {
 	if !known {
 		before, known = r.old[key]
 	}
-	if known {
-		return call == "" || before != owner
+	switch {
+	case !known:
+		r.young[key] = name
+		return ownerNew
+	case call != "" && before == name:
+		return ownerNew
+	case len(r.young)+len(r.old) == 1:
+		return ownerEverybody
 	}
-	r.young[key] = owner
-	return false
+	return ownerOther
 }

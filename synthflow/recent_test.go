@@ -3,6 +3,7 @@ package synthflow
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ func TestIDGivenTwice(t *testing.T) {
 		c := newClient(t, Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 			return answerWith(200, good()), nil
 		}}})
+		c.recent.taken("another", "first", time.Now()) // it is no stub
 		for _, tt := range []struct {
 			after time.Duration
 			call  string
@@ -28,7 +30,6 @@ func TestIDGivenTwice(t *testing.T) {
 			{0, "", KindReusedID},
 			{recentFor + time.Second, "b", KindReusedID},
 			{2 * recentFor, "b", ""},
-			{0, "a", KindReusedID},
 		} {
 			time.Sleep(tt.after)
 			p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: tt.call})
@@ -43,14 +44,14 @@ func TestRecentIDsAreBounded(t *testing.T) {
 	var r recentIDs
 	now := time.Unix(1e9, 0)
 	for i := range 3 * maxRecent {
-		if r.taken(fmt.Sprint(i), "x", now) {
+		if r.taken(fmt.Sprint(i), "x", now) != ownerNew {
 			t.Fatalf("id %d was never given", i)
 		}
 	}
 	if n := len(r.young) + len(r.old); n > 2*maxRecent {
 		t.Errorf("%d ids are kept", n)
 	}
-	if !r.taken(fmt.Sprint(3*maxRecent-1), "y", now) {
+	if r.taken(fmt.Sprint(3*maxRecent-1), "y", now) != ownerOther {
 		t.Error("the last id is forgotten")
 	}
 }
@@ -60,6 +61,7 @@ func TestOneIDForManyCalls(t *testing.T) {
 	c := newClient(t, Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil
 	}}})
+	c.recent.taken("another", "first", time.Now()) // it is no stub
 	var got atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 20 {
@@ -76,5 +78,25 @@ func TestOneIDForManyCalls(t *testing.T) {
 	wg.Wait()
 	if got.Load() != 1 {
 		t.Errorf("%d calls have the id", got.Load())
+	}
+}
+
+// An API that gives all calls one id, and never another, is a stub: its calls
+// go on, and are known for what they are. Once it has given another id, it is
+// none.
+func TestStub(t *testing.T) {
+	answers := []string{good(), good(), good(), strings.Replace(good(), goodID, "other", 1), good()}
+	c := newClient(t, Options{Transport: &countingAPI{api: func(n int, _ *http.Request) (*http.Response, error) {
+		return answerWith(200, answers[n-1]), nil
+	}}})
+	for i, want := range []string{"", "shared", "shared", "", "refused"} {
+		p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)})
+		got := map[bool]string{true: "shared"}[p.Shared]
+		if KindOf(err) == KindReusedID {
+			got = "refused"
+		}
+		if got != want {
+			t.Errorf("call %d: got %q, %v; want %q", i, got, err, want)
+		}
 	}
 }

@@ -32,6 +32,7 @@ type InboundRequest struct {
 // the other fields are filled as far as the step came, on failure too.
 type PreparedCall struct {
 	CallID   string
+	Shared   bool          // the API gives each call this id
 	Body     []byte        // the last answer as it came, at most MaxBody
 	Status   int           // HTTP status of the last answer, 0 without one
 	Attempts int           // requests sent: 1 or 2

@@ -32,7 +32,7 @@ func TestImports(t *testing.T) {
 		"synthflow":       {},
 		"twilio":          {},
 		"vapi":            {},
-		"config":          {"audio"},
+		"config":          {"audio", "twilio"},
 		"store":           {},
 		"admin":           {"store"},
 		"hooks":           {},

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,6 +17,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua"
 	"flowbridge/config"
+	"flowbridge/hooks"
 	"flowbridge/media"
 	"flowbridge/recording"
 	"flowbridge/store"
@@ -33,13 +35,21 @@ type node struct {
 	apiAt   net.Addr
 
 	preparers map[string]b2bua.Preparer // by target
+	inForce   atomic.Pointer[inForce]
+	asked     *hooks.Server // nil: no hook is on
 
 	tended chan struct{} // closed when nobody looks after the store any more
 	stop   context.CancelFunc
 }
 
-// hooks are what the demo listens with, and what serve is operated by.
-type hooks struct {
+// inForce is the configuration that new calls use.
+type inForce struct {
+	cfg       *config.Config
+	preparers map[string]b2bua.Preparer // by target
+}
+
+// extras are what the demo listens with, and what serve is operated by.
+type extras struct {
 	tap       b2bua.Tap
 	transport func(http.RoundTripper) http.RoundTripper // around the API client's
 	operator  admin.Operator                            // nil: nobody
@@ -47,7 +57,7 @@ type hooks struct {
 
 // startNode builds everything a configuration describes, in the order in
 // which it depends on each other.
-func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h hooks) (*node, error) {
+func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h extras) (*node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &node{cfg: cfg, log: log, stop: stop}
 	if err := n.start(ctx, h); err != nil {
@@ -56,7 +66,7 @@ func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h ho
 	return n, nil
 }
 
-func (n *node) start(ctx context.Context, h hooks) error {
+func (n *node) start(ctx context.Context, h extras) error {
 	var err error
 	if n.store, err = store.Open(ctx, n.cfg.Store.Path); err != nil {
 		return err
@@ -85,6 +95,10 @@ func (n *node) start(ctx context.Context, h hooks) error {
 		Archive: n.archive,
 	})
 	if err != nil {
+		return err
+	}
+	n.inForce.Store(&inForce{n.cfg, n.preparers})
+	if n.asked, err = n.serveHooks(ctx); err != nil {
 		return err
 	}
 	n.tended = make(chan struct{})
@@ -227,6 +241,9 @@ func (n *node) close() error {
 	}
 	if n.api != nil {
 		errs = append(errs, n.api.Close())
+	}
+	if n.asked != nil {
+		errs = append(errs, n.asked.Close())
 	}
 	if n.server != nil {
 		errs = append(errs, n.server.Close())

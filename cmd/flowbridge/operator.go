@@ -93,12 +93,12 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 }
 
 func (o *operator) reload() (done admin.Reloaded, err error) {
-	inForce, err := o.beginReload()
+	current, err := o.beginReload()
 	if err != nil {
 		return done, err
 	}
 	defer func() { o.endReload(err) }()
-	read, err := config.Reload(o.file, inForce)
+	read, err := config.Reload(o.file, current)
 	if err != nil {
 		return done, problemsOf(err)
 	}
@@ -113,6 +113,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 		return done, err
 	}
 	o.server.Reload(next, clients)
+	o.node.inForce.Store(&inForce{next, clients})
 	o.out.set(next.Log)
 	closeReplaced(o.preparers, clients)
 	o.cfg, o.preparers = next, clients
@@ -123,7 +124,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 
 // beginReload gives the configuration in force and tells the supervisor that
 // another one is being read; or says why that can't be now.
-func (o *operator) beginReload() (inForce *config.Config, err error) {
+func (o *operator) beginReload() (current *config.Config, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -178,13 +179,14 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 		{"recording", old.Recording, read.Recording},
 		{"store", old.Store, read.Store},
 		{"admin", old.Admin, read.Admin},
+		{"hooks", old.Hooks, read.Hooks},
 	} {
 		if !reflect.DeepEqual(s.is, s.wanted) {
 			needRestart = append(needRestart, s.name)
 		}
 	}
 	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
-	merged.Recording = old.Recording
+	merged.Recording, merged.Hooks = old.Recording, old.Hooks
 	return &merged, needRestart
 }
 

@@ -59,7 +59,7 @@ func (p preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.Pr
 	if err != nil {
 		return b2bua.Prepared{}, &b2bua.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
 	}
-	return b2bua.Prepared{CallID: call.CallID, Body: call.Body, Status: call.Status}, nil
+	return b2bua.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
 }
 
 // causeOf is the record's word for why the platform gave no id.

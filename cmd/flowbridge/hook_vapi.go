@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"flowbridge/b2bua"
+	"flowbridge/config"
+	"flowbridge/vapi"
+)
+
+// assistants decides by rules which assistant takes a call.
+type assistants struct {
+	node  *node
+	rules []config.VapiRule
+}
+
+// errNoRule means that no rule is for a call.
+var errNoRule = errors.New("no rule of hooks.vapi matches")
+
+func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, error) {
+	vars, known := a.varsOf(ctx, r)
+	for i := range a.rules {
+		rule := &a.rules[i]
+		matches, err := ruleMatches(rule, vars)
+		if err != nil {
+			return vapi.Answer{}, fmt.Errorf("hooks.vapi.rules[%d].when: %w", i, err)
+		}
+		if !matches {
+			continue
+		}
+		answer, err := answerOf(rule, vars)
+		if err != nil {
+			return vapi.Answer{}, fmt.Errorf("hooks.vapi.rules[%d]: %w", i, err)
+		}
+		a.node.log.Info().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Int("rule", i).Msg("assistant chosen")
+		return answer, nil
+	}
+	a.node.log.Warn().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Msg("no rule of hooks.vapi matches")
+	return vapi.Answer{}, errNoRule
+}
+
+// varsOf is what rules see of a call: the carrier's own, where it came through
+// us, else what the platform says of it.
+func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars config.Vars, known bool) {
+	if live, ok := a.node.vapiCall(ctx, r); ok {
+		vars := live.Vars
+		carrier := vars.HeaderFunc
+		vars.HeaderFunc = func(name string) string {
+			if v := carrier(name); v != "" {
+				return v
+			}
+			return r.Header(name)
+		}
+		return vars, true
+	}
+	return config.Vars{
+		To: partyOf(r.CalledNumber, r.CalledURI), From: partyOf(r.CustomerNumber, r.CustomerURI),
+		SIPCallID: r.SIPCallID, Direction: config.DirectionInbound, HeaderFunc: r.Header,
+	}, false
+}
+
+func partyOf(number, uri string) config.Party {
+	if number != "" {
+		return b2bua.PartyOf(number)
+	}
+	return b2bua.PartyOf(uri)
+}
+
+// vapiCall finds the call of ours that the platform asks about: by the Call-ID
+// of our INVITE, by an id in a header that we sent, or by the caller's number,
+// if that has one call at the platform only.
+func (n *node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
+	ids := []string{r.SIPCallID}
+	for _, v := range r.Headers {
+		ids = append(ids, v)
+	}
+	for _, id := range ids {
+		if live, err := n.server.FindNamed(ctx, id); err == nil && n.atVapi(live) {
+			return live, true
+		}
+	}
+	for _, number := range []string{r.CustomerNumber, b2bua.PartyOf(r.CustomerURI).Number} {
+		if live, err := n.server.FindCaller(ctx, number); err == nil && n.atVapi(live) {
+			return live, true
+		}
+	}
+	return b2bua.LiveCall{}, false
+}
+
+// atVapi says whether a call is with a target of kind vapi.
+func (n *node) atVapi(live b2bua.LiveCall) bool {
+	t := n.inForce.Load().targetNamed(live.Record.Target)
+	return t != nil && t.Kind == config.KindVapi && live.Vars.HeaderFunc != nil
+}
+
+func ruleMatches(r *config.VapiRule, vars config.Vars) (bool, error) {
+	switch {
+	case r.Trunk != "" && r.Trunk != vars.Trunk,
+		r.To != nil && !r.To.MatchString(vars.To.Number),
+		r.From != nil && !r.From.MatchString(vars.From.Number):
+		return false, nil
+	case r.When == nil:
+		return true, nil
+	}
+	text, err := r.When.Render(vars)
+	return strings.TrimSpace(text) == "true", err
+}
+
+func answerOf(r *config.VapiRule, vars config.Vars) (a vapi.Answer, err error) {
+	a = vapi.Answer{Assistant: r.Assistant, Destination: r.Destination}
+	for _, t := range []struct {
+		of *config.Template
+		to *string
+	}{{r.AssistantID, &a.AssistantID}, {r.Error, &a.Error}} {
+		if t.of == nil {
+			continue
+		}
+		if *t.to, err = t.of.Render(vars); err != nil {
+			return vapi.Answer{}, err
+		}
+	}
+	a.Overrides, err = overridesOf(r, vars)
+	return a, err
+}
+
+// overridesOf adds the rule's variables to its overrides.
+func overridesOf(r *config.VapiRule, vars config.Vars) (json.RawMessage, error) {
+	if len(r.Variables) == 0 {
+		return r.Overrides, nil
+	}
+	overrides, values := map[string]any{}, map[string]any{}
+	if len(r.Overrides) > 0 {
+		if err := json.Unmarshal(r.Overrides, &overrides); err != nil {
+			return nil, err
+		}
+		if given, ok := overrides["variableValues"].(map[string]any); ok {
+			values = given
+		}
+	}
+	for _, v := range r.Variables {
+		text, err := v.Value.Render(vars)
+		if err != nil {
+			return nil, fmt.Errorf("variables.%s: %w", v.Name, err)
+		}
+		values[v.Name] = text
+	}
+	overrides["variableValues"] = values
+	return json.Marshal(overrides)
+}
