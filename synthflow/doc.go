@@ -1,5 +1,7 @@
 // Package synthflow speaks the two things a call to Synthflow needs before
 // and in its INVITE: the prepare_inbound step over HTTP, and the X-EI header.
+// Beside that it sets up what calls need at the platform: an Account has the
+// workspace's numbers and agents.
 //
 //	InboundRequest ── POST /v2/prepare_inbound ──▶ PreparedCall{CallID}
 //	                                                    │

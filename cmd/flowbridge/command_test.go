@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"flowbridge/b2bua"
 )
 
@@ -73,14 +75,16 @@ func TestExitCodes(t *testing.T) {
 
 // TestEveryCommandHasAnExample: --help of each command shows one.
 func TestEveryCommandHasAnExample(t *testing.T) {
-	for _, c := range command().Commands() {
-		all := append(c.Commands(), c)
-		for _, one := range all {
+	var check func(c *cobra.Command)
+	check = func(c *cobra.Command) {
+		for _, one := range c.Commands() {
 			if one.Example == "" && one.Name() != "help" && one.Name() != "completion" {
 				t.Errorf("%s has no example", one.CommandPath())
 			}
+			check(one)
 		}
 	}
+	check(command())
 }
 
 // TestDemoHolds is the README's first command.

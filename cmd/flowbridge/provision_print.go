@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"flowbridge/internal/rest"
+)
+
+// errNotSent is what a request ends with that was printed only.
+var errNotSent = errors.New("not sent: --dry-run")
+
+// requestPrinter is a transport that sends nothing: it prints each request, secrets masked.
+type requestPrinter struct{ out io.Writer }
+
+// RoundTrip prints a request.
+func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
+	fmt.Fprintf(p.out, "%s %s\n", r.Method, r.URL)
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		value := r.Header.Get(name)
+		if name == "Authorization" {
+			value = "Bearer " + rest.Redacted
+		}
+		fmt.Fprintf(p.out, "%s: %s\n", name, value)
+	}
+	fmt.Fprintln(p.out)
+	if r.Body == nil {
+		return nil, errNotSent
+	}
+	defer r.Body.Close()
+	data, err := io.ReadAll(r.Body)
+	if err != nil || len(data) == 0 {
+		return nil, errNotSent
+	}
+	body, err := rest.ParseObject(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := printJSON(p.out, masked(map[string]any(body))); err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(p.out)
+	return nil, errNotSent
+}
+
+// sent drops the error of a request that was printed instead of being sent.
+func sent(err error) error {
+	if errors.Is(err, errNotSent) {
+		return nil
+	}
+	return err
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// secretWords are what the names of members have in them whose values are secrets: trunk_pwd, authentication.password,
+// server.secret, serverUrlSecret, apiKey, …
+var secretWords = []string{"pwd", "password", "secret", "token", "apikey", "api_key", "authorization", "privatekey", "private_key"}
+
+// masked is a JSON value without the values of members that hold secrets.
+func masked(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = masked(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = masked(e)
+			if s, isText := e.(string); isText && s != "" && namesSecret(k) {
+				out[k] = rest.Redacted
+			}
+		}
+		return out
+	}
+	return v
+}
+
+func namesSecret(key string) bool {
+	key = strings.ToLower(key)
+	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(key, w) })
+}
+
+// shower prints what an account has.
+type shower struct {
+	out    io.Writer
+	hide   func(string) string // takes known secrets out of a text
+	asJSON bool
+}
+
+// clean is an object as it may be shown: without secrets, whatever the API gave.
+func (s shower) clean(o rest.Object) map[string]any {
+	data, err := rest.Object(masked(map[string]any(o)).(map[string]any)).Marshal()
+	if err != nil {
+		return nil
+	}
+	again, err := rest.ParseObject([]byte(s.hide(string(data))))
+	if err != nil { // what was hidden was part of the JSON itself
+		return map[string]any{"problem": "this can't be shown without a secret"}
+	}
+	return again
+}
+
+// list prints objects as a table of these members, or whole as JSON.
+func (s shower) list(all []rest.Object, columns ...string) error {
+	if s.asJSON {
+		items := make([]map[string]any, len(all))
+		for i, o := range all {
+			items[i] = s.clean(o)
+		}
+		return printJSON(s.out, map[string]any{"items": items, "next": ""})
+	}
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, strings.ToUpper(strings.Join(columns, "\t")))
+	for _, o := range all {
+		c := s.clean(o)
+		cells := make([]string, len(columns))
+		for i, name := range columns {
+			cells[i] = plainValue(c[name], 60)
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	return t.Flush()
+}
+
+// one prints one object, a line for each member, or as JSON.
+func (s shower) one(o rest.Object) error {
+	c := s.clean(o)
+	if s.asJSON {
+		return printJSON(s.out, c)
+	}
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	for _, k := range slices.Sorted(maps.Keys(c)) {
+		fmt.Fprintf(t, "%s\t%s\n", shown(k), plainValue(c[k], 400))
+	}
+	return t.Flush()
+}
+
+// plainValue is a JSON value in at most n characters of one line.
+func plainValue(v any, n int) string {
+	text, isText := v.(string)
+	switch {
+	case v == nil:
+		return "-"
+	case !isText:
+		b, err := json.Marshal(v)
+		if err != nil {
+			return "?"
+		}
+		text = string(b)
+	}
+	if r := []rune(text); len(r) > n {
+		text = string(r[:n]) + "…"
+	}
+	return shown(text)
+}

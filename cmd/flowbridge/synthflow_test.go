@@ -1,0 +1,463 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"flowbridge/internal/rest"
+)
+
+const (
+	accountToken  = "tok-3b7e91"
+	trunkPassword = "dflkvn23REFD#@"
+)
+
+// synthflowAccount is an account at Synthflow: what it takes is held to the API reference.
+type synthflowAccount struct {
+	t       *testing.T
+	url     string
+	numbers map[string]rest.Object // by slug
+	agents  []rest.Object
+	got     []string                    // "METHOD path"
+	answer  func(request string) string // an answer in the place of its own; empty: none
+}
+
+func newSynthflowAccount(t *testing.T) *synthflowAccount {
+	t.Helper()
+	a := &synthflowAccount{t: t, numbers: map[string]rest.Object{}}
+	s := httptest.NewServer(a)
+	t.Cleanup(s.Close)
+	a.url = s.URL
+	t.Setenv("SYNTHFLOW_TOKEN", accountToken)
+	return a
+}
+
+// run runs a command of `flowbridge synthflow` against the account. No secret may be in what it prints.
+func (a *synthflowAccount) run(args ...string) (string, int) {
+	a.t.Helper()
+	args = append([]string{"synthflow"}, append(args, "--api", a.url)...)
+	out, code := run(a.t, args...)
+	for _, secret := range []string{accountToken, trunkPassword} {
+		if strings.Contains(out, secret) {
+			a.t.Errorf("%q is in the output of %v:\n%s", secret, args, out)
+		}
+	}
+	return out, code
+}
+
+func (a *synthflowAccount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	request := r.Method + " " + r.URL.Path
+	a.got = append(a.got, request)
+	data, err := io.ReadAll(r.Body)
+	if err != nil || r.Header.Get("Authorization") != "Bearer "+accountToken || len(data) > 0 && r.Header.Get("Content-Type") != "application/json" {
+		a.t.Errorf("%s: %v, headers %v", request, err, r.Header)
+	}
+	var body rest.Object
+	if len(data) > 0 {
+		if body, err = rest.ParseObject(data); err != nil {
+			a.t.Errorf("%s: body %s: %v", request, data, err)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if a.answer != nil {
+		if text := a.answer(request); text != "" {
+			_, _ = io.WriteString(w, text)
+			return
+		}
+	}
+	status, answer := a.serve(r, body)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+type object = map[string]any
+
+func refusal(words string) object {
+	return object{"detail": object{"status": "error", "description": words, "request_id": "r-1", "category": "validation"}}
+}
+
+func (a *synthflowAccount) serve(r *http.Request, body rest.Object) (int, any) {
+	numbers, ofNumbers := strings.CutPrefix(r.URL.Path, "/v2/numbers")
+	agents, ofAgents := strings.CutPrefix(r.URL.Path, "/v2/assistants")
+	switch {
+	case r.Method == http.MethodPost && r.URL.Path == "/v2/custom-numbers":
+		return a.importNumber(body)
+	case ofNumbers && numbers == "" && r.Method == http.MethodGet:
+		return 200, page(r, "phone_numbers", a.listed())
+	case ofNumbers:
+		return a.number(r, strings.TrimPrefix(numbers, "/"), body)
+	case ofAgents && agents == "" && r.Method == http.MethodPost:
+		return a.createAgent(body)
+	case ofAgents && agents == "/" && r.Method == http.MethodGet:
+		return 200, page(r, "assistants", a.agents)
+	case ofAgents:
+		return a.agent(r, strings.TrimPrefix(agents, "/"), body)
+	}
+	return 404, object{"detail": "Not Found"}
+}
+
+func page(r *http.Request, key string, all []rest.Object) object {
+	var offset, limit int
+	_, _ = fmt.Sscan(r.URL.Query().Get("offset"), &offset)
+	_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &limit)
+	some := all[min(offset, len(all)):min(offset+limit, len(all))]
+	return object{"status": "ok", "response": object{
+		"pagination": object{"total_records": len(all), "limit": limit, "offset": offset}, key: append([]rest.Object{}, some...),
+	}}
+}
+
+func (a *synthflowAccount) listed() (all []rest.Object) {
+	for slug := range a.numbers {
+		all = append(all, rest.Object{"number": "+" + slug, "sid": nil, "is_available": len(a.boundTo("+"+slug)) == 0})
+	}
+	slices.SortFunc(all, func(x, y rest.Object) int { return strings.Compare(x["number"].(string), y["number"].(string)) })
+	return all
+}
+
+func (a *synthflowAccount) boundTo(number string) (ids []string) {
+	for _, agent := range a.agents {
+		if agent["phone_number"] == number {
+			ids = append(ids, agent["model_id"].(string))
+		}
+	}
+	return ids
+}
+
+func (a *synthflowAccount) importNumber(body rest.Object) (int, any) {
+	number, _ := body.Text("phone_number")
+	slug := strings.TrimPrefix(number, "+")
+	switch {
+	case body["workspace_id"] != "W":
+		return 403, refusal("workspace not yours")
+	case body["provider_name"] == "custom" && body["termination_uri"] == nil:
+		return 400, refusal("termination_uri is required for provider custom")
+	case body["trunk_pwd"] == "bad":
+		return 400, refusal("trunk_pwd " + trunkPassword + " is too weak")
+	case a.numbers[slug] != nil:
+		return 400, refusal("number exists")
+	}
+	n := rest.Object{"slug": slug, "phone_number": number, "sip_term_uri": body["termination_uri"], "friendly_name": body["friendly_name"], "trunk_pwd": trunkPassword}
+	a.numbers[slug] = n
+	return 200, object{"status": "success", "response": object{"key": "8c2d1f60", "phone_number": number}}
+}
+
+func (a *synthflowAccount) number(r *http.Request, slug string, body rest.Object) (int, any) {
+	n := a.numbers[slug]
+	if n == nil {
+		return 404, refusal("no such number")
+	}
+	switch r.Method {
+	case http.MethodGet:
+		if r.URL.Query().Get("workspace") != "W" {
+			return 400, refusal("workspace is required")
+		}
+		return 200, n
+	case http.MethodPatch:
+		for k, v := range body {
+			if k == "termination_uri" {
+				k = "sip_term_uri"
+			}
+			n[k] = v
+		}
+	case http.MethodDelete:
+		delete(a.numbers, slug)
+	}
+	return 200, object{"status": "success"}
+}
+
+func (a *synthflowAccount) createAgent(body rest.Object) (int, any) {
+	number, bound := body.Text("phone_number")
+	switch {
+	case bound && a.numbers[strings.TrimPrefix(number, "+")] == nil:
+		return 400, refusal("phone_number is not in this workspace")
+	case bound && len(a.boundTo(number)) > 0:
+		return 400, refusal("phone_number has an agent")
+	case body["type"] == nil || body["name"] == nil || body["agent"] == nil:
+		return 422, object{"detail": []any{object{"loc": []any{"body"}, "msg": "field required"}}}
+	}
+	agent := rest.Object{}
+	for k, v := range body {
+		agent[k] = v
+	}
+	id := fmt.Sprintf("17442741572%02dx646200691892837600", len(a.agents)+1)
+	agent["model_id"] = id
+	delete(agent, "voice_engine_version")
+	a.agents = append(a.agents, agent)
+	return 200, object{"status": "success", "response": object{"model_id": id}, "details": object{"phone": number}}
+}
+
+func (a *synthflowAccount) agent(r *http.Request, path string, body rest.Object) (int, any) {
+	id, numbers := strings.CutSuffix(path, "/phone_numbers")
+	at := slices.IndexFunc(a.agents, func(x rest.Object) bool { return x["model_id"] == id })
+	if at < 0 {
+		return 404, refusal("no such agent")
+	}
+	switch {
+	case numbers:
+		a.agents[at]["attached_phone_numbers"] = body["phone_numbers"]
+		return 200, object{"status": "success"}
+	case r.Method == http.MethodPut:
+		for k, v := range body {
+			if in, ok := v.(map[string]any); ok && k == "agent" {
+				for name, value := range in {
+					a.agents[at]["agent"].(map[string]any)[name] = value
+				}
+				continue
+			}
+			a.agents[at][k] = v
+		}
+		return 200, object{"status": "success", "response": object{"model_id": id}}
+	case r.Method == http.MethodDelete:
+		a.agents = slices.Delete(a.agents, at, at+1)
+		return 200, object{"status": "success", "response": object{"answer": "deleted"}}
+	}
+	return 200, object{"status": "success", "response": object{"assistants": []any{a.agents[at]}}}
+}
+
+// secretFile writes a secret into a file of its own.
+func secretFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// cliStep is one command and what it has to say. Words with a ! before them must not be there.
+type cliStep struct {
+	args []string
+	code int
+	says []string
+}
+
+func (a *synthflowAccount) steps(all []cliStep) {
+	a.t.Helper()
+	for _, step := range all {
+		out, code := a.run(step.args...)
+		checkOutput(a.t, step, out, code)
+	}
+}
+
+func checkOutput(t *testing.T, step cliStep, out string, code int) {
+	t.Helper()
+	if code != step.code {
+		t.Errorf("%v: exit code %d, want %d\n%s", step.args, code, step.code, out)
+	}
+	for _, words := range step.says {
+		if not, isNot := strings.CutPrefix(words, "!"); isNot && strings.Contains(out, not) || !isNot && !strings.Contains(out, words) {
+			t.Errorf("%v: %q\n%s", step.args, words, out)
+		}
+	}
+}
+
+func TestSynthflowNumber(t *testing.T) {
+	a := newSynthflowAccount(t)
+	pwd := secretFile(t, trunkPassword+"\n")
+	const n = "+15551230000"
+	create := []string{"number", "create", "--workspace-id", "W", "--phone-number", n, "--friendly-name", "Front desk", "--termination-uri", "sip.a.example", "--trunk-username", "u", "--trunk-pwd-file", pwd}
+	a.steps([]cliStep{
+		{[]string{"number", "show", n, "--workspace-id", "W"}, 1, []string{"404 Not Found: no such number (category validation, request_id r-1)", "check the id by a list"}},
+		{create, 0, []string{"created number " + n}},
+		{create, 0, []string{"is there already", "not compared, because the API does not give it back: trunk_pwd, trunk_username", "!wanted"}},
+		{append(slices.Clone(create), "--friendly-name", "Back office", "--json"), 1, []string{`"outcome": "different"`, `"key": "friendly_name"`, `"have": "Front desk"`, `"want": "Back office"`}},
+		{append(slices.Clone(create), "--friendly-name", "Ann's desk"), 1, []string{
+			`friendly_name: is Front desk, wanted Ann's desk`, "is there already, and not as it was asked for",
+			`flowbridge synthflow number update ` + n + ` --friendly-name='Ann'\''s desk' --api ` + a.url + ` --workspace-id W`,
+		}},
+		{[]string{"number", "update", n, "--friendly-name", "Ann", "--uac-enabled", "--uac-register-expires", "600"}, 0, []string{"updated number " + n}},
+		{[]string{"number", "show", n, "--workspace-id", "W"}, 0, []string{"friendly_name         Ann", "uac_register_expires  600", "trunk_pwd             [redacted]"}},
+		{[]string{"number", "list", "--workspace-id", "W"}, 0, []string{"NUMBER", n + "  true"}},
+		{[]string{"number", "list", "--workspace-id", "W", "--json"}, 0, []string{`"items": [`, `"next": ""`, `"number": "` + n + `"`}},
+		{[]string{"number", "delete", n, "--workspace-id", "W"}, 2, []string{"can't be undone", "--yes"}},
+		{[]string{"number", "delete", n, "--workspace-id", "W", "--yes"}, 0, []string{"deleted number " + n, "friendly_name", "Ann"}},
+		{[]string{"number", "delete", n, "--workspace-id", "W", "--yes"}, 1, []string{"404"}},
+		{[]string{"number", "create", "--workspace-id", "W", "--phone-number", n, "--provider-name", "custom"}, 1, []string{"400 Bad Request: termination_uri is required for provider custom"}},
+		{[]string{"number", "create", "--workspace-id", "X", "--phone-number", n}, 1, []string{"403 Forbidden: workspace not yours", "may not do this"}},
+	})
+	if got := strings.Join(a.got[:3], ", "); got != "GET /v2/numbers/15551230000, GET /v2/numbers/15551230000, POST /v2/custom-numbers" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestSynthflowAssistant(t *testing.T) {
+	a := newSynthflowAccount(t)
+	const id, second = "1744274157201x646200691892837600", "1744274157202x646200691892837600"
+	prompt := filepath.Join(t.TempDir(), "prompt.txt")
+	if err := os.WriteFile(prompt, []byte("You are Ann.\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	create := []string{"assistant", "create", "--name", "Ann", "--phone-number", "+15551230000", "--prompt-file", prompt, "--llm", "gpt-4.1", "--max-duration-seconds", "600"}
+	a.steps([]cliStep{
+		{create, 1, []string{"phone_number is not in this workspace"}},
+		{[]string{"number", "create", "--workspace-id", "W", "--phone-number", "+15551230000"}, 0, nil},
+		{create, 0, []string{`created agent "Ann", model_id ` + id}},
+		{create, 0, []string{"is there already", "voice_engine_version"}},
+		{append(slices.Clone(create), "--llm", "gpt-5.1", "--json"), 1, []string{`"key": "agent.llm"`, `"outcome": "different"`}},
+		{append(slices.Clone(create), "--llm", "gpt-5.1"), 1, []string{"agent.llm: is gpt-4.1, wanted gpt-5.1", "assistant update " + id + " --llm=gpt-5.1"}},
+		{append(slices.Clone(create), "--again", "--phone-number", "+15551230000"), 1, []string{"phone_number has an agent"}},
+		{[]string{"assistant", "create", "--name", "Ann", "--type", "outbound", "--again", "--prompt", "x", "--json"}, 0, []string{`"outcome": "created"`, `"id": "` + second + `"`}},
+		{create, 1, []string{"there are 2 agents named \"Ann\": " + id + ", " + second, "--again"}},
+		{[]string{"assistant", "attach", second, "--phone-number", "+15551230000"}, 0, []string{"updated agent " + second}},
+		{[]string{"assistant", "update", id, "--greeting-message", "Hello"}, 0, []string{"updated agent " + id}},
+		{[]string{"assistant", "show", id}, 0, []string{`"greeting_message":"Hello"`, `"prompt":"You are Ann."`, `{"duration_seconds":600}`}},
+		{[]string{"assistant", "list"}, 0, []string{"MODEL_ID", id + "  Ann   inbound   +15551230000", second}},
+		{[]string{"assistant", "delete", second}, 2, []string{"--yes"}},
+		{[]string{"assistant", "delete", second, "--yes", "--json"}, 0, []string{`"outcome": "deleted"`, `"type": "outbound"`}},
+		{[]string{"assistant", "show", second}, 1, []string{"404"}},
+	})
+	if v := a.agents[0]["voice_engine_version"]; v != nil {
+		t.Errorf("got %v", v)
+	}
+}
+
+// What --dry-run prints is what would be sent, and nothing is.
+func TestSynthflowDryRun(t *testing.T) {
+	a := newSynthflowAccount(t)
+	t.Setenv("SYNTHFLOW_TOKEN", "")
+	body := filepath.Join(t.TempDir(), "number.json")
+	if err := os.WriteFile(body, []byte(`{"trunk_pwd": "`+trunkPassword+`", "trunk_username": "u", "phone_number": "+1", "x": [1744274157255646200691892837600]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, code := a.run("number", "create", "--body", body, "--phone-number", "+15551230000", "--workspace-id", "W", "--uac-enabled=false", "--dry-run")
+	want := "POST " + a.url + `/v2/custom-numbers
+Accept: application/json
+Authorization: Bearer [redacted]
+Content-Type: application/json
+User-Agent: flowbridge/` + programVersion() + `
+
+{
+  "phone_number": "+15551230000",
+  "trunk_pwd": "[redacted]",
+  "trunk_username": "u",
+  "uac_enabled": false,
+  "workspace_id": "W",
+  "x": [
+    1744274157255646200691892837600
+  ]
+}
+
+`
+	if code != 0 || out != want {
+		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, out, want)
+	}
+	for _, args := range [][]string{
+		{"number", "list", "--workspace-id", "W"},
+		{"number", "show", "+1", "--workspace-id", "W"},
+		{"number", "update", "+1", "--friendly-name", "x"},
+		{"number", "delete", "+1", "--workspace-id", "W"},
+		{"assistant", "list"},
+		{"assistant", "show", "m"},
+		{"assistant", "update", "m", "--name", "x"},
+		{"assistant", "create", "--name", "x", "--prompt", "y"},
+		{"assistant", "delete", "m"},
+		{"assistant", "attach", "m", "--phone-number", "+1"},
+	} {
+		out, code := a.run(append(args, "--dry-run")...)
+		if code != 0 || strings.Count(out, "Authorization: Bearer [redacted]") != 1 || !strings.Contains(out, " "+a.url+"/v2/") {
+			t.Errorf("%v: exit code %d\n%s", args, code, out)
+		}
+	}
+	if len(a.got) > 0 {
+		t.Errorf("sent %v", a.got)
+	}
+}
+
+// Secrets that the API repeats, in refusals or elsewhere, are shown nowhere (run looks for them).
+func TestSynthflowSecretsStayHidden(t *testing.T) {
+	a := newSynthflowAccount(t)
+	pwd := secretFile(t, trunkPassword)
+	a.answer = func(request string) string {
+		switch request {
+		case "GET /v2/numbers/1":
+			return `{"phone_number":"+1","note":"` + accountToken + `","deep":[{"Auth_Password":"` + trunkPassword + `"}]}`
+		case "PATCH /v2/numbers/1":
+			return `{"status":"failed","detail":"` + accountToken + ` may not set ` + trunkPassword + `"}`
+		}
+		return ""
+	}
+	a.steps([]cliStep{
+		{[]string{"number", "show", "+1", "--workspace-id", "W"}, 0, []string{"note          [redacted]", `[{"Auth_Password":"[redacted]"}]`}},
+		{[]string{"number", "show", "+1", "--workspace-id", "W", "--json"}, 0, []string{`"note": "[redacted]"`}},
+		{[]string{"number", "update", "+1", "--trunk-pwd-file", pwd}, 1, []string{`status "failed"`, "[redacted] may not set [redacted]"}},
+	})
+}
+
+func TestSynthflowUsage(t *testing.T) {
+	a := newSynthflowAccount(t)
+	readable := secretFile(t, "x")
+	if err := os.Chmod(readable, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	create := []string{"number", "create", "--workspace-id", "W", "--phone-number", "+15551230000"}
+	with := func(args ...string) []string { return append(slices.Clone(create), args...) }
+	bad := func(text string) string { return secretFile(t, text) }
+	a.steps([]cliStep{
+		{[]string{"number", "list"}, 2, []string{"--workspace-id is needed"}},
+		{[]string{"number", "create", "--phone-number", "+15551230000"}, 2, []string{"workspace_id is missing"}},
+		{with("--phone-number", "5551230000"), 2, []string{"not E.164"}},
+		{with("--provider-name", "twillio"), 2, []string{"one of custom, twilio"}},
+		{with("--uac-enabled"), 2, []string{"needs trunk_username and trunk_pwd"}},
+		{with("--trunk-pwd-file", readable), 2, []string{"can be read by everybody", "chmod 600 " + readable}},
+		{with("--trunk-pwd-file", bad("")), 2, []string{"is empty"}},
+		{with("--trunk-pwd-env", "NOT_SET_HERE"), 2, []string{"NOT_SET_HERE is not set"}},
+		{with("--trunk-pwd-env", "p@ss"), 2, []string{"not the name of an environment variable", "!p@ss"}},
+		{with("--trunk-pwd-file", readable, "--trunk-pwd-env", "X"), 2, []string{"not both"}},
+		{with("--token-file", readable), 2, []string{"can be read by everybody"}},
+		{with("--token-file", readable, "--token-env", "X"), 2, []string{"exclude each other"}},
+		{with("--token-env", "NOT_SET_HERE"), 2, []string{"NOT_SET_HERE is not set", "--token-file"}},
+		{with("--region", "asia"), 2, []string{"one of global, us, eu"}},
+		{with("--body", bad("[]")), 2, []string{"not a JSON object"}},
+		{with("--body", bad(`{"a":1,"a":2}`)), 2, []string{`"a" is there twice`}},
+		{with("--body", "/nonexistent"), 2, []string{"no such file"}},
+		{with("--target", "x"), 2, []string{"--target and --api exclude each other"}},
+		{[]string{"number", "show"}, 2, []string{"name the number"}},
+		{[]string{"number", "show", "+1\n"}, 2, []string{"is no number"}},
+		{[]string{"number", "update", "+1"}, 2, []string{"nothing to change"}},
+		{[]string{"assistant", "create", "--prompt", "x"}, 2, []string{"name is missing"}},
+		{[]string{"assistant", "create", "--name", "x"}, 2, []string{"agent is missing"}},
+		{[]string{"assistant", "create", "--name", "x", "--prompt", "y", "--type", "phone"}, 2, []string{"one of inbound"}},
+		{[]string{"assistant", "create", "--name", "x", "--prompt", "y", "--voicemail-message", `{}, "a": 1`}, 2, []string{"something follows the value"}},
+		{[]string{"assistant", "update", "m"}, 2, []string{"nothing to change"}},
+		{[]string{"assistant", "attach", "m"}, 2, []string{"--phone-number is needed"}},
+		{[]string{"assistant", "list", "--assistants-path", "agents"}, 2, []string{"write it like /v2/assistants"}},
+	})
+	out, code := run(t, "synthflow", "assistant", "list", "--api", "http://api.example.com")
+	if code != 2 || !strings.Contains(out, "unencrypted") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if len(a.got) > 0 {
+		t.Errorf("sent %v", a.got)
+	}
+}
+
+// API, token and workspace may come from a target.
+func TestSynthflowFromTarget(t *testing.T) {
+	a := newSynthflowAccount(t)
+	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+	text := fmt.Sprintf(`
+targets:
+  - {name: agent, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5070", prepare: {api: "%s", token_env: SYNTHFLOW_TOKEN, workspace_id: W}}
+  - {name: pbx, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5070"}
+`, a.url)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []cliStep{
+		{[]string{"number", "list", "-c", file, "--target", "agent"}, 0, []string{"NUMBER"}},
+		{[]string{"number", "list", "-c", file, "--target", "pbx"}, 2, []string{"of kind sip"}},
+		{[]string{"number", "list", "-c", file, "--target", "none"}, 2, []string{"has no such target; it has agent, pbx"}},
+		{[]string{"number", "list", "-c", "/nonexistent", "--target", "agent"}, 2, []string{"cannot be read"}},
+	} {
+		out, code := run(t, append([]string{"synthflow"}, step.args...)...)
+		checkOutput(t, step, out, code)
+	}
+}

@@ -1,0 +1,226 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	defaultTimeout = 30 * time.Second
+	defaultMaxBody = 1 << 20
+	maxHeaders     = 64 << 10
+)
+
+// Options say how to reach an API.
+type Options struct {
+	BaseURL   string            // https://api.example.com; a path is kept
+	Token     string            // bearer token: visible ASCII, no spaces
+	Timeout   time.Duration     // of a request with its retry; 30s if zero
+	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
+	UserAgent string            // "flowbridge" if empty
+	Secrets   []string          // what beside the token must be in no error
+	Transport http.RoundTripper // nil: one of the client's own
+}
+
+// String leaves the secrets out.
+func (o Options) String() string { return fmt.Sprintf("{BaseURL:%s Timeout:%s}", o.BaseURL, o.Timeout) }
+
+// GoString leaves the secrets out.
+func (o Options) GoString() string { return o.String() }
+
+// Client speaks to one API with one token.
+type Client struct {
+	http      *http.Client
+	base      string
+	token     string
+	timeout   time.Duration
+	maxBody   int64
+	userAgent string
+	hide      redactor
+}
+
+// String names the API, without the token.
+func (c Client) String() string { return "rest(" + c.base + ")" }
+
+// GoString names the API, without the token.
+func (c Client) GoString() string { return c.String() }
+
+// New checks the options. It sends nothing.
+func New(o Options) (*Client, error) {
+	base, err := url.Parse(o.BaseURL)
+	switch {
+	case err != nil:
+		return nil, errors.New("the API's URL can't be read: write it like https://api.example.com")
+	case base.Scheme != "http" && base.Scheme != "https", base.Hostname() == "":
+		return nil, fmt.Errorf("the API's URL %q is not one: write it like https://api.example.com", base.Redacted())
+	case base.User != nil, base.RawQuery != "", base.Fragment != "":
+		return nil, errors.New("the API's URL holds credentials, a query or a fragment: write scheme, host and path alone")
+	case o.Token == "":
+		return nil, errors.New("the token is empty")
+	case o.Timeout < 0 || o.MaxBody < 0:
+		return nil, errors.New("negative timeout or limit of answers")
+	}
+	if strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the token holds a space, a line break or another character that no token has")
+	}
+	c := &Client{
+		base: strings.TrimRight(base.String(), "/"), token: o.Token, timeout: o.Timeout, maxBody: o.MaxBody, userAgent: o.UserAgent,
+		hide: newRedactor(append([]string{o.Token}, o.Secrets...)),
+	}
+	if c.timeout == 0 {
+		c.timeout = defaultTimeout
+	}
+	if c.maxBody == 0 {
+		c.maxBody = defaultMaxBody
+	}
+	if c.userAgent == "" {
+		c.userAgent = "flowbridge"
+	}
+	if o.Transport == nil {
+		o.Transport = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second,
+			TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: maxHeaders,
+		}
+	}
+	c.http = &http.Client{
+		Transport:     o.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// CloseIdle closes the connections that no request is using.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
+// Request is one request. Path begins with a slash and has its segments escaped already, see Segment.
+type Request struct {
+	Method string
+	Path   string
+	Query  url.Values
+	Body   Object // nil: none
+}
+
+// Segment escapes a value that becomes one segment of a path.
+func Segment(value string) string { return url.PathEscape(value) }
+
+// Answer is what a request was answered with. Status is 2xx, Body is valid JSON or empty.
+type Answer struct {
+	Status int
+	Body   []byte
+}
+
+// Do sends a request. Every error is an *Error, and anything but 2xx with JSON, or with nothing, is one. Within the
+// timeout a GET that was answered with 429 is sent once more, after the time that the API asks for.
+func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
+	payload, err := r.payload()
+	if err != nil {
+		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "the body can't be written as JSON", err: err}
+	}
+	step, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	for again := r.Method == http.MethodGet; ; again = false {
+		res, err := c.send(step, r, payload)
+		if err != nil {
+			return Answer{}, c.broken(ctx, step, r, err)
+		}
+		wait, asked := retryAfter(res.Header.Get("Retry-After"))
+		if res.StatusCode == http.StatusTooManyRequests && again && asked && fits(step, wait) {
+			_ = res.Body.Close()
+			if err := pause(step, wait); err != nil {
+				return Answer{}, c.broken(ctx, step, r, err)
+			}
+			continue
+		}
+		return c.read(ctx, step, r, res)
+	}
+}
+
+func (r Request) payload() ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	return r.Body.Marshal()
+}
+
+func (c *Client) send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
+	at := c.base + r.Path
+	if len(r.Query) > 0 {
+		at += "?" + r.Query.Encode()
+	}
+	var body io.Reader = http.NoBody
+	if payload != nil {
+		body = bytes.NewReader(payload)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, at, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	if payload != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return c.http.Do(req)
+}
+
+// read takes the answer, of which no more than the limit is kept or decompressed.
+func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) (Answer, error) {
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
+	tooLarge := int64(len(body)) > c.maxBody
+	success := res.StatusCode/100 == 2
+	switch {
+	case err != nil && (success || step.Err() != nil):
+		return Answer{}, c.broken(ctx, step, r, err)
+	case !success:
+		return Answer{}, c.refused(r, res, body)
+	case tooLarge:
+		return Answer{}, c.unusable(r, res.StatusCode, fmt.Sprintf("the answer is larger than %d bytes", c.maxBody))
+	case len(bytes.TrimSpace(body)) == 0:
+		return Answer{Status: res.StatusCode}, nil
+	case !json.Valid(body):
+		return Answer{}, c.unusable(r, res.StatusCode, c.notJSON(res.Header, body))
+	}
+	return Answer{Status: res.StatusCode, Body: body}, nil
+}
+
+// fits says whether a pause leaves time for a request.
+func fits(step context.Context, wait time.Duration) bool {
+	deadline, ok := step.Deadline()
+	return step.Err() == nil && (!ok || wait < time.Until(deadline))
+}
+
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// retryAfter reads RFC 9110 section 10.2.3: seconds, or a date.
+func retryAfter(v string) (time.Duration, bool) {
+	if v == "" {
+		return 0, false
+	}
+	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(n) * time.Second, true
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, time.Until(at)), true
+	}
+	return 0, false
+}

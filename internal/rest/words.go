@@ -1,0 +1,190 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Redacted stands where a secret was.
+const Redacted = "[redacted]"
+
+const (
+	maxWords   = 2000 // characters of the API's own words
+	maxExcerpt = 120  // characters of what is no JSON
+)
+
+// Words finds what an API says in the body of a refusal, and gives it as it is, in one line of at most 2000 characters and
+// without secrets. The shapes that are known: {"detail": "…"}, {"detail": {"description": "…", "category": …}},
+// {"detail": [{"loc": […], "msg": "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}; of any other
+// JSON the whole is given. It is empty where there is no JSON.
+func (c *Client) Words(body []byte) string {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return ""
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return ""
+	}
+	// Secrets go first: what is cut off afterwards could leave half of one.
+	return line(c.hide.in(say(c.hide.value(v), 0)), maxWords)
+}
+
+// maxSayDepth bounds how deep the words may be.
+const maxSayDepth = 8
+
+// say renders what an API said for a person.
+func say(v any, depth int) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []any:
+		var parts []string
+		for _, e := range v {
+			if s := say(e, depth+1); s != "" {
+				parts = append(parts, s)
+			}
+		}
+		return strings.Join(parts, "; ")
+	case map[string]any:
+		if depth < maxSayDepth {
+			if s := sayObject(v, depth); s != "" {
+				return s
+			}
+		}
+	}
+	return compact(v)
+}
+
+// sayObject finds the member that holds the words, and adds what else is meant for a person.
+func sayObject(o map[string]any, depth int) string {
+	if loc, ok := o["loc"].([]any); ok && o["msg"] != nil { // FastAPI's list of errors
+		where := make([]string, len(loc))
+		for i, e := range loc {
+			where[i] = strings.Trim(compact(e), `"`)
+		}
+		return strings.Join(where, ".") + ": " + say(o["msg"], depth+1)
+	}
+	main := ""
+	for _, key := range []string{"detail", "description", "message", "error_message", "error", "errors", "msg", "answer", "response"} {
+		s := say(o[key], depth+1)
+		switch {
+		case s == "":
+			continue
+		case main == "":
+			main = s
+		case key == "error" && !strings.Contains(main, s):
+			main = s + ": " + main
+		}
+	}
+	if main == "" {
+		return ""
+	}
+	var also []string
+	for _, key := range []string{"category", "request_id"} {
+		if s := say(o[key], depth+1); s != "" {
+			also = append(also, key+" "+s)
+		}
+	}
+	if len(also) > 0 {
+		main += " (" + strings.Join(also, ", ") + ")"
+	}
+	return main
+}
+
+// compact is a value as JSON.
+func compact(v any) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(v) != nil {
+		return ""
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// excerpt is the beginning of something, in one line.
+func excerpt(s string) string { return line(s, maxExcerpt) }
+
+// line is s in one printable line of at most n characters.
+func line(s string, n int) string {
+	var b strings.Builder
+	space := false
+	for _, r := range s {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar || r == ' ' {
+			space = b.Len() > 0
+			continue
+		}
+		if n--; n < 0 {
+			return b.String() + " …"
+		}
+		if space {
+			b.WriteByte(' ')
+			space = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// redactor takes secrets out of text, in the ways in which an API may repeat them.
+type redactor struct{ replace *strings.Replacer }
+
+func newRedactor(secrets []string) redactor {
+	var forms []string
+	for _, s := range secrets {
+		if s == "" {
+			continue
+		}
+		quoted := compact(s)
+		quoted = quoted[1 : len(quoted)-1]
+		inHTML := strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(quoted)
+		forms = append(forms, s, quoted, inHTML, html.EscapeString(s), url.QueryEscape(s), url.PathEscape(s))
+	}
+	// A secret that is part of another one must not spoil it.
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, f := range slices.Compact(forms) {
+		pairs = append(pairs, f, Redacted)
+	}
+	return redactor{strings.NewReplacer(pairs...)}
+}
+
+func (r redactor) in(s string) string {
+	if r.replace == nil {
+		return s
+	}
+	return r.replace.Replace(s)
+}
+
+// value takes secrets out of all texts of a decoded value.
+func (r redactor) value(v any) any {
+	switch v := v.(type) {
+	case string:
+		return r.in(v)
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = r.value(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[r.in(k)] = r.value(e)
+		}
+		return out
+	}
+	return v
+}
+
+// Hide takes the client's secrets out of a text.
+func (c *Client) Hide(s string) string { return c.hide.in(s) }

@@ -1,0 +1,229 @@
+package synthflow
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"flowbridge/internal/rest"
+)
+
+// Object is a JSON object as the API takes and gives it.
+type Object = rest.Object
+
+// DefaultAssistantsPath is where agents are, below the base URL. An intermediate copy of the documents has /v2/agents.
+const DefaultAssistantsPath = "/v2/assistants"
+
+// AccountOptions say how to reach an account.
+type AccountOptions struct {
+	BaseURL        string            // https://api.synthflow.ai; a trailing /v2 is accepted
+	Token          string            // bearer token
+	WorkspaceID    string            // the workspace that numbers are looked for in
+	AssistantsPath string            // DefaultAssistantsPath if empty
+	Timeout        time.Duration     // of one request; 30s if zero
+	UserAgent      string            // "flowbridge" if empty
+	Secrets        []string          // what beside the token must be in no error, a trunk's password for one
+	Transport      http.RoundTripper // nil: one of the account's own
+}
+
+// Account is a workspace at Synthflow: its numbers and agents. It may be used by many goroutines. Every error of its
+// methods that comes from the API or on the way to it is a *rest.Error.
+type Account struct {
+	api        *rest.Client
+	workspace  string
+	assistants string
+}
+
+// NewAccount checks the options. It sends nothing.
+func NewAccount(o AccountOptions) (*Account, error) {
+	if o.AssistantsPath == "" {
+		o.AssistantsPath = DefaultAssistantsPath
+	}
+	if u, err := url.Parse(o.AssistantsPath); err != nil || !strings.HasPrefix(o.AssistantsPath, "/") || u.Path != o.AssistantsPath ||
+		u.Host != "" || strings.HasSuffix(o.AssistantsPath, "/") {
+		return nil, fmt.Errorf("the path of agents %q is not one: write it like %s", o.AssistantsPath, DefaultAssistantsPath)
+	}
+	api, err := rest.New(rest.Options{
+		BaseURL: strings.TrimSuffix(strings.TrimRight(o.BaseURL, "/"), "/v2"), Token: o.Token, Timeout: o.Timeout, UserAgent: o.UserAgent,
+		Secrets: o.Secrets, Transport: o.Transport,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Account{api: api, workspace: o.WorkspaceID, assistants: o.AssistantsPath}, nil
+}
+
+// CloseIdle closes the connections that no request is using.
+func (a *Account) CloseIdle() { a.api.CloseIdle() }
+
+// Hide takes the token and the other secrets out of a text.
+func (a *Account) Hide(s string) string { return a.api.Hide(s) }
+
+// envelope is what most answers come in. Some come without: the fields then stand for themselves.
+type envelope struct {
+	status   string
+	response Object // nil: none
+	whole    Object
+}
+
+// call sends a request and opens the envelope of its answer. An answer that says in its status that nothing was done is
+// an error, whatever HTTP says.
+func (a *Account) call(ctx context.Context, r rest.Request) (envelope, rest.Answer, error) {
+	answer, err := a.api.Do(ctx, r)
+	if err != nil {
+		return envelope{}, answer, err
+	}
+	lie := func(problem string) (envelope, rest.Answer, error) {
+		return envelope{}, answer, a.api.Unusable(r, answer, problem)
+	}
+	if len(answer.Body) == 0 {
+		return lie("the answer is empty")
+	}
+	whole, err := rest.ParseObject(answer.Body)
+	if err != nil {
+		return lie("the answer " + err.Error())
+	}
+	e := envelope{whole: whole}
+	switch status := whole["status"].(type) {
+	case nil:
+	case string:
+		e.status = status
+		if meansFailure(status) {
+			return lie(fmt.Sprintf("the answer has status %q, although HTTP says success", status))
+		}
+	default:
+		return lie("the answer's status is no text")
+	}
+	switch response := whole["response"].(type) {
+	case nil:
+	case map[string]any:
+		e.response = response
+	default:
+		return lie("the answer's response is no object")
+	}
+	return e, answer, nil
+}
+
+// meansFailure says whether a status says that nothing was done. The documents don't list the values; the word for success
+// differs between their examples.
+func meansFailure(status string) bool {
+	status = strings.ToLower(status)
+	for _, word := range []string{"fail", "err", "denied", "refus", "reject", "invalid", "unauth", "forbid"} {
+		if strings.Contains(status, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// done is the answer of calls that give nothing back but a status.
+func (a *Account) done(ctx context.Context, r rest.Request) error {
+	e, answer, err := a.call(ctx, r)
+	if err != nil {
+		return err
+	}
+	if e.status == "" && e.response == nil {
+		return a.api.Unusable(r, answer, "the answer does not say whether it was done")
+	}
+	return nil
+}
+
+// pageSize is how many entries a page of a list has: what the documents name as default, because they name no limit.
+const pageSize = 20
+
+// maxEntries bounds a list.
+const maxEntries = 10_000
+
+// list gets all pages of a list. key is the member of the response that has the entries; id is the member of an entry
+// that tells it from others.
+func (a *Account) list(ctx context.Context, path string, query url.Values, key, id string) ([]Object, error) {
+	var all []Object
+	seen := map[string]bool{}
+	for {
+		page := url.Values{"limit": {fmt.Sprint(pageSize)}, "offset": {fmt.Sprint(len(all))}}
+		for k, v := range query {
+			page[k] = v
+		}
+		r := rest.Request{Method: http.MethodGet, Path: path, Query: page}
+		e, answer, err := a.call(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		entries, total, err := readPage(e, key)
+		if err != nil {
+			return nil, a.api.Unusable(r, answer, err.Error())
+		}
+		for _, entry := range entries {
+			name, ok := entry.Text(id)
+			switch {
+			case !ok || badName(name) != "":
+				return nil, a.api.Unusable(r, answer, fmt.Sprintf("an entry of %s has no usable %s", key, id))
+			case seen[name]:
+				return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list has %s %s twice: its pages repeat, or changed meanwhile", id, name))
+			}
+			seen[name] = true
+			all = append(all, entry)
+		}
+		switch {
+		case len(all) > maxEntries:
+			return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list has more than %d entries", maxEntries))
+		case len(entries) == 0 && len(all) < total:
+			return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list ends after %d of %d entries", len(all), total))
+		case len(entries) == 0, total >= 0 && len(all) >= total, total < 0 && len(entries) < pageSize:
+			return all, nil
+		}
+	}
+}
+
+// readPage reads one page. total is -1 where the answer does not name it.
+func readPage(e envelope, key string) (entries []Object, total int, err error) {
+	if e.response == nil {
+		return nil, 0, errors.New("the answer has no response")
+	}
+	total = -1
+	if p, ok := e.response.Object("pagination"); ok {
+		if n, ok := p["total_records"].(json.Number); ok {
+			count, err := n.Int64()
+			if err != nil || count < 0 {
+				return nil, 0, errors.New("the answer's total_records is not a count")
+			}
+			total = int(min(count, maxEntries+1))
+		}
+	}
+	switch list := e.response[key].(type) {
+	case []any:
+		for _, v := range list {
+			entry, ok := v.(map[string]any)
+			if !ok {
+				return nil, 0, fmt.Errorf("an entry of the answer's %s is no object", key)
+			}
+			entries = append(entries, entry)
+		}
+	case map[string]any: // the API description has a single object in this place
+		entries = append(entries, list)
+	default:
+		return nil, 0, fmt.Errorf("the answer's response has no list of %s", key)
+	}
+	return entries, total, nil
+}
+
+// badName says why a text can't be an id or number, or "".
+func badName(s string) string {
+	if s == "" {
+		return "it is empty"
+	}
+	return badID(s)
+}
+
+// equal says whether two values are the same JSON.
+func equal(a, b any) bool {
+	x, err1 := rest.Object{"": a}.Marshal()
+	y, err2 := rest.Object{"": b}.Marshal()
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}

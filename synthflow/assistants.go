@@ -1,0 +1,188 @@
+package synthflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"flowbridge/internal/rest"
+)
+
+// VoiceEngineVersion is what the documents on direct dialling want in voice_engine_version; the API reference does not
+// have the member.
+const VoiceEngineVersion = "2.0"
+
+const voiceEngineKey = "voice_engine_version"
+
+// AssistantTypes are the values of an agent's type.
+func AssistantTypes() []string { return []string{"inbound", "outbound", "widget"} }
+
+// CheckAssistant says what is wrong with the body that creates an agent, as far as it can be told without asking the API.
+func CheckAssistant(body Object) error {
+	kind, _ := body.Text("type")
+	name, _ := body.Text("name")
+	switch _, hasAgent := body.Object("agent"); {
+	case !slices.Contains(AssistantTypes(), kind):
+		return fmt.Errorf("type %q is none: write one of %s", kind, strings.Join(AssistantTypes(), ", "))
+	case strings.TrimSpace(name) == "":
+		return errors.New("name is missing: agents are found by it")
+	case !hasAgent:
+		return errors.New(`agent is missing: it is an object with at least "prompt", "llm" and "language"`)
+	}
+	return nil
+}
+
+// CreateAssistant creates an agent (POST /v2/assistants) and gives its model_id. A 400 that names voice_engine_version
+// has it sent once more without; dropped says so. known are the ids of agents that are there already.
+func (a *Account) CreateAssistant(ctx context.Context, body Object, known map[string]bool) (id string, dropped bool, err error) {
+	r := rest.Request{Method: http.MethodPost, Path: a.assistants, Body: body}
+	e, answer, err := a.call(ctx, r)
+	if _, sent := body[voiceEngineKey]; sent && namesVoiceEngine(err) {
+		r.Body, dropped = maps.Clone(body), true
+		delete(r.Body, voiceEngineKey)
+		e, answer, err = a.call(ctx, r)
+	}
+	if err != nil {
+		return "", dropped, err
+	}
+	if id, err = a.modelID(r, e, answer); err != nil {
+		return "", dropped, err
+	}
+	if known[id] {
+		return "", dropped, a.api.Unusable(r, answer, fmt.Sprintf("the answer's model_id %s is that of an agent that was there before", id))
+	}
+	return id, dropped, nil
+}
+
+// namesVoiceEngine says whether an error is a 400 (or 422, which the same API says elsewhere) about voice_engine_version.
+func namesVoiceEngine(err error) bool {
+	var e *rest.Error
+	return errors.As(err, &e) && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity) &&
+		strings.Contains(e.Words, voiceEngineKey)
+}
+
+// modelID reads the id of an agent out of an answer.
+func (a *Account) modelID(r rest.Request, e envelope, answer rest.Answer) (string, error) {
+	if e.response == nil {
+		return "", a.api.Unusable(r, answer, "the answer has no response")
+	}
+	id, ok := e.response.Text("model_id")
+	if !ok {
+		return "", a.api.Unusable(r, answer, "the answer has no model_id")
+	}
+	if why := badName(id); why != "" {
+		return "", a.api.Unusable(r, answer, "the answer's model_id is no id: "+why)
+	}
+	return id, nil
+}
+
+// ListAssistants gives all agents (GET /v2/assistants/).
+func (a *Account) ListAssistants(ctx context.Context) ([]Object, error) {
+	return a.list(ctx, a.assistants+"/", nil, "assistants", "model_id")
+}
+
+// GetAssistant gives one agent (GET /v2/assistants/{model_id}, which answers with a list of one).
+func (a *Account) GetAssistant(ctx context.Context, id string) (Object, error) {
+	r := rest.Request{Method: http.MethodGet, Path: a.assistantPath(id)}
+	e, answer, err := a.call(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	entries, _, err := readPage(e, "assistants")
+	if err != nil && e.response != nil { // without the list, as one would expect
+		if _, ok := e.response.Text("model_id"); ok {
+			entries, err = []Object{e.response}, nil
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, a.api.Unusable(r, answer, err.Error())
+	case len(entries) != 1:
+		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer has %d agents instead of one", len(entries)))
+	}
+	if got, _ := entries[0].Text("model_id"); got != id {
+		return nil, a.api.Unusable(r, answer, "the answer is about another agent")
+	}
+	return entries[0], nil
+}
+
+// UpdateAssistant changes what body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
+func (a *Account) UpdateAssistant(ctx context.Context, id string, body Object) error {
+	r := rest.Request{Method: http.MethodPut, Path: a.assistantPath(id), Body: body}
+	e, answer, err := a.call(ctx, r)
+	if err != nil {
+		return err
+	}
+	got, err := a.modelID(r, e, answer)
+	if err != nil {
+		return err
+	}
+	if got != id {
+		return a.api.Unusable(r, answer, "the answer is about another agent")
+	}
+	return nil
+}
+
+// DeleteAssistant removes an agent (DELETE /v2/assistants/{model_id}).
+func (a *Account) DeleteAssistant(ctx context.Context, id string) error {
+	return a.done(ctx, rest.Request{Method: http.MethodDelete, Path: a.assistantPath(id)})
+}
+
+// AttachNumbers gives an outbound agent the numbers that it may call from (PUT /v2/assistants/{model_id}/phone_numbers). An
+// inbound agent has its one number in phone_number instead.
+func (a *Account) AttachNumbers(ctx context.Context, id string, numbers []string) error {
+	list := make([]any, len(numbers))
+	for i, n := range numbers {
+		list[i] = n
+	}
+	return a.done(ctx, rest.Request{Method: http.MethodPut, Path: a.assistantPath(id) + "/phone_numbers", Body: Object{"phone_numbers": list}})
+}
+
+func (a *Account) assistantPath(id string) string { return a.assistants + "/" + rest.Segment(id) }
+
+// CompareAssistant gives what of a body is otherwise in an agent that GetAssistant gave. Members of agent are compared one
+// by one, because an update leaves the others as they are.
+func CompareAssistant(have, want Object) []Difference {
+	var all []Difference
+	compare := func(prefix string, have, want Object) {
+		for _, key := range sortedKeys(want) {
+			v, ok := have[key]
+			switch {
+			case key == "agent" && prefix == "", key == "phone_number" && sameNumber(v, want[key]), equal(v, want[key]):
+			case !ok:
+				all = append(all, Difference{Key: prefix + key, Want: want[key], NotShown: true})
+			default:
+				all = append(all, Difference{Key: prefix + key, Have: v, Want: want[key]})
+			}
+		}
+	}
+	compare("", have, want)
+	in, _ := have.Object("agent")
+	wanted, _ := want.Object("agent")
+	compare("agent.", in, wanted)
+	return all
+}
+
+// sameNumber says whether two values are one number, with or without +.
+func sameNumber(a, b any) bool {
+	x, ok1 := a.(string)
+	y, ok2 := b.(string)
+	return ok1 && ok2 && Slug(x) == Slug(y)
+}
+
+func sortedKeys(o Object) []string { return slices.Sorted(maps.Keys(o)) }
+
+// IDs are the model_ids of agents, as CreateAssistant wants to know them.
+func IDs(agents []Object) map[string]bool {
+	known := map[string]bool{}
+	for _, a := range agents {
+		if id, ok := a.Text("model_id"); ok {
+			known[id] = true
+		}
+	}
+	return known
+}

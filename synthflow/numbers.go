@@ -1,0 +1,194 @@
+package synthflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"flowbridge/internal/rest"
+)
+
+const (
+	customNumbersPath = "/v2/custom-numbers"
+	numbersPath       = "/v2/numbers"
+)
+
+var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
+
+// Providers are the values of a number's provider_name that the API reference and its newer copies name.
+func Providers() []string {
+	return []string{"custom", "twilio", "telnyx", "vonage", "ring_central", "ringcx", "zoom", "five9", "8x8"}
+}
+
+// Slug is a number as it stands in a path of the API: without the leading +.
+func Slug(number string) string { return strings.TrimPrefix(number, "+") }
+
+// CheckNumber says what is wrong with the body that imports a number, as far as it can be told without asking the API:
+// termination_uri, for one, is the API's to judge, because the documents contradict each other about it.
+func CheckNumber(body Object) error {
+	provider, _ := body.Text("provider_name")
+	number, given := body.Text("phone_number")
+	switch {
+	case !given && body["phone_number"] != nil:
+		return errors.New(`phone_number is no text: write it in quotes, like "+15551230000"`)
+	case number == "" && provider != "8x8": // which is given one by the platform
+		return errors.New("phone_number is missing: write it with + and country code, like +15551230000")
+	case number != "" && badName(number) != "":
+		return errors.New("phone_number holds a character that no number has: write it like +15551230000")
+	case number != "" && !e164.MatchString(number) && provider != "five9" && provider != "zoom" && provider != "8x8":
+		return fmt.Errorf("phone_number %q is not E.164: write it with + and country code, like +15551230000", number)
+	}
+	if workspace, _ := body.Text("workspace_id"); workspace == "" {
+		return errors.New("workspace_id is missing: it is in the platform's workspace settings")
+	}
+	return checkRegistration(body)
+}
+
+// checkRegistration looks at what uac_enabled asks for.
+func checkRegistration(body Object) error {
+	if v, ok := body["uac_register_expires"]; ok {
+		n, isNumber := v.(json.Number)
+		seconds, err := n.Int64()
+		if !isNumber || err != nil || seconds < 60 || seconds > 3600 {
+			return errors.New("uac_register_expires is not a whole number of seconds from 60 to 3600")
+		}
+	}
+	enabled, isBool := body["uac_enabled"].(bool)
+	user, _ := body.Text("trunk_username")
+	password, _ := body.Text("trunk_pwd")
+	switch {
+	case !isBool && body["uac_enabled"] != nil:
+		return errors.New("uac_enabled is neither true nor false")
+	case enabled && (user == "" || password == ""):
+		return errors.New("uac_enabled needs trunk_username and trunk_pwd, by which the platform registers")
+	}
+	return nil
+}
+
+// CreateNumber imports a number (POST /v2/custom-numbers) and gives the API's response: key and phone_number.
+func (a *Account) CreateNumber(ctx context.Context, body Object) (Object, error) {
+	r := rest.Request{Method: http.MethodPost, Path: customNumbersPath, Body: body}
+	e, answer, err := a.call(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if e.response == nil {
+		return nil, a.api.Unusable(r, answer, "the answer has no response")
+	}
+	got, _ := e.response.Text("phone_number")
+	wanted, _ := body.Text("phone_number")
+	switch {
+	case badName(got) != "":
+		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
+	case wanted != "" && Slug(got) != Slug(wanted):
+		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", got))
+	}
+	if key, ok := e.response.Text("key"); !ok || badName(key) != "" {
+		return nil, a.api.Unusable(r, answer, "the answer has no usable key")
+	}
+	return e.response, nil
+}
+
+// ListNumbers gives all numbers of the workspace (GET /v2/numbers): number, sid, is_available. available limits it to
+// numbers with (false) or without (true) an inbound agent; nil is all.
+func (a *Account) ListNumbers(ctx context.Context, available *bool) ([]Object, error) {
+	query := url.Values{"workspace": {a.workspace}}
+	if available != nil {
+		query.Set("is_available", fmt.Sprint(*available))
+	}
+	return a.list(ctx, numbersPath, query, "phone_numbers", "number")
+}
+
+// GetNumber gives one number (GET /v2/numbers/{slug}).
+func (a *Account) GetNumber(ctx context.Context, number string) (Object, error) {
+	r := rest.Request{Method: http.MethodGet, Path: numberPath(number), Query: url.Values{"workspace": {a.workspace}}}
+	e, answer, err := a.call(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	got := e.whole // the API description has it without an envelope
+	if e.response != nil {
+		got = e.response
+	}
+	name, ok := got.Text("phone_number")
+	if !ok {
+		name, ok = got.Text("slug")
+	}
+	switch {
+	case !ok || badName(name) != "":
+		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
+	case Slug(name) != Slug(number):
+		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", name))
+	}
+	return got, nil
+}
+
+// FindNumber is GetNumber, but a number that the workspace does not have is nil. The documents leave open whether the
+// API says 404 or 400 of it: with 400 the list decides.
+func (a *Account) FindNumber(ctx context.Context, number string) (Object, error) {
+	got, failed := a.GetNumber(ctx, number)
+	switch rest.StatusOf(failed) {
+	case http.StatusNotFound:
+		return nil, nil
+	case http.StatusBadRequest:
+	default:
+		return got, failed
+	}
+	all, err := a.ListNumbers(ctx, nil)
+	if err != nil {
+		return nil, failed
+	}
+	for _, n := range all {
+		if name, _ := n.Text("number"); Slug(name) == Slug(number) {
+			return nil, failed
+		}
+	}
+	return nil, nil
+}
+
+// UpdateNumber changes what body has (PATCH /v2/numbers/{slug}).
+func (a *Account) UpdateNumber(ctx context.Context, number string, body Object) error {
+	return a.done(ctx, rest.Request{Method: http.MethodPatch, Path: numberPath(number), Body: body})
+}
+
+// DeleteNumber removes a number from the workspace (DELETE /v2/numbers/{slug}), and detaches it from its agents.
+func (a *Account) DeleteNumber(ctx context.Context, number string) error {
+	return a.done(ctx, rest.Request{Method: http.MethodDelete, Path: numberPath(number)})
+}
+
+func numberPath(number string) string { return numbersPath + "/" + rest.Segment(Slug(number)) }
+
+// Difference is a member of an object that is not as it was asked for.
+type Difference struct {
+	Key       string
+	Have      any
+	Want      any
+	NotShown  bool // the API does not give it back, so nobody can compare it
+	Concealed bool // it is a secret
+}
+
+// CompareNumber gives what of a body is otherwise in a number that GetNumber gave.
+func CompareNumber(have, want Object) []Difference {
+	var all []Difference
+	for _, key := range sortedKeys(want) {
+		shown := key
+		if key == "termination_uri" { // the alias of sip_term_uri, which is how it is given back
+			shown = "sip_term_uri"
+		}
+		v, ok := have[shown]
+		switch {
+		case key == "trunk_pwd":
+			all = append(all, Difference{Key: key, NotShown: true, Concealed: true})
+		case !ok:
+			all = append(all, Difference{Key: key, Want: want[key], NotShown: true})
+		case !equal(v, want[key]):
+			all = append(all, Difference{Key: key, Have: v, Want: want[key]})
+		}
+	}
+	return all
+}
