@@ -1,7 +1,6 @@
 package synthflow
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -219,11 +218,4 @@ func badName(s string) string {
 		return "it is empty"
 	}
 	return badID(s)
-}
-
-// equal says whether two values are the same JSON.
-func equal(a, b any) bool {
-	x, err1 := rest.Object{"": a}.Marshal()
-	y, err2 := rest.Object{"": b}.Marshal()
-	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }

@@ -372,10 +372,10 @@ func TestChecks(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	text := func(all []Difference) string {
+	text := func(all []rest.Difference) string {
 		var s []string
 		for _, d := range all {
-			s = append(s, fmt.Sprintf("%s %v>%v %v", d.Key, d.Have, d.Want, d.NotShown))
+			s = append(s, fmt.Sprintf("%s %v>%v %v", d.Path, d.Have, d.Want, d.NotShown))
 		}
 		return strings.Join(s, "; ")
 	}
@@ -386,7 +386,7 @@ func TestCompare(t *testing.T) {
 	}
 	have = parse(t, `{"name":"A","phone_number":"15551230000","agent":{"llm":"x","prompt":"old","language":"en-US"}}`)
 	want = parse(t, `{"name":"A","phone_number":"+15551230000","voice_engine_version":"2.0","agent":{"prompt":"new","llm":"x","voice_id":"v"}}`)
-	if got := text(CompareAssistant(have, want)); got != "voice_engine_version <nil>>2.0 true; agent.prompt old>new false; agent.voice_id <nil>>v true" {
+	if got := text(CompareAssistant(have, want)); got != "agent.prompt old>new false; agent.voice_id <nil>>v true; voice_engine_version <nil>>2.0 true" {
 		t.Errorf("got %s", got)
 	}
 }

@@ -144,37 +144,10 @@ func (a *Account) AttachNumbers(ctx context.Context, id string, numbers []string
 
 func (a *Account) assistantPath(id string) string { return a.assistants + "/" + rest.Segment(id) }
 
-// CompareAssistant gives what of a body is otherwise in an agent that GetAssistant gave. Members of agent are compared one
-// by one, because an update leaves the others as they are.
-func CompareAssistant(have, want Object) []Difference {
-	var all []Difference
-	compare := func(prefix string, have, want Object) {
-		for _, key := range sortedKeys(want) {
-			v, ok := have[key]
-			switch {
-			case key == "agent" && prefix == "", key == "phone_number" && sameNumber(v, want[key]), equal(v, want[key]):
-			case !ok:
-				all = append(all, Difference{Key: prefix + key, Want: want[key], NotShown: true})
-			default:
-				all = append(all, Difference{Key: prefix + key, Have: v, Want: want[key]})
-			}
-		}
-	}
-	compare("", have, want)
-	in, _ := have.Object("agent")
-	wanted, _ := want.Object("agent")
-	compare("agent.", in, wanted)
-	return all
+// CompareAssistant gives what of a body is otherwise in an agent that GetAssistant gave.
+func CompareAssistant(have, want Object) []rest.Difference {
+	return rest.Compare(sameNumber(have, want), want)
 }
-
-// sameNumber says whether two values are one number, with or without +.
-func sameNumber(a, b any) bool {
-	x, ok1 := a.(string)
-	y, ok2 := b.(string)
-	return ok1 && ok2 && Slug(x) == Slug(y)
-}
-
-func sortedKeys(o Object) []string { return slices.Sorted(maps.Keys(o)) }
 
 // IDs are the model_ids of agents, as CreateAssistant wants to know them.
 func IDs(agents []Object) map[string]bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -163,32 +164,22 @@ func (a *Account) DeleteNumber(ctx context.Context, number string) error {
 
 func numberPath(number string) string { return numbersPath + "/" + rest.Segment(Slug(number)) }
 
-// Difference is a member of an object that is not as it was asked for.
-type Difference struct {
-	Key       string
-	Have      any
-	Want      any
-	NotShown  bool // the API does not give it back, so nobody can compare it
-	Concealed bool // it is a secret
+// CompareNumber gives what of a body is otherwise in a number that GetNumber gave.
+func CompareNumber(have, want Object) []rest.Difference {
+	have = maps.Clone(have)
+	if uri, ok := have["sip_term_uri"]; ok { // given back by this name, whichever of the two was sent
+		have["termination_uri"] = uri
+	}
+	return rest.Compare(sameNumber(have, want), want)
 }
 
-// CompareNumber gives what of a body is otherwise in a number that GetNumber gave.
-func CompareNumber(have, want Object) []Difference {
-	var all []Difference
-	for _, key := range sortedKeys(want) {
-		shown := key
-		if key == "termination_uri" { // the alias of sip_term_uri, which is how it is given back
-			shown = "sip_term_uri"
-		}
-		v, ok := have[shown]
-		switch {
-		case key == "trunk_pwd":
-			all = append(all, Difference{Key: key, NotShown: true, Concealed: true})
-		case !ok:
-			all = append(all, Difference{Key: key, Want: want[key], NotShown: true})
-		case !equal(v, want[key]):
-			all = append(all, Difference{Key: key, Have: v, Want: want[key]})
-		}
+// sameNumber is have with the phone_number of want if the two differ in the + alone.
+func sameNumber(have, want Object) Object {
+	x, ok1 := have.Text("phone_number")
+	y, ok2 := want.Text("phone_number")
+	if ok1 && ok2 && x != y && Slug(x) == Slug(y) {
+		have = maps.Clone(have)
+		have["phone_number"] = y
 	}
-	return all
+	return have
 }

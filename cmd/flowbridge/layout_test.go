@@ -31,7 +31,7 @@ func TestImports(t *testing.T) {
 		"recording":       {"audio", "media"},
 		"synthflow":       {"internal/rest"},
 		"twilio":          {},
-		"vapi":            {},
+		"vapi":            {"internal/rest"},
 		"internal/rest":   {},
 		"config":          {"audio", "twilio"},
 		"store":           {},

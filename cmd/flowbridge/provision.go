@@ -141,17 +141,20 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 }
 
 func (o *connection) ofTarget(t *config.Target) (access, error) {
-	switch {
-	case t.Kind != o.kind:
+	if t.Kind != o.kind {
 		return access{}, fmt.Errorf("--target %s: is of kind %s, not %s", t.Name, t.Kind, o.kind)
-	case t.Prepare == nil:
-		return access{}, fmt.Errorf("--target %s: has no section that names API and token; write --region and --token-file instead", t.Name)
 	}
-	a := access{api: t.Prepare.API, token: t.Prepare.Token.Reveal(), workspace: t.Prepare.WorkspaceID}
-	for _, r := range o.regions {
-		if r.API == a.api {
-			a.region = r
-		}
+	var a access
+	switch {
+	case t.Prepare != nil:
+		a = access{api: t.Prepare.API, token: t.Prepare.Token.Reveal(), workspace: t.Prepare.WorkspaceID}
+	case t.Account != nil:
+		a = access{api: t.Account.API, token: t.Account.Token.Reveal(), workspace: t.Account.WorkspaceID}
+	default:
+		return access{}, fmt.Errorf("--target %s: has no section account that names API and token; write it, or --region and --token-file", t.Name)
+	}
+	if at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.API == a.api }); at >= 0 {
+		a.region = o.regions[at]
 	}
 	if o.workspace != "" {
 		a.workspace = o.workspace

@@ -90,7 +90,7 @@ func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, 
 			return nil, nil, fmt.Errorf("%w: --%s: %w", errUsage, x.flag, err)
 		}
 	}
-	return body, secretsIn(map[string]any(body)), nil
+	return body, rest.Secrets(map[string]any(body)), nil
 }
 
 // readText reads a file, or standard input for -.
@@ -182,22 +182,4 @@ func place(body rest.Object, path string, v any) error {
 		}
 		path = rest
 	}
-}
-
-// secretsIn are the texts in a body that must be shown nowhere.
-func secretsIn(v any) (all []string) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			all = append(all, secretsIn(e)...)
-		}
-	case map[string]any:
-		for k, e := range v {
-			if s, isText := e.(string); isText && s != "" && namesSecret(k) {
-				all = append(all, s)
-			}
-			all = append(all, secretsIn(e)...)
-		}
-	}
-	return all
 }

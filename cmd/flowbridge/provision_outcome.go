@@ -45,6 +45,19 @@ type found struct {
 	update      string // the command that makes it as it was asked for
 }
 
+// compared is what is there, beside what was asked for.
+func compared(what, id string, all []rest.Difference) found {
+	x := found{what: what, id: id}
+	for _, d := range all {
+		if d.NotShown {
+			x.notCompared = append(x.notCompared, d.Path)
+			continue
+		}
+		x.differences = append(x.differences, difference{Key: d.Path, Have: d.Have, Want: d.Want})
+	}
+	return x
+}
+
 // report says what is there, and is an error if that is not what was asked for.
 func (x found) report(s shower) error {
 	result := wasFound

@@ -43,7 +43,7 @@ func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := printJSON(p.out, masked(map[string]any(body))); err != nil {
+	if err := printJSON(p.out, rest.Masked(map[string]any(body))); err != nil {
 		return nil, err
 	}
 	fmt.Fprintln(p.out)
@@ -65,37 +65,6 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// secretWords are what the names of members have in them whose values are secrets: trunk_pwd, authentication.password,
-// server.secret, serverUrlSecret, apiKey, …
-var secretWords = []string{"pwd", "password", "secret", "token", "apikey", "api_key", "authorization", "privatekey", "private_key"}
-
-// masked is a JSON value without the values of members that hold secrets.
-func masked(v any) any {
-	switch v := v.(type) {
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = masked(e)
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			out[k] = masked(e)
-			if s, isText := e.(string); isText && s != "" && namesSecret(k) {
-				out[k] = rest.Redacted
-			}
-		}
-		return out
-	}
-	return v
-}
-
-func namesSecret(key string) bool {
-	key = strings.ToLower(key)
-	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(key, w) })
-}
-
 // shower prints what an account has.
 type shower struct {
 	out    io.Writer
@@ -105,7 +74,8 @@ type shower struct {
 
 // clean is an object as it may be shown: without secrets, whatever the API gave.
 func (s shower) clean(o rest.Object) map[string]any {
-	data, err := rest.Object(masked(map[string]any(o)).(map[string]any)).Marshal()
+	without, _ := rest.Masked(map[string]any(o)).(map[string]any)
+	data, err := rest.Object(without).Marshal()
 	if err != nil {
 		return nil
 	}

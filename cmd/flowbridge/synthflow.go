@@ -63,15 +63,3 @@ func (s *synthflowCLI) inWorkspace(c *cobra.Command) (access, error) {
 	}
 	return a, nil
 }
-
-// differences sorts what CompareNumber and CompareAssistant found.
-func differences(all []synthflow.Difference) (differ []difference, notCompared []string) {
-	for _, d := range all {
-		if d.NotShown {
-			notCompared = append(notCompared, d.Key)
-			continue
-		}
-		differ = append(differ, difference{Key: d.Key, Have: d.Have, Want: d.Want})
-	}
-	return differ, notCompared
-}

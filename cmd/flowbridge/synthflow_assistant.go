@@ -161,8 +161,7 @@ func (s *synthflowCLI) assistantThere(c *cobra.Command, account *synthflow.Accou
 		return err
 	}
 	name, _ := want.Text("name")
-	x := found{what: fmt.Sprintf("agent %q, model_id %s,", name, id), id: id}
-	x.differences, x.notCompared = differences(synthflow.CompareAssistant(have, want))
+	x := compared(fmt.Sprintf("agent %q, model_id %s,", name, id), id, synthflow.CompareAssistant(have, want))
 	x.update = flags.updateCommand(c, s.connection, id, x.differences)
 	return x.report(show)
 }

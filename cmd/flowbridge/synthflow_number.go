@@ -110,8 +110,7 @@ func checkedNumber(body rest.Object) (workspace string, err error) {
 
 // numberThere compares a number that is there with the one that was asked for.
 func (s *synthflowCLI) numberThere(c *cobra.Command, flags *bodyFlags, number string, have, want rest.Object) found {
-	x := found{what: "number " + number, id: number}
-	x.differences, x.notCompared = differences(synthflow.CompareNumber(have, want))
+	x := compared("number "+number, number, synthflow.CompareNumber(have, want))
 	x.update = flags.updateCommand(c, s.connection, number, x.differences)
 	return x
 }

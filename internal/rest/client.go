@@ -185,7 +185,9 @@ func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) 
 	case !success:
 		return Answer{}, c.refused(r, res, body)
 	case tooLarge:
-		return Answer{}, c.unusable(r, res.StatusCode, fmt.Sprintf("the answer is larger than %d bytes", c.maxBody))
+		e := c.unusable(r, res.StatusCode, fmt.Sprintf("the answer is larger than %d bytes", c.maxBody))
+		e.err = ErrTooLarge
+		return Answer{}, e
 	case len(bytes.TrimSpace(body)) == 0:
 		return Answer{Status: res.StatusCode}, nil
 	case !json.Valid(body):

@@ -49,6 +49,9 @@ func (e *Error) Error() string {
 // Unwrap gives the transport's error, if there is one.
 func (e *Error) Unwrap() error { return e.err }
 
+// ErrTooLarge marks an answer over Options.MaxBody.
+var ErrTooLarge = errors.New("answer too large")
+
 // StatusOf gives the HTTP status that an error of this package was made of, or 0.
 func StatusOf(err error) int {
 	if e, ok := errors.AsType[*Error](err); ok {

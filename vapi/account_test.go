@@ -1,0 +1,257 @@
+package vapi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/internal/rest"
+)
+
+const accountToken = "key-51f0a9"
+
+func accountAt(t *testing.T, f http.HandlerFunc) *Account {
+	t.Helper()
+	s := httptest.NewServer(f)
+	t.Cleanup(s.Close)
+	a, err := NewAccount(AccountOptions{BaseURL: s.URL, Token: accountToken, Timeout: 5 * time.Second, Secrets: []string{"sip-pass-1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.CloseIdle)
+	return a
+}
+
+func TestAccountRequests(t *testing.T) {
+	var got []string
+	a := accountAt(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = append(got, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+		if r.Header.Get("Authorization") != "Bearer "+accountToken {
+			t.Errorf("got %v", r.Header)
+		}
+		switch {
+		case strings.Contains(r.URL.RequestURI(), "limit="):
+			_, _ = io.WriteString(w, `[{"id":"a-1","name":"A"}]`)
+		case r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusCreated)
+			_, _ = io.WriteString(w, `{"id":"a-2","sipUri":"sip:Ann@sip.vapi.ai"}`)
+		default:
+			_, _ = io.WriteString(w, `{"id":"a-1","name":"A"}`)
+		}
+	})
+	ctx := t.Context()
+	known := map[string]bool{"a-1": true}
+	for _, f := range []func() (Object, error){
+		func() (Object, error) { return a.CreateAssistant(ctx, Object{"name": "A"}, known) },
+		func() (Object, error) { return a.GetAssistant(ctx, "a-1") },
+		func() (Object, error) { return a.UpdateAssistant(ctx, "a-1", Object{"name": "B"}) },
+		func() (Object, error) { return a.DeleteAssistant(ctx, "a-1") },
+		func() (Object, error) {
+			return a.CreateNumber(ctx, Object{"provider": "vapi", "sipUri": "sip:ann@sip.vapi.ai"}, known)
+		},
+		func() (Object, error) { return a.GetNumber(ctx, "a-1") },
+		func() (Object, error) {
+			return a.UpdateNumber(ctx, "a-1", Object{"assistantId": nil, "serverUrl": "https://x"})
+		},
+		func() (Object, error) { return a.DeleteNumber(ctx, "a-1") },
+	} {
+		if o, err := f(); err != nil || o["id"] == nil {
+			t.Errorf("got %v, %v", o, err)
+		}
+	}
+	for _, f := range []func() ([]Object, error){
+		func() ([]Object, error) { return a.ListAssistants(ctx) }, func() ([]Object, error) { return a.ListNumbers(ctx) },
+	} {
+		if all, err := f(); err != nil || len(all) != 1 || !IDs(all)["a-1"] {
+			t.Errorf("got %v, %v", all, err)
+		}
+	}
+	want := `POST /assistant {"name":"A"}
+GET /assistant/a-1
+PATCH /assistant/a-1 {"name":"B"}
+DELETE /assistant/a-1
+POST /phone-number {"provider":"vapi","sipUri":"sip:ann@sip.vapi.ai"}
+GET /phone-number/a-1
+PATCH /phone-number/a-1 {"assistantId":null,"serverUrl":"https://x"}
+DELETE /phone-number/a-1
+GET /assistant?limit=100
+GET /phone-number?limit=100`
+	if text := strings.Join(got, "\n"); text != want {
+		t.Errorf("got\n%s", text)
+	}
+}
+
+// The pages of a list overlap by what was created at the same moment; pages that are too large are asked for smaller.
+func TestAccountListPages(t *testing.T) {
+	var queries []string
+	a := accountAt(t, func(w http.ResponseWriter, r *http.Request) {
+		queries = append(queries, r.URL.RawQuery)
+		var limit int
+		_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &limit)
+		if limit > 20 {
+			_, _ = io.WriteString(w, `["`+strings.Repeat("x", 2<<20)+`"]`)
+			return
+		}
+		first := 0
+		if le := r.URL.Query().Get("createdAtLe"); le != "" {
+			_, _ = fmt.Sscanf(le, "t%d", &first)
+		}
+		var out []string
+		for i := first; i < min(first+limit, 45); i++ {
+			out = append(out, fmt.Sprintf(`{"id":"a-%d","createdAt":"t%d"}`, i, i))
+		}
+		_, _ = io.WriteString(w, "["+strings.Join(out, ",")+"]")
+	})
+	all, err := a.ListAssistants(t.Context())
+	if err != nil || len(all) != 45 || len(IDs(all)) != 45 {
+		t.Errorf("%d entries, %v", len(all), err)
+	}
+	if got := strings.Join(queries, " "); got != "limit=100 limit=20 createdAtLe=t19&limit=20 createdAtLe=t38&limit=20" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// An answer that lies is an error in words, and no secret is in it.
+func TestAccountAnswersThatLie(t *testing.T) {
+	calls := map[string]func(*Account, *testing.T) error{
+		"create": func(a *Account, t *testing.T) error {
+			_, err := a.CreateAssistant(t.Context(), Object{"name": "A"}, map[string]bool{"known": true})
+			return err
+		},
+		"create number": func(a *Account, t *testing.T) error {
+			_, err := a.CreateNumber(t.Context(), Object{"sipUri": "sip:ann@sip.vapi.ai"}, nil)
+			return err
+		},
+		"get":    func(a *Account, t *testing.T) error { _, err := a.GetNumber(t.Context(), "m"); return err },
+		"update": func(a *Account, t *testing.T) error { _, err := a.UpdateNumber(t.Context(), "m", Object{}); return err },
+		"delete": func(a *Account, t *testing.T) error { _, err := a.DeleteAssistant(t.Context(), "m"); return err },
+		"list":   func(a *Account, t *testing.T) error { _, err := a.ListNumbers(t.Context()); return err },
+	}
+	full := "[" + strings.TrimSuffix(strings.Repeat(`{"id":"m","createdAt":"t"},`, 100), ",") + "]"
+	for name, tt := range map[string]struct {
+		body string
+		says string
+		only string
+	}{
+		"error with 200": {`{"message":["no key-51f0a9, no sip-pass-1"],"error":"Bad Request","statusCode":400,"id":"m"}`, "Bad Request: no [redacted], no [redacted]", "get"},
+		"status":         {`{"statusCode":1e99,"id":"m"}`, "is an error", "get"},
+		"nothing":        {``, "", ""},
+		"text":           {`"done"`, "", ""},
+		"null":           {`null`, "", ""},
+		"number":         {`17`, "", ""},
+		"HTML":           {`<!doctype html><p>key-51f0a9`, "web page", ""},
+		"huge":           {`{"id":"` + strings.Repeat("m", 10<<20) + `"}`, "larger than", ""},
+		"bomb":           {"bomb", "larger than", ""},
+		"no id":          {`{"name":"A"}`, "no id", "get"},
+		"id of a type":   {`{"id":17}`, "no id", "create"},
+		"empty id":       {`{"id":""}`, "it is empty", "create"},
+		"id with CRLF":   {`{"id":"m\r\nX: y"}`, "it holds a space", "create"},
+		"long id":        {`{"id":"` + strings.Repeat("m", 300) + `"}`, "300 bytes", "create"},
+		"seen before":    {`{"id":"known"}`, "was there before", "create"},
+		"another":        {`{"id":"n"}`, "another id", "update"},
+		"another URI":    {`{"id":"n","sipUri":"sip:bob@sip.vapi.ai"}`, "another sipUri", "create number"},
+		"an object":      {`{"id":"m"}`, "no list", "list"},
+		"entry":          {`["m"]`, "is no object", "list"},
+		"entry's id":     {`[{"id":"m\n"}]`, "no usable id", "list"},
+		"repeating":      {full, "pages repeat", "list"},
+		"no time":        {strings.ReplaceAll(full, "createdAt", "x"), "no createdAt", "list"},
+		"injection":      {`[],"x":[]`, "not JSON", "list"},
+	} {
+		for call, f := range calls {
+			if tt.only != "" && tt.only != call {
+				continue
+			}
+			t.Run(name+"/"+call, func(t *testing.T) {
+				a := accountAt(t, func(w http.ResponseWriter, _ *http.Request) {
+					if tt.body != "bomb" {
+						_, _ = io.WriteString(w, tt.body)
+						return
+					}
+					w.Header().Set("Content-Encoding", "gzip")
+					z := gzip.NewWriter(w)
+					for range 100 {
+						if _, err := z.Write(bytes.Repeat([]byte(" "), 1<<20)); err != nil {
+							return
+						}
+					}
+					_ = z.Close()
+				})
+				err := f(a, t)
+				var e *rest.Error
+				if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.says) {
+					t.Fatalf("got %v, want %q", err, tt.says)
+				}
+				if text := err.Error(); strings.Contains(text, accountToken) || strings.Contains(text, "sip-pass-1") || len(text) > 4096 {
+					t.Errorf("%d bytes: %.300s", len(text), text)
+				}
+			})
+		}
+	}
+}
+
+func TestCheckNumber(t *testing.T) {
+	for body, says := range map[string]string{
+		`{"provider":"vapi","sipUri":"sip:my-agent@sip.vapi.ai"}`:                                                    "",
+		`{"provider":"vapi","sipUri":"sip:my-agent@SIP.vapi.ai","assistantId":null,"serverUrl":"https://x.example"}`: "",
+		`{"provider":"vapi","sipUri":"sip:a@sip.vapi.ai","authentication":{"username":"u","password":"p"}}`:          "",
+		`{"provider":"twilio","sipUri":"sip:a@sip.vapi.ai"}`:                                                         `only "vapi"`,
+		`{"provider":"vapi"}`: "sipUri is missing",
+		`{"provider":"vapi","sipUri":"sip:a@sip.eu.vapi.ai"}`:                                "not of this region, whose SIP host is sip.vapi.ai",
+		`{"provider":"vapi","sipUri":"sips:a@sip.vapi.ai"}`:                                  "is not one",
+		`{"provider":"vapi","sipUri":"sip:a@sip.vapi.ai;x=y"}`:                               "is not one",
+		`{"provider":"vapi","sipUri":"sip:a@sip.vapi.ai\r\n"}`:                               "is not one",
+		`{"provider":"vapi","sipUri":17}`:                                                    "is not one",
+		`{"provider":"vapi","sipUri":"sip:a@sip.vapi.ai","serverUrl":"x"}`:                   "serverUrl is not a URL",
+		`{"provider":"vapi","sipUri":"sip:a@sip.vapi.ai","server":{"secret":"s"}}`:           "server.url is not a URL",
+		`{"provider":"vapi","sipUri":"sip:a@sip.vapi.ai","authentication":{"username":"u"}}`: "needs username and password",
+	} {
+		o, err := rest.ParseObject([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckNewNumber(o, "sip.vapi.ai"); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v, want %q", body, err, says)
+		}
+	}
+	if err := CheckNumber(Object{"sipUri": "sip:a@127.0.0.1:5060"}, ""); err != nil {
+		t.Error(err)
+	}
+	if CheckAssistant(Object{"name": "A"}) != nil || CheckAssistant(Object{}) == nil {
+		t.Error("an assistant needs a name, and nothing else")
+	}
+}
+
+// Whatever the API answers, what is created has an id that can be used.
+func FuzzAccountAnswer(f *testing.F) {
+	for _, s := range []string{`{"id":"m"}`, `[{"id":"m"}]`, `{"id":"\r\n"}`, `{"message":"x","statusCode":400}`, `[]`, ``, `[{"id":"a"}`} {
+		f.Add([]byte(s))
+	}
+	var body []byte
+	a, err := NewAccount(AccountOptions{BaseURL: "http://127.0.0.1:1", Token: accountToken, Transport: trip(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(body)), Header: http.Header{}, Request: r}, nil
+	})})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		body = data
+		if o, err := a.CreateAssistant(t.Context(), Object{}, nil); err == nil && badID(o["id"].(string)) != "" {
+			t.Errorf("got %v", o)
+		}
+		if all, err := a.ListNumbers(t.Context()); err == nil && len(IDs(all)) > len(all) {
+			t.Errorf("got %v", all)
+		}
+	})
+}
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
