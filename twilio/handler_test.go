@@ -168,7 +168,7 @@ func TestHandlerFallsBack(t *testing.T) {
 			wantTwiML(t, serve(newHandler(t, Options{Route: route}), get(getCall)), rejectBusy)
 		})
 	}
-	h := newHandler(t, Options{Route: headers(Header{"Subject", "x"}), Fallback: Fallback{Number: "+15550100009"}})
+	h := newHandler(t, Options{Route: headers(Header{"Subject", "x"}), Fallback: Fallback{Dial: "+15550100009"}})
 	wantTwiML(t, serve(h, get(getCall)), "<Dial>+15550100009</Dial>")
 }
 

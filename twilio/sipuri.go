@@ -54,7 +54,7 @@ func CheckHeader(name string) error {
 // 3261 section 19.1.1). Values are percent-encoded once, as section 25.1
 // demands of an hvalue, with two exceptions: ';' stays as it is unless
 // encodeSemicolon is set, because Synthflow's documents print it so in
-// X-EI=S.<id>;, and '+' is encoded, because it would be a space to whoever
+// X-EI=S.<id>; (Twilio's warning 32110 wants it encoded), and '+' is encoded, because it would be a space to whoever
 // reads the headers as a query. The URI must have no headers of its own.
 //
 // The error is of what Twilio would refuse or mend, and names it: one of

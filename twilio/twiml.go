@@ -29,7 +29,7 @@ type DialOptions struct {
 // zero value rejects the call as busy.
 type Fallback struct {
 	Reject   string // reason: busy, or rejected (the number is not in service)
-	Number   string // another number to dial, E.164
+	Dial     string // another number to dial, E.164 or as Twilio takes it from this account
 	Redirect string // URL of other TwiML
 	Say      string // words that are spoken before the call is hung up
 }
@@ -74,12 +74,12 @@ func (f Fallback) TwiML(o DialOptions) ([]byte, error) {
 		return nil, err
 	}
 	switch {
-	case f.Number != "":
+	case f.Dial != "":
 		d, err := o.element()
 		if err != nil {
 			return nil, err
 		}
-		d.Number = f.Number
+		d.Number = f.Dial
 		return document(response{Dial: d})
 	case f.Redirect != "":
 		return document(response{Redirect: f.Redirect})
@@ -92,28 +92,31 @@ func (f Fallback) TwiML(o DialOptions) ([]byte, error) {
 	}
 }
 
+// minDialled is the length of a short code.
+const minDialled = 3
+
 // maxSay bounds the words of <Say>, in characters (twilio.com/docs, "TwiML
 // Voice: <Say>").
 const maxSay = 4096
 
 func (f Fallback) check() error {
 	set := 0
-	for _, s := range []string{f.Reject, f.Number, f.Redirect, f.Say} {
+	for _, s := range []string{f.Reject, f.Dial, f.Redirect, f.Say} {
 		if s != "" {
 			set++
 		}
 	}
-	digits, plus := strings.CutPrefix(f.Number, "+")
+	digits := strings.TrimPrefix(f.Dial, "+")
 	switch {
 	case set > 1:
-		return fmt.Errorf("%w: fallback: choose one of reject, number, redirect and say", ErrTwiML)
+		return fmt.Errorf("%w: fallback: choose one of reject, dial, redirect and say", ErrTwiML)
 	case f.Reject != "" && f.Reject != "busy" && f.Reject != "rejected":
 		return fmt.Errorf("%w: fallback: reject %q: write busy or rejected", ErrTwiML, f.Reject)
-	case f.Number != "" && (!plus || strings.Trim(digits, "0123456789") != "" || len(digits) < minE164 || len(digits) > maxE164):
-		return fmt.Errorf("%w: fallback: number %q: write it as +15550100001", ErrTwiML, f.Number)
+	case f.Dial != "" && (strings.Trim(digits, "0123456789") != "" || len(digits) < minDialled || len(digits) > maxE164):
+		return fmt.Errorf("%w: fallback: dial %q: write it as +15550100001", ErrTwiML, f.Dial)
 	case f.Redirect != "" && !webURL(f.Redirect):
 		return fmt.Errorf("%w: fallback: redirect %q: write an http or https URL", ErrTwiML, f.Redirect)
-	case utf8.RuneCountInString(f.Say) > maxSay || !printable(f.Say):
+	case utf8.RuneCountInString(f.Say) > maxSay || !printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(f.Say)):
 		return fmt.Errorf("%w: fallback: say: at most %d characters, no control characters", ErrTwiML, maxSay)
 	}
 	return nil

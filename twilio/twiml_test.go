@@ -48,8 +48,9 @@ func TestFallback(t *testing.T) {
 	}{
 		"default":  {Fallback{}, `<Reject reason="busy"></Reject>`},
 		"reject":   {Fallback{Reject: "rejected"}, `<Reject reason="rejected"></Reject>`},
-		"number":   {Fallback{Number: "+15550100009"}, `<Dial timeout="30">+15550100009</Dial>`},
+		"number":   {Fallback{Dial: "+15550100009"}, `<Dial timeout="30">+15550100009</Dial>`},
 		"redirect": {Fallback{Redirect: "https://a.example/?a=1&b=2"}, `<Redirect>https://a.example/?a=1&amp;b=2</Redirect>`},
+		"lines":    {Fallback{Say: "one\n\ttwo\n"}, `<Say>one&#xA;&#x9;two&#xA;</Say><Hangup></Hangup>`},
 		"say":      {Fallback{Say: "Sorry, <nobody> is here."}, `<Say>Sorry, &lt;nobody&gt; is here.</Say><Hangup></Hangup>`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +61,7 @@ func TestFallback(t *testing.T) {
 		})
 	}
 	for name, f := range map[string]Fallback{
-		"two": {Reject: "busy", Say: "x"}, "reason": {Reject: "no"}, "number": {Number: "5550100009"}, "short": {Number: "+1"},
+		"two": {Reject: "busy", Say: "x"}, "reason": {Reject: "no"}, "number": {Dial: "555-0100009"}, "short": {Dial: "+1"},
 		"redirect": {Redirect: "/x"}, "say": {Say: "a\x00"}, "long": {Say: strings.Repeat("a", 4097)},
 	} {
 		if _, err := f.TwiML(DialOptions{}); !errors.Is(err, ErrTwiML) || !strings.Contains(err.Error(), "fallback") {

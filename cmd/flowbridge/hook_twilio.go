@@ -15,10 +15,9 @@ import (
 
 // twilioOptions are those of the handler of /redirect_call.
 func (n *node) twilioOptions(t *config.TwilioHook) twilio.Options {
-	f := t.Fallback
 	return twilio.Options{
 		AuthToken: t.AuthToken.Reveal(), URL: t.URL, Route: n.redirect, EncodeSemicolon: t.EncodeSemicolon, Log: n.log,
-		Fallback: twilio.Fallback{Reject: f.Reject, Number: f.Dial, Redirect: f.Redirect, Say: f.Say},
+		Fallback: twilio.Fallback(t.Fallback),
 		Dial:     twilio.DialOptions{AnswerOnBridge: t.AnswerOnBridge},
 	}
 }
