@@ -11,8 +11,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
-
-	"flowbridge/synthflow"
 )
 
 const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
@@ -42,6 +40,8 @@ type platform interface {
 	// settle decides, while the call rings, what becomes of it. Code 0 answers
 	// it. It returns soon once ctx ends.
 	settle(ctx context.Context, c *agentCall) (code int, reason string)
+	// over is called when a call has ended.
+	over(c *agentCall)
 }
 
 // manner is how an agent takes calls.
@@ -78,6 +78,7 @@ func (s *agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 
 	media, code, reason := s.platform.admit(c, req)
 	s.remember(c)
+	defer s.platform.over(c)
 	defer s.forget(c)
 	defer c.finish()
 	if code != 0 {
@@ -92,41 +93,6 @@ func (s *agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	s.answer(c, req, tx, media)
-}
-
-// admit checks what the platform checks. Code 0 lets the call in.
-func (s *Synthflow) admit(c *agentCall, req *sip.Request) (remoteMedia, int, string) {
-	switch f := s.Fault(); f.Kind {
-	case FaultBusy:
-		return remoteMedia{}, sip.StatusBusyHere, "Busy Here"
-	case FaultStatus:
-		return remoteMedia{}, f.Status, "As Asked"
-	default:
-	}
-	media, err := parseSDP(req.Body())
-	if err != nil {
-		return remoteMedia{}, sip.StatusNotAcceptableHere, printable(err.Error())
-	}
-	switch n := countXEI(c.seen.Headers); {
-	case n == 0:
-		return remoteMedia{}, sip.StatusForbidden, "no X-EI header"
-	case n > 1:
-		return remoteMedia{}, sip.StatusForbidden, "more than one X-EI header"
-	}
-	_, value, _ := strings.Cut(c.seen.XEI, ":")
-	x, err := synthflow.ParseXEIStrict(value)
-	if err != nil {
-		return remoteMedia{}, sip.StatusForbidden, printable(err.Error())
-	}
-	if x.S == "" {
-		return remoteMedia{}, sip.StatusForbidden, "X-EI without S token"
-	}
-	if why := s.ids.use(x.S, req.Recipient.User, time.Now()); why != "" {
-		return remoteMedia{}, sip.StatusForbidden, why
-	}
-	c.id, c.greets = x.S, x.S
-	c.seen.SynthflowID = x.S
-	return media, 0, ""
 }
 
 // printable makes an error fit a reason phrase.
@@ -243,7 +209,7 @@ func (s *agent) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction,
 		s.sayBye(d)
 	}
 	c.update(func(seen *AgentCall) { seen.EndedBy = by })
-	s.log.Info().Str("sip_call_id", c.seen.CallID).Str("id", c.id).Str("by", string(by)).Msg("call ended")
+	c.logged(s.log.Info()).Str("by", string(by)).Msg("call ended")
 }
 
 // openMedia opens the agent's RTP, with the greeting about to be said, and

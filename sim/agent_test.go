@@ -63,14 +63,14 @@ func TestInviteIsChecked(t *testing.T) {
 
 func TestIDExpires(t *testing.T) {
 	ids, now := newIDTable(time.Minute), time.Unix(1000, 0)
-	ids.add("a", "+1", now)
-	if why := ids.use("a", "1", now.Add(61*time.Second)); !strings.Contains(why, "expired") {
+	ids.add("a", apiRequest{to: "+1"}, now)
+	if _, why := ids.use("a", "1", now.Add(61*time.Second)); !strings.Contains(why, "expired") {
 		t.Errorf("got %q", why)
 	}
-	if why := ids.use("a", "1", now.Add(59*time.Second)); why != "" {
+	if _, why := ids.use("a", "1", now.Add(59*time.Second)); why != "" {
 		t.Errorf("got %q", why)
 	}
-	ids.add("b", "+1", now.Add(3*time.Minute))
+	ids.add("b", apiRequest{to: "+1"}, now.Add(3*time.Minute))
 	if len(ids.ids) != 1 {
 		t.Errorf("got %d ids; want the old one gone", len(ids.ids))
 	}

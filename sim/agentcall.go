@@ -29,6 +29,16 @@ type AgentCall struct {
 	CallID      string
 	MaxForwards int
 
+	ModelID        string            // of the agent, where it is known
+	ExternalID     string            // E token of X-EI, or a bare X-EI
+	Diversion      string            // O token of X-EI, or the number in Diversion or X-Diversion
+	Variables      map[string]string // X- headers but X-EI, by name as it was on the wire
+	IgnoredHeaders int               // X- headers whose name no variable can have, or that came twice
+	Fetched        map[string]string // what the pre-action gave, by dotted path
+	FetchError     string            // why it gave nothing; empty where it did, or there is none
+	WebhookTries   int               // deliveries of the webhook after the call
+	WebhookStatus  int               // HTTP status of the last one; 0: none, or no answer
+
 	InvitedAt  time.Time
 	AnsweredAt time.Time
 	EndedAt    time.Time
@@ -70,6 +80,7 @@ type agentCall struct {
 	seen   AgentCall
 	stream *stream
 	answer []byte
+	book   synthflowBook // of Synthflow's calls only
 }
 
 func newAgentCall(req *sip.Request, tag, raw string) *agentCall {

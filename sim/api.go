@@ -1,58 +1,83 @@
 package sim
 
 import (
-	"bytes"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
 
-const (
-	apiPath     = "/v2/prepare_inbound"
-	maxAPIBody  = 64 << 10
-	emptyFields = `"duration":null,"end_call_reason":null,"judge_results":null,"is_voicemail":null,` +
-		`"voicemail_not_detected_during_call_but_detected_in_post_call":null,` +
-		`"voicemail_during_call_but_not_voicemail_in_post_call":null,` +
-		`"timeline":[],"twilio_call_sid":null,"egress_recording_url":null,"agents_used":[],` +
-		`"original_payload":null,"executed_actions":[],"prompt_variables":{},"voicemail_message_left":null,` +
-		`"recording_sid":null,"secondary_call_id":null,"recording_url":null,"payload_received":null,` +
-		`"language":null,"type_of_call":null,"recording_duration":null,"transcript":null,` +
-		`"error_message_payload_validation":null,"node_and_stage_time_track":{},"campaign_name":null,` +
-		`"lead_name":null,"labels":[],"deployment_type":null,"timezone":null`
-)
+const maxAPIBody = 64 << 10
 
-// apiRequest is the body of prepare_inbound.
-type apiRequest struct {
-	from, to, model, workspace string
-	variables                  json.RawMessage
-}
+// apiHandler serves a request whose token, method and body were checked; the
+// body is nil where the method has none.
+type apiHandler func(w http.ResponseWriter, r *http.Request, body []byte)
 
+// handler is the platform's HTTP API: prepare_inbound, and the account as the
+// API reference has it (phone numbers, assistants, calls).
 func (s *Synthflow) handler() http.Handler {
+	mux := http.NewServeMux()
+	for path, methods := range map[string]map[string]apiHandler{
+		apiPath:                                {http.MethodPost: s.prepare},
+		"/v2/custom-numbers":                   {http.MethodPost: s.answered(s.importNumber)},
+		"/v2/numbers":                          {http.MethodGet: s.answered(s.listNumbers)},
+		"/v2/numbers/{slug}":                   {http.MethodGet: s.answered(s.getNumber), http.MethodPatch: s.answered(s.patchNumber), http.MethodDelete: s.answered(s.deleteNumber)},
+		"/v2/assistants":                       {http.MethodPost: s.answered(s.createAgent)},
+		"/v2/assistants/{$}":                   {http.MethodGet: s.answered(s.listAgents)},
+		"/v2/assistants/{model}":               {http.MethodGet: s.answered(s.getAgent), http.MethodPut: s.answered(s.changeAgent), http.MethodDelete: s.answered(s.deleteAgent)},
+		"/v2/calls/{call}":                     {http.MethodGet: s.answered(s.getCall)},
+		"/v2/assistants/{model}/phone_numbers": {http.MethodPut: s.answered(s.attachNumbers)},
+		"/v2/assistants/{model}/phone_numbers/{slug}": {http.MethodDelete: s.answered(s.detachNumber)},
+	} {
+		mux.HandleFunc(path, s.checked(methods))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.apiError(w, http.StatusNotFound, "no such path") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.sip.enter() {
-			apiError(w, http.StatusServiceUnavailable, "closing")
+			s.apiError(w, http.StatusServiceUnavailable, "closing")
 			return
 		}
 		defer s.sip.leave()
-		switch {
-		case r.URL.Path != apiPath:
-			apiError(w, http.StatusNotFound, "no such path")
-		case r.Method != http.MethodPost:
-			w.Header().Set("Allow", http.MethodPost)
-			apiError(w, http.StatusMethodNotAllowed, "use POST")
-		case !s.authorized(r):
-			apiError(w, http.StatusUnauthorized, "missing or wrong bearer token")
-		default:
-			s.prepare(w, r)
-		}
+		mux.ServeHTTP(w, r)
 	})
+}
+
+// checked lets a request to its handler that has a method of the path, the
+// token and a body of JSON where the method has one, unless a fault is in the
+// way.
+func (s *Synthflow) checked(methods map[string]apiHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		serve := methods[r.Method]
+		switch {
+		case serve == nil:
+			allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+			w.Header().Set("Allow", allow)
+			s.apiError(w, http.StatusMethodNotAllowed, "use "+allow)
+			return
+		case !s.authorized(r):
+			s.apiError(w, http.StatusUnauthorized, "missing or wrong bearer token")
+			return
+		}
+		var body []byte
+		if r.Method != http.MethodGet && r.Method != http.MethodDelete {
+			var refused *apiRefusal
+			if body, refused = readJSON(w, r); refused != nil {
+				s.apiError(w, refused.code, refused.words)
+				return
+			}
+		}
+		if apiFault(w, r, s.Fault(), s.sip.ctx.Done(), s.apiError) {
+			serve(w, r, body)
+		}
+	}
 }
 
 func (s *Synthflow) authorized(r *http.Request) bool {
@@ -60,91 +85,31 @@ func (s *Synthflow) authorized(r *http.Request) bool {
 	return subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
 }
 
-func (s *Synthflow) prepare(w http.ResponseWriter, r *http.Request) {
+// readJSON reads a body that says that it is JSON, up to its bound.
+func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *apiRefusal) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		apiError(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
-		return
+		return nil, &apiRefusal{http.StatusUnsupportedMediaType, "Content-Type must be application/json"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAPIBody))
 	if err != nil {
-		apiError(w, http.StatusRequestEntityTooLarge, "body too large or cut short")
-		return
+		return nil, &apiRefusal{http.StatusRequestEntityTooLarge, "body too large or cut short"}
 	}
-	req, err := parseAPIRequest(body)
-	if err != nil {
-		apiError(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	if !s.misbehave(w, r, req) {
-		return
-	}
-	id := uuid.NewString()
-	now := time.Now()
-	s.ids.add(id, req.to, now)
-	s.opts.Log.Info().Str("id", id).Str("from", req.from).Str("to", req.to).Msg("call prepared")
-	apiAnswer(w, req, "registered", id, nil, now)
+	return body, nil
 }
 
-// misbehave is where the faults of the API are; false means that the request
-// is dealt with.
-func (s *Synthflow) misbehave(w http.ResponseWriter, r *http.Request, req apiRequest) bool {
-	f := s.Fault()
-	if f.Kind == FaultFailed {
-		reason := "service outage"
-		apiAnswer(w, req, "failed", "", &reason, time.Now())
-		return false
-	}
-	return apiFault(w, r, f, s.sip.ctx.Done(), apiError)
-}
-
-// parseAPIRequest wants exactly the five documented fields.
-func parseAPIRequest(body []byte) (apiRequest, error) {
-	var r apiRequest
-	dec := json.NewDecoder(bytes.NewReader(body))
-	seen := map[string]bool{}
-	err := members(dec, func(key string) error {
-		if seen[key] {
-			return fmt.Errorf("field %q appears twice", key)
-		}
-		seen[key] = true
-		target := map[string]*string{
-			"from_number": &r.from, "to_number": &r.to, "model_id": &r.model, "workspace_id": &r.workspace,
-		}[key]
+// answered makes a handler of a function that gives an answer or refuses.
+func (s *Synthflow) answered(f func(r *http.Request, body []byte) (any, *apiRefusal)) apiHandler {
+	return func(w http.ResponseWriter, r *http.Request, body []byte) {
+		out, refused := f(r, body)
 		switch {
-		case target != nil:
-			var v any
-			if err := dec.Decode(&v); err != nil {
-				return err
-			}
-			text, isString := v.(string)
-			if !isString {
-				return fmt.Errorf("field %q must be a string", key)
-			}
-			*target = text
-			return nil
-		case key == "custom_variables":
-			if err := dec.Decode(&r.variables); err != nil {
-				return err
-			}
-			return flatObject(r.variables)
-		}
-		return fmt.Errorf("unknown field %q", key)
-	})
-	if err != nil {
-		return r, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return r, errors.New("data after the JSON object")
-	}
-	for _, key := range []string{"from_number", "to_number", "model_id", "workspace_id", "custom_variables"} {
-		if !seen[key] {
-			return r, fmt.Errorf("field %q is missing", key)
+		case refused != nil:
+			s.apiError(w, refused.code, refused.words)
+		case s.Fault().Kind == FaultFailed: // done, and said not to be
+			s.apiAnswer(w, map[string]any{"status": "failed", "response": nil})
+		default:
+			s.apiAnswer(w, out)
 		}
 	}
-	if r.to == "" {
-		return r, errors.New(`field "to_number" is empty`)
-	}
-	return r, nil
 }
 
 // members calls f at each value of the JSON object that comes next.
@@ -170,45 +135,28 @@ func members(dec *json.Decoder, f func(key string) error) error {
 	return err
 }
 
-func flatObject(raw json.RawMessage) error {
-	var values map[string]any
-	if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &values) != nil {
-		return errors.New(`field "custom_variables" must be an object`)
-	}
-	for name, v := range values {
-		switch v.(type) {
-		case string, float64, bool:
-		default:
-			return fmt.Errorf("custom variable %q must be a string, a number or a boolean", name)
-		}
-	}
-	return nil
-}
-
-func apiAnswer(w http.ResponseWriter, r apiRequest, status, id string, errorMessage *string, now time.Time) {
-	head, err := json.Marshal(struct {
-		Status    string          `json:"call_status"`
-		ID        string          `json:"synthflow_call_id"`
-		Direction string          `json:"direction"`
-		Model     string          `json:"model_id"`
-		Workspace string          `json:"workspace_id"`
-		Variables json.RawMessage `json:"custom_variables"`
-		Lead      string          `json:"lead_phone_number"`
-		Agent     string          `json:"agent_phone_number"`
-		Start     int64           `json:"start_time"`
-		Error     *string         `json:"error_message"`
-	}{status, id, "inbound", r.model, r.workspace, r.variables, r.from, r.to, now.UnixMilli(), errorMessage})
+func (s *Synthflow) apiAnswer(w http.ResponseWriter, answer any) {
+	body, err := json.Marshal(answer)
 	if err != nil {
-		apiError(w, http.StatusInternalServerError, "internal error")
+		s.apiError(w, http.StatusInternalServerError, "internal error")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(append(head[:len(head)-1], ','), emptyFields+"}"...))
+	_, _ = w.Write(body)
 }
 
-func apiError(w http.ResponseWriter, code int, words string) {
+// apiError answers with one of the two envelopes that the platform has for
+// errors: a region's, or the global gateway's.
+func (s *Synthflow) apiError(w http.ResponseWriter, code int, words string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	body, _ := json.Marshal(map[string]any{"detail": map[string]string{"status": "error", "description": words}})
+	category := strings.ReplaceAll(strings.ToLower(http.StatusText(code)), " ", "_")
+	var envelope any = map[string]any{"detail": map[string]string{
+		"status": "error", "description": words, "request_id": uuid.NewString(), "category": category,
+	}}
+	if s.opts.Account.Gateway {
+		envelope = map[string]string{"error": category, "message": words}
+	}
+	body, _ := json.Marshal(envelope) // strings can be marshalled
 	_, _ = w.Write(body)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -28,34 +29,46 @@ type SynthflowOptions struct {
 	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
 	IDLifetime time.Duration // of a prepared id; 60s if zero
 	Auth       SIPAuth       // what an INVITE has to show; zero: nothing
-	Fault      Fault
-	Log        zerolog.Logger
+
+	Account     SynthflowAccount
+	ShortAnswer bool   // prepare_inbound answers with six keys, not with all
+	DirectDial  string // DirectDialAuto if empty
+	Webhook     SynthflowWebhook
+	PreAction   SynthflowPreAction
+
+	Fault Fault
+	Log   zerolog.Logger
 }
 
 // Synthflow is the stand-in platform: its HTTP API and its SIP agent.
 type Synthflow struct {
 	*agent
-	opts   SynthflowOptions
-	api    *web
-	ids    *idTable
-	asks   *challenger // nil: nobody is challenged
-	closed atomic.Bool
+	opts    SynthflowOptions
+	api     *web
+	ids     *idTable
+	given   givenIDs
+	account *account
+	asker   *http.Client // for webhooks and pre-actions
+	asks    *challenger  // nil: what the number asks for
+	closed  atomic.Bool
 }
 
 // StartSynthflow listens on both addresses and serves until Close. Cancelling
 // ctx ends the calls, but not the listeners.
 func StartSynthflow(ctx context.Context, o SynthflowOptions) (*Synthflow, error) {
 	o = o.withDefaults()
-	s := &Synthflow{
-		opts: o,
-		ids:  newIDTable(o.IDLifetime),
-	}
-	s.agent = newAgent(s, manner{o.MediaAddr, o.EchoDelay, o.RingFor}, o.Log)
-	s.SetFault(o.Fault)
-	err := o.Auth.Validate()
+	err := o.Validate()
 	if err != nil {
 		return nil, err
 	}
+	s := &Synthflow{
+		opts:    o,
+		ids:     newIDTable(o.IDLifetime),
+		account: newAccount(o.Account),
+		asker:   newAsker(),
+	}
+	s.agent = newAgent(s, manner{o.MediaAddr, o.EchoDelay, o.RingFor}, o.Log)
+	s.SetFault(o.Fault)
 	s.asks = newChallenger(o.Auth)
 	if s.sip, err = openEndpoint(ctx, o.SIPListen, "synthflow-sim", o.Log, s.drops); err != nil {
 		return nil, err
@@ -70,6 +83,16 @@ func StartSynthflow(ctx context.Context, o SynthflowOptions) (*Synthflow, error)
 	s.sip.serve()
 	s.api.serve(s.handler())
 	return s, nil
+}
+
+// Validate says what is wrong with options, but for addresses.
+func (o SynthflowOptions) Validate() error {
+	switch o.DirectDial {
+	case "", DirectDialAuto, DirectDialOn, DirectDialOff:
+	default:
+		return fmt.Errorf("direct dial %q: want %s, %s or %s", o.DirectDial, DirectDialAuto, DirectDialOn, DirectDialOff)
+	}
+	return errors.Join(o.Auth.Validate(), o.Account.Validate(), o.Webhook.validate(), o.PreAction.validate())
 }
 
 func (o SynthflowOptions) withDefaults() SynthflowOptions {
@@ -91,6 +114,7 @@ func (o SynthflowOptions) withDefaults() SynthflowOptions {
 	if o.IDLifetime == 0 {
 		o.IDLifetime = time.Minute
 	}
+	o.Webhook = o.Webhook.withDefaults()
 	return o
 }
 
@@ -135,7 +159,21 @@ func (s *Synthflow) Call(synthflowID string) (AgentCall, bool) {
 	return c.snapshot(), true
 }
 
-func (s *Synthflow) challenger(*sip.Request) *challenger { return s.asks }
+// challenger asks for the agent's credentials, or else for those of the number
+// that is called.
+func (s *Synthflow) challenger(req *sip.Request) *challenger {
+	if s.asks != nil {
+		return s.asks
+	}
+	return s.account.dialled(req.Recipient.User).asks
+}
 
-// settle has nothing to decide: the id of the call did.
-func (s *Synthflow) settle(context.Context, *agentCall) (int, string) { return 0, "" }
+// settle asks whom the agent has to ask before it answers: the inbound webhook
+// which agent it is, then the pre-action for variables.
+func (s *Synthflow) settle(ctx context.Context, c *agentCall) (code int, reason string) {
+	if err := s.reroute(ctx, c); err != nil {
+		return sip.StatusTemporarilyUnavailable, printable(err.Error())
+	}
+	s.fetch(ctx, c)
+	return 0, ""
+}

@@ -224,7 +224,7 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 		if r.Header.Get("Idempotency-Key") == "slow" {
 			<-release
 		}
-		fmt.Fprint(w, `{"call_status":"registered","synthflow_call_id":"x"}`)
+		fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":"id-%s"}`, r.Header.Get("Idempotency-Key"))
 	}))
 	api.Config.ConnState = func(c net.Conn, state http.ConnState) {
 		mu.Lock()
