@@ -42,6 +42,8 @@ type platform interface {
 	// settle decides, while the call rings, what becomes of it. Code 0 answers
 	// it. It returns soon once ctx ends.
 	settle(ctx context.Context, c *agentCall) (code int, reason string)
+	// over is called when a call has ended.
+	over(c *agentCall)
 }
 
 // manner is how an agent takes calls.
@@ -78,6 +80,7 @@ func (s *agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 
 	media, code, reason := s.platform.admit(c, req)
 	s.remember(c)
+	defer s.platform.over(c)
 	defer s.forget(c)
 	defer c.finish()
 	if code != 0 {

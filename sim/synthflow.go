@@ -139,3 +139,5 @@ func (s *Synthflow) challenger(*sip.Request) *challenger { return s.asks }
 
 // settle has nothing to decide: the id of the call did.
 func (s *Synthflow) settle(context.Context, *agentCall) (int, string) { return 0, "" }
+
+func (s *Synthflow) over(*agentCall) {}
