@@ -69,7 +69,9 @@ type agentCall struct {
 	referred *signal // a transfer has come to an end
 	ended    *signal
 
-	id string // set before the call is remembered
+	// set before the call is remembered
+	id   string
+	line *vapiLine // that was called; of Vapi's calls only
 
 	// set before the call is answered
 	greets string    // what the greeting is made of; empty: the agent waits for the caller
@@ -78,6 +80,7 @@ type agentCall struct {
 
 	mu     sync.Mutex // guards what follows
 	seen   AgentCall
+	vapi   VapiCall // of Vapi's calls only
 	stream *stream
 	answer []byte
 	book   synthflowBook // of Synthflow's calls only

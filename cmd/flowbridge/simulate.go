@@ -12,6 +12,6 @@ func simulateCommand() *cobra.Command {
 		Args:    usage(cobra.NoArgs),
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(simulateSynthflowCommand())
+	c.AddCommand(simulateSynthflowCommand(), simulateVapiCommand())
 	return c
 }
