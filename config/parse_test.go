@@ -123,7 +123,7 @@ func TestComplete(t *testing.T) {
 	}
 	var headers []string
 	for _, h := range target.Headers {
-		v, err := h.Value.Render(sampleVars(true))
+		v, err := h.Value.Render(SampleVars(true))
 		if err != nil {
 			t.Error(err)
 		}
@@ -154,10 +154,10 @@ func TestVariety(t *testing.T) {
 	if dial.Prepare.API != "http://sim:8080" || dial.Prepare.ModelID != "m1" || dial.Headers[0].Name != "x-lower" {
 		t.Errorf("target: got %+v", dial)
 	}
-	if v, err := dial.Headers[1].Value.Render(sampleVars(false)); v != "" || err != nil {
+	if v, err := dial.Headers[1].Value.Render(SampleVars(false)); v != "" || err != nil {
 		t.Errorf("without an id: got %q, %v; want nothing", v, err)
 	}
-	if got, err := c.Targets[1].URI.Render(sampleVars(true)); got != "sip:+15550100002@h.example:5062" || err != nil {
+	if got, err := c.Targets[1].URI.Render(SampleVars(true)); got != "sip:+15550100002@h.example:5062" || err != nil {
 		t.Errorf("uri: got %q, %v", got, err)
 	}
 	if diff := cmp.Diff([]string{"PCMA", "opus"}, c.Targets[2].Codecs); diff != "" {

@@ -33,7 +33,7 @@ func TestRegions(t *testing.T) {
 				continue
 			}
 			target := cfg.Targets[0]
-			uri, err := target.URI.Render(sampleVars(false))
+			uri, err := target.URI.Render(SampleVars(false))
 			api := target.Account
 			if section == "prepare" {
 				api = &Account{API: target.Prepare.API}
@@ -47,7 +47,7 @@ func TestRegions(t *testing.T) {
 	if err != nil || cfg.Targets[0].Region != RegionUS {
 		t.Fatalf("got %v, %v", cfg, err)
 	}
-	if uri, _ := cfg.Targets[0].URI.Render(sampleVars(false)); uri != "sip:+15550100002@sip.us.synthflow.ai:32681" {
+	if uri, _ := cfg.Targets[0].URI.Render(SampleVars(false)); uri != "sip:+15550100002@sip.us.synthflow.ai:32681" {
 		t.Errorf("the SIP host of an API's region: got %s", uri)
 	}
 }
@@ -58,7 +58,7 @@ func TestLead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vars := sampleVars(false)
+	vars := SampleVars(false)
 	if got, err := tmpl.Render(vars); got != "inbound +15550100001 +15550100002" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}

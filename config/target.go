@@ -134,13 +134,13 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 		s.complain(refuse("uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"))
 		return nil, "", false
 	}
-	sample, err := t.Render(sampleVars(use.prepare))
+	sample, err := t.Render(SampleVars(use.prepare))
 	if err != nil {
 		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
 	}
 	if use.mayLack {
-		if _, err := t.Render(sampleVars(false)); err != nil {
+		if _, err := t.Render(SampleVars(false)); err != nil {
 			s.complain(refuse("fails when the prepare step failed, and on_failure is dial",
 				"put the part with .Prepare between {{with .Prepare}} and {{end}} and write {{.CallID}} there, or write on_failure: next"))
 			return nil, "", false

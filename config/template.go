@@ -95,8 +95,8 @@ func plainTemplateError(err error) string {
 	return strings.ReplaceAll(s, "\n", " ")
 }
 
-// sampleVars are the values that templates are tried with when the file is loaded.
-func sampleVars(prepared bool) Vars {
+// SampleVars are the values of a made-up call, which templates are tried with when the file is loaded.
+func SampleVars(prepared bool) Vars {
 	v := Vars{
 		To: Party{
 			Number: "+15550100002", User: "5550100002", Name: "Support", Host: "198.51.100.2",

@@ -33,12 +33,12 @@ func FuzzTemplate(f *testing.F) {
 		if tmpl.String() != text {
 			t.Errorf("source %q; want %q", tmpl.String(), text)
 		}
-		with, withErr := tmpl.Render(sampleVars(true))
+		with, withErr := tmpl.Render(SampleVars(true))
 		inBounds(t, text, with, withErr)
 		if tmpl.UsesPrepare() || errors.Is(withErr, ErrTooLong) {
 			return
 		}
-		without, err := tmpl.Render(sampleVars(false))
+		without, err := tmpl.Render(SampleVars(false))
 		inBounds(t, text, without, err)
 		if (err == nil) != (withErr == nil) {
 			t.Errorf("%q without .Prepare: %v; with it: %v", text, err, withErr)

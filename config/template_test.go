@@ -17,7 +17,7 @@ func mustTemplate(t *testing.T, text string) *Template {
 }
 
 func TestRender(t *testing.T) {
-	vars := sampleVars(true)
+	vars := SampleVars(true)
 	vars.Prepare.Body = []byte(`{"a":{"b":"text","n":12345678901234567890,"f":1.50,"t":true,"z":null,"l":["x",{"y":1}]},"s":"<&>"}`)
 	vars.HeaderFunc = func(name string) string { return map[string]string{"X-Foo": "foo"}[name] }
 	for in, want := range map[string]string{
@@ -52,7 +52,7 @@ func TestRender(t *testing.T) {
 
 func TestRenderFails(t *testing.T) {
 	with := func(change func(*Vars)) Vars {
-		v := sampleVars(true)
+		v := SampleVars(true)
 		change(&v)
 		return v
 	}
@@ -106,7 +106,7 @@ func TestRenderTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if got, err := tmpl.Render(sampleVars(true)); err != nil || got != "+15550100002 registered" {
+			if got, err := tmpl.Render(SampleVars(true)); err != nil || got != "+15550100002 registered" {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
@@ -119,7 +119,7 @@ func BenchmarkRender(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	vars := sampleVars(true)
+	vars := SampleVars(true)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := tmpl.Render(vars); err != nil {

@@ -220,12 +220,12 @@ func TestCheckJSON(t *testing.T) {
 	}
 	write("trunks: [{name: a, sources: [192.0.2.1]}]\ntargets: [{name: t, kind: sip, uri: \"sip:1@192.0.2.2\"}]\nroutes: [{targets: [t]}]\n")
 	var out bytes.Buffer
-	if err := check(&out, file, with("net.core.rmem_max", "1"), false); err != nil || !strings.HasPrefix(out.String(), "warning: net.core.rmem_max is 1") {
+	if err := check(&out, file, with("net.core.rmem_max", "1"), false, nil); err != nil || !strings.HasPrefix(out.String(), "warning: net.core.rmem_max is 1") {
 		t.Errorf("got %v, %s", err, out.String())
 	}
 	out.Reset()
 	var got checked
-	if err := check(&out, file, with("net.core.rmem_max", "1"), true); err != nil {
+	if err := check(&out, file, with("net.core.rmem_max", "1"), true, nil); err != nil {
 		t.Error(err)
 	}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !got.Valid || len(got.Warnings) != 1 || len(got.Errors) != 0 {
@@ -233,12 +233,12 @@ func TestCheckJSON(t *testing.T) {
 	}
 	write("")
 	out.Reset()
-	if err := check(&out, file, roomy(), false); err != nil || !strings.HasPrefix(out.String(), "warning: there are no trunks") {
+	if err := check(&out, file, roomy(), false, nil); err != nil || !strings.HasPrefix(out.String(), "warning: there are no trunks") {
 		t.Errorf("an empty file: %v, %s", err, out.String())
 	}
 	write("log: {level: loud}\nrotues: []\n")
 	out.Reset()
-	err := check(&out, file, roomy(), true)
+	err := check(&out, file, roomy(), true, nil)
 	if exitCode(err) != exitUsage {
 		t.Errorf("got %v", err)
 	}

@@ -1,0 +1,367 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/internal/rest"
+	"flowbridge/synthflow"
+	"flowbridge/vapi"
+)
+
+// finding is what trying one thing of a target came to.
+type finding struct {
+	Target  string `json:"target"`
+	Step    string `json:"step"` // api, dns, tls, options
+	OK      bool   `json:"ok"`
+	Skipped bool   `json:"skipped"`
+	Detail  string `json:"detail"`
+	Remedy  string `json:"remedy"`
+}
+
+func (f finding) text() string {
+	mark := map[bool]string{true: "ok    ", false: "FAILED"}[f.OK]
+	if f.Skipped {
+		mark = "-     "
+	}
+	s := fmt.Sprintf("%s  %-20s %-8s %s", mark, f.Target, f.Step, f.Detail)
+	if f.Remedy != "" {
+		s += "; " + f.Remedy
+	}
+	return s
+}
+
+// errOffline means that a target can't be used as it is.
+var errOffline = errors.New("not every target can be reached")
+
+// prober tries targets as calls would use them, without calling anybody.
+type prober struct {
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
+	timeout time.Duration // of each step
+}
+
+// onlineTimeout bounds each step.
+const onlineTimeout = 5 * time.Second
+
+func newProber() prober {
+	return prober{
+		timeout: onlineTimeout,
+		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
+	}
+}
+
+// probe tries all targets side by side, and gives the findings in the order of
+// the file.
+func (p prober) probe(ctx context.Context, cfg *config.Config) (all []finding) {
+	found := make([][]finding, len(cfg.Targets))
+	var wg sync.WaitGroup
+	for i := range cfg.Targets {
+		wg.Go(func() { found[i] = p.target(ctx, &cfg.Targets[i]) })
+	}
+	wg.Wait()
+	for _, f := range found {
+		all = append(all, f...)
+	}
+	return all
+}
+
+func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
+	add := func(step string, ok bool, detail, remedy string) {
+		all = append(all, finding{Target: t.Name, Step: step, OK: ok, Detail: detail, Remedy: remedy})
+	}
+	if api, token, workspace, known := apiOf(t); known {
+		detail, remedy, ok := p.api(ctx, t, api, token, workspace)
+		add("api", ok, detail, remedy)
+	} else if t.Kind != config.KindSIP {
+		all = append(all, finding{
+			Target: t.Name, Step: "api", OK: true, Skipped: true, Detail: "not tried: the target has no token",
+			Remedy: "write account: {token_file: …} below it to have it tried; calls don't need it",
+		})
+	}
+	uri, host, port, err := sampleURI(t)
+	if err != nil {
+		add("dns", false, err.Error(), "explain shows what a call would dial")
+		return all
+	}
+	addrs, detail, remedy := p.resolve(ctx, host)
+	add("dns", len(addrs) > 0, detail, remedy)
+	if len(addrs) == 0 {
+		return all
+	}
+	at := netip.AddrPortFrom(first(addrs), port)
+	for _, f := range p.options(ctx, t, uri, host, at) {
+		f.Target = t.Name
+		all = append(all, f)
+	}
+	return all
+}
+
+// first is the address that calls use: IPv4 where there is one, as they do.
+func first(addrs []netip.Addr) netip.Addr {
+	for _, a := range addrs {
+		if a.Unmap().Is4() {
+			return a.Unmap()
+		}
+	}
+	return addrs[0]
+}
+
+// apiOf is the API of a target with its token; known is false where there is
+// none.
+func apiOf(t *config.Target) (api string, token config.Secret, workspace string, known bool) {
+	switch {
+	case t.Prepare != nil:
+		return t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID, true
+	case t.Account != nil:
+		return t.Account.API, t.Account.Token, t.Account.WorkspaceID, true
+	}
+	return "", "", "", false
+}
+
+// api asks a platform for something that changes nothing.
+func (p prober) api(ctx context.Context, t *config.Target, api string, token config.Secret, workspace string) (detail, remedy string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	n, err := p.ask(ctx, t.Kind, api, token, workspace)
+	if err == nil {
+		return fmt.Sprintf("%s takes the token; it knows %d numbers%s", api, n, ofWorkspace(workspace)), "", true
+	}
+	var refused *rest.Error
+	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
+		return err.Error(), "a token is of one region, and the target is of " + orNone(t.Region) + ": is it the right one, and whole?", false
+	}
+	return err.Error(), "", false
+}
+
+// ask gives how many numbers an account has.
+func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (int, error) {
+	if kind == config.KindVapi {
+		a, err := vapi.NewAccount(vapi.AccountOptions{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: userAgent()})
+		if err != nil {
+			return 0, err
+		}
+		defer a.CloseIdle()
+		numbers, err := a.ListNumbers(ctx)
+		return len(numbers), err
+	}
+	a, err := synthflow.NewAccount(synthflow.AccountOptions{
+		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: userAgent(),
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer a.CloseIdle()
+	numbers, err := a.ListNumbers(ctx, nil)
+	return len(numbers), err
+}
+
+func ofWorkspace(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " of workspace " + id
+}
+
+func orNone(region string) string {
+	if region == "" {
+		return "no region that is named"
+	}
+	return "region " + region
+}
+
+// sampleURI is what a call would dial, and where that is.
+func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
+	uri, err = t.URI.Render(config.SampleVars(t.Prepare != nil))
+	if err != nil {
+		return "", "", 0, fmt.Errorf("uri gives nothing for a sample call: %w", err)
+	}
+	rest := strings.TrimPrefix(uri[strings.LastIndexByte(uri, '@')+1:], "sip:")
+	rest, _, _ = strings.Cut(rest, ";")
+	host, port = rest, 5060
+	if t.Transport == config.TransportTLS {
+		port = 5061
+	}
+	if h, p, err := net.SplitHostPort(rest); err == nil {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil {
+			return "", "", 0, fmt.Errorf("uri has no usable port: %s", rest)
+		}
+		host, port = h, uint16(n)
+	}
+	return uri, strings.Trim(host, "[]"), port, nil
+}
+
+// resolve looks a host name up.
+func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, detail, remedy string) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, host + " is an address", ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	addrs, err := p.lookup(ctx, host)
+	if err == nil && len(addrs) > 0 {
+		names := make([]string, len(addrs))
+		for i, a := range addrs {
+			names[i] = a.Unmap().String()
+		}
+		return addrs, host + " is " + strings.Join(names, ", "), ""
+	}
+	var dns *net.DNSError
+	switch {
+	case err == nil || errors.As(err, &dns) && dns.IsNotFound:
+		return nil, "there is no address of the name " + host, "look for a slip of the pen" + replacement(host)
+	case errors.As(err, &dns) && dns.IsTimeout || ctx.Err() != nil:
+		return nil, "no name server answers about " + host, "does /etc/resolv.conf name one that this machine reaches?"
+	}
+	return nil, fmt.Sprintf("%s can't be looked up: %v", host, err), "does /etc/resolv.conf name a server that this machine reaches?"
+}
+
+// replacement says which host to try instead of that of the older documents.
+func replacement(host string) string {
+	if kind, r, ok := config.RegionOfHost(host); ok && kind == config.KindSynthflow && !strings.EqualFold(host, r.SIP) {
+		return "; Synthflow's current documents name " + r.SIP + " instead: write region: " + r.Name
+	}
+	return ""
+}
+
+// options asks a target for its OPTIONS (RFC 3261 section 11): whatever it
+// answers, it is there.
+func (p prober) options(ctx context.Context, t *config.Target, uri, host string, at netip.AddrPort) []finding {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	conn, err := dialTarget(ctx, t, host, at)
+	if err != nil {
+		step := "options"
+		detail, remedy := connectProblem(t, at, err)
+		if t.Transport == config.TransportTLS && !errors.Is(err, syscall.ECONNREFUSED) && !isTimeout(err) {
+			step = "tls"
+		}
+		return []finding{{Step: step, Detail: detail, Remedy: remedy}}
+	}
+	defer func() { _ = conn.Close() }()
+	status, err := askOptions(ctx, conn, t.Transport, uri)
+	if err == nil {
+		return []finding{{Step: "options", OK: true, Detail: fmt.Sprintf("%v answers over %s: %s", at, t.Transport, status)}}
+	}
+	detail, remedy := silenceProblem(t, host, at, err)
+	return []finding{{Step: "options", Detail: detail, Remedy: remedy}}
+}
+
+// dialTarget opens a socket toward a target, with TLS as its calls have it.
+func dialTarget(ctx context.Context, t *config.Target, host string, at netip.AddrPort) (net.Conn, error) {
+	network := "tcp"
+	if t.Transport == config.TransportUDP {
+		network = "udp"
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, at.String())
+	if err != nil || t.Transport != config.TransportTLS {
+		return conn, err
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.TLS.ServerName}
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	if err := trust(cfg, t.TLS); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	secured := tls.Client(conn, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// trust takes the target's files into a handshake.
+func trust(cfg *tls.Config, files config.TargetTLS) error {
+	if files.CA != "" {
+		data, err := os.ReadFile(files.CA)
+		if err != nil {
+			return err
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		cfg.RootCAs.AppendCertsFromPEM(data)
+	}
+	if files.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			return err
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// connectProblem says why there is no connection.
+func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, remedy string) {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var expired x509.CertificateInvalidError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("%v refuses connections", at), "is the port right" + portHint(t, at) + "?"
+	case isTimeout(err):
+		return fmt.Sprintf("%v lets no connection come about", at), "does a firewall stand between, or is the port wrong" + portHint(t, at) + "?"
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("the certificate of %v is of an authority that is not trusted", at), "name the authority's file in tls.ca of the target"
+	case errors.As(err, &name):
+		return fmt.Sprintf("the certificate of %v is for another name: %v", at, err), "dial the name that it is for, or write it as tls.server_name"
+	case errors.As(err, &expired):
+		return fmt.Sprintf("the certificate of %v is not valid: %v", at, err), "is the clock of this machine right?"
+	}
+	return fmt.Sprintf("no connection to %v: %v", at, err), "is the port right" + portHint(t, at) + "?"
+}
+
+// silenceProblem says why a target that was asked has not answered.
+func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error) (detail, remedy string) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("nothing listens at %v over %s", at, t.Transport), "is the port right" + portHint(t, at) + "?"
+	case errors.Is(err, errNotSIP):
+		return fmt.Sprintf("what answers at %v is no SIP", at), "is the port right" + portHint(t, at) + "?"
+	case isTimeout(err):
+		return fmt.Sprintf("no answer to OPTIONS from %v over %s", at, t.Transport),
+			"some platforms answer only addresses on their allow-list, or a firewall drops it; is the port right" + portHint(t, at) + "?" + replacement(host)
+	}
+	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall between"
+}
+
+// portHint names the port that a platform documents, where another is dialled.
+func portHint(t *config.Target, at netip.AddrPort) string {
+	want, transports := uint16(0), ""
+	switch {
+	case t.Kind == config.KindSynthflow && t.Transport == config.TransportTLS:
+		want, transports = 32682, "TLS"
+	case t.Kind == config.KindSynthflow:
+		want, transports = 32681, "UDP and TCP"
+	case t.Kind == config.KindVapi && t.Transport == config.TransportTLS:
+		want, transports = 5061, "TLS"
+	case t.Kind == config.KindVapi:
+		want, transports = 5060, "UDP and TCP"
+	}
+	if want == 0 || want == at.Port() {
+		return ""
+	}
+	return fmt.Sprintf(" (the platform documents %d for %s)", want, transports)
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"flowbridge/config"
+	"flowbridge/synthflow"
+)
+
+// platformWarnings are about what a platform would not take, or take otherwise
+// than it is meant.
+func platformWarnings(cfg *config.Config) (all []warning) {
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if t.Kind == config.KindSIP {
+			continue
+		}
+		all = append(all, headerWarnings(t)...)
+		if uri, _, port, err := sampleURI(t); err == nil {
+			all = append(all, portWarning(t, uri, port)...)
+		}
+		if outboundTo(cfg, t.Name) {
+			all = append(all, leadWarnings(t)...)
+		}
+	}
+	return all
+}
+
+// headerWarnings are about headers that a platform makes no variable of, and an
+// X-EI that it does not understand.
+func headerWarnings(t *config.Target) (all []warning) {
+	for _, h := range t.Headers {
+		switch {
+		case strings.EqualFold(h.Name, "X-EI"):
+			if t.Kind == config.KindSynthflow {
+				all = append(all, xeiWarning(t, h)...)
+			}
+		case strings.HasPrefix(strings.ToLower(h.Name), "x-"), slices.ContainsFunc(knownHeaders, func(k string) bool { return strings.EqualFold(k, h.Name) }):
+		default:
+			all = append(all, warning{
+				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name), "give it a name that begins with X-",
+			})
+		}
+	}
+	return all
+}
+
+// knownHeaders have a meaning of their own to platforms.
+var knownHeaders = []string{"Diversion", "History-Info", "User-to-User", "P-Asserted-Identity", "Remote-Party-ID", "Privacy", "User-Agent"}
+
+// almostToken is a token of X-EI that was meant.
+var almostToken = regexp.MustCompile(`^[SEO][.:=]`)
+
+// xeiWarning says what is wrong with an X-EI: it is neither tokens, each with a
+// ; at its end, nor one bare value.
+func xeiWarning(t *config.Target, h config.Header) []warning {
+	value, err := h.Value.Render(config.SampleVars(t.Prepare != nil))
+	if err != nil || value == "" {
+		return nil
+	}
+	if _, err = synthflow.ParseXEIStrict(value); err == nil {
+		return nil
+	}
+	if !strings.Contains(value, ";") && !almostToken.MatchString(value) {
+		return nil // bare
+	}
+	return []warning{{
+		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%v)", t.Name, value, err),
+		`write it like "S.{{.Prepare.CallID}};" or "E.{{.SIPCallID}};", each token with a ; at its end`,
+	}}
+}
+
+func portWarning(t *config.Target, uri string, port uint16) []warning {
+	_, r, ok := config.RegionOfHost(strings.Trim(hostPart(uri), "[]"))
+	if !ok {
+		return nil
+	}
+	want := map[string]map[bool]uint16{
+		config.KindSynthflow: {false: 32681, true: 32682}, config.KindVapi: {false: 5060, true: 5061},
+	}[t.Kind][t.Transport == config.TransportTLS]
+	if port == want {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("target %s: %s is called at port %d, and the platform documents %d for %s", t.Name, r.SIP, port, want, t.Transport),
+		fmt.Sprintf("write :%d behind the host in uri", want),
+	}}
+}
+
+func hostPart(uri string) string {
+	rest := strings.TrimPrefix(uri[strings.LastIndexByte(uri, '@')+1:], "sip:")
+	rest, _, _ = strings.Cut(rest, ";")
+	host, _, _ := strings.Cut(rest, ":")
+	return host
+}
+
+// outboundTo says whether a route with direction outbound leads to a target.
+func outboundTo(cfg *config.Config, target string) bool {
+	return slices.ContainsFunc(cfg.Routes, func(r config.Route) bool {
+		return r.Target == "" && r.Direction == config.DirectionOutbound && slices.Contains(r.Targets, target)
+	})
+}
+
+// leadWarnings are about templates that name the called number as the agent's
+// although it is the customer's.
+func leadWarnings(t *config.Target) (all []warning) {
+	type place struct {
+		key string
+		of  *config.Template
+	}
+	places := []place{{"uri", t.URI}}
+	if t.Prepare != nil {
+		places = append(places, place{"prepare.to_number", t.Prepare.ToNumber}, place{"prepare.from_number", t.Prepare.FromNumber})
+	}
+	for _, p := range places {
+		wrong, right := ".To.", ".Agent."
+		if p.key == "prepare.from_number" {
+			wrong, right = ".From.", ".Lead."
+		}
+		if p.of != nil && strings.Contains(p.of.String(), wrong) {
+			all = append(all, warning{
+				fmt.Sprintf("target %s: %s names %s, and a route with direction outbound leads there: the customer is who was called", t.Name, p.key, strings.TrimSuffix(wrong, ".")),
+				"write " + strings.TrimSuffix(right, ".") + " instead, which is right in both directions",
+			})
+		}
+	}
+	return all
+}
