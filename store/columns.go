@@ -13,7 +13,7 @@ const columnList = `id, node, trunk, route, target, direction, "from", "to", sip
 	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id`
 
 // selectList is columnList, and what the platform said of the call afterwards.
-const selectList = columnList + `, (SELECT report FROM reports WHERE reports.call_id = calls.synthflow_call_id)`
+const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 
 // A record that was finished once stays as it is: a Put that is repeated changes nothing.
 const insertCall = `INSERT INTO calls (` + columnList + `)

@@ -10,7 +10,7 @@ import (
 
 // Report is what a platform said of a call after its end.
 type Report struct {
-	// CallID is the platform's id of the call: Record.SynthflowCallID.
+	// CallID is the platform's id of the call; of one that was prepared it is Record.SynthflowCallID.
 	CallID string `json:"call_id"`
 	// Status is the platform's word for how it ended: completed, failed …
 	Status string `json:"status"`
@@ -28,20 +28,18 @@ type Report struct {
 }
 
 // The first report of a call stays, whatever is sent again.
-const insertReport = `INSERT INTO reports (call_id, received_at, report) VALUES (?, ?, ?) ON CONFLICT (call_id) DO NOTHING`
+const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`
 
-// PutReport keeps a report; its call may be live still. first is false when there is one of that call already, which stays.
-func (s *Store) PutReport(ctx context.Context, r Report) (first bool, err error) {
-	if r.CallID == "" { // it would be every call's that has none
-		return false, errors.New("report without a call id")
-	}
+// PutReport keeps what was said of the call with this id of ours, which may be live still. first is false when there is a
+// report of it already, which stays.
+func (s *Store) PutReport(ctx context.Context, id string, r Report) (first bool, err error) {
 	text, err := json.Marshal(r)
 	if err != nil {
-		return false, fmt.Errorf("report of %s: %w", r.CallID, err)
+		return false, fmt.Errorf("report of %s: %w", id, err)
 	}
 	done := make(chan error, 1)
 	err = s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
-		res, err := c.ExecContext(wctx, insertReport, r.CallID, r.ReceivedAt.String(), string(text))
+		res, err := c.ExecContext(wctx, insertReport, id, r.ReceivedAt.String(), string(text))
 		if err != nil {
 			return err
 		}
@@ -50,7 +48,7 @@ func (s *Store) PutReport(ctx context.Context, r Report) (first bool, err error)
 		return err
 	}, done)
 	if err == nil {
-		err = s.wait(ctx, done, "report of "+r.CallID)
+		err = s.wait(ctx, done, "report of "+id)
 	}
 	if err != nil {
 		return false, err
@@ -58,15 +56,23 @@ func (s *Store) PutReport(ctx context.Context, r Report) (first bool, err error)
 	return first, nil
 }
 
-// PlatformCall gives the target of the finished call that has this id of the platform's; known is false where there is none.
-func (s *Store) PlatformCall(ctx context.Context, id string) (target string, known bool, err error) {
-	const query = `SELECT target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' LIMIT 1`
-	err = s.reader.db.QueryRowContext(ctx, query, id).Scan(&target)
+// The latest call that a platform can mean. One that was dialled without being prepared has no id of the platform's, and is
+// known by what the platform was told.
+const reported = `SELECT id, target FROM (
+		SELECT id, target, started_at FROM calls WHERE synthflow_call_id = ?1 AND synthflow_call_id <> ''
+		UNION ALL
+		SELECT id, target, started_at FROM calls WHERE external_id = ?2 AND external_id <> '' AND synthflow_call_id = ''
+	) ORDER BY started_at DESC LIMIT 1`
+
+// Reported gives our id, and the target, of the finished call that a platform means by its own id or by the external one;
+// empty where there is none.
+func (s *Store) Reported(ctx context.Context, platformID, externalID string) (id, target string, err error) {
+	err = s.reader.db.QueryRowContext(ctx, reported, platformID, externalID).Scan(&id, &target)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", false, nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("call %s of the platform: %w", id, err)
+		return "", "", fmt.Errorf("call %s of the platform: %w", platformID, err)
 	}
-	return target, true, nil
+	return id, target, nil
 }

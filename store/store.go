@@ -199,7 +199,7 @@ func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	if err != nil {
 		return calls, err
 	}
-	_, err = s.purge(ctx, olderThan, `DELETE FROM reports WHERE call_id IN (SELECT call_id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`)
+	_, err = s.purge(ctx, olderThan, `DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`)
 	return calls, err
 }
 

@@ -95,24 +95,33 @@ func (n *node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 
 // takeReport joins what Synthflow says of a call to the call's record.
 func (n *node) takeReport(ctx context.Context, said synthflow.Report) (synthflow.Taken, error) {
-	target, known, err := n.targetOf(ctx, said.CallID)
-	if err != nil || !known {
+	id, target, err := n.reported(ctx, said)
+	if err != nil || id == "" {
 		return synthflow.TakenUnknown, err
 	}
-	first, err := n.store.PutReport(ctx, n.confirmed(ctx, target, said))
+	report := n.confirmed(ctx, target, said)
+	if report.ExternalID != said.ExternalID {
+		n.log.Warn().Str("synthflow_call_id", said.CallID).Str("external_id", said.ExternalID).Str("is", report.ExternalID).
+			Msg("a report names another external id than the platform's API")
+		return synthflow.TakenUnknown, nil
+	}
+	first, err := n.store.PutReport(ctx, id, report)
 	if err == nil && !first {
 		return synthflow.TakenBefore, nil
 	}
 	return synthflow.TakenNew, err
 }
 
-// targetOf is the target of the call, live or finished, that has an id of the
-// platform's.
-func (n *node) targetOf(ctx context.Context, id string) (target string, known bool, err error) {
-	if live, err := n.server.FindNamed(ctx, id); err == nil && live.Record.SynthflowCallID == id {
-		return live.Record.Target, true, nil
+// reported is our id, and the target, of the call that a report is about, live
+// or finished; empty where there is none.
+func (n *node) reported(ctx context.Context, said synthflow.Report) (id, target string, err error) {
+	if live, err := n.server.FindNamed(ctx, said.CallID); err == nil && live.Record.SynthflowCallID == said.CallID {
+		return live.Record.ID, live.Record.Target, nil
 	}
-	return n.store.PlatformCall(ctx, id)
+	if live, err := n.server.FindNamed(ctx, said.ExternalID); err == nil && live.Record.ExternalID == said.ExternalID && live.Record.SynthflowCallID == "" {
+		return live.Record.ID, live.Record.Target, nil
+	}
+	return n.store.Reported(ctx, said.CallID, said.ExternalID)
 }
 
 // targetNamed finds a target of the configuration in force.
@@ -125,10 +134,48 @@ func (f *inForce) targetNamed(name string) *config.Target {
 	return nil
 }
 
-// confirmed is a report as the record gets it.
-func (n *node) confirmed(_ context.Context, _ string, said synthflow.Report) store.Report {
+// confirmTimeout bounds how long the platform's API is asked about a call.
+const confirmTimeout = 3 * time.Second
+
+// confirmed is a report as the record gets it: in the words of the platform's
+// API where the target has a token for it, because anybody who has seen one
+// signature of a call can sign another report of that call.
+func (n *node) confirmed(ctx context.Context, target string, said synthflow.Report) store.Report {
+	told, err := n.tellOf(ctx, target, said.CallID)
+	switch {
+	case errors.Is(err, errNoAccount):
+	case err != nil:
+		n.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
+	default:
+		if told.ExternalID == "" {
+			told.ExternalID = said.ExternalID
+		}
+		said = told
+	}
 	return store.Report{
 		CallID: said.CallID, Status: said.Status, EndReason: said.EndReason, DurationMS: said.Duration.Milliseconds(),
-		ExternalID: said.ExternalID, ReceivedAt: store.TimeOf(time.Now()),
+		ExternalID: said.ExternalID, ReceivedAt: store.TimeOf(time.Now()), Confirmed: err == nil,
 	}
+}
+
+var errNoAccount = errors.New("the target has no token")
+
+// tellOf asks the API of a target about a call.
+func (n *node) tellOf(ctx context.Context, target, id string) (synthflow.Report, error) {
+	t := n.inForce.Load().targetNamed(target)
+	if t == nil {
+		return synthflow.Report{}, errNoAccount
+	}
+	api, token, workspace, known := apiOf(t)
+	if !known || t.Kind != config.KindSynthflow {
+		return synthflow.Report{}, errNoAccount
+	}
+	a, err := synthflow.NewAccount(synthflow.AccountOptions{
+		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: confirmTimeout, UserAgent: userAgent(),
+	})
+	if err != nil {
+		return synthflow.Report{}, err
+	}
+	defer a.CloseIdle()
+	return a.GetCall(ctx, id)
 }

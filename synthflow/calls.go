@@ -1,0 +1,56 @@
+package synthflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"flowbridge/internal/rest"
+)
+
+const callsPath = "/v2/calls"
+
+// GetCall gives what the account knows of a call that has ended (GET /v2/calls/{call_id}). Other than a webhook's, its word
+// is the platform's: the signature of a webhook is over the call's id alone.
+func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
+	r := rest.Request{Method: http.MethodGet, Path: callsPath + "/" + rest.Segment(id)}
+	e, answer, err := a.call(ctx, r)
+	if err != nil {
+		return Report{}, err
+	}
+	one, ok := e.oneCall()
+	if !ok {
+		return Report{}, a.api.Unusable(r, answer, "the answer has no call")
+	}
+	raw, err := json.Marshal(map[string]any{"call": one})
+	if err != nil {
+		return Report{}, a.api.Unusable(r, answer, err.Error())
+	}
+	report, err := ParseReport(raw)
+	switch {
+	case err != nil:
+		return Report{}, a.api.Unusable(r, answer, err.Error())
+	case report.CallID != id:
+		return Report{}, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another call, %q", clean(report.CallID, "")))
+	}
+	return report, nil
+}
+
+// oneCall is the call of an answer: the API reference has it in a list of one, and an answer without envelope stands for
+// itself.
+func (e envelope) oneCall() (map[string]any, bool) {
+	of := map[string]any(e.whole)
+	if e.response != nil {
+		of = e.response
+	}
+	if all, ok := of["calls"].([]any); ok {
+		if len(all) != 1 {
+			return nil, false
+		}
+		one, ok := all[0].(map[string]any)
+		return one, ok
+	}
+	_, ok := of["call_id"]
+	return of, ok
+}
