@@ -7,6 +7,12 @@
 //	   └───── RTP: words ─────────────────────────────────────────▶ heard by the agent
 //	   heard by the caller ◀───────────── RTP: greeting, then echo ─────┘
 //
+// Twilio is a carrier that asks a webhook what to do with a call, and does it:
+//
+//	Twilio ── GET or POST, signed ──▶ (under test)
+//	   │  ◀──────── TwiML ────────────────┘
+//	   └───── INVITE, headers of the TwiML's SIP URI ──▶ wherever that says
+//
 // Words: the caller's words and the agent's greeting are audio that looks
 // like speech and that is different for every seed (SpeechLike), so that what
 // one end heard tells who spoke and when (Match). Heard is what an end

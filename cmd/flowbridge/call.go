@@ -133,14 +133,23 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 		call.Password = password
 	}
 	for _, line := range o.headers {
-		name, value, ok := strings.Cut(line, ":")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		if !ok || name == "" || !printable(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-			return bad("--header %q: write 'Name: value'", line)
+		h, err := headerOf(line)
+		if err != nil {
+			return sim.CarrierCall{}, "", err
 		}
-		call.Headers = append(call.Headers, sim.Header{Name: name, Value: value})
+		call.Headers = append(call.Headers, h)
 	}
 	return call, strings.Trim(uri.Host, "[]"), nil
+}
+
+// headerOf reads the value of a flag --header.
+func headerOf(line string) (sim.Header, error) {
+	name, value, ok := strings.Cut(line, ":")
+	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	if !ok || name == "" || !printable(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return sim.Header{}, fmt.Errorf("%w: --header %q: write 'Name: value'", errUsage, line)
+	}
+	return sim.Header{Name: name, Value: value}, nil
 }
 
 // printable says whether s is visible ASCII alone.

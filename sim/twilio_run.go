@@ -1,0 +1,272 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// TwilioDial is an INVITE of Twilio's.
+type TwilioDial struct {
+	CallSID string   // of the INVITE: a webhook's call and what it dials are two calls at Twilio
+	URI     string   // as it was dialled, headers included
+	Headers []Header // that were added to the INVITE, in order
+	Result  CarrierResult
+}
+
+// twilioRun is a call on its way. The goroutine of Call owns it.
+type twilioRun struct {
+	twilio *Twilio
+	call   TwilioCall
+	result TwilioResult
+	asked  int // documents
+}
+
+// webhookURL is a URL to ask: where it is, and what it is called in public,
+// which is what is signed.
+type webhookURL struct{ at, signed *url.URL }
+
+// webhook asks the Voice URL and runs what it says, document by document.
+func (r *twilioRun) webhook(ctx context.Context) error {
+	at, err := url.Parse(r.call.VoiceURL)
+	if err != nil {
+		return err
+	}
+	next := &webhookStep{webhookURL: webhookURL{at, at}, method: r.call.method()}
+	if r.call.PublicURL != "" {
+		if next.signed, err = url.Parse(r.call.PublicURL); err != nil {
+			return err
+		}
+	}
+	home := next.webhookURL
+	for next != nil {
+		if r.asked++; r.asked > maxDocuments {
+			return twilioError(twilioRetrieval, "more than %d documents: they ask for each other", maxDocuments)
+		}
+		verbs, failed := r.fetch(ctx, *next)
+		if failed != nil {
+			return failed
+		}
+		if next, err = r.run(ctx, home, next.webhookURL, verbs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// webhookStep is the next document.
+type webhookStep struct {
+	webhookURL
+	method string
+	params url.Values // besides those of every request
+}
+
+// run runs the verbs one after the other; without a next document the call
+// is over.
+func (r *twilioRun) run(ctx context.Context, home, here webhookURL, verbs []twimlVerb) (*webhookStep, error) {
+	if r.result.Outcome == "" {
+		r.result.Outcome = TwilioEnded
+	}
+	for _, v := range verbs {
+		r.result.Verbs = append(r.result.Verbs, v.String())
+		switch v.name {
+		case "Reject":
+			r.result.Outcome = TwilioRejected
+			return nil, nil
+		case "Hangup":
+			return nil, nil
+		case "Redirect":
+			return nextStep(home, here, v.text, v.attrs["method"], nil)
+		case "Dial":
+			params, err := r.dial(ctx, v)
+			if err != nil || v.attrs["action"] == "" && params.Get("DialCallStatus") == "completed" {
+				return nil, err
+			}
+			if v.attrs["action"] != "" {
+				return nextStep(home, here, v.attrs["action"], v.attrs["method"], params)
+			}
+		}
+	}
+	return nil, nil
+}
+
+// String is the verb in one line.
+func (v twimlVerb) String() string {
+	text := v.text
+	for _, n := range v.nouns {
+		text = n.text
+	}
+	if reason := v.attrs["reason"]; reason != "" {
+		text = reason
+	}
+	return strings.TrimSpace(strings.ToLower(v.name) + " " + text)
+}
+
+// nextStep gives the next document. It is at the host that the user has
+// named, or on loopback: a document can't send us anywhere else.
+func nextStep(home, here webhookURL, ref, method string, params url.Values) (*webhookStep, error) {
+	if method == "" {
+		method = http.MethodPost
+	}
+	u, err := here.signed.Parse(ref)
+	if err != nil {
+		return nil, twilioError(twilioRetrieval, "%q is no URL", ref)
+	}
+	s := &webhookStep{webhookURL: webhookURL{u, u}, method: method, params: params}
+	switch {
+	case u.Scheme == home.signed.Scheme && u.Host == home.signed.Host:
+		at := *u
+		at.Scheme, at.Host = home.at.Scheme, home.at.Host
+		s.at = &at
+	case u.Host != home.at.Host && !isLoopback(u.Hostname()):
+		return nil, twilioError(twilioRetrieval, "the document names %s, which is neither the Voice URL's host nor loopback: not asked", u.Host)
+	}
+	return s, nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback() || host == "localhost"
+}
+
+// dial runs <Dial>, and gives what Twilio tells the action URL
+// (twilio.com/docs/voice/twiml/dial and /sip).
+func (r *twilioRun) dial(ctx context.Context, v twimlVerb) (url.Values, error) {
+	if len(v.nouns) == 0 || v.nouns[0].name != "Sip" {
+		r.result.Outcome = TwilioNumber
+		return url.Values{"DialCallStatus": {"completed"}}, nil
+	}
+	uri, failed := parseDialledURI(v.nouns[0].text)
+	if failed != nil {
+		return nil, failed
+	}
+	r.result.Warnings = append(r.result.Warnings, uri.warnings...)
+	caller := v.attrs["callerId"]
+	if caller == "" {
+		caller = r.call.From
+	}
+	ringing := twilioRinging
+	if n, err := strconv.Atoi(v.attrs["timeout"]); err == nil {
+		ringing = time.Duration(n) * time.Second
+	}
+	d := TwilioDial{CallSID: newSID("CA"), URI: v.nouns[0].text, Headers: uri.headers}
+	noun := v.nouns[0].attrs
+	if err := r.invite(ctx, &d, uri.address, CarrierCall{
+		From: caller, CancelAfter: ringing, Username: noun["username"], Password: noun["password"],
+	}); err != nil {
+		return nil, err
+	}
+	params := url.Values{
+		"DialCallSid": {d.CallSID}, "DialCallStatus": {twilioStatus(d.Result)},
+		"DialSipCallId": {d.Result.SIPCallID}, "DialSipResponseCode": {strconv.Itoa(d.Result.Status)},
+	}
+	for _, line := range d.Result.Headers {
+		if name, value, _ := strings.Cut(line, ":"); strings.HasPrefix(strings.ToLower(name), "x-") {
+			params.Add("DialSipHeader_"+name, strings.TrimSpace(value))
+		}
+	}
+	return params, nil
+}
+
+// twilioStatus is Twilio's word for the end of a call.
+func twilioStatus(c CarrierResult) string {
+	switch {
+	case !c.AnsweredAt.IsZero():
+		return "completed"
+	case c.Status == sip.StatusBusyHere || c.Status == sip.StatusGlobalBusyEverywhere:
+		return "busy"
+	case c.Cancelled || c.Status == sip.StatusRequestTimeout || c.Status == sip.StatusTemporarilyUnavailable:
+		return "no-answer"
+	default:
+		return "failed"
+	}
+}
+
+// trunk calls as an Elastic SIP trunk does: the called number at the
+// origination URI.
+func (r *twilioRun) trunk(ctx context.Context) error {
+	to, err := trunkURI(r.call.Trunk, r.call.Called)
+	if err != nil {
+		return err
+	}
+	d := TwilioDial{CallSID: r.call.CallSID, URI: to}
+	identity := "<sip:" + callerUser(r.call.From) + "@pstn.twilio.com>"
+	if r.call.Asserted {
+		d.Headers = append(d.Headers, Header{"P-Asserted-Identity", identity})
+	}
+	if r.call.ForwardedFrom != "" {
+		d.Headers = append(d.Headers, Header{"Diversion", "<sip:" + callerUser(r.call.ForwardedFrom) + "@pstn.twilio.com>;reason=unconditional"})
+	}
+	return r.invite(ctx, &d, to, CarrierCall{From: r.call.From, CancelAfter: twilioRinging, DisplayName: r.call.CallerName})
+}
+
+// trunkURI puts the called number into an origination URI.
+func trunkURI(trunk, called string) (string, error) {
+	rest, ok := strings.CutPrefix(trunk, "sip:")
+	uri := "sip:" + called + "@" + rest
+	if !ok || strings.ContainsAny(rest, "@?") || !twilioAddress.MatchString(uri) {
+		return "", fmt.Errorf("trunk %q: write it without a user, like sip:127.0.0.1:5060", trunk)
+	}
+	return uri, nil
+}
+
+// callerUser is the number of a caller, or the user of a SIP URI.
+func callerUser(party string) string {
+	if rest, ok := strings.CutPrefix(party, "sip:"); ok {
+		party, _, _ = strings.Cut(rest, "@")
+	}
+	return party
+}
+
+// invite sends the INVITE with Twilio's own headers, and waits for the end of
+// the call.
+func (r *twilioRun) invite(ctx context.Context, d *TwilioDial, to string, cc CarrierCall) error {
+	var err error
+	if cc.Dest, err = r.destination(to); err != nil {
+		return err
+	}
+	d.Headers = append(d.Headers, Header{"X-Twilio-AccountSid", r.result.AccountSID}, Header{"X-Twilio-ApiVersion", twilioAPIVersion},
+		Header{"X-Twilio-CallSid", d.CallSID})
+	cc.To, cc.From, cc.Headers = to, callerUser(cc.From), d.Headers
+	cc.Hold, cc.Seed = r.call.Hold, r.call.Seed
+	r.result.Outcome = TwilioDialled
+	d.Result, err = r.twilio.carrier.Call(ctx, cc)
+	r.result.Dials = append(r.result.Dials, *d)
+	return err
+}
+
+// destination is where an INVITE goes: where the user says, or where the URI
+// says if that is loopback. Names are not looked up.
+func (r *twilioRun) destination(to string) (netip.AddrPort, error) {
+	var uri sip.Uri
+	if err := sip.ParseUri(to, &uri); err != nil {
+		return netip.AddrPort{}, twilioError(twilioURI, "%q: %v", to, err)
+	}
+	if over, _ := uri.UriParams.Get("transport"); uri.Scheme != "sip" || over != "" && !strings.EqualFold(over, "udp") {
+		return netip.AddrPort{}, errors.New("the URI asks for TCP or TLS, and this stand-in calls over UDP only")
+	}
+	if r.call.Dest.IsValid() {
+		return r.call.Dest, nil
+	}
+	host := strings.Trim(uri.Host, "[]")
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if !isLoopback(host) {
+		return netip.AddrPort{}, twilioError(twilioUnresolved, "the URI names %s, which is not loopback: say where the INVITE is to go instead", uri.Host)
+	}
+	port := uint16(5060)
+	if uri.Port > 0 && uri.Port <= 65535 {
+		port = uint16(uri.Port)
+	}
+	ip, err := netip.ParseAddr(host)
+	return netip.AddrPortFrom(ip.Unmap(), port), err
+}
