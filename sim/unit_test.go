@@ -41,13 +41,19 @@ func TestParseFault(t *testing.T) {
 		"reset":       {Kind: FaultReset},
 		"silent":      {Kind: FaultSilent},
 		"busy":        {Kind: FaultBusy},
+		"429":         {Kind: Fault429},
+		"429:1500ms":  {Kind: Fault429, After: 1500 * time.Millisecond},
+		"html":        {Kind: FaultHTML},
+		"html:200":    {Kind: FaultHTML, Status: 200},
+		"gzipbomb":    {Kind: FaultGzipBomb},
+		"redirect":    {Kind: FaultRedirect},
 	} {
 		got, err := ParseFault(in)
 		if err != nil || got != want {
 			t.Errorf("%q: got %v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"x", "busy:1s", "slow:", "slow:x", "slow:-1s", "SLOW", "status", "status:", "status:200", "status:700", "status:x", "reset:1s", "early:x"} {
+	for _, in := range []string{"x", "busy:1s", "slow:", "slow:x", "slow:-1s", "SLOW", "status", "status:", "status:200", "status:700", "status:x", "reset:1s", "early:x", "429:", "429:2", "html:", "html:600", "echo:1", "crlf:x"} {
 		if _, err := ParseFault(in); err == nil {
 			t.Errorf("%q accepted", in)
 		}
