@@ -103,7 +103,9 @@ func (s *Server) FindCaller(ctx context.Context, number string) (LiveCall, error
 }
 
 // asksForCalls says whether any hook asks for calls by ids that are not ours.
-func asksForCalls(h *config.Hooks) bool { return h.Variables != nil || h.Vapi != nil || h.Synthflow != nil }
+func asksForCalls(h *config.Hooks) bool {
+	return h.Variables != nil || h.Vapi != nil || h.Synthflow != nil
+}
 
 // name gives the call another id, where anybody could ask for it.
 func (c *Call) name(id string) {
@@ -133,10 +135,12 @@ func (c *Call) nameByIDs() {
 
 // nameOutbound notes the ids that a platform is told by the INVITE to it.
 func (c *Call) nameOutbound(invite *sip.Request) {
-	for _, id := range outboundIDs(invite) {
-		c.name(id.value)
-		if id.external {
-			c.record.ExternalID = id.value
+	if h := invite.GetHeader("X-EI"); h != nil {
+		for _, id := range idsIn(h.Value()) {
+			c.name(id.Value)
+			if id.External {
+				c.record.ExternalID = id.Value
+			}
 		}
 	}
 	c.name(c.record.TargetSIPCallID)
@@ -145,30 +149,26 @@ func (c *Call) nameOutbound(invite *sip.Request) {
 	}
 }
 
-// outboundID is an id within X-EI.
-type outboundID struct {
-	value    string
-	external bool // it is the caller's, not the platform's
+// PlatformID is an id within X-EI.
+type PlatformID struct {
+	Value    string
+	External bool // it is the caller's, not the platform's
 }
 
 // xeiToken is a token of X-EI (Synthflow's page "X-EI SIP header").
 var xeiToken = regexp.MustCompile(`^([SEO])\.(.+)$`)
 
-// outboundIDs reads X-EI: tokens, or one bare value.
-func outboundIDs(invite *sip.Request) (ids []outboundID) {
-	h := invite.GetHeader("X-EI")
-	if h == nil {
-		return nil
-	}
-	for part := range strings.SplitSeq(h.Value(), ";") {
+// idsIn reads X-EI: tokens, or one bare value.
+func idsIn(xei string) (ids []PlatformID) {
+	for part := range strings.SplitSeq(xei, ";") {
 		part = strings.TrimSpace(part)
 		m := xeiToken.FindStringSubmatch(part)
 		switch {
 		case part == "":
 		case m == nil:
-			ids = append(ids, outboundID{part, true})
+			ids = append(ids, PlatformID{part, true})
 		case m[1] != "O": // which is a number
-			ids = append(ids, outboundID{m[2], m[1] == "E"})
+			ids = append(ids, PlatformID{m[2], m[1] == "E"})
 		}
 	}
 	return ids

@@ -40,6 +40,16 @@ func Redirect(ctx context.Context, cfg *config.Target, preparer Preparer, vars c
 	return out, nil
 }
 
+// IDs are those that the platform is told by X-EI.
+func (r Redirection) IDs() []PlatformID {
+	for _, h := range r.Headers {
+		if strings.EqualFold(h.Name, "X-EI") {
+			return idsIn(h.Value)
+		}
+	}
+	return nil
+}
+
 // PartyOf is one side of a call that did not come by SIP: a number, or a SIP
 // URI.
 func PartyOf(text string) config.Party {

@@ -193,6 +193,9 @@ func (x *explained) text() string {
 		}
 		return b.String()
 	}
+	if x.Direction == config.DirectionOutbound && x.Target == "" {
+		row("direction", "outbound: %s was called, and is the lead", x.Lead)
+	}
 	row("ringing", "%s", ringingWords[x.Ringing])
 	for _, part := range []struct{ name, value, def string }{
 		{"ringback", x.Ringback, "us"},

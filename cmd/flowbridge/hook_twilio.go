@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"flowbridge/b2bua"
 	"flowbridge/config"
+	"flowbridge/hooks"
 	"flowbridge/twilio"
 )
 
@@ -60,9 +62,30 @@ func (n *node) redirectTo(ctx context.Context, name string, vars config.Vars) (t
 	if _, err := twilio.SIPURI(dest.URI, dest.Headers, n.cfg.Hooks.Twilio.EncodeSemicolon); err != nil {
 		return twilio.Destination{}, err // the next target may have less to say
 	}
+	n.remember(name, to, vars)
 	n.log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", name).Str("synthflow_call_id", to.CallID).
 		Msg("twilio call redirected")
 	return dest, nil
+}
+
+// remember keeps what an agent may ask of a call that Twilio dials.
+func (n *node) remember(target string, to b2bua.Redirection, vars config.Vars) {
+	v := n.cfg.Hooks.Variables
+	if v == nil {
+		return
+	}
+	c := &redirected{vars: vars, at: time.Now(), ids: []string{vars.CallID, vars.SIPCallID, to.CallID}}
+	for _, id := range to.IDs() {
+		c.ids = append(c.ids, id.Value)
+		if id.External {
+			c.call.ExternalID = id.Value
+		}
+	}
+	c.call = hooks.Call{
+		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: c.call.ExternalID, Target: target,
+		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
+	}
+	n.redirects.add(c)
 }
 
 // withTransport names the transport in a SIP URI, which Twilio would take for

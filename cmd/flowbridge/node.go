@@ -37,6 +37,7 @@ type node struct {
 	preparers map[string]b2bua.Preparer // by target
 	inForce   atomic.Pointer[inForce]
 	asked     *hooks.Server // nil: no hook is on
+	redirects *redirects
 
 	tended chan struct{} // closed when nobody looks after the store any more
 	stop   context.CancelFunc
@@ -59,7 +60,7 @@ type extras struct {
 // which it depends on each other.
 func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h extras) (*node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &node{cfg: cfg, log: log, stop: stop}
+	n := &node{cfg: cfg, log: log, stop: stop, redirects: newRedirects()}
 	if err := n.start(ctx, h); err != nil {
 		return nil, errors.Join(err, n.close())
 	}

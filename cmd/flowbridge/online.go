@@ -141,11 +141,12 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	if err == nil {
 		return fmt.Sprintf("%s takes the token; it knows %d numbers%s", api, n, ofWorkspace(workspace)), "", true
 	}
+	detail, remedy, _ = strings.Cut(err.Error(), "\n")
 	var refused *rest.Error
 	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
-		return err.Error(), "a token is of one region, and the target is of " + orNone(t.Region) + ": is it the right one, and whole?", false
+		remedy = "a token is of one region, and the target is of " + orNone(t.Region) + ": is it the right one, and whole?"
 	}
-	return err.Error(), "", false
+	return detail, remedy, false
 }
 
 // ask gives how many numbers an account has.
