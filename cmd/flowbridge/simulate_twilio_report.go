@@ -35,7 +35,7 @@ func printTwilio(w io.Writer, r sim.TwilioResult, trace *messages) {
 		row("webhook", "%s %s", q.Method, q.URL)
 		if q.Status > 0 {
 			row("answer", "%d, %s, after %v", q.Status, q.ContentType, rounded(q.Took))
-			row("TwiML", "%s", strings.TrimSpace(q.Body))
+			row(bodyName(q), "%s", strings.Join(strings.Fields(q.Body), " "))
 		}
 	}
 	for _, v := range r.Verbs {
@@ -53,6 +53,14 @@ func printTwilio(w io.Writer, r sim.TwilioResult, trace *messages) {
 		trace.ladder(w, d.Result.SIPCallID)
 		_ = report(w, d.Result) // the verdict is the caller's
 	}
+}
+
+// bodyName says what an answer's body is.
+func bodyName(q sim.TwilioRequest) string {
+	if q.Status/100 == 2 {
+		return "TwiML"
+	}
+	return "words"
 }
 
 // The JSON form of a result.
