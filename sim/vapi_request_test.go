@@ -1,0 +1,326 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/vapi"
+)
+
+// server is a handler of package vapi behind a real socket.
+func server(t *testing.T, o vapi.HandlerOptions) string {
+	t.Helper()
+	o.Secret = longSecret
+	h, err := vapi.NewHandler(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// perCall is a number without an assistant.
+func (v *Vapi) perCall(t *testing.T, url, more string) string {
+	t.Helper()
+	return v.create(t, "/phone-number", fmt.Sprintf(
+		`{"provider":"vapi","sipUri":"sip:line@sip.vapi.ai","assistantId":null,"server":{"url":%q,"secret":%q}%s}`, url, longSecret, more))
+}
+
+// TestAssistantRequest: the stand-in asks, package vapi answers, with each
+// kind of answer.
+func TestAssistantRequest(t *testing.T) {
+	t.Parallel()
+	sip := json.RawMessage(`{"type":"sip","sipUri":"sip:desk@127.0.0.1:5999","message":"One moment","sipHeaders":{"X-Why":"a b","X-Also":"c"}}`)
+	inside := json.RawMessage(`{"type":"sip","sipUri":"sip:desk@127.0.0.1:5999","transferPlan":{"sipHeadersInReferToEnabled":true},"sipHeaders":{"X-Why":"a b","X-Also":"c"}}`)
+	number := json.RawMessage(`{"type":"number","number":"+15550100099"}`)
+	for _, tt := range []struct {
+		name   string
+		answer vapi.Answer
+		err    error
+		refers int // what a transfer ends with; 0: REFER is not taken
+		more   string
+
+		status int
+		by     Side
+		says   string
+		refer  string // Refer-To
+		ended  string
+	}{
+		{name: "assistant id", answer: vapi.Answer{AssistantID: "saved"}, status: 200, by: SideCaller, says: "Hello Ada", ended: endedByCaller},
+		{
+			name:   "overrides",
+			answer: vapi.Answer{AssistantID: "saved", Overrides: json.RawMessage(`{"variableValues":{"First_Name":"Grace"}}`)},
+			status: 200, by: SideCaller, says: "Hello Grace", ended: endedByCaller,
+		},
+		{
+			name: "assistant", answer: vapi.Answer{Assistant: json.RawMessage(`{"firstMessage":"Good day, {{first_name}}"}`)},
+			status: 200, by: SideCaller, says: "Good day, Ada", ended: endedByCaller,
+		},
+		{name: "unknown assistant", answer: vapi.Answer{AssistantID: "nobody"}, status: 503, ended: endedNotFound},
+		{name: "invalid assistant", answer: vapi.Answer{Assistant: json.RawMessage(`{"prompt":"x"}`)}, status: 503, ended: endedInvalid},
+		{name: "error", answer: vapi.Answer{Error: "We are closed"}, status: 200, by: SideAgent, says: "We are closed", ended: endedError},
+		{name: "fails", err: errors.New("no rule"), status: 200, by: SideAgent, says: "Sorry, this call cannot be taken right now. Please try again later.", ended: endedError},
+		{
+			name: "sip", answer: vapi.Answer{Destination: sip}, refers: 200,
+			status: 200, by: SideAgent, says: "One moment", refer: "sip:desk@127.0.0.1:5999", ended: endedForwarded,
+		},
+		{
+			name: "headers in Refer-To", answer: vapi.Answer{Destination: inside}, refers: 200,
+			status: 200, by: SideAgent, says: transferWords, refer: "sip:desk@127.0.0.1:5999?X-Also=c&X-Why=a%20b", ended: endedForwarded,
+		},
+		{
+			name: "number", answer: vapi.Answer{Destination: number}, refers: 200,
+			status: 200, by: SideAgent, says: transferWords, refer: "sip:+15550100099@127.0.0.1", ended: endedForwarded,
+		},
+		{
+			name: "transfer fails", answer: vapi.Answer{Destination: number}, refers: 486,
+			status: 200, by: SideAgent, says: transferWords, refer: "sip:+15550100099@127.0.0.1", ended: endedNotForwarded,
+		},
+		{
+			name: "transfer is not taken", answer: vapi.Answer{Destination: number},
+			status: 200, by: SideAgent, says: transferWords, refer: "sip:+15550100099@127.0.0.1", ended: endedNotForwarded,
+		},
+		{
+			name: "bye", answer: vapi.Answer{Destination: json.RawMessage(`{"type":"sip","sipUri":"sip:a@b","transferPlan":{"sipVerb":"bye"}}`)},
+			status: 200, by: SideAgent, says: transferWords, ended: endedForwarded,
+		},
+		{
+			name: "dial", answer: vapi.Answer{Destination: json.RawMessage(`{"type":"sip","sipUri":"sip:a@b","transferPlan":{"sipVerb":"dial"}}`)},
+			status: 200, by: SideAgent, says: transferWords, ended: endedNotForwarded,
+		},
+		{
+			name: "fallback", answer: vapi.Answer{AssistantID: "nobody"}, refers: 200, more: `,"fallbackDestination":{"type":"sip","sipUri":"sip:f@b","message":""}`,
+			status: 200, by: SideAgent, refer: "sip:f@b", ended: endedNotFound,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v, c := startVapi(t, VapiOptions{}), startCarrier(t)
+			saved := v.create(t, "/assistant", `{"firstMessage":"Hello {{first_name}}"}`)
+			var asked vapi.Request
+			reported := make(chan string, 1)
+			number := v.perCall(t, server(t, vapi.HandlerOptions{
+				Decide: func(_ context.Context, r vapi.Request) (vapi.Answer, error) {
+					asked = r
+					if tt.answer.AssistantID == "saved" {
+						tt.answer.AssistantID = saved
+					}
+					return tt.answer, tt.err
+				},
+				Other: func(kind string, body []byte) { reported <- kind + " " + string(body) },
+			}), tt.more)
+			cc := v.call("line", Header{"X-First_Name", "Ada"})
+			if tt.by == SideAgent {
+				cc.HangupBy = SideAgent
+			}
+			referTo := ""
+			if tt.refers != 0 {
+				cc.OnRefer = func(to string) int {
+					referTo = to
+					return tt.refers
+				}
+			}
+			r := place(t, c, cc)
+			got := v.last(t)
+			if r.Status != tt.status || r.EndedBy != tt.by || got.Says != tt.says || got.EndedReason != tt.ended {
+				t.Errorf("%d %s, ended by %q, says %q, %s; want %d, %q, %q, %s", r.Status, r.Reason, r.EndedBy, got.Says, got.EndedReason, tt.status, tt.by, tt.says, tt.ended)
+			}
+			if got.ReferTo != tt.refer || tt.refers != 0 && (referTo != tt.refer || got.ReferResult != tt.refers) {
+				t.Errorf("REFER to %q (%d, %d), taken to %q; want %q", got.ReferTo, got.ReferStatus, got.ReferResult, referTo, tt.refer)
+			}
+			if asked.CallID != got.ID || asked.SIPCallID != r.SIPCallID || asked.PhoneNumberID != number || asked.CalledURI != "sip:line@sip.vapi.ai" ||
+				asked.CustomerNumber != "+15550100001" || asked.CustomerURI != got.CustomerURI || asked.Header("x-first_name") != "Ada" {
+				t.Errorf("asked %+v", asked)
+			}
+			select {
+			case report := <-reported:
+				if !strings.HasPrefix(report, "end-of-call-report") || !strings.Contains(report, `"endedReason":"`+tt.ended) {
+					t.Errorf("reported %s", report)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the end was not reported")
+			}
+		})
+	}
+}
+
+// TestServerFails: what a server does wrong ends the call with a final status
+// and the platform's word for it.
+func TestServerFails(t *testing.T) {
+	t.Parallel()
+	// A server sees that nobody waits only when it has read the request.
+	hang := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}
+	trickle := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "{")
+		w.(http.Flusher).Flush()
+		hang(w, r)
+	}
+	for name, tt := range map[string]struct {
+		serve  http.HandlerFunc
+		answer string // part of what is noted
+		ended  string
+	}{
+		"hangs":         {hang, "within the time", endedFailed},
+		"trickles":      {trickle, "within the time", endedFailed},
+		"500":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "answered 500", endedFailed},
+		"redirects":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 307) }, "answered 307", endedFailed},
+		"no JSON":       {says("hello"), "hello", endedFailed},
+		"array":         {says("[]"), "[]", endedFailed},
+		"too large":     {says(strings.Repeat(" ", maxVapiAnswer+1)), "more than", endedFailed},
+		"nothing":       {says("{}"), "{}", endedNone},
+		"nulls":         {says(`{"assistantId":null,"error":null}`), "null", endedNone},
+		"id is 7":       {says(`{"assistantId":7}`), "7", endedInvalid},
+		"mute error":    {says(`{"error":""}`), "error", endedUnspeakable},
+		"nowhere":       {says(`{"destination":{"type":"moon"}}`), "moon", endedInvalid},
+		"bad overrides": {says(`{"assistantId":"a","assistantOverrides":[]}`), "[]", endedInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(tt.serve)
+			defer s.Close()
+			v, c := startVapi(t, VapiOptions{Limit: 300 * time.Millisecond}), startCarrier(t)
+			v.perCall(t, s.URL, "")
+			start := time.Now()
+			r := place(t, c, v.call("line"))
+			got := v.last(t)
+			if r.Status != 503 || got.EndedReason != tt.ended || !strings.Contains(got.Answer, tt.answer) || len(r.Provisional) != 2 {
+				t.Errorf("%d %s, %s, %q, %v", r.Status, r.Reason, got.EndedReason, got.Answer, r.Provisional)
+			}
+			if took := time.Since(start); strings.Contains(tt.answer, "within") && took < v.opts.Limit {
+				t.Errorf("after %v", took)
+			}
+		})
+	}
+}
+
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+// TestHangingDecision: nothing is decided, and the caller hears an apology
+// before the platform gives up.
+func TestHangingDecision(t *testing.T) {
+	t.Parallel()
+	v, c := startVapi(t, VapiOptions{}), startCarrier(t)
+	if v.opts.Limit != vapi.MaxTimeout {
+		t.Fatalf("the platform waits for %v, and answers may take %v", v.opts.Limit, vapi.MaxTimeout)
+	}
+	v.perCall(t, server(t, vapi.HandlerOptions{
+		Timeout: 200 * time.Millisecond, Apology: "Nobody is here",
+		Decide: func(ctx context.Context, _ vapi.Request) (vapi.Answer, error) {
+			<-ctx.Done()
+			return vapi.Answer{}, ctx.Err()
+		},
+	}), "")
+	cc := v.call("line")
+	cc.HangupBy = SideAgent
+	r := place(t, c, cc)
+	if got := v.last(t); r.Status != 200 || got.Says != "Nobody is here" || got.EndedReason != endedError {
+		t.Errorf("%d, %q, %s", r.Status, got.Says, got.EndedReason)
+	}
+	if at, score := Match(r.Heard, Greeting("Nobody is here")); score < 0.95 {
+		t.Errorf("the apology: score %.2f at %v", score, at)
+	}
+}
+
+// TestNobodyWaits: a caller who hangs up, and a stand-in that closes, end the
+// question.
+func TestNobodyWaits(t *testing.T) {
+	before := runtime.NumGoroutine()
+	asked, let := make(chan struct{}, 2), make(chan struct{}, 2)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the end of the connection is not seen
+		asked <- struct{}{}
+		<-r.Context().Done()
+		let <- struct{}{}
+	}))
+	v, err := StartVapi(t.Context(), VapiOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := StartCarrier(t.Context(), CarrierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.perCall(t, s.URL, "")
+	cc := v.call("line")
+	cc.CancelAfter = 100 * time.Millisecond
+	if r := place(t, c, cc); r.Status != 487 {
+		t.Errorf("cancelled: %d %s", r.Status, r.Reason)
+	}
+	<-asked
+	<-let
+	if got := v.last(t); got.EndedReason != endedRinging {
+		t.Errorf("ended: %s", got.EndedReason)
+	}
+	done := make(chan CarrierResult, 1)
+	go func() {
+		cc.CancelAfter = 0
+		r, _ := c.Call(t.Context(), cc)
+		done <- r
+	}()
+	<-asked
+	if err := v.Close(); err != nil {
+		t.Error(err)
+	}
+	<-let
+	if r := <-done; r.Status != 503 {
+		t.Errorf("closed: %d %s", r.Status, r.Reason)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	if !settled(before) {
+		t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+	}
+}
+
+// FuzzVapiAnswer: whatever a server answers is understood as one thing or has a
+// reason why not.
+func FuzzVapiAnswer(f *testing.F) {
+	for _, s := range []string{
+		`{"assistantId":"a","assistantOverrides":{"variableValues":{"a":"b"}}}`, `{"assistant":{"firstMessage":"Hi {{x}}"}}`,
+		`{"destination":{"type":"number","number":"+1555"}}`, `{"destination":{"type":"sip","sipUri":"sip:a@b","sipHeaders":{"x":"\r\n"}}}`,
+		`{"error":"no"}`, `{"error":7}`, `{}`, `null`, `[`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		a, err := parseVapiAnswer(raw)
+		if err != nil {
+			return
+		}
+		n := 0
+		for _, given := range []bool{a.assistantID != "", a.assistant != nil, a.destination != nil, a.words != "", a.why != ""} {
+			if given {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: %+v", raw, a)
+		}
+		if a.destination == nil {
+			return
+		}
+		r := referralTo(a.destination, map[string]any{"sipHeadersInReferToEnabled": true}, "sip:1@127.0.0.1")
+		for _, h := range append(r.headers, Header{"Refer-To", r.to}) {
+			if strings.ContainsAny(h.Name+h.Value, "\r\n\x00") {
+				t.Errorf("%s: %+v", raw, h)
+			}
+		}
+	})
+}
