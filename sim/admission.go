@@ -191,7 +191,7 @@ func numberIn(value string) string {
 }
 
 // logged adds what a call is about to a log line.
-func (c *agentCall) logged(e *zerolog.Event) *zerolog.Event {
+func (c *agentCall) logged(e *zerolog.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.Str("sip_call_id", c.seen.CallID).Str("id", c.id)
@@ -212,5 +212,4 @@ func (c *agentCall) logged(e *zerolog.Event) *zerolog.Event {
 		}
 		e.Dict(name, inner)
 	}
-	return e
 }

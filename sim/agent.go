@@ -209,7 +209,7 @@ func (s *agent) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction,
 		s.sayBye(d)
 	}
 	c.update(func(seen *AgentCall) { seen.EndedBy = by })
-	c.logged(s.log.Info()).Str("by", string(by)).Msg("call ended")
+	s.log.Info().Func(c.logged).Str("by", string(by)).Msg("call ended")
 }
 
 // openMedia opens the agent's RTP, with the greeting about to be said, and
