@@ -1,0 +1,277 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/store"
+)
+
+// The account that the platforms' tests have, and its secrets. None of those
+// may be seen anywhere.
+const (
+	workspace = "1738660423280x428309622607052800"
+	model     = "11111111-1111-4111-8111-111111111111"
+	model2    = "22222222-2222-4222-8222-222222222222"
+	vapiKey   = "vapi-private-key"
+
+	twilioToken   = "hush-twilio-token"
+	vapiSecret    = "hush-vapi-secret"
+	webhookSecret = "hush-webhook-secret"
+	agentToken    = "hush-agent-token"
+	trunkPassword = "hush-trunk-password"
+)
+
+var hushed = []string{apiToken, vapiKey, twilioToken, vapiSecret, webhookSecret, agentToken, trunkPassword}
+
+// platforms is a stage with everything that the documents name: both
+// platforms, and a B2BUA with all its hooks.
+type platforms struct {
+	*stage
+	dir      string
+	vapi     string // its API
+	vapiSIP  netip.AddrPort
+	hookAddr netip.AddrPort
+	sf       *process
+	vp       *process
+}
+
+// newPlatforms starts the stand-ins; sfFlags are further flags of Synthflow's.
+func newPlatforms(t *testing.T, sfFlags ...string) *platforms {
+	s := newStage(t)
+	p := &platforms{stage: s, dir: s.TempDir()}
+	for name, text := range map[string]string{
+		"twilio": twilioToken, "vapi": vapiSecret, "webhook": webhookSecret, "agent": agentToken, "trunk": trunkPassword,
+		"synthflow-api": apiToken, "vapi-api": vapiKey,
+	} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.hookAddr = s.freeTCP(s.b2bua)
+	p.sf = s.simulate(append([]string{
+		"--workspace", workspace, "--ring", "20ms",
+		"--webhook", p.hook("/synthflow/webhook"), "--webhook-secret", webhookSecret,
+		"--pre-action", p.hook("/variables?id=<external_id>"), "--pre-action-token", agentToken,
+	}, sfFlags...)...)
+	p.startVapi()
+	return p
+}
+
+// freeTCP gives a TCP port that is free on an address of this test's own.
+func (s *stage) freeTCP(addr netip.Addr) netip.AddrPort {
+	at := s.freePort(addr)
+	return netip.AddrPortFrom(addr, at.Port())
+}
+
+func (p *platforms) hook(path string) string { return "http://" + p.hookAddr.String() + path }
+
+func (p *platforms) startVapi() {
+	p.Helper()
+	host := p.platform.String()
+	cmd := exec.Command(program, "simulate", "vapi", "--http", host+":0", "--sip", host+":0", "--key", vapiKey, "--ring", "20ms")
+	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
+	p.vp = start(p.T, "flowbridge simulate vapi", cmd)
+	eventually(p.T, "Vapi listens", func() bool {
+		api, ok := p.vp.find("API   ")
+		agent, too := p.vp.find("agent sip:")
+		if ok && too {
+			p.vapi, _, _ = strings.Cut(api, " ")
+			p.vapiSIP = netip.MustParseAddrPort(agent)
+		}
+		return ok && too
+	})
+}
+
+// targets are all the ways in; %s is what hooks.twilio goes to.
+const platformsConfig = `
+sip: {listen: ["udp://@B2BUA@:0"]}
+media: {listen: ["@B2BUA@"]}
+trunks:
+  - {name: carrier, sources: ["@CARRIER@"]}
+targets:
+  - name: prepared
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@@AGENT@"
+    prepare:
+      api: "@API@"
+      token_file: synthflow-api
+      workspace_id: @WORKSPACE@
+      model_id: @MODEL@
+      custom_variables: {lead: "{{.Lead.Number}}", way: "{{.Direction}}"}
+    headers:
+      X-EI: 'S.{{.Prepare.CallID}};{{with .Header "X-Twilio-CallSid"}}E.{{.}};{{end}}'
+      X-Lead: "{{.Lead.Number}}"
+  - name: plain
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@@AGENT@"
+  - name: bare
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@@AGENT@"
+    headers: {X-EI: '{{with .Header "X-Twilio-CallSid"}}{{.}}{{else}}{{$.CallID}}{{end}}'}
+  - name: external
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@@AGENT@"
+    account: {api: "@API@", token_file: synthflow-api, workspace_id: @WORKSPACE@}
+    headers: {X-EI: "E.{{.SIPCallID}};"}
+  - name: vapi
+    kind: vapi
+    uri: "sip:support@@VAPISIP@"
+    account: {api: "@VAPI@", token_file: vapi-api}
+    headers: {x-first_name: '{{.Header "X-Name"}}', x-call: "{{.CallID}}"}
+routes:
+  - {trunk: carrier, to: "^\\+15550100001$", targets: [prepared]}
+  - {trunk: carrier, to: "^\\+15550100002$", targets: [plain]}
+  - {trunk: carrier, to: "^\\+15550100003$", targets: [bare]}
+  - {trunk: carrier, to: "^\\+15550100004$", targets: [external]}
+  - {trunk: carrier, to: "^\\+15550100005$", targets: [vapi]}
+  - {trunk: carrier, from: "^\\+15550100001$", targets: [prepared], direction: outbound}
+hooks:
+  twilio: {listen: "@HOOK@", url: "http://@HOOK@", auth_token_file: twilio, targets: [@TWILIO@]@TWILIO+@}
+  vapi:
+    listen: "@HOOK@"
+    secret_file: vapi
+    rules:
+      - {trunk: carrier, when: '{{eq (.Header "X-Lang") "de"}}', assistant: {firstMessage: "Guten Tag {{first_name}}"}, variables: {first_name: '{{.Header "X-Name"}} aus Bonn'}}
+      - {when: '{{eq (.Header "X-Lang") "fr"}}', destination: {type: number, number: "+33100000000"}}
+      - {trunk: carrier, when: '{{eq (.Header "X-Lang") "id"}}', assistant_id: '{{.Header "X-Assistant"}}'}
+      - {error: "We speak other languages."}
+  synthflow: {listen: "@HOOK@", secret_file: webhook}
+  variables: {listen: "@HOOK@", token_file: agent, values: {greeting: "Hello {{.Lead.Number}}"}}
+store: {path: calls.db}
+admin: {listen: "127.0.0.1:0"}
+log: {level: debug}
+`
+
+// serveAll starts the B2BUA with all hooks. twilio are the targets of its
+// redirects, and further keys of that hook.
+func (p *platforms) serveAll(twilio, more string) *server {
+	p.Helper()
+	p.server = startServer(p.T, p.dir, strings.NewReplacer(
+		"@B2BUA@", p.b2bua.String(), "@CARRIER@", p.carrier.String(), "@AGENT@", p.agent.String(), "@API@", p.api,
+		"@WORKSPACE@", workspace, "@MODEL@", model, "@VAPISIP@", p.vapiSIP.String(), "@VAPI@", p.vapi,
+		"@HOOK@", p.hookAddr.String(), "@TWILIO@", twilio, "@TWILIO+@", more,
+	).Replace(platformsConfig))
+	return p.server
+}
+
+// run runs the program in the directory of the configuration, and gives what it
+// printed and its exit code.
+func (p *platforms) run(args ...string) (out string, code int) {
+	p.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
+	var text strings.Builder
+	cmd.Stdout, cmd.Stderr = &text, &text
+	timer := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.Fatal(err)
+	}
+	p.silentAbout(text.String(), strings.Join(args, " "))
+	return text.String(), cmd.ProcessState.ExitCode()
+}
+
+// must is run for what has to succeed.
+func (p *platforms) must(args ...string) string {
+	p.Helper()
+	out, code := p.run(args...)
+	if code != 0 {
+		p.Fatalf("flowbridge %s: exit code %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// silentAbout checks that no secret is in what somebody can read.
+func (p *platforms) silentAbout(text, where string) {
+	p.Helper()
+	for _, secret := range hushed {
+		if strings.Contains(text, secret) {
+			p.Errorf("%s shows a secret, %s:\n%s", where, secret, text)
+		}
+	}
+}
+
+// call places a call from the carrier and gives what was shown of it.
+func (p *platforms) call(from, to string, headers ...string) (out string, code int) {
+	p.Helper()
+	args := []string{
+		"call", "--to", fmt.Sprintf("sip:%s@%s", to, p.server.sip), "--from", from, "--seconds", "1", "--listen", p.carrier.String() + ":0",
+	}
+	for _, h := range headers {
+		args = append(args, "--header", h)
+	}
+	return p.run(args...)
+}
+
+// last waits for so many records and gives the newest.
+func (p *platforms) last(count int, ready func(store.Record) bool) store.Record {
+	p.Helper()
+	var all []store.Record
+	if !within(patience, func() bool { all = p.server.cdrs(); return len(all) == count && ready(all[0]) }) {
+		p.Fatalf("%d records, of %d; the newest: %+v", len(all), count, first(all))
+	}
+	return all[0]
+}
+
+func first(all []store.Record) any {
+	if len(all) == 0 {
+		return nil
+	}
+	b, _ := json.Marshal(all[0])
+	return string(b)
+}
+
+func answered(r store.Record) bool { return r.Disposition == store.DispositionAnswered }
+
+func isReported(r store.Record) bool { return r.Report != nil }
+
+// logged waits for a line of a process's log with all these in it.
+func (p *platforms) logged(from *process, parts ...string) string {
+	p.Helper()
+	found := ""
+	has := func() bool {
+		for _, line := range from.output() {
+			all := true
+			for _, part := range parts {
+				all = all && strings.Contains(line, part)
+			}
+			if all {
+				found = line
+				return true
+			}
+		}
+		return false
+	}
+	if !within(patience, has) {
+		p.Fatalf("%s never says %q", from.name, parts)
+	}
+	return found
+}
+
+// finish stops the B2BUA, and looks for secrets in what it logged.
+func (p *platforms) finish() {
+	p.Helper()
+	eventually(p.T, "/api/calls is empty", func() bool { return len(p.server.calls()) == 0 })
+	p.server.stop()
+	for _, from := range []*process{p.server.process, p.sf, p.vp} {
+		for _, line := range from.output() {
+			if from != p.sf && from != p.vp || !strings.HasPrefix(line, "API ") { // a stand-in says which token it takes
+				p.silentAbout(line, from.name)
+			}
+		}
+	}
+}

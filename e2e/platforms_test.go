@@ -1,0 +1,297 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"flowbridge/store"
+)
+
+// TestPreparedCall: a carrier's call is prepared, dialled, asked about and
+// reported on, and its record has it all.
+func TestPreparedCall(t *testing.T) {
+	p := newPlatforms(t, "--number", "+15550100001="+model)
+	p.serveAll("prepared", "")
+	if out, code := p.call("+15550100099", "+15550100001", "X-Twilio-CallSid: CA0123", "X-Name: Ada"); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	r := p.last(1, isReported)
+	if r.SynthflowCallID == "" || r.ExternalID != "CA0123" || r.Lead != "+15550100099" || r.Direction != "inbound" || !answered(r) {
+		t.Errorf("record %+v", r)
+	}
+	if r.Report.CallID != r.SynthflowCallID || r.Report.ExternalID != "CA0123" || r.Report.EndReason == "" || r.Report.DurationMS != 1000 ||
+		r.Report.Status != "completed" || !r.Report.Confirmed {
+		t.Errorf("report %+v", r.Report)
+	}
+	// The agent was told of the carrier's INVITE, by the external id.
+	line := p.logged(p.sf, "call ended", "external_id=CA0123")
+	for _, want := range []string{`"variables.X-Name":"Ada"`, `"variables.greeting":"Hello +15550100099"`, `"sip_call_id":"` + r.SIPCallID} {
+		if !strings.Contains(line, want) {
+			t.Errorf("the agent was not told %s: %s", want, line)
+		}
+	}
+	// A PBX that has called the customer, and hands the call over.
+	if out, code := p.call("+15550100001", "+15550100077"); code != 0 {
+		t.Fatalf("outbound: exit code %d\n%s", code, out)
+	}
+	r = p.last(2, isReported)
+	if r.Direction != "outbound" || r.Lead != "+15550100077" || r.From != "+15550100001" || r.To != "+15550100077" {
+		t.Errorf("outbound: record %+v", r)
+	}
+	p.logged(p.sf, "call prepared", "from=+15550100077", "to=+15550100001")
+	p.finish()
+}
+
+// TestDirectDial: without an id, with a bare one, and with an E token.
+func TestDirectDial(t *testing.T) {
+	p := newPlatforms(t, "--number", "+15550100002="+model, "--number", "+15550100003="+model2,
+		"--number", "+15550100004=33333333-3333-4333-8333-333333333333")
+	p.serveAll("plain", "")
+	for i, c := range []struct {
+		number   string
+		external func(r store.Record) string
+		reported bool
+	}{
+		{"+15550100002", func(store.Record) string { return "" }, false},
+		{"+15550100003", func(r store.Record) string { return r.ID }, true},
+		{"+15550100004", func(r store.Record) string { return r.SIPCallID }, true},
+	} {
+		if out, code := p.call("+15550100099", c.number); code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", c.number, code, out)
+		}
+		r := p.last(i+1, func(r store.Record) bool { return answered(r) && isReported(r) == c.reported })
+		if r.SynthflowCallID != "" || r.ExternalID != c.external(r) {
+			t.Errorf("%s: record %+v", c.number, r)
+		}
+		if c.reported && (r.Report.ExternalID != r.ExternalID || r.Report.CallID == "") {
+			t.Errorf("%s: report %+v", c.number, r.Report)
+		}
+	}
+	if out, code := p.call("+15550100099", "+15550100001"); code != 1 || !strings.Contains(out, "answer     404") {
+		t.Errorf("a number that is not imported: exit code %d\n%s", code, out)
+	}
+	p.finish()
+}
+
+// TestRedirectCall is Twilio's voice webhook in every variant of Synthflow's
+// documents, by GET and POST, with calls through to the agent.
+func TestRedirectCall(t *testing.T) {
+	for _, c := range []struct{ target, more, number, header string }{
+		{"plain", "", "+15550100002", ""},
+		{"bare", "", "+15550100003", "?X-EI=CA"},
+		{"prepared", "", "+15550100001", "?X-EI=S."},
+		{"prepared", ", encode_semicolon: true, answer_on_bridge: true", "+15550100001", "%3B"},
+	} {
+		t.Run(c.target+c.more, func(t *testing.T) {
+			p := newPlatforms(t, "--number", c.number+"="+model)
+			p.serveAll(c.target, c.more)
+			for _, method := range []string{"GET", "POST"} {
+				out := p.must("simulate", "twilio", "--voice-url", p.hook("/redirect_call"), "--method", method, "--called", c.number,
+					"--from", "+15550100099", "--auth-token-file", "twilio", "--seconds", "1", "--listen", p.carrier.String()+":0")
+				if !strings.Contains(out, "sip:"+c.number+"@"+p.agent.String()) || !strings.Contains(out, c.header) {
+					t.Errorf("%s:\n%s", method, out)
+				}
+			}
+			out := p.must("simulate", "twilio", "--voice-url", p.hook("/redirect_call"), "--method", "GET", "--called", c.number, "--fault", "noplus",
+				"--auth-token-file", "twilio", "--seconds", "1", "--listen", p.carrier.String()+":0")
+			if !strings.Contains(out, "sip:"+c.number+"@") {
+				t.Errorf("a plus that was eaten:\n%s", out)
+			}
+			if c.target != "plain" { // the documents' pre-action, by the CallSid
+				p.logged(p.sf, "call ended", `"variables.greeting":"Hello +15550100099"`)
+			}
+			p.finish()
+		})
+	}
+}
+
+// TestRedirectRefused: what is not Twilio's gets no id, and what can't be
+// prepared gets TwiML all the same.
+func TestRedirectRefused(t *testing.T) {
+	p := newPlatforms(t, "--number", "+15550100001="+model, "--fault", "failed")
+	p.serveAll("prepared", `, fallback: {say: "Please call again later."}`)
+	args := []string{"simulate", "twilio", "--voice-url", p.hook("/redirect_call"), "--called", "+15550100001", "--seconds", "1", "--listen", p.carrier.String() + ":0"}
+	for fault, want := range map[string]string{"badsignature": "403", "nosignature": "403", "nocalled": `Missing "Called" query parameter`} {
+		out, code := p.run(append(args, "--auth-token-file", "twilio", "--fault", fault)...)
+		if code != 1 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d\n%s", fault, code, out)
+		}
+	}
+	out, code := p.run(append(args, "--auth-token-file", "twilio")...)
+	if code != 1 || !strings.Contains(out, "200, text/xml") || !strings.Contains(out, "Please call again later.") {
+		t.Errorf("not prepared: exit code %d\n%s", code, out)
+	}
+	p.finish()
+}
+
+// TestTwilioTrunk: Twilio calls us as a carrier does, and its CallSid goes on.
+func TestTwilioTrunk(t *testing.T) {
+	p := newPlatforms(t, "--number", "+15550100001="+model)
+	p.serveAll("prepared", "")
+	p.must("simulate", "twilio", "--trunk", "sip:"+p.server.sip.String(), "--called", "+15550100001", "--from", "+15550100099", "--asserted",
+		"--forwarded-from", "+15550100066", "--seconds", "1", "--listen", p.carrier.String()+":0")
+	r := p.last(1, isReported)
+	if !strings.HasPrefix(r.ExternalID, "CA") || r.From != "+15550100099" || !answered(r) {
+		t.Errorf("record %+v", r)
+	}
+	p.finish()
+}
+
+// TestVapi: from an empty account to calls that are answered by an assistant of
+// the number, and by one that our rules choose for the carrier's call.
+func TestVapi(t *testing.T) {
+	p := newPlatforms(t)
+	b := p.serveAll("plain", "")
+	account := []string{"--api", p.vapi, "--token-file", "vapi-api"}
+	with := func(args ...string) []string { return append(append([]string{"vapi"}, args...), account...) }
+	out := p.must(with("assistant", "create", "--name", "Support", "--first-message", "Hello {{first_name}}, you've reached me over SIP.")...)
+	id := out[strings.LastIndexByte(strings.TrimSpace(out), ' ')+1:]
+	id = strings.TrimSpace(id)
+	if again, code := p.run(with("assistant", "create", "--name", "Support", "--first-message", "Hello {{first_name}}, you've reached me over SIP.")...); code != 0 || !strings.Contains(again, id) {
+		t.Errorf("once more: exit code %d\n%s", code, again)
+	}
+	p.must(with("number", "create", "--sip-uri", "sip:support@"+p.vapiSIP.String(), "--assistant-id", id)...)
+	if out, code := p.call("+15550100099", "+15550100005", "X-Name: John"); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	p.logged(p.vp, "call settled", "Hello John, you've reached me over SIP.")
+
+	var numbers struct{ Items []struct{ ID string } }
+	if err := json.Unmarshal([]byte(p.must(with("number", "list", "--json")...)), &numbers); err != nil || len(numbers.Items) != 1 {
+		t.Fatalf("%v, %+v", err, numbers)
+	}
+	p.must(with("number", "update", numbers.Items[0].ID, "--server-url", p.hook("/assistant-request"), "--server-secret-file", "vapi")...)
+	for _, c := range []struct {
+		headers []string
+		says    string
+	}{
+		{[]string{"X-Lang: de", "X-Name: Ada"}, "Guten Tag Ada aus Bonn"},
+		{[]string{"X-Lang: id", "X-Assistant: " + id, "X-Name: Eve"}, "Hello Eve, you've reached me over SIP."},
+		{[]string{"X-Lang: fr"}, "Transferring the call now"},
+		{nil, "We speak other languages."},
+	} {
+		_, _ = p.call("+15550100099", "+15550100005", c.headers...)
+		p.logged(p.vp, c.says)
+	}
+	for _, line := range b.output() {
+		if strings.Contains(line, "assistant chosen") && !strings.Contains(line, `"known":true`) {
+			t.Errorf("the carrier's call was not known: %s", line)
+		}
+	}
+	p.finish()
+}
+
+// TestSynthflowSetup: from an empty account to an answered call, by the
+// commands that the documents' steps are.
+func TestSynthflowSetup(t *testing.T) {
+	p := newPlatforms(t)
+	p.serveAll("plain", "")
+	account := []string{"--api", p.api, "--token-file", "synthflow-api", "--workspace-id", workspace}
+	with := func(args ...string) []string { return append(append([]string{"synthflow"}, args...), account...) }
+	number := with("number", "create", "--phone-number", "+15550100002", "--friendly-name", "Line 2", "--trunk-username", "trunk", "--trunk-pwd-file", "trunk")
+	if out := p.must(append(number, "--dry-run")...); !strings.Contains(out, "POST") || !strings.Contains(out, "/v2/custom-numbers") {
+		t.Errorf("dry run:\n%s", out)
+	}
+	if out := p.must(with("number", "list")...); strings.Contains(out, "15550100002") {
+		t.Errorf("a dry run has imported the number:\n%s", out)
+	}
+	p.must(number...)
+	if out := p.must(number...); !strings.Contains(out, "+15550100002") {
+		t.Errorf("once more:\n%s", out)
+	}
+	if out, code := p.call("+15550100099", "+15550100002"); code == 0 {
+		t.Errorf("a number without an agent is answered:\n%s", out)
+	}
+	p.must(with("assistant", "create", "--type", "inbound", "--name", "TestName", "--phone-number", "+15550100002", "--llm", "gpt-4o",
+		"--language", "en-US", "--prompt", "hey", "--greeting-message", "hi", "--voice-id", "qTj9lsKOMtF3uVefOvPi")...)
+	if out, code := p.call("+15550100099", "+15550100002"); code != 0 {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	p.finish()
+}
+
+// TestCheckOnline tries targets that are there, and says what is wrong with
+// those that are not.
+func TestCheckOnline(t *testing.T) {
+	p := newPlatforms(t, "--number", "+15550100001="+model)
+	p.serveAll("plain", "")
+	out := p.must("check", "--online")
+	for _, want := range []string{"takes the token; it knows 1 numbers of workspace " + workspace, "answers over udp: 200 OK", "valid"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing:\n%s", want, out)
+		}
+	}
+	p.sf.kill()
+	out, code := p.run("check", "--online", "--json")
+	var got struct {
+		Online []struct {
+			Target, Step, Detail, Remedy string
+			OK                           bool
+		}
+	}
+	text, _, _ := strings.Cut(out, "\nflowbridge:")
+	if err := json.Unmarshal([]byte(text), &got); err != nil || code != 1 {
+		t.Fatalf("exit code %d, %v\n%s", code, err, out)
+	}
+	for _, f := range got.Online {
+		if failed := f.Target != "vapi" && f.Step != "dns" && !(f.Step == "api" && (f.Target == "plain" || f.Target == "bare")); failed == f.OK {
+			t.Errorf("%+v", f)
+		}
+		if !f.OK && (f.Detail == "" || f.Remedy == "") {
+			t.Errorf("without words: %+v", f)
+		}
+	}
+	p.finish()
+}
+
+// TestLyingAPI: whatever the API answers instead of an id, the caller gets the
+// route's answer, the record its cause, and the process goes on.
+func TestLyingAPI(t *testing.T) {
+	for fault, want := range map[string]string{
+		"failed": "prepare_refused", "html:200": "prepare_invalid", "html": "prepare_failed", "gzipbomb": "prepare_invalid", "huge": "prepare_invalid",
+		"types": "prepare_invalid", "crlf": "prepare_invalid", "emptyid": "prepare_invalid", "redirect": "prepare_failed",
+		"401": "prepare_failed", "echo": "prepare_failed", "429": "prepare_failed", "malformed": "prepare_invalid",
+	} {
+		t.Run(fault, func(t *testing.T) {
+			p := newPlatforms(t, "--number", "+15550100001="+model, "--fault", fault)
+			p.serveAll("plain", "")
+			out, code := p.call("+15550100099", "+15550100001")
+			if code != 1 || !strings.Contains(out, "503") {
+				t.Errorf("exit code %d\n%s", code, out)
+			}
+			r := p.last(1, func(store.Record) bool { return true })
+			if r.Cause != want || r.Attempts[0].Cause != want || r.SynthflowCallID != "" {
+				t.Errorf("record %+v; want cause %s", r, want)
+			}
+			p.finish()
+		})
+	}
+}
+
+// TestWebhookForged: a report that is not signed, or is of no call of ours, is
+// in no record.
+func TestWebhookForged(t *testing.T) {
+	p := newPlatforms(t, "--number", "+15550100001="+model, "--webhook-secret", "another-secret")
+	p.serveAll("plain", "")
+	if out, code := p.call("+15550100099", "+15550100001"); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	p.logged(p.server.process, "webhook with a wrong signature")
+	if r := p.last(1, answered); r.Report != nil {
+		t.Errorf("report %+v", r.Report)
+	}
+	for path, want := range map[string]int{"/variables?id=x": 401, "/redirect_call": 403, "/assistant-request": 405, "/synthflow/webhook": 405, "/": 404} {
+		res, err := client.Get(p.hook(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("GET %s: %d; want %d", path, res.StatusCode, want)
+		}
+	}
+	p.finish()
+}
