@@ -2,17 +2,9 @@ package config
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/netip"
-	"net/url"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
-
-	"flowbridge/twilio"
 )
 
 // Hooks is the section `hooks`: what platforms and carriers ask us by HTTP. Each hook that has a listen is on; those with
@@ -182,261 +174,6 @@ func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
 	return ""
 }
 
-func (s section) twilioHook() *TwilioHook {
-	listen, on := s.on()
-	if !on {
-		return nil
-	}
-	h := &TwilioHook{
-		Listen:          listen,
-		Path:            s.hookPath("/redirect_call"),
-		URL:             one(s, "url", "", parseBase),
-		AuthToken:       s.shared("auth_token_file", listen, "have calls prepared"),
-		Fallback:        s.sub("fallback", "reject", "dial", "redirect", "say").twilioFallback(),
-		EncodeSemicolon: s.boolean("encode_semicolon", false),
-		AnswerOnBridge:  s.boolean("answer_on_bridge", false),
-	}
-	if h.AuthToken != "" {
-		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": the signature is over it`)
-	}
-	s.require("targets", "the names of the targets to dial, in order")
-	s.notEmpty("targets")
-	h.Targets = each(s, "targets", s.l.targetName)
-	return h
-}
-
-// twilioTakes reports headers of targets that Twilio would not put into its INVITE.
-func (s section) twilioTakes(cfg *Config) {
-	if cfg.Hooks.Twilio == nil {
-		return
-	}
-	v := s.fields["hooks"]
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		if !slices.Contains(cfg.Hooks.Twilio.Targets, t.Name) {
-			continue
-		}
-		for _, h := range t.Headers {
-			if err := twilio.CheckHeader(h.Name); err != nil {
-				s.l.fail(v.node.Line, "hooks.twilio.targets", fmt.Sprintf("target %s has a header that Twilio does not send: %v", t.Name, err),
-					"give the header another name, or name a target of its own here")
-			}
-		}
-	}
-}
-
-// targetName takes the name of a target.
-func (l *loader) targetName(t string) (string, complaint) {
-	if !l.targets[t] {
-		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
-	}
-	return t, complaint{}
-}
-
-// parseBase takes the beginning of a public URL.
-func parseBase(t string) (string, complaint) {
-	if t == "" {
-		return "", complaint{}
-	}
-	u, err := url.Parse(t)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", refuse("is not the beginning of an http(s) URL", `write scheme and host, like "https://voice.example.com"`)
-	}
-	return strings.TrimRight(t, "/"), complaint{}
-}
-
-func (s section) twilioFallback() TwilioFallback {
-	f := TwilioFallback{
-		Reject:   s.choice("reject", "", "busy", "rejected"),
-		Dial:     one(s, "dial", "", parseDialled),
-		Redirect: one(s, "redirect", "", parseRedirect),
-		Say:      one(s, "say", "", parseSaid),
-	}
-	if len(s.fields) > 1 {
-		s.fail("has more than one key", "write one of reject, dial, redirect and say")
-	}
-	if f == (TwilioFallback{}) {
-		f.Reject = "busy"
-	}
-	return f
-}
-
-// dialled is a number as Twilio wants it.
-var dialled = regexp.MustCompile(`^\+[0-9]{7,15}$`)
-
-func parseDialled(t string) (string, complaint) {
-	if !dialled.MatchString(t) {
-		return "", refuse("is not a number to dial", `write it in E.164, like "+15550100009"`)
-	}
-	return t, complaint{}
-}
-
-func parseRedirect(t string) (string, complaint) {
-	u, err := url.Parse(t)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", refuse("is not an http(s) URL", `write one like "https://voice.example.com/closed.xml"`)
-	}
-	return t, complaint{}
-}
-
-func parseSaid(t string) (string, complaint) {
-	if strings.TrimSpace(t) == "" || len(t) > 1000 {
-		return "", refuse("is not a text of up to 1000 bytes", "write what the caller is told")
-	}
-	return t, complaint{}
-}
-
-// maxVapiAnswer leaves the network half a second of the time that Vapi waits.
-const maxVapiAnswer = 7 * time.Second
-
-func (s section) vapiHook() *VapiHook {
-	listen, on := s.on()
-	if !on {
-		return nil
-	}
-	h := &VapiHook{
-		Listen:  listen,
-		Path:    s.hookPath("/assistant-request"),
-		Secret:  s.shared("secret_file", listen, "ask which assistants there are"),
-		Timeout: one(s, "timeout", 5*time.Second, parseAnswerTime),
-	}
-	s.require("rules", `which assistant takes which call, like [{assistant_id: "…"}]`)
-	s.notEmpty("rules")
-	for _, v := range s.list("rules") {
-		h.Rules = append(h.Rules, v.vapiRule())
-	}
-	return h
-}
-
-func parseAnswerTime(t string) (time.Duration, complaint) {
-	d, c := parseDuration(t)
-	if c.none() && d > maxVapiAnswer {
-		return 0, refuse("is longer than 7s, and Vapi gives a call up after 7.5s", "write 7s or less")
-	}
-	return d, c
-}
-
-func (v value) vapiRule() VapiRule {
-	s := v.section("trunk", "to", "from", "when", "assistant_id", "assistant", "destination", "error", "overrides", "variables")
-	r := VapiRule{
-		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
-			if t != "" && !s.l.trunks[t] {
-				return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
-			}
-			return t, complaint{}
-		}),
-		To:          one(s, "to", nil, parseRegexp),
-		From:        one(s, "from", nil, parseRegexp),
-		When:        s.hookTemplate("when"),
-		AssistantID: s.hookTemplate("assistant_id"),
-		Assistant:   s.json("assistant"),
-		Destination: s.json("destination"),
-		Error:       s.hookTemplate("error"),
-		Overrides:   s.json("overrides"),
-		Variables:   s.variables("variables"),
-	}
-	answers := slices.DeleteFunc([]string{"assistant_id", "assistant", "destination", "error"}, func(k string) bool { return !s.filled(k) })
-	switch {
-	case s.broken:
-	case len(answers) == 0:
-		s.fail("has no answer", "write one of assistant_id, assistant, destination and error")
-	case len(answers) > 1:
-		s.fields[answers[1]].fail("stands beside "+answers[0], "keep one of them")
-	case answers[0] != "assistant_id" && answers[0] != "assistant":
-		for _, k := range []string{"overrides", "variables"} {
-			if s.has(k) {
-				s.fields[k].fail("stands beside "+answers[0]+", which is no assistant", "remove it")
-			}
-		}
-	}
-	return r
-}
-
-// hookTemplate reads a template of a hook, which sees no prepare step; nil where it is absent.
-func (s section) hookTemplate(key string) *Template {
-	v, ok := s.fields[key]
-	if !ok {
-		return nil
-	}
-	t, _, _ := v.template(templateUse{hook: true})
-	return t
-}
-
-// variables reads a mapping of names to templates, in file order.
-func (s section) variables(key string) (all []Variable) {
-	v, ok := s.fields[key]
-	if !ok {
-		return nil
-	}
-	entries, _ := v.entries(join)
-	for _, e := range entries {
-		if t, _, ok := e.template(templateUse{hook: true}); ok {
-			all = append(all, Variable{Name: e.key, Value: t})
-		}
-	}
-	return all
-}
-
-// json reads a mapping as JSON, as it is written but for ${NAME}.
-func (s section) json(key string) json.RawMessage {
-	v, ok := s.fields[key]
-	if !ok {
-		return nil
-	}
-	if r, ok := v.resolve(); ok && r.node.Kind != yaml.MappingNode {
-		v.fail("must be a mapping, not "+kindName(r.node), "write its keys below it, indented")
-		return nil
-	}
-	tree, ok := v.tree()
-	if !ok {
-		return nil
-	}
-	out, err := json.Marshal(tree)
-	if err != nil {
-		v.fail("can't be written as JSON: "+err.Error(), "write texts, numbers, true, false, lists and mappings")
-		return nil
-	}
-	return out
-}
-
-// tree is a value with everything in it.
-func (v value) tree() (any, bool) {
-	v, ok := v.resolve()
-	if !ok {
-		return nil, false
-	}
-	switch {
-	case v.isNull():
-		return nil, true
-	case v.node.Kind == yaml.MappingNode:
-		entries, ok := v.entries(join)
-		out := map[string]any{}
-		for _, e := range entries {
-			inner, fine := e.tree()
-			ok = ok && fine
-			out[e.key] = inner
-		}
-		return out, ok
-	case v.node.Kind == yaml.SequenceNode:
-		out := make([]any, len(v.node.Content))
-		for i, n := range v.node.Content {
-			var fine bool
-			out[i], fine = value{l: v.l, node: n, path: v.path}.tree()
-			ok = ok && fine
-		}
-		return out, ok
-	}
-	sc, ok := v.scalar()
-	if !ok {
-		return nil, false
-	}
-	var plain any
-	if sc.node.ShortTag() != "!!str" && sc.node.Decode(&plain) == nil && sc.node.ShortTag() != "!!timestamp" {
-		return plain, true
-	}
-	return sc.text, true
-}
-
 func (s section) synthflowHook() *SynthflowHook {
 	listen, on := s.on()
 	if !on {
@@ -454,22 +191,19 @@ func (s section) variablesHook() *VariablesHook {
 	s.require("token_file", "the file that holds the token that agents show")
 	h := &VariablesHook{
 		Listen: listen, Path: s.hookPath("/variables"), Token: s.secretFile("token_file"), Values: s.variables("values"),
-		Headers: s.patterns("headers"),
+		Headers: []string{"X-*"},
 	}
-	if !s.has("headers") {
-		h.Headers = []string{"X-*"}
+	if s.has("headers") {
+		h.Headers = s.patterns("headers")
 	}
-	for _, v := range s.list("ids") {
+	ids := s.list("ids")
+	if !s.has("ids") {
+		ids = []value{s.constant("ids", `{{.Header "X-Twilio-CallSid"}}`)}
+	}
+	for _, v := range ids {
 		if t, _, ok := v.template(templateUse{hook: true}); ok {
 			h.IDs = append(h.IDs, t)
 		}
-	}
-	if !s.has("ids") {
-		t, err := ParseTemplate(`{{.Header "X-Twilio-CallSid"}}`)
-		if err != nil {
-			panic(err) // a constant
-		}
-		h.IDs = []*Template{t}
 	}
 	return h
 }

@@ -29,7 +29,7 @@ func (s section) platform(t *Target, use templateUse) {
 			t.Region = apiRegion(t)
 		}
 		host = synthflowHost(t.Region)
-		t.URI = synthflowURI(host, t.Transport)
+		t.URI, _, _ = s.constant("uri", synthflowURI(host, t.Transport)).template(use)
 	default:
 		s.require("uri", uriExample(t.Kind))
 	}
@@ -103,16 +103,12 @@ func synthflowHost(region string) string {
 }
 
 // synthflowURI is the URI of a Synthflow target that names none.
-func synthflowURI(host, transport string) *Template {
+func synthflowURI(host, transport string) string {
 	port := synthflowPort
 	if transport == TransportTLS {
 		port = synthflowTLSPort
 	}
-	t, err := ParseTemplate("sip:{{.Agent.Number}}@" + host + ":" + port)
-	if err != nil {
-		panic(err) // a constant
-	}
-	return t
+	return "sip:{{.Agent.Number}}@" + host + ":" + port
 }
 
 // account reads the section of that name.

@@ -94,10 +94,15 @@ func (v value) prepare() *Prepare {
 func (s section) template(key, def string) *Template {
 	v, ok := s.fields[key]
 	if !ok {
-		v = value{l: s.l, path: join(s.path, key), node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: def, Line: s.node.Line}}
+		v = s.constant(key, def)
 	}
 	t, _, _ := v.template(templateUse{inPrepare: true})
 	return t
+}
+
+// constant is the default of a key, as if it were written down.
+func (s section) constant(key, text string) value {
+	return value{l: s.l, path: join(s.path, key), node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: s.node.Line}}
 }
 
 // templateUse says what a template may name where it stands.

@@ -174,8 +174,11 @@ func ParseReport(body []byte) (Report, error) {
 		raw  json.RawMessage
 		to   *string
 	}{
-		{"call.call_id", r.Call.ID, &out.CallID}, {"status", r.Status, &out.Status}, {"call.status", r.Call.Status, &out.Status},
-		{"call.end_call_reason", r.Call.EndReason, &out.EndReason}, {"call.external_id", r.Call.ExternalID, &out.ExternalID},
+		{"call.call_id", r.Call.ID, &out.CallID},
+		{"status", r.Status, &out.Status},
+		{"call.status", r.Call.Status, &out.Status},
+		{"call.end_call_reason", r.Call.EndReason, &out.EndReason},
+		{"call.external_id", r.Call.ExternalID, &out.ExternalID},
 	} {
 		if err := word(f.name, f.raw, f.to); err != nil {
 			return Report{}, err

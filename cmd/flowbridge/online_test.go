@@ -38,7 +38,7 @@ func answering(t *testing.T, status string, ignore int) string {
 			if ignore--; ignore >= 0 || status == "" {
 				continue
 			}
-			for _, s := range strings.Split(status, "|") {
+			for s := range strings.SplitSeq(status, "|") {
 				_, _ = conn.WriteToUDPAddrPort([]byte(answerTo(string(b[:n]), s)), from)
 			}
 		}
@@ -162,17 +162,27 @@ func TestOnlineAPI(t *testing.T) {
 		what, target, body, want string
 		status                   int
 	}{
-		{"synthflow", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", prepare: {api: "API", token_env: T, workspace_id: w1}`,
+		{
+			"synthflow", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", prepare: {api: "API", token_env: T, workspace_id: w1}`,
 			`{"status":"success","response":{"pagination":{"total_records":1,"limit":20,"offset":0},"phone_numbers":[{"number":"+15550100002","sid":"x","is_available":false}]}}`,
-			"takes the token; it knows 1 numbers of workspace w1", 200},
-		{"wrong token", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
-			`{"detail":"Invalid token hush-token"}`, "Invalid token [redacted]", 401},
-		{"region", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
-			`{"error":"forbidden"}`, "the target is of region eu", 403},
-		{"vapi", `kind: vapi, region: us, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
-			`[{"id":"n1","provider":"vapi","sipUri":"sip:a@sip.vapi.ai"}]`, "it knows 1 numbers", 200},
-		{"HTML", `kind: vapi, region: us, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
-			`<html>proxy</html>`, "HTML", 200},
+			"takes the token; it knows 1 numbers of workspace w1", 200,
+		},
+		{
+			"wrong token", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
+			`{"detail":"Invalid token hush-token"}`, "Invalid token [redacted]", 401,
+		},
+		{
+			"region", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
+			`{"error":"forbidden"}`, "the target is of region eu", 403,
+		},
+		{
+			"vapi", `kind: vapi, region: us, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
+			`[{"id":"n1","provider":"vapi","sipUri":"sip:a@sip.vapi.ai"}]`, "it knows 1 numbers", 200,
+		},
+		{
+			"HTML", `kind: vapi, region: us, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
+			`<html>proxy</html>`, "HTML", 200,
+		},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
