@@ -19,7 +19,7 @@ func (s section) twilioHook() *TwilioHook {
 		Listen:          listen,
 		Path:            s.hookPath("/redirect_call"),
 		URL:             one(s, "url", "", parseBase),
-		AuthToken:       s.shared("auth_token_file", listen, "have calls prepared"),
+		AuthToken:       s.shared("auth_token", listen, "have calls prepared"),
 		Fallback:        s.sub("fallback", "reject", "dial", "redirect", "say").twilioFallback(),
 		EncodeSemicolon: s.boolean("encode_semicolon", false),
 		AnswerOnBridge:  s.boolean("answer_on_bridge", false),

@@ -19,7 +19,7 @@ func (s section) vapiHook() *VapiHook {
 	h := &VapiHook{
 		Listen:  listen,
 		Path:    s.hookPath("/assistant-request"),
-		Secret:  s.shared("secret_file", listen, "ask which assistants there are"),
+		Secret:  s.shared("secret", listen, "ask which assistants there are"),
 		Timeout: one(s, "timeout", 5*time.Second, parseAnswerTime),
 	}
 	s.require("rules", `which assistant takes which call, like [{assistant_id: "…"}]`)

@@ -37,7 +37,7 @@ type TwilioHook struct {
 	// URL is the base of the public URL that Twilio was given, up to the path: the signature is over it. Required with
 	// AuthToken.
 	URL string
-	// AuthToken is that of the Twilio account, read from auth_token_file; X-Twilio-Signature is checked with it. Default:
+	// AuthToken is that of the Twilio account, read from auth_token_file or auth_token_env; X-Twilio-Signature is checked with it. Default:
 	// empty, not checked (loopback only).
 	AuthToken Secret
 	// Targets are tried in this order until one can be dialled: its API gave an id. Required.
@@ -68,7 +68,7 @@ type VapiHook struct {
 	Listen netip.AddrPort
 	// Path is that of the number's serverUrl. Default: /assistant-request.
 	Path string
-	// Secret is what Vapi shows as X-Vapi-Secret or bearer token, read from secret_file. Default: empty, nothing (loopback
+	// Secret is what Vapi shows as X-Vapi-Secret or bearer token, read from secret_file or secret_env. Default: empty, nothing (loopback
 	// only).
 	Secret Secret
 	// Timeout bounds an answer. Default: 5s. At most 7s: Vapi waits for 7.5s.
@@ -105,7 +105,7 @@ type SynthflowHook struct {
 	Listen netip.AddrPort
 	// Path is that of external_webhook_url. Default: /synthflow/webhook.
 	Path string
-	// Secret is what the signature is made with, read from secret_file. Required.
+	// Secret is what the signature is made with, read from secret_file or secret_env. Required.
 	Secret Secret
 }
 
@@ -115,7 +115,7 @@ type VariablesHook struct {
 	Listen netip.AddrPort
 	// Path is followed by ?id= or /id. Default: /variables.
 	Path string
-	// Token is the bearer token that has to be shown, read from token_file. Required.
+	// Token is the bearer token that has to be shown, read from token_file or token_env. Required.
 	Token Secret
 	// IDs are templates of further ids that a call has. Default: its header X-Twilio-CallSid.
 	IDs []*Template
@@ -132,10 +132,10 @@ func (s section) hooks(admin netip.AddrPort) Hooks {
 	tls.keyPair("cert", "key")
 	h := Hooks{
 		TLS:       HookTLS{Cert: tls.text("cert"), Key: tls.text("key")},
-		Twilio:    s.sub("twilio", "listen", "path", "url", "auth_token_file", "targets", "fallback", "encode_semicolon", "answer_on_bridge").twilioHook(),
-		Vapi:      s.sub("vapi", "listen", "path", "secret_file", "timeout", "rules").vapiHook(),
-		Synthflow: s.sub("synthflow", "listen", "path", "secret_file").synthflowHook(),
-		Variables: s.sub("variables", "listen", "path", "token_file", "ids", "headers", "values").variablesHook(),
+		Twilio:    s.sub("twilio", "listen", "path", "url", "auth_token_file", "auth_token_env", "targets", "fallback", "encode_semicolon", "answer_on_bridge").twilioHook(),
+		Vapi:      s.sub("vapi", "listen", "path", "secret_file", "secret_env", "timeout", "rules").vapiHook(),
+		Synthflow: s.sub("synthflow", "listen", "path", "secret_file", "secret_env").synthflowHook(),
+		Variables: s.sub("variables", "listen", "path", "token_file", "token_env", "ids", "headers", "values").variablesHook(),
 	}
 	s.apart(h, admin)
 	return h
@@ -165,11 +165,11 @@ func parsePath(t string) (string, complaint) {
 
 // shared reads the secret of a hook, which anything but a loopback address needs.
 func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
-	if s.filled(key) {
-		return s.secretFile(key)
+	if s.filled(key+"_file") || s.filled(key+"_env") {
+		return s.secret(key, true)
 	}
 	if listen.IsValid() && !listen.Addr().Unmap().IsLoopback() {
-		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why, "write "+key+", or listen on 127.0.0.1")
+		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why, "write "+key+"_file or "+key+"_env, or listen on 127.0.0.1")
 	}
 	return ""
 }
@@ -179,8 +179,7 @@ func (s section) synthflowHook() *SynthflowHook {
 	if !on {
 		return nil
 	}
-	s.require("secret_file", "the file that holds the secret of the workspace's webhooks")
-	return &SynthflowHook{Listen: listen, Path: s.hookPath("/synthflow/webhook"), Secret: s.secretFile("secret_file")}
+	return &SynthflowHook{Listen: listen, Path: s.hookPath("/synthflow/webhook"), Secret: s.secret("secret", true)}
 }
 
 func (s section) variablesHook() *VariablesHook {
@@ -188,9 +187,8 @@ func (s section) variablesHook() *VariablesHook {
 	if !on {
 		return nil
 	}
-	s.require("token_file", "the file that holds the token that agents show")
 	h := &VariablesHook{
-		Listen: listen, Path: s.hookPath("/variables"), Token: s.secretFile("token_file"), Values: s.variables("values"),
+		Listen: listen, Path: s.hookPath("/variables"), Token: s.secret("token", true), Values: s.variables("values"),
 		Headers: []string{"X-*"},
 	}
 	if s.has("headers") {
