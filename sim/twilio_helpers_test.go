@@ -64,6 +64,8 @@ func startCallee(t *testing.T, status int) *callee {
 		if err := e.close(); err != nil {
 			t.Errorf("close callee: %v", err)
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		for _, st := range c.streams {
 			c.clock.remove(st)
 			st.close()
@@ -102,15 +104,21 @@ func (c *callee) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 
 func (c *callee) uri() string { return "sip:" + number + "@" + c.local.String() }
 
-// header gives the values of a header of the last INVITE.
-func (c *callee) header(t *testing.T, name string) (all []string) {
+// invite gives the last INVITE.
+func (c *callee) invite(t *testing.T) *sip.Request {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.invites) == 0 {
 		t.Fatal("no INVITE came")
 	}
-	for _, h := range c.invites[len(c.invites)-1].GetHeaders(name) {
+	return c.invites[len(c.invites)-1]
+}
+
+// header gives the values of a header of the last INVITE.
+func (c *callee) header(t *testing.T, name string) (all []string) {
+	t.Helper()
+	for _, h := range c.invite(t).GetHeaders(name) {
 		all = append(all, h.Value())
 	}
 	return all

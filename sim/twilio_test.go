@@ -48,8 +48,8 @@ func TestTwilioDialsWhatTheWebhookSays(t *testing.T) {
 			if name == "several headers" && to.header(t, "x-first_name")[0] != "Zoë & <Co>, 100% +1" {
 				t.Errorf("got %q", to.header(t, "x-first_name"))
 			}
-			if to.invites[0].Recipient.User != number || to.invites[0].From().Address.User != twilioCaller {
-				t.Errorf("%s from %s", &to.invites[0].Recipient, to.invites[0].From())
+			if to.invite(t).Recipient.User != number || to.invite(t).From().Address.User != twilioCaller {
+				t.Errorf("%s from %s", &to.invite(t).Recipient, to.invite(t).From())
 			}
 			sids := []string{to.header(t, "X-Twilio-AccountSid")[0], to.header(t, "X-Twilio-CallSid")[0], to.header(t, "X-Twilio-ApiVersion")[0]}
 			if sids[0] != r.AccountSID || sids[1] != r.Dials[0].CallSID || sids[1] == r.CallSID || sids[2] != "2010-04-01" {
@@ -117,6 +117,8 @@ func TestTwilioFaults(t *testing.T) {
 			case tt.says != "" && (!errors.As(err, &failed) || failed.Code != twilioRetrieval || !strings.Contains(err.Error(), tt.says)):
 				t.Errorf("got %v; want %q", err, tt.says)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			if called[r.CallSID] != tt.times || tt.times == 2 && len(r.Requests) != 2 {
 				t.Errorf("routed %d times; want %d", called[r.CallSID], tt.times)
 			}
@@ -223,7 +225,7 @@ func TestTwilioSendsWhereItIsTold(t *testing.T) {
 	to, tw := startCallee(t, 486), startTwilio(t, TwilioOptions{})
 	url, _ := serveTwiML(t, map[string]string{"/": `<Response><Dial><Sip>sip:` + number + `@sipin.synthflow.ai:32681</Sip></Dial></Response>`})
 	r := call(t, tw, TwilioCall{VoiceURL: url + "/", Dest: to.local})
-	if r.Dials[0].Result.Status != 486 || to.invites[0].Recipient.Host != "sipin.synthflow.ai" {
+	if r.Dials[0].Result.Status != 486 || to.invite(t).Recipient.Host != "sipin.synthflow.ai" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -242,7 +244,7 @@ func TestTwilioTrunk(t *testing.T) {
 			t.Errorf("%s: got %q; want %q", name, got, want)
 		}
 	}
-	if req := to.invites[0]; req.Recipient.User != number || req.From().DisplayName != "Ada" {
+	if req := to.invite(t); req.Recipient.User != number || req.From().DisplayName != "Ada" {
 		t.Errorf("%s", req)
 	}
 }
@@ -251,20 +253,21 @@ func TestTwilioTrunk(t *testing.T) {
 func TestTwilioSIPDomain(t *testing.T) {
 	t.Parallel()
 	to, tw := startCallee(t, 486), startTwilio(t, TwilioOptions{AuthToken: twilioToken})
-	var seen twilio.Call
+	asked := make(chan twilio.Call, 1)
 	hook := startWebhook(t, twilio.Options{AuthToken: twilioToken, Route: func(_ context.Context, c twilio.Call) (twilio.Destination, error) {
-		seen = c
+		asked <- c
 		return twilio.Destination{URI: to.uri()}, nil
 	}})
 	call(t, tw, TwilioCall{
 		VoiceURL: hook, Called: "sip:sales@x.sip.twilio.com", From: "sip:ada@pbx.example", ForwardedFrom: "+15550100009", CallerName: "ADA L",
 		SIPHeaders: []Header{{"X-Customer", "a;b&c=d+e"}},
 	})
+	seen := <-asked
 	if seen.Called != "sip:sales@x.sip.twilio.com" || seen.Caller != "sip:ada@pbx.example" || seen.Header("x-customer") != "a;b&c=d+e" ||
 		seen.ForwardedFrom != "+15550100009" || seen.CallerName != "ADA L" || seen.Direction != "inbound" || seen.Status != "ringing" {
 		t.Errorf("%+v", seen)
 	}
-	if got := to.invites[0].From().Address.User; got != "ada" {
+	if got := to.invite(t).From().Address.User; got != "ada" {
 		t.Errorf("from %q", got)
 	}
 }

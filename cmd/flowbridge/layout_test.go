@@ -98,7 +98,7 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 	env := func(string) (string, bool) { return "secret", true }
 	cert, key := writeCertificate(t)
-	files := strings.NewReplacer("/run/secrets/synthflow", secret, "/etc/flowbridge/cert.pem", cert,
+	files := strings.NewReplacer("/run/secrets/synthflow", secret, "/run/secrets/twilio", secret, "twilio.token", secret, "/etc/flowbridge/cert.pem", cert,
 		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert)
 	parse := func(name, text string) {
 		t.Helper()
@@ -114,7 +114,7 @@ func TestExamplesAreValid(t *testing.T) {
 	for _, file := range examples {
 		parse(file, read(t, file))
 	}
-	for _, file := range []string{"README.md", "docs/configuration.md"} {
+	for _, file := range []string{"README.md", "docs/configuration.md", "docs/platforms/twilio.md", "docs/platforms/simulators.md"} {
 		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, filepath.Join(root, file)), -1)
 		if len(blocks) == 0 {
 			t.Errorf("%s shows no configuration", file)
