@@ -195,21 +195,27 @@ func (c *agentCall) logged(e *zerolog.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.Str("sip_call_id", c.seen.CallID).Str("id", c.id)
-	for name, value := range map[string]string{
-		"model_id": c.seen.ModelID, "external_id": c.seen.ExternalID, "diversion": c.seen.Diversion, "fetch_error": c.seen.FetchError,
+	for _, f := range []struct{ name, value string }{
+		{"model_id", c.seen.ModelID},
+		{"external_id", c.seen.ExternalID},
+		{"diversion", c.seen.Diversion},
+		{"fetch_error", c.seen.FetchError},
 	} {
-		if value != "" {
-			e.Str(name, value)
+		if f.value != "" {
+			e.Str(f.name, f.value)
 		}
 	}
-	for name, values := range map[string]map[string]string{"variables": c.seen.Variables, "fetched": c.seen.Fetched} {
-		if len(values) == 0 {
+	for _, f := range []struct {
+		name   string
+		values map[string]string
+	}{{"variables", c.seen.Variables}, {"fetched", c.seen.Fetched}} {
+		if len(f.values) == 0 {
 			continue
 		}
 		inner := zerolog.Dict()
-		for _, key := range slices.Sorted(maps.Keys(values)) {
-			inner.Str(key, values[key])
+		for _, key := range slices.Sorted(maps.Keys(f.values)) {
+			inner.Str(key, f.values[key])
 		}
-		e.Dict(name, inner)
+		e.Dict(f.name, inner)
 	}
 }

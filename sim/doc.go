@@ -7,6 +7,10 @@
 //	   └───── RTP: words ─────────────────────────────────────────▶ heard by the agent
 //	   heard by the caller ◀───────────── RTP: greeting, then echo ─────┘
 //
+// Synthflow has an account (numbers, agents, calls) that its API fills, and
+// asks back: while a call rings the inbound webhook and the pre-action, after
+// it the webhook that reports it.
+//
 // Twilio is a carrier that asks a webhook what to do with a call, and does it:
 //
 //	Twilio ── GET or POST, signed ──▶ (under test)
@@ -22,8 +26,9 @@
 // Ownership: an INVITE of the platform is served by one goroutine from its
 // first response to its end, and a carrier's call is the goroutine that called
 // Call. A stream (RTP of one end of one call) is written by the clock's
-// goroutine, read by its own, and guarded by its lock where they meet. Close
-// of either end waits for all of these.
+// goroutine, read by its own, and guarded by its lock where they meet. The
+// webhook after a call has a goroutine of its own. Close of either end waits
+// for all of these.
 //
 // sipgo refuses to send datagrams of more than sip.UDPMTUSize-200 bytes, 1300
 // as it comes. That is a variable of the process: a program whose INVITEs are

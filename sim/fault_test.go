@@ -86,9 +86,9 @@ func TestPrepareAgainstEachFault(t *testing.T) {
 }
 
 // An id that was given before is good for the call that has it, and for no
-// other one.
+// other one: the API has given others, too, so it is no stub.
 func TestPrepareAgainstReusedIDs(t *testing.T) {
-	s := startPlatform(t, SynthflowOptions{Fault: Fault{Kind: FaultReused}})
+	s := startPlatform(t, SynthflowOptions{})
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	c := stepOf(t, s, transport, time.Second)
@@ -96,6 +96,10 @@ func TestPrepareAgainstReusedIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.PrepareInbound(t.Context(), inbound("zero")); err != nil {
+		t.Fatal(err)
+	}
+	s.SetFault(Fault{Kind: FaultReused})
 	if again, err := c.PrepareInbound(t.Context(), inbound("one")); err != nil || again.CallID != first.CallID {
 		t.Errorf("the same call: %v, %v", again, err)
 	}

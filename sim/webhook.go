@@ -3,9 +3,6 @@ package sim
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +11,8 @@ import (
 	"net/url"
 	"regexp"
 	"time"
+
+	"flowbridge/synthflow"
 )
 
 const (
@@ -102,17 +101,9 @@ func (s *Synthflow) post(ctx context.Context, to, callID string, payload []byte)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "synthflow-sim")
 	if o := s.opts.Webhook; o.Secret != "" {
-		r.Header[o.Header] = []string{signature(o.Secret, callID)} // byte for byte: Set would change the case
+		r.Header[o.Header] = []string{synthflow.Sign(o.Secret, callID)} // byte for byte: Set would change the case
 	}
 	return s.ask(r)
-}
-
-// signature is that of a webhook (webhook security page): of the call's id, not
-// of the body.
-func signature(secret, callID string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(callID))
-	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // over sends the webhook after a call, which takes its time.

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -51,11 +52,10 @@ func simulateSynthflowCommand() *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
-		format := config.FormatConsole
+		o.Log = logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
 		if f.json {
-			format = config.FormatJSON
+			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 		}
-		o.Log = logger(config.Log{Level: "info", Format: format}, os.Stderr)
 		s, err := sim.StartSynthflow(ctx, o)
 		if err != nil {
 			return err
