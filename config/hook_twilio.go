@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -77,43 +76,13 @@ func parseBase(t string) (string, complaint) {
 	return strings.TrimRight(t, "/"), complaint{}
 }
 
-func (s section) twilioFallback() TwilioFallback {
-	f := TwilioFallback{
-		Reject:   s.choice("reject", "", "busy", "rejected"),
-		Dial:     one(s, "dial", "", parseDialled),
-		Redirect: one(s, "redirect", "", parseRedirect),
-		Say:      one(s, "say", "", parseSaid),
+func (s section) twilioFallback() twilio.Fallback {
+	f := twilio.Fallback{Reject: s.text("reject"), Dial: s.text("dial"), Redirect: s.text("redirect"), Say: s.text("say")}
+	if _, err := f.TwiML(twilio.DialOptions{}); err != nil {
+		s.fail("can't be told Twilio: "+err.Error(), "write one of reject: busy, reject: rejected, dial, redirect and say")
 	}
-	if len(s.fields) > 1 {
-		s.fail("has more than one key", "write one of reject, dial, redirect and say")
-	}
-	if f == (TwilioFallback{}) {
+	if f == (twilio.Fallback{}) {
 		f.Reject = "busy"
 	}
 	return f
-}
-
-// dialled is a number as Twilio wants it.
-var dialled = regexp.MustCompile(`^\+[0-9]{7,15}$`)
-
-func parseDialled(t string) (string, complaint) {
-	if !dialled.MatchString(t) {
-		return "", refuse("is not a number to dial", `write it in E.164, like "+15550100009"`)
-	}
-	return t, complaint{}
-}
-
-func parseRedirect(t string) (string, complaint) {
-	u, err := url.Parse(t)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", refuse("is not an http(s) URL", `write one like "https://voice.example.com/closed.xml"`)
-	}
-	return t, complaint{}
-}
-
-func parseSaid(t string) (string, complaint) {
-	if strings.TrimSpace(t) == "" || len(t) > 1000 {
-		return "", refuse("is not a text of up to 1000 bytes", "write what the caller is told")
-	}
-	return t, complaint{}
 }

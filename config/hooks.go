@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"flowbridge/twilio"
 	"net/netip"
 	"regexp"
 	"time"
@@ -43,23 +44,11 @@ type TwilioHook struct {
 	// Targets are tried in this order until one can be dialled: its API gave an id. Required.
 	Targets []string
 	// Fallback is what Twilio is told when no target can be dialled. Default: reject as busy.
-	Fallback TwilioFallback
+	Fallback twilio.Fallback
 	// EncodeSemicolon writes %3B for a ; in a header's value; Synthflow's documents show it raw. Default: false.
 	EncodeSemicolon bool
 	// AnswerOnBridge keeps the caller's leg unanswered until the target answers. Default: false, as the documents have it.
 	AnswerOnBridge bool
-}
-
-// TwilioFallback is the section `hooks.twilio.fallback`; exactly one key counts.
-type TwilioFallback struct {
-	// Reject is busy or rejected: what the caller hears.
-	Reject string
-	// Dial is a number that is called instead.
-	Dial string
-	// Redirect is the URL of other TwiML.
-	Redirect string
-	// Say is a text that the caller hears before the call ends.
-	Say string
 }
 
 // VapiHook is the section `hooks.vapi`.

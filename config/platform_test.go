@@ -1,6 +1,7 @@
 package config
 
 import (
+	"flowbridge/twilio"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -101,7 +102,7 @@ hooks:
 		t.Fatal(err)
 	}
 	h := cfg.Hooks
-	if h.Twilio.Path != "/redirect_call" || h.Twilio.Fallback != (TwilioFallback{Reject: "busy"}) || h.Twilio.AuthToken != "" || h.Twilio.EncodeSemicolon {
+	if h.Twilio.Path != "/redirect_call" || h.Twilio.Fallback != (twilio.Fallback{Reject: "busy"}) || h.Twilio.AuthToken != "" || h.Twilio.EncodeSemicolon {
 		t.Errorf("twilio: got %+v", h.Twilio)
 	}
 	if h.Vapi.Path != "/assistant-request" || h.Vapi.Timeout != 5*time.Second || h.Vapi.Secret.Reveal() != "hush" || len(h.Vapi.Rules) != 3 {

@@ -19,7 +19,7 @@ import (
 func (n *node) twilioOptions(t *config.TwilioHook) twilio.Options {
 	return twilio.Options{
 		AuthToken: t.AuthToken.Reveal(), URL: t.URL, Route: n.redirect, EncodeSemicolon: t.EncodeSemicolon, Log: n.log,
-		Fallback: twilio.Fallback(t.Fallback),
+		Fallback: t.Fallback,
 		Dial:     twilio.DialOptions{AnswerOnBridge: t.AnswerOnBridge},
 	}
 }
@@ -97,8 +97,9 @@ func withTransport(uri, transport string) string {
 	return uri + ";transport=" + transport
 }
 
-// redirectVars is what templates see of a call that is at Twilio. Its Call-ID
-// is the CallSid, which it has as the header of Twilio's own INVITEs, too.
+// redirectVars is what templates see of a call that is at Twilio. Its CallSid
+// stands for the Call-ID, and for the header that Twilio's own INVITEs have it
+// in, so that one target serves calls by SIP and redirects.
 func redirectVars(call twilio.Call) config.Vars {
 	return config.Vars{
 		To: b2bua.PartyOf(call.Called), From: withName(b2bua.PartyOf(call.Caller), call.CallerName),
