@@ -2,10 +2,11 @@ package config
 
 import (
 	"encoding/json"
-	"flowbridge/twilio"
 	"net/netip"
 	"regexp"
 	"time"
+
+	"flowbridge/twilio"
 )
 
 // Hooks is the section `hooks`: what platforms and carriers ask us by HTTP. Each hook that has a listen is on; those with

@@ -1,12 +1,13 @@
 package config
 
 import (
-	"flowbridge/twilio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"flowbridge/twilio"
 )
 
 // API and SIP host come as a pair, whichever of the two is written down.
