@@ -82,6 +82,13 @@ func startServer(t *testing.T, dir, config string, env ...string) *server {
 	cmd := exec.Command(program, "serve")
 	cmd.Dir = dir
 	cmd.Env = append(append(os.Environ(), "E2E_TOKEN="+apiToken, raceEnv), env...)
+	return serveCommand(t, dir, cmd)
+}
+
+// serveCommand is startServer for a command that is more than the program, or
+// has another environment.
+func serveCommand(t *testing.T, dir string, cmd *exec.Cmd) *server {
+	t.Helper()
 	s := &server{process: start(t, "flowbridge serve", cmd), dir: dir}
 	eventually(t, "the B2BUA listens", func() bool {
 		if s.ended() {

@@ -137,9 +137,9 @@ func apiOf(t *config.Target) (api string, token config.Secret, workspace string,
 func (p prober) api(ctx context.Context, t *config.Target, api string, token config.Secret, workspace string) (detail, remedy string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	n, err := p.ask(ctx, t.Kind, api, token, workspace)
+	knows, err := p.ask(ctx, t.Kind, api, token, workspace)
 	if err == nil {
-		return fmt.Sprintf("%s takes the token; it knows %d numbers%s", api, n, ofWorkspace(workspace)), "", true
+		return api + " takes the token; it knows " + knows, "", true
 	}
 	detail, remedy, _ = strings.Cut(err.Error(), "\n")
 	var refused *rest.Error
@@ -149,33 +149,30 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	return detail, remedy, false
 }
 
-// ask gives how many numbers an account has.
-func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (int, error) {
+// ask gives what an account has, in words.
+func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (string, error) {
 	if kind == config.KindVapi {
 		a, err := vapi.NewAccount(vapi.AccountOptions{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: userAgent()})
 		if err != nil {
-			return 0, err
+			return "", err
 		}
 		defer a.CloseIdle()
 		numbers, err := a.ListNumbers(ctx)
-		return len(numbers), err
+		return fmt.Sprintf("%d numbers", len(numbers)), err
 	}
 	a, err := synthflow.NewAccount(synthflow.AccountOptions{
 		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: userAgent(),
 	})
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	defer a.CloseIdle()
-	numbers, err := a.ListNumbers(ctx, nil)
-	return len(numbers), err
-}
-
-func ofWorkspace(id string) string {
-	if id == "" {
-		return ""
+	if workspace == "" { // which numbers are asked for by
+		agents, err := a.ListAssistants(ctx)
+		return fmt.Sprintf("%d agents", len(agents)), err
 	}
-	return " of workspace " + id
+	numbers, err := a.ListNumbers(ctx, nil)
+	return fmt.Sprintf("%d numbers of workspace %s", len(numbers), workspace), err
 }
 
 func orNone(region string) string {
