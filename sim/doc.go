@@ -11,6 +11,13 @@
 // asks back: while a call rings the inbound webhook and the pre-action, after
 // it the webhook that reports it.
 //
+// Vapi has one, too (assistants, phone numbers, calls). While a call to a
+// number without an assistant rings, it asks a server for one:
+//
+//	Vapi ── assistant-request ──▶ (under test)
+//	  │  ◀── assistant, destination or error ──┘
+//	  └───── greets, transfers by REFER, or says it and hangs up
+//
 // Twilio is a carrier that asks a webhook what to do with a call, and does it:
 //
 //	Twilio ── GET or POST, signed ──▶ (under test)

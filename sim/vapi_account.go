@@ -103,7 +103,7 @@ func changed(object, patch map[string]any) map[string]any {
 }
 
 func (a *vapiAccount) createAssistant(body map[string]any) (map[string]any, *vapiError) {
-	if wrong := assistantFields.wrong("", body); len(wrong) > 0 {
+	if wrong := assistantFields.wrong(body); len(wrong) > 0 {
 		return nil, refused(400, wrong...)
 	}
 	a.mu.Lock()
@@ -115,7 +115,7 @@ func (a *vapiAccount) createAssistant(body map[string]any) (map[string]any, *vap
 }
 
 func (a *vapiAccount) changeAssistant(id string, body map[string]any) (map[string]any, *vapiError) {
-	if wrong := assistantFields.wrong("", body); len(wrong) > 0 {
+	if wrong := assistantFields.wrong(body); len(wrong) > 0 {
 		return nil, refused(400, wrong...)
 	}
 	a.mu.Lock()
@@ -129,7 +129,7 @@ func (a *vapiAccount) changeAssistant(id string, body map[string]any) (map[strin
 }
 
 func (a *vapiAccount) createNumber(body map[string]any) (map[string]any, *vapiError) {
-	if wrong := newNumberFields.wrong("", body, "provider", "sipUri"); len(wrong) > 0 {
+	if wrong := newNumberFields.wrong(body, "provider", "sipUri"); len(wrong) > 0 {
 		return nil, refused(400, wrong...)
 	}
 	a.mu.Lock()
@@ -148,7 +148,7 @@ func (a *vapiAccount) createNumber(body map[string]any) (map[string]any, *vapiEr
 }
 
 func (a *vapiAccount) changeNumber(id string, body map[string]any) (map[string]any, *vapiError) {
-	if wrong := numberFields.wrong("", body); len(wrong) > 0 {
+	if wrong := numberFields.wrong(body); len(wrong) > 0 {
 		return nil, refused(400, wrong...)
 	}
 	a.mu.Lock()

@@ -123,7 +123,7 @@ func (f fields) with(required ...string) check {
 		if !ok {
 			return "must be an object"
 		}
-		if wrong := f.wrong("", object, required...); len(wrong) > 0 {
+		if wrong := f.wrong(object, required...); len(wrong) > 0 {
 			return "is not valid: " + strings.Join(wrong, ", ")
 		}
 		return ""
@@ -132,21 +132,21 @@ func (f fields) with(required ...string) check {
 
 // wrong lists what is wrong with an object, in the order of the members'
 // names.
-func (f fields) wrong(path string, object map[string]any, required ...string) []string {
+func (f fields) wrong(object map[string]any, required ...string) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		c, known := f[name]
 		if !known {
-			out = append(out, "property "+path+name+" should not exist")
+			out = append(out, "property "+name+" should not exist")
 			continue
 		}
 		if words := c(object[name]); words != "" {
-			out = append(out, path+name+" "+words)
+			out = append(out, name+" "+words)
 		}
 	}
 	for _, name := range required {
 		if _, there := object[name]; !there {
-			out = append(out, path+name+" is required")
+			out = append(out, name+" is required")
 		}
 	}
 	return out

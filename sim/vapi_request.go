@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -49,9 +50,7 @@ func (v *Vapi) message(c *agentCall, kind string, more map[string]any) []byte {
 		"call": v.callObject(call), "customer": v.callObject(call)["customer"],
 		"phoneNumber": withoutSecrets(c.line.members),
 	}
-	for name, value := range more {
-		m[name] = value
-	}
+	maps.Copy(m, more)
 	body, err := json.Marshal(map[string]any{"message": m})
 	if err != nil { // cannot be: all of it came from JSON
 		return []byte("{}")
@@ -157,7 +156,7 @@ func parseVapiAnswer(raw []byte) (vapiAnswer, error) {
 		return a, nil
 	}
 	if overrides, given := body["assistantOverrides"]; given {
-		if a.overrides, _ = overrides.(map[string]any); a.overrides == nil || len(overrideFields.wrong("", a.overrides)) > 0 {
+		if a.overrides, _ = overrides.(map[string]any); a.overrides == nil || len(overrideFields.wrong(a.overrides)) > 0 {
 			return vapiAnswer{why: endedInvalid}, nil
 		}
 	}
@@ -169,7 +168,7 @@ func parseVapiAnswer(raw []byte) (vapiAnswer, error) {
 			return vapiAnswer{why: endedInvalid}, nil
 		}
 	case hasOne:
-		if a.assistant, _ = assistant.(map[string]any); a.assistant == nil || len(assistantFields.wrong("", a.assistant)) > 0 {
+		if a.assistant, _ = assistant.(map[string]any); a.assistant == nil || len(assistantFields.wrong(a.assistant)) > 0 {
 			return vapiAnswer{why: endedInvalid}, nil
 		}
 	default:

@@ -172,7 +172,7 @@ func TestServerFails(t *testing.T) {
 		"hangs":         {hang, "within the time", endedFailed},
 		"trickles":      {trickle, "within the time", endedFailed},
 		"500":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "answered 500", endedFailed},
-		"redirects":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 307) }, "answered 307", endedFailed},
+		"redirects":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusTemporaryRedirect) }, "answered 307", endedFailed},
 		"no JSON":       {says("hello"), "hello", endedFailed},
 		"array":         {says("[]"), "[]", endedFailed},
 		"too large":     {says(strings.Repeat(" ", maxVapiAnswer+1)), "more than", endedFailed},

@@ -1,6 +1,9 @@
 package sim
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // What the platform's API reference says of the objects that are kept here.
 // Of what makes no difference to a call only the kind is looked at.
@@ -48,9 +51,7 @@ var assistantFields = fields{
 // overrideFields are those of an assistant, and the template variables.
 var overrideFields = func() fields {
 	out := fields{"variableValues": isObject, "tools:append": isArray}
-	for name, c := range assistantFields {
-		out[name] = c
-	}
+	maps.Copy(out, assistantFields)
 	return out
 }()
 
@@ -104,9 +105,7 @@ var newNumberFields = func() fields {
 		},
 		"numberDesiredAreaCode": func(any) string { return "is for numbers of the telephone network, which this stand-in has none of" },
 	}
-	for name, c := range numberFields {
-		out[name] = c
-	}
+	maps.Copy(out, numberFields)
 	return out
 }()
 

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"flowbridge/config"
@@ -30,6 +33,7 @@ func simulateVapiCommand() *cobra.Command {
 	}
 	var o sim.VapiOptions
 	var fault string
+	var asJSON bool
 	f := c.Flags()
 	f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8091", "address of the HTTP API")
 	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent (UDP)")
@@ -39,6 +43,7 @@ func simulateVapiCommand() *cobra.Command {
 	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
 	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
 	f.StringVar(&fault, "fault", "", "how to misbehave")
+	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		if o.Fault, err = sim.ParseFault(fault); err != nil {
@@ -50,11 +55,21 @@ func simulateVapiCommand() *cobra.Command {
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 		o.Log = logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
+		if asJSON {
+			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
+		}
 		s, err := sim.StartVapi(ctx, o)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "API   %s (key %s)\nagent sip:%s\n", s.APIURL(), s.Key(), s.SIPAddr())
+		if asJSON {
+			err = json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"api": s.APIURL(), "key": s.Key(), "sip": s.SIPAddr().String()})
+		} else {
+			_, err = fmt.Fprintf(c.OutOrStdout(), "API   %s (key %s)\nagent sip:%s\n", s.APIURL(), s.Key(), s.SIPAddr())
+		}
+		if err != nil {
+			return errors.Join(err, s.Close())
+		}
 		<-ctx.Done()
 		return s.Close()
 	}
