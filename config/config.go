@@ -322,7 +322,7 @@ type Target struct {
 	// Budget bounds an INVITE over udp.
 	Budget Budget
 	// Overflow says what becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim
-	// (headers are left out, the last one first). Default: tcp for kind synthflow, trim for kind sip.
+	// (headers are left out, the last one first). Default: tcp, for kind sip trim.
 	Overflow string
 	// Prepare is the HTTP step before the INVITE, kind synthflow only. Default: none, the target is dialled directly.
 	Prepare *Prepare

@@ -40,6 +40,9 @@ func TestRegions(t *testing.T) {
 			if section == "prepare" {
 				api = &Account{API: target.Prepare.API}
 			}
+			if target.Overflow != OverflowTCP {
+				t.Errorf("%s: overflow %s; the platforms take TCP at the same port", text, target.Overflow)
+			}
 			if got := fmt.Sprint(target.Region, " ", uri, " ", api.API); got != want || err != nil {
 				t.Errorf("%s, %s: got %s, %v; want %s", text, section, got, err, want)
 			}

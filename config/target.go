@@ -47,8 +47,8 @@ func (v value) target() Target {
 	s.transfer(&t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
 	overflow := OverflowTrim
-	if t.Kind == KindSynthflow {
-		overflow = OverflowTCP // documented: TCP on the same port
+	if len(regionsOf(t.Kind)) > 0 {
+		overflow = OverflowTCP // both platforms document TCP on the same port
 	}
 	t.Overflow = s.choice("overflow", overflow, OverflowTCP, OverflowTrim)
 	use := templateUse{}

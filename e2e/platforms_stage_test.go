@@ -29,7 +29,7 @@ const (
 	vapiSecret    = "hush-vapi-secret"
 	webhookSecret = "hush-webhook-secret"
 	agentToken    = "hush-agent-token"
-	trunkPassword = "hush-trunk-password"
+	trunkPassword = "hush-trunk-password-of-20"
 )
 
 var hushed = []string{apiToken, vapiKey, twilioToken, vapiSecret, webhookSecret, agentToken, trunkPassword}
@@ -128,6 +128,8 @@ targets:
     kind: vapi
     uri: "sip:support@@VAPISIP@"
     account: {api: "@VAPI@", token_file: vapi-api}
+    auth: {username: flowbridge-trunk-user, password_file: trunk}
+    budget: {size: 1300} # the stand-in has no TCP
     headers: {x-first_name: '{{.Header "X-Name"}}', x-call: "{{.CallID}}"}
 routes:
   - {trunk: carrier, to: "^\\+15550100001$", targets: [prepared]}

@@ -176,6 +176,13 @@ func TestVapi(t *testing.T) {
 		_, _ = p.call("+15550100099", "+15550100005", c.headers...)
 		p.logged(p.vp, c.says)
 	}
+	// A number that asks for credentials gets them.
+	p.must(with("number", "update", numbers.Items[0].ID, "--authentication-username", "flowbridge-trunk-user", "--authentication-password-file", "trunk", "--assistant-id", id)...)
+	said, code := p.call("+15550100099", "+15550100005", "X-Name: Zoe")
+	if code != 0 {
+		t.Errorf("with credentials: exit code %d\n%s", code, said)
+	}
+	p.logged(p.vp, "call settled", "Hello Zoe, you've reached me over SIP.")
 	for _, line := range b.output() {
 		if strings.Contains(line, "assistant chosen") && !strings.Contains(line, `"known":true`) {
 			t.Errorf("the carrier's call was not known: %s", line)
