@@ -176,6 +176,9 @@ func TestVapi(t *testing.T) {
 		_, _ = p.call("+15550100099", "+15550100005", c.headers...)
 		p.logged(p.vp, c.says)
 	}
+	if r := p.last(5, isReported); r.Report.CallID == "" || r.Report.EndReason == "" || !r.Report.Confirmed {
+		t.Errorf("report %+v", r.Report)
+	}
 	// A number that asks for credentials gets them.
 	p.must(with("number", "update", numbers.Items[0].ID, "--authentication-username", "flowbridge-trunk-user", "--authentication-password-file", "trunk", "--assistant-id", id)...)
 	said, code := p.call("+15550100099", "+15550100005", "X-Name: Zoe")

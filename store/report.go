@@ -22,8 +22,8 @@ type Report struct {
 	ExternalID string `json:"external_id"`
 	// ReceivedAt is when it came.
 	ReceivedAt Time `json:"received_at"`
-	// Confirmed says that it was read from the platform's API; else it is what a webhook said, whose signature is over the
-	// call id alone.
+	// Confirmed says that it is the platform's word: read from its API, or sent with a secret that vouches for all of it. Else
+	// it is what a webhook said whose signature is over the call's id alone.
 	Confirmed bool `json:"confirmed"`
 }
 
@@ -75,4 +75,17 @@ func (s *Store) Reported(ctx context.Context, platformID, externalID string) (id
 		return "", "", fmt.Errorf("call %s of the platform: %w", platformID, err)
 	}
 	return id, target, nil
+}
+
+// Dialled gives our id of the finished call that went to its target with this Call-ID; empty where there is none.
+func (s *Store) Dialled(ctx context.Context, targetSIPCallID string) (id string, err error) {
+	const query = `SELECT id FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`
+	err = s.reader.db.QueryRowContext(ctx, query, targetSIPCallID).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("call with Call-ID %s: %w", targetSIPCallID, err)
+	}
+	return id, nil
 }

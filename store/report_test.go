@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 	mustPut(t, s, Record{ID: "a", StartedAt: TimeOf(at), SynthflowCallID: "sf-1", Target: "agent", Lead: "+1", ExternalID: "CA1"},
 		Record{ID: "b", StartedAt: TimeOf(at.Add(time.Second)), Target: "direct", ExternalID: "CA2"},
 		Record{ID: "c", StartedAt: TimeOf(at.Add(2 * time.Second)), Target: "direct", ExternalID: "CA2"},
-		Record{ID: "d", StartedAt: TimeOf(at.Add(3 * time.Second))})
+		Record{ID: "d", StartedAt: TimeOf(at.Add(3 * time.Second)), TargetSIPCallID: "d@sip"})
 	got, ok, err := s.Get(t.Context(), "a")
 	if !ok || err != nil || got.Lead != "+1" || got.ExternalID != "CA1" {
 		t.Fatalf("got %+v, %v, %v", got, ok, err)
@@ -49,6 +49,11 @@ func TestReport(t *testing.T) {
 	} {
 		if id, target, err := s.Reported(t.Context(), c.platform, c.external); id != c.id || target != c.target || err != nil {
 			t.Errorf("%q, %q: got %q, %q, %v", c.platform, c.external, id, target, err)
+		}
+	}
+	for sip, want := range map[string]string{"d@sip": "d", "x": "", "": ""} {
+		if id, err := s.Dialled(t.Context(), sip); id != want || err != nil {
+			t.Errorf("%q: got %q, %v", sip, id, err)
 		}
 	}
 	if n, err := s.Purge(t.Context(), at.Add(time.Minute)); n != 4 || err != nil {

@@ -12,8 +12,9 @@ import (
 	"strings"
 )
 
-// MaxRequest is how many bytes a message of the platform may have.
-const MaxRequest = 256 << 10
+// MaxRequest is how many bytes a message of the platform may have. A report of a
+// long call has its transcript in it.
+const MaxRequest = 1 << 20
 
 const (
 	maxDepth       = 64

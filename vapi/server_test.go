@@ -94,7 +94,7 @@ func TestHandler(t *testing.T) {
 		{"get", "", func(r *http.Request) { r.Method = http.MethodGet }, 405, "POST"},
 		{"form", overSIP, func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }, 415, "application/json"},
 		{"no type", overSIP, func(r *http.Request) { r.Header.Del("Content-Type") }, 415, "application/json"},
-		{"too large", strings.Repeat(" ", MaxRequest+1), nil, 413, "262144 bytes"},
+		{"too large", strings.Repeat(" ", MaxRequest+1), nil, 413, "1048576 bytes"},
 		{"no JSON", "hello", nil, 400, "not JSON"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"flowbridge/b2bua"
 	"flowbridge/config"
+	"flowbridge/store"
 	"flowbridge/vapi"
 )
 
@@ -89,6 +91,39 @@ func (n *node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bo
 		}
 	}
 	return b2bua.LiveCall{}, false
+}
+
+// takeVapi joins what Vapi says of a call after its end to the call's record.
+func (n *node) takeVapi(kind string, body []byte) {
+	if kind != "end-of-call-report" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
+	defer cancel()
+	said, err := vapi.ParseReport(body)
+	id := ""
+	if err == nil {
+		id, err = n.dialled(ctx, said.SIPCallID)
+	}
+	first := false
+	if err == nil && id != "" {
+		first, err = n.store.PutReport(ctx, id, store.Report{
+			CallID: said.CallID, Status: "ended", EndReason: said.EndedReason, DurationMS: said.Duration.Milliseconds(),
+			ReceivedAt: store.TimeOf(time.Now()), Confirmed: n.cfg.Hooks.Vapi.Secret != "",
+		})
+	}
+	n.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")
+}
+
+// reportTimeout bounds how long a report waits for the store.
+const reportTimeout = 5 * time.Second
+
+// dialled is our id of the call, live or finished, that went out with a Call-ID.
+func (n *node) dialled(ctx context.Context, callID string) (string, error) {
+	if live, err := n.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
+		return live.Record.ID, nil
+	}
+	return n.store.Dialled(ctx, callID)
 }
 
 // atVapi says whether a call is with a target of kind vapi.

@@ -29,7 +29,7 @@ func (n *node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 	}
 	if v := h.Vapi; v != nil {
 		handler, err := vapi.NewHandler(vapi.HandlerOptions{
-			Secret: v.Secret.Reveal(), Decide: assistants{n, v.Rules}.decide, Timeout: v.Timeout, Log: n.log,
+			Secret: v.Secret.Reveal(), Decide: assistants{n, v.Rules}.decide, Other: n.takeVapi, Timeout: v.Timeout, Log: n.log,
 		})
 		if err != nil {
 			return nil, err

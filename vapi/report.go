@@ -1,0 +1,61 @@
+package vapi
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Report is what the platform says of a call after its end (Vapi's page "Server
+// events", end-of-call-report). What it did not say is empty.
+type Report struct {
+	// CallID is the platform's id of the call.
+	CallID string
+	// SIPCallID is the Call-ID of the INVITE that brought the call, see Request.SIPCallID.
+	SIPCallID string
+	// EndedReason is why it ended, in the platform's words: customer-ended-call …
+	EndedReason string
+	// Duration is from its answer to its end.
+	Duration time.Duration
+}
+
+// ErrReport is within each error of ParseReport.
+var ErrReport = errors.New("not an end-of-call-report")
+
+// maxReported bounds the duration of a call that is believed.
+const maxReported = 7 * 24 * time.Hour
+
+// ParseReport reads a message of type end-of-call-report.
+func ParseReport(body []byte) (Report, error) {
+	m, err := parseMessage(body)
+	switch {
+	case err != nil:
+		return Report{}, errors.Join(ErrReport, err)
+	case m.kind != "end-of-call-report":
+		return Report{}, ErrReport
+	}
+	r := m.request()
+	reason := cmp.Or(memberText(m.body, "endedReason"), memberText(memberObject(m.body, "call"), "endedReason"))
+	return Report{CallID: r.CallID, SIPCallID: r.SIPCallID, EndedReason: reason, Duration: m.duration()}, nil
+}
+
+// duration is durationSeconds, or the time between startedAt and endedAt.
+func (m message) duration() time.Duration {
+	d := time.Duration(0)
+	if n, ok := m.body["durationSeconds"].(json.Number); ok {
+		if seconds, err := n.Float64(); err == nil && seconds >= 0 && seconds < maxReported.Seconds() {
+			d = time.Duration(seconds * float64(time.Second))
+		}
+	} else {
+		from, err1 := time.Parse(time.RFC3339, memberText(m.body, "startedAt"))
+		to, err2 := time.Parse(time.RFC3339, memberText(m.body, "endedAt"))
+		if err1 == nil && err2 == nil {
+			d = to.Sub(from)
+		}
+	}
+	if d < 0 || d > maxReported {
+		return 0
+	}
+	return d.Round(time.Millisecond)
+}
