@@ -156,7 +156,7 @@ func parsePath(t string) (string, complaint) {
 // shared reads the secret of a hook, which anything but a loopback address needs.
 func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
 	if s.filled(key+"_file") || s.filled(key+"_env") {
-		return s.secret(key, true)
+		return s.secret(key)
 	}
 	if listen.IsValid() && !listen.Addr().Unmap().IsLoopback() {
 		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why, "write "+key+"_file or "+key+"_env, or listen on 127.0.0.1")
@@ -169,7 +169,7 @@ func (s section) synthflowHook() *SynthflowHook {
 	if !on {
 		return nil
 	}
-	return &SynthflowHook{Listen: listen, Path: s.hookPath("/synthflow/webhook"), Secret: s.secret("secret", true)}
+	return &SynthflowHook{Listen: listen, Path: s.hookPath("/synthflow/webhook"), Secret: s.secret("secret")}
 }
 
 func (s section) variablesHook() *VariablesHook {
@@ -178,7 +178,7 @@ func (s section) variablesHook() *VariablesHook {
 		return nil
 	}
 	h := &VariablesHook{
-		Listen: listen, Path: s.hookPath("/variables"), Token: s.secret("token", true), Values: s.variables("values"),
+		Listen: listen, Path: s.hookPath("/variables"), Token: s.secret("token"), Values: s.variables("values"),
 		Headers: []string{"X-*"},
 	}
 	if s.has("headers") {

@@ -14,7 +14,7 @@ func (s section) auth(key string) *Auth {
 		return nil
 	}
 	a.require("username", "the digest user")
-	return &Auth{Username: one(a, "username", "", parseUsername), Password: a.secret("password", true)}
+	return &Auth{Username: one(a, "username", "", parseUsername), Password: a.secret("password")}
 }
 
 func parseUsername(t string) (string, complaint) {

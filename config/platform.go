@@ -130,7 +130,7 @@ func (s section) account(t *Target) *Account {
 		known = append(known, "workspace_id")
 	}
 	a := v.section(known...)
-	return &Account{API: one(a, "api", "", parseAPI), Token: a.secret("token", true), WorkspaceID: a.text("workspace_id")}
+	return &Account{API: one(a, "api", "", parseAPI), Token: a.secret("token"), WorkspaceID: a.text("workspace_id")}
 }
 
 // oneRegion holds region, SIP host and API of a target together, and gives the API its default.

@@ -12,7 +12,7 @@ import (
 const maxSecret = 8192
 
 // secret reads exactly one of key_file and key_env. Absent both, it reports so if needed.
-func (s section) secret(key string, needed bool) Secret {
+func (s section) secret(key string) Secret {
 	file, env := key+"_file", key+"_env"
 	switch {
 	case s.filled(file) && s.filled(env):
@@ -21,7 +21,7 @@ func (s section) secret(key string, needed bool) Secret {
 		return s.secretFile(file)
 	case s.filled(env):
 		return s.secretEnv(env)
-	case needed && !s.broken:
+	case !s.broken:
 		s.l.fail(s.node.Line, join(s.path, file), "is missing", "write "+file+" or "+env)
 	}
 	return ""

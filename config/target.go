@@ -71,7 +71,7 @@ func (v value) prepare() *Prepare {
 		"custom_variables", "timeout", "on_failure")
 	p := &Prepare{
 		API:         one(s, "api", "", parseAPI), // its default depends on the region
-		Token:       s.secret("token", true),
+		Token:       s.secret("token"),
 		WorkspaceID: s.text("workspace_id"),
 		ModelID:     s.text("model_id"),
 		FromNumber:  s.template("from_number", "{{.Lead.Number}}"),
