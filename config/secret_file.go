@@ -11,7 +11,7 @@ import (
 // maxSecret bounds a secret file, in bytes.
 const maxSecret = 8192
 
-// secret reads exactly one of key_file and key_env. Absent both, it reports so if needed.
+// secret reads exactly one of key_file and key_env, and reports where there is none.
 func (s section) secret(key string) Secret {
 	file, env := key+"_file", key+"_env"
 	switch {
