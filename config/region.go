@@ -41,6 +41,9 @@ func VapiRegions() []Region {
 	}
 }
 
+// SynthflowHost is the host that INVITEs to a region of Synthflow go to; "" is that of the older documents.
+func SynthflowHost(region string) string { return synthflowHost(region) }
+
 // RegionOfHost gives the region, and the platform's kind, that a host of an API or of SIP belongs to. ok is false for a host
 // of neither platform: a stand-in, or a proxy.
 func RegionOfHost(host string) (kind string, r Region, ok bool) {

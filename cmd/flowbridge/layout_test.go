@@ -25,20 +25,21 @@ const root = "../.."
 // TestImports holds the packages to the table in ARCHITECTURE.md.
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
-		"b2bua":           {"audio", "config", "media", "recording", "store"},
-		"audio":           {},
-		"media":           {"audio"},
-		"recording":       {"audio", "media"},
-		"synthflow":       {"internal/rest"},
-		"twilio":          {},
-		"vapi":            {"internal/rest"},
-		"internal/rest":   {},
-		"config":          {"audio", "twilio"},
-		"store":           {},
-		"admin":           {"store"},
-		"hooks":           {},
-		"sim":             {"audio", "media", "synthflow"},
-		"internal/memnet": {},
+		"b2bua":             {"audio", "config", "media", "recording", "store"},
+		"audio":             {},
+		"media":             {"audio"},
+		"recording":         {"audio", "media"},
+		"synthflow":         {"internal/rest"},
+		"twilio":            {},
+		"vapi":              {"internal/rest"},
+		"internal/rest":     {},
+		"internal/yamledit": {},
+		"config":            {"audio", "twilio"},
+		"store":             {},
+		"admin":             {"store"},
+		"hooks":             {},
+		"sim":               {"audio", "media", "synthflow"},
+		"internal/memnet":   {},
 	}
 	for pkg, may := range allowed {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "flowbridge/"+pkg).Output()

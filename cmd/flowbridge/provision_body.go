@@ -39,14 +39,20 @@ type field struct {
 // bodyFlags are the flags that make the body of a request.
 type bodyFlags struct {
 	fields []field
+	flag   string // "body"
 	file   string
 }
 
 // newBodyFlags adds --body and a flag for each field.
 func newBodyFlags(c *cobra.Command, fields []field) *bodyFlags {
-	b := &bodyFlags{fields: fields}
+	return newBodyFlagsNamed(c, "body", fields)
+}
+
+// newBodyFlagsNamed is newBodyFlags with another name for --body, for commands that make several bodies.
+func newBodyFlagsNamed(c *cobra.Command, name string, fields []field) *bodyFlags {
+	b := &bodyFlags{fields: fields, flag: name}
 	f := c.Flags()
-	f.StringVar(&b.file, "body", "", "file with the whole body as a JSON object, or - for standard input; flags go on top")
+	f.StringVar(&b.file, name, "", "file with the whole body as a JSON object, or - for standard input; flags go on top")
 	for _, x := range fields {
 		switch x.kind {
 		case fieldBool:
@@ -72,10 +78,10 @@ func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, 
 	if b.file != "" {
 		data, err := readText(c, b.file)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: --body: %w", errUsage, err)
+			return nil, nil, fmt.Errorf("%w: --%s: %w", errUsage, b.flag, err)
 		}
 		if body, err = rest.ParseObject(data); err != nil {
-			return nil, nil, fmt.Errorf("%w: --body %s: %w", errUsage, b.file, err)
+			return nil, nil, fmt.Errorf("%w: --%s %s: %w", errUsage, b.flag, b.file, err)
 		}
 	}
 	for _, x := range b.fields {

@@ -115,7 +115,12 @@ func (s shower) did(result, what, id string, o rest.Object) error {
 
 // updateCommand is the command that changes these members. What has no flag is left to --body.
 func (b *bodyFlags) updateCommand(c *cobra.Command, connection *connection, id string, changed []difference) string {
-	words := []string{c.Parent().CommandPath(), "update", shellQuote(id)}
+	return b.changeBy(c, c.Parent().CommandPath()+" update", connection, id, changed)
+}
+
+// changeBy is updateCommand for a command of another name.
+func (b *bodyFlags) changeBy(c *cobra.Command, command string, connection *connection, id string, changed []difference) string {
+	words := []string{command, shellQuote(id)}
 	var rest []string
 	for _, d := range changed {
 		flag := b.flagOf(d.Key)

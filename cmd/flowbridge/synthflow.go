@@ -28,7 +28,7 @@ func synthflowCommand() *cobra.Command {
 	}
 	s := &synthflowCLI{connection: newConnection(c, config.KindSynthflow, config.SynthflowRegions(), "SYNTHFLOW_TOKEN")}
 	c.PersistentFlags().StringVar(&s.assistantsPath, "assistants-path", synthflow.DefaultAssistantsPath, "path of agents below the API's base URL")
-	c.AddCommand(s.numberCommand(), s.assistantCommand())
+	c.AddCommand(s.numberCommand(), s.assistantCommand(), s.setupCommand())
 	return c
 }
 

@@ -255,6 +255,7 @@ func checkOutput(t *testing.T, step cliStep, out string, code int) {
 	for _, words := range step.says {
 		if not, isNot := strings.CutPrefix(words, "!"); isNot && strings.Contains(out, not) || !isNot && !strings.Contains(out, words) {
 			t.Errorf("%v: %q\n%s", step.args, words, out)
+			return
 		}
 	}
 }
