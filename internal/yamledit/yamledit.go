@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,11 +97,19 @@ func insertBelow(text []byte, name, list *yaml.Node, element, newline string) ([
 			return nil, ErrForm
 		}
 	case isNull(list) && list.Value == "":
+	case list.Kind == yaml.SequenceNode && len(list.Content) == 0 && list.Line == name.Line:
+		return slices.Concat(withoutEmpty(text[:at]), []byte(dashed(element, indent, newline)), text[at:]), nil
 	default:
 		return nil, ErrForm
 	}
 	return slices.Concat(text[:at], []byte(dashed(element, indent, newline)), text[at:]), nil
 }
+
+// emptyList is a list in brackets without elements, at the end of a line or before its comment.
+var emptyList = regexp.MustCompile(`[ \t]*\[[ \t]*\]([ \t]*(#[^\n]*)?\r?\n)$`)
+
+// withoutEmpty takes the brackets of an empty list from the last line.
+func withoutEmpty(text []byte) []byte { return emptyList.ReplaceAll(text, []byte("$1")) }
 
 // dashColumn is how far the first dash is indented that follows, or -1.
 func dashColumn(text []byte) int {
