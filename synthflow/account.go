@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -146,9 +147,7 @@ func (a *Account) list(ctx context.Context, path string, query url.Values, key, 
 	seen := map[string]bool{}
 	for {
 		page := url.Values{"limit": {fmt.Sprint(pageSize)}, "offset": {fmt.Sprint(len(all))}}
-		for k, v := range query {
-			page[k] = v
-		}
+		maps.Copy(page, query)
 		r := rest.Request{Method: http.MethodGet, Path: path, Query: page}
 		e, answer, err := a.call(ctx, r)
 		if err != nil {

@@ -10,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/internal/rest"
+	"flowbridge/sim"
 )
 
 // vapiAccount is an account at Vapi.
@@ -145,6 +148,43 @@ func TestVapiUsage(t *testing.T) {
 	if len(a.got) > 0 {
 		t.Errorf("sent %v", a.got)
 	}
+}
+
+// Against the stand-in, which holds to the API reference: from an empty account to a number that asks a server.
+func TestVapiStandIn(t *testing.T) {
+	v, err := sim.StartVapi(t.Context(), sim.VapiOptions{Key: accountToken, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	t.Setenv("VAPI_TOKEN", accountToken)
+	a := &vapiAccount{t: t, url: v.APIURL()}
+	uri := "sip:ann@" + v.SIPAddr().String()
+	a.steps([]cliStep{{[]string{"assistant", "create", "--name", "Ann", "--first-message", "Hello {{first_name}}"}, 0, []string{"created"}}})
+	out, code := run(t, "vapi", "assistant", "list", "--json", "--api", a.url)
+	_, id, _ := strings.Cut(out, `"id": "`)
+	id, _, _ = strings.Cut(id, `"`)
+	if code != 0 || id == "" {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	pwd := secretFile(t, trunkPassword+"-20-to-40-long")
+	number := []string{"number", "create", "--sip-uri", uri, "--assistant-id", id, "--authentication-username", "user-of-20-to-40-letters", "--authentication-password-file", pwd}
+	a.steps([]cliStep{
+		{number, 0, []string{"created phone number " + uri}},
+		{number, 0, []string{"is there already", "!wanted"}},
+		{append(slices.Clone(number), "--again"), 1, []string{"400 Bad Request", "is taken"}},
+		{[]string{"number", "create", "--sip-uri", "sip:ann@sip.eu.vapi.ai"}, 1, []string{"400"}},
+	})
+	out, _ = run(t, "vapi", "number", "list", "--json", "--api", a.url)
+	_, phone, _ := strings.Cut(out, `"id": "`)
+	phone, _, _ = strings.Cut(phone, `"`)
+	a.steps([]cliStep{
+		{[]string{"number", "update", phone, "--server-url", "https://x.example/assistant-request"}, 0, []string{"updated"}},
+		{[]string{"number", "show", phone}, 0, []string{"https://x.example/assistant-request", "!" + id}},
+		{[]string{"number", "delete", phone, "--yes"}, 0, []string{"deleted"}},
+		{[]string{"assistant", "delete", id, "--yes"}, 0, []string{"deleted"}},
+		{[]string{"assistant", "show", id}, 1, []string{"404"}},
+	})
 }
 
 // The region says API and SIP host, and --dry-run sends nothing to it.

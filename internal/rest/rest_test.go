@@ -126,8 +126,7 @@ func TestRefusals(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			_, err := c.Do(t.Context(), Request{Method: http.MethodPost, Path: "/v2/x", Body: Object{}})
 			runtime.ReadMemStats(&after)
-			var e *Error
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("got %v", err)
 			}
 			for _, words := range append(tt.says, "POST /v2/x: ") {
