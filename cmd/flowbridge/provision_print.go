@@ -133,6 +133,8 @@ func plainValue(v any, n int) string {
 			return "?"
 		}
 		text = string(b)
+	case text == "":
+		return `""`
 	}
 	if r := []rune(text); len(r) > n {
 		text = string(r[:n]) + "…"

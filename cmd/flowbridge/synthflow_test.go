@@ -238,15 +238,19 @@ func TestSynthflowFromTarget(t *testing.T) {
 	text := fmt.Sprintf(`
 targets:
   - {name: agent, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5070", prepare: {api: "%s", token_env: SYNTHFLOW_TOKEN, workspace_id: W}}
+  - {name: direct, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5070", account: {api: "%s", token_env: SYNTHFLOW_TOKEN, workspace_id: W}}
+  - {name: bare, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5070"}
   - {name: pbx, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5070"}
-`, a.url)
+`, a.url, a.url)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []cliStep{
 		{[]string{"number", "list", "-c", file, "--target", "agent"}, 0, []string{"NUMBER"}},
+		{[]string{"number", "list", "-c", file, "--target", "direct"}, 0, []string{"NUMBER"}},
+		{[]string{"number", "list", "-c", file, "--target", "bare"}, 2, []string{"no section account"}},
 		{[]string{"number", "list", "-c", file, "--target", "pbx"}, 2, []string{"of kind sip"}},
-		{[]string{"number", "list", "-c", file, "--target", "none"}, 2, []string{"has no such target; it has agent, pbx"}},
+		{[]string{"number", "list", "-c", file, "--target", "none"}, 2, []string{"has no such target; it has agent, direct, bare, pbx"}},
 		{[]string{"number", "list", "-c", "/nonexistent", "--target", "agent"}, 2, []string{"cannot be read"}},
 	} {
 		out, code := run(t, append([]string{"synthflow"}, step.args...)...)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -75,9 +76,7 @@ func (a *vapiAccount) serve(r *http.Request, body rest.Object) (int, any) {
 		a.things[path] = append(all, body)
 		return 201, body
 	case r.Method == http.MethodPatch:
-		for k, v := range body {
-			all[at][k] = v
-		}
+		maps.Copy(all[at], body)
 	case r.Method == http.MethodDelete:
 		a.things[path] = slices.Concat(all[:at], all[at+1:])
 	}
