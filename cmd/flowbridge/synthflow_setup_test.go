@@ -196,7 +196,8 @@ func TestSetupKeepsTheFile(t *testing.T) {
 // What can't be put in as text is printed, and the file is left alone.
 func TestSetupByHand(t *testing.T) {
 	s := newSetupStage(t, sim.SynthflowAccount{})
-	const text = "trunks: [{name: acme, sources: [203.0.113.0/24]}]\ntargets: []\nroutes: []\n"
+	const text = "trunks: [{name: acme, sources: [203.0.113.0/24]}]\n" +
+		"targets: [{name: pbx, kind: sip, uri: \"sip:1@127.0.0.9\"}]\nroutes: [{to: \"^1\", targets: [pbx]}]\n"
 	s.write(text)
 	s.step(1, []string{"at the beginning of the list targets:\n  - name: synthflow\n    kind: synthflow", "at the beginning of the list routes:", "by hand"},
 		append(newAgent(), "--yes")...)
