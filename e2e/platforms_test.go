@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -221,6 +222,33 @@ func TestSynthflowSetup(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	p.finish()
+}
+
+// TestSynthflowSetupCommand: the documents' steps in one command, prepared and
+// by direct dial; once more it finds everything done.
+func TestSynthflowSetupCommand(t *testing.T) {
+	p := newPlatforms(t)
+	for i, direct := range []bool{false, true} {
+		number, file := fmt.Sprintf("+1555010000%d", i+1), fmt.Sprintf("setup%d.yaml", i)
+		args := []string{
+			"synthflow", "setup", "--api", p.api, "--sip", p.agent.String(), "--token-file", "synthflow-api", "--workspace-id", workspace, "--phone-number", number,
+			"--name", "Agent " + number, "--llm", "gpt-4o", "--language", "en-US", "--prompt", "hey", "--greeting-message", "hi", "--voice-id", "v",
+			"--trunk", "carrier", "--trunk-source", p.carrier.String(), "-c", file, "--yes", "--test-call", "--seconds", "1",
+		}
+		if direct {
+			args = append(args, "--direct")
+		}
+		if out := p.must(args...); !strings.Contains(out, "wrote "+file) || !strings.Contains(out, "record     answered") {
+			t.Errorf("setup:\n%s", out)
+		}
+		before := p.must("check", "-c", file)
+		if out := p.must(args...); strings.Contains(out, "wrote ") || strings.Contains(out, "created ") || !strings.Contains(out, "record     answered") {
+			t.Errorf("once more:\n%s", out)
+		}
+		if after := p.must("check", "-c", file); after != before || !strings.Contains(after, "1 trunks, 1 targets, 1 routes: valid") {
+			t.Errorf("check: %s, then %s", before, after)
+		}
+	}
 }
 
 // TestCheckOnline tries targets that are there, and says what is wrong with
