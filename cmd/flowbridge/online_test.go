@@ -281,3 +281,18 @@ func TestPlatformWarnings(t *testing.T) {
 		}
 	}
 }
+
+// FuzzFinalStatus: whatever answers, what is shown of it is one short printable
+// line.
+func FuzzFinalStatus(f *testing.F) {
+	f.Add("SIP/2.0 200 OK\r\nCall-ID: id\r\n\r\n", "id")
+	f.Add("SIP/2.0 100 Trying\r\nCall-ID: id\r\n\r\n", "id")
+	f.Add("SIP/2.0 \x1b[31m\r\nid", "id")
+	f.Add("HTTP/1.1 200 OK\r\nid", "id")
+	f.Fuzz(func(t *testing.T, message, id string) {
+		status, final := finalStatus(message, id)
+		if !final && status != "" || len(status) > 80 || strings.ContainsFunc(status, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("%q: got %q, %v", message, status, final)
+		}
+	})
+}
