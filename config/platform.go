@@ -8,12 +8,6 @@ import (
 	"strings"
 )
 
-// The ports of Synthflow's SIP hosts, the same in all regions (its page "Connect over SIP").
-const (
-	synthflowPort    = "32681" // UDP and TCP
-	synthflowTLSPort = "32682"
-)
-
 // platform reads what belongs together in a target: region, URI, API.
 func (s section) platform(t *Target, use templateUse) {
 	t.Region = s.region(t.Kind)
@@ -23,12 +17,12 @@ func (s section) platform(t *Target, use templateUse) {
 	case s.has("uri"):
 		var sample string
 		t.URI, sample = s.uri(use, t.Transport)
-		host = hostOf(sample)
+		host, _ = HostPort(sample)
 	case t.Kind == KindSynthflow:
 		if t.Region == "" {
 			t.Region = apiRegion(t)
 		}
-		host = synthflowHost(t.Region)
+		host = SynthflowHost(t.Region)
 		t.URI, _, _ = s.constant("uri", synthflowURI(host, t.Transport)).template(use)
 	default:
 		s.require("uri", uriExample(t.Kind))
@@ -92,23 +86,9 @@ func apiRegion(t *Target) string {
 	return ""
 }
 
-// synthflowHost is the SIP host of a region; of none, that of the documents.
-func synthflowHost(region string) string {
-	for _, r := range SynthflowRegions() {
-		if r.Name == region {
-			return r.SIP
-		}
-	}
-	return documentedHost
-}
-
 // synthflowURI is the URI of a Synthflow target that names none.
 func synthflowURI(host, transport string) string {
-	port := synthflowPort
-	if transport == TransportTLS {
-		port = synthflowTLSPort
-	}
-	return "sip:{{.Agent.Number}}@" + host + ":" + port
+	return fmt.Sprintf("sip:{{.Agent.Number}}@%s:%d", host, SynthflowRegions()[0].PortFor(transport)) // the same in all regions
 }
 
 // account reads the section of that name.
@@ -206,13 +186,7 @@ func (s section) apiOf(kind, key string, api *string, region, from string) {
 
 // oneWorkspaceRegion reports a workspace that two targets have in different regions.
 func (s section) oneWorkspaceRegion(t *Target) {
-	id := ""
-	switch {
-	case t.Prepare != nil:
-		id = t.Prepare.WorkspaceID
-	case t.Account != nil:
-		id = t.Account.WorkspaceID
-	}
+	_, _, id, _ := t.Platform()
 	if id == "" || t.Region == "" {
 		return
 	}
@@ -227,20 +201,6 @@ func (s section) oneWorkspaceRegion(t *Target) {
 
 // workspace is where a workspace was named first.
 type workspace struct{ region, target string }
-
-// hostOf is the host of a SIP URI that was found well-formed; "" for "".
-func hostOf(uri string) string {
-	_, rest, _ := strings.Cut(uri, ":")
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		rest = rest[at+1:]
-	}
-	rest, _, _ = strings.Cut(rest, ";")
-	if strings.HasPrefix(rest, "[") {
-		return rest
-	}
-	host, _, _ := strings.Cut(rest, ":")
-	return host
-}
 
 // platformName is a header that Synthflow and Vapi make a variable of (Synthflow: "Pass call context", Vapi: "SIP introduction").
 var platformName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)

@@ -130,3 +130,15 @@ hooks:
 		t.Errorf("got %v", h.Endpoints())
 	}
 }
+
+// The parts of a SIP URI that say where it leads.
+func TestHostPort(t *testing.T) {
+	for uri, want := range map[string]string{
+		"sip:a@b.example": "b.example 0", "sip:a@b.example:5070;transport=tcp": "b.example 5070", "sip:b.example": "b.example 0",
+		"sip:a:b@[2001:db8::1]:5061": "2001:db8::1 5061", "sip:a@[::1]": "::1 0", "": " 0",
+	} {
+		if host, port := HostPort(uri); fmt.Sprint(host, " ", port) != want {
+			t.Errorf("%q: got %s %d; want %s", uri, host, port, want)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Region is where a platform keeps an account: an account of one region is not known in another, so API and SIP host go
 // together.
@@ -11,6 +14,8 @@ type Region struct {
 	API string
 	// SIP is the host that INVITEs go to.
 	SIP string
+	// Port is its port over UDP and TCP, TLSPort that over TLS.
+	Port, TLSPort uint16
 }
 
 // The names of regions.
@@ -27,22 +32,37 @@ const documentedHost = "sipin.synthflow.ai"
 // SynthflowRegions are the regions of Synthflow (its pages "Connect over SIP" and "Allow lists").
 func SynthflowRegions() []Region {
 	return []Region{
-		{RegionGlobal, "https://api.synthflow.ai", "sip.synthflow.ai"},
-		{RegionUS, "https://api.us.synthflow.ai", "sip.us.synthflow.ai"},
-		{RegionEU, "https://api.eu.synthflow.ai", "sip.eu.synthflow.ai"},
+		{RegionGlobal, "https://api.synthflow.ai", "sip.synthflow.ai", 32681, 32682},
+		{RegionUS, "https://api.us.synthflow.ai", "sip.us.synthflow.ai", 32681, 32682},
+		{RegionEU, "https://api.eu.synthflow.ai", "sip.eu.synthflow.ai", 32681, 32682},
 	}
 }
 
 // VapiRegions are the regions of Vapi (its page "SIP introduction").
 func VapiRegions() []Region {
 	return []Region{
-		{RegionUS, "https://api.vapi.ai", "sip.vapi.ai"},
-		{RegionEU, "https://api.eu.vapi.ai", "sip.eu.vapi.ai"},
+		{RegionUS, "https://api.vapi.ai", "sip.vapi.ai", 5060, 5061},
+		{RegionEU, "https://api.eu.vapi.ai", "sip.eu.vapi.ai", 5060, 5061},
 	}
 }
 
 // SynthflowHost is the host that INVITEs to a region of Synthflow go to; "" is that of the older documents.
-func SynthflowHost(region string) string { return synthflowHost(region) }
+func SynthflowHost(region string) string {
+	for _, r := range SynthflowRegions() {
+		if r.Name == region {
+			return r.SIP
+		}
+	}
+	return documentedHost
+}
+
+// PortFor is the port of a transport.
+func (r Region) PortFor(transport string) uint16 {
+	if transport == TransportTLS {
+		return r.TLSPort
+	}
+	return r.Port
+}
 
 // RegionOfHost gives the region, and the platform's kind, that a host of an API or of SIP belongs to. ok is false for a host
 // of neither platform: a stand-in, or a proxy.
@@ -62,4 +82,33 @@ func RegionOfHost(host string) (kind string, r Region, ok bool) {
 		}
 	}
 	return "", Region{}, false
+}
+
+// HostPort gives the host, an IPv6 address without its brackets, and the port of a well-formed SIP URI; 0 where it names none.
+func HostPort(uri string) (host string, port uint16) {
+	_, rest, _ := strings.Cut(uri, ":")
+	rest = rest[strings.LastIndexByte(rest, '@')+1:]
+	rest, _, _ = strings.Cut(rest, ";")
+	host, after := rest, ""
+	if end := strings.IndexByte(rest, ']'); strings.HasPrefix(rest, "[") && end > 0 {
+		host, after = rest[1:end], rest[end+1:]
+	} else if colon := strings.IndexByte(rest, ':'); colon >= 0 {
+		host, after = rest[:colon], rest[colon:]
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(after, ":"), 10, 16)
+	if err != nil {
+		return host, 0
+	}
+	return host, uint16(n)
+}
+
+// Platform gives the HTTP API of a target's platform with its token, and the workspace; ok is false where the target has none.
+func (t *Target) Platform() (api string, token Secret, workspace string, ok bool) {
+	switch {
+	case t.Prepare != nil:
+		return t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID, true
+	case t.Account != nil:
+		return t.Account.API, t.Account.Token, t.Account.WorkspaceID, true
+	}
+	return "", "", "", false
 }
