@@ -171,6 +171,9 @@ func renderHeaders(t *config.Target, vars config.Vars) (fields []field, err erro
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
 		}
+		if err := checkXEI(h, value); err != nil {
+			return nil, fmt.Errorf("header %s: %w", h.Name, err)
+		}
 		if value != "" {
 			fields = append(fields, field{name: h.Name, values: []string{value}, kept: indispensable(h.Name)})
 		}

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,7 +133,7 @@ func TestFindNamed(t *testing.T) {
 		if got := live.Headers([]string{"X-*"}); !slices.Equal(got, []Variable{{"X-Twilio-CallSid", "CA123"}, {"X-Name", "Ada"}}) {
 			t.Errorf("headers %v", got)
 		}
-		for _, id := range []string{"", "+15075550100", "ca123", "CA", callerName("+15075550100")} {
+		for _, id := range []string{"", "+15075550100", "ca123", "CA", "caller +15075550100", "+15095785607"} {
 			if _, err := w.server.FindNamed(context.Background(), id); !errors.Is(err, ErrUnknownCall) {
 				t.Errorf("%q: got %v", id, err)
 			}
@@ -145,8 +146,13 @@ func TestFindNamed(t *testing.T) {
 		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, ErrSeveralCalls) {
 			t.Errorf("an id of two calls: got %v", err)
 		}
-		if got, err := w.server.FindCaller(context.Background(), "+15095785607"); err != nil || got.Record.To != "+15095785607" {
-			t.Errorf("by the lead's number: got %+v, %v", got.Record, err)
+		third := w.carrier.newCall("+15095785607")
+		third.extra = "X-Twilio-CallSid: " + live.Record.ID + "\n"
+		w.carrier.invite(third)
+		third.learn(w.carrier.expect("SIP/2.0 180"))
+		fourth := w.agent2.expect("INVITE")
+		if _, err := w.server.FindNamed(context.Background(), live.Record.ID); !errors.Is(err, ErrSeveralCalls) {
+			t.Errorf("an id of ours that another call claims: got %v", err)
 		}
 		if got, err := w.server.FindNamed(context.Background(), second.callID); err != nil || got.Record.ExternalID != second.callID {
 			t.Errorf("a bare X-EI: got %+v, %v", got.Record, err)
@@ -155,7 +161,7 @@ func TestFindNamed(t *testing.T) {
 			p *peer
 			m message
 			d *dialogue
-		}{{w.agent, invite, d}, {w.agent2, other, second}} {
+		}{{w.agent, invite, d}, {w.agent2, other, second}, {w.agent2, fourth, third}} {
 			end.p.reply(end.m, 486, "Busy Here", "a", "")
 			end.p.expect("ACK")
 			w.carrier.expect("SIP/2.0 486")
@@ -283,13 +289,54 @@ func FuzzIDsIn(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, xei string) {
 		ids := idsIn(xei)
-		if len(ids) > strings.Count(xei, ";")+1 {
+		if len(ids) > 2 {
 			t.Errorf("%q: %d ids", xei, len(ids))
 		}
 		for _, id := range ids {
-			if id.Value == "" || strings.Contains(id.Value, ";") || !strings.Contains(xei, id.Value) {
+			if id.Value == "" || strings.Count(xei, id.Value) == 0 || strings.Contains(id.Value, ";") || !strings.Contains(xei, id.Value) {
 				t.Errorf("%q: id %q", xei, id.Value)
 			}
 		}
+	})
+}
+
+// A caller can't write tokens into X-EI by a header that is a part of it.
+func TestXEIInjection(t *testing.T) {
+	inWorldWith(t, leadYAML(t), func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		d.extra = "X-Twilio-CallSid: CA1;S.stolen\n"
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 180")
+		d.learn(w.carrier.expect("SIP/2.0 503"))
+		w.carrier.ackRefused(d)
+		if r := w.wantRecord("failed", CauseTemplateFailed, store.EndedBySystem); r.ExternalID != "" {
+			t.Errorf("record %+v", r)
+		}
+	})
+	for xei, want := range map[string]string{
+		"S.a;E.b;O.+1;": "[{a false} {b true}]", "S.a;S.b;E.c;E.d;": "[{a false} {c true}]", "CA1": "[{CA1 true}]", "CA1;CA2": "[]", "O.+1;": "[]",
+	} {
+		if got := fmt.Sprint(idsIn(xei)); got != want {
+			t.Errorf("%s: got %s; want %s", xei, got, want)
+		}
+	}
+}
+
+// A trunk whose word is not good gives its calls no ids by headers.
+func TestNamesOfUntrustedTrunk(t *testing.T) {
+	inWorldWith(t, strings.Replace(leadYAML(t), `country: "1"`, `country: "1", trusted: false`, 1), func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		d.extra = "X-Twilio-CallSid: CA123\n"
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, ErrUnknownCall) {
+			t.Errorf("got %v", err)
+		}
+		w.agent2.reply(invite, 486, "Busy Here", "a", "")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		w.record()
 	})
 }

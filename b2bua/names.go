@@ -3,9 +3,9 @@ package b2bua
 import (
 	"context"
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -13,8 +13,7 @@ import (
 )
 
 // Further ids of live calls, by which others ask for them: the Call-IDs of the
-// legs, what platforms and carriers call them, and the numbers that are on
-// their way to a platform of kind vapi.
+// legs, and what platforms and carriers call them.
 
 // maxCallName bounds an id, in bytes, and maxCallNames how many a call has.
 const (
@@ -27,7 +26,12 @@ var (
 	ErrUnknownCall = errors.New("no live call has this id")
 	// ErrSeveralCalls means that several have it, so that it is none's.
 	ErrSeveralCalls = errors.New("several live calls have this id")
+	// ErrNoAnswer means that a call has it and does not say anything.
+	ErrNoAnswer = errors.New("the call with this id does not answer")
 )
+
+// askFor bounds how long a call is waited for that is asked about.
+const askFor = 500 * time.Millisecond
 
 // names is guarded by the registry's lock.
 type names struct {
@@ -66,40 +70,35 @@ func (r *registry) addName(id string, c *Call) {
 	}
 }
 
-// named gives the calls with an id.
+// named gives the calls with an id, whoever gave it to them.
 func (r *registry) named(id string) []*Call {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if c := r.calls[id]; c != nil {
-		return []*Call{c}
+	all := slices.Clone(r.names.calls[id])
+	if c := r.calls[id]; c != nil && !slices.Contains(all, c) {
+		all = append(all, c)
 	}
-	return slices.Clone(r.names.calls[id])
+	return all
 }
 
 // FindNamed gives the live call that has an id: ours, a leg's Call-ID, the
-// platform's, or an external one. Its error is ErrUnknownCall or
-// ErrSeveralCalls.
+// platform's, or an external one. Its error is ErrUnknownCall, ErrSeveralCalls
+// or ErrNoAnswer.
 func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
 	calls := s.registry.named(id)
-	if len(calls) > 1 {
+	switch len(calls) {
+	case 0:
+		return LiveCall{}, ErrUnknownCall
+	case 1:
+	default:
 		return LiveCall{}, ErrSeveralCalls
 	}
-	if len(calls) == 1 {
-		if l, ok := calls[0].ask(ctx); ok {
-			return l, nil
-		}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	if l, ok := calls[0].ask(ctx); ok {
+		return l, nil
 	}
-	return LiveCall{}, ErrUnknownCall
-}
-
-// callerName is the id that a call has by its lead's number while it is with a
-// platform of kind vapi.
-func callerName(number string) string { return "caller " + number }
-
-// FindCaller gives the live call of a number that is on its way to a platform
-// of kind vapi. Its error is ErrUnknownCall or ErrSeveralCalls.
-func (s *Server) FindCaller(ctx context.Context, number string) (LiveCall, error) {
-	return s.FindNamed(ctx, callerName(number))
+	return LiveCall{}, ErrNoAnswer
 }
 
 // asksForCalls says whether any hook asks for calls by ids that are not ours.
@@ -109,18 +108,19 @@ func asksForCalls(h *config.Hooks) bool {
 
 // name gives the call another id, where anybody could ask for it.
 func (c *Call) name(id string) {
-	if c.server.asked {
+	if c.server.keepsNames {
 		c.server.registry.addName(id, c)
 	}
 }
 
-// nameByIDs gives the call the ids that it has from its INVITE.
+// nameByIDs gives the call the ids that it has from its INVITE. What a trunk
+// says in headers counts where its word is good.
 func (c *Call) nameByIDs() {
-	if !c.server.asked {
+	if !c.server.keepsNames {
 		return
 	}
 	c.name(c.vars.SIPCallID)
-	if c.server.cfg.Hooks.Variables == nil {
+	if c.server.cfg.Hooks.Variables == nil || !c.trunk.cfg.Trusted {
 		return
 	}
 	for _, t := range c.server.cfg.Hooks.Variables.IDs {
@@ -144,34 +144,6 @@ func (c *Call) nameOutbound(invite *sip.Request) {
 		}
 	}
 	c.name(c.record.TargetSIPCallID)
-	if c.attempt.target.cfg.Kind == config.KindVapi {
-		c.name(callerName(c.vars.Lead().Number))
-	}
-}
-
-// PlatformID is an id within X-EI.
-type PlatformID struct {
-	Value    string
-	External bool // it is the caller's, not the platform's
-}
-
-// xeiToken is a token of X-EI (Synthflow's page "X-EI SIP header").
-var xeiToken = regexp.MustCompile(`^([SEO])\.(.+)$`)
-
-// idsIn reads X-EI: tokens, or one bare value.
-func idsIn(xei string) (ids []PlatformID) {
-	for part := range strings.SplitSeq(xei, ";") {
-		part = strings.TrimSpace(part)
-		m := xeiToken.FindStringSubmatch(part)
-		switch {
-		case part == "":
-		case m == nil:
-			ids = append(ids, PlatformID{part, true})
-		case m[1] != "O": // which is a number
-			ids = append(ids, PlatformID{m[2], m[1] == "E"})
-		}
-	}
-	return ids
 }
 
 // Headers gives the headers of the carrier's INVITE that patterns name, as for

@@ -60,22 +60,22 @@ type Options struct {
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg       *config.Config
-	relay     Relay
-	sink      Sink
-	node      string
-	log       zerolog.Logger
-	mint      *Minter
-	admission *admission
-	auth      *authenticator
-	load      load
-	registry  *registry
-	asked     bool               // others ask for calls by ids that are not ours
-	archive   *recording.Archive // nil: calls are not recorded
-	tapes     *tapes             // nil: nobody wants their SIP
-	stack     *stack
-	rejected  Rejections
-	mayLog    *rate.Limiter // lines of log that a peer can provoke
+	cfg        *config.Config
+	relay      Relay
+	sink       Sink
+	node       string
+	log        zerolog.Logger
+	mint       *Minter
+	admission  *admission
+	auth       *authenticator
+	load       load
+	registry   *registry
+	keepsNames bool               // others ask for calls by ids that are not ours
+	archive    *recording.Archive // nil: calls are not recorded
+	tapes      *tapes             // nil: nobody wants their SIP
+	stack      *stack
+	rejected   Rejections
+	mayLog     *rate.Limiter // lines of log that a peer can provoke
 	// certNames gives the names in the client certificate, verified, of the
 	// connection that a message came by.
 	certNames func(transport string, source netip.AddrPort) []string
@@ -99,14 +99,14 @@ const agentName = "Flowbridge"
 func NewServer(o Options) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, relay: o.Relay, sink: o.Sink, node: o.Node, log: o.Log,
-		mint:      NewMinter(o.Key),
-		admission: newAdmission(o.Config, o.Preparers),
-		registry:  newRegistry(),
-		asked:     asksForCalls(&o.Config.Hooks),
-		archive:   o.Archive,
-		strays:    rate.NewLimiter(strayRate, strayRate),
-		mayLog:    newRejectionLog(),
-		load:      load{limit: o.Config.SIP.MaxDelay},
+		mint:       NewMinter(o.Key),
+		admission:  newAdmission(o.Config, o.Preparers),
+		registry:   newRegistry(),
+		keepsNames: asksForCalls(&o.Config.Hooks),
+		archive:    o.Archive,
+		strays:     rate.NewLimiter(strayRate, strayRate),
+		mayLog:     newRejectionLog(),
+		load:       load{limit: o.Config.SIP.MaxDelay},
 	}
 	s.auth = newAuthenticator(s.mint, offered(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())

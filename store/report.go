@@ -27,12 +27,14 @@ type Report struct {
 	Confirmed bool `json:"confirmed"`
 }
 
-// The first report of a call stays, whatever is sent again.
-const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`
+// The first report of a call stays, whatever is sent again; only one that is confirmed takes the place of one that is not.
+const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?, ?)
+	ON CONFLICT (id) DO UPDATE SET received_at = excluded.received_at, report = excluded.report
+	WHERE NOT json_extract(reports.report, '$.confirmed') AND json_extract(excluded.report, '$.confirmed')`
 
-// PutReport keeps what was said of the call with this id of ours, which may be live still. first is false when there is a
+// PutReport keeps what was said of the call with this id of ours, which may be live still. kept is false when there is a
 // report of it already, which stays.
-func (s *Store) PutReport(ctx context.Context, id string, r Report) (first bool, err error) {
+func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, err error) {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return false, fmt.Errorf("report of %s: %w", id, err)
@@ -44,7 +46,7 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (first bool,
 			return err
 		}
 		n, err := res.RowsAffected()
-		first = n == 1
+		kept = n == 1
 		return err
 	}, done)
 	if err == nil {
@@ -53,21 +55,14 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (first bool,
 	if err != nil {
 		return false, err
 	}
-	return first, nil
+	return kept, nil
 }
 
-// The latest call that a platform can mean. One that was dialled without being prepared has no id of the platform's, and is
-// known by what the platform was told.
-const reported = `SELECT id, target FROM (
-		SELECT id, target, started_at FROM calls WHERE synthflow_call_id = ?1 AND synthflow_call_id <> ''
-		UNION ALL
-		SELECT id, target, started_at FROM calls WHERE external_id = ?2 AND external_id <> '' AND synthflow_call_id = ''
-	) ORDER BY started_at DESC LIMIT 1`
-
-// Reported gives our id, and the target, of the finished call that a platform means by its own id or by the external one;
-// empty where there is none.
-func (s *Store) Reported(ctx context.Context, platformID, externalID string) (id, target string, err error) {
-	err = s.reader.db.QueryRowContext(ctx, reported, platformID, externalID).Scan(&id, &target)
+// Prepared gives our id, and the target, of the finished call that was prepared with this id of the platform's, the latest
+// where there are several; empty where there is none.
+func (s *Store) Prepared(ctx context.Context, platformID string) (id, target string, err error) {
+	const query = `SELECT id, target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' ORDER BY started_at DESC LIMIT 1`
+	err = s.reader.db.QueryRowContext(ctx, query, platformID).Scan(&id, &target)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", "", nil
 	}
@@ -75,6 +70,22 @@ func (s *Store) Reported(ctx context.Context, platformID, externalID string) (id
 		return "", "", fmt.Errorf("call %s of the platform: %w", platformID, err)
 	}
 	return id, target, nil
+}
+
+// Unreported gives our id, and the target, of the one finished call that was dialled without being prepared, had this
+// external id, and that nothing was said of; empty where there is none, or more than one.
+func (s *Store) Unreported(ctx context.Context, externalID string) (id, target string, err error) {
+	const query = `SELECT min(id), min(target), count(*) FROM calls WHERE external_id = ? AND external_id <> '' AND synthflow_call_id = ''
+		AND NOT EXISTS (SELECT 1 FROM reports WHERE reports.id = calls.id)`
+	var found, of sql.NullString
+	n := 0
+	if err := s.reader.db.QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
+		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
+	}
+	if n != 1 {
+		return "", "", nil
+	}
+	return found.String, of.String, nil
 }
 
 // Dialled gives our id of the finished call that went to its target with this Call-ID; empty where there is none.

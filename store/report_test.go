@@ -39,24 +39,37 @@ func TestReport(t *testing.T) {
 	if err != nil || len(all) != 4 || all[3].Report == nil || all[2].Report == nil || all[2].Report.Status != "failed" || all[0].Report != nil {
 		t.Fatalf("got %+v, %v", all, err)
 	}
-	for _, c := range []struct{ platform, external, id, target string }{
-		{"sf-1", "", "a", "agent"}, // the platform's id
-		{"sf-1", "CA2", "c", "direct"},
-		{"sf-9", "CA2", "c", "direct"}, // the latest that was not prepared
-		{"sf-9", "CA1", "", ""},        // that was prepared, and has another id
-		{"sf-9", "", "", ""},
-		{"", "", "", ""},
-	} {
-		if id, target, err := s.Reported(t.Context(), c.platform, c.external); id != c.id || target != c.target || err != nil {
-			t.Errorf("%q, %q: got %q, %q, %v", c.platform, c.external, id, target, err)
+	for platform, want := range map[string]string{"sf-1": "a agent", "sf-9": " ", "": " "} {
+		if id, target, err := s.Prepared(t.Context(), platform); id+" "+target != want || err != nil {
+			t.Errorf("%q: got %q, %q, %v", platform, id, target, err)
 		}
+	}
+	// Of b something was said already; a was prepared, and is known by another id.
+	for external, want := range map[string]string{"CA2": "c direct", "CA1": " ", "": " "} {
+		if id, target, err := s.Unreported(t.Context(), external); id+" "+target != want || err != nil {
+			t.Errorf("%q: got %q, %q, %v", external, id, target, err)
+		}
+	}
+	mustPut(t, s, Record{ID: "e", StartedAt: TimeOf(at.Add(4 * time.Second)), Target: "direct", ExternalID: "CA2"})
+	if id, _, err := s.Unreported(t.Context(), "CA2"); id != "" || err != nil {
+		t.Errorf("one of two calls: got %q, %v", id, err)
+	}
+	// The platform's own word takes the place of one that is not, and stays.
+	sure := first
+	sure.Confirmed, sure.EndReason = true, "agent_goodbye"
+	put("a", sure, true)
+	put("a", first, false)
+	sure.EndReason = "replayed"
+	put("a", sure, false)
+	if got, _, err := s.Get(t.Context(), "a"); err != nil || got.Report.EndReason != "agent_goodbye" {
+		t.Errorf("got %+v, %v", got.Report, err)
 	}
 	for sip, want := range map[string]string{"d@sip": "d", "x": "", "": ""} {
 		if id, err := s.Dialled(t.Context(), sip); id != want || err != nil {
 			t.Errorf("%q: got %q, %v", sip, id, err)
 		}
 	}
-	if n, err := s.Purge(t.Context(), at.Add(time.Minute)); n != 4 || err != nil {
+	if n, err := s.Purge(t.Context(), at.Add(time.Minute)); n != 5 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
 	}
 	put("a", first, true) // gone with its time

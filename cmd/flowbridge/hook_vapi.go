@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,24 +75,23 @@ func partyOf(number, uri string) config.Party {
 }
 
 // vapiCall finds the call of ours that the platform asks about: by the Call-ID
-// of our INVITE, by an id in a header that we sent, or by the caller's number,
-// if that has one call at the platform only.
+// of our INVITE, or by our id in a header that we sent. Both are random, so that
+// who calls the platform directly can't name another's. Ids of several calls
+// are none's.
 func (n *node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
-	ids := []string{r.SIPCallID}
-	for _, v := range r.Headers {
-		ids = append(ids, v)
-	}
-	for _, id := range ids {
-		if live, err := n.server.FindNamed(ctx, id); err == nil && n.atVapi(live) {
-			return live, true
+	var found []b2bua.LiveCall
+	for _, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
+		live, err := n.server.FindNamed(ctx, id)
+		if err != nil || id != live.Record.ID && id != live.Record.TargetSIPCallID || !n.atVapi(live) ||
+			slices.ContainsFunc(found, func(l b2bua.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
+			continue
 		}
+		found = append(found, live)
 	}
-	for _, number := range []string{r.CustomerNumber, b2bua.PartyOf(r.CustomerURI).Number} {
-		if live, err := n.server.FindCaller(ctx, number); err == nil && n.atVapi(live) {
-			return live, true
-		}
+	if len(found) != 1 {
+		return b2bua.LiveCall{}, false
 	}
-	return b2bua.LiveCall{}, false
+	return found[0], true
 }
 
 // takeVapi joins what Vapi says of a call after its end to the call's record.

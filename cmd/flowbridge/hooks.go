@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/netip"
-	"time"
 
-	"flowbridge/b2bua"
 	"flowbridge/config"
 	"flowbridge/hooks"
-	"flowbridge/store"
 	"flowbridge/synthflow"
 	"flowbridge/twilio"
 	"flowbridge/vapi"
@@ -62,76 +58,6 @@ func (n *node) hookAt(listen netip.AddrPort) string {
 	return n.asked.Addr(listen).String()
 }
 
-// variablesOf gives a live call as its agent is told of it.
-func (n *node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
-	live, err := n.server.FindNamed(ctx, id)
-	switch {
-	case errors.Is(err, b2bua.ErrUnknownCall):
-		if c := n.redirects.find(id, time.Now()); c != nil {
-			return n.withVariables(c.call, c.vars, nil), nil
-		}
-		return hooks.Call{}, hooks.ErrUnknown
-	case errors.Is(err, b2bua.ErrSeveralCalls):
-		return hooks.Call{}, hooks.ErrSeveral
-	case err != nil:
-		return hooks.Call{}, err
-	}
-	r := live.Record
-	return n.withVariables(hooks.Call{
-		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
-		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
-		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
-	}, live.Vars, live.Headers(n.cfg.Hooks.Variables.Headers)), nil
-}
-
-// withVariables adds headers of the carrier's INVITE, and the configured values.
-func (n *node) withVariables(call hooks.Call, vars config.Vars, headers []b2bua.Variable) hooks.Call {
-	call.Variables = map[string]string{}
-	for _, h := range headers {
-		call.Variables[h.Name] = h.Value
-	}
-	for _, value := range n.cfg.Hooks.Variables.Values {
-		text, err := value.Value.Render(vars)
-		if err != nil { // the others are good all the same
-			n.log.Warn().Err(err).Str("call", call.ID).Str("variable", value.Name).Msg("variable not given")
-			continue
-		}
-		call.Variables[value.Name] = text
-	}
-	return call
-}
-
-// takeReport joins what Synthflow says of a call to the call's record.
-func (n *node) takeReport(ctx context.Context, said synthflow.Report) (synthflow.Taken, error) {
-	id, target, err := n.reported(ctx, said)
-	if err != nil || id == "" {
-		return synthflow.TakenUnknown, err
-	}
-	report := n.confirmed(ctx, target, said)
-	if report.ExternalID != said.ExternalID {
-		n.log.Warn().Str("synthflow_call_id", said.CallID).Str("external_id", said.ExternalID).Str("is", report.ExternalID).
-			Msg("a report names another external id than the platform's API")
-		return synthflow.TakenUnknown, nil
-	}
-	first, err := n.store.PutReport(ctx, id, report)
-	if err == nil && !first {
-		return synthflow.TakenBefore, nil
-	}
-	return synthflow.TakenNew, err
-}
-
-// reported is our id, and the target, of the call that a report is about, live
-// or finished; empty where there is none.
-func (n *node) reported(ctx context.Context, said synthflow.Report) (id, target string, err error) {
-	if live, err := n.server.FindNamed(ctx, said.CallID); err == nil && live.Record.SynthflowCallID == said.CallID {
-		return live.Record.ID, live.Record.Target, nil
-	}
-	if live, err := n.server.FindNamed(ctx, said.ExternalID); err == nil && live.Record.ExternalID == said.ExternalID && live.Record.SynthflowCallID == "" {
-		return live.Record.ID, live.Record.Target, nil
-	}
-	return n.store.Reported(ctx, said.CallID, said.ExternalID)
-}
-
 // targetNamed finds a target of the configuration in force.
 func (f *inForce) targetNamed(name string) *config.Target {
 	for i := range f.cfg.Targets {
@@ -140,50 +66,4 @@ func (f *inForce) targetNamed(name string) *config.Target {
 		}
 	}
 	return nil
-}
-
-// confirmTimeout bounds how long the platform's API is asked about a call.
-const confirmTimeout = 3 * time.Second
-
-// confirmed is a report as the record gets it: in the words of the platform's
-// API where the target has a token for it, because anybody who has seen one
-// signature of a call can sign another report of that call.
-func (n *node) confirmed(ctx context.Context, target string, said synthflow.Report) store.Report {
-	told, err := n.tellOf(ctx, target, said.CallID)
-	switch {
-	case errors.Is(err, errNoAccount):
-	case err != nil:
-		n.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
-	default:
-		if told.ExternalID == "" {
-			told.ExternalID = said.ExternalID
-		}
-		said = told
-	}
-	return store.Report{
-		CallID: said.CallID, Status: said.Status, EndReason: said.EndReason, DurationMS: said.Duration.Milliseconds(),
-		ExternalID: said.ExternalID, ReceivedAt: store.TimeOf(time.Now()), Confirmed: err == nil,
-	}
-}
-
-var errNoAccount = errors.New("the target has no token")
-
-// tellOf asks the API of a target about a call.
-func (n *node) tellOf(ctx context.Context, target, id string) (synthflow.Report, error) {
-	t := n.inForce.Load().targetNamed(target)
-	if t == nil {
-		return synthflow.Report{}, errNoAccount
-	}
-	api, token, workspace, known := apiOf(t)
-	if !known || t.Kind != config.KindSynthflow {
-		return synthflow.Report{}, errNoAccount
-	}
-	a, err := synthflow.NewAccount(synthflow.AccountOptions{
-		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: confirmTimeout, UserAgent: userAgent(),
-	})
-	if err != nil {
-		return synthflow.Report{}, err
-	}
-	defer a.CloseIdle()
-	return a.GetCall(ctx, id)
 }

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/config"
+	"flowbridge/hooks"
+)
+
+// variablesOf gives a live call as its agent is told of it.
+func (n *node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
+	live, err := n.server.FindNamed(ctx, id)
+	switch {
+	case errors.Is(err, b2bua.ErrUnknownCall):
+		if c := n.redirects.find(id, time.Now()); c != nil {
+			return n.withVariables(c.call, c.vars, nil), nil
+		}
+		return hooks.Call{}, hooks.ErrUnknown
+	case errors.Is(err, b2bua.ErrSeveralCalls):
+		return hooks.Call{}, hooks.ErrSeveral
+	case err != nil:
+		return hooks.Call{}, err
+	}
+	r := live.Record
+	return n.withVariables(hooks.Call{
+		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
+		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
+		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
+	}, live.Vars, live.Headers(n.cfg.Hooks.Variables.Headers)), nil
+}
+
+// withVariables adds headers of the carrier's INVITE, and the configured values.
+func (n *node) withVariables(call hooks.Call, vars config.Vars, headers []b2bua.Variable) hooks.Call {
+	call.Variables = map[string]string{}
+	for _, h := range headers {
+		call.Variables[h.Name] = h.Value
+	}
+	for _, value := range n.cfg.Hooks.Variables.Values {
+		text, err := value.Value.Render(vars)
+		if err != nil { // the others are good all the same
+			n.log.Warn().Err(err).Str("call", call.ID).Str("variable", value.Name).Msg("variable not given")
+			continue
+		}
+		call.Variables[value.Name] = text
+	}
+	return call
+}
