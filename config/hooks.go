@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"net/netip"
+	"path"
 	"regexp"
 	"time"
 
@@ -147,7 +148,7 @@ func (s section) hookPath(def string) string { return one(s, "path", def, parseP
 var urlPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 func parsePath(t string) (string, complaint) {
-	if !urlPath.MatchString(t) {
+	if !urlPath.MatchString(t) || path.Clean(t) != t {
 		return "", refuse("is not a path", `write one like "/redirect_call"`)
 	}
 	return t, complaint{}
@@ -196,21 +197,30 @@ func (s section) variablesHook() *VariablesHook {
 	return h
 }
 
-// apart reports hooks at the address of the admin API, and two at the same path of one address.
+// apart reports hooks at the address of the admin API, two at the same path of one address, and two at one port of which one
+// listens at all addresses.
 func (s section) apart(h Hooks, admin netip.AddrPort) {
-	taken := map[string]string{}
-	for _, e := range h.Endpoints() {
-		key := join(s.path, e.Name)
-		switch place := e.Listen.String() + e.Path; {
-		case e.Listen.Port() == 0: // the system's choice
-		case e.Listen == admin:
+	all := h.Endpoints()
+	for i, e := range all {
+		if e.Listen.Port() != 0 && overlap(e.Listen, admin) {
 			s.fields[e.Name].fail("listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
-		case taken[place] != "":
-			s.fields[e.Name].fail("has the address and path of "+taken[place], "write another path or another port")
-		default:
-			taken[place] = key
+		}
+		for _, first := range all[:i] {
+			key := join(s.path, first.Name)
+			switch {
+			case e.Listen == first.Listen && e.Path == first.Path:
+				s.fields[e.Name].fail("has the address and path of "+key, "write another path or another port")
+			case e.Listen != first.Listen && e.Listen.Port() != 0 && overlap(e.Listen, first.Listen):
+				s.fields[e.Name].fail("listens at the port of "+key+", and one of the two at all addresses", "write the same address in both, or another port")
+			}
 		}
 	}
+}
+
+// overlap says whether two listeners would want the same address.
+func overlap(a, b netip.AddrPort) bool {
+	x, y := a.Addr().Unmap(), b.Addr().Unmap()
+	return a.Port() == b.Port() && (x == y || x.IsUnspecified() && (x.Is6() || y.Is4()) || y.IsUnspecified() && (y.Is6() || x.Is4()))
 }
 
 // Endpoint is where one hook is asked.

@@ -34,6 +34,7 @@ type Options struct {
 	Transport http.RoundTripper // nil: a pooled one of the client's own
 	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
 	UserAgent string            // "flowbridge" if empty
+	Given     *GivenIDs         // ids that the API gave lately, where several clients ask it; nil: this one's own
 }
 
 // String leaves the token out.
@@ -52,8 +53,9 @@ type Client struct {
 	timeout   time.Duration
 	maxBody   int64
 	userAgent string
+	nearby    bool // reached by plain http, which is for machines nearby
 	retry     retrypolicy.RetryPolicy[attempt]
-	recent    *recentIDs
+	given     *GivenIDs
 }
 
 // String names the endpoint, without the token.
@@ -90,8 +92,12 @@ func New(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		maxBody:   o.MaxBody,
 		userAgent: o.UserAgent,
-		recent:    &recentIDs{},
+		given:     o.Given,
 	}
+	if c.given == nil {
+		c.given = &GivenIDs{}
+	}
+	c.nearby = base.Scheme == "http"
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}
@@ -148,8 +154,9 @@ type attempt struct {
 // earlier, and within it has at most one retry: after a connection error, a
 // 5xx or a 429, and only where the pause that the API asks for still fits. An
 // id that this Client got for another call within the last minutes is refused:
-// two INVITEs with one id would be one call to the platform. Only an API that
-// has never given another id is taken for a stub, whose one answer is Shared.
+// two INVITEs with one id would be one call to the platform. Only an API by
+// plain http that has never given another id is taken for a stub, whose one
+// answer is Shared.
 func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (PreparedCall, error) {
 	start := time.Now()
 	step, cancel := context.WithTimeout(ctx, c.timeout)
@@ -178,11 +185,9 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	}
 	shared := false
 	if last.err == nil {
-		switch c.recent.taken(last.id, r.IdempotencyKey, time.Now()) {
-		case ownerNew:
-		case ownerEverybody:
-			shared = true
-		case ownerOther:
+		who := c.given.taken(last.id, r.IdempotencyKey, time.Now())
+		shared = who == ownerEverybody && c.nearby
+		if who != ownerNew && !shared {
 			last.id, last.err = "", &Error{Kind: KindReusedID, Detail: "the id was given to another call before"}
 		}
 	}

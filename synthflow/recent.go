@@ -15,9 +15,9 @@ const (
 
 type sum [16]byte
 
-// recentIDs knows which call an id was given to, in two generations of which the older one is dropped as a whole. What
-// it holds is of fixed size, whatever the API calls its ids.
-type recentIDs struct {
+// GivenIDs knows which call an id of an API was given to, in two generations of which the older one is dropped as a whole.
+// What it holds is of fixed size, whatever the API calls its ids. It may be used by many goroutines.
+type GivenIDs struct {
 	mu    sync.Mutex
 	since time.Time // of the young generation
 	young map[sum]sum
@@ -39,7 +39,7 @@ const (
 )
 
 // taken notes that an id was given to a call, and says whose it is. A call without a name is another one each time.
-func (r *recentIDs) taken(id, call string, now time.Time) owner {
+func (r *GivenIDs) taken(id, call string, now time.Time) owner {
 	key, name := sumOf(id), sumOf(call)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -18,7 +18,7 @@ func TestIDGivenTwice(t *testing.T) {
 		c := newClient(t, Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 			return answerWith(200, good()), nil
 		}}})
-		c.recent.taken("another", "first", time.Now()) // it is no stub
+		c.given.taken("another", "first", time.Now()) // it is no stub
 		for _, tt := range []struct {
 			after time.Duration
 			call  string
@@ -41,7 +41,7 @@ func TestIDGivenTwice(t *testing.T) {
 }
 
 func TestRecentIDsAreBounded(t *testing.T) {
-	var r recentIDs
+	var r GivenIDs
 	now := time.Unix(1e9, 0)
 	for i := range 3 * maxRecent {
 		if r.taken(fmt.Sprint(i), "x", now) != ownerNew {
@@ -61,7 +61,7 @@ func TestOneIDForManyCalls(t *testing.T) {
 	c := newClient(t, Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil
 	}}})
-	c.recent.taken("another", "first", time.Now()) // it is no stub
+	c.given.taken("another", "first", time.Now()) // it is no stub
 	var got atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 20 {
@@ -81,10 +81,18 @@ func TestOneIDForManyCalls(t *testing.T) {
 	}
 }
 
-// An API that gives all calls one id, and never another, is a stub: its calls
-// go on, and are known for what they are. Once it has given another id, it is
-// none.
+// An API nearby that gives all calls one id, and never another, is a stub: its
+// calls go on, and are known for what they are. Once it has given another id, it
+// is none; nor is one that is far, whose answers a proxy may have kept.
 func TestStub(t *testing.T) {
+	far := newClient(t, Options{BaseURL: "https://api.test", Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+		return answerWith(200, good()), nil
+	}}})
+	for i, want := range []Kind{"", KindReusedID} {
+		if _, err := far.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)}); KindOf(err) != want {
+			t.Errorf("far, call %d: got %v", i, err)
+		}
+	}
 	answers := []string{good(), good(), good(), strings.Replace(good(), goodID, "other", 1), good()}
 	c := newClient(t, Options{Transport: &countingAPI{api: func(n int, _ *http.Request) (*http.Response, error) {
 		return answerWith(200, answers[n-1]), nil

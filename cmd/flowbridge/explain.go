@@ -66,7 +66,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 	clients := map[string]b2bua.Preparer{}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Prepare != nil {
-			client, err := newPreparer(t, asked.of(t))
+			client, err := newPreparer(t, asked.of(t), givenIDs{})
 			if err != nil {
 				return err
 			}

@@ -296,3 +296,15 @@ func FuzzFinalStatus(f *testing.F) {
 		}
 	})
 }
+
+// Hooks that ask nobody who is there are warned of.
+func TestHookWarnings(t *testing.T) {
+	h := config.Hooks{Twilio: &config.TwilioHook{}, Vapi: &config.VapiHook{}, Synthflow: &config.SynthflowHook{}}
+	if got := hookWarnings(&h); len(got) != 2 || !strings.Contains(got[0].Problem, "hooks.twilio") || !strings.Contains(got[1].Problem, "hooks.vapi") {
+		t.Errorf("got %+v", got)
+	}
+	h.Twilio.AuthToken, h.Vapi.Secret = "a", "b"
+	if got := append(hookWarnings(&h), hookWarnings(&config.Hooks{})...); len(got) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -26,6 +26,18 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 			all = append(all, leadWarnings(t)...)
 		}
 	}
+	return append(all, hookWarnings(&cfg.Hooks)...)
+}
+
+// hookWarnings are about hooks that ask nobody who is there: on loopback they
+// may, and a proxy in front of them is no protection.
+func hookWarnings(h *config.Hooks) (all []warning) {
+	if h.Twilio != nil && h.Twilio.AuthToken == "" {
+		all = append(all, warning{"hooks.twilio checks no signature: whoever reaches it, by a proxy for one, can have calls prepared", "write auth_token_file and url"})
+	}
+	if h.Vapi != nil && h.Vapi.Secret == "" {
+		all = append(all, warning{"hooks.vapi asks for no secret: whoever reaches it, by a proxy for one, can ask which assistants there are", "write secret_file"})
+	}
 	return all
 }
 

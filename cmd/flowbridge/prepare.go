@@ -12,11 +12,35 @@ import (
 )
 
 // preparer is a Synthflow client as calls see it.
-type preparer struct{ client *synthflow.Client }
+type preparer struct {
+	client *synthflow.Client
+	given  *synthflow.GivenIDs
+}
+
+// givenIDs are the ids that each API gave lately, whichever of its targets
+// asked. A reload keeps them.
+type givenIDs map[string]*synthflow.GivenIDs // by API
+
+// of gives those of an API.
+func (g givenIDs) of(api string) *synthflow.GivenIDs {
+	if g[api] == nil {
+		g[api] = &synthflow.GivenIDs{}
+	}
+	return g[api]
+}
+
+// keep takes over what the clients of a configuration know.
+func (g givenIDs) keep(cfg *config.Config, clients map[string]b2bua.Preparer) {
+	for _, t := range cfg.Targets {
+		if p, ok := clients[t.Name].(preparer); ok && t.Prepare != nil {
+			g[t.Prepare.API] = p.given
+		}
+	}
+}
 
 // preparers makes a client for each target that prepares its calls.
 func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTripper) (map[string]b2bua.Preparer, error) {
-	clients := map[string]b2bua.Preparer{}
+	clients, given := map[string]b2bua.Preparer{}, givenIDs{}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		if t.Prepare == nil {
@@ -26,7 +50,7 @@ func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTrippe
 		if wrap != nil {
 			transport = wrap(http.DefaultTransport)
 		}
-		client, err := newPreparer(t, transport)
+		client, err := newPreparer(t, transport, given)
 		if err != nil {
 			return nil, err
 		}
@@ -35,15 +59,17 @@ func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTrippe
 	return clients, nil
 }
 
-func newPreparer(t *config.Target, transport http.RoundTripper) (preparer, error) {
+func newPreparer(t *config.Target, transport http.RoundTripper, all givenIDs) (preparer, error) {
+	given := all.of(t.Prepare.API)
 	client, err := synthflow.New(synthflow.Options{
+		Given:   given,
 		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
 		UserAgent: "flowbridge/" + programVersion(), Transport: transport,
 	})
 	if err != nil {
 		return preparer{}, fmt.Errorf("target %s: %w", t.Name, err)
 	}
-	return preparer{client}, nil
+	return preparer{client, given}, nil
 }
 
 // Prepare asks the platform for a call id.
@@ -88,7 +114,8 @@ func renewedPreparers(cfg, old *config.Config, clients map[string]b2bua.Preparer
 	for _, t := range old.Targets {
 		before[t.Name] = t.Prepare
 	}
-	renewed := map[string]b2bua.Preparer{}
+	renewed, given := map[string]b2bua.Preparer{}, givenIDs{}
+	given.keep(old, clients)
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		if t.Prepare == nil {
@@ -100,7 +127,7 @@ func renewedPreparers(cfg, old *config.Config, clients map[string]b2bua.Preparer
 			renewed[t.Name] = client
 			continue
 		}
-		client, err := newPreparer(t, nil)
+		client, err := newPreparer(t, nil, given)
 		if err != nil {
 			return nil, err
 		}
