@@ -99,11 +99,12 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 	env := func(string) (string, bool) { return "secret", true }
 	cert, key := writeCertificate(t)
-	files := strings.NewReplacer("/run/secrets/synthflow", secret, "/run/secrets/twilio", secret, "twilio.token", secret, "/etc/flowbridge/cert.pem", cert,
+	secrets := regexp.MustCompile(`/run/secrets/[a-z-]+|twilio\.token`)
+	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
 		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert)
 	parse := func(name, text string) {
 		t.Helper()
-		text = files.Replace(text)
+		text = files.Replace(secrets.ReplaceAllString(text, secret))
 		if _, err := config.Parse(name, []byte(text), env); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -115,13 +116,32 @@ func TestExamplesAreValid(t *testing.T) {
 	for _, file := range examples {
 		parse(file, read(t, file))
 	}
-	for _, file := range []string{"README.md", "docs/configuration.md", "docs/platforms/twilio.md", "docs/platforms/simulators.md"} {
+	for _, file := range []string{"README.md", "docs/configuration.md", "docs/platforms/twilio.md", "docs/platforms/simulators.md", "docs/platforms/synthflow.md", "docs/platforms/vapi.md"} {
 		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, filepath.Join(root, file)), -1)
 		if len(blocks) == 0 {
 			t.Errorf("%s shows no configuration", file)
 		}
 		for _, b := range blocks {
 			parse(file, b[1])
+		}
+	}
+}
+
+// TestLinksLead: what the documents name of each other is there.
+func TestLinksLead(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(read(t, file), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", file, m[1])
+			}
 		}
 	}
 }
