@@ -26,6 +26,12 @@ func (n *node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.Path, Handler: handler})
+		if n.followed != nil {
+			if handler, err = twilio.NewEndedHandler(n.twilioOptions(t), n.twilioEnded); err != nil {
+				return nil, err
+			}
+			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.FollowPath(), Handler: handler})
+		}
 	}
 	if v := h.Vapi; v != nil {
 		handler, err := vapi.NewHandler(vapi.HandlerOptions{
@@ -128,6 +134,9 @@ func (n *node) reported(ctx context.Context, said synthflow.Report) (id, target 
 	}
 	if live, err := n.server.FindNamed(ctx, said.ExternalID); err == nil && live.Record.ExternalID == said.ExternalID && live.Record.SynthflowCallID == "" {
 		return live.Record.ID, live.Record.Target, nil
+	}
+	if c := n.redirects.reported(said.CallID, said.ExternalID, time.Now()); c != nil {
+		return c.call.ID, c.call.Target, nil
 	}
 	return n.store.Reported(ctx, said.CallID, said.ExternalID)
 }
