@@ -40,8 +40,11 @@ func (n *node) follow(ctx context.Context, vars config.Vars) (twilio.Destination
 		return twilio.Destination{}, err
 	}
 	next, err := n.followed.decide(ctx, c, 0, func(ctx context.Context) (twilio.Next, error) { return n.dialNext(ctx, c) })
-	if next.Dial == nil {
-		return twilio.Destination{}, errors.Join(errNoTarget, err)
+	switch {
+	case err != nil:
+		return twilio.Destination{}, err
+	case next.Dial == nil:
+		return twilio.Destination{}, errNoTarget
 	}
 	return *next.Dial, nil
 }
