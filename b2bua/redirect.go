@@ -3,10 +3,12 @@ package b2bua
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/config"
+	"flowbridge/store"
 )
 
 // Redirection is what an INVITE to a target would be made of, for a call that
@@ -15,6 +17,9 @@ type Redirection struct {
 	URI     string
 	Headers []Variable // that the target's configuration sets, in file order
 	Prepared
+	AskedAPI bool          // there was a prepare step
+	Elapsed  time.Duration // of that
+	Cause    Cause         // of an error
 }
 
 // Redirect prepares a call at a target as an attempt does, and gives what is to
@@ -23,21 +28,49 @@ type Redirection struct {
 func Redirect(ctx context.Context, cfg *config.Target, preparer Preparer, vars config.Vars) (Redirection, error) {
 	t := &target{cfg: cfg, preparer: preparer}
 	ready := requestTarget(ctx, 1, t, vars)
+	out := Redirection{Prepared: ready.Prepared, AskedAPI: ready.AskedAPI, Elapsed: ready.Elapsed, Cause: ready.Cause}
 	if ready.Cause != CauseNone {
-		return Redirection{Prepared: ready.Prepared}, ready.Err
+		return out, ready.Err
 	}
 	if ready.AskedAPI && ready.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: ready.Prepared.CallID, Body: ready.Prepared.Body}
 	}
 	fields, err := renderHeaders(cfg, vars)
 	if err != nil {
-		return Redirection{Prepared: ready.Prepared}, err
+		out.Cause = CauseTemplateFailed
+		return out, err
 	}
-	out := Redirection{URI: ready.URI.String(), Prepared: ready.Prepared}
+	out.URI = ready.URI.String()
 	for _, f := range fields {
 		out.Headers = append(out.Headers, Variable{Name: f.name, Value: f.values[0]})
 	}
 	return out, nil
+}
+
+// Verdict is what the end of an INVITE means for its call.
+type Verdict struct {
+	Cause       Cause
+	Disposition string // the record's, where the call ends with it
+	Q850        int    // the record's; 0: none
+	Next        bool   // it is the next target's turn
+}
+
+// Judge says what the end of an INVITE that somebody else has sent means for
+// the call, as if it were ours: status is the target's final answer, 0 where
+// there was none. why is what happened, and empty for a refusal, of which status
+// is all that is known.
+func Judge(status int, why Cause) Verdict {
+	v := Verdict{Cause: why, Disposition: dispositionOf(why, status), Q850: q850Of(status)}
+	switch why {
+	case CauseCallerHangup, CauseAgentHangup:
+		v.Disposition, v.Q850 = store.DispositionAnswered, q850OfCause(why)
+	case CauseCallerCancelled:
+	case CauseNone:
+		v.Cause, v.Next = causeOfStatus(status), nextTarget(status, nil)
+	default:
+		v.Next = true
+	}
+	return v
 }
 
 // IDs are those that the platform is told by X-EI.

@@ -22,8 +22,12 @@ func (s section) twilioHook() *TwilioHook {
 		Fallback:        s.sub("fallback", "reject", "dial", "redirect", "say").twilioFallback(),
 		EncodeSemicolon: s.boolean("encode_semicolon", false),
 		AnswerOnBridge:  s.boolean("answer_on_bridge", false),
+		Follow:          s.boolean("follow", false),
 	}
-	if h.AuthToken != "" {
+	switch {
+	case h.Follow:
+		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": with follow, Twilio is told to ask there how calls ended`)
+	case h.AuthToken != "":
 		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": the signature is over it`)
 	}
 	s.require("targets", "the names of the targets to dial, in order")

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+	"strings"
 	"time"
 
 	"flowbridge/twilio"
@@ -51,7 +52,16 @@ type TwilioHook struct {
 	EncodeSemicolon bool
 	// AnswerOnBridge keeps the caller's leg unanswered until the target answers. Default: false, as the documents have it.
 	AnswerOnBridge bool
+	// Follow has Twilio tell how a call ended, below Path at FollowPath: the call gets a record, and the next target where one
+	// does not take it. Default: false, as the documents have it. It needs URL.
+	Follow bool
 }
+
+// FollowPath is where Twilio tells how a call ended.
+func (h *TwilioHook) FollowPath() string { return h.Path + "/ended" }
+
+// FollowURL is what Twilio knows FollowPath by. A URL that has the path of the Voice URL in it already is taken as it is.
+func (h *TwilioHook) FollowURL() string { return strings.TrimSuffix(h.URL, h.Path) + h.FollowPath() }
 
 // VapiHook is the section `hooks.vapi`.
 type VapiHook struct {
@@ -123,7 +133,7 @@ func (s section) hooks(admin netip.AddrPort) Hooks {
 	tls.keyPair("cert", "key")
 	h := Hooks{
 		TLS:       HookTLS{Cert: tls.text("cert"), Key: tls.text("key")},
-		Twilio:    s.sub("twilio", "listen", "path", "url", "auth_token_file", "auth_token_env", "targets", "fallback", "encode_semicolon", "answer_on_bridge").twilioHook(),
+		Twilio:    s.sub("twilio", "listen", "path", "url", "auth_token_file", "auth_token_env", "targets", "fallback", "encode_semicolon", "answer_on_bridge", "follow").twilioHook(),
 		Vapi:      s.sub("vapi", "listen", "path", "secret_file", "secret_env", "timeout", "rules").vapiHook(),
 		Synthflow: s.sub("synthflow", "listen", "path", "secret_file", "secret_env").synthflowHook(),
 		Variables: s.sub("variables", "listen", "path", "token_file", "token_env", "ids", "headers", "values").variablesHook(),
@@ -235,6 +245,9 @@ type Endpoint struct {
 func (h Hooks) Endpoints() (all []Endpoint) {
 	if h.Twilio != nil {
 		all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.Path})
+		if h.Twilio.Follow {
+			all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.FollowPath()})
+		}
 	}
 	if h.Vapi != nil {
 		all = append(all, Endpoint{"vapi", h.Vapi.Listen, h.Vapi.Path})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,5 +141,57 @@ func TestHostPort(t *testing.T) {
 		if host, port := HostPort(uri); fmt.Sprint(host, " ", port) != want {
 			t.Errorf("%q: got %s %d; want %s", uri, host, port, want)
 		}
+	}
+}
+
+// With follow Twilio asks below the path, by the public URL, which it needs.
+func TestTwilioFollow(t *testing.T) {
+	parse := func(keys string) (*Config, error) {
+		return Parse("x.yaml", []byte(`
+targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
+hooks:
+  variables: {listen: "127.0.0.1:8081", token_env: PW, path: /redirect_call/ended}
+  twilio: {listen: "127.0.0.1:8082", targets: [t]`+keys+`}
+`), testEnv)
+	}
+	for keys, want := range map[string]string{
+		`, follow: true, url: "https://voice.example.com"`:                              "https://voice.example.com/redirect_call/ended",
+		`, follow: true, url: "https://voice.example.com/a/", path: /call`:              "https://voice.example.com/a/call/ended",
+		`, follow: true, url: "https://voice.example.com/redirect_call"`:                "https://voice.example.com/redirect_call/ended",
+		`, follow: true, url: "http://127.0.0.1:8082", path: /redirect_call/redirected`: "http://127.0.0.1:8082/redirect_call/redirected/ended",
+	} {
+		cfg, err := parse(keys)
+		if err != nil {
+			t.Errorf("%s: %v", keys, err)
+			continue
+		}
+		h := cfg.Hooks
+		if !h.Twilio.Follow || h.Twilio.FollowURL() != want || len(h.Endpoints()) != 3 || h.Endpoints()[1].Path != h.Twilio.FollowPath() {
+			t.Errorf("%s: got %+v, %s", keys, h.Twilio, h.Twilio.FollowURL())
+		}
+	}
+	if cfg, err := parse(""); err != nil || cfg.Hooks.Twilio.Follow || len(cfg.Hooks.Endpoints()) != 2 {
+		t.Errorf("without: %v", err)
+	}
+	for keys, want := range map[string]string{
+		", follow: true":    "with follow, Twilio is told to ask there how calls ended",
+		", follow: perhaps": "hooks.twilio.follow",
+		", follow: yes":     "hooks.twilio.follow",
+		", follow: [true]":  "hooks.twilio.follow",
+		", follows: true":   "follows",
+		`, follow: "x y"`:   "hooks.twilio.follow",
+	} {
+		if _, err := parse(keys); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "x.yaml:0") {
+			t.Errorf("%s: got %v; want %q", keys, err, want)
+		}
+	}
+	_, err := Parse("x.yaml", []byte(`
+targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
+hooks:
+  variables: {listen: "127.0.0.1:8081", token_env: PW, path: /redirect_call/ended}
+  twilio: {listen: "127.0.0.1:8081", targets: [t], follow: true, url: "https://voice.example.com"}
+`), testEnv)
+	if err == nil || !strings.Contains(err.Error(), "address and path of") {
+		t.Errorf("the path of another hook: got %v", err)
 	}
 }

@@ -42,6 +42,7 @@ type platforms struct {
 	vapi     string // its API
 	vapiSIP  netip.AddrPort
 	hookAddr netip.AddrPort
+	away     netip.AddrPort // another agent, see startAway
 	sf       *process
 	vp       *process
 }
@@ -75,6 +76,15 @@ func (s *stage) freeTCP(addr netip.Addr) netip.AddrPort {
 }
 
 func (p *platforms) hook(path string) string { return "http://" + p.hookAddr.String() + path }
+
+// startAway starts another platform, for the target away.
+func (p *platforms) startAway(flags ...string) {
+	p.Helper()
+	api, agent := p.api, p.agent
+	p.simulate(flags...)
+	p.away = p.agent
+	p.api, p.agent = api, agent
+}
 
 func (p *platforms) startVapi() {
 	p.Helper()
@@ -124,6 +134,7 @@ targets:
     uri: "sip:{{.Agent.Number}}@@AGENT@"
     account: {api: "@API@", token_file: synthflow-api, workspace_id: @WORKSPACE@}
     headers: {X-EI: "E.{{.SIPCallID}};"}
+  - {name: away, kind: sip, uri: "sip:{{.Agent.Number}}@@AWAY@"}
   - name: vapi
     kind: vapi
     uri: "sip:support@@VAPISIP@"
@@ -159,8 +170,11 @@ log: {level: debug}
 // redirects, and further keys of that hook.
 func (p *platforms) serveAll(twilio, more string) *server {
 	p.Helper()
+	if !p.away.IsValid() {
+		p.away = p.agent
+	}
 	p.server = startServer(p.T, p.dir, strings.NewReplacer(
-		"@B2BUA@", p.b2bua.String(), "@CARRIER@", p.carrier.String(), "@AGENT@", p.agent.String(), "@API@", p.api,
+		"@B2BUA@", p.b2bua.String(), "@CARRIER@", p.carrier.String(), "@AGENT@", p.agent.String(), "@AWAY@", p.away.String(), "@API@", p.api,
 		"@WORKSPACE@", workspace, "@MODEL@", model, "@VAPISIP@", p.vapiSIP.String(), "@VAPI@", p.vapi,
 		"@HOOK@", p.hookAddr.String(), "@TWILIO@", twilio, "@TWILIO+@", more,
 	).Replace(platformsConfig))

@@ -48,10 +48,11 @@ type TwilioCall struct {
 	Asserted      bool     // P-Asserted-Identity in a trunk's INVITE
 	SIPHeaders    []Header // X- headers of a caller who came to a SIP domain; not for trunks
 
-	Dest  netip.AddrPort // where INVITEs are sent; zero: where the URI says, if that is loopback
-	Hold  time.Duration  // from the answer to the BYE; zero: until the far end or ctx ends it
-	Seed  uint64         // of the caller's words
-	Fault TwilioFault
+	Dest   netip.AddrPort // where INVITEs are sent; zero: where the URI says, if that is loopback
+	GiveUp time.Duration  // the caller hangs up that long after the call came in, if nobody has answered by then; zero: never
+	Hold   time.Duration  // from the answer to the BYE; zero: until the far end or ctx ends it
+	Seed   uint64         // of the caller's words
+	Fault  TwilioFault
 }
 
 // Outcomes of a call at Twilio.
@@ -121,6 +122,10 @@ func (c TwilioCall) Validate() error {
 	switch {
 	case c.Called == "":
 		return errors.New("the number that is called is needed")
+	case c.GiveUp < 0:
+		return fmt.Errorf("giving up after %v: a time from 0 on", c.GiveUp)
+	case c.GiveUp > 0 && c.Trunk != "":
+		return errors.New("a caller who gives up is of webhooks, not of trunks")
 	case c.Method != "" && c.Method != http.MethodGet && c.Method != http.MethodPost:
 		return fmt.Errorf("method %q: GET or POST", c.Method)
 	case c.Trunk != "" && c.Fault.Kind != TwilioFaultNone:
@@ -152,7 +157,7 @@ func (t *Twilio) Call(ctx context.Context, c TwilioCall) (TwilioResult, error) {
 	if c.CallSID == "" {
 		c.CallSID = newSID("CA")
 	}
-	r := &twilioRun{twilio: t, call: c, result: TwilioResult{AccountSID: t.opts.AccountSID, CallSID: c.CallSID}}
+	r := &twilioRun{twilio: t, call: c, began: time.Now(), result: TwilioResult{AccountSID: t.opts.AccountSID, CallSID: c.CallSID}}
 	ask := r.webhook
 	if c.Trunk != "" {
 		ask = r.trunk

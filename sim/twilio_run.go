@@ -28,6 +28,10 @@ type twilioRun struct {
 	call   TwilioCall
 	result TwilioResult
 	asked  int // documents
+
+	began    time.Time
+	answered bool // Twilio has answered the caller
+	gone     bool // the caller has hung up
 }
 
 // webhookURL is a URL to ask: where it is, and what it is called in public,
@@ -54,6 +58,9 @@ func (r *twilioRun) webhook(ctx context.Context) error {
 		verbs, failed := r.fetch(ctx, *next)
 		if failed != nil {
 			return failed
+		}
+		if r.gone { // the action is asked all the same, for nobody
+			return nil
 		}
 		if next, err = r.run(ctx, home, next.webhookURL, verbs); err != nil {
 			return err
@@ -85,13 +92,17 @@ func (r *twilioRun) run(ctx context.Context, home, here webhookURL, verbs []twim
 			return nil, nil
 		case "Redirect":
 			return nextStep(home, here, v.text, v.attrs["method"], nil)
+		case "Say":
+			r.answered = true
 		case "Dial":
 			params, err := r.dial(ctx, v)
-			if err != nil || v.attrs["action"] == "" && params.Get("DialCallStatus") == "completed" {
+			switch {
+			case err != nil:
 				return nil, err
-			}
-			if v.attrs["action"] != "" {
+			case v.attrs["action"] != "":
 				return nextStep(home, here, v.attrs["action"], v.attrs["method"], params)
+			case r.gone || params.Get("DialCallStatus") == "completed":
+				return nil, nil
 			}
 		}
 	}
@@ -157,18 +168,25 @@ func (r *twilioRun) dial(ctx context.Context, v twimlVerb) (url.Values, error) {
 	if n, err := strconv.Atoi(v.attrs["timeout"]); err == nil {
 		ringing = time.Duration(n) * time.Second
 	}
+	left := r.patience()
 	d := TwilioDial{CallSID: newSID("CA"), URI: v.nouns[0].text, Headers: uri.headers}
 	noun := v.nouns[0].attrs
 	if err := r.invite(ctx, &d, uri.address, CarrierCall{
-		From: caller, CancelAfter: ringing, Username: noun["username"], Password: noun["password"],
+		From: caller, CancelAfter: min(ringing, left), Username: noun["username"], Password: noun["password"],
 	}); err != nil {
 		return nil, err
 	}
+	got := d.Result
+	r.answered = r.answered || !got.AnsweredAt.IsZero() || v.attrs["answerOnBridge"] != "true"
+	r.gone = got.EndedBy == SideCaller || got.Cancelled && left <= ringing
 	params := url.Values{
-		"DialCallSid": {d.CallSID}, "DialCallStatus": {twilioStatus(d.Result)},
-		"DialSipCallId": {d.Result.SIPCallID}, "DialSipResponseCode": {strconv.Itoa(d.Result.Status)},
+		"DialCallSid": {d.CallSID}, "DialCallStatus": {r.dialStatus(got)},
+		"DialSipCallId": {got.SIPCallID}, "DialSipResponseCode": {strconv.Itoa(got.Status)},
 	}
-	for _, line := range d.Result.Headers {
+	if !got.AnsweredAt.IsZero() {
+		params.Set("DialCallDuration", strconv.Itoa(int(got.EndedAt.Sub(got.AnsweredAt).Round(time.Second)/time.Second)))
+	}
+	for _, line := range got.Headers {
 		if name, value, _ := strings.Cut(line, ":"); strings.HasPrefix(strings.ToLower(name), "x-") {
 			params.Add("DialSipHeader_"+name, strings.TrimSpace(value))
 		}
@@ -176,11 +194,33 @@ func (r *twilioRun) dial(ctx context.Context, v twimlVerb) (url.Values, error) {
 	return params, nil
 }
 
-// twilioStatus is Twilio's word for the end of a call.
-func twilioStatus(c CarrierResult) string {
+// patience is how long the caller waits for an answer yet.
+func (r *twilioRun) patience() time.Duration {
+	if r.call.GiveUp == 0 {
+		return time.Hour // longer than <Dial> rings
+	}
+	return max(time.Until(r.began.Add(r.call.GiveUp)), time.Millisecond)
+}
+
+// callStatus is Twilio's word for the state of the caller's call.
+func (r *twilioRun) callStatus() string {
+	switch {
+	case r.gone:
+		return "completed"
+	case r.answered:
+		return "in-progress"
+	default:
+		return "ringing"
+	}
+}
+
+// dialStatus is Twilio's word for the end of a dialled call.
+func (r *twilioRun) dialStatus(c CarrierResult) string {
 	switch {
 	case !c.AnsweredAt.IsZero():
 		return "completed"
+	case r.gone:
+		return "canceled"
 	case c.Status == sip.StatusBusyHere || c.Status == sip.StatusGlobalBusyEverywhere:
 		return "busy"
 	case c.Cancelled || c.Status == sip.StatusRequestTimeout || c.Status == sip.StatusTemporarilyUnavailable:

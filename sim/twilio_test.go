@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -218,6 +219,58 @@ func TestTwilioRunsVerbs(t *testing.T) {
 	}
 }
 
+// The action URL is told how the call ended and whether the caller is there;
+// for a caller who is not, its answer is not run.
+func TestTwilioTellsTheEnd(t *testing.T) {
+	t.Parallel()
+	tw := startTwilio(t, TwilioOptions{})
+	agent, busy := startCallee(t, 0), startCallee(t, 486)
+	rings := startPlatform(t, SynthflowOptions{RingFor: 20 * time.Second})
+	leaves := startPlatform(t, SynthflowOptions{RingFor: 10 * time.Millisecond, Fault: Fault{Kind: FaultHangup, After: 700 * time.Millisecond}})
+	with := func(s *Synthflow) string { return target(s) + "?X-EI=S." + prepareCall(t, s) + ";" }
+	for name, tt := range map[string]struct {
+		attrs, uri string
+		call       TwilioCall
+		verbs      int // that are run
+		says       []string
+		never      string
+	}{
+		"caller hangs up": {"", agent.uri(), TwilioCall{Hold: 600 * time.Millisecond}, 1, []string{
+			"DialCallStatus=completed", "&CallStatus=completed", "DialSipResponseCode=200",
+		}, "in-progress"},
+		"agent hangs up":      {"", with(leaves), TwilioCall{}, 2, []string{"DialCallStatus=completed", "&CallStatus=in-progress"}, ""},
+		"busy":                {"", busy.uri(), TwilioCall{}, 2, []string{"DialCallStatus=busy", "&CallStatus=in-progress"}, "DialCallDuration"},
+		"busy, not answered":  {` answerOnBridge="true"`, busy.uri(), TwilioCall{}, 2, []string{"DialCallStatus=busy", "&CallStatus=ringing"}, "DialCallDuration"},
+		"caller gives up":     {"", with(rings), TwilioCall{GiveUp: 100 * time.Millisecond}, 1, []string{"DialCallStatus=canceled", "&CallStatus=completed", "Code=487"}, "Duration"},
+		"caller is impatient": {"", busy.uri(), TwilioCall{GiveUp: time.Minute}, 2, []string{"DialCallStatus=busy", "&CallStatus=in-progress"}, "completed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, asked := serveTwiML(t, map[string]string{
+				"/":     `<Response><Dial` + tt.attrs + ` action="/next?call=x&amp;attempt=1" method="POST"><Sip>` + tt.uri + `</Sip></Dial></Response>`,
+				"/next": `<Response><Hangup/></Response>`,
+			})
+			tt.call.VoiceURL, tt.call.Called, tt.call.From = url+"/", number, twilioCaller
+			r, err := tw.Call(t.Context(), tt.call)
+			if err != nil || len(r.Verbs) != tt.verbs || len(r.Requests) != 2 {
+				t.Errorf("%v; %q, %+v", err, r.Verbs, r.Requests)
+			}
+			action := asked()[1]
+			if d := r.Dials[0].Result; !d.AnsweredAt.IsZero() {
+				tt.says = append(tt.says, fmt.Sprintf("DialCallDuration=%.0f&", d.EndedAt.Sub(d.AnsweredAt).Seconds()))
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(action, want) {
+					t.Errorf("%s is not in %s", want, action)
+				}
+			}
+			if tt.never != "" && strings.Contains(action, tt.never) {
+				t.Errorf("%s is in %s", tt.never, action)
+			}
+		})
+	}
+}
+
 // The host of a document's URI is not called unless the user says where the
 // INVITE goes.
 func TestTwilioSendsWhereItIsTold(t *testing.T) {
@@ -289,6 +342,8 @@ func TestTwilioValidate(t *testing.T) {
 		"fault of GET":    {TwilioCall{Called: number, VoiceURL: "http://127.0.0.1/", Fault: TwilioFault{Kind: TwilioFaultNoPlus}}, "GET"},
 		"fault of POST":   {TwilioCall{Called: number, VoiceURL: "http://127.0.0.1/", Method: "GET", Fault: TwilioFault{Kind: TwilioFaultSlow}}, "POST"},
 		"fault of a hook": {TwilioCall{Called: number, Trunk: "sip:127.0.0.1", Fault: TwilioFault{Kind: TwilioFaultTwice}}, "trunks"},
+		"give up":         {TwilioCall{Called: number, VoiceURL: "http://127.0.0.1/", GiveUp: -1}, "giving up"},
+		"give up a trunk": {TwilioCall{Called: number, Trunk: "sip:127.0.0.1", GiveUp: 1}, "trunks"},
 		"header":          {TwilioCall{Called: number, VoiceURL: "http://127.0.0.1/", SIPHeaders: []Header{{"Subject", "x"}}}, "Subject"},
 	} {
 		if err := tt.call.Validate(); err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "hidden") {

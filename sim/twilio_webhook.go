@@ -62,6 +62,9 @@ func (r *twilioRun) ask(ctx context.Context, s webhookStep, fault TwilioFault) (
 	if fault.Kind == TwilioFaultImpatient {
 		patience = fault.After
 	}
+	if r.gone {
+		ctx = context.WithoutCancel(ctx) // the end of the call is told, whoever has ended it
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
 	req, err := r.request(ctx, s, fault)
@@ -141,7 +144,7 @@ func (r *twilioRun) params(fault TwilioFault) url.Values {
 	p := url.Values{
 		"CallSid": {c.CallSID}, "AccountSid": {r.result.AccountSID}, "ApiVersion": {twilioAPIVersion},
 		"From": {c.From}, "Caller": {c.From}, "To": {c.Called}, "Called": {c.Called},
-		"CallStatus": {"ringing"}, "Direction": {"inbound"},
+		"CallStatus": {r.callStatus()}, "Direction": {"inbound"},
 	}
 	if fault.Kind == TwilioFaultNoCalled {
 		p.Del("Called")

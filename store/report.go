@@ -61,15 +61,7 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, 
 // Prepared gives our id, and the target, of the finished call that was prepared with this id of the platform's, the latest
 // where there are several; empty where there is none.
 func (s *Store) Prepared(ctx context.Context, platformID string) (id, target string, err error) {
-	const query = `SELECT id, target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' ORDER BY started_at DESC LIMIT 1`
-	err = s.reader.db.QueryRowContext(ctx, query, platformID).Scan(&id, &target)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", "", nil
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("call %s of the platform: %w", platformID, err)
-	}
-	return id, target, nil
+	return s.oneCall(ctx, `SELECT id, target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' ORDER BY started_at DESC LIMIT 1`, platformID)
 }
 
 // Unreported gives our id, and the target, of the one finished call that was dialled without being prepared, had this
@@ -88,15 +80,20 @@ func (s *Store) Unreported(ctx context.Context, externalID string) (id, target s
 	return found.String, of.String, nil
 }
 
-// Dialled gives our id of the finished call that went to its target with this Call-ID; empty where there is none.
-func (s *Store) Dialled(ctx context.Context, targetSIPCallID string) (id string, err error) {
-	const query = `SELECT id FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`
-	err = s.reader.db.QueryRowContext(ctx, query, targetSIPCallID).Scan(&id)
+// Dialled gives our id, and the target, of the finished call that went to its target with this Call-ID; empty where there is
+// none.
+func (s *Store) Dialled(ctx context.Context, targetSIPCallID string) (id, target string, err error) {
+	return s.oneCall(ctx, `SELECT id, target FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`, targetSIPCallID)
+}
+
+// oneCall gives id and target of the call that a query finds.
+func (s *Store) oneCall(ctx context.Context, query, by string) (id, target string, err error) {
+	err = s.reader.db.QueryRowContext(ctx, query, by).Scan(&id, &target)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("call with Call-ID %s: %w", targetSIPCallID, err)
+		return "", "", fmt.Errorf("call %s: %w", by, err)
 	}
-	return id, nil
+	return id, target, nil
 }

@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 	mustPut(t, s, Record{ID: "a", StartedAt: TimeOf(at), SynthflowCallID: "sf-1", Target: "agent", Lead: "+1", ExternalID: "CA1"},
 		Record{ID: "b", StartedAt: TimeOf(at.Add(time.Second)), Target: "direct", ExternalID: "CA2"},
 		Record{ID: "c", StartedAt: TimeOf(at.Add(2 * time.Second)), Target: "direct", ExternalID: "CA2"},
-		Record{ID: "d", StartedAt: TimeOf(at.Add(3 * time.Second)), TargetSIPCallID: "d@sip"})
+		Record{ID: "d", StartedAt: TimeOf(at.Add(3 * time.Second)), TargetSIPCallID: "d@sip", Target: "vapi"})
 	got, ok, err := s.Get(t.Context(), "a")
 	if !ok || err != nil || got.Lead != "+1" || got.ExternalID != "CA1" {
 		t.Fatalf("got %+v, %v, %v", got, ok, err)
@@ -64,9 +64,9 @@ func TestReport(t *testing.T) {
 	if got, _, err := s.Get(t.Context(), "a"); err != nil || got.Report.EndReason != "agent_goodbye" {
 		t.Errorf("got %+v, %v", got.Report, err)
 	}
-	for sip, want := range map[string]string{"d@sip": "d", "x": "", "": ""} {
-		if id, err := s.Dialled(t.Context(), sip); id != want || err != nil {
-			t.Errorf("%q: got %q, %v", sip, id, err)
+	for sip, want := range map[string]string{"d@sip": "d vapi", "x": " ", "": " "} {
+		if id, target, err := s.Dialled(t.Context(), sip); id+" "+target != want || err != nil {
+			t.Errorf("%q: got %q, %q, %v", sip, id, target, err)
 		}
 	}
 	if n, err := s.Purge(t.Context(), at.Add(time.Minute)); n != 5 || err != nil {

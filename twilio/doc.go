@@ -6,6 +6,10 @@
 //	              │  ◀── <Response><Dial><Sip>… ───────────┘
 //	              └──── INVITE, headers of the URI ─────────────────────────▶ platform
 //
+// Where <Dial> has an action URL, Twilio asks that when the call there has
+// ended, and does what NewEndedHandler's handler says: another target, the
+// fallback, or nothing.
+//
 // So a platform is called without our being in the path of the media. That is
 // what Synthflow's documents "Dial to SIP Endpoint", "How to Direct SIP Dialing"
 // and "Forward calls to the SIP trunk" describe; path, parameters and the

@@ -25,6 +25,7 @@ const (
 type Destination struct {
 	URI     string
 	Headers []Header
+	Action  string // URL that is asked by POST when the call there has ended; empty: that of Options.Dial
 }
 
 // Options say how the webhook is answered.
@@ -73,6 +74,14 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Route == nil {
 		return nil, errors.New("twilio: no Route")
 	}
+	h, err := buildHandler(o)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+func buildHandler(o Options) (*handler, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
@@ -198,7 +207,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
 var (
 	errBusy  = errors.New("too many requests at a time")
 	errLate  = errors.New("no route in time")
-	errPanic = errors.New("panic in route")
+	errPanic = errors.New("panic")
 )
 
 // answer gives TwiML in any case, and why it is the fallback.
@@ -207,15 +216,24 @@ func (h *handler) answer(ctx context.Context, call Call) ([]byte, Destination, e
 	if err != nil {
 		return h.fallback, dest, err
 	}
-	uri, err := SIPURI(dest.URI, dest.Headers, h.opts.EncodeSemicolon)
-	if err != nil {
-		return h.fallback, dest, err
-	}
-	body, err := DialSIP(uri, h.opts.Dial)
+	body, err := h.dial(dest)
 	if err != nil {
 		return h.fallback, dest, err
 	}
 	return body, dest, nil
+}
+
+// dial is the TwiML that dials a destination.
+func (h *handler) dial(dest Destination) ([]byte, error) {
+	uri, err := SIPURI(dest.URI, dest.Headers, h.opts.EncodeSemicolon)
+	if err != nil {
+		return nil, err
+	}
+	o := h.opts.Dial
+	if dest.Action != "" {
+		o.Action, o.Method = dest.Action, http.MethodPost
+	}
+	return DialSIP(uri, o)
 }
 
 // route asks Route, for as long as there is time. A Route that is late keeps

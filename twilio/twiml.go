@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type DialOptions struct {
 	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero: 30 s
 	CallerID       string        // number or name that is shown; empty: the caller's
 	Action         string        // URL that Twilio asks when the call has ended; empty: the call is over
+	Method         string        // of that request, GET or POST; empty: POST
 }
 
 // Fallback is what a caller gets instead of the call, one of its fields; the
@@ -52,6 +54,7 @@ type (
 		Timeout        int    `xml:"timeout,attr,omitempty"` // seconds
 		CallerID       string `xml:"callerId,attr,omitempty"`
 		Action         string `xml:"action,attr,omitempty"`
+		Method         string `xml:"method,attr,omitempty"`
 		SIP            string `xml:"Sip,omitempty"`
 		Number         string `xml:",chardata"`
 	}
@@ -129,11 +132,13 @@ func (o DialOptions) element() (*dial, error) {
 		return nil, fmt.Errorf("%w: dial timeout %v: 5s to 600s, in whole seconds", ErrTwiML, o.Timeout)
 	case o.Action != "" && !webURL(o.Action):
 		return nil, fmt.Errorf("%w: dial action %q: write an http or https URL", ErrTwiML, o.Action)
+	case o.Method != "" && o.Method != http.MethodGet && o.Method != http.MethodPost:
+		return nil, fmt.Errorf("%w: dial method %q: GET or POST", ErrTwiML, o.Method)
 	case strings.ContainsFunc(o.CallerID, func(r rune) bool { return r > '~' || !alphanumeric(byte(r)) && !strings.ContainsRune("+-_.", r) }):
 		return nil, fmt.Errorf("%w: caller id %q: it has letters, digits, +, -, _ and . only", ErrTwiML, o.CallerID)
 	}
 	return &dial{
-		AnswerOnBridge: o.AnswerOnBridge, Timeout: int(o.Timeout / time.Second), CallerID: o.CallerID, Action: o.Action,
+		AnswerOnBridge: o.AnswerOnBridge, Timeout: int(o.Timeout / time.Second), CallerID: o.CallerID, Action: o.Action, Method: o.Method,
 	}, nil
 }
 

@@ -23,6 +23,11 @@ func TestDialSIP(t *testing.T) {
 			DialOptions{AnswerOnBridge: true, Timeout: 20 * time.Second, CallerID: "+15550100001", Action: "https://a.example/x?a=1&b=2"},
 			`<Dial answerOnBridge="true" timeout="20" callerId="+15550100001" action="https://a.example/x?a=1&amp;b=2"><Sip>sip:a@b</Sip></Dial>`,
 		},
+		"action": {
+			"sip:a@b",
+			DialOptions{Action: "https://a.example/x", Method: "POST"},
+			`<Dial action="https://a.example/x" method="POST"><Sip>sip:a@b</Sip></Dial>`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := DialSIP(tt.uri, tt.opts)
@@ -33,7 +38,7 @@ func TestDialSIP(t *testing.T) {
 	}
 	for name, o := range map[string]DialOptions{
 		"short": {Timeout: time.Second}, "long": {Timeout: time.Hour}, "broken": {Timeout: 5500 * time.Millisecond},
-		"action": {Action: "/x"}, "caller id": {CallerID: "a b"},
+		"action": {Action: "/x"}, "method": {Action: "https://a.example/x", Method: "PUT"}, "caller id": {CallerID: "a b"},
 	} {
 		if _, err := DialSIP("sip:a@b", o); !errors.Is(err, ErrTwiML) {
 			t.Errorf("%s: %v", name, err)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
 	"flowbridge/b2bua"
 	"flowbridge/config"
+	"flowbridge/internal/rest"
 	"flowbridge/store"
 	"flowbridge/synthflow"
 )
@@ -18,6 +20,9 @@ var (
 	errNotOver = errors.New("the call is not over")
 	errNoWord  = errors.New("the platform's API says that the call is not over")
 )
+
+// errNoSuchCall means that the platform's API knows no call of a report.
+var errNoSuchCall = errors.New("the platform's API does not know the call")
 
 // takeReport joins what Synthflow says of a call to the call's record.
 func (n *node) takeReport(ctx context.Context, said synthflow.Report) (synthflow.Taken, error) {
@@ -30,10 +35,14 @@ func (n *node) takeReport(ctx context.Context, said synthflow.Report) (synthflow
 		return synthflow.TakenUnknown, err
 	}
 	report, err := n.confirmed(ctx, target, said)
+	if errors.Is(err, errNoSuchCall) {
+		n.log.Warn().Str("synthflow_call_id", said.CallID).Msg("a report is of a call that the platform's API does not know")
+		return synthflow.TakenUnknown, nil
+	}
 	if err != nil {
 		return "", err
 	}
-	if byExternal && report.ExternalID != said.ExternalID {
+	if byExternal && report.ExternalID != said.ExternalID { // also where the platform knows none
 		n.log.Warn().Str("synthflow_call_id", said.CallID).Str("external_id", said.ExternalID).Str("is", report.ExternalID).
 			Msg("a report names another external id than the platform's API")
 		return synthflow.TakenUnknown, nil
@@ -51,6 +60,9 @@ func (n *node) preparedCall(ctx context.Context, platformID string) (id, target 
 	if live, err := n.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
 		return live.Record.ID, live.Record.Target, nil
 	}
+	if c := n.redirects.reported(platformID, "", time.Now()); c != nil {
+		return c.call.ID, c.call.Target, nil
+	}
 	return n.store.Prepared(ctx, platformID)
 }
 
@@ -63,6 +75,9 @@ func (n *node) unpreparedCall(ctx context.Context, externalID string) (id, targe
 	id, target, err = n.store.Unreported(ctx, externalID)
 	if err != nil || id != "" {
 		return id, target, err
+	}
+	if c := n.redirects.reported("", externalID, time.Now()); c != nil {
+		return c.call.ID, c.call.Target, nil
 	}
 	live, found := n.server.FindNamed(ctx, externalID)
 	switch {
@@ -92,14 +107,13 @@ func (n *node) confirmed(ctx context.Context, target string, said synthflow.Repo
 	told, err := n.tellOf(ctx, target, said.CallID)
 	switch {
 	case errors.Is(err, errNoAccount):
+	case rest.StatusOf(err) == http.StatusNotFound:
+		return store.Report{}, errNoSuchCall
 	case err != nil:
 		n.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
 	case slices.Contains(underWay, told.Status):
 		return store.Report{}, fmt.Errorf("%w: %s", errNoWord, told.Status)
 	default:
-		if told.ExternalID == "" {
-			told.ExternalID = said.ExternalID
-		}
 		said = told
 	}
 	return store.Report{

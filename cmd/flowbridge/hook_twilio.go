@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/config"
 	"flowbridge/hooks"
+	"flowbridge/store"
 	"flowbridge/twilio"
 )
 
@@ -31,61 +32,107 @@ var errNoTarget = errors.New("no target can be dialled")
 // call of a trunk would go there.
 func (n *node) redirect(ctx context.Context, call twilio.Call) (twilio.Destination, error) {
 	vars := redirectVars(call)
-	var why []error
-	for i, name := range n.cfg.Hooks.Twilio.Targets {
-		vars.Attempt = i + 1
-		dest, err := n.redirectTo(ctx, name, vars)
-		if err == nil {
-			return dest, nil
-		}
-		why = append(why, fmt.Errorf("target %s: %w", name, err))
+	if n.followed != nil {
+		return n.follow(ctx, vars)
 	}
-	return twilio.Destination{}, fmt.Errorf("%w: %w", errNoTarget, errors.Join(why...))
+	c, err := n.choose(ctx, vars, 0, 0)
+	return c.dest, err
+}
+
+// choice is a target that can be dialled, and those that were tried in vain.
+type choice struct {
+	dest    twilio.Destination
+	to      b2bua.Redirection
+	place   int // in hooks.twilio.targets; without a target the last place
+	number  int // of the attempt
+	attempt store.Attempt
+	failed  []store.Attempt // before it
+}
+
+// choose finds the first target, from a place in hooks.twilio.targets on, that
+// can be dialled. before is how many attempts there were already.
+func (n *node) choose(ctx context.Context, vars config.Vars, place, before int) (choice, error) {
+	c := choice{place: place}
+	var why []error
+	targets := n.cfg.Hooks.Twilio.Targets
+	for i := place; i < len(targets); i++ {
+		vars.Attempt = before + i - place + 1
+		a := store.Attempt{Target: targets[i], StartedAt: store.TimeOf(time.Now())}
+		dest, to, err := n.redirectTo(ctx, targets[i], vars)
+		a.PrepareMS, a.PrepareStatus = to.Elapsed.Milliseconds(), to.Status
+		c.place = i
+		if err == nil {
+			c.dest, c.to, c.number, c.attempt = dest, to, vars.Attempt, a
+			return c, nil
+		}
+		a.Cause, a.MS = string(to.Cause), time.Since(a.StartedAt.Time).Milliseconds()
+		c.failed = append(c.failed, a)
+		why = append(why, fmt.Errorf("target %s: %w", targets[i], err))
+	}
+	return c, fmt.Errorf("%w: %w", errNoTarget, errors.Join(why...))
 }
 
 var errNotThere = errors.New("it is not in the configuration any more")
 
-func (n *node) redirectTo(ctx context.Context, name string, vars config.Vars) (twilio.Destination, error) {
+// redirectTo prepares a call at a target. With an error, the redirection has its
+// cause.
+func (n *node) redirectTo(ctx context.Context, name string, vars config.Vars) (twilio.Destination, b2bua.Redirection, error) {
 	now := n.inForce.Load()
 	t := now.targetNamed(name)
 	if t == nil {
-		return twilio.Destination{}, errNotThere
+		return twilio.Destination{}, b2bua.Redirection{Cause: b2bua.CauseTargetUnreachable}, errNotThere
 	}
 	to, err := b2bua.Redirect(ctx, t, now.preparers[name], vars)
 	if err != nil {
-		return twilio.Destination{}, err
+		return twilio.Destination{}, to, err
 	}
 	dest := twilio.Destination{URI: withTransport(to.URI, t.Transport)}
 	for _, h := range to.Headers {
 		dest.Headers = append(dest.Headers, twilio.Header{Name: h.Name, Value: h.Value})
 	}
 	if _, err := twilio.SIPURI(dest.URI, dest.Headers, n.cfg.Hooks.Twilio.EncodeSemicolon); err != nil {
-		return twilio.Destination{}, err // the next target may have less to say
+		to.Cause = b2bua.CauseTemplateFailed
+		return twilio.Destination{}, to, err // the next target may have less to say
 	}
 	n.remember(name, to, vars)
 	n.log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", name).Str("synthflow_call_id", to.CallID).
 		Msg("twilio call redirected")
-	return dest, nil
+	return dest, to, nil
 }
 
-// remember keeps what an agent may ask of a call that Twilio dials.
+// remember keeps what an agent may ask, or a platform report, of a call that
+// Twilio dials.
 func (n *node) remember(target string, to b2bua.Redirection, vars config.Vars) {
-	v := n.cfg.Hooks.Variables
-	if v == nil {
+	if n.cfg.Hooks.Variables == nil && n.followed == nil {
 		return
 	}
-	c := &redirected{vars: vars, at: time.Now(), ids: []string{vars.CallID, vars.SIPCallID, to.CallID}}
+	c := &redirected{at: time.Now(), ids: []string{vars.CallID, vars.SIPCallID, to.CallID}, followed: n.followed != nil}
 	for _, id := range to.IDs() {
 		c.ids = append(c.ids, id.Value)
-		if id.External {
-			c.call.ExternalID = id.Value
-		}
 	}
 	c.call = hooks.Call{
-		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: c.call.ExternalID, Target: target,
+		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: externalID(to), Target: target,
 		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
 	}
+	if v := n.cfg.Hooks.Variables; v != nil {
+		c.call = n.withVariables(c.call, vars, nil)
+		for _, t := range v.IDs {
+			if id, err := t.Render(vars); err == nil {
+				c.ids = append(c.ids, strings.TrimSpace(id))
+			}
+		}
+	}
 	n.redirects.add(c)
+}
+
+// externalID is the id that the platform is told beside its own; empty: none.
+func externalID(to b2bua.Redirection) (id string) {
+	for _, i := range to.IDs() {
+		if i.External {
+			id = i.Value
+		}
+	}
+	return id
 }
 
 // withTransport names the transport in a SIP URI, which Twilio would take for

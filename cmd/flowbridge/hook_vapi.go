@@ -119,18 +119,30 @@ func (n *node) takeVapi(kind string, body []byte) {
 // reportTimeout bounds how long a report waits for the store.
 const reportTimeout = 5 * time.Second
 
-// dialled is our id of the call, live or finished, that went out with a Call-ID.
+// dialled is our id of the call, live or finished, that went out to a target of
+// kind vapi with a Call-ID; empty where there is none.
 func (n *node) dialled(ctx context.Context, callID string) (string, error) {
+	id, target := "", ""
 	if live, err := n.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
-		return live.Record.ID, nil
+		id, target = live.Record.ID, live.Record.Target
+	} else if id, target, err = n.store.Dialled(ctx, callID); err != nil {
+		return "", err
 	}
-	return n.store.Dialled(ctx, callID)
+	if !n.isVapi(target) {
+		return "", nil
+	}
+	return id, nil
+}
+
+// isVapi says whether a target is of kind vapi.
+func (n *node) isVapi(target string) bool {
+	t := n.inForce.Load().targetNamed(target)
+	return t != nil && t.Kind == config.KindVapi
 }
 
 // atVapi says whether a call is with a target of kind vapi.
 func (n *node) atVapi(live b2bua.LiveCall) bool {
-	t := n.inForce.Load().targetNamed(live.Record.Target)
-	return t != nil && t.Kind == config.KindVapi && live.Vars.HeaderFunc != nil
+	return n.isVapi(live.Record.Target) && live.Vars.HeaderFunc != nil
 }
 
 func ruleMatches(r *config.VapiRule, vars config.Vars) (bool, error) {

@@ -13,13 +13,13 @@ import (
 // variablesOf gives a live call as its agent is told of it.
 func (n *node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	live, err := n.server.FindNamed(ctx, id)
+	elsewhere, other := n.redirects.find(id, time.Now())
 	switch {
+	case errors.Is(err, b2bua.ErrUnknownCall) && other == nil:
+		return elsewhere.call, nil
 	case errors.Is(err, b2bua.ErrUnknownCall):
-		if c := n.redirects.find(id, time.Now()); c != nil {
-			return n.withVariables(c.call, c.vars, nil), nil
-		}
-		return hooks.Call{}, hooks.ErrUnknown
-	case errors.Is(err, b2bua.ErrSeveralCalls):
+		return hooks.Call{}, other
+	case errors.Is(err, b2bua.ErrSeveralCalls), err == nil && !errors.Is(other, hooks.ErrUnknown): // both a live one's and a redirected one's
 		return hooks.Call{}, hooks.ErrSeveral
 	case err != nil:
 		return hooks.Call{}, err

@@ -22,6 +22,12 @@ func (n *node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.Path, Handler: handler})
+		if n.followed != nil {
+			if handler, err = twilio.NewEndedHandler(n.twilioOptions(t), n.twilioEnded); err != nil {
+				return nil, err
+			}
+			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.FollowPath(), Handler: handler})
+		}
 	}
 	if v := h.Vapi; v != nil {
 		handler, err := vapi.NewHandler(vapi.HandlerOptions{

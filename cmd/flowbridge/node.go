@@ -38,6 +38,8 @@ type node struct {
 	inForce   atomic.Pointer[inForce]
 	asked     *hooks.Server // nil: no hook is on
 	redirects *redirects
+	followed  *followed // nil: no end of a redirected call is told
+	host      string    // in records of those
 
 	tended chan struct{} // closed when nobody looks after the store any more
 	stop   context.CancelFunc
@@ -99,6 +101,8 @@ func (n *node) start(ctx context.Context, h extras) error {
 		return err
 	}
 	n.inForce.Store(&inForce{n.cfg, n.preparers})
+	n.host = host
+	n.followRedirects()
 	if n.asked, err = n.serveHooks(ctx); err != nil {
 		return err
 	}
@@ -176,6 +180,9 @@ func (n *node) tend(ctx context.Context) {
 			purged = now
 			n.purge(ctx, now)
 		}
+		if n.followed != nil {
+			n.followed.tend(now)
+		}
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
 		cancel()
@@ -245,6 +252,9 @@ func (n *node) close() error {
 	}
 	if n.asked != nil {
 		errs = append(errs, n.asked.Close())
+	}
+	if n.followed != nil {
+		n.followed.close()
 	}
 	if n.server != nil {
 		errs = append(errs, n.server.Close())

@@ -12,21 +12,22 @@ func TestRedirects(t *testing.T) {
 	r, now := newRedirects(), time.Unix(1e9, 0)
 	first := &redirected{ids: []string{"CA1", "", "sf-1"}, at: now}
 	r.add(first)
-	if r.find("CA1", now) != first || r.find("sf-1", now.Add(redirectFor)) != first || r.find("", now) != nil || r.find("CA2", now) != nil {
+	find := func(id string, at time.Time) *redirected { c, _ := r.find(id, at); return c }
+	if find("CA1", now) != first || find("sf-1", now.Add(redirectFor)) != first || find("", now) != nil || find("CA2", now) != nil {
 		t.Error("not found by its ids, or by none")
 	}
-	if r.find("CA1", now.Add(redirectFor+1)) != nil {
+	if find("CA1", now.Add(redirectFor+1)) != nil {
 		t.Error("found although it is old")
 	}
 	second := &redirected{ids: []string{"CA1"}, at: now.Add(redirectFor + time.Second)}
 	r.add(second) // and forgets the first
-	if r.find("CA1", second.at) != second || r.find("sf-1", now) != nil || len(r.queue) != 1 || len(r.byID) != 1 {
+	if find("CA1", second.at) != second || find("sf-1", now) != nil || len(r.queue) != 1 || len(r.byID) != 1 {
 		t.Errorf("got %d calls, %d ids", len(r.queue), len(r.byID))
 	}
 	for i := range 2 * maxRedirects {
 		r.add(&redirected{ids: []string{fmt.Sprint(i)}, at: second.at})
 	}
-	if len(r.queue) > maxRedirects || len(r.byID) > maxRedirects || r.find(fmt.Sprint(2*maxRedirects-1), second.at) == nil || r.find("0", second.at) != nil {
+	if len(r.queue) > maxRedirects || len(r.byID) > maxRedirects || find(fmt.Sprint(2*maxRedirects-1), second.at) == nil || find("0", second.at) != nil {
 		t.Errorf("got %d calls, %d ids", len(r.queue), len(r.byID))
 	}
 }
