@@ -155,7 +155,7 @@ func TestVariables(t *testing.T) {
 	var log bytes.Buffer
 	v := &Variables{Path: "/variables", Token: "hush-token", Log: zerolog.New(&log), Find: func(_ context.Context, id string) (Call, error) {
 		switch id {
-		case "CA1", "a/b@c", "sf id":
+		case "CA1", "a/b@c", "sf id", "a+b", "a//b":
 			return Call{ID: "ours", ExternalID: id, Variables: map[string]string{"X-Name": "Ada <&> \"L\"\u2028"}}, nil
 		case "two":
 			return Call{}, ErrSeveral
@@ -180,6 +180,10 @@ func TestVariables(t *testing.T) {
 		{"GET", "/variables/CA1", "bearer hush-token", 200},
 		{"GET", "/variables/a/b@c", "Bearer hush-token", 200},
 		{"GET", "/variables?id=sf%20id", "Bearer hush-token", 200},
+		{"GET", "/variables?x=1&id=a+b", "Bearer hush-token", 200},
+		{"GET", "/variables?id=a%2Bb", "Bearer hush-token", 200},
+		{"GET", "/variables?id=a%2F%2Fb", "Bearer hush-token", 200},
+		{"GET", "/variables?id=%zz", "Bearer hush-token", 400},
 		{"HEAD", "/variables/CA1", "Bearer hush-token", 200},
 		{"GET", "/variables/CA1", "", 401},
 		{"GET", "/variables/CA1", "Bearer wrong", 401},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -68,7 +69,7 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	id := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, v.Path), "/")
 	if id == "" {
-		id = r.URL.Query().Get("id")
+		id = queryID(r.URL.RawQuery)
 	}
 	if id == "" || len(id) > maxID {
 		fail(w, http.StatusBadRequest, "the id of a call is missing or longer than 256 bytes: ask for "+v.Path+"?id=…")
@@ -89,6 +90,20 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.Log.Info().Str("id", id).Str("call", call.ID).Int("variables", len(call.Variables)).Msg("variables given")
 		answer(w, http.StatusOK, call)
 	}
+}
+
+// queryID is the parameter id. A plus is one: Call-IDs have it, and whoever puts
+// an id into a URL may not escape it.
+func queryID(query string) string {
+	for pair := range strings.SplitSeq(query, "&") {
+		if text, ok := strings.CutPrefix(pair, "id="); ok {
+			id, err := url.PathUnescape(text)
+			if err == nil {
+				return id
+			}
+		}
+	}
+	return ""
 }
 
 // authorized compares digests, which takes as long whatever was sent.

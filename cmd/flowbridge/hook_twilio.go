@@ -79,7 +79,10 @@ var errNotThere = errors.New("it is not in the configuration any more")
 func (n *node) redirectTo(ctx context.Context, name string, vars config.Vars) (twilio.Destination, b2bua.Redirection, error) {
 	now := n.inForce.Load()
 	t := now.targetNamed(name)
-	if t == nil {
+	switch {
+	case n.server.Draining():
+		return twilio.Destination{}, b2bua.Redirection{Cause: b2bua.CauseShutdown}, errDraining
+	case t == nil:
 		return twilio.Destination{}, b2bua.Redirection{Cause: b2bua.CauseTargetUnreachable}, errNotThere
 	}
 	to, err := b2bua.Redirect(ctx, t, now.preparers[name], vars)

@@ -19,6 +19,7 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 			continue
 		}
 		all = append(all, headerWarnings(t)...)
+		all = append(all, prepareWarnings(t)...)
 		if uri, _, port, err := sampleURI(t); err == nil {
 			all = append(all, portWarning(t, uri, port)...)
 		}
@@ -37,6 +38,26 @@ func hookWarnings(h *config.Hooks) (all []warning) {
 	}
 	if h.Vapi != nil && h.Vapi.Secret == "" {
 		all = append(all, warning{"hooks.vapi asks for no secret: whoever reaches it, by a proxy for one, can ask which assistants there are", "write secret_file"})
+	}
+	return all
+}
+
+// prepareWarnings are about a prepare step that can't do what it is for.
+func prepareWarnings(t *config.Target) (all []warning) {
+	if t.Prepare == nil {
+		return nil
+	}
+	for key, value := range map[string]string{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
+		if value == "" {
+			all = append(all, warning{fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key), "write the account's, unless the API does without"})
+		}
+	}
+	slices.SortFunc(all, func(a, b warning) int { return strings.Compare(a.Problem, b.Problem) })
+	used := t.URI != nil && t.URI.UsesPrepare() || slices.ContainsFunc(t.Headers, func(h config.Header) bool { return h.Value.UsesPrepare() })
+	if !used {
+		all = append(all, warning{
+			fmt.Sprintf("target %s: each call gets an id by prepare, and no header tells the platform", t.Name), `write headers: {X-EI: "S.{{.Prepare.CallID}};"}`,
+		})
 	}
 	return all
 }
@@ -76,7 +97,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 	if _, err = synthflow.ParseXEIStrict(value); err == nil {
 		return nil
 	}
-	if !strings.Contains(value, ";") && !almostToken.MatchString(value) {
+	if !strings.ContainsAny(value, "; \t") && !almostToken.MatchString(value) {
 		return nil // bare
 	}
 	return []warning{{
