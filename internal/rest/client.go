@@ -118,9 +118,16 @@ type Answer struct {
 	Body   []byte
 }
 
+// IsSegment says whether a value can become one segment of a path by Segment: it is not empty, and none of the two that
+// have a meaning of their own in paths (RFC 3986 section 3.3), by which a request would be one for something else.
+func IsSegment(value string) bool { return value != "" && value != "." && value != ".." }
+
 // Do sends a request. Every error is an *Error, and anything but 2xx with JSON, or with nothing, is one. Within the
 // timeout a GET that was answered with 429 is sent once more, after the time that the API asks for.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
+	if leaves(r.Path) {
+		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "not sent: its path leads elsewhere by . or ..", Remedy: "check the id"}
+	}
 	payload, err := r.payload()
 	if err != nil {
 		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "the body can't be written as JSON", err: err}
@@ -142,6 +149,17 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		}
 		return c.read(ctx, step, r, res)
 	}
+}
+
+// leaves says whether a path has a segment . or .., written as it is or escaped.
+func leaves(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "." || plain == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 func (r Request) payload() ([]byte, error) {
