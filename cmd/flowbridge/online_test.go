@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,50 @@ func TestOnlineTCP(t *testing.T) {
 	got := p.lines(t, onlineConfig(t, `kind: sip, uri: "sip:a@127.0.0.1:1", transport: tcp`))
 	if !strings.Contains(got, "127.0.0.1:1 refuses connections") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// endless is a peer that sends the same again and again, after a beginning.
+type endless struct {
+	beginning, again string
+	sent             int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.sent > 100<<20 {
+		return 0, errors.New("more was read than anybody needs")
+	}
+	n := copy(b, e.beginning)
+	e.beginning = e.beginning[n:]
+	for n < len(b) {
+		n += copy(b[n:], e.again)
+	}
+	e.sent += n
+	return n, nil
+}
+
+// Whatever a peer sends, little of it is read and less kept.
+func TestAwaitStreamIsBounded(t *testing.T) {
+	for name, peer := range map[string]*endless{
+		"one line":    {beginning: "SIP/2.0 ", again: "x"},
+		"headers":     {beginning: "SIP/2.0 200 OK\r\n", again: "X-A: " + strings.Repeat("x", 10<<10) + "\r\n"},
+		"keep-alives": {again: "\r\n"},
+		"provisional": {again: "SIP/2.0 100 Trying\r\nCall-ID: id\r\n\r\n"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		status, err := awaitStream(peer, "id")
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, errNotSIP) {
+			t.Errorf("%s: got %q, %v", name, status, err)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; peer.sent > 128<<10 || grown > 2<<20 {
+			t.Errorf("%s: read %d bytes, allocated %d", name, peer.sent, grown)
+		}
+	}
+	long := "\r\nSIP/2.0 180 Ringing\r\nCall-ID: id\r\n\r\nSIP/2.0 200 OK\r\nX-A: " + strings.Repeat("x", 15<<10) + "\r\nCall-ID: id\r\n\r\n"
+	if status, err := awaitStream(strings.NewReader(long), "id"); err != nil || status != "200 OK" {
+		t.Errorf("got %q, %v", status, err)
 	}
 }
 
