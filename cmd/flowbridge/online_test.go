@@ -299,6 +299,22 @@ func TestCheckOnline(t *testing.T) {
 	}
 }
 
+// An IPv6 host is one whole, and the port that a transport has where none is written.
+func TestSampleURI(t *testing.T) {
+	for target, want := range map[string]string{
+		`kind: sip, uri: "sip:a@[::1]"`:                            "::1 5060",
+		`kind: sip, uri: "sip:a@[2001:db8::1]:5070;transport=udp"`: "2001:db8::1 5070",
+		`kind: sip, uri: "sip:a@h.example", transport: tls`:        "h.example 5061",
+		`kind: sip, uri: "sip:a@h.example:99;lr", transport: tcp`:  "h.example 99",
+		`kind: vapi, region: eu, uri: "sip:a@sip.eu.vapi.ai"`:      "sip.eu.vapi.ai 5060",
+	} {
+		_, host, port, err := sampleURI(&onlineConfig(t, target).Targets[0])
+		if got := fmt.Sprint(host, " ", port); got != want || err != nil {
+			t.Errorf("%s: got %s, %v; want %s", target, got, err, want)
+		}
+	}
+}
+
 // A configuration that a platform would not take as it is meant is warned of.
 func TestPlatformWarnings(t *testing.T) {
 	for target, want := range map[string]string{
@@ -313,6 +329,8 @@ func TestPlatformWarnings(t *testing.T) {
 		`kind: synthflow, uri: "sip:a@sip.synthflow.ai"`:                                                         "documents 32681 for udp",
 		`kind: synthflow, uri: "sip:a@sip.synthflow.ai:32681", transport: tls`:                                   "documents 32682 for tls",
 		`kind: vapi, uri: "sip:a@sip.vapi.ai:32681"`:                                                             "documents 5060 for udp",
+		`kind: vapi, uri: "sip:a@[::1]:32681"`:                                                                   "",
+		`kind: vapi, uri: "sip:a@SIP.VAPI.AI:32681"`:                                                             "SIP.VAPI.AI is called at port 32681",
 		`kind: vapi, uri: "sip:a@sip.vapi.ai"`:                                                                   "",
 		`kind: sip, uri: "sip:a@sip.synthflow.ai", headers: {Customer: a}`:                                       "",
 		`kind: synthflow, uri: "sip:{{.To.Number}}@h.example:32681"`:                                             "uri names .To",
