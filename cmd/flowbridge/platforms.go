@@ -73,7 +73,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 	if err != nil || value == "" {
 		return nil
 	}
-	if _, err = synthflow.ParseXEIStrict(value); err == nil {
+	if _, err = synthflow.ParseXEI(value); err == nil {
 		return nil
 	}
 	if !strings.Contains(value, ";") && !almostToken.MatchString(value) {
