@@ -74,7 +74,7 @@ func (a *Account) modelID(r rest.Request, e envelope, answer rest.Answer) (strin
 	if !ok {
 		return "", a.api.Unusable(r, answer, "the answer has no model_id")
 	}
-	if why := badName(id); why != "" {
+	if why := badID(id); why != "" {
 		return "", a.api.Unusable(r, answer, "the answer's model_id is no id: "+why)
 	}
 	return id, nil
