@@ -103,7 +103,7 @@ func (s *Synthflow) readXEI(c *agentCall, direct bool) (synthflow.XEI, string) {
 	if direct && bareXEI.MatchString(value) && !tokenXEI.MatchString(value) {
 		return synthflow.XEI{E: value}, ""
 	}
-	x, err := synthflow.ParseXEIStrict(value)
+	x, err := synthflow.ParseXEI(value)
 	switch {
 	case err != nil:
 		return synthflow.XEI{}, printable(err.Error())

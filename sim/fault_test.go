@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"net/http"
 	"runtime"
 	"strings"
@@ -72,7 +73,7 @@ func TestPrepareAgainstEachFault(t *testing.T) {
 			}
 			s.SetFault(f)
 			p, err := prepareOnce(t, s, "call-"+fault)
-			if synthflow.KindOf(err) != want.kind || p.Status != want.status || p.Attempts != want.sent || (p.CallID == "") == (err == nil) {
+			if kindOf(err) != want.kind || p.Status != want.status || p.Attempts != want.sent || (p.CallID == "") == (err == nil) {
 				t.Fatalf("got %v, %d requests, status %d, id %q; want kind %q, %d, %d", err, p.Attempts, p.Status, p.CallID, want.kind, want.sent, want.status)
 			}
 			if len(p.Body) > 1<<20 {
@@ -104,7 +105,7 @@ func TestPrepareAgainstReusedIDs(t *testing.T) {
 		t.Errorf("the same call: %v, %v", again, err)
 	}
 	other, err := c.PrepareInbound(t.Context(), inbound("two"))
-	if synthflow.KindOf(err) != synthflow.KindReusedID || other.CallID != "" {
+	if kindOf(err) != synthflow.KindReusedID || other.CallID != "" {
 		t.Errorf("another call: %v, %v", other, err)
 	}
 	s.SetFault(Fault{})
@@ -121,7 +122,7 @@ func TestLargeAnswersCostLittle(t *testing.T) {
 		s.SetFault(Fault{Kind: kind})
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if _, err := prepareOnce(t, s, "x"); synthflow.KindOf(err) != synthflow.KindTooLarge {
+		if _, err := prepareOnce(t, s, "x"); kindOf(err) != synthflow.KindTooLarge {
 			t.Errorf("%s: got %v", kind, err)
 		}
 		runtime.ReadMemStats(&after)
@@ -174,4 +175,12 @@ func TestAccountAgainstEachFault(t *testing.T) {
 	if one.body != two.body {
 		t.Errorf("got %s and %s", one.body, two.body)
 	}
+}
+
+// kindOf is the kind of an error of the step, or "".
+func kindOf(err error) synthflow.Kind {
+	if e, ok := errors.AsType[*synthflow.Error](err); ok {
+		return e.Kind
+	}
+	return ""
 }

@@ -160,7 +160,7 @@ func (a *Account) list(ctx context.Context, path string, query url.Values, key, 
 		for _, entry := range entries {
 			name, ok := entry.Text(id)
 			switch {
-			case !ok || badName(name) != "":
+			case !ok || badID(name) != "":
 				return nil, a.api.Unusable(r, answer, fmt.Sprintf("an entry of %s has no usable %s", key, id))
 			case seen[name]:
 				return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list has %s %s twice: its pages repeat, or changed meanwhile", id, name))
@@ -209,12 +209,4 @@ func readPage(e envelope, key string) (entries []Object, total int, err error) {
 		return nil, 0, fmt.Errorf("the answer's response has no list of %s", key)
 	}
 	return entries, total, nil
-}
-
-// badName says why a text can't be an id or number, or "".
-func badName(s string) string {
-	if s == "" {
-		return "it is empty"
-	}
-	return badID(s)
 }

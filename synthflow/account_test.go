@@ -409,7 +409,7 @@ func FuzzAccountAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		body = data
-		if id, _, err := a.CreateAssistant(t.Context(), Object{}, nil); err == nil && (badName(id) != "" || strings.ContainsAny(id, "\r\n")) {
+		if id, _, err := a.CreateAssistant(t.Context(), Object{}, nil); err == nil && (badID(id) != "" || strings.ContainsAny(id, "\r\n")) {
 			t.Errorf("agent %q", id)
 		}
 		if n, err := a.CreateNumber(t.Context(), Object{"phone_number": "+15551230000"}); err == nil && Slug(n["phone_number"].(string)) != "15551230000" {

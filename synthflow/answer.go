@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"flowbridge/internal/rest"
 )
 
-const (
-	maxIDLength     = 256
-	maxDetailLength = 200
-)
+const maxDetailLength = 200
 
 // answer has the fields that decide. All others are ignored, so that new ones
 // are no news here.
@@ -116,15 +115,10 @@ func joinDetail(what, words string) string {
 
 // badID says why an id cannot stand in an X-EI token, or "".
 func badID(id string) string {
-	if len(id) > maxIDLength {
-		return fmt.Sprintf("id of %d bytes", len(id))
+	if at := strings.IndexByte(id, ';'); at >= 0 {
+		return fmt.Sprintf("id with byte 0x%02x at %d", ';', at)
 	}
-	for i := range len(id) {
-		if c := id[i]; c == ';' || c <= ' ' || c > '~' {
-			return fmt.Sprintf("id with byte 0x%02x at %d", c, i)
-		}
-	}
-	return ""
+	return rest.BadID(id)
 }
 
 // clean bounds what the API said to what may stand in a log line, and takes

@@ -18,16 +18,16 @@ const VoiceEngineVersion = "2.0"
 
 const voiceEngineKey = "voice_engine_version"
 
-// AssistantTypes are the values of an agent's type.
-func AssistantTypes() []string { return []string{"inbound", "outbound", "widget"} }
+// assistantTypes are the values of an agent's type.
+func assistantTypes() []string { return []string{"inbound", "outbound", "widget"} }
 
 // CheckAssistant says what is wrong with the body that creates an agent, as far as it can be told without asking the API.
 func CheckAssistant(body Object) error {
 	kind, _ := body.Text("type")
 	name, _ := body.Text("name")
 	switch _, hasAgent := body.Object("agent"); {
-	case !slices.Contains(AssistantTypes(), kind):
-		return fmt.Errorf("type %q is none: write one of %s", kind, strings.Join(AssistantTypes(), ", "))
+	case !slices.Contains(assistantTypes(), kind):
+		return fmt.Errorf("type %q is none: write one of %s", kind, strings.Join(assistantTypes(), ", "))
 	case strings.TrimSpace(name) == "":
 		return errors.New("name is missing: agents are found by it")
 	case !hasAgent:
@@ -74,7 +74,7 @@ func (a *Account) modelID(r rest.Request, e envelope, answer rest.Answer) (strin
 	if !ok {
 		return "", a.api.Unusable(r, answer, "the answer has no model_id")
 	}
-	if why := badName(id); why != "" {
+	if why := badID(id); why != "" {
 		return "", a.api.Unusable(r, answer, "the answer's model_id is no id: "+why)
 	}
 	return id, nil

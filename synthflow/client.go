@@ -11,12 +11,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
+
+	"flowbridge/internal/rest"
 )
 
 const (
@@ -243,7 +244,7 @@ func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt
 	a.err = stepError(ctx, step, err)
 	if a.err.Kind == KindConnect {
 		a.wait = retryPause
-		a.again = fits(step, a.wait)
+		a.again = rest.Fits(step, a.wait)
 	}
 	return a
 }
@@ -261,10 +262,10 @@ func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt
 		return a
 	}
 	a.wait = retryPause
-	if asked, ok := retryAfter(h.Get("Retry-After")); ok {
+	if asked, ok := rest.RetryAfter(h.Get("Retry-After")); ok {
 		a.wait = asked
 	}
-	a.again = fits(step, a.wait)
+	a.again = rest.Fits(step, a.wait)
 	return a
 }
 
@@ -285,25 +286,6 @@ func stepError(ctx, step context.Context, err error) *Error {
 	default:
 		return &Error{Kind: KindConnect, err: err}
 	}
-}
-
-func fits(step context.Context, wait time.Duration) bool {
-	deadline, ok := step.Deadline()
-	return step.Err() == nil && (!ok || wait < time.Until(deadline))
-}
-
-// retryAfter reads RFC 9110 §10.2.3: seconds, or a date.
-func retryAfter(v string) (time.Duration, bool) {
-	if v == "" {
-		return 0, false
-	}
-	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return time.Duration(n) * time.Second, true
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return max(0, time.Until(at)), true
-	}
-	return 0, false
 }
 
 // traceID is derived from the call's id, so that a trace can be found by it.

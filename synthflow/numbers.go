@@ -39,7 +39,7 @@ func CheckNumber(body Object) error {
 		return errors.New(`phone_number is no text: write it in quotes, like "+15551230000"`)
 	case number == "" && provider != "8x8": // which is given one by the platform
 		return errors.New("phone_number is missing: write it with + and country code, like +15551230000")
-	case number != "" && badName(number) != "":
+	case number != "" && badID(number) != "":
 		return errors.New("phone_number holds a character that no number has: write it like +15551230000")
 	case number != "" && !e164.MatchString(number) && provider != "five9" && provider != "zoom" && provider != "8x8":
 		return fmt.Errorf("phone_number %q is not E.164: write it with + and country code, like +15551230000", number)
@@ -84,12 +84,12 @@ func (a *Account) CreateNumber(ctx context.Context, body Object) (Object, error)
 	got, _ := e.response.Text("phone_number")
 	wanted, _ := body.Text("phone_number")
 	switch {
-	case badName(got) != "":
+	case badID(got) != "":
 		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
 	case wanted != "" && Slug(got) != Slug(wanted):
 		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", got))
 	}
-	if key, ok := e.response.Text("key"); !ok || badName(key) != "" {
+	if key, ok := e.response.Text("key"); !ok || badID(key) != "" {
 		return nil, a.api.Unusable(r, answer, "the answer has no usable key")
 	}
 	return e.response, nil
@@ -121,7 +121,7 @@ func (a *Account) GetNumber(ctx context.Context, number string) (Object, error) 
 		name, ok = got.Text("slug")
 	}
 	switch {
-	case !ok || badName(name) != "":
+	case !ok || badID(name) != "":
 		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
 	case Slug(name) != Slug(number):
 		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", name))

@@ -33,7 +33,7 @@ func TestIDGivenTwice(t *testing.T) {
 		} {
 			time.Sleep(tt.after)
 			p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: tt.call})
-			if KindOf(err) != tt.kind || (p.CallID != "") != (err == nil) || p.Attempts != 1 {
+			if kindOf(err) != tt.kind || (p.CallID != "") != (err == nil) || p.Attempts != 1 {
 				t.Errorf("call %q after %v: got %+v, %v; want kind %q", tt.call, tt.after, p, err, tt.kind)
 			}
 		}
@@ -66,7 +66,7 @@ func TestOneIDForManyCalls(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			switch _, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)}); KindOf(err) {
+			switch _, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)}); kindOf(err) {
 			case "":
 				got.Add(1)
 			case KindReusedID:
@@ -89,7 +89,7 @@ func TestStub(t *testing.T) {
 		return answerWith(200, good()), nil
 	}}})
 	for i, want := range []Kind{"", KindReusedID} {
-		if _, err := far.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)}); KindOf(err) != want {
+		if _, err := far.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)}); kindOf(err) != want {
 			t.Errorf("far, call %d: got %v", i, err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestStub(t *testing.T) {
 	for i, want := range []string{"", "shared", "shared", "", "refused"} {
 		p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)})
 		got := map[bool]string{true: "shared"}[p.Shared]
-		if KindOf(err) == KindReusedID {
+		if kindOf(err) == KindReusedID {
 			got = "refused"
 		}
 		if got != want {

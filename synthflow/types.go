@@ -3,7 +3,6 @@ package synthflow
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -58,14 +57,6 @@ const (
 	KindCancelled   Kind = "cancelled"    // the caller's context was cancelled
 )
 
-// Kinds lists every Kind.
-func Kinds() []Kind {
-	return []Kind{
-		KindTimeout, KindConnect, KindHTTPStatus, KindRateLimited, KindMalformed,
-		KindCallFailed, KindMissingID, KindBadID, KindReusedID, KindTooLarge, KindCancelled,
-	}
-}
-
 // Error is every error PrepareInbound returns.
 type Error struct {
 	Kind   Kind
@@ -94,14 +85,6 @@ func (e *Error) Error() string {
 
 // Unwrap returns the transport's or the decoder's error, if there is one.
 func (e *Error) Unwrap() error { return e.err }
-
-// KindOf returns the Kind of an error from this package, or "".
-func KindOf(err error) Kind {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Kind
-	}
-	return ""
-}
 
 // body encodes the request. Field order is fixed so that two attempts are
 // byte for byte the same.

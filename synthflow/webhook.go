@@ -184,8 +184,8 @@ func ParseReport(body []byte) (Report, error) {
 			return Report{}, err
 		}
 	}
-	if why := badID(out.CallID); out.CallID == "" || why != "" {
-		return Report{}, fmt.Errorf("%w: call.call_id: missing, or %s", ErrReport, why)
+	if why := badID(out.CallID); why != "" {
+		return Report{}, fmt.Errorf("%w: call.call_id: %s", ErrReport, why)
 	}
 	out.Duration = seconds(r.Call.Duration)
 	return out, nil

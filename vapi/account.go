@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"flowbridge/internal/rest"
@@ -68,7 +67,7 @@ func (a *Account) one(ctx context.Context, r rest.Request, id string, known map[
 		return nil, a.api.Unusable(r, answer, "the answer "+err.Error())
 	}
 	got, ok := o.Text("id")
-	switch why := badID(got); {
+	switch why := rest.BadID(got); {
 	case saysFailure(o):
 		return nil, a.api.Unusable(r, answer, "the answer is an error, although HTTP says success")
 	case !ok:
@@ -91,19 +90,6 @@ func saysFailure(o Object) bool {
 	}
 	n, err := code.Int64()
 	return err != nil || n >= 400
-}
-
-// badID says why a text can't be an id, or "".
-func badID(id string) string {
-	switch {
-	case id == "":
-		return "it is empty"
-	case len(id) > 256:
-		return fmt.Sprintf("it has %d bytes", len(id))
-	case strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "it holds a space, a line break or another character that no id has"
-	}
-	return ""
 }
 
 const (
@@ -170,7 +156,7 @@ func readList(body []byte) ([]Object, error) {
 		if !ok {
 			return nil, errors.New("an entry of the list is no object")
 		}
-		if id, ok := Object(o).Text("id"); !ok || badID(id) != "" {
+		if id, ok := Object(o).Text("id"); !ok || rest.BadID(id) != "" {
 			return nil, errors.New("an entry of the list has no usable id")
 		}
 		all[i] = o

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,7 +83,7 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 	add := func(step string, ok bool, detail, remedy string) {
 		all = append(all, finding{Target: t.Name, Step: step, OK: ok, Detail: detail, Remedy: remedy})
 	}
-	if api, token, workspace, known := apiOf(t); known {
+	if api, token, workspace, known := t.Platform(); known {
 		detail, remedy, ok := p.api(ctx, t, api, token, workspace)
 		add("api", ok, detail, remedy)
 	} else if t.Kind != config.KindSIP {
@@ -119,18 +118,6 @@ func first(addrs []netip.Addr) netip.Addr {
 		}
 	}
 	return addrs[0]
-}
-
-// apiOf is the API of a target with its token; known is false where there is
-// none.
-func apiOf(t *config.Target) (api string, token config.Secret, workspace string, known bool) {
-	switch {
-	case t.Prepare != nil:
-		return t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID, true
-	case t.Account != nil:
-		return t.Account.API, t.Account.Token, t.Account.WorkspaceID, true
-	}
-	return "", "", "", false
 }
 
 // api asks a platform for something that changes nothing.
@@ -188,20 +175,13 @@ func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
 	if err != nil {
 		return "", "", 0, fmt.Errorf("uri gives nothing for a sample call: %w", err)
 	}
-	rest := strings.TrimPrefix(uri[strings.LastIndexByte(uri, '@')+1:], "sip:")
-	rest, _, _ = strings.Cut(rest, ";")
-	host, port = rest, 5060
+	if host, port = config.HostPort(uri); port != 0 {
+		return uri, host, port, nil
+	}
 	if t.Transport == config.TransportTLS {
-		port = 5061
+		return uri, host, 5061, nil
 	}
-	if h, p, err := net.SplitHostPort(rest); err == nil {
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil {
-			return "", "", 0, fmt.Errorf("uri has no usable port: %s", rest)
-		}
-		host, port = h, uint16(n)
-	}
-	return uri, strings.Trim(host, "[]"), port, nil
+	return uri, host, 5060, nil // RFC 3261 section 19.1.2
 }
 
 // resolve looks a host name up.
@@ -345,20 +325,22 @@ func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error)
 	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall between"
 }
 
-// portHint names the port that a platform documents, where another is dialled.
+// portHint names the port that a platform documents, where another is dialled. It is the same in all of its regions.
 func portHint(t *config.Target, at netip.AddrPort) string {
-	want, transports := uint16(0), ""
-	switch {
-	case t.Kind == config.KindSynthflow && t.Transport == config.TransportTLS:
-		want, transports = 32682, "TLS"
-	case t.Kind == config.KindSynthflow:
-		want, transports = 32681, "UDP and TCP"
-	case t.Kind == config.KindVapi && t.Transport == config.TransportTLS:
-		want, transports = 5061, "TLS"
-	case t.Kind == config.KindVapi:
-		want, transports = 5060, "UDP and TCP"
+	var regions []config.Region
+	switch t.Kind {
+	case config.KindSynthflow:
+		regions = config.SynthflowRegions()
+	case config.KindVapi:
+		regions = config.VapiRegions()
+	default:
+		return ""
 	}
-	if want == 0 || want == at.Port() {
+	want, transports := regions[0].PortFor(t.Transport), "UDP and TCP"
+	if t.Transport == config.TransportTLS {
+		transports = "TLS"
+	}
+	if want == at.Port() {
 		return ""
 	}
 	return fmt.Sprintf(" (the platform documents %d for %s)", want, transports)

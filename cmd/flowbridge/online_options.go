@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -86,33 +88,42 @@ func awaitDatagram(ctx context.Context, conn net.Conn, request, id string) (stri
 	}
 }
 
-// maxStatusLines bounds what is read of a stream that never answers.
-const maxStatusLines = 400
+const (
+	maxAnswerLine = 16 << 10 // bytes of a line of an answer
+	maxAnswers    = 64 << 10 // bytes of all answers together, keep-alives included
+)
 
-// awaitStream reads lines until those of a final answer.
-func awaitStream(conn net.Conn, id string) (string, error) {
-	r := bufio.NewReaderSize(conn, 16<<10)
-	message := ""
-	for range maxStatusLines {
-		line, err := r.ReadString('\n')
-		if err != nil {
+// awaitStream reads lines until those of a final answer. What sends longer lines, or more of them, is no SIP.
+func awaitStream(conn io.Reader, id string) (string, error) {
+	r := bufio.NewReaderSize(conn, maxAnswerLine)
+	var message strings.Builder
+	for read := 0; read <= maxAnswers; {
+		line, err := r.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return "", fmt.Errorf("%w: a line of more than %d bytes", errNotSIP, maxAnswerLine)
+		case err != nil:
 			return "", err
 		}
-		if message == "" && strings.TrimSpace(line) == "" {
-			continue // RFC 3261 section 7.5, keep-alives
+		read += len(line)
+		blank := len(bytes.TrimSpace(line)) == 0
+		if message.Len() == 0 {
+			if blank {
+				continue // RFC 3261 section 7.5, keep-alives
+			}
+			if !bytes.HasPrefix(line, []byte("SIP/2.0 ")) {
+				return "", fmt.Errorf("%w: %.40q", errNotSIP, line)
+			}
 		}
-		if message == "" && !strings.HasPrefix(line, "SIP/2.0 ") {
-			return "", fmt.Errorf("%w: %.40q", errNotSIP, line)
-		}
-		message += line
-		if strings.TrimSpace(line) == "" {
-			if status, final := finalStatus(message, id); final {
+		message.Write(line)
+		if blank {
+			if status, final := finalStatus(message.String(), id); final {
 				return status, nil
 			}
-			message = "" // answers to OPTIONS that are provisional have no body
+			message.Reset() // answers to OPTIONS that are provisional have no body
 		}
 	}
-	return "", errNotSIP
+	return "", fmt.Errorf("%w: no final answer within %d bytes", errNotSIP, maxAnswers)
 }
 
 // finalStatus gives the status line of a message without its version. final is

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,50 @@ func TestOnlineTCP(t *testing.T) {
 	}
 }
 
+// endless is a peer that sends the same again and again, after a beginning.
+type endless struct {
+	beginning, again string
+	sent             int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.sent > 100<<20 {
+		return 0, errors.New("more was read than anybody needs")
+	}
+	n := copy(b, e.beginning)
+	e.beginning = e.beginning[n:]
+	for n < len(b) {
+		n += copy(b[n:], e.again)
+	}
+	e.sent += n
+	return n, nil
+}
+
+// Whatever a peer sends, little of it is read and less kept.
+func TestAwaitStreamIsBounded(t *testing.T) {
+	for name, peer := range map[string]*endless{
+		"one line":    {beginning: "SIP/2.0 ", again: "x"},
+		"headers":     {beginning: "SIP/2.0 200 OK\r\n", again: "X-A: " + strings.Repeat("x", 10<<10) + "\r\n"},
+		"keep-alives": {again: "\r\n"},
+		"provisional": {again: "SIP/2.0 100 Trying\r\nCall-ID: id\r\n\r\n"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		status, err := awaitStream(peer, "id")
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, errNotSIP) {
+			t.Errorf("%s: got %q, %v", name, status, err)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; peer.sent > 128<<10 || grown > 2<<20 {
+			t.Errorf("%s: read %d bytes, allocated %d", name, peer.sent, grown)
+		}
+	}
+	long := "\r\nSIP/2.0 180 Ringing\r\nCall-ID: id\r\n\r\nSIP/2.0 200 OK\r\nX-A: " + strings.Repeat("x", 15<<10) + "\r\nCall-ID: id\r\n\r\n"
+	if status, err := awaitStream(strings.NewReader(long), "id"); err != nil || status != "200 OK" {
+		t.Errorf("got %q, %v", status, err)
+	}
+}
+
 // The API's own words are shown, the token is not.
 func TestOnlineAPI(t *testing.T) {
 	at := answering(t, "200 OK", 0)
@@ -254,6 +299,22 @@ func TestCheckOnline(t *testing.T) {
 	}
 }
 
+// An IPv6 host is one whole, and the port that a transport has where none is written.
+func TestSampleURI(t *testing.T) {
+	for target, want := range map[string]string{
+		`kind: sip, uri: "sip:a@[::1]"`:                            "::1 5060",
+		`kind: sip, uri: "sip:a@[2001:db8::1]:5070;transport=udp"`: "2001:db8::1 5070",
+		`kind: sip, uri: "sip:a@h.example", transport: tls`:        "h.example 5061",
+		`kind: sip, uri: "sip:a@h.example:99;lr", transport: tcp`:  "h.example 99",
+		`kind: vapi, region: eu, uri: "sip:a@sip.eu.vapi.ai"`:      "sip.eu.vapi.ai 5060",
+	} {
+		_, host, port, err := sampleURI(&onlineConfig(t, target).Targets[0])
+		if got := fmt.Sprint(host, " ", port); got != want || err != nil {
+			t.Errorf("%s: got %s, %v; want %s", target, got, err, want)
+		}
+	}
+}
+
 // A configuration that a platform would not take as it is meant is warned of.
 func TestPlatformWarnings(t *testing.T) {
 	for target, want := range map[string]string{
@@ -277,6 +338,8 @@ func TestPlatformWarnings(t *testing.T) {
 		`kind: sip, uri: "sip:a@sip.synthflow.ai", headers: {Customer: a}`:                                                  "",
 		`kind: synthflow, uri: "sip:{{.To.Number}}@h.example:32681"`:                                                        "uri names .To",
 		`kind: synthflow, prepare: {token_env: T, to_number: "{{.To.Number}}", from_number: "{{.From.Number}}"}`:            "prepare.to_number names .To",
+		`kind: vapi, uri: "sip:a@[::1]:32681"`:                                                                              "",
+		`kind: vapi, uri: "sip:a@SIP.VAPI.AI:32681"`:                                                                        "SIP.VAPI.AI is called at port 32681",
 	} {
 		cfg := onlineConfig(t, target)
 		cfg.Routes = []config.Route{{Targets: []string{"t"}, Direction: config.DirectionOutbound}}

@@ -20,8 +20,8 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 		}
 		all = append(all, headerWarnings(t)...)
 		all = append(all, prepareWarnings(t)...)
-		if uri, _, port, err := sampleURI(t); err == nil {
-			all = append(all, portWarning(t, uri, port)...)
+		if _, host, port, err := sampleURI(t); err == nil {
+			all = append(all, portWarning(t, host, port)...)
 		}
 		if outboundTo(cfg, t.Name) {
 			all = append(all, leadWarnings(t)...)
@@ -94,7 +94,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 	if err != nil || value == "" {
 		return nil
 	}
-	if _, err = synthflow.ParseXEIStrict(value); err == nil {
+	if _, err = synthflow.ParseXEI(value); err == nil {
 		return nil
 	}
 	if !strings.ContainsAny(value, "; \t") && !almostToken.MatchString(value) {
@@ -106,28 +106,17 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 	}}
 }
 
-func portWarning(t *config.Target, uri string, port uint16) []warning {
-	_, r, ok := config.RegionOfHost(strings.Trim(hostPart(uri), "[]"))
-	if !ok {
+// portWarning is about a platform's host that is called at another port than it documents.
+func portWarning(t *config.Target, host string, port uint16) []warning {
+	_, r, ok := config.RegionOfHost(host)
+	if !ok || port == r.PortFor(t.Transport) {
 		return nil
 	}
-	want := map[string]map[bool]uint16{
-		config.KindSynthflow: {false: 32681, true: 32682}, config.KindVapi: {false: 5060, true: 5061},
-	}[t.Kind][t.Transport == config.TransportTLS]
-	if port == want {
-		return nil
-	}
+	want := r.PortFor(t.Transport)
 	return []warning{{
-		fmt.Sprintf("target %s: %s is called at port %d, and the platform documents %d for %s", t.Name, r.SIP, port, want, t.Transport),
+		fmt.Sprintf("target %s: %s is called at port %d, and the platform documents %d for %s", t.Name, host, port, want, t.Transport),
 		fmt.Sprintf("write :%d behind the host in uri", want),
 	}}
-}
-
-func hostPart(uri string) string {
-	rest := strings.TrimPrefix(uri[strings.LastIndexByte(uri, '@')+1:], "sip:")
-	rest, _, _ = strings.Cut(rest, ";")
-	host, _, _ := strings.Cut(rest, ":")
-	return host
 }
 
 // outboundTo says whether a route with direction outbound leads to a target.

@@ -144,15 +144,11 @@ func (o *connection) ofTarget(t *config.Target) (access, error) {
 	if t.Kind != o.kind {
 		return access{}, fmt.Errorf("--target %s: is of kind %s, not %s", t.Name, t.Kind, o.kind)
 	}
-	var a access
-	switch {
-	case t.Prepare != nil:
-		a = access{api: t.Prepare.API, token: t.Prepare.Token.Reveal(), workspace: t.Prepare.WorkspaceID}
-	case t.Account != nil:
-		a = access{api: t.Account.API, token: t.Account.Token.Reveal(), workspace: t.Account.WorkspaceID}
-	default:
+	api, token, workspace, ok := t.Platform()
+	if !ok {
 		return access{}, fmt.Errorf("--target %s: has no section account that names API and token; write it, or --region and --token-file", t.Name)
 	}
+	a := access{api: api, token: token.Reveal(), workspace: workspace}
 	if at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.API == a.api }); at >= 0 {
 		a.region = o.regions[at]
 	}

@@ -113,7 +113,7 @@ func (s shower) did(result, what, id string, o rest.Object) error {
 	return printJSON(s.out, out)
 }
 
-// updateCommand is the command that changes these members. What has no flag is left to --body.
+// updateCommand is the command that changes these members. What has no flag, or holds a secret, is left to --body.
 func (b *bodyFlags) updateCommand(c *cobra.Command, connection *connection, id string, changed []difference) string {
 	return b.changeBy(c, c.Parent().CommandPath()+" update", connection, id, changed)
 }
@@ -121,24 +121,27 @@ func (b *bodyFlags) updateCommand(c *cobra.Command, connection *connection, id s
 // changeBy is updateCommand for a command of another name.
 func (b *bodyFlags) changeBy(c *cobra.Command, command string, connection *connection, id string, changed []difference) string {
 	words := []string{command, shellQuote(id)}
-	var rest []string
+	var inFile []string
 	for _, d := range changed {
 		flag := b.flagOf(d.Key)
-		if flag == "" {
-			rest = append(rest, d.Key)
+		if flag == "" || hasSecret(d.Want) {
+			inFile = append(inFile, d.Key)
 			continue
 		}
 		words = append(words, "--"+flag+"="+shellQuote(plainText(d.Want)))
 	}
-	if len(rest) > 0 {
+	if len(inFile) > 0 {
 		words = append(words, "--body FILE")
 	}
 	line := strings.Join(words, " ") + connection.args(c)
-	if len(rest) > 0 {
-		line += "   # with " + strings.Join(rest, ", ") + " in FILE"
+	if len(inFile) > 0 {
+		line += "   # with " + strings.Join(inFile, ", ") + " in FILE"
 	}
 	return line
 }
+
+// hasSecret says whether a value can't stand in a command, because something in it is secret.
+func hasSecret(v any) bool { return len(rest.Secrets(v)) > 0 }
 
 // flagOf is the flag of a member, or "".
 func (b *bodyFlags) flagOf(path string) string {

@@ -74,16 +74,33 @@ type shower struct {
 
 // clean is an object as it may be shown: without secrets, whatever the API gave.
 func (s shower) clean(o rest.Object) map[string]any {
-	without, _ := rest.Masked(map[string]any(o)).(map[string]any)
-	data, err := rest.Object(without).Marshal()
-	if err != nil {
-		return nil
+	without, _ := s.without(rest.Masked(map[string]any(o))).(map[string]any)
+	return without
+}
+
+// without takes known secrets out of a JSON value, wherever they are. A number that holds one becomes a text.
+func (s shower) without(v any) any {
+	switch v := v.(type) {
+	case string:
+		return s.hide(v)
+	case json.Number:
+		if text := s.hide(v.String()); text != v.String() {
+			return text
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = s.without(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[s.hide(k)] = s.without(e)
+		}
+		return out
 	}
-	again, err := rest.ParseObject([]byte(s.hide(string(data))))
-	if err != nil { // what was hidden was part of the JSON itself
-		return map[string]any{"problem": "this can't be shown without a secret"}
-	}
-	return again
+	return v
 }
 
 // list prints objects as a table of these members, or whole as JSON.

@@ -99,7 +99,7 @@ func sourceOf(text string) (netip.Prefix, error) {
 func (u *setup) targetURI(at access) string {
 	host := u.sip
 	if host == "" {
-		host = config.SynthflowHost(u.regionName(at)) + ":32681" // of UDP and TCP, in all regions
+		host = fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName(at)), at.region.Port)
 	}
 	return "sip:" + u.phoneNumber + "@" + host
 }

@@ -195,12 +195,15 @@ func idArg(what string) cobra.PositionalArgs {
 		if err := cobra.ExactArgs(1)(c, args); err != nil {
 			return fmt.Errorf("name the %s by its id, see list: %w", what, err)
 		}
-		if args[0] == "" || !printable(args[0]) {
+		if !isID(args[0]) {
 			return fmt.Errorf("%q is no id: see list", args[0])
 		}
 		return nil
 	})
 }
+
+// isID says whether a text can be an id.
+func isID(s string) bool { return rest.IsSegment(s) && printable(s) }
 
 func (s *synthflowCLI) assistantShow() *cobra.Command {
 	c := &cobra.Command{

@@ -153,7 +153,7 @@ func numberArg() cobra.PositionalArgs {
 		if err := cobra.ExactArgs(1)(c, args); err != nil {
 			return fmt.Errorf("name the number, like +15551230000: %w", err)
 		}
-		if synthflow.Slug(args[0]) == "" || !printable(args[0]) {
+		if !isID(synthflow.Slug(args[0])) {
 			return fmt.Errorf("%q is no number: write it like +15551230000", args[0])
 		}
 		return nil

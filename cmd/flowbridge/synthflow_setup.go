@@ -150,6 +150,8 @@ func (u *setup) checkRest(at access) error {
 		return fmt.Errorf("%w: --sip is needed with --api: where do calls go?", errUsage)
 	case u.sip != "" && !isHostAndPort(u.sip):
 		return fmt.Errorf("%w: --sip %q: write host and port, like sip.synthflow.ai:32681", errUsage, u.sip)
+	case u.modelID != "" && !isID(u.modelID):
+		return fmt.Errorf("%w: --model-id %q is no id: see flowbridge synthflow assistant list", errUsage, u.modelID)
 	case u.seconds < 1 || u.seconds > 3600:
 		return fmt.Errorf("%w: --seconds %d: 1 to 3600", errUsage, u.seconds)
 	case !printable(u.from) || strings.ContainsAny(u.from, `<>"@:;`):

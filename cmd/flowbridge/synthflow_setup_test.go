@@ -240,6 +240,7 @@ func TestSetupUsage(t *testing.T) {
 		{"host and port", with("--sip", "127.0.0.1")},
 		{"host and port", with("--sip", "a b:1")},
 		{"1 to 3600", with("--seconds", "0")},
+		{`".." is no id`, with("--model-id", "..")},
 		{"--from", with("--from", "a@b")},
 		{"not E.164", with("--phone-number", "5551230000")},
 		{"write a network", with("--trunk-source", "here")},

@@ -213,6 +213,8 @@ func TestSynthflowUsage(t *testing.T) {
 		{with("--target", "x"), 2, []string{"--target and --api exclude each other"}},
 		{[]string{"number", "show"}, 2, []string{"name the number"}},
 		{[]string{"number", "show", "+1\n"}, 2, []string{"is no number"}},
+		{[]string{"number", "delete", "+..", "--workspace-id", "W", "--yes"}, 2, []string{`"+.." is no number`}},
+		{[]string{"assistant", "delete", "..", "--yes"}, 2, []string{`".." is no id`}},
 		{[]string{"number", "update", "+1"}, 2, []string{"nothing to change"}},
 		{[]string{"assistant", "create", "--prompt", "x"}, 2, []string{"name is missing"}},
 		{[]string{"assistant", "create", "--name", "x"}, 2, []string{"agent is missing"}},

@@ -134,6 +134,9 @@ func TestVapiUsage(t *testing.T) {
 	a := newVapiAccount(t)
 	a.steps([]cliStep{
 		{[]string{"assistant", "create"}, 2, []string{"name is missing"}},
+		{[]string{"assistant", "delete", "..", "--yes"}, 2, []string{`".." is no id`}},
+		{[]string{"number", "show", "."}, 2, []string{`"." is no id`}},
+		{[]string{"number", "update", "..", "--name", "x"}, 2, []string{`".." is no id`}},
 		{[]string{"assistant", "update", "x"}, 2, []string{"nothing to change"}},
 		{[]string{"number", "create"}, 2, []string{"sipUri is missing"}},
 		{[]string{"number", "create", "--sip-uri", "x"}, 2, []string{"is not one"}},

@@ -118,9 +118,35 @@ type Answer struct {
 	Body   []byte
 }
 
+// IsSegment says whether a value can become one segment of a path by Segment: it is not empty, and none of the two that
+// have a meaning of their own in paths (RFC 3986 section 3.3), by which a request would be one for something else.
+func IsSegment(value string) bool { return value != "" && value != "." && value != ".." }
+
+// maxIDLength bounds ids, in bytes.
+const maxIDLength = 256
+
+// BadID says why a text that an API gave can't be an id, or "": ids are 1 to 256 bytes of visible ASCII.
+func BadID(id string) string {
+	switch {
+	case id == "":
+		return "it is empty"
+	case len(id) > maxIDLength:
+		return fmt.Sprintf("id of %d bytes", len(id))
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c > '~' {
+			return fmt.Sprintf("id with byte 0x%02x at %d", c, i)
+		}
+	}
+	return ""
+}
+
 // Do sends a request. Every error is an *Error, and anything but 2xx with JSON, or with nothing, is one. Within the
 // timeout a GET that was answered with 429 is sent once more, after the time that the API asks for.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
+	if leaves(r.Path) {
+		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "not sent: its path leads elsewhere by . or ..", Remedy: "check the id"}
+	}
 	payload, err := r.payload()
 	if err != nil {
 		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "the body can't be written as JSON", err: err}
@@ -132,8 +158,8 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		if err != nil {
 			return Answer{}, c.broken(ctx, step, r, err)
 		}
-		wait, asked := retryAfter(res.Header.Get("Retry-After"))
-		if res.StatusCode == http.StatusTooManyRequests && again && asked && fits(step, wait) {
+		wait, asked := RetryAfter(res.Header.Get("Retry-After"))
+		if res.StatusCode == http.StatusTooManyRequests && again && asked && Fits(step, wait) {
 			_ = res.Body.Close()
 			if err := pause(step, wait); err != nil {
 				return Answer{}, c.broken(ctx, step, r, err)
@@ -142,6 +168,17 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		}
 		return c.read(ctx, step, r, res)
 	}
+}
+
+// leaves says whether a path has a segment . or .., written as it is or escaped.
+func leaves(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "." || plain == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 func (r Request) payload() ([]byte, error) {
@@ -196,8 +233,8 @@ func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) 
 	return Answer{Status: res.StatusCode, Body: body}, nil
 }
 
-// fits says whether a pause leaves time for a request.
-func fits(step context.Context, wait time.Duration) bool {
+// Fits says whether a pause leaves time for a request before the step's deadline.
+func Fits(step context.Context, wait time.Duration) bool {
 	deadline, ok := step.Deadline()
 	return step.Err() == nil && (!ok || wait < time.Until(deadline))
 }
@@ -213,8 +250,8 @@ func pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// retryAfter reads RFC 9110 section 10.2.3: seconds, or a date.
-func retryAfter(v string) (time.Duration, bool) {
+// RetryAfter reads the header of this name (RFC 9110 section 10.2.3): seconds, or a date. ok is false for anything else.
+func RetryAfter(v string) (wait time.Duration, ok bool) {
 	if v == "" {
 		return 0, false
 	}

@@ -103,7 +103,7 @@ func (c *Client) refused(r Request, res *http.Response, body []byte) *Error {
 		e.Problem, e.Words = "redirected to "+c.hide.in(destination(res.Header.Get("Location")))+", which is not followed", ""
 		e.Remedy = "the token goes to the URL that you named and nowhere else: if the new address is the right one, name it"
 	case res.StatusCode == http.StatusTooManyRequests:
-		if wait, ok := retryAfter(res.Header.Get("Retry-After")); ok {
+		if wait, ok := RetryAfter(res.Header.Get("Retry-After")); ok {
 			e.Remedy = fmt.Sprintf("the API takes no more requests at present: wait %v, and try again", wait.Round(time.Second))
 		}
 	}

@@ -65,6 +65,23 @@ func TestRequestOnTheWire(t *testing.T) {
 	}
 }
 
+// An id of two dots would make the request one about the collection's parent.
+func TestPathsThatLeadElsewhereAreNotSent(t *testing.T) {
+	sent := ""
+	c := api(t, func(_ http.ResponseWriter, r *http.Request) { sent = r.URL.EscapedPath() })
+	for _, path := range []string{"/assistant/..", "/assistant/.", "/../x", "/a/../b", "/a/%2e%2E", "/a/.%2e/b", "/a/%zz", "/a/" + Segment("..")} {
+		_, err := c.Do(t.Context(), Request{Method: http.MethodDelete, Path: path})
+		if _, ok := errors.AsType[*Error](err); !ok || sent != "" || !strings.Contains(err.Error(), "not sent") {
+			t.Errorf("%s: sent %q, %v", path, sent, err)
+		}
+	}
+	for _, id := range []string{"...", "..a", "%2e%2e", "a/../b", "a..b"} {
+		if _, err := c.Do(t.Context(), Request{Method: http.MethodDelete, Path: "/x/" + Segment(id)}); err != nil || sent != "/x/"+Segment(id) {
+			t.Errorf("%s: sent %q, %v", id, sent, err)
+		}
+	}
+}
+
 func TestNothingIsAnAnswerToo(t *testing.T) {
 	c := api(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	a, err := c.Do(t.Context(), Request{Method: http.MethodDelete, Path: "/x"})
