@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/httpd"
 	"flowbridge/store"
 )
 
@@ -84,7 +83,7 @@ func Server(addr string, h http.Handler) *http.Server {
 
 // New gives the handler of all routes.
 func New(opts Options) http.Handler {
-	a := &api{Options: opts, token: sha256.Sum256([]byte(opts.Token))}
+	a := &api{opts}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", a.open(a.healthz))
 	mux.HandleFunc("/readyz", a.open(a.readyz))
@@ -116,10 +115,7 @@ func New(opts Options) http.Handler {
 }
 
 // api is the handler's constant part.
-type api struct {
-	Options
-	token [sha256.Size]byte
-}
+type api struct{ Options }
 
 // guard is around every route: headers, size, host, and a panic that ends one answer only.
 func (a *api) guard(next http.Handler) http.Handler {
@@ -167,7 +163,7 @@ func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
 // allowed serves those who have the token, if there is one.
 func (a *api) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if a.Token != "" && !a.authorized(r) {
+		if a.Token != "" && !httpd.Same(httpd.Bearer(r), a.Token) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
 			a.fail(w, http.StatusUnauthorized, "the bearer token is missing or wrong",
 				"send the header Authorization: Bearer, followed by the token of admin.token_file")
@@ -175,16 +171,6 @@ func (a *api) allowed(next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(w, r)
 	}
-}
-
-// authorized compares digests, which takes as long whatever the length and content of the token that was sent.
-func (a *api) authorized(r *http.Request) bool {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
-	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return subtle.ConstantTimeCompare(got[:], a.token[:]) == 1
 }
 
 // isLoopback says whether a Host header names this machine itself.

@@ -204,6 +204,12 @@ func TestVariables(t *testing.T) {
 	if strings.Contains(log.String(), "hush") {
 		t.Errorf("the token is in the log: %s", log.String())
 	}
+	for range 100 {
+		ask("GET", "/variables/CA1", "Bearer hush-guess")
+	}
+	if n := strings.Count(log.String(), "wrong token"); n == 0 || n > 10 || strings.Contains(log.String(), "hush") {
+		t.Errorf("%d lines say that the token was wrong: %s", n, log.String())
+	}
 	v.Token = ""
 	if w := ask("GET", "/variables/CA1", "Bearer "); w.Code != 401 {
 		t.Errorf("without a token of its own: got %d", w.Code)

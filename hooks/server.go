@@ -15,6 +15,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
+
+	"flowbridge/internal/httpd"
 )
 
 // Endpoint is a handler with the address and path that it is asked at.
@@ -137,11 +139,11 @@ func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
 		defer func() {
 			if p := recover(); p != nil {
 				log.Error().Interface("panic", p).Str("path", r.URL.Path).Msg("hook panicked")
-				fail(w, http.StatusInternalServerError, "internal error")
+				httpd.Refuse(w, http.StatusInternalServerError, "internal error")
 			}
 		}()
 		if _, pattern := next.Handler(r); pattern == "" || strings.Contains(r.URL.Path, "//") {
-			fail(w, http.StatusNotFound, "there is nothing at this path; the hooks' paths are in the configuration")
+			httpd.Refuse(w, http.StatusNotFound, "there is nothing at this path; the hooks' paths are in the configuration")
 			return
 		}
 		next.ServeHTTP(w, r)

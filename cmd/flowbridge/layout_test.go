@@ -37,8 +37,8 @@ func TestImports(t *testing.T) {
 		"internal/yamledit": {},
 		"config":            {"audio", "twilio"},
 		"store":             {},
-		"admin":             {"store"},
-		"hooks":             {},
+		"admin":             {"internal/httpd", "store"},
+		"hooks":             {"internal/httpd"},
 		"sim":               {"audio", "media", "synthflow"},
 		"internal/memnet":   {},
 	}
