@@ -68,8 +68,9 @@ type Options struct {
 // maxBody bounds what is read of a request's body, in bytes. No request needs one.
 const maxBody = 64 << 10
 
-// Server gives an HTTP server with bounds on time and size, to be started by the caller.
-func Server(addr string, h http.Handler) *http.Server {
+// Server gives an HTTP server with bounds on time and size, to be started by the caller. What it says of connections
+// is in the log, within bounds.
+func Server(addr string, h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Addr:              addr,
 		Handler:           h,
@@ -78,6 +79,7 @@ func Server(addr string, h http.Handler) *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          httpd.ErrorLog(log),
 	}
 }
 

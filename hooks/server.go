@@ -91,6 +91,7 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          httpd.ErrorLog(o.Log),
 	}
 	l = netutil.LimitListener(l, maxConnections)
 	if o.Cert != "" {
@@ -132,13 +133,14 @@ func (s *Server) Close() error {
 
 // guarded has a panic end one answer only, and lets nobody keep or embed it.
 func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
+	strangers := httpd.Strangers(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			if p := recover(); p != nil {
-				log.Error().Interface("panic", p).Str("path", r.URL.Path).Msg("hook panicked")
+				strangers.Error().Interface("panic", p).Str("path", r.URL.Path).Msg("hook panicked")
 				httpd.Refuse(w, http.StatusInternalServerError, "internal error")
 			}
 		}()
