@@ -155,6 +155,15 @@ func (l logged) count(t *testing.T, said map[string]int) {
 	}
 }
 
+// The headers of a request leave the endpoint most of the 7.5 s that Vapi
+// waits: config lets it have 5.5 s.
+func TestHeaderTimeout(t *testing.T) {
+	s, _ := start(t, Options{Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}})
+	if got := s.servers[0].ReadHeaderTimeout; got <= 0 || got > 2*time.Second {
+		t.Errorf("got %v", got)
+	}
+}
+
 func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
 // A certificate that is replaced is shown from then on; one that is broken

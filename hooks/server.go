@@ -36,8 +36,13 @@ type Options struct {
 	Log       zerolog.Logger
 }
 
-// maxConnections bounds the connections of one listener.
-const maxConnections = 1000
+const (
+	// maxConnections bounds the connections of one listener.
+	maxConnections = 1000
+	// headerTimeout bounds the wait for a request's headers, and before them
+	// for the TLS handshake. An endpoint's own time begins after it.
+	headerTimeout = 2 * time.Second
+)
 
 // Server is the listeners. Endpoints with the same address share one.
 type Server struct {
@@ -86,7 +91,7 @@ func (s *Server) listen(ctx context.Context, e Endpoint) error {
 func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	server := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
