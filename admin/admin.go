@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/httpd"
 	"flowbridge/store"
 )
 
@@ -69,8 +68,9 @@ type Options struct {
 // maxBody bounds what is read of a request's body, in bytes. No request needs one.
 const maxBody = 64 << 10
 
-// Server gives an HTTP server with bounds on time and size, to be started by the caller.
-func Server(addr string, h http.Handler) *http.Server {
+// Server gives an HTTP server with bounds on time and size, to be started by the caller. What it says of connections
+// is in the log, within bounds.
+func Server(addr string, h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Addr:              addr,
 		Handler:           h,
@@ -79,12 +79,13 @@ func Server(addr string, h http.Handler) *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          httpd.ErrorLog(log),
 	}
 }
 
 // New gives the handler of all routes.
 func New(opts Options) http.Handler {
-	a := &api{Options: opts, token: sha256.Sum256([]byte(opts.Token))}
+	a := &api{opts}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", a.open(a.healthz))
 	mux.HandleFunc("/readyz", a.open(a.readyz))
@@ -116,10 +117,7 @@ func New(opts Options) http.Handler {
 }
 
 // api is the handler's constant part.
-type api struct {
-	Options
-	token [sha256.Size]byte
-}
+type api struct{ Options }
 
 // guard is around every route: headers, size, host, and a panic that ends one answer only.
 func (a *api) guard(next http.Handler) http.Handler {
@@ -167,7 +165,7 @@ func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
 // allowed serves those who have the token, if there is one.
 func (a *api) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if a.Token != "" && !a.authorized(r) {
+		if a.Token != "" && !httpd.Same(httpd.Bearer(r), a.Token) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
 			a.fail(w, http.StatusUnauthorized, "the bearer token is missing or wrong",
 				"send the header Authorization: Bearer, followed by the token of admin.token_file")
@@ -175,16 +173,6 @@ func (a *api) allowed(next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(w, r)
 	}
-}
-
-// authorized compares digests, which takes as long whatever the length and content of the token that was sent.
-func (a *api) authorized(r *http.Request) bool {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
-	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return subtle.ConstantTimeCompare(got[:], a.token[:]) == 1
 }
 
 // isLoopback says whether a Host header names this machine itself.

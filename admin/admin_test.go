@@ -335,7 +335,10 @@ func TestInnerFailures(t *testing.T) {
 
 func TestServerBounds(t *testing.T) {
 	opts, _ := fixture()
-	s := Server("127.0.0.1:0", New(opts))
+	s := Server("127.0.0.1:0", New(opts), zerolog.Nop())
+	if s.ErrorLog == nil {
+		t.Error("what it says of connections goes to stderr")
+	}
 	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
 		t.Errorf("a bound is missing: %+v", s)
 	}

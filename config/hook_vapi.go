@@ -8,8 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxVapiAnswer leaves the network half a second of the time that Vapi waits.
-const maxVapiAnswer = 7 * time.Second
+// maxVapiAnswer leaves two seconds of the time that Vapi waits to the network
+// and to the headers of its request, which hooks waits for so long.
+const maxVapiAnswer = 5500 * time.Millisecond
 
 func (s section) vapiHook() *VapiHook {
 	listen, on := s.on()
@@ -33,7 +34,7 @@ func (s section) vapiHook() *VapiHook {
 func parseAnswerTime(t string) (time.Duration, complaint) {
 	d, c := parseDuration(t)
 	if c.none() && d > maxVapiAnswer {
-		return 0, refuse("is longer than 7s, and Vapi gives a call up after 7.5s", "write 7s or less")
+		return 0, refuse("is longer than 5.5s, and Vapi gives a call up after 7.5s, of which its request may take 2s", "write 5500ms or less")
 	}
 	return d, c
 }

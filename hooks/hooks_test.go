@@ -89,6 +89,81 @@ func TestListeners(t *testing.T) {
 	}
 }
 
+// What is no TLS, and panics, are in the log in its own shape, ten of each a
+// minute.
+func TestLogIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writePair(t, cert, key, 1, time.Unix(1000, 0))
+	lines := make(logged, 100)
+	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") })
+	s, err := Start(t.Context(), Options{
+		Cert: cert, Key: key, Log: zerolog.New(lines),
+		Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: panics}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := s.Addr(anywhere).String()
+	for range 20 { // answered in plain HTTP with 400 by net/http
+		if code, _, _ := get(t, http.DefaultClient, "GET", "http://"+at+"/a"); code != 400 {
+			t.Errorf("without TLS: got %d", code)
+		}
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // who it is does not matter here
+	}}
+	for range 20 {
+		if code, _, _ := get(t, client, "GET", "https://"+at+"/a"); code != 500 {
+			t.Errorf("a panic: got %d", code)
+		}
+	}
+	said := map[string]int{}
+	for said["TLS handshake error"] < 10 || said["oops"] < 10 {
+		lines.count(t, said)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	for len(lines) > 0 {
+		lines.count(t, said)
+	}
+	if said["TLS handshake error"] != 10 || said["oops"] != 10 {
+		t.Errorf("got %v", said)
+	}
+}
+
+// logged is the lines of a log.
+type logged chan string
+
+func (l logged) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// count waits for a line and counts what it is about.
+func (l logged) count(t *testing.T, said map[string]int) {
+	t.Helper()
+	line := <-l
+	if !json.Valid([]byte(line)) {
+		t.Errorf("the log has %s", line)
+	}
+	for _, words := range []string{"TLS handshake error", "oops"} {
+		if strings.Contains(line, words) {
+			said[words]++
+		}
+	}
+}
+
+// The headers of a request leave the endpoint most of the 7.5 s that Vapi
+// waits: config lets it have 5.5 s.
+func TestHeaderTimeout(t *testing.T) {
+	s, _ := start(t, Options{Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}})
+	if got := s.servers[0].ReadHeaderTimeout; got <= 0 || got > 2*time.Second {
+		t.Errorf("got %v", got)
+	}
+}
+
 func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
 // A certificate that is replaced is shown from then on; one that is broken
@@ -207,6 +282,12 @@ func TestVariables(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "hush") {
 		t.Errorf("the token is in the log: %s", log.String())
+	}
+	for range 100 {
+		ask("GET", "/variables/CA1", "Bearer hush-guess")
+	}
+	if n := strings.Count(log.String(), "wrong token"); n == 0 || n > 10 || strings.Contains(log.String(), "hush") {
+		t.Errorf("%d lines say that the token was wrong: %s", n, log.String())
 	}
 	v.Token = ""
 	if w := ask("GET", "/variables/CA1", "Bearer "); w.Code != 401 {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
+
+	"flowbridge/internal/httpd"
 )
 
 // Endpoint is a handler with the address and path that it is asked at.
@@ -34,8 +36,13 @@ type Options struct {
 	Log       zerolog.Logger
 }
 
-// maxConnections bounds the connections of one listener.
-const maxConnections = 1000
+const (
+	// maxConnections bounds the connections of one listener.
+	maxConnections = 1000
+	// headerTimeout bounds the wait for a request's headers, and before them
+	// for the TLS handshake. An endpoint's own time begins after it.
+	headerTimeout = 2 * time.Second
+)
 
 // Server is the listeners. Endpoints with the same address share one.
 type Server struct {
@@ -84,11 +91,12 @@ func (s *Server) listen(ctx context.Context, e Endpoint) error {
 func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	server := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          httpd.ErrorLog(o.Log),
 	}
 	l = netutil.LimitListener(l, maxConnections)
 	if o.Cert != "" {
@@ -130,18 +138,19 @@ func (s *Server) Close() error {
 
 // guarded has a panic end one answer only, and lets nobody keep or embed it.
 func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
+	strangers := httpd.Strangers(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			if p := recover(); p != nil {
-				log.Error().Interface("panic", p).Str("path", r.URL.Path).Msg("hook panicked")
-				fail(w, http.StatusInternalServerError, "internal error")
+				strangers.Error().Interface("panic", p).Str("path", r.URL.Path).Msg("hook panicked")
+				httpd.Refuse(w, http.StatusInternalServerError, "internal error")
 			}
 		}()
 		if _, pattern := next.Handler(r); pattern == "" || strings.Contains(r.URL.Path, "//") {
-			fail(w, http.StatusNotFound, "there is nothing at this path; the hooks' paths are in the configuration")
+			httpd.Refuse(w, http.StatusNotFound, "there is nothing at this path; the hooks' paths are in the configuration")
 			return
 		}
 		next.ServeHTTP(w, r)

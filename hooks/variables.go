@@ -2,15 +2,15 @@ package hooks
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/rs/zerolog"
+
+	"flowbridge/internal/httpd"
 )
 
 // The errors of Variables.Find.
@@ -53,18 +53,23 @@ type Variables struct {
 	// ErrSeveral; of any other one the answer says that it failed.
 	Find func(ctx context.Context, id string) (Call, error)
 	Log  zerolog.Logger
+
+	limit     sync.Once
+	strangers zerolog.Logger
 }
 
 // ServeHTTP answers one request.
 func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !v.authorized(r) {
+	if !httpd.Same(httpd.Bearer(r), v.Token) {
+		v.limit.Do(func() { v.strangers = httpd.Strangers(v.Log) })
+		v.strangers.Warn().Str("src", r.RemoteAddr).Msg("variables asked with a missing or wrong token")
 		w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
-		fail(w, http.StatusUnauthorized, "the bearer token is missing or wrong: send Authorization: Bearer and the token of hooks.variables.token_file")
+		httpd.Refuse(w, http.StatusUnauthorized, "the bearer token is missing or wrong: send Authorization: Bearer and the token of hooks.variables.token_file")
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		fail(w, http.StatusMethodNotAllowed, "use GET")
+		httpd.Refuse(w, http.StatusMethodNotAllowed, "use GET")
 		return
 	}
 	id := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, v.Path), "/")
@@ -72,23 +77,23 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id = queryID(r.URL.RawQuery)
 	}
 	if id == "" || len(id) > maxID {
-		fail(w, http.StatusBadRequest, "the id of a call is missing or longer than 256 bytes: ask for "+v.Path+"?id=…")
+		httpd.Refuse(w, http.StatusBadRequest, "the id of a call is missing or longer than 256 bytes: ask for "+v.Path+"?id=…")
 		return
 	}
 	call, err := v.Find(r.Context(), id)
 	switch {
 	case errors.Is(err, ErrUnknown):
 		v.Log.Info().Str("id", id).Msg("variables asked of a call that is not there")
-		fail(w, http.StatusNotFound, err.Error()+": ask while it is up, by our id, a Call-ID, the platform's or the external id")
+		httpd.Refuse(w, http.StatusNotFound, err.Error()+": ask while it is up, by our id, a Call-ID, the platform's or the external id")
 	case errors.Is(err, ErrSeveral):
 		v.Log.Warn().Str("id", id).Msg("variables asked by an id of several calls")
-		fail(w, http.StatusConflict, err.Error())
+		httpd.Refuse(w, http.StatusConflict, err.Error())
 	case err != nil:
 		v.Log.Error().Err(err).Str("id", id).Msg("variables not given")
-		fail(w, http.StatusServiceUnavailable, "the call does not answer")
+		httpd.Refuse(w, http.StatusServiceUnavailable, "the call does not answer")
 	default:
 		v.Log.Info().Str("id", id).Str("call", call.ID).Int("variables", len(call.Variables)).Msg("variables given")
-		answer(w, http.StatusOK, call)
+		httpd.Answer(w, http.StatusOK, call)
 	}
 }
 
@@ -104,26 +109,4 @@ func queryID(query string) string {
 		}
 	}
 	return ""
-}
-
-// authorized compares digests, which takes as long whatever was sent.
-func (v *Variables) authorized(r *http.Request) bool {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || v.Token == "" {
-		return false
-	}
-	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(v.Token))
-	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
-}
-
-func fail(w http.ResponseWriter, status int, words string) {
-	answer(w, status, map[string]string{"error": words})
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // whoever asked may have gone
 }

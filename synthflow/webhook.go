@@ -8,13 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"flowbridge/internal/httpd"
 )
 
 // Report is what the platform says of a call after its end.
@@ -28,9 +29,10 @@ type Report struct {
 
 // The bounds of what a webhook may hold.
 const (
-	maxWebhook = 4 << 20 // bytes; there are transcripts in it
-	maxWord    = 256     // bytes of a status, reason or id
-	webhooks   = 16      // at a time
+	maxWebhook  = 4 << 20         // bytes; there are transcripts in it
+	webhookWait = 5 * time.Second // for the whole body
+	maxWord     = 256             // bytes of a status, reason or id
+	webhooks    = 16              // being taken at a time
 )
 
 // signatureHeaders are the names that the signature has been seen under: the
@@ -49,10 +51,12 @@ func Sign(secret, callID string) string {
 
 // Webhook takes the post-call webhook.
 type Webhook struct {
-	secret string
-	take   func(ctx context.Context, r Report) (Taken, error)
-	log    zerolog.Logger
-	room   chan struct{}
+	secret    string
+	take      func(ctx context.Context, r Report) (Taken, error)
+	log       zerolog.Logger
+	strangers zerolog.Logger
+	bodies    httpd.Bodies
+	room      chan struct{} // one element per report that is being taken
 }
 
 // Taken is what became of a report.
@@ -69,7 +73,10 @@ const (
 // rightly signed one says; its error is answered with 503, upon which the
 // platform may send it again.
 func NewWebhook(secret string, take func(ctx context.Context, r Report) (Taken, error), log zerolog.Logger) *Webhook {
-	return &Webhook{secret: secret, take: take, log: log, room: make(chan struct{}, webhooks)}
+	return &Webhook{
+		secret: secret, take: take, log: log, strangers: httpd.Strangers(log),
+		bodies: httpd.Bodies{Max: maxWebhook, Wait: webhookWait}, room: make(chan struct{}, webhooks),
+	}
 }
 
 // ServeHTTP answers one webhook.
@@ -83,12 +90,44 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		webhookAnswer(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 		return
 	}
+	if report, ok := h.signed(w, r); ok {
+		h.keep(r.Context(), w, report)
+	}
+}
+
+// signed reads a report and checks its signature. What is signed is in the
+// body, so strangers' bodies are read, too; ok is false where the answer is given.
+func (h *Webhook) signed(w http.ResponseWriter, r *http.Request) (report Report, ok bool) {
 	signature := signatureOf(r.Header)
 	if signature == "" {
-		h.log.Warn().Str("src", r.RemoteAddr).Msg("webhook without signature")
+		h.strangers.Warn().Str("src", r.RemoteAddr).Msg("webhook without signature")
 		webhookAnswer(w, http.StatusUnauthorized, "there is no signature: looked for "+strings.Join(signatureHeaders(), ", "))
-		return
+		return Report{}, false
 	}
+	body, release, no := h.bodies.Read(w, r)
+	if no != nil {
+		h.strangers.Warn().Str("src", r.RemoteAddr).Str("reason", no.Words).Msg("webhook not read")
+		webhookAnswer(w, no.Status, no.Words)
+		return Report{}, false
+	}
+	defer release()
+	report, err := ParseReport(body)
+	if err != nil {
+		h.strangers.Warn().Err(err).Str("src", r.RemoteAddr).Msg("webhook not understood")
+		webhookAnswer(w, http.StatusBadRequest, err.Error())
+		return Report{}, false
+	}
+	if !hmac.Equal([]byte(signature), []byte(Sign(h.secret, report.CallID))) {
+		h.strangers.Warn().Str("src", r.RemoteAddr).Str("synthflow_call_id", report.CallID).
+			Msg("webhook with a wrong signature: is hooks.synthflow.secret_file that of the workspace?")
+		webhookAnswer(w, http.StatusUnauthorized, "the signature is wrong")
+		return Report{}, false
+	}
+	return report, true
+}
+
+// keep has a report taken, unless too many are.
+func (h *Webhook) keep(ctx context.Context, w http.ResponseWriter, report Report) {
 	select {
 	case h.room <- struct{}{}:
 		defer func() { <-h.room }()
@@ -97,24 +136,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		webhookAnswer(w, http.StatusServiceUnavailable, "too many webhooks at a time")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
-	if err != nil {
-		webhookAnswer(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes, or cut short", maxWebhook))
-		return
-	}
-	report, err := ParseReport(body)
-	if err != nil {
-		h.log.Warn().Err(err).Str("src", r.RemoteAddr).Msg("webhook not understood")
-		webhookAnswer(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	if !hmac.Equal([]byte(signature), []byte(Sign(h.secret, report.CallID))) {
-		h.log.Warn().Str("src", r.RemoteAddr).Str("synthflow_call_id", report.CallID).
-			Msg("webhook with a wrong signature: is hooks.synthflow.secret_file that of the workspace?")
-		webhookAnswer(w, http.StatusUnauthorized, "the signature is wrong")
-		return
-	}
-	taken, err := h.take(r.Context(), report)
+	taken, err := h.take(ctx, report)
 	if err != nil {
 		h.log.Error().Err(err).Str("synthflow_call_id", report.CallID).Msg("webhook not kept")
 		webhookAnswer(w, http.StatusServiceUnavailable, "not kept, send it again")
@@ -135,12 +157,7 @@ func signatureOf(h http.Header) string {
 }
 
 func webhookAnswer(w http.ResponseWriter, status int, words string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	body, err := json.Marshal(map[string]string{"status": words})
-	if err == nil {
-		_, _ = w.Write(body) // the platform may have gone
-	}
+	httpd.Answer(w, status, map[string]string{"status": words})
 }
 
 // ErrReport is within each error of ParseReport.

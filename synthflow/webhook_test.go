@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +98,56 @@ func TestWebhookBusy(t *testing.T) {
 	}
 	if w := post(h, "POST", "application/json", report, "Synthflow-Signature", right); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("too many: got %d", w.Code)
+	}
+}
+
+// stalling is a body that is under way: it says so and then waits.
+type stalling struct{ started, release chan struct{} }
+
+func (b stalling) Read([]byte) (int, error) {
+	b.started <- struct{}{}
+	<-b.release
+	return 0, io.ErrUnexpectedEOF
+}
+
+// Strangers whose bodies trickle keep no webhook out.
+func TestWebhookStrangers(t *testing.T) {
+	h := NewWebhook("s3cret", func(context.Context, Report) (Taken, error) { return TakenNew, nil }, zerolog.Nop())
+	body := stalling{make(chan struct{}), make(chan struct{})}
+	var strangers sync.WaitGroup
+	for range 2 * webhooks {
+		strangers.Go(func() {
+			w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/", body)
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Synthflow-Signature", "guessed")
+			if h.ServeHTTP(w, r); w.Code != 400 {
+				t.Errorf("a stranger: got %d %s", w.Code, w.Body)
+			}
+		})
+		<-body.started
+	}
+	if w := post(h, "POST", "application/json", report, "Synthflow-Signature", Sign("s3cret", "a29407fb")); w.Code != 200 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	close(body.release)
+	strangers.Wait()
+}
+
+// Strangers do not fill the log; what comes signed is in it all the same.
+func TestWebhookLog(t *testing.T) {
+	var log bytes.Buffer
+	h := NewWebhook("s3cret", func(context.Context, Report) (Taken, error) { return TakenNew, nil }, zerolog.New(&log))
+	for range 100 {
+		post(h, "POST", "application/json", report, "", "")
+		post(h, "POST", "application/json", report, "Synthflow-Signature", "wrong")
+		post(h, "POST", "application/json", "{}", "Synthflow-Signature", "wrong")
+	}
+	if lines := strings.Count(log.String(), "\n"); lines == 0 || lines > 10 {
+		t.Errorf("%d lines", lines)
+	}
+	post(h, "POST", "application/json", report, "Synthflow-Signature", Sign("s3cret", "a29407fb"))
+	if !strings.Contains(log.String(), `"message":"webhook"`) {
+		t.Error("the webhook is not in the log")
 	}
 }
 

@@ -23,7 +23,8 @@ const (
 	DefaultTimeout = 5 * time.Second
 	// MaxTimeout is the platform's own limit, which cannot be changed. It
 	// counts from the sending of the message to the whole answer (Vapi's page
-	// "Server events"), so one should stay well below it.
+	// "Server events"), so one should stay well below it: by what the HTTP
+	// server waits for the headers.
 	MaxTimeout = 7500 * time.Millisecond
 
 	defaultApology = "Sorry, this call cannot be taken right now. Please try again later."
@@ -45,8 +46,10 @@ type HandlerOptions struct {
 	// Other, if set, is told of every other message, such as
 	// end-of-call-report; body is the whole message and may be kept.
 	Other func(kind string, body []byte)
-	// Timeout is how long a message may take from its first byte on to its
-	// answer; DefaultTimeout if zero, at most MaxTimeout.
+	// Timeout is how long a message may take once its headers are there, the
+	// rest of it and its answer; DefaultTimeout if zero, at most MaxTimeout.
+	// What the HTTP server gives the headers, and TLS before them, comes on
+	// top of it.
 	Timeout time.Duration
 	// Apology are the words for a call that nothing could be decided about;
 	// a sentence in English if empty.

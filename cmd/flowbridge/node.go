@@ -150,7 +150,7 @@ func (n *node) serveAPI(ctx context.Context, op admin.Operator) error {
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	n.api = admin.Server(addr, admin.New(options))
+	n.api = admin.Server(addr, admin.New(options), n.log)
 	go func() {
 		if err := n.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.log.Error().Err(err).Msg("admin API ended")
