@@ -257,7 +257,7 @@ func TestCheckOnline(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model)
 	p.serveAll("plain", "")
 	out := p.must("check", "--online")
-	for _, want := range []string{"takes the token; it knows 1 numbers of workspace " + workspace, "answers over udp: 200 OK", "valid"} {
+	for _, want := range []string{"takes the token; it knows 1 number of workspace " + workspace, "answers over udp: 200 OK", "valid"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing:\n%s", want, out)
 		}

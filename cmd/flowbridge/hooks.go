@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/netip"
 
 	"flowbridge/config"
 	"flowbridge/hooks"
@@ -54,14 +53,6 @@ func (n *node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 		return nil, nil
 	}
 	return hooks.Start(ctx, o)
-}
-
-// hookAt is where a hook is asked, for tests; the zero address where it is off.
-func (n *node) hookAt(listen netip.AddrPort) string {
-	if n.asked == nil {
-		return ""
-	}
-	return n.asked.Addr(listen).String()
 }
 
 // targetNamed finds a target of the configuration in force.

@@ -24,7 +24,7 @@ import (
 // finding is what trying one thing of a target came to.
 type finding struct {
 	Target  string `json:"target"`
-	Step    string `json:"step"` // api, dns, tls, options
+	Step    string `json:"step"` // api, agent, dns, tls, options
 	OK      bool   `json:"ok"`
 	Skipped bool   `json:"skipped"`
 	Detail  string `json:"detail"`
@@ -86,6 +86,10 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 	if api, token, workspace, known := t.Platform(); known {
 		detail, remedy, ok := p.api(ctx, t, api, token, workspace)
 		add("api", ok, detail, remedy)
+		if ok && t.Prepare != nil && t.Prepare.ModelID != "" {
+			detail, remedy, ok = p.agent(ctx, t)
+			add("agent", ok, detail, remedy)
+		}
 	} else if t.Kind != config.KindSIP {
 		all = append(all, finding{
 			Target: t.Name, Step: "api", OK: true, Skipped: true, Detail: "not tried: the target has no token",
@@ -145,7 +149,7 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 		}
 		defer a.CloseIdle()
 		numbers, err := a.ListNumbers(ctx)
-		return fmt.Sprintf("%d numbers", len(numbers)), err
+		return some(len(numbers), "number"), err
 	}
 	a, err := synthflow.NewAccount(synthflow.AccountOptions{
 		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: userAgent(),
@@ -156,10 +160,38 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 	defer a.CloseIdle()
 	if workspace == "" { // which numbers are asked for by
 		agents, err := a.ListAssistants(ctx)
-		return fmt.Sprintf("%d agents", len(agents)), err
+		return some(len(agents), "agent"), err
 	}
 	numbers, err := a.ListNumbers(ctx, nil)
-	return fmt.Sprintf("%d numbers of workspace %s", len(numbers), workspace), err
+	return some(len(numbers), "number") + " of workspace " + workspace, err
+}
+
+// agent asks for the agent that calls are prepared for.
+func (p prober) agent(ctx context.Context, t *config.Target) (detail, remedy string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	a, err := synthflow.NewAccount(synthflow.AccountOptions{
+		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), WorkspaceID: t.Prepare.WorkspaceID, Timeout: p.timeout, UserAgent: userAgent(),
+	})
+	if err != nil {
+		return err.Error(), "", false
+	}
+	defer a.CloseIdle()
+	agent, err := a.GetAssistant(ctx, t.Prepare.ModelID)
+	if err != nil {
+		detail, _, _ = strings.Cut(err.Error(), "\n")
+		return detail, "is prepare.model_id that of an agent of this account? flowbridge synthflow assistant list shows them", false
+	}
+	name, _ := agent.Text("name")
+	return fmt.Sprintf("model_id is agent %q", name), "", true
+}
+
+// some counts things in words.
+func some(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func orNone(region string) string {

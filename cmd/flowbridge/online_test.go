@@ -210,7 +210,7 @@ func TestOnlineAPI(t *testing.T) {
 		{
 			"synthflow", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", prepare: {api: "API", token_env: T, workspace_id: w1}`,
 			`{"status":"success","response":{"pagination":{"total_records":1,"limit":20,"offset":0},"phone_numbers":[{"number":"+15550100002","sid":"x","is_available":false}]}}`,
-			"takes the token; it knows 1 numbers of workspace w1", 200,
+			"takes the token; it knows 1 number of workspace w1", 200,
 		},
 		{
 			"wrong token", `kind: synthflow, region: eu, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
@@ -222,7 +222,7 @@ func TestOnlineAPI(t *testing.T) {
 		},
 		{
 			"vapi", `kind: vapi, region: us, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
-			`[{"id":"n1","provider":"vapi","sipUri":"sip:a@sip.vapi.ai"}]`, "it knows 1 numbers", 200,
+			`[{"id":"n1","provider":"vapi","sipUri":"sip:a@sip.vapi.ai"}]`, "it knows 1 number", 200,
 		},
 		{
 			"HTML", `kind: vapi, region: us, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
@@ -244,6 +244,25 @@ func TestOnlineAPI(t *testing.T) {
 				t.Errorf("got\n%swant %q in it", got, c.want)
 			}
 		})
+	}
+	agents := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/v2/assistants/m1":
+			fmt.Fprint(w, `{"status":"ok","response":{"assistants":[{"model_id":"m1","name":"Reception"}]}}`)
+		case "/v2/numbers":
+			fmt.Fprint(w, `{"status":"ok","response":{"pagination":{"total_records":0,"limit":20,"offset":0},"phone_numbers":[]}}`)
+		default:
+			w.WriteHeader(404)
+			fmt.Fprint(w, `{"detail":"no such agent"}`)
+		}
+	}))
+	defer agents.Close()
+	for model, want := range map[string]string{"m1": `ok      t                    agent    model_id is agent "Reception"`, "m2": "no such agent; is prepare.model_id that of an agent"} {
+		got := prober{lookup: noLookup, timeout: time.Second}.lines(t, onlineConfig(t, `kind: synthflow, uri: "sip:a@`+at+`", prepare: {api: "`+agents.URL+`", token_env: T, workspace_id: w, model_id: `+model+`}`))
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: got\n%s", model, got)
+		}
 	}
 	got := prober{lookup: noLookup, timeout: time.Second}.lines(t, onlineConfig(t, `kind: vapi, uri: "sip:a@`+at+`"`))
 	if !strings.Contains(got, "-       t") || !strings.Contains(got, "not tried: the target has no token") {
