@@ -111,7 +111,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 		return nil, err
 	}
 	log := logger(config.Log{Level: "warn", Format: config.FormatConsole}, os.Stderr)
-	s.node, err = startNode(background, cfg, log, extras{
+	s.node, err = startNode(background, cfg, log, wiring{
 		tap:       s.trace,
 		transport: func(rt http.RoundTripper) http.RoundTripper { return tracedAPI{rt, s.trace} },
 	})

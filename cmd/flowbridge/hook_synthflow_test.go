@@ -50,7 +50,7 @@ store: {path: "`+filepath.Join(t.TempDir(), "f.db")+`"}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.node, err = startNode(t.Context(), cfg, zerolog.Nop(), extras{}); err != nil {
+	if s.node, err = startNode(t.Context(), cfg, zerolog.Nop(), wiring{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

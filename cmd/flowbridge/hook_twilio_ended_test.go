@@ -74,7 +74,7 @@ func newFollowStage(t *testing.T, targets string) *followStage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.node, err = startNode(t.Context(), cfg, zerolog.New(s.log), extras{}); err != nil {
+	if s.node, err = startNode(t.Context(), cfg, zerolog.New(s.log), wiring{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

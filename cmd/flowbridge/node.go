@@ -34,12 +34,12 @@ type node struct {
 	api     *http.Server
 	apiAt   net.Addr
 
-	preparers map[string]b2bua.Preparer // by target
-	inForce   atomic.Pointer[inForce]
-	asked     *hooks.Server // nil: no hook is on
-	redirects *redirects
-	followed  *followed // nil: no end of a redirected call is told
-	host      string    // in records of those
+	preparers  map[string]b2bua.Preparer // by target
+	inForce    atomic.Pointer[inForce]
+	hookServer *hooks.Server // nil: no hook is on
+	redirects  *redirects
+	followed   *followed // nil: no end of a redirected call is told
+	host       string    // in records of those
 
 	tended chan struct{} // closed when nobody looks after the store any more
 	stop   context.CancelFunc
@@ -51,8 +51,8 @@ type inForce struct {
 	preparers map[string]b2bua.Preparer // by target
 }
 
-// extras are what the demo listens with, and what serve is operated by.
-type extras struct {
+// wiring is what the demo listens with, and what serve is operated by.
+type wiring struct {
 	tap       b2bua.Tap
 	transport func(http.RoundTripper) http.RoundTripper // around the API client's
 	operator  admin.Operator                            // nil: nobody
@@ -60,7 +60,7 @@ type extras struct {
 
 // startNode builds everything a configuration describes, in the order in
 // which it depends on each other.
-func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h extras) (*node, error) {
+func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h wiring) (*node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &node{cfg: cfg, log: log, stop: stop, redirects: newRedirects()}
 	if err := n.start(ctx, h); err != nil {
@@ -69,7 +69,7 @@ func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, h ex
 	return n, nil
 }
 
-func (n *node) start(ctx context.Context, h extras) error {
+func (n *node) start(ctx context.Context, h wiring) error {
 	var err error
 	if n.store, err = store.Open(ctx, n.cfg.Store.Path); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (n *node) start(ctx context.Context, h extras) error {
 	n.inForce.Store(&inForce{n.cfg, n.preparers})
 	n.host = host
 	n.followRedirects()
-	if n.asked, err = n.serveHooks(ctx); err != nil {
+	if n.hookServer, err = n.serveHooks(ctx); err != nil {
 		return err
 	}
 	n.tended = make(chan struct{})
@@ -250,8 +250,8 @@ func (n *node) close() error {
 	if n.api != nil {
 		errs = append(errs, n.api.Close())
 	}
-	if n.asked != nil {
-		errs = append(errs, n.asked.Close())
+	if n.hookServer != nil {
+		errs = append(errs, n.hookServer.Close())
 	}
 	if n.followed != nil {
 		n.followed.close()

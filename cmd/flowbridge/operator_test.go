@@ -114,7 +114,7 @@ func newReloadStage(t *testing.T) *reloadStage {
 	}
 	s.out, s.operator.log = newLog(cfg.Log, s.log)
 	s.supervisor = &supervisor{log: s.operator.log, notify: s.told.notify}
-	n, err := startNode(t.Context(), cfg, s.operator.log, extras{operator: s.operator})
+	n, err := startNode(t.Context(), cfg, s.operator.log, wiring{operator: s.operator})
 	if err != nil {
 		t.Fatal(err)
 	}

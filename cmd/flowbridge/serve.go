@@ -58,7 +58,7 @@ func serve(ctx context.Context, cfg *config.Config, o *operator) error {
 	defer signal.Stop(signals)
 	defer signal.Stop(hangups)
 
-	n, err := startNode(ctx, cfg, o.log, extras{operator: o})
+	n, err := startNode(ctx, cfg, o.log, wiring{operator: o})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (u *setup) testCall(ctx context.Context, out io.Writer, cfg *config.Config)
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	own, at := aside(cfg, u.trunk, filepath.Join(dir, "call.db"))
 	trace := &b2bua.Trace{}
-	n, err := startNode(ctx, own, logger(config.Log{Level: "warn", Format: config.FormatConsole}, os.Stderr), extras{
+	n, err := startNode(ctx, own, logger(config.Log{Level: "warn", Format: config.FormatConsole}, os.Stderr), wiring{
 		tap: trace, transport: func(rt http.RoundTripper) http.RoundTripper { return tracedAPI{rt, trace} },
 	})
 	if err != nil {

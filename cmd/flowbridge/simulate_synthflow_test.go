@@ -122,7 +122,7 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := startNode(t.Context(), cfg, zerolog.Nop(), extras{})
+	n, err := startNode(t.Context(), cfg, zerolog.Nop(), wiring{})
 	if err != nil {
 		t.Fatal(err)
 	}

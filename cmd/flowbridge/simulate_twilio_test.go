@@ -58,7 +58,7 @@ func newTwilioStage(t *testing.T, long string) twilioStage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := startNode(t.Context(), cfg, zerolog.Nop(), extras{})
+	n, err := startNode(t.Context(), cfg, zerolog.Nop(), wiring{})
 	if err != nil {
 		t.Fatal(err)
 	}

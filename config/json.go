@@ -1,0 +1,67 @@
+package config
+
+import (
+	"encoding/json"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// json reads a mapping as JSON, as it is written but for ${NAME}.
+func (s section) json(key string) json.RawMessage {
+	v, ok := s.fields[key]
+	if !ok {
+		return nil
+	}
+	if r, ok := v.resolve(); ok && r.node.Kind != yaml.MappingNode {
+		v.fail("must be a mapping, not "+kindName(r.node), "write its keys below it, indented")
+		return nil
+	}
+	tree, ok := v.tree()
+	if !ok {
+		return nil
+	}
+	out, err := json.Marshal(tree)
+	if err != nil {
+		v.fail("can't be written as JSON: "+err.Error(), "write texts, numbers, true, false, lists and mappings")
+		return nil
+	}
+	return out
+}
+
+// tree is a value with everything in it.
+func (v value) tree() (any, bool) {
+	v, ok := v.resolve()
+	if !ok {
+		return nil, false
+	}
+	switch {
+	case v.isNull():
+		return nil, true
+	case v.node.Kind == yaml.MappingNode:
+		entries, ok := v.entries(join)
+		out := map[string]any{}
+		for _, e := range entries {
+			inner, fine := e.tree()
+			ok = ok && fine
+			out[e.key] = inner
+		}
+		return out, ok
+	case v.node.Kind == yaml.SequenceNode:
+		out := make([]any, len(v.node.Content))
+		for i, n := range v.node.Content {
+			var fine bool
+			out[i], fine = value{l: v.l, node: n, path: v.path}.tree()
+			ok = ok && fine
+		}
+		return out, ok
+	}
+	sc, ok := v.scalar()
+	if !ok {
+		return nil, false
+	}
+	var plain any
+	if sc.node.ShortTag() != "!!str" && sc.node.Decode(&plain) == nil && sc.node.ShortTag() != "!!timestamp" {
+		return plain, true
+	}
+	return sc.text, true
+}
