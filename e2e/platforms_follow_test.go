@@ -66,6 +66,19 @@ func TestRedirectFollowed(t *testing.T) {
 		}
 		p.finish()
 	})
+	t.Run("dialled directly", func(t *testing.T) {
+		p := newPlatforms(t, "--number", "+15550100001="+model)
+		p.serveAll("external", follow)
+		got, code := p.redirected()
+		if code != 0 || len(got.Dials) != 1 {
+			t.Fatalf("exit code %d, %+v", code, got)
+		}
+		r := p.last(1, isReported)
+		if !answered(r) || r.SynthflowCallID != "" || r.ExternalID != got.CallSID || r.Report.ExternalID != got.CallSID || !r.Report.Confirmed {
+			t.Errorf("record %+v, report %+v", r, r.Report)
+		}
+		p.finish()
+	})
 	t.Run("another target", func(t *testing.T) {
 		p := newPlatforms(t, "--number", "+15550100001="+model)
 		p.startAway("--fault", "status:503")

@@ -138,7 +138,8 @@ func (h *Webhook) keep(ctx context.Context, w http.ResponseWriter, report Report
 	}
 	taken, err := h.take(ctx, report)
 	if err != nil {
-		h.log.Error().Err(err).Str("synthflow_call_id", report.CallID).Msg("webhook not kept")
+		// Whoever takes reports says what is broken; a call that is not over is not.
+		h.log.Warn().Err(err).Str("synthflow_call_id", report.CallID).Msg("webhook not kept")
 		webhookAnswer(w, http.StatusServiceUnavailable, "not kept, send it again")
 		return
 	}

@@ -44,6 +44,7 @@ type followedCall struct {
 	place  int          // in hooks.twilio.targets, of the target to try next
 	steps  map[int]*step
 	over   bool
+	kept   bool          // the record is written
 	elem   *list.Element // in followed.open, or in followed.over
 }
 
@@ -274,7 +275,20 @@ func (s *followed) finishLocked(c *followedCall, v b2bua.Verdict, status int, by
 		Str("call_sid", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).Msg("redirected call ended")
 	done := *r
-	s.working.Go(func() { s.keep(s.ctx, done) })
+	s.working.Go(func() {
+		s.keep(s.ctx, done)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.kept = true
+	})
+}
+
+// unwritten says whether the record of a call is still to come.
+func (s *followed) unwritten(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.byID[id]
+	return c != nil && !c.kept
 }
 
 // forget drops a call that is over. The lock is held.

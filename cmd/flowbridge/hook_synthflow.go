@@ -76,8 +76,8 @@ func (n *node) unpreparedCall(ctx context.Context, externalID string) (id, targe
 	if err != nil || id != "" {
 		return id, target, err
 	}
-	if c := n.redirects.reported("", externalID, time.Now()); c != nil {
-		return c.call.ID, c.call.Target, nil
+	if c := n.redirects.reported("", externalID, time.Now()); c != nil && n.followed.unwritten(c.call.ID) {
+		return "", "", errNotOver
 	}
 	live, found := n.server.FindNamed(ctx, externalID)
 	switch {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -261,6 +262,9 @@ func TestTwilioFollowed(t *testing.T) {
 			if to.String() != dialFirst {
 				t.Fatalf("got %v", to)
 			}
+			if _, _, err := s.unpreparedCall(t.Context(), "CA1"); !errors.Is(err, errNotOver) {
+				t.Errorf("reported before its end: %v", err)
+			}
 			then := s.ended(to, "CA1", tt.ended...)
 			if !strings.HasPrefix(then.String(), tt.then) {
 				t.Errorf("got %v; want %s", then, tt.then)
@@ -270,6 +274,9 @@ func TestTwilioFollowed(t *testing.T) {
 				return
 			}
 			r := s.records(1)[0]
+			if ours, target, err := s.unpreparedCall(t.Context(), "CA1"); err != nil || ours != r.ID || target != "first" {
+				t.Errorf("reported: %q at %q, %v", ours, target, err)
+			}
 			if got := fmt.Sprintf("%s %d %d %s %s", r.Disposition, r.SIPStatus, r.Q850, r.Cause, r.EndedBy); got != tt.said || attemptsText(r) != tt.attempts {
 				t.Errorf("got  %s; %s\nwant %s; %s", got, attemptsText(r), tt.said, tt.attempts)
 			}
@@ -309,12 +316,12 @@ func TestTwilioFailover(t *testing.T) {
 			t.Errorf("asked again: %v", again)
 		}
 	}
-	// A report comes before the end is told, and the agent of before has none.
+	// A report comes before the end is told, and of the agent of before there is none.
 	if ours, target, err := s.preparedCall(t.Context(), id); err != nil || target != "second" || !strings.Contains(second.Dial.Action, ours) {
 		t.Errorf("reported: %q at %q, %v", ours, target, err)
 	}
 	if ours, _, err := s.unpreparedCall(t.Context(), "CA1"); err != nil || ours != "" {
-		t.Errorf("reported to the target that did not take it: %q, %v", ours, err)
+		t.Errorf("reported of the target that did not take it: %q, %v", ours, err)
 	}
 	s.records(0)
 	if then := s.ended(second, "CA1", "DialCallStatus", "completed", "DialSipResponseCode", "200", "DialSipCallId", "x@2"); then.String() != "hangup" {
