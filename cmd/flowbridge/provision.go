@@ -85,9 +85,17 @@ func (o *connection) find(c *cobra.Command) (access, error) {
 		if err := config.CheckAPI(o.api); err != nil {
 			return access{}, fmt.Errorf("--api: %w", err)
 		}
+		named := ""
+		if c.Flags().Changed("region") {
+			named = o.region
+		}
+		of, err := o.regionOfAPI(o.api, named)
+		if err != nil {
+			return access{}, err
+		}
 		a.api = o.api
-		if !c.Flags().Changed("region") {
-			a.region = config.Region{} // it may be of any
+		if named == "" {
+			a.region = of
 		}
 	}
 	token, err := o.token(c)

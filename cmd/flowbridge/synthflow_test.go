@@ -233,6 +233,27 @@ func TestSynthflowUsage(t *testing.T) {
 	}
 }
 
+// An API of another region than the one that is named, or of the other platform, is not asked.
+func TestAPIOfAnotherRegion(t *testing.T) {
+	t.Setenv("SYNTHFLOW_TOKEN", accountToken)
+	t.Setenv("VAPI_TOKEN", accountToken)
+	for _, step := range []cliStep{
+		{[]string{"synthflow", "assistant", "list", "--region", "eu", "--api", "https://api.us.synthflow.ai"}, 2, []string{"is of region us, and --region is eu"}},
+		{[]string{"synthflow", "number", "create", "--region", "us", "--api", "https://API.synthflow.ai./v2"}, 2, []string{"is of region global, and --region is us"}},
+		{[]string{"synthflow", "setup", "--workspace-id", "W", "--phone-number", setupNumber, "--model-id", "M", "--yes", "--region", "eu", "--api", "https://api.synthflow.ai"}, 2, []string{"is of region global"}},
+		{[]string{"synthflow", "assistant", "list", "--api", "https://api.vapi.ai"}, 2, []string{"is an API of vapi"}},
+		{[]string{"vapi", "number", "list", "--region", "eu", "--api", "https://api.vapi.ai"}, 2, []string{"is of region us, and --region is eu"}},
+		{[]string{"vapi", "assistant", "list", "--api", "https://api.eu.synthflow.ai"}, 2, []string{"is an API of synthflow"}},
+		{[]string{"vapi", "number", "create", "--api", "https://api.eu.vapi.ai", "--sip-uri", "sip:a@sip.vapi.ai"}, 2, []string{"not of this region, whose SIP host is sip.eu.vapi.ai"}},
+		{[]string{"vapi", "number", "create", "--api", "https://api.eu.vapi.ai", "--sip-user", "a", "--dry-run"}, 0, []string{`"sipUri": "sip:a@sip.eu.vapi.ai"`}},
+		{[]string{"synthflow", "assistant", "list", "--region", "eu", "--api", "https://api.eu.synthflow.ai", "--dry-run"}, 0, []string{"GET https://api.eu.synthflow.ai/"}},
+		{[]string{"synthflow", "assistant", "list", "--region", "eu", "--api", "http://127.0.0.1:1", "--dry-run"}, 0, []string{"GET http://127.0.0.1:1/"}},
+	} {
+		out, code := run(t, append(step.args, "--config", "/nonexistent/flowbridge.yaml")...)
+		checkOutput(t, step, out, code)
+	}
+}
+
 // API, token and workspace may come from a target.
 func TestSynthflowFromTarget(t *testing.T) {
 	a := newSynthflowAccount(t)
