@@ -45,7 +45,7 @@ func newConnection(c *cobra.Command, kind string, regions []config.Region, token
 	f.StringVar(&o.tokenEnv, "token-env", tokenEnv, "environment variable with the bearer token")
 	f.StringVar(&o.target, "target", "", "take API, token and workspace from this target of the configuration")
 	f.StringVarP(&o.file, "config", "c", "flowbridge.yaml", "configuration file")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the requests, secrets masked, and send nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the requests, secrets masked, and send nothing; with --json as {method, url, headers, body}")
 	if kind == config.KindSynthflow {
 		f.StringVar(&o.workspace, "workspace-id", "", "id of the workspace")
 	}
@@ -67,7 +67,8 @@ func (o *connection) open(c *cobra.Command) (access, error) {
 		return access{}, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	if o.dryRun {
-		a.transport = &requestPrinter{out: c.OutOrStdout()}
+		flag := c.Flags().Lookup("json") // setup has none
+		a.transport = &requestPrinter{out: c.OutOrStdout(), asJSON: flag != nil && flag.Value.String() == "true"}
 	}
 	return a, nil
 }

@@ -17,37 +17,68 @@ import (
 // errNotSent is what a request ends with that was printed only.
 var errNotSent = errors.New("not sent: --dry-run")
 
-// requestPrinter is a transport that sends nothing: it prints each request, secrets masked.
-type requestPrinter struct{ out io.Writer }
+// requestPrinter is a transport that sends nothing: it prints each request, secrets masked. A command of an account makes
+// one at most then, because the answer it would go on with never comes.
+type requestPrinter struct {
+	out    io.Writer
+	asJSON bool // as an object with method, url, headers and body
+}
 
 // RoundTrip prints a request.
 func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
-	fmt.Fprintf(p.out, "%s %s\n", r.Method, r.URL)
-	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		value := r.Header.Get(name)
+	headers := map[string]string{}
+	for name := range r.Header {
+		headers[name] = r.Header.Get(name)
 		if name == "Authorization" {
-			value = "Bearer " + rest.Redacted
+			headers[name] = "Bearer " + rest.Redacted
 		}
-		fmt.Fprintf(p.out, "%s: %s\n", name, value)
 	}
-	fmt.Fprintln(p.out)
+	body, err := maskedBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if p.asJSON {
+		err = printJSON(p.out, map[string]any{"method": r.Method, "url": r.URL.String(), "headers": headers, "body": body})
+	} else {
+		err = p.print(r, headers, body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, errNotSent
+}
+
+// maskedBody is the body of a request without its secrets; nil where it has none.
+func maskedBody(r *http.Request) (any, error) {
 	if r.Body == nil {
-		return nil, errNotSent
+		return nil, nil
 	}
 	defer r.Body.Close()
 	data, err := io.ReadAll(r.Body)
 	if err != nil || len(data) == 0 {
-		return nil, errNotSent
+		return nil, err
 	}
 	body, err := rest.ParseObject(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := printJSON(p.out, rest.Masked(map[string]any(body))); err != nil {
-		return nil, err
+	return rest.Masked(map[string]any(body)), nil
+}
+
+func (p *requestPrinter) print(r *http.Request, headers map[string]string, body any) error {
+	fmt.Fprintf(p.out, "%s %s\n", r.Method, r.URL)
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		fmt.Fprintf(p.out, "%s: %s\n", name, headers[name])
 	}
 	fmt.Fprintln(p.out)
-	return nil, errNotSent
+	if body == nil {
+		return nil
+	}
+	if err := printJSON(p.out, body); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.out)
+	return err
 }
 
 // sent drops the error of a request that was printed instead of being sent.
