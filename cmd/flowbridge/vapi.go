@@ -42,6 +42,8 @@ type vapiKind struct {
 	complete        func(c *cobra.Command, a access, body rest.Object, fresh bool) (rest.Object, error) // puts in what further flags say, and checks the body
 	same            func(a, b rest.Object) bool                                                         // whether it is what was asked for by its name
 	title           func(rest.Object) string
+	row             func(rest.Object) rest.Object // what a table shows; nil: the object itself
+	lacks           func(rest.Object) string      // what something new is of no use without; nil: nothing
 }
 
 func (k *vapiKind) command() *cobra.Command {
@@ -140,6 +142,11 @@ func (k *vapiKind) createCommand() *cobra.Command {
 			if err != nil {
 				return sent(err)
 			}
+			if k.lacks != nil {
+				if words := k.lacks(made); words != "" {
+					fmt.Fprintln(c.ErrOrStderr(), "note:", words)
+				}
+			}
 			return k.did(show, wasCreated, made)
 		})
 	}
@@ -193,6 +200,11 @@ func (k *vapiKind) listCommand() *cobra.Command {
 			all, err := k.list(account, c.Context())
 			if err != nil {
 				return sent(err)
+			}
+			if k.row != nil && !*asJSON {
+				for i, o := range all {
+					all[i] = k.row(o)
+				}
 			}
 			return newShower(c.OutOrStdout(), account.Hide, *asJSON).list(all, k.columns...)
 		})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 
 	"github.com/spf13/cobra"
 
@@ -54,7 +55,41 @@ func vapiNumbers(o *connection) *vapiKind {
 			}
 			return "phone number " + uri
 		},
+		row: func(o rest.Object) rest.Object {
+			shown := maps.Clone(o)
+			if url := vapiServer(o); url != "" {
+				shown["serverUrl"] = url
+			}
+			return shown
+		},
+		lacks: nobodyAnswers,
 	}
+}
+
+// vapiServer is the URL of the server that is asked for the assistant of each call, or "". It has two places: server.url of
+// the API reference comes before serverUrl of the guides.
+func vapiServer(number rest.Object) string {
+	server, _ := number.Object("server")
+	if url, _ := server.Text("url"); url != "" {
+		return url
+	}
+	url, _ := number.Text("serverUrl")
+	return url
+}
+
+// nobodyAnswers says that the calls to a number fail because it says nobody who takes them, or "".
+func nobodyAnswers(number rest.Object) string {
+	if vapiServer(number) != "" {
+		return ""
+	}
+	for _, member := range []string{"assistantId", "squadId", "workflowId", "fallbackDestination"} { // who else the API reference knows
+		if number[member] != nil {
+			return ""
+		}
+	}
+	id, _ := number.Text("id")
+	return "the number has neither an assistant nor a server, so all calls to it fail, unless a server is set for the whole account; " +
+		"give it one by flowbridge vapi number update " + shellQuote(id) + " --assistant-id ID, or --server-url URL"
 }
 
 // completeVapiNumber puts in what --sip-user and --server-url say, and checks the body.

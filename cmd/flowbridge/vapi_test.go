@@ -152,6 +152,25 @@ func TestVapiUsage(t *testing.T) {
 	}
 }
 
+// The server of a number is shown wherever the API has it, and a number whose calls nobody takes is created with a note.
+func TestVapiNumberServer(t *testing.T) {
+	a := newVapiAccount(t)
+	secret := secretFile(t, trunkPassword)
+	create := func(user string, more ...string) []string {
+		return append([]string{"number", "create", "--sip-uri", "sip:" + user + "@127.0.0.1:5060"}, more...)
+	}
+	const note = "has neither an assistant nor a server, so all calls to it fail"
+	a.steps([]cliStep{
+		{create("a"), 0, []string{"created phone number", note, "vapi number update id-1 --assistant-id ID, or --server-url URL"}},
+		{create("b", "--server-url", "https://b.example/x", "--server-secret-file", secret), 0, []string{"created phone number", "!" + note}},
+		{create("c", "--server-url", "https://c.example/x"), 0, []string{"created phone number", "!" + note}},
+		{[]string{"assistant", "create", "--name", "Ann"}, 0, nil},
+		{create("d", "--assistant-id", "id-1"), 0, []string{"created phone number", "!" + note}},
+		{[]string{"number", "list"}, 0, []string{"SERVERURL", "-            https://b.example/x", "-            https://c.example/x"}},
+		{[]string{"number", "list", "--json"}, 0, []string{`"url": "https://b.example/x"`, `!"serverUrl": "https://b.example/x"`}},
+	})
+}
+
 // Against the stand-in, which holds to the API reference: from an empty account to a number that asks a server.
 func TestVapiStandIn(t *testing.T) {
 	v, err := sim.StartVapi(t.Context(), sim.VapiOptions{Key: accountToken, Log: zerolog.Nop()})
