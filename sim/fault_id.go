@@ -1,6 +1,9 @@
 package sim
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // givenIDs remembers one id of each sort, for the fault that gives it again.
 type givenIDs struct {
@@ -23,9 +26,9 @@ func (g *givenIDs) again(sort, id string) string {
 
 // told is an id as an answer has it: the id, or what the fault makes of it. The
 // sort is what it is an id of.
-func (s *Synthflow) told(sort, id string) any {
-	before := s.given.again(sort, id)
-	switch s.Fault().Kind {
+func (g *givenIDs) told(f Fault, sort, id string) any {
+	before := g.again(sort, id)
+	switch f.Kind {
 	case FaultTypes:
 		return 4711
 	case FaultReused:
@@ -37,4 +40,14 @@ func (s *Synthflow) told(sort, id string) any {
 	default:
 		return id
 	}
+}
+
+func (s *Synthflow) told(sort, id string) any { return s.given.told(s.Fault(), sort, id) }
+
+// told is an object as an answer has it. The sort is what it is one of.
+func (v *Vapi) told(sort string, object map[string]any) map[string]any {
+	id, _ := object["id"].(string)
+	out := maps.Clone(object)
+	out["id"] = v.given.told(v.Fault(), sort, id)
+	return out
 }

@@ -43,6 +43,7 @@ type Vapi struct {
 	opts    VapiOptions
 	api     *web
 	account *vapiAccount
+	given   givenIDs
 	client  *http.Client
 	closed  atomic.Bool
 }

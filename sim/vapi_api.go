@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 const (
@@ -34,16 +35,25 @@ func (v *Vapi) handler() http.Handler {
 			a.mu.Lock()
 			list := t.list()
 			a.mu.Unlock()
+			for i, o := range list {
+				list[i] = v.told(path[1:], o)
+			}
 			answerList(w, r, list)
 		})
 		mux.HandleFunc("GET "+path+"/{id}", func(w http.ResponseWriter, r *http.Request) {
 			a.mu.Lock()
 			o, err := t.get(r.PathValue("id"))
 			a.mu.Unlock()
+			if err == nil {
+				o = v.told(path[1:], o)
+			}
 			answerVapi(w, http.StatusOK, o, err)
 		})
 		mux.HandleFunc("DELETE "+path+"/{id}", func(w http.ResponseWriter, r *http.Request) {
 			o, err := a.remove(t, r.PathValue("id"))
+			if err == nil {
+				o = v.told(path[1:], o)
+			}
 			answerVapi(w, http.StatusOK, o, err)
 		})
 	}
@@ -102,6 +112,8 @@ func (v *Vapi) write(code int, do func(id string, body map[string]any) (map[stri
 		o, refusal := do(r.PathValue("id"), body)
 		if refusal == nil {
 			v.log.Info().Str("id", o["id"].(string)).Str("path", r.URL.Path).Msg("account changed")
+			collection, _, _ := strings.Cut(r.URL.Path[1:], "/")
+			o = v.told(collection, o)
 		}
 		answerVapi(w, code, o, refusal)
 	}

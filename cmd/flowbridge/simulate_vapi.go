@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -25,7 +26,7 @@ func simulateVapiCommand() *cobra.Command {
 			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n" +
 			"A number's sipUri has the host of the region, or the address of the agent; an INVITE is found by either.\n\n" +
 			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n" +
-			sim.FaultUsage + ". failed is for synthflow only.",
+			strings.Replace(sim.FaultUsage, "failed, ", "", 1) + ".",
 		Example: "  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n" +
 			"  flowbridge simulate vapi --region eu\n" +
 			"  flowbridge simulate vapi --fault late:8s",

@@ -50,3 +50,11 @@ func TestSimulateVapi(t *testing.T) {
 		t.Errorf("log: %s", log.String())
 	}
 }
+
+// The help names no fault that the command refuses.
+func TestSimulateVapiFaultUsage(t *testing.T) {
+	out, code := run(t, "simulate", "vapi", "--help")
+	if code != 0 || !strings.Contains(out, "types, reused, crlf, emptyid (the API)") || strings.Contains(out, "failed") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}

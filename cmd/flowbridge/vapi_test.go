@@ -208,6 +208,44 @@ func TestVapiStandIn(t *testing.T) {
 	})
 }
 
+// Ids that can't be ids, or are another's, are not taken.
+func TestVapiFaults(t *testing.T) {
+	v, err := sim.StartVapi(t.Context(), sim.VapiOptions{Key: accountToken, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	t.Setenv("VAPI_TOKEN", accountToken)
+	a := &vapiAccount{t: t, url: v.APIURL()}
+	create := []string{"assistant", "create", "--name", "A", "--again"}
+	a.steps([]cliStep{{create, 0, []string{"created"}}})
+	for fault, says := range map[string][2]string{
+		"types":   {"entry of the list has no usable id", "has no id"},
+		"emptyid": {"entry of the list has no usable id", "the answer's id is none"},
+		"crlf":    {"entry of the list has no usable id", "the answer's id is none"},
+		"reused":  {"was there before", ""},
+	} {
+		f, err := sim.ParseFault(fault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.SetFault(f)
+		a.steps([]cliStep{{create, 1, []string{says[0], "!created assistant"}}})
+		if says[1] == "" {
+			continue
+		}
+		number := []string{"number", "create", "--sip-uri", "sip:" + fault + "@" + v.SIPAddr().String(), "--server-url", "https://x.example/a"}
+		out, code := run(t, append(append([]string{"vapi"}, number...), "--api", a.url)...)
+		checkOutput(t, cliStep{number, 1, []string{says[1], "!created phone number"}}, out, code)
+		v.SetFault(sim.Fault{}) // it was created all the same: the next one is to find none
+		list, _ := run(t, "vapi", "number", "list", "--api", a.url)
+		for _, line := range strings.Split(strings.TrimSpace(list), "\n")[1:] {
+			id, _, _ := strings.Cut(line, " ")
+			a.steps([]cliStep{{[]string{"number", "delete", id, "--yes"}, 0, []string{"deleted"}}})
+		}
+	}
+}
+
 // The region says API and SIP host, and --dry-run sends nothing to it.
 func TestVapiDryRun(t *testing.T) {
 	t.Setenv("VAPI_TOKEN", "")
