@@ -17,16 +17,19 @@ func TestDryRunAsJSON(t *testing.T) {
 	}{
 		{[]string{"synthflow", "number", "list", "--workspace-id", "W"}, "GET", "https://api.synthflow.ai/v2/numbers?limit=20&offset=0&workspace=W", "<nil>"},
 		{
-			[]string{"synthflow", "number", "update", "+1", "--trunk-pwd-file", pwd}, "PATCH", "https://api.synthflow.ai/v2/numbers/1",
+			[]string{"synthflow", "number", "update", "+1", "--trunk-pwd-file", pwd},
+			"PATCH", "https://api.synthflow.ai/v2/numbers/1",
 			"map[trunk_pwd:[redacted]]",
 		},
 		{[]string{"synthflow", "number", "delete", "+1", "--workspace-id", "W"}, "DELETE", "https://api.synthflow.ai/v2/numbers/1", "<nil>"},
 		{
-			[]string{"synthflow", "assistant", "create", "--name", "A", "--prompt", "<x>", "--region", "eu"}, "POST", "https://api.eu.synthflow.ai/v2/assistants",
+			[]string{"synthflow", "assistant", "create", "--name", "A", "--prompt", "<x>", "--region", "eu"},
+			"POST", "https://api.eu.synthflow.ai/v2/assistants",
 			"map[agent:map[prompt:<x>] name:A type:inbound voice_engine_version:2.0]",
 		},
 		{
-			[]string{"vapi", "number", "update", "n", "--authentication-username", "u", "--authentication-password-file", pwd}, "PATCH",
+			[]string{"vapi", "number", "update", "n", "--authentication-username", "u", "--authentication-password-file", pwd},
+			"PATCH",
 			"https://api.vapi.ai/phone-number/n", "map[authentication:map[password:[redacted] username:u]]",
 		},
 		{[]string{"vapi", "assistant", "create", "--name", "A"}, "POST", "https://api.vapi.ai/assistant", "map[name:A]"},

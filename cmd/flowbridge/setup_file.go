@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -69,20 +70,12 @@ type writer struct {
 
 // apply shows what the additions change, and writes it. It gives the configuration that the file has then.
 func (f *setupFile) apply(all []addition, env func(string) (string, bool), w writer) (*config.Config, error) {
-	text := f.old
-	for _, a := range all {
-		out, err := yamledit.Prepend(text, a.key, a.element)
-		if errors.Is(err, yamledit.ErrForm) {
-			return nil, f.byHand(all, w.out)
-		}
-		if err != nil {
-			return nil, err
-		}
-		text = out
+	text, cfg, err := f.edited(all, env)
+	if errors.Is(err, yamledit.ErrForm) {
+		return nil, f.byHand(all, w.out)
 	}
-	cfg, err := config.Parse(f.name, text, env)
 	if err != nil {
-		return nil, fmt.Errorf("with the additions the configuration would not be valid, so nothing was written:\n%w", err)
+		return nil, err
 	}
 	if len(all) == 0 {
 		_, err := fmt.Fprintf(w.out, "%s has it already\n", f.name)
@@ -109,6 +102,21 @@ func (f *setupFile) apply(all []addition, env func(string) (string, bool), w wri
 	return cfg, err
 }
 
+// edited is the file's text with the additions, and the configuration that it is then. The error is yamledit.ErrForm if they
+// can't be put in as text.
+func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte, cfg *config.Config, err error) {
+	text = f.old
+	for _, a := range all {
+		if text, err = yamledit.Prepend(text, a.key, a.element); err != nil {
+			return nil, nil, err
+		}
+	}
+	if cfg, err = config.Parse(f.name, text, env); err != nil {
+		return nil, nil, fmt.Errorf("with the additions the configuration would not be valid, so nothing was written:\n%w", err)
+	}
+	return text, cfg, nil
+}
+
 // byHand prints what is to be pasted.
 func (f *setupFile) byHand(all []addition, out io.Writer) error {
 	for _, a := range all {
@@ -121,8 +129,12 @@ func (f *setupFile) byHand(all []addition, out io.Writer) error {
 			fmt.Fprintln(out, lead+line)
 		}
 	}
-	return fmt.Errorf("%s is written in a way that nothing can be put into it as text (lists in brackets, aliases): "+
-		"put in the above by hand, and repeat the command", f.name)
+	how := ", and repeat the command"
+	if slices.ContainsFunc(all, func(a addition) bool { return strings.Contains(a.element, newModelID) }) {
+		how = " with the id that flowbridge synthflow assistant create gives in the place of " + newModelID + ", and repeat the command with --model-id"
+	}
+	return fmt.Errorf("%s is written in a way that nothing can be put into it as text (elements of a list in brackets, aliases), and nothing was done: "+
+		"write each element of these lists in a line of its own (- name: …), and repeat the command; or put in the above by hand%s", f.name, how)
 }
 
 // write replaces the file in one step: a reader, and a crash, see the old text or the new one. Mode and owner stay.

@@ -104,9 +104,9 @@ func (u *setup) targetURI(at access) string {
 	return "sip:" + u.phoneNumber + "@" + host
 }
 
-// regionName is the region as it was written; "" is the host that the documents name.
+// regionName is the region as it was written, by its name or by its API; "" is the host that the documents name.
 func (u *setup) regionName(at access) string {
-	if u.flags.Changed("region") {
+	if u.flags.Changed("region") || u.api != "" {
 		return at.region.Name
 	}
 	return ""
@@ -189,7 +189,13 @@ func (u *setup) otherwise(t *config.Target, at access, model string) (wrong []st
 		wrong = append(wrong, "it has no prepare")
 	default:
 		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(at.api, "/"))
-		differs("prepare.model_id", t.Prepare.ModelID, model)
+		switch model {
+		case dryModelID: // may be that one
+		case newModelID:
+			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID))
+		default:
+			differs("prepare.model_id", t.Prepare.ModelID, model)
+		}
 		differs("prepare.workspace_id", t.Prepare.WorkspaceID, at.workspace)
 	}
 	return wrong

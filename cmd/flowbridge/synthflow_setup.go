@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 			"  3  put a target and a route into the configuration file, which is shown first; comments and all else of the\n" +
 			"     file stay as they are\n" +
 			"  4  with --test-call, place a call through a B2BUA in this process that has the new configuration\n" +
+			"All that was written, and the configuration that would come of it, is checked before anything is changed in the account.\n" +
 			"It can be repeated: what is there is left alone, and what is there but otherwise is an error that says how to\n" +
 			"change it. --dry-run prints requests and configuration, and does nothing.",
 		Example: "  flowbridge synthflow setup --workspace-id W --token-file /run/secrets/synthflow --phone-number +15551230000 \\\n" +
@@ -81,18 +83,30 @@ func (u *setup) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := u.rehearse(c, at, cmp.Or(u.modelID, dryModelID)); err != nil {
+		return err
+	}
 	account, err := u.accountAt(at, secrets)
 	if err != nil {
 		return err
 	}
 	defer account.CloseIdle()
+	var agent setupAgent
+	if !u.dryRun {
+		if agent, err = u.findAgent(c, account, agentBody); err != nil {
+			return err
+		}
+		if err := u.rehearse(c, at, cmp.Or(agent.id, newModelID)); err != nil {
+			return err
+		}
+	}
 	show := newShower(c.OutOrStdout(), account.Hide, false)
 	fmt.Fprintln(show.out, "1  number")
 	if err := u.haveNumber(c, account, numberBody, show); err != nil {
 		return err
 	}
 	fmt.Fprintln(show.out, "2  agent")
-	id, err := u.haveAgent(c, account, agentBody, show)
+	id, err := u.haveAgent(c, account, agentBody, agent, show)
 	if err != nil {
 		return err
 	}
@@ -113,32 +127,34 @@ func (u *setup) check(c *cobra.Command) (at access, number, agent rest.Object, s
 	if u.target != "" {
 		return fail(fmt.Errorf("%w: --target is for the other commands: name the new target by --target-name, the account by --region and --token-file", errUsage))
 	}
-	if !u.yes && !u.dryRun && !u.terminal() {
-		return fail(fmt.Errorf("%w: there is nobody to ask: write --yes to have the configuration written", errUsage))
-	}
-	if at, err = u.inWorkspace(c); err != nil {
-		return fail(err)
-	}
 	number, more, err := u.number.read(c)
 	if err != nil {
-		return fail(err)
-	}
-	number["phone_number"], number["workspace_id"] = u.phoneNumber, at.workspace
-	if _, err = checkedNumber(number); err != nil {
 		return fail(err)
 	}
 	agent, secrets, err = u.agent.read(c)
 	if err != nil {
 		return fail(err)
 	}
+	if err = u.missing(agent); err != nil {
+		return fail(err)
+	}
+	if !u.yes && !u.dryRun && !u.terminal() {
+		return fail(fmt.Errorf("%w: there is nobody to ask: write --yes to have the configuration written", errUsage))
+	}
+	if at, err = u.inWorkspace(c); err != nil {
+		return fail(err)
+	}
+	number["phone_number"], number["workspace_id"] = u.phoneNumber, at.workspace
+	if _, err = checkedNumber(number); err != nil {
+		return fail(err)
+	}
 	agent["phone_number"] = u.phoneNumber
-	if u.modelID == "" {
-		if err = u.only.complete(c, agent); err != nil {
-			return fail(err)
-		}
-		if agent["type"] != "inbound" {
-			return fail(fmt.Errorf("%w: type %v: to this platform all calls that come by SIP are inbound", errUsage, agent["type"]))
-		}
+	kind, given := agent["type"]
+	if !given || c.Flags().Changed("type") {
+		kind = u.only.kind
+	}
+	if u.modelID == "" && kind != "inbound" {
+		return fail(fmt.Errorf("%w: type %v: to this platform all calls that come by SIP are inbound", errUsage, kind))
 	}
 	return at, number, agent, append(secrets, more...), u.checkRest(at)
 }
@@ -158,6 +174,9 @@ func (u *setup) checkRest(at access) error {
 		return fmt.Errorf("%w: --from %q: write a number", errUsage, u.from)
 	case !e164Like(u.phoneNumber):
 		return fmt.Errorf("%w: --phone-number %q: calls are routed by it: write it with + and country code", errUsage, u.phoneNumber)
+	}
+	if err := u.checkSIP(at); err != nil {
+		return err
 	}
 	if u.trunkSource != "" {
 		if _, err := sourceOf(u.trunkSource); err != nil {
@@ -204,64 +223,50 @@ func (u *setup) haveNumber(c *cobra.Command, account *synthflow.Account, body re
 	return show.did(wasCreated, "number "+u.phoneNumber, u.phoneNumber, nil)
 }
 
-// dryModelID stands for the id that an agent would get.
-const dryModelID = "MODEL_ID"
-
-// haveAgent creates the agent, or finds it, and sees that it is bound to the number. It gives the agent's id.
-func (u *setup) haveAgent(c *cobra.Command, account *synthflow.Account, body rest.Object, show shower) (string, error) {
+// haveAgent creates the agent, unless it is there, and sees that it is bound to the number. It gives the agent's id.
+func (u *setup) haveAgent(c *cobra.Command, account *synthflow.Account, body rest.Object, agent setupAgent, show shower) (string, error) {
 	if u.dryRun {
-		return u.drawAgent(c.Context(), account, body)
+		return u.drawAgent(c, account, body)
 	}
-	id := u.modelID
-	known := map[string]bool{}
-	if id == "" {
-		all, err := account.ListAssistants(c.Context())
-		if err != nil {
+	if agent.have != nil {
+		if err := u.agentThere(c, account, agent, body, show); err != nil {
 			return "", err
 		}
-		known = synthflow.IDs(all)
-		if id, err = namedAssistant(all, body); err != nil {
-			return "", fmt.Errorf("%w, and name it by --model-id", err)
-		}
+		return agent.id, u.bound(c.Context(), account, agent.id, show)
 	}
-	if id == "" {
-		made, dropped, err := account.CreateAssistant(c.Context(), body, known)
-		if err != nil {
-			return "", err
-		}
-		if dropped {
-			fmt.Fprintln(show.out, "the API refused voice_engine_version; sent once more without it")
-		}
-		name, _ := body.Text("name")
-		if err := show.did(wasCreated, fmt.Sprintf("agent %q, model_id %s", name, made), made, nil); err != nil {
-			return "", err
-		}
-		return made, u.bound(c.Context(), account, made, show)
-	}
-	if err := u.agentThere(c, account, id, body, show); err != nil {
+	made, dropped, err := account.CreateAssistant(c.Context(), body, agent.known)
+	if err != nil {
 		return "", err
 	}
-	return id, u.bound(c.Context(), account, id, show)
+	if dropped {
+		fmt.Fprintln(show.out, "the API refused voice_engine_version; sent once more without it")
+	}
+	name, _ := body.Text("name")
+	if err := show.did(wasCreated, fmt.Sprintf("agent %q, model_id %s", name, made), made, nil); err != nil {
+		return "", err
+	}
+	return made, u.bound(c.Context(), account, made, show)
 }
 
-// drawAgent prints the request of the second step.
-func (u *setup) drawAgent(ctx context.Context, account *synthflow.Account, body rest.Object) (string, error) {
+// drawAgent prints the request of the second step: that which creates the agent, if it could be created.
+func (u *setup) drawAgent(c *cobra.Command, account *synthflow.Account, body rest.Object) (string, error) {
 	if u.modelID != "" {
-		return u.modelID, sent(account.UpdateAssistant(ctx, u.modelID, rest.Object{"phone_number": u.phoneNumber}))
+		return u.modelID, sent(account.UpdateAssistant(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber}))
 	}
-	_, _, err := account.CreateAssistant(ctx, body, nil)
+	if _, ok := body.Object("agent"); !ok {
+		_, err := account.ListAssistants(c.Context())
+		return dryModelID, sent(err)
+	}
+	if err := u.completeAgent(c, body); err != nil {
+		return "", err
+	}
+	_, _, err := account.CreateAssistant(c.Context(), body, nil)
 	return dryModelID, sent(err)
 }
 
 // agentThere compares an agent that is there with what was asked for, and binds it to the number if it has none.
-func (u *setup) agentThere(c *cobra.Command, account *synthflow.Account, id string, body rest.Object, show shower) error {
-	have, err := account.GetAssistant(c.Context(), id)
-	if err != nil {
-		return err
-	}
-	if kind, _ := have.Text("type"); kind != "" && kind != "inbound" {
-		return fmt.Errorf("agent %s is of type %s: to this platform all calls that come by SIP are inbound, so it takes none", id, shown(kind))
-	}
+func (u *setup) agentThere(c *cobra.Command, account *synthflow.Account, agent setupAgent, body rest.Object, show shower) error {
+	id, have := agent.id, agent.have
 	if number, _ := have.Text("phone_number"); number == "" {
 		if err := account.UpdateAssistant(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
 			return err
@@ -299,21 +304,11 @@ func (u *setup) configure(c *cobra.Command, at access, model string) (*config.Co
 	if err != nil {
 		return nil, err
 	}
-	env := os.LookupEnv
-	if u.dryRun {
-		env = func(name string) (string, bool) {
-			v, set := os.LookupEnv(name)
-			if name == u.tokenEnv && v == "" {
-				return noToken, true
-			}
-			return v, set
-		}
-	}
-	plan, err := u.plan(w, at, model, env)
+	plan, err := u.plan(w, at, model, u.env)
 	if err != nil {
 		return nil, err
 	}
-	return w.apply(plan, env, writer{out: c.OutOrStdout(), dryRun: u.dryRun, allowed: func() (bool, error) {
+	return w.apply(plan, u.env, writer{out: c.OutOrStdout(), dryRun: u.dryRun, allowed: func() (bool, error) {
 		if u.yes {
 			return true, nil
 		}
