@@ -113,7 +113,7 @@ func (u *setup) findAgent(c *cobra.Command, account *synthflow.Account, body res
 		}
 		a.known = synthflow.IDs(all)
 		if a.id, err = namedAssistant(all, body); err != nil {
-			return a, fmt.Errorf("%w, and name it by --model-id", err)
+			return a, fmt.Errorf("%w; name one of them by --model-id", err)
 		}
 	}
 	if a.id == "" {

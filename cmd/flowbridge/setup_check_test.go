@@ -134,6 +134,10 @@ func TestSetupFindsTheAgentByName(t *testing.T) {
 	s.step(0, []string{"bound agent", "takes the calls to " + setupNumber, "wrote " + s.file}, "--name", "Ann", "--yes")
 	s.step(0, []string{"has it already"}, "--name", "Ann", "--yes")
 	s.step(0, []string{"has it already"}, "--name", "Ann", "--dry-run")
+	if out, code := run(t, "synthflow", "assistant", "create", "--api", log.url, "--token-file", s.args[7], "--name", "Ann", "--prompt", "x", "--again"); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	s.step(1, []string{`there are 2 agents named "Ann": `, "name one of them by --model-id", "!--again"}, "--name", "Ann", "--yes")
 }
 
 // What is missing is said all at once, by the names of the flags.

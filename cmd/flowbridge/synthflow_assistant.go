@@ -147,14 +147,13 @@ func namedAssistant(all []rest.Object, body rest.Object) (string, error) {
 	case 1:
 		return ids[0], nil
 	}
-	return "", fmt.Errorf("there are %d agents named %q: %s; write --again for another one, or change one of them by its id",
-		len(ids), name, strings.Join(ids, ", "))
+	return "", fmt.Errorf("there are %d agents named %q: %s", len(ids), name, strings.Join(ids, ", "))
 }
 
 // assistantThere compares an agent that is there with the one that was asked for.
 func (s *synthflowCLI) assistantThere(c *cobra.Command, account *synthflow.Account, flags *bodyFlags, id string, want rest.Object, show shower, err error) error {
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; write --again for another one, or change one of them by its id", err)
 	}
 	have, err := account.GetAssistant(c.Context(), id)
 	if err != nil {
