@@ -49,12 +49,14 @@ type Server struct {
 	servers   []*http.Server
 	listeners map[netip.AddrPort]net.Listener
 	serving   sync.WaitGroup
+	asked     requests
 }
 
 // Start listens and serves until Close. An error says which hook's address it
 // is about.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{listeners: map[netip.AddrPort]net.Listener{}}
+	s.asked.ctx, s.asked.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	muxes := map[netip.AddrPort]*http.ServeMux{}
 	for _, e := range o.Endpoints {
 		mux := muxes[e.Listen]
@@ -72,7 +74,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.Log.Info().Str("hook", e.Name).Stringer("listen", s.listeners[e.Listen].Addr()).Str("path", e.Path).Msg("hook listening")
 	}
 	for addr, mux := range muxes {
-		if err := s.serve(s.listeners[addr], guarded(mux, o.Log), o); err != nil {
+		if err := s.serve(s.listeners[addr], s.asked.counted(guarded(mux, o.Log)), o); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
@@ -91,6 +93,7 @@ func (s *Server) listen(ctx context.Context, e Endpoint) error {
 func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	server := &http.Server{
 		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return s.asked.ctx },
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -121,13 +124,26 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 // that the system chose.
 func (s *Server) Addr(listen netip.AddrPort) net.Addr { return s.listeners[listen].Addr() }
 
-// Close ends all requests and waits until nothing is served any more.
+// closeTimeout is how long requests under way may go on when Close is called.
+const closeTimeout = 2 * time.Second
+
+// Close takes no more requests, gives those under way two seconds, ends their
+// contexts and connections then, and returns when no handler runs any more.
 func (s *Server) Close() error {
 	var errs []error
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	var closing sync.WaitGroup
+	for _, server := range s.servers {
+		closing.Go(func() { _ = server.Shutdown(ctx) }) // where that is not enough, Close is
+	}
+	closing.Wait()
+	s.asked.cancel()
 	for _, server := range s.servers {
 		errs = append(errs, server.Close())
 	}
 	s.serving.Wait()
+	s.asked.end()
 	for _, l := range s.listeners {
 		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
