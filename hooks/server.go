@@ -42,6 +42,8 @@ const (
 	// headerTimeout bounds the wait for a request's headers, and before them
 	// for the TLS handshake. An endpoint's own time begins after it.
 	headerTimeout = 2 * time.Second
+	// idleTimeout is short, as a connection that waits takes others' place.
+	idleTimeout = 10 * time.Second
 )
 
 // Server is the listeners. Endpoints with the same address share one.
@@ -97,11 +99,11 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       60 * time.Second,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          httpd.ErrorLog(o.Log),
 	}
-	l = netutil.LimitListener(l, maxConnections)
+	l = &shares{Listener: netutil.LimitListener(l, maxConnections), taken: map[netip.Prefix]int{}}
 	if o.Cert != "" {
 		pair := &keyPair{cert: o.Cert, key: o.Key}
 		if _, err := pair.get(nil); err != nil {
