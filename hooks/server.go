@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +33,8 @@ type Options struct {
 	// Cert and Key are PEM files, read again when they change. Default: none, plain HTTP.
 	Cert, Key string
 	Log       zerolog.Logger
+
+	now func() time.Time // for tests; nil: time.Now
 }
 
 const (
@@ -105,8 +106,8 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	}
 	l = &shares{Listener: netutil.LimitListener(l, maxConnections), taken: map[netip.Prefix]int{}}
 	if o.Cert != "" {
-		pair := &keyPair{cert: o.Cert, key: o.Key}
-		if _, err := pair.get(nil); err != nil {
+		pair, err := newKeyPair(o)
+		if err != nil {
 			return fmt.Errorf("hooks.tls: %w", err)
 		}
 		l = tls.NewListener(l, &tls.Config{
@@ -173,36 +174,4 @@ func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// keyPair is a certificate with its key, read again when a file has changed.
-// One that can't be used any more leaves the old one in force.
-type keyPair struct {
-	cert, key string
-
-	mu     sync.Mutex
-	stamps [2]time.Time
-	pair   *tls.Certificate
-}
-
-func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var stamps [2]time.Time
-	for i, file := range []string{k.cert, k.key} {
-		if st, err := os.Stat(file); err == nil {
-			stamps[i] = st.ModTime()
-		}
-	}
-	if k.pair != nil && stamps == k.stamps {
-		return k.pair, nil
-	}
-	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
-	switch {
-	case err == nil:
-		k.pair, k.stamps = &pair, stamps
-	case k.pair == nil:
-		return nil, err
-	}
-	return k.pair, nil
 }
