@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,12 +168,15 @@ func TestHeaderTimeout(t *testing.T) {
 func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
 // A certificate that is replaced is shown from then on; one that is broken
-// leaves the old one.
+// leaves the old one, and is said once. Files are looked at once a second.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writePair(t, cert, key, 1, time.Unix(1000, 0))
-	_, at := start(t, Options{Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}})
+	var log bytes.Buffer // written in the handshakes that are waited for
+	var clock atomic.Int64
+	now := func() time.Time { return time.Unix(clock.Load(), 0) }
+	_, at := start(t, Options{now: now, Log: zerolog.New(&log), Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}})
 	serial := func() int64 {
 		t.Helper()
 		conn, err := tls.Dial("tcp", at, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its serial number is looked at
@@ -186,14 +190,39 @@ func TestTLS(t *testing.T) {
 		t.Errorf("serial %d", got)
 	}
 	writePair(t, cert, key, 2, time.Unix(2000, 0))
+	if got := serial(); got != 1 {
+		t.Errorf("within the second: serial %d", got)
+	}
+	clock.Add(1)
 	if got := serial(); got != 2 {
 		t.Errorf("after it was replaced: serial %d", got)
 	}
 	if err := os.WriteFile(cert, []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := serial(); got != 2 {
-		t.Errorf("after it was broken: serial %d", got)
+	for range 3 {
+		clock.Add(1)
+		if got := serial(); got != 2 {
+			t.Errorf("after it was broken: serial %d", got)
+		}
+	}
+	if n := strings.Count(log.String(), "of no use"); n != 1 {
+		t.Errorf("%d lines say that it is broken: %s", n, log.String())
+	}
+	if err := os.Remove(cert); err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(1)
+	if got := serial(); got != 2 || strings.Count(log.String(), "of no use") != 2 {
+		t.Errorf("after it was removed: serial %d, %s", got, log.String())
+	}
+	writePair(t, cert, key, 3, time.Unix(3000, 0))
+	clock.Add(1)
+	if got := serial(); got != 3 {
+		t.Errorf("after it was mended: serial %d", got)
+	}
+	if err := os.WriteFile(cert, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := Start(t.Context(), Options{Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Listen: anywhere, Path: "/a", Handler: saying("a")}}}); err == nil || !strings.HasPrefix(err.Error(), "hooks.tls: ") {
 		t.Errorf("a broken one at the start: %v", err)

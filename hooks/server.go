@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +33,8 @@ type Options struct {
 	// Cert and Key are PEM files, read again when they change. Default: none, plain HTTP.
 	Cert, Key string
 	Log       zerolog.Logger
+
+	now func() time.Time // for tests; nil: time.Now
 }
 
 const (
@@ -42,6 +43,8 @@ const (
 	// headerTimeout bounds the wait for a request's headers, and before them
 	// for the TLS handshake. An endpoint's own time begins after it.
 	headerTimeout = 2 * time.Second
+	// idleTimeout is short, as a connection that waits takes others' place.
+	idleTimeout = 10 * time.Second
 )
 
 // Server is the listeners. Endpoints with the same address share one.
@@ -49,12 +52,14 @@ type Server struct {
 	servers   []*http.Server
 	listeners map[netip.AddrPort]net.Listener
 	serving   sync.WaitGroup
+	asked     requests
 }
 
 // Start listens and serves until Close. An error says which hook's address it
 // is about.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{listeners: map[netip.AddrPort]net.Listener{}}
+	s.asked.ctx, s.asked.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	muxes := map[netip.AddrPort]*http.ServeMux{}
 	for _, e := range o.Endpoints {
 		mux := muxes[e.Listen]
@@ -72,7 +77,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.Log.Info().Str("hook", e.Name).Stringer("listen", s.listeners[e.Listen].Addr()).Str("path", e.Path).Msg("hook listening")
 	}
 	for addr, mux := range muxes {
-		if err := s.serve(s.listeners[addr], guarded(mux, o.Log), o); err != nil {
+		if err := s.serve(s.listeners[addr], s.asked.counted(guarded(mux, o.Log)), o); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
@@ -91,17 +96,18 @@ func (s *Server) listen(ctx context.Context, e Endpoint) error {
 func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	server := &http.Server{
 		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return s.asked.ctx },
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       60 * time.Second,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          httpd.ErrorLog(o.Log),
 	}
-	l = netutil.LimitListener(l, maxConnections)
+	l = &shares{Listener: netutil.LimitListener(l, maxConnections), taken: map[netip.Prefix]int{}}
 	if o.Cert != "" {
-		pair := &keyPair{cert: o.Cert, key: o.Key}
-		if _, err := pair.get(nil); err != nil {
+		pair, err := newKeyPair(o)
+		if err != nil {
 			return fmt.Errorf("hooks.tls: %w", err)
 		}
 		l = tls.NewListener(l, &tls.Config{
@@ -121,13 +127,26 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 // that the system chose.
 func (s *Server) Addr(listen netip.AddrPort) net.Addr { return s.listeners[listen].Addr() }
 
-// Close ends all requests and waits until nothing is served any more.
+// closeTimeout is how long requests under way may go on when Close is called.
+const closeTimeout = 2 * time.Second
+
+// Close takes no more requests, gives those under way two seconds, ends their
+// contexts and connections then, and returns when no handler runs any more.
 func (s *Server) Close() error {
 	var errs []error
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	var closing sync.WaitGroup
+	for _, server := range s.servers {
+		closing.Go(func() { _ = server.Shutdown(ctx) }) // where that is not enough, Close is
+	}
+	closing.Wait()
+	s.asked.cancel()
 	for _, server := range s.servers {
 		errs = append(errs, server.Close())
 	}
 	s.serving.Wait()
+	s.asked.end()
 	for _, l := range s.listeners {
 		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
@@ -155,36 +174,4 @@ func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// keyPair is a certificate with its key, read again when a file has changed.
-// One that can't be used any more leaves the old one in force.
-type keyPair struct {
-	cert, key string
-
-	mu     sync.Mutex
-	stamps [2]time.Time
-	pair   *tls.Certificate
-}
-
-func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var stamps [2]time.Time
-	for i, file := range []string{k.cert, k.key} {
-		if st, err := os.Stat(file); err == nil {
-			stamps[i] = st.ModTime()
-		}
-	}
-	if k.pair != nil && stamps == k.stamps {
-		return k.pair, nil
-	}
-	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
-	switch {
-	case err == nil:
-		k.pair, k.stamps = &pair, stamps
-	case k.pair == nil:
-		return nil, err
-	}
-	return k.pair, nil
 }

@@ -117,7 +117,7 @@ func TestAssistantRequest(t *testing.T) {
 					}
 					return tt.answer, tt.err
 				},
-				Other: func(kind string, body []byte) { reported <- kind + " " + string(body) },
+				Other: func(kind string, body []byte) error { reported <- kind + " " + string(body); return nil },
 			}), tt.more)
 			cc := v.call("line", Header{"X-First_Name", "Ada"})
 			if tt.by == SideAgent {

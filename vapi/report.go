@@ -36,20 +36,21 @@ func ParseReport(body []byte) (Report, error) {
 		return Report{}, ErrReport
 	}
 	r := m.request()
-	reason := cmp.Or(memberText(m.body, "endedReason"), memberText(memberObject(m.body, "call"), "endedReason"))
+	call, _ := valueOf(m.Call).(map[string]any)
+	reason := cmp.Or(text(scalarOf(m.EndedReason)), memberText(call, "endedReason"))
 	return Report{CallID: r.CallID, SIPCallID: r.SIPCallID, EndedReason: reason, Duration: m.duration()}, nil
 }
 
 // duration is durationSeconds, or the time between startedAt and endedAt.
 func (m message) duration() time.Duration {
 	d := time.Duration(0)
-	if n, ok := m.body["durationSeconds"].(json.Number); ok {
+	if n, ok := scalarOf(m.DurationSeconds).(json.Number); ok {
 		if seconds, err := n.Float64(); err == nil && seconds >= 0 && seconds < maxReported.Seconds() {
 			d = time.Duration(seconds * float64(time.Second))
 		}
 	} else {
-		from, err1 := time.Parse(time.RFC3339, memberText(m.body, "startedAt"))
-		to, err2 := time.Parse(time.RFC3339, memberText(m.body, "endedAt"))
+		from, err1 := time.Parse(time.RFC3339, text(scalarOf(m.StartedAt)))
+		to, err2 := time.Parse(time.RFC3339, text(scalarOf(m.EndedAt)))
 		if err1 == nil && err2 == nil {
 			d = to.Sub(from)
 		}

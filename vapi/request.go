@@ -18,6 +18,7 @@ const MaxRequest = 1 << 20
 
 const (
 	maxDepth       = 64
+	maxValues      = 20000 // of what is decoded of a message
 	maxHeaders     = 128
 	maxHeaderName  = 128
 	maxHeaderValue = 4096
@@ -60,10 +61,22 @@ type Request struct {
 // case), which is where calls over SIP are seen to have them.
 func (r Request) Header(name string) string { return r.Headers[strings.ToLower(name)] }
 
-// message is a server message of the platform, taken apart.
+// message is a server message of the platform. What is read of it is kept as
+// it came until it is asked for; the rest, such as transcripts, is passed over.
 type message struct {
 	kind string
-	body map[string]any
+	parts
+}
+
+type parts struct {
+	Type            json.RawMessage `json:"type"`
+	Call            json.RawMessage `json:"call"`
+	Customer        json.RawMessage `json:"customer"`
+	PhoneNumber     json.RawMessage `json:"phoneNumber"`
+	EndedReason     json.RawMessage `json:"endedReason"`
+	DurationSeconds json.RawMessage `json:"durationSeconds"`
+	StartedAt       json.RawMessage `json:"startedAt"`
+	EndedAt         json.RawMessage `json:"endedAt"`
 }
 
 // parseMessage reads {"message": {"type": …, …}}.
@@ -72,10 +85,9 @@ func parseMessage(body []byte) (message, error) {
 		return message{}, err
 	}
 	var envelope struct {
-		Message map[string]any `json:"message"`
+		Message *parts `json:"message"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
 	if err := dec.Decode(&envelope); err != nil {
 		return message{}, explainJSON(err)
 	}
@@ -85,11 +97,54 @@ func parseMessage(body []byte) (message, error) {
 	if envelope.Message == nil {
 		return message{}, errors.New(`the member "message" is missing, or no object`)
 	}
-	kind, ok := envelope.Message["type"].(string)
-	if !ok || kind == "" {
+	m := message{parts: *envelope.Message}
+	kind, ok := scalarOf(m.Type).(string)
+	if !ok || kind == "" || len(kind) > maxField {
 		return message{}, errors.New(`the member "message.type" is missing, or no string`)
 	}
-	return message{kind, envelope.Message}, nil
+	m.kind = kind
+	if countValues(m.Call)+countValues(m.Customer)+countValues(m.PhoneNumber) > maxValues {
+		return message{}, fmt.Errorf("there are more than %d values in call, customer and phoneNumber", maxValues)
+	}
+	return m, nil
+}
+
+// valueOf decodes a part of a message; nil where there is none.
+func valueOf(raw json.RawMessage) any {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return nil
+	}
+	return v
+}
+
+// scalarOf decodes a part that should be a text or a number; nil where it is
+// something else.
+func scalarOf(raw json.RawMessage) any {
+	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' {
+		return nil
+	}
+	return valueOf(raw)
+}
+
+// countValues is how many values valid JSON can have at most, as each takes
+// memory when it is decoded, many times its size: each but the first of a list
+// or object follows a comma, and the first a bracket.
+func countValues(raw []byte) int {
+	n, quoted := 1, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '{' || c == '['):
+			n++
+		}
+	}
+	return n
 }
 
 // explainJSON says what is wrong with JSON without Go's names for things.
@@ -128,10 +183,11 @@ func checkDepth(body []byte) error {
 // request reads an assistant-request. Whatever is missing, or is not what it
 // should be, is left out.
 func (m message) request() Request {
-	call := memberObject(m.body, "call")
-	number, customer := memberObject(m.body, "phoneNumber"), memberObject(call, "customer")
+	body := map[string]any{"call": valueOf(m.Call), "customer": valueOf(m.Customer), "phoneNumber": valueOf(m.PhoneNumber)}
+	call := memberObject(body, "call")
+	number, customer := memberObject(body, "phoneNumber"), memberObject(call, "customer")
 	if customer == nil {
-		customer = memberObject(m.body, "customer")
+		customer = memberObject(body, "customer")
 	}
 	details, transport := memberObject(call, "phoneCallProviderDetails"), memberObject(call, "transport")
 	r := Request{
@@ -141,7 +197,7 @@ func (m message) request() Request {
 		CalledURI:      memberText(number, "sipUri"),
 		CustomerNumber: memberText(customer, "number"),
 		CustomerURI:    memberText(customer, "sipUri"),
-		Headers:        headersOf(m.body),
+		Headers:        headersOf(body),
 	}
 	r.SIPCallID = cmp.Or(memberText(details, "sbcCallId"), memberText(transport, "sbcCallSid"), r.Header("call-id"))
 	return r
@@ -153,8 +209,10 @@ func memberObject(in map[string]any, name string) map[string]any {
 }
 
 // memberText is a member that is a string, or a number written as one.
-func memberText(in map[string]any, name string) string {
-	s, ok := plain(in[name])
+func memberText(in map[string]any, name string) string { return text(in[name]) }
+
+func text(v any) string {
+	s, ok := plain(v)
 	if !ok || len(s) > maxField {
 		return ""
 	}

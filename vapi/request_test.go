@@ -1,6 +1,7 @@
 package vapi
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -118,6 +119,32 @@ func TestMessageIsRefused(t *testing.T) {
 	}
 	if _, err := parseMessage([]byte(`{"message":{"type":"` + strings.Repeat(`[\"`, 2*maxDepth) + `"}}`)); err != nil {
 		t.Errorf("brackets in a string: %v", err)
+	}
+}
+
+// TestDecodingIsCheap: a message within the bounds takes memory of the order
+// of its size, wherever its values are.
+func TestDecodingIsCheap(t *testing.T) {
+	values := strings.Repeat("{},", MaxRequest/3-100) + "{}"
+	if _, err := parseMessage([]byte(`{"message":{"type":"a","call":[` + values + `]}}`)); err == nil || !strings.Contains(err.Error(), "20000 values") {
+		t.Errorf("in the call: %v", err)
+	}
+	for name, body := range map[string]string{
+		"as a reason":     `{"message":{"type":"end-of-call-report","endedReason":[` + values + `]}}`,
+		"beside the call": `{"message":{"type":"a","transcript":[` + values + `]}}`,
+		"in the call":     `{"message":{"type":"a","call":{"a":[` + values[:3*(maxValues/2-100)] + `{}]}}}`,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		m, err := parseMessage([]byte(body))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		m.request()
+		runtime.ReadMemStats(&after)
+		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 8*MaxRequest {
+			t.Errorf("%s: %d bytes", name, bytes)
+		}
 	}
 }
 

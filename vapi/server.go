@@ -2,19 +2,16 @@ package vapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
+
+	"flowbridge/internal/httpd"
 )
 
 const (
@@ -32,6 +29,9 @@ const (
 	// maxUndecided bounds the requests that are being decided at a time,
 	// those that nobody waits for any more included.
 	maxUndecided = 256
+	// maxTold bounds the other messages that are being passed on at a time.
+	// They have places of their own, so that reports cost no call its answer.
+	maxTold = 32
 )
 
 // HandlerOptions say how messages of the platform are taken.
@@ -44,8 +44,9 @@ type HandlerOptions struct {
 	// the caller hears Apology where it fails or is late.
 	Decide func(ctx context.Context, r Request) (Answer, error)
 	// Other, if set, is told of every other message, such as
-	// end-of-call-report; body is the whole message and may be kept.
-	Other func(kind string, body []byte)
+	// end-of-call-report; body is the whole message. Its error is answered
+	// with 503, upon which the platform may send the message again.
+	Other func(kind string, body []byte) error
 	// Timeout is how long a message may take once its headers are there, the
 	// rest of it and its answer; DefaultTimeout if zero, at most MaxTimeout.
 	// What the HTTP server gives the headers, and TLS before them, comes on
@@ -62,7 +63,9 @@ type HandlerOptions struct {
 type handler struct {
 	opts      HandlerOptions
 	undecided chan struct{} // one element per request that is being decided
-	strangers *rate.Sometimes
+	told      chan struct{} // one per other message that is being passed on
+	strangers zerolog.Logger
+	bodies    httpd.Bodies
 }
 
 // NewHandler is a handler for the server URL of a phone number, an assistant
@@ -70,8 +73,9 @@ type handler struct {
 //
 // An assistant-request gets 200 with an Answer within the time, whatever
 // happens: an error to be spoken if need be. All other messages get 200 and
-// {}, so that the platform has nothing to repeat. What is no message of the
-// platform gets a status and {"error": words}.
+// {}, so that the platform has nothing to repeat, or 503 where they could not
+// be taken. What is no message of the platform gets a status and
+// {"error": words}.
 func NewHandler(o HandlerOptions) (http.Handler, error) {
 	if o.Decide == nil {
 		return nil, errors.New("vapi: nothing decides about calls")
@@ -88,7 +92,9 @@ func NewHandler(o HandlerOptions) (http.Handler, error) {
 	return &handler{
 		opts:      o,
 		undecided: make(chan struct{}, maxUndecided),
-		strangers: &rate.Sometimes{First: 3, Interval: time.Minute},
+		told:      make(chan struct{}, maxTold),
+		strangers: httpd.Strangers(o.Log),
+		bodies:    httpd.Bodies{Max: MaxRequest, Wait: o.Timeout},
 	}, nil
 }
 
@@ -96,100 +102,80 @@ func NewHandler(o HandlerOptions) (http.Handler, error) {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeoutCause(r.Context(), h.opts.Timeout, errLate)
 	defer cancel()
-	body, code, err := h.read(w, r)
-	if err != nil {
-		refuseMessage(w, code, err)
+	if no := h.refusal(w, r); no != nil {
+		httpd.Refuse(w, no.Status, no.Words)
 		return
 	}
+	body, release, no := h.bodies.Read(w, r)
+	if no != nil {
+		httpd.Refuse(w, no.Status, no.Words)
+		return
+	}
+	defer release()
 	m, err := parseMessage(body)
-	if err != nil {
-		refuseMessage(w, http.StatusBadRequest, err)
-		return
+	switch {
+	case err != nil:
+		httpd.Refuse(w, http.StatusBadRequest, err.Error())
+	case m.kind == "assistant-request":
+		h.answer(ctx, w, m)
+	default:
+		h.tell(w, m.kind, body)
 	}
-	if m.kind == "assistant-request" {
-		h.answer(ctx, w, m.request())
-		return
-	}
-	h.tell(m.kind, body)
-	respond(w, http.StatusOK, []byte("{}"))
 }
 
-// read checks who sends what, and reads it; err is for the sender, with its
-// status.
-func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
+// refusal checks who sends what, before any of it is read.
+func (h *handler) refusal(w http.ResponseWriter, r *http.Request) *httpd.Refusal {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return nil, http.StatusMethodNotAllowed, errors.New("use POST")
+		return &httpd.Refusal{Status: http.StatusMethodNotAllowed, Words: "use POST"}
 	}
 	if !h.knows(r) {
-		h.strangers.Do(func() {
-			h.opts.Log.Warn().Str("remote", r.RemoteAddr).Msg("vapi message with a missing or wrong secret")
-		})
-		return nil, http.StatusUnauthorized, errors.New("the secret is missing or wrong: send it as X-Vapi-Secret, or as Authorization: Bearer")
+		h.strangers.Warn().Str("remote", r.RemoteAddr).Msg("vapi message with a missing or wrong secret")
+		return &httpd.Refusal{Status: http.StatusUnauthorized, Words: "the secret is missing or wrong: send it as X-Vapi-Secret, or as Authorization: Bearer"}
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json")
+		return &httpd.Refusal{Status: http.StatusUnsupportedMediaType, Words: "the Content-Type must be application/json"}
 	}
-	// A body that trickles in must not take longer than the answer may. Not
-	// every ResponseWriter has a deadline; those of net/http's server do.
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(h.opts.Timeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
-	_ = conn.SetReadDeadline(time.Time{})
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the message has more than %d bytes", MaxRequest)
-	}
-	if err != nil {
-		return nil, http.StatusBadRequest, errors.New("the message was cut short")
-	}
-	return body, 0, nil
+	return nil
 }
 
-// knows compares hashes, so that neither the secret nor its length shows in
-// the time it takes.
+// knows says whether the secret was shown, in any of the ways that it comes.
 func (h *handler) knows(r *http.Request) bool {
-	if h.opts.Secret == "" {
-		return true
-	}
-	token := r.Header.Get("Authorization")
-	if scheme, rest, ok := strings.Cut(token, " "); ok && strings.EqualFold(scheme, "Bearer") {
-		token = strings.TrimSpace(rest)
-	}
-	want := sha256.Sum256([]byte(h.opts.Secret))
-	known := 0
-	for _, s := range []string{r.Header.Get("X-Vapi-Secret"), token} {
-		got := sha256.Sum256([]byte(s))
-		known |= subtle.ConstantTimeCompare(got[:], want[:])
-	}
-	return known == 1
+	secret := h.opts.Secret
+	return secret == "" || httpd.Same(r.Header.Get("X-Vapi-Secret"), secret) ||
+		httpd.Same(httpd.Bearer(r), secret) || httpd.Same(r.Header.Get("Authorization"), secret)
 }
 
-// answer has somebody decide, and answers in time.
-func (h *handler) answer(ctx context.Context, w http.ResponseWriter, r Request) {
+// answer has somebody decide, and answers in time. Where too many are at it,
+// the message is not even taken apart.
+func (h *handler) answer(ctx context.Context, w http.ResponseWriter, m message) {
 	start := time.Now()
-	body, err := h.decide(ctx, r)
+	var r Request
+	var body []byte
+	err := errBusy
+	select {
+	case h.undecided <- struct{}{}:
+		r = m.request()
+		body, err = h.decide(ctx, r)
+	default:
+	}
 	level := zerolog.InfoLevel
 	if err != nil {
 		level = zerolog.WarnLevel
 		body, _ = json.Marshal(Answer{Error: h.opts.Apology})
 	}
 	h.opts.Log.WithLevel(level).Err(err).Str("vapi_call_id", r.CallID).Str("sip_call_id", r.SIPCallID).Dur("dur_ms", time.Since(start)).Msg("assistant requested")
-	respond(w, http.StatusOK, body)
+	httpd.Answer(w, http.StatusOK, json.RawMessage(body))
 }
 
 var (
-	errBusy = errors.New("too many requests are being decided")
+	errBusy = errors.New("too many messages are being taken")
 	errLate = errors.New("nothing was decided in time")
 )
 
 // decide returns when there is an answer or when ctx ends, even if Decide does
-// not. The place that the request takes is free when Decide is done.
+// not. The place that the request has is free when Decide is done.
 func (h *handler) decide(ctx context.Context, r Request) ([]byte, error) {
-	select {
-	case h.undecided <- struct{}{}:
-	default:
-		return nil, errBusy
-	}
 	type outcome struct {
 		body []byte
 		err  error
@@ -222,26 +208,34 @@ func (h *handler) ask(ctx context.Context, r Request) (body []byte, err error) {
 	return a.MarshalJSON()
 }
 
-// tell passes a message on that wants no answer.
-func (h *handler) tell(kind string, body []byte) {
-	if h.opts.Other == nil {
+// tell passes a message on that wants no answer, unless too many are.
+func (h *handler) tell(w http.ResponseWriter, kind string, body []byte) {
+	err := errBusy
+	select {
+	case h.told <- struct{}{}:
+		defer func() { <-h.told }()
+		err = h.pass(kind, body)
+	default:
+	}
+	if err != nil {
+		h.opts.Log.Warn().Err(err).Str("type", kind).Msg("vapi message not taken")
+		w.Header().Set("Retry-After", "1")
+		httpd.Refuse(w, http.StatusServiceUnavailable, "not taken, send it again")
 		return
+	}
+	httpd.Answer(w, http.StatusOK, struct{}{})
+}
+
+// pass has a panic of Other in the log, and over with: the message would do
+// it again.
+func (h *handler) pass(kind string, body []byte) error {
+	if h.opts.Other == nil {
+		return nil
 	}
 	defer func() {
 		if p := recover(); p != nil {
 			h.opts.Log.Warn().Err(fmt.Errorf("panic: %v", p)).Str("type", kind).Msg("vapi message not taken")
 		}
 	}()
-	h.opts.Other(kind, body)
-}
-
-func refuseMessage(w http.ResponseWriter, code int, err error) {
-	body, _ := json.Marshal(map[string]string{"error": err.Error()})
-	respond(w, code, body)
-}
-
-func respond(w http.ResponseWriter, code int, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_, _ = w.Write(body)
+	return h.opts.Other(kind, body)
 }

@@ -47,10 +47,14 @@ func TestHandler(t *testing.T) {
 	other := ""
 	h := newHandler(t, HandlerOptions{
 		Secret: secret, Log: zerolog.New(&log),
-		Other: func(kind string, body []byte) {
+		Other: func(kind string, body []byte) error {
+			if kind == "end-of-call-report" && bytes.Contains(body, []byte("full")) {
+				return errors.New("disk full")
+			}
 			if other = kind + string(body); kind == "hang" {
 				panic("other")
 			}
+			return nil
 		},
 		Decide: func(_ context.Context, r Request) (Answer, error) {
 			switch r.CallID {
@@ -87,6 +91,7 @@ func TestHandler(t *testing.T) {
 		{"two answers", call("two"), nil, 200, apology},
 		{"another message", `{"message":{"type":"end-of-call-report","endedReason":"x"}}`, nil, 200, `{}`},
 		{"another message, panics", `{"message":{"type":"hang"}}`, nil, 200, `{}`},
+		{"another message, not kept", `{"message":{"type":"end-of-call-report","endedReason":"full"}}`, nil, 503, "send it again"},
 		{"no secret", overSIP, without, 401, "secret"},
 		{"wrong secret", overSIP, func(r *http.Request) { r.Header.Set("X-Vapi-Secret", secret+"x") }, 401, "secret"},
 		{"wrong bearer", overSIP, authorization("Bearer x"), 401, "secret"},
@@ -111,7 +116,7 @@ func TestHandler(t *testing.T) {
 	if !strings.HasPrefix(other, `hang{"message"`) {
 		t.Errorf("Other got %q", other)
 	}
-	for _, words := range []string{"no rule for it", "panic: decide", "panic: other", "there are 2", `"vapi_call_id":"call-1"`, "wrong secret"} {
+	for _, words := range []string{"no rule for it", "panic: decide", "panic: other", "there are 2", "disk full", `"vapi_call_id":"call-1"`, "wrong secret"} {
 		if !strings.Contains(log.String(), words) {
 			t.Errorf("the log does not say %q", words)
 		}
@@ -191,6 +196,31 @@ func TestDecisionsAreBounded(t *testing.T) {
 		synctest.Wait()
 		if w := post(h, strings.NewReader(overSIP), nil); !strings.Contains(w.Body.String(), "a-1") {
 			t.Errorf("afterwards: %s", w.Body)
+		}
+	})
+}
+
+// TestOtherMessagesAreBounded: messages that nobody waits for have places of
+// their own; more than that are to be sent again, and calls are answered still.
+func TestOtherMessagesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h := newHandler(t, HandlerOptions{Other: func(string, []byte) error { <-release; return nil }})
+		const report = `{"message":{"type":"end-of-call-report"}}`
+		for range maxTold {
+			go post(h, strings.NewReader(report), nil)
+		}
+		synctest.Wait()
+		if w := post(h, strings.NewReader(report), nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+		if w := post(h, strings.NewReader(overSIP), nil); !strings.Contains(w.Body.String(), "a-1") {
+			t.Errorf("a call: %s", w.Body)
+		}
+		close(release)
+		synctest.Wait()
+		if w := post(h, strings.NewReader(report), nil); w.Code != 200 {
+			t.Errorf("afterwards: got %d %s", w.Code, w.Body)
 		}
 	})
 }

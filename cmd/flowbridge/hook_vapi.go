@@ -95,9 +95,9 @@ func (n *node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bo
 }
 
 // takeVapi joins what Vapi says of a call after its end to the call's record.
-func (n *node) takeVapi(kind string, body []byte) {
+func (n *node) takeVapi(kind string, body []byte) error {
 	if kind != "end-of-call-report" {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
@@ -114,6 +114,10 @@ func (n *node) takeVapi(kind string, body []byte) {
 		})
 	}
 	n.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")
+	if errors.Is(err, vapi.ErrReport) { // it would be none again
+		return nil
+	}
+	return err
 }
 
 // reportTimeout bounds how long a report waits for the store.

@@ -31,7 +31,7 @@ func TestImports(t *testing.T) {
 		"recording":         {"audio", "media"},
 		"synthflow":         {"internal/httpd", "internal/rest"},
 		"twilio":            {},
-		"vapi":              {"internal/rest"},
+		"vapi":              {"internal/httpd", "internal/rest"},
 		"internal/httpd":    {},
 		"internal/rest":     {},
 		"internal/yamledit": {},

@@ -1,0 +1,89 @@
+package hooks
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Close lets a request under way get its answer, ends the context of one that
+// takes too long, and returns after its handler, not before.
+func TestCloseWaits(t *testing.T) {
+	entered := make(chan struct{})
+	release := make(chan struct{})
+	var ended atomic.Int32
+	s, err := Start(t.Context(), Options{Endpoints: []Endpoint{
+		{Name: "quick", Listen: anywhere, Path: "/quick", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			entered <- struct{}{}
+			<-release
+			w.WriteHeader(http.StatusAccepted)
+		})},
+		{Name: "slow", Listen: anywhere, Path: "/slow", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			entered <- struct{}{}
+			<-r.Context().Done()
+			time.Sleep(50 * time.Millisecond) // what it has to put away
+			ended.Add(1)
+		})},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := s.Addr(anywhere).String()
+	answers := map[string]chan int{}
+	for _, path := range []string{"/quick", "/slow"} {
+		answer := make(chan int, 1)
+		answers[path] = answer
+		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+at+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				answer <- 0
+				return
+			}
+			_ = resp.Body.Close()
+			answer <- resp.StatusCode
+		}()
+		<-entered
+	}
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	// The listener ends first: from then on Close is waiting.
+	for {
+		conn, err := net.Dial("tcp", at)
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	close(release)
+	if code := <-answers["/quick"]; code != http.StatusAccepted {
+		t.Errorf("the quick one got %d", code)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if ended.Load() != 1 {
+		t.Error("Close returned before a handler")
+	}
+	<-answers["/slow"]
+}
+
+// A handler that begins after the end does nothing.
+func TestRequestsEnd(t *testing.T) {
+	var q requests
+	runs := 0
+	h := q.counted(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runs++ }))
+	ask := func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", http.NoBody)) }
+	ask()
+	q.end()
+	ask()
+	if runs != 1 {
+		t.Errorf("%d ran", runs)
+	}
+}
