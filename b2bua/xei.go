@@ -43,9 +43,11 @@ func idsIn(xei string) (ids []PlatformID) {
 var errTokens = errors.New("a value holds a ';', which would begin another token")
 
 // checkXEI refuses an X-EI with more tokens than its template has: a caller
-// would have written them.
+// would have written them. A template that passes the carrier's X-EI on means
+// to have them.
 func checkXEI(h config.Header, value string) error {
-	if strings.EqualFold(h.Name, "X-EI") && strings.Count(value, ";") > strings.Count(h.Value.String(), ";") {
+	template := strings.ToUpper(h.Value.String())
+	if strings.EqualFold(h.Name, "X-EI") && strings.Count(value, ";") > strings.Count(template, ";") && !strings.Contains(template, "X-EI") {
 		return fmt.Errorf("%w: %q", errTokens, value)
 	}
 	return nil

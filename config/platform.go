@@ -3,9 +3,7 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
-	"strings"
 )
 
 // platform reads what belongs together in a target: region, URI, API.
@@ -201,18 +199,3 @@ func (s section) oneWorkspaceRegion(t *Target) {
 
 // workspace is where a workspace was named first.
 type workspace struct{ region, target string }
-
-// platformName is a header that Synthflow and Vapi make a variable of (Synthflow: "Pass call context", Vapi: "SIP introduction").
-var platformName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
-
-// platformHeaders reports X- headers that the platform would not take.
-func (s section) platformHeaders(t *Target) {
-	if len(regionsOf(t.Kind)) == 0 {
-		return
-	}
-	for _, h := range t.Headers {
-		if strings.HasPrefix(strings.ToLower(h.Name), "x-") && !platformName.MatchString(h.Name) {
-			s.fields["headers"].fail(fmt.Sprintf("%q has a name that kind %s takes no variable from", h.Name, t.Kind), "use letters, digits, dashes and underscores behind X-")
-		}
-	}
-}

@@ -60,7 +60,6 @@ func (v value) target() Target {
 		use.prepare = true
 	}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
-	s.platformHeaders(&t)
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
 	s.platform(&t, use)
 	return t

@@ -71,7 +71,11 @@ func headerWarnings(t *config.Target) (all []warning) {
 			if t.Kind == config.KindSynthflow {
 				all = append(all, xeiWarning(t, h)...)
 			}
-		case strings.HasPrefix(strings.ToLower(h.Name), "x-"), slices.ContainsFunc(knownHeaders, func(k string) bool { return strings.EqualFold(k, h.Name) }):
+		case variableName.MatchString(h.Name), slices.ContainsFunc(knownHeaders, func(k string) bool { return strings.EqualFold(k, h.Name) }):
+		case strings.HasPrefix(strings.ToLower(h.Name), "x-"):
+			all = append(all, warning{
+				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name), "use letters, digits, dashes and underscores behind X-",
+			})
 		default:
 			all = append(all, warning{
 				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name), "give it a name that begins with X-",
@@ -80,6 +84,9 @@ func headerWarnings(t *config.Target) (all []warning) {
 	}
 	return all
 }
+
+// variableName is a header that both platforms make a variable of (Synthflow: "Pass call context", Vapi: "SIP introduction").
+var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
 // knownHeaders have a meaning of their own to platforms.
 var knownHeaders = []string{"Diversion", "History-Info", "User-to-User", "P-Asserted-Identity", "Remote-Party-ID", "Privacy", "User-Agent"}
