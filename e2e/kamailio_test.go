@@ -58,13 +58,14 @@ func (s *stage) startKamailio(at netip.AddrPort, transport string) *kamailio {
 
 // stop ends it, after which none of its processes is left. Now and then they
 // wait for each other for ever when they are asked to end, each with the signal
-// pending that it has blocked; then all of them are killed.
+// pending that it has blocked; then the test fails, and all of them are killed, so
+// that nobody waits for their output.
 func (k *kamailio) stop() {
 	k.t.Helper()
 	group := -k.cmd.Process.Pid
 	for tries := 0; !k.ended(); tries++ {
 		if tries == 10 {
-			k.t.Log("kamailio does not end by itself")
+			k.t.Error("kamailio does not end by itself")
 			_ = syscall.Kill(group, syscall.SIGKILL) // its output stays open as long as one of them is there
 			k.exit(10 * time.Second)
 			break
