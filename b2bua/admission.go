@@ -13,7 +13,7 @@ import (
 // may call at all is in peers. Its lock is held while counts are compared and
 // taken, and while a reload goes through the tallies.
 type admission struct {
-	peers     atomic.Pointer[peers]
+	peers     atomic.Pointer[snapshot]
 	maxSetups int // calls that are not answered yet
 
 	mu       sync.Mutex
@@ -38,7 +38,7 @@ func newAdmission(cfg *config.Config, preparers map[string]Preparer) *admission 
 
 // reload replaces trunks, targets and routes for the calls to come.
 func (a *admission) reload(cfg *config.Config, preparers map[string]Preparer) {
-	p := &peers{
+	p := &snapshot{
 		routes: cfg.Routes, targets: map[string]*target{}, callees: map[string]*target{},
 		allow: allowedToTrunks(cfg.Targets), parts: passedParts(cfg.Targets), tones: tonesOf(cfg),
 	}
@@ -81,7 +81,7 @@ func tallied(tallies map[string]*tally, name string, cps int) *tally {
 }
 
 // forget lets the tallies go that nothing is counted in and nobody has.
-func (a *admission) forget(p *peers) {
+func (a *admission) forget(p *snapshot) {
 	has := map[*tally]bool{}
 	for _, t := range p.trunks {
 		has[t.tally] = true
@@ -106,27 +106,27 @@ func limiter(n int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(n), n)
 }
 
-// room says why a new call is not taken.
-type room int
+// capacity says why a new call is not taken.
+type capacity int
 
 const (
-	roomEnough   room = iota
-	roomNone          // every trunk that it could be of is at its caps, or we drain
-	roomSetups        // too many calls wait for their answer
-	roomOverload      // messages wait for too long
+	capacityFree     capacity = iota
+	capacityNone              // every trunk that it could be of is at its caps, or we drain
+	capacitySetups            // too many calls wait for their answer
+	capacityOverload          // messages wait for too long
 )
 
-// room says whether a new call from this sender would be refused now. It
+// capacity says whether a new call from this sender would be refused now. It
 // takes nothing.
-func (a *admission) room(from sender) room {
+func (a *admission) capacity(from sender) capacity {
 	p := a.peers.Load()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.draining:
-		return roomNone
+		return capacityNone
 	case a.setups >= a.maxSetups:
-		return roomSetups
+		return capacitySetups
 	}
 	possible := false
 	for _, t := range p.trunks {
@@ -134,13 +134,13 @@ func (a *admission) room(from sender) room {
 			continue
 		}
 		if possible = true; t.calls < capOf(t.cfg.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
-			return roomEnough
+			return capacityFree
 		}
 	}
 	if possible {
-		return roomNone
+		return capacityNone
 	}
-	return roomEnough
+	return capacityFree
 }
 
 // capOf gives a cap of 0, which is none, as a number.
@@ -153,20 +153,20 @@ func capOf(n int) int {
 
 // enter takes a place for a call of the trunk; answered and leave give it
 // back.
-func (a *admission) enter(t *trunk) room {
+func (a *admission) enter(t *trunk) capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.draining:
-		return roomNone
+		return capacityNone
 	case a.setups >= a.maxSetups:
-		return roomSetups
+		return capacitySetups
 	case t.calls >= capOf(t.cfg.MaxCalls) || (t.rate != nil && !t.rate.Allow()):
-		return roomNone
+		return capacityNone
 	}
 	t.calls++
 	a.setups++
-	return roomEnough
+	return capacityFree
 }
 
 // answered: a call is not in set-up any more.

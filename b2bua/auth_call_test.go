@@ -25,7 +25,7 @@ routes:
 `
 
 // authorize answers the 401 that a peer got, for the algorithm.
-func authorize(d *dialogue, challenge message, algorithm, username, password string, nc int) string {
+func authorize(d *dialogue, challenge received, algorithm, username, password string, nc int) string {
 	var nonce string
 	for line := range strings.SplitSeq(challenge.raw, "\r\n") {
 		if v, ok := strings.CutPrefix(line, "WWW-Authenticate: Digest "); ok && strings.Contains(v, "algorithm="+algorithm) {
@@ -50,7 +50,7 @@ func credentialsFor(d *dialogue, nonce, name, username, password string, nc int)
 }
 
 // challenged sends an INVITE and gives the 401 to it, acknowledged.
-func (p *peer) challenged(d *dialogue) message {
+func (p *peer) challenged(d *dialogue) received {
 	p.w.t.Helper()
 	p.invite(d)
 	m := p.expect("SIP/2.0 401 Unauthorized")
@@ -60,7 +60,7 @@ func (p *peer) challenged(d *dialogue) message {
 
 // gaveUp acknowledges a refusal; the next request of the dialogue is a new
 // one.
-func (p *peer) gaveUp(d *dialogue, m message) {
+func (p *peer) gaveUp(d *dialogue, m received) {
 	d.learn(m)
 	p.ackRefused(d)
 	d.toTag, d.refused = "", false
@@ -163,7 +163,7 @@ func TestSourceAndCredentials(t *testing.T) {
 		p := w.roaming()
 		d = p.newCall("+15075785607")
 		d.extra = authorize(d, p.challenged(d), "MD5", "carrier", "secret", 1)
-		p.gaveUp(d, func() message { p.invite(d); return p.expect("SIP/2.0 401") }())
+		p.gaveUp(d, func() received { p.invite(d); return p.expect("SIP/2.0 401") }())
 	})
 }
 

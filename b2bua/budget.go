@@ -36,7 +36,7 @@ func credentialsSize(t *config.Target) int {
 }
 
 // measure counts an INVITE that has this size on the wire.
-func (o *outbound) measure(size int) measure {
+func (o *draft) measure(size int) measure {
 	m := measure{size: size}
 	for _, fields := range [][]field{o.configured, o.passed} {
 		for _, f := range fields {
@@ -50,7 +50,7 @@ func (o *outbound) measure(size int) measure {
 // trim leaves headers out until the INVITE is within the budget, and parts of
 // its body, the last first, only where no headers would do. size measures what
 // is left.
-func (o *outbound) trim(b config.Budget, size func() int) error {
+func (o *draft) trim(b config.Budget, size func() int) error {
 	whole := *o
 	for {
 		o.passed, o.configured, o.own = slices.Clone(whole.passed), slices.Clone(whole.configured), slices.Clone(whole.own)
@@ -64,7 +64,7 @@ func (o *outbound) trim(b config.Budget, size func() int) error {
 
 // trimHeaders leaves headers out: those with a value that is too long; then, the
 // last first, passed and configured ones; then our own that no call depends on.
-func (o *outbound) trimHeaders(b config.Budget, size func() int) error {
+func (o *draft) trimHeaders(b config.Budget, size func() int) error {
 	tooLong := func(f field) bool { return !f.kept && longest(f) > b.Value }
 	for _, list := range []*[]field{&o.passed, &o.configured} {
 		for i, f := range slices.Backward(*list) {
@@ -87,7 +87,7 @@ func (o *outbound) trimHeaders(b config.Budget, size func() int) error {
 }
 
 // dropPart leaves out the last part of the body that may be.
-func (o *outbound) dropPart() bool {
+func (o *draft) dropPart() bool {
 	for i := range slices.Backward(o.parts) {
 		if _, required := disposition(o.parts[i].field("Content-Disposition")); !required {
 			o.drop(o.parts[i].contentType)
@@ -99,7 +99,7 @@ func (o *outbound) dropPart() bool {
 }
 
 // dropLast leaves out the last header of a list that may be.
-func (o *outbound) dropLast(list *[]field) bool {
+func (o *draft) dropLast(list *[]field) bool {
 	for i, f := range slices.Backward(*list) {
 		if !f.kept {
 			o.dropAt(list, i)
@@ -109,7 +109,7 @@ func (o *outbound) dropLast(list *[]field) bool {
 	return false
 }
 
-func (o *outbound) dropAt(list *[]field, i int) {
+func (o *draft) dropAt(list *[]field, i int) {
 	o.drop((*list)[i].name)
 	*list = slices.Delete(*list, i, i+1)
 }

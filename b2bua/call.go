@@ -23,35 +23,35 @@ type phase func(*Call) phase
 // everything below inbox; nothing else reads or writes it.
 type Call struct {
 	// constant
-	id     string
-	server *Server
-	peers  *peers // of the configuration that it began with
-	trunk  *trunk
-	invite *sip.Request
-	source netip.AddrPort
-	local  Local // toward the carrier
-	log    zerolog.Logger
-	chat   zerolog.Logger // for what a peer can provoke any number of
-	inbox  *inbox
+	id      string
+	server  *Server
+	peers   *snapshot // of the configuration that it began with
+	trunk   *trunk
+	invite  *sip.Request
+	source  netip.AddrPort
+	local   Local // toward the carrier
+	log     zerolog.Logger
+	peerLog zerolog.Logger // for what a peer can provoke any number of
+	inbox   *inbox
 
 	ctx    context.Context // ends with the call: stops what it started
 	cancel context.CancelFunc
 
 	phaseName string
 	timer     *time.Timer
-	lines     []*line // legs that still owe their peer something
-	due       []item  // requests that have their turn
-	facts     []told  // not yet handled
+	legs      []*legOnWire // legs that still owe their peer something
+	due       []item       // requests that have their turn
+	pending   []fromLeg    // not yet handled
 
-	a       *line
+	a       *legOnWire
 	vars    config.Vars
 	privacy privacy // what the caller wants to be withheld
 	route   *config.Route
-	pending []*target // not yet tried
-	attempt *attempt  // the current one
-	bridge  *attempt  // that the caller is bridged to
-	b       *line     // its leg; nil: it has gone, and another one is called
-	target  *target   // and whose it is
+	untried []*target  // not yet tried
+	attempt *attempt   // the current one
+	bridge  *attempt   // that the caller is bridged to
+	b       *legOnWire // its leg; nil: it has gone, and another one is called
+	target  *target    // and whose it is
 	tried   int
 	last    outcome // of the last attempt
 
@@ -60,21 +60,21 @@ type Call struct {
 	answer []byte       // our SDP that the caller has
 	terms
 	changes       [2][]media.PayloadChange // of what a side sends
-	heard         [2]*description
-	unsaid        [2]*unsaid       // what was in force before the last change, by the side that wanted it
+	description   [2]*description
+	rollback      [2]*rollback     // what was in force before the last change, by the side that wanted it
 	secured       [2]secured       // whose keys the media has
 	plain         map[*target]bool // targets that have not taken SRTP, and are offered RTP
-	holds         [2]bool          // a side has said that it wants no media
-	layout        [2]*description  // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
+	onHold        [2]bool          // a side has said that it wants no media
+	streamOrder   [2]*description  // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
 	offers        int              // made in mid-call
 	exchange      *exchange        // a change that the other side is asked for
 	relays        map[int]relayed  // requests that the other side was sent, by Ref
 	lastRelay     int
-	transfer      *transfer // away from the agent, under way
-	referrals     int       // that the agent has asked for
-	watcher       *line     // the agent whose REFER the caller's side reports on
-	listening     bool      // for digits
-	tape          *tape     // its SIP; nil: it is not recorded
+	transfer      *transfer  // away from the agent, under way
+	referrals     int        // that the agent has asked for
+	watcher       *legOnWire // the agent whose REFER the caller's side reports on
+	listening     bool       // for digits
+	tape          *tape      // its SIP; nil: it is not recorded
 	recorder      *recording.Recorder
 	recorders     []*recording.Recorder // all that there were
 	masked        bool                  // the caller's keys are
@@ -98,9 +98,9 @@ type Call struct {
 	finished bool // the record is handed over
 }
 
-// told is a fact and the leg that it comes from, nil for the others.
-type told struct {
-	from *line
+// fromLeg is a fact and the leg that it comes from, nil for the others.
+type fromLeg struct {
+	from *legOnWire
 	fact Fact
 }
 
@@ -126,11 +126,11 @@ func (c *Call) run() {
 }
 
 // next waits for the next fact that concerns the call.
-func (c *Call) next() told {
+func (c *Call) next() fromLeg {
 	for {
-		if len(c.facts) > 0 {
-			t := c.facts[0]
-			c.facts = c.facts[1:]
+		if len(c.pending) > 0 {
+			t := c.pending[0]
+			c.pending = c.pending[1:]
 			if t.from == nil || t.from == c.a || t.from == c.b || (c.attempt != nil && t.from == c.attempt.line) {
 				return t
 			}
@@ -147,7 +147,7 @@ func (c *Call) wait() {
 	}
 	it, ok, overflow := c.inbox.take()
 	if overflow {
-		c.facts = append(c.facts, told{fact: Killed{Cause: CauseOverflow, By: store.EndedBySystem}})
+		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: CauseOverflow, By: store.EndedBySystem}})
 	}
 	if ok {
 		c.take(it)
@@ -162,7 +162,7 @@ func (c *Call) wait() {
 	case <-c.timer.C:
 		c.onTimer(time.Now())
 	case <-c.server.ctx.Done():
-		c.facts = append(c.facts, told{fact: Killed{Cause: CauseShutdown, By: store.EndedBySystem}})
+		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: CauseShutdown, By: store.EndedBySystem}})
 	}
 }
 
@@ -175,14 +175,14 @@ func (c *Call) take(it item) {
 	case it.line != nil:
 		c.input(it.line, it.in)
 	case it.fact != nil:
-		c.facts = append(c.facts, told{fact: it.fact})
+		c.pending = append(c.pending, fromLeg{fact: it.fact})
 	}
 }
 
 // input gives a leg what was posted for it, its peer's requests in their order.
-func (c *Call) input(l *line, in Input) {
-	if cancel, ok := in.(CancelIn); ok && l.order.holds(cancel.Seq) { // nothing that is cancelled may come later
-		for _, due := range l.order.flush() {
+func (c *Call) input(l *legOnWire, in Input) {
+	if cancel, ok := in.(CancelIn); ok && l.sequence.holds(cancel.Seq) { // nothing that is cancelled may come later
+		for _, due := range l.sequence.flush() {
 			c.due = append(c.due, item{line: l, in: due})
 		}
 		c.due = append(c.due, item{line: l, in: in})
@@ -194,19 +194,19 @@ func (c *Call) input(l *line, in Input) {
 		return
 	}
 	c.noteMasked(l, req.Req)
-	for _, due := range l.order.take(time.Now(), req) {
+	for _, due := range l.sequence.take(time.Now(), req) {
 		c.due = append(c.due, item{line: l, in: due})
 	}
 }
 
 // noteRefusals says what a peer asks within its dialog and does not get.
-func (c *Call) noteRefusals(l *line, effects []Effect) {
+func (c *Call) noteRefusals(l *legOnWire, effects []Effect) {
 	for _, e := range effects {
 		r, ok := e.(SendResponse)
 		if !ok || r.Res.StatusCode < 400 || (l.leg.uas && r.Method == sip.INVITE && r.Seq == l.leg.inviteSeq) {
 			continue
 		}
-		c.chat.Info().Stringer("side", c.side(l)).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
+		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
 			Str("reason", r.Res.Reason).Msg("request refused")
 	}
 }
@@ -230,23 +230,23 @@ func (c *Call) nextDue() bool {
 
 // noteSource says that a request within a dialog came from another address than
 // those before it: it is known by its tags, wherever it comes from.
-func (c *Call) noteSource(l *line, in RequestIn) {
+func (c *Call) noteSource(l *legOnWire, in RequestIn) {
 	if was := l.leg.dialog.Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
-		c.chat.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
+		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
 			Stringer("before", l.leg.dialog.Source).Msg("request from another address")
 	}
 }
 
 // step gives a leg an input, performs what it wants and keeps what it tells.
-func (c *Call) step(l *line, in Input) {
+func (c *Call) step(l *legOnWire, in Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
 	l.wire.perform(effects)
 	for _, f := range facts {
-		c.facts = append(c.facts, told{l, f})
+		c.pending = append(c.pending, fromLeg{l, f})
 	}
 	if l.leg.Done() {
-		for _, in := range l.order.flush() {
+		for _, in := range l.sequence.flush() {
 			_, effects = l.leg.Step(time.Now(), in)
 			l.wire.perform(effects)
 		}
@@ -255,12 +255,12 @@ func (c *Call) step(l *line, in Input) {
 }
 
 // drop lets a leg go that owes nothing any more.
-func (c *Call) drop(l *line) {
+func (c *Call) drop(l *legOnWire) {
 	l.wire.close()
-	c.server.registry.removeLine(l)
-	for i, o := range c.lines {
+	c.server.registry.removeLeg(l)
+	for i, o := range c.legs {
 		if o == l {
-			c.lines = append(c.lines[:i], c.lines[i+1:]...)
+			c.legs = append(c.legs[:i], c.legs[i+1:]...)
 			return
 		}
 	}
@@ -270,8 +270,8 @@ func (c *Call) drop(l *line) {
 // legs.
 func (c *Call) setTimer() {
 	first := earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline(), c.beepAt)
-	for _, l := range c.lines {
-		first = earliest(first, l.leg.Deadline(), l.order.until)
+	for _, l := range c.legs {
+		first = earliest(first, l.leg.Deadline(), l.sequence.until)
 	}
 	if first.IsZero() {
 		c.timer.Stop()
@@ -284,11 +284,11 @@ func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	if due(c.setupUntil) {
 		c.setupUntil = time.Time{}
-		c.facts = append(c.facts, told{fact: Expired{Cause: CauseSetupTimeout}})
+		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: CauseSetupTimeout}})
 	}
 	if due(c.durationUntil) {
 		c.durationUntil = time.Time{}
-		c.facts = append(c.facts, told{fact: Expired{Cause: CauseMaxDuration}})
+		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: CauseMaxDuration}})
 	}
 	if due(c.beepAt) {
 		c.beep(now)
@@ -296,9 +296,9 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
-	for _, l := range append([]*line(nil), c.lines...) {
-		if due(l.order.until) {
-			for _, in := range l.order.flush() {
+	for _, l := range append([]*legOnWire(nil), c.legs...) {
+		if due(l.sequence.until) {
+			for _, in := range l.sequence.flush() {
 				c.due = append(c.due, item{line: l, in: in})
 			}
 		}
@@ -371,8 +371,8 @@ func (c *Call) finish() {
 // linger sees the legs through what they owe after the call is over: the
 // answer to a BYE, the end of a cancelled INVITE, a 200 that comes late.
 func (c *Call) linger() {
-	for len(c.lines) > 0 {
-		c.facts = nil
+	for len(c.legs) > 0 {
+		c.pending = nil
 		if c.nextDue() {
 			continue
 		}
@@ -400,8 +400,8 @@ func (c *Call) leave() {
 	for len(c.due) > 0 {
 		c.safely(func() { c.nextDue() })
 	}
-	for _, l := range append([]*line(nil), c.lines...) {
-		for _, in := range l.order.flush() {
+	for _, l := range append([]*legOnWire(nil), c.legs...) {
+		for _, in := range l.sequence.flush() {
 			c.safely(func() { c.step(l, in) })
 		}
 		c.drop(l)
@@ -409,7 +409,7 @@ func (c *Call) leave() {
 	c.secured = [2]secured{}
 	c.stopRecording()
 	c.tape.drop()
-	c.heard, c.unsaid, c.layout = [2]*description{}, [2]*unsaid{}, [2]*description{}
+	c.description, c.rollback, c.streamOrder = [2]*description{}, [2]*rollback{}, [2]*description{}
 	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
 }
 
@@ -446,7 +446,7 @@ func (c *Call) safely(do func()) {
 
 // hangupAll ends both legs, whatever state they are in.
 func (c *Call) hangupAll(why Cause) {
-	for _, l := range append([]*line(nil), c.lines...) {
+	for _, l := range append([]*legOnWire(nil), c.legs...) {
 		if l == c.a {
 			c.step(l, Refuse{Code: 500, Reason: statusText(500)})
 		} else {
@@ -457,7 +457,7 @@ func (c *Call) hangupAll(why Cause) {
 }
 
 // side is the side of the media that a leg is on.
-func (c *Call) side(l *line) media.Side {
+func (c *Call) side(l *legOnWire) media.Side {
 	if l == c.a {
 		return media.SideA
 	}
@@ -465,7 +465,7 @@ func (c *Call) side(l *line) media.Side {
 }
 
 // other is the leg that one is bridged to; nil: none.
-func (c *Call) other(l *line) *line {
+func (c *Call) other(l *legOnWire) *legOnWire {
 	if l == c.a {
 		return c.b
 	}

@@ -16,9 +16,9 @@ import (
 func (c *Call) nextAttempt() phase {
 	c.vacate(c.attempt)
 	c.attempt = nil
-	for len(c.pending) > 0 {
-		t := c.pending[0]
-		c.pending = c.pending[1:]
+	for len(c.untried) > 0 {
+		t := c.untried[0]
+		c.untried = c.untried[1:]
 		c.tried++
 		a := &attempt{number: c.tried, target: t, started: time.Now()}
 		c.attempt = a
@@ -80,25 +80,25 @@ func (c *Call) failed(o outcome) {
 		a.cancel()
 	}
 	c.noteAttempt(o.cause, o.code)
-	c.deafen(a)
+	c.detachTarget(a)
 	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.vacate(a)
 }
 
-// deafen sees to it that who does not take the call hears and says nothing any
+// detachTarget sees to it that who does not take the call hears and says nothing any
 // more: its port may be another call's by now, and the caller hears ringing of
 // ours again, where it did.
-func (c *Call) deafen(a *attempt) {
-	if c.session == nil || c.heard[media.SideB] == nil || c.b != nil {
+func (c *Call) detachTarget(a *attempt) {
+	if c.session == nil || c.description[media.SideB] == nil || c.b != nil {
 		return // nobody was heard, or the agent is, beside a transfer
 	}
 	if _, t := c.attemptLine(); t != a.target {
 		return
 	}
 	c.session.SetPeer(media.SideB, media.Peer{})
-	c.heard[media.SideB], c.said[media.SideB], c.voices[media.SideB] = nil, nil, nil
-	c.attune()
+	c.description[media.SideB], c.sentTo[media.SideB], c.voices[media.SideB] = nil, nil, nil
+	c.updateSounds()
 }
 
 // destText is an address in the log, empty where there is none yet.

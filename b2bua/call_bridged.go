@@ -60,7 +60,7 @@ func (c *Call) bridged() phase {
 
 // onGone: one side hung up, or its dialog broke; the other one is hung up,
 // unless the call is being transferred away from it.
-func (c *Call) onGone(from *line, f Gone) {
+func (c *Call) onGone(from *legOnWire, f Gone) {
 	by := store.EndedBySystem
 	switch {
 	case f.ByPeer && from == c.a:
@@ -90,7 +90,7 @@ func (c *Call) onGone(from *line, f Gone) {
 func (c *Call) hangup(why Cause, by string) {
 	c.stopTransfer(why)
 	status := c.heardByCaller()
-	for _, l := range []*line{c.a, c.b} {
+	for _, l := range []*legOnWire{c.a, c.b} {
 		if l != nil {
 			c.step(l, Hangup{Why: why})
 		}

@@ -21,7 +21,7 @@ var digestConfig = strings.NewReplacer(
 ).Replace(testConfig)
 
 // challenge answers a request with 401 and has its ACK, if it is an INVITE.
-func (p *peer) challenge(req message, more string) {
+func (p *peer) challenge(req received, more string) {
 	p.w.t.Helper()
 	p.reply(req, 401, "Unauthorized", "challenger", "", `WWW-Authenticate: Digest realm="agents", qop="auth", `+more)
 	if req.req().Method != sip.INVITE {
@@ -35,7 +35,7 @@ func (p *peer) challenge(req message, more string) {
 }
 
 // wantCredentials checks that a request can pass.
-func (w *world) wantCredentials(m message, nonce string, nc int) {
+func (w *world) wantCredentials(m received, nonce string, nc int) {
 	w.t.Helper()
 	c := sentCredentials(w.t, m.req(), "Authorization")
 	if len(c) != 1 || c[0].Nonce != nonce || c[0].Nc != nc {

@@ -40,7 +40,7 @@ func (c *Call) eventsFor(t *target) media.Side {
 
 // takesDigit takes a digit out of an INFO where the other side wants it as
 // telephone-events, and can have that.
-func (c *Call) takesDigit(from *line, req *sip.Request) bool {
+func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 	mode := c.policy().DTMF
 	toPlatform := c.side(from) != c.platform()
 	if (mode != config.DTMFRFC4733 || !toPlatform) && (mode != config.DTMFInfo || toPlatform) {
@@ -58,7 +58,7 @@ func (c *Call) takesDigit(from *line, req *sip.Request) bool {
 	}
 	err := c.session.SendDigit(side, media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
 	if err != nil {
-		c.chat.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
+		c.peerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
 		c.reply(from, req, 480)
 		return true
 	}
@@ -68,7 +68,7 @@ func (c *Call) takesDigit(from *line, req *sip.Request) bool {
 
 // events are the telephone-events that a side wants: payload type and clock.
 func (c *Call) events(side media.Side) (number uint8, clock uint32, ok bool) {
-	d := c.heard[side]
+	d := c.description[side]
 	if d == nil {
 		return 0, 0, false
 	}
@@ -93,7 +93,7 @@ func eventsAmong(formats []format, speech uint32) (number uint8, clock uint32, o
 // the platform wants them as INFO.
 func (c *Call) listenForDigits() {
 	side := c.platform().Other()
-	number, clock, ok := eventsAmong(c.said[side], c.codec[side].clock)
+	number, clock, ok := eventsAmong(c.sentTo[side], c.codec[side].clock)
 	on := ok && c.policy().DTMF == config.DTMFInfo
 	if !on && !c.listening {
 		return

@@ -12,16 +12,16 @@ import (
 
 // terms are what the sides have agreed on.
 type terms struct {
-	said  [2][]format // to a side, in its numbers: what it sends
-	told  [2][]codec  // to a side: codecs that the other one has, or that can be made of its
-	codec [2]codec    // of these, what a side speaks
+	sentTo        [2][]format // to a side, in its numbers: what it sends
+	offeredCodecs [2][]codec  // to a side: codecs that the other one has, or that can be made of its
+	codec         [2]codec    // of these, what a side speaks
 }
 
 // tell notes what a side is told, and by which codec it speaks.
 func (c *Call) tell(side media.Side, formats []format) {
-	c.told[side], c.codec[side] = nil, codec{}
+	c.offeredCodecs[side], c.codec[side] = nil, codec{}
 	for _, f := range formats {
-		c.told[side] = append(c.told[side], f.codec)
+		c.offeredCodecs[side] = append(c.offeredCodecs[side], f.codec)
 		if f.speech() && c.codec[side].name == "" {
 			c.codec[side] = f.codec
 			if side == media.SideA {
@@ -31,39 +31,39 @@ func (c *Call) tell(side media.Side, formats []format) {
 	}
 }
 
-// view is the description of the other side as a side is to see it: in the
+// forSide is the description of the other side as a side is to see it: in the
 // numbers of near, with the codec of the call if that has it, or it can be made;
 // nil: there is none yet.
-func (c *Call) view(side media.Side, near *description) *description {
-	far := c.heard[side.Other()]
+func (c *Call) forSide(side media.Side, near *description) *description {
+	far := c.description[side.Other()]
 	switch {
 	case far == nil && side == media.SideA && c.answer != nil: // it was told something, though nobody has taken the call
-		return c.settled(side, near)
+		return c.onlyAgreedCodec(side, near)
 	case far == nil:
 		return nil
 	}
-	seen := far.numbered(near)
+	seen := far.numberedAs(near)
 	if !includes(seen.formats(), c.codec[side]) {
-		seen = far.as(c.settled(side, near))
+		seen = far.inNumbersOf(c.onlyAgreedCodec(side, near))
 	}
 	_, t := c.attemptLine()
 	return c.keyable(t, side, seen, near)
 }
 
-// settled is a side's description without other codecs than that of the call,
+// onlyAgreedCodec is a side's description without other codecs than that of the call,
 // which it is to see nothing of; or as it is where it lacks that.
-func (c *Call) settled(side media.Side, d *description) *description {
+func (c *Call) onlyAgreedCodec(side media.Side, d *description) *description {
 	if !includes(d.formats(), c.codec[side]) {
 		return d
 	}
-	return d.only(c.codec[side], c.told[side])
+	return d.only(c.codec[side], c.offeredCodecs[side])
 }
 
 // toldTo are those of the formats whose codec a side was told, in the order in
 // which it was.
 func (c *Call) toldTo(side media.Side, formats []format) []format {
 	var told []format
-	for _, k := range c.told[side] {
+	for _, k := range c.offeredCodecs[side] {
 		if f, ok := find(formats, k); ok {
 			told = append(told, f)
 		}
@@ -74,8 +74,8 @@ func (c *Call) toldTo(side media.Side, formats []format) []format {
 // sends are the formats that a side may send: those that it was told, and those
 // of its own description, for one that sends by its own numbers.
 func (c *Call) sends(side media.Side) []format {
-	formats := slices.Clone(c.said[side])
-	if d := c.heard[side]; d != nil {
+	formats := slices.Clone(c.sentTo[side])
+	if d := c.description[side]; d != nil {
 		for _, f := range d.formats() {
 			if !slices.ContainsFunc(formats, func(o format) bool { return o.number == f.number }) {
 				formats = append(formats, f)
@@ -90,13 +90,13 @@ func (c *Call) sends(side media.Side) []format {
 // what the other one has no use for, comfort noise perhaps, is dropped.
 func (c *Call) translate() {
 	for _, from := range []media.Side{media.SideA, media.SideB} {
-		own, to := c.heard[from], c.heard[from.Other()]
+		own, to := c.description[from], c.description[from.Other()]
 		if own == nil || to == nil {
 			continue
 		}
 		has := own.formats()
 		sends := slices.DeleteFunc(c.sends(from), func(f format) bool {
-			return !includes(has, f.codec) || (!f.comfort() && !slices.Contains(c.told[from], f.codec))
+			return !includes(has, f.codec) || (!f.comfort() && !slices.Contains(c.offeredCodecs[from], f.codec))
 		})
 		changes := changesOf(sends, c.toldTo(from.Other(), to.formats()))
 		if !slices.Equal(changes, c.changes[from]) {

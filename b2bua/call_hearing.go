@@ -30,7 +30,7 @@ func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
 		MOS:   store.Score(math.Round(100*s.MOS) / 100),
 		Codec: c.codec[side].name, SRTP: c.suite(side),
 	}
-	if d := c.heard[side]; d != nil && d.rtp().IsValid() {
+	if d := c.description[side]; d != nil && d.rtp().IsValid() {
 		r.Expected = d.rtp().String()
 	}
 	if s.Source.IsValid() {
@@ -72,7 +72,7 @@ func (c *Call) onOneWay(f OneWay) {
 	}
 	c.oneWay = f.Side.String()
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
-	if d := c.heard[f.Side]; d != nil {
+	if d := c.description[f.Side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.connection(), strconv.Itoa(d.media().MediaName.Port.Value)))
 	}
 	if s.Refused.IsValid() {

@@ -153,7 +153,7 @@ func TestMediaRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.heard[media.SideB], c.codec[media.SideB] = d, pcma
+	c.description[media.SideB], c.codec[media.SideB] = d, pcma
 	side.Source = netip.MustParseAddrPort("192.0.2.10:7000")
 	want.Codec, want.Expected, want.Source = "PCMA", "192.0.2.10:20000", "192.0.2.10:7000"
 	side.Refused = netip.MustParseAddrPort("198.51.100.9:7000")

@@ -75,16 +75,16 @@ func (c *Call) applyMask() {
 // agreedOnEvents says whether a side has telephone-events and was told that it may
 // send them. One that was not sends its keys as tones within its speech.
 func (c *Call) agreedOnEvents(side media.Side) bool {
-	d := c.heard[side]
-	return d != nil && slices.ContainsFunc(c.said[side], func(f format) bool { return f.events() && includes(d.formats(), f.codec) })
+	d := c.description[side]
+	return d != nil && slices.ContainsFunc(c.sentTo[side], func(f format) bool { return f.events() && includes(d.formats(), f.codec) })
 }
 
 // isCaller says whether a leg is that of the side whose keys are masked.
-func (c *Call) isCaller(l *line) bool { return c.side(l) != c.platform() }
+func (c *Call) isCaller(l *legOnWire) bool { return c.side(l) != c.platform() }
 
 // noteMasked notes a request that came while keys were masked: it stays so,
 // although its turn may come later.
-func (c *Call) noteMasked(l *line, req *sip.Request) {
+func (c *Call) noteMasked(l *legOnWire, req *sip.Request) {
 	if c.masked && c.isCaller(l) {
 		c.maskedUpTo = max(c.maskedUpTo, req.CSeq().SeqNo)
 	}
@@ -92,7 +92,7 @@ func (c *Call) noteMasked(l *line, req *sip.Request) {
 
 // hidesKey says whether a request of the caller may tell a masked key: an INFO
 // with a body, whatever that is, and a report of keys (RFC 4730).
-func (c *Call) hidesKey(from *line, req *sip.Request) bool {
+func (c *Call) hidesKey(from *legOnWire, req *sip.Request) bool {
 	if !c.isCaller(from) || (!c.masked && req.CSeq().SeqNo > c.maskedUpTo) || len(req.Body()) == 0 {
 		return false
 	}

@@ -60,7 +60,7 @@ func (c *Call) readOffer() (phase, bool) {
 		code, cause, why := badOffer(err)
 		return c.refuse(code, cause, why), false
 	}
-	c.offer, c.heard[media.SideA] = offer, offer
+	c.offer, c.description[media.SideA] = offer, offer
 	return nil, true
 }
 
@@ -97,7 +97,7 @@ func (c *Call) offerFor(t *target) (offer *description, formats []string, err er
 	}
 	offer = c.offer
 	if c.answer != nil {
-		offer = c.settled(media.SideA, offer)
+		offer = c.onlyAgreedCodec(media.SideA, offer)
 	}
 	if c.eventsFor(t) == media.SideB {
 		offer = offer.withEvents(nil) // made of the caller's INFO
@@ -189,10 +189,10 @@ func (c *Call) setPeer(side media.Side, d *description) {
 		c.session.SetPeer(side, media.Peer{})
 		return
 	}
-	if before := c.heard[side]; before != nil && before.rtp() != d.rtp() {
+	if before := c.description[side]; before != nil && before.rtp() != d.rtp() {
 		c.voices[side] = nil // the relay gives it up
 	}
-	c.heard[side] = d
+	c.description[side] = d
 	c.mediaDescribed()
 	l, sources, mode := c.a, c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch
 	if side == media.SideA {
@@ -202,15 +202,15 @@ func (c *Call) setPeer(side media.Side, d *description) {
 		l, sources, mode = b, t.cfg.MediaSources, t.cfg.Media.Latch
 	}
 	peer := mediaPeer(d, c.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
-	peer.Mux = d.muxes() && c.layout[side].muxes()
+	peer.Mux = d.muxes() && c.streamOrder[side].muxes()
 	c.session.SetPeer(side, peer)
 	c.translate()
-	c.attune()
+	c.updateSounds()
 }
 
 // attemptLine is the leg on side B that media flows to: that of the bridge, or
 // of the attempt before there is one.
-func (c *Call) attemptLine() (*line, *target) {
+func (c *Call) attemptLine() (*legOnWire, *target) {
 	if c.b != nil {
 		return c.b, c.target
 	}
@@ -233,9 +233,9 @@ func (c *Call) takeAnswer(body []byte) error {
 	}
 	near := c.offer
 	if c.answer != nil {
-		near = c.settled(media.SideA, near)
+		near = c.onlyAgreedCodec(media.SideA, near)
 	}
-	seen := c.keyable(a.target, media.SideA, answer.as(near), c.offer)
+	seen := c.keyable(a.target, media.SideA, answer.inNumbersOf(near), c.offer)
 	if c.answer != nil && seen.speaks() != c.codec[media.SideA] {
 		return errNoCodec
 	}
@@ -244,7 +244,7 @@ func (c *Call) takeAnswer(body []byte) error {
 			return err
 		}
 	}
-	c.said[media.SideB] = offered
+	c.sentTo[media.SideB] = offered
 	c.tell(media.SideB, answer.formats())
 	c.setPeer(media.SideB, answer)
 	return nil
@@ -260,7 +260,7 @@ func (c *Call) keyable(t *target, side media.Side, answer, offer *description) *
 }
 
 // readAnswer reads a leg's answer to an offer of ours with these formats.
-func (c *Call) readAnswer(from *line, body []byte, offered []format) (*description, error) {
+func (c *Call) readAnswer(from *legOnWire, body []byte, offered []format) (*description, error) {
 	if len(body) > c.server.cfg.SIP.Limits.SDP {
 		return nil, errLongSDP
 	}
@@ -278,16 +278,16 @@ func (c *Call) readAnswer(from *line, body []byte, offered []format) (*descripti
 func (c *Call) tellCaller(answer *description) (err error) {
 	if c.late {
 		formats := answer.decided()
-		c.answer, err = answer.presented(c.offering(c.a)).forTarget(c.mediaAt(media.SideA), formats, dirAsIs)
-		c.said[media.SideA] = answer.pick(formats)
-		c.tell(media.SideA, c.said[media.SideA])
+		c.answer, err = answer.withTransport(c.offering(c.a)).forTarget(c.mediaAt(media.SideA), formats, dirAsIs)
+		c.sentTo[media.SideA] = answer.pick(formats)
+		c.tell(media.SideA, c.sentTo[media.SideA])
 		return err
 	}
 	formats := answer.common(c.offer) // it may have events that only the target was offered
-	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
-	c.said[media.SideA] = formats
+	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.held(), c.offer
+	c.sentTo[media.SideA] = formats
 	c.tell(media.SideA, formats)
-	if c.answer, err = answer.presented(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), dirAsIs); err == nil {
+	if c.answer, err = answer.withTransport(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), dirAsIs); err == nil {
 		c.setPeer(media.SideA, c.offer)
 	}
 	return err

@@ -19,7 +19,7 @@ import (
 // exchange is a change that one side wants and the other is asked for. A call
 // has one at a time.
 type exchange struct {
-	from, to  *line
+	from, to  *legOnWire
 	ref       int // of the offer to it
 	offer     *description
 	formats   []format // that to is offered
@@ -36,16 +36,16 @@ const (
 	consultInvite = time.Minute
 )
 
-// unsaid is a session that a change has replaced, in case that a CANCEL was
+// rollback is a session that a change has replaced, in case that a CANCEL was
 // faster than our answer to it.
-type unsaid struct {
-	heard *description
-	terms terms
-	asked bool // the other side was, too
+type rollback struct {
+	description *description
+	terms       terms
+	asked       bool // the other side was, too
 }
 
 // duringSetup is a change of the session, or another request, before the answer.
-func (c *Call) duringSetup(t told) {
+func (c *Call) duringSetup(t fromLeg) {
 	switch f := t.fact.(type) {
 	case Offered:
 		c.offeredEarly(t.from, f)
@@ -63,7 +63,7 @@ func (c *Call) duringSetup(t told) {
 
 // offeredEarly answers an UPDATE or PRACK with an offer before the call is
 // answered: another address, or hold, but no other codec.
-func (c *Call) offeredEarly(from *line, f Offered) {
+func (c *Call) offeredEarly(from *legOnWire, f Offered) {
 	d, ok := c.readOffered(from, f)
 	if !ok {
 		return
@@ -82,7 +82,7 @@ func notAcceptable() Reject {
 
 // readOffered reads an offer in mid-call. On false it is refused; the session
 // that there is stands (RFC 3261 section 14.2).
-func (c *Call) readOffered(from *line, f Offered) (*description, bool) {
+func (c *Call) readOffered(from *legOnWire, f Offered) (*description, bool) {
 	err := errLongSDP
 	var d *description
 	if len(f.SDP) <= c.server.cfg.SIP.Limits.SDP {
@@ -107,7 +107,7 @@ func (c *Call) reaches(side media.Side, d *description) bool {
 }
 
 // onOffered is a re-INVITE or UPDATE of a call that is up.
-func (c *Call) onOffered(from *line, f Offered) {
+func (c *Call) onOffered(from *legOnWire, f Offered) {
 	if f.SDP == nil {
 		c.offerAgain(from)
 		return
@@ -132,9 +132,9 @@ func (c *Call) onOffered(from *line, f Offered) {
 
 // agreed are the formats that both sides were told and that an offer has too;
 // nil: the codec of the call is not among them. exact: all are.
-func (c *Call) agreed(from *line, d *description) (formats []format, exact bool) {
+func (c *Call) agreed(from *legOnWire, d *description) (formats []format, exact bool) {
 	side := c.side(from)
-	far := c.view(side, d)
+	far := c.forSide(side, d)
 	if far == nil {
 		return nil, false
 	}
@@ -142,7 +142,7 @@ func (c *Call) agreed(from *line, d *description) (formats []format, exact bool)
 	if !includes(formats, c.codec[side]) {
 		return nil, false
 	}
-	told := c.told[side]
+	told := c.offeredCodecs[side]
 	if c.target != nil && c.policy().DTMF != config.DTMFRelay { // the sides need not have the same events
 		noEvents := func(f format) bool { return f.events() }
 		told = slices.DeleteFunc(slices.Clone(told), codec.events)
@@ -152,27 +152,27 @@ func (c *Call) agreed(from *line, d *description) (formats []format, exact bool)
 }
 
 // absorb answers an offer without asking the other side.
-func (c *Call) absorb(from *line, d *description, formats []format) {
+func (c *Call) absorb(from *legOnWire, d *description, formats []format) {
 	side := c.side(from)
-	answer, err := c.view(side, d).presented(c.answering(from, d)).answering(d, c.mediaAt(side), numbersOf(formats), d.mirrored())
+	answer, err := c.forSide(side, d).withTransport(c.answering(from, d)).answering(d, c.mediaAt(side), numbersOf(formats), d.mirrored())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
 	}
-	before := c.heard[side]
-	c.holds[side], c.layout[side] = d.held(), d
-	c.unsaid[side] = &unsaid{heard: c.heard[side], terms: c.terms}
-	c.said[side] = formats
+	before := c.description[side]
+	c.onHold[side], c.streamOrder[side] = d.held(), d
+	c.rollback[side] = &rollback{description: c.description[side], terms: c.terms}
+	c.sentTo[side] = formats
 	c.setPeer(side, d)
 	if before == nil || before.rtp() != d.rtp() || before.held() != d.held() { // it may only refresh the session
-		c.chat.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
+		c.peerLog.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
 	}
 	c.step(from, Accept{SDP: answer})
 }
 
 // offerAgain answers a re-INVITE without SDP with an offer of the session as it
 // is: its ACK has the answer (RFC 3261 section 14.2).
-func (c *Call) offerAgain(from *line) {
+func (c *Call) offerAgain(from *legOnWire) {
 	offer, err := c.sessionToward(c.side(from))
 	if err != nil {
 		c.step(from, notAcceptable())
@@ -183,37 +183,37 @@ func (c *Call) offerAgain(from *line) {
 
 // sessionToward describes the session as it is to a side.
 func (c *Call) sessionToward(side media.Side) ([]byte, error) {
-	near := c.heard[side]
+	near := c.description[side]
 	if near == nil {
 		near = c.offer // of a caller whose answer is to come
 	}
-	far := c.view(side, near)
+	far := c.forSide(side, near)
 	if far == nil {
 		return nil, errNoAudio
 	}
-	far = far.presented(c.crypto(side).offering())
-	c.said[side] = c.toldTo(side, far.formats())
-	formats := numbersOf(c.said[side])
-	if like := c.layout[side]; like != nil {
+	far = far.withTransport(c.crypto(side).offering())
+	c.sentTo[side] = c.toldTo(side, far.formats())
+	formats := numbersOf(c.sentTo[side])
+	if like := c.streamOrder[side]; like != nil {
 		return far.answering(like, c.mediaAt(side), formats, dirSendRecv)
 	}
 	return far.forTarget(c.mediaAt(side), formats, dirSendRecv)
 }
 
 // consult offers the other side what one side wants.
-func (c *Call) consult(from *line, d *description, fallback []format, by sip.RequestMethod) {
+func (c *Call) consult(from *legOnWire, d *description, fallback []format, by sip.RequestMethod) {
 	to := c.other(from)
-	wanted := d.numbered(c.heard[c.side(to)])
+	wanted := d.numberedAs(c.description[c.side(to)])
 	formats, err := wanted.usable(c.policy().Codecs)
 	if err != nil {
 		c.settleFor(from, d, fallback)
 		return
 	}
-	like := c.layout[c.side(to)]
+	like := c.streamOrder[c.side(to)]
 	if like == nil {
 		like = &description{streams: d.streams[d.audio : d.audio+1]}
 	}
-	offer, err := wanted.presented(c.offering(to)).answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
+	offer, err := wanted.withTransport(c.offering(to)).answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -239,13 +239,13 @@ func (c *Call) exchangeDeadline() time.Time {
 func (c *Call) exchangeExpired() {
 	x := c.exchange
 	x.withdrawn = true
-	c.chat.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
+	c.peerLog.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
 	c.step(x.from, Reject{Code: 504, Reason: statusText(504)})
 }
 
 // onAnswerReady is the answer of a side that was asked for a change, or to an
 // offer of our own. It gives an error where the session is broken by it.
-func (c *Call) onAnswerReady(from *line, f AnswerReady) error {
+func (c *Call) onAnswerReady(from *legOnWire, f AnswerReady) error {
 	if f.Overtook {
 		c.restore(from)
 		return nil
@@ -263,34 +263,34 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 	answer, err := c.readAnswer(x.to, sdp, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
-			c.chat.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
+			c.peerLog.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
 		}
 		c.refuseExchange(x, 488)
 		c.restore(x.to)
 		return
 	}
 	side := c.side(x.from)
-	seen := c.keyable(c.target, side, answer.as(x.offer), x.offer)
+	seen := c.keyable(c.target, side, answer.inNumbersOf(x.offer), x.offer)
 	told := seen.common(x.offer)
-	reply, err := seen.presented(c.answering(x.from, x.offer)).answering(x.offer, c.mediaAt(side), numbersOf(told), dirAsIs)
+	reply, err := seen.withTransport(c.answering(x.from, x.offer)).answering(x.offer, c.mediaAt(side), numbersOf(told), dirAsIs)
 	if err != nil || seen.speaks().name == "" {
 		c.refuseExchange(x, 488)
 		c.restore(x.to)
 		return
 	}
-	c.unsaid[side] = &unsaid{heard: c.heard[side], terms: c.terms, asked: true}
-	c.said[side], c.said[side.Other()] = told, x.formats
+	c.rollback[side] = &rollback{description: c.description[side], terms: c.terms, asked: true}
+	c.sentTo[side], c.sentTo[side.Other()] = told, x.formats
 	c.tell(side, told)
 	c.tell(side.Other(), answer.formats())
-	c.holds[side], c.layout[side] = x.offer.held(), x.offer
+	c.onHold[side], c.streamOrder[side] = x.offer.held(), x.offer
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
-	c.chat.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
+	c.peerLog.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
 	c.step(x.from, Accept{SDP: reply})
 }
 
 // restore offers a side the session again as the other one has it.
-func (c *Call) restore(l *line) {
+func (c *Call) restore(l *legOnWire) {
 	if offer, err := c.sessionToward(c.side(l)); err == nil {
 		c.step(l, Offer{Ref: c.nextOffer(), SDP: offer})
 	}
@@ -304,7 +304,7 @@ func (c *Call) nextOffer() int {
 
 // onOfferRefused: the other side does not want the change. Who asked for it may
 // have it all the same where the codec stays.
-func (c *Call) onOfferRefused(from *line, f OfferRefused) {
+func (c *Call) onOfferRefused(from *legOnWire, f OfferRefused) {
 	x := c.exchange
 	if x == nil || x.to != from || x.ref != f.Ref {
 		return // an offer of our own: the session stays as it was
@@ -321,7 +321,7 @@ func (c *Call) onOfferRefused(from *line, f OfferRefused) {
 
 // settleFor gives a side what it wants where the other one can't be asked for it,
 // if the codec of the call stays.
-func (c *Call) settleFor(from *line, d *description, fallback []format) {
+func (c *Call) settleFor(from *legOnWire, d *description, fallback []format) {
 	if fallback == nil {
 		c.step(from, notAcceptable())
 		return
@@ -355,17 +355,17 @@ func (c *Call) dropExchange() {
 
 // onWithdrawn: a side has cancelled its re-INVITE. What was answered already
 // never reached it.
-func (c *Call) onWithdrawn(from *line) {
+func (c *Call) onWithdrawn(from *legOnWire) {
 	side := c.side(from)
 	if x := c.exchange; x != nil && x.from == from {
 		x.withdrawn = true
 		return
 	}
-	if before := c.unsaid[side]; before != nil && before.heard != nil {
-		c.unsaid[side] = nil
+	if before := c.rollback[side]; before != nil && before.description != nil {
+		c.rollback[side] = nil
 		c.terms = before.terms
-		c.tell(media.SideA, c.said[media.SideA]) // for the record
-		c.setPeer(side, before.heard)
+		c.tell(media.SideA, c.sentTo[media.SideA]) // for the record
+		c.setPeer(side, before.description)
 		if before.asked {
 			c.restore(c.other(from))
 		}
@@ -376,7 +376,7 @@ func (c *Call) onWithdrawn(from *line) {
 var errNoAnswer = errors.New("no session description where an answer was due")
 
 // ownOfferAnswered takes the answer to an offer of our own.
-func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
+func (c *Call) ownOfferAnswered(from *legOnWire, f AnswerReady) error {
 	side := c.side(from)
 	if f.SDP == nil && !f.Late {
 		return nil // some leave it out where nothing has changed
@@ -384,18 +384,18 @@ func (c *Call) ownOfferAnswered(from *line, f AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := c.readAnswer(from, f.SDP, c.said[side])
+	answer, err := c.readAnswer(from, f.SDP, c.sentTo[side])
 	if err == nil && !includes(answer.formats(), c.codec[side]) {
 		err = errNoCodec
 	}
-	if like := c.layout[side]; err == nil && f.Late && len(answer.streams) > max(1, streamsOf(like)) {
+	if like := c.streamOrder[side]; err == nil && f.Late && len(answer.streams) > max(1, streamsOf(like)) {
 		err = errBadSDP
 	}
 	switch {
 	case err != nil && f.Late:
 		return err
 	case err != nil:
-		c.chat.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
+		c.peerLog.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
 		return nil
 	}
 	if c.late && side == media.SideA {
@@ -415,7 +415,7 @@ func streamsOf(d *description) int {
 }
 
 // brokenAnswer ends a call whose side gave no answer that can be used.
-func (c *Call) brokenAnswer(from *line, err error) {
+func (c *Call) brokenAnswer(from *legOnWire, err error) {
 	c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
 	c.hangup(CauseBadACK, store.EndedBySystem)
 }

@@ -191,7 +191,7 @@ func (c *Call) payloadsOf(side media.Side) (p recording.Payloads) {
 	var names []string
 	for _, f := range c.sends(side) {
 		switch number := numberOf(f); {
-		case !f.speech() || !slices.Contains(c.told[side], f.codec):
+		case !f.speech() || !slices.Contains(c.offeredCodecs[side], f.codec):
 		case f.codec == pcmu:
 			p.ULaw.Add(number)
 		case f.codec == pcma:

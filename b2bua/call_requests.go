@@ -15,8 +15,8 @@ import (
 
 // relayed is a request of one side that the other one was sent.
 type relayed struct {
-	from   *line
-	to     *line
+	from   *legOnWire
+	to     *legOnWire
 	method sip.RequestMethod
 	seq    uint32
 	done   func(Replied) // besides; may be nil
@@ -41,7 +41,7 @@ func (c *Call) policy() *config.Target {
 }
 
 // onAsked answers a request within the dialog, or has the other side answer it.
-func (c *Call) onAsked(from *line, req *sip.Request) {
+func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	switch {
 	case c.hidesKey(from, req):
 		c.reply(from, req, 200)
@@ -56,12 +56,12 @@ func (c *Call) onAsked(from *line, req *sip.Request) {
 }
 
 // passes says whether a request goes to the other side.
-func (c *Call) passes(from *line, req *sip.Request) bool {
+func (c *Call) passes(from *legOnWire, req *sip.Request) bool {
 	return c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method))
 }
 
 // relay sends what one side asks to the other one. Nobody there: it is refused.
-func (c *Call) relay(from *line, req *sip.Request, content Content, done func(Replied)) {
+func (c *Call) relay(from *legOnWire, req *sip.Request, content Content, done func(Replied)) {
 	to := c.other(from)
 	if to == nil {
 		c.reply(from, req, 480)
@@ -77,7 +77,7 @@ func (c *Call) relay(from *line, req *sip.Request, content Content, done func(Re
 }
 
 // dropRelays answers what a leg was asked that is not in the call any more.
-func (c *Call) dropRelays(to *line) {
+func (c *Call) dropRelays(to *legOnWire) {
 	for ref, r := range c.relays {
 		if r.to == to {
 			delete(c.relays, ref)
@@ -102,7 +102,7 @@ func (c *Call) onReplied(f Replied) {
 }
 
 // reply answers a request by ourselves.
-func (c *Call) reply(to *line, req *sip.Request, code int, headers ...sip.Header) {
+func (c *Call) reply(to *legOnWire, req *sip.Request, code int, headers ...sip.Header) {
 	c.step(to, Reply{
 		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: statusText(code), Content: Content{Headers: headers},
 	})
@@ -124,7 +124,7 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 
 // passedTo picks the headers of one side's message that are configured to pass
 // to the other.
-func (c *Call) passedTo(to *line, headers []sip.Header) []sip.Header {
+func (c *Call) passedTo(to *legOnWire, headers []sip.Header) []sip.Header {
 	names := c.trunk.cfg.PassHeaders
 	if to != c.a {
 		names = c.target.cfg.PassHeaders

@@ -24,7 +24,7 @@ func (c *Call) admitted() phase {
 		}
 		c.take(it)
 	}
-	for _, t := range c.facts {
+	for _, t := range c.pending {
 		if f, cancelled := t.fact.(Cancelled); cancelled {
 			c.journal()
 			return c.cancelledByCaller(f)
@@ -53,11 +53,11 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	c.pending = c.peers.destinations(c.route)
-	if !slices.ContainsFunc(c.pending, c.sharesCodec) {
+	c.untried = c.peers.destinations(c.route)
+	if !slices.ContainsFunc(c.untried, c.sharesCodec) {
 		return c.refuse(488, CauseNoCommonCodec, warning("305 no codec in common"))
 	}
-	if err := c.openMedia(c.source.Addr(), c.pending[0].cfg.Media.Address); err != nil {
+	if err := c.openMedia(c.source.Addr(), c.untried[0].cfg.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, CauseNoPorts, retryAfter())
 	}
@@ -180,7 +180,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 		return cause, err
 	}
 	a.transport = transportName(local.Transport)
-	a.line = c.addLine(leg, local, f.Flow)
+	a.line = c.addLeg(leg, local, f.Flow)
 	a.line.wire.tls = a.target.cfg.TLS
 	a.line.crypto = a.crypto
 	if a.reason == "" {
@@ -198,7 +198,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 // offer with our address at, the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
 	a := c.attempt
-	offer, err := a.offer.presented(a.crypto.offering()).forTarget(at, a.formats, c.directionFor(a))
+	offer, err := a.offer.withTransport(a.crypto.offering()).forTarget(at, a.formats, c.directionFor(a))
 	if err != nil {
 		return nil, Invite{}, CauseInternalError, err
 	}
@@ -239,7 +239,7 @@ func (c *Call) directionFor(a *attempt) direction {
 		return dirSendRecv
 	case a.reason == "":
 		return a.offer.passedOn()
-	case c.holds[media.SideA]:
+	case c.onHold[media.SideA]:
 		return dirSendOnly
 	default:
 		return dirSendRecv
@@ -256,7 +256,7 @@ func (c *Call) localToward(f Ready) (Local, error) {
 
 // fit makes an INVITE as small as it has to be, and notes what was left out;
 // or says that it wants TCP.
-func (c *Call) fit(out *outbound, leg *Leg, f Ready) error {
+func (c *Call) fit(out *draft, leg *Leg, f Ready) error {
 	a := c.attempt
 	size := func() int { return leg.inviteSize(out.request()) + credentialsSize(a.target.cfg) }
 	whole := size()
@@ -315,7 +315,7 @@ func (c *Call) callerLost(f Gone) phase {
 func (c *Call) onProgress(f Progress) {
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
-			c.chat.Warn().Err(err).Msg("early media not usable")
+			c.peerLog.Warn().Err(err).Msg("early media not usable")
 			return
 		}
 		c.sendEarlyMedia(f)
@@ -367,7 +367,7 @@ func (c *Call) onAnswered(f Answered) phase {
 	c.session.Start()
 	c.listenForDigits()
 	c.answered = now
-	c.attune()
+	c.updateSounds()
 	c.server.admission.answered()
 	c.record.AnsweredAt = store.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.started).Milliseconds()
@@ -411,7 +411,7 @@ func (c *Call) refusedBy(f Refused, failoverOn []int) bool {
 func (c *Call) passed(headers []sip.Header) []sip.Header {
 	out, dropped := passed(headers, c.trunk.cfg.PassHeaders)
 	if len(dropped) > 0 {
-		c.chat.Warn().Str("target", c.attempt.target.cfg.Name).Strs("headers", dropped).Msg("headers not passed on")
+		c.peerLog.Warn().Str("target", c.attempt.target.cfg.Name).Strs("headers", dropped).Msg("headers not passed on")
 	}
 	return out
 }

@@ -17,14 +17,14 @@ import (
 // minute.
 const maxChat = 20
 
-func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.AddrPort, local Local) *Call {
+func (s *Server) newCall(req *sip.Request, p *snapshot, t *trunk, source netip.AddrPort, local Local) *Call {
 	c := &Call{
 		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source, local: local,
 		inbox: newInbox(), started: time.Now(),
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.log = t.logged(s.log.With().Str("call", c.id)).Logger()
-	c.chat = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
+	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
 	c.vars = config.Vars{
 		To:         party("", &req.Recipient, t.cfg.Country),
 		From:       callerOf(req, t.cfg),
@@ -46,20 +46,20 @@ func (s *Server) newCall(req *sip.Request, p *peers, t *trunk, source netip.Addr
 	return c
 }
 
-// newLine puts a leg on a wire. flow is its connection, nil over UDP.
-func (c *Call) newLine(leg *Leg, local Local, flow *stream) *line {
-	l := &line{leg: leg, tag: leg.dialog.LocalTag, callID: leg.dialog.CallID}
+// putOnWire puts a leg on a wire. flow is its connection, nil over UDP.
+func (c *Call) putOnWire(leg *Leg, local Local, flow *stream) *legOnWire {
+	l := &legOnWire{leg: leg, tag: leg.dialog.LocalTag, callID: leg.dialog.CallID}
 	l.post = func(in Input) bool { return c.inbox.post(item{line: l, in: in}) }
 	l.wire = newWire(c.server.stack, local, flow, l.post)
 	return l
 }
 
-// addLine is newLine for a leg that the call makes, which the server must
+// addLeg is newLine for a leg that the call makes, which the server must
 // find.
-func (c *Call) addLine(leg *Leg, local Local, flow *stream) *line {
-	l := c.newLine(leg, local, flow)
-	c.server.registry.addLine(l)
-	c.lines = append(c.lines, l)
+func (c *Call) addLeg(leg *Leg, local Local, flow *stream) *legOnWire {
+	l := c.putOnWire(leg, local, flow)
+	c.server.registry.addLeg(l)
+	c.legs = append(c.legs, l)
 	c.tape.join(l.callID)
 	return l
 }
@@ -116,7 +116,7 @@ func (c *Call) snapshot() LiveCall {
 	}
 	live.Recording, live.Masked = c.recordingState(), c.masked
 	live.Vars, live.headers = c.vars, c.invite.Headers()
-	for side, d := range c.heard {
+	for side, d := range c.description {
 		live.Held[side] = d != nil && d.held()
 		if v := c.voices[side]; v != nil {
 			live.Hears[side] = v.name

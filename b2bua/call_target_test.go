@@ -12,15 +12,15 @@ import (
 // A target that says nothing is given up after first_response_timeout; what
 // it says later is seen to.
 func TestSilentTarget(t *testing.T) {
-	for name, late := range map[string]func(w *world, invite message){
-		"for ever": func(*world, message) {},
-		"late 180": func(w *world, invite message) {
+	for name, late := range map[string]func(w *world, invite received){
+		"for ever": func(*world, received) {},
+		"late 180": func(w *world, invite received) {
 			w.agent.reply(invite, 180, "Ringing", "a", "")
 			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
 			w.agent.reply(invite, 487, "Request Terminated", "a", "")
 			w.agent.expect("ACK")
 		},
-		"late 200": func(w *world, invite message) {
+		"late 200": func(w *world, invite received) {
 			w.agent.answer(invite, "a")
 			w.agent.expect("ACK")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
@@ -37,7 +37,7 @@ func TestSilentTarget(t *testing.T) {
 				if got := time.Since(begin); got != 4*time.Second {
 					t.Errorf("503 after %v; want 4s", got)
 				}
-				var invite message
+				var invite received
 				for _, m := range w.agent.rest() {
 					invite = m
 				}

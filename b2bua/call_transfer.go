@@ -22,10 +22,10 @@ import (
 
 // transfer is a call away from the agent that is under way.
 type transfer struct {
-	agent      *line // who asked for it
-	left       bool  // and has hung up since
-	held       bool  // holding the call
-	reports    bool  // it wants to hear what becomes of it
+	agent      *legOnWire // who asked for it
+	left       bool       // and has hung up since
+	held       bool       // holding the call
+	reports    bool       // it wants to hear what becomes of it
 	id         string
 	refer      *sip.Request
 	headers    []field // of the INVITE
@@ -42,7 +42,7 @@ type transfer struct {
 const reasonTransfer = "transfer"
 
 // onRefer is a REFER of the agent.
-func (c *Call) onRefer(from *line, req *sip.Request) {
+func (c *Call) onRefer(from *legOnWire, req *sip.Request) {
 	if from != c.b {
 		c.reply(from, req, 405, allowHeader(from.leg.options.allow))
 		return
@@ -74,16 +74,16 @@ var (
 	errReplacesUs   = errors.New("a number with Replaces")
 )
 
-func (c *Call) refuseRefer(from *line, req *sip.Request, code int, err error) {
-	c.chat.Warn().Err(err).Int("code", code).Msg("transfer refused")
+func (c *Call) refuseRefer(from *legOnWire, req *sip.Request, code int, err error) {
+	c.peerLog.Warn().Err(err).Int("code", code).Msg("transfer refused")
 	c.reply(from, req, code, warning("399 "+err.Error()))
 }
 
 // refer does what a REFER asks for, as the target's configuration says.
-func (c *Call) refer(from *line, req *sip.Request, to referral) {
+func (c *Call) refer(from *legOnWire, req *sip.Request, to referral) {
 	dest, code, err := c.destination(to)
 	if err != nil {
-		c.chat.Warn().Str("uri", to.uri).Str("number", dest.party.Number).Msg("transfer not possible")
+		c.peerLog.Warn().Str("uri", to.uri).Str("number", dest.party.Number).Msg("transfer not possible")
 		c.refuseRefer(from, req, code, err)
 		return
 	}
@@ -167,7 +167,7 @@ func (c *Call) nextTransfer() {
 
 // onTransfer is a fact of the leg that is called for a transfer, or that it may
 // be called.
-func (c *Call) onTransfer(t told) {
+func (c *Call) onTransfer(t fromLeg) {
 	if c.transfer == nil {
 		return // of an attempt before
 	}
@@ -230,11 +230,11 @@ func (c *Call) transferRings(f Progress) {
 	}
 	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
 	if err != nil {
-		c.chat.Warn().Err(err).Msg("early media not usable")
+		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
 	}
 	if c.transfer.early = answer; c.transfer.left {
-		c.said[media.SideB] = c.attempt.offered()
+		c.sentTo[media.SideB] = c.attempt.offered()
 		c.setPeer(media.SideB, answer)
 	}
 }
@@ -242,7 +242,7 @@ func (c *Call) transferRings(f Progress) {
 // transferAnswered bridges the caller to who took the call.
 func (c *Call) transferAnswered(f Answered) {
 	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
-	if err == nil && answer.as(c.settled(media.SideA, c.offer)).speaks() != c.codec[media.SideA] {
+	if err == nil && answer.inNumbersOf(c.onlyAgreedCodec(media.SideA, c.offer)).speaks() != c.codec[media.SideA] {
 		err = errNoCodec
 	}
 	if err != nil {
@@ -256,13 +256,13 @@ func (c *Call) transferAnswered(f Answered) {
 	}
 	c.noteAttempt(CauseNone, 200)
 	agent, left, before := c.transfer.agent, c.transfer.left, c.bridge
-	held := c.transfer.held || !left && c.heard[media.SideB].held()
+	held := c.transfer.held || !left && c.description[media.SideB].held()
 	c.report(200, statusText(200))
 	c.transfer = nil
 	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
 	c.sessionAddr[media.SideB] = c.attempt.mediaName
-	c.holds[media.SideB], c.layout[media.SideB], c.unsaid = false, nil, [2]*unsaid{}
-	c.said[media.SideB] = c.attempt.offered()
+	c.onHold[media.SideB], c.streamOrder[media.SideB], c.rollback = false, nil, [2]*rollback{}
+	c.sentTo[media.SideB] = c.attempt.offered()
 	c.tell(media.SideB, answer.formats())
 	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
@@ -303,19 +303,19 @@ func (c *Call) transferFailed() {
 // agentLeft: the agent hung up while its transfer was under way, as some do as
 // soon as their REFER is accepted. The caller waits for who takes the call.
 func (c *Call) agentLeft(f Gone) {
-	c.transfer.left, c.transfer.held = true, c.heard[media.SideB].held()
+	c.transfer.left, c.transfer.held = true, c.description[media.SideB].held()
 	agent := c.b
 	c.b = nil
 	c.vacate(c.bridge)
 	c.dropExchange()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
-		c.said[media.SideB] = c.attempt.offered()
+		c.sentTo[media.SideB] = c.attempt.offered()
 		c.setPeer(media.SideB, early)
 	} else {
 		c.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
 	}
-	c.attune()
+	c.updateSounds()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 }
 
@@ -331,13 +331,13 @@ func (c *Call) stopTransfer(why Cause) {
 }
 
 // isTransferLine says whether a leg is that which is called for a transfer.
-func (c *Call) isTransferLine(l *line) bool {
+func (c *Call) isTransferLine(l *legOnWire) bool {
 	return c.transfer != nil && l != nil && l == c.attempt.line
 }
 
 // relayRefer has the caller's side carry the transfer out. What it reports goes
 // back to the agent.
-func (c *Call) relayRefer(from *line, req *sip.Request, dest destination) {
+func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 	content := Content{Headers: []sip.Header{
 		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", c.referrer(req)),
 	}}
@@ -355,7 +355,7 @@ func (c *Call) relayRefer(from *line, req *sip.Request, dest destination) {
 
 // isReport says whether a request of the caller's side reports on a REFER that
 // the agent has sent it.
-func (c *Call) isReport(from *line, req *sip.Request) bool {
+func (c *Call) isReport(from *legOnWire, req *sip.Request) bool {
 	event, _, _ := cutByte(firstHeader(req, "event"), ';')
 	return req.Method == sip.NOTIFY && from == c.a && c.watcher != nil && c.watcher == c.b && equalFold(trimmed(event), "refer")
 }

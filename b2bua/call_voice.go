@@ -49,9 +49,9 @@ type voice struct {
 	id     uint64     // of that
 }
 
-// let has a side hear something of us, or nothing any more. A side that does not
+// play has a side hear something of us, or nothing any more. A side that does not
 // speak G.711 hears nothing of us.
-func (c *Call) let(side media.Side, v *voice) {
+func (c *Call) play(side media.Side, v *voice) {
 	if c.session == nil {
 		return
 	}
@@ -69,7 +69,7 @@ func (c *Call) let(side media.Side, v *voice) {
 			c.session.Play(side, play)
 			return
 		}
-		c.chat.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+		c.peerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
 	}
 	if c.voices[side] = nil; before != nil {
 		c.session.StopPlay(side)
@@ -87,7 +87,7 @@ func (c *Call) playing(side media.Side, v *voice) (media.Play, bool) {
 	default:
 		return media.Play{}, false
 	}
-	d := c.heard[side]
+	d := c.description[side]
 	if d == nil {
 		return media.Play{}, false
 	}
@@ -114,16 +114,16 @@ func (c *Call) ringback() *voice {
 	return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
 }
 
-// attune has each side hear what its state wants: nothing, mostly. What lasts goes
+// updateSounds has each side hear what its state wants: nothing, mostly. What lasts goes
 // on, in the codec that the side has now; a beep gives way.
-func (c *Call) attune() {
+func (c *Call) updateSounds() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		v, wanted := c.voices[side], c.wanted(side)
 		if v != nil && v.lasts && (!v.mix || wanted == nil) {
 			again := *v
 			wanted = &again
 		}
-		c.let(side, wanted)
+		c.play(side, wanted)
 	}
 }
 
@@ -136,7 +136,7 @@ func (c *Call) wanted(side media.Side) *voice {
 		}
 	case side == media.SideA && c.transfer != nil && c.transfer.left:
 		return c.ringback()
-	case c.route.Hold != config.HoldNone && c.heard[side.Other()] != nil && c.heard[side.Other()].held():
+	case c.route.Hold != config.HoldNone && c.description[side.Other()] != nil && c.description[side.Other()].held():
 		name := c.route.Hold
 		return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
 	}
@@ -152,12 +152,12 @@ func (c *Call) soundRinging() bool {
 	}
 	answer := c.offer.only(k, spokenIn(c.offer.formats()))
 	formats := answer.formats()
-	c.holds[media.SideA], c.layout[media.SideA] = c.offer.held(), c.offer
-	sdp, err := answer.presented(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), c.offer.mirrored())
+	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.held(), c.offer
+	sdp, err := answer.withTransport(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), c.offer.mirrored())
 	if err != nil {
 		return false
 	}
-	c.answer, c.said[media.SideA] = sdp, formats
+	c.answer, c.sentTo[media.SideA] = sdp, formats
 	c.tell(media.SideA, formats)
 	c.earlySent, c.soundsRinging = true, true
 	c.sendRinging(Progress{Code: 183, Reason: statusText(183)}, c.answer)
@@ -175,7 +175,7 @@ func (c *Call) playable() (codec, bool) {
 			continue
 		}
 		only := c.offer.only(f.codec, nil)
-		if slices.ContainsFunc(c.pending, func(t *target) bool { _, _, err := only.offerable(t.cfg); return err == nil }) {
+		if slices.ContainsFunc(c.untried, func(t *target) bool { _, _, err := only.offerable(t.cfg); return err == nil }) {
 			return f.codec, true
 		}
 	}
@@ -197,7 +197,7 @@ func (c *Call) orderedToPlay(s Sounding) error {
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
 	case s.Sound == SoundNone:
 		c.voices[s.Side].end()
-		c.attune()
+		c.updateSounds()
 		return nil
 	}
 	sound, ok := c.peers.tones[s.Sound]
@@ -211,7 +211,7 @@ func (c *Call) orderedToPlay(s Sounding) error {
 		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
 	}
 	c.voices[s.Side] = nil // the same one begins anew
-	c.let(s.Side, v)
+	c.play(s.Side, v)
 	c.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
 	return nil
 }
@@ -237,7 +237,7 @@ func (c *Call) beep(now time.Time) {
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		if c.voices[side] == nil {
-			c.let(side, &voice{name: toneBeep, sound: c.peers.tones[toneBeep], mix: true, lasts: true})
+			c.play(side, &voice{name: toneBeep, sound: c.peers.tones[toneBeep], mix: true, lasts: true})
 		}
 	}
 }
@@ -249,6 +249,6 @@ const toneBeep = "beep"
 func (c *Call) onPlayed(f Played) {
 	if v := c.voices[f.Side]; v != nil && v.id == f.ID {
 		c.voices[f.Side] = nil
-		c.attune()
+		c.updateSounds()
 	}
 }

@@ -256,23 +256,23 @@ func (s *securing) crypto() media.Crypto {
 	return media.Crypto{Receive: s.peer, Send: s.own}
 }
 
-// shown is how a description of ours presents the audio stream.
-type shown struct {
+// streamTransport is how a description of ours presents the audio stream.
+type streamTransport struct {
 	proto string // empty: RTP/AVP
 	lines []cryptoLine
 }
 
-func (s shown) protos() []string {
+func (s streamTransport) protos() []string {
 	if s.proto == "" {
 		return strings.Split(protoAVP, "/")
 	}
 	return strings.Split(s.proto, "/")
 }
 
-// presented is the description that a side gets whose stream is presented so.
-func (d *description) presented(s shown) *description {
+// withTransport is the description that a side gets whose stream is presented so.
+func (d *description) withTransport(s streamTransport) *description {
 	out := *d
-	out.shown = s
+	out.transport = s
 	return &out
 }
 

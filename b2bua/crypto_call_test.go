@@ -261,7 +261,7 @@ const bothSecured = "media: {srtp: required}"
 func TestSecuredSessionChanges(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, bothSecured), func(w *world) {
 		c, toA, toB := securedTalk(t, w)
-		stays := func(what string, m message, tag string, s media.Suite, ours *media.Keys) {
+		stays := func(what string, m received, tag string, s media.Suite, ours *media.Keys) {
 			t.Helper()
 			if k := wantCrypto(t, m, tag, s); !k.Same(ours) {
 				t.Errorf("%s: our key is another", what)
@@ -360,7 +360,7 @@ func TestSecuredChangeIsWithdrawn(t *testing.T) {
 		seq := c.carrier.offers("INVITE", securedAt("192.0.2.12", 20010, cryptoAttr(1, gcm, 'z')))
 		ok := w.carrier.expect("SIP/2.0 200")
 		w.wantMedia(media.SideA, 'z', wantCrypto(t, ok, "1", gcm))
-		w.server.registry.line(c.d.toTag).post(CancelIn{Seq: uint32(seq)}) // it was faster than our 200
+		w.server.registry.leg(c.d.toTag).post(CancelIn{Seq: uint32(seq)}) // it was faster than our 200
 		w.wantMedia(media.SideA, 'a', toA)
 		again := c.carrier.changes("INVITE", securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a')), "200")
 		if k := wantCrypto(t, again, "1", gcm); !k.Same(toA) {

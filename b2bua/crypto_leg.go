@@ -83,30 +83,30 @@ func (l *cryptoLeg) acceptAnswer() cryptoAccept {
 
 // offering is how the stream is presented in an offer of ours: as it is agreed
 // on, with the same key; else with a line for each suite.
-func (l *cryptoLeg) offering() shown {
+func (l *cryptoLeg) offering() streamTransport {
 	switch {
 	case l.current != nil:
 		l.last = []cryptoLine{{tag: l.current.tag, keys: *l.current.own}}
-		return shown{proto: l.proto, lines: l.last}
+		return streamTransport{proto: l.proto, lines: l.last}
 	case l.offers:
 		l.last = l.offered
-		return shown{proto: protoSAVP, lines: l.last}
+		return streamTransport{proto: protoSAVP, lines: l.last}
 	}
 	l.last = nil
-	return shown{}
+	return streamTransport{}
 }
 
 // answering is how the stream is presented in our answer to an offer: over the
 // same transport (RFC 3264 section 6), with the line of its tag and suite.
-func (l *cryptoLeg) answering(offer *description, elsewhere bool) shown {
+func (l *cryptoLeg) answering(offer *description, elsewhere bool) streamTransport {
 	s := offer.securing
 	if s == nil {
-		return shown{proto: offer.proto()}
+		return streamTransport{proto: offer.proto()}
 	}
 	if s.own == nil {
 		s.own = l.keysFor(s.peer, elsewhere)
 	}
-	return shown{proto: offer.proto(), lines: []cryptoLine{{tag: s.tag, keys: *s.own}}}
+	return streamTransport{proto: offer.proto(), lines: []cryptoLine{{tag: s.tag, keys: *s.own}}}
 }
 
 // keysFor are our keys for a peer that has these. elsewhere: its RTP is
@@ -161,11 +161,11 @@ func (c *Call) crypto(side media.Side) *cryptoLeg {
 }
 
 // offering is how our offer to a leg presents the audio stream.
-func (c *Call) offering(l *line) shown { return l.crypto.offering() }
+func (c *Call) offering(l *legOnWire) streamTransport { return l.crypto.offering() }
 
 // answering is how our answer to a leg's offer presents it.
-func (c *Call) answering(l *line, offer *description) shown {
-	before := c.heard[c.side(l)]
+func (c *Call) answering(l *legOnWire, offer *description) streamTransport {
+	before := c.description[c.side(l)]
 	return l.crypto.answering(offer, before != nil && before.rtp() != offer.rtp())
 }
 
@@ -215,7 +215,7 @@ func (c *Call) triesPlain() bool {
 		c.plain = map[*target]bool{}
 	}
 	c.plain[a.target] = true
-	pending := &c.pending
+	pending := &c.untried
 	if a.reason == reasonTransfer {
 		pending = &c.transfer.pending
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // formatsOf are the formats of the audio stream in a message.
-func formatsOf(t testing.TB, m message) string {
+func formatsOf(t testing.TB, m received) string {
 	t.Helper()
 	return strings.Join(described(t, m).media().MediaName.Formats, " ")
 }
@@ -180,7 +180,7 @@ func TestAs(t *testing.T) {
 		{"not where both have the same", session("8 0"), session("0"), "8 0", ""},
 		{"a static number that is taken", session("0"), session("0", "a=rtpmap:0 opus/48000/2"), "96", "rtpmap 96 PCMU/8000"},
 	} {
-		got := tt.far.as(tt.near)
+		got := tt.far.inNumbersOf(tt.near)
 		if formats := strings.Join(got.media().MediaName.Formats, " "); formats != tt.want {
 			t.Errorf("%s: %s; want %s", tt.name, formats, tt.want)
 		}

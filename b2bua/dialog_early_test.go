@@ -11,7 +11,7 @@ import (
 )
 
 // early has the agent send early media reliably to the carrier, or not.
-func (w *world) early(extra string) (d *dialogue, in, m message) {
+func (w *world) early(extra string) (d *dialogue, in, m received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
 	d.extra = extra
@@ -26,9 +26,9 @@ func (w *world) early(extra string) (d *dialogue, in, m message) {
 // RFC 3262 section 3: the 200 waits for the PRACK of the 183 with SDP; what the
 // caller does meanwhile counts.
 func TestReliableEarlyMedia(t *testing.T) {
-	var invite message // that the agent got
-	for name, then := range map[string]func(w *world, d *dialogue, m message){
-		"PRACK": func(w *world, d *dialogue, m message) {
+	var invite received // that the agent got
+	for name, then := range map[string]func(w *world, d *dialogue, m received){
+		"PRACK": func(w *world, d *dialogue, m received) {
 			w.carrier.prack(d, m, "")
 			if ok := w.carrier.expect("SIP/2.0 200"); len(ok.Body()) > 0 {
 				t.Errorf("the 200 repeats the answer:\n%s", ok.raw)
@@ -38,7 +38,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			w.callerHangsUp(d)
 			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 		},
-		"PRACK with an offer": func(w *world, d *dialogue, m message) {
+		"PRACK with an offer": func(w *world, d *dialogue, m received) {
 			d.learn(m)
 			w.carrier.within(d, "PRACK", sessionAt("192.0.2.10", 20008, "0 101"), "Content-Type: application/sdp", fmt.Sprintf("RAck: %s 1 INVITE", m.value("RSeq")))
 			ok := w.carrier.expect("SIP/2.0 200")
@@ -54,15 +54,15 @@ func TestReliableEarlyMedia(t *testing.T) {
 			w.callerHangsUp(d)
 			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
 		},
-		"CANCEL": func(w *world, d *dialogue, _ message) {
+		"CANCEL": func(w *world, d *dialogue, _ received) {
 			w.carrier.cancel(d)
-			c := w.talkOf(d, message{})
+			c := w.talkOf(d, received{})
 			c.carrier.finals("200", "487")
 			w.carrier.ackRefused(d)
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
 		},
-		"nothing": func(w *world, d *dialogue, _ message) {
+		"nothing": func(w *world, d *dialogue, _ received) {
 			begin := time.Now()
 			for range 6 {
 				w.carrier.expect("SIP/2.0 183")
@@ -77,7 +77,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 				t.Errorf("record %+v", r)
 			}
 		},
-		"the agent hangs up": func(w *world, d *dialogue, _ message) {
+		"the agent hangs up": func(w *world, d *dialogue, _ received) {
 			w.talkOf(d, invite).agent.offers("BYE", "")
 			w.agent.expect("SIP/2.0 200")
 			w.carrier.expect("SIP/2.0 480") // the 200 is too late

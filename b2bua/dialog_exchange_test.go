@@ -14,7 +14,7 @@ import (
 func (e *end) pcma() string { return sessionAt(e.address, 42000, "8 101") }
 
 // takes has an end accept what it is asked for, and gives the request.
-func (e *end) takes(sdp string) message {
+func (e *end) takes(sdp string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
 	e.p.reply(in, 200, "OK", "", sdp)
@@ -23,7 +23,7 @@ func (e *end) takes(sdp string) message {
 }
 
 // refuses has an end refuse what it is asked for.
-func (e *end) refuses(code int, headers ...string) message {
+func (e *end) refuses(code int, headers ...string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
 	e.p.reply(in, code, "No", "", "", headers...)
@@ -311,7 +311,7 @@ func TestRepeated200ToReinvite(t *testing.T) {
 		far := c.other(e)
 		seq := e.offers(method, e.pcma())
 		in := far.p.expect("INVITE")
-		var first message
+		var first received
 		for i := range 5 {
 			far.p.reply(in, 200, "OK", "", sessionAt(far.address, 44000, "8 101"))
 			ack := far.p.expect("ACK")

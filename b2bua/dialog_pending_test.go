@@ -41,9 +41,9 @@ func (e *end) byeTo(cause Cause) {
 
 // finals takes final answers with these codes in any order, and gives them in
 // this one.
-func (e *end) finals(codes ...string) []message {
+func (e *end) finals(codes ...string) []received {
 	e.p.w.t.Helper()
-	got := make([]message, len(codes))
+	got := make([]received, len(codes))
 	for range codes {
 		m := e.p.expect("SIP/2.0 ")
 		for strings.HasPrefix(m.raw, "SIP/2.0 1") {

@@ -86,7 +86,7 @@ func TestCancelledReinvitesAreForgotten(t *testing.T) {
 			w.agent2.expect("ACK")
 			synctest.Wait()
 		}
-		l := w.server.registry.line(d.toTag)
+		l := w.server.registry.leg(d.toTag)
 		l.wire.mu.Lock()
 		n := len(l.wire.servers)
 		l.wire.mu.Unlock()

@@ -166,7 +166,7 @@ func unplugged(cfg *config.Config, preparers map[string]Preparer) *Server {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.stack = &stack{
 		log: s.log, ctx: s.ctx, cfg: cfg.SIP, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
-		names: map[string]lookup{}, routes: map[netip.Addr]source{},
+		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{},
 	}
 	for _, l := range cfg.SIP.Listen {
 		if isStream(l.Transport) {

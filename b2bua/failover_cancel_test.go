@@ -32,7 +32,7 @@ const (
 func nothing(*world) {}
 
 // provisional has an agent answer its INVITE with this.
-func provisional(p *peer, code int, sdp string) (invite message) {
+func provisional(p *peer, code int, sdp string) (invite received) {
 	p.w.t.Helper()
 	invite = p.expect("INVITE")
 	p.reply(invite, code, "Well", "x", sdp)
@@ -40,7 +40,7 @@ func provisional(p *peer, code int, sdp string) (invite message) {
 }
 
 // isCancelled has an agent take the CANCEL of its INVITE.
-func (p *peer) isCancelled(invite message) {
+func (p *peer) isCancelled(invite received) {
 	p.w.t.Helper()
 	cancel := p.expect("CANCEL " + addrSpec(invite.value("To")))
 	if cancel.value("Via") != invite.value("Via") || cancel.value("Reason") != "" {
@@ -58,7 +58,7 @@ func (p *peer) refuses(code int) {
 }
 
 func cancelStages() map[string]cancelStage {
-	var invite, second, cancel message // of the agent that is to be cancelled
+	var invite, second, cancel received // of the agent that is to be cancelled
 	return map[string]cancelStage{
 		"the first is prepared": {
 			begin: func(w *world) { w.prepare.after = time.Hour }, until: nothing, then: nothing, want: []string{gaveUpFirst},

@@ -95,13 +95,13 @@ func find(formats []format, k codec) (format, bool) {
 	return formats[i], true
 }
 
-// as is the description in the numbers that another one has for the same codecs,
+// inNumbersOf is the description in the numbers that another one has for the same codecs,
 // and with its kind of G.711 where the two have not the same. What the other one
 // has not keeps its number, or gets a free one.
-func (d *description) as(near *description) *description { return d.inTerms(near, true) }
+func (d *description) inNumbersOf(near *description) *description { return d.inTerms(near, true) }
 
-// numbered is as, without another kind of G.711.
-func (d *description) numbered(near *description) *description { return d.inTerms(near, false) }
+// numberedAs is as, without another kind of G.711.
+func (d *description) numberedAs(near *description) *description { return d.inTerms(near, false) }
 
 func (d *description) inTerms(near *description, translated bool) *description {
 	if near == nil {

@@ -111,7 +111,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, net.ErrClosed
 		}
 		if err != nil { // of the datagram or the moment: the library would stop listening
-			if g.may.Allow() {
+			if g.logBudget.Allow() {
 				g.log.Error().Err(err).Msg("sip not received")
 			}
 			time.Sleep(readPause)

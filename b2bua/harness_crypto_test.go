@@ -28,7 +28,7 @@ func securedAt(host string, port int, lines ...string) string {
 
 // cryptoOf are the a=crypto lines of a message, by tag, and the transport of its
 // audio.
-func cryptoOf(t testing.TB, m message) (proto string, lines map[string]cryptoLine) {
+func cryptoOf(t testing.TB, m received) (proto string, lines map[string]cryptoLine) {
 	t.Helper()
 	lines = map[string]cryptoLine{}
 	for text := range strings.SplitSeq(string(m.Body()), "\r\n") {
@@ -50,7 +50,7 @@ func cryptoOf(t testing.TB, m message) (proto string, lines map[string]cryptoLin
 
 // wantCrypto checks that a message has one a=crypto line, with this tag and
 // suite, and gives its keys.
-func wantCrypto(t testing.TB, m message, tag string, s media.Suite) *media.Keys {
+func wantCrypto(t testing.TB, m received, tag string, s media.Suite) *media.Keys {
 	t.Helper()
 	proto, lines := cryptoOf(t, m)
 	l, ok := lines[tag]
@@ -61,7 +61,7 @@ func wantCrypto(t testing.TB, m message, tag string, s media.Suite) *media.Keys 
 }
 
 // wantPlain checks that a message has audio over RTP and no keys.
-func wantPlain(t testing.TB, m message) {
+func wantPlain(t testing.TB, m received) {
 	t.Helper()
 	if proto, lines := cryptoOf(t, m); proto != protoAVP || len(lines) > 0 {
 		t.Errorf("want plain RTP:\n%s", m.raw)

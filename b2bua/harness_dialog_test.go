@@ -54,7 +54,7 @@ func (p *peer) ackOf(d *dialogue, seq int, sdp string) {
 
 // prack acknowledges a provisional answer that was sent reliably, and takes the
 // answer to that.
-func (p *peer) prack(d *dialogue, m message, sdp string) message {
+func (p *peer) prack(d *dialogue, m received, sdp string) received {
 	p.w.t.Helper()
 	d.learn(m)
 	p.within(d, "PRACK", sdp, append(sdpHeader(sdp), fmt.Sprintf("RAck: %s %d INVITE", m.value("RSeq"), d.seq))...)
@@ -62,13 +62,13 @@ func (p *peer) prack(d *dialogue, m message, sdp string) message {
 }
 
 // agentRequest is a request of the agent within its dialog.
-func (p *peer) agentRequest(method string, invite message, tag string, seq int, headers ...string) {
+func (p *peer) agentRequest(method string, invite received, tag string, seq int, headers ...string) {
 	p.agentSends(method, invite, tag, seq, "", headers...)
 }
 
 // agentSends is agentRequest with a body, a session description if the headers
 // say nothing else.
-func (p *peer) agentSends(method string, invite message, tag string, seq int, sdp string, headers ...string) {
+func (p *peer) agentSends(method string, invite received, tag string, seq int, sdp string, headers ...string) {
 	if sdp != "" && !strings.Contains(strings.Join(headers, "\n"), "Content-Type: ") {
 		headers = append(headers, "Content-Type: application/sdp")
 	}

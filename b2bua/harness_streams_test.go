@@ -79,7 +79,7 @@ func (w *world) connect(from netip.Addr) *peer {
 
 // streamPeer reads a connection.
 func (w *world) streamPeer(conn net.Conn) *peer {
-	p := &peer{w: w, conn: conn, in: make(chan message, 1000)}
+	p := &peer{w: w, conn: conn, in: make(chan received, 1000)}
 	go func() {
 		defer close(p.in)
 		f := framer{src: conn, limit: 65536}
@@ -96,7 +96,7 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 				w.t.Errorf("unreadable message: %v\n%s", err, raw)
 				return
 			}
-			p.in <- message{m, string(raw)}
+			p.in <- received{m, string(raw)}
 		}
 	}()
 	return p

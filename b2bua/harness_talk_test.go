@@ -36,8 +36,8 @@ routes:
 type talk struct {
 	w              *world
 	d              *dialogue
-	invite         message
-	ok             message // that the carrier got
+	invite         received
+	ok             received // that the carrier got
 	carrier, agent *end
 }
 
@@ -99,7 +99,7 @@ func (w *world) talkIn(offer, answer string) *talk {
 }
 
 // talkOf is a call with its ends.
-func (w *world) talkOf(d *dialogue, invite message) *talk {
+func (w *world) talkOf(d *dialogue, invite received) *talk {
 	c := &talk{w: w, d: d, invite: invite}
 	c.carrier = &end{p: w.carrier, side: media.SideA, address: "192.0.2.10"}
 	c.carrier.offers = func(method, sdp string, headers ...string) int {
@@ -141,7 +141,7 @@ func (c *talk) other(e *end) *end {
 }
 
 // changes has an end offer something, and gives our answer to it.
-func (e *end) changes(method, sdp, want string, headers ...string) message {
+func (e *end) changes(method, sdp, want string, headers ...string) received {
 	e.p.w.t.Helper()
 	seq := e.offers(method, sdp, headers...)
 	m := e.p.expect("SIP/2.0 " + want)
@@ -155,7 +155,7 @@ func (e *end) changes(method, sdp, want string, headers ...string) message {
 }
 
 // ackRefusal acknowledges a refusal within its transaction.
-func (e *end) ackRefusal(m message) {
+func (e *end) ackRefusal(m received) {
 	e.p.send(fmt.Sprintf("ACK sip:198.51.100.1:5060 SIP/2.0\nVia: %s\nMax-Forwards: 70\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\nContent-Length: 0\n\n",
 		m.value("Via"), m.value("From"), m.value("To"), m.value("Call-ID"), strings.Replace(m.value("CSeq"), "INVITE", "ACK", 1)))
 }
@@ -200,7 +200,7 @@ func changesText(changes []media.PayloadChange) string {
 }
 
 // described reads the session description of a message.
-func described(t testing.TB, m message) *description {
+func described(t testing.TB, m received) *description {
 	t.Helper()
 	d, err := parseDescription(m.Body())
 	if err != nil {
@@ -210,7 +210,7 @@ func described(t testing.TB, m message) *description {
 }
 
 // sdpVersion is the version in the o= line of a message.
-func sdpVersion(t testing.TB, m message) (version uint64) {
+func sdpVersion(t testing.TB, m received) (version uint64) {
 	t.Helper()
 	_, line, _ := strings.Cut(m.raw, "\r\no=- ")
 	var id uint64

@@ -211,22 +211,22 @@ func (w *world) wantRecord(disposition string, cause Cause, endedBy string) stor
 type peer struct {
 	w    *world
 	conn endpoint
-	in   chan message
+	in   chan received
 	seen []string // every message that came, owned by its reader
 	seq  int
 }
 
-type message struct {
+type received struct {
 	sip.Message
 	raw string
 }
 
-func (m message) req() *sip.Request  { return m.Message.(*sip.Request) }
-func (m message) res() *sip.Response { return m.Message.(*sip.Response) }
+func (m received) req() *sip.Request  { return m.Message.(*sip.Request) }
+func (m received) res() *sip.Response { return m.Message.(*sip.Response) }
 
 // value is the first value of a header as it stands on the wire, "" if the
 // header is missing.
-func (m message) value(name string) string {
+func (m received) value(name string) string {
 	for line := range strings.SplitSeq(m.raw, "\r\n") {
 		if n, v, ok := strings.Cut(line, ": "); ok && strings.EqualFold(n, name) {
 			return v
@@ -240,7 +240,7 @@ func (w *world) peer(addr netip.AddrPort) *peer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &peer{w: w, conn: conn, in: make(chan message, 1000)}
+	p := &peer{w: w, conn: conn, in: make(chan received, 1000)}
 	go func() {
 		b := make([]byte, 65536)
 		for {
@@ -255,7 +255,7 @@ func (w *world) peer(addr netip.AddrPort) *peer {
 				continue
 			}
 			p.seen = append(p.seen, raw)
-			p.in <- message{m, raw}
+			p.in <- received{m, raw}
 		}
 	}()
 	return p
@@ -281,7 +281,7 @@ func (p *peer) sendBytes(b []byte) {
 
 // expect waits, at most 40 s, for a message whose start line begins with
 // start, passing over 100 Trying, and fails on any other.
-func (p *peer) expect(start string) message {
+func (p *peer) expect(start string) received {
 	p.w.t.Helper()
 	timeout := time.After(40 * time.Second)
 	for {
@@ -313,7 +313,7 @@ func (p *peer) silent(d time.Duration) {
 	}
 }
 
-func (p *peer) rest() (left []message) {
+func (p *peer) rest() (left []received) {
 	for {
 		select {
 		case m, open := <-p.in:
@@ -397,13 +397,13 @@ func (p *peer) ackRefused(d *dialogue) {
 func (p *peer) bye(d *dialogue) { p.within(d, "BYE", "") }
 
 // learn takes the To tag from an answer.
-func (d *dialogue) learn(m message) message {
+func (d *dialogue) learn(m received) received {
 	d.toTag = tagOf(m.res().To().Params)
 	return m
 }
 
 // reply answers a request that the peer got.
-func (p *peer) reply(to message, code int, reason, tag, sdp string, extra ...string) {
+func (p *peer) reply(to received, code int, reason, tag, sdp string, extra ...string) {
 	req := to.req()
 	var b strings.Builder
 	fmt.Fprintf(&b, "SIP/2.0 %d %s\n", code, reason)
@@ -428,12 +428,12 @@ func (p *peer) reply(to message, code int, reason, tag, sdp string, extra ...str
 	p.send(b.String())
 }
 
-func (p *peer) answer(invite message, tag string) {
+func (p *peer) answer(invite received, tag string) {
 	p.reply(invite, 200, "OK", tag, agentSDP())
 }
 
 // established sets a call up to +15075785607 and gives both ends of it.
-func (w *world) established() (d *dialogue, invite message) {
+func (w *world) established() (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
 	w.carrier.invite(d)

@@ -44,9 +44,9 @@ type inbound struct {
 	besides []field // that the target's INVITE has
 }
 
-// outbound is the INVITE to a target as far as the call decides it; the leg
+// draft is the INVITE to a target as far as the call decides it; the leg
 // adds the rest.
-type outbound struct {
+type draft struct {
 	uri         sip.Uri
 	hops        sip.MaxForwardsHeader
 	configured  []field // in file order
@@ -83,12 +83,12 @@ func renderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
 // P-Asserted-Identity, one hop less in Max-Forwards, the configured headers
 // byte for byte, in file order, and those that are passed on. A header that is
 // configured stands for a passed one of the same name, and either for ours.
-func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, local Local, peer peerOptions, offer []byte) (outbound, error) {
+func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, local Local, peer peerOptions, offer []byte) (draft, error) {
 	configured, err := renderHeaders(t, vars)
 	if err != nil {
-		return outbound{}, err
+		return draft{}, err
 	}
-	out := outbound{uri: uri, hops: 69, configured: configured, remoteParty: "<" + uri.String() + ">", offer: offer}
+	out := draft{uri: uri, hops: 69, configured: configured, remoteParty: "<" + uri.String() + ">", offer: offer}
 	if mf := in.invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
 		out.hops = *mf - 1
 	}
@@ -133,7 +133,7 @@ func buildOutbound(t *config.Target, uri sip.Uri, vars config.Vars, in inbound, 
 const maxHops = 255
 
 // add adds a header of ours unless there is one of its name.
-func (o *outbound) add(f field) {
+func (o *draft) add(f field) {
 	if !has(o.configured, f.name) && !has(o.passed, f.name) {
 		o.own = append(o.own, f)
 	}
@@ -144,7 +144,7 @@ func has(fields []field, name string) bool {
 }
 
 // request is the INVITE as the leg gets it.
-func (o *outbound) request() *sip.Request {
+func (o *draft) request() *sip.Request {
 	req := sip.NewRequest(sip.INVITE, o.uri)
 	hops := o.hops
 	req.AppendHeader(&hops)

@@ -46,7 +46,7 @@ func TestHeadersPass(t *testing.T) {
 	})
 }
 
-func wantPassed(t *testing.T, m message) {
+func wantPassed(t *testing.T, m received) {
 	t.Helper()
 	if !strings.Contains(m.raw, "\r\nX-Agent-ID: 7\r\nX-Agent-ID: 8\r\nreason: SIP;cause=200\r\n") || strings.Contains(m.raw, "X-Secret") {
 		t.Errorf("answer to the carrier:\n%s", m.raw)

@@ -50,7 +50,7 @@ func headersTarget(t testing.TB, country, trusted string) *config.Config {
 
 // sent is an INVITE to the target as it stands on the wire, but for what is
 // different each time, and what was left out of it.
-func sent(cfg *config.Config, req *sip.Request, id string) (text string, out outbound, err error) {
+func sent(cfg *config.Config, req *sip.Request, id string) (text string, out draft, err error) {
 	trunk, target := &cfg.Trunks[0], &cfg.Targets[0]
 	vars := config.Vars{
 		To: party("", &req.Recipient, trunk.Country), From: callerOf(req, trunk), CallID: "ours", Trunk: trunk.Name, Attempt: 1,
@@ -76,7 +76,7 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out out
 	return strings.Replace(invite.String(), branchOf(invite), "BRANCH", 1), out, nil
 }
 
-func fitted(out *outbound, leg *Leg, target *config.Target) error {
+func fitted(out *draft, leg *Leg, target *config.Target) error {
 	size := func() int { return leg.inviteSize(out.request()) }
 	if !overBudget(target, out.measure(size())) {
 		return nil
@@ -214,7 +214,7 @@ func TestTrim(t *testing.T) {
 		}
 		return all
 	}
-	size := func(o *outbound) func() int {
+	size := func(o *draft) func() int {
 		return func() int { return 300 + 100*(len(o.configured)+len(o.passed)+len(o.own)) }
 	}
 	for _, tt := range []struct {
@@ -234,7 +234,7 @@ func TestTrim(t *testing.T) {
 		{"values too long", config.Budget{Size: 5000, Value: 99, Headers: 5}, "P2 P1 C2 C1", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := &outbound{configured: fields("C1", "x-ei", "C2"), passed: fields("P1", "P2"), own: fields("P-Asserted-Identity", "Allow", "User-Agent")}
+			o := &draft{configured: fields("C1", "x-ei", "C2"), passed: fields("P1", "P2"), own: fields("P-Asserted-Identity", "Allow", "User-Agent")}
 			err := o.trim(tt.budget, size(o))
 			if got := strings.Join(o.dropped, " "); got != tt.dropped || !errors.Is(err, tt.err) {
 				t.Errorf("%q, %v; want %q, %v", got, err, tt.dropped, tt.err)
@@ -299,7 +299,7 @@ func TestPass(t *testing.T) {
 		{"History-Info that withholds", []string{"History-Info"}, privacy{}, true, []string{"History-Info: <sip:2@h?Reason=x&Privacy=history>;index=1"}, "", "History-Info"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := &outbound{configured: []field{{name: "x-set", values: []string{"ours"}}}}
+			o := &draft{configured: []field{{name: "x-set", values: []string{"ours"}}}}
 			o.pass(tt.pass, inbound{source: inviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), trusted: tt.trusted, privacy: tt.privacy})
 			var got []string
 			for _, f := range o.passed {

@@ -190,7 +190,7 @@ func TestRefusedReinvitesAreForgotten(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		l := w.server.registry.line(tagOf(invite.req().From().Params))
+		l := w.server.registry.leg(tagOf(invite.req().From().Params))
 		l.wire.mu.Lock()
 		n := len(l.wire.servers)
 		l.wire.mu.Unlock()

@@ -50,7 +50,7 @@ func (w *world) goodCall() {
 }
 
 // hostileAnswer is an answer to our INVITE as text, for a test to spoil.
-func hostileAnswer(invite message, code int, tag, sdp string, headers ...string) string {
+func hostileAnswer(invite received, code int, tag, sdp string, headers ...string) string {
 	to := invite.value("To")
 	if tag != "" {
 		to += ";tag=" + tag
@@ -72,82 +72,82 @@ const agentContact = "Contact: <sip:agent@192.0.2.20:32681>"
 // Whatever a target answers, the server lives on and forgets the call.
 func TestHostileTarget(t *testing.T) {
 	long := strings.Repeat("t", 300)
-	for name, spoil := range map[string]func(w *world, invite message){
-		"200 without Contact": func(w *world, invite message) {
+	for name, spoil := range map[string]func(w *world, invite received){
+		"200 without Contact": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP()))
 		},
-		"200 with a Contact that is garbage": func(w *world, invite message) {
+		"200 with a Contact that is garbage": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP(), "Contact: <<<>>>"))
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP(), "Contact: *"))
 		},
-		"200 with a Contact of another scheme": func(w *world, invite message) {
+		"200 with a Contact of another scheme": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP(), "Contact: <http://192.0.2.20/>"))
 		},
-		"200 with a Contact at port 0": func(w *world, invite message) {
+		"200 with a Contact at port 0": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP(), "Contact: <sip:agent@192.0.2.20:0>"))
 		},
-		"200 with our own Contact": func(w *world, invite message) {
+		"200 with our own Contact": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP(), "Contact: <sip:198.51.100.1:5060>"))
 		},
-		"200 with Record-Route garbage": func(w *world, invite message) {
+		"200 with Record-Route garbage": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP(), agentContact, `Record-Route: "`, "Record-Route: <>,<sip:;lr>"))
 			w.agent.send(hostileAnswer(invite, 200, "b", agentSDP(), agentContact, "Record-Route: <tel:1>, <sip:x@[::1;lr>"))
 			w.agent.send(hostileAnswer(invite, 200, "c", agentSDP(), agentContact, "Record-Route: <mailto:x;lr>"))
 		},
-		"200 with a hundred Record-Routes": func(w *world, invite message) {
+		"200 with a hundred Record-Routes": func(w *world, invite received) {
 			routes := strings.TrimSuffix(strings.Repeat("<sip:p.example;lr>, ", 100), ", ")
 			w.agent.send(hostileAnswer(invite, 200, "a", agentSDP(), agentContact, "Record-Route: "+routes))
 		},
-		"tags of 300 characters": func(w *world, invite message) {
+		"tags of 300 characters": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 180, long, ""))
 			w.agent.send(hostileAnswer(invite, 200, long, agentSDP(), agentContact))
 		},
-		"180 from 199 forks": func(w *world, invite message) {
+		"180 from 199 forks": func(w *world, invite received) {
 			for i := range 199 {
 				w.agent.send(hostileAnswer(invite, 180, fmt.Sprintf("fork%d", i), "", agentContact))
 			}
 			w.agent.send(hostileAnswer(invite, 486, "a", ""))
 		},
-		"183 with SDP from 199 forks": func(w *world, invite message) {
+		"183 with SDP from 199 forks": func(w *world, invite received) {
 			for i := range 199 {
 				w.agent.send(hostileAnswer(invite, 183, fmt.Sprintf("fork%d", i), sdpAt("192.0.2.20", 30000+2*i), agentContact))
 			}
 		},
-		"200 from 50 forks": func(w *world, invite message) {
+		"200 from 50 forks": func(w *world, invite received) {
 			for i := range 50 {
 				w.agent.send(hostileAnswer(invite, 200, fmt.Sprintf("fork%d", i), agentSDP(), agentContact))
 			}
 		},
-		"200 without SDP": func(w *world, invite message) {
+		"200 without SDP": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", "", agentContact))
 		},
-		"200 with SDP at port 0": func(w *world, invite message) {
+		"200 with SDP at port 0": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", sdpAt("192.0.2.20", 0), agentContact))
 		},
-		"200 with broken SDP": func(w *world, invite message) {
+		"200 with broken SDP": func(w *world, invite received) {
 			w.agent.send(hostileAnswer(invite, 200, "a", "v=0\r\no=\r\nm=audio", agentContact))
 		},
-		"200 with another kind of body": func(w *world, invite message) {
+		"200 with another kind of body": func(w *world, invite received) {
 			w.agent.send(strings.Replace(hostileAnswer(invite, 200, "a", agentSDP(), agentContact), "application/sdp", "text/plain", 1))
 		},
 		// One after the other: a second refusal waits for its ACK with the
 		// library's lock held, which no fake clock outlives.
-		"every code": func(w *world, invite message) {
+		"every code": func(w *world, invite received) {
 			for code := 100; code < 700; code += 7 {
 				w.agent.send(hostileAnswer(invite, code, "a", "", agentContact))
 				w.drain(5 * time.Second)
 			}
 		},
-		"codes that are none": func(w *world, invite message) {
+		"codes that are none": func(w *world, invite received) {
 			for _, code := range []int{0, 1, 99, 700, 799, 999, 1000} {
 				w.agent.send(hostileAnswer(invite, code, "a", "", agentContact))
 				w.drain(5 * time.Second)
 			}
 		},
-		"answer without From": func(w *world, invite message) {
+		"answer without From": func(w *world, invite received) {
 			w.agent.send(strings.Replace(hostileAnswer(invite, 200, "a", agentSDP(), agentContact), "From:", "X-From:", 1))
 		},
-		"BYE with another Call-ID": func(w *world, invite message) {
+		"BYE with another Call-ID": func(w *world, invite received) {
 			w.agent.answer(invite, "a")
 			w.agent.expect("ACK")
 			other := invite
@@ -155,7 +155,7 @@ func TestHostileTarget(t *testing.T) {
 			w.agent.agentRequest("BYE", other, "a", 9)
 			w.agent.expect("SIP/2.0 481")
 		},
-		"requests with enormous bodies": func(w *world, invite message) {
+		"requests with enormous bodies": func(w *world, invite received) {
 			w.agent.answer(invite, "a")
 			w.agent.expect("ACK")
 			for i, size := range []int{10_000, testLimits.Message - 600, testLimits.Message, 60_000} {
@@ -164,12 +164,12 @@ func TestHostileTarget(t *testing.T) {
 					addrSpec(invite.value("Contact")), agentAddr, i, invite.value("To"), invite.value("From"), invite.value("Call-ID"), 10+i, size, body))
 			}
 		},
-		"requests before the answer": func(w *world, invite message) {
+		"requests before the answer": func(w *world, invite received) {
 			for i, method := range []string{"OPTIONS", "INFO", "INVITE", "UPDATE", "PRACK", "ACK", "CANCEL", "REFER", "NOTIFY"} {
 				w.agent.agentRequest(method, invite, "a", 10+i)
 			}
 		},
-		"CSeq that goes back": func(w *world, invite message) {
+		"CSeq that goes back": func(w *world, invite received) {
 			w.agent.answer(invite, "a")
 			w.agent.expect("ACK")
 			w.agent.agentRequest("OPTIONS", invite, "a", 1<<31-1)

@@ -25,7 +25,7 @@ func (s *Server) senderOf(req *sip.Request) sender {
 
 // identify finds the trunk that a request is from. Where that is none, or has
 // to prove itself first, the request is answered here.
-func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers, t *trunk) {
+func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *snapshot, t *trunk) {
 	from := s.senderOf(req)
 	p = s.admission.peers.Load()
 	fit := p.candidates(req, from)

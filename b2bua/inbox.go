@@ -16,7 +16,7 @@ const (
 // item is one thing that was posted to a call: an input for one of its legs,
 // a fact, a question about its state, or an operator's order.
 type item struct {
-	line *line
+	line *legOnWire
 	in   Input
 	fact Fact
 	ask  chan<- LiveCall

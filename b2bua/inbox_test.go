@@ -8,11 +8,11 @@ import (
 )
 
 func itemResponse(code int) item {
-	return item{line: &line{}, in: ResponseIn{Res: sip.NewResponse(code, "Whatever")}}
+	return item{line: &legOnWire{}, in: ResponseIn{Res: sip.NewResponse(code, "Whatever")}}
 }
 
 func itemRequest(method sip.RequestMethod) item {
-	return item{line: &line{}, in: RequestIn{Req: sip.NewRequest(method, sip.Uri{})}}
+	return item{line: &legOnWire{}, in: RequestIn{Req: sip.NewRequest(method, sip.Uri{})}}
 }
 
 // drain takes everything out.
@@ -69,9 +69,9 @@ func TestInboxCoalescesProgress(t *testing.T) {
 func TestInboxRoomForTheEnd(t *testing.T) {
 	terminal := []item{
 		itemResponse(200), itemResponse(486), itemRequest(sip.BYE), itemRequest(sip.ACK),
-		{line: &line{}, in: CancelIn{Seq: 10}},
-		{line: &line{}, in: FinalLost{Seq: 10}},
-		{line: &line{}, in: RequestFailed{}},
+		{line: &legOnWire{}, in: CancelIn{Seq: 10}},
+		{line: &legOnWire{}, in: FinalLost{Seq: 10}},
+		{line: &legOnWire{}, in: RequestFailed{}},
 		{fact: MediaLost{}},
 		{fact: OneWay{}},
 		{fact: Killed{}},

@@ -159,7 +159,7 @@ func TestFindNamed(t *testing.T) {
 		}
 		for _, end := range []struct {
 			p *peer
-			m message
+			m received
 			d *dialogue
 		}{{w.agent, invite, d}, {w.agent2, other, second}, {w.agent2, fourth, third}} {
 			end.p.reply(end.m, 486, "Busy Here", "a", "")

@@ -64,7 +64,7 @@ func TestCancelOvertakesAcceptedChange(t *testing.T) {
 		seq := e.offers("INVITE", e.pcma())
 		far.takes(sessionAt(far.address, 44000, "8 101"))
 		ok := e.p.expect("SIP/2.0 200")
-		l := c.w.server.registry.line(tagOf(ok.res().To().Params))
+		l := c.w.server.registry.leg(tagOf(ok.res().To().Params))
 		l.post(FinalLost{Seq: uint32(seq)})
 		if again := far.takes(sessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)

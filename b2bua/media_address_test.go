@@ -33,7 +33,7 @@ routes:
 `, listen, more, agent, spare)
 }
 
-func mediaNames(t *testing.T, to, agent message) string {
+func mediaNames(t *testing.T, to, agent received) string {
 	t.Helper()
 	return described(t, to).rtp().Addr().String() + " " + described(t, agent).rtp().Addr().String()
 }

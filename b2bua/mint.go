@@ -57,12 +57,12 @@ func (m *Minter) fresh(domain byte) string {
 // each time, also when the request comes by another path (RFC 3261 section
 // 8.2.2.2) or is answered without state (section 8.2.7).
 func (m *Minter) TagFor(callID, fromTag, cseq string) string {
-	out := m.tagFor([]byte(callID), []byte(fromTag), []byte(cseq))
+	out := m.tagBytes([]byte(callID), []byte(fromTag), []byte(cseq))
 	return string(out[:])
 }
 
-// tagFor is TagFor without allocation.
-func (m *Minter) tagFor(callID, fromTag, cseq []byte) minted {
+// tagBytes is TagFor without allocation.
+func (m *Minter) tagBytes(callID, fromTag, cseq []byte) minted {
 	k := m.take()
 	defer m.macs.Put(k)
 	for _, part := range [...][]byte{callID, fromTag, cseq} {

@@ -126,7 +126,7 @@ func (c *Call) nameByIDs() {
 	for _, t := range c.server.cfg.Hooks.Variables.IDs {
 		id, err := t.Render(c.vars)
 		if err != nil {
-			c.chat.Warn().Err(err).Str("template", t.String()).Msg("hooks.variables.ids: no id")
+			c.peerLog.Warn().Err(err).Str("template", t.String()).Msg("hooks.variables.ids: no id")
 			continue
 		}
 		c.name(strings.TrimSpace(id))

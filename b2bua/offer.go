@@ -30,8 +30,8 @@ type description struct {
 	streams []string                // the values of all m= lines
 	audio   int                     // index into streams
 
-	securing *securing // nil: its stream is plain RTP
-	shown    shown     // how a description that is made of it presents the stream
+	securing  *securing       // nil: its stream is plain RTP
+	transport streamTransport // how a description that is made of it presents the stream
 }
 
 // parseDescription reads an offer or answer of plain RTP.
@@ -383,7 +383,7 @@ func (d *description) anchored(at netip.AddrPort, formats []string) *sdp.MediaDe
 	out := &sdp.MediaDescription{
 		MediaName: sdp.MediaName{
 			Media: m.MediaName.Media, Port: sdp.RangedPort{Value: int(at.Port())},
-			Protos: d.shown.protos(), Formats: formats,
+			Protos: d.transport.protos(), Formats: formats,
 		},
 		Bandwidth: m.Bandwidth,
 	}
@@ -396,7 +396,7 @@ func (d *description) anchored(at netip.AddrPort, formats []string) *sdp.MediaDe
 			out.Attributes = append(out.Attributes, a)
 		}
 	}
-	for _, l := range d.shown.lines {
+	for _, l := range d.transport.lines {
 		out.Attributes = append(out.Attributes, sdp.Attribute{Key: "crypto", Value: l.attribute()})
 	}
 	return out

@@ -314,7 +314,7 @@ func FuzzParseDescription(f *testing.F) {
 		if err != nil || answer.holdTo(offer.pick(formats)) != nil {
 			return
 		}
-		seen := answer.as(offer)
+		seen := answer.inNumbersOf(offer)
 		back, err := seen.answering(offer, ourSideA, numbersOf(seen.common(offer)), dirAsIs)
 		if err != nil {
 			return

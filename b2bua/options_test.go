@@ -7,7 +7,7 @@ import (
 
 // wantCapabilities checks the headers that RFC 3261 section 11.2 asks for, and
 // that nothing is claimed that we don't have.
-func wantCapabilities(t *testing.T, m message, extensions string) {
+func wantCapabilities(t *testing.T, m received, extensions string) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Allow": methods + ", INFO", "Accept": acceptedBodies, "Accept-Encoding": "identity", "Accept-Language": "en",

@@ -145,7 +145,7 @@ func TestSetups(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		up, _ := w.established()
 		var calls []*dialogue
-		var invites []message
+		var invites []received
 		for range 2 {
 			d := w.carrier.newCall("+15075785607")
 			calls = append(calls, d)
@@ -209,7 +209,7 @@ func judged(s *Server) map[string]judgedCase {
 	invite, bye := crlf(d.request("INVITE")), crlf(d.request("BYE"))
 	// The answer of a stranger with a branch that looks like ours.
 	answer := crlf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", mintedLen) + "\n\n")
-	if ok := s.admission.enter(s.admission.peers.Load().trunks[2]); ok != roomEnough {
+	if ok := s.admission.enter(s.admission.peers.Load().trunks[2]); ok != capacityFree {
 		return nil
 	}
 	return map[string]judgedCase{

@@ -16,7 +16,7 @@ const (
 
 // pass takes the headers of the carrier's INVITE that the target is to get,
 // in the order of its list. What can't go on is left out whole.
-func (o *outbound) pass(names []string, in inbound) {
+func (o *draft) pass(names []string, in inbound) {
 	for _, name := range names {
 		if has(o.configured, name) || has(o.passed, name) {
 			continue
@@ -33,7 +33,7 @@ func (o *outbound) pass(names []string, in inbound) {
 }
 
 // drop notes that a header was left out.
-func (o *outbound) drop(name string) { o.dropped = append(o.dropped, name) }
+func (o *draft) drop(name string) { o.dropped = append(o.dropped, name) }
 
 // passed gives the headers of a target's message that the carrier is to get,
 // and the names of those that were left out because they can't.

@@ -11,9 +11,9 @@ import (
 	"flowbridge/config"
 )
 
-// peers are the trunks, targets and routes of one configuration. They don't
+// snapshot are the trunks, targets and routes of one configuration. They don't
 // change: a reload makes new ones, and a call keeps those it began with.
-type peers struct {
+type snapshot struct {
 	routes  []config.Route
 	trunks  []*trunk // in the order of the file, and after them the targets that may call
 	targets map[string]*target
@@ -46,7 +46,7 @@ func newTrunk(cfg *config.Trunk, t *tally) *trunk {
 }
 
 // options are what the leg of a call from the trunk is made with.
-func (t *trunk) options(p *peers) peerOptions {
+func (t *trunk) options(p *snapshot) peerOptions {
 	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: p.allow, parts: p.parts}
 }
 
@@ -163,7 +163,7 @@ func rank(a, b *trunk, from sender) int {
 
 // candidates are the trunks whose conditions a request meets, credentials
 // aside, the most specific first; of equals those that want credentials.
-func (p *peers) candidates(req *sip.Request, from sender) []*trunk {
+func (p *snapshot) candidates(req *sip.Request, from sender) []*trunk {
 	var fit []*trunk
 	for _, t := range p.trunks {
 		if t.couldBe(from) && t.matches(req) {
@@ -185,7 +185,7 @@ func (p *peers) candidates(req *sip.Request, from sender) []*trunk {
 
 // likely is the trunk that a request seems to come from, before anything is
 // proven; nil where its sender can be none.
-func (p *peers) likely(req *sip.Request, from sender) *trunk {
+func (p *snapshot) likely(req *sip.Request, from sender) *trunk {
 	var best *trunk
 	fits := false
 	for _, t := range p.trunks {
@@ -223,7 +223,7 @@ func (s standing) behindNAT(viaHost []byte, source netip.Addr) bool {
 }
 
 // standing looks at a sender. It allocates nothing.
-func (p *peers) standing(from sender) standing {
+func (p *snapshot) standing(from sender) standing {
 	s := standing{asked: true}
 	for _, t := range p.trunks {
 		if !t.couldBe(from) {

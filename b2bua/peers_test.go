@@ -15,7 +15,7 @@ import (
 	"flowbridge/config"
 )
 
-func mustPeers(t *testing.T, trunks string) *peers {
+func mustPeers(t *testing.T, trunks string) *snapshot {
 	t.Helper()
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte("sip: {tls: {client_ca: "+authorityFile(t)+"}}\ntrunks:\n"+trunks+

@@ -93,7 +93,7 @@ func (t *trunk) kindAndName() string {
 }
 
 // callers are those who may call: real trunks, and targets.
-func (p *peers) callers() (real, targets []*trunk) {
+func (p *snapshot) callers() (real, targets []*trunk) {
 	for _, t := range p.trunks {
 		if t.caller == nil {
 			real = append(real, t)
@@ -105,7 +105,7 @@ func (p *peers) callers() (real, targets []*trunk) {
 }
 
 // destinations are the targets, or trunks, that a route leads to.
-func (p *peers) destinations(r *config.Route) []*target {
+func (p *snapshot) destinations(r *config.Route) []*target {
 	all := make([]*target, 0, len(r.Targets)+len(r.Trunks))
 	for _, name := range r.Targets {
 		all = append(all, p.targets[name])

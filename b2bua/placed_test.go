@@ -56,7 +56,7 @@ func (w *world) platformAndPBX() (platform, pbx *peer) {
 }
 
 // placed has the call of a target answered by the PBX.
-func (w *world) placed(from, pbx *peer, d *dialogue) (invite message) {
+func (w *world) placed(from, pbx *peer, d *dialogue) (invite received) {
 	w.t.Helper()
 	from.send(strings.Replace(d.request("INVITE"), "ann@192.0.2.10:5060", "agent@"+from.conn.LocalAddr().String(), 1))
 	d.learn(from.expect("SIP/2.0 180"))

@@ -59,7 +59,7 @@ type attempt struct {
 	offer   *description // that its INVITE is made of
 	formats []string     // of that, that the target may use
 	crypto  *cryptoLeg   // its leg's part in SRTP
-	line    *line        // once it is dialled
+	line    *legOnWire   // once it is dialled
 	cancel  context.CancelFunc
 	placed  bool // has a place at its target
 	dest    netip.AddrPort

@@ -183,7 +183,7 @@ func (s *Server) reply(req *sip.Request, tx *sip.ServerTx, code int, reason stri
 // onInDialog hands a request to its leg.
 func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	tag := tagOf(req.To().Params)
-	l := s.registry.line(tag)
+	l := s.registry.leg(tag)
 	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, branchOf(req)) {
 		s.reply(req, tx, 200, statusText(200))
 		return
@@ -208,7 +208,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	l.wire.forget(tx)
-	if s.registry.line(tag) == l { // it has more to do than it can
+	if s.registry.leg(tag) == l { // it has more to do than it can
 		s.replyOnce(req, tx, 503, retryAfter())
 		return
 	}
@@ -239,7 +239,7 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 // onInvite admits a new call, or says why not.
 func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	source := parseSource(req.Source())
-	if l := s.registry.line(tagOf(req.To().Params)); l != nil {
+	if l := s.registry.leg(tagOf(req.To().Params)); l != nil {
 		s.onKnownInvite(l, req, tx)
 		return
 	}
@@ -266,7 +266,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.reply(req, tx, 500, statusText(500))
 		return
 	}
-	if why := s.admission.enter(t); why != roomEnough {
+	if why := s.admission.enter(t); why != capacityFree {
 		s.noteFull(why, source)
 		s.reply(req, tx, 503, statusText(503), retryAfter())
 		return
@@ -275,8 +275,8 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	s.begin(req, tx, p, t, source, local)
 }
 
-func (s *Server) noteFull(why room, source netip.AddrPort) {
-	if why == roomSetups {
+func (s *Server) noteFull(why capacity, source netip.AddrPort) {
+	if why == capacitySetups {
 		s.noteRejected(&s.rejected.Setups, source, "setups")
 		return
 	}
@@ -286,7 +286,7 @@ func (s *Server) noteFull(why room, source netip.AddrPort) {
 // onKnownInvite is an INVITE that made a call already: a retransmission that
 // its transaction is too old for, or a merged request (RFC 3261 section
 // 8.2.2.2).
-func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
+func (s *Server) onKnownInvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx) {
 	if branchOf(req) == l.branch {
 		tx.Terminate()
 		return
@@ -299,7 +299,7 @@ func (s *Server) onKnownInvite(l *line, req *sip.Request, tx *sip.ServerTx) {
 }
 
 // begin makes the call of an admitted INVITE and starts it.
-func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, source netip.AddrPort, local Local) {
+func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *snapshot, t *trunk, source netip.AddrPort, local Local) {
 	started := false
 	defer func() {
 		if !started {
@@ -308,9 +308,9 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 	}()
 	c := s.newCall(req, p, t, source, local)
 	leg := newUASLeg(s.legOptions(media.SideA, local, t.options(p)), req, source, t.cfg.NAT)
-	c.a = c.newLine(leg, local, s.flowOf(req))
+	c.a = c.putOnWire(leg, local, s.flowOf(req))
 	c.a.branch = branchOf(req)
-	c.a.order.next = req.CSeq().SeqNo + 1
+	c.a.sequence.next = req.CSeq().SeqNo + 1
 	c.a.wire.tls = s.callerTLS(t)
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
@@ -319,7 +319,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers, t *trunk, s
 		s.reply(req, tx, 482, statusText(482)) // merged with one that came at the same moment
 		return
 	}
-	c.lines = append(c.lines, c.a)
+	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
@@ -397,7 +397,7 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 		return
 	}
 	tag := tagOf(from.Params)
-	l := s.registry.line(tag)
+	l := s.registry.leg(tag)
 	if l != nil && l.callID != res.CallID().Value() {
 		return
 	}
@@ -415,7 +415,7 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 // ackStray acknowledges a repeated refusal from what it says itself. Where its
 // leg is gone, it was of an INVITE that began a dialog: To and the Request-URI of
 // those are the same.
-func (s *Server) ackStray(res *sip.Response, l *line) {
+func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	source := parseSource(res.Source())
 	local, err := s.stack.localFor(transportOf(res), source.Addr())
 	if err != nil {

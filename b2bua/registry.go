@@ -7,18 +7,18 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// line is one leg on its wire, with what the server needs to find it. The leg
+// legOnWire is one leg on its wire, with what the server needs to find it. The leg
 // and the order of its peer's requests belong to its call's goroutine; the rest is
 // constant.
-type line struct {
-	leg    *Leg
-	wire   *wire
-	tag    string // our tag: the key in the registry
-	callID string
-	branch string // of the INVITE that made a UAS leg
-	order  sequence
-	crypto *cryptoLeg // its part in SRTP; nil: nothing is offered yet
-	invite string     // its transaction key
+type legOnWire struct {
+	leg      *Leg
+	wire     *wire
+	tag      string // our tag: the key in the registry
+	callID   string
+	branch   string // of the INVITE that made a UAS leg
+	sequence sequence
+	crypto   *cryptoLeg // its part in SRTP; nil: nothing is offered yet
+	invite   string     // its transaction key
 
 	// post leaves an input in the inbox of the leg's call. False: the call
 	// is over.
@@ -26,7 +26,7 @@ type line struct {
 }
 
 // cancellable has the leg hear of a CANCEL of the peer's INVITE.
-func (l *line) cancellable(req *sip.Request, tx *sip.ServerTx) {
+func (l *legOnWire) cancellable(req *sip.Request, tx *sip.ServerTx) {
 	seq := req.CSeq().SeqNo
 	if !tx.OnCancel(func(c *sip.Request) { l.post(CancelIn{Seq: seq, Why: reasonsIn(namedHeaders(c, "reason", "reason"))}) }) {
 		l.post(CancelIn{Seq: seq})
@@ -44,7 +44,7 @@ type invitation struct {
 // access at a time.
 type registry struct {
 	mu      sync.RWMutex
-	lines   map[string]*line        // by our tag
+	legs    map[string]*legOnWire   // by our tag
 	calls   map[string]*Call        // by our id
 	early   map[string]*earlyCancel // by transaction key
 	invites map[string]*invitation  // by transaction key
@@ -60,7 +60,7 @@ type earlyCancel struct {
 
 func newRegistry() *registry {
 	return &registry{
-		lines: map[string]*line{}, calls: map[string]*Call{},
+		legs: map[string]*legOnWire{}, calls: map[string]*Call{},
 		early: map[string]*earlyCancel{}, invites: map[string]*invitation{},
 		names: newNames(),
 	}
@@ -68,28 +68,28 @@ func newRegistry() *registry {
 
 // addCall enters a call and its first leg. It fails where the tag is taken:
 // the INVITE is known already.
-func (r *registry) addCall(c *Call, l *line, i *invitation) bool {
+func (r *registry) addCall(c *Call, l *legOnWire, i *invitation) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, taken := r.lines[l.tag]; taken {
+	if _, taken := r.legs[l.tag]; taken {
 		return false
 	}
-	r.lines[l.tag], r.calls[c.id] = l, c
+	r.legs[l.tag], r.calls[c.id] = l, c
 	r.invites[i.key] = i
 	l.invite = i.key
 	return true
 }
 
-func (r *registry) addLine(l *line) {
+func (r *registry) addLeg(l *legOnWire) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lines[l.tag] = l
+	r.legs[l.tag] = l
 }
 
-func (r *registry) removeLine(l *line) {
+func (r *registry) removeLeg(l *legOnWire) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.lines, l.tag)
+	delete(r.legs, l.tag)
 	delete(r.invites, l.invite)
 	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.answeredBye, at: time.Now()})
 }
@@ -108,7 +108,7 @@ func (r *registry) byeAnswered(tag, branch string) bool {
 func (r *registry) knowsTag(tag []byte) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.lines[string(tag)] != nil {
+	if r.legs[string(tag)] != nil {
 		return true
 	}
 	was, ok := r.gone.recent[string(tag)]
@@ -165,17 +165,17 @@ func (r *registry) removeCall(c *Call) {
 	r.names.forget(c)
 }
 
-func (r *registry) line(tag string) *line {
+func (r *registry) leg(tag string) *legOnWire {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.lines[tag]
+	return r.legs[tag]
 }
 
 // has says whether there is a leg of this tag.
 func (r *registry) has(tag minted) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.lines[string(tag[:])] != nil
+	return r.legs[string(tag[:])] != nil
 }
 
 func (r *registry) call(id string) *Call {
@@ -211,7 +211,7 @@ func (r *registry) some(n int) []*Call {
 func (r *registry) counts() (calls, lines int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return len(r.calls), len(r.lines)
+	return len(r.calls), len(r.legs)
 }
 
 // park keeps a CANCEL for the INVITE with this transaction key, unless that

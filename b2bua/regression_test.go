@@ -27,14 +27,14 @@ func TestOwedCancelHasNoDeadline(t *testing.T) {
 }
 
 func TestIgnoredResponseLeavesLeg(t *testing.T) {
-	for name, text := range map[string]func(invite message) string{
-		"180 with another CSeq": func(invite message) string {
+	for name, text := range map[string]func(invite received) string{
+		"180 with another CSeq": func(invite received) string {
 			return strings.Replace(hostileAnswer(invite, 180, "a", ""), "CSeq: 1 ", "CSeq: 2 ", 1)
 		},
-		"200 with another CSeq": func(invite message) string {
+		"200 with another CSeq": func(invite received) string {
 			return strings.Replace(hostileAnswer(invite, 200, "a", agentSDP(), agentContact), "CSeq: 1 ", "CSeq: 2 ", 1)
 		},
-		"486 without To": func(invite message) string {
+		"486 without To": func(invite received) string {
 			return strings.Replace(hostileAnswer(invite, 486, "a", ""), "To: ", "X-To: ", 1)
 		},
 	} {

@@ -17,7 +17,7 @@ func digitsConfig(mode string) string {
 
 // answeredBySpare sets a call up to the spare agent with these session
 // descriptions. ok is the carrier's 200.
-func (w *world) answeredBySpare(offer, sdp string) (d *dialogue, invite, ok message) {
+func (w *world) answeredBySpare(offer, sdp string) (d *dialogue, invite, ok received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15095785607")
 	d.sdp = offer

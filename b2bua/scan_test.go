@@ -320,14 +320,14 @@ func isReasonTrap(datagram []byte) bool {
 // testScreen is a screen that knows the carrier and is never full.
 func testScreen() *screen {
 	return &screen{
-		mint: legMint, gate: openGate{}, count: &Rejections{}, limits: newLimits(testLimits), log: zerolog.Nop(), may: newRejectionLog(), strangers: newStrangers(),
+		mint: legMint, gate: openGate{}, count: &Rejections{}, limits: newLimits(testLimits), log: zerolog.Nop(), logBudget: newRejectionLog(), strangers: newStrangers(),
 	}
 }
 
 type openGate struct{}
 
 func (openGate) standing(string, netip.AddrPort) standing { return standing{known: true} }
-func (openGate) room(string, netip.AddrPort) room         { return roomEnough }
+func (openGate) capacity(string, netip.AddrPort) capacity { return capacityFree }
 func (openGate) inDialog([]byte) bool                     { return true }
 func (openGate) inProgress(minted) bool                   { return false }
 

@@ -24,7 +24,7 @@ type screen struct {
 	limits    limits
 	offer     []algorithm // to trunks that need credentials
 	log       zerolog.Logger
-	may       *rate.Limiter // lines of log that a peer can provoke
+	logBudget *rate.Limiter // lines of log that a peer can provoke
 	strangers *rate.Limiter // challenges of those who may be anybody
 }
 
@@ -56,8 +56,8 @@ func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
 type gate interface {
 	// standing says what the sender of a message can be.
 	standing(transport string, source netip.AddrPort) standing
-	// room says whether there is room for a new call from there now.
-	room(transport string, source netip.AddrPort) room
+	// capacity says whether there is room for a new call from there now.
+	capacity(transport string, source netip.AddrPort) capacity
 	// inDialog says whether a To tag is that of a leg, or of one that is over for
 	// less than 64*T1.
 	inDialog(toTag []byte) bool
@@ -142,7 +142,7 @@ const maxLogged = 128
 
 // note logs what a message was refused for, at a bounded rate.
 func (s *screen) note(from netip.AddrPort, status string, callID []byte) {
-	if s.may.Allow() {
+	if s.logBudget.Allow() {
 		callID = callID[:min(len(callID), maxLogged)]
 		s.log.Warn().Stringer("src", from).Str("reason", status).Bytes("sip_call_id", callID).Msg("sip rejected")
 	}
@@ -176,22 +176,22 @@ func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v ve
 		return v, false
 	}
 	invite := string(msg.method) == "INVITE"
-	why := roomEnough
+	why := capacityFree
 	if invite {
-		why = s.gate.room(s.transport, from)
+		why = s.gate.capacity(s.transport, from)
 	}
 	challenged := !msg.authorized && who.asked && (invite || (string(msg.method) == "OPTIONS" && !who.known))
-	if (why == roomEnough && !challenged) || (invite && s.gate.inProgress(s.tagFor(msg))) {
+	if (why == capacityFree && !challenged) || (invite && s.gate.inProgress(s.tagFor(msg))) {
 		return v, false
 	}
 	switch why {
-	case roomNone:
+	case capacityNone:
 		s.rejected(&s.count.Full, from, "full")
-	case roomSetups:
+	case capacitySetups:
 		s.rejected(&s.count.Setups, from, "setups")
-	case roomOverload:
+	case capacityOverload:
 		s.rejected(&s.count.Overload, from, "overload")
-	case roomEnough:
+	case capacityFree:
 		if !who.known && !s.strangers.Allow() {
 			return verdict{}, true // addresses can be forged, and the answer is larger than the question
 		}
@@ -254,7 +254,7 @@ func newLimits(c config.Limits) limits {
 // rejected counts a message that a peer could send any number of, and logs it
 // at a bounded rate.
 func (s *screen) rejected(count *atomic.Uint64, from netip.AddrPort, reason string) {
-	if n := count.Add(1); s.may.Allow() {
+	if n := count.Add(1); s.logBudget.Allow() {
 		s.log.Warn().Stringer("src", from).Str("reason", reason).Uint64("count", n).Msg("sip rejected")
 	}
 }
@@ -269,7 +269,9 @@ func (s *screen) ours(msg scanned) bool {
 	return s.mint.MintedTag(msg.toTag)
 }
 
-func (s *screen) tagFor(msg scanned) minted { return s.mint.tagFor(msg.callID, msg.fromTag, msg.cseq) }
+func (s *screen) tagFor(msg scanned) minted {
+	return s.mint.tagBytes(msg.callID, msg.fromTag, msg.cseq)
+}
 
 // refuse is the verdict that answers a request; what has no Via that can be
 // read, or is an ACK, gets no answer.

@@ -171,9 +171,9 @@ func TestReofferOfOtherFamily(t *testing.T) {
 func TestRequestBehindAGapAfterBye(t *testing.T) {
 	lt := uasIn(t, "hung up")
 	c := &Call{server: &Server{registry: newRegistry()}}
-	l := &line{leg: lt.leg, order: sequence{next: 12}, wire: &wire{stack: &stack{}}}
+	l := &legOnWire{leg: lt.leg, sequence: sequence{next: 12}, wire: &wire{stack: &stack{}}}
 	c.input(l, inDialog(t, "NOTIFY", 30))
-	if len(l.order.held) > 0 || len(c.due) > 0 {
+	if len(l.sequence.held) > 0 || len(c.due) > 0 {
 		t.Error("it is held")
 	}
 }

@@ -135,7 +135,7 @@ func (s *Server) listen(o Options) error {
 	ctx, stop := context.WithCancel(s.ctx)
 	st := &stack{
 		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
-		names: map[string]lookup{}, routes: map[netip.Addr]source{}, noTCP: map[netip.AddrPort]time.Time{}, maxSources: maxSources,
+		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{}, maxSources: maxSources,
 	}
 	if err := s.openListeners(st, o); err != nil {
 		for _, g := range st.sockets {
@@ -228,7 +228,7 @@ func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
 func (s *Server) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected,
-		limits: newLimits(s.cfg.SIP.Limits), offer: offered(s.cfg.SIP.AuthAlgorithms), log: s.log, may: newRejectionLog(), strangers: newStrangers(),
+		limits: newLimits(s.cfg.SIP.Limits), offer: offered(s.cfg.SIP.AuthAlgorithms), log: s.log, logBudget: newRejectionLog(), strangers: newStrangers(),
 	}
 }
 
@@ -374,14 +374,14 @@ func (s *Server) standing(transport string, source netip.AddrPort) standing {
 // them before new calls are refused.
 const maxUnwritten = 10_000
 
-func (s *Server) room(transport string, source netip.AddrPort) room {
+func (s *Server) capacity(transport string, source netip.AddrPort) capacity {
 	switch {
 	case s.unwritten.Load() >= maxUnwritten:
-		return roomNone
+		return capacityNone
 	case s.load.overloaded(time.Now()):
-		return roomOverload
+		return capacityOverload
 	default:
-		return s.admission.room(s.sender(transport, source))
+		return s.admission.capacity(s.sender(transport, source))
 	}
 }
 

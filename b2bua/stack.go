@@ -55,8 +55,8 @@ type stack struct {
 	maxSources int          // addresses that the library may know
 
 	mu     sync.Mutex
-	names  map[string]lookup            // host to address
-	routes map[netip.Addr]source        // peer to our own address on a wildcard socket
+	hosts  map[string]cachedHost        // host to address
+	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
 	noTCP  map[netip.AddrPort]time.Time // until when it is not tried
 	lookup resolver
 }
@@ -74,14 +74,14 @@ var errLookup = errors.New("name not found")
 // resolver looks up the address of a host.
 type resolver func(ctx context.Context, host string) (netip.Addr, error)
 
-// lookup and source are cached answers; a lookup that failed has err.
-type lookup struct {
+// cachedHost and source are cached answers; a lookup that failed has err.
+type cachedHost struct {
 	addr  netip.Addr
 	err   error
 	until time.Time
 }
 
-type source struct {
+type cachedRoute struct {
 	addr  netip.Addr
 	until time.Time
 }
@@ -118,7 +118,7 @@ func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	}
 	now := time.Now()
 	s.mu.Lock()
-	known := s.names[host]
+	known := s.hosts[host]
 	s.mu.Unlock()
 	if now.Before(known.until) {
 		return known.addr, known.err
@@ -126,17 +126,17 @@ func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	addr, err := s.lookup(bounded, host)
-	found := lookup{addr: addr, until: now.Add(nameTTL)}
+	found := cachedHost{addr: addr, until: now.Add(nameTTL)}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return netip.Addr{}, ctx.Err() // nobody waits any more: that says nothing of the name
 	case err != nil && known.addr.IsValid():
-		found = lookup{addr: known.addr, until: now.Add(failureTTL)}
+		found = cachedHost{addr: known.addr, until: now.Add(failureTTL)}
 	case err != nil:
-		found = lookup{err: fmt.Errorf("look up %s: %w: %w", host, errLookup, err), until: now.Add(failureTTL)}
+		found = cachedHost{err: fmt.Errorf("look up %s: %w: %w", host, errLookup, err), until: now.Add(failureTTL)}
 	}
 	s.mu.Lock()
-	remember(s.names, host, found)
+	remember(s.hosts, host, found)
 	s.mu.Unlock()
 	return found.addr, found.err
 }
@@ -259,7 +259,7 @@ func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
 	}
 	addr := local.AddrPort().Addr().Unmap()
 	s.mu.Lock()
-	remember(s.routes, peer, source{addr, now.Add(sourceTTL)})
+	remember(s.routes, peer, cachedRoute{addr, now.Add(sourceTTL)})
 	s.mu.Unlock()
 	return addr, nil
 }

@@ -163,7 +163,7 @@ func (s *streams) listen(l net.Listener, transport string) {
 			return
 		}
 		if err != nil { // of the connection, or no descriptor is free
-			if s.screens[transport].may.Allow() {
+			if s.screens[transport].logBudget.Allow() {
 				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
 			}
 			time.Sleep(readPause)
@@ -223,7 +223,7 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, 
 		tc := tls.Server(conn, s.certs.server())
 		_ = conn.SetDeadline(time.Now().Add(streamFirst))
 		if err := tc.HandshakeContext(s.ctx); err != nil {
-			if s.screens[transport].may.Allow() {
+			if s.screens[transport].logBudget.Allow() {
 				s.screens[transport].log.Warn().Err(err).Stringer("src", remote).Msg("tls handshake failed")
 			}
 			c.drop()

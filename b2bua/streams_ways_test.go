@@ -125,7 +125,7 @@ func TestTargetAnswersByItsOwnConnection(t *testing.T) {
 }
 
 // answerFrom is a 200 that names the agent's own listener.
-func (p *peer) answerFrom(invite message, extra ...string) {
+func (p *peer) answerFrom(invite received, extra ...string) {
 	p.send(hostileAnswer(invite, 200, "agent1", agentSDP(), append(extra, "Contact: <sip:agent@192.0.2.20:32681;transport=tcp>")...))
 }
 
@@ -186,7 +186,7 @@ func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 }
 
 // hearOn gives what comes by new connections within d.
-func (a *streamAgent) hearOn(d time.Duration) (all []message) {
+func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 	a.w.t.Helper()
 	opened := make(chan *peer, 100)
 	go func() {

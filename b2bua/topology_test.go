@@ -91,8 +91,8 @@ a=sendrecv
 
 // No message toward one side holds what only the other may see.
 func TestTopology(t *testing.T) {
-	for name, play := range map[string]func(w *world, d *dialogue, invite message){
-		"answered, the caller hangs up": func(w *world, d *dialogue, invite message) {
+	for name, play := range map[string]func(w *world, d *dialogue, invite received){
+		"answered, the caller hangs up": func(w *world, d *dialogue, invite received) {
 			w.agent.reply(invite, 183, "Session Progress", "agentsecret", telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
 			w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), "")
 			w.pickedUp(d, invite)
@@ -102,7 +102,7 @@ func TestTopology(t *testing.T) {
 			w.carrier.expect("SIP/2.0 200")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "", agentTells...)
 		},
-		"answered, the agent hangs up": func(w *world, d *dialogue, invite message) {
+		"answered, the agent hangs up": func(w *world, d *dialogue, invite received) {
 			w.pickedUp(d, invite)
 			w.agent.tellingRequest("MESSAGE", invite, 7)
 			w.agent.expect("SIP/2.0 405")
@@ -110,7 +110,7 @@ func TestTopology(t *testing.T) {
 			w.agent.expect("SIP/2.0 200")
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "", strings.Split(strings.TrimSpace(carrierTells), "\n")[1:]...) // but the second Via
 		},
-		"cancelled": func(w *world, d *dialogue, invite message) {
+		"cancelled": func(w *world, d *dialogue, invite received) {
 			w.agent.reply(invite, 180, "Ringing", "agentsecret", "", agentTells...)
 			synctest.Wait()
 			w.carrier.cancel(d)
@@ -121,25 +121,25 @@ func TestTopology(t *testing.T) {
 			w.agent.reply(invite, 487, "Request Terminated", "agentsecret", "", agentTells...)
 			w.agent.expect("ACK")
 		},
-		"busy": func(w *world, d *dialogue, invite message) {
+		"busy": func(w *world, d *dialogue, invite received) {
 			w.agent.reply(invite, 486, "Busy Here", "agentsecret", "", agentTells...)
 			w.agent.expect("ACK")
 			w.carrier.expect("SIP/2.0 486")
 			w.carrier.ackRefused(d)
 		},
-		"out of order": func(w *world, d *dialogue, invite message) {
+		"out of order": func(w *world, d *dialogue, invite received) {
 			w.agent.reply(invite, 503, "Overloaded agentsecret", "agentsecret", "", agentTells...)
 			w.agent.expect("ACK")
 			w.carrier.expect("SIP/2.0 503")
 			w.carrier.ackRefused(d)
 		},
-		"redirected": func(w *world, d *dialogue, invite message) {
+		"redirected": func(w *world, d *dialogue, invite received) {
 			w.agent.reply(invite, 302, "Moved", "agentsecret", "", append(agentTells, "Contact: <sip:agentsecret@198.18.2.9>")...)
 			w.agent.expect("ACK")
 			w.carrier.expect("SIP/2.0 503")
 			w.carrier.ackRefused(d)
 		},
-		"an answer in parts": func(w *world, d *dialogue, invite message) {
+		"an answer in parts": func(w *world, d *dialogue, invite received) {
 			w.agent.multipart(invite)
 			w.agent.expect("ACK")
 			w.carrier.expect("SIP/2.0 200")
@@ -189,7 +189,7 @@ func telltale(t *testing.T, side string, messages, words []string, begins string
 }
 
 // pickedUp has the agent answer with all that it tells.
-func (w *world) pickedUp(d *dialogue, invite message) {
+func (w *world) pickedUp(d *dialogue, invite received) {
 	w.t.Helper()
 	w.agent.reply(invite, 200, "OK", "agentsecret", telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
 	w.agent.expect("ACK")
@@ -199,7 +199,7 @@ func (w *world) pickedUp(d *dialogue, invite message) {
 }
 
 // tellingRequest is a request of the agent with all that it tells.
-func (p *peer) tellingRequest(method string, invite message, seq int) {
+func (p *peer) tellingRequest(method string, invite received, seq int) {
 	p.send(strings.NewReplacer("METHOD", method, "SEQ", string(rune('0'+seq)), "URI", addrSpec(invite.value("Contact")),
 		"FROM", invite.value("To"), "TO", invite.value("From"), "CALLID", invite.value("Call-ID")).Replace(
 		`METHOD URI SIP/2.0
@@ -213,7 +213,7 @@ CSeq: SEQ METHOD
 }
 
 // multipart answers with SDP that is one part of several.
-func (p *peer) multipart(invite message) {
+func (p *peer) multipart(invite received) {
 	body := "--agentsecret\r\nContent-Type: application/sdp\r\n\r\n" + telling("agentsecret", "192.0.2.20", "198.18.2.") +
 		"\r\n--agentsecret\r\nContent-Type: text/plain\r\n\r\nagentsecret\r\n--agentsecret--\r\n"
 	head := "SIP/2.0 200 OK\r\nContent-Type: multipart/mixed;boundary=agentsecret\r\nContact: <sip:agentsecret@192.0.2.20:32681>\r\n"

@@ -213,7 +213,7 @@ func (w *world) watch(also netip.AddrPort) (elsewhere func() []netip.AddrPort) {
 // wantAnswer takes what the carrier got for a message, and acknowledges it.
 func (p *peer) wantAnswer(tt torture, raw []byte) {
 	p.w.t.Helper()
-	var finals []message
+	var finals []received
 	for _, m := range p.rest() {
 		if m.res().StatusCode >= 200 {
 			finals = append(finals, m)
@@ -229,7 +229,7 @@ func (p *peer) wantAnswer(tt torture, raw []byte) {
 		p.w.t.Fatalf("no answer; want one of %v", tt.want)
 	}
 	if tt.second != "" { // requests are answered side by side: it may be the first
-		i := slices.IndexFunc(finals, func(m message) bool { return strings.HasPrefix(m.raw, tt.second) })
+		i := slices.IndexFunc(finals, func(m received) bool { return strings.HasPrefix(m.raw, tt.second) })
 		if i < 0 || len(finals) < 2 {
 			p.w.t.Fatalf("%d answers, %q at %d", len(finals), tt.second, i)
 		}
@@ -256,7 +256,7 @@ func (p *peer) wantAnswer(tt torture, raw []byte) {
 // wantEcho checks that an answer has what its request has of Via, From,
 // Call-ID and CSeq, and a To tag, in whatever white space (RFC 3261 section
 // 8.2.6.2).
-func (p *peer) wantEcho(answer message, request []byte) {
+func (p *peer) wantEcho(answer received, request []byte) {
 	p.w.t.Helper()
 	for _, kind := range []headerKind{kindFrom, kindCallID, kindCSeq} {
 		if got, want := valuesOf([]byte(answer.raw), kind), valuesOf(request, kind); len(want) > 0 && !slices.Equal(got, want[:1]) {
@@ -318,7 +318,7 @@ func essence(value string, kind headerKind) string {
 }
 
 // ackTorture acknowledges the refusal of an INVITE.
-func (p *peer) ackTorture(answer message) {
+func (p *peer) ackTorture(answer received) {
 	var b strings.Builder
 	b.WriteString("ACK sip:198.51.100.1 SIP/2.0\n")
 	for line := range strings.SplitSeq(answer.raw, "\r\n") {

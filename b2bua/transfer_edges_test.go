@@ -11,7 +11,7 @@ import (
 )
 
 // referred has the agent ask for a transfer, which is accepted.
-func (w *world) referred(invite message, to string, headers ...string) {
+func (w *world) referred(invite received, to string, headers ...string) {
 	w.t.Helper()
 	w.agent.agentRequest("REFER", invite, "agent1", 10, append(headers, "Refer-To: "+to)...)
 	w.agent.expect("SIP/2.0 202")
@@ -19,7 +19,7 @@ func (w *world) referred(invite message, to string, headers ...string) {
 }
 
 // takenByPBX has the PBX answer, and the agent hear of it and leave.
-func (w *world) takenByPBX(called message) {
+func (w *world) takenByPBX(called received) {
 	w.t.Helper()
 	w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
 	w.agent2.expect("ACK")

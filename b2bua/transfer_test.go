@@ -30,7 +30,7 @@ routes:
 `
 
 // notified takes a NOTIFY with this sipfrag and answers it.
-func (p *peer) notified(sipfrag, state string) message {
+func (p *peer) notified(sipfrag, state string) received {
 	p.w.t.Helper()
 	m := p.expect("NOTIFY")
 	if !strings.Contains(m.raw, "\r\n\r\nSIP/2.0 "+sipfrag) || !strings.HasPrefix(m.value("Subscription-State"), state) ||
