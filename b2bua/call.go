@@ -231,9 +231,9 @@ func (c *Call) nextDue() bool {
 // noteSource says that a request within a dialog came from another address than
 // those before it: it is known by its tags, wherever it comes from.
 func (c *Call) noteSource(l *legOnWire, in RequestIn) {
-	if was := l.leg.dialog.Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
+	if was := l.leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
 		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
-			Stringer("before", l.leg.dialog.Source).Msg("request from another address")
+			Stringer("before", l.leg.Dialog().Source).Msg("request from another address")
 	}
 }
 

@@ -185,7 +185,7 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	a.line.crypto = a.crypto
 	if a.reason == "" {
 		c.sessionAddr[media.SideB] = a.mediaName
-		c.record.TargetSIPCallID = leg.dialog.CallID
+		c.record.TargetSIPCallID = leg.Dialog().CallID
 		c.nameOutbound(invite.Request)
 		c.record.DialedAt = store.TimeOf(time.Now())
 	}
@@ -219,7 +219,6 @@ func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invit
 	if a.reason == "" {
 		out.parts = partsFor(c.invite, a.target.cfg.PassParts)
 	}
-	leg.dialog.NAT = a.target.nat()
 	if err = c.fit(&out, leg, f); err != nil {
 		return nil, Invite{}, CauseInviteTooLarge, err
 	}

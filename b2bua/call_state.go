@@ -48,7 +48,7 @@ func (s *Server) newCall(req *sip.Request, p *snapshot, t *trunk, source netip.A
 
 // putOnWire puts a leg on a wire. flow is its connection, nil over UDP.
 func (c *Call) putOnWire(leg *Leg, local Local, flow *stream) *legOnWire {
-	l := &legOnWire{leg: leg, tag: leg.dialog.LocalTag, callID: leg.dialog.CallID}
+	l := &legOnWire{leg: leg, tag: leg.Dialog().LocalTag, callID: leg.Dialog().CallID}
 	l.post = func(in Input) bool { return c.inbox.post(item{line: l, in: in}) }
 	l.wire = newWire(c.server.stack, local, flow, l.post)
 	return l

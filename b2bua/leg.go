@@ -121,6 +121,7 @@ type peerOptions struct {
 	minSE  time.Duration     // the least that we take
 	allow  string            // the methods of Allow
 	parts  []string          // types of body parts that somebody takes
+	nat    config.NATMode    // where requests within the dialog go; empty: off
 }
 
 // legOptions is what both kinds of leg are made with.

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/config"
 )
 
 // newUACLeg makes a leg that calls: the agent's side. localParty and
@@ -20,7 +18,7 @@ func newUACLeg(o legOptions, callID, localParty, remoteParty string) *Leg {
 			LocalTag:    o.mint.Tag(),
 			LocalParty:  localParty,
 			RemoteParty: remoteParty,
-			NAT:         config.NATOff,
+			NAT:         o.peer.nat,
 			Origin:      newOrigin(),
 		},
 	}

@@ -5,13 +5,11 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/config"
 )
 
 // newUASLeg makes the leg of an INVITE that has come: the carrier's side. The
 // INVITE has all headers that RFC 3261 section 8.1.1 wants, and our tag in To.
-func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat config.NATMode) *Leg {
+func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort) *Leg {
 	from, to := invite.From(), invite.To()
 	l := &Leg{
 		Side: o.side, uas: true, mint: o.mint, local: o.local, agent: o.agent, options: o.peer,
@@ -29,7 +27,7 @@ func newUASLeg(o legOptions, invite *sip.Request, source netip.AddrPort, nat con
 			Heard:       true,
 			Source:      source,
 			Transport:   o.local.Transport,
-			NAT:         nat,
+			NAT:         o.peer.nat,
 			Origin:      newOrigin(),
 		},
 	}

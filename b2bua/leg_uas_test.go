@@ -10,7 +10,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -38,7 +37,7 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	invite := mustRequest(t, fmt.Sprintf(uasInvite, extra))
 	invite.SetSource(carrierAddr.String())
 	o := legOptions{side: media.SideA, mint: legMint, local: legLocal, agent: agentName, peer: peerOptions{allow: methods}}
-	return newLegTest(t, newUASLeg(o, invite, carrierAddr, config.NATOff))
+	return newLegTest(t, newUASLeg(o, invite, carrierAddr))
 }
 
 // inDialog is a request of the carrier within the dialog.

@@ -47,7 +47,7 @@ func newTrunk(cfg *config.Trunk, t *tally) *trunk {
 
 // options are what the leg of a call from the trunk is made with.
 func (t *trunk) options(p *snapshot) peerOptions {
-	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: p.allow, parts: p.parts}
+	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: p.allow, parts: p.parts, nat: t.cfg.NAT}
 }
 
 // options are what the leg of a call to the target is made with.
@@ -59,7 +59,7 @@ func (t *target) options() peerOptions {
 	for _, m := range t.cfg.PassMethods {
 		allow += ", " + m
 	}
-	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: allow}
+	return peerOptions{rel100: t.cfg.Rel100, expiry: t.cfg.SessionExpires, minSE: t.cfg.MinSE, allow: allow, nat: t.nat()}
 }
 
 // allowedToTrunks are the methods that some target passes on, besides those that

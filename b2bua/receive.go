@@ -307,7 +307,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *snapshot, t *trunk
 		}
 	}()
 	c := s.newCall(req, p, t, source, local)
-	leg := newUASLeg(s.legOptions(media.SideA, local, t.options(p)), req, source, t.cfg.NAT)
+	leg := newUASLeg(s.legOptions(media.SideA, local, t.options(p)), req, source)
 	c.a = c.putOnWire(leg, local, s.flowOf(req))
 	c.a.branch = branchOf(req)
 	c.a.sequence.next = req.CSeq().SeqNo + 1
@@ -443,17 +443,11 @@ func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 
 func (s *Server) hangupStray(in ResponseIn) {
 	res := in.Res
-	from, to := res.From(), res.To()
 	local, err := s.stack.localFor(transportOf(res), in.Source.Addr())
 	if err != nil {
 		return
 	}
-	l := newUACLeg(s.legOptions(media.SideB, local, peerOptions{}), res.CallID().Value(),
-		partyOf(from.DisplayName, &from.Address, from.Params), partyOf(to.DisplayName, &to.Address, to.Params))
-	l.dialog.LocalTag = tagOf(from.Params)
-	l.inviteSeq = res.CSeq().SeqNo
-	l.dialog.LocalSeq = l.inviteSeq + maxPRACKs // whatever was sent in its early dialog
-	l.state = legAbandoned
+	l := newLostLeg(s.legOptions(media.SideB, local, peerOptions{}), res)
 	_, effects := l.Step(time.Now(), in)
 	for i, e := range effects {
 		if bye, ok := e.(SendRequest); ok {
