@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -107,7 +108,7 @@ func TestOneWayAudioOfAHostName(t *testing.T) {
 	var log logged
 	inWorldOf(t, talkYAML("", ""), func(o *Options) { o.Log = zerolog.New(&log) }, func(w *world) {
 		c := w.talk(nil, nil)
-		c.agent.changes("INVITE", sessionAt("agent.example", 30000, "0 101"), "200")
+		c.agent.changes("INVITE", siptest.SessionAt("agent.example", 30000, "0 101"), "200")
 		w.relay.sessions[0].onEvent(media.EventOneWay{Side: media.SideB})
 		synctest.Wait()
 		if f := log.line(t, "one-way audio"); f["expected"] != "agent.example:30000" {
@@ -149,7 +150,7 @@ func TestMediaRecord(t *testing.T) {
 		DroppedBy: store.DroppedBy{WrongSource: 8}, JitterMS: 1.5, RTT: 12.346, MOS: 4.35,
 	}
 	c := &Call{}
-	d, err := parseDescription([]byte(sessionAt("192.0.2.10", 20000, "8")))
+	d, err := parseDescription([]byte(siptest.SessionAt("192.0.2.10", 20000, "8")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -13,22 +14,22 @@ import (
 // What a caller offers, and what it gets.
 func TestCallerOffersSRTP(t *testing.T) {
 	one := cryptoAttr(4, cm80, 'a')
-	both := sessionAt("192.0.2.10", 20000, "0 101") + "m=audio 20002 RTP/SAVP 0\r\n" + one + "\r\n"
+	both := siptest.SessionAt("192.0.2.10", 20000, "0 101") + "m=audio 20002 RTP/SAVP 0\r\n" + one + "\r\n"
 	for _, c := range []struct {
 		name, mode, sdp string
 		code            int
 		cause           Cause
 		tag             string // of the answer's line; empty: plain RTP
 	}{
-		{"off, RTP", "off", sessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
+		{"off, RTP", "off", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
 		{"off, SRTP", "off", securedAt("192.0.2.10", 20000, one), 488, CauseNoCommonCodec, ""},
 		{"off, both", "off", both, 200, "", ""},
-		{"optional, RTP", "optional", sessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
+		{"optional, RTP", "optional", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
 		{"optional, SRTP", "optional", securedAt("192.0.2.10", 20000, one), 200, "", "4"},
 		{"optional, both", "optional", both, 200, "", "4"},
 		{"optional, SRTP of a suite that is not known", "optional", securedAt("192.0.2.10", 20000, strings.Replace(one, "AES_CM_128", "F8_128", 1)), 488, CauseSRTPRequired, ""},
-		{"required, RTP", "required", sessionAt("192.0.2.10", 20000, "0 101"), 488, CauseSRTPRequired, ""},
-		{"required, RTP that could be more", "required", sessionAt("192.0.2.10", 20000, "0 101", one), 488, CauseSRTPRequired, ""},
+		{"required, RTP", "required", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 488, CauseSRTPRequired, ""},
+		{"required, RTP that could be more", "required", siptest.SessionAt("192.0.2.10", 20000, "0 101", one), 488, CauseSRTPRequired, ""},
 		{"required, SRTP", "required", securedAt("192.0.2.10", 20000, one), 200, "", "4"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,7 +49,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
 				wantPlain(t, in)
-				w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.agent.expect("ACK")
 				ok := w.carrier.expect("SIP/2.0 200")
 				w.carrier.ack(d)
@@ -90,11 +91,11 @@ func TestCallerOffersBadKey(t *testing.T) {
 func TestBestEffortSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: optional}", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "0 101", cryptoAttr(1, gcm, 'a'))
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", cryptoAttr(1, gcm, 'a'))
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		ok := w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
@@ -123,7 +124,7 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 		{"the last suite", func(map[string]cryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b'))
 		}, cm80},
-		{"RTP", func(map[string]cryptoLine) string { return sessionAt("192.0.2.20", 30000, "0 101") }, 0},
+		{"RTP", func(map[string]cryptoLine) string { return siptest.SessionAt("192.0.2.20", 30000, "0 101") }, 0},
 		{"no key", func(map[string]cryptoLine) string { return securedAt("192.0.2.20", 30000) }, 0},
 		{"another tag", func(map[string]cryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(9, cm80, 'b'))
@@ -184,7 +185,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 		{486, ""},
 		{488, ""},
 		{606, ""},
-		{200, sessionAt("192.0.2.20", 30000, "0 101")},
+		{200, siptest.SessionAt("192.0.2.20", 30000, "0 101")},
 		{200, strings.Replace(securedAt("192.0.2.20", 0), "a=", "b=AS:64\r\na=", 1)},
 	} {
 		code := c.code
@@ -218,7 +219,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 				if again.value("Call-ID") == in.value("Call-ID") {
 					t.Error("the second INVITE is of the same call")
 				}
-				w.agent.reply(again, 200, "OK", "agent2", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.agent.reply(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.agent.expect("ACK")
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.ack(d)
@@ -287,7 +288,7 @@ func TestSecuredSessionChanges(t *testing.T) {
 		w.wantMedia(media.SideA, 'e', toA3)
 
 		// RTP is not had any more.
-		refused := c.carrier.changes("INVITE", sessionAt("192.0.2.11", 20004, "0 101"), "488")
+		refused := c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.11", 20004, "0 101"), "488")
 		if !strings.Contains(refused.value("Warning"), "SRTP is required") {
 			t.Errorf("no word of why:\n%s", refused.raw)
 		}
@@ -328,7 +329,7 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 				}
 				answer := securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'f'))
 				if plain {
-					answer = sessionAt("192.0.2.20", 30000, "8 101")
+					answer = siptest.SessionAt("192.0.2.20", 30000, "8 101")
 				}
 				w.agent.reply(m, 200, "OK", "", strings.Replace(answer, "SAVP 0 101", "SAVP 8 101", 1))
 				w.agent.expect("ACK")
@@ -379,7 +380,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 				d := w.lateCall("+15075785607", "")
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.agent.expect("ACK")
 				ok := w.carrier.expect("SIP/2.0 200")
 				proto, lines := cryptoOf(t, ok)
@@ -387,7 +388,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 					t.Fatalf("offered:\n%s", ok.raw)
 				}
 				if plain {
-					w.carrier.ackOf(d, d.seq, sessionAt("192.0.2.10", 20000, "0 101"))
+					w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
 					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 					w.wantRecord("answered", CauseBadACK, store.EndedBySystem)

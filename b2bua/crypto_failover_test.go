@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -27,7 +28,7 @@ func TestFailoverFromSRTP(t *testing.T) {
 		w.agent.expect("ACK")
 		second := w.agent2.expect("INVITE")
 		wantPlain(t, second)
-		w.agent2.reply(second, 200, "OK", "spare", sessionAt("192.0.2.21", 30000, "8 101"))
+		w.agent2.reply(second, 200, "OK", "spare", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
 		w.agent2.expect("ACK")
 		if ok := w.carrier.expect("SIP/2.0 200"); !bytes.Equal(ok.Body(), early.Body()) {
 			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
@@ -69,7 +70,7 @@ func TestTransferFromSRTP(t *testing.T) {
 		w.agent2.expect("ACK")
 		second := w.agent2.expect("INVITE")
 		wantPlain(t, second)
-		w.agent2.reply(second, 200, "OK", "pbx2", sessionAt("192.0.2.21", 40000, "0 101"))
+		w.agent2.reply(second, 200, "OK", "pbx2", siptest.SessionAt("192.0.2.21", 40000, "0 101"))
 		w.agent2.expect("ACK")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.wantMedia(media.SideB, 0, nil)
@@ -94,7 +95,7 @@ func TestRingingOverSRTP(t *testing.T) {
 		w.wantMedia(media.SideA, 'a', toA)
 		in := w.agent.expect("INVITE")
 		wantPlain(t, in)
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		if k := wantCrypto(t, w.carrier.expect("SIP/2.0 200"), "1", gcm); !k.Same(toA) {
 			t.Error("our key is another in the 200")

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/rs/zerolog"
 )
 
@@ -30,7 +32,7 @@ func TestKeysAreNotLogged(t *testing.T) {
 		live := w.server.Live(context.Background())
 		fmt.Fprintf(out, "%+v", live)
 		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'c')), "200")
-		c.carrier.changes("INVITE", sessionAt("192.0.2.11", 20004, "0 101", cryptoAttr(1, gcm, 'd')), "488")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.11", 20004, "0 101", cryptoAttr(1, gcm, 'd')), "488")
 		// A line that can't be read, in an offer and in an answer.
 		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'e')+"\x00"), "4")
 		seq := c.agent.offers("INVITE", "")

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -46,14 +47,14 @@ func TestCodecs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", tt.target), func(w *world) {
 				d := w.carrier.newCall("+15075785607")
-				d.sdp = sessionAt("192.0.2.10", 20000, tt.offer)
+				d.sdp = siptest.SessionAt("192.0.2.10", 20000, tt.offer)
 				w.carrier.invite(d)
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
 				if got := formatsOf(t, in); got != tt.offered {
 					t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
 				}
-				w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, tt.answer))
+				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, tt.answer))
 				w.agent.expect("ACK")
 				ok := w.carrier.expect("SIP/2.0 200")
 				if got := formatsOf(t, ok); got != tt.told {
@@ -71,7 +72,7 @@ func TestCodecs(t *testing.T) {
 						formats = tt.answer
 					}
 					for _, way := range []string{"a=sendrecv", "a=sendonly", "a=sendrecv"} {
-						again := e.changes("INVITE", sessionAt(e.address, 40000, formats, way), "200")
+						again := e.changes("INVITE", siptest.SessionAt(e.address, 40000, formats, way), "200")
 						if got := formatsOf(t, again); got != formats {
 							t.Errorf("side %v offers %s and is answered %s", e.side, formats, got)
 						}
@@ -88,7 +89,7 @@ func TestCodecs(t *testing.T) {
 					if got := formatsOf(t, again); got != formats {
 						t.Errorf("side %v is offered %s; want %s", e.side, got, formats)
 					}
-					e.acks(seq, sessionAt(e.address, 40000, formats))
+					e.acks(seq, siptest.SessionAt(e.address, 40000, formats))
 				}
 				if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a && !strings.Contains(tt.name, "numbers") && !strings.Contains(tt.name, "noise") || b != tt.b && !strings.Contains(tt.name, "numbers") {
 					t.Errorf("changes %q and %q afterwards; want %q and %q", a, b, tt.a, tt.b)
@@ -106,7 +107,7 @@ func TestCodecs(t *testing.T) {
 func TestNoCodecFits(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [PCMU]"), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "9 18 101")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "9 18 101")
 		w.carrier.invite(d)
 		if m := d.learn(w.carrier.expect("SIP/2.0 488")); !strings.Contains(m.value("Warning"), "no codec in common") {
 			t.Errorf("answer\n%s", m.raw)
@@ -123,7 +124,7 @@ func TestFailoverToTheOtherLaw(t *testing.T) {
 		d := w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)
 		first := w.agent.expect("INVITE")
-		w.agent.reply(first, 183, "Early", "a", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(first, 183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := d.learn(w.carrier.expect("SIP/2.0 183"))
 		w.agent.reply(first, 500, "Broken", "a", "")
 		w.agent.expect("ACK")
@@ -131,7 +132,7 @@ func TestFailoverToTheOtherLaw(t *testing.T) {
 		if got := formatsOf(t, second); got != "8 101" {
 			t.Errorf("the next target is offered %s", got)
 		}
-		w.agent2.reply(second, 200, "OK", "b", sessionAt("192.0.2.21", 30002, "8 101"))
+		w.agent2.reply(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
 		w.agent2.expect("ACK")
 		if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
 			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
@@ -152,7 +153,7 @@ func TestFailoverToTheOtherLaw(t *testing.T) {
 func TestAs(t *testing.T) {
 	session := func(formats string, lines ...string) *description {
 		head := "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP " + formats + "\n"
-		d, err := parseDescription(crlf(head + strings.Join(append(lines, ""), "\n")))
+		d, err := parseDescription(siptest.CRLF(head + strings.Join(append(lines, ""), "\n")))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -19,7 +20,7 @@ func (w *world) early(extra string) (d *dialogue, in, m received) {
 	d.extra = ""
 	d.learn(w.carrier.expect("SIP/2.0 180"))
 	in = w.agent.expect("INVITE")
-	w.agent.reply(in, 183, "Session Progress", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+	w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 	return d, in, w.carrier.expect("SIP/2.0 183")
 }
 
@@ -40,7 +41,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 		},
 		"PRACK with an offer": func(w *world, d *dialogue, m received) {
 			d.learn(m)
-			w.carrier.within(d, "PRACK", sessionAt("192.0.2.10", 20008, "0 101"), "Content-Type: application/sdp", fmt.Sprintf("RAck: %s 1 INVITE", m.value("RSeq")))
+			w.carrier.within(d, "PRACK", siptest.SessionAt("192.0.2.10", 20008, "0 101"), "Content-Type: application/sdp", fmt.Sprintf("RAck: %s 1 INVITE", m.value("RSeq")))
 			ok := w.carrier.expect("SIP/2.0 200")
 			if !strings.Contains(ok.value("CSeq"), "PRACK") || described(t, ok).chosen() != "PCMU" {
 				t.Errorf("PRACK got\n%s", ok.raw)
@@ -94,7 +95,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 					t.Errorf("not reliable:\n%s", m.raw)
 				}
 				invite = in
-				w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.agent.expect("ACK")
 				synctest.Wait()
 				then(w, d, m)
@@ -175,13 +176,13 @@ func TestTargetRel100(t *testing.T) {
 				t.Errorf("%s: %s", mode, in.raw)
 			}
 			for _, tag := range []string{"a", "b"} { // two forks
-				w.agent.reply(in, 183, "Session Progress", tag, sessionAt("192.0.2.20", 30000, "0 101"), "Require: 100rel", "RSeq: 5",
+				w.agent.reply(in, 183, "Session Progress", tag, siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Require: 100rel", "RSeq: 5",
 					"Record-Route: <sip:192.0.2.20:32681;lr;"+tag+">")
 				prack := w.agent.expect("PRACK")
 				if prack.value("RAck") != "5 1 INVITE" || !strings.HasSuffix(prack.value("To"), "tag="+tag) || prack.value("Route") != "<sip:192.0.2.20:32681;lr;"+tag+">" {
 					t.Errorf("PRACK\n%s", prack.raw)
 				}
-				w.agent.reply(in, 183, "Session Progress", tag, sessionAt("192.0.2.20", 30000, "0 101"), "Require: 100rel", "RSeq: 5")
+				w.agent.reply(in, 183, "Session Progress", tag, siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Require: 100rel", "RSeq: 5")
 				w.agent.reply(prack, 200, "OK", "", "")
 			}
 			w.carrier.expect("SIP/2.0 183")
@@ -190,7 +191,7 @@ func TestTargetRel100(t *testing.T) {
 			w.agent.expect("ACK")
 			w.carrier.expect("SIP/2.0 200")
 			w.carrier.ack(d)
-			w.agent.reply(in, 200, "OK", "a", sessionAt("192.0.2.20", 30000, "0 101"))
+			w.agent.reply(in, 200, "OK", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			ack, bye := w.agent.expect("ACK"), w.agent.expect("BYE")
 			if !strings.HasSuffix(ack.value("To"), "tag=a") || !strings.HasSuffix(bye.value("To"), "tag=a") {
 				t.Errorf("the fork got\n%s%s", ack.raw, bye.raw)
@@ -214,7 +215,7 @@ func TestEarlyMediaOfForks(t *testing.T) {
 			if i == 3 {
 				code = 200
 			}
-			w.agent.reply(in, code, "Whatever", tag, sessionAt("192.0.2.20", port, "0 101"))
+			w.agent.reply(in, code, "Whatever", tag, siptest.SessionAt("192.0.2.20", port, "0 101"))
 			if got := c.agent.peer().RTP.Port(); int(got) != port {
 				t.Errorf("after %s media goes to port %d; want %d", tag, got, port)
 			}

@@ -7,11 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
 // pcma is what changes the codec of a talk, which the other side is asked for.
-func (e *end) pcma() string { return sessionAt(e.address, 42000, "8 101") }
+func (e *end) pcma() string { return siptest.SessionAt(e.address, 42000, "8 101") }
 
 // takes has an end accept what it is asked for, and gives the request.
 func (e *end) takes(sdp string) received {
@@ -37,7 +38,7 @@ func TestCodecChange(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		seq := e.offers(method, e.pcma())
 		far := c.other(e)
-		in := far.takes(sessionAt(far.address, 44000, "8 101"))
+		in := far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
 		if d := described(t0(c), in); d.chosen() != "PCMA" || d.connection() != "198.51.100.1" || d.streams[0] == "" {
 			t0(c).Errorf("the other side was asked for\n%s", in.raw)
 		}
@@ -54,7 +55,7 @@ func TestCodecChange(t *testing.T) {
 		if e.peer().RTP.Port() != 42000 || far.peer().RTP.Port() != 44000 {
 			t0(c).Errorf("media goes to %v and %v", e.peer().RTP, far.peer().RTP)
 		}
-		e.changes(method, sessionAt(e.address, 42002, "8 101", "a=sendonly"), "200") // the new codec is that of the call
+		e.changes(method, siptest.SessionAt(e.address, 42002, "8 101", "a=sendonly"), "200") // the new codec is that of the call
 		far.p.silent(time.Second)
 	})
 }
@@ -75,9 +76,9 @@ func TestCodecChangeRefused(t *testing.T) {
 				if e.peer().RTP != before.RTP {
 					t0(c).Errorf("media goes to %v", e.peer().RTP)
 				}
-				e.changes(method, sessionAt(e.address, 40010, "0 101"), "200")
+				e.changes(method, siptest.SessionAt(e.address, 40010, "0 101"), "200")
 				seq := e.offers(method, e.pcma())
-				far.takes(sessionAt(far.address, 44000, "8 101"))
+				far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
 				e.p.expect("SIP/2.0 200")
 				if method == "INVITE" {
 					e.acks(seq, "")
@@ -92,12 +93,12 @@ func TestAnswerOfTheOtherSideIsNotUsable(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		far := c.other(e)
 		e.offers(method, e.pcma())
-		far.takes(sessionAt(far.address, 44000, "18"))
+		far.takes(siptest.SessionAt(far.address, 44000, "18"))
 		m := e.p.expect("SIP/2.0 488")
 		if method == "INVITE" {
 			e.ackRefusal(m)
 		}
-		if again := far.takes(sessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := far.peer().RTP.Port(); got != 44002 {
@@ -117,8 +118,8 @@ func TestReinviteModes(t *testing.T) {
 			{"inactive", e.address, "inactive", "inactive"},
 			{"sendrecv", e.address, "sendrecv", "sendrecv"},
 		} {
-			seq := e.offers(method, sessionAt(way.host, 40000, "0 101", "a="+way.offer))
-			in := far.takes(sessionAt(far.address, 30000, "0 101", "a="+way.answer))
+			seq := e.offers(method, siptest.SessionAt(way.host, 40000, "0 101", "a="+way.offer))
+			in := far.takes(siptest.SessionAt(far.address, 30000, "0 101", "a="+way.answer))
 			if got := described(t0(c), in).direction(); string(got) != way.relayed {
 				t0(c).Errorf("%s at %s was relayed as %s", way.offer, way.host, got)
 			}
@@ -130,7 +131,7 @@ func TestReinviteModes(t *testing.T) {
 				e.acks(seq, "")
 			}
 		}
-		seq := e.offers(method, sessionAt(e.address, 40000, "0 101", "a=sendonly"))
+		seq := e.offers(method, siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
 		far.refuses(488)
 		if got := described(t0(c), e.p.expect("SIP/2.0 200")).direction(); got != dirRecvOnly {
 			t0(c).Errorf("hold was answered %s", got)
@@ -141,7 +142,7 @@ func TestReinviteModes(t *testing.T) {
 	})
 	bothEnds(t, "", "reinvite: absorb", func(c *talk, e *end, method string) {
 		e.changes(method, e.pcma(), "488")
-		e.changes(method, sessionAt(e.address, 40000, "0 96", "a=sendonly"), "200")
+		e.changes(method, siptest.SessionAt(e.address, 40000, "0 96", "a=sendonly"), "200")
 		c.other(e).p.silent(time.Minute)
 	})
 }
@@ -150,7 +151,7 @@ func TestReinviteModes(t *testing.T) {
 // renumbers.
 func TestEventsChangePayload(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
-		ok := e.changes(method, sessionAt(e.address, 40000, "0 96"), "200")
+		ok := e.changes(method, siptest.SessionAt(e.address, 40000, "0 96"), "200")
 		if !strings.Contains(ok.raw, " RTP/AVP 0 96\r\n") {
 			t0(c).Errorf("answer\n%s", ok.raw)
 		}
@@ -199,7 +200,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		seq := e.offers(method, e.pcma())
 		far.refuses(500, "Retry-After: 7")
 		begin := time.Now()
-		far.takes(sessionAt(far.address, 44000, "8 101"))
+		far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
 		if d := time.Since(begin); d != 7*time.Second {
 			t0(c).Errorf("again after %v; want 7s", d)
 		}
@@ -219,21 +220,21 @@ func TestOffersThatCross(t *testing.T) {
 		in := far.p.expect("INVITE")
 		for _, crossing := range []string{"INVITE", "UPDATE"} {
 			far.changes(crossing, far.pcma(), "491")
-			m := e.changes(crossing, sessionAt(e.address, 40000, "0 101"), "500")
+			m := e.changes(crossing, siptest.SessionAt(e.address, 40000, "0 101"), "500")
 			if n, err := strconv.Atoi(m.value("Retry-After")); err != nil || n < 0 || n > 10 {
 				t0(c).Errorf("Retry-After %q", m.value("Retry-After"))
 			}
 		}
 		e.changes("UPDATE", "", "200") // without an offer it crosses nothing
 		far.changes("UPDATE", "", "200")
-		far.p.reply(in, 200, "OK", "", sessionAt(far.address, 44000, "8 101"))
+		far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 		far.p.expect("ACK")
 		e.p.expect("SIP/2.0 200")
 		if method == "INVITE" {
-			e.changes("INVITE", sessionAt(e.address, 40000, "8 101"), "200") // who sends it has the 200: it stands for its ACK
-			e.acks(seq, "")                                                  // which comes late
+			e.changes("INVITE", siptest.SessionAt(e.address, 40000, "8 101"), "200") // who sends it has the 200: it stands for its ACK
+			e.acks(seq, "")                                                          // which comes late
 		}
-		e.changes(method, sessionAt(e.address, 40004, "8 101"), "200")
+		e.changes(method, siptest.SessionAt(e.address, 40004, "8 101"), "200")
 	})
 }
 
@@ -287,7 +288,7 @@ func TestReinviteWithoutACK(t *testing.T) {
 					e = c.agent
 				}
 				begin := time.Now()
-				e.offers("INVITE", sessionAt(e.address, 40000, "0 101", "a=sendonly"))
+				e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
 				for range 11 {
 					e.p.expect("SIP/2.0 200")
 				}
@@ -313,7 +314,7 @@ func TestRepeated200ToReinvite(t *testing.T) {
 		in := far.p.expect("INVITE")
 		var first received
 		for i := range 5 {
-			far.p.reply(in, 200, "OK", "", sessionAt(far.address, 44000, "8 101"))
+			far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 			ack := far.p.expect("ACK")
 			if i == 0 {
 				first = ack

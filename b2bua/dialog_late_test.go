@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -31,22 +32,22 @@ func TestLateOffer(t *testing.T) {
 		if !strings.Contains(in.raw, " RTP/AVP 8 0 101\r\n") {
 			t.Errorf("the target was offered\n%s", in.raw)
 		}
-		w.agent.reply(in, 183, "Session Progress", "agent1", sessionAt("192.0.2.20", 30000, "8 101"))
+		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		if early := w.carrier.expect("SIP/2.0 183"); len(early.Body()) > 0 {
 			t.Errorf("an offer in a provisional answer that may be lost:\n%s", early.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "8 101"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		w.agent.expect("ACK")
 		ok := w.carrier.expect("SIP/2.0 200")
 		if !strings.Contains(ok.raw, " RTP/AVP 8 101\r\n") || !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
 			t.Errorf("the caller was offered\n%s", ok.raw)
 		}
 		c := w.talkOf(d, in)
-		w.carrier.ackOf(d, d.seq, sessionAt("192.0.2.10", 20000, "8 101"))
+		w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
 			t.Errorf("media goes to %s", got)
 		}
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20002, "8 101", "a=sendonly"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20002, "8 101", "a=sendonly"), "200")
 		w.callerHangsUp(d)
 		if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Codec != "PCMA" {
 			t.Errorf("codec %s", r.Codec)
@@ -58,14 +59,14 @@ func TestLateOffer(t *testing.T) {
 // ends the call.
 func TestLateOfferBadACK(t *testing.T) {
 	for name, sdp := range map[string]string{
-		"none": "", "another codec": sessionAt("192.0.2.10", 20000, "18"), "nonsense": "v=0\r\n", "no audio": sessionAt("192.0.2.10", 0, "0"),
+		"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18"), "nonsense": "v=0\r\n", "no audio": siptest.SessionAt("192.0.2.10", 0, "0"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {
 				d := w.lateCall("+15075785607", "")
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.agent.expect("ACK")
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.ackOf(d, d.seq, sdp)
@@ -85,12 +86,12 @@ func TestLateOfferReliably(t *testing.T) {
 		d := w.lateCall("+15075785607", can100rel)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := w.carrier.expect("SIP/2.0 183")
 		if described(t, early).chosen() != "PCMU" {
 			t.Errorf("offer\n%s", early.raw)
 		}
-		w.carrier.prack(d, early, sessionAt("192.0.2.10", 20000, "0 101"))
+		w.carrier.prack(d, early, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
 		c := w.talkOf(d, in)
 		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
 			t.Errorf("media goes to %s", got)
@@ -102,20 +103,20 @@ func TestLateOfferReliably(t *testing.T) {
 		}
 		w.carrier.ack(d)
 		synctest.Wait()
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20002, "0 101"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20002, "0 101"), "200")
 		c.hangsUp()
 	})
 }
 
 // A PRACK without answer, or one that can't be used, ends the set-up.
 func TestLateOfferBadPRACK(t *testing.T) {
-	for name, sdp := range map[string]string{"none": "", "another codec": sessionAt("192.0.2.10", 20000, "18")} {
+	for name, sdp := range map[string]string{"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18")} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {
 				d := w.lateCall("+15075785607", can100rel)
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 183, "Session Progress", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+				w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
 				w.carrier.expect("SIP/2.0 488")
 				w.carrier.ackRefused(d)
@@ -139,9 +140,9 @@ func TestLateOfferFailover(t *testing.T) {
 				t.Errorf("the first target was offered\n%s", in.raw)
 			}
 			if early {
-				w.agent.reply(in, 183, "Session Progress", "a", sessionAt("192.0.2.20", 30000, "8 101"))
+				w.agent.reply(in, 183, "Session Progress", "a", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 				m := w.carrier.expect("SIP/2.0 183")
-				w.carrier.prack(d, m, sessionAt("192.0.2.10", 20000, "8 101"))
+				w.carrier.prack(d, m, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 			}
 			w.agent.reply(in, 500, "Broken", "a", "")
 			w.agent.expect("ACK")
@@ -149,7 +150,7 @@ func TestLateOfferFailover(t *testing.T) {
 			if !strings.Contains(in.raw, " RTP/AVP 8 101\r\n") {
 				t.Errorf("the second target was offered\n%s", in.raw)
 			}
-			w.agent2.reply(in, 200, "OK", "b", sessionAt("192.0.2.21", 30000, "8 101"))
+			w.agent2.reply(in, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
 			w.agent2.expect("ACK")
 			ok := d.learn(w.carrier.expect("SIP/2.0 200"))
 			if (len(ok.Body()) == 0) != early {
@@ -158,7 +159,7 @@ func TestLateOfferFailover(t *testing.T) {
 			if early {
 				w.carrier.ack(d)
 			} else {
-				w.carrier.ackOf(d, d.seq, sessionAt("192.0.2.10", 20000, "8 101"))
+				w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 			}
 			synctest.Wait()
 			w.callerHangsUpAt(w.agent2, d)
@@ -176,9 +177,9 @@ func TestLateReinvite(t *testing.T) {
 		if d := described(t0(c), ok); d.chosen() != "PCMU" || d.direction() != dirSendRecv || d.connection() != "198.51.100.1" {
 			t0(c).Errorf("offer\n%s", ok.raw)
 		}
-		far.changes("UPDATE", sessionAt(far.address, 40000, "0 101"), "200")
-		e.changes("UPDATE", sessionAt(e.address, 40000, "0 101"), "491") // our offer has no answer
-		e.acks(seq, sessionAt(e.address, 40002, "0 101", "a=inactive"))
+		far.changes("UPDATE", siptest.SessionAt(far.address, 40000, "0 101"), "200")
+		e.changes("UPDATE", siptest.SessionAt(e.address, 40000, "0 101"), "491") // our offer has no answer
+		e.acks(seq, siptest.SessionAt(e.address, 40002, "0 101", "a=inactive"))
 		if p := e.peer(); p.RTP.Port() != 40002 || !p.Held {
 			t0(c).Errorf("media %+v", p)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flowbridge/internal/siptest"
 )
 
 // bothEnds runs a test for a change that the carrier wants, and for one that
@@ -52,7 +54,7 @@ func TestHoldAndResume(t *testing.T) {
 			{e.address, 40004, "sendrecv", dirSendRecv, false, 1},
 			{"192.0.2.77", 40006, "sendrecv", dirSendRecv, false, 0},
 		} {
-			ok := e.changes(method, sessionAt(step.host, step.port, "0 101", "a="+step.way), "200")
+			ok := e.changes(method, siptest.SessionAt(step.host, step.port, "0 101", "a="+step.way), "200")
 			if got := described(t0(c), ok).direction(); got != step.answer {
 				t0(c).Errorf("step %d: %s was answered %s; want %s", i, step.way, got, step.answer)
 			}
@@ -81,7 +83,7 @@ func t0(c *talk) testing.TB { return c.w.t }
 // video, images and more audio are declined with port 0.
 func TestOtherStreamsAreDeclined(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
-		offer := strings.Replace(sessionAt(e.address, 40000, "0 101"), "m=audio", "m=video 5000 RTP/AVP 99\r\nm=audio", 1) +
+		offer := strings.Replace(siptest.SessionAt(e.address, 40000, "0 101"), "m=audio", "m=video 5000 RTP/AVP 99\r\nm=audio", 1) +
 			"m=image 5004 udptl t38\r\nm=audio 5006 RTP/AVP 0\r\nm=audio 5008 RTP/SAVP 0\r\n"
 		ok := e.changes(method, offer, "200")
 		var lines []string
@@ -109,10 +111,10 @@ func TestBadOffersInMidCall(t *testing.T) {
 		for _, bad := range []struct{ sdp, want string }{
 			{"v=1\r\n", "400"},
 			{"v=0\r\nnonsense\r\n", "400"},
-			{sessionAt(e.address, 40000, "0 101") + strings.Repeat("a=x:"+strings.Repeat("y", 60)+"\r\n", 150), "400"},
-			{sessionAt(e.address, 0, "0 101"), "488"},
-			{strings.Replace(sessionAt(e.address, 40000, "0"), "m=audio 40000 RTP/AVP 0", "m=image 40000 udptl t38", 1), "488"},
-			{strings.Replace(sessionAt(e.address, 40000, "0"), "RTP/AVP", "RTP/SAVP", 1), "488"},
+			{siptest.SessionAt(e.address, 40000, "0 101") + strings.Repeat("a=x:"+strings.Repeat("y", 60)+"\r\n", 150), "400"},
+			{siptest.SessionAt(e.address, 0, "0 101"), "488"},
+			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "m=audio 40000 RTP/AVP 0", "m=image 40000 udptl t38", 1), "488"},
+			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "RTP/AVP", "RTP/SAVP", 1), "488"},
 		} {
 			e.changes(method, bad.sdp, bad.want)
 		}
@@ -129,7 +131,7 @@ func TestBadOffersInMidCall(t *testing.T) {
 		if !reflect.DeepEqual(e.peer(), before) {
 			t0(c).Error("a refused offer changed the media")
 		}
-		e.changes(method, sessionAt(e.address, 40008, "0 101"), "200")
+		e.changes(method, siptest.SessionAt(e.address, 40008, "0 101"), "200")
 		if got := e.peer().RTP.Port(); got != 40008 {
 			t0(c).Errorf("media goes to port %d; want 40008", got)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -84,8 +85,8 @@ func TestReinviteWithProvisionalsForEver(t *testing.T) {
 		far.p.reply(cancel, 200, "OK", "", "")
 		far.p.reply(in, 487, "Request Terminated", "", "")
 		far.p.expect("ACK")
-		e.changes("INVITE", sessionAt(e.address, 40002, "0 101"), "200")
-		far.changes("INVITE", sessionAt(far.address, 40002, "0 101"), "200")
+		e.changes("INVITE", siptest.SessionAt(e.address, 40002, "0 101"), "200")
+		far.changes("INVITE", siptest.SessionAt(far.address, 40002, "0 101"), "200")
 		e.offers("INVITE", e.pcma()) // another one is possible
 		far.refuses(488)
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
@@ -104,9 +105,9 @@ func TestReinvite200CrossesCancel(t *testing.T) {
 		cancel := far.p.expect("CANCEL")
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
 		far.p.reply(cancel, 200, "OK", "", "")
-		far.p.reply(in, 200, "OK", "", sessionAt(far.address, 44000, "8 101"))
+		far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 		far.p.expect("ACK")
-		if again := far.takes(sessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := far.peer().RTP.Port(); got != 44002 {
@@ -142,9 +143,9 @@ func TestReinviteCancelled(t *testing.T) {
 			e.ackRefusal(refused)
 			synctest.Wait()
 			if agrees {
-				far.p.reply(in, 200, "OK", "", sessionAt(far.address, 44000, "8 101"))
+				far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 				far.p.expect("ACK")
-				if again := far.takes(sessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
+				if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
 					t0(c).Errorf("restored with\n%s", again.raw)
 				}
 			} else {
@@ -154,7 +155,7 @@ func TestReinviteCancelled(t *testing.T) {
 			if e.peer().RTP != before.RTP {
 				t0(c).Errorf("media goes to %v", e.peer().RTP)
 			}
-			e.changes("INVITE", sessionAt(e.address, 40002, "0 101"), "200")
+			e.changes("INVITE", siptest.SessionAt(e.address, 40002, "0 101"), "200")
 			c.hangsUp()
 		})
 	}
@@ -202,14 +203,14 @@ func TestByeWhileReinvitePending(t *testing.T) {
 func TestOfferReplacesRestored(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		e.offers("INVITE", e.pcma())
-		far.takes(sessionAt(far.address, 44000, "18")) // not usable: it gets the session back
+		far.takes(siptest.SessionAt(far.address, 44000, "18")) // not usable: it gets the session back
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
 		restoring := far.p.expect("INVITE")
-		seq := e.offers("INVITE", sessionAt(e.address, 42002, "8 101"))
+		seq := e.offers("INVITE", siptest.SessionAt(e.address, 42002, "8 101"))
 		synctest.Wait()
-		far.p.reply(restoring, 200, "OK", "", sessionAt(far.address, 44004, "0 101"))
+		far.p.reply(restoring, 200, "OK", "", siptest.SessionAt(far.address, 44004, "0 101"))
 		far.p.expect("ACK")
-		if in := far.takes(sessionAt(far.address, 44006, "8 101")); described(t0(c), in).chosen() != "PCMA" {
+		if in := far.takes(siptest.SessionAt(far.address, 44006, "8 101")); described(t0(c), in).chosen() != "PCMA" {
 			t0(c).Errorf("asked for\n%s", in.raw)
 		}
 		if ok := e.p.expect("SIP/2.0 200"); described(t0(c), ok).chosen() != "PCMA" {

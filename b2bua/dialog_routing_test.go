@@ -9,6 +9,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -133,7 +134,7 @@ func TestProxiesOnBothSides(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		d.extra = ""
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"), "Record-Route: <sip:192.0.2.31:5070;lr>")
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Record-Route: <sip:192.0.2.31:5070;lr>")
 		behind.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
@@ -143,7 +144,7 @@ func TestProxiesOnBothSides(t *testing.T) {
 		before.reply(update, 200, "OK", "", "", "Session-Expires: 1800;refresher=uac")
 		seq := c.carrier.offers("INVITE", c.carrier.pcma())
 		re := behind.expect("INVITE sip:agent@192.0.2.20:32681")
-		behind.reply(re, 200, "OK", "", sessionAt("192.0.2.20", 30000, "8 101"))
+		behind.reply(re, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		behind.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.acks(seq, "")

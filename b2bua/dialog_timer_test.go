@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -49,7 +50,7 @@ func TestAnHourOfSessionTimers(t *testing.T) {
 						}
 						if time.Now().After(next[e]) {
 							role := "uac" // each time it says who refreshes
-							ok := e.changes([]string{"INVITE", "UPDATE"}[counts[e]%2], sessionAt(e.address, map[bool]int{true: 20000, false: 30000}[e == c.carrier], "0 101"), "200", "Supported: timer", "Session-Expires: 90;refresher="+role)
+							ok := e.changes([]string{"INVITE", "UPDATE"}[counts[e]%2], siptest.SessionAt(e.address, map[bool]int{true: 20000, false: 30000}[e == c.carrier], "0 101"), "200", "Supported: timer", "Session-Expires: 90;refresher="+role)
 							if ok.value("Session-Expires") != "90;refresher=uac" || ok.value("Require") != "timer" {
 								t.Errorf("refresh got\n%s", ok.raw)
 							}
@@ -90,7 +91,7 @@ func refreshed(t *testing.T, e *end, update bool, last map[*end]string) (n int) 
 		last[e] = body
 		sdp := ""
 		if !update {
-			sdp = sessionAt(e.address, 20000, "0 101")
+			sdp = siptest.SessionAt(e.address, 20000, "0 101")
 		}
 		e.p.reply(m, 200, "OK", "", sdp, "Require: timer", "Session-Expires: "+m.value("Session-Expires"))
 		n++
@@ -188,7 +189,7 @@ func TestSessionTooShort(t *testing.T) {
 		if in.value("Session-Expires") != "300" || in.value("Min-SE") != "300" || in.value("CSeq") != "2 INVITE" {
 			t.Errorf("again\n%s", in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 300;refresher=uas")
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 300;refresher=uas")
 		w.agent.expect("ACK")
 		if ok := w.carrier.expect("SIP/2.0 200"); ok.value("Session-Expires") != "120;refresher=uac" {
 			t.Errorf("200\n%s", ok.raw)
@@ -209,13 +210,13 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 		refresh := w.agent.expect("INVITE")
 		seq := c.carrier.offers("INVITE", c.carrier.pcma())
 		w.agent.silent(time.Second / 10)
-		w.agent.reply(refresh, 200, "OK", "", sessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
+		w.agent.reply(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
 		w.agent.expect("ACK")
 		in := w.agent.expect("INVITE")
 		if described(t, in).chosen() != "PCMA" {
 			t.Errorf("asked for\n%s", in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "", sessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
+		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
 		w.agent.expect("ACK")
 		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).chosen() != "PCMA" {
 			t.Errorf("answer\n%s", ok.raw)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -37,7 +38,7 @@ func TestRingbackOfOurOwn(t *testing.T) {
 		t.Run(fmt.Sprint("early media ", early), func(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
-				d.sdp = sessionAt("192.0.2.10", 20000, "18 0 8 101", "a=ptime:30")
+				d.sdp = siptest.SessionAt("192.0.2.10", 20000, "18 0 8 101", "a=ptime:30")
 				w.carrier.invite(d)
 				progress := d.learn(w.carrier.expect("SIP/2.0 183"))
 				if got := formatsOf(t, progress); got != "0 101" {
@@ -51,7 +52,7 @@ func TestRingbackOfOurOwn(t *testing.T) {
 				if p := w.relay.sessions[0].peers[media.SideA]; p.RTP.Port() != 20000 {
 					t.Errorf("ringing goes to %v", p.RTP)
 				}
-				answer := sessionAt("192.0.2.20", 30000, "0 101")
+				answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
 				if early {
 					w.agent.reply(in, 183, "Session Progress", "agent1", answer)
 				} else {
@@ -76,7 +77,7 @@ func TestRingbackOfOurOwn(t *testing.T) {
 // Without G.711, or without an offer, 180 is all that there is.
 func TestRingbackIsNotPossible(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", "codecs: [G722]"), `targets: [agent]`, `targets: [agent], ringing: session-progress`)
-	for name, sdp := range map[string]string{"G722": sessionAt("192.0.2.10", 20000, "9 101"), "late offer": ""} {
+	for name, sdp := range map[string]string{"G722": siptest.SessionAt("192.0.2.10", 20000, "9 101"), "late offer": ""} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
@@ -104,7 +105,7 @@ func TestRingbackForTheNextTarget(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		first := w.agent.expect("INVITE")
 		w.hears(strings.Replace(ringing, "6s", "5s", 1))
-		w.agent.reply(first, 183, "Early", "a", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(first, 183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.reply(first, 500, "Broken", "a", "")
 		w.agent.expect("ACK")
 		second := w.agent2.expect("INVITE") // has PCMA alone
@@ -112,7 +113,7 @@ func TestRingbackForTheNextTarget(t *testing.T) {
 		if to := w.relay.sessions[0].peers[media.SideB].RTP; to.IsValid() {
 			t.Errorf("the caller is sent to %v, which has not taken the call", to)
 		}
-		w.agent2.reply(second, 200, "OK", "b", sessionAt("192.0.2.21", 30002, "8 101"))
+		w.agent2.reply(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
 		w.agent2.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
@@ -128,15 +129,15 @@ func TestHoldTone(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		c := w.talkIn("0 101", "8 101")
 		w.hears()
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "200")
 		w.hears("b hears 10s of law 1 as 8, loop true, yield true")
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101"), "200")
 		w.hears("b hears nothing")
-		c.agent.changes("INVITE", sessionAt("192.0.2.20", 30000, "8 101", "a=inactive"), "200")
+		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101", "a=inactive"), "200")
 		w.hears("a hears 10s of law 0 as 0, loop true, yield true")
-		c.agent.changes("INVITE", sessionAt("192.0.2.20", 30000, "8 101", "a=inactive"), "200") // a refresh
+		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101", "a=inactive"), "200") // a refresh
 		w.hears()
-		c.agent.changes("INVITE", sessionAt("192.0.2.20", 30000, "8 101"), "200")
+		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "200")
 		w.hears("a hears nothing")
 		w.callerHangsUp(c.d)
 		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
@@ -148,7 +149,7 @@ func TestPtimeOfADescription(t *testing.T) {
 		"a=ptime:20": 20 * time.Millisecond, "a=ptime: 40": 40 * time.Millisecond, "a=ptime:60": 60 * time.Millisecond,
 		"a=ptime:5": 0, "a=ptime:25": 0, "a=ptime:120": 0, "a=ptime:x": 0, "a=sendrecv": 0,
 	} {
-		d, err := parseDescription([]byte(sessionAt("192.0.2.10", 20000, "0", line)))
+		d, err := parseDescription([]byte(siptest.SessionAt("192.0.2.10", 20000, "0", line)))
 		if err != nil {
 			t.Fatal(err)
 		}

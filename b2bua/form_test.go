@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -143,7 +144,7 @@ func TestMalformedLines(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
-				text := string(crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")))
+				text := string(siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")))
 				n := 1
 				if tt.name == "bare line feeds only" || tt.name == "NUL bytes" {
 					n = -1

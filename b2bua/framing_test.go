@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -140,10 +142,10 @@ func FuzzFraming(f *testing.F) {
 // takes for one message, and nothing more.
 func FuzzFramedIsParsed(f *testing.F) {
 	f.Add([]byte(withBody("v=0\r\n") + withBody("")))
-	f.Add([]byte(strings.ReplaceAll(optionsOverTCP, "\n", "\r\n")))
-	f.Add([]byte(strings.ReplaceAll(strings.Replace(optionsOverTCP, "Content-Length: 0", "l:\n 007\nContent-Length: 7", 1), "\n", "\r\n") + "OPTIONS"))
-	f.Add([]byte(strings.Replace(optionsOverTCP, "Length: 0", "Length: 9\r\nX: y", 1) + "\r\n\r\nINVITE"))
-	for _, raw := range tortureMessages(f) {
+	f.Add([]byte(strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n")))
+	f.Add([]byte(strings.ReplaceAll(strings.Replace(siptest.OptionsOverTCP, "Content-Length: 0", "l:\n 007\nContent-Length: 7", 1), "\n", "\r\n") + "OPTIONS"))
+	f.Add([]byte(strings.Replace(siptest.OptionsOverTCP, "Length: 0", "Length: 9\r\nX: y", 1) + "\r\n\r\nINVITE"))
+	for _, raw := range siptest.RFC4475(f) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -23,7 +24,7 @@ func cryptoAttr(tag int, s media.Suite, seed byte) string {
 
 // securedAt is a session description of PCMU over SRTP.
 func securedAt(host string, port int, lines ...string) string {
-	return strings.Replace(sessionAt(host, port, "0 101", lines...), protoAVP, protoSAVP, 1)
+	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), protoAVP, protoSAVP, 1)
 }
 
 // cryptoOf are the a=crypto lines of a message, by tag, and the transport of its

@@ -167,14 +167,3 @@ func (p *peer) drainFor(d time.Duration) {
 	synctest.Wait()
 	p.rest()
 }
-
-const optionsOverTCP = `OPTIONS sip:198.51.100.1 SIP/2.0
-Via: SIP/2.0/TCP 192.0.2.10:5060;branch=z9hG4bKoptions
-Max-Forwards: 70
-From: <sip:ann@192.0.2.10>;tag=o
-To: <sip:198.51.100.1>
-Call-ID: options
-CSeq: 1 OPTIONS
-Content-Length: 0
-
-`

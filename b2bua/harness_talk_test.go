@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -72,7 +73,7 @@ func (w *world) talk(invite, ok []string) *talk {
 	w.carrier.invite(d)
 	d.learn(w.carrier.expect("SIP/2.0 180"))
 	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"), ok...)
+	w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), ok...)
 	w.agent.expect("ACK")
 	c := w.talkOf(d, in)
 	c.ok = w.carrier.expect("SIP/2.0 200")
@@ -87,11 +88,11 @@ func (w *world) talk(invite, ok []string) *talk {
 func (w *world) talkIn(offer, answer string) *talk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
-	d.sdp = sessionAt("192.0.2.10", 20000, offer)
+	d.sdp = siptest.SessionAt("192.0.2.10", 20000, offer)
 	w.carrier.invite(d)
 	d.learn(w.carrier.expect("SIP/2.0 180"))
 	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, answer))
+	w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, answer))
 	w.agent.expect("ACK")
 	w.carrier.expect("SIP/2.0 200")
 	w.carrier.ack(d)
@@ -218,20 +219,4 @@ func sdpVersion(t testing.TB, m received) (version uint64) {
 		t.Fatalf("no o= line that can be read: %v\n%s", err, m.raw)
 	}
 	return version
-}
-
-// sessionAt is a session description of PCMU with a direction, at host:port.
-func sessionAt(host string, port int, formats string, lines ...string) string {
-	s := fmt.Sprintf("v=0\no=peer 1 2 IN IP4 %[1]s\ns=-\nc=IN IP4 %[1]s\nt=0 0\nm=audio %d RTP/AVP %s\n", host, port, formats)
-	for f := range strings.FieldsSeq(formats) {
-		if name := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722", "13": "CN", "18": "G729"}[f]; name != "" {
-			s += "a=rtpmap:" + f + " " + name + "/8000\n"
-		} else {
-			s += "a=rtpmap:" + f + " telephone-event/8000\na=fmtp:" + f + " 0-15\n"
-		}
-	}
-	for _, l := range lines {
-		s += l + "\n"
-	}
-	return strings.ReplaceAll(s, "\n", "\r\n")
 }

@@ -17,6 +17,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -26,10 +27,10 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	ourAddr     = netip.MustParseAddrPort("198.51.100.1:5060")
-	carrierAddr = netip.MustParseAddrPort("192.0.2.10:5060")
-	agentAddr   = netip.MustParseAddrPort("192.0.2.20:32681")
-	agent2Addr  = netip.MustParseAddrPort("192.0.2.21:32681")
+	ourAddr     = siptest.Ours
+	carrierAddr = siptest.Carrier
+	agentAddr   = siptest.Agent
+	agent2Addr  = siptest.Agent2
 )
 
 const testConfig = `

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -97,22 +98,22 @@ func TestInviteGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := parseArchive(string(text))
-			country, trusted := strings.TrimSpace(a.files["country"]), "true"
-			if strings.TrimSpace(a.files["trusted"]) == "false" {
+			a := siptest.ParseArchive(string(text))
+			country, trusted := strings.TrimSpace(a.Files["country"]), "true"
+			if strings.TrimSpace(a.Files["trusted"]) == "false" {
 				trusted = "false"
 			}
-			wire, out, err := sent(headersTarget(t, country, trusted), mustRequest(t, a.files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
+			wire, out, err := sent(headersTarget(t, country, trusted), siptest.Request(t, a.Files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
 			if err != nil {
 				t.Fatal(err)
 			}
 			if strings.Count(wire, "\n") != strings.Count(wire, "\r\n") {
 				t.Errorf("a line ends in LF alone: %q", wire)
 			}
-			got := parseArchive(string(text))
-			got.set("target", strings.ReplaceAll(wire, "\r\n", "\n"))
-			if len(out.dropped) > 0 || got.files["left out"] != "" {
-				got.set("left out", strings.Join(append(out.dropped, ""), "\n"))
+			got := siptest.ParseArchive(string(text))
+			got.Set("target", strings.ReplaceAll(wire, "\r\n", "\n"))
+			if len(out.dropped) > 0 || got.Files["left out"] != "" {
+				got.Set("left out", strings.Join(append(out.dropped, ""), "\n"))
 			}
 			if *update {
 				if err := os.WriteFile(file, []byte(got.String()), 0o600); err != nil {
@@ -138,10 +139,10 @@ func FuzzBuildOutbound(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		a := parseArchive(string(text))
-		f.Add(crlf(a.files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
+		a := siptest.ParseArchive(string(text))
+		f.Add(siptest.CRLF(a.Files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
 	}
-	f.Add(crlf("INVITE sip:+1\u0085@h SIP/2.0\nFrom: \"a\\\"b\" <sip:%0d%0a@h>;tag=x\nX-Twilio-CallSid: a\x0bb\nPrivacy: id\nSubject:\n\n"), "id\r\nX-Evil: 1")
+	f.Add(siptest.CRLF("INVITE sip:+1\u0085@h SIP/2.0\nFrom: \"a\\\"b\" <sip:%0d%0a@h>;tag=x\nX-Twilio-CallSid: a\x0bb\nPrivacy: id\nSubject:\n\n"), "id\r\nX-Evil: 1")
 	cfg := headersTarget(f, "49", "true")
 	f.Fuzz(func(t *testing.T, text []byte, id string) { checkOutbound(t, cfg, text, id) })
 }
@@ -300,7 +301,7 @@ func TestPass(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := &draft{configured: []field{{name: "x-set", values: []string{"ours"}}}}
-			o.pass(tt.pass, inbound{source: inviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), trusted: tt.trusted, privacy: tt.privacy})
+			o.pass(tt.pass, inbound{source: siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), trusted: tt.trusted, privacy: tt.privacy})
 			var got []string
 			for _, f := range o.passed {
 				for _, v := range f.values {

@@ -16,6 +16,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
+	"flowbridge/internal/siptest"
 )
 
 // A hundred INVITEs with bytes flipped at random, the same each time.
@@ -27,7 +28,7 @@ func TestMutatedInvites(t *testing.T) {
 				for range 100 {
 					d := w.carrier.newCall("+15075785607")
 					d.extra = "Record-Route: <sip:192.0.2.10;lr>\nP-Asserted-Identity: <sip:+15075550100@x>\nDiversion: <sip:1@2>\n"
-					text := crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
+					text := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
 					w.carrier.sendBytes(mutate(r, text))
 					if r.IntN(10) == 0 {
 						synctest.Wait()
@@ -71,15 +72,15 @@ func FuzzServer(f *testing.F) {
 	}
 	p := &peer{}
 	d := p.newCall("+15075785607")
-	invite, bye, cancel := crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")), crlf(d.request("BYE")), crlf(d.request("CANCEL"))
-	answer := crlf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=BRANCH\nFrom: <sip:a@b>;tag=TAG\nTo: <sip:c@d>;tag=x\n" +
+	invite, bye, cancel := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")), siptest.CRLF(d.request("BYE")), siptest.CRLF(d.request("CANCEL"))
+	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=BRANCH\nFrom: <sip:a@b>;tag=TAG\nTo: <sip:c@d>;tag=x\n" +
 		"Call-ID: CALLID\nCSeq: 1 INVITE\nContact: <sip:agent@192.0.2.20:32681>\nContent-Length: 0\n\n")
-	request := crlf("BYE sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKx\nFrom: <sip:c@d>;tag=x\n" +
+	request := siptest.CRLF("BYE sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKx\nFrom: <sip:c@d>;tag=x\n" +
 		"To: <sip:a@b>;tag=TAG\nCall-ID: CALLID\nCSeq: 1 BYE\nContent-Length: 0\n\n")
 	f.Add(invite, answer)
 	f.Add(cancel, request)
 	f.Add(bye, []byte("SIP/2.0 180 Ringing\r\n\r\n"))
-	for _, raw := range tortureMessages(f) {
+	for _, raw := range siptest.RFC4475(f) {
 		f.Add(raw, answer)
 	}
 	f.Fuzz(func(t *testing.T, fromCarrier, fromAgent []byte) {

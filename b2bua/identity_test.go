@@ -8,6 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 func TestPhoneContext(t *testing.T) {
@@ -126,7 +127,7 @@ func TestIdentity(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for trusted, want := range map[bool]string{true: tt.trusted, false: tt.untrusted} {
-				p := callerOf(inviteFrom(t, tt.from, tt.headers...), &config.Trunk{Trusted: trusted})
+				p := callerOf(siptest.InviteFrom(t, tt.from, tt.headers...), &config.Trunk{Trusted: trusted})
 				if got := p.Number + " " + p.Name; got != want {
 					t.Errorf("trusted %v: %q; want %q", trusted, got, want)
 				}
@@ -165,12 +166,12 @@ func TestPrivacy(t *testing.T) {
 		{"another party", known, []string{"Remote-Party-ID: <sip:1@c>;party=called;privacy=full"}, privacy{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := privacyOf(inviteFrom(t, tt.from, tt.headers...), &config.Trunk{Trusted: true}); got != tt.want {
+			if got := privacyOf(siptest.InviteFrom(t, tt.from, tt.headers...), &config.Trunk{Trusted: true}); got != tt.want {
 				t.Errorf("%+v; want %+v", got, tt.want)
 			}
 		})
 	}
-	rpid := inviteFrom(t, known, "Remote-Party-ID: <sip:1@c>;privacy=full")
+	rpid := siptest.InviteFrom(t, known, "Remote-Party-ID: <sip:1@c>;privacy=full")
 	if got := privacyOf(rpid, &config.Trunk{}); got != (privacy{}) {
 		t.Errorf("of an untrusted trunk: %+v", got)
 	}
@@ -250,7 +251,7 @@ func TestHistory(t *testing.T) {
 		{"Diversion of nobody", []string{"Diversion: <sip:anonymous@anonymous.invalid>;privacy=full"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := diversion(inviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), "1"); got != tt.want {
+			if got := diversion(siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), "1"); got != tt.want {
 				t.Errorf("%q; want %q", got, tt.want)
 			}
 		})

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -62,17 +64,17 @@ func (lt *legTest) ok0() Input {
 func TestCancelOvertakesAcceptedChange(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		seq := e.offers("INVITE", e.pcma())
-		far.takes(sessionAt(far.address, 44000, "8 101"))
+		far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
 		ok := e.p.expect("SIP/2.0 200")
 		l := c.w.server.registry.leg(tagOf(ok.res().To().Params))
 		l.post(FinalLost{Seq: uint32(seq)})
-		if again := far.takes(sessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := e.peer().RTP.Port(); got == 42000 {
 			t0(c).Errorf("media goes to port %d", got)
 		}
-		e.changes("UPDATE", sessionAt(e.address, 40000, "0 101"), "200")
+		e.changes("UPDATE", siptest.SessionAt(e.address, 40000, "0 101"), "200")
 		c.hangsUp()
 	})
 }

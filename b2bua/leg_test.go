@@ -261,13 +261,3 @@ func showFact(f Fact) string {
 	}
 	return fmt.Sprintf("%T", f)
 }
-
-// mustRequest parses a request that a test wrote with plain line ends.
-func mustRequest(t testing.TB, text string) *sip.Request {
-	t.Helper()
-	msg, err := sip.ParseMessage([]byte(strings.ReplaceAll(text, "\n", "\r\n")))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	return msg.(*sip.Request)
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -100,7 +101,7 @@ func agentDialog(t testing.TB, lt *legTest, method string, seq uint32, headers .
 	for _, h := range headers {
 		extra += h + "\n"
 	}
-	return RequestIn{Source: agentAddr, Req: mustRequest(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
+	return RequestIn{Source: agentAddr, Req: siptest.Request(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKa%[1]s%[2]d
 Max-Forwards: 70
 From: <sip:+15075785607@192.0.2.20:32681>;tag=agent

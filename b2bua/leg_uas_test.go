@@ -10,6 +10,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -34,7 +35,7 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	for _, h := range headers {
 		extra += h + "\n"
 	}
-	invite := mustRequest(t, fmt.Sprintf(uasInvite, extra))
+	invite := siptest.Request(t, fmt.Sprintf(uasInvite, extra))
 	invite.SetSource(carrierAddr.String())
 	o := legOptions{side: media.SideA, mint: legMint, local: legLocal, agent: agentName, peer: peerOptions{allow: methods}}
 	return newLegTest(t, newUASLeg(o, invite, carrierAddr))
@@ -47,7 +48,7 @@ func inDialog(t testing.TB, method string, seq uint32, headers ...string) Reques
 	for _, h := range headers {
 		extra += h + "\n"
 	}
-	return RequestIn{Source: carrierAddr, Req: mustRequest(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
+	return RequestIn{Source: carrierAddr, Req: siptest.Request(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%[1]s%[2]d
 Max-Forwards: 70
 From: "Ann" <sip:+15075550100@192.0.2.10>;tag=ann

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -34,7 +35,7 @@ func sized(d *dialogue, size int) string {
 	text := func(pad string) string {
 		return strings.ReplaceAll(strings.Replace(d.request("INVITE"), "Max-Forwards", "Subject: "+pad+"\nMax-Forwards", 1), "\r\n", "\n")
 	}
-	return text(strings.Repeat("s", size-len(crlf(text("")))))
+	return text(strings.Repeat("s", size-len(siptest.CRLF(text("")))))
 }
 
 // Every limit holds to the byte: what is at it is taken, one more is refused

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -128,7 +129,7 @@ func TestMaskFollowsTheSession(t *testing.T) {
 		if live, err := w.order(OrderMask); err != nil || !live.Masked {
 			t.Fatalf("during the set-up: %v, %v", live.Masked, err)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
@@ -137,12 +138,12 @@ func TestMaskFollowsTheSession(t *testing.T) {
 			t.Errorf("with telephone-events: %+v", m)
 		}
 		c := w.talkOf(d, in)
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0"), "200")
 		synctest.Wait()
 		if m := w.session().masks[media.SideA]; !m.On || !m.Always || !m.ULaw.Has(0) {
 			t.Errorf("without telephone-events: %+v", m)
 		}
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 96"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 96"), "200")
 		synctest.Wait()
 		if m := w.session().masks[media.SideA]; !m.On || !m.Events.Has(96) {
 			t.Errorf("with telephone-events of another number: %+v", m)
@@ -159,7 +160,7 @@ func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0"))
+		w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0"))
 		w.agent.expect("ACK")
 		if ok := w.carrier.expect("SIP/2.0 200"); strings.Contains(ok.raw, "telephone-event") {
 			t.Errorf("the caller is told\n%s", ok.raw)

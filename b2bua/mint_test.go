@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -107,8 +109,8 @@ CSeq: 7 INVITE
 Content-Length: 0
 
 `
-	a := mustRequest(t, strings.ReplaceAll(text, "%VIA%", "192.0.2.10;branch=z9hG4bK1"))
-	b := mustRequest(t, strings.ReplaceAll(text, "%VIA%", "192.0.2.11;branch=z9hG4bK2"))
+	a := siptest.Request(t, strings.ReplaceAll(text, "%VIA%", "192.0.2.10;branch=z9hG4bK1"))
+	b := siptest.Request(t, strings.ReplaceAll(text, "%VIA%", "192.0.2.11;branch=z9hG4bK2"))
 	if s.tagFor(a) != s.tagFor(b) {
 		t.Error("the same request by two paths has two tags")
 	}

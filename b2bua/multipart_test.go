@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -94,11 +96,11 @@ func TestSplitBody(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sdp, others, err := splitBody(tt.kind, crlf(tt.body), nil)
+			sdp, others, err := splitBody(tt.kind, siptest.CRLF(tt.body), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := string(sdp), string(crlf(tt.sdp)); got != want && got+"\r\n" != want {
+			if got, want := string(sdp), string(siptest.CRLF(tt.sdp)); got != want && got+"\r\n" != want {
 				t.Errorf("description %q; want %q", got, want)
 			}
 			if got := typesOf(others); !slices.Equal(got, tt.others) {
@@ -164,7 +166,7 @@ func TestSplitBodyErrors(t *testing.T) {
 		"control in the whole": {"multipart/alternative;boundary=b;x=\x01", parts(partISUP), errBadBody, "passed on"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sdp, others, err := splitBody(tt.kind, crlf(tt.body), []string{"application/isup"})
+			sdp, others, err := splitBody(tt.kind, siptest.CRLF(tt.body), []string{"application/isup"})
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("%v; want %v with %q", err, tt.want, tt.says)
 			}
@@ -176,7 +178,7 @@ func TestSplitBodyErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, others, err := splitBody(mixed, crlf(parts(partSDP, partMust)), []string{"APPLICATION/x-strange"}); err != nil || len(others) != 1 {
+	if _, others, err := splitBody(mixed, siptest.CRLF(parts(partSDP, partMust)), []string{"APPLICATION/x-strange"}); err != nil || len(others) != 1 {
 		t.Errorf("an allowed type: %v, %d parts", err, len(others))
 	}
 }
@@ -236,8 +238,8 @@ func TestJoinBody(t *testing.T) {
 		t.Fatalf("%q: %v", kind, err)
 	}
 	want := "--b\nContent-Type: application/sdp\n\nv=0\n\n--b\nContent-Type: text/plain\n\nhello\n--b\n\nx\n--b--\n"
-	if got := strings.ReplaceAll(string(body), boundary, "b"); got != string(crlf(want)) {
-		t.Errorf("%q; want %q", got, crlf(want))
+	if got := strings.ReplaceAll(string(body), boundary, "b"); got != string(siptest.CRLF(want)) {
+		t.Errorf("%q; want %q", got, siptest.CRLF(want))
 	}
 	if len(others) != 2 {
 		t.Error("the parts were touched")
@@ -262,7 +264,7 @@ func FuzzSplitBody(f *testing.F) {
 		parts("Content-Transfer-Encoding: quoted-printable\nContent-Type: application/sdp\n\nv=3D0\ns=3D=\n-\n"),
 	} {
 		for _, kind := range []string{"mixed", "alternative"} {
-			f.Add("multipart/"+kind+";boundary=b", crlf(body))
+			f.Add("multipart/"+kind+";boundary=b", siptest.CRLF(body))
 			f.Add("multipart/"+kind+";boundary=b", []byte(body))
 		}
 	}

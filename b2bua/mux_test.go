@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -14,7 +15,7 @@ import (
 // the other side is not asked. Where RTCP goes without it, is not said then.
 func TestMuxIsAnswered(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
-		ok := e.changes(method, sessionAt(e.address, 40000, "0 101", "a=rtcp-mux", "a=rtcp:40009"), "200")
+		ok := e.changes(method, siptest.SessionAt(e.address, 40000, "0 101", "a=rtcp-mux", "a=rtcp:40009"), "200")
 		if n := strings.Count(ok.raw, "a=rtcp-mux\r\n"); n != 1 || strings.Contains(ok.raw, "a=rtcp:") {
 			t0(c).Errorf("a=rtcp-mux %d times, and a=rtcp is not wanted:\n%s", n, ok.raw)
 		}
@@ -24,7 +25,7 @@ func TestMuxIsAnswered(t *testing.T) {
 		if c.other(e).peer().Mux {
 			t0(c).Error("the other side has it too")
 		}
-		ok = e.changes(method, sessionAt(e.address, 40000, "0 101", "a=rtcp:40009"), "200")
+		ok = e.changes(method, siptest.SessionAt(e.address, 40000, "0 101", "a=rtcp:40009"), "200")
 		if strings.Contains(ok.raw, "rtcp-mux") {
 			t0(c).Errorf("answered to an offer without it:\n%s", ok.raw)
 		}
@@ -37,7 +38,7 @@ func TestMuxIsAnswered(t *testing.T) {
 func TestMuxOfTheCaller(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "0 101", "a=rtcp-mux")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=rtcp-mux")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		in := w.agent.expect("INVITE")
@@ -45,7 +46,7 @@ func TestMuxOfTheCaller(t *testing.T) {
 			t.Errorf("offered to the target:\n%s", in.raw)
 		}
 		// The target has it in its answer without having been asked.
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101", "a=rtcp-mux"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=rtcp-mux"))
 		w.agent.expect("ACK")
 		if ok := w.carrier.expect("SIP/2.0 200"); !strings.Contains(ok.raw, "a=rtcp-mux\r\n") {
 			t.Errorf("not answered:\n%s", ok.raw)
@@ -61,7 +62,7 @@ func TestMuxOfTheCaller(t *testing.T) {
 		if !strings.Contains(offer.raw, "a=rtcp-mux\r\n") {
 			t.Errorf("our offer takes it away:\n%s", offer.raw)
 		}
-		c.carrier.acks(seq, sessionAt("192.0.2.10", 20000, "0 101"))
+		c.carrier.acks(seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
 		if c.carrier.peer().Mux {
 			t.Error("the caller's answer does without it, and the media does not")
 		}
@@ -80,7 +81,7 @@ func TestMuxesOfADescription(t *testing.T) {
 // The codec of the call decides what the media is told of a side, not the first
 // one that the side offers.
 func TestCodecOfAPeer(t *testing.T) {
-	d, err := parseDescription([]byte(strings.Replace(sessionAt("192.0.2.10", 20000, "96 0 9"), "telephone-event/8000", "opus/48000/2", 1)))
+	d, err := parseDescription([]byte(strings.Replace(siptest.SessionAt("192.0.2.10", 20000, "96 0 9"), "telephone-event/8000", "opus/48000/2", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestMuteByDirection(t *testing.T) {
 		for way, want := range map[string]media.Peer{
 			"sendrecv": {}, "sendonly": {Held: true}, "recvonly": {Mute: true}, "inactive": {Held: true, Mute: true},
 		} {
-			e.changes(method, sessionAt(e.address, 40000, "0 101", "a="+way), "200")
+			e.changes(method, siptest.SessionAt(e.address, 40000, "0 101", "a="+way), "200")
 			if p := e.peer(); p.Held != want.Held || p.Mute != want.Mute {
 				t0(c).Errorf("%s: held %v, mute %v; want %v, %v", way, p.Held, p.Mute, want.Held, want.Mute)
 			}

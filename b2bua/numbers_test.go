@@ -7,6 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 func TestNormalise(t *testing.T) {
@@ -103,16 +104,6 @@ func TestNormaliseTwice(t *testing.T) {
 	}
 }
 
-func inviteFrom(t *testing.T, from string, headers ...string) *sip.Request {
-	t.Helper()
-	extra := ""
-	for _, h := range headers {
-		extra += h + "\n"
-	}
-	return mustRequest(t, "INVITE sip:+15075785607@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK1\nFrom: "+from+
-		"\nTo: <sip:c@d>\nCall-ID: one\nCSeq: 7 INVITE\n"+extra+"Content-Length: 0\n\n")
-}
-
 func TestCallerOf(t *testing.T) {
 	const from = `"Ann Smith" <sip:5075550100@192.0.2.10>;tag=x`
 	for _, tt := range []struct {
@@ -190,7 +181,7 @@ func TestCallerOf(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			trunk := &config.Trunk{Trusted: tt.trusted, Country: "1"}
-			if got := callerOf(inviteFrom(t, tt.from, tt.headers...), trunk); got != tt.want {
+			if got := callerOf(siptest.InviteFrom(t, tt.from, tt.headers...), trunk); got != tt.want {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
 		})
@@ -211,7 +202,7 @@ func TestDiversion(t *testing.T) {
 		{[]string{"Diversion: <"}, ""},
 		{[]string{"Diversion: nonsense"}, ""},
 	} {
-		if got := diversion(inviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), "1"); got != tt.want {
+		if got := diversion(siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), "1"); got != tt.want {
 			t.Errorf("%v: %q; want %q", tt.headers, got, tt.want)
 		}
 	}
@@ -222,11 +213,11 @@ func TestAnonymous(t *testing.T) {
 		"id": true, "ID": true, "user": true, "full": true, "header;id": true, "id; critical": true, "session , id": true,
 		"none": false, "header": false, "critical": false, "idx": false, "": false, "session;history": false,
 	} {
-		if got := privacyOf(inviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value), &config.Trunk{}).number; got != want {
+		if got := privacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value), &config.Trunk{}).number; got != want {
 			t.Errorf("Privacy %q: %v; want %v", value, got, want)
 		}
 	}
-	if privacyOf(inviteFrom(t, "<sip:a@b>;tag=x"), &config.Trunk{}) != (privacy{}) {
+	if privacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x"), &config.Trunk{}) != (privacy{}) {
 		t.Error("without Privacy the caller is anonymous")
 	}
 }
@@ -275,7 +266,7 @@ func TestPartyOf(t *testing.T) {
 		`"A \"q\"" <sip:a@b>;tag=x`:        `"A \"q\"" <sip:a@b>`,
 		`<tel:+1507;phone-context=x>;tag=`: `<tel:+1507;phone-context=x>`,
 	} {
-		from := inviteFrom(t, value).From()
+		from := siptest.InviteFrom(t, value).From()
 		if got := partyOf(from.DisplayName, &from.Address, from.Params); got != want {
 			t.Errorf("%s: %s; want %s", value, got, want)
 		}

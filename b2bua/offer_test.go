@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -19,49 +21,6 @@ var (
 	ourSideA = netip.MustParseAddrPort("198.51.100.1:10000")
 	ourSideB = netip.MustParseAddrPort("198.51.100.1:10002")
 )
-
-// archive is a golden file in the txtar form: a comment, then files that lines
-// like "-- name --" begin.
-type archive struct {
-	comment string
-	names   []string
-	files   map[string]string
-}
-
-func parseArchive(text string) archive {
-	a := archive{files: map[string]string{}}
-	name := ""
-	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, "-- "); ok && strings.HasSuffix(line, " --\n") {
-			name = strings.TrimSuffix(rest, " --\n")
-			a.names = append(a.names, name)
-			a.files[name] = ""
-			continue
-		}
-		if name == "" {
-			a.comment += line
-			continue
-		}
-		a.files[name] += line
-	}
-	return a
-}
-
-func (a *archive) set(name, text string) {
-	if _, ok := a.files[name]; !ok {
-		a.names = append(a.names, name)
-	}
-	a.files[name] = text
-}
-
-func (a *archive) String() string {
-	var b strings.Builder
-	b.WriteString(a.comment)
-	for _, n := range a.names {
-		b.WriteString("-- " + n + " --\n" + a.files[n])
-	}
-	return b.String()
-}
 
 // Golden files: offer and answer are given, with the target's codecs in the
 // comment; what the target and the carrier get, and where media goes, is
@@ -77,14 +36,14 @@ func TestOfferAnswerGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := parseArchive(string(text))
-			got := parseArchive(string(text))
+			a := siptest.ParseArchive(string(text))
+			got := siptest.ParseArchive(string(text))
 			results := relay(t, a)
 			for _, name := range []string{
 				"carrier media", "offer error", "to target", "answer error", "target media", "to carrier",
 			} {
 				if text, ok := results[name]; ok {
-					got.set(name, text)
+					got.Set(name, text)
 				}
 			}
 			if *update {
@@ -93,18 +52,18 @@ func TestOfferAnswerGolden(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(a.files, got.files); diff != "" {
+			if diff := cmp.Diff(a.Files, got.Files); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
 }
 
-// relay does with an archive's offer and answer what a call does.
-func relay(t *testing.T, a archive) map[string]string {
+// relay does with an siptest.Archive's offer and answer what a call does.
+func relay(t *testing.T, a siptest.Archive) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	offer, err := parseDescription(crlf(a.files["offer"]))
+	offer, err := parseDescription(siptest.CRLF(a.Files["offer"]))
 	if err != nil {
 		out["offer error"] = kindOf(err) + "\n"
 		return out
@@ -121,11 +80,11 @@ func relay(t *testing.T, a archive) map[string]string {
 	}
 	out["to target"] = plain(toTarget)
 	reparses(t, toTarget)
-	body, ok := a.files["answer"]
+	body, ok := a.Files["answer"]
 	if !ok {
 		return out
 	}
-	answer, err := parseDescription(crlf(body))
+	answer, err := parseDescription(siptest.CRLF(body))
 	if err != nil {
 		out["answer error"] = kindOf(err) + "\n"
 		return out
@@ -153,8 +112,8 @@ func reparses(t *testing.T, body []byte) {
 
 func plain(b []byte) string { return strings.ReplaceAll(string(b), "\r\n", "\n") }
 
-func codecsOf(a archive) []string {
-	for line := range strings.Lines(a.comment) {
+func codecsOf(a siptest.Archive) []string {
+	for line := range strings.Lines(a.Comment) {
 		if v, ok := strings.CutPrefix(line, "codecs:"); ok {
 			return strings.Fields(v)
 		}
@@ -193,7 +152,7 @@ func TestParseDescriptionErrors(t *testing.T) {
 		{"port 0, then good", head + "m=audio 0 RTP/AVP 0\nm=audio 20000 RTP/AVP 8\n", nil},
 		{"no formats", head + "m=audio 20000 RTP/AVP\n", errBadSDP},
 	} {
-		_, err := parseDescription(crlf(tt.sdp))
+		_, err := parseDescription(siptest.CRLF(tt.sdp))
 		if !errors.Is(err, tt.want) || (tt.want == nil) != (err == nil) {
 			t.Errorf("%s: %v; want %v", tt.name, err, tt.want)
 		}
@@ -220,7 +179,7 @@ func TestMediaAddresses(t *testing.T) {
 		{"c=IN IP4 192.0.2.1", "a=rtcp:x\n", "192.0.2.1:20000", ""},
 		{"c=IN IP4 192.0.2.1", "a=rtcp: \n", "192.0.2.1:20000", ""},
 	} {
-		d, err := parseDescription(crlf("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\n" + tt.session + "\nt=0 0\nm=audio 20000 RTP/AVP 0\n" + tt.media))
+		d, err := parseDescription(siptest.CRLF("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\n" + tt.session + "\nt=0 0\nm=audio 20000 RTP/AVP 0\n" + tt.media))
 		if err != nil {
 			t.Errorf("%s %s: %v", tt.session, tt.media, err)
 			continue
@@ -235,7 +194,7 @@ func TestMediaAddresses(t *testing.T) {
 			t.Errorf("%s %s: rtp %v, rtcp %v; want %s, %s", tt.session, tt.media, d.rtp(), d.rtcp(), tt.rtp, tt.rtcp)
 		}
 	}
-	d, err := parseDescription(crlf("v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 65535 RTP/AVP 0\n"))
+	d, err := parseDescription(siptest.CRLF("v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 65535 RTP/AVP 0\n"))
 	if err != nil || d.rtcp().IsValid() {
 		t.Errorf("beside the last port: %v, %v", d.rtcp(), err)
 	}
@@ -258,7 +217,7 @@ func TestHoldTo(t *testing.T) {
 		{"18 8\n", true, "PCMA"}, // what was not offered does not reach the carrier
 		{"13\n", false, ""},
 	} {
-		d, err := parseDescription(crlf(head + tt.answer))
+		d, err := parseDescription(siptest.CRLF(head + tt.answer))
 		if err != nil {
 			t.Errorf("%q: %v", tt.answer, err)
 			continue
@@ -292,8 +251,8 @@ func FuzzParseDescription(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		a := parseArchive(string(text))
-		f.Add(crlf(a.files["offer"]), crlf(a.files["answer"]))
+		a := siptest.ParseArchive(string(text))
+		f.Add(siptest.CRLF(a.Files["offer"]), siptest.CRLF(a.Files["answer"]))
 	}
 	f.Fuzz(func(t *testing.T, offerBody, answerBody []byte) {
 		offer, err := parseDescription(offerBody)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -30,12 +31,12 @@ func TestOrderedSounds(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", "codecs: [PCMU, G722]"), `targets: [agent]`, `targets: [agent], hold: silence`)
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "0 9 101")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 9 101")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		in := w.agent.expect("INVITE")
 		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "not answered yet")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
@@ -45,7 +46,7 @@ func TestOrderedSounds(t *testing.T) {
 		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "")
 		w.plays(Sounding{Side: media.SideB, Sound: "beep", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // what was asked for goes on
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // what was asked for goes on
 		w.hears()
 		if live := w.server.Live(context.Background())[0]; live.Held != [2]bool{true, false} || live.Hears != [2]string{"eu", "beep"} {
 			t.Errorf("held %v, hears %v", live.Held, live.Hears)
@@ -56,8 +57,8 @@ func TestOrderedSounds(t *testing.T) {
 		before := w.relay.sessions[0].plays[media.SideA].ID
 		w.plays(Sounding{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
-		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})             // which crossed the order
-		c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // in packets of another length
+		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // which crossed the order
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // in packets of another length
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
 		w.plays(Sounding{Side: media.SideA, Sound: SoundNone}, "")
 		w.hears("a hears nothing")
@@ -111,7 +112,7 @@ func TestHoldDuringABeep(t *testing.T) {
 	inRecordedWorld(t, yaml, func(w *recorded) {
 		c := w.talk(nil, nil)
 		w.hears("a hears 400ms of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop false, yield false")
-		c.agent.changes("INVITE", sessionAt("192.0.2.20", 30000, "0 101", "a=inactive"), "200")
+		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=inactive"), "200")
 		w.hears("a hears 10s of law 0 as 0, loop true, yield true")
 		w.callerHangsUp(c.d)
 		w.record()
@@ -123,7 +124,7 @@ func TestHoldDuringABeep(t *testing.T) {
 func TestHoldOfATranslatedCall(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [PCMA]"), func(w *world) {
 		c := w.talkIn("0 101", "8 101")
-		ok := c.carrier.changes("INVITE", sessionAt("192.0.2.10", 20000, "0", "a=sendonly"), "200")
+		ok := c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0", "a=sendonly"), "200")
 		if d := described(t, ok); d.direction() != dirRecvOnly || formatsOf(t, ok) != "0" {
 			t.Errorf("answer\n%s", ok.raw)
 		}

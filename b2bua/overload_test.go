@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -206,9 +207,9 @@ type judgedCase struct {
 
 func judged(s *Server) map[string]judgedCase {
 	d := (&peer{}).newCall("+15075785607")
-	invite, bye := crlf(d.request("INVITE")), crlf(d.request("BYE"))
+	invite, bye := siptest.CRLF(d.request("INVITE")), siptest.CRLF(d.request("BYE"))
 	// The answer of a stranger with a branch that looks like ours.
-	answer := crlf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", mintedLen) + "\n\n")
+	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", mintedLen) + "\n\n")
 	if ok := s.admission.enter(s.admission.peers.Load().trunks[2]); ok != capacityFree {
 		return nil
 	}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"flowbridge/internal/siptest"
 )
 
 func TestPacketTimes(t *testing.T) {
@@ -15,8 +17,8 @@ func TestPacketTimes(t *testing.T) {
 	} {
 		for _, key := range []string{"ptime", "maxptime", "PTIME"} {
 			line := "a=" + key + value
-			stream := sessionAt("192.0.2.10", 20000, "0", line)
-			session := strings.Replace(sessionAt("192.0.2.10", 20000, "0"), "t=0 0\r\n", "t=0 0\r\n"+line+"\r\n", 1)
+			stream := siptest.SessionAt("192.0.2.10", 20000, "0", line)
+			session := strings.Replace(siptest.SessionAt("192.0.2.10", 20000, "0"), "t=0 0\r\n", "t=0 0\r\n"+line+"\r\n", 1)
 			for _, body := range []string{stream, session} {
 				d, err := parseDescription([]byte(body))
 				if err != nil {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -28,7 +30,7 @@ func TestParserReadsLists(t *testing.T) {
 		{"Content-Type", "Content-Type:", []string{""}, ""},
 	} {
 		t.Run(tt.line, func(t *testing.T) {
-			msg, err := newParser().ParseSIP(crlf("INVITE sip:a@b SIP/2.0\n" + tt.line + "\n\n"))
+			msg, err := newParser().ParseSIP(siptest.CRLF("INVITE sip:a@b SIP/2.0\n" + tt.line + "\n\n"))
 			if err != nil {
 				t.Fatal(err)
 			}

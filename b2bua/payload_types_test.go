@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -28,7 +29,7 @@ func TestPayloadTypes(t *testing.T) {
 		if mux {
 			more = []string{"a=rtcp-mux"}
 		}
-		d, err := parseDescription([]byte(sessionAt("192.0.2.10", 20000, formats, more...)))
+		d, err := parseDescription([]byte(siptest.SessionAt("192.0.2.10", 20000, formats, more...)))
 		if tt.want == "" {
 			if !errors.Is(err, errNoCodec) || d != nil {
 				t.Errorf("%s: %v, %v; want no codec", tt.formats, d, err)
@@ -50,14 +51,14 @@ func TestPayloadTypes(t *testing.T) {
 func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "0 0 200 72 101 101")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 0 200 72 101 101")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		in := w.agent.expect("INVITE")
 		if got := formatsOf(t, in); got != "0 101" || strings.Contains(in.raw, "rtpmap:200") {
 			t.Errorf("the target is offered %s:\n%s", got, in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 0 101 300"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 0 101 300"))
 		w.agent.expect("ACK")
 		if got := formatsOf(t, d.learn(w.carrier.expect("SIP/2.0 200"))); got != "0 101" {
 			t.Errorf("the caller is answered %s", got)
@@ -68,7 +69,7 @@ func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 	})
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp = sessionAt("192.0.2.10", 20000, "200 abc")
+		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "200 abc")
 		w.carrier.invite(d)
 		if got := w.carrier.expect("SIP/2.0 488").value("Warning"); !strings.Contains(got, "305 ") || !strings.Contains(got, errNoCodec.Error()) {
 			t.Errorf("Warning %q", got)

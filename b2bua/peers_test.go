@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 func mustPeers(t *testing.T, trunks string) *snapshot {
@@ -84,7 +85,7 @@ func TestCandidates(t *testing.T) {
 		{"a stranger", "198.51.100.9:5060", "sip:1@acme.example.com", "", nil, "auth_domain auth"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			req := mustRequest(t, "INVITE "+tt.uri+" SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\n"+
+			req := siptest.Request(t, "INVITE "+tt.uri+" SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\n"+
 				"Call-ID: x\nCSeq: 1 INVITE\n"+tt.headers+"Content-Length: 0\n\n")
 			from := sender{netip.MustParseAddrPort(tt.from), tt.names}
 			var got []string

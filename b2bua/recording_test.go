@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/recording"
 )
 
@@ -87,7 +88,7 @@ func TestRecordsOnDemand(t *testing.T) {
 			w.refuses(o, "not recorded")
 		}
 		w.refuses(OrderMask, "not masked")
-		w.agent.reply(in, 200, "OK", "agent1", sessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
@@ -190,9 +191,9 @@ func TestRecordingFollowsTheCodec(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
 		w.talks(10)
-		seq := c.agent.offers("INVITE", sessionAt("192.0.2.20", 30000, "8 101"))
+		seq := c.agent.offers("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		re := w.carrier.expect("INVITE")
-		w.carrier.reply(re, 200, "OK", "", sessionAt("192.0.2.10", 20000, "8 101"))
+		w.carrier.reply(re, 200, "OK", "", siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 		w.carrier.expect("ACK")
 		w.agent.expect("SIP/2.0 200")
 		c.agent.acks(seq, "")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -104,13 +105,13 @@ func TestAnswerToByeWithNewTag(t *testing.T) {
 // RFC 3261 section 7.3.1: a header may be folded before its tag. scan reads
 // no tag there, and the stateless refusal puts a second one before the fold.
 func TestFoldedTag(t *testing.T) {
-	request := crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=z9hG4bK1\nFrom: <sip:a@b>\n ;tag=f\nTo: <sip:c@d>\n\t;tag=t\nCall-ID: x\nCSeq: 1 BYE\n\n")
+	request := siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=z9hG4bK1\nFrom: <sip:a@b>\n ;tag=f\nTo: <sip:c@d>\n\t;tag=t\nCall-ID: x\nCSeq: 1 BYE\n\n")
 	compareScan(t, request)
 	if got := string(statelessRefusal(nil, request, carrierAddr, "503 x", "minted", "")); strings.Contains(got, "minted") {
 		t.Errorf("a second To tag:\n%s", got)
 	}
 	// A folded line is not a header, though it may look like one.
-	compareScan(t, crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nSubject: x\n To: <sip:c@d>;tag=evil\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+	compareScan(t, siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nSubject: x\n To: <sip:c@d>;tag=evil\nCall-ID: x\nCSeq: 1 BYE\n\n"))
 }
 
 // The guard's To tag for an INVITE is the server's only if the CSeq is
@@ -120,8 +121,8 @@ func TestGuardTagDependsOnSpelling(t *testing.T) {
 	s := &Server{mint: legMint}
 	for _, cseq := range []string{"007 INVITE", "7\tINVITE"} {
 		text := "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: " + cseq + "\n\n"
-		msg, _ := scan(crlf(text))
-		if got, want := (&screen{mint: legMint}).tagFor(msg), s.tagFor(mustRequest(t, text)); string(got[:]) != want {
+		msg, _ := scan(siptest.CRLF(text))
+		if got, want := (&screen{mint: legMint}).tagFor(msg), s.tagFor(siptest.Request(t, text)); string(got[:]) != want {
 			t.Errorf("CSeq %q: the guard's tag %s; the server's %s", cseq, got, want)
 		}
 	}
@@ -147,7 +148,7 @@ func TestReasonPhraseInjection(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE")
-		busy := string(crlf(hostileAnswer(invite, 486, "a", "")))
+		busy := string(siptest.CRLF(hostileAnswer(invite, 486, "a", "")))
 		w.agent.sendBytes([]byte(strings.Replace(busy, "486 Whatever", "486 Busy\nContact: <sip:evil@x>", 1)))
 		w.carrier.silent(100 * time.Millisecond)
 		w.agent.sendBytes([]byte(strings.Replace(busy, "486 Whatever", "486 Busy\vContact: <sip:evil@x>\x00\x1b[2J", 1)))
@@ -163,7 +164,7 @@ func TestReasonPhraseInjection(t *testing.T) {
 // A display name without quotes that ends in a backslash swallows the closing
 // quote: our requests to that peer carry a broken To.
 func TestBackslashName(t *testing.T) {
-	from := inviteFrom(t, `Ann\ <sip:a@b>;tag=x`).From()
+	from := siptest.InviteFrom(t, `Ann\ <sip:a@b>;tag=x`).From()
 	party := partyOf(from.DisplayName, &from.Address, from.Params)
 	if got := addrSpec(party); got != "sip:a@b" {
 		t.Errorf("%s is read as %q", party, got)
@@ -245,7 +246,7 @@ func TestUnknownStreamsAreDeclined(t *testing.T) {
 		"protocol unknown":  "m=audio 20002 AAL2/ITU 0\n",
 		"bandwidth unknown": "b=X9:1\n",
 	} {
-		offer, err := parseDescription(crlf(head + more))
+		offer, err := parseDescription(siptest.CRLF(head + more))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -262,7 +263,7 @@ func TestScanDiffersFromParser(t *testing.T) {
 	for _, to := range []string{
 		`<sip:a@b>;tag=x;p=">"`, `<sip:a@b>;tag=x;tag=y`, `<sip:a@b>;tag=x=y`, `"a" sip:a@b;tag=x`,
 	} {
-		compareScan(t, crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\nFrom: <sip:a@b>;tag=f\nTo: "+to+"\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+		compareScan(t, siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\nFrom: <sip:a@b>;tag=f\nTo: "+to+"\nCall-ID: x\nCSeq: 1 BYE\n\n"))
 	}
 }
 

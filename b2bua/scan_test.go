@@ -7,12 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 )
-
-// crlf gives text the line ends of the wire.
-func crlf(s string) []byte { return []byte(strings.ReplaceAll(s, "\n", "\r\n")) }
 
 func TestScan(t *testing.T) {
 	type want struct {
@@ -88,7 +87,7 @@ func TestScanStartLine(t *testing.T) {
 }
 
 func TestScanDoesNotAllocate(t *testing.T) {
-	request := crlf(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+	request := siptest.CRLF(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
 Via: SIP/2.0/UDP one;branch=z9hG4bKtop, SIP/2.0/UDP two;branch=z9hG4bK2
 From: "Ann" <sip:a@b;x=y>;tag=f
 To: <sip:c@d>;tag=t
@@ -107,7 +106,7 @@ X-Long: ` + strings.Repeat("x", 4000) + "\n\n")
 }
 
 func TestStatelessRefusal(t *testing.T) {
-	request := crlf(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+	request := siptest.CRLF(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
 Via: SIP/2.0/UDP one;branch=z9hG4bK1
  ;rport
 v: SIP/2.0/UDP two;branch=z9hG4bK2, SIP/2.0/UDP three
@@ -122,7 +121,7 @@ Content-Length: 4
 
 v=0
 `)
-	want := string(crlf(`SIP/2.0 503 Service Unavailable
+	want := string(siptest.CRLF(`SIP/2.0 503 Service Unavailable
 Via: SIP/2.0/UDP one;branch=z9hG4bK1
  ;rport=5060;received=192.0.2.10
 v: SIP/2.0/UDP two;branch=z9hG4bK2, SIP/2.0/UDP three
@@ -151,7 +150,7 @@ func TestGuardRefusesOnlyRequests(t *testing.T) {
 		"INVITE sip:a@b SIP/2.0\nTo: <sip:a@b>\n\n":      false,
 		"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h\n\n":         false,
 	} {
-		msg, _ := scan(crlf(text))
+		msg, _ := scan(siptest.CRLF(text))
 		v := (&screen{mint: legMint}).refuse(msg, "513 Message Too Large", "")
 		if got := v.status != ""; got != want {
 			t.Errorf("%q: answered %v; want %v", text, got, want)
@@ -167,14 +166,14 @@ func TestScanAgreesWithParser(t *testing.T) {
 		"TO: Ann <sip:a@b>;x;tag=x", "To: <sip:a@b>;TAG=x", "To: <sip:a@b>;tag=", "To: <sip:a@b>;tag", "To: <sip:a@b>;tag=x\nTo: <sip:a@b>;tag=y",
 		"To: <sip:a@b>;tag=x\nTo: <sip:a@b>", "To: \"a\\\"b;tag=z\" <sip:a@b>;tag=x", "To: <tel:+1;tag=u>;tag=x", "To: <sip:a@b?h=v>;tag=x",
 	} {
-		text := crlf("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\n" + headers + "\nCall-ID: x\nCSeq: 1 BYE\n\n")
+		text := siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\n" + headers + "\nCall-ID: x\nCSeq: 1 BYE\n\n")
 		compareScan(t, text)
 	}
 	for _, via := range []string{
 		"h;branch=z9hG4bK1", `h ; x="a,b;branch=no" ; BRANCH = z9hG4bK1`, "[2001:db8::1]:5060;branch=z9hG4bK1", "h : 5060 ;branch=z9hG4bK1;rport",
 		"h, SIP/2.0/TCP i;branch=z9hG4bK2", "h;branch=z9hG4bK1,SIP / 2.0 / TCP i ; branch=z9hG4bK2", "h;branch=z9hG4bK1;branch=z9hG4bK2",
 	} {
-		compareScan(t, crlf("BYE sip:a@b SIP/2.0\nVia: SIP / 2.0/UDP "+via+"\nFrom: <sip:a@b>;tag=f\nTo: <sip:a@b>\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+		compareScan(t, siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP / 2.0/UDP "+via+"\nFrom: <sip:a@b>;tag=f\nTo: <sip:a@b>\nCall-ID: x\nCSeq: 1 BYE\n\n"))
 	}
 }
 
@@ -231,9 +230,9 @@ var scanSeeds = []string{
 // admit is answered if an answer has a way to go.
 func FuzzScan(f *testing.F) {
 	for _, s := range scanSeeds {
-		f.Add(crlf(s))
+		f.Add(siptest.CRLF(s))
 	}
-	for _, raw := range tortureMessages(f) {
+	for _, raw := range siptest.RFC4475(f) {
 		f.Add(raw)
 	}
 	parser := newParser()
@@ -347,10 +346,10 @@ func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
 
 func goodMessages() map[string][]byte {
 	d := (&peer{}).newCall("+15075785607")
-	invite := crlf(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
+	invite := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
 	return map[string][]byte{
-		"INVITE": invite, "BYE": crlf(d.request("BYE")),
-		"200": crlf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=" + legMint.Branch() + "\n" +
+		"INVITE": invite, "BYE": siptest.CRLF(d.request("BYE")),
+		"200": siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=" + legMint.Branch() + "\n" +
 			"From: <sip:a@b>;tag=x\nTo: <sip:c@d>;tag=y\nCall-ID: id\nCSeq: 1 INVITE\nContact: <sip:a@b>\nContent-Length: 0\n\n"),
 	}
 }
@@ -384,7 +383,7 @@ func BenchmarkParse(b *testing.B) {
 
 func FuzzStatelessRefusal(f *testing.F) {
 	for _, s := range scanSeeds {
-		f.Add(crlf(s))
+		f.Add(siptest.CRLF(s))
 	}
 	f.Fuzz(func(t *testing.T, request []byte) {
 		s, ok := scan(request)

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -186,7 +187,7 @@ func TestCancelledBehindAGap(t *testing.T) {
 		c.carrier.offers("UPDATE", "")
 		c.carrier.p.expect("SIP/2.0 200")
 		c.d.later++ // and one that was lost on the way
-		seq := c.carrier.offers("INVITE", sessionAt(c.carrier.address, 42000, "0 101"))
+		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 42000, "0 101"))
 		c.carrier.p.expect("SIP/2.0 100")
 		c.carrier.cancels(seq)
 		c.carrier.p.expect("SIP/2.0 200")
@@ -194,9 +195,9 @@ func TestCancelledBehindAGap(t *testing.T) {
 		in := c.agent.p.expect("INVITE") // it was asked already
 		c.agent.p.reply(in, 100, "Trying", "", "")
 		time.Sleep(10 * time.Second) // longer than the transaction of the cancelled one lasts
-		c.agent.p.reply(in, 200, "OK", "", sessionAt(c.agent.address, 44000, "0 101"))
+		c.agent.p.reply(in, 200, "OK", "", siptest.SessionAt(c.agent.address, 44000, "0 101"))
 		c.agent.p.expect("ACK")
-		c.agent.takes(sessionAt(c.agent.address, 30000, "0 101")) // and has the session back
+		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101")) // and has the session back
 		c.carrier.p.silent(time.Second)
 	})
 }

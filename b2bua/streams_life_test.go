@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -50,7 +51,7 @@ func TestTrickle(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		for i := 0; w.connections() > 0; i++ {
-			_, _ = p.conn.(net.Conn).Write([]byte{optionsOverTCP[i]})
+			_, _ = p.conn.(net.Conn).Write([]byte{siptest.OptionsOverTCP[i]})
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}

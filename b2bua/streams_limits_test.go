@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"flowbridge/internal/memnet"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -66,7 +67,7 @@ func TestHalfMessages(t *testing.T) {
 func TestConnectionLife(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		p := w.connect(carrierAddr.Addr())
-		text := strings.ReplaceAll(optionsOverTCP, "\n", "\r\n")
+		text := strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n")
 		for i := range text {
 			p.sendBytes([]byte{text[i]})
 			time.Sleep(time.Millisecond)
@@ -107,7 +108,7 @@ func TestUnframedMessage(t *testing.T) {
 	} {
 		inWorldWith(t, streamConfig, func(w *world) {
 			p := w.connect(carrierAddr.Addr())
-			p.send(strings.Replace(optionsOverTCP, "Content-Length: 0\n", length, 1))
+			p.send(strings.Replace(siptest.OptionsOverTCP, "Content-Length: 0\n", length, 1))
 			if got := p.expect("SIP/2.0 "); !strings.HasPrefix(got.raw, want+"\r\n") || got.value("Call-ID") != "options" {
 				t.Errorf("got %s; want %s", got.raw, want)
 			}
@@ -122,7 +123,7 @@ func TestStrangersConnections(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		stranger := netip.MustParseAddr("203.0.113.66")
 		talker := w.connect(stranger)
-		talker.send(optionsOverTCP)
+		talker.send(siptest.OptionsOverTCP)
 		talker.hungUp(time.Second)
 		var quiet []*peer
 		for range 30 {
@@ -157,7 +158,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		begin := time.Now()
 		for i := 0; err == nil && i < 5000; i++ {
 			_ = conn.SetWriteDeadline(time.Now().Add(time.Minute))
-			_, err = io.WriteString(conn, strings.ReplaceAll(strings.ReplaceAll(optionsOverTCP, "\n", "\r\n"), "z9hG4bKoptions", fmt.Sprint("z9hG4bK", i)))
+			_, err = io.WriteString(conn, strings.ReplaceAll(strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n"), "z9hG4bKoptions", fmt.Sprint("z9hG4bK", i)))
 		}
 		if took := time.Since(begin); err == nil || took > 2*streamWrite {
 			t.Errorf("after %v: %v; want the connection closed within %v", took, err, streamWrite)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/internal/memnet"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -97,7 +98,7 @@ func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
 				w.wantRecord(store.DispositionCancelled, CauseCallerCancelled, store.EndedByCaller)
 				return
 			}
-			again.send(optionsOverTCP)
+			again.send(siptest.OptionsOverTCP)
 			again.expect("SIP/2.0 200")
 			w.agent2.answer(invite, "agent1")
 			w.agent2.expect("ACK")

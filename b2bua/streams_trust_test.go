@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -99,7 +100,7 @@ func TestOverloadOverConnections(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		p := w.connect(carrierAddr.Addr())
 		defer p.conn.Close()
-		p.send(optionsOverTCP)
+		p.send(siptest.OptionsOverTCP)
 		p.expect("SIP/2.0 200")
 		synctest.Wait()
 		if w.server.load.probed.Load() == 0 {

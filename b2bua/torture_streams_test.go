@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"flowbridge/internal/siptest"
 )
 
 // tortureStreams is what the messages of RFC 4475 get over a connection where
@@ -28,7 +30,7 @@ var tortureStreams = []torture{
 // on if it can be told where the next message begins, and in any case a good
 // call is taken afterwards.
 func TestTortureOverTCP(t *testing.T) {
-	messages := tortureMessages(t)
+	messages := siptest.RFC4475(t)
 	messages["baddn"] = append(messages["baddn"], "\r\n"...) // the file lacks the empty line that the RFC prints
 	for _, tt := range tortures {
 		if i := slices.IndexFunc(tortureStreams, func(other torture) bool { return other.name == tt.name }); i >= 0 {
@@ -69,7 +71,7 @@ func (w *world) wantEnd(want bool) {
 // be cut out of it, that is answered, otherwise the connection is closed, at
 // once or when no more comes. No call suffers.
 func TestGarbageStreams(t *testing.T) {
-	options := strings.ReplaceAll(optionsOverTCP, "\n", "\r\n")
+	options := strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n")
 	for _, tt := range []struct {
 		name, sent string
 		want       []string // start lines of the answers, sorted

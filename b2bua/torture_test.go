@@ -2,9 +2,6 @@ package b2bua
 
 import (
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +11,7 @@ import (
 	"time"
 
 	"flowbridge/internal/memnet"
+	"flowbridge/internal/siptest"
 )
 
 // tortureConfig sends every call to one agent.
@@ -106,7 +104,7 @@ var tortures = []torture{
 // TestTorture sends the messages of RFC 4475 to the server, byte for byte, and
 // after each it takes a good call.
 func TestTorture(t *testing.T) {
-	messages := tortureMessages(t)
+	messages := siptest.RFC4475(t)
 	if len(messages) != len(tortures) {
 		t.Errorf("%d messages; the table has %d", len(messages), len(tortures))
 	}
@@ -119,31 +117,6 @@ func TestTorture(t *testing.T) {
 			inWorldWith(t, tortureConfig, func(w *world) { w.torture(tt, raw) })
 		})
 	}
-}
-
-// tortureMessages reads the messages of RFC 4475, which the SIP library's
-// module has among its test data.
-func tortureMessages(t testing.TB) map[string][]byte {
-	t.Helper()
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/emiago/sipgo").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "sip/testdata/torture/*/*.dat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages := map[string][]byte{}
-	for _, f := range files {
-		name := strings.TrimSuffix(filepath.Base(f), ".dat")
-		if name == "test" {
-			continue // not of the RFC
-		}
-		if messages[name], err = os.ReadFile(f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return messages
 }
 
 // torture has the carrier send one message, and checks what it gets.
