@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 // The example of RFC 7616 section 3.9.1.
@@ -174,7 +175,7 @@ func TestNonce(t *testing.T) {
 func TestReplays(t *testing.T) {
 	m, now := NewMinter([32]byte{1}), time.Now()
 	made := func(at time.Time) nonceData {
-		n := m.challenge(carrierAddr.Addr(), at)
+		n := m.challenge(siptest.Carrier.Addr(), at)
 		d, _ := m.readNonce(string(n[:]))
 		return d
 	}
@@ -228,7 +229,7 @@ func TestReplaysAreBounded(t *testing.T) {
 	used := map[nonceData]bool{}
 	for i := range 1000 {
 		now := start.Add(time.Duration(i) * time.Second)
-		n := m.challenge(carrierAddr.Addr(), now)
+		n := m.challenge(siptest.Carrier.Addr(), now)
 		d, _ := m.readNonce(string(n[:]))
 		if !r.use(d, 1, now.Add(time.Second)) {
 			t.Fatalf("nonce %d is not taken", i)

@@ -9,6 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 // Where a request within the dialog goes, by trunk's nat setting, the peer's
@@ -135,7 +136,7 @@ func TestDialogRequestForm(t *testing.T) {
 func TestDialogSurvivesJSON(t *testing.T) {
 	d := Dialog{
 		CallID: "c", LocalTag: "l", RemoteTag: "r", LocalParty: "<sip:a@b>", RemoteParty: "<sip:c@d>", LocalSeq: 3, RemoteSeq: 4,
-		RemoteTarget: "sip:c@192.0.2.1", RouteSet: []string{"<sip:p.example;lr>"}, Source: carrierAddr, NAT: config.NATAuto,
+		RemoteTarget: "sip:c@192.0.2.1", RouteSet: []string{"<sip:p.example;lr>"}, Source: siptest.Carrier, NAT: config.NATAuto,
 	}
 	b, err := json.Marshal(d)
 	if err != nil {

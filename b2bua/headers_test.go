@@ -62,7 +62,7 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out dra
 	if err != nil {
 		return "", out, err
 	}
-	local := Local{Listen: ourAddr, Host: "198.51.100.1", Port: 5060}
+	local := Local{Listen: siptest.Ours, Host: "198.51.100.1", Port: 5060}
 	in := inbound{invite: req, source: req, trusted: trunk.Trusted, privacy: privacyOf(req, trunk)}
 	if out, err = buildOutbound(target, uri, vars, in, local, peerOptions{allow: methods}, []byte("v=0\r\n")); err != nil {
 		return "", out, err
@@ -72,7 +72,7 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out dra
 		return "", out, err
 	}
 	leg.dialog.LocalTag = "TAG"
-	_, effects := leg.Step(legStart, Invite{Request: out.request(), Dest: agentAddr})
+	_, effects := leg.Step(legStart, Invite{Request: out.request(), Dest: siptest.Agent})
 	invite := effects[0].(SendRequest).Req
 	return strings.Replace(invite.String(), branchOf(invite), "BRANCH", 1), out, nil
 }

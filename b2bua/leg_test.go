@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
 var (
 	legStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	legLocal = Local{Listen: ourAddr, Host: "198.51.100.1", Port: 5060}
+	legLocal = Local{Listen: siptest.Ours, Host: "198.51.100.1", Port: 5060}
 	legMint  = NewMinter([32]byte{1, 2, 3})
 )
 

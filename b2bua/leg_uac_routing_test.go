@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -21,7 +23,7 @@ func TestUACRouting(t *testing.T) {
 	}{
 		{"no route", []string{contact}, target, nil, hop{addr: netip.MustParseAddrPort("192.0.2.20:5099")}},
 		{
-			"no contact", []string{"X-None: x"}, "sip:+15075785607@192.0.2.20:32681", nil, hop{addr: agentAddr},
+			"no contact", []string{"X-None: x"}, "sip:+15075785607@192.0.2.20:32681", nil, hop{addr: siptest.Agent},
 		},
 		{
 			"host name",
@@ -129,5 +131,5 @@ func TestUACFork(t *testing.T) {
 }
 
 func responseToBye(bye *sip.Request, code int) ResponseIn {
-	return ResponseIn{Res: sip.NewResponseFromRequest(bye, code, "Whatever", nil), Source: agentAddr}
+	return ResponseIn{Res: sip.NewResponseFromRequest(bye, code, "Whatever", nil), Source: siptest.Agent}
 }

@@ -30,7 +30,7 @@ func inviteOut(headers ...sip.Header) Invite {
 	}
 	req.AppendHeader(contentSDP())
 	req.SetBody([]byte("v=0\r\n"))
-	return Invite{Request: req, Dest: agentAddr, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
+	return Invite{Request: req, Dest: siptest.Agent, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
 }
 
 // answerTo is a response to the leg's INVITE as it comes from the wire.
@@ -51,7 +51,7 @@ func (lt *legTest) answerTo(code int, tag, body string, headers ...string) Respo
 	if err != nil {
 		lt.t.Fatal(err)
 	}
-	return ResponseIn{Res: msg.(*sip.Response), Source: agentAddr}
+	return ResponseIn{Res: msg.(*sip.Response), Source: siptest.Agent}
 }
 
 func (lt *legTest) ok(tag string, headers ...string) ResponseIn {
@@ -101,7 +101,7 @@ func agentDialog(t testing.TB, lt *legTest, method string, seq uint32, headers .
 	for _, h := range headers {
 		extra += h + "\n"
 	}
-	return RequestIn{Source: agentAddr, Req: siptest.Request(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
+	return RequestIn{Source: siptest.Agent, Req: siptest.Request(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKa%[1]s%[2]d
 Max-Forwards: 70
 From: <sip:+15075785607@192.0.2.20:32681>;tag=agent
@@ -226,7 +226,7 @@ func TestUACInviteForm(t *testing.T) {
 	lt := newUAC(t)
 	lt.do(inviteOut(sip.NewHeader("X-EI", "S.1;"), contentSDP()))
 	req, to := lt.request(sip.INVITE)
-	if to != (hop{addr: agentAddr}) {
+	if to != (hop{addr: siptest.Agent}) {
 		t.Errorf("goes to %+v", to)
 	}
 	for name, want := range map[string]string{

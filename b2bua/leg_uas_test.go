@@ -36,9 +36,9 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 		extra += h + "\n"
 	}
 	invite := siptest.Request(t, fmt.Sprintf(uasInvite, extra))
-	invite.SetSource(carrierAddr.String())
+	invite.SetSource(siptest.Carrier.String())
 	o := legOptions{side: media.SideA, mint: legMint, local: legLocal, agent: agentName, peer: peerOptions{allow: methods}}
-	return newLegTest(t, newUASLeg(o, invite, carrierAddr))
+	return newLegTest(t, newUASLeg(o, invite, siptest.Carrier))
 }
 
 // inDialog is a request of the carrier within the dialog.
@@ -48,7 +48,7 @@ func inDialog(t testing.TB, method string, seq uint32, headers ...string) Reques
 	for _, h := range headers {
 		extra += h + "\n"
 	}
-	return RequestIn{Source: carrierAddr, Req: siptest.Request(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
+	return RequestIn{Source: siptest.Carrier, Req: siptest.Request(t, fmt.Sprintf(`%[1]s sip:198.51.100.1:5060 SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%[1]s%[2]d
 Max-Forwards: 70
 From: "Ann" <sip:+15075550100@192.0.2.10>;tag=ann
@@ -405,7 +405,7 @@ func checkRouting(t *testing.T, req *sip.Request, to hop, recipient string, rout
 func responseTo(t testing.TB, lt *legTest, method sip.RequestMethod, code int, reason string) ResponseIn {
 	t.Helper()
 	req, _ := lt.request(method)
-	return ResponseIn{Res: sip.NewResponseFromRequest(req, code, reason, nil), Source: carrierAddr}
+	return ResponseIn{Res: sip.NewResponseFromRequest(req, code, reason, nil), Source: siptest.Carrier}
 }
 
 // A re-INVITE stands for the ACK that it has overtaken; one that comes before

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -85,7 +87,7 @@ func (lt *legTest) answerAny(choose chooser) Input {
 		res.AppendHeader(contentSDP())
 		res.SetBody([]byte("v=0\r\n"))
 	}
-	return ResponseIn{Res: res, Source: agentAddr}
+	return ResponseIn{Res: res, Source: siptest.Agent}
 }
 
 // settled checks, after each step, what a leg has open.

@@ -99,7 +99,7 @@ X-Long: ` + strings.Repeat("x", 4000) + "\n\n")
 	}
 	out := make([]byte, 0, 8192)
 	if n := testing.AllocsPerRun(100, func() {
-		out = statelessRefusal(out[:0], request, carrierAddr, "503 Service Unavailable", "tag", "Retry-After: 5\r\n")
+		out = statelessRefusal(out[:0], request, siptest.Carrier, "503 Service Unavailable", "tag", "Retry-After: 5\r\n")
 	}); n != 0 {
 		t.Errorf("statelessRefusal allocates %v times", n)
 	}
@@ -133,11 +133,11 @@ Retry-After: 5
 Content-Length: 0
 
 `))
-	if got := string(statelessRefusal(nil, request, carrierAddr, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != want {
+	if got := string(statelessRefusal(nil, request, siptest.Carrier, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	tagged := bytes.Replace(request, []byte("<sip:c@d;tag=uri>"), []byte("<sip:c@d>;tag=theirs"), 1)
-	if got := string(statelessRefusal(nil, tagged, carrierAddr, "503 Service Unavailable", "minted", "")); strings.Contains(got, "minted") {
+	if got := string(statelessRefusal(nil, tagged, siptest.Carrier, "503 Service Unavailable", "minted", "")); strings.Contains(got, "minted") {
 		t.Errorf("a second To tag:\n%s", got)
 	}
 }
@@ -239,7 +239,7 @@ func FuzzScan(f *testing.F) {
 	s := testScreen()
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		msg, ok := scan(datagram)
-		v := s.judge(datagram, carrierAddr)
+		v := s.judge(datagram, siptest.Carrier)
 		if !ok {
 			if v.admitted || v.status != "" {
 				t.Errorf("what is no SIP is not ignored")
@@ -335,10 +335,10 @@ func (openGate) inProgress(minted) bool                   { return false }
 func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
 	s := testScreen()
 	for name, raw := range goodMessages() {
-		if v := s.judge(raw, carrierAddr); !v.admitted {
+		if v := s.judge(raw, siptest.Carrier); !v.admitted {
 			t.Errorf("%s: %s", name, v.status)
 		}
-		if n := testing.AllocsPerRun(100, func() { s.judge(raw, carrierAddr) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { s.judge(raw, siptest.Carrier) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
@@ -361,7 +361,7 @@ func BenchmarkJudgeGood(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(raw)))
 			for b.Loop() {
-				s.judge(raw, carrierAddr)
+				s.judge(raw, siptest.Carrier)
 			}
 		})
 	}

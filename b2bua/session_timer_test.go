@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/internal/siptest"
+
 	"github.com/emiago/sipgo/sip"
 )
 
@@ -198,7 +200,7 @@ func TestRefreshWaits(t *testing.T) {
 	lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")})
 	lt.now = lt.now.Add(20 * time.Second)
 	sent := lt.leg.sent[0].sent.Req
-	in := ResponseIn{Res: sip.NewResponseFromRequest(sent, 183, "Progress", nil), Source: agentAddr}
+	in := ResponseIn{Res: sip.NewResponseFromRequest(sent, 183, "Progress", nil), Source: siptest.Agent}
 	lt.do(in)
 	lt.want(lt.deadline(), "offer refused 408, CANCEL")
 	lt.want(lt.deadline(), "") // the refresh is due
@@ -210,7 +212,7 @@ func TestRefreshWaits(t *testing.T) {
 func (lt *legTest) answerWithinSent(method sip.RequestMethod, code int) ResponseIn {
 	for _, r := range lt.leg.sent {
 		if r.method == method {
-			return ResponseIn{Res: sip.NewResponseFromRequest(r.sent.Req, code, "Whatever", nil), Source: agentAddr}
+			return ResponseIn{Res: sip.NewResponseFromRequest(r.sent.Req, code, "Whatever", nil), Source: siptest.Agent}
 		}
 	}
 	lt.t.Fatalf("no %s is open", method)

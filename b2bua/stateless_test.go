@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"flowbridge/internal/siptest"
 )
 
 // The topmost Via of a stateless answer says where the request came from, as
@@ -19,7 +21,7 @@ func TestTopVia(t *testing.T) {
 		"Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=z9hG4bK;reports":  "Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=z9hG4bK;reports;received=192.0.2.10",
 		"Via: SIP/2.0/UDP h;branch=x,SIP/2.0/UDP 192.0.2.10;branch=y": "Via: SIP/2.0/UDP h;branch=x;received=192.0.2.10,SIP/2.0/UDP 192.0.2.10;branch=y",
 	} {
-		if got := string(appendTopVia(nil, []byte(line), carrierAddr)); got != want {
+		if got := string(appendTopVia(nil, []byte(line), siptest.Carrier)); got != want {
 			t.Errorf("%s\n got %s\nwant %s", line, got, want)
 		}
 	}
@@ -45,13 +47,13 @@ func TestRefusalGoesWhereViaSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			yaml := strings.Replace(testConfig, `sources: ["192.0.2.10"]`, `sources: ["192.0.2.10"], nat: "`+c.nat+`"`, 1)
 			inWorldWith(t, yaml, func(w *world) {
-				sender := w.peer(netip.AddrPortFrom(carrierAddr.Addr(), 40123))
+				sender := w.peer(netip.AddrPortFrom(siptest.Carrier.Addr(), 40123))
 				w.others = append(w.others, sender)
 				listener := sender
 				if c.port == 5060 {
 					listener = w.carrier
 				} else if c.port != 40123 {
-					listener = w.peer(netip.AddrPortFrom(carrierAddr.Addr(), c.port))
+					listener = w.peer(netip.AddrPortFrom(siptest.Carrier.Addr(), c.port))
 					w.others = append(w.others, listener)
 				}
 				sender.send("INVITE sip:1@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP " + c.via + "\nFrom: <sip:a@b>;tag=f\n" +
