@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"flowbridge/b2bua/message"
 )
 
 // authConfig has a PBX at any address, a carrier that needs both, two trunks
@@ -37,14 +39,14 @@ func authorize(d *dialogue, challenge received, algorithm, username, password st
 }
 
 func credentialsFor(d *dialogue, nonce, name, username, password string, nc int) string {
-	all := algorithms()
+	all := message.Algorithms()
 	a := all[0]
 	if name == "MD5" {
 		a = all[1]
 	}
 	uri := "sip:" + d.to + "@198.51.100.1:5060"
 	count := fmt.Sprintf("%08x", nc)
-	response := a.sum(a.sum(username, "flowbridge", password), nonce, count, "c0", "auth", a.sum("INVITE", uri))
+	response := a.Sum(a.Sum(username, "flowbridge", password), nonce, count, "c0", "auth", a.Sum("INVITE", uri))
 	return fmt.Sprintf("Authorization: Digest username=%q, realm=\"flowbridge\", nonce=%q, uri=%q, response=%q, algorithm=%s, cnonce=\"c0\", qop=auth, nc=%s\n",
 		username, nonce, uri, response, name, count)
 }
@@ -236,7 +238,7 @@ func TestStaleNonce(t *testing.T) {
 		p := w.roaming()
 		d := p.newCall("+15075785607")
 		m := p.challenged(d)
-		time.Sleep(nonceTTL + time.Second)
+		time.Sleep(message.NonceTTL + time.Second)
 		d.extra = authorize(d, m, "MD5", "acme", "secret", 1)
 		p.invite(d)
 		m = p.expect("SIP/2.0 401")
@@ -309,7 +311,7 @@ func TestGuessing(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
 		d := p.newCall("+15075785607")
-		for range failuresFree + 1 {
+		for range message.FailuresFree + 1 {
 			d.extra = ""
 			m := p.challenged(d)
 			d.extra = authorize(d, m, "MD5", "acme", "guess", 1)

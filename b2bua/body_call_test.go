@@ -3,6 +3,8 @@ package b2bua
 import (
 	"strings"
 	"testing"
+
+	"flowbridge/b2bua/message"
 )
 
 // RFC 5621, RFC 6442: a body of several parts is understood, and the target
@@ -28,14 +30,14 @@ func TestMultipartInvite(t *testing.T) {
 				text := strings.ReplaceAll(body, "\r\n", "\n")
 				text = strings.ReplaceAll(text, "\n", "\r\n")
 				w.carrier.sendBytes([]byte(strings.ReplaceAll(head, "\n", "\r\n") +
-					"Content-Type: multipart/mixed;boundary=b\r\nContent-Length: " + itoa(uint16(len(text))) + "\r\n\r\n" + text))
+					"Content-Type: multipart/mixed;boundary=b\r\nContent-Length: " + Itoa(uint16(len(text))) + "\r\n\r\n" + text))
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				invite := w.agent2.expect("INVITE")
-				sdp, others, err := bodyOf(invite.req(), nil)
+				sdp, others, err := message.BodyOf(invite.req(), nil)
 				if err != nil || !strings.Contains(string(sdp), "198.51.100.1") || strings.Contains(invite.raw, "\x01\x02") {
 					t.Errorf("INVITE, %v:\n%s", err, invite.raw)
 				}
-				if got := len(others) == 1 && string(others[0].body) == "<presence/>"; got != tt.want || strings.HasPrefix(invite.value("Content-Type"), "multipart/mixed") != tt.want {
+				if got := len(others) == 1 && string(others[0].Body) == "<presence/>"; got != tt.want || strings.HasPrefix(invite.value("Content-Type"), "multipart/mixed") != tt.want {
 					t.Errorf("the location is there: %v; want %v\n%s", got, tt.want, invite.raw)
 				}
 				w.agent2.answer(invite, "agent2")

@@ -8,6 +8,12 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -25,11 +31,11 @@ type Call struct {
 	// constant
 	id      string
 	server  *Server
-	peers   *snapshot // of the configuration that it began with
-	trunk   *trunk
+	peers   *peers.Snapshot // of the configuration that it began with
+	trunk   *peers.Trunk
 	invite  *sip.Request
 	source  netip.AddrPort
-	local   Local // toward the carrier
+	local   leg.Local // toward the carrier
 	log     zerolog.Logger
 	peerLog zerolog.Logger // for what a peer can provoke any number of
 	inbox   *inbox
@@ -45,30 +51,30 @@ type Call struct {
 
 	a       *legOnWire
 	vars    config.Vars
-	privacy privacy // what the caller wants to be withheld
+	privacy outbound.Privacy // what the caller wants to be withheld
 	route   *config.Route
-	untried []*target  // not yet tried
-	attempt *attempt   // the current one
-	bridge  *attempt   // that the caller is bridged to
-	b       *legOnWire // its leg; nil: it has gone, and another one is called
-	target  *target    // and whose it is
+	untried []*peers.Target // not yet tried
+	attempt *attempt        // the current one
+	bridge  *attempt        // that the caller is bridged to
+	b       *legOnWire      // its leg; nil: it has gone, and another one is called
+	target  *peers.Target   // and whose it is
 	tried   int
 	last    outcome // of the last attempt
 
-	offer  *description // the caller's, or what it could have offered
-	late   bool         // the caller's INVITE had none, and its answer is to come
-	answer []byte       // our SDP that the caller has
+	offer  *sdp.Description // the caller's, or what it could have offered
+	late   bool             // the caller's INVITE had none, and its answer is to come
+	answer []byte           // our SDP that the caller has
 	terms
 	changes       [2][]media.PayloadChange // of what a side sends
-	description   [2]*description
-	rollback      [2]*rollback     // what was in force before the last change, by the side that wanted it
-	secured       [2]secured       // whose keys the media has
-	plain         map[*target]bool // targets that have not taken SRTP, and are offered RTP
-	onHold        [2]bool          // a side has said that it wants no media
-	streamOrder   [2]*description  // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
-	offers        int              // made in mid-call
-	exchange      *exchange        // a change that the other side is asked for
-	relays        map[int]relayed  // requests that the other side was sent, by Ref
+	description   [2]*sdp.Description
+	rollback      [2]*rollback           // what was in force before the last change, by the side that wanted it
+	secured       [2]secured             // whose keys the media has
+	plain         map[*peers.Target]bool // targets that have not taken SRTP, and are offered RTP
+	onHold        [2]bool                // a side has said that it wants no media
+	streamOrder   [2]*sdp.Description    // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
+	offers        int                    // made in mid-call
+	exchange      *exchange              // a change that the other side is asked for
+	relays        map[int]relayed        // requests that the other side was sent, by Ref
 	lastRelay     int
 	transfer      *transfer  // away from the agent, under way
 	referrals     int        // that the agent has asked for
@@ -101,14 +107,14 @@ type Call struct {
 // fromLeg is a fact and the leg that it comes from, nil for the others.
 type fromLeg struct {
 	from *legOnWire
-	fact Fact
+	fact leg.Fact
 }
 
 // outcome is how an attempt ended.
 type outcome struct {
 	code   int // the target's final answer, 0: none
 	reason string
-	cause  Cause
+	cause  cause.Cause
 	q850   int
 	err    error // why there is no answer, if that is known
 }
@@ -147,7 +153,7 @@ func (c *Call) wait() {
 	}
 	it, ok, overflow := c.inbox.take()
 	if overflow {
-		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: CauseOverflow, By: store.EndedBySystem}})
+		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: cause.Overflow, By: store.EndedBySystem}})
 	}
 	if ok {
 		c.take(it)
@@ -162,7 +168,7 @@ func (c *Call) wait() {
 	case <-c.timer.C:
 		c.onTimer(time.Now())
 	case <-c.server.ctx.Done():
-		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: CauseShutdown, By: store.EndedBySystem}})
+		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
 	}
 }
 
@@ -180,30 +186,30 @@ func (c *Call) take(it item) {
 }
 
 // input gives a leg what was posted for it, its peer's requests in their order.
-func (c *Call) input(l *legOnWire, in Input) {
-	if cancel, ok := in.(CancelIn); ok && l.sequence.holds(cancel.Seq) { // nothing that is cancelled may come later
-		for _, due := range l.sequence.flush() {
+func (c *Call) input(l *legOnWire, in leg.Input) {
+	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // nothing that is cancelled may come later
+		for _, due := range l.sequence.Flush() {
 			c.due = append(c.due, item{line: l, in: due})
 		}
 		c.due = append(c.due, item{line: l, in: in})
 		return
 	}
-	req, ok := in.(RequestIn)
+	req, ok := in.(leg.RequestIn)
 	if !ok || l.leg.Done() { // then nothing is waited for: nobody would look at what is held
 		c.step(l, in)
 		return
 	}
 	c.noteMasked(l, req.Req)
-	for _, due := range l.sequence.take(time.Now(), req) {
+	for _, due := range l.sequence.Take(time.Now(), req) {
 		c.due = append(c.due, item{line: l, in: due})
 	}
 }
 
 // noteRefusals says what a peer asks within its dialog and does not get.
-func (c *Call) noteRefusals(l *legOnWire, effects []Effect) {
+func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
 	for _, e := range effects {
-		r, ok := e.(SendResponse)
-		if !ok || r.Res.StatusCode < 400 || (l.leg.uas && r.Method == sip.INVITE && r.Seq == l.leg.inviteSeq) {
+		r, ok := e.(leg.SendResponse)
+		if !ok || r.Res.StatusCode < 400 || (l.leg.UAS && r.Method == sip.INVITE && r.Seq == l.leg.InviteSeq) {
 			continue
 		}
 		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
@@ -221,7 +227,7 @@ func (c *Call) nextDue() bool {
 	if c.due = c.due[1:]; len(c.due) == 0 {
 		c.due = nil
 	}
-	if in, ok := it.in.(RequestIn); ok {
+	if in, ok := it.in.(leg.RequestIn); ok {
 		c.noteSource(it.line, in)
 	}
 	c.step(it.line, it.in)
@@ -230,7 +236,7 @@ func (c *Call) nextDue() bool {
 
 // noteSource says that a request within a dialog came from another address than
 // those before it: it is known by its tags, wherever it comes from.
-func (c *Call) noteSource(l *legOnWire, in RequestIn) {
+func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 	if was := l.leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
 		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
 			Stringer("before", l.leg.Dialog().Source).Msg("request from another address")
@@ -238,7 +244,7 @@ func (c *Call) noteSource(l *legOnWire, in RequestIn) {
 }
 
 // step gives a leg an input, performs what it wants and keeps what it tells.
-func (c *Call) step(l *legOnWire, in Input) {
+func (c *Call) step(l *legOnWire, in leg.Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
 	l.wire.perform(effects)
@@ -246,7 +252,7 @@ func (c *Call) step(l *legOnWire, in Input) {
 		c.pending = append(c.pending, fromLeg{l, f})
 	}
 	if l.leg.Done() {
-		for _, in := range l.sequence.flush() {
+		for _, in := range l.sequence.Flush() {
 			_, effects = l.leg.Step(time.Now(), in)
 			l.wire.perform(effects)
 		}
@@ -269,9 +275,9 @@ func (c *Call) drop(l *legOnWire) {
 // setTimer sets the one timer to the earliest deadline of the call and its
 // legs.
 func (c *Call) setTimer() {
-	first := earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline(), c.beepAt)
+	first := leg.Earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline(), c.beepAt)
 	for _, l := range c.legs {
-		first = earliest(first, l.leg.Deadline(), l.sequence.until)
+		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
 	if first.IsZero() {
 		c.timer.Stop()
@@ -284,11 +290,11 @@ func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	if due(c.setupUntil) {
 		c.setupUntil = time.Time{}
-		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: CauseSetupTimeout}})
+		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: cause.SetupTimeout}})
 	}
 	if due(c.durationUntil) {
 		c.durationUntil = time.Time{}
-		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: CauseMaxDuration}})
+		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: cause.MaxDuration}})
 	}
 	if due(c.beepAt) {
 		c.beep(now)
@@ -297,20 +303,20 @@ func (c *Call) onTimer(now time.Time) {
 		c.exchangeExpired()
 	}
 	for _, l := range append([]*legOnWire(nil), c.legs...) {
-		if due(l.sequence.until) {
-			for _, in := range l.sequence.flush() {
+		if due(l.sequence.Until) {
+			for _, in := range l.sequence.Flush() {
 				c.due = append(c.due, item{line: l, in: in})
 			}
 		}
 		if due(l.leg.Deadline()) {
-			c.step(l, DeadlineReached{})
+			c.step(l, leg.DeadlineReached{})
 		}
 	}
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
 // way out of the phases. The legs may still owe their peers something.
-func (c *Call) end(cause Cause, by string, status, q850 int) phase {
+func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phaseName = "ending"
 	c.cancel()
 	c.setupUntil, c.durationUntil, c.beepAt = time.Time{}, time.Time{}, time.Time{}
@@ -325,18 +331,18 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 	c.vacate(c.bridge)
 	r := &c.record
 	r.EndedAt = store.TimeOf(now)
-	r.Cause, r.EndedBy = string(cause), by
+	r.Cause, r.EndedBy = string(why), by
 	if r.AnsweredAt.IsZero() {
 		r.SIPStatus, r.Q850 = status, q850
 		if r.Q850 == 0 {
-			r.Q850 = q850Of(status)
+			r.Q850 = cause.Q850Of(status)
 		}
-		r.Disposition = dispositionOf(cause, status)
+		r.Disposition = dispositionOf(why, status)
 	} else {
 		r.SIPStatus, r.Disposition = 200, store.DispositionAnswered
 		r.DurationMS = now.Sub(c.answered).Milliseconds()
 		if r.Q850 = q850; q850 == 0 {
-			r.Q850 = q850OfCause(cause)
+			r.Q850 = cause.Q850OfCause(why)
 		}
 	}
 	c.warnOfDeafness()
@@ -348,7 +354,7 @@ func (c *Call) end(cause Cause, by string, status, q850 int) phase {
 func (c *Call) finish() {
 	c.finished = true
 	r := c.record
-	c.server.admission.leave(c.trunk, c.answered.IsZero())
+	c.server.admission.Leave(c.trunk, c.answered.IsZero())
 	c.log.Info().Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
 		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
@@ -401,7 +407,7 @@ func (c *Call) leave() {
 		c.safely(func() { c.nextDue() })
 	}
 	for _, l := range append([]*legOnWire(nil), c.legs...) {
-		for _, in := range l.sequence.flush() {
+		for _, in := range l.sequence.Flush() {
 			c.safely(func() { c.step(l, in) })
 		}
 		c.drop(l)
@@ -409,7 +415,7 @@ func (c *Call) leave() {
 	c.secured = [2]secured{}
 	c.stopRecording()
 	c.tape.drop()
-	c.description, c.rollback, c.streamOrder = [2]*description{}, [2]*rollback{}, [2]*description{}
+	c.description, c.rollback, c.streamOrder = [2]*sdp.Description{}, [2]*rollback{}, [2]*sdp.Description{}
 	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
 }
 
@@ -423,8 +429,8 @@ func (c *Call) recovered() {
 		c.server.panicked(&c.log, "call", v)
 	}
 	if !c.finished {
-		c.safely(func() { c.end(CauseInternalError, store.EndedBySystem, 500, 0) })
-		c.safely(func() { c.hangupAll(CauseInternalError) })
+		c.safely(func() { c.end(cause.InternalError, store.EndedBySystem, 500, 0) })
+		c.safely(func() { c.hangupAll(cause.InternalError) })
 	}
 	if !c.finished {
 		c.safely(c.finish)
@@ -445,14 +451,14 @@ func (c *Call) safely(do func()) {
 }
 
 // hangupAll ends both legs, whatever state they are in.
-func (c *Call) hangupAll(why Cause) {
+func (c *Call) hangupAll(why cause.Cause) {
 	for _, l := range append([]*legOnWire(nil), c.legs...) {
 		if l == c.a {
-			c.step(l, Refuse{Code: 500, Reason: statusText(500)})
+			c.step(l, leg.Refuse{Code: 500, Reason: message.StatusText(500)})
 		} else {
-			c.step(l, Abandon{Why: why})
+			c.step(l, leg.Abandon{Why: why})
 		}
-		c.step(l, Hangup{Why: why})
+		c.step(l, leg.Hangup{Why: why})
 	}
 }
 
@@ -476,6 +482,6 @@ func (c *Call) other(l *legOnWire) *legOnWire {
 func (c *Call) vacate(a *attempt) {
 	if a != nil && a.placed {
 		a.placed = false
-		c.server.admission.vacate(a.target)
+		c.server.admission.Vacate(a.target)
 	}
 }

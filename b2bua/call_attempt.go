@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -38,12 +40,12 @@ func (c *Call) nextAttempt() phase {
 func (c *Call) ready(a *attempt) bool {
 	var err error
 	if a.offer, a.formats, err = c.offerFor(a.target); err != nil {
-		c.failed(outcome{cause: CauseNoCommonCodec})
+		c.failed(outcome{cause: cause.NoCommonCodec})
 		return false
 	}
 	a.crypto = c.cryptoFor(a.target)
-	if a.placed = c.server.admission.occupy(a.target); !a.placed {
-		c.failed(outcome{cause: CauseTargetCapped})
+	if a.placed = c.server.admission.Occupy(a.target); !a.placed {
+		c.failed(outcome{cause: cause.TargetCapped})
 		return false
 	}
 	return true
@@ -66,7 +68,7 @@ func (c *Call) prepare(a *attempt) {
 	vars, stack, number, t := c.varsOf(a), c.server.stack, a.number, a.target
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("prepare")
-		ready := Ready{Attempt: number, Cause: CauseInternalError}
+		ready := Ready{Attempt: number, Cause: cause.InternalError}
 		defer func() { c.inbox.post(item{fact: ready}) }()
 		ready = prepare(ctx, number, t, vars, stack)
 	})
@@ -81,7 +83,7 @@ func (c *Call) failed(o outcome) {
 	}
 	c.noteAttempt(o.cause, o.code)
 	c.detachTarget(a)
-	c.log.Info().Str("target", a.target.cfg.Name).Str("cause", string(o.cause)).Int("code", o.code).
+	c.log.Info().Str("target", a.target.Config.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.vacate(a)
 }
@@ -109,16 +111,16 @@ func destText(dest netip.AddrPort) string {
 	return dest.String()
 }
 
-func (c *Call) noteAttempt(cause Cause, code int) {
+func (c *Call) noteAttempt(cause cause.Cause, code int) {
 	c.record.Attempts = append(c.record.Attempts, c.attemptRecord(cause, code))
 }
 
 // attemptRecord is the current attempt as the record has it.
-func (c *Call) attemptRecord(cause Cause, code int) store.Attempt {
+func (c *Call) attemptRecord(cause cause.Cause, code int) store.Attempt {
 	a := c.attempt
 	return store.Attempt{
 		StartedAt: store.TimeOf(a.started),
-		Target:    a.target.cfg.Name, Reason: a.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		Target:    a.target.Config.Name, Reason: a.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 		SIPCallID: a.callID(),
 	}
@@ -143,11 +145,22 @@ func (c *Call) connect(f Ready) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.attempt.cancel()
 	c.attempt.cancel = cancel
-	stack, t := c.server.stack, c.attempt.target.cfg
+	stack, t := c.server.stack, c.attempt.target.Config
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
 		defer func() { c.inbox.post(item{fact: f}) }()
 		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
 	})
+}
+
+// noteDestination writes down where an attempt goes. The target of a call that
+// a target has placed is that one.
+func (c *Call) noteDestination(t *peers.Target) {
+	switch {
+	case c.trunk.Caller == nil:
+		c.record.Target = t.Config.Name
+	case t.Callee != nil:
+		c.record.Trunk = t.Config.Name
+	}
 }

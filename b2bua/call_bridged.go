@@ -1,6 +1,10 @@
 package b2bua
 
 import (
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 	"flowbridge/store"
 )
 
@@ -15,9 +19,9 @@ func (c *Call) bridged() phase {
 			continue
 		}
 		switch f := t.fact.(type) {
-		case Gone:
+		case leg.Gone:
 			c.onGone(t.from, f)
-		case Cancelled:
+		case leg.Cancelled:
 			c.lostToCancel()
 		case MediaLost:
 			c.onMediaLost(f)
@@ -27,19 +31,19 @@ func (c *Call) bridged() phase {
 			c.hangup(f.Cause, f.By)
 		case Expired:
 			c.hangup(f.Cause, store.EndedBySystem)
-		case Offered:
+		case leg.Offered:
 			c.onOffered(t.from, f)
-		case Withdrawn:
+		case leg.Withdrawn:
 			c.onWithdrawn(t.from)
-		case AnswerReady:
+		case leg.AnswerReady:
 			if err := c.onAnswerReady(t.from, f); err != nil {
 				c.brokenAnswer(t.from, err)
 			}
-		case OfferRefused:
+		case leg.OfferRefused:
 			c.onOfferRefused(t.from, f)
-		case Asked:
+		case leg.Asked:
 			c.onAsked(t.from, f.Req)
-		case Replied:
+		case leg.Replied:
 			c.onReplied(f)
 		case Keyed:
 			c.onKeyed(f)
@@ -47,11 +51,11 @@ func (c *Call) bridged() phase {
 			c.onPlayed(f)
 		case Latched:
 			c.log.Debug().Stringer("side", f.Side).Stringer("source", f.Source).Msg("media source learned")
-		case Confirmed:
+		case leg.Confirmed:
 			c.log.Debug().Msg("call confirmed")
 		case Ready:
 			c.onTransfer(t)
-		case Progress, Answered, Refused:
+		case leg.Progress, leg.Answered, leg.Refused:
 			// of an attempt before
 		}
 	}
@@ -60,7 +64,7 @@ func (c *Call) bridged() phase {
 
 // onGone: one side hung up, or its dialog broke; the other one is hung up,
 // unless the call is being transferred away from it.
-func (c *Call) onGone(from *legOnWire, f Gone) {
+func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	by := store.EndedBySystem
 	switch {
 	case f.ByPeer && from == c.a:
@@ -72,13 +76,13 @@ func (c *Call) onGone(from *legOnWire, f Gone) {
 		c.agentLeft(f)
 		return
 	}
-	if f.Cause == CauseNoPRACK && from == c.a {
+	if f.Cause == cause.NoPRACK && from == c.a {
 		c.neverAnswered(f.Cause, store.EndedBySystem, 504)
 		return
 	}
 	c.stopTransfer(f.Cause)
 	status := c.heardByCaller()
-	why := Hangup{Why: f.Cause, Q850: f.Q850}
+	why := leg.Hangup{Why: f.Cause, Q850: f.Q850}
 	if other := c.other(from); other != nil {
 		why.Headers = c.passedTo(other, f.Headers)
 		c.step(other, why)
@@ -87,12 +91,12 @@ func (c *Call) onGone(from *legOnWire, f Gone) {
 }
 
 // hangup ends both legs.
-func (c *Call) hangup(why Cause, by string) {
+func (c *Call) hangup(why cause.Cause, by string) {
 	c.stopTransfer(why)
 	status := c.heardByCaller()
 	for _, l := range []*legOnWire{c.a, c.b} {
 		if l != nil {
-			c.step(l, Hangup{Why: why})
+			c.step(l, leg.Hangup{Why: why})
 		}
 	}
 	c.end(why, by, status, 0)
@@ -101,7 +105,7 @@ func (c *Call) hangup(why Cause, by string) {
 // heardByCaller is the final answer that the caller has: 200, or 480 where our
 // 200 still waits for a PRACK and is too late when the call ends.
 func (c *Call) heardByCaller() int {
-	if !c.a.leg.answerWaits() {
+	if !c.a.leg.AnswerWaits() {
 		return 200
 	}
 	c.unanswered()
@@ -117,16 +121,34 @@ func (c *Call) unanswered() {
 // lostToCancel: the carrier's CANCEL was faster than our 200, which never
 // went out. To the target the call was answered: it gets BYE.
 func (c *Call) lostToCancel() {
-	c.neverAnswered(CauseCallerCancelled, store.EndedByCaller, 487)
+	c.neverAnswered(cause.CallerCancelled, store.EndedByCaller, 487)
 }
 
 // neverAnswered ends a call whose target answered, but whose caller got this
 // status.
-func (c *Call) neverAnswered(why Cause, by string, status int) {
+func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 	c.stopTransfer(why)
 	if c.b != nil {
-		c.step(c.b, Hangup{Why: why})
+		c.step(c.b, leg.Hangup{Why: why})
 	}
 	c.unanswered()
 	c.end(why, by, status, 0)
+}
+
+// maxDuration is how long the call may go on after its answer: both trunks'
+// say, where there are two.
+func (c *Call) maxDuration() time.Duration {
+	limit := c.trunk.Config.MaxDuration
+	if t := c.attempt.target.Callee; t != nil && t.MaxDuration > 0 && (limit <= 0 || t.MaxDuration < limit) {
+		limit = t.MaxDuration
+	}
+	return limit
+}
+
+// limitDuration is maxDuration for a call that has been transferred: to a trunk
+// that may have less time for it.
+func (c *Call) limitDuration() {
+	if t := c.target.Callee; t != nil && t.MaxDuration > 0 {
+		c.durationUntil = leg.Earliest(c.durationUntil, time.Now().Add(t.MaxDuration))
+	}
 }

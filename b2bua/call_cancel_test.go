@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/store"
 )
 
@@ -30,17 +32,17 @@ func TestCancelBeforeAnswer(t *testing.T) {
 				w.carrier.cancel(d)
 				w.carrier.expect("SIP/2.0 200")
 				refused := w.carrier.expect("SIP/2.0 487")
-				if tagOf(refused.res().To().Params) != d.toTag {
+				if message.TagOf(refused.res().To().Params) != d.toTag {
 					t.Error("487 has another To tag than 180")
 				}
 				w.carrier.ackRefused(d)
 				if !hang {
 					cancel := w.agent.expect("CANCEL sip:+15075785607@192.0.2.20:32681")
 					w.agent.reply(cancel, 200, "OK", "a", "")
-					w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+					w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 					return
 				}
-				w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+				w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 				w.agent.silent(time.Minute)
 			})
 		})
@@ -66,7 +68,7 @@ func TestCancelCrossesAnswerOfTarget(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackRefused(d)
-		w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 	})
 }
 
@@ -93,11 +95,11 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 		case final["1 INVITE 487"] == 1 && final["1 INVITE 200"] == 0:
 			w.carrier.ackRefused(d)
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+			w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 		case final["1 INVITE 200"] == 1 && final["1 INVITE 487"] == 0:
 			w.carrier.ackRefused(d)
 			w.callerHangsUp(d)
-			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		default:
 			t.Errorf("final answers %v", final)
 		}
@@ -125,7 +127,7 @@ func TestCancelBeforeItsInvite(t *testing.T) {
 			t.Errorf("answers %v", got)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 		w.agent.silent(time.Minute)
 	})
 }

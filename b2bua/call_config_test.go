@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/store"
 )
 
@@ -12,7 +14,7 @@ import (
 func TestDialWithoutID(t *testing.T) {
 	yaml := strings.Replace(testConfig, "timeout: 3s}", "timeout: 3s, on_failure: dial}", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		w.prepare.err = &PrepareError{Cause: CausePrepareTimeout, Err: errNoCodec}
+		w.prepare.err = &PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
@@ -24,7 +26,7 @@ func TestDialWithoutID(t *testing.T) {
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 486")
 		w.carrier.ackRefused(d)
-		w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
 	})
 }
 
@@ -85,7 +87,7 @@ func TestBehindNAT(t *testing.T) {
 					bye := w.carrier.expect("BYE sip:ann@10.1.2.3:5062")
 					w.carrier.reply(bye, 200, "OK", "", "")
 				}
-				w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
+				w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
 			})
 		})
 	}

@@ -9,6 +9,10 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -28,7 +32,7 @@ func (p *peer) challenge(req received, more string) {
 		return
 	}
 	ack := p.expect("ACK")
-	if seq, _, _ := strings.Cut(req.value("CSeq"), " "); branchOf(ack.Message) != branchOf(req.Message) ||
+	if seq, _, _ := strings.Cut(req.value("CSeq"), " "); message.BranchOf(ack.Message) != message.BranchOf(req.Message) ||
 		ack.value("CSeq") != seq+" ACK" || !strings.HasSuffix(ack.value("To"), ";tag=challenger") {
 		p.w.t.Errorf("ACK of the challenge:\n%s", ack.raw)
 	}
@@ -37,11 +41,11 @@ func (p *peer) challenge(req received, more string) {
 // wantCredentials checks that a request can pass.
 func (w *world) wantCredentials(m received, nonce string, nc int) {
 	w.t.Helper()
-	c := sentCredentials(w.t, m.req(), "Authorization")
+	c := siptest.SentCredentials(w.t, m.req(), "Authorization")
 	if len(c) != 1 || c[0].Nonce != nonce || c[0].Nc != nc {
 		w.t.Fatalf("want credentials for nonce %s, nc %d:\n%s", nonce, nc, m.raw)
 	}
-	checkCredentials(w.t, m.req(), c[0], "bob", "secret")
+	siptest.CheckCredentials(w.t, m.req(), c[0], "bob", "secret")
 }
 
 func TestChallengedCallAnswered(t *testing.T) {
@@ -56,7 +60,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 		second := w.agent2.expect("INVITE sip:+15095785607@192.0.2.21:32681")
 		if second.value("CSeq") != "2 INVITE" || second.value("Call-ID") != first.value("Call-ID") ||
 			second.value("From") != first.value("From") || second.value("To") != first.value("To") ||
-			branchOf(second.Message) == branchOf(first.Message) || string(second.Body()) != string(first.Body()) {
+			message.BranchOf(second.Message) == message.BranchOf(first.Message) || string(second.Body()) != string(first.Body()) {
 			t.Errorf("the second INVITE:\n%s\nafter\n%s", second.raw, first.raw)
 		}
 		w.wantCredentials(second, "n1", 1)
@@ -83,7 +87,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 		bye = w.agent2.expect("BYE")
 		w.wantCredentials(bye, "n3", 1)
 		w.agent2.reply(bye, 200, "OK", "", "")
-		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 200 || r.Attempts[0].Cause != "" || r.SetupMS != 16_000 {
 			t.Errorf("record %+v", r)
 		}
@@ -108,8 +112,8 @@ func TestWrongPassword(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
-		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(CauseAuthRefused) {
+		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(cause.AuthRefused) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
@@ -121,13 +125,13 @@ func TestChallengeNotAnswered(t *testing.T) {
 	for name, tt := range map[string]struct {
 		yaml    string
 		more    string
-		cause   Cause
+		cause   cause.Cause
 		invites int
 	}{
-		"no credentials":    {testConfig, `nonce="n"`, CauseAuthMissing, 1},
-		"unknown algorithm": {digestConfig, `nonce="n", algorithm=SHA3`, CauseAuthUnsupported, 1},
-		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", CauseAuthUnsupported, 1},
-		"for ever":          {digestConfig, `nonce="%d", stale=true`, CauseAuthRefused, 4},
+		"no credentials":    {testConfig, `nonce="n"`, cause.AuthMissing, 1},
+		"unknown algorithm": {digestConfig, `nonce="n", algorithm=SHA3`, cause.AuthUnsupported, 1},
+		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", cause.AuthUnsupported, 1},
+		"for ever":          {digestConfig, `nonce="%d", stale=true`, cause.AuthRefused, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, tt.yaml, func(w *world) {
@@ -174,7 +178,7 @@ func TestCancelAfterChallenge(t *testing.T) {
 					w.agent2.reply(second, 100, "Trying", "", "")
 				}
 				cancel := w.agent2.expect("CANCEL")
-				if branchOf(cancel.Message) != branchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
+				if message.BranchOf(cancel.Message) != message.BranchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
 					t.Errorf("CANCEL:\n%s", cancel.raw)
 				}
 				w.agent2.reply(cancel, 200, "OK", "a", "")
@@ -182,8 +186,8 @@ func TestCancelAfterChallenge(t *testing.T) {
 					w.agent2.reply(second, 487, "Request Terminated", "a", "")
 					w.agent2.expect("ACK")
 				} // else the CANCEL is not heeded: the transaction ends with the leg
-				r := w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
-				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(CauseCallerCancelled) {
+				r := w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
 			})
@@ -204,7 +208,7 @@ func TestCancelBeforeChallenge(t *testing.T) {
 		w.carrier.ackRefused(d)
 		w.agent2.challenge(invite, `nonce="n1"`)
 		w.agent2.silent(time.Minute)
-		w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 	})
 }
 
@@ -224,7 +228,7 @@ func TestSilentAfterChallenge(t *testing.T) {
 			t.Errorf("503 after %v; want 4s after the challenge", got)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", CauseTargetSilent, store.EndedBySystem)
+		w.wantRecord("failed", cause.TargetSilent, store.EndedBySystem)
 		time.Sleep(time.Minute)
 		for _, m := range w.agent2.rest() { // the INVITE goes on being sent until its transaction times out
 			if m.value("CSeq") != "2 INVITE" {
@@ -243,10 +247,10 @@ func (noConn) TryClose() (int, error) { return 0, nil }
 // which the wire still has to end some day.
 func TestWireKeepsSecondInvite(t *testing.T) {
 	tx := func(key string) *sip.ClientTx {
-		return sip.NewClientTx(key, sip.NewRequest(sip.INVITE, parseURI("sip:a@192.0.2.1")), noConn{}, sip.DefaultLogger())
+		return sip.NewClientTx(key, sip.NewRequest(sip.INVITE, message.ParseURI("sip:a@192.0.2.1")), noConn{}, sip.DefaultLogger())
 	}
 	first, second := tx("1"), tx("2")
-	w := newWire(&stack{}, legLocal, nil, func(Input) bool { return true })
+	w := newWire(&stack{}, leg.Local{}, nil, func(leg.Input) bool { return true })
 	w.invite = second
 	w.finished(first, sip.INVITE)
 	if w.invite != second {

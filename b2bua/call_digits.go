@@ -1,11 +1,12 @@
 package b2bua
 
 import (
-	"slices"
-	"strconv"
-
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -15,7 +16,7 @@ import (
 
 // platform is the side of the media that the platform is on.
 func (c *Call) platform() media.Side {
-	if c.trunk.caller != nil {
+	if c.trunk.Caller != nil {
 		return media.SideA
 	}
 	return media.SideB
@@ -23,10 +24,10 @@ func (c *Call) platform() media.Side {
 
 // eventsFor is the side that has telephone-events which end here, whatever the
 // other one has, in a call to this target; -1: none.
-func (c *Call) eventsFor(t *target) media.Side {
-	mode := t.cfg.DTMF
-	if c.trunk.caller != nil {
-		mode = c.trunk.caller.DTMF
+func (c *Call) eventsFor(t *peers.Target) media.Side {
+	mode := t.Config.DTMF
+	if c.trunk.Caller != nil {
+		mode = c.trunk.Caller.DTMF
 	}
 	switch mode {
 	case config.DTMFRFC4733:
@@ -47,7 +48,7 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 		return false
 	}
 	content := contentOf(req)
-	digit, duration, ok := parseDTMFInfo(content.ContentType, content.Body)
+	digit, duration, ok := message.ParseDTMFInfo(content.ContentType, content.Body)
 	if !ok {
 		return false
 	}
@@ -72,19 +73,19 @@ func (c *Call) events(side media.Side) (number uint8, clock uint32, ok bool) {
 	if d == nil {
 		return 0, 0, false
 	}
-	_, speech := d.speech()
-	return eventsAmong(d.formats(), speech)
+	_, speech := d.Speech()
+	return eventsAmong(d.Formats(), speech)
 }
 
 // eventsAmong are the telephone-events among formats, rather those of the clock
 // of speech.
-func eventsAmong(formats []format, speech uint32) (number uint8, clock uint32, ok bool) {
+func eventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
 	for _, f := range formats {
-		n, valid := decimal(f.number, 127)
-		if !valid || !f.events() || (ok && f.clock != speech) {
+		n, valid := message.Decimal(f.Number, 127)
+		if !valid || !f.Events() || (ok && f.Clock != speech) {
 			continue
 		}
-		number, clock, ok = uint8(n), f.clock, true
+		number, clock, ok = uint8(n), f.Clock, true
 	}
 	return number, clock, ok
 }
@@ -93,7 +94,7 @@ func eventsAmong(formats []format, speech uint32) (number uint8, clock uint32, o
 // the platform wants them as INFO.
 func (c *Call) listenForDigits() {
 	side := c.platform().Other()
-	number, clock, ok := eventsAmong(c.sentTo[side], c.codec[side].clock)
+	number, clock, ok := eventsAmong(c.sentTo[side], c.codec[side].Clock)
 	on := ok && c.policy().DTMF == config.DTMFInfo
 	if !on && !c.listening {
 		return
@@ -111,30 +112,7 @@ func (c *Call) onKeyed(f Keyed) {
 	if to == nil || f.Side == c.platform() || c.masked {
 		return
 	}
-	content := Content{}
-	content.ContentType, content.Body = dtmfInfo(f.Digit, f.Duration)
-	c.step(to, Send{Method: sip.INFO, Content: content})
-}
-
-// withEvents is a description that has telephone-events besides: those of
-// another one, or of our own choosing.
-func (d *description) withEvents(other *description) *description {
-	for _, f := range d.media().MediaName.Formats {
-		if isEvents(d.codec(f)) {
-			return d
-		}
-	}
-	number, mapping := strconv.Itoa(eventsPayload), "telephone-event/8000"
-	if other != nil {
-		i := slices.IndexFunc(other.media().MediaName.Formats, func(f string) bool { return isEvents(other.codec(f)) })
-		if i < 0 {
-			return d
-		}
-		number = other.media().MediaName.Formats[i]
-		mapping = other.rtpmap(number)
-	}
-	if slices.Contains(d.media().MediaName.Formats, number) {
-		return d
-	}
-	return d.with(number, mapping, "0-15")
+	content := leg.Content{}
+	content.ContentType, content.Body = message.DTMFInfo(f.Digit, f.Duration)
+	c.step(to, leg.Send{Method: sip.INFO, Content: content})
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 )
 
@@ -12,20 +13,20 @@ import (
 
 // terms are what the sides have agreed on.
 type terms struct {
-	sentTo        [2][]format // to a side, in its numbers: what it sends
-	offeredCodecs [2][]codec  // to a side: codecs that the other one has, or that can be made of its
-	codec         [2]codec    // of these, what a side speaks
+	sentTo        [2][]sdp.Format // to a side, in its numbers: what it sends
+	offeredCodecs [2][]sdp.Codec  // to a side: codecs that the other one has, or that can be made of its
+	codec         [2]sdp.Codec    // of these, what a side speaks
 }
 
 // tell notes what a side is told, and by which codec it speaks.
-func (c *Call) tell(side media.Side, formats []format) {
-	c.offeredCodecs[side], c.codec[side] = nil, codec{}
+func (c *Call) tell(side media.Side, formats []sdp.Format) {
+	c.offeredCodecs[side], c.codec[side] = nil, sdp.Codec{}
 	for _, f := range formats {
-		c.offeredCodecs[side] = append(c.offeredCodecs[side], f.codec)
-		if f.speech() && c.codec[side].name == "" {
-			c.codec[side] = f.codec
+		c.offeredCodecs[side] = append(c.offeredCodecs[side], f.Codec)
+		if f.Speech() && c.codec[side].Name == "" {
+			c.codec[side] = f.Codec
 			if side == media.SideA {
-				c.record.Codec, _, _ = strings.Cut(f.mapping, "/")
+				c.record.Codec, _, _ = strings.Cut(f.Mapping, "/")
 			}
 		}
 	}
@@ -34,7 +35,7 @@ func (c *Call) tell(side media.Side, formats []format) {
 // forSide is the description of the other side as a side is to see it: in the
 // numbers of near, with the codec of the call if that has it, or it can be made;
 // nil: there is none yet.
-func (c *Call) forSide(side media.Side, near *description) *description {
+func (c *Call) forSide(side media.Side, near *sdp.Description) *sdp.Description {
 	far := c.description[side.Other()]
 	switch {
 	case far == nil && side == media.SideA && c.answer != nil: // it was told something, though nobody has taken the call
@@ -42,9 +43,9 @@ func (c *Call) forSide(side media.Side, near *description) *description {
 	case far == nil:
 		return nil
 	}
-	seen := far.numberedAs(near)
-	if !includes(seen.formats(), c.codec[side]) {
-		seen = far.inNumbersOf(c.onlyAgreedCodec(side, near))
+	seen := far.NumberedAs(near)
+	if !sdp.Includes(seen.Formats(), c.codec[side]) {
+		seen = far.InNumbersOf(c.onlyAgreedCodec(side, near))
 	}
 	_, t := c.attemptLine()
 	return c.keyable(t, side, seen, near)
@@ -52,19 +53,19 @@ func (c *Call) forSide(side media.Side, near *description) *description {
 
 // onlyAgreedCodec is a side's description without other codecs than that of the call,
 // which it is to see nothing of; or as it is where it lacks that.
-func (c *Call) onlyAgreedCodec(side media.Side, d *description) *description {
-	if !includes(d.formats(), c.codec[side]) {
+func (c *Call) onlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.Description {
+	if !sdp.Includes(d.Formats(), c.codec[side]) {
 		return d
 	}
-	return d.only(c.codec[side], c.offeredCodecs[side])
+	return d.Only(c.codec[side], c.offeredCodecs[side])
 }
 
 // toldTo are those of the formats whose codec a side was told, in the order in
 // which it was.
-func (c *Call) toldTo(side media.Side, formats []format) []format {
-	var told []format
+func (c *Call) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
+	var told []sdp.Format
 	for _, k := range c.offeredCodecs[side] {
-		if f, ok := find(formats, k); ok {
+		if f, ok := sdp.Find(formats, k); ok {
 			told = append(told, f)
 		}
 	}
@@ -73,11 +74,11 @@ func (c *Call) toldTo(side media.Side, formats []format) []format {
 
 // sends are the formats that a side may send: those that it was told, and those
 // of its own description, for one that sends by its own numbers.
-func (c *Call) sends(side media.Side) []format {
+func (c *Call) sends(side media.Side) []sdp.Format {
 	formats := slices.Clone(c.sentTo[side])
 	if d := c.description[side]; d != nil {
-		for _, f := range d.formats() {
-			if !slices.ContainsFunc(formats, func(o format) bool { return o.number == f.number }) {
+		for _, f := range d.Formats() {
+			if !slices.ContainsFunc(formats, func(o sdp.Format) bool { return o.Number == f.Number }) {
 				formats = append(formats, f)
 			}
 		}
@@ -94,46 +95,14 @@ func (c *Call) translate() {
 		if own == nil || to == nil {
 			continue
 		}
-		has := own.formats()
-		sends := slices.DeleteFunc(c.sends(from), func(f format) bool {
-			return !includes(has, f.codec) || (!f.comfort() && !slices.Contains(c.offeredCodecs[from], f.codec))
+		has := own.Formats()
+		sends := slices.DeleteFunc(c.sends(from), func(f sdp.Format) bool {
+			return !sdp.Includes(has, f.Codec) || (!f.Comfort() && !slices.Contains(c.offeredCodecs[from], f.Codec))
 		})
-		changes := changesOf(sends, c.toldTo(from.Other(), to.formats()))
+		changes := sdp.ChangesOf(sends, c.toldTo(from.Other(), to.Formats()))
 		if !slices.Equal(changes, c.changes[from]) {
 			c.changes[from] = changes
 			c.session.SetPayloads(from, changes)
 		}
 	}
-}
-
-// changesOf are the changes of the formats that one side sends where the other
-// one wants these.
-func changesOf(sends, wants []format) []media.PayloadChange {
-	var changes []media.PayloadChange
-	for _, s := range sends {
-		n, ok := decimal(s.number, 127)
-		if !ok || s.name == "" {
-			continue
-		}
-		change := media.PayloadChange{From: uint8(n), To: uint8(n), Op: media.PayloadDrop}
-		if same, ok := find(wants, s.codec); ok {
-			change.Op = media.PayloadKeep
-			change.To = numberOf(same)
-		} else if other, ok := s.counterpart(); ok && includes(wants, other) {
-			made, _ := find(wants, other)
-			change.To, change.Op = numberOf(made), media.PayloadToALaw
-			if other == pcmu {
-				change.Op = media.PayloadToULaw
-			}
-		}
-		if change.From != change.To || change.Op != media.PayloadKeep {
-			changes = append(changes, change)
-		}
-	}
-	return changes
-}
-
-func numberOf(f format) uint8 {
-	n, _ := decimal(f.number, 127)
-	return uint8(n) // at most 127
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -28,10 +29,10 @@ func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
 		RTT:   store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:   store.Score(math.Round(100*s.MOS) / 100),
-		Codec: c.codec[side].name, SRTP: c.suite(side),
+		Codec: c.codec[side].Name, SRTP: c.suite(side),
 	}
-	if d := c.description[side]; d != nil && d.rtp().IsValid() {
-		r.Expected = d.rtp().String()
+	if d := c.description[side]; d != nil && d.RTP().IsValid() {
+		r.Expected = d.RTP().String()
 	}
 	if s.Source.IsValid() {
 		r.Source = s.Source.String()
@@ -54,11 +55,11 @@ func droppedBy(d media.Drops) store.DroppedBy {
 // onMediaLost hangs up on a call that nobody hears anything of.
 func (c *Call) onMediaLost(f MediaLost) {
 	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
-	cause := CauseMediaTimeout
+	why := cause.MediaTimeout
 	if f.Never {
-		cause = CauseNoMedia
+		why = cause.NoMedia
 	}
-	c.hangup(cause, store.EndedBySystem)
+	c.hangup(why, store.EndedBySystem)
 }
 
 // onOneWay says what an operator needs to know of a side that is not heard: where
@@ -73,7 +74,7 @@ func (c *Call) onOneWay(f OneWay) {
 	c.oneWay = f.Side.String()
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
 	if d := c.description[f.Side]; d != nil {
-		line = line.Str("expected", net.JoinHostPort(d.connection(), strconv.Itoa(d.media().MediaName.Port.Value)))
+		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Media().MediaName.Port.Value)))
 	}
 	if s.Refused.IsValid() {
 		line = line.Stringer("refused", s.Refused)
@@ -104,11 +105,11 @@ func (c *Call) warnOfDeafness() {
 func (c *Call) latchOf(side media.Side) config.LatchMode {
 	switch {
 	case side == media.SideA:
-		return c.trunk.cfg.Media.Latch
+		return c.trunk.Config.Media.Latch
 	case c.target != nil:
-		return c.target.cfg.Media.Latch
+		return c.target.Config.Media.Latch
 	case c.attempt != nil:
-		return c.attempt.target.cfg.Media.Latch
+		return c.attempt.target.Config.Media.Latch
 	}
 	return config.LatchAuto
 }

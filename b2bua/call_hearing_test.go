@@ -13,6 +13,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -74,7 +76,7 @@ func TestOneWayAudio(t *testing.T) {
 			t.Errorf("got %v", f)
 		}
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Media.OneWay != "b" {
+		if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.OneWay != "b" {
 			t.Errorf("one_way %q in the record; want b", r.Media.OneWay)
 		}
 	})
@@ -119,11 +121,11 @@ func TestOneWayAudioOfAHostName(t *testing.T) {
 }
 
 func TestNoMediaEndsBothLegs(t *testing.T) {
-	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second, Never: true}, CauseNoMedia)
-	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second}, CauseMediaTimeout)
+	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second, Never: true}, cause.NoMedia)
+	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second}, cause.MediaTimeout)
 }
 
-func inTalkThatEnds(t *testing.T, e media.Event, cause Cause) {
+func inTalkThatEnds(t *testing.T, e media.Event, cause cause.Cause) {
 	t.Helper()
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		w.talk(nil, nil)
@@ -150,11 +152,11 @@ func TestMediaRecord(t *testing.T) {
 		DroppedBy: store.DroppedBy{WrongSource: 8}, JitterMS: 1.5, RTT: 12.346, MOS: 4.35,
 	}
 	c := &Call{}
-	d, err := parseDescription([]byte(siptest.SessionAt("192.0.2.10", 20000, "8")))
+	d, err := sdp.Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, "8")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.description[media.SideB], c.codec[media.SideB] = d, pcma
+	c.description[media.SideB], c.codec[media.SideB] = d, sdp.PCMA
 	side.Source = netip.MustParseAddrPort("192.0.2.10:7000")
 	want.Codec, want.Expected, want.Source = "PCMA", "192.0.2.10:20000", "192.0.2.10:7000"
 	side.Refused = netip.MustParseAddrPort("198.51.100.9:7000")

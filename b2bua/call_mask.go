@@ -6,6 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -60,12 +61,12 @@ func (c *Call) applyMask() {
 	side := c.platform().Other()
 	m := media.Mask{On: c.masked, Always: !c.agreedOnEvents(side)}
 	for _, f := range c.sends(side) {
-		switch number := numberOf(f); {
-		case f.events():
+		switch number := sdp.NumberOf(f); {
+		case f.Events():
 			m.Events.Add(number)
-		case f.codec == pcmu:
+		case f.Codec == sdp.PCMU:
 			m.ULaw.Add(number)
-		case f.codec == pcma:
+		case f.Codec == sdp.PCMA:
 			m.ALaw.Add(number)
 		}
 	}
@@ -76,7 +77,7 @@ func (c *Call) applyMask() {
 // send them. One that was not sends its keys as tones within its speech.
 func (c *Call) agreedOnEvents(side media.Side) bool {
 	d := c.description[side]
-	return d != nil && slices.ContainsFunc(c.sentTo[side], func(f format) bool { return f.events() && includes(d.formats(), f.codec) })
+	return d != nil && slices.ContainsFunc(c.sentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
 }
 
 // isCaller says whether a leg is that of the side whose keys are masked.

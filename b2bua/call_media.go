@@ -6,6 +6,10 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -48,14 +52,14 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 // targets' codecs are offered, and the caller's answer comes with its ACK or
 // PRACK. On false the call is over.
 func (c *Call) readOffer() (phase, bool) {
-	body, _, _ := bodyOf(c.invite, c.peers.parts) // an error would have been refused
+	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // an error would have been refused
 	c.late = body == nil
 	// One who offers nothing may have no SRTP, and can't say so but by hanging up.
-	c.a.crypto = newCryptoLeg(c.trunk.cfg.Media, c.late && c.trunk.cfg.Media.SRTP == config.SRTPRequired)
+	c.a.crypto = sdp.NewLegCrypto(c.trunk.Config.Media, c.late && c.trunk.Config.Media.SRTP == config.SRTPRequired)
 	if c.late {
 		return nil, true
 	}
-	offer, err := readDescription(body, c.a.crypto.accept())
+	offer, err := sdp.Read(body, c.a.crypto.Accept())
 	if err != nil {
 		code, cause, why := badOffer(err)
 		return c.refuse(code, cause, why), false
@@ -65,33 +69,33 @@ func (c *Call) readOffer() (phase, bool) {
 }
 
 // badOffer is how an offer is refused that can't be used.
-func badOffer(err error) (code int, cause Cause, why sip.Header) {
-	if errors.Is(err, errBadSDP) || errors.Is(err, errLongSDP) {
-		return 400, CauseBadOffer, warning("399 " + errBadSDP.Error())
+func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
+	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
+		return 400, cause.BadOffer, warning("399 " + sdp.ErrMalformed.Error())
 	}
-	if errors.Is(err, errNeedsSRTP) || errors.Is(err, errNoSuite) || errors.Is(err, errNoKey) {
-		return 488, CauseSRTPRequired, warning("304 " + err.Error())
+	if errors.Is(err, sdp.ErrNeedsSRTP) || errors.Is(err, sdp.ErrNoSuite) || errors.Is(err, sdp.ErrNoKey) {
+		return 488, cause.SRTPRequired, warning("304 " + err.Error())
 	}
-	if errors.Is(err, errNoCodec) {
-		return 488, CauseNoCommonCodec, warning("305 " + err.Error())
+	if errors.Is(err, sdp.ErrNoCodec) {
+		return 488, cause.NoCommonCodec, warning("305 " + err.Error())
 	}
-	return 488, CauseNoCommonCodec, warning("304 " + err.Error())
+	return 488, cause.NoCommonCodec, warning("304 " + err.Error())
 }
 
-func (c *Call) sharesCodec(t *target) bool {
+func (c *Call) sharesCodec(t *peers.Target) bool {
 	if c.late {
 		return true
 	}
-	_, _, err := c.offer.offerable(t.cfg)
+	_, _, err := c.offer.Offerable(t.Config)
 	return err == nil
 }
 
 // offerFor is what a target is offered: of the caller's offer, or of the
 // target's own codecs where there is none, the formats that it may use; and once
 // the carrier has an answer, of what that says.
-func (c *Call) offerFor(t *target) (offer *description, formats []string, err error) {
+func (c *Call) offerFor(t *peers.Target) (offer *sdp.Description, formats []string, err error) {
 	if c.late && c.answer == nil {
-		if c.offer, err = descriptionOf(t.cfg.Codecs); err != nil {
+		if c.offer, err = sdp.Synthetic(t.Config.Codecs); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -100,16 +104,16 @@ func (c *Call) offerFor(t *target) (offer *description, formats []string, err er
 		offer = c.onlyAgreedCodec(media.SideA, offer)
 	}
 	if c.eventsFor(t) == media.SideB {
-		offer = offer.withEvents(nil) // made of the caller's INFO
+		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	return offer.offerable(t.cfg)
+	return offer.Offerable(t.Config)
 }
 
 // openMedia leases the ports of both sides, the target's in the address
 // family of target, on the address wanted where that is valid. Nothing is taken from the carrier's side before it is told
 // its port, with the answer: what came earlier would be a guess.
 func (c *Call) openMedia(target, wanted netip.Addr) error {
-	bindA, nameA, err := c.server.mediaAddr(c.source.Addr(), c.trunk.cfg.Media.Address)
+	bindA, nameA, err := c.server.mediaAddr(c.source.Addr(), c.trunk.Config.Media.Address)
 	if err != nil {
 		return err
 	}
@@ -145,28 +149,28 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 }
 
 // mediaCause is the cause of an error of openMedia or mediaToward.
-func mediaCause(err error) Cause {
+func mediaCause(err error) cause.Cause {
 	if errors.Is(err, errNoFamily) || errors.Is(err, errBound) {
-		return CauseTargetUnreachable
+		return cause.TargetUnreachable
 	}
-	return CauseNoPorts
+	return cause.NoPorts
 }
 
 // mediaPeer is where a side's media goes and where it is believed from: the
 // address in its SDP, that of its signalling, and what is configured. It speaks
 // this codec, if its description has that.
-func mediaPeer(d *description, speaks codec, signalling netip.Addr, configured []netip.Prefix, mode config.LatchMode) media.Peer {
-	if !includes(d.formats(), speaks) {
-		speaks = d.speaks()
+func mediaPeer(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configured []netip.Prefix, mode config.LatchMode) media.Peer {
+	if !sdp.Includes(d.Formats(), speaks) {
+		speaks = d.Speaks()
 	}
 	peer := media.Peer{
-		Listed: configured, ClockRate: speaks.clock, Codec: speaks.name, Held: d.held(), Mute: d.mute(), Latch: latchMode(mode),
+		Listed: configured, ClockRate: speaks.Clock, Codec: speaks.Name, Held: d.Held(), Mute: d.Mute(), Latch: latchMode(mode),
 	}
 	if signalling.IsValid() {
 		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}
 	}
-	if rtp := d.rtp(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a peer elsewhere has no business with our own machine
-		peer.RTP, peer.RTCP = rtp, d.rtcp()
+	if rtp := d.RTP(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a peer elsewhere has no business with our own machine
+		peer.RTP, peer.RTCP = rtp, d.RTCP()
 	}
 	return peer
 }
@@ -183,26 +187,26 @@ func latchMode(m config.LatchMode) media.LatchMode {
 }
 
 // setPeer puts a side's description into force.
-func (c *Call) setPeer(side media.Side, d *description) {
+func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	if err := c.secure(side, d); err != nil { // rather no media than plain
 		c.log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
 		c.session.SetPeer(side, media.Peer{})
 		return
 	}
-	if before := c.description[side]; before != nil && before.rtp() != d.rtp() {
+	if before := c.description[side]; before != nil && before.RTP() != d.RTP() {
 		c.voices[side] = nil // the relay gives it up
 	}
 	c.description[side] = d
 	c.mediaDescribed()
-	l, sources, mode := c.a, c.trunk.cfg.MediaSources, c.trunk.cfg.Media.Latch
+	l, sources, mode := c.a, c.trunk.Config.MediaSources, c.trunk.Config.Media.Latch
 	if side == media.SideA {
 		c.offer = d
 	} else {
 		b, t := c.attemptLine()
-		l, sources, mode = b, t.cfg.MediaSources, t.cfg.Media.Latch
+		l, sources, mode = b, t.Config.MediaSources, t.Config.Media.Latch
 	}
 	peer := mediaPeer(d, c.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
-	peer.Mux = d.muxes() && c.streamOrder[side].muxes()
+	peer.Mux = d.Muxes() && c.streamOrder[side].Muxes()
 	c.session.SetPeer(side, peer)
 	c.translate()
 	c.updateSounds()
@@ -210,7 +214,7 @@ func (c *Call) setPeer(side media.Side, d *description) {
 
 // attemptLine is the leg on side B that media flows to: that of the bridge, or
 // of the attempt before there is one.
-func (c *Call) attemptLine() (*legOnWire, *target) {
+func (c *Call) attemptLine() (*legOnWire, *peers.Target) {
 	if c.b != nil {
 		return c.b, c.target
 	}
@@ -235,9 +239,9 @@ func (c *Call) takeAnswer(body []byte) error {
 	if c.answer != nil {
 		near = c.onlyAgreedCodec(media.SideA, near)
 	}
-	seen := c.keyable(a.target, media.SideA, answer.inNumbersOf(near), c.offer)
-	if c.answer != nil && seen.speaks() != c.codec[media.SideA] {
-		return errNoCodec
+	seen := c.keyable(a.target, media.SideA, answer.InNumbersOf(near), c.offer)
+	if c.answer != nil && seen.Speaks() != c.codec[media.SideA] {
+		return sdp.ErrNoCodec
 	}
 	if c.answer == nil {
 		if err = c.tellCaller(seen); err != nil {
@@ -245,49 +249,49 @@ func (c *Call) takeAnswer(body []byte) error {
 		}
 	}
 	c.sentTo[media.SideB] = offered
-	c.tell(media.SideB, answer.formats())
+	c.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	return nil
 }
 
 // keyable is the answer that a side is to see: with the telephone-events that it
 // offers, where those of it, or toward it, are ours.
-func (c *Call) keyable(t *target, side media.Side, answer, offer *description) *description {
+func (c *Call) keyable(t *peers.Target, side media.Side, answer, offer *sdp.Description) *sdp.Description {
 	if c.eventsFor(t) == side {
-		return answer.withEvents(offer)
+		return answer.WithEvents(offer)
 	}
 	return answer
 }
 
 // readAnswer reads a leg's answer to an offer of ours with these formats.
-func (c *Call) readAnswer(from *legOnWire, body []byte, offered []format) (*description, error) {
+func (c *Call) readAnswer(from *legOnWire, body []byte, offered []sdp.Format) (*sdp.Description, error) {
 	if len(body) > c.server.cfg.SIP.Limits.SDP {
-		return nil, errLongSDP
+		return nil, sdp.ErrTooLong
 	}
-	answer, err := readDescription(body, from.crypto.acceptAnswer())
+	answer, err := sdp.Read(body, from.crypto.AcceptAnswer())
 	if err != nil {
 		return nil, err
 	}
-	from.crypto.answered(answer)
-	return answer, answer.holdTo(offered)
+	from.crypto.Answered(answer)
+	return answer, answer.HoldTo(offered)
 }
 
 // tellCaller makes of the target's answer, as the caller is to see it, the
 // caller's: an answer too, or an offer of the one codec that was chosen where
 // the caller made none.
-func (c *Call) tellCaller(answer *description) (err error) {
+func (c *Call) tellCaller(answer *sdp.Description) (err error) {
 	if c.late {
-		formats := answer.decided()
-		c.answer, err = answer.withTransport(c.offering(c.a)).forTarget(c.mediaAt(media.SideA), formats, dirAsIs)
-		c.sentTo[media.SideA] = answer.pick(formats)
+		formats := answer.Decided()
+		c.answer, err = answer.WithTransport(c.offering(c.a)).ForTarget(c.mediaAt(media.SideA), formats, sdp.AsIs)
+		c.sentTo[media.SideA] = answer.Pick(formats)
 		c.tell(media.SideA, c.sentTo[media.SideA])
 		return err
 	}
-	formats := answer.common(c.offer) // it may have events that only the target was offered
-	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.held(), c.offer
+	formats := answer.Common(c.offer) // it may have events that only the target was offered
+	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.Held(), c.offer
 	c.sentTo[media.SideA] = formats
 	c.tell(media.SideA, formats)
-	if c.answer, err = answer.withTransport(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), dirAsIs); err == nil {
+	if c.answer, err = answer.WithTransport(c.answering(c.a, c.offer)).Answering(c.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
 		c.setPeer(media.SideA, c.offer)
 	}
 	return err

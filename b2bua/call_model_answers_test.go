@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"flowbridge/b2bua/leg"
 )
 
 // lateAnswer is how long a request may go without a final answer, UPDATE and
@@ -16,7 +18,7 @@ func (r *theirRequest) patience() time.Duration {
 	case "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE", "REFER":
 		return lateAnswer
 	default:
-		return timerGiveUp
+		return leg.GiveUp
 	}
 }
 

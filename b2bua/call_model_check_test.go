@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 )
 
 // What holds for all messages of ours in a call model, whatever the peers do.
@@ -178,7 +181,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 		if msg.has("require", "100rel") {
 			d.offered[msg.get("rseq")+" "+msg.get("cseq")] = true
 		}
-		if o.code == 0 && !o.cancelled && (o.provisional || e.at.Sub(o.at) < timerGiveUp) {
+		if o.code == 0 && !o.cancelled && (o.provisional || e.at.Sub(o.at) < leg.GiveUp) {
 			o.provisional, o.lastAt = true, e.at
 		}
 		return
@@ -206,7 +209,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 	if o.code > 0 {
 		return
 	}
-	known := e.at.Sub(o.at) < timerGiveUp || o.provisional && (!o.cancelled || e.at.Sub(o.lastAt) < timerGiveUp)
+	known := e.at.Sub(o.at) < leg.GiveUp || o.provisional && (!o.cancelled || e.at.Sub(o.lastAt) < leg.GiveUp)
 	if o.code = msg.code; known { // the leg is remembered from now on
 		o.lastAt = e.at
 	}
@@ -288,17 +291,17 @@ func (m *callModel) checkFirstInvite(leg *ourLeg, msg wireMsg) {
 }
 
 // checkInDialog: RFC 3261 sections 12.2.1.1, 14.1 and 15.
-func (m *callModel) checkInDialog(e modelEvent, leg *ourLeg, msg wireMsg) {
+func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 	d := m.half(msg.callID, msg.fromTag, msg.toTag)
 	bye := msg.method == "BYE"
 	stray := bye && m.strays[msg.callID+" "+msg.toTag].Equal(e.at) // of a call that is over: hung up from what it says itself
 	switch {
 	case d.ended != "" && !stray && (!bye || !d.challenged):
 		m.wrong("%s although the dialog has ended: %s", msg.short(), d.ended)
-	case leg.over != "" && !stray:
-		m.wrong("%s although %s", msg.short(), leg.over)
-	case msg.seq <= max(d.seq, leg.seq) && !stray:
-		m.fail("CSeq does not grow from %d: %s", max(d.seq, leg.seq), msg.short())
+	case l.over != "" && !stray:
+		m.wrong("%s although %s", msg.short(), l.over)
+	case msg.seq <= max(d.seq, l.seq) && !stray:
+		m.fail("CSeq does not grow from %d: %s", max(d.seq, l.seq), msg.short())
 	}
 	d.seq = max(d.seq, msg.seq)
 	if bye {
@@ -315,8 +318,8 @@ func (m *callModel) checkInDialog(e modelEvent, leg *ourLeg, msg wireMsg) {
 		}
 		begins := r.msg.toTag == ""
 		waits := r.code == 0 && !r.over && (r.msg.method == "INVITE" || r.msg.sdp != "") &&
-			(r.msg.toTag == "" || e.at.Sub(r.at) > sequencePatience) // until then its leg may not have seen it
-		unacked := r.msg.method == "INVITE" && r.code >= 200 && r.code < 300 && !r.acked && !m.reinvited(r) && e.at.Sub(r.codeAt) < timerGiveUp
+			(r.msg.toTag == "" || e.at.Sub(r.at) > leg.SequencePatience) // until then its leg may not have seen it
+		unacked := r.msg.method == "INVITE" && r.code >= 200 && r.code < 300 && !r.acked && !m.reinvited(r) && e.at.Sub(r.codeAt) < leg.GiveUp
 		if begins && bye && (waits || unacked) {
 			m.wrong("BYE before the ACK: %s", msg.short())
 		}
@@ -431,7 +434,7 @@ func (m *callModel) closing() {
 			m.fail("two records of %s", r.ID)
 		}
 		ids[r.ID] = true
-		if !slices.Contains(Causes(), Cause(r.Cause)) {
+		if !slices.Contains(cause.Causes(), cause.Cause(r.Cause)) {
 			m.fail("a record with the cause %q", r.Cause)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"flowbridge/b2bua/message"
 )
 
 // modelPeer is a SIP endpoint of the call model: it keeps as much of its
@@ -227,7 +229,7 @@ func (p *modelPeer) respond(a *modelAsk, code, fork int, kind string, headers ..
 		if d == nil {
 			d = &modelDialog{
 				p: p, callID: a.msg.callID, local: to + ";tag=" + p.mint("tag"), remote: a.msg.fromLine, asked: a,
-				target: addrSpec(a.msg.get("contact")), port: 30000 + 1000*len(p.dialogs), rseq: 10 * (fork + 1),
+				target: message.AddrSpec(a.msg.get("contact")), port: 30000 + 1000*len(p.dialogs), rseq: 10 * (fork + 1),
 			}
 			a.forks[fork] = d
 			p.dialogs = append(p.dialogs, d)
@@ -240,7 +242,7 @@ func (p *modelPeer) respond(a *modelAsk, code, fork int, kind string, headers ..
 		to = a.msg.toVal + ";tag=" + p.name
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "SIP/2.0 %d %s\n", code, statusText(code))
+	fmt.Fprintf(&b, "SIP/2.0 %d %s\n", code, message.StatusText(code))
 	for _, v := range a.msg.headers["via"] {
 		fmt.Fprintf(&b, "Via: %s\n", v)
 	}
@@ -291,7 +293,7 @@ func (p *modelPeer) onResponse(m wireMsg) {
 		if paramIn(d.remote, "tag") == "" {
 			d.remote = m.toVal
 		}
-		if c := addrSpec(m.get("contact")); c != "" {
+		if c := message.AddrSpec(m.get("contact")); c != "" {
 			d.target = c
 		}
 	}

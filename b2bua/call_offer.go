@@ -7,6 +7,10 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -21,10 +25,10 @@ import (
 type exchange struct {
 	from, to  *legOnWire
 	ref       int // of the offer to it
-	offer     *description
-	formats   []format // that to is offered
-	fallback  []format // formats that from may have all the same if to refuses; nil: none
-	withdrawn bool     // from has thought better of it, or has waited for too long
+	offer     *sdp.Description
+	formats   []sdp.Format // that to is offered
+	fallback  []sdp.Format // formats that from may have all the same if to refuses; nil: none
+	withdrawn bool         // from has thought better of it, or has waited for too long
 	until     time.Time
 }
 
@@ -39,7 +43,7 @@ const (
 // rollback is a session that a change has replaced, in case that a CANCEL was
 // faster than our answer to it.
 type rollback struct {
-	description *description
+	description *sdp.Description
 	terms       terms
 	asked       bool // the other side was, too
 }
@@ -47,23 +51,23 @@ type rollback struct {
 // duringSetup is a change of the session, or another request, before the answer.
 func (c *Call) duringSetup(t fromLeg) {
 	switch f := t.fact.(type) {
-	case Offered:
+	case leg.Offered:
 		c.offeredEarly(t.from, f)
-	case Asked:
-		c.step(t.from, Reply{Method: f.Req.Method, Seq: f.Req.CSeq().SeqNo, Code: 480, Reason: statusText(480)})
-	case AnswerReady: // the caller's, in its PRACK
+	case leg.Asked:
+		c.step(t.from, leg.Reply{Method: f.Req.Method, Seq: f.Req.CSeq().SeqNo, Code: 480, Reason: message.StatusText(480)})
+	case leg.AnswerReady: // the caller's, in its PRACK
 		if err := c.ownOfferAnswered(t.from, f); err != nil {
-			c.abandon(CauseBadAnswer)
-			c.refuse(488, CauseBadAnswer, warning("304 "+err.Error()))
+			c.abandon(cause.BadAnswer)
+			c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
 		}
-	case Withdrawn, OfferRefused, Replied:
-	case Progress, Answered, Refused, Cancelled, Confirmed, Gone, Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed, Played: // not for here
+	case leg.Withdrawn, leg.OfferRefused, leg.Replied:
+	case leg.Progress, leg.Answered, leg.Refused, leg.Cancelled, leg.Confirmed, leg.Gone, Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed, Played: // not for here
 	}
 }
 
 // offeredEarly answers an UPDATE or PRACK with an offer before the call is
 // answered: another address, or hold, but no other codec.
-func (c *Call) offeredEarly(from *legOnWire, f Offered) {
+func (c *Call) offeredEarly(from *legOnWire, f leg.Offered) {
 	d, ok := c.readOffered(from, f)
 	if !ok {
 		return
@@ -76,24 +80,24 @@ func (c *Call) offeredEarly(from *legOnWire, f Offered) {
 }
 
 // notAcceptable refuses a change for its codecs.
-func notAcceptable() Reject {
-	return Reject{Code: 488, Reason: statusText(488), Headers: []sip.Header{warning("305 " + errNoCodec.Error())}}
+func notAcceptable() leg.Reject {
+	return leg.Reject{Code: 488, Reason: message.StatusText(488), Headers: []sip.Header{warning("305 " + sdp.ErrNoCodec.Error())}}
 }
 
 // readOffered reads an offer in mid-call. On false it is refused; the session
 // that there is stands (RFC 3261 section 14.2).
-func (c *Call) readOffered(from *legOnWire, f Offered) (*description, bool) {
-	err := errLongSDP
-	var d *description
+func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bool) {
+	err := sdp.ErrTooLong
+	var d *sdp.Description
 	if len(f.SDP) <= c.server.cfg.SIP.Limits.SDP {
-		d, err = readDescription(f.SDP, from.crypto.accept())
+		d, err = sdp.Read(f.SDP, from.crypto.Accept())
 	}
 	if err == nil && !c.reaches(c.side(from), d) {
 		err = errNoFamily
 	}
 	if err != nil {
 		code, _, why := badOffer(err)
-		c.step(from, Reject{Code: code, Reason: statusText(code), Headers: []sip.Header{why}})
+		c.step(from, leg.Reject{Code: code, Reason: message.StatusText(code), Headers: []sip.Header{why}})
 		return nil, false
 	}
 	return d, true
@@ -101,13 +105,13 @@ func (c *Call) readOffered(from *legOnWire, f Offered) (*description, bool) {
 
 // reaches says whether a side's media can go where it is wanted: a host name is
 // not looked up, it is heard from.
-func (c *Call) reaches(side media.Side, d *description) bool {
-	rtp := d.rtp()
+func (c *Call) reaches(side media.Side, d *sdp.Description) bool {
+	rtp := d.RTP()
 	return !rtp.IsValid() || rtp.Addr().Is4() == c.session.Local(side).Addr().Is4()
 }
 
 // onOffered is a re-INVITE or UPDATE of a call that is up.
-func (c *Call) onOffered(from *legOnWire, f Offered) {
+func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 	if f.SDP == nil {
 		c.offerAgain(from)
 		return
@@ -124,7 +128,7 @@ func (c *Call) onOffered(from *legOnWire, f Offered) {
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
 	case c.exchange != nil, c.transfer != nil: // who is called for a transfer was offered the codec that there is
-		c.step(from, Reject{Code: 491, Reason: statusText(491)})
+		c.step(from, leg.Reject{Code: 491, Reason: message.StatusText(491)})
 	default:
 		c.consult(from, d, formats, f.Method)
 	}
@@ -132,42 +136,42 @@ func (c *Call) onOffered(from *legOnWire, f Offered) {
 
 // agreed are the formats that both sides were told and that an offer has too;
 // nil: the codec of the call is not among them. exact: all are.
-func (c *Call) agreed(from *legOnWire, d *description) (formats []format, exact bool) {
+func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
 	side := c.side(from)
 	far := c.forSide(side, d)
 	if far == nil {
 		return nil, false
 	}
-	formats = c.toldTo(side, far.common(d))
-	if !includes(formats, c.codec[side]) {
+	formats = c.toldTo(side, far.Common(d))
+	if !sdp.Includes(formats, c.codec[side]) {
 		return nil, false
 	}
 	told := c.offeredCodecs[side]
 	if c.target != nil && c.policy().DTMF != config.DTMFRelay { // the sides need not have the same events
-		noEvents := func(f format) bool { return f.events() }
-		told = slices.DeleteFunc(slices.Clone(told), codec.events)
+		noEvents := func(f sdp.Format) bool { return f.Events() }
+		told = slices.DeleteFunc(slices.Clone(told), sdp.Codec.Events)
 		return formats, len(slices.DeleteFunc(slices.Clone(formats), noEvents)) == len(told)
 	}
 	return formats, len(formats) == len(told)
 }
 
 // absorb answers an offer without asking the other side.
-func (c *Call) absorb(from *legOnWire, d *description, formats []format) {
+func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
 	side := c.side(from)
-	answer, err := c.forSide(side, d).withTransport(c.answering(from, d)).answering(d, c.mediaAt(side), numbersOf(formats), d.mirrored())
+	answer, err := c.forSide(side, d).WithTransport(c.answering(from, d)).Answering(d, c.mediaAt(side), sdp.NumbersOf(formats), d.Mirrored())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
 	}
 	before := c.description[side]
-	c.onHold[side], c.streamOrder[side] = d.held(), d
+	c.onHold[side], c.streamOrder[side] = d.Held(), d
 	c.rollback[side] = &rollback{description: c.description[side], terms: c.terms}
 	c.sentTo[side] = formats
 	c.setPeer(side, d)
-	if before == nil || before.rtp() != d.rtp() || before.held() != d.held() { // it may only refresh the session
-		c.peerLog.Info().Stringer("side", side).Bool("held", d.held()).Stringer("rtp", d.rtp()).Msg("session changed")
+	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // it may only refresh the session
+		c.peerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
 	}
-	c.step(from, Accept{SDP: answer})
+	c.step(from, leg.Accept{SDP: answer})
 }
 
 // offerAgain answers a re-INVITE without SDP with an offer of the session as it
@@ -178,7 +182,7 @@ func (c *Call) offerAgain(from *legOnWire) {
 		c.step(from, notAcceptable())
 		return
 	}
-	c.step(from, Accept{SDP: offer})
+	c.step(from, leg.Accept{SDP: offer})
 }
 
 // sessionToward describes the session as it is to a side.
@@ -189,31 +193,31 @@ func (c *Call) sessionToward(side media.Side) ([]byte, error) {
 	}
 	far := c.forSide(side, near)
 	if far == nil {
-		return nil, errNoAudio
+		return nil, sdp.ErrNoAudio
 	}
-	far = far.withTransport(c.crypto(side).offering())
-	c.sentTo[side] = c.toldTo(side, far.formats())
-	formats := numbersOf(c.sentTo[side])
+	far = far.WithTransport(c.crypto(side).Offering())
+	c.sentTo[side] = c.toldTo(side, far.Formats())
+	formats := sdp.NumbersOf(c.sentTo[side])
 	if like := c.streamOrder[side]; like != nil {
-		return far.answering(like, c.mediaAt(side), formats, dirSendRecv)
+		return far.Answering(like, c.mediaAt(side), formats, sdp.SendRecv)
 	}
-	return far.forTarget(c.mediaAt(side), formats, dirSendRecv)
+	return far.ForTarget(c.mediaAt(side), formats, sdp.SendRecv)
 }
 
 // consult offers the other side what one side wants.
-func (c *Call) consult(from *legOnWire, d *description, fallback []format, by sip.RequestMethod) {
+func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, by sip.RequestMethod) {
 	to := c.other(from)
-	wanted := d.numberedAs(c.description[c.side(to)])
-	formats, err := wanted.usable(c.policy().Codecs)
+	wanted := d.NumberedAs(c.description[c.side(to)])
+	formats, err := wanted.Usable(c.policy().Codecs)
 	if err != nil {
 		c.settleFor(from, d, fallback)
 		return
 	}
 	like := c.streamOrder[c.side(to)]
 	if like == nil {
-		like = &description{streams: d.streams[d.audio : d.audio+1]}
+		like = &sdp.Description{Streams: d.Streams[d.Audio : d.Audio+1]}
 	}
-	offer, err := wanted.withTransport(c.offering(to)).answering(like, c.mediaAt(c.side(to)), formats, d.passedOn())
+	offer, err := wanted.WithTransport(c.offering(to)).Answering(like, c.mediaAt(c.side(to)), formats, d.PassedOn())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -222,8 +226,8 @@ func (c *Call) consult(from *legOnWire, d *description, fallback []format, by si
 	if by == sip.INVITE {
 		patience = consultInvite
 	}
-	c.exchange = &exchange{from: from, to: to, ref: c.nextOffer(), offer: d, formats: wanted.pick(formats), fallback: fallback, until: time.Now().Add(patience)}
-	c.step(to, Offer{Ref: c.exchange.ref, SDP: offer})
+	c.exchange = &exchange{from: from, to: to, ref: c.nextOffer(), offer: d, formats: wanted.Pick(formats), fallback: fallback, until: time.Now().Add(patience)}
+	c.step(to, leg.Offer{Ref: c.exchange.ref, SDP: offer})
 }
 
 // exchangeDeadline is when the change that is under way has taken too long.
@@ -240,12 +244,12 @@ func (c *Call) exchangeExpired() {
 	x := c.exchange
 	x.withdrawn = true
 	c.peerLog.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
-	c.step(x.from, Reject{Code: 504, Reason: statusText(504)})
+	c.step(x.from, leg.Reject{Code: 504, Reason: message.StatusText(504)})
 }
 
 // onAnswerReady is the answer of a side that was asked for a change, or to an
 // offer of our own. It gives an error where the session is broken by it.
-func (c *Call) onAnswerReady(from *legOnWire, f AnswerReady) error {
+func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 	if f.Overtook {
 		c.restore(from)
 		return nil
@@ -259,8 +263,8 @@ func (c *Call) onAnswerReady(from *legOnWire, f AnswerReady) error {
 }
 
 // answerOf gives the side that wanted a change the other one's answer.
-func (c *Call) answerOf(x *exchange, sdp []byte) {
-	answer, err := c.readAnswer(x.to, sdp, x.formats)
+func (c *Call) answerOf(x *exchange, body []byte) {
+	answer, err := c.readAnswer(x.to, body, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
 			c.peerLog.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
@@ -270,10 +274,10 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 		return
 	}
 	side := c.side(x.from)
-	seen := c.keyable(c.target, side, answer.inNumbersOf(x.offer), x.offer)
-	told := seen.common(x.offer)
-	reply, err := seen.withTransport(c.answering(x.from, x.offer)).answering(x.offer, c.mediaAt(side), numbersOf(told), dirAsIs)
-	if err != nil || seen.speaks().name == "" {
+	seen := c.keyable(c.target, side, answer.InNumbersOf(x.offer), x.offer)
+	told := seen.Common(x.offer)
+	reply, err := seen.WithTransport(c.answering(x.from, x.offer)).Answering(x.offer, c.mediaAt(side), sdp.NumbersOf(told), sdp.AsIs)
+	if err != nil || seen.Speaks().Name == "" {
 		c.refuseExchange(x, 488)
 		c.restore(x.to)
 		return
@@ -281,18 +285,18 @@ func (c *Call) answerOf(x *exchange, sdp []byte) {
 	c.rollback[side] = &rollback{description: c.description[side], terms: c.terms, asked: true}
 	c.sentTo[side], c.sentTo[side.Other()] = told, x.formats
 	c.tell(side, told)
-	c.tell(side.Other(), answer.formats())
-	c.onHold[side], c.streamOrder[side] = x.offer.held(), x.offer
+	c.tell(side.Other(), answer.Formats())
+	c.onHold[side], c.streamOrder[side] = x.offer.Held(), x.offer
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
 	c.peerLog.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
-	c.step(x.from, Accept{SDP: reply})
+	c.step(x.from, leg.Accept{SDP: reply})
 }
 
 // restore offers a side the session again as the other one has it.
 func (c *Call) restore(l *legOnWire) {
 	if offer, err := c.sessionToward(c.side(l)); err == nil {
-		c.step(l, Offer{Ref: c.nextOffer(), SDP: offer})
+		c.step(l, leg.Offer{Ref: c.nextOffer(), SDP: offer})
 	}
 }
 
@@ -304,7 +308,7 @@ func (c *Call) nextOffer() int {
 
 // onOfferRefused: the other side does not want the change. Who asked for it may
 // have it all the same where the codec stays.
-func (c *Call) onOfferRefused(from *legOnWire, f OfferRefused) {
+func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
 	x := c.exchange
 	if x == nil || x.to != from || x.ref != f.Ref {
 		return // an offer of our own: the session stays as it was
@@ -321,7 +325,7 @@ func (c *Call) onOfferRefused(from *legOnWire, f OfferRefused) {
 
 // settleFor gives a side what it wants where the other one can't be asked for it,
 // if the codec of the call stays.
-func (c *Call) settleFor(from *legOnWire, d *description, fallback []format) {
+func (c *Call) settleFor(from *legOnWire, d *sdp.Description, fallback []sdp.Format) {
 	if fallback == nil {
 		c.step(from, notAcceptable())
 		return
@@ -334,7 +338,7 @@ func (c *Call) settleFor(from *legOnWire, d *description, fallback []format) {
 func (c *Call) refuseExchange(x *exchange, code int) {
 	r := notAcceptable()
 	if code == 491 || code == 480 || code == 486 || code == 606 {
-		r = Reject{Code: code, Reason: statusText(code)}
+		r = leg.Reject{Code: code, Reason: message.StatusText(code)}
 	}
 	c.step(x.from, r)
 }
@@ -376,7 +380,7 @@ func (c *Call) onWithdrawn(from *legOnWire) {
 var errNoAnswer = errors.New("no session description where an answer was due")
 
 // ownOfferAnswered takes the answer to an offer of our own.
-func (c *Call) ownOfferAnswered(from *legOnWire, f AnswerReady) error {
+func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	side := c.side(from)
 	if f.SDP == nil && !f.Late {
 		return nil // some leave it out where nothing has changed
@@ -385,11 +389,11 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f AnswerReady) error {
 		return errNoAnswer
 	}
 	answer, err := c.readAnswer(from, f.SDP, c.sentTo[side])
-	if err == nil && !includes(answer.formats(), c.codec[side]) {
-		err = errNoCodec
+	if err == nil && !sdp.Includes(answer.Formats(), c.codec[side]) {
+		err = sdp.ErrNoCodec
 	}
-	if like := c.streamOrder[side]; err == nil && f.Late && len(answer.streams) > max(1, streamsOf(like)) {
-		err = errBadSDP
+	if like := c.streamOrder[side]; err == nil && f.Late && len(answer.Streams) > max(1, streamsOf(like)) {
+		err = sdp.ErrMalformed
 	}
 	switch {
 	case err != nil && f.Late:
@@ -407,15 +411,15 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f AnswerReady) error {
 }
 
 // streamsOf is how many streams a description has, 0 where there is none.
-func streamsOf(d *description) int {
+func streamsOf(d *sdp.Description) int {
 	if d == nil {
 		return 0
 	}
-	return len(d.streams)
+	return len(d.Streams)
 }
 
 // brokenAnswer ends a call whose side gave no answer that can be used.
 func (c *Call) brokenAnswer(from *legOnWire, err error) {
 	c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
-	c.hangup(CauseBadACK, store.EndedBySystem)
+	c.hangup(cause.BadACK, store.EndedBySystem)
 }

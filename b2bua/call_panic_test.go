@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/store"
 )
 
@@ -21,14 +22,14 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 		w.carrier.expect("SIP/2.0 500")
 		w.carrier.ackRefused(other)
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("failed", CauseInternalError, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.InternalError, store.EndedBySystem)
 		if r.SIPStatus != 500 {
 			t.Errorf("status %d", r.SIPStatus)
 		}
 		w.panics = 1
 		w.relay.broken = false
 		w.callerHangsUp(d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -42,7 +43,7 @@ func TestNoPorts(t *testing.T) {
 			t.Error("503 without Retry-After")
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", CauseNoPorts, store.EndedBySystem)
+		w.wantRecord("failed", cause.NoPorts, store.EndedBySystem)
 		if len(w.prepare.asked) != 0 {
 			t.Error("the platform was asked")
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -190,15 +191,15 @@ func (c *Call) mediaDescribed() {
 func (c *Call) payloadsOf(side media.Side) (p recording.Payloads) {
 	var names []string
 	for _, f := range c.sends(side) {
-		switch number := numberOf(f); {
-		case !f.speech() || !slices.Contains(c.offeredCodecs[side], f.codec):
-		case f.codec == pcmu:
+		switch number := sdp.NumberOf(f); {
+		case !f.Speech() || !slices.Contains(c.offeredCodecs[side], f.Codec):
+		case f.Codec == sdp.PCMU:
 			p.ULaw.Add(number)
-		case f.codec == pcma:
+		case f.Codec == sdp.PCMA:
 			p.ALaw.Add(number)
 		default:
 			p.Other.Add(number)
-			if name, _, _ := strings.Cut(f.mapping, "/"); !slices.Contains(names, name) {
+			if name, _, _ := strings.Cut(f.Mapping, "/"); !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}

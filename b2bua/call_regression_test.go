@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
+	"flowbridge/b2bua/cause"
 )
 
 // What TestCallModel has found, as short as it can be.
@@ -26,7 +26,7 @@ func TestCancelHasTheTagOfItsInvite(t *testing.T) {
 		}
 		d.learn(w.carrier.expect("SIP/2.0 487"))
 		w.carrier.ackRefused(d)
-		w.wantRecord("cancelled", CauseCallerCancelled, "caller")
+		w.wantRecord("cancelled", cause.CallerCancelled, "caller")
 		w.agent.drainFor(time.Minute) // its INVITE has had no answer at all
 	})
 }
@@ -346,15 +346,4 @@ func TestUnsaidAnswerIsNoVersion(t *testing.T) {
 		w.callerHangsUpAt(w.agent2, d)
 		w.record()
 	})
-}
-
-// A 200 to our re-INVITE that comes when that has been given up, and the dialog
-// with it, gets its ACK.
-func TestReinviteAnsweredTooLate(t *testing.T) {
-	lt := uasIn(t, "confirmed")
-	lt.want(lt.do(Offer{Ref: 1, SDP: []byte("v=0")}), "INVITE")
-	late := responseTo(t, lt, sip.INVITE, 200, "OK")
-	lt.want(lt.do(RequestFailed{Method: sip.INVITE, Seq: 1, Cause: CauseTargetSilent}), "gone dialog_lost, BYE")
-	lt.want(lt.do(late), "ACK")
-	lt.want(lt.do(late), "ACK")
 }

@@ -6,6 +6,9 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/config"
 )
 
@@ -19,7 +22,7 @@ type relayed struct {
 	to     *legOnWire
 	method sip.RequestMethod
 	seq    uint32
-	done   func(Replied) // besides; may be nil
+	done   func(leg.Replied) // besides; may be nil
 }
 
 // alwaysPassed are the headers of a request or its answer that go to the other
@@ -34,10 +37,10 @@ func alwaysPassed() []string {
 // policy is the configuration of the platform that has a part in the call: its
 // target, or who placed it.
 func (c *Call) policy() *config.Target {
-	if c.trunk.caller != nil {
-		return c.trunk.caller
+	if c.trunk.Caller != nil {
+		return c.trunk.Caller
 	}
-	return c.target.cfg
+	return c.target.Config
 }
 
 // onAsked answers a request within the dialog, or has the other side answer it.
@@ -51,7 +54,7 @@ func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	case c.passes(from, req):
 		c.relay(from, req, contentOf(req), nil)
 	default:
-		c.reply(from, req, 405, from.leg.allow())
+		c.reply(from, req, 405, from.leg.Allow())
 	}
 }
 
@@ -61,7 +64,7 @@ func (c *Call) passes(from *legOnWire, req *sip.Request) bool {
 }
 
 // relay sends what one side asks to the other one. Nobody there: it is refused.
-func (c *Call) relay(from *legOnWire, req *sip.Request, content Content, done func(Replied)) {
+func (c *Call) relay(from *legOnWire, req *sip.Request, content leg.Content, done func(leg.Replied)) {
 	to := c.other(from)
 	if to == nil {
 		c.reply(from, req, 480)
@@ -73,7 +76,7 @@ func (c *Call) relay(from *legOnWire, req *sip.Request, content Content, done fu
 	c.lastRelay++
 	c.relays[c.lastRelay] = relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done}
 	content.Headers = append(content.Headers, c.passedTo(to, req.Headers())...)
-	c.step(to, Send{Ref: c.lastRelay, Method: req.Method, Content: content})
+	c.step(to, leg.Send{Ref: c.lastRelay, Method: req.Method, Content: content})
 }
 
 // dropRelays answers what a leg was asked that is not in the call any more.
@@ -81,13 +84,13 @@ func (c *Call) dropRelays(to *legOnWire) {
 	for ref, r := range c.relays {
 		if r.to == to {
 			delete(c.relays, ref)
-			c.step(r.from, Reply{Method: r.method, Seq: r.seq, Code: 480, Reason: statusText(480)})
+			c.step(r.from, leg.Reply{Method: r.method, Seq: r.seq, Code: 480, Reason: message.StatusText(480)})
 		}
 	}
 }
 
 // onReplied gives a side the other one's answer.
-func (c *Call) onReplied(f Replied) {
+func (c *Call) onReplied(f leg.Replied) {
 	r, ok := c.relays[f.Ref]
 	if !ok {
 		return // it was ours
@@ -96,21 +99,21 @@ func (c *Call) onReplied(f Replied) {
 	if r.done != nil {
 		r.done(f)
 	}
-	content := Content{ContentType: f.ContentType, Body: f.Body, Headers: alwaysOf(f.Headers)}
+	content := leg.Content{ContentType: f.ContentType, Body: f.Body, Headers: alwaysOf(f.Headers)}
 	content.Headers = append(content.Headers, c.passedTo(r.from, f.Headers)...)
-	c.step(r.from, Reply{Method: r.method, Seq: r.seq, Code: f.Code, Reason: f.Reason, Content: content})
+	c.step(r.from, leg.Reply{Method: r.method, Seq: r.seq, Code: f.Code, Reason: f.Reason, Content: content})
 }
 
 // reply answers a request by ourselves.
 func (c *Call) reply(to *legOnWire, req *sip.Request, code int, headers ...sip.Header) {
-	c.step(to, Reply{
-		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: statusText(code), Content: Content{Headers: headers},
+	c.step(to, leg.Reply{
+		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: message.StatusText(code), Content: leg.Content{Headers: headers},
 	})
 }
 
 // contentOf is what of a request goes to the other side.
-func contentOf(req *sip.Request) Content {
-	content := Content{Headers: alwaysOf(req.Headers())}
+func contentOf(req *sip.Request) leg.Content {
+	content := leg.Content{Headers: alwaysOf(req.Headers())}
 	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
 		content.ContentType, content.Body = ct.Value(), req.Body()
 	}
@@ -118,23 +121,23 @@ func contentOf(req *sip.Request) Content {
 }
 
 func alwaysOf(headers []sip.Header) []sip.Header {
-	out, _ := passed(headers, alwaysPassed())
+	out, _ := outbound.Passed(headers, alwaysPassed())
 	return out
 }
 
 // passedTo picks the headers of one side's message that are configured to pass
 // to the other.
 func (c *Call) passedTo(to *legOnWire, headers []sip.Header) []sip.Header {
-	names := c.trunk.cfg.PassHeaders
+	names := c.trunk.Config.PassHeaders
 	if to != c.a {
-		names = c.target.cfg.PassHeaders
+		names = c.target.Config.PassHeaders
 	}
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
 		return slices.ContainsFunc(alwaysPassed(), func(p string) bool { return strings.EqualFold(p, n) })
 	})
-	out, _ := passed(headers, names)
-	in := inbound{trusted: c.trunk.cfg.Trusted, privacy: c.privacy}
+	out, _ := outbound.Passed(headers, names)
+	in := outbound.Inbound{Trusted: c.trunk.Config.Trusted, Privacy: c.privacy}
 	return slices.DeleteFunc(out, func(h sip.Header) bool {
-		return strings.EqualFold(h.Name(), "Reason") || (to != c.a && in.reveals(h.Name(), []string{h.Value()})) // a BYE has ours
+		return strings.EqualFold(h.Name(), "Reason") || (to != c.a && in.Reveals(h.Name(), []string{h.Value()})) // a BYE has ours
 	})
 }

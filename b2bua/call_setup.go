@@ -8,6 +8,11 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -25,7 +30,7 @@ func (c *Call) admitted() phase {
 		c.take(it)
 	}
 	for _, t := range c.pending {
-		if f, cancelled := t.fact.(Cancelled); cancelled {
+		if f, cancelled := t.fact.(leg.Cancelled); cancelled {
 			c.journal()
 			return c.cancelledByCaller(f)
 		}
@@ -39,7 +44,7 @@ func (c *Call) routing() phase {
 	index := c.findRoute()
 	if c.route == nil {
 		c.journal()
-		return c.refuse(404, CauseNoRoute)
+		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)
 	c.nameByIDs()
@@ -53,23 +58,23 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	c.untried = c.peers.destinations(c.route)
+	c.untried = c.peers.Destinations(c.route)
 	if !slices.ContainsFunc(c.untried, c.sharesCodec) {
-		return c.refuse(488, CauseNoCommonCodec, warning("305 no codec in common"))
+		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}
-	if err := c.openMedia(c.source.Addr(), c.untried[0].cfg.Media.Address); err != nil {
+	if err := c.openMedia(c.source.Addr(), c.untried[0].Config.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
-		return c.refuse(503, CauseNoPorts, retryAfter())
+		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
 	}
 	sounds := c.route.Ringing == config.RingingSessionProgress
 	if c.route.Ringing == config.RingingImmediate || (sounds && !c.soundRinging()) {
-		c.sendRinging(Progress{Code: 180, Reason: statusText(180)}, nil)
+		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
 	}
 	return c.nextAttempt()
 }
 
 func (c *Call) findRoute() int {
-	routes := c.peers.routes
+	routes := c.peers.Routes
 	for i := range routes {
 		if mismatch(&routes[i], &c.vars) == "" {
 			c.route = &routes[i]
@@ -112,19 +117,19 @@ func (c *Call) preparing() phase {
 			if f.Attempt == c.attempt.number {
 				return c.onReady(f)
 			}
-		case Cancelled:
+		case leg.Cancelled:
 			return c.cancelledByCaller(f)
 		case Killed:
 			return c.killed(f)
 		case Expired:
 			return c.setupExpired()
-		case Gone:
+		case leg.Gone:
 			return c.callerLost(f)
-		case Offered, Withdrawn, AnswerReady, OfferRefused, Asked, Replied:
+		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Progress, Answered, Refused, Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
+		case leg.Progress, leg.Answered, leg.Refused, leg.Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
 			// no leg B yet
 		}
 	}
@@ -145,9 +150,9 @@ func (c *Call) onReady(f Ready) phase {
 		}
 	}
 	if f.Err != nil {
-		c.log.Warn().Err(f.Err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not ready")
+		c.log.Warn().Err(f.Err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not ready")
 	}
-	if f.Cause != CauseNone {
+	if f.Cause != cause.None {
 		c.failed(outcome{cause: f.Cause})
 		return c.nextAttempt()
 	}
@@ -157,7 +162,7 @@ func (c *Call) onReady(f Ready) phase {
 		return (*Call).preparing
 	}
 	if err != nil {
-		c.log.Warn().Err(err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not dialled")
+		c.log.Warn().Err(err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not dialled")
 		c.failed(outcome{cause: cause})
 		return c.nextAttempt()
 	}
@@ -165,23 +170,23 @@ func (c *Call) onReady(f Ready) phase {
 }
 
 // dial makes leg B and sends its INVITE.
-func (c *Call) dial(f Ready) (Cause, error) {
+func (c *Call) dial(f Ready) (cause.Cause, error) {
 	a := c.attempt
 	local, err := c.localToward(f)
 	if err != nil {
-		return CauseTargetUnreachable, err
+		return cause.TargetUnreachable, err
 	}
 	if err = c.mediaToward(f.Dest.Addr()); err != nil {
 		return mediaCause(err), err
 	}
 	at := netip.AddrPortFrom(a.mediaName, c.session.Local(media.SideB).Port())
-	leg, invite, cause, err := c.outboundLeg(f, local, at)
+	leg, invite, why, err := c.outboundLeg(f, local, at)
 	if err != nil {
-		return cause, err
+		return why, err
 	}
-	a.transport = transportName(local.Transport)
+	a.transport = message.TransportName(local.Transport)
 	a.line = c.addLeg(leg, local, f.Flow)
-	a.line.wire.tls = a.target.cfg.TLS
+	a.line.wire.tls = a.target.Config.TLS
 	a.line.crypto = a.crypto
 	if a.reason == "" {
 		c.sessionAddr[media.SideB] = a.mediaName
@@ -191,62 +196,62 @@ func (c *Call) dial(f Ready) (Cause, error) {
 	}
 	c.journal()
 	c.step(a.line, invite)
-	return CauseNone, nil
+	return cause.None, nil
 }
 
 // outboundLeg makes leg B and what tells it to send its INVITE: the caller's
 // offer with our address at, the configured headers. It sends nothing.
-func (c *Call) outboundLeg(f Ready, local Local, at netip.AddrPort) (*Leg, Invite, Cause, error) {
+func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempt
-	offer, err := a.offer.withTransport(a.crypto.offering()).forTarget(at, a.formats, c.directionFor(a))
+	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.directionFor(a))
 	if err != nil {
-		return nil, Invite{}, CauseInternalError, err
+		return nil, leg.Invite{}, cause.InternalError, err
 	}
 	vars := c.varsOf(a)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
-	in := inbound{invite: c.invite, source: c.invite, trusted: c.trunk.cfg.Trusted, privacy: withheldFrom(vars, c.privacy), besides: a.headers}
+	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Config.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy), Besides: a.headers}
 	if a.source != nil {
-		in.source = a.source
+		in.Source = a.source
 	}
-	out, err := buildOutbound(a.target.cfg, f.URI, vars, in, local, a.target.options(), offer)
+	out, err := outbound.Build(a.target.Config, f.URI, vars, in, local, a.target.Options(), offer)
 	if err != nil {
-		return nil, Invite{}, CauseTemplateFailed, err
+		return nil, leg.Invite{}, cause.TemplateFailed, err
 	}
-	leg := newUACLeg(c.server.legOptions(media.SideB, local, a.target.options()), newCallID(), out.localParty, out.remoteParty)
-	out.offer = leg.describe(out.offer)
+	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), newCallID(), out.LocalParty, out.RemoteParty)
+	out.Offer = l.Describe(out.Offer)
 	if a.reason == "" {
-		out.parts = partsFor(c.invite, a.target.cfg.PassParts)
+		out.Parts = message.PartsFor(c.invite, a.target.Config.PassParts)
 	}
-	if err = c.fit(&out, leg, f); err != nil {
-		return nil, Invite{}, CauseInviteTooLarge, err
+	if err = c.fit(&out, l, f); err != nil {
+		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
-	return leg, Invite{
-		Request: out.request(), Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: a.target.cfg.FirstResponseTimeout, RingTimeout: a.target.cfg.RingTimeout,
-		Auth: a.target.cfg.Auth,
-	}, CauseNone, nil
+	return l, leg.Invite{
+		Request: out.Request(), Dest: f.Dest, Transport: local.Transport,
+		FirstResponse: a.target.Config.FirstResponseTimeout, RingTimeout: a.target.Config.RingTimeout,
+		Auth: a.target.Config.Auth,
+	}, cause.None, nil
 }
 
 // directionFor is that of an attempt's offer: the caller's, but not what the
 // caller was told of an agent that holds it, and nothing where we offer by
 // ourselves.
-func (c *Call) directionFor(a *attempt) direction {
+func (c *Call) directionFor(a *attempt) sdp.Direction {
 	switch {
 	case a.reason == "" && c.late:
-		return dirSendRecv
+		return sdp.SendRecv
 	case a.reason == "":
-		return a.offer.passedOn()
+		return a.offer.PassedOn()
 	case c.onHold[media.SideA]:
-		return dirSendOnly
+		return sdp.SendOnly
 	default:
-		return dirSendRecv
+		return sdp.SendRecv
 	}
 }
 
 // localToward is what we are called by the target of an attempt.
-func (c *Call) localToward(f Ready) (Local, error) {
+func (c *Call) localToward(f Ready) (leg.Local, error) {
 	if f.Flow != nil {
 		return c.server.stack.localOver(f.Flow)
 	}
@@ -255,19 +260,19 @@ func (c *Call) localToward(f Ready) (Local, error) {
 
 // fit makes an INVITE as small as it has to be, and notes what was left out;
 // or says that it wants TCP.
-func (c *Call) fit(out *draft, leg *Leg, f Ready) error {
+func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
 	a := c.attempt
-	size := func() int { return leg.inviteSize(out.request()) + credentialsSize(a.target.cfg) }
+	size := func() int { return leg.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Config) }
 	whole := size()
 	var err error
-	switch over := f.Flow == nil && overBudget(a.target.cfg, out.measure(whole)); {
-	case over && a.target.cfg.Overflow == config.OverflowTCP && !f.TriedTCP:
+	switch over := f.Flow == nil && outbound.OverBudget(a.target.Config, out.Measure(whole)); {
+	case over && a.target.Config.Overflow == config.OverflowTCP && !f.TriedTCP:
 		return errWantsTCP
 	case over:
-		err = out.trim(a.target.cfg.Budget, size)
+		err = out.Trim(a.target.Config.Budget, size)
 	}
-	if a.dropped = out.dropped; len(a.dropped) > 0 {
-		c.log.Warn().Str("target", a.target.cfg.Name).Int("attempt", a.number).Strs("headers", a.dropped).
+	if a.dropped = out.Dropped; len(a.dropped) > 0 {
+		c.log.Warn().Str("target", a.target.Config.Name).Int("attempt", a.number).Strs("headers", a.dropped).
 			Int("size", whole).Msg("headers left out")
 	}
 	return err
@@ -278,40 +283,40 @@ func (c *Call) dialing() phase {
 	c.phaseName = "dialing"
 	for {
 		switch t := c.next(); f := t.fact.(type) {
-		case Progress:
+		case leg.Progress:
 			c.onProgress(f)
-		case Answered:
+		case leg.Answered:
 			return c.onAnswered(f)
-		case Refused:
+		case leg.Refused:
 			return c.onRefused(f)
-		case Cancelled:
+		case leg.Cancelled:
 			return c.cancelledByCaller(f)
 		case Killed:
 			return c.killed(f)
 		case Expired:
 			return c.setupExpired()
-		case Gone:
+		case leg.Gone:
 			if t.from == c.a {
 				return c.callerLost(f)
 			}
-		case Offered, Withdrawn, AnswerReady, OfferRefused, Asked, Replied:
+		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
 			if c.duringSetup(t); c.finished {
 				return nil
 			}
-		case Ready, Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
+		case Ready, leg.Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
 			// of an attempt before, or not possible yet
 		}
 	}
 }
 
 // callerLost: the caller did not acknowledge what it has to.
-func (c *Call) callerLost(f Gone) phase {
+func (c *Call) callerLost(f leg.Gone) phase {
 	c.abandon(f.Cause)
 	return c.end(f.Cause, store.EndedBySystem, 504, 0)
 }
 
 // onProgress passes ringing on as the route says, and early media always.
-func (c *Call) onProgress(f Progress) {
+func (c *Call) onProgress(f leg.Progress) {
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
 			c.peerLog.Warn().Err(err).Msg("early media not usable")
@@ -327,32 +332,32 @@ func (c *Call) onProgress(f Progress) {
 
 // sendEarlyMedia passes a provisional answer with SDP on, once. As a 180 is
 // not repeated, and not sent at all where the route says none, it is 183 then.
-func (c *Call) sendEarlyMedia(f Progress) {
+func (c *Call) sendEarlyMedia(f leg.Progress) {
 	if c.earlySent {
 		return
 	}
 	c.earlySent = true
 	if f.Code == 180 && (c.ringSent || c.route.Ringing == config.RingingNone) {
-		f.Code, f.Reason = 183, statusText(183)
+		f.Code, f.Reason = 183, message.StatusText(183)
 	}
 	c.sendRinging(f, c.answer)
 }
 
-func (c *Call) sendRinging(f Progress, sdp []byte) {
+func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	if f.Code == 180 {
 		c.ringSent = true
 	}
 	if c.record.RingingAt.IsZero() {
 		c.record.RingingAt = store.TimeOf(time.Now())
 	}
-	c.step(c.a, Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
+	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
 
 // onAnswered: the target said 200 and has its ACK; now the carrier gets its
 // own.
-func (c *Call) onAnswered(f Answered) phase {
+func (c *Call) onAnswered(f leg.Answered) phase {
 	if f.SDP == nil {
-		return c.badAnswer(errNoAudio)
+		return c.badAnswer(sdp.ErrNoAudio)
 	}
 	if err := c.takeAnswer(f.SDP); err != nil {
 		return c.badAnswer(err)
@@ -367,20 +372,20 @@ func (c *Call) onAnswered(f Answered) phase {
 	c.listenForDigits()
 	c.answered = now
 	c.updateSounds()
-	c.server.admission.answered()
+	c.server.admission.Answered()
 	c.record.AnsweredAt = store.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.started).Milliseconds()
 	c.recordIfWanted()
-	c.noteAttempt(CauseNone, 200)
+	c.noteAttempt(cause.None, 200)
 	c.journal()
-	c.step(c.a, Answer{SDP: c.answer, Headers: c.passed(f.Headers)})
+	c.step(c.a, leg.Answer{SDP: c.answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
 }
 
 // badAnswer hangs up a target whose answer can't be relayed.
 func (c *Call) badAnswer(err error) phase {
-	c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
-	c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
+	c.log.Warn().Err(err).Str("target", c.attempt.target.Config.Name).Msg("target's SDP answer not usable")
+	c.step(c.attempt.line, leg.Hangup{Why: cause.BadAnswer})
 	c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
 	c.triesPlainAfter(err)
 	return c.nextAttempt()
@@ -388,61 +393,61 @@ func (c *Call) badAnswer(err error) phase {
 
 // onRefused is the next target's turn, or the carrier gets the target's own
 // answer.
-func (c *Call) onRefused(f Refused) phase {
+func (c *Call) onRefused(f leg.Refused) phase {
 	if c.refusedBy(f, c.route.FailoverOn) {
 		return c.nextAttempt()
 	}
-	c.step(c.a, Refuse{Code: f.Code, Reason: f.Reason, Headers: c.passed(f.Headers)})
+	c.step(c.a, leg.Refuse{Code: f.Code, Reason: f.Reason, Headers: c.passed(f.Headers)})
 	return c.end(f.Cause, store.EndedByAgent, f.Code, f.Q850)
 }
 
 // refusedBy notes how an attempt ended, and says whether it is the next one's
 // turn.
-func (c *Call) refusedBy(f Refused, failoverOn []int) bool {
-	if f.Cause == CauseTargetSilent {
+func (c *Call) refusedBy(f leg.Refused, failoverOn []int) bool {
+	if f.Cause == cause.TargetSilent {
 		c.attempt.line.wire.distrust()
 	}
 	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || nextTarget(f.Code, failoverOn)
+	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || cause.NextTarget(f.Code, failoverOn)
 }
 
 // passed picks the headers of a target's answer that the carrier gets.
 func (c *Call) passed(headers []sip.Header) []sip.Header {
-	out, dropped := passed(headers, c.trunk.cfg.PassHeaders)
+	out, dropped := outbound.Passed(headers, c.trunk.Config.PassHeaders)
 	if len(dropped) > 0 {
-		c.peerLog.Warn().Str("target", c.attempt.target.cfg.Name).Strs("headers", dropped).Msg("headers not passed on")
+		c.peerLog.Warn().Str("target", c.attempt.target.Config.Name).Strs("headers", dropped).Msg("headers not passed on")
 	}
 	return out
 }
 
 // refuse gives the carrier a final answer of our own and ends the call.
-func (c *Call) refuse(code int, cause Cause, headers ...sip.Header) phase {
-	c.step(c.a, Refuse{Code: code, Reason: statusText(code), Headers: headers})
+func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
+	c.step(c.a, leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers})
 	return c.end(cause, store.EndedBySystem, code, c.last.q850)
 }
 
 // cancelledByCaller gives up the target; the carrier has its 487 already.
-func (c *Call) cancelledByCaller(f Cancelled) phase {
-	c.abandonFor(CauseCallerCancelled, f.Why)
-	return c.end(CauseCallerCancelled, store.EndedByCaller, 487, f.Why.q850)
+func (c *Call) cancelledByCaller(f leg.Cancelled) phase {
+	c.abandonFor(cause.CallerCancelled, f.Why)
+	return c.end(cause.CallerCancelled, store.EndedByCaller, 487, f.Why.Q850)
 }
 
 func (c *Call) setupExpired() phase {
-	c.abandon(CauseSetupTimeout)
-	return c.refuse(c.route.Otherwise, CauseSetupTimeout)
+	c.abandon(cause.SetupTimeout)
+	return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 }
 
 func (c *Call) killed(f Killed) phase {
 	c.abandon(f.Cause)
-	c.step(c.a, Refuse{Code: 503, Reason: statusText(503)})
+	c.step(c.a, leg.Refuse{Code: 503, Reason: message.StatusText(503)})
 	return c.end(f.Cause, f.By, 503, 0)
 }
 
 // abandon stops the current attempt, in whatever it is doing.
-func (c *Call) abandon(why Cause) { c.abandonFor(why, reasons{}) }
+func (c *Call) abandon(why cause.Cause) { c.abandonFor(why, cause.Reasons{}) }
 
 // abandonFor is abandon for what the caller says.
-func (c *Call) abandonFor(why Cause, caller reasons) {
+func (c *Call) abandonFor(why cause.Cause, caller cause.Reasons) {
 	a := c.attempt
 	if a == nil {
 		return
@@ -450,7 +455,7 @@ func (c *Call) abandonFor(why Cause, caller reasons) {
 	c.last = outcome{cause: why} // whatever another target said before
 	a.cancel()
 	if a.line != nil {
-		c.step(a.line, Abandon{Why: why, Caller: caller})
+		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
 	}
 	c.noteAttempt(why, 0)
 }
@@ -458,5 +463,5 @@ func (c *Call) abandonFor(why Cause, caller reasons) {
 // warning is a Warning header (RFC 3261 section 20.43) that names nobody.
 func warning(text string) sip.Header {
 	code, what := text[:3], text[4:]
-	return sip.NewHeader("Warning", code+" flowbridge "+quoted(what))
+	return sip.NewHeader("Warning", code+" flowbridge "+message.Quote(what))
 }

@@ -9,6 +9,11 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -17,29 +22,29 @@ import (
 // minute.
 const maxChat = 20
 
-func (s *Server) newCall(req *sip.Request, p *snapshot, t *trunk, source netip.AddrPort, local Local) *Call {
+func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) *Call {
 	c := &Call{
 		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source, local: local,
 		inbox: newInbox(), started: time.Now(),
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.log = t.logged(s.log.With().Str("call", c.id)).Logger()
+	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
 	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
 	c.vars = config.Vars{
-		To:         party("", &req.Recipient, t.cfg.Country),
-		From:       callerOf(req, t.cfg),
+		To:         message.PartyOf("", &req.Recipient, t.Config.Country),
+		From:       outbound.CallerOf(req, t.Config),
 		CallID:     c.id,
 		SIPCallID:  req.CallID().Value(),
-		Trunk:      t.trunkName(),
-		Target:     t.targetName(),
-		Diversion:  diversion(req, t.cfg.Country),
-		Direction:  t.direction(),
-		HeaderFunc: headerOf(req),
+		Trunk:      t.TrunkName(),
+		Target:     t.TargetName(),
+		Diversion:  outbound.Diversion(req, t.Config.Country),
+		Direction:  t.Direction(),
+		HeaderFunc: outbound.HeaderOf(req),
 	}
-	c.privacy = privacyOf(req, t.cfg)
+	c.privacy = outbound.PrivacyOf(req, t.Config)
 	c.tape = s.tapes.claim(c.vars.SIPCallID)
 	c.record = store.Record{
-		ID: c.id, Node: s.node, Trunk: t.trunkName(), Target: t.targetName(), Direction: t.direction(),
+		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
 		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
 		StartedAt: store.TimeOf(c.started), Attempts: []store.Attempt{},
 	}
@@ -47,16 +52,16 @@ func (s *Server) newCall(req *sip.Request, p *snapshot, t *trunk, source netip.A
 }
 
 // putOnWire puts a leg on a wire. flow is its connection, nil over UDP.
-func (c *Call) putOnWire(leg *Leg, local Local, flow *stream) *legOnWire {
-	l := &legOnWire{leg: leg, tag: leg.Dialog().LocalTag, callID: leg.Dialog().CallID}
-	l.post = func(in Input) bool { return c.inbox.post(item{line: l, in: in}) }
+func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *stream) *legOnWire {
+	l := &legOnWire{leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
+	l.post = func(in leg.Input) bool { return c.inbox.post(item{line: l, in: in}) }
 	l.wire = newWire(c.server.stack, local, flow, l.post)
 	return l
 }
 
-// addLeg is newLine for a leg that the call makes, which the server must
+// addLeg is putOnWire for a leg that the call makes, which the server must
 // find.
-func (c *Call) addLeg(leg *Leg, local Local, flow *stream) *legOnWire {
+func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *stream) *legOnWire {
 	l := c.putOnWire(leg, local, flow)
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)
@@ -79,7 +84,7 @@ func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" 
 // section 9.2).
 func transactionKey(req *sip.Request) string {
 	via := req.Via()
-	return branchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
+	return message.BranchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
 }
 
 // ask has the call's goroutine describe the call. Where that has ended, and
@@ -102,7 +107,7 @@ func (c *Call) snapshot() LiveCall {
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
 	r.Recordings = recordingsOf(c.recorders)
 	if c.transfer != nil {
-		r.Attempts = append(r.Attempts, c.attemptRecord(CauseNone, 0)) // so far
+		r.Attempts = append(r.Attempts, c.attemptRecord(cause.None, 0)) // so far
 	}
 	if c.session != nil {
 		r.Media = c.mediaRecord(c.session.Stats())
@@ -117,7 +122,7 @@ func (c *Call) snapshot() LiveCall {
 	live.Recording, live.Masked = c.recordingState(), c.masked
 	live.Vars, live.headers = c.vars, c.invite.Headers()
 	for side, d := range c.description {
-		live.Held[side] = d != nil && d.held()
+		live.Held[side] = d != nil && d.Held()
 		if v := c.voices[side]; v != nil {
 			live.Hears[side] = v.name
 		}

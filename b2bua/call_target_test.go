@@ -6,6 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/store"
 )
 
@@ -41,8 +44,8 @@ func TestSilentTarget(t *testing.T) {
 				for _, m := range w.agent.rest() {
 					invite = m
 				}
-				r := w.wantRecord("failed", CauseTargetSilent, store.EndedBySystem)
-				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(CauseTargetSilent) {
+				r := w.wantRecord("failed", cause.TargetSilent, store.EndedBySystem)
+				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.TargetSilent) {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
 				late(w, invite)
@@ -75,7 +78,7 @@ func TestForked200(t *testing.T) {
 		}
 		w.agent.silent(time.Second)
 		w.callerHangsUp(d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		time.Sleep(20 * time.Second)
 		w.agent.answer(invite, "fork3") // nobody knows the call any more
 		w.agent.expect("ACK")
@@ -92,13 +95,13 @@ func TestTargetRefuses(t *testing.T) {
 		reason      string
 		want        string
 		disposition string
-		cause       Cause
+		cause       cause.Cause
 		by          string
 	}{
-		{486, "Busy Here", "SIP/2.0 486 Busy Here", "busy", CauseTargetBusy, store.EndedByAgent},
-		{404, "No Such Number", "SIP/2.0 404 No Such Number", "failed", CauseTargetRefused, store.EndedByAgent},
-		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", CauseTargetError, store.EndedBySystem},
-		{603, "Decline", "SIP/2.0 603 Decline", "failed", CauseTargetRefused, store.EndedByAgent},
+		{486, "Busy Here", "SIP/2.0 486 Busy Here", "busy", cause.TargetBusy, store.EndedByAgent},
+		{404, "No Such Number", "SIP/2.0 404 No Such Number", "failed", cause.TargetRefused, store.EndedByAgent},
+		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", cause.TargetError, store.EndedBySystem},
+		{603, "Decline", "SIP/2.0 603 Decline", "failed", cause.TargetRefused, store.EndedByAgent},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -117,13 +120,13 @@ func TestTargetRefuses(t *testing.T) {
 
 func TestPrepareFails(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.prepare.err = &PrepareError{Cause: CausePrepareRefused, Status: 200, Err: errNoCodec}
+		w.prepare.err = &PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.carrier.expect("SIP/2.0 503")
 		w.carrier.ackRefused(d)
-		r := w.wantRecord("failed", CausePrepareRefused, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.PrepareRefused, store.EndedBySystem)
 		if len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -152,8 +155,8 @@ func TestNextTarget(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
-		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(CauseTargetError) || r.Target != "spare" {
+		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetError) || r.Target != "spare" {
 			t.Errorf("record %+v", r)
 		}
 	})
@@ -165,7 +168,7 @@ func TestNoRoute(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 404"))
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", CauseNoRoute, store.EndedBySystem)
+		w.wantRecord("failed", cause.NoRoute, store.EndedBySystem)
 	})
 }
 
@@ -180,7 +183,7 @@ func TestRepeatedRefusal(t *testing.T) {
 		for i := range 50 {
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
 			ack := w.agent.expect("ACK sip:+15075785607@192.0.2.20:32681 SIP/2.0")
-			if branchOf(ack.Message) != branchOf(invite.Message) || ack.value("CSeq") != "1 ACK" ||
+			if message.BranchOf(ack.Message) != message.BranchOf(invite.Message) || ack.value("CSeq") != "1 ACK" ||
 				ack.value("To") != invite.value("To")+";tag=a" || ack.value("From") != invite.value("From") {
 				t.Fatalf("ACK number %d:\n%s", i+1, ack.raw)
 			}
@@ -188,7 +191,7 @@ func TestRepeatedRefusal(t *testing.T) {
 		}
 		w.carrier.expect("SIP/2.0 486")
 		w.carrier.ackRefused(d)
-		w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
 		time.Sleep(30 * time.Second)
 		w.agent.reply(invite, 486, "Busy Here", "a", "")
 		w.agent.expect("ACK")
@@ -315,7 +318,7 @@ func TestRingTimeout(t *testing.T) {
 			t.Errorf("the carrier got\n%s", refused.raw)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("no_answer", CauseRingTimeout, store.EndedBySystem)
+		w.wantRecord("no_answer", cause.RingTimeout, store.EndedBySystem)
 	})
 }
 
@@ -325,7 +328,7 @@ func TestSetupTimeout(t *testing.T) {
 		`targets: [agent, spare], ringing: on-target, setup_timeout: 10s, otherwise: 480}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
 		w.prepare.after = 2 * time.Second
-		w.prepare.err = &PrepareError{Cause: CausePrepareFailed, Err: errNoCodec}
+		w.prepare.err = &PrepareError{Cause: cause.PrepareFailed, Err: sdp.ErrNoCodec}
 		d := w.carrier.newCall("+15085785607")
 		begin := time.Now()
 		w.carrier.invite(d)
@@ -340,8 +343,8 @@ func TestSetupTimeout(t *testing.T) {
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "b", "")
 		w.agent2.reply(invite, 487, "Request Terminated", "b", "")
 		w.agent2.expect("ACK")
-		r := w.wantRecord("no_answer", CauseSetupTimeout, store.EndedBySystem)
-		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(CauseSetupTimeout) {
+		r := w.wantRecord("no_answer", cause.SetupTimeout, store.EndedBySystem)
+		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.SetupTimeout) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})

@@ -7,6 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -24,7 +28,7 @@ func TestCallAnsweredCallerHangsUp(t *testing.T) {
 		for header, want := range map[string]string{
 			"X-EI": "S.id-1;", "P-Asserted-Identity": "<sip:+15075550100@198.51.100.1>", "Max-Forwards": "69",
 			"Contact": "<sip:198.51.100.1:5060>", "To": "<sip:+15075785607@192.0.2.20:32681>", "CSeq": "1 INVITE",
-			"X-Empty": "", "Allow": methods + ", INFO", "User-Agent": agentName,
+			"X-Empty": "", "Allow": leg.Methods + ", INFO", "User-Agent": outbound.AgentName,
 		} {
 			if got := invite.value(header); got != want {
 				t.Errorf("%s: %q; want %q", header, got, want)
@@ -57,7 +61,7 @@ func TestCallAnsweredCallerHangsUp(t *testing.T) {
 		if !strings.Contains(ok.raw, "m=audio 10000 RTP/AVP 0 8 101\r\n") || strings.Contains(ok.raw, "192.0.2.20") {
 			t.Errorf("answer to the carrier:\n%s", ok.raw)
 		}
-		if tagOf(ok.res().To().Params) != d.toTag {
+		if message.TagOf(ok.res().To().Params) != d.toTag {
 			t.Error("200 has another To tag than 180")
 		}
 		w.carrier.ack(d)
@@ -67,7 +71,7 @@ func TestCallAnsweredCallerHangsUp(t *testing.T) {
 		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
 		w.agent.reply(bye, 200, "OK", "", "")
 
-		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		if r.DurationMS != 60_000 || r.SetupMS != 2000 || r.SynthflowCallID != "id-1" || r.Codec != "PCMU" ||
 			r.SIPStatus != 200 || r.Q850 != 16 || r.Media.A.Rx != 7 || len(r.Attempts) != 1 || r.Target != "agent" {
 			t.Errorf("record %+v", r)
@@ -81,11 +85,11 @@ func TestAgentHangsUp(t *testing.T) {
 		w.agent.agentRequest("BYE", invite, "agent1", 1)
 		w.agent.expect("SIP/2.0 200")
 		bye := w.carrier.expect("BYE sip:ann@192.0.2.10:5060")
-		if tagOf(bye.req().From().Params) != d.toTag || tagOf(bye.req().To().Params) != "ann" {
+		if message.TagOf(bye.req().From().Params) != d.toTag || message.TagOf(bye.req().To().Params) != "ann" {
 			t.Errorf("BYE is not of the dialog:\n%s", bye.raw)
 		}
 		w.carrier.reply(bye, 200, "OK", "", "")
-		w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
 	})
 }
 
@@ -152,7 +156,7 @@ func TestLostACK(t *testing.T) {
 			}
 		}
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseNoACK, store.EndedBySystem)
+		w.wantRecord("answered", cause.NoACK, store.EndedBySystem)
 	})
 }
 
@@ -166,7 +170,7 @@ func TestByeBeforeACK(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.callerHangsUp(d)
 		w.carrier.ack(d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		w.carrier.silent(time.Minute) // the 200 to the INVITE is not sent again
 	})
 }
@@ -187,7 +191,7 @@ func TestAgentHangsUpBeforeACK(t *testing.T) {
 		w.carrier.silent(400 * time.Millisecond)
 		w.carrier.ack(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
 	})
 }
 
@@ -202,7 +206,7 @@ func TestMediaTimeoutEndsBothLegs(t *testing.T) {
 		s.onEvent(media.EventSilent{Since: 30 * time.Second})
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseMediaTimeout, store.EndedBySystem)
+		w.wantRecord("answered", cause.MediaTimeout, store.EndedBySystem)
 	})
 }
 
@@ -212,7 +216,7 @@ func TestMaxDuration(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord("answered", CauseMaxDuration, store.EndedBySystem); r.DurationMS != 3_600_000 {
+		if r := w.wantRecord("answered", cause.MaxDuration, store.EndedBySystem); r.DurationMS != 3_600_000 {
 			t.Errorf("lasted %d ms", r.DurationMS)
 		}
 	})
@@ -225,7 +229,7 @@ func TestShutdownHangsUp(t *testing.T) {
 		w.server.HangupAll()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseShutdown, store.EndedBySystem)
+		w.wantRecord("answered", cause.Shutdown, store.EndedBySystem)
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
@@ -285,7 +289,7 @@ func TestFoundUntilRecordIsWritten(t *testing.T) {
 		w.callerHangsUp(d)
 		time.Sleep(time.Minute)
 		l, ok := w.server.Find(w.t.Context(), id)
-		if !ok || l.Phase != "ending" || l.Record.Cause != string(CauseCallerHangup) || len(w.server.Live(w.t.Context())) != 1 {
+		if !ok || l.Phase != "ending" || l.Record.Cause != string(cause.CallerHangup) || len(w.server.Live(w.t.Context())) != 1 {
 			t.Errorf("found %v: %+v", ok, l)
 		}
 		close(w.sink.hold)

@@ -7,6 +7,12 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -28,12 +34,12 @@ type transfer struct {
 	reports    bool       // it wants to hear what becomes of it
 	id         string
 	refer      *sip.Request
-	headers    []field // of the INVITE
+	headers    []outbound.Field // of the INVITE
 	vars       config.Vars
-	pending    []*target
-	failoverOn []int        // of the route that they are of
-	early      *description // that who is called has sent so far
-	code       int          // the last final answer
+	pending    []*peers.Target
+	failoverOn []int            // of the route that they are of
+	early      *sdp.Description // that who is called has sent so far
+	code       int              // the last final answer
 	reason     string
 	told       int // the last status that the agent was told
 }
@@ -44,12 +50,12 @@ const reasonTransfer = "transfer"
 // onRefer is a REFER of the agent.
 func (c *Call) onRefer(from *legOnWire, req *sip.Request) {
 	if from != c.b {
-		c.reply(from, req, 405, allowHeader(from.leg.options.allow))
+		c.reply(from, req, 405, leg.AllowHeader(from.leg.Peer.Allow))
 		return
 	}
-	to, err := referTo(req)
+	to, err := message.ReferTo(req)
 	switch {
-	case errors.Is(err, errReferScheme):
+	case errors.Is(err, message.ErrReferScheme):
 		c.refuseRefer(from, req, 416, err)
 	case err != nil:
 		c.refuseRefer(from, req, 400, err)
@@ -80,35 +86,35 @@ func (c *Call) refuseRefer(from *legOnWire, req *sip.Request, code int, err erro
 }
 
 // refer does what a REFER asks for, as the target's configuration says.
-func (c *Call) refer(from *legOnWire, req *sip.Request, to referral) {
+func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	dest, code, err := c.destination(to)
 	if err != nil {
-		c.peerLog.Warn().Str("uri", to.uri).Str("number", dest.party.Number).Msg("transfer not possible")
+		c.peerLog.Warn().Str("uri", to.Uri).Str("number", dest.party.Number).Msg("transfer not possible")
 		c.refuseRefer(from, req, code, err)
 		return
 	}
-	if c.target.cfg.Transfer == config.TransferRelay {
+	if c.target.Config.Transfer == config.TransferRelay {
 		c.relayRefer(from, req, dest)
 		return
 	}
-	headers := []field{{name: "Referred-By", values: []string{c.referrer(req)}, kept: true}}
-	for _, h := range to.headers {
-		headers = append(headers, field{name: h.name, values: []string{h.value}, kept: h.name == "Replaces"})
+	headers := []outbound.Field{{Name: "Referred-By", Values: []string{c.referrer(req)}, Kept: true}}
+	for _, h := range to.Headers {
+		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
 	}
 	c.referrals++
 	t := &transfer{
-		agent: from, reports: wantsReport(req), refer: req, headers: headers, vars: c.vars, pending: dest.targets, failoverOn: dest.failoverOn,
-		code: 503, reason: statusText(503),
+		agent: from, reports: message.WantsReport(req), refer: req, headers: headers, vars: c.vars, pending: dest.targets, failoverOn: dest.failoverOn,
+		code: 503, reason: message.StatusText(503),
 	}
 	t.vars.To, t.vars.Route = dest.party, dest.route
 	if c.vars.Target == "" { // the customer is who calls, whoever has called whom before
-		t.vars.From, t.vars.Direction = callingParty(c.vars), config.DirectionInbound
+		t.vars.From, t.vars.Direction = outbound.CallingParty(c.vars), config.DirectionInbound
 	}
 	if c.referrals > 1 { // RFC 3515 section 2.4.6
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
 	c.transfer = t
-	c.log.Info().Str("to", dest.party.Number).Str("uri", to.uri).Strs("dropped", to.dropped).Msg("transfer asked")
+	c.log.Info().Str("to", dest.party.Number).Str("uri", to.Uri).Strs("dropped", to.Dropped).Msg("transfer asked")
 	var accepted []sip.Header
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
@@ -121,11 +127,11 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to referral) {
 // referrer is who a Referred-By names (RFC 3892): who the REFER says, else the
 // agent as whom the caller has called.
 func (c *Call) referrer(req *sip.Request) string {
-	if by, err := referredBy(req); err == nil && by != "" {
+	if by, err := message.ReferredBy(req); err == nil && by != "" {
 		return "<" + by + ">"
 	}
-	uri := parseURI(addrSpec(c.b.leg.Dialog().RemoteParty))
-	return "<" + c.a.leg.local.uri(escapeUser(uri.User)) + ">" // whom the caller called, at our own address
+	uri := message.ParseURI(message.AddrSpec(c.b.leg.Dialog().RemoteParty))
+	return "<" + c.a.leg.Local.URI(message.EscapeUser(uri.User)) + ">" // whom the caller called, at our own address
 }
 
 // report tells the agent how its transfer goes (RFC 3515 section 2.4.4).
@@ -139,9 +145,9 @@ func (c *Call) report(code int, reason string) {
 	if code >= 200 {
 		state = "terminated;reason=noresource"
 	}
-	c.step(t.agent, Send{Method: sip.NOTIFY, Content: Content{
+	c.step(t.agent, leg.Send{Method: sip.NOTIFY, Content: leg.Content{
 		Headers:     []sip.Header{sip.NewHeader("Event", "refer"+t.id), sip.NewHeader("Subscription-State", state)},
-		ContentType: "message/sipfrag;version=2.0", Body: sipfrag(code, reason),
+		ContentType: "message/sipfrag;version=2.0", Body: message.Sipfrag(code, reason),
 	}})
 }
 
@@ -176,25 +182,25 @@ func (c *Call) onTransfer(t fromLeg) {
 		if f.Attempt == c.attempt.number {
 			c.dialTransfer(f)
 		}
-	case Progress:
+	case leg.Progress:
 		c.transferRings(f)
-	case Answered:
+	case leg.Answered:
 		c.transferAnswered(f)
-	case Refused:
+	case leg.Refused:
 		c.transferRefused(f)
-	case Offered:
+	case leg.Offered:
 		c.step(t.from, notAcceptable())
-	case Asked:
+	case leg.Asked:
 		c.reply(t.from, f.Req, 480)
-	case Cancelled, Confirmed, Gone, MediaLost, OneWay, Latched, Killed, Expired, Withdrawn, AnswerReady, OfferRefused, Replied, Keyed, Played: // not for here
+	case leg.Cancelled, leg.Confirmed, leg.Gone, MediaLost, OneWay, Latched, Killed, Expired, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Replied, Keyed, Played: // not for here
 	}
 }
 
 // transferRefused: somebody does not take the call. It is the next one's turn.
-func (c *Call) transferRefused(f Refused) {
+func (c *Call) transferRefused(f leg.Refused) {
 	c.transfer.early = nil
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
-		c.transfer.code, c.transfer.reason = 408, statusText(408)
+		c.transfer.code, c.transfer.reason = 408, message.StatusText(408)
 	}
 	if !c.refusedBy(f, c.transfer.failoverOn) {
 		c.transfer.pending = nil
@@ -208,22 +214,22 @@ func (c *Call) dialTransfer(f Ready) {
 	if f.AskedAPI && !f.TriedTCP {
 		a.prepareMS = f.Elapsed.Milliseconds()
 	}
-	cause, err := f.Cause, f.Err
-	if cause == CauseNone {
-		cause, err = c.dial(f)
+	why, err := f.Cause, f.Err
+	if why == cause.None {
+		why, err = c.dial(f)
 	}
 	switch {
 	case errors.Is(err, errWantsTCP):
 		c.connect(f)
-	case cause != CauseNone:
-		c.log.Warn().Err(err).Str("target", a.target.cfg.Name).Int("attempt", a.number).Msg("target not dialled")
-		c.failed(outcome{cause: cause, err: err})
+	case why != cause.None:
+		c.log.Warn().Err(err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not dialled")
+		c.failed(outcome{cause: why, err: err})
 		c.nextTransfer()
 	}
 }
 
 // transferRings: the caller hears it only where the agent has gone.
-func (c *Call) transferRings(f Progress) {
+func (c *Call) transferRings(f leg.Progress) {
 	c.report(f.Code, f.Reason)
 	if f.SDP == nil {
 		return
@@ -240,30 +246,30 @@ func (c *Call) transferRings(f Progress) {
 }
 
 // transferAnswered bridges the caller to who took the call.
-func (c *Call) transferAnswered(f Answered) {
+func (c *Call) transferAnswered(f leg.Answered) {
 	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
-	if err == nil && answer.inNumbersOf(c.onlyAgreedCodec(media.SideA, c.offer)).speaks() != c.codec[media.SideA] {
-		err = errNoCodec
+	if err == nil && answer.InNumbersOf(c.onlyAgreedCodec(media.SideA, c.offer)).Speaks() != c.codec[media.SideA] {
+		err = sdp.ErrNoCodec
 	}
 	if err != nil {
-		c.log.Warn().Err(err).Str("target", c.attempt.target.cfg.Name).Msg("target's SDP answer not usable")
-		c.step(c.attempt.line, Hangup{Why: CauseBadAnswer})
+		c.log.Warn().Err(err).Str("target", c.attempt.target.Config.Name).Msg("target's SDP answer not usable")
+		c.step(c.attempt.line, leg.Hangup{Why: cause.BadAnswer})
 		c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
 		c.triesPlainAfter(err)
-		c.transfer.code, c.transfer.reason = 488, statusText(488)
+		c.transfer.code, c.transfer.reason = 488, message.StatusText(488)
 		c.nextTransfer()
 		return
 	}
-	c.noteAttempt(CauseNone, 200)
+	c.noteAttempt(cause.None, 200)
 	agent, left, before := c.transfer.agent, c.transfer.left, c.bridge
-	held := c.transfer.held || !left && c.description[media.SideB].held()
-	c.report(200, statusText(200))
+	held := c.transfer.held || !left && c.description[media.SideB].Held()
+	c.report(200, message.StatusText(200))
 	c.transfer = nil
 	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
 	c.sessionAddr[media.SideB] = c.attempt.mediaName
 	c.onHold[media.SideB], c.streamOrder[media.SideB], c.rollback = false, nil, [2]*rollback{}
 	c.sentTo[media.SideB] = c.attempt.offered()
-	c.tell(media.SideB, answer.formats())
+	c.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
 	c.dropExchange()
@@ -274,16 +280,16 @@ func (c *Call) transferAnswered(f Answered) {
 		c.resume()
 	}
 	if !left {
-		c.step(agent, Hangup{Why: causeTransferred})
+		c.step(agent, leg.Hangup{Why: cause.Transferred})
 	}
-	c.log.Info().Str("target", c.target.cfg.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
+	c.log.Info().Str("target", c.target.Config.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
 	c.journal()
 }
 
 // resume offers the caller the session again where it was told that the agent
 // holds the call: whom it is connected to now does not.
 func (c *Call) resume() {
-	if told, err := readDescription(c.a.leg.described(), cryptoAccept{any: true}); err == nil && told.direction() != dirSendRecv {
+	if told, err := sdp.Read(c.a.leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
 		c.restore(c.a)
 	}
 }
@@ -296,14 +302,14 @@ func (c *Call) transferFailed() {
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Msg("transfer failed")
 	c.transfer, c.attempt = nil, c.bridge
 	if t.left {
-		c.hangup(CauseTransferFailed, store.EndedBySystem)
+		c.hangup(cause.TransferFailed, store.EndedBySystem)
 	}
 }
 
 // agentLeft: the agent hung up while its transfer was under way, as some do as
 // soon as their REFER is accepted. The caller waits for who takes the call.
-func (c *Call) agentLeft(f Gone) {
-	c.transfer.left, c.transfer.held = true, c.description[media.SideB].held()
+func (c *Call) agentLeft(f leg.Gone) {
+	c.transfer.left, c.transfer.held = true, c.description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
 	c.vacate(c.bridge)
@@ -320,11 +326,11 @@ func (c *Call) agentLeft(f Gone) {
 }
 
 // stopTransfer gives up a transfer because the call ends.
-func (c *Call) stopTransfer(why Cause) {
+func (c *Call) stopTransfer(why cause.Cause) {
 	if c.transfer == nil {
 		return
 	}
-	c.report(487, statusText(487))
+	c.report(487, message.StatusText(487))
 	c.abandon(why)
 	c.vacate(c.attempt)
 	c.transfer = nil
@@ -338,15 +344,15 @@ func (c *Call) isTransferLine(l *legOnWire) bool {
 // relayRefer has the caller's side carry the transfer out. What it reports goes
 // back to the agent.
 func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
-	content := Content{Headers: []sip.Header{
+	content := leg.Content{Headers: []sip.Header{
 		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", c.referrer(req)),
 	}}
-	if !wantsReport(req) {
+	if !message.WantsReport(req) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
 	}
 	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
 	c.watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
-	c.relay(from, req, content, func(r Replied) {
+	c.relay(from, req, content, func(r leg.Replied) {
 		if r.Code >= 300 {
 			c.watcher = nil
 		}
@@ -356,6 +362,6 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 // isReport says whether a request of the caller's side reports on a REFER that
 // the agent has sent it.
 func (c *Call) isReport(from *legOnWire, req *sip.Request) bool {
-	event, _, _ := cutByte(firstHeader(req, "event"), ';')
-	return req.Method == sip.NOTIFY && from == c.a && c.watcher != nil && c.watcher == c.b && equalFold(trimmed(event), "refer")
+	event, _, _ := message.CutByte(leg.FirstHeader(req, "event"), ';')
+	return req.Method == sip.NOTIFY && from == c.a && c.watcher != nil && c.watcher == c.b && message.EqualFold(message.Trim(event), "refer")
 }

@@ -1,40 +1,22 @@
 package b2bua
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"flowbridge/audio"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 )
 
 // What the sides hear of us: ringing before the answer and while a transfer
 // rings, a tone for who is held, sounds that the admin API asks for.
-
-// tones are the tones and sounds of a configuration, by name.
-type tones map[string]*audio.Sound
-
-// tonesOf are those that routes name, and the sounds.
-func tonesOf(cfg *config.Config) tones {
-	all := tones{}
-	maps.Copy(all, cfg.Sounds)
-	all[toneBeep], _ = audio.Tone(toneBeep)
-	for i := range cfg.Routes {
-		for _, name := range []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold} {
-			if all[name] != nil {
-				continue
-			}
-			if tone, ok := audio.Tone(name); ok {
-				all[name] = tone
-			}
-		}
-	}
-	return all
-}
 
 // voice is what a side hears of us; nil: nothing.
 type voice struct {
@@ -81,8 +63,8 @@ func (c *Call) play(side media.Side, v *voice) {
 func (c *Call) playing(side media.Side, v *voice) (media.Play, bool) {
 	law := audio.ULaw
 	switch c.codec[side] {
-	case pcmu:
-	case pcma:
+	case sdp.PCMU:
+	case sdp.PCMA:
 		law = audio.ALaw
 	default:
 		return media.Play{}, false
@@ -91,27 +73,16 @@ func (c *Call) playing(side media.Side, v *voice) (media.Play, bool) {
 	if d == nil {
 		return media.Play{}, false
 	}
-	f, ok := find(d.formats(), c.codec[side])
+	f, ok := sdp.Find(d.Formats(), c.codec[side])
 	return media.Play{
-		Sound: v.sound, Law: law, PayloadType: numberOf(f), Frame: d.ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
+		Sound: v.sound, Law: law, PayloadType: sdp.NumberOf(f), Frame: d.Ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
 	}, ok
-}
-
-// ptime is how long the packets are to be that the peer wants (RFC 8866 section
-// 6.4), where it wants what is usual; 0: it does not say, or something else.
-func (d *description) ptime() time.Duration {
-	value, _ := d.media().Attribute("ptime")
-	ms, ok := decimal(strings.TrimSpace(value), 60)
-	if !ok || ms < 10 || ms%10 != 0 {
-		return 0
-	}
-	return time.Duration(ms) * time.Millisecond
 }
 
 // ringback is what a caller hears who waits.
 func (c *Call) ringback() *voice {
 	name := c.route.Ringback
-	return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
+	return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 }
 
 // updateSounds has each side hear what its state wants: nothing, mostly. What lasts goes
@@ -136,9 +107,9 @@ func (c *Call) wanted(side media.Side) *voice {
 		}
 	case side == media.SideA && c.transfer != nil && c.transfer.left:
 		return c.ringback()
-	case c.route.Hold != config.HoldNone && c.description[side.Other()] != nil && c.description[side.Other()].held():
+	case c.route.Hold != config.HoldNone && c.description[side.Other()] != nil && c.description[side.Other()].Held():
 		name := c.route.Hold
-		return &voice{name: name, sound: c.peers.tones[name], loop: true, yield: true}
+		return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 	}
 	return nil
 }
@@ -150,44 +121,36 @@ func (c *Call) soundRinging() bool {
 	if !ok {
 		return false
 	}
-	answer := c.offer.only(k, spokenIn(c.offer.formats()))
-	formats := answer.formats()
-	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.held(), c.offer
-	sdp, err := answer.withTransport(c.answering(c.a, c.offer)).answering(c.offer, c.mediaAt(media.SideA), numbersOf(formats), c.offer.mirrored())
+	answer := c.offer.Only(k, sdp.SpokenIn(c.offer.Formats()))
+	formats := answer.Formats()
+	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.Held(), c.offer
+	sdp, err := answer.WithTransport(c.answering(c.a, c.offer)).Answering(c.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), c.offer.Mirrored())
 	if err != nil {
 		return false
 	}
 	c.answer, c.sentTo[media.SideA] = sdp, formats
 	c.tell(media.SideA, formats)
 	c.earlySent, c.soundsRinging = true, true
-	c.sendRinging(Progress{Code: 183, Reason: statusText(183)}, c.answer)
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.answer)
 	c.setPeer(media.SideA, c.offer)
 	return true
 }
 
 // playable is the first kind of G.711 of the caller's that a target can use.
-func (c *Call) playable() (codec, bool) {
+func (c *Call) playable() (sdp.Codec, bool) {
 	if c.late {
-		return codec{}, false
+		return sdp.Codec{}, false
 	}
-	for _, f := range c.offer.formats() {
-		if f.codec != pcmu && f.codec != pcma {
+	for _, f := range c.offer.Formats() {
+		if f.Codec != sdp.PCMU && f.Codec != sdp.PCMA {
 			continue
 		}
-		only := c.offer.only(f.codec, nil)
-		if slices.ContainsFunc(c.untried, func(t *target) bool { _, _, err := only.offerable(t.cfg); return err == nil }) {
-			return f.codec, true
+		only := c.offer.Only(f.Codec, nil)
+		if slices.ContainsFunc(c.untried, func(t *peers.Target) bool { _, _, err := only.Offerable(t.Config); return err == nil }) {
+			return f.Codec, true
 		}
 	}
-	return codec{}, false
-}
-
-func spokenIn(formats []format) []codec {
-	out := make([]codec, 0, len(formats))
-	for _, f := range formats {
-		out = append(out, f.codec)
-	}
-	return out
+	return sdp.Codec{}, false
 }
 
 // orderedToPlay has a side hear what the admin API asks for, or no longer.
@@ -200,7 +163,7 @@ func (c *Call) orderedToPlay(s Sounding) error {
 		c.updateSounds()
 		return nil
 	}
-	sound, ok := c.peers.tones[s.Sound]
+	sound, ok := c.peers.Tones[s.Sound]
 	if !ok {
 		if sound, ok = audio.Tone(s.Sound); !ok {
 			return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
@@ -237,13 +200,10 @@ func (c *Call) beep(now time.Time) {
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		if c.voices[side] == nil {
-			c.play(side, &voice{name: toneBeep, sound: c.peers.tones[toneBeep], mix: true, lasts: true})
+			c.play(side, &voice{name: peers.ToneBeep, sound: c.peers.Tones[peers.ToneBeep], mix: true, lasts: true})
 		}
 	}
 }
-
-// toneBeep is the tone that says that a call is recorded.
-const toneBeep = "beep"
 
 // onPlayed: a sound has come to its end.
 func (c *Call) onPlayed(f Played) {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/store"
 )
 
@@ -22,7 +24,7 @@ func TestCausesIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	declared := map[Cause]bool{}
+	declared := map[cause.Cause]bool{}
 	for _, d := range file.Decls {
 		g, ok := d.(*ast.GenDecl)
 		if !ok || g.Tok != token.CONST {
@@ -39,10 +41,10 @@ func TestCausesIsComplete(t *testing.T) {
 					t.Fatal(err)
 				}
 				if name.IsExported() && value != "" {
-					if declared[Cause(value)] {
+					if declared[cause.Cause(value)] {
 						t.Errorf("%s is declared twice", value)
 					}
-					declared[Cause(value)] = true
+					declared[cause.Cause(value)] = true
 				}
 			}
 		}
@@ -50,8 +52,8 @@ func TestCausesIsComplete(t *testing.T) {
 	if len(declared) < 30 {
 		t.Fatalf("only %d constants found", len(declared))
 	}
-	listed := map[Cause]bool{}
-	for _, c := range Causes() {
+	listed := map[cause.Cause]bool{}
+	for _, c := range cause.Causes() {
 		if listed[c] {
 			t.Errorf("%s is listed twice", c)
 		}
@@ -78,51 +80,51 @@ func TestNextTargetOverAllCodes(t *testing.T) {
 		passed[code] = code != 401 && code != 407 && code != 408
 	}
 	for code := 300; code < 700; code++ {
-		if got, want := nextTarget(code, nil), !passed[code]; got != want {
+		if got, want := cause.NextTarget(code, nil), !passed[code]; got != want {
 			t.Errorf("%d: next target %v; want %v", code, got, want)
 		}
-		if !nextTarget(code, []int{1, code, 2}) {
+		if !cause.NextTarget(code, []int{1, code, 2}) {
 			t.Errorf("%d is in failover_on and yet passed on", code)
 		}
-		if nextTarget(code, []int{code + 1}) != !passed[code] {
+		if cause.NextTarget(code, []int{code + 1}) != !passed[code] {
 			t.Errorf("%d: another code in failover_on matters", code)
 		}
-		cause := causeOfStatus(code)
+		why := cause.OfStatus(code)
 		switch {
-		case passed[code] && cause == CauseTargetError, !passed[code] && cause != CauseTargetError:
-			t.Errorf("%d: cause %s, passed on %v", code, cause, passed[code])
-		case (code == 486 || code == 600) != (cause == CauseTargetBusy):
-			t.Errorf("%d: cause %s", code, cause)
+		case passed[code] && why == cause.TargetError, !passed[code] && why != cause.TargetError:
+			t.Errorf("%d: cause %s, passed on %v", code, why, passed[code])
+		case (code == 486 || code == 600) != (why == cause.TargetBusy):
+			t.Errorf("%d: cause %s", code, why)
 		}
-		if q := q850Of(code); q < 0 || q > 127 {
+		if q := cause.Q850Of(code); q < 0 || q > 127 {
 			t.Errorf("%d: Q.850 cause %d", code, q)
 		}
 	}
-	if !nextTarget(0, nil) {
+	if !cause.NextTarget(0, nil) {
 		t.Error("no answer at all is not the next target's turn")
 	}
 }
 
 func TestDisposition(t *testing.T) {
 	for _, tt := range []struct {
-		cause  Cause
+		cause  cause.Cause
 		status int
 		want   string
 	}{
-		{CauseCallerCancelled, 487, store.DispositionCancelled},
-		{CauseCallerCancelled, 0, store.DispositionCancelled},
-		{CauseTargetBusy, 486, store.DispositionBusy},
-		{CauseTargetBusy, 600, store.DispositionBusy},
-		{CauseRingTimeout, 503, store.DispositionNoAnswer},
-		{CauseTargetRefused, 480, store.DispositionNoAnswer},
-		{CauseTargetError, 408, store.DispositionNoAnswer},
-		{CauseTargetRefused, 404, store.DispositionFailed},
-		{CauseTargetRefused, 603, store.DispositionFailed},
-		{CauseTargetRefused, 487, store.DispositionFailed}, // the target's own, not the caller's
-		{CauseNoRoute, 404, store.DispositionFailed},
-		{CauseTargetSilent, 503, store.DispositionFailed},
-		{CauseShutdown, 503, store.DispositionFailed},
-		{CauseInternalError, 500, store.DispositionFailed},
+		{cause.CallerCancelled, 487, store.DispositionCancelled},
+		{cause.CallerCancelled, 0, store.DispositionCancelled},
+		{cause.TargetBusy, 486, store.DispositionBusy},
+		{cause.TargetBusy, 600, store.DispositionBusy},
+		{cause.RingTimeout, 503, store.DispositionNoAnswer},
+		{cause.TargetRefused, 480, store.DispositionNoAnswer},
+		{cause.TargetError, 408, store.DispositionNoAnswer},
+		{cause.TargetRefused, 404, store.DispositionFailed},
+		{cause.TargetRefused, 603, store.DispositionFailed},
+		{cause.TargetRefused, 487, store.DispositionFailed}, // the target's own, not the caller's
+		{cause.NoRoute, 404, store.DispositionFailed},
+		{cause.TargetSilent, 503, store.DispositionFailed},
+		{cause.Shutdown, 503, store.DispositionFailed},
+		{cause.InternalError, 500, store.DispositionFailed},
 	} {
 		if got := dispositionOf(tt.cause, tt.status); got != tt.want {
 			t.Errorf("%s with %d: %s; want %s", tt.cause, tt.status, got, tt.want)
@@ -152,7 +154,7 @@ func TestParseQ850(t *testing.T) {
 		";;;,,,":                                         0,
 		"Q.8500;cause=16":                                0,
 	} {
-		if got := q850In([]string{value}); got != want {
+		if got := cause.Q850In([]string{value}); got != want {
 			t.Errorf("%q: %d; want %d", value, got, want)
 		}
 	}
@@ -161,34 +163,34 @@ func TestParseQ850(t *testing.T) {
 // Every cause has a Reason value that parses, or none; those of our own
 // making name a Q.850 cause.
 func TestReasonValue(t *testing.T) {
-	for _, c := range append(Causes(), causeAnotherAnswered) {
-		v := reasonValue(c, 0)
+	for _, c := range append(cause.Causes(), cause.AnotherAnswered) {
+		v := cause.ReasonValue(c, 0)
 		if strings.ContainsAny(v, "\r\n") {
 			t.Errorf("%s: %q", c, v)
 		}
-		if got := q850In([]string{v}); strings.HasPrefix(v, "Q.850") && got == 0 {
+		if got := cause.Q850In([]string{v}); strings.HasPrefix(v, "Q.850") && got == 0 {
 			t.Errorf("%s: %q does not parse", c, v)
 		}
 	}
-	silent := []Cause{CauseNone, CauseCallerCancelled}
-	for _, c := range append(Causes(), CauseNone) {
-		if (reasonValue(c, 0) == "") != slices.Contains(silent, c) {
-			t.Errorf("%q: Reason %q", c, reasonValue(c, 0))
+	silent := []cause.Cause{cause.None, cause.CallerCancelled}
+	for _, c := range append(cause.Causes(), cause.None) {
+		if (cause.ReasonValue(c, 0) == "") != slices.Contains(silent, c) {
+			t.Errorf("%q: Reason %q", c, cause.ReasonValue(c, 0))
 		}
 	}
-	if got := q850In([]string{reasonValue(CauseCallerHangup, 0)}); got != 16 {
+	if got := cause.Q850In([]string{cause.ReasonValue(cause.CallerHangup, 0)}); got != 16 {
 		t.Errorf("a hang-up has Q.850 cause %d", got)
 	}
 }
 
 func TestStatusText(t *testing.T) {
 	for code := 400; code < 700; code++ {
-		if text := statusText(code); text == "" || strings.ContainsAny(text, "\r\n") {
+		if text := message.StatusText(code); text == "" || strings.ContainsAny(text, "\r\n") {
 			t.Errorf("%d: %q", code, text)
 		}
 	}
 	for code, want := range map[int]string{503: "Service Unavailable", 599: "Server Failure", 499: "Request Failure", 699: "Global Failure"} {
-		if got := statusText(code); got != want {
+		if got := message.StatusText(code); got != want {
 			t.Errorf("%d: %q; want %q", code, got, want)
 		}
 	}
@@ -209,7 +211,7 @@ func TestQ850TableInDocs(t *testing.T) {
 		}
 	}
 	for status := range 700 {
-		if got := q850Of(status); got != told[status] {
+		if got := cause.Q850Of(status); got != told[status] {
 			t.Errorf("%d: %d; docs/causes.md says %d", status, got, told[status])
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -189,7 +190,7 @@ func TestCallOverTLS(t *testing.T) {
 		carrier.bye(d)
 		carrier.expect("SIP/2.0 200")
 		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -234,7 +235,7 @@ func TestCallToSIPSURI(t *testing.T) {
 					target = "sips:ann@192.0.2.10:5060"
 				}
 				carrier.reply(carrier.expect("BYE "+target+" "), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, CauseAgentHangup, store.EndedByAgent)
+				w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
 			})
 		})
 	}
@@ -268,8 +269,8 @@ func TestTargetNotTrusted(t *testing.T) {
 				w.carrier.ack(d)
 				synctest.Wait()
 				w.callerHangsUpAt(w.agent2, d)
-				r := w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
-				if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(CauseTLSFailed) {
+				r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+				if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TLSFailed) {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
 			})
@@ -374,7 +375,7 @@ func TestTrunkByCertificate(t *testing.T) {
 				carrier.bye(d)
 				carrier.expect("SIP/2.0 200")
 				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+				w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
 				carrier.conn.Close()
 			})
 		})

@@ -14,7 +14,7 @@ func TestConformanceNamesTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := map[string]bool{}
-	for _, pattern := range []string{"*_test.go", "../e2e/*_test.go", "../media/*_test.go", "../audio/*_test.go", "../config/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "*/*_test.go", "../e2e/*_test.go", "../media/*_test.go", "../audio/*_test.go", "../config/*_test.go"} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			source, err := os.ReadFile(file)

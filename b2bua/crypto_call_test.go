@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -18,18 +21,18 @@ func TestCallerOffersSRTP(t *testing.T) {
 	for _, c := range []struct {
 		name, mode, sdp string
 		code            int
-		cause           Cause
+		cause           cause.Cause
 		tag             string // of the answer's line; empty: plain RTP
 	}{
 		{"off, RTP", "off", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
-		{"off, SRTP", "off", securedAt("192.0.2.10", 20000, one), 488, CauseNoCommonCodec, ""},
+		{"off, SRTP", "off", securedAt("192.0.2.10", 20000, one), 488, cause.NoCommonCodec, ""},
 		{"off, both", "off", both, 200, "", ""},
 		{"optional, RTP", "optional", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
 		{"optional, SRTP", "optional", securedAt("192.0.2.10", 20000, one), 200, "", "4"},
 		{"optional, both", "optional", both, 200, "", "4"},
-		{"optional, SRTP of a suite that is not known", "optional", securedAt("192.0.2.10", 20000, strings.Replace(one, "AES_CM_128", "F8_128", 1)), 488, CauseSRTPRequired, ""},
-		{"required, RTP", "required", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 488, CauseSRTPRequired, ""},
-		{"required, RTP that could be more", "required", siptest.SessionAt("192.0.2.10", 20000, "0 101", one), 488, CauseSRTPRequired, ""},
+		{"optional, SRTP of a suite that is not known", "optional", securedAt("192.0.2.10", 20000, strings.Replace(one, "AES_CM_128", "F8_128", 1)), 488, cause.SRTPRequired, ""},
+		{"required, RTP", "required", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 488, cause.SRTPRequired, ""},
+		{"required, RTP that could be more", "required", siptest.SessionAt("192.0.2.10", 20000, "0 101", one), 488, cause.SRTPRequired, ""},
 		{"required, SRTP", "required", securedAt("192.0.2.10", 20000, one), 200, "", "4"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -63,7 +66,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 					want = cm80.String()
 				}
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Media.A.SRTP != want || r.Media.B.SRTP != "" {
+				if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.A.SRTP != want || r.Media.B.SRTP != "" {
 					t.Errorf("record: %+v; want %q on side a", r.Media, want)
 				}
 			})
@@ -78,11 +81,11 @@ func TestCallerOffersBadKey(t *testing.T) {
 		line := cryptoAttr(4, cm80, 'a')
 		d.sdp = securedAt("192.0.2.10", 20000, line[:len(line)-4])
 		w.carrier.invite(d)
-		if got := w.carrier.expect("SIP/2.0 488").value("Warning"); !strings.Contains(got, "304 ") || !strings.Contains(got, errNoKey.Error()) {
+		if got := w.carrier.expect("SIP/2.0 488").value("Warning"); !strings.Contains(got, "304 ") || !strings.Contains(got, sdp.ErrNoKey.Error()) {
 			t.Errorf("Warning %q", got)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", CauseSRTPRequired, store.EndedBySystem)
+		w.wantRecord("failed", cause.SRTPRequired, store.EndedBySystem)
 	})
 }
 
@@ -100,10 +103,10 @@ func TestBestEffortSRTP(t *testing.T) {
 		ok := w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
 		proto, lines := cryptoOf(t, ok)
-		if l := lines["1"]; proto != protoAVP || l.keys.Suite != gcm {
+		if l := lines["1"]; proto != sdp.ProtoAVP || l.Keys.Suite != gcm {
 			t.Fatalf("answered with\n%s", ok.raw)
 		} else {
-			w.wantMedia(media.SideA, 'a', &l.keys)
+			w.wantMedia(media.SideA, 'a', &l.Keys)
 		}
 		w.callerHangsUp(d)
 		w.record()
@@ -115,22 +118,22 @@ func TestBestEffortSRTP(t *testing.T) {
 func TestTargetMustHaveSRTP(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		answer func(offered map[string]cryptoLine) string
+		answer func(offered map[string]sdp.CryptoLine) string
 		taken  media.Suite
 	}{
-		{"the first suite", func(map[string]cryptoLine) string {
+		{"the first suite", func(map[string]sdp.CryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b'))
 		}, gcm32},
-		{"the last suite", func(map[string]cryptoLine) string {
+		{"the last suite", func(map[string]sdp.CryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b'))
 		}, cm80},
-		{"RTP", func(map[string]cryptoLine) string { return siptest.SessionAt("192.0.2.20", 30000, "0 101") }, 0},
-		{"no key", func(map[string]cryptoLine) string { return securedAt("192.0.2.20", 30000) }, 0},
-		{"another tag", func(map[string]cryptoLine) string {
+		{"RTP", func(map[string]sdp.CryptoLine) string { return siptest.SessionAt("192.0.2.20", 30000, "0 101") }, 0},
+		{"no key", func(map[string]sdp.CryptoLine) string { return securedAt("192.0.2.20", 30000) }, 0},
+		{"another tag", func(map[string]sdp.CryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(9, cm80, 'b'))
 		}, 0},
-		{"our own key", func(offered map[string]cryptoLine) string {
-			return securedAt("192.0.2.20", 30000, "a=crypto:"+offered["3"].attribute())
+		{"our own key", func(offered map[string]sdp.CryptoLine) string {
+			return securedAt("192.0.2.20", 30000, "a=crypto:"+offered["3"].Attribute())
 		}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -139,7 +142,7 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 				w.carrier.invite(d)
 				in := w.agent.expect("INVITE")
 				proto, offered := cryptoOf(t, in)
-				if proto != protoSAVP || len(offered) != 3 || offered["1"].keys.Suite != gcm32 || offered["3"].keys.Suite != cm80 {
+				if proto != sdp.ProtoSAVP || len(offered) != 3 || offered["1"].Keys.Suite != gcm32 || offered["3"].Keys.Suite != cm80 {
 					t.Fatalf("offered:\n%s", in.raw)
 				}
 				w.agent.reply(in, 200, "OK", "agent1", c.answer(offered))
@@ -148,12 +151,12 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 					wantPlain(t, d.learn(w.carrier.expect("SIP/2.0 200")))
 					w.carrier.ack(d)
 					for _, l := range offered {
-						if l.keys.Suite == c.taken {
-							w.wantMedia(media.SideB, 'b', &l.keys)
+						if l.Keys.Suite == c.taken {
+							w.wantMedia(media.SideB, 'b', &l.Keys)
 						}
 					}
 					w.callerHangsUp(d)
-					if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Media.B.SRTP != c.taken.String() {
+					if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.B.SRTP != c.taken.String() {
 						t.Errorf("record: %+v", r.Media)
 					}
 					return
@@ -165,7 +168,7 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 				w.agent2.expect("ACK")
 				w.carrier.expect("SIP/2.0 486")
 				w.carrier.ackRefused(d)
-				if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(CauseSRTPRefused) {
+				if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.SRTPRefused) {
 					t.Errorf("attempts: %+v", r.Attempts)
 				}
 			})
@@ -225,7 +228,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 				w.carrier.ack(d)
 				w.wantMedia(media.SideB, 0, nil)
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
+				if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
 					t.Errorf("attempts: %+v, media %+v", r.Attempts, r.Media)
 				}
 			})
@@ -249,7 +252,7 @@ func securedTalk(t *testing.T, w *world) (c *talk, toA, toB *media.Keys) {
 	c.ok = w.carrier.expect("SIP/2.0 200")
 	w.carrier.ack(d)
 	l := offered["3"]
-	toA, toB = wantCrypto(t, c.ok, "1", gcm), &l.keys
+	toA, toB = wantCrypto(t, c.ok, "1", gcm), &l.Keys
 	w.wantMedia(media.SideA, 'a', toA)
 	w.wantMedia(media.SideB, 'b', toB)
 	return c, toA, toB
@@ -309,7 +312,7 @@ func TestSecuredSessionChanges(t *testing.T) {
 		}
 		w.wantMedia(media.SideB, 'b', toB)
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Media.A.SRTP != cm80.String() || r.Media.B.SRTP != cm80.String() {
+		if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.A.SRTP != cm80.String() || r.Media.B.SRTP != cm80.String() {
 			t.Errorf("record: %+v", r.Media)
 		}
 	})
@@ -361,7 +364,7 @@ func TestSecuredChangeIsWithdrawn(t *testing.T) {
 		seq := c.carrier.offers("INVITE", securedAt("192.0.2.12", 20010, cryptoAttr(1, gcm, 'z')))
 		ok := w.carrier.expect("SIP/2.0 200")
 		w.wantMedia(media.SideA, 'z', wantCrypto(t, ok, "1", gcm))
-		w.server.registry.leg(c.d.toTag).post(CancelIn{Seq: uint32(seq)}) // it was faster than our 200
+		w.server.registry.leg(c.d.toTag).post(leg.CancelIn{Seq: uint32(seq)}) // it was faster than our 200
 		w.wantMedia(media.SideA, 'a', toA)
 		again := c.carrier.changes("INVITE", securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a')), "200")
 		if k := wantCrypto(t, again, "1", gcm); !k.Same(toA) {
@@ -384,19 +387,19 @@ func TestLateOfferOfSRTP(t *testing.T) {
 				w.agent.expect("ACK")
 				ok := w.carrier.expect("SIP/2.0 200")
 				proto, lines := cryptoOf(t, ok)
-				if proto != protoSAVP || len(lines) != 3 {
+				if proto != sdp.ProtoSAVP || len(lines) != 3 {
 					t.Fatalf("offered:\n%s", ok.raw)
 				}
 				if plain {
 					w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
 					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-					w.wantRecord("answered", CauseBadACK, store.EndedBySystem)
+					w.wantRecord("answered", cause.BadACK, store.EndedBySystem)
 					return
 				}
 				w.carrier.ackOf(d, d.seq, securedAt("192.0.2.10", 20000, cryptoAttr(2, gcm, 'a')))
 				l := lines["2"]
-				w.wantMedia(media.SideA, 'a', &l.keys)
+				w.wantMedia(media.SideA, 'a', &l.Keys)
 				w.callerHangsUp(d)
 				w.record()
 			})

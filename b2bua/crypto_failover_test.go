@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -23,7 +24,7 @@ func TestFailoverFromSRTP(t *testing.T) {
 		toA := wantCrypto(t, early, "1", gcm)
 		w.wantMedia(media.SideA, 'a', toA)
 		l := offered["1"]
-		w.wantMedia(media.SideB, 'b', &l.keys)
+		w.wantMedia(media.SideB, 'b', &l.Keys)
 		w.agent.reply(in, 500, "Broken", "agent1", "")
 		w.agent.expect("ACK")
 		second := w.agent2.expect("INVITE")
@@ -59,11 +60,11 @@ func TestTransferFromSRTP(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
 		l := offered["1"]
-		w.wantMedia(media.SideB, 'b', &l.keys)
+		w.wantMedia(media.SideB, 'b', &l.Keys)
 		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>", "Refer-Sub: false")
 		w.agent.expect("SIP/2.0 202")
 		first := w.agent2.expect("INVITE") // SRTP first, RTP where that is not taken
-		if proto, _ := cryptoOf(t, first); proto != protoSAVP {
+		if proto, _ := cryptoOf(t, first); proto != sdp.ProtoSAVP {
 			t.Errorf("offered:\n%s", first.raw)
 		}
 		w.agent2.reply(first, 488, "Not Acceptable Here", "pbx1", "")

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -13,7 +15,7 @@ import (
 // formatsOf are the formats of the audio stream in a message.
 func formatsOf(t testing.TB, m received) string {
 	t.Helper()
-	return strings.Join(described(t, m).media().MediaName.Formats, " ")
+	return strings.Join(described(t, m).Media().MediaName.Formats, " ")
 }
 
 // What either side is offered and answered, and what the relay makes of what it
@@ -95,7 +97,7 @@ func TestCodecs(t *testing.T) {
 					t.Errorf("changes %q and %q afterwards; want %q and %q", a, b, tt.a, tt.b)
 				}
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Codec != tt.codec {
+				if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Codec != tt.codec {
 					t.Errorf("codec %s; want %s", r.Codec, tt.codec)
 				}
 			})
@@ -113,7 +115,7 @@ func TestNoCodecFits(t *testing.T) {
 			t.Errorf("answer\n%s", m.raw)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", CauseNoCommonCodec, store.EndedBySystem)
+		w.wantRecord("failed", cause.NoCommonCodec, store.EndedBySystem)
 	})
 }
 
@@ -146,14 +148,14 @@ func TestFailoverToTheOtherLaw(t *testing.T) {
 		w.carrier.bye(d)
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
 func TestAs(t *testing.T) {
-	session := func(formats string, lines ...string) *description {
+	session := func(formats string, lines ...string) *sdp.Description {
 		head := "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP " + formats + "\n"
-		d, err := parseDescription(siptest.CRLF(head + strings.Join(append(lines, ""), "\n")))
+		d, err := sdp.Parse(siptest.CRLF(head + strings.Join(append(lines, ""), "\n")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +170,7 @@ func TestAs(t *testing.T) {
 	)
 	for _, tt := range []struct {
 		name      string
-		far, near *description
+		far, near *sdp.Description
 		want      string // formats
 		says      string // an attribute
 	}{
@@ -181,16 +183,16 @@ func TestAs(t *testing.T) {
 		{"not where both have the same", session("8 0"), session("0"), "8 0", ""},
 		{"a static number that is taken", session("0"), session("0", "a=rtpmap:0 opus/48000/2"), "96", "rtpmap 96 PCMU/8000"},
 	} {
-		got := tt.far.inNumbersOf(tt.near)
-		if formats := strings.Join(got.media().MediaName.Formats, " "); formats != tt.want {
+		got := tt.far.InNumbersOf(tt.near)
+		if formats := strings.Join(got.Media().MediaName.Formats, " "); formats != tt.want {
 			t.Errorf("%s: %s; want %s", tt.name, formats, tt.want)
 		}
 		found := tt.says == ""
-		for _, a := range got.media().Attributes {
+		for _, a := range got.Media().Attributes {
 			found = found || a.Key+" "+a.Value == tt.says
 		}
 		if !found {
-			t.Errorf("%s: no %q in %+v", tt.name, tt.says, got.media().Attributes)
+			t.Errorf("%s: no %q in %+v", tt.name, tt.says, got.Media().Attributes)
 		}
 	}
 }

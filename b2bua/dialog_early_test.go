@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -37,13 +38,13 @@ func TestReliableEarlyMedia(t *testing.T) {
 			w.carrier.ack(d)
 			synctest.Wait()
 			w.callerHangsUp(d)
-			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		},
 		"PRACK with an offer": func(w *world, d *dialogue, m received) {
 			d.learn(m)
 			w.carrier.within(d, "PRACK", siptest.SessionAt("192.0.2.10", 20008, "0 101"), "Content-Type: application/sdp", fmt.Sprintf("RAck: %s 1 INVITE", m.value("RSeq")))
 			ok := w.carrier.expect("SIP/2.0 200")
-			if !strings.Contains(ok.value("CSeq"), "PRACK") || described(t, ok).chosen() != "PCMU" {
+			if !strings.Contains(ok.value("CSeq"), "PRACK") || described(t, ok).Chosen() != "PCMU" {
 				t.Errorf("PRACK got\n%s", ok.raw)
 			}
 			w.carrier.expect("SIP/2.0 200")
@@ -53,7 +54,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 				t.Errorf("media goes to port %d", got)
 			}
 			w.callerHangsUp(d)
-			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		},
 		"CANCEL": func(w *world, d *dialogue, _ received) {
 			w.carrier.cancel(d)
@@ -61,7 +62,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			c.carrier.finals("200", "487")
 			w.carrier.ackRefused(d)
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+			w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 		},
 		"nothing": func(w *world, d *dialogue, _ received) {
 			begin := time.Now()
@@ -74,7 +75,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 				t.Errorf("504 after %v", got)
 			}
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			if r := w.wantRecord("failed", CauseNoPRACK, store.EndedBySystem); r.SIPStatus != 504 || !r.AnsweredAt.IsZero() {
+			if r := w.wantRecord("failed", cause.NoPRACK, store.EndedBySystem); r.SIPStatus != 504 || !r.AnsweredAt.IsZero() {
 				t.Errorf("record %+v", r)
 			}
 		},
@@ -83,7 +84,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			w.agent.expect("SIP/2.0 200")
 			w.carrier.expect("SIP/2.0 480") // the 200 is too late
 			w.carrier.ackRefused(d)
-			if r := w.wantRecord("no_answer", CauseAgentHangup, store.EndedByAgent); r.SIPStatus != 480 {
+			if r := w.wantRecord("no_answer", cause.AgentHangup, store.EndedByAgent); r.SIPStatus != 480 {
 				t.Errorf("record %+v", r)
 			}
 		},
@@ -117,7 +118,7 @@ func TestNoPRACKWhileRinging(t *testing.T) {
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 		w.agent.reply(in, 487, "Request Terminated", "agent1", "")
 		w.agent.expect("ACK")
-		if r := w.wantRecord("failed", CauseNoPRACK, store.EndedBySystem); r.SIPStatus != 504 {
+		if r := w.wantRecord("failed", cause.NoPRACK, store.EndedBySystem); r.SIPStatus != 504 {
 			t.Errorf("record %+v", r)
 		}
 	})
@@ -198,7 +199,7 @@ func TestTargetRel100(t *testing.T) {
 			}
 			w.agent.reply(bye, 200, "OK", "", "")
 			w.callerHangsUp(d)
-			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		})
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -39,7 +42,7 @@ func TestCodecChange(t *testing.T) {
 		seq := e.offers(method, e.pcma())
 		far := c.other(e)
 		in := far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
-		if d := described(t0(c), in); d.chosen() != "PCMA" || d.connection() != "198.51.100.1" || d.streams[0] == "" {
+		if d := described(t0(c), in); d.Chosen() != "PCMA" || d.Connection() != "198.51.100.1" || d.Streams[0] == "" {
 			t0(c).Errorf("the other side was asked for\n%s", in.raw)
 		}
 		if in.value("Contact") == "" || in.value("Allow") == "" || in.value("Supported") == "" {
@@ -49,7 +52,7 @@ func TestCodecChange(t *testing.T) {
 		if method == "INVITE" {
 			e.acks(seq, "")
 		}
-		if d := described(t0(c), ok); d.chosen() != "PCMA" {
+		if d := described(t0(c), ok); d.Chosen() != "PCMA" {
 			t0(c).Errorf("answer:\n%s", ok.raw)
 		}
 		if e.peer().RTP.Port() != 42000 || far.peer().RTP.Port() != 44000 {
@@ -98,7 +101,7 @@ func TestAnswerOfTheOtherSideIsNotUsable(t *testing.T) {
 		if method == "INVITE" {
 			e.ackRefusal(m)
 		}
-		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Chosen() != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := far.peer().RTP.Port(); got != 44002 {
@@ -120,11 +123,11 @@ func TestReinviteModes(t *testing.T) {
 		} {
 			seq := e.offers(method, siptest.SessionAt(way.host, 40000, "0 101", "a="+way.offer))
 			in := far.takes(siptest.SessionAt(far.address, 30000, "0 101", "a="+way.answer))
-			if got := described(t0(c), in).direction(); string(got) != way.relayed {
+			if got := described(t0(c), in).Direction(); string(got) != way.relayed {
 				t0(c).Errorf("%s at %s was relayed as %s", way.offer, way.host, got)
 			}
 			ok := e.p.expect("SIP/2.0 200")
-			if got := described(t0(c), ok).direction(); string(got) != way.answer {
+			if got := described(t0(c), ok).Direction(); string(got) != way.answer {
 				t0(c).Errorf("%s was answered %s; want %s", way.offer, got, way.answer)
 			}
 			if method == "INVITE" {
@@ -133,7 +136,7 @@ func TestReinviteModes(t *testing.T) {
 		}
 		seq := e.offers(method, siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
 		far.refuses(488)
-		if got := described(t0(c), e.p.expect("SIP/2.0 200")).direction(); got != dirRecvOnly {
+		if got := described(t0(c), e.p.expect("SIP/2.0 200")).Direction(); got != sdp.RecvOnly {
 			t0(c).Errorf("hold was answered %s", got)
 		}
 		if method == "INVITE" {
@@ -177,7 +180,7 @@ func TestGlareIsTriedAgain(t *testing.T) {
 		}
 		e.offers(method, e.pcma())
 		last := time.Time{}
-		for i := range maxOfferTries {
+		for i := range leg.MaxOfferTries {
 			far.refuses(491)
 			if d := time.Since(last); i > 0 && (d < least || d > most) {
 				t0(c).Errorf("tried again after %v; want %v to %v", d, least, most)
@@ -268,7 +271,7 @@ func TestDialogLost(t *testing.T) {
 							}
 							x.p.reply(bye, 200, "OK", "", "")
 						}
-						w.wantRecord("answered", CauseDialogLost, store.EndedBySystem)
+						w.wantRecord("answered", cause.DialogLost, store.EndedBySystem)
 					})
 				})
 			}
@@ -299,7 +302,7 @@ func TestReinviteWithoutACK(t *testing.T) {
 				e.p.reply(bye, 200, "OK", "", "")
 				far := c.other(e)
 				far.p.reply(far.p.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord("answered", CauseNoACK, store.EndedBySystem)
+				w.wantRecord("answered", cause.NoACK, store.EndedBySystem)
 			})
 		})
 	}

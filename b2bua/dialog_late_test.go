@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -49,7 +51,7 @@ func TestLateOffer(t *testing.T) {
 		}
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20002, "8 101", "a=sendonly"), "200")
 		w.callerHangsUp(d)
-		if r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller); r.Codec != "PCMA" {
+		if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Codec != "PCMA" {
 			t.Errorf("codec %s", r.Codec)
 		}
 	})
@@ -71,9 +73,9 @@ func TestLateOfferBadACK(t *testing.T) {
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.ackOf(d, d.seq, sdp)
 				c := w.talkOf(d, in)
-				c.carrier.byeTo(CauseBadACK)
-				c.agent.byeTo(CauseBadACK)
-				w.wantRecord("answered", CauseBadACK, store.EndedBySystem)
+				c.carrier.byeTo(cause.BadACK)
+				c.agent.byeTo(cause.BadACK)
+				w.wantRecord("answered", cause.BadACK, store.EndedBySystem)
 			})
 		})
 	}
@@ -88,7 +90,7 @@ func TestLateOfferReliably(t *testing.T) {
 		in := w.agent.expect("INVITE")
 		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := w.carrier.expect("SIP/2.0 183")
-		if described(t, early).chosen() != "PCMU" {
+		if described(t, early).Chosen() != "PCMU" {
 			t.Errorf("offer\n%s", early.raw)
 		}
 		w.carrier.prack(d, early, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
@@ -123,7 +125,7 @@ func TestLateOfferBadPRACK(t *testing.T) {
 				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 				w.agent.reply(in, 487, "Request Terminated", "agent1", "")
 				w.agent.expect("ACK")
-				w.wantRecord("failed", CauseBadAnswer, store.EndedBySystem)
+				w.wantRecord("failed", cause.BadAnswer, store.EndedBySystem)
 			})
 		})
 	}
@@ -163,7 +165,7 @@ func TestLateOfferFailover(t *testing.T) {
 			}
 			synctest.Wait()
 			w.callerHangsUpAt(w.agent2, d)
-			w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		})
 	}
 }
@@ -174,7 +176,7 @@ func TestLateReinvite(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		seq := e.offers("INVITE", "")
 		ok := e.p.expect("SIP/2.0 200")
-		if d := described(t0(c), ok); d.chosen() != "PCMU" || d.direction() != dirSendRecv || d.connection() != "198.51.100.1" {
+		if d := described(t0(c), ok); d.Chosen() != "PCMU" || d.Direction() != sdp.SendRecv || d.Connection() != "198.51.100.1" {
 			t0(c).Errorf("offer\n%s", ok.raw)
 		}
 		far.changes("UPDATE", siptest.SessionAt(far.address, 40000, "0 101"), "200")
@@ -187,8 +189,8 @@ func TestLateReinvite(t *testing.T) {
 		seq = e.offers("INVITE", "")
 		e.p.expect("SIP/2.0 200")
 		e.acks(seq, "")
-		e.byeTo(CauseBadACK)
-		far.byeTo(CauseBadACK)
-		c.w.wantRecord("answered", CauseBadACK, store.EndedBySystem)
+		e.byeTo(cause.BadACK)
+		far.byeTo(cause.BadACK)
+		c.w.wantRecord("answered", cause.BadACK, store.EndedBySystem)
 	})
 }

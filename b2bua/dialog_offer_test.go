@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 )
 
@@ -40,22 +42,22 @@ func TestHoldAndResume(t *testing.T) {
 			host   string
 			port   int
 			way    string
-			answer direction
+			answer sdp.Direction
 			held   bool
 			more   uint64 // that the version grows by
 		}{
-			{e.address, 40000, "sendrecv", dirSendRecv, false, 0},
-			{e.address, 40000, "sendonly", dirRecvOnly, true, 1},
-			{e.address, 40000, "sendonly", dirRecvOnly, true, 0},
-			{e.address, 40000, "inactive", dirInactive, true, 1},
-			{"0.0.0.0", 40000, "sendrecv", dirSendRecv, true, 1},
-			{"0.0.0.0", 40000, "inactive", dirInactive, true, 1},
-			{e.address, 40002, "recvonly", dirSendOnly, false, 1},
-			{e.address, 40004, "sendrecv", dirSendRecv, false, 1},
-			{"192.0.2.77", 40006, "sendrecv", dirSendRecv, false, 0},
+			{e.address, 40000, "sendrecv", sdp.SendRecv, false, 0},
+			{e.address, 40000, "sendonly", sdp.RecvOnly, true, 1},
+			{e.address, 40000, "sendonly", sdp.RecvOnly, true, 0},
+			{e.address, 40000, "inactive", sdp.Inactive, true, 1},
+			{"0.0.0.0", 40000, "sendrecv", sdp.SendRecv, true, 1},
+			{"0.0.0.0", 40000, "inactive", sdp.Inactive, true, 1},
+			{e.address, 40002, "recvonly", sdp.SendOnly, false, 1},
+			{e.address, 40004, "sendrecv", sdp.SendRecv, false, 1},
+			{"192.0.2.77", 40006, "sendrecv", sdp.SendRecv, false, 0},
 		} {
 			ok := e.changes(method, siptest.SessionAt(step.host, step.port, "0 101", "a="+step.way), "200")
-			if got := described(t0(c), ok).direction(); got != step.answer {
+			if got := described(t0(c), ok).Direction(); got != step.answer {
 				t0(c).Errorf("step %d: %s was answered %s; want %s", i, step.way, got, step.answer)
 			}
 			if now := sdpVersion(t0(c), ok); i > 0 && now != version+step.more {
@@ -121,7 +123,7 @@ func TestBadOffersInMidCall(t *testing.T) {
 		if e == c.carrier {
 			c.w.carrier.within(c.d, method, "hello", "Content-Type: text/plain")
 			m := e.p.expect("SIP/2.0 415")
-			if m.value("Accept") != acceptedBodies {
+			if m.value("Accept") != message.AcceptedBodies {
 				t0(c).Errorf("415 without Accept:\n%s", m.raw)
 			}
 			if method == "INVITE" {

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -31,7 +33,7 @@ func eachEnd(t *testing.T, test func(c *talk, e, far *end)) {
 }
 
 // byeTo takes a BYE of ours, and gives it.
-func (e *end) byeTo(cause Cause) {
+func (e *end) byeTo(cause cause.Cause) {
 	e.p.w.t.Helper()
 	bye := e.p.expect("BYE")
 	if !strings.Contains(bye.value("Reason"), string(cause)) {
@@ -77,7 +79,7 @@ func TestReinviteWithProvisionalsForEver(t *testing.T) {
 		if d := time.Since(begin); d != 32*time.Second {
 			t0(c).Errorf("CANCEL after %v; want 32s", d)
 		}
-		if branchOf(cancel.Message) != branchOf(in.Message) || cancel.value("CSeq") != strings.Replace(in.value("CSeq"), "INVITE", "CANCEL", 1) ||
+		if message.BranchOf(cancel.Message) != message.BranchOf(in.Message) || cancel.value("CSeq") != strings.Replace(in.value("CSeq"), "INVITE", "CANCEL", 1) ||
 			cancel.value("To") != in.value("To") || cancel.req().Recipient.String() != in.req().Recipient.String() {
 			t0(c).Errorf("CANCEL\n%s\nof\n%s", cancel.raw, in.raw)
 		}
@@ -107,7 +109,7 @@ func TestReinvite200CrossesCancel(t *testing.T) {
 		far.p.reply(cancel, 200, "OK", "", "")
 		far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 		far.p.expect("ACK")
-		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Chosen() != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := far.peer().RTP.Port(); got != 44002 {
@@ -124,9 +126,9 @@ func TestReinviteCancelUnheeded(t *testing.T) {
 		far.p.reply(far.p.expect("INVITE"), 183, "Session Progress", "", "")
 		far.p.reply(far.p.expect("CANCEL"), 200, "OK", "", "")
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
-		far.byeTo(CauseDialogLost)
-		e.byeTo(CauseDialogLost)
-		c.w.wantRecord("answered", CauseDialogLost, store.EndedBySystem)
+		far.byeTo(cause.DialogLost)
+		e.byeTo(cause.DialogLost)
+		c.w.wantRecord("answered", cause.DialogLost, store.EndedBySystem)
 	})
 }
 
@@ -145,7 +147,7 @@ func TestReinviteCancelled(t *testing.T) {
 			if agrees {
 				far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 				far.p.expect("ACK")
-				if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).chosen() != "PCMU" {
+				if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Chosen() != "PCMU" {
 					t0(c).Errorf("restored with\n%s", again.raw)
 				}
 			} else {
@@ -188,11 +190,11 @@ func TestByeWhileReinvitePending(t *testing.T) {
 				far.p.reply(in, 487, "Request Terminated", "", "")
 				far.p.expect("ACK")
 				by := store.EndedByCaller
-				cause := CauseCallerHangup
+				why := cause.CallerHangup
 				if byer == c.agent {
-					by, cause = store.EndedByAgent, CauseAgentHangup
+					by, why = store.EndedByAgent, cause.AgentHangup
 				}
-				c.w.wantRecord("answered", cause, by)
+				c.w.wantRecord("answered", why, by)
 			})
 		}
 	}
@@ -210,10 +212,10 @@ func TestOfferReplacesRestored(t *testing.T) {
 		synctest.Wait()
 		far.p.reply(restoring, 200, "OK", "", siptest.SessionAt(far.address, 44004, "0 101"))
 		far.p.expect("ACK")
-		if in := far.takes(siptest.SessionAt(far.address, 44006, "8 101")); described(t0(c), in).chosen() != "PCMA" {
+		if in := far.takes(siptest.SessionAt(far.address, 44006, "8 101")); described(t0(c), in).Chosen() != "PCMA" {
 			t0(c).Errorf("asked for\n%s", in.raw)
 		}
-		if ok := e.p.expect("SIP/2.0 200"); described(t0(c), ok).chosen() != "PCMA" {
+		if ok := e.p.expect("SIP/2.0 200"); described(t0(c), ok).Chosen() != "PCMA" {
 			t0(c).Errorf("answer:\n%s", ok.raw)
 		}
 		e.acks(seq, "")

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // What a target is offered where the caller left that to us is no held call.
@@ -58,15 +57,6 @@ func TestOfferKeepsStreams(t *testing.T) {
 		w.callerHangsUp(d)
 		w.record()
 	})
-}
-
-// RFC 4028 section 4: no session is shorter than 90 s, whatever a target says.
-func TestShortSessionOfTarget(t *testing.T) {
-	lt := uacIn(t, "calling")
-	lt.do(lt.ok("agent", "Contact: <sip:agent@192.0.2.20:5099>", "Session-Expires: 1;refresher=uac"))
-	if lt.leg.timer.interval != 90*time.Second {
-		t.Errorf("interval %v", lt.leg.timer.interval)
-	}
 }
 
 // Re-INVITEs that are cancelled leave nothing with the wire.

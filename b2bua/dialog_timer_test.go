@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -127,12 +128,12 @@ func TestPeerStopsRefreshing(t *testing.T) {
 					e = c.agent
 				}
 				begin := time.Now()
-				e.byeTo(CauseSessionExpired)
+				e.byeTo(cause.SessionExpired)
 				if d := time.Since(begin); d != time.Second {
 					t.Errorf("BYE after %v", tt.after-time.Second+d)
 				}
-				c.other(e).byeTo(CauseSessionExpired)
-				if r := w.wantRecord("answered", CauseSessionExpired, store.EndedBySystem); r.Q850 != 102 {
+				c.other(e).byeTo(cause.SessionExpired)
+				if r := w.wantRecord("answered", cause.SessionExpired, store.EndedBySystem); r.Q850 != 102 {
 					t.Errorf("q850 %d", r.Q850)
 				}
 			})
@@ -157,9 +158,9 @@ func TestRefreshFails(t *testing.T) {
 					time.Sleep(31600 * time.Millisecond)
 					w.agent.rest()
 				}
-				c.agent.byeTo(CauseSessionExpired)
-				c.carrier.byeTo(CauseSessionExpired)
-				w.wantRecord("answered", CauseSessionExpired, store.EndedBySystem)
+				c.agent.byeTo(cause.SessionExpired)
+				c.carrier.byeTo(cause.SessionExpired)
+				w.wantRecord("answered", cause.SessionExpired, store.EndedBySystem)
 			})
 		}
 	}
@@ -197,7 +198,7 @@ func TestSessionTooShort(t *testing.T) {
 		w.carrier.ack(d)
 		d.extra = ""
 		w.callerHangsUp(d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -213,12 +214,12 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 		w.agent.reply(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
 		w.agent.expect("ACK")
 		in := w.agent.expect("INVITE")
-		if described(t, in).chosen() != "PCMA" {
+		if described(t, in).Chosen() != "PCMA" {
 			t.Errorf("asked for\n%s", in.raw)
 		}
 		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
 		w.agent.expect("ACK")
-		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).chosen() != "PCMA" {
+		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).Chosen() != "PCMA" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
 		c.carrier.acks(seq, "")

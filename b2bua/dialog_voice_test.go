@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -68,7 +70,7 @@ func TestRingbackOfOurOwn(t *testing.T) {
 				w.carrier.ack(d)
 				w.hears(quiet)
 				w.callerHangsUp(d)
-				w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 			})
 		})
 	}
@@ -90,7 +92,7 @@ func TestRingbackIsNotPossible(t *testing.T) {
 				w.agent.expect("ACK")
 				w.carrier.expect("SIP/2.0 486")
 				w.carrier.ackRefused(d)
-				w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+				w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
 			})
 		})
 	}
@@ -119,7 +121,7 @@ func TestRingbackForTheNextTarget(t *testing.T) {
 		w.carrier.ack(d)
 		w.hears(quiet)
 		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -140,7 +142,7 @@ func TestHoldTone(t *testing.T) {
 		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "200")
 		w.hears("a hears nothing")
 		w.callerHangsUp(c.d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -149,11 +151,11 @@ func TestPtimeOfADescription(t *testing.T) {
 		"a=ptime:20": 20 * time.Millisecond, "a=ptime: 40": 40 * time.Millisecond, "a=ptime:60": 60 * time.Millisecond,
 		"a=ptime:5": 0, "a=ptime:25": 0, "a=ptime:120": 0, "a=ptime:x": 0, "a=sendrecv": 0,
 	} {
-		d, err := parseDescription([]byte(siptest.SessionAt("192.0.2.10", 20000, "0", line)))
+		d, err := sdp.Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, "0", line)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := d.ptime(); got != want {
+		if got := d.Ptime(); got != want {
 			t.Errorf("%s: got %v; want %v", line, got, want)
 		}
 	}

@@ -12,6 +12,11 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 )
 
@@ -91,8 +96,8 @@ type TargetReport struct {
 	Prepares  bool   `json:"prepares"` // asks its API first
 	OnFailure string `json:"on_failure"`
 
-	Cause Cause  `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
-	Error string `json:"error"`
+	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
+	Error string      `json:"error"`
 
 	URI     string   `json:"uri"`     // Request-URI
 	Invite  []string `json:"invite"`  // request line and headers as they go out
@@ -117,7 +122,7 @@ type TargetReport struct {
 // Explain says what a call would do, with the functions that calls use. It
 // opens no socket, sends nothing and looks up no name. preparers answer with a
 // made-up id, or not at all.
-func Explain(cfg *config.Config, preparers map[string]Preparer, q Question) (Explanation, error) {
+func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question) (Explanation, error) {
 	s := unplugged(cfg, preparers)
 	defer s.cancel()
 	x := explainer{server: s, q: q}
@@ -137,7 +142,7 @@ func Explain(cfg *config.Config, preparers map[string]Preparer, q Question) (Exp
 	if err != nil {
 		return Explanation{}, err
 	}
-	if problem := malformed(req); problem != "" {
+	if problem := message.Malformed(req); problem != "" {
 		x.refuse(400, problem, "")
 		return x.out, nil
 	}
@@ -145,23 +150,23 @@ func Explain(cfg *config.Config, preparers map[string]Preparer, q Question) (Exp
 	if err != nil || t == nil {
 		return x.out, err
 	}
-	x.out.Trunk, x.out.Target = t.trunkName(), t.targetName()
-	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.cfg.MaxCalls, t.cfg.MaxCPS, t.cfg.MaxDuration.Milliseconds()
-	if code, reason, _ := s.refusal(req, t.options(s.admission.peers.Load())); code != 0 {
+	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
+	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Config.MaxCalls, t.Config.MaxCPS, t.Config.MaxDuration.Milliseconds()
+	if code, reason, _ := s.refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
 		x.refuse(code, reason, "")
 		return x.out, nil
 	}
 	from := x.sender()
-	c := s.newCall(req, s.admission.peers.Load(), t, from.addr, x.local(x.transport, from.addr.Addr()))
+	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr, x.local(x.transport, from.Addr.Addr()))
 	defer c.cancel()
 	return x.out, x.call(c)
 }
 
 // unplugged is a server without sockets.
-func unplugged(cfg *config.Config, preparers map[string]Preparer) *Server {
+func unplugged(cfg *config.Config, preparers map[string]peers.Preparer) *Server {
 	s := &Server{
-		cfg: cfg, log: zerolog.Nop(), mint: NewMinter([32]byte{}),
-		admission: newAdmission(cfg, preparers), registry: newRegistry(),
+		cfg: cfg, log: zerolog.Nop(), mint: message.NewMinter([32]byte{}),
+		admission: peers.NewAdmission(cfg, preparers), registry: newRegistry(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.stack = &stack{
@@ -169,7 +174,7 @@ func unplugged(cfg *config.Config, preparers map[string]Preparer) *Server {
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{},
 	}
 	for _, l := range cfg.SIP.Listen {
-		if isStream(l.Transport) {
+		if message.IsStream(l.Transport) {
 			s.stack.listeners = append(s.stack.listeners, streamListener{transport: l.Transport, local: l.AddrPort})
 		} else {
 			s.stack.sockets = append(s.stack.sockets, &guard{local: l.AddrPort})
@@ -182,8 +187,8 @@ func unplugged(cfg *config.Config, preparers map[string]Preparer) *Server {
 type explainer struct {
 	server    *Server
 	q         Question
-	trunk     *trunk // that the question names, or the only one
-	transport string // that the call comes by: config.Transport…; empty: udp
+	trunk     *peers.Trunk // that the question names, or the only one
+	transport string       // that the call comes by: config.Transport…; empty: udp
 	out       Explanation
 }
 
@@ -200,18 +205,18 @@ func (x *explainer) refuse(status int, reason, why string) {
 // nameTrunk finds the trunk, or target, that the question names, or the only
 // trunk.
 func (x *explainer) nameTrunk() error {
-	all, callers := x.server.admission.peers.Load().callers()
+	all, callers := x.server.admission.Peers.Load().Callers()
 	switch {
 	case x.q.Target != "" && x.q.Trunk != "":
 		return fmt.Errorf("%w: it comes from a trunk or from a target, not from both", ErrQuestion)
 	case x.q.Target != "":
-		i := slices.IndexFunc(callers, func(t *trunk) bool { return t.cfg.Name == x.q.Target })
+		i := slices.IndexFunc(callers, func(t *peers.Trunk) bool { return t.Config.Name == x.q.Target })
 		if i < 0 {
 			return fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s", ErrQuestion, x.q.Target, trunkNames(callers))
 		}
 		x.trunk = callers[i]
 	case x.q.Trunk != "":
-		i := slices.IndexFunc(all, func(t *trunk) bool { return t.cfg.Name == x.q.Trunk })
+		i := slices.IndexFunc(all, func(t *peers.Trunk) bool { return t.Config.Name == x.q.Trunk })
 		if i < 0 {
 			return fmt.Errorf("%w: there is no trunk %q; there are: %s", ErrQuestion, x.q.Trunk, trunkNames(all))
 		}
@@ -228,7 +233,7 @@ func (x *explainer) nameTrunk() error {
 // arrival is the transport that the call comes by: what its trunk asks for,
 // else one that we listen on.
 func (x *explainer) arrival() string {
-	if x.trunk != nil && len(x.trunk.cfg.Certificates) > 0 {
+	if x.trunk != nil && len(x.trunk.Config.Certificates) > 0 {
 		return config.TransportTLS
 	}
 	if st := x.server.stack; len(st.sockets) == 0 && len(st.listeners) > 0 {
@@ -239,12 +244,12 @@ func (x *explainer) arrival() string {
 
 // sender is who sends the call: one who meets its trunk's conditions, as far as
 // the question does not say otherwise.
-func (x *explainer) sender() sender {
-	from := sender{addr: netip.AddrPortFrom(x.out.Source, uint16(sip.DefaultUdpPort))}
+func (x *explainer) sender() peers.Sender {
+	from := peers.Sender{Addr: netip.AddrPortFrom(x.out.Source, uint16(sip.DefaultUdpPort))}
 	if x.trunk != nil {
-		from.names = x.trunk.cfg.Certificates
-		if port := x.trunk.cfg.Match.Port; port != 0 {
-			from.addr = netip.AddrPortFrom(x.out.Source, port)
+		from.Names = x.trunk.Config.Certificates
+		if port := x.trunk.Config.Match.Port; port != 0 {
+			from.Addr = netip.AddrPortFrom(x.out.Source, port)
 		}
 	}
 	return from
@@ -253,21 +258,21 @@ func (x *explainer) sender() sender {
 // screened says whether the guard keeps the call from being parsed, as
 // screen.judge does. That there is room is taken for granted.
 func (x *explainer) screened(text []byte) bool {
-	if who := x.server.admission.peers.Load().standing(x.sender()); !who.known && !who.open {
+	if who := x.server.admission.Peers.Load().Standing(x.sender()); !who.Known && !who.Open {
 		x.refuse(0, "", "the address belongs to no trunk: no answer at all")
 		return true
 	}
-	msg, ok := scan(text)
+	msg, ok := message.Scan(text)
 	if !ok {
 		x.refuse(0, "", "it is not SIP: no answer at all")
 		return true
 	}
-	status := x.server.newScreen(transportName(x.transport), nil).objection(msg, len(text))
+	status := x.server.newScreen(message.TransportName(x.transport), nil).objection(msg, len(text))
 	if status == "" {
 		return false
 	}
 	code, reason, _ := strings.Cut(status, " ")
-	n, _ := decimal(code, 699)
+	n, _ := message.Decimal(code, 699)
 	x.refuse(n, reason, "")
 	return true
 }
@@ -275,13 +280,13 @@ func (x *explainer) screened(text []byte) bool {
 // findTrunk finds the trunk as a real call does, by the call's address and what
 // it shows; credentials are taken to be right. nil: it belongs to none, and is
 // refused.
-func (x *explainer) findTrunk(req *sip.Request) (*trunk, error) {
+func (x *explainer) findTrunk(req *sip.Request) (*peers.Trunk, error) {
 	from := x.sender()
-	all := x.server.admission.peers.Load()
-	fit := all.candidates(req, from)
+	all := x.server.admission.Peers.Load()
+	fit := all.Candidates(req, from)
 	if len(fit) == 0 {
-		if all.standing(from).known {
-			x.refuse(403, statusText(403), "the address belongs to a trunk, but the call has not what a match asks for")
+		if all.Standing(from).Known {
+			x.refuse(403, message.StatusText(403), "the address belongs to a trunk, but the call has not what a match asks for")
 		} else {
 			x.refuse(0, "", "the call has not what a trunk's match asks for, nor a trunk's address: no answer at all")
 		}
@@ -297,14 +302,14 @@ func (x *explainer) findTrunk(req *sip.Request) (*trunk, error) {
 		return x.trunk, nil
 	default:
 		return nil, fmt.Errorf("%w: such a call from %v belongs to %s, not to %s",
-			ErrQuestion, from.addr.Addr(), fit[0].kindAndName(), x.trunk.kindAndName())
+			ErrQuestion, from.Addr.Addr(), fit[0].KindAndName(), x.trunk.KindAndName())
 	}
 }
 
-func trunkNames(all []*trunk) string {
+func trunkNames(all []*peers.Trunk) string {
 	names := make([]string, 0, len(all))
 	for _, t := range all {
-		names = append(names, t.cfg.Name)
+		names = append(names, t.Config.Name)
 	}
 	return strings.Join(names, ", ")
 }
@@ -332,8 +337,8 @@ func (x *explainer) source() netip.Addr {
 	if x.q.Source.IsValid() {
 		return x.q.Source
 	}
-	if x.trunk != nil && len(x.trunk.cfg.Sources) > 0 {
-		p := x.trunk.cfg.Sources[0]
+	if x.trunk != nil && len(x.trunk.Config.Sources) > 0 {
+		p := x.trunk.Config.Sources[0]
 		if p.Bits() < p.Addr().BitLen()-1 {
 			return p.Addr().Next() // the first is the network's own
 		}
@@ -343,11 +348,11 @@ func (x *explainer) source() netip.Addr {
 }
 
 // local is what we would be called by a peer.
-func (x *explainer) local(transport string, peer netip.Addr) Local {
+func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 	l, err := x.server.stack.localFor(transport, peer)
 	if err != nil {
 		x.note("our address toward %v is not known (%v): this-host.invalid stands for it", peer, err)
-		l = Local{Transport: transport, Host: "this-host.invalid", Port: 5060}
+		l = leg.Local{Transport: transport, Host: "this-host.invalid", Port: 5060}
 	}
 	if l.Port == 0 {
 		x.note("the connection's own port is not known: %d stands for it", sampleStreamPort)
@@ -365,7 +370,7 @@ func (x *explainer) call(c *Call) error {
 	index := c.findRoute()
 	x.routes(c, index)
 	if c.route == nil {
-		x.refuse(404, statusText(404), "no route matches")
+		x.refuse(404, message.StatusText(404), "no route matches")
 		return nil
 	}
 	c.takeRoute(index)
@@ -374,12 +379,12 @@ func (x *explainer) call(c *Call) error {
 	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
 	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
 	var err error
-	if c.offer, err = parseDescription(sdpBody(c.invite)); err != nil {
+	if c.offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
 		return err
 	}
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
-	for i, t := range c.peers.destinations(c.route) {
+	for i, t := range c.peers.Destinations(c.route) {
 		c.attempt = &attempt{number: i + 1, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))
 	}
@@ -388,14 +393,14 @@ func (x *explainer) call(c *Call) error {
 
 // attempt is what an attempt would send.
 func (x *explainer) attempt(c *Call) TargetReport {
-	a, t := c.attempt, c.attempt.target.cfg
+	a, t := c.attempt, c.attempt.target.Config
 	r := TargetReport{
 		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
 		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
 		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
 		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
 	}
-	if a.target.callee != nil {
+	if a.target.Callee != nil {
 		r.Kind = "trunk"
 	}
 	if t.Auth != nil {
@@ -406,11 +411,11 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	}
 	var err error
 	if a.offer, a.formats, err = c.offerFor(a.target); err != nil {
-		r.Cause, r.Error = CauseNoCommonCodec, err.Error()
+		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}
 	a.crypto = c.cryptoFor(a.target)
-	if a.crypto.offers {
+	if a.crypto.Offers {
 		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
 	}
 	if t.Media.SRTP == config.SRTPOptional {
@@ -419,7 +424,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	vars := c.vars
 	vars.Attempt = a.number
 	ready := requestTarget(c.ctx, a.number, a.target, vars)
-	if ready.Cause != CauseNone {
+	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {
 			r.Error = ready.Err.Error()
@@ -427,22 +432,22 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		return r
 	}
 	peer := x.addrOf(ready.URI.Host)
-	leg, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
+	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
 		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
 		r.Transport, ready.Flow = config.TransportTCP, &stream{}
-		leg, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
+		l, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
 	}
 	if err != nil {
 		r.Cause, r.Error = cause, err.Error()
 		return r
 	}
 	r.URI = ready.URI.String()
-	_, effects := leg.Step(time.Now(), in)
+	_, effects := l.Step(time.Now(), in)
 	for _, e := range effects {
-		if sent, ok := e.(SendRequest); ok {
+		if sent, ok := e.(leg.SendRequest); ok {
 			head, body, _ := strings.Cut(sent.Req.String(), "\r\n\r\n")
-			r.Invite, r.Body = strings.Split(head, "\r\n"), string(MaskKeys([]byte(body)))
+			r.Invite, r.Body = strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
 		}
 	}
 	r.Dropped = a.dropped
@@ -452,7 +457,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 
 // addrOf is the address of a target, a made-up one for a name.
 func (x *explainer) addrOf(host string) netip.Addr {
-	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil {
+	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap()
 	}
 	x.note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 )
 
@@ -29,9 +31,9 @@ func (x *explainer) message() ([]byte, error) {
 		return nil, err
 	}
 	body := sampleOffer(x.server.cfg, x.out.Source)
-	at := host + ":" + strconv.Itoa(int(x.sender().addr.Port()))
+	at := host + ":" + strconv.Itoa(int(x.sender().Addr.Port()))
 	return []byte("INVITE " + to + " SIP/2.0\r\n" +
-		"Via: SIP/2.0/" + viaTransport(x.transport) + " " + at + ";branch=z9hG4bKexplain\r\n" + hops +
+		"Via: SIP/2.0/" + message.ViaTransport(x.transport) + " " + at + ";branch=z9hG4bKexplain\r\n" + hops +
 		"From: " + from + ";tag=explain\r\nTo: <" + to + ">\r\nCall-ID: explain@" + host + "\r\nCSeq: 1 INVITE\r\n" +
 		"Contact: <sip:" + at + ">\r\n" + extra +
 		"Content-Type: application/sdp\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body), nil
@@ -39,7 +41,7 @@ func (x *explainer) message() ([]byte, error) {
 
 // invite is the INVITE as the parser that reads real ones gives it.
 func (x *explainer) invite(text []byte) (*sip.Request, error) {
-	msg, err := newParser().ParseSIP(text)
+	msg, err := message.NewParser().ParseSIP(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
 	}
@@ -47,8 +49,8 @@ func (x *explainer) invite(text []byte) (*sip.Request, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: it is no request", ErrQuestion)
 	}
-	req.SetTransport(viaTransport(x.transport))
-	req.SetSource(x.sender().addr.String())
+	req.SetTransport(message.ViaTransport(x.transport))
+	req.SetSource(x.sender().Addr.String())
 	return req, nil
 }
 
@@ -61,26 +63,26 @@ func hostOf(a netip.Addr) string {
 
 // calledURI is a number, or a URI, as a Request-URI.
 func calledURI(to, host string) (string, error) {
-	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return isControl(r) || strings.ContainsRune(" <>\"", r) }) {
+	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return message.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
 		return "", fmt.Errorf("%w: %q can't be called: write a number or a SIP URI", ErrQuestion, to)
 	}
 	if hasScheme(to) {
 		return to, nil
 	}
-	return "sip:" + escapeUser(to) + "@" + net.JoinHostPort(trimBrackets(host), "5060"), nil
+	return "sip:" + message.EscapeUser(to) + "@" + net.JoinHostPort(message.TrimBrackets(host), "5060"), nil
 }
 
 // callerValue is a number, a URI or a name-addr as the value of From.
 func callerValue(from, host string) (string, error) {
 	switch {
-	case from == "" || strings.ContainsFunc(from, isControl):
+	case from == "" || strings.ContainsFunc(from, message.IsControl):
 		return "", fmt.Errorf("%w: %q can't call: write a number, a SIP URI or a From value", ErrQuestion, from)
 	case strings.Contains(from, "<"):
 		return from, nil
 	case hasScheme(from):
 		return "<" + from + ">", nil
 	default:
-		return "<sip:" + escapeUser(from) + "@" + host + ">", nil
+		return "<sip:" + message.EscapeUser(from) + "@" + host + ">", nil
 	}
 }
 
@@ -98,7 +100,7 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		switch lower := strings.ToLower(name); {
-		case !ok || name == "" || strings.ContainsFunc(name, isControl) || strings.ContainsFunc(value, func(r rune) bool { return isControl(r) && r != '\t' }):
+		case !ok || name == "" || strings.ContainsFunc(name, message.IsControl) || strings.ContainsFunc(value, func(r rune) bool { return message.IsControl(r) && r != '\t' }):
 			return "", "", fmt.Errorf("%w: header %q: write it like 'X-Name: value'", ErrQuestion, line)
 		case slices.Contains([]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "content-type", "c", "content-length", "l"}, lower):
 			return "", "", fmt.Errorf("%w: header %s is made from the numbers and can't be given", ErrQuestion, name)
@@ -130,7 +132,7 @@ func sampleOffer(cfg *config.Config, at netip.Addr) string {
 				next++
 			}
 		}
-		if isEvents(name) {
+		if sdp.IsEvents(name) {
 			name, pt = "telephone-event", 101
 		}
 		clock := "/8000"
@@ -142,20 +144,20 @@ func sampleOffer(cfg *config.Config, at netip.Addr) string {
 	}
 	for _, t := range cfg.Targets {
 		for _, name := range t.Codecs {
-			if !isEvents(name) {
+			if !sdp.IsEvents(name) {
 				add(name, "")
 			}
 		}
 	}
 	for _, t := range cfg.Trunks {
 		for _, name := range t.Codecs {
-			if t.URI != nil && !isEvents(name) {
+			if t.URI != nil && !sdp.IsEvents(name) {
 				add(name, "")
 			}
 		}
 	}
 	add("telephone-event", "a=fmtp:101 0-16\r\n")
-	family := addressType(at)
+	family := sdp.AddressType(at)
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN %[1]s %[2]v\r\ns=-\r\nc=IN %[1]s %[2]v\r\nt=0 0\r\nm=audio 20000 RTP/AVP %[3]s\r\n%[4]sa=sendrecv\r\n",
 		family, at, strings.Join(formats, " "), strings.Join(maps, ""))
 }

@@ -12,6 +12,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -41,13 +43,13 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 		d, invite := w.established()
 		head, _, _ := strings.Cut(invite.raw, "\r\n\r\n")
 		cfg := testConfigured(t, testConfig)
-		x, err := Explain(cfg, map[string]Preparer{"agent": &fakePreparer{}}, Question{
+		x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{
 			From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
+		if len(x.Targets) != 1 || x.Targets[0].Cause != cause.None {
 			t.Fatalf("targets: %+v", x.Targets)
 		}
 		if diff := gocmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
@@ -116,7 +118,7 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 				w.carrier.ackRefused(d)
 				attempt := w.record().Attempts[0]
 
-				x, err := Explain(cfg, map[string]Preparer{"agent": &fakePreparer{}}, Question{
+				x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{
 					From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
 					Headers: strings.FieldsFunc(tt.extra, func(r rune) bool { return r == '\n' }),
 				})
@@ -219,7 +221,7 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tt.q.From = "1"
 			reason := map[int]string{403: "Forbidden", 404: "Not Found"}[tt.status]
-			x, err := Explain(tt.cfg, map[string]Preparer{"agent": &fakePreparer{}}, tt.q)
+			x, err := Explain(tt.cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, tt.q)
 			if err != nil || x.Trunk != tt.trunk || x.Refused != (tt.trunk == "" || tt.status != 0) || x.Status != tt.status ||
 				x.Reason != reason || (x.Refused && x.Why == "") {
 				t.Errorf("got %+v, %v; want trunk %q, %d", x, err, tt.trunk, tt.status)
@@ -240,7 +242,7 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 func TestExplainTrunkWithCertificate(t *testing.T) {
 	cfg := testConfigured(t, strings.Replace(tlsConfig(newAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
 	x, err := Explain(cfg, nil, Question{From: "1", To: "sips:+15075785607@bridge.test"})
-	if err != nil || x.Trunk != "carrier" || x.Refused || len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
+	if err != nil || x.Trunk != "carrier" || x.Refused || len(x.Targets) != 1 || x.Targets[0].Cause != cause.None {
 		t.Errorf("got %+v, %v", x, err)
 	}
 	x, err = Explain(cfg, nil, Question{From: "1", To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")})
@@ -309,14 +311,14 @@ func TestExplainFailures(t *testing.T) {
 	if yaml == testConfig {
 		t.Fatal("nothing was replaced")
 	}
-	x, err := Explain(testConfigured(t, yaml), map[string]Preparer{"agent": &fakePreparer{}}, Question{From: "123", To: "+15085550199"})
+	x, err := Explain(testConfigured(t, yaml), map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{From: "123", To: "+15085550199"})
 	if err != nil || len(x.Targets) != 2 {
 		t.Fatalf("got %+v, %v", x, err)
 	}
-	if x.Targets[0].Cause != CauseTemplateFailed || !strings.Contains(x.Targets[0].Error, "X-Cut") {
+	if x.Targets[0].Cause != cause.TemplateFailed || !strings.Contains(x.Targets[0].Error, "X-Cut") {
 		t.Errorf("got %+v; want template_failed", x.Targets[0])
 	}
-	if x.Targets[1].Cause != CauseNone || x.Targets[1].URI == "" {
+	if x.Targets[1].Cause != cause.None || x.Targets[1].URI == "" {
 		t.Errorf("got %+v", x.Targets[1])
 	}
 }
@@ -325,7 +327,7 @@ func TestExplainFailures(t *testing.T) {
 func TestExplainLooksNothingUp(t *testing.T) {
 	yaml := strings.ReplaceAll(testConfig, "@192.0.2.21:32681", "@sip.example.invalid")
 	x, err := Explain(testConfigured(t, yaml), nil, Question{From: "123", To: "+15095550199"})
-	if err != nil || len(x.Targets) != 1 || x.Targets[0].Cause != CauseNone {
+	if err != nil || len(x.Targets) != 1 || x.Targets[0].Cause != cause.None {
 		t.Fatalf("got %+v, %v", x, err)
 	}
 	if got := x.Targets[0].Invite[0]; got != "INVITE sip:+15095550199@sip.example.invalid SIP/2.0" {
@@ -347,7 +349,7 @@ func FuzzExplain(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, from, to, header string) {
-		x, err := Explain(cfg, map[string]Preparer{"agent": &fakePreparer{}}, Question{From: from, To: to, Headers: []string{header}})
+		x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{From: from, To: to, Headers: []string{header}})
 		if err != nil {
 			return
 		}

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/store"
 )
 
@@ -42,7 +44,7 @@ func provisional(p *peer, code int, sdp string) (invite received) {
 // isCancelled has an agent take the CANCEL of its INVITE.
 func (p *peer) isCancelled(invite received) {
 	p.w.t.Helper()
-	cancel := p.expect("CANCEL " + addrSpec(invite.value("To")))
+	cancel := p.expect("CANCEL " + message.AddrSpec(invite.value("To")))
 	if cancel.value("Via") != invite.value("Via") || cancel.value("Reason") != "" {
 		p.w.t.Errorf("CANCEL:\n%s\nof\n%s", cancel.raw, invite.raw)
 	}
@@ -178,12 +180,12 @@ func TestCancelAtEveryStage(t *testing.T) {
 					w.carrier.cancel(d)
 					w.carrier.expect("SIP/2.0 200")
 					refused := w.carrier.expect("SIP/2.0 487")
-					if tag := tagOf(refused.res().To().Params); d.toTag != "" && tag != d.toTag {
+					if tag := message.TagOf(refused.res().To().Params); d.toTag != "" && tag != d.toTag {
 						t.Error("487 has another To tag than what came before")
 					}
 					d.learn(refused)
 					w.carrier.ackRefused(d)
-					r := w.wantRecord("cancelled", CauseCallerCancelled, store.EndedByCaller)
+					r := w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 					if took := r.EndedAt.Sub(begin); r.SIPStatus != 487 || r.Q850 != 31 || took > 6*time.Second {
 						t.Errorf("status %d, Q.850 %d after %v", r.SIPStatus, r.Q850, took)
 					}

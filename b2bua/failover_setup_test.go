@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/store"
 )
 
@@ -64,7 +66,7 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 						t.Errorf("media goes to %v in %d sessions", got, len(w.relay.sessions))
 					}
 					w.callerHangsUpAt(w.agent2, d)
-					r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+					r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 					if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 500 || r.Codec != map[byte]string{'0': "PCMU", '8': "PCMA"}[tt.first[0]] {
 						t.Errorf("codec %s, attempts %+v", r.Codec, r.Attempts)
 					}
@@ -87,8 +89,8 @@ func TestCodecOfEarlyMediaIsNotTheOthers(t *testing.T) {
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 503")
 		w.carrier.ackRefused(d)
-		r := w.wantRecord("failed", CauseNoCommonCodec, store.EndedBySystem)
-		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(CauseNoCommonCodec) {
+		r := w.wantRecord("failed", cause.NoCommonCodec, store.EndedBySystem)
+		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.NoCommonCodec) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
@@ -102,14 +104,14 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 		prepare time.Duration
 		replace []string
 		play    func(w *world)
-		causes  []Cause
+		causes  []cause.Cause
 	}{
 		"while preparing": {
-			prepare: time.Hour, play: func(*world) {}, causes: []Cause{CauseSetupTimeout},
+			prepare: time.Hour, play: func(*world) {}, causes: []cause.Cause{cause.SetupTimeout},
 		},
 		"without an answer": {
 			play:   func(w *world) { w.agent.drainFor(limit) },
-			causes: []Cause{CauseSetupTimeout},
+			causes: []cause.Cause{cause.SetupTimeout},
 			// longer than the set-up may take
 			replace: []string{"timeout: 3s}", "timeout: 3s}\n    first_response_timeout: 30s"},
 		},
@@ -124,7 +126,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 				w.agent2.reply(invite, 487, "Request Terminated", "b", "")
 				w.agent2.expect("ACK")
 			},
-			causes: []Cause{CauseTargetError, CauseSetupTimeout},
+			causes: []cause.Cause{cause.TargetError, cause.SetupTimeout},
 		},
 		"while the second's name is looked up": {
 			replace: []string{"192.0.2.21:32681", "hangs.test:32681"},
@@ -135,7 +137,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 				w.agent.reply(invite, 503, "Busy", "a", "")
 				w.agent.expect("ACK")
 			},
-			causes: []Cause{CauseTargetError, CauseSetupTimeout},
+			causes: []cause.Cause{cause.TargetError, cause.SetupTimeout},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +154,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 					t.Errorf("504 after %v; want %v", took, limit)
 				}
 				w.carrier.ackRefused(d)
-				r := w.wantRecord("failed", CauseSetupTimeout, store.EndedBySystem)
+				r := w.wantRecord("failed", cause.SetupTimeout, store.EndedBySystem)
 				if r.SIPStatus != 504 || r.Q850 != 102 {
 					t.Errorf("status %d, Q.850 %d", r.SIPStatus, r.Q850)
 				}
@@ -178,12 +180,12 @@ func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 }
 
 // wantCauses checks the attempts of a record, and that their times add up.
-func (w *world) wantCauses(r store.Record, causes ...Cause) {
+func (w *world) wantCauses(r store.Record, causes ...cause.Cause) {
 	w.t.Helper()
-	var got []Cause
+	var got []cause.Cause
 	var sum int64
 	for _, a := range r.Attempts {
-		got = append(got, Cause(a.Cause))
+		got = append(got, cause.Cause(a.Cause))
 		sum += a.MS
 	}
 	if fmt.Sprint(got) != fmt.Sprint(causes) {
@@ -218,18 +220,18 @@ func TestOtherwise(t *testing.T) {
 		t.Run(tt.phrase, func(t *testing.T) {
 			yaml := strings.Replace(testConfig, "ringing: on-target}", fmt.Sprintf("ringing: none, otherwise: %d}", tt.code), 1)
 			inWorldWith(t, yaml, func(w *world) {
-				w.prepare.err = &PrepareError{Cause: CausePrepareRefused, Status: 200, Err: errNoCodec}
+				w.prepare.err = &PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
 				d := w.carrier.newCall("+15085785607")
 				w.carrier.invite(d)
 				w.agent2.reply(w.agent2.expect("INVITE"), 500, "Broken", "b", "")
 				w.agent2.expect("ACK")
 				d.learn(w.carrier.expect(fmt.Sprintf("SIP/2.0 %d %s\r\n", tt.code, tt.phrase)))
 				w.carrier.ackRefused(d)
-				r := w.wantRecord(tt.disposition, CauseTargetError, store.EndedBySystem)
+				r := w.wantRecord(tt.disposition, cause.TargetError, store.EndedBySystem)
 				if r.SIPStatus != tt.code || r.Q850 != tt.q850 {
 					t.Errorf("status %d, Q.850 %d; want %d", r.SIPStatus, r.Q850, tt.q850)
 				}
-				w.wantCauses(r, CausePrepareRefused, CauseTargetError)
+				w.wantCauses(r, cause.PrepareRefused, cause.TargetError)
 			})
 		})
 	}
@@ -276,7 +278,7 @@ targets:
   - {name: desk, kind: sip, uri: "sip:+18005550199@192.0.2.30:5060"}
 `, "targets: [agent, spare], ringing: on-target}", "targets: [agent, spare, desk], ringing: on-target}").Replace(testConfig)
 	inWorldWith(t, strings.Replace(yaml, "  - {trunk: carrier, to: \"^\\\\+1509\"", "  - {to: \"^\\\\+1509\"", 1), func(w *world) {
-		w.prepare.err = &PrepareError{Cause: CausePrepareTimeout, Err: errNoCodec}
+		w.prepare.err = &PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
 		desk := w.peer(netip.MustParseAddrPort("192.0.2.30:5060"))
 		w.others = append(w.others, desk)
 		d := w.carrier.newCall("+15085785607")
@@ -294,7 +296,7 @@ targets:
 		desk.agentRequest("BYE", invite, "c", 1)
 		desk.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
+		r := w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
 		w.wantAttempts(r, "agent prepare_timeout", "spare target_error", "desk ")
 		if r.Trunk != "carrier" || r.Target != "desk" {
 			t.Errorf("from %s to %s", r.Trunk, r.Target)

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/store"
 )
 
@@ -60,15 +61,15 @@ func statusFailures() (all []failure) {
 				w.agent.reply(w.agent.expect("INVITE"), code, "Said So", "a", "", "Contact: <sip:elsewhere@192.0.2.99>")
 				w.agent.expect("ACK")
 			},
-			want:    store.Attempt{PrepareStatus: 200, SIPStatus: code, Cause: string(causeOfStatus(code))},
+			want:    store.Attempt{PrepareStatus: 200, SIPStatus: code, Cause: string(cause.OfStatus(code))},
 			refused: lost("failed"),
 		}
 		if code == 401 || code == 407 {
-			f.want.Cause = string(CauseAuthMissing)
+			f.want.Cause = string(cause.AuthMissing)
 		}
 		if slices.Contains(passedOn, code) {
 			f.passed = fmt.Sprintf("SIP/2.0 %d Said So", code)
-			f.refused = wantEnd{dispositionOf(Cause(f.want.Cause), code), store.EndedByAgent, code, q850Of(code)}
+			f.refused = wantEnd{dispositionOf(cause.Cause(f.want.Cause), code), store.EndedByAgent, code, cause.Q850Of(code)}
 		}
 		all = append(all, f)
 	}
@@ -76,8 +77,8 @@ func statusFailures() (all []failure) {
 }
 
 func prepareFailures() (all []failure) {
-	for cause, status := range map[Cause]int{
-		CausePrepareFailed: 500, CausePrepareRefused: 200, CausePrepareInvalid: 200, CausePrepareTimeout: 0,
+	for cause, status := range map[cause.Cause]int{
+		cause.PrepareFailed: 500, cause.PrepareRefused: 200, cause.PrepareInvalid: 200, cause.PrepareTimeout: 0,
 	} {
 		all = append(all, failure{
 			name: string(cause),
@@ -93,7 +94,7 @@ func prepareFailures() (all []failure) {
 }
 
 // unsent is a failure before the INVITE.
-func unsent(name string, cause Cause, prepared int, replace ...string) failure {
+func unsent(name string, cause cause.Cause, prepared int, replace ...string) failure {
 	return failure{
 		name: name, replace: replace, play: func(*world) {},
 		want: store.Attempt{PrepareStatus: prepared, Cause: string(cause)}, refused: lost("failed"),
@@ -106,28 +107,28 @@ const (
 )
 
 func otherFailures() []failure {
-	busy := unsent("capped", CauseTargetCapped, 0, "- name: agent\n", "- name: agent\n    max_calls: 1\n")
-	busy.begin = func(w *world) { w.server.admission.occupy(w.server.admission.peers.Load().targets["agent"]) }
-	busy.after = func(w *world) { w.server.admission.vacate(w.server.admission.peers.Load().targets["agent"]) }
-	codec := unsent("no codec in common", CauseNoCommonCodec, 0, "- name: agent\n", "- name: agent\n    codecs: [opus]\n")
+	busy := unsent("capped", cause.TargetCapped, 0, "- name: agent\n", "- name: agent\n    max_calls: 1\n")
+	busy.begin = func(w *world) { w.server.admission.Occupy(w.server.admission.Peers.Load().Targets["agent"]) }
+	busy.after = func(w *world) { w.server.admission.Vacate(w.server.admission.Peers.Load().Targets["agent"]) }
+	codec := unsent("no codec in common", cause.NoCommonCodec, 0, "- name: agent\n", "- name: agent\n    codecs: [opus]\n")
 	codec.passed, codec.refused = "SIP/2.0 488", wantEnd{"failed", store.EndedBySystem, 488, 65}
-	tls := unsent("no TLS", CauseTLSFailed, 200, "- name: agent\n", "- name: agent\n    transport: tls\n")
+	tls := unsent("no TLS", cause.TLSFailed, 200, "- name: agent\n", "- name: agent\n    transport: tls\n")
 	tls.begin = func(w *world) { w.listenInVain() }
 	return []failure{
 		busy, codec, tls,
-		unsent("no such name", CauseDNSFailed, 200, "@192.0.2.20:32681", "@nowhere.test:32681"),
-		unsent("nobody listens", CauseTargetUnreachable, 200, "- name: agent\n", "- name: agent\n    transport: tcp\n", `5060"]}`, overTCP),
-		unsent("no such family", CauseTargetUnreachable, 200, "@192.0.2.20:32681", "@[2001:db8::20]:32681"),
-		unsent("header's template", CauseTemplateFailed, 200, `"{{.From.Number}}"`, `"{{slice .Diversion 0 4}}"`),
-		unsent("uri's template", CauseTemplateFailed, 0, agentURI, `uri: "sip:{{slice .Diversion 0 4}}@192.0.2.20"`),
-		unsent("too large", CauseInviteTooLarge, 200, "- name: agent\n", "- name: agent\n    budget: {size: 600}\n    overflow: trim\n"),
+		unsent("no such name", cause.DNSFailed, 200, "@192.0.2.20:32681", "@nowhere.test:32681"),
+		unsent("nobody listens", cause.TargetUnreachable, 200, "- name: agent\n", "- name: agent\n    transport: tcp\n", `5060"]}`, overTCP),
+		unsent("no such family", cause.TargetUnreachable, 200, "@192.0.2.20:32681", "@[2001:db8::20]:32681"),
+		unsent("header's template", cause.TemplateFailed, 200, `"{{.From.Number}}"`, `"{{slice .Diversion 0 4}}"`),
+		unsent("uri's template", cause.TemplateFailed, 0, agentURI, `uri: "sip:{{slice .Diversion 0 4}}@192.0.2.20"`),
+		unsent("too large", cause.InviteTooLarge, 200, "- name: agent\n", "- name: agent\n    budget: {size: 600}\n    overflow: trim\n"),
 		{
-			name: "silent", want: store.Attempt{PrepareStatus: 200, MS: 4000, Cause: string(CauseTargetSilent)}, refused: lost("failed"),
+			name: "silent", want: store.Attempt{PrepareStatus: 200, MS: 4000, Cause: string(cause.TargetSilent)}, refused: lost("failed"),
 			play:  func(w *world) { w.agent.drainFor(4 * time.Second) },
 			after: func(w *world) { w.agent.drainFor(time.Minute) }, // until its transaction times out
 		},
 		{
-			name: "rings for ever", want: store.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(CauseRingTimeout)},
+			name: "rings for ever", want: store.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
 			refused: lost("no_answer"),
 			play: func(w *world) {
 				invite := w.agent.expect("INVITE")
@@ -148,7 +149,7 @@ func otherFailures() []failure {
 func answersBadly(name, sdp string) failure {
 	return failure{
 		name: "answers " + name, refused: lost("failed"),
-		want: store.Attempt{PrepareStatus: 200, SIPStatus: 200, Cause: string(CauseBadAnswer)},
+		want: store.Attempt{PrepareStatus: 200, SIPStatus: 200, Cause: string(cause.BadAnswer)},
 		play: func(w *world) {
 			w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "a", sdp)
 			w.agent.expect("ACK")
@@ -202,7 +203,7 @@ func (w *world) failsOver(f failure, called string) {
 	r := store.Record{}
 	if next {
 		w.spareTakes(d)
-		r = w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		r = w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Cause != "" || r.Attempts[1].SIPStatus != 200 {
 			t.Fatalf("attempts %+v", r.Attempts)
 		}
@@ -220,7 +221,7 @@ func (w *world) failsOver(f failure, called string) {
 		if got := (wantEnd{r.Disposition, r.EndedBy, r.SIPStatus, r.Q850}); got != f.refused || r.Cause != f.want.Cause {
 			t.Errorf("record: %s %+v; want %s %+v", r.Cause, got, f.want.Cause, f.refused)
 		}
-		if f.want.Cause == string(CauseNoCommonCodec) { // found before there is an attempt
+		if f.want.Cause == string(cause.NoCommonCodec) { // found before there is an attempt
 			return
 		}
 		if len(r.Attempts) != 1 {

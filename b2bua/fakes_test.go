@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/peers"
 	"flowbridge/media"
 	"flowbridge/store"
-
-	"github.com/rs/zerolog"
 )
 
 // fakeRelay opens sessions that carry nothing.
@@ -145,12 +146,12 @@ func (s *fakeSink) Put(_ context.Context, r store.Record) error {
 
 type fakePreparer struct {
 	mu    sync.Mutex
-	asked []PrepareRequest
+	asked []peers.PrepareRequest
 	after time.Duration
 	err   error
 }
 
-func (p *fakePreparer) Prepare(ctx context.Context, r PrepareRequest) (Prepared, error) {
+func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
 	p.mu.Lock()
 	p.asked = append(p.asked, r)
 	after, err, n := p.after, p.err, len(p.asked)
@@ -158,12 +159,12 @@ func (p *fakePreparer) Prepare(ctx context.Context, r PrepareRequest) (Prepared,
 	select {
 	case <-time.After(after):
 	case <-ctx.Done():
-		return Prepared{}, ctx.Err()
+		return peers.Prepared{}, ctx.Err()
 	}
 	if err != nil {
-		return Prepared{}, err
+		return peers.Prepared{}, err
 	}
-	return Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
+	return peers.Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
 }
 
 // testLog is where servers under test log to.

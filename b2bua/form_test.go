@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -205,7 +206,7 @@ func TestMalformedAnswers(t *testing.T) {
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.ack(d)
 				w.callerHangsUp(d)
-				w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 			})
 		})
 	}

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"flowbridge/b2bua/message"
 )
 
 // Socket is what the B2BUA needs of a UDP socket; *net.UDPConn is one.
@@ -125,7 +127,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		if g.tap != nil {
-			g.tap.Message(TapMessage{At: time.Now(), Received: true, Local: g.local, Remote: from, Data: withoutKeys(g.in[:n])})
+			g.tap.Message(TapMessage{At: time.Now(), Received: true, Local: g.local, Remote: from, Data: message.WithoutKeys(g.in[:n])})
 		}
 		return copy(b, g.in[:n]), net.UDPAddrFromAddrPort(from), nil
 	}
@@ -189,7 +191,7 @@ func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
 
 func (g *guard) send(b []byte, to netip.AddrPort) (int, error) {
 	if g.tap != nil {
-		g.tap.Message(TapMessage{At: time.Now(), Local: g.local, Remote: to, Data: withoutKeys(b)})
+		g.tap.Message(TapMessage{At: time.Now(), Local: g.local, Remote: to, Data: message.WithoutKeys(b)})
 	}
 	n, err := g.WriteToUDPAddrPort(b, to)
 	if err != nil && (noRoom(err) || bytes.HasPrefix(b, []byte("SIP/")) || bytes.HasPrefix(b, []byte("ACK "))) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -19,19 +20,19 @@ const (
 
 // cryptoAttr is an a=crypto line with a key that a seed stands for.
 func cryptoAttr(tag int, s media.Suite, seed byte) string {
-	return fmt.Sprintf("a=crypto:%d %v inline:%s", tag, s, srtpKey(s, seed))
+	return fmt.Sprintf("a=crypto:%d %v inline:%s", tag, s, siptest.SRTPKey(s, seed))
 }
 
 // securedAt is a session description of PCMU over SRTP.
 func securedAt(host string, port int, lines ...string) string {
-	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), protoAVP, protoSAVP, 1)
+	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), sdp.ProtoAVP, sdp.ProtoSAVP, 1)
 }
 
 // cryptoOf are the a=crypto lines of a message, by tag, and the transport of its
 // audio.
-func cryptoOf(t testing.TB, m received) (proto string, lines map[string]cryptoLine) {
+func cryptoOf(t testing.TB, m received) (proto string, lines map[string]sdp.CryptoLine) {
 	t.Helper()
-	lines = map[string]cryptoLine{}
+	lines = map[string]sdp.CryptoLine{}
 	for text := range strings.SplitSeq(string(m.Body()), "\r\n") {
 		if rest, ok := strings.CutPrefix(text, "m=audio "); ok && !strings.HasPrefix(rest, "0 ") {
 			proto = strings.Fields(rest)[1]
@@ -40,11 +41,11 @@ func cryptoOf(t testing.TB, m received) (proto string, lines map[string]cryptoLi
 		if !ok {
 			continue
 		}
-		l, err := parseCrypto(value)
+		l, err := sdp.ParseCrypto(value)
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
-		lines[l.tag] = l
+		lines[l.Tag] = l
 	}
 	return proto, lines
 }
@@ -55,16 +56,16 @@ func wantCrypto(t testing.TB, m received, tag string, s media.Suite) *media.Keys
 	t.Helper()
 	proto, lines := cryptoOf(t, m)
 	l, ok := lines[tag]
-	if !strings.HasPrefix(proto, protoSAVP) || !ok || len(lines) != 1 || l.keys.Suite != s {
+	if !strings.HasPrefix(proto, sdp.ProtoSAVP) || !ok || len(lines) != 1 || l.Keys.Suite != s {
 		t.Fatalf("want SRTP with line %s of %v and no other:\n%s", tag, s, m.raw)
 	}
-	return &l.keys
+	return &l.Keys
 }
 
 // wantPlain checks that a message has audio over RTP and no keys.
 func wantPlain(t testing.TB, m received) {
 	t.Helper()
-	if proto, lines := cryptoOf(t, m); proto != protoAVP || len(lines) > 0 {
+	if proto, lines := cryptoOf(t, m); proto != sdp.ProtoAVP || len(lines) > 0 {
 		t.Errorf("want plain RTP:\n%s", m.raw)
 	}
 }

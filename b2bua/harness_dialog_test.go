@@ -3,6 +3,8 @@ package b2bua
 import (
 	"fmt"
 	"strings"
+
+	"flowbridge/b2bua/message"
 )
 
 // within sends a request of the carrier within its dialog and gives its CSeq.
@@ -31,7 +33,7 @@ CSeq: %d %s
 Contact: <sip:ann@192.0.2.10:5060%s>
 %s%sContent-Length: %d
 
-%s`, method, viaTransport(d.transport), d.branch, method, seq, d.from, d.to, d.toTag, d.callID, seq, method,
+%s`, method, message.ViaTransport(d.transport), d.branch, method, seq, d.from, d.to, d.toTag, d.callID, seq, method,
 		transportParam(d.transport), d.extra, extra, len(body), body)
 }
 
@@ -87,6 +89,6 @@ CSeq: %d %s
 Contact: <sip:agent@%s%s>
 %sContent-Length: %d
 
-%s`, method, addrSpec(invite.value("Contact")), viaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
+%s`, method, message.AddrSpec(invite.value("Contact")), message.ViaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
 		invite.value("From"), invite.value("Call-ID"), seq, method, p.conn.LocalAddr(), transportParam(p.transport()), extra, len(sdp), sdp))
 }

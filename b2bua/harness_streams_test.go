@@ -10,10 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
-
-	"github.com/emiago/sipgo/sip"
 )
 
 const streamConfig = `
@@ -82,10 +83,10 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 	p := &peer{w: w, conn: conn, in: make(chan received, 1000)}
 	go func() {
 		defer close(p.in)
-		f := framer{src: conn, limit: 65536}
+		f := message.Framer{Src: conn, Limit: 65536}
 		for {
-			raw, err := f.next()
-			if errors.Is(err, errKeepAlive) {
+			raw, err := f.Next()
+			if errors.Is(err, message.ErrKeepAlive) {
 				continue
 			}
 			if err != nil {
@@ -105,7 +106,7 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 // readMessage parses what the server sent.
 func readMessage(raw []byte) (sip.Message, error) {
 	if bytes.HasPrefix(raw, []byte("SIP/2.0 400 ")) { // echoes what is malformed
-		return newParser().ParseSIP(raw)
+		return message.NewParser().ParseSIP(raw)
 	}
 	return sip.ParseMessage(raw)
 }

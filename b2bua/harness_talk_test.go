@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -165,7 +167,7 @@ func (e *end) ackRefusal(m received) {
 func (c *talk) hangsUp() {
 	c.w.t.Helper()
 	c.w.callerHangsUp(c.d)
-	c.w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+	c.w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 }
 
 // peer is what the media was told of an end.
@@ -201,9 +203,9 @@ func changesText(changes []media.PayloadChange) string {
 }
 
 // described reads the session description of a message.
-func described(t testing.TB, m received) *description {
+func described(t testing.TB, m received) *sdp.Description {
 	t.Helper()
-	d, err := parseDescription(m.Body())
+	d, err := sdp.Parse(m.Body())
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, m.raw)
 	}

@@ -15,6 +15,9 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
@@ -25,6 +28,9 @@ func TestMain(m *testing.M) {
 	SetProcessDefaults()
 	os.Exit(m.Run())
 }
+
+// testMinter makes tags and branches by a key of the tests.
+var testMinter = message.NewMinter([32]byte{1, 2, 3})
 
 var (
 	ourAddr     = siptest.Ours
@@ -107,7 +113,7 @@ func newWorld(t testing.TB, yaml string, change func(*Options)) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, sw: memnet.New(), relay: &fakeRelay{}, sink: &fakeSink{}, prepare: &fakePreparer{}}
-	preparers := map[string]Preparer{}
+	preparers := map[string]peers.Preparer{}
 	for _, target := range cfg.Targets {
 		if target.Prepare != nil {
 			preparers[target.Name] = w.prepare
@@ -148,22 +154,22 @@ func (w *world) finish() {
 	if open := w.relay.open(); open != 0 {
 		w.t.Errorf("%d media sessions are left", open)
 	}
-	for _, t := range w.server.admission.peers.Load().trunks {
-		if t.calls != 0 {
-			w.t.Errorf("trunk %s still counts %d calls", t.cfg.Name, t.calls)
+	for _, t := range w.server.admission.Peers.Load().Trunks {
+		if t.Calls != 0 {
+			w.t.Errorf("trunk %s still counts %d calls", t.Config.Name, t.Calls)
 		}
 	}
-	for name, t := range w.server.admission.peers.Load().targets {
-		if t.calls != 0 {
-			w.t.Errorf("target %s still counts %d calls", name, t.calls)
+	for name, t := range w.server.admission.Peers.Load().Targets {
+		if t.Calls != 0 {
+			w.t.Errorf("target %s still counts %d calls", name, t.Calls)
 		}
 	}
-	for name, t := range w.server.admission.peers.Load().callees {
-		if t.calls != 0 {
-			w.t.Errorf("trunk %s still counts %d calls to it", name, t.calls)
+	for name, t := range w.server.admission.Peers.Load().Callees {
+		if t.Calls != 0 {
+			w.t.Errorf("trunk %s still counts %d calls to it", name, t.Calls)
 		}
 	}
-	if n := w.server.admission.setups; n != 0 {
+	if n := w.server.admission.Setups; n != 0 {
 		w.t.Errorf("%d calls still count as in set-up", n)
 	}
 	if n := w.server.Panics(); n != w.panics {
@@ -199,7 +205,7 @@ func (w *world) record() store.Record {
 	return r
 }
 
-func (w *world) wantRecord(disposition string, cause Cause, endedBy string) store.Record {
+func (w *world) wantRecord(disposition string, cause cause.Cause, endedBy string) store.Record {
 	w.t.Helper()
 	r := w.record()
 	if r.Disposition != disposition || r.Cause != string(cause) || r.EndedBy != endedBy {
@@ -375,7 +381,7 @@ CSeq: %d %s
 Contact: <sip:ann@192.0.2.10:5060%s>
 %s%sContent-Length: %d
 
-%s`, method, d.to, viaTransport(d.transport), branch, d.from, to, d.callID, d.seq, method, transportParam(d.transport), d.extra, kind, len(body), body)
+%s`, method, d.to, message.ViaTransport(d.transport), branch, d.from, to, d.callID, d.seq, method, transportParam(d.transport), d.extra, kind, len(body), body)
 }
 
 func (p *peer) invite(d *dialogue) { p.send(d.request("INVITE")) }
@@ -399,7 +405,7 @@ func (p *peer) bye(d *dialogue) { p.within(d, "BYE", "") }
 
 // learn takes the To tag from an answer.
 func (d *dialogue) learn(m received) received {
-	d.toTag = tagOf(m.res().To().Params)
+	d.toTag = message.TagOf(m.res().To().Params)
 	return m
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/store"
 )
 
@@ -68,7 +70,7 @@ func TestHeadersPassInRefusals(t *testing.T) {
 		w.agent2.expect("ACK")
 		wantPassed(t, w.carrier.expect("SIP/2.0 486"))
 		w.carrier.ackRefused(d)
-		w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
 
 		d = w.carrier.newCall("+15095785607")
 		w.carrier.invite(d)
@@ -130,8 +132,8 @@ func TestInviteTooLarge(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
-		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(CauseInviteTooLarge) || r.Attempts[0].SIPStatus != 0 ||
+		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.InviteTooLarge) || r.Attempts[0].SIPStatus != 0 ||
 			!slices.Contains(r.Attempts[0].DroppedHeaders, "x-Caller") || r.Attempts[1].DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -142,8 +144,8 @@ func TestInviteTooLarge(t *testing.T) {
 func TestRequestURIRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for to, want := range map[string]string{
-			strings.Repeat("9", maxURI): "SIP/2.0 414 Request-URI Too Long",
-			"+1507\x015785607":          "SIP/2.0 400 ",
+			strings.Repeat("9", message.MaxURI): "SIP/2.0 414 Request-URI Too Long",
+			"+1507\x015785607":                  "SIP/2.0 400 ",
 		} {
 			d := w.carrier.newCall(to)
 			w.carrier.invite(d)

@@ -13,7 +13,7 @@ const probed = 8
 // read, so it belongs to a watchdog.
 func (s *Server) Responsive(ctx context.Context) error {
 	calls := s.registry.some(probed)
-	s.admission.isDraining() // takes its lock
+	s.admission.IsDraining() // takes its lock
 	if len(calls) == 0 {
 		return nil
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
@@ -93,7 +95,7 @@ func FuzzServer(f *testing.F) {
 func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent []byte) {
 	sw := memnet.New()
 	s, err := NewServer(Options{
-		Config: cfg, Relay: &fakeRelay{}, Sink: &fakeSink{}, Preparers: map[string]Preparer{"agent": &fakePreparer{}}, Log: zerolog.Nop(),
+		Config: cfg, Relay: &fakeRelay{}, Sink: &fakeSink{}, Preparers: map[string]peers.Preparer{"agent": &fakePreparer{}}, Log: zerolog.Nop(),
 		Listen: func(a netip.AddrPort) (Socket, error) { return sw.Listen(a) },
 		Lookup: noNames,
 	})
@@ -133,14 +135,14 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent, _ := scan(b[:n])
-	fill := strings.NewReplacer("BRANCH", string(sent.branch), "TAG", string(sent.fromTag), "CALLID", string(sent.callID))
+	sent, _ := message.Scan(b[:n])
+	fill := strings.NewReplacer("BRANCH", string(sent.Branch), "TAG", string(sent.FromTag), "CALLID", string(sent.CallID))
 	send(agent, []byte(fill.Replace(string(fromAgent))))
 	mu.Lock()
 	answers = 0
 	mu.Unlock()
 	send(carrier, fromCarrier)
-	if msg, ok := scan(fromCarrier); ok && wantsAnswer(msg, invite, fromAgent) {
+	if msg, ok := message.Scan(fromCarrier); ok && wantsAnswer(msg, invite, fromAgent) {
 		time.Sleep(time.Second) // an early CANCEL waits for its INVITE
 		synctest.Wait()
 		mu.Lock()
@@ -167,13 +169,13 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 
 // wantsAnswer says whether a message is a request that has to be answered. One
 // with the branch of a message before it is a retransmission.
-func wantsAnswer(msg scanned, before ...[]byte) bool {
+func wantsAnswer(msg message.Scanned, before ...[]byte) bool {
 	for _, b := range before {
-		if first, _ := scan(b); bytes.Equal(msg.branch, first.branch) {
+		if first, _ := message.Scan(b); bytes.Equal(msg.Branch, first.Branch) {
 			return false
 		}
 	}
-	return !msg.response && msg.readable && string(msg.method) != "ACK"
+	return !msg.Response && msg.Readable && string(msg.Method) != "ACK"
 }
 
 func noNames(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) }
@@ -191,7 +193,7 @@ func TestRefusedReinvitesAreForgotten(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		l := w.server.registry.leg(tagOf(invite.req().From().Params))
+		l := w.server.registry.leg(message.TagOf(invite.req().From().Params))
 		l.wire.mu.Lock()
 		n := len(l.wire.servers)
 		l.wire.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/store"
 )
 
@@ -46,7 +48,7 @@ func (w *world) goodCall() {
 	w.carrier.seq += 1000
 	d, _ := w.established()
 	w.callerHangsUp(d)
-	w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+	w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 }
 
 // hostileAnswer is an answer to our INVITE as text, for a test to spoil.
@@ -161,7 +163,7 @@ func TestHostileTarget(t *testing.T) {
 			for i, size := range []int{10_000, testLimits.Message - 600, testLimits.Message, 60_000} {
 				body := strings.Repeat("x", size)
 				w.agent.send(fmt.Sprintf("INFO %s SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bKbig%d\nFrom: %s;tag=a\nTo: %s\nCall-ID: %s\nCSeq: %d INFO\nContent-Length: %d\n\n%s",
-					addrSpec(invite.value("Contact")), agentAddr, i, invite.value("To"), invite.value("From"), invite.value("Call-ID"), 10+i, size, body))
+					message.AddrSpec(invite.value("Contact")), agentAddr, i, invite.value("To"), invite.value("From"), invite.value("Call-ID"), 10+i, size, body))
 			}
 		},
 		"requests before the answer": func(w *world, invite received) {
@@ -202,7 +204,7 @@ func TestHostileCarrier(t *testing.T) {
 		"ACK without a call": func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			w.carrier.ack(d)
-			d.toTag = legMint.Tag()
+			d.toTag = testMinter.Tag()
 			w.carrier.ack(d)
 			w.carrier.silent(time.Second)
 		},

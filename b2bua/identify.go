@@ -8,40 +8,43 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 )
 
 // sender gives what a transport knows of where a message comes from.
-func (s *Server) sender(transport string, source netip.AddrPort) sender {
-	from := sender{addr: source}
+func (s *Server) sender(transport string, source netip.AddrPort) peers.Sender {
+	from := peers.Sender{Addr: source}
 	if s.certNames != nil && !strings.EqualFold(transport, "udp") {
-		from.names = s.certNames(transport, source)
+		from.Names = s.certNames(transport, source)
 	}
 	return from
 }
 
-func (s *Server) senderOf(req *sip.Request) sender {
-	return s.sender(req.Transport(), parseSource(req.Source()))
+func (s *Server) senderOf(req *sip.Request) peers.Sender {
+	return s.sender(req.Transport(), message.ParseSource(req.Source()))
 }
 
 // identify finds the trunk that a request is from. Where that is none, or has
 // to prove itself first, the request is answered here.
-func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *snapshot, t *trunk) {
+func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers.Snapshot, t *peers.Trunk) {
 	from := s.senderOf(req)
-	p = s.admission.peers.Load()
-	fit := p.candidates(req, from)
+	p = s.admission.Peers.Load()
+	fit := p.Candidates(req, from)
 	if len(fit) == 0 {
-		s.nobody(req, tx, p.standing(from), from)
+		s.nobody(req, tx, p.Standing(from), from)
 		return p, nil
 	}
 	asked, fallback := contenders(fit, from)
 	if len(asked) == 0 {
 		return p, fallback
 	}
-	t, how := s.auth.check(req, asked, time.Now())
-	if how == proofNone && fallback != nil {
+	t, how := s.auth.Check(req, asked, time.Now())
+	if how == peers.ProofNone && fallback != nil {
 		return p, fallback
 	}
-	if how != proofRight {
+	if how != peers.ProofRight {
 		s.unproven(req, tx, how, from)
 		return p, nil
 	}
@@ -52,12 +55,12 @@ func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *snapshot, t *t
 // at, and the one that a request without any is of; nil: it needs some. A trunk
 // that wants credentials comes before one that is no more specific, but does not
 // hide it.
-func contenders(fit []*trunk, from sender) (asked []*trunk, fallback *trunk) {
-	open := slices.IndexFunc(fit, func(t *trunk) bool { return t.secret == nil })
+func contenders(fit []*peers.Trunk, from peers.Sender) (asked []*peers.Trunk, fallback *peers.Trunk) {
+	open := slices.IndexFunc(fit, func(t *peers.Trunk) bool { return t.Secret == nil })
 	switch {
 	case open < 0:
 		return fit, nil
-	case open == 0 || rank(fit[0], fit[open], from) == 0:
+	case open == 0 || peers.Rank(fit[0], fit[open], from) == 0:
 		return fit[:open], fit[open]
 	default:
 		return fit[:open], nil
@@ -65,28 +68,28 @@ func contenders(fit []*trunk, from sender) (asked []*trunk, fallback *trunk) {
 }
 
 // unproven answers a request without the credentials that it needs.
-func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how proof, from sender) {
+func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how peers.Proof, from peers.Sender) {
 	switch how {
-	case proofNone, proofStale, proofRight:
+	case peers.ProofNone, peers.ProofStale, peers.ProofRight:
 		s.rejected.Challenged.Add(1)
-	case proofWrong:
-		s.noteRejected(&s.rejected.Unauthorized, from.addr, "unauthorized")
-	case proofBlocked:
-		s.noteRejected(&s.rejected.Throttled, from.addr, "throttled")
+	case peers.ProofWrong:
+		s.noteRejected(&s.rejected.Unauthorized, from.Addr, "unauthorized")
+	case peers.ProofBlocked:
+		s.noteRejected(&s.rejected.Throttled, from.Addr, "throttled")
 		s.replyOnce(req, tx, 403)
 		return
 	}
-	s.replyOnce(req, tx, 401, s.auth.challengeHeaders(from.addr.Addr(), how == proofStale, time.Now())...)
+	s.replyOnce(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), how == peers.ProofStale, time.Now())...)
 }
 
 // nobody: the call meets no trunk's conditions. Where the sender belongs to a
 // trunk, it is told so.
-func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who standing, from sender) {
-	if !who.known {
+func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, from peers.Sender) {
+	if !who.Known {
 		tx.Terminate()
 		return
 	}
-	s.noteRejected(&s.rejected.NoTrunk, from.addr, "no_trunk")
+	s.noteRejected(&s.rejected.NoTrunk, from.Addr, "no_trunk")
 	s.replyOnce(req, tx, 403)
 }
 
@@ -94,7 +97,7 @@ func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who standing, from s
 // section 26.3.2.4): its timers would send the answer again and again to a
 // source that may be forged.
 func (s *Server) replyOnce(req *sip.Request, tx *sip.ServerTx, code int, headers ...sip.Header) {
-	s.reply(req, tx, code, statusText(code), headers...)
+	s.reply(req, tx, code, message.StatusText(code), headers...)
 	tx.Terminate()
 }
 

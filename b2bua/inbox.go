@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
 )
 
 // The sizes of an inbox. A call of normal life has one or two items in it.
@@ -17,8 +19,8 @@ const (
 // a fact, a question about its state, or an operator's order.
 type item struct {
 	line *legOnWire
-	in   Input
-	fact Fact
+	in   leg.Input
+	fact leg.Fact
 	ask  chan<- LiveCall
 
 	order *order
@@ -95,12 +97,12 @@ func (b *inbox) close() []item {
 }
 
 func isRequest(it item) bool {
-	_, ok := it.in.(RequestIn)
+	_, ok := it.in.(leg.RequestIn)
 	return ok
 }
 
 func isProgress(it item) bool {
-	r, ok := it.in.(ResponseIn)
+	r, ok := it.in.(leg.ResponseIn)
 	return ok && r.Res.StatusCode < 200
 }
 
@@ -108,13 +110,13 @@ func isTerminal(it item) bool {
 	switch in := it.in.(type) {
 	case nil:
 		return it.fact != nil
-	case ResponseIn:
+	case leg.ResponseIn:
 		return in.Res.StatusCode >= 200
-	case RequestIn:
+	case leg.RequestIn:
 		return in.Req.Method == sip.BYE || in.Req.Method == sip.ACK
-	case CancelIn, FinalLost, RequestFailed:
+	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
 		return true
-	case DeadlineReached, Ring, Answer, Refuse, Invite, Abandon, Hangup, Offer, Accept, Reject, Send, Reply: // never posted
+	case leg.DeadlineReached, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup, leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply: // never posted
 		return false
 	}
 	return false

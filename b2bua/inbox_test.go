@@ -5,14 +5,16 @@ import (
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
 )
 
 func itemResponse(code int) item {
-	return item{line: &legOnWire{}, in: ResponseIn{Res: sip.NewResponse(code, "Whatever")}}
+	return item{line: &legOnWire{}, in: leg.ResponseIn{Res: sip.NewResponse(code, "Whatever")}}
 }
 
 func itemRequest(method sip.RequestMethod) item {
-	return item{line: &legOnWire{}, in: RequestIn{Req: sip.NewRequest(method, sip.Uri{})}}
+	return item{line: &legOnWire{}, in: leg.RequestIn{Req: sip.NewRequest(method, sip.Uri{})}}
 }
 
 // drain takes everything out.
@@ -40,7 +42,7 @@ func TestInboxKeepsOrder(t *testing.T) {
 		t.Fatalf("%d items, overflow %v", len(items), overflow)
 	}
 	for i, it := range items {
-		if got := it.in.(ResponseIn).Res.StatusCode; got != 200+i {
+		if got := it.in.(leg.ResponseIn).Res.StatusCode; got != 200+i {
 			t.Errorf("item %d has code %d", i, got)
 		}
 	}
@@ -60,7 +62,7 @@ func TestInboxCoalescesProgress(t *testing.T) {
 	if len(items) != inboxProgress+1 || overflow {
 		t.Errorf("%d items, overflow %v; want %d without overflow", len(items), overflow, inboxProgress+1)
 	}
-	if items[len(items)-1].in.(ResponseIn).Res.StatusCode != 200 {
+	if items[len(items)-1].in.(leg.ResponseIn).Res.StatusCode != 200 {
 		t.Error("the final answer is lost")
 	}
 }
@@ -69,9 +71,9 @@ func TestInboxCoalescesProgress(t *testing.T) {
 func TestInboxRoomForTheEnd(t *testing.T) {
 	terminal := []item{
 		itemResponse(200), itemResponse(486), itemRequest(sip.BYE), itemRequest(sip.ACK),
-		{line: &legOnWire{}, in: CancelIn{Seq: 10}},
-		{line: &legOnWire{}, in: FinalLost{Seq: 10}},
-		{line: &legOnWire{}, in: RequestFailed{}},
+		{line: &legOnWire{}, in: leg.CancelIn{Seq: 10}},
+		{line: &legOnWire{}, in: leg.FinalLost{Seq: 10}},
+		{line: &legOnWire{}, in: leg.RequestFailed{}},
 		{fact: MediaLost{}},
 		{fact: OneWay{}},
 		{fact: Killed{}},

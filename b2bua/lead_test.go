@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -77,14 +80,14 @@ func TestDirection(t *testing.T) {
 			}
 			asked := w.prepare.asked[0]
 			if asked.FromNumber != want.lead || asked.ToNumber != want.agent ||
-				!slices.Equal(asked.Variables, []Variable{{"way", want.direction}, {"lead", want.lead}}) {
+				!slices.Equal(asked.Variables, []peers.Variable{{Name: "way", Value: want.direction}, {Name: "lead", Value: want.lead}}) {
 				t.Errorf("prepared %+v", asked)
 			}
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
 			w.agent.expect("ACK")
 			w.carrier.expect("SIP/2.0 486")
 			w.carrier.ackRefused(d)
-			r := w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+			r := w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
 			if r.Direction != want.direction || r.Lead != want.lead || r.From != want.from || r.To != to || r.ExternalID != "CA123" {
 				t.Errorf("record %+v", r)
 			}
@@ -130,7 +133,7 @@ func TestFindNamed(t *testing.T) {
 				t.Errorf("%s: got %+v, %v", id, got.Record, err)
 			}
 		}
-		if got := live.Headers([]string{"X-*"}); !slices.Equal(got, []Variable{{"X-Twilio-CallSid", "CA123"}, {"X-Name", "Ada"}}) {
+		if got := live.Headers([]string{"X-*"}); !slices.Equal(got, []peers.Variable{{Name: "X-Twilio-CallSid", Value: "CA123"}, {Name: "X-Name", Value: "Ada"}}) {
 			t.Errorf("headers %v", got)
 		}
 		for _, id := range []string{"", "+15075550100", "ca123", "CA", "caller +15075550100", "+15095785607"} {
@@ -238,26 +241,26 @@ targets:
 	p := &fakePreparer{}
 	got, err := Redirect(t.Context(), &cfg.Targets[0], p, vars)
 	if err != nil || got.URI != "sip:+15085785607@192.0.2.20:32681" || got.CallID != "id-1" ||
-		!slices.Equal(got.Headers, []Variable{{"X-EI", "S.id-1;"}, {"x-caller", "+15075550100"}}) {
+		!slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "S.id-1;"}, {Name: "x-caller", Value: "+15075550100"}}) {
 		t.Errorf("prepared: got %+v, %v", got, err)
 	}
 	if p.asked[0].CallID != "ours" || p.asked[0].ToNumber != "+15085785607" {
 		t.Errorf("asked %+v", p.asked[0])
 	}
 	got, err = Redirect(t.Context(), &cfg.Targets[1], nil, vars)
-	if err != nil || !slices.Equal(got.Headers, []Variable{{"X-EI", "CA123"}}) {
+	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "CA123"}}) {
 		t.Errorf("direct: got %+v, %v", got, err)
 	}
-	broken := &fakePreparer{err: &PrepareError{Cause: CausePrepareRefused, Status: 200, Err: errors.New("no")}}
-	if _, err = Redirect(t.Context(), &cfg.Targets[0], broken, vars); prepareCause(err) != CausePrepareRefused {
+	broken := &fakePreparer{err: &PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: errors.New("no")}}
+	if _, err = Redirect(t.Context(), &cfg.Targets[0], broken, vars); prepareCause(err) != cause.PrepareRefused {
 		t.Errorf("refused: got %v", err)
 	}
 	got, err = Redirect(t.Context(), &cfg.Targets[2], broken, vars)
-	if err != nil || !slices.Equal(got.Headers, []Variable{{"X-A", "a"}}) {
+	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-A", Value: "a"}}) {
 		t.Errorf("dialled without an id: got %+v, %v", got, err)
 	}
 	vars.To.Number = "+1508@evil"
-	if _, err = Redirect(t.Context(), &cfg.Targets[1], nil, vars); !errors.Is(err, errNotSIPURI) {
+	if _, err = Redirect(t.Context(), &cfg.Targets[1], nil, vars); !errors.Is(err, outbound.ErrNotSIPURI) {
 		t.Errorf("another host by a number: got %v", err)
 	}
 }
@@ -281,25 +284,6 @@ func TestDirectionTransfer(t *testing.T) {
 	})
 }
 
-// FuzzIDsIn: whatever a template makes of X-EI, its ids are not empty, hold no
-// separator, and are as many as there are parts at the most.
-func FuzzIDsIn(f *testing.F) {
-	for _, seed := range []string{"S.a;E.b;O.+1;", "CA123", ";;", "E.FOO.x;", "S.", " E.a ; b", "E.;S.x"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, xei string) {
-		ids := idsIn(xei)
-		if len(ids) > 2 {
-			t.Errorf("%q: %d ids", xei, len(ids))
-		}
-		for _, id := range ids {
-			if id.Value == "" || strings.Count(xei, id.Value) == 0 || strings.Contains(id.Value, ";") || !strings.Contains(xei, id.Value) {
-				t.Errorf("%q: id %q", xei, id.Value)
-			}
-		}
-	})
-}
-
 // A caller can't write tokens into X-EI by a header that is a part of it.
 func TestXEIInjection(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
@@ -309,7 +293,7 @@ func TestXEIInjection(t *testing.T) {
 		w.carrier.expect("SIP/2.0 180")
 		d.learn(w.carrier.expect("SIP/2.0 503"))
 		w.carrier.ackRefused(d)
-		if r := w.wantRecord("failed", CauseTemplateFailed, store.EndedBySystem); r.ExternalID != "" {
+		if r := w.wantRecord("failed", cause.TemplateFailed, store.EndedBySystem); r.ExternalID != "" {
 			t.Errorf("record %+v", r)
 		}
 	})
@@ -317,13 +301,13 @@ func TestXEIInjection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkXEI(config.Header{Name: "X-EI", Value: passed}, "E.a;O.b;"); err != nil {
+	if err := outbound.CheckXEI(config.Header{Name: "X-EI", Value: passed}, "E.a;O.b;"); err != nil {
 		t.Errorf("the carrier's own, passed on: %v", err)
 	}
 	for xei, want := range map[string]string{
 		"S.a;E.b;O.+1;": "[{a false} {b true}]", "S.a;S.b;E.c;E.d;": "[{a false} {c true}]", "CA1": "[{CA1 true}]", "CA1;CA2": "[]", "O.+1;": "[]",
 	} {
-		if got := fmt.Sprint(idsIn(xei)); got != want {
+		if got := fmt.Sprint(outbound.IDsIn(xei)); got != want {
 			t.Errorf("%s: got %s; want %s", xei, got, want)
 		}
 	}

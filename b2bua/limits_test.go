@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
@@ -103,14 +104,14 @@ func TestLimitOfAnswers(t *testing.T) {
 					w.carrier.expect("SIP/2.0 200")
 					w.carrier.ack(d)
 					w.callerHangsUp(d)
-					w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+					w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 					return
 				}
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 				w.carrier.expect("SIP/2.0 503")
 				w.carrier.ackRefused(d)
-				if r := w.record(); r.Cause != string(CauseBadAnswer) {
-					t.Errorf("cause %s; want %s", r.Cause, CauseBadAnswer)
+				if r := w.record(); r.Cause != string(cause.BadAnswer) {
+					t.Errorf("cause %s; want %s", r.Cause, cause.BadAnswer)
 				}
 			})
 		})

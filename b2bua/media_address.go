@@ -56,7 +56,7 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 // another address of ours than was thought, ports of that are leased, unless
 // the carrier has been told ours already.
 func (c *Call) mediaToward(target netip.Addr) error {
-	wanted := c.attempt.target.cfg.Media.Address
+	wanted := c.attempt.target.Config.Media.Address
 	if c.session == nil {
 		return c.reopenMedia(target, wanted)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/store"
 )
 
@@ -35,7 +36,7 @@ routes:
 
 func mediaNames(t *testing.T, to, agent received) string {
 	t.Helper()
-	return described(t, to).rtp().Addr().String() + " " + described(t, agent).rtp().Addr().String()
+	return described(t, to).RTP().Addr().String() + " " + described(t, agent).RTP().Addr().String()
 }
 
 // Each side's media is bound to the address that its trunk or target names,
@@ -110,7 +111,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 				if early { // its port stays, so the other address can't be had
 					w.carrier.expect("SIP/2.0 503")
 					w.carrier.ackRefused(d)
-					if r := w.wantRecord("failed", CauseTargetUnreachable, store.EndedBySystem); len(r.Attempts) != 2 {
+					if r := w.wantRecord("failed", cause.TargetUnreachable, store.EndedBySystem); len(r.Attempts) != 2 {
 						t.Errorf("attempts: %+v", r.Attempts)
 					}
 					return
@@ -127,7 +128,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 					t.Errorf("%d of %d sessions are open; want 1 of 2", w.relay.open(), len(w.relay.sessions))
 				}
 				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 			})
 		})
 	}
@@ -147,11 +148,11 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				if !reached {
 					w.agent.notified("503", "terminated")
 					w.callerHangsUp(d)
-					w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+					w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 					return
 				}
 				second := w.agent2.expect("INVITE")
-				if got := described(t, second).rtp().Addr().String(); got != "198.51.100.3" {
+				if got := described(t, second).RTP().Addr().String(); got != "198.51.100.3" {
 					t.Errorf("called %s", got)
 				}
 				w.agent2.reply(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
@@ -159,7 +160,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				w.agent.notified("200", "terminated")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 			})
 		})
 	}
@@ -195,7 +196,7 @@ func TestPortsExhausted(t *testing.T) {
 			}
 			w.carrier.ackRefused(more)
 			w.agent.silent(time.Second)
-			r := w.wantRecord("failed", CauseNoPorts, store.EndedBySystem)
+			r := w.wantRecord("failed", cause.NoPorts, store.EndedBySystem)
 			if r.SIPStatus != 503 || len(r.Attempts) != 0 || !r.RingingAt.IsZero() {
 				t.Errorf("got %+v", r)
 			}
@@ -205,7 +206,7 @@ func TestPortsExhausted(t *testing.T) {
 		}
 		w.relay.fail = nil // the call that is up was not disturbed
 		w.callerHangsUp(d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 

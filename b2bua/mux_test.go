@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -70,25 +71,17 @@ func TestMuxOfTheCaller(t *testing.T) {
 	})
 }
 
-func TestMuxesOfADescription(t *testing.T) {
-	for _, d := range []*description{nil, {}} {
-		if d.muxes() {
-			t.Errorf("%+v", d)
-		}
-	}
-}
-
 // The codec of the call decides what the media is told of a side, not the first
 // one that the side offers.
 func TestCodecOfAPeer(t *testing.T) {
-	d, err := parseDescription([]byte(strings.Replace(siptest.SessionAt("192.0.2.10", 20000, "96 0 9"), "telephone-event/8000", "opus/48000/2", 1)))
+	d, err := sdp.Parse([]byte(strings.Replace(siptest.SessionAt("192.0.2.10", 20000, "96 0 9"), "telephone-event/8000", "opus/48000/2", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"PCMU": "PCMU 8000", "G722": "G722 8000", "OPUS": "OPUS 48000", "ILBC": "OPUS 48000"} {
-		speaks := codec{name: name, clock: 8000}
+		speaks := sdp.Codec{Name: name, Clock: 8000}
 		if name == "OPUS" {
-			speaks.clock = 48000
+			speaks.Clock = 48000
 		}
 		p := mediaPeer(d, speaks, netip.Addr{}, nil, config.LatchAuto)
 		if got := fmt.Sprint(p.Codec, " ", p.ClockRate); got != want {

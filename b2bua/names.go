@@ -9,6 +9,8 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -120,7 +122,7 @@ func (c *Call) nameByIDs() {
 		return
 	}
 	c.name(c.vars.SIPCallID)
-	if c.server.cfg.Hooks.Variables == nil || !c.trunk.cfg.Trusted {
+	if c.server.cfg.Hooks.Variables == nil || !c.trunk.Config.Trusted {
 		return
 	}
 	for _, t := range c.server.cfg.Hooks.Variables.IDs {
@@ -136,7 +138,7 @@ func (c *Call) nameByIDs() {
 // nameOutbound notes the ids that a platform is told by the INVITE to it.
 func (c *Call) nameOutbound(invite *sip.Request) {
 	if h := invite.GetHeader("X-EI"); h != nil {
-		for _, id := range idsIn(h.Value()) {
+		for _, id := range outbound.IDsIn(h.Value()) {
 			c.name(id.Value)
 			if id.External {
 				c.record.ExternalID = id.Value
@@ -148,11 +150,11 @@ func (c *Call) nameOutbound(invite *sip.Request) {
 
 // Headers gives the headers of the carrier's INVITE that patterns name, as for
 // a trunk's pass_headers, each with its first value.
-func (l LiveCall) Headers(patterns []string) (all []Variable) {
-	for _, name := range wanted(patterns, l.headers, nil) {
-		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(fullName(h.Name()), name) })
+func (l LiveCall) Headers(patterns []string) (all []peers.Variable) {
+	for _, name := range peers.WantedHeaders(patterns, l.headers, nil) {
+		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(peers.FullName(h.Name()), name) })
 		if i >= 0 {
-			all = append(all, Variable{Name: name, Value: l.headers[i].Value()})
+			all = append(all, peers.Variable{Name: name, Value: l.headers[i].Value()})
 		}
 	}
 	return all

@@ -3,6 +3,10 @@ package b2bua
 import (
 	"strings"
 	"testing"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 )
 
 // wantCapabilities checks the headers that RFC 3261 section 11.2 asks for, and
@@ -10,8 +14,8 @@ import (
 func wantCapabilities(t *testing.T, m received, extensions string) {
 	t.Helper()
 	for name, want := range map[string]string{
-		"Allow": methods + ", INFO", "Accept": acceptedBodies, "Accept-Encoding": "identity", "Accept-Language": "en",
-		"Content-Length": "0", "Supported": extensions, "Server": agentName,
+		"Allow": leg.Methods + ", INFO", "Accept": message.AcceptedBodies, "Accept-Encoding": "identity", "Accept-Language": "en",
+		"Content-Length": "0", "Supported": extensions, "Server": outbound.AgentName,
 	} {
 		if got := m.value(name); got != want {
 			t.Errorf("%s: %q; want %q\n%s", name, got, want, m.raw)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -63,7 +65,7 @@ func TestOrderedSounds(t *testing.T) {
 		w.plays(Sounding{Side: media.SideA, Sound: SoundNone}, "")
 		w.hears("a hears nothing")
 		w.callerHangsUp(d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -72,7 +74,7 @@ func TestSoundsWithoutG711(t *testing.T) {
 		c := w.talkIn("9 101", "9 101")
 		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
 		w.callerHangsUp(c.d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -125,10 +127,10 @@ func TestHoldOfATranslatedCall(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [PCMA]"), func(w *world) {
 		c := w.talkIn("0 101", "8 101")
 		ok := c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0", "a=sendonly"), "200")
-		if d := described(t, ok); d.direction() != dirRecvOnly || formatsOf(t, ok) != "0" {
+		if d := described(t, ok); d.Direction() != sdp.RecvOnly || formatsOf(t, ok) != "0" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
 		w.callerHangsUp(c.d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }

@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
@@ -135,7 +138,7 @@ func TestOverload(t *testing.T) {
 		w.record()
 		d, _ = w.established()
 		w.callerHangsUp(d)
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -173,7 +176,7 @@ func TestSetups(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(calls[1])
 		synctest.Wait()
-		if n := w.server.admission.setups; n != 0 {
+		if n := w.server.admission.Setups; n != 0 {
 			t.Errorf("%d calls in set-up; want none", n)
 		}
 		for _, d := range []*dialogue{up, calls[1]} {
@@ -209,8 +212,8 @@ func judged(s *Server) map[string]judgedCase {
 	d := (&peer{}).newCall("+15075785607")
 	invite, bye := siptest.CRLF(d.request("INVITE")), siptest.CRLF(d.request("BYE"))
 	// The answer of a stranger with a branch that looks like ours.
-	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", mintedLen) + "\n\n")
-	if ok := s.admission.enter(s.admission.peers.Load().trunks[2]); ok != capacityFree {
+	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", message.MintedLen) + "\n\n")
+	if ok := s.admission.Enter(s.admission.Peers.Load().Trunks[2]); ok != peers.CapacityFree {
 		return nil
 	}
 	return map[string]judgedCase{
@@ -233,7 +236,7 @@ func judgeServer(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	return &Server{
-		cfg: cfg, mint: NewMinter([32]byte{1}), admission: newAdmission(cfg, nil), registry: newRegistry(),
+		cfg: cfg, mint: message.NewMinter([32]byte{1}), admission: peers.NewAdmission(cfg, nil), registry: newRegistry(),
 		load: load{limit: time.Second},
 	}
 }

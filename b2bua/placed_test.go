@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/store"
 )
 
@@ -106,7 +107,7 @@ func TestTargetCallsTrunk(t *testing.T) {
 		platform.bye(d)
 		platform.expect("SIP/2.0 200")
 		pbx.reply(pbx.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 		if r.Direction != "outbound" || r.Trunk != "pbx" || r.Target != "pbx" || r.Route != "routes[1]" ||
 			r.From != "+15075550100" || r.To != "+15075785607" || r.TargetSIPCallID != invite.value("Call-ID") ||
 			len(r.Attempts) != 1 || r.Attempts[0].Target != "pbx" || r.Attempts[0].Transport != "udp" {
@@ -145,7 +146,7 @@ func TestTargetCallsByDigest(t *testing.T) {
 		pbx.expect("ACK")
 		p.expect("SIP/2.0 486")
 		p.ackRefused(d)
-		r := w.wantRecord("busy", CauseTargetBusy, store.EndedByAgent)
+		r := w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
 		if r.Direction != "outbound" || r.Target != "roaming" || r.Trunk != "pbx" || r.Attempts[0].Target != "pbx" {
 			t.Errorf("record: %+v", r)
 		}
@@ -194,7 +195,7 @@ func TestTargetWithoutRoute(t *testing.T) {
 		platform.invite(d)
 		d.learn(platform.expect("SIP/2.0 404"))
 		platform.ackRefused(d)
-		r := w.wantRecord("failed", CauseNoRoute, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.NoRoute, store.EndedBySystem)
 		if r.Direction != "outbound" || r.Trunk != "" || r.Target != "pbx" || len(r.Attempts) != 0 {
 			t.Errorf("record: %+v", r)
 		}
@@ -231,15 +232,15 @@ func TestPlacedCallsCount(t *testing.T) {
 		d := platform.newCall("+15075785607")
 		d.sdp = sdpWith("192.0.2.20", 8)
 		invite := w.placed(platform, pbx, d)
-		if a := w.server.admission; a.trunks["pbx"].calls != 1 || a.targets["pbx"].calls != 0 || a.callers["pbx"].calls != 1 {
-			t.Errorf("trunk %d, target %d, calls of the target %d", a.trunks["pbx"].calls, a.targets["pbx"].calls, a.callers["pbx"].calls)
+		if a := w.server.admission; a.Trunks["pbx"].Calls != 1 || a.Targets["pbx"].Calls != 0 || a.Callers["pbx"].Calls != 1 {
+			t.Errorf("trunk %d, target %d, calls of the target %d", a.Trunks["pbx"].Calls, a.Targets["pbx"].Calls, a.Callers["pbx"].Calls)
 		}
 		second := platform.newCall("+15075785608")
 		platform.invite(second)
 		platform.expect("SIP/2.0 180")
 		second.learn(platform.expect("SIP/2.0 503"))
 		platform.ackRefused(second)
-		if r := w.wantRecord("failed", CauseTargetCapped, store.EndedBySystem); r.Trunk != "pbx" || r.Target != "pbx" {
+		if r := w.wantRecord("failed", cause.TargetCapped, store.EndedBySystem); r.Trunk != "pbx" || r.Target != "pbx" {
 			t.Errorf("record: %+v", r)
 		}
 		third := pbx.newCall("+15075785607")
@@ -256,7 +257,7 @@ func TestPlacedCallsCount(t *testing.T) {
 		pbx.agentRequest("BYE", invite, "pbx", 1)
 		pbx.expect("SIP/2.0 200")
 		platform.reply(platform.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
 	})
 }
 
@@ -270,7 +271,7 @@ func TestPlacedCallEnds(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		platform.reply(platform.expect("BYE"), 200, "OK", "", "")
 		pbx.reply(pbx.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseMaxDuration, store.EndedBySystem)
+		w.wantRecord("answered", cause.MaxDuration, store.EndedBySystem)
 	})
 }
 

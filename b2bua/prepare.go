@@ -9,40 +9,17 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 )
 
-// Preparer asks a platform for the id of a call, before the INVITE.
-type Preparer interface {
-	// Prepare keeps to the target's time limit itself. Its error is a
-	// *PrepareError where the platform, or the way to it, is the reason.
-	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
-}
-
-// PrepareRequest is what a platform is told about a call.
-type PrepareRequest struct {
-	CallID      string // ours; the same for a retry
-	FromNumber  string
-	ToNumber    string
-	ModelID     string
-	WorkspaceID string
-	Variables   []Variable
-}
-
-// Variable is one custom variable.
-type Variable struct{ Name, Value string }
-
-// Prepared is a platform's answer.
-type Prepared struct {
-	CallID string // the platform's id
-	Shared bool   // which it has given to other calls, too
-	Body   []byte // the answer as JSON
-	Status int    // HTTP
-}
-
 // PrepareError says why there is no id.
 type PrepareError struct {
-	Cause  Cause
+	Cause  cause.Cause
 	Status int // HTTP; 0: no answer
 	Err    error
 }
@@ -55,20 +32,20 @@ func (e *PrepareError) Unwrap() error { return e.Err }
 // runs beside it, prepare, is told everything that it needs.
 type attempt struct {
 	number  int // from 1
-	target  *target
-	offer   *description // that its INVITE is made of
-	formats []string     // of that, that the target may use
-	crypto  *cryptoLeg   // its leg's part in SRTP
-	line    *legOnWire   // once it is dialled
+	target  *peers.Target
+	offer   *sdp.Description // that its INVITE is made of
+	formats []string         // of that, that the target may use
+	crypto  *sdp.LegCrypto   // its leg's part in SRTP
+	line    *legOnWire       // once it is dialled
 	cancel  context.CancelFunc
 	placed  bool // has a place at its target
 	dest    netip.AddrPort
 	started time.Time
 
-	reason  string       // why there is one: "" for the route, or reasonTransfer
-	vars    *config.Vars // its own, where it is not for the route
-	source  *sip.Request // whose headers pass on, where that is not the caller's INVITE
-	headers []field      // that its INVITE has besides
+	reason  string           // why there is one: "" for the route, or reasonTransfer
+	vars    *config.Vars     // its own, where it is not for the route
+	source  *sip.Request     // whose headers pass on, where that is not the caller's INVITE
+	headers []outbound.Field // that its INVITE has besides
 
 	mediaName netip.Addr // our address in the SDP that its target gets
 
@@ -80,27 +57,27 @@ type attempt struct {
 }
 
 // offered are the formats that the target is offered.
-func (a *attempt) offered() []format { return a.offer.pick(a.formats) }
+func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
 
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.
-func prepare(ctx context.Context, number int, t *target, vars config.Vars, stack *stack) Ready {
+func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars, stack *stack) Ready {
 	out := requestTarget(ctx, number, t, vars)
-	if out.Cause != CauseNone {
+	if out.Cause != cause.None {
 		return out
 	}
 	addr, err := stack.resolve(ctx, out.URI.Host)
 	if err != nil {
-		out.Cause, out.Err = CauseDNSFailed, err
+		out.Cause, out.Err = cause.DNSFailed, err
 		return out
 	}
-	port := defaultPort(t.cfg.Transport)
+	port := message.DefaultPort(t.Config.Transport)
 	if out.URI.Port > 0 && out.URI.Port <= 65535 {
 		port = uint16(out.URI.Port)
 	}
 	out.Dest = netip.AddrPortFrom(addr, port)
-	if isStream(t.cfg.Transport) {
-		if out.Flow, err = stack.connectTo(ctx, t.cfg, t.cfg.Transport, out.URI, out.Dest); err != nil {
+	if message.IsStream(t.Config.Transport) {
+		if out.Flow, err = stack.connectTo(ctx, t.Config, t.Config.Transport, out.URI, out.Dest); err != nil {
 			out.Cause, out.Err = causeOfError(err), err
 		}
 	}
@@ -109,40 +86,40 @@ func prepare(ctx context.Context, number int, t *target, vars config.Vars, stack
 
 // requestTarget does that part of it which needs no SIP: the platform's id and the
 // Request-URI.
-func requestTarget(ctx context.Context, number int, t *target, vars config.Vars) Ready {
+func requestTarget(ctx context.Context, number int, t *peers.Target, vars config.Vars) Ready {
 	out := Ready{Attempt: number}
-	fail := func(cause Cause, err error) Ready {
+	fail := func(cause cause.Cause, err error) Ready {
 		out.Cause, out.Err = cause, err
 		return out
 	}
-	if !t.cfg.URI.UsesPrepare() { // where this fails, the platform need not be asked
-		if _, err := renderURI(t.cfg, vars); err != nil {
-			return fail(CauseTemplateFailed, err)
+	if !t.Config.URI.UsesPrepare() { // where this fails, the platform need not be asked
+		if _, err := outbound.RenderURI(t.Config, vars); err != nil {
+			return fail(cause.TemplateFailed, err)
 		}
 	}
-	if t.preparer != nil && t.cfg.Prepare != nil {
-		req, err := prepareRequest(t.cfg.Prepare, vars)
+	if t.Preparer != nil && t.Config.Prepare != nil {
+		req, err := prepareRequest(t.Config.Prepare, vars)
 		if err != nil {
-			return fail(CauseTemplateFailed, err)
+			return fail(cause.TemplateFailed, err)
 		}
 		begin := time.Now()
 		out.AskedAPI = true
-		out.Prepared, err = t.preparer.Prepare(ctx, req)
+		out.Prepared, err = t.Preparer.Prepare(ctx, req)
 		out.Elapsed = time.Since(begin)
 		switch {
 		case err == nil:
 			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
-		case ctx.Err() != nil || t.cfg.Prepare.OnFailure != config.OnFailureDial:
+		case ctx.Err() != nil || t.Config.Prepare.OnFailure != config.OnFailureDial:
 			out.Prepared.Status = prepareStatus(err)
 			return fail(prepareCause(err), err)
 		default: // dialled without an id
-			out.Prepared = Prepared{Status: prepareStatus(err)}
+			out.Prepared = peers.Prepared{Status: prepareStatus(err)}
 			out.Err = err
 		}
 	}
-	uri, err := renderURI(t.cfg, vars)
+	uri, err := outbound.RenderURI(t.Config, vars)
 	if err != nil {
-		return fail(CauseTemplateFailed, err)
+		return fail(cause.TemplateFailed, err)
 	}
 	out.URI = uri
 	return out
@@ -154,7 +131,7 @@ func (s *stack) connectTo(ctx context.Context, t *config.Target, transport strin
 	if transport == config.TransportTLS {
 		peer = streamPeer{serverName: t.TLS.ServerName, tls: t.TLS}
 		if peer.serverName == "" {
-			peer.serverName = trimBrackets(uri.Host)
+			peer.serverName = message.TrimBrackets(uri.Host)
 		}
 	}
 	return s.streams.connect(ctx, transport, dest, peer)
@@ -184,8 +161,8 @@ const noTCPFor = 30 * time.Second
 
 var errTriedBefore = errors.New("it could not be opened a moment ago")
 
-func prepareRequest(p *config.Prepare, vars config.Vars) (PrepareRequest, error) {
-	req := PrepareRequest{CallID: vars.CallID, ModelID: p.ModelID, WorkspaceID: p.WorkspaceID}
+func prepareRequest(p *config.Prepare, vars config.Vars) (peers.PrepareRequest, error) {
+	req := peers.PrepareRequest{CallID: vars.CallID, ModelID: p.ModelID, WorkspaceID: p.WorkspaceID}
 	var err error
 	if req.FromNumber, err = p.FromNumber.Render(vars); err != nil {
 		return req, fmt.Errorf("prepare.from_number: %w", err)
@@ -198,19 +175,19 @@ func prepareRequest(p *config.Prepare, vars config.Vars) (PrepareRequest, error)
 		if err != nil {
 			return req, fmt.Errorf("prepare.custom_variables.%s: %w", v.Name, err)
 		}
-		req.Variables = append(req.Variables, Variable{v.Name, value})
+		req.Variables = append(req.Variables, peers.Variable{Name: v.Name, Value: value})
 	}
 	return req, nil
 }
 
-func prepareCause(err error) Cause {
-	if pe, ok := errors.AsType[*PrepareError](err); ok && pe.Cause != CauseNone {
+func prepareCause(err error) cause.Cause {
+	if pe, ok := errors.AsType[*PrepareError](err); ok && pe.Cause != cause.None {
 		return pe.Cause
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return CausePrepareTimeout
+		return cause.PrepareTimeout
 	}
-	return CausePrepareFailed
+	return cause.PrepareFailed
 }
 
 func prepareStatus(err error) int {

@@ -2,13 +2,16 @@ package b2bua
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -33,7 +36,7 @@ func (s *Server) stamp(msg sip.Message) {
 		req.Method = cseq.MethodName
 	}
 	req.SipVersion = "SIP/2.0"
-	source := parseSource(req.Source())
+	source := message.ParseSource(req.Source())
 	if via := req.Via(); via != nil {
 		s.noteSource(req, via, source)
 	}
@@ -43,7 +46,7 @@ func (s *Server) stamp(msg sip.Message) {
 		tidyTag(from.Params)
 	}
 	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
-	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && tagOf(to.Params) == "" {
+	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && message.TagOf(to.Params) == "" {
 		to.Params.Add("tag", s.tagFor(req))
 	}
 }
@@ -52,7 +55,7 @@ func (s *Server) stamp(msg sip.Message) {
 // can't be read from its transaction: without Via it belongs to none. In other
 // answers they don't matter.
 func (s *Server) dropSpoiled(res *sip.Response) {
-	if !res.IsSuccess() || spoiledIn(res.Headers()) == "" {
+	if !res.IsSuccess() || message.SpoiledIn(res.Headers()) == "" {
 		return
 	}
 	s.rejected.Malformed.Add(1)
@@ -63,21 +66,21 @@ func (s *Server) dropSpoiled(res *sip.Response) {
 // tidyTag gives a tag the spelling that the library looks for.
 func tidyTag(params sip.HeaderParams) {
 	for i, p := range params {
-		if isTag(p.K) {
+		if message.IsTag(p.K) {
 			params[i] = sip.HeaderKV{K: "tag", V: strings.TrimSpace(p.V)}
 		}
 	}
 }
 
 func (s *Server) tagFor(req *sip.Request) string {
-	return s.mint.TagFor(req.CallID().Value(), tagOf(req.From().Params), strconv.Itoa(int(req.CSeq().SeqNo)))
+	return s.mint.TagFor(req.CallID().Value(), message.TagOf(req.From().Params), strconv.Itoa(int(req.CSeq().SeqNo)))
 }
 
 // noteSource adds received where Via names another host than the datagram
 // came from (RFC 3261 section 18.2.1), and has the answer go to the source
 // port for trunks behind NAT (RFC 3581, unasked).
 func (s *Server) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
-	sentBy, err := netip.ParseAddr(trimBrackets(via.Host))
+	sentBy, err := netip.ParseAddr(message.TrimBrackets(via.Host))
 	if err == nil && sentBy.Unmap() == source.Addr() {
 		return
 	}
@@ -85,12 +88,12 @@ func (s *Server) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.A
 	if via.Params.Has("rport") {
 		return
 	}
-	t := s.admission.peers.Load().likely(req, s.senderOf(req))
+	t := s.admission.Peers.Load().Likely(req, s.senderOf(req))
 	if t == nil {
 		return
 	}
-	private := err == nil && isPrivate(sentBy.Unmap()) && !isPrivate(source.Addr())
-	if t.cfg.NAT == config.NATOn || (t.cfg.NAT == config.NATAuto && private) {
+	private := err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source.Addr())
+	if t.Config.NAT == config.NATOn || (t.Config.NAT == config.NATAuto && private) {
 		via.Params.Add("rport", "")
 	}
 }
@@ -104,62 +107,26 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 			tx.Terminate()
 		}
 	}()
-	if problem := malformed(req); problem != "" {
+	if problem := message.Malformed(req); problem != "" {
 		s.reply(req, tx, 400, problem)
 		return
 	}
 	switch {
 	case req.Method == sip.CANCEL:
 		s.onEarlyCancel(req, tx)
-	case req.Method == sip.INVITE && tagOf(req.To().Params) == s.tagFor(req):
+	case req.Method == sip.INVITE && message.TagOf(req.To().Params) == s.tagFor(req):
 		s.onInvite(req, tx)
-	case tagOf(req.To().Params) != "":
+	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
 	case req.Method == sip.OPTIONS:
 		s.onOptions(req, tx)
 	case req.Method == sip.ACK:
 		tx.Terminate()
-	case allowed(methods, req.Method): // BYE without a dialog
-		s.reply(req, tx, 481, statusText(481))
+	case leg.Allowed(leg.Methods, req.Method): // BYE without a dialog
+		s.reply(req, tx, 481, message.StatusText(481))
 	default:
-		code := notTaken(req.Method)
-		s.reply(req, tx, code, statusText(code), allowHeader(s.admission.peers.Load().allow))
-	}
-}
-
-// notTaken is the status for a method that we don't take: 405 for one that
-// there is, 501 for one that nobody knows (RFC 3261 sections 21.4.6 and 21.5.2).
-func notTaken(m sip.RequestMethod) int {
-	switch m {
-	case sip.INVITE, sip.ACK, sip.CANCEL, sip.BYE, sip.REGISTER, sip.OPTIONS, sip.SUBSCRIBE, sip.NOTIFY, sip.REFER,
-		sip.INFO, sip.MESSAGE, sip.PRACK, sip.UPDATE, sip.PUBLISH:
-		return 405
-	default:
-		return 501
-	}
-}
-
-// targeting are the methods that make a dialog or change its target.
-var targeting = []sip.RequestMethod{sip.INVITE, sip.SUBSCRIBE, sip.REFER, sip.UPDATE}
-
-// malformed says what a request lacks to be answered as what it claims to be,
-// "" if nothing. The guard has seen to all but Contact and Record-Route, which
-// matter only where a dialog is made or has its target changed (RFC 3261
-// section 8.2: what is not needed is ignored).
-func malformed(req *sip.Request) string {
-	switch spoiled := spoiledIn(req.Headers()); {
-	case spoiled != "" && slices.Contains(targeting, req.Method):
-		return spoiled
-	case req.From() == nil || tagOf(req.From().Params) == "":
-		return "From with a tag is missing"
-	case req.To() == nil:
-		return "To is missing"
-	case req.CallID() == nil:
-		return "Call-ID is missing"
-	case req.CSeq() == nil || req.CSeq().MethodName != req.Method:
-		return "CSeq is missing or of another method"
-	default:
-		return ""
+		code := leg.NotTaken(req.Method)
+		s.reply(req, tx, code, message.StatusText(code), leg.AllowHeader(s.admission.Peers.Load().Allow))
 	}
 }
 
@@ -173,7 +140,7 @@ func (s *Server) reply(req *sip.Request, tx *sip.ServerTx, code int, reason stri
 	for _, h := range headers {
 		res.AppendHeader(h)
 	}
-	res.AppendHeader(sip.NewHeader("Server", agentName))
+	res.AppendHeader(sip.NewHeader("Server", outbound.AgentName))
 	err := tx.Respond(res)
 	if err != nil || req.Method == sip.CANCEL {
 		tx.Terminate() // the library writes an answer to CANCEL past its own state machine
@@ -182,10 +149,10 @@ func (s *Server) reply(req *sip.Request, tx *sip.ServerTx, code int, reason stri
 
 // onInDialog hands a request to its leg.
 func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
-	tag := tagOf(req.To().Params)
+	tag := message.TagOf(req.To().Params)
 	l := s.registry.leg(tag)
-	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, branchOf(req)) {
-		s.reply(req, tx, 200, statusText(200))
+	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, message.BranchOf(req)) {
+		s.reply(req, tx, 200, message.StatusText(200))
 		return
 	}
 	if l == nil || l.callID != req.CallID().Value() {
@@ -193,7 +160,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	l.wire.follow(s.flowOf(req))
-	in := RequestIn{Req: req, Source: parseSource(req.Source())}
+	in := leg.RequestIn{Req: req, Source: message.ParseSource(req.Source())}
 	if req.Method == sip.ACK {
 		tx.Terminate() // an ACK is no transaction
 		l.post(in)
@@ -209,7 +176,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	}
 	l.wire.forget(tx)
 	if s.registry.leg(tag) == l { // it has more to do than it can
-		s.replyOnce(req, tx, 503, retryAfter())
+		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
 	s.replyOnce(req, tx, 481)
@@ -219,31 +186,31 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 // others who prove that they are one.
 func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	from := s.senderOf(req)
-	if !s.admission.peers.Load().standing(from).known {
+	if !s.admission.Peers.Load().Standing(from).Known {
 		if _, t := s.identify(req, tx); t == nil {
 			return
 		}
 	}
 	if s.Draining() {
-		s.reply(req, tx, 503, statusText(503), retryAfter())
+		s.reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
 		return
 	}
-	o := peerOptions{rel100: config.Rel100Supported, allow: s.admission.peers.Load().allow}
-	if code, reason, headers := unsupported(req, o); code != 0 {
+	o := leg.PeerOptions{Rel100: config.Rel100Supported, Allow: s.admission.Peers.Load().Allow}
+	if code, reason, headers := leg.Unsupported(req, o); code != 0 {
 		s.reply(req, tx, code, reason, headers...)
 		return
 	}
-	s.reply(req, tx, 200, statusText(200), capabilities(o)...)
+	s.reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }
 
 // onInvite admits a new call, or says why not.
 func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
-	source := parseSource(req.Source())
-	if l := s.registry.leg(tagOf(req.To().Params)); l != nil {
+	source := message.ParseSource(req.Source())
+	if l := s.registry.leg(message.TagOf(req.To().Params)); l != nil {
 		s.onKnownInvite(l, req, tx)
 		return
 	}
-	if s.registry.isGone(tagOf(req.To().Params), branchOf(req)) {
+	if s.registry.isGone(message.TagOf(req.To().Params), message.BranchOf(req)) {
 		tx.Terminate()
 		return
 	}
@@ -252,10 +219,10 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	if s.looped(req) {
-		s.reply(req, tx, 482, statusText(482))
+		s.reply(req, tx, 482, message.StatusText(482))
 		return
 	}
-	if code, reason, headers := s.refusal(req, t.options(p)); code != 0 {
+	if code, reason, headers := s.refusal(req, t.Options(p)); code != 0 {
 		s.noteRefused(req, code, reason)
 		s.reply(req, tx, code, reason, headers...)
 		return
@@ -263,20 +230,20 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	local, err := s.stack.localFor(transportOf(req), source.Addr())
 	if err != nil {
 		s.log.Error().Err(err).Msg("no address toward the peer")
-		s.reply(req, tx, 500, statusText(500))
+		s.reply(req, tx, 500, message.StatusText(500))
 		return
 	}
-	if why := s.admission.enter(t); why != capacityFree {
+	if why := s.admission.Enter(t); why != peers.CapacityFree {
 		s.noteFull(why, source)
-		s.reply(req, tx, 503, statusText(503), retryAfter())
+		s.reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
 		return
 	}
 	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
 	s.begin(req, tx, p, t, source, local)
 }
 
-func (s *Server) noteFull(why capacity, source netip.AddrPort) {
-	if why == capacitySetups {
+func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
+	if why == peers.CapacitySetups {
 		s.noteRejected(&s.rejected.Setups, source, "setups")
 		return
 	}
@@ -287,36 +254,36 @@ func (s *Server) noteFull(why capacity, source netip.AddrPort) {
 // its transaction is too old for, or a merged request (RFC 3261 section
 // 8.2.2.2).
 func (s *Server) onKnownInvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx) {
-	if branchOf(req) == l.branch {
+	if message.BranchOf(req) == l.branch {
 		tx.Terminate()
 		return
 	}
-	if !s.admission.peers.Load().standing(s.senderOf(req)).known {
+	if !s.admission.Peers.Load().Standing(s.senderOf(req)).Known {
 		tx.Terminate() // a stranger who has seen the INVITE
 		return
 	}
-	s.reply(req, tx, 482, statusText(482))
+	s.reply(req, tx, 482, message.StatusText(482))
 }
 
 // begin makes the call of an admitted INVITE and starts it.
-func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *snapshot, t *trunk, source netip.AddrPort, local Local) {
+func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) {
 	started := false
 	defer func() {
 		if !started {
-			s.admission.leave(t, true)
+			s.admission.Leave(t, true)
 		}
 	}()
 	c := s.newCall(req, p, t, source, local)
-	leg := newUASLeg(s.legOptions(media.SideA, local, t.options(p)), req, source)
+	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	c.a = c.putOnWire(leg, local, s.flowOf(req))
-	c.a.branch = branchOf(req)
-	c.a.sequence.next = req.CSeq().SeqNo + 1
+	c.a.branch = message.BranchOf(req)
+	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.tls = s.callerTLS(t)
 	c.a.wire.serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
 		c.cancel()
 		c.a.wire.close()
-		s.reply(req, tx, 482, statusText(482)) // merged with one that came at the same moment
+		s.reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
 		return
 	}
 	c.legs = append(c.legs, c.a)
@@ -341,7 +308,7 @@ func (s *Server) trunkTLS() config.TargetTLS {
 
 // transportOf is what a message came by: config.Transport…; empty: udp.
 func transportOf(msg sip.Message) string {
-	if t := strings.ToLower(msg.Transport()); isStream(t) {
+	if t := strings.ToLower(msg.Transport()); message.IsStream(t) {
 		return t
 	}
 	return ""
@@ -350,7 +317,7 @@ func transportOf(msg sip.Message) string {
 // flowOf is the connection that a message came by; nil over UDP.
 func (s *Server) flowOf(msg sip.Message) *stream {
 	if t := transportOf(msg); t != "" {
-		return s.stack.streams.findAny(t, parseSource(msg.Source()))
+		return s.stack.streams.findAny(t, message.ParseSource(msg.Source()))
 	}
 	return nil
 }
@@ -364,20 +331,20 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case invite != nil: // it came meanwhile
 		_ = invite.Receive(req)
-		s.reply(req, tx, 200, statusText(200))
+		s.reply(req, tx, 200, message.StatusText(200))
 		return
 	case !parked:
-		s.reply(req, tx, 481, statusText(481))
+		s.reply(req, tx, 481, message.StatusText(481))
 		return
 	}
-	timer := time.NewTimer(timerT1)
+	timer := time.NewTimer(leg.T1)
 	defer timer.Stop()
 	select {
 	case <-early.met:
-		s.reply(req, tx, 200, statusText(200))
+		s.reply(req, tx, 200, message.StatusText(200))
 	case <-timer.C:
 		s.registry.unpark(key)
-		s.reply(req, tx, 481, statusText(481))
+		s.reply(req, tx, 481, message.StatusText(481))
 	case <-s.ctx.Done():
 		tx.Terminate()
 	}
@@ -396,7 +363,7 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 		cseq.MethodName != sip.INVITE || res.StatusCode < 200 {
 		return
 	}
-	tag := tagOf(from.Params)
+	tag := message.TagOf(from.Params)
 	l := s.registry.leg(tag)
 	if l != nil && l.callID != res.CallID().Value() {
 		return
@@ -416,7 +383,7 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 // leg is gone, it was of an INVITE that began a dialog: To and the Request-URI of
 // those are the same.
 func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
-	source := parseSource(res.Source())
+	source := message.ParseSource(res.Source())
 	local, err := s.stack.localFor(transportOf(res), source.Addr())
 	if err != nil {
 		return
@@ -427,7 +394,7 @@ func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	}
 	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()
-	via.Params = sip.HeaderParams{{K: "branch", V: branchOf(res)}, {K: "rport"}}
+	via.Params = sip.HeaderParams{{K: "branch", V: message.BranchOf(res)}, {K: "rport"}}
 	ack.AppendHeader(via)
 	maxForwards := sip.MaxForwardsHeader(70)
 	ack.AppendHeader(&maxForwards)
@@ -436,23 +403,32 @@ func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	}
 	ack.AppendHeader(&sip.CSeqHeader{SeqNo: res.CSeq().SeqNo, MethodName: sip.ACK})
 	ack.SetBody(nil)
-	briefWire(s.stack, local, s.flowOf(res)).perform([]Effect{
-		SendACK{Req: ack, To: hop{transport: local.Transport, addr: source}},
+	briefWire(s.stack, local, s.flowOf(res)).perform([]leg.Effect{
+		leg.SendACK{Req: ack, To: leg.Hop{Transport: local.Transport, Addr: source}},
 	})
 }
 
-func (s *Server) hangupStray(in ResponseIn) {
+func (s *Server) hangupStray(in leg.ResponseIn) {
 	res := in.Res
 	local, err := s.stack.localFor(transportOf(res), in.Source.Addr())
 	if err != nil {
 		return
 	}
-	l := newLostLeg(s.legOptions(media.SideB, local, peerOptions{}), res)
+	l := leg.NewLost(s.legOptions(media.SideB, local, leg.PeerOptions{}), res)
 	_, effects := l.Step(time.Now(), in)
 	for i, e := range effects {
-		if bye, ok := e.(SendRequest); ok {
-			effects[i] = SendACK(bye) // sent once: a 200 that comes again is answered again
+		if bye, ok := e.(leg.SendRequest); ok {
+			effects[i] = leg.SendACK(bye) // sent once: a 200 that comes again is answered again
 		}
 	}
 	briefWire(s.stack, local, s.flowOf(res)).perform(effects)
+}
+
+// callerTLS is how who has called us is checked when we connect to it, because
+// its own connection is gone.
+func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
+	if t.Caller != nil || t.Config.TLS != (config.TargetTLS{}) {
+		return t.Config.TLS
+	}
+	return s.trunkTLS()
 }

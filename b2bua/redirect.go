@@ -7,6 +7,10 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -15,41 +19,41 @@ import (
 // somebody else dials.
 type Redirection struct {
 	URI     string
-	Headers []Variable // that the target's configuration sets, in file order
-	Prepared
+	Headers []peers.Variable // that the target's configuration sets, in file order
+	peers.Prepared
 	AskedAPI bool          // there was a prepare step
 	Elapsed  time.Duration // of that
-	Cause    Cause         // of an error
+	Cause    cause.Cause   // of an error
 }
 
 // Redirect prepares a call at a target as an attempt does, and gives what is to
 // be dialled. preparer may be nil where the target has no prepare step. Its
 // error is a *PrepareError where the platform, or the way to it, is the reason.
-func Redirect(ctx context.Context, cfg *config.Target, preparer Preparer, vars config.Vars) (Redirection, error) {
-	t := &target{cfg: cfg, preparer: preparer}
+func Redirect(ctx context.Context, cfg *config.Target, preparer peers.Preparer, vars config.Vars) (Redirection, error) {
+	t := &peers.Target{Config: cfg, Preparer: preparer}
 	ready := requestTarget(ctx, 1, t, vars)
 	out := Redirection{Prepared: ready.Prepared, AskedAPI: ready.AskedAPI, Elapsed: ready.Elapsed, Cause: ready.Cause}
-	if ready.Cause != CauseNone {
+	if ready.Cause != cause.None {
 		return out, ready.Err
 	}
 	if ready.AskedAPI && ready.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: ready.Prepared.CallID, Body: ready.Prepared.Body}
 	}
-	fields, err := renderHeaders(cfg, vars)
+	fields, err := outbound.RenderHeaders(cfg, vars)
 	if err != nil {
-		out.Cause = CauseTemplateFailed
+		out.Cause = cause.TemplateFailed
 		return out, err
 	}
 	out.URI = ready.URI.String()
 	for _, f := range fields {
-		out.Headers = append(out.Headers, Variable{Name: f.name, Value: f.values[0]})
+		out.Headers = append(out.Headers, peers.Variable{Name: f.Name, Value: f.Values[0]})
 	}
 	return out, nil
 }
 
 // Verdict is what the end of an INVITE means for its call.
 type Verdict struct {
-	Cause       Cause
+	Cause       cause.Cause
 	Disposition string // the record's, where the call ends with it
 	Q850        int    // the record's; 0: none
 	Next        bool   // it is the next target's turn
@@ -59,14 +63,14 @@ type Verdict struct {
 // the call, as if it were ours: status is the target's final answer, 0 where
 // there was none. why is what happened, and empty for a refusal, of which status
 // is all that is known.
-func Judge(status int, why Cause) Verdict {
-	v := Verdict{Cause: why, Disposition: dispositionOf(why, status), Q850: q850Of(status)}
+func Judge(status int, why cause.Cause) Verdict {
+	v := Verdict{Cause: why, Disposition: dispositionOf(why, status), Q850: cause.Q850Of(status)}
 	switch why {
-	case CauseCallerHangup, CauseAgentHangup:
-		v.Disposition, v.Q850 = store.DispositionAnswered, q850OfCause(why)
-	case CauseCallerCancelled:
-	case CauseNone:
-		v.Cause, v.Next = causeOfStatus(status), nextTarget(status, nil)
+	case cause.CallerHangup, cause.AgentHangup:
+		v.Disposition, v.Q850 = store.DispositionAnswered, cause.Q850OfCause(why)
+	case cause.CallerCancelled:
+	case cause.None:
+		v.Cause, v.Next = cause.OfStatus(status), cause.NextTarget(status, nil)
 	default:
 		v.Next = true
 	}
@@ -74,10 +78,10 @@ func Judge(status int, why Cause) Verdict {
 }
 
 // IDs are those that the platform is told by X-EI.
-func (r Redirection) IDs() []PlatformID {
+func (r Redirection) IDs() []outbound.PlatformID {
 	for _, h := range r.Headers {
 		if strings.EqualFold(h.Name, "X-EI") {
-			return idsIn(h.Value)
+			return outbound.IDsIn(h.Value)
 		}
 	}
 	return nil
@@ -88,10 +92,10 @@ func (r Redirection) IDs() []PlatformID {
 func PartyOf(text string) config.Party {
 	var uri sip.Uri
 	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") && sip.ParseUri(text, &uri) == nil {
-		return party("", &uri, "")
+		return message.PartyOf("", &uri, "")
 	}
-	if len(text) > maxURI || strings.ContainsFunc(text, isControl) {
+	if len(text) > message.MaxURI || strings.ContainsFunc(text, message.IsControl) {
 		return config.Party{}
 	}
-	return config.Party{Number: normalise(text, ""), User: text}
+	return config.Party{Number: message.NormaliseNumber(text, ""), User: text}
 }

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 )
 
 // What a carrier gets for a request that can't be taken, by RFC 3261 section
@@ -29,14 +32,14 @@ func TestRefusals(t *testing.T) {
 		{"sips Contact", "INVITE", replace("Contact: <sip:", "Contact: <sips:"), "400 Contact Is a sips URI, but Came Without TLS", ""},
 		{"another scheme", "INVITE", replace("INVITE sip:+15075785607@198.51.100.1:5060", "INVITE mailto:ann@example.com"), "416 ", ""},
 		{"no hops left", "INVITE", replace("Max-Forwards: 70", "Max-Forwards: 0"), "483 ", ""},
-		{"body", "INVITE", replace("application/sdp", "text/plain"), "415 ", "Accept: " + acceptedBodies},
+		{"body", "INVITE", replace("application/sdp", "text/plain"), "415 ", "Accept: " + message.AcceptedBodies},
 		{"extension", "INVITE", replace("Max-Forwards", "Require: x-none\nMax-Forwards"), "420 ", "Unsupported: x-none"},
 		{"extensions", "INVITE", replace("Max-Forwards", "Require: x-none , x-two\nRequire: x-three,\nMax-Forwards"), "420 ", "Unsupported: x-none, x-two, x-three"},
 		{"no Contact", "INVITE", replace("Contact: ", "X-Contact: "), "400 ", ""},
 		{"version", "INVITE", replace(" SIP/2.0\n", " SIP/3.0\n"), "505 ", ""},
-		{"known method", "REGISTER", nil, "405 ", "Allow: " + methods + ", INFO"},
-		{"another known method", "MESSAGE", nil, "405 ", "Allow: " + methods + ", INFO"},
-		{"unknown method", "FOO", nil, "501 ", "Allow: " + methods + ", INFO"},
+		{"known method", "REGISTER", nil, "405 ", "Allow: " + leg.Methods + ", INFO"},
+		{"another known method", "MESSAGE", nil, "405 ", "Allow: " + leg.Methods + ", INFO"},
+		{"unknown method", "FOO", nil, "501 ", "Allow: " + leg.Methods + ", INFO"},
 		{"BYE of no dialog", "BYE", nil, "481 ", ""},
 		{"BYE of another dialog", "BYE", replace("@198.51.100.1>\n", "@198.51.100.1>;tag=none\n"), "481 ", ""},
 		{"re-INVITE of no dialog", "INVITE", replace("To: <sip:+15075785607@198.51.100.1>\n", "To: <sip:x@y>;tag=none\n"), "481 ", ""},
@@ -72,7 +75,7 @@ func TestLoop(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ours := w.server.mint.Branch()
 		for i, tt := range []struct{ branch, want string }{
-			{ours, "482 "}, {"z9hG4bK" + strings.Repeat("0", mintedLen), "404 "}, {"z9hG4bKother", "404 "},
+			{ours, "482 "}, {"z9hG4bK" + strings.Repeat("0", message.MintedLen), "404 "}, {"z9hG4bKother", "404 "},
 		} {
 			for _, form := range []string{"\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=%s\nMax-", ", SIP/2.0/UDP h;branch=z9hG4bKx, SIP/2.0/UDP i;branch=%s\nMax-"} {
 				d := w.carrier.newCall(fmt.Sprintf("+4930%d", i))

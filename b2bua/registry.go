@@ -5,31 +5,38 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
 )
 
 // legOnWire is one leg on its wire, with what the server needs to find it. The leg
 // and the order of its peer's requests belong to its call's goroutine; the rest is
 // constant.
 type legOnWire struct {
-	leg      *Leg
+	leg      *leg.Leg
 	wire     *wire
 	tag      string // our tag: the key in the registry
 	callID   string
 	branch   string // of the INVITE that made a UAS leg
-	sequence sequence
-	crypto   *cryptoLeg // its part in SRTP; nil: nothing is offered yet
-	invite   string     // its transaction key
+	sequence leg.Sequence
+	crypto   *sdp.LegCrypto // its part in SRTP; nil: nothing is offered yet
+	invite   string         // its transaction key
 
 	// post leaves an input in the inbox of the leg's call. False: the call
 	// is over.
-	post func(Input) bool
+	post func(leg.Input) bool
 }
 
 // cancellable has the leg hear of a CANCEL of the peer's INVITE.
 func (l *legOnWire) cancellable(req *sip.Request, tx *sip.ServerTx) {
 	seq := req.CSeq().SeqNo
-	if !tx.OnCancel(func(c *sip.Request) { l.post(CancelIn{Seq: seq, Why: reasonsIn(namedHeaders(c, "reason", "reason"))}) }) {
-		l.post(CancelIn{Seq: seq})
+	if !tx.OnCancel(func(c *sip.Request) {
+		l.post(leg.CancelIn{Seq: seq, Why: cause.ReasonsIn(message.RawValues(c, "reason", "reason"))})
+	}) {
+		l.post(leg.CancelIn{Seq: seq})
 	}
 }
 
@@ -91,7 +98,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 	defer r.mu.Unlock()
 	delete(r.legs, l.tag)
 	delete(r.invites, l.invite)
-	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.answeredBye, at: time.Now()})
+	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.AnsweredBye, at: time.Now()})
 }
 
 // byeAnswered says whether the BYE of this branch ended the leg with this tag:
@@ -115,7 +122,7 @@ func (r *registry) knowsTag(tag []byte) bool {
 	if !ok {
 		was, ok = r.gone.older[string(tag)]
 	}
-	return ok && time.Since(was.at) <= timerGiveUp
+	return ok && time.Since(was.at) <= leg.GiveUp
 }
 
 // isGone says whether the leg with this tag, and INVITE of this branch where
@@ -142,7 +149,7 @@ type memento struct {
 }
 
 func (m *memory) add(tag string, was memento) {
-	if was.at.Sub(m.since) > timerGiveUp {
+	if was.at.Sub(m.since) > leg.GiveUp {
 		m.recent, m.older, m.since = map[string]memento{}, m.recent, was.at
 	}
 	m.recent[tag] = was
@@ -151,7 +158,7 @@ func (m *memory) add(tag string, was memento) {
 func (m *memory) find(tag string, now time.Time) (memento, bool) {
 	for _, part := range []map[string]memento{m.recent, m.older} {
 		if was, ok := part[tag]; ok {
-			return was, now.Sub(was.at) <= timerGiveUp
+			return was, now.Sub(was.at) <= leg.GiveUp
 		}
 	}
 	return memento{}, false
@@ -172,7 +179,7 @@ func (r *registry) leg(tag string) *legOnWire {
 }
 
 // has says whether there is a leg of this tag.
-func (r *registry) has(tag minted) bool {
+func (r *registry) has(tag message.Minted) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.legs[string(tag[:])] != nil

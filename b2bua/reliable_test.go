@@ -4,6 +4,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/store"
 )
 
@@ -25,7 +26,7 @@ func TestAgentHangsUpBeforePRACK(t *testing.T) {
 		w.carrier.expect("SIP/2.0 480")
 		w.carrier.ackRefused(d)
 		synctest.Wait()
-		r := w.wantRecord(store.DispositionNoAnswer, CauseAgentHangup, store.EndedByAgent)
+		r := w.wantRecord(store.DispositionNoAnswer, cause.AgentHangup, store.EndedByAgent)
 		if r.SIPStatus != 480 || !r.AnsweredAt.IsZero() {
 			t.Errorf("record %+v", r)
 		}

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -17,7 +19,7 @@ func (w *world) reload(yaml string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.server.Reload(cfg, map[string]Preparer{"agent": w.prepare})
+	w.server.Reload(cfg, map[string]peers.Preparer{"agent": w.prepare})
 }
 
 // otherTargets is testConfig with the targets' addresses exchanged.
@@ -50,12 +52,12 @@ func TestReloadDuringSetup(t *testing.T) {
 		w.carrier.ack(d)
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") // after half a minute
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseMaxDuration, store.EndedBySystem)
+		w.wantRecord("answered", cause.MaxDuration, store.EndedBySystem)
 
 		w.carrier.bye(old)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -90,7 +92,7 @@ func TestReloadKeepsCounts(t *testing.T) {
 		}
 		w.reload(capped("9", "1"))
 		try("503")
-		if r := w.record(); r.Cause != string(CauseTargetCapped) {
+		if r := w.record(); r.Cause != string(cause.TargetCapped) {
 			t.Errorf("the record says %s", r.Cause)
 		}
 		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "agent", "elsewhere").Replace(testConfig))
@@ -102,8 +104,8 @@ func TestReloadKeepsCounts(t *testing.T) {
 		w.callerHangsUp(d)
 		w.record()
 		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "name: spare", "name: rest", "spare]", "rest]").Replace(testConfig))
-		if a := w.server.admission; len(a.trunks) != 1 || len(a.targets) != 2 || a.targets["spare"] != nil {
-			t.Errorf("tallies of what is gone are kept: %v, %v", a.trunks, a.targets)
+		if a := w.server.admission; len(a.Trunks) != 1 || len(a.Targets) != 2 || a.Targets["spare"] != nil {
+			t.Errorf("tallies of what is gone are kept: %v, %v", a.Trunks, a.Targets)
 		}
 	})
 }
@@ -118,7 +120,7 @@ func TestReloadWithoutTrunk(t *testing.T) {
 		w.agent.agentRequest("BYE", invite, "agent1", 1)
 		w.agent.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseAgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
 		_ = d
 	})
 }
@@ -127,17 +129,17 @@ func TestReloadWithoutTrunk(t *testing.T) {
 func TestReloadKeepsRate(t *testing.T) {
 	yaml := strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, max_cps: 1", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		before := w.server.admission.trunks["carrier"].rate
+		before := w.server.admission.Trunks["carrier"].Rate
 		w.reload(yaml)
-		if w.server.admission.trunks["carrier"].rate != before {
+		if w.server.admission.Trunks["carrier"].Rate != before {
 			t.Error("the rate has begun anew")
 		}
 		w.reload(strings.Replace(yaml, "max_cps: 1", "max_cps: 2", 1))
-		if r := w.server.admission.trunks["carrier"].rate; r == before || r.Burst() != 2 {
+		if r := w.server.admission.Trunks["carrier"].Rate; r == before || r.Burst() != 2 {
 			t.Error("the rate is not the new one")
 		}
 		w.reload(testConfig)
-		if w.server.admission.trunks["carrier"].rate != nil {
+		if w.server.admission.Trunks["carrier"].Rate != nil {
 			t.Error("there is a rate still")
 		}
 	})

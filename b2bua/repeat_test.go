@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/store"
 )
 
@@ -50,7 +51,7 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 			}
 		}
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, CauseNoACK, store.EndedBySystem)
+		w.wantRecord(store.DispositionAnswered, cause.NoACK, store.EndedBySystem)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 )
 
@@ -81,7 +82,7 @@ func TestRelayedRequestWithoutAnswer(t *testing.T) {
 		w.carrier.expect("SIP/2.0 481")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", CauseDialogLost, "system")
+		w.wantRecord("answered", cause.DialogLost, "system")
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -16,13 +18,13 @@ import (
 // strangers are not heard, what can't be taken is refused from its raw bytes,
 // a trunk over its caps gets 503 without anything being allocated.
 type screen struct {
-	mint      *Minter
+	mint      *message.Minter
 	gate      gate
 	transport string // udp, tcp or tls
 	tap       Tap
 	count     *Rejections
 	limits    limits
-	offer     []algorithm // to trunks that need credentials
+	offer     []message.Algorithm // to trunks that need credentials
 	log       zerolog.Logger
 	logBudget *rate.Limiter // lines of log that a peer can provoke
 	strangers *rate.Limiter // challenges of those who may be anybody
@@ -55,14 +57,14 @@ func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
 // gate says who may come in.
 type gate interface {
 	// standing says what the sender of a message can be.
-	standing(transport string, source netip.AddrPort) standing
+	standing(transport string, source netip.AddrPort) peers.Standing
 	// capacity says whether there is room for a new call from there now.
-	capacity(transport string, source netip.AddrPort) capacity
+	capacity(transport string, source netip.AddrPort) peers.Capacity
 	// inDialog says whether a To tag is that of a leg, or of one that is over for
 	// less than 64*T1.
 	inDialog(toTag []byte) bool
 	// inProgress says whether the INVITE that gets this To tag is known.
-	inProgress(toTag minted) bool
+	inProgress(toTag message.Minted) bool
 }
 
 // verdict is what becomes of a message.
@@ -70,66 +72,66 @@ type verdict struct {
 	admitted bool
 	hangup   bool   // a connection that this came by is closed
 	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
-	toTag    minted
-	port     uint16         // that it goes to over UDP; 0: the one that the request came from
-	headers  string         // of the refusal, each line with its end
-	nonce    challengeNonce // of a 401; then headers are its challenges
-	offer    []algorithm    // of a 401
-	viaHost  []byte         // in the topmost Via of a request that is admitted, within the message
+	toTag    message.Minted
+	port     uint16              // that it goes to over UDP; 0: the one that the request came from
+	headers  string              // of the refusal, each line with its end
+	nonce    message.Nonce       // of a 401; then headers are its challenges
+	offer    []message.Algorithm // of a 401
+	viaHost  []byte              // in the topmost Via of a request that is admitted, within the message
 	viaPort  int
 }
 
 // appendRefusal appends the stateless answer to a request that was refused.
 func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte {
-	if v.nonce == (challengeNonce{}) {
-		return statelessRefusal(out, request, from, v.status, v.toTag[:], v.headers)
+	if v.nonce == (message.Nonce{}) {
+		return message.StatelessRefusal(out, request, from, v.status, v.toTag[:], v.headers)
 	}
 	var room [512]byte
-	return statelessRefusal(out, request, from, v.status, v.toTag[:], appendChallenges(room[:0], v.offer, v.nonce, false))
+	return message.StatelessRefusal(out, request, from, v.status, v.toTag[:], peers.AppendChallenges(room[:0], v.offer, v.nonce, false))
 }
 
 // judge decides about one message.
-func (s *screen) judge(message []byte, from netip.AddrPort) verdict {
-	msg, ok := scan(message)
+func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
+	msg, ok := message.Scan(text)
 	if !ok {
 		s.count.NotSIP.Add(1)
 		return verdict{hangup: true}
 	}
 	who := s.gate.standing(s.transport, from)
-	v := s.decide(msg, len(message), from, who)
-	if v.status != "" && !msg.rport && !who.behindNAT(msg.viaHost, from.Addr()) {
+	v := s.decide(msg, len(text), from, who)
+	if v.status != "" && !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
 		// RFC 3261 section 18.2.2, as what is parsed is answered
-		v.port = sentByOf(nil, msg.viaPort, s.transport).port
+		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
 	}
 	return v
 }
 
-func (s *screen) decide(msg scanned, size int, from netip.AddrPort, who standing) verdict {
-	if !who.known && (!who.open || !s.newcomer(msg)) && !s.ours(msg) {
+func (s *screen) decide(msg message.Scanned, size int, from netip.AddrPort, who peers.Standing) verdict {
+	if !who.Known && (!who.Open || !s.newcomer(msg)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
 		return verdict{hangup: true}
 	}
 	if status := s.objection(msg, size); status != "" {
-		s.note(from, status, msg.callID)
+		s.note(from, status, msg.CallID)
 		return s.refuse(msg, status, "")
 	}
-	if !msg.response && len(msg.toTag) > 0 && string(msg.method) != "ACK" && !s.gate.inDialog(msg.toTag) {
+	if !msg.Response && len(msg.ToTag) > 0 && string(msg.Method) != "ACK" && !s.gate.inDialog(msg.ToTag) {
 		return s.outOfDialog(msg, from, who)
 	}
 	if v, refused := s.refuseNew(msg, from, who); refused {
 		return v
 	}
-	if msg.response {
+	if msg.Response {
 		return verdict{admitted: true}
 	}
-	return verdict{admitted: true, viaHost: msg.viaHost, viaPort: msg.viaPort}
+	return verdict{admitted: true, viaHost: msg.ViaHost, viaPort: msg.ViaPort}
 }
 
 // outOfDialog answers a request whose To tag is of no leg, without keeping
 // anything (RFC 3261 section 12.2.2). Of a stranger only a BYE gets an answer:
 // tags of ours go around for longer than their dialogs live.
-func (s *screen) outOfDialog(msg scanned, from netip.AddrPort, who standing) verdict {
-	if !who.known && string(msg.method) != "BYE" {
+func (s *screen) outOfDialog(msg message.Scanned, from netip.AddrPort, who peers.Standing) verdict {
+	if !who.Known && string(msg.Method) != "BYE" {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
 		return verdict{}
 	}
@@ -149,16 +151,16 @@ func (s *screen) note(from netip.AddrPort, status string, callID []byte) {
 }
 
 // knows says whether an address belongs to a trunk.
-func (s *screen) knows(source netip.AddrPort) bool { return s.gate.standing(s.transport, source).known }
+func (s *screen) knows(source netip.AddrPort) bool { return s.gate.standing(s.transport, source).Known }
 
 // newcomer says whether a message may come from a trunk that can be anywhere,
 // before it has proven itself: a request that it is challenged for, or the
 // CANCEL of one that it has. A CANCEL that has overtaken its INVITE comes again.
-func (s *screen) newcomer(msg scanned) bool {
-	if msg.response || len(msg.toTag) > 0 {
+func (s *screen) newcomer(msg message.Scanned) bool {
+	if msg.Response || len(msg.ToTag) > 0 {
 		return false
 	}
-	switch string(msg.method) {
+	switch string(msg.Method) {
 	case "INVITE", "OPTIONS":
 		return true
 	case "CANCEL":
@@ -171,58 +173,58 @@ func (s *screen) newcomer(msg scanned) bool {
 // refuseNew refuses a call for which there is no room, and challenges what
 // comes without credentials from where each trunk needs them. Neither keeps
 // anything. What is no new call is none of its business.
-func (s *screen) refuseNew(msg scanned, from netip.AddrPort, who standing) (v verdict, refused bool) {
-	if msg.response || len(msg.toTag) > 0 {
+func (s *screen) refuseNew(msg message.Scanned, from netip.AddrPort, who peers.Standing) (v verdict, refused bool) {
+	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
 	}
-	invite := string(msg.method) == "INVITE"
-	why := capacityFree
+	invite := string(msg.Method) == "INVITE"
+	why := peers.CapacityFree
 	if invite {
 		why = s.gate.capacity(s.transport, from)
 	}
-	challenged := !msg.authorized && who.asked && (invite || (string(msg.method) == "OPTIONS" && !who.known))
-	if (why == capacityFree && !challenged) || (invite && s.gate.inProgress(s.tagFor(msg))) {
+	challenged := !msg.Authorized && who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known))
+	if (why == peers.CapacityFree && !challenged) || (invite && s.gate.inProgress(s.tagFor(msg))) {
 		return v, false
 	}
 	switch why {
-	case capacityNone:
+	case peers.CapacityNone:
 		s.rejected(&s.count.Full, from, "full")
-	case capacitySetups:
+	case peers.CapacitySetups:
 		s.rejected(&s.count.Setups, from, "setups")
-	case capacityOverload:
+	case peers.CapacityOverload:
 		s.rejected(&s.count.Overload, from, "overload")
-	case capacityFree:
-		if !who.known && !s.strangers.Allow() {
+	case peers.CapacityFree:
+		if !who.Known && !s.strangers.Allow() {
 			return verdict{}, true // addresses can be forged, and the answer is larger than the question
 		}
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, "401 Unauthorized", "")
-		v.nonce, v.offer = s.mint.challenge(from.Addr(), time.Now()), s.offer
+		v.nonce, v.offer = s.mint.Challenge(from.Addr(), time.Now()), s.offer
 		return v, true
 	}
-	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+retrySeconds+"\r\n"), true
+	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
 }
 
 // objection is the status that a message gets for its form, empty if nothing
 // is wrong with it; it is counted.
-func (s *screen) objection(msg scanned, size int) string {
+func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	switch {
-	case len(msg.version) > 0 && !isOurVersion(string(msg.version)): // RFC 3261 section 21.5.6
+	case len(msg.Version) > 0 && !message.IsOurVersion(string(msg.Version)): // RFC 3261 section 21.5.6
 		count, status = &s.count.NotSIP, "505 Version Not Supported"
 	case size > s.limits.Message:
 		count, status = &s.count.TooLarge, s.limits.message
-	case msg.wrong != "" && msg.header == requestURI && msg.unknownScheme(): // section 8.2.2.1
+	case msg.Wrong != "" && msg.Header == message.RequestURI && msg.UnknownScheme(): // section 8.2.2.1
 		status = "416 Unsupported URI Scheme"
-	case msg.wrong != "" && msg.header == "":
-		status = "400 " + msg.wrong
-	case msg.wrong != "":
-		status = "400 " + msg.header + " " + msg.wrong
-	case msg.headers > s.limits.Headers:
+	case msg.Wrong != "" && msg.Header == "":
+		status = "400 " + msg.Wrong
+	case msg.Wrong != "":
+		status = "400 " + msg.Header + " " + msg.Wrong
+	case msg.Headers > s.limits.Headers:
 		status = s.limits.headers
-	case msg.longest > s.limits.Header:
+	case msg.Longest > s.limits.Header:
 		status = s.limits.header
-	case len(msg.body) > s.limits.Body:
+	case len(msg.Body) > s.limits.Body:
 		count, status = &s.count.TooLarge, s.limits.body
 	default:
 		return ""
@@ -230,10 +232,6 @@ func (s *screen) objection(msg scanned, size int) string {
 	count.Add(1)
 	return status
 }
-
-// isOurVersion says whether a version is ours. It is so in any case (RFC 3261
-// section 7.1), but the library reads only these.
-func isOurVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }
 
 // limits are what a message may have, and the answers to more.
 type limits struct {
@@ -262,21 +260,21 @@ func (s *screen) rejected(count *atomic.Uint64, from netip.AddrPort, reason stri
 // ours says that a message belongs to something that we began: a response
 // with our branch, or a request within a dialog that has our tag, whatever
 // address it comes from.
-func (s *screen) ours(msg scanned) bool {
-	if msg.response {
-		return s.mint.MintedBranch(msg.branch)
+func (s *screen) ours(msg message.Scanned) bool {
+	if msg.Response {
+		return s.mint.MintedBranch(msg.Branch)
 	}
-	return s.mint.MintedTag(msg.toTag)
+	return s.mint.MintedTag(msg.ToTag)
 }
 
-func (s *screen) tagFor(msg scanned) minted {
-	return s.mint.tagBytes(msg.callID, msg.fromTag, msg.cseq)
+func (s *screen) tagFor(msg message.Scanned) message.Minted {
+	return s.mint.TagBytes(msg.CallID, msg.FromTag, msg.CSeq)
 }
 
 // refuse is the verdict that answers a request; what has no Via that can be
 // read, or is an ACK, gets no answer.
-func (s *screen) refuse(msg scanned, status, headers string) verdict {
-	if msg.response || !msg.readable || string(msg.method) == "ACK" {
+func (s *screen) refuse(msg message.Scanned, status, headers string) verdict {
+	if msg.Response || !msg.Readable || string(msg.Method) == "ACK" {
 		return verdict{}
 	}
 	return verdict{status: status, toTag: s.tagFor(msg), headers: headers}

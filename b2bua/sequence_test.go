@@ -7,56 +7,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
-
-// What comes out of a sequence, and when.
-func TestSequence(t *testing.T) {
-	for name, tt := range map[string]struct {
-		first uint32
-		come  string // methods with CSeq, in the order in which they come
-		now   string // what is let through at once
-		later string // and what when the time is over
-	}{
-		"in order":             {2, "INFO2 INFO3 BYE4", "INFO2 INFO3 BYE4", ""},
-		"two changed places":   {2, "INFO3 INFO2 BYE4", "INFO2 INFO3 BYE4", ""},
-		"all turned round":     {2, "BYE4 INFO3 INFO2", "INFO2 INFO3 BYE4", ""},
-		"one is lost":          {2, "INFO3 BYE4", "", "INFO3 BYE4"},
-		"one comes again":      {2, "INFO2 INFO2 INFO3", "INFO2 INFO2 INFO3", ""},
-		"ACK waits for none":   {2, "ACK1 INFO3 ACK9", "ACK1 ACK9", "INFO3"},
-		"unknown begin":        {0, "INFO7 INFO8", "INFO7 INFO8", ""},
-		"unknown begin, REFER": {0, "BYE8 REFER7", "REFER7 BYE8", ""},
-		"unknown begin, BYE":   {0, "BYE8", "", "BYE8"},
-		"far behind a gap":     {2, "INFO9 INFO2 INFO3", "INFO2 INFO3", "INFO9"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := sequence{next: tt.first}
-			show := func(all []RequestIn) (out []string) {
-				for _, in := range all {
-					out = append(out, fmt.Sprint(in.Req.Method, in.Req.CSeq().SeqNo))
-				}
-				return out
-			}
-			var now []string
-			for one := range strings.SplitSeq(tt.come, " ") {
-				i := strings.IndexAny(one, "0123456789")
-				var seq uint32
-				fmt.Sscan(one[i:], &seq)
-				now = append(now, show(s.take(legStart, inDialog(t, one[:i], seq)))...)
-			}
-			if got := strings.Join(now, " "); got != tt.now {
-				t.Errorf("at once %q; want %q", got, tt.now)
-			}
-			if s.until.IsZero() != (tt.later == "") {
-				t.Errorf("until %v", s.until)
-			}
-			if got := strings.Join(show(s.flush()), " "); got != tt.later {
-				t.Errorf("later %q; want %q", got, tt.later)
-			}
-		})
-	}
-}
 
 // Requests that have changed places on their way all get what they ask for.
 func TestReorderedRequests(t *testing.T) {
@@ -91,7 +48,7 @@ func TestReorderedRequests(t *testing.T) {
 		w.agent2.agentRequest("BYE", called, "human", 5)
 		w.agent2.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, CauseAgentHangup, store.EndedByAgent)
+		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
 	})
 }
 
@@ -114,7 +71,7 @@ func TestByeBeforeAnswer(t *testing.T) {
 		w.carrier.expect("SIP/2.0 486")
 		w.carrier.ackRefused(d)
 		r := w.record()
-		if r.Attempts[0].Cause != string(CauseAgentHangup) {
+		if r.Attempts[0].Cause != string(cause.AgentHangup) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
@@ -130,7 +87,7 @@ func TestByeBeforeAnswer(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, CauseAgentHangup, store.EndedByAgent)
+		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
 	})
 }
 
@@ -170,11 +127,18 @@ func TestReofferOfOtherFamily(t *testing.T) {
 // A request behind a gap that comes when its dialog has ended waits for nothing:
 // nobody would look at it again.
 func TestRequestBehindAGapAfterBye(t *testing.T) {
-	lt := uasIn(t, "hung up")
+	invite := siptest.InviteFrom(t, "<sip:a@b>;tag=x", "Contact: <sip:a@192.0.2.10>")
+	machine := leg.NewUAS(leg.Options{Minter: testMinter}, invite, siptest.Carrier)
+	machine.Step(time.Now(), leg.CancelIn{Seq: invite.CSeq().SeqNo})
+	if !machine.Done() {
+		t.Fatal("the leg of a cancelled INVITE goes on")
+	}
 	c := &Call{server: &Server{registry: newRegistry()}}
-	l := &legOnWire{leg: lt.leg, sequence: sequence{next: 12}, wire: &wire{stack: &stack{}}}
-	c.input(l, inDialog(t, "NOTIFY", 30))
-	if len(l.sequence.held) > 0 || len(c.due) > 0 {
+	l := &legOnWire{leg: machine, sequence: leg.Sequence{Next: 8}, wire: &wire{stack: &stack{}}}
+	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
+	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
+	c.input(l, leg.RequestIn{Req: late, Source: siptest.Carrier})
+	if !l.sequence.Until.IsZero() || len(c.due) > 0 {
 		t.Error("it is held")
 	}
 }

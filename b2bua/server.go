@@ -18,6 +18,11 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -38,9 +43,9 @@ type Options struct {
 	Config    *config.Config
 	Relay     Relay
 	Sink      Sink
-	Preparers map[string]Preparer // by name of the target; only for those that prepare
-	Key       [32]byte            // signalling key, kept with the store
-	Node      string              // name of this node in records; may be empty
+	Preparers map[string]peers.Preparer // by name of the target; only for those that prepare
+	Key       [32]byte                  // signalling key, kept with the store
+	Node      string                    // name of this node in records; may be empty
 	Log       zerolog.Logger
 	Tap       Tap // nil: nobody listens
 
@@ -65,9 +70,9 @@ type Server struct {
 	sink       Sink
 	node       string
 	log        zerolog.Logger
-	mint       *Minter
-	admission  *admission
-	auth       *authenticator
+	mint       *message.Minter
+	admission  *peers.Admission
+	auth       *peers.Authenticator
 	load       load
 	registry   *registry
 	keepsNames bool               // others ask for calls by ids that are not ours
@@ -92,15 +97,12 @@ type Server struct {
 // repeated at most ten times a call; there are few in good times.
 const strayRate = 100
 
-// agentName is what we call ourselves in User-Agent and Server.
-const agentName = "Flowbridge"
-
 // NewServer opens the sockets and begins to answer.
 func NewServer(o Options) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, relay: o.Relay, sink: o.Sink, node: o.Node, log: o.Log,
-		mint:       NewMinter(o.Key),
-		admission:  newAdmission(o.Config, o.Preparers),
+		mint:       message.NewMinter(o.Key),
+		admission:  peers.NewAdmission(o.Config, o.Preparers),
 		registry:   newRegistry(),
 		keepsNames: asksForCalls(&o.Config.Hooks),
 		archive:    o.Archive,
@@ -108,7 +110,7 @@ func NewServer(o Options) (*Server, error) {
 		mayLog:     newRejectionLog(),
 		load:       load{limit: o.Config.SIP.MaxDelay},
 	}
-	s.auth = newAuthenticator(s.mint, offered(s.cfg.SIP.AuthAlgorithms), time.Now())
+	s.auth = peers.NewAuthenticator(s.mint, message.Offered(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.listen(o); err != nil {
 		s.cancel()
@@ -188,7 +190,7 @@ func (s *Server) tapSIP(o *Options) {
 func (s *Server) openListeners(st *stack, o Options) error {
 	for _, l := range s.cfg.SIP.Listen {
 		var err error
-		if isStream(l.Transport) {
+		if message.IsStream(l.Transport) {
 			err = s.openStreams(st, l, o)
 		} else {
 			err = s.openSocket(st, l, o)
@@ -206,7 +208,7 @@ func (s *Server) openSocket(st *stack, l config.Listener, o Options) error {
 		return err
 	}
 	st.sockets = append(st.sockets, &guard{
-		Socket: socket, screen: s.newScreen(config.TransportUDP, o.Tap), local: parseSource(socket.LocalAddr().String()),
+		Socket: socket, screen: s.newScreen(config.TransportUDP, o.Tap), local: message.ParseSource(socket.LocalAddr().String()),
 		reading: make(chan struct{}),
 		waited:  func(waited time.Duration, read time.Time) { s.load.probe(st.group.Go, waited, read) },
 		renewal: renewal{swap: &st.swap, crowded: st.crowded},
@@ -220,7 +222,7 @@ func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
 		return err
 	}
 	st.listeners = append(st.listeners, streamListener{
-		Listener: listener, transport: l.Transport, local: parseSource(listener.Addr().String()),
+		Listener: listener, transport: l.Transport, local: message.ParseSource(listener.Addr().String()),
 	})
 	return nil
 }
@@ -228,7 +230,7 @@ func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
 func (s *Server) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected,
-		limits: newLimits(s.cfg.SIP.Limits), offer: offered(s.cfg.SIP.AuthAlgorithms), log: s.log, logBudget: newRejectionLog(), strangers: newStrangers(),
+		limits: newLimits(s.cfg.SIP.Limits), offer: message.Offered(s.cfg.SIP.AuthAlgorithms), log: s.log, logBudget: newRejectionLog(), strangers: newStrangers(),
 	}
 }
 
@@ -236,8 +238,8 @@ func (s *Server) newScreen(transport string, tap Tap) *screen {
 // in Options. Calls that are live keep those that they began with, and count
 // for the caps of the trunks and targets of the same name. The other sections
 // are not looked at: they need a restart.
-func (s *Server) Reload(cfg *config.Config, preparers map[string]Preparer) {
-	s.admission.reload(cfg, preparers)
+func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {
+	s.admission.Reload(cfg, preparers)
 }
 
 // Listeners are the addresses that SIP is received on: UDP first, otherwise in
@@ -266,7 +268,7 @@ func (s *Server) panicked(log *zerolog.Logger, where string, value any) {
 }
 
 // Drain refuses new calls with 503 from now on.
-func (s *Server) Drain() { s.admission.drain() }
+func (s *Server) Drain() { s.admission.Drain() }
 
 // Calls counts the calls that are live or whose record is not written yet.
 func (s *Server) Calls() int {
@@ -278,12 +280,12 @@ func (s *Server) Calls() int {
 func (s *Server) Unwritten() int { return int(s.unwritten.Load()) }
 
 // Draining says whether Drain was called.
-func (s *Server) Draining() bool { return s.admission.isDraining() }
+func (s *Server) Draining() bool { return s.admission.IsDraining() }
 
 // HangupAll ends every call that is live.
 func (s *Server) HangupAll() {
 	for _, c := range s.registry.all() {
-		c.inbox.post(item{fact: Killed{Cause: CauseShutdown, By: store.EndedBySystem}})
+		c.inbox.post(item{fact: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
 	}
 }
 
@@ -325,7 +327,7 @@ func (s *Server) Idle() bool {
 // are not hung up: HangupAll and WaitIdle do that. It returns when nothing
 // runs any more.
 func (s *Server) Close() error {
-	s.admission.drain()
+	s.admission.Drain()
 	s.cancel()
 	s.calls.Wait()
 	return s.stack.close()
@@ -366,31 +368,31 @@ func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
 	return c.ask(ctx)
 }
 
-func (s *Server) standing(transport string, source netip.AddrPort) standing {
-	return s.admission.peers.Load().standing(s.sender(transport, source))
+func (s *Server) standing(transport string, source netip.AddrPort) peers.Standing {
+	return s.admission.Peers.Load().Standing(s.sender(transport, source))
 }
 
 // maxUnwritten is how many records may wait for a disk that does not take
 // them before new calls are refused.
 const maxUnwritten = 10_000
 
-func (s *Server) capacity(transport string, source netip.AddrPort) capacity {
+func (s *Server) capacity(transport string, source netip.AddrPort) peers.Capacity {
 	switch {
 	case s.unwritten.Load() >= maxUnwritten:
-		return capacityNone
+		return peers.CapacityNone
 	case s.load.overloaded(time.Now()):
-		return capacityOverload
+		return peers.CapacityOverload
 	default:
-		return s.admission.capacity(s.sender(transport, source))
+		return s.admission.Capacity(s.sender(transport, source))
 	}
 }
 
 func (s *Server) inDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
 
-func (s *Server) inProgress(toTag minted) bool { return s.registry.has(toTag) }
+func (s *Server) inProgress(toTag message.Minted) bool { return s.registry.has(toTag) }
 
-func (s *Server) legOptions(side media.Side, local Local, peer peerOptions) legOptions {
-	return legOptions{side: side, mint: s.mint, local: local, agent: agentName, peer: peer}
+func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
+	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}
 }
 
 // newID is a call's id: sortable by time, unique over nodes.

@@ -16,6 +16,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
@@ -113,7 +115,7 @@ func (s *stack) recovered(where string) {
 // resolve looks up a host, keeping answers for a while, failures for less. An
 // address that was good before is used on when the name server fails.
 func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil {
+	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap(), nil
 	}
 	now := time.Now()
@@ -162,8 +164,8 @@ func LookupHost(ctx context.Context, host string) (netip.Addr, error) {
 // localFor is what we are called by a peer over a transport: the socket of its
 // family, and the address that it can reach us at. Where connections are only
 // opened, Port is 0: each has its own.
-func (s *stack) localFor(transport string, peer netip.Addr) (Local, error) {
-	if !isStream(transport) {
+func (s *stack) localFor(transport string, peer netip.Addr) (leg.Local, error) {
+	if !message.IsStream(transport) {
 		transport = ""
 	}
 	for _, at := range s.bound(transport) {
@@ -172,7 +174,7 @@ func (s *stack) localFor(transport string, peer netip.Addr) (Local, error) {
 		}
 	}
 	if transport == "" {
-		return Local{}, fmt.Errorf("no udp listener for the address family of %v", peer)
+		return leg.Local{}, fmt.Errorf("no udp listener for the address family of %v", peer)
 	}
 	for _, at := range append(s.bound(config.TransportTCP), s.bound("")...) {
 		if at.Addr().Is4() == peer.Is4() {
@@ -202,8 +204,8 @@ func (s *stack) bound(transport string) []netip.AddrPort {
 	return all
 }
 
-func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (Local, error) {
-	l := Local{Transport: transport, Listen: at, Host: s.cfg.Advertise, Port: at.Port()}
+func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (leg.Local, error) {
+	l := leg.Local{Transport: transport, Listen: at, Host: s.cfg.Advertise, Port: at.Port()}
 	if s.isAdvertised(l.Host, peer) {
 		return l, nil
 	}
@@ -211,7 +213,7 @@ func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (L
 	if a.IsUnspecified() {
 		own, err := s.sourceToward(peer)
 		if err != nil {
-			return Local{}, err
+			return leg.Local{}, err
 		}
 		a = own
 	}
@@ -220,7 +222,7 @@ func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (L
 }
 
 // localOver is what we are called over a connection.
-func (s *stack) localOver(c *stream) (Local, error) {
+func (s *stack) localOver(c *stream) (leg.Local, error) {
 	l, err := s.localFor(c.transport, c.remote.Addr())
 	if l.Port == 0 {
 		l.Port = c.local.Port()
@@ -315,7 +317,7 @@ func newTransport(log *slog.Logger) *sip.TransportLayer {
 		return net.Dialer{Control: func(string, string, syscall.RawConn) error { return errNoDial }}
 	}
 	nobody := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errNoDial }}
-	return sip.NewTransportLayer(nobody, newParser(), nil, sip.WithTransportLayerLogger(log),
+	return sip.NewTransportLayer(nobody, message.NewParser(), nil, sip.WithTransportLayerLogger(log),
 		sip.WithTransportLayerTransports(sip.TransportsConfig{
 			TCP: &sip.TransportTCP{DialerCreate: refuse},
 			TLS: &sip.TransportTLS{TransportTCP: &sip.TransportTCP{DialerCreate: refuse}},

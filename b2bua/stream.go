@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/b2bua/message"
 )
 
 // stream is one TCP or TLS connection as the SIP stack sees it. Its Read gives
@@ -31,7 +33,7 @@ type stream struct {
 	users     atomic.Int32           // legs that count on the connection
 
 	// owned by the reader
-	framing framer
+	framing message.Framer
 	firstBy time.Time // when a stranger has to have said something
 	rest    []byte    // of a message that was larger than the reader's buffer
 	out     []byte    // the refusal being written
@@ -75,9 +77,9 @@ func (c *stream) Read(b []byte) (int, error) {
 func (c *stream) nextAdmitted() ([]byte, error) {
 	for {
 		c.awaitNext()
-		message, err := c.framing.next()
-		switch lost, broken := errors.AsType[*frameError](err); {
-		case errors.Is(err, errKeepAlive):
+		text, err := c.framing.Next()
+		switch lost, broken := errors.AsType[*message.FrameError](err); {
+		case errors.Is(err, message.ErrKeepAlive):
 			if err := c.write([]byte("\r\n")); err != nil {
 				return nil, err
 			}
@@ -86,14 +88,14 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 			c.refuseLost(lost)
 			c.linger()
 			return nil, net.ErrClosed
-		case isTimeout(err) && c.users.Load() > 0 && !c.framing.midway():
+		case isTimeout(err) && c.users.Load() > 0 && !c.framing.Midway():
 			continue // quiet, but a leg counts on it
 		case err != nil:
 			return nil, err
 		}
-		v := c.screen().judge(message, c.remote)
+		v := c.screen().judge(text, c.remote)
 		if v.status != "" {
-			c.out = v.appendRefusal(c.out[:0], message, c.remote)
+			c.out = v.appendRefusal(c.out[:0], text, c.remote)
 			if err := c.send(c.out, nil); err != nil {
 				return nil, err
 			}
@@ -105,8 +107,8 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 		}
 		if v.admitted {
 			c.noteSentBy(v)
-			c.hub.tapped(c, message, true)
-			return message, nil
+			c.hub.tapped(c, text, true)
+			return text, nil
 		}
 	}
 }
@@ -124,7 +126,7 @@ func (c *stream) awaitNext() {
 	if c.peer != nil {
 		by = now.Add(streamIdleOurs)
 	}
-	if c.framing.midway() {
+	if c.framing.Midway() {
 		by = now.Add(streamFirst)
 	}
 	if c.peer == nil && c.sentBy.Load() == nil && c.firstBy.Before(by) && !c.screen().knows(c.remote) {
@@ -138,14 +140,14 @@ func (c *stream) begun() { _ = c.SetReadDeadline(time.Now().Add(streamFirst)) }
 
 // refuseLost answers the message at which the framing was lost, where it is
 // a request that may be answered.
-func (c *stream) refuseLost(lost *frameError) {
+func (c *stream) refuseLost(lost *message.FrameError) {
 	c.screen().count.NotSIP.Add(1)
-	msg, ok := scan(lost.head)
+	msg, ok := message.Scan(lost.Head)
 	if !ok || (!c.screen().knows(c.remote) && !c.screen().ours(msg)) {
 		return
 	}
-	if v := c.screen().refuse(msg, lost.status, ""); v.status != "" {
-		c.out = v.appendRefusal(c.out[:0], lost.head, c.remote)
+	if v := c.screen().refuse(msg, lost.Status, ""); v.status != "" {
+		c.out = v.appendRefusal(c.out[:0], lost.Head, c.remote)
 		_ = c.send(c.out, nil)
 	}
 }
@@ -158,7 +160,7 @@ func (c *stream) linger() {
 		return
 	}
 	_ = c.SetReadDeadline(time.Now().Add(streamLinger))
-	_, _ = io.Copy(io.Discard, c.framing.src)
+	_, _ = io.Copy(io.Discard, c.framing.Src)
 }
 
 // sentBy is how a peer names itself in Via.
@@ -170,7 +172,7 @@ type sentBy struct {
 func sentByOf(host []byte, port int, transport string) sentBy {
 	s := sentBy{host: string(host), port: uint16(port)}
 	if port == 0 {
-		s.port = defaultPort(transport)
+		s.port = message.DefaultPort(transport)
 	}
 	return s
 }

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
@@ -27,7 +29,7 @@ type streams struct {
 	certs   *certificates
 	dial    dialer
 	waited  func(waited time.Duration, read time.Time) // as guard.waited
-	local   func(transport string, peer netip.Addr) (Local, error)
+	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	group   sync.WaitGroup // handshakes
 	calls   singleflight.Group
 	ctx     context.Context
@@ -169,7 +171,7 @@ func (s *streams) listen(l net.Listener, transport string) {
 			time.Sleep(readPause)
 			continue
 		}
-		remote := parseSource(conn.RemoteAddr().String())
+		remote := message.ParseSource(conn.RemoteAddr().String())
 		stranger, ok := s.enter(transport, remote)
 		if !ok {
 			conn.Close()
@@ -230,7 +232,7 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, 
 			return
 		}
 		_ = conn.SetDeadline(time.Time{})
-		c.Conn, c.framing.src = tc, tc
+		c.Conn, c.framing.Src = tc, tc
 		c.names = certificateNames(tc)
 	}
 	s.identified(c)
@@ -267,10 +269,10 @@ func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *stream {
 	c := &stream{
 		Conn: conn, hub: s, transport: transport, remote: remote, peer: peer,
-		local: parseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
+		local: message.ParseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
 		writing: make(chan struct{}, 1),
 	}
-	c.framing = framer{src: conn, limit: s.limits.Message, begun: c.begun}
+	c.framing = message.Framer{Src: conn, Limit: s.limits.Message, Begun: c.begun}
 	return c
 }
 
@@ -409,7 +411,7 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*s
 			c.drop()
 			return nil, fmt.Errorf("connect to %s://%v: %w: %w", transport, to, errTLS, err)
 		}
-		c.Conn, c.framing.src = tc, tc
+		c.Conn, c.framing.Src = tc, tc
 	}
 	if err := s.admit(c); err != nil {
 		c.drop()
@@ -443,25 +445,25 @@ func (s *streams) left() {
 // where its request came from, over a connection that the peer opened since or
 // a new one to the address in Via (RFC 3261 section 18.2.2); a request of ours
 // to the same address again.
-func (s *streams) detour(gone *stream, message []byte) error {
-	msg, ok := scan(message)
+func (s *streams) detour(gone *stream, text []byte) error {
+	msg, ok := message.Scan(text)
 	if !ok {
 		return net.ErrClosed
 	}
-	if !msg.response {
+	if !msg.Response {
 		if gone.peer == nil {
 			return net.ErrClosed
 		}
 		c, err := s.connect(s.ctx, gone.transport, gone.remote, *gone.peer)
-		return c.send(message, err)
+		return c.send(text, err)
 	}
-	name := sentByOf(msg.viaHost, msg.viaPort, gone.transport)
+	name := sentByOf(msg.ViaHost, msg.ViaPort, gone.transport)
 	if c := s.findSentBy(gone.transport, gone.remote.Addr(), name); c != nil {
-		return c.send(message, nil)
+		return c.send(text, nil)
 	}
 	to := netip.AddrPortFrom(gone.remote.Addr(), name.port)
 	c, err := s.connect(s.ctx, gone.transport, to, streamPeer{serverName: name.host})
-	return c.send(message, err)
+	return c.send(text, err)
 }
 
 // send writes a message to a connection that could be had.
@@ -476,9 +478,9 @@ func (c *stream) send(message []byte, err error) error {
 	return nil
 }
 
-func (s *streams) tapped(c *stream, message []byte, received bool) {
+func (s *streams) tapped(c *stream, text []byte, received bool) {
 	if t := c.screen().tap; t != nil {
-		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: withoutKeys(message)})
+		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: message.WithoutKeys(text)})
 	}
 }
 

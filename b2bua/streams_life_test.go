@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
@@ -37,7 +39,7 @@ func TestEmptyLinesBehindMessage(t *testing.T) {
 				p.bye(d)
 				p.expect("SIP/2.0 200")
 				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+				w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
 				p.conn.Close()
 			})
 		})
@@ -95,7 +97,7 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		remote := parseSource(conn.RemoteAddr().String())
+		remote := message.ParseSource(conn.RemoteAddr().String())
 		stranger, ok := s.enter(config.TransportTCP, remote)
 		if !ok || !stranger || s.strangers != 1 {
 			w.t.Errorf("%v is let in: %v, as a stranger: %v", remote, ok, stranger)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
@@ -58,7 +59,7 @@ func TestHalfMessages(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
 	})
 }
 
@@ -95,7 +96,7 @@ func TestConnectionLife(t *testing.T) {
 		p.bye(d)
 		p.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, CauseCallerHangup, store.EndedByCaller)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
 		p.hungUp(2 * streamIdle)
 	})
 }

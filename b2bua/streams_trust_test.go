@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -34,7 +36,7 @@ func TestSilentConnectionIsNotUsedAgain(t *testing.T) {
 				defer agent.conn.Close()
 				time.Sleep(time.Minute)
 			}()
-			if r := w.refusedCall("+15075785607"); r.Cause != string(CauseTargetSilent) {
+			if r := w.refusedCall("+15075785607"); r.Cause != string(cause.TargetSilent) {
 				t.Errorf("cause %s", r.Cause)
 			}
 		}
@@ -117,7 +119,7 @@ func TestOpenedConnectionsAreBounded(t *testing.T) {
 		if !s.leaves() {
 			t.Fatal("the first connection is too many")
 		}
-		if r := w.refusedCall("+15075785607"); r.Cause != string(CauseTargetUnreachable) || w.dials.Load() != 0 {
+		if r := w.refusedCall("+15075785607"); r.Cause != string(cause.TargetUnreachable) || w.dials.Load() != 0 {
 			t.Errorf("cause %s after %d connections", r.Cause, w.dials.Load())
 		}
 		s.left()
@@ -131,7 +133,7 @@ func TestOpenedConnectionsAreBounded(t *testing.T) {
 // What comes late for a leg that is over counts on no connection any more.
 func TestClosedWireHasNoFlow(t *testing.T) {
 	c := &stream{}
-	w := newWire(&stack{}, legLocal, c, func(Input) bool { return false })
+	w := newWire(&stack{}, leg.Local{}, c, func(leg.Input) bool { return false })
 	w.close()
 	w.setFlow(c)
 	if n := c.users.Load(); n != 0 || w.flow != nil {

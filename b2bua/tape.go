@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/recording"
 )
 
@@ -61,18 +63,18 @@ func newTapes(name func(netip.Addr) (netip.Addr, error)) *tapes {
 
 // Message implements Tap.
 func (s *tapes) Message(m TapMessage) {
-	msg, ok := scan(m.Data)
+	msg, ok := message.Scan(m.Data)
 	if !ok {
 		return
 	}
 	s.mu.RLock()
-	t := s.byCall[string(msg.callID)]
+	t := s.byCall[string(msg.CallID)]
 	s.mu.RUnlock()
 	if t == nil {
-		if !m.Received || len(msg.toTag) > 0 || !bytes.Equal(msg.method, []byte("INVITE")) {
+		if !m.Received || len(msg.ToTag) > 0 || !bytes.Equal(msg.Method, []byte("INVITE")) {
 			return
 		}
-		t = s.begin(string(msg.callID), m.At)
+		t = s.begin(string(msg.CallID), m.At)
 	}
 	t.add(m)
 }
@@ -169,7 +171,7 @@ func (t *tape) mask(on bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.masked, t.until = on, time.Now().Add(timerGiveUp)
+	t.masked, t.until = on, time.Now().Add(leg.GiveUp)
 }
 
 // add keeps a message.
@@ -186,7 +188,7 @@ func (t *tape) add(m TapMessage) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	redact(s.data, t.masked || m.At.Before(t.until))
+	message.Redact(s.data, t.masked || m.At.Before(t.until))
 	if len(t.ids) == 0 {
 		return // its call is over
 	}

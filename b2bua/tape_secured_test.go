@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
@@ -29,7 +30,7 @@ func TestCaptureOfSecuredCall(t *testing.T) {
 			for _, after := range strings.Split(body, "inline:")[1:] {
 				keys++
 				key, _, _ := strings.Cut(after, "\r\n")
-				if n := len(key); strings.Trim(key, "*") != "" || n < len(srtpKey(media.SuiteAESCM128SHA80, 0)) || n > len(srtpKey(toA.Suite, 0))+20 {
+				if n := len(key); strings.Trim(key, "*") != "" || n < len(siptest.SRTPKey(media.SuiteAESCM128SHA80, 0)) || n > len(siptest.SRTPKey(toA.Suite, 0))+20 {
 					t.Errorf("a key is shown as %q", key)
 				}
 			}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"flowbridge/b2bua/message"
 )
 
 // What only one side may see: its addresses, and a word in everything that it
@@ -200,7 +202,7 @@ func (w *world) pickedUp(d *dialogue, invite received) {
 
 // tellingRequest is a request of the agent with all that it tells.
 func (p *peer) tellingRequest(method string, invite received, seq int) {
-	p.send(strings.NewReplacer("METHOD", method, "SEQ", string(rune('0'+seq)), "URI", addrSpec(invite.value("Contact")),
+	p.send(strings.NewReplacer("METHOD", method, "SEQ", string(rune('0'+seq)), "URI", message.AddrSpec(invite.value("Contact")),
 		"FROM", invite.value("To"), "TO", invite.value("From"), "CALLID", invite.value("Call-ID")).Replace(
 		`METHOD URI SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKagentsecretSEQ

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 )
 
@@ -135,7 +136,7 @@ func TestGarbageStreams(t *testing.T) {
 				w.carrier.ack(ringing)
 				synctest.Wait()
 				w.callerHangsUp(ringing)
-				w.wantRecord("answered", CauseCallerHangup, "caller")
+				w.wantRecord("answered", cause.CallerHangup, "caller")
 			})
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/message"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
 )
@@ -85,7 +86,7 @@ var tortures = []torture{
 	{name: "novelsc", section: "3.3.3", want: []int{416}},
 	{name: "unksm2", section: "3.3.4", want: []int{405, 501}}, // REGISTER
 	{name: "bext01", section: "3.3.5", want: []int{420}, header: "Unsupported: nothingSupportsThis, nothingSupportsThisEither"},
-	{name: "invut", section: "3.3.6", want: []int{415}, header: "Accept: " + acceptedBodies},
+	{name: "invut", section: "3.3.6", want: []int{415}, header: "Accept: " + message.AcceptedBodies},
 	{name: "regaut01", section: "3.3.7", want: []int{405, 501}}, // REGISTER
 	{name: "multi01", section: "3.3.8", want: []int{400}, text: "Comes Twice"},
 	{name: "mcl01", section: "3.3.9", want: []int{400}, text: "Content-Length Comes Twice"},
@@ -231,12 +232,12 @@ func (p *peer) wantAnswer(tt torture, raw []byte) {
 // 8.2.6.2).
 func (p *peer) wantEcho(answer received, request []byte) {
 	p.w.t.Helper()
-	for _, kind := range []headerKind{kindFrom, kindCallID, kindCSeq} {
+	for _, kind := range []message.HeaderKind{message.KindFrom, message.KindCallID, message.KindCSeq} {
 		if got, want := valuesOf([]byte(answer.raw), kind), valuesOf(request, kind); len(want) > 0 && !slices.Equal(got, want[:1]) {
 			p.w.t.Errorf("echo: %q; want %q", got, want[:1])
 		}
 	}
-	if got, want := valuesOf([]byte(answer.raw), kindVia), valuesOf(request, kindVia); !slices.Equal(got, want) {
+	if got, want := valuesOf([]byte(answer.raw), message.KindVia), valuesOf(request, message.KindVia); !slices.Equal(got, want) {
 		p.w.t.Errorf("Vias: %q; want %q", got, want)
 	}
 	if to := answer.value("To"); to != "" && !strings.Contains(to, ";tag=") {
@@ -246,21 +247,21 @@ func (p *peer) wantEcho(answer received, request []byte) {
 
 // valuesOf are the values of one kind of header, in a form of which only what
 // counts is left.
-func valuesOf(raw []byte, want headerKind) (values []string) {
-	_, rest := cutLine(raw)
+func valuesOf(raw []byte, want message.HeaderKind) (values []string) {
+	_, rest := message.CutLine(raw)
 	for {
 		var line []byte
-		if line, rest = cutHeader(rest); len(line) == 0 {
+		if line, rest = message.CutHeader(rest); len(line) == 0 {
 			return values
 		}
 		name, value, _ := strings.Cut(string(line), ":")
-		if headerKindOf([]byte(strings.TrimSpace(name))) != want {
+		if message.HeaderKindOf([]byte(strings.TrimSpace(name))) != want {
 			continue
 		}
 		for more := true; more; {
 			one := value
-			if want == kindVia {
-				one, value, more = cutUnquoted(value, ',')
+			if want == message.KindVia {
+				one, value, more = message.CutUnquoted(value, ',')
 			} else {
 				more = false
 			}
@@ -271,18 +272,18 @@ func valuesOf(raw []byte, want headerKind) (values []string) {
 
 // essence is a value without white space and without what we or the library
 // spell or add otherwise.
-func essence(value string, kind headerKind) string {
+func essence(value string, kind message.HeaderKind) string {
 	switch kind {
-	case kindFrom:
-		if a, wrong := splitAddress(value); wrong == "" {
-			value = a.name + "<" + a.uri + ">" + a.params
+	case message.KindFrom:
+		if a, wrong := message.SplitAddress(value); wrong == "" {
+			value = a.Name + "<" + a.Uri + ">" + a.Params
 		}
-	case kindCSeq:
-		if number, method, wrong := splitCSeq(value); wrong == "" {
+	case message.KindCSeq:
+		if number, method, wrong := message.SplitCSeq(value); wrong == "" {
 			n, _ := strconv.Atoi(number)
 			value = strconv.Itoa(n) + method
 		}
-	case kindVia:
+	case message.KindVia:
 		value, _, _ = strings.Cut(value, ";received=")
 		value, _, _ = strings.Cut(value, ";rport")
 	default:
@@ -296,10 +297,10 @@ func (p *peer) ackTorture(answer received) {
 	b.WriteString("ACK sip:198.51.100.1 SIP/2.0\n")
 	for line := range strings.SplitSeq(answer.raw, "\r\n") {
 		name, value, found := strings.Cut(line, ":")
-		kind := headerKindOf([]byte(strings.TrimSpace(name)))
+		kind := message.HeaderKindOf([]byte(strings.TrimSpace(name)))
 		switch {
-		case !found, !echoed(kind):
-		case kind == kindCSeq:
+		case !found, !message.Echoed(kind):
+		case kind == message.KindCSeq:
 			b.WriteString("CSeq: " + strings.Fields(value)[0] + " ACK\n")
 		default:
 			b.WriteString(line + "\n")

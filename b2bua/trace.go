@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"flowbridge/b2bua/message"
 )
 
 // Tap sees every SIP message that passes the guard, before it is parsed or
@@ -42,15 +44,15 @@ type step struct {
 
 // Message keeps the start line of a SIP message, and its X-EI header.
 func (t *Trace) Message(m TapMessage) {
-	msg, ok := scan(m.Data)
+	msg, ok := message.Scan(m.Data)
 	if !ok {
 		return
 	}
-	line, rest := cutLine(m.Data)
-	s := step{at: m.At, received: m.Received, callID: string(msg.callID), text: summary(string(line), msg)}
+	line, rest := message.CutLine(m.Data)
+	s := step{at: m.At, received: m.Received, callID: string(msg.CallID), text: summary(string(line), msg)}
 	for len(rest) > 0 {
 		var h []byte
-		if h, rest = cutLine(rest); len(h) == 0 {
+		if h, rest = message.CutLine(rest); len(h) == 0 {
 			break
 		}
 		if len(h) > 5 && strings.EqualFold(string(h[:5]), "x-ei:") {
@@ -73,8 +75,8 @@ func (t *Trace) add(s step) {
 	}
 }
 
-func summary(line string, msg scanned) string {
-	if !msg.response {
+func summary(line string, msg message.Scanned) string {
+	if !msg.Response {
 		return strings.TrimSuffix(line, " SIP/2.0")
 	}
 	status := strings.TrimPrefix(line, "SIP/2.0 ")

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -74,13 +75,13 @@ func TestTransferAgentIsGone(t *testing.T) {
 					t.Errorf("media of side B goes to %v", got)
 				}
 				w.hears(ringing)
-				if n := w.server.admission.peers.Load().targets["agent"].calls; n != 0 {
+				if n := w.server.admission.Peers.Load().Targets["agent"].Calls; n != 0 {
 					t.Errorf("the agent has %d calls", n)
 				}
 				w.agent2.reply(called, 486, "Busy Here", "human", "")
 				w.agent2.expect("ACK")
 				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, CauseTransferFailed, store.EndedBySystem)
+				w.wantRecord(store.DispositionAnswered, cause.TransferFailed, store.EndedBySystem)
 			})
 		})
 	}

@@ -11,36 +11,39 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
 // destination is where a transfer goes.
 type destination struct {
 	party      config.Party
-	targets    []*target // that are tried, in order
-	failoverOn []int     // of their route
-	route      string    // that they are of, empty: none
-	referTo    string    // the value of Refer-To, where the caller's side transfers
+	targets    []*peers.Target // that are tried, in order
+	failoverOn []int           // of their route
+	route      string          // that they are of, empty: none
+	referTo    string          // the value of Refer-To, where the caller's side transfers
 }
 
 // destination finds out where the agent wants the caller to go, and whether it
 // may: to a host of transfer_hosts as it is named, or to a number of
 // transfer_numbers, whatever host it has, by the routes for calls of this target
 // or the caller's own trunk. Otherwise it gives the status to refuse it with.
-func (c *Call) destination(to referral) (d destination, code int, err error) {
-	uri := parseURI(to.uri)
-	d.party = party("", &uri, c.trunk.cfg.Country)
-	cfg := c.target.cfg
-	if to.scheme != "tel" && !c.isOurs(to.host) && listedHost(cfg.TransferHosts, to.host) {
+func (c *Call) destination(to message.Referral) (d destination, code int, err error) {
+	uri := message.ParseURI(to.Uri)
+	d.party = message.PartyOf("", &uri, c.trunk.Config.Country)
+	cfg := c.target.Config
+	if to.Scheme != "tel" && !c.isOurs(to.Host) && listedHost(cfg.TransferHosts, to.Host) {
 		return c.directly(to, d)
 	}
-	if d.party.Number == "" && to.scheme != "tel" && c.isOurs(to.host) {
+	if d.party.Number == "" && to.Scheme != "tel" && c.isOurs(to.Host) {
 		return d, 403, errOurselves
 	}
 	if d.party.Number == "" || !listedNumber(cfg.TransferNumbers, d.party.Number) {
 		return d, 403, errNotAllowed
 	}
-	if slices.ContainsFunc(to.headers, func(h headerLine) bool { return h.name == "Replaces" }) {
+	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
 		return d, 501, errReplacesUs // a dialog with us can't be known to the trunk
 	}
 	d.referTo = c.referToNumber(to, d.party)
@@ -56,22 +59,22 @@ func listedNumber(allowed []*regexp.Regexp, number string) bool {
 }
 
 func listedHost(allowed []string, host string) bool {
-	return slices.ContainsFunc(allowed, func(h string) bool { return sameHost(h, host) })
+	return slices.ContainsFunc(allowed, func(h string) bool { return peers.SameHost(h, host) })
 }
 
 // isOurs says whether a host is what the agent knows us by.
 func (c *Call) isOurs(host string) bool {
-	return sameHost(host, c.b.leg.local.Host) || sameHost(host, c.a.leg.local.Host)
+	return peers.SameHost(host, c.b.leg.Local.Host) || peers.SameHost(host, c.a.leg.Local.Host)
 }
 
 // directly is a destination that is called by the URI that the agent gave.
-func (c *Call) directly(to referral, d destination) (destination, int, error) {
-	if to.scheme == "sips" {
-		return d, 416, errReferScheme
+func (c *Call) directly(to message.Referral, d destination) (destination, int, error) {
+	if to.Scheme == "sips" {
+		return d, 416, message.ErrReferScheme
 	}
-	parsed := parseURI(to.uri)
+	parsed := message.ParseURI(to.Uri)
 	transport := config.TransportUDP
-	if t, ok := parsed.UriParams.Get("transport"); ok && isStream(strings.ToLower(t)) {
+	if t, ok := parsed.UriParams.Get("transport"); ok && message.IsStream(strings.ToLower(t)) {
 		transport = strings.ToLower(t)
 	}
 	parsed.UriParams = slices.DeleteFunc(parsed.UriParams, func(p sip.HeaderKV) bool { // maddr leads elsewhere
@@ -80,33 +83,33 @@ func (c *Call) directly(to referral, d destination) (destination, int, error) {
 	text := parsed.String()
 	uri, err := config.ParseTemplate(text) // which has no braces: no URI does
 	if err != nil {
-		return d, 400, errReferTo
+		return d, 400, message.ErrReferTo
 	}
-	agent := c.target.cfg
-	d.targets = []*target{{tally: &tally{}, cfg: &config.Target{
-		Name: to.host, Kind: config.KindSIP, URI: uri, Transport: transport, Codecs: agent.Codecs,
+	agent := c.target.Config
+	d.targets = []*peers.Target{{Tally: &peers.Tally{}, Config: &config.Target{
+		Name: to.Host, Kind: config.KindSIP, URI: uri, Transport: transport, Codecs: agent.Codecs,
 		Budget: config.TrunkBudget(), Overflow: config.OverflowTCP,
 		FirstResponseTimeout: agent.FirstResponseTimeout, RingTimeout: agent.RingTimeout,
 		Reinvite: config.ReinviteAuto, Rel100: config.Rel100Off, DTMF: config.DTMFRelay, PassMethods: []string{string(sip.INFO)},
 		Transfer: config.TransferRefuse,
 	}}}
-	d.referTo = withEmbedded(text, to.headers)
+	d.referTo = withEmbedded(text, to.Headers)
 	return d, 0, nil
 }
 
 // routeOfTarget finds who is called for a number that the agent names: by the
 // first route for its calls, else the trunk that the caller came by.
-func (c *Call) routeOfTarget(to config.Party) (targets []*target, route string, failoverOn []int) {
+func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	vars := c.vars
-	vars.From = callingParty(vars)
-	vars.To, vars.Trunk, vars.Target = to, "", c.target.cfg.Name
-	for i := range c.peers.routes {
-		if r := &c.peers.routes[i]; r.Target != "" && mismatch(r, &vars) == "" {
-			return c.peers.destinations(r), routeName(i), r.FailoverOn
+	vars.From = outbound.CallingParty(vars)
+	vars.To, vars.Trunk, vars.Target = to, "", c.target.Config.Name
+	for i := range c.peers.Routes {
+		if r := &c.peers.Routes[i]; r.Target != "" && mismatch(r, &vars) == "" {
+			return c.peers.Destinations(r), routeName(i), r.FailoverOn
 		}
 	}
-	if callee := c.peers.callees[c.trunk.cfg.Name]; callee != nil && c.trunk.caller == nil {
-		return []*target{callee}, "", nil
+	if callee := c.peers.Callees[c.trunk.Config.Name]; callee != nil && c.trunk.Caller == nil {
+		return []*peers.Target{callee}, "", nil
 	}
 	return nil, "", nil
 }
@@ -114,24 +117,24 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*target, route string, 
 // referToNumber names a number to the caller's side at its own address: the
 // agent knows ours only. It is the number that is on the list, without what came
 // with it: parameters could make it another one (rn, RFC 4694).
-func (c *Call) referToNumber(to referral, who config.Party) string {
-	remote := parseURI(c.a.leg.Dialog().RemoteTarget)
+func (c *Call) referToNumber(to message.Referral, who config.Party) string {
+	remote := message.ParseURI(c.a.leg.Dialog().RemoteTarget)
 	host := remote.Host
-	if a, err := netip.ParseAddr(trimBrackets(host)); err == nil && a.Is6() {
+	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil && a.Is6() {
 		host = "[" + a.String() + "]"
 	}
 	if remote.Port > 0 {
-		host = net.JoinHostPort(trimBrackets(host), strconv.Itoa(remote.Port))
+		host = net.JoinHostPort(message.TrimBrackets(host), strconv.Itoa(remote.Port))
 	}
-	return withEmbedded("sip:"+userOf(who)+"@"+host, to.headers)
+	return withEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
 }
 
 // withEmbedded is a URI with headers in it (RFC 3261 section 19.1.1), in the
 // brackets that they need.
-func withEmbedded(uri string, headers []headerLine) string {
+func withEmbedded(uri string, headers []message.HeaderLine) string {
 	sep := "?"
 	for _, h := range headers {
-		uri += sep + h.name + "=" + strings.ReplaceAll(url.QueryEscape(h.value), "+", "%20")
+		uri += sep + h.Name + "=" + strings.ReplaceAll(url.QueryEscape(h.Value), "+", "%20")
 		sep = "&"
 	}
 	return "<" + uri + ">"

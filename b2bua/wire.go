@@ -8,6 +8,9 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
@@ -17,12 +20,12 @@ import (
 // effects are performed by a goroutine.
 type wire struct {
 	stack *stack
-	local Local
-	post  func(Input) bool
+	local leg.Local
+	post  func(leg.Input) bool
 	tls   config.TargetTLS // for connections that the leg opens
 
 	mu      sync.Mutex
-	queue   []Effect
+	queue   []leg.Effect
 	sending bool
 	servers []serverTx
 	invite  *sip.ClientTx   // our INVITE, until it has a final answer
@@ -43,7 +46,7 @@ type serverTx struct {
 
 // newWire makes the wire of a leg. flow is the connection that the peer has
 // opened, or that was opened to it; nil over UDP.
-func newWire(s *stack, local Local, flow *stream, post func(Input) bool) *wire {
+func newWire(s *stack, local leg.Local, flow *stream, post func(leg.Input) bool) *wire {
 	w := &wire{stack: s, local: local, post: post}
 	w.setFlow(flow)
 	return w
@@ -52,7 +55,7 @@ func newWire(s *stack, local Local, flow *stream, post func(Input) bool) *wire {
 // serve keeps the transaction of a request until it is answered. That of an
 // INVITE which comes again after Timer L takes the place of the first.
 func (w *wire) serve(req *sip.Request, tx *sip.ServerTx) {
-	s := serverTx{req.Method, req.CSeq().SeqNo, branchOf(req), tx}
+	s := serverTx{req.Method, req.CSeq().SeqNo, message.BranchOf(req), tx}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, o := range w.servers {
@@ -73,7 +76,7 @@ func (w *wire) forget(tx *sip.ServerTx) {
 
 // perform has effects sent: at once where that is a datagram to a known
 // address, otherwise by a goroutine that exists while there are any.
-func (w *wire) perform(effects []Effect) {
+func (w *wire) perform(effects []leg.Effect) {
 	if len(effects) == 0 {
 		return
 	}
@@ -91,16 +94,16 @@ func (w *wire) perform(effects []Effect) {
 }
 
 // mayBlock says whether an effect may wait for a name server or a connection.
-func (w *wire) mayBlock(e Effect) bool {
-	far := func(to hop) bool { return isStream(to.transport) || !to.addr.IsValid() }
+func (w *wire) mayBlock(e leg.Effect) bool {
+	far := func(to leg.Hop) bool { return message.IsStream(to.Transport) || !to.Addr.IsValid() }
 	switch e := e.(type) {
-	case SendRequest:
+	case leg.SendRequest:
 		return far(e.To)
-	case SendACK:
+	case leg.SendACK:
 		return far(e.To)
-	case SendResponse:
-		return isStream(w.local.Transport)
-	case Acknowledged, Forgotten:
+	case leg.SendResponse:
+		return message.IsStream(w.local.Transport)
+	case leg.Acknowledged, leg.Forgotten:
 		return false
 	}
 	return true
@@ -121,27 +124,27 @@ func (w *wire) send() {
 	}
 }
 
-func (w *wire) sendOne(e Effect) {
+func (w *wire) sendOne(e leg.Effect) {
 	defer w.stack.recovered("wire")
 	switch e := e.(type) {
-	case SendRequest:
+	case leg.SendRequest:
 		w.request(e)
-	case SendACK:
+	case leg.SendACK:
 		w.acknowledge(e)
-	case SendResponse:
+	case leg.SendResponse:
 		w.respond(e)
-	case Acknowledged:
+	case leg.Acknowledged:
 		if tx := w.release(e.Seq); tx != nil {
 			tx.Terminate()
 		}
-	case Forgotten:
+	case leg.Forgotten:
 		w.release(e.Seq)
 	}
 }
 
 // briefWire is a wire for one answer to a message that no leg waits for.
-func briefWire(s *stack, local Local, flow *stream) *wire {
-	return &wire{stack: s, local: local, flow: flow, brief: true, post: func(Input) bool { return false }}
+func briefWire(s *stack, local leg.Local, flow *stream) *wire {
+	return &wire{stack: s, local: local, flow: flow, brief: true, post: func(leg.Input) bool { return false }}
 }
 
 // distrust keeps the connection of a target that said nothing from being used
@@ -188,11 +191,11 @@ func (w *wire) swapFlow(c *stream) {
 	}
 }
 
-func (w *wire) request(e SendRequest) {
+func (w *wire) request(e leg.SendRequest) {
 	method, seq := e.Req.Method, e.Req.CSeq().SeqNo
 	over, tx, err := w.start(e)
 	if err != nil {
-		w.post(RequestFailed{Method: method, Seq: seq, Cause: causeOfError(err), Err: err})
+		w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: causeOfError(err), Err: err})
 		return
 	}
 	if method == sip.INVITE {
@@ -216,7 +219,7 @@ func (w *wire) request(e SendRequest) {
 
 // start begins the transaction of a request. A connection that breaks between
 // being found and being used is replaced, once.
-func (w *wire) start(e SendRequest) (over *stream, tx *sip.ClientTx, err error) {
+func (w *wire) start(e leg.SendRequest) (over *stream, tx *sip.ClientTx, err error) {
 	for range 2 {
 		if over, err = w.aim(e.Req, e.To); err != nil {
 			return nil, nil, err
@@ -240,14 +243,14 @@ func (w *wire) begin(req *sip.Request, over *stream) (*sip.ClientTx, error) {
 }
 
 // causeOfError is the cause of a request that could not be sent.
-func causeOfError(err error) Cause {
+func causeOfError(err error) cause.Cause {
 	switch {
 	case errors.Is(err, errLookup):
-		return CauseDNSFailed
+		return cause.DNSFailed
 	case errors.Is(err, errTLS):
-		return CauseTLSFailed
+		return cause.TLSFailed
 	default:
-		return CauseTargetUnreachable
+		return cause.TargetUnreachable
 	}
 }
 
@@ -263,7 +266,7 @@ const (
 // the final answer: the library blocks on a response that nobody takes. Where
 // its connection breaks meanwhile, the request goes over another one: to the
 // peer that is a retransmission.
-func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.RequestMethod, seq uint32) {
+func (w *wire) read(tx *sip.ClientTx, over *stream, e leg.SendRequest, method sip.RequestMethod, seq uint32) {
 	defer w.stack.recovered("wire")
 	broken := over.done()
 	var settled <-chan time.Time
@@ -285,17 +288,17 @@ func (w *wire) read(tx *sip.ClientTx, over *stream, e SendRequest, method sip.Re
 			}
 			if over = w.again(tx, e); over == nil {
 				w.finished(tx, method)
-				w.post(RequestFailed{Method: method, Seq: seq, Cause: CauseTargetUnreachable, Err: errBroken})
+				w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: cause.TargetUnreachable, Err: errBroken})
 				return
 			}
 			broken = over.done()
 		case <-tx.Done():
-			cause := CauseTargetUnreachable
+			why := cause.TargetUnreachable
 			if errors.Is(tx.Err(), sip.ErrTransactionTimeout) {
-				cause = CauseTargetSilent
+				why = cause.TargetSilent
 			}
 			w.finished(tx, method)
-			w.post(RequestFailed{Method: method, Seq: seq, Cause: cause, Err: tx.Err()})
+			w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: why, Err: tx.Err()})
 			return
 		}
 	}
@@ -306,7 +309,7 @@ var errBroken = errors.New("the connection broke and could not be replaced")
 
 // again sends a request that has no answer over another connection; nil where
 // there is none.
-func (w *wire) again(tx *sip.ClientTx, e SendRequest) *stream {
+func (w *wire) again(tx *sip.ClientTx, e leg.SendRequest) *stream {
 	w.stack.log.Info().Str("method", string(e.Req.Method)).Msg("connection broke: the request goes over another")
 	over, err := w.aim(e.Req.Clone(), e.To)
 	if err != nil {
@@ -353,11 +356,11 @@ func (w *wire) lastInvited() sip.Uri {
 	return w.invited
 }
 
-func responseIn(res *sip.Response) ResponseIn {
-	return ResponseIn{Res: res, Source: parseSource(res.Source())}
+func responseIn(res *sip.Response) leg.ResponseIn {
+	return leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
 }
 
-func (w *wire) acknowledge(e SendACK) {
+func (w *wire) acknowledge(e leg.SendACK) {
 	over, err := w.aim(e.Req, e.To)
 	if err != nil {
 		w.stack.log.Warn().Err(err).Msg("ack not sent")
@@ -372,7 +375,7 @@ func (w *wire) acknowledge(e SendACK) {
 	}
 }
 
-func (w *wire) respond(e SendResponse) {
+func (w *wire) respond(e leg.SendResponse) {
 	tx := w.serverTx(e)
 	if tx == nil {
 		return
@@ -392,12 +395,12 @@ func (w *wire) respond(e SendResponse) {
 	final := e.Res.StatusCode >= 200
 	switch {
 	case final && lost:
-		w.post(FinalLost{Seq: e.Seq})
+		w.post(leg.FinalLost{Seq: e.Seq})
 	case final && e.Res.StatusCode < 300:
 		// The ACK of a peer that uses the INVITE's branch for it ends up here.
 		select {
 		case ack := <-tx.Acks():
-			w.post(RequestIn{Req: ack, Source: parseSource(ack.Source())})
+			w.post(leg.RequestIn{Req: ack, Source: message.ParseSource(ack.Source())})
 		default:
 		}
 	}
@@ -410,17 +413,17 @@ func respondInvite(tx *sip.ServerTx, res *sip.Response) (lost bool) {
 	if err := tx.Respond(res); !errors.Is(err, sip.ErrTransactionCanceled) {
 		return false
 	}
-	_ = tx.Respond(sip.NewResponseFromRequest(tx.Origin(), 487, statusText(487), nil))
+	_ = tx.Respond(sip.NewResponseFromRequest(tx.Origin(), 487, message.StatusText(487), nil))
 	return true
 }
 
 // serverTx finds the transaction that a response belongs to. That of an
 // INVITE stays until it is refused, for the 200 to be sent again.
-func (w *wire) serverTx(e SendResponse) *sip.ServerTx {
+func (w *wire) serverTx(e leg.SendResponse) *sip.ServerTx {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
-		if s.method != e.Method || s.seq != e.Seq || s.branch != branchOf(e.Res) {
+		if s.method != e.Method || s.seq != e.Seq || s.branch != message.BranchOf(e.Res) {
 			continue
 		}
 		if e.Method != sip.INVITE || e.Res.StatusCode >= 300 {

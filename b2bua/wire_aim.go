@@ -4,28 +4,31 @@ import (
 	"net/netip"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 )
 
 // aim sets where a request goes and which socket or connection it leaves by.
 // It gives the connection, nil over UDP.
-func (w *wire) aim(req *sip.Request, to hop) (*stream, error) {
-	addr := to.addr
+func (w *wire) aim(req *sip.Request, to leg.Hop) (*stream, error) {
+	addr := to.Addr
 	if !addr.IsValid() {
-		found, err := w.stack.resolve(w.stack.ctx, to.host)
+		found, err := w.stack.resolve(w.stack.ctx, to.Host)
 		if err != nil {
 			return nil, err
 		}
-		addr = netip.AddrPortFrom(found, to.port)
+		addr = netip.AddrPortFrom(found, to.Port)
 	}
-	to.transport = w.speakable(to.transport, addr.Addr())
-	if err := w.nameOurselves(req, to.transport, addr.Addr()); err != nil {
+	to.Transport = w.speakable(to.Transport, addr.Addr())
+	if err := w.nameOurselves(req, to.Transport, addr.Addr()); err != nil {
 		return nil, err
 	}
-	if isStream(to.transport) {
+	if message.IsStream(to.Transport) {
 		return w.aimStream(req, to, addr)
 	}
 	listen := w.local.Listen
-	if isStream(w.local.Transport) {
+	if message.IsStream(w.local.Transport) {
 		local, err := w.stack.localFor("", addr.Addr())
 		if err != nil {
 			return nil, err
@@ -41,7 +44,7 @@ func (w *wire) aim(req *sip.Request, to hop) (*stream, error) {
 // speakable is the transport of a hop, or the leg's own where the peer asks for
 // UDP and we have none.
 func (w *wire) speakable(transport string, peer netip.Addr) string {
-	if isStream(transport) || !isStream(w.local.Transport) {
+	if message.IsStream(transport) || !message.IsStream(w.local.Transport) {
 		return transport
 	}
 	if _, err := w.stack.localFor("", peer); err != nil {
@@ -54,24 +57,24 @@ func (w *wire) speakable(transport string, peer netip.Addr) string {
 // than the leg's own: where its peer's Contact or route says so.
 func (w *wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr) error {
 	via := req.Via()
-	if via.Transport == viaTransport(transport) {
+	if via.Transport == message.ViaTransport(transport) {
 		return nil
 	}
 	local, err := w.stack.localFor(transport, peer)
 	if err != nil {
 		return err
 	}
-	via.Transport, via.Host, via.Port = viaTransport(transport), local.Host, int(local.Port)
+	via.Transport, via.Host, via.Port = message.ViaTransport(transport), local.Host, int(local.Port)
 	return nil
 }
 
-func (w *wire) aimStream(req *sip.Request, to hop, addr netip.AddrPort) (*stream, error) {
+func (w *wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*stream, error) {
 	c, err := w.streamTo(to, addr)
 	if err != nil {
 		return nil, err
 	}
 	w.setFlow(c)
-	req.SetTransport(viaTransport(c.transport))
+	req.SetTransport(message.ViaTransport(c.transport))
 	req.SetDestination(c.remote.String())
 	req.Laddr = sip.Addr{}
 	if c.peer != nil { // by its own address, which no other connection has
@@ -85,16 +88,16 @@ func (w *wire) aimStream(req *sip.Request, to hop, addr netip.AddrPort) (*stream
 
 // streamTo gives the connection to an address: the one that the leg has where
 // it leads to the same peer, one that the peer opened anew, or one of our own.
-func (w *wire) streamTo(to hop, addr netip.AddrPort) (*stream, error) {
+func (w *wire) streamTo(to leg.Hop, addr netip.AddrPort) (*stream, error) {
 	w.mu.Lock()
 	flow := w.flow
 	w.mu.Unlock()
-	same := flow != nil && flow.transport == to.transport && flow.remote.Addr() == addr.Addr()
+	same := flow != nil && flow.transport == to.Transport && flow.remote.Addr() == addr.Addr()
 	if same && !flow.isClosed() && (flow.peer == nil || flow.remote.Port() == addr.Port()) {
 		return flow, nil
 	}
 	if same && flow.peer == nil {
-		if c := w.stack.streams.findSentBy(to.transport, addr.Addr(), sentBy{addr.Addr().String(), addr.Port()}); c != nil {
+		if c := w.stack.streams.findSentBy(to.Transport, addr.Addr(), sentBy{addr.Addr().String(), addr.Port()}); c != nil {
 			return c, nil
 		}
 	}
@@ -102,10 +105,10 @@ func (w *wire) streamTo(to hop, addr netip.AddrPort) (*stream, error) {
 	switch {
 	case same && flow.peer != nil:
 		peer = *flow.peer
-	case peer.serverName == "" && to.host != "":
-		peer.serverName = to.host
+	case peer.serverName == "" && to.Host != "":
+		peer.serverName = to.Host
 	case peer.serverName == "":
 		peer.serverName = addr.Addr().String()
 	}
-	return w.stack.streams.connect(w.stack.ctx, to.transport, addr, peer)
+	return w.stack.streams.connect(w.stack.ctx, to.Transport, addr, peer)
 }

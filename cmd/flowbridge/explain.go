@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -63,7 +65,7 @@ func explainCommand() *cobra.Command {
 
 func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) error {
 	asked := &unsentAPI{}
-	clients := map[string]b2bua.Preparer{}
+	clients := map[string]peers.Preparer{}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Prepare != nil {
 			client, err := newPreparer(t, asked.of(t), givenIDs{})
@@ -96,7 +98,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 		return fmt.Errorf("the call gets no answer: %s", x.Why)
 	case x.Refused:
 		return fmt.Errorf("the call is refused with %s", full.answer())
-	case !slices.ContainsFunc(x.Targets, func(t b2bua.TargetReport) bool { return t.Cause == b2bua.CauseNone }):
+	case !slices.ContainsFunc(x.Targets, func(t b2bua.TargetReport) bool { return t.Cause == cause.None }):
 		return fmt.Errorf("no target can be called: the caller gets %d", x.Otherwise)
 	}
 	return nil
@@ -273,7 +275,7 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 		}
 		fmt.Fprintf(b, "\n  no id within %v, retry included: %s\n", ms(t.PrepareTimeoutMS), failed)
 	}
-	if t.Cause != b2bua.CauseNone {
+	if t.Cause != cause.None {
 		fmt.Fprintf(b, "\n  fails with cause %s: %s; %s\n", t.Cause, t.Error, next)
 		return
 	}

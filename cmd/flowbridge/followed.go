@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/store"
 	"flowbridge/twilio"
@@ -105,11 +106,11 @@ func (s *followed) begin(vars config.Vars, r store.Record, now time.Time) (*foll
 		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
 			return before, nil
 		}
-		s.interrupt(before, b2bua.CauseDialogLost, now) // Twilio has begun anew, and dials nothing of before
+		s.interrupt(before, cause.DialogLost, now) // Twilio has begun anew, and dials nothing of before
 	}
 	for s.open.Len() >= maxFollowed {
 		s.log.Warn().Int("calls", maxFollowed).Msg("too many calls at Twilio whose end is not known: the oldest is given up")
-		s.interrupt(s.open.Front().Value.(*followedCall), b2bua.CauseDialogLost, now)
+		s.interrupt(s.open.Front().Value.(*followedCall), cause.DialogLost, now)
 	}
 	c := &followedCall{id: r.ID, sid: r.SIPCallID, vars: vars, began: now, record: r, steps: map[int]*step{}}
 	c.elem = s.open.PushBack(c)
@@ -167,7 +168,7 @@ func (s *followed) take(c *followedCall, st *step, how func(context.Context) (tw
 		if p := recover(); p != nil {
 			s.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("call", c.id).Msg("panic recovered")
 			st.next, st.err = twilio.Next{Fallback: true}, fmt.Errorf("panic: %v", p)
-			s.finish(c, b2bua.Judge(0, b2bua.CauseInternalError), 0, store.EndedBySystem, time.Now())
+			s.finish(c, b2bua.Judge(0, cause.InternalError), 0, store.EndedBySystem, time.Now())
 		}
 	}()
 	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
@@ -221,7 +222,7 @@ func (c *followedCall) tried(to choice) {
 
 // ended notes how an attempt ended. It is false for a call that was given up
 // meanwhile.
-func (s *followed) ended(c *followedCall, e twilio.Ended, cause b2bua.Cause, now time.Time) bool {
+func (s *followed) ended(c *followedCall, e twilio.Ended, cause cause.Cause, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.over || c.at == nil {
@@ -241,7 +242,7 @@ func (s *followed) ended(c *followedCall, e twilio.Ended, cause b2bua.Cause, now
 }
 
 // settle moves the attempt that is under way into the record.
-func (c *followedCall) settle(cause b2bua.Cause, status int, callID string, now time.Time) {
+func (c *followedCall) settle(cause cause.Cause, status int, callID string, now time.Time) {
 	a := c.at.attempt
 	a.SIPStatus, a.Cause, a.SIPCallID, a.MS = status, string(cause), callID, now.Sub(a.StartedAt.Time).Milliseconds()
 	c.record.Attempts = append(c.record.Attempts, a)
@@ -298,7 +299,7 @@ func (s *followed) forget(c *followedCall) {
 }
 
 // interrupt ends a call whose end nobody has told. The lock is held.
-func (s *followed) interrupt(c *followedCall, cause b2bua.Cause, now time.Time) {
+func (s *followed) interrupt(c *followedCall, cause cause.Cause, now time.Time) {
 	if c.at != nil {
 		c.settle(cause, 0, "", now)
 	}
@@ -314,7 +315,7 @@ func (s *followed) tend(now time.Time) {
 		return
 	}
 	for e := s.open.Front(); e != nil && now.Sub(e.Value.(*followedCall).began) > followFor; e = s.open.Front() {
-		s.interrupt(e.Value.(*followedCall), b2bua.CauseDialogLost, now)
+		s.interrupt(e.Value.(*followedCall), cause.DialogLost, now)
 	}
 	for e := s.over.Front(); e != nil && now.Sub(e.Value.(*followedCall).record.EndedAt.Time) > endedFor; e = s.over.Front() {
 		s.forget(e.Value.(*followedCall))
@@ -330,7 +331,7 @@ func (s *followed) close() {
 	s.working.Wait()
 	s.mu.Lock()
 	for s.open.Len() > 0 {
-		s.interrupt(s.open.Front().Value.(*followedCall), b2bua.CauseShutdown, time.Now())
+		s.interrupt(s.open.Front().Value.(*followedCall), cause.Shutdown, time.Now())
 	}
 	s.mu.Unlock()
 	s.working.Wait()

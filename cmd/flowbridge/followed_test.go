@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/store"
 	"flowbridge/twilio"
@@ -81,11 +82,11 @@ func TestFollowedGivenUp(t *testing.T) {
 		time.Sleep(time.Second)
 		s.tend(time.Now())
 		synctest.Wait()
-		if len(k.all) != 1 || k.all[0].Disposition != store.DispositionInterrupted || k.all[0].Cause != string(b2bua.CauseDialogLost) ||
+		if len(k.all) != 1 || k.all[0].Disposition != store.DispositionInterrupted || k.all[0].Cause != string(cause.DialogLost) ||
 			attemptsText(k.all[0]) != "t1 0 dialog_lost" {
 			t.Fatalf("got %+v", k.all)
 		}
-		if s.find(twilio.Ended{Call: "a", Attempt: 1, SID: "CA1"}) != nil || s.ended(c, twilio.Ended{}, b2bua.CauseAgentHangup, time.Now()) {
+		if s.find(twilio.Ended{Call: "a", Attempt: 1, SID: "CA1"}) != nil || s.ended(c, twilio.Ended{}, cause.AgentHangup, time.Now()) {
 			t.Error("its end is heard")
 		}
 		s.finish(c, b2bua.Verdict{}, 200, store.EndedByAgent, time.Now())
@@ -181,7 +182,7 @@ func TestFollowedSteps(t *testing.T) {
 			t.Errorf("a fault: %+v, %v", next, err)
 		}
 		synctest.Wait()
-		if len(k.all) != 1 || k.all[0].Cause != string(b2bua.CauseInternalError) || k.all[0].Disposition != store.DispositionFailed {
+		if len(k.all) != 1 || k.all[0].Cause != string(cause.InternalError) || k.all[0].Disposition != store.DispositionFailed {
 			t.Errorf("got %+v", k.all)
 		}
 	})
@@ -204,7 +205,7 @@ func TestFollowedClose(t *testing.T) {
 			t.Fatalf("got %+v", k.all)
 		}
 		for _, r := range k.all {
-			if r.Cause != string(b2bua.CauseShutdown) || r.Disposition != store.DispositionInterrupted {
+			if r.Cause != string(cause.Shutdown) || r.Disposition != store.DispositionInterrupted {
 				t.Errorf("got %+v", r)
 			}
 		}
@@ -226,7 +227,7 @@ func TestFollowedTimes(t *testing.T) {
 			time.Sleep(time.Second)
 			dialCall(t, s, c, 1)
 			time.Sleep(4200 * time.Millisecond)
-			if !s.ended(c, twilio.Ended{Status: "completed", Duration: said}, b2bua.CauseAgentHangup, time.Now()) {
+			if !s.ended(c, twilio.Ended{Status: "completed", Duration: said}, cause.AgentHangup, time.Now()) {
 				t.Fatal("not heard")
 			}
 			r := c.record

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/hooks"
 	"flowbridge/store"
@@ -81,9 +82,9 @@ func (n *node) redirectTo(ctx context.Context, name string, vars config.Vars) (t
 	t := now.targetNamed(name)
 	switch {
 	case n.server.Draining():
-		return twilio.Destination{}, b2bua.Redirection{Cause: b2bua.CauseShutdown}, errDraining
+		return twilio.Destination{}, b2bua.Redirection{Cause: cause.Shutdown}, errDraining
 	case t == nil:
-		return twilio.Destination{}, b2bua.Redirection{Cause: b2bua.CauseTargetUnreachable}, errNotThere
+		return twilio.Destination{}, b2bua.Redirection{Cause: cause.TargetUnreachable}, errNotThere
 	}
 	to, err := b2bua.Redirect(ctx, t, now.preparers[name], vars)
 	if err != nil {
@@ -94,7 +95,7 @@ func (n *node) redirectTo(ctx context.Context, name string, vars config.Vars) (t
 		dest.Headers = append(dest.Headers, twilio.Header{Name: h.Name, Value: h.Value})
 	}
 	if _, err := twilio.SIPURI(dest.URI, dest.Headers, n.cfg.Hooks.Twilio.EncodeSemicolon); err != nil {
-		to.Cause = b2bua.CauseTemplateFailed
+		to.Cause = cause.TemplateFailed
 		return twilio.Destination{}, to, err // the next target may have less to say
 	}
 	n.remember(name, to, vars)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/store"
 	"flowbridge/twilio"
@@ -84,12 +85,12 @@ func (n *node) afterAttempt(ctx context.Context, c *followedCall, e twilio.Ended
 		return twilio.Next{}, errUnknownAttempt
 	}
 	switch {
-	case v.Cause == b2bua.CauseCallerHangup:
+	case v.Cause == cause.CallerHangup:
 		n.followed.finish(c, v, statusAnswered, store.EndedByCaller, now)
-	case v.Cause == b2bua.CauseAgentHangup:
+	case v.Cause == cause.AgentHangup:
 		n.followed.finish(c, v, statusAnswered, store.EndedByAgent, now)
-	case v.Cause == b2bua.CauseCallerCancelled, v.Next && e.CallerGone():
-		n.followed.finish(c, b2bua.Judge(statusCancelled, b2bua.CauseCallerCancelled), statusCancelled, store.EndedByCaller, now)
+	case v.Cause == cause.CallerCancelled, v.Next && e.CallerGone():
+		n.followed.finish(c, b2bua.Judge(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
 	case v.Next:
 		return n.dialNext(ctx, c)
 	default:
@@ -111,19 +112,19 @@ const (
 func verdictOf(e twilio.Ended) b2bua.Verdict {
 	switch {
 	case e.Answered() && e.CallerGone():
-		return b2bua.Judge(statusAnswered, b2bua.CauseCallerHangup)
+		return b2bua.Judge(statusAnswered, cause.CallerHangup)
 	case e.Answered():
-		return b2bua.Judge(statusAnswered, b2bua.CauseAgentHangup)
+		return b2bua.Judge(statusAnswered, cause.AgentHangup)
 	case e.SIPStatus >= 300 && e.SIPStatus != statusCancelled:
-		return b2bua.Judge(e.SIPStatus, b2bua.CauseNone)
+		return b2bua.Judge(e.SIPStatus, cause.None)
 	case e.Status == "busy":
-		return b2bua.Judge(statusBusy, b2bua.CauseNone)
+		return b2bua.Judge(statusBusy, cause.None)
 	case e.CallerGone():
-		return b2bua.Judge(statusCancelled, b2bua.CauseCallerCancelled)
+		return b2bua.Judge(statusCancelled, cause.CallerCancelled)
 	case e.Status == "no-answer":
-		return b2bua.Judge(e.SIPStatus, b2bua.CauseRingTimeout)
+		return b2bua.Judge(e.SIPStatus, cause.RingTimeout)
 	default: // failed: Twilio could not reach it
-		return b2bua.Judge(0, b2bua.CauseTargetUnreachable)
+		return b2bua.Judge(0, cause.TargetUnreachable)
 	}
 }
 
@@ -143,6 +144,6 @@ func (n *node) dialNext(ctx context.Context, c *followedCall) (twilio.Next, erro
 		return twilio.Next{Fallback: true}, errStopping // close ends the call
 	}
 	last := n.followed.untaken(c, to)
-	n.followed.finish(c, b2bua.Judge(last.SIPStatus, b2bua.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
+	n.followed.finish(c, b2bua.Judge(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
 	return twilio.Next{Fallback: true}, err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/hooks"
 )
@@ -33,7 +34,7 @@ func (n *node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 }
 
 // withVariables adds headers of the carrier's INVITE, and the configured values.
-func (n *node) withVariables(call hooks.Call, vars config.Vars, headers []b2bua.Variable) hooks.Call {
+func (n *node) withVariables(call hooks.Call, vars config.Vars, headers []peers.Variable) hooks.Call {
 	call.Variables = map[string]string{}
 	for _, h := range headers {
 		call.Variables[h.Name] = h.Value

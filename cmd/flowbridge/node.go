@@ -16,6 +16,7 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/hooks"
 	"flowbridge/media"
@@ -34,7 +35,7 @@ type node struct {
 	api     *http.Server
 	apiAt   net.Addr
 
-	preparers  map[string]b2bua.Preparer // by target
+	preparers  map[string]peers.Preparer // by target
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
 	redirects  *redirects
@@ -48,7 +49,7 @@ type node struct {
 // inForce is the configuration that new calls use.
 type inForce struct {
 	cfg       *config.Config
-	preparers map[string]b2bua.Preparer // by target
+	preparers map[string]peers.Preparer // by target
 }
 
 // wiring is what the demo listens with, and what serve is operated by.

@@ -11,14 +11,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/admin"
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
 // reloader is a server that takes another configuration while it runs: its
 // trunks, targets and routes for the calls that come from now on.
 type reloader interface {
-	Reload(cfg *config.Config, preparers map[string]b2bua.Preparer)
+	Reload(cfg *config.Config, preparers map[string]peers.Preparer)
 }
 
 // operator does what signals and the admin API ask for.
@@ -35,7 +35,7 @@ type operator struct {
 	node      *node      // nil: not started yet
 	server    reloader
 	cfg       *config.Config // in force
-	preparers map[string]b2bua.Preparer
+	preparers map[string]peers.Preparer
 	draining  bool
 }
 

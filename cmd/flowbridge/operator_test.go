@@ -26,18 +26,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
 // fakeReloader keeps what it was given.
 type fakeReloader struct {
 	cfg       *config.Config
-	preparers map[string]b2bua.Preparer
+	preparers map[string]peers.Preparer
 	times     int
 }
 
-func (f *fakeReloader) Reload(cfg *config.Config, preparers map[string]b2bua.Preparer) {
+func (f *fakeReloader) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {
 	f.cfg, f.preparers = cfg, preparers
 	f.times++
 }
@@ -246,11 +246,11 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 	old := s.preparers["one"]
 	slow := make(chan error)
 	go func() {
-		_, err := old.Prepare(context.Background(), b2bua.PrepareRequest{CallID: "slow"})
+		_, err := old.Prepare(context.Background(), peers.PrepareRequest{CallID: "slow"})
 		slow <- err
 	}()
 	waitFor(t, "the slow step is under way", func() bool { return count() == 1 })
-	if _, err := old.Prepare(t.Context(), b2bua.PrepareRequest{CallID: "quick"}); err != nil || count() != 2 {
+	if _, err := old.Prepare(t.Context(), peers.PrepareRequest{CallID: "quick"}); err != nil || count() != 2 {
 		t.Fatalf("%v, %d connections", err, count())
 	}
 	s.write("60s", "https://api.test", "30s", "info")

@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/synthflow"
 )
@@ -30,7 +32,7 @@ func (g givenIDs) of(api string) *synthflow.GivenIDs {
 }
 
 // keep takes over what the clients of a configuration know.
-func (g givenIDs) keep(cfg *config.Config, clients map[string]b2bua.Preparer) {
+func (g givenIDs) keep(cfg *config.Config, clients map[string]peers.Preparer) {
 	for _, t := range cfg.Targets {
 		if p, ok := clients[t.Name].(preparer); ok && t.Prepare != nil {
 			g[t.Prepare.API] = p.given
@@ -39,8 +41,8 @@ func (g givenIDs) keep(cfg *config.Config, clients map[string]b2bua.Preparer) {
 }
 
 // preparers makes a client for each target that prepares its calls.
-func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTripper) (map[string]b2bua.Preparer, error) {
-	clients, given := map[string]b2bua.Preparer{}, givenIDs{}
+func preparers(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTripper) (map[string]peers.Preparer, error) {
+	clients, given := map[string]peers.Preparer{}, givenIDs{}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		if t.Prepare == nil {
@@ -73,7 +75,7 @@ func newPreparer(t *config.Target, transport http.RoundTripper, all givenIDs) (p
 }
 
 // Prepare asks the platform for a call id.
-func (p preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.Prepared, error) {
+func (p preparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
 	in := synthflow.InboundRequest{
 		FromNumber: r.FromNumber, ToNumber: r.ToNumber, ModelID: r.ModelID, WorkspaceID: r.WorkspaceID,
 		IdempotencyKey: r.CallID,
@@ -83,38 +85,38 @@ func (p preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.Pr
 	}
 	call, err := p.client.PrepareInbound(ctx, in)
 	if err != nil {
-		return b2bua.Prepared{}, &b2bua.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
+		return peers.Prepared{}, &b2bua.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
 	}
-	return b2bua.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
+	return peers.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
 }
 
 // causeOf is the record's word for why the platform gave no id.
-func causeOf(err error) b2bua.Cause {
+func causeOf(err error) cause.Cause {
 	var e *synthflow.Error
 	if !errors.As(err, &e) {
-		return b2bua.CausePrepareFailed
+		return cause.PrepareFailed
 	}
 	switch e.Kind {
 	case synthflow.KindTimeout:
-		return b2bua.CausePrepareTimeout
+		return cause.PrepareTimeout
 	case synthflow.KindConnect, synthflow.KindHTTPStatus, synthflow.KindRateLimited, synthflow.KindCancelled:
-		return b2bua.CausePrepareFailed
+		return cause.PrepareFailed
 	case synthflow.KindCallFailed:
-		return b2bua.CausePrepareRefused
+		return cause.PrepareRefused
 	case synthflow.KindMalformed, synthflow.KindMissingID, synthflow.KindBadID, synthflow.KindReusedID, synthflow.KindTooLarge:
-		return b2bua.CausePrepareInvalid
+		return cause.PrepareInvalid
 	}
-	return b2bua.CausePrepareFailed
+	return cause.PrepareFailed
 }
 
 // renewedPreparers makes the clients of a configuration. Those of targets
 // whose API is as it was are used on, with their connections.
-func renewedPreparers(cfg, old *config.Config, clients map[string]b2bua.Preparer) (map[string]b2bua.Preparer, error) {
+func renewedPreparers(cfg, old *config.Config, clients map[string]peers.Preparer) (map[string]peers.Preparer, error) {
 	before := map[string]*config.Prepare{}
 	for _, t := range old.Targets {
 		before[t.Name] = t.Prepare
 	}
-	renewed, given := map[string]b2bua.Preparer{}, givenIDs{}
+	renewed, given := map[string]peers.Preparer{}, givenIDs{}
 	given.keep(old, clients)
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -138,7 +140,7 @@ func renewedPreparers(cfg, old *config.Config, clients map[string]b2bua.Preparer
 
 // closeReplaced closes the connections of clients that are used no more. What
 // one of them still has under way ends as it would have.
-func closeReplaced(old, now map[string]b2bua.Preparer) {
+func closeReplaced(old, now map[string]peers.Preparer) {
 	for name, client := range old {
 		if p, ok := client.(preparer); ok && now[name] != client {
 			p.client.CloseIdle()

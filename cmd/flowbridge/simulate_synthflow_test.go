@@ -15,7 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/store"
 	"flowbridge/synthflow"
@@ -238,7 +238,7 @@ func TestSimulateSynthflowFlags(t *testing.T) {
 // An id that the API gave to another call is no id: the record says so, and the
 // next target has its turn.
 func TestReusedIDIsInvalid(t *testing.T) {
-	if got := causeOf(&synthflow.Error{Kind: synthflow.KindReusedID}); got != b2bua.CausePrepareInvalid {
+	if got := causeOf(&synthflow.Error{Kind: synthflow.KindReusedID}); got != cause.PrepareInvalid {
 		t.Errorf("got %s", got)
 	}
 }

@@ -1,0 +1,207 @@
+package cause
+
+import (
+	"slices"
+
+	"flowbridge/b2bua/message"
+)
+
+// Cause says why a call, or an attempt at a target, ended. The set is closed;
+// the same word stands in the record, the logs and docs/causes.md.
+type Cause string
+
+// The causes. docs/causes.md says for each what happened and where to look.
+const (
+	None Cause = ""
+
+	CallerHangup    Cause = "caller_hangup"
+	AgentHangup     Cause = "agent_hangup"
+	CallerCancelled Cause = "caller_cancelled"
+
+	NoRoute       Cause = "no_route"
+	BadOffer      Cause = "bad_offer"
+	SRTPRequired  Cause = "srtp_required"
+	NoCommonCodec Cause = "no_common_codec"
+	NoPorts       Cause = "no_ports"
+
+	PrepareTimeout Cause = "prepare_timeout"
+	PrepareFailed  Cause = "prepare_failed"
+	PrepareRefused Cause = "prepare_refused"
+	PrepareInvalid Cause = "prepare_invalid"
+
+	TemplateFailed    Cause = "template_failed"
+	DNSFailed         Cause = "dns_failed"
+	TargetCapped      Cause = "target_capped"
+	TargetSilent      Cause = "target_silent"
+	TargetUnreachable Cause = "target_unreachable"
+	TLSFailed         Cause = "tls_failed"
+	InviteTooLarge    Cause = "invite_too_large"
+	RingTimeout       Cause = "ring_timeout"
+	TargetBusy        Cause = "target_busy"
+	TargetRefused     Cause = "target_refused"
+	TargetError       Cause = "target_error"
+	AuthMissing       Cause = "auth_missing"
+	AuthUnsupported   Cause = "auth_unsupported"
+	AuthRefused       Cause = "auth_refused"
+	BadAnswer         Cause = "bad_answer"
+	SRTPRefused       Cause = "srtp_refused"
+	SetupTimeout      Cause = "setup_timeout"
+
+	NoACK           Cause = "no_ack"
+	NoPRACK         Cause = "no_prack"
+	BadACK          Cause = "bad_ack"
+	SessionExpired  Cause = "session_expired"
+	DialogLost      Cause = "dialog_lost"
+	TransferFailed  Cause = "transfer_failed"
+	NoMedia         Cause = "no_media"
+	MediaTimeout    Cause = "media_timeout"
+	MaxDuration     Cause = "max_duration"
+	Shutdown        Cause = "shutdown"
+	Overflow        Cause = "inbox_overflow"
+	InternalError   Cause = "internal_error"
+	ProcessRestart  Cause = "process_restart"  // written by the store
+	AnotherAnswered Cause = "another_answered" // these two stand only in a Reason
+	Transferred     Cause = "transferred"
+)
+
+// Causes lists every cause that a record can hold, in the order of docs/causes.md.
+func Causes() []Cause {
+	return []Cause{
+		CallerHangup, AgentHangup, CallerCancelled,
+		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
+		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid,
+		TemplateFailed, DNSFailed, TargetCapped, TargetSilent, TargetUnreachable, TLSFailed,
+		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
+		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, SetupTimeout,
+		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, TransferFailed,
+		NoMedia, MediaTimeout, MaxDuration, Shutdown, Overflow,
+		InternalError, ProcessRestart,
+	}
+}
+
+// OfStatus is the cause of a target's final answer.
+func OfStatus(code int) Cause {
+	switch {
+	case code == 486 || code == 600:
+		return TargetBusy
+	case code == 401 || code == 407 || code == 408 || code < 400 || (code >= 500 && !declined(code)):
+		return TargetError
+	default:
+		return TargetRefused
+	}
+}
+
+// declined says that a 6xx is the called party's own decision, which another
+// target would not change (design: 600, 603, 607, 608).
+func declined(code int) bool {
+	return code == 600 || code == 603 || code == 607 || code == 608
+}
+
+// NextTarget says whether a target's answer is the next target's turn; the
+// others are passed on as they are. Code 0 stands for no answer.
+func NextTarget(code int, failoverOn []int) bool {
+	switch {
+	case slices.Contains(failoverOn, code):
+		return true
+	case declined(code):
+		return false
+	case code < 400, code == 401, code == 407, code == 408, code >= 500:
+		return true
+	default:
+		return false
+	}
+}
+
+// Q850Of is the ISDN cause (ITU-T Q.850) of a SIP status, by the table of RFC
+// 3398 section 8.2.6.1; of statuses younger than that, of the ones that they are
+// kinds of. 0: none. docs/causes.md shows the table.
+func Q850Of(status int) int {
+	switch status {
+	case 404, 485, 604:
+		return 1 // unallocated number
+	case 486, 600:
+		return 17 // user busy
+	case 480:
+		return 18 // no user responding
+	case 401, 402, 403, 407, 603, 607, 608:
+		return 21 // call rejected
+	case 410:
+		return 22 // number changed
+	case 482, 483:
+		return 25 // exchange routing error
+	case 484:
+		return 28 // invalid number format
+	case 487:
+		return 31 // normal, unspecified
+	case 502:
+		return 38 // network out of order
+	case 400, 481, 500, 503:
+		return 41 // temporary failure
+	case 405:
+		return 63 // service or option not available
+	case 488, 606:
+		return 65 // bearer capability not implemented
+	case 406, 415, 501:
+		return 79 // service or option not implemented
+	case 408, 504:
+		return 102 // recovery on timer expiry
+	case 413, 414, 416, 420, 421, 423, 505, 513:
+		return 127 // interworking, unspecified
+	default:
+		return 0
+	}
+}
+
+// Q850OfCause is the ISDN cause of an answered call that ended for a reason of
+// ours, or because a side hung up without giving one.
+func Q850OfCause(cause Cause) int {
+	switch cause {
+	case CallerHangup, AgentHangup, Transferred:
+		return 16 // normal call clearing
+	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, NoMedia, MediaTimeout, MaxDuration:
+		return 102 // recovery on timer expiry
+	default:
+		return 31 // normal, unspecified
+	}
+}
+
+// ReasonValue is the Reason header (RFC 3326) that a CANCEL or BYE of ours
+// carries, empty where there is nothing to say. q850 is what the other side gave,
+// 0 where it gave nothing.
+func ReasonValue(why Cause, q850 int) string {
+	switch why {
+	case AnotherAnswered:
+		return `SIP;cause=200;text="Call completed elsewhere"`
+	case None, CallerCancelled:
+		return ""
+	default:
+		if q850 == 0 {
+			q850 = Q850OfCause(why)
+		}
+		return reason{protocol: "Q.850", cause: q850, text: string(why)}.String()
+	}
+}
+
+// ReasonsIn are what the Reason headers of a CANCEL say.
+func ReasonsIn(values []string) Reasons {
+	r := Reasons{Q850: Q850In(values)}
+	for _, v := range parseReasons(values) {
+		r.elsewhere = r.elsewhere || (message.EqualFold(v.protocol, "sip") && v.cause == 200)
+	}
+	return r
+}
+
+// Q850In is the ISDN cause that the Reason headers of a message give (RFC 3326
+// section 2): that of Q.850, else that of the SIP status; 0 where there is none.
+func Q850In(values []string) int {
+	ofStatus := 0
+	for _, r := range parseReasons(values) {
+		switch {
+		case message.EqualFold(r.protocol, "q.850") && r.cause > 0 && r.cause < 128:
+			return r.cause
+		case message.EqualFold(r.protocol, "sip") && ofStatus == 0:
+			ofStatus = Q850Of(r.cause)
+		}
+	}
+	return ofStatus
+}

@@ -1,0 +1,104 @@
+package cause
+
+import (
+	"strconv"
+	"strings"
+
+	"flowbridge/b2bua/message"
+)
+
+// Bounds of the reasons that are read: their number in one message, and a
+// cause. Protocols of their own count higher than SIP and Q.850.
+const (
+	maxReasons     = 16
+	maxReasonCause = 9999
+)
+
+// reason is one value of a Reason header (RFC 3326 section 2).
+type reason struct {
+	protocol string // SIP, Q.850 or another, as it came
+	cause    int    // 0: none
+	text     string
+}
+
+// parseReasons reads the values of all Reason headers of a message. What is
+// malformed is left out: a reason is for the record, and no condition for
+// anything. Of two parameters of one name the first counts.
+func parseReasons(values []string) (all []reason) {
+	for _, list := range values {
+		for more := true; more; {
+			var value string
+			value, list, more = message.CutUnquoted(list, ',')
+			if r, ok := parseReason(value); ok {
+				all = append(all, r)
+			}
+			if len(all) == maxReasons {
+				return all
+			}
+		}
+	}
+	return all
+}
+
+// parseReason reads one reason.
+func parseReason(value string) (r reason, ok bool) {
+	protocol, params, _ := message.CutUnquoted(value, ';')
+	r.protocol = message.Trim(protocol)
+	if !message.IsToken(r.protocol) || len(r.protocol) > message.MaxPhrase {
+		return reason{}, false
+	}
+	caused, told := false, false
+	for params != "" {
+		var key, v string
+		key, v, params = message.CutParam(params)
+		switch {
+		case message.EqualFold(key, "cause") && !caused:
+			r.cause, _ = message.Decimal(v, maxReasonCause)
+			caused = true
+		case message.EqualFold(key, "text") && !told:
+			r.text = reasonText(v)
+			told = true
+		}
+	}
+	return r, true
+}
+
+// reasonText is what a text parameter says, on one line and of sensible length.
+func reasonText(v string) string {
+	if strings.HasPrefix(v, `"`) {
+		content, _, _ := message.CutQuoted(v)
+		v = message.Unquote(content)
+	}
+	return strings.ToValidUTF8(message.Printable(v, message.MaxPhrase), "")
+}
+
+// String is the reason as it is written.
+func (r reason) String() string {
+	s := r.protocol
+	if r.cause != 0 {
+		s += ";cause=" + strconv.Itoa(r.cause)
+	}
+	if r.text != "" {
+		s += ";text=" + message.Quote(r.text)
+	}
+	return s
+}
+
+// Value is the Reason of the CANCEL that goes on, empty where there is nothing
+// to say. The words are ours.
+func (r Reasons) Value() string {
+	switch {
+	case r.elsewhere:
+		return ReasonValue(AnotherAnswered, 0)
+	case r.Q850 > 0:
+		return reason{protocol: "Q.850", cause: r.Q850, text: string(CallerCancelled)}.String()
+	default:
+		return ""
+	}
+}
+
+// Reasons are what the Reason headers of a CANCEL say, as far as it goes on.
+type Reasons struct {
+	Q850      int
+	elsewhere bool // somebody else took the call (RFC 3326 section 2)
+}

@@ -1,0 +1,295 @@
+package leg
+
+// The digest of targets: we answer their challenges (RFC 3261 section 22, as a
+// UAC). What we ask of trunks is in auth.go.
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/icholy/digest"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// What a target can make us do and keep by challenging.
+const (
+	maxChallenged    = 3    // challenges to one INVITE that are answered: proxy, target, and a stale nonce
+	maxChallenges    = 16   // in one response
+	maxChallengeText = 4096 // bytes of one header
+	maxChallengeWord = 1024 // bytes of one parameter
+	maxRealms        = 8    // of one leg
+)
+
+// digestAuth is what a leg answers challenges with (RFC 3261 section 22, RFC
+// 7616, RFC 8760): the target's credentials and each realm that asked for
+// them. Data only.
+type digestAuth struct {
+	auth   *config.Auth // nil: none
+	realms []realm
+}
+
+// realm is a protection space: its last challenge, and how often that was
+// answered. Proxies and the target have spaces of their own.
+type realm struct {
+	proxy     bool
+	challenge digest.Challenge // Algorithm is that of the hash, QOP what we use of it
+	algorithm string           // as the challenge spells it, empty where it names none
+	cnonce    string
+	count     int // nc of the last credentials
+}
+
+// session says that the algorithm is one of the -sess kind.
+func (r *realm) session() bool { return len(r.algorithm) > len(r.challenge.Algorithm) }
+
+func isChallenge(code int) bool { return code == 401 || code == 407 }
+
+// learn takes the challenges of a 401 or 407, and says why the request can't
+// be sent again with credentials; CauseNone: it can. A realm that already
+// refused the answer to a challenge of its own is asked again only where it
+// says that just the nonce is too old (RFC 3261 section 22.2, RFC 7616 section
+// 3.3).
+func (d *digestAuth) learn(res *sip.Response, answered bool) cause.Cause {
+	if d.auth == nil {
+		return cause.AuthMissing
+	}
+	var seen []*realm
+	why := cause.AuthUnsupported
+	for _, c := range challengesOf(res) {
+		// The topmost that is supported counts (RFC 8760 section 2.4).
+		if slices.ContainsFunc(seen, func(r *realm) bool { return r.proxy == c.proxy && r.challenge.Realm == c.challenge.Realm }) {
+			continue
+		}
+		seen = append(seen, &c)
+		known := d.realm(c.proxy, c.challenge.Realm)
+		switch {
+		case known == nil && len(d.realms) >= maxRealms:
+			continue
+		case known == nil:
+			d.realms = append(d.realms, c)
+		case answered && !c.challenge.Stale:
+			if why == cause.AuthUnsupported {
+				why = cause.AuthRefused
+			}
+			continue
+		default:
+			if c.challenge.Nonce == known.challenge.Nonce && c.algorithm == known.algorithm {
+				c.cnonce, c.count = known.cnonce, known.count
+			}
+			*known = c
+		}
+		why = cause.None
+	}
+	return why
+}
+
+func (d *digestAuth) realm(proxy bool, name string) *realm {
+	for i := range d.realms {
+		if r := &d.realms[i]; r.proxy == proxy && r.challenge.Realm == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// authorize gives a request credentials for every realm that is known.
+func (d *digestAuth) authorize(req *sip.Request) {
+	for i := range d.realms {
+		r := &d.realms[i]
+		name := "Authorization"
+		if r.proxy {
+			name = "Proxy-Authorization"
+		}
+		if value := r.answer(d.auth, req); value != "" {
+			req.AppendHeader(sip.NewHeader(name, value))
+		}
+	}
+}
+
+// answer is the value of Authorization for a request. The client nonce stays
+// the same for a server nonce, which RFC 7616 section 3.4.2 wants of the -sess
+// algorithms.
+func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
+	r.count++
+	o := digest.Options{
+		Method: string(req.Method), URI: req.Recipient.String(), Count: r.count, Cnonce: r.cnonce,
+		Username: auth.Username, Password: auth.Password.Reveal(),
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(req.Body())), nil },
+	}
+	if r.session() {
+		a := message.Algorithm(r.challenge.Algorithm)
+		o.A1 = a.Sum(a.Sum(auth.Username, r.challenge.Realm, auth.Password.Reveal()), r.challenge.Nonce, r.cnonce)
+	}
+	c, err := digest.Digest(&r.challenge, o)
+	if err != nil { // not for what usable lets through
+		return ""
+	}
+	c.Algorithm = r.algorithm
+	return c.String()
+}
+
+// isCredentials says whether a header is one of those that authorize adds.
+func isCredentials(h sip.Header) bool {
+	name := strings.ToLower(h.Name())
+	return (name == "authorization" || name == "proxy-authorization") && digest.IsDigest(h.Value())
+}
+
+// challengesOf gives the challenges of a response that we can answer, in
+// order. A proxy that forks may send both kinds at once (RFC 3261 section
+// 22.3).
+func challengesOf(res *sip.Response) (usable []realm) {
+	n := 0
+	for _, name := range []string{"WWW-Authenticate", "Proxy-Authenticate"} {
+		for _, h := range res.GetHeaders(name) {
+			for _, c := range parseChallenges(h.Value()) {
+				if n++; n > maxChallenges {
+					return usable
+				}
+				if r, ok := c.realm(); ok {
+					r.proxy = name == "Proxy-Authenticate"
+					usable = append(usable, r)
+				}
+			}
+		}
+	}
+	return usable
+}
+
+// challenge is one challenge as it was read: parameters by name in lower case.
+type challenge struct {
+	scheme string
+	params map[string]string
+}
+
+// realm says whether a challenge can be answered, and how.
+func (c challenge) realm() (realm, bool) {
+	for _, name := range []string{"realm", "nonce", "opaque"} {
+		if v, there := c.params[name]; !echoable(v) || (!there && name != "opaque") {
+			return realm{}, false
+		}
+	}
+	r := realm{cnonce: rand.Text(), algorithm: c.params["algorithm"]}
+	r.challenge = digest.Challenge{
+		Realm: c.params["realm"], Nonce: c.params["nonce"], Opaque: c.params["opaque"],
+		Stale: strings.EqualFold(c.params["stale"], "true"),
+	}
+	r.challenge.Algorithm = strings.TrimSuffix(strings.ToUpper(r.algorithm), "-SESS")
+	qop, ok := chooseQOP(c.params["qop"])
+	if qop != "" {
+		r.challenge.QOP = []string{qop}
+	}
+	if _, known := message.Hashes[r.challenge.Algorithm]; !known || !strings.EqualFold(c.scheme, "Digest") {
+		return realm{}, false
+	}
+	// Without qop there is no client nonce, which -sess is made of.
+	return r, ok && (qop != "" || !r.session())
+}
+
+// chooseQOP takes auth where it is offered (RFC 7616 section 3.4), and nothing
+// from a server that knows RFC 2069 only.
+func chooseQOP(list string) (qop string, ok bool) {
+	if strings.TrimSpace(list) == "" {
+		return "", true
+	}
+	for one := range strings.SplitSeq(list, ",") {
+		switch one = strings.TrimSpace(one); {
+		case strings.EqualFold(one, "auth"):
+			return "auth", true
+		case strings.EqualFold(one, "auth-int"):
+			qop = "auth-int"
+		}
+	}
+	return qop, qop != ""
+}
+
+// echoable says whether a value comes back as it was when the library quotes
+// it, which makes Go's escapes of what is not printable.
+func echoable(s string) bool {
+	return len(s) <= maxChallengeWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
+}
+
+// parseChallenges reads the challenges of one header, of whatever scheme (RFC
+// 7235 section 2.1). It is lenient; a header that is broken or too long gives
+// what stands before the fault, or nothing.
+func parseChallenges(header string) (all []challenge) {
+	if len(header) > maxChallengeText {
+		return nil
+	}
+	s := challengeText{header}
+	for {
+		s.skip(" \t\r\n,")
+		word := s.word()
+		if word == "" {
+			return all
+		}
+		spaced := s.skip(" \t\r\n")
+		switch {
+		case s.take('='):
+			value, ok := s.value()
+			if !ok {
+				return all[:max(0, len(all)-1)]
+			}
+			if len(all) == 0 {
+				continue // of no scheme
+			}
+			if p, name := all[len(all)-1].params, strings.ToLower(word); p[name] == "" {
+				p[name] = value
+			}
+		case spaced && s.rest != "" && s.rest[0] != ',':
+			if len(all) >= maxChallenges {
+				return all
+			}
+			all = append(all, challenge{scheme: word, params: map[string]string{}})
+		default: // an element of a list, such as qop=auth,auth-int without quotes
+		}
+	}
+}
+
+// challengeText is what is left to read of a header.
+type challengeText struct{ rest string }
+
+func (t *challengeText) skip(set string) bool {
+	n := len(t.rest)
+	t.rest = strings.TrimLeft(t.rest, set)
+	return len(t.rest) < n
+}
+
+func (t *challengeText) take(c byte) bool {
+	if t.rest == "" || t.rest[0] != c {
+		return false
+	}
+	t.rest = t.rest[1:]
+	return true
+}
+
+// until gives what stands before the first of the characters.
+func (t *challengeText) until(set string) (s string) {
+	n := strings.IndexAny(t.rest, set)
+	if n < 0 {
+		n = len(t.rest)
+	}
+	s, t.rest = t.rest[:n], t.rest[n:]
+	return s
+}
+
+func (t *challengeText) word() string { return t.until(" \t\r\n,=\"") }
+
+// value is a token, or a quoted string without its quotes and escapes; false:
+// it does not end.
+func (t *challengeText) value() (string, bool) {
+	t.skip(" \t\r\n")
+	if !strings.HasPrefix(t.rest, `"`) {
+		return t.until(" \t\r\n,"), true
+	}
+	content, after, closed := message.CutQuoted(t.rest)
+	t.rest = after
+	return message.Unquote(content), closed
+}

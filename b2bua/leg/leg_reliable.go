@@ -1,0 +1,149 @@
+package leg
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// Reliable provisional answers (RFC 3262) to a caller. Those that a target
+// sends are in leg_early.go. They end on each leg: nothing of them is passed
+// through.
+
+// reliable is a provisional answer that waits for its PRACK, and what waits for
+// it. There is one at a time (RFC 3262 section 3).
+type reliable struct {
+	last      uint32        // RSeq of the last one
+	res       *sip.Response // nil: none waits
+	described bool          // it has SDP
+	offers    bool          // which is an offer: PRACK has the answer
+	queue     []Ring
+	answer    *Answer // that must not overtake it
+	resend    time.Duration
+	resendAt  time.Time
+	giveUpAt  time.Time
+}
+
+// maxQueued bounds the provisional answers that wait for a PRACK.
+const maxQueued = 8
+
+// wantsReliable says whether a provisional answer is sent reliably: where the
+// caller demands it, and where it can and the answer has SDP, or we demand it.
+func (l *Leg) wantsReliable(in Ring) bool {
+	switch {
+	case l.Peer.Rel100 == "" || l.Peer.Rel100 == config.Rel100Off:
+		return false
+	case message.HasOption(l.invite, "Require", "100rel"):
+		return true
+	case !message.HasOption(l.invite, "Supported", "100rel"):
+		return false
+	default:
+		return in.SDP != nil || l.Peer.Rel100 == config.Rel100Required
+	}
+}
+
+// ringReliably sends a provisional answer, again and again until its PRACK
+// comes, after those before it.
+func (l *Leg) ringReliably(now time.Time, in Ring) {
+	if l.reliable.res != nil {
+		if len(l.reliable.queue) < maxQueued || in.SDP != nil {
+			l.reliable.queue = append(l.reliable.queue, in)
+		}
+		return
+	}
+	r := &l.reliable
+	if r.last++; r.last == 1 {
+		r.last += rand.Uint32N(1<<31 - 1) // section 3
+	}
+	var sdp []byte
+	switch l.session.state {
+	case offerTheirs:
+		if sdp = l.Describe(in.SDP); sdp != nil {
+			l.session.state, l.session.local = offerAgreed, sdp
+		}
+	case offerNone:
+		if sdp = l.Describe(in.SDP); sdp != nil {
+			l.session.state, l.session.local = offerOurs, sdp
+			r.offers = true
+		}
+	case offerOurs, offerAgreed: // it was said
+	}
+	headers := append([]sip.Header{
+		sip.NewHeader("Require", "100rel"), sip.NewHeader("RSeq", message.FormatRSeq(r.last)),
+	}, in.Headers...)
+	r.res, r.described = l.inviteResponse(in.Code, in.Reason, sdp, headers), sdp != nil
+	r.resend, r.resendAt, r.giveUpAt = T1, now.Add(T1), now.Add(GiveUp)
+	l.ringAt = time.Time{}
+	l.sendProvisional(r.res)
+}
+
+// resendReliable sends it again, twice as late each time: T2 is no bound here.
+func (l *Leg) resendReliable(now time.Time) {
+	r := &l.reliable
+	l.sendProvisional(r.res)
+	r.resend *= 2
+	r.resendAt = now.Add(r.resend)
+}
+
+// unacknowledgedProvisional: the caller sent no PRACK for 64*T1. Its INVITE is
+// to be refused (section 3).
+func (l *Leg) unacknowledgedProvisional() {
+	l.respondInvite(504, message.StatusText(504), nil)
+	l.fact(Gone{Cause: cause.NoPRACK})
+	l.done()
+}
+
+// onPRACK acknowledges a provisional answer, and may bring an answer, or
+// another offer (RFC 3262 section 5).
+func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
+	r := &l.reliable
+	of, err := message.ParseRAck(FirstHeader(req, "rack"))
+	if err != nil || r.res == nil || of != (message.RAck{RSeq: r.last, CSeq: l.InviteSeq, Method: string(sip.INVITE)}) {
+		l.respond(req, 481, message.StatusText(481))
+		return
+	}
+	sdp := message.SDPBody(req)
+	offered := r.offers
+	r.res, r.offers, r.described = nil, false, false
+	r.resendAt, r.giveUpAt = time.Time{}, time.Time{}
+	if l.state == legProceeding {
+		l.ringAt = now.Add(timerProvisional)
+	}
+	switch {
+	case offered:
+		l.respond(req, 200, message.StatusText(200))
+		l.session.state = offerAgreed
+		l.fact(AnswerReady{SDP: sdp, Late: true})
+	case sdp != nil && l.session.state == offerAgreed && l.session.pending == nil:
+		l.session.pending, l.session.state = req, offerTheirs
+		l.fact(Offered{Method: sip.PRACK, SDP: sdp})
+	case sdp != nil:
+		l.respond(req, 488, message.StatusText(488))
+	default:
+		l.respond(req, 200, message.StatusText(200))
+	}
+	l.afterPRACK(now)
+}
+
+// afterPRACK sends what waited for the PRACK, and for the answer to its offer.
+func (l *Leg) afterPRACK(now time.Time) {
+	r := &l.reliable
+	if r.res != nil || l.session.pending != nil { // a PRACK or UPDATE with an offer is answered first
+		return
+	}
+	if answer := r.answer; answer != nil {
+		r.answer, r.queue = nil, nil
+		l.answer(now, *answer)
+		return
+	}
+	if len(r.queue) > 0 {
+		next := r.queue[0]
+		r.queue = r.queue[1:]
+		l.ringReliably(now, next)
+	}
+}

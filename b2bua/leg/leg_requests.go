@@ -1,0 +1,227 @@
+package leg
+
+import (
+	"slices"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+)
+
+// Requests within a dialog: ours, with what becomes of them, and those of the
+// peer that the call answers. What changes the session is in leg_offer.go.
+
+// sentRequest is a request of ours without a final answer. The wire has its
+// message: only the branch and CSeq, which are copied here, may be looked at
+// until then.
+type sentRequest struct {
+	method  sip.RequestMethod
+	seq     uint32
+	branch  string
+	fork    bool // of a dialog that is not the leg's
+	ref     int  // of Send
+	offer   int  // Ref of the Offer that it makes
+	refresh bool // of the session's time, nothing else
+	again   bool // a challenge to it was answered already
+	heard   bool // a provisional answer came
+	givenUp bool // CANCEL sent
+	sent    SendRequest
+}
+
+// send starts a request of ours with a Via of its own, and with credentials
+// for the realms that have asked for them.
+func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
+	req.PrependHeader(l.via())
+	l.digest.authorize(req)
+	req.AppendHeader(sip.NewHeader("User-Agent", l.agent))
+	sent := SendRequest{Req: req, To: to}
+	l.effects = append(l.effects, sent)
+	l.sent = append(l.sent, sentRequest{method: req.Method, seq: req.CSeq().SeqNo, branch: message.BranchOf(req), sent: sent})
+	return &l.sent[len(l.sent)-1]
+}
+
+// take removes the request that a final answer belongs to from those without
+// one, and gives it.
+func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
+	for i := range l.sent {
+		if is(&l.sent[i]) {
+			r := l.sent[i]
+			l.sent = slices.Delete(l.sent, i, i+1)
+			return r, true
+		}
+	}
+	return sentRequest{}, false
+}
+
+// answered is a final answer to a request of ours within the dialog, code 0
+// for none at all.
+func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
+	over := r.givenUp || (l.state == legEnding || l.state == legDone) && r.method != sip.BYE
+	if res != nil && isChallenge(res.StatusCode) && !over && l.challengedAgain(now, r, res) {
+		return
+	}
+	code := 0
+	if res != nil {
+		code = res.StatusCode
+	}
+	switch {
+	case r.fork:
+	case r.method == sip.BYE:
+		if l.state == legEnding {
+			l.done()
+		}
+	case l.state == legEnding && r.method == sip.INVITE && code >= 200 && code < 300:
+		l.sendACK(&l.dialog, r.seq)
+	case l.state != legConfirmed && l.state != legAccepted:
+	case r.method == sip.INVITE:
+		l.onOfferAnswered(now, r, res)
+	case r.method == sip.UPDATE:
+		l.onRefreshed(now, r, res)
+	case r.method == sip.PRACK:
+	case r.method == sip.NOTIFY && l.hangupOwed != nil && !l.reporting():
+		l.sendBye(now, *l.hangupOwed)
+	default:
+		l.fact(replied(r.ref, res))
+		if code == 481 && (r.method == sip.INFO || r.method == sip.MESSAGE) { // of others only the usage is gone (RFC 5057 section 5.1)
+			l.end(now, cause.DialogLost)
+		}
+	}
+}
+
+// replied is what the other side hears of a request that was passed on. No
+// answer at all is one too (RFC 3261 section 8.1.3.1).
+func replied(ref int, res *sip.Response) Replied {
+	if res == nil {
+		return Replied{Ref: ref, Code: 408, Reason: message.StatusText(408)}
+	}
+	r := Replied{Ref: ref, Code: res.StatusCode, Reason: message.Phrase(res.Reason), Content: Content{Headers: res.Headers()}}
+	if ct := res.ContentType(); ct != nil && len(res.Body()) > 0 {
+		r.ContentType, r.Body = ct.Value(), res.Body()
+	}
+	return r
+}
+
+// challengedAgain sends a request within the dialog again with credentials, once.
+func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
+	if r.again || l.digest.learn(res, false) != cause.None {
+		return false
+	}
+	seq := r.seq + 1
+	d := &l.dialog
+	if e := l.early[message.TagOf(r.sent.Req.To().Params)]; e != nil && !r.fork {
+		d = &e.dialog
+	}
+	if !r.fork {
+		d.LocalSeq++
+		seq = d.LocalSeq
+	}
+	req := l.again(r.sent.Req, seq)
+	r.sent.Req, r.seq, r.branch, r.again, r.heard = req, seq, message.BranchOf(req), true, false
+	l.sent = append(l.sent, r)
+	l.effects = append(l.effects, r.sent)
+	if r.method == sip.INVITE {
+		l.session.giveUpAt = now.Add(GiveUp)
+	}
+	if r.method == sip.BYE && !r.fork {
+		l.giveUpAt = now.Add(GiveUp)
+	}
+	return true
+}
+
+// sendFor sends a request for the other side. Before the ACK a caller may not
+// know its dialog yet: it waits.
+func (l *Leg) sendFor(in Send) {
+	if l.state == legAccepted && len(l.held) < maxAsked {
+		l.held = append(l.held, in)
+		return
+	}
+	switch {
+	case l.state != legConfirmed:
+		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: message.StatusText(480)})
+		return
+	case len(l.sent) >= maxSent: // the peer answers none
+		l.fact(Replied{Ref: in.Ref, Code: 503, Reason: message.StatusText(503)})
+		return
+	}
+	req, to := l.dialog.request(in.Method, 0)
+	req.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
+	in.addTo(req)
+	l.send(req, to).ref = in.Ref
+}
+
+// maxSent bounds our requests that the peer does not answer.
+const maxSent = 32
+
+// sendHeld sends what has waited for the ACK, or says that it can't be sent.
+func (l *Leg) sendHeld() {
+	held := l.held
+	l.held = nil
+	for _, in := range held {
+		l.sendFor(in)
+	}
+}
+
+// addTo puts the content into a message.
+func (c Content) addTo(msg interface {
+	AppendHeader(sip.Header)
+	SetBody([]byte)
+},
+) {
+	for _, h := range c.Headers {
+		msg.AppendHeader(h)
+	}
+	if c.ContentType != "" {
+		msg.AppendHeader(sip.NewHeader("Content-Type", c.ContentType))
+		msg.SetBody(c.Body)
+	}
+}
+
+// replyTo answers what the peer asked.
+func (l *Leg) replyTo(in Reply) {
+	i := slices.IndexFunc(l.asked, func(r *sip.Request) bool { return r.Method == in.Method && r.CSeq().SeqNo == in.Seq })
+	if i < 0 {
+		return // answered meanwhile, with the end of the dialog
+	}
+	req := l.asked[i]
+	l.asked = slices.Delete(l.asked, i, i+1)
+	res := sip.NewResponseFromRequest(req, in.Code, in.Reason, nil)
+	if in.Code < 300 && message.Targets(req.Method) {
+		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
+	}
+	res.AppendHeader(sip.NewHeader("Server", l.agent))
+	in.addTo(res)
+	l.respondWith(req, res)
+}
+
+// closeAsked answers what is left of the peer's requests when the dialog ends
+// (RFC 3261 section 15.1.2).
+func (l *Leg) closeAsked() {
+	for _, req := range l.asked {
+		l.respond(req, 487, message.StatusText(487))
+	}
+	l.asked = nil
+	for _, in := range l.held {
+		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: message.StatusText(480)})
+	}
+	l.held = nil
+	if req := l.session.pending; req != nil {
+		l.session.pending = nil
+		l.respond(req, 487, message.StatusText(487))
+	}
+}
+
+// respond answers a request within the dialog.
+func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
+	res := sip.NewResponseFromRequest(req, code, reason, nil)
+	for _, h := range headers {
+		res.AppendHeader(h)
+	}
+	res.AppendHeader(sip.NewHeader("Server", l.agent))
+	l.respondWith(req, res)
+}
+
+func (l *Leg) respondWith(req *sip.Request, res *sip.Response) {
+	l.effects = append(l.effects, SendResponse{Method: req.Method, Seq: req.CSeq().SeqNo, Res: res})
+}

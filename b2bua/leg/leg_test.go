@@ -1,0 +1,287 @@
+package leg
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
+)
+
+var (
+	LegStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	LegLocal = Local{Listen: siptest.Ours, Host: "198.51.100.1", Port: 5060}
+	LegMint  = message.NewMinter([32]byte{1, 2, 3})
+)
+
+// legTest drives one leg by hand and checks after every step what holds for
+// any leg.
+type legTest struct {
+	t     testing.TB
+	Leg   *Leg
+	now   time.Time
+	fed   map[string]int  // requests given to the leg, by method and CSeq
+	final map[string]int  // final answers that came out, by method and CSeq
+	codes map[string]int  // code of the final answer to the INVITE
+	seqs  map[string]int  // CSeq of our last request, by To tag
+	acked map[string]bool // To tags that got ACK
+	ours  map[int]bool    // CSeqs of INVITEs of ours
+
+	cancelled map[string]bool        // INVITEs of the peer within the dialog
+	twice     map[*sip.Response]bool // 200s to those, which are sent again
+	last      []Effect
+}
+
+func newLegTest(t testing.TB, leg *Leg) *legTest {
+	return &legTest{
+		t: t, Leg: leg, now: LegStart, fed: map[string]int{}, final: map[string]int{}, codes: map[string]int{},
+		seqs: map[string]int{}, acked: map[string]bool{}, ours: map[int]bool{},
+		cancelled: map[string]bool{}, twice: map[*sip.Response]bool{},
+	}
+}
+
+// do gives the leg inputs and shows what comes out of the last one.
+func (lt *legTest) do(inputs ...Input) string {
+	lt.t.Helper()
+	shown := ""
+	for _, in := range inputs {
+		was := lt.Leg.state
+		if r, ok := in.(RequestIn); ok {
+			lt.fed[key(r.Req.Method, r.Req.CSeq().SeqNo)]++
+		}
+		facts, effects := lt.Leg.Step(lt.now, in)
+		lt.last = append([]Effect(nil), effects...)
+		lt.check(was, in, facts, effects)
+		shown = show(facts, effects)
+	}
+	return shown
+}
+
+// deadline lets the time come that the leg waits for.
+func (lt *legTest) deadline() string {
+	lt.t.Helper()
+	d := lt.Leg.Deadline()
+	if d.IsZero() {
+		lt.t.Fatalf("leg in state %v waits for nothing", lt.Leg.state)
+	}
+	if d.After(lt.now) {
+		lt.now = d
+	}
+	return lt.do(DeadlineReached{})
+}
+
+func (lt *legTest) want(got, want string) {
+	lt.t.Helper()
+	if got != want {
+		lt.t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+// request is the request or ACK that came out last.
+func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, Hop) {
+	lt.t.Helper()
+	for _, e := range lt.last {
+		switch e := e.(type) {
+		case SendRequest:
+			if e.Req.Method == method {
+				return e.Req, e.To
+			}
+		case SendACK:
+			if method == sip.ACK {
+				return e.Req, e.To
+			}
+		case SendResponse, Acknowledged, Forgotten:
+		}
+	}
+	lt.t.Fatalf("no %s among %s", method, show(nil, lt.last))
+	return nil, Hop{}
+}
+
+func (lt *legTest) response() *sip.Response {
+	lt.t.Helper()
+	for _, e := range lt.last {
+		if r, ok := e.(SendResponse); ok {
+			return r.Res
+		}
+	}
+	lt.t.Fatalf("no response among %s", show(nil, lt.last))
+	return nil
+}
+
+// check holds for every leg after every step.
+func (lt *legTest) check(was legState, in Input, facts []Fact, effects []Effect) {
+	t, l := lt.t, lt.Leg
+	t.Helper()
+	if l.Done() && !l.Deadline().IsZero() {
+		t.Errorf("done leg has a deadline after %T", in)
+	}
+	_, offers := in.(Offer)
+	_, sends := in.(Send)
+	if was == legDone && len(facts) > 0 && !offers && !sends {
+		t.Errorf("done leg told %s after %T", show(facts, nil), in)
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case SendRequest:
+			lt.checkRequest(e.Req)
+			if (was == legEnding || was == legDone) && e.Req.Method != sip.BYE {
+				t.Errorf("%s after the BYE", e.Req.Method)
+			}
+		case SendACK:
+			lt.checkRequest(e.Req)
+			lt.acked[message.TagOf(e.Req.To().Params)] = true
+		case SendResponse:
+			lt.checkResponse(was, e)
+		case Acknowledged, Forgotten:
+		}
+	}
+}
+
+func (lt *legTest) checkRequest(req *sip.Request) {
+	t, l := lt.t, lt.Leg
+	t.Helper()
+	if _, err := sip.ParseMessage([]byte(req.String())); err != nil {
+		t.Errorf("our request does not parse: %v\n%s", err, req)
+	}
+	branch, _ := req.Via().Params.Get("branch")
+	if !LegMint.MintedBranch([]byte(branch)) {
+		t.Errorf("%s has branch %q, which is not ours", req.Method, branch)
+	}
+	if message.TagOf(req.From().Params) != l.dialog.LocalTag || req.CallID().Value() != l.dialog.CallID ||
+		req.MaxForwards() == nil || req.CSeq().MethodName != req.Method {
+		t.Errorf("request is not of the dialog:\n%s", req)
+	}
+	tag, seq := message.TagOf(req.To().Params), int(req.CSeq().SeqNo)
+	switch req.Method {
+	case sip.ACK, sip.CANCEL:
+		if seq != int(l.InviteSeq) && !lt.ours[seq] {
+			t.Errorf("%s has CSeq %d; the INVITE's is %d", req.Method, seq, l.InviteSeq)
+		}
+	default:
+		if seq <= lt.seqs[tag] {
+			t.Errorf("%s has CSeq %d after %d", req.Method, seq, lt.seqs[tag])
+		}
+		lt.seqs[tag] = seq
+		lt.ours[seq] = lt.ours[seq] || req.Method == sip.INVITE
+	}
+	if req.Method == sip.BYE && !l.UAS && !lt.acked[tag] {
+		t.Errorf("BYE to tag %q before the ACK", tag)
+	}
+}
+
+func (lt *legTest) checkResponse(was legState, e SendResponse) {
+	t := lt.t
+	t.Helper()
+	if _, err := sip.ParseMessage([]byte(e.Res.String())); err != nil {
+		t.Errorf("our response does not parse: %v\n%s", err, e.Res)
+	}
+	k := key(e.Method, e.Seq)
+	first := lt.Leg.UAS && k == key(sip.INVITE, lt.Leg.InviteSeq) && lt.fed[k] == 0
+	if e.Res.StatusCode < 200 {
+		if lt.codes[k] != 0 || was != legProceeding {
+			t.Errorf("%d after the final answer", e.Res.StatusCode)
+		}
+		return
+	}
+	if first {
+		if old := lt.codes[k]; old != 0 && (old != 200 || e.Res.StatusCode != 200) {
+			t.Errorf("INVITE was answered with %d and now with %d", old, e.Res.StatusCode)
+		}
+		lt.codes[k] = e.Res.StatusCode
+		return
+	}
+	if e.Method == sip.INVITE && lt.twice[e.Res] {
+		return
+	}
+	lt.twice[e.Res] = true
+	if lt.final[k]++; lt.final[k] > lt.fed[k] {
+		t.Errorf("%d final answers to %s, which came %d times", lt.final[k], k, lt.fed[k])
+	}
+}
+
+func key(method sip.RequestMethod, seq uint32) string { return fmt.Sprintf("%d %s", seq, method) }
+
+// show is what came out of a step in few words.
+func show(facts []Fact, effects []Effect) string {
+	var out []string
+	for _, f := range facts {
+		out = append(out, showFact(f))
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case SendRequest:
+			out = append(out, string(e.Req.Method))
+		case SendACK:
+			out = append(out, "ACK")
+		case SendResponse:
+			out = append(out, fmt.Sprintf("%d/%s", e.Res.StatusCode, e.Method))
+		case Acknowledged, Forgotten:
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func showFact(f Fact) string {
+	withSDP := func(s string, sdp []byte) string {
+		if sdp != nil {
+			s += "+sdp"
+		}
+		return s
+	}
+	switch f := f.(type) {
+	case Progress:
+		return withSDP(fmt.Sprintf("progress %d", f.Code), f.SDP)
+	case Answered:
+		return withSDP("answered", f.SDP)
+	case Refused:
+		return fmt.Sprintf("refused %d %s", f.Code, f.Cause)
+	case Gone:
+		if f.ByPeer {
+			return fmt.Sprintf("gone %s by peer", f.Cause)
+		}
+		return fmt.Sprintf("gone %s", f.Cause)
+	case Cancelled:
+		return "cancelled"
+	case Confirmed:
+		return "confirmed"
+	case Offered:
+		return withSDP("offered "+string(f.Method), f.SDP)
+	case Withdrawn:
+		return "withdrawn"
+	case AnswerReady:
+		return withSDP("answer", f.SDP)
+	case OfferRefused:
+		return fmt.Sprintf("offer refused %d", f.Code)
+	case Asked:
+		return "asked " + string(f.Req.Method)
+	case Replied:
+		return fmt.Sprintf("replied %d", f.Code)
+	}
+	return fmt.Sprintf("%T", f)
+}
+
+// A leg that was called takes inputs of one that calls, and the other way
+// round. The first can be had from outside: a 200 that no transaction waits
+// for finds its leg by the From tag, and that of leg A is known to the
+// carrier. Leg A then says Answered and sends ACK; its INVITE never gets a
+// final answer (RFC 3261 section 13.3.1).
+func TestInputsOfTheOtherKind(t *testing.T) {
+	res := sip.NewResponseFromRequest(UasIn(t, "proceeding").Leg.invite, 200, "OK", nil)
+	for _, in := range []Input{ResponseIn{Res: res, Source: siptest.Carrier}, Abandon{Why: cause.Shutdown}, RequestFailed{Method: sip.INVITE, Seq: 10}} {
+		leg := UasIn(t, "proceeding").Leg
+		if got := show(leg.Step(LegStart, in)); got != "" || leg.state != legProceeding {
+			t.Errorf("%T to a leg that was called: %q, state %d", in, got, leg.state)
+		}
+	}
+	for _, in := range []Input{Ring{Code: 180}, Answer{}, Refuse{Code: 486}, CancelIn{Seq: 10}, FinalLost{Seq: 10}} {
+		leg := uacIn(t, "proceeding").Leg
+		if got := show(leg.Step(LegStart, in)); got != "" || leg.state != legProceeding {
+			t.Errorf("%T to a leg that calls: %q, state %d", in, got, leg.state)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package leg
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+)
+
+// NewUAS makes the leg of an INVITE that has come: the carrier's side. The
+// INVITE has all headers that RFC 3261 section 8.1.1 wants, and our tag in To.
+func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
+	from, to := invite.From(), invite.To()
+	l := &Leg{
+		Side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
+		state:     legProceeding,
+		invite:    invite,
+		InviteSeq: invite.CSeq().SeqNo,
+		updates:   message.Allows(invite, string(sip.UPDATE)),
+		dialog: Dialog{
+			CallID:      invite.CallID().Value(),
+			LocalTag:    message.TagOf(to.Params),
+			RemoteTag:   message.TagOf(from.Params),
+			LocalParty:  message.NameAddr(to.DisplayName, &to.Address, to.Params),
+			RemoteParty: message.NameAddr(from.DisplayName, &from.Address, from.Params),
+			RemoteSeq:   invite.CSeq().SeqNo,
+			Heard:       true,
+			Source:      source,
+			Transport:   o.Local.Transport,
+			NAT:         o.Peer.NAT,
+			Origin:      sdp.NewOrigin(),
+		},
+	}
+	if message.SDPBody(invite) != nil {
+		l.session.state = offerTheirs
+	}
+	if c := invite.Contact(); c != nil {
+		l.dialog.RemoteTarget = c.Address.String()
+	}
+	l.dialog.setRoutes(invite.GetHeaders("record-route"), false)
+	l.Local.Secure = l.dialog.wantsSIPS(invite.Recipient.Scheme)
+	return l
+}
+
+// ring sends a provisional answer that makes an early dialog, reliably where
+// the caller wants or can have that.
+func (l *Leg) ring(now time.Time, in Ring) {
+	if !l.UAS || l.state != legProceeding || l.reliable.answer != nil {
+		return
+	}
+	l.lastProvisional = &Ring{Code: in.Code, Reason: in.Reason, Headers: in.Headers}
+	if l.wantsReliable(in) {
+		l.ringReliably(now, in)
+		return
+	}
+	if l.session.state == offerNone { // an offer must be sent reliably (RFC 3261 section 13.2.1)
+		in.SDP = nil
+	}
+	l.lastProvisional.SDP = in.SDP
+	l.sendProvisional(l.inviteResponse(in.Code, in.Reason, l.Describe(in.SDP), in.Headers))
+	l.ringAt = now.Add(timerProvisional)
+}
+
+// ringAgain repeats the last provisional answer, so that no proxy gives up the
+// INVITE (RFC 3261 section 13.3.1.1).
+func (l *Leg) ringAgain(now time.Time) {
+	l.ringAt = time.Time{}
+	if l.state == legProceeding && l.lastProvisional != nil {
+		l.ring(now, *l.lastProvisional)
+	}
+}
+
+func (l *Leg) sendProvisional(res *sip.Response) {
+	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.InviteSeq, Res: res})
+}
+
+// answer sends 200 and waits for its ACK. Where the answer was given reliably
+// before, there is no other (RFC 3261 section 13.2.1).
+func (l *Leg) answer(now time.Time, in Answer) {
+	if !l.UAS || l.state != legProceeding || l.reliable.answer != nil {
+		return
+	}
+	if l.reliable.res != nil && l.reliable.described || l.session.pending != nil { // RFC 3262 sections 3 and 5
+		l.reliable.answer = &in
+		return
+	}
+	var sdp []byte
+	late := l.session.state == offerNone
+	switch l.session.state {
+	case offerAgreed, offerOurs: // it was said
+	case offerTheirs:
+		sdp = l.Describe(in.SDP)
+		l.session.state, l.session.local = offerAgreed, sdp
+	case offerNone:
+		sdp = l.Describe(in.SDP)
+		l.session.state, l.session.local = offerOurs, sdp
+	}
+	headers := append(l.timer.answer(now, l.invite, l.Peer), in.Headers...)
+	res := l.inviteResponse(200, message.StatusText(200), sdp, headers)
+	l.sendProvisional(res)
+	l.state = legAccepted
+	l.lastProvisional, l.ringAt = nil, time.Time{}
+	// Its PRACK may still come, but it is not sent again (RFC 3262 section 3).
+	l.reliable.queue, l.reliable.resendAt, l.reliable.giveUpAt = nil, time.Time{}, time.Time{}
+	l.awaitACK(now, res, l.InviteSeq, late)
+}
+
+// refuse sends a final answer; its retransmission and ACK are the
+// transaction's.
+func (l *Leg) refuse(in Refuse) {
+	if !l.UAS || l.state != legProceeding {
+		return
+	}
+	l.respondInvite(in.Code, in.Reason, in.Headers)
+	l.done()
+}
+
+func (l *Leg) respondInvite(code int, reason string, headers []sip.Header) {
+	l.sendProvisional(l.inviteResponse(code, reason, nil, headers))
+}
+
+func (l *Leg) inviteResponse(code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
+	return l.responseWith(l.invite, code, reason, sdp, headers)
+}
+
+// onCancel: the peer gave up its INVITE and the transaction has answered 487.
+// A CANCEL that comes after our final answer changes nothing (RFC 3261 section
+// 9.2); FinalLost says that the answer did not get out after all.
+func (l *Leg) onCancel(seq uint32, why cause.Reasons) {
+	switch {
+	case !l.UAS || seq != l.InviteSeq:
+		l.onCancelWithin(seq)
+	case l.state == legProceeding || l.state == legAccepted:
+		l.fact(Cancelled{Why: why})
+		l.done()
+	}
+}
+
+// onCancelWithin is onCancel for a re-INVITE: the session stays as it was.
+func (l *Leg) onCancelWithin(seq uint32) {
+	pending := l.session.pending
+	switch {
+	case pending != nil && pending.Method == sip.INVITE && pending.CSeq().SeqNo == seq:
+		l.session.pending = nil
+	case l.ok.res != nil && l.ok.seq == seq:
+		l.ok = unacknowledged{}
+		l.session.local, l.dialog.Origin = l.session.before.local, l.session.before.origin // the peer has never seen them
+	default:
+		return
+	}
+	l.session.state = offerAgreed
+	l.effects = append(l.effects, Forgotten{Seq: seq})
+	l.fact(Withdrawn{})
+}

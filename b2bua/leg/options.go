@@ -1,0 +1,106 @@
+package leg
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// Capabilities are what the answer to an OPTIONS says of us (RFC 3261 section
+// 11.2).
+func Capabilities(o PeerOptions) []sip.Header {
+	return []sip.Header{
+		AllowHeader(o.Allow),
+		sip.NewHeader("Accept", message.AcceptedBodies),
+		sip.NewHeader("Accept-Encoding", "identity"),
+		sip.NewHeader("Accept-Language", "en"),
+		Supported(o),
+	}
+}
+
+func (l *Leg) capabilities() []sip.Header { return Capabilities(l.Peer) }
+
+// extensions are the option tags of what we can do with a peer (RFC 3261
+// section 19.2): those of RFC 4028 and RFC 3262.
+func (o PeerOptions) extensions() []string {
+	if o.Rel100 == "" || o.Rel100 == config.Rel100Off {
+		return []string{"timer"}
+	}
+	return []string{"timer", "100rel"}
+}
+
+// NotTaken is the status for a method that we don't take: 405 for one that
+// there is, 501 for one that nobody knows (RFC 3261 sections 21.4.6 and 21.5.2).
+func NotTaken(m sip.RequestMethod) int {
+	switch m {
+	case sip.INVITE, sip.ACK, sip.CANCEL, sip.BYE, sip.REGISTER, sip.OPTIONS, sip.SUBSCRIBE, sip.NOTIFY, sip.REFER,
+		sip.INFO, sip.MESSAGE, sip.PRACK, sip.UPDATE, sip.PUBLISH:
+		return 405
+	default:
+		return 501
+	}
+}
+
+// can says whether who sent a request has an extension.
+func can(req *sip.Request, tag string) bool {
+	return message.HasOption(req, "Supported", tag) || message.HasOption(req, "Require", tag)
+}
+
+// Supported names our extensions.
+func Supported(o PeerOptions) sip.Header {
+	return sip.NewHeader("Supported", strings.Join(o.extensions(), ", "))
+}
+
+// missing lists the extensions that a request wants and we don't have
+// (RFC 3261 section 8.2.2.3).
+func missing(req *sip.Request, o PeerOptions) string {
+	var unknown []string
+	for _, h := range req.GetHeaders("require") {
+		for tag := range strings.SplitSeq(h.Value(), ",") {
+			tag = strings.TrimSpace(tag)
+			if tag != "" && !slices.ContainsFunc(o.extensions(), func(e string) bool { return strings.EqualFold(e, tag) }) {
+				unknown = append(unknown, tag)
+			}
+		}
+	}
+	return strings.Join(unknown, ", ")
+}
+
+// Unsupported refuses what a request demands and we can't do, or lacks and we
+// demand (RFC 3262 section 3), or a time for the session that is too short (RFC
+// 4028 section 9).
+func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
+	unknown := missing(req, o)
+	switch {
+	case unknown != "":
+		return 420, "Bad Extension", []sip.Header{sip.NewHeader("Unsupported", unknown)}
+	case o.Rel100 == config.Rel100Required && req.Method == sip.INVITE && !can(req, "100rel"):
+		return 421, message.StatusText(421), []sip.Header{sip.NewHeader("Require", "100rel")}
+	case (req.Method == sip.INVITE || req.Method == sip.UPDATE) && tooShort(req, o):
+		return 422, message.StatusText(422), []sip.Header{sip.NewHeader("Min-SE", message.FormatMinSE(o.leastSE()))}
+	}
+	return 0, "", nil
+}
+
+// AcceptsSDP says whether the answer to an INVITE may have SDP, as it may where
+// there is no Accept (RFC 3261 section 20.1).
+func AcceptsSDP(accept []sip.Header) bool {
+	for _, h := range accept {
+		for kind := range strings.SplitSeq(h.Value(), ",") {
+			kind, _, _ = strings.Cut(kind, ";")
+			switch strings.ToLower(strings.TrimSpace(kind)) {
+			case message.SDPType, "application/*", "*/*":
+				return true
+			}
+		}
+	}
+	return len(accept) == 0
+}
+
+// RetryAfter asks a peer that was refused for lack of room to come back
+// later (RFC 3261 section 20.33).
+func RetryAfter() sip.Header { return sip.NewHeader("Retry-After", message.RetrySeconds) }

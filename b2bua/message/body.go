@@ -1,0 +1,84 @@
+package message
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// AcceptedBodies are the types of body that we take.
+const AcceptedBodies = SDPType + ", multipart/mixed, multipart/related, multipart/alternative"
+
+// errEncoded means that a body is compressed, or otherwise not as it is.
+var errEncoded = errors.New("a body with a Content-Encoding")
+
+// BodyOf takes the session description out of a message's body and gives what
+// came with it. allowed are the types of parts that may be required (splitBody).
+func BodyOf(msg sip.Message, allowed []string) (sdp []byte, others []BodyPart, err error) {
+	if len(msg.Body()) == 0 {
+		return nil, nil, nil
+	}
+	for _, v := range RawValues(msg, "content-encoding", "e") {
+		if !EqualFold(Trim(v), "identity") {
+			return nil, nil, errEncoded
+		}
+	}
+	return splitBody(contentTypeOf(msg), msg.Body(), allowed)
+}
+
+func contentTypeOf(msg sip.Message) string {
+	type typed interface{ ContentType() *sip.ContentTypeHeader }
+	if m, ok := msg.(typed); ok && m.ContentType() != nil {
+		return m.ContentType().Value()
+	}
+	return ""
+}
+
+// SDPBody is the session description in a message whose body can't be refused,
+// or has been looked at before; nil: there is none.
+func SDPBody(msg sip.Message) []byte {
+	sdp, _, err := BodyOf(msg, nil)
+	if err != nil {
+		return nil
+	}
+	return sdp
+}
+
+// BodyRefusal is the answer to a request whose body can't be taken; code 0: it
+// can (RFC 3261 section 8.2.3, RFC 5621 section 4).
+func BodyRefusal(req *sip.Request, allowed []string) (code int, reason string, headers []sip.Header) {
+	switch _, _, err := BodyOf(req, allowed); {
+	case err == nil:
+		return 0, "", nil
+	case errors.Is(err, errBadBody):
+		return 400, Printable(err.Error(), MaxPhrase), nil
+	case errors.Is(err, errEncoded):
+		return 415, StatusText(415), []sip.Header{sip.NewHeader("Accept-Encoding", "identity")}
+	case errors.Is(err, errPartRequired):
+		accepted := slices.Concat([]string{AcceptedBodies}, allowed)
+		return 415, StatusText(415), []sip.Header{sip.NewHeader("Accept", strings.Join(accepted, ", "))}
+	default: // errBodyType
+		return 415, StatusText(415), []sip.Header{sip.NewHeader("Accept", AcceptedBodies)}
+	}
+}
+
+// PartsFor are the parts of the caller's body that a target gets, by its
+// pass_parts. A session description of another kind never is: it names
+// addresses.
+func PartsFor(invite *sip.Request, types []string) []BodyPart {
+	if len(types) == 0 {
+		return nil
+	}
+	_, others, err := BodyOf(invite, types)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(others, func(p BodyPart) bool {
+		return p.ContentType == SDPType || !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, p.ContentType) })
+	})
+}
+
+// SDPType is the one kind of body that we take and send.
+const SDPType = "application/sdp"

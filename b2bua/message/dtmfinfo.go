@@ -1,0 +1,98 @@
+package message
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The types of body by which INFO carries a digit. No RFC has them: they came
+// before the packages of RFC 6086, and are what Cisco and all others send.
+const (
+	dtmfRelayType = "application/dtmf-relay"
+	dtmfType      = "application/dtmf"
+)
+
+// Bounds of a digit in INFO, and how long it takes where nothing is said. A
+// shorter one than 40 ms need not be heard (ITU-T Q.24), a longer one than 5 s
+// is a mistake.
+const (
+	maxDTMFBody     = 256
+	shortestDigit   = 40 * time.Millisecond
+	longestDigit    = 5 * time.Second
+	durationOfDigit = 100 * time.Millisecond
+)
+
+// ParseDTMFInfo reads the digit, 0 to 9, *, # or A to D, that an INFO carries.
+// A duration that is missing or malformed costs only the duration; a body with
+// two signals is none.
+func ParseDTMFInfo(contentType string, body []byte) (digit byte, duration time.Duration, ok bool) {
+	if len(body) > maxDTMFBody {
+		return 0, 0, false
+	}
+	duration = durationOfDigit
+	switch mediaType(contentType) {
+	case dtmfType:
+		digit, ok = digitOf(Trim(string(body)))
+	case dtmfRelayType:
+		for line := range strings.Lines(string(body)) {
+			key, value, _ := strings.Cut(line, "=")
+			switch key, value = Trim(key), Trim(value); {
+			case EqualFold(key, "signal"):
+				if digit != 0 {
+					return 0, 0, false
+				}
+				if digit, ok = digitOf(value); !ok {
+					return 0, 0, false
+				}
+			case EqualFold(key, "duration") && AllDigits(value):
+				duration = millis(value)
+			}
+		}
+	}
+	if !ok {
+		return 0, 0, false
+	}
+	return digit, duration, true
+}
+
+// digitOf is a digit by itself or by the number of its event (RFC 4733 section
+// 3.2), as Cisco names * and #.
+func digitOf(signal string) (digit byte, ok bool) {
+	if n, number := Decimal(signal, 15); number && len(signal) == 2 && n >= 10 {
+		return "*#ABCD"[n-10], true
+	}
+	if len(signal) != 1 {
+		return 0, false
+	}
+	return upperDigit(signal[0])
+}
+
+// upperDigit is the digit that c is.
+func upperDigit(c byte) (digit byte, ok bool) {
+	if c >= 'a' && c <= 'd' {
+		c -= 'a' - 'A'
+	}
+	return c, strings.IndexByte("0123456789*#ABCD", c) >= 0
+}
+
+// millis is a duration in milliseconds, however many, within the bounds of a
+// digit's.
+func millis(digits string) time.Duration {
+	n, ok := Decimal(digits, int(longestDigit/time.Millisecond))
+	if !ok {
+		return longestDigit
+	}
+	return boundDigit(time.Duration(n) * time.Millisecond)
+}
+
+func boundDigit(d time.Duration) time.Duration { return min(max(d, shortestDigit), longestDigit) }
+
+// DTMFInfo is the body of an INFO with a digit, empty for what is none.
+func DTMFInfo(digit byte, d time.Duration) (contentType string, body []byte) {
+	digit, ok := upperDigit(digit)
+	if !ok {
+		return "", nil
+	}
+	return dtmfRelayType, fmt.Appendf(nil, "Signal=%c\r\nDuration=%d\r\n", digit, boundDigit(d).Milliseconds())
+}

@@ -1,0 +1,156 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+)
+
+// Framer cuts a stream into SIP messages by their Content-Length (RFC 3261
+// section 18.3), wherever the network split or joined them.
+type Framer struct {
+	Src    io.Reader
+	Limit  int // bytes of a message
+	buf    []byte
+	used   []byte // of buf: read and not yet given out
+	Begun  func() // the first byte of a message is there
+	looked int    // bytes of used in which no end of headers was found
+}
+
+// FrameError is a stream that can't be cut any further. Its message's head, as
+// far as it came, may be answered with status.
+type FrameError struct {
+	Status string
+	Head   []byte
+}
+
+func (e *FrameError) Error() string { return "framing lost: " + e.Status }
+
+// ErrKeepAlive is what next gives for the double CRLF that asks for a single
+// one (RFC 5626 section 3.5.1).
+var ErrKeepAlive = errors.New("keep-alive")
+
+// The growth of a framer's buffer: most messages fit into the first step.
+const framerStep = 2048
+
+// Next gives the next whole message, good until the next call.
+func (f *Framer) Next() ([]byte, error) {
+	for {
+		if err := f.skipBlank(); err != nil {
+			return nil, err
+		}
+		if message, err := f.cut(); message != nil || err != nil {
+			return message, err
+		}
+		if err := f.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// skipBlank drops what may stand before a start line (RFC 3261 section 7.5),
+// and says when that is a keep-alive.
+func (f *Framer) skipBlank() error {
+	for f.looked == 0 && len(f.used) > 0 && (f.used[0] == '\r' || f.used[0] == '\n') {
+		if bytes.HasPrefix(f.used, []byte("\r\n\r\n")) {
+			f.used = f.used[4:]
+			return ErrKeepAlive
+		}
+		if bytes.HasPrefix([]byte("\r\n\r\n"), f.used) {
+			return nil // the rest of a keep-alive may come
+		}
+		f.used = f.used[1:]
+	}
+	return nil
+}
+
+// cut gives the message that the buffer begins with, nil where it is not whole
+// yet.
+func (f *Framer) cut() ([]byte, error) {
+	from := max(f.looked-3, 0)
+	i := bytes.Index(f.used[from:], []byte("\r\n\r\n"))
+	if i < 0 || f.used[0] == '\r' {
+		if f.looked = len(f.used); len(f.used) > 0 && f.used[0] == '\r' {
+			f.looked = 0
+		}
+		if len(f.used) >= f.Limit {
+			return nil, &FrameError{"513 Message Too Large", f.used}
+		}
+		return nil, nil
+	}
+	head := f.used[:from+i+4]
+	length, err := contentLength(head)
+	if err != nil {
+		return nil, &FrameError{"400 " + err.Error(), head}
+	}
+	if length > f.Limit-len(head) {
+		return nil, &FrameError{"513 Message Too Large", head}
+	}
+	whole := len(head) + length
+	if len(f.used) < whole {
+		return nil, nil
+	}
+	message := f.used[:whole:whole]
+	f.used, f.looked = f.used[whole:], 0
+	return message, nil
+}
+
+// Midway says whether a part of a message is there.
+func (f *Framer) Midway() bool { return len(bytes.Trim(f.used, "\r\n")) > 0 }
+
+// fill reads more.
+func (f *Framer) fill() error {
+	blank := !f.Midway()
+	if n := copy(f.buf, f.used); len(f.used) == len(f.buf) {
+		f.buf = append(f.buf, make([]byte, max(framerStep, len(f.buf)))...)
+		f.used = f.buf[:n]
+	} else {
+		f.used = f.buf[:n]
+	}
+	n, err := f.Src.Read(f.buf[len(f.used):])
+	f.used = f.buf[:len(f.used)+n]
+	if blank && f.Begun != nil && f.Midway() {
+		f.Begun()
+	}
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// contentLength reads the one length that a message in a stream must give.
+func contentLength(head []byte) (int, error) {
+	length := -1
+	_, rest := CutLine(head)
+	for {
+		var line []byte
+		if line, rest = CutHeader(rest); len(line) == 0 {
+			break
+		}
+		name, value, found := bytes.Cut(line, []byte{':'})
+		name = bytes.TrimSpace(name)
+		if !found || !EqualFold(name, "content-length") && !EqualFold(name, "l") {
+			continue
+		}
+		n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
+		switch {
+		case errors.Is(err, strconv.ErrRange):
+			n = math.MaxInt32 // too large, whatever it is exactly
+		case err != nil:
+			return 0, errors.New("Content-Length Is Malformed")
+		}
+		if length >= 0 && length != int(n) {
+			return 0, errors.New("Content-Length Comes Twice")
+		}
+		length = int(n)
+	}
+	if length < 0 {
+		return 0, errors.New("Content-Length Is Missing")
+	}
+	return length, nil
+}

@@ -1,0 +1,136 @@
+package message
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"sync"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// A minted value is a nonce and a keyed hash of it, so that a tag or branch
+// that comes back can be told from a stranger's without any table: by the
+// guard, before parsing, also after a restart.
+const (
+	nonceLen  = 8 // bytes
+	macLen    = 6 // bytes: a guess is right once in 2^48
+	MintedLen = 2 * (nonceLen + macLen)
+
+	tagDomain    = 't'
+	branchDomain = 'b'
+)
+
+// Minter makes the To and From tags and Via branches that we put on the wire,
+// in keyed form, and recognises them. It is safe for concurrent use.
+type Minter struct{ macs sync.Pool }
+
+// keyedHash is an HMAC with room for what goes through it, so that the guard
+// recognises messages without allocation.
+type keyedHash struct {
+	hash.Hash
+	in  []byte
+	sum [sha256.Size]byte
+}
+
+// NewMinter returns a minter with the signalling key that is kept with the
+// store.
+func NewMinter(key [32]byte) *Minter {
+	return &Minter{macs: sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }}}
+}
+
+// Minted is a minted value as it goes out: a nonce and its keyed hash in
+// hexadecimal.
+type Minted [MintedLen]byte
+
+// Tag returns a fresh dialog tag (RFC 3261 section 19.3).
+func (m *Minter) Tag() string { return m.fresh(tagDomain) }
+
+func (m *Minter) fresh(domain byte) string {
+	out := m.seal(domain, nonce())
+	return string(out[:])
+}
+
+// TagFor returns the To tag of the INVITE with these values. It is the same
+// each time, also when the request comes by another path (RFC 3261 section
+// 8.2.2.2) or is answered without state (section 8.2.7).
+func (m *Minter) TagFor(callID, fromTag, cseq string) string {
+	out := m.TagBytes([]byte(callID), []byte(fromTag), []byte(cseq))
+	return string(out[:])
+}
+
+// TagBytes is TagFor without allocation.
+func (m *Minter) TagBytes(callID, fromTag, cseq []byte) Minted {
+	k := m.take()
+	defer m.macs.Put(k)
+	for _, part := range [...][]byte{callID, fromTag, cseq} {
+		k.in = append(append(k.in, part...), 0)
+	}
+	return m.seal(tagDomain, [nonceLen]byte(k.digest()))
+}
+
+// Branch returns a fresh Via branch with RFC 3261's magic cookie.
+func (m *Minter) Branch() string {
+	return sip.RFC3261BranchMagicCookie + m.fresh(branchDomain)
+}
+
+// MintedTag says whether tag is one of ours.
+func (m *Minter) MintedTag(tag []byte) bool { return m.minted(tagDomain, tag) }
+
+// MintedBranch says whether branch is one of ours.
+func (m *Minter) MintedBranch(branch []byte) bool {
+	const cookie = len(sip.RFC3261BranchMagicCookie)
+	return len(branch) == cookie+MintedLen && string(branch[:cookie]) == sip.RFC3261BranchMagicCookie &&
+		m.minted(branchDomain, branch[cookie:])
+}
+
+func (m *Minter) seal(domain byte, nonce [nonceLen]byte) (out Minted) {
+	mac := m.mac(domain, nonce[:])
+	hex.Encode(out[:], nonce[:])
+	hex.Encode(out[2*nonceLen:], mac[:macLen])
+	return out
+}
+
+func (m *Minter) minted(domain byte, value []byte) bool {
+	var raw [nonceLen + macLen]byte
+	if len(value) != MintedLen {
+		return false
+	}
+	if _, err := hex.Decode(raw[:], value); err != nil {
+		return false
+	}
+	mac := m.mac(domain, raw[:nonceLen])
+	return hmac.Equal(mac[:macLen], raw[nonceLen:])
+}
+
+// mac is the keyed hash of a value that is used for one purpose only, its
+// domain.
+func (m *Minter) mac(domain byte, value []byte) [sha256.Size]byte {
+	k := m.take()
+	defer m.macs.Put(k)
+	k.in = append(append(k.in, domain), value...)
+	return [sha256.Size]byte(k.digest())
+}
+
+func (m *Minter) take() *keyedHash {
+	k, ok := m.macs.Get().(*keyedHash)
+	if !ok {
+		return nil // not possible: the pool makes nothing else
+	}
+	k.in = k.in[:0]
+	return k
+}
+
+// digest is the keyed hash of in. It is good until the next one.
+func (k *keyedHash) digest() []byte {
+	k.Reset()
+	k.Write(k.in)
+	return k.Sum(k.sum[:0])
+}
+
+func nonce() (b [nonceLen]byte) {
+	rand.Read(b[:]) // never fails: it ends the process instead
+	return b
+}

@@ -1,0 +1,160 @@
+package message
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/internal/siptest"
+)
+
+func TestNonce(t *testing.T) {
+	m, now := NewMinter([32]byte{1}), time.UnixMilli(1_800_000_000_123)
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	n := m.Challenge(a, now)
+	d, ok := m.ReadNonce(string(n[:]))
+	if !ok || !d.made.Equal(now) || d.Holder != m.holderOf(a) || d.Holder == m.holderOf(b) {
+		t.Errorf("%s says %+v, %v", n, d, ok)
+	}
+	if other := m.Challenge(a, now); other == n {
+		t.Error("the same nonce twice")
+	}
+	for i := range n {
+		bad := n
+		if bad[i]++; bad[i] > 'f' || (bad[i] > '9' && bad[i] < 'a') {
+			bad[i] = '0'
+		}
+		if _, ok := m.ReadNonce(string(bad[:])); ok {
+			t.Errorf("%s is taken for ours", bad)
+		}
+	}
+	for _, bad := range []string{"", "x", strings.Repeat("0", challengeLen), string(n[:]) + "0", m.Tag()} {
+		if _, ok := m.ReadNonce(bad); ok {
+			t.Errorf("%q is taken for ours", bad)
+		}
+	}
+	if _, ok := NewMinter([32]byte{2}).ReadNonce(string(n[:])); ok {
+		t.Error("the nonce of another key is taken")
+	}
+	site := m.holderOf(netip.MustParseAddr("2001:db8:1:2::1"))
+	if site != m.holderOf(netip.MustParseAddr("2001:db8:1:2:ffff::9")) || site == m.holderOf(netip.MustParseAddr("2001:db8:1:3::1")) {
+		t.Error("an IPv6 site is not its /64")
+	}
+	if m.holderOf(a) != m.holderOf(netip.MustParseAddr("::ffff:192.0.2.1")) {
+		t.Error("an address in its IPv6 form is another one")
+	}
+}
+
+func TestReplays(t *testing.T) {
+	m, now := NewMinter([32]byte{1}), time.Now()
+	made := func(at time.Time) nonceData {
+		n := m.Challenge(siptest.Carrier.Addr(), at)
+		d, _ := m.ReadNonce(string(n[:]))
+		return d
+	}
+	r := NewReplays(now)
+	d := made(now)
+	for i, tt := range []struct {
+		nc   uint32
+		want bool
+	}{
+		{0, false},
+		{1, true},
+		{1, false},
+		{2, true},
+		{5, true},
+		{4, true},
+		{4, false},
+		{3, true},
+		{2, false},
+		{68, true},
+		{6, true},
+		{5, false},
+		{4, false},
+		{1000, true},
+		{936, false},
+		{937, true},
+		{1<<32 - 1, true},
+		{1<<32 - 1, false},
+		{1000, false},
+	} {
+		if got := r.Use(d, tt.nc, now); got != tt.want {
+			t.Errorf("use %d, nc %d: %v; want %v", i, tt.nc, got, tt.want)
+		}
+	}
+	if old := made(now.Add(-time.Second)); r.Fresh(old, now) || r.Use(old, 1, now) {
+		t.Error("a nonce from before the start is taken: it may have been used")
+	}
+	if later := made(now.Add(time.Second)); r.Fresh(later, now) {
+		t.Error("a nonce from the future is taken")
+	}
+	if !r.Fresh(d, now.Add(NonceTTL-time.Second)) || r.Fresh(d, now.Add(NonceTTL+time.Second)) {
+		t.Error("a nonce is not good for just its time")
+	}
+}
+
+// However many nonces there are, memory is bounded and nothing can be used
+// twice.
+func TestReplaysAreBounded(t *testing.T) {
+	m, start := NewMinter([32]byte{1}), time.Now()
+	r := NewReplays(start)
+	r.max = 10
+	used := map[nonceData]bool{}
+	for i := range 1000 {
+		now := start.Add(time.Duration(i) * time.Second)
+		n := m.Challenge(siptest.Carrier.Addr(), now)
+		d, _ := m.ReadNonce(string(n[:]))
+		if !r.Use(d, 1, now.Add(time.Second)) {
+			t.Fatalf("nonce %d is not taken", i)
+		}
+		used[d] = true
+		if len(r.recent)+len(r.older) > 2*r.max+1 {
+			t.Fatalf("%d nonces are remembered", len(r.recent)+len(r.older))
+		}
+		for d := range used {
+			if r.Use(d, 1, now.Add(time.Second)) {
+				t.Fatalf("nonce %v is taken twice", d)
+			}
+		}
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	now := time.Now()
+	th, h := NewThrottle(), holder{1}
+	for i := range FailuresFree {
+		if th.Fail(h, now); th.Blocked(h, now) {
+			t.Fatalf("blocked after %d failures", i+1)
+		}
+	}
+	for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300} {
+		th.Fail(h, now)
+		until := now.Add(want * time.Second)
+		if !th.Blocked(h, until.Add(-time.Millisecond)) || th.Blocked(h, until) {
+			t.Errorf("failure %d does not block for %v s", FailuresFree+i+1, int(want))
+		}
+	}
+	if th.Blocked(holder{2}, now) {
+		t.Error("another one is blocked too")
+	}
+	now = now.Add(time.Hour)
+	if th.Fail(h, now); th.Blocked(h, now) {
+		t.Error("a failure of an hour ago counts still")
+	}
+}
+
+func TestThrottleIsBounded(t *testing.T) {
+	th, now := NewThrottle(), time.Now()
+	th.max = 100
+	for i := range 10_000 {
+		th.Fail(holder{byte(i), byte(i >> 8)}, now)
+		if len(th.holders) > th.max {
+			t.Fatalf("%d are remembered", len(th.holders))
+		}
+	}
+	th.Fail(holder{9, 9, 9}, now.Add(time.Hour))
+	if n := len(th.holders); n != 1 {
+		t.Errorf("%d are remembered after an hour", n)
+	}
+}

@@ -1,0 +1,148 @@
+package message
+
+import (
+	"net/url"
+	"strings"
+)
+
+// NormaliseNumber gives a user part as a number: digits, with + where that can be
+// told. A local number is completed by its phone-context (RFC 3966 section
+// 5.1.5), else by country, the calling code that national numbers belong to;
+// with neither it stays as it came. What is no number stays the user part,
+// escapes and all.
+func NormaliseNumber(user, country string) string {
+	number, params, _ := strings.Cut(user, ";")
+	digits := withoutSeparators(Unescape(number))
+	international := strings.HasPrefix(digits, "+")
+	digits = strings.TrimPrefix(digits, "+")
+	if !AllDigits(digits) {
+		return user
+	}
+	if international {
+		return "+" + digits
+	}
+	if whole, ok := inContext(digits, phoneContext(params)); ok {
+		return whole
+	}
+	return national(digits, country)
+}
+
+// national reads digits as they are dialled in a country.
+func national(digits, country string) string {
+	switch {
+	case country == "":
+		return digits
+	case country == "1":
+		return northAmerican(digits)
+	case strings.HasPrefix(digits, "00") && len(digits) > 8:
+		return "+" + digits[2:]
+	case country == "39" && len(digits) > 5: // Italy's numbers keep their 0
+		return "+39" + digits
+	case strings.HasPrefix(digits, "0") && len(digits) > 4:
+		return "+" + country + digits[1:]
+	default: // a short code, or a subscriber number without area code
+		return digits
+	}
+}
+
+// northAmerican reads a number as it is dialled under country code 1, where
+// the national prefix is the country code itself.
+func northAmerican(digits string) string {
+	switch {
+	case strings.HasPrefix(digits, "011") && len(digits) > 10:
+		return "+" + digits[3:]
+	case len(digits) == 11 && digits[0] == '1':
+		return "+" + digits
+	case len(digits) == 10:
+		return "+1" + digits
+	default:
+		return digits
+	}
+}
+
+// phoneContext is the digits of a phone-context that is the beginning of a
+// global number, "" for a domain or where there is none. params are separated
+// by semicolons.
+func phoneContext(params string) string {
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(p, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "phone-context") {
+			continue
+		}
+		digits, global := strings.CutPrefix(withoutSeparators(Unescape(value)), "+")
+		if global && AllDigits(digits) && len(digits) <= maxDigits {
+			return digits
+		}
+		return ""
+	}
+	return ""
+}
+
+// The lengths of numbers: of the whole of an E.164 number, and of the shortest
+// local one that is no short code.
+const (
+	maxDigits   = 15
+	shortestNum = 7
+)
+
+// inContext completes a local number by a phone-context. What then is no
+// possible number was a short code, or the context is none that goes before a
+// number, and the number stays as it is.
+func inContext(digits, context string) (string, bool) {
+	code := callingCode(context)
+	if code == "" {
+		return "", false
+	}
+	whole := national(digits, code)
+	switch {
+	case strings.HasPrefix(whole, "+"):
+	case len(context) == len(code) && len(digits) < shortestNum:
+		return "", false
+	default:
+		whole = "+" + context + digits
+	}
+	if n := len(whole) - 1; n > maxDigits || n < shortestNum || (code == "1" && whole[1] == '1' && n != 11) {
+		return "", false
+	}
+	return whole, true
+}
+
+// callingCode is the country calling code that digits begin with (ITU-T E.164:
+// of one digit, of two for these, else of three), "" where there is none.
+func callingCode(digits string) string {
+	const two = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 " +
+		"60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
+	switch {
+	case digits == "" || digits[0] == '0':
+		return ""
+	case digits[0] == '1' || digits[0] == '7':
+		return digits[:1]
+	case len(digits) >= 2 && strings.Contains(two, " "+digits[:2]+" "):
+		return digits[:2]
+	case len(digits) >= 3:
+		return digits[:3]
+	default:
+		return ""
+	}
+}
+
+// withoutSeparators drops the visual separators of RFC 3966 section 3.
+func withoutSeparators(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '-', '.', '(', ')', ' ':
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// Unescape undoes percent-encoding (RFC 3261 section 19.1.2), as far as the
+// result has no control characters.
+func Unescape(s string) string {
+	plain, err := url.PathUnescape(s)
+	if err != nil || strings.ContainsFunc(plain, IsControl) {
+		return s
+	}
+	return plain
+}

@@ -1,0 +1,103 @@
+package message
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+const redactable = "INFO sip:a@b SIP/2.0\r\n" +
+	"Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n" +
+	"authorization : Digest username=\"ann\",\r\n\tresponse=\"abcdef\"\r\n" +
+	"Proxy-Authorization: secret\r\n" +
+	"From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\nCall-ID: 1\r\nCSeq: 2 INFO\r\nMax-Forwards: 70\r\n" +
+	"Content-Type: multipart/mixed;boundary=x\r\nContent-Length: 190\r\n\r\n" +
+	"--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\nk=clear:hush\r\n" +
+	"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:hush|2^20;inline:hush UNENCRYPTED_SRTP\r\na=key-mgmt:mikey hush\r\na=ice-pwd:hush\r\na=crypto:2 X hush\r\n" +
+	"--x\r\nContent-Type: application/dtmf-relay\r\n\r\nSignal= 5\r\nDuration=160\n#\r\n--x--\r\n"
+
+func TestRedact(t *testing.T) {
+	plain, keys := []byte(redactable), []byte(redactable)
+	Redact(plain, false)
+	Redact(keys, true)
+	for name, b := range map[string][]byte{"without keys": plain, "with keys": keys} {
+		if len(b) != len(redactable) || strings.Count(string(b), "\n") != strings.Count(redactable, "\n") {
+			t.Errorf("%s: the form has changed:\n%s", name, b)
+		}
+		for _, secret := range []string{"ann", "abcdef", "response", "secret", "hush"} {
+			if strings.Contains(string(b), secret) {
+				t.Errorf("%s: %q is shown:\n%s", name, secret, b)
+			}
+		}
+		if !strings.Contains(string(b), "authorization : Digest *") {
+			t.Errorf("%s: too much is hidden:\n%s", name, b)
+		}
+	}
+	if !strings.Contains(string(plain), "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:***") || !strings.Contains(string(plain), "Signal= 5\r\nDuration=160\n#") {
+		t.Errorf("too much is hidden:\n%s", plain)
+	}
+	if !strings.Contains(string(keys), "Signal= *\r\nDuration=***\n*\r\n") {
+		t.Errorf("keys are shown:\n%s", keys)
+	}
+}
+
+// FuzzRedact: whatever a message is, its form stays, no keying is left, and doing
+// it again changes nothing.
+func FuzzRedact(f *testing.F) {
+	f.Add([]byte(redactable), true)
+	f.Add([]byte("SIP/2.0 200 OK\r\nCSeq: 1 INFO\r\nAuthorization:\r\n\r\n7"), true)
+	f.Add([]byte("Authorization"), false)
+	f.Fuzz(func(t *testing.T, message []byte, keys bool) {
+		b := bytes.Clone(message)
+		Redact(b, keys)
+		if len(b) != len(message) || bytes.Count(b, []byte("\n")) != bytes.Count(message, []byte("\n")) {
+			t.Errorf("the form has changed: %q", b)
+		}
+		for i := range b {
+			if b[i] != message[i] && b[i] != redacted {
+				t.Errorf("byte %d is %q", i, b[i])
+			}
+		}
+		again := bytes.Clone(b)
+		Redact(again, keys)
+		if !bytes.Equal(again, b) {
+			t.Errorf("a second time changes %q to %q", b, again)
+		}
+	})
+}
+
+// TestTapSeesLengthsAsTheyWere: a key is hidden with as many asterisks, wherever it
+// is.
+func TestTapSeesLengthsAsTheyWere(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                  "",
+		"no key":                            "no key",
+		"inline:":                           "inline:",
+		"inline:abc":                        "inline:***",
+		"inline:ab+/=|2^20;inline:c-_\r\nx": "inline:*****|2^20;inline:***\r\nx",
+		"inline:inline:ab":                  "inline:******:ab",
+		"a=crypto:1 X Inline:abc":           "a=crypto:1 X Inline:***",
+	} {
+		b := []byte(in)
+		if got := string(WithoutKeys(b)); got != want || string(b) != in {
+			t.Errorf("%q becomes %q, and is %q; want %q", in, got, b, want)
+		}
+	}
+}
+
+// FuzzWithoutKeys: lengths stay, and there is nothing left to hide.
+func FuzzWithoutKeys(f *testing.F) {
+	f.Add([]byte(redactable))
+	f.Add([]byte("inline:inline:inline"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		b := WithoutKeys(message)
+		if len(b) != len(message) {
+			t.Errorf("%q becomes %q", message, b)
+		}
+		for from := AfterKeyMark(b); from >= 0; from = AfterKeyMark(b) {
+			if b = b[from:]; len(b) > 0 && isKeyText(rune(b[0])) {
+				t.Errorf("%q is shown", b)
+			}
+		}
+	})
+}

@@ -1,0 +1,337 @@
+package message
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/internal/siptest"
+)
+
+func TestScan(t *testing.T) {
+	type want struct {
+		method, branch, toTag, fromTag, callID, cseq string
+		vias                                         int
+	}
+	for _, tt := range []struct {
+		name, text string
+		want       want
+	}{
+		{
+			"long names",
+			"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
+			want{"INVITE", "z9hG4bK1", "t", "f", "id@h", "7", 1},
+		},
+		{
+			"compact names and spaces",
+			"BYE sip:a@b SIP/2.0\nv:SIP/2.0/UDP h;branch=z9hG4bK1\nf : <sip:a@b> ; tag = f\nt\t:<sip:c@d>;tag=t\ni:id\nCSEQ:  7  BYE\n\n",
+			want{"BYE", "z9hG4bK1", "t", "f", "id", "7", 1},
+		},
+		{
+			"several Vias",
+			"BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP one;branch=z9hG4bKtop, SIP/2.0/UDP two;branch=z9hG4bK2\nVia: SIP/2.0/UDP three;branch=z9hG4bK3\n\n",
+			want{method: "BYE", branch: "z9hG4bKtop", vias: 2},
+		},
+		{"Via without branch", "BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nVia: SIP/2.0/UDP i;branch=z9\n\n", want{method: "BYE", vias: 2}},
+		{
+			"no To tag, but one in the URI", "INVITE sip:a@b SIP/2.0\nTo: <sip:c@d;tag=uri>\nFrom: <sip:a@b;tag=uri>;tag=real\n\n",
+			want{method: "INVITE", fromTag: "real"},
+		},
+		{
+			"tag in a display name", "INVITE sip:a@b SIP/2.0\nTo: \"x;tag=name\" <sip:c@d>\nFrom: \"y>;tag=name\" <sip:a@b>;x=1;tag=real;z\n\n",
+			want{method: "INVITE", fromTag: "real"},
+		},
+		{
+			"brackets in a display name", "INVITE sip:a@b SIP/2.0\nTo: \"a <sip:x@y>;tag=name\" <sip:c@d>;tag=real\n\n",
+			want{method: "INVITE", toTag: "real"},
+		},
+		{"no brackets", "INVITE sip:a@b SIP/2.0\nTo: sip:c@d;tag=t\nFrom: sip:a@b\n\n", want{method: "INVITE", toTag: "t"}},
+		{"no headers", "OPTIONS sip:a@b SIP/2.0\n\n", want{method: "OPTIONS"}},
+		{"no end", "OPTIONS sip:a@b SIP/2.0\nCall-ID: x", want{method: "OPTIONS", callID: "x"}},
+		{"body is not read", "INVITE sip:a@b SIP/2.0\nCall-ID: x\n\nCall-ID: body\nTo: <sip:c@d>;tag=t\n", want{method: "INVITE", callID: "x"}},
+		{"lines that are no headers", "INVITE sip:a@b SIP/2.0\nnonsense\n:\n: x\nCall-ID: x\n\n", want{method: "INVITE", callID: "x"}},
+	} {
+		for _, ends := range []string{"\r\n", "\n"} {
+			t.Run(tt.name, func(t *testing.T) {
+				s, ok := Scan([]byte(strings.ReplaceAll(tt.text, "\n", ends)))
+				got := want{string(s.Method), string(s.Branch), string(s.ToTag), string(s.FromTag), string(s.CallID), string(s.CSeq), s.vias}
+				if !ok || s.Response || got != tt.want {
+					t.Errorf("got %+v, ok %v; want %+v", got, ok, tt.want)
+				}
+			})
+		}
+	}
+}
+
+func TestScanStartLine(t *testing.T) {
+	for line, want := range map[string][2]bool{ // SIP, response
+		"INVITE sip:a@b SIP/2.0": {true, false}, "SIP/2.0 200 OK": {true, true}, "SIP/2.0 200 ": {true, true},
+		"INVITE sip:a b SIP/3.0": {true, false}, "": {}, " ": {}, "INVITE": {}, "INVITE sip:a@b": {}, "GET / HTTP/1.1": {},
+		" INVITE sip:a@b SIP/2.0": {}, "\x00\x01\x00\x00": {}, "SIP/2.0": {},
+	} {
+		s, ok := Scan([]byte(line + "\r\n\r\n"))
+		if ok != want[0] || s.Response != want[1] {
+			t.Errorf("%q: ok %v, response %v; want %v", line, ok, s.Response, want)
+		}
+	}
+	for _, nothing := range [][]byte{nil, {}, []byte("\n"), []byte("\r\n\r\n")} {
+		if _, ok := Scan(nothing); ok {
+			t.Errorf("%q passes", nothing)
+		}
+	}
+}
+
+func TestScanDoesNotAllocate(t *testing.T) {
+	request := siptest.CRLF(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+Via: SIP/2.0/UDP one;branch=z9hG4bKtop, SIP/2.0/UDP two;branch=z9hG4bK2
+From: "Ann" <sip:a@b;x=y>;tag=f
+To: <sip:c@d>;tag=t
+Call-ID: id
+CSeq: 1 INVITE
+X-Long: ` + strings.Repeat("x", 4000) + "\n\n")
+	if n := testing.AllocsPerRun(100, func() { Scan(request) }); n != 0 {
+		t.Errorf("scan allocates %v times", n)
+	}
+	out := make([]byte, 0, 8192)
+	if n := testing.AllocsPerRun(100, func() {
+		out = StatelessRefusal(out[:0], request, siptest.Carrier, "503 Service Unavailable", "tag", "Retry-After: 5\r\n")
+	}); n != 0 {
+		t.Errorf("statelessRefusal allocates %v times", n)
+	}
+}
+
+func TestStatelessRefusal(t *testing.T) {
+	request := siptest.CRLF(`INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+Via: SIP/2.0/UDP one;branch=z9hG4bK1
+ ;rport
+v: SIP/2.0/UDP two;branch=z9hG4bK2, SIP/2.0/UDP three
+Subject: folded
+ To: <sip:not@this>
+f: "Ann; <x>" <sip:a@b>;tag=f
+t: "x;tag=name" <sip:c@d;tag=uri>
+I: id
+CSeq: 1 INVITE
+Contact: <sip:secret@10.0.0.1>
+Content-Length: 4
+
+v=0
+`)
+	want := string(siptest.CRLF(`SIP/2.0 503 Service Unavailable
+Via: SIP/2.0/UDP one;branch=z9hG4bK1
+ ;rport=5060;received=192.0.2.10
+v: SIP/2.0/UDP two;branch=z9hG4bK2, SIP/2.0/UDP three
+f: "Ann; <x>" <sip:a@b>;tag=f
+t: "x;tag=name" <sip:c@d;tag=uri>;tag=minted
+I: id
+CSeq: 1 INVITE
+Retry-After: 5
+Content-Length: 0
+
+`))
+	if got := string(StatelessRefusal(nil, request, siptest.Carrier, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	tagged := bytes.Replace(request, []byte("<sip:c@d;tag=uri>"), []byte("<sip:c@d>;tag=theirs"), 1)
+	if got := string(StatelessRefusal(nil, tagged, siptest.Carrier, "503 Service Unavailable", "minted", "")); strings.Contains(got, "minted") {
+		t.Errorf("a second To tag:\n%s", got)
+	}
+}
+
+// What sipgo and the scanner read must be the same: the guard decides by the
+// one, the dialogs by the other.
+func TestScanAgreesWithParser(t *testing.T) {
+	for _, headers := range []string{
+		"To: <sip:a@b>;tag=x", "To: <sip:a@b>", "t:<sip:a@b>;tag=x;y=z", `To: "q;tag=n" <sip:a@b;tag=u>;tag=x`, "To: sip:a@b;tag=x",
+		"TO: Ann <sip:a@b>;x;tag=x", "To: <sip:a@b>;TAG=x", "To: <sip:a@b>;tag=", "To: <sip:a@b>;tag", "To: <sip:a@b>;tag=x\nTo: <sip:a@b>;tag=y",
+		"To: <sip:a@b>;tag=x\nTo: <sip:a@b>", "To: \"a\\\"b;tag=z\" <sip:a@b>;tag=x", "To: <tel:+1;tag=u>;tag=x", "To: <sip:a@b?h=v>;tag=x",
+	} {
+		text := siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\n" + headers + "\nCall-ID: x\nCSeq: 1 BYE\n\n")
+		compareScan(t, text)
+	}
+	for _, via := range []string{
+		"h;branch=z9hG4bK1", `h ; x="a,b;branch=no" ; BRANCH = z9hG4bK1`, "[2001:db8::1]:5060;branch=z9hG4bK1", "h : 5060 ;branch=z9hG4bK1;rport",
+		"h, SIP/2.0/TCP i;branch=z9hG4bK2", "h;branch=z9hG4bK1,SIP / 2.0 / TCP i ; branch=z9hG4bK2", "h;branch=z9hG4bK1;branch=z9hG4bK2",
+	} {
+		compareScan(t, siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP / 2.0/UDP "+via+"\nFrom: <sip:a@b>;tag=f\nTo: <sip:a@b>\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+	}
+}
+
+// compareScan compares what the guard reads with what the parser reads, for
+// what the parser accepts.
+func compareScan(t *testing.T, datagram []byte) {
+	t.Helper()
+	msg, err := NewParser().ParseSIP(datagram)
+	if err != nil {
+		return
+	}
+	s, ok := Scan(datagram)
+	if !ok {
+		t.Errorf("the parser accepts what scan calls no SIP:\n%q", datagram)
+		return
+	}
+	if to := msg.To(); to != nil && TagOf(to.Params) != string(s.ToTag) {
+		t.Errorf("To tag: scan %q, parser %q of\n%q", s.ToTag, TagOf(to.Params), datagram)
+	}
+	if from := msg.From(); from != nil && TagOf(from.Params) != string(s.FromTag) {
+		t.Errorf("From tag: scan %q, parser %q of\n%q", s.FromTag, TagOf(from.Params), datagram)
+	}
+	if id := msg.CallID(); id != nil && id.Value() != string(s.CallID) {
+		t.Errorf("Call-ID: scan %q, parser %q of\n%q", s.CallID, id.Value(), datagram)
+	}
+	if via := msg.Via(); via != nil {
+		if branch, _ := via.Params.Get("branch"); branch != string(s.Branch) {
+			t.Errorf("branch: scan %q, parser %q of\n%q", s.Branch, branch, datagram)
+		}
+	}
+}
+
+// sane says whether a datagram has no header lines that parsers read in
+// different ways; FuzzScan compares only those.
+func sane(datagram []byte) bool {
+	head, _, _ := bytes.Cut(datagram, []byte("\r\n\r\n"))
+	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
+		if bytes.ContainsAny(line, "\r\n") || bytes.HasPrefix(line, []byte(" ")) || bytes.HasPrefix(line, []byte("\t")) {
+			return false
+		}
+	}
+	return !bytes.ContainsAny(head, "\x00\v\f\\") && bytes.IndexFunc(head, func(r rune) bool { return r >= 0x7f }) < 0
+}
+
+var scanSeeds = []string{
+	"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
+	"BYE sip:a@b SIP/2.0\nv: SIP/2.0/UDP h;branch=z9hG4bK1, SIP/2.0/UDP i\nf: \"x\" <sip:a@b>;tag=f\nt: sip:c@d;tag=t\ni: x\nCSeq: 7 BYE\n\n",
+	"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
+	"ACK sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=x\nTo: <sip:c@d>\n ;tag=t\n\n",
+}
+
+// FuzzScan: what the scan finds well-formed the library's parser reads, with every
+// header that the scan looked at, and as the scan did.
+func FuzzScan(f *testing.F) {
+	for _, s := range scanSeeds {
+		f.Add(siptest.CRLF(s))
+	}
+	for _, raw := range siptest.RFC4475(f) {
+		f.Add(raw)
+	}
+	parser := NewParser()
+	mint := NewMinter([32]byte{1, 2, 3})
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		msg, ok := Scan(datagram)
+		if !ok {
+			return
+		}
+		for name, v := range map[string][]byte{
+			"method": msg.Method, "branch": msg.Branch, "To tag": msg.ToTag, "From tag": msg.FromTag, "Call-ID": msg.CallID, "CSeq": msg.CSeq,
+		} {
+			if !bytes.Contains(datagram, v) {
+				t.Errorf("%s %q", name, v)
+			}
+		}
+		mint.MintedTag(msg.ToTag)
+		mint.MintedBranch(msg.Branch)
+		if msg.Wrong == "" && IsOurVersion(string(msg.Version)) {
+			wantAgreement(t, parser, msg, datagram)
+		}
+	})
+}
+
+// wantAgreement checks that the library reads an admitted message as the guard
+// does.
+func wantAgreement(t *testing.T, parser *sip.Parser, msg Scanned, datagram []byte) {
+	t.Helper()
+	parsed, err := parser.ParseSIP(datagram)
+	if err != nil {
+		if !isReasonTrap(datagram) {
+			t.Fatalf("admitted, but not parsed: %v\n%q", err, datagram)
+		}
+		return
+	}
+	_, isResponse := parsed.(*sip.Response)
+	via, to, from, id, cseq := parsed.Via(), parsed.To(), parsed.From(), parsed.CallID(), parsed.CSeq()
+	if isResponse != msg.Response || via == nil || to == nil || from == nil || id == nil || cseq == nil {
+		t.Fatalf("something is missing: %v %v %v %v %v\n%q", via, to, from, id, cseq, datagram)
+	}
+	branch, _ := via.Params.Get("branch")
+	for name, v := range map[string][2]string{
+		"branch": {branch, bareOf(msg.Branch)}, "To tag": {TagOf(to.Params), bareOf(msg.ToTag)}, "From tag": {TagOf(from.Params), bareOf(msg.FromTag)},
+		"Call-ID": {id.Value(), string(msg.CallID)}, "CSeq": {strconv.Itoa(int(cseq.SeqNo)), string(msg.CSeq)},
+		"CSeq method": {string(cseq.MethodName), string(msg.cseqMethod)}, "body": {string(parsed.Body()), string(msg.Body)},
+	} {
+		if v[0] != v[1] {
+			t.Errorf("%s: the parser %q, the guard %q of\n%q", name, v[0], v[1], datagram)
+		}
+	}
+	if h := SpoiledIn(parsed.(interface{ Headers() []sip.Header }).Headers()); h != "" &&
+		!strings.HasPrefix(h, "Contact") && !strings.HasPrefix(h, "Record-Route") {
+		t.Errorf("spoiled: %s\n%q", h, datagram)
+	}
+}
+
+func bareOf(v []byte) string { return bare(string(v)) }
+
+// isReasonTrap: the library takes a status line whose reason phrase is one word
+// that begins with SIP for a request line.
+func isReasonTrap(datagram []byte) bool {
+	line, _ := CutLine(datagram)
+	parts := bytes.SplitN(line, []byte{' '}, 3)
+	return len(parts) == 3 && len(parts[2]) >= 3 && EqualFold(parts[2][:3], "sip") && isSIPVersion(parts[0])
+}
+
+func FuzzStatelessRefusal(f *testing.F) {
+	for _, s := range scanSeeds {
+		f.Add(siptest.CRLF(s))
+	}
+	f.Fuzz(func(t *testing.T, request []byte) {
+		s, ok := Scan(request)
+		if !ok || s.Response || s.vias == 0 {
+			return
+		}
+		out := StatelessRefusal(nil, request, netip.AddrPort{}, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")
+		if !bytes.HasPrefix(out, []byte("SIP/2.0 503 Service Unavailable\r\n")) || !bytes.HasSuffix(out, []byte("Content-Length: 0\r\n\r\n")) {
+			t.Fatalf("out of form:\n%q", out)
+		}
+		brought := map[string]bool{"Retry-After: 5": true, "Content-Length: 0": true}
+		for line := range bytes.SplitSeq(request, []byte("\n")) {
+			line = bytes.ReplaceAll(bytes.TrimRight(line, "\r"), []byte("\r"), []byte(" "))
+			brought[string(line)], brought[string(line)+";tag=minted"] = true, true
+		}
+		lines := strings.Split(strings.TrimSuffix(string(out), "\r\n\r\n"), "\r\n")
+		for _, line := range lines[1:] {
+			if line == "" || strings.Contains(line, "\n") || !brought[line] {
+				t.Errorf("the answer has a line that the request did not bring: %q\n%q", line, request)
+			}
+		}
+		if _, err := sip.ParseMessage(request); err != nil || !sane(request) {
+			return
+		}
+		if _, err := sip.ParseMessage(out); err != nil {
+			t.Errorf("the request parses, the answer does not: %v\n%q\n%q", err, request, out)
+		}
+	})
+}
+
+// RFC 3261 section 7.3.1: a header may be folded before its tag. scan reads
+// no tag there, and the stateless refusal puts a second one before the fold.
+func TestFoldedTag(t *testing.T) {
+	request := siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=z9hG4bK1\nFrom: <sip:a@b>\n ;tag=f\nTo: <sip:c@d>\n\t;tag=t\nCall-ID: x\nCSeq: 1 BYE\n\n")
+	compareScan(t, request)
+	if got := string(StatelessRefusal(nil, request, siptest.Carrier, "503 x", "minted", "")); strings.Contains(got, "minted") {
+		t.Errorf("a second To tag:\n%s", got)
+	}
+	// A folded line is not a header, though it may look like one.
+	compareScan(t, siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nSubject: x\n To: <sip:c@d>;tag=evil\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+}
+
+// The guard reads bytes, the dialogs read sipgo: where the two differ, a
+// request can be known to the one and not to the other.
+func TestScanDiffersFromParser(t *testing.T) {
+	for _, to := range []string{
+		`<sip:a@b>;tag=x;p=">"`, `<sip:a@b>;tag=x;tag=y`, `<sip:a@b>;tag=x=y`, `"a" sip:a@b;tag=x`,
+	} {
+		compareScan(t, siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\nFrom: <sip:a@b>;tag=f\nTo: "+to+"\nCall-ID: x\nCSeq: 1 BYE\n\n"))
+	}
+}

@@ -1,0 +1,79 @@
+package message
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// IsSound says whether a rendered URI is one whose parts are where they seem
+// to be: one @ at the most, with a user before it, no password, nothing that is
+// no URI character. The parser is lenient, and takes the host from before a
+// second @.
+func IsSound(text string, uri *sip.Uri) bool {
+	ats := strings.Count(text, "@")
+	if uri.Scheme != "sip" || uri.HierarhicalSlashes || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) ||
+		ats > 1 || (ats == 1 && uri.User == "") {
+		return false
+	}
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"\\^`{|}", r)
+	})
+}
+
+// UserOf is a party's number as the user part of a SIP URI. What has escapes
+// upon escapes is none that anybody could use.
+func UserOf(p config.Party) string {
+	if user := EscapeUser(p.Number); user != "" && len(user) <= MaxURI/2 {
+		return user
+	}
+	return "anonymous"
+}
+
+// userChars are what a user part may hold besides %-escapes and the ; of
+// parameters (RFC 3261 section 25.1: unreserved and user-unreserved).
+const userChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,?/"
+
+// EscapeUser percent-encodes what may not stand in a user part.
+func EscapeUser(user string) string {
+	var b strings.Builder
+	for i := range len(user) {
+		if strings.IndexByte(userChars, user[i]) >= 0 || isEscape(user[i:]) {
+			b.WriteByte(user[i])
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", user[i])
+	}
+	return b.String()
+}
+
+// isUser says whether s can stand before the @ of a SIP URI as it is.
+func isUser(s string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(userChars, s[i]) < 0 && s[i] != ';' && !isEscape(s[i:]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isEscape says whether s begins with % and two hexadecimal digits.
+func isEscape(s string) bool {
+	return len(s) >= 3 && s[0] == '%' && isHex(s[1]) && isHex(s[2])
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+// isHost says whether s is an IP address or can be a host name.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(TrimBrackets(s)); err == nil {
+		return true
+	}
+	return s != "" && len(s) <= 253 && !hasOther(s, &domainBytes)
+}

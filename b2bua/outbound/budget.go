@@ -1,0 +1,123 @@
+package outbound
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// errInviteTooLarge means that an INVITE is over the target's budget although
+// all that can be left out is.
+var errInviteTooLarge = errors.New("INVITE is over the target's budget")
+
+// measure is what a budget counts of an INVITE.
+type measure struct {
+	size    int // bytes of the whole, as it goes on the wire
+	value   int // bytes of the longest value of a configured or passed header
+	headers int // configured and passed header lines
+}
+
+// OverBudget says whether an INVITE is too large to go over UDP as it is (RFC
+// 3261 section 18.1.1).
+func OverBudget(t *config.Target, m measure) bool {
+	b := t.Budget
+	return t.Transport == config.TransportUDP && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
+}
+
+// CredentialsSize is room for what an INVITE gets in addition when it is
+// challenged: most of that is the target's to choose.
+func CredentialsSize(t *config.Target) int {
+	if t.Auth == nil {
+		return 0
+	}
+	return 300
+}
+
+// Measure counts an INVITE that has this size on the wire.
+func (o *Draft) Measure(size int) measure {
+	m := measure{size: size}
+	for _, fields := range [][]Field{o.configured, o.passed} {
+		for _, f := range fields {
+			m.headers += len(f.Values)
+			m.value = max(m.value, longest(f))
+		}
+	}
+	return m
+}
+
+// Trim leaves headers out until the INVITE is within the budget, and parts of
+// its body, the last first, only where no headers would do. size measures what
+// is left.
+func (o *Draft) Trim(b config.Budget, size func() int) error {
+	whole := *o
+	for {
+		o.passed, o.configured, o.own = slices.Clone(whole.passed), slices.Clone(whole.configured), slices.Clone(whole.own)
+		o.Parts, o.Dropped = whole.Parts, slices.Clone(whole.Dropped)
+		err := o.trimHeaders(b, size)
+		if err == nil || !whole.dropPart() {
+			return err
+		}
+	}
+}
+
+// trimHeaders leaves headers out: those with a value that is too long; then, the
+// last first, passed and configured ones; then our own that no call depends on.
+func (o *Draft) trimHeaders(b config.Budget, size func() int) error {
+	tooLong := func(f Field) bool { return !f.Kept && longest(f) > b.Value }
+	for _, list := range []*[]Field{&o.passed, &o.configured} {
+		for i, f := range slices.Backward(*list) {
+			if tooLong(f) {
+				o.dropAt(list, i)
+			}
+		}
+	}
+	for o.Measure(0).headers > b.Headers {
+		if !o.dropLast(&o.passed) && !o.dropLast(&o.configured) {
+			break
+		}
+	}
+	for n := size(); n > b.Size; n = size() {
+		if !o.dropLast(&o.passed) && !o.dropLast(&o.configured) && !o.dropLast(&o.own) {
+			return fmt.Errorf("%w: %d bytes of %d", errInviteTooLarge, n, b.Size)
+		}
+	}
+	return nil
+}
+
+// dropPart leaves out the last part of the body that may be.
+func (o *Draft) dropPart() bool {
+	for i := range slices.Backward(o.Parts) {
+		if _, required := message.Disposition(o.Parts[i].Field("Content-Disposition")); !required {
+			o.drop(o.Parts[i].ContentType)
+			o.Parts = slices.Delete(o.Parts, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// dropLast leaves out the last header of a list that may be.
+func (o *Draft) dropLast(list *[]Field) bool {
+	for i, f := range slices.Backward(*list) {
+		if !f.Kept {
+			o.dropAt(list, i)
+			return true
+		}
+	}
+	return false
+}
+
+func (o *Draft) dropAt(list *[]Field, i int) {
+	o.drop((*list)[i].Name)
+	*list = slices.Delete(*list, i, i+1)
+}
+
+func longest(f Field) (n int) {
+	for _, v := range f.Values {
+		n = max(n, len(v))
+	}
+	return n
+}

@@ -1,0 +1,162 @@
+package outbound
+
+import (
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// Diversion is the number that the call was diverted from: that of the
+// topmost Diversion (RFC 5806), or, where there is none, what History-Info
+// says. Empty: not known, or not told.
+func Diversion(invite *sip.Request, country string) string {
+	all := message.Values(invite, "diversion")
+	if len(all) == 0 {
+		return diverted(message.Values(invite, "history-info"), country)
+	}
+	p, _, ok := message.ParseParty(all[0], country)
+	if !ok || message.NamesNobody(p) {
+		return ""
+	}
+	return p.Number
+}
+
+// historyEntry is one hi-entry of History-Info (RFC 7044 section 5).
+type historyEntry struct {
+	party config.Party
+	index string
+	// from is the entry that this one was made from: for mp another user was
+	// meant (a diversion), for rc and np the same.
+	from     string
+	sameUser bool
+}
+
+// maxHistory bounds the entries that are looked at: the first is who was
+// called first, the last is us.
+const maxHistory = 64
+
+// diverted is the number of the last user that the call was for before it was
+// sent to the one that is called now: from the last entry up its branch of the
+// index tree, until the number is another one.
+func diverted(history []string, country string) string {
+	if len(history) > maxHistory {
+		return ""
+	}
+	var entries []historyEntry
+	for _, v := range history {
+		e, ok := parseHistoryEntry(v, country)
+		if !ok {
+			return "" // the tree has a hole
+		}
+		entries = append(entries, e)
+	}
+	at := len(entries) - 1
+	if at < 0 {
+		return ""
+	}
+	number := entries[at].party.Number
+	for range entries {
+		up := parentOf(entries, at)
+		if up < 0 {
+			return ""
+		}
+		switch p := entries[up].party; {
+		case entries[at].sameUser:
+			number = p.Number
+		case p.Number != number && message.NamesNobody(p):
+			return ""
+		case p.Number != number:
+			return p.Number
+		}
+		at = up
+	}
+	return ""
+}
+
+// parseHistoryEntry reads a hi-entry. The headers that its URI may embed,
+// Reason and Privacy among them, are escaped and no part of who it names.
+func parseHistoryEntry(value, country string) (historyEntry, bool) {
+	p, params, ok := message.ParseParty(withoutEmbedded(value), country)
+	if !ok {
+		return historyEntry{}, false
+	}
+	e := historyEntry{party: p, index: message.ParamOf(params, "index")}
+	for _, name := range []string{"mp", "rc", "np"} {
+		if from := message.ParamOf(params, name); from != "" {
+			e.from, e.sameUser = from, name != "mp"
+			break
+		}
+	}
+	return e, true
+}
+
+// withoutEmbedded removes the headers from the URI of a name-addr. A ? may
+// also stand in the user part.
+func withoutEmbedded(value string) string {
+	before, uri, after := cutURI(value)
+	host := strings.IndexByte(uri, '@') + 1
+	if i := strings.IndexByte(uri[host:], '?'); i >= 0 {
+		uri = uri[:host+i]
+	}
+	return before + uri + after
+}
+
+// embedded are the headers within the URI of a name-addr, as they came.
+func embedded(value string) string {
+	_, uri, _ := cutURI(value)
+	host := strings.IndexByte(uri, '@') + 1
+	_, headers, _ := strings.Cut(uri[host:], "?")
+	return headers
+}
+
+// entryWithheld says whether a hi-entry wants not to be shown (RFC 7044 section
+// 10.1.2).
+func entryWithheld(value string) bool {
+	for h := range strings.SplitSeq(embedded(value), "&") {
+		name, asked, _ := strings.Cut(h, "=")
+		if strings.EqualFold(message.Unescape(name), "Privacy") && !strings.EqualFold(message.Unescape(asked), "none") {
+			return true
+		}
+	}
+	return false
+}
+
+// cutURI splits a name-addr around the URI that stands in brackets; one
+// without brackets has no embedded headers (RFC 3261 section 20).
+func cutURI(value string) (before, uri, after string) {
+	begin := 0
+	if v := strings.TrimLeft(value, " \t"); strings.HasPrefix(v, `"`) {
+		_, after, _ := message.CutQuoted(v)
+		begin = len(value) - len(after)
+	}
+	open := strings.IndexByte(value[begin:], '<')
+	if open < 0 {
+		return value, "", ""
+	}
+	open += begin + 1
+	end := strings.IndexByte(value[open:], '>')
+	if end < 0 {
+		return value, "", ""
+	}
+	return value[:open], value[open : open+end], value[open+end:]
+}
+
+// parentOf is the entry that another was made from: what it says itself, else
+// one level up in its index, else the one before it. -1: none.
+func parentOf(entries []historyEntry, at int) int {
+	want := entries[at].from
+	if want == "" {
+		if i := strings.LastIndexByte(entries[at].index, '.'); i > 0 {
+			want = entries[at].index[:i]
+		}
+	}
+	for i, e := range entries {
+		if i != at && want != "" && e.index == want {
+			return i
+		}
+	}
+	return at - 1
+}

@@ -1,0 +1,189 @@
+package outbound
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// anonymousURI is what a caller is called who asked for privacy, or is not
+// known (RFC 3323 section 4.1.1.3).
+const anonymousURI = "sip:anonymous@anonymous.invalid"
+
+// ErrNotSIPURI means that a target's uri template did not give a SIP URI: what
+// comes from a caller must not decide where the call goes.
+var ErrNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
+
+// Inbound is what of the carrier's INVITE matters to a target's.
+type Inbound struct {
+	Invite  *sip.Request
+	Source  *sip.Request // whose headers pass on: that, or a REFER
+	Trusted bool         // the trunk's word for who calls is good
+	Privacy Privacy
+	Besides []Field // that the target's INVITE has
+}
+
+// Draft is the INVITE to a target as far as the call decides it; the leg
+// adds the rest.
+type Draft struct {
+	uri         sip.Uri
+	hops        sip.MaxForwardsHeader
+	configured  []Field // in file order
+	passed      []Field
+	own         []Field // what can be left out last
+	Offer       []byte
+	Parts       []message.BodyPart // of the caller's body, beside it
+	LocalParty  string             // From
+	RemoteParty string             // To
+	Dropped     []string           // names of what was left out
+}
+
+// Field is a header with all its values.
+type Field struct {
+	Name   string
+	Values []string
+	Kept   bool // whatever the size
+}
+
+// RenderURI makes the Request-URI of an attempt.
+func RenderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
+	var uri sip.Uri
+	text, err := t.URI.Render(vars)
+	if err != nil {
+		return uri, fmt.Errorf("uri: %w", err)
+	}
+	if err := sip.ParseUri(text, &uri); err != nil || !message.IsSound(text, &uri) {
+		return uri, fmt.Errorf("%w: %q", ErrNotSIPURI, text)
+	}
+	return uri, nil
+}
+
+// Build makes the INVITE to a target: the caller in From and
+// P-Asserted-Identity, one hop less in Max-Forwards, the configured headers
+// byte for byte, in file order, and those that are passed on. A header that is
+// configured stands for a passed one of the same name, and either for ours.
+func Build(t *config.Target, uri sip.Uri, vars config.Vars, in Inbound, local leg.Local, peer leg.PeerOptions, offer []byte) (Draft, error) {
+	configured, err := RenderHeaders(t, vars)
+	if err != nil {
+		return Draft{}, err
+	}
+	out := Draft{uri: uri, hops: 69, configured: configured, RemoteParty: "<" + uri.String() + ">", Offer: offer}
+	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
+		out.hops = *mf - 1
+	}
+	for _, f := range in.Besides {
+		if !has(configured, f.Name) {
+			out.configured = append(out.configured, f)
+		}
+	}
+	out.pass(peers.WantedHeaders(t.PassHeaders, in.Source.Headers(), t.Headers), in)
+	from := CallingParty(vars)
+	caller := "<" + local.URI(message.UserOf(from)) + ">"
+	known := !in.Privacy.number && !message.NamesNobody(from)
+	out.LocalParty = caller
+	if !known {
+		out.LocalParty = "<" + anonymousURI + ">"
+	}
+	switch {
+	case !known && (from.Name == "" || in.Privacy.name):
+		out.LocalParty = `"Anonymous" ` + out.LocalParty
+	case from.Name != "" && !in.Privacy.name:
+		out.LocalParty = message.Quote(from.Name) + " " + out.LocalParty
+	}
+	if in.Privacy.number {
+		out.add(Field{Name: "Privacy", Values: []string{"id"}, Kept: true})
+	}
+	if known && in.Trusted { // nobody vouches for another's (RFC 3325 section 5)
+		out.add(Field{Name: "P-Asserted-Identity", Values: []string{caller}})
+	}
+	out.add(Field{Name: "Allow", Values: []string{peer.Allow}})
+	out.add(Field{Name: "Supported", Values: []string{leg.Supported(peer).Value()}, Kept: true})
+	if peer.Rel100 == config.Rel100Required {
+		out.add(Field{Name: "Require", Values: []string{"100rel"}, Kept: true})
+	}
+	if peer.SessionExpires > 0 {
+		out.add(Field{Name: "Session-Expires", Values: []string{message.SessionExpires{Interval: peer.SessionExpires}.String()}, Kept: true})
+	}
+	out.add(Field{Name: "User-Agent", Values: []string{AgentName}})
+	return out, nil
+}
+
+// maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
+const maxHops = 255
+
+// add adds a header of ours unless there is one of its name.
+func (o *Draft) add(f Field) {
+	if !has(o.configured, f.Name) && !has(o.passed, f.Name) {
+		o.own = append(o.own, f)
+	}
+}
+
+func has(fields []Field, name string) bool {
+	return slices.ContainsFunc(fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
+}
+
+// Request is the INVITE as the leg gets it.
+func (o *Draft) Request() *sip.Request {
+	req := sip.NewRequest(sip.INVITE, o.uri)
+	hops := o.hops
+	req.AppendHeader(&hops)
+	for _, fields := range [][]Field{o.configured, o.passed, o.own} {
+		for _, f := range fields {
+			for _, v := range f.Values {
+				req.AppendHeader(sip.NewHeader(f.Name, v))
+			}
+		}
+	}
+	kind, body := message.JoinBody(o.Offer, o.Parts)
+	req.SetBody(body)
+	req.AppendHeader(sip.NewHeader("Content-Type", kind))
+	return req
+}
+
+// RenderHeaders gives the configured headers that have a value for this call.
+func RenderHeaders(t *config.Target, vars config.Vars) (fields []Field, err error) {
+	for _, h := range t.Headers {
+		value, err := h.Value.Render(vars)
+		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
+			continue // dialled without an id: what can't do without is left out
+		}
+		if err != nil {
+			return nil, fmt.Errorf("header %s: %w", h.Name, err)
+		}
+		if err := CheckXEI(h, value); err != nil {
+			return nil, fmt.Errorf("header %s: %w", h.Name, err)
+		}
+		if value != "" {
+			fields = append(fields, Field{Name: h.Name, Values: []string{value}, Kept: indispensable(h.Name)})
+		}
+	}
+	return fields, nil
+}
+
+// indispensable says that an INVITE without this header is another call: the
+// platform would not know it, or the caller would be named.
+func indispensable(name string) bool {
+	return strings.EqualFold(name, "X-EI") || strings.EqualFold(name, "Privacy")
+}
+
+// HeaderOf gives templates the first value of a header of the carrier's
+// INVITE.
+func HeaderOf(invite *sip.Request) func(string) string {
+	return func(name string) string {
+		if h := invite.GetHeader(name); h != nil {
+			return h.Value()
+		}
+		return ""
+	}
+}
+
+// AgentName is what we call ourselves in User-Agent and Server.
+const AgentName = "Flowbridge"

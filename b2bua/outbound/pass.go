@@ -1,0 +1,106 @@
+package outbound
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+)
+
+// Bounds of what passes from a target's message to the carrier: header lines,
+// and bytes of one value.
+const (
+	maxPassed = 24
+)
+
+// pass takes the headers of the carrier's INVITE that the target is to get,
+// in the order of its list. What can't go on is left out whole.
+func (o *Draft) pass(names []string, in Inbound) {
+	for _, name := range names {
+		if has(o.configured, name) || has(o.passed, name) {
+			continue
+		}
+		found, sound := headerValues(in.Source.Headers(), name)
+		switch {
+		case len(found) == 0:
+		case !sound || in.Reveals(name, found):
+			o.drop(name)
+		default:
+			o.passed = append(o.passed, Field{Name: name, Values: found, Kept: indispensable(name)})
+		}
+	}
+}
+
+// drop notes that a header was left out.
+func (o *Draft) drop(name string) { o.Dropped = append(o.Dropped, name) }
+
+// Passed gives the headers of a target's message that the carrier is to get,
+// and the names of those that were left out because they can't.
+func Passed(headers []sip.Header, names []string) (out []sip.Header, dropped []string) {
+	for _, name := range peers.WantedHeaders(names, headers, nil) {
+		found, sound := headerValues(headers, name)
+		for _, v := range found {
+			sound = sound && len(v) <= message.MaxPassedValue
+		}
+		if !sound || len(out)+len(found) > maxPassed {
+			dropped = append(dropped, name)
+			continue
+		}
+		for _, v := range found {
+			out = append(out, sip.NewHeader(name, v))
+		}
+	}
+	return out, dropped
+}
+
+// headerValues are the values of all headers of this name, in order. They are
+// not sound if one holds a control character: the parser takes a lone LF for a
+// part of the value, but others take it for the end of the header.
+func headerValues(headers []sip.Header, name string) (found []string, sound bool) {
+	compact := message.CompactForm(name)
+	sound = true
+	for _, h := range headers {
+		if n := h.Name(); !strings.EqualFold(n, name) && !strings.EqualFold(n, compact) {
+			continue
+		}
+		v := h.Value()
+		sound = sound && !strings.ContainsFunc(v, func(r rune) bool { return message.IsControl(r) && r != '\t' })
+		found = append(found, v)
+	}
+	return found, sound
+}
+
+// Reveals says whether a header would tell the target who calls, or was called
+// before, although that is withheld (RFC 3323 section 4.1, RFC 3325 section 7,
+// RFC 5806 section 6, RFC 7044 section 10.1); or whether it asserts what a
+// trunk that is not trusted says (RFC 3325 section 5).
+func (in Inbound) Reveals(name string, found []string) bool {
+	switch strings.ToLower(name) {
+	case "p-asserted-identity", "remote-party-id":
+		return in.Privacy.number || in.Privacy.name || !in.Trusted
+	case "p-preferred-identity", "identity", "y", "identity-info", "n", "p-charge-info", "p-access-network-info",
+		"call-info", "reply-to", "organization", "geolocation":
+		return in.Privacy.number || in.Privacy.name
+	case "diversion", "cc-diversion":
+		return in.Privacy.number || anyValue(found, func(v string) bool {
+			_, params, ok := message.ParseParty(v, "")
+			return !ok || withheld(params)
+		})
+	case "history-info":
+		return in.Privacy.history || anyValue(found, entryWithheld)
+	default:
+		return false
+	}
+}
+
+func anyValue(headers []string, is func(string) bool) bool {
+	for _, h := range headers {
+		if slices.ContainsFunc(message.SplitValues(h), is) {
+			return true
+		}
+	}
+	return false
+}

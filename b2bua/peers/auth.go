@@ -1,0 +1,216 @@
+package peers
+
+// The digest of trunks: we challenge them and check their credentials (RFC 3261
+// section 22, as a UAS). What targets ask of us is in digest.go.
+
+import (
+	"crypto/subtle"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// ourRealm is what credentials of trunks are for. It is part of the hash, so it
+// stays the same.
+const ourRealm = "flowbridge"
+
+// secret is what a trunk's credentials are checked against: H(A1) for each
+// algorithm, not the password.
+type secret struct {
+	username string
+	ha1      [2]string
+}
+
+func newSecret(a *config.Auth) *secret {
+	if a == nil {
+		return nil
+	}
+	s := &secret{username: a.Username}
+	for i, alg := range message.Algorithms() {
+		s.ha1[i] = alg.Sum(a.Username, ourRealm, a.Password.Reveal())
+	}
+	return s
+}
+
+// AppendChallenges appends one WWW-Authenticate for each algorithm, each with
+// its line's end.
+func AppendChallenges(out []byte, offer []message.Algorithm, nonce message.Nonce, stale bool) []byte {
+	for _, a := range offer {
+		out = append(out, "WWW-Authenticate: "...)
+		out = append(appendChallenge(out, a, nonce, stale), "\r\n"...)
+	}
+	return out
+}
+
+func appendChallenge(out []byte, a message.Algorithm, nonce message.Nonce, stale bool) []byte {
+	out = append(out, `Digest realm="`+ourRealm+`", nonce="`...)
+	out = append(out, nonce[:]...)
+	out = append(append(out, `", algorithm=`...), a...)
+	out = append(out, `, qop="auth"`...)
+	if stale {
+		out = append(out, ", stale=true"...)
+	}
+	return out
+}
+
+// Authenticator checks the credentials of trunks (RFC 3261 section 22.4, as a
+// UAS). It may be used by any number of goroutines.
+type Authenticator struct {
+	mint     *message.Minter
+	offer    []message.Algorithm
+	replays  *message.Replays
+	throttle *message.Throttle
+	nobody   *secret // stands for a user that does not exist: as slow as one that does
+}
+
+func NewAuthenticator(m *message.Minter, offer []message.Algorithm, now time.Time) *Authenticator {
+	nobody := newSecret(&config.Auth{Username: "", Password: config.Secret(m.Tag())})
+	return &Authenticator{mint: m, offer: offer, replays: message.NewReplays(now), throttle: message.NewThrottle(), nobody: nobody}
+}
+
+// Proof is what became of a request's credentials.
+type Proof int
+
+const (
+	ProofNone    Proof = iota // there are none of ours
+	ProofRight                // of the trunk that comes with it
+	ProofStale                // right, but the nonce is too old or was used up
+	ProofWrong                // or not well-formed
+	ProofBlocked              // not looked at: there were too many wrong ones
+)
+
+// Check looks at a request's credentials, for the first of the trunks that
+// they are right for.
+func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) (*Trunk, Proof) {
+	c, found := credentialsOf(req)
+	if !found {
+		return nil, ProofNone
+	}
+	d, ours := a.mint.ReadNonce(c.nonce)
+	if !ours {
+		return nil, ProofWrong // says nothing of the password
+	}
+	if a.throttle.Blocked(d.Holder, now) {
+		return nil, ProofBlocked
+	}
+	t := a.match(c, req, trunks)
+	switch nc, ok := c.count(); {
+	case t == nil || !ok:
+		a.throttle.Fail(d.Holder, now)
+		return nil, ProofWrong
+	case !a.replays.Fresh(d, now) || !a.replays.Use(d, nc, now):
+		return nil, ProofStale
+	default:
+		return t, ProofRight
+	}
+}
+
+// credentialsOf finds the credentials for our realm. Those that are not
+// well-formed count as empty ones.
+func credentialsOf(req *sip.Request) (credentials, bool) {
+	for _, h := range req.GetHeaders("Authorization") {
+		c, digest, err := parseCredentials(h.Value())
+		if digest && (err != nil || c.realm == ourRealm) {
+			return c, true
+		}
+	}
+	return credentials{}, false
+}
+
+// count is nc as a number. We ask for qop, and take no response without
+// (RFC 2069): it could be replayed for as long as the nonce is good.
+func (c credentials) count() (nc uint32, ok bool) {
+	n, err := strconv.ParseUint(c.nc, 16, 32)
+	return uint32(n), err == nil && len(c.nc) == 8 && c.cnonce != "" && strings.EqualFold(c.qop, "auth")
+}
+
+// match finds the trunk whose user and password give the response. It takes as
+// long for a user who does not exist.
+func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) *Trunk {
+	var found *Trunk
+	tried := false
+	for _, t := range trunks {
+		if t.Secret == nil || t.Secret.username != c.username {
+			continue
+		}
+		tried = true
+		if found == nil && c.fits(t.Secret, req.Method) && a.offers(c.algorithm) {
+			found = t
+		}
+	}
+	if !tried {
+		c.fits(a.nobody, req.Method)
+	}
+	if !sameResource(c.uri, &req.Recipient) {
+		return nil
+	}
+	return found
+}
+
+// offers says whether credentials with this algorithm were asked for.
+func (a *Authenticator) offers(name string) bool {
+	if name == "" {
+		name = "MD5"
+	}
+	return slices.ContainsFunc(a.offer, func(alg message.Algorithm) bool { return strings.EqualFold(string(alg), name) })
+}
+
+// fits says whether the response is that of the secret (RFC 7616 section
+// 3.4.1).
+func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
+	all := message.Algorithms()
+	i := len(all) - 1
+	if c.algorithm != "" {
+		for i >= 0 && !strings.EqualFold(c.algorithm, string(all[i])) {
+			i--
+		}
+	}
+	if i < 0 {
+		return false
+	}
+	a := all[i]
+	want := a.Sum(s.ha1[i], c.nonce, c.nc, c.cnonce, c.qop, a.Sum(string(method), c.uri))
+	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) == 1
+}
+
+// sameResource says whether the uri of credentials is the Request-URI, as far
+// as can be expected: proxies on the way rewrite host, port and parameters, and
+// some phones leave out the user.
+func sameResource(text string, uri *sip.Uri) bool {
+	var u sip.Uri
+	if err := sip.ParseUri(text, &u); err != nil {
+		return false
+	}
+	user, called := resourceUser(&u), resourceUser(uri)
+	if user == "" {
+		return u.Host != "" && SameHost(u.Host, uri.Host)
+	}
+	return user == called
+}
+
+// resourceUser is the user of a SIP URI, or the number of a tel URI.
+func resourceUser(uri *sip.Uri) string {
+	user := uri.User
+	if raw := uri.Raw(); raw != "" {
+		user = raw
+	}
+	user, _, _ = strings.Cut(user, ";")
+	return user
+}
+
+// ChallengeHeaders are those of a 401.
+func (a *Authenticator) ChallengeHeaders(to netip.Addr, stale bool, now time.Time) []sip.Header {
+	nonce := a.mint.Challenge(to, now)
+	var headers []sip.Header
+	for _, alg := range a.offer {
+		headers = append(headers, sip.NewHeader("WWW-Authenticate", string(appendChallenge(nil, alg, nonce, stale))))
+	}
+	return headers
+}

@@ -1,0 +1,129 @@
+package b2bua
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/internal/siptest"
+)
+
+// The guard refuses what has no Via and every ACK with silence.
+func TestGuardRefusesOnlyRequests(t *testing.T) {
+	for text, want := range map[string]bool{
+		"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n\n": true,
+		"ACK sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n\n":    false,
+		"INVITE sip:a@b SIP/2.0\nTo: <sip:a@b>\n\n":      false,
+		"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h\n\n":         false,
+	} {
+		msg, _ := message.Scan(siptest.CRLF(text))
+		v := (&screen{mint: testMinter}).refuse(msg, "513 Message Too Large", "")
+		if got := v.status != ""; got != want {
+			t.Errorf("%q: answered %v; want %v", text, got, want)
+		}
+	}
+}
+
+// FuzzJudge: what is not admitted is answered if an answer has a way to go, in
+// words that can be sent.
+func FuzzJudge(f *testing.F) {
+	for _, raw := range siptest.RFC4475(f) {
+		f.Add(raw)
+	}
+	s := testScreen()
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		msg, ok := message.Scan(datagram)
+		v := s.judge(datagram, siptest.Carrier)
+		switch {
+		case !ok && (v.admitted || v.status != ""):
+			t.Errorf("what is no SIP is not ignored")
+		case !ok || v.admitted:
+		default:
+			if silent := msg.Response || !msg.Readable || string(msg.Method) == "ACK"; silent != (v.status == "") {
+				t.Errorf("answer %q", v.status)
+			}
+			wantSafe(t, v.status)
+		}
+	})
+}
+
+// wantSafe checks that a reason phrase is one that can be sent.
+func wantSafe(t *testing.T, status string) {
+	t.Helper()
+	if len(status) > 100 || strings.ContainsFunc(status, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		t.Errorf("status %q", status)
+	}
+}
+
+// testScreen is a screen that knows the carrier and is never full.
+func testScreen() *screen {
+	return &screen{
+		mint: testMinter, gate: openGate{}, count: &Rejections{}, limits: newLimits(testLimits), log: zerolog.Nop(), logBudget: newRejectionLog(), strangers: newStrangers(),
+	}
+}
+
+type openGate struct{}
+
+func (openGate) standing(string, netip.AddrPort) peers.Standing { return peers.Standing{Known: true} }
+
+func (openGate) capacity(string, netip.AddrPort) peers.Capacity { return peers.CapacityFree }
+
+func (openGate) inDialog([]byte) bool { return true }
+
+func (openGate) inProgress(message.Minted) bool { return false }
+
+// A message that nothing is wrong with costs no allocation before it is
+// parsed.
+func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
+	s := testScreen()
+	for name, raw := range goodMessages() {
+		if v := s.judge(raw, siptest.Carrier); !v.admitted {
+			t.Errorf("%s: %s", name, v.status)
+		}
+		if n := testing.AllocsPerRun(100, func() { s.judge(raw, siptest.Carrier) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func goodMessages() map[string][]byte {
+	d := (&peer{}).newCall("+15075785607")
+	invite := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
+	return map[string][]byte{
+		"INVITE": invite, "BYE": siptest.CRLF(d.request("BYE")),
+		"200": siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=" + testMinter.Branch() + "\n" +
+			"From: <sip:a@b>;tag=x\nTo: <sip:c@d>;tag=y\nCall-ID: id\nCSeq: 1 INVITE\nContact: <sip:a@b>\nContent-Length: 0\n\n"),
+	}
+}
+
+func BenchmarkJudgeGood(b *testing.B) {
+	s := testScreen()
+	for name, raw := range goodMessages() {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(raw)))
+			for b.Loop() {
+				s.judge(raw, siptest.Carrier)
+			}
+		})
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	raw := goodMessages()["INVITE"]
+	for name, parser := range map[string]*sip.Parser{"ours": message.NewParser(), "the library's": sip.NewParser()} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := parser.ParseSIP(raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

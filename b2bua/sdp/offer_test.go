@@ -1,0 +1,351 @@
+package sdp
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/internal/siptest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	ourSideA = netip.MustParseAddrPort("198.51.100.1:10000")
+	ourSideB = netip.MustParseAddrPort("198.51.100.1:10002")
+)
+
+// Golden files: offer and answer are given, with the target's codecs in the
+// comment; what the target and the carrier get, and where media goes, is
+// wanted.
+func TestOfferAnswerGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/sdp/*.txtar")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d golden files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := siptest.ParseArchive(string(text))
+			got := siptest.ParseArchive(string(text))
+			results := relay(t, a)
+			for _, name := range []string{
+				"carrier media", "offer error", "to target", "answer error", "target media", "to carrier",
+			} {
+				if text, ok := results[name]; ok {
+					got.Set(name, text)
+				}
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(a.Files, got.Files); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// relay does with an siptest.Archive's offer and answer what a call does.
+func relay(t *testing.T, a siptest.Archive) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	offer, err := Parse(siptest.CRLF(a.Files["offer"]))
+	if err != nil {
+		out["offer error"] = kindOf(err) + "\n"
+		return out
+	}
+	out["carrier media"] = fmt.Sprintf("rtp %v rtcp %v\n", offer.RTP(), offer.RTCP())
+	formats, err := offer.Usable(codecsOf(a))
+	if err != nil {
+		out["offer error"] = kindOf(err) + "\n"
+		return out
+	}
+	toTarget, err := offer.ForTarget(ourSideB, formats, AsIs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out["to target"] = plain(toTarget)
+	reparses(t, toTarget)
+	body, ok := a.Files["answer"]
+	if !ok {
+		return out
+	}
+	answer, err := Parse(siptest.CRLF(body))
+	if err != nil {
+		out["answer error"] = kindOf(err) + "\n"
+		return out
+	}
+	if err := answer.HoldTo(offer.Pick(formats)); err != nil {
+		out["answer error"] = kindOf(err) + "\n"
+		return out
+	}
+	out["target media"] = fmt.Sprintf("rtp %v rtcp %v codec %s\n", answer.RTP(), answer.RTCP(), answer.Chosen())
+	toCarrier, err := answer.Answering(offer, ourSideA, answer.Media().MediaName.Formats, AsIs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out["to carrier"] = plain(toCarrier)
+	reparses(t, toCarrier)
+	return out
+}
+
+func reparses(t *testing.T, body []byte) {
+	t.Helper()
+	if _, err := Parse(body); err != nil {
+		t.Errorf("what we send is not readable: %v\n%s", err, body)
+	}
+}
+
+func plain(b []byte) string { return strings.ReplaceAll(string(b), "\r\n", "\n") }
+
+func codecsOf(a siptest.Archive) []string {
+	for line := range strings.Lines(a.Comment) {
+		if v, ok := strings.CutPrefix(line, "codecs:"); ok {
+			return strings.Fields(v)
+		}
+	}
+	return []string{"PCMU", "PCMA"}
+}
+
+// kindOf is which of our errors err is.
+func kindOf(err error) string {
+	for _, kind := range []error{ErrMalformed, ErrNoAudio, ErrNoCodec, ErrRejected} {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
+	return "another error: " + err.Error()
+}
+
+func TestParseDescriptionErrors(t *testing.T) {
+	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n"
+	for _, tt := range []struct {
+		name, sdp string
+		want      error
+	}{
+		{"nothing", "", ErrMalformed},
+		{"no SDP", "hello\n", ErrMalformed},
+		{"half a line", "v=", ErrMalformed},
+		{"no media", head, ErrNoAudio},
+		{"video alone", head + "m=video 20000 RTP/AVP 96\n", ErrNoAudio},
+		{"secure alone", head + "m=audio 20000 RTP/SAVP 0\n", ErrNoAudio},
+		{"feedback profile alone", head + "m=audio 20000 RTP/AVPF 0\n", ErrNoAudio},
+		{"port 0", head + "m=audio 0 RTP/AVP 0\n", ErrRejected},
+		{"port 0, then secure", head + "m=audio 0 RTP/AVP 0\nm=audio 20000 RTP/SAVP 0\n", ErrRejected},
+		{"port too high", head + "m=audio 70000 RTP/AVP 0\n", ErrMalformed},
+		{"port that is none", head + "m=audio x RTP/AVP 0\n", ErrMalformed},
+		{"good", head + "m=audio 20000 RTP/AVP 0\n", nil},
+		{"port 0, then good", head + "m=audio 0 RTP/AVP 0\nm=audio 20000 RTP/AVP 8\n", nil},
+		{"no formats", head + "m=audio 20000 RTP/AVP\n", ErrMalformed},
+	} {
+		_, err := Parse(siptest.CRLF(tt.sdp))
+		if !errors.Is(err, tt.want) || (tt.want == nil) != (err == nil) {
+			t.Errorf("%s: %v; want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+// Media of a peer goes to an address in its SDP, never to a name, a group or
+// nowhere.
+func TestMediaAddresses(t *testing.T) {
+	for _, tt := range []struct{ session, media, rtp, rtcp string }{
+		{"c=IN IP4 192.0.2.1", "", "192.0.2.1:20000", "192.0.2.1:20001"},
+		{"c=IN IP4 192.0.2.1", "c=IN IP4 192.0.2.2\n", "192.0.2.2:20000", "192.0.2.2:20001"},
+		{"c=IN IP6 2001:db8::1", "", "[2001:db8::1]:20000", "[2001:db8::1]:20001"},
+		{"c=IN IP4 0.0.0.0", "", "", ""},
+		{"c=IN IP6 ::", "", "", ""},
+		{"c=IN IP4 224.2.1.1/127", "", "", ""},
+		{"c=IN IP4 pbx.example", "", "", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500\n", "192.0.2.1:20000", "192.0.2.1:20500"},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500 IN IP4 192.0.2.9\n", "192.0.2.1:20000", "192.0.2.9:20500"},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500 IN IP6 2001:db8::9\n", "192.0.2.1:20000", "[2001:db8::9]:20500"},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500 IN IP4 host.example\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:0\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:99999\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:x\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp: \n", "192.0.2.1:20000", ""},
+	} {
+		d, err := Parse(siptest.CRLF("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\n" + tt.session + "\nt=0 0\nm=audio 20000 RTP/AVP 0\n" + tt.media))
+		if err != nil {
+			t.Errorf("%s %s: %v", tt.session, tt.media, err)
+			continue
+		}
+		show := func(a netip.AddrPort) string {
+			if !a.IsValid() {
+				return ""
+			}
+			return a.String()
+		}
+		if show(d.RTP()) != tt.rtp || show(d.RTCP()) != tt.rtcp {
+			t.Errorf("%s %s: rtp %v, rtcp %v; want %s, %s", tt.session, tt.media, d.RTP(), d.RTCP(), tt.rtp, tt.rtcp)
+		}
+	}
+	d, err := Parse(siptest.CRLF("v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 65535 RTP/AVP 0\n"))
+	if err != nil || d.RTCP().IsValid() {
+		t.Errorf("beside the last port: %v, %v", d.RTCP(), err)
+	}
+}
+
+func TestHoldTo(t *testing.T) {
+	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP "
+	offered := []Format{{"8", "PCMA/8000", PCMA}, {"0", "PCMU/8000", PCMU}, {"101", "telephone-event/8000", Codec{Name: "TELEPHONE-EVENT", Clock: 8000}}}
+	for _, tt := range []struct {
+		answer string
+		ok     bool
+		codec  string
+	}{
+		{"0\n", true, "PCMU"},
+		{"8 101\na=rtpmap:101 telephone-event/8000\n", true, "PCMA"},
+		{"101 0\na=rtpmap:101 telephone-event/8000\n", true, "PCMU"},
+		{"0 96\na=rtpmap:96 telephone-event/8000\n", true, "PCMU"}, // another number is allowed
+		{"101\na=rtpmap:101 telephone-event/8000\n", false, ""},
+		{"9\n", false, ""},
+		{"18 8\n", true, "PCMA"}, // what was not offered does not reach the carrier
+		{"13\n", false, ""},
+	} {
+		d, err := Parse(siptest.CRLF(head + tt.answer))
+		if err != nil {
+			t.Errorf("%q: %v", tt.answer, err)
+			continue
+		}
+		if got := d.HoldTo(offered) == nil; got != tt.ok {
+			t.Errorf("%q: accepted %v; want %v", tt.answer, got, tt.ok)
+		}
+		if got := d.Chosen(); got != tt.codec {
+			t.Errorf("%q: codec %q; want %q", tt.answer, got, tt.codec)
+		}
+	}
+}
+
+// FuzzParseDescription: whatever a peer sends, what we make of it can be read
+// and names no address but ours where media is concerned.
+func FuzzParseDescription(f *testing.F) {
+	files, _ := filepath.Glob("testdata/sdp/*.txtar")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		a := siptest.ParseArchive(string(text))
+		f.Add(siptest.CRLF(a.Files["offer"]), siptest.CRLF(a.Files["answer"]))
+	}
+	f.Fuzz(func(t *testing.T, offerBody, answerBody []byte) {
+		offer, err := Parse(offerBody)
+		if err != nil {
+			return
+		}
+		_, _ = offer.RTP(), offer.RTCP()
+		formats, err := offer.Usable([]string{"PCMU", "PCMA", "opus"})
+		if err != nil {
+			return
+		}
+		out, err := offer.ForTarget(ourSideB, formats, AsIs)
+		if err != nil {
+			return
+		}
+		onlyOurs(t, out, ourSideB)
+		answer, err := Parse(answerBody)
+		if err != nil || answer.HoldTo(offer.Pick(formats)) != nil {
+			return
+		}
+		seen := answer.InNumbersOf(offer)
+		back, err := seen.Answering(offer, ourSideA, NumbersOf(seen.Common(offer)), AsIs)
+		if err != nil {
+			return
+		}
+		onlyOurs(t, back, ourSideA)
+		again, err := Parse(back)
+		if err != nil {
+			return
+		}
+		if got, want := len(again.sdp.MediaDescriptions), len(offer.sdp.MediaDescriptions); got != want {
+			t.Errorf("%d streams are answered; the offer has %d (RFC 3264 section 6)\n%s", got, want, back)
+		}
+		if again.Audio != offer.Audio {
+			t.Errorf("stream %d is answered; the offer's is %d\n%s", again.Audio, offer.Audio, back)
+		}
+	})
+}
+
+// onlyOurs checks a description that we send.
+func onlyOurs(t *testing.T, body []byte, at netip.AddrPort) {
+	t.Helper()
+	d, err := Parse(body)
+	if err != nil {
+		t.Errorf("what we send is not readable: %v\n%q", err, body)
+		return
+	}
+	if d.RTP() != at {
+		t.Errorf("media goes to %v; want %v\n%s", d.RTP(), at, body)
+	}
+	if rtcp := d.RTCP(); rtcp != netip.AddrPortFrom(at.Addr(), at.Port()+1) {
+		t.Errorf("RTCP goes to %v\n%s", rtcp, body)
+	}
+	for line := range strings.SplitSeq(string(body), "\r\n") {
+		if strings.ContainsAny(line, "\r\n") {
+			t.Errorf("line %q ends in the middle", line)
+		}
+		kind, value, _ := strings.Cut(line, "=")
+		name, _, _ := strings.Cut(strings.ToLower(value), ":")
+		switch {
+		case (kind == "c" || kind == "o") && !strings.HasSuffix(value, at.Addr().String()):
+			t.Errorf("foreign address in %q", line)
+		case kind == "a" && (name == "candidate" || name == "crypto" || name == "fingerprint" || name == "ice-pwd"):
+			t.Errorf("attribute of the other side in %q", line)
+		}
+	}
+}
+
+// RFC 3264 section 6: streams that we can't take are declined with port 0.
+// The SDP library knows no image, udptl and many more (RFC 8866 lets tokens
+// be anything), and the whole INVITE gets 400.
+func TestUnknownStreamsAreDeclined(t *testing.T) {
+	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP 0\n"
+	for name, more := range map[string]string{
+		"T.38":              "m=image 20002 udptl t38\na=T38FaxVersion:0\n",
+		"T.38 capitals":     "m=image 20002 UDPTL t38\n",
+		"T.38 over TCP":     "m=image 20002 TCP t38\n",
+		"media unknown":     "m=x-other 20002 RTP/AVP 0\n",
+		"protocol unknown":  "m=audio 20002 AAL2/ITU 0\n",
+		"bandwidth unknown": "b=X9:1\n",
+	} {
+		offer, err := Parse(siptest.CRLF(head + more))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if b, err := offer.Answering(offer, ourSideA, offer.Media().MediaName.Formats, AsIs); err != nil || (strings.HasPrefix(more, "m=") && strings.Count(string(b), "\r\nm=") != 2) {
+			t.Errorf("%s: %v\n%s", name, err, b)
+		}
+	}
+}
+
+// RFC 8866 section 5: lines end with CRLF or LF. A carriage return alone in an
+// attribute goes on to the other side, who may read a line of its own behind
+// it.
+func TestCarriageReturnInSDP(t *testing.T) {
+	const text = "v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP 0\na=x:1\rc=IN IP4 10.0.0.1\na=\r0\n"
+	offer, err := Parse([]byte(text))
+	if err != nil {
+		return // refused: well
+	}
+	out, err := offer.ForTarget(ourSideB, []string{"0"}, AsIs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	onlyOurs(t, out, ourSideB)
+}
