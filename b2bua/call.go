@@ -47,7 +47,7 @@ type Call struct {
 	timer     *time.Timer
 	legs      []*legOnWire // legs that still owe their peer something
 	due       []item       // requests that have their turn
-	pending   []fromLeg    // not yet handled
+	pending   []happening  // not yet handled
 
 	a       *legOnWire
 	vars    config.Vars
@@ -104,10 +104,11 @@ type Call struct {
 	finished bool // the record is handed over
 }
 
-// fromLeg is a fact and the leg that it comes from, nil for the others.
-type fromLeg struct {
-	from *legOnWire
-	fact leg.Fact
+// happening is a fact and the leg that tells it, or an event: one of the two.
+type happening struct {
+	from  *legOnWire
+	fact  leg.Fact
+	event event
 }
 
 // outcome is how an attempt ended.
@@ -131,8 +132,8 @@ func (c *Call) run() {
 	c.leave()
 }
 
-// next waits for the next fact that concerns the call.
-func (c *Call) next() fromLeg {
+// next waits for what happens next and concerns the call.
+func (c *Call) next() happening {
 	for {
 		if len(c.pending) > 0 {
 			t := c.pending[0]
@@ -153,7 +154,7 @@ func (c *Call) wait() {
 	}
 	it, ok, overflow := c.inbox.take()
 	if overflow {
-		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: cause.Overflow, By: store.EndedBySystem}})
+		c.pending = append(c.pending, happening{event: Killed{Cause: cause.Overflow, By: store.EndedBySystem}})
 	}
 	if ok {
 		c.take(it)
@@ -168,7 +169,7 @@ func (c *Call) wait() {
 	case <-c.timer.C:
 		c.onTimer(time.Now())
 	case <-c.server.ctx.Done():
-		c.pending = append(c.pending, fromLeg{fact: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
+		c.pending = append(c.pending, happening{event: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
 	}
 }
 
@@ -180,8 +181,8 @@ func (c *Call) take(it item) {
 		c.carryOut(it.order)
 	case it.line != nil:
 		c.input(it.line, it.in)
-	case it.fact != nil:
-		c.pending = append(c.pending, fromLeg{fact: it.fact})
+	case it.event != nil:
+		c.pending = append(c.pending, happening{event: it.event})
 	}
 }
 
@@ -249,7 +250,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	c.noteRefusals(l, effects)
 	l.wire.perform(effects)
 	for _, f := range facts {
-		c.pending = append(c.pending, fromLeg{l, f})
+		c.pending = append(c.pending, happening{from: l, fact: f})
 	}
 	if l.leg.Done() {
 		for _, in := range l.sequence.Flush() {
@@ -290,11 +291,11 @@ func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	if due(c.setupUntil) {
 		c.setupUntil = time.Time{}
-		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: cause.SetupTimeout}})
+		c.pending = append(c.pending, happening{event: Expired{Cause: cause.SetupTimeout}})
 	}
 	if due(c.durationUntil) {
 		c.durationUntil = time.Time{}
-		c.pending = append(c.pending, fromLeg{fact: Expired{Cause: cause.MaxDuration}})
+		c.pending = append(c.pending, happening{event: Expired{Cause: cause.MaxDuration}})
 	}
 	if due(c.beepAt) {
 		c.beep(now)

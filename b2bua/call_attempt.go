@@ -69,7 +69,7 @@ func (c *Call) prepare(a *attempt) {
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: cause.InternalError}
-		defer func() { c.inbox.post(item{fact: ready}) }()
+		defer func() { c.inbox.post(item{event: ready}) }()
 		ready = prepare(ctx, number, t, vars, stack)
 	})
 }
@@ -149,7 +149,7 @@ func (c *Call) connect(f Ready) {
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
-		defer func() { c.inbox.post(item{fact: f}) }()
+		defer func() { c.inbox.post(item{event: f}) }()
 		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
 	})
 }

@@ -13,53 +13,68 @@ import (
 func (c *Call) bridged() phase {
 	c.phaseName = "bridged"
 	for !c.finished {
-		t := c.next()
-		if c.isTransferLine(t.from) {
-			c.onTransfer(t)
-			continue
-		}
-		switch f := t.fact.(type) {
-		case leg.Gone:
-			c.onGone(t.from, f)
-		case leg.Cancelled:
-			c.lostToCancel()
-		case MediaLost:
-			c.onMediaLost(f)
-		case OneWay:
-			c.onOneWay(f)
-		case Killed:
-			c.hangup(f.Cause, f.By)
-		case Expired:
-			c.hangup(f.Cause, store.EndedBySystem)
-		case leg.Offered:
-			c.onOffered(t.from, f)
-		case leg.Withdrawn:
-			c.onWithdrawn(t.from)
-		case leg.AnswerReady:
-			if err := c.onAnswerReady(t.from, f); err != nil {
-				c.brokenAnswer(t.from, err)
-			}
-		case leg.OfferRefused:
-			c.onOfferRefused(t.from, f)
-		case leg.Asked:
-			c.onAsked(t.from, f.Req)
-		case leg.Replied:
-			c.onReplied(f)
-		case Keyed:
-			c.onKeyed(f)
-		case Played:
-			c.onPlayed(f)
-		case Latched:
-			c.log.Debug().Stringer("side", f.Side).Stringer("source", f.Source).Msg("media source learned")
-		case leg.Confirmed:
-			c.log.Debug().Msg("call confirmed")
-		case Ready:
-			c.onTransfer(t)
-		case leg.Progress, leg.Answered, leg.Refused:
-			// of an attempt before
+		switch h := c.next(); {
+		case h.event != nil:
+			c.eventInBridge(h.event)
+		case c.isTransferLine(h.from):
+			c.onTransfer(h.from, h.fact)
+		default:
+			c.factInBridge(h.from, h.fact)
 		}
 	}
 	return nil
+}
+
+// factInBridge is what one of the two legs tells.
+func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
+	switch f := f.(type) {
+	case leg.Gone:
+		c.onGone(from, f)
+	case leg.Cancelled:
+		c.lostToCancel()
+	case leg.Offered:
+		c.onOffered(from, f)
+	case leg.Withdrawn:
+		c.onWithdrawn(from)
+	case leg.AnswerReady:
+		if err := c.onAnswerReady(from, f); err != nil {
+			c.brokenAnswer(from, err)
+		}
+	case leg.OfferRefused:
+		c.onOfferRefused(from, f)
+	case leg.Asked:
+		c.onAsked(from, f.Req)
+	case leg.Replied:
+		c.onReplied(f)
+	case leg.Confirmed:
+		c.log.Debug().Msg("call confirmed")
+	case leg.Progress, leg.Answered, leg.Refused:
+		// of an attempt before
+	}
+}
+
+// eventInBridge is what else happens to a call that is answered.
+func (c *Call) eventInBridge(e event) {
+	switch e := e.(type) {
+	case Ready:
+		if c.transfer != nil && e.Attempt == c.attempt.number { // else of an attempt before
+			c.dialTransfer(e)
+		}
+	case MediaLost:
+		c.onMediaLost(e)
+	case OneWay:
+		c.onOneWay(e)
+	case Killed:
+		c.hangup(e.Cause, e.By)
+	case Expired:
+		c.hangup(e.Cause, store.EndedBySystem)
+	case Keyed:
+		c.onKeyed(e)
+	case Played:
+		c.onPlayed(e)
+	case Latched:
+		c.log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
+	}
 }
 
 // onGone: one side hung up, or its dialog broke; the other one is hung up,

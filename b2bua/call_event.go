@@ -11,6 +11,13 @@ import (
 	"flowbridge/media"
 )
 
+// event is what else happens to a call than what its legs tell: from what it
+// started, from its media, from outside. The set is closed: only this file adds to
+// it, and each phase of the call has an answer to every member.
+//
+//sumtype:decl
+type event interface{ isEvent() }
+
 // Ready is what an attempt's preparation came to: API call and name lookup.
 type Ready struct {
 	Attempt  int
@@ -67,18 +74,11 @@ type Killed struct {
 // Expired says that the set-up or the call has taken as long as it may.
 type Expired struct{ Cause cause.Cause }
 
-func (Ready) IsFact() {}
-
-func (MediaLost) IsFact() {}
-
-func (OneWay) IsFact() {}
-
-func (Latched) IsFact() {}
-
-func (Keyed) IsFact() {}
-
-func (Played) IsFact() {}
-
-func (Killed) IsFact() {}
-
-func (Expired) IsFact() {}
+func (Ready) isEvent()     {}
+func (MediaLost) isEvent() {}
+func (OneWay) isEvent()    {}
+func (Latched) isEvent()   {}
+func (Keyed) isEvent()     {}
+func (Played) isEvent()    {}
+func (Killed) isEvent()    {}
+func (Expired) isEvent()   {}

@@ -126,17 +126,17 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 		OnEvent: func(e media.Event) {
 			switch e := e.(type) {
 			case media.EventSilent:
-				c.inbox.post(item{fact: MediaLost{For: e.Since, Never: e.Never}})
+				c.inbox.post(item{event: MediaLost{For: e.Since, Never: e.Never}})
 			case media.EventLatched:
-				c.inbox.post(item{fact: Latched{Side: e.Side, Source: e.Source}})
+				c.inbox.post(item{event: Latched{Side: e.Side, Source: e.Source}})
 			case media.EventDigit:
-				c.inbox.post(item{fact: Keyed(e)})
+				c.inbox.post(item{event: Keyed(e)})
 			case media.EventPlayed:
-				c.inbox.post(item{fact: Played{Side: e.Side, ID: e.ID}})
+				c.inbox.post(item{event: Played{Side: e.Side, ID: e.ID}})
 			case media.EventOneWay:
-				c.inbox.post(item{fact: OneWay{Side: e.Side}})
+				c.inbox.post(item{event: OneWay{Side: e.Side}})
 			case media.EventHeard:
-				c.inbox.post(item{fact: OneWay{Side: e.Side, Over: true}})
+				c.inbox.post(item{event: OneWay{Side: e.Side, Over: true}})
 			}
 		},
 	})

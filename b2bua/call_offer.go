@@ -49,7 +49,7 @@ type rollback struct {
 }
 
 // duringSetup is a change of the session, or another request, before the answer.
-func (c *Call) duringSetup(t fromLeg) {
+func (c *Call) duringSetup(t happening) {
 	switch f := t.fact.(type) {
 	case leg.Offered:
 		c.offeredEarly(t.from, f)
@@ -61,7 +61,7 @@ func (c *Call) duringSetup(t fromLeg) {
 			c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
 		}
 	case leg.Withdrawn, leg.OfferRefused, leg.Replied:
-	case leg.Progress, leg.Answered, leg.Refused, leg.Cancelled, leg.Confirmed, leg.Gone, Ready, MediaLost, OneWay, Latched, Killed, Expired, Keyed, Played: // not for here
+	case leg.Progress, leg.Answered, leg.Refused, leg.Cancelled, leg.Confirmed, leg.Gone: // not for here
 	}
 }
 

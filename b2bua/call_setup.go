@@ -112,27 +112,43 @@ func mismatch(r *config.Route, vars *config.Vars) string {
 func (c *Call) preparing() phase {
 	c.phaseName = "preparing"
 	for {
-		switch t := c.next(); f := t.fact.(type) {
-		case Ready:
-			if f.Attempt == c.attempt.number {
-				return c.onReady(f)
+		h := c.next()
+		if h.event != nil {
+			if p, left := c.eventInSetup(h.event); left {
+				return p
 			}
+			continue
+		}
+		switch f := h.fact.(type) {
 		case leg.Cancelled:
 			return c.cancelledByCaller(f)
-		case Killed:
-			return c.killed(f)
-		case Expired:
-			return c.setupExpired()
 		case leg.Gone:
 			return c.callerLost(f)
 		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
-			if c.duringSetup(t); c.finished {
+			if c.duringSetup(h); c.finished {
 				return nil
 			}
-		case leg.Progress, leg.Answered, leg.Refused, leg.Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
+		case leg.Progress, leg.Answered, leg.Refused, leg.Confirmed:
 			// no leg B yet
 		}
 	}
+}
+
+// eventInSetup is an event before the answer. It says whether it leads to
+// another phase.
+func (c *Call) eventInSetup(e event) (next phase, left bool) {
+	switch e := e.(type) {
+	case Ready:
+		if e.Attempt == c.attempt.number { // else of an attempt before
+			return c.onReady(e), true
+		}
+	case Killed:
+		return c.killed(e), true
+	case Expired:
+		return c.setupExpired(), true
+	case MediaLost, OneWay, Latched, Keyed, Played: // the media does not run yet
+	}
+	return nil, false
 }
 
 func (c *Call) onReady(f Ready) phase {
@@ -282,7 +298,14 @@ func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
 func (c *Call) dialing() phase {
 	c.phaseName = "dialing"
 	for {
-		switch t := c.next(); f := t.fact.(type) {
+		h := c.next()
+		if h.event != nil {
+			if p, left := c.eventInSetup(h.event); left {
+				return p
+			}
+			continue
+		}
+		switch f := h.fact.(type) {
 		case leg.Progress:
 			c.onProgress(f)
 		case leg.Answered:
@@ -291,20 +314,16 @@ func (c *Call) dialing() phase {
 			return c.onRefused(f)
 		case leg.Cancelled:
 			return c.cancelledByCaller(f)
-		case Killed:
-			return c.killed(f)
-		case Expired:
-			return c.setupExpired()
 		case leg.Gone:
-			if t.from == c.a {
+			if h.from == c.a {
 				return c.callerLost(f)
 			}
 		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
-			if c.duringSetup(t); c.finished {
+			if c.duringSetup(h); c.finished {
 				return nil
 			}
-		case Ready, leg.Confirmed, MediaLost, OneWay, Latched, Keyed, Played:
-			// of an attempt before, or not possible yet
+		case leg.Confirmed:
+			// not possible yet
 		}
 	}
 }

@@ -171,17 +171,9 @@ func (c *Call) nextTransfer() {
 	c.transferFailed()
 }
 
-// onTransfer is a fact of the leg that is called for a transfer, or that it may
-// be called.
-func (c *Call) onTransfer(t fromLeg) {
-	if c.transfer == nil {
-		return // of an attempt before
-	}
-	switch f := t.fact.(type) {
-	case Ready:
-		if f.Attempt == c.attempt.number {
-			c.dialTransfer(f)
-		}
+// onTransfer is a fact of the leg that is called for a transfer.
+func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
+	switch f := f.(type) {
 	case leg.Progress:
 		c.transferRings(f)
 	case leg.Answered:
@@ -189,10 +181,10 @@ func (c *Call) onTransfer(t fromLeg) {
 	case leg.Refused:
 		c.transferRefused(f)
 	case leg.Offered:
-		c.step(t.from, notAcceptable())
+		c.step(from, notAcceptable())
 	case leg.Asked:
-		c.reply(t.from, f.Req, 480)
-	case leg.Cancelled, leg.Confirmed, leg.Gone, MediaLost, OneWay, Latched, Killed, Expired, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Replied, Keyed, Played: // not for here
+		c.reply(from, f.Req, 480)
+	case leg.Cancelled, leg.Confirmed, leg.Gone, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Replied: // not for here
 	}
 }
 

@@ -1,13 +1,6 @@
 package b2bua
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"os"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,94 +9,6 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/store"
 )
-
-// Every cause that is declared can be listed, once. The constant of a dropped
-// fork is no cause of a call.
-func TestCausesIsComplete(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "cause.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	declared := map[cause.Cause]bool{}
-	for _, d := range file.Decls {
-		g, ok := d.(*ast.GenDecl)
-		if !ok || g.Tok != token.CONST {
-			continue
-		}
-		for _, s := range g.Specs {
-			v := s.(*ast.ValueSpec)
-			if id, ok := v.Type.(*ast.Ident); !ok || id.Name != "Cause" {
-				continue
-			}
-			for i, name := range v.Names {
-				value, err := strconv.Unquote(v.Values[i].(*ast.BasicLit).Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if name.IsExported() && value != "" {
-					if declared[cause.Cause(value)] {
-						t.Errorf("%s is declared twice", value)
-					}
-					declared[cause.Cause(value)] = true
-				}
-			}
-		}
-	}
-	if len(declared) < 30 {
-		t.Fatalf("only %d constants found", len(declared))
-	}
-	listed := map[cause.Cause]bool{}
-	for _, c := range cause.Causes() {
-		if listed[c] {
-			t.Errorf("%s is listed twice", c)
-		}
-		listed[c] = true
-		if !declared[c] {
-			t.Errorf("%s is listed but not declared", c)
-		}
-		if strings.Trim(string(c), "abcdefghijklmnopqrstuvwxyz_") != "" {
-			t.Errorf("%q is no good label", c)
-		}
-	}
-	for c := range declared {
-		if !listed[c] {
-			t.Errorf("%s is declared but not listed", c)
-		}
-	}
-}
-
-// "What the carrier gets": 408, 5xx, 6xx but 600, 603, 607 and 608, 401, 407
-// and 3xx are the next target's turn, all else is passed on.
-func TestNextTargetOverAllCodes(t *testing.T) {
-	passed := map[int]bool{600: true, 603: true, 607: true, 608: true}
-	for code := 400; code < 500; code++ {
-		passed[code] = code != 401 && code != 407 && code != 408
-	}
-	for code := 300; code < 700; code++ {
-		if got, want := cause.NextTarget(code, nil), !passed[code]; got != want {
-			t.Errorf("%d: next target %v; want %v", code, got, want)
-		}
-		if !cause.NextTarget(code, []int{1, code, 2}) {
-			t.Errorf("%d is in failover_on and yet passed on", code)
-		}
-		if cause.NextTarget(code, []int{code + 1}) != !passed[code] {
-			t.Errorf("%d: another code in failover_on matters", code)
-		}
-		why := cause.OfStatus(code)
-		switch {
-		case passed[code] && why == cause.TargetError, !passed[code] && why != cause.TargetError:
-			t.Errorf("%d: cause %s, passed on %v", code, why, passed[code])
-		case (code == 486 || code == 600) != (why == cause.TargetBusy):
-			t.Errorf("%d: cause %s", code, why)
-		}
-		if q := cause.Q850Of(code); q < 0 || q > 127 {
-			t.Errorf("%d: Q.850 cause %d", code, q)
-		}
-	}
-	if !cause.NextTarget(0, nil) {
-		t.Error("no answer at all is not the next target's turn")
-	}
-}
 
 func TestDisposition(t *testing.T) {
 	for _, tt := range []struct {
@@ -132,57 +37,6 @@ func TestDisposition(t *testing.T) {
 	}
 }
 
-func TestParseQ850(t *testing.T) {
-	for value, want := range map[string]int{
-		"Q.850;cause=16":                                 16,
-		`Q.850;cause=17;text="User busy"`:                17,
-		`Q.850 ; cause = 18`:                             18,
-		"q.850;CAUSE=19":                                 19,
-		`Q.850;text="x";cause=20`:                        20,
-		`SIP;cause=200;text="elsewhere"`:                 0,
-		`SIP;cause=200;text="elsewhere", Q.850;cause=21`: 21,
-		`Q.850;cause=22 , SIP;cause=486`:                 22,
-		"Q.850":                                          0,
-		"Q.850;cause":                                    0,
-		"Q.850;cause=":                                   0,
-		"Q.850;cause=-1":                                 0,
-		"Q.850;cause=128":                                0,
-		"Q.850;cause=127":                                127,
-		"Q.850;cause=99999999999999999999":               0,
-		"Q.850;cause=sixteen":                            0,
-		"":                                               0,
-		";;;,,,":                                         0,
-		"Q.8500;cause=16":                                0,
-	} {
-		if got := cause.Q850In([]string{value}); got != want {
-			t.Errorf("%q: %d; want %d", value, got, want)
-		}
-	}
-}
-
-// Every cause has a Reason value that parses, or none; those of our own
-// making name a Q.850 cause.
-func TestReasonValue(t *testing.T) {
-	for _, c := range append(cause.Causes(), cause.AnotherAnswered) {
-		v := cause.ReasonValue(c, 0)
-		if strings.ContainsAny(v, "\r\n") {
-			t.Errorf("%s: %q", c, v)
-		}
-		if got := cause.Q850In([]string{v}); strings.HasPrefix(v, "Q.850") && got == 0 {
-			t.Errorf("%s: %q does not parse", c, v)
-		}
-	}
-	silent := []cause.Cause{cause.None, cause.CallerCancelled}
-	for _, c := range append(cause.Causes(), cause.None) {
-		if (cause.ReasonValue(c, 0) == "") != slices.Contains(silent, c) {
-			t.Errorf("%q: Reason %q", c, cause.ReasonValue(c, 0))
-		}
-	}
-	if got := cause.Q850In([]string{cause.ReasonValue(cause.CallerHangup, 0)}); got != 16 {
-		t.Errorf("a hang-up has Q.850 cause %d", got)
-	}
-}
-
 func TestStatusText(t *testing.T) {
 	for code := 400; code < 700; code++ {
 		if text := message.StatusText(code); text == "" || strings.ContainsAny(text, "\r\n") {
@@ -192,27 +46,6 @@ func TestStatusText(t *testing.T) {
 	for code, want := range map[int]string{503: "Service Unavailable", 599: "Server Failure", 499: "Request Failure", 699: "Global Failure"} {
 		if got := message.StatusText(code); got != want {
 			t.Errorf("%d: %q; want %q", code, got, want)
-		}
-	}
-}
-
-// docs/causes.md has the table that is used.
-func TestQ850TableInDocs(t *testing.T) {
-	text, err := os.ReadFile("../docs/causes.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	told := map[int]int{}
-	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) [^|]+\| ([\d, ]+) \|$`).FindAllStringSubmatch(string(text), -1) {
-		cause, _ := strconv.Atoi(m[1])
-		for code := range strings.SplitSeq(m[2], ", ") {
-			status, _ := strconv.Atoi(code)
-			told[status] = cause
-		}
-	}
-	for status := range 700 {
-		if got := cause.Q850Of(status); got != told[status] {
-			t.Errorf("%d: %d; docs/causes.md says %d", status, got, told[status])
 		}
 	}
 }

@@ -16,12 +16,12 @@ const (
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
-// a fact, a question about its state, or an operator's order.
+// an event, a question about its state, or an operator's order.
 type item struct {
-	line *legOnWire
-	in   leg.Input
-	fact leg.Fact
-	ask  chan<- LiveCall
+	line  *legOnWire
+	in    leg.Input
+	event event
+	ask   chan<- LiveCall
 
 	order *order
 }
@@ -109,7 +109,7 @@ func isProgress(it item) bool {
 func isTerminal(it item) bool {
 	switch in := it.in.(type) {
 	case nil:
-		return it.fact != nil
+		return it.event != nil
 	case leg.ResponseIn:
 		return in.Res.StatusCode >= 200
 	case leg.RequestIn:

@@ -74,10 +74,10 @@ func TestInboxRoomForTheEnd(t *testing.T) {
 		{line: &legOnWire{}, in: leg.CancelIn{Seq: 10}},
 		{line: &legOnWire{}, in: leg.FinalLost{Seq: 10}},
 		{line: &legOnWire{}, in: leg.RequestFailed{}},
-		{fact: MediaLost{}},
-		{fact: OneWay{}},
-		{fact: Killed{}},
-		{fact: Ready{}},
+		{event: MediaLost{}},
+		{event: OneWay{}},
+		{event: Killed{}},
+		{event: Ready{}},
 	}
 	b := newInbox()
 	for range inboxNormal {

@@ -146,12 +146,11 @@ func (Reject) isInput()          {}
 func (Send) isInput()            {}
 func (Reply) isInput()           {}
 
-// Fact is what a call learns: from its legs, from what it started, from
-// outside. The set is closed: only this file adds to it, and each phase of
-// the call has an answer to every member.
+// Fact is what a call learns from a leg. The set is closed: only this file adds
+// to it, and each phase of the call has an answer to every member.
 //
 //sumtype:decl
-type Fact interface{ IsFact() }
+type Fact interface{ isFact() }
 
 type (
 	// Progress is a provisional answer from the target, 101 to 199.
@@ -222,18 +221,18 @@ type (
 	}
 )
 
-func (Progress) IsFact()     {}
-func (Answered) IsFact()     {}
-func (Refused) IsFact()      {}
-func (Cancelled) IsFact()    {}
-func (Confirmed) IsFact()    {}
-func (Gone) IsFact()         {}
-func (Offered) IsFact()      {}
-func (Withdrawn) IsFact()    {}
-func (AnswerReady) IsFact()  {}
-func (OfferRefused) IsFact() {}
-func (Asked) IsFact()        {}
-func (Replied) IsFact()      {}
+func (Progress) isFact()     {}
+func (Answered) isFact()     {}
+func (Refused) isFact()      {}
+func (Cancelled) isFact()    {}
+func (Confirmed) isFact()    {}
+func (Gone) isFact()         {}
+func (Offered) isFact()      {}
+func (Withdrawn) isFact()    {}
+func (AnswerReady) isFact()  {}
+func (OfferRefused) isFact() {}
+func (Asked) isFact()        {}
+func (Replied) isFact()      {}
 
 // Effect is what a leg wants done on the wire. Effects of a leg are performed
 // in order.
