@@ -65,6 +65,7 @@ type Call struct {
 	late   bool             // the caller's INVITE had none, and its answer is to come
 	answer []byte           // our SDP that the caller has
 	terms
+	codecName     string                   // of the caller's codec, as its offer spells it
 	changes       [2][]media.PayloadChange // of what a side sends
 	description   [2]*sdp.Description
 	rollback      [2]*rollback           // what was in force before the last change, by the side that wanted it
@@ -346,6 +347,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 			r.Q850 = cause.Q850OfCause(why)
 		}
 	}
+	r.Codec = c.codecName
 	c.warnOfDeafness()
 	c.finish()
 	return nil

@@ -39,7 +39,7 @@ func (c *Call) nextAttempt() phase {
 // at its target.
 func (c *Call) ready(a *attempt) bool {
 	var err error
-	if a.offer, a.formats, err = c.offerFor(a.target); err != nil {
+	if a.offer, a.formats, err = c.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
 		c.failed(outcome{cause: cause.NoCommonCodec})
 		return false
 	}

@@ -23,7 +23,7 @@ func (c *Call) platform() media.Side {
 }
 
 // eventsFor is the side that has telephone-events which end here, whatever the
-// other one has, in a call to this target; -1: none.
+// other one has, in a call to this target, or noSide.
 func (c *Call) eventsFor(t *peers.Target) media.Side {
 	mode := t.Config.DTMF
 	if c.trunk.Caller != nil {
@@ -36,8 +36,11 @@ func (c *Call) eventsFor(t *peers.Target) media.Side {
 		return c.platform().Other()
 	case config.DTMFRelay:
 	}
-	return -1
+	return noSide
 }
+
+// noSide is no side of the media.
+const noSide media.Side = -1
 
 // takesDigit takes a digit out of an INFO where the other side wants it as
 // telephone-events, and can have that.

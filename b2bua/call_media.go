@@ -92,10 +92,11 @@ func (c *Call) sharesCodec(t *peers.Target) bool {
 
 // offerFor is what a target is offered: of the caller's offer, or of the
 // target's own codecs where there is none, the formats that it may use; and once
-// the carrier has an answer, of what that says.
-func (c *Call) offerFor(t *peers.Target) (offer *sdp.Description, formats []string, err error) {
+// the carrier has an answer, of what that says. keyed is the side whose
+// telephone-events end here.
+func (c *Call) offerFor(t *config.Target, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
 	if c.late && c.answer == nil {
-		if c.offer, err = sdp.Synthetic(t.Config.Codecs); err != nil {
+		if c.offer, err = sdp.Synthetic(t.Codecs); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -103,10 +104,10 @@ func (c *Call) offerFor(t *peers.Target) (offer *sdp.Description, formats []stri
 	if c.answer != nil {
 		offer = c.onlyAgreedCodec(media.SideA, offer)
 	}
-	if c.eventsFor(t) == media.SideB {
+	if keyed == media.SideB {
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	return offer.Offerable(t.Config)
+	return offer.Offerable(t)
 }
 
 // openMedia leases the ports of both sides, the target's in the address
@@ -208,7 +209,11 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	peer := mediaPeer(d, c.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Mux = d.Muxes() && c.streamOrder[side].Muxes()
 	c.session.SetPeer(side, peer)
-	c.translate()
+	for _, from := range []media.Side{media.SideA, media.SideB} {
+		if changes, changed := c.payloadChanges(from); changed {
+			c.session.SetPayloads(from, changes)
+		}
+	}
 	c.updateSounds()
 }
 
@@ -239,7 +244,7 @@ func (c *Call) takeAnswer(body []byte) error {
 	if c.answer != nil {
 		near = c.onlyAgreedCodec(media.SideA, near)
 	}
-	seen := c.keyable(a.target, media.SideA, answer.InNumbersOf(near), c.offer)
+	seen := withEventsOf(c.eventsFor(a.target), media.SideA, answer.InNumbersOf(near), c.offer)
 	if c.answer != nil && seen.Speaks() != c.codec[media.SideA] {
 		return sdp.ErrNoCodec
 	}
@@ -252,15 +257,6 @@ func (c *Call) takeAnswer(body []byte) error {
 	c.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	return nil
-}
-
-// keyable is the answer that a side is to see: with the telephone-events that it
-// offers, where those of it, or toward it, are ours.
-func (c *Call) keyable(t *peers.Target, side media.Side, answer, offer *sdp.Description) *sdp.Description {
-	if c.eventsFor(t) == side {
-		return answer.WithEvents(offer)
-	}
-	return answer
 }
 
 // readAnswer reads a leg's answer to an offer of ours with these formats.
@@ -288,7 +284,7 @@ func (c *Call) tellCaller(answer *sdp.Description) (err error) {
 		return err
 	}
 	formats := answer.Common(c.offer) // it may have events that only the target was offered
-	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.Held(), c.offer
+	c.takeStreams(media.SideA, c.offer)
 	c.sentTo[media.SideA] = formats
 	c.tell(media.SideA, formats)
 	if c.answer, err = answer.WithTransport(c.answering(c.a, c.offer)).Answering(c.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {

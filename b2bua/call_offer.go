@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -137,35 +136,30 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 // agreed are the formats that both sides were told and that an offer has too;
 // nil: the codec of the call is not among them. exact: all are.
 func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
-	side := c.side(from)
-	far := c.forSide(side, d)
-	if far == nil {
-		return nil, false
+	freely := c.target != nil && c.policy().DTMF != config.DTMFRelay
+	return c.covers(c.side(from), d, c.keyed(), freely)
+}
+
+// keyed is the side whose telephone-events end here, in the call as it is.
+func (c *Call) keyed() media.Side {
+	if c.b == nil && c.attempt == nil {
+		return noSide
 	}
-	formats = c.toldTo(side, far.Common(d))
-	if !sdp.Includes(formats, c.codec[side]) {
-		return nil, false
-	}
-	told := c.offeredCodecs[side]
-	if c.target != nil && c.policy().DTMF != config.DTMFRelay { // the sides need not have the same events
-		noEvents := func(f sdp.Format) bool { return f.Events() }
-		told = slices.DeleteFunc(slices.Clone(told), sdp.Codec.Events)
-		return formats, len(slices.DeleteFunc(slices.Clone(formats), noEvents)) == len(told)
-	}
-	return formats, len(formats) == len(told)
+	_, t := c.attemptLine()
+	return c.eventsFor(t)
 }
 
 // absorb answers an offer without asking the other side.
 func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
 	side := c.side(from)
-	answer, err := c.forSide(side, d).WithTransport(c.answering(from, d)).Answering(d, c.mediaAt(side), sdp.NumbersOf(formats), d.Mirrored())
+	answer, err := c.forSide(side, d, c.keyed()).WithTransport(c.answering(from, d)).Answering(d, c.mediaAt(side), sdp.NumbersOf(formats), d.Mirrored())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
 	}
 	before := c.description[side]
-	c.onHold[side], c.streamOrder[side] = d.Held(), d
-	c.rollback[side] = &rollback{description: c.description[side], terms: c.terms}
+	c.takeStreams(side, d)
+	c.keepBefore(side, false)
 	c.sentTo[side] = formats
 	c.setPeer(side, d)
 	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // it may only refresh the session
@@ -177,7 +171,7 @@ func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format)
 // offerAgain answers a re-INVITE without SDP with an offer of the session as it
 // is: its ACK has the answer (RFC 3261 section 14.2).
 func (c *Call) offerAgain(from *legOnWire) {
-	offer, err := c.sessionToward(c.side(from))
+	offer, err := c.sessionTo(c.side(from))
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -185,23 +179,9 @@ func (c *Call) offerAgain(from *legOnWire) {
 	c.step(from, leg.Accept{SDP: offer})
 }
 
-// sessionToward describes the session as it is to a side.
-func (c *Call) sessionToward(side media.Side) ([]byte, error) {
-	near := c.description[side]
-	if near == nil {
-		near = c.offer // of a caller whose answer is to come
-	}
-	far := c.forSide(side, near)
-	if far == nil {
-		return nil, sdp.ErrNoAudio
-	}
-	far = far.WithTransport(c.crypto(side).Offering())
-	c.sentTo[side] = c.toldTo(side, far.Formats())
-	formats := sdp.NumbersOf(c.sentTo[side])
-	if like := c.streamOrder[side]; like != nil {
-		return far.Answering(like, c.mediaAt(side), formats, sdp.SendRecv)
-	}
-	return far.ForTarget(c.mediaAt(side), formats, sdp.SendRecv)
+// sessionTo is the session as it is to a side.
+func (c *Call) sessionTo(side media.Side) ([]byte, error) {
+	return c.sessionToward(side, c.mediaAt(side), c.crypto(side).Offering(), c.keyed())
 }
 
 // consult offers the other side what one side wants.
@@ -274,7 +254,7 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 		return
 	}
 	side := c.side(x.from)
-	seen := c.keyable(c.target, side, answer.InNumbersOf(x.offer), x.offer)
+	seen := withEventsOf(c.eventsFor(c.target), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
 	reply, err := seen.WithTransport(c.answering(x.from, x.offer)).Answering(x.offer, c.mediaAt(side), sdp.NumbersOf(told), sdp.AsIs)
 	if err != nil || seen.Speaks().Name == "" {
@@ -282,28 +262,22 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 		c.restore(x.to)
 		return
 	}
-	c.rollback[side] = &rollback{description: c.description[side], terms: c.terms, asked: true}
+	c.keepBefore(side, true)
 	c.sentTo[side], c.sentTo[side.Other()] = told, x.formats
 	c.tell(side, told)
 	c.tell(side.Other(), answer.Formats())
-	c.onHold[side], c.streamOrder[side] = x.offer.Held(), x.offer
+	c.takeStreams(side, x.offer)
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
-	c.peerLog.Info().Str("codec", c.record.Codec).Stringer("side", side).Msg("session renegotiated")
+	c.peerLog.Info().Str("codec", c.codecName).Stringer("side", side).Msg("session renegotiated")
 	c.step(x.from, leg.Accept{SDP: reply})
 }
 
 // restore offers a side the session again as the other one has it.
 func (c *Call) restore(l *legOnWire) {
-	if offer, err := c.sessionToward(c.side(l)); err == nil {
+	if offer, err := c.sessionTo(c.side(l)); err == nil {
 		c.step(l, leg.Offer{Ref: c.nextOffer(), SDP: offer})
 	}
-}
-
-// nextOffer is the Ref of a new offer.
-func (c *Call) nextOffer() int {
-	c.offers++
-	return c.offers
 }
 
 // onOfferRefused: the other side does not want the change. Who asked for it may

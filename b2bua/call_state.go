@@ -72,6 +72,7 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *stream) *legOnWire {
 // journal notes the call's state for the case that the process is killed.
 func (c *Call) journal() {
 	r := c.record
+	r.Codec = c.codecName
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
 	r.Recordings = recordingsOf(c.recorders)
 	c.server.sink.Journal(r)
@@ -104,6 +105,7 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 
 func (c *Call) snapshot() LiveCall {
 	r := c.record
+	r.Codec = c.codecName
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
 	r.Recordings = recordingsOf(c.recorders)
 	if c.transfer != nil {

@@ -117,13 +117,13 @@ func (c *Call) wanted(side media.Side) *voice {
 // soundRinging answers the caller's offer with 183, so that it hears ringing of
 // ours. False: it has no G.711 that a target could use, or makes no offer.
 func (c *Call) soundRinging() bool {
-	k, ok := c.playable()
+	k, ok := c.playable(c.untried)
 	if !ok {
 		return false
 	}
 	answer := c.offer.Only(k, sdp.SpokenIn(c.offer.Formats()))
 	formats := answer.Formats()
-	c.onHold[media.SideA], c.streamOrder[media.SideA] = c.offer.Held(), c.offer
+	c.takeStreams(media.SideA, c.offer)
 	sdp, err := answer.WithTransport(c.answering(c.a, c.offer)).Answering(c.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), c.offer.Mirrored())
 	if err != nil {
 		return false
@@ -136,8 +136,9 @@ func (c *Call) soundRinging() bool {
 	return true
 }
 
-// playable is the first kind of G.711 of the caller's that a target can use.
-func (c *Call) playable() (sdp.Codec, bool) {
+// playable is the first kind of G.711 of the caller's that one of the targets can
+// use.
+func (c *Call) playable(targets []*peers.Target) (sdp.Codec, bool) {
 	if c.late {
 		return sdp.Codec{}, false
 	}
@@ -146,7 +147,7 @@ func (c *Call) playable() (sdp.Codec, bool) {
 			continue
 		}
 		only := c.offer.Only(f.Codec, nil)
-		if slices.ContainsFunc(c.untried, func(t *peers.Target) bool { _, _, err := only.Offerable(t.Config); return err == nil }) {
+		if slices.ContainsFunc(targets, func(t *peers.Target) bool { _, _, err := only.Offerable(t.Config); return err == nil }) {
 			return f.Codec, true
 		}
 	}

@@ -410,7 +410,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
 	}
 	var err error
-	if a.offer, a.formats, err = c.offerFor(a.target); err != nil {
+	if a.offer, a.formats, err = c.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}
