@@ -13,7 +13,6 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -61,20 +60,9 @@ type Call struct {
 	tried   int
 	last    outcome // of the last attempt
 
-	offer  *sdp.Description // the caller's, or what it could have offered
-	late   bool             // the caller's INVITE had none, and its answer is to come
-	answer []byte           // our SDP that the caller has
-	terms
-	codecName     string                   // of the caller's codec, as its offer spells it
-	changes       [2][]media.PayloadChange // of what a side sends
-	description   [2]*sdp.Description
-	rollback      [2]*rollback           // what was in force before the last change, by the side that wanted it
+	agreement     agreement
 	secured       [2]secured             // whose keys the media has
 	plain         map[*peers.Target]bool // targets that have not taken SRTP, and are offered RTP
-	onHold        [2]bool                // a side has said that it wants no media
-	streamOrder   [2]*sdp.Description    // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
-	offers        int                    // made in mid-call
-	exchange      *exchange              // a change that the other side is asked for
 	relays        map[int]relayed        // requests that the other side was sent, by Ref
 	lastRelay     int
 	transfer      *transfer  // away from the agent, under way
@@ -277,7 +265,7 @@ func (c *Call) drop(l *legOnWire) {
 // setTimer sets the one timer to the earliest deadline of the call and its
 // legs.
 func (c *Call) setTimer() {
-	first := leg.Earliest(c.setupUntil, c.durationUntil, c.exchangeDeadline(), c.beepAt)
+	first := leg.Earliest(c.setupUntil, c.durationUntil, c.agreement.exchangeDeadline(), c.beepAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -301,7 +289,7 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.beepAt) {
 		c.beep(now)
 	}
-	if due(c.exchangeDeadline()) {
+	if due(c.agreement.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
 	for _, l := range append([]*legOnWire(nil), c.legs...) {
@@ -322,7 +310,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phaseName = "ending"
 	c.cancel()
 	c.setupUntil, c.durationUntil, c.beepAt = time.Time{}, time.Time{}, time.Time{}
-	c.transfer, c.exchange, c.relays = nil, nil, nil
+	c.transfer, c.agreement.exchange, c.relays = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
 	if c.session != nil {
@@ -347,7 +335,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 			r.Q850 = cause.Q850OfCause(why)
 		}
 	}
-	r.Codec = c.codecName
+	r.Codec = c.agreement.codecName
 	c.warnOfDeafness()
 	c.finish()
 	return nil
@@ -418,8 +406,8 @@ func (c *Call) leave() {
 	c.secured = [2]secured{}
 	c.stopRecording()
 	c.tape.drop()
-	c.description, c.rollback, c.streamOrder = [2]*sdp.Description{}, [2]*rollback{}, [2]*sdp.Description{}
-	c.invite, c.offer, c.vars.HeaderFunc = nil, nil, nil // not needed while the record waits to be written
+	c.agreement = agreement{}
+	c.invite, c.vars.HeaderFunc = nil, nil // not needed while the record waits to be written
 }
 
 // recovered ends the call, not the process, when its goroutine panics: the

@@ -39,7 +39,7 @@ func (c *Call) nextAttempt() phase {
 // at its target.
 func (c *Call) ready(a *attempt) bool {
 	var err error
-	if a.offer, a.formats, err = c.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
+	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
 		c.failed(outcome{cause: cause.NoCommonCodec})
 		return false
 	}
@@ -92,14 +92,14 @@ func (c *Call) failed(o outcome) {
 // more: its port may be another call's by now, and the caller hears ringing of
 // ours again, where it did.
 func (c *Call) detachTarget(a *attempt) {
-	if c.session == nil || c.description[media.SideB] == nil || c.b != nil {
+	if c.session == nil || c.agreement.description[media.SideB] == nil || c.b != nil {
 		return // nobody was heard, or the agent is, beside a transfer
 	}
 	if _, t := c.attemptLine(); t != a.target {
 		return
 	}
 	c.session.SetPeer(media.SideB, media.Peer{})
-	c.description[media.SideB], c.sentTo[media.SideB], c.voices[media.SideB] = nil, nil, nil
+	c.agreement.description[media.SideB], c.agreement.sentTo[media.SideB], c.voices[media.SideB] = nil, nil, nil
 	c.updateSounds()
 }
 

@@ -56,7 +56,7 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 		return false
 	}
 	side := c.side(from).Other()
-	number, clock, ok := c.events(side)
+	number, clock, ok := c.agreement.events(side)
 	if !ok {
 		return false
 	}
@@ -68,16 +68,6 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 	}
 	c.reply(from, req, 200)
 	return true
-}
-
-// events are the telephone-events that a side wants: payload type and clock.
-func (c *Call) events(side media.Side) (number uint8, clock uint32, ok bool) {
-	d := c.description[side]
-	if d == nil {
-		return 0, 0, false
-	}
-	_, speech := d.Speech()
-	return eventsAmong(d.Formats(), speech)
 }
 
 // eventsAmong are the telephone-events among formats, rather those of the clock
@@ -97,7 +87,7 @@ func eventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint3
 // the platform wants them as INFO.
 func (c *Call) listenForDigits() {
 	side := c.platform().Other()
-	number, clock, ok := eventsAmong(c.sentTo[side], c.codec[side].Clock)
+	number, clock, ok := eventsAmong(c.agreement.sentTo[side], c.agreement.codec[side].Clock)
 	on := ok && c.policy().DTMF == config.DTMFInfo
 	if !on && !c.listening {
 		return

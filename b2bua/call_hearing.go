@@ -29,9 +29,9 @@ func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
 		RTT:   store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:   store.Score(math.Round(100*s.MOS) / 100),
-		Codec: c.codec[side].Name, SRTP: c.suite(side),
+		Codec: c.agreement.codec[side].Name, SRTP: c.suite(side),
 	}
-	if d := c.description[side]; d != nil && d.RTP().IsValid() {
+	if d := c.agreement.description[side]; d != nil && d.RTP().IsValid() {
 		r.Expected = d.RTP().String()
 	}
 	if s.Source.IsValid() {
@@ -73,7 +73,7 @@ func (c *Call) onOneWay(f OneWay) {
 	}
 	c.oneWay = f.Side.String()
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
-	if d := c.description[f.Side]; d != nil {
+	if d := c.agreement.description[f.Side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Media().MediaName.Port.Value)))
 	}
 	if s.Refused.IsValid() {

@@ -156,7 +156,7 @@ func TestMediaRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.description[media.SideB], c.codec[media.SideB] = d, sdp.PCMA
+	c.agreement.description[media.SideB], c.agreement.codec[media.SideB] = d, sdp.PCMA
 	side.Source = netip.MustParseAddrPort("192.0.2.10:7000")
 	want.Codec, want.Expected, want.Source = "PCMA", "192.0.2.10:20000", "192.0.2.10:7000"
 	side.Refused = netip.MustParseAddrPort("198.51.100.9:7000")

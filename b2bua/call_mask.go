@@ -60,7 +60,7 @@ func (c *Call) applyMask() {
 	c.maskApplied = true
 	side := c.platform().Other()
 	m := media.Mask{On: c.masked, Always: !c.agreedOnEvents(side)}
-	for _, f := range c.sends(side) {
+	for _, f := range c.agreement.sends(side) {
 		switch number := sdp.NumberOf(f); {
 		case f.Events():
 			m.Events.Add(number)
@@ -76,8 +76,8 @@ func (c *Call) applyMask() {
 // agreedOnEvents says whether a side has telephone-events and was told that it may
 // send them. One that was not sends its keys as tones within its speech.
 func (c *Call) agreedOnEvents(side media.Side) bool {
-	d := c.description[side]
-	return d != nil && slices.ContainsFunc(c.sentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
+	d := c.agreement.description[side]
+	return d != nil && slices.ContainsFunc(c.agreement.sentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
 }
 
 // isCaller says whether a leg is that of the side whose keys are masked.

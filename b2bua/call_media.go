@@ -53,10 +53,10 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 // PRACK. On false the call is over.
 func (c *Call) readOffer() (phase, bool) {
 	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // an error would have been refused
-	c.late = body == nil
+	c.agreement.late = body == nil
 	// One who offers nothing may have no SRTP, and can't say so but by hanging up.
-	c.a.crypto = sdp.NewLegCrypto(c.trunk.Config.Media, c.late && c.trunk.Config.Media.SRTP == config.SRTPRequired)
-	if c.late {
+	c.a.crypto = sdp.NewLegCrypto(c.trunk.Config.Media, c.agreement.late && c.trunk.Config.Media.SRTP == config.SRTPRequired)
+	if c.agreement.late {
 		return nil, true
 	}
 	offer, err := sdp.Read(body, c.a.crypto.Accept())
@@ -64,7 +64,7 @@ func (c *Call) readOffer() (phase, bool) {
 		code, cause, why := badOffer(err)
 		return c.refuse(code, cause, why), false
 	}
-	c.offer, c.description[media.SideA] = offer, offer
+	c.agreement.offer, c.agreement.description[media.SideA] = offer, offer
 	return nil, true
 }
 
@@ -80,34 +80,6 @@ func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 		return 488, cause.NoCommonCodec, warning("305 " + err.Error())
 	}
 	return 488, cause.NoCommonCodec, warning("304 " + err.Error())
-}
-
-func (c *Call) sharesCodec(t *peers.Target) bool {
-	if c.late {
-		return true
-	}
-	_, _, err := c.offer.Offerable(t.Config)
-	return err == nil
-}
-
-// offerFor is what a target is offered: of the caller's offer, or of the
-// target's own codecs where there is none, the formats that it may use; and once
-// the carrier has an answer, of what that says. keyed is the side whose
-// telephone-events end here.
-func (c *Call) offerFor(t *config.Target, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
-	if c.late && c.answer == nil {
-		if c.offer, err = sdp.Synthetic(t.Codecs); err != nil {
-			return nil, nil, err
-		}
-	}
-	offer = c.offer
-	if c.answer != nil {
-		offer = c.onlyAgreedCodec(media.SideA, offer)
-	}
-	if keyed == media.SideB {
-		offer = offer.WithEvents(nil) // made of the caller's INFO
-	}
-	return offer.Offerable(t)
 }
 
 // openMedia leases the ports of both sides, the target's in the address
@@ -194,23 +166,23 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 		c.session.SetPeer(side, media.Peer{})
 		return
 	}
-	if before := c.description[side]; before != nil && before.RTP() != d.RTP() {
+	if before := c.agreement.description[side]; before != nil && before.RTP() != d.RTP() {
 		c.voices[side] = nil // the relay gives it up
 	}
-	c.description[side] = d
+	c.agreement.description[side] = d
 	c.mediaDescribed()
 	l, sources, mode := c.a, c.trunk.Config.MediaSources, c.trunk.Config.Media.Latch
 	if side == media.SideA {
-		c.offer = d
+		c.agreement.offer = d
 	} else {
 		b, t := c.attemptLine()
 		l, sources, mode = b, t.Config.MediaSources, t.Config.Media.Latch
 	}
-	peer := mediaPeer(d, c.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
-	peer.Mux = d.Muxes() && c.streamOrder[side].Muxes()
+	peer := mediaPeer(d, c.agreement.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
+	peer.Mux = d.Muxes() && c.agreement.streamOrder[side].Muxes()
 	c.session.SetPeer(side, peer)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
-		if changes, changed := c.payloadChanges(from); changed {
+		if changes, changed := c.agreement.payloadChanges(from); changed {
 			c.session.SetPayloads(from, changes)
 		}
 	}
@@ -240,21 +212,21 @@ func (c *Call) takeAnswer(body []byte) error {
 	if err != nil {
 		return err
 	}
-	near := c.offer
-	if c.answer != nil {
-		near = c.onlyAgreedCodec(media.SideA, near)
+	near := c.agreement.offer
+	if c.agreement.answer != nil {
+		near = c.agreement.onlyAgreedCodec(media.SideA, near)
 	}
-	seen := withEventsOf(c.eventsFor(a.target), media.SideA, answer.InNumbersOf(near), c.offer)
-	if c.answer != nil && seen.Speaks() != c.codec[media.SideA] {
+	seen := withEventsOf(c.eventsFor(a.target), media.SideA, answer.InNumbersOf(near), c.agreement.offer)
+	if c.agreement.answer != nil && seen.Speaks() != c.agreement.codec[media.SideA] {
 		return sdp.ErrNoCodec
 	}
-	if c.answer == nil {
+	if c.agreement.answer == nil {
 		if err = c.tellCaller(seen); err != nil {
 			return err
 		}
 	}
-	c.sentTo[media.SideB] = offered
-	c.tell(media.SideB, answer.Formats())
+	c.agreement.sentTo[media.SideB] = offered
+	c.agreement.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	return nil
 }
@@ -276,19 +248,19 @@ func (c *Call) readAnswer(from *legOnWire, body []byte, offered []sdp.Format) (*
 // caller's: an answer too, or an offer of the one codec that was chosen where
 // the caller made none.
 func (c *Call) tellCaller(answer *sdp.Description) (err error) {
-	if c.late {
+	if c.agreement.late {
 		formats := answer.Decided()
-		c.answer, err = answer.WithTransport(c.offering(c.a)).ForTarget(c.mediaAt(media.SideA), formats, sdp.AsIs)
-		c.sentTo[media.SideA] = answer.Pick(formats)
-		c.tell(media.SideA, c.sentTo[media.SideA])
+		c.agreement.answer, err = answer.WithTransport(c.offering(c.a)).ForTarget(c.mediaAt(media.SideA), formats, sdp.AsIs)
+		c.agreement.sentTo[media.SideA] = answer.Pick(formats)
+		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA])
 		return err
 	}
-	formats := answer.Common(c.offer) // it may have events that only the target was offered
-	c.takeStreams(media.SideA, c.offer)
-	c.sentTo[media.SideA] = formats
-	c.tell(media.SideA, formats)
-	if c.answer, err = answer.WithTransport(c.answering(c.a, c.offer)).Answering(c.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
-		c.setPeer(media.SideA, c.offer)
+	formats := answer.Common(c.agreement.offer) // it may have events that only the target was offered
+	c.agreement.takeStreams(media.SideA, c.agreement.offer)
+	c.agreement.sentTo[media.SideA] = formats
+	c.agreement.tell(media.SideA, formats)
+	if c.agreement.answer, err = answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
+		c.setPeer(media.SideA, c.agreement.offer)
 	}
 	return err
 }

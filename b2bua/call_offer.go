@@ -19,18 +19,6 @@ import (
 // happens, so that hold, resume and a new address are answered here; the other
 // side is asked where the codec has to change (targets[].reinvite).
 
-// exchange is a change that one side wants and the other is asked for. A call
-// has one at a time.
-type exchange struct {
-	from, to  *legOnWire
-	ref       int // of the offer to it
-	offer     *sdp.Description
-	formats   []sdp.Format // that to is offered
-	fallback  []sdp.Format // formats that from may have all the same if to refuses; nil: none
-	withdrawn bool         // from has thought better of it, or has waited for too long
-	until     time.Time
-}
-
 // How long a side waits for the other one's word about a change: an UPDATE has
 // to be answered within 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2),
 // and who wants something by INVITE does not wait for ever.
@@ -38,14 +26,6 @@ const (
 	consultUpdate = 24 * time.Second
 	consultInvite = time.Minute
 )
-
-// rollback is a session that a change has replaced, in case that a CANCEL was
-// faster than our answer to it.
-type rollback struct {
-	description *sdp.Description
-	terms       terms
-	asked       bool // the other side was, too
-}
 
 // duringSetup is a change of the session, or another request, before the answer.
 func (c *Call) duringSetup(t happening) {
@@ -126,7 +106,7 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 		c.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
-	case c.exchange != nil, c.transfer != nil: // who is called for a transfer was offered the codec that there is
+	case c.agreement.exchange != nil, c.transfer != nil: // who is called for a transfer was offered the codec that there is
 		c.step(from, leg.Reject{Code: 491, Reason: message.StatusText(491)})
 	default:
 		c.consult(from, d, formats, f.Method)
@@ -137,7 +117,7 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 // nil: the codec of the call is not among them. exact: all are.
 func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
 	freely := c.target != nil && c.policy().DTMF != config.DTMFRelay
-	return c.covers(c.side(from), d, c.keyed(), freely)
+	return c.agreement.covers(c.side(from), d, c.keyed(), freely)
 }
 
 // keyed is the side whose telephone-events end here, in the call as it is.
@@ -152,15 +132,15 @@ func (c *Call) keyed() media.Side {
 // absorb answers an offer without asking the other side.
 func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
 	side := c.side(from)
-	answer, err := c.forSide(side, d, c.keyed()).WithTransport(c.answering(from, d)).Answering(d, c.mediaAt(side), sdp.NumbersOf(formats), d.Mirrored())
+	answer, err := c.agreement.forSide(side, d, c.keyed()).WithTransport(c.answering(from, d)).Answering(d, c.mediaAt(side), sdp.NumbersOf(formats), d.Mirrored())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
 	}
-	before := c.description[side]
-	c.takeStreams(side, d)
-	c.keepBefore(side, false)
-	c.sentTo[side] = formats
+	before := c.agreement.description[side]
+	c.agreement.takeStreams(side, d)
+	c.agreement.keepBefore(side, false)
+	c.agreement.sentTo[side] = formats
 	c.setPeer(side, d)
 	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // it may only refresh the session
 		c.peerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
@@ -181,19 +161,19 @@ func (c *Call) offerAgain(from *legOnWire) {
 
 // sessionTo is the session as it is to a side.
 func (c *Call) sessionTo(side media.Side) ([]byte, error) {
-	return c.sessionToward(side, c.mediaAt(side), c.crypto(side).Offering(), c.keyed())
+	return c.agreement.sessionToward(side, c.mediaAt(side), c.crypto(side).Offering(), c.keyed())
 }
 
 // consult offers the other side what one side wants.
 func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, by sip.RequestMethod) {
 	to := c.other(from)
-	wanted := d.NumberedAs(c.description[c.side(to)])
+	wanted := d.NumberedAs(c.agreement.description[c.side(to)])
 	formats, err := wanted.Usable(c.policy().Codecs)
 	if err != nil {
 		c.settleFor(from, d, fallback)
 		return
 	}
-	like := c.streamOrder[c.side(to)]
+	like := c.agreement.streamOrder[c.side(to)]
 	if like == nil {
 		like = &sdp.Description{Streams: d.Streams[d.Audio : d.Audio+1]}
 	}
@@ -206,22 +186,14 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	if by == sip.INVITE {
 		patience = consultInvite
 	}
-	c.exchange = &exchange{from: from, to: to, ref: c.nextOffer(), offer: d, formats: wanted.Pick(formats), fallback: fallback, until: time.Now().Add(patience)}
-	c.step(to, leg.Offer{Ref: c.exchange.ref, SDP: offer})
-}
-
-// exchangeDeadline is when the change that is under way has taken too long.
-func (c *Call) exchangeDeadline() time.Time {
-	if c.exchange == nil || c.exchange.withdrawn {
-		return time.Time{}
-	}
-	return c.exchange.until
+	c.agreement.exchange = &exchange{from: from, to: to, ref: c.agreement.nextOffer(), offer: d, formats: wanted.Pick(formats), fallback: fallback, until: time.Now().Add(patience)}
+	c.step(to, leg.Offer{Ref: c.agreement.exchange.ref, SDP: offer})
 }
 
 // exchangeExpired: the other side has not said whether it wants the change.
 // Should it take it after all, it is offered the session as it is again.
 func (c *Call) exchangeExpired() {
-	x := c.exchange
+	x := c.agreement.exchange
 	x.withdrawn = true
 	c.peerLog.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
 	c.step(x.from, leg.Reject{Code: 504, Reason: message.StatusText(504)})
@@ -234,8 +206,8 @@ func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 		c.restore(from)
 		return nil
 	}
-	if x := c.exchange; x != nil && x.to == from && x.ref == f.Ref {
-		c.exchange = nil
+	if x := c.agreement.exchange; x != nil && x.to == from && x.ref == f.Ref {
+		c.agreement.exchange = nil
 		c.answerOf(x, f.SDP)
 		return nil
 	}
@@ -262,32 +234,32 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 		c.restore(x.to)
 		return
 	}
-	c.keepBefore(side, true)
-	c.sentTo[side], c.sentTo[side.Other()] = told, x.formats
-	c.tell(side, told)
-	c.tell(side.Other(), answer.Formats())
-	c.takeStreams(side, x.offer)
+	c.agreement.keepBefore(side, true)
+	c.agreement.sentTo[side], c.agreement.sentTo[side.Other()] = told, x.formats
+	c.agreement.tell(side, told)
+	c.agreement.tell(side.Other(), answer.Formats())
+	c.agreement.takeStreams(side, x.offer)
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
-	c.peerLog.Info().Str("codec", c.codecName).Stringer("side", side).Msg("session renegotiated")
+	c.peerLog.Info().Str("codec", c.agreement.codecName).Stringer("side", side).Msg("session renegotiated")
 	c.step(x.from, leg.Accept{SDP: reply})
 }
 
 // restore offers a side the session again as the other one has it.
 func (c *Call) restore(l *legOnWire) {
 	if offer, err := c.sessionTo(c.side(l)); err == nil {
-		c.step(l, leg.Offer{Ref: c.nextOffer(), SDP: offer})
+		c.step(l, leg.Offer{Ref: c.agreement.nextOffer(), SDP: offer})
 	}
 }
 
 // onOfferRefused: the other side does not want the change. Who asked for it may
 // have it all the same where the codec stays.
 func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
-	x := c.exchange
+	x := c.agreement.exchange
 	if x == nil || x.to != from || x.ref != f.Ref {
 		return // an offer of our own: the session stays as it was
 	}
-	c.exchange = nil
+	c.agreement.exchange = nil
 	switch {
 	case x.withdrawn:
 	case x.fallback != nil:
@@ -320,8 +292,8 @@ func (c *Call) refuseExchange(x *exchange, code int) {
 // dropExchange forgets a change that an agent has a part in that is not in the
 // call any more. The caller has the session as it was.
 func (c *Call) dropExchange() {
-	x := c.exchange
-	c.exchange = nil
+	x := c.agreement.exchange
+	c.agreement.exchange = nil
 	switch {
 	case x == nil:
 	case x.from == c.a:
@@ -335,14 +307,14 @@ func (c *Call) dropExchange() {
 // never reached it.
 func (c *Call) onWithdrawn(from *legOnWire) {
 	side := c.side(from)
-	if x := c.exchange; x != nil && x.from == from {
+	if x := c.agreement.exchange; x != nil && x.from == from {
 		x.withdrawn = true
 		return
 	}
-	if before := c.rollback[side]; before != nil && before.description != nil {
-		c.rollback[side] = nil
-		c.terms = before.terms
-		c.tell(media.SideA, c.sentTo[media.SideA]) // for the record
+	if before := c.agreement.rollback[side]; before != nil && before.description != nil {
+		c.agreement.rollback[side] = nil
+		c.agreement.terms = before.terms
+		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA]) // for the record
 		c.setPeer(side, before.description)
 		if before.asked {
 			c.restore(c.other(from))
@@ -362,11 +334,11 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := c.readAnswer(from, f.SDP, c.sentTo[side])
-	if err == nil && !sdp.Includes(answer.Formats(), c.codec[side]) {
+	answer, err := c.readAnswer(from, f.SDP, c.agreement.sentTo[side])
+	if err == nil && !sdp.Includes(answer.Formats(), c.agreement.codec[side]) {
 		err = sdp.ErrNoCodec
 	}
-	if like := c.streamOrder[side]; err == nil && f.Late && len(answer.Streams) > max(1, streamsOf(like)) {
+	if like := c.agreement.streamOrder[side]; err == nil && f.Late && len(answer.Streams) > max(1, streamsOf(like)) {
 		err = sdp.ErrMalformed
 	}
 	switch {
@@ -376,9 +348,9 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 		c.peerLog.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
 		return nil
 	}
-	if c.late && side == media.SideA {
-		c.late = false
-		c.offer = answer
+	if c.agreement.late && side == media.SideA {
+		c.agreement.late = false
+		c.agreement.offer = answer
 	}
 	c.setPeer(side, answer)
 	return nil

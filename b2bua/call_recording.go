@@ -3,10 +3,8 @@ package b2bua
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
-	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -89,7 +87,7 @@ func (c *Call) startRecording() error {
 	c.stopRecording() // one that failed
 	r, err := c.server.archive.Record(recording.Call{
 		ID: c.id, Part: len(c.recorders) + 1, Local: c.sessionAddr,
-		Payloads: [2]recording.Payloads{c.payloadsOf(media.SideA), c.payloadsOf(media.SideB)},
+		Payloads: [2]recording.Payloads{c.agreement.payloadsOf(media.SideA), c.agreement.payloadsOf(media.SideB)},
 	})
 	if err != nil {
 		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
@@ -183,28 +181,6 @@ func (c *Call) mediaDescribed() {
 		return
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		c.recorder.SetPayloads(side, c.payloadsOf(side))
+		c.recorder.SetPayloads(side, c.agreement.payloadsOf(side))
 	}
-}
-
-// payloadsOf is what the payload types hold that a side sends.
-func (c *Call) payloadsOf(side media.Side) (p recording.Payloads) {
-	var names []string
-	for _, f := range c.sends(side) {
-		switch number := sdp.NumberOf(f); {
-		case !f.Speech() || !slices.Contains(c.offeredCodecs[side], f.Codec):
-		case f.Codec == sdp.PCMU:
-			p.ULaw.Add(number)
-		case f.Codec == sdp.PCMA:
-			p.ALaw.Add(number)
-		default:
-			p.Other.Add(number)
-			if name, _, _ := strings.Cut(f.Mapping, "/"); !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
-	slices.Sort(names)
-	p.OtherName = strings.Join(names, ", ")
-	return p
 }

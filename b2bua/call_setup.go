@@ -59,7 +59,7 @@ func (c *Call) routing() phase {
 		return p
 	}
 	c.untried = c.peers.Destinations(c.route)
-	if !slices.ContainsFunc(c.untried, c.sharesCodec) {
+	if !slices.ContainsFunc(c.untried, c.agreement.sharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}
 	if err := c.openMedia(c.source.Addr(), c.untried[0].Config.Media.Address); err != nil {
@@ -219,7 +219,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 // offer with our address at, the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempt
-	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.directionFor(a))
+	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.agreement.directionFor(a))
 	if err != nil {
 		return nil, leg.Invite{}, cause.InternalError, err
 	}
@@ -248,22 +248,6 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 		FirstResponse: a.target.Config.FirstResponseTimeout, RingTimeout: a.target.Config.RingTimeout,
 		Auth: a.target.Config.Auth,
 	}, cause.None, nil
-}
-
-// directionFor is that of an attempt's offer: the caller's, but not what the
-// caller was told of an agent that holds it, and nothing where we offer by
-// ourselves.
-func (c *Call) directionFor(a *attempt) sdp.Direction {
-	switch {
-	case a.reason == "" && c.late:
-		return sdp.SendRecv
-	case a.reason == "":
-		return a.offer.PassedOn()
-	case c.onHold[media.SideA]:
-		return sdp.SendOnly
-	default:
-		return sdp.SendRecv
-	}
 }
 
 // localToward is what we are called by the target of an attempt.
@@ -359,7 +343,7 @@ func (c *Call) sendEarlyMedia(f leg.Progress) {
 	if f.Code == 180 && (c.ringSent || c.route.Ringing == config.RingingNone) {
 		f.Code, f.Reason = 183, message.StatusText(183)
 	}
-	c.sendRinging(f, c.answer)
+	c.sendRinging(f, c.agreement.answer)
 }
 
 func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
@@ -397,7 +381,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.recordIfWanted()
 	c.noteAttempt(cause.None, 200)
 	c.journal()
-	c.step(c.a, leg.Answer{SDP: c.answer, Headers: c.passed(f.Headers)})
+	c.step(c.a, leg.Answer{SDP: c.agreement.answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
 }
 

@@ -72,7 +72,7 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *stream) *legOnWire {
 // journal notes the call's state for the case that the process is killed.
 func (c *Call) journal() {
 	r := c.record
-	r.Codec = c.codecName
+	r.Codec = c.agreement.codecName
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
 	r.Recordings = recordingsOf(c.recorders)
 	c.server.sink.Journal(r)
@@ -105,7 +105,9 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 
 func (c *Call) snapshot() LiveCall {
 	r := c.record
-	r.Codec = c.codecName
+	if !c.finished { // then the record has it, and its goroutine may be letting go of the rest
+		r.Codec = c.agreement.codecName
+	}
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
 	r.Recordings = recordingsOf(c.recorders)
 	if c.transfer != nil {
@@ -123,7 +125,7 @@ func (c *Call) snapshot() LiveCall {
 	}
 	live.Recording, live.Masked = c.recordingState(), c.masked
 	live.Vars, live.headers = c.vars, c.invite.Headers()
-	for side, d := range c.description {
+	for side, d := range c.agreement.description {
 		live.Held[side] = d != nil && d.Held()
 		if v := c.voices[side]; v != nil {
 			live.Hears[side] = v.name

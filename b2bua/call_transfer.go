@@ -232,7 +232,7 @@ func (c *Call) transferRings(f leg.Progress) {
 		return
 	}
 	if c.transfer.early = answer; c.transfer.left {
-		c.sentTo[media.SideB] = c.attempt.offered()
+		c.agreement.sentTo[media.SideB] = c.attempt.offered()
 		c.setPeer(media.SideB, answer)
 	}
 }
@@ -240,7 +240,7 @@ func (c *Call) transferRings(f leg.Progress) {
 // transferAnswered bridges the caller to who took the call.
 func (c *Call) transferAnswered(f leg.Answered) {
 	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
-	if err == nil && answer.InNumbersOf(c.onlyAgreedCodec(media.SideA, c.offer)).Speaks() != c.codec[media.SideA] {
+	if err == nil && answer.InNumbersOf(c.agreement.onlyAgreedCodec(media.SideA, c.agreement.offer)).Speaks() != c.agreement.codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
 	if err != nil {
@@ -254,14 +254,14 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	}
 	c.noteAttempt(cause.None, 200)
 	agent, left, before := c.transfer.agent, c.transfer.left, c.bridge
-	held := c.transfer.held || !left && c.description[media.SideB].Held()
+	held := c.transfer.held || !left && c.agreement.description[media.SideB].Held()
 	c.report(200, message.StatusText(200))
 	c.transfer = nil
 	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
 	c.sessionAddr[media.SideB] = c.attempt.mediaName
-	c.onHold[media.SideB], c.streamOrder[media.SideB], c.rollback = false, nil, [2]*rollback{}
-	c.sentTo[media.SideB] = c.attempt.offered()
-	c.tell(media.SideB, answer.Formats())
+	c.agreement.onHold[media.SideB], c.agreement.streamOrder[media.SideB], c.agreement.rollback = false, nil, [2]*rollback{}
+	c.agreement.sentTo[media.SideB] = c.attempt.offered()
+	c.agreement.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
 	c.dropExchange()
@@ -301,14 +301,14 @@ func (c *Call) transferFailed() {
 // agentLeft: the agent hung up while its transfer was under way, as some do as
 // soon as their REFER is accepted. The caller waits for who takes the call.
 func (c *Call) agentLeft(f leg.Gone) {
-	c.transfer.left, c.transfer.held = true, c.description[media.SideB].Held()
+	c.transfer.left, c.transfer.held = true, c.agreement.description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
 	c.vacate(c.bridge)
 	c.dropExchange()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
-		c.sentTo[media.SideB] = c.attempt.offered()
+		c.agreement.sentTo[media.SideB] = c.attempt.offered()
 		c.setPeer(media.SideB, early)
 	} else {
 		c.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +38,7 @@ func (c *Call) play(side media.Side, v *voice) {
 	}
 	before := c.voices[side]
 	if v != nil {
-		play, ok := c.playing(side, v)
+		play, ok := c.agreement.playing(side, v)
 		if ok && before != nil && before.name == v.name && before.played == play {
 			return
 		}
@@ -56,27 +55,6 @@ func (c *Call) play(side media.Side, v *voice) {
 	if c.voices[side] = nil; before != nil {
 		c.session.StopPlay(side)
 	}
-}
-
-// playing is how a side hears a sound: in its kind of G.711, under the number
-// that it has for that, in packets as long as it wants them.
-func (c *Call) playing(side media.Side, v *voice) (media.Play, bool) {
-	law := audio.ULaw
-	switch c.codec[side] {
-	case sdp.PCMU:
-	case sdp.PCMA:
-		law = audio.ALaw
-	default:
-		return media.Play{}, false
-	}
-	d := c.description[side]
-	if d == nil {
-		return media.Play{}, false
-	}
-	f, ok := sdp.Find(d.Formats(), c.codec[side])
-	return media.Play{
-		Sound: v.sound, Law: law, PayloadType: sdp.NumberOf(f), Frame: d.Ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
-	}, ok
 }
 
 // ringback is what a caller hears who waits.
@@ -107,7 +85,7 @@ func (c *Call) wanted(side media.Side) *voice {
 		}
 	case side == media.SideA && c.transfer != nil && c.transfer.left:
 		return c.ringback()
-	case c.route.Hold != config.HoldNone && c.description[side.Other()] != nil && c.description[side.Other()].Held():
+	case c.route.Hold != config.HoldNone && c.agreement.description[side.Other()] != nil && c.agreement.description[side.Other()].Held():
 		name := c.route.Hold
 		return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 	}
@@ -117,41 +95,23 @@ func (c *Call) wanted(side media.Side) *voice {
 // soundRinging answers the caller's offer with 183, so that it hears ringing of
 // ours. False: it has no G.711 that a target could use, or makes no offer.
 func (c *Call) soundRinging() bool {
-	k, ok := c.playable(c.untried)
+	k, ok := c.agreement.playable(c.untried)
 	if !ok {
 		return false
 	}
-	answer := c.offer.Only(k, sdp.SpokenIn(c.offer.Formats()))
+	answer := c.agreement.offer.Only(k, sdp.SpokenIn(c.agreement.offer.Formats()))
 	formats := answer.Formats()
-	c.takeStreams(media.SideA, c.offer)
-	sdp, err := answer.WithTransport(c.answering(c.a, c.offer)).Answering(c.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), c.offer.Mirrored())
+	c.agreement.takeStreams(media.SideA, c.agreement.offer)
+	sdp, err := answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), c.agreement.offer.Mirrored())
 	if err != nil {
 		return false
 	}
-	c.answer, c.sentTo[media.SideA] = sdp, formats
-	c.tell(media.SideA, formats)
+	c.agreement.answer, c.agreement.sentTo[media.SideA] = sdp, formats
+	c.agreement.tell(media.SideA, formats)
 	c.earlySent, c.soundsRinging = true, true
-	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.answer)
-	c.setPeer(media.SideA, c.offer)
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.answer)
+	c.setPeer(media.SideA, c.agreement.offer)
 	return true
-}
-
-// playable is the first kind of G.711 of the caller's that one of the targets can
-// use.
-func (c *Call) playable(targets []*peers.Target) (sdp.Codec, bool) {
-	if c.late {
-		return sdp.Codec{}, false
-	}
-	for _, f := range c.offer.Formats() {
-		if f.Codec != sdp.PCMU && f.Codec != sdp.PCMA {
-			continue
-		}
-		only := c.offer.Only(f.Codec, nil)
-		if slices.ContainsFunc(targets, func(t *peers.Target) bool { _, _, err := only.Offerable(t.Config); return err == nil }) {
-			return f.Codec, true
-		}
-	}
-	return sdp.Codec{}, false
 }
 
 // orderedToPlay has a side hear what the admin API asks for, or no longer.
@@ -171,7 +131,7 @@ func (c *Call) orderedToPlay(s Sounding) error {
 		}
 	}
 	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
-	if _, ok := c.playing(s.Side, v); !ok {
+	if _, ok := c.agreement.playing(s.Side, v); !ok {
 		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
 	}
 	c.voices[s.Side] = nil // the same one begins anew

@@ -30,7 +30,7 @@ func (c *Call) offering(l *legOnWire) sdp.StreamTransport { return l.crypto.Offe
 
 // answering is how our answer to a leg's offer presents it.
 func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTransport {
-	before := c.description[c.side(l)]
+	before := c.agreement.description[c.side(l)]
 	return l.crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
 }
 

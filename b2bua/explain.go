@@ -379,7 +379,7 @@ func (x *explainer) call(c *Call) error {
 	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
 	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
 	var err error
-	if c.offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
+	if c.agreement.offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
 		return err
 	}
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
@@ -410,7 +410,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
 	}
 	var err error
-	if a.offer, a.formats, err = c.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
+	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}

@@ -66,7 +66,7 @@ func (c *Call) mediaToward(target netip.Addr) error {
 	case err != nil:
 		return err
 	case bind == bound:
-	case c.answer == nil:
+	case c.agreement.answer == nil:
 		c.session.Close()
 		c.session = nil
 		return c.reopenMedia(target, wanted)

@@ -1,0 +1,180 @@
+package b2bua
+
+import (
+	"slices"
+	"strings"
+
+	"flowbridge/audio"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+	"flowbridge/recording"
+)
+
+// tell notes what a side is told, and by which codec it speaks.
+func (a *agreement) tell(side media.Side, formats []sdp.Format) {
+	a.offeredCodecs[side], a.codec[side] = nil, sdp.Codec{}
+	for _, f := range formats {
+		a.offeredCodecs[side] = append(a.offeredCodecs[side], f.Codec)
+		if f.Speech() && a.codec[side].Name == "" {
+			a.codec[side] = f.Codec
+			if side == media.SideA {
+				a.codecName, _, _ = strings.Cut(f.Mapping, "/")
+			}
+		}
+	}
+}
+
+// onlyAgreedCodec is a side's description without other codecs than that of the call,
+// which it is to see nothing of; or as it is where it lacks that.
+func (a *agreement) onlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.Description {
+	if !sdp.Includes(d.Formats(), a.codec[side]) {
+		return d
+	}
+	return d.Only(a.codec[side], a.offeredCodecs[side])
+}
+
+// toldTo are those of the formats whose codec a side was told, in the order in
+// which it was.
+func (a *agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
+	var told []sdp.Format
+	for _, k := range a.offeredCodecs[side] {
+		if f, ok := sdp.Find(formats, k); ok {
+			told = append(told, f)
+		}
+	}
+	return told
+}
+
+// sends are the formats that a side may send: those that it was told, and those
+// of its own description, for one that sends by its own numbers.
+func (a *agreement) sends(side media.Side) []sdp.Format {
+	formats := slices.Clone(a.sentTo[side])
+	if d := a.description[side]; d != nil {
+		for _, f := range d.Formats() {
+			if !slices.ContainsFunc(formats, func(o sdp.Format) bool { return o.Number == f.Number }) {
+				formats = append(formats, f)
+			}
+		}
+	}
+	return formats
+}
+
+// forSide is the description of the other side as a side is to see it: in the
+// numbers of near, with the codec of the call if that has it, or it can be made;
+// nil: there is none yet. keyed is the side whose telephone-events end here.
+func (a *agreement) forSide(side media.Side, near *sdp.Description, keyed media.Side) *sdp.Description {
+	far := a.description[side.Other()]
+	switch {
+	case far == nil && side == media.SideA && a.answer != nil: // it was told something, though nobody has taken the call
+		return a.onlyAgreedCodec(side, near)
+	case far == nil:
+		return nil
+	}
+	seen := far.NumberedAs(near)
+	if !sdp.Includes(seen.Formats(), a.codec[side]) {
+		seen = far.InNumbersOf(a.onlyAgreedCodec(side, near))
+	}
+	return withEventsOf(keyed, side, seen, near)
+}
+
+// covers gives the formats of an offer that both sides were told; nil: the codec
+// of the call is not among them. exact: all of them are. freely: the sides need not
+// have the same telephone-events.
+func (a *agreement) covers(side media.Side, d *sdp.Description, keyed media.Side, freely bool) (formats []sdp.Format, exact bool) {
+	far := a.forSide(side, d, keyed)
+	if far == nil {
+		return nil, false
+	}
+	formats = a.toldTo(side, far.Common(d))
+	if !sdp.Includes(formats, a.codec[side]) {
+		return nil, false
+	}
+	told := a.offeredCodecs[side]
+	if freely {
+		noEvents := func(f sdp.Format) bool { return f.Events() }
+		told = slices.DeleteFunc(slices.Clone(told), sdp.Codec.Events)
+		return formats, len(slices.DeleteFunc(slices.Clone(formats), noEvents)) == len(told)
+	}
+	return formats, len(formats) == len(told)
+}
+
+// payloadChanges are what the relay is to make of a side's payload types, so that
+// the other side gets what it expects. A side sends what it was told and has itself
+// (RFC 3264 section 6.1); what the other side has no use for is dropped. changed
+// says whether they are others than before.
+func (a *agreement) payloadChanges(from media.Side) (changes []media.PayloadChange, changed bool) {
+	own, to := a.description[from], a.description[from.Other()]
+	if own == nil || to == nil {
+		return nil, false
+	}
+	has := own.Formats()
+	sends := slices.DeleteFunc(a.sends(from), func(f sdp.Format) bool {
+		return !sdp.Includes(has, f.Codec) || (!f.Comfort() && !slices.Contains(a.offeredCodecs[from], f.Codec))
+	})
+	changes = sdp.ChangesOf(sends, a.toldTo(from.Other(), to.Formats()))
+	changed = !slices.Equal(changes, a.changes[from])
+	a.changes[from] = changes
+	return changes, changed
+}
+
+// payloadsOf is what the payload types hold that a side sends.
+func (a *agreement) payloadsOf(side media.Side) (p recording.Payloads) {
+	var names []string
+	for _, f := range a.sends(side) {
+		switch number := sdp.NumberOf(f); {
+		case !f.Speech() || !slices.Contains(a.offeredCodecs[side], f.Codec):
+		case f.Codec == sdp.PCMU:
+			p.ULaw.Add(number)
+		case f.Codec == sdp.PCMA:
+			p.ALaw.Add(number)
+		default:
+			p.Other.Add(number)
+			if name, _, _ := strings.Cut(f.Mapping, "/"); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	p.OtherName = strings.Join(names, ", ")
+	return p
+}
+
+// playing is how a side hears a sound: in its kind of G.711, under the number
+// that it has for that, in packets as long as it wants them.
+func (a *agreement) playing(side media.Side, v *voice) (media.Play, bool) {
+	law := audio.ULaw
+	switch a.codec[side] {
+	case sdp.PCMU:
+	case sdp.PCMA:
+		law = audio.ALaw
+	default:
+		return media.Play{}, false
+	}
+	d := a.description[side]
+	if d == nil {
+		return media.Play{}, false
+	}
+	f, ok := sdp.Find(d.Formats(), a.codec[side])
+	return media.Play{
+		Sound: v.sound, Law: law, PayloadType: sdp.NumberOf(f), Frame: d.Ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
+	}, ok
+}
+
+// events are the telephone-events that a side wants: payload type and clock.
+func (a *agreement) events(side media.Side) (number uint8, clock uint32, ok bool) {
+	d := a.description[side]
+	if d == nil {
+		return 0, 0, false
+	}
+	_, speech := d.Speech()
+	return eventsAmong(d.Formats(), speech)
+}
+
+// withEventsOf is the answer that a side is to see: with the telephone-events that
+// it offers, where those of it, or toward it, are ours.
+func withEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.Description {
+	if keyed == side {
+		return answer.WithEvents(offer)
+	}
+	return answer
+}
