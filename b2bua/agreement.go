@@ -109,9 +109,9 @@ func (a *agreement) offerFor(t *config.Target, keyed media.Side) (offer *sdp.Des
 // ourselves.
 func (a *agreement) directionFor(at *attempt) sdp.Direction {
 	switch {
-	case at.reason == "" && a.late:
+	case !at.plan.isTransfer() && a.late:
 		return sdp.SendRecv
-	case at.reason == "":
+	case !at.plan.isTransfer():
 		return at.offer.PassedOn()
 	case a.onHold[media.SideA]:
 		return sdp.SendOnly

@@ -48,22 +48,19 @@ type Call struct {
 	due       []item       // requests that have their turn
 	pending   []happening  // not yet handled
 
-	a       *legOnWire
-	vars    config.Vars
-	privacy outbound.Privacy // what the caller wants to be withheld
-	route   *config.Route
-	untried []*peers.Target // not yet tried
-	attempt *attempt        // the current one
-	bridge  *attempt        // that the caller is bridged to
-	b       *legOnWire      // its leg; nil: it has gone, and another one is called
-	target  *peers.Target   // and whose it is
-	tried   int
-	last    outcome // of the last attempt
+	a        *legOnWire
+	vars     config.Vars
+	privacy  outbound.Privacy // what the caller wants to be withheld
+	route    *config.Route
+	plan     plan
+	attempts attempts
+	bridge   *attempt      // that the caller is bridged to
+	b        *legOnWire    // its leg; nil: it has gone, and another one is called
+	target   *peers.Target // and whose it is
 
 	agreement     agreement
-	secured       [2]secured             // whose keys the media has
-	plain         map[*peers.Target]bool // targets that have not taken SRTP, and are offered RTP
-	relays        map[int]relayed        // requests that the other side was sent, by Ref
+	secured       [2]secured      // whose keys the media has
+	relays        map[int]relayed // requests that the other side was sent, by Ref
 	lastRelay     int
 	transfer      *transfer  // away from the agent, under way
 	referrals     int        // that the agent has asked for
@@ -100,15 +97,6 @@ type happening struct {
 	event event
 }
 
-// outcome is how an attempt ended.
-type outcome struct {
-	code   int // the target's final answer, 0: none
-	reason string
-	cause  cause.Cause
-	q850   int
-	err    error // why there is no answer, if that is known
-}
-
 // run is the call's goroutine.
 func (c *Call) run() {
 	defer c.recovered()
@@ -127,7 +115,7 @@ func (c *Call) next() happening {
 		if len(c.pending) > 0 {
 			t := c.pending[0]
 			c.pending = c.pending[1:]
-			if t.from == nil || t.from == c.a || t.from == c.b || (c.attempt != nil && t.from == c.attempt.line) {
+			if t.from == nil || t.from == c.a || t.from == c.b || (c.attempts.current != nil && t.from == c.attempts.current.line) {
 				return t
 			}
 			continue // of a leg that was given up
@@ -317,7 +305,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		c.record.Media = c.mediaRecord(c.session.Close())
 		c.session = nil
 	}
-	c.vacate(c.attempt)
+	c.vacate(c.attempts.current)
 	c.vacate(c.bridge)
 	r := &c.record
 	r.EndedAt = store.TimeOf(now)

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -13,37 +12,32 @@ import (
 	"flowbridge/store"
 )
 
-// nextAttempt begins with the next target, or ends the call where none is
-// left.
-func (c *Call) nextAttempt() phase {
-	c.vacate(c.attempt)
-	c.attempt = nil
-	for len(c.untried) > 0 {
-		t := c.untried[0]
-		c.untried = c.untried[1:]
-		c.tried++
-		a := &attempt{number: c.tried, target: t, started: time.Now()}
-		c.attempt = a
-		c.noteDestination(t)
-		c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
-		c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
-		if c.ready(a) {
+// try begins an attempt at the next target of a plan that there can be one at, and
+// says whether there was any. Those that can't be tried are in the record.
+func (c *Call) try(p *plan) bool {
+	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
+		if !p.isTransfer() {
+			c.noteDestination(a.target)
+			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
+			c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
+		}
+		if c.possible(a) {
 			c.prepare(a)
-			return (*Call).preparing
+			return true
 		}
 	}
-	return c.refuse(c.route.Otherwise, c.last.cause)
+	return false
 }
 
-// ready says whether an attempt can be made: there is a codec for it, and room
-// at its target.
-func (c *Call) ready(a *attempt) bool {
+// possible says whether an attempt can be made: there is a codec for it, and
+// a place at its target.
+func (c *Call) possible(a *attempt) bool {
 	var err error
 	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
 		c.failed(outcome{cause: cause.NoCommonCodec})
 		return false
 	}
-	a.crypto = c.cryptoFor(a.target)
+	a.crypto = c.attempts.cryptoFor(a.target)
 	if a.placed = c.server.admission.Occupy(a.target); !a.placed {
 		c.failed(outcome{cause: cause.TargetCapped})
 		return false
@@ -54,8 +48,8 @@ func (c *Call) ready(a *attempt) bool {
 // varsOf are what templates of an attempt see.
 func (c *Call) varsOf(a *attempt) config.Vars {
 	vars := c.vars
-	if a.vars != nil {
-		vars = *a.vars
+	if a.plan.vars != nil {
+		vars = *a.plan.vars
 	}
 	vars.Attempt = a.number
 	return vars
@@ -76,8 +70,8 @@ func (c *Call) prepare(a *attempt) {
 
 // failed notes how the current attempt ended.
 func (c *Call) failed(o outcome) {
-	a := c.attempt
-	c.last = o
+	a := c.attempts.current
+	c.attempts.last = o
 	if a.cancel != nil {
 		a.cancel()
 	}
@@ -117,41 +111,13 @@ func (c *Call) noteAttempt(cause cause.Cause, code int) {
 
 // attemptRecord is the current attempt as the record has it.
 func (c *Call) attemptRecord(cause cause.Cause, code int) store.Attempt {
-	a := c.attempt
+	a := c.attempts.current
 	return store.Attempt{
 		StartedAt: store.TimeOf(a.started),
-		Target:    a.target.Config.Name, Reason: a.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		Target:    a.target.Config.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 		SIPCallID: a.callID(),
 	}
-}
-
-// callID is the Call-ID of an attempt's INVITE, empty where none went out.
-func (a *attempt) callID() string {
-	if a.line == nil {
-		return ""
-	}
-	return a.line.callID
-}
-
-// errWantsTCP means that an INVITE is over the target's UDP budget and is to go
-// over TCP.
-var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
-
-// connect opens a TCP connection to a target over UDP, in a goroutine that
-// posts f again with it, or without where there is none (RFC 3261 section
-// 18.1.1).
-func (c *Call) connect(f Ready) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	c.attempt.cancel()
-	c.attempt.cancel = cancel
-	stack, t := c.server.stack, c.attempt.target.Config
-	c.server.calls.Go(func() {
-		defer c.server.stack.recovered("connect")
-		f.TriedTCP, f.Err = true, nil
-		defer func() { c.inbox.post(item{event: f}) }()
-		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
-	})
 }
 
 // noteDestination writes down where an attempt goes. The target of a call that

@@ -57,7 +57,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case Ready:
-		if c.transfer != nil && e.Attempt == c.attempt.number { // else of an attempt before
+		if c.transfer != nil && e.Attempt == c.attempts.current.number { // else of an attempt before
 			c.dialTransfer(e)
 		}
 	case MediaLost:
@@ -154,7 +154,7 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 // say, where there are two.
 func (c *Call) maxDuration() time.Duration {
 	limit := c.trunk.Config.MaxDuration
-	if t := c.attempt.target.Callee; t != nil && t.MaxDuration > 0 && (limit <= 0 || t.MaxDuration < limit) {
+	if t := c.attempts.current.target.Callee; t != nil && t.MaxDuration > 0 && (limit <= 0 || t.MaxDuration < limit) {
 		limit = t.MaxDuration
 	}
 	return limit

@@ -108,8 +108,8 @@ func (c *Call) latchOf(side media.Side) config.LatchMode {
 		return c.trunk.Config.Media.Latch
 	case c.target != nil:
 		return c.target.Config.Media.Latch
-	case c.attempt != nil:
-		return c.attempt.target.Config.Media.Latch
+	case c.attempts.current != nil:
+		return c.attempts.current.target.Config.Media.Latch
 	}
 	return config.LatchAuto
 }

@@ -195,7 +195,7 @@ func (c *Call) attemptLine() (*legOnWire, *peers.Target) {
 	if c.b != nil {
 		return c.b, c.target
 	}
-	return c.attempt.line, c.attempt.target
+	return c.attempts.current.line, c.attempts.current.target
 }
 
 // mediaAt is our RTP address on a side, as SDP names it.
@@ -206,7 +206,7 @@ func (c *Call) mediaAt(side media.Side) netip.AddrPort {
 // takeAnswer puts the target's answer into force. What the carrier was told
 // first stays: address, port and codec don't change during the set-up.
 func (c *Call) takeAnswer(body []byte) error {
-	a := c.attempt
+	a := c.attempts.current
 	offered := a.offered()
 	answer, err := c.readAnswer(a.line, body, offered)
 	if err != nil {

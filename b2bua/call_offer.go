@@ -122,7 +122,7 @@ func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format
 
 // keyed is the side whose telephone-events end here, in the call as it is.
 func (c *Call) keyed() media.Side {
-	if c.b == nil && c.attempt == nil {
+	if c.b == nil && c.attempts.current == nil {
 		return noSide
 	}
 	_, t := c.attemptLine()

@@ -1,8 +1,6 @@
 package b2bua
 
 import (
-	"errors"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
-	"flowbridge/media"
 	"flowbridge/store"
 )
 
@@ -58,11 +55,12 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	c.untried = c.peers.Destinations(c.route)
-	if !slices.ContainsFunc(c.untried, c.agreement.sharesCodec) {
+	targets := c.peers.Destinations(c.route)
+	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
+	if !slices.ContainsFunc(targets, c.agreement.sharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}
-	if err := c.openMedia(c.source.Addr(), c.untried[0].Config.Media.Address); err != nil {
+	if err := c.openMedia(c.source.Addr(), targets[0].Config.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
 	}
@@ -139,7 +137,7 @@ func (c *Call) preparing() phase {
 func (c *Call) eventInSetup(e event) (next phase, left bool) {
 	switch e := e.(type) {
 	case Ready:
-		if e.Attempt == c.attempt.number { // else of an attempt before
+		if e.Attempt == c.attempts.current.number { // else of an attempt before
 			return c.onReady(e), true
 		}
 	case Killed:
@@ -151,131 +149,23 @@ func (c *Call) eventInSetup(e event) (next phase, left bool) {
 	return nil, false
 }
 
-func (c *Call) onReady(f Ready) phase {
-	a := c.attempt
-	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
-	if f.AskedAPI && !f.TriedTCP {
-		a.prepareMS = f.Elapsed.Milliseconds()
-		if f.Prepared.CallID != "" {
-			c.record.PreparedAt = store.TimeOf(time.Now())
-			c.record.SynthflowCallID = f.Prepared.CallID
-			c.name(f.Prepared.CallID)
-			if f.Prepared.Shared {
-				c.log.Warn().Str("synthflow_call_id", f.Prepared.CallID).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
-			}
-		}
-	}
-	if f.Err != nil {
-		c.log.Warn().Err(f.Err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not ready")
-	}
-	if f.Cause != cause.None {
-		c.failed(outcome{cause: f.Cause})
-		return c.nextAttempt()
-	}
-	cause, err := c.dial(f)
-	if errors.Is(err, errWantsTCP) {
-		c.connect(f)
+// nextAttempt tries the next target, or ends the call where none is left.
+func (c *Call) nextAttempt() phase {
+	if c.try(&c.plan) {
 		return (*Call).preparing
 	}
-	if err != nil {
-		c.log.Warn().Err(err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not dialled")
-		c.failed(outcome{cause: cause})
-		return c.nextAttempt()
-	}
-	return (*Call).dialing
+	return c.refuse(c.route.Otherwise, c.attempts.last.cause)
 }
 
-// dial makes leg B and sends its INVITE.
-func (c *Call) dial(f Ready) (cause.Cause, error) {
-	a := c.attempt
-	local, err := c.localToward(f)
-	if err != nil {
-		return cause.TargetUnreachable, err
+func (c *Call) onReady(f Ready) phase {
+	switch c.dialPrepared(f) {
+	case dialled:
+		return (*Call).dialing
+	case waitsForTCP:
+		return (*Call).preparing
+	case notDialled:
 	}
-	if err = c.mediaToward(f.Dest.Addr()); err != nil {
-		return mediaCause(err), err
-	}
-	at := netip.AddrPortFrom(a.mediaName, c.session.Local(media.SideB).Port())
-	leg, invite, why, err := c.outboundLeg(f, local, at)
-	if err != nil {
-		return why, err
-	}
-	a.transport = message.TransportName(local.Transport)
-	a.line = c.addLeg(leg, local, f.Flow)
-	a.line.wire.tls = a.target.Config.TLS
-	a.line.crypto = a.crypto
-	if a.reason == "" {
-		c.sessionAddr[media.SideB] = a.mediaName
-		c.record.TargetSIPCallID = leg.Dialog().CallID
-		c.nameOutbound(invite.Request)
-		c.record.DialedAt = store.TimeOf(time.Now())
-	}
-	c.journal()
-	c.step(a.line, invite)
-	return cause.None, nil
-}
-
-// outboundLeg makes leg B and what tells it to send its INVITE: the caller's
-// offer with our address at, the configured headers. It sends nothing.
-func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
-	a := c.attempt
-	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.agreement.directionFor(a))
-	if err != nil {
-		return nil, leg.Invite{}, cause.InternalError, err
-	}
-	vars := c.varsOf(a)
-	if f.AskedAPI && f.Prepared.CallID != "" {
-		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
-	}
-	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Config.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy), Besides: a.headers}
-	if a.source != nil {
-		in.Source = a.source
-	}
-	out, err := outbound.Build(a.target.Config, f.URI, vars, in, local, a.target.Options(), offer)
-	if err != nil {
-		return nil, leg.Invite{}, cause.TemplateFailed, err
-	}
-	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), newCallID(), out.LocalParty, out.RemoteParty)
-	out.Offer = l.Describe(out.Offer)
-	if a.reason == "" {
-		out.Parts = message.PartsFor(c.invite, a.target.Config.PassParts)
-	}
-	if err = c.fit(&out, l, f); err != nil {
-		return nil, leg.Invite{}, cause.InviteTooLarge, err
-	}
-	return l, leg.Invite{
-		Request: out.Request(), Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: a.target.Config.FirstResponseTimeout, RingTimeout: a.target.Config.RingTimeout,
-		Auth: a.target.Config.Auth,
-	}, cause.None, nil
-}
-
-// localToward is what we are called by the target of an attempt.
-func (c *Call) localToward(f Ready) (leg.Local, error) {
-	if f.Flow != nil {
-		return c.server.stack.localOver(f.Flow)
-	}
-	return c.server.stack.localFor(config.TransportUDP, f.Dest.Addr())
-}
-
-// fit makes an INVITE as small as it has to be, and notes what was left out;
-// or says that it wants TCP.
-func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
-	a := c.attempt
-	size := func() int { return leg.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Config) }
-	whole := size()
-	var err error
-	switch over := f.Flow == nil && outbound.OverBudget(a.target.Config, out.Measure(whole)); {
-	case over && a.target.Config.Overflow == config.OverflowTCP && !f.TriedTCP:
-		return errWantsTCP
-	case over:
-		err = out.Trim(a.target.Config.Budget, size)
-	}
-	if a.dropped = out.Dropped; len(a.dropped) > 0 {
-		c.log.Warn().Str("target", a.target.Config.Name).Int("attempt", a.number).Strs("headers", a.dropped).
-			Int("size", whole).Msg("headers left out")
-	}
-	return err
+	return c.nextAttempt()
 }
 
 // dialing: the INVITE to the target has no final answer.
@@ -359,18 +249,20 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 // onAnswered: the target said 200 and has its ACK; now the carrier gets its
 // own.
 func (c *Call) onAnswered(f leg.Answered) phase {
-	if f.SDP == nil {
-		return c.badAnswer(sdp.ErrNoAudio)
+	err := sdp.ErrNoAudio
+	if f.SDP != nil {
+		err = c.takeAnswer(f.SDP)
 	}
-	if err := c.takeAnswer(f.SDP); err != nil {
-		return c.badAnswer(err)
+	if err != nil {
+		c.badAnswer(err)
+		return c.nextAttempt()
 	}
 	now := time.Now()
 	c.setupUntil = time.Time{}
 	if limit := c.maxDuration(); limit > 0 {
 		c.durationUntil = now.Add(limit)
 	}
-	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
+	c.bridge, c.b, c.target = c.attempts.current, c.attempts.current.line, c.attempts.current.target
 	c.session.Start()
 	c.listenForDigits()
 	c.answered = now
@@ -385,40 +277,21 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// badAnswer hangs up a target whose answer can't be relayed.
-func (c *Call) badAnswer(err error) phase {
-	c.log.Warn().Err(err).Str("target", c.attempt.target.Config.Name).Msg("target's SDP answer not usable")
-	c.step(c.attempt.line, leg.Hangup{Why: cause.BadAnswer})
-	c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
-	c.triesPlainAfter(err)
-	return c.nextAttempt()
-}
-
 // onRefused is the next target's turn, or the carrier gets the target's own
 // answer.
 func (c *Call) onRefused(f leg.Refused) phase {
-	if c.refusedBy(f, c.route.FailoverOn) {
+	if c.refusedBy(f) {
 		return c.nextAttempt()
 	}
 	c.step(c.a, leg.Refuse{Code: f.Code, Reason: f.Reason, Headers: c.passed(f.Headers)})
 	return c.end(f.Cause, store.EndedByAgent, f.Code, f.Q850)
 }
 
-// refusedBy notes how an attempt ended, and says whether it is the next one's
-// turn.
-func (c *Call) refusedBy(f leg.Refused, failoverOn []int) bool {
-	if f.Cause == cause.TargetSilent {
-		c.attempt.line.wire.distrust()
-	}
-	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || cause.NextTarget(f.Code, failoverOn)
-}
-
 // passed picks the headers of a target's answer that the carrier gets.
 func (c *Call) passed(headers []sip.Header) []sip.Header {
 	out, dropped := outbound.Passed(headers, c.trunk.Config.PassHeaders)
 	if len(dropped) > 0 {
-		c.peerLog.Warn().Str("target", c.attempt.target.Config.Name).Strs("headers", dropped).Msg("headers not passed on")
+		c.peerLog.Warn().Str("target", c.attempts.current.target.Config.Name).Strs("headers", dropped).Msg("headers not passed on")
 	}
 	return out
 }
@@ -426,7 +299,7 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.step(c.a, leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers})
-	return c.end(cause, store.EndedBySystem, code, c.last.q850)
+	return c.end(cause, store.EndedBySystem, code, c.attempts.last.q850)
 }
 
 // cancelledByCaller gives up the target; the carrier has its 487 already.
@@ -451,11 +324,11 @@ func (c *Call) abandon(why cause.Cause) { c.abandonFor(why, cause.Reasons{}) }
 
 // abandonFor is abandon for what the caller says.
 func (c *Call) abandonFor(why cause.Cause, caller cause.Reasons) {
-	a := c.attempt
+	a := c.attempts.current
 	if a == nil {
 		return
 	}
-	c.last = outcome{cause: why} // whatever another target said before
+	c.attempts.last = outcome{cause: why} // whatever another target said before
 	a.cancel()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -11,7 +10,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -28,20 +26,16 @@ import (
 
 // transfer is a call away from the agent that is under way.
 type transfer struct {
-	agent      *legOnWire // who asked for it
-	left       bool       // and has hung up since
-	held       bool       // holding the call
-	reports    bool       // it wants to hear what becomes of it
-	id         string
-	refer      *sip.Request
-	headers    []outbound.Field // of the INVITE
-	vars       config.Vars
-	pending    []*peers.Target
-	failoverOn []int            // of the route that they are of
-	early      *sdp.Description // that who is called has sent so far
-	code       int              // the last final answer
-	reason     string
-	told       int // the last status that the agent was told
+	agent   *legOnWire // who asked for it
+	left    bool       // and has hung up since
+	held    bool       // holding the call
+	reports bool       // it wants to hear what becomes of it
+	id      string
+	plan    plan
+	early   *sdp.Description // that who is called has sent so far
+	code    int              // the last final answer
+	reason  string
+	told    int // the last status that the agent was told
 }
 
 // reasonTransfer says in the record that an attempt is not for the route.
@@ -102,13 +96,16 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
 	}
 	c.referrals++
-	t := &transfer{
-		agent: from, reports: message.WantsReport(req), refer: req, headers: headers, vars: c.vars, pending: dest.targets, failoverOn: dest.failoverOn,
-		code: 503, reason: message.StatusText(503),
-	}
-	t.vars.To, t.vars.Route = dest.party, dest.route
+	vars := c.vars
+	vars.To, vars.Route = dest.party, dest.route
 	if c.vars.Target == "" { // the customer is who calls, whoever has called whom before
-		t.vars.From, t.vars.Direction = outbound.CallingParty(c.vars), config.DirectionInbound
+		vars.From, vars.Direction = outbound.CallingParty(c.vars), config.DirectionInbound
+	}
+	t := &transfer{
+		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),
+		plan: plan{
+			targets: dest.targets, failoverOn: dest.failoverOn, reason: reasonTransfer, vars: &vars, source: req, headers: headers,
+		},
 	}
 	if c.referrals > 1 { // RFC 3515 section 2.4.6
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
@@ -153,22 +150,9 @@ func (c *Call) report(code int, reason string) {
 
 // nextTransfer tries the next destination, or gives the transfer up.
 func (c *Call) nextTransfer() {
-	t := c.transfer
-	for len(t.pending) > 0 {
-		to := t.pending[0]
-		t.pending = t.pending[1:]
-		c.tried++
-		a := &attempt{
-			number: c.tried, target: to, started: time.Now(), reason: reasonTransfer,
-			vars: &t.vars, source: t.refer, headers: t.headers,
-		}
-		c.attempt = a
-		if c.ready(a) {
-			c.prepare(a)
-			return
-		}
+	if !c.try(&c.transfer.plan) {
+		c.transferFailed()
 	}
-	c.transferFailed()
 }
 
 // onTransfer is a fact of the leg that is called for a transfer.
@@ -194,28 +178,14 @@ func (c *Call) transferRefused(f leg.Refused) {
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
 		c.transfer.code, c.transfer.reason = 408, message.StatusText(408)
 	}
-	if !c.refusedBy(f, c.transfer.failoverOn) {
-		c.transfer.pending = nil
+	if !c.refusedBy(f) {
+		c.transfer.plan.targets = nil
 	}
 	c.nextTransfer()
 }
 
 func (c *Call) dialTransfer(f Ready) {
-	a := c.attempt
-	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
-	if f.AskedAPI && !f.TriedTCP {
-		a.prepareMS = f.Elapsed.Milliseconds()
-	}
-	why, err := f.Cause, f.Err
-	if why == cause.None {
-		why, err = c.dial(f)
-	}
-	switch {
-	case errors.Is(err, errWantsTCP):
-		c.connect(f)
-	case why != cause.None:
-		c.log.Warn().Err(err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not dialled")
-		c.failed(outcome{cause: why, err: err})
+	if c.dialPrepared(f) == notDialled {
 		c.nextTransfer()
 	}
 }
@@ -226,28 +196,25 @@ func (c *Call) transferRings(f leg.Progress) {
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
+	answer, err := c.readAnswer(c.attempts.current.line, f.SDP, c.attempts.current.offered())
 	if err != nil {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
 	}
 	if c.transfer.early = answer; c.transfer.left {
-		c.agreement.sentTo[media.SideB] = c.attempt.offered()
+		c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
 		c.setPeer(media.SideB, answer)
 	}
 }
 
 // transferAnswered bridges the caller to who took the call.
 func (c *Call) transferAnswered(f leg.Answered) {
-	answer, err := c.readAnswer(c.attempt.line, f.SDP, c.attempt.offered())
+	answer, err := c.readAnswer(c.attempts.current.line, f.SDP, c.attempts.current.offered())
 	if err == nil && answer.InNumbersOf(c.agreement.onlyAgreedCodec(media.SideA, c.agreement.offer)).Speaks() != c.agreement.codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
 	if err != nil {
-		c.log.Warn().Err(err).Str("target", c.attempt.target.Config.Name).Msg("target's SDP answer not usable")
-		c.step(c.attempt.line, leg.Hangup{Why: cause.BadAnswer})
-		c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
-		c.triesPlainAfter(err)
+		c.badAnswer(err)
 		c.transfer.code, c.transfer.reason = 488, message.StatusText(488)
 		c.nextTransfer()
 		return
@@ -257,10 +224,10 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	held := c.transfer.held || !left && c.agreement.description[media.SideB].Held()
 	c.report(200, message.StatusText(200))
 	c.transfer = nil
-	c.bridge, c.b, c.target = c.attempt, c.attempt.line, c.attempt.target
-	c.sessionAddr[media.SideB] = c.attempt.mediaName
+	c.bridge, c.b, c.target = c.attempts.current, c.attempts.current.line, c.attempts.current.target
+	c.sessionAddr[media.SideB] = c.attempts.current.mediaName
 	c.agreement.onHold[media.SideB], c.agreement.streamOrder[media.SideB], c.agreement.rollback = false, nil, [2]*rollback{}
-	c.agreement.sentTo[media.SideB] = c.attempt.offered()
+	c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
 	c.agreement.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
@@ -292,7 +259,7 @@ func (c *Call) transferFailed() {
 	t := c.transfer
 	c.report(t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Msg("transfer failed")
-	c.transfer, c.attempt = nil, c.bridge
+	c.transfer, c.attempts.current = nil, c.bridge
 	if t.left {
 		c.hangup(cause.TransferFailed, store.EndedBySystem)
 	}
@@ -308,7 +275,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 	c.dropExchange()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
-		c.agreement.sentTo[media.SideB] = c.attempt.offered()
+		c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
 		c.setPeer(media.SideB, early)
 	} else {
 		c.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
@@ -324,13 +291,13 @@ func (c *Call) stopTransfer(why cause.Cause) {
 	}
 	c.report(487, message.StatusText(487))
 	c.abandon(why)
-	c.vacate(c.attempt)
+	c.vacate(c.attempts.current)
 	c.transfer = nil
 }
 
 // isTransferLine says whether a leg is that which is called for a transfer.
 func (c *Call) isTransferLine(l *legOnWire) bool {
-	return c.transfer != nil && l != nil && l == c.attempt.line
+	return c.transfer != nil && l != nil && l == c.attempts.current.line
 }
 
 // relayRefer has the caller's side carry the transfer out. What it reports goes

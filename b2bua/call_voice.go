@@ -95,7 +95,7 @@ func (c *Call) wanted(side media.Side) *voice {
 // soundRinging answers the caller's offer with 183, so that it hears ringing of
 // ours. False: it has no G.711 that a target could use, or makes no offer.
 func (c *Call) soundRinging() bool {
-	k, ok := c.agreement.playable(c.untried)
+	k, ok := c.agreement.playable(c.plan.targets)
 	if !ok {
 		return false
 	}

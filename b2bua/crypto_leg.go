@@ -4,9 +4,7 @@ import (
 	"errors"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -69,36 +67,12 @@ func causeOfAnswer(err error) cause.Cause {
 // refusesSRTP says whether a status refuses an offer for what it describes.
 func refusesSRTP(code int) bool { return code == 488 || code == 606 || code == 415 }
 
-// triesPlain sees to it that a target that has refused SRTP, where that is
-// optional, is offered RTP next, and says whether that is so.
+// triesPlain has a target that has refused SRTP, where that is optional, be offered
+// RTP next, and says whether that is so.
 func (c *Call) triesPlain() bool {
-	a := c.attempt
-	if a.target.Config.Media.SRTP != config.SRTPOptional || a.crypto == nil || c.plain[a.target] {
+	if !c.attempts.againPlain() {
 		return false
 	}
-	if c.plain == nil {
-		c.plain = map[*peers.Target]bool{}
-	}
-	c.plain[a.target] = true
-	pending := &c.untried
-	if a.reason == reasonTransfer {
-		pending = &c.transfer.pending
-	}
-	*pending = append([]*peers.Target{a.target}, *pending...)
-	c.log.Info().Str("target", a.target.Config.Name).Msg("SRTP not taken, RTP is offered")
+	c.log.Info().Str("target", c.attempts.current.target.Config.Name).Msg("SRTP not taken, RTP is offered")
 	return true
-}
-
-// triesPlainAfter is triesPlain for an answer that can't be used: one whose
-// stream is declined or is no SRTP.
-func (c *Call) triesPlainAfter(err error) {
-	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {
-		c.triesPlain()
-	}
-}
-
-// cryptoFor is the part in SRTP of the leg to a target.
-func (c *Call) cryptoFor(t *peers.Target) *sdp.LegCrypto {
-	m := t.Config.Media
-	return sdp.NewLegCrypto(m, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !c.plain[t]))
 }

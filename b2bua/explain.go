@@ -385,7 +385,7 @@ func (x *explainer) call(c *Call) error {
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
 	for i, t := range c.peers.Destinations(c.route) {
-		c.attempt = &attempt{number: i + 1, target: t, started: time.Now(), cancel: func() {}}
+		c.attempts.current = &attempt{number: i + 1, plan: &c.plan, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))
 	}
 	return nil
@@ -393,7 +393,7 @@ func (x *explainer) call(c *Call) error {
 
 // attempt is what an attempt would send.
 func (x *explainer) attempt(c *Call) TargetReport {
-	a, t := c.attempt, c.attempt.target.Config
+	a, t := c.attempts.current, c.attempts.current.target.Config
 	r := TargetReport{
 		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
 		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
@@ -414,7 +414,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}
-	a.crypto = c.cryptoFor(a.target)
+	a.crypto = c.attempts.cryptoFor(a.target)
 	if a.crypto.Offers {
 		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
 	}

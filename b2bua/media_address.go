@@ -56,7 +56,7 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 // another address of ours than was thought, ports of that are leased, unless
 // the carrier has been told ours already.
 func (c *Call) mediaToward(target netip.Addr) error {
-	wanted := c.attempt.target.Config.Media.Address
+	wanted := c.attempts.current.target.Config.Media.Address
 	if c.session == nil {
 		return c.reopenMedia(target, wanted)
 	}
@@ -77,12 +77,12 @@ func (c *Call) mediaToward(target netip.Addr) error {
 			return err
 		}
 	}
-	c.attempt.mediaName = name
+	c.attempts.current.mediaName = name
 	return nil
 }
 
 func (c *Call) reopenMedia(target, wanted netip.Addr) error {
 	err := c.openMedia(target, wanted)
-	c.attempt.mediaName = c.sessionAddr[media.SideB]
+	c.attempts.current.mediaName = c.sessionAddr[media.SideB]
 	return err
 }

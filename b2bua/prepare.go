@@ -13,7 +13,6 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 )
 
@@ -27,37 +26,6 @@ type PrepareError struct {
 func (e *PrepareError) Error() string { return fmt.Sprintf("prepare: %v", e.Err) }
 
 func (e *PrepareError) Unwrap() error { return e.Err }
-
-// attempt is one try at one target. It belongs to its call's goroutine: what
-// runs beside it, prepare, is told everything that it needs.
-type attempt struct {
-	number  int // from 1
-	target  *peers.Target
-	offer   *sdp.Description // that its INVITE is made of
-	formats []string         // of that, that the target may use
-	crypto  *sdp.LegCrypto   // its leg's part in SRTP
-	line    *legOnWire       // once it is dialled
-	cancel  context.CancelFunc
-	placed  bool // has a place at its target
-	dest    netip.AddrPort
-	started time.Time
-
-	reason  string           // why there is one: "" for the route, or reasonTransfer
-	vars    *config.Vars     // its own, where it is not for the route
-	source  *sip.Request     // whose headers pass on, where that is not the caller's INVITE
-	headers []outbound.Field // that its INVITE has besides
-
-	mediaName netip.Addr // our address in the SDP that its target gets
-
-	dropped []string // headers that were left out of its INVITE
-
-	transport     string // that it was dialled by; empty: not dialled
-	prepareMS     int64
-	prepareStatus int
-}
-
-// offered are the formats that the target is offered.
-func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
 
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.

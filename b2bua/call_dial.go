@@ -1,0 +1,205 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// progress is what came of an attempt that is prepared.
+type progress int
+
+const (
+	notDialled progress = iota // it failed: the next target's turn
+	dialled
+	waitsForTCP // its INVITE is too large for UDP: Ready comes again with a connection
+)
+
+// dialPrepared dials the target of the current attempt, if what it needs is there.
+func (c *Call) dialPrepared(f Ready) progress {
+	a := c.attempts.current
+	c.notePrepared(f)
+	if f.Err != nil {
+		c.log.Warn().Err(f.Err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not ready")
+	}
+	if f.Cause != cause.None {
+		c.failed(outcome{cause: f.Cause, err: f.Err})
+		return notDialled
+	}
+	why, err := c.dial(f)
+	switch {
+	case errors.Is(err, errWantsTCP):
+		c.connect(f)
+		return waitsForTCP
+	case err != nil:
+		c.log.Warn().Err(err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not dialled")
+		c.failed(outcome{cause: why, err: err})
+		return notDialled
+	}
+	return dialled
+}
+
+// notePrepared writes down what the preparation came to.
+func (c *Call) notePrepared(f Ready) {
+	a := c.attempts.current
+	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
+	if !f.AskedAPI || f.TriedTCP {
+		return
+	}
+	a.prepareMS = f.Elapsed.Milliseconds()
+	id := f.Prepared.CallID
+	if id == "" || a.plan.isTransfer() {
+		return
+	}
+	c.record.PreparedAt = store.TimeOf(time.Now())
+	c.record.SynthflowCallID = id
+	c.name(id)
+	if f.Prepared.Shared {
+		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
+	}
+}
+
+// dial makes leg B and sends its INVITE.
+func (c *Call) dial(f Ready) (cause.Cause, error) {
+	a := c.attempts.current
+	local, err := c.localToward(f)
+	if err != nil {
+		return cause.TargetUnreachable, err
+	}
+	if err = c.mediaToward(f.Dest.Addr()); err != nil {
+		return mediaCause(err), err
+	}
+	at := netip.AddrPortFrom(a.mediaName, c.session.Local(media.SideB).Port())
+	leg, invite, why, err := c.outboundLeg(f, local, at)
+	if err != nil {
+		return why, err
+	}
+	a.transport = message.TransportName(local.Transport)
+	a.line = c.addLeg(leg, local, f.Flow)
+	a.line.wire.tls = a.target.Config.TLS
+	a.line.crypto = a.crypto
+	if !a.plan.isTransfer() {
+		c.sessionAddr[media.SideB] = a.mediaName
+		c.record.TargetSIPCallID = leg.Dialog().CallID
+		c.nameOutbound(invite.Request)
+		c.record.DialedAt = store.TimeOf(time.Now())
+	}
+	c.journal()
+	c.step(a.line, invite)
+	return cause.None, nil
+}
+
+// outboundLeg makes leg B and what tells it to send its INVITE: the caller's
+// offer with our address at, the configured headers. It sends nothing.
+func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
+	a := c.attempts.current
+	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.agreement.directionFor(a))
+	if err != nil {
+		return nil, leg.Invite{}, cause.InternalError, err
+	}
+	vars := c.varsOf(a)
+	if f.AskedAPI && f.Prepared.CallID != "" {
+		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
+	}
+	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Config.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy), Besides: a.plan.headers}
+	if a.plan.source != nil {
+		in.Source = a.plan.source
+	}
+	out, err := outbound.Build(a.target.Config, f.URI, vars, in, local, a.target.Options(), offer)
+	if err != nil {
+		return nil, leg.Invite{}, cause.TemplateFailed, err
+	}
+	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), newCallID(), out.LocalParty, out.RemoteParty)
+	out.Offer = l.Describe(out.Offer)
+	if !a.plan.isTransfer() {
+		out.Parts = message.PartsFor(c.invite, a.target.Config.PassParts)
+	}
+	if err = c.fit(&out, l, f); err != nil {
+		return nil, leg.Invite{}, cause.InviteTooLarge, err
+	}
+	return l, leg.Invite{
+		Request: out.Request(), Dest: f.Dest, Transport: local.Transport,
+		FirstResponse: a.target.Config.FirstResponseTimeout, RingTimeout: a.target.Config.RingTimeout,
+		Auth: a.target.Config.Auth,
+	}, cause.None, nil
+}
+
+// localToward is what we are called by the target of an attempt.
+func (c *Call) localToward(f Ready) (leg.Local, error) {
+	if f.Flow != nil {
+		return c.server.stack.localOver(f.Flow)
+	}
+	return c.server.stack.localFor(config.TransportUDP, f.Dest.Addr())
+}
+
+// fit makes an INVITE as small as it has to be, and notes what was left out;
+// or says that it wants TCP.
+func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
+	a := c.attempts.current
+	size := func() int { return leg.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Config) }
+	whole := size()
+	var err error
+	switch over := f.Flow == nil && outbound.OverBudget(a.target.Config, out.Measure(whole)); {
+	case over && a.target.Config.Overflow == config.OverflowTCP && !f.TriedTCP:
+		return errWantsTCP
+	case over:
+		err = out.Trim(a.target.Config.Budget, size)
+	}
+	if a.dropped = out.Dropped; len(a.dropped) > 0 {
+		c.log.Warn().Str("target", a.target.Config.Name).Int("attempt", a.number).Strs("headers", a.dropped).
+			Int("size", whole).Msg("headers left out")
+	}
+	return err
+}
+
+// errWantsTCP means that an INVITE is over the target's UDP budget and is to go
+// over TCP.
+var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
+
+// connect opens a TCP connection to a target over UDP, in a goroutine that
+// posts f again with it, or without where there is none (RFC 3261 section
+// 18.1.1).
+func (c *Call) connect(f Ready) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.attempts.current.cancel()
+	c.attempts.current.cancel = cancel
+	stack, t := c.server.stack, c.attempts.current.target.Config
+	c.server.calls.Go(func() {
+		defer c.server.stack.recovered("connect")
+		f.TriedTCP, f.Err = true, nil
+		defer func() { c.inbox.post(item{event: f}) }()
+		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
+	})
+}
+
+// refusedBy notes how an attempt ended, and says whether it is the next target's
+// turn.
+func (c *Call) refusedBy(f leg.Refused) (next bool) {
+	a := c.attempts.current
+	if f.Cause == cause.TargetSilent {
+		a.line.wire.distrust()
+	}
+	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
+	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || cause.NextTarget(f.Code, a.plan.failoverOn)
+}
+
+// badAnswer hangs up on a target whose answer can't be relayed.
+func (c *Call) badAnswer(err error) {
+	a := c.attempts.current
+	c.log.Warn().Err(err).Str("target", a.target.Config.Name).Msg("target's SDP answer not usable")
+	c.step(a.line, leg.Hangup{Why: cause.BadAnswer})
+	c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
+	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {
+		c.triesPlain()
+	}
+}
