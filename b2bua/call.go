@@ -15,7 +15,6 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/recording"
 	"flowbridge/store"
 )
 
@@ -37,16 +36,13 @@ type Call struct {
 	local   leg.Local // toward the carrier
 	log     zerolog.Logger
 	peerLog zerolog.Logger // for what a peer can provoke any number of
-	inbox   *inbox
 
 	ctx    context.Context // ends with the call: stops what it started
 	cancel context.CancelFunc
 
+	mailbox   mailbox
 	phaseName string
-	timer     *time.Timer
 	legs      []*legOnWire // legs that still owe their peer something
-	due       []item       // requests that have their turn
-	pending   []happening  // not yet handled
 
 	a        *legOnWire
 	vars     config.Vars
@@ -58,50 +54,36 @@ type Call struct {
 	b        *legOnWire    // its leg; nil: it has gone, and another one is called
 	target   *peers.Target // and whose it is
 
-	agreement     agreement
-	secured       [2]secured      // whose keys the media has
-	relays        map[int]relayed // requests that the other side was sent, by Ref
-	lastRelay     int
-	transfer      *transfer  // away from the agent, under way
-	referrals     int        // that the agent has asked for
-	watcher       *legOnWire // the agent whose REFER the caller's side reports on
-	listening     bool       // for digits
-	tape          *tape      // its SIP; nil: it is not recorded
-	recorder      *recording.Recorder
-	recorders     []*recording.Recorder // all that there were
-	masked        bool                  // the caller's keys are
-	maskApplied   bool                  // the session has been told
-	maskedUpTo    uint32                // CSeq of the caller's last request that came while they were
-	session       RelaySession
-	sessionAddr   [2]netip.Addr // in SDP, by side
-	oneWay        string        // the side that nothing was heard from; empty: none
-	voices        [2]*voice     // that a side hears
-	plays         uint64        // begun so far
-	ringSent      bool
-	earlySent     bool // a provisional answer with SDP
-	soundsRinging bool // it was our own, and the caller hears ringing
+	agreement   agreement
+	secured     [2]secured      // whose keys the media has
+	relays      map[int]relayed // requests that the other side was sent, by Ref
+	lastRelay   int
+	transfer    *transfer  // away from the agent, under way
+	referrals   int        // that the agent has asked for
+	watcher     *legOnWire // the agent whose REFER the caller's side reports on
+	listening   bool       // for digits
+	sounds      sounds
+	recordings  recordings
+	masking     masking
+	session     RelaySession
+	sessionAddr [2]netip.Addr // in SDP, by side
+	oneWay      string        // the side that nothing was heard from; empty: none
+	ringSent    bool
+	earlySent   bool // a provisional answer with SDP
 
 	started, answered time.Time // with their monotonic reading: the clock may be set meanwhile
 	setupUntil        time.Time
-	beepAt            time.Time
 	durationUntil     time.Time
 
 	record   store.Record
 	finished bool // the record is handed over
 }
 
-// happening is a fact and the leg that tells it, or an event: one of the two.
-type happening struct {
-	from  *legOnWire
-	fact  leg.Fact
-	event event
-}
-
 // run is the call's goroutine.
 func (c *Call) run() {
 	defer c.recovered()
-	c.timer = time.NewTimer(time.Hour)
-	defer c.timer.Stop()
+	c.mailbox.timer = time.NewTimer(time.Hour)
+	defer c.mailbox.timer.Stop()
 	for p := phase((*Call).admitted); p != nil; {
 		p = p(c)
 	}
@@ -109,195 +91,12 @@ func (c *Call) run() {
 	c.leave()
 }
 
-// next waits for what happens next and concerns the call.
-func (c *Call) next() happening {
-	for {
-		if len(c.pending) > 0 {
-			t := c.pending[0]
-			c.pending = c.pending[1:]
-			if t.from == nil || t.from == c.a || t.from == c.b || (c.attempts.current != nil && t.from == c.attempts.current.line) {
-				return t
-			}
-			continue // of a leg that was given up
-		}
-		c.wait()
-	}
-}
-
-// wait handles one posted item, or the deadlines that have come.
-func (c *Call) wait() {
-	if c.nextDue() {
-		return
-	}
-	it, ok, overflow := c.inbox.take()
-	if overflow {
-		c.pending = append(c.pending, happening{event: Killed{Cause: cause.Overflow, By: store.EndedBySystem}})
-	}
-	if ok {
-		c.take(it)
-		return
-	}
-	if overflow {
-		return
-	}
-	c.setTimer()
-	select {
-	case <-c.inbox.wake:
-	case <-c.timer.C:
-		c.onTimer(time.Now())
-	case <-c.server.ctx.Done():
-		c.pending = append(c.pending, happening{event: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
-	}
-}
-
-func (c *Call) take(it item) {
-	switch {
-	case it.ask != nil:
-		it.ask <- c.snapshot()
-	case it.order != nil:
-		c.carryOut(it.order)
-	case it.line != nil:
-		c.input(it.line, it.in)
-	case it.event != nil:
-		c.pending = append(c.pending, happening{event: it.event})
-	}
-}
-
-// input gives a leg what was posted for it, its peer's requests in their order.
-func (c *Call) input(l *legOnWire, in leg.Input) {
-	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // nothing that is cancelled may come later
-		for _, due := range l.sequence.Flush() {
-			c.due = append(c.due, item{line: l, in: due})
-		}
-		c.due = append(c.due, item{line: l, in: in})
-		return
-	}
-	req, ok := in.(leg.RequestIn)
-	if !ok || l.leg.Done() { // then nothing is waited for: nobody would look at what is held
-		c.step(l, in)
-		return
-	}
-	c.noteMasked(l, req.Req)
-	for _, due := range l.sequence.Take(time.Now(), req) {
-		c.due = append(c.due, item{line: l, in: due})
-	}
-}
-
-// noteRefusals says what a peer asks within its dialog and does not get.
-func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
-	for _, e := range effects {
-		r, ok := e.(leg.SendResponse)
-		if !ok || r.Res.StatusCode < 400 || (l.leg.UAS && r.Method == sip.INVITE && r.Seq == l.leg.InviteSeq) {
-			continue
-		}
-		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
-			Str("reason", r.Res.Reason).Msg("request refused")
-	}
-}
-
-// nextDue steps a leg by the next request that has its turn, and says whether
-// there was one. What the call makes of each comes before the next.
-func (c *Call) nextDue() bool {
-	if len(c.due) == 0 {
-		return false
-	}
-	it := c.due[0]
-	if c.due = c.due[1:]; len(c.due) == 0 {
-		c.due = nil
-	}
-	if in, ok := it.in.(leg.RequestIn); ok {
-		c.noteSource(it.line, in)
-	}
-	c.step(it.line, it.in)
-	return true
-}
-
-// noteSource says that a request within a dialog came from another address than
-// those before it: it is known by its tags, wherever it comes from.
-func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
-	if was := l.leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
-		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
-			Stringer("before", l.leg.Dialog().Source).Msg("request from another address")
-	}
-}
-
-// step gives a leg an input, performs what it wants and keeps what it tells.
-func (c *Call) step(l *legOnWire, in leg.Input) {
-	facts, effects := l.leg.Step(time.Now(), in)
-	c.noteRefusals(l, effects)
-	l.wire.perform(effects)
-	for _, f := range facts {
-		c.pending = append(c.pending, happening{from: l, fact: f})
-	}
-	if l.leg.Done() {
-		for _, in := range l.sequence.Flush() {
-			_, effects = l.leg.Step(time.Now(), in)
-			l.wire.perform(effects)
-		}
-		c.drop(l)
-	}
-}
-
-// drop lets a leg go that owes nothing any more.
-func (c *Call) drop(l *legOnWire) {
-	l.wire.close()
-	c.server.registry.removeLeg(l)
-	for i, o := range c.legs {
-		if o == l {
-			c.legs = append(c.legs[:i], c.legs[i+1:]...)
-			return
-		}
-	}
-}
-
-// setTimer sets the one timer to the earliest deadline of the call and its
-// legs.
-func (c *Call) setTimer() {
-	first := leg.Earliest(c.setupUntil, c.durationUntil, c.agreement.exchangeDeadline(), c.beepAt)
-	for _, l := range c.legs {
-		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
-	}
-	if first.IsZero() {
-		c.timer.Stop()
-		return
-	}
-	c.timer.Reset(time.Until(first))
-}
-
-func (c *Call) onTimer(now time.Time) {
-	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
-	if due(c.setupUntil) {
-		c.setupUntil = time.Time{}
-		c.pending = append(c.pending, happening{event: Expired{Cause: cause.SetupTimeout}})
-	}
-	if due(c.durationUntil) {
-		c.durationUntil = time.Time{}
-		c.pending = append(c.pending, happening{event: Expired{Cause: cause.MaxDuration}})
-	}
-	if due(c.beepAt) {
-		c.beep(now)
-	}
-	if due(c.agreement.exchangeDeadline()) {
-		c.exchangeExpired()
-	}
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
-		if due(l.sequence.Until) {
-			for _, in := range l.sequence.Flush() {
-				c.due = append(c.due, item{line: l, in: in})
-			}
-		}
-		if due(l.leg.Deadline()) {
-			c.step(l, leg.DeadlineReached{})
-		}
-	}
-}
-
 // end closes the call: media, record, its place in the trunk. It is the only
 // way out of the phases. The legs may still owe their peers something.
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phaseName = "ending"
 	c.cancel()
-	c.setupUntil, c.durationUntil, c.beepAt = time.Time{}, time.Time{}, time.Time{}
+	c.setupUntil, c.durationUntil, c.recordings.beepAt = time.Time{}, time.Time{}, time.Time{}
 	c.transfer, c.agreement.exchange, c.relays = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
@@ -341,7 +140,7 @@ func (c *Call) finish() {
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
-	recorders := c.recorders
+	recorders := c.recordings.all
 	c.server.calls.Go(func() {
 		defer c.server.unwritten.Add(-1)
 		r.Recordings = settledRecordings(c.server.ctx, recorders)
@@ -351,51 +150,6 @@ func (c *Call) finish() {
 		}
 		c.server.registry.removeCall(c)
 	})
-}
-
-// linger sees the legs through what they owe after the call is over: the
-// answer to a BYE, the end of a cancelled INVITE, a 200 that comes late.
-func (c *Call) linger() {
-	for len(c.legs) > 0 {
-		c.pending = nil
-		if c.nextDue() {
-			continue
-		}
-		it, ok, _ := c.inbox.take()
-		if ok {
-			c.take(it)
-			continue
-		}
-		c.setTimer()
-		select {
-		case <-c.inbox.wake:
-		case <-c.timer.C:
-			c.onTimer(time.Now())
-		case <-c.server.ctx.Done():
-			return
-		}
-	}
-}
-
-// leave refuses what is posted from now on.
-func (c *Call) leave() {
-	for _, it := range c.inbox.close() {
-		c.safely(func() { c.take(it) }) // questions, and requests that want an answer
-	}
-	for len(c.due) > 0 {
-		c.safely(func() { c.nextDue() })
-	}
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
-		for _, in := range l.sequence.Flush() {
-			c.safely(func() { c.step(l, in) })
-		}
-		c.drop(l)
-	}
-	c.secured = [2]secured{}
-	c.stopRecording()
-	c.tape.drop()
-	c.agreement = agreement{}
-	c.invite, c.vars.HeaderFunc = nil, nil // not needed while the record waits to be written
 }
 
 // recovered ends the call, not the process, when its goroutine panics: the

@@ -63,7 +63,7 @@ func (c *Call) prepare(a *attempt) {
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: cause.InternalError}
-		defer func() { c.inbox.post(item{event: ready}) }()
+		defer func() { c.mailbox.post(item{event: ready}) }()
 		ready = prepare(ctx, number, t, vars, stack)
 	})
 }
@@ -93,7 +93,7 @@ func (c *Call) detachTarget(a *attempt) {
 		return
 	}
 	c.session.SetPeer(media.SideB, media.Peer{})
-	c.agreement.description[media.SideB], c.agreement.sentTo[media.SideB], c.voices[media.SideB] = nil, nil, nil
+	c.agreement.description[media.SideB], c.agreement.sentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
 	c.updateSounds()
 }
 

@@ -177,7 +177,7 @@ func (c *Call) connect(f Ready) {
 	c.server.calls.Go(func() {
 		defer c.server.stack.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
-		defer func() { c.inbox.post(item{event: f}) }()
+		defer func() { c.mailbox.post(item{event: f}) }()
 		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
 	})
 }

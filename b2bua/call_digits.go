@@ -102,7 +102,7 @@ func (c *Call) onKeyed(f Keyed) {
 	if c.platform() == media.SideB {
 		to = c.b
 	}
-	if to == nil || f.Side == c.platform() || c.masked {
+	if to == nil || f.Side == c.platform() || c.masking.on {
 		return
 	}
 	content := leg.Content{}

@@ -16,6 +16,13 @@ import (
 // who is not the platform. Keys are in its RTP (media.Mask), in its INFO, and in
 // what its telephone-events were to become.
 
+// masking is the state of it.
+type masking struct {
+	on      bool
+	applied bool   // the session has been told
+	upTo    uint32 // CSeq of the caller's last request that came while keys were masked
+}
+
 func (c *Call) orderedToMask(on bool) error {
 	switch mode := c.maskMode(); {
 	case mode == config.WantedOff:
@@ -23,7 +30,7 @@ func (c *Call) orderedToMask(on bool) error {
 	case mode == config.WantedAlways && !on:
 		return &OrderError{"keys of this route's calls are always masked", "write mask_dtmf: on_demand for the route"}
 	}
-	if on != c.masked {
+	if on != c.masking.on {
 		c.mask(on)
 	}
 	return nil
@@ -39,8 +46,8 @@ func (c *Call) maskMode() config.Wanted {
 
 // mask masks keys from now on, or no longer.
 func (c *Call) mask(on bool) {
-	c.masked = on
-	c.tape.mask(on)
+	c.masking.on = on
+	c.recordings.tape.mask(on)
 	c.applyMask()
 	c.log.Info().Bool("on", on).Msg("keys masked")
 }
@@ -54,12 +61,12 @@ func (c *Call) maskIfWanted() {
 
 // applyMask has the session mask the caller's keys, as its description stands.
 func (c *Call) applyMask() {
-	if c.session == nil || (!c.masked && !c.maskApplied) {
+	if c.session == nil || (!c.masking.on && !c.masking.applied) {
 		return
 	}
-	c.maskApplied = true
+	c.masking.applied = true
 	side := c.platform().Other()
-	m := media.Mask{On: c.masked, Always: !c.agreedOnEvents(side)}
+	m := media.Mask{On: c.masking.on, Always: !c.agreedOnEvents(side)}
 	for _, f := range c.agreement.sends(side) {
 		switch number := sdp.NumberOf(f); {
 		case f.Events():
@@ -86,15 +93,15 @@ func (c *Call) isCaller(l *legOnWire) bool { return c.side(l) != c.platform() }
 // noteMasked notes a request that came while keys were masked: it stays so,
 // although its turn may come later.
 func (c *Call) noteMasked(l *legOnWire, req *sip.Request) {
-	if c.masked && c.isCaller(l) {
-		c.maskedUpTo = max(c.maskedUpTo, req.CSeq().SeqNo)
+	if c.masking.on && c.isCaller(l) {
+		c.masking.upTo = max(c.masking.upTo, req.CSeq().SeqNo)
 	}
 }
 
 // hidesKey says whether a request of the caller may tell a masked key: an INFO
 // with a body, whatever that is, and a report of keys (RFC 4730).
 func (c *Call) hidesKey(from *legOnWire, req *sip.Request) bool {
-	if !c.isCaller(from) || (!c.masked && req.CSeq().SeqNo > c.maskedUpTo) || len(req.Body()) == 0 {
+	if !c.isCaller(from) || (!c.masking.on && req.CSeq().SeqNo > c.masking.upTo) || len(req.Body()) == 0 {
 		return false
 	}
 	return req.Method == sip.INFO || strings.Contains(strings.ToLower(contentOf(req).ContentType), "kpml")

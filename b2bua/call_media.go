@@ -99,17 +99,17 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 		OnEvent: func(e media.Event) {
 			switch e := e.(type) {
 			case media.EventSilent:
-				c.inbox.post(item{event: MediaLost{For: e.Since, Never: e.Never}})
+				c.mailbox.post(item{event: MediaLost{For: e.Since, Never: e.Never}})
 			case media.EventLatched:
-				c.inbox.post(item{event: Latched{Side: e.Side, Source: e.Source}})
+				c.mailbox.post(item{event: Latched{Side: e.Side, Source: e.Source}})
 			case media.EventDigit:
-				c.inbox.post(item{event: Keyed(e)})
+				c.mailbox.post(item{event: Keyed(e)})
 			case media.EventPlayed:
-				c.inbox.post(item{event: Played{Side: e.Side, ID: e.ID}})
+				c.mailbox.post(item{event: Played{Side: e.Side, ID: e.ID}})
 			case media.EventOneWay:
-				c.inbox.post(item{event: OneWay{Side: e.Side}})
+				c.mailbox.post(item{event: OneWay{Side: e.Side}})
 			case media.EventHeard:
-				c.inbox.post(item{event: OneWay{Side: e.Side, Over: true}})
+				c.mailbox.post(item{event: OneWay{Side: e.Side, Over: true}})
 			}
 		},
 	})
@@ -167,7 +167,7 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 		return
 	}
 	if before := c.agreement.description[side]; before != nil && before.RTP() != d.RTP() {
-		c.voices[side] = nil // the relay gives it up
+		c.sounds.voices[side] = nil // the relay gives it up
 	}
 	c.agreement.description[side] = d
 	c.mediaDescribed()

@@ -13,6 +13,14 @@ import (
 
 // The recording of a call: routes[].record, and orders.
 
+// recordings are those of a call, one at a time.
+type recordings struct {
+	tape    *tape                 // its SIP; nil: it is not recorded
+	current *recording.Recorder   // nil: none
+	all     []*recording.Recorder // that there were
+	beepAt  time.Time             // zero: no beep is due
+}
+
 // The states of a call's recording.
 const (
 	RecordingOff    = "off"
@@ -33,14 +41,14 @@ func (c *Call) orderedToRecord() error {
 		return &OrderError{"calls of this route are not recorded", "write record: on_demand for the route"}
 	case c.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
-	case c.recorder != nil && !c.recorder.Failed():
+	case c.recordings.current != nil && !c.recordings.current.Failed():
 		return &OrderError{"the call is recorded already", "resume it if it pauses"}
 	}
 	return c.startRecording()
 }
 
 func (c *Call) orderedToStop() error {
-	if c.recorder == nil {
+	if c.recordings.current == nil {
 		return notRecorded()
 	}
 	c.stopRecording()
@@ -54,13 +62,13 @@ func notRecorded() *OrderError {
 
 // pauseRecording pauses the recording, or goes on with it. It may be repeated.
 func (c *Call) pauseRecording(pause bool) error {
-	if c.recorder == nil {
+	if c.recordings.current == nil {
 		return notRecorded()
 	}
 	if pause {
-		c.recorder.Pause()
+		c.recordings.current.Pause()
 	} else {
-		c.recorder.Resume()
+		c.recordings.current.Resume()
 	}
 	c.log.Info().Bool("paused", pause).Msg("recording")
 	return nil
@@ -86,15 +94,15 @@ func (c *Call) recordIfWanted() {
 func (c *Call) startRecording() error {
 	c.stopRecording() // one that failed
 	r, err := c.server.archive.Record(recording.Call{
-		ID: c.id, Part: len(c.recorders) + 1, Local: c.sessionAddr,
+		ID: c.id, Part: len(c.recordings.all) + 1, Local: c.sessionAddr,
 		Payloads: [2]recording.Payloads{c.agreement.payloadsOf(media.SideA), c.agreement.payloadsOf(media.SideB)},
 	})
 	if err != nil {
 		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
 	}
-	c.recorder = r
-	c.recorders = append(slices.Clip(c.recorders), r)
-	c.tape.attach(r)
+	c.recordings.current = r
+	c.recordings.all = append(slices.Clip(c.recordings.all), r)
+	c.recordings.tape.attach(r)
 	c.session.SetTap(r)
 	c.recordingBegan()
 	return nil
@@ -103,7 +111,7 @@ func (c *Call) startRecording() error {
 // recordingBegan is the one place where a recording has begun, by the route or by
 // an order: what the parties are to hear of that has its place here.
 func (c *Call) recordingBegan() {
-	c.log.Info().Int("part", len(c.recorders)).Msg("recording started")
+	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording started")
 	c.beep(time.Now())
 	c.journal()
 }
@@ -111,26 +119,26 @@ func (c *Call) recordingBegan() {
 // stopRecording ends the recording, if there is one. No packet is lost or held up
 // by it.
 func (c *Call) stopRecording() {
-	if c.recorder == nil {
+	if c.recordings.current == nil {
 		return
 	}
 	if c.session != nil {
 		c.session.SetTap(nil)
 	}
-	c.tape.attach(nil)
-	c.recorder.Stop()
-	c.recorder = nil
-	c.log.Info().Int("part", len(c.recorders)).Msg("recording stopped")
+	c.recordings.tape.attach(nil)
+	c.recordings.current.Stop()
+	c.recordings.current = nil
+	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording stopped")
 }
 
-// recordingState is one of the constants above.
-func (c *Call) recordingState() string {
+// state is one of the constants above.
+func (r *recordings) state() string {
 	switch {
-	case c.recorder == nil:
+	case r.current == nil:
 		return RecordingOff
-	case c.recorder.Failed():
+	case r.current.Failed():
 		return RecordingFailed
-	case c.recorder.Paused():
+	case r.current.Paused():
 		return RecordingPaused
 	default:
 		return RecordingOn
@@ -177,10 +185,10 @@ func settledRecordings(ctx context.Context, all []*recording.Recorder) []store.R
 // mediaDescribed: a side's payload types may be others from now on.
 func (c *Call) mediaDescribed() {
 	c.applyMask()
-	if c.recorder == nil {
+	if c.recordings.current == nil {
 		return
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		c.recorder.SetPayloads(side, c.agreement.payloadsOf(side))
+		c.recordings.current.SetPayloads(side, c.agreement.payloadsOf(side))
 	}
 }

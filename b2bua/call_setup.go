@@ -20,13 +20,13 @@ import (
 func (c *Call) admitted() phase {
 	c.phaseName = "preparing"
 	for {
-		it, ok, _ := c.inbox.take()
+		it, ok, _ := c.mailbox.take()
 		if !ok {
 			break
 		}
 		c.take(it)
 	}
-	for _, t := range c.pending {
+	for _, t := range c.mailbox.pending {
 		if f, cancelled := t.fact.(leg.Cancelled); cancelled {
 			c.journal()
 			return c.cancelledByCaller(f)
@@ -46,8 +46,8 @@ func (c *Call) routing() phase {
 	c.takeRoute(index)
 	c.nameByIDs()
 	if c.route.Record == config.WantedOff {
-		c.tape.drop()
-		c.tape = nil
+		c.recordings.tape.drop()
+		c.recordings.tape = nil
 	}
 	c.maskIfWanted()
 	c.journal()

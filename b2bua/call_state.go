@@ -25,7 +25,7 @@ const maxChat = 20
 func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) *Call {
 	c := &Call{
 		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source, local: local,
-		inbox: newInbox(), started: time.Now(),
+		mailbox: mailbox{inbox: newInbox()}, started: time.Now(),
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
@@ -42,7 +42,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 		HeaderFunc: outbound.HeaderOf(req),
 	}
 	c.privacy = outbound.PrivacyOf(req, t.Config)
-	c.tape = s.tapes.claim(c.vars.SIPCallID)
+	c.recordings.tape = s.tapes.claim(c.vars.SIPCallID)
 	c.record = store.Record{
 		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
 		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
@@ -54,7 +54,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 // putOnWire puts a leg on a wire. flow is its connection, nil over UDP.
 func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *stream) *legOnWire {
 	l := &legOnWire{leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
-	l.post = func(in leg.Input) bool { return c.inbox.post(item{line: l, in: in}) }
+	l.post = func(in leg.Input) bool { return c.mailbox.post(item{line: l, in: in}) }
 	l.wire = newWire(c.server.stack, local, flow, l.post)
 	return l
 }
@@ -65,7 +65,7 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *stream) *legOnWire {
 	l := c.putOnWire(leg, local, flow)
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)
-	c.tape.join(l.callID)
+	c.recordings.tape.join(l.callID)
 	return l
 }
 
@@ -74,7 +74,7 @@ func (c *Call) journal() {
 	r := c.record
 	r.Codec = c.agreement.codecName
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
-	r.Recordings = recordingsOf(c.recorders)
+	r.Recordings = recordingsOf(c.recordings.all)
 	c.server.sink.Journal(r)
 }
 
@@ -92,7 +92,7 @@ func transactionKey(req *sip.Request) string {
 // only the store still has to take the record, nobody writes it any more.
 func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 	reply := make(chan LiveCall, 1)
-	if !c.inbox.post(item{ask: reply}) {
+	if !c.mailbox.post(item{ask: reply}) {
 		return c.snapshot(), true
 	}
 	select {
@@ -109,7 +109,7 @@ func (c *Call) snapshot() LiveCall {
 		r.Codec = c.agreement.codecName
 	}
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
-	r.Recordings = recordingsOf(c.recorders)
+	r.Recordings = recordingsOf(c.recordings.all)
 	if c.transfer != nil {
 		r.Attempts = append(r.Attempts, c.attemptRecord(cause.None, 0)) // so far
 	}
@@ -123,11 +123,11 @@ func (c *Call) snapshot() LiveCall {
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}
-	live.Recording, live.Masked = c.recordingState(), c.masked
+	live.Recording, live.Masked = c.recordings.state(), c.masking.on
 	live.Vars, live.headers = c.vars, c.invite.Headers()
 	for side, d := range c.agreement.description {
 		live.Held[side] = d != nil && d.Held()
-		if v := c.voices[side]; v != nil {
+		if v := c.sounds.voices[side]; v != nil {
 			live.Hears[side] = v.name
 		}
 	}

@@ -30,13 +30,20 @@ type voice struct {
 	id     uint64     // of that
 }
 
+// sounds are what the sides hear of us.
+type sounds struct {
+	voices  [2]*voice // by side
+	plays   uint64    // begun so far
+	ringing bool      // the caller was told by 183 that it hears ringing of ours
+}
+
 // play has a side hear something of us, or nothing any more. A side that does not
 // speak G.711 hears nothing of us.
 func (c *Call) play(side media.Side, v *voice) {
 	if c.session == nil {
 		return
 	}
-	before := c.voices[side]
+	before := c.sounds.voices[side]
 	if v != nil {
 		play, ok := c.agreement.playing(side, v)
 		if ok && before != nil && before.name == v.name && before.played == play {
@@ -44,15 +51,15 @@ func (c *Call) play(side media.Side, v *voice) {
 		}
 		if ok {
 			v.played = play
-			c.plays++
-			play.ID, v.id = c.plays, c.plays
-			c.voices[side] = v
+			c.sounds.plays++
+			play.ID, v.id = c.sounds.plays, c.sounds.plays
+			c.sounds.voices[side] = v
 			c.session.Play(side, play)
 			return
 		}
 		c.peerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
 	}
-	if c.voices[side] = nil; before != nil {
+	if c.sounds.voices[side] = nil; before != nil {
 		c.session.StopPlay(side)
 	}
 }
@@ -67,7 +74,7 @@ func (c *Call) ringback() *voice {
 // on, in the codec that the side has now; a beep gives way.
 func (c *Call) updateSounds() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		v, wanted := c.voices[side], c.wanted(side)
+		v, wanted := c.sounds.voices[side], c.wanted(side)
 		if v != nil && v.lasts && (!v.mix || wanted == nil) {
 			again := *v
 			wanted = &again
@@ -80,7 +87,7 @@ func (c *Call) updateSounds() {
 func (c *Call) wanted(side media.Side) *voice {
 	switch {
 	case c.answered.IsZero():
-		if side == media.SideA && c.soundsRinging {
+		if side == media.SideA && c.sounds.ringing {
 			return c.ringback()
 		}
 	case side == media.SideA && c.transfer != nil && c.transfer.left:
@@ -108,7 +115,7 @@ func (c *Call) soundRinging() bool {
 	}
 	c.agreement.answer, c.agreement.sentTo[media.SideA] = sdp, formats
 	c.agreement.tell(media.SideA, formats)
-	c.earlySent, c.soundsRinging = true, true
+	c.earlySent, c.sounds.ringing = true, true
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.answer)
 	c.setPeer(media.SideA, c.agreement.offer)
 	return true
@@ -120,7 +127,7 @@ func (c *Call) orderedToPlay(s Sounding) error {
 	case c.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
 	case s.Sound == SoundNone:
-		c.voices[s.Side].end()
+		c.sounds.voices[s.Side].end()
 		c.updateSounds()
 		return nil
 	}
@@ -134,7 +141,7 @@ func (c *Call) orderedToPlay(s Sounding) error {
 	if _, ok := c.agreement.playing(s.Side, v); !ok {
 		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
 	}
-	c.voices[s.Side] = nil // the same one begins anew
+	c.sounds.voices[s.Side] = nil // the same one begins anew
 	c.play(s.Side, v)
 	c.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
 	return nil
@@ -150,17 +157,17 @@ func (v *voice) end() {
 // beep has both sides hear that the call is recorded, now and again in a while
 // (recording.beep). A side that hears something of us already is spared.
 func (c *Call) beep(now time.Time) {
-	c.beepAt = time.Time{}
+	c.recordings.beepAt = time.Time{}
 	every := c.server.cfg.Recording.Beep
-	if every == 0 || c.recorder == nil || c.recorder.Failed() {
+	if every == 0 || c.recordings.current == nil || c.recordings.current.Failed() {
 		return
 	}
-	c.beepAt = now.Add(every)
-	if c.recorder.Paused() {
+	c.recordings.beepAt = now.Add(every)
+	if c.recordings.current.Paused() {
 		return
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		if c.voices[side] == nil {
+		if c.sounds.voices[side] == nil {
 			c.play(side, &voice{name: peers.ToneBeep, sound: c.peers.Tones[peers.ToneBeep], mix: true, lasts: true})
 		}
 	}
@@ -168,8 +175,8 @@ func (c *Call) beep(now time.Time) {
 
 // onPlayed: a sound has come to its end.
 func (c *Call) onPlayed(f Played) {
-	if v := c.voices[f.Side]; v != nil && v.id == f.ID {
-		c.voices[f.Side] = nil
+	if v := c.sounds.voices[f.Side]; v != nil && v.id == f.ID {
+		c.sounds.voices[f.Side] = nil
 		c.updateSounds()
 	}
 }

@@ -45,7 +45,7 @@ func (c *Call) secure(side media.Side, d *sdp.Description) error {
 	}
 	if before.leg != nil && (before.leg != l || d.Securing == nil) {
 		c.session.SetPeer(side, media.Peer{})
-		c.voices[side] = nil // the relay gives it up
+		c.sounds.voices[side] = nil // the relay gives it up
 		if err := c.session.SetCrypto(side, media.Crypto{}); err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error
 	}
 	reply := make(chan ordered, 1)
 	o.reply = reply
-	if !c.inbox.post(item{order: &o}) {
+	if !c.mailbox.post(item{order: &o}) {
 		return LiveCall{}, ErrNoCall
 	}
 	select {

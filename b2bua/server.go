@@ -285,7 +285,7 @@ func (s *Server) Draining() bool { return s.admission.IsDraining() }
 // HangupAll ends every call that is live.
 func (s *Server) HangupAll() {
 	for _, c := range s.registry.all() {
-		c.inbox.post(item{event: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
+		c.mailbox.post(item{event: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
 	}
 }
 

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"sync"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -24,6 +25,57 @@ type item struct {
 	ask   chan<- LiveCall
 
 	order *order
+}
+
+// happening is a fact and the leg that tells it, or an event: one of the two.
+type happening struct {
+	from  *legOnWire
+	fact  leg.Fact
+	event event
+}
+
+// mailbox is what a call has still to look at.
+type mailbox struct {
+	*inbox              // what others leave
+	due     []item      // requests that have their turn
+	pending []happening // not yet handled
+	timer   *time.Timer // set to the earliest deadline
+}
+
+// told adds a fact of a leg.
+func (m *mailbox) told(from *legOnWire, f leg.Fact) {
+	m.pending = append(m.pending, happening{from: from, fact: f})
+}
+
+// happened adds an event.
+func (m *mailbox) happened(e event) { m.pending = append(m.pending, happening{event: e}) }
+
+// next gives what is to be handled next.
+func (m *mailbox) next() (h happening, ok bool) {
+	if len(m.pending) == 0 {
+		return h, false
+	}
+	h, m.pending = m.pending[0], m.pending[1:]
+	return h, true
+}
+
+// queue gives requests to a leg their turn.
+func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
+	for _, in := range requests {
+		m.due = append(m.due, item{line: l, in: in})
+	}
+}
+
+// nextDue gives the next input that has its turn.
+func (m *mailbox) nextDue() (it item, ok bool) {
+	if len(m.due) == 0 {
+		return it, false
+	}
+	it = m.due[0]
+	if m.due = m.due[1:]; len(m.due) == 0 {
+		m.due = nil
+	}
+	return it, true
 }
 
 // inbox is where other goroutines leave what concerns a call. Posting never
