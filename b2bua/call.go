@@ -24,7 +24,7 @@ type phase func(*Call) phase
 
 // Call is one carrier call: its A leg, the attempts at targets with their B
 // legs, the media between them, the record. One goroutine, run, owns
-// everything below inbox; nothing else reads or writes it.
+// everything below mailbox; nothing else reads or writes it.
 type Call struct {
 	// constant
 	id      string
@@ -33,50 +33,47 @@ type Call struct {
 	trunk   *peers.Trunk
 	invite  *sip.Request
 	source  netip.AddrPort
-	local   leg.Local // toward the carrier
+	privacy outbound.Privacy // what the caller wants to be withheld
 	log     zerolog.Logger
-	peerLog zerolog.Logger // for what a peer can provoke any number of
+	peerLog zerolog.Logger  // for what a peer can provoke any number of
+	ctx     context.Context // ends with the call: stops what it started
+	cancel  context.CancelFunc
 
-	ctx    context.Context // ends with the call: stops what it started
-	cancel context.CancelFunc
+	mailbox mailbox
+	phase   string // its name
 
-	mailbox   mailbox
-	phaseName string
-	legs      []*legOnWire // legs that still owe their peer something
+	legs   []*legOnWire // that still owe their peer something
+	a      *legOnWire
+	b      *legOnWire // that the caller is bridged to; nil: none, or it has gone and another one is called
+	bridge *attempt   // that the caller is, or was last, bridged to
 
-	a        *legOnWire
 	vars     config.Vars
-	privacy  outbound.Privacy // what the caller wants to be withheld
 	route    *config.Route
-	plan     plan
+	plan     plan // of the route
 	attempts attempts
-	bridge   *attempt      // that the caller is bridged to
-	b        *legOnWire    // its leg; nil: it has gone, and another one is called
-	target   *peers.Target // and whose it is
 
-	agreement   agreement
-	secured     [2]secured      // whose keys the media has
-	relays      map[int]relayed // requests that the other side was sent, by Ref
-	lastRelay   int
-	transfer    *transfer  // away from the agent, under way
-	referrals   int        // that the agent has asked for
-	watcher     *legOnWire // the agent whose REFER the caller's side reports on
-	listening   bool       // for digits
-	sounds      sounds
-	recordings  recordings
-	masking     masking
-	session     RelaySession
-	sessionAddr [2]netip.Addr // in SDP, by side
-	oneWay      string        // the side that nothing was heard from; empty: none
-	ringSent    bool
-	earlySent   bool // a provisional answer with SDP
+	agreement  agreement
+	media      callMedia
+	sounds     sounds
+	told       toldCaller
+	recordings recordings
+	masking    masking
 
-	started, answered time.Time // with their monotonic reading: the clock may be set meanwhile
-	setupUntil        time.Time
-	durationUntil     time.Time
+	relays    relays
+	transfer  *transfer // away from the agent, under way
+	referrals int       // that the agent has asked for
 
+	times    times
 	record   store.Record
 	finished bool // the record is handed over
+}
+
+// times are those of a call with their monotonic reading: the clock may be set
+// meanwhile. Zero: not yet, or no limit.
+type times struct {
+	started, answered time.Time
+	setupUntil        time.Time // deadline
+	durationUntil     time.Time // deadline
 }
 
 // run is the call's goroutine.
@@ -94,15 +91,15 @@ func (c *Call) run() {
 // end closes the call: media, record, its place in the trunk. It is the only
 // way out of the phases. The legs may still owe their peers something.
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
-	c.phaseName = "ending"
+	c.phase = "ending"
 	c.cancel()
-	c.setupUntil, c.durationUntil, c.recordings.beepAt = time.Time{}, time.Time{}, time.Time{}
-	c.transfer, c.agreement.exchange, c.relays = nil, nil, nil
+	c.times.setupUntil, c.times.durationUntil, c.recordings.beepAt = time.Time{}, time.Time{}, time.Time{}
+	c.transfer, c.agreement.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
-	if c.session != nil {
-		c.record.Media = c.mediaRecord(c.session.Close())
-		c.session = nil
+	if c.media.session != nil {
+		c.record.Media = c.mediaRecord(c.media.session.Close())
+		c.media.session = nil
 	}
 	c.vacate(c.attempts.current)
 	c.vacate(c.bridge)
@@ -117,7 +114,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		r.Disposition = dispositionOf(why, status)
 	} else {
 		r.SIPStatus, r.Disposition = 200, store.DispositionAnswered
-		r.DurationMS = now.Sub(c.answered).Milliseconds()
+		r.DurationMS = now.Sub(c.times.answered).Milliseconds()
 		if r.Q850 = q850; q850 == 0 {
 			r.Q850 = cause.Q850OfCause(why)
 		}
@@ -132,7 +129,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 func (c *Call) finish() {
 	c.finished = true
 	r := c.record
-	c.server.admission.Leave(c.trunk, c.answered.IsZero())
+	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
 	c.log.Info().Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
 		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).

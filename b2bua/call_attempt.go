@@ -86,13 +86,13 @@ func (c *Call) failed(o outcome) {
 // more: its port may be another call's by now, and the caller hears ringing of
 // ours again, where it did.
 func (c *Call) detachTarget(a *attempt) {
-	if c.session == nil || c.agreement.description[media.SideB] == nil || c.b != nil {
+	if c.media.session == nil || c.agreement.description[media.SideB] == nil || c.b != nil {
 		return // nobody was heard, or the agent is, beside a transfer
 	}
 	if _, t := c.attemptLine(); t != a.target {
 		return
 	}
-	c.session.SetPeer(media.SideB, media.Peer{})
+	c.media.session.SetPeer(media.SideB, media.Peer{})
 	c.agreement.description[media.SideB], c.agreement.sentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
 	c.updateSounds()
 }

@@ -11,7 +11,7 @@ import (
 // bridged: both legs are answered and media flows. A transfer may be under way
 // beside it.
 func (c *Call) bridged() phase {
-	c.phaseName = "bridged"
+	c.phase = "bridged"
 	for !c.finished {
 		switch h := c.next(); {
 		case h.event != nil:
@@ -163,7 +163,7 @@ func (c *Call) maxDuration() time.Duration {
 // limitDuration is maxDuration for a call that has been transferred: to a trunk
 // that may have less time for it.
 func (c *Call) limitDuration() {
-	if t := c.target.Callee; t != nil && t.MaxDuration > 0 {
-		c.durationUntil = leg.Earliest(c.durationUntil, time.Now().Add(t.MaxDuration))
+	if t := c.bridge.target.Callee; t != nil && t.MaxDuration > 0 {
+		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))
 	}
 }

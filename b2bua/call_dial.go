@@ -79,7 +79,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	if err = c.mediaToward(f.Dest.Addr()); err != nil {
 		return mediaCause(err), err
 	}
-	at := netip.AddrPortFrom(a.mediaName, c.session.Local(media.SideB).Port())
+	at := netip.AddrPortFrom(a.mediaName, c.media.session.Local(media.SideB).Port())
 	leg, invite, why, err := c.outboundLeg(f, local, at)
 	if err != nil {
 		return why, err
@@ -89,7 +89,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	a.line.wire.tls = a.target.Config.TLS
 	a.line.crypto = a.crypto
 	if !a.plan.isTransfer() {
-		c.sessionAddr[media.SideB] = a.mediaName
+		c.media.addr[media.SideB] = a.mediaName
 		c.record.TargetSIPCallID = leg.Dialog().CallID
 		c.nameOutbound(invite.Request)
 		c.record.DialedAt = store.TimeOf(time.Now())

@@ -60,7 +60,7 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 	if !ok {
 		return false
 	}
-	err := c.session.SendDigit(side, media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
+	err := c.media.session.SendDigit(side, media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
 	if err != nil {
 		c.peerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
 		c.reply(from, req, 480)
@@ -89,11 +89,11 @@ func (c *Call) listenForDigits() {
 	side := c.platform().Other()
 	number, clock, ok := eventsAmong(c.agreement.sentTo[side], c.agreement.codec[side].Clock)
 	on := ok && c.policy().DTMF == config.DTMFInfo
-	if !on && !c.listening {
+	if !on && !c.media.listening {
 		return
 	}
-	c.listening = on
-	c.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
+	c.media.listening = on
+	c.media.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
 }
 
 // onKeyed gives the platform a digit as INFO.

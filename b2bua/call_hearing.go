@@ -14,7 +14,7 @@ import (
 
 // mediaRecord is what the record says of the media.
 func (c *Call) mediaRecord(s media.Stats) store.Media {
-	m := store.Media{A: c.sideRecord(media.SideA, s.A), B: c.sideRecord(media.SideB, s.B), OneWay: c.oneWay}
+	m := store.Media{A: c.sideRecord(media.SideA, s.A), B: c.sideRecord(media.SideB, s.B), OneWay: c.media.oneWay}
 	m.MOS = m.A.MOS
 	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
 		m.MOS = m.B.MOS
@@ -29,7 +29,7 @@ func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
 		RTT:   store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:   store.Score(math.Round(100*s.MOS) / 100),
-		Codec: c.agreement.codec[side].Name, SRTP: c.suite(side),
+		Codec: c.agreement.codec[side].Name, SRTP: c.media.suite(side),
 	}
 	if d := c.agreement.description[side]; d != nil && d.RTP().IsValid() {
 		r.Expected = d.RTP().String()
@@ -66,12 +66,12 @@ func (c *Call) onMediaLost(f MediaLost) {
 // its RTP should come from, and what came and was not taken. The record keeps
 // the side, also when it is heard later.
 func (c *Call) onOneWay(f OneWay) {
-	s := c.session.Stats().Of(f.Side)
+	s := c.media.session.Stats().Of(f.Side)
 	if f.Over {
 		c.log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")
 		return
 	}
-	c.oneWay = f.Side.String()
+	c.media.oneWay = f.Side.String()
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
 	if d := c.agreement.description[f.Side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Media().MediaName.Port.Value)))
@@ -106,8 +106,8 @@ func (c *Call) latchOf(side media.Side) config.LatchMode {
 	switch {
 	case side == media.SideA:
 		return c.trunk.Config.Media.Latch
-	case c.target != nil:
-		return c.target.Config.Media.Latch
+	case c.bridge != nil:
+		return c.bridge.target.Config.Media.Latch
 	case c.attempts.current != nil:
 		return c.attempts.current.target.Config.Media.Latch
 	}

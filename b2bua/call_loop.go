@@ -150,7 +150,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 // setTimer sets the one timer to the earliest deadline of the call and its
 // legs.
 func (c *Call) setTimer() {
-	first := leg.Earliest(c.setupUntil, c.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt)
+	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -164,12 +164,12 @@ func (c *Call) setTimer() {
 // onTimer does what the deadlines are for that have come.
 func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
-	if due(c.setupUntil) {
-		c.setupUntil = time.Time{}
+	if due(c.times.setupUntil) {
+		c.times.setupUntil = time.Time{}
 		c.mailbox.happened(Expired{Cause: cause.SetupTimeout})
 	}
-	if due(c.durationUntil) {
-		c.durationUntil = time.Time{}
+	if due(c.times.durationUntil) {
+		c.times.durationUntil = time.Time{}
 		c.mailbox.happened(Expired{Cause: cause.MaxDuration})
 	}
 	if due(c.recordings.beepAt) {
@@ -226,7 +226,7 @@ func (c *Call) leave() {
 		}
 		c.drop(l)
 	}
-	c.secured = [2]secured{}
+	c.media.secured = [2]secured{}
 	c.stopRecording()
 	c.recordings.tape.drop()
 	c.agreement = agreement{}

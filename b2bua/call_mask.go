@@ -61,7 +61,7 @@ func (c *Call) maskIfWanted() {
 
 // applyMask has the session mask the caller's keys, as its description stands.
 func (c *Call) applyMask() {
-	if c.session == nil || (!c.masking.on && !c.masking.applied) {
+	if c.media.session == nil || (!c.masking.on && !c.masking.applied) {
 		return
 	}
 	c.masking.applied = true
@@ -77,7 +77,7 @@ func (c *Call) applyMask() {
 			m.ALaw.Add(number)
 		}
 	}
-	c.session.SetMask(side, m)
+	c.media.session.SetMask(side, m)
 }
 
 // agreedOnEvents says whether a side has telephone-events and was told that it may

@@ -36,6 +36,15 @@ type RelaySession interface {
 	Close() media.Stats
 }
 
+// callMedia is the media of a call.
+type callMedia struct {
+	session   RelaySession  // nil: not open
+	addr      [2]netip.Addr // ours as SDP names it, by side
+	secured   [2]secured    // whose keys the session has, by side
+	oneWay    string        // the side that nothing was heard from; empty: none
+	listening bool          // for digits
+}
+
 // EngineRelay is a media engine as calls see it.
 type EngineRelay struct{ *media.Engine }
 
@@ -116,8 +125,8 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	c.session = session
-	c.sessionAddr = [2]netip.Addr{nameA, nameB}
+	c.media.session = session
+	c.media.addr = [2]netip.Addr{nameA, nameB}
 	return nil
 }
 
@@ -163,7 +172,7 @@ func latchMode(m config.LatchMode) media.LatchMode {
 func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	if err := c.secure(side, d); err != nil { // rather no media than plain
 		c.log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
-		c.session.SetPeer(side, media.Peer{})
+		c.media.session.SetPeer(side, media.Peer{})
 		return
 	}
 	if before := c.agreement.description[side]; before != nil && before.RTP() != d.RTP() {
@@ -180,10 +189,10 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	}
 	peer := mediaPeer(d, c.agreement.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Mux = d.Muxes() && c.agreement.streamOrder[side].Muxes()
-	c.session.SetPeer(side, peer)
+	c.media.session.SetPeer(side, peer)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		if changes, changed := c.agreement.payloadChanges(from); changed {
-			c.session.SetPayloads(from, changes)
+			c.media.session.SetPayloads(from, changes)
 		}
 	}
 	c.updateSounds()
@@ -193,14 +202,14 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 // of the attempt before there is one.
 func (c *Call) attemptLine() (*legOnWire, *peers.Target) {
 	if c.b != nil {
-		return c.b, c.target
+		return c.b, c.bridge.target
 	}
 	return c.attempts.current.line, c.attempts.current.target
 }
 
-// mediaAt is our RTP address on a side, as SDP names it.
-func (c *Call) mediaAt(side media.Side) netip.AddrPort {
-	return netip.AddrPortFrom(c.sessionAddr[side], c.session.Local(side).Port())
+// at is our RTP address on a side, as SDP names it.
+func (m *callMedia) at(side media.Side) netip.AddrPort {
+	return netip.AddrPortFrom(m.addr[side], m.session.Local(side).Port())
 }
 
 // takeAnswer puts the target's answer into force. What the carrier was told
@@ -250,7 +259,7 @@ func (c *Call) readAnswer(from *legOnWire, body []byte, offered []sdp.Format) (*
 func (c *Call) tellCaller(answer *sdp.Description) (err error) {
 	if c.agreement.late {
 		formats := answer.Decided()
-		c.agreement.answer, err = answer.WithTransport(c.offering(c.a)).ForTarget(c.mediaAt(media.SideA), formats, sdp.AsIs)
+		c.agreement.answer, err = answer.WithTransport(c.offering(c.a)).ForTarget(c.media.at(media.SideA), formats, sdp.AsIs)
 		c.agreement.sentTo[media.SideA] = answer.Pick(formats)
 		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA])
 		return err
@@ -259,7 +268,7 @@ func (c *Call) tellCaller(answer *sdp.Description) (err error) {
 	c.agreement.takeStreams(media.SideA, c.agreement.offer)
 	c.agreement.sentTo[media.SideA] = formats
 	c.agreement.tell(media.SideA, formats)
-	if c.agreement.answer, err = answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
+	if c.agreement.answer, err = answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.media.at(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
 		c.setPeer(media.SideA, c.agreement.offer)
 	}
 	return err

@@ -86,7 +86,7 @@ func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bo
 // not looked up, it is heard from.
 func (c *Call) reaches(side media.Side, d *sdp.Description) bool {
 	rtp := d.RTP()
-	return !rtp.IsValid() || rtp.Addr().Is4() == c.session.Local(side).Addr().Is4()
+	return !rtp.IsValid() || rtp.Addr().Is4() == c.media.session.Local(side).Addr().Is4()
 }
 
 // onOffered is a re-INVITE or UPDATE of a call that is up.
@@ -116,7 +116,7 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 // agreed are the formats that both sides were told and that an offer has too;
 // nil: the codec of the call is not among them. exact: all are.
 func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
-	freely := c.target != nil && c.policy().DTMF != config.DTMFRelay
+	freely := c.bridge != nil && c.policy().DTMF != config.DTMFRelay
 	return c.agreement.covers(c.side(from), d, c.keyed(), freely)
 }
 
@@ -132,7 +132,7 @@ func (c *Call) keyed() media.Side {
 // absorb answers an offer without asking the other side.
 func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
 	side := c.side(from)
-	answer, err := c.agreement.forSide(side, d, c.keyed()).WithTransport(c.answering(from, d)).Answering(d, c.mediaAt(side), sdp.NumbersOf(formats), d.Mirrored())
+	answer, err := c.agreement.forSide(side, d, c.keyed()).WithTransport(c.answering(from, d)).Answering(d, c.media.at(side), sdp.NumbersOf(formats), d.Mirrored())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -161,7 +161,7 @@ func (c *Call) offerAgain(from *legOnWire) {
 
 // sessionTo is the session as it is to a side.
 func (c *Call) sessionTo(side media.Side) ([]byte, error) {
-	return c.agreement.sessionToward(side, c.mediaAt(side), c.crypto(side).Offering(), c.keyed())
+	return c.agreement.sessionToward(side, c.media.at(side), c.crypto(side).Offering(), c.keyed())
 }
 
 // consult offers the other side what one side wants.
@@ -177,7 +177,7 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	if like == nil {
 		like = &sdp.Description{Streams: d.Streams[d.Audio : d.Audio+1]}
 	}
-	offer, err := wanted.WithTransport(c.offering(to)).Answering(like, c.mediaAt(c.side(to)), formats, d.PassedOn())
+	offer, err := wanted.WithTransport(c.offering(to)).Answering(like, c.media.at(c.side(to)), formats, d.PassedOn())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -226,9 +226,9 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 		return
 	}
 	side := c.side(x.from)
-	seen := withEventsOf(c.eventsFor(c.target), side, answer.InNumbersOf(x.offer), x.offer)
+	seen := withEventsOf(c.eventsFor(c.bridge.target), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
-	reply, err := seen.WithTransport(c.answering(x.from, x.offer)).Answering(x.offer, c.mediaAt(side), sdp.NumbersOf(told), sdp.AsIs)
+	reply, err := seen.WithTransport(c.answering(x.from, x.offer)).Answering(x.offer, c.media.at(side), sdp.NumbersOf(told), sdp.AsIs)
 	if err != nil || seen.Speaks().Name == "" {
 		c.refuseExchange(x, 488)
 		c.restore(x.to)

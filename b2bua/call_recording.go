@@ -39,7 +39,7 @@ func (c *Call) orderedToRecord() error {
 		return &OrderError{"recordings are not configured", "write recording: {path: …} and restart"}
 	case c.route == nil || c.route.Record == config.WantedOff:
 		return &OrderError{"calls of this route are not recorded", "write record: on_demand for the route"}
-	case c.answered.IsZero():
+	case c.times.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
 	case c.recordings.current != nil && !c.recordings.current.Failed():
 		return &OrderError{"the call is recorded already", "resume it if it pauses"}
@@ -94,7 +94,7 @@ func (c *Call) recordIfWanted() {
 func (c *Call) startRecording() error {
 	c.stopRecording() // one that failed
 	r, err := c.server.archive.Record(recording.Call{
-		ID: c.id, Part: len(c.recordings.all) + 1, Local: c.sessionAddr,
+		ID: c.id, Part: len(c.recordings.all) + 1, Local: c.media.addr,
 		Payloads: [2]recording.Payloads{c.agreement.payloadsOf(media.SideA), c.agreement.payloadsOf(media.SideB)},
 	})
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *Call) startRecording() error {
 	c.recordings.current = r
 	c.recordings.all = append(slices.Clip(c.recordings.all), r)
 	c.recordings.tape.attach(r)
-	c.session.SetTap(r)
+	c.media.session.SetTap(r)
 	c.recordingBegan()
 	return nil
 }
@@ -122,8 +122,8 @@ func (c *Call) stopRecording() {
 	if c.recordings.current == nil {
 		return
 	}
-	if c.session != nil {
-		c.session.SetTap(nil)
+	if c.media.session != nil {
+		c.media.session.SetTap(nil)
 	}
 	c.recordings.tape.attach(nil)
 	c.recordings.current.Stop()

@@ -25,6 +25,13 @@ type relayed struct {
 	done   func(leg.Replied) // besides; may be nil
 }
 
+// relays are the requests that one side was sent for the other.
+type relays struct {
+	open    map[int]relayed // without an answer, by Ref
+	last    int             // Ref of the last one
+	watcher *legOnWire      // the agent whose REFER the caller's side reports on; nil: none
+}
+
 // alwaysPassed are the headers of a request or its answer that go to the other
 // side whatever is configured: they say what the body is and what is asked for.
 func alwaysPassed() []string {
@@ -40,7 +47,7 @@ func (c *Call) policy() *config.Target {
 	if c.trunk.Caller != nil {
 		return c.trunk.Caller
 	}
-	return c.target.Config
+	return c.bridge.target.Config
 }
 
 // onAsked answers a request within the dialog, or has the other side answer it.
@@ -70,20 +77,20 @@ func (c *Call) relay(from *legOnWire, req *sip.Request, content leg.Content, don
 		c.reply(from, req, 480)
 		return
 	}
-	if c.relays == nil {
-		c.relays = map[int]relayed{}
+	if c.relays.open == nil {
+		c.relays.open = map[int]relayed{}
 	}
-	c.lastRelay++
-	c.relays[c.lastRelay] = relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done}
+	c.relays.last++
+	c.relays.open[c.relays.last] = relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done}
 	content.Headers = append(content.Headers, c.passedTo(to, req.Headers())...)
-	c.step(to, leg.Send{Ref: c.lastRelay, Method: req.Method, Content: content})
+	c.step(to, leg.Send{Ref: c.relays.last, Method: req.Method, Content: content})
 }
 
 // dropRelays answers what a leg was asked that is not in the call any more.
 func (c *Call) dropRelays(to *legOnWire) {
-	for ref, r := range c.relays {
+	for ref, r := range c.relays.open {
 		if r.to == to {
-			delete(c.relays, ref)
+			delete(c.relays.open, ref)
 			c.step(r.from, leg.Reply{Method: r.method, Seq: r.seq, Code: 480, Reason: message.StatusText(480)})
 		}
 	}
@@ -91,11 +98,11 @@ func (c *Call) dropRelays(to *legOnWire) {
 
 // onReplied gives a side the other one's answer.
 func (c *Call) onReplied(f leg.Replied) {
-	r, ok := c.relays[f.Ref]
+	r, ok := c.relays.open[f.Ref]
 	if !ok {
 		return // it was ours
 	}
-	delete(c.relays, f.Ref)
+	delete(c.relays.open, f.Ref)
 	if r.done != nil {
 		r.done(f)
 	}
@@ -130,7 +137,7 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 func (c *Call) passedTo(to *legOnWire, headers []sip.Header) []sip.Header {
 	names := c.trunk.Config.PassHeaders
 	if to != c.a {
-		names = c.target.Config.PassHeaders
+		names = c.bridge.target.Config.PassHeaders
 	}
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
 		return slices.ContainsFunc(alwaysPassed(), func(p string) bool { return strings.EqualFold(p, n) })

@@ -18,7 +18,7 @@ import (
 // admitted: the INVITE has a call. A CANCEL that was there before it ends it
 // here: nobody is asked, nothing rings.
 func (c *Call) admitted() phase {
-	c.phaseName = "preparing"
+	c.phase = "preparing"
 	for {
 		it, ok, _ := c.mailbox.take()
 		if !ok {
@@ -51,7 +51,7 @@ func (c *Call) routing() phase {
 	}
 	c.maskIfWanted()
 	c.journal()
-	c.setupUntil = time.Now().Add(c.route.SetupTimeout)
+	c.times.setupUntil = time.Now().Add(c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
@@ -108,7 +108,7 @@ func mismatch(r *config.Route, vars *config.Vars) string {
 
 // preparing: the platform is asked for an id and its host is looked up.
 func (c *Call) preparing() phase {
-	c.phaseName = "preparing"
+	c.phase = "preparing"
 	for {
 		h := c.next()
 		if h.event != nil {
@@ -170,7 +170,7 @@ func (c *Call) onReady(f Ready) phase {
 
 // dialing: the INVITE to the target has no final answer.
 func (c *Call) dialing() phase {
-	c.phaseName = "dialing"
+	c.phase = "dialing"
 	for {
 		h := c.next()
 		if h.event != nil {
@@ -218,19 +218,25 @@ func (c *Call) onProgress(f leg.Progress) {
 		c.sendEarlyMedia(f)
 		return
 	}
-	if c.route.Ringing == config.RingingOnTarget && !c.ringSent {
+	if c.route.Ringing == config.RingingOnTarget && !c.told.ringing {
 		c.sendRinging(f, nil)
 	}
+}
+
+// toldCaller is what provisional answers have told the caller.
+type toldCaller struct {
+	ringing    bool // 180
+	earlyMedia bool // a provisional answer with SDP
 }
 
 // sendEarlyMedia passes a provisional answer with SDP on, once. As a 180 is
 // not repeated, and not sent at all where the route says none, it is 183 then.
 func (c *Call) sendEarlyMedia(f leg.Progress) {
-	if c.earlySent {
+	if c.told.earlyMedia {
 		return
 	}
-	c.earlySent = true
-	if f.Code == 180 && (c.ringSent || c.route.Ringing == config.RingingNone) {
+	c.told.earlyMedia = true
+	if f.Code == 180 && (c.told.ringing || c.route.Ringing == config.RingingNone) {
 		f.Code, f.Reason = 183, message.StatusText(183)
 	}
 	c.sendRinging(f, c.agreement.answer)
@@ -238,7 +244,7 @@ func (c *Call) sendEarlyMedia(f leg.Progress) {
 
 func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	if f.Code == 180 {
-		c.ringSent = true
+		c.told.ringing = true
 	}
 	if c.record.RingingAt.IsZero() {
 		c.record.RingingAt = store.TimeOf(time.Now())
@@ -258,18 +264,18 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		return c.nextAttempt()
 	}
 	now := time.Now()
-	c.setupUntil = time.Time{}
+	c.times.setupUntil = time.Time{}
 	if limit := c.maxDuration(); limit > 0 {
-		c.durationUntil = now.Add(limit)
+		c.times.durationUntil = now.Add(limit)
 	}
-	c.bridge, c.b, c.target = c.attempts.current, c.attempts.current.line, c.attempts.current.target
-	c.session.Start()
+	c.bridge, c.b = c.attempts.current, c.attempts.current.line
+	c.media.session.Start()
 	c.listenForDigits()
-	c.answered = now
+	c.times.answered = now
 	c.updateSounds()
 	c.server.admission.Answered()
 	c.record.AnsweredAt = store.TimeOf(now)
-	c.record.SetupMS = now.Sub(c.started).Milliseconds()
+	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
 	c.noteAttempt(cause.None, 200)
 	c.journal()

@@ -22,10 +22,10 @@ import (
 // minute.
 const maxChat = 20
 
-func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) *Call {
+func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
 	c := &Call{
-		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source, local: local,
-		mailbox: mailbox{inbox: newInbox()}, started: time.Now(),
+		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source,
+		mailbox: mailbox{inbox: newInbox()}, times: times{started: time.Now()},
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
@@ -46,7 +46,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 	c.record = store.Record{
 		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
 		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
-		StartedAt: store.TimeOf(c.started), Attempts: []store.Attempt{},
+		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{},
 	}
 	return c
 }
@@ -113,13 +113,13 @@ func (c *Call) snapshot() LiveCall {
 	if c.transfer != nil {
 		r.Attempts = append(r.Attempts, c.attemptRecord(cause.None, 0)) // so far
 	}
-	if c.session != nil {
-		r.Media = c.mediaRecord(c.session.Stats())
+	if c.media.session != nil {
+		r.Media = c.mediaRecord(c.media.session.Stats())
 	}
 	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
-		r.DurationMS = time.Since(c.answered).Milliseconds() // so far
+		r.DurationMS = time.Since(c.times.answered).Milliseconds() // so far
 	}
-	live := LiveCall{Record: r, Phase: c.phaseName, Recording: RecordingOff}
+	live := LiveCall{Record: r, Phase: c.phase, Recording: RecordingOff}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}

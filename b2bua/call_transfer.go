@@ -87,7 +87,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 		c.refuseRefer(from, req, code, err)
 		return
 	}
-	if c.target.Config.Transfer == config.TransferRelay {
+	if c.bridge.target.Config.Transfer == config.TransferRelay {
 		c.relayRefer(from, req, dest)
 		return
 	}
@@ -224,8 +224,8 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	held := c.transfer.held || !left && c.agreement.description[media.SideB].Held()
 	c.report(200, message.StatusText(200))
 	c.transfer = nil
-	c.bridge, c.b, c.target = c.attempts.current, c.attempts.current.line, c.attempts.current.target
-	c.sessionAddr[media.SideB] = c.attempts.current.mediaName
+	c.bridge, c.b = c.attempts.current, c.attempts.current.line
+	c.media.addr[media.SideB] = c.attempts.current.mediaName
 	c.agreement.onHold[media.SideB], c.agreement.streamOrder[media.SideB], c.agreement.rollback = false, nil, [2]*rollback{}
 	c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
 	c.agreement.tell(media.SideB, answer.Formats())
@@ -241,7 +241,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	if !left {
 		c.step(agent, leg.Hangup{Why: cause.Transferred})
 	}
-	c.log.Info().Str("target", c.target.Config.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
+	c.log.Info().Str("target", c.bridge.target.Config.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
 	c.journal()
 }
 
@@ -278,7 +278,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 		c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
 		c.setPeer(media.SideB, early)
 	} else {
-		c.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
+		c.media.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
 	}
 	c.updateSounds()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
@@ -310,10 +310,10 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
 	}
 	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
-	c.watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
+	c.relays.watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
 	c.relay(from, req, content, func(r leg.Replied) {
 		if r.Code >= 300 {
-			c.watcher = nil
+			c.relays.watcher = nil
 		}
 	})
 }
@@ -322,5 +322,5 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 // the agent has sent it.
 func (c *Call) isReport(from *legOnWire, req *sip.Request) bool {
 	event, _, _ := message.CutByte(leg.FirstHeader(req, "event"), ';')
-	return req.Method == sip.NOTIFY && from == c.a && c.watcher != nil && c.watcher == c.b && message.EqualFold(message.Trim(event), "refer")
+	return req.Method == sip.NOTIFY && from == c.a && c.relays.watcher != nil && c.relays.watcher == c.b && message.EqualFold(message.Trim(event), "refer")
 }

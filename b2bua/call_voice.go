@@ -40,7 +40,7 @@ type sounds struct {
 // play has a side hear something of us, or nothing any more. A side that does not
 // speak G.711 hears nothing of us.
 func (c *Call) play(side media.Side, v *voice) {
-	if c.session == nil {
+	if c.media.session == nil {
 		return
 	}
 	before := c.sounds.voices[side]
@@ -54,13 +54,13 @@ func (c *Call) play(side media.Side, v *voice) {
 			c.sounds.plays++
 			play.ID, v.id = c.sounds.plays, c.sounds.plays
 			c.sounds.voices[side] = v
-			c.session.Play(side, play)
+			c.media.session.Play(side, play)
 			return
 		}
 		c.peerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
 	}
 	if c.sounds.voices[side] = nil; before != nil {
-		c.session.StopPlay(side)
+		c.media.session.StopPlay(side)
 	}
 }
 
@@ -86,7 +86,7 @@ func (c *Call) updateSounds() {
 // wanted is what a side is to hear by the state of the call.
 func (c *Call) wanted(side media.Side) *voice {
 	switch {
-	case c.answered.IsZero():
+	case c.times.answered.IsZero():
 		if side == media.SideA && c.sounds.ringing {
 			return c.ringback()
 		}
@@ -109,13 +109,13 @@ func (c *Call) soundRinging() bool {
 	answer := c.agreement.offer.Only(k, sdp.SpokenIn(c.agreement.offer.Formats()))
 	formats := answer.Formats()
 	c.agreement.takeStreams(media.SideA, c.agreement.offer)
-	sdp, err := answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.mediaAt(media.SideA), sdp.NumbersOf(formats), c.agreement.offer.Mirrored())
+	sdp, err := answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.media.at(media.SideA), sdp.NumbersOf(formats), c.agreement.offer.Mirrored())
 	if err != nil {
 		return false
 	}
 	c.agreement.answer, c.agreement.sentTo[media.SideA] = sdp, formats
 	c.agreement.tell(media.SideA, formats)
-	c.earlySent, c.sounds.ringing = true, true
+	c.told.earlyMedia, c.sounds.ringing = true, true
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.answer)
 	c.setPeer(media.SideA, c.agreement.offer)
 	return true
@@ -124,7 +124,7 @@ func (c *Call) soundRinging() bool {
 // orderedToPlay has a side hear what the admin API asks for, or no longer.
 func (c *Call) orderedToPlay(s Sounding) error {
 	switch {
-	case c.answered.IsZero():
+	case c.times.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
 	case s.Sound == SoundNone:
 		c.sounds.voices[s.Side].end()

@@ -37,24 +37,24 @@ func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTranspo
 // RTP, nothing goes out in between, and of the former keys nothing stays.
 func (c *Call) secure(side media.Side, d *sdp.Description) error {
 	l := c.crypto(side)
-	before := c.secured[side]
+	before := c.media.secured[side]
 	l.Force(d)
-	c.secured[side] = secured{leg: l, plain: d.Securing == nil}
+	c.media.secured[side] = secured{leg: l, plain: d.Securing == nil}
 	if d.Securing == nil && (before.leg == nil || before.plain) {
 		return nil
 	}
 	if before.leg != nil && (before.leg != l || d.Securing == nil) {
-		c.session.SetPeer(side, media.Peer{})
+		c.media.session.SetPeer(side, media.Peer{})
 		c.sounds.voices[side] = nil // the relay gives it up
-		if err := c.session.SetCrypto(side, media.Crypto{}); err != nil {
+		if err := c.media.session.SetCrypto(side, media.Crypto{}); err != nil {
 			return err
 		}
 	}
-	return c.session.SetCrypto(side, d.Securing.Crypto())
+	return c.media.session.SetCrypto(side, d.Securing.Crypto())
 }
 
 // suite is the name of what a side is secured with, empty for plain RTP.
-func (c *Call) suite(side media.Side) string { return c.secured[side].leg.Suite() }
+func (m *callMedia) suite(side media.Side) string { return m.secured[side].leg.Suite() }
 
 // causeOfAnswer is the cause of an attempt whose answer can't be used.
 func causeOfAnswer(err error) cause.Cause {

@@ -157,7 +157,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 		return x.out, nil
 	}
 	from := x.sender()
-	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr, x.local(x.transport, from.Addr.Addr()))
+	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr)
 	defer c.cancel()
 	return x.out, x.call(c)
 }

@@ -57,18 +57,18 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 // the carrier has been told ours already.
 func (c *Call) mediaToward(target netip.Addr) error {
 	wanted := c.attempts.current.target.Config.Media.Address
-	if c.session == nil {
+	if c.media.session == nil {
 		return c.reopenMedia(target, wanted)
 	}
-	bound := c.session.Local(media.SideB).Addr()
+	bound := c.media.session.Local(media.SideB).Addr()
 	bind, name, err := c.server.mediaAddr(target, wanted)
 	switch {
 	case err != nil:
 		return err
 	case bind == bound:
 	case c.agreement.answer == nil:
-		c.session.Close()
-		c.session = nil
+		c.media.session.Close()
+		c.media.session = nil
 		return c.reopenMedia(target, wanted)
 	case bind == wanted:
 		return fmt.Errorf("%w, not to %v", errBound, wanted)
@@ -83,6 +83,6 @@ func (c *Call) mediaToward(target netip.Addr) error {
 
 func (c *Call) reopenMedia(target, wanted netip.Addr) error {
 	err := c.openMedia(target, wanted)
-	c.attempts.current.mediaName = c.sessionAddr[media.SideB]
+	c.attempts.current.mediaName = c.media.addr[media.SideB]
 	return err
 }

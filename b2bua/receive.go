@@ -273,7 +273,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 			s.admission.Leave(t, true)
 		}
 	}()
-	c := s.newCall(req, p, t, source, local)
+	c := s.newCall(req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	c.a = c.putOnWire(leg, local, s.flowOf(req))
 	c.a.branch = message.BranchOf(req)

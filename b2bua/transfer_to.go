@@ -33,7 +33,7 @@ type destination struct {
 func (c *Call) destination(to message.Referral) (d destination, code int, err error) {
 	uri := message.ParseURI(to.Uri)
 	d.party = message.PartyOf("", &uri, c.trunk.Config.Country)
-	cfg := c.target.Config
+	cfg := c.bridge.target.Config
 	if to.Scheme != "tel" && !c.isOurs(to.Host) && listedHost(cfg.TransferHosts, to.Host) {
 		return c.directly(to, d)
 	}
@@ -85,7 +85,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
-	agent := c.target.Config
+	agent := c.bridge.target.Config
 	d.targets = []*peers.Target{{Tally: &peers.Tally{}, Config: &config.Target{
 		Name: to.Host, Kind: config.KindSIP, URI: uri, Transport: transport, Codecs: agent.Codecs,
 		Budget: config.TrunkBudget(), Overflow: config.OverflowTCP,
@@ -102,7 +102,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	vars := c.vars
 	vars.From = outbound.CallingParty(vars)
-	vars.To, vars.Trunk, vars.Target = to, "", c.target.Config.Name
+	vars.To, vars.Trunk, vars.Target = to, "", c.bridge.target.Config.Name
 	for i := range c.peers.Routes {
 		if r := &c.peers.Routes[i]; r.Target != "" && mismatch(r, &vars) == "" {
 			return c.peers.Destinations(r), routeName(i), r.FailoverOn
