@@ -157,6 +157,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 		return x.out, nil
 	}
 	from := x.sender()
+	x.local(x.transport, from.Addr.Addr()) // the caller's leg needs an address, too
 	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr)
 	defer c.cancel()
 	return x.out, x.call(c)
