@@ -170,6 +170,13 @@ func (a *agreement) events(side media.Side) (number uint8, clock uint32, ok bool
 	return eventsAmong(d.Formats(), speech)
 }
 
+// sendsEvents says whether a side has telephone-events and was told that it may
+// send them. One that was not sends its keys as tones within its speech.
+func (a *agreement) sendsEvents(side media.Side) bool {
+	d := a.description[side]
+	return d != nil && slices.ContainsFunc(a.sentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
+}
+
 // withEventsOf is the answer that a side is to see: with the telephone-events that
 // it offers, where those of it, or toward it, are ours.
 func withEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.Description {

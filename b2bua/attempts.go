@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/store"
 )
 
 // plan is the targets that a call is tried at, one after the other, and what
@@ -111,4 +112,14 @@ func (a *attempt) callID() string {
 		return ""
 	}
 	return a.line.callID
+}
+
+// recordOf is an attempt as the record has it.
+func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
+	return store.Attempt{
+		StartedAt: store.TimeOf(a.started),
+		Target:    a.target.Config.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
+		SIPCallID: a.callID(),
+	}
 }

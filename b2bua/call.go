@@ -98,11 +98,11 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	now := time.Now()
 	c.stopRecording()
 	if c.media.session != nil {
-		c.record.Media = c.mediaRecord(c.media.session.Close())
+		c.record.Media = c.media.record(c.media.session.Close(), &c.agreement)
 		c.media.session = nil
 	}
-	c.vacate(c.attempts.current)
-	c.vacate(c.bridge)
+	c.server.vacate(c.attempts.current)
+	c.server.vacate(c.bridge)
 	r := &c.record
 	r.EndedAt = store.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
@@ -209,9 +209,9 @@ func (c *Call) other(l *legOnWire) *legOnWire {
 }
 
 // vacate gives back the place that an attempt has at its target.
-func (c *Call) vacate(a *attempt) {
+func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
 		a.placed = false
-		c.server.admission.Vacate(a.target)
+		s.admission.Vacate(a.target)
 	}
 }

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"context"
 	"net/netip"
-	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
@@ -79,7 +78,7 @@ func (c *Call) failed(o outcome) {
 	c.detachTarget(a)
 	c.log.Info().Str("target", a.target.Config.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
-	c.vacate(a)
+	c.server.vacate(a)
 }
 
 // detachTarget sees to it that who does not take the call hears and says nothing any
@@ -106,18 +105,7 @@ func destText(dest netip.AddrPort) string {
 }
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
-	c.record.Attempts = append(c.record.Attempts, c.attemptRecord(cause, code))
-}
-
-// attemptRecord is the current attempt as the record has it.
-func (c *Call) attemptRecord(cause cause.Cause, code int) store.Attempt {
-	a := c.attempts.current
-	return store.Attempt{
-		StartedAt: store.TimeOf(a.started),
-		Target:    a.target.Config.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
-		SIPStatus: code, Cause: string(cause), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(),
-	}
+	c.record.Attempts = append(c.record.Attempts, c.attempts.current.recordOf(cause, code))
 }
 
 // noteDestination writes down where an attempt goes. The target of a call that

@@ -72,7 +72,7 @@ func (c *Call) notePrepared(f Ready) {
 // dial makes leg B and sends its INVITE.
 func (c *Call) dial(f Ready) (cause.Cause, error) {
 	a := c.attempts.current
-	local, err := c.localToward(f)
+	local, err := c.server.localToward(f)
 	if err != nil {
 		return cause.TargetUnreachable, err
 	}
@@ -135,11 +135,11 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 }
 
 // localToward is what we are called by the target of an attempt.
-func (c *Call) localToward(f Ready) (leg.Local, error) {
+func (s *Server) localToward(f Ready) (leg.Local, error) {
 	if f.Flow != nil {
-		return c.server.stack.localOver(f.Flow)
+		return s.stack.localOver(f.Flow)
 	}
-	return c.server.stack.localFor(config.TransportUDP, f.Dest.Addr())
+	return s.stack.localFor(config.TransportUDP, f.Dest.Addr())
 }
 
 // fit makes an INVITE as small as it has to be, and notes what was left out;

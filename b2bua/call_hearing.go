@@ -12,26 +12,26 @@ import (
 	"flowbridge/store"
 )
 
-// mediaRecord is what the record says of the media.
-func (c *Call) mediaRecord(s media.Stats) store.Media {
-	m := store.Media{A: c.sideRecord(media.SideA, s.A), B: c.sideRecord(media.SideB, s.B), OneWay: c.media.oneWay}
-	m.MOS = m.A.MOS
-	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
-		m.MOS = m.B.MOS
+// record is what the record says of the media.
+func (m *callMedia) record(s media.Stats, a *agreement) store.Media {
+	r := store.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay}
+	r.MOS = r.A.MOS
+	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
+		r.MOS = r.B.MOS
 	}
-	return m
+	return r
 }
 
-func (c *Call) sideRecord(side media.Side, s media.SideStats) store.MediaSide {
+func (m *callMedia) sideRecord(side media.Side, s media.SideStats, a *agreement) store.MediaSide {
 	r := store.MediaSide{
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
 		RTT:   store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:   store.Score(math.Round(100*s.MOS) / 100),
-		Codec: c.agreement.codec[side].Name, SRTP: c.media.suite(side),
+		Codec: a.codec[side].Name, SRTP: m.suite(side),
 	}
-	if d := c.agreement.description[side]; d != nil && d.RTP().IsValid() {
+	if d := a.description[side]; d != nil && d.RTP().IsValid() {
 		r.Expected = d.RTP().String()
 	}
 	if s.Source.IsValid() {

@@ -161,11 +161,11 @@ func TestMediaRecord(t *testing.T) {
 	want.Codec, want.Expected, want.Source = "PCMA", "192.0.2.10:20000", "192.0.2.10:7000"
 	side.Refused = netip.MustParseAddrPort("198.51.100.9:7000")
 	want.Refused = "198.51.100.9:7000"
-	if got := c.sideRecord(media.SideB, side); got != want {
+	if got := c.media.sideRecord(media.SideB, side, &c.agreement); got != want {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
 	for _, tt := range []struct{ a, b, want float64 }{{0, 0, 0}, {4.1, 0, 4.1}, {0, 4.1, 4.1}, {4.1, 3.2, 3.2}, {3.2, 4.1, 3.2}} {
-		got := (&Call{}).mediaRecord(media.Stats{A: media.SideStats{MOS: tt.a}, B: media.SideStats{MOS: tt.b}})
+		got := (&callMedia{}).record(media.Stats{A: media.SideStats{MOS: tt.a}, B: media.SideStats{MOS: tt.b}}, &agreement{})
 		if float64(got.MOS) != tt.want {
 			t.Errorf("MOS %v and %v: got %v; want %v", tt.a, tt.b, got.MOS, tt.want)
 		}

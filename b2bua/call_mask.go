@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -66,7 +65,7 @@ func (c *Call) applyMask() {
 	}
 	c.masking.applied = true
 	side := c.platform().Other()
-	m := media.Mask{On: c.masking.on, Always: !c.agreedOnEvents(side)}
+	m := media.Mask{On: c.masking.on, Always: !c.agreement.sendsEvents(side)}
 	for _, f := range c.agreement.sends(side) {
 		switch number := sdp.NumberOf(f); {
 		case f.Events():
@@ -78,13 +77,6 @@ func (c *Call) applyMask() {
 		}
 	}
 	c.media.session.SetMask(side, m)
-}
-
-// agreedOnEvents says whether a side has telephone-events and was told that it may
-// send them. One that was not sends its keys as tones within its speech.
-func (c *Call) agreedOnEvents(side media.Side) bool {
-	d := c.agreement.description[side]
-	return d != nil && slices.ContainsFunc(c.agreement.sentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
 }
 
 // isCaller says whether a leg is that of the side whose keys are masked.

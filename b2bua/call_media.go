@@ -217,7 +217,7 @@ func (m *callMedia) at(side media.Side) netip.AddrPort {
 func (c *Call) takeAnswer(body []byte) error {
 	a := c.attempts.current
 	offered := a.offered()
-	answer, err := c.readAnswer(a.line, body, offered)
+	answer, err := a.line.readAnswer(body, offered, c.server.cfg.SIP.Limits.SDP)
 	if err != nil {
 		return err
 	}
@@ -240,16 +240,17 @@ func (c *Call) takeAnswer(body []byte) error {
 	return nil
 }
 
-// readAnswer reads a leg's answer to an offer of ours with these formats.
-func (c *Call) readAnswer(from *legOnWire, body []byte, offered []sdp.Format) (*sdp.Description, error) {
-	if len(body) > c.server.cfg.SIP.Limits.SDP {
+// readAnswer reads the leg's answer to an offer of ours with these formats, of so
+// many bytes at most.
+func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*sdp.Description, error) {
+	if len(body) > limit {
 		return nil, sdp.ErrTooLong
 	}
-	answer, err := sdp.Read(body, from.crypto.AcceptAnswer())
+	answer, err := sdp.Read(body, l.crypto.AcceptAnswer())
 	if err != nil {
 		return nil, err
 	}
-	from.crypto.Answered(answer)
+	l.crypto.Answered(answer)
 	return answer, answer.HoldTo(offered)
 }
 
@@ -259,7 +260,7 @@ func (c *Call) readAnswer(from *legOnWire, body []byte, offered []sdp.Format) (*
 func (c *Call) tellCaller(answer *sdp.Description) (err error) {
 	if c.agreement.late {
 		formats := answer.Decided()
-		c.agreement.answer, err = answer.WithTransport(c.offering(c.a)).ForTarget(c.media.at(media.SideA), formats, sdp.AsIs)
+		c.agreement.answer, err = answer.WithTransport(c.a.crypto.Offering()).ForTarget(c.media.at(media.SideA), formats, sdp.AsIs)
 		c.agreement.sentTo[media.SideA] = answer.Pick(formats)
 		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA])
 		return err

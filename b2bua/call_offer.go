@@ -71,7 +71,7 @@ func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bo
 	if len(f.SDP) <= c.server.cfg.SIP.Limits.SDP {
 		d, err = sdp.Read(f.SDP, from.crypto.Accept())
 	}
-	if err == nil && !c.reaches(c.side(from), d) {
+	if err == nil && !c.media.reaches(c.side(from), d) {
 		err = errNoFamily
 	}
 	if err != nil {
@@ -84,9 +84,9 @@ func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bo
 
 // reaches says whether a side's media can go where it is wanted: a host name is
 // not looked up, it is heard from.
-func (c *Call) reaches(side media.Side, d *sdp.Description) bool {
+func (m *callMedia) reaches(side media.Side, d *sdp.Description) bool {
 	rtp := d.RTP()
-	return !rtp.IsValid() || rtp.Addr().Is4() == c.media.session.Local(side).Addr().Is4()
+	return !rtp.IsValid() || rtp.Addr().Is4() == m.session.Local(side).Addr().Is4()
 }
 
 // onOffered is a re-INVITE or UPDATE of a call that is up.
@@ -177,7 +177,7 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	if like == nil {
 		like = &sdp.Description{Streams: d.Streams[d.Audio : d.Audio+1]}
 	}
-	offer, err := wanted.WithTransport(c.offering(to)).Answering(like, c.media.at(c.side(to)), formats, d.PassedOn())
+	offer, err := wanted.WithTransport(to.crypto.Offering()).Answering(like, c.media.at(c.side(to)), formats, d.PassedOn())
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -216,7 +216,7 @@ func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 
 // answerOf gives the side that wanted a change the other one's answer.
 func (c *Call) answerOf(x *exchange, body []byte) {
-	answer, err := c.readAnswer(x.to, body, x.formats)
+	answer, err := x.to.readAnswer(body, x.formats, c.server.cfg.SIP.Limits.SDP)
 	if err != nil || x.withdrawn {
 		if err != nil {
 			c.peerLog.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
@@ -334,7 +334,7 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := c.readAnswer(from, f.SDP, c.agreement.sentTo[side])
+	answer, err := from.readAnswer(f.SDP, c.agreement.sentTo[side], c.server.cfg.SIP.Limits.SDP)
 	if err == nil && !sdp.Includes(answer.Formats(), c.agreement.codec[side]) {
 		err = sdp.ErrNoCodec
 	}

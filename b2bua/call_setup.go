@@ -38,8 +38,8 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and lets the
 // caller hear ringing.
 func (c *Call) routing() phase {
-	index := c.findRoute()
-	if c.route == nil {
+	index := firstMatch(c.peers.Routes, &c.vars)
+	if index < 0 {
 		c.journal()
 		return c.refuse(404, cause.NoRoute)
 	}
@@ -71,19 +71,14 @@ func (c *Call) routing() phase {
 	return c.nextAttempt()
 }
 
-func (c *Call) findRoute() int {
-	routes := c.peers.Routes
-	for i := range routes {
-		if mismatch(&routes[i], &c.vars) == "" {
-			c.route = &routes[i]
-			return i
-		}
-	}
-	return -1
+// firstMatch is the place of the first route that a call meets, -1: none.
+func firstMatch(routes []config.Route, vars *config.Vars) int {
+	return slices.IndexFunc(routes, func(r config.Route) bool { return mismatch(&r, vars) == "" })
 }
 
 // takeRoute notes what the route that was found says of the call.
 func (c *Call) takeRoute(index int) {
+	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
 	c.record.Route, c.record.Direction, c.record.Lead = c.vars.Route, c.vars.Direction, c.vars.Lead().Number
 }

@@ -111,10 +111,10 @@ func (c *Call) snapshot() LiveCall {
 	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
 	r.Recordings = recordingsOf(c.recordings.all)
 	if c.transfer != nil {
-		r.Attempts = append(r.Attempts, c.attemptRecord(cause.None, 0)) // so far
+		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
 	}
 	if c.media.session != nil {
-		r.Media = c.mediaRecord(c.media.session.Stats())
+		r.Media = c.media.record(c.media.session.Stats(), &c.agreement)
 	}
 	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
 		r.DurationMS = time.Since(c.times.answered).Milliseconds() // so far

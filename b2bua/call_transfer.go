@@ -196,7 +196,7 @@ func (c *Call) transferRings(f leg.Progress) {
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.readAnswer(c.attempts.current.line, f.SDP, c.attempts.current.offered())
+	answer, err := c.attempts.current.line.readAnswer(f.SDP, c.attempts.current.offered(), c.server.cfg.SIP.Limits.SDP)
 	if err != nil {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
@@ -209,7 +209,7 @@ func (c *Call) transferRings(f leg.Progress) {
 
 // transferAnswered bridges the caller to who took the call.
 func (c *Call) transferAnswered(f leg.Answered) {
-	answer, err := c.readAnswer(c.attempts.current.line, f.SDP, c.attempts.current.offered())
+	answer, err := c.attempts.current.line.readAnswer(f.SDP, c.attempts.current.offered(), c.server.cfg.SIP.Limits.SDP)
 	if err == nil && answer.InNumbersOf(c.agreement.onlyAgreedCodec(media.SideA, c.agreement.offer)).Speaks() != c.agreement.codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
@@ -233,7 +233,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.listenForDigits()
 	c.dropExchange()
 	c.dropRelays(agent)
-	c.vacate(before)
+	c.server.vacate(before)
 	c.limitDuration()
 	if held {
 		c.resume()
@@ -271,7 +271,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 	c.transfer.left, c.transfer.held = true, c.agreement.description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
-	c.vacate(c.bridge)
+	c.server.vacate(c.bridge)
 	c.dropExchange()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
@@ -291,7 +291,7 @@ func (c *Call) stopTransfer(why cause.Cause) {
 	}
 	c.report(487, message.StatusText(487))
 	c.abandon(why)
-	c.vacate(c.attempts.current)
+	c.server.vacate(c.attempts.current)
 	c.transfer = nil
 }
 

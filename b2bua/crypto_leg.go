@@ -23,9 +23,6 @@ func (c *Call) crypto(side media.Side) *sdp.LegCrypto {
 	return l.crypto
 }
 
-// offering is how our offer to a leg presents the audio stream.
-func (c *Call) offering(l *legOnWire) sdp.StreamTransport { return l.crypto.Offering() }
-
 // answering is how our answer to a leg's offer presents it.
 func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTransport {
 	before := c.agreement.description[c.side(l)]

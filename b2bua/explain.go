@@ -368,9 +368,9 @@ func partyReport(p config.Party) PartyReport { return PartyReport(p) }
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = partyReport(c.vars.From), partyReport(c.vars.To), c.vars.Diversion
-	index := c.findRoute()
+	index := firstMatch(c.peers.Routes, &c.vars)
 	x.routes(c, index)
-	if c.route == nil {
+	if index < 0 {
 		x.refuse(404, message.StatusText(404), "no route matches")
 		return nil
 	}
