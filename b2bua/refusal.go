@@ -26,21 +26,12 @@ func (s *Server) noteRefused(req *sip.Request, code int, reason string) {
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
 // nothing is wrong.
 func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason string, headers []sip.Header) {
-	contact := req.Contact()
 	secure := transportOf(req) == config.TransportTLS
-	switch scheme := req.Recipient.Scheme; {
-	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure): // section 26.2.2
-		return 416, "Unsupported URI Scheme", nil
-	case len(req.Recipient.String()) > message.MaxURI:
-		return 414, "Request-URI Too Long", nil
-	case strings.ContainsFunc(req.Recipient.String(), message.IsControl):
-		return 400, "Request-URI holds a control character", nil
-	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
-		return 483, "Too Many Hops", nil
-	case contact != nil && contact.Address.Scheme == "sips" && !secure:
-		return 400, "Contact Is a sips URI, but Came Without TLS", nil
-	case contact == nil || (contact.Address.Scheme != "sip" && contact.Address.Scheme != "sips") || contact.Address.Host == "" || len(req.GetHeaders("contact")) > 1:
-		return 400, "Contact with one sip URI is missing", nil // section 8.1.1.8
+	if code, reason = uriRefusal(req, secure); code != 0 {
+		return code, reason, nil
+	}
+	if reason = contactRefusal(req, secure); reason != "" {
+		return 400, reason, nil
 	}
 	if code, reason, headers = leg.Unsupported(req, o); code != 0 {
 		return code, reason, headers
@@ -55,6 +46,40 @@ func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason 
 		return 406, "Not Acceptable", nil
 	}
 	return 0, "", nil
+}
+
+// uriRefusal checks the Request-URI and whether the request may go further. A
+// sips URI needs TLS (RFC 3261 section 26.2.2).
+func uriRefusal(req *sip.Request, secure bool) (code int, reason string) {
+	scheme, uri := req.Recipient.Scheme, req.Recipient.String()
+	switch {
+	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure):
+		return 416, "Unsupported URI Scheme"
+	case len(uri) > message.MaxURI:
+		return 414, "Request-URI Too Long"
+	case strings.ContainsFunc(uri, message.IsControl):
+		return 400, "Request-URI holds a control character"
+	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
+		return 483, "Too Many Hops"
+	}
+	return 0, ""
+}
+
+// contactRefusal checks that there is one Contact with a SIP URI that can be used
+// (RFC 3261 section 8.1.1.8); "" if so.
+func contactRefusal(req *sip.Request, secure bool) string {
+	const missing = "Contact with one sip URI is missing"
+	contact := req.Contact()
+	if contact == nil {
+		return missing
+	}
+	switch uri := contact.Address; {
+	case uri.Scheme == "sips" && !secure:
+		return "Contact Is a sips URI, but Came Without TLS"
+	case (uri.Scheme != "sip" && uri.Scheme != "sips") || uri.Host == "" || len(req.GetHeaders("contact")) > 1:
+		return missing
+	}
+	return ""
 }
 
 // looped says whether a request has passed us before: one of its Vias is ours
