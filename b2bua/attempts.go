@@ -34,7 +34,7 @@ func (p *plan) isTransfer() bool { return p.reason == reasonTransfer }
 type attempts struct {
 	tried   int                    // so far
 	current *attempt               // nil: none
-	last    outcome                // of the last attempt
+	last    attemptEnd             // of the last attempt
 	plain   map[*peers.Target]bool // targets that have not taken SRTP, and are offered RTP
 }
 
@@ -68,15 +68,6 @@ func (all *attempts) againPlain() bool {
 func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
 	m := t.Config.Media
 	return sdp.NewLegCrypto(m, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
-}
-
-// outcome is how an attempt ended.
-type outcome struct {
-	code   int // the target's final answer, 0: none
-	reason string
-	cause  cause.Cause
-	q850   int
-	err    error // why there is no answer, if that is known
 }
 
 // attempt is one try at one target. It belongs to its call's goroutine: what

@@ -33,12 +33,12 @@ func (c *Call) try(p *plan) bool {
 func (c *Call) possible(a *attempt) bool {
 	var err error
 	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
-		c.failed(outcome{cause: cause.NoCommonCodec})
+		c.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
 	}
 	a.crypto = c.attempts.cryptoFor(a.target)
 	if a.placed = c.server.admission.Occupy(a.target); !a.placed {
-		c.failed(outcome{cause: cause.TargetCapped})
+		c.failed(attemptEnd{cause: cause.TargetCapped})
 		return false
 	}
 	return true
@@ -68,7 +68,7 @@ func (c *Call) prepare(a *attempt) {
 }
 
 // failed notes how the current attempt ended.
-func (c *Call) failed(o outcome) {
+func (c *Call) failed(o attemptEnd) {
 	a := c.attempts.current
 	c.attempts.last = o
 	if a.cancel != nil {

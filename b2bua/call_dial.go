@@ -33,7 +33,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 		c.log.Warn().Err(f.Err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not ready")
 	}
 	if f.Cause != cause.None {
-		c.failed(outcome{cause: f.Cause, err: f.Err})
+		c.failed(attemptEnd{cause: f.Cause, err: f.Err})
 		return notDialled
 	}
 	why, err := c.dial(f)
@@ -43,7 +43,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 		return waitsForTCP
 	case err != nil:
 		c.log.Warn().Err(err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not dialled")
-		c.failed(outcome{cause: why, err: err})
+		c.failed(attemptEnd{cause: why, err: err})
 		return notDialled
 	}
 	return dialled
@@ -189,7 +189,7 @@ func (c *Call) refusedBy(f leg.Refused) (next bool) {
 	if f.Cause == cause.TargetSilent {
 		a.line.wire.distrust()
 	}
-	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
+	c.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || cause.NextTarget(f.Code, a.plan.failoverOn)
 }
 
@@ -198,7 +198,7 @@ func (c *Call) badAnswer(err error) {
 	a := c.attempts.current
 	c.log.Warn().Err(err).Str("target", a.target.Config.Name).Msg("target's SDP answer not usable")
 	c.step(a.line, leg.Hangup{Why: cause.BadAnswer})
-	c.failed(outcome{code: 200, cause: causeOfAnswer(err)})
+	c.failed(attemptEnd{code: 200, cause: causeOfAnswer(err)})
 	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {
 		c.triesPlain()
 	}

@@ -329,7 +329,7 @@ func (c *Call) abandonFor(why cause.Cause, caller cause.Reasons) {
 	if a == nil {
 		return
 	}
-	c.attempts.last = outcome{cause: why} // whatever another target said before
+	c.attempts.last = attemptEnd{cause: why} // whatever another target said before
 	a.cancel()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})

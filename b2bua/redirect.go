@@ -12,7 +12,6 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
-	"flowbridge/store"
 )
 
 // Redirection is what an INVITE to a target would be made of, for a call that
@@ -49,32 +48,6 @@ func Redirect(ctx context.Context, cfg *config.Target, preparer peers.Preparer, 
 		out.Headers = append(out.Headers, peers.Variable{Name: f.Name, Value: f.Values[0]})
 	}
 	return out, nil
-}
-
-// Verdict is what the end of an INVITE means for its call.
-type Verdict struct {
-	Cause       cause.Cause
-	Disposition string // the record's, where the call ends with it
-	Q850        int    // the record's; 0: none
-	Next        bool   // it is the next target's turn
-}
-
-// Judge says what the end of an INVITE that somebody else has sent means for
-// the call, as if it were ours: status is the target's final answer, 0 where
-// there was none. why is what happened, and empty for a refusal, of which status
-// is all that is known.
-func Judge(status int, why cause.Cause) Verdict {
-	v := Verdict{Cause: why, Disposition: dispositionOf(why, status), Q850: cause.Q850Of(status)}
-	switch why {
-	case cause.CallerHangup, cause.AgentHangup:
-		v.Disposition, v.Q850 = store.DispositionAnswered, cause.Q850OfCause(why)
-	case cause.CallerCancelled:
-	case cause.None:
-		v.Cause, v.Next = cause.OfStatus(status), cause.NextTarget(status, nil)
-	default:
-		v.Next = true
-	}
-	return v
 }
 
 // IDs are those that the platform is told by X-EI.

@@ -168,7 +168,7 @@ func (s *followed) take(c *followedCall, st *step, how func(context.Context) (tw
 		if p := recover(); p != nil {
 			s.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("call", c.id).Msg("panic recovered")
 			st.next, st.err = twilio.Next{Fallback: true}, fmt.Errorf("panic: %v", p)
-			s.finish(c, b2bua.Judge(0, cause.InternalError), 0, store.EndedBySystem, time.Now())
+			s.finish(c, b2bua.OutcomeOf(0, cause.InternalError), 0, store.EndedBySystem, time.Now())
 		}
 	}()
 	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
@@ -251,13 +251,13 @@ func (c *followedCall) settle(cause cause.Cause, status int, callID string, now 
 }
 
 // finish ends a call, once.
-func (s *followed) finish(c *followedCall, v b2bua.Verdict, status int, by string, now time.Time) {
+func (s *followed) finish(c *followedCall, v b2bua.Outcome, status int, by string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishLocked(c, v, status, by, now)
 }
 
-func (s *followed) finishLocked(c *followedCall, v b2bua.Verdict, status int, by string, now time.Time) {
+func (s *followed) finishLocked(c *followedCall, v b2bua.Outcome, status int, by string, now time.Time) {
 	if c.over {
 		return
 	}
@@ -303,7 +303,7 @@ func (s *followed) interrupt(c *followedCall, cause cause.Cause, now time.Time) 
 	if c.at != nil {
 		c.settle(cause, 0, "", now)
 	}
-	s.finishLocked(c, b2bua.Verdict{Cause: cause, Disposition: store.DispositionInterrupted}, 0, store.EndedBySystem, now)
+	s.finishLocked(c, b2bua.Outcome{Cause: cause, Disposition: store.DispositionInterrupted}, 0, store.EndedBySystem, now)
 }
 
 // tend gives up the calls whose end is overdue, and forgets those that have

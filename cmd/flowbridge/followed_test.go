@@ -89,7 +89,7 @@ func TestFollowedGivenUp(t *testing.T) {
 		if s.find(twilio.Ended{Call: "a", Attempt: 1, SID: "CA1"}) != nil || s.ended(c, twilio.Ended{}, cause.AgentHangup, time.Now()) {
 			t.Error("its end is heard")
 		}
-		s.finish(c, b2bua.Verdict{}, 200, store.EndedByAgent, time.Now())
+		s.finish(c, b2bua.Outcome{}, 200, store.EndedByAgent, time.Now())
 		time.Sleep(endedFor + time.Second)
 		s.tend(time.Now())
 		if len(s.byID) != 0 || s.over.Len() != 0 {
@@ -145,7 +145,7 @@ func TestFollowedBounded(t *testing.T) {
 			t.Errorf("%d records, %d open", len(k.all), s.open.Len())
 		}
 		for s.open.Len() > 0 {
-			s.finish(s.open.Front().Value.(*followedCall), b2bua.Verdict{}, 0, store.EndedBySystem, time.Now())
+			s.finish(s.open.Front().Value.(*followedCall), b2bua.Outcome{}, 0, store.EndedBySystem, time.Now())
 		}
 		synctest.Wait()
 		if len(k.all) != maxFollowed+more || s.over.Len() != maxFollowed || len(s.byID) != maxFollowed || s.byID["0"] != nil {

@@ -90,7 +90,7 @@ func (n *node) afterAttempt(ctx context.Context, c *followedCall, e twilio.Ended
 	case v.Cause == cause.AgentHangup:
 		n.followed.finish(c, v, statusAnswered, store.EndedByAgent, now)
 	case v.Cause == cause.CallerCancelled, v.Next && e.CallerGone():
-		n.followed.finish(c, b2bua.Judge(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
+		n.followed.finish(c, b2bua.OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
 	case v.Next:
 		return n.dialNext(ctx, c)
 	default:
@@ -109,22 +109,22 @@ const (
 
 // verdictOf says what the end of an attempt means. The target's answer decides
 // where there was one: 487 is what a target says to Twilio's CANCEL.
-func verdictOf(e twilio.Ended) b2bua.Verdict {
+func verdictOf(e twilio.Ended) b2bua.Outcome {
 	switch {
 	case e.Answered() && e.CallerGone():
-		return b2bua.Judge(statusAnswered, cause.CallerHangup)
+		return b2bua.OutcomeOf(statusAnswered, cause.CallerHangup)
 	case e.Answered():
-		return b2bua.Judge(statusAnswered, cause.AgentHangup)
+		return b2bua.OutcomeOf(statusAnswered, cause.AgentHangup)
 	case e.SIPStatus >= 300 && e.SIPStatus != statusCancelled:
-		return b2bua.Judge(e.SIPStatus, cause.None)
+		return b2bua.OutcomeOf(e.SIPStatus, cause.None)
 	case e.Status == "busy":
-		return b2bua.Judge(statusBusy, cause.None)
+		return b2bua.OutcomeOf(statusBusy, cause.None)
 	case e.CallerGone():
-		return b2bua.Judge(statusCancelled, cause.CallerCancelled)
+		return b2bua.OutcomeOf(statusCancelled, cause.CallerCancelled)
 	case e.Status == "no-answer":
-		return b2bua.Judge(e.SIPStatus, cause.RingTimeout)
+		return b2bua.OutcomeOf(e.SIPStatus, cause.RingTimeout)
 	default: // failed: Twilio could not reach it
-		return b2bua.Judge(0, cause.TargetUnreachable)
+		return b2bua.OutcomeOf(0, cause.TargetUnreachable)
 	}
 }
 
@@ -144,6 +144,6 @@ func (n *node) dialNext(ctx context.Context, c *followedCall) (twilio.Next, erro
 		return twilio.Next{Fallback: true}, errStopping // close ends the call
 	}
 	last := n.followed.untaken(c, to)
-	n.followed.finish(c, b2bua.Judge(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
+	n.followed.finish(c, b2bua.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
 	return twilio.Next{Fallback: true}, err
 }
