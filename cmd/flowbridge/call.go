@@ -18,11 +18,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/sim"
 )
-
-// ringLimit is how long a test call may ring.
-const ringLimit = 60 * time.Second
 
 // testCall is a call to place, as the command line describes it.
 type testCall struct {
@@ -41,7 +40,7 @@ func callCommand() *cobra.Command {
 		Example: "  flowbridge call --to sip:+15075785607@127.0.0.1:5060\n" +
 			"  flowbridge call --to sip:100@pbx.example.com --from 200 --user 200 --password-env PBX_PASSWORD --seconds 10\n" +
 			"  flowbridge call --to sip:100@127.0.0.1 --header 'X-Test: yes' --listen 127.0.0.5:5070",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 	}
 	var o testCall
 	f := c.Flags()
@@ -74,16 +73,16 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var trace messages
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: listen.String(), Tap: trace.add, Log: zerolog.Nop()})
+	var trace testcall.Messages
+	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: listen.String(), Tap: trace.Add, Log: zerolog.Nop()})
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	fmt.Fprintf(w, "calling %s at %v from %v\n\n", o.to, call.Dest, carrier.Addr())
 	result, failed := carrier.Call(ctx, call)
 	err = carrier.Close() // what is still on its way belongs to the ladder
-	trace.ladder(w, result.SIPCallID)
-	verdict := report(w, result)
+	trace.Ladder(w, result.SIPCallID)
+	verdict := testcall.Report(w, result)
 	switch {
 	case ctx.Err() != nil && result.AnsweredAt.IsZero():
 		verdict = errors.New("given up before there was an answer")
@@ -96,14 +95,14 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 // carrierCall checks what was asked for. Dest has the port only.
 func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) {
 	bad := func(format string, args ...any) (sim.CarrierCall, string, error) {
-		return sim.CarrierCall{}, "", fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
+		return sim.CarrierCall{}, "", fmt.Errorf("%w: %w", cli.ErrUsage, fmt.Errorf(format, args...))
 	}
 	var uri sip.Uri
 	port := uint16(5060)
 	switch err := sip.ParseUri(o.to, &uri); {
 	case o.to == "":
 		return bad("--to is needed, like sip:100@127.0.0.1:5060")
-	case err != nil || uri.Scheme != "sip" || uri.Host == "" || uri.Password != "" || strings.Count(o.to, "@") > 1 || !printable(o.to):
+	case err != nil || uri.Scheme != "sip" || uri.Host == "" || uri.Password != "" || strings.Count(o.to, "@") > 1 || !cli.IsPrintable(o.to):
 		return bad("--to %q: write a SIP URI, like sip:100@127.0.0.1:5060", o.to)
 	case uri.Port < 0 || uri.Port > 65535:
 		return bad("--to %q: ports go up to 65535", o.to)
@@ -114,7 +113,7 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 		return bad("this command calls over udp only")
 	}
 	switch {
-	case !printable(o.from) || strings.ContainsAny(o.from, `<>"@:;`):
+	case !cli.IsPrintable(o.from) || strings.ContainsAny(o.from, `<>"@:;`):
 		return bad("--from %q: write a number, or a user part", o.from)
 	case o.seconds < 1 || o.seconds > 3600:
 		return bad("--seconds %d: 1 to 3600", o.seconds)
@@ -123,7 +122,7 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 	}
 	call = sim.CarrierCall{
 		To: o.to, From: o.from, Dest: netip.AddrPortFrom(netip.Addr{}, port), Hold: time.Duration(o.seconds) * time.Second,
-		CancelAfter: ringLimit, Seed: 1, Username: o.user,
+		CancelAfter: testcall.RingLimit, Seed: 1, Username: o.user,
 	}
 	if o.user != "" {
 		password, set := os.LookupEnv(o.passwordEnv)
@@ -146,15 +145,10 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 func headerOf(line string) (sim.Header, error) {
 	name, value, ok := strings.Cut(line, ":")
 	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-	if !ok || name == "" || !printable(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return sim.Header{}, fmt.Errorf("%w: --header %q: write 'Name: value'", errUsage, line)
+	if !ok || name == "" || !cli.IsPrintable(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return sim.Header{}, fmt.Errorf("%w: --header %q: write 'Name: value'", cli.ErrUsage, line)
 	}
 	return sim.Header{Name: name, Value: value}, nil
-}
-
-// printable says whether s is visible ASCII alone.
-func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // lookUp gives the address of the host that the operator wrote.
@@ -174,7 +168,7 @@ func (o *testCall) local(ctx context.Context, dest netip.AddrPort) (netip.AddrPo
 	if o.listen != "" {
 		at, err := netip.ParseAddrPort(o.listen)
 		if err != nil || at.Addr().Unmap().Is4() != dest.Addr().Is4() {
-			return at, fmt.Errorf("%w: --listen %q: write an IP address of the kind of %v and a port, like 127.0.0.1:0", errUsage, o.listen, dest.Addr())
+			return at, fmt.Errorf("%w: --listen %q: write an IP address of the kind of %v and a port, like 127.0.0.1:0", cli.ErrUsage, o.listen, dest.Addr())
 		}
 		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), nil
 	}

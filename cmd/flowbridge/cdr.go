@@ -12,11 +12,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -26,7 +25,7 @@ func cdrCommand() *cobra.Command {
 		Use:     "cdr",
 		Short:   "Read the records of finished calls",
 		Example: "  flowbridge cdr list --json",
-		Args:    usage(cobra.NoArgs),
+		Args:    cli.Args(cobra.NoArgs),
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(cdrListCommand())
@@ -41,9 +40,9 @@ func cdrListCommand() *cobra.Command {
 			"Times are UTC; SETUP is how long the caller waited, SECONDS how long the call lasted.",
 		Example: "  flowbridge cdr list --config flowbridge.yaml\n" +
 			"  flowbridge cdr list --db flowbridge.db --disposition failed --json",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 	}
-	file := configFlag(c)
+	file := cli.ConfigFlag(c)
 	var filter store.Filter
 	var db, since, until string
 	var asJSON bool
@@ -73,10 +72,10 @@ func cdrListCommand() *cobra.Command {
 			return err
 		}
 		if filter.Limit < 1 || filter.Limit > store.MaxLimit {
-			return fmt.Errorf("%w: --limit %d: 1 to %d", errUsage, filter.Limit, store.MaxLimit)
+			return fmt.Errorf("%w: --limit %d: 1 to %d", cli.ErrUsage, filter.Limit, store.MaxLimit)
 		}
 		if d := filter.Disposition; d != "" && !slices.Contains(store.Dispositions(), d) {
-			return fmt.Errorf("%w: --disposition %q: one of %s", errUsage, d, strings.Join(store.Dispositions(), ", "))
+			return fmt.Errorf("%w: --disposition %q: one of %s", cli.ErrUsage, d, strings.Join(store.Dispositions(), ", "))
 		}
 		return listCDRs(c.Context(), c.OutOrStdout(), db, filter, asJSON)
 	}
@@ -98,7 +97,7 @@ func timeFlag(name, value string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, fmt.Errorf(`%w: --%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`,
-		errUsage, name, value)
+		cli.ErrUsage, name, value)
 }
 
 func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, asJSON bool) (err error) {
@@ -109,7 +108,7 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 	defer func() { err = errors.Join(err, r.Close()) }()
 	records, next, err := r.List(ctx, filter)
 	if errors.Is(err, store.ErrCursor) {
-		return fmt.Errorf("%w: --cursor is not one of this list", errUsage)
+		return fmt.Errorf("%w: --cursor is not one of this list", cli.ErrUsage)
 	}
 	if err != nil {
 		return err
@@ -126,7 +125,7 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 		if r.AnsweredAt.IsZero() {
 			setup = r.EndedAt.Sub(r.StartedAt.Time).Milliseconds() // in vain
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, shown(r.From), shown(r.To), r.Target,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From), cli.Shown(r.To), r.Target,
 			r.Disposition, r.Cause, r.SIPStatus, float64(setup)/1000, float64(r.DurationMS)/1000, r.ID)
 	}
 	if next != "" {
@@ -140,7 +139,7 @@ func healthcheckCommand() *cobra.Command {
 		Use:     "healthcheck",
 		Short:   "Ask a running server whether it takes calls; exit code 0 if so",
 		Example: "  flowbridge healthcheck --url http://127.0.0.1:8080/readyz",
-		Args:    usage(cobra.NoArgs),
+		Args:    cli.Args(cobra.NoArgs),
 	}
 	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "what to ask")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -148,7 +147,7 @@ func healthcheckCommand() *cobra.Command {
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
 		if err != nil {
-			return fmt.Errorf("%w: --url: %w", errUsage, err)
+			return fmt.Errorf("%w: --url: %w", cli.ErrUsage, err)
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
@@ -163,14 +162,4 @@ func healthcheckCommand() *cobra.Command {
 		return err
 	}
 	return c
-}
-
-// shown is what a caller has sent as a terminal may show it.
-func shown(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +28,7 @@ func run(t *testing.T, args ...string) (string, int) {
 	c.SetOut(&out)
 	c.SetErr(&out)
 	if err := c.ExecuteContext(context.Background()); err != nil {
-		return out.String() + err.Error(), exitCode(err)
+		return out.String() + err.Error(), cli.ExitCode(err)
 	}
 	return out.String(), 0
 }
@@ -46,7 +47,7 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		{"version", []string{"version"}, 0, programVersion()},
+		{"version", []string{"version"}, 0, cli.Version()},
 		{"check a bad file", []string{"check", "-c", bad}, 2, "log.level"},
 		{"check a good file", []string{"check", "-c", good}, 0, "1 trunks, 1 targets, 1 routes: valid"},
 		{"unknown command", []string{"dial"}, 2, "unknown command"},

@@ -42,7 +42,7 @@ func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (play
 	defer cancel()
 	var err error
 	p.carrier, err = s.carrier.Call(ctx, sim.CarrierCall{
-		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Listeners()[0].AddrPort), From: demoCaller,
+		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.SIPAddr()), From: demoCaller,
 		DisplayName: "Demo Caller", Hold: hold, Seed: seed,
 	})
 	if err != nil {
@@ -54,30 +54,12 @@ func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (play
 	return p, nil
 }
 
-// record finds the call's record, which is written after the BYE.
-func (s *stage) record(ctx context.Context, sipCallID string) (store.Record, error) {
-	for cursor := ""; ; {
-		records, next, err := s.node.store.List(ctx, store.Filter{Limit: store.MaxLimit, Cursor: cursor})
-		if err != nil {
-			return store.Record{}, err
-		}
-		for _, r := range records {
-			if r.SIPCallID == sipCallID {
-				return r, nil
-			}
-		}
-		if cursor = next; next == "" {
-			return store.Record{}, fmt.Errorf("call %s has no record", sipCallID)
-		}
-	}
-}
-
 // settle waits until both legs of every call are over and their records are
 // written.
 func (s *stage) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := s.node.server.WaitIdle(ctx); err != nil {
+	if err := s.node.WaitIdle(ctx); err != nil {
 		return fmt.Errorf("calls that don't end: %w", err)
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -95,7 +77,7 @@ func (s *stage) settle(ctx context.Context) error {
 // judge compares what all sides saw and says everything that did not hold.
 func (s *stage) judge(ctx context.Context, p *played) error {
 	var err error
-	if p.record, err = s.record(ctx, p.carrier.SIPCallID); err != nil {
+	if p.record, err = s.node.RecordOf(ctx, p.carrier.SIPCallID); err != nil {
 		return err
 	}
 	var known bool

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 )
 
@@ -29,9 +31,9 @@ func explainCommand() *cobra.Command {
 			"  flowbridge explain --source 203.0.113.7 --from 5550100 --to 5785607 --header 'Diversion: <sip:+15075550111@x>'\n" +
 			"  flowbridge explain --target synthflow --from +15075550100 --to +15075785607\n" +
 			"  flowbridge explain --trunk carrier --from '\"Ann\" <sip:+15075550100@pbx>' --to +15075785607 --json",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 	}
-	file := configFlag(c)
+	file := cli.ConfigFlag(c)
 	var q b2bua.Question
 	f := c.Flags()
 	f.StringVar(&q.From, "from", "", "the caller: number, SIP URI or From value")
@@ -43,12 +45,12 @@ func explainCommand() *cobra.Command {
 	asJSON := f.Bool("json", false, "as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if q.From == "" || q.To == "" {
-			return fmt.Errorf("%w: --from and --to are needed (see %s --help)", errUsage, c.CommandPath())
+			return fmt.Errorf("%w: --from and --to are needed (see %s --help)", cli.ErrUsage, c.CommandPath())
 		}
 		if *source != "" {
 			addr, err := netip.ParseAddr(*source)
 			if err != nil {
-				return fmt.Errorf("%w: --source %q: write an IP address", errUsage, *source)
+				return fmt.Errorf("%w: --source %q: write an IP address", cli.ErrUsage, *source)
 			}
 			q.Source = addr.Unmap()
 		}
@@ -66,7 +68,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 	clients := map[string]b2bua.Preparer{}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Prepare != nil {
-			client, err := newPreparer(t, asked.of(t), givenIDs{})
+			client, err := node.NewPreparer(t, asked.of(t))
 			if err != nil {
 				return err
 			}
@@ -75,7 +77,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 	}
 	x, err := b2bua.Explain(cfg, clients, q)
 	if errors.Is(err, b2bua.ErrQuestion) {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return fmt.Errorf("%w: %w", cli.ErrUsage, err)
 	}
 	if err != nil {
 		return err

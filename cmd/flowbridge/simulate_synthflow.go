@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
@@ -41,18 +43,18 @@ func simulateSynthflowCommand() *cobra.Command {
 			"  flowbridge simulate synthflow --fault late:8s\n" +
 			"  flowbridge simulate synthflow --fault status:480\n" +
 			"  flowbridge simulate synthflow --sip-user trunk --sip-password secret --sip-algorithm sha-256",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 	}
 	var f synthflowFlags
 	f.define(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.options()
 		if err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
+			return fmt.Errorf("%w: %w", cli.ErrUsage, err)
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
-		o.Log = logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
+		o.Log = node.Logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
 		if f.json {
 			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 		}

@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
@@ -50,7 +52,7 @@ func simulateTwilioCommand() *cobra.Command {
 			"      --called +15075785607 --auth-token secret --send-to 127.0.0.1:32681\n" +
 			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --method GET --fault noplus\n" +
 			"  flowbridge simulate twilio --trunk sip:127.0.0.1:5060 --called +15075785607 --from +15550100001 --json",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 	}
 	var o twilioCall
 	f := c.Flags()
@@ -86,7 +88,7 @@ func simulateTwilioCommand() *cobra.Command {
 // prepare checks the command line.
 func (o *twilioCall) prepare(ctx context.Context) (err error) {
 	if o.call.Fault, err = sim.ParseTwilioFault(o.fault); err != nil {
-		return fmt.Errorf("%w: --fault: %w", errUsage, err)
+		return fmt.Errorf("%w: --fault: %w", cli.ErrUsage, err)
 	}
 	for _, line := range o.headers {
 		h, err := headerOf(line)
@@ -97,22 +99,22 @@ func (o *twilioCall) prepare(ctx context.Context) (err error) {
 	}
 	switch {
 	case o.call.Called == "":
-		return fmt.Errorf("%w: --called is needed, like +15075785607", errUsage)
+		return fmt.Errorf("%w: --called is needed, like +15075785607", cli.ErrUsage)
 	case o.seconds < 1 || o.seconds > 3600:
-		return fmt.Errorf("%w: --seconds %d: 1 to 3600", errUsage, o.seconds)
+		return fmt.Errorf("%w: --seconds %d: 1 to 3600", cli.ErrUsage, o.seconds)
 	case o.token != "" && o.tokenFile != "":
-		return fmt.Errorf("%w: --auth-token and --auth-token-file exclude each other", errUsage)
-	case !printable(o.call.Called) || !printable(o.call.From) || o.call.From == "":
-		return fmt.Errorf("%w: --called and --from are numbers or SIP URIs, without spaces", errUsage)
+		return fmt.Errorf("%w: --auth-token and --auth-token-file exclude each other", cli.ErrUsage)
+	case !cli.IsPrintable(o.call.Called) || !cli.IsPrintable(o.call.From) || o.call.From == "":
+		return fmt.Errorf("%w: --called and --from are numbers or SIP URIs, without spaces", cli.ErrUsage)
 	}
 	o.call.Hold = time.Duration(o.seconds) * time.Second
 	if err = o.call.Validate(); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return fmt.Errorf("%w: %w", cli.ErrUsage, err)
 	}
 	if o.tokenFile != "" {
 		token, err := config.ReadSecret(o.tokenFile)
 		if err != nil {
-			return fmt.Errorf("%w: --auth-token-file: %w", errUsage, err)
+			return fmt.Errorf("%w: --auth-token-file: %w", cli.ErrUsage, err)
 		}
 		o.token = token.Reveal()
 	}
@@ -135,7 +137,7 @@ func (o *twilioCall) findDestination(ctx context.Context) error {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 || host == "" {
-		return fmt.Errorf("%w: %s %q: write host and port, like 127.0.0.1:5060", errUsage, flag, at)
+		return fmt.Errorf("%w: %s %q: write host and port, like 127.0.0.1:5060", cli.ErrUsage, flag, at)
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		o.call.Dest = netip.AddrPortFrom(ip.Unmap(), uint16(n))
@@ -157,7 +159,7 @@ func (o *twilioCall) from(ctx context.Context) (string, error) {
 		}
 		at, err := netip.ParseAddrPort(o.listen)
 		if err != nil {
-			return "", fmt.Errorf("%w: --listen %q: write an IP address and a port, like 127.0.0.1:0", errUsage, o.listen)
+			return "", fmt.Errorf("%w: --listen %q: write an IP address and a port, like 127.0.0.1:0", cli.ErrUsage, o.listen)
 		}
 		return at.String(), nil
 	}
@@ -174,9 +176,9 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var trace messages
+	var trace testcall.Messages
 	t, err := sim.StartTwilio(context.WithoutCancel(ctx), sim.TwilioOptions{
-		Listen: listen, AccountSID: o.account, AuthToken: o.token, Tap: trace.add, Log: zerolog.Nop(),
+		Listen: listen, AccountSID: o.account, AuthToken: o.token, Tap: trace.Add, Log: zerolog.Nop(),
 	})
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)

@@ -7,13 +7,15 @@ import (
 	"io"
 	"strings"
 
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/sim"
 )
 
 // twilioVerdict is nil for a call that was answered and that had audio.
 func twilioVerdict(r sim.TwilioResult) error {
 	if len(r.Dials) > 0 {
-		return report(io.Discard, r.Dials[len(r.Dials)-1].Result)
+		return testcall.Report(io.Discard, r.Dials[len(r.Dials)-1].Result)
 	}
 	switch r.Outcome {
 	case sim.TwilioRejected:
@@ -26,15 +28,15 @@ func twilioVerdict(r sim.TwilioResult) error {
 }
 
 // printTwilio shows what was asked, what was answered and what became of it.
-func printTwilio(w io.Writer, r sim.TwilioResult, trace *messages) {
+func printTwilio(w io.Writer, r sim.TwilioResult, trace *testcall.Messages) {
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-10s %s\n", name, printed(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "%-10s %s\n", name, cli.ASCII(fmt.Sprintf(format, args...)))
 	}
 	row("call", "%s of account %s", r.CallSID, r.AccountSID)
 	for _, q := range r.Requests {
 		row("webhook", "%s %s", q.Method, q.URL)
 		if q.Status > 0 {
-			row("answer", "%d, %s, after %v", q.Status, q.ContentType, rounded(q.Took))
+			row("answer", "%d, %s, after %v", q.Status, q.ContentType, testcall.Rounded(q.Took))
 			row(bodyName(q), "%s", strings.Join(strings.Fields(q.Body), " "))
 		}
 	}
@@ -50,8 +52,8 @@ func printTwilio(w io.Writer, r sim.TwilioResult, trace *messages) {
 			row("", "%s: %s", h.Name, h.Value)
 		}
 		fmt.Fprintln(w)
-		trace.ladder(w, d.Result.SIPCallID)
-		_ = report(w, d.Result) // the verdict is the caller's
+		trace.Ladder(w, d.Result.SIPCallID)
+		_ = testcall.Report(w, d.Result) // the verdict is the caller's
 	}
 }
 
@@ -139,7 +141,7 @@ func dialJSON(d sim.TwilioDial) twilioDialJSON {
 	if out.Answered {
 		out.SetupMS = float64(r.AnsweredAt.Sub(r.InvitedAt).Microseconds()) / 1000
 		out.TalkMS = float64(r.EndedAt.Sub(r.AnsweredAt).Microseconds()) / 1000
-		out.Audio, _ = audio(r)
+		out.Audio, _ = testcall.Audio(r)
 	}
 	return out
 }

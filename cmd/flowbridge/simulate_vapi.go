@@ -12,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
@@ -30,7 +32,7 @@ func simulateVapiCommand() *cobra.Command {
 		Example: "  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n" +
 			"  flowbridge simulate vapi --region eu\n" +
 			"  flowbridge simulate vapi --fault late:8s",
-		Args: usage(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 	}
 	var o sim.VapiOptions
 	var fault string
@@ -48,14 +50,14 @@ func simulateVapiCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		if o.Fault, err = sim.ParseFault(fault); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
+			return fmt.Errorf("%w: %w", cli.ErrUsage, err)
 		}
 		if err = o.Validate(); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
+			return fmt.Errorf("%w: %w", cli.ErrUsage, err)
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
-		o.Log = logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
+		o.Log = node.Logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
 		if asJSON {
 			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 		}

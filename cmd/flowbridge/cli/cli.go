@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/config"
+)
+
+// The exit codes.
+const (
+	ExitFailed = 1
+	ExitUsage  = 2
+)
+
+// version is set when a release is built.
+var version string
+
+// Version is the release, or the commit that the program was built from.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 7 {
+				return s.Value[:7]
+			}
+		}
+	}
+	return "dev"
+}
+
+// ErrUsage marks a wrong command line: exit code 2.
+var ErrUsage = errors.New("wrong usage")
+
+// UserAgent names this program in HTTP requests.
+func UserAgent() string { return "flowbridge/" + Version() }
+
+// Root is the command that has all others below it.
+func Root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "flowbridge",
+		Short:         "A SIP back-to-back user agent between carriers and voice-AI platforms",
+		Version:       Version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          Args(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", ErrUsage, err) })
+	return root
+}
+
+// ExitCode is the exit code for an error.
+func ExitCode(err error) int {
+	var bad config.Errors
+	if errors.Is(err, ErrUsage) || errors.As(err, &bad) {
+		return ExitUsage
+	}
+	return ExitFailed
+}
+
+// Args turns an error about arguments into one of usage.
+func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return fmt.Errorf("%w: %w (see %s --help)", ErrUsage, err, c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// ConfigFlag adds --config, which most commands have.
+func ConfigFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("config", "c", "flowbridge.yaml", "configuration file")
+}
+
+// PrintJSON prints a value with indentation and without escaping <, > and &.
+func PrintJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

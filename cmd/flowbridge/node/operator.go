@@ -1,0 +1,264 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua"
+	"flowbridge/config"
+)
+
+// reloader is a server that takes another configuration while it runs: its
+// trunks, targets and routes for the calls that come from now on.
+type reloader interface {
+	Reload(cfg *config.Config, preparers map[string]b2bua.Preparer)
+}
+
+// operator does what signals and the admin API ask for.
+type operator struct {
+	// constant
+	file       string
+	log        zerolog.Logger
+	out        *Log
+	supervisor *supervisor
+	asked      chan struct{} // closed when the API has asked to drain
+
+	reloads   sync.Mutex // one at a time; held while the file is read, so never waited for by Drain
+	mu        sync.Mutex // guards what follows
+	node      *Node      // nil: not started yet
+	server    reloader
+	cfg       *config.Config // in force
+	preparers map[string]b2bua.Preparer
+	draining  bool
+}
+
+// The ways in which nothing can be done.
+var (
+	errStarting = errors.New("still starting")
+	errDraining = errors.New("draining")
+)
+
+// begin gives the operator what it operates.
+func (o *operator) begin(n *Node) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.node, o.cfg, o.preparers = n, n.cfg, n.preparers
+	o.server = n.Server
+}
+
+// Drain refuses new calls from now on and has serve end.
+func (o *operator) Drain() (admin.Drained, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.node == nil {
+		return admin.Drained{}, errStarting
+	}
+	o.node.Server.Drain()
+	if !o.draining {
+		o.draining = true
+		close(o.asked)
+	}
+	return admin.Drained{Calls: o.node.Server.Calls(), LimitMS: o.node.cfg.SIP.DrainTimeout.Milliseconds()}, nil
+}
+
+// Reload reads the file anew and puts its trunks, targets, routes and log into
+// force, or nothing.
+func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
+	o.reloads.Lock()
+	defer o.reloads.Unlock()
+	done, err := o.reload()
+	var invalid *admin.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		for _, p := range invalid.Problems {
+			o.log.Error().Str("problem", p).Msg("configuration not valid: the old one stays")
+		}
+	case err != nil:
+		o.log.Warn().Err(err).Msg("configuration not reloaded")
+	default:
+		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).
+			Msg("configuration reloaded")
+		if len(done.NeedRestart) > 0 {
+			o.log.Warn().Strs("sections", done.NeedRestart).Msg("changed sections count after a restart only")
+		}
+	}
+	return done, err
+}
+
+func (o *operator) reload() (done admin.Reloaded, err error) {
+	current, err := o.beginReload()
+	if err != nil {
+		return done, err
+	}
+	defer func() { o.endReload(err) }()
+	read, err := config.Reload(o.file, current)
+	if err != nil {
+		return done, problemsOf(err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.draining {
+		return done, errDraining
+	}
+	next, needRestart := running(o.cfg, read)
+	clients, err := renewedPreparers(next, o.cfg, o.preparers)
+	if err != nil {
+		return done, err
+	}
+	o.server.Reload(next, clients)
+	o.node.inForce.Store(&inForce{next, clients})
+	o.out.set(next.Log)
+	closeReplaced(o.preparers, clients)
+	o.cfg, o.preparers = next, clients
+	return admin.Reloaded{
+		Trunks: len(next.Trunks), Targets: len(next.Targets), Routes: len(next.Routes), NeedRestart: needRestart,
+	}, nil
+}
+
+// beginReload gives the configuration in force and tells the supervisor that
+// another one is being read; or says why that can't be now.
+func (o *operator) beginReload() (current *config.Config, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.node == nil:
+		return nil, errStarting
+	case o.draining:
+		return nil, errDraining
+	default:
+		o.supervisor.reloading()
+		return o.cfg, nil
+	}
+}
+
+// endReload tells the supervisor what came of it, but nothing where we drain
+// meanwhile: that it was told, or will be, and is not ready again.
+func (o *operator) endReload(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.draining:
+	case err != nil:
+		o.supervisor.ready("Taking calls; the last reload was refused, see the log")
+	default:
+		o.supervisor.ready("Taking calls")
+	}
+}
+
+// problemsOf gives each thing that is wrong with a file a line of its own.
+func problemsOf(err error) error {
+	var all config.Errors
+	if !errors.As(err, &all) {
+		return err
+	}
+	bad := &admin.InvalidError{}
+	for _, e := range all {
+		bad.Problems = append(bad.Problems, e.Error())
+	}
+	return bad
+}
+
+// running is a configuration that was read, but for the sections that a
+// process has for life: those stay as they are, and are named where they
+// differ.
+func running(old, read *config.Config) (next *config.Config, needRestart []string) {
+	merged := *read
+	for _, s := range []struct {
+		name       string
+		is, wanted any
+	}{
+		{"sip", old.SIP, read.SIP},
+		{"media", old.Media, read.Media},
+		{"recording", old.Recording, read.Recording},
+		{"store", old.Store, read.Store},
+		{"admin", old.Admin, read.Admin},
+		{"hooks", old.Hooks, read.Hooks},
+	} {
+		if !reflect.DeepEqual(s.is, s.wanted) {
+			needRestart = append(needRestart, s.name)
+		}
+	}
+	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
+	merged.Recording, merged.Hooks = old.Recording, old.Hooks
+	return &merged, needRestart
+}
+
+// reloadOn reloads at each SIGHUP, until ctx ends.
+func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			_, _ = o.Reload(ctx) // it is in the log
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// untilTold waits until a signal or the admin API says that it is over, and
+// refuses new calls from then on. It gives the number of signals that come to
+// an end at once.
+func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
+	by := "admin API"
+	select {
+	case got := <-signals:
+		by, more = got.String(), 1
+	case <-o.asked:
+		more = 2 // the first may be that of a supervisor which asked for the drain
+	}
+	d, err := o.Drain()
+	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
+	return more
+}
+
+// drain lets calls go on for up to the limit; so many signals end that.
+func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		for range count {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	if o.leave(ctx) {
+		o.log.Warn().Int("calls", o.node.Server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
+	}
+}
+
+// leave waits until the calls are over, the limit has come, or ctx ends, and
+// says meanwhile how many there are. It says whether calls are left.
+func (o *operator) leave(ctx context.Context) bool {
+	n := o.node
+	limit := n.cfg.SIP.DrainTimeout
+	until := time.Now().Add(limit)
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	for {
+		o.supervisor.stopping(n.Server.Calls(), time.Until(until)+closeTimeout+legsTimeout+closeMargin)
+		step, stop := context.WithTimeout(ctx, statusEvery)
+		err := n.Server.WaitIdle(step)
+		stop()
+		if err == nil || ctx.Err() != nil {
+			return err != nil
+		}
+	}
+}
+
+// How often the supervisor hears how many calls are left, and what it may
+// grant beyond all that closing waits for.
+const (
+	statusEvery = 5 * time.Second
+	closeMargin = 10 * time.Second
+)

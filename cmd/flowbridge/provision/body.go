@@ -1,0 +1,192 @@
+package provision
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/internal/rest"
+)
+
+// fieldKind is what a flag's text becomes in JSON.
+type fieldKind int
+
+const (
+	fieldText   fieldKind = iota
+	fieldBool             // --flag, --flag=false
+	fieldNumber           // a whole number
+	fieldJSON             // any JSON value
+	fieldFile             // the text of a file
+	fieldSecret           // two flags: NAME-file and NAME-env
+)
+
+// field is a member of a request's body that has a flag.
+type field struct {
+	flag  string
+	path  string // "agent.prompt"
+	kind  fieldKind
+	usage string
+}
+
+// bodyFlags are the flags that make the body of a request.
+type bodyFlags struct {
+	fields []field
+	flag   string // "body"
+	file   string
+}
+
+// newBodyFlags adds --body and a flag for each field.
+func newBodyFlags(c *cobra.Command, fields []field) *bodyFlags {
+	return newBodyFlagsNamed(c, "body", fields)
+}
+
+// newBodyFlagsNamed is newBodyFlags with another name for --body, for commands that make several bodies.
+func newBodyFlagsNamed(c *cobra.Command, name string, fields []field) *bodyFlags {
+	b := &bodyFlags{fields: fields, flag: name}
+	f := c.Flags()
+	f.StringVar(&b.file, name, "", "file with the whole body as a JSON object, or - for standard input; flags go on top")
+	for _, x := range fields {
+		switch x.kind {
+		case fieldBool:
+			f.Bool(x.flag, false, x.usage)
+		case fieldNumber:
+			f.Int(x.flag, 0, x.usage)
+		case fieldSecret:
+			f.String(x.flag+"-file", "", "file with "+x.usage+", chmod 600")
+			f.String(x.flag+"-env", "", "environment variable with "+x.usage)
+		case fieldText, fieldJSON, fieldFile:
+			f.String(x.flag, "", x.usage)
+		}
+	}
+	return b
+}
+
+// maxBodyFile bounds --body and files of texts, in bytes.
+const maxBodyFile = 1 << 20
+
+// read makes the body, and gives the secrets in it.
+func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, err error) {
+	body = rest.Object{}
+	if b.file != "" {
+		data, err := readText(c, b.file)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: --%s: %w", cli.ErrUsage, b.flag, err)
+		}
+		if body, err = rest.ParseObject(data); err != nil {
+			return nil, nil, fmt.Errorf("%w: --%s %s: %w", cli.ErrUsage, b.flag, b.file, err)
+		}
+	}
+	for _, x := range b.fields {
+		v, given, err := x.value(c)
+		switch {
+		case err != nil:
+			return nil, nil, fmt.Errorf("%w: --%s: %w", cli.ErrUsage, x.flag, err)
+		case !given:
+			continue
+		}
+		if err := place(body, x.path, v); err != nil {
+			return nil, nil, fmt.Errorf("%w: --%s: %w", cli.ErrUsage, x.flag, err)
+		}
+	}
+	return body, rest.Secrets(map[string]any(body)), nil
+}
+
+// readText reads a file, or standard input for -.
+func readText(c *cobra.Command, file string) ([]byte, error) {
+	in := c.InOrStdin()
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxBodyFile+1))
+	if err == nil && len(data) > maxBodyFile {
+		err = fmt.Errorf("%s is larger than %d bytes", file, maxBodyFile)
+	}
+	return data, err
+}
+
+// value is what the flag says. given is false if it was not written.
+func (x field) value(c *cobra.Command) (v any, given bool, err error) {
+	f := c.Flags()
+	if x.kind == fieldSecret {
+		return x.secret(c)
+	}
+	if !f.Changed(x.flag) {
+		return nil, false, nil
+	}
+	text := f.Lookup(x.flag).Value.String()
+	switch x.kind {
+	case fieldBool:
+		return text == "true", true, nil
+	case fieldNumber:
+		n, err := strconv.Atoi(text)
+		return json.Number(strconv.Itoa(n)), true, err
+	case fieldJSON:
+		o, err := rest.ParseObject([]byte(`{"v":` + text + `}`))
+		if err == nil && len(o) != 1 {
+			err = errors.New("something follows the value")
+		}
+		if err != nil {
+			return nil, true, fmt.Errorf("write one JSON value: %w", err)
+		}
+		return o["v"], true, nil
+	case fieldFile:
+		data, err := readText(c, text)
+		return strings.TrimRight(string(data), "\n"), true, err
+	case fieldText, fieldSecret:
+	}
+	return text, true, nil
+}
+
+func (x field) secret(c *cobra.Command) (v any, given bool, err error) {
+	file, _ := c.Flags().GetString(x.flag + "-file")
+	env, _ := c.Flags().GetString(x.flag + "-env")
+	var secret config.Secret
+	switch {
+	case file == "" && env == "":
+		return nil, false, nil
+	case file != "" && env != "":
+		return nil, true, fmt.Errorf("write --%s-file or --%s-env, not both", x.flag, x.flag)
+	case file != "":
+		secret, err = config.ReadSecret(file)
+	default:
+		secret, err = config.SecretFromEnv(env, os.LookupEnv)
+	}
+	return secret.Reveal(), true, err
+}
+
+// place puts a value into a body. The objects on the way to it are made.
+func place(body rest.Object, path string, v any) error {
+	at := map[string]any(body)
+	for {
+		name, rest, deeper := strings.Cut(path, ".")
+		if !deeper {
+			at[name] = v
+			return nil
+		}
+		switch in := at[name].(type) {
+		case nil:
+			next := map[string]any{}
+			at[name], at = next, next
+		case map[string]any:
+			next := maps.Clone(in)
+			at[name], at = next, next
+		default:
+			return fmt.Errorf("the body's %s is no object", name)
+		}
+		path = rest
+	}
+}

@@ -1,0 +1,3 @@
+// Package provision sets up accounts at platforms: the commands
+// `flowbridge synthflow` and `flowbridge vapi`.
+package provision

@@ -1,0 +1,202 @@
+package provision
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/internal/yamledit"
+)
+
+// setupFile is the configuration file that a setup adds to.
+type setupFile struct {
+	path string // with symbolic links followed
+	name string // as it was written
+	old  []byte // nil: there is none
+	mode fs.FileMode
+}
+
+// maxConfigFile bounds the file, in bytes, as the configuration's reader does.
+const maxConfigFile = 1 << 20
+
+func openSetupFile(name string) (*setupFile, error) {
+	path, err := filepath.EvalSymlinks(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &setupFile{path: name, name: name, mode: 0o640}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a regular file", cli.ErrUsage, name)
+	}
+	text, err := readFile(path)
+	return &setupFile{path: path, name: name, old: text, mode: st.Mode().Perm()}, err
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	if err == nil && len(text) > maxConfigFile {
+		err = fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, maxConfigFile)
+	}
+	return text, err
+}
+
+// writer is how a change of the file is made.
+type writer struct {
+	out     io.Writer
+	dryRun  bool
+	allowed func() (bool, error) // asked when the change was shown
+}
+
+// apply shows what the additions change, and writes it. It gives the configuration that the file has then.
+func (f *setupFile) apply(all []addition, env func(string) (string, bool), w writer) (*config.Config, error) {
+	text, cfg, err := f.edited(all, env)
+	if errors.Is(err, yamledit.ErrForm) {
+		return nil, f.byHand(all, w.out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintf(w.out, "%s has it already\n", f.name)
+		return cfg, err
+	}
+	label := f.name
+	if f.old == nil {
+		label = "/dev/null"
+	}
+	fmt.Fprint(w.out, udiff.Unified(label, f.name, string(f.old), string(text)))
+	if w.dryRun {
+		return cfg, nil
+	}
+	switch yes, err := w.allowed(); {
+	case err != nil:
+		return nil, err
+	case !yes:
+		return nil, errNotWritten
+	}
+	if err := f.write(text); err != nil {
+		return nil, fmt.Errorf("%s: %w; nothing was written", f.name, err)
+	}
+	_, err = fmt.Fprintf(w.out, "wrote %s; a running flowbridge takes it with SIGHUP\n", f.name)
+	return cfg, err
+}
+
+// edited is the file's text with the additions, and the configuration that it is then. The error is yamledit.ErrForm if they
+// can't be put in as text.
+func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte, cfg *config.Config, err error) {
+	text = f.old
+	for _, a := range all {
+		if text, err = yamledit.Prepend(text, a.key, a.element); err != nil {
+			return nil, nil, err
+		}
+	}
+	if cfg, err = config.Parse(f.name, text, env); err != nil {
+		return nil, nil, fmt.Errorf("with the additions the configuration would not be valid, so nothing was written:\n%w", err)
+	}
+	return text, cfg, nil
+}
+
+// byHand prints what is to be pasted.
+func (f *setupFile) byHand(all []addition, out io.Writer) error {
+	for _, a := range all {
+		fmt.Fprintf(out, "at the beginning of the list %s:\n", a.key)
+		for i, line := range strings.Split(strings.TrimRight(a.element, "\n"), "\n") {
+			lead := "    "
+			if i == 0 {
+				lead = "  - "
+			}
+			fmt.Fprintln(out, lead+line)
+		}
+	}
+	how := ", and repeat the command"
+	if slices.ContainsFunc(all, func(a addition) bool { return strings.Contains(a.element, newModelID) }) {
+		how = " with the id that flowbridge synthflow assistant create gives in the place of " + newModelID + ", and repeat the command with --model-id"
+	}
+	return fmt.Errorf("%s is written in a way that nothing can be put into it as text (elements of a list in brackets, aliases), and nothing was done: "+
+		"write each element of these lists in a line of its own (- name: …), and repeat the command; or put in the above by hand%s", f.name, how)
+}
+
+// write replaces the file in one step: a reader, and a crash, see the old text or the new one. Mode and owner stay.
+func (f *setupFile) write(text []byte) error {
+	dir := filepath.Dir(f.path)
+	tmp, err := os.CreateTemp(dir, ".flowbridge-*.yaml")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // gone once it has its name
+	_, err = tmp.Write(text)
+	err = errors.Join(err, tmp.Chmod(f.mode), f.keepOwner(tmp), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	if err := f.unchanged(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), f.path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// keepOwner gives the new file the owner of the old one.
+func (f *setupFile) keepOwner(tmp *os.File) error {
+	if f.old == nil {
+		return nil
+	}
+	was, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	is, err := tmp.Stat()
+	if err != nil {
+		return err
+	}
+	old, ok1 := was.Sys().(*syscall.Stat_t)
+	now, ok2 := is.Sys().(*syscall.Stat_t)
+	if !ok1 || !ok2 || old.Uid == now.Uid && old.Gid == now.Gid {
+		return nil
+	}
+	return tmp.Chown(int(old.Uid), int(old.Gid))
+}
+
+// unchanged says whether somebody else has written the file meanwhile.
+func (f *setupFile) unchanged() error {
+	now, err := readFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) && f.old == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if f.old == nil || !bytes.Equal(now, f.old) {
+		return errors.New("it was changed meanwhile: repeat the command")
+	}
+	return nil
+}
