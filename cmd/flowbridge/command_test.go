@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,14 +22,8 @@ func TestMain(m *testing.M) {
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	var out bytes.Buffer
-	c := command()
-	c.SetArgs(args)
-	c.SetOut(&out)
-	c.SetErr(&out)
-	if err := c.ExecuteContext(context.Background()); err != nil {
-		return out.String() + err.Error(), cli.ExitCode(err)
-	}
-	return out.String(), 0
+	code := cli.Run(t.Context(), command(), args, &out, &out)
+	return out.String(), code
 }
 
 func TestExitCodes(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/cmd/flowbridge/check"
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/explain"
 	"flowbridge/cmd/flowbridge/provision"
 )
 
@@ -20,16 +21,13 @@ func main() {
 	b2bua.SetProcessDefaults()
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.ErrorFieldName = "err"
-	if err := command().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "flowbridge:", err)
-		os.Exit(cli.ExitCode(err))
-	}
+	os.Exit(cli.Run(context.Background(), command(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // command is the tree of subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explainCommand(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 

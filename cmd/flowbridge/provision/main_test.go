@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"flowbridge/b2bua"
-	"flowbridge/cmd/flowbridge/check"
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/explain"
 )
 
 func TestMain(m *testing.M) {
@@ -18,16 +18,11 @@ func TestMain(m *testing.M) {
 // run executes the command line and gives its output and exit code.
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
+	root := cli.Root()
+	root.AddCommand(explain.Command(), Synthflow(), Vapi())
 	var out bytes.Buffer
-	c := cli.Root()
-	c.AddCommand(check.Command(), Synthflow(), Vapi())
-	c.SetArgs(args)
-	c.SetOut(&out)
-	c.SetErr(&out)
-	if err := c.ExecuteContext(t.Context()); err != nil {
-		return out.String() + err.Error(), cli.ExitCode(err)
-	}
-	return out.String(), 0
+	code := cli.Run(t.Context(), root, args, &out, &out)
+	return out.String(), code
 }
 
 func read(t *testing.T, file string) string {

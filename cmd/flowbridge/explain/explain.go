@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"encoding/json"
@@ -20,7 +20,8 @@ import (
 	"flowbridge/config"
 )
 
-func explainCommand() *cobra.Command {
+// Command is `flowbridge explain`.
+func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain",
 		Short: "What a call would do and send; sends nothing",

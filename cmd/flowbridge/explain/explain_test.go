@@ -1,11 +1,14 @@
-package main
+package explain
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"flowbridge/cmd/flowbridge/cli"
 )
 
 const explainConfig = `
@@ -35,6 +38,16 @@ func explainFile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// run executes the command line and gives its output and exit code.
+func run(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	root := cli.Root()
+	root.AddCommand(Command())
+	var out bytes.Buffer
+	code := cli.Run(t.Context(), root, args, &out, &out)
+	return out.String(), code
 }
 
 func TestExplain(t *testing.T) {
