@@ -21,15 +21,7 @@ import (
 )
 
 func cdrCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "cdr",
-		Short:   "Read the records of finished calls",
-		Example: "  flowbridge cdr list --json",
-		Args:    cli.Args(cobra.NoArgs),
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	c.AddCommand(cdrListCommand())
-	return c
+	return cli.Group("cdr", "Read the records of finished calls", "", "  flowbridge cdr list --json", cdrListCommand())
 }
 
 func cdrListCommand() *cobra.Command {

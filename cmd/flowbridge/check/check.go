@@ -1,7 +1,6 @@
 package check
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,10 +87,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		}
 	}
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return errors.Join(failed, enc.Encode(result))
+		return errors.Join(failed, cli.PrintJSON(w, result))
 	}
 	if failed != nil && !result.Valid {
 		return failed

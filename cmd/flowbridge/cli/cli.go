@@ -45,17 +45,20 @@ func UserAgent() string { return "flowbridge/" + Version() }
 
 // Root is the command that has all others below it.
 func Root() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "flowbridge",
-		Short:         "A SIP back-to-back user agent between carriers and voice-AI platforms",
-		Version:       Version(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          Args(cobra.NoArgs),
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	root := Group("flowbridge", "A SIP back-to-back user agent between carriers and voice-AI platforms", "", "")
+	root.Version, root.SilenceUsage, root.SilenceErrors = Version(), true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", ErrUsage, err) })
 	return root
+}
+
+// Group is a command that only has others below it.
+func Group(use, short, long, example string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example, Args: Args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(below...)
+	return c
 }
 
 // Run executes a command line, says on errs what went wrong, and gives the exit code.

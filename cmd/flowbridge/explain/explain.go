@@ -85,10 +85,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 	}
 	full := explained{Explanation: x, Prepare: asked.requests}
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		err = enc.Encode(full)
+		err = cli.PrintJSON(w, full)
 	} else {
 		_, err = io.WriteString(w, full.text())
 	}

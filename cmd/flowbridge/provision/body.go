@@ -44,13 +44,8 @@ type bodyFlags struct {
 	file   string
 }
 
-// newBodyFlags adds --body and a flag for each field.
-func newBodyFlags(c *cobra.Command, fields []field) *bodyFlags {
-	return newBodyFlagsNamed(c, "body", fields)
-}
-
-// newBodyFlagsNamed is newBodyFlags with another name for --body, for commands that make several bodies.
-func newBodyFlagsNamed(c *cobra.Command, name string, fields []field) *bodyFlags {
+// newBodyFlags adds a flag for each field, and --body under a name: a command may make several bodies.
+func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	b := &bodyFlags{fields: fields, flag: name}
 	f := c.Flags()
 	f.StringVar(&b.file, name, "", "file with the whole body as a JSON object, or - for standard input; flags go on top")

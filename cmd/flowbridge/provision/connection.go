@@ -35,6 +35,7 @@ type access struct {
 	workspace string
 	region    config.Region // zero: an API of no known region
 	transport http.RoundTripper
+	asJSON    bool // how results are printed
 }
 
 // newConnection adds the flags of a connection to all commands below c.
@@ -62,15 +63,15 @@ func regionNames(regions []config.Region) []string {
 	return names
 }
 
-// open finds API and token. With --dry-run no token is needed, and what would be sent is printed by the transport.
-func (o *connection) open(c *cobra.Command) (access, error) {
+// access finds API and token. With --dry-run no token is needed, and the transport prints what would be sent.
+func (o *connection) access(c *cobra.Command) (access, error) {
 	a, err := o.find(c)
 	if err != nil {
 		return access{}, fmt.Errorf("%w: %w", cli.ErrUsage, err)
 	}
+	a.asJSON, _ = c.Flags().GetBool("json") // setup has none
 	if o.dryRun {
-		flag := c.Flags().Lookup("json") // setup has none
-		a.transport = &requestPrinter{out: c.OutOrStdout(), asJSON: flag != nil && flag.Value.String() == "true"}
+		a.transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
 	}
 	return a, nil
 }

@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -115,13 +114,8 @@ func (s shower) did(result, what, id string, o rest.Object) error {
 }
 
 // updateCommand is the command that changes these members. What has no flag, or holds a secret, is left to --body.
-func (b *bodyFlags) updateCommand(c *cobra.Command, connection *connection, id string, changed []difference) string {
-	return b.changeBy(c, c.Parent().CommandPath()+" update", connection, id, changed)
-}
-
-// changeBy is updateCommand for a command of another name.
-func (b *bodyFlags) changeBy(c *cobra.Command, command string, connection *connection, id string, changed []difference) string {
-	words := []string{command, shellQuote(id)}
+func (b *bodyFlags) updateCommand(c *cobra.Command, r *resource, id string, changed []difference) string {
+	words := []string{"flowbridge", r.kind, r.use, "update", shellQuote(id)}
 	var inFile []string
 	for _, d := range changed {
 		flag := b.flagOf(d.Key)
@@ -134,7 +128,7 @@ func (b *bodyFlags) changeBy(c *cobra.Command, command string, connection *conne
 	if len(inFile) > 0 {
 		words = append(words, "--body FILE")
 	}
-	line := strings.Join(words, " ") + connection.args(c)
+	line := strings.Join(words, " ") + r.connection.args(c)
 	if len(inFile) > 0 {
 		line += "   # with " + strings.Join(inFile, ", ") + " in FILE"
 	}
@@ -164,19 +158,6 @@ func plainText(v any) string {
 		return ""
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(string(data), `{"v":`), "}")
-}
-
-// errConfirm wants --yes for what can't be undone.
-func errConfirm(c *cobra.Command) error {
-	return fmt.Errorf("%w: this can't be undone: write --yes if you mean it (see %s --help)", cli.ErrUsage, c.CommandPath())
-}
-
-// errNothing is an update without a body.
-var errNothing = errors.New("there is nothing to change: write a flag, or --body")
-
-// jsonFlag is the flag that has a result printed as JSON.
-func jsonFlag(c *cobra.Command) *bool {
-	return c.Flags().Bool("json", false, "print JSON")
 }
 
 func newShower(w io.Writer, hide func(string) string, asJSON bool) shower {

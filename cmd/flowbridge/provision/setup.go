@@ -27,7 +27,6 @@ import (
 type setup struct {
 	*synthflowCLI
 	number, agent *bodyFlags
-	only          *newAssistant
 
 	phoneNumber, modelID string
 	direct, yes, call    bool
@@ -60,9 +59,9 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 		Args: cli.Args(cobra.NoArgs),
 	}
 	u := &setup{synthflowCLI: s, terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }}
-	u.number = newBodyFlagsNamed(c, "number-body", numberFields())
-	u.agent = newBodyFlagsNamed(c, "agent-body", slices.DeleteFunc(assistantFields(), func(x field) bool { return x.path == "phone_number" }))
-	u.only = newAssistantFlags(c)
+	u.number = newBodyFlags(c, "number-body", numberFields())
+	u.agent = newBodyFlags(c, "agent-body", slices.DeleteFunc(assistantFields(), func(x field) bool { return x.path == "phone_number" }))
+	newAssistantFlags(c)
 	f := c.Flags()
 	f.StringVar(&u.phoneNumber, "phone-number", "", "the number, E.164: +15551230000")
 	f.StringVar(&u.modelID, "model-id", "", "the agent, if there is one already")
@@ -88,27 +87,32 @@ func (u *setup) run(c *cobra.Command) error {
 	if err := u.rehearse(c, at, cmp.Or(u.modelID, dryModelID)); err != nil {
 		return err
 	}
-	account, err := u.accountAt(at, secrets)
+	numbers, err := u.openNumbers(c, at, secrets)
 	if err != nil {
 		return err
 	}
-	defer account.CloseIdle()
+	defer numbers.close()
+	agents, err := u.openAssistants(c, at, secrets)
+	if err != nil {
+		return err
+	}
+	defer agents.close()
 	var agent setupAgent
 	if !u.dryRun {
-		if agent, err = u.findAgent(c, account, agentBody); err != nil {
+		if agent, err = u.findAgent(c, agents, agentBody); err != nil {
 			return err
 		}
 		if err := u.rehearse(c, at, cmp.Or(agent.id, newModelID)); err != nil {
 			return err
 		}
 	}
-	show := newShower(c.OutOrStdout(), account.Hide, false)
+	show := newShower(c.OutOrStdout(), agents.hide, false)
 	fmt.Fprintln(show.out, "1  number")
-	if err := u.haveNumber(c, account, numberBody, show); err != nil {
+	if err := sent(u.numbers().ensure(c, numbers, u.number, numberBody, false, show)); err != nil {
 		return err
 	}
 	fmt.Fprintln(show.out, "2  agent")
-	id, err := u.haveAgent(c, account, agentBody, agent, show)
+	id, err := u.haveAgent(c, agents, agentBody, agent, show)
 	if err != nil {
 		return err
 	}
@@ -143,17 +147,20 @@ func (u *setup) check(c *cobra.Command) (at access, number, agent rest.Object, s
 	if !u.yes && !u.dryRun && !u.terminal() {
 		return fail(fmt.Errorf("%w: there is nobody to ask: write --yes to have the configuration written", cli.ErrUsage))
 	}
-	if at, err = u.inWorkspace(c); err != nil {
+	if at, err = u.access(c); err != nil {
+		return fail(err)
+	}
+	if err = needWorkspace(at); err != nil {
 		return fail(err)
 	}
 	number["phone_number"], number["workspace_id"] = u.phoneNumber, at.workspace
-	if _, err = checkedNumber(number); err != nil {
-		return fail(err)
+	if err = checkNumber(number); err != nil {
+		return fail(fmt.Errorf("%w: %w", cli.ErrUsage, err))
 	}
 	agent["phone_number"] = u.phoneNumber
 	kind, given := agent["type"]
 	if !given || c.Flags().Changed("type") {
-		kind = u.only.kind
+		kind = c.Flags().Lookup("type").Value.String()
 	}
 	if u.modelID == "" && kind != "inbound" {
 		return fail(fmt.Errorf("%w: type %v: to this platform all calls that come by SIP are inbound", cli.ErrUsage, kind))
@@ -206,78 +213,60 @@ func e164Like(number string) bool {
 	return plus && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// haveNumber imports the number, unless it is there.
-func (u *setup) haveNumber(c *cobra.Command, account *synthflow.Account, body rest.Object, show shower) error {
-	if !u.dryRun {
-		have, err := account.FindNumber(c.Context(), u.phoneNumber)
-		if err != nil {
-			return err
-		}
-		if have != nil {
-			x := compared("number "+u.phoneNumber, u.phoneNumber, synthflow.CompareNumber(have, body))
-			x.update = u.number.changeBy(c, "flowbridge synthflow number update", u.connection, u.phoneNumber, x.differences)
-			return x.report(show)
-		}
-	}
-	if _, err := account.CreateNumber(c.Context(), body); err != nil {
-		return sent(err)
-	}
-	return show.did(wasCreated, "number "+u.phoneNumber, u.phoneNumber, nil)
-}
-
 // haveAgent creates the agent, unless it is there, and sees that it is bound to the number. It gives the agent's id.
-func (u *setup) haveAgent(c *cobra.Command, account *synthflow.Account, body rest.Object, agent setupAgent, show shower) (string, error) {
+func (u *setup) haveAgent(c *cobra.Command, agents things, body rest.Object, agent setupAgent, show shower) (string, error) {
 	if u.dryRun {
-		return u.drawAgent(c, account, body)
+		return u.drawAgent(c, agents, body)
 	}
 	if agent.have != nil {
-		if err := u.agentThere(c, account, agent, body, show); err != nil {
+		if err := u.agentThere(c, agents, agent, body, show); err != nil {
 			return "", err
 		}
-		return agent.id, u.bound(c.Context(), account, agent.id, show)
+		return agent.id, u.bound(c.Context(), agents, agent.id, show)
 	}
-	made, dropped, err := account.CreateAssistant(c.Context(), body, agent.known)
+	made, note, err := agents.create(c.Context(), body, agent.known)
 	if err != nil {
 		return "", err
 	}
-	if dropped {
-		fmt.Fprintln(show.out, "the API refused voice_engine_version; sent once more without it")
+	if note != "" {
+		fmt.Fprintln(show.out, note)
 	}
-	name, _ := body.Text("name")
-	if err := show.did(wasCreated, fmt.Sprintf("agent %q, model_id %s", name, made), made, nil); err != nil {
+	what, id := u.assistants().label(made)
+	if err := show.did(wasCreated, what, id, nil); err != nil {
 		return "", err
 	}
-	return made, u.bound(c.Context(), account, made, show)
+	return id, u.bound(c.Context(), agents, id, show)
 }
 
 // drawAgent prints the request of the second step: that which creates the agent, if it could be created.
-func (u *setup) drawAgent(c *cobra.Command, account *synthflow.Account, body rest.Object) (string, error) {
+func (u *setup) drawAgent(c *cobra.Command, agents things, body rest.Object) (string, error) {
 	if u.modelID != "" {
-		return u.modelID, sent(account.UpdateAssistant(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber}))
+		_, err := agents.update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
+		return u.modelID, sent(err)
 	}
 	if _, ok := body.Object("agent"); !ok {
-		_, err := account.ListAssistants(c.Context())
+		_, err := agents.list(c.Context())
 		return dryModelID, sent(err)
 	}
 	if err := u.completeAgent(c, body); err != nil {
 		return "", err
 	}
-	_, _, err := account.CreateAssistant(c.Context(), body, nil)
+	_, _, err := agents.create(c.Context(), body, nil)
 	return dryModelID, sent(err)
 }
 
 // agentThere compares an agent that is there with what was asked for, and binds it to the number if it has none.
-func (u *setup) agentThere(c *cobra.Command, account *synthflow.Account, agent setupAgent, body rest.Object, show shower) error {
+func (u *setup) agentThere(c *cobra.Command, agents things, agent setupAgent, body rest.Object, show shower) error {
 	id, have := agent.id, agent.have
 	if number, _ := have.Text("phone_number"); number == "" {
-		if err := account.UpdateAssistant(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
+		if _, err := agents.update(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
 			return err
 		}
 		fmt.Fprintf(show.out, "bound agent %s to %s\n", id, u.phoneNumber)
 		have["phone_number"] = u.phoneNumber
 	}
 	x := compared("agent "+id, id, synthflow.CompareAssistant(have, body))
-	x.update = u.agent.changeBy(c, "flowbridge synthflow assistant update", u.connection, id, x.differences)
+	x.update = u.agent.updateCommand(c, u.assistants(), id, x.differences)
 	for _, d := range x.differences {
 		if d.Key == "phone_number" {
 			x.update = fmt.Sprintf("flowbridge synthflow assistant update %s --phone-number %s%s", id, u.phoneNumber, u.args(c))
@@ -287,8 +276,8 @@ func (u *setup) agentThere(c *cobra.Command, account *synthflow.Account, agent s
 }
 
 // bound reads the binding back: an answer that says 200 binds nothing by itself.
-func (u *setup) bound(ctx context.Context, account *synthflow.Account, id string, show shower) error {
-	have, err := account.GetAssistant(ctx, id)
+func (u *setup) bound(ctx context.Context, agents things, id string, show shower) error {
+	have, err := agents.get(ctx, id)
 	if err != nil {
 		return err
 	}

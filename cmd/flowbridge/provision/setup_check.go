@@ -12,7 +12,6 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/rest"
 	"flowbridge/internal/yamledit"
-	"flowbridge/synthflow"
 )
 
 // Ids of an agent that stand in a planned configuration as long as there is none.
@@ -105,23 +104,22 @@ type setupAgent struct {
 }
 
 // findAgent looks for the agent, by its id or its name, and changes nothing.
-func (u *setup) findAgent(c *cobra.Command, account *synthflow.Account, body rest.Object) (setupAgent, error) {
-	a := setupAgent{id: u.modelID}
+func (u *setup) findAgent(c *cobra.Command, agents things, body rest.Object) (a setupAgent, err error) {
+	a.id = u.modelID
 	if a.id == "" {
-		all, err := account.ListAssistants(c.Context())
-		if err != nil {
-			return a, err
-		}
-		a.known = synthflow.IDs(all)
-		if a.id, err = namedAssistant(all, body); err != nil {
+		var hit rest.Object
+		hit, a.known, err = u.assistants().find(c.Context(), agents, body)
+		switch {
+		case err != nil && a.known != nil:
 			return a, fmt.Errorf("%w; name one of them by --model-id", err)
+		case err != nil:
+			return a, err
+		case hit == nil:
+			return a, u.completeAgent(c, body)
 		}
+		a.id = text(hit, "model_id")
 	}
-	if a.id == "" {
-		return a, u.completeAgent(c, body)
-	}
-	var err error
-	if a.have, err = account.GetAssistant(c.Context(), a.id); err != nil {
+	if a.have, err = agents.get(c.Context(), a.id); err != nil {
 		return a, err
 	}
 	if kind, _ := a.have.Text("type"); kind != "" && kind != "inbound" {
@@ -136,5 +134,8 @@ func (u *setup) completeAgent(c *cobra.Command, body rest.Object) error {
 		name, _ := body.Text("name")
 		return fmt.Errorf("%w: there is no agent named %q: to create it %s are needed; --model-id names one that is there", cli.ErrUsage, name, newAgentFlags)
 	}
-	return u.only.complete(c, body)
+	if err := completeAssistant(c, body); err != nil {
+		return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+	}
+	return nil
 }

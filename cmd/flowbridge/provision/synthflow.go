@@ -1,12 +1,14 @@
 package provision
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/internal/rest"
 	"flowbridge/synthflow"
 )
 
@@ -18,32 +20,21 @@ type synthflowCLI struct {
 
 // Synthflow is `flowbridge synthflow`.
 func Synthflow() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "synthflow",
-		Short: "Set up numbers and agents at Synthflow",
-		Long: "Set up numbers and agents at Synthflow by its API. The token is read from a file or a variable of the\n" +
+	c := cli.Group("synthflow", "Set up numbers and agents at Synthflow",
+		"Set up numbers and agents at Synthflow by its API. The token is read from a file or a variable of the\n"+
 			"environment, never from the command line. Nothing is sent with --dry-run.",
-		Example: "  flowbridge synthflow number list --workspace-id W --token-file token\n" +
-			"  flowbridge synthflow assistant list --region eu",
-		Args: cli.Args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+		"  flowbridge synthflow number list --workspace-id W --token-file token\n"+
+			"  flowbridge synthflow assistant list --region eu")
 	s := &synthflowCLI{connection: newConnection(c, config.KindSynthflow, config.SynthflowRegions(), "SYNTHFLOW_TOKEN")}
 	c.PersistentFlags().StringVar(&s.assistantsPath, "assistants-path", synthflow.DefaultAssistantsPath, "path of agents below the API's base URL")
-	c.AddCommand(s.numberCommand(), s.assistantCommand(), s.setupCommand())
+	assistants := s.assistants().command()
+	assistants.AddCommand(s.attachCommand())
+	c.AddCommand(s.numbers().command(), assistants, s.setupCommand())
 	return c
 }
 
 // account opens the account. secrets are those of the request to come.
-func (s *synthflowCLI) account(c *cobra.Command, secrets []string) (*synthflow.Account, error) {
-	a, err := s.open(c)
-	if err != nil {
-		return nil, err
-	}
-	return s.accountAt(a, secrets)
-}
-
-func (s *synthflowCLI) accountAt(a access, secrets []string) (*synthflow.Account, error) {
+func (s *synthflowCLI) account(a access, secrets []string) (*synthflow.Account, error) {
 	account, err := synthflow.NewAccount(synthflow.AccountOptions{
 		BaseURL: a.api, Token: a.token, WorkspaceID: a.workspace, AssistantsPath: s.assistantsPath, UserAgent: cli.UserAgent(),
 		Secrets: secrets, Transport: a.transport,
@@ -54,14 +45,15 @@ func (s *synthflowCLI) accountAt(a access, secrets []string) (*synthflow.Account
 	return account, nil
 }
 
-// inWorkspace takes the workspace from the target where the command line does not name it, and wants one.
-func (s *synthflowCLI) inWorkspace(c *cobra.Command) (access, error) {
-	a, err := s.open(c)
-	if err != nil {
-		return a, err
-	}
+// needWorkspace is an error where neither the command line nor the target names the workspace.
+func needWorkspace(a access) error {
 	if a.workspace == "" {
-		return a, fmt.Errorf("%w: --workspace-id is needed: it is in the platform's workspace settings", cli.ErrUsage)
+		return fmt.Errorf("%w: --workspace-id is needed: it is in the platform's workspace settings", cli.ErrUsage)
 	}
-	return a, nil
+	return nil
+}
+
+// silent is a request to an API that does not answer with the object.
+func silent(request func(context.Context, string) error) func(context.Context, string) (rest.Object, error) {
+	return func(ctx context.Context, id string) (rest.Object, error) { return nil, request(ctx, id) }
 }

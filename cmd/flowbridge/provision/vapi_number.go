@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"context"
 	"errors"
 	"maps"
 
@@ -11,9 +12,30 @@ import (
 )
 
 // vapiNumbers are the commands of SIP phone numbers.
-func vapiNumbers(o *connection) *vapiKind {
-	return &vapiKind{
-		connection: o, use: "number", what: "phone number", path: "/phone-number",
+func vapiNumbers(o *connection) *resource {
+	return &resource{
+		connection: o, use: "number", noun: "phone number", key: "id", idName: "ID", args: idArg("phone number"),
+		help: map[string]help{
+			"": {"Create, list, show, change and remove phone numbers", "", "  flowbridge vapi number list"},
+			"create": {
+				"Create a phone number (POST /phone-number), unless it is there",
+				"Create a SIP phone number (provider vapi). Where there is one of that SIP URI already, nothing is sent but the\n" +
+					"look-up; the exit code is 0 if it is as it was asked for, and 1, with what differs and the command to change it, if not.",
+				"  flowbridge vapi number create --sip-user my-agent --assistant-id 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77\n" +
+					"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
+			},
+			"list": {"List the phone numbers (GET /phone-number)", "", "  flowbridge vapi number list --json"},
+			"show": {"Show a phone number (GET /phone-number/{id})", "", "  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
+			"update": {
+				"Change a phone number (PATCH /phone-number/{id})",
+				"Change a SIP phone number. --server-url takes the assistant away from it, so that the platform asks that server for\n" +
+					"the assistant of each call (assistant-request).",
+				"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --server-url https://voice.example.com/assistant-request\n" +
+					"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --authentication-username pbx --authentication-password-file sip.pwd",
+			},
+			"delete": {"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "", "  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
+		},
+		columns: []string{"id", "sipUri", "name", "assistantId", "serverUrl"},
 		fields: []field{
 			{"sip-uri", "sipUri", fieldText, "the SIP URI that calls go to: sip:my-agent@sip.vapi.ai, the host being the region's"},
 			{"name", "name", fieldText, "name for people"},
@@ -23,37 +45,26 @@ func vapiNumbers(o *connection) *vapiKind {
 			{"authentication-realm", "authentication.realm", fieldText, "realm of the challenge"},
 			{"authentication-password", "authentication.password", fieldSecret, "the password to it"},
 		},
-		columns: []string{"id", "sipUri", "name", "assistantId", "serverUrl"},
-		longs: map[string]string{
-			"create": "Create a SIP phone number (provider vapi). Where there is one of that SIP URI already, nothing is sent but the\n" +
-				"look-up; the exit code is 0 if it is as it was asked for, and 1, with what differs and the command to change it, if not.",
-			"update": "Change a SIP phone number. --server-url takes the assistant away from it, so that the platform asks that server for\n" +
-				"the assistant of each call (assistant-request).",
-		},
-		examples: map[string]string{
-			"create": "  flowbridge vapi number create --sip-user my-agent --assistant-id 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77\n" +
-				"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
-			"update": "  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --server-url https://voice.example.com/assistant-request\n" +
-				"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --authentication-username pbx --authentication-password-file sip.pwd",
-		},
-		create: (*vapi.Account).CreateNumber, list: (*vapi.Account).ListNumbers, get: (*vapi.Account).GetNumber,
-		change: (*vapi.Account).UpdateNumber, remove: (*vapi.Account).DeleteNumber,
+		again: "create another one in any case",
 		flags: func(c *cobra.Command) {
-			c.Flags().String("sip-user", "", "user of the SIP URI, in the place of --sip-uri; the host is the region's")
-			c.Flags().String("server-url", "", "the server that the platform asks for the assistant of each call")
+			if c.Name() == "create" || c.Name() == "update" {
+				c.Flags().String("sip-user", "", "user of the SIP URI, in the place of --sip-uri; the host is the region's")
+				c.Flags().String("server-url", "", "the server that the platform asks for the assistant of each call")
+			}
 		},
 		complete: completeVapiNumber,
-		same: func(a, b rest.Object) bool {
-			x, _ := a.Text("sipUri")
-			y, _ := b.Text("sipUri")
-			return x != "" && vapi.SameSIPURI(x, y)
+		open:     openVapiNumbers,
+		same: func(have, want rest.Object) bool {
+			return text(have, "sipUri") != "" && vapi.SameSIPURI(text(have, "sipUri"), text(want, "sipUri"))
 		},
-		title: func(o rest.Object) string {
+		named:   func(o rest.Object) string { return "phone numbers with " + text(o, "sipUri") },
+		compare: rest.Compare,
+		label: func(o rest.Object) (what, id string) {
 			uri, _ := o.Text("sipUri")
 			if uri == "" { // of another provider
 				uri, _ = o.Text("number")
 			}
-			return "phone number " + uri
+			return "phone number " + uri + ", id " + text(o, "id"), text(o, "id")
 		},
 		row: func(o rest.Object) rest.Object {
 			shown := maps.Clone(o)
@@ -62,8 +73,26 @@ func vapiNumbers(o *connection) *vapiKind {
 			}
 			return shown
 		},
-		lacks: nobodyAnswers,
+		echoes: true,
 	}
+}
+
+func openVapiNumbers(_ *cobra.Command, a access, secrets []string) (things, error) {
+	account, err := openVapi(a, secrets)
+	if err != nil {
+		return things{}, err
+	}
+	return things{
+		hide: account.Hide, close: account.CloseIdle, list: account.ListNumbers, get: account.GetNumber,
+		create: func(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, string, error) {
+			made, err := account.CreateNumber(ctx, body, known)
+			if err != nil {
+				return nil, "", err
+			}
+			return made, nobodyAnswers(made), nil
+		},
+		update: account.UpdateNumber, remove: account.DeleteNumber,
+	}, nil
 }
 
 // vapiServer is the URL of the server that is asked for the assistant of each call, or "". It has two places: server.url of
@@ -93,16 +122,16 @@ func nobodyAnswers(number rest.Object) string {
 }
 
 // completeVapiNumber puts in what --sip-user and --server-url say, and checks the body.
-func completeVapiNumber(c *cobra.Command, a access, body rest.Object, fresh bool) (rest.Object, error) {
+func completeVapiNumber(c *cobra.Command, a *access, body rest.Object, fresh bool) error {
 	user, _ := c.Flags().GetString("sip-user")
 	server, _ := c.Flags().GetString("server-url")
 	switch {
 	case user != "" && c.Flags().Changed("sip-uri"):
-		return nil, errors.New("--sip-user and --sip-uri exclude each other")
+		return errors.New("--sip-user and --sip-uri exclude each other")
 	case user != "" && a.region.SIP == "":
-		return nil, errors.New("--sip-user needs --region, which says the host: or write --sip-uri")
+		return errors.New("--sip-user needs --region, which says the host: or write --sip-uri")
 	case server != "" && c.Flags().Changed("assistant-id"):
-		return nil, errors.New("--server-url and --assistant-id exclude each other: the server says the assistant")
+		return errors.New("--server-url and --assistant-id exclude each other: the server says the assistant")
 	case user != "":
 		body["sipUri"] = "sip:" + user + "@" + a.region.SIP
 	}
@@ -119,7 +148,7 @@ func completeVapiNumber(c *cobra.Command, a access, body rest.Object, fresh bool
 		}
 	}
 	if fresh {
-		return body, vapi.CheckNewNumber(body, a.region.SIP)
+		return vapi.CheckNewNumber(body, a.region.SIP)
 	}
-	return body, vapi.CheckNumber(body, a.region.SIP)
+	return vapi.CheckNumber(body, a.region.SIP)
 }

@@ -111,7 +111,7 @@ func TestVapiAccount(t *testing.T) {
 		{with(assistant, "--model", `{"model":"y"}`), 1, []string{"model.model: is x, wanted y", "flowbridge vapi assistant update id-1 --body FILE --api " + a.url}},
 		{with(assistant, "--first-message", "Hi"), 1, []string{"--first-message=Hi"}},
 		{with(assistant, "--again", "--json"), 0, []string{`"outcome": "created"`, `"id": "id-2"`}},
-		{assistant, 1, []string{"there are 2 of assistant \"Ann\": id-1 id-2"}},
+		{assistant, 1, []string{"there are 2 assistants named \"Ann\": id-1, id-2"}},
 		{[]string{"assistant", "delete", "id-2", "--yes"}, 0, []string{"deleted assistant", "firstMessage"}},
 		{[]string{"assistant", "update", "id-1", "--first-message", "Hi"}, 0, []string{"updated assistant"}},
 		{[]string{"assistant", "show", "id-1"}, 0, []string{"firstMessage  Hi", `{"model":"x","provider":"openai"}`}},
