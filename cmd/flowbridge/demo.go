@@ -110,8 +110,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	log := node.Logger(config.Log{Level: "warn", Format: config.FormatConsole}, os.Stderr)
-	s.node, err = node.Start(background, cfg, log, node.Options{Trace: s.trace})
+	s.node, err = node.Start(background, cfg, node.Console(zerolog.WarnLevel), node.Options{Trace: s.trace})
 	return s, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"syscall"
 
@@ -14,7 +13,6 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
-	"flowbridge/config"
 	"flowbridge/sim"
 )
 
@@ -54,7 +52,7 @@ func simulateSynthflowCommand() *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
-		o.Log = node.Logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
+		o.Log = node.Console(zerolog.InfoLevel)
 		if f.json {
 			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 		}

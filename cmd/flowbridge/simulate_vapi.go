@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -14,7 +13,6 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
-	"flowbridge/config"
 	"flowbridge/sim"
 )
 
@@ -57,7 +55,7 @@ func simulateVapiCommand() *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
-		o.Log = node.Logger(config.Log{Level: "info", Format: config.FormatConsole}, os.Stderr)
+		o.Log = node.Console(zerolog.InfoLevel)
 		if asJSON {
 			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 		}

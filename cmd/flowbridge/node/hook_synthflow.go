@@ -58,7 +58,7 @@ func (n *Node) takeReport(ctx context.Context, said synthflow.Report) (synthflow
 // preparedCall is our id, and the target, of the call, live or finished, that
 // has an id of the platform's; empty where there is none.
 func (n *Node) preparedCall(ctx context.Context, platformID string) (id, target string, err error) {
-	if live, err := n.Server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
+	if live, err := n.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
 		return live.Record.ID, live.Record.Target, nil
 	}
 	if c := n.redirects.reported(platformID, "", time.Now()); c != nil {
@@ -80,7 +80,7 @@ func (n *Node) unpreparedCall(ctx context.Context, externalID string) (id, targe
 	if c := n.redirects.reported("", externalID, time.Now()); c != nil && n.followed.unwritten(c.call.ID) {
 		return "", "", errNotOver
 	}
-	live, found := n.Server.FindNamed(ctx, externalID)
+	live, found := n.server.FindNamed(ctx, externalID)
 	switch {
 	case errors.Is(found, b2bua.ErrUnknownCall) || errors.Is(found, b2bua.ErrSeveralCalls):
 		return "", "", nil

@@ -139,7 +139,7 @@ func TestVapiReportIsOfVapisCalls(t *testing.T) {
 	if id, err := s.dialled(t.Context(), "leg-b"); id != "" || err != nil {
 		t.Errorf("got %q, %v", id, err)
 	}
-	if _, err := s.Server.FindNamed(t.Context(), "leg-b"); !errors.Is(err, b2bua.ErrUnknownCall) {
+	if _, err := s.server.FindNamed(t.Context(), "leg-b"); !errors.Is(err, b2bua.ErrUnknownCall) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -54,7 +54,7 @@ type choice struct {
 func (n *Node) choose(ctx context.Context, vars config.Vars, place, before int) (choice, error) {
 	c := choice{place: place}
 	var why []error
-	targets := n.cfg.Hooks.Twilio.Targets
+	targets := n.config().Hooks.Twilio.Targets
 	for i := place; i < len(targets); i++ {
 		vars.Attempt = before + i - place + 1
 		a := store.Attempt{Target: targets[i], StartedAt: store.TimeOf(time.Now())}
@@ -80,7 +80,7 @@ func (n *Node) redirectTo(ctx context.Context, name string, vars config.Vars) (t
 	now := n.inForce.Load()
 	t := now.targetNamed(name)
 	switch {
-	case n.Server.Draining():
+	case n.server.Draining():
 		return twilio.Destination{}, b2bua.Redirection{Cause: b2bua.CauseShutdown}, errDraining
 	case t == nil:
 		return twilio.Destination{}, b2bua.Redirection{Cause: b2bua.CauseTargetUnreachable}, errNotThere
@@ -93,7 +93,7 @@ func (n *Node) redirectTo(ctx context.Context, name string, vars config.Vars) (t
 	for _, h := range to.Headers {
 		dest.Headers = append(dest.Headers, twilio.Header{Name: h.Name, Value: h.Value})
 	}
-	if _, err := twilio.SIPURI(dest.URI, dest.Headers, n.cfg.Hooks.Twilio.EncodeSemicolon); err != nil {
+	if _, err := twilio.SIPURI(dest.URI, dest.Headers, n.config().Hooks.Twilio.EncodeSemicolon); err != nil {
 		to.Cause = b2bua.CauseTemplateFailed
 		return twilio.Destination{}, to, err // the next target may have less to say
 	}
@@ -106,7 +106,7 @@ func (n *Node) redirectTo(ctx context.Context, name string, vars config.Vars) (t
 // remember keeps what an agent may ask, or a platform report, of a call that
 // Twilio dials.
 func (n *Node) remember(target string, to b2bua.Redirection, vars config.Vars) {
-	if n.cfg.Hooks.Variables == nil && n.followed == nil {
+	if n.config().Hooks.Variables == nil && n.followed == nil {
 		return
 	}
 	c := &redirected{at: time.Now(), ids: []string{vars.CallID, vars.SIPCallID, to.CallID}, followed: n.followed != nil}
@@ -117,7 +117,7 @@ func (n *Node) remember(target string, to b2bua.Redirection, vars config.Vars) {
 		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: externalID(to), Target: target,
 		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
 	}
-	if v := n.cfg.Hooks.Variables; v != nil {
+	if v := n.config().Hooks.Variables; v != nil {
 		c.call = n.withVariables(c.call, vars, nil)
 		for _, t := range v.IDs {
 			if id, err := t.Render(vars); err == nil {

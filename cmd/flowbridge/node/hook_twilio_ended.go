@@ -17,7 +17,7 @@ const redirectRoute = "hooks.twilio"
 
 // followRedirects has calls followed to their end, where that is configured.
 func (n *Node) followRedirects() {
-	t := n.cfg.Hooks.Twilio
+	t := n.config().Hooks.Twilio
 	if t == nil || !t.Follow {
 		return
 	}
@@ -134,7 +134,7 @@ func (n *Node) dialNext(ctx context.Context, c *followedCall) (twilio.Next, erro
 	place, attempts := n.followed.position(c)
 	to, err := n.choose(ctx, c.vars, place, attempts)
 	if err == nil {
-		to.dest.Action = twilio.ActionURL(n.cfg.Hooks.Twilio.FollowURL(), c.id, to.number)
+		to.dest.Action = twilio.ActionURL(n.config().Hooks.Twilio.FollowURL(), c.id, to.number)
 		if !n.followed.dialled(c, to, time.Now()) {
 			return twilio.Next{}, errUnknownAttempt
 		}

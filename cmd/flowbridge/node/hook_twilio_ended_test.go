@@ -119,7 +119,7 @@ func (a asked) String() string {
 // ask posts a form as Twilio does, at a path with its query.
 func (s *followStage) ask(path string, form url.Values) (a asked) {
 	s.t.Helper()
-	res, err := http.PostForm("http://"+s.hookAt(s.cfg.Hooks.Twilio.Listen)+path, form)
+	res, err := http.PostForm("http://"+s.hookAt(s.config().Hooks.Twilio.Listen)+path, form)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func partyOf(number, uri string) config.Party {
 func (n *Node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
 	var found []b2bua.LiveCall
 	for _, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
-		live, err := n.Server.FindNamed(ctx, id)
+		live, err := n.server.FindNamed(ctx, id)
 		if err != nil || id != live.Record.ID && id != live.Record.TargetSIPCallID || !n.atVapi(live) ||
 			slices.ContainsFunc(found, func(l b2bua.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
 			continue
@@ -110,7 +110,7 @@ func (n *Node) takeVapi(kind string, body []byte) error {
 	if err == nil && id != "" {
 		first, err = n.store.PutReport(ctx, id, store.Report{
 			CallID: said.CallID, Status: "ended", EndReason: said.EndedReason, DurationMS: said.Duration.Milliseconds(),
-			ReceivedAt: store.TimeOf(time.Now()), Confirmed: n.cfg.Hooks.Vapi.Secret != "",
+			ReceivedAt: store.TimeOf(time.Now()), Confirmed: n.config().Hooks.Vapi.Secret != "",
 		})
 	}
 	n.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")
@@ -127,7 +127,7 @@ const reportTimeout = 5 * time.Second
 // kind vapi with a Call-ID; empty where there is none.
 func (n *Node) dialled(ctx context.Context, callID string) (string, error) {
 	id, target := "", ""
-	if live, err := n.Server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
+	if live, err := n.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
 		id, target = live.Record.ID, live.Record.Target
 	} else if id, target, err = n.store.Dialled(ctx, callID); err != nil {
 		return "", err

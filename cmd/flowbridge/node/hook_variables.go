@@ -12,7 +12,7 @@ import (
 
 // variablesOf gives a live call as its agent is told of it.
 func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
-	live, err := n.Server.FindNamed(ctx, id)
+	live, err := n.server.FindNamed(ctx, id)
 	elsewhere, other := n.redirects.find(id, time.Now())
 	switch {
 	case errors.Is(err, b2bua.ErrUnknownCall) && other == nil:
@@ -29,7 +29,7 @@ func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
 		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
 		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
-	}, live.Vars, live.Headers(n.cfg.Hooks.Variables.Headers)), nil
+	}, live.Vars, live.Headers(n.config().Hooks.Variables.Headers)), nil
 }
 
 // withVariables adds headers of the carrier's INVITE, and the configured values.
@@ -38,7 +38,7 @@ func (n *Node) withVariables(call hooks.Call, vars config.Vars, headers []b2bua.
 	for _, h := range headers {
 		call.Variables[h.Name] = h.Value
 	}
-	for _, value := range n.cfg.Hooks.Variables.Values {
+	for _, value := range n.config().Hooks.Variables.Values {
 		text, err := value.Value.Render(vars)
 		if err != nil { // the others are good all the same
 			n.log.Warn().Err(err).Str("call", call.ID).Str("variable", value.Name).Msg("variable not given")

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 
-	"flowbridge/config"
 	"flowbridge/hooks"
 	"flowbridge/synthflow"
 	"flowbridge/twilio"
@@ -12,7 +11,7 @@ import (
 
 // serveHooks opens the hooks that the configuration has; nil: it has none.
 func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
-	h := &n.cfg.Hooks
+	h := &n.config().Hooks
 	o := hooks.Options{Cert: h.TLS.Cert, Key: h.TLS.Key, Log: n.log}
 	add := func(e hooks.Endpoint) { o.Endpoints = append(o.Endpoints, e) }
 	if t := h.Twilio; t != nil {
@@ -53,14 +52,4 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 		return nil, nil
 	}
 	return hooks.Start(ctx, o)
-}
-
-// targetNamed finds a target of the configuration in force.
-func (f *inForce) targetNamed(name string) *config.Target {
-	for i := range f.cfg.Targets {
-		if f.cfg.Targets[i].Name == name {
-			return &f.cfg.Targets[i]
-		}
-	}
-	return nil
 }

@@ -43,9 +43,9 @@ func (l *Log) Sample(level zerolog.Level) bool { return level >= zerolog.Level(l
 // Write passes an event on.
 func (l *Log) Write(p []byte) (int, error) { return (*l.out.Load()).Write(p) }
 
-// Logger writes to w as the configuration says.
-func Logger(cfg config.Log, w *os.File) zerolog.Logger {
-	return zerolog.New(logWriter(cfg, w)).Level(logLevel(cfg)).With().Timestamp().Logger()
+// Console is a logger for people, on standard error.
+func Console(level zerolog.Level) zerolog.Logger {
+	return zerolog.New(console(os.Stderr)).Level(level).With().Timestamp().Logger()
 }
 
 func logLevel(cfg config.Log) zerolog.Level {
@@ -57,9 +57,14 @@ func logLevel(cfg config.Log) zerolog.Level {
 }
 
 func logWriter(cfg config.Log, w *os.File) io.Writer {
-	if cfg.Format != config.FormatConsole {
-		return w
+	if cfg.Format == config.FormatConsole {
+		return console(w)
 	}
+	return w
+}
+
+// console writes lines for people, with colours on a terminal.
+func console(w *os.File) io.Writer {
 	info, err := w.Stat()
 	return zerolog.ConsoleWriter{
 		Out: w, TimeFormat: "15:04:05.000", NoColor: err != nil || info.Mode()&os.ModeCharDevice == 0,

@@ -25,16 +25,15 @@ import (
 
 // Node is a running B2BUA with everything that belongs to it.
 type Node struct {
-	cfg     *config.Config
 	log     zerolog.Logger
 	store   *store.Store
 	engine  *media.Engine
 	archive *recording.Archive // nil: nothing is recorded
-	Server  *b2bua.Server
+	server  *b2bua.Server
 	api     *http.Server
 	apiAt   net.Addr
 
-	preparers  map[string]b2bua.Preparer // by target
+	transport  http.RoundTripper // of the preparers; nil: their own
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
 	redirects  *redirects
@@ -43,12 +42,6 @@ type Node struct {
 
 	tended chan struct{} // closed when nobody looks after the store any more
 	stop   context.CancelFunc
-}
-
-// inForce is the configuration that new calls use.
-type inForce struct {
-	cfg       *config.Config
-	preparers map[string]b2bua.Preparer // by target
 }
 
 // Options say who traces a node and who operates it.
@@ -60,49 +53,49 @@ type Options struct {
 // Start builds everything that a configuration describes.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{cfg: cfg, log: log, stop: stop, redirects: newRedirects()}
-	if err := n.start(ctx, o); err != nil {
+	n := &Node{log: log, stop: stop, redirects: newRedirects()}
+	if err := n.start(ctx, cfg, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
 
-func (n *Node) start(ctx context.Context, o Options) error {
-	var err error
-	if n.store, err = store.Open(ctx, n.cfg.Store.Path); err != nil {
+func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
+	var tap b2bua.Tap // nil without a trace, which a nil *Trace would not be
+	if o.Trace != nil {
+		tap, n.transport = o.Trace, tracedAPI{http.DefaultTransport, o.Trace}
+	}
+	current, err := newInForce(cfg, &inForce{}, n.transport)
+	if err != nil {
+		return err
+	}
+	n.inForce.Store(current)
+	if n.store, err = store.Open(ctx, cfg.Store.Path); err != nil {
 		return err
 	}
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
-	n.engine, err = media.Open(mediaConfig(&n.cfg.Media))
+	n.engine, err = media.Open(mediaConfig(&cfg.Media))
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
-	if n.archive, err = openArchive(n.cfg.Recording, n.log); err != nil {
+	if n.archive, err = openArchive(cfg.Recording, n.log); err != nil {
 		return err
 	}
 	n.settleRecordings(ctx)
-	if n.preparers, err = preparers(n.cfg, o.Trace); err != nil {
-		return err
-	}
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("host name: %w", err)
 	}
-	var tap b2bua.Tap
-	if o.Trace != nil {
-		tap = o.Trace
-	}
-	n.Server, err = b2bua.NewServer(b2bua.Options{
-		Config: n.cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.store, Preparers: n.preparers,
+	n.server, err = b2bua.NewServer(b2bua.Options{
+		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.store, Preparers: current.preparers,
 		Key: n.store.Key(), Node: host, Log: n.log, Tap: tap,
 		Archive: n.archive,
 	})
 	if err != nil {
 		return err
 	}
-	n.inForce.Store(&inForce{n.cfg, n.preparers})
 	n.host = host
 	n.followRedirects()
 	if n.hookServer, err = n.serveHooks(ctx); err != nil {
@@ -133,17 +126,17 @@ func mediaConfig(m *config.Media) media.Config {
 }
 
 func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
-	addr := n.cfg.Admin.Listen.String()
+	addr := n.config().Admin.Listen.String()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("admin.listen: %w; another process may have the port, see ss -ltnp", err)
 	}
 	n.apiAt = listener.Addr()
 	options := admin.Options{
-		Calls: liveCalls{n.Server}, Records: n.store, Token: n.cfg.Admin.Token.Reveal(), Log: n.log, Operator: op,
-		Control: control{n.Server},
+		Calls: liveCalls{n.server}, Records: n.store, Token: n.config().Admin.Token.Reveal(), Log: n.log, Operator: op,
+		Control: control{n.server},
 		Ready: func() error {
-			if n.Server.Draining() {
+			if n.server.Draining() {
 				return errors.New("draining")
 			}
 			return n.store.Err()
@@ -192,7 +185,7 @@ func (n *Node) tend(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			n.log.Error().Err(err).Int("calls", n.Server.Unwritten()).Msg("records can't be written: they wait in memory")
+			n.log.Error().Err(err).Int("calls", n.server.Unwritten()).Msg("records can't be written: they wait in memory")
 		case broken != nil:
 			n.log.Info().Msg("records are written again")
 		}
@@ -206,7 +199,7 @@ func (n *Node) tend(ctx context.Context) {
 }
 
 func (n *Node) purge(ctx context.Context, now time.Time) {
-	gone, err := n.store.Purge(ctx, now.Add(-n.cfg.Store.Keep))
+	gone, err := n.store.Purge(ctx, now.Add(-n.config().Store.Keep))
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -223,7 +216,7 @@ func (n *Node) alive(ctx context.Context) error {
 	if err := n.store.Alive(ctx, time.Now()); errors.Is(err, context.DeadlineExceeded) && n.store.Err() == nil {
 		return fmt.Errorf("the store does not answer: %w", err)
 	}
-	return n.Server.Responsive(ctx)
+	return n.server.Responsive(ctx)
 }
 
 // How long close waits for records to be written, and then for peers to
@@ -237,14 +230,14 @@ const (
 func (n *Node) Close() error {
 	n.stop()
 	var errs []error
-	if n.Server != nil {
-		n.Server.Drain()
-		n.Server.HangupAll()
+	if n.server != nil {
+		n.server.Drain()
+		n.server.HangupAll()
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		errs = append(errs, n.Server.WaitIdle(ctx))
+		errs = append(errs, n.server.WaitIdle(ctx))
 		cancel()
 		ctx, cancel = context.WithTimeout(context.Background(), legsTimeout)
-		if n.Server.WaitLegs(ctx) != nil {
+		if n.server.WaitLegs(ctx) != nil {
 			n.log.Info().Msg("stopping although peers have not answered")
 		}
 		cancel()
@@ -258,8 +251,8 @@ func (n *Node) Close() error {
 	if n.followed != nil {
 		n.followed.close()
 	}
-	if n.Server != nil {
-		errs = append(errs, n.Server.Close())
+	if n.server != nil {
+		errs = append(errs, n.server.Close())
 	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
@@ -278,14 +271,17 @@ func (n *Node) Close() error {
 	return errors.Join(errs...)
 }
 
+// config is the configuration in force.
+func (n *Node) config() *config.Config { return n.inForce.Load().cfg }
+
 // APIAddr is where the admin API listens.
 func (n *Node) APIAddr() net.Addr { return n.apiAt }
 
 // SIPAddr is the first address that SIP listens on.
-func (n *Node) SIPAddr() netip.AddrPort { return n.Server.Listeners()[0].AddrPort }
+func (n *Node) SIPAddr() netip.AddrPort { return n.server.Listeners()[0].AddrPort }
 
 // WaitIdle waits until no call is left.
-func (n *Node) WaitIdle(ctx context.Context) error { return n.Server.WaitIdle(ctx) }
+func (n *Node) WaitIdle(ctx context.Context) error { return n.server.WaitIdle(ctx) }
 
 // RecordOf is the record of the call that came in with a Call-ID, once it is
 // written.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"reflect"
 	"sync"
 	"time"
 
@@ -30,13 +29,11 @@ type operator struct {
 	supervisor *supervisor
 	asked      chan struct{} // closed when the API has asked to drain
 
-	reloads   sync.Mutex // one at a time; held while the file is read, so never waited for by Drain
-	mu        sync.Mutex // guards what follows
-	node      *Node      // nil: not started yet
-	server    reloader
-	cfg       *config.Config // in force
-	preparers map[string]b2bua.Preparer
-	draining  bool
+	reloads  sync.Mutex // one at a time; held while the file is read, so never waited for by Drain
+	mu       sync.Mutex // guards what follows
+	node     *Node      // nil: not started yet
+	server   reloader
+	draining bool
 }
 
 // The ways in which nothing can be done.
@@ -49,8 +46,7 @@ var (
 func (o *operator) begin(n *Node) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.node, o.cfg, o.preparers = n, n.cfg, n.preparers
-	o.server = n.Server
+	o.node, o.server = n, n.server
 }
 
 // Drain refuses new calls from now on and has serve end.
@@ -60,12 +56,12 @@ func (o *operator) Drain() (admin.Drained, error) {
 	if o.node == nil {
 		return admin.Drained{}, errStarting
 	}
-	o.node.Server.Drain()
+	o.node.server.Drain()
 	if !o.draining {
 		o.draining = true
 		close(o.asked)
 	}
-	return admin.Drained{Calls: o.node.Server.Calls(), LimitMS: o.node.cfg.SIP.DrainTimeout.Milliseconds()}, nil
+	return admin.Drained{Calls: o.node.server.Calls(), LimitMS: o.node.config().SIP.DrainTimeout.Milliseconds()}, nil
 }
 
 // Reload reads the file anew and puts its trunks, targets, routes and log into
@@ -98,7 +94,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 		return done, err
 	}
 	defer func() { o.endReload(err) }()
-	read, err := config.Reload(o.file, current)
+	read, err := config.Reload(o.file, current.cfg)
 	if err != nil {
 		return done, problemsOf(err)
 	}
@@ -107,24 +103,23 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if o.draining {
 		return done, errDraining
 	}
-	next, needRestart := running(o.cfg, read)
-	clients, err := renewedPreparers(next, o.cfg, o.preparers)
+	cfg, needRestart := running(current.cfg, read)
+	next, err := newInForce(cfg, current, o.node.transport)
 	if err != nil {
 		return done, err
 	}
-	o.server.Reload(next, clients)
-	o.node.inForce.Store(&inForce{next, clients})
-	o.out.set(next.Log)
-	closeReplaced(o.preparers, clients)
-	o.cfg, o.preparers = next, clients
+	o.server.Reload(cfg, next.preparers)
+	o.node.inForce.Store(next)
+	o.out.set(cfg.Log)
+	closeReplaced(current.preparers, next.preparers)
 	return admin.Reloaded{
-		Trunks: len(next.Trunks), Targets: len(next.Targets), Routes: len(next.Routes), NeedRestart: needRestart,
+		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), NeedRestart: needRestart,
 	}, nil
 }
 
-// beginReload gives the configuration in force and tells the supervisor that
-// another one is being read; or says why that can't be now.
-func (o *operator) beginReload() (current *config.Config, err error) {
+// beginReload gives what is in force and tells the supervisor that another
+// configuration is being read; or says why that can't be now.
+func (o *operator) beginReload() (current *inForce, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -134,7 +129,7 @@ func (o *operator) beginReload() (current *config.Config, err error) {
 		return nil, errDraining
 	default:
 		o.supervisor.reloading()
-		return o.cfg, nil
+		return o.node.inForce.Load(), nil
 	}
 }
 
@@ -163,31 +158,6 @@ func problemsOf(err error) error {
 		bad.Problems = append(bad.Problems, e.Error())
 	}
 	return bad
-}
-
-// running is a configuration that was read, but for the sections that a
-// process has for life: those stay as they are, and are named where they
-// differ.
-func running(old, read *config.Config) (next *config.Config, needRestart []string) {
-	merged := *read
-	for _, s := range []struct {
-		name       string
-		is, wanted any
-	}{
-		{"sip", old.SIP, read.SIP},
-		{"media", old.Media, read.Media},
-		{"recording", old.Recording, read.Recording},
-		{"store", old.Store, read.Store},
-		{"admin", old.Admin, read.Admin},
-		{"hooks", old.Hooks, read.Hooks},
-	} {
-		if !reflect.DeepEqual(s.is, s.wanted) {
-			needRestart = append(needRestart, s.name)
-		}
-	}
-	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
-	merged.Recording, merged.Hooks = old.Recording, old.Hooks
-	return &merged, needRestart
 }
 
 // reloadOn reloads at each SIGHUP, until ctx ends.
@@ -233,7 +203,7 @@ func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count in
 		}
 	}()
 	if o.leave(ctx) {
-		o.log.Warn().Int("calls", o.node.Server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
+		o.log.Warn().Int("calls", o.node.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
 	}
 }
 
@@ -241,14 +211,14 @@ func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count in
 // says meanwhile how many there are. It says whether calls are left.
 func (o *operator) leave(ctx context.Context) bool {
 	n := o.node
-	limit := n.cfg.SIP.DrainTimeout
+	limit := n.config().SIP.DrainTimeout
 	until := time.Now().Add(limit)
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	for {
-		o.supervisor.stopping(n.Server.Calls(), time.Until(until)+closeTimeout+legsTimeout+closeMargin)
+		o.supervisor.stopping(n.server.Calls(), time.Until(until)+closeTimeout+legsTimeout+closeMargin)
 		step, stop := context.WithTimeout(ctx, statusEvery)
-		err := n.Server.WaitIdle(step)
+		err := n.server.WaitIdle(step)
 		stop()
 		if err == nil || ctx.Err() != nil {
 			return err != nil

@@ -131,7 +131,7 @@ func newReloadStage(t *testing.T) *reloadStage {
 
 func TestReloadAppliesWhatItCan(t *testing.T) {
 	s := newReloadStage(t)
-	before := s.preparers
+	before := s.node.inForce.Load().preparers
 	s.write("5s", "https://other.test", "3s", "error")
 	done, err := s.Reload(t.Context())
 	if err != nil {
@@ -159,7 +159,7 @@ func TestReloadAppliesWhatItCan(t *testing.T) {
 
 func TestReloadRefusesAnInvalidFile(t *testing.T) {
 	s := newReloadStage(t)
-	old := s.cfg
+	old := s.node.config()
 	if err := os.WriteFile(s.file, []byte("trunk: []\nlog: {level: loud}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestReloadRefusesAnInvalidFile(t *testing.T) {
 	if !errors.As(err, &bad) || len(bad.Problems) != 2 {
 		t.Fatalf("got %v", err)
 	}
-	if s.fake.times != 0 || s.cfg != old {
+	if s.fake.times != 0 || s.node.config() != old {
 		t.Error("something changed")
 	}
 	if log := s.logged(); strings.Count(log, "configuration not valid: the old one stays") != 2 || !strings.Contains(log, "log.level") {
@@ -202,7 +202,7 @@ func TestReloadByAPI(t *testing.T) {
 			t.Errorf("got %d %s", code, body)
 		}
 	}
-	if !s.node.Server.Draining() {
+	if !s.node.server.Draining() {
 		t.Error("not draining")
 	}
 	select {
@@ -244,7 +244,7 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 	if _, err := s.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	old := s.preparers["one"]
+	old := s.node.inForce.Load().preparers["one"]
 	slow := make(chan error)
 	go func() {
 		_, err := old.Prepare(context.Background(), b2bua.PrepareRequest{CallID: "slow"})
@@ -322,7 +322,7 @@ func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.cfg = running
+			s.node.inForce.Store(&inForce{cfg: running})
 			if err := os.WriteFile(s.file, []byte(tt.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -331,7 +331,7 @@ func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
 			}
 			_, err = s.Reload(t.Context())
 			var bad *admin.InvalidError
-			if !errors.As(err, &bad) || !strings.Contains(strings.Join(bad.Problems, "\n"), tt.says) || s.fake.times != 0 || s.cfg != running {
+			if !errors.As(err, &bad) || !strings.Contains(strings.Join(bad.Problems, "\n"), tt.says) || s.fake.times != 0 || s.node.config() != running {
 				t.Errorf("got %v, reloaded %d times; want %q", err, s.fake.times, tt.says)
 			}
 		})

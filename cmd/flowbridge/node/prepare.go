@@ -16,62 +16,52 @@ import (
 
 // preparer is a Synthflow client as calls see it.
 type preparer struct {
+	of     *config.Prepare
 	client *synthflow.Client
-	given  *synthflow.GivenIDs
+	given  *synthflow.GivenIDs // by the API lately, whichever of its targets asked
 }
 
-// givenIDs are the ids that each API gave lately, whichever of its targets
-// asked. A reload keeps them.
-type givenIDs map[string]*synthflow.GivenIDs // by API
-
-// of gives those of an API.
-func (g givenIDs) of(api string) *synthflow.GivenIDs {
-	if g[api] == nil {
-		g[api] = &synthflow.GivenIDs{}
-	}
-	return g[api]
-}
-
-// keep takes over what the clients of a configuration know.
-func (g givenIDs) keep(cfg *config.Config, clients map[string]b2bua.Preparer) {
-	for _, t := range cfg.Targets {
-		if p, ok := clients[t.Name].(preparer); ok && t.Prepare != nil {
-			g[t.Prepare.API] = p.given
+// newPreparers makes a client for each target that prepares its calls. Clients
+// of before go on, with their connections, where their API is as it was; what
+// an API gave stays known in any case.
+func newPreparers(cfg *config.Config, before map[string]b2bua.Preparer, transport http.RoundTripper) (map[string]b2bua.Preparer, error) {
+	given := map[string]*synthflow.GivenIDs{} // by API
+	for _, client := range before {
+		if p, ok := client.(*preparer); ok {
+			given[p.of.API] = p.given
 		}
 	}
-}
-
-// preparers makes a client for each target that prepares its calls.
-func preparers(cfg *config.Config, trace *b2bua.Trace) (map[string]b2bua.Preparer, error) {
-	clients, given := map[string]b2bua.Preparer{}, givenIDs{}
+	clients := map[string]b2bua.Preparer{}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		if t.Prepare == nil {
 			continue
 		}
-		var transport http.RoundTripper // nil: the client's own
-		if trace != nil {
-			transport = tracedAPI{http.DefaultTransport, trace}
+		if p, ok := before[t.Name].(*preparer); ok && p.of.API == t.Prepare.API && p.of.Token == t.Prepare.Token && p.of.Timeout == t.Prepare.Timeout {
+			clients[t.Name] = p
+			continue
 		}
-		client, err := newPreparer(t, transport, given.of(t.Prepare.API))
+		if given[t.Prepare.API] == nil {
+			given[t.Prepare.API] = &synthflow.GivenIDs{}
+		}
+		p, err := newPreparer(t, transport, given[t.Prepare.API])
 		if err != nil {
 			return nil, err
 		}
-		clients[t.Name] = client
+		clients[t.Name] = p
 	}
 	return clients, nil
 }
 
-func newPreparer(t *config.Target, transport http.RoundTripper, given *synthflow.GivenIDs) (preparer, error) {
+func newPreparer(t *config.Target, transport http.RoundTripper, given *synthflow.GivenIDs) (*preparer, error) {
 	client, err := synthflow.New(synthflow.Options{
-		Given:   given,
-		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout,
+		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout, Given: given,
 		UserAgent: cli.UserAgent(), Transport: transport,
 	})
 	if err != nil {
-		return preparer{}, fmt.Errorf("target %s: %w", t.Name, err)
+		return nil, fmt.Errorf("target %s: %w", t.Name, err)
 	}
-	return preparer{client, given}, nil
+	return &preparer{t.Prepare, client, given}, nil
 }
 
 // NewPreparer makes the client of one target, which knows no ids given before.
@@ -80,7 +70,7 @@ func NewPreparer(t *config.Target, transport http.RoundTripper) (b2bua.Preparer,
 }
 
 // Prepare asks the platform for a call id.
-func (p preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.Prepared, error) {
+func (p *preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.Prepared, error) {
 	in := synthflow.InboundRequest{
 		FromNumber: r.FromNumber, ToNumber: r.ToNumber, ModelID: r.ModelID, WorkspaceID: r.WorkspaceID,
 		IdempotencyKey: r.CallID,
@@ -114,40 +104,11 @@ func causeOf(err error) b2bua.Cause {
 	return b2bua.CausePrepareFailed
 }
 
-// renewedPreparers makes the clients of a configuration. Those of targets
-// whose API is as it was are used on, with their connections.
-func renewedPreparers(cfg, old *config.Config, clients map[string]b2bua.Preparer) (map[string]b2bua.Preparer, error) {
-	before := map[string]*config.Prepare{}
-	for _, t := range old.Targets {
-		before[t.Name] = t.Prepare
-	}
-	renewed, given := map[string]b2bua.Preparer{}, givenIDs{}
-	given.keep(old, clients)
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		if t.Prepare == nil {
-			continue
-		}
-		was := before[t.Name]
-		if client := clients[t.Name]; client != nil && was != nil && was.API == t.Prepare.API &&
-			was.Token == t.Prepare.Token && was.Timeout == t.Prepare.Timeout {
-			renewed[t.Name] = client
-			continue
-		}
-		client, err := newPreparer(t, nil, given.of(t.Prepare.API))
-		if err != nil {
-			return nil, err
-		}
-		renewed[t.Name] = client
-	}
-	return renewed, nil
-}
-
 // closeReplaced closes the connections of clients that are used no more. What
 // one of them still has under way ends as it would have.
 func closeReplaced(old, now map[string]b2bua.Preparer) {
 	for name, client := range old {
-		if p, ok := client.(preparer); ok && now[name] != client {
+		if p, ok := client.(*preparer); ok && now[name] != client {
 			p.client.CloseIdle()
 		}
 	}

@@ -23,15 +23,15 @@ targets:
 		return cfg
 	}
 	before := read("3s")
-	clients, err := preparers(before, nil)
+	clients, err := newPreparers(before, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	renewed, err := renewedPreparers(read("4s"), before, clients)
+	renewed, err := newPreparers(read("4s"), clients, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := func(of map[string]any, name string) any { return of[name].(preparer).given }
+	given := func(of map[string]any, name string) any { return of[name].(*preparer).given }
 	old, now := map[string]any{}, map[string]any{}
 	for _, name := range []string{"a", "b", "c"} {
 		old[name], now[name] = clients[name], renewed[name]

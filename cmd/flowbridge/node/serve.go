@@ -34,7 +34,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error
 		return err
 	}
 	o.begin(n)
-	for _, l := range n.Server.Listeners() {
+	for _, l := range n.server.Listeners() {
 		log.Info().Str("listen", l.String()).Msg("sip listening")
 	}
 	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")

@@ -39,9 +39,12 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	own, at := aside(cfg, t.Trunk, filepath.Join(dir, "call.db"))
+	own, at, err := aside(cfg, t.Trunk, filepath.Join(dir, "call.db"))
+	if err != nil {
+		return err
+	}
 	trace := &b2bua.Trace{}
-	n, err := node.Start(ctx, own, node.Logger(config.Log{Level: "warn", Format: config.FormatConsole}, os.Stderr), node.Options{Trace: trace})
+	n, err := node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{Trace: trace})
 	if err != nil {
 		return err
 	}
@@ -64,10 +67,16 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	return errors.Join(Report(out, result), failed)
 }
 
+// asideConfig replaces the sections that a B2BUA beside another one can't share.
+const asideConfig = `
+sip: {listen: ["udp://%s:0"]}
+admin: {listen: "127.0.0.1:0"}
+store: {path: %q}
+`
+
 // aside is a configuration as it is, but for sockets, database and senders: one UDP address with a port of the system's
 // choice, and the trunk's calls come from there. at is that address.
-func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.Addr) {
-	c := *cfg
+func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.Addr, err error) {
 	at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	listen := netip.IPv4Unspecified()
 	for _, l := range cfg.SIP.Listen {
@@ -75,11 +84,14 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 			listen, at = l.AddrPort.Addr(), l.AddrPort.Addr()
 		}
 	}
-	c.SIP.Listen = []config.Listener{{Transport: config.TransportUDP, AddrPort: netip.AddrPortFrom(listen, 0)}}
+	apart, err := config.Parse("test call", fmt.Appendf(nil, asideConfig, listen, db), os.LookupEnv)
+	if err != nil {
+		return nil, at, err
+	}
+	c := *cfg
+	c.SIP.Listen, c.Admin, c.Hooks, c.Recording = apart.SIP.Listen, apart.Admin, apart.Hooks, apart.Recording
 	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.PrefixFrom(at, at.BitLen()))
-	c.Hooks, c.Recording = config.Hooks{}, config.Recording{}
-	c.Admin = config.Admin{Listen: netip.MustParseAddrPort("127.0.0.1:0")}
-	c.Store.Path = db
+	c.Store.Path = apart.Store.Path
 	i := slices.IndexFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == trunk })
 	t := cfg.Trunks[i]
 	t.Sources, t.Auth, t.Certificates, t.Match = []netip.Prefix{netip.PrefixFrom(at, at.BitLen())}, nil, nil, config.Match{}
@@ -87,7 +99,7 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	c.Routes = slices.DeleteFunc(slices.Clone(cfg.Routes), func(r config.Route) bool {
 		return r.Target != "" || len(r.Trunks) > 0 || r.Trunk != "" && r.Trunk != trunk
 	})
-	return &c, at
+	return &c, at, nil
 }
 
 // recordAfter waits until the call is over, and gives its record.
