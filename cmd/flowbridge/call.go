@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -66,7 +65,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if call.Dest, err = lookUp(ctx, host, call.Dest.Port()); err != nil {
+	if call.Dest, err = lookUp(ctx, "--to", host, call.Dest.Port()); err != nil {
 		return err
 	}
 	listen, err := o.local(ctx, call.Dest)
@@ -94,31 +93,16 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 
 // carrierCall checks what was asked for. Dest has the port only.
 func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) {
-	bad := func(format string, args ...any) (sim.CarrierCall, string, error) {
-		return sim.CarrierCall{}, "", fmt.Errorf("%w: %w", cli.ErrUsage, fmt.Errorf(format, args...))
-	}
-	var uri sip.Uri
-	port := uint16(5060)
-	switch err := sip.ParseUri(o.to, &uri); {
-	case o.to == "":
-		return bad("--to is needed, like sip:100@127.0.0.1:5060")
-	case err != nil || uri.Scheme != "sip" || uri.Host == "" || uri.Password != "" || strings.Count(o.to, "@") > 1 || !cli.IsPrintable(o.to):
-		return bad("--to %q: write a SIP URI, like sip:100@127.0.0.1:5060", o.to)
-	case uri.Port < 0 || uri.Port > 65535:
-		return bad("--to %q: ports go up to 65535", o.to)
-	case uri.Port > 0:
-		port = uint16(uri.Port)
-	}
-	if over, _ := uri.UriParams.Get("transport"); over != "" && !strings.EqualFold(over, "udp") {
-		return bad("this command calls over udp only")
-	}
+	host, port, err := o.callee()
 	switch {
+	case err != nil:
+		return call, "", err
 	case !cli.IsPrintable(o.from) || strings.ContainsAny(o.from, `<>"@:;`):
-		return bad("--from %q: write a number, or a user part", o.from)
+		return call, "", cli.Usage("--from %q: write a number, or a user part", o.from)
 	case o.seconds < 1 || o.seconds > 3600:
-		return bad("--seconds %d: 1 to 3600", o.seconds)
+		return call, "", cli.Usage("--seconds %d: 1 to 3600", o.seconds)
 	case (o.user == "") != (o.passwordEnv == ""):
-		return bad("--user and --password-env belong together")
+		return call, "", cli.Usage("--user and --password-env belong together")
 	}
 	call = sim.CarrierCall{
 		To: o.to, From: o.from, Dest: netip.AddrPortFrom(netip.Addr{}, port), Hold: time.Duration(o.seconds) * time.Second,
@@ -127,38 +111,57 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 	if o.user != "" {
 		password, set := os.LookupEnv(o.passwordEnv)
 		if !set {
-			return bad("--password-env: the environment has no %s", o.passwordEnv)
+			return call, "", cli.Usage("--password-env: the environment has no %s", o.passwordEnv)
 		}
 		call.Password = password
 	}
-	for _, line := range o.headers {
-		h, err := headerOf(line)
-		if err != nil {
-			return sim.CarrierCall{}, "", err
+	call.Headers, err = headersOf(o.headers)
+	return call, host, err
+}
+
+// callee is where --to leads: a SIP URI without a password, called over UDP.
+func (o *testCall) callee() (host string, port uint16, err error) {
+	rest, isSIP := strings.CutPrefix(o.to, "sip:")
+	user, after, hasUser := strings.Cut(rest, "@")
+	if !hasUser {
+		user, after = "", rest
+	}
+	after, _, _ = strings.Cut(after, "?")
+	at, parameters, _ := strings.Cut(after, ";")
+	host, port, ok := cli.HostPort(at, 5060)
+	switch {
+	case o.to == "":
+		return "", 0, cli.Usage("--to is needed, like sip:100@127.0.0.1:5060")
+	case !isSIP || !ok || strings.Contains(user, ":") || !cli.IsPrintable(o.to):
+		return "", 0, cli.Usage("--to %q: write a SIP URI, like sip:100@127.0.0.1:5060", o.to)
+	}
+	for p := range strings.SplitSeq(parameters, ";") {
+		if name, value, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(value, "udp") {
+			return "", 0, cli.Usage("this command calls over udp only")
 		}
-		call.Headers = append(call.Headers, h)
 	}
-	return call, strings.Trim(uri.Host, "[]"), nil
+	return host, port, nil
 }
 
-// headerOf reads the value of a flag --header.
-func headerOf(line string) (sim.Header, error) {
-	name, value, ok := strings.Cut(line, ":")
-	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-	if !ok || name == "" || !cli.IsPrintable(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return sim.Header{}, fmt.Errorf("%w: --header %q: write 'Name: value'", cli.ErrUsage, line)
+// headersOf reads the values of the flag --header.
+func headersOf(lines []string) ([]sim.Header, error) {
+	var all []sim.Header
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || name == "" || !cli.IsPrintable(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			return nil, cli.Usage("--header %q: write 'Name: value'", line)
+		}
+		all = append(all, sim.Header{Name: name, Value: value})
 	}
-	return sim.Header{Name: name, Value: value}, nil
+	return all, nil
 }
 
-// lookUp gives the address of the host that the operator wrote.
-func lookUp(ctx context.Context, host string, port uint16) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return netip.AddrPortFrom(a.Unmap(), port), nil
-	}
+// lookUp gives the address of a host that a flag names.
+func lookUp(ctx context.Context, flag, host string, port uint16) (netip.AddrPort, error) {
 	a, err := b2bua.LookupHost(ctx, host)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("--to: %w", err)
+		return netip.AddrPort{}, fmt.Errorf("%s: %w", flag, err)
 	}
 	return netip.AddrPortFrom(a, port), nil
 }
@@ -168,7 +171,7 @@ func (o *testCall) local(ctx context.Context, dest netip.AddrPort) (netip.AddrPo
 	if o.listen != "" {
 		at, err := netip.ParseAddrPort(o.listen)
 		if err != nil || at.Addr().Unmap().Is4() != dest.Addr().Is4() {
-			return at, fmt.Errorf("%w: --listen %q: write an IP address of the kind of %v and a port, like 127.0.0.1:0", cli.ErrUsage, o.listen, dest.Addr())
+			return at, cli.Usage("--listen %q: write an IP address of the kind of %v and a port, like 127.0.0.1:0", o.listen, dest.Addr())
 		}
 		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), nil
 	}

@@ -64,10 +64,10 @@ func cdrListCommand() *cobra.Command {
 			return err
 		}
 		if filter.Limit < 1 || filter.Limit > store.MaxLimit {
-			return fmt.Errorf("%w: --limit %d: 1 to %d", cli.ErrUsage, filter.Limit, store.MaxLimit)
+			return cli.Usage("--limit %d: 1 to %d", filter.Limit, store.MaxLimit)
 		}
 		if d := filter.Disposition; d != "" && !slices.Contains(store.Dispositions(), d) {
-			return fmt.Errorf("%w: --disposition %q: one of %s", cli.ErrUsage, d, strings.Join(store.Dispositions(), ", "))
+			return cli.Usage("--disposition %q: one of %s", d, strings.Join(store.Dispositions(), ", "))
 		}
 		return listCDRs(c.Context(), c.OutOrStdout(), db, filter, asJSON)
 	}
@@ -88,8 +88,7 @@ func timeFlag(name, value string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf(`%w: --%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`,
-		cli.ErrUsage, name, value)
+	return time.Time{}, cli.Usage(`--%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`, name, value)
 }
 
 func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, asJSON bool) (err error) {
@@ -100,7 +99,7 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 	defer func() { err = errors.Join(err, r.Close()) }()
 	records, next, err := r.List(ctx, filter)
 	if errors.Is(err, store.ErrCursor) {
-		return fmt.Errorf("%w: --cursor is not one of this list", cli.ErrUsage)
+		return cli.Usage("--cursor is not one of this list")
 	}
 	if err != nil {
 		return err
@@ -139,7 +138,7 @@ func healthcheckCommand() *cobra.Command {
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
 		if err != nil {
-			return fmt.Errorf("%w: --url: %w", cli.ErrUsage, err)
+			return cli.Usage("--url: %w", err)
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {

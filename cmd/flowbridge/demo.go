@@ -45,7 +45,7 @@ func demoCommand() *cobra.Command {
 	hold := c.Flags().Bool("hold", false, "stay up afterwards, and say how to call")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *calls < 1 || *calls > 2000 {
-			return fmt.Errorf("%w: --calls %d: 1 to 2000", cli.ErrUsage, *calls)
+			return cli.Usage("--calls %d: 1 to 2000", *calls)
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()

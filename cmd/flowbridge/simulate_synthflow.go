@@ -48,7 +48,7 @@ func simulateSynthflowCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o, err := f.options()
 		if err != nil {
-			return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+			return cli.Usage("%w", err)
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()

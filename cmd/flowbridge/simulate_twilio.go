@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,7 +15,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
@@ -88,33 +85,29 @@ func simulateTwilioCommand() *cobra.Command {
 // prepare checks the command line.
 func (o *twilioCall) prepare(ctx context.Context) (err error) {
 	if o.call.Fault, err = sim.ParseTwilioFault(o.fault); err != nil {
-		return fmt.Errorf("%w: --fault: %w", cli.ErrUsage, err)
+		return cli.Usage("--fault: %w", err)
 	}
-	for _, line := range o.headers {
-		h, err := headerOf(line)
-		if err != nil {
-			return err
-		}
-		o.call.SIPHeaders = append(o.call.SIPHeaders, h)
+	if o.call.SIPHeaders, err = headersOf(o.headers); err != nil {
+		return err
 	}
 	switch {
 	case o.call.Called == "":
-		return fmt.Errorf("%w: --called is needed, like +15075785607", cli.ErrUsage)
+		return cli.Usage("--called is needed, like +15075785607")
 	case o.seconds < 1 || o.seconds > 3600:
-		return fmt.Errorf("%w: --seconds %d: 1 to 3600", cli.ErrUsage, o.seconds)
+		return cli.Usage("--seconds %d: 1 to 3600", o.seconds)
 	case o.token != "" && o.tokenFile != "":
-		return fmt.Errorf("%w: --auth-token and --auth-token-file exclude each other", cli.ErrUsage)
+		return cli.Usage("--auth-token and --auth-token-file exclude each other")
 	case !cli.IsPrintable(o.call.Called) || !cli.IsPrintable(o.call.From) || o.call.From == "":
-		return fmt.Errorf("%w: --called and --from are numbers or SIP URIs, without spaces", cli.ErrUsage)
+		return cli.Usage("--called and --from are numbers or SIP URIs, without spaces")
 	}
 	o.call.Hold = time.Duration(o.seconds) * time.Second
 	if err = o.call.Validate(); err != nil {
-		return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+		return cli.Usage("%w", err)
 	}
 	if o.tokenFile != "" {
 		token, err := config.ReadSecret(o.tokenFile)
 		if err != nil {
-			return fmt.Errorf("%w: --auth-token-file: %w", cli.ErrUsage, err)
+			return cli.Usage("--auth-token-file: %w", err)
 		}
 		o.token = token.Reveal()
 	}
@@ -131,24 +124,13 @@ func (o *twilioCall) findDestination(ctx context.Context) error {
 	if at == "" {
 		return nil
 	}
-	host, port, err := net.SplitHostPort(at)
-	if err != nil { // no port
-		host, port = strings.Trim(at, "[]"), "5060"
+	host, port, ok := cli.HostPort(at, 5060)
+	if !ok {
+		return cli.Usage("%s %q: write host and port, like 127.0.0.1:5060", flag, at)
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 || host == "" {
-		return fmt.Errorf("%w: %s %q: write host and port, like 127.0.0.1:5060", cli.ErrUsage, flag, at)
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		o.call.Dest = netip.AddrPortFrom(ip.Unmap(), uint16(n))
-		return nil
-	}
-	ip, err := b2bua.LookupHost(ctx, host)
-	if err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
-	}
-	o.call.Dest = netip.AddrPortFrom(ip, uint16(n))
-	return nil
+	var err error
+	o.call.Dest, err = lookUp(ctx, flag, host, port)
+	return err
 }
 
 // from is the socket that INVITEs come from.
@@ -159,7 +141,7 @@ func (o *twilioCall) from(ctx context.Context) (string, error) {
 		}
 		at, err := netip.ParseAddrPort(o.listen)
 		if err != nil {
-			return "", fmt.Errorf("%w: --listen %q: write an IP address and a port, like 127.0.0.1:0", cli.ErrUsage, o.listen)
+			return "", cli.Usage("--listen %q: write an IP address and a port, like 127.0.0.1:0", o.listen)
 		}
 		return at.String(), nil
 	}

@@ -48,10 +48,10 @@ func simulateVapiCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		if o.Fault, err = sim.ParseFault(fault); err != nil {
-			return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+			return cli.Usage("%w", err)
 		}
 		if err = o.Validate(); err != nil {
-			return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+			return cli.Usage("%w", err)
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()

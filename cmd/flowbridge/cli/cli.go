@@ -37,8 +37,13 @@ func Version() string {
 	return "dev"
 }
 
-// ErrUsage marks a wrong command line: exit code 2.
-var ErrUsage = errors.New("wrong usage")
+// errUsage marks a wrong command line: exit code 2.
+var errUsage = errors.New("wrong usage")
+
+// Usage is an error of usage.
+func Usage(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
+}
 
 // UserAgent names this program in HTTP requests.
 func UserAgent() string { return "flowbridge/" + Version() }
@@ -47,7 +52,7 @@ func UserAgent() string { return "flowbridge/" + Version() }
 func Root() *cobra.Command {
 	root := Group("flowbridge", "A SIP back-to-back user agent between carriers and voice-AI platforms", "", "")
 	root.Version, root.SilenceUsage, root.SilenceErrors = Version(), true, true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", ErrUsage, err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage("%w", err) })
 	return root
 }
 
@@ -77,7 +82,7 @@ func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.W
 // ExitCode is the exit code for an error.
 func ExitCode(err error) int {
 	var bad config.Errors
-	if errors.Is(err, ErrUsage) || errors.As(err, &bad) {
+	if errors.Is(err, errUsage) || errors.As(err, &bad) {
 		return ExitUsage
 	}
 	return ExitFailed
@@ -87,7 +92,7 @@ func ExitCode(err error) int {
 func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return fmt.Errorf("%w: %w (see %s --help)", ErrUsage, err, c.CommandPath())
+			return Usage("%w (see %s --help)", err, c.CommandPath())
 		}
 		return nil
 	}

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"net/netip"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -29,4 +32,30 @@ func ASCII(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// hostPort is a host, an IPv6 address in brackets, and maybe a port.
+var hostPort = regexp.MustCompile(`^(\[[^]]+\]|[A-Za-z0-9._-]+)(?::([0-9]+))?$`)
+
+// HostPort reads a host, without brackets, and a port. Where no port is written
+// it is the default one; 0: it has to be written.
+func HostPort(s string, defaultPort uint16) (host string, port uint16, ok bool) {
+	m := hostPort.FindStringSubmatch(s)
+	if m == nil {
+		return "", 0, false
+	}
+	host, port = strings.Trim(m[1], "[]"), defaultPort
+	if m[2] != "" {
+		n, err := strconv.ParseUint(m[2], 10, 16)
+		if err != nil {
+			return "", 0, false
+		}
+		port = uint16(n)
+	}
+	if host != m[1] {
+		if a, err := netip.ParseAddr(host); err != nil || !a.Is6() {
+			return "", 0, false
+		}
+	}
+	return host, port, port > 0
 }

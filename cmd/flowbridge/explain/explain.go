@@ -46,12 +46,12 @@ func Command() *cobra.Command {
 	asJSON := f.Bool("json", false, "as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if q.From == "" || q.To == "" {
-			return fmt.Errorf("%w: --from and --to are needed (see %s --help)", cli.ErrUsage, c.CommandPath())
+			return cli.Usage("--from and --to are needed (see %s --help)", c.CommandPath())
 		}
 		if *source != "" {
 			addr, err := netip.ParseAddr(*source)
 			if err != nil {
-				return fmt.Errorf("%w: --source %q: write an IP address", cli.ErrUsage, *source)
+				return cli.Usage("--source %q: write an IP address", *source)
 			}
 			q.Source = addr.Unmap()
 		}
@@ -78,7 +78,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 	}
 	x, err := b2bua.Explain(cfg, clients, q)
 	if errors.Is(err, b2bua.ErrQuestion) {
-		return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+		return cli.Usage("%w", err)
 	}
 	if err != nil {
 		return err

@@ -74,22 +74,22 @@ func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, 
 	if b.file != "" {
 		data, err := readText(c, b.file)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: --%s: %w", cli.ErrUsage, b.flag, err)
+			return nil, nil, cli.Usage("--%s: %w", b.flag, err)
 		}
 		if body, err = rest.ParseObject(data); err != nil {
-			return nil, nil, fmt.Errorf("%w: --%s %s: %w", cli.ErrUsage, b.flag, b.file, err)
+			return nil, nil, cli.Usage("--%s %s: %w", b.flag, b.file, err)
 		}
 	}
 	for _, x := range b.fields {
 		v, given, err := x.value(c)
 		switch {
 		case err != nil:
-			return nil, nil, fmt.Errorf("%w: --%s: %w", cli.ErrUsage, x.flag, err)
+			return nil, nil, cli.Usage("--%s: %w", x.flag, err)
 		case !given:
 			continue
 		}
 		if err := place(body, x.path, v); err != nil {
-			return nil, nil, fmt.Errorf("%w: --%s: %w", cli.ErrUsage, x.flag, err)
+			return nil, nil, cli.Usage("--%s: %w", x.flag, err)
 		}
 	}
 	return body, rest.Secrets(map[string]any(body)), nil

@@ -67,7 +67,7 @@ func regionNames(regions []config.Region) []string {
 func (o *connection) access(c *cobra.Command) (access, error) {
 	a, err := o.find(c)
 	if err != nil {
-		return access{}, fmt.Errorf("%w: %w", cli.ErrUsage, err)
+		return access{}, cli.Usage("%w", err)
 	}
 	a.asJSON, _ = c.Flags().GetBool("json") // setup has none
 	if o.dryRun {

@@ -123,11 +123,11 @@ func (r *resource) sends(c *cobra.Command, fresh bool, fields []field, f func(t 
 		}
 		if r.complete != nil {
 			if err := r.complete(c, &a, body, fresh); err != nil {
-				return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+				return cli.Usage("%w", err)
 			}
 		}
 		if len(body) == 0 && !fresh {
-			return fmt.Errorf("%w: there is nothing to change: write a flag, or --body", cli.ErrUsage)
+			return cli.Usage("there is nothing to change: write a flag, or --body")
 		}
 		id := strings.Join(args, "")
 		return r.with(c, a, secrets, func(t things, show shower) error { return sent(f(t, b, body, id, show)) })
@@ -295,7 +295,7 @@ func (r *resource) deleteCommand() *cobra.Command {
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !*yes && !r.dryRun {
-			return fmt.Errorf("%w: this can't be undone: write --yes if you mean it (see %s --help)", cli.ErrUsage, c.CommandPath())
+			return cli.Usage("this can't be undone: write --yes if you mean it (see %s --help)", c.CommandPath())
 		}
 		return run(c, args)
 	}

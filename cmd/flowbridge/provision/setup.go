@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -131,7 +130,7 @@ func (u *setup) check(c *cobra.Command) (at access, number, agent rest.Object, s
 		return access{}, nil, nil, nil, err
 	}
 	if u.target != "" {
-		return fail(fmt.Errorf("%w: --target is for the other commands: name the new target by --target-name, the account by --region and --token-file", cli.ErrUsage))
+		return fail(cli.Usage("--target is for the other commands: name the new target by --target-name, the account by --region and --token-file"))
 	}
 	number, more, err := u.number.read(c)
 	if err != nil {
@@ -145,7 +144,7 @@ func (u *setup) check(c *cobra.Command) (at access, number, agent rest.Object, s
 		return fail(err)
 	}
 	if !u.yes && !u.dryRun && !u.terminal() {
-		return fail(fmt.Errorf("%w: there is nobody to ask: write --yes to have the configuration written", cli.ErrUsage))
+		return fail(cli.Usage("there is nobody to ask: write --yes to have the configuration written"))
 	}
 	if at, err = u.access(c); err != nil {
 		return fail(err)
@@ -155,7 +154,7 @@ func (u *setup) check(c *cobra.Command) (at access, number, agent rest.Object, s
 	}
 	number["phone_number"], number["workspace_id"] = u.phoneNumber, at.workspace
 	if err = checkNumber(number); err != nil {
-		return fail(fmt.Errorf("%w: %w", cli.ErrUsage, err))
+		return fail(cli.Usage("%w", err))
 	}
 	agent["phone_number"] = u.phoneNumber
 	kind, given := agent["type"]
@@ -163,49 +162,37 @@ func (u *setup) check(c *cobra.Command) (at access, number, agent rest.Object, s
 		kind = c.Flags().Lookup("type").Value.String()
 	}
 	if u.modelID == "" && kind != "inbound" {
-		return fail(fmt.Errorf("%w: type %v: to this platform all calls that come by SIP are inbound", cli.ErrUsage, kind))
+		return fail(cli.Usage("type %v: to this platform all calls that come by SIP are inbound", kind))
 	}
 	return at, number, agent, append(secrets, more...), u.checkRest(at)
 }
 
 // checkRest looks at what concerns the configuration and the call.
 func (u *setup) checkRest(at access) error {
+	_, _, isHostPort := cli.HostPort(u.sip, 0)
 	switch {
 	case u.sip == "" && at.region.SIP == "":
-		return fmt.Errorf("%w: --sip is needed with --api: where do calls go?", cli.ErrUsage)
-	case u.sip != "" && !isHostAndPort(u.sip):
-		return fmt.Errorf("%w: --sip %q: write host and port, like sip.synthflow.ai:32681", cli.ErrUsage, u.sip)
+		return cli.Usage("--sip is needed with --api: where do calls go?")
+	case u.sip != "" && !isHostPort:
+		return cli.Usage("--sip %q: write host and port, like sip.synthflow.ai:32681", u.sip)
 	case u.modelID != "" && !isID(u.modelID):
-		return fmt.Errorf("%w: --model-id %q is no id: see flowbridge synthflow assistant list", cli.ErrUsage, u.modelID)
+		return cli.Usage("--model-id %q is no id: see flowbridge synthflow assistant list", u.modelID)
 	case u.seconds < 1 || u.seconds > 3600:
-		return fmt.Errorf("%w: --seconds %d: 1 to 3600", cli.ErrUsage, u.seconds)
+		return cli.Usage("--seconds %d: 1 to 3600", u.seconds)
 	case !cli.IsPrintable(u.from) || strings.ContainsAny(u.from, `<>"@:;`):
-		return fmt.Errorf("%w: --from %q: write a number", cli.ErrUsage, u.from)
+		return cli.Usage("--from %q: write a number", u.from)
 	case !e164Like(u.phoneNumber):
-		return fmt.Errorf("%w: --phone-number %q: calls are routed by it: write it with + and country code", cli.ErrUsage, u.phoneNumber)
+		return cli.Usage("--phone-number %q: calls are routed by it: write it with + and country code", u.phoneNumber)
 	}
 	if err := u.checkSIP(at); err != nil {
 		return err
 	}
 	if u.trunkSource != "" {
 		if _, err := sourceOf(u.trunkSource); err != nil {
-			return fmt.Errorf("%w: --trunk-source %q: write a network like 203.0.113.0/24, or an address", cli.ErrUsage, u.trunkSource)
+			return cli.Usage("--trunk-source %q: write a network like 203.0.113.0/24, or an address", u.trunkSource)
 		}
 	}
 	return nil
-}
-
-// isHostAndPort says whether a text is a host and a port as they stand in a SIP URI.
-func isHostAndPort(s string) bool {
-	host, port, ok := strings.Cut(s, ":")
-	if strings.HasPrefix(s, "[") {
-		at, err := netip.ParseAddrPort(s)
-		return err == nil && at.Port() > 0
-	}
-	return ok && host != "" && port != "" && strings.Trim(port, "0123456789") == "" &&
-		!strings.ContainsFunc(host, func(r rune) bool {
-			return r != '.' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-		})
 }
 
 func e164Like(number string) bool {

@@ -41,10 +41,10 @@ func (u *setup) missing(agent rest.Object) error {
 	case 0:
 		return nil
 	case 1:
-		return fmt.Errorf("%w: %s is missing%s", cli.ErrUsage, lacks[0], hint)
+		return cli.Usage("%s is missing%s", lacks[0], hint)
 	}
 	last := len(lacks) - 1
-	return fmt.Errorf("%w: %s and %s are missing%s", cli.ErrUsage, strings.Join(lacks[:last], ", "), lacks[last], hint)
+	return cli.Usage("%s and %s are missing%s", strings.Join(lacks[:last], ", "), lacks[last], hint)
 }
 
 // newAgentFlags are the flags that describe a new agent.
@@ -58,10 +58,9 @@ func (u *setup) checkSIP(at access) error {
 	case !ok:
 		return nil
 	case kind != config.KindSynthflow:
-		return fmt.Errorf("%w: --sip %s is a host of %s", cli.ErrUsage, u.sip, kind)
+		return cli.Usage("--sip %s is a host of %s", u.sip, kind)
 	case at.region.Name != "" && at.region.Name != r.Name:
-		return fmt.Errorf("%w: --sip %s is of region %s, and the API %s is of region %s: write --region %s alone, or the host of the account's region",
-			cli.ErrUsage, u.sip, r.Name, at.api, at.region.Name, r.Name)
+		return cli.Usage("--sip %s is of region %s, and the API %s is of region %s: write --region %s alone, or the host of the account's region", u.sip, r.Name, at.api, at.region.Name, r.Name)
 	}
 	return nil
 }
@@ -132,10 +131,10 @@ func (u *setup) findAgent(c *cobra.Command, agents things, body rest.Object) (a 
 func (u *setup) completeAgent(c *cobra.Command, body rest.Object) error {
 	if _, ok := body.Object("agent"); !ok {
 		name, _ := body.Text("name")
-		return fmt.Errorf("%w: there is no agent named %q: to create it %s are needed; --model-id names one that is there", cli.ErrUsage, name, newAgentFlags)
+		return cli.Usage("there is no agent named %q: to create it %s are needed; --model-id names one that is there", name, newAgentFlags)
 	}
 	if err := completeAssistant(c, body); err != nil {
-		return fmt.Errorf("%w: %w", cli.ErrUsage, err)
+		return cli.Usage("%w", err)
 	}
 	return nil
 }

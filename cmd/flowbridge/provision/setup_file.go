@@ -43,7 +43,7 @@ func openSetupFile(name string) (*setupFile, error) {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a regular file", cli.ErrUsage, name)
+		return nil, cli.Usage("%s is not a regular file", name)
 	}
 	text, err := readFile(path)
 	return &setupFile{path: path, name: name, old: text, mode: st.Mode().Perm()}, err

@@ -69,13 +69,13 @@ func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err err
 	case u.trunkSource != "":
 		return name, true, nil
 	case name != "":
-		return "", false, fmt.Errorf("%w: --trunk %s: there is no such trunk; write --trunk-source, the network that its SIP comes from, too", cli.ErrUsage, name)
+		return "", false, cli.Usage("--trunk %s: there is no such trunk; write --trunk-source, the network that its SIP comes from, too", name)
 	case len(names) == 1:
 		return names[0], false, nil
 	case len(names) == 0:
-		return "", false, fmt.Errorf("%w: there is no trunk: write --trunk-source, the network that the carrier's SIP comes from", cli.ErrUsage)
+		return "", false, cli.Usage("there is no trunk: write --trunk-source, the network that the carrier's SIP comes from")
 	}
-	return "", false, fmt.Errorf("%w: there are several trunks: write --trunk, one of %s", cli.ErrUsage, strings.Join(names, ", "))
+	return "", false, cli.Usage("there are several trunks: write --trunk, one of %s", strings.Join(names, ", "))
 }
 
 // sendsFrom says whether a trunk that is there has the source that was written.

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +39,7 @@ func (s *synthflowCLI) account(a access, secrets []string) (*synthflow.Account, 
 		Secrets: secrets, Transport: a.transport,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", cli.ErrUsage, err)
+		return nil, cli.Usage("%w", err)
 	}
 	return account, nil
 }
@@ -48,7 +47,7 @@ func (s *synthflowCLI) account(a access, secrets []string) (*synthflow.Account, 
 // needWorkspace is an error where neither the command line nor the target names the workspace.
 func needWorkspace(a access) error {
 	if a.workspace == "" {
-		return fmt.Errorf("%w: --workspace-id is needed: it is in the platform's workspace settings", cli.ErrUsage)
+		return cli.Usage("--workspace-id is needed: it is in the platform's workspace settings")
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func (s *synthflowCLI) attachCommand() *cobra.Command {
 	numbers := c.Flags().StringArray("phone-number", nil, "a number; may be repeated")
 	return r.runs(c, func(ctx context.Context, t things, id string, show shower) error {
 		if len(*numbers) == 0 {
-			return fmt.Errorf("%w: --phone-number is needed", cli.ErrUsage)
+			return cli.Usage("--phone-number is needed")
 		}
 		if err := t.attach(ctx, id, *numbers); err != nil {
 			return err

@@ -1,8 +1,6 @@
 package provision
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"flowbridge/cmd/flowbridge/cli"
@@ -27,7 +25,7 @@ func openVapi(a access, secrets []string) (*vapi.Account, error) {
 		BaseURL: a.api, Token: a.token, UserAgent: cli.UserAgent(), Secrets: secrets, Transport: a.transport,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", cli.ErrUsage, err)
+		return nil, cli.Usage("%w", err)
 	}
 	return account, nil
 }
