@@ -43,3 +43,9 @@ func versionCommand() *cobra.Command {
 		},
 	}
 }
+
+func simulateCommand() *cobra.Command {
+	return cli.Group("simulate", "Stand in for a platform, or for Twilio in front of one", "",
+		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681",
+		simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())
+}

@@ -1,11 +1,18 @@
 package node
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
+	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/synthflow"
 )
 
 // inForce is the configuration that new calls use, with the clients that it
@@ -53,4 +60,122 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
 	merged.Recording, merged.Hooks = old.Recording, old.Hooks
 	return &merged, needRestart
+}
+
+// preparer is a Synthflow client as calls see it.
+type preparer struct {
+	of     *config.Prepare
+	client *synthflow.Client
+	given  *synthflow.GivenIDs // by the API lately, whichever of its targets asked
+}
+
+// newPreparers makes a client for each target that prepares its calls. Clients
+// of before go on, with their connections, where their API is as it was; what
+// an API gave stays known in any case.
+func newPreparers(cfg *config.Config, before map[string]b2bua.Preparer, transport http.RoundTripper) (map[string]b2bua.Preparer, error) {
+	given := map[string]*synthflow.GivenIDs{} // by API
+	for _, client := range before {
+		if p, ok := client.(*preparer); ok {
+			given[p.of.API] = p.given
+		}
+	}
+	clients := map[string]b2bua.Preparer{}
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if t.Prepare == nil {
+			continue
+		}
+		if p, ok := before[t.Name].(*preparer); ok && p.of.API == t.Prepare.API && p.of.Token == t.Prepare.Token && p.of.Timeout == t.Prepare.Timeout {
+			clients[t.Name] = p
+			continue
+		}
+		if given[t.Prepare.API] == nil {
+			given[t.Prepare.API] = &synthflow.GivenIDs{}
+		}
+		p, err := newPreparer(t, transport, given[t.Prepare.API])
+		if err != nil {
+			return nil, err
+		}
+		clients[t.Name] = p
+	}
+	return clients, nil
+}
+
+func newPreparer(t *config.Target, transport http.RoundTripper, given *synthflow.GivenIDs) (*preparer, error) {
+	client, err := synthflow.New(synthflow.Options{
+		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout, Given: given,
+		UserAgent: cli.UserAgent(), Transport: transport,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", t.Name, err)
+	}
+	return &preparer{t.Prepare, client, given}, nil
+}
+
+// NewPreparer makes the client of one target, which knows no ids given before.
+func NewPreparer(t *config.Target, transport http.RoundTripper) (b2bua.Preparer, error) {
+	return newPreparer(t, transport, &synthflow.GivenIDs{})
+}
+
+// Prepare asks the platform for a call id.
+func (p *preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.Prepared, error) {
+	in := synthflow.InboundRequest{
+		FromNumber: r.FromNumber, ToNumber: r.ToNumber, ModelID: r.ModelID, WorkspaceID: r.WorkspaceID,
+		IdempotencyKey: r.CallID,
+	}
+	for _, v := range r.Variables {
+		in.CustomVariables = append(in.CustomVariables, synthflow.Variable{Name: v.Name, Value: v.Value})
+	}
+	call, err := p.client.PrepareInbound(ctx, in)
+	if err != nil {
+		return b2bua.Prepared{}, &b2bua.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
+	}
+	return b2bua.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
+}
+
+// causeOf is the record's word for why the platform gave no id.
+func causeOf(err error) b2bua.Cause {
+	var e *synthflow.Error
+	if !errors.As(err, &e) {
+		return b2bua.CausePrepareFailed
+	}
+	switch e.Kind {
+	case synthflow.KindTimeout:
+		return b2bua.CausePrepareTimeout
+	case synthflow.KindConnect, synthflow.KindHTTPStatus, synthflow.KindRateLimited, synthflow.KindCancelled:
+		return b2bua.CausePrepareFailed
+	case synthflow.KindCallFailed:
+		return b2bua.CausePrepareRefused
+	case synthflow.KindMalformed, synthflow.KindMissingID, synthflow.KindBadID, synthflow.KindReusedID, synthflow.KindTooLarge:
+		return b2bua.CausePrepareInvalid
+	}
+	return b2bua.CausePrepareFailed
+}
+
+// closeReplaced closes the connections of clients that are used no more. What
+// one of them still has under way ends as it would have.
+func closeReplaced(old, now map[string]b2bua.Preparer) {
+	for name, client := range old {
+		if p, ok := client.(*preparer); ok && now[name] != client {
+			p.client.CloseIdle()
+		}
+	}
+}
+
+// tracedAPI notes the exchange with the platform's API in the trace.
+type tracedAPI struct {
+	http.RoundTripper
+	trace *b2bua.Trace
+}
+
+// RoundTrip passes a request on. The token is in a header, which is not
+// looked at.
+func (t tracedAPI) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.trace.HTTP(time.Now(), false, r.Method+" "+r.URL.Path)
+	res, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	t.trace.HTTP(time.Now(), true, "HTTP "+strings.TrimSpace(res.Status))
+	return res, nil
 }
