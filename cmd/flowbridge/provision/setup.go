@@ -3,12 +3,10 @@ package provision
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,13 +17,12 @@ import (
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
-	"flowbridge/synthflow"
 )
 
 // setup is `flowbridge synthflow setup`: the steps of the platform's documents, from an account to a call.
 type setup struct {
 	*synthflowCLI
-	number, agent *bodyFlags
+	numberFlags, agentFlags *bodyFlags
 
 	phoneNumber, modelID string
 	direct, yes, call    bool
@@ -35,6 +32,11 @@ type setup struct {
 	from                 string
 	seconds              int
 	terminal             func() bool // whether somebody can be asked
+
+	// made by check
+	at            access
+	number, agent rest.Object // the bodies
+	secrets       []string
 }
 
 func (s *synthflowCLI) setupCommand() *cobra.Command {
@@ -58,8 +60,8 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 		Args: cli.Args(cobra.NoArgs),
 	}
 	u := &setup{synthflowCLI: s, terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }}
-	u.number = newBodyFlags(c, "number-body", numberFields())
-	u.agent = newBodyFlags(c, "agent-body", slices.DeleteFunc(assistantFields(), func(x field) bool { return x.path == "phone_number" }))
+	u.numberFlags = newBodyFlags(c, "number-body", numberFields())
+	u.agentFlags = newBodyFlags(c, "agent-body", slices.DeleteFunc(assistantFields(), func(x field) bool { return x.path == "phone_number" }))
 	newAssistantFlags(c)
 	f := c.Flags()
 	f.StringVar(&u.phoneNumber, "phone-number", "", "the number, E.164: +15551230000")
@@ -79,44 +81,43 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 
 // run does the steps.
 func (u *setup) run(c *cobra.Command) error {
-	at, numberBody, agentBody, secrets, err := u.check(c)
-	if err != nil {
+	if err := u.check(c); err != nil {
 		return err
 	}
-	if err := u.rehearse(c, at, cmp.Or(u.modelID, dryModelID)); err != nil {
+	if err := u.rehearse(c, cmp.Or(u.modelID, dryModelID)); err != nil {
 		return err
 	}
-	numbers, err := u.openNumbers(c, at, secrets)
+	numbers, err := u.openNumbers(c, u.at, u.secrets)
 	if err != nil {
 		return err
 	}
 	defer numbers.close()
-	agents, err := u.openAssistants(c, at, secrets)
+	agents, err := u.openAssistants(c, u.at, u.secrets)
 	if err != nil {
 		return err
 	}
 	defer agents.close()
 	var agent setupAgent
 	if !u.dryRun {
-		if agent, err = u.findAgent(c, agents, agentBody); err != nil {
+		if agent, err = u.findAgent(c, agents); err != nil {
 			return err
 		}
-		if err := u.rehearse(c, at, cmp.Or(agent.id, newModelID)); err != nil {
+		if err := u.rehearse(c, cmp.Or(agent.id, newModelID)); err != nil {
 			return err
 		}
 	}
 	show := newShower(c.OutOrStdout(), agents.hide, false)
 	fmt.Fprintln(show.out, "1  number")
-	if err := sent(u.numbers().ensure(c, numbers, u.number, numberBody, false, show)); err != nil {
+	if err := sent(u.numbers().ensure(c, numbers, u.numberFlags, u.number, false, show)); err != nil {
 		return err
 	}
 	fmt.Fprintln(show.out, "2  agent")
-	id, err := u.haveAgent(c, agents, agentBody, agent, show)
+	id, err := u.haveAgent(c, agents, agent, show)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(show.out, "3  configuration")
-	cfg, err := u.configure(c, at, id)
+	cfg, err := u.configure(c, id)
 	if err != nil || u.dryRun || !u.call {
 		return err
 	}
@@ -124,174 +125,28 @@ func (u *setup) run(c *cobra.Command) error {
 	return testcall.Through{Trunk: u.trunk, From: u.from, To: u.phoneNumber, Seconds: u.seconds}.Place(c.Context(), show.out, cfg)
 }
 
-// check reads all that was written, before anything is done.
-func (u *setup) check(c *cobra.Command) (at access, number, agent rest.Object, secrets []string, err error) {
-	fail := func(err error) (access, rest.Object, rest.Object, []string, error) {
-		return access{}, nil, nil, nil, err
-	}
-	if u.target != "" {
-		return fail(cli.Usage("--target is for the other commands: name the new target by --target-name, the account by --region and --token-file"))
-	}
-	number, more, err := u.number.read(c)
-	if err != nil {
-		return fail(err)
-	}
-	agent, secrets, err = u.agent.read(c)
-	if err != nil {
-		return fail(err)
-	}
-	if err = u.missing(agent); err != nil {
-		return fail(err)
-	}
-	if !u.yes && !u.dryRun && !u.terminal() {
-		return fail(cli.Usage("there is nobody to ask: write --yes to have the configuration written"))
-	}
-	if at, err = u.access(c); err != nil {
-		return fail(err)
-	}
-	if err = needWorkspace(at); err != nil {
-		return fail(err)
-	}
-	number["phone_number"], number["workspace_id"] = u.phoneNumber, at.workspace
-	if err = checkNumber(number); err != nil {
-		return fail(cli.Usage("%w", err))
-	}
-	agent["phone_number"] = u.phoneNumber
-	kind, given := agent["type"]
-	if !given || c.Flags().Changed("type") {
-		kind = c.Flags().Lookup("type").Value.String()
-	}
-	if u.modelID == "" && kind != "inbound" {
-		return fail(cli.Usage("type %v: to this platform all calls that come by SIP are inbound", kind))
-	}
-	return at, number, agent, append(secrets, more...), u.checkRest(at)
-}
-
-// checkRest looks at what concerns the configuration and the call.
-func (u *setup) checkRest(at access) error {
-	_, _, isHostPort := cli.HostPort(u.sip, 0)
-	switch {
-	case u.sip == "" && at.region.SIP == "":
-		return cli.Usage("--sip is needed with --api: where do calls go?")
-	case u.sip != "" && !isHostPort:
-		return cli.Usage("--sip %q: write host and port, like sip.synthflow.ai:32681", u.sip)
-	case u.modelID != "" && !isID(u.modelID):
-		return cli.Usage("--model-id %q is no id: see flowbridge synthflow assistant list", u.modelID)
-	case u.seconds < 1 || u.seconds > 3600:
-		return cli.Usage("--seconds %d: 1 to 3600", u.seconds)
-	case !cli.IsPrintable(u.from) || strings.ContainsAny(u.from, `<>"@:;`):
-		return cli.Usage("--from %q: write a number", u.from)
-	case !e164Like(u.phoneNumber):
-		return cli.Usage("--phone-number %q: calls are routed by it: write it with + and country code", u.phoneNumber)
-	}
-	if err := u.checkSIP(at); err != nil {
-		return err
-	}
-	if u.trunkSource != "" {
-		if _, err := sourceOf(u.trunkSource); err != nil {
-			return cli.Usage("--trunk-source %q: write a network like 203.0.113.0/24, or an address", u.trunkSource)
-		}
-	}
-	return nil
-}
-
-func e164Like(number string) bool {
-	digits, plus := strings.CutPrefix(number, "+")
-	return plus && digits != "" && strings.Trim(digits, "0123456789") == ""
-}
-
-// haveAgent creates the agent, unless it is there, and sees that it is bound to the number. It gives the agent's id.
-func (u *setup) haveAgent(c *cobra.Command, agents things, body rest.Object, agent setupAgent, show shower) (string, error) {
-	if u.dryRun {
-		return u.drawAgent(c, agents, body)
-	}
-	if agent.have != nil {
-		if err := u.agentThere(c, agents, agent, body, show); err != nil {
-			return "", err
-		}
-		return agent.id, u.bound(c.Context(), agents, agent.id, show)
-	}
-	made, note, err := agents.create(c.Context(), body, agent.known)
-	if err != nil {
-		return "", err
-	}
-	if note != "" {
-		fmt.Fprintln(show.out, note)
-	}
-	what, id := u.assistants().label(made)
-	if err := show.did(wasCreated, what, id, nil); err != nil {
-		return "", err
-	}
-	return id, u.bound(c.Context(), agents, id, show)
-}
-
-// drawAgent prints the request of the second step: that which creates the agent, if it could be created.
-func (u *setup) drawAgent(c *cobra.Command, agents things, body rest.Object) (string, error) {
-	if u.modelID != "" {
-		_, err := agents.update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
-		return u.modelID, sent(err)
-	}
-	if _, ok := body.Object("agent"); !ok {
-		_, err := agents.list(c.Context())
-		return dryModelID, sent(err)
-	}
-	if err := u.completeAgent(c, body); err != nil {
-		return "", err
-	}
-	_, _, err := agents.create(c.Context(), body, nil)
-	return dryModelID, sent(err)
-}
-
-// agentThere compares an agent that is there with what was asked for, and binds it to the number if it has none.
-func (u *setup) agentThere(c *cobra.Command, agents things, agent setupAgent, body rest.Object, show shower) error {
-	id, have := agent.id, agent.have
-	if number, _ := have.Text("phone_number"); number == "" {
-		if _, err := agents.update(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
-			return err
-		}
-		fmt.Fprintf(show.out, "bound agent %s to %s\n", id, u.phoneNumber)
-		have["phone_number"] = u.phoneNumber
-	}
-	x := compared("agent "+id, id, synthflow.CompareAssistant(have, body))
-	x.update = u.agent.updateCommand(c, u.assistants(), id, x.differences)
-	for _, d := range x.differences {
-		if d.Key == "phone_number" {
-			x.update = fmt.Sprintf("flowbridge synthflow assistant update %s --phone-number %s%s", id, u.phoneNumber, u.args(c))
-		}
-	}
-	return x.report(show)
-}
-
-// bound reads the binding back: an answer that says 200 binds nothing by itself.
-func (u *setup) bound(ctx context.Context, agents things, id string, show shower) error {
-	have, err := agents.get(ctx, id)
-	if err != nil {
-		return err
-	}
-	if number, _ := have.Text("phone_number"); synthflow.Slug(number) != synthflow.Slug(u.phoneNumber) {
-		return fmt.Errorf("agent %s is not bound to %s, although the platform said so: its phone_number is %q; repeat the command, or bind it on the platform's page of the agent",
-			id, u.phoneNumber, cli.Shown(number))
-	}
-	_, err = fmt.Fprintf(show.out, "agent %s takes the calls to %s\n", id, u.phoneNumber)
-	return err
-}
-
 // configure puts target and route into the configuration file, and gives what is in it then.
-func (u *setup) configure(c *cobra.Command, at access, model string) (*config.Config, error) {
-	w, err := openSetupFile(u.file)
+func (u *setup) configure(c *cobra.Command, model string) (*config.Config, error) {
+	f, plan, err := u.planned(model)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := u.plan(w, at, model, u.env)
-	if err != nil {
-		return nil, err
-	}
-	return w.apply(plan, u.env, writer{out: c.OutOrStdout(), dryRun: u.dryRun, allowed: func() (bool, error) {
+	return f.apply(plan, u.env, writer{out: c.OutOrStdout(), dryRun: u.dryRun, allowed: func() (bool, error) {
 		if u.yes {
 			return true, nil
 		}
 		return confirm(c.InOrStdin(), c.OutOrStdout(), "write it? [y/N] ")
 	}})
+}
+
+// planned is the configuration file, and what it lacks.
+func (u *setup) planned(model string) (*setupFile, []addition, error) {
+	f, err := openSetupFile(u.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := u.plan(f, model)
+	return f, plan, err
 }
 
 // confirm asks a question.
@@ -303,13 +158,4 @@ func confirm(in io.Reader, out io.Writer, question string) (bool, error) {
 	}
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes", nil
-}
-
-// tokenKey is how the configuration names the token.
-func (u *setup) tokenKey() (string, error) {
-	if u.tokenFile == "" {
-		return "token_env: " + yamlText(u.tokenEnv), nil
-	}
-	file, err := filepath.Abs(u.tokenFile) // a service has another working directory
-	return "token_file: " + yamlText(file), err
 }

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -10,7 +9,6 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
-	"flowbridge/internal/rest"
 	"flowbridge/internal/yamledit"
 )
 
@@ -20,8 +18,48 @@ const (
 	newModelID = "MODEL_ID_OF_THE_NEW_AGENT" // it will be created
 )
 
+// check reads all that was written, before anything is done.
+func (u *setup) check(c *cobra.Command) (err error) {
+	if u.target != "" {
+		return cli.Usage("--target is for the other commands: name the new target by --target-name, the account by --region and --token-file")
+	}
+	var more []string
+	if u.number, more, err = u.numberFlags.read(c); err != nil {
+		return err
+	}
+	if u.agent, u.secrets, err = u.agentFlags.read(c); err != nil {
+		return err
+	}
+	u.secrets = append(u.secrets, more...)
+	if err := u.missing(); err != nil {
+		return err
+	}
+	if !u.yes && !u.dryRun && !u.terminal() {
+		return cli.Usage("there is nobody to ask: write --yes to have the configuration written")
+	}
+	if u.at, err = u.access(c); err != nil {
+		return err
+	}
+	if err := needWorkspace(u.at); err != nil {
+		return err
+	}
+	u.number["phone_number"], u.number["workspace_id"] = u.phoneNumber, u.at.workspace
+	if err := checkNumber(u.number); err != nil {
+		return cli.Usage("%w", err)
+	}
+	u.agent["phone_number"] = u.phoneNumber
+	kind, given := u.agent["type"]
+	if !given || c.Flags().Changed("type") {
+		kind = c.Flags().Lookup("type").Value.String()
+	}
+	if u.modelID == "" && kind != "inbound" {
+		return cli.Usage("type %v: to this platform all calls that come by SIP are inbound", kind)
+	}
+	return u.checkRest()
+}
+
 // missing says which flags are needed and were not written.
-func (u *setup) missing(agent rest.Object) error {
+func (u *setup) missing() error {
 	var lacks []string
 	if u.workspace == "" {
 		lacks = append(lacks, "--workspace-id")
@@ -33,57 +71,69 @@ func (u *setup) missing(agent rest.Object) error {
 		lacks = append(lacks, "--phone-number")
 	}
 	hint := ""
-	if name, _ := agent.Text("name"); strings.TrimSpace(name) == "" && u.modelID == "" {
+	if strings.TrimSpace(text(u.agent, "name")) == "" && u.modelID == "" {
 		lacks = append(lacks, "--name")
 		hint = "; the agent is found by --name, or by --model-id in its place; one that is not there yet needs " + newAgentFlags + ", too"
 	}
-	switch len(lacks) {
-	case 0:
+	switch last := len(lacks) - 1; last {
+	case -1:
 		return nil
-	case 1:
+	case 0:
 		return cli.Usage("%s is missing%s", lacks[0], hint)
+	default:
+		return cli.Usage("%s and %s are missing%s", strings.Join(lacks[:last], ", "), lacks[last], hint)
 	}
-	last := len(lacks) - 1
-	return cli.Usage("%s and %s are missing%s", strings.Join(lacks[:last], ", "), lacks[last], hint)
 }
 
 // newAgentFlags are the flags that describe a new agent.
 const newAgentFlags = "--prompt or --prompt-file, --llm and --language"
 
-// checkSIP holds host of SIP and region of the API together: an account of one region is not known in another.
-func (u *setup) checkSIP(at access) error {
-	host, _ := config.HostPort("sip:" + u.sip)
-	kind, r, ok := config.RegionOfHost(host)
+// checkRest looks at what concerns the configuration and the call. Host of SIP and region of the API belong together: an
+// account of one region is not known in another.
+func (u *setup) checkRest() error {
+	host, _, isHostPort := cli.HostPort(u.sip, 0)
+	kind, region, known := config.RegionOfHost(host)
+	_, badSource := sourceOf(u.trunkSource)
+	number, plus := strings.CutPrefix(u.phoneNumber, "+")
 	switch {
-	case !ok:
-		return nil
-	case kind != config.KindSynthflow:
+	case u.sip == "" && u.at.region.SIP == "":
+		return cli.Usage("--sip is needed with --api: where do calls go?")
+	case u.sip != "" && !isHostPort:
+		return cli.Usage("--sip %q: write host and port, like sip.synthflow.ai:32681", u.sip)
+	case u.modelID != "" && !isID(u.modelID):
+		return cli.Usage("--model-id %q is no id: see flowbridge synthflow assistant list", u.modelID)
+	case u.seconds < 1 || u.seconds > 3600:
+		return cli.Usage("--seconds %d: 1 to 3600", u.seconds)
+	case !cli.IsPrintable(u.from) || strings.ContainsAny(u.from, `<>"@:;`):
+		return cli.Usage("--from %q: write a number", u.from)
+	case !plus || number == "" || strings.Trim(number, "0123456789") != "":
+		return cli.Usage("--phone-number %q: calls are routed by it: write it with + and country code", u.phoneNumber)
+	case known && kind != config.KindSynthflow:
 		return cli.Usage("--sip %s is a host of %s", u.sip, kind)
-	case at.region.Name != "" && at.region.Name != r.Name:
-		return cli.Usage("--sip %s is of region %s, and the API %s is of region %s: write --region %s alone, or the host of the account's region", u.sip, r.Name, at.api, at.region.Name, r.Name)
+	case known && u.at.region.Name != "" && u.at.region.Name != region.Name:
+		return cli.Usage("--sip %s is of region %s, and the API %s is of region %s: write --region %s alone, or the host of the account's region",
+			u.sip, region.Name, u.at.api, u.at.region.Name, region.Name)
+	case u.trunkSource != "" && badSource != nil:
+		return cli.Usage("--trunk-source %q: write a network like 203.0.113.0/24, or an address", u.trunkSource)
 	}
 	return nil
 }
 
 // rehearse looks at the configuration file, and at what it would be with the additions, before anything is changed in the
 // account. It writes nothing.
-func (u *setup) rehearse(c *cobra.Command, at access, model string) error {
-	f, err := openSetupFile(u.file)
-	if err != nil {
-		return err
-	}
-	plan, err := u.plan(f, at, model, u.env)
+func (u *setup) rehearse(c *cobra.Command, model string) error {
+	f, plan, err := u.planned(model)
 	if err != nil {
 		return err
 	}
 	_, _, err = f.edited(plan, u.env)
-	if errors.Is(err, yamledit.ErrForm) {
-		if model == dryModelID { // what is to be put in by hand has the id, once it is known
-			return nil
-		}
-		return f.byHand(plan, c.OutOrStdout())
+	if !errors.Is(err, yamledit.ErrForm) {
+		return err
 	}
-	return err
+	if model == dryModelID { // what is to be put in by hand has the id, once it is known
+		return nil
+	}
+	return f.byHand(plan, c.OutOrStdout())
 }
 
 // env is the environment that the configuration is read with. --dry-run needs no token.
@@ -93,48 +143,4 @@ func (u *setup) env(name string) (string, bool) {
 		return noToken, true
 	}
 	return v, set
-}
-
-// setupAgent is the agent of a setup.
-type setupAgent struct {
-	id    string          // "": it has to be created
-	have  rest.Object     // as it is in the account
-	known map[string]bool // ids of the agents that are there
-}
-
-// findAgent looks for the agent, by its id or its name, and changes nothing.
-func (u *setup) findAgent(c *cobra.Command, agents things, body rest.Object) (a setupAgent, err error) {
-	a.id = u.modelID
-	if a.id == "" {
-		var hit rest.Object
-		hit, a.known, err = u.assistants().find(c.Context(), agents, body)
-		switch {
-		case err != nil && a.known != nil:
-			return a, fmt.Errorf("%w; name one of them by --model-id", err)
-		case err != nil:
-			return a, err
-		case hit == nil:
-			return a, u.completeAgent(c, body)
-		}
-		a.id = text(hit, "model_id")
-	}
-	if a.have, err = agents.get(c.Context(), a.id); err != nil {
-		return a, err
-	}
-	if kind, _ := a.have.Text("type"); kind != "" && kind != "inbound" {
-		return a, fmt.Errorf("agent %s is of type %s: to this platform all calls that come by SIP are inbound, so it takes none", a.id, cli.Shown(kind))
-	}
-	return a, nil
-}
-
-// completeAgent makes the body of a new agent.
-func (u *setup) completeAgent(c *cobra.Command, body rest.Object) error {
-	if _, ok := body.Object("agent"); !ok {
-		name, _ := body.Text("name")
-		return cli.Usage("there is no agent named %q: to create it %s are needed; --model-id names one that is there", name, newAgentFlags)
-	}
-	if err := completeAssistant(c, body); err != nil {
-		return cli.Usage("%w", err)
-	}
-	return nil
 }

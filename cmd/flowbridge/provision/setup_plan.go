@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,8 +17,8 @@ import (
 type addition struct{ key, element string }
 
 // plan says what the configuration lacks. What is there but otherwise is an error.
-func (u *setup) plan(w *setupFile, at access, model string, env func(string) (string, bool)) ([]addition, error) {
-	cfg, err := config.Parse(w.path, w.old, env)
+func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
+	cfg, err := config.Parse(f.path, f.old, u.env)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration has to be put right first:\n%w", err)
 	}
@@ -26,7 +27,7 @@ func (u *setup) plan(w *setupFile, at access, model string, env func(string) (st
 		return nil, err
 	}
 	u.trunk = trunk // the test call comes from it
-	target, err := u.targetText(at, model)
+	target, err := u.targetText(model)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func (u *setup) plan(w *setupFile, at access, model string, env func(string) (st
 	if newTrunk {
 		all = append(all, addition{"trunks", fmt.Sprintf("name: %s\nsources: [%s]\n", yamlText(trunk), yamlText(u.trunkSource))})
 	}
-	there, err := u.targetThere(cfg, at, model)
+	there, err := u.targetThere(cfg, model)
 	if err != nil {
 		return nil, err
 	}
@@ -97,29 +98,29 @@ func sourceOf(text string) (netip.Prefix, error) {
 
 // targetURI is where calls go: always the imported number, whatever form of it the carrier has dialled, so that it and
 // to_number are one.
-func (u *setup) targetURI(at access) string {
+func (u *setup) targetURI() string {
 	host := u.sip
 	if host == "" {
-		host = fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName(at)), at.region.Port)
+		host = fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
 	}
 	return "sip:" + u.phoneNumber + "@" + host
 }
 
 // regionName is the region as it was written, by its name or by its API; "" is the host that the documents name.
-func (u *setup) regionName(at access) string {
+func (u *setup) regionName() string {
 	if u.flags.Changed("region") || u.api != "" {
-		return at.region.Name
+		return u.at.region.Name
 	}
 	return ""
 }
 
 // targetText is the target as YAML.
-func (u *setup) targetText(at access, model string) (string, error) {
+func (u *setup) targetText(model string) (string, error) {
 	token, err := u.tokenKey()
 	if err != nil {
 		return "", err
 	}
-	for _, v := range []string{model, at.workspace, at.api, token, u.targetName} {
+	for _, v := range []string{model, u.at.workspace, u.at.api, token, u.targetName} {
 		if strings.Contains(v, "${") { // the configuration would put a variable of the environment there
 			return "", fmt.Errorf("%.100q can't stand in the configuration, which reads ${NAME} as a variable of the environment", v)
 		}
@@ -128,20 +129,20 @@ func (u *setup) targetText(at access, model string) (string, error) {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("name: %s", yamlText(u.targetName))
 	line("kind: synthflow")
-	if name := u.regionName(at); name != "" {
+	if name := u.regionName(); name != "" {
 		line("region: %s", name)
 	}
-	line("uri: %s", yamlText(u.targetURI(at)))
+	line("uri: %s", yamlText(u.targetURI()))
 	section := "prepare"
 	if u.direct {
 		section = "account"
 	}
 	line("%s:", section)
-	if at.region.API != at.api {
-		line("  api: %s", yamlText(at.api))
+	if u.at.region.API != u.at.api {
+		line("  api: %s", yamlText(u.at.api))
 	}
 	line("  %s", token)
-	line("  workspace_id: %s", yamlQuoted(at.workspace))
+	line("  workspace_id: %s", yamlQuoted(u.at.workspace))
 	if u.direct {
 		return b.String(), nil
 	}
@@ -153,10 +154,10 @@ func (u *setup) targetText(at access, model string) (string, error) {
 }
 
 // targetThere says whether the target is there. One of the name that is otherwise is an error.
-func (u *setup) targetThere(cfg *config.Config, at access, model string) (bool, error) {
+func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Name == u.targetName {
-			if wrong := u.otherwise(t, at, model); len(wrong) > 0 {
+			if wrong := u.otherwise(t, model); len(wrong) > 0 {
 				return false, fmt.Errorf("target %s is in the configuration already, and otherwise: %s; change it by hand, or write another --target-name",
 					t.Name, strings.Join(wrong, "; "))
 			}
@@ -167,7 +168,7 @@ func (u *setup) targetThere(cfg *config.Config, at access, model string) (bool, 
 }
 
 // otherwise says what of a target is not as it was asked for.
-func (u *setup) otherwise(t *config.Target, at access, model string) (wrong []string) {
+func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	differs := func(what, have, want string) {
 		if have != want {
 			wrong = append(wrong, fmt.Sprintf("%s is %q, wanted %q", what, have, want))
@@ -180,7 +181,7 @@ func (u *setup) otherwise(t *config.Target, at access, model string) (wrong []st
 		if err != nil {
 			uri = t.URI.String()
 		}
-		differs("uri", uri, u.targetURI(at))
+		differs("uri", uri, u.targetURI())
 	}
 	switch {
 	case u.direct && t.Prepare != nil:
@@ -189,7 +190,7 @@ func (u *setup) otherwise(t *config.Target, at access, model string) (wrong []st
 	case t.Prepare == nil:
 		wrong = append(wrong, "it has no prepare")
 	default:
-		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(at.api, "/"))
+		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(u.at.api, "/"))
 		switch model {
 		case dryModelID: // may be that one
 		case newModelID:
@@ -197,7 +198,7 @@ func (u *setup) otherwise(t *config.Target, at access, model string) (wrong []st
 		default:
 			differs("prepare.model_id", t.Prepare.ModelID, model)
 		}
-		differs("prepare.workspace_id", t.Prepare.WorkspaceID, at.workspace)
+		differs("prepare.workspace_id", t.Prepare.WorkspaceID, u.at.workspace)
 	}
 	return wrong
 }
@@ -244,3 +245,12 @@ func yamlWord(s string) bool {
 
 // errNotWritten is what a refused question ends with.
 var errNotWritten = errors.New("the configuration was not written")
+
+// tokenKey is how the configuration names the token.
+func (u *setup) tokenKey() (string, error) {
+	if u.tokenFile == "" {
+		return "token_env: " + yamlText(u.tokenEnv), nil
+	}
+	file, err := filepath.Abs(u.tokenFile) // a service has another working directory
+	return "token_file: " + yamlText(file), err
+}

@@ -294,9 +294,9 @@ func TestSetupPlan(t *testing.T) {
 			c := Synthflow()
 			u := &setup{
 				synthflowCLI: &synthflowCLI{connection: &connection{flags: c.PersistentFlags(), tokenEnv: "SYNTHFLOW_TOKEN"}},
-				phoneNumber:  setupNumber, trunk: tt.trunk, targetName: "synthflow",
+				phoneNumber:  setupNumber, trunk: tt.trunk, targetName: "synthflow", at: at,
 			}
-			plan, err := u.plan(&setupFile{path: "x.yaml", name: "x.yaml", old: []byte(tt.yaml)}, at, "M", os.LookupEnv)
+			plan, err := u.plan(&setupFile{path: "x.yaml", name: "x.yaml", old: []byte(tt.yaml)}, "M")
 			var keys []string
 			for _, a := range plan {
 				keys = append(keys, a.key)
@@ -310,8 +310,8 @@ func TestSetupPlan(t *testing.T) {
 
 // An id of the platform's must not read the environment.
 func TestSetupReferences(t *testing.T) {
-	u := &setup{synthflowCLI: &synthflowCLI{connection: &connection{flags: Synthflow().PersistentFlags()}}, targetName: "x"}
-	if _, err := u.targetText(access{workspace: "W"}, "${HOME}"); err == nil || !strings.Contains(err.Error(), "variable of the environment") {
+	u := &setup{synthflowCLI: &synthflowCLI{connection: &connection{flags: Synthflow().PersistentFlags()}}, targetName: "x", at: access{workspace: "W"}}
+	if _, err := u.targetText("${HOME}"); err == nil || !strings.Contains(err.Error(), "variable of the environment") {
 		t.Errorf("got %v", err)
 	}
 }
