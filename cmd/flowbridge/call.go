@@ -22,7 +22,7 @@ import (
 	"flowbridge/sim"
 )
 
-// testCall is a call to place, as the command line describes it.
+// testCall is the call of the command line.
 type testCall struct {
 	to, from, listen, user string
 	passwordEnv            string
@@ -59,7 +59,7 @@ func callCommand() *cobra.Command {
 	return c
 }
 
-// place places the call, and says how it went.
+// place places the call and prints how it went.
 func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	call, host, err := o.carrierCall()
 	if err != nil {
@@ -91,7 +91,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	return errors.Join(verdict, err)
 }
 
-// carrierCall checks what was asked for. Dest has the port only.
+// carrierCall checks the command line. Dest has no address yet.
 func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) {
 	host, port, err := o.callee()
 	switch {
@@ -119,7 +119,7 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) 
 	return call, host, err
 }
 
-// callee is where --to leads: a SIP URI without a password, called over UDP.
+// callee is the host and port of --to: a SIP URI without a password, called over UDP.
 func (o *testCall) callee() (host string, port uint16, err error) {
 	rest, isSIP := strings.CutPrefix(o.to, "sip:")
 	user, after, hasUser := strings.Cut(rest, "@")
@@ -143,7 +143,7 @@ func (o *testCall) callee() (host string, port uint16, err error) {
 	return host, port, nil
 }
 
-// headersOf reads the values of the flag --header.
+// headersOf reads the values of --header.
 func headersOf(lines []string) ([]sim.Header, error) {
 	var all []sim.Header
 	for _, line := range lines {
@@ -157,7 +157,7 @@ func headersOf(lines []string) ([]sim.Header, error) {
 	return all, nil
 }
 
-// lookUp gives the address of a host that a flag names.
+// lookUp gives the address of a host from a flag.
 func lookUp(ctx context.Context, flag, host string, port uint16) (netip.AddrPort, error) {
 	a, err := b2bua.LookupHost(ctx, host)
 	if err != nil {
@@ -166,7 +166,7 @@ func lookUp(ctx context.Context, flag, host string, port uint16) (netip.AddrPort
 	return netip.AddrPortFrom(a, port), nil
 }
 
-// local is where to call from.
+// local is the address to call from.
 func (o *testCall) local(ctx context.Context, dest netip.AddrPort) (netip.AddrPort, error) {
 	if o.listen != "" {
 		at, err := netip.ParseAddrPort(o.listen)

@@ -74,8 +74,7 @@ func cdrListCommand() *cobra.Command {
 	return c
 }
 
-// timeFlag reads a moment: RFC 3339, a date with or without a time (UTC), or
-// a duration, which is so long ago.
+// timeFlag reads a moment: RFC 3339, a date with or without a time (UTC), or a duration before now.
 func timeFlag(name, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil

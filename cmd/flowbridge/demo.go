@@ -21,15 +21,13 @@ import (
 	"flowbridge/sim"
 )
 
-// The demo's numbers: a fictitious caller, and the called number of the
-// platform's own documents.
+// The demo's numbers: a fictitious caller, and the called number of the platform's documents.
 const (
 	demoCaller = "+15075550100"
 	demoCalled = "+15075785607"
 )
 
-// demoHold is how long a demo call lasts: the greeting, the caller's words
-// and their echo.
+// demoHold is the length of a demo call: greeting, words of the caller, and their echo.
 const demoHold = 4 * time.Second
 
 func demoCommand() *cobra.Command {
@@ -54,7 +52,7 @@ func demoCommand() *cobra.Command {
 	return c
 }
 
-// stage is everything that the demo plays with.
+// stage is the parts of a demo.
 type stage struct {
 	platform *sim.Synthflow
 	carrier  *sim.Carrier
@@ -84,8 +82,7 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 	return nil
 }
 
-// setStage starts the platform, the B2BUA and the carrier, on addresses of
-// their own.
+// setStage starts platform, B2BUA and carrier on addresses of their own.
 func setStage(ctx context.Context) (_ *stage, err error) {
 	s := &stage{trace: &b2bua.Trace{}}
 	defer func() {
@@ -114,7 +111,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 	return s, err
 }
 
-// demoConfig is a whole configuration: the addresses and files are filled in.
+// demoConfig is the configuration, without addresses and files.
 const demoConfig = `
 sip: {listen: ["udp://127.0.0.1:0"]}
 media: {listen: [127.0.0.1]}
@@ -156,7 +153,7 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// explain says how to call what stays up.
+// explain prints how to place further calls.
 func (s *stage) explain(out io.Writer) {
 	at := s.node.SIPAddr()
 	fmt.Fprintf(out, `

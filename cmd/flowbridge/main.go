@@ -1,5 +1,4 @@
-// Command flowbridge is a SIP back-to-back user agent between carriers and
-// voice-AI platforms.
+// Command flowbridge is a SIP back-to-back user agent between carriers and voice-AI platforms.
 package main
 
 import (
@@ -24,7 +23,7 @@ func main() {
 	os.Exit(cli.Run(context.Background(), command(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// command is the tree of subcommands.
+// command is the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
 	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), versionCommand())

@@ -70,7 +70,7 @@ func simulateSynthflowCommand() *cobra.Command {
 	return c
 }
 
-// synthflowFlags are options as the command line has them.
+// synthflowFlags are the flags, before they are checked.
 type synthflowFlags struct {
 	sim     sim.SynthflowOptions
 	fault   string
@@ -108,7 +108,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.json, "json", false, "addresses and log lines as JSON")
 }
 
-// options reads what is not an option as it is, and checks all.
+// options completes the options and checks them.
 func (f *synthflowFlags) options() (sim.SynthflowOptions, error) {
 	o := f.sim
 	var err error
@@ -143,7 +143,7 @@ func second(flag, got, one, two string) (bool, error) {
 	return got == two, nil
 }
 
-// announce prints where the platform is, and the numbers that it has.
+// announce prints the addresses of the platform and its numbers.
 func (f *synthflowFlags) announce(out io.Writer, s *sim.Synthflow) error {
 	if f.json {
 		type number struct {

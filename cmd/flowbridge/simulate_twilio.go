@@ -21,8 +21,7 @@ import (
 	"flowbridge/sim"
 )
 
-// twilioCall is a call at the stand-in for Twilio, as the command line
-// describes it.
+// twilioCall is the call of the command line.
 type twilioCall struct {
 	call                      sim.TwilioCall
 	account, token, tokenFile string
@@ -82,7 +81,6 @@ func simulateTwilioCommand() *cobra.Command {
 	return c
 }
 
-// prepare checks the command line.
 func (o *twilioCall) prepare(ctx context.Context) (err error) {
 	if o.call.Fault, err = sim.ParseTwilioFault(o.fault); err != nil {
 		return cli.Usage("--fault: %w", err)
@@ -114,7 +112,7 @@ func (o *twilioCall) prepare(ctx context.Context) (err error) {
 	return o.findDestination(ctx)
 }
 
-// findDestination looks up what the user has named, and nothing else.
+// findDestination looks up the host of --send-to or --trunk. Other hosts are not looked up.
 func (o *twilioCall) findDestination(ctx context.Context) error {
 	at, flag := o.sendTo, "--send-to"
 	if at == "" && o.call.Trunk != "" {
@@ -133,7 +131,7 @@ func (o *twilioCall) findDestination(ctx context.Context) error {
 	return err
 }
 
-// from is the socket that INVITEs come from.
+// from is the address that INVITEs come from.
 func (o *twilioCall) from(ctx context.Context) (string, error) {
 	if !o.call.Dest.IsValid() {
 		if o.listen == "" {
@@ -149,7 +147,7 @@ func (o *twilioCall) from(ctx context.Context) (string, error) {
 	return at.String(), err
 }
 
-// place has the call come in, and says how it went.
+// place places the call and prints how it went.
 func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 	if err := o.prepare(ctx); err != nil {
 		return err

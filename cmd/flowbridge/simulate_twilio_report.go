@@ -12,7 +12,7 @@ import (
 	"flowbridge/sim"
 )
 
-// twilioVerdict is nil for a call that was answered and that had audio.
+// twilioVerdict is nil for an answered call with audio.
 func twilioVerdict(r sim.TwilioResult) error {
 	if len(r.Dials) > 0 {
 		return testcall.Report(io.Discard, r.Dials[len(r.Dials)-1].Result)
@@ -27,7 +27,7 @@ func twilioVerdict(r sim.TwilioResult) error {
 	}
 }
 
-// printTwilio shows what was asked, what was answered and what became of it.
+// printTwilio prints the requests to the webhook, their answers, and the calls.
 func printTwilio(w io.Writer, r sim.TwilioResult, trace *testcall.Messages) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, cli.ASCII(fmt.Sprintf(format, args...)))
@@ -57,7 +57,6 @@ func printTwilio(w io.Writer, r sim.TwilioResult, trace *testcall.Messages) {
 	}
 }
 
-// bodyName says what an answer's body is.
 func bodyName(q sim.TwilioRequest) string {
 	if q.Status/100 == 2 {
 		return "TwiML"

@@ -52,7 +52,7 @@ type checked struct {
 	Online   []finding    `json:"online,omitempty"` // with --online, for a file that is valid
 }
 
-// checkError is something that is wrong with the file.
+// checkError is one error of the file.
 type checkError struct {
 	Line    int    `json:"line"` // 0: the file as a whole
 	Key     string `json:"key"`
@@ -60,7 +60,7 @@ type checkError struct {
 	Remedy  string `json:"remedy"`
 }
 
-// check reads a file and says what is wrong with it. try, if any, tries its targets.
+// check reads a file and prints its problems. try, if not nil, tries its targets.
 func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Config) []finding) error {
 	result := checked{File: file, Errors: []checkError{}, Warnings: []warning{}}
 	cfg, failed := config.Load(file)

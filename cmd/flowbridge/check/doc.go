@@ -1,4 +1,3 @@
-// Package check is `flowbridge check`: what is wrong with a configuration, what
-// this machine lacks for it, what a platform would not take and, with --online,
-// which targets can be reached.
+// Package check is `flowbridge check`: errors of a configuration, limits of this machine, settings that a platform
+// does not accept and, with --online, whether targets can be reached.
 package check

@@ -18,13 +18,13 @@ import (
 	"flowbridge/config"
 )
 
-// warning is something about the machine that a configuration may suffer from.
+// warning is a problem that does not make a configuration invalid.
 type warning struct {
 	Problem string `json:"problem"`
 	Remedy  string `json:"remedy"`
 }
 
-// machine is where the configuration is to run, as far as its limits go.
+// machine is the machine that the configuration runs on.
 type machine struct {
 	openFiles func() (uint64, error)
 	setting   func(name string) (string, error) // of the kernel
@@ -54,9 +54,8 @@ func thisMachine() machine {
 	}
 }
 
-// writable says why this user can't write a file, or make files in a directory.
-// Access alone does not tell of the kernel's own file systems, where root may do
-// everything and there is nothing to be done.
+// writable is an error where this user can't write a file, or make files in a directory. The kernel's own file systems
+// grant root access but keep no files.
 func writable(path string) error {
 	if err := unix.Access(path, unix.W_OK); err != nil {
 		return err
@@ -72,17 +71,15 @@ func writable(path string) error {
 	return nil
 }
 
-// spareFiles are what a process has open besides calls and connections.
+// spareFiles are open files of a process besides calls and connections.
 const spareFiles = 128
 
-// warnings are what stands in the configuration's way on this machine. What
-// can't be found out is left out.
+// warnings lists what this machine lacks for a configuration. What can't be found out is left out.
 func (m machine) warnings(cfg *config.Config) []warning {
 	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg))
 }
 
-// files compares the limit of open files with what calls and connections take:
-// four sockets a call.
+// files compares the limit of open files with the need of calls, four sockets each, and connections.
 func (m machine) files(cfg *config.Config) []warning {
 	limit, err := m.openFiles()
 	if err != nil {
@@ -107,7 +104,7 @@ func (m machine) files(cfg *config.Config) []warning {
 	}}
 }
 
-// maxCalls is how many calls all trunks together may have.
+// maxCalls is the limit of calls of all trunks together.
 func maxCalls(cfg *config.Config) int {
 	if len(cfg.Trunks) == 0 {
 		return math.MaxInt
@@ -122,8 +119,7 @@ func maxCalls(cfg *config.Config) int {
 	return sum
 }
 
-// buffer: the kernel gives sockets no more than its limit, unless we may go
-// beyond.
+// buffer: only with CAP_NET_ADMIN a socket gets a larger buffer than the kernel's limit.
 func (m machine) buffer() []warning {
 	text, err := m.setting("net.core.rmem_max")
 	if err != nil {
@@ -139,8 +135,7 @@ func (m machine) buffer() []warning {
 	}}
 }
 
-// ports: the kernel gives ports of its ephemeral range to whoever asks, also
-// those that calls are to have.
+// ports: the kernel gives ports of its ephemeral range to any program.
 func (m machine) ports(cfg *config.Config) []warning {
 	text, err := m.setting("net.ipv4.ip_local_port_range")
 	if err != nil {
@@ -162,19 +157,17 @@ func (m machine) ports(cfg *config.Config) []warning {
 	}}
 }
 
-// warnOfPorts logs what ports has: calls would be short of ports now and then,
-// which nobody would look for here.
+// warnOfPorts logs what ports finds: calls would lack a port now and then, and the cause would be hard to see.
 func (m machine) warnOfPorts(cfg *config.Config, log zerolog.Logger) {
 	for _, x := range m.ports(cfg) {
 		log.Warn().Str("problem", x.Problem).Str("remedy", x.Remedy).Msg("media.ports not ours alone")
 	}
 }
 
-// WarnOfPorts logs whether other programs may take media.ports on this machine.
+// WarnOfPorts logs whether other programs may take ports of media.ports.
 func WarnOfPorts(cfg *config.Config, log zerolog.Logger) { thisMachine().warnOfPorts(cfg, log) }
 
-// covered says whether all ports from first to last are in a list like
-// "8080,10000-20000".
+// covered says whether a list like "8080,10000-20000" has all ports from first to last.
 func covered(list string, first, last int) bool {
 	next := first
 	for part := range strings.SplitSeq(list, ",") { // the kernel sorts it
@@ -196,7 +189,7 @@ func covered(list string, first, last int) bool {
 	return next > last
 }
 
-// store: the database and its directory have to be written.
+// store: the database and its directory must be writable.
 func (m machine) store(cfg *config.Config) []warning {
 	path := cfg.Store.Path
 	dir := filepath.Dir(path)
@@ -215,8 +208,7 @@ func (m machine) store(cfg *config.Config) []warning {
 	return nil
 }
 
-// recordings: their directory is made where it is missing, so what has to be
-// written is the nearest one that is there.
+// recordings: a missing directory is made, so the nearest existing one must be writable.
 func (m machine) recordings(cfg *config.Config) []warning {
 	path := cfg.Recording.Path
 	if path == "" {
@@ -240,7 +232,7 @@ func (m machine) recordings(cfg *config.Config) []warning {
 	}}
 }
 
-// keys: who reads a private key can be us.
+// keys: a private key that other users can read is no secret.
 func (m machine) keys(cfg *config.Config) []warning {
 	files := []string{cfg.SIP.TLS.Key}
 	for _, t := range cfg.Targets {

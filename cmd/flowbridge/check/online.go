@@ -22,7 +22,7 @@ import (
 	"flowbridge/vapi"
 )
 
-// finding is what trying one thing of a target came to.
+// finding is the result of one step for one target.
 type finding struct {
 	Target  string `json:"target"`
 	Step    string `json:"step"` // api, agent, dns, tls, options
@@ -44,16 +44,14 @@ func (f finding) text() string {
 	return s
 }
 
-// errOffline means that a target can't be used as it is.
 var errOffline = errors.New("not every target can be reached")
 
-// prober tries targets as calls would use them, without calling anybody.
+// prober tries targets as calls use them, without placing a call.
 type prober struct {
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	timeout time.Duration // of each step
 }
 
-// onlineTimeout bounds each step.
 const onlineTimeout = 5 * time.Second
 
 func newProber() prober {
@@ -65,8 +63,7 @@ func newProber() prober {
 	}
 }
 
-// probe tries all targets side by side, and gives the findings in the order of
-// the file.
+// probe tries all targets at the same time. The findings are in the order of the file.
 func (p prober) probe(ctx context.Context, cfg *config.Config) (all []finding) {
 	found := make([][]finding, len(cfg.Targets))
 	var wg sync.WaitGroup
@@ -115,7 +112,7 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 	return all
 }
 
-// first is the address that calls use: IPv4 where there is one, as they do.
+// first is the address that calls use: IPv4 if there is one.
 func first(addrs []netip.Addr) netip.Addr {
 	for _, a := range addrs {
 		if a.Unmap().Is4() {
@@ -125,7 +122,7 @@ func first(addrs []netip.Addr) netip.Addr {
 	return addrs[0]
 }
 
-// api asks a platform for something that changes nothing.
+// api sends a request that changes nothing.
 func (p prober) api(ctx context.Context, t *config.Target, api string, token config.Secret, workspace string) (detail, remedy string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -141,7 +138,7 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	return detail, remedy, false
 }
 
-// ask gives what an account has, in words.
+// ask describes what an account has.
 func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (string, error) {
 	if kind == config.KindVapi {
 		a, err := vapi.NewAccount(vapi.AccountOptions{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()})
@@ -167,7 +164,7 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 	return some(len(numbers), "number") + " of workspace " + workspace, err
 }
 
-// agent asks for the agent that calls are prepared for.
+// agent looks for the agent of prepare.model_id.
 func (p prober) agent(ctx context.Context, t *config.Target) (detail, remedy string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -187,7 +184,6 @@ func (p prober) agent(ctx context.Context, t *config.Target) (detail, remedy str
 	return fmt.Sprintf("model_id is agent %q", name), "", true
 }
 
-// some counts things in words.
 func some(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -202,7 +198,7 @@ func orNone(region string) string {
 	return "region " + region
 }
 
-// sampleURI is what a call would dial, and where that is.
+// sampleURI is what a call would dial, with its host and port.
 func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
 	uri, err = t.URI.Render(config.SampleVars(t.Prepare != nil))
 	if err != nil {
@@ -217,7 +213,6 @@ func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
 	return uri, host, 5060, nil // RFC 3261 section 19.1.2
 }
 
-// resolve looks a host name up.
 func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, detail, remedy string) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, host + " is an address", ""
@@ -242,7 +237,7 @@ func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, d
 	return nil, fmt.Sprintf("%s can't be looked up: %v", host, err), "does /etc/resolv.conf name a server that this machine reaches?"
 }
 
-// replacement says which host to try instead of that of the older documents.
+// replacement names the current host in place of one of older documents.
 func replacement(host string) string {
 	if kind, r, ok := config.RegionOfHost(host); ok && kind == config.KindSynthflow && !strings.EqualFold(host, r.SIP) {
 		return "; Synthflow's current documents name " + r.SIP + " instead: write region: " + r.Name
@@ -250,8 +245,7 @@ func replacement(host string) string {
 	return ""
 }
 
-// options asks a target for its OPTIONS (RFC 3261 section 11): whatever it
-// answers, it is there.
+// options sends OPTIONS (RFC 3261 section 11). Any answer shows that the target is there.
 func (p prober) options(ctx context.Context, t *config.Target, uri, host string, at netip.AddrPort) []finding {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -273,7 +267,7 @@ func (p prober) options(ctx context.Context, t *config.Target, uri, host string,
 	return []finding{{Step: "options", Detail: detail, Remedy: remedy}}
 }
 
-// dialTarget opens a socket toward a target, with TLS as its calls have it.
+// dialTarget opens a connection to a target, with TLS as its calls have it.
 func dialTarget(ctx context.Context, t *config.Target, host string, at netip.AddrPort) (net.Conn, error) {
 	network := "tcp"
 	if t.Transport == config.TransportUDP {
@@ -299,7 +293,7 @@ func dialTarget(ctx context.Context, t *config.Target, host string, at netip.Add
 	return secured, nil
 }
 
-// trust takes the target's files into a handshake.
+// trust adds the files of a target to a TLS configuration.
 func trust(cfg *tls.Config, files config.TargetTLS) error {
 	if files.CA != "" {
 		data, err := os.ReadFile(files.CA)
@@ -324,7 +318,6 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// connectProblem says why there is no connection.
 func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, remedy string) {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -344,7 +337,7 @@ func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, rem
 	return fmt.Sprintf("no connection to %v: %v", at, err), "is the port right" + portHint(t, at) + "?"
 }
 
-// silenceProblem says why a target that was asked has not answered.
+// silenceProblem says why a connected target has not answered.
 func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error) (detail, remedy string) {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -358,7 +351,7 @@ func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error)
 	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall between"
 }
 
-// portHint names the port that a platform documents, where another is dialled. It is the same in all of its regions.
+// portHint names the documented port of a platform, the same in all regions, where another one is dialled.
 func portHint(t *config.Target, at netip.AddrPort) string {
 	var regions []config.Region
 	switch t.Kind {

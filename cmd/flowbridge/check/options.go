@@ -16,11 +16,10 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 )
 
-// errNotSIP means that what answered does not speak SIP.
 var errNotSIP = errors.New("not SIP")
 
-// askOptions sends OPTIONS and gives the status line of the final answer. Over
-// UDP it is repeated as RFC 3261 section 17.1.2.2 has it.
+// askOptions sends OPTIONS and gives the status line of the final answer. Over UDP it repeats the request (RFC 3261
+// section 17.1.2.2).
 func askOptions(ctx context.Context, conn net.Conn, transport, uri string) (string, error) {
 	id := uuid.NewString()
 	request := optionsRequest(conn, transport, uri, id)
@@ -95,7 +94,7 @@ const (
 	maxAnswers    = 64 << 10 // bytes of all answers together, keep-alives included
 )
 
-// awaitStream reads lines until those of a final answer. What sends longer lines, or more of them, is no SIP.
+// awaitStream reads lines up to the end of a final answer. Longer lines, or more of them, are not SIP.
 func awaitStream(conn io.Reader, id string) (string, error) {
 	r := bufio.NewReaderSize(conn, maxAnswerLine)
 	var message strings.Builder
@@ -128,8 +127,7 @@ func awaitStream(conn io.Reader, id string) (string, error) {
 	return "", fmt.Errorf("%w: no final answer within %d bytes", errNotSIP, maxAnswers)
 }
 
-// finalStatus gives the status line of a message without its version. final is
-// false for what is provisional, no answer or not to our request.
+// finalStatus is the status line of a final answer to this request, without the version.
 func finalStatus(message, id string) (status string, final bool) {
 	line, headers, _ := strings.Cut(message, "\r\n")
 	status, ok := strings.CutPrefix(line, "SIP/2.0 ")

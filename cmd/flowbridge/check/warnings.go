@@ -10,8 +10,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// platformWarnings are about what a platform would not take, or take otherwise
-// than it is meant.
+// platformWarnings are about settings that a platform does not accept or understands otherwise.
 func platformWarnings(cfg *config.Config) (all []warning) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -30,8 +29,8 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 	return append(all, hookWarnings(&cfg.Hooks)...)
 }
 
-// hookWarnings are about hooks that ask nobody who is there: on loopback they
-// may, and a proxy in front of them is no protection.
+// hookWarnings are about hooks without authentication. They may only listen on loopback, but a proxy can make them
+// public.
 func hookWarnings(h *config.Hooks) (all []warning) {
 	if h.Twilio != nil && h.Twilio.AuthToken == "" {
 		all = append(all, warning{"hooks.twilio checks no signature: whoever reaches it, by a proxy for one, can have calls prepared", "write auth_token_file and url"})
@@ -42,7 +41,7 @@ func hookWarnings(h *config.Hooks) (all []warning) {
 	return all
 }
 
-// prepareWarnings are about a prepare step that can't do what it is for.
+// prepareWarnings are about a prepare step without effect.
 func prepareWarnings(t *config.Target) (all []warning) {
 	if t.Prepare == nil {
 		return nil
@@ -62,8 +61,8 @@ func prepareWarnings(t *config.Target) (all []warning) {
 	return all
 }
 
-// headerWarnings are about headers that a platform makes no variable of, and an
-// X-EI that it does not understand.
+// headerWarnings are about headers that no platform makes a variable of, and about an X-EI that the platform does not
+// understand.
 func headerWarnings(t *config.Target) (all []warning) {
 	for _, h := range t.Headers {
 		switch {
@@ -85,17 +84,17 @@ func headerWarnings(t *config.Target) (all []warning) {
 	return all
 }
 
-// variableName is a header that both platforms make a variable of (Synthflow: "Pass call context", Vapi: "SIP introduction").
+// variableName is a header that both platforms make a variable of (Synthflow: "Pass call context", Vapi: "SIP
+// introduction").
 var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
-// knownHeaders have a meaning of their own to platforms.
+// knownHeaders have a meaning to platforms.
 var knownHeaders = []string{"Diversion", "History-Info", "User-to-User", "P-Asserted-Identity", "Remote-Party-ID", "Privacy", "User-Agent"}
 
-// almostToken is a token of X-EI that was meant.
+// almostToken is a mistyped token of X-EI.
 var almostToken = regexp.MustCompile(`^[SEO][.:=]`)
 
-// xeiWarning says what is wrong with an X-EI: it is neither tokens, each with a
-// ; at its end, nor one bare value.
+// xeiWarning is about an X-EI that is neither tokens, each ending with a semicolon, nor one bare value.
 func xeiWarning(t *config.Target, h config.Header) []warning {
 	value, err := h.Value.Render(config.SampleVars(t.Prepare != nil))
 	if err != nil || value == "" {
@@ -113,7 +112,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 	}}
 }
 
-// portWarning is about a platform's host that is called at another port than it documents.
+// portWarning is about a port other than the documented one.
 func portWarning(t *config.Target, host string, port uint16) []warning {
 	_, r, ok := config.RegionOfHost(host)
 	if !ok || port == r.PortFor(t.Transport) {
@@ -126,15 +125,13 @@ func portWarning(t *config.Target, host string, port uint16) []warning {
 	}}
 }
 
-// outboundTo says whether a route with direction outbound leads to a target.
 func outboundTo(cfg *config.Config, target string) bool {
 	return slices.ContainsFunc(cfg.Routes, func(r config.Route) bool {
 		return r.Target == "" && r.Direction == config.DirectionOutbound && slices.Contains(r.Targets, target)
 	})
 }
 
-// leadWarnings are about templates that name the called number as the agent's
-// although it is the customer's.
+// leadWarnings are about templates that take the customer's number for the agent's.
 func leadWarnings(t *config.Target) (all []warning) {
 	type place struct {
 		key string
@@ -159,8 +156,7 @@ func leadWarnings(t *config.Target) (all []warning) {
 	return all
 }
 
-// readableKeys warns of peers whose SRTP keys go over the network in SIP that
-// is not encrypted itself: who can listen to one can listen to the other.
+// readableKeys warns of SRTP keys in unencrypted SIP: an eavesdropper on SIP could decrypt the media.
 func readableKeys(cfg *config.Config) []warning {
 	var found []warning
 	warn := func(who, remedy string) {
@@ -187,9 +183,8 @@ func readableKeys(cfg *config.Config) []warning {
 	return found
 }
 
-// deadTransfers warns of targets that may transfer calls to numbers, but whose
-// transfers would lead to nowhere: there is no route for them, and the trunk that the call
-// came from can't be called.
+// deadTransfers warns of targets that may transfer calls to numbers without a route for them, while the trunk of the
+// call has no uri.
 func deadTransfers(cfg *config.Config) []warning {
 	var found []warning
 	for i := range cfg.Targets {

@@ -66,7 +66,7 @@ func Group(use, short, long, example string, below ...*cobra.Command) *cobra.Com
 	return c
 }
 
-// Run executes a command line, says on errs what went wrong, and gives the exit code.
+// Run executes a command line, prints its error to errs, and gives the exit code.
 func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)

@@ -37,8 +37,7 @@ func ASCII(s string) string {
 // hostPort is a host, an IPv6 address in brackets, and maybe a port.
 var hostPort = regexp.MustCompile(`^(\[[^]]+\]|[A-Za-z0-9._-]+)(?::([0-9]+))?$`)
 
-// HostPort reads a host, without brackets, and a port. Where no port is written
-// it is the default one; 0: it has to be written.
+// HostPort reads a host and a port. Without a port in the text it gives the default, or not ok where that is 0.
 func HostPort(s string, defaultPort uint16) (host string, port uint16, ok bool) {
 	m := hostPort.FindStringSubmatch(s)
 	if m == nil {

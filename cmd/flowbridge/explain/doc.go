@@ -1,3 +1,3 @@
-// Package explain is `flowbridge explain`: what a call would do and send, found
-// by the functions that calls go through, without sending anything.
+// Package explain is `flowbridge explain`: what a call would do and send. It asks the functions that calls go through,
+// and sends nothing.
 package explain

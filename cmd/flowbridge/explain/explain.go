@@ -105,8 +105,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 // sampleID stands for the platform's call id.
 const sampleID = "00000000-0000-4000-8000-000000000000"
 
-// unsentAPI takes the requests to platforms' APIs down and answers them with
-// the made-up id.
+// unsentAPI keeps the requests to platforms' APIs and answers them with sampleID.
 type unsentAPI struct{ requests map[string]apiRequest } // by target
 
 // apiRequest is a request as it would be sent.
@@ -145,13 +144,12 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 	})
 }
 
-// roundTrip is a function as an http.RoundTripper.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 // RoundTrip calls the function.
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// explained is everything about the call.
+// explained is the explanation with the requests to APIs.
 type explained struct {
 	b2bua.Explanation
 	Prepare map[string]apiRequest `json:"prepare"` // by target
@@ -218,7 +216,7 @@ func (x *explained) text() string {
 	return b.String()
 }
 
-// answer is what a call that is refused gets, and why where that does not say.
+// answer is the final answer of a refused call, with the reason unless the answer has it.
 func (x *explained) answer() string {
 	s := strconv.Itoa(x.Status) + " " + x.Reason
 	if x.Why != "" {
@@ -255,7 +253,7 @@ func caps(calls, cps int) string {
 
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// attempt writes what is sent to the target with this index.
+// attempt writes what the target with this index gets.
 func (x *explained) attempt(b *strings.Builder, i int) {
 	t := &x.Targets[i]
 	next := "the caller gets " + strconv.Itoa(x.Otherwise)
@@ -306,7 +304,7 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	fmt.Fprintf(b, "  any other refusal: the caller gets it as it is\n")
 }
 
-// mediaWords is what is particular about the media toward a target.
+// mediaWords describes unusual media settings of a target.
 func mediaWords(t *b2bua.TargetReport) string {
 	var words []string
 	if t.MediaAddress.IsValid() {

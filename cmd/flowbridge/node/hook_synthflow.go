@@ -16,16 +16,15 @@ import (
 	"flowbridge/synthflow"
 )
 
-// The reports that can't be kept yet.
+// Errors that make the platform send a report again.
 var (
 	errNotOver = errors.New("the call is not over")
 	errNoWord  = errors.New("the platform's API says that the call is not over")
 )
 
-// errNoSuchCall means that the platform's API knows no call of a report.
 var errNoSuchCall = errors.New("the platform's API does not know the call")
 
-// takeReport joins what Synthflow says of a call to the call's record.
+// takeReport adds Synthflow's report of a call to the call's record.
 func (n *Node) takeReport(ctx context.Context, said synthflow.Report) (synthflow.Taken, error) {
 	id, target, err := n.preparedCall(ctx, said.CallID)
 	byExternal := err == nil && id == ""
@@ -55,8 +54,8 @@ func (n *Node) takeReport(ctx context.Context, said synthflow.Report) (synthflow
 	return synthflow.TakenNew, err
 }
 
-// preparedCall is our id, and the target, of the call, live or finished, that
-// has an id of the platform's; empty where there is none.
+// preparedCall finds the live or finished call that the platform gave an id: its own id and its target. Both are empty
+// without such a call.
 func (n *Node) preparedCall(ctx context.Context, platformID string) (id, target string, err error) {
 	if live, err := n.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
 		return live.Record.ID, live.Record.Target, nil
@@ -67,8 +66,8 @@ func (n *Node) preparedCall(ctx context.Context, platformID string) (id, target 
 	return n.store.Prepared(ctx, platformID)
 }
 
-// unpreparedCall is that of the one call that was dialled directly, with an
-// external id, and is over. One that is not yet may be the customer's next.
+// unpreparedCall finds the finished call that was dialled directly with an external id. A live call may be the
+// customer's next one.
 func (n *Node) unpreparedCall(ctx context.Context, externalID string) (id, target string, err error) {
 	if externalID == "" {
 		return "", "", nil
@@ -94,16 +93,14 @@ func (n *Node) unpreparedCall(ctx context.Context, externalID string) (id, targe
 	return live.Record.ID, live.Record.Target, nil
 }
 
-// confirmTimeout bounds how long the platform's API is asked about a call.
+// confirmTimeout bounds a question to the platform's API.
 const confirmTimeout = 3 * time.Second
 
-// underWay are the states of a call that is not over (API reference,
-// "get-phone-call").
+// underWay are the states of a live call (API reference, "get-phone-call").
 var underWay = []string{"pending", "queue", "registered", "ringing", "in-progress"}
 
-// confirmed is a report as the record gets it: in the words of the platform's
-// API where the target has a token for it, because anybody who has seen one
-// signature of a call can sign another report of that call.
+// confirmed is a report as it goes into the record. Where the target has a token, the platform's API says it again: a
+// signature covers the call's id alone, so a copy of it would fit a forged report of that call.
 func (n *Node) confirmed(ctx context.Context, target string, said synthflow.Report) (store.Report, error) {
 	told, err := n.tellOf(ctx, target, said.CallID)
 	switch {
@@ -125,7 +122,7 @@ func (n *Node) confirmed(ctx context.Context, target string, said synthflow.Repo
 
 var errNoAccount = errors.New("the target has no token")
 
-// tellOf asks the API of a target about a call.
+// tellOf asks a target's API about a call.
 func (n *Node) tellOf(ctx context.Context, target, id string) (synthflow.Report, error) {
 	t := n.inForce.Load().targetNamed(target)
 	if t == nil {

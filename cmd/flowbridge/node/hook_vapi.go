@@ -16,13 +16,12 @@ import (
 	"flowbridge/vapi"
 )
 
-// assistants decides by rules which assistant takes a call.
+// assistants chooses the assistant of a call by rules.
 type assistants struct {
 	node  *Node
 	rules []config.VapiRule
 }
 
-// errNoRule means that no rule is for a call.
 var errNoRule = errors.New("no rule of hooks.vapi matches")
 
 func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, error) {
@@ -47,8 +46,8 @@ func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, er
 	return vapi.Answer{}, errNoRule
 }
 
-// varsOf is what rules see of a call: the carrier's own, where it came through
-// us, else what the platform says of it.
+// varsOf are the variables for the rules. They come from the carrier's INVITE if the call came through this process,
+// else from the platform's request.
 func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars config.Vars, known bool) {
 	if live, ok := a.node.vapiCall(ctx, r); ok {
 		vars := live.Vars
@@ -74,10 +73,9 @@ func partyOf(number, uri string) config.Party {
 	return b2bua.PartyOf(uri)
 }
 
-// vapiCall finds the call of ours that the platform asks about: by the Call-ID
-// of our INVITE, or by our id in a header that we sent. Both are random, so that
-// who calls the platform directly can't name another's. Ids of several calls
-// are none's.
+// vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform or by the call's
+// id in a header of it. Both are random, so a caller who dials the platform directly can't name another's call. Ids of
+// several calls identify none.
 func (n *Node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
 	var found []b2bua.LiveCall
 	for _, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
@@ -94,7 +92,7 @@ func (n *Node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bo
 	return found[0], true
 }
 
-// takeVapi joins what Vapi says of a call after its end to the call's record.
+// takeVapi adds Vapi's report of a finished call to the call's record.
 func (n *Node) takeVapi(kind string, body []byte) error {
 	if kind != "end-of-call-report" {
 		return nil
@@ -120,11 +118,10 @@ func (n *Node) takeVapi(kind string, body []byte) error {
 	return err
 }
 
-// reportTimeout bounds how long a report waits for the store.
 const reportTimeout = 5 * time.Second
 
-// dialled is our id of the call, live or finished, that went out to a target of
-// kind vapi with a Call-ID; empty where there is none.
+// dialled is the id of the live or finished call whose INVITE to a target of kind vapi had a Call-ID; empty without
+// one.
 func (n *Node) dialled(ctx context.Context, callID string) (string, error) {
 	id, target := "", ""
 	if live, err := n.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
@@ -138,13 +135,11 @@ func (n *Node) dialled(ctx context.Context, callID string) (string, error) {
 	return id, nil
 }
 
-// isVapi says whether a target is of kind vapi.
 func (n *Node) isVapi(target string) bool {
 	t := n.inForce.Load().targetNamed(target)
 	return t != nil && t.Kind == config.KindVapi
 }
 
-// atVapi says whether a call is with a target of kind vapi.
 func (n *Node) atVapi(live b2bua.LiveCall) bool {
 	return n.isVapi(live.Record.Target) && live.Vars.HeaderFunc != nil
 }

@@ -13,7 +13,7 @@ import (
 	"flowbridge/vapi"
 )
 
-// serveHooks opens the hooks that the configuration has; nil: it has none.
+// serveHooks opens the configured hooks. It gives nil if there are none.
 func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 	h := &n.config().Hooks
 	o := hooks.Options{Cert: h.TLS.Cert, Key: h.TLS.Key, Log: n.log}
@@ -58,7 +58,7 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 	return hooks.Start(ctx, o)
 }
 
-// variablesOf gives a live call as its agent is told of it.
+// variablesOf is a live or redirected call as the hook for variables gives it to the agent.
 func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	live, err := n.server.FindNamed(ctx, id)
 	elsewhere, other := n.redirects.find(id, time.Now())
@@ -80,7 +80,7 @@ func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	}, live.Vars, live.Headers(n.config().Hooks.Variables.Headers)), nil
 }
 
-// withVariables adds headers of the carrier's INVITE, and the configured values.
+// withVariables adds headers of the carrier's INVITE and the configured values.
 func (n *Node) withVariables(call hooks.Call, vars config.Vars, headers []b2bua.Variable) hooks.Call {
 	call.Variables = map[string]string{}
 	for _, h := range headers {

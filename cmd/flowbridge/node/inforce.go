@@ -15,20 +15,19 @@ import (
 	"flowbridge/synthflow"
 )
 
-// inForce is the configuration that new calls use, with the clients that it
-// describes. Nothing in it changes: a reload replaces it as a whole.
+// inForce is the configuration for new calls, with the API clients of its targets. It never changes: a reload replaces
+// it as a whole.
 type inForce struct {
 	cfg       *config.Config
 	preparers map[string]b2bua.Preparer // by target
 }
 
-// newInForce makes the clients of a configuration. before is what it replaces.
+// newInForce makes the clients of a configuration that replaces another one.
 func newInForce(cfg *config.Config, before *inForce, transport http.RoundTripper) (*inForce, error) {
 	clients, err := newPreparers(cfg, before.preparers, transport)
 	return &inForce{cfg, clients}, err
 }
 
-// targetNamed is a target, or nil.
 func (f *inForce) targetNamed(name string) *config.Target {
 	for i := range f.cfg.Targets {
 		if f.cfg.Targets[i].Name == name {
@@ -38,8 +37,8 @@ func (f *inForce) targetNamed(name string) *config.Target {
 	return nil
 }
 
-// running is a configuration that was read, but with the sections that a
-// process has for life as they are. Those that differ are named.
+// running is a configuration as read, but with the running process's sections that only a restart can change. It names
+// those that differ.
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
 	for _, s := range []struct {
@@ -69,9 +68,8 @@ type preparer struct {
 	given  *synthflow.GivenIDs // by the API lately, whichever of its targets asked
 }
 
-// newPreparers makes a client for each target that prepares its calls. Clients
-// of before go on, with their connections, where their API is as it was; what
-// an API gave stays known in any case.
+// newPreparers makes a client for each target with a prepare section. A client of before stays, with its connections,
+// if its API, token and timeout are the same. The ids that an API gave are remembered in any case.
 func newPreparers(cfg *config.Config, before map[string]b2bua.Preparer, transport http.RoundTripper) (map[string]b2bua.Preparer, error) {
 	given := map[string]*synthflow.GivenIDs{} // by API
 	for _, client := range before {
@@ -112,7 +110,7 @@ func newPreparer(t *config.Target, transport http.RoundTripper, given *synthflow
 	return &preparer{t.Prepare, client, given}, nil
 }
 
-// NewPreparer makes the client of one target, which knows no ids given before.
+// NewPreparer makes the client of one target, without ids from before.
 func NewPreparer(t *config.Target, transport http.RoundTripper) (b2bua.Preparer, error) {
 	return newPreparer(t, transport, &synthflow.GivenIDs{})
 }
@@ -133,7 +131,7 @@ func (p *preparer) Prepare(ctx context.Context, r b2bua.PrepareRequest) (b2bua.P
 	return b2bua.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
 }
 
-// causeOf is the record's word for why the platform gave no id.
+// causeOf is the cause for the record when the platform gave no id.
 func causeOf(err error) b2bua.Cause {
 	var e *synthflow.Error
 	if !errors.As(err, &e) {
@@ -152,8 +150,7 @@ func causeOf(err error) b2bua.Cause {
 	return b2bua.CausePrepareFailed
 }
 
-// closeReplaced closes the connections of clients that are used no more. What
-// one of them still has under way ends as it would have.
+// closeReplaced closes the idle connections of clients that are no longer used. Their requests under way end normally.
 func closeReplaced(old, now map[string]b2bua.Preparer) {
 	for name, client := range old {
 		if p, ok := client.(*preparer); ok && now[name] != client {
@@ -162,14 +159,13 @@ func closeReplaced(old, now map[string]b2bua.Preparer) {
 	}
 }
 
-// tracedAPI notes the exchange with the platform's API in the trace.
+// tracedAPI notes the requests to a platform's API in a trace.
 type tracedAPI struct {
 	http.RoundTripper
 	trace *b2bua.Trace
 }
 
-// RoundTrip passes a request on. The token is in a header, which is not
-// looked at.
+// RoundTrip sends a request. Headers, one of which has the token, are not noted.
 func (t tracedAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.trace.HTTP(time.Now(), false, r.Method+" "+r.URL.Path)
 	res, err := t.RoundTripper.RoundTrip(r)

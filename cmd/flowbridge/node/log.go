@@ -10,15 +10,14 @@ import (
 	"flowbridge/config"
 )
 
-// Log is where a log goes and what of it: both may change while it is
-// written. It is the writer and the sampler of a logger.
+// Log is the writer and the sampler of a logger. Its level and format may change while it is in use.
 type Log struct {
 	file  *os.File
 	level atomic.Int32
 	out   atomic.Pointer[io.Writer]
 }
 
-// NewLog gives a log that goes to a file.
+// NewLog is a log that writes to a file.
 func NewLog(cfg config.Log, file *os.File) *Log {
 	l := &Log{file: file}
 	l.set(cfg)
@@ -30,17 +29,16 @@ func (l *Log) Logger() zerolog.Logger {
 	return zerolog.New(l).Sample(l).With().Timestamp().Logger()
 }
 
-// set makes everything from now on as the configuration says.
 func (l *Log) set(cfg config.Log) {
 	out := logWriter(cfg, l.file)
 	l.out.Store(&out)
 	l.level.Store(int32(logLevel(cfg)))
 }
 
-// Sample says whether an event of this level is written.
+// Sample says whether an event is written.
 func (l *Log) Sample(level zerolog.Level) bool { return level >= zerolog.Level(l.level.Load()) }
 
-// Write passes an event on.
+// Write writes an event.
 func (l *Log) Write(p []byte) (int, error) { return (*l.out.Load()).Write(p) }
 
 // Console is a logger for people, on standard error.

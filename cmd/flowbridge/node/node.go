@@ -23,7 +23,7 @@ import (
 	"flowbridge/store"
 )
 
-// Node is a running B2BUA with everything that belongs to it.
+// Node is a running B2BUA with all its parts.
 type Node struct {
 	log     zerolog.Logger
 	store   *store.Store
@@ -44,13 +44,13 @@ type Node struct {
 	stop   context.CancelFunc
 }
 
-// Options say who traces a node and who operates it.
+// Options are what only some nodes have.
 type Options struct {
 	Trace    *b2bua.Trace   // notes SIP and the requests to platforms' APIs; nil: nothing is noted
 	operator admin.Operator // nil: nobody
 }
 
-// Start builds everything that a configuration describes.
+// Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{log: log, stop: stop, redirects: newRedirects()}
@@ -106,11 +106,11 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	return n.serveAPI(ctx, o.operator)
 }
 
-// mediaWorkers is how many threads relay on a machine with so many processors. One
-// is full at some 1,500 calls; more than are needed cost wake-ups.
+// mediaWorkers is the number of relay threads for a number of processors. A thread can carry some 1,500 calls; idle
+// ones cost wake-ups.
 func mediaWorkers(processors int) int { return max(processors/4, 1) }
 
-// mediaConfig is what a configuration makes the media engine of.
+// mediaConfig is the configuration of the media engine.
 func mediaConfig(m *config.Media) media.Config {
 	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout, DSCP: m.DSCP}
 	for _, l := range m.Listen {
@@ -154,15 +154,13 @@ func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
 	return nil
 }
 
-// How often the store is told that the process lives, and how often records
-// are looked through for old ones.
+// aliveEvery is how often the store's sign of life is renewed, purgeEvery how often old records are removed.
 const (
 	aliveEvery = 5 * time.Second
 	purgeEvery = time.Hour
 )
 
-// tend looks after the store: it is told that the process lives, old records
-// are removed, and a disk that does not take records is complained about.
+// tend renews the sign of life in the store, removes old records, and logs when records can't be written.
 func (n *Node) tend(ctx context.Context) {
 	defer close(n.tended)
 	tick := time.NewTicker(aliveEvery)
@@ -209,9 +207,8 @@ func (n *Node) purge(ctx context.Context, now time.Time) {
 	}
 }
 
-// alive says whether the process does its work: the store answers, or is known
-// to be broken, and calls are handled. A disk that is full is no reason to be
-// killed: calls go on.
+// alive is an error when the store or the calls hang. A store that is known to be broken, for example by a full disk,
+// is none: calls go on.
 func (n *Node) alive(ctx context.Context) error {
 	if err := n.store.Alive(ctx, time.Now()); errors.Is(err, context.DeadlineExceeded) && n.store.Err() == nil {
 		return fmt.Errorf("the store does not answer: %w", err)
@@ -219,14 +216,14 @@ func (n *Node) alive(ctx context.Context) error {
 	return n.server.Responsive(ctx)
 }
 
-// How long close waits for records to be written, and then for peers to
-// answer what they were sent: a BYE that is lost is sent again twice in that.
+// closeTimeout is how long Close waits for records to be written, legsTimeout how long for answers of peers: enough
+// for a lost BYE to be repeated twice.
 const (
 	closeTimeout = 5 * time.Second
 	legsTimeout  = 2 * time.Second
 )
 
-// Close ends live calls with BYE, writes their records and stops everything.
+// Close ends live calls with BYE, writes their records and stops all parts.
 func (n *Node) Close() error {
 	n.stop()
 	var errs []error
@@ -283,8 +280,7 @@ func (n *Node) SIPAddr() netip.AddrPort { return n.server.Listeners()[0].AddrPor
 // WaitIdle waits until no call is left.
 func (n *Node) WaitIdle(ctx context.Context) error { return n.server.WaitIdle(ctx) }
 
-// RecordOf is the record of the call that came in with a Call-ID, once it is
-// written.
+// RecordOf is the record of the call that came in with a Call-ID, once it is written.
 func (n *Node) RecordOf(ctx context.Context, sipCallID string) (store.Record, error) {
 	for cursor := ""; ; {
 		records, next, err := n.store.List(ctx, store.Filter{Limit: store.MaxLimit, Cursor: cursor})
@@ -302,7 +298,7 @@ func (n *Node) RecordOf(ctx context.Context, sipCallID string) (store.Record, er
 	}
 }
 
-// liveCalls is the server as the admin API sees it.
+// liveCalls are the calls for the admin API.
 type liveCalls struct{ server *b2bua.Server }
 
 func (l liveCalls) Live(ctx context.Context) []admin.Call {

@@ -18,12 +18,11 @@ import (
 	"flowbridge/config"
 )
 
-// gcPercent trades memory for the CPU that garbage collection takes from
-// bursts of signalling; GOGC in the environment overrides it.
+// gcPercent trades memory for CPU time of the garbage collector in bursts of signalling. GOGC in the environment
+// overrides it.
 const gcPercent = 400
 
-// Serve runs a configuration that was read from a file, until a signal or the
-// admin API ends it.
+// Serve runs a configuration until a signal or the admin API ends it.
 func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error {
 	log := out.Logger()
 	o := &operator{file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{})}
@@ -59,13 +58,12 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error
 	return nil
 }
 
-// reloader is a server that takes another configuration while it runs: its
-// trunks, targets and routes for the calls that come from now on.
+// reloader is a server that takes another configuration for new calls.
 type reloader interface {
 	Reload(cfg *config.Config, preparers map[string]b2bua.Preparer)
 }
 
-// operator does what signals and the admin API ask for.
+// operator carries out the requests of signals and the admin API.
 type operator struct {
 	// constant
 	file       string
@@ -81,20 +79,20 @@ type operator struct {
 	draining bool
 }
 
-// The ways in which nothing can be done.
+// Reasons why a request can't be carried out.
 var (
 	errStarting = errors.New("still starting")
 	errDraining = errors.New("draining")
 )
 
-// begin gives the operator what it operates.
+// begin names the node to operate.
 func (o *operator) begin(n *Node) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.node, o.server = n, n.server
 }
 
-// Drain refuses new calls from now on and has serve end.
+// Drain refuses new calls from now on and makes Serve end.
 func (o *operator) Drain() (admin.Drained, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -109,8 +107,8 @@ func (o *operator) Drain() (admin.Drained, error) {
 	return admin.Drained{Calls: o.node.server.Calls(), LimitMS: o.node.config().SIP.DrainTimeout.Milliseconds()}, nil
 }
 
-// Reload reads the file anew and puts its trunks, targets, routes and log into
-// force, or nothing.
+// Reload reads the file again and puts its trunks, targets, routes and log into force. An invalid file changes
+// nothing.
 func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	o.reloads.Lock()
 	defer o.reloads.Unlock()
@@ -162,8 +160,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	}, nil
 }
 
-// beginReload gives what is in force and tells the supervisor that another
-// configuration is being read; or says why that can't be now.
+// beginReload tells the supervisor about a reload and gives what is in force.
 func (o *operator) beginReload() (current *inForce, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -178,8 +175,7 @@ func (o *operator) beginReload() (current *inForce, err error) {
 	}
 }
 
-// endReload tells the supervisor what came of it, but nothing where we drain
-// meanwhile: that it was told, or will be, and is not ready again.
+// endReload tells the supervisor the result, but not while draining: the process is not ready again then.
 func (o *operator) endReload(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -192,7 +188,7 @@ func (o *operator) endReload(err error) {
 	}
 }
 
-// problemsOf gives each thing that is wrong with a file a line of its own.
+// problemsOf makes one line for each problem of a file.
 func problemsOf(err error) error {
 	var all config.Errors
 	if !errors.As(err, &all) {
@@ -205,7 +201,6 @@ func problemsOf(err error) error {
 	return bad
 }
 
-// reloadOn reloads at each SIGHUP, until ctx ends.
 func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
@@ -217,9 +212,8 @@ func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 	}
 }
 
-// untilTold waits until a signal or the admin API says that it is over, and
-// refuses new calls from then on. It gives the number of signals that come to
-// an end at once.
+// untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It gives the
+// number of further signals that end the calls at once.
 func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
 	by := "admin API"
 	select {
@@ -233,7 +227,7 @@ func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
 	return more
 }
 
-// drain lets calls go on for up to the limit; so many signals end that.
+// drain lets calls go on up to the limit, or until a number of signals came.
 func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -252,8 +246,8 @@ func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count in
 	}
 }
 
-// leave waits until the calls are over, the limit has come, or ctx ends, and
-// says meanwhile how many there are. It says whether calls are left.
+// leave waits until no calls are left, the limit is reached or ctx ends, and reports the number of calls to the
+// supervisor meanwhile. It says whether calls are left.
 func (o *operator) leave(ctx context.Context) bool {
 	n := o.node
 	limit := n.config().SIP.DrainTimeout
@@ -271,8 +265,8 @@ func (o *operator) leave(ctx context.Context) bool {
 	}
 }
 
-// How often the supervisor hears how many calls are left, and what it may
-// grant beyond all that closing waits for.
+// statusEvery is how often the supervisor hears the number of calls; closeMargin is added to the time that closing may
+// take.
 const (
 	statusEvery = 5 * time.Second
 	closeMargin = 10 * time.Second

@@ -14,7 +14,7 @@ import (
 	"flowbridge/recording"
 )
 
-// openArchive opens where calls are recorded to; nil where nothing is.
+// openArchive opens the directory of recordings. It gives nil if recording is not configured.
 func openArchive(cfg config.Recording, log zerolog.Logger) (*recording.Archive, error) {
 	if cfg.Path == "" {
 		return nil, nil
@@ -31,8 +31,7 @@ func openArchive(cfg config.Recording, log zerolog.Logger) (*recording.Archive, 
 	return a, nil
 }
 
-// settleRecordings has the records of a killed process's calls say how their
-// recordings ended, which openArchive has finished.
+// settleRecordings completes the records of a killed process with the recordings that openArchive has finished.
 func (n *Node) settleRecordings(ctx context.Context) {
 	if n.archive == nil {
 		return
@@ -44,7 +43,7 @@ func (n *Node) settleRecordings(ctx context.Context) {
 	}
 }
 
-// control has the server's calls do what the admin API is asked for.
+// control passes the admin API's orders to the server.
 type control struct{ server *b2bua.Server }
 
 func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
@@ -66,7 +65,7 @@ func (c control) Play(ctx context.Context, id string, p admin.Sounding) (admin.C
 	return answered(c.server.Play(ctx, id, b2bua.Sounding{Side: side, Sound: p.Sound, Loop: p.Loop}))
 }
 
-// answered is what the API says of a call's answer to an order.
+// answered is the admin API's form of an answer to an order.
 func answered(live b2bua.LiveCall, err error) (admin.Call, error) {
 	var refused *b2bua.OrderError
 	switch {

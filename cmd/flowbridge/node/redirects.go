@@ -8,8 +8,8 @@ import (
 	"flowbridge/hooks"
 )
 
-// redirected is a call that Twilio dials by our word. It does not come through
-// us, but its agent asks for its variables all the same.
+// redirected is a call that Twilio dials as the webhook answered. It does not pass through this process, but its agent
+// may ask for its variables.
 type redirected struct {
 	call hooks.Call
 	ids  []string
@@ -18,14 +18,13 @@ type redirected struct {
 	followed bool
 }
 
-// The bounds of what is remembered. An agent asks when the call begins.
+// The bounds of what is remembered. An agent asks at the beginning of a call.
 const (
 	redirectFor  = time.Hour
 	maxRedirects = 10_000
 )
 
-// redirects remembers calls by any of their ids. What it holds of a call is of
-// bounded size.
+// redirects finds calls by any of their ids. Its size is bounded.
 type redirects struct {
 	keep time.Duration // constant: for how long
 
@@ -38,8 +37,7 @@ func newRedirects() *redirects {
 	return &redirects{keep: redirectFor, byID: map[string][]*redirected{}}
 }
 
-// add remembers a call, and forgets those that are too old or too many. A call
-// that is dialled once more takes the place of what it was before.
+// add remembers a call and forgets old ones. A call that is dialled again replaces its earlier attempt.
 func (r *redirects) add(c *redirected) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,7 +55,7 @@ func (r *redirects) add(c *redirected) {
 	}
 }
 
-// maxRedirectID bounds an id, in bytes: who asks may not ask for a longer one.
+// maxRedirectID bounds an id, in bytes.
 const maxRedirectID = 256
 
 func (r *redirects) forget(c *redirected) {
@@ -71,8 +69,7 @@ func (r *redirects) forget(c *redirected) {
 	}
 }
 
-// find gives the call that has an id. Its error is hooks.ErrUnknown, or
-// hooks.ErrSeveral.
+// find gives the call with an id. Its error is hooks.ErrUnknown or hooks.ErrSeveral.
 func (r *redirects) find(id string, now time.Time) (*redirected, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,9 +89,8 @@ func (r *redirects) find(id string, now time.Time) (*redirected, error) {
 	return found, nil
 }
 
-// reported gives the call with a record to come that a platform means by its
-// own id or, of one that was not prepared, by the external one; nil: there is
-// none.
+// reported gives the call that a platform's report is about, if its record is still to come, else nil. Only a call
+// that was not prepared is found by its external id.
 func (r *redirects) reported(platformID, externalID string, now time.Time) *redirected {
 	if c, err := r.find(platformID, now); err == nil && c.call.SynthflowCallID == platformID && r.isLatest(c) {
 		return c
@@ -105,7 +101,7 @@ func (r *redirects) reported(platformID, externalID string, now time.Time) *redi
 	return nil
 }
 
-// isLatest says whether a followed call was dialled nowhere else afterwards.
+// isLatest says whether this is the last attempt of a followed call.
 func (r *redirects) isLatest(c *redirected) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

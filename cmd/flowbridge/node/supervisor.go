@@ -9,9 +9,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// supervisor is whoever started us, as far as it wants to know how we are:
-// systemd with Type=notify or notify-reload. Where nobody does, nothing is
-// said.
+// supervisor tells systemd (Type=notify or notify-reload) how the process is. Without systemd it does nothing.
 type supervisor struct {
 	log    zerolog.Logger
 	notify func(state string) error
@@ -39,20 +37,18 @@ func (s *supervisor) ready(status string) {
 	s.tell(daemon.SdNotifyReady + "\nSTATUS=" + status)
 }
 
-// reloading is to be followed by ready.
+// reloading must be followed by ready.
 func (s *supervisor) reloading() {
 	s.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() + "STATUS=Reading the configuration")
 }
 
-// stopping says how many calls are left, and asks for the time that they may
-// take.
+// stopping reports the number of calls left and asks for time for them.
 func (s *supervisor) stopping(calls int, within time.Duration) {
 	s.tell(fmt.Sprintf("%s\nSTATUS=Draining: %d calls are left\nEXTEND_TIMEOUT_USEC=%d",
 		daemon.SdNotifyStopping, calls, within.Microseconds()))
 }
 
-// watch gives a sign of life twice in each interval, as long as alive has
-// nothing to complain about. It returns with ctx.
+// watch sends a sign of life twice per interval while alive gives no error. It returns when ctx ends.
 func (s *supervisor) watch(ctx context.Context, alive func(context.Context) error) {
 	if s.every <= 0 {
 		return

@@ -17,7 +17,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// fieldKind is what a flag's text becomes in JSON.
+// fieldKind says how a flag's text becomes JSON.
 type fieldKind int
 
 const (
@@ -37,14 +37,14 @@ type field struct {
 	usage string
 }
 
-// bodyFlags are the flags that make the body of a request.
+// bodyFlags are the flags for the body of a request.
 type bodyFlags struct {
 	fields []field
 	flag   string // "body"
 	file   string
 }
 
-// newBodyFlags adds a flag for each field, and --body under a name: a command may make several bodies.
+// newBodyFlags adds a flag for each field, and --body. A command with several bodies gives that one another name.
 func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	b := &bodyFlags{fields: fields, flag: name}
 	f := c.Flags()
@@ -68,7 +68,7 @@ func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 // maxBodyFile bounds --body and files of texts, in bytes.
 const maxBodyFile = 1 << 20
 
-// read makes the body, and gives the secrets in it.
+// read makes the body and lists its secrets.
 func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, err error) {
 	body = rest.Object{}
 	if b.file != "" {
@@ -113,7 +113,7 @@ func readText(c *cobra.Command, file string) ([]byte, error) {
 	return data, err
 }
 
-// value is what the flag says. given is false if it was not written.
+// value is the value of the flag; given is false if the flag is not there.
 func (x field) value(c *cobra.Command) (v any, given bool, err error) {
 	f := c.Flags()
 	if x.kind == fieldSecret {
@@ -163,7 +163,7 @@ func (x field) secret(c *cobra.Command) (v any, given bool, err error) {
 	return secret.Reveal(), true, err
 }
 
-// place puts a value into a body. The objects on the way to it are made.
+// place puts a value into a body and makes the objects on the way.
 func place(body rest.Object, path string, v any) error {
 	at := map[string]any(body)
 	for {

@@ -16,7 +16,7 @@ import (
 	"flowbridge/config"
 )
 
-// connection is how a platform's account is reached, as the command line says it.
+// connection is the flags that say how to reach an account.
 type connection struct {
 	kind    string // of target
 	regions []config.Region
@@ -28,7 +28,7 @@ type connection struct {
 	dryRun                           bool
 }
 
-// access is what a connection comes to.
+// access is an account's API and token.
 type access struct {
 	api       string
 	token     string
@@ -63,7 +63,8 @@ func regionNames(regions []config.Region) []string {
 	return names
 }
 
-// access finds API and token. With --dry-run no token is needed, and the transport prints what would be sent.
+// access reads the flags. With --dry-run no token is needed, and the transport prints requests instead of sending
+// them.
 func (o *connection) access(c *cobra.Command) (access, error) {
 	a, err := o.find(c)
 	if err != nil {
@@ -107,7 +108,7 @@ func (o *connection) find(c *cobra.Command) (access, error) {
 	return a, err
 }
 
-// noToken stands for the token of requests that are printed only.
+// noToken stands for the token with --dry-run.
 const noToken = "none"
 
 func (o *connection) token(c *cobra.Command) (config.Secret, error) {
@@ -130,7 +131,7 @@ func (o *connection) token(c *cobra.Command) (config.Secret, error) {
 	return token, nil
 }
 
-// fromTarget takes everything from a target of the configuration.
+// fromTarget takes API, token and workspace from a target of the configuration.
 func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	for _, flag := range []string{"region", "api", "token-file", "token-env"} {
 		if c.Flags().Changed(flag) {
@@ -170,7 +171,7 @@ func (o *connection) ofTarget(t *config.Target) (access, error) {
 	return a, nil
 }
 
-// args are the flags of the connection as they were written, for a command to type next.
+// args are the connection's flags as they were written, for a suggested command.
 func (o *connection) args(c *cobra.Command) string {
 	var b strings.Builder
 	for _, flag := range []string{"region", "api", "workspace-id", "token-file", "token-env", "target", "config", "assistants-path"} {
@@ -181,7 +182,7 @@ func (o *connection) args(c *cobra.Command) string {
 	return b.String()
 }
 
-// shellQuote writes a word so that a shell takes it as it is.
+// shellQuote quotes a word for a shell if it needs quotes.
 func shellQuote(s string) string {
 	plain := func(r rune) bool {
 		return !strings.ContainsRune("+-_./:@=,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
@@ -192,9 +193,8 @@ func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// regionOfAPI is the region that an API's host belongs to; zero for a host of no platform, a stand-in or a proxy. A host of
-// the other platform, or of another region than the command line names, is an error: an account of one region is not
-// known in another.
+// regionOfAPI is the region of an API's host, zero for an unknown host. A host of the other platform or of another
+// region than --region is an error, because an account exists in one region only.
 func (o *connection) regionOfAPI(api, named string) (config.Region, error) {
 	u, err := url.Parse(api)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// difference is a member of something in an account that is not as it was asked for.
+// difference is a member that is not as wanted.
 type difference struct {
 	Key  string `json:"key"`
 	Have any    `json:"have"`
 	Want any    `json:"want"`
 }
 
-// outcome is what a command did, as JSON.
+// outcome is the result of a command as JSON.
 type outcome struct {
 	Outcome     string       `json:"outcome"` // created, found, different, updated, deleted
 	ID          string       `json:"id"`
@@ -36,7 +36,7 @@ const (
 	wasDeleted   = "deleted"
 )
 
-// found is something that is there already, compared with what was asked for.
+// found is an existing thing compared with the wanted one.
 type found struct {
 	what        string // "number +15551230000"
 	id          string
@@ -45,7 +45,7 @@ type found struct {
 	update      string // the command that makes it as it was asked for
 }
 
-// compared is what is there, beside what was asked for.
+// compared makes the result of a comparison.
 func compared(what, id string, all []rest.Difference) found {
 	x := found{what: what, id: id}
 	for _, d := range all {
@@ -58,7 +58,7 @@ func compared(what, id string, all []rest.Difference) found {
 	return x
 }
 
-// report says what is there, and is an error if that is not what was asked for.
+// report prints the comparison. Differences are an error.
 func (x found) report(s shower) error {
 	result := wasFound
 	if len(x.differences) > 0 {
@@ -95,12 +95,11 @@ func (x found) print(s shower) {
 	}
 }
 
-// value is one member's value as it may be shown.
 func (s shower) value(key string, v any) any {
 	return s.clean(rest.Object{key: v})[key]
 }
 
-// did says that something was done.
+// did prints that something was done.
 func (s shower) did(result, what, id string, o rest.Object) error {
 	if !s.asJSON {
 		_, err := fmt.Fprintf(s.out, "%s %s\n", result, cli.Shown(what))
@@ -113,7 +112,7 @@ func (s shower) did(result, what, id string, o rest.Object) error {
 	return cli.PrintJSON(s.out, out)
 }
 
-// updateCommand is the command that changes these members. What has no flag, or holds a secret, is left to --body.
+// updateCommand is the command for the differences. Members without a flag and secrets go into a file for --body.
 func (b *bodyFlags) updateCommand(c *cobra.Command, r *resource, id string, changed []difference) string {
 	words := []string{"flowbridge", r.kind, r.use, "update", shellQuote(id)}
 	var inFile []string
@@ -135,7 +134,7 @@ func (b *bodyFlags) updateCommand(c *cobra.Command, r *resource, id string, chan
 	return line
 }
 
-// hasSecret says whether a value can't stand in a command, because something in it is secret.
+// hasSecret says whether a value holds a secret, which a command line must not show.
 func hasSecret(v any) bool { return len(rest.Secrets(v)) > 0 }
 
 // flagOf is the flag of a member, or "".
@@ -148,7 +147,7 @@ func (b *bodyFlags) flagOf(path string) string {
 	return ""
 }
 
-// plainText is a value as a flag takes it.
+// plainText is a value in the form that a flag takes.
 func plainText(v any) string {
 	if s, ok := v.(string); ok {
 		return s

@@ -15,11 +15,11 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// errNotSent is what a request ends with that was printed only.
+// errNotSent is the error of a request that was printed instead of sent.
 var errNotSent = errors.New("not sent: --dry-run")
 
-// requestPrinter is a transport that sends nothing: it prints each request, secrets masked. A command of an account makes
-// one at most then, because the answer it would go on with never comes.
+// requestPrinter is a transport that prints a request, secrets masked, instead of sending it. Without an answer a
+// command ends there, so it prints one request.
 type requestPrinter struct {
 	out    io.Writer
 	asJSON bool // as an object with method, url, headers and body
@@ -49,7 +49,7 @@ func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errNotSent
 }
 
-// maskedBody is the body of a request without its secrets; nil where it has none.
+// maskedBody is the body of a request without secrets, or nil.
 func maskedBody(r *http.Request) (any, error) {
 	if r.Body == nil {
 		return nil, nil
@@ -82,7 +82,7 @@ func (p *requestPrinter) print(r *http.Request, headers map[string]string, body 
 	return err
 }
 
-// sent drops the error of a request that was printed instead of being sent.
+// sent drops errNotSent.
 func sent(err error) error {
 	if errors.Is(err, errNotSent) {
 		return nil
@@ -90,20 +90,20 @@ func sent(err error) error {
 	return err
 }
 
-// shower prints what an account has.
+// shower prints objects.
 type shower struct {
 	out    io.Writer
 	hide   func(string) string // takes known secrets out of a text
 	asJSON bool
 }
 
-// clean is an object as it may be shown: without secrets, whatever the API gave.
+// clean is an object without secrets, whatever the API gave.
 func (s shower) clean(o rest.Object) map[string]any {
 	without, _ := s.without(rest.Masked(map[string]any(o))).(map[string]any)
 	return without
 }
 
-// without takes known secrets out of a JSON value, wherever they are. A number that holds one becomes a text.
+// without hides known secrets anywhere in a JSON value. A number that holds one becomes a text.
 func (s shower) without(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -128,7 +128,7 @@ func (s shower) without(v any) any {
 	return v
 }
 
-// list prints objects as a table of these members, or whole as JSON.
+// list prints a table with these members, or whole objects as JSON.
 func (s shower) list(all []rest.Object, columns ...string) error {
 	if s.asJSON {
 		items := make([]map[string]any, len(all))
@@ -150,7 +150,7 @@ func (s shower) list(all []rest.Object, columns ...string) error {
 	return t.Flush()
 }
 
-// one prints one object, a line for each member, or as JSON.
+// one prints an object, one line a member, or as JSON.
 func (s shower) one(o rest.Object) error {
 	c := s.clean(o)
 	if s.asJSON {
@@ -163,7 +163,7 @@ func (s shower) one(o rest.Object) error {
 	return t.Flush()
 }
 
-// plainValue is a JSON value in at most n characters of one line.
+// plainValue is a JSON value in one line of at most n characters.
 func plainValue(v any, n int) string {
 	text, isText := v.(string)
 	switch {

@@ -12,8 +12,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// resource is one kind of things in accounts at a platform. Every kind has the
-// same commands: create, list, show, update and delete.
+// resource is one kind of things in accounts at a platform. All kinds have the same commands: create, list, show,
+// update and delete.
 type resource struct {
 	*connection
 	use, noun string // "assistant", "agent"
@@ -42,7 +42,7 @@ type resource struct {
 // help is the help of a command.
 type help struct{ short, long, example string }
 
-// things are those of one kind in an account.
+// things are the things of one kind in an open account.
 type things struct {
 	hide   func(string) string // takes known secrets out of a text
 	close  func()
@@ -55,13 +55,12 @@ type things struct {
 	attach func(ctx context.Context, id string, numbers []string) error // nil: they have no numbers
 }
 
-// text is a member of an object that is a text, or "".
+// text is a text member of an object, or "".
 func text(o rest.Object, member string) string {
 	s, _ := o.Text(member)
 	return s
 }
 
-// sameName says whether two have the same member name.
 func sameName(a, b rest.Object) bool { return text(a, "name") == text(b, "name") }
 
 func (r *resource) command() *cobra.Command {
@@ -71,7 +70,7 @@ func (r *resource) command() *cobra.Command {
 	return c
 }
 
-// sub is a command with its help.
+// sub makes a command with its help and flags.
 func (r *resource) sub(name, use string) *cobra.Command {
 	h := r.help[name]
 	c := &cobra.Command{Use: use, Short: h.short, Long: h.long, Example: h.example, Args: cli.Args(cobra.NoArgs)}
@@ -84,7 +83,7 @@ func (r *resource) sub(name, use string) *cobra.Command {
 	return c
 }
 
-// with opens the account, runs f and closes it.
+// with opens the account for f.
 func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(things, shower) error) error {
 	t, err := r.open(c, a, secrets)
 	if err != nil {
@@ -94,7 +93,7 @@ func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(thi
 	return f(t, newShower(c.OutOrStdout(), t.hide, a.asJSON))
 }
 
-// runs has a command open the account and run f with its first argument.
+// runs makes a command call f with the open account and the id from its argument.
 func (r *resource) runs(c *cobra.Command, f func(ctx context.Context, t things, id string, show shower) error) *cobra.Command {
 	c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -108,7 +107,7 @@ func (r *resource) runs(c *cobra.Command, f func(ctx context.Context, t things, 
 	return c
 }
 
-// sends has a command read a body, open the account and run f.
+// sends makes a command call f with the open account and the body from its flags.
 func (r *resource) sends(c *cobra.Command, fresh bool, fields []field, f func(t things, b *bodyFlags, body rest.Object, id string, show shower) error) *cobra.Command {
 	b := newBodyFlags(c, "body", fields)
 	c.Flags().Bool("json", false, "print JSON")
@@ -147,8 +146,7 @@ func (r *resource) createCommand() *cobra.Command {
 	})
 }
 
-// ensure creates a thing. One that is there already is compared instead, unless
-// another one is wanted.
+// ensure creates a thing, unless it exists: then it reports how that differs from the wanted one.
 func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Object, again bool, show shower) error {
 	known := map[string]bool{}
 	if !r.dryRun {
@@ -178,8 +176,8 @@ func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Ob
 	return show.did(wasCreated, what, id, made)
 }
 
-// find gives the one thing that has the name of the wanted one, or nil, and the
-// ids of all. With ids, the error says that there are several.
+// find gives the one existing thing of the wanted name, or nil, and the ids of all things. An error with ids means
+// several of that name.
 func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object, ids map[string]bool, err error) {
 	ids = map[string]bool{}
 	if t.find != nil {
@@ -206,7 +204,7 @@ func (r *resource) find(ctx context.Context, t things, want rest.Object) (have r
 	return have, ids, nil
 }
 
-// there reports a thing that is there beside the wanted one.
+// there compares an existing thing with the wanted one and reports the result.
 func (r *resource) there(c *cobra.Command, t things, b *bodyFlags, have, want rest.Object, show shower) error {
 	what, id := r.label(have)
 	if r.sparse {
@@ -260,7 +258,7 @@ func (r *resource) updateCommand() *cobra.Command {
 	})
 }
 
-// titled names a thing by its id, and by more where the API has told it.
+// titled is the name of a thing that was changed: its id, or its label if the API has given the object.
 func (r *resource) titled(id string, o rest.Object) string {
 	if !r.echoes {
 		return r.noun + " " + id

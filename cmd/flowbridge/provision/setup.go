@@ -19,7 +19,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// setup is `flowbridge synthflow setup`: the steps of the platform's documents, from an account to a call.
+// setup is `flowbridge synthflow setup`: from an account to a call, in the steps of the platform's documents.
 type setup struct {
 	*synthflowCLI
 	numberFlags, agentFlags *bodyFlags
@@ -79,7 +79,6 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 	return c
 }
 
-// run does the steps.
 func (u *setup) run(c *cobra.Command) error {
 	if err := u.check(c); err != nil {
 		return err
@@ -125,7 +124,7 @@ func (u *setup) run(c *cobra.Command) error {
 	return testcall.Through{Trunk: u.trunk, From: u.from, To: u.phoneNumber, Seconds: u.seconds}.Place(c.Context(), show.out, cfg)
 }
 
-// configure puts target and route into the configuration file, and gives what is in it then.
+// configure adds target and route to the configuration file and gives the resulting configuration.
 func (u *setup) configure(c *cobra.Command, model string) (*config.Config, error) {
 	f, plan, err := u.planned(model)
 	if err != nil {
@@ -139,7 +138,7 @@ func (u *setup) configure(c *cobra.Command, model string) (*config.Config, error
 	}})
 }
 
-// planned is the configuration file, and what it lacks.
+// planned is the configuration file and the additions that it needs.
 func (u *setup) planned(model string) (*setupFile, []addition, error) {
 	f, err := openSetupFile(u.file)
 	if err != nil {
@@ -149,7 +148,6 @@ func (u *setup) planned(model string) (*setupFile, []addition, error) {
 	return f, plan, err
 }
 
-// confirm asks a question.
 func confirm(in io.Reader, out io.Writer, question string) (bool, error) {
 	fmt.Fprint(out, question)
 	line, err := bufio.NewReader(io.LimitReader(in, 64)).ReadString('\n')

@@ -18,7 +18,7 @@ type setupAgent struct {
 	known map[string]bool // ids of the agents that are there
 }
 
-// findAgent looks for the agent, by its id or its name, and changes nothing.
+// findAgent looks for the agent by its id or name. It changes nothing.
 func (u *setup) findAgent(c *cobra.Command, agents things) (a setupAgent, err error) {
 	a.id = u.modelID
 	if a.id == "" {
@@ -43,7 +43,7 @@ func (u *setup) findAgent(c *cobra.Command, agents things) (a setupAgent, err er
 	return a, nil
 }
 
-// completeAgent makes the body of a new agent.
+// completeAgent completes the body of a new agent.
 func (u *setup) completeAgent(c *cobra.Command) error {
 	if _, ok := u.agent.Object("agent"); !ok {
 		return cli.Usage("there is no agent named %q: to create it %s are needed; --model-id names one that is there", text(u.agent, "name"), newAgentFlags)
@@ -54,7 +54,7 @@ func (u *setup) completeAgent(c *cobra.Command) error {
 	return nil
 }
 
-// haveAgent creates the agent, unless it is there, and sees that it is bound to the number. It gives the agent's id.
+// haveAgent creates the agent if it is missing, checks that it is bound to the number, and gives its id.
 func (u *setup) haveAgent(c *cobra.Command, agents things, agent setupAgent, show shower) (string, error) {
 	if u.dryRun {
 		return u.drawAgent(c, agents)
@@ -79,7 +79,7 @@ func (u *setup) haveAgent(c *cobra.Command, agents things, agent setupAgent, sho
 	return id, u.bound(c.Context(), agents, id, show)
 }
 
-// drawAgent prints the request of the second step: that which creates the agent, if it could be created.
+// drawAgent prints the request of this step for --dry-run.
 func (u *setup) drawAgent(c *cobra.Command, agents things) (string, error) {
 	if u.modelID != "" {
 		_, err := agents.update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
@@ -96,7 +96,7 @@ func (u *setup) drawAgent(c *cobra.Command, agents things) (string, error) {
 	return dryModelID, sent(err)
 }
 
-// agentThere compares an agent that is there with what was asked for, and binds it to the number if it has none.
+// agentThere binds an existing agent without a number to the number, and compares it with the wanted one.
 func (u *setup) agentThere(c *cobra.Command, agents things, agent setupAgent, show shower) error {
 	id, have := agent.id, agent.have
 	if text(have, "phone_number") == "" {
@@ -116,7 +116,7 @@ func (u *setup) agentThere(c *cobra.Command, agents things, agent setupAgent, sh
 	return x.report(show)
 }
 
-// bound reads the binding back: an answer that says 200 binds nothing by itself.
+// bound reads the binding back, because the platform may answer 200 without binding.
 func (u *setup) bound(ctx context.Context, agents things, id string, show shower) error {
 	have, err := agents.get(ctx, id)
 	if err != nil {

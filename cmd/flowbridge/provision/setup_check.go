@@ -12,13 +12,13 @@ import (
 	"flowbridge/internal/yamledit"
 )
 
-// Ids of an agent that stand in a planned configuration as long as there is none.
+// Placeholders for the id of an agent that does not exist yet.
 const (
 	dryModelID = "MODEL_ID"                  // it is not known whether there is one
 	newModelID = "MODEL_ID_OF_THE_NEW_AGENT" // it will be created
 )
 
-// check reads all that was written, before anything is done.
+// check reads all flags before anything is done.
 func (u *setup) check(c *cobra.Command) (err error) {
 	if u.target != "" {
 		return cli.Usage("--target is for the other commands: name the new target by --target-name, the account by --region and --token-file")
@@ -58,7 +58,7 @@ func (u *setup) check(c *cobra.Command) (err error) {
 	return u.checkRest()
 }
 
-// missing says which flags are needed and were not written.
+// missing is an error that names the missing flags.
 func (u *setup) missing() error {
 	var lacks []string
 	if u.workspace == "" {
@@ -88,8 +88,8 @@ func (u *setup) missing() error {
 // newAgentFlags are the flags that describe a new agent.
 const newAgentFlags = "--prompt or --prompt-file, --llm and --language"
 
-// checkRest looks at what concerns the configuration and the call. Host of SIP and region of the API belong together: an
-// account of one region is not known in another.
+// checkRest checks the flags for configuration and call. The SIP host must be of the API's region, because an account
+// exists in one region only.
 func (u *setup) checkRest() error {
 	host, _, isHostPort := cli.HostPort(u.sip, 0)
 	kind, region, known := config.RegionOfHost(host)
@@ -119,8 +119,8 @@ func (u *setup) checkRest() error {
 	return nil
 }
 
-// rehearse looks at the configuration file, and at what it would be with the additions, before anything is changed in the
-// account. It writes nothing.
+// rehearse checks the configuration file with the additions, before anything is changed in the account. It writes
+// nothing.
 func (u *setup) rehearse(c *cobra.Command, model string) error {
 	f, plan, err := u.planned(model)
 	if err != nil {
@@ -136,7 +136,7 @@ func (u *setup) rehearse(c *cobra.Command, model string) error {
 	return f.byHand(plan, c.OutOrStdout())
 }
 
-// env is the environment that the configuration is read with. --dry-run needs no token.
+// env is the environment for the configuration. --dry-run needs no token.
 func (u *setup) env(name string) (string, bool) {
 	v, set := os.LookupEnv(name)
 	if u.dryRun && name == u.tokenEnv && v == "" {

@@ -19,7 +19,7 @@ import (
 	"flowbridge/internal/yamledit"
 )
 
-// setupFile is the configuration file that a setup adds to.
+// setupFile is the configuration file.
 type setupFile struct {
 	path string // with symbolic links followed
 	name string // as it was written
@@ -27,7 +27,7 @@ type setupFile struct {
 	mode fs.FileMode
 }
 
-// maxConfigFile bounds the file, in bytes, as the configuration's reader does.
+// maxConfigFile bounds the file, in bytes, like the configuration's reader.
 const maxConfigFile = 1 << 20
 
 func openSetupFile(name string) (*setupFile, error) {
@@ -62,14 +62,13 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// writer is how a change of the file is made.
 type writer struct {
 	out     io.Writer
 	dryRun  bool
 	allowed func() (bool, error) // asked when the change was shown
 }
 
-// apply shows what the additions change, and writes it. It gives the configuration that the file has then.
+// apply shows the changes, writes them, and gives the resulting configuration.
 func (f *setupFile) apply(all []addition, env func(string) (string, bool), w writer) (*config.Config, error) {
 	text, cfg, err := f.edited(all, env)
 	if errors.Is(err, yamledit.ErrForm) {
@@ -103,8 +102,8 @@ func (f *setupFile) apply(all []addition, env func(string) (string, bool), w wri
 	return cfg, err
 }
 
-// edited is the file's text with the additions, and the configuration that it is then. The error is yamledit.ErrForm if they
-// can't be put in as text.
+// edited is the text with the additions, and its configuration. The error is yamledit.ErrForm if the text can't be
+// edited.
 func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte, cfg *config.Config, err error) {
 	text = f.old
 	for _, a := range all {
@@ -118,7 +117,7 @@ func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (tex
 	return text, cfg, nil
 }
 
-// byHand prints what is to be pasted.
+// byHand prints the additions for pasting.
 func (f *setupFile) byHand(all []addition, out io.Writer) error {
 	for _, a := range all {
 		fmt.Fprintf(out, "at the beginning of the list %s:\n", a.key)
@@ -138,7 +137,7 @@ func (f *setupFile) byHand(all []addition, out io.Writer) error {
 		"write each element of these lists in a line of its own (- name: …), and repeat the command; or put in the above by hand%s", f.name, how)
 }
 
-// write replaces the file in one step: a reader, and a crash, see the old text or the new one. Mode and owner stay.
+// write replaces the file in one step, so a reader or a crash never sees half of it. Mode and owner stay.
 func (f *setupFile) write(text []byte) error {
 	dir := filepath.Dir(f.path)
 	tmp, err := os.CreateTemp(dir, ".flowbridge-*.yaml")
@@ -165,7 +164,6 @@ func (f *setupFile) write(text []byte) error {
 	return d.Sync()
 }
 
-// keepOwner gives the new file the owner of the old one.
 func (f *setupFile) keepOwner(tmp *os.File) error {
 	if f.old == nil {
 		return nil
@@ -186,7 +184,7 @@ func (f *setupFile) keepOwner(tmp *os.File) error {
 	return tmp.Chown(int(old.Uid), int(old.Gid))
 }
 
-// unchanged says whether somebody else has written the file meanwhile.
+// unchanged is an error if the file was changed since it was read.
 func (f *setupFile) unchanged() error {
 	now, err := readFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) && f.old == nil {

@@ -13,10 +13,10 @@ import (
 	"flowbridge/synthflow"
 )
 
-// addition is an element that a list of the configuration gets.
+// addition is a new element of a list in the configuration.
 type addition struct{ key, element string }
 
-// plan says what the configuration lacks. What is there but otherwise is an error.
+// plan lists what the configuration lacks. An existing part with other values is an error.
 func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	cfg, err := config.Parse(f.path, f.old, u.env)
 	if err != nil {
@@ -49,10 +49,10 @@ func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	return all, nil
 }
 
-// defaultTrunk is the name of a trunk that is made without a name.
+// defaultTrunk is the name of a new trunk without --trunk.
 const defaultTrunk = "carrier"
 
-// whichTrunk gives the trunk whose calls are routed. fresh says that it has to be made.
+// whichTrunk gives the trunk of the route. fresh says that it does not exist yet.
 func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err error) {
 	name = u.trunk
 	if name == "" && u.trunkSource != "" {
@@ -79,7 +79,7 @@ func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err err
 	return "", false, cli.Usage("there are several trunks: write --trunk, one of %s", strings.Join(names, ", "))
 }
 
-// sendsFrom says whether a trunk that is there has the source that was written.
+// sendsFrom is an error if an existing trunk lacks the source of --trunk-source.
 func (u *setup) sendsFrom(t *config.Trunk) error {
 	source, err := sourceOf(u.trunkSource)
 	if u.trunkSource == "" || err == nil && slices.Contains(t.Sources, source) {
@@ -88,7 +88,7 @@ func (u *setup) sendsFrom(t *config.Trunk) error {
 	return fmt.Errorf("trunk %s is in the configuration already, without the source %s; add it by hand, or write another --trunk", t.Name, u.trunkSource)
 }
 
-// sourceOf reads a network, or an address as a network of one.
+// sourceOf reads a network or an address.
 func sourceOf(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		return netip.PrefixFrom(a, a.BitLen()), nil
@@ -96,8 +96,8 @@ func sourceOf(text string) (netip.Prefix, error) {
 	return netip.ParsePrefix(text)
 }
 
-// targetURI is where calls go: always the imported number, whatever form of it the carrier has dialled, so that it and
-// to_number are one.
+// targetURI is the URI of the target. Its user is the imported number, in whatever form the carrier dials it, so that
+// it equals to_number.
 func (u *setup) targetURI() string {
 	host := u.sip
 	if host == "" {
@@ -106,7 +106,7 @@ func (u *setup) targetURI() string {
 	return "sip:" + u.phoneNumber + "@" + host
 }
 
-// regionName is the region as it was written, by its name or by its API; "" is the host that the documents name.
+// regionName is the region of --region or --api, or "" for the host in the documents.
 func (u *setup) regionName() string {
 	if u.flags.Changed("region") || u.api != "" {
 		return u.at.region.Name
@@ -153,7 +153,7 @@ func (u *setup) targetText(model string) (string, error) {
 	return b.String(), nil
 }
 
-// targetThere says whether the target is there. One of the name that is otherwise is an error.
+// targetThere says whether the target exists. Other values in it are an error.
 func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Name == u.targetName {
@@ -167,7 +167,7 @@ func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	return false, nil
 }
 
-// otherwise says what of a target is not as it was asked for.
+// otherwise lists the differences of an existing target.
 func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	differs := func(what, have, want string) {
 		if have != want {
@@ -203,7 +203,7 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	return wrong
 }
 
-// routeThere says whether calls of the trunk to the number go to the target already: by the first route that they match.
+// routeThere says whether the first matching route leads calls to the number to the target.
 func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
@@ -218,7 +218,7 @@ func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 	return false
 }
 
-// yamlText is a text as it stands in YAML, in double quotes unless it is a plain word.
+// yamlText is a text in YAML, in double quotes unless it is a plain word.
 func yamlText(s string) string {
 	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r != '-' && r != '_' && r != '/' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
@@ -229,12 +229,12 @@ func yamlText(s string) string {
 	return yamlQuoted(s)
 }
 
-// yamlQuoted is a text in double quotes, as ids are written that may look like numbers.
+// yamlQuoted is a text in double quotes, also for ids that look like numbers.
 func yamlQuoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// yamlWord says whether a word means something else than itself in YAML.
+// yamlWord says whether YAML gives a word a meaning of its own.
 func yamlWord(s string) bool {
 	switch strings.ToLower(s) {
 	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
@@ -243,10 +243,10 @@ func yamlWord(s string) bool {
 	return false
 }
 
-// errNotWritten is what a refused question ends with.
+// errNotWritten means that the operator refused the change.
 var errNotWritten = errors.New("the configuration was not written")
 
-// tokenKey is how the configuration names the token.
+// tokenKey is the configuration's key for the token.
 func (u *setup) tokenKey() (string, error) {
 	if u.tokenFile == "" {
 		return "token_env: " + yamlText(u.tokenEnv), nil

@@ -11,7 +11,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// synthflowCLI is what the commands of a Synthflow account share.
+// synthflowCLI is the connection with what only Synthflow has.
 type synthflowCLI struct {
 	*connection
 	assistantsPath string
@@ -32,7 +32,7 @@ func Synthflow() *cobra.Command {
 	return c
 }
 
-// account opens the account. secrets are those of the request to come.
+// account opens the account. secrets are those of the next request.
 func (s *synthflowCLI) account(a access, secrets []string) (*synthflow.Account, error) {
 	account, err := synthflow.NewAccount(synthflow.AccountOptions{
 		BaseURL: a.api, Token: a.token, WorkspaceID: a.workspace, AssistantsPath: s.assistantsPath, UserAgent: cli.UserAgent(),
@@ -44,7 +44,7 @@ func (s *synthflowCLI) account(a access, secrets []string) (*synthflow.Account, 
 	return account, nil
 }
 
-// needWorkspace is an error where neither the command line nor the target names the workspace.
+// needWorkspace is an error without a workspace.
 func needWorkspace(a access) error {
 	if a.workspace == "" {
 		return cli.Usage("--workspace-id is needed: it is in the platform's workspace settings")
@@ -52,7 +52,7 @@ func needWorkspace(a access) error {
 	return nil
 }
 
-// silent is a request to an API that does not answer with the object.
+// silent adapts a request that is not answered with the object.
 func silent(request func(context.Context, string) error) func(context.Context, string) (rest.Object, error) {
 	return func(ctx context.Context, id string) (rest.Object, error) { return nil, request(ctx, id) }
 }

@@ -11,7 +11,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// assistants are the commands of agents.
+// assistants is the resource of agents.
 func (s *synthflowCLI) assistants() *resource {
 	return &resource{
 		connection: s.connection, use: "assistant", noun: "agent", key: "model_id", idName: "MODEL_ID", args: idArg("agent"),
@@ -92,7 +92,7 @@ func (s *synthflowCLI) openAssistants(_ *cobra.Command, a access, secrets []stri
 	}, nil
 }
 
-// assistantFields are the members of an agent that an update can change, too. What has no flag is written in --body.
+// assistantFields are the members with a flag, for create and update. The others are written in --body.
 func assistantFields() []field {
 	return []field{
 		{"name", "name", fieldText, "name of the agent"},
@@ -118,13 +118,13 @@ func assistantFields() []field {
 	}
 }
 
-// newAssistantFlags adds the flags that only a new agent has.
+// newAssistantFlags adds the flags for new agents only.
 func newAssistantFlags(c *cobra.Command) {
 	c.Flags().String("type", "inbound", "inbound, outbound or widget")
 	c.Flags().String("voice-engine-version", synthflow.VoiceEngineVersion, `voice_engine_version; "" leaves it out`)
 }
 
-// completeAssistant adds what the body of a new agent lacks, and checks it.
+// completeAssistant completes the body of a new agent and checks it.
 func completeAssistant(c *cobra.Command, body rest.Object) error {
 	for member, flag := range map[string]string{"type": "type", "voice_engine_version": "voice-engine-version"} {
 		f := c.Flags().Lookup(flag)
@@ -138,7 +138,7 @@ func completeAssistant(c *cobra.Command, body rest.Object) error {
 	return synthflow.CheckAssistant(body)
 }
 
-// idArg wants exactly one id.
+// idArg takes exactly one id.
 func idArg(what string) cobra.PositionalArgs {
 	return cli.Args(func(c *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(1)(c, args); err != nil {
@@ -151,7 +151,6 @@ func idArg(what string) cobra.PositionalArgs {
 	})
 }
 
-// isID says whether a text can be an id.
 func isID(s string) bool { return rest.IsSegment(s) && cli.IsPrintable(s) }
 
 func (s *synthflowCLI) attachCommand() *cobra.Command {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// numbers are the commands of imported numbers.
+// numbers is the resource of imported numbers.
 func (s *synthflowCLI) numbers() *resource {
 	return &resource{
 		connection: s.connection, use: "number", noun: "number", idName: "NUMBER", args: numberArg(),
@@ -109,7 +109,7 @@ func (s *synthflowCLI) openNumbers(c *cobra.Command, a access, secrets []string)
 	}, nil
 }
 
-// numberFields are the members of a number that an update can change, too.
+// numberFields are the members with a flag, for create and update.
 func numberFields() []field {
 	return []field{
 		{"friendly-name", "friendly_name", fieldText, "name for people"},
@@ -124,7 +124,7 @@ func numberFields() []field {
 	}
 }
 
-// checkNumber says what is wrong with the body of a new number.
+// checkNumber checks the body of a new number.
 func checkNumber(body rest.Object) error {
 	if err := synthflow.CheckNumber(body); err != nil {
 		return err
@@ -137,7 +137,7 @@ func checkNumber(body rest.Object) error {
 	return nil
 }
 
-// numberArg wants exactly one number.
+// numberArg takes exactly one number.
 func numberArg() cobra.PositionalArgs {
 	return cli.Args(func(c *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(1)(c, args); err != nil {

@@ -25,7 +25,7 @@ func Vapi() *cobra.Command {
 	return c
 }
 
-// openVapi opens the account. secrets are those of the request to come.
+// openVapi opens the account. secrets are those of the next request.
 func openVapi(a access, secrets []string) (*vapi.Account, error) {
 	account, err := vapi.NewAccount(vapi.AccountOptions{
 		BaseURL: a.api, Token: a.token, UserAgent: cli.UserAgent(), Secrets: secrets, Transport: a.transport,
@@ -36,7 +36,7 @@ func openVapi(a access, secrets []string) (*vapi.Account, error) {
 	return account, nil
 }
 
-// vapiAssistants are the commands of assistants.
+// vapiAssistants is the resource of assistants.
 func vapiAssistants(o *connection) *resource {
 	return &resource{
 		connection: o, use: "assistant", noun: "assistant", key: "id", idName: "ID", args: idArg("assistant"),
@@ -100,7 +100,7 @@ func openVapiAssistants(_ *cobra.Command, a access, secrets []string) (things, e
 	}, nil
 }
 
-// vapiNumbers are the commands of SIP phone numbers.
+// vapiNumbers is the resource of SIP phone numbers.
 func vapiNumbers(o *connection) *resource {
 	return &resource{
 		connection: o, use: "number", noun: "phone number", key: "id", idName: "ID", args: idArg("phone number"),
@@ -184,8 +184,8 @@ func openVapiNumbers(_ *cobra.Command, a access, secrets []string) (things, erro
 	}, nil
 }
 
-// vapiServer is the URL of the server that is asked for the assistant of each call, or "". It has two places: server.url of
-// the API reference comes before serverUrl of the guides.
+// vapiServer is the URL of the server that chooses the assistant of each call, or "". server.url (API reference) comes
+// before serverUrl (guides).
 func vapiServer(number rest.Object) string {
 	server, _ := number.Object("server")
 	if url, _ := server.Text("url"); url != "" {
@@ -195,7 +195,7 @@ func vapiServer(number rest.Object) string {
 	return url
 }
 
-// nobodyAnswers says that the calls to a number fail because it says nobody who takes them, or "".
+// nobodyAnswers is a note that all calls to the number fail because nothing takes them, or "".
 func nobodyAnswers(number rest.Object) string {
 	if vapiServer(number) != "" {
 		return ""
@@ -210,7 +210,7 @@ func nobodyAnswers(number rest.Object) string {
 		"give it one by flowbridge vapi number update " + shellQuote(id) + " --assistant-id ID, or --server-url URL"
 }
 
-// completeVapiNumber puts in what --sip-user and --server-url say, and checks the body.
+// completeVapiNumber adds --sip-user and --server-url, and checks the body.
 func completeVapiNumber(c *cobra.Command, a *access, body rest.Object, fresh bool) error {
 	user, _ := c.Flags().GetString("sip-user")
 	server, _ := c.Flags().GetString("server-url")

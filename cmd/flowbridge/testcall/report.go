@@ -15,7 +15,6 @@ import (
 // RingLimit is how long a test call may ring.
 const RingLimit = 60 * time.Second
 
-// message is one SIP message of a test call.
 type message struct {
 	at       time.Time
 	received bool
@@ -23,16 +22,16 @@ type message struct {
 	text     string
 }
 
-// maxMessages bounds what is kept of a test call.
+// maxMessages bounds the messages that are kept.
 const maxMessages = 200
 
-// Messages are the SIP messages of a test call.
+// Messages collects the SIP messages of a call.
 type Messages struct {
 	mu  sync.Mutex
 	all []message
 }
 
-// Add notes a datagram.
+// Add collects a message.
 func (m *Messages) Add(d sim.Datagram) {
 	text := string(d.Data)
 	line, _, ok := strings.Cut(text, "\r\n")
@@ -46,10 +45,10 @@ func (m *Messages) Add(d sim.Datagram) {
 	}
 }
 
-// arrowWidth is the room between the two ends of a ladder.
+// arrowWidth is the distance of the two ends of a ladder.
 const arrowWidth = 60
 
-// Ladder draws the messages with this Call-ID.
+// Ladder draws the messages with a Call-ID.
 func (m *Messages) Ladder(w io.Writer, callID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,8 +76,7 @@ func (m *Messages) Ladder(w io.Writer, callID string) {
 	fmt.Fprintln(w)
 }
 
-// Report says how the call went, in words, and gives an error unless it was
-// answered and audio came back.
+// Report prints how a call went. Its error says that the call was not answered or that no audio came back.
 func Report(w io.Writer, r sim.CarrierResult) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
@@ -139,7 +137,7 @@ func endedBy(r sim.CarrierResult) string {
 // quiet is the largest sample, of 32767, that counts as silence.
 const quiet = 64
 
-// Audio says in words whether we heard the other side.
+// Audio says in words whether the other side was heard.
 func Audio(r sim.CarrierResult) (verdict string, failed bool) {
 	q := r.RTP
 	switch {

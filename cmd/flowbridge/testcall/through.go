@@ -29,8 +29,8 @@ type Through struct {
 	Seconds  int
 }
 
-// Place places the call through a B2BUA in this process that has the configuration, but ports and a database of its own,
-// so that one that runs already is not in its way.
+// Place places the call through a B2BUA in this process. Ports and database are its own, so it does not disturb a
+// running one.
 func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -67,15 +67,15 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	return errors.Join(Report(out, result), failed)
 }
 
-// asideConfig replaces the sections that a B2BUA beside another one can't share.
+// asideConfig are the settings that two processes can't share.
 const asideConfig = `
 sip: {listen: ["udp://%s:0"]}
 admin: {listen: "127.0.0.1:0"}
 store: {path: %q}
 `
 
-// aside is a configuration as it is, but for sockets, database and senders: one UDP address with a port of the system's
-// choice, and the trunk's calls come from there. at is that address.
+// aside is a configuration for a process beside another one: one UDP address with a free port, a database of its own,
+// and one trunk, whose calls come from the address at.
 func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.Addr, err error) {
 	at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	listen := netip.IPv4Unspecified()
@@ -102,7 +102,7 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	return &c, at, nil
 }
 
-// recordAfter waits until the call is over, and gives its record.
+// recordAfter waits for the end of the call and gives its record.
 func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (store.Record, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
