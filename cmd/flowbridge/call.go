@@ -8,9 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -51,7 +49,7 @@ func callCommand() *cobra.Command {
 	f.StringVar(&o.user, "user", "", "user name for a challenge (401, 407)")
 	f.StringVar(&o.passwordEnv, "password-env", "", "environment variable with the password for it")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the hang-up
 		return o.place(ctx, c.OutOrStdout())
@@ -68,7 +66,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	if call.Dest, err = lookUp(ctx, "--to", host, call.Dest.Port()); err != nil {
 		return err
 	}
-	listen, err := o.local(ctx, call.Dest)
+	listen, err := callFrom(ctx, o.listen, call.Dest)
 	if err != nil {
 		return err
 	}
@@ -166,14 +164,17 @@ func lookUp(ctx context.Context, flag, host string, port uint16) (netip.AddrPort
 	return netip.AddrPortFrom(a, port), nil
 }
 
-// local is the address to call from.
-func (o *testCall) local(ctx context.Context, dest netip.AddrPort) (netip.AddrPort, error) {
-	if o.listen != "" {
-		at, err := netip.ParseAddrPort(o.listen)
-		if err != nil || at.Addr().Unmap().Is4() != dest.Addr().Is4() {
-			return at, cli.Usage("--listen %q: write an IP address of the kind of %v and a port, like 127.0.0.1:0", o.listen, dest.Addr())
+// callFrom is the address to call from: that of --listen, else one on the way to the destination.
+func callFrom(ctx context.Context, listen string, dest netip.AddrPort) (netip.AddrPort, error) {
+	if listen != "" {
+		at, err := netip.ParseAddrPort(listen)
+		if err != nil || dest.IsValid() && at.Addr().Unmap().Is4() != dest.Addr().Is4() {
+			return at, cli.Usage("--listen %q: write an IP address of the same kind as the called one, and a port, like 127.0.0.1:0", listen)
 		}
 		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), nil
+	}
+	if !dest.IsValid() {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0), nil
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "udp", dest.String()) // sends nothing: the kernel picks the route

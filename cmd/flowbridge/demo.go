@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -45,7 +43,7 @@ func demoCommand() *cobra.Command {
 		if *calls < 1 || *calls > 2000 {
 			return cli.Usage("--calls %d: 1 to 2000", *calls)
 		}
-		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
 		return runDemo(ctx, c.OutOrStdout(), *calls, *hold)
 	}

@@ -13,7 +13,9 @@ import (
 	"flowbridge/cmd/flowbridge/check"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/explain"
+	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/cmd/flowbridge/provision"
+	"flowbridge/config"
 )
 
 func main() {
@@ -43,8 +45,32 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-func simulateCommand() *cobra.Command {
-	return cli.Group("simulate", "Stand in for a platform, or for Twilio in front of one", "",
-		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681",
-		simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the B2BUA",
+		Long: "Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets the others go on\n" +
+			"for up to sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reads the\n" +
+			"configuration anew: trunks, targets, routes and log count at once, the rest after a restart. Under systemd,\n" +
+			"Type=notify-reload is understood (docs/operations.md).",
+		Example: "  flowbridge serve --config flowbridge.yaml",
+		Args:    cli.Args(cobra.NoArgs),
+	}
+	file := cli.ConfigFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		out := node.NewLog(cfg.Log, os.Stderr)
+		log := out.Logger()
+		log.Info().Str("config", *file).Str("version", cli.Version()).Int("trunks", len(cfg.Trunks)).
+			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
+		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
+			log.Warn().Msg("no trunks or no routes: no call can get through")
+		}
+		check.WarnOfPorts(cfg, log)
+		return node.Serve(c.Context(), cfg, *file, out)
+	}
+	return c
 }

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -73,7 +70,7 @@ func simulateTwilioCommand() *cobra.Command {
 	f.StringVar(&o.fault, "fault", "", "how to be unusual")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the hang-up
 		return o.place(ctx, c.OutOrStdout())
@@ -131,34 +128,18 @@ func (o *twilioCall) findDestination(ctx context.Context) error {
 	return err
 }
 
-// from is the address that INVITEs come from.
-func (o *twilioCall) from(ctx context.Context) (string, error) {
-	if !o.call.Dest.IsValid() {
-		if o.listen == "" {
-			return "127.0.0.1:0", nil
-		}
-		at, err := netip.ParseAddrPort(o.listen)
-		if err != nil {
-			return "", cli.Usage("--listen %q: write an IP address and a port, like 127.0.0.1:0", o.listen)
-		}
-		return at.String(), nil
-	}
-	at, err := (&testCall{listen: o.listen}).local(ctx, o.call.Dest)
-	return at.String(), err
-}
-
 // place places the call and prints how it went.
 func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 	if err := o.prepare(ctx); err != nil {
 		return err
 	}
-	listen, err := o.from(ctx)
+	listen, err := callFrom(ctx, o.listen, o.call.Dest)
 	if err != nil {
 		return err
 	}
 	var trace testcall.Messages
 	t, err := sim.StartTwilio(context.WithoutCancel(ctx), sim.TwilioOptions{
-		Listen: listen, AccountSID: o.account, AuthToken: o.token, Tap: trace.Add, Log: zerolog.Nop(),
+		Listen: listen.String(), AccountSID: o.account, AuthToken: o.token, Tap: trace.Add, Log: zerolog.Nop(),
 	})
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -177,4 +158,134 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 		printTwilio(w, result, &trace)
 	}
 	return errors.Join(failed, err)
+}
+
+// twilioVerdict is nil for an answered call with audio.
+func twilioVerdict(r sim.TwilioResult) error {
+	if len(r.Dials) > 0 {
+		return testcall.Report(io.Discard, r.Dials[len(r.Dials)-1].Result)
+	}
+	switch r.Outcome {
+	case sim.TwilioRejected:
+		return errors.New("no call was placed: the TwiML rejects the caller")
+	case sim.TwilioNumber:
+		return errors.New("no SIP URI was called: the TwiML dials another number, which only Twilio can")
+	default:
+		return errors.New("no call was placed: the TwiML dials nobody")
+	}
+}
+
+// printTwilio prints the requests to the webhook, their answers, and the calls.
+func printTwilio(w io.Writer, r sim.TwilioResult, trace *testcall.Messages) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, cli.ASCII(fmt.Sprintf(format, args...)))
+	}
+	row("call", "%s of account %s", r.CallSID, r.AccountSID)
+	for _, q := range r.Requests {
+		row("webhook", "%s %s", q.Method, q.URL)
+		if q.Status > 0 {
+			row("answer", "%d, %s, after %v", q.Status, q.ContentType, testcall.Rounded(q.Took))
+			row(bodyName(q), "%s", strings.Join(strings.Fields(q.Body), " "))
+		}
+	}
+	for _, v := range r.Verbs {
+		row("verb", "%s", v)
+	}
+	for _, warning := range r.Warnings {
+		row("warning", "%s", warning)
+	}
+	for _, d := range r.Dials {
+		row("INVITE", "%s", d.URI)
+		for _, h := range d.Headers {
+			row("", "%s: %s", h.Name, h.Value)
+		}
+		fmt.Fprintln(w)
+		trace.Ladder(w, d.Result.SIPCallID)
+		_ = testcall.Report(w, d.Result) // the verdict is the caller's
+	}
+}
+
+func bodyName(q sim.TwilioRequest) string {
+	if q.Status/100 == 2 {
+		return "TwiML"
+	}
+	return "words"
+}
+
+// The JSON form of a result.
+type (
+	twilioJSON struct {
+		OK         bool                `json:"ok"`
+		Error      string              `json:"error,omitempty"`
+		AccountSID string              `json:"account_sid"`
+		CallSID    string              `json:"call_sid"`
+		Outcome    string              `json:"outcome"` // dialled, number, rejected, ended; empty where it did not come to that
+		Requests   []twilioRequestJSON `json:"requests"`
+		Verbs      []string            `json:"verbs"`
+		Warnings   []string            `json:"warnings"`
+		Dials      []twilioDialJSON    `json:"dials"`
+	}
+	twilioRequestJSON struct {
+		Method      string  `json:"method"`
+		URL         string  `json:"url"`
+		Status      int     `json:"status"`
+		ContentType string  `json:"content_type"`
+		Body        string  `json:"body"`
+		MS          float64 `json:"ms"`
+	}
+	twilioDialJSON struct {
+		CallSID   string             `json:"call_sid"`
+		URI       string             `json:"uri"`
+		Headers   []twilioHeaderPair `json:"headers"`
+		SIPCallID string             `json:"sip_call_id"`
+		Status    int                `json:"sip_status"`
+		Reason    string             `json:"reason"`
+		Answered  bool               `json:"answered"`
+		EndedBy   string             `json:"ended_by,omitempty"`
+		SetupMS   float64            `json:"setup_ms"` // to the answer; 0 without
+		TalkMS    float64            `json:"talk_ms"`
+		Codec     string             `json:"codec,omitempty"`
+		Sent      uint64             `json:"packets_sent"`
+		Received  uint64             `json:"packets_received"`
+		Lost      uint64             `json:"packets_lost"`
+		Audio     string             `json:"audio,omitempty"` // in words
+	}
+	twilioHeaderPair struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	}
+)
+
+func printTwilioJSON(w io.Writer, r sim.TwilioResult, failed error) error {
+	out := twilioJSON{
+		OK: failed == nil, AccountSID: r.AccountSID, CallSID: r.CallSID, Outcome: r.Outcome,
+		Requests: []twilioRequestJSON{}, Verbs: append([]string{}, r.Verbs...), Warnings: append([]string{}, r.Warnings...), Dials: []twilioDialJSON{},
+	}
+	if failed != nil {
+		out.Error = failed.Error()
+	}
+	for _, q := range r.Requests {
+		out.Requests = append(out.Requests, twilioRequestJSON{q.Method, q.URL, q.Status, q.ContentType, q.Body, float64(q.Took.Microseconds()) / 1000})
+	}
+	for _, d := range r.Dials {
+		out.Dials = append(out.Dials, dialJSON(d))
+	}
+	return cli.PrintJSON(w, out)
+}
+
+func dialJSON(d sim.TwilioDial) twilioDialJSON {
+	r := d.Result
+	out := twilioDialJSON{
+		CallSID: d.CallSID, URI: d.URI, Headers: []twilioHeaderPair{}, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason,
+		Answered: !r.AnsweredAt.IsZero(), EndedBy: string(r.EndedBy), Codec: r.RTP.Codec, Sent: r.RTP.Sent, Received: r.RTP.Received, Lost: r.RTP.Lost,
+	}
+	for _, h := range d.Headers {
+		out.Headers = append(out.Headers, twilioHeaderPair(h))
+	}
+	if out.Answered {
+		out.SetupMS = float64(r.AnsweredAt.Sub(r.InvitedAt).Microseconds()) / 1000
+		out.TalkMS = float64(r.EndedAt.Sub(r.AnsweredAt).Microseconds()) / 1000
+		out.Audio, _ = testcall.Audio(r)
+	}
+	return out
 }

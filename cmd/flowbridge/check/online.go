@@ -133,7 +133,11 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	detail, remedy, _ = strings.Cut(err.Error(), "\n")
 	var refused *rest.Error
 	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
-		remedy = "a token is of one region, and the target is of " + orNone(t.Region) + ": is it the right one, and whole?"
+		region := "no region that is named"
+		if t.Region != "" {
+			region = "region " + t.Region
+		}
+		remedy = "a token is of one region, and the target is of " + region + ": is it the right one, and whole?"
 	}
 	return detail, remedy, false
 }
@@ -149,14 +153,12 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 		numbers, err := a.ListNumbers(ctx)
 		return some(len(numbers), "number"), err
 	}
-	a, err := synthflow.NewAccount(synthflow.AccountOptions{
-		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: cli.UserAgent(),
-	})
+	a, err := p.synthflow(api, token, workspace)
 	if err != nil {
 		return "", err
 	}
 	defer a.CloseIdle()
-	if workspace == "" { // which numbers are asked for by
+	if workspace == "" { // numbers can't be listed without it
 		agents, err := a.ListAssistants(ctx)
 		return some(len(agents), "agent"), err
 	}
@@ -164,13 +166,17 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 	return some(len(numbers), "number") + " of workspace " + workspace, err
 }
 
+func (p prober) synthflow(api string, token config.Secret, workspace string) (*synthflow.Account, error) {
+	return synthflow.NewAccount(synthflow.AccountOptions{
+		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: cli.UserAgent(),
+	})
+}
+
 // agent looks for the agent of prepare.model_id.
 func (p prober) agent(ctx context.Context, t *config.Target) (detail, remedy string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	a, err := synthflow.NewAccount(synthflow.AccountOptions{
-		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), WorkspaceID: t.Prepare.WorkspaceID, Timeout: p.timeout, UserAgent: cli.UserAgent(),
-	})
+	a, err := p.synthflow(t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID)
 	if err != nil {
 		return err.Error(), "", false
 	}
@@ -189,13 +195,6 @@ func some(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func orNone(region string) string {
-	if region == "" {
-		return "no region that is named"
-	}
-	return "region " + region
 }
 
 // sampleURI is what a call would dial, with its host and port.

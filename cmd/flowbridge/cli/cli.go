@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -77,6 +79,11 @@ func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.W
 	}
 	fmt.Fprintln(errs, "flowbridge:", err)
 	return ExitCode(err)
+}
+
+// Interruptible is a context that SIGINT and SIGTERM end.
+func Interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
 
 // ExitCode is the exit code for an error.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,6 @@ type Node struct {
 	engine  *media.Engine
 	archive *recording.Archive // nil: nothing is recorded
 	server  *b2bua.Server
-	api     *http.Server
 	apiAt   net.Addr
 
 	transport  http.RoundTripper // of the preparers; nil: their own
@@ -40,8 +40,8 @@ type Node struct {
 	followed   *followed // nil: no end of a redirected call is told
 	host       string    // in records of those
 
-	tended chan struct{} // closed when nobody looks after the store any more
-	stop   context.CancelFunc
+	stop    context.CancelFunc
+	closers []func() error // of the parts, in the order of their start
 }
 
 // Options are what only some nodes have.
@@ -73,6 +73,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if n.store, err = store.Open(ctx, cfg.Store.Path); err != nil {
 		return err
 	}
+	n.onClose(n.store.Close)
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
@@ -80,10 +81,10 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
-	if n.archive, err = openArchive(cfg.Recording, n.log); err != nil {
+	n.onClose(n.engine.Close)
+	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
-	n.settleRecordings(ctx)
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("host name: %w", err)
@@ -96,14 +97,49 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	n.onClose(n.server.Close)
 	n.host = host
-	n.followRedirects()
+	if n.followRedirects(); n.followed != nil {
+		n.onClose(func() error { n.followed.close(); return nil })
+	}
 	if n.hookServer, err = n.serveHooks(ctx); err != nil {
 		return err
 	}
-	n.tended = make(chan struct{})
-	go n.tend(ctx)
+	if n.hookServer != nil {
+		n.onClose(n.hookServer.Close)
+	}
+	tended := make(chan struct{})
+	go func() { defer close(tended); n.tend(ctx) }()
+	n.onClose(func() error { <-tended; return nil })
 	return n.serveAPI(ctx, o.operator)
+}
+
+// openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed process
+// with the recordings that are finished now.
+func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error) {
+	if cfg.Path == "" {
+		return nil
+	}
+	n.archive, err = recording.Open(recording.Config{
+		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: n.log,
+	})
+	switch {
+	case errors.Is(err, recording.ErrLocked):
+		return fmt.Errorf("recording.path: %w; stop that one, or give this one a directory of its own", err)
+	case err != nil:
+		return fmt.Errorf("recording.path: %w; check the directory and its rights", err)
+	}
+	n.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		return n.archive.Close(ctx)
+	})
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if err := n.store.SettleRecordings(ctx, n.archive.Finished); err != nil {
+		n.log.Warn().Err(err).Msg("records of a killed process do not say how their recordings ended")
+	}
+	return nil
 }
 
 // mediaWorkers is the number of relay threads for a number of processors. A thread can carry some 1,500 calls; idle
@@ -125,35 +161,6 @@ func mediaConfig(m *config.Media) media.Config {
 	return c
 }
 
-func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
-	addr := n.config().Admin.Listen.String()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("admin.listen: %w; another process may have the port, see ss -ltnp", err)
-	}
-	n.apiAt = listener.Addr()
-	options := admin.Options{
-		Calls: liveCalls{n.server}, Records: n.store, Token: n.config().Admin.Token.Reveal(), Log: n.log, Operator: op,
-		Control: control{n.server},
-		Ready: func() error {
-			if n.server.Draining() {
-				return errors.New("draining")
-			}
-			return n.store.Err()
-		},
-	}
-	if n.archive != nil {
-		options.Recordings = n.archive
-	}
-	n.api = admin.Server(addr, admin.New(options), n.log)
-	go func() {
-		if err := n.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			n.log.Error().Err(err).Msg("admin API ended")
-		}
-	}()
-	return nil
-}
-
 // aliveEvery is how often the store's sign of life is renewed, purgeEvery how often old records are removed.
 const (
 	aliveEvery = 5 * time.Second
@@ -162,7 +169,6 @@ const (
 
 // tend renews the sign of life in the store, removes old records, and logs when records can't be written.
 func (n *Node) tend(ctx context.Context) {
-	defer close(n.tended)
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
 	var purged time.Time
@@ -223,6 +229,9 @@ const (
 	legsTimeout  = 2 * time.Second
 )
 
+// onClose has Close call f.
+func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
+
 // Close ends live calls with BYE, writes their records and stops all parts.
 func (n *Node) Close() error {
 	n.stop()
@@ -239,31 +248,8 @@ func (n *Node) Close() error {
 		}
 		cancel()
 	}
-	if n.api != nil {
-		errs = append(errs, n.api.Close())
-	}
-	if n.hookServer != nil {
-		errs = append(errs, n.hookServer.Close())
-	}
-	if n.followed != nil {
-		n.followed.close()
-	}
-	if n.server != nil {
-		errs = append(errs, n.server.Close())
-	}
-	if n.engine != nil {
-		errs = append(errs, n.engine.Close())
-	}
-	if n.archive != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		errs = append(errs, n.archive.Close(ctx))
-		cancel()
-	}
-	if n.tended != nil {
-		<-n.tended
-	}
-	if n.store != nil {
-		errs = append(errs, n.store.Close())
+	for _, f := range slices.Backward(n.closers) {
+		errs = append(errs, f())
 	}
 	return errors.Join(errs...)
 }
@@ -296,37 +282,4 @@ func (n *Node) RecordOf(ctx context.Context, sipCallID string) (store.Record, er
 			return store.Record{}, fmt.Errorf("call %s has no record", sipCallID)
 		}
 	}
-}
-
-// liveCalls are the calls for the admin API.
-type liveCalls struct{ server *b2bua.Server }
-
-func (l liveCalls) Live(ctx context.Context) []admin.Call {
-	live := l.server.Live(ctx)
-	calls := make([]admin.Call, 0, len(live))
-	for _, c := range live {
-		calls = append(calls, callOf(c))
-	}
-	return calls
-}
-
-func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
-	c, ok := l.server.Find(ctx, id)
-	return callOf(c), ok
-}
-
-func callOf(c b2bua.LiveCall) admin.Call {
-	call := admin.Call{Record: c.Record, Phase: c.Phase, Recording: c.Recording, Masked: c.Masked}
-	for side, name := range []string{"a", "b"} {
-		if c.Held[side] {
-			call.Held = append(call.Held, name)
-		}
-		if c.Hears[side] != "" {
-			if call.Hears == nil {
-				call.Hears = map[string]string{}
-			}
-			call.Hears[name] = c.Hears[side]
-		}
-	}
-	return call
 }

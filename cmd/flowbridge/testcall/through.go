@@ -7,15 +7,14 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/sim"
@@ -32,7 +31,7 @@ type Through struct {
 // Place places the call through a B2BUA in this process. Ports and database are its own, so it does not disturb a
 // running one.
 func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := cli.Interruptible(ctx)
 	defer stop()
 	dir, err := os.MkdirTemp("", "flowbridge-call-")
 	if err != nil {

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os/signal"
-	"syscall"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -15,6 +16,30 @@ import (
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/sim"
 )
+
+func simulateCommand() *cobra.Command {
+	return cli.Group("simulate", "Stand in for a platform, or for Twilio in front of one", "",
+		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681",
+		simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())
+}
+
+// standIn runs a platform's stand-in until a signal.
+func standIn(c *cobra.Command, asJSON bool, start func(context.Context, zerolog.Logger) (io.Closer, error)) error {
+	ctx, stop := cli.Interruptible(c.Context())
+	defer stop()
+	log := node.Console(zerolog.InfoLevel)
+	if asJSON {
+		log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
+	}
+	s, err := start(ctx, log)
+	if err == nil {
+		<-ctx.Done()
+	}
+	if s == nil {
+		return err
+	}
+	return errors.Join(err, s.Close())
+}
 
 const simulateSynthflowLong = `A stand-in for Synthflow: POST /v2/prepare_inbound, the account's API (custom-numbers, numbers, assistants, calls) and
 a SIP agent that plays a greeting and then echoes what it hears.
@@ -50,22 +75,14 @@ func simulateSynthflowCommand() *cobra.Command {
 		if err != nil {
 			return cli.Usage("%w", err)
 		}
-		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
-		defer stop()
-		o.Log = node.Console(zerolog.InfoLevel)
-		if f.json {
-			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
-		}
-		s, err := sim.StartSynthflow(ctx, o)
-		if err != nil {
-			return err
-		}
-		if err := f.announce(c.OutOrStdout(), s); err != nil {
-			_ = s.Close()
-			return err
-		}
-		<-ctx.Done()
-		return s.Close()
+		return standIn(c, f.json, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+			o.Log = log
+			s, err := sim.StartSynthflow(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return s, f.announce(c.OutOrStdout(), s)
+		})
 	}
 	return c
 }
@@ -161,4 +178,57 @@ func (f *synthflowFlags) announce(out io.Writer, s *sim.Synthflow) error {
 		fmt.Fprintf(out, "number %s, inbound agent %s\n", n.Number, n.ModelID)
 	}
 	return nil
+}
+
+func simulateVapiCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "vapi",
+		Short: "Assistants and phone numbers over HTTP, and a SIP agent that greets and echoes",
+		Long: "A stand-in for Vapi: /assistant, /phone-number and /call as in its API reference, kept in memory, and a SIP agent\n" +
+			"that takes INVITEs to the sipUri of a number. Headers that begin with x- fill the template variables of the\n" +
+			"assistant's firstMessage. A number without an assistantId asks its server (assistant-request) while the call rings\n" +
+			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n" +
+			"A number's sipUri has the host of the region, or the address of the agent; an INVITE is found by either.\n\n" +
+			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n" +
+			strings.Replace(sim.FaultUsage, "failed, ", "", 1) + ".",
+		Example: "  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n" +
+			"  flowbridge simulate vapi --region eu\n" +
+			"  flowbridge simulate vapi --fault late:8s",
+		Args: cli.Args(cobra.NoArgs),
+	}
+	var o sim.VapiOptions
+	var fault string
+	var asJSON bool
+	f := c.Flags()
+	f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8091", "address of the HTTP API")
+	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent (UDP)")
+	f.StringVar(&o.Key, "key", "sim-key", "private key that the API asks for as bearer token")
+	f.StringVar(&o.Region, "region", "us", "us or eu: whose SIP host a sipUri may have")
+	f.StringVar(&o.Host, "host", "", "a further host name that a sipUri may have")
+	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
+	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
+	f.StringVar(&fault, "fault", "", "how to misbehave")
+	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var err error
+		if o.Fault, err = sim.ParseFault(fault); err == nil {
+			err = o.Validate()
+		}
+		if err != nil {
+			return cli.Usage("%w", err)
+		}
+		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+			o.Log = log
+			s, err := sim.StartVapi(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			if asJSON {
+				return s, json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"api": s.APIURL(), "key": s.Key(), "sip": s.SIPAddr().String()})
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "API   %s (key %s)\nagent sip:%s\n", s.APIURL(), s.Key(), s.SIPAddr())
+			return s, err
+		})
+	}
+	return c
 }
