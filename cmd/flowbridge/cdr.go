@@ -45,8 +45,8 @@ func cdrListCommand() *cobra.Command {
 	f.StringVar(&filter.Trunk, "trunk", "", "only this trunk")
 	f.StringVar(&filter.Target, "target", "", "only this target")
 	f.StringVar(&filter.Disposition, "disposition", "", "only this disposition")
-	f.StringVar(&filter.Cursor, "cursor", "", "go on where an earlier list ended")
-	f.IntVar(&filter.Limit, "limit", 100, "at most so many, up to 1000")
+	f.StringVar(&filter.Cursor, "cursor", "", "continue where an earlier list ended")
+	f.IntVar(&filter.Limit, "limit", 100, "at most this many, up to 1000")
 	f.BoolVar(&asJSON, "json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if db == "" {
@@ -131,7 +131,7 @@ func healthcheckCommand() *cobra.Command {
 		Example: "  flowbridge healthcheck --url http://127.0.0.1:8080/readyz",
 		Args:    cli.Args(cobra.NoArgs),
 	}
-	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "what to ask")
+	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "the URL to ask")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
 		defer cancel()

@@ -49,10 +49,10 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the B2BUA",
-		Long: "Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets the others go on\n" +
-			"for up to sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reads the\n" +
-			"configuration anew: trunks, targets, routes and log count at once, the rest after a restart. Under systemd,\n" +
-			"Type=notify-reload is understood (docs/operations.md).",
+		Long: "Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets live ones go on for up to\n" +
+			"sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reloads the configuration:\n" +
+			"trunks, targets, routes and log take effect at once, the rest after a restart. Under systemd, Type=notify-reload\n" +
+			"is supported (docs/operations.md).",
 		Example: "  flowbridge serve --config flowbridge.yaml",
 		Args:    cli.Args(cobra.NoArgs),
 	}

@@ -121,7 +121,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Webhook.Tries, "webhook-tries", 3, "deliveries of the webhook after a call until one gets a 2xx, 1 to 10")
 	flags.StringVar(&o.PreAction.URL, "pre-action", "", "URL that the agent gets variables from before its first turn; <external_id>, <twilio_call_sid>, <call_id> and <diversion> are filled in")
 	flags.StringVar(&o.PreAction.Token, "pre-action-token", "", "bearer token that the agent shows there")
-	flags.StringVar(&f.fault, "fault", "", "how to misbehave")
+	flags.StringVar(&f.fault, "fault", "", "misbehaviour, as listed above")
 	flags.BoolVar(&f.json, "json", false, "addresses and log lines as JSON")
 }
 
@@ -207,7 +207,7 @@ func simulateVapiCommand() *cobra.Command {
 	f.StringVar(&o.Host, "host", "", "a further host name that a sipUri may have")
 	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
 	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
-	f.StringVar(&fault, "fault", "", "how to misbehave")
+	f.StringVar(&fault, "fault", "", "misbehaviour, as listed above")
 	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var err error

@@ -34,7 +34,7 @@ func simulateTwilioCommand() *cobra.Command {
 		Short: "A call that comes in to Twilio: asks a Voice URL and does what its TwiML says, or calls a trunk",
 		Long: "A stand-in for Twilio. With --voice-url a call comes in to a Twilio number: the URL is asked, signed with the auth\n" +
 			"token, the TwiML is read as strictly as Twilio's documents allow, and the SIP URI that it dials is called, with\n" +
-			"the headers of the URI. When that call has ended, the action URL of <Dial> is asked what is next. With --trunk the\n" +
+			"the headers of the URI. When that call has ended, the action URL of <Dial> is asked for the next step. With --trunk the\n" +
 			"call comes by an Elastic SIP trunk: no URL is asked, the number is called at the trunk's origination URI.\n\n" +
 			"Exit code 0 only if the call was answered and audio came back. Where the TwiML names an address that is not\n" +
 			"loopback, nothing is sent there: --send-to says where the INVITE goes instead.\n\n" +
@@ -67,7 +67,7 @@ func simulateTwilioCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", "", "IP address and port to call from (default the interface that leads there, any port)")
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
 	f.DurationVar(&o.call.GiveUp, "give-up", 0, "the caller hangs up when nobody has answered after that time (default never)")
-	f.StringVar(&o.fault, "fault", "", "how to be unusual")
+	f.StringVar(&o.fault, "fault", "", "what is unusual, as listed above")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, stop := cli.Interruptible(c.Context())

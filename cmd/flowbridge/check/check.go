@@ -17,19 +17,18 @@ func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Validate a configuration, and the machine's limits for it",
-		Long: "Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit\n" +
-			"code is 2 if there are any. Limits of this machine that are too low for it are warned of: open files, the\n" +
-			"receive buffer of sockets, ports that other programs may take, the directories of the database and of recordings; of\n" +
-			"targets whose transfers would lead to nowhere; of SRTP keys that could be read on the way; and of what a platform would\n" +
-			"not take. Nothing is opened or called.\n\n" +
-			"With --online each target is tried, too: its API with the token, its host name, and its SIP by OPTIONS. Nobody is\n" +
-			"called, and nothing is changed. The exit code is 1 if one fails.",
+		Long: "Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit code\n" +
+			"is 2 if there are any. Warnings name limits of this machine (open files, receive buffer of sockets, ports that\n" +
+			"other programs may take, directories of database and recordings), transfers that lead nowhere, SRTP keys that can\n" +
+			"be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n" +
+			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS. No call is\n" +
+			"placed, and nothing is changed. The exit code is 1 if one fails.",
 		Example: "  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json",
 		Args:    cli.Args(cobra.NoArgs),
 	}
 	file := cli.ConfigFlag(c)
 	asJSON := c.Flags().Bool("json", false, "as JSON")
-	online := c.Flags().Bool("online", false, "try the API, DNS and OPTIONS of each target, too")
+	online := c.Flags().Bool("online", false, "also try the API, DNS and OPTIONS of each target")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var try func(*config.Config) []finding
 		if *online {
@@ -68,7 +67,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		result.Valid = true
 		result.Trunks, result.Targets, result.Routes = len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes)
 		if result.Trunks == 0 || result.Routes == 0 {
-			result.Warnings = append(result.Warnings, warning{"there are no trunks or no routes, so no call can get through", "is it the right file, and whole?"})
+			result.Warnings = append(result.Warnings, warning{"there are no trunks or no routes, so no call can get through", "check that it is the right file and complete"})
 		}
 		result.Warnings = append(result.Warnings, deadTransfers(cfg)...)
 		result.Warnings = append(result.Warnings, readableKeys(cfg)...)

@@ -160,7 +160,7 @@ func (m machine) ports(cfg *config.Config) []warning {
 // warnOfPorts logs what ports finds: calls would lack a port now and then, and the cause would be hard to see.
 func (m machine) warnOfPorts(cfg *config.Config, log zerolog.Logger) {
 	for _, x := range m.ports(cfg) {
-		log.Warn().Str("problem", x.Problem).Str("remedy", x.Remedy).Msg("media.ports not ours alone")
+		log.Warn().Str("problem", x.Problem).Str("remedy", x.Remedy).Msg("other programs may take media.ports")
 	}
 }
 

@@ -137,7 +137,7 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 		if t.Region != "" {
 			region = "region " + t.Region
 		}
-		remedy = "a token is of one region, and the target is of " + region + ": is it the right one, and whole?"
+		remedy = "a token is of one region, and the target is of " + region + ": check that it is the right one and complete"
 	}
 	return detail, remedy, false
 }
@@ -229,7 +229,7 @@ func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, d
 	var dns *net.DNSError
 	switch {
 	case err == nil || errors.As(err, &dns) && dns.IsNotFound:
-		return nil, "there is no address of the name " + host, "look for a slip of the pen" + replacement(host)
+		return nil, "the name " + host + " has no address", "check the spelling" + replacement(host)
 	case errors.As(err, &dns) && dns.IsTimeout || ctx.Err() != nil:
 		return nil, "no name server answers about " + host, "does /etc/resolv.conf name one that this machine reaches?"
 	}
@@ -325,9 +325,9 @@ func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, rem
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("%v refuses connections", at), "is the port right" + portHint(t, at) + "?"
 	case isTimeout(err):
-		return fmt.Sprintf("%v lets no connection come about", at), "does a firewall stand between, or is the port wrong" + portHint(t, at) + "?"
+		return fmt.Sprintf("%v accepts no connection", at), "is a firewall in the way, or the port wrong" + portHint(t, at) + "?"
 	case errors.As(err, &unknown):
-		return fmt.Sprintf("the certificate of %v is of an authority that is not trusted", at), "name the authority's file in tls.ca of the target"
+		return fmt.Sprintf("the certificate of %v is signed by an authority that is not trusted", at), "name the authority's file in tls.ca of the target"
 	case errors.As(err, &name):
 		return fmt.Sprintf("the certificate of %v is for another name: %v", at, err), "dial the name that it is for, or write it as tls.server_name"
 	case errors.As(err, &expired):
@@ -342,12 +342,12 @@ func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("nothing listens at %v over %s", at, t.Transport), "is the port right" + portHint(t, at) + "?"
 	case errors.Is(err, errNotSIP):
-		return fmt.Sprintf("what answers at %v is no SIP", at), "is the port right" + portHint(t, at) + "?"
+		return fmt.Sprintf("the answer from %v is not SIP", at), "is the port right" + portHint(t, at) + "?"
 	case isTimeout(err):
 		return fmt.Sprintf("no answer to OPTIONS from %v over %s", at, t.Transport),
 			"some platforms answer only addresses on their allow-list, or a firewall drops it; is the port right" + portHint(t, at) + "?" + replacement(host)
 	}
-	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall between"
+	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall in the way"
 }
 
 // portHint names the documented port of a platform, the same in all regions, where another one is dialled.

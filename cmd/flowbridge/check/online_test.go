@@ -119,11 +119,11 @@ func TestOnlineOptions(t *testing.T) {
 	}
 }
 
-// Over TCP, too; what speaks something else is no SIP.
+// Over TCP, too; another protocol is not SIP.
 func TestOnlineTCP(t *testing.T) {
 	p := prober{lookup: noLookup, timeout: time.Second}
 	for speaks, want := range map[string]string{
-		"SIP/2.0": "over tcp: 200 OK", "HTTP/1.1": "is no SIP", "": "no answer to OPTIONS",
+		"SIP/2.0": "over tcp: 200 OK", "HTTP/1.1": "is not SIP", "": "no answer to OPTIONS",
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -278,10 +278,10 @@ func TestOnlineDNS(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&net.DNSError{IsNotFound: true}, "there is no address of the name sipin.synthflow.ai; look for a slip of the pen; Synthflow's current documents name sip.synthflow.ai instead: write region: global"},
+		{&net.DNSError{IsNotFound: true}, "the name sipin.synthflow.ai has no address; check the spelling; Synthflow's current documents name sip.synthflow.ai instead: write region: global"},
 		{&net.DNSError{IsTimeout: true}, "no name server answers about sipin.synthflow.ai"},
 		{errors.New("broken"), "sipin.synthflow.ai can't be looked up: broken"},
-		{nil, "there is no address of the name"},
+		{nil, "has no address"},
 	} {
 		p := prober{timeout: time.Second, lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, c.err }}
 		if got := p.lines(t, onlineConfig(t, `kind: synthflow`)); !strings.Contains(got, c.want) {

@@ -33,10 +33,10 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 // public.
 func hookWarnings(h *config.Hooks) (all []warning) {
 	if h.Twilio != nil && h.Twilio.AuthToken == "" {
-		all = append(all, warning{"hooks.twilio checks no signature: whoever reaches it, by a proxy for one, can have calls prepared", "write auth_token_file and url"})
+		all = append(all, warning{"hooks.twilio checks no signature: anyone who reaches it, for example through a proxy, can have calls prepared", "write auth_token_file and url"})
 	}
 	if h.Vapi != nil && h.Vapi.Secret == "" {
-		all = append(all, warning{"hooks.vapi asks for no secret: whoever reaches it, by a proxy for one, can ask which assistants there are", "write secret_file"})
+		all = append(all, warning{"hooks.vapi asks for no secret: anyone who reaches it, for example through a proxy, can list the assistants", "write secret_file"})
 	}
 	return all
 }
@@ -148,7 +148,7 @@ func leadWarnings(t *config.Target) (all []warning) {
 		}
 		if p.of != nil && strings.Contains(p.of.String(), wrong) {
 			all = append(all, warning{
-				fmt.Sprintf("target %s: %s names %s, and a route with direction outbound leads there: the customer is who was called", t.Name, p.key, strings.TrimSuffix(wrong, ".")),
+				fmt.Sprintf("target %s: %s names %s, but a route with direction outbound leads there, so the called number is the customer's", t.Name, p.key, strings.TrimSuffix(wrong, ".")),
 				"write " + strings.TrimSuffix(right, ".") + " instead, which is right in both directions",
 			})
 		}

@@ -24,10 +24,10 @@ import (
 func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain",
-		Short: "What a call would do and send; sends nothing",
+		Short: "Show what a call would do and send, without sending it",
 		Long: "Show what a call from one number to another would do: its trunk and route, each target in order with the\n" +
 			"request to the platform's API and the INVITE, and what happens when a target fails. Nothing is sent, and\n" +
-			"no name is looked up; the platform's call id is a made-up one. Exit code 1 if the call gets to no target.",
+			"no name is looked up; the platform's call id is a made-up one. The exit code is 1 if the call reaches no target.",
 		Example: "  flowbridge explain --from +15075550100 --to +15075785607\n" +
 			"  flowbridge explain --source 203.0.113.7 --from 5550100 --to 5785607 --header 'Diversion: <sip:+15075550111@x>'\n" +
 			"  flowbridge explain --target synthflow --from +15075550100 --to +15075785607\n" +
@@ -38,7 +38,7 @@ func Command() *cobra.Command {
 	var q b2bua.Question
 	f := c.Flags()
 	f.StringVar(&q.From, "from", "", "the caller: number, SIP URI or From value")
-	f.StringVar(&q.To, "to", "", "who is called: number or SIP URI")
+	f.StringVar(&q.To, "to", "", "the called party: number or SIP URI")
 	f.StringArrayVar(&q.Headers, "header", nil, "a further header of the caller's INVITE, 'Name: value'; may be repeated")
 	f.StringVar(&q.Trunk, "trunk", "", "the trunk that the call comes from (default the only one)")
 	f.StringVar(&q.Target, "target", "", "the target that places the call, instead of a trunk")

@@ -36,7 +36,7 @@ func (n *Node) takeReport(ctx context.Context, said synthflow.Report) (synthflow
 	}
 	report, err := n.confirmed(ctx, target, said)
 	if errors.Is(err, errNoSuchCall) {
-		n.log.Warn().Str("synthflow_call_id", said.CallID).Msg("a report is of a call that the platform's API does not know")
+		n.log.Warn().Str("synthflow_call_id", said.CallID).Msg("the platform's API does not know the call of a report")
 		return synthflow.TakenUnknown, nil
 	}
 	if err != nil {

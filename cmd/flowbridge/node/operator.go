@@ -125,7 +125,7 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).
 			Msg("configuration reloaded")
 		if len(done.NeedRestart) > 0 {
-			o.log.Warn().Strs("sections", done.NeedRestart).Msg("changed sections count after a restart only")
+			o.log.Warn().Strs("sections", done.NeedRestart).Msg("changed sections take effect after a restart")
 		}
 	}
 	return done, err

@@ -29,7 +29,7 @@ func newSupervisor(log zerolog.Logger) *supervisor {
 
 func (s *supervisor) tell(state string) {
 	if err := s.notify(state); err != nil {
-		s.log.Warn().Err(err).Msg("the supervisor can't be told: see NOTIFY_SOCKET")
+		s.log.Warn().Err(err).Msg("the supervisor can't be reached: see NOTIFY_SOCKET")
 	}
 }
 
@@ -68,7 +68,7 @@ func (s *supervisor) watch(ctx context.Context, alive func(context.Context) erro
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			s.log.Error().Err(err).Msg("not well: the watchdog gets no sign of life")
+			s.log.Error().Err(err).Msg("the process hangs: the watchdog gets no sign of life")
 		default:
 			s.tell(daemon.SdNotifyWatchdog)
 		}

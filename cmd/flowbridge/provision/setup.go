@@ -45,15 +45,15 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "setup",
 		Short: "From an account to a call: number, agent, configuration, test call",
-		Long: "Do what the platform's documents ask for, in their order, each step only where it is not done already:\n" +
+		Long: "Do the steps of the platform's documents, each only if it is not done yet:\n" +
 			"  1  import the number\n" +
 			"  2  create the agent, or find it by --model-id or by its name, and bind it to the number\n" +
-			"  3  put a target and a route into the configuration file, which is shown first; comments and all else of the\n" +
-			"     file stay as they are\n" +
+			"  3  add a target and a route to the configuration file, after showing the change; the rest of the file, comments\n" +
+			"     included, stays as it is\n" +
 			"  4  with --test-call, place a call through a B2BUA in this process that has the new configuration\n" +
-			"All that was written, and the configuration that would come of it, is checked before anything is changed in the account.\n" +
-			"It can be repeated: what is there is left alone, and what is there but otherwise is an error that says how to\n" +
-			"change it. --dry-run prints requests and configuration, and does nothing.",
+			"All flags and the resulting configuration are checked before anything is changed in the account. The command can\n" +
+			"be repeated: existing parts stay as they are, and a part with other values is an error that says how to change it.\n" +
+			"--dry-run prints requests and configuration, and does nothing.",
 		Example: "  flowbridge synthflow setup --workspace-id W --token-file /run/secrets/synthflow --phone-number +15551230000 \\\n" +
 			"      --name Reception --prompt-file prompt.txt --llm gpt-4.1 --language en-US --voice-id V \\\n" +
 			"      --trunk carrier --trunk-source 203.0.113.0/24 --config flowbridge.yaml\n" +
@@ -187,7 +187,7 @@ func (u *setup) findAgent(c *cobra.Command, agents things) (a setupAgent, err er
 		return a, err
 	}
 	if kind, _ := a.have.Text("type"); kind != "" && kind != "inbound" {
-		return a, fmt.Errorf("agent %s is of type %s: to this platform all calls that come by SIP are inbound, so it takes none", a.id, cli.Shown(kind))
+		return a, fmt.Errorf("agent %s is of type %s, but calls that reach this platform by SIP are always inbound, so it takes none", a.id, cli.Shown(kind))
 	}
 	return a, nil
 }

@@ -35,7 +35,7 @@ func (u *setup) check(c *cobra.Command) (err error) {
 		return err
 	}
 	if !u.yes && !u.dryRun && !u.terminal() {
-		return cli.Usage("there is nobody to ask: write --yes to have the configuration written")
+		return cli.Usage("there is no terminal to ask at: write --yes to have the configuration written")
 	}
 	if u.at, err = u.access(c); err != nil {
 		return err
@@ -53,7 +53,7 @@ func (u *setup) check(c *cobra.Command) (err error) {
 		kind = c.Flags().Lookup("type").Value.String()
 	}
 	if u.modelID == "" && kind != "inbound" {
-		return cli.Usage("type %v: to this platform all calls that come by SIP are inbound", kind)
+		return cli.Usage("type %v: calls that reach this platform by SIP are always inbound", kind)
 	}
 	return u.checkRest()
 }
@@ -97,7 +97,7 @@ func (u *setup) checkRest() error {
 	number, plus := strings.CutPrefix(u.phoneNumber, "+")
 	switch {
 	case u.sip == "" && u.at.region.SIP == "":
-		return cli.Usage("--sip is needed with --api: where do calls go?")
+		return cli.Usage("--sip is needed with --api: it says where calls go")
 	case u.sip != "" && !isHostPort:
 		return cli.Usage("--sip %q: write host and port, like sip.synthflow.ai:32681", u.sip)
 	case u.modelID != "" && !isID(u.modelID):

@@ -66,7 +66,7 @@ func TestSetupChecksBeforeItSends(t *testing.T) {
 		"no such trunk":        {trunk, 2, "there is no such trunk", with("--trunk", "nosuch")},
 		"no trunk":             {"sip: {}\n", 2, "write --trunk-source", agent},
 		"unknown key":          {trunk + "sipp: {}\n", 2, "sipp", agent},
-		"not YAML":             {"trunks: [", 2, "put right first", agent},
+		"not YAML":             {"trunks: [", 2, "correct the configuration first", agent},
 		"not valid after it":   {trunk, 2, "would not be valid", with("--target-name", "a b")},
 		"target is another":    {trunk + "targets: [{name: synthflow, kind: sip, uri: \"sip:1@127.0.0.9\"}]\n", 1, `kind is "sip"`, agent},
 		"source of the trunk":  {trunk, 1, "without the source 203.0.114.1", with("--trunk", "acme", "--trunk-source", "203.0.114.1")},
@@ -114,7 +114,7 @@ func TestSetupByHandChangesNothing(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
 	log.take()
-	s.step(1, []string{`model_id: "` + id + `"`, "in the above by hand, and repeat the command"}, "--name", "Ann", "--yes")
+	s.step(1, []string{`model_id: "` + id + `"`, "add the above by hand, and repeat the command"}, "--name", "Ann", "--yes")
 	onlyReads()
 }
 

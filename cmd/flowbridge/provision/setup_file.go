@@ -133,8 +133,8 @@ func (f *setupFile) byHand(all []addition, out io.Writer) error {
 	if slices.ContainsFunc(all, func(a addition) bool { return strings.Contains(a.element, newModelID) }) {
 		how = " with the id that flowbridge synthflow assistant create gives in the place of " + newModelID + ", and repeat the command with --model-id"
 	}
-	return fmt.Errorf("%s is written in a way that nothing can be put into it as text (elements of a list in brackets, aliases), and nothing was done: "+
-		"write each element of these lists in a line of its own (- name: …), and repeat the command; or put in the above by hand%s", f.name, how)
+	return fmt.Errorf("%s can't be edited as text, because a list is in brackets or uses an alias, so nothing was done: "+
+		"write each element of these lists on a line of its own (- name: …), and repeat the command; or add the above by hand%s", f.name, how)
 }
 
 // write replaces the file in one step, so a reader or a crash never sees half of it. Mode and owner stay.
@@ -194,7 +194,7 @@ func (f *setupFile) unchanged() error {
 		return err
 	}
 	if f.old == nil || !bytes.Equal(now, f.old) {
-		return errors.New("it was changed meanwhile: repeat the command")
+		return errors.New("another program has changed it: repeat the command")
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type addition struct{ key, element string }
 func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	cfg, err := config.Parse(f.path, f.old, u.env)
 	if err != nil {
-		return nil, fmt.Errorf("the configuration has to be put right first:\n%w", err)
+		return nil, fmt.Errorf("correct the configuration first:\n%w", err)
 	}
 	trunk, newTrunk, err := u.whichTrunk(cfg)
 	if err != nil {
@@ -158,7 +158,7 @@ func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Name == u.targetName {
 			if wrong := u.otherwise(t, model); len(wrong) > 0 {
-				return false, fmt.Errorf("target %s is in the configuration already, and otherwise: %s; change it by hand, or write another --target-name",
+				return false, fmt.Errorf("target %s is already in the configuration, with other values: %s; change it by hand, or write another --target-name",
 					t.Name, strings.Join(wrong, "; "))
 			}
 			return true, nil

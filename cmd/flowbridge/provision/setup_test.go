@@ -236,9 +236,9 @@ func TestSetupUsage(t *testing.T) {
 		says string
 		args []string
 	}{
-		{"nobody to ask", newAgent()},
+		{"no terminal to ask at", newAgent()},
 		{"name is missing", []string{"--yes", "--prompt", "x"}},
-		{"are inbound", with("--type", "outbound")},
+		{"are always inbound", with("--type", "outbound")},
 		{"host and port", with("--sip", "127.0.0.1")},
 		{"host and port", with("--sip", "a b:1")},
 		{"1 to 3600", with("--seconds", "0")},
@@ -270,7 +270,7 @@ func TestSetupPlan(t *testing.T) {
 		"no trunk":           {"", "", "", "write --trunk-source"},
 		"two trunks":         {"trunks: [{name: a, sources: [10.0.0.1]}, {name: b, sources: [10.0.0.2]}]", "", "", "one of a, b"},
 		"another trunk":      {"trunks: [{name: a, sources: [10.0.0.1]}]", "c", "", "no such trunk"},
-		"not valid":          {"trunk: []", "", "", "put right first"},
+		"not valid":          {"trunk: []", "", "", "correct the configuration first"},
 		"everything":         {"trunks: [{name: a, sources: [10.0.0.1]}]", "", "targets routes", ""},
 		"one of two":         {"trunks: [{name: a, sources: [10.0.0.1]}, {name: b, sources: [10.0.0.2]}]", "b", "targets routes", ""},
 		"target there":       {"trunks: [{name: a, sources: [10.0.0.1]}]\ntargets: [{name: synthflow, kind: synthflow, " + uri + ", " + prepare + "}]", "", "routes", ""},
@@ -371,7 +371,7 @@ func TestSetupAsks(t *testing.T) {
 	}
 	// Somebody else writes it meanwhile.
 	w.allowed = func() (bool, error) { return true, os.WriteFile(file, []byte("sip: {}\n"), 0o600) }
-	if _, err := f.apply(all, os.LookupEnv, w); err == nil || !strings.Contains(err.Error(), "changed meanwhile") || read(t, file) != "sip: {}\n" {
+	if _, err := f.apply(all, os.LookupEnv, w); err == nil || !strings.Contains(err.Error(), "another program has changed it") || read(t, file) != "sip: {}\n" {
 		t.Errorf("got %v, and the file is %q", err, read(t, file))
 	}
 	// The result would not be valid.

@@ -69,8 +69,8 @@ func (s *synthflowCLI) numbers() *resource {
 			"": {"Import, list, show, change and remove numbers", "", "  flowbridge synthflow number list --workspace-id W"},
 			"create": {
 				"Import a number (POST /v2/custom-numbers), unless it is there",
-				"Import a number into the workspace. Where the workspace has it already, nothing is sent but the look-up; the\n" +
-					"exit code is 0 if it is as it was asked for, and 1, with what differs and the command to change it, if not.",
+				"Import a number into the workspace. If the workspace has it already, nothing is changed: the exit code is 0 if\n" +
+					"it is as wanted, else 1, and the differences are shown with the command to change it.",
 				"  flowbridge synthflow number create --workspace-id W --phone-number +15551230000 --friendly-name Reception\n" +
 					"  flowbridge synthflow number create --workspace-id W --phone-number +15551230000 \\\n" +
 					"      --termination-uri sip.carrier.example --trunk-username user --trunk-pwd-file trunk.pwd\n" +
@@ -83,8 +83,8 @@ func (s *synthflowCLI) numbers() *resource {
 				"  flowbridge synthflow number update +15551230000 --trunk-pwd-env TRUNK_PWD"},
 			"delete": {
 				"Remove a number from the workspace (DELETE /v2/numbers/{slug})",
-				"Remove a number from the workspace, and show what was removed. It is detached from its agents; a number that was\n" +
-					"bought from the platform is cancelled, too.",
+				"Remove a number from the workspace, and show what was removed. It is detached from its agents; a number bought\n" +
+					"from the platform is also cancelled.",
 				"  flowbridge synthflow number delete +15551230000 --workspace-id W --yes",
 			},
 		},
@@ -205,10 +205,10 @@ func (s *synthflowCLI) assistants() *resource {
 			"": {"Create, list, show, change and remove agents", "", "  flowbridge synthflow assistant list"},
 			"create": {
 				"Create an agent (POST /v2/assistants), unless there is one of that name",
-				"Create an agent. Where there is one of that name already, nothing is sent but the look-up; the exit code is 0 if it\n" +
-					"is as it was asked for, and 1, with what differs and the command to change it, if not.\n\n" +
-					"voice_engine_version is sent, as the documents on direct dialling want it; an API that refuses it is asked once\n" +
-					"more without it.",
+				"Create an agent. If there is one of that name already, nothing is changed: the exit code is 0 if it is as wanted,\n" +
+					"else 1, and the differences are shown with the command to change it.\n\n" +
+					"voice_engine_version is sent, as the documents on direct dialling require; if the API refuses it, the request is\n" +
+					"repeated without it.",
 				"  flowbridge synthflow assistant create --name Reception --phone-number +15551230000 \\\n" +
 					"      --prompt-file prompt.txt --greeting-message Hello --llm gpt-4.1 --language en-US --voice-id V\n" +
 					"  flowbridge synthflow assistant create --body agent.json --dry-run",
@@ -216,7 +216,7 @@ func (s *synthflowCLI) assistants() *resource {
 			"list": {"List the agents (GET /v2/assistants/)", "", "  flowbridge synthflow assistant list --json"},
 			"show": {"Show an agent (GET /v2/assistants/{model_id})", "", "  flowbridge synthflow assistant show 1744274157255x646200691892837600 --json"},
 			"update": {
-				"Change an agent (PUT /v2/assistants/{model_id})", "Change an agent. What is not written stays as it is.",
+				"Change an agent (PUT /v2/assistants/{model_id})", "Change an agent. Members without a flag stay as they are.",
 				"  flowbridge synthflow assistant update 1744274157255x646200691892837600 --phone-number +15551230000\n" +
 					"  flowbridge synthflow assistant update 1744274157255x646200691892837600 --prompt-file prompt.txt",
 			},
@@ -266,7 +266,7 @@ func (s *synthflowCLI) openAssistants(_ *cobra.Command, a access, secrets []stri
 		create: func(ctx context.Context, body rest.Object, known map[string]bool) (made rest.Object, note string, err error) {
 			id, dropped, err := account.CreateAssistant(ctx, body, known)
 			if dropped {
-				note = "the API refused voice_engine_version; sent once more without it"
+				note = "the API refused voice_engine_version; the request was repeated without it"
 			}
 			return rest.Object{"model_id": id, "name": body["name"]}, note, err
 		},

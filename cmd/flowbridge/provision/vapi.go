@@ -44,8 +44,8 @@ func vapiAssistants(o *connection) *resource {
 			"": {"Create, list, show, change and remove assistants", "", "  flowbridge vapi assistant list"},
 			"create": {
 				"Create an assistant (POST /assistant), unless it is there",
-				"Create an assistant. Where there is one of that name already, nothing is sent but the look-up; the exit code is 0 if\n" +
-					"it is as it was asked for, and 1, with what differs and the command to change it, if not.",
+				"Create an assistant. If there is one of that name already, nothing is changed: the exit code is 0 if it is as wanted,\n" +
+					"else 1, and the differences are shown with the command to change it.",
 				"  flowbridge vapi assistant create --name Reception --first-message 'Hello {{first_name}}, how can I help?'\n" +
 					"  flowbridge vapi assistant create --body assistant.json --dry-run",
 			},
@@ -108,8 +108,8 @@ func vapiNumbers(o *connection) *resource {
 			"": {"Create, list, show, change and remove phone numbers", "", "  flowbridge vapi number list"},
 			"create": {
 				"Create a phone number (POST /phone-number), unless it is there",
-				"Create a SIP phone number (provider vapi). Where there is one of that SIP URI already, nothing is sent but the\n" +
-					"look-up; the exit code is 0 if it is as it was asked for, and 1, with what differs and the command to change it, if not.",
+				"Create a SIP phone number (provider vapi). If there is one of that SIP URI already, nothing is changed: the exit code\n" +
+					"is 0 if it is as wanted, else 1, and the differences are shown with the command to change it.",
 				"  flowbridge vapi number create --sip-user my-agent --assistant-id 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77\n" +
 					"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
 			},

@@ -86,7 +86,7 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 			return errors.New("not answered")
 		}
 		if len(r.Provisional) == 0 && r.Reason == "no response" {
-			row("answer", "none: nothing came back; is the address right, and are we known there?")
+			row("answer", "none: nothing came back; is the address right, and does it take calls from here?")
 			return errors.New("not answered: nothing came back")
 		}
 		row("answer", "%d %s", r.Status, cli.ASCII(r.Reason))
@@ -102,7 +102,7 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 			q.Received, q.Source, q.Lost, 100*float64(q.Lost)/float64(expected), q.OutOfOrder, q.Duplicates,
 			float64(q.Jitter.Microseconds())/1000, Rounded(r.MediaDelay))
 		if q.Source != q.Remote {
-			row("note", "RTP comes from %v, but the SDP says %v: there is a NAT, or an SDP that is not true", q.Source, q.Remote)
+			row("note", "RTP comes from %v, but the SDP says %v: a NAT is in the way, or the SDP is wrong", q.Source, q.Remote)
 		}
 	}
 	verdict, failed := Audio(r)
