@@ -29,16 +29,12 @@ type testCall struct {
 }
 
 func callCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "call",
-		Short: "Place one test call, print its ladder and the quality of its RTP",
-		Long: "Call a SIP URI with G.711, speak for some seconds, and show the SIP messages and the quality of the audio. The\n" +
+	c := cli.Command("call", "Place one test call, print its ladder and the quality of its RTP",
+		"Call a SIP URI with G.711, speak for some seconds, and show the SIP messages and the quality of the audio. The\n"+
 			"exit code is 0 only if the call was answered and audio came back. Ctrl-C hangs up.",
-		Example: "  flowbridge call --to sip:+15075785607@127.0.0.1:5060\n" +
-			"  flowbridge call --to sip:100@pbx.example.com --from 200 --user 200 --password-env PBX_PASSWORD --seconds 10\n" +
-			"  flowbridge call --to sip:100@127.0.0.1 --header 'X-Test: yes' --listen 127.0.0.5:5070",
-		Args: cli.Args(cobra.NoArgs),
-	}
+		"  flowbridge call --to sip:+15075785607@127.0.0.1:5060\n"+
+			"  flowbridge call --to sip:100@pbx.example.com --from 200 --user 200 --password-env PBX_PASSWORD --seconds 10\n"+
+			"  flowbridge call --to sip:100@127.0.0.1 --header 'X-Test: yes' --listen 127.0.0.5:5070")
 	var o testCall
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "SIP URI to call")

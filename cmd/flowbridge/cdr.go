@@ -25,15 +25,11 @@ func cdrCommand() *cobra.Command {
 }
 
 func cdrListCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "list",
-		Short: "List finished calls, newest first",
-		Long: "List finished calls, newest first. It reads the database file, beside a running server or without one.\n" +
+	c := cli.Command("list", "List finished calls, newest first",
+		"List finished calls, newest first. It reads the database file, beside a running server or without one.\n"+
 			"Times are UTC; SETUP is how long the caller waited, SECONDS how long the call lasted.",
-		Example: "  flowbridge cdr list --config flowbridge.yaml\n" +
-			"  flowbridge cdr list --db flowbridge.db --disposition failed --json",
-		Args: cli.Args(cobra.NoArgs),
-	}
+		"  flowbridge cdr list --config flowbridge.yaml\n"+
+			"  flowbridge cdr list --db flowbridge.db --disposition failed --json")
 	file := cli.ConfigFlag(c)
 	var filter store.Filter
 	var db, since, until string
@@ -125,12 +121,9 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 }
 
 func healthcheckCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "healthcheck",
-		Short:   "Ask a running server whether it takes calls; exit code 0 if so",
-		Example: "  flowbridge healthcheck --url http://127.0.0.1:8080/readyz",
-		Args:    cli.Args(cobra.NoArgs),
-	}
+	c := cli.Command("healthcheck", "Ask a running server whether it takes calls; exit code 0 if so",
+		"",
+		"  flowbridge healthcheck --url http://127.0.0.1:8080/readyz")
 	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "the URL to ask")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)

@@ -29,14 +29,10 @@ const (
 const demoHold = 4 * time.Second
 
 func demoCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "demo",
-		Short: "Simulator, B2BUA and real calls through it on loopback",
-		Long: "Start a stand-in platform, the B2BUA and a carrier on loopback, place calls with real SIP and RTP, and\n" +
+	c := cli.Command("demo", "Simulator, B2BUA and real calls through it on loopback",
+		"Start a stand-in platform, the B2BUA and a carrier on loopback, place calls with real SIP and RTP, and\n"+
 			"check by content that both sides hear each other. The exit code is 0 only if all checks pass.",
-		Example: "  flowbridge demo\n  flowbridge demo --calls 200\n  flowbridge demo --hold",
-		Args:    cli.Args(cobra.NoArgs),
-	}
+		"  flowbridge demo\n  flowbridge demo --calls 200\n  flowbridge demo --hold")
 	calls := c.Flags().Int("calls", 1, "place this many calls at once")
 	hold := c.Flags().Bool("hold", false, "stay up afterwards, and say how to call")
 	c.RunE = func(c *cobra.Command, _ []string) error {

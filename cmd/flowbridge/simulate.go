@@ -55,19 +55,15 @@ With --sip-user and --sip-password the agent challenges every INVITE and checks 
 the credentials of a target's ` + "`auth`" + `; with --number-auth it asks for trunk_username and trunk_pwd of the number.`
 
 func simulateSynthflowCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "synthflow",
-		Short: "Synthflow: the account's API, webhooks, and a SIP agent that greets and echoes",
-		Long:  simulateSynthflowLong,
-		Example: "  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681 --token sim-token\n" +
-			"  flowbridge simulate synthflow --number +15550100002 --workspace 1738660423280x428309622607052800\n" +
-			"  flowbridge simulate synthflow --webhook http://127.0.0.1:8081/synthflow/webhook --webhook-secret secret\n" +
-			"  flowbridge simulate synthflow --pre-action 'http://127.0.0.1:8081/variables?id=<call_id>' --pre-action-token secret\n" +
-			"  flowbridge simulate synthflow --fault late:8s\n" +
-			"  flowbridge simulate synthflow --fault status:480\n" +
-			"  flowbridge simulate synthflow --sip-user trunk --sip-password secret --sip-algorithm sha-256",
-		Args: cli.Args(cobra.NoArgs),
-	}
+	c := cli.Command("synthflow", "Synthflow: the account's API, webhooks, and a SIP agent that greets and echoes",
+		simulateSynthflowLong,
+		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681 --token sim-token\n"+
+			"  flowbridge simulate synthflow --number +15550100002 --workspace 1738660423280x428309622607052800\n"+
+			"  flowbridge simulate synthflow --webhook http://127.0.0.1:8081/synthflow/webhook --webhook-secret secret\n"+
+			"  flowbridge simulate synthflow --pre-action 'http://127.0.0.1:8081/variables?id=<call_id>' --pre-action-token secret\n"+
+			"  flowbridge simulate synthflow --fault late:8s\n"+
+			"  flowbridge simulate synthflow --fault status:480\n"+
+			"  flowbridge simulate synthflow --sip-user trunk --sip-password secret --sip-algorithm sha-256")
 	var f synthflowFlags
 	f.define(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -181,21 +177,17 @@ func (f *synthflowFlags) announce(out io.Writer, s *sim.Synthflow) error {
 }
 
 func simulateVapiCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "vapi",
-		Short: "Assistants and phone numbers over HTTP, and a SIP agent that greets and echoes",
-		Long: "A stand-in for Vapi: /assistant, /phone-number and /call as in its API reference, kept in memory, and a SIP agent\n" +
-			"that takes INVITEs to the sipUri of a number. Headers that begin with x- fill the template variables of the\n" +
-			"assistant's firstMessage. A number without an assistantId asks its server (assistant-request) while the call rings\n" +
-			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n" +
-			"A number's sipUri has the host of the region, or the address of the agent; an INVITE is found by either.\n\n" +
-			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n" +
-			strings.Replace(sim.FaultUsage, "failed, ", "", 1) + ".",
-		Example: "  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n" +
-			"  flowbridge simulate vapi --region eu\n" +
-			"  flowbridge simulate vapi --fault late:8s",
-		Args: cli.Args(cobra.NoArgs),
-	}
+	c := cli.Command("vapi", "Assistants and phone numbers over HTTP, and a SIP agent that greets and echoes",
+		"A stand-in for Vapi: /assistant, /phone-number and /call as in its API reference, kept in memory, and a SIP agent\n"+
+			"that takes INVITEs to the sipUri of a number. Headers that begin with x- fill the template variables of the\n"+
+			"assistant's firstMessage. A number without an assistantId asks its server (assistant-request) while the call rings\n"+
+			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n"+
+			"A number's sipUri has the host of the region, or the address of the agent; an INVITE is found by either.\n\n"+
+			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n"+
+			strings.Replace(sim.FaultUsage, "failed, ", "", 1)+".",
+		"  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n"+
+			"  flowbridge simulate vapi --region eu\n"+
+			"  flowbridge simulate vapi --fault late:8s")
 	var o sim.VapiOptions
 	var fault string
 	var asJSON bool

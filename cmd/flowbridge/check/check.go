@@ -14,18 +14,14 @@ import (
 
 // Command is `flowbridge check`.
 func Command() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "check",
-		Short: "Validate a configuration, and the machine's limits for it",
-		Long: "Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit code\n" +
-			"is 2 if there are any. Warnings name limits of this machine (open files, receive buffer of sockets, ports that\n" +
-			"other programs may take, directories of database and recordings), transfers that lead nowhere, SRTP keys that can\n" +
-			"be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n" +
-			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS. No call is\n" +
+	c := cli.Command("check", "Validate a configuration, and the machine's limits for it",
+		"Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit code\n"+
+			"is 2 if there are any. Warnings name limits of this machine (open files, receive buffer of sockets, ports that\n"+
+			"other programs may take, directories of database and recordings), transfers that lead nowhere, SRTP keys that can\n"+
+			"be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n"+
+			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS. No call is\n"+
 			"placed, and nothing is changed. The exit code is 1 if one fails.",
-		Example: "  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json",
-		Args:    cli.Args(cobra.NoArgs),
-	}
+		"  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json")
 	file := cli.ConfigFlag(c)
 	asJSON := c.Flags().Bool("json", false, "as JSON")
 	online := c.Flags().Bool("online", false, "also try the API, DNS and OPTIONS of each target")

@@ -58,12 +58,15 @@ func Root() *cobra.Command {
 	return root
 }
 
+// Command is a command without arguments.
+func Command(use, short, long, example string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: Args(cobra.NoArgs)}
+}
+
 // Group is a command that only has others below it.
 func Group(use, short, long, example string, below ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{
-		Use: use, Short: short, Long: long, Example: example, Args: Args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	c := Command(use, short, long, example)
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.AddCommand(below...)
 	return c
 }

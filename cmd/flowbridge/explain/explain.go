@@ -22,18 +22,14 @@ import (
 
 // Command is `flowbridge explain`.
 func Command() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "explain",
-		Short: "Show what a call would do and send, without sending it",
-		Long: "Show what a call from one number to another would do: its trunk and route, each target in order with the\n" +
-			"request to the platform's API and the INVITE, and what happens when a target fails. Nothing is sent, and\n" +
+	c := cli.Command("explain", "Show what a call would do and send, without sending it",
+		"Show what a call from one number to another would do: its trunk and route, each target in order with the\n"+
+			"request to the platform's API and the INVITE, and what happens when a target fails. Nothing is sent, and\n"+
 			"no name is looked up; the platform's call id is a made-up one. The exit code is 1 if the call reaches no target.",
-		Example: "  flowbridge explain --from +15075550100 --to +15075785607\n" +
-			"  flowbridge explain --source 203.0.113.7 --from 5550100 --to 5785607 --header 'Diversion: <sip:+15075550111@x>'\n" +
-			"  flowbridge explain --target synthflow --from +15075550100 --to +15075785607\n" +
-			"  flowbridge explain --trunk carrier --from '\"Ann\" <sip:+15075550100@pbx>' --to +15075785607 --json",
-		Args: cli.Args(cobra.NoArgs),
-	}
+		"  flowbridge explain --from +15075550100 --to +15075785607\n"+
+			"  flowbridge explain --source 203.0.113.7 --from 5550100 --to 5785607 --header 'Diversion: <sip:+15075550111@x>'\n"+
+			"  flowbridge explain --target synthflow --from +15075550100 --to +15075785607\n"+
+			"  flowbridge explain --trunk carrier --from '\"Ann\" <sip:+15075550100@pbx>' --to +15075785607 --json")
 	file := cli.ConfigFlag(c)
 	var q b2bua.Question
 	f := c.Flags()

@@ -65,8 +65,8 @@ func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	return b
 }
 
-// maxBodyFile bounds --body and files of texts, in bytes.
-const maxBodyFile = 1 << 20
+// maxFile bounds the files that are read, in bytes, like the configuration's reader.
+const maxFile = 1 << 20
 
 // read makes the body and lists its secrets.
 func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, err error) {
@@ -97,18 +97,25 @@ func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, 
 
 // readText reads a file, or standard input for -.
 func readText(c *cobra.Command, file string) ([]byte, error) {
-	in := c.InOrStdin()
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+	if file == "-" {
+		return readLimited(c.InOrStdin(), file)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxBodyFile+1))
-	if err == nil && len(data) > maxBodyFile {
-		err = fmt.Errorf("%s is larger than %d bytes", file, maxBodyFile)
+	return readFile(file)
+}
+
+func readFile(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLimited(f, file)
+}
+
+func readLimited(in io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is larger than %d bytes: is it the right file?", name, maxFile)
 	}
 	return data, err
 }

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -87,20 +88,14 @@ func (o *connection) find(c *cobra.Command) (access, error) {
 	}
 	a := access{region: o.regions[at], api: o.regions[at].API, workspace: o.workspace}
 	if o.api != "" {
-		if err := config.CheckAPI(o.api); err != nil {
-			return access{}, fmt.Errorf("--api: %w", err)
-		}
-		named := ""
-		if c.Flags().Changed("region") {
-			named = o.region
-		}
-		of, err := o.regionOfAPI(o.api, named)
+		named := c.Flags().Changed("region")
+		region, err := o.regionOfAPI(named)
 		if err != nil {
 			return access{}, err
 		}
 		a.api = o.api
-		if named == "" {
-			a.region = of
+		if !named {
+			a.region = region
 		}
 	}
 	token, err := o.token(c)
@@ -142,31 +137,25 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	if err != nil {
 		return access{}, err
 	}
-	var names []string
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		if t.Name == o.target {
-			return o.ofTarget(t)
+	at := slices.IndexFunc(cfg.Targets, func(t config.Target) bool { return t.Name == o.target })
+	if at < 0 {
+		var names []string
+		for i := range cfg.Targets {
+			names = append(names, cfg.Targets[i].Name)
 		}
-		names = append(names, t.Name)
+		return access{}, fmt.Errorf("--target %q: %s has no such target; it has %s", o.target, o.file, strings.Join(names, ", "))
 	}
-	return access{}, fmt.Errorf("--target %q: %s has no such target; it has %s", o.target, o.file, strings.Join(names, ", "))
-}
-
-func (o *connection) ofTarget(t *config.Target) (access, error) {
-	if t.Kind != o.kind {
-		return access{}, fmt.Errorf("--target %s: is of kind %s, not %s", t.Name, t.Kind, o.kind)
-	}
+	t := &cfg.Targets[at]
 	api, token, workspace, ok := t.Platform()
-	if !ok {
+	switch {
+	case t.Kind != o.kind:
+		return access{}, fmt.Errorf("--target %s: is of kind %s, not %s", t.Name, t.Kind, o.kind)
+	case !ok:
 		return access{}, fmt.Errorf("--target %s: has no section account that names API and token; write it, or --region and --token-file", t.Name)
 	}
-	a := access{api: api, token: token.Reveal(), workspace: workspace}
-	if at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.API == a.api }); at >= 0 {
+	a := access{api: api, token: token.Reveal(), workspace: cmp.Or(o.workspace, workspace)}
+	if at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.API == api }); at >= 0 {
 		a.region = o.regions[at]
-	}
-	if o.workspace != "" {
-		a.workspace = o.workspace
 	}
 	return a, nil
 }
@@ -195,19 +184,20 @@ func shellQuote(s string) string {
 
 // regionOfAPI is the region of an API's host, zero for an unknown host. A host of the other platform or of another
 // region than --region is an error, because an account exists in one region only.
-func (o *connection) regionOfAPI(api, named string) (config.Region, error) {
-	u, err := url.Parse(api)
-	if err != nil {
+func (o *connection) regionOfAPI(named bool) (config.Region, error) {
+	err := config.CheckAPI(o.api)
+	u, bad := url.Parse(o.api)
+	if err = cmp.Or(err, bad); err != nil {
 		return config.Region{}, fmt.Errorf("--api: %w", err)
 	}
-	kind, r, ok := config.RegionOfHost(u.Hostname())
+	kind, r, known := config.RegionOfHost(u.Hostname())
 	switch {
-	case !ok:
+	case !known:
 		return config.Region{}, nil
 	case kind != o.kind:
-		return config.Region{}, fmt.Errorf("--api %s is an API of %s, and this command is for %s", api, kind, o.kind)
-	case named != "" && named != r.Name:
-		return config.Region{}, fmt.Errorf("--api %s is of region %s, and --region is %s: write one of the two", api, r.Name, named)
+		return config.Region{}, fmt.Errorf("--api %s is an API of %s, and this command is for %s", o.api, kind, o.kind)
+	case named && o.region != r.Name:
+		return config.Region{}, fmt.Errorf("--api %s is of region %s, and --region is %s: write one of the two", o.api, r.Name, o.region)
 	}
 	return r, nil
 }

@@ -73,7 +73,7 @@ func (r *resource) command() *cobra.Command {
 // sub makes a command with its help and flags.
 func (r *resource) sub(name, use string) *cobra.Command {
 	h := r.help[name]
-	c := &cobra.Command{Use: use, Short: h.short, Long: h.long, Example: h.example, Args: cli.Args(cobra.NoArgs)}
+	c := cli.Command(use, h.short, h.long, h.example)
 	if strings.HasSuffix(use, " "+r.idName) {
 		c.Args = r.args
 	}

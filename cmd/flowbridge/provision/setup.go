@@ -42,25 +42,21 @@ type setup struct {
 }
 
 func (s *synthflowCLI) setupCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "setup",
-		Short: "From an account to a call: number, agent, configuration, test call",
-		Long: "Do the steps of the platform's documents, each only if it is not done yet:\n" +
-			"  1  import the number\n" +
-			"  2  create the agent, or find it by --model-id or by its name, and bind it to the number\n" +
-			"  3  add a target and a route to the configuration file, after showing the change; the rest of the file, comments\n" +
-			"     included, stays as it is\n" +
-			"  4  with --test-call, place a call through a B2BUA in this process that has the new configuration\n" +
-			"All flags and the resulting configuration are checked before anything is changed in the account. The command can\n" +
-			"be repeated: existing parts stay as they are, and a part with other values is an error that says how to change it.\n" +
+	c := cli.Command("setup", "From an account to a call: number, agent, configuration, test call",
+		"Do the steps of the platform's documents, each only if it is not done yet:\n"+
+			"  1  import the number\n"+
+			"  2  create the agent, or find it by --model-id or by its name, and bind it to the number\n"+
+			"  3  add a target and a route to the configuration file, after showing the change; the rest of the file, comments\n"+
+			"     included, stays as it is\n"+
+			"  4  with --test-call, place a call through a B2BUA in this process that has the new configuration\n"+
+			"All flags and the resulting configuration are checked before anything is changed in the account. The command can\n"+
+			"be repeated: existing parts stay as they are, and a part with other values is an error that says how to change it.\n"+
 			"--dry-run prints requests and configuration, and does nothing.",
-		Example: "  flowbridge synthflow setup --workspace-id W --token-file /run/secrets/synthflow --phone-number +15551230000 \\\n" +
-			"      --name Reception --prompt-file prompt.txt --llm gpt-4.1 --language en-US --voice-id V \\\n" +
-			"      --trunk carrier --trunk-source 203.0.113.0/24 --config flowbridge.yaml\n" +
-			"  flowbridge synthflow setup --workspace-id W --phone-number +15551230000 --model-id M --yes --test-call\n" +
-			"  flowbridge synthflow setup --workspace-id W --phone-number +15551230000 --model-id M --direct --dry-run",
-		Args: cli.Args(cobra.NoArgs),
-	}
+		"  flowbridge synthflow setup --workspace-id W --token-file /run/secrets/synthflow --phone-number +15551230000 \\\n"+
+			"      --name Reception --prompt-file prompt.txt --llm gpt-4.1 --language en-US --voice-id V \\\n"+
+			"      --trunk carrier --trunk-source 203.0.113.0/24 --config flowbridge.yaml\n"+
+			"  flowbridge synthflow setup --workspace-id W --phone-number +15551230000 --model-id M --yes --test-call\n"+
+			"  flowbridge synthflow setup --workspace-id W --phone-number +15551230000 --model-id M --direct --dry-run")
 	u := &setup{synthflowCLI: s, terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }}
 	u.numberFlags = newBodyFlags(c, "number-body", numberFields())
 	u.agentFlags = newBodyFlags(c, "agent-body", slices.DeleteFunc(assistantFields(), func(x field) bool { return x.path == "phone_number" }))

@@ -25,10 +25,9 @@ type setupFile struct {
 	name string // as it was written
 	old  []byte // nil: there is none
 	mode fs.FileMode
-}
 
-// maxConfigFile bounds the file, in bytes, like the configuration's reader.
-const maxConfigFile = 1 << 20
+	owner *syscall.Stat_t // nil: that of a new file
+}
 
 func openSetupFile(name string) (*setupFile, error) {
 	path, err := filepath.EvalSymlinks(name)
@@ -45,21 +44,9 @@ func openSetupFile(name string) (*setupFile, error) {
 	if !st.Mode().IsRegular() {
 		return nil, cli.Usage("%s is not a regular file", name)
 	}
+	owner, _ := st.Sys().(*syscall.Stat_t)
 	text, err := readFile(path)
-	return &setupFile{path: path, name: name, old: text, mode: st.Mode().Perm()}, err
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
-	if err == nil && len(text) > maxConfigFile {
-		err = fmt.Errorf("%s is larger than %d bytes: is it the right file?", path, maxConfigFile)
-	}
-	return text, err
+	return &setupFile{path: path, name: name, old: text, mode: st.Mode().Perm(), owner: owner}, err
 }
 
 type writer struct {
@@ -165,23 +152,10 @@ func (f *setupFile) write(text []byte) error {
 }
 
 func (f *setupFile) keepOwner(tmp *os.File) error {
-	if f.old == nil {
+	if f.owner == nil {
 		return nil
 	}
-	was, err := os.Stat(f.path)
-	if err != nil {
-		return err
-	}
-	is, err := tmp.Stat()
-	if err != nil {
-		return err
-	}
-	old, ok1 := was.Sys().(*syscall.Stat_t)
-	now, ok2 := is.Sys().(*syscall.Stat_t)
-	if !ok1 || !ok2 || old.Uid == now.Uid && old.Gid == now.Gid {
-		return nil
-	}
-	return tmp.Chown(int(old.Uid), int(old.Gid))
+	return tmp.Chown(int(f.owner.Uid), int(f.owner.Gid))
 }
 
 // unchanged is an error if the file was changed since it was read.
