@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,6 +29,16 @@ func roomy() machine {
 		writable:  func(string) error { return nil },
 		mode:      func(string) (fs.FileMode, error) { return 0o640, nil },
 	}
+}
+
+// parsed is a configuration with its defaults.
+func parsed(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("x.yaml", []byte(text), func(string) (string, bool) { return "hush-token", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 func with(name, value string) machine {
@@ -86,10 +97,7 @@ func TestMachineWarnings(t *testing.T) {
 		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := config.Parse("x.yaml", []byte(tt.yaml), func(string) (string, bool) { return "", false })
-			if err != nil {
-				t.Fatal(err)
-			}
+			cfg := parsed(t, tt.yaml)
 			got := tt.m.warnings(cfg)
 			if len(got) != min(1, len(tt.want)) {
 				t.Fatalf("got %+v", got)
@@ -119,10 +127,7 @@ func TestCheckWarnsOfRecordings(t *testing.T) {
 		"/proc/x":                    "recording.path: /proc/x can't be written or made by this user, for /proc",
 		"/sys/x/y":                   "for /sys:",
 	} {
-		cfg, err := config.Parse("x.yaml", []byte("recording: {path: "+path+"}"), func(string) (string, bool) { return "", false })
-		if err != nil {
-			t.Fatal(err)
-		}
+		cfg := parsed(t, "recording: {path: "+path+"}")
 		got := thisMachine().recordings(cfg)
 		if len(got) != min(1, len(want)) {
 			t.Errorf("%s: got %+v", path, got)
@@ -137,7 +142,7 @@ func TestCheckWarnsOfRecordings(t *testing.T) {
 		}
 		return fs.ErrNotExist
 	}
-	if got := m.recordings(&config.Config{Recording: config.Recording{Path: "/a/b"}}); len(got) != 1 || !strings.Contains(got[0].Problem, "for /: read-only") {
+	if got := m.recordings(parsed(t, "recording: {path: /a/b}")); len(got) != 1 || !strings.Contains(got[0].Problem, "for /: read-only") {
 		t.Errorf("nothing is there: got %+v", got)
 	}
 }
@@ -145,10 +150,7 @@ func TestCheckWarnsOfRecordings(t *testing.T) {
 // A start says whose ports media.ports are too.
 func TestServeWarnsOfPorts(t *testing.T) {
 	for ports, want := range map[string]string{"30000-39999": "ip_local_reserved_ports=32768-39999", "10000-32767": ""} {
-		cfg, err := config.Parse("x.yaml", []byte("media: {ports: "+ports+"}"), func(string) (string, bool) { return "", false })
-		if err != nil {
-			t.Fatal(err)
-		}
+		cfg := parsed(t, "media: {ports: "+ports+"}")
 		var out bytes.Buffer
 		roomy().warnOfPorts(cfg, zerolog.New(&out))
 		if got := out.String(); !strings.Contains(got, want) || (got == "") != (want == "") {
@@ -178,10 +180,7 @@ routes:
 		"  - {target: agent, targets: [agent]}":                                           "",
 		"  - {trunk: carrier, targets: [plain]}\n  - {trunk: callable, targets: [agent]}": "",
 	} {
-		cfg, err := config.Parse("x.yaml", []byte(peers+routes), func(string) (string, bool) { return "", false })
-		if err != nil {
-			t.Fatal(err)
-		}
+		cfg := parsed(t, peers+routes)
 		got := deadTransfers(cfg)
 		if len(got) != min(1, len(want)) || (want != "" && !strings.Contains(got[0].Problem, want)) {
 			t.Errorf("%s: got %+v; want %q", routes, got, want)
@@ -191,9 +190,11 @@ routes:
 
 // A private key that everybody may read is warned of once, wherever it is named.
 func TestMachineWarnsOfOpenKeys(t *testing.T) {
-	cfg := &config.Config{
-		SIP:     config.SIP{TLS: config.ListenTLS{Key: "own.key"}},
-		Targets: []config.Target{{}, {TLS: config.TargetTLS{Key: "open.key"}}, {TLS: config.TargetTLS{Key: "open.key"}}, {TLS: config.TargetTLS{Key: "gone.key"}}},
+	const target = `{name: %s, kind: sip, uri: "sip:a@127.0.0.1"}`
+	cfg := parsed(t, "targets: ["+fmt.Sprintf(target+", "+target+", "+target+", "+target, "a", "b", "c", "d")+"]")
+	cfg.SIP.TLS.Key = "own.key" // without a file, which a whole configuration would need
+	for i, key := range []string{"", "open.key", "open.key", "gone.key"} {
+		cfg.Targets[i].TLS.Key = key
 	}
 	m := roomy()
 	m.mode = func(path string) (fs.FileMode, error) {

@@ -61,15 +61,10 @@ func answerTo(request, status string) string {
 	return "SIP/2.0 " + status + "\r\n" + head + "Content-Length: 0\r\n\r\n"
 }
 
-// onlineConfig is a file with one target.
+// onlineConfig is a configuration with one target.
 func onlineConfig(t *testing.T, target string) *config.Config {
 	t.Helper()
-	cfg, err := config.Parse("x.yaml", []byte("sip: {listen: [\"udp://127.0.0.1:5060\", \"tcp://127.0.0.1:5060\"]}\ntargets: [{name: t, "+target+"}]"),
-		func(string) (string, bool) { return "hush-token", true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
+	return parsed(t, "sip: {listen: [\"udp://127.0.0.1:5060\", \"tcp://127.0.0.1:5060\"]}\ntargets: [{name: t, "+target+"}]")
 }
 
 func (p prober) lines(t *testing.T, cfg *config.Config) string {
@@ -388,14 +383,21 @@ func FuzzFinalStatus(f *testing.F) {
 	})
 }
 
-// Hooks that ask nobody who is there are warned of.
+// Hooks without authentication are warned of.
 func TestHookWarnings(t *testing.T) {
-	h := config.Hooks{Twilio: &config.TwilioHook{}, Vapi: &config.VapiHook{}, Synthflow: &config.SynthflowHook{}}
+	const text = `
+targets: [{name: a, kind: synthflow, uri: "sip:a@127.0.0.1", prepare: {api: "https://api.test", token_env: T}}]
+hooks:
+  twilio: {listen: "127.0.0.1:0", targets: [a]}
+  vapi: {listen: "127.0.0.1:0", rules: [{assistant_id: x}]}
+  synthflow: {listen: "127.0.0.1:0", secret_env: T}
+`
+	h := parsed(t, text).Hooks
 	if got := hookWarnings(&h); len(got) != 2 || !strings.Contains(got[0].Problem, "hooks.twilio") || !strings.Contains(got[1].Problem, "hooks.vapi") {
 		t.Errorf("got %+v", got)
 	}
 	h.Twilio.AuthToken, h.Vapi.Secret = "a", "b"
-	if got := append(hookWarnings(&h), hookWarnings(&config.Hooks{})...); len(got) != 0 {
+	if got := append(hookWarnings(&h), hookWarnings(&parsed(t, "").Hooks)...); len(got) != 0 {
 		t.Errorf("got %+v", got)
 	}
 }
