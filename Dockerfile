@@ -5,7 +5,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /flowbridge ./cmd/flowbridge
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X flowbridge/cmd/flowbridge/cli.version=${VERSION}" -o /flowbridge ./cmd/flowbridge
 RUN mkdir /data
 
 FROM scratch

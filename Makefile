@@ -1,7 +1,7 @@
 # What a developer types. `make test` is what CI runs.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X flowbridge/cmd/flowbridge/cli.version=$(VERSION)
 
 .PHONY: build test race fuzz model e2e lint bench load demo
 

@@ -87,7 +87,7 @@ func TestCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Listeners()[0].AddrPort), "--seconds", "1", "--header", "X-Test: yes")
+	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@%s", demoCalled, s.node.SIPAddr()), "--seconds", "1", "--header", "X-Test: yes")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}

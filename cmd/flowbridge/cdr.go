@@ -12,38 +12,25 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/store"
 )
 
 func cdrCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "cdr",
-		Short:   "Read the records of finished calls",
-		Example: "  flowbridge cdr list --json",
-		Args:    usage(cobra.NoArgs),
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	c.AddCommand(cdrListCommand())
-	return c
+	return cli.Group("cdr", "Read the records of finished calls", "", "  flowbridge cdr list --json", cdrListCommand())
 }
 
 func cdrListCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "list",
-		Short: "List finished calls, newest first",
-		Long: "List finished calls, newest first. It reads the database file, beside a running server or without one.\n" +
+	c := cli.Command("list", "List finished calls, newest first",
+		"List finished calls, newest first. It reads the database file, beside a running server or without one.\n"+
 			"Times are UTC; SETUP is how long the caller waited, SECONDS how long the call lasted.",
-		Example: "  flowbridge cdr list --config flowbridge.yaml\n" +
-			"  flowbridge cdr list --db flowbridge.db --disposition failed --json",
-		Args: usage(cobra.NoArgs),
-	}
-	file := configFlag(c)
+		"  flowbridge cdr list --config flowbridge.yaml\n"+
+			"  flowbridge cdr list --db flowbridge.db --disposition failed --json")
+	file := cli.ConfigFlag(c)
 	var filter store.Filter
 	var db, since, until string
 	var asJSON bool
@@ -54,8 +41,8 @@ func cdrListCommand() *cobra.Command {
 	f.StringVar(&filter.Trunk, "trunk", "", "only this trunk")
 	f.StringVar(&filter.Target, "target", "", "only this target")
 	f.StringVar(&filter.Disposition, "disposition", "", "only this disposition")
-	f.StringVar(&filter.Cursor, "cursor", "", "go on where an earlier list ended")
-	f.IntVar(&filter.Limit, "limit", 100, "at most so many, up to 1000")
+	f.StringVar(&filter.Cursor, "cursor", "", "continue where an earlier list ended")
+	f.IntVar(&filter.Limit, "limit", 100, "at most this many, up to 1000")
 	f.BoolVar(&asJSON, "json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if db == "" {
@@ -73,18 +60,17 @@ func cdrListCommand() *cobra.Command {
 			return err
 		}
 		if filter.Limit < 1 || filter.Limit > store.MaxLimit {
-			return fmt.Errorf("%w: --limit %d: 1 to %d", errUsage, filter.Limit, store.MaxLimit)
+			return cli.Usage("--limit %d: 1 to %d", filter.Limit, store.MaxLimit)
 		}
 		if d := filter.Disposition; d != "" && !slices.Contains(store.Dispositions(), d) {
-			return fmt.Errorf("%w: --disposition %q: one of %s", errUsage, d, strings.Join(store.Dispositions(), ", "))
+			return cli.Usage("--disposition %q: one of %s", d, strings.Join(store.Dispositions(), ", "))
 		}
 		return listCDRs(c.Context(), c.OutOrStdout(), db, filter, asJSON)
 	}
 	return c
 }
 
-// timeFlag reads a moment: RFC 3339, a date with or without a time (UTC), or
-// a duration, which is so long ago.
+// timeFlag reads a moment: RFC 3339, a date with or without a time (UTC), or a duration before now.
 func timeFlag(name, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
@@ -97,8 +83,7 @@ func timeFlag(name, value string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf(`%w: --%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`,
-		errUsage, name, value)
+	return time.Time{}, cli.Usage(`--%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`, name, value)
 }
 
 func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, asJSON bool) (err error) {
@@ -109,7 +94,7 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 	defer func() { err = errors.Join(err, r.Close()) }()
 	records, next, err := r.List(ctx, filter)
 	if errors.Is(err, store.ErrCursor) {
-		return fmt.Errorf("%w: --cursor is not one of this list", errUsage)
+		return cli.Usage("--cursor is not one of this list")
 	}
 	if err != nil {
 		return err
@@ -126,7 +111,7 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 		if r.AnsweredAt.IsZero() {
 			setup = r.EndedAt.Sub(r.StartedAt.Time).Milliseconds() // in vain
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, shown(r.From), shown(r.To), r.Target,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From), cli.Shown(r.To), r.Target,
 			r.Disposition, r.Cause, r.SIPStatus, float64(setup)/1000, float64(r.DurationMS)/1000, r.ID)
 	}
 	if next != "" {
@@ -136,19 +121,16 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 }
 
 func healthcheckCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "healthcheck",
-		Short:   "Ask a running server whether it takes calls; exit code 0 if so",
-		Example: "  flowbridge healthcheck --url http://127.0.0.1:8080/readyz",
-		Args:    usage(cobra.NoArgs),
-	}
-	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "what to ask")
+	c := cli.Command("healthcheck", "Ask a running server whether it takes calls; exit code 0 if so",
+		"",
+		"  flowbridge healthcheck --url http://127.0.0.1:8080/readyz")
+	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "the URL to ask")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
 		if err != nil {
-			return fmt.Errorf("%w: --url: %w", errUsage, err)
+			return cli.Usage("--url: %w", err)
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
@@ -163,14 +145,4 @@ func healthcheckCommand() *cobra.Command {
 		return err
 	}
 	return c
-}
-
-// shown is what a caller has sent as a terminal may show it.
-func shown(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

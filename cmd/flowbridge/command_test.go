@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
 )
 
 func TestMain(m *testing.M) {
@@ -22,14 +22,8 @@ func TestMain(m *testing.M) {
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	var out bytes.Buffer
-	c := command()
-	c.SetArgs(args)
-	c.SetOut(&out)
-	c.SetErr(&out)
-	if err := c.ExecuteContext(context.Background()); err != nil {
-		return out.String() + err.Error(), exitCode(err)
-	}
-	return out.String(), 0
+	code := cli.Run(t.Context(), command(), args, &out, &out)
+	return out.String(), code
 }
 
 func TestExitCodes(t *testing.T) {
@@ -46,7 +40,7 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		{"version", []string{"version"}, 0, programVersion()},
+		{"version", []string{"version"}, 0, cli.Version()},
 		{"check a bad file", []string{"check", "-c", bad}, 2, "log.level"},
 		{"check a good file", []string{"check", "-c", good}, 0, "1 trunks, 1 targets, 1 routes: valid"},
 		{"unknown command", []string{"dial"}, 2, "unknown command"},

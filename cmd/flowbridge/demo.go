@@ -5,60 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
 
-// The demo's numbers: a fictitious caller, and the called number of the
-// platform's own documents.
+// The demo's numbers: a fictitious caller, and the called number of the platform's documents.
 const (
 	demoCaller = "+15075550100"
 	demoCalled = "+15075785607"
 )
 
-// demoHold is how long a demo call lasts: the greeting, the caller's words
-// and their echo.
+// demoHold is the length of a demo call: greeting, words of the caller, and their echo.
 const demoHold = 4 * time.Second
 
 func demoCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "demo",
-		Short: "Simulator, B2BUA and real calls through it on loopback",
-		Long: "Start a stand-in platform, the B2BUA and a carrier on loopback, place calls with real SIP and RTP, and\n" +
-			"check by content that both sides hear each other. Exit code 0 only if everything held.",
-		Example: "  flowbridge demo\n  flowbridge demo --calls 200\n  flowbridge demo --hold",
-		Args:    usage(cobra.NoArgs),
-	}
-	calls := c.Flags().Int("calls", 1, "place so many calls at once")
+	c := cli.Command("demo", "Simulator, B2BUA and real calls through it on loopback",
+		"Start a stand-in platform, the B2BUA and a carrier on loopback, place calls with real SIP and RTP, and\n"+
+			"check by content that both sides hear each other. The exit code is 0 only if all checks pass.",
+		"  flowbridge demo\n  flowbridge demo --calls 200\n  flowbridge demo --hold")
+	calls := c.Flags().Int("calls", 1, "place this many calls at once")
 	hold := c.Flags().Bool("hold", false, "stay up afterwards, and say how to call")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *calls < 1 || *calls > 2000 {
-			return fmt.Errorf("%w: --calls %d: 1 to 2000", errUsage, *calls)
+			return cli.Usage("--calls %d: 1 to 2000", *calls)
 		}
-		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
 		return runDemo(ctx, c.OutOrStdout(), *calls, *hold)
 	}
 	return c
 }
 
-// stage is everything that the demo plays with.
+// stage is the parts of a demo.
 type stage struct {
 	platform *sim.Synthflow
 	carrier  *sim.Carrier
-	node     *node
+	node     *node.Node
 	trace    *b2bua.Trace
 	dir      string
 }
@@ -70,7 +62,7 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	fmt.Fprintf(out, "platform   API %s, agent sip:%s\nflowbridge sip:%s, admin API http://%s\ncarrier    sip:%s\n\n",
-		s.platform.APIURL(), s.platform.SIPAddr(), s.node.server.Listeners()[0].AddrPort, s.node.apiAt, s.carrier.Addr())
+		s.platform.APIURL(), s.platform.SIPAddr(), s.node.SIPAddr(), s.node.APIAddr(), s.carrier.Addr())
 	if calls == 1 {
 		err = s.oneCall(ctx, out)
 	} else {
@@ -84,8 +76,7 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 	return nil
 }
 
-// setStage starts the platform, the B2BUA and the carrier, on addresses of
-// their own.
+// setStage starts platform, B2BUA and carrier on addresses of their own.
 func setStage(ctx context.Context) (_ *stage, err error) {
 	s := &stage{trace: &b2bua.Trace{}}
 	defer func() {
@@ -110,15 +101,11 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	log := logger(config.Log{Level: "warn", Format: config.FormatConsole}, os.Stderr)
-	s.node, err = startNode(background, cfg, log, wiring{
-		tap:       s.trace,
-		transport: func(rt http.RoundTripper) http.RoundTripper { return tracedAPI{rt, s.trace} },
-	})
+	s.node, err = node.Start(background, cfg, node.Console(zerolog.WarnLevel), node.Options{Trace: s.trace})
 	return s, err
 }
 
-// demoConfig is a whole configuration: the addresses and files are filled in.
+// demoConfig is the configuration, without addresses and files.
 const demoConfig = `
 sip: {listen: ["udp://127.0.0.1:0"]}
 media: {listen: [127.0.0.1]}
@@ -149,7 +136,7 @@ func (s *stage) close() error {
 		errs = append(errs, s.carrier.Close())
 	}
 	if s.node != nil {
-		errs = append(errs, s.node.close())
+		errs = append(errs, s.node.Close())
 	}
 	if s.platform != nil {
 		errs = append(errs, s.platform.Close())
@@ -160,9 +147,9 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// explain says how to call what stays up.
+// explain prints how to place further calls.
 func (s *stage) explain(out io.Writer) {
-	at := s.node.server.Listeners()[0].AddrPort
+	at := s.node.SIPAddr()
 	fmt.Fprintf(out, `
 Staying up until Ctrl-C. To call it:
   softphone  dial sip:%s@%s
@@ -171,23 +158,5 @@ Staying up until Ctrl-C. To call it:
 To look at it:
   curl http://%s/api/calls
   curl http://%s/api/cdrs
-`, demoCalled, at, demoCalled, at, demoCalled, at, s.node.apiAt, s.node.apiAt)
-}
-
-// tracedAPI notes the exchange with the platform's API in the trace.
-type tracedAPI struct {
-	http.RoundTripper
-	trace *b2bua.Trace
-}
-
-// RoundTrip passes a request on. The token is in a header, which is not
-// looked at.
-func (t tracedAPI) RoundTrip(r *http.Request) (*http.Response, error) {
-	t.trace.HTTP(time.Now(), false, r.Method+" "+r.URL.Path)
-	res, err := t.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	t.trace.HTTP(time.Now(), true, "HTTP "+strings.TrimSpace(res.Status))
-	return res, nil
+`, demoCalled, at, demoCalled, at, demoCalled, at, s.node.APIAddr(), s.node.APIAddr())
 }

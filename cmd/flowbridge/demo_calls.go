@@ -17,15 +17,14 @@ import (
 	"flowbridge/store"
 )
 
-// minScore is the least likeness of what was heard to what was said. The
-// same speech through G.711 scores above 0.95, any other below 0.3.
+// minScore is the least likeness of received and sent speech. The same speech through G.711 scores above 0.95, another
+// one below 0.3.
 const minScore = 0.8
 
-// xeiLine is the header that the platform's documents ask for, as it has to
-// be on the wire.
+// xeiLine is X-EI as the platform's documents want it on the wire.
 var xeiLine = regexp.MustCompile(`^X-EI: S\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12};$`)
 
-// played is a demo call from all three sides.
+// played is a demo call as its three sides saw it.
 type played struct {
 	seed    uint64
 	carrier sim.CarrierResult
@@ -35,14 +34,13 @@ type played struct {
 	greetingScore, wordsScore float64
 }
 
-// play places one call and sees it through.
 func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (played, error) {
 	p := played{seed: seed}
 	ctx, cancel := context.WithTimeout(ctx, hold+30*time.Second)
 	defer cancel()
 	var err error
 	p.carrier, err = s.carrier.Call(ctx, sim.CarrierCall{
-		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.server.Listeners()[0].AddrPort), From: demoCaller,
+		To: fmt.Sprintf("sip:%s@%s", demoCalled, s.node.SIPAddr()), From: demoCaller,
 		DisplayName: "Demo Caller", Hold: hold, Seed: seed,
 	})
 	if err != nil {
@@ -54,30 +52,11 @@ func (s *stage) play(ctx context.Context, seed uint64, hold time.Duration) (play
 	return p, nil
 }
 
-// record finds the call's record, which is written after the BYE.
-func (s *stage) record(ctx context.Context, sipCallID string) (store.Record, error) {
-	for cursor := ""; ; {
-		records, next, err := s.node.store.List(ctx, store.Filter{Limit: store.MaxLimit, Cursor: cursor})
-		if err != nil {
-			return store.Record{}, err
-		}
-		for _, r := range records {
-			if r.SIPCallID == sipCallID {
-				return r, nil
-			}
-		}
-		if cursor = next; next == "" {
-			return store.Record{}, fmt.Errorf("call %s has no record", sipCallID)
-		}
-	}
-}
-
-// settle waits until both legs of every call are over and their records are
-// written.
+// settle waits until both legs of all calls are over and the records are written.
 func (s *stage) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := s.node.server.WaitIdle(ctx); err != nil {
+	if err := s.node.WaitIdle(ctx); err != nil {
 		return fmt.Errorf("calls that don't end: %w", err)
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -92,10 +71,10 @@ func (s *stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// judge compares what all sides saw and says everything that did not hold.
+// judge compares what the three sides saw. Its error names every difference.
 func (s *stage) judge(ctx context.Context, p *played) error {
 	var err error
-	if p.record, err = s.record(ctx, p.carrier.SIPCallID); err != nil {
+	if p.record, err = s.node.RecordOf(ctx, p.carrier.SIPCallID); err != nil {
 		return err
 	}
 	var known bool
@@ -134,7 +113,7 @@ func (p *played) toAgent() sim.MarkPair {
 	return sim.MarkPair{Sent: p.carrier.SentMarks, Heard: p.agent.HeardMarks}
 }
 
-// oneCall places one call and shows everything about it.
+// oneCall places one call and prints all about it.
 func (s *stage) oneCall(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "calling %s …\n\n", demoCalled)
 	p, failed := s.play(ctx, 1, demoHold)
@@ -177,10 +156,10 @@ record
 	return nil
 }
 
-// demoRate is how many calls a second the demo begins.
+// demoRate is the number of new calls a second.
 const demoRate = 100
 
-// manyCalls places n calls that overlap and sums them up.
+// manyCalls places n overlapping calls and prints a summary.
 func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) error {
 	var wg sync.WaitGroup
 	var up, done atomic.Int64
@@ -200,7 +179,7 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) error {
 	}
 	wg.Wait()
 	close(finished)
-	// Comparing sound takes CPU that the calls are measured with: it waits.
+	// Comparing sound takes CPU time, which would distort the measurement of the calls.
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
@@ -212,7 +191,7 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) error {
 	return summarise(out, results, failures)
 }
 
-// progress says once a second how far the calls are.
+// progress prints once a second how many calls are up and done.
 func (s *stage) progress(out io.Writer, n int, up, done *atomic.Int64, finished <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

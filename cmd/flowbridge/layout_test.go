@@ -49,6 +49,13 @@ func TestImports(t *testing.T) {
 		"hooks":             {"internal/httpd"},
 		"sim":               {"audio", "media", "synthflow"},
 		"internal/memnet":   {},
+
+		"cmd/flowbridge/cli":       {"config"},
+		"cmd/flowbridge/node":      {"admin", "b2bua", "b2bua/cause", "b2bua/peers", "cmd/flowbridge/cli", "config", "hooks", "internal/rest", "media", "recording", "store", "synthflow", "twilio", "vapi"},
+		"cmd/flowbridge/check":     {"b2bua", "cmd/flowbridge/cli", "config", "internal/rest", "synthflow", "vapi"},
+		"cmd/flowbridge/explain":   {"b2bua", "b2bua/cause", "b2bua/peers", "cmd/flowbridge/cli", "cmd/flowbridge/node", "config"},
+		"cmd/flowbridge/testcall":  {"b2bua", "cmd/flowbridge/cli", "cmd/flowbridge/node", "config", "sim", "store"},
+		"cmd/flowbridge/provision": {"cmd/flowbridge/cli", "cmd/flowbridge/testcall", "config", "internal/rest", "internal/yamledit", "synthflow", "vapi"},
 	}
 	for pkg, may := range allowed {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "flowbridge/"+pkg).Output()

@@ -1,90 +1,35 @@
-// Command flowbridge is a SIP back-to-back user agent between carriers and
-// voice-AI platforms.
+// Command flowbridge is a SIP back-to-back user agent between carriers and voice-AI platforms.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/check"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/explain"
+	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/cmd/flowbridge/provision"
 	"flowbridge/config"
 )
-
-// The exit codes.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// version is set when a release is built.
-var version string
-
-// programVersion is the release, or the commit that the program was built from.
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 7 {
-				return s.Value[:7]
-			}
-		}
-	}
-	return "dev"
-}
-
-// errUsage marks an error of whoever called the program: exit code 2.
-var errUsage = errors.New("wrong usage")
 
 func main() {
 	b2bua.SetProcessDefaults()
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.ErrorFieldName = "err"
-	if err := command().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "flowbridge:", err)
-		os.Exit(exitCode(err))
-	}
+	os.Exit(cli.Run(context.Background(), command(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func exitCode(err error) int {
-	var bad config.Errors
-	if errors.Is(err, errUsage) || errors.As(err, &bad) {
-		return exitUsage
-	}
-	return exitFailed
-}
-
-// command is the tree of subcommands.
+// command is the root command with all subcommands.
 func command() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "flowbridge",
-		Short:         "A SIP back-to-back user agent between carriers and voice-AI platforms",
-		Version:       programVersion(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          usage(cobra.NoArgs),
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), callCommand(), demoCommand(), simulateCommand(), synthflowCommand(), vapiCommand(), cdrCommand(), healthcheckCommand(), versionCommand())
+	root := cli.Root()
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), versionCommand())
 	return root
-}
-
-// usage makes a complaint about arguments an error of usage.
-func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
-		}
-		return nil
-	}
 }
 
 func versionCommand() *cobra.Command {
@@ -92,15 +37,36 @@ func versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  flowbridge version",
-		Args:    usage(cobra.NoArgs),
+		Args:    cli.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), programVersion())
+			_, err := fmt.Fprintln(c.OutOrStdout(), cli.Version())
 			return err
 		},
 	}
 }
 
-// configFlag is the flag that most commands have.
-func configFlag(c *cobra.Command) *string {
-	return c.Flags().StringP("config", "c", "flowbridge.yaml", "configuration file")
+func serveCommand() *cobra.Command {
+	c := cli.Command("serve", "Run the B2BUA",
+		"Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets live ones go on for up to\n"+
+			"sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reloads the configuration:\n"+
+			"trunks, targets, routes and log take effect at once, the rest after a restart. Under systemd, Type=notify-reload\n"+
+			"is supported (docs/operations.md).",
+		"  flowbridge serve --config flowbridge.yaml")
+	file := cli.ConfigFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		out := node.NewLog(cfg.Log, os.Stderr)
+		log := out.Logger()
+		log.Info().Str("config", *file).Str("version", cli.Version()).Int("trunks", len(cfg.Trunks)).
+			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
+		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
+			log.Warn().Msg("no trunks or no routes: no call can get through")
+		}
+		check.WarnOfPorts(cfg, log)
+		return node.Serve(c.Context(), cfg, *file, out)
+	}
+	return c
 }

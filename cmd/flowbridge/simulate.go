@@ -1,17 +1,226 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/sim"
 )
 
 func simulateCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "simulate",
-		Short:   "Stand in for a platform, or for Twilio in front of one",
-		Example: "  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681",
-		Args:    usage(cobra.NoArgs),
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	return cli.Group("simulate", "Stand in for a platform, or for Twilio in front of one", "",
+		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681",
+		simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())
+}
+
+// standIn runs a platform's stand-in until a signal.
+func standIn(c *cobra.Command, asJSON bool, start func(context.Context, zerolog.Logger) (io.Closer, error)) error {
+	ctx, stop := cli.Interruptible(c.Context())
+	defer stop()
+	log := node.Console(zerolog.InfoLevel)
+	if asJSON {
+		log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 	}
-	c.AddCommand(simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())
+	s, err := start(ctx, log)
+	if err == nil {
+		<-ctx.Done()
+	}
+	if s == nil {
+		return err
+	}
+	return errors.Join(err, s.Close())
+}
+
+const simulateSynthflowLong = `A stand-in for Synthflow: POST /v2/prepare_inbound, the account's API (custom-numbers, numbers, assistants, calls) and
+a SIP agent that plays a greeting and then echoes what it hears.
+
+The account is empty at first: the agent takes an INVITE only with a known, unused call id in a well-formed X-EI header.
+Once there are numbers, by --number or by the API, it takes only INVITEs for one of them, and those for a number with an
+inbound agent without an id, too (direct dial).
+
+--fault makes it misbehave; D is a duration such as 5s, N a SIP status:
+` + sim.FaultUsage + `.
+
+With --sip-user and --sip-password the agent challenges every INVITE and checks the answer, as a platform does that wants
+the credentials of a target's ` + "`auth`" + `; with --number-auth it asks for trunk_username and trunk_pwd of the number.`
+
+func simulateSynthflowCommand() *cobra.Command {
+	c := cli.Command("synthflow", "Synthflow: the account's API, webhooks, and a SIP agent that greets and echoes",
+		simulateSynthflowLong,
+		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681 --token sim-token\n"+
+			"  flowbridge simulate synthflow --number +15550100002 --workspace 1738660423280x428309622607052800\n"+
+			"  flowbridge simulate synthflow --webhook http://127.0.0.1:8081/synthflow/webhook --webhook-secret secret\n"+
+			"  flowbridge simulate synthflow --pre-action 'http://127.0.0.1:8081/variables?id=<call_id>' --pre-action-token secret\n"+
+			"  flowbridge simulate synthflow --fault late:8s\n"+
+			"  flowbridge simulate synthflow --fault status:480\n"+
+			"  flowbridge simulate synthflow --sip-user trunk --sip-password secret --sip-algorithm sha-256")
+	var f synthflowFlags
+	f.define(c.Flags())
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		o, err := f.options()
+		if err != nil {
+			return cli.Usage("%w", err)
+		}
+		return standIn(c, f.json, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+			o.Log = log
+			s, err := sim.StartSynthflow(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return s, f.announce(c.OutOrStdout(), s)
+		})
+	}
+	return c
+}
+
+// synthflowFlags are the flags, before they are checked.
+type synthflowFlags struct {
+	sim     sim.SynthflowOptions
+	fault   string
+	numbers []string
+	answer  string
+	errors  string
+	json    bool
+}
+
+func (f *synthflowFlags) define(flags *pflag.FlagSet) {
+	o := &f.sim
+	flags.StringVar(&o.HTTPListen, "http", "127.0.0.1:8090", "address of the HTTP API")
+	flags.StringVar(&o.SIPListen, "sip", "127.0.0.1:32681", "address of the SIP agent (UDP)")
+	flags.StringVar(&o.Token, "token", "sim-token", "bearer token that the API asks for")
+	flags.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
+	flags.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
+	flags.StringVar(&o.Auth.User, "sip-user", "", "digest user that the agent asks for")
+	flags.StringVar(&o.Auth.Password, "sip-password", "", "and the password")
+	flags.StringVar(&o.Auth.Algorithm, "sip-algorithm", "", "md5 (default), sha-256 or sha-512-256")
+	flags.StringArrayVar(&o.Account.Workspaces, "workspace", nil, "a workspace id that the token is good for; repeatable (default any)")
+	flags.StringArrayVar(&f.numbers, "number", nil, "a number that is imported and bound to an inbound agent, as +15550100002 or +15550100002=<model id>; repeatable")
+	flags.BoolVar(&o.Account.LegacyIDs, "legacy-ids", false, "new agents get ids such as 1744274157255x646200691892837600, not UUIDs")
+	flags.BoolVar(&o.Account.NumberAuth, "number-auth", false, "an INVITE has to show the called number's trunk_username and trunk_pwd")
+	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", sim.VoiceEngineAccept, "voice_engine_version of a new agent: accept, require or refuse")
+	flags.StringVar(&f.errors, "errors", "region", `errors of the API: region ({"detail":…}) or gateway ({"error":…,"message":…})`)
+	flags.StringVar(&f.answer, "answer", "long", "answer of prepare_inbound: long, or short (six keys)")
+	flags.StringVar(&o.DirectDial, "direct-dial", sim.DirectDialAuto, "INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
+	flags.StringVar(&o.Webhook.URL, "webhook", "", "URL of the webhook after a call, for agents without external_webhook_url")
+	flags.StringVar(&o.Webhook.Secret, "webhook-secret", "", "secret of the webhooks' signature (default none, unsigned)")
+	flags.StringVar(&o.Webhook.Header, "webhook-header", "Synthflow-Signature", "header of the signature, such as X-Synthflow-Signature or HTTP_SYNTHFLOW_SIGNATURE")
+	flags.IntVar(&o.Webhook.Tries, "webhook-tries", 3, "deliveries of the webhook after a call until one gets a 2xx, 1 to 10")
+	flags.StringVar(&o.PreAction.URL, "pre-action", "", "URL that the agent gets variables from before its first turn; <external_id>, <twilio_call_sid>, <call_id> and <diversion> are filled in")
+	flags.StringVar(&o.PreAction.Token, "pre-action-token", "", "bearer token that the agent shows there")
+	flags.StringVar(&f.fault, "fault", "", "misbehaviour, as listed above")
+	flags.BoolVar(&f.json, "json", false, "addresses and log lines as JSON")
+}
+
+// options completes the options and checks them.
+func (f *synthflowFlags) options() (sim.SynthflowOptions, error) {
+	o := f.sim
+	var err error
+	if o.Fault, err = sim.ParseFault(f.fault); err != nil {
+		return o, err
+	}
+	o.Account.Numbers = nil
+	for _, text := range f.numbers {
+		n, err := sim.ParseSynthflowNumber(text)
+		if err != nil {
+			return o, err
+		}
+		o.Account.Numbers = append(o.Account.Numbers, n)
+	}
+	if o.ShortAnswer, err = second("--answer", f.answer, "long", "short"); err != nil {
+		return o, err
+	}
+	if o.Account.Gateway, err = second("--errors", f.errors, "region", "gateway"); err != nil {
+		return o, err
+	}
+	if o.Webhook.Tries < 1 {
+		return o, fmt.Errorf("--webhook-tries %d: 1 to 10", o.Webhook.Tries)
+	}
+	return o, o.Validate()
+}
+
+// second says whether a flag has the second of its two values.
+func second(flag, got, one, two string) (bool, error) {
+	if got != one && got != two {
+		return false, fmt.Errorf("%s %q: want %s or %s", flag, got, one, two)
+	}
+	return got == two, nil
+}
+
+// announce prints the addresses of the platform and its numbers.
+func (f *synthflowFlags) announce(out io.Writer, s *sim.Synthflow) error {
+	if f.json {
+		type number struct {
+			Number  string `json:"number"`
+			ModelID string `json:"model_id"`
+		}
+		numbers := []number{}
+		for _, n := range s.Numbers() {
+			numbers = append(numbers, number(n))
+		}
+		return json.NewEncoder(out).Encode(map[string]any{"api": s.APIURL(), "token": s.Token(), "sip": s.SIPAddr().String(), "numbers": numbers})
+	}
+	fmt.Fprintf(out, "API   %s (token %s)\nagent sip:%s\n", s.APIURL(), s.Token(), s.SIPAddr())
+	for _, n := range s.Numbers() {
+		fmt.Fprintf(out, "number %s, inbound agent %s\n", n.Number, n.ModelID)
+	}
+	return nil
+}
+
+func simulateVapiCommand() *cobra.Command {
+	c := cli.Command("vapi", "Assistants and phone numbers over HTTP, and a SIP agent that greets and echoes",
+		"A stand-in for Vapi: /assistant, /phone-number and /call as in its API reference, kept in memory, and a SIP agent\n"+
+			"that takes INVITEs to the sipUri of a number. Headers that begin with x- fill the template variables of the\n"+
+			"assistant's firstMessage. A number without an assistantId asks its server (assistant-request) while the call rings\n"+
+			"and waits for 7.5 s. The agent plays a greeting that is different for every firstMessage and then echoes what it hears.\n\n"+
+			"A number's sipUri has the host of the region, or the address of the agent; an INVITE is found by either.\n\n"+
+			"--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n"+
+			strings.Replace(sim.FaultUsage, "failed, ", "", 1)+".",
+		"  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n"+
+			"  flowbridge simulate vapi --region eu\n"+
+			"  flowbridge simulate vapi --fault late:8s")
+	var o sim.VapiOptions
+	var fault string
+	var asJSON bool
+	f := c.Flags()
+	f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8091", "address of the HTTP API")
+	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent (UDP)")
+	f.StringVar(&o.Key, "key", "sim-key", "private key that the API asks for as bearer token")
+	f.StringVar(&o.Region, "region", "us", "us or eu: whose SIP host a sipUri may have")
+	f.StringVar(&o.Host, "host", "", "a further host name that a sipUri may have")
+	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
+	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
+	f.StringVar(&fault, "fault", "", "misbehaviour, as listed above")
+	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var err error
+		if o.Fault, err = sim.ParseFault(fault); err == nil {
+			err = o.Validate()
+		}
+		if err != nil {
+			return cli.Usage("%w", err)
+		}
+		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+			o.Log = log
+			s, err := sim.StartVapi(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			if asJSON {
+				return s, json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"api": s.APIURL(), "key": s.Key(), "sip": s.SIPAddr().String()})
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "API   %s (key %s)\nagent sip:%s\n", s.APIURL(), s.Key(), s.SIPAddr())
+			return s, err
+		})
+	}
 	return c
 }

@@ -12,13 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/cause"
+	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/store"
-	"flowbridge/synthflow"
 )
 
 // simulated is what `flowbridge simulate synthflow --json` says of itself.
@@ -122,22 +122,27 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := startNode(t.Context(), cfg, zerolog.Nop(), wiring{})
+	n, err := node.Start(t.Context(), cfg, zerolog.Nop(), node.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := n.close(); err != nil {
+		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 	}()
-	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@%s", demoCalled, n.server.Listeners()[0].AddrPort), "--seconds", "1")
+	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@%s", demoCalled, n.SIPAddr()), "--seconds", "1")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
+	records, err := store.OpenRead(t.Context(), filepath.Join(dir, "calls.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer records.Close()
 	var report *store.Report
 	waitFor(t, "the report is there", func() bool {
-		all, _, err := n.store.List(t.Context(), store.Filter{Limit: 1})
+		all, _, err := records.List(t.Context(), store.Filter{Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,10 +240,14 @@ func TestSimulateSynthflowFlags(t *testing.T) {
 	}
 }
 
-// An id that the API gave to another call is no id: the record says so, and the
-// next target has its turn.
-func TestReusedIDIsInvalid(t *testing.T) {
-	if got := causeOf(&synthflow.Error{Kind: synthflow.KindReusedID}); got != cause.PrepareInvalid {
-		t.Errorf("got %s", got)
+// trunkPassword is a secret that no output may have.
+const trunkPassword = "dflkvn23REFD#@"
+
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still not: %s", what)
+		}
 	}
 }

@@ -5,25 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"os/signal"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
 
-// twilioCall is a call at the stand-in for Twilio, as the command line
-// describes it.
+// twilioCall is the call of the command line.
 type twilioCall struct {
 	call                      sim.TwilioCall
 	account, token, tokenFile string
@@ -34,24 +29,20 @@ type twilioCall struct {
 }
 
 func simulateTwilioCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "twilio",
-		Short: "A call that comes in to Twilio: asks a Voice URL and does what its TwiML says, or calls a trunk",
-		Long: "A stand-in for Twilio. With --voice-url a call comes in to a Twilio number: the URL is asked, signed with the auth\n" +
-			"token, the TwiML is read as strictly as Twilio's documents allow, and the SIP URI that it dials is called, with\n" +
-			"the headers of the URI. When that call has ended, the action URL of <Dial> is asked what is next. With --trunk the\n" +
-			"call comes by an Elastic SIP trunk: no URL is asked, the number is called at the trunk's origination URI.\n\n" +
-			"Exit code 0 only if the call was answered and audio came back. Where the TwiML names an address that is not\n" +
-			"loopback, nothing is sent there: --send-to says where the INVITE goes instead.\n\n" +
-			"--fault makes the request an unusual one; D is a duration such as 5s:\n" +
-			sim.TwilioFaultUsage + ".",
-		Example: "  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --auth-token-file twilio.token\n" +
-			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --public-url https://voice.example.com/redirect_call \\\n" +
-			"      --called +15075785607 --auth-token secret --send-to 127.0.0.1:32681\n" +
-			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --method GET --fault noplus\n" +
-			"  flowbridge simulate twilio --trunk sip:127.0.0.1:5060 --called +15075785607 --from +15550100001 --json",
-		Args: usage(cobra.NoArgs),
-	}
+	c := cli.Command("twilio", "A call that comes in to Twilio: asks a Voice URL and does what its TwiML says, or calls a trunk",
+		"A stand-in for Twilio. With --voice-url a call comes in to a Twilio number: the URL is asked, signed with the auth\n"+
+			"token, the TwiML is read as strictly as Twilio's documents allow, and the SIP URI that it dials is called, with\n"+
+			"the headers of the URI. When that call has ended, the action URL of <Dial> is asked for the next step. With --trunk the\n"+
+			"call comes by an Elastic SIP trunk: no URL is asked, the number is called at the trunk's origination URI.\n\n"+
+			"Exit code 0 only if the call was answered and audio came back. Where the TwiML names an address that is not\n"+
+			"loopback, nothing is sent there: --send-to says where the INVITE goes instead.\n\n"+
+			"--fault makes the request an unusual one; D is a duration such as 5s:\n"+
+			sim.TwilioFaultUsage+".",
+		"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --auth-token-file twilio.token\n"+
+			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --public-url https://voice.example.com/redirect_call \\\n"+
+			"      --called +15075785607 --auth-token secret --send-to 127.0.0.1:32681\n"+
+			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --method GET --fault noplus\n"+
+			"  flowbridge simulate twilio --trunk sip:127.0.0.1:5060 --called +15075785607 --from +15550100001 --json")
 	var o twilioCall
 	f := c.Flags()
 	f.StringVar(&o.call.VoiceURL, "voice-url", "", "the number's Voice URL, as it is reached from here")
@@ -72,10 +63,10 @@ func simulateTwilioCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", "", "IP address and port to call from (default the interface that leads there, any port)")
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
 	f.DurationVar(&o.call.GiveUp, "give-up", 0, "the caller hangs up when nobody has answered after that time (default never)")
-	f.StringVar(&o.fault, "fault", "", "how to be unusual")
+	f.StringVar(&o.fault, "fault", "", "what is unusual, as listed above")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the hang-up
 		return o.place(ctx, c.OutOrStdout())
@@ -83,43 +74,38 @@ func simulateTwilioCommand() *cobra.Command {
 	return c
 }
 
-// prepare checks the command line.
 func (o *twilioCall) prepare(ctx context.Context) (err error) {
 	if o.call.Fault, err = sim.ParseTwilioFault(o.fault); err != nil {
-		return fmt.Errorf("%w: --fault: %w", errUsage, err)
+		return cli.Usage("--fault: %w", err)
 	}
-	for _, line := range o.headers {
-		h, err := headerOf(line)
-		if err != nil {
-			return err
-		}
-		o.call.SIPHeaders = append(o.call.SIPHeaders, h)
+	if o.call.SIPHeaders, err = headersOf(o.headers); err != nil {
+		return err
 	}
 	switch {
 	case o.call.Called == "":
-		return fmt.Errorf("%w: --called is needed, like +15075785607", errUsage)
+		return cli.Usage("--called is needed, like +15075785607")
 	case o.seconds < 1 || o.seconds > 3600:
-		return fmt.Errorf("%w: --seconds %d: 1 to 3600", errUsage, o.seconds)
+		return cli.Usage("--seconds %d: 1 to 3600", o.seconds)
 	case o.token != "" && o.tokenFile != "":
-		return fmt.Errorf("%w: --auth-token and --auth-token-file exclude each other", errUsage)
-	case !printable(o.call.Called) || !printable(o.call.From) || o.call.From == "":
-		return fmt.Errorf("%w: --called and --from are numbers or SIP URIs, without spaces", errUsage)
+		return cli.Usage("--auth-token and --auth-token-file exclude each other")
+	case !cli.IsPrintable(o.call.Called) || !cli.IsPrintable(o.call.From) || o.call.From == "":
+		return cli.Usage("--called and --from are numbers or SIP URIs, without spaces")
 	}
 	o.call.Hold = time.Duration(o.seconds) * time.Second
 	if err = o.call.Validate(); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return cli.Usage("%w", err)
 	}
 	if o.tokenFile != "" {
 		token, err := config.ReadSecret(o.tokenFile)
 		if err != nil {
-			return fmt.Errorf("%w: --auth-token-file: %w", errUsage, err)
+			return cli.Usage("--auth-token-file: %w", err)
 		}
 		o.token = token.Reveal()
 	}
 	return o.findDestination(ctx)
 }
 
-// findDestination looks up what the user has named, and nothing else.
+// findDestination looks up the host of --send-to or --trunk. Other hosts are not looked up.
 func (o *twilioCall) findDestination(ctx context.Context) error {
 	at, flag := o.sendTo, "--send-to"
 	if at == "" && o.call.Trunk != "" {
@@ -129,54 +115,27 @@ func (o *twilioCall) findDestination(ctx context.Context) error {
 	if at == "" {
 		return nil
 	}
-	host, port, err := net.SplitHostPort(at)
-	if err != nil { // no port
-		host, port = strings.Trim(at, "[]"), "5060"
+	host, port, ok := cli.HostPort(at, 5060)
+	if !ok {
+		return cli.Usage("%s %q: write host and port, like 127.0.0.1:5060", flag, at)
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 || host == "" {
-		return fmt.Errorf("%w: %s %q: write host and port, like 127.0.0.1:5060", errUsage, flag, at)
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		o.call.Dest = netip.AddrPortFrom(ip.Unmap(), uint16(n))
-		return nil
-	}
-	ip, err := b2bua.LookupHost(ctx, host)
-	if err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
-	}
-	o.call.Dest = netip.AddrPortFrom(ip, uint16(n))
-	return nil
+	var err error
+	o.call.Dest, err = lookUp(ctx, flag, host, port)
+	return err
 }
 
-// from is the socket that INVITEs come from.
-func (o *twilioCall) from(ctx context.Context) (string, error) {
-	if !o.call.Dest.IsValid() {
-		if o.listen == "" {
-			return "127.0.0.1:0", nil
-		}
-		at, err := netip.ParseAddrPort(o.listen)
-		if err != nil {
-			return "", fmt.Errorf("%w: --listen %q: write an IP address and a port, like 127.0.0.1:0", errUsage, o.listen)
-		}
-		return at.String(), nil
-	}
-	at, err := (&testCall{listen: o.listen}).local(ctx, o.call.Dest)
-	return at.String(), err
-}
-
-// place has the call come in, and says how it went.
+// place places the call and prints how it went.
 func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 	if err := o.prepare(ctx); err != nil {
 		return err
 	}
-	listen, err := o.from(ctx)
+	listen, err := callFrom(ctx, o.listen, o.call.Dest)
 	if err != nil {
 		return err
 	}
-	var trace messages
+	var trace testcall.Messages
 	t, err := sim.StartTwilio(context.WithoutCancel(ctx), sim.TwilioOptions{
-		Listen: listen, AccountSID: o.account, AuthToken: o.token, Tap: trace.add, Log: zerolog.Nop(),
+		Listen: listen.String(), AccountSID: o.account, AuthToken: o.token, Tap: trace.Add, Log: zerolog.Nop(),
 	})
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -195,4 +154,134 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 		printTwilio(w, result, &trace)
 	}
 	return errors.Join(failed, err)
+}
+
+// twilioVerdict is nil for an answered call with audio.
+func twilioVerdict(r sim.TwilioResult) error {
+	if len(r.Dials) > 0 {
+		return testcall.Report(io.Discard, r.Dials[len(r.Dials)-1].Result)
+	}
+	switch r.Outcome {
+	case sim.TwilioRejected:
+		return errors.New("no call was placed: the TwiML rejects the caller")
+	case sim.TwilioNumber:
+		return errors.New("no SIP URI was called: the TwiML dials another number, which only Twilio can")
+	default:
+		return errors.New("no call was placed: the TwiML dials nobody")
+	}
+}
+
+// printTwilio prints the requests to the webhook, their answers, and the calls.
+func printTwilio(w io.Writer, r sim.TwilioResult, trace *testcall.Messages) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, cli.ASCII(fmt.Sprintf(format, args...)))
+	}
+	row("call", "%s of account %s", r.CallSID, r.AccountSID)
+	for _, q := range r.Requests {
+		row("webhook", "%s %s", q.Method, q.URL)
+		if q.Status > 0 {
+			row("answer", "%d, %s, after %v", q.Status, q.ContentType, testcall.Rounded(q.Took))
+			row(bodyName(q), "%s", strings.Join(strings.Fields(q.Body), " "))
+		}
+	}
+	for _, v := range r.Verbs {
+		row("verb", "%s", v)
+	}
+	for _, warning := range r.Warnings {
+		row("warning", "%s", warning)
+	}
+	for _, d := range r.Dials {
+		row("INVITE", "%s", d.URI)
+		for _, h := range d.Headers {
+			row("", "%s: %s", h.Name, h.Value)
+		}
+		fmt.Fprintln(w)
+		trace.Ladder(w, d.Result.SIPCallID)
+		_ = testcall.Report(w, d.Result) // the verdict is the caller's
+	}
+}
+
+func bodyName(q sim.TwilioRequest) string {
+	if q.Status/100 == 2 {
+		return "TwiML"
+	}
+	return "words"
+}
+
+// The JSON form of a result.
+type (
+	twilioJSON struct {
+		OK         bool                `json:"ok"`
+		Error      string              `json:"error,omitempty"`
+		AccountSID string              `json:"account_sid"`
+		CallSID    string              `json:"call_sid"`
+		Outcome    string              `json:"outcome"` // dialled, number, rejected, ended; empty where it did not come to that
+		Requests   []twilioRequestJSON `json:"requests"`
+		Verbs      []string            `json:"verbs"`
+		Warnings   []string            `json:"warnings"`
+		Dials      []twilioDialJSON    `json:"dials"`
+	}
+	twilioRequestJSON struct {
+		Method      string  `json:"method"`
+		URL         string  `json:"url"`
+		Status      int     `json:"status"`
+		ContentType string  `json:"content_type"`
+		Body        string  `json:"body"`
+		MS          float64 `json:"ms"`
+	}
+	twilioDialJSON struct {
+		CallSID   string             `json:"call_sid"`
+		URI       string             `json:"uri"`
+		Headers   []twilioHeaderPair `json:"headers"`
+		SIPCallID string             `json:"sip_call_id"`
+		Status    int                `json:"sip_status"`
+		Reason    string             `json:"reason"`
+		Answered  bool               `json:"answered"`
+		EndedBy   string             `json:"ended_by,omitempty"`
+		SetupMS   float64            `json:"setup_ms"` // to the answer; 0 without
+		TalkMS    float64            `json:"talk_ms"`
+		Codec     string             `json:"codec,omitempty"`
+		Sent      uint64             `json:"packets_sent"`
+		Received  uint64             `json:"packets_received"`
+		Lost      uint64             `json:"packets_lost"`
+		Audio     string             `json:"audio,omitempty"` // in words
+	}
+	twilioHeaderPair struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	}
+)
+
+func printTwilioJSON(w io.Writer, r sim.TwilioResult, failed error) error {
+	out := twilioJSON{
+		OK: failed == nil, AccountSID: r.AccountSID, CallSID: r.CallSID, Outcome: r.Outcome,
+		Requests: []twilioRequestJSON{}, Verbs: append([]string{}, r.Verbs...), Warnings: append([]string{}, r.Warnings...), Dials: []twilioDialJSON{},
+	}
+	if failed != nil {
+		out.Error = failed.Error()
+	}
+	for _, q := range r.Requests {
+		out.Requests = append(out.Requests, twilioRequestJSON{q.Method, q.URL, q.Status, q.ContentType, q.Body, float64(q.Took.Microseconds()) / 1000})
+	}
+	for _, d := range r.Dials {
+		out.Dials = append(out.Dials, dialJSON(d))
+	}
+	return cli.PrintJSON(w, out)
+}
+
+func dialJSON(d sim.TwilioDial) twilioDialJSON {
+	r := d.Result
+	out := twilioDialJSON{
+		CallSID: d.CallSID, URI: d.URI, Headers: []twilioHeaderPair{}, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason,
+		Answered: !r.AnsweredAt.IsZero(), EndedBy: string(r.EndedBy), Codec: r.RTP.Codec, Sent: r.RTP.Sent, Received: r.RTP.Received, Lost: r.RTP.Lost,
+	}
+	for _, h := range d.Headers {
+		out.Headers = append(out.Headers, twilioHeaderPair(h))
+	}
+	if out.Answered {
+		out.SetupMS = float64(r.AnsweredAt.Sub(r.InvitedAt).Microseconds()) / 1000
+		out.TalkMS = float64(r.EndedAt.Sub(r.AnsweredAt).Microseconds()) / 1000
+		out.Audio, _ = testcall.Audio(r)
+	}
+	return out
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
@@ -30,7 +31,7 @@ targets:
 routes:
   - {trunk: twilio, targets: [synthflow]}
 hooks:
-  twilio: {listen: "127.0.0.1:0", url: "https://voice.example.com", auth_token_file: %q, targets: [synthflow]}
+  twilio: {listen: "%s", url: "https://voice.example.com", auth_token_file: %q, targets: [synthflow]}
 store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `
@@ -48,27 +49,28 @@ func newTwilioStage(t *testing.T, long string) twilioStage {
 	if err := os.WriteFile(s.tokenFile, []byte(twilioTestToken+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	hook := freeAddress(t)
 	var err error
 	if s.platform, err = sim.StartSynthflow(t.Context(), sim.SynthflowOptions{Log: zerolog.Nop()}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.platform.Close() })
-	text := fmt.Sprintf(twilioTestConfig, s.platform.SIPAddr(), s.platform.APIURL(), long, s.tokenFile, filepath.Join(t.TempDir(), "calls.db"))
+	text := fmt.Sprintf(twilioTestConfig, s.platform.SIPAddr(), s.platform.APIURL(), long, hook, s.tokenFile, filepath.Join(t.TempDir(), "calls.db"))
 	cfg, err := config.Parse("twilio.yaml", []byte(text), func(string) (string, bool) { return s.platform.Token(), true })
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := startNode(t.Context(), cfg, zerolog.Nop(), wiring{})
+	n, err := node.Start(t.Context(), cfg, zerolog.Nop(), node.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := n.close(); err != nil {
+		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	s.hook = "http://" + n.hookAt(cfg.Hooks.Twilio.Listen) + "/redirect_call"
-	s.trunk = "sip:" + n.server.Listeners()[0].AddrPort.String()
+	s.hook = "http://" + hook + "/redirect_call"
+	s.trunk = "sip:" + n.SIPAddr().String()
 	return s
 }
 

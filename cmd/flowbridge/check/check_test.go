@@ -1,0 +1,251 @@
+package check
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+)
+
+// roomy is a machine that nothing is wrong with.
+func roomy() machine {
+	settings := map[string]string{
+		"net.core.rmem_max": "8388608", "net.ipv4.ip_local_port_range": "32768\t60999", "net.ipv4.ip_local_reserved_ports": "",
+	}
+	return machine{
+		openFiles: func() (uint64, error) { return 1 << 20, nil },
+		setting:   func(name string) (string, error) { return settings[name], nil },
+		writable:  func(string) error { return nil },
+		mode:      func(string) (fs.FileMode, error) { return 0o640, nil },
+	}
+}
+
+// parsed is a configuration with its defaults.
+func parsed(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("x.yaml", []byte(text), func(string) (string, bool) { return "hush-token", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func with(name, value string) machine {
+	m := roomy()
+	usual := m.setting
+	m.setting = func(n string) (string, error) {
+		if n == name {
+			return value, nil
+		}
+		return usual(n)
+	}
+	return m
+}
+
+func TestMachineWarnings(t *testing.T) {
+	few := roomy()
+	few.openFiles = func() (uint64, error) { return 1024, nil }
+	unwritable, noFile, readOnly := roomy(), roomy(), roomy()
+	unwritable.writable = func(string) error { return unix.EACCES }
+	noFile.writable = func(path string) error {
+		if path == "flowbridge.db" {
+			return fs.ErrNotExist
+		}
+		return nil
+	}
+	readOnly.writable = func(path string) error {
+		if path == "flowbridge.db" {
+			return unix.EACCES
+		}
+		return nil
+	}
+	blind := machine{
+		openFiles: func() (uint64, error) { return 0, errors.New("?") },
+		setting:   func(string) (string, error) { return "", errors.New("?") },
+		writable:  func(string) error { return nil },
+		mode:      func(string) (fs.FileMode, error) { return 0, errors.New("?") },
+	}
+	for name, tt := range map[string]struct {
+		m    machine
+		yaml string
+		want []string // words of the one warning; nil: none
+	}{
+		"nothing":         {roomy(), "", nil},
+		"nothing known":   {blind, "", nil},
+		"files":           {few, "", []string{"may open 1024 files", "room for 5692 calls", "takes 22896", "LimitNOFILE=22896"}},
+		"files enough":    {few, "media: {ports: 10000-10399}\ntrunks: [{name: a, sources: [127.0.0.1]}]", nil},
+		"capped calls":    {few, "trunks: [{name: a, sources: [127.0.0.1], max_calls: 200}]", nil},
+		"connections":     {few, "sip: {listen: [\"tcp://127.0.0.1:5060\"]}\nmedia: {ports: 10000-10399}", []string{"1000 connections"}},
+		"buffer":          {with("net.core.rmem_max", "212992"), "", []string{"212992", "rmem_max=4194304"}},
+		"ports overlap":   {roomy(), "media: {ports: 30000-39999}", []string{"ports 32768-39999", "ip_local_reserved_ports=32768-39999"}},
+		"ports below":     {roomy(), "media: {ports: 10000-32767}", nil},
+		"reserved":        {with("net.ipv4.ip_local_reserved_ports", "8080,30000-35000,35001-40000"), "media: {ports: 30000-39999}", nil},
+		"reserved partly": {with("net.ipv4.ip_local_reserved_ports", "30000-35000,35002-40000"), "media: {ports: 30000-39999}", []string{"32768-39999"}},
+		"directory":       {unwritable, "", []string{"store.path: the directory .", "permission denied"}},
+		"no file yet":     {noFile, "", nil},
+		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := parsed(t, tt.yaml)
+			got := tt.m.warnings(cfg)
+			if len(got) != min(1, len(tt.want)) {
+				t.Fatalf("got %+v", got)
+			}
+			for _, words := range tt.want {
+				if all := got[0].Problem + "; " + got[0].Remedy; !strings.Contains(all, words) {
+					t.Errorf("%q is not in %q", words, all)
+				}
+			}
+		})
+	}
+}
+
+// The directory of recordings is looked at as a start would make it.
+func TestCheckWarnsOfRecordings(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir:                          "",
+		filepath.Join(dir, "a/b/c"):  "",
+		"recordings":                 "",
+		file:                         "for " + file + ": not a directory",
+		filepath.Join(file, "calls"): "not a directory",
+		"/proc/x":                    "recording.path: /proc/x can't be written or made by this user, for /proc",
+		"/sys/x/y":                   "for /sys:",
+	} {
+		cfg := parsed(t, "recording: {path: "+path+"}")
+		got := thisMachine().recordings(cfg)
+		if len(got) != min(1, len(want)) {
+			t.Errorf("%s: got %+v", path, got)
+		} else if want != "" && (!strings.Contains(got[0].Problem, want) || got[0].Remedy == "") {
+			t.Errorf("%s: got %+v; want %q", path, got, want)
+		}
+	}
+	m := roomy()
+	m.writable = func(path string) error {
+		if path == "/" {
+			return unix.EROFS
+		}
+		return fs.ErrNotExist
+	}
+	if got := m.recordings(parsed(t, "recording: {path: /a/b}")); len(got) != 1 || !strings.Contains(got[0].Problem, "for /: read-only") {
+		t.Errorf("nothing is there: got %+v", got)
+	}
+}
+
+// A start says whose ports media.ports are too.
+func TestServeWarnsOfPorts(t *testing.T) {
+	for ports, want := range map[string]string{"30000-39999": "ip_local_reserved_ports=32768-39999", "10000-32767": ""} {
+		cfg := parsed(t, "media: {ports: "+ports+"}")
+		var out bytes.Buffer
+		roomy().warnOfPorts(cfg, zerolog.New(&out))
+		if got := out.String(); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: got %q", ports, got)
+		}
+	}
+}
+
+// Transfers that would lead to nowhere are warned of.
+func TestCheckWarnsOfDeadTransfers(t *testing.T) {
+	const peers = `
+trunks:
+  - {name: callable, sources: [192.0.2.1], uri: "sip:{{.To.Number}}@192.0.2.1"}
+  - {name: carrier, sources: [192.0.2.2]}
+  - {name: other, sources: [192.0.2.3]}
+targets:
+  - {name: agent, kind: sip, uri: "sip:a@127.0.0.1", transfer: local, transfer_numbers: ["^1"]}
+  - {name: plain, kind: sip, uri: "sip:a@127.0.0.1"}
+routes:
+`
+	for routes, want := range map[string]string{
+		"  - {trunk: callable, targets: [agent]}":                                         "",
+		"  - {trunk: carrier, targets: [plain]}":                                          "",
+		"  - {trunk: carrier, targets: [agent]}":                                          "those of trunk carrier have nowhere to go",
+		"  - {targets: [plain, agent]}":                                                   "those of trunk carrier, other have nowhere to go",
+		"  - {targets: [agent]}\n  - {target: agent, trunks: [callable]}":                 "",
+		"  - {target: agent, targets: [agent]}":                                           "",
+		"  - {trunk: carrier, targets: [plain]}\n  - {trunk: callable, targets: [agent]}": "",
+	} {
+		cfg := parsed(t, peers+routes)
+		got := deadTransfers(cfg)
+		if len(got) != min(1, len(want)) || (want != "" && !strings.Contains(got[0].Problem, want)) {
+			t.Errorf("%s: got %+v; want %q", routes, got, want)
+		}
+	}
+}
+
+// A private key that everybody may read is warned of once, wherever it is named.
+func TestMachineWarnsOfOpenKeys(t *testing.T) {
+	const target = `{name: %s, kind: sip, uri: "sip:a@127.0.0.1"}`
+	cfg := parsed(t, "targets: ["+fmt.Sprintf(target+", "+target+", "+target+", "+target, "a", "b", "c", "d")+"]")
+	cfg.SIP.TLS.Key = "own.key" // without a file, which a whole configuration would need
+	for i, key := range []string{"", "open.key", "open.key", "gone.key"} {
+		cfg.Targets[i].TLS.Key = key
+	}
+	m := roomy()
+	m.mode = func(path string) (fs.FileMode, error) {
+		switch path {
+		case "own.key":
+			return 0o640, nil
+		case "open.key":
+			return 0o644, nil
+		}
+		return 0, fs.ErrNotExist
+	}
+	got := m.keys(cfg)
+	if len(got) != 1 || !strings.Contains(got[0].Problem, "open.key (mode 0644)") || !strings.Contains(got[0].Remedy, "chmod o-r open.key") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// Warnings are no failure, and errors are one, as text and as JSON.
+func TestCheckJSON(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("trunks: [{name: a, sources: [192.0.2.1]}]\ntargets: [{name: t, kind: sip, uri: \"sip:1@192.0.2.2\"}]\nroutes: [{targets: [t]}]\n")
+	var out bytes.Buffer
+	if err := check(&out, file, with("net.core.rmem_max", "1"), false, nil); err != nil || !strings.HasPrefix(out.String(), "warning: net.core.rmem_max is 1") {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+	out.Reset()
+	var got checked
+	if err := check(&out, file, with("net.core.rmem_max", "1"), true, nil); err != nil {
+		t.Error(err)
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !got.Valid || len(got.Warnings) != 1 || len(got.Errors) != 0 {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+	write("")
+	out.Reset()
+	if err := check(&out, file, roomy(), false, nil); err != nil || !strings.HasPrefix(out.String(), "warning: there are no trunks") {
+		t.Errorf("an empty file: %v, %s", err, out.String())
+	}
+	write("log: {level: loud}\nrotues: []\n")
+	out.Reset()
+	err := check(&out, file, roomy(), true, nil)
+	if cli.ExitCode(err) != cli.ExitUsage {
+		t.Errorf("got %v", err)
+	}
+	got = checked{}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Valid || len(got.Errors) != 2 || got.Errors[0].Line != 1 || got.Errors[0].Key != "log.level" {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+}

@@ -1,0 +1,258 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/b2bua"
+	"flowbridge/config"
+)
+
+// warning is a problem that does not make a configuration invalid.
+type warning struct {
+	Problem string `json:"problem"`
+	Remedy  string `json:"remedy"`
+}
+
+// machine is the machine that the configuration runs on.
+type machine struct {
+	openFiles func() (uint64, error)
+	setting   func(name string) (string, error) // of the kernel
+	writable  func(path string) error
+	mode      func(path string) (fs.FileMode, error)
+}
+
+func thisMachine() machine {
+	return machine{
+		openFiles: func() (uint64, error) {
+			var limit unix.Rlimit
+			err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+			return limit.Max, err // a Go program raises itself to that
+		},
+		setting: func(name string) (string, error) {
+			b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+			return strings.TrimSpace(string(b)), err
+		},
+		writable: writable,
+		mode: func(path string) (fs.FileMode, error) {
+			info, err := os.Stat(path)
+			if err != nil {
+				return 0, err
+			}
+			return info.Mode(), nil
+		},
+	}
+}
+
+// writable is an error where this user can't write a file, or make files in a directory. The kernel's own file systems
+// grant root access but keep no files.
+func writable(path string) error {
+	if err := unix.Access(path, unix.W_OK); err != nil {
+		return err
+	}
+	var system unix.Statfs_t
+	if err := unix.Statfs(path, &system); err != nil {
+		return err
+	}
+	switch system.Type {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC:
+		return errors.New("it belongs to the kernel, which keeps no files")
+	}
+	return nil
+}
+
+// spareFiles are open files of a process besides calls and connections.
+const spareFiles = 128
+
+// warnings lists what this machine lacks for a configuration. What can't be found out is left out.
+func (m machine) warnings(cfg *config.Config) []warning {
+	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg))
+}
+
+// files compares the limit of open files with the need of calls, four sockets each, and connections.
+func (m machine) files(cfg *config.Config) []warning {
+	limit, err := m.openFiles()
+	if err != nil {
+		return nil
+	}
+	calls := (int(cfg.Media.PortHigh) - int(cfg.Media.PortLow) + 1) / 4
+	why := fmt.Sprintf("media.ports has room for %d calls", calls)
+	if capped := maxCalls(cfg); capped < calls {
+		calls, why = capped, fmt.Sprintf("the trunks may have %d calls", capped)
+	}
+	need := uint64(4*calls + spareFiles)
+	if slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport != config.TransportUDP }) {
+		need += uint64(cfg.SIP.Limits.Connections)
+		why += fmt.Sprintf(" and sip.limits for %d connections", cfg.SIP.Limits.Connections)
+	}
+	if limit >= need {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("a process may open %d files, but %s: that takes %d", limit, why, need),
+		fmt.Sprintf("raise the limit where the service runs (LimitNOFILE=%d, ulimit -n), or lower media.ports or max_calls", need),
+	}}
+}
+
+// maxCalls is the limit of calls of all trunks together.
+func maxCalls(cfg *config.Config) int {
+	if len(cfg.Trunks) == 0 {
+		return math.MaxInt
+	}
+	sum := 0
+	for _, t := range cfg.Trunks {
+		if t.MaxCalls <= 0 || sum > math.MaxInt32 {
+			return math.MaxInt
+		}
+		sum += t.MaxCalls
+	}
+	return sum
+}
+
+// buffer: only with CAP_NET_ADMIN a socket gets a larger buffer than the kernel's limit.
+func (m machine) buffer() []warning {
+	text, err := m.setting("net.core.rmem_max")
+	if err != nil {
+		return nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit >= b2bua.ReceiveBuffer {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("net.core.rmem_max is %d: SIP sockets get no larger receive buffer, and a burst of calls can be lost", limit),
+		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN", b2bua.ReceiveBuffer),
+	}}
+}
+
+// ports: the kernel gives ports of its ephemeral range to any program.
+func (m machine) ports(cfg *config.Config) []warning {
+	text, err := m.setting("net.ipv4.ip_local_port_range")
+	if err != nil {
+		return nil
+	}
+	var low, high int
+	if _, err := fmt.Sscan(text, &low, &high); err != nil {
+		return nil
+	}
+	first, last := max(low, int(cfg.Media.PortLow)), min(high, int(cfg.Media.PortHigh))
+	reserved, _ := m.setting("net.ipv4.ip_local_reserved_ports") // none is as good as unknown
+	if first > last || covered(reserved, first, last) {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("the kernel gives ports %d-%d to any program (net.ipv4.ip_local_port_range %d-%d), and media.ports has %d-%d",
+			first, last, low, high, cfg.Media.PortLow, cfg.Media.PortHigh),
+		fmt.Sprintf("sysctl -w net.ipv4.ip_local_reserved_ports=%d-%d, and in /etc/sysctl.d; or choose media.ports below %d", first, last, low),
+	}}
+}
+
+// warnOfPorts logs what ports finds: calls would lack a port now and then, and the cause would be hard to see.
+func (m machine) warnOfPorts(cfg *config.Config, log zerolog.Logger) {
+	for _, x := range m.ports(cfg) {
+		log.Warn().Str("problem", x.Problem).Str("remedy", x.Remedy).Msg("other programs may take media.ports")
+	}
+}
+
+// WarnOfPorts logs whether other programs may take ports of media.ports.
+func WarnOfPorts(cfg *config.Config, log zerolog.Logger) { thisMachine().warnOfPorts(cfg, log) }
+
+// covered says whether a list like "8080,10000-20000" has all ports from first to last.
+func covered(list string, first, last int) bool {
+	next := first
+	for part := range strings.SplitSeq(list, ",") { // the kernel sorts it
+		from, to, ranged := strings.Cut(strings.TrimSpace(part), "-")
+		low, err := strconv.Atoi(from)
+		if err != nil {
+			continue
+		}
+		high := low
+		if ranged {
+			if high, err = strconv.Atoi(to); err != nil {
+				continue
+			}
+		}
+		if low <= next && next <= high {
+			next = high + 1
+		}
+	}
+	return next > last
+}
+
+// store: the database and its directory must be writable.
+func (m machine) store(cfg *config.Config) []warning {
+	path := cfg.Store.Path
+	dir := filepath.Dir(path)
+	if err := m.writable(dir); err != nil {
+		return []warning{{
+			fmt.Sprintf("store.path: the directory %s can't be written by this user: %v", dir, err),
+			"create it, or give it to the user that runs the service, or choose another path",
+		}}
+	}
+	if err := m.writable(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return []warning{{
+			fmt.Sprintf("store.path: %s can't be written by this user: %v", path, err),
+			"give it to the user that runs the service, with the files beside it that begin with its name",
+		}}
+	}
+	return nil
+}
+
+// recordings: a missing directory is made, so the nearest existing one must be writable.
+func (m machine) recordings(cfg *config.Config) []warning {
+	path := cfg.Recording.Path
+	if path == "" {
+		return nil
+	}
+	dir := filepath.Clean(path)
+	err := m.writable(dir)
+	for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		err = m.writable(dir)
+	}
+	if mode, unknown := m.mode(dir); err == nil && unknown == nil && !mode.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err == nil {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("recording.path: %s can't be written or made by this user, for %s: %v", path, dir, err),
+		"create the directory, or give it to the user that runs the service, or choose another path",
+	}}
+}
+
+// keys: a private key that other users can read is no secret.
+func (m machine) keys(cfg *config.Config) []warning {
+	files := []string{cfg.SIP.TLS.Key}
+	for _, t := range cfg.Targets {
+		files = append(files, t.TLS.Key)
+	}
+	for _, t := range cfg.Trunks {
+		files = append(files, t.TLS.Key)
+	}
+	slices.Sort(files)
+	var found []warning
+	for _, file := range slices.Compact(files) {
+		if file == "" {
+			continue
+		}
+		if mode, err := m.mode(file); err == nil && mode.Perm()&0o004 != 0 {
+			found = append(found, warning{
+				fmt.Sprintf("every user of this machine may read the private key %s (mode %04o)", file, mode.Perm()),
+				"chmod o-r " + file + ", and a new key if others have been on the machine",
+			})
+		}
+	}
+	return found
+}

@@ -1,0 +1,372 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/internal/rest"
+	"flowbridge/synthflow"
+	"flowbridge/vapi"
+)
+
+// finding is the result of one step for one target.
+type finding struct {
+	Target  string `json:"target"`
+	Step    string `json:"step"` // api, agent, dns, tls, options
+	OK      bool   `json:"ok"`
+	Skipped bool   `json:"skipped"`
+	Detail  string `json:"detail"`
+	Remedy  string `json:"remedy"`
+}
+
+func (f finding) text() string {
+	mark := map[bool]string{true: "ok    ", false: "FAILED"}[f.OK]
+	if f.Skipped {
+		mark = "-     "
+	}
+	s := fmt.Sprintf("%s  %-20s %-8s %s", mark, f.Target, f.Step, f.Detail)
+	if f.Remedy != "" {
+		s += "; " + f.Remedy
+	}
+	return s
+}
+
+var errOffline = errors.New("not every target can be reached")
+
+// prober tries targets as calls use them, without placing a call.
+type prober struct {
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
+	timeout time.Duration // of each step
+}
+
+const onlineTimeout = 5 * time.Second
+
+func newProber() prober {
+	return prober{
+		timeout: onlineTimeout,
+		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
+	}
+}
+
+// probe tries all targets at the same time. The findings are in the order of the file.
+func (p prober) probe(ctx context.Context, cfg *config.Config) (all []finding) {
+	found := make([][]finding, len(cfg.Targets))
+	var wg sync.WaitGroup
+	for i := range cfg.Targets {
+		wg.Go(func() { found[i] = p.target(ctx, &cfg.Targets[i]) })
+	}
+	wg.Wait()
+	for _, f := range found {
+		all = append(all, f...)
+	}
+	return all
+}
+
+func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
+	add := func(step string, ok bool, detail, remedy string) {
+		all = append(all, finding{Target: t.Name, Step: step, OK: ok, Detail: detail, Remedy: remedy})
+	}
+	if api, token, workspace, known := t.Platform(); known {
+		detail, remedy, ok := p.api(ctx, t, api, token, workspace)
+		add("api", ok, detail, remedy)
+		if ok && t.Prepare != nil && t.Prepare.ModelID != "" {
+			detail, remedy, ok = p.agent(ctx, t)
+			add("agent", ok, detail, remedy)
+		}
+	} else if t.Kind != config.KindSIP {
+		all = append(all, finding{
+			Target: t.Name, Step: "api", OK: true, Skipped: true, Detail: "not tried: the target has no token",
+			Remedy: "write account: {token_file: …} below it to have it tried; calls don't need it",
+		})
+	}
+	uri, host, port, err := sampleURI(t)
+	if err != nil {
+		add("dns", false, err.Error(), "explain shows what a call would dial")
+		return all
+	}
+	addrs, detail, remedy := p.resolve(ctx, host)
+	add("dns", len(addrs) > 0, detail, remedy)
+	if len(addrs) == 0 {
+		return all
+	}
+	at := netip.AddrPortFrom(first(addrs), port)
+	for _, f := range p.options(ctx, t, uri, host, at) {
+		f.Target = t.Name
+		all = append(all, f)
+	}
+	return all
+}
+
+// first is the address that calls use: IPv4 if there is one.
+func first(addrs []netip.Addr) netip.Addr {
+	for _, a := range addrs {
+		if a.Unmap().Is4() {
+			return a.Unmap()
+		}
+	}
+	return addrs[0]
+}
+
+// api sends a request that changes nothing.
+func (p prober) api(ctx context.Context, t *config.Target, api string, token config.Secret, workspace string) (detail, remedy string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	knows, err := p.ask(ctx, t.Kind, api, token, workspace)
+	if err == nil {
+		return api + " takes the token; it knows " + knows, "", true
+	}
+	detail, remedy, _ = strings.Cut(err.Error(), "\n")
+	var refused *rest.Error
+	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
+		region := "no region that is named"
+		if t.Region != "" {
+			region = "region " + t.Region
+		}
+		remedy = "a token is of one region, and the target is of " + region + ": check that it is the right one and complete"
+	}
+	return detail, remedy, false
+}
+
+// ask describes what an account has.
+func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (string, error) {
+	if kind == config.KindVapi {
+		a, err := vapi.NewAccount(vapi.AccountOptions{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()})
+		if err != nil {
+			return "", err
+		}
+		defer a.CloseIdle()
+		numbers, err := a.ListNumbers(ctx)
+		return some(len(numbers), "number"), err
+	}
+	a, err := p.synthflow(api, token, workspace)
+	if err != nil {
+		return "", err
+	}
+	defer a.CloseIdle()
+	if workspace == "" { // numbers can't be listed without it
+		agents, err := a.ListAssistants(ctx)
+		return some(len(agents), "agent"), err
+	}
+	numbers, err := a.ListNumbers(ctx, nil)
+	return some(len(numbers), "number") + " of workspace " + workspace, err
+}
+
+func (p prober) synthflow(api string, token config.Secret, workspace string) (*synthflow.Account, error) {
+	return synthflow.NewAccount(synthflow.AccountOptions{
+		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: cli.UserAgent(),
+	})
+}
+
+// agent looks for the agent of prepare.model_id.
+func (p prober) agent(ctx context.Context, t *config.Target) (detail, remedy string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	a, err := p.synthflow(t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID)
+	if err != nil {
+		return err.Error(), "", false
+	}
+	defer a.CloseIdle()
+	agent, err := a.GetAssistant(ctx, t.Prepare.ModelID)
+	if err != nil {
+		detail, _, _ = strings.Cut(err.Error(), "\n")
+		return detail, "is prepare.model_id that of an agent of this account? flowbridge synthflow assistant list shows them", false
+	}
+	name, _ := agent.Text("name")
+	return fmt.Sprintf("model_id is agent %q", name), "", true
+}
+
+func some(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// sampleURI is what a call would dial, with its host and port.
+func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
+	uri, err = t.URI.Render(config.SampleVars(t.Prepare != nil))
+	if err != nil {
+		return "", "", 0, fmt.Errorf("uri gives nothing for a sample call: %w", err)
+	}
+	if host, port = config.HostPort(uri); port != 0 {
+		return uri, host, port, nil
+	}
+	if t.Transport == config.TransportTLS {
+		return uri, host, 5061, nil
+	}
+	return uri, host, 5060, nil // RFC 3261 section 19.1.2
+}
+
+func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, detail, remedy string) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, host + " is an address", ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	addrs, err := p.lookup(ctx, host)
+	if err == nil && len(addrs) > 0 {
+		names := make([]string, len(addrs))
+		for i, a := range addrs {
+			names[i] = a.Unmap().String()
+		}
+		return addrs, host + " is " + strings.Join(names, ", "), ""
+	}
+	var dns *net.DNSError
+	switch {
+	case err == nil || errors.As(err, &dns) && dns.IsNotFound:
+		return nil, "the name " + host + " has no address", "check the spelling" + replacement(host)
+	case errors.As(err, &dns) && dns.IsTimeout || ctx.Err() != nil:
+		return nil, "no name server answers about " + host, "does /etc/resolv.conf name one that this machine reaches?"
+	}
+	return nil, fmt.Sprintf("%s can't be looked up: %v", host, err), "does /etc/resolv.conf name a server that this machine reaches?"
+}
+
+// replacement names the current host in place of one of older documents.
+func replacement(host string) string {
+	if kind, r, ok := config.RegionOfHost(host); ok && kind == config.KindSynthflow && !strings.EqualFold(host, r.SIP) {
+		return "; Synthflow's current documents name " + r.SIP + " instead: write region: " + r.Name
+	}
+	return ""
+}
+
+// options sends OPTIONS (RFC 3261 section 11). Any answer shows that the target is there.
+func (p prober) options(ctx context.Context, t *config.Target, uri, host string, at netip.AddrPort) []finding {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	conn, err := dialTarget(ctx, t, host, at)
+	if err != nil {
+		step := "options"
+		detail, remedy := connectProblem(t, at, err)
+		if t.Transport == config.TransportTLS && !errors.Is(err, syscall.ECONNREFUSED) && !isTimeout(err) {
+			step = "tls"
+		}
+		return []finding{{Step: step, Detail: detail, Remedy: remedy}}
+	}
+	defer func() { _ = conn.Close() }()
+	status, err := askOptions(ctx, conn, t.Transport, uri)
+	if err == nil {
+		return []finding{{Step: "options", OK: true, Detail: fmt.Sprintf("%v answers over %s: %s", at, t.Transport, status)}}
+	}
+	detail, remedy := silenceProblem(t, host, at, err)
+	return []finding{{Step: "options", Detail: detail, Remedy: remedy}}
+}
+
+// dialTarget opens a connection to a target, with TLS as its calls have it.
+func dialTarget(ctx context.Context, t *config.Target, host string, at netip.AddrPort) (net.Conn, error) {
+	network := "tcp"
+	if t.Transport == config.TransportUDP {
+		network = "udp"
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, at.String())
+	if err != nil || t.Transport != config.TransportTLS {
+		return conn, err
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.TLS.ServerName}
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	if err := trust(cfg, t.TLS); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	secured := tls.Client(conn, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// trust adds the files of a target to a TLS configuration.
+func trust(cfg *tls.Config, files config.TargetTLS) error {
+	if files.CA != "" {
+		data, err := os.ReadFile(files.CA)
+		if err != nil {
+			return err
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		cfg.RootCAs.AppendCertsFromPEM(data)
+	}
+	if files.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			return err
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, remedy string) {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var expired x509.CertificateInvalidError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("%v refuses connections", at), "is the port right" + portHint(t, at) + "?"
+	case isTimeout(err):
+		return fmt.Sprintf("%v accepts no connection", at), "is a firewall in the way, or the port wrong" + portHint(t, at) + "?"
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("the certificate of %v is signed by an authority that is not trusted", at), "name the authority's file in tls.ca of the target"
+	case errors.As(err, &name):
+		return fmt.Sprintf("the certificate of %v is for another name: %v", at, err), "dial the name that it is for, or write it as tls.server_name"
+	case errors.As(err, &expired):
+		return fmt.Sprintf("the certificate of %v is not valid: %v", at, err), "is the clock of this machine right?"
+	}
+	return fmt.Sprintf("no connection to %v: %v", at, err), "is the port right" + portHint(t, at) + "?"
+}
+
+// silenceProblem says why a connected target has not answered.
+func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error) (detail, remedy string) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("nothing listens at %v over %s", at, t.Transport), "is the port right" + portHint(t, at) + "?"
+	case errors.Is(err, errNotSIP):
+		return fmt.Sprintf("the answer from %v is not SIP", at), "is the port right" + portHint(t, at) + "?"
+	case isTimeout(err):
+		return fmt.Sprintf("no answer to OPTIONS from %v over %s", at, t.Transport),
+			"some platforms answer only addresses on their allow-list, or a firewall drops it; is the port right" + portHint(t, at) + "?" + replacement(host)
+	}
+	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall in the way"
+}
+
+// portHint names the documented port of a platform, the same in all regions, where another one is dialled.
+func portHint(t *config.Target, at netip.AddrPort) string {
+	var regions []config.Region
+	switch t.Kind {
+	case config.KindSynthflow:
+		regions = config.SynthflowRegions()
+	case config.KindVapi:
+		regions = config.VapiRegions()
+	default:
+		return ""
+	}
+	want, transports := regions[0].PortFor(t.Transport), "UDP and TCP"
+	if t.Transport == config.TransportTLS {
+		transports = "TLS"
+	}
+	if want == at.Port() {
+		return ""
+	}
+	return fmt.Sprintf(" (the platform documents %d for %s)", want, transports)
+}

@@ -1,0 +1,219 @@
+package check
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"flowbridge/config"
+	"flowbridge/synthflow"
+)
+
+// platformWarnings are about settings that a platform does not accept or understands otherwise.
+func platformWarnings(cfg *config.Config) (all []warning) {
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if t.Kind == config.KindSIP {
+			continue
+		}
+		all = append(all, headerWarnings(t)...)
+		all = append(all, prepareWarnings(t)...)
+		if _, host, port, err := sampleURI(t); err == nil {
+			all = append(all, portWarning(t, host, port)...)
+		}
+		if outboundTo(cfg, t.Name) {
+			all = append(all, leadWarnings(t)...)
+		}
+	}
+	return append(all, hookWarnings(&cfg.Hooks)...)
+}
+
+// hookWarnings are about hooks without authentication. They may only listen on loopback, but a proxy can make them
+// public.
+func hookWarnings(h *config.Hooks) (all []warning) {
+	if h.Twilio != nil && h.Twilio.AuthToken == "" {
+		all = append(all, warning{"hooks.twilio checks no signature: anyone who reaches it, for example through a proxy, can have calls prepared", "write auth_token_file and url"})
+	}
+	if h.Vapi != nil && h.Vapi.Secret == "" {
+		all = append(all, warning{"hooks.vapi asks for no secret: anyone who reaches it, for example through a proxy, can list the assistants", "write secret_file"})
+	}
+	return all
+}
+
+// prepareWarnings are about a prepare step without effect.
+func prepareWarnings(t *config.Target) (all []warning) {
+	if t.Prepare == nil {
+		return nil
+	}
+	for key, value := range map[string]string{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
+		if value == "" {
+			all = append(all, warning{fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key), "write the account's, unless the API does without"})
+		}
+	}
+	slices.SortFunc(all, func(a, b warning) int { return strings.Compare(a.Problem, b.Problem) })
+	used := t.URI != nil && t.URI.UsesPrepare() || slices.ContainsFunc(t.Headers, func(h config.Header) bool { return h.Value.UsesPrepare() })
+	if !used {
+		all = append(all, warning{
+			fmt.Sprintf("target %s: each call gets an id by prepare, and no header tells the platform", t.Name), `write headers: {X-EI: "S.{{.Prepare.CallID}};"}`,
+		})
+	}
+	return all
+}
+
+// headerWarnings are about headers that no platform makes a variable of, and about an X-EI that the platform does not
+// understand.
+func headerWarnings(t *config.Target) (all []warning) {
+	for _, h := range t.Headers {
+		switch {
+		case strings.EqualFold(h.Name, "X-EI"):
+			if t.Kind == config.KindSynthflow {
+				all = append(all, xeiWarning(t, h)...)
+			}
+		case variableName.MatchString(h.Name), slices.ContainsFunc(knownHeaders, func(k string) bool { return strings.EqualFold(k, h.Name) }):
+		case strings.HasPrefix(strings.ToLower(h.Name), "x-"):
+			all = append(all, warning{
+				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name), "use letters, digits, dashes and underscores behind X-",
+			})
+		default:
+			all = append(all, warning{
+				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name), "give it a name that begins with X-",
+			})
+		}
+	}
+	return all
+}
+
+// variableName is a header that both platforms make a variable of (Synthflow: "Pass call context", Vapi: "SIP
+// introduction").
+var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
+
+// knownHeaders have a meaning to platforms.
+var knownHeaders = []string{"Diversion", "History-Info", "User-to-User", "P-Asserted-Identity", "Remote-Party-ID", "Privacy", "User-Agent"}
+
+// almostToken is a mistyped token of X-EI.
+var almostToken = regexp.MustCompile(`^[SEO][.:=]`)
+
+// xeiWarning is about an X-EI that is neither tokens, each ending with a semicolon, nor one bare value.
+func xeiWarning(t *config.Target, h config.Header) []warning {
+	value, err := h.Value.Render(config.SampleVars(t.Prepare != nil))
+	if err != nil || value == "" {
+		return nil
+	}
+	if _, err = synthflow.ParseXEI(value); err == nil {
+		return nil
+	}
+	if !strings.ContainsAny(value, "; \t") && !almostToken.MatchString(value) {
+		return nil // bare
+	}
+	return []warning{{
+		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%v)", t.Name, value, err),
+		`write it like "S.{{.Prepare.CallID}};" or "E.{{.SIPCallID}};", each token with a ; at its end`,
+	}}
+}
+
+// portWarning is about a port other than the documented one.
+func portWarning(t *config.Target, host string, port uint16) []warning {
+	_, r, ok := config.RegionOfHost(host)
+	if !ok || port == r.PortFor(t.Transport) {
+		return nil
+	}
+	want := r.PortFor(t.Transport)
+	return []warning{{
+		fmt.Sprintf("target %s: %s is called at port %d, and the platform documents %d for %s", t.Name, host, port, want, t.Transport),
+		fmt.Sprintf("write :%d behind the host in uri", want),
+	}}
+}
+
+func outboundTo(cfg *config.Config, target string) bool {
+	return slices.ContainsFunc(cfg.Routes, func(r config.Route) bool {
+		return r.Target == "" && r.Direction == config.DirectionOutbound && slices.Contains(r.Targets, target)
+	})
+}
+
+// leadWarnings are about templates that take the customer's number for the agent's.
+func leadWarnings(t *config.Target) (all []warning) {
+	type place struct {
+		key string
+		of  *config.Template
+	}
+	places := []place{{"uri", t.URI}}
+	if t.Prepare != nil {
+		places = append(places, place{"prepare.to_number", t.Prepare.ToNumber}, place{"prepare.from_number", t.Prepare.FromNumber})
+	}
+	for _, p := range places {
+		wrong, right := ".To.", ".Agent."
+		if p.key == "prepare.from_number" {
+			wrong, right = ".From.", ".Lead."
+		}
+		if p.of != nil && strings.Contains(p.of.String(), wrong) {
+			all = append(all, warning{
+				fmt.Sprintf("target %s: %s names %s, but a route with direction outbound leads there, so the called number is the customer's", t.Name, p.key, strings.TrimSuffix(wrong, ".")),
+				"write " + strings.TrimSuffix(right, ".") + " instead, which is right in both directions",
+			})
+		}
+	}
+	return all
+}
+
+// readableKeys warns of SRTP keys in unencrypted SIP: an eavesdropper on SIP could decrypt the media.
+func readableKeys(cfg *config.Config) []warning {
+	var found []warning
+	warn := func(who, remedy string) {
+		found = append(found, warning{
+			fmt.Sprintf("%s has media.srtp, but its SIP does not go over TLS: the keys can be read on the way", who), remedy,
+		})
+	}
+	listensTLS := slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == config.TransportTLS })
+	for i := range cfg.Trunks {
+		t := &cfg.Trunks[i]
+		switch {
+		case t.Media.SRTP == config.SRTPOff:
+		case t.URI != nil && t.Transport != config.TransportTLS:
+			warn("trunk "+t.Name, "write transport: tls below it")
+		case !listensTLS:
+			warn("trunk "+t.Name, "add a tls:// address to sip.listen, and have it call that")
+		}
+	}
+	for i := range cfg.Targets {
+		if t := &cfg.Targets[i]; t.Media.SRTP != config.SRTPOff && t.Transport != config.TransportTLS {
+			warn("target "+t.Name, "write transport: tls below it")
+		}
+	}
+	return found
+}
+
+// deadTransfers warns of targets that may transfer calls to numbers without a route for them, while the trunk of the
+// call has no uri.
+func deadTransfers(cfg *config.Config) []warning {
+	var found []warning
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		routed := slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Target == t.Name })
+		if t.Transfer != config.TransferLocal || len(t.TransferNumbers) == 0 || routed { // hosts are called by their URI
+			continue
+		}
+		if from := deadEnds(cfg, t.Name); len(from) > 0 {
+			found = append(found, warning{
+				fmt.Sprintf("target %s may transfer calls to numbers (transfer: local), but those of trunk %s have nowhere to go", t.Name, strings.Join(from, ", ")),
+				fmt.Sprintf("write uri below the trunk, or a route with target: %s and trunks", t.Name),
+			})
+		}
+	}
+	return found
+}
+
+// deadEnds are the trunks without uri whose calls go to a target.
+func deadEnds(cfg *config.Config, target string) []string {
+	var names []string
+	for i := range cfg.Trunks {
+		t := &cfg.Trunks[i]
+		leads := slices.ContainsFunc(cfg.Routes, func(r config.Route) bool {
+			return r.Target == "" && (r.Trunk == "" || r.Trunk == t.Name) && slices.Contains(r.Targets, target)
+		})
+		if t.URI == nil && leads {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/config"
+)
+
+// The exit codes.
+const (
+	ExitFailed = 1
+	ExitUsage  = 2
+)
+
+// version is set when a release is built.
+var version string
+
+// Version is the release, or the commit that the program was built from.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 7 {
+				return s.Value[:7]
+			}
+		}
+	}
+	return "dev"
+}
+
+// errUsage marks a wrong command line: exit code 2.
+var errUsage = errors.New("wrong usage")
+
+// Usage is an error of usage.
+func Usage(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
+}
+
+// UserAgent names this program in HTTP requests.
+func UserAgent() string { return "flowbridge/" + Version() }
+
+// Root is the command that has all others below it.
+func Root() *cobra.Command {
+	root := Group("flowbridge", "A SIP back-to-back user agent between carriers and voice-AI platforms", "", "")
+	root.Version, root.SilenceUsage, root.SilenceErrors = Version(), true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage("%w", err) })
+	return root
+}
+
+// Command is a command without arguments.
+func Command(use, short, long, example string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: Args(cobra.NoArgs)}
+}
+
+// Group is a command that only has others below it.
+func Group(use, short, long, example string, below ...*cobra.Command) *cobra.Command {
+	c := Command(use, short, long, example)
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.AddCommand(below...)
+	return c
+}
+
+// Run executes a command line, prints its error to errs, and gives the exit code.
+func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.Writer) int {
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(errs, "flowbridge:", err)
+	return ExitCode(err)
+}
+
+// Interruptible is a context that SIGINT and SIGTERM end.
+func Interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+}
+
+// ExitCode is the exit code for an error.
+func ExitCode(err error) int {
+	var bad config.Errors
+	if errors.Is(err, errUsage) || errors.As(err, &bad) {
+		return ExitUsage
+	}
+	return ExitFailed
+}
+
+// Args turns an error about arguments into one of usage.
+func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return Usage("%w (see %s --help)", err, c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// ConfigFlag adds --config, which most commands have.
+func ConfigFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("config", "c", "flowbridge.yaml", "configuration file")
+}
+
+// PrintJSON prints a value with indentation and without escaping <, > and &.
+func PrintJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

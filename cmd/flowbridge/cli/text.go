@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Shown is a text from outside, safe for a terminal.
+func Shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// IsPrintable says whether s has only visible ASCII.
+func IsPrintable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// ASCII is a text from outside, safe for a terminal and one column a byte.
+func ASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// hostPort is a host, an IPv6 address in brackets, and maybe a port.
+var hostPort = regexp.MustCompile(`^(\[[^]]+\]|[A-Za-z0-9._-]+)(?::([0-9]+))?$`)
+
+// HostPort reads a host and a port. Without a port in the text it gives the default, or not ok where that is 0.
+func HostPort(s string, defaultPort uint16) (host string, port uint16, ok bool) {
+	m := hostPort.FindStringSubmatch(s)
+	if m == nil {
+		return "", 0, false
+	}
+	host, port = strings.Trim(m[1], "[]"), defaultPort
+	if m[2] != "" {
+		n, err := strconv.ParseUint(m[2], 10, 16)
+		if err != nil {
+			return "", 0, false
+		}
+		port = uint16(n)
+	}
+	if host != m[1] {
+		if a, err := netip.ParseAddr(host); err != nil || !a.Is6() {
+			return "", 0, false
+		}
+	}
+	return host, port, port > 0
+}

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"fmt"
+	"testing"
+)
+
+// What a caller sends does not reach the operator's terminal as it is.
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{"+15075550100": "+15075550100", "a\x1b[2Jb": "a?[2Jb", "\x9b31m": "?31m", "x\u202ey": "x?y", "Zoë": "Zoë"} {
+		if got := Shown(in); got != want {
+			t.Errorf("%q: %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestHostPort(t *testing.T) {
+	for text, want := range map[string]string{
+		"127.0.0.1:5070": "127.0.0.1 5070", "127.0.0.1": "127.0.0.1 5060", "pbx.example.com:1": "pbx.example.com 1",
+		"[::1]:5070": "::1 5070", "[::1]": "::1 5060", "": "", ":5060": "", "h:": "", "h:0": "", "h:65536": "", "h:x": "", "a b:1": "",
+		"::1": "", "[::1": "", "[127.0.0.1]:1": "", "a@b": "", "h:1:2": "",
+	} {
+		got := ""
+		if host, port, ok := HostPort(text, 5060); ok {
+			got = fmt.Sprint(host, " ", port)
+		}
+		if got != want {
+			t.Errorf("%q: got %q; want %q", text, got, want)
+		}
+	}
+	if _, _, ok := HostPort("127.0.0.1", 0); ok {
+		t.Error("a port that has to be written is not missed")
+	}
+}

@@ -1,0 +1,324 @@
+package explain
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/config"
+)
+
+// Command is `flowbridge explain`.
+func Command() *cobra.Command {
+	c := cli.Command("explain", "Show what a call would do and send, without sending it",
+		"Show what a call from one number to another would do: its trunk and route, each target in order with the\n"+
+			"request to the platform's API and the INVITE, and what happens when a target fails. Nothing is sent, and\n"+
+			"no name is looked up; the platform's call id is a made-up one. The exit code is 1 if the call reaches no target.",
+		"  flowbridge explain --from +15075550100 --to +15075785607\n"+
+			"  flowbridge explain --source 203.0.113.7 --from 5550100 --to 5785607 --header 'Diversion: <sip:+15075550111@x>'\n"+
+			"  flowbridge explain --target synthflow --from +15075550100 --to +15075785607\n"+
+			"  flowbridge explain --trunk carrier --from '\"Ann\" <sip:+15075550100@pbx>' --to +15075785607 --json")
+	file := cli.ConfigFlag(c)
+	var q b2bua.Question
+	f := c.Flags()
+	f.StringVar(&q.From, "from", "", "the caller: number, SIP URI or From value")
+	f.StringVar(&q.To, "to", "", "the called party: number or SIP URI")
+	f.StringArrayVar(&q.Headers, "header", nil, "a further header of the caller's INVITE, 'Name: value'; may be repeated")
+	f.StringVar(&q.Trunk, "trunk", "", "the trunk that the call comes from (default the only one)")
+	f.StringVar(&q.Target, "target", "", "the target that places the call, instead of a trunk")
+	source := f.String("source", "", "the IP address that it comes from")
+	asJSON := f.Bool("json", false, "as JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if q.From == "" || q.To == "" {
+			return cli.Usage("--from and --to are needed (see %s --help)", c.CommandPath())
+		}
+		if *source != "" {
+			addr, err := netip.ParseAddr(*source)
+			if err != nil {
+				return cli.Usage("--source %q: write an IP address", *source)
+			}
+			q.Source = addr.Unmap()
+		}
+		cfg, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		return explain(c.OutOrStdout(), cfg, q, *asJSON)
+	}
+	return c
+}
+
+func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) error {
+	asked := &unsentAPI{}
+	clients := map[string]peers.Preparer{}
+	for i := range cfg.Targets {
+		if t := &cfg.Targets[i]; t.Prepare != nil {
+			client, err := node.NewPreparer(t, asked.of(t))
+			if err != nil {
+				return err
+			}
+			clients[t.Name] = client
+		}
+	}
+	x, err := b2bua.Explain(cfg, clients, q)
+	if errors.Is(err, b2bua.ErrQuestion) {
+		return cli.Usage("%w", err)
+	}
+	if err != nil {
+		return err
+	}
+	full := explained{Explanation: x, Prepare: asked.requests}
+	if asJSON {
+		err = cli.PrintJSON(w, full)
+	} else {
+		_, err = io.WriteString(w, full.text())
+	}
+	switch {
+	case err != nil:
+		return err
+	case x.Refused && x.Status == 0:
+		return fmt.Errorf("the call gets no answer: %s", x.Why)
+	case x.Refused:
+		return fmt.Errorf("the call is refused with %s", full.answer())
+	case !slices.ContainsFunc(x.Targets, func(t b2bua.TargetReport) bool { return t.Cause == cause.None }):
+		return fmt.Errorf("no target can be called: the caller gets %d", x.Otherwise)
+	}
+	return nil
+}
+
+// sampleID stands for the platform's call id.
+const sampleID = "00000000-0000-4000-8000-000000000000"
+
+// unsentAPI keeps the requests to platforms' APIs and answers them with sampleID.
+type unsentAPI struct{ requests map[string]apiRequest } // by target
+
+// apiRequest is a request as it would be sent.
+type apiRequest struct {
+	Method  string          `json:"method"`
+	URL     string          `json:"url"`
+	Headers []string        `json:"headers"` // the token hidden
+	Body    json.RawMessage `json:"body"`
+}
+
+func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		req := apiRequest{Method: r.Method, URL: r.URL.String(), Body: body}
+		for name, values := range r.Header {
+			for _, v := range values {
+				if token := t.Prepare.Token; token != "" {
+					v = strings.ReplaceAll(v, token.Reveal(), token.String())
+				}
+				req.Headers = append(req.Headers, name+": "+v)
+			}
+		}
+		slices.Sort(req.Headers)
+		if u.requests == nil {
+			u.requests = map[string]apiRequest{}
+		}
+		u.requests[t.Name] = req
+		return &http.Response{
+			StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+			Header: http.Header{"Content-Type": {"application/json"}},
+			Body:   io.NopCloser(strings.NewReader(`{"call_status":"registered","synthflow_call_id":"` + sampleID + `"}`)),
+		}, nil
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls the function.
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// explained is the explanation with the requests to APIs.
+type explained struct {
+	b2bua.Explanation
+	Prepare map[string]apiRequest `json:"prepare"` // by target
+}
+
+// text is the explanation for people.
+func (x *explained) text() string {
+	var b strings.Builder
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case x.Target != "":
+		row("target", "%s, from %v", x.Target, x.Source)
+	case x.Trunk == "":
+		row("trunk", "none, from %v", x.Source)
+	default:
+		row("trunk", "%s, from %v%s", x.Trunk, x.Source, caps(x.MaxCalls, x.MaxCPS))
+	}
+	if x.To.URI != "" {
+		row("from", "%s", party(x.From))
+		row("to", "%s", party(x.To))
+	}
+	if x.Diversion != "" {
+		row("diversion", "%s", x.Diversion)
+	}
+	for _, r := range x.Routes {
+		if r.Matches {
+			row("route", "%s: %s", r.Route, r.Why)
+		} else {
+			row("not", "%s: %s", r.Route, r.Why)
+		}
+	}
+	if x.Refused {
+		if x.Status != 0 {
+			row("answer", "%s", x.answer())
+		} else {
+			row("answer", "%s", x.Why)
+		}
+		return b.String()
+	}
+	if x.Direction == config.DirectionOutbound && x.Target == "" {
+		row("direction", "outbound: %s was called, and is the lead", x.Lead)
+	}
+	row("ringing", "%s", ringingWords[x.Ringing])
+	for _, part := range []struct{ name, value, def string }{
+		{"ringback", x.Ringback, "us"},
+		{"hold", x.Hold, config.HoldNone},
+		{"record", x.Record, string(config.WantedOff)},
+		{"mask_dtmf", x.MaskDTMF, string(config.WantedOff)},
+	} {
+		if part.value != part.def {
+			row(part.name, "%s", part.value)
+		}
+	}
+	row("set-up", "ends after %v in all; an answered call after %v", ms(x.SetupTimeoutMS), ms(x.MaxDurationMS))
+	for i := range x.Targets {
+		x.attempt(&b, i)
+	}
+	fmt.Fprintf(&b, "\n%-10s %d when no target took the call\n", "otherwise", x.Otherwise)
+	for _, n := range x.Notes {
+		row("note", "%s", n)
+	}
+	return b.String()
+}
+
+// answer is the final answer of a refused call, with the reason unless the answer has it.
+func (x *explained) answer() string {
+	s := strconv.Itoa(x.Status) + " " + x.Reason
+	if x.Why != "" {
+		s += ": " + x.Why
+	}
+	return s
+}
+
+var ringingWords = map[string]string{
+	config.RingingImmediate:       "immediate: 180 before a target is asked",
+	config.RingingOnTarget:        "on-target: the target's own 18x",
+	config.RingingNone:            "none: no 180; early media is passed on",
+	config.RingingSessionProgress: "session-progress: 183 and ringing of ours, until the target is heard",
+}
+
+func party(p b2bua.PartyReport) string {
+	s := p.Number
+	if p.Name != "" {
+		s += " " + strconv.Quote(p.Name)
+	}
+	return s + " (" + p.URI + ")"
+}
+
+func caps(calls, cps int) string {
+	var s string
+	if calls > 0 {
+		s += fmt.Sprintf("; at most %d calls", calls)
+	}
+	if cps > 0 {
+		s += fmt.Sprintf("; at most %d new calls a second", cps)
+	}
+	return s
+}
+
+func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// attempt writes what the target with this index gets.
+func (x *explained) attempt(b *strings.Builder, i int) {
+	t := &x.Targets[i]
+	next := "the caller gets " + strconv.Itoa(x.Otherwise)
+	if i+1 < len(x.Targets) {
+		next = "next target: " + x.Targets[i+1].Target
+	}
+	fmt.Fprintf(b, "\nattempt %d: %s, kind %s, over %s%s\n", i+1, t.Target, t.Kind, t.Transport, caps(t.MaxCalls, t.MaxCPS))
+	if req, ok := x.Prepare[t.Target]; ok {
+		fmt.Fprintf(b, "\n  %s %s\n", req.Method, req.URL)
+		indented(b, req.Headers)
+		fmt.Fprintf(b, "\n    %s\n", req.Body)
+		failed := next
+		if t.OnFailure == config.OnFailureDial {
+			failed = "this target is dialled without an id, and without the headers that need it"
+		}
+		fmt.Fprintf(b, "\n  no id within %v, retry included: %s\n", ms(t.PrepareTimeoutMS), failed)
+	}
+	if t.Cause != cause.None {
+		fmt.Fprintf(b, "\n  fails with cause %s: %s; %s\n", t.Cause, t.Error, next)
+		return
+	}
+	b.WriteByte('\n')
+	indented(b, t.Invite)
+	b.WriteByte('\n')
+	indented(b, strings.Split(strings.TrimSpace(t.Body), "\r\n"))
+	if len(t.LeftOut) > 0 {
+		fmt.Fprintf(b, "\n  left out, having no value for this call: %s\n", strings.Join(t.LeftOut, ", "))
+	}
+	if len(t.Dropped) > 0 {
+		fmt.Fprintf(b, "\n  dropped, because they can't be passed on or don't fit into the budget: %s\n", strings.Join(t.Dropped, ", "))
+	}
+	again := ""
+	for _, code := range x.FailoverOn {
+		again += " " + strconv.Itoa(code)
+	}
+	if again != "" {
+		again = ", and by failover_on" + again
+	}
+	fmt.Fprintf(b, "\n  codecs %s, of those that the caller offers\n", strings.Join(t.Codecs, ", "))
+	if media := mediaWords(t); media != "" {
+		fmt.Fprintf(b, "  media: %s\n", media)
+	}
+	fmt.Fprintf(b, "  nothing heard for %v, or no final answer within %v: %s\n", ms(t.FirstResponseTimeoutMS), ms(t.RingTimeoutMS), next)
+	if t.Username != "" {
+		fmt.Fprintf(b, "  a challenge is answered with the credentials of %s\n", t.Username)
+	}
+	fmt.Fprintf(b, "  3xx, 401, 407, 408, 5xx, 6xx but 600, 603, 607, 608%s: %s\n", again, next)
+	fmt.Fprintf(b, "  any other refusal: the caller gets it as it is\n")
+}
+
+// mediaWords describes unusual media settings of a target.
+func mediaWords(t *b2bua.TargetReport) string {
+	var words []string
+	if t.MediaAddress.IsValid() {
+		words = append(words, "address "+t.MediaAddress.String())
+	}
+	if t.Latch != string(config.LatchAuto) {
+		words = append(words, "latch "+t.Latch)
+	}
+	if t.SRTP != string(config.SRTPOff) {
+		words = append(words, "srtp "+t.SRTP)
+	}
+	return strings.Join(words, ", ")
+}
+
+func indented(b *strings.Builder, lines []string) {
+	for _, l := range lines {
+		b.WriteString("    " + l + "\n")
+	}
+}

@@ -1,7 +1,0 @@
-package main
-
-import "net/netip"
-
-// hookAt is where a hook is asked that listens at an address of the
-// configuration.
-func (n *node) hookAt(listen netip.AddrPort) string { return n.hookServer.Addr(listen).String() }

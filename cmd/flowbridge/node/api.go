@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua"
+	"flowbridge/media"
+)
+
+func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
+	addr := n.config().Admin.Listen.String()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("admin.listen: %w; another process may have the port, see ss -ltnp", err)
+	}
+	n.apiAt = listener.Addr()
+	options := admin.Options{
+		Calls: liveCalls{n.server}, Records: n.store, Token: n.config().Admin.Token.Reveal(), Log: n.log, Operator: op,
+		Control: control{n.server},
+		Ready: func() error {
+			if n.server.Draining() {
+				return errors.New("draining")
+			}
+			return n.store.Err()
+		},
+	}
+	if n.archive != nil {
+		options.Recordings = n.archive
+	}
+	api := admin.Server(addr, admin.New(options), n.log)
+	n.onClose(api.Close)
+	go func() {
+		if err := api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error().Err(err).Msg("admin API ended")
+		}
+	}()
+	return nil
+}
+
+// liveCalls are the calls for the admin API.
+type liveCalls struct{ server *b2bua.Server }
+
+func (l liveCalls) Live(ctx context.Context) []admin.Call {
+	live := l.server.Live(ctx)
+	calls := make([]admin.Call, 0, len(live))
+	for _, c := range live {
+		calls = append(calls, callOf(c))
+	}
+	return calls
+}
+
+func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
+	c, ok := l.server.Find(ctx, id)
+	return callOf(c), ok
+}
+
+func callOf(c b2bua.LiveCall) admin.Call {
+	call := admin.Call{Record: c.Record, Phase: c.Phase, Recording: c.Recording, Masked: c.Masked}
+	for side, name := range []string{"a", "b"} {
+		if c.Held[side] {
+			call.Held = append(call.Held, name)
+		}
+		if c.Hears[side] != "" {
+			if call.Hears == nil {
+				call.Hears = map[string]string{}
+			}
+			call.Hears[name] = c.Hears[side]
+		}
+	}
+	return call
+}
+
+// control passes the admin API's orders to the server.
+type control struct{ server *b2bua.Server }
+
+func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
+	what, ok := map[admin.Order]b2bua.Order{
+		admin.OrderRecord: b2bua.OrderRecord, admin.OrderStop: b2bua.OrderStop, admin.OrderPause: b2bua.OrderPause,
+		admin.OrderResume: b2bua.OrderResume, admin.OrderMask: b2bua.OrderMask, admin.OrderUnmask: b2bua.OrderUnmask,
+	}[o]
+	if !ok {
+		return admin.Call{}, fmt.Errorf("unknown order %q", o)
+	}
+	return answered(c.server.Order(ctx, id, what))
+}
+
+func (c control) Play(ctx context.Context, id string, p admin.Sounding) (admin.Call, error) {
+	side := media.SideA
+	if p.Side == "b" {
+		side = media.SideB
+	}
+	return answered(c.server.Play(ctx, id, b2bua.Sounding{Side: side, Sound: p.Sound, Loop: p.Loop}))
+}
+
+// answered is the admin API's form of an answer to an order.
+func answered(live b2bua.LiveCall, err error) (admin.Call, error) {
+	var refused *b2bua.OrderError
+	switch {
+	case errors.As(err, &refused):
+		return admin.Call{}, &admin.RefusedError{Problem: refused.Problem, Remedy: refused.Remedy}
+	case errors.Is(err, b2bua.ErrNoCall):
+		return admin.Call{}, admin.ErrNoCall
+	case err != nil:
+		return admin.Call{}, err
+	}
+	return callOf(live), nil
+}

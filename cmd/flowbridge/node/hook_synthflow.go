@@ -1,0 +1,143 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/internal/rest"
+	"flowbridge/store"
+	"flowbridge/synthflow"
+)
+
+// Errors that make the platform send a report again.
+var (
+	errNotOver = errors.New("the call is not over")
+	errNoWord  = errors.New("the platform's API says that the call is not over")
+)
+
+var errNoSuchCall = errors.New("the platform's API does not know the call")
+
+// takeReport adds Synthflow's report of a call to the call's record.
+func (n *Node) takeReport(ctx context.Context, said synthflow.Report) (synthflow.Taken, error) {
+	id, target, err := n.preparedCall(ctx, said.CallID)
+	byExternal := err == nil && id == ""
+	if byExternal {
+		id, target, err = n.unpreparedCall(ctx, said.ExternalID)
+	}
+	if err != nil || id == "" {
+		return synthflow.TakenUnknown, err
+	}
+	report, err := n.confirmed(ctx, target, said)
+	if errors.Is(err, errNoSuchCall) {
+		n.log.Warn().Str("synthflow_call_id", said.CallID).Msg("the platform's API does not know the call of a report")
+		return synthflow.TakenUnknown, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if byExternal && report.ExternalID != said.ExternalID { // also where the platform knows none
+		n.log.Warn().Str("synthflow_call_id", said.CallID).Str("external_id", said.ExternalID).Str("is", report.ExternalID).
+			Msg("a report names another external id than the platform's API")
+		return synthflow.TakenUnknown, nil
+	}
+	kept, err := n.store.PutReport(ctx, id, report)
+	if err == nil && !kept {
+		return synthflow.TakenBefore, nil
+	}
+	return synthflow.TakenNew, err
+}
+
+// preparedCall finds the live or finished call that the platform gave an id: its own id and its target. Both are empty
+// without such a call.
+func (n *Node) preparedCall(ctx context.Context, platformID string) (id, target string, err error) {
+	if live, err := n.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
+		return live.Record.ID, live.Record.Target, nil
+	}
+	if c := n.redirects.reported(platformID, "", time.Now()); c != nil {
+		return c.call.ID, c.call.Target, nil
+	}
+	return n.store.Prepared(ctx, platformID)
+}
+
+// unpreparedCall finds the finished call that was dialled directly with an external id. A live call may be the
+// customer's next one.
+func (n *Node) unpreparedCall(ctx context.Context, externalID string) (id, target string, err error) {
+	if externalID == "" {
+		return "", "", nil
+	}
+	id, target, err = n.store.Unreported(ctx, externalID)
+	if err != nil || id != "" {
+		return id, target, err
+	}
+	if c := n.redirects.reported("", externalID, time.Now()); c != nil && n.followed.unwritten(c.call.ID) {
+		return "", "", errNotOver
+	}
+	live, found := n.server.FindNamed(ctx, externalID)
+	switch {
+	case errors.Is(found, b2bua.ErrUnknownCall) || errors.Is(found, b2bua.ErrSeveralCalls):
+		return "", "", nil
+	case found != nil:
+		return "", "", found
+	case live.Record.ExternalID != externalID || live.Record.SynthflowCallID != "":
+		return "", "", nil
+	case live.Record.EndedAt.IsZero():
+		return "", "", errNotOver
+	}
+	return live.Record.ID, live.Record.Target, nil
+}
+
+// confirmTimeout bounds a question to the platform's API.
+const confirmTimeout = 3 * time.Second
+
+// underWay are the states of a live call (API reference, "get-phone-call").
+var underWay = []string{"pending", "queue", "registered", "ringing", "in-progress"}
+
+// confirmed is a report as it goes into the record. Where the target has a token, the platform's API says it again: a
+// signature covers the call's id alone, so a copy of it would fit a forged report of that call.
+func (n *Node) confirmed(ctx context.Context, target string, said synthflow.Report) (store.Report, error) {
+	told, err := n.tellOf(ctx, target, said.CallID)
+	switch {
+	case errors.Is(err, errNoAccount):
+	case rest.StatusOf(err) == http.StatusNotFound:
+		return store.Report{}, errNoSuchCall
+	case err != nil:
+		n.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
+	case slices.Contains(underWay, told.Status):
+		return store.Report{}, fmt.Errorf("%w: %s", errNoWord, told.Status)
+	default:
+		said = told
+	}
+	return store.Report{
+		CallID: said.CallID, Status: said.Status, EndReason: said.EndReason, DurationMS: said.Duration.Milliseconds(),
+		ExternalID: said.ExternalID, ReceivedAt: store.TimeOf(time.Now()), Confirmed: err == nil,
+	}, nil
+}
+
+var errNoAccount = errors.New("the target has no token")
+
+// tellOf asks a target's API about a call.
+func (n *Node) tellOf(ctx context.Context, target, id string) (synthflow.Report, error) {
+	t := n.inForce.Load().targetNamed(target)
+	if t == nil {
+		return synthflow.Report{}, errNoAccount
+	}
+	api, token, workspace, known := t.Platform()
+	if !known || t.Kind != config.KindSynthflow {
+		return synthflow.Report{}, errNoAccount
+	}
+	a, err := synthflow.NewAccount(synthflow.AccountOptions{
+		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: confirmTimeout, UserAgent: cli.UserAgent(),
+	})
+	if err != nil {
+		return synthflow.Report{}, err
+	}
+	defer a.CloseIdle()
+	return a.GetCall(ctx, id)
+}

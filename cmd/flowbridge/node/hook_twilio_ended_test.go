@@ -1,0 +1,440 @@
+package node
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/sim"
+	"flowbridge/store"
+)
+
+const followConfig = `
+sip: {listen: ["udp://127.0.0.1:0"]}
+media: {listen: [127.0.0.1]}
+targets:
+  - {name: first, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5071", headers: {X-EI: "{{.SIPCallID}}", X-Attempt: "{{.Attempt}}"}}
+  - {name: unready, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5072", prepare: {api: "http://127.0.0.1:9", token_env: SIM_TOKEN, model_id: demo-agent, workspace_id: demo, timeout: 1s}}
+  - {name: broken, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5074", headers: {X-Broken: '{{if eq .SIPCallID "CA1"}}{{"\x01"}}{{end}}'}}
+  - {name: second, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5073", prepare: {api: "%s", token_env: SIM_TOKEN, model_id: demo-agent, workspace_id: demo}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-Attempt: "{{.Attempt}}"}}
+hooks:
+  twilio: {listen: "127.0.0.1:0", url: "http://127.0.0.1:9", targets: [%s], follow: true, fallback: {say: "Later."}}
+store: {path: %q}
+admin: {listen: "127.0.0.1:0"}
+`
+
+// followStage is a node whose webhook the test asks as Twilio does.
+type followStage struct {
+	*Node
+	t    *testing.T
+	path string
+	log  *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newFollowStage(t *testing.T, targets string) *followStage {
+	t.Helper()
+	platform, err := sim.StartSynthflow(t.Context(), sim.SynthflowOptions{Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { platform.Close() })
+	s := &followStage{t: t, path: filepath.Join(t.TempDir(), "calls.db"), log: &lockedBuffer{}}
+	cfg, err := config.Parse("follow.yaml", fmt.Appendf(nil, followConfig, platform.APIURL(), targets, s.path), func(string) (string, bool) {
+		return platform.Token(), true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Node, err = Start(t.Context(), cfg, zerolog.New(s.log), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if s.Node != nil {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if strings.Contains(s.log.String(), platform.Token()) {
+			t.Errorf("the token is in\n%s", s.log)
+		}
+	})
+	return s
+}
+
+// asked is what Twilio is told.
+type asked struct {
+	Dial *struct {
+		Action string `xml:"action,attr"`
+		Method string `xml:"method,attr"`
+		Sip    string
+	}
+	Say    string
+	Hangup *struct{}
+	Reject *struct{}
+}
+
+func (a asked) String() string {
+	switch {
+	case a.Dial != nil:
+		return "dial " + a.Dial.Sip
+	case a.Say != "":
+		return "say"
+	case a.Hangup != nil:
+		return "hangup"
+	default:
+		return "other"
+	}
+}
+
+// ask posts a form as Twilio does, at a path with its query.
+func (s *followStage) ask(path string, form url.Values) (a asked) {
+	s.t.Helper()
+	res, err := http.PostForm("http://"+s.hookAt(s.config().Hooks.Twilio.Listen)+path, form)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err == nil {
+		err = xml.Unmarshal(body, &a)
+	}
+	if err != nil || res.StatusCode != http.StatusOK {
+		s.t.Fatalf("%d %s: %v", res.StatusCode, body, err)
+	}
+	return a
+}
+
+// call has a call come in.
+func (s *followStage) call(sid string) asked {
+	s.t.Helper()
+	return s.ask("/redirect_call", url.Values{"CallSid": {sid}, "Called": {"+15075785607"}, "From": {"+15550100001"}})
+}
+
+// ended tells the end of what was dialled; more are names and values.
+func (s *followStage) ended(a asked, sid string, more ...string) asked {
+	s.t.Helper()
+	if a.Dial == nil || a.Dial.Method != "POST" {
+		s.t.Fatalf("%v: nothing was dialled that has an end", a)
+	}
+	action, ok := strings.CutPrefix(a.Dial.Action, "http://127.0.0.1:9")
+	if !ok {
+		s.t.Fatalf("action %s", a.Dial.Action)
+	}
+	form := url.Values{"CallSid": {sid}, "CallStatus": {"in-progress"}}
+	for pair := range slices.Chunk(more, 2) {
+		form.Set(pair[0], pair[1])
+	}
+	return s.ask(action, form)
+}
+
+// records waits for so many of them, the newest first.
+func (s *followStage) records(count int) []store.Record {
+	s.t.Helper()
+	if err := s.store.Flush(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.followed.working.Wait() // for the test alone: nobody asks anything now
+	all, _, err := s.store.List(s.t.Context(), store.Filter{Limit: 100})
+	if err != nil || len(all) != count {
+		s.t.Fatalf("%d records, %v; want %d\n%s", len(all), err, count, s.log)
+	}
+	return all
+}
+
+// attemptsText is what a record says of its attempts.
+func attemptsText(r store.Record) string {
+	var all []string
+	for _, a := range r.Attempts {
+		all = append(all, fmt.Sprintf("%s %d %s", a.Target, a.SIPStatus, a.Cause))
+	}
+	return strings.Join(all, ", ")
+}
+
+const (
+	dialFirst  = "dial sip:+15075785607@127.0.0.1:5071?X-EI=CA1&X-Attempt=1"
+	dialSecond = "dial sip:+15075785607@127.0.0.1:5073?X-EI=S."
+)
+
+// Every way for an attempt to end: what the caller gets, and what the record
+// says when that was the end of the call.
+func TestTwilioFollowed(t *testing.T) {
+	type outcome struct {
+		ended    []string // names and values
+		then     string   // what Twilio is told
+		said     string   // disposition, status, q850, cause, who; empty: the call goes on
+		attempts string
+	}
+	for name, tt := range map[string]outcome{
+		"agent hangs up": {
+			[]string{"DialCallStatus", "completed", "DialCallDuration", "1", "DialSipResponseCode", "200", "DialSipCallId", "x@y"},
+			"hangup",
+			"answered 200 16 agent_hangup agent", "first 200 agent_hangup",
+		},
+		"caller hangs up": {
+			[]string{"DialCallStatus", "completed", "CallStatus", "completed", "DialSipCallId", "x@y"},
+			"hangup",
+			"answered 200 16 caller_hangup caller", "first 0 caller_hangup",
+		},
+		"answered": {
+			[]string{"DialCallStatus", "answered", "DialSipResponseCode", "200", "DialSipCallId", "x@y"},
+			"hangup",
+			"answered 200 16 agent_hangup agent", "first 200 agent_hangup",
+		},
+		"busy": {
+			[]string{"DialCallStatus", "busy", "DialSipResponseCode", "486", "DialSipCallId", "x@y"},
+			"hangup",
+			"busy 486 17 target_busy agent", "first 486 target_busy",
+		},
+		"busy, without a code": {[]string{"DialCallStatus", "busy", "DialSipCallId", "x@y"}, "hangup", "busy 0 17 target_busy agent", "first 0 target_busy"},
+		"declined": {
+			[]string{"DialCallStatus", "failed", "DialSipResponseCode", "603", "DialSipCallId", "x@y"},
+			"hangup",
+			"failed 603 21 target_refused agent", "first 603 target_refused",
+		},
+		"not found": {
+			[]string{"DialCallStatus", "failed", "DialSipResponseCode", "404", "DialSipCallId", "x@y"},
+			"hangup",
+			"failed 404 1 target_refused agent", "first 404 target_refused",
+		},
+		"unavailable": {
+			[]string{"DialCallStatus", "no-answer", "DialSipResponseCode", "480", "DialSipCallId", "x@y"},
+			"hangup",
+			"no_answer 480 18 target_refused agent", "first 480 target_refused",
+		},
+		"caller gives up": {
+			[]string{"DialCallStatus", "canceled", "CallStatus", "completed", "DialSipResponseCode", "487", "DialSipCallId", "x@y"},
+			"hangup",
+			"cancelled 487 31 caller_cancelled caller", "first 487 caller_cancelled",
+		},
+		"caller gives up, as no answer": {
+			[]string{"DialCallStatus", "no-answer", "CallStatus", "completed", "DialSipCallId", "x@y"},
+			"hangup",
+			"cancelled 487 31 caller_cancelled caller", "first 0 caller_cancelled",
+		},
+		"caller gives up after a failure": {
+			[]string{"DialCallStatus", "failed", "CallStatus", "completed", "DialSipResponseCode", "503", "DialSipCallId", "x@y"},
+			"hangup",
+			"cancelled 487 31 caller_cancelled caller", "first 503 target_error",
+		},
+		"server error":  {[]string{"DialCallStatus", "failed", "DialSipResponseCode", "503"}, dialSecond, "", ""},
+		"time-out":      {[]string{"DialCallStatus", "no-answer", "DialSipResponseCode", "408"}, dialSecond, "", ""},
+		"rang too long": {[]string{"DialCallStatus", "no-answer", "DialSipResponseCode", "487"}, dialSecond, "", ""},
+		"no answer":     {[]string{"DialCallStatus", "no-answer"}, dialSecond, "", ""},
+		"unreachable":   {[]string{"DialCallStatus", "failed"}, dialSecond, "", ""},
+		"not challenged": {
+			[]string{"DialCallStatus", "failed", "DialSipResponseCode", "401"}, dialSecond, "", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newFollowStage(t, "first, second")
+			to := s.call("CA1")
+			if to.String() != dialFirst {
+				t.Fatalf("got %v", to)
+			}
+			if _, _, err := s.unpreparedCall(t.Context(), "CA1"); !errors.Is(err, errNotOver) {
+				t.Errorf("reported before its end: %v", err)
+			}
+			then := s.ended(to, "CA1", tt.ended...)
+			if !strings.HasPrefix(then.String(), tt.then) {
+				t.Errorf("got %v; want %s", then, tt.then)
+			}
+			if tt.said == "" {
+				s.records(0)
+				return
+			}
+			r := s.records(1)[0]
+			if ours, target, err := s.unpreparedCall(t.Context(), "CA1"); err != nil || ours != r.ID || target != "first" {
+				t.Errorf("reported: %q at %q, %v", ours, target, err)
+			}
+			if got := fmt.Sprintf("%s %d %d %s %s", r.Disposition, r.SIPStatus, r.Q850, r.Cause, r.EndedBy); got != tt.said || attemptsText(r) != tt.attempts {
+				t.Errorf("got  %s; %s\nwant %s; %s", got, attemptsText(r), tt.said, tt.attempts)
+			}
+			if r.Route != "hooks.twilio" || r.Trunk != "" || r.Target != "first" || r.Direction != "inbound" || r.From != "+15550100001" || r.To != "+15075785607" ||
+				r.Lead != r.From || r.SIPCallID != "CA1" || r.TargetSIPCallID != "x@y" || r.ExternalID != "CA1" || r.SynthflowCallID != "" || r.Node == "" ||
+				!strings.Contains(to.Dial.Action, r.ID) || r.Attempts[0].SIPCallID != "x@y" || r.Attempts[0].StartedAt.IsZero() {
+				t.Errorf("record %+v", r)
+			}
+			if r.StartedAt.IsZero() || r.DialedAt.Before(r.StartedAt.Time) || r.EndedAt.Before(r.DialedAt.Time) || !r.PreparedAt.IsZero() ||
+				r.AnsweredAt.IsZero() != (r.Disposition != store.DispositionAnswered) {
+				t.Errorf("times of %+v", r)
+			}
+			if again := s.ended(to, "CA1", "DialCallStatus", "failed"); again.String() != then.String() {
+				t.Errorf("asked again: %v", again)
+			}
+			s.records(1)
+		})
+	}
+}
+
+// The next target is prepared anew, those that can't be are noted, and the one
+// that takes the call is the record's.
+func TestTwilioFailover(t *testing.T) {
+	s := newFollowStage(t, "unready, first, broken, second")
+	first := s.call("CA1")
+	if first.String() != strings.Replace(dialFirst, "Attempt=1", "Attempt=2", 1) {
+		t.Fatalf("got %v", first)
+	}
+	second := s.ended(first, "CA1", "DialCallStatus", "failed", "DialSipResponseCode", "503", "DialSipCallId", "x@1")
+	if !strings.HasPrefix(second.String(), dialSecond) || !strings.HasSuffix(second.Dial.Sip, "X-Attempt=4") || !strings.HasSuffix(second.Dial.Action, "attempt=4") {
+		t.Fatalf("got %v, %s", second, second.Dial.Action)
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(second.String(), dialSecond), ";")
+	// Twilio asks twice, and of an attempt before: nothing changes.
+	for range 2 {
+		if again := s.ended(first, "CA1", "DialCallStatus", "completed"); again.Dial == nil || *again.Dial != *second.Dial {
+			t.Errorf("asked again: %v", again)
+		}
+	}
+	// A report comes before the end is told, and of the agent of before there is none.
+	if ours, target, err := s.preparedCall(t.Context(), id); err != nil || target != "second" || !strings.Contains(second.Dial.Action, ours) {
+		t.Errorf("reported: %q at %q, %v", ours, target, err)
+	}
+	if ours, _, err := s.unpreparedCall(t.Context(), "CA1"); err != nil || ours != "" {
+		t.Errorf("reported of the target that did not take it: %q, %v", ours, err)
+	}
+	s.records(0)
+	if then := s.ended(second, "CA1", "DialCallStatus", "completed", "DialSipResponseCode", "200", "DialSipCallId", "x@2"); then.String() != "hangup" {
+		t.Errorf("at the end: %v", then)
+	}
+	r := s.records(1)[0]
+	if r.Target != "second" || r.TargetSIPCallID != "x@2" || r.SynthflowCallID != id || r.ExternalID != "" || r.PreparedAt.IsZero() ||
+		attemptsText(r) != "unready 0 prepare_failed, first 503 target_error, broken 0 template_failed, second 200 agent_hangup" ||
+		r.Attempts[1].SIPCallID != "x@1" || r.Attempts[3].PrepareStatus != 200 {
+		t.Errorf("record %+v", r)
+	}
+	for _, unknown := range [][2]string{
+		{strings.Replace(second.Dial.Action, "attempt=4", "attempt=5", 1), "CA1"},
+		{strings.Replace(second.Dial.Action, "attempt=4", "attempt=0", 1), "CA1"},
+		{strings.Replace(second.Dial.Action, r.ID, "x", 1), "CA1"},
+		{second.Dial.Action, "CA2"},
+		{strings.Replace(second.Dial.Action, "attempt=4", "attempt=3", 1), "CA1"}, // it was never dialled
+	} {
+		a := second
+		dial := *second.Dial
+		dial.Action = unknown[0]
+		a.Dial = &dial
+		if then := s.ended(a, unknown[1], "DialCallStatus", "failed"); then.String() != "hangup" {
+			t.Errorf("%v: got %v", unknown, then)
+		}
+	}
+	s.records(1)
+}
+
+// Where no target takes the call the caller gets the fallback, and the record
+// says why.
+func TestTwilioNoTargetTakesIt(t *testing.T) {
+	s := newFollowStage(t, "first, unready")
+	if then := s.ended(s.call("CA1"), "CA1", "DialCallStatus", "no-answer", "DialSipResponseCode", "408"); then.String() != "say" {
+		t.Errorf("got %v", then)
+	}
+	r := s.records(1)[0]
+	if r.Disposition != store.DispositionFailed || r.Cause != "prepare_failed" || r.EndedBy != store.EndedBySystem || r.Target != "unready" ||
+		attemptsText(r) != "first 408 target_error, unready 0 prepare_failed" {
+		t.Errorf("record %+v", r)
+	}
+	s = newFollowStage(t, "unready")
+	if then := s.call("CA1"); then.String() != "say" {
+		t.Errorf("got %v", then)
+	}
+	if r := s.records(1)[0]; r.Cause != "prepare_failed" || !r.DialedAt.IsZero() || attemptsText(r) != "unready 0 prepare_failed" {
+		t.Errorf("record %+v", r)
+	}
+	s = newFollowStage(t, "first")
+	if then := s.ended(s.call("CA1"), "CA1", "DialCallStatus", "no-answer"); then.String() != "say" {
+		t.Errorf("got %v", then)
+	}
+	if r := s.records(1)[0]; r.Cause != "ring_timeout" || r.Disposition != store.DispositionNoAnswer || r.SIPStatus != 0 || r.EndedBy != store.EndedBySystem {
+		t.Errorf("record %+v", r)
+	}
+}
+
+// Twilio asks for the same call again, at once: it is one call, prepared once.
+func TestTwilioAsksTwice(t *testing.T) {
+	s := newFollowStage(t, "second")
+	var wg sync.WaitGroup
+	answers := make([]asked, 8)
+	for i := range answers {
+		wg.Go(func() { answers[i] = s.call("CA1") })
+	}
+	wg.Wait()
+	for _, a := range answers {
+		if a.Dial == nil || *a.Dial != *answers[0].Dial {
+			t.Errorf("got %v; want %v", a, answers[0])
+		}
+	}
+	ends := make([]asked, 8)
+	for i := range ends {
+		wg.Go(func() { ends[i] = s.ended(answers[0], "CA1", "DialCallStatus", "completed") })
+	}
+	wg.Wait()
+	for _, a := range ends {
+		if a.String() != "hangup" {
+			t.Errorf("got %v", a)
+		}
+	}
+	s.records(1)
+	if next := s.call("CA1"); next.Dial == nil || next.Dial.Action == answers[0].Dial.Action {
+		t.Errorf("a call of the same name afterwards: got %v", next)
+	}
+}
+
+// What is open when the process stops, or is killed, has a record all the same.
+func TestTwilioInterrupted(t *testing.T) {
+	s := newFollowStage(t, "first")
+	s.call("CA1")
+	if err := s.store.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n := s.Node
+	s.Node = nil
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, _, err := db.List(t.Context(), store.Filter{Limit: 10})
+	if err != nil || len(all) != 1 || db.Interrupted() != 0 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if r := all[0]; r.Disposition != store.DispositionInterrupted || r.Cause != "shutdown" || r.EndedBy != store.EndedBySystem ||
+		attemptsText(r) != "first 0 shutdown" {
+		t.Errorf("record %+v", r)
+	}
+	if _, err := n.followed.begin(config.Vars{}, store.Record{ID: "x"}, time.Now()); err == nil {
+		t.Error("a call begins after the end")
+	}
+}

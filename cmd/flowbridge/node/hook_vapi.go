@@ -1,0 +1,200 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/config"
+	"flowbridge/store"
+	"flowbridge/vapi"
+)
+
+// assistants chooses the assistant of a call by rules.
+type assistants struct {
+	node  *Node
+	rules []config.VapiRule
+}
+
+var errNoRule = errors.New("no rule of hooks.vapi matches")
+
+func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, error) {
+	vars, known := a.varsOf(ctx, r)
+	for i := range a.rules {
+		rule := &a.rules[i]
+		matches, err := ruleMatches(rule, vars)
+		if err != nil {
+			return vapi.Answer{}, fmt.Errorf("hooks.vapi.rules[%d].when: %w", i, err)
+		}
+		if !matches {
+			continue
+		}
+		answer, err := answerOf(rule, vars)
+		if err != nil {
+			return vapi.Answer{}, fmt.Errorf("hooks.vapi.rules[%d]: %w", i, err)
+		}
+		a.node.log.Info().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Int("rule", i).Msg("assistant chosen")
+		return answer, nil
+	}
+	a.node.log.Warn().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Msg("no rule of hooks.vapi matches")
+	return vapi.Answer{}, errNoRule
+}
+
+// varsOf are the variables for the rules. They come from the carrier's INVITE if the call came through this process,
+// else from the platform's request.
+func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars config.Vars, known bool) {
+	if live, ok := a.node.vapiCall(ctx, r); ok {
+		vars := live.Vars
+		carrier := vars.HeaderFunc
+		vars.HeaderFunc = func(name string) string {
+			if v := carrier(name); v != "" {
+				return v
+			}
+			return r.Header(name)
+		}
+		return vars, true
+	}
+	return config.Vars{
+		To: partyOf(r.CalledNumber, r.CalledURI), From: partyOf(r.CustomerNumber, r.CustomerURI),
+		SIPCallID: r.SIPCallID, Direction: config.DirectionInbound, HeaderFunc: r.Header,
+	}, false
+}
+
+func partyOf(number, uri string) config.Party {
+	if number != "" {
+		return b2bua.PartyOf(number)
+	}
+	return b2bua.PartyOf(uri)
+}
+
+// vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform or by the call's
+// id in a header of it. Both are random, so a caller who dials the platform directly can't name another's call. Ids of
+// several calls identify none.
+func (n *Node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
+	var found []b2bua.LiveCall
+	for _, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
+		live, err := n.server.FindNamed(ctx, id)
+		if err != nil || id != live.Record.ID && id != live.Record.TargetSIPCallID || !n.atVapi(live) ||
+			slices.ContainsFunc(found, func(l b2bua.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
+			continue
+		}
+		found = append(found, live)
+	}
+	if len(found) != 1 {
+		return b2bua.LiveCall{}, false
+	}
+	return found[0], true
+}
+
+// takeVapi adds Vapi's report of a finished call to the call's record.
+func (n *Node) takeVapi(kind string, body []byte) error {
+	if kind != "end-of-call-report" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
+	defer cancel()
+	said, err := vapi.ParseReport(body)
+	id := ""
+	if err == nil {
+		id, err = n.dialled(ctx, said.SIPCallID)
+	}
+	first := false
+	if err == nil && id != "" {
+		first, err = n.store.PutReport(ctx, id, store.Report{
+			CallID: said.CallID, Status: "ended", EndReason: said.EndedReason, DurationMS: said.Duration.Milliseconds(),
+			ReceivedAt: store.TimeOf(time.Now()), Confirmed: n.config().Hooks.Vapi.Secret != "",
+		})
+	}
+	n.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")
+	if errors.Is(err, vapi.ErrReport) { // it would be none again
+		return nil
+	}
+	return err
+}
+
+const reportTimeout = 5 * time.Second
+
+// dialled is the id of the live or finished call whose INVITE to a target of kind vapi had a Call-ID; empty without
+// one.
+func (n *Node) dialled(ctx context.Context, callID string) (string, error) {
+	id, target := "", ""
+	if live, err := n.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
+		id, target = live.Record.ID, live.Record.Target
+	} else if id, target, err = n.store.Dialled(ctx, callID); err != nil {
+		return "", err
+	}
+	if !n.isVapi(target) {
+		return "", nil
+	}
+	return id, nil
+}
+
+func (n *Node) isVapi(target string) bool {
+	t := n.inForce.Load().targetNamed(target)
+	return t != nil && t.Kind == config.KindVapi
+}
+
+func (n *Node) atVapi(live b2bua.LiveCall) bool {
+	return n.isVapi(live.Record.Target) && live.Vars.HeaderFunc != nil
+}
+
+func ruleMatches(r *config.VapiRule, vars config.Vars) (bool, error) {
+	switch {
+	case r.Trunk != "" && r.Trunk != vars.Trunk,
+		r.To != nil && !r.To.MatchString(vars.To.Number),
+		r.From != nil && !r.From.MatchString(vars.From.Number):
+		return false, nil
+	case r.When == nil:
+		return true, nil
+	}
+	text, err := r.When.Render(vars)
+	return strings.TrimSpace(text) == "true", err
+}
+
+func answerOf(r *config.VapiRule, vars config.Vars) (a vapi.Answer, err error) {
+	a = vapi.Answer{Assistant: r.Assistant, Destination: r.Destination}
+	for _, t := range []struct {
+		of *config.Template
+		to *string
+	}{{r.AssistantID, &a.AssistantID}, {r.Error, &a.Error}} {
+		if t.of == nil {
+			continue
+		}
+		if *t.to, err = t.of.Render(vars); err != nil {
+			return vapi.Answer{}, err
+		}
+	}
+	a.Overrides, err = overridesOf(r, vars)
+	return a, err
+}
+
+// overridesOf adds the rule's variables to its overrides.
+func overridesOf(r *config.VapiRule, vars config.Vars) (json.RawMessage, error) {
+	if len(r.Variables) == 0 {
+		return r.Overrides, nil
+	}
+	overrides, values := map[string]any{}, map[string]any{}
+	if len(r.Overrides) > 0 {
+		if err := json.Unmarshal(r.Overrides, &overrides); err != nil {
+			return nil, err
+		}
+		if given, ok := overrides["variableValues"].(map[string]any); ok {
+			values = given
+		}
+	}
+	for _, v := range r.Variables {
+		text, err := v.Value.Render(vars)
+		if err != nil {
+			return nil, fmt.Errorf("variables.%s: %w", v.Name, err)
+		}
+		values[v.Name] = text
+	}
+	overrides["variableValues"] = values
+	return json.Marshal(overrides)
+}

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/hooks"
+	"flowbridge/synthflow"
+	"flowbridge/twilio"
+	"flowbridge/vapi"
+)
+
+// serveHooks opens the configured hooks. It gives nil if there are none.
+func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
+	h := &n.config().Hooks
+	o := hooks.Options{Cert: h.TLS.Cert, Key: h.TLS.Key, Log: n.log}
+	add := func(e hooks.Endpoint) { o.Endpoints = append(o.Endpoints, e) }
+	if t := h.Twilio; t != nil {
+		handler, err := twilio.NewHandler(n.twilioOptions(t))
+		if err != nil {
+			return nil, err
+		}
+		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.Path, Handler: handler})
+		if n.followed != nil {
+			if handler, err = twilio.NewEndedHandler(n.twilioOptions(t), n.twilioEnded); err != nil {
+				return nil, err
+			}
+			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.FollowPath(), Handler: handler})
+		}
+	}
+	if v := h.Vapi; v != nil {
+		handler, err := vapi.NewHandler(vapi.HandlerOptions{
+			Secret: v.Secret.Reveal(), Decide: assistants{n, v.Rules}.decide, Other: n.takeVapi, Timeout: v.Timeout, Log: n.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		add(hooks.Endpoint{Name: "vapi", Listen: v.Listen, Path: v.Path, Handler: handler})
+	}
+	if s := h.Synthflow; s != nil {
+		add(hooks.Endpoint{
+			Name: "synthflow", Listen: s.Listen, Path: s.Path,
+			Handler: synthflow.NewWebhook(s.Secret.Reveal(), n.takeReport, n.log),
+		})
+	}
+	if v := h.Variables; v != nil {
+		add(hooks.Endpoint{
+			Name: "variables", Listen: v.Listen, Path: v.Path, Below: true,
+			Handler: &hooks.Variables{Path: v.Path, Token: v.Token.Reveal(), Find: n.variablesOf, Log: n.log},
+		})
+	}
+	if len(o.Endpoints) == 0 {
+		return nil, nil
+	}
+	return hooks.Start(ctx, o)
+}
+
+// variablesOf is a live or redirected call as the hook for variables gives it to the agent.
+func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
+	live, err := n.server.FindNamed(ctx, id)
+	elsewhere, other := n.redirects.find(id, time.Now())
+	switch {
+	case errors.Is(err, b2bua.ErrUnknownCall) && other == nil:
+		return elsewhere.call, nil
+	case errors.Is(err, b2bua.ErrUnknownCall):
+		return hooks.Call{}, other
+	case errors.Is(err, b2bua.ErrSeveralCalls), err == nil && !errors.Is(other, hooks.ErrUnknown): // both a live one's and a redirected one's
+		return hooks.Call{}, hooks.ErrSeveral
+	case err != nil:
+		return hooks.Call{}, err
+	}
+	r := live.Record
+	return n.withVariables(hooks.Call{
+		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
+		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
+		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
+	}, live.Vars, live.Headers(n.config().Hooks.Variables.Headers)), nil
+}
+
+// withVariables adds headers of the carrier's INVITE and the configured values.
+func (n *Node) withVariables(call hooks.Call, vars config.Vars, headers []peers.Variable) hooks.Call {
+	call.Variables = map[string]string{}
+	for _, h := range headers {
+		call.Variables[h.Name] = h.Value
+	}
+	for _, value := range n.config().Hooks.Variables.Values {
+		text, err := value.Value.Render(vars)
+		if err != nil { // the others are good all the same
+			n.log.Warn().Err(err).Str("call", call.ID).Str("variable", value.Name).Msg("variable not given")
+			continue
+		}
+		call.Variables[value.Name] = text
+	}
+	return call
+}

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"io"
+	"os"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+)
+
+// Log is the writer and the sampler of a logger. Its level and format may change while it is in use.
+type Log struct {
+	file  *os.File
+	level atomic.Int32
+	out   atomic.Pointer[io.Writer]
+}
+
+// NewLog is a log that writes to a file.
+func NewLog(cfg config.Log, file *os.File) *Log {
+	l := &Log{file: file}
+	l.set(cfg)
+	return l
+}
+
+// Logger writes to the log.
+func (l *Log) Logger() zerolog.Logger {
+	return zerolog.New(l).Sample(l).With().Timestamp().Logger()
+}
+
+func (l *Log) set(cfg config.Log) {
+	out := logWriter(cfg, l.file)
+	l.out.Store(&out)
+	l.level.Store(int32(logLevel(cfg)))
+}
+
+// Sample says whether an event is written.
+func (l *Log) Sample(level zerolog.Level) bool { return level >= zerolog.Level(l.level.Load()) }
+
+// Write writes an event.
+func (l *Log) Write(p []byte) (int, error) { return (*l.out.Load()).Write(p) }
+
+// Console is a logger for people, on standard error.
+func Console(level zerolog.Level) zerolog.Logger {
+	return zerolog.New(console(os.Stderr)).Level(level).With().Timestamp().Logger()
+}
+
+func logLevel(cfg config.Log) zerolog.Level {
+	level, err := zerolog.ParseLevel(cfg.Level)
+	if err != nil {
+		return zerolog.InfoLevel // the configuration was checked
+	}
+	return level
+}
+
+func logWriter(cfg config.Log, w *os.File) io.Writer {
+	if cfg.Format == config.FormatConsole {
+		return console(w)
+	}
+	return w
+}
+
+// console writes lines for people, with colours on a terminal.
+func console(w *os.File) io.Writer {
+	info, err := w.Stat()
+	return zerolog.ConsoleWriter{
+		Out: w, TimeFormat: "15:04:05.000", NoColor: err != nil || info.Mode()&os.ModeCharDevice == 0,
+	}
+}

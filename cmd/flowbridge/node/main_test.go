@@ -1,0 +1,22 @@
+package node
+
+import (
+	"os"
+	"testing"
+
+	"flowbridge/b2bua"
+)
+
+func TestMain(m *testing.M) {
+	b2bua.SetProcessDefaults()
+	os.Exit(m.Run())
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

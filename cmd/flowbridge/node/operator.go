@@ -1,0 +1,273 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// gcPercent trades memory for CPU time of the garbage collector in bursts of signalling. GOGC in the environment
+// overrides it.
+const gcPercent = 400
+
+// Serve runs a configuration until a signal or the admin API ends it.
+func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error {
+	log := out.Logger()
+	o := &operator{file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{})}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	defer signal.Stop(hangups)
+
+	n, err := Start(ctx, cfg, log, Options{operator: o})
+	if err != nil {
+		return err
+	}
+	o.begin(n)
+	for _, l := range n.server.Listeners() {
+		log.Info().Str("listen", l.String()).Msg("sip listening")
+	}
+	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
+	o.supervisor.ready("Taking calls")
+
+	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go o.supervisor.watch(watched, n.alive)
+	go o.reloadOn(watched, hangups)
+	o.drain(ctx, signals, o.untilTold(signals))
+	if err := n.Close(); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	log.Info().Msg("stopped")
+	return nil
+}
+
+// reloader is a server that takes another configuration for new calls.
+type reloader interface {
+	Reload(cfg *config.Config, preparers map[string]peers.Preparer)
+}
+
+// operator carries out the requests of signals and the admin API.
+type operator struct {
+	// constant
+	file       string
+	log        zerolog.Logger
+	out        *Log
+	supervisor *supervisor
+	asked      chan struct{} // closed when the API has asked to drain
+
+	reloads  sync.Mutex // one at a time; held while the file is read, so never waited for by Drain
+	mu       sync.Mutex // guards what follows
+	node     *Node      // nil: not started yet
+	server   reloader
+	draining bool
+}
+
+// Reasons why a request can't be carried out.
+var (
+	errStarting = errors.New("still starting")
+	errDraining = errors.New("draining")
+)
+
+// begin names the node to operate.
+func (o *operator) begin(n *Node) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.node, o.server = n, n.server
+}
+
+// Drain refuses new calls from now on and makes Serve end.
+func (o *operator) Drain() (admin.Drained, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.node == nil {
+		return admin.Drained{}, errStarting
+	}
+	o.node.server.Drain()
+	if !o.draining {
+		o.draining = true
+		close(o.asked)
+	}
+	return admin.Drained{Calls: o.node.server.Calls(), LimitMS: o.node.config().SIP.DrainTimeout.Milliseconds()}, nil
+}
+
+// Reload reads the file again and puts its trunks, targets, routes and log into force. An invalid file changes
+// nothing.
+func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
+	o.reloads.Lock()
+	defer o.reloads.Unlock()
+	done, err := o.reload()
+	var invalid *admin.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		for _, p := range invalid.Problems {
+			o.log.Error().Str("problem", p).Msg("configuration not valid: the old one stays")
+		}
+	case err != nil:
+		o.log.Warn().Err(err).Msg("configuration not reloaded")
+	default:
+		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).
+			Msg("configuration reloaded")
+		if len(done.NeedRestart) > 0 {
+			o.log.Warn().Strs("sections", done.NeedRestart).Msg("changed sections take effect after a restart")
+		}
+	}
+	return done, err
+}
+
+func (o *operator) reload() (done admin.Reloaded, err error) {
+	current, err := o.beginReload()
+	if err != nil {
+		return done, err
+	}
+	defer func() { o.endReload(err) }()
+	read, err := config.Reload(o.file, current.cfg)
+	if err != nil {
+		return done, problemsOf(err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.draining {
+		return done, errDraining
+	}
+	cfg, needRestart := running(current.cfg, read)
+	next, err := newInForce(cfg, current, o.node.transport)
+	if err != nil {
+		return done, err
+	}
+	o.server.Reload(cfg, next.preparers)
+	o.node.inForce.Store(next)
+	o.out.set(cfg.Log)
+	closeReplaced(current.preparers, next.preparers)
+	return admin.Reloaded{
+		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), NeedRestart: needRestart,
+	}, nil
+}
+
+// beginReload tells the supervisor about a reload and gives what is in force.
+func (o *operator) beginReload() (current *inForce, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.node == nil:
+		return nil, errStarting
+	case o.draining:
+		return nil, errDraining
+	default:
+		o.supervisor.reloading()
+		return o.node.inForce.Load(), nil
+	}
+}
+
+// endReload tells the supervisor the result, but not while draining: the process is not ready again then.
+func (o *operator) endReload(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.draining:
+	case err != nil:
+		o.supervisor.ready("Taking calls; the last reload was refused, see the log")
+	default:
+		o.supervisor.ready("Taking calls")
+	}
+}
+
+// problemsOf makes one line for each problem of a file.
+func problemsOf(err error) error {
+	var all config.Errors
+	if !errors.As(err, &all) {
+		return err
+	}
+	bad := &admin.InvalidError{}
+	for _, e := range all {
+		bad.Problems = append(bad.Problems, e.Error())
+	}
+	return bad
+}
+
+func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			_, _ = o.Reload(ctx) // it is in the log
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It gives the
+// number of further signals that end the calls at once.
+func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
+	by := "admin API"
+	select {
+	case got := <-signals:
+		by, more = got.String(), 1
+	case <-o.asked:
+		more = 2 // the first may be that of a supervisor which asked for the drain
+	}
+	d, err := o.Drain()
+	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
+	return more
+}
+
+// drain lets calls go on up to the limit, or until a number of signals came.
+func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		for range count {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	if o.leave(ctx) {
+		o.log.Warn().Int("calls", o.node.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
+	}
+}
+
+// leave waits until no calls are left, the limit is reached or ctx ends, and reports the number of calls to the
+// supervisor meanwhile. It says whether calls are left.
+func (o *operator) leave(ctx context.Context) bool {
+	n := o.node
+	limit := n.config().SIP.DrainTimeout
+	until := time.Now().Add(limit)
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	for {
+		o.supervisor.stopping(n.server.Calls(), time.Until(until)+closeTimeout+legsTimeout+closeMargin)
+		step, stop := context.WithTimeout(ctx, statusEvery)
+		err := n.server.WaitIdle(step)
+		stop()
+		if err == nil || ctx.Err() != nil {
+			return err != nil
+		}
+	}
+}
+
+// statusEvery is how often the supervisor hears the number of calls; closeMargin is added to the time that closing may
+// take.
+const (
+	statusEvery = 5 * time.Second
+	closeMargin = 10 * time.Second
+)

@@ -1,0 +1,387 @@
+package node
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// fakeReloader keeps what it was given.
+type fakeReloader struct {
+	cfg       *config.Config
+	preparers map[string]peers.Preparer
+	times     int
+}
+
+func (f *fakeReloader) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {
+	f.cfg, f.preparers = cfg, preparers
+	f.times++
+}
+
+// told collects what a supervisor hears.
+type told struct {
+	mu     sync.Mutex
+	states []string
+}
+
+func (s *told) notify(state string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.states = append(s.states, state)
+	return nil
+}
+
+func (s *told) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.states)
+}
+
+const reloadConfig = `
+sip: {listen: ["udp://127.0.0.1:0"], drain_timeout: %s}
+media: {listen: [127.0.0.1]}
+trunks:
+  - {name: carrier, sources: [127.0.0.2]}
+targets:
+  - {name: one, kind: synthflow, uri: "sip:a@127.0.0.3", prepare: {api: "%s", token_env: RELOAD_TOKEN}}
+  - {name: two, kind: synthflow, uri: "sip:a@127.0.0.3", prepare: {api: "https://api.test", token_env: RELOAD_TOKEN, timeout: %s}}
+routes:
+  - {trunk: carrier, targets: [one]}
+store: {path: %q}
+admin: {listen: "127.0.0.1:0"}
+log: {level: %s}
+`
+
+// reloadStage is an operator with a node, a file and a server that only notes
+// what it is told.
+type reloadStage struct {
+	*operator
+	t    *testing.T
+	dir  string
+	log  *os.File
+	fake *fakeReloader
+	told *told
+}
+
+func (s *reloadStage) write(drain, api, timeout, level string) {
+	s.t.Helper()
+	text := fmt.Sprintf(reloadConfig, drain, api, timeout, filepath.Join(s.dir, "calls.db"), level)
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *reloadStage) logged() string { return read(s.t, s.log.Name()) }
+
+func newReloadStage(t *testing.T) *reloadStage {
+	t.Helper()
+	t.Setenv("RELOAD_TOKEN", "tok-secret")
+	s := &reloadStage{t: t, dir: t.TempDir(), fake: &fakeReloader{}, told: &told{}}
+	var err error
+	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.log.Close() })
+	s.operator = &operator{file: filepath.Join(s.dir, "flowbridge.yaml"), asked: make(chan struct{})}
+	s.write("60s", "https://api.test", "3s", "info")
+	cfg, err := config.Load(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.out = NewLog(cfg.Log, s.log)
+	s.operator.log = s.out.Logger()
+	s.supervisor = &supervisor{log: s.operator.log, notify: s.told.notify}
+	n, err := Start(t.Context(), cfg, s.operator.log, Options{operator: s.operator})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.begin(n)
+	s.server = s.fake
+	return s
+}
+
+func TestReloadAppliesWhatItCan(t *testing.T) {
+	s := newReloadStage(t)
+	before := s.node.inForce.Load().preparers
+	s.write("5s", "https://other.test", "3s", "error")
+	done, err := s.Reload(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(done.NeedRestart, []string{"sip"}) || done.Targets != 2 || done.Routes != 1 || done.Trunks != 1 {
+		t.Errorf("got %+v", done)
+	}
+	if s.fake.times != 1 || s.fake.cfg.SIP.DrainTimeout != time.Minute || s.fake.cfg.Targets[0].Prepare.API != "https://other.test" {
+		t.Errorf("the server got %+v, %d times", s.fake.cfg, s.fake.times)
+	}
+	if s.fake.preparers["one"] == before["one"] || s.fake.preparers["two"] != before["two"] {
+		t.Error("want a new client for one and the old one for two")
+	}
+	if len(s.told.all()) != 2 || !strings.HasPrefix(s.told.all()[0], "RELOADING=1\nMONOTONIC_USEC=") || !strings.HasPrefix(s.told.all()[1], "READY=1\n") {
+		t.Errorf("the supervisor heard %q", s.told.all())
+	}
+	// The level holds for loggers that were there before.
+	s.operator.log.Warn().Msg("not to be seen")
+	s.operator.log.Error().Msg("to be seen")
+	if log := s.logged(); strings.Contains(log, "not to be seen") || !strings.Contains(log, "to be seen") {
+		t.Errorf("the log says\n%s", log)
+	}
+}
+
+func TestReloadRefusesAnInvalidFile(t *testing.T) {
+	s := newReloadStage(t)
+	old := s.node.config()
+	if err := os.WriteFile(s.file, []byte("trunk: []\nlog: {level: loud}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Reload(t.Context())
+	var bad *admin.InvalidError
+	if !errors.As(err, &bad) || len(bad.Problems) != 2 {
+		t.Fatalf("got %v", err)
+	}
+	if s.fake.times != 0 || s.node.config() != old {
+		t.Error("something changed")
+	}
+	if log := s.logged(); strings.Count(log, "configuration not valid: the old one stays") != 2 || !strings.Contains(log, "log.level") {
+		t.Errorf("the log says\n%s", log)
+	}
+	if states := s.told.all(); len(states) != 2 || !strings.HasPrefix(states[1], "READY=1") || !strings.Contains(states[1], "refused") {
+		t.Errorf("the supervisor heard %q", states)
+	}
+	s.write("60s", "https://api.test", "3s", "info")
+	if _, err := s.Reload(t.Context()); err != nil || s.fake.times != 1 {
+		t.Errorf("a valid file after it: %v, %d times", err, s.fake.times)
+	}
+}
+
+func TestReloadByAPI(t *testing.T) {
+	s := newReloadStage(t)
+	post := func(path string) (int, string) {
+		res, err := http.Post("http://"+s.node.apiAt.String()+path, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	if code, body := post("/api/reload"); code != 200 || body != `{"trunks":1,"targets":2,"routes":1,"need_restart":[]}`+"\n" {
+		t.Errorf("got %d %s", code, body)
+	}
+	for range 2 {
+		if code, body := post("/api/drain"); code != 202 || body != `{"calls":0,"limit_ms":60000}`+"\n" {
+			t.Errorf("got %d %s", code, body)
+		}
+	}
+	if !s.node.server.Draining() {
+		t.Error("not draining")
+	}
+	select {
+	case <-s.asked:
+	default:
+		t.Error("serve does not hear of it")
+	}
+	if code, body := post("/api/reload"); code != 409 || !strings.Contains(body, "draining") {
+		t.Errorf("reload while draining: got %d %s", code, body)
+	}
+}
+
+// The connections of a client that is replaced are closed: those that are
+// idle, and that of a step which is still under way.
+func TestReplacedClientsCloseTheirConnections(t *testing.T) {
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	release := make(chan struct{})
+	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Idempotency-Key") == "slow" {
+			<-release
+		}
+		fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":"id-%s"}`, r.Header.Get("Idempotency-Key"))
+	}))
+	api.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		if state == http.StateClosed {
+			delete(open, c)
+		} else {
+			open[c] = true
+		}
+	}
+	api.Start()
+	defer api.Close()
+	count := func() int { mu.Lock(); defer mu.Unlock(); return len(open) }
+	s := newReloadStage(t)
+	s.write("60s", api.URL, "30s", "info")
+	if _, err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old := s.node.inForce.Load().preparers["one"]
+	slow := make(chan error)
+	go func() {
+		_, err := old.Prepare(context.Background(), peers.PrepareRequest{CallID: "slow"})
+		slow <- err
+	}()
+	waitFor(t, "the slow step is under way", func() bool { return count() == 1 })
+	if _, err := old.Prepare(t.Context(), peers.PrepareRequest{CallID: "quick"}); err != nil || count() != 2 {
+		t.Fatalf("%v, %d connections", err, count())
+	}
+	s.write("60s", "https://api.test", "30s", "info")
+	if _, err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the idle connection is closed", func() bool { return count() == 1 })
+	close(release)
+	if err := <-slow; err != nil {
+		t.Errorf("the step under way: %v", err)
+	}
+	waitFor(t, "the other one is closed too", func() bool { return count() == 0 })
+}
+
+// A file that can't be read to its end does not keep the process from
+// draining, and is not put into force afterwards.
+func TestDrainDoesNotWaitForAReload(t *testing.T) {
+	s := newReloadStage(t)
+	text := read(t, s.file)
+	if err := os.Remove(s.file); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(s.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error)
+	go func() {
+		_, err := s.Reload(context.Background())
+		failed <- err
+	}()
+	waitFor(t, "the file is being read", func() bool { return len(s.told.all()) == 1 })
+	if _, err := s.Drain(); err != nil {
+		t.Error(err)
+	}
+	if s.leave(t.Context()) {
+		t.Error("calls are left")
+	}
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, errDraining) || s.fake.times != 0 {
+		t.Errorf("got %v, reloaded %d times", err, s.fake.times)
+	}
+	if states := s.told.all(); !strings.HasPrefix(states[len(states)-1], "STOPPING=1") {
+		t.Errorf("the supervisor heard %q", states)
+	}
+}
+
+// A file that is valid with its own section sip, but not with the one that the
+// process has for life, is refused.
+func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
+	s := newReloadStage(t)
+	ca := filepath.Join(s.dir, "ca.pem")
+	writeAuthority(t, ca)
+	text := read(t, s.file)
+	replaced := func(olds ...string) string { return strings.NewReplacer(olds...).Replace(text) }
+	withoutUDP := strings.NewReplacer("udp://", "tcp://", "prepare:", "transport: tcp, prepare:").Replace(text)
+	for _, tt := range []struct{ name, running, file, says string }{
+		{
+			"certificates", text, replaced("drain_timeout", "tls: {client_ca: "+ca+"}, drain_timeout",
+				"sources: [127.0.0.2]", "certificates: [pbx.example.com]"),
+			"trunks[0]: certificates are asked for, but the process runs without sip.tls.client_ca",
+		},
+		{"udp target", withoutUDP, text, "targets[0]: is called over udp, which the process runs without"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			running, err := config.Parse("running.yaml", []byte(tt.running), os.LookupEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.node.inForce.Store(&inForce{cfg: running})
+			if err := os.WriteFile(s.file, []byte(tt.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := config.Load(s.file); err != nil {
+				t.Fatalf("want a file that is valid by itself: %v", err)
+			}
+			_, err = s.Reload(t.Context())
+			var bad *admin.InvalidError
+			if !errors.As(err, &bad) || !strings.Contains(strings.Join(bad.Problems, "\n"), tt.says) || s.fake.times != 0 || s.node.config() != running {
+				t.Errorf("got %v, reloaded %d times; want %q", err, s.fake.times, tt.says)
+			}
+		})
+	}
+}
+
+// writeAuthority writes the certificate of an authority.
+func writeAuthority(t *testing.T, file string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+func TestNothingBeforeTheStart(t *testing.T) {
+	o := &operator{log: zerolog.Nop()}
+	if _, err := o.Drain(); !errors.Is(err, errStarting) {
+		t.Errorf("drain: %v", err)
+	}
+	if _, err := o.Reload(t.Context()); !errors.Is(err, errStarting) {
+		t.Errorf("reload: %v", err)
+	}
+}
+
+// A file that was emptied by mistake does not take every call away.
+func TestReloadRefusesAnEmptyFile(t *testing.T) {
+	s := newReloadStage(t)
+	if err := os.WriteFile(s.file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var bad *admin.InvalidError
+	if _, err := s.Reload(t.Context()); !errors.As(err, &bad) || s.fake.times != 0 {
+		t.Errorf("got %v, %d times", err, s.fake.times)
+	}
+}

@@ -1,0 +1,76 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/rs/zerolog"
+)
+
+// supervisor tells systemd (Type=notify or notify-reload) how the process is. Without systemd it does nothing.
+type supervisor struct {
+	log    zerolog.Logger
+	notify func(state string) error
+	every  time.Duration // how often a sign of life is wanted; 0: never
+}
+
+func newSupervisor(log zerolog.Logger) *supervisor {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn().Err(err).Msg("the watchdog's interval can't be read: it gets no sign of life")
+	}
+	return &supervisor{log: log, every: every, notify: func(state string) error {
+		_, err := daemon.SdNotify(false, state)
+		return err
+	}}
+}
+
+func (s *supervisor) tell(state string) {
+	if err := s.notify(state); err != nil {
+		s.log.Warn().Err(err).Msg("the supervisor can't be reached: see NOTIFY_SOCKET")
+	}
+}
+
+func (s *supervisor) ready(status string) {
+	s.tell(daemon.SdNotifyReady + "\nSTATUS=" + status)
+}
+
+// reloading must be followed by ready.
+func (s *supervisor) reloading() {
+	s.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() + "STATUS=Reading the configuration")
+}
+
+// stopping reports the number of calls left and asks for time for them.
+func (s *supervisor) stopping(calls int, within time.Duration) {
+	s.tell(fmt.Sprintf("%s\nSTATUS=Draining: %d calls are left\nEXTEND_TIMEOUT_USEC=%d",
+		daemon.SdNotifyStopping, calls, within.Microseconds()))
+}
+
+// watch sends a sign of life twice per interval while alive gives no error. It returns when ctx ends.
+func (s *supervisor) watch(ctx context.Context, alive func(context.Context) error) {
+	if s.every <= 0 {
+		return
+	}
+	tick := time.NewTicker(s.every / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, s.every/4)
+		err := alive(bounded)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.log.Error().Err(err).Msg("the process hangs: the watchdog gets no sign of life")
+		default:
+			s.tell(daemon.SdNotifyWatchdog)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package provision
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/internal/rest"
+)
+
+// fieldKind says how a flag's text becomes JSON.
+type fieldKind int
+
+const (
+	fieldText   fieldKind = iota
+	fieldBool             // --flag, --flag=false
+	fieldNumber           // a whole number
+	fieldJSON             // any JSON value
+	fieldFile             // the text of a file
+	fieldSecret           // two flags: NAME-file and NAME-env
+)
+
+// field is a member of a request's body that has a flag.
+type field struct {
+	flag  string
+	path  string // "agent.prompt"
+	kind  fieldKind
+	usage string
+}
+
+// bodyFlags are the flags for the body of a request.
+type bodyFlags struct {
+	fields []field
+	flag   string // "body"
+	file   string
+}
+
+// newBodyFlags adds a flag for each field, and --body. A command with several bodies gives that one another name.
+func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
+	b := &bodyFlags{fields: fields, flag: name}
+	f := c.Flags()
+	f.StringVar(&b.file, name, "", "file with the whole body as a JSON object, or - for standard input; flags go on top")
+	for _, x := range fields {
+		switch x.kind {
+		case fieldBool:
+			f.Bool(x.flag, false, x.usage)
+		case fieldNumber:
+			f.Int(x.flag, 0, x.usage)
+		case fieldSecret:
+			f.String(x.flag+"-file", "", "file with "+x.usage+", chmod 600")
+			f.String(x.flag+"-env", "", "environment variable with "+x.usage)
+		case fieldText, fieldJSON, fieldFile:
+			f.String(x.flag, "", x.usage)
+		}
+	}
+	return b
+}
+
+// maxFile bounds the files that are read, in bytes, like the configuration's reader.
+const maxFile = 1 << 20
+
+// read makes the body and lists its secrets.
+func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, err error) {
+	body = rest.Object{}
+	if b.file != "" {
+		data, err := readText(c, b.file)
+		if err != nil {
+			return nil, nil, cli.Usage("--%s: %w", b.flag, err)
+		}
+		if body, err = rest.ParseObject(data); err != nil {
+			return nil, nil, cli.Usage("--%s %s: %w", b.flag, b.file, err)
+		}
+	}
+	for _, x := range b.fields {
+		v, given, err := x.value(c)
+		switch {
+		case err != nil:
+			return nil, nil, cli.Usage("--%s: %w", x.flag, err)
+		case !given:
+			continue
+		}
+		if err := place(body, x.path, v); err != nil {
+			return nil, nil, cli.Usage("--%s: %w", x.flag, err)
+		}
+	}
+	return body, rest.Secrets(map[string]any(body)), nil
+}
+
+// readText reads a file, or standard input for -.
+func readText(c *cobra.Command, file string) ([]byte, error) {
+	if file == "-" {
+		return readLimited(c.InOrStdin(), file)
+	}
+	return readFile(file)
+}
+
+func readFile(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLimited(f, file)
+}
+
+func readLimited(in io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is larger than %d bytes: is it the right file?", name, maxFile)
+	}
+	return data, err
+}
+
+// value is the value of the flag; given is false if the flag is not there.
+func (x field) value(c *cobra.Command) (v any, given bool, err error) {
+	f := c.Flags()
+	if x.kind == fieldSecret {
+		return x.secret(c)
+	}
+	if !f.Changed(x.flag) {
+		return nil, false, nil
+	}
+	text := f.Lookup(x.flag).Value.String()
+	switch x.kind {
+	case fieldBool:
+		return text == "true", true, nil
+	case fieldNumber:
+		n, err := strconv.Atoi(text)
+		return json.Number(strconv.Itoa(n)), true, err
+	case fieldJSON:
+		o, err := rest.ParseObject([]byte(`{"v":` + text + `}`))
+		if err == nil && len(o) != 1 {
+			err = errors.New("something follows the value")
+		}
+		if err != nil {
+			return nil, true, fmt.Errorf("write one JSON value: %w", err)
+		}
+		return o["v"], true, nil
+	case fieldFile:
+		data, err := readText(c, text)
+		return strings.TrimRight(string(data), "\n"), true, err
+	case fieldText, fieldSecret:
+	}
+	return text, true, nil
+}
+
+func (x field) secret(c *cobra.Command) (v any, given bool, err error) {
+	file, _ := c.Flags().GetString(x.flag + "-file")
+	env, _ := c.Flags().GetString(x.flag + "-env")
+	var secret config.Secret
+	switch {
+	case file == "" && env == "":
+		return nil, false, nil
+	case file != "" && env != "":
+		return nil, true, fmt.Errorf("write --%s-file or --%s-env, not both", x.flag, x.flag)
+	case file != "":
+		secret, err = config.ReadSecret(file)
+	default:
+		secret, err = config.SecretFromEnv(env, os.LookupEnv)
+	}
+	return secret.Reveal(), true, err
+}
+
+// place puts a value into a body and makes the objects on the way.
+func place(body rest.Object, path string, v any) error {
+	at := map[string]any(body)
+	for {
+		name, rest, deeper := strings.Cut(path, ".")
+		if !deeper {
+			at[name] = v
+			return nil
+		}
+		switch in := at[name].(type) {
+		case nil:
+			next := map[string]any{}
+			at[name], at = next, next
+		case map[string]any:
+			next := maps.Clone(in)
+			at[name], at = next, next
+		default:
+			return fmt.Errorf("the body's %s is no object", name)
+		}
+		path = rest
+	}
+}

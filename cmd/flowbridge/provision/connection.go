@@ -1,0 +1,203 @@
+package provision
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+)
+
+// connection is the flags that say how to reach an account.
+type connection struct {
+	kind    string // of target
+	regions []config.Region
+	flags   *pflag.FlagSet
+
+	region, api, tokenFile, tokenEnv string
+	workspace                        string // Synthflow only
+	file, target                     string
+	dryRun                           bool
+}
+
+// access is an account's API and token.
+type access struct {
+	api       string
+	token     string
+	workspace string
+	region    config.Region // zero: an API of no known region
+	transport http.RoundTripper
+	asJSON    bool // how results are printed
+}
+
+// newConnection adds the flags of a connection to all commands below c.
+func newConnection(c *cobra.Command, kind string, regions []config.Region, tokenEnv string) *connection {
+	f := c.PersistentFlags()
+	o := &connection{kind: kind, regions: regions, flags: f}
+	f.StringVar(&o.region, "region", regions[0].Name, "region of the account: "+strings.Join(regionNames(regions), ", "))
+	f.StringVar(&o.api, "api", "", "base URL of the API (default: that of the region)")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with the bearer token, chmod 600")
+	f.StringVar(&o.tokenEnv, "token-env", tokenEnv, "environment variable with the bearer token")
+	f.StringVar(&o.target, "target", "", "take API, token and workspace from this target of the configuration")
+	f.StringVarP(&o.file, "config", "c", "flowbridge.yaml", "configuration file")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the requests, secrets masked, and send nothing; with --json as {method, url, headers, body}")
+	if kind == config.KindSynthflow {
+		f.StringVar(&o.workspace, "workspace-id", "", "id of the workspace")
+	}
+	return o
+}
+
+func regionNames(regions []config.Region) []string {
+	names := make([]string, len(regions))
+	for i, r := range regions {
+		names[i] = r.Name
+	}
+	return names
+}
+
+// access reads the flags. With --dry-run no token is needed, and the transport prints requests instead of sending
+// them.
+func (o *connection) access(c *cobra.Command) (access, error) {
+	a, err := o.find(c)
+	if err != nil {
+		return access{}, cli.Usage("%w", err)
+	}
+	a.asJSON, _ = c.Flags().GetBool("json") // setup has none
+	if o.dryRun {
+		a.transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
+	}
+	return a, nil
+}
+
+func (o *connection) find(c *cobra.Command) (access, error) {
+	if o.target != "" {
+		return o.fromTarget(c)
+	}
+	at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.Name == o.region })
+	if at < 0 {
+		return access{}, fmt.Errorf("--region %q: one of %s", o.region, strings.Join(regionNames(o.regions), ", "))
+	}
+	a := access{region: o.regions[at], api: o.regions[at].API, workspace: o.workspace}
+	if o.api != "" {
+		named := c.Flags().Changed("region")
+		region, err := o.regionOfAPI(named)
+		if err != nil {
+			return access{}, err
+		}
+		a.api = o.api
+		if !named {
+			a.region = region
+		}
+	}
+	token, err := o.token(c)
+	a.token = token.Reveal()
+	return a, err
+}
+
+// noToken stands for the token with --dry-run.
+const noToken = "none"
+
+func (o *connection) token(c *cobra.Command) (config.Secret, error) {
+	switch {
+	case o.tokenFile != "" && c.Flags().Changed("token-env"):
+		return "", errors.New("--token-file and --token-env exclude each other")
+	case o.dryRun:
+		return noToken, nil
+	case o.tokenFile != "":
+		token, err := config.ReadSecret(o.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		return token, nil
+	}
+	token, err := config.SecretFromEnv(o.tokenEnv, os.LookupEnv)
+	if err != nil {
+		return "", fmt.Errorf("--token-env: %w, or write --token-file", err)
+	}
+	return token, nil
+}
+
+// fromTarget takes API, token and workspace from a target of the configuration.
+func (o *connection) fromTarget(c *cobra.Command) (access, error) {
+	for _, flag := range []string{"region", "api", "token-file", "token-env"} {
+		if c.Flags().Changed(flag) {
+			return access{}, fmt.Errorf("--target and --%s exclude each other: the target says it", flag)
+		}
+	}
+	cfg, err := config.Load(o.file)
+	if err != nil {
+		return access{}, err
+	}
+	at := slices.IndexFunc(cfg.Targets, func(t config.Target) bool { return t.Name == o.target })
+	if at < 0 {
+		var names []string
+		for i := range cfg.Targets {
+			names = append(names, cfg.Targets[i].Name)
+		}
+		return access{}, fmt.Errorf("--target %q: %s has no such target; it has %s", o.target, o.file, strings.Join(names, ", "))
+	}
+	t := &cfg.Targets[at]
+	api, token, workspace, ok := t.Platform()
+	switch {
+	case t.Kind != o.kind:
+		return access{}, fmt.Errorf("--target %s: is of kind %s, not %s", t.Name, t.Kind, o.kind)
+	case !ok:
+		return access{}, fmt.Errorf("--target %s: has no section account that names API and token; write it, or --region and --token-file", t.Name)
+	}
+	a := access{api: api, token: token.Reveal(), workspace: cmp.Or(o.workspace, workspace)}
+	if at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.API == api }); at >= 0 {
+		a.region = o.regions[at]
+	}
+	return a, nil
+}
+
+// args are the connection's flags as they were written, for a suggested command.
+func (o *connection) args(c *cobra.Command) string {
+	var b strings.Builder
+	for _, flag := range []string{"region", "api", "workspace-id", "token-file", "token-env", "target", "config", "assistants-path"} {
+		if f := c.Flags().Lookup(flag); f != nil && f.Changed {
+			b.WriteString(" --" + flag + " " + shellQuote(f.Value.String()))
+		}
+	}
+	return b.String()
+}
+
+// shellQuote quotes a word for a shell if it needs quotes.
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return !strings.ContainsRune("+-_./:@=,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	if s != "" && !strings.ContainsFunc(s, plain) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// regionOfAPI is the region of an API's host, zero for an unknown host. A host of the other platform or of another
+// region than --region is an error, because an account exists in one region only.
+func (o *connection) regionOfAPI(named bool) (config.Region, error) {
+	err := config.CheckAPI(o.api)
+	u, bad := url.Parse(o.api)
+	if err = cmp.Or(err, bad); err != nil {
+		return config.Region{}, fmt.Errorf("--api: %w", err)
+	}
+	kind, r, known := config.RegionOfHost(u.Hostname())
+	switch {
+	case !known:
+		return config.Region{}, nil
+	case kind != o.kind:
+		return config.Region{}, fmt.Errorf("--api %s is an API of %s, and this command is for %s", o.api, kind, o.kind)
+	case named && o.region != r.Name:
+		return config.Region{}, fmt.Errorf("--api %s is of region %s, and --region is %s: write one of the two", o.api, r.Name, o.region)
+	}
+	return r, nil
+}

@@ -1,0 +1,339 @@
+package provision
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/internal/rest"
+)
+
+// errNotSent is the error of a request that was printed instead of sent.
+var errNotSent = errors.New("not sent: --dry-run")
+
+// requestPrinter is a transport that prints a request, secrets masked, instead of sending it. Without an answer a
+// command ends there, so it prints one request.
+type requestPrinter struct {
+	out    io.Writer
+	asJSON bool // as an object with method, url, headers and body
+}
+
+// RoundTrip prints a request.
+func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
+	headers := map[string]string{}
+	for name := range r.Header {
+		headers[name] = r.Header.Get(name)
+		if name == "Authorization" {
+			headers[name] = "Bearer " + rest.Redacted
+		}
+	}
+	body, err := maskedBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if p.asJSON {
+		err = cli.PrintJSON(p.out, map[string]any{"method": r.Method, "url": r.URL.String(), "headers": headers, "body": body})
+	} else {
+		err = p.print(r, headers, body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, errNotSent
+}
+
+// maskedBody is the body of a request without secrets, or nil.
+func maskedBody(r *http.Request) (any, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	defer r.Body.Close()
+	data, err := io.ReadAll(r.Body)
+	if err != nil || len(data) == 0 {
+		return nil, err
+	}
+	body, err := rest.ParseObject(data)
+	if err != nil {
+		return nil, err
+	}
+	return rest.Masked(map[string]any(body)), nil
+}
+
+func (p *requestPrinter) print(r *http.Request, headers map[string]string, body any) error {
+	fmt.Fprintf(p.out, "%s %s\n", r.Method, r.URL)
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		fmt.Fprintf(p.out, "%s: %s\n", name, headers[name])
+	}
+	fmt.Fprintln(p.out)
+	if body == nil {
+		return nil
+	}
+	if err := cli.PrintJSON(p.out, body); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.out)
+	return err
+}
+
+// sent drops errNotSent.
+func sent(err error) error {
+	if errors.Is(err, errNotSent) {
+		return nil
+	}
+	return err
+}
+
+// shower prints objects.
+type shower struct {
+	out    io.Writer
+	hide   func(string) string // takes known secrets out of a text
+	asJSON bool
+}
+
+// clean is an object without secrets, whatever the API gave.
+func (s shower) clean(o rest.Object) map[string]any {
+	without, _ := s.without(rest.Masked(map[string]any(o))).(map[string]any)
+	return without
+}
+
+// without hides known secrets anywhere in a JSON value. A number that holds one becomes a text.
+func (s shower) without(v any) any {
+	switch v := v.(type) {
+	case string:
+		return s.hide(v)
+	case json.Number:
+		if text := s.hide(v.String()); text != v.String() {
+			return text
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = s.without(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[s.hide(k)] = s.without(e)
+		}
+		return out
+	}
+	return v
+}
+
+// list prints a table with these members, or whole objects as JSON.
+func (s shower) list(all []rest.Object, columns ...string) error {
+	if s.asJSON {
+		items := make([]map[string]any, len(all))
+		for i, o := range all {
+			items[i] = s.clean(o)
+		}
+		return cli.PrintJSON(s.out, map[string]any{"items": items, "next": ""})
+	}
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, strings.ToUpper(strings.Join(columns, "\t")))
+	for _, o := range all {
+		c := s.clean(o)
+		cells := make([]string, len(columns))
+		for i, name := range columns {
+			cells[i] = plainValue(c[name], 60)
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	return t.Flush()
+}
+
+// one prints an object, one line a member, or as JSON.
+func (s shower) one(o rest.Object) error {
+	c := s.clean(o)
+	if s.asJSON {
+		return cli.PrintJSON(s.out, c)
+	}
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	for _, k := range slices.Sorted(maps.Keys(c)) {
+		fmt.Fprintf(t, "%s\t%s\n", cli.Shown(k), plainValue(c[k], 400))
+	}
+	return t.Flush()
+}
+
+// plainValue is a JSON value in one line of at most n characters.
+func plainValue(v any, n int) string {
+	text, isText := v.(string)
+	switch {
+	case v == nil:
+		return "-"
+	case !isText:
+		b, err := json.Marshal(v)
+		if err != nil {
+			return "?"
+		}
+		text = string(b)
+	case text == "":
+		return `""`
+	}
+	if r := []rune(text); len(r) > n {
+		text = string(r[:n]) + "…"
+	}
+	return cli.Shown(text)
+}
+
+// difference is a member that is not as wanted.
+type difference struct {
+	Key  string `json:"key"`
+	Have any    `json:"have"`
+	Want any    `json:"want"`
+}
+
+// outcome is the result of a command as JSON.
+type outcome struct {
+	Outcome     string       `json:"outcome"` // created, found, different, updated, deleted
+	ID          string       `json:"id"`
+	Differences []difference `json:"differences"`
+	NotCompared []string     `json:"not_compared"`
+	Object      any          `json:"object,omitempty"`
+}
+
+// The values of outcome.Outcome.
+const (
+	wasCreated   = "created"
+	wasFound     = "found"
+	wasDifferent = "different"
+	wasUpdated   = "updated"
+	wasDeleted   = "deleted"
+)
+
+// found is an existing thing compared with the wanted one.
+type found struct {
+	what        string // "number +15551230000"
+	id          string
+	differences []difference
+	notCompared []string
+	update      string // the command that makes it as it was asked for
+}
+
+// compared makes the result of a comparison.
+func compared(what, id string, all []rest.Difference) found {
+	x := found{what: what, id: id}
+	for _, d := range all {
+		if d.NotShown {
+			x.notCompared = append(x.notCompared, d.Path)
+			continue
+		}
+		x.differences = append(x.differences, difference{Key: d.Path, Have: d.Have, Want: d.Want})
+	}
+	return x
+}
+
+// report prints the comparison. Differences are an error.
+func (x found) report(s shower) error {
+	result := wasFound
+	if len(x.differences) > 0 {
+		result = wasDifferent
+	}
+	if s.asJSON {
+		o := outcome{Outcome: result, ID: x.id, Differences: []difference{}, NotCompared: append([]string{}, x.notCompared...)}
+		for _, d := range x.differences {
+			d.Have, d.Want = s.value(d.Key, d.Have), s.value(d.Key, d.Want)
+			o.Differences = append(o.Differences, d)
+		}
+		if err := cli.PrintJSON(s.out, o); err != nil {
+			return err
+		}
+	} else {
+		x.print(s)
+	}
+	if result == wasDifferent {
+		return fmt.Errorf("%s is there already, and not as it was asked for", x.what)
+	}
+	return nil
+}
+
+func (x found) print(s shower) {
+	fmt.Fprintf(s.out, "%s is there already\n", x.what)
+	for _, d := range x.differences {
+		fmt.Fprintf(s.out, "  %s: is %s, wanted %s\n", cli.Shown(d.Key), plainValue(s.value(d.Key, d.Have), 200), plainValue(s.value(d.Key, d.Want), 200))
+	}
+	if len(x.notCompared) > 0 {
+		fmt.Fprintf(s.out, "  not compared, because the API does not give it back: %s\n", strings.Join(x.notCompared, ", "))
+	}
+	if len(x.differences) > 0 {
+		fmt.Fprintf(s.out, "to change it:\n  %s\n", s.hide(x.update))
+	}
+}
+
+func (s shower) value(key string, v any) any {
+	return s.clean(rest.Object{key: v})[key]
+}
+
+// did prints that something was done.
+func (s shower) did(result, what, id string, o rest.Object) error {
+	if !s.asJSON {
+		_, err := fmt.Fprintf(s.out, "%s %s\n", result, cli.Shown(what))
+		return err
+	}
+	out := outcome{Outcome: result, ID: id, Differences: []difference{}, NotCompared: []string{}}
+	if o != nil {
+		out.Object = s.clean(o)
+	}
+	return cli.PrintJSON(s.out, out)
+}
+
+// updateCommand is the command for the differences. Members without a flag and secrets go into a file for --body.
+func (b *bodyFlags) updateCommand(c *cobra.Command, r *resource, id string, changed []difference) string {
+	words := []string{"flowbridge", r.kind, r.use, "update", shellQuote(id)}
+	var inFile []string
+	for _, d := range changed {
+		flag := b.flagOf(d.Key)
+		if flag == "" || hasSecret(d.Want) {
+			inFile = append(inFile, d.Key)
+			continue
+		}
+		words = append(words, "--"+flag+"="+shellQuote(plainText(d.Want)))
+	}
+	if len(inFile) > 0 {
+		words = append(words, "--body FILE")
+	}
+	line := strings.Join(words, " ") + r.connection.args(c)
+	if len(inFile) > 0 {
+		line += "   # with " + strings.Join(inFile, ", ") + " in FILE"
+	}
+	return line
+}
+
+// hasSecret says whether a value holds a secret, which a command line must not show.
+func hasSecret(v any) bool { return len(rest.Secrets(v)) > 0 }
+
+// flagOf is the flag of a member, or "".
+func (b *bodyFlags) flagOf(path string) string {
+	for _, x := range b.fields {
+		if x.path == path && x.kind != fieldFile && x.kind != fieldSecret {
+			return x.flag
+		}
+	}
+	return ""
+}
+
+// plainText is a value in the form that a flag takes.
+func plainText(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	data, err := rest.Object{"v": v}.Marshal()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(string(data), `{"v":`), "}")
+}
+
+func newShower(w io.Writer, hide func(string) string, asJSON bool) shower {
+	return shower{out: w, hide: hide, asJSON: asJSON}
+}

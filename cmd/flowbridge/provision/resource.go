@@ -1,0 +1,301 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/internal/rest"
+)
+
+// resource is one kind of things in accounts at a platform. All kinds have the same commands: create, list, show,
+// update and delete.
+type resource struct {
+	*connection
+	use, noun string // "assistant", "agent"
+	key       string // the member that lists have the id in
+	idName    string // how show, update and delete call the id: "MODEL_ID"
+	args      cobra.PositionalArgs
+	help      map[string]help // by command; "": of the commands together
+	columns   []string
+
+	fields, newFields, updateFields []field // of create and update, of create only, of update only
+	again                           string  // usage of --again; "": one of a name at most
+
+	flags    func(c *cobra.Command)                                                // further flags, by the command's name; nil: none
+	complete func(c *cobra.Command, a *access, body rest.Object, fresh bool) error // adds what further flags say and checks the body; nil: nothing
+	open     func(c *cobra.Command, a access, secrets []string) (things, error)    // secrets are those of the request
+	same     func(have, want rest.Object) bool                                     // whether two have the same name
+	named    func(want rest.Object) string                                         // several of one name: `agents named "Ann"`
+	label    func(o rest.Object) (what, id string)                                 // `agent "Ann", model_id M`
+	compare  func(have, want rest.Object) []rest.Difference
+	row      func(o rest.Object) rest.Object // what a table shows; nil: the object itself
+
+	sparse bool // lists, and the answer to create, have only a part of the object
+	echoes bool // the API answers update and delete with the object
+}
+
+// help is the help of a command.
+type help struct{ short, long, example string }
+
+// things are the things of one kind in an open account.
+type things struct {
+	hide   func(string) string // takes known secrets out of a text
+	close  func()
+	find   func(ctx context.Context, want rest.Object) (rest.Object, error) // nil: they are found by list
+	list   func(ctx context.Context) ([]rest.Object, error)
+	get    func(ctx context.Context, id string) (rest.Object, error)
+	create func(ctx context.Context, body rest.Object, known map[string]bool) (made rest.Object, note string, err error) // known are the ids before
+	update func(ctx context.Context, id string, body rest.Object) (rest.Object, error)
+	remove func(ctx context.Context, id string) (rest.Object, error)
+	attach func(ctx context.Context, id string, numbers []string) error // nil: they have no numbers
+}
+
+// text is a text member of an object, or "".
+func text(o rest.Object, member string) string {
+	s, _ := o.Text(member)
+	return s
+}
+
+func sameName(a, b rest.Object) bool { return text(a, "name") == text(b, "name") }
+
+func (r *resource) command() *cobra.Command {
+	c := r.sub("", r.use)
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.AddCommand(r.createCommand(), r.listCommand(), r.showCommand(), r.updateCommand(), r.deleteCommand())
+	return c
+}
+
+// sub makes a command with its help and flags.
+func (r *resource) sub(name, use string) *cobra.Command {
+	h := r.help[name]
+	c := cli.Command(use, h.short, h.long, h.example)
+	if strings.HasSuffix(use, " "+r.idName) {
+		c.Args = r.args
+	}
+	if r.flags != nil {
+		r.flags(c)
+	}
+	return c
+}
+
+// with opens the account for f.
+func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(things, shower) error) error {
+	t, err := r.open(c, a, secrets)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	return f(t, newShower(c.OutOrStdout(), t.hide, a.asJSON))
+}
+
+// runs makes a command call f with the open account and the id from its argument.
+func (r *resource) runs(c *cobra.Command, f func(ctx context.Context, t things, id string, show shower) error) *cobra.Command {
+	c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		a, err := r.access(c)
+		if err != nil {
+			return err
+		}
+		id := strings.Join(args, "")
+		return r.with(c, a, nil, func(t things, show shower) error { return sent(f(c.Context(), t, id, show)) })
+	}
+	return c
+}
+
+// sends makes a command call f with the open account and the body from its flags.
+func (r *resource) sends(c *cobra.Command, fresh bool, fields []field, f func(t things, b *bodyFlags, body rest.Object, id string, show shower) error) *cobra.Command {
+	b := newBodyFlags(c, "body", fields)
+	c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		body, secrets, err := b.read(c)
+		if err != nil {
+			return err
+		}
+		a, err := r.access(c)
+		if err != nil {
+			return err
+		}
+		if r.complete != nil {
+			if err := r.complete(c, &a, body, fresh); err != nil {
+				return cli.Usage("%w", err)
+			}
+		}
+		if len(body) == 0 && !fresh {
+			return cli.Usage("there is nothing to change: write a flag, or --body")
+		}
+		id := strings.Join(args, "")
+		return r.with(c, a, secrets, func(t things, show shower) error { return sent(f(t, b, body, id, show)) })
+	}
+	return c
+}
+
+func (r *resource) createCommand() *cobra.Command {
+	c := r.sub("create", "create")
+	again := new(bool)
+	if r.again != "" {
+		again = c.Flags().Bool("again", false, r.again)
+	}
+	fields := slices.Concat(r.newFields, r.fields)
+	return r.sends(c, true, fields, func(t things, b *bodyFlags, body rest.Object, _ string, show shower) error {
+		return r.ensure(c, t, b, body, *again, show)
+	})
+}
+
+// ensure creates a thing, unless it exists: then it reports how that differs from the wanted one.
+func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Object, again bool, show shower) error {
+	known := map[string]bool{}
+	if !r.dryRun {
+		have, ids, err := r.find(c.Context(), t, want)
+		if ids == nil && err != nil {
+			return err
+		}
+		switch known = ids; {
+		case again:
+		case err != nil:
+			return fmt.Errorf("%w; write --again for another one, or change one of them by its id", err)
+		case have != nil:
+			return r.there(c, t, b, have, want, show)
+		}
+	}
+	made, note, err := t.create(c.Context(), want, known)
+	if note != "" {
+		fmt.Fprintln(c.ErrOrStderr(), "note:", note)
+	}
+	if err != nil {
+		return err
+	}
+	what, id := r.label(made)
+	if r.sparse {
+		made = nil
+	}
+	return show.did(wasCreated, what, id, made)
+}
+
+// find gives the one existing thing of the wanted name, or nil, and the ids of all things. An error with ids means
+// several of that name.
+func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object, ids map[string]bool, err error) {
+	ids = map[string]bool{}
+	if t.find != nil {
+		if have, err = t.find(ctx, want); err != nil {
+			return nil, nil, err
+		}
+		return have, ids, nil
+	}
+	all, err := t.list(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var hits []string
+	for _, o := range all {
+		id, _ := o.Text(r.key)
+		ids[id] = true
+		if r.same(o, want) {
+			have, hits = o, append(hits, id)
+		}
+	}
+	if len(hits) > 1 {
+		return nil, ids, fmt.Errorf("there are %d %s: %s", len(hits), r.named(want), strings.Join(hits, ", "))
+	}
+	return have, ids, nil
+}
+
+// there compares an existing thing with the wanted one and reports the result.
+func (r *resource) there(c *cobra.Command, t things, b *bodyFlags, have, want rest.Object, show shower) error {
+	what, id := r.label(have)
+	if r.sparse {
+		var err error
+		if have, err = t.get(c.Context(), id); err != nil {
+			return err
+		}
+	}
+	if strings.Contains(what, ", ") {
+		what += ","
+	}
+	x := compared(what, id, r.compare(have, want))
+	x.update = b.updateCommand(c, r, id, x.differences)
+	return x.report(show)
+}
+
+func (r *resource) listCommand() *cobra.Command {
+	return r.runs(r.sub("list", "list"), func(ctx context.Context, t things, _ string, show shower) error {
+		all, err := t.list(ctx)
+		if err != nil {
+			return err
+		}
+		if r.row != nil && !show.asJSON {
+			for i, o := range all {
+				all[i] = r.row(o)
+			}
+		}
+		return show.list(all, r.columns...)
+	})
+}
+
+func (r *resource) showCommand() *cobra.Command {
+	return r.runs(r.sub("show", "show "+r.idName), func(ctx context.Context, t things, id string, show shower) error {
+		o, err := t.get(ctx, id)
+		if err != nil {
+			return err
+		}
+		return show.one(o)
+	})
+}
+
+func (r *resource) updateCommand() *cobra.Command {
+	c := r.sub("update", "update "+r.idName)
+	fields := slices.Concat(r.fields, r.updateFields)
+	return r.sends(c, false, fields, func(t things, _ *bodyFlags, body rest.Object, id string, show shower) error {
+		o, err := t.update(c.Context(), id, body)
+		if err != nil {
+			return err
+		}
+		return show.did(wasUpdated, r.titled(id, o), id, o)
+	})
+}
+
+// titled is the name of a thing that was changed: its id, or its label if the API has given the object.
+func (r *resource) titled(id string, o rest.Object) string {
+	if !r.echoes {
+		return r.noun + " " + id
+	}
+	what, _ := r.label(o)
+	return what
+}
+
+func (r *resource) deleteCommand() *cobra.Command {
+	c := r.sub("delete", "delete "+r.idName)
+	yes := c.Flags().Bool("yes", false, "do it")
+	r.runs(c, func(ctx context.Context, t things, id string, show shower) error {
+		var was rest.Object
+		var err error
+		if !r.echoes && !r.dryRun {
+			if was, err = t.get(ctx, id); err != nil {
+				return err
+			}
+		}
+		answer, err := t.remove(ctx, id)
+		if err != nil {
+			return err
+		}
+		if r.echoes {
+			was = answer
+		}
+		if err := show.did(wasDeleted, r.titled(id, was), id, was); err != nil || show.asJSON {
+			return err
+		}
+		return show.one(was)
+	})
+	run := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !*yes && !r.dryRun {
+			return cli.Usage("this can't be undone: write --yes if you mean it (see %s --help)", c.CommandPath())
+		}
+		return run(c, args)
+	}
+	return c
+}

@@ -1,0 +1,256 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/synthflow"
+)
+
+// addition is a new element of a list in the configuration.
+type addition struct{ key, element string }
+
+// plan lists what the configuration lacks. An existing part with other values is an error.
+func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
+	cfg, err := config.Parse(f.path, f.old, u.env)
+	if err != nil {
+		return nil, fmt.Errorf("correct the configuration first:\n%w", err)
+	}
+	trunk, newTrunk, err := u.whichTrunk(cfg)
+	if err != nil {
+		return nil, err
+	}
+	u.trunk = trunk // the test call comes from it
+	target, err := u.targetText(model)
+	if err != nil {
+		return nil, err
+	}
+	var all []addition
+	if newTrunk {
+		all = append(all, addition{"trunks", fmt.Sprintf("name: %s\nsources: [%s]\n", yamlText(trunk), yamlText(u.trunkSource))})
+	}
+	there, err := u.targetThere(cfg, model)
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		all = append(all, addition{"targets", target})
+	}
+	if !u.routeThere(cfg, trunk) {
+		all = append(all, addition{"routes", fmt.Sprintf("trunk: %s\nto: %s\ntargets: [%s]\n",
+			yamlText(trunk), yamlText(`^\+?`+synthflow.Slug(u.phoneNumber)+"$"), yamlText(u.targetName))})
+	}
+	return all, nil
+}
+
+// defaultTrunk is the name of a new trunk without --trunk.
+const defaultTrunk = "carrier"
+
+// whichTrunk gives the trunk of the route. fresh says that it does not exist yet.
+func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err error) {
+	name = u.trunk
+	if name == "" && u.trunkSource != "" {
+		name = defaultTrunk
+	}
+	var names []string
+	for i := range cfg.Trunks {
+		t := &cfg.Trunks[i]
+		if t.Name == name {
+			return name, false, u.sendsFrom(t)
+		}
+		names = append(names, t.Name)
+	}
+	switch {
+	case u.trunkSource != "":
+		return name, true, nil
+	case name != "":
+		return "", false, cli.Usage("--trunk %s: there is no such trunk; write --trunk-source, the network that its SIP comes from, too", name)
+	case len(names) == 1:
+		return names[0], false, nil
+	case len(names) == 0:
+		return "", false, cli.Usage("there is no trunk: write --trunk-source, the network that the carrier's SIP comes from")
+	}
+	return "", false, cli.Usage("there are several trunks: write --trunk, one of %s", strings.Join(names, ", "))
+}
+
+// sendsFrom is an error if an existing trunk lacks the source of --trunk-source.
+func (u *setup) sendsFrom(t *config.Trunk) error {
+	source, err := sourceOf(u.trunkSource)
+	if u.trunkSource == "" || err == nil && slices.Contains(t.Sources, source) {
+		return nil
+	}
+	return fmt.Errorf("trunk %s is in the configuration already, without the source %s; add it by hand, or write another --trunk", t.Name, u.trunkSource)
+}
+
+// sourceOf reads a network or an address.
+func sourceOf(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
+}
+
+// targetURI is the URI of the target. Its user is the imported number, in whatever form the carrier dials it, so that
+// it equals to_number.
+func (u *setup) targetURI() string {
+	host := u.sip
+	if host == "" {
+		host = fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
+	}
+	return "sip:" + u.phoneNumber + "@" + host
+}
+
+// regionName is the region of --region or --api, or "" for the host in the documents.
+func (u *setup) regionName() string {
+	if u.flags.Changed("region") || u.api != "" {
+		return u.at.region.Name
+	}
+	return ""
+}
+
+// targetText is the target as YAML.
+func (u *setup) targetText(model string) (string, error) {
+	token, err := u.tokenKey()
+	if err != nil {
+		return "", err
+	}
+	for _, v := range []string{model, u.at.workspace, u.at.api, token, u.targetName} {
+		if strings.Contains(v, "${") { // the configuration would put a variable of the environment there
+			return "", fmt.Errorf("%.100q can't stand in the configuration, which reads ${NAME} as a variable of the environment", v)
+		}
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("name: %s", yamlText(u.targetName))
+	line("kind: synthflow")
+	if name := u.regionName(); name != "" {
+		line("region: %s", name)
+	}
+	line("uri: %s", yamlText(u.targetURI()))
+	section := "prepare"
+	if u.direct {
+		section = "account"
+	}
+	line("%s:", section)
+	if u.at.region.API != u.at.api {
+		line("  api: %s", yamlText(u.at.api))
+	}
+	line("  %s", token)
+	line("  workspace_id: %s", yamlQuoted(u.at.workspace))
+	if u.direct {
+		return b.String(), nil
+	}
+	line("  model_id: %s", yamlQuoted(model))
+	line("  to_number: %s", yamlText(u.phoneNumber))
+	line("headers:")
+	line(`  X-EI: "S.{{.Prepare.CallID}};"`)
+	return b.String(), nil
+}
+
+// targetThere says whether the target exists. Other values in it are an error.
+func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
+	for i := range cfg.Targets {
+		if t := &cfg.Targets[i]; t.Name == u.targetName {
+			if wrong := u.otherwise(t, model); len(wrong) > 0 {
+				return false, fmt.Errorf("target %s is already in the configuration, with other values: %s; change it by hand, or write another --target-name",
+					t.Name, strings.Join(wrong, "; "))
+			}
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// otherwise lists the differences of an existing target.
+func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
+	differs := func(what, have, want string) {
+		if have != want {
+			wrong = append(wrong, fmt.Sprintf("%s is %q, wanted %q", what, have, want))
+		}
+	}
+	differs("kind", t.Kind, config.KindSynthflow)
+	if t.URI != nil {
+		number := config.Party{Number: u.phoneNumber, User: u.phoneNumber}
+		uri, err := t.URI.Render(config.Vars{To: number})
+		if err != nil {
+			uri = t.URI.String()
+		}
+		differs("uri", uri, u.targetURI())
+	}
+	switch {
+	case u.direct && t.Prepare != nil:
+		wrong = append(wrong, "it has prepare, which --direct does without")
+	case u.direct:
+	case t.Prepare == nil:
+		wrong = append(wrong, "it has no prepare")
+	default:
+		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(u.at.api, "/"))
+		switch model {
+		case dryModelID: // may be that one
+		case newModelID:
+			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID))
+		default:
+			differs("prepare.model_id", t.Prepare.ModelID, model)
+		}
+		differs("prepare.workspace_id", t.Prepare.WorkspaceID, u.at.workspace)
+	}
+	return wrong
+}
+
+// routeThere says whether the first matching route leads calls to the number to the target.
+func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
+	for i := range cfg.Routes {
+		r := &cfg.Routes[i]
+		switch {
+		case r.Target != "", r.Trunk != "" && r.Trunk != trunk, r.To != nil && !r.To.MatchString(u.phoneNumber):
+			continue
+		case r.From != nil: // it takes some callers only
+			return false
+		}
+		return len(r.Targets) > 0 && r.Targets[0] == u.targetName
+	}
+	return false
+}
+
+// yamlText is a text in YAML, in double quotes unless it is a plain word.
+func yamlText(s string) string {
+	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && r != '_' && r != '/' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) && strings.ContainsAny(s[:1], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/") && !yamlWord(s)
+	if plain {
+		return s
+	}
+	return yamlQuoted(s)
+}
+
+// yamlQuoted is a text in double quotes, also for ids that look like numbers.
+func yamlQuoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// yamlWord says whether YAML gives a word a meaning of its own.
+func yamlWord(s string) bool {
+	switch strings.ToLower(s) {
+	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
+		return true
+	}
+	return false
+}
+
+// errNotWritten means that the operator refused the change.
+var errNotWritten = errors.New("the configuration was not written")
+
+// tokenKey is the configuration's key for the token.
+func (u *setup) tokenKey() (string, error) {
+	if u.tokenFile == "" {
+		return "token_env: " + yamlText(u.tokenEnv), nil
+	}
+	file, err := filepath.Abs(u.tokenFile) // a service has another working directory
+	return "token_file: " + yamlText(file), err
+}

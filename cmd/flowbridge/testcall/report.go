@@ -1,0 +1,158 @@
+package testcall
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/sim"
+)
+
+// RingLimit is how long a test call may ring.
+const RingLimit = 60 * time.Second
+
+type message struct {
+	at       time.Time
+	received bool
+	line     string // the first
+	text     string
+}
+
+// maxMessages bounds the messages that are kept.
+const maxMessages = 200
+
+// Messages collects the SIP messages of a call.
+type Messages struct {
+	mu  sync.Mutex
+	all []message
+}
+
+// Add collects a message.
+func (m *Messages) Add(d sim.Datagram) {
+	text := string(d.Data)
+	line, _, ok := strings.Cut(text, "\r\n")
+	if !ok {
+		return // a keep-alive
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.all) < maxMessages {
+		m.all = append(m.all, message{d.At, d.Received, line, text})
+	}
+}
+
+// arrowWidth is the distance of the two ends of a ladder.
+const arrowWidth = 60
+
+// Ladder draws the messages with a Call-ID.
+func (m *Messages) Ladder(w io.Writer, callID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fmt.Fprintf(w, "%9s  %-*s%s\n", "ms", arrowWidth+1, "here", "there")
+	var begin time.Time
+	for _, x := range m.all {
+		if callID == "" || !strings.Contains(x.text, callID) {
+			continue
+		}
+		if begin.IsZero() {
+			begin = x.at
+		}
+		what := cli.ASCII(strings.TrimPrefix(strings.TrimSuffix(x.line, " SIP/2.0"), "SIP/2.0 "))
+		if len(what) > arrowWidth-7 {
+			what = what[:arrowWidth-7]
+		}
+		pad := strings.Repeat("-", arrowWidth-6-len(what))
+		if x.received {
+			what = " <-" + pad + " " + what + " -"
+		} else {
+			what = "- " + what + " " + pad + "-> "
+		}
+		fmt.Fprintf(w, "%9.1f |%s|\n", float64(x.at.Sub(begin).Microseconds())/1000, what)
+	}
+	fmt.Fprintln(w)
+}
+
+// Report prints how a call went. Its error says that the call was not answered or that no audio came back.
+func Report(w io.Writer, r sim.CarrierResult) error {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if r.AnsweredAt.IsZero() {
+		if r.Status == 0 {
+			return errors.New("not answered")
+		}
+		if len(r.Provisional) == 0 && r.Reason == "no response" {
+			row("answer", "none: nothing came back; is the address right, and does it take calls from here?")
+			return errors.New("not answered: nothing came back")
+		}
+		row("answer", "%d %s", r.Status, cli.ASCII(r.Reason))
+		return fmt.Errorf("not answered: %d %s", r.Status, cli.ASCII(r.Reason))
+	}
+	row("answer", "after %v; %s", Rounded(r.AnsweredAt.Sub(r.InvitedAt)), ringing(r))
+	row("talked", "%v, ended by %s", Rounded(r.EndedAt.Sub(r.AnsweredAt)), endedBy(r))
+	q := r.RTP
+	row("sent", "%d packets of %s to %v", q.Sent, q.Codec, q.Remote)
+	expected := q.Received + q.Lost
+	if q.Received > 0 {
+		row("received", "%d packets from %v, %d lost (%.1f %%), %d out of order, %d twice; jitter %.1f ms; the first %v after the answer",
+			q.Received, q.Source, q.Lost, 100*float64(q.Lost)/float64(expected), q.OutOfOrder, q.Duplicates,
+			float64(q.Jitter.Microseconds())/1000, Rounded(r.MediaDelay))
+		if q.Source != q.Remote {
+			row("note", "RTP comes from %v, but the SDP says %v: a NAT is in the way, or the SDP is wrong", q.Source, q.Remote)
+		}
+	}
+	verdict, failed := Audio(r)
+	row("audio", "%s", verdict)
+	if failed {
+		return errors.New("answered, but no audio came back")
+	}
+	return nil
+}
+
+// Rounded is a duration in whole milliseconds.
+func Rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+func ringing(r sim.CarrierResult) string {
+	if r.RingingAt.IsZero() {
+		return "it did not ring before"
+	}
+	return "it rang after " + Rounded(r.RingingAt.Sub(r.InvitedAt)).String()
+}
+
+func endedBy(r sim.CarrierResult) string {
+	switch {
+	case r.EndedBy == sim.SideAgent:
+		return "the other side"
+	case r.ByeStatus == 0:
+		return "us; our BYE got no answer"
+	default:
+		return fmt.Sprintf("us; our BYE got %d", r.ByeStatus)
+	}
+}
+
+// quiet is the largest sample, of 32767, that counts as silence.
+const quiet = 64
+
+// Audio says in words whether the other side was heard.
+func Audio(r sim.CarrierResult) (verdict string, failed bool) {
+	q := r.RTP
+	switch {
+	case q.Received == 0 && q.Foreign > 0:
+		return fmt.Sprintf("one-way: %d packets came, but none of a codec that was agreed on", q.Foreign), true
+	case q.Received == 0 && q.Sent == 0:
+		return "none in either direction", true
+	case q.Received == 0:
+		return fmt.Sprintf("one-way: we sent to %v, and nothing came back to %v; a firewall or NAT drops it, the other side has "+
+			"another address for us, or it says nothing", q.Remote, q.Local), true
+	}
+	for _, sample := range r.Heard {
+		if sample > quiet || sample < -quiet {
+			return "we hear the other side; whether it hears us can't be told from here", false
+		}
+	}
+	return "packets came back, but there is only silence in them", false
+}

@@ -1,0 +1,123 @@
+package testcall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/config"
+	"flowbridge/sim"
+	"flowbridge/store"
+)
+
+// Through is a test call from a trunk through a configuration.
+type Through struct {
+	Trunk    string
+	From, To string // numbers
+	Seconds  int
+}
+
+// Place places the call through a B2BUA in this process. Ports and database are its own, so it does not disturb a
+// running one.
+func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
+	ctx, stop := cli.Interruptible(ctx)
+	defer stop()
+	dir, err := os.MkdirTemp("", "flowbridge-call-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	own, at, err := aside(cfg, t.Trunk, filepath.Join(dir, "call.db"))
+	if err != nil {
+		return err
+	}
+	trace := &b2bua.Trace{}
+	n, err := node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{Trace: trace})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Log: zerolog.Nop()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, carrier.Close()) }()
+	to := netip.AddrPortFrom(at, n.SIPAddr().Port())
+	result, failed := carrier.Call(ctx, sim.CarrierCall{
+		To: fmt.Sprintf("sip:%s@%s", t.To, to), From: t.From, Dest: to, Hold: time.Duration(t.Seconds) * time.Second,
+		CancelAfter: RingLimit, Seed: 1,
+	})
+	record, err := recordAfter(ctx, n, result.SIPCallID)
+	if err := errors.Join(err, trace.Ladder(out, result.SIPCallID, record.TargetSIPCallID)); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nrecord     %s, cause %s, target %s, call id of the platform %s\n", record.Disposition, record.Cause, record.Target, orDash(record.SynthflowCallID))
+	return errors.Join(Report(out, result), failed)
+}
+
+// asideConfig are the settings that two processes can't share.
+const asideConfig = `
+sip: {listen: ["udp://%s:0"]}
+admin: {listen: "127.0.0.1:0"}
+store: {path: %q}
+`
+
+// aside is a configuration for a process beside another one: one UDP address with a free port, a database of its own,
+// and one trunk, whose calls come from the address at.
+func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.Addr, err error) {
+	at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	listen := netip.IPv4Unspecified()
+	for _, l := range cfg.SIP.Listen {
+		if l.Transport == config.TransportUDP && l.AddrPort.Addr().Is4() && !l.AddrPort.Addr().IsUnspecified() {
+			listen, at = l.AddrPort.Addr(), l.AddrPort.Addr()
+		}
+	}
+	apart, err := config.Parse("test call", fmt.Appendf(nil, asideConfig, listen, db), os.LookupEnv)
+	if err != nil {
+		return nil, at, err
+	}
+	c := *cfg
+	c.SIP.Listen, c.Admin, c.Hooks, c.Recording = apart.SIP.Listen, apart.Admin, apart.Hooks, apart.Recording
+	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.PrefixFrom(at, at.BitLen()))
+	c.Store.Path = apart.Store.Path
+	i := slices.IndexFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == trunk })
+	t := cfg.Trunks[i]
+	t.Sources, t.Auth, t.Certificates, t.Match = []netip.Prefix{netip.PrefixFrom(at, at.BitLen())}, nil, nil, config.Match{}
+	c.Trunks = []config.Trunk{t}
+	c.Routes = slices.DeleteFunc(slices.Clone(cfg.Routes), func(r config.Route) bool {
+		return r.Target != "" || len(r.Trunks) > 0 || r.Trunk != "" && r.Trunk != trunk
+	})
+	return &c, at, nil
+}
+
+// recordAfter waits for the end of the call and gives its record.
+func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (store.Record, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := n.WaitIdle(ctx); err != nil {
+		return store.Record{}, fmt.Errorf("the call does not end: %w", err)
+	}
+	record, err := n.RecordOf(ctx, sipCallID)
+	if err != nil {
+		err = fmt.Errorf("the B2BUA did not take the call: %w", err)
+	}
+	return record, err
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
