@@ -24,7 +24,7 @@ const maxChat = 20
 
 func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
 	c := &Call{
-		id: newID(), server: s, peers: p, trunk: t, invite: req, source: source,
+		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
 		mailbox: mailbox{inbox: newInbox()}, times: times{started: time.Now()},
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)

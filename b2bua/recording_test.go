@@ -215,7 +215,7 @@ func TestSlowRecording(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := a.Record(recording.Call{ID: newID(), Part: 1})
+		r, err := a.Record(recording.Call{ID: NewID(), Part: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -17,33 +16,39 @@ import (
 // Redirection is what an INVITE to a target would be made of, for a call that
 // somebody else dials.
 type Redirection struct {
-	URI     string
+	Call    string // our id
+	Attempt int    // from 1
+	Target  string
+
+	URI     string           // with its transport, where that is not UDP
 	Headers []peers.Variable // that the target's configuration sets, in file order
 	peers.Prepared
-	AskedAPI bool          // there was a prepare step
-	Elapsed  time.Duration // of that
-	Cause    cause.Cause   // of an error
+	Cause cause.Cause // of an error
 }
 
-// Redirect prepares a call at a target as an attempt does, and gives what is to
-// be dialled. preparer may be nil where the target has no prepare step. Its
-// error is a *PrepareError where the platform, or the way to it, is the reason.
-func Redirect(ctx context.Context, cfg *config.Target, preparer peers.Preparer, vars config.Vars) (Redirection, error) {
-	t := &peers.Target{Config: cfg, Preparer: preparer}
-	ready := requestTarget(ctx, 1, t, vars)
-	out := Redirection{Prepared: ready.Prepared, AskedAPI: ready.AskedAPI, Elapsed: ready.Elapsed, Cause: ready.Cause}
+// redirectTo prepares an attempt as for a call of ours, and gives what is to be
+// dialled. Its error is a *PrepareError where the platform, or the way to it, is
+// the reason.
+func redirectTo(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
+	t := a.target.Config
+	ready := requestTarget(ctx, a.number, a.target, vars)
+	a.prepareMS, a.prepareStatus = ready.Elapsed.Milliseconds(), ready.Prepared.Status
+	out := Redirection{Call: vars.CallID, Attempt: a.number, Target: t.Name, Prepared: ready.Prepared, Cause: ready.Cause}
 	if ready.Cause != cause.None {
 		return out, ready.Err
 	}
 	if ready.AskedAPI && ready.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: ready.Prepared.CallID, Body: ready.Prepared.Body}
 	}
-	fields, err := outbound.RenderHeaders(cfg, vars)
+	fields, err := outbound.RenderHeaders(t, vars)
 	if err != nil {
 		out.Cause = cause.TemplateFailed
 		return out, err
 	}
 	out.URI = ready.URI.String()
+	if message.IsStream(t.Transport) && !strings.Contains(out.URI, ";transport=") {
+		out.URI += ";transport=" + t.Transport // who dials would take it for UDP otherwise
+	}
 	for _, f := range fields {
 		out.Headers = append(out.Headers, peers.Variable{Name: f.Name, Value: f.Values[0]})
 	}
@@ -58,6 +63,16 @@ func (r Redirection) IDs() []outbound.PlatformID {
 		}
 	}
 	return nil
+}
+
+// externalID is the id that the platform is told beside its own; empty: none.
+func (r Redirection) externalID() (id string) {
+	for _, i := range r.IDs() {
+		if i.External {
+			id = i.Value
+		}
+	}
+	return id
 }
 
 // PartyOf is one side of a call that did not come by SIP: a number, or a SIP

@@ -395,8 +395,8 @@ func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptio
 	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}
 }
 
-// newID is a call's id: sortable by time, unique over nodes.
-func newID() string {
+// NewID is a call's id: sortable by time, unique over nodes.
+func NewID() string {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return uuid.NewString()

@@ -60,8 +60,8 @@ func (n *Node) preparedCall(ctx context.Context, platformID string) (id, target 
 	if live, err := n.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
 		return live.Record.ID, live.Record.Target, nil
 	}
-	if c := n.redirects.reported(platformID, "", time.Now()); c != nil {
-		return c.call.ID, c.call.Target, nil
+	if c, _, found := n.redirects.Reported(platformID, ""); found {
+		return c.ID, c.Target, nil
 	}
 	return n.store.Prepared(ctx, platformID)
 }
@@ -76,7 +76,7 @@ func (n *Node) unpreparedCall(ctx context.Context, externalID string) (id, targe
 	if err != nil || id != "" {
 		return id, target, err
 	}
-	if c := n.redirects.reported("", externalID, time.Now()); c != nil && n.followed.unwritten(c.call.ID) {
+	if _, unwritten, found := n.redirects.Reported("", externalID); found && unwritten {
 		return "", "", errNotOver
 	}
 	live, found := n.server.FindNamed(ctx, externalID)

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"time"
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/peers"
@@ -25,7 +24,7 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.Path, Handler: handler})
-		if n.followed != nil {
+		if t.Follow {
 			if handler, err = twilio.NewEndedHandler(n.twilioOptions(t), n.twilioEnded); err != nil {
 				return nil, err
 			}
@@ -62,38 +61,47 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 // variablesOf is a live or redirected call as the hook for variables gives it to the agent.
 func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	live, err := n.server.FindNamed(ctx, id)
-	elsewhere, other := n.redirects.find(id, time.Now())
+	elsewhere, other := n.redirects.Find(id)
 	switch {
 	case errors.Is(err, b2bua.ErrUnknownCall) && other == nil:
-		return elsewhere.call, nil
-	case errors.Is(err, b2bua.ErrUnknownCall):
-		return hooks.Call{}, other
-	case errors.Is(err, b2bua.ErrSeveralCalls), err == nil && !errors.Is(other, hooks.ErrUnknown): // both a live one's and a redirected one's
+		return redirectedCall(elsewhere), nil
+	case errors.Is(err, b2bua.ErrUnknownCall) && errors.Is(other, b2bua.ErrUnknownCall):
+		return hooks.Call{}, hooks.ErrUnknown
+	case errors.Is(err, b2bua.ErrSeveralCalls), errors.Is(other, b2bua.ErrSeveralCalls), err == nil && other == nil: // both a live one's and a redirected one's
 		return hooks.Call{}, hooks.ErrSeveral
 	case err != nil:
 		return hooks.Call{}, err
 	}
 	r := live.Record
-	return n.withVariables(hooks.Call{
+	return hooks.Call{
 		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
 		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
 		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
-	}, live.Vars, live.Headers(n.config().Hooks.Variables.Headers)), nil
+		Variables: n.variables(r.ID, live.Vars, live.Headers(n.config().Hooks.Variables.Headers)),
+	}, nil
 }
 
-// withVariables adds headers of the carrier's INVITE and the configured values.
-func (n *Node) withVariables(call hooks.Call, vars config.Vars, headers []peers.Variable) hooks.Call {
-	call.Variables = map[string]string{}
+// redirectedCall is a call that Twilio dials as the hook for variables gives it.
+func redirectedCall(c b2bua.RedirectedCall) hooks.Call {
+	return hooks.Call{
+		ID: c.ID, SIPCallID: c.SIPCallID, SynthflowCallID: c.SynthflowCallID, ExternalID: c.ExternalID, Target: c.Target,
+		Direction: c.Direction, From: c.From, To: c.To, Lead: c.Lead, Diversion: c.Diversion, Variables: c.Variables,
+	}
+}
+
+// variables are headers of the carrier's INVITE and the configured values.
+func (n *Node) variables(id string, vars config.Vars, headers []peers.Variable) map[string]string {
+	all := map[string]string{}
 	for _, h := range headers {
-		call.Variables[h.Name] = h.Value
+		all[h.Name] = h.Value
 	}
 	for _, value := range n.config().Hooks.Variables.Values {
 		text, err := value.Value.Render(vars)
 		if err != nil { // the others are good all the same
-			n.log.Warn().Err(err).Str("call", call.ID).Str("variable", value.Name).Msg("variable not given")
+			n.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not given")
 			continue
 		}
-		call.Variables[value.Name] = text
+		all[value.Name] = text
 	}
-	return call
+	return all
 }

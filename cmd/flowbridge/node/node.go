@@ -36,9 +36,7 @@ type Node struct {
 	transport  http.RoundTripper // of the preparers; nil: their own
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
-	redirects  *redirects
-	followed   *followed // nil: no end of a redirected call is told
-	host       string    // in records of those
+	redirects  *b2bua.Redirects
 
 	stop    context.CancelFunc
 	closers []func() error // of the parts, in the order of their start
@@ -53,7 +51,7 @@ type Options struct {
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, stop: stop, redirects: newRedirects()}
+	n := &Node{log: log, stop: stop}
 	if err := n.start(ctx, cfg, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -98,10 +96,8 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		return err
 	}
 	n.onClose(n.server.Close)
-	n.host = host
-	if n.followRedirects(); n.followed != nil {
-		n.onClose(func() error { n.followed.close(); return nil })
-	}
+	n.redirects = n.server.NewRedirects(n.redirectOptions())
+	n.onClose(func() error { n.redirects.Close(); return nil })
 	if n.hookServer, err = n.serveHooks(ctx); err != nil {
 		return err
 	}
@@ -179,9 +175,7 @@ func (n *Node) tend(ctx context.Context) {
 			purged = now
 			n.purge(ctx, now)
 		}
-		if n.followed != nil {
-			n.followed.tend(now)
-		}
+		n.redirects.Tend(now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
 		cancel()

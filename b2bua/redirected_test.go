@@ -1,4 +1,4 @@
-package node
+package b2bua
 
 import (
 	"context"
@@ -11,11 +11,10 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/store"
-	"flowbridge/twilio"
 )
 
 // kept collects records.
@@ -44,10 +43,14 @@ func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *kept)) {
 	})
 }
 
-func openCall(t *testing.T, s *followed, id, sid string) *followedCall {
+func openCall(t *testing.T, s *followed, id, sid string) *redirected {
 	t.Helper()
 	now := time.Now()
-	c, err := s.begin(config.Vars{}, store.Record{ID: id, SIPCallID: sid, StartedAt: store.TimeOf(now)}, now)
+	target := &peers.Target{Config: &config.Target{Name: "t"}}
+	c, err := s.begin(&redirected{
+		id: id, sid: sid, began: now, steps: map[int]*decision{}, plan: plan{targets: []*peers.Target{target, target}},
+		record: store.Record{ID: id, SIPCallID: sid, StartedAt: store.TimeOf(now)},
+	}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +58,14 @@ func openCall(t *testing.T, s *followed, id, sid string) *followedCall {
 }
 
 // dialCall has a target of a call dialled.
-func dialCall(t *testing.T, s *followed, c *followedCall, number int) {
+func dialCall(t *testing.T, s *followed, c *redirected, number int) {
 	t.Helper()
-	a := store.Attempt{Target: fmt.Sprint("t", number), StartedAt: store.TimeOf(time.Now())}
-	_, err := s.decide(t.Context(), c, number-1, func(context.Context) (twilio.Next, error) {
-		s.dialled(c, choice{number: number, attempt: a}, time.Now())
-		return twilio.Next{Dial: &twilio.Destination{}}, nil
+	_, err := s.decide(t.Context(), c, number-1, func(context.Context) (Next, error) {
+		if a := c.attempts.next(&c.plan); a == nil || a.number != number {
+			t.Errorf("attempt %+v; want %d", a, number)
+		}
+		s.dialled(c, Redirection{Target: "t"}, nil, time.Now())
+		return Next{Dial: &Redirection{}}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -83,13 +88,13 @@ func TestFollowedGivenUp(t *testing.T) {
 		s.tend(time.Now())
 		synctest.Wait()
 		if len(k.all) != 1 || k.all[0].Disposition != store.DispositionInterrupted || k.all[0].Cause != string(cause.DialogLost) ||
-			attemptsText(k.all[0]) != "t1 0 dialog_lost" {
+			attemptsText(k.all[0]) != "t 0 dialog_lost" {
 			t.Fatalf("got %+v", k.all)
 		}
-		if s.find(twilio.Ended{Call: "a", Attempt: 1, SID: "CA1"}) != nil || s.ended(c, twilio.Ended{}, cause.AgentHangup, time.Now()) {
+		if s.find(RedirectEnd{Call: "a", Attempt: 1, SIPCallID: "CA1"}) != nil || s.ended(c, RedirectEnd{}, cause.AgentHangup, time.Now()) {
 			t.Error("its end is heard")
 		}
-		s.finish(c, b2bua.Outcome{}, 200, store.EndedByAgent, time.Now())
+		s.finish(c, Outcome{}, 200, store.EndedByAgent, time.Now())
 		time.Sleep(endedFor + time.Second)
 		s.tend(time.Now())
 		if len(s.byID) != 0 || s.over.Len() != 0 {
@@ -121,7 +126,7 @@ func TestFollowedAgain(t *testing.T) {
 		if second == first {
 			t.Error("the same for ever")
 		}
-		if s.find(twilio.Ended{Call: "a", Attempt: 1, SID: "CA1"}) != nil {
+		if s.find(RedirectEnd{Call: "a", Attempt: 1, SIPCallID: "CA1"}) != nil {
 			t.Error("the first is dialled still")
 		}
 		dialCall(t, s, second, 1)
@@ -145,7 +150,7 @@ func TestFollowedBounded(t *testing.T) {
 			t.Errorf("%d records, %d open", len(k.all), s.open.Len())
 		}
 		for s.open.Len() > 0 {
-			s.finish(s.open.Front().Value.(*followedCall), b2bua.Outcome{}, 0, store.EndedBySystem, time.Now())
+			s.finish(s.open.Front().Value.(*redirected), Outcome{}, 0, store.EndedBySystem, time.Now())
 		}
 		synctest.Wait()
 		if len(k.all) != maxFollowed+more || s.over.Len() != maxFollowed || len(s.byID) != maxFollowed || s.byID["0"] != nil {
@@ -160,10 +165,11 @@ func TestFollowedSteps(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *kept) {
 		c := openCall(t, s, "a", "CA1")
 		free := make(chan struct{})
-		slow := func(context.Context) (twilio.Next, error) {
+		slow := func(context.Context) (Next, error) {
 			<-free
-			s.dialled(c, choice{number: 1}, time.Now())
-			return twilio.Next{Dial: &twilio.Destination{URI: "sip:a@b"}}, nil
+			c.attempts.next(&c.plan)
+			s.dialled(c, Redirection{Target: "t"}, nil, time.Now())
+			return Next{Dial: &Redirection{URI: "sip:a@b"}}, nil
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -174,7 +180,7 @@ func TestFollowedSteps(t *testing.T) {
 		if next, err := s.decide(t.Context(), c, 0, nil); err != nil || next.Dial == nil {
 			t.Errorf("asked again: %+v, %v", next, err)
 		}
-		next, err := s.decide(t.Context(), c, 1, func(ctx context.Context) (twilio.Next, error) {
+		next, err := s.decide(t.Context(), c, 1, func(ctx context.Context) (Next, error) {
 			<-ctx.Done()
 			panic("secret")
 		})
@@ -194,9 +200,9 @@ func TestFollowedClose(t *testing.T) {
 		waiting, rings := openCall(t, s, "a", "CA1"), openCall(t, s, "b", "CA2")
 		dialCall(t, s, rings, 1)
 		go func() {
-			_, _ = s.decide(context.Background(), waiting, 0, func(ctx context.Context) (twilio.Next, error) {
+			_, _ = s.decide(context.Background(), waiting, 0, func(ctx context.Context) (Next, error) {
 				<-ctx.Done()
-				return twilio.Next{Fallback: true}, ctx.Err()
+				return Next{Fallback: true}, ctx.Err()
 			})
 		}()
 		synctest.Wait()
@@ -227,7 +233,7 @@ func TestFollowedTimes(t *testing.T) {
 			time.Sleep(time.Second)
 			dialCall(t, s, c, 1)
 			time.Sleep(4200 * time.Millisecond)
-			if !s.ended(c, twilio.Ended{Status: "completed", Duration: said}, cause.AgentHangup, time.Now()) {
+			if !s.ended(c, RedirectEnd{Answered: true, Duration: said}, cause.AgentHangup, time.Now()) {
 				t.Fatal("not heard")
 			}
 			r := c.record
@@ -239,10 +245,10 @@ func TestFollowedTimes(t *testing.T) {
 }
 
 // A followed call is found by what a platform calls it, where it is now.
-func TestRedirectsReported(t *testing.T) {
-	r, now := newRedirects(), time.Unix(1e9, 0)
+func TestRememberedReported(t *testing.T) {
+	r, now := newRemembered(), time.Unix(1e9, 0)
 	add := func(ours, platform, external string, followed bool) {
-		c := &redirected{ids: []string{ours, platform, external}, at: now, followed: followed}
+		c := &remembered{ids: []string{ours, platform, external}, at: now, followed: followed}
 		c.call.ID, c.call.SynthflowCallID, c.call.ExternalID = ours, platform, external
 		r.add(c)
 	}
@@ -265,4 +271,13 @@ func TestRedirectsReported(t *testing.T) {
 			t.Errorf("%q: got %q; want %q", said, got, want)
 		}
 	}
+}
+
+// attemptsText is what a record says of its attempts.
+func attemptsText(r store.Record) string {
+	var all []string
+	for _, a := range r.Attempts {
+		all = append(all, fmt.Sprintf("%s %d %s", a.Target, a.SIPStatus, a.Cause))
+	}
+	return strings.Join(all, ", ")
 }

@@ -1,0 +1,290 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// Calls that somebody else dials by our word, as Twilio does: its webhook asks
+// where a call goes, and asks again when an attempt has ended. The targets are
+// prepared and tried as those of a carrier's call are, by the same plan, and an
+// attempt's end is judged by the same table. No SIP or RTP of them comes here.
+
+// RedirectOptions are what redirected calls have in common.
+type RedirectOptions struct {
+	Targets []string // names, tried in this order
+	Route   string   // of the calls in their records
+	Follow  bool     // the ends of attempts are told, and each call gets a record
+
+	Accept    func(Redirection) error             // whether it can be told to whoever dials; nil: always
+	Variables func(config.Vars) map[string]string // for the agent that asks for them; nil: nobody asks
+	IDs       []*config.Template                  // further ids that a call is found by
+}
+
+// Redirects are the redirected calls of a server. Its methods may be called from
+// any goroutine.
+type Redirects struct {
+	server     *Server
+	options    RedirectOptions
+	remembered *rememberedCalls
+	followed   *followed // nil: no end is told
+}
+
+// NewRedirects begins to redirect calls. Close ends them.
+func (s *Server) NewRedirects(o RedirectOptions) *Redirects {
+	r := &Redirects{server: s, options: o, remembered: newRemembered()}
+	if o.Follow {
+		r.remembered.keep = followFor
+		r.followed = newFollowed(s.sink.Journal, r.keep, s.log)
+	}
+	return r
+}
+
+// Next is what whoever dials a call does next.
+type Next struct {
+	Dial     *Redirection // it goes to another target; nil: it does not
+	Fallback bool         // it goes nowhere, and its caller is told so
+}
+
+// RedirectEnd is how an attempt that somebody else dialled has ended.
+type RedirectEnd struct {
+	Call    string // our id
+	Attempt int    // from 1
+
+	SIPCallID       string // that the call has where it came in
+	Outcome         Outcome
+	SIPStatus       int    // the target's final answer; 0: none
+	TargetSIPCallID string // of the INVITE to it
+	Answered        bool
+	CallerGone      bool          // nobody is there any more whom another target could serve
+	Duration        time.Duration // since the answer, in whole seconds
+}
+
+// The ways in which a call is not redirected.
+var (
+	ErrNoTarget       = errors.New("no target can be dialled")
+	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
+	errDraining       = errors.New("draining")
+	errNotThere       = errors.New("it is not in the configuration any more")
+)
+
+// The final answers (RFC 3261 section 21) that an outcome stands for, whatever was
+// told of them.
+const (
+	statusAnswered  = 200
+	statusCancelled = 487
+)
+
+// Begin says where a call goes that has come in at whoever dials it: to the first
+// target that can be dialled. Its CallID in vars is NewID's. A call that is asked
+// about again within 30 s, because the answer was lost, is the same call.
+func (r *Redirects) Begin(ctx context.Context, vars config.Vars) (Redirection, error) {
+	if r.followed == nil {
+		to, _, err := r.next(ctx, r.newCall(vars))
+		return to, err
+	}
+	now := time.Now()
+	c, err := r.followed.begin(r.newCall(vars), now)
+	if err != nil {
+		return Redirection{}, err
+	}
+	next, err := r.followed.decide(ctx, c, 0, func(ctx context.Context) (Next, error) { return r.dialNext(ctx, c) })
+	switch {
+	case err != nil:
+		return Redirection{}, err
+	case next.Dial == nil:
+		return Redirection{}, ErrNoTarget
+	}
+	return *next.Dial, nil
+}
+
+// newCall is a call that has come in, with the targets of the configuration in
+// force.
+func (r *Redirects) newCall(vars config.Vars) *redirected {
+	now := time.Now()
+	c := &redirected{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
+		ID: vars.CallID, Node: r.server.node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
+		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now),
+	}}
+	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		c.sid, c.record.SIPCallID = vars.SIPCallID, vars.SIPCallID
+	}
+	targets := r.server.admission.Peers.Load().Targets
+	for _, name := range r.options.Targets {
+		t := targets[name]
+		if t == nil { // its attempt fails with errNotThere
+			t = &peers.Target{Config: &config.Target{Name: name}}
+		}
+		c.plan.targets = append(c.plan.targets, t)
+	}
+	return c
+}
+
+// maxSID bounds the id of a call where it came in, in bytes. Twilio's have 34.
+const maxSID = 64
+
+// Ended notes how an attempt ended, and says what becomes of the call.
+func (r *Redirects) Ended(ctx context.Context, e RedirectEnd) (Next, error) {
+	c := r.followed.find(e)
+	if c == nil {
+		return Next{}, ErrUnknownAttempt
+	}
+	return r.followed.decide(ctx, c, e.Attempt, func(ctx context.Context) (Next, error) { return r.afterAttempt(ctx, c, e) })
+}
+
+// afterAttempt goes on to the next target where that is its turn and the caller is
+// there.
+func (r *Redirects) afterAttempt(ctx context.Context, c *redirected, e RedirectEnd) (Next, error) {
+	now := time.Now()
+	o := e.Outcome
+	if !r.followed.ended(c, e, o.Cause, now) {
+		return Next{}, ErrUnknownAttempt
+	}
+	switch {
+	case o.Cause == cause.CallerHangup:
+		r.followed.finish(c, o, statusAnswered, store.EndedByCaller, now)
+	case o.Cause == cause.AgentHangup:
+		r.followed.finish(c, o, statusAnswered, store.EndedByAgent, now)
+	case o.Cause == cause.CallerCancelled, o.Next && e.CallerGone:
+		r.followed.finish(c, OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
+	case o.Next:
+		return r.dialNext(ctx, c)
+	default:
+		r.followed.finish(c, o, e.SIPStatus, store.EndedByAgent, now)
+	}
+	return Next{}, nil
+}
+
+// dialNext has the next target dialled that can be. Without one the call ends as
+// the last attempt did.
+func (r *Redirects) dialNext(ctx context.Context, c *redirected) (Next, error) {
+	to, failed, err := r.next(ctx, c)
+	if err == nil {
+		if !r.followed.dialled(c, to, failed, time.Now()) {
+			return Next{}, ErrUnknownAttempt
+		}
+		return Next{Dial: &to}, nil
+	}
+	if r.followed.ctx.Err() != nil {
+		return Next{Fallback: true}, ErrStopping
+	}
+	last := r.followed.untaken(c, failed)
+	r.followed.finish(c, OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
+	return Next{Fallback: true}, err
+}
+
+// next prepares the next target that can be dialled. Those that can't be are in
+// failed.
+func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, failed []store.Attempt, err error) {
+	var why []error
+	for a := c.attempts.next(&c.plan); a != nil; a = c.attempts.next(&c.plan) {
+		if to, err = r.prepare(ctx, a, c.vars); err == nil {
+			return to, failed, nil
+		}
+		failed = append(failed, a.recordOf(to.Cause, 0))
+		why = append(why, fmt.Errorf("target %s: %w", a.target.Config.Name, err))
+	}
+	return Redirection{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
+}
+
+// prepare does what an attempt needs before it is dialled. With an error, the
+// redirection has its cause.
+func (r *Redirects) prepare(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
+	switch {
+	case r.server.Draining():
+		return Redirection{Cause: cause.Shutdown}, errDraining
+	case a.target.Config.URI == nil:
+		return Redirection{Cause: cause.TargetUnreachable}, errNotThere
+	}
+	vars.Attempt = a.number
+	to, err := redirectTo(ctx, a, vars)
+	if err == nil && r.options.Accept != nil {
+		if err = r.options.Accept(to); err != nil { // the next target may have less to say
+			to.Cause = cause.TemplateFailed
+		}
+	}
+	if err != nil {
+		return to, err
+	}
+	r.remember(to, vars)
+	r.server.log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", to.Target).Str("synthflow_call_id", to.CallID).
+		Msg("call redirected")
+	return to, nil
+}
+
+// remember keeps what an agent may ask of a call, or a platform report.
+func (r *Redirects) remember(to Redirection, vars config.Vars) {
+	if r.options.Variables == nil && r.followed == nil {
+		return
+	}
+	c := &remembered{at: time.Now(), ids: []string{vars.CallID, vars.SIPCallID, to.CallID}, followed: r.followed != nil, call: RedirectedCall{
+		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: to.externalID(), Target: to.Target,
+		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
+	}}
+	for _, id := range to.IDs() {
+		c.ids = append(c.ids, id.Value)
+	}
+	if r.options.Variables != nil {
+		c.call.Variables = r.options.Variables(vars)
+		for _, t := range r.options.IDs {
+			if id, err := t.Render(vars); err == nil {
+				c.ids = append(c.ids, strings.TrimSpace(id))
+			}
+		}
+	}
+	r.remembered.add(c)
+}
+
+// keep waits until a record is committed, or the process stops: then the sink has
+// it, and writes it.
+func (r *Redirects) keep(ctx context.Context, rec store.Record) {
+	if err := r.server.sink.Put(ctx, rec); err != nil && ctx.Err() == nil {
+		r.server.log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
+	}
+}
+
+// Find gives the redirected call that has an id. Its error is ErrUnknownCall or
+// ErrSeveralCalls.
+func (r *Redirects) Find(id string) (RedirectedCall, error) {
+	c, err := r.remembered.find(id, time.Now())
+	if err != nil {
+		return RedirectedCall{}, err
+	}
+	return c.call, nil
+}
+
+// Reported gives the followed call that a platform's report is about: by the
+// platform's id, or, for a call that was not prepared, by the external one.
+// unwritten says that its record is still to come.
+func (r *Redirects) Reported(platformID, externalID string) (c RedirectedCall, unwritten, found bool) {
+	m := r.remembered.reported(platformID, externalID, time.Now())
+	if m == nil {
+		return RedirectedCall{}, false, false
+	}
+	return m.call, r.followed.unwritten(m.call.ID), true
+}
+
+// Tend gives up the calls whose end is overdue. It is to be called every few
+// seconds.
+func (r *Redirects) Tend(now time.Time) {
+	if r.followed != nil {
+		r.followed.tend(now)
+	}
+}
+
+// Close gives up the calls whose end was not told, and returns when their records
+// are handed over.
+func (r *Redirects) Close() {
+	if r.followed != nil {
+		r.followed.close()
+	}
+}
