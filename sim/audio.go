@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	sampleRate   = 8000
+	SampleRate   = 8000
 	frameSamples = 160 // 20 ms
 	frameTime    = 20 * time.Millisecond
 
@@ -38,8 +38,8 @@ type resonator struct {
 }
 
 func newResonator(freq, width float64) resonator {
-	r := math.Exp(-math.Pi * width / sampleRate)
-	b := 2 * r * math.Cos(2*math.Pi*freq/sampleRate)
+	r := math.Exp(-math.Pi * width / SampleRate)
+	b := 2 * r * math.Cos(2*math.Pi*freq/SampleRate)
 	c := -r * r
 	return resonator{a: 1 - b - c, b: b, c: c}
 }
@@ -56,8 +56,8 @@ func (r *resonator) step(x float64) float64 {
 // The pauses hold faint noise, so that no two frames are equal.
 func SpeechLike(seed uint64, d time.Duration) []int16 {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed_0f_5ee7))
-	n := int(d * sampleRate / time.Second)
-	out := make([]int16, 0, n+sampleRate)
+	n := int(d * SampleRate / time.Second)
+	out := make([]int16, 0, n+SampleRate)
 	pitch := 90 + 130*rng.Float64()
 	for len(out) < n {
 		if rng.IntN(3) == 0 {
@@ -72,7 +72,7 @@ func SpeechLike(seed uint64, d time.Duration) []int16 {
 }
 
 func ms(rng *rand.Rand, low, high int) int {
-	return (low + rng.IntN(high-low)) * sampleRate / 1000
+	return (low + rng.IntN(high-low)) * SampleRate / 1000
 }
 
 func voiced(out []int16, rng *rand.Rand, pitch float64, n int) []int16 {
@@ -84,7 +84,7 @@ func voiced(out []int16, rng *rand.Rand, pitch float64, n int) []int16 {
 	phase := 0.0
 	part := make([]float64, n)
 	for i := range part {
-		phase += (from + glide*float64(i)/float64(n)) / sampleRate
+		phase += (from + glide*float64(i)/float64(n)) / SampleRate
 		x := 0.02 * (rng.Float64() - 0.5) // breath
 		if phase >= 1 {
 			phase--

@@ -18,10 +18,9 @@ var errCarrierClosed = errors.New("carrier is closed")
 
 // CarrierOptions say where the carrier sends from.
 type CarrierOptions struct {
-	Listen    string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
-	MediaAddr netip.Addr     // address of RTP; the listener's if zero
-	Tap       func(Datagram) // sees every SIP message; must not block; nil: nobody
-	Log       zerolog.Logger
+	Listen string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
+	Tap    func(Datagram) // sees every SIP message; must not block; nil: nobody
+	Log    zerolog.Logger
 }
 
 // Header is a header line of an INVITE, sent as it is.
@@ -40,6 +39,7 @@ type CarrierCall struct {
 	DisplayName string
 	Headers     []Header
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
+	Heard       int           // packets of audio that the caller waits for before it hangs up, besides Hold
 	Seed        uint64        // of the caller's words
 	Digits      string        // telephone-events, sent from 300 ms after the answer on
 	CancelAfter time.Duration // CANCEL that long after the INVITE, if it is not answered by then; zero: never
@@ -80,35 +80,30 @@ type CarrierResult struct {
 
 // Carrier places calls, as many at a time as wanted, from one socket.
 type Carrier struct {
-	opts  CarrierOptions
-	sip   *endpoint
-	clock *clock
-
-	mu     sync.Mutex
-	calls  map[string]*outgoing // by Call-ID and our tag
-	closed bool
+	sip     *endpoint
+	clock   *clock
+	dialogs dialogs[*outgoing]
+	closed  sync.Once
 }
 
 // StartCarrier opens the socket. Cancelling ctx ends the calls.
 func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
-	}
-	c := &Carrier{opts: o, calls: map[string]*outgoing{}}
+	c := &Carrier{}
 	var err error
 	if c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", o.Log, nil); err != nil {
 		return nil, err
 	}
 	c.sip.sock.tap = o.Tap
 	c.clock = startClock()
-	c.sip.server.OnBye(c.onBye)
-	c.sip.server.OnInvite(c.onReInvite)
-	c.sip.server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
+	server := c.sip.server
+	server.OnBye(c.dialogs.only(c.onBye))
+	server.OnInvite(c.dialogs.only(c.onReInvite)) // a new call finds nobody
+	server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
 	for _, method := range []sip.RequestMethod{sip.INFO, sip.UPDATE, sip.NOTIFY} {
-		c.sip.server.OnRequest(method, c.inDialog)
+		server.OnRequest(method, c.dialogs.only(accept))
 	}
-	c.sip.server.OnRefer(c.onRefer)
-	c.sip.server.OnOptions(ok)
+	server.OnRefer(c.dialogs.only(c.onRefer))
+	server.OnOptions(ok)
 	c.sip.serve()
 	return c, nil
 }
@@ -117,16 +112,11 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 func (c *Carrier) Addr() netip.AddrPort { return c.sip.local }
 
 // Close hangs up and waits until nothing of the carrier runs.
-func (c *Carrier) Close() error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil
-	}
-	c.closed = true
-	c.mu.Unlock()
-	err := c.sip.close()
-	c.clock.close()
+func (c *Carrier) Close() (err error) {
+	c.closed.Do(func() {
+		err = c.sip.close()
+		c.clock.close()
+	})
 	return err
 }
 
@@ -146,14 +136,8 @@ func (c *Carrier) Call(ctx context.Context, cc CarrierCall) (CarrierResult, erro
 	if err != nil {
 		return CarrierResult{}, err
 	}
-	c.mu.Lock()
-	c.calls[o.key] = o
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.calls, o.key)
-		c.mu.Unlock()
-	}()
+	c.dialogs.add(o.key, o)
+	defer c.dialogs.remove(o.key)
 	err = o.run(ctx)
 	return o.result(), err
 }
@@ -176,10 +160,7 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	if cc.Dest.IsValid() {
 		req.SetDestination(cc.Dest.String())
 	}
-	ip := c.opts.MediaAddr
-	if !ip.IsValid() {
-		ip = c.sip.ip(req.Destination())
-	}
+	ip := c.sip.ip(req.Destination())
 	digits, err := newTones(cc.Digits)
 	if err != nil {
 		return nil, err
@@ -222,51 +203,39 @@ func offerFor(addr netip.AddrPort) []byte {
 	return writeSDP(addr, uint64(addr.Port()), []codec{u, a}, payloadEvent)
 }
 
-func (c *Carrier) find(req *sip.Request) *outgoing {
-	if req.CallID() == nil || req.To() == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.calls[dialogKey(req.CallID().Value(), tagOf(req.To().Params))]
-}
-
-func (c *Carrier) onBye(req *sip.Request, tx sip.ServerTransaction) {
-	c.inDialog(req, tx)
-	if o := c.find(req); o != nil {
-		o.bye.set()
-	}
-}
-
-func (c *Carrier) inDialog(req *sip.Request, tx sip.ServerTransaction) {
-	if c.find(req) == nil {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-		return
-	}
+func (c *Carrier) onBye(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
 	ok(req, tx)
+	o.bye.set()
 }
 
 // onReInvite answers with the session that there is, and follows the offer's
-// address. A new call to a carrier that only places calls finds nobody.
-func (c *Carrier) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
-	o := c.find(req)
-	if o == nil {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+// address.
+func (c *Carrier) onReInvite(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
+	if err := o.stream.follow(req.Body()); err != nil {
+		reply(req, tx, sip.StatusNotAcceptableHere, Printable(err.Error()))
 		return
-	}
-	if len(req.Body()) > 0 {
-		media, err := parseSDP(req.Body())
-		if err != nil {
-			reply(req, tx, sip.StatusNotAcceptableHere, printable(err.Error()))
-			return
-		}
-		if now := o.stream.peer.Load(); now != nil {
-			media.codec = now.codec
-		}
-		o.stream.peer.Store(&media)
 	}
 	o.update(func(r *CarrierResult) { r.ReInvites++ })
 	res := sip.NewSDPResponseFromRequest(req, o.offer)
 	res.AppendHeader(c.sip.contact("carrier", req.Source()))
 	_ = tx.Respond(res)
+}
+
+// onRefer hands a request for a transfer to the call, which says how it went.
+func (c *Carrier) onRefer(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
+	to := req.GetHeader("Refer-To")
+	switch {
+	case o.cc.OnRefer == nil:
+		reply(req, tx, sip.StatusMethodNotAllowed, "Method Not Allowed")
+		return
+	case to == nil:
+		reply(req, tx, sip.StatusBadRequest, "no Refer-To")
+		return
+	}
+	select {
+	case o.refers <- strings.Trim(to.Value(), "<> "):
+		reply(req, tx, sip.StatusAccepted, "Accepted")
+	default:
+		reply(req, tx, sip.StatusRequestPending, "Request Pending")
+	}
 }

@@ -4,7 +4,10 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
+	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 	"github.com/google/uuid"
 )
@@ -31,7 +34,7 @@ func tagOf(p sip.HeaderParams) string {
 // serverDialog is the callee's view, made from an INVITE that has our tag in
 // its To.
 func serverDialog(req *sip.Request) *dialog {
-	d := &dialog{
+	return &dialog{
 		callID: req.CallID().Value(),
 		from:   sip.FromHeader{Address: *req.To().Address.Clone(), Params: req.To().Params.Clone()},
 		to:     sip.ToHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
@@ -39,7 +42,6 @@ func serverDialog(req *sip.Request) *dialog {
 		routes: recordRoutes(req.GetHeaders("Record-Route")),
 		source: req.Source(),
 	}
-	return d
 }
 
 // clientDialog is the caller's view, made from its INVITE and a response
@@ -99,7 +101,7 @@ func (d *dialog) nextHop() string {
 	if len(d.routes) > 0 {
 		hop = d.routes[0]
 	}
-	ip, err := netip.ParseAddr(trimBrackets(hop.Host))
+	ip, err := netip.ParseAddr(strings.Trim(hop.Host, "[]"))
 	if err != nil {
 		return d.source
 	}
@@ -110,9 +112,47 @@ func (d *dialog) nextHop() string {
 	return hostPart(ip) + ":" + strconv.Itoa(port)
 }
 
-func trimBrackets(host string) string {
-	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
-		return host[1 : len(host)-1]
+// dialogs are the calls of one end, by Call-ID and own tag.
+type dialogs[C any] struct {
+	mu    sync.Mutex
+	calls map[string]C
+}
+
+func dialogKey(callID, ownTag string) string { return callID + " " + ownTag }
+
+func (d *dialogs[C]) add(key string, c C) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.calls == nil {
+		d.calls = map[string]C{}
 	}
-	return host
+	d.calls[key] = c
+}
+
+func (d *dialogs[C]) remove(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.calls, key)
+}
+
+// find returns the call that a request belongs to.
+func (d *dialogs[C]) find(req *sip.Request) (c C, ok bool) {
+	if req.CallID() == nil || req.To() == nil {
+		return c, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, ok = d.calls[dialogKey(req.CallID().Value(), tagOf(req.To().Params))]
+	return c, ok
+}
+
+// only handles requests within a call. Others get 481.
+func (d *dialogs[C]) only(f func(C, *sip.Request, sip.ServerTransaction)) sipgo.RequestHandler {
+	return func(req *sip.Request, tx sip.ServerTransaction) {
+		if c, ok := d.find(req); ok {
+			f(c, req, tx)
+			return
+		}
+		noSuchCall(req, tx)
+	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,7 +31,7 @@ type endpoint struct {
 	ua     *sipgo.UserAgent
 	server *sipgo.Server
 	client *sipgo.Client
-	served chan struct{}
+	served chan struct{} // nil before serve
 
 	ctx    context.Context //nolint:containedctx // the endpoint's own life: ends with close
 	cancel context.CancelFunc
@@ -40,15 +41,15 @@ type endpoint struct {
 	wg     sync.WaitGroup // calls and requests under way
 }
 
+// openEndpoint listens, at an address of loopback if none is given.
 func openEndpoint(ctx context.Context, listen, name string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
-	conn, err := listenUDP(listen)
+	conn, err := listenUDP(cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	e := &endpoint{
-		sock:   newSocket(conn, drop),
-		local:  unmapped(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
-		served: make(chan struct{}),
+		sock:  newSocket(conn, drop),
+		local: unmapped(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
 	}
 	quiet := slog.New(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel))))
 	e.ua, err = sipgo.NewUA(
@@ -96,6 +97,7 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 // serve starts to read, once the handlers are set, and returns when requests
 // can be sent.
 func (e *endpoint) serve() {
+	e.served = make(chan struct{})
 	go func() {
 		defer close(e.served)
 		_ = e.server.ServeUDP(e.sock) // ends with the socket
@@ -129,7 +131,9 @@ func (e *endpoint) close() error {
 	e.cancel()
 	e.wg.Wait()
 	err := e.sock.Close()
-	<-e.served
+	if e.served != nil {
+		<-e.served
+	}
 	if uaErr := e.ua.Close(); err == nil {
 		err = uaErr
 	}
@@ -187,8 +191,26 @@ func (e *endpoint) ask(req *sip.Request) int {
 	}
 }
 
+// hangUp sends a BYE and returns the status of its answer. An end that closes
+// does not wait for one.
+func (e *endpoint) hangUp(d *dialog) int {
+	bye := d.request(sip.BYE)
+	if e.ctx.Err() != nil {
+		_ = e.client.WriteRequest(bye)
+		return 0
+	}
+	return e.ask(bye)
+}
+
 // ok answers a request that needs no more than that.
 func ok(req *sip.Request, tx sip.ServerTransaction) { reply(req, tx, sip.StatusOK, "OK") }
+
+// accept is ok for a request within a call.
+func accept[C any](_ C, req *sip.Request, tx sip.ServerTransaction) { ok(req, tx) }
+
+func noSuchCall(req *sip.Request, tx sip.ServerTransaction) {
+	reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+}
 
 func reply(req *sip.Request, tx sip.ServerTransaction, code int, reason string) {
 	_ = tx.Respond(sip.NewResponseFromRequest(req, code, reason, nil))

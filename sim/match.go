@@ -31,7 +31,7 @@ func Match(heard, reference []int16) (offset time.Duration, score float64) {
 			}
 		}
 	}
-	return time.Duration(at) * time.Second / sampleRate, best
+	return time.Duration(at) * time.Second / SampleRate, best
 }
 
 func floats(in []int16) []float32 {

@@ -15,6 +15,7 @@ const (
 	// cancelTimeout bounds the wait for the final response after a CANCEL.
 	cancelTimeout  = 10 * time.Second
 	maxProvisional = 32
+	maxRefers      = 4 // transfers of one call that may wait for its goroutine
 )
 
 // outgoing is a carrier's call under way. Its goroutine is the caller of
@@ -112,9 +113,7 @@ func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.Client
 func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Response, error) {
 	var giveUp, limit <-chan time.Time
 	if o.cc.CancelAfter > 0 {
-		timer := time.NewTimer(o.cc.CancelAfter)
-		defer timer.Stop()
-		giveUp = timer.C
+		giveUp = time.After(o.cc.CancelAfter)
 	}
 	done := ctx.Done()
 	proceeding, wanted, sent := false, false, false
@@ -145,9 +144,7 @@ func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Re
 		}
 		wanted = true
 		if limit == nil || cause != nil {
-			timer := time.NewTimer(o.patience(cause != nil && !proceeding))
-			defer timer.Stop()
-			limit = timer.C
+			limit = time.After(o.patience(cause != nil && !proceeding))
 		}
 	}
 }
@@ -256,9 +253,7 @@ func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 	}
 	var hold <-chan time.Time
 	if o.cc.Hold > 0 && o.cc.HangupBy != SideAgent {
-		timer := time.NewTimer(o.cc.Hold)
-		defer timer.Stop()
-		hold = timer.C
+		hold = time.After(o.cc.Hold)
 	}
 	by := o.lasts(ctx, d, hold)
 	o.carrier.clock.remove(o.stream)
@@ -275,10 +270,25 @@ func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) 
 			o.transferred(d, o.cc.OnRefer(to))
 			continue
 		case <-hold:
+			if o.stream.stats().Received < uint64(o.cc.Heard) {
+				hold = time.After(frameTime)
+				continue
+			}
 		case <-ctx.Done():
 		}
 		return SideCaller
 	}
+}
+
+// transferred tells the agent how a transfer went (RFC 3515 §2.4.5).
+func (o *outgoing) transferred(d *dialog, code int) {
+	req := d.request(sip.NOTIFY)
+	req.AppendHeader(o.carrier.sip.contact("carrier", o.req.Destination()))
+	req.AppendHeader(sip.NewHeader("Event", "refer"))
+	req.AppendHeader(sip.NewHeader("Subscription-State", "terminated;reason=noresource"))
+	req.AppendHeader(sip.NewHeader("Content-Type", "message/sipfrag;version=2.0"))
+	req.SetBody(fmt.Appendf(nil, "SIP/2.0 %d Result\r\n", code))
+	o.carrier.sip.ask(req)
 }
 
 func (o *outgoing) hangup(d *dialog, by Side) {
@@ -286,13 +296,7 @@ func (o *outgoing) hangup(d *dialog, by Side) {
 	if by != SideCaller {
 		return
 	}
-	bye := d.request(sip.BYE)
-	e := o.carrier.sip
-	if e.ctx.Err() != nil {
-		_ = e.client.WriteRequest(bye)
-		return
-	}
-	status := e.ask(bye)
+	status := o.carrier.sip.hangUp(d)
 	o.update(func(r *CarrierResult) { r.ByeStatus = status })
 }
 

@@ -144,7 +144,7 @@ func (r *reception) lost() uint64 {
 }
 
 func (r *reception) spread(ts uint32, now time.Time) {
-	transit := float64(now.UnixNano())*sampleRate/1e9 - float64(ts)
+	transit := float64(now.UnixNano())*SampleRate/1e9 - float64(ts)
 	if r.transit != 0 {
 		d := transit - r.transit
 		if d < 0 {

@@ -15,7 +15,7 @@ import (
 
 const (
 	rtpHeader   = 12
-	maxHeard    = 20 * sampleRate // samples kept of what is heard
+	maxHeard    = 20 * SampleRate // samples kept of what is heard
 	maxMarks    = 1024            // packets logged each way
 	maxDigits   = 64
 	echoMargin  = 50 // frames the echo may queue beyond its delay
@@ -67,6 +67,7 @@ type stream struct {
 	said      []byte // what is sent first, encoded
 	at        int
 	loop      bool
+	over      *signal // all of it has been sent
 	tones     *tones
 	sentMarks []PacketMark
 
@@ -92,6 +93,7 @@ func openStream(ip netip.Addr) (*stream, error) {
 			local: conn.LocalAddr().(*net.UDPAddr).AddrPort(),
 			seq:   uint16(rand.Uint32()),
 			ts:    rand.Uint32(),
+			over:  newSignal(),
 		}
 		s.out[0] = 0x80
 		binary.BigEndian.PutUint32(s.out[8:], rand.Uint32())
@@ -125,6 +127,23 @@ func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 // say sets what the stream sends, from the next frame on. It must come before
 // the stream is given to the clock.
 func (s *stream) say(encoded []byte, loop bool) { s.said, s.loop = encoded, loop }
+
+// follow takes over the address of a new offer; without an offer, and for the
+// codec, all stays as it is.
+func (s *stream) follow(offer []byte) error {
+	if len(offer) == 0 {
+		return nil
+	}
+	media, err := parseSDP(offer)
+	if err != nil {
+		return err
+	}
+	if now := s.peer.Load(); now != nil {
+		media.codec = now.codec
+	}
+	s.peer.Store(&media)
+	return nil
+}
 
 func (s *stream) echoAfter(d time.Duration) {
 	s.mu.Lock()
@@ -177,11 +196,13 @@ func (s *stream) fill(payload []byte, silence byte, now time.Time) {
 	case s.at+frameSamples <= len(s.said): // over the echo, which is not put off
 		copy(payload, s.said[s.at:])
 		s.at += frameSamples
+		return
 	case !echoed:
 		for i := range payload {
 			payload[i] = silence
 		}
 	}
+	s.over.set()
 }
 
 func (s *stream) readRTP() {
@@ -228,7 +249,7 @@ func (s *stream) stats() RTPStats {
 	st.Sent = s.sent.Load()
 	st.RTCP = s.rtcpSeen.Load()
 	st.Lost = s.rx.lost()
-	st.Jitter = time.Duration(s.rx.jitter * float64(time.Second) / sampleRate)
+	st.Jitter = time.Duration(s.rx.jitter * float64(time.Second) / SampleRate)
 	st.Local = s.local
 	st.Source = s.rx.source
 	if p := s.peer.Load(); p != nil {

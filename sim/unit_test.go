@@ -4,24 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
-
-// settleCount is the number of goroutines once those of earlier tests that
-// are about to end have ended.
-func settleCount() int {
-	n := runtime.NumGoroutine()
-	for range 1000 {
-		runtime.Gosched()
-		n = min(n, runtime.NumGoroutine())
-	}
-	return n
-}
 
 func TestParseFault(t *testing.T) {
 	for in, want := range map[string]Fault{
@@ -175,12 +160,12 @@ func TestOneWayDelays(t *testing.T) {
 		rewritten = append(rewritten, m)
 	}
 	for name, heard := range map[string][]PacketMark{"same": same, "rewritten": rewritten} {
-		d := oneWayDelays(sent, heard)
+		d := PooledDelays([]MarkPair{{sent, heard}})
 		if d.Packets != 99 || d.Min != time.Millisecond || d.P50 != 50*time.Millisecond || d.P99 != 100*time.Millisecond || d.Max != 100*time.Millisecond {
 			t.Errorf("%s: got %+v", name, d)
 		}
 	}
-	if d := oneWayDelays(sent, nil); d != (Delays{}) {
+	if d := PooledDelays([]MarkPair{{sent, nil}}); d != (Delays{}) {
 		t.Errorf("got %+v", d)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/config"
 	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 // The demo's numbers: a fictitious caller, and the called number of the
@@ -56,7 +57,7 @@ func demoCommand() *cobra.Command {
 
 // stage is everything that the demo plays with.
 type stage struct {
-	platform *sim.Synthflow
+	platform *synthflow.Platform
 	carrier  *sim.Carrier
 	node     *node
 	trace    *b2bua.Trace
@@ -94,7 +95,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 		}
 	}()
 	background := context.WithoutCancel(ctx)
-	s.platform, err = sim.StartSynthflow(background, sim.SynthflowOptions{
+	s.platform, err = synthflow.Start(background, synthflow.Options{
 		HTTPListen: "127.0.0.3:0", SIPListen: "127.0.0.3:0", Log: zerolog.Nop(),
 	})
 	if err != nil {

@@ -39,8 +39,13 @@ func TestImports(t *testing.T) {
 		"store":             {},
 		"admin":             {"internal/httpd", "store"},
 		"hooks":             {"internal/httpd"},
-		"sim":               {"audio", "media", "synthflow"},
-		"internal/memnet":   {},
+		"sim":               {"audio"},
+
+		"sim/internal/standin": {"internal/httpd", "internal/rest", "sim"},
+		"sim/synthflow":        {"sim", "sim/internal/standin", "synthflow"},
+		"sim/twilio":           {"sim", "sim/internal/standin"},
+		"sim/vapi":             {"sim", "sim/internal/standin"},
+		"internal/memnet":      {},
 	}
 	for pkg, may := range allowed {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "flowbridge/"+pkg).Output()

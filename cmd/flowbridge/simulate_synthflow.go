@@ -14,6 +14,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 const simulateSynthflowLong = `A stand-in for Synthflow: POST /v2/prepare_inbound, the account's API (custom-numbers, numbers, assistants, calls) and
@@ -56,7 +57,7 @@ func simulateSynthflowCommand() *cobra.Command {
 		if f.json {
 			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 		}
-		s, err := sim.StartSynthflow(ctx, o)
+		s, err := synthflow.Start(ctx, o)
 		if err != nil {
 			return err
 		}
@@ -72,7 +73,7 @@ func simulateSynthflowCommand() *cobra.Command {
 
 // synthflowFlags are options as the command line has them.
 type synthflowFlags struct {
-	sim     sim.SynthflowOptions
+	sim     synthflow.Options
 	fault   string
 	numbers []string
 	answer  string
@@ -94,10 +95,10 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.numbers, "number", nil, "a number that is imported and bound to an inbound agent, as +15550100002 or +15550100002=<model id>; repeatable")
 	flags.BoolVar(&o.Account.LegacyIDs, "legacy-ids", false, "new agents get ids such as 1744274157255x646200691892837600, not UUIDs")
 	flags.BoolVar(&o.Account.NumberAuth, "number-auth", false, "an INVITE has to show the called number's trunk_username and trunk_pwd")
-	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", sim.VoiceEngineAccept, "voice_engine_version of a new agent: accept, require or refuse")
+	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", synthflow.VoiceEngineAccept, "voice_engine_version of a new agent: accept, require or refuse")
 	flags.StringVar(&f.errors, "errors", "region", `errors of the API: region ({"detail":…}) or gateway ({"error":…,"message":…})`)
 	flags.StringVar(&f.answer, "answer", "long", "answer of prepare_inbound: long, or short (six keys)")
-	flags.StringVar(&o.DirectDial, "direct-dial", sim.DirectDialAuto, "INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
+	flags.StringVar(&o.DirectDial, "direct-dial", synthflow.DirectDialAuto, "INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
 	flags.StringVar(&o.Webhook.URL, "webhook", "", "URL of the webhook after a call, for agents without external_webhook_url")
 	flags.StringVar(&o.Webhook.Secret, "webhook-secret", "", "secret of the webhooks' signature (default none, unsigned)")
 	flags.StringVar(&o.Webhook.Header, "webhook-header", "Synthflow-Signature", "header of the signature, such as X-Synthflow-Signature or HTTP_SYNTHFLOW_SIGNATURE")
@@ -109,7 +110,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 }
 
 // options reads what is not an option as it is, and checks all.
-func (f *synthflowFlags) options() (sim.SynthflowOptions, error) {
+func (f *synthflowFlags) options() (synthflow.Options, error) {
 	o := f.sim
 	var err error
 	if o.Fault, err = sim.ParseFault(f.fault); err != nil {
@@ -117,7 +118,7 @@ func (f *synthflowFlags) options() (sim.SynthflowOptions, error) {
 	}
 	o.Account.Numbers = nil
 	for _, text := range f.numbers {
-		n, err := sim.ParseSynthflowNumber(text)
+		n, err := synthflow.ParseNumber(text)
 		if err != nil {
 			return o, err
 		}
@@ -144,7 +145,7 @@ func second(flag, got, one, two string) (bool, error) {
 }
 
 // announce prints where the platform is, and the numbers that it has.
-func (f *synthflowFlags) announce(out io.Writer, s *sim.Synthflow) error {
+func (f *synthflowFlags) announce(out io.Writer, s *synthflow.Platform) error {
 	if f.json {
 		type number struct {
 			Number  string `json:"number"`

@@ -19,13 +19,13 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/config"
-	"flowbridge/sim"
+	"flowbridge/sim/twilio"
 )
 
 // twilioCall is a call at the stand-in for Twilio, as the command line
 // describes it.
 type twilioCall struct {
-	call                      sim.TwilioCall
+	call                      twilio.Call
 	account, token, tokenFile string
 	listen, sendTo, fault     string
 	headers                   []string
@@ -44,7 +44,7 @@ func simulateTwilioCommand() *cobra.Command {
 			"Exit code 0 only if the call was answered and audio came back. Where the TwiML names an address that is not\n" +
 			"loopback, nothing is sent there: --send-to says where the INVITE goes instead.\n\n" +
 			"--fault makes the request an unusual one; D is a duration such as 5s:\n" +
-			sim.TwilioFaultUsage + ".",
+			twilio.FaultUsage + ".",
 		Example: "  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --auth-token-file twilio.token\n" +
 			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --public-url https://voice.example.com/redirect_call \\\n" +
 			"      --called +15075785607 --auth-token secret --send-to 127.0.0.1:32681\n" +
@@ -85,7 +85,7 @@ func simulateTwilioCommand() *cobra.Command {
 
 // prepare checks the command line.
 func (o *twilioCall) prepare(ctx context.Context) (err error) {
-	if o.call.Fault, err = sim.ParseTwilioFault(o.fault); err != nil {
+	if o.call.Fault, err = twilio.ParseFault(o.fault); err != nil {
 		return fmt.Errorf("%w: --fault: %w", errUsage, err)
 	}
 	for _, line := range o.headers {
@@ -175,7 +175,7 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	var trace messages
-	t, err := sim.StartTwilio(context.WithoutCancel(ctx), sim.TwilioOptions{
+	t, err := twilio.Start(context.WithoutCancel(ctx), twilio.Options{
 		Listen: listen, AccountSID: o.account, AuthToken: o.token, Tap: trace.add, Log: zerolog.Nop(),
 	})
 	if err != nil {

@@ -7,18 +7,18 @@ import (
 	"io"
 	"strings"
 
-	"flowbridge/sim"
+	"flowbridge/sim/twilio"
 )
 
 // twilioVerdict is nil for a call that was answered and that had audio.
-func twilioVerdict(r sim.TwilioResult) error {
+func twilioVerdict(r twilio.Result) error {
 	if len(r.Dials) > 0 {
 		return report(io.Discard, r.Dials[len(r.Dials)-1].Result)
 	}
 	switch r.Outcome {
-	case sim.TwilioRejected:
+	case twilio.OutcomeRejected:
 		return errors.New("no call was placed: the TwiML rejects the caller")
-	case sim.TwilioNumber:
+	case twilio.OutcomeNumber:
 		return errors.New("no SIP URI was called: the TwiML dials another number, which only Twilio can")
 	default:
 		return errors.New("no call was placed: the TwiML dials nobody")
@@ -26,7 +26,7 @@ func twilioVerdict(r sim.TwilioResult) error {
 }
 
 // printTwilio shows what was asked, what was answered and what became of it.
-func printTwilio(w io.Writer, r sim.TwilioResult, trace *messages) {
+func printTwilio(w io.Writer, r twilio.Result, trace *messages) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, printed(fmt.Sprintf(format, args...)))
 	}
@@ -56,7 +56,7 @@ func printTwilio(w io.Writer, r sim.TwilioResult, trace *messages) {
 }
 
 // bodyName says what an answer's body is.
-func bodyName(q sim.TwilioRequest) string {
+func bodyName(q twilio.Request) string {
 	if q.Status/100 == 2 {
 		return "TwiML"
 	}
@@ -107,7 +107,7 @@ type (
 	}
 )
 
-func printTwilioJSON(w io.Writer, r sim.TwilioResult, failed error) error {
+func printTwilioJSON(w io.Writer, r twilio.Result, failed error) error {
 	out := twilioJSON{
 		OK: failed == nil, AccountSID: r.AccountSID, CallSID: r.CallSID, Outcome: r.Outcome,
 		Requests: []twilioRequestJSON{}, Verbs: append([]string{}, r.Verbs...), Warnings: append([]string{}, r.Warnings...), Dials: []twilioDialJSON{},
@@ -127,7 +127,7 @@ func printTwilioJSON(w io.Writer, r sim.TwilioResult, failed error) error {
 	return enc.Encode(out)
 }
 
-func dialJSON(d sim.TwilioDial) twilioDialJSON {
+func dialJSON(d twilio.Dial) twilioDialJSON {
 	r := d.Result
 	out := twilioDialJSON{
 		CallSID: d.CallSID, URI: d.URI, Headers: []twilioHeaderPair{}, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason,

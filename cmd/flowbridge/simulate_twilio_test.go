@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
-	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 const twilioTestToken = "0123456789abcdef0123456789abcdef"
@@ -37,7 +37,7 @@ admin: {listen: "127.0.0.1:0"}
 
 // twilioStage is a platform and a node with the webhook and a trunk.
 type twilioStage struct {
-	platform    *sim.Synthflow
+	platform    *synthflow.Platform
 	hook, trunk string
 	tokenFile   string
 }
@@ -49,7 +49,7 @@ func newTwilioStage(t *testing.T, long string) twilioStage {
 		t.Fatal(err)
 	}
 	var err error
-	if s.platform, err = sim.StartSynthflow(t.Context(), sim.SynthflowOptions{Log: zerolog.Nop()}); err != nil {
+	if s.platform, err = synthflow.Start(t.Context(), synthflow.Options{Log: zerolog.Nop()}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.platform.Close() })

@@ -14,6 +14,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/sim"
+	"flowbridge/sim/vapi"
 )
 
 func simulateVapiCommand() *cobra.Command {
@@ -32,7 +33,7 @@ func simulateVapiCommand() *cobra.Command {
 			"  flowbridge simulate vapi --fault late:8s",
 		Args: usage(cobra.NoArgs),
 	}
-	var o sim.VapiOptions
+	var o vapi.Options
 	var fault string
 	var asJSON bool
 	f := c.Flags()
@@ -59,7 +60,7 @@ func simulateVapiCommand() *cobra.Command {
 		if asJSON {
 			o.Log = zerolog.New(zerolog.SyncWriter(c.ErrOrStderr())).With().Timestamp().Logger()
 		}
-		s, err := sim.StartVapi(ctx, o)
+		s, err := vapi.Start(ctx, o)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,120 @@
+package standin
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"flowbridge/sim"
+)
+
+const (
+	bombMember  = 1 << 20 // what one part of the bomb grows to
+	bombMembers = 128
+	hugeAnswer  = 10 << 20
+)
+
+// carryOut carries out the faults that every API can have. False means that the
+// request is dealt with.
+func (s *Server) carryOut(w http.ResponseWriter, r *http.Request) bool {
+	f := s.Fault()
+	fail := func(code int, words string) { s.refuse(w, Refuse(code, "%s", words)) }
+	switch f.Kind {
+	case sim.FaultSlow:
+		return s.stall(r, f.After)
+	case sim.FaultHang:
+		s.stall(r, 0)
+	case sim.FaultReset:
+		reset(w)
+	case sim.Fault500:
+		fail(http.StatusInternalServerError, "internal error")
+	case sim.Fault401:
+		fail(http.StatusUnauthorized, "the key is not known")
+	case sim.Fault403:
+		fail(http.StatusForbidden, "not enabled for this account")
+	case sim.Fault429:
+		if f.After > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int((f.After+time.Second-1)/time.Second)))
+		}
+		fail(http.StatusTooManyRequests, "too many requests")
+	case sim.FaultEcho:
+		fail(http.StatusBadRequest, "bad header Authorization: "+r.Header.Get("Authorization"))
+	case sim.FaultRedirect:
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case sim.FaultMalformed:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"call_status": "registered", "synthflow_call_id": `)
+	case sim.FaultHTML:
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(cmp.Or(f.Status, http.StatusBadGateway))
+		_, _ = io.WriteString(w, "<html><head><title>Bad Gateway</title></head><body>bad gateway</body></html>")
+	case sim.FaultGzipBomb:
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = io.WriteString(w, Bomb())
+	case sim.FaultHuge:
+		huge(w)
+	default: // the agent's faults, and those of one answer
+		return true
+	}
+	return false
+}
+
+// stall holds a request back, for ever if d is 0; false means that nobody waits
+// for the answer any more.
+func (s *Server) stall(r *http.Request, d time.Duration) bool {
+	var over <-chan time.Time
+	if d > 0 {
+		over = time.After(d)
+	}
+	select {
+	case <-over:
+		return true
+	case <-r.Context().Done():
+	case <-s.Context().Done():
+	}
+	return false
+}
+
+// Bomb is gzip of 128 KiB or so that grows a thousandfold: spaces, which JSON
+// may begin with. A gzip file may have several parts (RFC 1952 section 2.2), so
+// only one is made.
+var Bomb = sync.OnceValue(func() string {
+	var member bytes.Buffer
+	z := gzip.NewWriter(&member)
+	_, _ = z.Write(bytes.Repeat([]byte(" "), bombMember)) // a buffer takes it
+	_ = z.Close()
+	return string(bytes.Repeat(member.Bytes(), bombMembers))
+})
+
+// huge answers 200 with good JSON that is too much of it.
+func huge(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"call_status":"registered","status":"ok","transcript":"`)
+	chunk := bytes.Repeat([]byte("la "), 16<<10)
+	for sent := 0; sent < hugeAnswer; sent += len(chunk) {
+		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+	}
+	_, _ = io.WriteString(w, `"}`)
+}
+
+// reset closes the connection so that the peer sees it break.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+	_ = conn.Close()
+}

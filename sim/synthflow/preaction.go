@@ -1,0 +1,151 @@
+package synthflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"flowbridge/sim/internal/standin"
+)
+
+const (
+	preActionTimeout = 5 * time.Second
+	maxFetched       = 256 // variables
+	maxDepth         = 8   // objects in objects
+)
+
+// PreAction is a request that the agent sends before its first turn,
+// for variables (setup guide to direct dialling, "Pre-Actions").
+type PreAction struct {
+	URL   string // with <external_id>, <twilio_call_sid>, <call_id> and <diversion> where their values go; none if empty
+	Token string // bearer token that is shown; none if empty
+}
+
+func (o PreAction) validate() error {
+	switch {
+	case o.URL == "" && o.Token != "":
+		return errors.New("pre-action: a token without a URL")
+	case o.URL != "" && standin.IsURL(placed(o.URL, func(string) string { return "x" })) != "":
+		return errors.New("pre-action: want an http(s) URL")
+	case strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("pre-action: the token has white space or other than ASCII in it")
+	}
+	return nil
+}
+
+var placeholder = regexp.MustCompile(`<(external_id|twilio_call_sid|call_id|diversion)>`)
+
+// placed puts values, escaped once, where their names are.
+func placed(template string, value func(name string) string) string {
+	return placeholder.ReplaceAllStringFunc(template, func(name string) string {
+		return url.QueryEscape(value(name[1 : len(name)-1]))
+	})
+}
+
+var callSID = regexp.MustCompile(`^CA[0-9a-fA-F]{32}$`)
+
+// twilioSID is the id that Twilio has for the caller's leg: from the header that
+// its own INVITEs carry, or from X-EI, where the setup guides put it.
+func (a Call) twilioSID() string {
+	for name, value := range a.Variables {
+		if strings.EqualFold(name, "X-Twilio-CallSid") {
+			return value
+		}
+	}
+	if callSID.MatchString(a.ExternalID) {
+		return a.ExternalID
+	}
+	return ""
+}
+
+// fetch asks for the variables of a call. The agent speaks without them when it
+// gets none.
+func (c *call) fetch(ctx context.Context) {
+	if c.platform.opts.PreAction.URL == "" {
+		return
+	}
+	got, err := c.preAction(ctx)
+	c.update(func(seen *Call) {
+		seen.Fetched = got
+		if err != nil {
+			seen.FetchError = err.Error()
+		}
+	})
+}
+
+func (c *call) preAction(ctx context.Context) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, preActionTimeout)
+	defer cancel()
+	a, o := c.snapshot(), c.platform.opts.PreAction
+	to := placed(o.URL, func(name string) string {
+		return map[string]string{
+			"external_id": a.ExternalID, "twilio_call_sid": a.twilioSID(), "call_id": a.SynthflowID, "diversion": a.Diversion,
+		}[name]
+	})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
+	if err != nil {
+		return nil, errors.New("the URL can't be used")
+	}
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", userAgent)
+	if o.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+o.Token)
+	}
+	answer, err := standin.Ask(r, maxHookAnswer)
+	switch {
+	case err != nil:
+		return nil, err
+	case !answer.OK():
+		return nil, fmt.Errorf("status %d", answer.Status)
+	}
+	return parseFetched(answer.Body)
+}
+
+// parseFetched reads the JSON object of a pre-action's answer: strings, numbers
+// and booleans by dotted path, as an agent's prompt names them.
+func parseFetched(body []byte) (map[string]string, error) {
+	var tree map[string]any
+	if err := json.Unmarshal(body, &tree); err != nil || tree == nil {
+		return nil, errors.New("the answer is no JSON object")
+	}
+	out := map[string]string{}
+	if err := flatten(out, "", tree, 0); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func flatten(out map[string]string, prefix string, tree map[string]any, depth int) error {
+	if depth == maxDepth {
+		return fmt.Errorf("the answer has more than %d objects in each other", maxDepth)
+	}
+	for name, value := range tree {
+		text := ""
+		switch v := value.(type) {
+		case string:
+			text = v
+		case float64:
+			text = strconv.FormatFloat(v, 'f', -1, 64)
+		case bool:
+			text = strconv.FormatBool(v)
+		case map[string]any:
+			if err := flatten(out, prefix+name+".", v, depth+1); err != nil {
+				return err
+			}
+			continue
+		default: // null, or a list, which no variable can be
+			continue
+		}
+		if out[prefix+name] = text; len(out) > maxFetched {
+			return fmt.Errorf("the answer has more than %d variables", maxFetched)
+		}
+	}
+	return nil
+}

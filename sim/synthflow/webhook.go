@@ -1,0 +1,132 @@
+package synthflow
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"time"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+	"flowbridge/synthflow"
+)
+
+const (
+	defaultSignature = "Synthflow-Signature"
+	defaultTries     = 3
+	maxTries         = 10
+	defaultPause     = 500 * time.Millisecond
+	hookTimeout      = 10 * time.Second
+	maxHookAnswer    = 64 << 10
+	userAgent        = "synthflow-sim"
+)
+
+// Webhook says how webhooks are sent. The documents leave the retries
+// open, and spell the signature's header as a CGI variable.
+type Webhook struct {
+	URL    string        // after a call whose agent has no external_webhook_url; none if empty
+	Secret string        // of the signature, base64(HMAC-SHA256(secret, call_id)); none is sent if empty
+	Header string        // that the signature is in, as it is on the wire; "Synthflow-Signature" if empty
+	Tries  int           // deliveries until one gets a 2xx, 1 to 10; 3 if zero
+	Pause  time.Duration // before the second delivery, then twice as long each time; 500ms if zero
+}
+
+var headerName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func (o Webhook) validate() error {
+	switch {
+	case o.URL != "" && standin.IsURL(o.URL) != "":
+		return errors.New("webhook: want an http(s) URL")
+	case o.Header != "" && !headerName.MatchString(o.Header):
+		return fmt.Errorf("webhook: %q is no header's name", o.Header)
+	case o.Tries < 0 || o.Tries > maxTries:
+		return fmt.Errorf("webhook: %d deliveries: 1 to %d", o.Tries, maxTries)
+	case o.Pause < 0:
+		return errors.New("webhook: negative pause")
+	}
+	return nil
+}
+
+func (o Webhook) withDefaults() Webhook {
+	o.Header = cmp.Or(o.Header, defaultSignature)
+	o.Tries = cmp.Or(o.Tries, defaultTries)
+	o.Pause = cmp.Or(o.Pause, defaultPause)
+	return o
+}
+
+// post sends JSON with the signature of the call.
+func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer, error) {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return standin.Answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
+	defer cancel()
+	header := http.Header{"User-Agent": {userAgent}}
+	if o := c.platform.opts.Webhook; o.Secret != "" {
+		header[o.Header] = []string{synthflow.Sign(o.Secret, c.id())} // byte for byte: Set would change the case
+	}
+	return standin.Post(ctx, to, header, body, maxHookAnswer)
+}
+
+// Over sends the webhook after a call, which takes its time.
+func (c *call) Over() {
+	to := cmp.Or(c.takenBy().webhook, c.platform.opts.Webhook.URL)
+	if c.id() == "" || to == "" || !c.platform.Enter() {
+		return
+	}
+	go func() {
+		defer c.platform.Leave()
+		c.deliver(to)
+	}()
+}
+
+// deliver sends the webhook after a call until somebody takes it.
+func (c *call) deliver(to string) {
+	p, payload := c.platform, c.afterCall()
+	pause := p.opts.Webhook.Pause
+	for try := 1; ; try++ {
+		answer, err := c.post(p.Context(), to, payload)
+		c.update(func(seen *Call) { seen.WebhookTries, seen.WebhookStatus = try, answer.Status })
+		p.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("webhook sent")
+		if answer.OK() || try == p.opts.Webhook.Tries {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-p.Context().Done():
+			return
+		}
+		pause *= 2
+	}
+}
+
+// afterCall is the body of the webhook after a call (webhooks page).
+func (c *call) afterCall() map[string]any {
+	a := c.snapshot()
+	reason := "undefined"
+	switch {
+	case a.GotCancel:
+		reason = "user_canceled"
+	case a.EndedBy == sim.SideCaller:
+		reason = "human_goodbye"
+	case a.EndedBy == sim.SideAgent:
+		reason = "agent_goodbye"
+	}
+	variables := map[string]any{}
+	_ = json.Unmarshal(c.asked.Variables, &variables) // an object, or absent
+	return map[string]any{
+		"status": a.status(), "error_message": "",
+		"lead": map[string]any{"name": "", "phone_number": c.from, "prompt_variables": variables},
+		"call": map[string]any{
+			"status": a.status(), "end_call_reason": reason, "model_id": a.ModelID, "timezone": "Europe/Berlin", "call_id": a.SynthflowID,
+			"duration": a.spoken(), "start_time": a.InvitedAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"), "transcript": c.transcript(a),
+			"recording_url": "", "diversion": a.Diversion, "external_id": a.ExternalID,
+		},
+		"executed_actions": map[string]any{}, "analysis": map[string]any{},
+	}
+}

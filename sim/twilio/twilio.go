@@ -1,0 +1,154 @@
+package twilio
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+)
+
+const (
+	apiVersion      = "2010-04-01"
+	webhookPatience = 15 * time.Second // for an answer of a webhook
+	defaultRinging  = 30 * time.Second // <Dial timeout>
+	maxDocuments    = 10               // TwiML of one call; more are a loop
+)
+
+// Options say whose Twilio it is and where it sends from.
+type Options struct {
+	Listen     string             // SIP over UDP; "127.0.0.1:0" if empty
+	AccountSID string             // made up if empty
+	AuthToken  string             // signs requests; empty: they are not signed
+	Tap        func(sim.Datagram) // sees every SIP message; must not block; nil: nobody
+	Log        zerolog.Logger
+}
+
+// Call is a call that comes in to Twilio: to a number with a Voice URL,
+// or to one of an Elastic SIP trunk.
+type Call struct {
+	VoiceURL  string // asked for TwiML; empty with Trunk
+	PublicURL string // what Twilio was given, where VoiceURL is behind a proxy: it is signed; empty: VoiceURL
+	Method    string // GET or POST; POST, Twilio's default, if empty
+
+	Trunk string // origination URI of a trunk, like sip:127.0.0.1:5060, instead of VoiceURL
+
+	Called        string // the Twilio number
+	From          string // the caller
+	CallSID       string // made up if empty
+	ForwardedFrom string // parameter of the webhook, Diversion of a trunk's INVITE
+	CallerName    string
+	Asserted      bool         // P-Asserted-Identity in a trunk's INVITE
+	SIPHeaders    []sim.Header // X- headers of a caller who came to a SIP domain; not for trunks
+
+	Dest   netip.AddrPort // where INVITEs are sent; zero: where the URI says, if that is loopback
+	GiveUp time.Duration  // the caller hangs up that long after the call came in, if nobody has answered by then; zero: never
+	Hold   time.Duration  // from the answer to the BYE; zero: until the far end or ctx ends it
+	Heard  int            // packets of audio that the caller waits for before it hangs up, besides Hold
+	Seed   uint64         // of the caller's words
+	Fault  sim.Fault
+}
+
+// Outcomes of a call at Twilio.
+const (
+	OutcomeDialled  = "dialled"  // a SIP URI or a trunk, whatever became of that
+	OutcomeNumber   = "number"   // another number would be dialled
+	OutcomeRejected = "rejected" // <Reject>
+	OutcomeEnded    = "ended"    // the document had nobody to dial
+)
+
+// Result is what became of a call.
+type Result struct {
+	AccountSID string
+	CallSID    string
+	Requests   []Request // to webhooks, in order
+	Verbs      []string  // that were run, in order
+	Dials      []Dial    // INVITEs, in order
+	Warnings   []string  // of Twilio's debugger
+	Outcome    string
+}
+
+// Platform is the stand-in: it asks a Voice URL what to do with a call
+// and does it, or calls a trunk.
+type Platform struct {
+	opts    Options
+	carrier *sim.Carrier
+}
+
+// Start opens the SIP socket. Cancelling ctx ends the calls.
+func Start(ctx context.Context, o Options) (*Platform, error) {
+	o.AccountSID = cmp.Or(o.AccountSID, newSID("AC"))
+	carrier, err := sim.StartCarrier(ctx, sim.CarrierOptions{Listen: o.Listen, Tap: o.Tap, Log: o.Log})
+	if err != nil {
+		return nil, fmt.Errorf("twilio-sim: %w", err)
+	}
+	return &Platform{o, carrier}, nil
+}
+
+// newSID makes an identifier as Twilio's are: two letters and 32 hex digits.
+func newSID(kind string) string { return kind + strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+// Close hangs up and waits until nothing of it runs.
+func (t *Platform) Close() error { return t.carrier.Close() }
+
+// Validate says what is wrong with a call before it is placed.
+func (c Call) Validate() error {
+	if (c.VoiceURL == "") == (c.Trunk == "") {
+		return errors.New("one of a Voice URL and a trunk's URI is needed")
+	}
+	for name, text := range map[string]string{"Voice URL": c.VoiceURL, "public URL": c.PublicURL} {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "") {
+			return fmt.Errorf("%s: write an http or https URL without user name, like http://127.0.0.1:8081/redirect_call", name)
+		}
+	}
+	if _, err := trunkURI(c.Trunk, "x"); c.Trunk != "" && err != nil {
+		return err
+	}
+	switch {
+	case c.Called == "":
+		return errors.New("the number that is called is needed")
+	case c.GiveUp < 0:
+		return fmt.Errorf("giving up after %v: a time from 0 on", c.GiveUp)
+	case c.GiveUp > 0 && c.Trunk != "":
+		return errors.New("a caller who gives up is of webhooks, not of trunks")
+	case c.Method != "" && c.Method != http.MethodGet && c.Method != http.MethodPost:
+		return fmt.Errorf("method %q: GET or POST", c.Method)
+	case c.Trunk != "" && c.Fault.Kind != sim.FaultNone:
+		return fmt.Errorf("fault %s is of webhooks, not of trunks", c.Fault.Kind)
+	}
+	for _, h := range c.SIPHeaders {
+		if !strings.HasPrefix(strings.ToLower(h.Name), "x-") {
+			return fmt.Errorf("header %q: Twilio passes X- headers on, and no others", h.Name)
+		}
+	}
+	return checkFault(c.Fault, c.method())
+}
+
+func (c Call) method() string { return cmp.Or(c.Method, http.MethodPost) }
+
+// Call places a call and returns when it is over. What the far end of an
+// INVITE did is in the result; an error is a Error where Twilio would
+// tell the caller that an application error has occurred, or says why the
+// call could not be placed.
+func (t *Platform) Call(ctx context.Context, c Call) (Result, error) {
+	if err := c.Validate(); err != nil {
+		return Result{}, err
+	}
+	c.CallSID = cmp.Or(c.CallSID, newSID("CA"))
+	r := &run{platform: t, call: c, began: time.Now(), result: Result{AccountSID: t.opts.AccountSID, CallSID: c.CallSID}}
+	ask := r.webhook
+	if c.Trunk != "" {
+		ask = r.trunk
+	}
+	err := ask(ctx)
+	return r.result, err
+}

@@ -1,0 +1,222 @@
+package vapi
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+const maxObjects = 10_000 // of a kind
+
+// account holds the assistants and phone numbers. An object in it is never
+// changed: a change puts another in its place.
+type account struct {
+	names sipNames
+	org   string
+
+	mu         sync.Mutex // guards what follows
+	assistants objects
+	numbers    objects
+	lines      map[string]*line // by id of the number
+}
+
+// objects are those of a kind.
+type objects struct {
+	standin.Table[standin.Object]
+	kind string
+}
+
+// line is what a call needs of a phone number.
+type line struct {
+	id      string
+	user    string // of its sipUri, in lower case
+	members standin.Object
+	asks    *sim.Challenger // nil: nobody is challenged
+}
+
+func badRequest(words ...string) *standin.Refusal {
+	return &standin.Refusal{Code: http.StatusBadRequest, Words: words}
+}
+
+func newAccount(names sipNames) *account {
+	return &account{
+		names: names, org: uuid.NewString(), lines: map[string]*line{},
+		assistants: objects{kind: "Assistant"}, numbers: objects{kind: "Phone Number"},
+	}
+}
+
+// find returns an object, or the refusal that there is none.
+func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
+	if object := o.Get(id); object != nil {
+		return object, nil
+	}
+	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
+}
+
+// put keeps an object: a new one with an id of its own where id is empty, or the
+// members of a change beside those that it has.
+func (a *account) put(t *objects, id string, members standin.Object, shape standin.Shape) (standin.Object, *standin.Refusal) {
+	if wrong := shape.Wrong(members); len(wrong) > 0 {
+		return nil, badRequest(wrong...)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	object, now := maps.Clone(members), stamp(time.Now())
+	switch {
+	case id != "":
+		old, refusal := t.find(id)
+		if refusal != nil {
+			return nil, refusal
+		}
+		object = maps.Clone(old)
+		maps.Copy(object, members)
+	case t.Len() == maxObjects:
+		return nil, badRequest(fmt.Sprintf("there are %d of them already, which is as many as this stand-in keeps", maxObjects))
+	default:
+		id = uuid.NewString()
+		object["id"], object["orgId"], object["createdAt"] = id, a.org, now
+	}
+	object["updatedAt"] = now
+	if t == &a.numbers {
+		object["status"] = "active"
+		l, refusal := a.line(id, object)
+		if refusal != nil {
+			return nil, refusal
+		}
+		a.lines[id] = l
+	}
+	t.Put(id, object)
+	return object, nil
+}
+
+// remove takes an object out of its table.
+func (a *account) remove(t *objects, id string) (standin.Object, *standin.Refusal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old, refusal := t.find(id)
+	if refusal == nil {
+		t.Remove(id)
+		delete(a.lines, id)
+	}
+	return old, refusal
+}
+
+// line checks what makes a number one that can be called. The lock is held.
+func (a *account) line(id string, object standin.Object) (*line, *standin.Refusal) {
+	uri := object.Text("sipUri")
+	user, words := a.names.user(uri)
+	if words != "" {
+		return nil, badRequest("sipUri " + words)
+	}
+	for other, l := range a.lines {
+		if other != id && l.user == user {
+			return nil, badRequest("sipUri " + strconv.Quote(uri) + " is taken by another phone number. Choose another username.")
+		}
+	}
+	if assistant, given := object["assistantId"].(string); given {
+		if _, refusal := a.assistants.find(assistant); refusal != nil {
+			return nil, badRequest(refusal.Words...)
+		}
+	}
+	l := &line{id: id, user: user, members: object}
+	if auth := object.Object("authentication"); auth != nil {
+		// The realm is sip.vapi.ai unless said (page "SIP introduction", SipAuthentication).
+		l.asks = sim.NewChallenger(sim.SIPAuth{
+			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), a.names.region),
+		})
+	}
+	return l, nil
+}
+
+// called finds the number of a Request-URI; the words say why there is none.
+func (a *account) called(to sim.Address) (*line, string) {
+	if words := a.names.host(to.Host, to.Port); words != "" {
+		return nil, "the host of the Request-URI " + words
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, l := range a.lines {
+		if l.user == strings.ToLower(to.User) { // the API reference: a sipUri is case-insensitive
+			return l, ""
+		}
+	}
+	return nil, "no phone number has this sipUri"
+}
+
+// get returns an object of a table.
+func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return t.find(id)
+}
+
+// sipNames are the hosts that a stand-in is called at.
+type sipNames struct {
+	region string         // the platform's own name
+	own    netip.AddrPort // where the stand-in listens
+	extra  string         // how else it is called, may be empty
+}
+
+// user takes a sipUri apart; the words say what is wrong with it.
+func (n sipNames) user(uri string) (user, words string) {
+	rest, isSIP := strings.CutPrefix(uri, "sip:")
+	user, host, hasUser := strings.Cut(rest, "@")
+	if !isSIP || !hasUser || user == "" || strings.Trim(strings.ToLower(user), "abcdefghijklmnopqrstuvwxyz0123456789-_.+") != "" {
+		return "", "must be in the format sip:username@" + n.region
+	}
+	name, port, err := splitHost(host)
+	if err != nil {
+		return "", "must be in the format sip:username@" + n.region
+	}
+	if words := n.host(name, port); words != "" {
+		return "", "has a host that " + words
+	}
+	return strings.ToLower(user), ""
+}
+
+func splitHost(s string) (host string, port int, err error) {
+	if at, err := netip.ParseAddrPort(s); err == nil {
+		return at.Addr().String(), int(at.Port()), nil
+	}
+	host, digits, hasPort := strings.Cut(s, ":")
+	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return strings.Trim(s, "[]"), 0, nil
+	}
+	if hasPort {
+		if port, err = strconv.Atoi(digits); err != nil || port < 1 || port > 65535 {
+			return "", 0, fmt.Errorf("port %q", digits)
+		}
+	}
+	return host, port, nil
+}
+
+// host says why a host is not ours; port is 0 where none is given.
+func (n sipNames) host(host string, port int) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	switch {
+	case host == n.region:
+		if port == 0 || port == 5060 {
+			return ""
+		}
+	case n.extra != "" && host == strings.ToLower(n.extra), host == "localhost":
+		return ""
+	default:
+		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		ours := err == nil && (ip.Unmap() == n.own.Addr() || n.own.Addr().IsUnspecified())
+		if ours && (port == int(n.own.Port()) || port == 0) {
+			return ""
+		}
+	}
+	return "is not this region's (" + n.region + ") nor the stand-in's own (" + n.own.String() + ")"
+}

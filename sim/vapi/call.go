@@ -1,0 +1,162 @@
+package vapi
+
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+// Call is what the agent saw of one INVITE, and what became of it.
+type Call struct {
+	sim.AgentCall
+
+	ID             string
+	PhoneNumberID  string
+	AssistantID    string            // empty for an assistant of this call alone, and without any
+	CustomerNumber string            // of the caller, where it is a number
+	CustomerURI    string            // of the caller
+	Variables      map[string]string // template variables by name in lower case
+	Says           string            // the first words, with the variables filled in; empty: the agent waits
+	Asked          string            // the assistant-request as it was sent
+	Answer         string            // its answer as it came, or what went wrong
+	EndedReason    string            // the platform's word for how the call ended; empty while it lasts
+
+	callback server // who is told of the end
+	why      string // decides the EndedReason of a call that was not cancelled
+}
+
+// The platform's words for how a call ended that mean something here (its API
+// reference, Call.endedReason).
+const (
+	endedByCaller     = "customer-ended-call"
+	endedByAgent      = "assistant-ended-call"
+	endedRinging      = "call.ringing.sip-inbound-caller-hungup-before-call-connect"
+	endedUnconnected  = "call.ringing.error-sip-inbound-call-failed-to-connect"
+	endedNoServer     = "call-start-error-neither-assistant-nor-server-set"
+	endedNotFound     = "assistant-not-found"
+	endedFailed       = "assistant-request-failed"
+	endedError        = "assistant-request-returned-error"
+	endedUnspeakable  = "assistant-request-returned-unspeakable-error"
+	endedInvalid      = "assistant-request-returned-invalid-assistant"
+	endedNone         = "assistant-request-returned-no-assistant"
+	endedForwarded    = "assistant-request-returned-forwarding-phone-number"
+	endedNotForwarded = "call.in-progress.error-transfer-failed"
+)
+
+// call is a call at the platform.
+type call struct {
+	platform *Platform
+	in       *sim.Incoming
+	line     *line // that was called; nil if none
+
+	mu   sync.Mutex // guards what follows
+	seen Call
+}
+
+// NewCall remembers a call.
+func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
+	c := &call{platform: p, in: in}
+	p.calls.Add(c)
+	return c
+}
+
+// update changes what is known of the call.
+func (c *call) update(f func(*Call)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.seen)
+}
+
+func (c *call) snapshot() Call {
+	agent := c.in.Seen()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.seen
+	out.AgentCall = agent
+	out.EndedReason = endedReason(out)
+	return out
+}
+
+// Describe adds what a call is about to a log line.
+func (c *call) Describe(e *zerolog.Event) { e.Str("id", c.snapshot().ID) }
+
+func endedReason(c Call) string {
+	switch {
+	case c.EndedAt.IsZero():
+		return ""
+	case c.GotCancel:
+		return endedRinging
+	case c.why == endedForwarded && c.AnsweredAt.IsZero():
+		return endedUnconnected
+	case c.why == endedForwarded && c.ReferTo != "" && (c.ReferStatus < 200 || c.ReferStatus > 299 || c.ReferResult > 299):
+		return endedNotForwarded
+	case c.why != "":
+		return c.why
+	case c.AnsweredAt.IsZero():
+		return endedUnconnected
+	case c.EndedBy == sim.SideCaller:
+		return endedByCaller
+	}
+	return endedByAgent
+}
+
+// callObjects are all calls as the API tells of them, latest first.
+func (p *Platform) callObjects() []standin.Object {
+	calls := p.Calls()
+	out := make([]standin.Object, 0, len(calls))
+	for i := range calls {
+		if c := calls[len(calls)-1-i]; c.ID != "" {
+			out = append(out, p.callObject(c))
+		}
+	}
+	return out
+}
+
+// callObject has the members that the platform's own messages have for a call
+// over SIP. Its API reference does not say where the SIP headers are; its
+// messages have them as template variables, without x-.
+func (p *Platform) callObject(c Call) standin.Object {
+	status, variables := "ringing", map[string]any{}
+	for name, value := range c.Variables {
+		variables[name] = value
+	}
+	if !c.AnsweredAt.IsZero() {
+		status = "in-progress"
+	}
+	customer := map[string]any{"sipUri": c.CustomerURI}
+	if c.CustomerNumber != "" {
+		customer["number"] = c.CustomerNumber
+	}
+	o := standin.Object{
+		"id": c.ID, "orgId": p.account.org, "type": "inboundPhoneCall",
+		"createdAt": stamp(c.InvitedAt), "updatedAt": stamp(c.InvitedAt),
+		"phoneCallProvider": "vapi", "phoneCallTransport": "sip", "phoneNumberId": c.PhoneNumberID,
+		"assistantId": nil, "squadId": nil, "workflowId": nil,
+		"assistantOverrides":       map[string]any{"variableValues": variables},
+		"customer":                 customer,
+		"phoneCallProviderDetails": map[string]any{"sbcCallId": c.CallID},
+		"transport": map[string]any{
+			"provider": "vapi.sip", "sbcCallSid": c.CallID,
+			"callSid": uuid.NewSHA1(uuid.NameSpaceOID, []byte(c.ID)).String(),
+		},
+	}
+	if c.AssistantID != "" {
+		o["assistantId"] = c.AssistantID
+	}
+	if !c.AnsweredAt.IsZero() {
+		o["startedAt"] = stamp(c.AnsweredAt)
+	}
+	if !c.EndedAt.IsZero() {
+		status = "ended"
+		o["endedAt"], o["updatedAt"], o["endedReason"] = stamp(c.EndedAt), stamp(c.EndedAt), c.EndedReason
+	}
+	o["status"] = status
+	return o
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
