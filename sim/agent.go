@@ -71,7 +71,7 @@ func OpenAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 	s := &Agent{opts: o}
 	s.SetFault(o.Fault)
 	var err error
-	s.sip, err = openEndpoint(ctx, o.Listen, o.Name, o.Log, s.drops)
+	s.sip, err = openEndpoint(ctx, o.Listen, o.Name, "agent", o.Log, s.drops)
 	return s, err
 }
 
@@ -226,9 +226,7 @@ func (s *Agent) refuse(c *Incoming, code int, reason string) {
 // ring sends 180 and waits as long as the agent lets it ring; false means
 // that there is nobody left to answer.
 func (s *Agent) ring(c *Incoming) bool {
-	res := sip.NewResponseFromRequest(c.req, sip.StatusRinging, "Ringing", nil)
-	res.AppendHeader(s.sip.contact("agent", c.req.Source()))
-	_ = c.tx.Respond(res)
+	_ = c.tx.Respond(s.sip.response(c.req, sip.StatusRinging, "Ringing", nil))
 	wait := s.opts.RingFor
 	if f := s.Fault(); f.Kind == FaultLate {
 		wait = f.After

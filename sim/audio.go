@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
+// SampleRate is that of all audio here, in Hz.
+const SampleRate = 8000
+
 const (
-	SampleRate   = 8000
 	frameSamples = 160 // 20 ms
 	frameTime    = 20 * time.Millisecond
 

@@ -19,7 +19,7 @@ func TestCallIsHeardOnBothEnds(t *testing.T) {
 	cc.DisplayName, cc.Digits = "Ada", "1#"
 	const frames = 170
 	r := placeUntil(t, c, cc, func(o *outgoing) bool {
-		return o.stream.stats().Received >= frames && h.all()[0].Seen().RTP.Received >= frames
+		return o.stream.media(false).RTP.Received >= frames && h.all()[0].Seen().RTP.Received >= frames
 	})
 	if r.Status != 200 || r.EndedBy != SideCaller || r.ByeStatus != 200 {
 		t.Fatalf("got %d %s, ended by %s, bye %d", r.Status, r.Reason, r.EndedBy, r.ByeStatus)
@@ -57,7 +57,7 @@ func TestEcho(t *testing.T) {
 	h, c := start(t, AgentOptions{RingFor: -1, EchoDelay: 100 * time.Millisecond}), startCarrier(t)
 	words := Words(7)[SampleRate/2 : SampleRate]
 	r := placeUntil(t, c, h.call(""), func(o *outgoing) bool {
-		_, score := Match(o.stream.heard(), words)
+		_, score := Match(o.stream.media(false).Heard, words)
 		return score >= 0.9
 	})
 	if r.Status != 200 {
@@ -85,7 +85,7 @@ func TestManyCallsKeepApart(t *testing.T) {
 		cc.Seed = uint64(i)
 		wg.Go(func() {
 			results[i] = placeUntil(t, c, cc, func(o *outgoing) bool {
-				return o.stream.stats().Received >= frames && received(user) >= frames
+				return o.stream.media(false).RTP.Received >= frames && received(user) >= frames
 			})
 		})
 	}

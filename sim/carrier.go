@@ -69,13 +69,9 @@ type CarrierResult struct {
 	PostDialDelay time.Duration // INVITE to the first 18x, or to the answer if there was none
 	MediaDelay    time.Duration // answer to the first RTP heard; negative with early media
 
-	Heard      []int16 // the first 20 s, decoded, 8 kHz
-	Digits     string
-	RTP        RTPStats
-	SentMarks  []PacketMark
-	HeardMarks []PacketMark
-	Headers    []string // of the final response, "Name: value"
-	SDP        string   // of the answer
+	Media
+	Headers []string // of the final response, "Name: value"
+	SDP     string   // of the answer
 }
 
 // Carrier places calls, as many at a time as wanted, from one socket.
@@ -90,7 +86,7 @@ type Carrier struct {
 func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 	c := &Carrier{}
 	var err error
-	if c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", o.Log, nil); err != nil {
+	if c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", "carrier", o.Log, nil); err != nil {
 		return nil, err
 	}
 	c.sip.sock.tap = o.Tap
@@ -171,7 +167,7 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	}
 	st.tones = digits
 	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal(), refers: make(chan string, maxRefers)}
-	contact := c.sip.contact("carrier", req.Destination())
+	contact := c.sip.contact(req.Destination())
 	callID, hops := sip.CallIDHeader(newTag()+"@"+contact.Address.Host), sip.MaxForwardsHeader(70)
 	from := &sip.FromHeader{DisplayName: cc.DisplayName, Address: sip.Uri{Scheme: "sip", User: cc.From, Host: contact.Address.Host}}
 	o.tag = newTag()
@@ -216,9 +212,7 @@ func (c *Carrier) onReInvite(o *outgoing, req *sip.Request, tx sip.ServerTransac
 		return
 	}
 	o.update(func(r *CarrierResult) { r.ReInvites++ })
-	res := sip.NewSDPResponseFromRequest(req, o.offer)
-	res.AppendHeader(c.sip.contact("carrier", req.Source()))
-	_ = tx.Respond(res)
+	_ = tx.Respond(c.sip.response(req, sip.StatusOK, "OK", o.offer))
 }
 
 // onRefer hands a request for a transfer to the call, which says how it went.

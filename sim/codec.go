@@ -20,9 +20,9 @@ type codec struct {
 func codecFor(payload uint8) (codec, bool) {
 	switch payload {
 	case payloadPCMU:
-		return codec{name: "PCMU", payload: payloadPCMU, silence: 0xff, encode: audio.EncodeULaw, decode: audio.DecodeULaw}, true
+		return codec{"PCMU", payload, 0xff, audio.EncodeULaw, audio.DecodeULaw}, true
 	case payloadPCMA:
-		return codec{name: "PCMA", payload: payloadPCMA, silence: 0xd5, encode: audio.EncodeALaw, decode: audio.DecodeALaw}, true
+		return codec{"PCMA", payload, 0xd5, audio.EncodeALaw, audio.DecodeALaw}, true
 	}
 	return codec{}, false
 }

@@ -15,11 +15,6 @@ type Delays struct {
 	Max     time.Duration
 }
 
-type markKey struct {
-	ssrc uint32
-	seq  uint16
-}
-
 // MarkPair is one direction of one call: what one end sent and the other
 // heard.
 type MarkPair struct {
@@ -45,13 +40,7 @@ func PooledDelays(pairs []MarkPair) Delays {
 		return Delays{}
 	}
 	slices.Sort(found)
-	return Delays{
-		Packets: len(found),
-		Min:     found[0],
-		P50:     quantile(found, 0.50),
-		P99:     quantile(found, 0.99),
-		Max:     found[len(found)-1],
-	}
+	return Delays{len(found), found[0], quantile(found, 0.50), quantile(found, 0.99), found[len(found)-1]}
 }
 
 func quantile(sorted []time.Duration, q float64) time.Duration {
@@ -59,28 +48,30 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[max(0, min(i, len(sorted)-1))]
 }
 
-func pairByNumber(sent, heard []PacketMark) []time.Duration {
-	at := make(map[markKey]PacketMark, len(sent))
-	for _, m := range sent {
-		at[markKey{m.SSRC, m.Seq}] = m
+func pairByNumber(sent, heard []PacketMark) (out []time.Duration) {
+	type number struct {
+		ssrc uint32
+		seq  uint16
 	}
-	var out []time.Duration
+	at := make(map[number]PacketMark, len(sent))
+	for _, m := range sent {
+		at[number{m.SSRC, m.Seq}] = m
+	}
 	for _, m := range heard {
-		if s, ok := at[markKey{m.SSRC, m.Seq}]; ok && m.Sum == s.Sum && m.At >= s.At {
+		if s, ok := at[number{m.SSRC, m.Seq}]; ok && m.Sum == s.Sum && m.At >= s.At {
 			out = append(out, time.Duration(m.At-s.At))
 		}
 	}
 	return out
 }
 
-func pairByPayload(sent, heard []PacketMark) []time.Duration {
+func pairByPayload(sent, heard []PacketMark) (out []time.Duration) {
 	at := make(map[uint32][]int64, len(sent))
 	for _, m := range sent {
 		if m.Sum != 0 {
 			at[m.Sum] = append(at[m.Sum], m.At)
 		}
 	}
-	var out []time.Duration
 	for _, m := range heard {
 		for _, sentAt := range slices.Backward(at[m.Sum]) {
 			if sentAt <= m.At {

@@ -28,6 +28,7 @@ const (
 type endpoint struct {
 	sock   *socket
 	local  netip.AddrPort
+	user   string // of its Contact
 	ua     *sipgo.UserAgent
 	server *sipgo.Server
 	client *sipgo.Client
@@ -42,7 +43,7 @@ type endpoint struct {
 }
 
 // openEndpoint listens, at an address of loopback if none is given.
-func openEndpoint(ctx context.Context, listen, name string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
+func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
 	conn, err := listenUDP(cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -154,9 +155,9 @@ func (e *endpoint) ip(peer string) netip.Addr {
 	return unmapped(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
 }
 
-func (e *endpoint) contact(user, peer string) *sip.ContactHeader {
+func (e *endpoint) contact(peer string) *sip.ContactHeader {
 	return &sip.ContactHeader{Address: sip.Uri{
-		Scheme: "sip", User: user, Host: hostPart(e.ip(peer)), Port: int(e.local.Port()),
+		Scheme: "sip", User: e.user, Host: hostPart(e.ip(peer)), Port: int(e.local.Port()),
 	}}
 }
 
@@ -189,6 +190,19 @@ func (e *endpoint) ask(req *sip.Request) int {
 			return 0
 		}
 	}
+}
+
+// response answers within a call, with the SDP if there is any.
+func (e *endpoint) response(req *sip.Request, code int, reason string, sdp []byte) *sip.Response {
+	res := sip.NewResponseFromRequest(req, code, reason, sdp)
+	res.AppendHeader(e.contact(req.Source()))
+	if code == sip.StatusOK {
+		res.AppendHeader(sip.NewHeader("Allow", allowed))
+	}
+	if sdp != nil {
+		res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
+	}
+	return res
 }
 
 // hangUp sends a BYE and returns the status of its answer. An end that closes

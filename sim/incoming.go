@@ -34,11 +34,7 @@ type AgentCall struct {
 	Status     int    // final response, 0 while ringing
 	Reason     string // its reason phrase
 
-	Heard       []int16 // the first 20 s, decoded, 8 kHz
-	Digits      string
-	RTP         RTPStats
-	SentMarks   []PacketMark // only of an ended call
-	HeardMarks  []PacketMark
+	Media
 	ReInvites   int
 	ReferTo     string // where the agent asked to be transferred to
 	ReferStatus int    // the answer to its REFER
@@ -159,12 +155,8 @@ func (c *Incoming) Seen() AgentCall {
 	c.mu.Lock()
 	out, st := c.seen, c.stream
 	c.mu.Unlock()
-	if st == nil {
-		return out
-	}
-	out.Heard, out.Digits, out.RTP, out.HeardMarks = st.heard(), st.digits(), st.stats(), st.heardMarks()
-	if !out.EndedAt.IsZero() {
-		out.SentMarks = st.sentMarks
+	if st != nil {
+		out.Media = st.media(!out.EndedAt.IsZero())
 	}
 	return out
 }

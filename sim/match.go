@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -55,18 +56,10 @@ func coarseOffsets(heard, reference []float32) []int {
 	for o := low; o <= high; o++ {
 		all = append(all, found{o, correlation(h, r, o)})
 	}
-	slices.SortFunc(all, func(a, b found) int {
-		switch {
-		case a.score > b.score:
-			return -1
-		case a.score < b.score:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(b.score, a.score) })
 	var out []int
 	for _, f := range all {
-		near := slices.ContainsFunc(out, func(o int) bool { return abs(o-f.offset*hop) <= hop })
+		near := slices.ContainsFunc(out, func(o int) bool { return max(o-f.offset*hop, f.offset*hop-o) <= hop })
 		if !near {
 			out = append(out, f.offset*hop)
 		}
@@ -75,13 +68,6 @@ func coarseOffsets(heard, reference []float32) []int {
 		}
 	}
 	return out
-}
-
-func abs(n int) int {
-	if n < 0 {
-		return -n
-	}
-	return n
 }
 
 // envelopes is the loudness of each hop, on a scale where quiet parts count

@@ -270,7 +270,7 @@ func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) 
 			o.transferred(d, o.cc.OnRefer(to))
 			continue
 		case <-hold:
-			if o.stream.stats().Received < uint64(o.cc.Heard) {
+			if o.stream.media(false).RTP.Received < uint64(o.cc.Heard) {
 				hold = time.After(frameTime)
 				continue
 			}
@@ -283,7 +283,7 @@ func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) 
 // transferred tells the agent how a transfer went (RFC 3515 §2.4.5).
 func (o *outgoing) transferred(d *dialog, code int) {
 	req := d.request(sip.NOTIFY)
-	req.AppendHeader(o.carrier.sip.contact("carrier", o.req.Destination()))
+	req.AppendHeader(o.carrier.sip.contact(o.req.Destination()))
 	req.AppendHeader(sip.NewHeader("Event", "refer"))
 	req.AppendHeader(sip.NewHeader("Subscription-State", "terminated;reason=noresource"))
 	req.AppendHeader(sip.NewHeader("Content-Type", "message/sipfrag;version=2.0"))
@@ -305,11 +305,7 @@ func (o *outgoing) result() CarrierResult {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.res
-	r.Heard = o.stream.heard()
-	r.Digits = o.stream.digits()
-	r.RTP = o.stream.stats()
-	r.SentMarks = o.stream.sentMarks
-	r.HeardMarks = o.stream.heardMarks()
+	r.Media = o.stream.media(true)
 	if !r.AnsweredAt.IsZero() && !r.RTP.FirstAt.IsZero() {
 		r.MediaDelay = r.RTP.FirstAt.Sub(r.AnsweredAt)
 	}

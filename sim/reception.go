@@ -1,9 +1,11 @@
 package sim
 
 import (
-	"encoding/binary"
+	"math"
 	"net/netip"
 	"time"
+
+	"github.com/pion/rtp"
 )
 
 // reception is what one end received. The stream's lock guards it.
@@ -32,16 +34,12 @@ type reception struct {
 // take accounts a datagram and returns its audio, in the codec that the peer
 // is sent, or nil.
 func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
-	payload, ok := rtpPayload(b)
-	if !ok {
-		r.stats.Foreign++
-		return nil
-	}
-	kind := b[1] & 0x7f
-	seq, ts, ssrc := binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
-	c, audio := codecFor(kind)
-	event := peer != nil && peer.event != 0 && kind == peer.event
-	if !audio && !event {
+	var p rtp.Packet
+	broken := p.Unmarshal(b) != nil || p.Version != 2 || len(p.Payload) == 0
+	payload, seq, ts, ssrc := p.Payload, p.SequenceNumber, p.Timestamp, p.SSRC
+	c, audio := codecFor(p.PayloadType)
+	event := peer != nil && peer.event != 0 && p.PayloadType == peer.event
+	if broken || !audio && !event {
 		r.stats.Foreign++
 		return nil
 	}
@@ -68,29 +66,6 @@ func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 		return nil
 	}
 	return recode(payload, c, peer.codec)
-}
-
-// rtpPayload checks the fixed header and steps over CSRCs, extension and
-// padding (RFC 3550 §5.1).
-func rtpPayload(b []byte) ([]byte, bool) {
-	if len(b) < rtpHeader || b[0]>>6 != 2 {
-		return nil, false
-	}
-	start := rtpHeader + 4*int(b[0]&0x0f)
-	if b[0]&0x10 != 0 {
-		if len(b) < start+4 {
-			return nil, false
-		}
-		start += 4 + 4*int(binary.BigEndian.Uint16(b[start+2:]))
-	}
-	end := len(b)
-	if b[0]&0x20 != 0 {
-		end -= int(b[len(b)-1])
-	}
-	if start >= end {
-		return nil, false
-	}
-	return b[start:end], true
 }
 
 func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
@@ -146,11 +121,7 @@ func (r *reception) lost() uint64 {
 func (r *reception) spread(ts uint32, now time.Time) {
 	transit := float64(now.UnixNano())*SampleRate/1e9 - float64(ts)
 	if r.transit != 0 {
-		d := transit - r.transit
-		if d < 0 {
-			d = -d
-		}
-		r.jitter += (d - r.jitter) / 16
+		r.jitter += (math.Abs(transit-r.transit) - r.jitter) / 16
 	}
 	r.transit = transit
 }

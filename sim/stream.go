@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,15 @@ type RTPStats struct {
 	Local      netip.AddrPort
 	Remote     netip.AddrPort // where we send
 	Source     netip.AddrPort // where the last packet came from
+}
+
+// Media is the audio of one end of one call.
+type Media struct {
+	Heard      []int16 // the first 20 s, decoded, 8 kHz
+	Digits     string
+	RTP        RTPStats
+	SentMarks  []PacketMark // only of an ended call
+	HeardMarks []PacketMark
 }
 
 // stream is the audio of one end of one call.
@@ -148,7 +158,7 @@ func (s *stream) follow(offer []byte) error {
 func (s *stream) echoAfter(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.echo = newEchoQueue(d)
+	s.echo = &echoQueue{delay: d}
 }
 
 // send writes the next frame. Only the clock calls it.
@@ -242,42 +252,26 @@ func (s *stream) close() {
 	s.readers.Wait()
 }
 
-func (s *stream) stats() RTPStats {
+// media is what there was so far; ended says that the clock has let go of the
+// stream.
+func (s *stream) media(ended bool) Media {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.rx.stats
-	st.Sent = s.sent.Load()
-	st.RTCP = s.rtcpSeen.Load()
-	st.Lost = s.rx.lost()
+	st.Sent, st.RTCP, st.Lost = s.sent.Load(), s.rtcpSeen.Load(), s.rx.lost()
 	st.Jitter = time.Duration(s.rx.jitter * float64(time.Second) / SampleRate)
-	st.Local = s.local
-	st.Source = s.rx.source
+	st.Local, st.Source = s.local, s.rx.source
 	if p := s.peer.Load(); p != nil {
 		st.Remote, st.Codec = p.addr, p.codec.name
 	}
-	return st
-}
-
-// heard decodes what was received so far.
-func (s *stream) heard() []int16 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.rx.heard) == 0 {
-		return nil
+	m := Media{Digits: string(s.rx.digits), RTP: st, HeardMarks: slices.Clone(s.rx.marks)}
+	if len(s.rx.heard) > 0 {
+		m.Heard = s.rx.law.decodeAll(s.rx.heard)
 	}
-	return s.rx.law.decodeAll(s.rx.heard)
-}
-
-func (s *stream) digits() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return string(s.rx.digits)
-}
-
-func (s *stream) heardMarks() []PacketMark {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]PacketMark(nil), s.rx.marks...)
+	if ended {
+		m.SentMarks = s.sentMarks
+	}
+	return m
 }
 
 func payloadSum(b []byte) uint32 {
@@ -290,37 +284,29 @@ func payloadSum(b []byte) uint32 {
 // echoQueue holds frames until their delay has passed.
 type echoQueue struct {
 	delay  time.Duration
-	frames [][frameSamples]byte
-	due    []time.Time
-	head   int
-	length int
+	frames []echoFrame
 }
 
-func newEchoQueue(d time.Duration) *echoQueue {
-	n := int(d/frameTime) + echoMargin
-	return &echoQueue{delay: d, frames: make([][frameSamples]byte, n), due: make([]time.Time, n)}
+type echoFrame struct {
+	due   time.Time
+	audio [frameSamples]byte
 }
 
 func (q *echoQueue) push(payload []byte, now time.Time) {
 	if len(payload) != frameSamples {
 		return
 	}
-	if q.length == len(q.frames) {
-		q.head = (q.head + 1) % len(q.frames)
-		q.length--
+	if len(q.frames) == int(q.delay/frameTime)+echoMargin {
+		q.frames = q.frames[1:]
 	}
-	i := (q.head + q.length) % len(q.frames)
-	copy(q.frames[i][:], payload)
-	q.due[i] = now.Add(q.delay)
-	q.length++
+	q.frames = append(q.frames, echoFrame{now.Add(q.delay), [frameSamples]byte(payload)})
 }
 
 func (q *echoQueue) pop(dst []byte, now time.Time) bool {
-	if q.length == 0 || q.due[q.head].After(now) {
+	if len(q.frames) == 0 || q.frames[0].due.After(now) {
 		return false
 	}
-	copy(dst, q.frames[q.head][:])
-	q.head = (q.head + 1) % len(q.frames)
-	q.length--
+	copy(dst, q.frames[0].audio[:])
+	q.frames = q.frames[1:]
 	return true
 }

@@ -23,7 +23,7 @@ func (s *Agent) answer(c *Incoming, media remoteMedia) {
 	defer st.close()
 	st.echoAfter(s.opts.EchoDelay)
 
-	res := s.answerTo(c.req, c.answer)
+	res := s.sip.response(c.req, sip.StatusOK, "OK", c.answer)
 	c.update(func(seen *AgentCall) { seen.Status, seen.Reason, seen.AnsweredAt = sip.StatusOK, "OK", time.Now() })
 	if err := c.tx.Respond(res); err != nil {
 		// It lost to a CANCEL. Without this sipgo would resend the 200.
@@ -75,22 +75,12 @@ func (s *Agent) early(c *Incoming, media remoteMedia, d time.Duration) {
 		return
 	}
 	defer st.close()
-	res := sip.NewResponseFromRequest(c.req, sip.StatusSessionInProgress, "Session Progress", c.answer)
-	res.AppendHeader(s.sip.contact("agent", c.req.Source()))
-	res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-	_ = c.tx.Respond(res)
+	_ = c.tx.Respond(s.sip.response(c.req, sip.StatusSessionInProgress, "Session Progress", c.answer))
 	s.clock.add(st)
 	defer s.clock.remove(st)
 	if s.wait(c, d) {
 		s.refuse(c, sip.StatusServiceUnavailable, "Service Unavailable")
 	}
-}
-
-func (s *Agent) answerTo(req *sip.Request, body []byte) *sip.Response {
-	res := sip.NewSDPResponseFromRequest(req, body)
-	res.AppendHeader(s.sip.contact("agent", req.Source()))
-	res.AppendHeader(sip.NewHeader("Allow", allowed))
-	return res
 }
 
 // confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE is
@@ -147,7 +137,7 @@ func (s *Agent) onReInvite(c *Incoming, req *sip.Request, tx sip.ServerTransacti
 		reply(req, tx, sip.StatusNotAcceptableHere, Printable(err.Error()))
 		return
 	}
-	_ = tx.Respond(s.answerTo(req, body))
+	_ = tx.Respond(s.sip.response(req, sip.StatusOK, "OK", body))
 }
 
 func (s *Agent) onAck(req *sip.Request, _ sip.ServerTransaction) {
@@ -173,7 +163,7 @@ func (s *Agent) onBye(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 // how it went. The Side is whose turn it is then to end the call.
 func (s *Agent) refer(c *Incoming, d *dialog) Side {
 	req := d.request(sip.REFER)
-	req.AppendHeader(s.sip.contact("agent", c.req.Source()))
+	req.AppendHeader(s.sip.contact(c.req.Source()))
 	req.AppendHeader(sip.NewHeader("Refer-To", "<"+c.Refers.To+">"))
 	for _, h := range c.Refers.Headers {
 		req.AppendHeader(sip.NewHeader(h.Name, h.Value))

@@ -224,17 +224,15 @@ func (a *account) agent(id string) (agentOfCall, bool) {
 	return g.ofCall(), g != nil
 }
 
-// BoundNumber is an imported number with the agent that answers it, if any.
-type BoundNumber struct{ Number, ModelID string }
-
-// Numbers lists the numbers of the account, in the order of their import.
-func (p *Platform) Numbers() []BoundNumber {
+// Numbers lists the numbers of the account with the agents that answer them, in
+// the order of their import.
+func (p *Platform) Numbers() []Number {
 	a := p.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var all []BoundNumber
+	var all []Number
 	for _, n := range a.numbers.All() {
-		all = append(all, BoundNumber{n.number, a.inboundAgent(n.number).ofCall().id})
+		all = append(all, Number{n.number, a.inboundAgent(n.number).ofCall().id})
 	}
 	return all
 }

@@ -120,7 +120,7 @@ func TestAccountFromEmptyToBound(t *testing.T) {
 	if all := call(200, "GET", "/v2/assistants/", ""); all.at(t, "response.assistants.0.type") != "inbound" {
 		t.Errorf("agents: %s", all.body)
 	}
-	if b := s.Numbers(); len(b) != 1 || b[0] != (BoundNumber{"+15550100002", id}) {
+	if b := s.Numbers(); len(b) != 1 || b[0] != (Number{"+15550100002", id}) {
 		t.Errorf("bound: %v", b)
 	}
 	out := call(200, "POST", "/v2/assistants", `{"type":"outbound","name":"Caller","agent":{}}`).at(t, "response.model_id").(string)

@@ -11,29 +11,20 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// The states of a call (API reference, get-phone-call).
-const (
-	callRegistered = "registered"
-	callRinging    = "ringing"
-	callInProgress = "in-progress"
-	callCompleted  = "completed"
-	callCanceled   = "canceled"
-	callFailed     = "failed"
-)
-
-// status is the platform's word for how a call stands.
+// status is the platform's word for how a call stands (API reference,
+// get-phone-call).
 func (a Call) status() string {
 	switch {
 	case !a.EndedAt.IsZero() && !a.AnsweredAt.IsZero():
-		return callCompleted
+		return "completed"
 	case !a.EndedAt.IsZero() && a.GotCancel:
-		return callCanceled
+		return "canceled"
 	case !a.EndedAt.IsZero():
-		return callFailed
+		return "failed"
 	case !a.AnsweredAt.IsZero():
-		return callInProgress
+		return "in-progress"
 	}
-	return callRinging
+	return "ringing"
 }
 
 // spoken is how long the call was answered, in seconds.
@@ -66,7 +57,7 @@ func (p *Platform) getCall(r *http.Request, _ []byte) (any, *standin.Refusal) {
 	} else if req, at, ok := p.ids.find(id); ok {
 		one = map[string]any{
 			"call_id": p.told("call", id), "model_id": req.Model, "phone_number_from": req.From, "phone_number_to": req.To,
-			"status": callRegistered, "start_time": strconv.FormatInt(at.UnixMilli(), 10), "type_of_call": "inbound", "duration": 0,
+			"status": "registered", "start_time": strconv.FormatInt(at.UnixMilli(), 10), "type_of_call": "inbound", "duration": 0,
 			"prompt_variables": req.Variables, "transcript": "", "recording_url": nil, "end_call_reason": nil,
 		}
 	} else {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 const (
 	preActionTimeout = 5 * time.Second
 	maxFetched       = 256 // variables
-	maxDepth         = 8   // objects in objects
 )
 
 // PreAction is a request that the agent sends before its first turn,
@@ -111,41 +109,26 @@ func (c *call) preAction(ctx context.Context) (map[string]string, error) {
 // parseFetched reads the JSON object of a pre-action's answer: strings, numbers
 // and booleans by dotted path, as an agent's prompt names them.
 func parseFetched(body []byte) (map[string]string, error) {
-	var tree map[string]any
-	if err := json.Unmarshal(body, &tree); err != nil || tree == nil {
+	tree, err := standin.ParseObject(body)
+	if err != nil {
 		return nil, errors.New("the answer is no JSON object")
 	}
 	out := map[string]string{}
-	if err := flatten(out, "", tree, 0); err != nil {
-		return nil, err
+	flatten(out, "", tree)
+	if len(out) > maxFetched {
+		return nil, fmt.Errorf("the answer has more than %d variables", maxFetched)
 	}
 	return out, nil
 }
 
-func flatten(out map[string]string, prefix string, tree map[string]any, depth int) error {
-	if depth == maxDepth {
-		return fmt.Errorf("the answer has more than %d objects in each other", maxDepth)
-	}
+// flatten leaves out null and lists, which no variable can be.
+func flatten(out map[string]string, prefix string, tree map[string]any) {
 	for name, value := range tree {
-		text := ""
 		switch v := value.(type) {
-		case string:
-			text = v
-		case float64:
-			text = strconv.FormatFloat(v, 'f', -1, 64)
-		case bool:
-			text = strconv.FormatBool(v)
+		case string, json.Number, bool:
+			out[prefix+name] = fmt.Sprint(v)
 		case map[string]any:
-			if err := flatten(out, prefix+name+".", v, depth+1); err != nil {
-				return err
-			}
-			continue
-		default: // null, or a list, which no variable can be
-			continue
-		}
-		if out[prefix+name] = text; len(out) > maxFetched {
-			return fmt.Errorf("the answer has more than %d variables", maxFetched)
+			flatten(out, prefix+name+".", v)
 		}
 	}
-	return nil
 }

@@ -79,8 +79,7 @@ func (p *Platform) prepare(_ *http.Request, body []byte) (any, *standin.Refusal)
 	}
 	now := time.Now()
 	if p.Fault().Kind == sim.FaultFailed {
-		reason := "service outage"
-		return p.prepared(req, "failed", "", &reason, now), nil
+		return p.prepared(req, "failed", "", "service outage", now), nil
 	}
 	id := uuid.NewString()
 	p.ids.add(id, req, now)
@@ -102,32 +101,18 @@ func (a *account) mayPrepare(req prepareRequest) *standin.Refusal {
 	return nil
 }
 
-// shortAnswer are the six fields of the short form of the answer; the long form
-// has them too.
-type shortAnswer struct {
-	Status    string          `json:"call_status"`
-	ID        any             `json:"synthflow_call_id"`
-	Direction string          `json:"direction"`
-	Model     string          `json:"model_id"`
-	Workspace string          `json:"workspace_id"`
-	Variables json.RawMessage `json:"custom_variables"`
-}
-
-// prepared is the answer of prepare_inbound.
-func (p *Platform) prepared(r prepareRequest, status string, id any, errorMessage *string, now time.Time) any {
-	six := shortAnswer{status, id, "inbound", r.Model, r.Workspace, r.Variables}
-	if p.opts.ShortAnswer {
-		return six
+// prepared is the answer of prepare_inbound: six fields, and in its long form some
+// more, most of which have nothing in them.
+func (p *Platform) prepared(r prepareRequest, status string, id, problem any, now time.Time) any {
+	answer := map[string]any{}
+	if !p.opts.ShortAnswer {
+		if err := json.Unmarshal([]byte("{"+emptyFields+"}"), &answer); err != nil {
+			return err // which is no JSON, and gives a 500
+		}
+		answer["lead_phone_number"], answer["agent_phone_number"] = r.From, r.To
+		answer["start_time"], answer["error_message"] = now.UnixMilli(), problem
 	}
-	head, err := json.Marshal(struct {
-		shortAnswer
-		Lead  string  `json:"lead_phone_number"`
-		Agent string  `json:"agent_phone_number"`
-		Start int64   `json:"start_time"`
-		Error *string `json:"error_message"`
-	}{six, r.From, r.To, now.UnixMilli(), errorMessage})
-	if err != nil {
-		return err // which is no JSON, and gives a 500
-	}
-	return json.RawMessage(string(head[:len(head)-1]) + "," + emptyFields + "}")
+	answer["call_status"], answer["synthflow_call_id"], answer["direction"] = status, id, "inbound"
+	answer["model_id"], answer["workspace_id"], answer["custom_variables"] = r.Model, r.Workspace, r.Variables
+	return answer
 }

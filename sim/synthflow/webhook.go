@@ -19,6 +19,7 @@ const (
 	defaultSignature = "Synthflow-Signature"
 	defaultTries     = 3
 	maxTries         = 10
+	inboundTries     = 4 // the first request and the three more that the inbound webhook page promises
 	defaultPause     = 500 * time.Millisecond
 	hookTimeout      = 10 * time.Second
 	maxHookAnswer    = 64 << 10
@@ -129,4 +130,50 @@ func (c *call) afterCall() map[string]any {
 		},
 		"executed_actions": map[string]any{}, "analysis": map[string]any{},
 	}
+}
+
+// reroute asks the inbound webhook which agent takes the call.
+func (c *call) reroute(ctx context.Context) error {
+	agent := c.takenBy()
+	if agent.inbound == "" {
+		return nil
+	}
+	payload := map[string]any{"event": "call_inbound", "call_inbound": map[string]string{
+		"model_id": agent.id, "from_number": c.from, "to_number": c.to,
+	}}
+	for try := 1; ; try++ {
+		answer, err := c.post(ctx, agent.inbound, payload)
+		if err == nil && answer.OK() {
+			return c.override(answer.Body)
+		}
+		c.platform.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("inbound webhook failed")
+		if ctx.Err() != nil || try == inboundTries {
+			return errors.New("the inbound webhook does not answer, and there is no default agent")
+		}
+	}
+}
+
+// override follows an answer of the inbound webhook:
+// {"call_inbound":{"override_model_id":"…"}}, with an id, or "" for the agent that
+// has the call. An object without it ends the call.
+func (c *call) override(body []byte) error {
+	answer, err := standin.ParseObject(body)
+	if err != nil {
+		return errors.New("the inbound webhook's answer is not the JSON that is documented")
+	}
+	model, given := answer.Object("call_inbound")["override_model_id"].(string)
+	if !given {
+		return errors.New("the inbound webhook gave no agent")
+	}
+	if model == "" {
+		return nil
+	}
+	agent, known := c.platform.account.agent(model)
+	if !known {
+		return errors.New("override_model_id is no agent")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.agent, c.seen.ModelID = agent, model
+	return nil
 }

@@ -320,8 +320,9 @@ func FuzzHookAnswers(f *testing.F) {
 	f.Add([]byte(`{"a":{"b":{"c":{"d":{"e":{"f":{"g":{"h":{"i":1}}}}}}}},"n":1e400,"b":true}`))
 	f.Add([]byte(`{"call_inbound":[]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if model, err := parseOverride(body); err != nil && model != "" {
-			t.Fatalf("%q beside %v", model, err)
+		c := &call{platform: &Platform{account: newAccount(Account{})}}
+		if err := c.override(body); err == nil && c.takenBy() != (agentOfCall{}) {
+			t.Fatalf("taken by %v, and there is no agent", c.takenBy())
 		}
 		got, err := parseFetched(body)
 		if len(got) > maxFetched || err != nil && got != nil {

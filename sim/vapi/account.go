@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -168,37 +169,20 @@ type sipNames struct {
 	extra  string         // how else it is called, may be empty
 }
 
+// The parts of a sipUri in lower case: user, host and port.
+var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::([0-9]{1,5}))?$`)
+
 // user takes a sipUri apart; the words say what is wrong with it.
 func (n sipNames) user(uri string) (user, words string) {
-	rest, isSIP := strings.CutPrefix(uri, "sip:")
-	user, host, hasUser := strings.Cut(rest, "@")
-	if !isSIP || !hasUser || user == "" || strings.Trim(strings.ToLower(user), "abcdefghijklmnopqrstuvwxyz0123456789-_.+") != "" {
+	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
+	if parts == nil || !strings.HasPrefix(uri, "sip:") {
 		return "", "must be in the format sip:username@" + n.region
 	}
-	name, port, err := splitHost(host)
-	if err != nil {
-		return "", "must be in the format sip:username@" + n.region
-	}
-	if words := n.host(name, port); words != "" {
+	port, _ := strconv.Atoi(parts[3]) // digits, or none
+	if words := n.host(parts[2], port); words != "" {
 		return "", "has a host that " + words
 	}
-	return strings.ToLower(user), ""
-}
-
-func splitHost(s string) (host string, port int, err error) {
-	if at, err := netip.ParseAddrPort(s); err == nil {
-		return at.Addr().String(), int(at.Port()), nil
-	}
-	host, digits, hasPort := strings.Cut(s, ":")
-	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return strings.Trim(s, "[]"), 0, nil
-	}
-	if hasPort {
-		if port, err = strconv.Atoi(digits); err != nil || port < 1 || port > 65535 {
-			return "", 0, fmt.Errorf("port %q", digits)
-		}
-	}
-	return host, port, nil
+	return parts[1], ""
 }
 
 // host says why a host is not ours; port is 0 where none is given.
