@@ -40,12 +40,12 @@ type AgentOptions struct {
 	Log       zerolog.Logger
 }
 
-// Platform is what differs between the agents of two platforms.
+// Platform is what one platform adds to an agent.
 type Platform interface {
-	// Challenger returns what an INVITE has to show; nil asks for nothing.
+	// Challenger checks the credentials of an INVITE. Nil asks for none.
 	Challenger(Invite) *Challenger
-	// NewCall returns what the platform makes of an INVITE. Each INVITE that is
-	// not challenged gets one, also one that a fault refuses.
+	// NewCall is called for each INVITE that is not challenged, also for one that
+	// a fault refuses.
 	NewCall(*Incoming) Handler
 }
 
@@ -54,12 +54,12 @@ type Platform interface {
 type Handler interface {
 	// Admit checks the INVITE. Code 0 lets it in.
 	Admit() (code int, reason string)
-	// Settle decides, while the call rings, what becomes of it. Code 0 answers
-	// it. Settle returns soon once ctx ends.
+	// Settle decides what becomes of the call while it rings. Code 0 answers it.
+	// Settle has to return when ctx ends.
 	Settle(ctx context.Context) (code int, reason string)
 	// Describe adds what the call is about to a log line.
 	Describe(e *zerolog.Event)
-	// Over comes last, also for a call that was refused.
+	// Over is called last, also for a refused call.
 	Over()
 }
 
@@ -86,7 +86,7 @@ func (s *Agent) Serve(p Platform) {
 	server.OnNotify(s.dialogs.only(s.onNotify))
 	server.OnInfo(s.dialogs.only(accept))
 	server.OnUpdate(s.dialogs.only(accept))
-	server.OnCancel(noSuchCall) // a CANCEL of a transaction that there is does not come here
+	server.OnCancel(noSuchCall) // sipgo itself handles a CANCEL of a known transaction
 	server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) {
 		res := sip.NewResponseFromRequest(req, sip.StatusOK, "OK", nil)
 		res.AppendHeader(sip.NewHeader("Allow", allowed))
@@ -105,26 +105,26 @@ func (s *Agent) Close() error {
 	return err
 }
 
-// SIPAddr is where INVITEs go.
+// SIPAddr is the address that takes INVITEs.
 func (s *Agent) SIPAddr() netip.AddrPort { return s.sip.local }
 
-// SetFault changes the behaviour towards what comes from now on.
+// SetFault changes how the agent treats requests from now on.
 func (s *Agent) SetFault(f Fault) { s.fault.Store(&f) }
 
-// Fault is the behaviour at present.
+// Fault is the fault in force.
 func (s *Agent) Fault() Fault { return *s.fault.Load() }
 
 // Context ends when the agent closes.
 func (s *Agent) Context() context.Context { return s.sip.ctx }
 
-// Enter counts work that Close has to wait for; false means that it is too
-// late for any. Each Enter needs a Leave.
+// Enter starts work that Close waits for. It is false once the agent closes. Each
+// successful Enter needs a Leave.
 func (s *Agent) Enter() bool { return s.sip.enter() }
 
-// Leave ends what Enter began.
+// Leave ends the work that Enter started.
 func (s *Agent) Leave() { s.sip.leave() }
 
-// drops is asked for every datagram.
+// drops says whether the agent ignores a datagram.
 func (s *Agent) drops(b []byte) bool {
 	if s.Fault().Kind != FaultSilent {
 		return false
@@ -143,7 +143,7 @@ func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		s.dialogs.only(s.onReInvite)(req, tx)
 		return
 	}
-	req.To().Params.Add("tag", newTag()) // before any response: all of them have it
+	req.To().Params.Add("tag", newTag()) // set before the first response, because every response carries it
 	if !s.Enter() {
 		reply(req, tx, sip.StatusServiceUnavailable, "Closing")
 		return
@@ -189,7 +189,8 @@ func (s *Agent) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
 	return true
 }
 
-// admit lets a call in that no fault, no offer and not the platform is against.
+// admit checks a call against the fault, its offer and the platform. Code 0 lets
+// it in.
 func (s *Agent) admit(c *Incoming) (media remoteMedia, code int, reason string) {
 	switch f := s.Fault(); f.Kind {
 	case FaultBusy:
@@ -206,7 +207,7 @@ func (s *Agent) admit(c *Incoming) (media remoteMedia, code int, reason string) 
 	return media, code, reason
 }
 
-// Printable makes an error fit a reason phrase.
+// Printable drops the characters that a reason phrase cannot have.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -223,8 +224,7 @@ func (s *Agent) refuse(c *Incoming, code int, reason string) {
 	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Int("code", code).Str("reason", reason).Msg("invite refused")
 }
 
-// ring sends 180 and waits as long as the agent lets it ring; false means
-// that there is nobody left to answer.
+// ring sends 180 and lets the call ring. It is false if the call ended meanwhile.
 func (s *Agent) ring(c *Incoming) bool {
 	_ = c.tx.Respond(s.sip.response(c.req, sip.StatusRinging, "Ringing", nil))
 	wait := s.opts.RingFor
@@ -234,8 +234,8 @@ func (s *Agent) ring(c *Incoming) bool {
 	return s.settle(c) && s.wait(c, wait)
 }
 
-// settle lets the platform make up its mind about a call that rings; false
-// means that there is nobody left to answer, or nothing to answer with.
+// settle waits for the platform's decision. It is false if the call ended or the
+// platform refused it.
 func (s *Agent) settle(c *Incoming) bool {
 	ctx, cancel := context.WithCancel(s.sip.ctx)
 	defer cancel()
@@ -254,8 +254,7 @@ func (s *Agent) settle(c *Incoming) bool {
 	return waits && code == 0
 }
 
-// wait leaves an INVITE unanswered for a while; false means that there is
-// nobody left to answer.
+// wait leaves an INVITE unanswered for d. It is false if the call ended meanwhile.
 func (s *Agent) wait(c *Incoming, d time.Duration) bool {
 	over := newSignal()
 	timer := time.AfterFunc(max(0, d), over.set)
@@ -263,7 +262,7 @@ func (s *Agent) wait(c *Incoming, d time.Duration) bool {
 	return s.attend(c, over)
 }
 
-// attend is wait until something happens.
+// attend is wait, until over is set.
 func (s *Agent) attend(c *Incoming, over *signal) bool {
 	select {
 	case <-over.ch:

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// SampleRate is that of all audio here, in Hz.
+// SampleRate is the sample rate of all audio in this package, in Hz.
 const SampleRate = 8000
 
 const (
@@ -18,19 +18,15 @@ const (
 	wordsLength    = 5 * time.Second
 )
 
-// GreetingSeed is the seed of the greeting of the call with this id.
-func GreetingSeed(synthflowCallID string) uint64 {
+// Greeting is the audio of an agent's greeting. The text selects it, for example
+// the id of the call.
+func Greeting(text string) []int16 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(synthflowCallID))
-	return h.Sum64()
+	_, _ = h.Write([]byte(text))
+	return SpeechLike(h.Sum64(), greetingLength)
 }
 
-// Greeting is what the agent says first in the call with this id.
-func Greeting(synthflowCallID string) []int16 {
-	return SpeechLike(GreetingSeed(synthflowCallID), greetingLength)
-}
-
-// Words is what a carrier's caller with this seed says, again and again.
+// Words is the audio that a caller with this seed repeats.
 func Words(seed uint64) []int16 { return SpeechLike(seed, wordsLength) }
 
 // resonator is a two-pole filter: one formant.
@@ -54,8 +50,8 @@ func (r *resonator) step(x float64) float64 {
 
 // SpeechLike makes mono audio at 8 kHz with the rhythm and the spectrum of
 // speech: syllables of a voiced and sometimes an unvoiced part, with pauses.
-// It depends on nothing but its arguments; two seeds have nothing in common.
-// The pauses hold faint noise, so that no two frames are equal.
+// Equal arguments give equal audio; two seeds give unrelated audio. The pauses
+// hold faint noise, so that no two frames are equal.
 func SpeechLike(seed uint64, d time.Duration) []int16 {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed_0f_5ee7))
 	n := int(d * SampleRate / time.Second)
@@ -106,8 +102,8 @@ func unvoiced(out []int16, rng *rand.Rand, n int) []int16 {
 	return shape(out, rng, part, 1500+2500*rng.Float64())
 }
 
-// shape brings a part to its peak, and lets it rise and fall so that it does
-// not click.
+// shape scales a part to its peak and fades it in and out, so that it does not
+// click.
 func shape(out []int16, rng *rand.Rand, part []float64, peak float64) []int16 {
 	top := 0.0
 	for _, v := range part {

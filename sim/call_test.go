@@ -24,7 +24,7 @@ func TestCallIsHeardOnBothEnds(t *testing.T) {
 	if r.Status != 200 || r.EndedBy != SideCaller || r.ByeStatus != 200 {
 		t.Fatalf("got %d %s, ended by %s, bye %d", r.Status, r.Reason, r.EndedBy, r.ByeStatus)
 	}
-	if r.TryingAt.IsZero() || r.RingingAt.IsZero() || r.PostDialDelay <= 0 || r.RTP.FirstAt.IsZero() {
+	if !slices.Contains(r.Provisional, 100) || r.RingingAt.IsZero() || r.PostDialDelay <= 0 || r.RTP.FirstAt.IsZero() {
 		t.Errorf("times missing: %+v", r)
 	}
 	if at, score := Match(r.Heard, Greeting(number)); score < 0.95 {

@@ -16,14 +16,14 @@ import (
 // errCarrierClosed is returned for a call that is placed after Close.
 var errCarrierClosed = errors.New("carrier is closed")
 
-// CarrierOptions say where the carrier sends from.
+// CarrierOptions configure a carrier.
 type CarrierOptions struct {
 	Listen string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
-	Tap    func(Datagram) // sees every SIP message; must not block; nil: nobody
+	Tap    func(Datagram) // gets every SIP message; must not block; may be nil
 	Log    zerolog.Logger
 }
 
-// Header is a header line of an INVITE, sent as it is.
+// Header is a header line of an INVITE, sent unchanged.
 type Header struct {
 	Name  string
 	Value string
@@ -32,20 +32,20 @@ type Header struct {
 // CarrierCall is a call to place.
 type CarrierCall struct {
 	To          string         // Request-URI: sip:+15075785607@127.0.0.1:5060
-	Dest        netip.AddrPort // where it is sent; zero: where To says
+	Dest        netip.AddrPort // where the INVITE is sent; zero: the address in To
 	From        string         // number or other user part; "anonymous" if empty
-	Username    string         // answers a challenge, with Password; empty: a challenge is a refusal
+	Username    string         // for a challenge, with Password; empty: a challenge ends the call
 	Password    string
 	DisplayName string
 	Headers     []Header
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
-	Heard       int           // packets of audio that the caller waits for before it hangs up, besides Hold
-	Seed        uint64        // of the caller's words
+	Heard       int           // packets of audio to receive before the BYE, in addition to Hold
+	Seed        uint64        // selects the caller's words
 	Digits      string        // telephone-events, sent from 300 ms after the answer on
-	CancelAfter time.Duration // CANCEL that long after the INVITE, if it is not answered by then; zero: never
-	HangupBy    Side          // SideAgent: no BYE of ours, Hold does not count; empty is SideCaller
+	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero: no CANCEL
+	HangupBy    Side          // SideAgent: the carrier sends no BYE and ignores Hold; SideCaller if empty
 	OnAnswer    func(sipCallID string)
-	OnRefer     func(referTo string) int // gives the status that a transfer ends with; nil: the agent's REFER gets 405
+	OnRefer     func(referTo string) int // returns the final status of a transfer; nil: a REFER gets 405
 }
 
 // CarrierResult is what the carrier saw of a call.
@@ -53,28 +53,27 @@ type CarrierResult struct {
 	SIPCallID string
 
 	InvitedAt  time.Time
-	TryingAt   time.Time // 100
 	RingingAt  time.Time // first 18x
 	AnsweredAt time.Time
 	EndedAt    time.Time
 
-	Status      int // final response; 408 too when none came at all
+	Status      int // final response; 408 also without any response
 	Reason      string
 	Provisional []int // every provisional response, in order, at most 32
 	Cancelled   bool  // CANCEL was sent
 	EndedBy     Side  // of an answered call
-	ByeStatus   int   // answer to our BYE
+	ByeStatus   int   // answer to the BYE of the carrier
 	ReInvites   int   // received
 
 	PostDialDelay time.Duration // INVITE to the first 18x, or to the answer if there was none
-	MediaDelay    time.Duration // answer to the first RTP heard; negative with early media
+	MediaDelay    time.Duration // answer to the first RTP received; negative with early media
 
 	Media
 	Headers []string // of the final response, "Name: value"
 	SDP     string   // of the answer
 }
 
-// Carrier places calls, as many at a time as wanted, from one socket.
+// Carrier places any number of calls from one socket.
 type Carrier struct {
 	sip     *endpoint
 	clock   *clock
@@ -93,7 +92,7 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 	c.clock = startClock()
 	server := c.sip.server
 	server.OnBye(c.dialogs.only(c.onBye))
-	server.OnInvite(c.dialogs.only(c.onReInvite)) // a new call finds nobody
+	server.OnInvite(c.dialogs.only(c.onReInvite)) // a new call gets 481
 	server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
 	for _, method := range []sip.RequestMethod{sip.INFO, sip.UPDATE, sip.NOTIFY} {
 		server.OnRequest(method, c.dialogs.only(accept))
@@ -116,10 +115,9 @@ func (c *Carrier) Close() (err error) {
 	return err
 }
 
-// Call places a call and returns when it is over. What the far end did is in
-// the result, whatever it was; an error means that the call could not be
-// placed, or that ctx ended before there was an answer. When ctx ends an
-// answered call, that is a hang-up and no error.
+// Call places a call and returns when it is over. A refused call is a result and
+// no error. An error means that the call could not be placed, or that ctx ended
+// before the answer. When ctx ends an answered call, the carrier hangs up.
 func (c *Carrier) Call(ctx context.Context, cc CarrierCall) (CarrierResult, error) {
 	if !c.sip.enter() {
 		return CarrierResult{}, errCarrierClosed
@@ -186,17 +184,13 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	}
 	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
 	req.SetTransport("UDP")
-	o.offer = offerFor(netip.AddrPortFrom(ip, st.local.Port()))
+	u, _ := codecFor(payloadPCMU)
+	a, _ := codecFor(payloadPCMA)
+	o.offer = writeSDP(netip.AddrPortFrom(ip, st.local.Port()), uint64(st.local.Port()), []codec{u, a}, payloadEvent)
 	req.SetBody(o.offer)
 	o.key = dialogKey(callID.Value(), o.tag)
 	o.res.SIPCallID = callID.Value()
 	return o, nil
-}
-
-func offerFor(addr netip.AddrPort) []byte {
-	u, _ := codecFor(payloadPCMU)
-	a, _ := codecFor(payloadPCMA)
-	return writeSDP(addr, uint64(addr.Port()), []codec{u, a}, payloadEvent)
 }
 
 func (c *Carrier) onBye(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
@@ -204,8 +198,8 @@ func (c *Carrier) onBye(o *outgoing, req *sip.Request, tx sip.ServerTransaction)
 	o.bye.set()
 }
 
-// onReInvite answers with the session that there is, and follows the offer's
-// address.
+// onReInvite repeats the carrier's own description and sends RTP to the address
+// of the new offer.
 func (c *Carrier) onReInvite(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
 	if err := o.stream.follow(req.Body()); err != nil {
 		reply(req, tx, sip.StatusNotAcceptableHere, Printable(err.Error()))
@@ -215,7 +209,7 @@ func (c *Carrier) onReInvite(o *outgoing, req *sip.Request, tx sip.ServerTransac
 	_ = tx.Respond(c.sip.response(req, sip.StatusOK, "OK", o.offer))
 }
 
-// onRefer hands a request for a transfer to the call, which says how it went.
+// onRefer hands a transfer to the goroutine of the call.
 func (c *Carrier) onRefer(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
 	to := req.GetHeader("Refer-To")
 	switch {

@@ -18,12 +18,12 @@ const (
 	maxNonces     = 10_000
 )
 
-// SIPAuth are the credentials that the agent asks an INVITE for (RFC 3261
-// section 22, RFC 8760).
+// SIPAuth are the credentials that an INVITE has to show (RFC 3261 section 22, RFC
+// 8760).
 type SIPAuth struct {
 	User, Password string
 	Algorithm      string // md5, sha-256 or sha-512-256; md5 if empty
-	Realm          string // that the credentials are for
+	Realm          string // of the challenge
 }
 
 // Challenger asks for credentials and checks them. Each nonce is good for a
@@ -43,8 +43,7 @@ type nonce struct {
 
 var errIncomplete = errors.New("digest user and password are both needed")
 
-// Validate says what is wrong with credentials; the zero ones, which ask for
-// nothing, are good.
+// Validate returns what is wrong with credentials. The zero value is valid.
 func (a SIPAuth) Validate() error {
 	if a == (SIPAuth{}) {
 		return nil
@@ -59,7 +58,7 @@ func (a SIPAuth) Validate() error {
 	return fmt.Errorf("digest algorithm %q: md5, sha-256 or sha-512-256", a.Algorithm)
 }
 
-// NewChallenger gives nil where nothing is asked for.
+// NewChallenger returns nil for the zero value.
 func NewChallenger(a SIPAuth) *Challenger {
 	if a == (SIPAuth{}) {
 		return nil
@@ -70,9 +69,8 @@ func NewChallenger(a SIPAuth) *Challenger {
 	return &Challenger{auth: a, nonces: map[string]*nonce{}}
 }
 
-// check says whether a request has good credentials; reason is why not.
-// Credentials that are right but for the nonce's age are stale (RFC 7616
-// section 3.3).
+// check verifies the credentials of a request. The reason is empty if they are
+// good. They are stale if only the nonce is too old (RFC 7616 section 3.3).
 func (c *Challenger) check(req *sip.Request, now time.Time) (reason string, stale bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		got, err := digest.ParseCredentials(h.Value())
@@ -113,7 +111,7 @@ func (c *Challenger) challenge(nonce string, stale bool) *digest.Challenge {
 	return &digest.Challenge{Realm: c.auth.Realm, Nonce: nonce, Algorithm: c.auth.Algorithm, QOP: []string{"auth"}, Stale: stale}
 }
 
-// header is the value of WWW-Authenticate with a nonce of its own.
+// header is a value for WWW-Authenticate with a new nonce.
 func (c *Challenger) header(stale bool, now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +128,7 @@ func (c *Challenger) header(stale bool, now time.Time) string {
 	return c.challenge(n, stale).String()
 }
 
-// spend counts a use of a nonce, whose nc has to rise.
+// spend counts a use of a nonce. Its nc has to rise.
 func (c *Challenger) spend(value string, count int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

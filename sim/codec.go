@@ -5,10 +5,10 @@ import "flowbridge/audio"
 const (
 	payloadPCMU  = 0
 	payloadPCMA  = 8
-	payloadEvent = 101 // what we offer for telephone-event
+	payloadEvent = 101 // offered for telephone-event
 )
 
-// codec is one of the two laws of G.711.
+// codec is one of the two variants of G.711.
 type codec struct {
 	name    string
 	payload uint8

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Delays are the one-way delays of the packets that were found on both ends.
+// Delays are the one-way delays of the packets that both ends logged.
 type Delays struct {
 	Packets int // pairs found
 	Min     time.Duration
@@ -15,18 +15,16 @@ type Delays struct {
 	Max     time.Duration
 }
 
-// MarkPair is one direction of one call: what one end sent and the other
-// heard.
+// MarkPair is one direction of one call.
 type MarkPair struct {
 	Sent  []PacketMark
 	Heard []PacketMark
 }
 
-// PooledDelays pairs what one end sent with what the other heard, over the
-// packets of several calls. Both must have run in one process, on one clock. A
-// relay that leaves SSRC and sequence alone is paired by these; one that
-// rewrites them, by the payload, of which the latest copy sent before it was
-// heard counts.
+// PooledDelays pairs the packets that one end sent with those that the other end
+// received, over several calls. Both ends must run in one process, on one clock.
+// Packets are paired by SSRC and sequence number. If a relay rewrites these, they
+// are paired by payload, with the latest equal packet sent before.
 func PooledDelays(pairs []MarkPair) Delays {
 	var found []time.Duration
 	for _, p := range pairs {

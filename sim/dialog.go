@@ -12,15 +12,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// dialog is what in-dialog requests are made of (RFC 3261 §12). Its owner is
-// the goroutine of the call.
+// dialog makes the requests within a dialog (RFC 3261 §12). The goroutine of the
+// call owns it.
 type dialog struct {
 	callID string
-	from   sip.FromHeader // ours, with tag
-	to     sip.ToHeader   // theirs, with tag
+	from   sip.FromHeader // own, with tag
+	to     sip.ToHeader   // of the peer, with tag
 	target sip.Uri
 	routes []sip.Uri
-	source string // where the other side was reached before: for a target that is a name
+	source string // address of the peer so far, used if the target is a name
 	cseq   uint32
 }
 
@@ -31,8 +31,8 @@ func tagOf(p sip.HeaderParams) string {
 	return tag
 }
 
-// serverDialog is the callee's view, made from an INVITE that has our tag in
-// its To.
+// serverDialog is the callee's view, made from an INVITE with the own tag in its
+// To.
 func serverDialog(req *sip.Request) *dialog {
 	return &dialog{
 		callID: req.CallID().Value(),
@@ -73,8 +73,7 @@ func recordRoutes(hs []sip.Header) []sip.Uri {
 	return out
 }
 
-// request makes the next request of the dialog; an ACK has the number of its
-// INVITE.
+// request makes the next request. An ACK has the CSeq number of its INVITE.
 func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	if method != sip.ACK {
 		d.cseq++
@@ -95,7 +94,7 @@ func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	return req
 }
 
-// nextHop never resolves a name that the peer put into its headers.
+// nextHop resolves no names, because the peer chose them.
 func (d *dialog) nextHop() string {
 	hop := d.target
 	if len(d.routes) > 0 {
@@ -112,7 +111,7 @@ func (d *dialog) nextHop() string {
 	return hostPart(ip) + ":" + strconv.Itoa(port)
 }
 
-// dialogs are the calls of one end, by Call-ID and own tag.
+// dialogs holds the calls of one end by Call-ID and own tag.
 type dialogs[C any] struct {
 	mu    sync.Mutex
 	calls map[string]C
@@ -146,7 +145,7 @@ func (d *dialogs[C]) find(req *sip.Request) (c C, ok bool) {
 	return c, ok
 }
 
-// only handles requests within a call. Others get 481.
+// only calls f for requests within a call. Other requests get 481.
 func (d *dialogs[C]) only(f func(C, *sip.Request, sip.ServerTransaction)) sipgo.RequestHandler {
 	return func(req *sip.Request, tx sip.ServerTransaction) {
 		if c, ok := d.find(req); ok {

@@ -18,13 +18,12 @@ import (
 const (
 	timerT1 = 500 * time.Millisecond // RFC 3261 §17.1.1.1
 	timerT2 = 4 * time.Second
-	// byeTimeout bounds how long an answer to a BYE or CANCEL is waited for.
+	// byeTimeout bounds the wait for the answer to a BYE or CANCEL.
 	byeTimeout = 5 * time.Second
 )
 
-// endpoint is one SIP user agent on one UDP socket, with what both ends of a
-// call need: sending requests without leaving anything behind, and an orderly
-// end.
+// endpoint is a SIP user agent on one UDP socket. It is what the two ends of a call
+// have in common.
 type endpoint struct {
 	sock   *socket
 	local  netip.AddrPort
@@ -42,7 +41,7 @@ type endpoint struct {
 	wg     sync.WaitGroup // calls and requests under way
 }
 
-// openEndpoint listens, at an address of loopback if none is given.
+// openEndpoint opens the socket, on loopback if listen is empty.
 func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
 	conn, err := listenUDP(cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {
@@ -95,8 +94,8 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// serve starts to read, once the handlers are set, and returns when requests
-// can be sent.
+// serve starts to read and returns when requests can be sent. The handlers have
+// to be set before.
 func (e *endpoint) serve() {
 	e.served = make(chan struct{})
 	go func() {
@@ -106,7 +105,7 @@ func (e *endpoint) serve() {
 	<-e.sock.ready
 }
 
-// enter counts something that close has to wait for; false means too late.
+// enter starts work that close waits for. It is false once the endpoint closes.
 func (e *endpoint) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -119,8 +118,8 @@ func (e *endpoint) enter() bool {
 
 func (e *endpoint) leave() { e.wg.Done() }
 
-// close ends every call through its context, waits for them, and takes the
-// user agent down with all its transactions.
+// close ends all calls through their context, waits for them, and closes the user
+// agent with its transactions.
 func (e *endpoint) close() error {
 	e.mu.Lock()
 	if e.closed {
@@ -141,7 +140,7 @@ func (e *endpoint) close() error {
 	return err
 }
 
-// ip is the address that a peer reaches us at.
+// ip is the own address as a peer sees it.
 func (e *endpoint) ip(peer string) netip.Addr {
 	if !e.local.Addr().IsUnspecified() {
 		return e.local.Addr()
@@ -168,8 +167,8 @@ func hostPart(ip netip.Addr) string {
 	return ip.String()
 }
 
-// ask sends a request and waits for its final response, at most byeTimeout or
-// until the endpoint closes. Status 0 means that none came.
+// ask sends a request and returns the status of its final response, or 0 if none
+// came within byeTimeout or before the endpoint closed.
 func (e *endpoint) ask(req *sip.Request) int {
 	ctx, cancel := context.WithTimeout(e.ctx, byeTimeout)
 	defer cancel()
@@ -192,7 +191,7 @@ func (e *endpoint) ask(req *sip.Request) int {
 	}
 }
 
-// response answers within a call, with the SDP if there is any.
+// response makes a response within a call. The SDP may be nil.
 func (e *endpoint) response(req *sip.Request, code int, reason string, sdp []byte) *sip.Response {
 	res := sip.NewResponseFromRequest(req, code, reason, sdp)
 	res.AppendHeader(e.contact(req.Source()))
@@ -205,8 +204,8 @@ func (e *endpoint) response(req *sip.Request, code int, reason string, sdp []byt
 	return res
 }
 
-// hangUp sends a BYE and returns the status of its answer. An end that closes
-// does not wait for one.
+// hangUp sends a BYE and returns the status of its response. While the endpoint
+// closes it does not wait for one.
 func (e *endpoint) hangUp(d *dialog) int {
 	bye := d.request(sip.BYE)
 	if e.ctx.Err() != nil {
@@ -216,7 +215,7 @@ func (e *endpoint) hangUp(d *dialog) int {
 	return e.ask(bye)
 }
 
-// ok answers a request that needs no more than that.
+// ok answers with 200.
 func ok(req *sip.Request, tx sip.ServerTransaction) { reply(req, tx, sip.StatusOK, "OK") }
 
 // accept is ok for a request within a call.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// FaultKind names a way for the platform to misbehave.
+// FaultKind is a way in which a stand-in misbehaves.
 type FaultKind string
 
 // The faults.
@@ -24,13 +24,13 @@ const (
 	Fault403       FaultKind = "403"       // the API answers 403
 	Fault429       FaultKind = "429"       // the API answers 429, with Retry-After if a time is given
 	FaultRedirect  FaultKind = "redirect"  // the API answers 307
-	FaultHTML      FaultKind = "html"      // the API answers with a page, as a proxy before it does: 502, or the status that is given
-	FaultGzipBomb  FaultKind = "gzipbomb"  // the API answers 200 with gzip that grows to 128 MiB
+	FaultHTML      FaultKind = "html"      // the API answers with an HTML page, as a proxy does: 502, or the given status
+	FaultGzipBomb  FaultKind = "gzipbomb"  // the API answers 200 with gzip that unpacks to 128 MiB
 	FaultHuge      FaultKind = "huge"      // the API answers 200 with 10 MiB of JSON
 	FaultEcho      FaultKind = "echo"      // the API answers 400 with the Authorization header in it
 	FaultTypes     FaultKind = "types"     // ids of an answer are numbers
-	FaultReused    FaultKind = "reused"    // ids of an answer were given before
-	FaultCRLF      FaultKind = "crlf"      // ids of an answer have a line break and a header in them
+	FaultReused    FaultKind = "reused"    // ids of an answer repeat earlier ids
+	FaultCRLF      FaultKind = "crlf"      // ids of an answer contain a line break and a header
 	FaultEmptyID   FaultKind = "emptyid"   // ids of an answer are empty
 	FaultSilent    FaultKind = "silent"    // an INVITE gets no response at all
 	FaultBusy      FaultKind = "busy"      // an INVITE gets 486
@@ -40,10 +40,10 @@ const (
 	FaultHangup    FaultKind = "hangup"    // the agent hangs up a while after its answer
 )
 
-// Fault is a kind and, for those that have one, a duration or a status.
+// Fault is a kind with its duration or status.
 type Fault struct {
 	Kind   FaultKind
-	After  time.Duration // for Fault429: Retry-After; 0: without
+	After  time.Duration // for Fault429: Retry-After; 0: none
 	Status int           // for FaultStatus of SIP, for FaultHTML of HTTP; 0: 502
 }
 
@@ -52,8 +52,8 @@ const FaultUsage = "slow[:D], hang, reset, 500, 401, 403, 429[:D], redirect, mal
 	"failed, types, reused, crlf, emptyid (the API), silent, busy, status:N, early[:D], late[:D], hangup[:D] (the agent)"
 
 // ParseFault reads "kind" or "kind:argument". slow (2s), early (1s), late (10s),
-// hangup (2s) and 429 (no Retry-After) take a duration, status a final SIP status
-// other than 2xx, html (502) an HTTP status, the others nothing.
+// hangup (2s) and 429 (no Retry-After) take a duration, status takes a final SIP
+// status other than 2xx, and html (502) an HTTP status.
 func ParseFault(s string) (Fault, error) {
 	return FaultSet{
 		Usage: FaultUsage,
@@ -68,16 +68,15 @@ func ParseFault(s string) (Fault, error) {
 	}.Parse(s)
 }
 
-// FaultSet is the faults that a stand-in knows, by what they take as their
-// argument.
+// FaultSet is the faults of a stand-in, by the kind of their argument.
 type FaultSet struct {
 	Usage  string                      // lists them
-	Plain  []FaultKind                 // take none
-	After  map[FaultKind]time.Duration // take a duration; the value is what it is without
-	Status map[FaultKind]Statuses      // take a status
+	Plain  []FaultKind                 // no argument
+	After  map[FaultKind]time.Duration // a duration; the value is the default
+	Status map[FaultKind]Statuses      // a status
 }
 
-// Statuses is a range of them.
+// Statuses is a range of statuses.
 type Statuses struct {
 	Low, High int
 	Required  bool

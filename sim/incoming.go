@@ -21,7 +21,6 @@ const (
 type AgentCall struct {
 	Headers     []string // every X- header line as it was on the wire, without its line end, in order
 	Raw         string   // the whole INVITE as it was on the wire
-	RequestURI  string
 	From        string
 	PAI         string // P-Asserted-Identity
 	CallID      string
@@ -30,15 +29,15 @@ type AgentCall struct {
 	InvitedAt  time.Time
 	AnsweredAt time.Time
 	EndedAt    time.Time
-	EndedBy    Side   // empty while it lasts, and for a call that was not answered
+	EndedBy    Side   // empty before the end, and for an unanswered call
 	Status     int    // final response, 0 while ringing
 	Reason     string // its reason phrase
 
 	Media
 	ReInvites   int
-	ReferTo     string // where the agent asked to be transferred to
+	ReferTo     string // target of the transfer that the agent asked for
 	ReferStatus int    // the answer to its REFER
-	ReferResult int    // what became of it, as the other side told
+	ReferResult int    // its outcome as the other side reported it
 	GotCancel   bool
 	AckReceived bool
 }
@@ -64,7 +63,7 @@ func (a Address) String() string {
 	return fmt.Sprintf("sip:%s@%s:%d", a.User, a.Host, a.Port)
 }
 
-// Invite is what a platform reads of an INVITE.
+// Invite is the part of an INVITE that a platform reads.
 type Invite struct {
 	To   Address // the Request-URI
 	From Address
@@ -76,7 +75,7 @@ func inviteOf(req *sip.Request) Invite {
 	return Invite{To: Address{to.User, to.Host, to.Port}, From: Address{from.User, from.Host, from.Port}, req: req}
 }
 
-// Header is the value of the first header of this name; empty without one.
+// Header is the value of the first header of this name, or empty.
 func (i Invite) Header(name string) string {
 	if h := i.req.GetHeader(name); h != nil {
 		return h.Value()
@@ -84,14 +83,13 @@ func (i Invite) Header(name string) string {
 	return ""
 }
 
-// Referral is what an agent asks of the caller's side: to call somebody else
-// (RFC 3515).
+// Referral is a transfer that an agent asks the caller's side for (RFC 3515).
 type Referral struct {
 	To      string   // of Refer-To, without brackets
 	Headers []Header // of the REFER
 }
 
-// Incoming is an INVITE from its arrival to its end.
+// Incoming is a call to an agent.
 type Incoming struct {
 	// constant
 	Invite
@@ -105,9 +103,9 @@ type Incoming struct {
 	ended     *signal
 
 	// set by the platform before the call is answered
-	Greets string    // what the greeting is made of; empty: the agent waits for the caller
-	Leaves bool      // the agent hangs up when it has greeted
-	Refers *Referral // but transfers the call before; nil: it does not
+	Greets string    // selects the greeting; empty: the agent does not greet
+	Leaves bool      // the agent hangs up after the greeting
+	Refers *Referral // the agent asks for this transfer before it hangs up; may be nil
 
 	mu     sync.Mutex // guards what follows
 	seen   AgentCall
@@ -115,14 +113,14 @@ type Incoming struct {
 	answer []byte // the SDP that was sent
 }
 
-// newIncoming makes a call of an INVITE that has our tag in its To.
+// newIncoming expects the own tag in the To of the INVITE.
 func newIncoming(req *sip.Request, tx sip.ServerTransaction, raw string) *Incoming {
 	c := &Incoming{
 		Invite: inviteOf(req), key: dialogKey(req.CallID().Value(), tagOf(req.To().Params)), tx: tx,
 		acked: newSignal(), bye: newSignal(), cancelled: newSignal(), referred: newSignal(), ended: newSignal(),
 	}
 	c.seen = AgentCall{
-		Raw: raw, RequestURI: req.Recipient.String(), From: req.From().Value(), CallID: req.CallID().Value(),
+		Raw: raw, From: req.From().Value(), CallID: req.CallID().Value(),
 		PAI: c.Header("P-Asserted-Identity"), InvitedAt: time.Now(),
 	}
 	if raw != "" {
@@ -141,7 +139,7 @@ func (c *Incoming) update(f func(*AgentCall)) {
 	f(&c.seen)
 }
 
-// finish is the last thing that happens to a call.
+// finish marks the call as over.
 func (c *Incoming) finish() {
 	c.update(func(seen *AgentCall) { seen.EndedAt = time.Now() })
 	c.ended.set()
@@ -161,7 +159,7 @@ func (c *Incoming) Seen() AgentCall {
 	return out
 }
 
-// signal is something that happens at most once.
+// signal is an event that happens at most once.
 type signal struct {
 	once sync.Once
 	ch   chan struct{}

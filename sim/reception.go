@@ -8,7 +8,7 @@ import (
 	"github.com/pion/rtp"
 )
 
-// reception is what one end received. The stream's lock guards it.
+// reception is the RTP that one end received. The stream's lock guards it.
 type reception struct {
 	stats  RTPStats
 	source netip.AddrPort
@@ -22,17 +22,16 @@ type reception struct {
 	ssrc       uint32
 	first      uint32 // extended sequence number
 	highest    uint32
-	window     uint64 // which of the 64 numbers up to highest came
+	window     uint64 // bit per received number, up to highest
 	unique     uint64 // packets of this SSRC
-	pastLost   uint64 // of SSRCs before
+	pastLost   uint64 // of earlier SSRCs
 	origin     uint32 // timestamp of heard[0]
 	transit    float64
 	lastEvent  uint32
 	eventsSeen bool
 }
 
-// take accounts a datagram and returns its audio, in the codec that the peer
-// is sent, or nil.
+// take counts a datagram and returns its audio in the codec of the peer, or nil.
 func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 	var p rtp.Packet
 	broken := p.Unmarshal(b) != nil || p.Version != 2 || len(p.Payload) == 0
@@ -84,7 +83,7 @@ func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 	r.transit = 0
 }
 
-// count places a sequence number; false is a duplicate.
+// count notes a sequence number. It is false for a duplicate.
 func (r *reception) count(seq uint16) bool {
 	delta := int16(seq - uint16(r.highest))
 	if delta > 0 {
@@ -138,8 +137,8 @@ func (r *reception) place(payload []byte, ts uint32, silence byte) {
 	r.heard = append(r.heard, payload[n:]...)
 }
 
-// event collects one digit per event, which all packets of an event share the
-// timestamp of (RFC 4733 §2.2).
+// event collects one digit per event. All packets of an event have one timestamp
+// (RFC 4733 §2.2).
 func (r *reception) event(payload []byte, ts uint32) {
 	if len(payload) < 4 || int(payload[0]) >= len(toneNames) || len(r.digits) == maxDigits {
 		return

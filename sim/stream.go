@@ -16,15 +16,15 @@ import (
 
 const (
 	rtpHeader   = 12
-	maxHeard    = 20 * SampleRate // samples kept of what is heard
+	maxHeard    = 20 * SampleRate // samples kept
 	maxMarks    = 1024            // packets logged each way
 	maxDigits   = 64
-	echoMargin  = 50 // frames the echo may queue beyond its delay
+	echoMargin  = 50 // frames that the echo queues beyond its delay
 	portRetries = 64
 )
 
-// PacketMark is when a packet left or came. Sum is a checksum of its payload,
-// 0 where all bytes are equal: what a relay rewrites is not in it.
+// PacketMark is the time of a packet. Sum is a checksum of the payload, because a
+// relay may rewrite the header; it is 0 if all bytes are equal.
 type PacketMark struct {
 	SSRC uint32
 	Seq  uint16
@@ -39,14 +39,13 @@ type RTPStats struct {
 	Lost       uint64
 	OutOfOrder uint64
 	Duplicates uint64
-	Foreign    uint64 // no RTP, or a payload type that was not agreed
-	RTCP       uint64
+	Foreign    uint64        // not RTP, or a payload type that was not agreed
 	Jitter     time.Duration // RFC 3550 §6.4.1
 	FirstAt    time.Time     // first packet received
 	Codec      string
 	Local      netip.AddrPort
-	Remote     netip.AddrPort // where we send
-	Source     netip.AddrPort // where the last packet came from
+	Remote     netip.AddrPort // destination
+	Source     netip.AddrPort // sender of the last packet
 }
 
 // Media is the audio of one end of one call.
@@ -62,22 +61,21 @@ type Media struct {
 type stream struct {
 	// constant
 	conn    *net.UDPConn
-	rtcp    *net.UDPConn
+	rtcp    *net.UDPConn // only keeps the port
 	local   netip.AddrPort
 	readers sync.WaitGroup
 
-	peer     atomic.Pointer[remoteMedia] // where to send; nil before an SDP came
-	sent     atomic.Uint64
-	rtcpSeen atomic.Uint64
+	peer atomic.Pointer[remoteMedia] // destination; nil before the first SDP
+	sent atomic.Uint64
 
 	// owned by the clock while it has the stream
 	out       [rtpHeader + frameSamples]byte
 	seq       uint16
 	ts        uint32
-	said      []byte // what is sent first, encoded
+	said      []byte // encoded audio to send first
 	at        int
 	loop      bool
-	over      *signal // all of it has been sent
+	over      *signal // set after all of said was sent
 	tones     *tones
 	sentMarks []PacketMark
 
@@ -107,16 +105,15 @@ func openStream(ip netip.Addr) (*stream, error) {
 		}
 		s.out[0] = 0x80
 		binary.BigEndian.PutUint32(s.out[8:], rand.Uint32())
-		s.readers.Add(2)
+		s.readers.Add(1)
 		go s.readRTP()
-		go s.readRTCP()
 		return s, nil
 	}
 	return nil, fmt.Errorf("no free RTP port pair on %s", ip)
 }
 
-// bindPair returns without sockets and without error when the neighbour of
-// the port that the kernel chose is taken.
+// bindPair returns no sockets and no error if the neighbour of the port that the
+// kernel chose is taken.
 func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 	one, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
 	if err != nil {
@@ -134,12 +131,10 @@ func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 	return one, two, nil
 }
 
-// say sets what the stream sends, from the next frame on. It must come before
-// the stream is given to the clock.
+// say sets the audio to send. The stream must not have been given to the clock.
 func (s *stream) say(encoded []byte, loop bool) { s.said, s.loop = encoded, loop }
 
-// follow takes over the address of a new offer; without an offer, and for the
-// codec, all stays as it is.
+// follow sends to the address of a new offer from now on. The codec stays.
 func (s *stream) follow(offer []byte) error {
 	if len(offer) == 0 {
 		return nil
@@ -203,7 +198,7 @@ func (s *stream) fill(payload []byte, silence byte, now time.Time) {
 		s.at = 0
 	}
 	switch {
-	case s.at+frameSamples <= len(s.said): // over the echo, which is not put off
+	case s.at+frameSamples <= len(s.said): // replaces the echo, which is not delayed
 		copy(payload, s.said[s.at:])
 		s.at += frameSamples
 		return
@@ -234,31 +229,19 @@ func (s *stream) readRTP() {
 	}
 }
 
-func (s *stream) readRTCP() {
-	defer s.readers.Done()
-	buf := make([]byte, 2048)
-	for {
-		if _, _, err := s.rtcp.ReadFromUDPAddrPort(buf); err != nil {
-			return
-		}
-		s.rtcpSeen.Add(1)
-	}
-}
-
-// close ends the stream; the clock must have let go of it.
+// close ends a stream that the clock has no longer.
 func (s *stream) close() {
 	_ = s.conn.Close()
 	_ = s.rtcp.Close()
 	s.readers.Wait()
 }
 
-// media is what there was so far; ended says that the clock has let go of the
-// stream.
+// media is the audio so far. Ended says that the clock has the stream no longer.
 func (s *stream) media(ended bool) Media {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.rx.stats
-	st.Sent, st.RTCP, st.Lost = s.sent.Load(), s.rtcpSeen.Load(), s.rx.lost()
+	st.Sent, st.Lost = s.sent.Load(), s.rx.lost()
 	st.Jitter = time.Duration(s.rx.jitter * float64(time.Second) / SampleRate)
 	st.Local, st.Source = s.local, s.rx.source
 	if p := s.peer.Load(); p != nil {

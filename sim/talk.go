@@ -1,20 +1,19 @@
 package sim
 
 import (
-	"bytes"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 )
 
-// referTimeout bounds how long the agent waits for word of a transfer.
+// referTimeout bounds the wait for the outcome of a transfer.
 const referTimeout = 2 * time.Minute
 
-// answer opens the media, sends 200 and stays with the call until it is over.
+// answer opens the media, sends 200 and serves the call until its end.
 func (s *Agent) answer(c *Incoming, media remoteMedia) {
 	st, ok := s.openMedia(c, media)
 	if !ok {
@@ -26,7 +25,7 @@ func (s *Agent) answer(c *Incoming, media remoteMedia) {
 	res := s.sip.response(c.req, sip.StatusOK, "OK", c.answer)
 	c.update(func(seen *AgentCall) { seen.Status, seen.Reason, seen.AnsweredAt = sip.StatusOK, "OK", time.Now() })
 	if err := c.tx.Respond(res); err != nil {
-		// It lost to a CANCEL. Without this sipgo would resend the 200.
+		// A CANCEL came first. Without this response sipgo would resend the 200.
 		reply(c.req, c.tx, sip.StatusRequestTerminated, "Request Terminated")
 		c.update((*AgentCall).cancel)
 		return
@@ -48,8 +47,8 @@ func (s *Agent) answer(c *Incoming, media remoteMedia) {
 	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Func(c.handler.Describe).Str("by", string(by)).Msg("call ended")
 }
 
-// openMedia opens the agent's RTP, with the greeting about to be said, and
-// writes the answer to the offer; false means that the call is refused.
+// openMedia opens the agent's RTP, sets its greeting and writes the SDP answer. It
+// is false if the call was refused.
 func (s *Agent) openMedia(c *Incoming, media remoteMedia) (*stream, bool) {
 	ip := s.sip.ip(c.req.Source())
 	st, err := openStream(ip)
@@ -68,7 +67,7 @@ func (s *Agent) openMedia(c *Incoming, media remoteMedia) (*stream, bool) {
 	return st, true
 }
 
-// early greets before there is an answer, and then there is none.
+// early greets as early media and then refuses the call.
 func (s *Agent) early(c *Incoming, media remoteMedia, d time.Duration) {
 	st, ok := s.openMedia(c, media)
 	if !ok {
@@ -83,8 +82,8 @@ func (s *Agent) early(c *Incoming, media remoteMedia, d time.Duration) {
 	}
 }
 
-// confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE is
-// as good as an ACK, since the two may overtake each other.
+// confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE counts
+// too, because it may overtake the ACK.
 func (s *Agent) confirm(c *Incoming, res *sip.Response) bool {
 	wait := timerT1
 	for waited := time.Duration(0); waited < 64*timerT1; wait = min(2*wait, timerT2) {
@@ -103,7 +102,7 @@ func (s *Agent) confirm(c *Incoming, res *sip.Response) bool {
 	return false
 }
 
-// talk waits for the end of the call and says whose it is.
+// talk waits for the end of the call and returns the side that ended it.
 func (s *Agent) talk(c *Incoming) Side {
 	var limit <-chan time.Time
 	var greeted <-chan struct{}
@@ -122,8 +121,7 @@ func (s *Agent) talk(c *Incoming) Side {
 	return SideAgent
 }
 
-// onReInvite answers with the SDP that was sent before, and follows the
-// offer's address.
+// onReInvite repeats the agent's SDP and sends RTP to the address of the new offer.
 func (s *Agent) onReInvite(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	c.mu.Lock()
 	st, body := c.stream, c.answer
@@ -149,7 +147,8 @@ func (s *Agent) onAck(req *sip.Request, _ sip.ServerTransaction) {
 
 func (s *Agent) onBye(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	c.bye.set()
-	// The answer comes when the call is complete, so that who has it finds all of it.
+	// The response waits until the call is complete, so that its receiver finds the
+	// whole call.
 	ctx, cancel := context.WithTimeout(s.sip.ctx, timerT1)
 	defer cancel()
 	select {
@@ -159,8 +158,8 @@ func (s *Agent) onBye(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	ok(req, tx)
 }
 
-// refer asks the caller's side to transfer the call and stays until that says
-// how it went. The Side is whose turn it is then to end the call.
+// refer asks the caller's side for a transfer and waits for its outcome. It returns
+// the side that ended the call, or SideAgent if the agent has to.
 func (s *Agent) refer(c *Incoming, d *dialog) Side {
 	req := d.request(sip.REFER)
 	req.AppendHeader(s.sip.contact(c.req.Source()))
@@ -177,14 +176,14 @@ func (s *Agent) refer(c *Incoming, d *dialog) Side {
 	select {
 	case <-c.bye.ch:
 		return SideCaller
-	case <-c.referred.ch: // RFC 5589 §6.1: who asked hangs up once it has worked
+	case <-c.referred.ch: // RFC 5589 §6.1: the side that asked hangs up after a success
 	case <-time.After(referTimeout):
 	case <-s.sip.ctx.Done():
 	}
 	return SideAgent
 }
 
-// onNotify takes down what a transfer has come to (RFC 3515 §2.4.5).
+// onNotify notes the outcome of a transfer (RFC 3515 §2.4.5).
 func (s *Agent) onNotify(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	if code := sipfragStatus(req.Body()); code >= 200 {
 		c.update(func(seen *AgentCall) { seen.ReferResult = code })
@@ -193,15 +192,10 @@ func (s *Agent) onNotify(c *Incoming, req *sip.Request, tx sip.ServerTransaction
 	ok(req, tx)
 }
 
-// sipfragStatus is the code of a status line (RFC 3420), 0 if it is none.
-func sipfragStatus(body []byte) int {
-	rest, isStatus := bytes.CutPrefix(body, []byte("SIP/2.0 "))
-	if !isStatus || len(rest) < 3 {
+// sipfragStatus is the code of a status line (RFC 3420), or 0.
+func sipfragStatus(body []byte) (code int) {
+	if _, err := fmt.Sscanf(string(body), "SIP/2.0 %3d", &code); err != nil || code < 100 {
 		return 0
 	}
-	n, err := strconv.Atoi(string(rest[:3]))
-	if err != nil || n < 100 {
-		return 0
-	}
-	return n
+	return code
 }

@@ -30,7 +30,7 @@ func (p *Platform) direct(number dialled) bool {
 // guide to direct dialling shows it (X-EI=<CallSid>).
 func (c *call) readXEI(direct bool) (synthflow.XEI, string) {
 	headers := 0
-	for _, line := range c.in.Seen().Headers {
+	for _, line := range c.In.Seen().Headers {
 		if isXEI(line) {
 			headers++
 		}
@@ -43,7 +43,7 @@ func (c *call) readXEI(direct bool) (synthflow.XEI, string) {
 	case headers > 1:
 		return synthflow.XEI{}, "more than one X-EI header"
 	}
-	_, value, _ := strings.Cut(c.seen.XEI, ":")
+	_, value, _ := strings.Cut(c.Seen().XEI, ":")
 	value = strings.TrimSpace(value)
 	if direct && bareXEI.MatchString(value) && !tokenXEI.MatchString(value) {
 		return synthflow.XEI{E: value}, ""

@@ -1,16 +1,17 @@
 package synthflow
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
 	"flowbridge/synthflow"
 )
 
@@ -33,63 +34,44 @@ type Call struct {
 
 // call is a call at the platform.
 type call struct {
+	standin.Call[state]
 	platform *Platform
-	in       *sim.Incoming
 	from, to string // numbers
+}
 
-	mu    sync.Mutex // guards what follows
-	seen  Call
+// state is what the platform keeps of a call.
+type state struct {
+	Call
 	agent agentOfCall    // that takes it
 	asked prepareRequest // zero for a direct dial
 }
 
 // NewCall notes what an INVITE says of its call.
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
-	c := &call{platform: p, in: in, from: in.From.User, to: in.To.User}
+	c := &call{platform: p, from: in.From.User, to: in.To.User}
+	c.In = in
 	headers := in.Seen().Headers
-	for _, line := range headers {
-		if isXEI(line) {
-			c.seen.XEI = line
+	c.Update(func(s *state) {
+		for _, line := range headers {
+			if isXEI(line) {
+				s.XEI = line
+			}
 		}
-	}
-	c.seen.Variables, c.seen.IgnoredHeaders = variablesOf(headers)
-	c.seen.Diversion = numberIn(in.Header("Diversion"))
-	if c.seen.Diversion == "" {
-		c.seen.Diversion = numberIn(carriedDiversion(headers))
-	}
+		s.Variables, s.IgnoredHeaders = variablesOf(headers)
+		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(carriedDiversion(headers)))
+	})
 	p.calls.Add(c)
 	return c
 }
 
-// update changes what is seen of the call.
-func (c *call) update(f func(*Call)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f(&c.seen)
-}
-
 func (c *call) snapshot() Call {
-	agent := c.in.Seen()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := c.seen
+	agent, out := c.In.Seen(), c.Seen().Call
 	out.AgentCall = agent
 	return out
 }
 
 // id is empty for a call that was refused.
-func (c *call) id() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.seen.SynthflowID
-}
-
-// takenBy is the agent that has the call.
-func (c *call) takenBy() agentOfCall {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.agent
-}
+func (c *call) id() string { return c.Seen().SynthflowID }
 
 // Admit checks what the platform checks of an INVITE.
 func (c *call) Admit() (code int, reason string) {
@@ -123,14 +105,11 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	default:
 		id = uuid.NewString()
 	}
-	c.in.Greets = id
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.agent, c.asked = agent, asked
-	c.seen.SynthflowID, c.seen.ModelID, c.seen.ExternalID = id, agent.id, x.E
-	if x.O != "" {
-		c.seen.Diversion = x.O
-	}
+	c.In.Greets = id
+	c.Update(func(s *state) {
+		s.agent, s.asked = agent, asked
+		s.SynthflowID, s.ModelID, s.ExternalID, s.Diversion = id, agent.id, x.E, cmp.Or(x.O, s.Diversion)
+	})
 	return 0, ""
 }
 
@@ -146,20 +125,19 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 
 // Describe adds what a call is about to a log line.
 func (c *call) Describe(e *zerolog.Event) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e.Str("id", c.seen.SynthflowID)
+	s := c.Seen()
+	e.Str("id", s.SynthflowID)
 	for _, f := range []struct{ name, value string }{
-		{"model_id", c.seen.ModelID},
-		{"external_id", c.seen.ExternalID},
-		{"diversion", c.seen.Diversion},
-		{"fetch_error", c.seen.FetchError},
+		{"model_id", s.ModelID},
+		{"external_id", s.ExternalID},
+		{"diversion", s.Diversion},
+		{"fetch_error", s.FetchError},
 	} {
 		if f.value != "" {
 			e.Str(f.name, f.value)
 		}
 	}
-	for name, values := range map[string]map[string]string{"variables": c.seen.Variables, "fetched": c.seen.Fetched} {
+	for name, values := range map[string]map[string]string{"variables": s.Variables, "fetched": s.Fetched} {
 		if len(values) == 0 {
 			continue
 		}

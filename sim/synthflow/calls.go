@@ -40,7 +40,7 @@ func (c *call) transcript(a Call) string {
 	if a.AnsweredAt.IsZero() {
 		return ""
 	}
-	greeting := c.takenBy().greeting
+	greeting := c.Seen().agent.greeting
 	if greeting == "" {
 		greeting = "(greeting)"
 	}
@@ -82,7 +82,7 @@ func (p *Platform) endedCall(c *call) map[string]any {
 		reason, cut = "error", "error"
 	}
 	variables := map[string]any{}
-	_ = json.Unmarshal(c.asked.Variables, &variables) // an object, or absent
+	_ = json.Unmarshal(c.Seen().asked.Variables, &variables) // an object, or absent
 	for _, more := range []map[string]string{a.Variables, a.Fetched} {
 		for name, value := range more {
 			variables[name] = value

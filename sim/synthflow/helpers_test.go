@@ -87,7 +87,7 @@ func ended(t *testing.T, p *Platform, id string) Call {
 	if c == nil {
 		t.Fatalf("no INVITE with id %q", id)
 	}
-	<-c.in.Ended()
+	<-c.In.Ended()
 	return c.snapshot()
 }
 

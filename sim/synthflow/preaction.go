@@ -70,7 +70,7 @@ func (c *call) fetch(ctx context.Context) {
 		return
 	}
 	got, err := c.preAction(ctx)
-	c.update(func(seen *Call) {
+	c.Update(func(seen *state) {
 		seen.Fetched = got
 		if err != nil {
 			seen.FetchError = err.Error()

@@ -76,7 +76,7 @@ func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer
 
 // Over sends the webhook after a call, which takes its time.
 func (c *call) Over() {
-	to := cmp.Or(c.takenBy().webhook, c.platform.opts.Webhook.URL)
+	to := cmp.Or(c.Seen().agent.webhook, c.platform.opts.Webhook.URL)
 	if c.id() == "" || to == "" || !c.platform.Enter() {
 		return
 	}
@@ -92,7 +92,7 @@ func (c *call) deliver(to string) {
 	pause := p.opts.Webhook.Pause
 	for try := 1; ; try++ {
 		answer, err := c.post(p.Context(), to, payload)
-		c.update(func(seen *Call) { seen.WebhookTries, seen.WebhookStatus = try, answer.Status })
+		c.Update(func(seen *state) { seen.WebhookTries, seen.WebhookStatus = try, answer.Status })
 		p.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("webhook sent")
 		if answer.OK() || try == p.opts.Webhook.Tries {
 			return
@@ -119,7 +119,7 @@ func (c *call) afterCall() map[string]any {
 		reason = "agent_goodbye"
 	}
 	variables := map[string]any{}
-	_ = json.Unmarshal(c.asked.Variables, &variables) // an object, or absent
+	_ = json.Unmarshal(c.Seen().asked.Variables, &variables) // an object, or absent
 	return map[string]any{
 		"status": a.status(), "error_message": "",
 		"lead": map[string]any{"name": "", "phone_number": c.from, "prompt_variables": variables},
@@ -134,7 +134,7 @@ func (c *call) afterCall() map[string]any {
 
 // reroute asks the inbound webhook which agent takes the call.
 func (c *call) reroute(ctx context.Context) error {
-	agent := c.takenBy()
+	agent := c.Seen().agent
 	if agent.inbound == "" {
 		return nil
 	}
@@ -172,8 +172,6 @@ func (c *call) override(body []byte) error {
 	if !known {
 		return errors.New("override_model_id is no agent")
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.agent, c.seen.ModelID = agent, model
+	c.Update(func(s *state) { s.agent, s.ModelID = agent, model })
 	return nil
 }

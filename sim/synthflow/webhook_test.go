@@ -321,8 +321,8 @@ func FuzzHookAnswers(f *testing.F) {
 	f.Add([]byte(`{"call_inbound":[]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c := &call{platform: &Platform{account: newAccount(Account{})}}
-		if err := c.override(body); err == nil && c.takenBy() != (agentOfCall{}) {
-			t.Fatalf("taken by %v, and there is no agent", c.takenBy())
+		if err := c.override(body); err == nil && c.Seen().agent != (agentOfCall{}) {
+			t.Fatalf("taken by %v, and there is no agent", c.Seen().agent)
 		}
 		got, err := parseFetched(body)
 		if len(got) > maxFetched || err != nil && got != nil {

@@ -108,7 +108,7 @@ func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*htt
 		body = strings.NewReader(params.Encode())
 	}
 	if fault.Kind == sim.FaultSlow {
-		body = &lateReader{ctx, fault.After, body}
+		body = late(body, fault.After)
 	}
 	req, err := http.NewRequestWithContext(ctx, s.method, at.String(), body)
 	if err != nil {
@@ -181,24 +181,12 @@ func sign(token, address string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// lateReader is a body that comes after a while.
-type lateReader struct {
-	ctx   context.Context //nolint:containedctx // of the request that this is the body of
-	after time.Duration
-	body  io.Reader
-}
-
-// Read waits the first time.
-func (l *lateReader) Read(b []byte) (int, error) {
-	if l.after > 0 {
-		timer := time.NewTimer(l.after)
-		defer timer.Stop()
-		l.after = 0
-		select {
-		case <-timer.C:
-		case <-l.ctx.Done():
-			return 0, context.Cause(l.ctx)
-		}
-	}
-	return l.body.Read(b)
+// late is a body that comes after a while. It ends with the request.
+func late(body io.Reader, after time.Duration) io.Reader {
+	out, in := io.Pipe()
+	time.AfterFunc(after, func() {
+		_, err := io.Copy(in, body)
+		_ = in.CloseWithError(err)
+	})
+	return out
 }

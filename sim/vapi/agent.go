@@ -29,15 +29,15 @@ func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
 
 // Admit finds the number that is called.
 func (c *call) Admit() (code int, reason string) {
-	l, words := c.platform.account.called(c.in.To)
+	l, words := c.platform.account.called(c.In.To)
 	if l == nil {
 		return 404, words
 	}
 	c.line = l
-	from := c.in.From
-	c.update(func(seen *Call) {
+	from := c.In.From
+	c.Update(func(seen *Call) {
 		seen.ID, seen.PhoneNumberID, seen.CustomerURI = uuid.NewString(), l.id, from.String()
-		seen.Variables, seen.callback = headerVariables(c.in.Seen().Headers), serverOf(l.members)
+		seen.Variables, seen.callback = headerVariables(c.In.Seen().Headers), serverOf(l.members)
 		if strings.Trim(from.User, "+0123456789") == "" {
 			seen.CustomerNumber = from.User
 		}
@@ -69,23 +69,23 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	if fallback := c.line.members.Object("fallbackDestination"); fallback != nil && a.why != "" {
 		a.destination = fallback
 	}
-	c.update(func(seen *Call) { seen.why = a.why })
+	c.Update(func(seen *Call) { seen.why = a.why })
 	switch {
 	case a.destination != nil:
 		c.forward(a)
 	case a.words != "":
-		c.in.Leaves = true
-		c.update(func(seen *Call) { seen.Says, seen.why = a.words, endedError })
+		c.In.Leaves = true
+		c.Update(func(seen *Call) { seen.Says, seen.why = a.words, endedError })
 	case a.why != "":
 		// Which status the platform sends is not documented. It has "hung up
 		// with an error message"; this one is the next target's turn.
-		log.Warn().Str("id", c.snapshot().ID).Str("reason", a.why).Msg("no assistant for the call")
+		log.Warn().Str("id", c.Seen().ID).Str("reason", a.why).Msg("no assistant for the call")
 		return 503, a.why
 	default:
 		c.greet(a)
 	}
 	seen := c.snapshot()
-	c.in.Greets = seen.Says
+	c.In.Greets = seen.Says
 	log.Info().Str("id", seen.ID).Str("assistant", seen.AssistantID).Interface("variables", seen.Variables).Str("says", seen.Says).Msg("call settled")
 	return 0, ""
 }
@@ -100,7 +100,7 @@ func (c *call) choose(ctx context.Context) answer {
 		}
 		var err error
 		if a, err = c.assistantRequest(ctx, to); err != nil {
-			c.platform.opts.Log.Warn().Err(err).Str("id", c.snapshot().ID).Msg("assistant-request failed")
+			c.platform.opts.Log.Warn().Err(err).Str("id", c.Seen().ID).Msg("assistant-request failed")
 			return answer{why: endedFailed}
 		}
 		if a.assistantID == "" {
@@ -122,7 +122,7 @@ func (c *call) greet(a answer) {
 		}
 		return a.assistant.Text(name)
 	}
-	c.update(func(seen *Call) {
+	c.Update(func(seen *Call) {
 		seen.AssistantID = a.assistantID
 		seen.Variables = maps.Clone(seen.Variables) // others may be reading it
 		for name, value := range a.overrides.Object("variableValues") {
@@ -166,12 +166,12 @@ func (c *call) forward(a answer) {
 	if s, ok := a.destination["message"].(string); ok {
 		words = s
 	}
-	c.in.Leaves = true
+	c.In.Leaves = true
 	verb := plan.Text("sipVerb")
 	if verb == "" || verb == "refer" {
-		c.in.Refers = referralTo(a.destination, plan, c.snapshot().CustomerURI)
+		c.In.Refers = referralTo(a.destination, plan, c.Seen().CustomerURI)
 	} // bye is a hang-up and no more; dial, which calls by itself, ends here too
-	c.update(func(seen *Call) {
+	c.Update(func(seen *Call) {
 		seen.Says = fill(words, *seen)
 		seen.why = cmp.Or(seen.why, endedForwarded)
 		if verb == "dial" {

@@ -1,7 +1,6 @@
 package vapi
 
 import (
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,40 +49,28 @@ const (
 
 // call is a call at the platform.
 type call struct {
+	standin.Call[Call]
 	platform *Platform
-	in       *sim.Incoming
 	line     *line // that was called; nil if none
-
-	mu   sync.Mutex // guards what follows
-	seen Call
 }
 
 // NewCall remembers a call.
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
-	c := &call{platform: p, in: in}
+	c := &call{platform: p}
+	c.In = in
 	p.calls.Add(c)
 	return c
 }
 
-// update changes what is known of the call.
-func (c *call) update(f func(*Call)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f(&c.seen)
-}
-
 func (c *call) snapshot() Call {
-	agent := c.in.Seen()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := c.seen
+	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
 	out.EndedReason = endedReason(out)
 	return out
 }
 
 // Describe adds what a call is about to a log line.
-func (c *call) Describe(e *zerolog.Event) { e.Str("id", c.snapshot().ID) }
+func (c *call) Describe(e *zerolog.Event) { e.Str("id", c.Seen().ID) }
 
 func endedReason(c Call) string {
 	switch {

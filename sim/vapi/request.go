@@ -72,13 +72,13 @@ func (c *call) assistantRequest(ctx context.Context, to server) (answer, error) 
 	ctx, cancel := context.WithTimeout(ctx, c.platform.opts.Limit)
 	defer cancel()
 	body := c.message("assistant-request", nil)
-	c.update(func(seen *Call) { seen.Asked = string(body) })
+	c.Update(func(seen *Call) { seen.Asked = string(body) })
 	raw, err := to.post(ctx, body)
 	if err != nil {
-		c.update(func(seen *Call) { seen.Answer = err.Error() })
+		c.Update(func(seen *Call) { seen.Answer = err.Error() })
 		return answer{}, err
 	}
-	c.update(func(seen *Call) { seen.Answer = string(raw) })
+	c.Update(func(seen *Call) { seen.Answer = string(raw) })
 	return parseAnswer(raw)
 }
 

@@ -89,7 +89,7 @@ func (v *Platform) last(t *testing.T) Call {
 	if len(list) != 1 {
 		t.Fatalf("%d calls", len(list))
 	}
-	<-list[0].in.Ended()
+	<-list[0].In.Ended()
 	return v.Calls()[0]
 }
 

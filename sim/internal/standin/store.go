@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"flowbridge/sim"
 	"slices"
 	"sync"
 )
@@ -44,6 +45,28 @@ func (t *Table[T]) All() []T {
 		all = append(all, t.byID[id])
 	}
 	return all
+}
+
+// Call is one call at a platform, with what the platform has seen of it.
+type Call[Seen any] struct {
+	In *sim.Incoming
+
+	mu   sync.Mutex // guards what follows
+	seen Seen
+}
+
+// Update changes what the platform has seen.
+func (c *Call[Seen]) Update(f func(*Seen)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.seen)
+}
+
+// Seen is what the platform has seen so far.
+func (c *Call[Seen]) Seen() Seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen
 }
 
 // History is the calls of a stand-in; of very many only the latest.
