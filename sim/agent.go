@@ -24,7 +24,6 @@ type Agent struct {
 	opts     AgentOptions
 	platform Platform
 	sip      *endpoint
-	clock    *clock
 
 	fault   atomic.Pointer[Fault]
 	dialogs dialogs[*Incoming]
@@ -78,7 +77,6 @@ func OpenAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 // Serve takes calls until Close.
 func (s *Agent) Serve(p Platform) {
 	s.platform = p
-	s.clock = startClock()
 	server := s.sip.server
 	server.OnInvite(s.onInvite)
 	server.OnAck(s.onAck)
@@ -97,13 +95,7 @@ func (s *Agent) Serve(p Platform) {
 }
 
 // Close hangs up and waits until nothing of the agent runs.
-func (s *Agent) Close() error {
-	err := s.sip.close()
-	if s.clock != nil {
-		s.clock.close()
-	}
-	return err
-}
+func (s *Agent) Close() error { return s.sip.close() }
 
 // SIPAddr is the address that takes INVITEs.
 func (s *Agent) SIPAddr() netip.AddrPort { return s.sip.local }

@@ -246,3 +246,14 @@ func TestCloseBeforeServe(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestSipfragStatus(t *testing.T) {
+	for body, want := range map[string]int{
+		"SIP/2.0 200 OK\r\n": 200, "SIP/2.0 100 Trying": 100, "SIP/2.0 603": 603,
+		"": 0, "SIP/2.0 ": 0, "SIP/2.0 20": 0, "SIP/2.0 2x0 OK": 0, "SIP/2.0 -12": 0, "SIP/1.0 200 OK": 0, "NOTIFY": 0,
+	} {
+		if got := sipfragStatus([]byte(body)); got != want {
+			t.Errorf("%q: got %d; want %d", body, got, want)
+		}
+	}
+}

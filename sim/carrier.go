@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -76,9 +75,7 @@ type CarrierResult struct {
 // Carrier places any number of calls from one socket.
 type Carrier struct {
 	sip     *endpoint
-	clock   *clock
 	dialogs dialogs[*outgoing]
-	closed  sync.Once
 }
 
 // StartCarrier opens the socket. Cancelling ctx ends the calls.
@@ -89,7 +86,6 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 		return nil, err
 	}
 	c.sip.sock.tap = o.Tap
-	c.clock = startClock()
 	server := c.sip.server
 	server.OnBye(c.dialogs.only(c.onBye))
 	server.OnInvite(c.dialogs.only(c.onReInvite)) // a new call gets 481
@@ -107,13 +103,7 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 func (c *Carrier) Addr() netip.AddrPort { return c.sip.local }
 
 // Close hangs up and waits until nothing of the carrier runs.
-func (c *Carrier) Close() (err error) {
-	c.closed.Do(func() {
-		err = c.sip.close()
-		c.clock.close()
-	})
-	return err
-}
+func (c *Carrier) Close() error { return c.sip.close() }
 
 // Call places a call and returns when it is over. A refused call is a result and
 // no error. An error means that the call could not be placed, or that ctx ended

@@ -41,15 +41,13 @@ type nonce struct {
 	count int // nc of the last credentials
 }
 
-var errIncomplete = errors.New("digest user and password are both needed")
-
 // Validate returns what is wrong with credentials. The zero value is valid.
 func (a SIPAuth) Validate() error {
 	if a == (SIPAuth{}) {
 		return nil
 	}
 	if a.User == "" || a.Password == "" {
-		return errIncomplete
+		return errors.New("digest user and password are both needed")
 	}
 	switch strings.ToLower(a.Algorithm) {
 	case "", "md5", "sha-256", "sha-512-256":

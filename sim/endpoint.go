@@ -31,6 +31,7 @@ type endpoint struct {
 	ua     *sipgo.UserAgent
 	server *sipgo.Server
 	client *sipgo.Client
+	clock  *clock
 	served chan struct{} // nil before serve
 
 	ctx    context.Context //nolint:containedctx // the endpoint's own life: ends with close
@@ -48,6 +49,7 @@ func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Lo
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	e := &endpoint{
+		user:  user,
 		sock:  newSocket(conn, drop),
 		local: unmapped(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
 	}
@@ -74,6 +76,7 @@ func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Lo
 		_ = conn.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	e.clock = startClock()
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	return e, nil
 }
@@ -130,6 +133,7 @@ func (e *endpoint) close() error {
 	e.mu.Unlock()
 	e.cancel()
 	e.wg.Wait()
+	e.clock.close()
 	err := e.sock.Close()
 	if e.served != nil {
 		<-e.served

@@ -40,6 +40,7 @@ func (guest) Settle(context.Context) (int, string) { return 0, "" }
 func (guest) Describe(*zerolog.Event)              {}
 func (guest) Over()                                {}
 func (h *openHouse) target(user string) string     { return "sip:" + user + "@" + h.SIPAddr().String() }
+
 func (h *openHouse) call(user string) CarrierCall {
 	return CarrierCall{To: h.target(user), From: "+15550100001", Hold: 1, Seed: 7}
 }

@@ -244,7 +244,7 @@ func (o *outgoing) onRepeated(res *sip.Response) {
 func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 	o.stream.peer.Store(&media)
 	o.stream.say(media.codec.encodeAll(Words(o.cc.Seed)), true)
-	o.carrier.clock.add(o.stream)
+	o.carrier.sip.clock.add(o.stream)
 	if o.cc.OnAnswer != nil {
 		o.cc.OnAnswer(o.res.SIPCallID)
 	}
@@ -253,7 +253,7 @@ func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 		hold = time.After(o.cc.Hold)
 	}
 	by := o.lasts(ctx, d, hold)
-	o.carrier.clock.remove(o.stream)
+	o.carrier.sip.clock.remove(o.stream)
 	o.hangup(d, by)
 }
 

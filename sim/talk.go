@@ -33,11 +33,11 @@ func (s *Agent) answer(c *Incoming, media remoteMedia) {
 	d := serverDialog(c.req)
 	var by Side
 	if s.confirm(c, res) {
-		s.clock.add(st)
+		s.sip.clock.add(st)
 		if by = s.talk(c); by == SideAgent && c.Refers != nil {
 			by = s.refer(c, d)
 		}
-		s.clock.remove(st)
+		s.sip.clock.remove(st)
 	}
 	if by != SideCaller {
 		by = SideAgent
@@ -75,8 +75,8 @@ func (s *Agent) early(c *Incoming, media remoteMedia, d time.Duration) {
 	}
 	defer st.close()
 	_ = c.tx.Respond(s.sip.response(c.req, sip.StatusSessionInProgress, "Session Progress", c.answer))
-	s.clock.add(st)
-	defer s.clock.remove(st)
+	s.sip.clock.add(st)
+	defer s.sip.clock.remove(st)
 	if s.wait(c, d) {
 		s.refuse(c, sip.StatusServiceUnavailable, "Service Unavailable")
 	}

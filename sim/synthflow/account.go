@@ -23,27 +23,25 @@ const (
 	maxAgents  = 1000
 )
 
-// Ways of an account to treat voice_engine_version, which the setup guides ask
-// for and the API reference does not know.
+// How an account treats voice_engine_version. The setup guides ask for the field,
+// and the API reference does not have it.
 const (
 	VoiceEngineAccept  = "accept"
 	VoiceEngineRequire = "require"
 	VoiceEngineRefuse  = "refuse"
 )
 
-// Account is the customer's account at the platform. An empty one is
-// filled by the API.
+// Account is the customer's account at the platform. The API can fill an empty one.
 type Account struct {
-	Workspaces  []string // that the token is good for; empty: any
+	Workspaces  []string // of the token; empty: any
 	Numbers     []Number // imported already
 	LegacyIDs   bool     // new agents get ids of the old form, not UUIDs
-	Gateway     bool     // errors are worded as by the global gateway, not as by a region
+	Gateway     bool     // errors have the form of the global gateway, not of a region
 	VoiceEngine string   // VoiceEngineAccept if empty
 	NumberAuth  bool     // an INVITE for a number with trunk_username has to show its credentials
 }
 
-// Number is a number that is imported, and bound to an inbound agent,
-// before anybody calls.
+// Number is an imported number with its inbound agent.
 type Number struct {
 	Number  string // E.164, with +
 	ModelID string // of its agent; a new one if empty
@@ -63,11 +61,11 @@ func ParseNumber(s string) (Number, error) {
 
 var (
 	e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	// An id is of the old form or a UUID.
+	// An id has the old form or is a UUID.
 	modelID = regexp.MustCompile(`^([0-9]{13}x[0-9]{15,18}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
-// Validate says what is wrong with an account.
+// Validate returns what is wrong with an account.
 func (o Account) Validate() error {
 	switch o.VoiceEngine {
 	case "", VoiceEngineAccept, VoiceEngineRequire, VoiceEngineRefuse:
@@ -101,7 +99,7 @@ type account struct {
 	agents  standin.Table[*accountAgent]  // by id
 }
 
-// accountNumber is an imported number. Its credentials are never given back.
+// accountNumber is an imported number. No answer contains its credentials.
 type accountNumber struct {
 	key       string
 	slug      string // the number without its +
@@ -121,11 +119,11 @@ type accountNumber struct {
 	asks      *sim.Challenger // nil: an INVITE need not show credentials
 }
 
-// accountAgent is an agent with its fields as they were sent.
+// accountAgent is an agent with the fields that its requests had.
 type accountAgent struct {
 	id       string
 	kind     string
-	number   string // that it answers; inbound
+	number   string // of an inbound agent
 	attached []string
 	fields   standin.Object
 }
@@ -162,7 +160,7 @@ func (a *account) newModelID() string {
 	return uuid.NewString()
 }
 
-// mayUse says whether the token is good for a workspace.
+// mayUse says whether the token allows a workspace.
 func (a *account) mayUse(workspace string) bool {
 	return len(a.opts.Workspaces) == 0 || slices.Contains(a.opts.Workspaces, workspace)
 }
@@ -180,15 +178,15 @@ func (a *account) inboundAgent(number string) *accountAgent {
 	return nil
 }
 
-// dialled is what the account knows of a number that an INVITE is for.
+// dialled is what the account knows of a called number.
 type dialled struct {
-	strict   bool            // there are numbers, so only those can be called
-	imported bool            // this is one of them
+	strict   bool            // the account has numbers, so only those can be called
+	imported bool            // the number is one of them
 	asks     *sim.Challenger // nil: no credentials of its own
-	agent    agentOfCall     // that the number is bound to
+	agent    agentOfCall     // of the number
 }
 
-// agentOfCall is what a call needs of its agent.
+// agentOfCall is the part of an agent that its calls need.
 type agentOfCall struct {
 	id, greeting, webhook, inbound string // the URLs of the webhook after the call and of the one before it
 }
@@ -224,8 +222,7 @@ func (a *account) agent(id string) (agentOfCall, bool) {
 	return g.ofCall(), g != nil
 }
 
-// Numbers lists the numbers of the account with the agents that answer them, in
-// the order of their import.
+// Numbers lists the numbers with their agents, in the order of their import.
 func (p *Platform) Numbers() []Number {
 	a := p.account
 	a.mu.Lock()

@@ -3,13 +3,14 @@ package synthflow
 import (
 	"bytes"
 	"encoding/json"
-	"flowbridge/sim/internal/standin"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+
+	"flowbridge/sim/internal/standin"
 
 	"github.com/rs/zerolog"
 )

@@ -7,10 +7,10 @@ import (
 	"flowbridge/synthflow"
 )
 
-// Which INVITEs need no call of prepare_inbound.
+// INVITEs that need no prepare_inbound.
 const (
-	DirectDialAuto = "auto" // those for a number that an inbound agent is bound to
-	DirectDialOn   = "on"   // those too that are for any number while the account has none
+	DirectDialAuto = "auto" // those to an imported number
+	DirectDialOn   = "on"   // also those to any number while the account has none
 	DirectDialOff  = "off"  // none
 )
 
@@ -25,9 +25,9 @@ func (p *Platform) direct(number dialled) bool {
 	return number.imported
 }
 
-// readXEI reads the header X-EI; the string says why it cannot be taken. Where
-// direct dial is, it may be absent, have no S token, or be a bare id as the
-// guide to direct dialling shows it (X-EI=<CallSid>).
+// readXEI reads the header X-EI. The string is the reason of a refusal. With direct
+// dial, the header may be absent, have no S token, or be a bare id as in the guide
+// to direct dialling (X-EI=<CallSid>).
 func (c *call) readXEI(direct bool) (synthflow.XEI, string) {
 	headers := 0
 	for _, line := range c.In.Seen().Headers {
@@ -70,8 +70,8 @@ var (
 
 var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
-// variablesOf makes variables of X- header lines: by the whole name, whose case
-// counts (pass-call-context page). Of a name that comes twice the first counts.
+// variablesOf makes variables of X- header lines, by their whole names. Case counts
+// (pass-call-context page). The first of two equal names counts.
 func variablesOf(lines []string) (all map[string]string, ignored int) {
 	for _, line := range lines {
 		if isXEI(line) {
@@ -91,8 +91,8 @@ func variablesOf(lines []string) (all map[string]string, ignored int) {
 	return all, ignored
 }
 
-// carriedDiversion is the value of X-Diversion, which stands in for a Diversion
-// that a carrier strips.
+// carriedDiversion is the value of X-Diversion, which replaces a Diversion that a
+// carrier removes.
 func carriedDiversion(lines []string) string {
 	for _, line := range lines {
 		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), "X-Diversion") {
@@ -105,7 +105,7 @@ func carriedDiversion(lines []string) string {
 var uriUser = regexp.MustCompile(`(?i)\b(?:sips?|tel):([^@;>?, ]*)`)
 
 // numberIn is the user part of the first URI in a header's value, or the value
-// itself where there is none.
+// itself.
 func numberIn(value string) string {
 	if m := uriUser.FindStringSubmatch(value); m != nil {
 		return m[1]

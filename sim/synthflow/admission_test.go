@@ -1,11 +1,13 @@
 package synthflow
 
 import (
-	"flowbridge/sim"
 	"maps"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
+
+	"flowbridge/sim"
 )
 
 const (
@@ -194,4 +196,80 @@ func FuzzVariables(f *testing.F) {
 			t.Fatalf("number %q of %q", n, text)
 		}
 	})
+}
+
+func TestInviteIsChecked(t *testing.T) {
+	t.Parallel()
+	s, c := startPlatform(t, Options{RingFor: -1, IDLifetime: time.Hour}), startCarrier(t)
+	used := prepareCall(t, s)
+	if r := place(t, c, withXEI(s, "S."+used+";")); r.Status != 200 {
+		t.Fatalf("first use: %d %s", r.Status, r.Reason)
+	}
+	for _, tt := range []struct {
+		name   string
+		xei    string
+		user   string
+		reason string
+	}{
+		{"unknown id", "S.4711;", number, "X-EI S token is no prepared call"},
+		{"used id", "S." + used + ";", number, "X-EI S token was used before"},
+		{"not terminated", "S." + prepareCall(t, s), number, "x-ei: last token does not end in ';'"},
+		{"bare id", prepareCall(t, s), number, "x-ei: part that is no S, E or O token"},
+		{"unknown token", "S." + prepareCall(t, s) + ";X.1;", number, "x-ei: part that is no S, E or O token"},
+		{"no S", "E.1;", number, "X-EI without S token"},
+		{"other number", "S." + prepareCall(t, s) + ";", "+15075785608", "Request-URI user is not the prepared to_number"},
+		{"no plus", "S." + prepareCall(t, s) + ";", number[1:], "OK"},
+		{"all three", "O.+1555;E.x;S." + prepareCall(t, s) + ";", number, "OK"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cc := withXEI(s, tt.xei)
+			cc.To = strings.Replace(cc.To, number, tt.user, 1)
+			r := place(t, c, cc)
+			if !strings.HasPrefix(r.Reason, tt.reason) || (r.Status == 200) != (tt.reason == "OK") {
+				t.Errorf("got %d %q; want %q", r.Status, r.Reason, tt.reason)
+			}
+			if r.Status != 200 && r.Status != 403 {
+				t.Errorf("got %d; want 403", r.Status)
+			}
+		})
+	}
+	t.Run("none and two", func(t *testing.T) {
+		cc := withXEI(s, "S."+prepareCall(t, s)+";")
+		two := cc
+		two.Headers = append(two.Headers, sim.Header{Name: "x-ei", Value: "E.1;"})
+		cc.Headers = nil
+		if r := place(t, c, cc); r.Status != 403 || r.Reason != "no X-EI header" {
+			t.Errorf("got %d %s", r.Status, r.Reason)
+		}
+		if r := place(t, c, two); r.Status != 403 || r.Reason != "more than one X-EI header" {
+			t.Errorf("got %d %s", r.Status, r.Reason)
+		}
+	})
+}
+
+// The id is in the greeting, and X-EI is kept as it was on the wire.
+func TestPreparedCallIsGreeted(t *testing.T) {
+	t.Parallel()
+	p, c := startPlatform(t, Options{RingFor: 50 * time.Millisecond}), startCarrier(t)
+	id := prepareCall(t, p)
+	cc := withXEI(p, "S."+id+";")
+	cc.Heard = 110
+	r := place(t, c, cc)
+	if _, score := sim.Match(r.Heard, sim.Greeting(id)); score < 0.95 {
+		t.Errorf("greeting: score %.2f", score)
+	}
+	if a, want := ended(t, p, id), "X-EI: S."+id+";"; a.XEI != want || len(a.Headers) != 1 || a.Status != 200 {
+		t.Errorf("got %q; want %q", a.XEI, want)
+	}
+	if n := len(p.Calls()); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+func TestAuthIsChecked(t *testing.T) {
+	for _, a := range []sim.SIPAuth{{User: "a"}, {Password: "b"}, {Algorithm: "md5"}, {User: "a", Password: "b", Algorithm: "sha-1"}} {
+		if _, err := Start(t.Context(), Options{Auth: a}); err == nil {
+			t.Errorf("%+v accepted", a)
+		}
+	}
 }

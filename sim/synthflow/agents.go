@@ -19,7 +19,7 @@ func agentShape() *standin.Shape {
 
 // agentChangeShape is the body of PUT /v2/assistants/{model_id}.
 func agentChangeShape() *standin.Shape {
-	s := shape(fields{
+	return shape(fields{
 		"name": standin.IsString, "description": standin.IsString, "phone_number": standin.IsString,
 		"external_webhook_url": standin.IsString, "inbound_call_webhook_url": standin.IsString,
 		"voice_engine_version": standin.IsString, "is_recording": standin.IsBool, "end_call_reasons": standin.IsStrings,
@@ -30,12 +30,11 @@ func agentChangeShape() *standin.Shape {
 			"exact_message": standin.IsString, "prompt": standin.IsString,
 		}).Check,
 	})
-	return &s
 }
 
-// agentFields are those of the object agent. llm, language, timezone and
-// voice_synthesizer are open: their lists change, and the setup guides' own
-// example names an llm that is on none.
+// agentFields are the members of the object agent. llm, language, timezone and
+// voice_synthesizer take any string: their lists change, and the example of the
+// setup guides has an llm that is on no list.
 func agentFields() fields {
 	return fields{
 		"greeting_message_mode": standin.IsOneOf("human", "agent_static", "agent_dynamic"), "patience_level": standin.IsOneOf("low", "medium", "high"),
@@ -76,8 +75,8 @@ func (p *Platform) createAgent(r request) (any, *standin.Refusal) {
 	return answer, refusal
 }
 
-// changeAgent takes over the fields that are there, those of agent{} one by one.
-// Nothing is changed where it refuses.
+// changeAgent sets the fields of the body, and within agent each member by itself. A
+// refusal changes nothing.
 func (p *Platform) changeAgent(r request, g *accountAgent) (any, *standin.Refusal) {
 	a, body := p.account, r.body
 	if body.Has("voice_engine_version") {
@@ -114,8 +113,8 @@ func (p *Platform) changeAgent(r request, g *accountAgent) (any, *standin.Refusa
 	return out, nil
 }
 
-// canBind says whether an agent may have a number: it is imported, and no other
-// inbound agent has it (phone numbers page). The caller has the lock.
+// canBind refuses a number that is not imported or that another inbound agent has
+// (phone numbers page). The caller has the lock.
 func (a *account) canBind(g *accountAgent, number string) *standin.Refusal {
 	if number == "" {
 		return nil
@@ -134,7 +133,7 @@ func (p *Platform) deleteAgent(_ request, g *accountAgent) (any, *standin.Refusa
 	return okAnswer(map[string]any{"answer": "agent deleted"}), nil
 }
 
-// shown is an agent as it is listed.
+// shown is an agent in a list.
 func (p *Platform) shown(g *accountAgent) map[string]any {
 	out := maps.Clone(g.fields)
 	out["model_id"], out["phone_number"] = p.told("agent", g.id), g.number
@@ -161,8 +160,7 @@ func (p *Platform) listAgents(r request) (any, *standin.Refusal) {
 }
 
 func attachShape() *standin.Shape {
-	s := shape(fields{"phone_numbers": standin.IsStrings, "phone_number_slugs": standin.IsStrings})
-	return &s
+	return shape(fields{"phone_numbers": standin.IsStrings, "phone_number_slugs": standin.IsStrings})
 }
 
 // attachNumbers gives an outbound agent the numbers that it calls from.

@@ -46,8 +46,7 @@ func (p *Platform) api() standin.API {
 	}
 }
 
-// envelope is one of the two that the platform has for errors: a region's, or
-// the global gateway's.
+// envelope is the error body of a region or of the global gateway.
 func (p *Platform) envelope(code int, words []string) any {
 	category, text := strings.ReplaceAll(strings.ToLower(http.StatusText(code)), " ", "_"), strings.Join(words, ", ")
 	if p.opts.Account.Gateway {
@@ -58,8 +57,7 @@ func (p *Platform) envelope(code int, words []string) any {
 	}}
 }
 
-// orFailed does what is asked for, and says where the fault wants it that it was
-// not done.
+// orFailed lets a successful route answer with a failure if the fault says so.
 func (p *Platform) orFailed(route standin.Route) standin.Route {
 	return func(r *http.Request, body []byte) (any, *standin.Refusal) {
 		out, refusal := route(r, body)
@@ -70,22 +68,22 @@ func (p *Platform) orFailed(route standin.Route) standin.Route {
 	}
 }
 
-// request is a request with its body taken apart.
+// request is a request with its parsed body.
 type request struct {
 	*http.Request
-	body standin.Object // nil where there is none
+	body standin.Object // may be nil
 }
 
-// action carries out a request. The account's lock is held.
+// action carries out a request about an object. The account is locked.
 type action[T any] func(r request, on T) (any, *standin.Refusal)
 
-// locked reads a body of the shape, if there is one, and carries out a request.
+// locked checks the body, if there is a shape, and locks the account.
 func (p *Platform) locked(shape *standin.Shape, do func(request) (any, *standin.Refusal)) standin.Route {
 	return func(r *http.Request, raw []byte) (any, *standin.Refusal) {
 		var body standin.Object
 		if shape != nil {
 			var refusal *standin.Refusal
-			if body, refusal = read(*shape, raw); refusal != nil {
+			if body, refusal = read(shape, raw); refusal != nil {
 				return nil, refusal
 			}
 		}
@@ -95,7 +93,7 @@ func (p *Platform) locked(shape *standin.Shape, do func(request) (any, *standin.
 	}
 }
 
-// onAgent carries out a request about the agent of its path.
+// onAgent finds the agent of the path.
 func (p *Platform) onAgent(shape *standin.Shape, do action[*accountAgent]) standin.Route {
 	return p.locked(shape, func(r request) (any, *standin.Refusal) {
 		id := r.PathValue("model")
@@ -106,7 +104,7 @@ func (p *Platform) onAgent(shape *standin.Shape, do action[*accountAgent]) stand
 	})
 }
 
-// onNumber carries out a request about the number of its path.
+// onNumber finds the number of the path.
 func (p *Platform) onNumber(shape *standin.Shape, do action[*accountNumber]) standin.Route {
 	return p.locked(shape, func(r request) (any, *standin.Refusal) {
 		slug := r.PathValue("slug")
@@ -119,16 +117,15 @@ func (p *Platform) onNumber(shape *standin.Shape, do action[*accountNumber]) sta
 
 type fields = standin.Fields
 
-// shape is what a body may have and must have, in the platform's words.
-func shape(all fields, required ...string) standin.Shape {
-	return standin.Shape{Fields: all, Required: required, Words: standin.Words{
+// shape is a shape with the platform's words.
+func shape(all fields, required ...string) *standin.Shape {
+	return &standin.Shape{Fields: all, Required: required, Words: standin.Words{
 		Unknown: "unknown field %q", Wrong: "field %q %s", Missing: "field %q is missing",
 	}}
 }
 
-// read takes a body apart. A body that is no JSON is a bad request (400); one
-// that is, but not of this shape, can't be processed (422).
-func read(s standin.Shape, raw []byte) (standin.Object, *standin.Refusal) {
+// read parses a body. A body that is not JSON gets 400, a body of another shape 422.
+func read(s *standin.Shape, raw []byte) (standin.Object, *standin.Refusal) {
 	body, err := standin.ParseObject(raw)
 	if err != nil {
 		return nil, badRequest("%v", err)

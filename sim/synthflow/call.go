@@ -19,17 +19,17 @@ import (
 type Call struct {
 	sim.AgentCall
 
-	SynthflowID    string            // of an accepted call
+	SynthflowID    string            // empty for a refused call
 	XEI            string            // the X-EI header line as it was on the wire, without its line end
-	ModelID        string            // of the agent, where it is known
+	ModelID        string            // of the agent, if known
 	ExternalID     string            // E token of X-EI, or a bare X-EI
 	Diversion      string            // O token of X-EI, or the number in Diversion or X-Diversion
-	Variables      map[string]string // X- headers but X-EI, by name as it was on the wire
-	IgnoredHeaders int               // X- headers whose name no variable can have, or that came twice
-	Fetched        map[string]string // what the pre-action gave, by dotted path
-	FetchError     string            // why it gave nothing; empty where it did, or there is none
+	Variables      map[string]string // X- headers without X-EI, by their names on the wire
+	IgnoredHeaders int               // X- headers that are repeated, or whose name no variable can have
+	Fetched        map[string]string // result of the pre-action, by dotted path
+	FetchError     string            // why there is no result; empty without a pre-action
 	WebhookTries   int               // deliveries of the webhook after the call
-	WebhookStatus  int               // HTTP status of the last one; 0: none, or no answer
+	WebhookStatus  int               // HTTP status of the last delivery; 0: no answer
 }
 
 // call is a call at the platform.
@@ -42,11 +42,11 @@ type call struct {
 // state is what the platform keeps of a call.
 type state struct {
 	Call
-	agent agentOfCall    // that takes it
+	agent agentOfCall    // takes the call
 	asked prepareRequest // zero for a direct dial
 }
 
-// NewCall notes what an INVITE says of its call.
+// NewCall reads the headers of an INVITE.
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	c := &call{platform: p, from: in.From.User, to: in.To.User}
 	c.In = in
@@ -70,10 +70,10 @@ func (c *call) snapshot() Call {
 	return out
 }
 
-// id is empty for a call that was refused.
+// id is empty for a refused call.
 func (c *call) id() string { return c.Seen().SynthflowID }
 
-// Admit checks what the platform checks of an INVITE.
+// Admit checks the number and X-EI.
 func (c *call) Admit() (code int, reason string) {
 	p := c.platform
 	number := p.account.dialled(c.to)
@@ -87,7 +87,7 @@ func (c *call) Admit() (code int, reason string) {
 	return c.accept(x, number)
 }
 
-// accept finds the call that was prepared, or the agent of the number.
+// accept finds the prepared call, or the agent of the number.
 func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string) {
 	p, id, agent := c.platform, x.S, number.agent
 	var asked prepareRequest
@@ -98,7 +98,7 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 		}
 		var known bool
 		if agent, known = p.account.agent(asked.Model); !known {
-			agent.id = asked.Model // nobody keeps agents
+			agent.id = asked.Model // the account has no agents
 		}
 	case number.strict && agent.id == "":
 		return 404, "no inbound agent is linked to the number"
@@ -113,8 +113,7 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	return 0, ""
 }
 
-// Settle asks whom the agent has to ask before it answers: the inbound webhook
-// which agent it is, then the pre-action for variables.
+// Settle asks the inbound webhook for the agent, then the pre-action for variables.
 func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	if err := c.reroute(ctx); err != nil {
 		return 480, err.Error()
@@ -123,7 +122,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	return 0, ""
 }
 
-// Describe adds what a call is about to a log line.
+// Describe adds the ids and variables of the call to a log line.
 func (c *call) Describe(e *zerolog.Event) {
 	s := c.Seen()
 	e.Str("id", s.SynthflowID)

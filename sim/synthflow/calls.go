@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// status is the platform's word for how a call stands (API reference,
+// status is the platform's word for the state of a call (API reference,
 // get-phone-call).
 func (a Call) status() string {
 	switch {
@@ -35,7 +35,7 @@ func (a Call) spoken() int {
 	return int(a.EndedAt.Sub(a.AnsweredAt).Round(time.Second) / time.Second)
 }
 
-// transcript is what can be told of what was said.
+// transcript is as much as is known of the conversation.
 func (c *call) transcript(a Call) string {
 	if a.AnsweredAt.IsZero() {
 		return ""
@@ -47,13 +47,13 @@ func (c *call) transcript(a Call) string {
 	return fmt.Sprintf("bot: %s\nhuman: (%d s of audio)\n", greeting, len(a.Heard)/sim.SampleRate)
 }
 
-// getCall answers with a list of one, as the API reference has it, and with the
-// external id and the diversion of the post-call webhook.
+// getCall answers with a list of one, as in the API reference, and adds the external
+// id and the diversion of the post-call webhook.
 func (p *Platform) getCall(r *http.Request, _ []byte) (any, *standin.Refusal) {
 	id := r.PathValue("call")
 	var one map[string]any
 	if c := p.byID(id); c != nil {
-		one = p.endedCall(c)
+		one = p.dialledCall(c)
 	} else if req, at, ok := p.ids.find(id); ok {
 		one = map[string]any{
 			"call_id": p.told("call", id), "model_id": req.Model, "phone_number_from": req.From, "phone_number_to": req.To,
@@ -66,8 +66,8 @@ func (p *Platform) getCall(r *http.Request, _ []byte) (any, *standin.Refusal) {
 	return okAnswer(map[string]any{"pagination": pagination(1, defaultPage, 0), "calls": []any{one}}), nil
 }
 
-// endedCall is a call that was dialled, whether or not it has ended.
-func (p *Platform) endedCall(c *call) map[string]any {
+// dialledCall is a call with an INVITE, also before its end.
+func (p *Platform) dialledCall(c *call) map[string]any {
 	a := c.snapshot()
 	reason, hangup, cut := any(nil), any(nil), any(nil)
 	switch {

@@ -11,7 +11,7 @@ const (
 	maxPrepared = 64 << 20 // bytes of custom variables that are kept
 )
 
-// prepared is what prepare_inbound was told about a call to come.
+// prepared is a call that prepare_inbound has announced.
 type prepared struct {
 	request prepareRequest
 	at      time.Time
@@ -19,7 +19,7 @@ type prepared struct {
 	used    bool
 }
 
-// idTable holds the ids that were given out. Each serves one INVITE.
+// idTable holds the ids of prepared calls. Each is good for one INVITE.
 type idTable struct {
 	lifetime time.Duration
 
@@ -50,8 +50,8 @@ func (t *idTable) add(id string, req prepareRequest, now time.Time) {
 	t.held += len(req.Variables)
 }
 
-// use spends an id on an INVITE to a number and returns what was prepared; the
-// string says why it cannot.
+// use spends an id on an INVITE to a number and returns what was prepared. The
+// string is the reason of a refusal.
 func (t *idTable) use(id, to string, now time.Time) (prepareRequest, string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,15 +70,14 @@ func (t *idTable) use(id, to string, now time.Time) (prepareRequest, string) {
 	return p.request, ""
 }
 
-// find returns what was prepared under an id, and when.
+// find returns what was prepared under an id, and the time.
 func (t *idTable) find(id string) (req prepareRequest, at time.Time, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.ids[id]
-	if p == nil {
-		return prepareRequest{}, time.Time{}, false
+	if p := t.ids[id]; p != nil {
+		return p.request, p.at, true
 	}
-	return p.request, p.at, true
+	return req, at, false
 }
 
 func bareNumber(s string) string { return strings.TrimPrefix(s, "+") }

@@ -29,7 +29,7 @@ const (
 func numberShape() *standin.Shape {
 	s := patchShape()
 	s.Fields["workspace_id"], s.Fields["phone_number"] = standin.IsString, standin.IsString
-	delete(s.Fields, "sip_term_uri") // termination_uri's other name, for changes only
+	delete(s.Fields, "sip_term_uri") // another name of termination_uri, only for changes
 	s.Required = []string{"workspace_id"}
 	return s
 }
@@ -45,10 +45,10 @@ func patchShape() *standin.Shape {
 			s.Fields[name] = standin.IsString
 		}
 	}
-	return &s
+	return s
 }
 
-// texts are the fields of a number that are strings, by their names in the API.
+// texts are the string fields of a number by their names in the API.
 func (n *accountNumber) texts() map[string]*string {
 	return map[string]*string{
 		"friendly_name": &n.friendly, "provider_name": &n.provider, "termination_uri": &n.termURI, "sip_term_uri": &n.termURI,
@@ -56,7 +56,7 @@ func (n *accountNumber) texts() map[string]*string {
 	}
 }
 
-// ownDomain are the providers whose SIP domain the platform knows.
+// ownDomain is the SIP domain of a provider, if the platform knows it.
 func ownDomain(provider string) string {
 	return map[string]string{
 		"five9": "sip.five9.example", "ringcx": "sip.ringcentral.com", "zoom": "sip.zoom.com", provider8x8: "sip.8x8.example",
@@ -92,8 +92,8 @@ func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 	return okAnswer(map[string]any{"key": p.told("number", n.key), "phone_number": n.number}), nil
 }
 
-// named checks the number itself: E.164, but Five9 and Zoom have identifiers of
-// their own, and 8x8 may leave it to the platform.
+// named checks the number itself. It is E.164, but Five9 and Zoom have their own
+// identifiers, and the platform chooses the number of 8x8.
 func (n *accountNumber) named(provider string) *standin.Refusal {
 	switch {
 	case n.number == "" && provider == provider8x8:
@@ -110,7 +110,7 @@ func (n *accountNumber) named(provider string) *standin.Refusal {
 	return nil
 }
 
-// set takes over the fields that are there. Nothing is changed where it refuses.
+// set sets the fields of the body. A refusal changes nothing.
 func (n *accountNumber) set(body standin.Object) *standin.Refusal {
 	next := *n
 	if body.Has("termination_uri") && body.Has("sip_term_uri") && body.Text("termination_uri") != body.Text("sip_term_uri") {
@@ -122,8 +122,8 @@ func (n *accountNumber) set(body standin.Object) *standin.Refusal {
 		}
 	}
 	next.termURI = cmp.Or(next.termURI, ownDomain(next.provider))
-	// The setup guides import a number with neither provider nor URI; the reference wants the URI where the provider is
-	// named, or defaults to custom. Both are taken as they are shown.
+	// The setup guides import a number without provider and URI, and the reference wants the URI with a provider. Both
+	// forms are accepted.
 	if body.Has("provider_name") && next.termURI == "" {
 		return badRequest(`field "termination_uri" is required for provider %q`, next.provider)
 	}
@@ -148,7 +148,7 @@ func (n *accountNumber) set(body standin.Object) *standin.Refusal {
 	return nil
 }
 
-// page answers with the part of a list that a request wants.
+// page answers with the part of a list that the query asks for.
 func page[T any](r request, name string, all []T) (any, *standin.Refusal) {
 	q := r.URL.Query()
 	limit, offset := defaultPage, 0
@@ -172,7 +172,7 @@ func pagination(total, limit, offset int) map[string]int {
 	return map[string]int{"total_records": total, "limit": limit, "offset": offset}
 }
 
-// workspaceOf reads the query's workspace, which has to be there.
+// workspaceOf reads the query's workspace, which is required.
 func (a *account) workspaceOf(r request) (string, *standin.Refusal) {
 	id := r.URL.Query().Get("workspace")
 	switch {
@@ -204,7 +204,7 @@ func (p *Platform) listNumbers(r request) (any, *standin.Refusal) {
 	return page(r, "phone_numbers", list)
 }
 
-// getNumber answers flat, without the envelope of the others.
+// getNumber answers without the envelope of the other routes.
 func (p *Platform) getNumber(r request, n *accountNumber) (any, *standin.Refusal) {
 	a := p.account
 	workspace, refusal := a.workspaceOf(r)
@@ -252,7 +252,7 @@ func (p *Platform) patchNumber(r request, n *accountNumber) (any, *standin.Refus
 	return done()
 }
 
-// deleteNumber takes the number from its agents, too.
+// deleteNumber also removes the number from its agents.
 func (p *Platform) deleteNumber(_ request, n *accountNumber) (any, *standin.Refusal) {
 	for _, g := range p.account.agents.All() {
 		if bareNumber(g.number) == n.slug {

@@ -18,7 +18,7 @@ const (
 	realm        = "synthflow-sim"
 )
 
-// Options say where the stand-in listens and how it behaves.
+// Options configure the stand-in.
 type Options struct {
 	HTTPListen string        // "127.0.0.1:0" if empty
 	SIPListen  string        // UDP; "127.0.0.1:0" if empty
@@ -26,10 +26,10 @@ type Options struct {
 	EchoDelay  time.Duration // 600ms if zero
 	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
 	IDLifetime time.Duration // of a prepared id; 60s if zero
-	Auth       sim.SIPAuth   // what an INVITE has to show; zero: nothing; the realm is "synthflow-sim" if empty
+	Auth       sim.SIPAuth   // credentials that an INVITE needs; zero: none; the realm is "synthflow-sim" if empty
 
 	Account     Account
-	ShortAnswer bool   // prepare_inbound answers with six keys, not with all
+	ShortAnswer bool   // prepare_inbound answers with six keys only
 	DirectDial  string // DirectDialAuto if empty
 	Webhook     Webhook
 	PreAction   PreAction
@@ -38,7 +38,7 @@ type Options struct {
 	Log   zerolog.Logger
 }
 
-// Platform is the stand-in: Synthflow's HTTP API and its SIP agent.
+// Platform is the stand-in for Synthflow.
 type Platform struct {
 	*standin.Server
 	opts    Options
@@ -46,7 +46,7 @@ type Platform struct {
 	given   standin.GivenIDs
 	account *account
 	calls   standin.History[*call]
-	asks    *sim.Challenger // nil: what the number asks for
+	asks    *sim.Challenger // nil: those of the called number
 }
 
 // Start listens on both addresses and serves until Close. Cancelling ctx ends
@@ -72,7 +72,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	return p, nil
 }
 
-// Validate says what is wrong with options, but for addresses.
+// Validate returns what is wrong with options, except for addresses.
 func (o Options) Validate() error {
 	switch o.DirectDial {
 	case "", DirectDialAuto, DirectDialOn, DirectDialOff:
@@ -85,8 +85,8 @@ func (o Options) Validate() error {
 // Token is the bearer token that the API requires.
 func (p *Platform) Token() string { return p.opts.Token }
 
-// Calls returns every INVITE so far that was not dropped or challenged, refused
-// ones included, oldest first; of very many only the latest.
+// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones
+// and with refused ones.
 func (p *Platform) Calls() []Call {
 	var out []Call
 	for _, c := range p.calls.All() {
@@ -95,8 +95,7 @@ func (p *Platform) Calls() []Call {
 	return out
 }
 
-// Call returns the call with this id: the one that used it, not one that was
-// refused for using it again.
+// Call returns the call that used this id.
 func (p *Platform) Call(id string) (Call, bool) {
 	if c := p.byID(id); c != nil {
 		return c.snapshot(), true
@@ -113,11 +112,10 @@ func (p *Platform) byID(id string) *call {
 	return nil
 }
 
-// told is an id of an answer.
+// told is an id for an answer.
 func (p *Platform) told(sort, id string) any { return p.given.Told(p.Fault(), sort, id) }
 
-// Challenger asks for the agent's credentials, or else for those of the number
-// that is called.
+// Challenger checks the credentials of the options, or those of the called number.
 func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
 	if p.asks != nil {
 		return p.asks

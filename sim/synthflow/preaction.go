@@ -19,11 +19,11 @@ const (
 	maxFetched       = 256 // variables
 )
 
-// PreAction is a request that the agent sends before its first turn,
-// for variables (setup guide to direct dialling, "Pre-Actions").
+// PreAction is a request for variables that the agent sends before its first turn
+// (setup guide to direct dialling, "Pre-Actions").
 type PreAction struct {
-	URL   string // with <external_id>, <twilio_call_sid>, <call_id> and <diversion> where their values go; none if empty
-	Token string // bearer token that is shown; none if empty
+	URL   string // with the placeholders <external_id>, <twilio_call_sid>, <call_id> and <diversion>; none if empty
+	Token string // bearer token; none if empty
 }
 
 func (o PreAction) validate() error {
@@ -40,7 +40,7 @@ func (o PreAction) validate() error {
 
 var placeholder = regexp.MustCompile(`<(external_id|twilio_call_sid|call_id|diversion)>`)
 
-// placed puts values, escaped once, where their names are.
+// placed replaces the placeholders by escaped values.
 func placed(template string, value func(name string) string) string {
 	return placeholder.ReplaceAllStringFunc(template, func(name string) string {
 		return url.QueryEscape(value(name[1 : len(name)-1]))
@@ -49,8 +49,8 @@ func placed(template string, value func(name string) string) string {
 
 var callSID = regexp.MustCompile(`^CA[0-9a-fA-F]{32}$`)
 
-// twilioSID is the id that Twilio has for the caller's leg: from the header that
-// its own INVITEs carry, or from X-EI, where the setup guides put it.
+// twilioSID is Twilio's id of the caller's leg: from the header of Twilio's own
+// INVITEs, or from X-EI, where the setup guides put it.
 func (a Call) twilioSID() string {
 	for name, value := range a.Variables {
 		if strings.EqualFold(name, "X-Twilio-CallSid") {
@@ -63,8 +63,8 @@ func (a Call) twilioSID() string {
 	return ""
 }
 
-// fetch asks for the variables of a call. The agent speaks without them when it
-// gets none.
+// fetch asks for the variables of a call. Without an answer the agent speaks without
+// them.
 func (c *call) fetch(ctx context.Context) {
 	if c.platform.opts.PreAction.URL == "" {
 		return
@@ -106,8 +106,8 @@ func (c *call) preAction(ctx context.Context) (map[string]string, error) {
 	return parseFetched(answer.Body)
 }
 
-// parseFetched reads the JSON object of a pre-action's answer: strings, numbers
-// and booleans by dotted path, as an agent's prompt names them.
+// parseFetched reads the answer of a pre-action: strings, numbers and booleans by
+// dotted path, as an agent's prompt names them.
 func parseFetched(body []byte) (map[string]string, error) {
 	tree, err := standin.ParseObject(body)
 	if err != nil {
@@ -121,7 +121,7 @@ func parseFetched(body []byte) (map[string]string, error) {
 	return out, nil
 }
 
-// flatten leaves out null and lists, which no variable can be.
+// flatten leaves out null and lists, which are not variables.
 func flatten(out map[string]string, prefix string, tree map[string]any) {
 	for name, value := range tree {
 		switch v := value.(type) {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// emptyFields are those that the long form of the answer has nothing in.
+// emptyFields are the empty fields of the long form of the answer.
 const emptyFields = `"duration":null,"end_call_reason":null,"judge_results":null,"is_voicemail":null,` +
 	`"voicemail_not_detected_during_call_but_detected_in_post_call":null,` +
 	`"voicemail_during_call_but_not_voicemail_in_post_call":null,` +
@@ -38,7 +38,7 @@ var prepareShape = shape(fields{
 	"custom_variables": isFlat,
 }, "from_number", "to_number", "model_id", "workspace_id", "custom_variables")
 
-// isFlat takes an object of strings, numbers and booleans.
+// isFlat accepts an object of strings, numbers and booleans.
 func isFlat(v any) string {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -87,8 +87,8 @@ func (p *Platform) prepare(_ *http.Request, body []byte) (any, *standin.Refusal)
 	return p.prepared(req, "registered", p.told("call", id), nil, now), nil
 }
 
-// mayPrepare says whether the account has what a call names: the workspace, and
-// the agent once there is one.
+// mayPrepare refuses an unknown workspace, and an unknown agent once the account has
+// agents.
 func (a *account) mayPrepare(req prepareRequest) *standin.Refusal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -101,13 +101,12 @@ func (a *account) mayPrepare(req prepareRequest) *standin.Refusal {
 	return nil
 }
 
-// prepared is the answer of prepare_inbound: six fields, and in its long form some
-// more, most of which have nothing in them.
+// prepared is the answer of prepare_inbound. The short form has six fields.
 func (p *Platform) prepared(r prepareRequest, status string, id, problem any, now time.Time) any {
 	answer := map[string]any{}
 	if !p.opts.ShortAnswer {
 		if err := json.Unmarshal([]byte("{"+emptyFields+"}"), &answer); err != nil {
-			return err // which is no JSON, and gives a 500
+			return err // cannot be written as JSON and becomes a 500
 		}
 		answer["lead_phone_number"], answer["agent_phone_number"] = r.From, r.To
 		answer["start_time"], answer["error_message"] = now.UnixMilli(), problem

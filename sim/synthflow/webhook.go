@@ -19,21 +19,21 @@ const (
 	defaultSignature = "Synthflow-Signature"
 	defaultTries     = 3
 	maxTries         = 10
-	inboundTries     = 4 // the first request and the three more that the inbound webhook page promises
+	inboundTries     = 4 // one request and three repetitions (inbound webhook page)
 	defaultPause     = 500 * time.Millisecond
 	hookTimeout      = 10 * time.Second
 	maxHookAnswer    = 64 << 10
 	userAgent        = "synthflow-sim"
 )
 
-// Webhook says how webhooks are sent. The documents leave the retries
-// open, and spell the signature's header as a CGI variable.
+// Webhook says how webhooks are sent. Synthflow's documents say nothing about
+// retries, and spell the signature's header as a CGI variable.
 type Webhook struct {
-	URL    string        // after a call whose agent has no external_webhook_url; none if empty
-	Secret string        // of the signature, base64(HMAC-SHA256(secret, call_id)); none is sent if empty
-	Header string        // that the signature is in, as it is on the wire; "Synthflow-Signature" if empty
-	Tries  int           // deliveries until one gets a 2xx, 1 to 10; 3 if zero
-	Pause  time.Duration // before the second delivery, then twice as long each time; 500ms if zero
+	URL    string        // for agents without external_webhook_url; none if empty
+	Secret string        // of the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
+	Header string        // of the signature, in the case of the wire; "Synthflow-Signature" if empty
+	Tries  int           // deliveries at most until a 2xx, 1 to 10; 3 if zero
+	Pause  time.Duration // before the second delivery, doubled each time; 500ms if zero
 }
 
 var headerName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -59,7 +59,7 @@ func (o Webhook) withDefaults() Webhook {
 	return o
 }
 
-// post sends JSON with the signature of the call.
+// post sends JSON with the signature for the call.
 func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer, error) {
 	body, err := json.Marshal(payload)
 	if err != nil {
@@ -69,12 +69,12 @@ func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer
 	defer cancel()
 	header := http.Header{"User-Agent": {userAgent}}
 	if o := c.platform.opts.Webhook; o.Secret != "" {
-		header[o.Header] = []string{synthflow.Sign(o.Secret, c.id())} // byte for byte: Set would change the case
+		header[o.Header] = []string{synthflow.Sign(o.Secret, c.id())} // Set would change the case
 	}
 	return standin.Post(ctx, to, header, body, maxHookAnswer)
 }
 
-// Over sends the webhook after a call, which takes its time.
+// Over sends the webhook after a call in the background.
 func (c *call) Over() {
 	to := cmp.Or(c.Seen().agent.webhook, c.platform.opts.Webhook.URL)
 	if c.id() == "" || to == "" || !c.platform.Enter() {
@@ -86,7 +86,7 @@ func (c *call) Over() {
 	}()
 }
 
-// deliver sends the webhook after a call until somebody takes it.
+// deliver sends the webhook after a call until it gets a 2xx.
 func (c *call) deliver(to string) {
 	p, payload := c.platform, c.afterCall()
 	pause := p.opts.Webhook.Pause
@@ -153,9 +153,9 @@ func (c *call) reroute(ctx context.Context) error {
 	}
 }
 
-// override follows an answer of the inbound webhook:
-// {"call_inbound":{"override_model_id":"…"}}, with an id, or "" for the agent that
-// has the call. An object without it ends the call.
+// override follows an answer of the inbound webhook,
+// {"call_inbound":{"override_model_id":"…"}}. An empty id keeps the agent. Without
+// an id the call ends.
 func (c *call) override(body []byte) error {
 	answer, err := standin.ParseObject(body)
 	if err != nil {

@@ -7,8 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"flowbridge/sim"
-	"flowbridge/sim/internal/standin"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +14,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
 
 	"github.com/rs/zerolog"
 )

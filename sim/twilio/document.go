@@ -15,21 +15,21 @@ import (
 	"unicode/utf8"
 )
 
-// Error is what Twilio's debugger would show, with the code of its
-// list (twilio.com/docs/api/errors).
+// Error is an entry of Twilio's debugger, with its code
+// (twilio.com/docs/api/errors).
 type Error struct {
 	Code  int
 	Words string
 }
 
-// Error gives code and words.
+// Error is the code and the words.
 func (e *Error) Error() string { return fmt.Sprintf("%d: %s", e.Code, e.Words) }
 
 func failure(code int, format string, args ...any) *Error {
 	return &Error{code, fmt.Sprintf(format, args...)}
 }
 
-// The codes of Twilio's list that we use.
+// Codes of Twilio's list.
 const (
 	codeRetrieval   = 11200 // HTTP retrieval failure
 	codeTooLarge    = 11750 // TwiML response body too large
@@ -53,7 +53,7 @@ type verb struct {
 	nouns []verb
 }
 
-// attributes say what the values of an element's attributes may be.
+// attributes are checks for the values of an element's attributes.
 type attributes map[string]func(string) bool
 
 var (
@@ -78,8 +78,8 @@ func between(low, high int) func(string) bool {
 	}
 }
 
-// verbs are the verbs that can be run, and the attributes that Twilio documents
-// for them (twilio.com/docs/voice/twiml).
+// verbs are the supported verbs with their documented attributes
+// (twilio.com/docs/voice/twiml).
 var verbs = map[string]attributes{
 	"Dial": {
 		"action": isURL, "method": isMethod, "timeout": between(5, 600), "timeLimit": between(1, 86400), "callerId": isCallerID,
@@ -110,8 +110,8 @@ var nouns = map[string]attributes{
 // maxTwiML bounds TwiML (Twilio's error 11750).
 const maxTwiML = 64 << 10
 
-// parseTwiML reads the answer of a webhook, as strictly as Twilio's
-// documents allow: what Twilio would only warn of is an error here.
+// parseTwiML reads the answer of a webhook. What Twilio would only warn about is an
+// error.
 func parseTwiML(contentType string, body []byte) ([]verb, *Error) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	charset := params["charset"]
@@ -143,11 +143,11 @@ func parseTwiML(contentType string, body []byte) ([]verb, *Error) {
 	return root.nouns, nil
 }
 
-// maxTwiMLDepth is Response, Dial, Sip.
+// maxTwiMLDepth is the depth of Response, Dial, Sip.
 const maxTwiMLDepth = 3
 
-// parseElements reads the elements; nothing else but comments and white
-// space may be between them.
+// parseElements reads the elements. Only comments and white space may be between
+// them.
 func parseElements(body []byte) (verb, *Error) {
 	d := xml.NewDecoder(bytes.NewReader(body))
 	var open []verb
@@ -215,7 +215,7 @@ func newVerb(start xml.StartElement) (verb, *Error) {
 	return v, nil
 }
 
-// check wants a name that is known and attributes that are documented.
+// check checks the name and the attributes.
 func (v verb) check(known map[string]attributes, what string) *Error {
 	allowed, ok := known[v.name]
 	if !ok {
@@ -229,7 +229,7 @@ func (v verb) check(known map[string]attributes, what string) *Error {
 	return nil
 }
 
-// checkContent checks what is within the verb; i is its place.
+// checkContent checks the content of the verb at place i.
 func (v verb) checkContent(i int) *Error {
 	if v.name != "Dial" && len(v.nouns) > 0 {
 		return failure(codeSchema, "<%s> has elements in it", v.name)
@@ -256,8 +256,8 @@ func (v verb) checkContent(i int) *Error {
 	return nil
 }
 
-// checkDial wants a number, or one noun: more of them ring at the same time,
-// which is not done here.
+// checkDial accepts a number or one noun. Several nouns would ring at the same time,
+// which is not supported.
 func (v verb) checkDial() *Error {
 	if len(v.nouns) > 1 || len(v.nouns) == 1 && v.text != "" {
 		return failure(codeSchema, "<Dial> of several parties at a time can't be run here")
@@ -269,7 +269,7 @@ func (v verb) checkDial() *Error {
 			return failed
 		}
 		if noun.name == "Sip" {
-			return nil // the URI is looked at where it is dialled
+			return nil // dial checks the URI
 		}
 		text = noun.text
 	}

@@ -1,9 +1,10 @@
 package twilio
 
 import (
-	"flowbridge/sim"
 	"strings"
 	"testing"
+
+	"flowbridge/sim"
 )
 
 const xmlHead = `<?xml version="1.0" encoding="UTF-8"?>`

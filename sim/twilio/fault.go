@@ -7,22 +7,22 @@ import (
 	"flowbridge/sim"
 )
 
-// The faults of Twilio's requests, beside sim.FaultSlow: the body of a POST comes
-// a while after its head.
+// The faults of Twilio's requests. With sim.FaultSlow, the body of a POST comes after
+// a while.
 const (
 	faultBadSignature sim.FaultKind = "badsignature" // signed with another token
 	faultNoSignature  sim.FaultKind = "nosignature"  // not signed
-	faultNoCalled     sim.FaultKind = "nocalled"     // without Called, which is only an alias of To
-	faultNoPlus       sim.FaultKind = "noplus"       // the plus of numbers not encoded, so that it reads as a space
+	faultNoCalled     sim.FaultKind = "nocalled"     // without Called, an alias of To
+	faultNoPlus       sim.FaultKind = "noplus"       // the plus of numbers is not escaped and reads as a space
 	faultTwice        sim.FaultKind = "twice"        // the first request is repeated, the second answer counts
-	faultImpatient    sim.FaultKind = "impatient"    // no answer is waited for longer than this
+	faultImpatient    sim.FaultKind = "impatient"    // gives up waiting for an answer after this time
 )
 
 // FaultUsage lists the faults as ParseFault reads them.
 const FaultUsage = "badsignature, nosignature, nocalled, noplus (GET), twice, slow[:D] (POST), impatient[:D]"
 
 // ParseFault reads "kind" or "kind:duration". slow (2s) and impatient (1s) take a
-// duration, the others nothing.
+// duration.
 func ParseFault(s string) (sim.Fault, error) {
 	return sim.FaultSet{
 		Usage: FaultUsage,
@@ -31,7 +31,7 @@ func ParseFault(s string) (sim.Fault, error) {
 	}.Parse(s)
 }
 
-// checkFault says whether a fault can happen in a request of this method.
+// checkFault says whether a fault is possible with this method.
 func checkFault(f sim.Fault, method string) error {
 	switch {
 	case f.Kind == sim.FaultSlow && method != "POST":

@@ -15,15 +15,15 @@ import (
 	"flowbridge/sim"
 )
 
-// Dial is an INVITE of Twilio's.
+// Dial is an INVITE that Twilio sent.
 type Dial struct {
-	CallSID string       // of the INVITE: a webhook's call and what it dials are two calls at Twilio
-	URI     string       // as it was dialled, headers included
-	Headers []sim.Header // that were added to the INVITE, in order
+	CallSID string       // of the INVITE; the call of the webhook has another one
+	URI     string       // with its headers
+	Headers []sim.Header // added to the INVITE, in order
 	Result  sim.CarrierResult
 }
 
-// run is a call on its way. The goroutine of Call owns it.
+// run is a call under way. The goroutine of Call owns it.
 type run struct {
 	platform *Platform
 	call     Call
@@ -35,11 +35,10 @@ type run struct {
 	gone     bool // the caller has hung up
 }
 
-// webhookURL is a URL to ask: where it is, and what it is called in public,
-// which is what is signed.
+// webhookURL is a URL to ask. Signed is the same URL as the public knows it.
 type webhookURL struct{ at, signed *url.URL }
 
-// webhook asks the Voice URL and runs what it says, document by document.
+// webhook asks the Voice URL and runs document after document.
 func (r *run) webhook(ctx context.Context) error {
 	at, err := url.Parse(r.call.VoiceURL)
 	if err != nil {
@@ -60,7 +59,7 @@ func (r *run) webhook(ctx context.Context) error {
 		if failed != nil {
 			return failed
 		}
-		if r.gone { // the action is asked all the same, for nobody
+		if r.gone { // the action was asked, but nobody is there for its answer
 			return nil
 		}
 		if next, err = r.run(ctx, home, next.webhookURL, verbs); err != nil {
@@ -70,15 +69,14 @@ func (r *run) webhook(ctx context.Context) error {
 	return nil
 }
 
-// webhookStep is the next document.
+// webhookStep asks for a document.
 type webhookStep struct {
 	webhookURL
 	method string
-	params url.Values // besides those of every request
+	params url.Values // in addition to those of every request
 }
 
-// run runs the verbs one after the other; without a next document the call
-// is over.
+// run runs the verbs of a document. Without a next document the call is over.
 func (r *run) run(ctx context.Context, home, here webhookURL, verbs []verb) (*webhookStep, error) {
 	if r.result.Outcome == "" {
 		r.result.Outcome = OutcomeEnded
@@ -110,7 +108,7 @@ func (r *run) run(ctx context.Context, home, here webhookURL, verbs []verb) (*we
 	return nil, nil
 }
 
-// String is the verb in one line.
+// String is the verb on one line.
 func (v verb) String() string {
 	text := v.text
 	for _, n := range v.nouns {
@@ -122,8 +120,8 @@ func (v verb) String() string {
 	return strings.TrimSpace(strings.ToLower(v.name) + " " + text)
 }
 
-// nextStep gives the next document. It is at the host that the user has
-// named, or on loopback: a document can't send us anywhere else.
+// nextStep is the request for the next document. A document may only name the host of
+// the Voice URL or loopback.
 func nextStep(home, here webhookURL, ref, method string, params url.Values) (*webhookStep, error) {
 	if method == "" {
 		method = http.MethodPost
@@ -149,7 +147,7 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() || host == "localhost"
 }
 
-// dial runs <Dial>, and gives what Twilio tells the action URL
+// dial runs <Dial> and returns the parameters for the action URL
 // (twilio.com/docs/voice/twiml/dial and /sip).
 func (r *run) dial(ctx context.Context, v verb) (url.Values, error) {
 	if len(v.nouns) == 0 || v.nouns[0].name != "Sip" {
@@ -191,7 +189,7 @@ func (r *run) dial(ctx context.Context, v verb) (url.Values, error) {
 	return params, nil
 }
 
-// patience is how long the caller waits for an answer yet.
+// patience is how long the caller still waits for an answer.
 func (r *run) patience() time.Duration {
 	if r.call.GiveUp == 0 {
 		return time.Hour // longer than <Dial> rings
@@ -227,8 +225,7 @@ func (r *run) dialStatus(c sim.CarrierResult) string {
 	}
 }
 
-// trunk calls as an Elastic SIP trunk does: the called number at the
-// origination URI.
+// trunk calls the number at the origination URI, as an Elastic SIP trunk does.
 func (r *run) trunk(ctx context.Context) error {
 	to, err := trunkURI(r.call.Trunk, r.call.Called)
 	if err != nil {
@@ -263,8 +260,7 @@ func callerUser(party string) string {
 	return party
 }
 
-// invite sends the INVITE with Twilio's own headers, and waits for the end of
-// the call.
+// invite sends the INVITE with Twilio's own headers and waits for the end of the call.
 func (r *run) invite(ctx context.Context, d *Dial, to string, cc sim.CarrierCall) error {
 	var err error
 	if cc.Dest, err = r.destination(to); err != nil {
@@ -280,8 +276,8 @@ func (r *run) invite(ctx context.Context, d *Dial, to string, cc sim.CarrierCall
 	return err
 }
 
-// destination is where an INVITE goes: where the user says, or where the URI
-// says if that is loopback. Names are not looked up.
+// destination is the address of the call, or that of the URI if it is loopback. Names
+// are not looked up.
 func (r *run) destination(to string) (netip.AddrPort, error) {
 	parts := sipAddress.FindStringSubmatch(to)
 	if parts == nil {

@@ -24,61 +24,60 @@ const (
 	maxDocuments    = 10               // TwiML of one call; more are a loop
 )
 
-// Options say whose Twilio it is and where it sends from.
+// Options configure the stand-in.
 type Options struct {
 	Listen     string             // SIP over UDP; "127.0.0.1:0" if empty
-	AccountSID string             // made up if empty
-	AuthToken  string             // signs requests; empty: they are not signed
-	Tap        func(sim.Datagram) // sees every SIP message; must not block; nil: nobody
+	AccountSID string             // a new one if empty
+	AuthToken  string             // signs requests; empty: no signature
+	Tap        func(sim.Datagram) // gets every SIP message; must not block; may be nil
 	Log        zerolog.Logger
 }
 
-// Call is a call that comes in to Twilio: to a number with a Voice URL,
-// or to one of an Elastic SIP trunk.
+// Call is a call to a Twilio number, which has a Voice URL or belongs to an Elastic SIP
+// trunk.
 type Call struct {
-	VoiceURL  string // asked for TwiML; empty with Trunk
-	PublicURL string // what Twilio was given, where VoiceURL is behind a proxy: it is signed; empty: VoiceURL
-	Method    string // GET or POST; POST, Twilio's default, if empty
+	VoiceURL  string // returns TwiML; empty with Trunk
+	PublicURL string // the signed URL, if VoiceURL is behind a proxy; VoiceURL if empty
+	Method    string // GET or POST; POST if empty, as at Twilio
 
 	Trunk string // origination URI of a trunk, like sip:127.0.0.1:5060, instead of VoiceURL
 
 	Called        string // the Twilio number
 	From          string // the caller
-	CallSID       string // made up if empty
+	CallSID       string // a new one if empty
 	ForwardedFrom string // parameter of the webhook, Diversion of a trunk's INVITE
 	CallerName    string
 	Asserted      bool         // P-Asserted-Identity in a trunk's INVITE
-	SIPHeaders    []sim.Header // X- headers of a caller who came to a SIP domain; not for trunks
+	SIPHeaders    []sim.Header // X- headers of a call to a SIP domain; not for trunks
 
-	Dest   netip.AddrPort // where INVITEs are sent; zero: where the URI says, if that is loopback
-	GiveUp time.Duration  // the caller hangs up that long after the call came in, if nobody has answered by then; zero: never
+	Dest   netip.AddrPort // where INVITEs are sent; zero: the address in the URI, if it is loopback
+	GiveUp time.Duration  // time until the caller of an unanswered call hangs up; zero: for ever
 	Hold   time.Duration  // from the answer to the BYE; zero: until the far end or ctx ends it
-	Heard  int            // packets of audio that the caller waits for before it hangs up, besides Hold
-	Seed   uint64         // of the caller's words
+	Heard  int            // packets of audio to receive before the BYE, in addition to Hold
+	Seed   uint64         // selects the caller's words
 	Fault  sim.Fault
 }
 
 // Outcomes of a call at Twilio.
 const (
-	OutcomeDialled  = "dialled"  // a SIP URI or a trunk, whatever became of that
-	OutcomeNumber   = "number"   // another number would be dialled
+	OutcomeDialled  = "dialled"  // a SIP URI or a trunk was called
+	OutcomeNumber   = "number"   // the document dials a number, which is not supported
 	OutcomeRejected = "rejected" // <Reject>
-	OutcomeEnded    = "ended"    // the document had nobody to dial
+	OutcomeEnded    = "ended"    // the document dials nothing
 )
 
-// Result is what became of a call.
+// Result is the outcome of a call.
 type Result struct {
 	AccountSID string
 	CallSID    string
 	Requests   []Request // to webhooks, in order
-	Verbs      []string  // that were run, in order
+	Verbs      []string  // in order
 	Dials      []Dial    // INVITEs, in order
 	Warnings   []string  // of Twilio's debugger
 	Outcome    string
 }
 
-// Platform is the stand-in: it asks a Voice URL what to do with a call
-// and does it, or calls a trunk.
+// Platform is the stand-in for Twilio.
 type Platform struct {
 	opts    Options
 	carrier *sim.Carrier
@@ -94,13 +93,13 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	return &Platform{o, carrier}, nil
 }
 
-// newSID makes an identifier as Twilio's are: two letters and 32 hex digits.
+// newSID makes an identifier of Twilio's form: two letters and 32 hex digits.
 func newSID(kind string) string { return kind + strings.ReplaceAll(uuid.NewString(), "-", "") }
 
-// Close hangs up and waits until nothing of it runs.
+// Close hangs up and waits for all goroutines.
 func (t *Platform) Close() error { return t.carrier.Close() }
 
-// Validate says what is wrong with a call before it is placed.
+// Validate returns what is wrong with a call.
 func (c Call) Validate() error {
 	if (c.VoiceURL == "") == (c.Trunk == "") {
 		return errors.New("one of a Voice URL and a trunk's URI is needed")
@@ -135,10 +134,9 @@ func (c Call) Validate() error {
 
 func (c Call) method() string { return cmp.Or(c.Method, http.MethodPost) }
 
-// Call places a call and returns when it is over. What the far end of an
-// INVITE did is in the result; an error is a Error where Twilio would
-// tell the caller that an application error has occurred, or says why the
-// call could not be placed.
+// Call places a call and returns when it is over. A refused INVITE is a result and no
+// error. The error is an *Error if Twilio would tell the caller that an application
+// error has occurred.
 func (t *Platform) Call(ctx context.Context, c Call) (Result, error) {
 	if err := c.Validate(); err != nil {
 		return Result{}, err

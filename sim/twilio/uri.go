@@ -17,24 +17,23 @@ const (
 )
 
 var (
-	// Its parts are the scheme, the host, the port and the parameters.
+	// The groups are the scheme, the host, the port and the parameters.
 	sipAddress = regexp.MustCompile(`^(sips?):[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(:[0-9]{1,5})?((?:;[A-Za-z0-9\-_.!~*'()%+$:]+(?:=[A-Za-z0-9\-_.!~*'()%+$:]+)?)*)$`)
 	transport  = regexp.MustCompile(`;transport=([^;]*)`)
 	headerName = regexp.MustCompile(`^[A-Za-z0-9\-_.]+$`)
-	// hvalue of RFC 3261 §25.1, and ';'.
+	// hvalue of RFC 3261 §25.1, with ';' added.
 	headerValue = regexp.MustCompile(`^([A-Za-z0-9\-_.!~*'()\[\]/?:+$;]|%[0-9A-Fa-f]{2})*$`)
 )
 
 // dialledURI is the content of <Sip>.
 type dialledURI struct {
-	address  string       // without headers, and without the parameters that are for Twilio
+	address  string       // without headers and without parameters for Twilio
 	headers  []sim.Header // decoded, in order
 	warnings []string
 }
 
-// parseDialledURI reads the content of <Sip> strictly: what Twilio would leave
-// out with a warning is an error, except for a ';' in a header's value, which
-// Synthflow's documents write so.
+// parseDialledURI reads the content of <Sip>. What Twilio would drop with a warning is
+// an error, except for a ';' in a header's value, which Synthflow's documents have.
 func parseDialledURI(s string) (dialledURI, *Error) {
 	var u dialledURI
 	before, query, has := strings.Cut(s, "?")
@@ -72,7 +71,7 @@ func parseDialledURI(s string) (dialledURI, *Error) {
 	return u, nil
 }
 
-// isTaken is the rule of Twilio's warning 13252.
+// isTaken says whether Twilio sends a header of this name (its warning 13252).
 func isTaken(name string) bool {
 	lower := strings.ToLower(name)
 	if strings.HasPrefix(lower, "x-") && len(lower) > len("x-") {
@@ -81,7 +80,7 @@ func isTaken(name string) bool {
 	return slices.Contains([]string{"User-to-User", "Remote-Party-ID", "P-Preferred-Identity", "P-Called-Party-ID"}, name)
 }
 
-// forTheFarEnd takes off edge and region, which say where Twilio calls from.
+// forTheFarEnd removes edge and region, which select the place that Twilio calls from.
 func forTheFarEnd(uri string) string {
 	user, rest, _ := strings.Cut(uri, "@")
 	parts := strings.Split(rest, ";")

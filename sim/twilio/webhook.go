@@ -22,14 +22,14 @@ import (
 // Request is a request to a webhook and its answer.
 type Request struct {
 	Method      string
-	URL         string // as it was asked, the query of a GET included
+	URL         string // with the query of a GET
 	Status      int
 	ContentType string
 	Body        string // at most 64 kB
 	Took        time.Duration
 }
 
-// fetch asks for the next document.
+// fetch asks for a document.
 func (r *run) fetch(ctx context.Context, s webhookStep) ([]verb, error) {
 	fault := r.call.Fault
 	if r.asked > 1 {
@@ -54,20 +54,20 @@ func (r *run) fetch(ctx context.Context, s webhookStep) ([]verb, error) {
 	return verbs, nil
 }
 
-// firstLine is what an answer says, fit for an error.
+// firstLine is the start of an answer, for an error.
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	return sim.Printable(s[:min(len(s), 200)])
 }
 
-// ask makes one request. The answer goes into the result.
+// ask makes one request and adds it to the result.
 func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request, error) {
 	patience := webhookPatience
 	if fault.Kind == faultImpatient {
 		patience = fault.After
 	}
 	if r.gone {
-		ctx = context.WithoutCancel(ctx) // the end of the call is told, whoever has ended it
+		ctx = context.WithoutCancel(ctx) // the action URL is always told of the end
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
@@ -85,13 +85,13 @@ func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request,
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if err != nil && !errors.Is(err, standin.ErrTooLarge) { // which the document's reader refuses
+	if err != nil && !errors.Is(err, standin.ErrTooLarge) { // parseTwiML refuses it
 		return got, failure(codeRetrieval, "%s: %v", s.at.Redacted(), err)
 	}
 	return got, nil
 }
 
-// request makes the request of a step, signed.
+// request makes the signed request of a step.
 func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*http.Request, error) {
 	params := r.params(fault)
 	maps.Copy(params, s.params)
@@ -114,7 +114,7 @@ func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*htt
 	if err != nil {
 		return nil, err
 	}
-	req.Host = signed.Host // a proxy passes it on
+	req.Host = signed.Host // as a proxy passes it on
 	req.Header.Set("User-Agent", "TwilioProxy/1.1")
 	req.Header.Set("Accept", "*/*")
 	if form != nil {
@@ -137,8 +137,8 @@ func withQuery(own, more string) string {
 	return own + "&" + more
 }
 
-// params are what Twilio says of a call in each request
-// (twilio.com/docs/voice/twiml, "Twilio's request to your application").
+// params are the parameters of each request (twilio.com/docs/voice/twiml, "Twilio's
+// request to your application").
 func (r *run) params(fault sim.Fault) url.Values {
 	c := r.call
 	p := url.Values{
@@ -161,8 +161,8 @@ func (r *run) params(fault sim.Fault) url.Values {
 	return p
 }
 
-// sign signs a request (twilio.com/docs/usage/security): the URL, and
-// of a POST each parameter's name and value in the order of the names.
+// sign signs a request (twilio.com/docs/usage/security): the URL, and for a POST each
+// parameter in the order of the names.
 func sign(token, address string, form url.Values) string {
 	mac := hmac.New(sha1.New, []byte(token))
 	_, _ = io.WriteString(mac, address)
@@ -181,7 +181,7 @@ func sign(token, address string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// late is a body that comes after a while. It ends with the request.
+// late delays a body.
 func late(body io.Reader, after time.Duration) io.Reader {
 	out, in := io.Pipe()
 	time.AfterFunc(after, func() {

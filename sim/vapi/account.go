@@ -20,8 +20,8 @@ import (
 
 const maxObjects = 10_000 // of a kind
 
-// account holds the assistants and phone numbers. An object in it is never
-// changed: a change puts another in its place.
+// account holds the assistants and phone numbers. Its objects are never changed, but
+// replaced.
 type account struct {
 	names sipNames
 	org   string
@@ -32,18 +32,18 @@ type account struct {
 	lines      map[string]*line // by id of the number
 }
 
-// objects are those of a kind.
+// objects are the objects of one kind.
 type objects struct {
 	standin.Table[standin.Object]
 	kind string
 }
 
-// line is what a call needs of a phone number.
+// line is the part of a phone number that a call needs.
 type line struct {
 	id      string
 	user    string // of its sipUri, in lower case
 	members standin.Object
-	asks    *sim.Challenger // nil: nobody is challenged
+	asks    *sim.Challenger // nil: no challenge
 }
 
 func badRequest(words ...string) *standin.Refusal {
@@ -57,7 +57,7 @@ func newAccount(names sipNames) *account {
 	}
 }
 
-// find returns an object, or the refusal that there is none.
+// find returns an object or a refusal.
 func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	if object := o.Get(id); object != nil {
 		return object, nil
@@ -65,8 +65,7 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
 }
 
-// put keeps an object: a new one with an id of its own where id is empty, or the
-// members of a change beside those that it has.
+// put creates an object if id is empty, or changes the given members of an object.
 func (a *account) put(t *objects, id string, members standin.Object, shape standin.Shape) (standin.Object, *standin.Refusal) {
 	if wrong := shape.Wrong(members); len(wrong) > 0 {
 		return nil, badRequest(wrong...)
@@ -101,7 +100,7 @@ func (a *account) put(t *objects, id string, members standin.Object, shape stand
 	return object, nil
 }
 
-// remove takes an object out of its table.
+// remove removes an object.
 func (a *account) remove(t *objects, id string) (standin.Object, *standin.Refusal) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,7 +112,7 @@ func (a *account) remove(t *objects, id string) (standin.Object, *standin.Refusa
 	return old, refusal
 }
 
-// line checks what makes a number one that can be called. The lock is held.
+// line checks the members that a call needs. The caller has the lock.
 func (a *account) line(id string, object standin.Object) (*line, *standin.Refusal) {
 	uri := object.Text("sipUri")
 	user, words := a.names.user(uri)
@@ -132,7 +131,7 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 	}
 	l := &line{id: id, user: user, members: object}
 	if auth := object.Object("authentication"); auth != nil {
-		// The realm is sip.vapi.ai unless said (page "SIP introduction", SipAuthentication).
+		// The default realm is sip.vapi.ai (page "SIP introduction", SipAuthentication).
 		l.asks = sim.NewChallenger(sim.SIPAuth{
 			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), a.names.region),
 		})
@@ -140,7 +139,7 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 	return l, nil
 }
 
-// called finds the number of a Request-URI; the words say why there is none.
+// called finds the number of a Request-URI. The words are the reason of a refusal.
 func (a *account) called(to sim.Address) (*line, string) {
 	if words := a.names.host(to.Host, to.Port); words != "" {
 		return nil, "the host of the Request-URI " + words
@@ -155,24 +154,24 @@ func (a *account) called(to sim.Address) (*line, string) {
 	return nil, "no phone number has this sipUri"
 }
 
-// get returns an object of a table.
+// get locks the account and returns an object.
 func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return t.find(id)
 }
 
-// sipNames are the hosts that a stand-in is called at.
+// sipNames are the hosts of the stand-in.
 type sipNames struct {
-	region string         // the platform's own name
-	own    netip.AddrPort // where the stand-in listens
-	extra  string         // how else it is called, may be empty
+	region string         // host of the platform's region
+	own    netip.AddrPort // address of the stand-in
+	extra  string         // another host name; may be empty
 }
 
 // The parts of a sipUri in lower case: user, host and port.
 var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::([0-9]{1,5}))?$`)
 
-// user takes a sipUri apart; the words say what is wrong with it.
+// user returns the user of a sipUri. The words say what is wrong with it.
 func (n sipNames) user(uri string) (user, words string) {
 	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
 	if parts == nil || !strings.HasPrefix(uri, "sip:") {
@@ -185,7 +184,7 @@ func (n sipNames) user(uri string) (user, words string) {
 	return parts[1], ""
 }
 
-// host says why a host is not ours; port is 0 where none is given.
+// host says why a host is not one of the names. Port 0 is no port.
 func (n sipNames) host(host string, port int) string {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	switch {

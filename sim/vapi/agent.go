@@ -15,11 +15,11 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// transferWords are said before a transfer unless the destination has others
-// (the API reference, TransferDestinationSip.message).
+// transferWords are the default words before a transfer (the API reference,
+// TransferDestinationSip.message).
 const transferWords = "Transferring the call now"
 
-// Challenger asks for credentials where the number has an authentication.
+// Challenger checks the credentials of the number, if it has an authentication.
 func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
 	if l, _ := p.account.called(in.To); l != nil {
 		return l.asks
@@ -27,7 +27,7 @@ func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
 	return nil
 }
 
-// Admit finds the number that is called.
+// Admit finds the called number.
 func (c *call) Admit() (code int, reason string) {
 	l, words := c.platform.account.called(c.In.To)
 	if l == nil {
@@ -45,8 +45,8 @@ func (c *call) Admit() (code int, reason string) {
 	return 0, ""
 }
 
-// headerVariables are the template variables of a call: its headers without
-// x-. A name counts in any case (page "SIP introduction").
+// headerVariables are the template variables of a call: its X- headers without the
+// X-. Case does not count (page "SIP introduction").
 func headerVariables(lines []string) map[string]string {
 	out := map[string]string{}
 	for _, line := range lines {
@@ -59,11 +59,11 @@ func headerVariables(lines []string) map[string]string {
 	return out
 }
 
-// Settle decides what the call becomes while it rings: an assistant's, the
-// number's or one that a server names; somebody else's; or nobody's.
+// Settle decides about a call that rings: an assistant takes it, it is transferred,
+// or it ends.
 func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	a, log := c.choose(ctx), c.platform.opts.Log
-	if ctx.Err() != nil { // nobody is there any more
+	if ctx.Err() != nil { // the caller is gone
 		return 487, "Request Terminated"
 	}
 	if fallback := c.line.members.Object("fallbackDestination"); fallback != nil && a.why != "" {
@@ -77,8 +77,8 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 		c.In.Leaves = true
 		c.Update(func(seen *Call) { seen.Says, seen.why = a.words, endedError })
 	case a.why != "":
-		// Which status the platform sends is not documented. It has "hung up
-		// with an error message"; this one is the next target's turn.
+		// The documents name no status, only "hung up with an error message". 503
+		// makes a caller try its next target.
 		log.Warn().Str("id", c.Seen().ID).Str("reason", a.why).Msg("no assistant for the call")
 		return 503, a.why
 	default:
@@ -90,7 +90,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	return 0, ""
 }
 
-// choose finds the assistant of a call, which is in the answer then.
+// choose finds the assistant of a call.
 func (c *call) choose(ctx context.Context) answer {
 	a := answer{assistantID: c.line.members.Text("assistantId")}
 	if a.assistantID == "" {
@@ -114,7 +114,7 @@ func (c *call) choose(ctx context.Context) answer {
 	return a
 }
 
-// greet has the assistant take the call.
+// greet lets the assistant take the call.
 func (c *call) greet(a answer) {
 	pick := func(name string) string {
 		if s, ok := a.overrides[name].(string); ok {
@@ -124,7 +124,7 @@ func (c *call) greet(a answer) {
 	}
 	c.Update(func(seen *Call) {
 		seen.AssistantID = a.assistantID
-		seen.Variables = maps.Clone(seen.Variables) // others may be reading it
+		seen.Variables = maps.Clone(seen.Variables) // readers may have the old map
 		for name, value := range a.overrides.Object("variableValues") {
 			if s, ok := value.(string); ok {
 				seen.Variables[strings.ToLower(name)] = s
@@ -141,8 +141,8 @@ func (c *call) greet(a answer) {
 
 var liquid = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
 
-// fill puts variables in their places; what there is no value for leaves
-// nothing behind, as in the platform's template language.
+// fill replaces variables by their values. An unknown variable is empty, as in the
+// platform's template language.
 func fill(text string, c Call) string {
 	return liquid.ReplaceAllStringFunc(text, func(in string) string {
 		name := strings.ToLower(liquid.FindStringSubmatch(in)[1])
@@ -156,10 +156,10 @@ func fill(text string, c Call) string {
 	})
 }
 
-// forward has the call answered and transferred, without an assistant. That an
-// unanswered call is answered for it, and that a number becomes a SIP URI at
-// the caller's host, is our reading; that a transfer is by REFER unless the
-// plan says otherwise, and that its headers go into the REFER, is documented.
+// forward answers the call and transfers it, without an assistant. The documents say
+// that a transfer is a REFER by default and that the headers go into the REFER. They
+// do not say that the call is answered first, nor that a number becomes a SIP URI at
+// the caller's host.
 func (c *call) forward(a answer) {
 	plan := a.destination.Object("transferPlan")
 	words := transferWords
@@ -170,7 +170,7 @@ func (c *call) forward(a answer) {
 	verb := plan.Text("sipVerb")
 	if verb == "" || verb == "refer" {
 		c.In.Refers = referralTo(a.destination, plan, c.Seen().CustomerURI)
-	} // bye is a hang-up and no more; dial, which calls by itself, ends here too
+	} // bye only hangs up; dial, which would call the destination, is not simulated
 	c.Update(func(seen *Call) {
 		seen.Says = fill(words, *seen)
 		seen.why = cmp.Or(seen.why, endedForwarded)
@@ -203,5 +203,5 @@ func referralTo(destination, plan standin.Object, caller string) *sim.Referral {
 	return r
 }
 
-// hvalue escapes what stands in the header part of a SIP URI.
+// hvalue escapes text for the header part of a SIP URI.
 func hvalue(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

@@ -13,8 +13,8 @@ const (
 	maxLimit     = 1000
 )
 
-// api is what the platform's API reference has under Assistants, Phone Numbers
-// and Calls, without what there is no use for here.
+// api has the routes of Assistants, Phone Numbers and Calls in the API reference that
+// are of use here.
 func (p *Platform) api() standin.API {
 	a := p.account
 	routes := map[string]standin.Route{
@@ -77,8 +77,7 @@ func (p *Platform) api() standin.API {
 	}
 }
 
-// envelope is an error in the platform's shape: several words about a body are a
-// list.
+// envelope is the platform's error body. Several faults of a body are a list.
 func envelope(code int, words []string) any {
 	var message any = words
 	if len(words) == 1 {
@@ -87,7 +86,7 @@ func envelope(code int, words []string) any {
 	return map[string]any{"message": message, "error": http.StatusText(code), "statusCode": code}
 }
 
-// page answers with the first objects of a list.
+// page answers with the start of a list.
 func page(r *http.Request, list []standin.Object) (any, *standin.Refusal) {
 	limit := defaultLimit
 	if given := r.URL.Query().Get("limit"); given != "" {
@@ -100,14 +99,14 @@ func page(r *http.Request, list []standin.Object) (any, *standin.Refusal) {
 	return list[:min(limit, len(list))], nil
 }
 
-// shown is an object as an answer has it. The sort is what it is one of.
+// shown is an object for an answer.
 func (p *Platform) shown(sort string, object standin.Object) standin.Object {
 	out := withoutSecrets(object)
 	out["id"] = p.given.Told(p.Fault(), sort, object.Text("id"))
 	return out
 }
 
-// withoutSecrets is a copy of an object without what nobody is told again.
+// withoutSecrets is a copy of an object without its secrets.
 func withoutSecrets(object map[string]any) standin.Object {
 	out := make(standin.Object, len(object))
 	for name, value := range object {

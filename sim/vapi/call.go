@@ -10,27 +10,27 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Call is what the agent saw of one INVITE, and what became of it.
+// Call is what the platform saw of one INVITE.
 type Call struct {
 	sim.AgentCall
 
 	ID             string
 	PhoneNumberID  string
-	AssistantID    string            // empty for an assistant of this call alone, and without any
-	CustomerNumber string            // of the caller, where it is a number
+	AssistantID    string            // empty without an assistant, or with one for this call alone
+	CustomerNumber string            // of the caller, if it is a number
 	CustomerURI    string            // of the caller
 	Variables      map[string]string // template variables by name in lower case
-	Says           string            // the first words, with the variables filled in; empty: the agent waits
-	Asked          string            // the assistant-request as it was sent
-	Answer         string            // its answer as it came, or what went wrong
-	EndedReason    string            // the platform's word for how the call ended; empty while it lasts
+	Says           string            // the first words with their variables; empty: the agent waits
+	Asked          string            // the assistant-request
+	Answer         string            // the answer to it, or the error
+	EndedReason    string            // the platform's word for the end of the call; empty before
 
-	callback server // who is told of the end
-	why      string // decides the EndedReason of a call that was not cancelled
+	callback server // gets the report of the end
+	why      string // EndedReason of a call without CANCEL
 }
 
-// The platform's words for how a call ended that mean something here (its API
-// reference, Call.endedReason).
+// The platform's words for the end of a call that occur here (API reference,
+// Call.endedReason).
 const (
 	endedByCaller     = "customer-ended-call"
 	endedByAgent      = "assistant-ended-call"
@@ -51,10 +51,10 @@ const (
 type call struct {
 	standin.Call[Call]
 	platform *Platform
-	line     *line // that was called; nil if none
+	line     *line // the called number; nil if there is none
 }
 
-// NewCall remembers a call.
+// NewCall keeps the call.
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	c := &call{platform: p}
 	c.In = in
@@ -69,7 +69,7 @@ func (c *call) snapshot() Call {
 	return out
 }
 
-// Describe adds what a call is about to a log line.
+// Describe adds the id of the call to a log line.
 func (c *call) Describe(e *zerolog.Event) { e.Str("id", c.Seen().ID) }
 
 func endedReason(c Call) string {
@@ -92,7 +92,7 @@ func endedReason(c Call) string {
 	return endedByAgent
 }
 
-// callObjects are all calls as the API tells of them, latest first.
+// callObjects are all calls for the API, latest first.
 func (p *Platform) callObjects() []standin.Object {
 	calls := p.Calls()
 	out := make([]standin.Object, 0, len(calls))
@@ -104,9 +104,9 @@ func (p *Platform) callObjects() []standin.Object {
 	return out
 }
 
-// callObject has the members that the platform's own messages have for a call
-// over SIP. Its API reference does not say where the SIP headers are; its
-// messages have them as template variables, without x-.
+// callObject has the members of a SIP call in the platform's messages. They have the
+// SIP headers as template variables, without X-; the API reference does not mention
+// them.
 func (p *Platform) callObject(c Call) standin.Object {
 	status, variables := "ringing", map[string]any{}
 	for name, value := range c.Variables {

@@ -1,11 +1,12 @@
 package vapi
 
 import (
-	"flowbridge/sim"
-	"flowbridge/sim/internal/standin"
 	"net/http"
 	"strings"
 	"testing"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
 )
 
 // The faults in ids are in every answer about an assistant or a number.

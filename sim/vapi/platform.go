@@ -15,29 +15,26 @@ import (
 
 const (
 	defaultKey = "sim-key"
-	// requestLimit is how long Vapi waits for the answer to its
-	// assistant-request, from the sending to the last byte. It is fixed (Vapi's
-	// page "Server events").
+	// requestLimit bounds the answer to an assistant-request, to its last byte. It
+	// is fixed (Vapi's page "Server events").
 	requestLimit = 7500 * time.Millisecond
 )
 
-// Options say where the stand-in listens and how it behaves.
+// Options configure the stand-in.
 type Options struct {
 	HTTPListen string        // "127.0.0.1:0" if empty
 	SIPListen  string        // UDP; "127.0.0.1:0" if empty
 	Key        string        // private key that the API requires; "sim-key" if empty
 	Region     string        // "us" (if empty) or "eu": whose SIP host a sipUri may have
-	Host       string        // a further name that the stand-in goes by; may be empty
+	Host       string        // another host name of the stand-in; may be empty
 	EchoDelay  time.Duration // 600ms if zero
 	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
-	Limit      time.Duration // for an answer to an assistant-request; the platform's 7.5s if zero
+	Limit      time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
 	Fault      sim.Fault
 	Log        zerolog.Logger
 }
 
-// Platform is the stand-in: Vapi's HTTP API for assistants, phone numbers and
-// calls, and its SIP agent, which asks a server for the assistant of a call
-// where the number has none.
+// Platform is the stand-in for Vapi.
 type Platform struct {
 	*standin.Server
 	opts    Options
@@ -69,7 +66,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	return p, nil
 }
 
-// Validate says what is wrong with the region or the fault.
+// Validate returns what is wrong with the region or the fault.
 func (o Options) Validate() error {
 	if o.Region != "" && sipHosts[o.Region] == "" {
 		return fmt.Errorf("region %q: want us or eu", o.Region)
@@ -83,8 +80,8 @@ func (o Options) Validate() error {
 // Key is the private key that the API requires.
 func (p *Platform) Key() string { return p.opts.Key }
 
-// Calls returns every INVITE so far that was not dropped or challenged, refused
-// ones included, oldest first; of very many only the latest.
+// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones
+// and with refused ones.
 func (p *Platform) Calls() []Call {
 	var out []Call
 	for _, c := range p.calls.All() {

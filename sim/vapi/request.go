@@ -14,19 +14,18 @@ import (
 
 const (
 	maxAnswer = 256 << 10
-	// reportTimeout is what the API reference has as the default of
-	// Server.timeoutSeconds.
+	// reportTimeout is the default of Server.timeoutSeconds in the API reference.
 	reportTimeout = 20 * time.Second
 )
 
-// server is where the platform sends its messages.
+// server receives the messages of the platform.
 type server struct {
 	url, secret string
 	headers     standin.Object
 }
 
-// serverOf is the server of a number or an assistant: server, or serverUrl and
-// serverUrlSecret as older pages have it. The url is empty where there is none.
+// serverOf is the server of a number or an assistant: its member server, or serverUrl
+// and serverUrlSecret of older pages. The url is empty without a server.
 func serverOf(object standin.Object) server {
 	part := object.Object("server")
 	if part.Text("url") == "" {
@@ -44,13 +43,13 @@ func (c *call) message(kind string, more map[string]any) []byte {
 	}
 	maps.Copy(m, more)
 	body, err := json.Marshal(map[string]any{"message": m})
-	if err != nil { // cannot be: all of it came from JSON
+	if err != nil { // impossible: all of it came from JSON
 		return []byte("{}")
 	}
 	return body
 }
 
-// post sends a message and gives the answer's body.
+// post sends a message and returns the body of the answer.
 func (s server) post(ctx context.Context, body []byte) ([]byte, error) {
 	header := http.Header{}
 	if s.secret != "" {
@@ -66,8 +65,8 @@ func (s server) post(ctx context.Context, body []byte) ([]byte, error) {
 	return answer.Body, err
 }
 
-// assistantRequest asks the server whose call this is. An error is what the
-// platform calls assistant-request-failed.
+// assistantRequest asks the server for the assistant. An error is the platform's
+// assistant-request-failed.
 func (c *call) assistantRequest(ctx context.Context, to server) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.platform.opts.Limit)
 	defer cancel()
@@ -82,8 +81,8 @@ func (c *call) assistantRequest(ctx context.Context, to server) (answer, error) 
 	return parseAnswer(raw)
 }
 
-// answer is the answer to an assistant-request. One of its parts is set, or why
-// says what is wrong with it.
+// answer is the answer to an assistant-request. Either one part is set, or why says
+// what is wrong.
 type answer struct {
 	assistantID string
 	assistant   standin.Object
@@ -93,14 +92,14 @@ type answer struct {
 	why         string // an EndedReason
 }
 
-// parseAnswer keeps to the order in which the API reference has the members
-// ignore each other: an error counts most, then a destination, then assistants.
+// parseAnswer follows the API reference where members exclude each other: an error
+// counts first, then a destination, then assistants.
 func parseAnswer(raw []byte) (answer, error) {
 	body, err := standin.ParseObject(raw)
 	if err != nil {
 		return answer{}, errors.New("the answer is no JSON object")
 	}
-	maps.DeleteFunc(body, func(_ string, v any) bool { return v == nil }) // null is as good as nothing
+	maps.DeleteFunc(body, func(_ string, v any) bool { return v == nil }) // null counts as absent
 	a := answer{assistantID: body.Text("assistantId"), overrides: body.Object("assistantOverrides")}
 	switch {
 	case body.Has("error"):
@@ -126,8 +125,8 @@ func parseAnswer(raw []byte) (answer, error) {
 	return answer{why: endedInvalid}, nil
 }
 
-// Over tells the server that the call has ended, as the platform does by
-// default (its page "Server events", end-of-call-report).
+// Over reports the end of the call to the server (page "Server events",
+// end-of-call-report).
 func (c *call) Over() {
 	seen := c.snapshot()
 	if seen.callback.url == "" {

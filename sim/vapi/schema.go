@@ -6,8 +6,8 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// What the platform's API reference says of the objects that are kept here.
-// Of what makes no difference to a call only the kind is looked at.
+// The shapes of the API reference. Of members that make no difference to a call, only
+// the JSON type is checked.
 var (
 	assistantShape = shape(assistantFields())
 	overrideShape  = shape(assistantFields().With(standin.IsObject, "variableValues").With(standin.IsList, "tools:append"))
@@ -15,7 +15,7 @@ var (
 	newNumberShape = shape(newNumberFields(), "provider", "sipUri")
 )
 
-// shape is an object of these members, in the platform's words.
+// shape is a shape with the platform's words.
 func shape(fields standin.Fields, required ...string) standin.Shape {
 	return standin.Shape{Fields: fields, Required: required, Words: standin.Words{
 		Unknown: "property %s should not exist", Wrong: "%s %s", Missing: "%s is required",
@@ -41,10 +41,9 @@ func assistantFields() standin.Fields {
 			"artifactPlan", "startSpeakingPlan", "stopSpeakingPlan", "monitorPlan", "keypadInputPlan"))
 }
 
-// withServer adds the members that an assistant and a number both have: where
-// messages go, as the members of Server, with the secret that it had before
-// there were credentials (page "Server authentication"), or as older pages have
-// it.
+// withServer adds the members that assistants and numbers have in common. The server
+// has the members of Server and the secret that preceded credentials (page "Server
+// authentication"); older pages have serverUrl instead.
 func withServer(f standin.Fields) standin.Fields {
 	server := standin.Fields{
 		"timeoutSeconds": standin.NumberWithin(1, 300),
@@ -59,8 +58,7 @@ func withServer(f standin.Fields) standin.Fields {
 	return f.With(standin.IsList, "hooks", "credentialIds")
 }
 
-// numberFields are the members of UpdateVapiPhoneNumberDTO; sipUri is looked
-// at where it is stored.
+// numberFields are the members of UpdateVapiPhoneNumberDTO. account.line checks sipUri.
 func numberFields() standin.Fields {
 	authentication := standin.Fields{"realm": standin.TextWithin(1, 255)}.With(standin.TextWithin(20, 40), "username", "password")
 	return withServer(standin.Fields{
@@ -85,7 +83,7 @@ func newNumberFields() standin.Fields {
 	return f
 }
 
-// nullable takes null, too, which takes a value away.
+// nullable also accepts null, which removes a value.
 func nullable(c standin.Check) standin.Check {
 	return func(v any) string {
 		if v == nil {
@@ -95,7 +93,7 @@ func nullable(c standin.Check) standin.Check {
 	}
 }
 
-// isStringOrObject takes what the platform describes as a word or an object.
+// isStringOrObject accepts a string or an object.
 func isStringOrObject(v any) string {
 	if standin.IsString(v) != "" && standin.IsObject(v) != "" {
 		return "must be a string or an object"
@@ -105,7 +103,7 @@ func isStringOrObject(v any) string {
 
 func notHere(any) string { return "names what does not exist: this stand-in knows assistants only" }
 
-// isPart is an object with these members, which are strings, and any others.
+// isPart accepts an object that has at least these strings.
 func isPart(members ...string) standin.Check {
 	return func(v any) string {
 		object, ok := v.(map[string]any)
@@ -121,8 +119,7 @@ func isPart(members ...string) standin.Check {
 	}
 }
 
-// isDestination is one of a number or a SIP URI. The number's member is
-// "number" in the API reference, "phoneNumber" on the page "Server events".
+// isDestination accepts a number or a SIP URI.
 func isDestination(v any) string {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -146,7 +143,8 @@ func isDestination(v any) string {
 	return ""
 }
 
-// numberOf is the E.164 number of a destination, or nothing.
+// numberOf is the E.164 number of a destination, or empty. Its name is "number" in the
+// API reference and "phoneNumber" on the page "Server events".
 func numberOf(destination map[string]any) string {
 	for _, name := range []string{"number", "phoneNumber"} {
 		if n, _ := destination[name].(string); isE164(n) {

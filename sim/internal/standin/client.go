@@ -10,22 +10,21 @@ import (
 	"net/url"
 )
 
-// Answer is what a server said.
+// Answer is the answer of a server.
 type Answer struct {
 	Status      int // 0: it did not answer
 	ContentType string
 	Body        []byte
 }
 
-// OK says whether the status is one of success.
+// OK says whether the status is 2xx.
 func (a Answer) OK() bool { return a.Status/100 == 2 }
 
-// ErrTooLarge is the error of an answer that is over its bound, of which one byte
-// more is there.
+// ErrTooLarge is the error of an answer over its bound. Its body is cut one byte
+// after the bound.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// A client keeps no connection, follows no redirect and knows no proxy: it asks
-// the URL that it was given.
+// client keeps no connections, follows no redirects and uses no proxy.
 func client() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
@@ -33,8 +32,8 @@ func client() *http.Client {
 	}
 }
 
-// Ask sends a request and reads its answer, up to a bound in bytes. Errors do not
-// name the URL, which may hold a secret.
+// Ask sends a request and reads its answer, up to a bound in bytes. Errors leave
+// out the URL, because it may contain a secret.
 func Ask(r *http.Request, bound int64) (a Answer, err error) {
 	res, err := client().Do(r)
 	if err != nil {
@@ -62,7 +61,7 @@ func Post(ctx context.Context, to string, header http.Header, body []byte, bound
 	return Ask(r, bound)
 }
 
-// plain leaves the URL out of an error.
+// plain removes the URL from an error.
 func plain(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err

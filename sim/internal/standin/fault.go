@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	bombMember  = 1 << 20 // what one part of the bomb grows to
+	bombMember  = 1 << 20 // size of one part of the bomb, unpacked
 	bombMembers = 128
 	hugeAnswer  = 10 << 20
 )
 
-// carryOut carries out the faults that every API can have. False means that the
-// request is dealt with.
+// carryOut carries out the faults that all APIs share. It is false if the request
+// is finished.
 func (s *Server) carryOut(w http.ResponseWriter, r *http.Request) bool {
 	f := s.Fault()
 	fail := func(code int, words string) { s.refuse(w, Refuse(code, "%s", words)) }
@@ -61,14 +61,14 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = io.WriteString(w, Bomb())
 	case sim.FaultHuge:
 		huge(w)
-	default: // the agent's faults, and those of one answer
+	default: // faults of the agent, or of a single answer
 		return true
 	}
 	return false
 }
 
-// stall holds a request back, for ever if d is 0; false means that nobody waits
-// for the answer any more.
+// stall holds a request back, for ever if d is 0. It is false if the client is gone
+// or the server closes.
 func (s *Server) stall(r *http.Request, d time.Duration) bool {
 	var over <-chan time.Time
 	if d > 0 {
@@ -83,9 +83,9 @@ func (s *Server) stall(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-// Bomb is gzip of 128 KiB or so that grows a thousandfold: spaces, which JSON
-// may begin with. A gzip file may have several parts (RFC 1952 section 2.2), so
-// only one is made.
+// Bomb is some 128 KiB of gzip that unpack to a thousand times as many spaces, which
+// JSON may begin with. It repeats one part, as a gzip file may have several (RFC
+// 1952 section 2.2).
 var Bomb = sync.OnceValue(func() string {
 	var member bytes.Buffer
 	z := gzip.NewWriter(&member)
@@ -94,7 +94,7 @@ var Bomb = sync.OnceValue(func() string {
 	return string(bytes.Repeat(member.Bytes(), bombMembers))
 })
 
-// huge answers 200 with good JSON that is too much of it.
+// huge answers 200 with valid JSON that is too large.
 func huge(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"call_status":"registered","status":"ok","transcript":"`)
@@ -107,7 +107,7 @@ func huge(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, `"}`)
 }
 
-// reset closes the connection so that the peer sees it break.
+// reset resets the connection.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -119,14 +119,14 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// GivenIDs remembers one id of each sort, for the fault that gives it again.
+// GivenIDs remembers the first id of each sort, for sim.FaultReused.
 type GivenIDs struct {
 	mu    sync.Mutex
 	first map[string]string // by sort
 }
 
-// Told is an id as an answer has it: the id, or what the fault makes of it. The
-// sort is what it is an id of.
+// Told returns an id for an answer: the id itself, or what the fault makes of it. The
+// sort says what the id belongs to.
 func (g *GivenIDs) Told(f sim.Fault, sort, id string) any {
 	g.mu.Lock()
 	defer g.mu.Unlock()

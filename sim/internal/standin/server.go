@@ -12,42 +12,40 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"flowbridge/internal/httpd"
 	"flowbridge/sim"
 )
 
-// Server is a stand-in's SIP agent and HTTP API.
+// Server is the SIP agent and the HTTP API of a stand-in.
 type Server struct {
 	*sim.Agent
 	api      API
 	listener net.Listener
 	http     *http.Server
 	served   chan struct{}
-	closed   sync.Once
 }
 
-// API is what an HTTP API serves, and how.
+// API describes an HTTP API.
 type API struct {
 	Token       string           // bearer token that each request has to show
-	TokenNeeded string           // what a request without it is told
+	TokenNeeded string           // words of the refusal without it
 	MaxBody     int64            // bytes
 	Created     int              // status of the answer to a POST; 200 if zero
 	Routes      map[string]Route // by method and path: "POST /v2/numbers/{slug}"
-	// NoRoute refuses a request for another path, or with a method other than
-	// those of its path.
+	// NoRoute refuses a request for an unknown path, or with a method that the path
+	// does not have.
 	NoRoute func(r *http.Request, methods []string) *Refusal
-	// Envelope is the answer that a refusal gets.
+	// Envelope makes the body of a refusal.
 	Envelope func(code int, words []string) any
 }
 
-// Route answers a request, by what becomes JSON or by a refusal. The body is nil
-// for GET and DELETE.
+// Route answers a request with a value for JSON, or refuses it. The body is nil for
+// GET and DELETE.
 type Route func(r *http.Request, body []byte) (any, *Refusal)
 
-// Refusal is an answer other than success.
+// Refusal is an error answer.
 type Refusal struct {
 	Code  int
 	Words []string
@@ -58,8 +56,7 @@ func Refuse(code int, format string, args ...any) *Refusal {
 	return &Refusal{code, []string{fmt.Sprintf(format, args...)}}
 }
 
-// Open opens both sockets; Serve answers. Cancelling ctx ends the calls, but not
-// the listeners.
+// Open opens both sockets. Cancelling ctx ends the calls, but not the listeners.
 func Open(ctx context.Context, listen string, o sim.AgentOptions) (*Server, error) {
 	agent, err := sim.OpenAgent(ctx, o)
 	if err != nil {
@@ -73,7 +70,7 @@ func Open(ctx context.Context, listen string, o sim.AgentOptions) (*Server, erro
 	return &Server{Agent: agent, listener: l, served: make(chan struct{})}, nil
 }
 
-// Serve takes calls for the platform, and requests for its API, until Close.
+// Serve serves the platform and its API until Close.
 func (s *Server) Serve(p sim.Platform, api API) {
 	s.api = api
 	s.Agent.Serve(p)
@@ -87,13 +84,11 @@ func (s *Server) Serve(p sim.Platform, api API) {
 // APIURL is the base URL of the HTTP API.
 func (s *Server) APIURL() string { return "http://" + s.listener.Addr().String() }
 
-// Close hangs up, stops listening and waits until nothing of it runs.
-func (s *Server) Close() (err error) {
-	s.closed.Do(func() {
-		err = s.Agent.Close() // ends API requests that hang, too
-		err = errors.Join(err, s.http.Close())
-		<-s.served
-	})
+// Close hangs up, stops listening and waits for all goroutines.
+func (s *Server) Close() error {
+	err := s.Agent.Close() // also ends API requests that hang
+	err = errors.Join(err, s.http.Close())
+	<-s.served
 	return err
 }
 
@@ -120,8 +115,8 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// serve lets a request to its route that has the token, a body of JSON where the
-// method has one, and no fault in its way.
+// serve checks the token, the route and the body of a request, carries out the
+// fault and calls the route.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[string]Route) {
 	route := methods[r.Method]
 	switch {
@@ -155,7 +150,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[strin
 	s.refuse(w, refusal)
 }
 
-// body reads a body that says that it is JSON, up to its bound.
+// body reads a body of JSON, up to its bound.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	if r.Method == http.MethodGet || r.Method == http.MethodDelete {
 		return nil, nil

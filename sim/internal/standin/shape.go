@@ -15,7 +15,7 @@ import (
 // Object is a JSON object: strings, json.Number, bool, nil, []any and map[string]any.
 type Object map[string]any
 
-// ParseObject reads exactly one JSON object, in which no member is there twice.
+// ParseObject reads one JSON object. Members must not appear twice.
 func ParseObject(body []byte) (Object, error) {
 	o, err := rest.ParseObject(body)
 	if err != nil {
@@ -24,13 +24,13 @@ func ParseObject(body []byte) (Object, error) {
 	return Object(o), nil
 }
 
-// Has says whether a member is there.
+// Has says whether a member exists.
 func (o Object) Has(name string) bool { _, has := o[name]; return has }
 
-// Text is a member that is a string; else empty.
+// Text is a member that is a string, or empty.
 func (o Object) Text(name string) string { s, _ := o[name].(string); return s }
 
-// Object is a member that is an object; else nil.
+// Object is a member that is an object, or nil.
 func (o Object) Object(name string) Object { m, _ := o[name].(map[string]any); return m }
 
 // Texts are the strings of a member that is a list.
@@ -44,13 +44,13 @@ func (o Object) Texts(name string) (all []string) {
 	return all
 }
 
-// Check says what is wrong with a value, as "must be …", or nothing.
+// Check returns what is wrong with a value, as "must be …", or nothing.
 type Check func(v any) string
 
 // Fields are the members that an object may have.
 type Fields map[string]Check
 
-// With adds members that are all checked alike.
+// With adds members with the same check.
 func (f Fields) With(check Check, names ...string) Fields {
 	for _, name := range names {
 		f[name] = check
@@ -58,18 +58,18 @@ func (f Fields) With(check Check, names ...string) Fields {
 	return f
 }
 
-// Shape is what an object may have, and what it must have.
+// Shape is the members that an object may have and must have.
 type Shape struct {
 	Fields   Fields
 	Required []string
 	Words    Words
 }
 
-// Words are the formats of what is said of a wrong object, with a field's name;
-// Wrong has what is wrong with it behind that.
+// Words are formats for the faults of an object. Each has the name of a member;
+// Wrong also has what its check returned.
 type Words struct{ Unknown, Wrong, Missing string }
 
-// Wrong lists what is wrong with an object, in the order of the fields' names.
+// Wrong lists the faults of an object, in the order of its names.
 func (s Shape) Wrong(object map[string]any) (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		check, known := s.Fields[name]
@@ -87,7 +87,7 @@ func (s Shape) Wrong(object map[string]any) (all []string) {
 	return all
 }
 
-// Check takes an object of this shape.
+// Check accepts an object of this shape.
 func (s Shape) Check(v any) string {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -99,7 +99,7 @@ func (s Shape) Check(v any) string {
 	return ""
 }
 
-// kind takes values of one type.
+// kind accepts values of one type.
 func kind[T any](words string) Check {
 	return func(v any) string {
 		if _, ok := v.(T); !ok {
@@ -118,7 +118,7 @@ var (
 	IsNumber = kind[json.Number]("must be a number")
 )
 
-// IsWhole takes a whole number.
+// IsWhole accepts a whole number.
 func IsWhole(v any) string {
 	n, _ := v.(json.Number)
 	if _, err := n.Int64(); err != nil {
@@ -127,7 +127,7 @@ func IsWhole(v any) string {
 	return ""
 }
 
-// IsStrings takes a list of strings.
+// IsStrings accepts a list of strings.
 func IsStrings(v any) string {
 	list, ok := v.([]any)
 	if !ok || slices.ContainsFunc(list, func(one any) bool { return IsString(one) != "" }) {
@@ -136,7 +136,7 @@ func IsStrings(v any) string {
 	return ""
 }
 
-// IsStringMap takes an object of strings.
+// IsStringMap accepts an object of strings.
 func IsStringMap(v any) string {
 	object, ok := v.(map[string]any)
 	for _, value := range object {
@@ -148,7 +148,7 @@ func IsStringMap(v any) string {
 	return ""
 }
 
-// IsOneOf takes a string of a closed set.
+// IsOneOf accepts one of these strings.
 func IsOneOf(values ...string) Check {
 	return func(v any) string {
 		if s, ok := v.(string); !ok || !slices.Contains(values, s) {
@@ -158,7 +158,7 @@ func IsOneOf(values ...string) Check {
 	}
 }
 
-// NumberWithin takes a number of a range.
+// NumberWithin accepts a number of a range.
 func NumberWithin(low, high float64) Check {
 	return func(v any) string {
 		n, _ := v.(json.Number)
@@ -169,7 +169,7 @@ func NumberWithin(low, high float64) Check {
 	}
 }
 
-// TextWithin takes a string of so many characters.
+// TextWithin accepts a string of this many characters.
 func TextWithin(shortest, longest int) Check {
 	return func(v any) string {
 		s, ok := v.(string)
@@ -180,7 +180,7 @@ func TextWithin(shortest, longest int) Check {
 	}
 }
 
-// IsURL takes an address that can be posted to.
+// IsURL accepts an http or https URL.
 func IsURL(v any) string {
 	s, _ := v.(string)
 	if u, err := url.Parse(s); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {

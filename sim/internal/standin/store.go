@@ -1,21 +1,21 @@
 package standin
 
 import (
-	"flowbridge/sim"
 	"slices"
 	"sync"
+
+	"flowbridge/sim"
 )
 
 const maxHistory = 4096 // calls remembered
 
-// Table holds objects by id, in the order in which they were added. Its owner
-// has a lock.
+// Table holds objects by id, in the order of their addition. The owner locks it.
 type Table[T any] struct {
 	byID  map[string]T
 	order []string
 }
 
-// Put adds an object, or puts another in its place.
+// Put adds or replaces an object.
 func (t *Table[T]) Put(id string, object T) {
 	if t.byID == nil {
 		t.byID = map[string]T{}
@@ -26,10 +26,10 @@ func (t *Table[T]) Put(id string, object T) {
 	t.byID[id] = object
 }
 
-// Get returns an object; the zero one if there is none.
+// Get returns an object, or the zero value.
 func (t *Table[T]) Get(id string) T { return t.byID[id] }
 
-// Remove takes an object out.
+// Remove removes an object.
 func (t *Table[T]) Remove(id string) {
 	delete(t.byID, id)
 	t.order = slices.DeleteFunc(t.order, func(other string) bool { return other == id })
@@ -47,7 +47,7 @@ func (t *Table[T]) All() []T {
 	return all
 }
 
-// Call is one call at a platform, with what the platform has seen of it.
+// Call is a call at a platform: its SIP side and what the platform keeps of it.
 type Call[Seen any] struct {
 	In *sim.Incoming
 
@@ -55,27 +55,27 @@ type Call[Seen any] struct {
 	seen Seen
 }
 
-// Update changes what the platform has seen.
+// Update changes what the platform keeps.
 func (c *Call[Seen]) Update(f func(*Seen)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(&c.seen)
 }
 
-// Seen is what the platform has seen so far.
+// Seen is what the platform keeps at present.
 func (c *Call[Seen]) Seen() Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seen
 }
 
-// History is the calls of a stand-in; of very many only the latest.
+// History is the latest calls of a stand-in.
 type History[C any] struct {
 	mu    sync.Mutex
 	calls []C
 }
 
-// Add remembers a call.
+// Add adds a call.
 func (h *History[C]) Add(c C) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
