@@ -107,7 +107,7 @@ func (set FaultSet) Parse(s string) (Fault, error) {
 		return Fault{}, fmt.Errorf("fault %q takes no argument", name)
 	}
 	if f.After, err = time.ParseDuration(argument); err != nil || f.After <= 0 {
-		return Fault{}, fmt.Errorf("fault %q: %q is no duration such as 2s", name, argument)
+		return Fault{}, fmt.Errorf("fault %q: %q is not a duration such as 2s", name, argument)
 	}
 	return f, nil
 }

@@ -54,7 +54,7 @@ func ParseNumber(s string) (Number, error) {
 		return Number{}, fmt.Errorf("number %q: want E.164, such as +15550100002", number)
 	}
 	if given && !modelID.MatchString(model) {
-		return Number{}, fmt.Errorf("number %q: %q is no agent's id: want a UUID or 1744274157255x646200691892837600", number, model)
+		return Number{}, fmt.Errorf("number %q: %q is not an agent's id: want a UUID or 1744274157255x646200691892837600", number, model)
 	}
 	return Number{number, model}, nil
 }
@@ -82,7 +82,7 @@ func (o Account) Validate() error {
 	for _, n := range o.Numbers {
 		for _, one := range []string{n.Number, n.ModelID} {
 			if one != "" && seen[one] {
-				return fmt.Errorf("%q is there twice", one)
+				return fmt.Errorf("%q is given twice", one)
 			}
 			seen[one] = true
 		}

@@ -89,7 +89,7 @@ func (p *Platform) changeAgent(r request, g *accountAgent) (any, *standin.Refusa
 	}
 	for _, key := range []string{"external_webhook_url", "inbound_call_webhook_url"} {
 		if text := body.Text(key); text != "" && standin.IsURL(text) != "" {
-			return nil, badRequest("field %q is no http(s) URL", key)
+			return nil, badRequest("field %q is not an http(s) URL", key)
 		}
 	}
 	number := g.number

@@ -102,7 +102,7 @@ func (n *accountNumber) named(provider string) *standin.Refusal {
 		return unprocessable(`field "phone_number" is missing`)
 	case provider == "five9" || provider == "zoom":
 		if len(n.number) > 64 || url.PathEscape(n.number) != n.number {
-			return badRequest(`field "phone_number": %q is no identifier`, n.number)
+			return badRequest(`field "phone_number": %q is not an identifier`, n.number)
 		}
 	case !e164.MatchString(n.number):
 		return badRequest(`field "phone_number": %q is not E.164`, n.number)
@@ -114,7 +114,7 @@ func (n *accountNumber) named(provider string) *standin.Refusal {
 func (n *accountNumber) set(body standin.Object) *standin.Refusal {
 	next := *n
 	if body.Has("termination_uri") && body.Has("sip_term_uri") && body.Text("termination_uri") != body.Text("sip_term_uri") {
-		return badRequest(`fields "termination_uri" and "sip_term_uri" are one, and differ`)
+		return badRequest(`fields "termination_uri" and "sip_term_uri" mean the same and differ`)
 	}
 	for key, field := range next.texts() {
 		if body.Has(key) {

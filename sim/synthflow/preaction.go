@@ -33,7 +33,7 @@ func (o PreAction) validate() error {
 	case o.URL != "" && standin.IsURL(placed(o.URL, func(string) string { return "x" })) != "":
 		return errors.New("pre-action: want an http(s) URL")
 	case strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("pre-action: the token has white space or other than ASCII in it")
+		return errors.New("pre-action: the token must be ASCII without white space")
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (c *call) preAction(ctx context.Context) (map[string]string, error) {
 func parseFetched(body []byte) (map[string]string, error) {
 	tree, err := standin.ParseObject(body)
 	if err != nil {
-		return nil, errors.New("the answer is no JSON object")
+		return nil, errors.New("the answer is not a JSON object")
 	}
 	out := map[string]string{}
 	flatten(out, "", tree)

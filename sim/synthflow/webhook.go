@@ -43,7 +43,7 @@ func (o Webhook) validate() error {
 	case o.URL != "" && standin.IsURL(o.URL) != "":
 		return errors.New("webhook: want an http(s) URL")
 	case o.Header != "" && !headerName.MatchString(o.Header):
-		return fmt.Errorf("webhook: %q is no header's name", o.Header)
+		return fmt.Errorf("webhook: %q is not a header's name", o.Header)
 	case o.Tries < 0 || o.Tries > maxTries:
 		return fmt.Errorf("webhook: %d deliveries: 1 to %d", o.Tries, maxTries)
 	case o.Pause < 0:
@@ -170,7 +170,7 @@ func (c *call) override(body []byte) error {
 	}
 	agent, known := c.platform.account.agent(model)
 	if !known {
-		return errors.New("override_model_id is no agent")
+		return errors.New("override_model_id names no agent")
 	}
 	c.Update(func(s *state) { s.agent, s.ModelID = agent, model })
 	return nil

@@ -179,7 +179,7 @@ func TestInboundWebhook(t *testing.T) {
 		{"the same", say(200, `{"call_inbound":{"override_model_id":""}}`), 200, "OK", legacyID, 1},
 		{"nobody", say(200, `{"call_inbound":{}}`), 480, "the inbound webhook gave no agent", legacyID, 1},
 		{"empty", say(200, `{}`), 480, "the inbound webhook gave no agent", legacyID, 1},
-		{"unknown agent", say(200, `{"call_inbound":{"override_model_id":"x"}}`), 480, "override_model_id is no agent", legacyID, 1},
+		{"unknown agent", say(200, `{"call_inbound":{"override_model_id":"x"}}`), 480, "override_model_id names no agent", legacyID, 1},
 		{"no JSON", say(200, `<html>`), 480, "the inbound webhook's answer is not", legacyID, 1},
 		{"on the third", func(n int, w http.ResponseWriter) {
 			if n < 3 {
@@ -258,8 +258,8 @@ func TestPreAction(t *testing.T) {
 		{"flat", say(200, `{"name":"Ada","n":7,"vip":true,"none":null,"list":[1]}`), `{"n":"7","name":"Ada","vip":"true"}`, ""},
 		{"nested", say(200, `{"id":"x","variables":{"X-Customer":"Ada \"A\""}}`), `{"id":"x","variables.X-Customer":"Ada \"A\""}`, ""},
 		{"not found", say(404, `{"error":"no call"}`), `null`, "status 404"},
-		{"no JSON", say(200, `hello`), `null`, "no JSON object"},
-		{"array", say(200, `[]`), `null`, "no JSON object"},
+		{"no JSON", say(200, `hello`), `null`, "not a JSON object"},
+		{"array", say(200, `[]`), `null`, "not a JSON object"},
 		{"too much", say(200, `{"a":"`+strings.Repeat("x", maxHookAnswer)+`"}`), `null`, "too large"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

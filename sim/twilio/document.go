@@ -219,7 +219,7 @@ func newVerb(start xml.StartElement) (verb, *Error) {
 func (v verb) check(known map[string]attributes, what string) *Error {
 	allowed, ok := known[v.name]
 	if !ok {
-		return failure(codeSchema, "<%s> is no %s that is documented and that can be run here", v.name, what)
+		return failure(codeSchema, "<%s> is not a supported %s", v.name, what)
 	}
 	for name, value := range v.attrs {
 		if valid, ok := allowed[name]; !ok || !valid(value) {
@@ -260,7 +260,7 @@ func (v verb) checkContent(i int) *Error {
 // which is not supported.
 func (v verb) checkDial() *Error {
 	if len(v.nouns) > 1 || len(v.nouns) == 1 && v.text != "" {
-		return failure(codeSchema, "<Dial> of several parties at a time can't be run here")
+		return failure(codeSchema, "<Dial> of several parties is not supported")
 	}
 	text := v.text
 	if len(v.nouns) == 1 {
@@ -274,7 +274,7 @@ func (v verb) checkDial() *Error {
 		text = noun.text
 	}
 	if !phoneNumber.MatchString(text) {
-		return failure(codeNumber, "<Dial> of %q, which is no number", text)
+		return failure(codeNumber, "<Dial> of %q, which is not a number", text)
 	}
 	return nil
 }

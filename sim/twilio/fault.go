@@ -37,7 +37,7 @@ func checkFault(f sim.Fault, method string) error {
 	case f.Kind == sim.FaultSlow && method != "POST":
 		return fmt.Errorf("fault %s needs method POST: a GET has no body", f.Kind)
 	case f.Kind == faultNoPlus && method != "GET":
-		return fmt.Errorf("fault %s needs method GET: it is of the query", f.Kind)
+		return fmt.Errorf("fault %s needs method GET: it changes the query", f.Kind)
 	}
 	return nil
 }

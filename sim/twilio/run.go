@@ -128,7 +128,7 @@ func nextStep(home, here webhookURL, ref, method string, params url.Values) (*we
 	}
 	u, err := here.signed.Parse(ref)
 	if err != nil {
-		return nil, failure(codeRetrieval, "%q is no URL", ref)
+		return nil, failure(codeRetrieval, "%q is not a URL", ref)
 	}
 	s := &webhookStep{webhookURL: webhookURL{u, u}, method: method, params: params}
 	switch {
@@ -281,7 +281,7 @@ func (r *run) invite(ctx context.Context, d *Dial, to string, cc sim.CarrierCall
 func (r *run) destination(to string) (netip.AddrPort, error) {
 	parts := sipAddress.FindStringSubmatch(to)
 	if parts == nil {
-		return netip.AddrPort{}, failure(codeURI, "%q is no SIP URI", to)
+		return netip.AddrPort{}, failure(codeURI, "%q is not a SIP URI", to)
 	}
 	scheme, host, digits, params := parts[1], strings.Trim(parts[2], "[]"), strings.TrimPrefix(parts[3], ":"), strings.ToLower(parts[4])
 	if over := transport.FindStringSubmatch(params); scheme != "sip" || over != nil && over[1] != "udp" {
@@ -298,7 +298,7 @@ func (r *run) destination(to string) (netip.AddrPort, error) {
 	}
 	port, err := strconv.ParseUint(cmp.Or(digits, "5060"), 10, 16)
 	if err != nil {
-		return netip.AddrPort{}, failure(codeURI, "%q has a port that there is not", to)
+		return netip.AddrPort{}, failure(codeURI, "%q has an invalid port", to)
 	}
 	ip, err := netip.ParseAddr(host)
 	return netip.AddrPortFrom(ip.Unmap(), uint16(port)), err

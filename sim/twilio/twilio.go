@@ -102,7 +102,7 @@ func (t *Platform) Close() error { return t.carrier.Close() }
 // Validate returns what is wrong with a call.
 func (c Call) Validate() error {
 	if (c.VoiceURL == "") == (c.Trunk == "") {
-		return errors.New("one of a Voice URL and a trunk's URI is needed")
+		return errors.New("give one of a Voice URL and a trunk's URI")
 	}
 	for name, text := range map[string]string{"Voice URL": c.VoiceURL, "public URL": c.PublicURL} {
 		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "") {
@@ -114,19 +114,19 @@ func (c Call) Validate() error {
 	}
 	switch {
 	case c.Called == "":
-		return errors.New("the number that is called is needed")
+		return errors.New("the called number is needed")
 	case c.GiveUp < 0:
-		return fmt.Errorf("giving up after %v: a time from 0 on", c.GiveUp)
+		return fmt.Errorf("giving up after %v: want 0 or more", c.GiveUp)
 	case c.GiveUp > 0 && c.Trunk != "":
-		return errors.New("a caller who gives up is of webhooks, not of trunks")
+		return errors.New("giving up is for webhooks, not for trunks")
 	case c.Method != "" && c.Method != http.MethodGet && c.Method != http.MethodPost:
 		return fmt.Errorf("method %q: GET or POST", c.Method)
 	case c.Trunk != "" && c.Fault.Kind != sim.FaultNone:
-		return fmt.Errorf("fault %s is of webhooks, not of trunks", c.Fault.Kind)
+		return fmt.Errorf("fault %s is for webhooks, not for trunks", c.Fault.Kind)
 	}
 	for _, h := range c.SIPHeaders {
 		if !strings.HasPrefix(strings.ToLower(h.Name), "x-") {
-			return fmt.Errorf("header %q: Twilio passes X- headers on, and no others", h.Name)
+			return fmt.Errorf("header %q: Twilio passes on only X- headers", h.Name)
 		}
 	}
 	return checkFault(c.Fault, c.method())

@@ -41,11 +41,11 @@ func parseDialledURI(s string) (dialledURI, *Error) {
 	case len(before) >= maxTwilioURI:
 		return u, failure(codeURI, "a SIP URI of %d characters; want under 255", len(before))
 	case !sipAddress.MatchString(before):
-		return u, failure(codeURI, "%q is no SIP URI", before)
+		return u, failure(codeURI, "%q is not a SIP URI", before)
 	case len(query) >= maxTwilioHeaders:
 		return u, failure(codeHeadersLong, "headers of %d characters; want fewer than 1024", len(query))
 	case has && query == "":
-		return u, failure(codeURI, "a '?' with no headers behind it")
+		return u, failure(codeURI, "a '?' without headers")
 	}
 	u.address = forTheFarEnd(before)
 	if !has {
@@ -61,7 +61,7 @@ func parseDialledURI(s string) (dialledURI, *Error) {
 		}
 		plain, err := url.PathUnescape(value)
 		if err != nil || !utf8.ValidString(plain) || strings.ContainsFunc(plain, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return u, failure(codeHeaderValue, "the value of %s has characters that no header has", name)
+			return u, failure(codeHeaderValue, "the value of %s has characters that a header must not have", name)
 		}
 		if strings.Contains(value, ";") {
 			u.warnings = append(u.warnings, failure(codeUnescaped, "the ';' of %s should be %%3B", name).Error())

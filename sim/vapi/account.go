@@ -82,7 +82,7 @@ func (a *account) put(t *objects, id string, members standin.Object, shape stand
 		object = maps.Clone(old)
 		maps.Copy(object, members)
 	case t.Len() == maxObjects:
-		return nil, badRequest(fmt.Sprintf("there are %d of them already, which is as many as this stand-in keeps", maxObjects))
+		return nil, badRequest(fmt.Sprintf("this stand-in keeps at most %d of them", maxObjects))
 	default:
 		id = uuid.NewString()
 		object["id"], object["orgId"], object["createdAt"] = id, a.org, now

@@ -55,7 +55,7 @@ func TestVapiAPI(t *testing.T) {
 		{"no sipUri", "POST", "/phone-number", `{"provider":"vapi"}`, 400, "sipUri is required"},
 		{"area code", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","numberDesiredAreaCode":"415"}`, 400, "telephone network"},
 		{"unknown assistant", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","assistantId":"x"}`, 400, "Couldn't find Assistant"},
-		{"squad", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","squadId":"x"}`, 400, "squadId names what does not exist"},
+		{"squad", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","squadId":"x"}`, 400, "squadId names something that does not exist"},
 		{"short password", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","authentication":{"username":"` + longUser + `","password":"short"}}`, 400, "20 to 40"},
 		{"no password", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","authentication":{"username":"` + longUser + `"}}`, 400, "password is required"},
 		{"fallback", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","fallbackDestination":{"type":"number","number":"7"}}`, 400, "E.164"},

@@ -72,7 +72,7 @@ func (o Options) Validate() error {
 		return fmt.Errorf("region %q: want us or eu", o.Region)
 	}
 	if o.Fault.Kind == sim.FaultFailed {
-		return errors.New("fault failed is one of Synthflow's: Vapi prepares no calls")
+		return errors.New("fault failed is only for Synthflow: Vapi prepares no calls")
 	}
 	return nil
 }

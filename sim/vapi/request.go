@@ -97,7 +97,7 @@ type answer struct {
 func parseAnswer(raw []byte) (answer, error) {
 	body, err := standin.ParseObject(raw)
 	if err != nil {
-		return answer{}, errors.New("the answer is no JSON object")
+		return answer{}, errors.New("the answer is not a JSON object")
 	}
 	maps.DeleteFunc(body, func(_ string, v any) bool { return v == nil }) // null counts as absent
 	a := answer{assistantID: body.Text("assistantId"), overrides: body.Object("assistantOverrides")}

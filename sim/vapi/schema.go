@@ -79,7 +79,7 @@ func newNumberFields() standin.Fields {
 		}
 		return ""
 	}
-	f["numberDesiredAreaCode"] = func(any) string { return "is for numbers of the telephone network, which this stand-in has none of" }
+	f["numberDesiredAreaCode"] = func(any) string { return "is for numbers of the telephone network, which this stand-in does not have" }
 	return f
 }
 
@@ -101,7 +101,7 @@ func isStringOrObject(v any) string {
 	return ""
 }
 
-func notHere(any) string { return "names what does not exist: this stand-in knows assistants only" }
+func notHere(any) string { return "names something that does not exist: this stand-in has only assistants" }
 
 // isPart accepts an object that has at least these strings.
 func isPart(members ...string) standin.Check {
