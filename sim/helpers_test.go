@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -17,7 +18,8 @@ const number = "+15075785607"
 // Request-URI.
 type openHouse struct {
 	*Agent
-	asks *Challenger
+	asks   *Challenger
+	settle func() // waits for what a test wants before the answer; may be nil
 
 	mu    sync.Mutex
 	calls []*Incoming
@@ -29,17 +31,27 @@ func (h *openHouse) NewCall(in *Incoming) Handler {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls = append(h.calls, in)
-	return guest{in}
+	return guest{in, h.settle}
 }
 
 // guest is a call of an openHouse.
-type guest struct{ in *Incoming }
+type guest struct {
+	in     *Incoming
+	settle func()
+}
 
-func (g guest) Admit() (int, string)               { g.in.Greets = g.in.To.User; return 0, "" }
-func (guest) Settle(context.Context) (int, string) { return 0, "" }
-func (guest) Describe(*zerolog.Event)              {}
-func (guest) Over()                                {}
-func (h *openHouse) target(user string) string     { return "sip:" + user + "@" + h.SIPAddr().String() }
+func (g guest) Admit() (int, string) { g.in.Greets = g.in.To.User; return 0, "" }
+
+func (g guest) Settle(context.Context) (int, string) {
+	if g.settle != nil {
+		g.settle()
+	}
+	return 0, ""
+}
+
+func (guest) Describe(*zerolog.Event)          {}
+func (guest) Over()                            {}
+func (h *openHouse) target(user string) string { return "sip:" + user + "@" + h.SIPAddr().String() }
 
 func (h *openHouse) call(user string) CarrierCall {
 	return CarrierCall{To: h.target(user), From: "+15550100001", Hold: 1, Seed: 7}
@@ -140,6 +152,27 @@ func callOf(c *Carrier, callID string) *outgoing {
 		}
 	}
 	return nil
+}
+
+// untilRinging returns when a call of the carrier has its 180. Else the answer may
+// overtake it.
+func untilRinging(c *Carrier) func() {
+	return func() {
+		for !slices.ContainsFunc(underWay(c), func(o *outgoing) bool {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return !o.res.RingingAt.IsZero()
+		}) {
+			<-time.After(time.Millisecond)
+		}
+	}
+}
+
+// underWay lists the calls of a carrier.
+func underWay(c *Carrier) []*outgoing {
+	c.dialogs.mu.Lock()
+	defer c.dialogs.mu.Unlock()
+	return slices.Collect(maps.Values(c.dialogs.calls))
 }
 
 // goroutines is their number once those of earlier tests that are about to end

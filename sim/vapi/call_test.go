@@ -11,13 +11,14 @@ import (
 
 func TestVapiGreetsWithVariables(t *testing.T) {
 	t.Parallel()
-	v, c := startVapi(t, Options{}), startCarrier(t)
+	v := startVapi(t, Options{})
+	c, seen := startTapped(t)
 	assistant, number := v.desk(t, "Hello {{first_name}} of {{ Company }}{{missing}}, calling from {{customer.number}}.")
 	cc := v.dial("Desk", sim.Header{Name: "X-First_NAME", Value: " Ada "}, sim.Header{Name: "x-company", Value: "ACME; Ltd"}, sim.Header{Name: "X-EI", Value: "S.1;"})
 	cc.Heard = 110
 	r := place(t, c, cc)
-	if r.Status != 200 || r.EndedBy != sim.SideCaller || len(r.Provisional) != 2 || r.Provisional[1] != 180 {
-		t.Fatalf("got %d %s %v, ended by %s", r.Status, r.Reason, r.Provisional, r.EndedBy)
+	if r.Status != 200 || r.EndedBy != sim.SideCaller || seen.String() != "100 180 200" {
+		t.Fatalf("got %d %s, %s, ended by %s", r.Status, r.Reason, seen, r.EndedBy)
 	}
 	got := v.last(t)
 	const says = "Hello Ada of ACME; Ltd, calling from +15550100001."

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,9 +92,39 @@ func (v *Platform) last(t *testing.T) Call {
 	return v.Calls()[0]
 }
 
+// responses are the statuses that answer INVITEs, as they were on the wire. A
+// carrier may take note of two of them in the other order.
+type responses struct {
+	mu    sync.Mutex
+	codes []string
+}
+
+func (r *responses) tap(d sim.Datagram) {
+	rest, ok := strings.CutPrefix(string(d.Data), "SIP/2.0 ")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ok && d.Received && strings.Contains(rest, " INVITE\r\n") && !slices.Contains(r.codes, rest[:3]) {
+		r.codes = append(r.codes, rest[:3])
+	}
+}
+
+// String lists the statuses without repetitions.
+func (r *responses) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.codes, " ")
+}
+
 func startCarrier(t *testing.T) *sim.Carrier {
 	t.Helper()
-	c, err := sim.StartCarrier(context.Background(), sim.CarrierOptions{})
+	c, _ := startTapped(t)
+	return c
+}
+
+func startTapped(t *testing.T) (*sim.Carrier, *responses) {
+	t.Helper()
+	var r responses
+	c, err := sim.StartCarrier(context.Background(), sim.CarrierOptions{Tap: r.tap})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +133,7 @@ func startCarrier(t *testing.T) *sim.Carrier {
 			t.Errorf("close carrier: %v", err)
 		}
 	})
-	return c
+	return c, &r
 }
 
 func place(t *testing.T, c *sim.Carrier, cc sim.CarrierCall) sim.CarrierResult {

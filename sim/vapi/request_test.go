@@ -187,13 +187,14 @@ func TestServerFails(t *testing.T) {
 			if strings.Contains(tt.answer, "within") {
 				limit = 300 * time.Millisecond
 			}
-			v, c := startVapi(t, Options{Limit: limit}), startCarrier(t)
+			v := startVapi(t, Options{Limit: limit})
+			c, seen := startTapped(t)
 			v.perCall(t, s.URL, "")
 			start := time.Now()
 			r := place(t, c, v.dial("line"))
 			got := v.last(t)
-			if r.Status != 503 || got.EndedReason != tt.ended || !strings.Contains(got.Answer, tt.answer) || len(r.Provisional) != 2 {
-				t.Errorf("%d %s, %s, %q, %v", r.Status, r.Reason, got.EndedReason, got.Answer, r.Provisional)
+			if r.Status != 503 || got.EndedReason != tt.ended || !strings.Contains(got.Answer, tt.answer) || seen.String() != "100 180 503" {
+				t.Errorf("%d %s, %s, %q, %s", r.Status, r.Reason, got.EndedReason, got.Answer, seen)
 			}
 			if took := time.Since(start); strings.Contains(tt.answer, "within") && took < v.opts.Limit {
 				t.Errorf("after %v", took)

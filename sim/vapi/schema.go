@@ -101,7 +101,9 @@ func isStringOrObject(v any) string {
 	return ""
 }
 
-func notHere(any) string { return "names something that does not exist: this stand-in has only assistants" }
+func notHere(any) string {
+	return "names something that does not exist: this stand-in has only assistants"
+}
 
 // isPart accepts an object that has at least these strings.
 func isPart(members ...string) standin.Check {
