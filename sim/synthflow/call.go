@@ -136,14 +136,17 @@ func (c *call) Describe(e *zerolog.Event) {
 			e.Str(f.name, f.value)
 		}
 	}
-	for name, values := range map[string]map[string]string{"variables": s.Variables, "fetched": s.Fetched} {
-		if len(values) == 0 {
+	for _, f := range []struct {
+		name   string
+		values map[string]string
+	}{{"variables", s.Variables}, {"fetched", s.Fetched}} {
+		if len(f.values) == 0 {
 			continue
 		}
 		inner := zerolog.Dict()
-		for _, key := range slices.Sorted(maps.Keys(values)) {
-			inner.Str(key, values[key])
+		for _, key := range slices.Sorted(maps.Keys(f.values)) {
+			inner.Str(key, f.values[key])
 		}
-		e.Dict(name, inner)
+		e.Dict(f.name, inner)
 	}
 }

@@ -22,7 +22,7 @@ func (p *Platform) api() standin.API {
 		"GET /call/{id}": func(r *http.Request, _ []byte) (any, *standin.Refusal) {
 			for _, o := range p.callObjects() {
 				if o["id"] == r.PathValue("id") {
-					return withoutSecrets(o), nil
+					return o, nil
 				}
 			}
 			return nil, standin.Refuse(http.StatusNotFound, "Couldn't find Call %q.", r.PathValue("id"))

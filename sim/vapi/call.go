@@ -98,7 +98,7 @@ func (p *Platform) callObjects() []standin.Object {
 	out := make([]standin.Object, 0, len(calls))
 	for i := range calls {
 		if c := calls[len(calls)-1-i]; c.ID != "" {
-			out = append(out, p.callObject(c))
+			out = append(out, withoutSecrets(p.callObject(c)))
 		}
 	}
 	return out
