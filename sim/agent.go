@@ -1,11 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"context"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,90 +12,195 @@ import (
 	"github.com/rs/zerolog"
 )
 
-const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
+const (
+	allowed          = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
+	defaultEchoDelay = 600 * time.Millisecond
+	defaultRingFor   = 200 * time.Millisecond
+)
 
-// agent is the SIP side of a stand-in: its calls from the INVITE to the end.
-type agent struct {
+// Agent is the SIP side of a platform: it takes calls, greets and echoes.
+type Agent struct {
 	// constant
-	platform platform
-	manner   manner
-	log      zerolog.Logger
+	opts     AgentOptions
+	platform Platform
 	sip      *endpoint
-	clock    *clock
 
-	fault atomic.Pointer[Fault]
-
-	mu      sync.Mutex            // guards what follows
-	dialogs map[string]*agentCall // by Call-ID and our tag
-	history []*agentCall
+	fault   atomic.Pointer[Fault]
+	dialogs dialogs[*Incoming]
 }
 
-// platform is what the agents of two platforms do differently.
-type platform interface {
-	// challenger asks an INVITE for credentials; nil asks for nothing.
-	challenger(req *sip.Request) *challenger
-	// admit checks an INVITE. Code 0 lets it in.
-	admit(c *agentCall, req *sip.Request) (media remoteMedia, code int, reason string)
-	// settle decides, while the call rings, what becomes of it. Code 0 answers
-	// it. It returns soon once ctx ends.
-	settle(ctx context.Context, c *agentCall) (code int, reason string)
-	// over is called when a call has ended.
-	over(c *agentCall)
+// AgentOptions say where an agent listens and how it takes calls.
+type AgentOptions struct {
+	Name      string        // of the user agent, and in errors
+	Listen    string        // UDP; "127.0.0.1:0" if empty
+	EchoDelay time.Duration // 600ms if zero
+	RingFor   time.Duration // between 180 and 200; 200ms if zero, none if negative
+	Fault     Fault
+	Log       zerolog.Logger
 }
 
-// manner is how an agent takes calls.
-type manner struct {
-	mediaAddr netip.Addr // address of RTP; the SIP listener's if zero
-	echoDelay time.Duration
-	ringFor   time.Duration // between 180 and 200
+// Platform is what one platform adds to an agent.
+type Platform interface {
+	// Challenger checks the credentials of an INVITE. Nil asks for none.
+	Challenger(Invite) *Challenger
+	// NewCall is called for each INVITE that is not challenged, also for one that
+	// a fault refuses.
+	NewCall(*Incoming) Handler
+}
+
+// Handler is a platform's view of one call. The call's goroutine calls its
+// methods, in this order.
+type Handler interface {
+	// Admit checks the INVITE. Code 0 lets it in.
+	Admit() (code int, reason string)
+	// Settle decides what becomes of the call while it rings. Code 0 answers it.
+	// Settle has to return when ctx ends.
+	Settle(ctx context.Context) (code int, reason string)
+	// Describe adds what the call is about to a log line.
+	Describe(e *zerolog.Event)
+	// Over is called last, also for a refused call.
+	Over()
+}
+
+// OpenAgent opens the socket; Serve answers. Cancelling ctx ends the calls, but
+// not the listener.
+func OpenAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
+	o.EchoDelay = cmp.Or(o.EchoDelay, defaultEchoDelay)
+	o.RingFor = cmp.Or(o.RingFor, defaultRingFor)
+	s := &Agent{opts: o}
+	s.SetFault(o.Fault)
+	var err error
+	s.sip, err = openEndpoint(ctx, o.Listen, o.Name, "agent", o.Log, s.drops)
+	return s, err
+}
+
+// Serve takes calls until Close.
+func (s *Agent) Serve(p Platform) {
+	s.platform = p
+	server := s.sip.server
+	server.OnInvite(s.onInvite)
+	server.OnAck(s.onAck)
+	server.OnBye(s.dialogs.only(s.onBye))
+	server.OnNotify(s.dialogs.only(s.onNotify))
+	server.OnInfo(s.dialogs.only(accept))
+	server.OnUpdate(s.dialogs.only(accept))
+	server.OnCancel(noSuchCall) // sipgo itself handles a CANCEL of a known transaction
+	server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) {
+		res := sip.NewResponseFromRequest(req, sip.StatusOK, "OK", nil)
+		res.AppendHeader(sip.NewHeader("Allow", allowed))
+		res.AppendHeader(sip.NewHeader("Accept", "application/sdp"))
+		_ = tx.Respond(res)
+	})
+	s.sip.serve()
+}
+
+// Close hangs up and waits until nothing of the agent runs.
+func (s *Agent) Close() error { return s.sip.close() }
+
+// SIPAddr is the address that takes INVITEs.
+func (s *Agent) SIPAddr() netip.AddrPort { return s.sip.local }
+
+// SetFault changes how the agent treats requests from now on.
+func (s *Agent) SetFault(f Fault) { s.fault.Store(&f) }
+
+// Fault is the fault in force.
+func (s *Agent) Fault() Fault { return *s.fault.Load() }
+
+// Context ends when the agent closes.
+func (s *Agent) Context() context.Context { return s.sip.ctx }
+
+// Enter starts work that Close waits for. It is false once the agent closes. Each
+// successful Enter needs a Leave.
+func (s *Agent) Enter() bool { return s.sip.enter() }
+
+// Leave ends the work that Enter started.
+func (s *Agent) Leave() { s.sip.leave() }
+
+// drops says whether the agent ignores a datagram.
+func (s *Agent) drops(b []byte) bool {
+	if s.Fault().Kind != FaultSilent {
+		return false
+	}
+	method, _, _ := strings.Cut(string(b[:min(len(b), 8)]), " ")
+	return method == "INVITE" || method == "CANCEL" || method == "ACK"
 }
 
 // onInvite serves a call from its INVITE to its end.
-func (s *agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
+func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if req.To() == nil || req.From() == nil || req.CallID() == nil || req.Contact() == nil {
 		reply(req, tx, sip.StatusBadRequest, "Incomplete INVITE")
 		return
 	}
 	if tagOf(req.To().Params) != "" {
-		s.onReInvite(req, tx)
+		s.dialogs.only(s.onReInvite)(req, tx)
 		return
 	}
-	tag := newTag()
-	req.To().Params.Add("tag", tag) // before any response: all of them have it
-	if !s.sip.enter() {
+	req.To().Params.Add("tag", newTag()) // set before the first response, because every response carries it
+	if !s.Enter() {
 		reply(req, tx, sip.StatusServiceUnavailable, "Closing")
 		return
 	}
-	defer s.sip.leave()
+	defer s.Leave()
 	if s.challenged(req, tx) {
 		return
 	}
-	c := newAgentCall(req, tag, s.sip.sock.invite(req.CallID().Value()))
-	cancelled := newSignal()
-	tx.OnCancel(func(*sip.Request) { cancelled.set() })
+	c := newIncoming(req, tx, s.sip.sock.invite(req.CallID().Value()))
+	tx.OnCancel(func(*sip.Request) { c.cancelled.set() })
 	reply(req, tx, sip.StatusTrying, "Trying")
-
-	media, code, reason := s.platform.admit(c, req)
-	s.remember(c)
-	defer s.platform.over(c)
-	defer s.forget(c)
+	c.handler = s.platform.NewCall(c)
+	s.dialogs.add(c.key, c)
+	defer c.handler.Over()
+	defer s.dialogs.remove(c.key)
 	defer c.finish()
-	if code != 0 {
-		s.refuse(c, req, tx, code, reason)
-		return
+	media, code, reason := s.admit(c)
+	switch f := s.Fault(); {
+	case code != 0:
+		s.refuse(c, code, reason)
+	case f.Kind == FaultEarly:
+		s.early(c, media, f.After)
+	case s.ring(c):
+		s.answer(c, media)
 	}
-	if f := s.Fault(); f.Kind == FaultEarly {
-		s.early(c, req, tx, cancelled, media, f.After)
-		return
-	}
-	if !s.ring(c, req, tx, cancelled) {
-		return
-	}
-	s.answer(c, req, tx, media)
 }
 
-// printable makes an error fit a reason phrase.
-func printable(s string) string {
+// challenged answers an INVITE without good credentials with 401.
+func (s *Agent) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
+	asks := s.platform.Challenger(inviteOf(req))
+	if asks == nil {
+		return false
+	}
+	now := time.Now()
+	reason, stale := asks.check(req, now)
+	if reason == "" {
+		return false
+	}
+	res := sip.NewResponseFromRequest(req, sip.StatusUnauthorized, "Unauthorized", nil)
+	res.AppendHeader(sip.NewHeader("WWW-Authenticate", asks.header(stale, now)))
+	_ = tx.Respond(res)
+	s.opts.Log.Info().Str("sip_call_id", req.CallID().Value()).Str("reason", reason).Msg("invite challenged")
+	return true
+}
+
+// admit checks a call against the fault, its offer and the platform. Code 0 lets
+// it in.
+func (s *Agent) admit(c *Incoming) (media remoteMedia, code int, reason string) {
+	switch f := s.Fault(); f.Kind {
+	case FaultBusy:
+		return media, sip.StatusBusyHere, "Busy Here"
+	case FaultStatus:
+		return media, f.Status, "As Asked"
+	default:
+	}
+	media, err := parseSDP(c.req.Body())
+	if err != nil {
+		return media, sip.StatusNotAcceptableHere, err.Error()
+	}
+	code, reason = c.handler.Admit()
+	return media, code, reason
+}
+
+// Printable drops the characters that a reason phrase cannot have.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return -1
@@ -105,283 +209,63 @@ func printable(s string) string {
 	}, s)
 }
 
-func (s *agent) refuse(c *agentCall, req *sip.Request, tx sip.ServerTransaction, code int, reason string) {
-	reply(req, tx, code, reason)
+func (s *Agent) refuse(c *Incoming, code int, reason string) {
+	reason = Printable(reason)
+	reply(c.req, c.tx, code, reason)
 	c.update(func(seen *AgentCall) { seen.Status, seen.Reason = code, reason })
-	s.log.Info().Str("sip_call_id", c.seen.CallID).Int("code", code).Str("reason", reason).Msg("invite refused")
+	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Int("code", code).Str("reason", reason).Msg("invite refused")
 }
 
-// ring sends 180 and waits as long as the agent lets it ring; false means
-// that there is nobody left to answer.
-func (s *agent) ring(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal) bool {
-	res := sip.NewResponseFromRequest(req, sip.StatusRinging, "Ringing", nil)
-	res.AppendHeader(s.sip.contact("agent", req.Source()))
-	_ = tx.Respond(res)
-	wait := s.manner.ringFor
+// ring sends 180 and lets the call ring. It is false if the call ended meanwhile.
+func (s *Agent) ring(c *Incoming) bool {
+	_ = c.tx.Respond(s.sip.response(c.req, sip.StatusRinging, "Ringing", nil))
+	wait := s.opts.RingFor
 	if f := s.Fault(); f.Kind == FaultLate {
 		wait = f.After
 	}
-	return s.settle(c, req, tx, cancelled) && s.wait(c, req, tx, cancelled, wait)
+	return s.settle(c) && s.wait(c, wait)
 }
 
-// settle lets the platform make up its mind about a call that rings; false
-// means that there is nobody left to answer, or nothing to answer with.
-func (s *agent) settle(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal) bool {
+// settle waits for the platform's decision. It is false if the call ended or the
+// platform refused it.
+func (s *Agent) settle(c *Incoming) bool {
 	ctx, cancel := context.WithCancel(s.sip.ctx)
 	defer cancel()
 	decided := newSignal()
 	code, reason := 0, ""
 	go func() {
 		defer decided.set()
-		code, reason = s.platform.settle(ctx, c)
+		code, reason = c.handler.Settle(ctx)
 	}()
-	waits := s.attend(c, req, tx, cancelled, decided)
+	waits := s.attend(c, decided)
 	cancel()
 	<-decided.ch
 	if waits && code != 0 {
-		s.refuse(c, req, tx, code, reason)
+		s.refuse(c, code, reason)
 	}
 	return waits && code == 0
 }
 
-// wait lets an INVITE that is not answered be for a while; false means that
-// there is nobody left to answer.
-func (s *agent) wait(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, d time.Duration) bool {
+// wait leaves an INVITE unanswered for d. It is false if the call ended meanwhile.
+func (s *Agent) wait(c *Incoming, d time.Duration) bool {
 	over := newSignal()
 	timer := time.AfterFunc(max(0, d), over.set)
 	defer timer.Stop()
-	return s.attend(c, req, tx, cancelled, over)
+	return s.attend(c, over)
 }
 
-// attend is wait until something happens.
-func (s *agent) attend(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled, over *signal) bool {
+// attend is wait, until over is set.
+func (s *Agent) attend(c *Incoming, over *signal) bool {
 	select {
 	case <-over.ch:
 		return true
-	case <-cancelled.ch: // sipgo answers 487 by itself
-		c.update(func(seen *AgentCall) {
-			seen.GotCancel = true
-			seen.Status, seen.Reason = sip.StatusRequestTerminated, "Request Terminated"
-		})
+	case <-c.cancelled.ch: // sipgo answers 487 by itself
+		c.update((*AgentCall).cancel)
 	case <-c.bye.ch: // RFC 3261 §15: a caller may end an early dialog by BYE
-		s.refuse(c, req, tx, sip.StatusRequestTerminated, "Request Terminated")
-	case <-tx.Done():
+		s.refuse(c, sip.StatusRequestTerminated, "Request Terminated")
+	case <-c.tx.Done():
 	case <-s.sip.ctx.Done():
-		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "Closing")
+		s.refuse(c, sip.StatusServiceUnavailable, "Closing")
 	}
 	return false
-}
-
-// answer opens the media, sends 200 and stays with the call until it is over.
-func (s *agent) answer(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) {
-	st, body, ok := s.openMedia(c, req, tx, media)
-	if !ok {
-		return
-	}
-	defer st.close()
-	st.echoAfter(s.manner.echoDelay)
-
-	res := s.answerTo(req, body)
-	c.mu.Lock()
-	c.stream, c.answer = st, body
-	c.seen.Status, c.seen.Reason, c.seen.AnsweredAt = sip.StatusOK, "OK", time.Now()
-	c.mu.Unlock()
-	if err := tx.Respond(res); err != nil {
-		// It lost to a CANCEL. Without this sipgo would resend the 200.
-		reply(req, tx, sip.StatusRequestTerminated, "Request Terminated")
-		c.update(func(seen *AgentCall) {
-			seen.GotCancel, seen.AnsweredAt = true, time.Time{}
-			seen.Status, seen.Reason = sip.StatusRequestTerminated, "Request Terminated"
-		})
-		return
-	}
-	d := serverDialog(req)
-	var by Side
-	if s.confirm(c, tx, res) {
-		s.clock.add(st)
-		if by = s.talk(c); by == SideAgent && c.refers != nil {
-			by = s.refer(c, d, req.Source())
-		}
-		s.clock.remove(st)
-	}
-	if by != SideCaller {
-		by = SideAgent
-		s.sayBye(d)
-	}
-	c.update(func(seen *AgentCall) { seen.EndedBy = by })
-	s.log.Info().Func(c.logged).Str("by", string(by)).Msg("call ended")
-}
-
-// openMedia opens the agent's RTP, with the greeting about to be said, and
-// writes the answer to the offer; false means that the call is refused.
-func (s *agent) openMedia(c *agentCall, req *sip.Request, tx sip.ServerTransaction, media remoteMedia) (*stream, []byte, bool) {
-	ip := s.manner.mediaAddr
-	if !ip.IsValid() {
-		ip = s.sip.ip(req.Source())
-	}
-	st, err := openStream(ip)
-	if err != nil {
-		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "no RTP port")
-		return nil, nil, false
-	}
-	st.peer.Store(&media)
-	if c.greets != "" {
-		st.say(media.codec.encodeAll(Greeting(c.greets)), false)
-	}
-	return st, writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event), true
-}
-
-// early greets before there is an answer, and then there is none.
-func (s *agent) early(c *agentCall, req *sip.Request, tx sip.ServerTransaction, cancelled *signal, media remoteMedia, d time.Duration) {
-	st, body, ok := s.openMedia(c, req, tx, media)
-	if !ok {
-		return
-	}
-	defer st.close()
-	c.mu.Lock()
-	c.stream, c.answer = st, body
-	c.mu.Unlock()
-	res := sip.NewResponseFromRequest(req, sip.StatusSessionInProgress, "Session Progress", body)
-	res.AppendHeader(s.sip.contact("agent", req.Source()))
-	res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-	_ = tx.Respond(res)
-	s.clock.add(st)
-	defer s.clock.remove(st)
-	if s.wait(c, req, tx, cancelled, d) {
-		s.refuse(c, req, tx, sip.StatusServiceUnavailable, "Service Unavailable")
-	}
-}
-
-func (s *agent) answerTo(req *sip.Request, body []byte) *sip.Response {
-	res := sip.NewSDPResponseFromRequest(req, body)
-	res.AppendHeader(s.sip.contact("agent", req.Source()))
-	res.AppendHeader(sip.NewHeader("Allow", allowed))
-	return res
-}
-
-// confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE is
-// as good as an ACK, since the two may overtake each other.
-func (s *agent) confirm(c *agentCall, tx sip.ServerTransaction, res *sip.Response) bool {
-	wait, waited := timerT1, time.Duration(0)
-	for waited < 64*timerT1 {
-		timer := time.NewTimer(wait)
-		select {
-		case <-c.acked.ch:
-			timer.Stop()
-			return true
-		case <-c.bye.ch:
-			timer.Stop()
-			return true
-		case <-s.sip.ctx.Done():
-			timer.Stop()
-			return false
-		case <-timer.C:
-			_ = tx.Respond(res)
-		}
-		waited += wait
-		wait = min(2*wait, timerT2)
-	}
-	return false
-}
-
-// talk waits for the end of the call and says whose it is.
-func (s *agent) talk(c *agentCall) Side {
-	var limit <-chan time.Time
-	f, after := s.Fault(), time.Duration(0)
-	if c.greets != "" {
-		after = greetingLength
-	}
-	if f.Kind == FaultHangup {
-		after = f.After
-	}
-	if c.leaves || f.Kind == FaultHangup {
-		timer := time.NewTimer(after)
-		defer timer.Stop()
-		limit = timer.C
-	}
-	select {
-	case <-c.bye.ch:
-		return SideCaller
-	case <-limit:
-	case <-s.sip.ctx.Done():
-	}
-	return SideAgent
-}
-
-// sayBye sends the BYE and waits for its answer; of a platform that closes
-// nobody waits.
-func (s *agent) sayBye(d *dialog) {
-	bye := d.request(sip.BYE)
-	if s.sip.ctx.Err() != nil {
-		_ = s.sip.client.WriteRequest(bye)
-		return
-	}
-	s.sip.ask(bye)
-}
-
-// onReInvite answers with the SDP that was sent before, and follows the
-// offer's address.
-func (s *agent) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
-	c := s.find(req)
-	if c == nil {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-		return
-	}
-	c.mu.Lock()
-	st, body := c.stream, c.answer
-	c.seen.ReInvites++
-	c.mu.Unlock()
-	if st == nil {
-		reply(req, tx, sip.StatusRequestPending, "Request Pending")
-		return
-	}
-	if len(req.Body()) > 0 {
-		media, err := parseSDP(req.Body())
-		if err != nil {
-			reply(req, tx, sip.StatusNotAcceptableHere, printable(err.Error()))
-			return
-		}
-		media.codec = st.peer.Load().codec
-		st.peer.Store(&media)
-	}
-	_ = tx.Respond(s.answerTo(req, body))
-}
-
-func (s *agent) onAck(req *sip.Request, _ sip.ServerTransaction) {
-	if c := s.find(req); c != nil {
-		c.update(func(seen *AgentCall) { seen.AckReceived = true })
-		c.acked.set()
-	}
-}
-
-func (s *agent) onBye(req *sip.Request, tx sip.ServerTransaction) {
-	c := s.find(req)
-	if c == nil {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-		return
-	}
-	c.bye.set()
-	// Whoever has the answer finds the call complete.
-	ctx, cancel := context.WithTimeout(s.sip.ctx, timerT1)
-	defer cancel()
-	select {
-	case <-c.ended.ch:
-	case <-ctx.Done():
-	}
-	ok(req, tx)
-}
-
-func (s *agent) inDialog(req *sip.Request, tx sip.ServerTransaction) {
-	if s.find(req) == nil {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-		return
-	}
-	ok(req, tx)
-}
-
-func (s *agent) onOptions(req *sip.Request, tx sip.ServerTransaction) {
-	res := sip.NewResponseFromRequest(req, sip.StatusOK, "OK", nil)
-	res.AppendHeader(sip.NewHeader("Allow", allowed))
-	res.AppendHeader(sip.NewHeader("Accept", "application/sdp"))
-	_ = tx.Respond(res)
 }

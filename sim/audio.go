@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
+// SampleRate is the sample rate of all audio in this package, in Hz.
+const SampleRate = 8000
+
 const (
-	sampleRate   = 8000
 	frameSamples = 160 // 20 ms
 	frameTime    = 20 * time.Millisecond
 
@@ -16,19 +18,15 @@ const (
 	wordsLength    = 5 * time.Second
 )
 
-// GreetingSeed is the seed of the greeting of the call with this id.
-func GreetingSeed(synthflowCallID string) uint64 {
+// Greeting is the audio of an agent's greeting. The text selects it, for example
+// the id of the call.
+func Greeting(text string) []int16 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(synthflowCallID))
-	return h.Sum64()
+	_, _ = h.Write([]byte(text))
+	return SpeechLike(h.Sum64(), greetingLength)
 }
 
-// Greeting is what the agent says first in the call with this id.
-func Greeting(synthflowCallID string) []int16 {
-	return SpeechLike(GreetingSeed(synthflowCallID), greetingLength)
-}
-
-// Words is what a carrier's caller with this seed says, again and again.
+// Words is the audio that a caller with this seed repeats.
 func Words(seed uint64) []int16 { return SpeechLike(seed, wordsLength) }
 
 // resonator is a two-pole filter: one formant.
@@ -38,8 +36,8 @@ type resonator struct {
 }
 
 func newResonator(freq, width float64) resonator {
-	r := math.Exp(-math.Pi * width / sampleRate)
-	b := 2 * r * math.Cos(2*math.Pi*freq/sampleRate)
+	r := math.Exp(-math.Pi * width / SampleRate)
+	b := 2 * r * math.Cos(2*math.Pi*freq/SampleRate)
 	c := -r * r
 	return resonator{a: 1 - b - c, b: b, c: c}
 }
@@ -52,12 +50,12 @@ func (r *resonator) step(x float64) float64 {
 
 // SpeechLike makes mono audio at 8 kHz with the rhythm and the spectrum of
 // speech: syllables of a voiced and sometimes an unvoiced part, with pauses.
-// It depends on nothing but its arguments; two seeds have nothing in common.
-// The pauses hold faint noise, so that no two frames are equal.
+// Equal arguments give equal audio; two seeds give unrelated audio. The pauses
+// hold faint noise, so that no two frames are equal.
 func SpeechLike(seed uint64, d time.Duration) []int16 {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed_0f_5ee7))
-	n := int(d * sampleRate / time.Second)
-	out := make([]int16, 0, n+sampleRate)
+	n := int(d * SampleRate / time.Second)
+	out := make([]int16, 0, n+SampleRate)
 	pitch := 90 + 130*rng.Float64()
 	for len(out) < n {
 		if rng.IntN(3) == 0 {
@@ -72,7 +70,7 @@ func SpeechLike(seed uint64, d time.Duration) []int16 {
 }
 
 func ms(rng *rand.Rand, low, high int) int {
-	return (low + rng.IntN(high-low)) * sampleRate / 1000
+	return (low + rng.IntN(high-low)) * SampleRate / 1000
 }
 
 func voiced(out []int16, rng *rand.Rand, pitch float64, n int) []int16 {
@@ -84,7 +82,7 @@ func voiced(out []int16, rng *rand.Rand, pitch float64, n int) []int16 {
 	phase := 0.0
 	part := make([]float64, n)
 	for i := range part {
-		phase += (from + glide*float64(i)/float64(n)) / sampleRate
+		phase += (from + glide*float64(i)/float64(n)) / SampleRate
 		x := 0.02 * (rng.Float64() - 0.5) // breath
 		if phase >= 1 {
 			phase--
@@ -104,8 +102,8 @@ func unvoiced(out []int16, rng *rand.Rand, n int) []int16 {
 	return shape(out, rng, part, 1500+2500*rng.Float64())
 }
 
-// shape brings a part to its peak, and lets it rise and fall so that it does
-// not click.
+// shape scales a part to its peak and fades it in and out, so that it does not
+// click.
 func shape(out []int16, rng *rand.Rand, part []float64, peak float64) []int16 {
 	top := 0.0
 	for _, v := range part {

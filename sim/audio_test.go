@@ -10,10 +10,10 @@ func through(c codec, pcm []int16) []int16 { return c.decodeAll(c.encodeAll(pcm)
 
 func TestSpeechLikeIsDeterministic(t *testing.T) {
 	a, b := SpeechLike(1, time.Second), SpeechLike(1, time.Second)
-	if !slices.Equal(a, b) || len(a) != sampleRate {
+	if !slices.Equal(a, b) || len(a) != SampleRate {
 		t.Error("same seed, other audio")
 	}
-	if longer := SpeechLike(1, 2*time.Second); !slices.Equal(longer[:sampleRate], a) {
+	if longer := SpeechLike(1, 2*time.Second); !slices.Equal(longer[:SampleRate], a) {
 		t.Error("the longer one begins differently")
 	}
 	if slices.Equal(a, SpeechLike(2, time.Second)) {
@@ -39,12 +39,12 @@ func TestMatch(t *testing.T) {
 	a, _ := codecFor(payloadPCMA)
 	ref := SpeechLike(42, 2*time.Second)
 	noise := SpeechLike(99, 5*time.Second)
-	quiet := make([]int16, 700*sampleRate/1000+13)
+	quiet := make([]int16, 700*SampleRate/1000+13)
 	lossy := through(u, ref)
 	for _, frame := range []int{10, 11, 40, 77} {
 		clear(lossy[frame*frameSamples : (frame+1)*frameSamples])
 	}
-	shifted := slices.Concat(quiet, through(u, ref), noise[:sampleRate])
+	shifted := slices.Concat(quiet, through(u, ref), noise[:SampleRate])
 	for _, tt := range []struct {
 		name   string
 		heard  []int16
@@ -57,13 +57,13 @@ func TestMatch(t *testing.T) {
 		{"alaw", through(a, ref), 0.99, 1.001, 0},
 		{"both", through(a, through(u, ref)), 0.99, 1.001, 0},
 		{"loss", lossy, 0.9, 1.001, 0},
-		{"shifted", shifted, 0.99, 1.001, time.Duration(len(quiet)) * time.Second / sampleRate},
-		{"beginning lost", through(u, ref[333:]), 0.99, 1.001, -333 * time.Second / sampleRate},
-		{"end lost", through(u, ref[:3*sampleRate/2]), 0.99, 1.001, 0},
+		{"shifted", shifted, 0.99, 1.001, time.Duration(len(quiet)) * time.Second / SampleRate},
+		{"beginning lost", through(u, ref[333:]), 0.99, 1.001, -333 * time.Second / SampleRate},
+		{"end lost", through(u, ref[:3*SampleRate/2]), 0.99, 1.001, 0},
 		{"other seed", through(u, noise), 0, 0.3, -1},
-		{"silence", make([]int16, 3*sampleRate), 0, 0.01, -1},
+		{"silence", make([]int16, 3*SampleRate), 0, 0.01, -1},
 		{"nothing", nil, 0, 0, -1},
-		{"too short", ref[:sampleRate/4], 0, 0.3, -1},
+		{"too short", ref[:SampleRate/4], 0, 0.3, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			offset, score := Match(tt.heard, ref)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -16,15 +15,14 @@ import (
 // errCarrierClosed is returned for a call that is placed after Close.
 var errCarrierClosed = errors.New("carrier is closed")
 
-// CarrierOptions say where the carrier sends from.
+// CarrierOptions configure a carrier.
 type CarrierOptions struct {
-	Listen    string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
-	MediaAddr netip.Addr     // address of RTP; the listener's if zero
-	Tap       func(Datagram) // sees every SIP message; must not block; nil: nobody
-	Log       zerolog.Logger
+	Listen string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
+	Tap    func(Datagram) // gets every SIP message; must not block; may be nil
+	Log    zerolog.Logger
 }
 
-// Header is a header line of an INVITE, sent as it is.
+// Header is a header line of an INVITE, sent unchanged.
 type Header struct {
 	Name  string
 	Value string
@@ -33,19 +31,20 @@ type Header struct {
 // CarrierCall is a call to place.
 type CarrierCall struct {
 	To          string         // Request-URI: sip:+15075785607@127.0.0.1:5060
-	Dest        netip.AddrPort // where it is sent; zero: where To says
+	Dest        netip.AddrPort // where the INVITE is sent; zero: the address in To
 	From        string         // number or other user part; "anonymous" if empty
-	Username    string         // answers a challenge, with Password; empty: a challenge is a refusal
+	Username    string         // for a challenge, with Password; empty: a challenge ends the call
 	Password    string
 	DisplayName string
 	Headers     []Header
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
-	Seed        uint64        // of the caller's words
+	Heard       int           // packets of audio to receive before the BYE, in addition to Hold
+	Seed        uint64        // selects the caller's words
 	Digits      string        // telephone-events, sent from 300 ms after the answer on
-	CancelAfter time.Duration // CANCEL that long after the INVITE, if it is not answered by then; zero: never
-	HangupBy    Side          // SideAgent: no BYE of ours, Hold does not count; empty is SideCaller
+	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero: no CANCEL
+	HangupBy    Side          // SideAgent: the carrier sends no BYE and ignores Hold; SideCaller if empty
 	OnAnswer    func(sipCallID string)
-	OnRefer     func(referTo string) int // gives the status that a transfer ends with; nil: the agent's REFER gets 405
+	OnRefer     func(referTo string) int // returns the final status of a transfer; nil: a REFER gets 405
 }
 
 // CarrierResult is what the carrier saw of a call.
@@ -53,62 +52,49 @@ type CarrierResult struct {
 	SIPCallID string
 
 	InvitedAt  time.Time
-	TryingAt   time.Time // 100
 	RingingAt  time.Time // first 18x
 	AnsweredAt time.Time
 	EndedAt    time.Time
 
-	Status      int // final response; 408 too when none came at all
+	Status      int // final response; 408 also without any response
 	Reason      string
 	Provisional []int // every provisional response, in order, at most 32
 	Cancelled   bool  // CANCEL was sent
 	EndedBy     Side  // of an answered call
-	ByeStatus   int   // answer to our BYE
+	ByeStatus   int   // answer to the BYE of the carrier
 	ReInvites   int   // received
 
 	PostDialDelay time.Duration // INVITE to the first 18x, or to the answer if there was none
-	MediaDelay    time.Duration // answer to the first RTP heard; negative with early media
+	MediaDelay    time.Duration // answer to the first RTP received; negative with early media
 
-	Heard      []int16 // the first 20 s, decoded, 8 kHz
-	Digits     string
-	RTP        RTPStats
-	SentMarks  []PacketMark
-	HeardMarks []PacketMark
-	Headers    []string // of the final response, "Name: value"
-	SDP        string   // of the answer
+	Media
+	Headers []string // of the final response, "Name: value"
+	SDP     string   // of the answer
 }
 
-// Carrier places calls, as many at a time as wanted, from one socket.
+// Carrier places any number of calls from one socket.
 type Carrier struct {
-	opts  CarrierOptions
-	sip   *endpoint
-	clock *clock
-
-	mu     sync.Mutex
-	calls  map[string]*outgoing // by Call-ID and our tag
-	closed bool
+	sip     *endpoint
+	dialogs dialogs[*outgoing]
 }
 
 // StartCarrier opens the socket. Cancelling ctx ends the calls.
 func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
-	}
-	c := &Carrier{opts: o, calls: map[string]*outgoing{}}
+	c := &Carrier{}
 	var err error
-	if c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", o.Log, nil); err != nil {
+	if c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", "carrier", o.Log, nil); err != nil {
 		return nil, err
 	}
 	c.sip.sock.tap = o.Tap
-	c.clock = startClock()
-	c.sip.server.OnBye(c.onBye)
-	c.sip.server.OnInvite(c.onReInvite)
-	c.sip.server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
+	server := c.sip.server
+	server.OnBye(c.dialogs.only(c.onBye))
+	server.OnInvite(c.dialogs.only(c.onReInvite)) // a new call gets 481
+	server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
 	for _, method := range []sip.RequestMethod{sip.INFO, sip.UPDATE, sip.NOTIFY} {
-		c.sip.server.OnRequest(method, c.inDialog)
+		server.OnRequest(method, c.dialogs.only(accept))
 	}
-	c.sip.server.OnRefer(c.onRefer)
-	c.sip.server.OnOptions(ok)
+	server.OnRefer(c.dialogs.only(c.onRefer))
+	server.OnOptions(ok)
 	c.sip.serve()
 	return c, nil
 }
@@ -117,23 +103,11 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 func (c *Carrier) Addr() netip.AddrPort { return c.sip.local }
 
 // Close hangs up and waits until nothing of the carrier runs.
-func (c *Carrier) Close() error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil
-	}
-	c.closed = true
-	c.mu.Unlock()
-	err := c.sip.close()
-	c.clock.close()
-	return err
-}
+func (c *Carrier) Close() error { return c.sip.close() }
 
-// Call places a call and returns when it is over. What the far end did is in
-// the result, whatever it was; an error means that the call could not be
-// placed, or that ctx ended before there was an answer. When ctx ends an
-// answered call, that is a hang-up and no error.
+// Call places a call and returns when it is over. A refused call is a result and
+// no error. An error means that the call could not be placed, or that ctx ended
+// before the answer. When ctx ends an answered call, the carrier hangs up.
 func (c *Carrier) Call(ctx context.Context, cc CarrierCall) (CarrierResult, error) {
 	if !c.sip.enter() {
 		return CarrierResult{}, errCarrierClosed
@@ -146,14 +120,8 @@ func (c *Carrier) Call(ctx context.Context, cc CarrierCall) (CarrierResult, erro
 	if err != nil {
 		return CarrierResult{}, err
 	}
-	c.mu.Lock()
-	c.calls[o.key] = o
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.calls, o.key)
-		c.mu.Unlock()
-	}()
+	c.dialogs.add(o.key, o)
+	defer c.dialogs.remove(o.key)
 	err = o.run(ctx)
 	return o.result(), err
 }
@@ -176,10 +144,7 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	if cc.Dest.IsValid() {
 		req.SetDestination(cc.Dest.String())
 	}
-	ip := c.opts.MediaAddr
-	if !ip.IsValid() {
-		ip = c.sip.ip(req.Destination())
-	}
+	ip := c.sip.ip(req.Destination())
 	digits, err := newTones(cc.Digits)
 	if err != nil {
 		return nil, err
@@ -190,7 +155,7 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	}
 	st.tones = digits
 	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal(), refers: make(chan string, maxRefers)}
-	contact := c.sip.contact("carrier", req.Destination())
+	contact := c.sip.contact(req.Destination())
 	callID, hops := sip.CallIDHeader(newTag()+"@"+contact.Address.Host), sip.MaxForwardsHeader(70)
 	from := &sip.FromHeader{DisplayName: cc.DisplayName, Address: sip.Uri{Scheme: "sip", User: cc.From, Host: contact.Address.Host}}
 	o.tag = newTag()
@@ -209,64 +174,46 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	}
 	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
 	req.SetTransport("UDP")
-	o.offer = offerFor(netip.AddrPortFrom(ip, st.local.Port()))
+	u, _ := codecFor(payloadPCMU)
+	a, _ := codecFor(payloadPCMA)
+	o.offer = writeSDP(netip.AddrPortFrom(ip, st.local.Port()), uint64(st.local.Port()), []codec{u, a}, payloadEvent)
 	req.SetBody(o.offer)
 	o.key = dialogKey(callID.Value(), o.tag)
 	o.res.SIPCallID = callID.Value()
 	return o, nil
 }
 
-func offerFor(addr netip.AddrPort) []byte {
-	u, _ := codecFor(payloadPCMU)
-	a, _ := codecFor(payloadPCMA)
-	return writeSDP(addr, uint64(addr.Port()), []codec{u, a}, payloadEvent)
-}
-
-func (c *Carrier) find(req *sip.Request) *outgoing {
-	if req.CallID() == nil || req.To() == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.calls[dialogKey(req.CallID().Value(), tagOf(req.To().Params))]
-}
-
-func (c *Carrier) onBye(req *sip.Request, tx sip.ServerTransaction) {
-	c.inDialog(req, tx)
-	if o := c.find(req); o != nil {
-		o.bye.set()
-	}
-}
-
-func (c *Carrier) inDialog(req *sip.Request, tx sip.ServerTransaction) {
-	if c.find(req) == nil {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-		return
-	}
+func (c *Carrier) onBye(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
 	ok(req, tx)
+	o.bye.set()
 }
 
-// onReInvite answers with the session that there is, and follows the offer's
-// address. A new call to a carrier that only places calls finds nobody.
-func (c *Carrier) onReInvite(req *sip.Request, tx sip.ServerTransaction) {
-	o := c.find(req)
-	if o == nil {
-		reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+// onReInvite repeats the carrier's own description and sends RTP to the address
+// of the new offer.
+func (c *Carrier) onReInvite(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
+	if err := o.stream.follow(req.Body()); err != nil {
+		reply(req, tx, sip.StatusNotAcceptableHere, Printable(err.Error()))
 		return
-	}
-	if len(req.Body()) > 0 {
-		media, err := parseSDP(req.Body())
-		if err != nil {
-			reply(req, tx, sip.StatusNotAcceptableHere, printable(err.Error()))
-			return
-		}
-		if now := o.stream.peer.Load(); now != nil {
-			media.codec = now.codec
-		}
-		o.stream.peer.Store(&media)
 	}
 	o.update(func(r *CarrierResult) { r.ReInvites++ })
-	res := sip.NewSDPResponseFromRequest(req, o.offer)
-	res.AppendHeader(c.sip.contact("carrier", req.Source()))
-	_ = tx.Respond(res)
+	_ = tx.Respond(c.sip.response(req, sip.StatusOK, "OK", o.offer))
+}
+
+// onRefer hands a transfer to the goroutine of the call.
+func (c *Carrier) onRefer(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
+	to := req.GetHeader("Refer-To")
+	switch {
+	case o.cc.OnRefer == nil:
+		reply(req, tx, sip.StatusMethodNotAllowed, "Method Not Allowed")
+		return
+	case to == nil:
+		reply(req, tx, sip.StatusBadRequest, "no Refer-To")
+		return
+	}
+	select {
+	case o.refers <- strings.Trim(to.Value(), "<> "):
+		reply(req, tx, sip.StatusAccepted, "Accepted")
+	default:
+		reply(req, tx, sip.StatusRequestPending, "Request Pending")
+	}
 }

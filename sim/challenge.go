@@ -14,22 +14,21 @@ import (
 )
 
 const (
-	defaultRealm  = "synthflow-sim"
 	nonceLifetime = time.Minute
 	maxNonces     = 10_000
 )
 
-// SIPAuth are the credentials that the agent asks an INVITE for (RFC 3261
-// section 22, RFC 8760).
+// SIPAuth are the credentials that an INVITE has to show (RFC 3261 section 22, RFC
+// 8760).
 type SIPAuth struct {
 	User, Password string
 	Algorithm      string // md5, sha-256 or sha-512-256; md5 if empty
-	Realm          string // "synthflow-sim" if empty
+	Realm          string // of the challenge
 }
 
-// challenger asks for credentials and checks them. Each nonce is good for a
+// Challenger asks for credentials and checks them. Each nonce is good for a
 // minute.
-type challenger struct {
+type Challenger struct {
 	auth SIPAuth
 
 	mu     sync.Mutex
@@ -42,16 +41,13 @@ type nonce struct {
 	count int // nc of the last credentials
 }
 
-var errIncomplete = errors.New("digest user and password are both needed")
-
-// Validate says what is wrong with credentials; the zero ones, which ask for
-// nothing, are good.
+// Validate returns what is wrong with credentials. The zero value is valid.
 func (a SIPAuth) Validate() error {
 	if a == (SIPAuth{}) {
 		return nil
 	}
 	if a.User == "" || a.Password == "" {
-		return errIncomplete
+		return errors.New("digest user and password are both needed")
 	}
 	switch strings.ToLower(a.Algorithm) {
 	case "", "md5", "sha-256", "sha-512-256":
@@ -60,24 +56,20 @@ func (a SIPAuth) Validate() error {
 	return fmt.Errorf("digest algorithm %q: md5, sha-256 or sha-512-256", a.Algorithm)
 }
 
-// newChallenger gives nil where nothing is asked for.
-func newChallenger(a SIPAuth) *challenger {
+// NewChallenger returns nil for the zero value.
+func NewChallenger(a SIPAuth) *Challenger {
 	if a == (SIPAuth{}) {
 		return nil
 	}
 	if a.Algorithm = strings.ToUpper(a.Algorithm); a.Algorithm == "" {
 		a.Algorithm = "MD5"
 	}
-	if a.Realm == "" {
-		a.Realm = defaultRealm
-	}
-	return &challenger{auth: a, nonces: map[string]*nonce{}}
+	return &Challenger{auth: a, nonces: map[string]*nonce{}}
 }
 
-// check says whether a request has good credentials; reason is why not.
-// Credentials that are right but for the nonce's age are stale (RFC 7616
-// section 3.3).
-func (c *challenger) check(req *sip.Request, now time.Time) (reason string, stale bool) {
+// check verifies the credentials of a request. The reason is empty if they are
+// good. They are stale if only the nonce is too old (RFC 7616 section 3.3).
+func (c *Challenger) check(req *sip.Request, now time.Time) (reason string, stale bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		got, err := digest.ParseCredentials(h.Value())
 		if err != nil || got.Realm != c.auth.Realm {
@@ -94,7 +86,7 @@ func (c *challenger) check(req *sip.Request, now time.Time) (reason string, stal
 	return "no credentials", false
 }
 
-func (c *challenger) verify(req *sip.Request, got *digest.Credentials) string {
+func (c *Challenger) verify(req *sip.Request, got *digest.Credentials) string {
 	switch {
 	case got.Username != c.auth.User:
 		return "unknown user"
@@ -113,12 +105,12 @@ func (c *challenger) verify(req *sip.Request, got *digest.Credentials) string {
 	return ""
 }
 
-func (c *challenger) challenge(nonce string, stale bool) *digest.Challenge {
+func (c *Challenger) challenge(nonce string, stale bool) *digest.Challenge {
 	return &digest.Challenge{Realm: c.auth.Realm, Nonce: nonce, Algorithm: c.auth.Algorithm, QOP: []string{"auth"}, Stale: stale}
 }
 
-// header is the value of WWW-Authenticate with a nonce of its own.
-func (c *challenger) header(stale bool, now time.Time) string {
+// header is a value for WWW-Authenticate with a new nonce.
+func (c *Challenger) header(stale bool, now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.order) > 0 {
@@ -134,8 +126,8 @@ func (c *challenger) header(stale bool, now time.Time) string {
 	return c.challenge(n, stale).String()
 }
 
-// spend counts a use of a nonce, whose nc has to rise.
-func (c *challenger) spend(value string, count int, now time.Time) bool {
+// spend counts a use of a nonce. Its nc has to rise.
+func (c *Challenger) spend(value string, count int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.nonces[value]
@@ -143,23 +135,5 @@ func (c *challenger) spend(value string, count int, now time.Time) bool {
 		return false
 	}
 	n.count = count
-	return true
-}
-
-// challenged answers an INVITE without good credentials with 401.
-func (s *agent) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
-	asks := s.platform.challenger(req)
-	if asks == nil {
-		return false
-	}
-	now := time.Now()
-	reason, stale := asks.check(req, now)
-	if reason == "" {
-		return false
-	}
-	res := sip.NewResponseFromRequest(req, sip.StatusUnauthorized, "Unauthorized", nil)
-	res.AppendHeader(sip.NewHeader("WWW-Authenticate", asks.header(stale, now)))
-	_ = tx.Respond(res)
-	s.log.Info().Str("sip_call_id", req.CallID().Value()).Str("reason", reason).Msg("invite challenged")
 	return true
 }

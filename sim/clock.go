@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	phases    = 10 // streams are spread over the 20 ms, so that they do not send in one burst
+	phases    = 10 // streams are spread over the 20 ms of a frame, so that they do not send in one burst
 	phaseTime = frameTime / phases
-	maxBehind = 10 * phases // what the clock makes up for after a stall
+	maxBehind = 10 * phases // ticks that the clock catches up after a stall
 )
 
-// clock drives every sending stream of one end: one goroutine for all calls.
+// clock sends the frames of all streams of one end, in one goroutine.
 type clock struct {
 	stop chan struct{}
 	done chan struct{}
@@ -37,7 +37,7 @@ func (c *clock) add(s *stream) {
 	c.next = (c.next + 1) % phases
 }
 
-// remove returns when the stream will send no more.
+// remove returns when the stream sends no more.
 func (c *clock) remove(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,10 +5,10 @@ import "flowbridge/audio"
 const (
 	payloadPCMU  = 0
 	payloadPCMA  = 8
-	payloadEvent = 101 // what we offer for telephone-event
+	payloadEvent = 101 // offered for telephone-event
 )
 
-// codec is one of the two laws of G.711.
+// codec is one of the two variants of G.711.
 type codec struct {
 	name    string
 	payload uint8
@@ -20,9 +20,9 @@ type codec struct {
 func codecFor(payload uint8) (codec, bool) {
 	switch payload {
 	case payloadPCMU:
-		return codec{name: "PCMU", payload: payloadPCMU, silence: 0xff, encode: audio.EncodeULaw, decode: audio.DecodeULaw}, true
+		return codec{"PCMU", payload, 0xff, audio.EncodeULaw, audio.DecodeULaw}, true
 	case payloadPCMA:
-		return codec{name: "PCMA", payload: payloadPCMA, silence: 0xd5, encode: audio.EncodeALaw, decode: audio.DecodeALaw}, true
+		return codec{"PCMA", payload, 0xd5, audio.EncodeALaw, audio.DecodeALaw}, true
 	}
 	return codec{}, false
 }

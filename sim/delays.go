@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Delays are the one-way delays of the packets that were found on both ends.
+// Delays are the one-way delays of the packets that both ends logged.
 type Delays struct {
 	Packets int // pairs found
 	Min     time.Duration
@@ -15,23 +15,16 @@ type Delays struct {
 	Max     time.Duration
 }
 
-type markKey struct {
-	ssrc uint32
-	seq  uint16
-}
-
-// MarkPair is one direction of one call: what one end sent and the other
-// heard.
+// MarkPair is one direction of one call.
 type MarkPair struct {
 	Sent  []PacketMark
 	Heard []PacketMark
 }
 
-// PooledDelays pairs what one end sent with what the other heard, over the
-// packets of several calls. Both must have run in one process, on one clock. A
-// relay that leaves SSRC and sequence alone is paired by these; one that
-// rewrites them, by the payload, of which the latest copy sent before it was
-// heard counts.
+// PooledDelays pairs the packets that one end sent with those that the other end
+// received, over several calls. Both ends must run in one process, on one clock.
+// Packets are paired by SSRC and sequence number. If a relay rewrites these, they
+// are paired by payload, with the latest equal packet sent before.
 func PooledDelays(pairs []MarkPair) Delays {
 	var found []time.Duration
 	for _, p := range pairs {
@@ -45,13 +38,7 @@ func PooledDelays(pairs []MarkPair) Delays {
 		return Delays{}
 	}
 	slices.Sort(found)
-	return Delays{
-		Packets: len(found),
-		Min:     found[0],
-		P50:     quantile(found, 0.50),
-		P99:     quantile(found, 0.99),
-		Max:     found[len(found)-1],
-	}
+	return Delays{len(found), found[0], quantile(found, 0.50), quantile(found, 0.99), found[len(found)-1]}
 }
 
 func quantile(sorted []time.Duration, q float64) time.Duration {
@@ -59,28 +46,30 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[max(0, min(i, len(sorted)-1))]
 }
 
-func pairByNumber(sent, heard []PacketMark) []time.Duration {
-	at := make(map[markKey]PacketMark, len(sent))
-	for _, m := range sent {
-		at[markKey{m.SSRC, m.Seq}] = m
+func pairByNumber(sent, heard []PacketMark) (out []time.Duration) {
+	type number struct {
+		ssrc uint32
+		seq  uint16
 	}
-	var out []time.Duration
+	at := make(map[number]PacketMark, len(sent))
+	for _, m := range sent {
+		at[number{m.SSRC, m.Seq}] = m
+	}
 	for _, m := range heard {
-		if s, ok := at[markKey{m.SSRC, m.Seq}]; ok && m.Sum == s.Sum && m.At >= s.At {
+		if s, ok := at[number{m.SSRC, m.Seq}]; ok && m.Sum == s.Sum && m.At >= s.At {
 			out = append(out, time.Duration(m.At-s.At))
 		}
 	}
 	return out
 }
 
-func pairByPayload(sent, heard []PacketMark) []time.Duration {
+func pairByPayload(sent, heard []PacketMark) (out []time.Duration) {
 	at := make(map[uint32][]int64, len(sent))
 	for _, m := range sent {
 		if m.Sum != 0 {
 			at[m.Sum] = append(at[m.Sum], m.At)
 		}
 	}
-	var out []time.Duration
 	for _, m := range heard {
 		for _, sentAt := range slices.Backward(at[m.Sum]) {
 			if sentAt <= m.At {

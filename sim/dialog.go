@@ -4,20 +4,23 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
+	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 	"github.com/google/uuid"
 )
 
-// dialog is what in-dialog requests are made of (RFC 3261 §12). Its owner is
-// the goroutine of the call.
+// dialog makes the requests within a dialog (RFC 3261 §12). The goroutine of the
+// call owns it.
 type dialog struct {
 	callID string
-	from   sip.FromHeader // ours, with tag
-	to     sip.ToHeader   // theirs, with tag
+	from   sip.FromHeader // own, with tag
+	to     sip.ToHeader   // of the peer, with tag
 	target sip.Uri
 	routes []sip.Uri
-	source string // where the other side was reached before: for a target that is a name
+	source string // address of the peer so far, used if the target is a name
 	cseq   uint32
 }
 
@@ -28,10 +31,10 @@ func tagOf(p sip.HeaderParams) string {
 	return tag
 }
 
-// serverDialog is the callee's view, made from an INVITE that has our tag in
-// its To.
+// serverDialog is the callee's view, made from an INVITE with the own tag in its
+// To.
 func serverDialog(req *sip.Request) *dialog {
-	d := &dialog{
+	return &dialog{
 		callID: req.CallID().Value(),
 		from:   sip.FromHeader{Address: *req.To().Address.Clone(), Params: req.To().Params.Clone()},
 		to:     sip.ToHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
@@ -39,7 +42,6 @@ func serverDialog(req *sip.Request) *dialog {
 		routes: recordRoutes(req.GetHeaders("Record-Route")),
 		source: req.Source(),
 	}
-	return d
 }
 
 // clientDialog is the caller's view, made from its INVITE and a response
@@ -71,8 +73,7 @@ func recordRoutes(hs []sip.Header) []sip.Uri {
 	return out
 }
 
-// request makes the next request of the dialog; an ACK has the number of its
-// INVITE.
+// request makes the next request. An ACK has the CSeq number of its INVITE.
 func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	if method != sip.ACK {
 		d.cseq++
@@ -93,13 +94,13 @@ func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	return req
 }
 
-// nextHop never resolves a name that the peer put into its headers.
+// nextHop resolves no names, because the peer chose them.
 func (d *dialog) nextHop() string {
 	hop := d.target
 	if len(d.routes) > 0 {
 		hop = d.routes[0]
 	}
-	ip, err := netip.ParseAddr(trimBrackets(hop.Host))
+	ip, err := netip.ParseAddr(strings.Trim(hop.Host, "[]"))
 	if err != nil {
 		return d.source
 	}
@@ -110,9 +111,47 @@ func (d *dialog) nextHop() string {
 	return hostPart(ip) + ":" + strconv.Itoa(port)
 }
 
-func trimBrackets(host string) string {
-	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
-		return host[1 : len(host)-1]
+// dialogs holds the calls of one end by Call-ID and own tag.
+type dialogs[C any] struct {
+	mu    sync.Mutex
+	calls map[string]C
+}
+
+func dialogKey(callID, ownTag string) string { return callID + " " + ownTag }
+
+func (d *dialogs[C]) add(key string, c C) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.calls == nil {
+		d.calls = map[string]C{}
 	}
-	return host
+	d.calls[key] = c
+}
+
+func (d *dialogs[C]) remove(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.calls, key)
+}
+
+// find returns the call that a request belongs to.
+func (d *dialogs[C]) find(req *sip.Request) (c C, ok bool) {
+	if req.CallID() == nil || req.To() == nil {
+		return c, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, ok = d.calls[dialogKey(req.CallID().Value(), tagOf(req.To().Params))]
+	return c, ok
+}
+
+// only calls f for requests within a call. Other requests get 481.
+func (d *dialogs[C]) only(f func(C, *sip.Request, sip.ServerTransaction)) sipgo.RequestHandler {
+	return func(req *sip.Request, tx sip.ServerTransaction) {
+		if c, ok := d.find(req); ok {
+			f(c, req, tx)
+			return
+		}
+		noSuchCall(req, tx)
+	}
 }

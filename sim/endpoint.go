@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -17,20 +18,21 @@ import (
 const (
 	timerT1 = 500 * time.Millisecond // RFC 3261 §17.1.1.1
 	timerT2 = 4 * time.Second
-	// byeTimeout bounds how long an answer to a BYE or CANCEL is waited for.
+	// byeTimeout bounds the wait for the answer to a BYE or CANCEL.
 	byeTimeout = 5 * time.Second
 )
 
-// endpoint is one SIP user agent on one UDP socket, with what both ends of a
-// call need: sending requests without leaving anything behind, and an orderly
-// end.
+// endpoint is a SIP user agent on one UDP socket. It is what the two ends of a call
+// have in common.
 type endpoint struct {
 	sock   *socket
 	local  netip.AddrPort
+	user   string // of its Contact
 	ua     *sipgo.UserAgent
 	server *sipgo.Server
 	client *sipgo.Client
-	served chan struct{}
+	clock  *clock
+	served chan struct{} // nil before serve
 
 	ctx    context.Context //nolint:containedctx // the endpoint's own life: ends with close
 	cancel context.CancelFunc
@@ -40,15 +42,16 @@ type endpoint struct {
 	wg     sync.WaitGroup // calls and requests under way
 }
 
-func openEndpoint(ctx context.Context, listen, name string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
-	conn, err := listenUDP(listen)
+// openEndpoint opens the socket, on loopback if listen is empty.
+func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
+	conn, err := listenUDP(cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	e := &endpoint{
-		sock:   newSocket(conn, drop),
-		local:  unmapped(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
-		served: make(chan struct{}),
+		user:  user,
+		sock:  newSocket(conn, drop),
+		local: unmapped(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
 	}
 	quiet := slog.New(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel))))
 	e.ua, err = sipgo.NewUA(
@@ -73,6 +76,7 @@ func openEndpoint(ctx context.Context, listen, name string, log zerolog.Logger, 
 		_ = conn.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	e.clock = startClock()
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	return e, nil
 }
@@ -93,9 +97,10 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// serve starts to read, once the handlers are set, and returns when requests
-// can be sent.
+// serve starts to read and returns when requests can be sent. The handlers have
+// to be set before.
 func (e *endpoint) serve() {
+	e.served = make(chan struct{})
 	go func() {
 		defer close(e.served)
 		_ = e.server.ServeUDP(e.sock) // ends with the socket
@@ -103,7 +108,7 @@ func (e *endpoint) serve() {
 	<-e.sock.ready
 }
 
-// enter counts something that close has to wait for; false means too late.
+// enter starts work that close waits for. It is false once the endpoint closes.
 func (e *endpoint) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -116,8 +121,8 @@ func (e *endpoint) enter() bool {
 
 func (e *endpoint) leave() { e.wg.Done() }
 
-// close ends every call through its context, waits for them, and takes the
-// user agent down with all its transactions.
+// close ends all calls through their context, waits for them, and closes the user
+// agent with its transactions.
 func (e *endpoint) close() error {
 	e.mu.Lock()
 	if e.closed {
@@ -128,15 +133,18 @@ func (e *endpoint) close() error {
 	e.mu.Unlock()
 	e.cancel()
 	e.wg.Wait()
+	e.clock.close()
 	err := e.sock.Close()
-	<-e.served
+	if e.served != nil {
+		<-e.served
+	}
 	if uaErr := e.ua.Close(); err == nil {
 		err = uaErr
 	}
 	return err
 }
 
-// ip is the address that a peer reaches us at.
+// ip is the own address as a peer sees it.
 func (e *endpoint) ip(peer string) netip.Addr {
 	if !e.local.Addr().IsUnspecified() {
 		return e.local.Addr()
@@ -150,9 +158,9 @@ func (e *endpoint) ip(peer string) netip.Addr {
 	return unmapped(c.LocalAddr().(*net.UDPAddr).AddrPort()).Addr()
 }
 
-func (e *endpoint) contact(user, peer string) *sip.ContactHeader {
+func (e *endpoint) contact(peer string) *sip.ContactHeader {
 	return &sip.ContactHeader{Address: sip.Uri{
-		Scheme: "sip", User: user, Host: hostPart(e.ip(peer)), Port: int(e.local.Port()),
+		Scheme: "sip", User: e.user, Host: hostPart(e.ip(peer)), Port: int(e.local.Port()),
 	}}
 }
 
@@ -163,8 +171,8 @@ func hostPart(ip netip.Addr) string {
 	return ip.String()
 }
 
-// ask sends a request and waits for its final response, at most byeTimeout or
-// until the endpoint closes. Status 0 means that none came.
+// ask sends a request and returns the status of its final response, or 0 if none
+// came within byeTimeout or before the endpoint closed.
 func (e *endpoint) ask(req *sip.Request) int {
 	ctx, cancel := context.WithTimeout(e.ctx, byeTimeout)
 	defer cancel()
@@ -187,8 +195,39 @@ func (e *endpoint) ask(req *sip.Request) int {
 	}
 }
 
-// ok answers a request that needs no more than that.
+// response makes a response within a call. The SDP may be nil.
+func (e *endpoint) response(req *sip.Request, code int, reason string, sdp []byte) *sip.Response {
+	res := sip.NewResponseFromRequest(req, code, reason, sdp)
+	res.AppendHeader(e.contact(req.Source()))
+	if code == sip.StatusOK {
+		res.AppendHeader(sip.NewHeader("Allow", allowed))
+	}
+	if sdp != nil {
+		res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
+	}
+	return res
+}
+
+// hangUp sends a BYE and returns the status of its response. While the endpoint
+// closes it does not wait for one.
+func (e *endpoint) hangUp(d *dialog) int {
+	bye := d.request(sip.BYE)
+	if e.ctx.Err() != nil {
+		_ = e.client.WriteRequest(bye)
+		return 0
+	}
+	return e.ask(bye)
+}
+
+// ok answers with 200.
 func ok(req *sip.Request, tx sip.ServerTransaction) { reply(req, tx, sip.StatusOK, "OK") }
+
+// accept is ok for a request within a call.
+func accept[C any](_ C, req *sip.Request, tx sip.ServerTransaction) { ok(req, tx) }
+
+func noSuchCall(req *sip.Request, tx sip.ServerTransaction) {
+	reply(req, tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+}
 
 func reply(req *sip.Request, tx sip.ServerTransaction, code int, reason string) {
 	_ = tx.Respond(sip.NewResponseFromRequest(req, code, reason, nil))

@@ -2,12 +2,13 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// FaultKind names a way for the platform to misbehave.
+// FaultKind is a way in which a stand-in misbehaves.
 type FaultKind string
 
 // The faults.
@@ -23,13 +24,13 @@ const (
 	Fault403       FaultKind = "403"       // the API answers 403
 	Fault429       FaultKind = "429"       // the API answers 429, with Retry-After if a time is given
 	FaultRedirect  FaultKind = "redirect"  // the API answers 307
-	FaultHTML      FaultKind = "html"      // the API answers with a page, as a proxy before it does: 502, or the status that is given
-	FaultGzipBomb  FaultKind = "gzipbomb"  // the API answers 200 with gzip that grows to 128 MiB
+	FaultHTML      FaultKind = "html"      // the API answers with an HTML page, as a proxy does: 502, or the given status
+	FaultGzipBomb  FaultKind = "gzipbomb"  // the API answers 200 with gzip that unpacks to 128 MiB
 	FaultHuge      FaultKind = "huge"      // the API answers 200 with 10 MiB of JSON
 	FaultEcho      FaultKind = "echo"      // the API answers 400 with the Authorization header in it
 	FaultTypes     FaultKind = "types"     // ids of an answer are numbers
-	FaultReused    FaultKind = "reused"    // ids of an answer were given before
-	FaultCRLF      FaultKind = "crlf"      // ids of an answer have a line break and a header in them
+	FaultReused    FaultKind = "reused"    // ids of an answer repeat earlier ids
+	FaultCRLF      FaultKind = "crlf"      // ids of an answer contain a line break and a header
 	FaultEmptyID   FaultKind = "emptyid"   // ids of an answer are empty
 	FaultSilent    FaultKind = "silent"    // an INVITE gets no response at all
 	FaultBusy      FaultKind = "busy"      // an INVITE gets 486
@@ -39,10 +40,10 @@ const (
 	FaultHangup    FaultKind = "hangup"    // the agent hangs up a while after its answer
 )
 
-// Fault is a kind and, for those that have one, a duration or a SIP status.
+// Fault is a kind with its duration or status.
 type Fault struct {
 	Kind   FaultKind
-	After  time.Duration // for Fault429: Retry-After; 0: without
+	After  time.Duration // for Fault429: Retry-After; 0: none
 	Status int           // for FaultStatus of SIP, for FaultHTML of HTTP; 0: 502
 }
 
@@ -51,50 +52,62 @@ const FaultUsage = "slow[:D], hang, reset, 500, 401, 403, 429[:D], redirect, mal
 	"failed, types, reused, crlf, emptyid (the API), silent, busy, status:N, early[:D], late[:D], hangup[:D] (the agent)"
 
 // ParseFault reads "kind" or "kind:argument". slow (2s), early (1s), late (10s),
-// hangup (2s) and 429 (no Retry-After) take a duration, status a final SIP status
-// other than 2xx, html (502) an HTTP status, the others nothing.
+// hangup (2s) and 429 (no Retry-After) take a duration, status takes a final SIP
+// status other than 2xx, and html (502) an HTTP status.
 func ParseFault(s string) (Fault, error) {
-	name, argument, given := strings.Cut(s, ":")
-	f := Fault{Kind: FaultKind(name)}
-	switch f.Kind {
-	case FaultSlow, FaultHangup:
-		f.After = 2 * time.Second
-	case FaultEarly:
-		f.After = time.Second
-	case FaultLate:
-		f.After = 10 * time.Second
-	case Fault429:
-	case FaultStatus:
-		return f.withStatus(argument, 300, 699)
-	case FaultHTML:
-		if given {
-			return f.withStatus(argument, 200, 599)
-		}
-	case FaultNone, FaultFailed, Fault500, FaultHang, FaultMalformed, FaultReset, Fault401, Fault403, FaultRedirect,
-		FaultGzipBomb, FaultHuge, FaultEcho, FaultTypes, FaultReused, FaultCRLF, FaultEmptyID, FaultSilent, FaultBusy:
-		if given {
-			return Fault{}, fmt.Errorf("fault %q takes no argument", name)
-		}
-	default:
-		return Fault{}, fmt.Errorf("fault %q: want one of %s", name, FaultUsage)
-	}
-	if !given {
-		return f, nil
-	}
-	d, err := time.ParseDuration(argument)
-	if err != nil || d <= 0 {
-		return Fault{}, fmt.Errorf("fault %q: %q is no duration such as 2s", name, argument)
-	}
-	f.After = d
-	return f, nil
+	return FaultSet{
+		Usage: FaultUsage,
+		Plain: []FaultKind{
+			FaultNone, FaultFailed, Fault500, FaultHang, FaultMalformed, FaultReset, Fault401, Fault403, FaultRedirect,
+			FaultGzipBomb, FaultHuge, FaultEcho, FaultTypes, FaultReused, FaultCRLF, FaultEmptyID, FaultSilent, FaultBusy,
+		},
+		After: map[FaultKind]time.Duration{
+			FaultSlow: 2 * time.Second, FaultHangup: 2 * time.Second, FaultEarly: time.Second, FaultLate: 10 * time.Second, Fault429: 0,
+		},
+		Status: map[FaultKind]Statuses{FaultStatus: {300, 699, true}, FaultHTML: {200, 599, false}},
+	}.Parse(s)
 }
 
-// withStatus reads the status that a fault is about.
-func (f Fault) withStatus(argument string, low, high int) (Fault, error) {
-	n, err := strconv.Atoi(argument)
-	if err != nil || n < low || n > high {
-		return Fault{}, fmt.Errorf("fault %q: want %s:N with N from %d to %d", string(f.Kind)+":"+argument, f.Kind, low, high)
+// FaultSet is the faults of a stand-in, by the kind of their argument.
+type FaultSet struct {
+	Usage  string                      // lists them
+	Plain  []FaultKind                 // no argument
+	After  map[FaultKind]time.Duration // a duration; the value is the default
+	Status map[FaultKind]Statuses      // a status
+}
+
+// Statuses is a range of statuses.
+type Statuses struct {
+	Low, High int
+	Required  bool
+}
+
+// Parse reads "kind" or "kind:argument".
+func (set FaultSet) Parse(s string) (Fault, error) {
+	name, argument, given := strings.Cut(s, ":")
+	f := Fault{Kind: FaultKind(name)}
+	var err error
+	if r, takes := set.Status[f.Kind]; takes {
+		if !given && !r.Required {
+			return f, nil
+		}
+		if f.Status, err = strconv.Atoi(argument); err != nil || f.Status < r.Low || f.Status > r.High {
+			return Fault{}, fmt.Errorf("fault %q: want %s:N with N from %d to %d", name+":"+argument, name, r.Low, r.High)
+		}
+		return f, nil
 	}
-	f.Status = n
+	after, takes := set.After[f.Kind]
+	switch {
+	case !takes && !slices.Contains(set.Plain, f.Kind):
+		return Fault{}, fmt.Errorf("fault %q: want one of %s", name, set.Usage)
+	case !given:
+		f.After = after
+		return f, nil
+	case !takes:
+		return Fault{}, fmt.Errorf("fault %q takes no argument", name)
+	}
+	if f.After, err = time.ParseDuration(argument); err != nil || f.After <= 0 {
+		return Fault{}, fmt.Errorf("fault %q: %q is not a duration such as 2s", name, argument)
+	}
 	return f, nil
 }

@@ -2,23 +2,194 @@ package sim
 
 import (
 	"context"
-	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
 )
 
-// waitFor returns the call with this id when the agent is done with it. Behind a
-// relay that may be a little later than the caller is.
-func (s *Synthflow) waitFor(ctx context.Context, synthflowID string) (AgentCall, error) {
-	c := s.byID(synthflowID)
-	if c == nil {
-		return AgentCall{}, fmt.Errorf("no INVITE with id %q", synthflowID)
+const number = "+15075785607"
+
+// openHouse is a platform that takes every call and greets it by the user of its
+// Request-URI.
+type openHouse struct {
+	*Agent
+	asks   *Challenger
+	settle func() // waits for what a test wants before the answer; may be nil
+
+	mu    sync.Mutex
+	calls []*Incoming
+}
+
+func (h *openHouse) Challenger(Invite) *Challenger { return h.asks }
+
+func (h *openHouse) NewCall(in *Incoming) Handler {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls = append(h.calls, in)
+	return guest{in, h.settle}
+}
+
+// guest is a call of an openHouse.
+type guest struct {
+	in     *Incoming
+	settle func()
+}
+
+func (g guest) Admit() (int, string) { g.in.Greets = g.in.To.User; return 0, "" }
+
+func (g guest) Settle(context.Context) (int, string) {
+	if g.settle != nil {
+		g.settle()
 	}
-	select {
-	case <-c.ended.ch:
-		return c.snapshot(), nil
-	case <-ctx.Done():
-		return c.snapshot(), context.Cause(ctx)
+	return 0, ""
+}
+
+func (guest) Describe(*zerolog.Event)          {}
+func (guest) Over()                            {}
+func (h *openHouse) target(user string) string { return "sip:" + user + "@" + h.SIPAddr().String() }
+
+func (h *openHouse) call(user string) CarrierCall {
+	return CarrierCall{To: h.target(user), From: "+15550100001", Hold: 1, Seed: 7}
+}
+
+// all lists the calls so far.
+func (h *openHouse) all() []*Incoming {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.calls)
+}
+
+// ended returns the last call once it is over.
+func (h *openHouse) ended(t *testing.T) AgentCall {
+	t.Helper()
+	all := h.all()
+	if len(all) == 0 {
+		t.Fatal("no INVITE came")
+	}
+	in := all[len(all)-1]
+	<-in.Ended()
+	return in.Seen()
+}
+
+// start opens a house for a test; before changes it before it serves.
+func start(t *testing.T, o AgentOptions, before ...func(*openHouse)) *openHouse {
+	t.Helper()
+	o.Name = "house"
+	a, err := OpenAgent(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &openHouse{Agent: a}
+	for _, f := range before {
+		f(h)
+	}
+	a.Serve(h)
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Errorf("close agent: %v", err)
+		}
+	})
+	return h
+}
+
+func startCarrier(t *testing.T) *Carrier {
+	t.Helper()
+	c, err := StartCarrier(context.Background(), CarrierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("close carrier: %v", err)
+		}
+	})
+	return c
+}
+
+func place(t *testing.T, c *Carrier, cc CarrierCall) CarrierResult {
+	t.Helper()
+	r, err := c.Call(t.Context(), cc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// placeUntil hangs up when the test has seen enough of the call, however long that
+// takes.
+func placeUntil(t *testing.T, c *Carrier, cc CarrierCall, enough func(o *outgoing) bool) CarrierResult {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cc.Hold = 0
+	cc.OnAnswer = func(callID string) {
+		go func() {
+			defer cancel()
+			for o := callOf(c, callID); o != nil && !enough(o); o = callOf(c, callID) {
+				<-time.After(frameTime)
+			}
+		}()
+	}
+	r, err := c.Call(ctx, cc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// callOf is a call of a carrier under way; nil if it is over.
+func callOf(c *Carrier, callID string) *outgoing {
+	c.dialogs.mu.Lock()
+	defer c.dialogs.mu.Unlock()
+	for _, o := range c.dialogs.calls {
+		if o.res.SIPCallID == callID {
+			return o
+		}
+	}
+	return nil
+}
+
+// untilRinging returns when a call of the carrier has its 180. Else the answer may
+// overtake it.
+func untilRinging(c *Carrier) func() {
+	return func() {
+		for !slices.ContainsFunc(underWay(c), func(o *outgoing) bool {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return !o.res.RingingAt.IsZero()
+		}) {
+			<-time.After(time.Millisecond)
+		}
 	}
 }
 
-// oneWayDelays is PooledDelays of one call.
-func oneWayDelays(sent, heard []PacketMark) Delays { return PooledDelays([]MarkPair{{sent, heard}}) }
+// underWay lists the calls of a carrier.
+func underWay(c *Carrier) []*outgoing {
+	c.dialogs.mu.Lock()
+	defer c.dialogs.mu.Unlock()
+	return slices.Collect(maps.Values(c.dialogs.calls))
+}
+
+// goroutines is their number once those of earlier tests that are about to end
+// have ended.
+func goroutines() int {
+	n := runtime.NumGoroutine()
+	for range 1000 {
+		runtime.Gosched()
+		n = min(n, runtime.NumGoroutine())
+	}
+	return n
+}
+
+// settle waits until no more goroutines run than before. If that never comes, the
+// test's own timeout shows which ones are left.
+func settle(before int) {
+	for runtime.NumGoroutine() > before {
+		<-time.After(time.Millisecond)
+	}
+}

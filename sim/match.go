@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -8,15 +9,15 @@ import (
 
 const (
 	hop        = 40 // samples per envelope value: 5 ms
-	candidates = 4  // offsets worth a look at the samples
+	candidates = 4  // offsets that are compared by their samples
 	// An overlap of less than half the reference proves nothing.
 	minOverlap = 2
 )
 
-// Match looks for the reference in what was heard. Offset is where in heard
-// the reference begins, negative when its beginning was not heard; score is
-// the normalised correlation of the samples there: near 1 for the same audio
-// through G.711, well under 0.3 for any other.
+// Match looks for the reference in heard audio. The offset is where the reference
+// begins in it, negative if its beginning is missing. The score is the normalised
+// correlation of the samples: near 1 for the same audio through G.711, well under
+// 0.3 for any other.
 func Match(heard, reference []int16) (offset time.Duration, score float64) {
 	if len(heard) < hop || len(reference) < 2*hop {
 		return 0, 0
@@ -31,7 +32,7 @@ func Match(heard, reference []int16) (offset time.Duration, score float64) {
 			}
 		}
 	}
-	return time.Duration(at) * time.Second / sampleRate, best
+	return time.Duration(at) * time.Second / SampleRate, best
 }
 
 func floats(in []int16) []float32 {
@@ -42,8 +43,7 @@ func floats(in []int16) []float32 {
 	return out
 }
 
-// coarseOffsets compares loudness over time, and returns the sample offsets
-// where it fits best.
+// coarseOffsets returns the sample offsets where the loudness fits best.
 func coarseOffsets(heard, reference []float32) []int {
 	h, r := envelopes(heard), envelopes(reference)
 	low, high := -len(r)/minOverlap, len(h)-len(r)/minOverlap
@@ -55,18 +55,10 @@ func coarseOffsets(heard, reference []float32) []int {
 	for o := low; o <= high; o++ {
 		all = append(all, found{o, correlation(h, r, o)})
 	}
-	slices.SortFunc(all, func(a, b found) int {
-		switch {
-		case a.score > b.score:
-			return -1
-		case a.score < b.score:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(b.score, a.score) })
 	var out []int
 	for _, f := range all {
-		near := slices.ContainsFunc(out, func(o int) bool { return abs(o-f.offset*hop) <= hop })
+		near := slices.ContainsFunc(out, func(o int) bool { return max(o-f.offset*hop, f.offset*hop-o) <= hop })
 		if !near {
 			out = append(out, f.offset*hop)
 		}
@@ -75,13 +67,6 @@ func coarseOffsets(heard, reference []float32) []int {
 		}
 	}
 	return out
-}
-
-func abs(n int) int {
-	if n < 0 {
-		return -n
-	}
-	return n
 }
 
 // envelopes is the loudness of each hop, on a scale where quiet parts count
@@ -103,8 +88,8 @@ func envelopes(x []float32) []float32 {
 	return out
 }
 
-// correlation of the reference with the part of heard it covers at an offset,
-// 0 if that is too short.
+// correlation compares the reference with the part of heard that it covers at an
+// offset. It is 0 if that part is too short.
 func correlation(heard, reference []float32, offset int) float64 {
 	r := reference[max(0, -offset):]
 	start := max(0, offset)

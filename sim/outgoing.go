@@ -15,10 +15,11 @@ const (
 	// cancelTimeout bounds the wait for the final response after a CANCEL.
 	cancelTimeout  = 10 * time.Second
 	maxProvisional = 32
+	maxRefers      = 4 // transfers of one call that may wait for its goroutine
 )
 
-// outgoing is a carrier's call under way. Its goroutine is the caller of
-// Call; handlers reach it through bye, stream and update only.
+// outgoing is a call of a carrier. The goroutine that called Call owns it; handlers
+// use only bye, refers, stream and update.
 type outgoing struct {
 	// constant
 	carrier *Carrier
@@ -29,11 +30,11 @@ type outgoing struct {
 	tag     string
 	key     string
 	bye     *signal
-	refers  chan string // where the agent transfers the call to
+	refers  chan string // targets of the transfers that the agent asked for
 
 	mu  sync.Mutex // guards what follows
 	res CarrierResult
-	ack *sip.Request // of the answer, for when the answer is repeated
+	ack *sip.Request // kept for a repeated answer
 }
 
 func (o *outgoing) update(f func(*CarrierResult)) {
@@ -68,8 +69,8 @@ func (o *outgoing) run(ctx context.Context) error {
 		}
 		return err
 	case !final.IsSuccess():
-		// The transaction stays for repeated responses, which sipgo
-		// acknowledges; it holds a timer and no goroutine.
+		// The transaction stays, because sipgo acknowledges repeated responses
+		// with it. It holds a timer and no goroutine.
 		o.finished(final)
 		return err
 	}
@@ -78,7 +79,7 @@ func (o *outgoing) run(ctx context.Context) error {
 	o.acknowledge(d)
 	media, sdpErr := parseSDP(final.Body())
 	if err != nil || sdpErr != nil {
-		o.hangup(d, SideCaller) // answered after we gave up, or with no use
+		o.hangup(d, SideCaller) // answered too late, or without usable media
 		return errors.Join(err, sdpErr)
 	}
 	o.update(func(r *CarrierResult) { r.AnsweredAt, r.SDP = time.Now(), string(final.Body()) })
@@ -86,7 +87,7 @@ func (o *outgoing) run(ctx context.Context) error {
 	return nil
 }
 
-// challenged says whether a refusal asks for credentials that there are.
+// challenged says whether a response is a challenge that the call can answer.
 func (o *outgoing) challenged(res *sip.Response) bool {
 	return res != nil && o.cc.Username != "" &&
 		(res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired)
@@ -94,7 +95,7 @@ func (o *outgoing) challenged(res *sip.Response) bool {
 
 // authorize sends the INVITE again with the credentials (RFC 3261 §22.2).
 func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.ClientTransaction, error) {
-	again := o.req.Clone() // the first is its transaction's, for repeated refusals
+	again := o.req.Clone() // the first request belongs to its transaction
 	again.SetTransport("UDP")
 	again.SetDestination(o.req.Destination())
 	o.req = again
@@ -107,14 +108,12 @@ func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.Client
 	return tx, nil
 }
 
-// await reads responses until the final one, and cancels when it is time to.
-// The error is ctx's, also beside a final response.
+// await reads responses up to the final one, and sends the CANCEL when it is due.
+// If ctx ended, its error is returned even with a final response.
 func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Response, error) {
 	var giveUp, limit <-chan time.Time
 	if o.cc.CancelAfter > 0 {
-		timer := time.NewTimer(o.cc.CancelAfter)
-		defer timer.Stop()
-		giveUp = timer.C
+		giveUp = time.After(o.cc.CancelAfter)
 	}
 	done := ctx.Done()
 	proceeding, wanted, sent := false, false, false
@@ -145,15 +144,13 @@ func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Re
 		}
 		wanted = true
 		if limit == nil || cause != nil {
-			timer := time.NewTimer(o.patience(cause != nil && !proceeding))
-			defer timer.Stop()
-			limit = timer.C
+			limit = time.After(o.patience(cause != nil && !proceeding))
 		}
 	}
 }
 
-// patience is how long a final response may take once the call is given up;
-// silent is a far end that has said nothing to somebody who no longer waits.
+// patience is how long a final response may take once the call is given up. A far
+// end that was silent so far gets less.
 func (o *outgoing) patience(silent bool) time.Duration {
 	if silent || o.carrier.sip.ctx.Err() != nil {
 		return timerT1
@@ -173,7 +170,7 @@ func (o *outgoing) cancel() {
 	req.SetTransport("UDP")
 	req.SetDestination(o.req.Destination())
 	e := o.carrier.sip
-	if !e.enter() { // closing: one datagram is all there is time for
+	if !e.enter() { // closing: the response is not waited for
 		_ = e.client.WriteRequest(req)
 		return
 	}
@@ -189,14 +186,11 @@ func (o *outgoing) progress(res *sip.Response) {
 		if len(r.Provisional) < maxProvisional {
 			r.Provisional = append(r.Provisional, res.StatusCode)
 		}
-		switch {
-		case res.StatusCode == sip.StatusTrying && r.TryingAt.IsZero():
-			r.TryingAt = now
-		case res.StatusCode >= 180 && r.RingingAt.IsZero():
+		if res.StatusCode >= 180 && r.RingingAt.IsZero() {
 			r.RingingAt = now
 		}
 	})
-	// Early media: what is heard now is decoded by this SDP.
+	// This SDP describes the early media.
 	if media, err := parseSDP(res.Body()); err == nil && len(res.Body()) > 0 {
 		o.stream.peer.Store(&media)
 	}
@@ -226,8 +220,8 @@ func (o *outgoing) acknowledge(d *dialog) {
 	_ = o.carrier.sip.client.WriteRequest(ack)
 }
 
-// onRepeated gets every further 2xx of the INVITE: the answer again, whose
-// ACK was lost, or the answer of another fork, which is hung up.
+// onRepeated gets every further 2xx of the INVITE. The answer is repeated if its
+// ACK was lost and gets the ACK again; the answer of another fork gets a BYE.
 func (o *outgoing) onRepeated(res *sip.Response) {
 	o.mu.Lock()
 	ack := o.ack
@@ -246,26 +240,24 @@ func (o *outgoing) onRepeated(res *sip.Response) {
 	}()
 }
 
-// talk plays the caller's words until the call ends, and ends it.
+// talk plays the caller's words until the call ends.
 func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 	o.stream.peer.Store(&media)
 	o.stream.say(media.codec.encodeAll(Words(o.cc.Seed)), true)
-	o.carrier.clock.add(o.stream)
+	o.carrier.sip.clock.add(o.stream)
 	if o.cc.OnAnswer != nil {
 		o.cc.OnAnswer(o.res.SIPCallID)
 	}
 	var hold <-chan time.Time
 	if o.cc.Hold > 0 && o.cc.HangupBy != SideAgent {
-		timer := time.NewTimer(o.cc.Hold)
-		defer timer.Stop()
-		hold = timer.C
+		hold = time.After(o.cc.Hold)
 	}
 	by := o.lasts(ctx, d, hold)
-	o.carrier.clock.remove(o.stream)
+	o.carrier.sip.clock.remove(o.stream)
 	o.hangup(d, by)
 }
 
-// lasts waits for the end of an answered call and says whose it is.
+// lasts waits for the end of an answered call and returns the side that ended it.
 func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) Side {
 	for {
 		select {
@@ -275,10 +267,25 @@ func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) 
 			o.transferred(d, o.cc.OnRefer(to))
 			continue
 		case <-hold:
+			if o.stream.media(false).RTP.Received < uint64(o.cc.Heard) {
+				hold = time.After(frameTime)
+				continue
+			}
 		case <-ctx.Done():
 		}
 		return SideCaller
 	}
+}
+
+// transferred reports the outcome of a transfer to the agent (RFC 3515 §2.4.5).
+func (o *outgoing) transferred(d *dialog, code int) {
+	req := d.request(sip.NOTIFY)
+	req.AppendHeader(o.carrier.sip.contact(o.req.Destination()))
+	req.AppendHeader(sip.NewHeader("Event", "refer"))
+	req.AppendHeader(sip.NewHeader("Subscription-State", "terminated;reason=noresource"))
+	req.AppendHeader(sip.NewHeader("Content-Type", "message/sipfrag;version=2.0"))
+	req.SetBody(fmt.Appendf(nil, "SIP/2.0 %d Result\r\n", code))
+	o.carrier.sip.ask(req)
 }
 
 func (o *outgoing) hangup(d *dialog, by Side) {
@@ -286,26 +293,16 @@ func (o *outgoing) hangup(d *dialog, by Side) {
 	if by != SideCaller {
 		return
 	}
-	bye := d.request(sip.BYE)
-	e := o.carrier.sip
-	if e.ctx.Err() != nil {
-		_ = e.client.WriteRequest(bye)
-		return
-	}
-	status := e.ask(bye)
+	status := o.carrier.sip.hangUp(d)
 	o.update(func(r *CarrierResult) { r.ByeStatus = status })
 }
 
-// result is complete once run has returned.
+// result is complete after run has returned.
 func (o *outgoing) result() CarrierResult {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.res
-	r.Heard = o.stream.heard()
-	r.Digits = o.stream.digits()
-	r.RTP = o.stream.stats()
-	r.SentMarks = o.stream.sentMarks
-	r.HeardMarks = o.stream.heardMarks()
+	r.Media = o.stream.media(true)
 	if !r.AnsweredAt.IsZero() && !r.RTP.FirstAt.IsZero() {
 		r.MediaDelay = r.RTP.FirstAt.Sub(r.AnsweredAt)
 	}

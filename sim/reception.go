@@ -1,12 +1,14 @@
 package sim
 
 import (
-	"encoding/binary"
+	"math"
 	"net/netip"
 	"time"
+
+	"github.com/pion/rtp"
 )
 
-// reception is what one end received. The stream's lock guards it.
+// reception is the RTP that one end received. The stream's lock guards it.
 type reception struct {
 	stats  RTPStats
 	source netip.AddrPort
@@ -20,28 +22,23 @@ type reception struct {
 	ssrc       uint32
 	first      uint32 // extended sequence number
 	highest    uint32
-	window     uint64 // which of the 64 numbers up to highest came
+	window     uint64 // bit per received number, up to highest
 	unique     uint64 // packets of this SSRC
-	pastLost   uint64 // of SSRCs before
+	pastLost   uint64 // of earlier SSRCs
 	origin     uint32 // timestamp of heard[0]
 	transit    float64
 	lastEvent  uint32
 	eventsSeen bool
 }
 
-// take accounts a datagram and returns its audio, in the codec that the peer
-// is sent, or nil.
+// take counts a datagram and returns its audio in the codec of the peer, or nil.
 func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
-	payload, ok := rtpPayload(b)
-	if !ok {
-		r.stats.Foreign++
-		return nil
-	}
-	kind := b[1] & 0x7f
-	seq, ts, ssrc := binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
-	c, audio := codecFor(kind)
-	event := peer != nil && peer.event != 0 && kind == peer.event
-	if !audio && !event {
+	var p rtp.Packet
+	broken := p.Unmarshal(b) != nil || p.Version != 2 || len(p.Payload) == 0
+	payload, seq, ts, ssrc := p.Payload, p.SequenceNumber, p.Timestamp, p.SSRC
+	c, audio := codecFor(p.PayloadType)
+	event := peer != nil && peer.event != 0 && p.PayloadType == peer.event
+	if broken || !audio && !event {
 		r.stats.Foreign++
 		return nil
 	}
@@ -70,29 +67,6 @@ func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 	return recode(payload, c, peer.codec)
 }
 
-// rtpPayload checks the fixed header and steps over CSRCs, extension and
-// padding (RFC 3550 §5.1).
-func rtpPayload(b []byte) ([]byte, bool) {
-	if len(b) < rtpHeader || b[0]>>6 != 2 {
-		return nil, false
-	}
-	start := rtpHeader + 4*int(b[0]&0x0f)
-	if b[0]&0x10 != 0 {
-		if len(b) < start+4 {
-			return nil, false
-		}
-		start += 4 + 4*int(binary.BigEndian.Uint16(b[start+2:]))
-	}
-	end := len(b)
-	if b[0]&0x20 != 0 {
-		end -= int(b[len(b)-1])
-	}
-	if start >= end {
-		return nil, false
-	}
-	return b[start:end], true
-}
-
 func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 	if r.started {
 		r.pastLost = r.lost()
@@ -109,7 +83,7 @@ func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 	r.transit = 0
 }
 
-// count places a sequence number; false is a duplicate.
+// count notes a sequence number. It is false for a duplicate.
 func (r *reception) count(seq uint16) bool {
 	delta := int16(seq - uint16(r.highest))
 	if delta > 0 {
@@ -144,13 +118,9 @@ func (r *reception) lost() uint64 {
 }
 
 func (r *reception) spread(ts uint32, now time.Time) {
-	transit := float64(now.UnixNano())*sampleRate/1e9 - float64(ts)
+	transit := float64(now.UnixNano())*SampleRate/1e9 - float64(ts)
 	if r.transit != 0 {
-		d := transit - r.transit
-		if d < 0 {
-			d = -d
-		}
-		r.jitter += (d - r.jitter) / 16
+		r.jitter += (math.Abs(transit-r.transit) - r.jitter) / 16
 	}
 	r.transit = transit
 }
@@ -167,8 +137,8 @@ func (r *reception) place(payload []byte, ts uint32, silence byte) {
 	r.heard = append(r.heard, payload[n:]...)
 }
 
-// event collects one digit per event, which all packets of an event share the
-// timestamp of (RFC 4733 §2.2).
+// event collects one digit per event. All packets of an event have one timestamp
+// (RFC 4733 §2.2).
 func (r *reception) event(payload []byte, ts uint32) {
 	if len(payload) < 4 || int(payload[0]) >= len(toneNames) || len(r.digits) == maxDigits {
 		return

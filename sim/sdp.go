@@ -12,11 +12,11 @@ import (
 
 var errNoCodec = errors.New("no codec in common: want PCMU or PCMA")
 
-// remoteMedia is what the other side's SDP says about its audio.
+// remoteMedia is the audio that the peer's SDP describes.
 type remoteMedia struct {
 	addr  netip.AddrPort
-	codec codec // the first of its codecs that we have
-	event uint8 // payload type of telephone-event, 0 without
+	codec codec // the first supported codec
+	event uint8 // payload type of telephone-event; 0: none
 }
 
 // parseSDP reads an offer or an answer.
@@ -76,8 +76,8 @@ func audioOf(m *sdp.MediaDescription, conn *sdp.ConnectionInformation) (remoteMe
 	return r, nil
 }
 
-// writeSDP describes our audio at addr with the payload types given, in
-// their order; event 0 leaves telephone-event out.
+// writeSDP describes audio at addr with the codecs in their order. Event 0 leaves
+// telephone-event out.
 func writeSDP(addr netip.AddrPort, session uint64, codecs []codec, event uint8) []byte {
 	family := "IP4"
 	if addr.Addr().Is6() && !addr.Addr().Is4In6() {

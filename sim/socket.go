@@ -15,22 +15,21 @@ const (
 	maxRawInvites = 1024
 )
 
-// Datagram is a SIP message as it went over the socket.
+// Datagram is a SIP message on the wire.
 type Datagram struct {
 	At       time.Time
-	Received bool // else sent
+	Received bool // false: sent
 	Remote   netip.AddrPort
-	Data     []byte // not to be kept
+	Data     []byte // valid only during the call
 }
 
-// socket is the UDP socket under sipgo. It is where messages are dropped
-// before there is a transaction, and where the bytes of X- headers are taken
-// down before a parser has touched them.
+// socket is the UDP socket under sipgo. It drops messages before they make a
+// transaction, and keeps the bytes of each INVITE, which a parser does not keep.
 type socket struct {
 	net.PacketConn
-	drop  func(datagram []byte) bool // nil: nothing
-	tap   func(Datagram)             // nil: nobody listens; set before anything is read
-	ready chan struct{}              // closed when sipgo reads, which is when it can send
+	drop  func(datagram []byte) bool // may be nil
+	tap   func(Datagram)             // may be nil; set before the first read
+	ready chan struct{}              // closed at the first read: from then on sipgo can send
 	once  sync.Once
 
 	mu    sync.Mutex
@@ -39,16 +38,16 @@ type socket struct {
 }
 
 func newSocket(conn *net.UDPConn, drop func([]byte) bool) *socket {
-	_ = conn.SetReadBuffer(receiveBuffer) // the kernel caps it silently; smaller is no failure
+	_ = conn.SetReadBuffer(receiveBuffer) // best effort: the kernel caps it silently
 	return &socket{PacketConn: conn, drop: drop, ready: make(chan struct{}), raw: map[string]string{}}
 }
 
-// ReadFrom returns the next datagram that is not dropped.
+// ReadFrom reads the next datagram that is not dropped.
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	s.once.Do(func() { close(s.ready) })
 	for {
-		// sipgo starts a goroutine per message: let it run before the next
-		// one is read, or a burst is handled out of order.
+		// sipgo starts a goroutine per message. Without this a burst would be
+		// handled out of order.
 		runtime.Gosched()
 		n, addr, err := s.PacketConn.ReadFrom(b)
 		if err != nil {
@@ -99,7 +98,7 @@ func (s *socket) note(b []byte) {
 	}
 }
 
-// invite returns the last INVITE with this Call-ID, byte for byte.
+// invite returns the bytes of the last INVITE with this Call-ID.
 func (s *socket) invite(callID string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,15 +16,15 @@ import (
 
 const (
 	rtpHeader   = 12
-	maxHeard    = 20 * sampleRate // samples kept of what is heard
+	maxHeard    = 20 * SampleRate // samples kept
 	maxMarks    = 1024            // packets logged each way
 	maxDigits   = 64
-	echoMargin  = 50 // frames the echo may queue beyond its delay
+	echoMargin  = 50 // frames that the echo queues beyond its delay
 	portRetries = 64
 )
 
-// PacketMark is when a packet left or came. Sum is a checksum of its payload,
-// 0 where all bytes are equal: what a relay rewrites is not in it.
+// PacketMark is the time of a packet. Sum is a checksum of the payload, because a
+// relay may rewrite the header; it is 0 if all bytes are equal.
 type PacketMark struct {
 	SSRC uint32
 	Seq  uint16
@@ -38,35 +39,43 @@ type RTPStats struct {
 	Lost       uint64
 	OutOfOrder uint64
 	Duplicates uint64
-	Foreign    uint64 // no RTP, or a payload type that was not agreed
-	RTCP       uint64
+	Foreign    uint64        // not RTP, or a payload type that was not agreed
 	Jitter     time.Duration // RFC 3550 §6.4.1
 	FirstAt    time.Time     // first packet received
 	Codec      string
 	Local      netip.AddrPort
-	Remote     netip.AddrPort // where we send
-	Source     netip.AddrPort // where the last packet came from
+	Remote     netip.AddrPort // destination
+	Source     netip.AddrPort // sender of the last packet
+}
+
+// Media is the audio of one end of one call.
+type Media struct {
+	Heard      []int16 // the first 20 s, decoded, 8 kHz
+	Digits     string
+	RTP        RTPStats
+	SentMarks  []PacketMark // only of an ended call
+	HeardMarks []PacketMark
 }
 
 // stream is the audio of one end of one call.
 type stream struct {
 	// constant
 	conn    *net.UDPConn
-	rtcp    *net.UDPConn
+	rtcp    *net.UDPConn // only keeps the port
 	local   netip.AddrPort
 	readers sync.WaitGroup
 
-	peer     atomic.Pointer[remoteMedia] // where to send; nil before an SDP came
-	sent     atomic.Uint64
-	rtcpSeen atomic.Uint64
+	peer atomic.Pointer[remoteMedia] // destination; nil before the first SDP
+	sent atomic.Uint64
 
 	// owned by the clock while it has the stream
 	out       [rtpHeader + frameSamples]byte
 	seq       uint16
 	ts        uint32
-	said      []byte // what is sent first, encoded
+	said      []byte // encoded audio to send first
 	at        int
 	loop      bool
+	over      *signal // set after all of said was sent
 	tones     *tones
 	sentMarks []PacketMark
 
@@ -92,19 +101,19 @@ func openStream(ip netip.Addr) (*stream, error) {
 			local: conn.LocalAddr().(*net.UDPAddr).AddrPort(),
 			seq:   uint16(rand.Uint32()),
 			ts:    rand.Uint32(),
+			over:  newSignal(),
 		}
 		s.out[0] = 0x80
 		binary.BigEndian.PutUint32(s.out[8:], rand.Uint32())
-		s.readers.Add(2)
+		s.readers.Add(1)
 		go s.readRTP()
-		go s.readRTCP()
 		return s, nil
 	}
 	return nil, fmt.Errorf("no free RTP port pair on %s", ip)
 }
 
-// bindPair returns without sockets and without error when the neighbour of
-// the port that the kernel chose is taken.
+// bindPair returns no sockets and no error if the neighbour of the port that the
+// kernel chose is taken.
 func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 	one, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
 	if err != nil {
@@ -122,14 +131,29 @@ func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 	return one, two, nil
 }
 
-// say sets what the stream sends, from the next frame on. It must come before
-// the stream is given to the clock.
+// say sets the audio to send. The stream must not have been given to the clock.
 func (s *stream) say(encoded []byte, loop bool) { s.said, s.loop = encoded, loop }
+
+// follow sends to the address of a new offer from now on. The codec stays.
+func (s *stream) follow(offer []byte) error {
+	if len(offer) == 0 {
+		return nil
+	}
+	media, err := parseSDP(offer)
+	if err != nil {
+		return err
+	}
+	if now := s.peer.Load(); now != nil {
+		media.codec = now.codec
+	}
+	s.peer.Store(&media)
+	return nil
+}
 
 func (s *stream) echoAfter(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.echo = newEchoQueue(d)
+	s.echo = &echoQueue{delay: d}
 }
 
 // send writes the next frame. Only the clock calls it.
@@ -174,14 +198,16 @@ func (s *stream) fill(payload []byte, silence byte, now time.Time) {
 		s.at = 0
 	}
 	switch {
-	case s.at+frameSamples <= len(s.said): // over the echo, which is not put off
+	case s.at+frameSamples <= len(s.said): // replaces the echo, which is not delayed
 		copy(payload, s.said[s.at:])
 		s.at += frameSamples
+		return
 	case !echoed:
 		for i := range payload {
 			payload[i] = silence
 		}
 	}
+	s.over.set()
 }
 
 func (s *stream) readRTP() {
@@ -203,60 +229,32 @@ func (s *stream) readRTP() {
 	}
 }
 
-func (s *stream) readRTCP() {
-	defer s.readers.Done()
-	buf := make([]byte, 2048)
-	for {
-		if _, _, err := s.rtcp.ReadFromUDPAddrPort(buf); err != nil {
-			return
-		}
-		s.rtcpSeen.Add(1)
-	}
-}
-
-// close ends the stream; the clock must have let go of it.
+// close ends a stream that the clock has no longer.
 func (s *stream) close() {
 	_ = s.conn.Close()
 	_ = s.rtcp.Close()
 	s.readers.Wait()
 }
 
-func (s *stream) stats() RTPStats {
+// media is the audio so far. Ended says that the clock has the stream no longer.
+func (s *stream) media(ended bool) Media {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.rx.stats
-	st.Sent = s.sent.Load()
-	st.RTCP = s.rtcpSeen.Load()
-	st.Lost = s.rx.lost()
-	st.Jitter = time.Duration(s.rx.jitter * float64(time.Second) / sampleRate)
-	st.Local = s.local
-	st.Source = s.rx.source
+	st.Sent, st.Lost = s.sent.Load(), s.rx.lost()
+	st.Jitter = time.Duration(s.rx.jitter * float64(time.Second) / SampleRate)
+	st.Local, st.Source = s.local, s.rx.source
 	if p := s.peer.Load(); p != nil {
 		st.Remote, st.Codec = p.addr, p.codec.name
 	}
-	return st
-}
-
-// heard decodes what was received so far.
-func (s *stream) heard() []int16 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.rx.heard) == 0 {
-		return nil
+	m := Media{Digits: string(s.rx.digits), RTP: st, HeardMarks: slices.Clone(s.rx.marks)}
+	if len(s.rx.heard) > 0 {
+		m.Heard = s.rx.law.decodeAll(s.rx.heard)
 	}
-	return s.rx.law.decodeAll(s.rx.heard)
-}
-
-func (s *stream) digits() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return string(s.rx.digits)
-}
-
-func (s *stream) heardMarks() []PacketMark {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]PacketMark(nil), s.rx.marks...)
+	if ended {
+		m.SentMarks = s.sentMarks
+	}
+	return m
 }
 
 func payloadSum(b []byte) uint32 {
@@ -269,37 +267,29 @@ func payloadSum(b []byte) uint32 {
 // echoQueue holds frames until their delay has passed.
 type echoQueue struct {
 	delay  time.Duration
-	frames [][frameSamples]byte
-	due    []time.Time
-	head   int
-	length int
+	frames []echoFrame
 }
 
-func newEchoQueue(d time.Duration) *echoQueue {
-	n := int(d/frameTime) + echoMargin
-	return &echoQueue{delay: d, frames: make([][frameSamples]byte, n), due: make([]time.Time, n)}
+type echoFrame struct {
+	due   time.Time
+	audio [frameSamples]byte
 }
 
 func (q *echoQueue) push(payload []byte, now time.Time) {
 	if len(payload) != frameSamples {
 		return
 	}
-	if q.length == len(q.frames) {
-		q.head = (q.head + 1) % len(q.frames)
-		q.length--
+	if len(q.frames) == int(q.delay/frameTime)+echoMargin {
+		q.frames = q.frames[1:]
 	}
-	i := (q.head + q.length) % len(q.frames)
-	copy(q.frames[i][:], payload)
-	q.due[i] = now.Add(q.delay)
-	q.length++
+	q.frames = append(q.frames, echoFrame{now.Add(q.delay), [frameSamples]byte(payload)})
 }
 
 func (q *echoQueue) pop(dst []byte, now time.Time) bool {
-	if q.length == 0 || q.due[q.head].After(now) {
+	if len(q.frames) == 0 || q.frames[0].due.After(now) {
 		return false
 	}
-	copy(dst, q.frames[q.head][:])
-	q.head = (q.head + 1) % len(q.frames)
-	q.length--
+	copy(dst, q.frames[0].audio[:])
+	q.frames = q.frames[1:]
 	return true
 }

@@ -15,7 +15,7 @@ const (
 	toneVolume = 10 // -10 dBm0
 )
 
-// tones is a row of digits on its way. The clock owns it.
+// tones sends digits as telephone-events. The clock owns it.
 type tones struct {
 	digits string
 	frame  int // of the current digit; negative before it
@@ -32,7 +32,7 @@ func newTones(digits string) (*tones, error) {
 }
 
 // next returns the event packet of this frame: its payload, its timestamp and
-// whether it is the first of its digit. Without one the frame is audio.
+// whether it is the first of its digit. Without an event the frame is audio.
 func (t *tones) next(now uint32) (payload [4]byte, ts uint32, first, event bool) {
 	if t == nil || t.digits == "" {
 		return payload, 0, false, false

@@ -17,6 +17,7 @@ import (
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 // The demo's numbers: a fictitious caller, and the called number of the platform's documents.
@@ -48,7 +49,7 @@ func demoCommand() *cobra.Command {
 
 // stage is the parts of a demo.
 type stage struct {
-	platform *sim.Synthflow
+	platform *synthflow.Platform
 	carrier  *sim.Carrier
 	node     *node.Node
 	trace    *b2bua.Trace
@@ -85,7 +86,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 		}
 	}()
 	background := context.WithoutCancel(ctx)
-	s.platform, err = sim.StartSynthflow(background, sim.SynthflowOptions{
+	s.platform, err = synthflow.Start(background, synthflow.Options{
 		HTTPListen: "127.0.0.3:0", SIPListen: "127.0.0.3:0", Log: zerolog.Nop(),
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 	"flowbridge/store"
 )
 
@@ -28,7 +29,7 @@ var xeiLine = regexp.MustCompile(`^X-EI: S\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-
 type played struct {
 	seed    uint64
 	carrier sim.CarrierResult
-	agent   sim.AgentCall
+	agent   synthflow.Call
 	record  store.Record
 
 	greetingScore, wordsScore float64
@@ -61,7 +62,7 @@ func (s *stage) settle(ctx context.Context) error {
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for slices.ContainsFunc(s.platform.Calls(), func(c sim.AgentCall) bool { return c.EndedAt.IsZero() }) {
+	for slices.ContainsFunc(s.platform.Calls(), func(c synthflow.Call) bool { return c.EndedAt.IsZero() }) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -15,6 +15,8 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
+	"flowbridge/sim/vapi"
 )
 
 func simulateCommand() *cobra.Command {
@@ -73,7 +75,7 @@ func simulateSynthflowCommand() *cobra.Command {
 		}
 		return standIn(c, f.json, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
 			o.Log = log
-			s, err := sim.StartSynthflow(ctx, o)
+			s, err := synthflow.Start(ctx, o)
 			if err != nil {
 				return nil, err
 			}
@@ -85,7 +87,7 @@ func simulateSynthflowCommand() *cobra.Command {
 
 // synthflowFlags are the flags, before they are checked.
 type synthflowFlags struct {
-	sim     sim.SynthflowOptions
+	sim     synthflow.Options
 	fault   string
 	numbers []string
 	answer  string
@@ -107,10 +109,10 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.numbers, "number", nil, "a number that is imported and bound to an inbound agent, as +15550100002 or +15550100002=<model id>; repeatable")
 	flags.BoolVar(&o.Account.LegacyIDs, "legacy-ids", false, "new agents get ids such as 1744274157255x646200691892837600, not UUIDs")
 	flags.BoolVar(&o.Account.NumberAuth, "number-auth", false, "an INVITE has to show the called number's trunk_username and trunk_pwd")
-	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", sim.VoiceEngineAccept, "voice_engine_version of a new agent: accept, require or refuse")
+	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", synthflow.VoiceEngineAccept, "voice_engine_version of a new agent: accept, require or refuse")
 	flags.StringVar(&f.errors, "errors", "region", `errors of the API: region ({"detail":…}) or gateway ({"error":…,"message":…})`)
 	flags.StringVar(&f.answer, "answer", "long", "answer of prepare_inbound: long, or short (six keys)")
-	flags.StringVar(&o.DirectDial, "direct-dial", sim.DirectDialAuto, "INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
+	flags.StringVar(&o.DirectDial, "direct-dial", synthflow.DirectDialAuto, "INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
 	flags.StringVar(&o.Webhook.URL, "webhook", "", "URL of the webhook after a call, for agents without external_webhook_url")
 	flags.StringVar(&o.Webhook.Secret, "webhook-secret", "", "secret of the webhooks' signature (default none, unsigned)")
 	flags.StringVar(&o.Webhook.Header, "webhook-header", "Synthflow-Signature", "header of the signature, such as X-Synthflow-Signature or HTTP_SYNTHFLOW_SIGNATURE")
@@ -122,7 +124,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 }
 
 // options completes the options and checks them.
-func (f *synthflowFlags) options() (sim.SynthflowOptions, error) {
+func (f *synthflowFlags) options() (synthflow.Options, error) {
 	o := f.sim
 	var err error
 	if o.Fault, err = sim.ParseFault(f.fault); err != nil {
@@ -130,7 +132,7 @@ func (f *synthflowFlags) options() (sim.SynthflowOptions, error) {
 	}
 	o.Account.Numbers = nil
 	for _, text := range f.numbers {
-		n, err := sim.ParseSynthflowNumber(text)
+		n, err := synthflow.ParseNumber(text)
 		if err != nil {
 			return o, err
 		}
@@ -157,7 +159,7 @@ func second(flag, got, one, two string) (bool, error) {
 }
 
 // announce prints the addresses of the platform and its numbers.
-func (f *synthflowFlags) announce(out io.Writer, s *sim.Synthflow) error {
+func (f *synthflowFlags) announce(out io.Writer, s *synthflow.Platform) error {
 	if f.json {
 		type number struct {
 			Number  string `json:"number"`
@@ -188,7 +190,7 @@ func simulateVapiCommand() *cobra.Command {
 		"  flowbridge simulate vapi --http 127.0.0.1:8091 --sip 127.0.0.1:5070 --key sim-key\n"+
 			"  flowbridge simulate vapi --region eu\n"+
 			"  flowbridge simulate vapi --fault late:8s")
-	var o sim.VapiOptions
+	var o vapi.Options
 	var fault string
 	var asJSON bool
 	f := c.Flags()
@@ -211,7 +213,7 @@ func simulateVapiCommand() *cobra.Command {
 		}
 		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
 			o.Log = log
-			s, err := sim.StartVapi(ctx, o)
+			s, err := vapi.Start(ctx, o)
 			if err != nil {
 				return nil, err
 			}

@@ -15,12 +15,12 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
-	"flowbridge/sim"
+	"flowbridge/sim/twilio"
 )
 
 // twilioCall is the call of the command line.
 type twilioCall struct {
-	call                      sim.TwilioCall
+	call                      twilio.Call
 	account, token, tokenFile string
 	listen, sendTo, fault     string
 	headers                   []string
@@ -37,7 +37,7 @@ func simulateTwilioCommand() *cobra.Command {
 			"Exit code 0 only if the call was answered and audio came back. Where the TwiML names an address that is not\n"+
 			"loopback, nothing is sent there: --send-to says where the INVITE goes instead.\n\n"+
 			"--fault makes the request an unusual one; D is a duration such as 5s:\n"+
-			sim.TwilioFaultUsage+".",
+			twilio.FaultUsage+".",
 		"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --called +15075785607 --auth-token-file twilio.token\n"+
 			"  flowbridge simulate twilio --voice-url http://127.0.0.1:8081/redirect_call --public-url https://voice.example.com/redirect_call \\\n"+
 			"      --called +15075785607 --auth-token secret --send-to 127.0.0.1:32681\n"+
@@ -75,7 +75,7 @@ func simulateTwilioCommand() *cobra.Command {
 }
 
 func (o *twilioCall) prepare(ctx context.Context) (err error) {
-	if o.call.Fault, err = sim.ParseTwilioFault(o.fault); err != nil {
+	if o.call.Fault, err = twilio.ParseFault(o.fault); err != nil {
 		return cli.Usage("--fault: %w", err)
 	}
 	if o.call.SIPHeaders, err = headersOf(o.headers); err != nil {
@@ -134,7 +134,7 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	var trace testcall.Messages
-	t, err := sim.StartTwilio(context.WithoutCancel(ctx), sim.TwilioOptions{
+	t, err := twilio.Start(context.WithoutCancel(ctx), twilio.Options{
 		Listen: listen.String(), AccountSID: o.account, AuthToken: o.token, Tap: trace.Add, Log: zerolog.Nop(),
 	})
 	if err != nil {
@@ -157,14 +157,14 @@ func (o *twilioCall) place(ctx context.Context, w io.Writer) error {
 }
 
 // twilioVerdict is nil for an answered call with audio.
-func twilioVerdict(r sim.TwilioResult) error {
+func twilioVerdict(r twilio.Result) error {
 	if len(r.Dials) > 0 {
 		return testcall.Report(io.Discard, r.Dials[len(r.Dials)-1].Result)
 	}
 	switch r.Outcome {
-	case sim.TwilioRejected:
+	case twilio.OutcomeRejected:
 		return errors.New("no call was placed: the TwiML rejects the caller")
-	case sim.TwilioNumber:
+	case twilio.OutcomeNumber:
 		return errors.New("no SIP URI was called: the TwiML dials another number, which only Twilio can")
 	default:
 		return errors.New("no call was placed: the TwiML dials nobody")
@@ -172,7 +172,7 @@ func twilioVerdict(r sim.TwilioResult) error {
 }
 
 // printTwilio prints the requests to the webhook, their answers, and the calls.
-func printTwilio(w io.Writer, r sim.TwilioResult, trace *testcall.Messages) {
+func printTwilio(w io.Writer, r twilio.Result, trace *testcall.Messages) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, cli.ASCII(fmt.Sprintf(format, args...)))
 	}
@@ -201,7 +201,7 @@ func printTwilio(w io.Writer, r sim.TwilioResult, trace *testcall.Messages) {
 	}
 }
 
-func bodyName(q sim.TwilioRequest) string {
+func bodyName(q twilio.Request) string {
 	if q.Status/100 == 2 {
 		return "TwiML"
 	}
@@ -252,7 +252,7 @@ type (
 	}
 )
 
-func printTwilioJSON(w io.Writer, r sim.TwilioResult, failed error) error {
+func printTwilioJSON(w io.Writer, r twilio.Result, failed error) error {
 	out := twilioJSON{
 		OK: failed == nil, AccountSID: r.AccountSID, CallSID: r.CallSID, Outcome: r.Outcome,
 		Requests: []twilioRequestJSON{}, Verbs: append([]string{}, r.Verbs...), Warnings: append([]string{}, r.Warnings...), Dials: []twilioDialJSON{},
@@ -269,7 +269,7 @@ func printTwilioJSON(w io.Writer, r sim.TwilioResult, failed error) error {
 	return cli.PrintJSON(w, out)
 }
 
-func dialJSON(d sim.TwilioDial) twilioDialJSON {
+func dialJSON(d twilio.Dial) twilioDialJSON {
 	r := d.Result
 	out := twilioDialJSON{
 		CallSID: d.CallSID, URI: d.URI, Headers: []twilioHeaderPair{}, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason,

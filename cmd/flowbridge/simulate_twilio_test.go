@@ -12,7 +12,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
-	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 const twilioTestToken = "0123456789abcdef0123456789abcdef"
@@ -38,7 +38,7 @@ admin: {listen: "127.0.0.1:0"}
 
 // twilioStage is a platform and a node with the webhook and a trunk.
 type twilioStage struct {
-	platform    *sim.Synthflow
+	platform    *synthflow.Platform
 	hook, trunk string
 	tokenFile   string
 }
@@ -51,7 +51,7 @@ func newTwilioStage(t *testing.T, long string) twilioStage {
 	}
 	hook := freeAddress(t)
 	var err error
-	if s.platform, err = sim.StartSynthflow(t.Context(), sim.SynthflowOptions{Log: zerolog.Nop()}); err != nil {
+	if s.platform, err = synthflow.Start(t.Context(), synthflow.Options{Log: zerolog.Nop()}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.platform.Close() })

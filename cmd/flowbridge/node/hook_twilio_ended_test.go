@@ -18,7 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
-	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 	"flowbridge/store"
 )
 
@@ -63,7 +63,7 @@ func (l *lockedBuffer) String() string {
 
 func newFollowStage(t *testing.T, targets string) *followStage {
 	t.Helper()
-	platform, err := sim.StartSynthflow(t.Context(), sim.SynthflowOptions{Log: zerolog.Nop()})
+	platform, err := synthflow.Start(t.Context(), synthflow.Options{Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

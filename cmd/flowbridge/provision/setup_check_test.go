@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 // requestLog is a way to the stand-in that keeps what was asked.
@@ -52,7 +52,7 @@ func (l *requestLog) take() []string {
 
 // What is wrong in the command line or the file is found before anything is sent.
 func TestSetupChecksBeforeItSends(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	log := s.throughLog()
 	const trunk = "trunks: [{name: acme, sources: [203.0.113.0/24]}]\n"
 	agent := append(newAgent(), "--yes")
@@ -95,7 +95,7 @@ func TestSetupChecksBeforeItSends(t *testing.T) {
 // A list with elements in brackets is found out before the account is changed; what is to be pasted has the id of an agent
 // that is there.
 func TestSetupByHandChangesNothing(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	log := s.throughLog()
 	const text = "trunks: [{name: acme, sources: [203.0.113.0/24]}]\n" +
 		"targets: [{name: pbx, kind: sip, uri: \"sip:1@127.0.0.9\"}]\nroutes: [{to: \"^1\", targets: [pbx]}]\n"
@@ -120,7 +120,7 @@ func TestSetupByHandChangesNothing(t *testing.T) {
 
 // An agent that is there is found by its name alone; what a new one needs is asked for only if there is none.
 func TestSetupFindsTheAgentByName(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	log := s.throughLog()
 	s.write("trunks: [{name: acme, sources: [203.0.113.0/24]}]\n")
 	s.step(2, []string{`there is no agent named "Ann"`, "--prompt or --prompt-file, --llm and --language are needed", "--model-id", "!object"}, "--name", "Ann", "--yes")
@@ -157,7 +157,7 @@ func TestSetupSaysWhatIsMissing(t *testing.T) {
 
 // The region that the API says is that of the SIP host, too.
 func TestSetupRegionOfTheAPI(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	out, code := run(t, "synthflow", "setup", "--workspace-id", "W", "--phone-number", setupNumber, "--model-id", "M", "--dry-run", "--trunk-source", "203.0.113.1",
 		"--api", "https://api.us.synthflow.ai", "--config", s.file)
 	checkOutput(t, cliStep{nil, 0, []string{"region: us", "@sip.us.synthflow.ai:32681", "PUT https://api.us.synthflow.ai/"}}, out, code)

@@ -19,6 +19,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 const setupNumber = "+15551230000"
@@ -26,15 +27,15 @@ const setupNumber = "+15551230000"
 // setupStage is the stand-in platform and the place of a configuration.
 type setupStage struct {
 	*testing.T
-	platform *sim.Synthflow
+	platform *synthflow.Platform
 	file     string
 	args     []string // of setup, for this platform
 }
 
-func newSetupStage(t *testing.T, account sim.SynthflowAccount) *setupStage {
+func newSetupStage(t *testing.T, account synthflow.Account) *setupStage {
 	t.Helper()
 	account.Workspaces = []string{"W"}
-	p, err := sim.StartSynthflow(t.Context(), sim.SynthflowOptions{Token: accountToken, Account: account, Log: zerolog.Nop()})
+	p, err := synthflow.Start(t.Context(), synthflow.Options{Token: accountToken, Account: account, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func (s *setupStage) write(text string) {
 
 // From an empty account and no file to an answered call, and once more without a change.
 func TestSetupFromNothing(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{LegacyIDs: true})
+	s := newSetupStage(t, synthflow.Account{LegacyIDs: true})
 	s.step(0, []string{
 		"1  number\ncreated number " + setupNumber, "2  agent\ncreated agent \"Ann\", model_id 1", "takes the calls to " + setupNumber,
 		"--- /dev/null", "+++ " + s.file, "+  - name: synthflow", "wrote " + s.file,
@@ -101,7 +102,7 @@ func TestSetupFromNothing(t *testing.T) {
 
 // Direct dial: no prepare, no X-EI.
 func TestSetupDirect(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	s.step(0, []string{"!prepare_inbound", "!X-EI", "record     answered, cause caller_hangup", "call id of the platform -"},
 		append(newAgent(), "--direct", "--trunk-source", "203.0.113.1", "--yes", "--test-call", "--seconds", "1")...)
 	cfg, err := config.Load(s.file)
@@ -115,7 +116,7 @@ func TestSetupDirect(t *testing.T) {
 
 // An agent that is there is bound, and one that refuses voice_engine_version is created without.
 func TestSetupAgents(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{VoiceEngine: sim.VoiceEngineRefuse})
+	s := newSetupStage(t, synthflow.Account{VoiceEngine: synthflow.VoiceEngineRefuse})
 	out, code := run(t, "synthflow", "assistant", "create", "--api", s.platform.APIURL(), "--token-file", s.args[7], "--name", "Ann", "--prompt", "x",
 		"--llm", "gpt-4.1", "--language", "en-US", "--voice-id", "v", "--json")
 	if code != 0 || !strings.Contains(out, "note: the API refused voice_engine_version") {
@@ -151,7 +152,7 @@ store: {path: x.db}
 
 // A file that is kept by hand gets its lines, and keeps the rest byte for byte, its mode and its link.
 func TestSetupKeepsTheFile(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	s.write(handWritten)
 	link := filepath.Join(t.TempDir(), "link.yaml")
 	if err := os.Symlink(s.file, link); err != nil {
@@ -197,7 +198,7 @@ func TestSetupKeepsTheFile(t *testing.T) {
 
 // What can't be put in as text is printed, and the file is left alone.
 func TestSetupByHand(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	const text = "trunks: [{name: acme, sources: [203.0.113.0/24]}]\n" +
 		"targets: [{name: pbx, kind: sip, uri: \"sip:1@127.0.0.9\"}]\nroutes: [{to: \"^1\", targets: [pbx]}]\n"
 	s.write(text)
@@ -210,7 +211,7 @@ func TestSetupByHand(t *testing.T) {
 
 // Nothing is done by --dry-run, and it needs no token.
 func TestSetupDryRun(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	t.Setenv("SYNTHFLOW_TOKEN", "")
 	s.args = slices.Concat(s.args[:6], s.args[8:]) // without --token-file
 	s.step(0, []string{
@@ -229,7 +230,7 @@ func TestSetupDryRun(t *testing.T) {
 }
 
 func TestSetupUsage(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	agent := append(newAgent(), "--yes")
 	with := func(args ...string) []string { return slices.Concat(agent, args) }
 	for _, tt := range []struct {
@@ -318,7 +319,7 @@ func TestSetupReferences(t *testing.T) {
 
 // A platform that says yes and binds nothing is found out.
 func TestSetupReadsTheBindingBack(t *testing.T) {
-	s := newSetupStage(t, sim.SynthflowAccount{})
+	s := newSetupStage(t, synthflow.Account{})
 	to, err := url.Parse(s.platform.APIURL())
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/sim"
+	"flowbridge/sim/synthflow"
 )
 
 // secretFile writes a secret into a file of its own.
@@ -284,7 +285,7 @@ targets:
 
 // However the platform fails or lies, a command ends with an error in words.
 func TestSynthflowFaults(t *testing.T) {
-	p, err := sim.StartSynthflow(t.Context(), sim.SynthflowOptions{Token: accountToken, Log: zerolog.Nop()})
+	p, err := synthflow.Start(t.Context(), synthflow.Options{Token: accountToken, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/rest"
 	"flowbridge/sim"
+	"flowbridge/sim/vapi"
 )
 
 // vapiAccount is an account at Vapi.
@@ -174,7 +175,7 @@ func TestVapiNumberServer(t *testing.T) {
 
 // Against the stand-in, which holds to the API reference: from an empty account to a number that asks a server.
 func TestVapiStandIn(t *testing.T) {
-	v, err := sim.StartVapi(t.Context(), sim.VapiOptions{Key: accountToken, Log: zerolog.Nop()})
+	v, err := vapi.Start(t.Context(), vapi.Options{Key: accountToken, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func TestVapiStandIn(t *testing.T) {
 
 // Ids that can't be ids, or are another's, are not taken.
 func TestVapiFaults(t *testing.T) {
-	v, err := sim.StartVapi(t.Context(), sim.VapiOptions{Key: accountToken, Log: zerolog.Nop()})
+	v, err := vapi.Start(t.Context(), vapi.Options{Key: accountToken, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,170 @@
+package sim
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Side is one end of a call.
+type Side string
+
+// The two ends.
+const (
+	SideCaller Side = "caller"
+	SideAgent  Side = "agent"
+)
+
+// AgentCall is what the agent saw of one INVITE.
+type AgentCall struct {
+	Headers     []string // every X- header line as it was on the wire, without its line end, in order
+	Raw         string   // the whole INVITE as it was on the wire
+	From        string
+	PAI         string // P-Asserted-Identity
+	CallID      string
+	MaxForwards int
+
+	InvitedAt  time.Time
+	AnsweredAt time.Time
+	EndedAt    time.Time
+	EndedBy    Side   // empty before the end, and for an unanswered call
+	Status     int    // final response, 0 while ringing
+	Reason     string // its reason phrase
+
+	Media
+	ReInvites   int
+	ReferTo     string // target of the transfer that the agent asked for
+	ReferStatus int    // the answer to its REFER
+	ReferResult int    // its outcome as the other side reported it
+	GotCancel   bool
+	AckReceived bool
+}
+
+// cancel notes a CANCEL that ended the call.
+func (a *AgentCall) cancel() {
+	a.GotCancel, a.AnsweredAt = true, time.Time{}
+	a.Status, a.Reason = sip.StatusRequestTerminated, "Request Terminated"
+}
+
+// Address is a SIP URI without its parameters.
+type Address struct {
+	User string
+	Host string
+	Port int // 0: none
+}
+
+// String is the address as a URI.
+func (a Address) String() string {
+	if a.Port == 0 {
+		return fmt.Sprintf("sip:%s@%s", a.User, a.Host)
+	}
+	return fmt.Sprintf("sip:%s@%s:%d", a.User, a.Host, a.Port)
+}
+
+// Invite is the part of an INVITE that a platform reads.
+type Invite struct {
+	To   Address // the Request-URI
+	From Address
+	req  *sip.Request
+}
+
+func inviteOf(req *sip.Request) Invite {
+	to, from := req.Recipient, req.From().Address
+	return Invite{To: Address{to.User, to.Host, to.Port}, From: Address{from.User, from.Host, from.Port}, req: req}
+}
+
+// Header is the value of the first header of this name, or empty.
+func (i Invite) Header(name string) string {
+	if h := i.req.GetHeader(name); h != nil {
+		return h.Value()
+	}
+	return ""
+}
+
+// Referral is a transfer that an agent asks the caller's side for (RFC 3515).
+type Referral struct {
+	To      string   // of Refer-To, without brackets
+	Headers []Header // of the REFER
+}
+
+// Incoming is a call to an agent.
+type Incoming struct {
+	// constant
+	Invite
+	key       string
+	tx        sip.ServerTransaction
+	handler   Handler
+	acked     *signal
+	bye       *signal
+	cancelled *signal
+	referred  *signal // a transfer has come to an end
+	ended     *signal
+
+	// set by the platform before the call is answered
+	Greets string    // selects the greeting; empty: the agent does not greet
+	Leaves bool      // the agent hangs up after the greeting
+	Refers *Referral // the agent asks for this transfer before it hangs up; may be nil
+
+	mu     sync.Mutex // guards what follows
+	seen   AgentCall
+	stream *stream
+	answer []byte // the SDP that was sent
+}
+
+// newIncoming expects the own tag in the To of the INVITE.
+func newIncoming(req *sip.Request, tx sip.ServerTransaction, raw string) *Incoming {
+	c := &Incoming{
+		Invite: inviteOf(req), key: dialogKey(req.CallID().Value(), tagOf(req.To().Params)), tx: tx,
+		acked: newSignal(), bye: newSignal(), cancelled: newSignal(), referred: newSignal(), ended: newSignal(),
+	}
+	c.seen = AgentCall{
+		Raw: raw, From: req.From().Value(), CallID: req.CallID().Value(),
+		PAI: c.Header("P-Asserted-Identity"), InvitedAt: time.Now(),
+	}
+	if raw != "" {
+		c.seen.Headers = extensionLines(raw)
+	}
+	if h := req.MaxForwards(); h != nil {
+		c.seen.MaxForwards = int(h.Val())
+	}
+	return c
+}
+
+// update changes what is seen of the call.
+func (c *Incoming) update(f func(*AgentCall)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.seen)
+}
+
+// finish marks the call as over.
+func (c *Incoming) finish() {
+	c.update(func(seen *AgentCall) { seen.EndedAt = time.Now() })
+	c.ended.set()
+}
+
+// Ended is closed when the call is over.
+func (c *Incoming) Ended() <-chan struct{} { return c.ended.ch }
+
+// Seen is what the agent has seen of the call so far.
+func (c *Incoming) Seen() AgentCall {
+	c.mu.Lock()
+	out, st := c.seen, c.stream
+	c.mu.Unlock()
+	if st != nil {
+		out.Media = st.media(!out.EndedAt.IsZero())
+	}
+	return out
+}
+
+// signal is an event that happens at most once.
+type signal struct {
+	once sync.Once
+	ch   chan struct{}
+}
+
+func newSignal() *signal { return &signal{ch: make(chan struct{})} }
+
+func (s *signal) set() { s.once.Do(func() { close(s.ch) }) }

@@ -1,0 +1,170 @@
+package standin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/internal/httpd"
+	"flowbridge/sim"
+)
+
+// Server is the SIP agent and the HTTP API of a stand-in.
+type Server struct {
+	*sim.Agent
+	api      API
+	listener net.Listener
+	http     *http.Server
+	served   chan struct{}
+}
+
+// API describes an HTTP API.
+type API struct {
+	Token       string           // bearer token that each request has to show
+	TokenNeeded string           // words of the refusal without it
+	MaxBody     int64            // bytes
+	Created     int              // status of the answer to a POST; 200 if zero
+	Routes      map[string]Route // by method and path: "POST /v2/numbers/{slug}"
+	// NoRoute refuses a request for an unknown path, or with a method that the path
+	// does not have.
+	NoRoute func(r *http.Request, methods []string) *Refusal
+	// Envelope makes the body of a refusal.
+	Envelope func(code int, words []string) any
+}
+
+// Route answers a request with a value for JSON, or refuses it. The body is nil for
+// GET and DELETE.
+type Route func(r *http.Request, body []byte) (any, *Refusal)
+
+// Refusal is an error answer.
+type Refusal struct {
+	Code  int
+	Words []string
+}
+
+// Refuse makes a refusal.
+func Refuse(code int, format string, args ...any) *Refusal {
+	return &Refusal{code, []string{fmt.Sprintf(format, args...)}}
+}
+
+// Open opens both sockets. Cancelling ctx ends the calls, but not the listeners.
+func Open(ctx context.Context, listen string, o sim.AgentOptions) (*Server, error) {
+	agent, err := sim.OpenAgent(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", cmp.Or(listen, "127.0.0.1:0"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", o.Name, err), agent.Close())
+	}
+	return &Server{Agent: agent, listener: l, served: make(chan struct{})}, nil
+}
+
+// Serve serves the platform and its API until Close.
+func (s *Server) Serve(p sim.Platform, api API) {
+	s.api = api
+	s.Agent.Serve(p)
+	s.http = &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	go func() {
+		defer close(s.served)
+		_ = s.http.Serve(s.listener) // ends with Close
+	}()
+}
+
+// APIURL is the base URL of the HTTP API.
+func (s *Server) APIURL() string { return "http://" + s.listener.Addr().String() }
+
+// Close hangs up, stops listening and waits for all goroutines.
+func (s *Server) Close() error {
+	err := s.Agent.Close() // also ends API requests that hang
+	err = errors.Join(err, s.http.Close())
+	<-s.served
+	return err
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	paths := map[string]map[string]Route{"/": {}}
+	for pattern, route := range s.api.Routes {
+		method, path, _ := strings.Cut(pattern, " ")
+		if paths[path] == nil {
+			paths[path] = map[string]Route{}
+		}
+		paths[path][method] = route
+	}
+	for path, methods := range paths {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, methods) })
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.Enter() {
+			s.refuse(w, Refuse(http.StatusServiceUnavailable, "closing"))
+			return
+		}
+		defer s.Leave()
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// serve checks the token, the route and the body of a request, carries out the
+// fault and calls the route.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[string]Route) {
+	route := methods[r.Method]
+	switch {
+	case !httpd.Same(httpd.Bearer(r), s.api.Token):
+		s.refuse(w, Refuse(http.StatusUnauthorized, "%s", s.api.TokenNeeded))
+		return
+	case route == nil:
+		allowed := slices.Sorted(maps.Keys(methods))
+		refusal := s.api.NoRoute(r, allowed)
+		if refusal.Code == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+		}
+		s.refuse(w, refusal)
+		return
+	}
+	body, refusal := s.body(w, r)
+	if refusal == nil {
+		if !s.carryOut(w, r) {
+			return
+		}
+		var answer any
+		if answer, refusal = route(r, body); refusal == nil {
+			code := http.StatusOK
+			if r.Method == http.MethodPost {
+				code = cmp.Or(s.api.Created, code)
+			}
+			httpd.Answer(w, code, answer)
+			return
+		}
+	}
+	s.refuse(w, refusal)
+}
+
+// body reads a body of JSON, up to its bound.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
+	if r.Method == http.MethodGet || r.Method == http.MethodDelete {
+		return nil, nil
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, Refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.api.MaxBody))
+	if err != nil {
+		return nil, Refuse(http.StatusRequestEntityTooLarge, "body too large or cut short")
+	}
+	return body, nil
+}
+
+func (s *Server) refuse(w http.ResponseWriter, no *Refusal) {
+	httpd.Answer(w, no.Code, s.api.Envelope(no.Code, no.Words))
+}

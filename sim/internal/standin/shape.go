@@ -1,0 +1,190 @@
+package standin
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"flowbridge/internal/rest"
+)
+
+// Object is a JSON object: strings, json.Number, bool, nil, []any and map[string]any.
+type Object map[string]any
+
+// ParseObject reads one JSON object. Members must not appear twice.
+func ParseObject(body []byte) (Object, error) {
+	o, err := rest.ParseObject(body)
+	if err != nil {
+		return nil, fmt.Errorf("the body %w", err)
+	}
+	return Object(o), nil
+}
+
+// Has says whether a member exists.
+func (o Object) Has(name string) bool { _, has := o[name]; return has }
+
+// Text is a member that is a string, or empty.
+func (o Object) Text(name string) string { s, _ := o[name].(string); return s }
+
+// Object is a member that is an object, or nil.
+func (o Object) Object(name string) Object { m, _ := o[name].(map[string]any); return m }
+
+// Texts are the strings of a member that is a list.
+func (o Object) Texts(name string) (all []string) {
+	list, _ := o[name].([]any)
+	for _, v := range list {
+		if s, ok := v.(string); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Check returns what is wrong with a value, as "must be …", or nothing.
+type Check func(v any) string
+
+// Fields are the members that an object may have.
+type Fields map[string]Check
+
+// With adds members with the same check.
+func (f Fields) With(check Check, names ...string) Fields {
+	for _, name := range names {
+		f[name] = check
+	}
+	return f
+}
+
+// Shape is the members that an object may have and must have.
+type Shape struct {
+	Fields   Fields
+	Required []string
+	Words    Words
+}
+
+// Words are formats for the faults of an object. Each has the name of a member;
+// Wrong also has what its check returned.
+type Words struct{ Unknown, Wrong, Missing string }
+
+// Wrong lists the faults of an object, in the order of its names.
+func (s Shape) Wrong(object map[string]any) (all []string) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		check, known := s.Fields[name]
+		if !known {
+			all = append(all, fmt.Sprintf(s.Words.Unknown, name))
+		} else if wrong := check(object[name]); wrong != "" {
+			all = append(all, fmt.Sprintf(s.Words.Wrong, name, wrong))
+		}
+	}
+	for _, name := range s.Required {
+		if _, there := object[name]; !there {
+			all = append(all, fmt.Sprintf(s.Words.Missing, name))
+		}
+	}
+	return all
+}
+
+// Check accepts an object of this shape.
+func (s Shape) Check(v any) string {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return "must be an object"
+	}
+	if wrong := s.Wrong(object); len(wrong) > 0 {
+		return "is not valid: " + strings.Join(wrong, ", ")
+	}
+	return ""
+}
+
+// kind accepts values of one type.
+func kind[T any](words string) Check {
+	return func(v any) string {
+		if _, ok := v.(T); !ok {
+			return words
+		}
+		return ""
+	}
+}
+
+// The kinds of JSON.
+var (
+	IsString = kind[string]("must be a string")
+	IsBool   = kind[bool]("must be true or false")
+	IsList   = kind[[]any]("must be a list")
+	IsObject = kind[map[string]any]("must be an object")
+	IsNumber = kind[json.Number]("must be a number")
+)
+
+// IsWhole accepts a whole number.
+func IsWhole(v any) string {
+	n, _ := v.(json.Number)
+	if _, err := n.Int64(); err != nil {
+		return "must be a whole number"
+	}
+	return ""
+}
+
+// IsStrings accepts a list of strings.
+func IsStrings(v any) string {
+	list, ok := v.([]any)
+	if !ok || slices.ContainsFunc(list, func(one any) bool { return IsString(one) != "" }) {
+		return "must be a list of strings"
+	}
+	return ""
+}
+
+// IsStringMap accepts an object of strings.
+func IsStringMap(v any) string {
+	object, ok := v.(map[string]any)
+	for _, value := range object {
+		ok = ok && IsString(value) == ""
+	}
+	if !ok {
+		return "must be an object of strings"
+	}
+	return ""
+}
+
+// IsOneOf accepts one of these strings.
+func IsOneOf(values ...string) Check {
+	return func(v any) string {
+		if s, ok := v.(string); !ok || !slices.Contains(values, s) {
+			return "must be one of " + strings.Join(values, ", ")
+		}
+		return ""
+	}
+}
+
+// NumberWithin accepts a number of a range.
+func NumberWithin(low, high float64) Check {
+	return func(v any) string {
+		n, _ := v.(json.Number)
+		if f, err := n.Float64(); err != nil || f < low || f > high {
+			return fmt.Sprintf("must be a number from %v to %v", low, high)
+		}
+		return ""
+	}
+}
+
+// TextWithin accepts a string of this many characters.
+func TextWithin(shortest, longest int) Check {
+	return func(v any) string {
+		s, ok := v.(string)
+		if n := utf8.RuneCountInString(s); !ok || n < shortest || n > longest {
+			return fmt.Sprintf("must be a string of %d to %d characters", shortest, longest)
+		}
+		return ""
+	}
+}
+
+// IsURL accepts an http or https URL.
+func IsURL(v any) string {
+	s, _ := v.(string)
+	if u, err := url.Parse(s); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {
+		return "must be an http or https URL"
+	}
+	return ""
+}

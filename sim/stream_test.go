@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"time"
+)
+
+func packet(seq uint16, ts uint32, ssrc uint32, kind byte, payload []byte) []byte {
+	b := make([]byte, rtpHeader, rtpHeader+len(payload))
+	b[0], b[1] = 0x80, kind
+	binary.BigEndian.PutUint16(b[2:], seq)
+	binary.BigEndian.PutUint32(b[4:], ts)
+	binary.BigEndian.PutUint32(b[8:], ssrc)
+	return append(b, payload...)
+}
+
+func TestReceptionCounts(t *testing.T) {
+	var r reception
+	now := time.Unix(0, 0)
+	frame := func(v byte) []byte {
+		f := make([]byte, frameSamples)
+		for i := range f {
+			f[i] = v
+		}
+		return f
+	}
+	u, _ := codecFor(payloadPCMU)
+	peer := &remoteMedia{codec: u, event: 101}
+	in := func(seq int, v byte) { r.take(packet(uint16(seq), uint32(seq)*160, 1, 0, frame(v)), peer, now) }
+	in(65534, 1)
+	in(65535, 2)
+	in(65536+1, 4) // over the wrap, one late
+	in(65536, 3)
+	in(65536, 3)   // twice
+	in(65536+4, 7) // two lost
+	r.take([]byte("no rtp at all"), peer, now)
+	r.take(packet(9, 9, 1, 96, frame(0)), peer, now)
+	r.take(packet(5, 65540*160, 1, 101, []byte{5, 0, 0, 80}), peer, now)
+	r.take(packet(6, 65540*160, 1, 101, []byte{5, 0x80, 0, 160}), peer, now)
+	if got := r.lost(); r.stats.Received != 7 || got != 2 || r.stats.OutOfOrder != 1 || r.stats.Duplicates != 1 || r.stats.Foreign != 2 {
+		t.Errorf("got %+v, lost %d", r.stats, got)
+	}
+	if string(r.digits) != "5" {
+		t.Errorf("digits %q", r.digits)
+	}
+	for i, want := range []byte{1, 2, 3, 4, 0xff, 0xff, 7} {
+		if got := r.heard[i*frameSamples]; got != want {
+			t.Errorf("frame %d: got %d; want %d", i, got, want)
+		}
+	}
+	// Another source goes on where the first one ended.
+	r.take(packet(100, 5, 2, 8, frame(0xd5)), peer, now)
+	if len(r.heard) != 8*frameSamples || r.lost() != 2 {
+		t.Errorf("got %d samples, %d lost", len(r.heard), r.lost())
+	}
+}
+
+func TestTones(t *testing.T) {
+	if _, err := newTones("12x"); err == nil {
+		t.Error("accepted x")
+	}
+	q, _ := newTones("1D")
+	events, firsts, ends := 0, 0, 0
+	for f := range uint32(60) {
+		p, _, first, event := q.next(f * frameSamples)
+		if !event {
+			continue
+		}
+		events++
+		if first {
+			firsts++
+		}
+		if p[1]&0x80 != 0 {
+			ends++
+		}
+	}
+	if events != 16 || firsts != 2 || ends != 6 {
+		t.Errorf("got %d packets, %d firsts, %d ends", events, firsts, ends)
+	}
+	if _, _, _, event := (*tones)(nil).next(0); event {
+		t.Error("event from nothing")
+	}
+}
+
+// The echo comes after its delay, frame by frame, and the greeting replaces it.
+func TestEchoIsDelayed(t *testing.T) {
+	now := time.Unix(0, 0)
+	frame := func(v byte) []byte { return bytes.Repeat([]byte{v}, frameSamples) }
+	s := &stream{over: newSignal()}
+	s.echoAfter(3 * frameTime)
+	s.say(frame(9), false)
+	for i := range byte(3) {
+		s.echo.push(frame(i+1), now.Add(time.Duration(i)*frameTime))
+	}
+	s.echo.push([]byte("short"), now)
+	got := make([]byte, frameSamples)
+	for i, want := range []byte{9, 0xff, 0xff, 1, 2, 3, 0xff} {
+		s.fill(got, 0xff, now.Add(time.Duration(i)*frameTime))
+		if !bytes.Equal(got, frame(want)) {
+			t.Errorf("frame %d: got %d; want %d", i, got[0], want)
+		}
+	}
+	for range 2 * echoMargin {
+		s.echo.push(frame(1), now)
+	}
+	if n := len(s.echo.frames); n != echoMargin+3 {
+		t.Errorf("%d frames are queued", n)
+	}
+}

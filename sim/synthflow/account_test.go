@@ -1,0 +1,342 @@
+package synthflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"flowbridge/sim/internal/standin"
+
+	"github.com/rs/zerolog"
+)
+
+type accountAnswer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// at finds a value by its dotted path; numbers are places in lists.
+func (a accountAnswer) at(t *testing.T, path string) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		t.Fatalf("%s: %v", a.body, err)
+	}
+	for key := range strings.SplitSeq(path, ".") {
+		switch in := v.(type) {
+		case map[string]any:
+			v = in[key]
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(key, &i); err != nil || i >= len(in) {
+				t.Fatalf("%s: no %s", a.body, path)
+			}
+			v = in[i]
+		default:
+			t.Fatalf("%s: no %s", a.body, path)
+		}
+	}
+	return v
+}
+
+func accountCall(t *testing.T, s *Platform, method, path, body string, headers ...string) accountAnswer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.APIURL()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.Token())
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accountAnswer{res.StatusCode, res.Header, string(b)}
+}
+
+// From an empty account to a number with its agent, as the setup guides say it,
+// and back.
+func TestAccountFromEmptyToBound(t *testing.T) {
+	s := startPlatform(t, Options{Account: Account{Workspaces: []string{"w1"}}})
+	call := func(want int, method, path, body string) accountAnswer {
+		t.Helper()
+		a := accountCall(t, s, method, path, body)
+		if a.code != want {
+			t.Fatalf("%s %s %s: got %d %s; want %d", method, path, body, a.code, a.body, want)
+		}
+		return a
+	}
+	// The setup guides' body, without provider and termination_uri.
+	n := call(200, "POST", "/v2/custom-numbers", `{"workspace_id":"w1","phone_number":"+15550100002","friendly_name":"Front desk","trunk_username":"u","trunk_pwd":"p4ss"}`)
+	if n.at(t, "status") != "ok" || len(n.at(t, "response.key").(string)) != 36 || n.at(t, "response.phone_number") != "+15550100002" {
+		t.Errorf("import: %s", n.body)
+	}
+	call(400, "POST", "/v2/custom-numbers", `{"workspace_id":"w1","phone_number":"+15550100002"}`) // a duplicate
+	list := call(200, "GET", "/v2/numbers?workspace=w1", "")
+	if list.at(t, "response.phone_numbers.0.number") != "+15550100002" || list.at(t, "response.phone_numbers.0.is_available") != true ||
+		list.at(t, "response.pagination.total_records") != 1.0 || list.at(t, "response.pagination.limit") != 20.0 {
+		t.Errorf("list: %s", list.body)
+	}
+	made := call(200, "POST", "/v2/assistants", `{"type":"inbound","name":"TestName","phone_number":"+15550100002","voice_engine_version":"2.0",`+
+		`"agent":{"llm":"gpt-4o","language":"en-US","prompt":"hey","greeting_message":"hi","voice_id":"v"}}`)
+	id := made.at(t, "response.model_id").(string)
+	if made.at(t, "details.phone") != "+15550100002" || made.at(t, "details.voice") != "v" || !modelID.MatchString(id) {
+		t.Errorf("agent: %s", made.body)
+	}
+	call(400, "POST", "/v2/assistants", `{"type":"inbound","name":"Second","phone_number":"+15550100002","agent":{}}`)
+	if list = call(200, "GET", "/v2/numbers?workspace=w1&is_available=true", ""); list.at(t, "response.pagination.total_records") != 0.0 {
+		t.Errorf("available: %s", list.body)
+	}
+	one := call(200, "GET", "/v2/numbers/15550100002?workspace=w1", "")
+	if one.at(t, "slug") != "15550100002" || one.at(t, "provider_name") != "custom" || one.at(t, "assistants.0") != id || one.at(t, "uac_register_expires") != 300.0 {
+		t.Errorf("number: %s", one.body)
+	}
+	call(200, "PATCH", "/v2/numbers/15550100002", `{"sip_term_uri":"sbc.example.com","uac_enabled":true,"uac_register_expires":60}`)
+	if one = call(200, "GET", "/v2/numbers/15550100002?workspace=w1", ""); one.at(t, "sip_term_uri") != "sbc.example.com" || one.at(t, "uac_enabled") != true {
+		t.Errorf("after the change: %s", one.body)
+	}
+	call(200, "PUT", "/v2/assistants/"+id, `{"agent":{"greeting_message":"hello"}}`)
+	got := call(200, "GET", "/v2/assistants/"+id, "")
+	if got.at(t, "response.assistants.0.agent.greeting_message") != "hello" || got.at(t, "response.assistants.0.agent.prompt") != "hey" ||
+		got.at(t, "response.assistants.0.name") != "TestName" || got.at(t, "response.assistants.0.model_id") != id {
+		t.Errorf("agent: %s", got.body)
+	}
+	if all := call(200, "GET", "/v2/assistants/", ""); all.at(t, "response.assistants.0.type") != "inbound" {
+		t.Errorf("agents: %s", all.body)
+	}
+	if b := s.Numbers(); len(b) != 1 || b[0] != (Number{"+15550100002", id}) {
+		t.Errorf("bound: %v", b)
+	}
+	out := call(200, "POST", "/v2/assistants", `{"type":"outbound","name":"Caller","agent":{}}`).at(t, "response.model_id").(string)
+	call(200, "PUT", "/v2/assistants/"+out+"/phone_numbers", `{"phone_numbers":["+15550100002"]}`)
+	call(400, "PUT", "/v2/assistants/"+id+"/phone_numbers", `{"phone_numbers":["+15550100002"]}`) // inbound
+	call(404, "PUT", "/v2/assistants/"+out+"/phone_numbers", `{"phone_number_slugs":["1"]}`)
+	if got = call(200, "GET", "/v2/assistants/"+out, ""); got.at(t, "response.assistants.0.attached_phone_numbers.0.slug") != "15550100002" {
+		t.Errorf("attached: %s", got.body)
+	}
+	call(200, "DELETE", "/v2/assistants/"+out+"/phone_numbers/15550100002", "")
+	call(200, "DELETE", "/v2/numbers/15550100002", "")
+	call(404, "GET", "/v2/numbers/15550100002?workspace=w1", "")
+	if got = call(200, "GET", "/v2/assistants/"+id, ""); got.at(t, "response.assistants.0.phone_number") != "" {
+		t.Errorf("the number is still there: %s", got.body)
+	}
+	call(200, "DELETE", "/v2/assistants/"+id, "")
+	call(404, "GET", "/v2/assistants/"+id, "")
+}
+
+// What the documents do not allow is refused, with the field's name.
+func TestAccountIsStrict(t *testing.T) {
+	numbers := []Number{{Number: "+15550100009"}}
+	s := startPlatform(t, Options{Account: Account{Workspaces: []string{"w1"}, Numbers: numbers}})
+	number := func(fields string) string { return `{"workspace_id":"w1","phone_number":"+15550100003"` + fields + `}` }
+	agent := func(fields string) string { return `{"type":"inbound","name":"A","agent":{}` + fields + `}` }
+	for _, tt := range []struct {
+		method, path, body string
+		code               int
+		words              string
+	}{
+		{"POST", "/v2/custom-numbers", `{"phone_number":"+15550100003"}`, 422, `\"workspace_id\" is missing`},
+		{"POST", "/v2/custom-numbers", `{"workspace_id":"w1"}`, 422, `\"phone_number\" is missing`},
+		{"POST", "/v2/custom-numbers", `{"workspace_id":"","phone_number":"+15550100003"}`, 400, `\"workspace_id\" is empty`},
+		{"POST", "/v2/custom-numbers", `{"workspace_id":"w2","phone_number":"+15550100003"}`, 403, `workspace \"w2\" is not yours`},
+		{"POST", "/v2/custom-numbers", `{"workspace_id":"w1","phone_number":"5550100003"}`, 400, "not E.164"},
+		{"POST", "/v2/custom-numbers", `{"workspace_id":"w1","phone_number":15550100003}`, 422, `\"phone_number\" must be a string`},
+		{"POST", "/v2/custom-numbers", number(`,"provider_name":"custom"`), 400, `\"termination_uri\" is required`},
+		{"POST", "/v2/custom-numbers", number(`,"provider_name":"twilio"`), 400, `\"termination_uri\" is required`},
+		{"POST", "/v2/custom-numbers", number(`,"provider_name":"ring_central"`), 400, `\"termination_uri\" is required`},
+		{"POST", "/v2/custom-numbers", number(`,"provider_name":"bandwidth"`), 422, `\"provider_name\" must be one of`},
+		{"POST", "/v2/custom-numbers", number(`,"sip_term_uri":"x"`), 422, `unknown field \"sip_term_uri\"`},
+		{"POST", "/v2/custom-numbers", number(`,"uac_enabled":true`), 400, `\"trunk_username\" and \"trunk_pwd\" are required`},
+		{"POST", "/v2/custom-numbers", number(`,"uac_enabled":"yes"`), 422, `must be true or false`},
+		{"POST", "/v2/custom-numbers", number(`,"uac_register_expires":30`), 400, "from 60 to 3600"},
+		{"POST", "/v2/custom-numbers", number(`,"uac_register_expires":60.5`), 422, "whole number"},
+		{"POST", "/v2/custom-numbers", number(`,"color":"red"`), 422, `unknown field \"color\"`},
+		{"POST", "/v2/custom-numbers", number(`,"phone_number":"+1"`), 400, "there twice"},
+		{"POST", "/v2/custom-numbers", number(`,`), 400, "JSON"},
+		{"POST", "/v2/custom-numbers", `[]`, 400, "not a JSON object"},
+		{"POST", "/v2/custom-numbers", number(``) + "x", 400, "follows"},
+		{"GET", "/v2/custom-numbers", "", 405, "use POST"},
+		{"GET", "/v2/numbers", "", 422, `\"workspace\" is missing`},
+		{"GET", "/v2/numbers?workspace=w2", "", 403, "not yours"},
+		{"GET", "/v2/numbers?workspace=w1&limit=x", "", 422, "limit"},
+		{"GET", "/v2/numbers?workspace=w1&is_available=1", "", 422, "is_available"},
+		{"GET", "/v2/numbers/15550100009", "", 422, `\"workspace\" is missing`},
+		{"GET", "/v2/numbers/+15550100009?workspace=w1", "", 404, "without its +"},
+		{"GET", "/v2/numbers/1?workspace=w1", "", 404, "no phone number"},
+		{"PATCH", "/v2/numbers/15550100009", `{"workspace_id":"w2"}`, 422, `unknown field \"workspace_id\"`},
+		{"PATCH", "/v2/numbers/15550100009", `{"termination_uri":"a","sip_term_uri":"b"}`, 400, "differ"},
+		{"PATCH", "/v2/numbers/15550100009", `{"termination_uri":"","provider_name":"telnyx"}`, 400, "is required"},
+		{"POST", "/v2/assistants", `{"type":"inbound","name":"A"}`, 422, `\"agent\" is missing`},
+		{"POST", "/v2/assistants", `{"type":"voice","name":"A","agent":{}}`, 422, "must be one of inbound, outbound, widget"},
+		{"POST", "/v2/assistants", `{"type":"inbound","name":"","agent":{}}`, 400, `\"name\" is empty`},
+		{"POST", "/v2/assistants", `{"type":"inbound","name":"A","agent":[]}`, 422, `\"agent\" must be an object`},
+		{"POST", "/v2/assistants", `{"type":"inbound","name":"A","agent":{"greeting":"x"}}`, 422, `unknown field \"greeting\"`},
+		{"POST", "/v2/assistants", `{"type":"inbound","name":"A","agent":{"greeting_message_mode":"robot"}}`, 422, "agent_static"},
+		{"POST", "/v2/assistants", agent(`,"phone_number":"+15550100003"`), 400, "import it before"},
+		{"POST", "/v2/assistants", agent(`,"phone_number":"+15550100009"`), 400, "is linked to inbound agent"},
+		{"POST", "/v2/assistants", agent(`,"voice_engine_version":"3"`), 400, "voice_engine_version"},
+		{"POST", "/v2/assistants", agent(`,"voice_engine_version":2.0`), 422, "voice_engine_version"},
+		{"POST", "/v2/assistants", agent(`,"external_webhook_url":"www.example.com"`), 400, "external_webhook_url"},
+		{"POST", "/v2/assistants", agent(`,"max_duration":{"seconds":1}`), 422, "max_duration"},
+		{"POST", "/v2/assistants", agent(`,"end_call_reasons":[1]`), 422, "list of strings"},
+		{"POST", "/v2/assistants/", agent(``), 405, "use GET"},
+		{"GET", "/v2/assistants", "", 405, "use POST"},
+		{"PUT", "/v2/assistants/x", `{"type":"inbound"}`, 422, `unknown field \"type\"`},
+		{"PUT", "/v2/assistants/x", `{"name":"B"}`, 404, `no agent \"x\"`},
+		{"PUT", "/v2/assistants/" + s.Numbers()[0].ModelID + "/phone_numbers", `{}`, 422, "phone_numbers"},
+		{"GET", "/v2/calls/x", "", 404, `no call \"x\"`},
+		{"GET", "/v2/agents", "", 404, "no such path"},
+		{"POST", "/v2/prepare_inbound", strings.Replace(requestBody("+15550100009"), `"w"`, `"w2"`, 1), 403, "not yours"},
+		{"POST", "/v2/prepare_inbound", strings.Replace(requestBody("+15550100009"), `"w"`, `"w1"`, 1), 404, `no agent \"m\"`},
+	} {
+		a := accountCall(t, s, tt.method, tt.path, tt.body)
+		if a.code != tt.code || !strings.Contains(a.body, tt.words) {
+			t.Errorf("%s %s %s: got %d %s; want %d and %s", tt.method, tt.path, tt.body, a.code, a.body, tt.code, tt.words)
+			continue
+		}
+		for _, key := range []string{"status", "description", "request_id", "category"} {
+			if text, _ := a.at(t, "detail."+key).(string); text == "" {
+				t.Errorf("%s: no detail.%s", a.body, key)
+			}
+		}
+	}
+	if a := accountCall(t, s, "POST", "/v2/assistants", "{}", "Authorization", "Bearer x"); a.code != 401 {
+		t.Errorf("wrong token: %d", a.code)
+	}
+	if a := accountCall(t, s, "POST", "/v2/assistants", "{}", "Content-Type", "text/plain"); a.code != 415 {
+		t.Errorf("wrong type: %d", a.code)
+	}
+	if got := len(s.Numbers()); got != 1 {
+		t.Errorf("%d numbers after all that", got)
+	}
+}
+
+// Providers whose SIP domain the platform knows need no termination_uri; two of
+// them have identifiers of their own, one leaves the number to the platform.
+func TestAccountProviders(t *testing.T) {
+	s := startPlatform(t, Options{})
+	for body, code := range map[string]int{
+		`{"workspace_id":"w","phone_number":"ext-17","provider_name":"five9"}`:                                    200,
+		`{"workspace_id":"w","phone_number":"a/b","provider_name":"zoom"}`:                                        400,
+		`{"workspace_id":"w","phone_number":"+15550100011","provider_name":"ringcx"}`:                             200,
+		`{"workspace_id":"w","provider_name":"8x8"}`:                                                              200,
+		`{"workspace_id":"w","phone_number":"+15550100012","provider_name":"custom","termination_uri":"sip.x.y"}`: 200,
+	} {
+		if a := accountCall(t, s, "POST", "/v2/custom-numbers", body); a.code != code {
+			t.Errorf("%s: got %d %s; want %d", body, a.code, a.body, code)
+		}
+	}
+	if a := accountCall(t, s, "GET", "/v2/numbers?workspace=w&limit=2&offset=3", ""); a.at(t, "response.pagination.total_records") != 4.0 ||
+		len(a.at(t, "response.phone_numbers").([]any)) != 1 {
+		t.Errorf("second page: %s", a.body)
+	}
+}
+
+func TestVoiceEngineVersion(t *testing.T) {
+	with, without := `{"type":"inbound","name":"A","agent":{},"voice_engine_version":"2.0"}`, `{"type":"inbound","name":"A","agent":{}}`
+	for engine, want := range map[string][2]int{VoiceEngineAccept: {200, 200}, VoiceEngineRequire: {200, 400}, VoiceEngineRefuse: {400, 200}} {
+		s := startPlatform(t, Options{Account: Account{VoiceEngine: engine, LegacyIDs: true}})
+		for i, body := range []string{with, without} {
+			a := accountCall(t, s, "POST", "/v2/assistants", body)
+			if a.code != want[i] || a.code == 400 && !strings.Contains(a.body, `\"voice_engine_version\"`) {
+				t.Errorf("%s, %s: got %d %s", engine, body, a.code, a.body)
+			}
+			if a.code == 200 {
+				if id := a.at(t, "response.model_id").(string); !modelID.MatchString(id) || !strings.Contains(id, "x") {
+					t.Errorf("id %q is not of the old form", id)
+				}
+			}
+		}
+	}
+}
+
+func TestGatewayErrors(t *testing.T) {
+	s := startPlatform(t, Options{Account: Account{Gateway: true}})
+	if a := accountCall(t, s, "POST", "/v2/assistants", "{}"); a.code != 422 || a.at(t, "error") != "unprocessable_entity" ||
+		!strings.Contains(a.at(t, "message").(string), "is missing") {
+		t.Errorf("got %d %s", a.code, a.body)
+	}
+	if a := accountCall(t, s, "POST", "/v2/prepare_inbound", "{}"); a.code != 400 || a.at(t, "error") != "bad_request" {
+		t.Errorf("got %d %s", a.code, a.body)
+	}
+}
+
+func TestShortAnswer(t *testing.T) {
+	s := startPlatform(t, Options{ShortAnswer: true})
+	code, body := post(t, s, s.Token(), requestBody(number))
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(body), &fields); err != nil || code != 200 || len(fields) != 6 || fields["direction"] != "inbound" {
+		t.Errorf("got %d %s", code, body)
+	}
+}
+
+// No answer and no log line has a password or a token.
+func TestAccountKeepsSecrets(t *testing.T) {
+	var log bytes.Buffer
+	s := startPlatform(t, Options{Token: faultToken, Log: zerolog.New(zerolog.SyncWriter(&log))})
+	seen := accountCall(t, s, "POST", "/v2/custom-numbers", `{"workspace_id":"w","phone_number":"+15550100002","trunk_username":"u","trunk_pwd":"p4ss-w0rd"}`).body
+	seen += accountCall(t, s, "PATCH", "/v2/numbers/15550100002", `{"trunk_pwd":"p4ss-w0rd-2"}`).body
+	seen += accountCall(t, s, "GET", "/v2/numbers/15550100002?workspace=w", "").body
+	seen += accountCall(t, s, "GET", "/v2/numbers?workspace=w", "").body + log.String()
+	if strings.Contains(seen, "p4ss") || strings.Contains(seen, faultToken) || !strings.Contains(seen, "+15550100002") {
+		t.Errorf("got %s", seen)
+	}
+}
+
+func TestAccountIsBounded(t *testing.T) {
+	s := startPlatform(t, Options{})
+	for i := range maxAgents {
+		id := strconv.Itoa(i)
+		s.account.agents.Put(id, &accountAgent{id: id, fields: standin.Object{}})
+		s.account.numbers.Put(id, &accountNumber{slug: id})
+	}
+	if a := accountCall(t, s, "POST", "/v2/assistants", `{"type":"inbound","name":"A","agent":{}}`); a.code != 400 || !strings.Contains(a.body, "limit") {
+		t.Errorf("got %d %s", a.code, a.body)
+	}
+	if a := accountCall(t, s, "POST", "/v2/custom-numbers", `{"workspace_id":"w","phone_number":"+15550100002"}`); a.code != 400 || !strings.Contains(a.body, "limit") {
+		t.Errorf("got %d %s", a.code, a.body)
+	}
+}
+
+func TestParseSynthflowNumber(t *testing.T) {
+	for in, want := range map[string]Number{
+		"+15550100002": {Number: "+15550100002"},
+		"+15550100002=1744274157255x646200691892837600":        {"+15550100002", "1744274157255x646200691892837600"},
+		"+15550100002=a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b":    {"+15550100002", "a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b"},
+		"+15550100002=a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b\nx": {},
+		"15550100002": {}, "": {}, "+1": {}, "+15550100002=": {}, "+15550100002=x": {}, "=x": {},
+	} {
+		got, err := ParseNumber(in)
+		if got != want || (err != nil) != (want == Number{}) {
+			t.Errorf("%q: got %v, %v", in, got, err)
+		}
+	}
+	for _, o := range []Account{
+		{VoiceEngine: "2.0"},
+		{Workspaces: []string{""}},
+		{Numbers: []Number{{Number: "+1"}, {Number: "+1"}}},
+		{Numbers: []Number{{"+1", "m"}, {"+2", "m"}}},
+		{Numbers: make([]Number, maxNumbers+1)},
+	} {
+		if _, err := Start(t.Context(), Options{Account: o}); err == nil {
+			t.Errorf("%+v accepted", o)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package synthflow
+
+import (
+	"regexp"
+	"strings"
+
+	"flowbridge/synthflow"
+)
+
+// INVITEs that need no prepare_inbound.
+const (
+	DirectDialAuto = "auto" // those to an imported number
+	DirectDialOn   = "on"   // also those to any number while the account has none
+	DirectDialOff  = "off"  // none
+)
+
+// direct says whether a number may be called without a prepared call.
+func (p *Platform) direct(number dialled) bool {
+	switch p.opts.DirectDial {
+	case DirectDialOff:
+		return false
+	case DirectDialOn:
+		return true
+	}
+	return number.imported
+}
+
+// readXEI reads the header X-EI. The string is the reason of a refusal. With direct
+// dial, the header may be absent, have no S token, or be a bare id as in the guide
+// to direct dialling (X-EI=<CallSid>).
+func (c *call) readXEI(direct bool) (synthflow.XEI, string) {
+	headers := 0
+	for _, line := range c.In.Seen().Headers {
+		if isXEI(line) {
+			headers++
+		}
+	}
+	switch {
+	case headers == 0 && direct:
+		return synthflow.XEI{}, ""
+	case headers == 0:
+		return synthflow.XEI{}, "no X-EI header"
+	case headers > 1:
+		return synthflow.XEI{}, "more than one X-EI header"
+	}
+	_, value, _ := strings.Cut(c.Seen().XEI, ":")
+	value = strings.TrimSpace(value)
+	if direct && bareXEI.MatchString(value) && !tokenXEI.MatchString(value) {
+		return synthflow.XEI{E: value}, ""
+	}
+	x, err := synthflow.ParseXEI(value)
+	switch {
+	case err != nil:
+		return synthflow.XEI{}, err.Error()
+	case x.S == "" && !direct:
+		return synthflow.XEI{}, "X-EI without S token"
+	}
+	return x, ""
+}
+
+func isXEI(line string) bool {
+	name, _, _ := strings.Cut(line, ":")
+	return strings.EqualFold(strings.TrimSpace(name), "X-EI")
+}
+
+var (
+	bareXEI  = regexp.MustCompile(`^[^;\s]+$`)
+	tokenXEI = regexp.MustCompile(`^[SEO]\.`)
+)
+
+var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
+
+// variablesOf makes variables of X- header lines, by their whole names. Case counts
+// (pass-call-context page). The first of two equal names counts.
+func variablesOf(lines []string) (all map[string]string, ignored int) {
+	for _, line := range lines {
+		if isXEI(line) {
+			continue
+		}
+		name, value, _ := strings.Cut(line, ":")
+		name = strings.TrimSpace(name)
+		if _, twice := all[name]; twice || !variableName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
+			ignored++
+			continue
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[name] = strings.TrimSpace(value)
+	}
+	return all, ignored
+}
+
+// carriedDiversion is the value of X-Diversion, which replaces a Diversion that a
+// carrier removes.
+func carriedDiversion(lines []string) string {
+	for _, line := range lines {
+		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), "X-Diversion") {
+			return value
+		}
+	}
+	return ""
+}
+
+var uriUser = regexp.MustCompile(`(?i)\b(?:sips?|tel):([^@;>?, ]*)`)
+
+// numberIn is the user part of the first URI in a header's value, or the value
+// itself.
+func numberIn(value string) string {
+	if m := uriUser.FindStringSubmatch(value); m != nil {
+		return m[1]
+	}
+	return strings.TrimSpace(value)
+}

@@ -1,0 +1,275 @@
+package synthflow
+
+import (
+	"maps"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"flowbridge/sim"
+)
+
+const (
+	otherNumber = "+15075785608"
+	legacyID    = "1744274157255x646200691892837600"
+)
+
+func bound(direct string) Options {
+	return Options{RingFor: -1, DirectDial: direct, Account: Account{Numbers: []Number{{number, legacyID}}}}
+}
+
+func last(s *Platform) Call { calls := s.Calls(); return calls[len(calls)-1] }
+
+// Without a prepared call the number decides, and X-EI only tells more.
+func TestDirectDial(t *testing.T) {
+	t.Parallel()
+	s, c := startPlatform(t, bound("")), startCarrier(t)
+	free := accountCall(t, s, "POST", "/v2/custom-numbers", `{"workspace_id":"w","phone_number":"`+otherNumber+`"}`)
+	if free.code != 200 {
+		t.Fatal(free.body)
+	}
+	for _, tt := range []struct {
+		name    string
+		user    string
+		headers []sim.Header
+		status  int
+		reason  string
+		ei      string
+		o       string
+	}{
+		{"no X-EI", number, nil, 200, "OK", "", ""},
+		{"without +", number[1:], nil, 200, "OK", "", ""},
+		{"bare", number, []sim.Header{{Name: "X-EI", Value: "CA0123456789abcdef0123456789abcdef"}}, 200, "OK", "CA0123456789abcdef0123456789abcdef", ""},
+		{"external", number, []sim.Header{{Name: "x-ei", Value: "E.GHL-7;"}}, 200, "OK", "GHL-7", ""},
+		{"caller", number, []sim.Header{{Name: "X-EI", Value: "O.+15550100009;E.7;"}}, 200, "OK", "7", "+15550100009"},
+		{"Diversion", number, []sim.Header{{Name: "Diversion", Value: `"Desk" <SIP:+15550100008;x=y@pbx.example>;reason=no-answer`}}, 200, "OK", "", "+15550100008"},
+		{"X-Diversion", number, []sim.Header{{Name: "X-Diversion", Value: "<tel:+15550100007>"}}, 200, "OK", "", "+15550100007"},
+		{"X-EI before Diversion", number, []sim.Header{{Name: "X-EI", Value: "O.+1555;"}, {Name: "Diversion", Value: "<sip:+1556@x>"}}, 200, "OK", "", "+1555"},
+		{"bare S", number, []sim.Header{{Name: "X-EI", Value: "S.4711"}}, 403, "x-ei: last token", "", ""},
+		{"not a token", number, []sim.Header{{Name: "X-EI", Value: "a;b"}}, 403, "x-ei: part that is no", "", ""},
+		{"unknown S", number, []sim.Header{{Name: "X-EI", Value: "S.4711;"}}, 403, "X-EI S token is no prepared call", "", ""},
+		{"two", number, []sim.Header{{Name: "X-EI", Value: "E.1;"}, {Name: "X-EI", Value: "E.2;"}}, 403, "more than one", "", ""},
+		{"not imported", "+15550109999", nil, 404, "Request-URI user is no imported number", "", ""},
+		{"no agent", otherNumber, nil, 404, "no inbound agent is linked", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cc := sim.CarrierCall{To: strings.Replace(target(s), number, tt.user, 1), From: "+15550100001", Headers: tt.headers}
+			cc.Hold = 1
+			r := place(t, c, cc)
+			if r.Status != tt.status || !strings.HasPrefix(r.Reason, tt.reason) {
+				t.Fatalf("got %d %s; want %d %s", r.Status, r.Reason, tt.status, tt.reason)
+			}
+			a := last(s)
+			if tt.status != 200 {
+				return
+			}
+			if a.ExternalID != tt.ei || a.Diversion != tt.o || a.ModelID != legacyID || a.SynthflowID == "" {
+				t.Errorf("got %q, %q, model %q, id %q", a.ExternalID, a.Diversion, a.ModelID, a.SynthflowID)
+			}
+			if read := accountCall(t, s, "GET", "/v2/calls/"+a.SynthflowID, ""); read.at(t, "response.calls.0.status") != "completed" ||
+				read.at(t, "response.calls.0.model_id") != legacyID || read.at(t, "response.calls.0.phone_number_from") != "+15550100001" {
+				t.Errorf("read: %s", read.body)
+			}
+		})
+	}
+}
+
+func TestDirectDialOnAndOff(t *testing.T) {
+	t.Parallel()
+	c := startCarrier(t)
+	for _, tt := range []struct {
+		o      Options
+		status int
+	}{
+		{Options{RingFor: -1, DirectDial: DirectDialOn}, 200},
+		{Options{RingFor: -1}, 403},
+		{bound(DirectDialOff), 403},
+	} {
+		s := startPlatform(t, tt.o)
+		cc := sim.CarrierCall{To: target(s), From: "+1", Hold: 1}
+		if r := place(t, c, cc); r.Status != tt.status {
+			t.Errorf("%q: got %d %s; want %d", tt.o.DirectDial, r.Status, r.Reason, tt.status)
+		}
+	}
+	if _, err := Start(t.Context(), Options{DirectDial: "maybe"}); err == nil {
+		t.Error("maybe accepted")
+	}
+}
+
+// A prepared call goes to the agent that was asked for, on any imported number.
+func TestPreparedCallOfAnAccount(t *testing.T) {
+	t.Parallel()
+	s, c := startPlatform(t, bound("")), startCarrier(t)
+	body := strings.Replace(requestBody(number), `"m"`, `"`+legacyID+`"`, 1)
+	code, answer := post(t, s, s.Token(), body)
+	if code != 200 {
+		t.Fatalf("%d %s", code, answer)
+	}
+	_, rest, _ := strings.Cut(answer, `"synthflow_call_id":"`)
+	id, _, _ := strings.Cut(rest, `"`)
+	if read := accountCall(t, s, "GET", "/v2/calls/"+id, ""); read.at(t, "response.calls.0.status") != "registered" {
+		t.Errorf("read: %s", read.body)
+	}
+	cc := withXEI(s, "S."+id+";E.our-7;")
+	cc.Headers = append(cc.Headers, sim.Header{Name: "X-Customer", Value: "Ada"})
+	if r := place(t, c, cc); r.Status != 200 {
+		t.Fatalf("got %d %s", r.Status, r.Reason)
+	}
+	if r := place(t, c, withXEI(s, "S."+id+";")); r.Status != 403 || !strings.Contains(r.Reason, "used before") {
+		t.Errorf("again: %d %s", r.Status, r.Reason)
+	}
+	read := accountCall(t, s, "GET", "/v2/calls/"+id, "")
+	for path, want := range map[string]any{
+		"status": "completed", "end_call_reason": "human_ended_call", "telephony_hangup": "caller", "external_id": "our-7",
+		"telephony_disconnect_reason": "caller_hangup", "prompt_variables.X-Customer": "Ada", "prompt_variables.s": "x", "type_of_call": "inbound",
+	} {
+		if got := read.at(t, "response.calls.0."+path); got != want {
+			t.Errorf("%s: got %v; want %v", path, got, want)
+		}
+	}
+	if text := read.at(t, "response.calls.0.transcript").(string); !strings.HasPrefix(text, "bot: ") {
+		t.Errorf("transcript %q", text)
+	}
+}
+
+// A number's own credentials are asked for, and those of another number are not
+// good for it.
+func TestNumberIsChallenged(t *testing.T) {
+	t.Parallel()
+	o := bound("")
+	o.Account.NumberAuth = true
+	s, c := startPlatform(t, o), startCarrier(t)
+	cc := sim.CarrierCall{To: target(s), From: "+1", Hold: 1, Username: "trunk", Password: "p4ss"}
+	if r := place(t, c, cc); r.Status != 200 {
+		t.Errorf("without credentials: %d %s", r.Status, r.Reason)
+	}
+	for password, want := range map[string]int{"p4ss": 200, "other": 401} {
+		a := accountCall(t, s, "PATCH", "/v2/numbers/"+number[1:], `{"trunk_username":"trunk","trunk_pwd":"`+password+`"}`)
+		if a.code != 200 {
+			t.Fatal(a.body)
+		}
+		if r := place(t, c, cc); r.Status != want {
+			t.Errorf("password %s: got %d %s; want %d", password, r.Status, r.Reason, want)
+		}
+	}
+	cc.Username, cc.Password = "", ""
+	if r := place(t, c, cc); r.Status != 401 {
+		t.Errorf("got %d %s; want 401", r.Status, r.Reason)
+	}
+}
+
+func TestVariablesOf(t *testing.T) {
+	got, ignored := variablesOf([]string{
+		"X-EI: S.1;", "x-customer-name: Ada ", "X-Customer-Name:Bob", "X-Order_7 : 1:2", "X-customer.name: x", "X-: y", "X-Order_7: 9", "X-nul: a\x00b", "X-Ümlaut: z",
+		"X-Empty:",
+	})
+	want := map[string]string{"x-customer-name": "Ada", "X-Customer-Name": "Bob", "X-Order_7": "1:2", "X-Empty": ""}
+	if !maps.Equal(got, want) || ignored != 5 {
+		t.Errorf("got %q, %d ignored", got, ignored)
+	}
+}
+
+// FuzzVariables: whatever the header lines are, names fit the rule, values are
+// of one line, and each line is a variable, X-EI or counted.
+func FuzzVariables(f *testing.F) {
+	f.Add("X-A: b\nx-a: c\nX-EI: S.1;")
+	f.Add("X-A b\n: \nX-Á: 1\nX-\x00: 1\nX-A:\x00")
+	f.Fuzz(func(t *testing.T, text string) {
+		lines := strings.Split(text, "\n")
+		all, ignored := variablesOf(lines)
+		xei := 0
+		for _, line := range lines {
+			if isXEI(line) {
+				xei++
+			}
+		}
+		if len(all)+ignored+xei != len(lines) {
+			t.Fatalf("%d variables, %d ignored, %d X-EI of %d lines", len(all), ignored, xei, len(lines))
+		}
+		for name, value := range all {
+			if !variableName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
+				t.Fatalf("%q: %q", name, value)
+			}
+		}
+		if n := numberIn(text); len(n) > len(text) || utf8.ValidString(text) && !utf8.ValidString(n) {
+			t.Fatalf("number %q of %q", n, text)
+		}
+	})
+}
+
+func TestInviteIsChecked(t *testing.T) {
+	t.Parallel()
+	s, c := startPlatform(t, Options{RingFor: -1, IDLifetime: time.Hour}), startCarrier(t)
+	used := prepareCall(t, s)
+	if r := place(t, c, withXEI(s, "S."+used+";")); r.Status != 200 {
+		t.Fatalf("first use: %d %s", r.Status, r.Reason)
+	}
+	for _, tt := range []struct {
+		name   string
+		xei    string
+		user   string
+		reason string
+	}{
+		{"unknown id", "S.4711;", number, "X-EI S token is no prepared call"},
+		{"used id", "S." + used + ";", number, "X-EI S token was used before"},
+		{"not terminated", "S." + prepareCall(t, s), number, "x-ei: last token does not end in ';'"},
+		{"bare id", prepareCall(t, s), number, "x-ei: part that is no S, E or O token"},
+		{"unknown token", "S." + prepareCall(t, s) + ";X.1;", number, "x-ei: part that is no S, E or O token"},
+		{"no S", "E.1;", number, "X-EI without S token"},
+		{"other number", "S." + prepareCall(t, s) + ";", "+15075785608", "Request-URI user is not the prepared to_number"},
+		{"no plus", "S." + prepareCall(t, s) + ";", number[1:], "OK"},
+		{"all three", "O.+1555;E.x;S." + prepareCall(t, s) + ";", number, "OK"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cc := withXEI(s, tt.xei)
+			cc.To = strings.Replace(cc.To, number, tt.user, 1)
+			r := place(t, c, cc)
+			if !strings.HasPrefix(r.Reason, tt.reason) || (r.Status == 200) != (tt.reason == "OK") {
+				t.Errorf("got %d %q; want %q", r.Status, r.Reason, tt.reason)
+			}
+			if r.Status != 200 && r.Status != 403 {
+				t.Errorf("got %d; want 403", r.Status)
+			}
+		})
+	}
+	t.Run("none and two", func(t *testing.T) {
+		cc := withXEI(s, "S."+prepareCall(t, s)+";")
+		two := cc
+		two.Headers = append(two.Headers, sim.Header{Name: "x-ei", Value: "E.1;"})
+		cc.Headers = nil
+		if r := place(t, c, cc); r.Status != 403 || r.Reason != "no X-EI header" {
+			t.Errorf("got %d %s", r.Status, r.Reason)
+		}
+		if r := place(t, c, two); r.Status != 403 || r.Reason != "more than one X-EI header" {
+			t.Errorf("got %d %s", r.Status, r.Reason)
+		}
+	})
+}
+
+// The id is in the greeting, and X-EI is kept as it was on the wire.
+func TestPreparedCallIsGreeted(t *testing.T) {
+	t.Parallel()
+	p, c := startPlatform(t, Options{RingFor: 50 * time.Millisecond}), startCarrier(t)
+	id := prepareCall(t, p)
+	cc := withXEI(p, "S."+id+";")
+	cc.Heard = 110
+	r := place(t, c, cc)
+	if _, score := sim.Match(r.Heard, sim.Greeting(id)); score < 0.95 {
+		t.Errorf("greeting: score %.2f", score)
+	}
+	if a, want := ended(t, p, id), "X-EI: S."+id+";"; a.XEI != want || len(a.Headers) != 1 || a.Status != 200 {
+		t.Errorf("got %q; want %q", a.XEI, want)
+	}
+	if n := len(p.Calls()); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+func TestAuthIsChecked(t *testing.T) {
+	for _, a := range []sim.SIPAuth{{User: "a"}, {Password: "b"}, {Algorithm: "md5"}, {User: "a", Password: "b", Algorithm: "sha-1"}} {
+		if _, err := Start(t.Context(), Options{Auth: a}); err == nil {
+			t.Errorf("%+v accepted", a)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package synthflow
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+	"flowbridge/synthflow"
+)
+
+// Call is what the platform saw of one INVITE.
+type Call struct {
+	sim.AgentCall
+
+	SynthflowID    string            // empty for a refused call
+	XEI            string            // the X-EI header line as it was on the wire, without its line end
+	ModelID        string            // of the agent, if known
+	ExternalID     string            // E token of X-EI, or a bare X-EI
+	Diversion      string            // O token of X-EI, or the number in Diversion or X-Diversion
+	Variables      map[string]string // X- headers without X-EI, by their names on the wire
+	IgnoredHeaders int               // X- headers that are repeated, or whose name no variable can have
+	Fetched        map[string]string // result of the pre-action, by dotted path
+	FetchError     string            // why there is no result; empty without a pre-action
+	WebhookTries   int               // deliveries of the webhook after the call
+	WebhookStatus  int               // HTTP status of the last delivery; 0: no answer
+}
+
+// call is a call at the platform.
+type call struct {
+	standin.Call[state]
+	platform *Platform
+	from, to string // numbers
+}
+
+// state is what the platform keeps of a call.
+type state struct {
+	Call
+	agent agentOfCall    // takes the call
+	asked prepareRequest // zero for a direct dial
+}
+
+// NewCall reads the headers of an INVITE.
+func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
+	c := &call{platform: p, from: in.From.User, to: in.To.User}
+	c.In = in
+	headers := in.Seen().Headers
+	c.Update(func(s *state) {
+		for _, line := range headers {
+			if isXEI(line) {
+				s.XEI = line
+			}
+		}
+		s.Variables, s.IgnoredHeaders = variablesOf(headers)
+		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(carriedDiversion(headers)))
+	})
+	p.calls.Add(c)
+	return c
+}
+
+func (c *call) snapshot() Call {
+	agent, out := c.In.Seen(), c.Seen().Call
+	out.AgentCall = agent
+	return out
+}
+
+// id is empty for a refused call.
+func (c *call) id() string { return c.Seen().SynthflowID }
+
+// Admit checks the number and X-EI.
+func (c *call) Admit() (code int, reason string) {
+	p := c.platform
+	number := p.account.dialled(c.to)
+	if number.strict && !number.imported {
+		return 404, "Request-URI user is no imported number"
+	}
+	x, why := c.readXEI(p.direct(number))
+	if why != "" {
+		return 403, why
+	}
+	return c.accept(x, number)
+}
+
+// accept finds the prepared call, or the agent of the number.
+func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string) {
+	p, id, agent := c.platform, x.S, number.agent
+	var asked prepareRequest
+	switch {
+	case id != "":
+		if asked, reason = p.ids.use(id, c.to, time.Now()); reason != "" {
+			return 403, reason
+		}
+		var known bool
+		if agent, known = p.account.agent(asked.Model); !known {
+			agent.id = asked.Model // the account has no agents
+		}
+	case number.strict && agent.id == "":
+		return 404, "no inbound agent is linked to the number"
+	default:
+		id = uuid.NewString()
+	}
+	c.In.Greets = id
+	c.Update(func(s *state) {
+		s.agent, s.asked = agent, asked
+		s.SynthflowID, s.ModelID, s.ExternalID, s.Diversion = id, agent.id, x.E, cmp.Or(x.O, s.Diversion)
+	})
+	return 0, ""
+}
+
+// Settle asks the inbound webhook for the agent, then the pre-action for variables.
+func (c *call) Settle(ctx context.Context) (code int, reason string) {
+	if err := c.reroute(ctx); err != nil {
+		return 480, err.Error()
+	}
+	c.fetch(ctx)
+	return 0, ""
+}
+
+// Describe adds the ids and variables of the call to a log line.
+func (c *call) Describe(e *zerolog.Event) {
+	s := c.Seen()
+	e.Str("id", s.SynthflowID)
+	for _, f := range []struct{ name, value string }{
+		{"model_id", s.ModelID},
+		{"external_id", s.ExternalID},
+		{"diversion", s.Diversion},
+		{"fetch_error", s.FetchError},
+	} {
+		if f.value != "" {
+			e.Str(f.name, f.value)
+		}
+	}
+	for _, f := range []struct {
+		name   string
+		values map[string]string
+	}{{"variables", s.Variables}, {"fetched", s.Fetched}} {
+		if len(f.values) == 0 {
+			continue
+		}
+		inner := zerolog.Dict()
+		for _, key := range slices.Sorted(maps.Keys(f.values)) {
+			inner.Str(key, f.values[key])
+		}
+		e.Dict(f.name, inner)
+	}
+}

@@ -1,0 +1,15 @@
+// Package synthflow is a stand-in for Synthflow: the HTTP API (prepare_inbound,
+// and an account of phone numbers, assistants and calls), the webhooks, and the
+// SIP agent.
+//
+//	(under test) ── POST prepare_inbound ──▶ API
+//	(under test) ── INVITE, X-EI ──────────▶ agent ── inbound webhook, pre-action ──▶ (under test)
+//	             ◀── RTP: greeting, echo ─── agent ── webhook after the call ───────▶ (under test)
+//
+// The stand-in is strict. It refuses what Synthflow's documents do not have.
+//
+// Ownership: the goroutine of a call calls its methods Admit, Settle and Over.
+// The lock of a call guards what the API reads of it, and the account's lock
+// guards numbers and agents. The webhook after a call has a goroutine of its own,
+// which Close waits for.
+package synthflow

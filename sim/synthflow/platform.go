@@ -1,0 +1,124 @@
+package synthflow
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+const (
+	defaultToken = "sim-token"
+	realm        = "synthflow-sim"
+)
+
+// Options configure the stand-in.
+type Options struct {
+	HTTPListen string        // "127.0.0.1:0" if empty
+	SIPListen  string        // UDP; "127.0.0.1:0" if empty
+	Token      string        // bearer token that is required; "sim-token" if empty
+	EchoDelay  time.Duration // 600ms if zero
+	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
+	IDLifetime time.Duration // of a prepared id; 60s if zero
+	Auth       sim.SIPAuth   // credentials that an INVITE needs; zero: none; the realm is "synthflow-sim" if empty
+
+	Account     Account
+	ShortAnswer bool   // prepare_inbound answers with six keys only
+	DirectDial  string // DirectDialAuto if empty
+	Webhook     Webhook
+	PreAction   PreAction
+
+	Fault sim.Fault
+	Log   zerolog.Logger
+}
+
+// Platform is the stand-in for Synthflow.
+type Platform struct {
+	*standin.Server
+	opts    Options
+	ids     *idTable
+	given   standin.GivenIDs
+	account *account
+	calls   standin.History[*call]
+	asks    *sim.Challenger // nil: those of the called number
+}
+
+// Start listens on both addresses and serves until Close. Cancelling ctx ends
+// the calls, but not the listeners.
+func Start(ctx context.Context, o Options) (*Platform, error) {
+	o.Token = cmp.Or(o.Token, defaultToken)
+	o.IDLifetime = cmp.Or(o.IDLifetime, time.Minute)
+	o.Webhook = o.Webhook.withDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Auth != (sim.SIPAuth{}) {
+		o.Auth.Realm = cmp.Or(o.Auth.Realm, realm)
+	}
+	server, err := standin.Open(ctx, o.HTTPListen, sim.AgentOptions{
+		Name: "synthflow-sim", Listen: o.SIPListen, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{Server: server, opts: o, ids: newIDTable(o.IDLifetime), account: newAccount(o.Account), asks: sim.NewChallenger(o.Auth)}
+	server.Serve(p, p.api())
+	return p, nil
+}
+
+// Validate returns what is wrong with options, except for addresses.
+func (o Options) Validate() error {
+	switch o.DirectDial {
+	case "", DirectDialAuto, DirectDialOn, DirectDialOff:
+	default:
+		return fmt.Errorf("direct dial %q: want %s, %s or %s", o.DirectDial, DirectDialAuto, DirectDialOn, DirectDialOff)
+	}
+	return errors.Join(o.Auth.Validate(), o.Account.Validate(), o.Webhook.validate(), o.PreAction.validate())
+}
+
+// Token is the bearer token that the API requires.
+func (p *Platform) Token() string { return p.opts.Token }
+
+// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones
+// and with refused ones.
+func (p *Platform) Calls() []Call {
+	var out []Call
+	for _, c := range p.calls.All() {
+		out = append(out, c.snapshot())
+	}
+	return out
+}
+
+// Call returns the call that used this id.
+func (p *Platform) Call(id string) (Call, bool) {
+	if c := p.byID(id); c != nil {
+		return c.snapshot(), true
+	}
+	return Call{}, false
+}
+
+func (p *Platform) byID(id string) *call {
+	for _, c := range p.calls.All() {
+		if c.id() == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// told is an id for an answer.
+func (p *Platform) told(sort, id string) any { return p.given.Told(p.Fault(), sort, id) }
+
+// Challenger checks the credentials of the options, or those of the called number.
+func (p *Platform) Challenger(in sim.Invite) *sim.Challenger {
+	if p.asks != nil {
+		return p.asks
+	}
+	return p.account.dialled(in.To.User).asks
+}

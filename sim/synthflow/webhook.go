@@ -1,0 +1,177 @@
+package synthflow
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"time"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+	"flowbridge/synthflow"
+)
+
+const (
+	defaultSignature = "Synthflow-Signature"
+	defaultTries     = 3
+	maxTries         = 10
+	inboundTries     = 4 // one request and three repetitions (inbound webhook page)
+	defaultPause     = 500 * time.Millisecond
+	hookTimeout      = 10 * time.Second
+	maxHookAnswer    = 64 << 10
+	userAgent        = "synthflow-sim"
+)
+
+// Webhook says how webhooks are sent. Synthflow's documents say nothing about
+// retries, and spell the signature's header as a CGI variable.
+type Webhook struct {
+	URL    string        // for agents without external_webhook_url; none if empty
+	Secret string        // of the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
+	Header string        // of the signature, in the case of the wire; "Synthflow-Signature" if empty
+	Tries  int           // deliveries at most until a 2xx, 1 to 10; 3 if zero
+	Pause  time.Duration // before the second delivery, doubled each time; 500ms if zero
+}
+
+var headerName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func (o Webhook) validate() error {
+	switch {
+	case o.URL != "" && standin.IsURL(o.URL) != "":
+		return errors.New("webhook: want an http(s) URL")
+	case o.Header != "" && !headerName.MatchString(o.Header):
+		return fmt.Errorf("webhook: %q is not a header's name", o.Header)
+	case o.Tries < 0 || o.Tries > maxTries:
+		return fmt.Errorf("webhook: %d deliveries: 1 to %d", o.Tries, maxTries)
+	case o.Pause < 0:
+		return errors.New("webhook: negative pause")
+	}
+	return nil
+}
+
+func (o Webhook) withDefaults() Webhook {
+	o.Header = cmp.Or(o.Header, defaultSignature)
+	o.Tries = cmp.Or(o.Tries, defaultTries)
+	o.Pause = cmp.Or(o.Pause, defaultPause)
+	return o
+}
+
+// post sends JSON with the signature for the call.
+func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer, error) {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return standin.Answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
+	defer cancel()
+	header := http.Header{"User-Agent": {userAgent}}
+	if o := c.platform.opts.Webhook; o.Secret != "" {
+		header[o.Header] = []string{synthflow.Sign(o.Secret, c.id())} // Set would change the case
+	}
+	return standin.Post(ctx, to, header, body, maxHookAnswer)
+}
+
+// Over sends the webhook after a call in the background.
+func (c *call) Over() {
+	to := cmp.Or(c.Seen().agent.webhook, c.platform.opts.Webhook.URL)
+	if c.id() == "" || to == "" || !c.platform.Enter() {
+		return
+	}
+	go func() {
+		defer c.platform.Leave()
+		c.deliver(to)
+	}()
+}
+
+// deliver sends the webhook after a call until it gets a 2xx.
+func (c *call) deliver(to string) {
+	p, payload := c.platform, c.afterCall()
+	pause := p.opts.Webhook.Pause
+	for try := 1; ; try++ {
+		answer, err := c.post(p.Context(), to, payload)
+		c.Update(func(seen *state) { seen.WebhookTries, seen.WebhookStatus = try, answer.Status })
+		p.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("webhook sent")
+		if answer.OK() || try == p.opts.Webhook.Tries {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-p.Context().Done():
+			return
+		}
+		pause *= 2
+	}
+}
+
+// afterCall is the body of the webhook after a call (webhooks page).
+func (c *call) afterCall() map[string]any {
+	a := c.snapshot()
+	reason := "undefined"
+	switch {
+	case a.GotCancel:
+		reason = "user_canceled"
+	case a.EndedBy == sim.SideCaller:
+		reason = "human_goodbye"
+	case a.EndedBy == sim.SideAgent:
+		reason = "agent_goodbye"
+	}
+	variables := map[string]any{}
+	_ = json.Unmarshal(c.Seen().asked.Variables, &variables) // an object, or absent
+	return map[string]any{
+		"status": a.status(), "error_message": "",
+		"lead": map[string]any{"name": "", "phone_number": c.from, "prompt_variables": variables},
+		"call": map[string]any{
+			"status": a.status(), "end_call_reason": reason, "model_id": a.ModelID, "timezone": "Europe/Berlin", "call_id": a.SynthflowID,
+			"duration": a.spoken(), "start_time": a.InvitedAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"), "transcript": c.transcript(a),
+			"recording_url": "", "diversion": a.Diversion, "external_id": a.ExternalID,
+		},
+		"executed_actions": map[string]any{}, "analysis": map[string]any{},
+	}
+}
+
+// reroute asks the inbound webhook which agent takes the call.
+func (c *call) reroute(ctx context.Context) error {
+	agent := c.Seen().agent
+	if agent.inbound == "" {
+		return nil
+	}
+	payload := map[string]any{"event": "call_inbound", "call_inbound": map[string]string{
+		"model_id": agent.id, "from_number": c.from, "to_number": c.to,
+	}}
+	for try := 1; ; try++ {
+		answer, err := c.post(ctx, agent.inbound, payload)
+		if err == nil && answer.OK() {
+			return c.override(answer.Body)
+		}
+		c.platform.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("inbound webhook failed")
+		if ctx.Err() != nil || try == inboundTries {
+			return errors.New("the inbound webhook does not answer, and there is no default agent")
+		}
+	}
+}
+
+// override follows an answer of the inbound webhook,
+// {"call_inbound":{"override_model_id":"…"}}. An empty id keeps the agent. Without
+// an id the call ends.
+func (c *call) override(body []byte) error {
+	answer, err := standin.ParseObject(body)
+	if err != nil {
+		return errors.New("the inbound webhook's answer is not the JSON that is documented")
+	}
+	model, given := answer.Object("call_inbound")["override_model_id"].(string)
+	if !given {
+		return errors.New("the inbound webhook gave no agent")
+	}
+	if model == "" {
+		return nil
+	}
+	agent, known := c.platform.account.agent(model)
+	if !known {
+		return errors.New("override_model_id names no agent")
+	}
+	c.Update(func(s *state) { s.agent, s.ModelID = agent, model })
+	return nil
+}

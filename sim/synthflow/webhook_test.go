@@ -1,0 +1,370 @@
+package synthflow
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+
+	"github.com/rs/zerolog"
+)
+
+// hooked is one request that a webhook got.
+type hooked struct {
+	path, method string
+	header       http.Header
+	body         string
+}
+
+// receiver answers requests one after the other with what a test says, and
+// tells the test of each.
+func receiver(t *testing.T, answer func(n int, w http.ResponseWriter)) (string, <-chan hooked) {
+	t.Helper()
+	got := make(chan hooked, 32)
+	n := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		n++ // they come one after the other
+		answer(n, w)
+		got <- hooked{r.URL.RequestURI(), r.Method, r.Header.Clone(), string(b)}
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL, got
+}
+
+// The webhook after a call has what the documents name, signed by the call's id,
+// and comes again until somebody takes it.
+func TestWebhookAfterACall(t *testing.T) {
+	t.Parallel()
+	url, got := receiver(t, func(n int, w http.ResponseWriter) {
+		if n == 1 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	o := bound("")
+	o.Webhook = Webhook{URL: url + "/hook?a=b", Secret: "s3cret-of-hooks", Header: "HTTP_SYNTHFLOW_SIGNATURE", Pause: time.Millisecond}
+	var log bytes.Buffer
+	o.Log = zerolog.New(zerolog.SyncWriter(&log))
+	s, c := startPlatform(t, o), startCarrier(t)
+	cc := sim.CarrierCall{To: target(s), From: "+15550100001", Hold: 700 * time.Millisecond, Headers: []sim.Header{{Name: "X-EI", Value: "E.our-1;O.+1555;"}}}
+	if r := place(t, c, cc); r.Status != 200 {
+		t.Fatalf("got %d %s", r.Status, r.Reason)
+	}
+	first, h := <-got, <-got
+	if first.body != h.body || h.method != "POST" || h.path != "/hook?a=b" || h.header.Get("Content-Type") != "application/json" {
+		t.Errorf("got %+v after %+v", h, first)
+	}
+	a := accountAnswer{body: h.body}
+	id := a.at(t, "call.call_id").(string)
+	for path, want := range map[string]any{
+		"status": "completed", "call.status": "completed", "call.end_call_reason": "human_goodbye", "call.model_id": legacyID, "call.duration": float64(last(s).spoken()),
+		"call.external_id": "our-1", "call.diversion": "+1555", "call.timezone": "Europe/Berlin", "lead.phone_number": "+15550100001",
+	} {
+		if got := a.at(t, path); got != want {
+			t.Errorf("%s: got %v; want %v", path, got, want)
+		}
+	}
+	if _, err := time.Parse(time.RFC3339, a.at(t, "call.start_time").(string)); err != nil {
+		t.Error(err)
+	}
+	for _, key := range []string{"executed_actions", "analysis", "lead"} {
+		if _, isObject := a.at(t, key).(map[string]any); !isObject {
+			t.Errorf("%s is no object in %s", key, h.body)
+		}
+	}
+	mac := hmac.New(sha256.New, []byte("s3cret-of-hooks"))
+	mac.Write([]byte(id))
+	if sig := h.header.Get("Http_synthflow_signature"); sig != base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
+		t.Errorf("signature %q in %v", sig, h.header)
+	}
+	until(func() bool { return last(s).WebhookStatus == 200 }) // its answer is read
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if seen := last(s); seen.WebhookTries != 2 || seen.WebhookStatus != 200 || seen.SynthflowID != id {
+		t.Errorf("got %d tries, status %d", seen.WebhookTries, seen.WebhookStatus)
+	}
+	if strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), `"external_id":"our-1"`) {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+// An agent's own URL goes before the option's; a cancelled call is told, one
+// that was refused is not.
+func TestWebhookOfTheAgent(t *testing.T) {
+	t.Parallel()
+	url, got := receiver(t, func(int, http.ResponseWriter) {})
+	o := bound("")
+	o.Webhook.URL = "http://127.0.0.1:1/nobody"
+	s, c := startPlatform(t, o), startCarrier(t)
+	if a := accountCall(t, s, "PUT", "/v2/assistants/"+legacyID, `{"external_webhook_url":"`+url+`/agent"}`); a.code != 200 {
+		t.Fatal(a.body)
+	}
+	refused := sim.CarrierCall{To: strings.Replace(target(s), number, "+19", 1), From: "+1"}
+	if r := place(t, c, refused); r.Status != 404 {
+		t.Fatalf("got %d", r.Status)
+	}
+	s.SetFault(sim.Fault{Kind: sim.FaultLate, After: time.Hour})
+	cc := sim.CarrierCall{To: target(s), From: "+1", CancelAfter: 50 * time.Millisecond}
+	if r := place(t, c, cc); r.Status != 487 {
+		t.Fatalf("got %d", r.Status)
+	}
+	h := <-got
+	if a := (accountAnswer{body: h.body}); h.path != "/agent" || a.at(t, "status") != "canceled" || a.at(t, "call.end_call_reason") != "user_canceled" ||
+		a.at(t, "call.duration") != 0.0 || h.header.Get(defaultSignature) != "" {
+		t.Errorf("got %+v", h)
+	}
+}
+
+// A platform that closes does not wait for the next delivery.
+func TestWebhookEndsWithThePlatform(t *testing.T) {
+	t.Parallel()
+	url, got := receiver(t, func(_ int, w http.ResponseWriter) { w.WriteHeader(500) })
+	o := bound("")
+	o.Webhook = Webhook{URL: url, Pause: time.Hour}
+	s, c := startPlatform(t, o), startCarrier(t)
+	place(t, c, sim.CarrierCall{To: target(s), From: "+1", Hold: 1})
+	<-got
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := len(got); n != 0 {
+		t.Errorf("%d more deliveries", n)
+	}
+}
+
+func TestWebhookOptions(t *testing.T) {
+	for _, o := range []Options{
+		{Webhook: Webhook{URL: "www.example.com"}},
+		{Webhook: Webhook{Header: "a b"}},
+		{Webhook: Webhook{Header: "a:\r\nb"}},
+		{Webhook: Webhook{Tries: 11}},
+		{Webhook: Webhook{Pause: -1}},
+		{PreAction: PreAction{URL: "/x"}},
+		{PreAction: PreAction{Token: "x"}},
+		{PreAction: PreAction{URL: "http://127.0.0.1/", Token: "x\ny"}},
+	} {
+		if s, err := Start(t.Context(), o); err == nil {
+			_ = s.Close()
+			t.Errorf("%+v accepted", o)
+		}
+	}
+}
+
+// The inbound webhook says which agent takes the call, or that nobody does.
+func TestInboundWebhook(t *testing.T) {
+	t.Parallel()
+	const other = "a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b"
+	for _, tt := range []struct {
+		name   string
+		answer func(n int, w http.ResponseWriter)
+		status int
+		reason string
+		model  string
+		asked  int
+	}{
+		{"other agent", say(200, `{"call_inbound":{"override_model_id":"`+other+`"}}`), 200, "OK", other, 1},
+		{"the same", say(200, `{"call_inbound":{"override_model_id":""}}`), 200, "OK", legacyID, 1},
+		{"nobody", say(200, `{"call_inbound":{}}`), 480, "the inbound webhook gave no agent", legacyID, 1},
+		{"empty", say(200, `{}`), 480, "the inbound webhook gave no agent", legacyID, 1},
+		{"unknown agent", say(200, `{"call_inbound":{"override_model_id":"x"}}`), 480, "override_model_id names no agent", legacyID, 1},
+		{"no JSON", say(200, `<html>`), 480, "the inbound webhook's answer is not", legacyID, 1},
+		{"on the third", func(n int, w http.ResponseWriter) {
+			if n < 3 {
+				w.WriteHeader(503)
+				return
+			}
+			fmt.Fprint(w, `{"call_inbound":{"override_model_id":""}}`)
+		}, 200, "OK", legacyID, 3},
+		{"never", say(500, ""), 480, "the inbound webhook does not answer", legacyID, 4},
+		{"too much", say(200, strings.Repeat(" ", maxHookAnswer+1)), 480, "the inbound webhook does not answer", legacyID, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url, got := receiver(t, tt.answer)
+			o := bound("")
+			o.Account.Numbers = append(o.Account.Numbers, Number{otherNumber, other})
+			o.Webhook.Secret = "x"
+			s, c := startPlatform(t, o), startCarrier(t)
+			if a := accountCall(t, s, "PUT", "/v2/assistants/"+legacyID, `{"inbound_call_webhook_url":"`+url+`"}`); a.code != 200 {
+				t.Fatal(a.body)
+			}
+			r := place(t, c, sim.CarrierCall{To: target(s), From: "+15550100001", Hold: 1})
+			if r.Status != tt.status || !strings.HasPrefix(r.Reason, tt.reason) {
+				t.Errorf("got %d %s; want %d %s", r.Status, r.Reason, tt.status, tt.reason)
+			}
+			for range tt.asked {
+				h := <-got
+				if want := `{"call_inbound":{"from_number":"+15550100001","model_id":"` + legacyID + `","to_number":"` + number + `"},"event":"call_inbound"}`; h.body != want || h.header.Get(defaultSignature) == "" {
+					t.Errorf("got %s", h.body)
+				}
+			}
+			if a := last(s); a.ModelID != tt.model || len(got) != 0 {
+				t.Errorf("model %s, %d requests more", a.ModelID, len(got))
+			}
+		})
+	}
+}
+
+func say(status int, body string) func(int, http.ResponseWriter) {
+	return func(_ int, w http.ResponseWriter) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}
+}
+
+// A caller who gives up while the webhook thinks is not kept.
+func TestInboundWebhookOfACancelledCall(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(asked)
+		<-r.Context().Done()
+	}))
+	t.Cleanup(srv.Close)
+	s, c := startPlatform(t, bound("")), startCarrier(t)
+	accountCall(t, s, "PUT", "/v2/assistants/"+legacyID, `{"inbound_call_webhook_url":"`+srv.URL+`"}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	r, err := c.Call(ctx, sim.CarrierCall{To: target(s), From: "+1"})
+	if r.Status != 487 || !r.Cancelled {
+		t.Errorf("got %d %s, %v", r.Status, r.Reason, err)
+	}
+}
+
+// The agent gets variables before its first turn, and speaks without them when
+// it gets none.
+func TestPreAction(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		answer func(int, http.ResponseWriter)
+		want   string
+		failed string
+	}{
+		{"flat", say(200, `{"name":"Ada","n":7,"vip":true,"none":null,"list":[1]}`), `{"n":"7","name":"Ada","vip":"true"}`, ""},
+		{"nested", say(200, `{"id":"x","variables":{"X-Customer":"Ada \"A\""}}`), `{"id":"x","variables.X-Customer":"Ada \"A\""}`, ""},
+		{"not found", say(404, `{"error":"no call"}`), `null`, "status 404"},
+		{"no JSON", say(200, `hello`), `null`, "not a JSON object"},
+		{"array", say(200, `[]`), `null`, "not a JSON object"},
+		{"too much", say(200, `{"a":"`+strings.Repeat("x", maxHookAnswer)+`"}`), `null`, "too large"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url, got := receiver(t, tt.answer)
+			var log bytes.Buffer
+			o := bound("")
+			o.Log = zerolog.New(zerolog.SyncWriter(&log))
+			o.PreAction = PreAction{URL: url + "/v?id=<external_id>&sid=<twilio_call_sid>&call=<call_id>&o=<diversion>", Token: "pre-t0ken"}
+			s, c := startPlatform(t, o), startCarrier(t)
+			cc := sim.CarrierCall{To: target(s), From: "+1", Hold: 1, Headers: []sim.Header{{Name: "X-EI", Value: "E.a b&c;"}, {Name: "X-Twilio-CallSid", Value: "CA7"}, {Name: "X-Diversion", Value: "+1555"}}}
+			if r := place(t, c, cc); r.Status != 200 {
+				t.Fatalf("got %d %s", r.Status, r.Reason)
+			}
+			h, a := <-got, last(s)
+			if want := "/v?id=a+b%26c&sid=CA7&call=" + a.SynthflowID + "&o=%2B1555"; h.path != want || h.method != "GET" || h.header.Get("Authorization") != "Bearer pre-t0ken" {
+				t.Errorf("asked %s %s; want %s", h.method, h.path, want)
+			}
+			if b, _ := json.Marshal(a.Fetched); string(b) != tt.want || !strings.Contains(a.FetchError, tt.failed) || (a.FetchError == "") != (tt.failed == "") {
+				t.Errorf("got %s, %q; want %s, %q", b, a.FetchError, tt.want, tt.failed)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if strings.Contains(log.String()+a.FetchError, "pre-t0ken") {
+				t.Errorf("token in %s", log.String())
+			}
+			if tt.failed == "" && !strings.Contains(log.String(), `"fetched":{`) {
+				t.Errorf("log: %s", log.String())
+			}
+		})
+	}
+	t.Run("bare CallSid", func(t *testing.T) {
+		sid := "CA" + strings.Repeat("0a", 16)
+		if got := (Call{ExternalID: sid}).twilioSID(); got != sid {
+			t.Errorf("got %q", got)
+		}
+		if got := (Call{ExternalID: "GHL"}).twilioSID(); got != "" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("nobody there", func(t *testing.T) {
+		o := bound("")
+		o.PreAction.URL = "http://127.0.0.1:1/secret-path"
+		s, c := startPlatform(t, o), startCarrier(t)
+		if r := place(t, c, sim.CarrierCall{To: target(s), From: "+1", Hold: 1}); r.Status != 200 {
+			t.Fatalf("got %d %s", r.Status, r.Reason)
+		}
+		if a := last(s); a.FetchError == "" || strings.Contains(a.FetchError, "secret-path") {
+			t.Errorf("got %q", a.FetchError)
+		}
+	})
+}
+
+// FuzzHookAnswers: whatever a webhook or a pre-action is answered, reading it is
+// bounded and never panics.
+func FuzzHookAnswers(f *testing.F) {
+	f.Add([]byte(`{"call_inbound":{"override_model_id":"x"}}`))
+	f.Add([]byte(`{"a":{"b":{"c":{"d":{"e":{"f":{"g":{"h":{"i":1}}}}}}}},"n":1e400,"b":true}`))
+	f.Add([]byte(`{"call_inbound":[]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		c := &call{platform: &Platform{account: newAccount(Account{})}}
+		if err := c.override(body); err == nil && c.Seen().agent != (agentOfCall{}) {
+			t.Fatalf("taken by %v, and there is no agent", c.Seen().agent)
+		}
+		got, err := parseFetched(body)
+		if len(got) > maxFetched || err != nil && got != nil {
+			t.Fatalf("%d variables, %v", len(got), err)
+		}
+	})
+}
+
+// FuzzAccountBody: whatever the body is, it is refused with words or has the
+// types that the rest relies on, and what was stored can be shown.
+func FuzzAccountBody(f *testing.F) {
+	f.Add([]byte(`{"type":"inbound","name":"A","agent":{"prompt":"x","background_noise":{"enabled":true}}}`))
+	f.Add([]byte(`{"workspace_id":"w","phone_number":"+15550100002","uac_enabled":true,"trunk_username":"u","trunk_pwd":"p"}`))
+	f.Add([]byte(`{"name":"\ud800","agent":{}}`))
+	f.Add([]byte(`{"phone_numbers":["a",""]}`))
+	agent, err := sim.OpenAgent(f.Context(), sim.AgentOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = agent.Close() })
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s := &Platform{account: newAccount(Account{}), Server: &standin.Server{Agent: agent}}
+		for _, one := range []standin.Route{s.locked(numberShape(), s.importNumber), s.locked(agentShape(), s.createAgent)} {
+			out, refused := one(nil, raw)
+			if (out == nil) == (refused == nil) || refused != nil && (refused.Code < 400 || refused.Words[0] == "") {
+				t.Fatalf("got %v, %v", out, refused)
+			}
+			if _, err := json.Marshal(out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, g := range s.account.agents.All() {
+			if _, err := json.Marshal(s.shown(g)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.account.numbers.Len() > 1 || s.account.agents.Len() > 1 {
+			t.Fatal("one body made several")
+		}
+		if req, refused := parsePrepare(raw); refused == nil && (req.To == "" || !json.Valid(req.Variables)) {
+			t.Fatalf("got %+v", req)
+		}
+	})
+}

@@ -1,0 +1,13 @@
+// Package twilio is a stand-in for Twilio: a carrier that asks a webhook what to
+// do with a call, and does it.
+//
+//	Twilio ── GET or POST, signed ──▶ (under test)
+//	   │  ◀──────── TwiML ────────────────┘
+//	   └───── INVITE, with the headers of the TwiML's SIP URI ──▶ the address in the URI
+//
+// The stand-in is strict. It reads TwiML and SIP URIs only as Twilio's documents
+// allow them, and sends nothing to addresses that are neither loopback nor named
+// by the user.
+//
+// Ownership: the goroutine that calls Call owns the run of that call.
+package twilio

@@ -1,0 +1,152 @@
+package twilio
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+)
+
+const (
+	apiVersion      = "2010-04-01"
+	webhookPatience = 15 * time.Second // for an answer of a webhook
+	defaultRinging  = 30 * time.Second // <Dial timeout>
+	maxDocuments    = 10               // TwiML of one call; more are a loop
+)
+
+// Options configure the stand-in.
+type Options struct {
+	Listen     string             // SIP over UDP; "127.0.0.1:0" if empty
+	AccountSID string             // a new one if empty
+	AuthToken  string             // signs requests; empty: no signature
+	Tap        func(sim.Datagram) // gets every SIP message; must not block; may be nil
+	Log        zerolog.Logger
+}
+
+// Call is a call to a Twilio number, which has a Voice URL or belongs to an Elastic SIP
+// trunk.
+type Call struct {
+	VoiceURL  string // returns TwiML; empty with Trunk
+	PublicURL string // the signed URL, if VoiceURL is behind a proxy; VoiceURL if empty
+	Method    string // GET or POST; POST if empty, as at Twilio
+
+	Trunk string // origination URI of a trunk, like sip:127.0.0.1:5060, instead of VoiceURL
+
+	Called        string // the Twilio number
+	From          string // the caller
+	CallSID       string // a new one if empty
+	ForwardedFrom string // parameter of the webhook, Diversion of a trunk's INVITE
+	CallerName    string
+	Asserted      bool         // P-Asserted-Identity in a trunk's INVITE
+	SIPHeaders    []sim.Header // X- headers of a call to a SIP domain; not for trunks
+
+	Dest   netip.AddrPort // where INVITEs are sent; zero: the address in the URI, if it is loopback
+	GiveUp time.Duration  // time until the caller of an unanswered call hangs up; zero: for ever
+	Hold   time.Duration  // from the answer to the BYE; zero: until the far end or ctx ends it
+	Heard  int            // packets of audio to receive before the BYE, in addition to Hold
+	Seed   uint64         // selects the caller's words
+	Fault  sim.Fault
+}
+
+// Outcomes of a call at Twilio.
+const (
+	OutcomeDialled  = "dialled"  // a SIP URI or a trunk was called
+	OutcomeNumber   = "number"   // the document dials a number, which is not supported
+	OutcomeRejected = "rejected" // <Reject>
+	OutcomeEnded    = "ended"    // the document dials nothing
+)
+
+// Result is the outcome of a call.
+type Result struct {
+	AccountSID string
+	CallSID    string
+	Requests   []Request // to webhooks, in order
+	Verbs      []string  // in order
+	Dials      []Dial    // INVITEs, in order
+	Warnings   []string  // of Twilio's debugger
+	Outcome    string
+}
+
+// Platform is the stand-in for Twilio.
+type Platform struct {
+	opts    Options
+	carrier *sim.Carrier
+}
+
+// Start opens the SIP socket. Cancelling ctx ends the calls.
+func Start(ctx context.Context, o Options) (*Platform, error) {
+	o.AccountSID = cmp.Or(o.AccountSID, newSID("AC"))
+	carrier, err := sim.StartCarrier(ctx, sim.CarrierOptions{Listen: o.Listen, Tap: o.Tap, Log: o.Log})
+	if err != nil {
+		return nil, fmt.Errorf("twilio-sim: %w", err)
+	}
+	return &Platform{o, carrier}, nil
+}
+
+// newSID makes an identifier of Twilio's form: two letters and 32 hex digits.
+func newSID(kind string) string { return kind + strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+// Close hangs up and waits for all goroutines.
+func (t *Platform) Close() error { return t.carrier.Close() }
+
+// Validate returns what is wrong with a call.
+func (c Call) Validate() error {
+	if (c.VoiceURL == "") == (c.Trunk == "") {
+		return errors.New("give one of a Voice URL and a trunk's URI")
+	}
+	for name, text := range map[string]string{"Voice URL": c.VoiceURL, "public URL": c.PublicURL} {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "") {
+			return fmt.Errorf("%s: write an http or https URL without user name, like http://127.0.0.1:8081/redirect_call", name)
+		}
+	}
+	if _, err := trunkURI(c.Trunk, "x"); c.Trunk != "" && err != nil {
+		return err
+	}
+	switch {
+	case c.Called == "":
+		return errors.New("the called number is needed")
+	case c.GiveUp < 0:
+		return fmt.Errorf("giving up after %v: want 0 or more", c.GiveUp)
+	case c.GiveUp > 0 && c.Trunk != "":
+		return errors.New("giving up is for webhooks, not for trunks")
+	case c.Method != "" && c.Method != http.MethodGet && c.Method != http.MethodPost:
+		return fmt.Errorf("method %q: GET or POST", c.Method)
+	case c.Trunk != "" && c.Fault.Kind != sim.FaultNone:
+		return fmt.Errorf("fault %s is for webhooks, not for trunks", c.Fault.Kind)
+	}
+	for _, h := range c.SIPHeaders {
+		if !strings.HasPrefix(strings.ToLower(h.Name), "x-") {
+			return fmt.Errorf("header %q: Twilio passes on only X- headers", h.Name)
+		}
+	}
+	return checkFault(c.Fault, c.method())
+}
+
+func (c Call) method() string { return cmp.Or(c.Method, http.MethodPost) }
+
+// Call places a call and returns when it is over. A refused INVITE is a result and no
+// error. The error is an *Error if Twilio would tell the caller that an application
+// error has occurred.
+func (t *Platform) Call(ctx context.Context, c Call) (Result, error) {
+	if err := c.Validate(); err != nil {
+		return Result{}, err
+	}
+	c.CallSID = cmp.Or(c.CallSID, newSID("CA"))
+	r := &run{platform: t, call: c, began: time.Now(), result: Result{AccountSID: t.opts.AccountSID, CallSID: c.CallSID}}
+	ask := r.webhook
+	if c.Trunk != "" {
+		ask = r.trunk
+	}
+	err := ask(ctx)
+	return r.result, err
+}

@@ -1,0 +1,91 @@
+package twilio
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"flowbridge/sim"
+)
+
+// The limits of a <Sip> URI (twilio.com/docs/voice/twiml/sip).
+const (
+	maxTwilioURI     = 255  // "under 255 characters", without the headers
+	maxTwilioHeaders = 1024 // "must be fewer than 1024 chars"
+)
+
+var (
+	// The groups are the scheme, the host, the port and the parameters.
+	sipAddress = regexp.MustCompile(`^(sips?):[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(:[0-9]{1,5})?((?:;[A-Za-z0-9\-_.!~*'()%+$:]+(?:=[A-Za-z0-9\-_.!~*'()%+$:]+)?)*)$`)
+	transport  = regexp.MustCompile(`;transport=([^;]*)`)
+	headerName = regexp.MustCompile(`^[A-Za-z0-9\-_.]+$`)
+	// hvalue of RFC 3261 §25.1, with ';' added.
+	headerValue = regexp.MustCompile(`^([A-Za-z0-9\-_.!~*'()\[\]/?:+$;]|%[0-9A-Fa-f]{2})*$`)
+)
+
+// dialledURI is the content of <Sip>.
+type dialledURI struct {
+	address  string       // without headers and without parameters for Twilio
+	headers  []sim.Header // decoded, in order
+	warnings []string
+}
+
+// parseDialledURI reads the content of <Sip>. What Twilio would drop with a warning is
+// an error, except for a ';' in a header's value, which Synthflow's documents have.
+func parseDialledURI(s string) (dialledURI, *Error) {
+	var u dialledURI
+	before, query, has := strings.Cut(s, "?")
+	switch {
+	case len(before) >= maxTwilioURI:
+		return u, failure(codeURI, "a SIP URI of %d characters; want under 255", len(before))
+	case !sipAddress.MatchString(before):
+		return u, failure(codeURI, "%q is not a SIP URI", before)
+	case len(query) >= maxTwilioHeaders:
+		return u, failure(codeHeadersLong, "headers of %d characters; want fewer than 1024", len(query))
+	case has && query == "":
+		return u, failure(codeURI, "a '?' without headers")
+	}
+	u.address = forTheFarEnd(before)
+	if !has {
+		return u, nil
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || !isTaken(name) {
+			return u, failure(codeHeaderName, "header %q: want x-…, not x-twilio…, or a name that Twilio lists, and a '='", name)
+		}
+		if !headerValue.MatchString(value) {
+			return u, failure(codeHeaderValue, "the value of %s has characters that are not escaped: %q", name, value)
+		}
+		plain, err := url.PathUnescape(value)
+		if err != nil || !utf8.ValidString(plain) || strings.ContainsFunc(plain, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return u, failure(codeHeaderValue, "the value of %s has characters that a header must not have", name)
+		}
+		if strings.Contains(value, ";") {
+			u.warnings = append(u.warnings, failure(codeUnescaped, "the ';' of %s should be %%3B", name).Error())
+		}
+		u.headers = append(u.headers, sim.Header{Name: name, Value: plain})
+	}
+	return u, nil
+}
+
+// isTaken says whether Twilio sends a header of this name (its warning 13252).
+func isTaken(name string) bool {
+	lower := strings.ToLower(name)
+	if strings.HasPrefix(lower, "x-") && len(lower) > len("x-") {
+		return headerName.MatchString(name) && !strings.HasPrefix(lower, "x-twilio")
+	}
+	return slices.Contains([]string{"User-to-User", "Remote-Party-ID", "P-Preferred-Identity", "P-Called-Party-ID"}, name)
+}
+
+// forTheFarEnd removes edge and region, which select the place that Twilio calls from.
+func forTheFarEnd(uri string) string {
+	user, rest, _ := strings.Cut(uri, "@")
+	parts := strings.Split(rest, ";")
+	kept := slices.DeleteFunc(parts[1:], func(p string) bool {
+		return strings.HasPrefix(p, "edge=") || strings.HasPrefix(p, "region=")
+	})
+	return user + "@" + strings.Join(append(parts[:1], kept...), ";")
+}

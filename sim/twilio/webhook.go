@@ -1,0 +1,192 @@
+package twilio
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // the algorithm is Twilio's
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+// Request is a request to a webhook and its answer.
+type Request struct {
+	Method      string
+	URL         string // with the query of a GET
+	Status      int
+	ContentType string
+	Body        string // at most 64 kB
+	Took        time.Duration
+}
+
+// fetch asks for a document.
+func (r *run) fetch(ctx context.Context, s webhookStep) ([]verb, error) {
+	fault := r.call.Fault
+	if r.asked > 1 {
+		fault = sim.Fault{}
+	}
+	if fault.Kind == faultTwice {
+		if _, err := r.ask(ctx, s, fault); err != nil {
+			return nil, err
+		}
+	}
+	got, err := r.ask(ctx, s, fault)
+	if err != nil {
+		return nil, err
+	}
+	if got.Status < 200 || got.Status > 299 {
+		return nil, failure(codeRetrieval, "%s answered %d: %s", s.at.Redacted(), got.Status, firstLine(got.Body))
+	}
+	verbs, failed := parseTwiML(got.ContentType, []byte(got.Body))
+	if failed != nil {
+		return nil, failed
+	}
+	return verbs, nil
+}
+
+// firstLine is the start of an answer, for an error.
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return sim.Printable(s[:min(len(s), 200)])
+}
+
+// ask makes one request and adds it to the result.
+func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request, error) {
+	patience := webhookPatience
+	if fault.Kind == faultImpatient {
+		patience = fault.After
+	}
+	if r.gone {
+		ctx = context.WithoutCancel(ctx) // the action URL is always told of the end
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	defer cancel()
+	req, err := r.request(ctx, s, fault)
+	if err != nil {
+		return Request{}, err
+	}
+	began := time.Now()
+	answer, err := standin.Ask(req, maxTwiML)
+	got := Request{
+		Method: s.method, URL: req.URL.String(), Took: time.Since(began),
+		Status: answer.Status, ContentType: answer.ContentType, Body: string(answer.Body),
+	}
+	r.result.Requests = append(r.result.Requests, got)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil && !errors.Is(err, standin.ErrTooLarge) { // parseTwiML refuses it
+		return got, failure(codeRetrieval, "%s: %v", s.at.Redacted(), err)
+	}
+	return got, nil
+}
+
+// request makes the signed request of a step.
+func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*http.Request, error) {
+	params := r.params(fault)
+	maps.Copy(params, s.params)
+	at, signed, form := *s.at, *s.signed, params
+	var body io.Reader
+	if s.method == http.MethodGet {
+		query := params.Encode()
+		if fault.Kind == faultNoPlus {
+			query = strings.ReplaceAll(query, "%2B", "+")
+		}
+		at.RawQuery, signed.RawQuery = withQuery(at.RawQuery, query), withQuery(signed.RawQuery, query)
+		form = nil
+	} else {
+		body = strings.NewReader(params.Encode())
+	}
+	if fault.Kind == sim.FaultSlow {
+		body = late(body, fault.After)
+	}
+	req, err := http.NewRequestWithContext(ctx, s.method, at.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Host = signed.Host // as a proxy passes it on
+	req.Header.Set("User-Agent", "TwilioProxy/1.1")
+	req.Header.Set("Accept", "*/*")
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
+	}
+	token := r.platform.opts.AuthToken
+	if fault.Kind == faultBadSignature {
+		token += "?"
+	}
+	if token != "" && fault.Kind != faultNoSignature {
+		req.Header.Set("X-Twilio-Signature", sign(token, signed.String(), form))
+	}
+	return req, nil
+}
+
+func withQuery(own, more string) string {
+	if own == "" {
+		return more
+	}
+	return own + "&" + more
+}
+
+// params are the parameters of each request (twilio.com/docs/voice/twiml, "Twilio's
+// request to your application").
+func (r *run) params(fault sim.Fault) url.Values {
+	c := r.call
+	p := url.Values{
+		"CallSid": {c.CallSID}, "AccountSid": {r.result.AccountSID}, "ApiVersion": {apiVersion},
+		"From": {c.From}, "Caller": {c.From}, "To": {c.Called}, "Called": {c.Called},
+		"CallStatus": {r.callStatus()}, "Direction": {"inbound"},
+	}
+	if fault.Kind == faultNoCalled {
+		p.Del("Called")
+	}
+	if c.ForwardedFrom != "" {
+		p.Set("ForwardedFrom", c.ForwardedFrom)
+	}
+	if c.CallerName != "" {
+		p.Set("CallerName", c.CallerName)
+	}
+	for _, h := range c.SIPHeaders {
+		p.Add("SipHeader_"+h.Name, h.Value)
+	}
+	return p
+}
+
+// sign signs a request (twilio.com/docs/usage/security): the URL, and for a POST each
+// parameter in the order of the names.
+func sign(token, address string, form url.Values) string {
+	mac := hmac.New(sha1.New, []byte(token))
+	_, _ = io.WriteString(mac, address)
+	var names []string
+	for name := range form {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		values := slices.Clone(form[name])
+		slices.Sort(values)
+		for _, v := range slices.Compact(values) {
+			_, _ = io.WriteString(mac, name+v)
+		}
+	}
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// late delays a body.
+func late(body io.Reader, after time.Duration) io.Reader {
+	out, in := io.Pipe()
+	time.AfterFunc(after, func() {
+		_, err := io.Copy(in, body)
+		_ = in.CloseWithError(err)
+	})
+	return out
+}

@@ -1,0 +1,205 @@
+package vapi
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+const maxObjects = 10_000 // of a kind
+
+// account holds the assistants and phone numbers. Its objects are never changed, but
+// replaced.
+type account struct {
+	names sipNames
+	org   string
+
+	mu         sync.Mutex // guards what follows
+	assistants objects
+	numbers    objects
+	lines      map[string]*line // by id of the number
+}
+
+// objects are the objects of one kind.
+type objects struct {
+	standin.Table[standin.Object]
+	kind string
+}
+
+// line is the part of a phone number that a call needs.
+type line struct {
+	id      string
+	user    string // of its sipUri, in lower case
+	members standin.Object
+	asks    *sim.Challenger // nil: no challenge
+}
+
+func badRequest(words ...string) *standin.Refusal {
+	return &standin.Refusal{Code: http.StatusBadRequest, Words: words}
+}
+
+func newAccount(names sipNames) *account {
+	return &account{
+		names: names, org: uuid.NewString(), lines: map[string]*line{},
+		assistants: objects{kind: "Assistant"}, numbers: objects{kind: "Phone Number"},
+	}
+}
+
+// find returns an object or a refusal.
+func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
+	if object := o.Get(id); object != nil {
+		return object, nil
+	}
+	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
+}
+
+// put creates an object if id is empty, or changes the given members of an object.
+func (a *account) put(t *objects, id string, members standin.Object, shape standin.Shape) (standin.Object, *standin.Refusal) {
+	if wrong := shape.Wrong(members); len(wrong) > 0 {
+		return nil, badRequest(wrong...)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	object, now := maps.Clone(members), stamp(time.Now())
+	switch {
+	case id != "":
+		old, refusal := t.find(id)
+		if refusal != nil {
+			return nil, refusal
+		}
+		object = maps.Clone(old)
+		maps.Copy(object, members)
+	case t.Len() == maxObjects:
+		return nil, badRequest(fmt.Sprintf("this stand-in keeps at most %d of them", maxObjects))
+	default:
+		id = uuid.NewString()
+		object["id"], object["orgId"], object["createdAt"] = id, a.org, now
+	}
+	object["updatedAt"] = now
+	if t == &a.numbers {
+		object["status"] = "active"
+		l, refusal := a.line(id, object)
+		if refusal != nil {
+			return nil, refusal
+		}
+		a.lines[id] = l
+	}
+	t.Put(id, object)
+	return object, nil
+}
+
+// remove removes an object.
+func (a *account) remove(t *objects, id string) (standin.Object, *standin.Refusal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old, refusal := t.find(id)
+	if refusal == nil {
+		t.Remove(id)
+		delete(a.lines, id)
+	}
+	return old, refusal
+}
+
+// line checks the members that a call needs. The caller has the lock.
+func (a *account) line(id string, object standin.Object) (*line, *standin.Refusal) {
+	uri := object.Text("sipUri")
+	user, words := a.names.user(uri)
+	if words != "" {
+		return nil, badRequest("sipUri " + words)
+	}
+	for other, l := range a.lines {
+		if other != id && l.user == user {
+			return nil, badRequest("sipUri " + strconv.Quote(uri) + " is taken by another phone number. Choose another username.")
+		}
+	}
+	if assistant, given := object["assistantId"].(string); given {
+		if _, refusal := a.assistants.find(assistant); refusal != nil {
+			return nil, badRequest(refusal.Words...)
+		}
+	}
+	l := &line{id: id, user: user, members: object}
+	if auth := object.Object("authentication"); auth != nil {
+		// The default realm is sip.vapi.ai (page "SIP introduction", SipAuthentication).
+		l.asks = sim.NewChallenger(sim.SIPAuth{
+			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), a.names.region),
+		})
+	}
+	return l, nil
+}
+
+// called finds the number of a Request-URI. The words are the reason of a refusal.
+func (a *account) called(to sim.Address) (*line, string) {
+	if words := a.names.host(to.Host, to.Port); words != "" {
+		return nil, "the host of the Request-URI " + words
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, l := range a.lines {
+		if l.user == strings.ToLower(to.User) { // the API reference: a sipUri is case-insensitive
+			return l, ""
+		}
+	}
+	return nil, "no phone number has this sipUri"
+}
+
+// get locks the account and returns an object.
+func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return t.find(id)
+}
+
+// sipNames are the hosts of the stand-in.
+type sipNames struct {
+	region string         // host of the platform's region
+	own    netip.AddrPort // address of the stand-in
+	extra  string         // another host name; may be empty
+}
+
+// The parts of a sipUri in lower case: user, host and port.
+var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::([0-9]{1,5}))?$`)
+
+// user returns the user of a sipUri. The words say what is wrong with it.
+func (n sipNames) user(uri string) (user, words string) {
+	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
+	if parts == nil || !strings.HasPrefix(uri, "sip:") {
+		return "", "must be in the format sip:username@" + n.region
+	}
+	port, _ := strconv.Atoi(parts[3]) // digits, or none
+	if words := n.host(parts[2], port); words != "" {
+		return "", "has a host that " + words
+	}
+	return parts[1], ""
+}
+
+// host says why a host is not one of the names. Port 0 is no port.
+func (n sipNames) host(host string, port int) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	switch {
+	case host == n.region:
+		if port == 0 || port == 5060 {
+			return ""
+		}
+	case n.extra != "" && host == strings.ToLower(n.extra), host == "localhost":
+		return ""
+	default:
+		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		ours := err == nil && (ip.Unmap() == n.own.Addr() || n.own.Addr().IsUnspecified())
+		if ours && (port == int(n.own.Port()) || port == 0) {
+			return ""
+		}
+	}
+	return "is not this region's (" + n.region + ") nor the stand-in's own (" + n.own.String() + ")"
+}

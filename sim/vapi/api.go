@@ -1,0 +1,134 @@
+package vapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"flowbridge/sim/internal/standin"
+)
+
+const (
+	maxBody      = 256 << 10
+	defaultLimit = 100 // of objects in a list, as the API reference says
+	maxLimit     = 1000
+)
+
+// api has the routes of Assistants, Phone Numbers and Calls in the API reference that
+// are of use here.
+func (p *Platform) api() standin.API {
+	a := p.account
+	routes := map[string]standin.Route{
+		"GET /call": func(r *http.Request, _ []byte) (any, *standin.Refusal) { return page(r, p.callObjects()) },
+		"GET /call/{id}": func(r *http.Request, _ []byte) (any, *standin.Refusal) {
+			for _, o := range p.callObjects() {
+				if o["id"] == r.PathValue("id") {
+					return o, nil
+				}
+			}
+			return nil, standin.Refuse(http.StatusNotFound, "Couldn't find Call %q.", r.PathValue("id"))
+		},
+	}
+	for sort, kind := range map[string]struct {
+		objects         *objects
+		created, change standin.Shape
+	}{
+		"assistant":    {&a.assistants, assistantShape, assistantShape},
+		"phone-number": {&a.numbers, newNumberShape, numberShape},
+	} {
+		write := func(shape standin.Shape) standin.Route {
+			return func(r *http.Request, raw []byte) (any, *standin.Refusal) {
+				body, err := standin.ParseObject(raw)
+				if err != nil {
+					return nil, badRequest(err.Error())
+				}
+				o, refusal := a.put(kind.objects, r.PathValue("id"), body, shape)
+				if refusal == nil {
+					p.opts.Log.Info().Str("id", o.Text("id")).Str("path", r.URL.Path).Msg("account changed")
+				}
+				return p.shown(sort, o), refusal
+			}
+		}
+		one := func(do func(*objects, string) (standin.Object, *standin.Refusal)) standin.Route {
+			return func(r *http.Request, _ []byte) (any, *standin.Refusal) {
+				o, refusal := do(kind.objects, r.PathValue("id"))
+				return p.shown(sort, o), refusal
+			}
+		}
+		routes["POST /"+sort] = write(kind.created)
+		routes["PATCH /"+sort+"/{id}"] = write(kind.change)
+		routes["GET /"+sort+"/{id}"] = one(a.get)
+		routes["DELETE /"+sort+"/{id}"] = one(a.remove)
+		routes["GET /"+sort] = func(r *http.Request, _ []byte) (any, *standin.Refusal) {
+			a.mu.Lock()
+			list := kind.objects.All()
+			a.mu.Unlock()
+			for i, o := range list {
+				list[i] = p.shown(sort, o)
+			}
+			return page(r, list)
+		}
+	}
+	return standin.API{
+		Token: p.opts.Key, TokenNeeded: "Invalid Key. Use the private key of the account as the bearer token.", MaxBody: maxBody,
+		Created: http.StatusCreated, Routes: routes, Envelope: envelope,
+		NoRoute: func(r *http.Request, _ []string) *standin.Refusal {
+			return standin.Refuse(http.StatusNotFound, "Cannot %s %s", r.Method, r.URL.Path)
+		},
+	}
+}
+
+// envelope is the platform's error body. Several faults of a body are a list.
+func envelope(code int, words []string) any {
+	var message any = words
+	if len(words) == 1 {
+		message = words[0]
+	}
+	return map[string]any{"message": message, "error": http.StatusText(code), "statusCode": code}
+}
+
+// page answers with the start of a list.
+func page(r *http.Request, list []standin.Object) (any, *standin.Refusal) {
+	limit := defaultLimit
+	if given := r.URL.Query().Get("limit"); given != "" {
+		n, err := strconv.Atoi(given)
+		if err != nil || n < 0 || n > maxLimit {
+			return nil, badRequest("limit must be a number from 0 to 1000")
+		}
+		limit = n
+	}
+	return list[:min(limit, len(list))], nil
+}
+
+// shown is an object for an answer.
+func (p *Platform) shown(sort string, object standin.Object) standin.Object {
+	out := withoutSecrets(object)
+	out["id"] = p.given.Told(p.Fault(), sort, object.Text("id"))
+	return out
+}
+
+// withoutSecrets is a copy of an object without its secrets.
+func withoutSecrets(object map[string]any) standin.Object {
+	out := make(standin.Object, len(object))
+	for name, value := range object {
+		switch name {
+		case "password", "secret", "serverUrlSecret", "headers", "credentials":
+			continue
+		}
+		out[name] = clean(value)
+	}
+	return out
+}
+
+func clean(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return map[string]any(withoutSecrets(v))
+	case []any:
+		out := make([]any, 0, len(v))
+		for _, item := range v {
+			out = append(out, clean(item))
+		}
+		return out
+	}
+	return v
+}

@@ -1,0 +1,149 @@
+package vapi
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+// Call is what the platform saw of one INVITE.
+type Call struct {
+	sim.AgentCall
+
+	ID             string
+	PhoneNumberID  string
+	AssistantID    string            // empty without an assistant, or with one for this call alone
+	CustomerNumber string            // of the caller, if it is a number
+	CustomerURI    string            // of the caller
+	Variables      map[string]string // template variables by name in lower case
+	Says           string            // the first words with their variables; empty: the agent waits
+	Asked          string            // the assistant-request
+	Answer         string            // the answer to it, or the error
+	EndedReason    string            // the platform's word for the end of the call; empty before
+
+	callback server // gets the report of the end
+	why      string // EndedReason of a call without CANCEL
+}
+
+// The platform's words for the end of a call that occur here (API reference,
+// Call.endedReason).
+const (
+	endedByCaller     = "customer-ended-call"
+	endedByAgent      = "assistant-ended-call"
+	endedRinging      = "call.ringing.sip-inbound-caller-hungup-before-call-connect"
+	endedUnconnected  = "call.ringing.error-sip-inbound-call-failed-to-connect"
+	endedNoServer     = "call-start-error-neither-assistant-nor-server-set"
+	endedNotFound     = "assistant-not-found"
+	endedFailed       = "assistant-request-failed"
+	endedError        = "assistant-request-returned-error"
+	endedUnspeakable  = "assistant-request-returned-unspeakable-error"
+	endedInvalid      = "assistant-request-returned-invalid-assistant"
+	endedNone         = "assistant-request-returned-no-assistant"
+	endedForwarded    = "assistant-request-returned-forwarding-phone-number"
+	endedNotForwarded = "call.in-progress.error-transfer-failed"
+)
+
+// call is a call at the platform.
+type call struct {
+	standin.Call[Call]
+	platform *Platform
+	line     *line // the called number; nil if there is none
+}
+
+// NewCall keeps the call.
+func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
+	c := &call{platform: p}
+	c.In = in
+	p.calls.Add(c)
+	return c
+}
+
+func (c *call) snapshot() Call {
+	agent, out := c.In.Seen(), c.Seen()
+	out.AgentCall = agent
+	out.EndedReason = endedReason(out)
+	return out
+}
+
+// Describe adds the id of the call to a log line.
+func (c *call) Describe(e *zerolog.Event) { e.Str("id", c.Seen().ID) }
+
+func endedReason(c Call) string {
+	switch {
+	case c.EndedAt.IsZero():
+		return ""
+	case c.GotCancel:
+		return endedRinging
+	case c.why == endedForwarded && c.AnsweredAt.IsZero():
+		return endedUnconnected
+	case c.why == endedForwarded && c.ReferTo != "" && (c.ReferStatus < 200 || c.ReferStatus > 299 || c.ReferResult > 299):
+		return endedNotForwarded
+	case c.why != "":
+		return c.why
+	case c.AnsweredAt.IsZero():
+		return endedUnconnected
+	case c.EndedBy == sim.SideCaller:
+		return endedByCaller
+	}
+	return endedByAgent
+}
+
+// callObjects are all calls for the API, latest first.
+func (p *Platform) callObjects() []standin.Object {
+	calls := p.Calls()
+	out := make([]standin.Object, 0, len(calls))
+	for i := range calls {
+		if c := calls[len(calls)-1-i]; c.ID != "" {
+			out = append(out, withoutSecrets(p.callObject(c)))
+		}
+	}
+	return out
+}
+
+// callObject has the members of a SIP call in the platform's messages. They have the
+// SIP headers as template variables, without X-; the API reference does not mention
+// them.
+func (p *Platform) callObject(c Call) standin.Object {
+	status, variables := "ringing", map[string]any{}
+	for name, value := range c.Variables {
+		variables[name] = value
+	}
+	if !c.AnsweredAt.IsZero() {
+		status = "in-progress"
+	}
+	customer := map[string]any{"sipUri": c.CustomerURI}
+	if c.CustomerNumber != "" {
+		customer["number"] = c.CustomerNumber
+	}
+	o := standin.Object{
+		"id": c.ID, "orgId": p.account.org, "type": "inboundPhoneCall",
+		"createdAt": stamp(c.InvitedAt), "updatedAt": stamp(c.InvitedAt),
+		"phoneCallProvider": "vapi", "phoneCallTransport": "sip", "phoneNumberId": c.PhoneNumberID,
+		"assistantId": nil, "squadId": nil, "workflowId": nil,
+		"assistantOverrides":       map[string]any{"variableValues": variables},
+		"customer":                 customer,
+		"phoneCallProviderDetails": map[string]any{"sbcCallId": c.CallID},
+		"transport": map[string]any{
+			"provider": "vapi.sip", "sbcCallSid": c.CallID,
+			"callSid": uuid.NewSHA1(uuid.NameSpaceOID, []byte(c.ID)).String(),
+		},
+	}
+	if c.AssistantID != "" {
+		o["assistantId"] = c.AssistantID
+	}
+	if !c.AnsweredAt.IsZero() {
+		o["startedAt"] = stamp(c.AnsweredAt)
+	}
+	if !c.EndedAt.IsZero() {
+		status = "ended"
+		o["endedAt"], o["updatedAt"], o["endedReason"] = stamp(c.EndedAt), stamp(c.EndedAt), c.EndedReason
+	}
+	o["status"] = status
+	return o
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -1,0 +1,148 @@
+package vapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/sim"
+)
+
+func TestVapiGreetsWithVariables(t *testing.T) {
+	t.Parallel()
+	v := startVapi(t, Options{})
+	c, seen := startTapped(t)
+	assistant, number := v.desk(t, "Hello {{first_name}} of {{ Company }}{{missing}}, calling from {{customer.number}}.")
+	cc := v.dial("Desk", sim.Header{Name: "X-First_NAME", Value: " Ada "}, sim.Header{Name: "x-company", Value: "ACME; Ltd"}, sim.Header{Name: "X-EI", Value: "S.1;"})
+	cc.Heard = 110
+	r := place(t, c, cc)
+	if r.Status != 200 || r.EndedBy != sim.SideCaller || seen.String() != "100 180 200" {
+		t.Fatalf("got %d %s, %s, ended by %s", r.Status, r.Reason, seen, r.EndedBy)
+	}
+	got := v.last(t)
+	const says = "Hello Ada of ACME; Ltd, calling from +15550100001."
+	if got.Says != says || got.AssistantID != assistant || got.PhoneNumberID != number || got.EndedReason != endedByCaller || got.Asked != "" {
+		t.Errorf("got %+v", got)
+	}
+	if got.Variables["first_name"] != "Ada" || got.Variables["ei"] != "S.1;" || got.CustomerNumber != "+15550100001" || got.CallID != r.SIPCallID {
+		t.Errorf("got %+v", got)
+	}
+	if at, score := sim.Match(r.Heard, sim.Greeting(says)); score < 0.95 {
+		t.Errorf("greeting: score %.2f at %v", score, at)
+	}
+	code, answer := v.request(t, http.MethodGet, "/call/"+got.ID, "")
+	for _, words := range []string{`"endedReason":"customer-ended-call"`, `"first_name":"Ada"`, `"status":"ended"`, `"sbcCallId":"` + r.SIPCallID} {
+		if code != 200 || !strings.Contains(answer, words) {
+			t.Errorf("%d %s; want %s", code, answer, words)
+		}
+	}
+}
+
+func TestVapiFindsTheNumber(t *testing.T) {
+	t.Parallel()
+	v, c := startVapi(t, Options{Region: "eu"}), startCarrier(t)
+	v.create(t, "/phone-number", `{"provider":"vapi","sipUri":"sip:bare@sip.eu.vapi.ai"}`)
+	for _, tt := range []struct {
+		to     string
+		status int
+		reason string
+	}{
+		{"sip:nobody@" + v.SIPAddr().String(), 404, "no phone number has this sipUri"},
+		{"sip:bare@sip.vapi.ai", 404, "the host of the Request-URI is not"},
+		{"sip:bare@192.0.2.1", 404, "the host of the Request-URI is not"},
+		{"sip:bare@sip.eu.vapi.ai", 503, endedNoServer},
+		{"sip:BARE@" + v.SIPAddr().String(), 503, endedNoServer},
+	} {
+		cc := v.dial("")
+		cc.To, cc.Dest = tt.to, v.SIPAddr()
+		if r := place(t, c, cc); r.Status != tt.status || !strings.HasPrefix(r.Reason, tt.reason) {
+			t.Errorf("%s: %d %s", tt.to, r.Status, r.Reason)
+		}
+	}
+}
+
+func TestVapiAssistantIsGone(t *testing.T) {
+	t.Parallel()
+	v, c := startVapi(t, Options{}), startCarrier(t)
+	assistant, _ := v.desk(t, "Hello")
+	v.request(t, http.MethodDelete, "/assistant/"+assistant, "")
+	if r := place(t, c, v.dial("desk")); r.Status != 503 || v.last(t).EndedReason != endedNotFound {
+		t.Errorf("got %d, %s", r.Status, v.last(t).EndedReason)
+	}
+}
+
+func TestVapiWaitsForTheCaller(t *testing.T) {
+	t.Parallel()
+	v, c := startVapi(t, Options{}), startCarrier(t)
+	id := v.create(t, "/assistant", `{"firstMessage":"Hi","firstMessageMode":"assistant-waits-for-user"}`)
+	v.create(t, "/phone-number", `{"provider":"vapi","sipUri":"sip:w@sip.vapi.ai","assistantId":"`+id+`"}`)
+	if r := place(t, c, v.dial("w")); r.Status != 200 || v.last(t).Says != "" {
+		t.Errorf("got %d, %q", r.Status, v.last(t).Says)
+	}
+}
+
+func TestVapiChallenges(t *testing.T) {
+	t.Parallel()
+	for realm, want := range map[string]string{"": "sip.vapi.ai", "pbx.example": "pbx.example"} {
+		v, c := startVapi(t, Options{}), startCarrier(t)
+		id, _ := v.desk(t, "Hello")
+		named := ""
+		if realm != "" {
+			named = `"realm":"` + realm + `",`
+		}
+		v.create(t, "/phone-number", `{"provider":"vapi","sipUri":"sip:locked@sip.vapi.ai","assistantId":"`+id+`","authentication":{`+named+`"username":"`+longUser+`","password":"`+longSecret+`"}}`)
+		cc := v.dial("locked")
+		r := place(t, c, cc)
+		if r.Status != 401 || !strings.Contains(strings.Join(r.Headers, "\n"), `realm="`+want+`"`) {
+			t.Errorf("got %d %v", r.Status, r.Headers)
+		}
+		cc.Username, cc.Password = longUser, "wrong"
+		if r := place(t, c, cc); r.Status != 401 {
+			t.Errorf("wrong password: %d", r.Status)
+		}
+		cc.Password = longSecret
+		if r := place(t, c, cc); r.Status != 200 {
+			t.Errorf("right password: %d", r.Status)
+		}
+		if r := place(t, c, v.dial("desk")); r.Status != 200 {
+			t.Errorf("the other number: %d", r.Status)
+		}
+	}
+}
+
+func TestVapiFaults(t *testing.T) {
+	t.Parallel()
+	v, c := startVapi(t, Options{}), startCarrier(t)
+	v.desk(t, "Hello")
+	for _, tt := range []struct {
+		fault sim.Fault
+		code  int
+		words string
+	}{
+		{sim.Fault{Kind: sim.Fault500}, 500, `"statusCode":500`},
+		{sim.Fault{Kind: sim.Fault401}, 401, `"statusCode":401`},
+		{sim.Fault{Kind: sim.FaultHTML}, 502, "<html>"},
+		{sim.Fault{Kind: sim.FaultSlow, After: 50 * time.Millisecond}, 200, "["},
+		{sim.Fault{Kind: sim.FaultBusy}, 200, "["},
+	} {
+		v.SetFault(tt.fault)
+		start := time.Now()
+		if code, answer := v.request(t, http.MethodGet, "/assistant", ""); code != tt.code || !strings.Contains(answer, tt.words) || time.Since(start) < tt.fault.After {
+			t.Errorf("%s: %d %s", tt.fault.Kind, code, answer)
+		}
+	}
+	if r := place(t, c, v.dial("desk")); r.Status != 486 {
+		t.Errorf("busy: %d", r.Status)
+	}
+	v.SetFault(sim.Fault{Kind: sim.FaultStatus, Status: 480})
+	if r := place(t, c, v.dial("desk")); r.Status != 480 {
+		t.Errorf("status: %d", r.Status)
+	}
+	v.SetFault(sim.Fault{Kind: sim.FaultHangup, After: 50 * time.Millisecond})
+	cc := v.dial("desk")
+	cc.HangupBy = sim.SideAgent
+	if r := place(t, c, cc); r.Status != 200 || r.EndedBy != sim.SideAgent {
+		t.Errorf("hangup: %d, ended by %s", r.Status, r.EndedBy)
+	}
+}

@@ -1,0 +1,91 @@
+package vapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+const (
+	defaultKey = "sim-key"
+	// requestLimit bounds the answer to an assistant-request, to its last byte. It
+	// is fixed (Vapi's page "Server events").
+	requestLimit = 7500 * time.Millisecond
+)
+
+// Options configure the stand-in.
+type Options struct {
+	HTTPListen string        // "127.0.0.1:0" if empty
+	SIPListen  string        // UDP; "127.0.0.1:0" if empty
+	Key        string        // private key that the API requires; "sim-key" if empty
+	Region     string        // "us" (if empty) or "eu": whose SIP host a sipUri may have
+	Host       string        // another host name of the stand-in; may be empty
+	EchoDelay  time.Duration // 600ms if zero
+	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
+	Limit      time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
+	Fault      sim.Fault
+	Log        zerolog.Logger
+}
+
+// Platform is the stand-in for Vapi.
+type Platform struct {
+	*standin.Server
+	opts    Options
+	account *account
+	given   standin.GivenIDs
+	calls   standin.History[*call]
+}
+
+// sipHosts are the SIP hosts of Vapi's regions (its page "SIP introduction").
+var sipHosts = map[string]string{"us": "sip.vapi.ai", "eu": "sip.eu.vapi.ai"}
+
+// Start listens on both addresses and serves until Close. Cancelling ctx ends
+// the calls, but not the listeners.
+func Start(ctx context.Context, o Options) (*Platform, error) {
+	o.Key = cmp.Or(o.Key, defaultKey)
+	o.Region = cmp.Or(o.Region, "us")
+	o.Limit = cmp.Or(o.Limit, requestLimit)
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	server, err := standin.Open(ctx, o.HTTPListen, sim.AgentOptions{
+		Name: "vapi-sim", Listen: o.SIPListen, EchoDelay: o.EchoDelay, RingFor: o.RingFor, Fault: o.Fault, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{Server: server, opts: o, account: newAccount(sipNames{region: sipHosts[o.Region], own: server.SIPAddr(), extra: o.Host})}
+	server.Serve(p, p.api())
+	return p, nil
+}
+
+// Validate returns what is wrong with the region or the fault.
+func (o Options) Validate() error {
+	if o.Region != "" && sipHosts[o.Region] == "" {
+		return fmt.Errorf("region %q: want us or eu", o.Region)
+	}
+	if o.Fault.Kind == sim.FaultFailed {
+		return errors.New("fault failed is only for Synthflow: Vapi prepares no calls")
+	}
+	return nil
+}
+
+// Key is the private key that the API requires.
+func (p *Platform) Key() string { return p.opts.Key }
+
+// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones
+// and with refused ones.
+func (p *Platform) Calls() []Call {
+	var out []Call
+	for _, c := range p.calls.All() {
+		out = append(out, c.snapshot())
+	}
+	return out
+}
