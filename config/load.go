@@ -44,11 +44,7 @@ func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, 
 }
 
 func read(file string, data []byte, env func(string) (string, bool), running *Config) (*Config, error) {
-	l := &loader{
-		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
-		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
-		workspaces: map[string]workspace{},
-	}
+	l := newLoader(file, env, running)
 	root, ok := l.document(data)
 	if !ok {
 		return nil, l.errs
@@ -84,6 +80,14 @@ type loader struct {
 	workspaces map[string]workspace // by id
 
 	sources map[string]string // prefix and claim, or user, to trunk or target
+}
+
+func newLoader(file string, env func(string) (string, bool), running *Config) *loader {
+	return &loader{
+		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
+		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
+		workspaces: map[string]workspace{},
+	}
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {

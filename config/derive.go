@@ -1,0 +1,45 @@
+package config
+
+import "go.yaml.in/yaml/v3"
+
+// blank is a mapping without keys, which the reader turns into defaults. What it complains of is not kept.
+func blank() value {
+	return value{l: newLoader("", nil, nil), node: &yaml.Node{Kind: yaml.MappingNode}}
+}
+
+// DefaultTrunk is a trunk whose keys all have their defaults, and no name.
+func DefaultTrunk() Trunk { return blank().trunk() }
+
+// DefaultTarget is a target whose keys all have their defaults, and neither name nor kind.
+func DefaultTarget() Target { return blank().target() }
+
+// Callee is the trunk as a target: how calls that are placed to it go out.
+func (t *Trunk) Callee() *Target {
+	c := DefaultTarget()
+	c.Name, c.Kind, c.URI, c.Transport, c.TLS, c.Auth = t.Name, KindSIP, t.URI, t.Transport, t.TLS, t.DialAuth
+	c.PassHeaders, c.Budget, c.Codecs = t.PassHeaders, TrunkBudget(), t.Codecs
+	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
+	c.MaxCalls, c.MaxCPS, c.MediaSources, c.Media = t.MaxCalls, t.MaxCPS, t.MediaSources, t.Media
+	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
+	return &c
+}
+
+// Caller is the target as a trunk: how calls that it places come in. Its caller identity is trusted, because it would hide
+// the number of its own agent otherwise. The called trunk limits how many calls it may place.
+func (t *Target) Caller() *Trunk {
+	c := DefaultTrunk()
+	c.Name, c.Sources, c.Auth, c.TLS = t.Name, t.Sources, t.CallAuth, t.TLS
+	c.MediaSources, c.Media, c.PassHeaders = t.MediaSources, t.Media, t.PassHeaders
+	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
+	return &c
+}
+
+// TransferTo is the host that a transfer of this target leads to, as a target: it is called by uri, with the codecs and
+// timeouts of this target.
+func (t *Target) TransferTo(host string, uri *Template, transport string) *Target {
+	c := DefaultTarget()
+	c.Name, c.Kind, c.URI, c.Transport = host, KindSIP, uri, transport
+	c.Budget, c.Overflow, c.Codecs = TrunkBudget(), OverflowTCP, t.Codecs
+	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
+	return &c
+}
