@@ -1,17 +1,23 @@
 package config
 
-import "go.yaml.in/yaml/v3"
+import (
+	"reflect"
 
-// blank is a mapping without keys, which the reader turns into defaults. What it complains of is not kept.
-func blank() value {
-	return value{l: newLoader("", nil, nil), node: &yaml.Node{Kind: yaml.MappingNode}}
+	"go.yaml.in/yaml/v3"
+)
+
+// defaults is a section without keys. What the reader complains of is not kept.
+func defaults[T any]() (dst T) {
+	v := value{l: newLoader("", nil, nil), node: &yaml.Node{Kind: yaml.MappingNode}}
+	v.section(reflect.TypeFor[T]()).read(reflect.ValueOf(&dst).Elem())
+	return dst
 }
 
 // DefaultTrunk is a trunk whose keys all have their defaults, and no name.
-func DefaultTrunk() Trunk { return blank().trunk() }
+func DefaultTrunk() Trunk { return defaults[Trunk]() }
 
 // DefaultTarget is a target whose keys all have their defaults, and neither name nor kind.
-func DefaultTarget() Target { return blank().target() }
+func DefaultTarget() Target { return defaults[Target]() }
 
 // Callee is the trunk as a target: how calls that are placed to it go out.
 func (t *Trunk) Callee() *Target {

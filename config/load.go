@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -49,7 +50,8 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	if !ok {
 		return nil, l.errs
 	}
-	cfg := l.config(root)
+	root.section(reflect.TypeFor[Config]()).read(reflect.ValueOf(l.cfg).Elem())
+	cfg := l.cfg
 	if running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
 		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more", "is it the right file, and whole?")
 	}
@@ -65,10 +67,8 @@ type loader struct {
 	env  func(string) (string, bool)
 	errs Errors
 
+	cfg     *Config // as far as it is read
 	running *Config // of the process that is to take the file; nil: none
-	media   []MediaListener
-
-	records bool // there is a section recording
 
 	visits int // nodes seen; aliases could make a small file endless
 
@@ -84,7 +84,7 @@ type loader struct {
 
 func newLoader(file string, env func(string) (string, bool), running *Config) *loader {
 	return &loader{
-		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
+		file: file, env: env, cfg: &Config{}, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
 		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
 		workspaces: map[string]workspace{},
 	}

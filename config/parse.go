@@ -1,10 +1,12 @@
 package config
 
 import (
+	"errors"
 	"math"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -206,4 +208,37 @@ func nearby(host string) bool {
 		return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
 	}
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
+}
+
+func parseRegexp(t string) (*regexp.Regexp, complaint) {
+	if t == "" {
+		return nil, complaint{}
+	}
+	re, err := regexp.Compile(t)
+	if err != nil {
+		why := "is not a regular expression"
+		if se := (*syntax.Error)(nil); errors.As(err, &se) {
+			why += ": " + string(se.Code)
+		}
+		return nil, refuse(why, `write one like "^\\+1507"; in double quotes each \ is written twice`)
+	}
+	return re, complaint{}
+}
+
+// parseAlgorithm takes the name of a hash of digest authentication (RFC 8760).
+func parseAlgorithm(t string) (string, complaint) {
+	for _, known := range []string{"SHA-256", "MD5"} {
+		if strings.EqualFold(t, known) {
+			return known, complaint{}
+		}
+	}
+	return "", refuse("is not an algorithm that trunks can be asked for", "write SHA-256 or MD5")
+}
+
+// parseCertName takes a name as it stands in a certificate: a host name or an address.
+func parseCertName(t string) (string, complaint) {
+	if _, c := parseAddr(t); !c.none() && !isHostName(t) {
+		return "", refuse("is neither a host name nor an address", "write a name of the trunk's certificate, like pbx.example.com")
+	}
+	return strings.ToLower(t), complaint{}
 }

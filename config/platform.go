@@ -3,8 +3,57 @@ package config
 import (
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
+	"time"
 )
+
+// Account is the section `account` of a target.
+type Account struct {
+	// The base URL of the platform's HTTP API. Default: that of the target's region.
+	API string `key:"api" is:"api"`
+	// The bearer token. Required.
+	Token Secret `key:"token"`
+	// The workspace. Kind synthflow only.
+	WorkspaceID string `key:"workspace_id"`
+}
+
+// Prepare is the section `prepare` of a target.
+type Prepare struct {
+	// The base URL of the platform's HTTP API. Default: that of the target's region, https://api.synthflow.ai where none is
+	// named.
+	API string `key:"api" is:"api"`
+	// The bearer token. Required.
+	Token Secret `key:"token"`
+	// The workspace, sent as workspace_id.
+	WorkspaceID string `key:"workspace_id"`
+	// The agent that takes the call, sent as model_id.
+	ModelID string `key:"model_id"`
+	// The lead's number, sent as from_number.
+	FromNumber *Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
+	// The agent's number, sent as to_number.
+	ToNumber *Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
+	// Variables by name, with a template each, sent as custom_variables in this order.
+	CustomVariables []Variable `key:"custom_variables" use:"prepare"`
+	// How long the whole step may take, one retry included. An answer over 1 MiB, unpacked, is not used.
+	Timeout time.Duration `key:"timeout" default:"3s"`
+	// What happens when the step fails: next (the next target is tried) or dial (this one is dialled without an id).
+	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`
+}
+
+// The values of targets[].prepare.on_failure.
+const (
+	OnFailureNext = "next"
+	OnFailureDial = "dial"
+)
+
+// Variable is a name and the template of its value.
+type Variable struct {
+	// Name is the variable's name.
+	Name string
+	// Value is the template of its value.
+	Value *Template
+}
 
 // platform reads what belongs together in a target: region, URI, API.
 func (s section) platform(t *Target, use templateUse) {
@@ -66,7 +115,8 @@ func (s section) region(kind string) string {
 		s.fields["region"].fail("has no meaning for kind "+kind, "remove it, or write kind: synthflow or kind: vapi")
 		return ""
 	}
-	return s.choice("region", "", all...)
+	region, _ := one(s, "region", oneOf(all).parse(s)).(string)
+	return region
 }
 
 // apiRegion is the region that the API of a target names, or "".
@@ -103,12 +153,13 @@ func (s section) account(t *Target) *Account {
 		v.fail("stands beside prepare, which names the account already", "remove one of the two")
 		return nil
 	}
-	known := []string{"api", "token_file", "token_env"}
-	if t.Kind == KindSynthflow {
-		known = append(known, "workspace_id")
+	var a Account
+	sub := v.section(reflect.TypeFor[Account]())
+	sub.read(reflect.ValueOf(&a).Elem())
+	if id, ok := sub.fields["workspace_id"]; ok && t.Kind != KindSynthflow {
+		id.fail("has no meaning for kind "+t.Kind, "remove it")
 	}
-	a := v.section(known...)
-	return &Account{API: one(a, "api", "", parseAPI), Token: a.secret("token"), WorkspaceID: a.text("workspace_id")}
+	return &a
 }
 
 // oneRegion holds region, SIP host and API of a target together, and gives the API its default.

@@ -4,8 +4,6 @@ import (
 	"io"
 	"os"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // maxSecret bounds a secret file, in bytes.
@@ -25,15 +23,6 @@ func (s section) secret(key string) Secret {
 		s.l.fail(s.node.Line, join(s.path, file), "is missing", "write "+file+" or "+env)
 	}
 	return ""
-}
-
-// filled says whether a key is there with more than an empty text.
-func (s section) filled(key string) bool {
-	v, ok := s.fields[key]
-	if ok && v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value == "" {
-		return false
-	}
-	return ok
 }
 
 func (s section) secretEnv(key string) Secret {
