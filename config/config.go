@@ -39,11 +39,6 @@ type Config struct {
 	_ fleet `key:"fleet"`
 }
 
-func (c *Config) check(s section) {
-	s.apart(c.Hooks, c.Admin.Listen)
-	s.twilioTakes(c)
-}
-
 // fleet is the section `fleet`, which may be there without values.
 type fleet struct {
 	// Reserved. It must be empty.

@@ -36,6 +36,7 @@ type TwilioHook struct {
 func (h *TwilioHook) wanted(s section) bool { return s.on() }
 
 func (h *TwilioHook) check(s section) {
+	s.twilioTakes(h.Targets)
 	h.AuthToken = s.shared("auth_token", h.Listen, "have calls prepared")
 	switch {
 	case h.Follow:
@@ -72,24 +73,19 @@ func (f *fallback) check(s section) {
 	}
 }
 
-// twilioTakes reports headers of targets that Twilio would not put into its INVITE.
-func (s section) twilioTakes(cfg *Config) {
-	if cfg.Hooks.Twilio == nil {
-		return
-	}
-	v := s.fields["hooks"]
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		if !slices.Contains(cfg.Hooks.Twilio.Targets, t.Name) {
+// twilioTakes reports targets that Twilio cannot dial: with credentials, or with headers that it does not put into its INVITE.
+func (s section) twilioTakes(names []string) {
+	for i := range s.l.cfg.Targets {
+		t := &s.l.cfg.Targets[i]
+		if !slices.Contains(names, t.Name) {
 			continue
 		}
 		if t.Auth != nil {
-			s.l.fail(v.node.Line, "hooks.twilio.targets", "target "+t.Name+" has auth, and Twilio is told no password",
-				"name a target without, or have the call come to us by SIP")
+			s.fields["targets"].fail("target "+t.Name+" has auth, and Twilio is told no password", "name a target without, or have the call come to us by SIP")
 		}
 		for _, h := range t.Headers {
 			if err := twilio.CheckHeader(h.Name); err != nil {
-				s.l.fail(v.node.Line, "hooks.twilio.targets", fmt.Sprintf("target %s has a header that Twilio does not send: %v", t.Name, err),
+				s.fields["targets"].fail(fmt.Sprintf("target %s has a header that Twilio does not send: %v", t.Name, err),
 					"give the header another name, or name a target of its own here")
 			}
 		}

@@ -88,29 +88,21 @@ func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
 	return ""
 }
 
-// apart reports hooks at the address of the admin API, two at the same path of one address, and two at one port of which one
+// check reports hooks at the address of the admin API, two at the same path of one address, and two at one port of which one
 // listens at all addresses.
-func (s section) apart(h Hooks, admin netip.AddrPort) {
+func (h *Hooks) check(s section) {
 	all := h.Endpoints()
-	fail := func(name, problem, remedy string) {
-		v, ok := s.fields["hooks"].resolve()
-		for i := 0; ok && i+1 < len(v.node.Content); i += 2 {
-			if v.node.Content[i].Value == name {
-				v.l.fail(v.node.Content[i+1].Line, join("hooks", name), problem, remedy)
-			}
-		}
-	}
 	for i, e := range all {
-		if e.Listen.Port() != 0 && overlap(e.Listen, admin) {
-			fail(e.Name, "listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
+		if e.Listen.Port() != 0 && overlap(e.Listen, s.l.cfg.Admin.Listen) {
+			s.fields[e.Name].fail("listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
 		}
 		for _, first := range all[:i] {
-			key := join("hooks", first.Name)
+			key := join(s.path, first.Name)
 			switch {
 			case e.Listen == first.Listen && e.Path == first.Path:
-				fail(e.Name, "has the address and path of "+key, "write another path or another port")
+				s.fields[e.Name].fail("has the address and path of "+key, "write another path or another port")
 			case e.Listen != first.Listen && e.Listen.Port() != 0 && overlap(e.Listen, first.Listen):
-				fail(e.Name, "listens at the port of "+key+", and one of the two at all addresses", "write the same address in both, or another port")
+				s.fields[e.Name].fail("listens at the port of "+key+", and one of the two at all addresses", "write the same address in both, or another port")
 			}
 		}
 	}

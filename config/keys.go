@@ -34,6 +34,21 @@ type key struct {
 	later bool
 }
 
+// typeConfig is the section that all others stand in.
+var typeConfig = reflect.TypeFor[Config]()
+
+func isList(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8
+}
+
+// elementType is that of a list's elements, or the type itself.
+func elementType(t reflect.Type) reflect.Type {
+	if isList(t) {
+		return t.Elem()
+	}
+	return t
+}
+
 // keysOf gives the keys of a section, in the order of its struct.
 func keysOf(t reflect.Type) []key {
 	var all []key
@@ -76,10 +91,7 @@ func sectionType(t reflect.Type) (declared reflect.Type, ok bool) {
 
 // kind is that of the key's value, or of each element of its list.
 func (k key) kind() kind {
-	t := k.field.Type
-	if t.Kind() == reflect.Slice {
-		t = t.Elem()
-	}
+	t := elementType(k.field.Type)
 	switch {
 	case k.is != "":
 		return kinds[k.is]
@@ -129,11 +141,7 @@ func (s section) fill(k key, dst reflect.Value) {
 }
 
 func (s section) fillPlain(k key, dst reflect.Value) {
-	t := dst.Type()
-	list := t.Kind() == reflect.Slice
-	if list {
-		t = t.Elem()
-	}
+	t, list := elementType(dst.Type()), isList(dst.Type())
 	declared, nested := sectionType(t)
 	switch {
 	case nested && list:

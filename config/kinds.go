@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -20,8 +21,9 @@ type kind struct {
 	// enum are the values that there are; anyCase says that they may be written in upper or lower case.
 	enum    []string
 	anyCase bool
-	// low and high bound a value that may be written as a YAML number.
+	// low and high bound a whole number. number says that a text may be written as one.
 	low, high int
+	number    bool
 	// scalar says that YAML's numbers, true and false are taken as text.
 	scalar bool
 }
@@ -42,6 +44,7 @@ func known(parse func(l *loader, text string) (string, complaint)) func(section)
 
 const (
 	boolType      = "true or false"
+	integerType   = "integer"
 	durationUnits = `([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)`
 	durationText  = `^([0-9]{1,5}d)?\+?(` + durationUnits + `)+$|^[0-9]{1,5}d$`
 	nameText      = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
@@ -67,15 +70,15 @@ var kinds = map[string]kind{
 	"answer-time":      {parse: parsed(parseAnswerTime), title: "duration", pattern: durationText},
 	"api":              {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
 	"base-url":         {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"beep":             {parse: parsed(parseBeep), title: "duration", pattern: `^0$|` + durationText},
+	"beep":             {parse: parsed(parseBeep), title: "duration", pattern: `^0$|` + durationText, number: true},
 	"callee":           {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, scalar: true},
 	"caller":           {parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$", scalar: true},
 	"certificate-name": {parse: parsed(parseCertName), title: "host name or address", pattern: hostText},
 	"codec":            {parse: parsed(parseCodec), title: "codec", enum: codecs(), anyCase: true},
-	"country":          {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, low: 1, high: 999},
+	"country":          {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, number: true, low: 1, high: 999},
 	"directory":        {parse: parsed(parseDirectory), title: "directory", pattern: `.`, scalar: true},
 	"domain":           {parse: parsed(parseDomain), title: "host name or address", pattern: hostText},
-	"dscp":             {parse: parsed(parseDSCP), title: "DSCP", pattern: `^([0-9]+|[A-Za-z]+[0-9]*|[Vv][Oo][Ii][Cc][Ee]-[Aa][Dd][Mm][Ii][Tt])$`, high: 63},
+	"dscp":             {parse: parsed(parseDSCP), title: "DSCP", pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), number: true, high: 63},
 	"file":             {parse: parsed(parseText), title: "file", scalar: true},
 	"format":           {parse: parsed(parseFormat), title: "format", enum: []string{formatWAV, formatPcapng}},
 	"header":           {parse: parsed(parseHeaderLine), title: "header", pattern: `^$|.:`},
@@ -96,10 +99,10 @@ var kinds = map[string]kind{
 	"target":           {parse: known((*loader).targetName), title: "name of a target", pattern: nameText, scalar: true},
 	"target-name":      {parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name", pattern: nameText, scalar: true},
 	"timer":            {parse: parsed(parseTimer), title: "duration", pattern: durationText},
-	"timer-or-0":       {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText},
+	"timer-or-0":       {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText, number: true},
 	"trunk":            {parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$", scalar: true},
 	"trunk-name":       {parse: named("trunk", func(l *loader) map[string]bool { return l.trunks }), title: "name", pattern: nameText, scalar: true},
-	"username":         {parse: parsed(parseUsername), title: "text", pattern: `^[^"\\]*$`, scalar: true},
+	"username":         {parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`, scalar: true},
 	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 
@@ -114,7 +117,7 @@ func parseBool(t string) (bool, complaint) {
 
 // integer is the kind of whole numbers within bounds.
 func integer(low, high int) kind {
-	return kind{title: "integer", low: low, high: high, parse: parsed(func(t string) (int, complaint) {
+	return kind{title: integerType, low: low, high: high, parse: parsed(func(t string) (int, complaint) {
 		n, err := strconv.Atoi(t)
 		if err != nil || n < low || n > high {
 			return 0, refuse("is not a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high), "write one")

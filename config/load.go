@@ -50,7 +50,7 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	if !ok {
 		return nil, l.errs
 	}
-	root.section(reflect.TypeFor[Config]()).read(reflect.ValueOf(l.cfg).Elem())
+	root.section(typeConfig).read(reflect.ValueOf(l.cfg).Elem())
 	cfg := l.cfg
 	if running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
 		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more", "is it the right file, and whole?")

@@ -131,12 +131,9 @@ type LatchMode string
 
 // The values of media.latch of a trunk or target.
 const (
-	// LatchStrict takes RTP from the address and port in SDP alone.
 	LatchStrict LatchMode = "strict"
-	// LatchAuto learns the source among the addresses that are believed, and keeps to it.
-	LatchAuto LatchMode = "auto"
-	// LatchOff learns nothing: RTP is taken from every address that is believed and goes where the SDP says.
-	LatchOff LatchMode = "off"
+	LatchAuto   LatchMode = "auto"
+	LatchOff    LatchMode = "off"
 )
 
 // SRTPMode says whether a side's RTP is encrypted, with keys in SDP (RFC 4568).
@@ -144,11 +141,8 @@ type SRTPMode string
 
 // The values of media.srtp of a trunk or target.
 const (
-	// SRTPOff neither offers nor takes SRTP.
-	SRTPOff SRTPMode = "off"
-	// SRTPOptional takes what the side offers, and offers SRTP first and RTP where that is refused.
+	SRTPOff      SRTPMode = "off"
 	SRTPOptional SRTPMode = "optional"
-	// SRTPRequired offers and takes nothing else.
 	SRTPRequired SRTPMode = "required"
 )
 

@@ -17,7 +17,7 @@ type Route struct {
 	From *regexp.Regexp `key:"from"`
 	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Routes to
 	// trunks and routes of a target must not have it.
-	Direction string `key:"direction" enum:"inbound outbound" default:"inbound" later:""`
+	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`
 	// The targets to try, in this order. A route has either targets or trunks.
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to, in this order. They need a uri.
@@ -47,7 +47,15 @@ func (r *Route) check(s section) {
 	if r.Record != WantedOff && s.l.cfg.Recording.MaxSize == 0 { // no section
 		s.fields["record"].fail("has no effect without the section recording", "write recording: {path: …} at the top level, or remove it")
 	}
-	r.Direction = s.direction()
+	switch {
+	case !s.has("direction") && s.filled("target"):
+		r.Direction = DirectionOutbound
+	case !s.has("direction"):
+	case s.filled("target"):
+		s.fields["direction"].fail("stands beside target: what a target places is outbound", "remove it")
+	case s.elements("trunks") > 0:
+		s.fields["direction"].fail("says who a platform's lead is, and this route goes to trunks", "remove it")
+	}
 	if s.filled("trunk") && s.filled("target") {
 		s.fields["target"].fail("stands beside trunk: a call comes from one of the two", "keep one of them")
 	}
@@ -63,28 +71,11 @@ func (r *Route) check(s section) {
 	}
 }
 
-// direction reads which party of a route's calls is the customer.
-func (s section) direction() string {
-	if !s.has("direction") && s.filled("target") {
-		return DirectionOutbound
-	}
-	d, _ := one(s, "direction", oneOf(s.key("direction").enum).parse(s)).(string)
-	switch {
-	case !s.has("direction"):
-	case s.filled("target"):
-		s.fields["direction"].fail("stands beside target: what a target places is outbound", "remove it")
-	case s.elements("trunks") > 0:
-		s.fields["direction"].fail("says who a platform's lead is, and this route goes to trunks", "remove it")
-	}
-	return d
-}
-
 // The values of routes[].ringing.
 const (
-	RingingImmediate = "immediate"
-	RingingOnTarget  = "on-target"
-	RingingNone      = "none"
-	// RingingSessionProgress answers with a session description, and lets the caller hear a tone of ours.
+	RingingImmediate       = "immediate"
+	RingingOnTarget        = "on-target"
+	RingingNone            = "none"
 	RingingSessionProgress = "session-progress"
 )
 
@@ -93,10 +84,7 @@ type Wanted string
 
 // The values of routes[].record and routes[].mask_dtmf.
 const (
-	// WantedOff: not at all.
-	WantedOff Wanted = "off"
-	// WantedAlways: in every call, from its answer to its end.
-	WantedAlways Wanted = "always"
-	// WantedOnDemand: when the admin API asks for it.
+	WantedOff      Wanted = "off"
+	WantedAlways   Wanted = "always"
 	WantedOnDemand Wanted = "on_demand"
 )

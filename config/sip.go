@@ -37,11 +37,7 @@ func (c *SIP) check(s section) {
 		return slices.ContainsFunc(c.Listen, func(l Listener) bool { return l.AddrPort.Addr().Is4() == v4 })
 	})
 	if listens(c.Listen, TransportTLS) && (c.TLS.Cert == "" || c.TLS.Key == "") {
-		at := s.value
-		if s.has("tls") {
-			at = s.fields["tls"]
-		}
-		at.l.fail(at.node.Line, join(s.path, "tls"), "cert or key is missing, which a tls listener needs",
+		s.constant("tls", "").fail("cert or key is missing, which a tls listener needs",
 			"write the PEM files of our certificate and its key, or remove tls:// from sip.listen")
 	}
 }

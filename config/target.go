@@ -31,7 +31,7 @@ type Target struct {
 	Budget Budget `key:"budget"`
 	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are left
 	// out, the last one first). Default: tcp, for kind sip trim.
-	Overflow string `key:"overflow" enum:"tcp trim" later:""`
+	Overflow string `key:"overflow" enum:"tcp trim"`
 	// The HTTP request for a call id before the INVITE. Kind synthflow only. Without it the target is dialled directly.
 	Prepare *Prepare `key:"prepare"`
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
@@ -87,14 +87,12 @@ func (t *Target) check(s section) {
 	t.Sources = s.targetSources(t.CallAuth)
 	s.transfers(t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
-	t.Overflow = OverflowTrim
-	if len(regionsOf(t.Kind)) > 0 {
+	switch {
+	case t.Overflow != "":
+	case len(regionsOf(t.Kind)) > 0:
 		t.Overflow = OverflowTCP // both platforms document TCP on the same port
-	}
-	if s.has("overflow") {
-		if got := one(s, "overflow", oneOf(s.key("overflow").enum).parse(s)); got != nil {
-			t.Overflow, _ = got.(string)
-		}
+	default:
+		t.Overflow = OverflowTrim
 	}
 	if t.Prepare != nil && t.Kind != KindSynthflow && t.Kind != "" {
 		s.fields["prepare"].fail("is for kind synthflow only", "remove it, or write kind: synthflow")
@@ -121,11 +119,8 @@ type ReinviteMode string
 
 // The values of targets[].reinvite.
 const (
-	// ReinviteAuto relays what the other side has to know of, and answers the rest.
-	ReinviteAuto ReinviteMode = "auto"
-	// ReinviteRelay relays every change to the other side.
-	ReinviteRelay ReinviteMode = "relay"
-	// ReinviteAbsorb answers every change itself.
+	ReinviteAuto   ReinviteMode = "auto"
+	ReinviteRelay  ReinviteMode = "relay"
 	ReinviteAbsorb ReinviteMode = "absorb"
 )
 
@@ -134,11 +129,8 @@ type DTMFMode string
 
 // The values of targets[].dtmf.
 const (
-	// DTMFRelay passes it on as it comes.
-	DTMFRelay DTMFMode = "relay"
-	// DTMFInfo makes SIP INFO of it.
-	DTMFInfo DTMFMode = "info"
-	// DTMFRFC4733 makes telephone events of it (RFC 4733).
+	DTMFRelay   DTMFMode = "relay"
+	DTMFInfo    DTMFMode = "info"
 	DTMFRFC4733 DTMFMode = "rfc4733"
 )
 
@@ -153,12 +145,9 @@ type TransferMode string
 
 // The values of targets[].transfer.
 const (
-	// TransferRefuse refuses it.
 	TransferRefuse TransferMode = "refuse"
-	// TransferLocal places the call that it asks for.
-	TransferLocal TransferMode = "local"
-	// TransferRelay passes it on to the trunk.
-	TransferRelay TransferMode = "relay"
+	TransferLocal  TransferMode = "local"
+	TransferRelay  TransferMode = "relay"
 )
 
 // TargetTLS is the section `tls` of a target or trunk.

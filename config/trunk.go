@@ -102,12 +102,9 @@ type NATMode string
 
 // The values of trunks[].nat.
 const (
-	// NATAuto sends to the peer's source address only when Contact is private and the source is public.
 	NATAuto NATMode = "auto"
-	// NATOn sends to the peer's source address wherever Contact or route set name another host.
-	NATOn NATMode = "on"
-	// NATOff follows RFC 3261 to the letter.
-	NATOff NATMode = "off"
+	NATOn   NATMode = "on"
+	NATOff  NATMode = "off"
 )
 
 // Rel100Mode says whether provisional answers are reliable toward a side (RFC 3262).
@@ -115,12 +112,9 @@ type Rel100Mode string
 
 // The values of trunks[].rel100 and targets[].rel100.
 const (
-	// Rel100Off neither offers nor takes them.
-	Rel100Off Rel100Mode = "off"
-	// Rel100Supported offers them, and uses them where the side does so, too.
+	Rel100Off       Rel100Mode = "off"
 	Rel100Supported Rel100Mode = "supported"
-	// Rel100Required refuses a call without them.
-	Rel100Required Rel100Mode = "required"
+	Rel100Required  Rel100Mode = "required"
 )
 
 // Auth is a section of digest credentials: `auth` of a trunk or target, `dial_auth` of a trunk, `call_auth` of a target.

@@ -73,7 +73,7 @@ func command() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), callCommand(), demoCommand(), simulateCommand(), synthflowCommand(), vapiCommand(), cdrCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), callCommand(), demoCommand(), simulateCommand(), synthflowCommand(), vapiCommand(), cdrCommand(), healthcheckCommand(), schemaCommand(), versionCommand())
 	return root
 }
 
