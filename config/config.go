@@ -28,8 +28,7 @@ type Config struct {
 	Routes []Route `key:"routes"`
 	// The HTTP interface for operators.
 	Admin Admin `key:"admin"`
-	// The HTTP addresses that platforms and carriers ask. A hook is on when it has a listen. Hooks with the same listen share
-	// a socket.
+	// The HTTP addresses that platforms and carriers ask. A hook with a listen is on. Hooks may share a listen.
 	Hooks Hooks `key:"hooks"`
 	// The local database of live and finished calls.
 	Store Store `key:"store"`
@@ -57,8 +56,7 @@ type Recording struct {
 	Path string `key:"path" is:"directory" required:"the directory that recordings go to, like /var/lib/flowbridge/recordings"`
 	// How long recordings are kept.
 	Keep time.Duration `key:"keep" default:"30d"`
-	// The files of each recording: wav (PCMU and PCMA as 16-bit PCM; caller left, called right), pcapng (SIP, RTP and RTCP),
-	// or both.
+	// The files of each recording: wav (PCMU, PCMA; caller left, called right), pcapng (SIP, RTP, RTCP), or both.
 	Formats []string `key:"format" is:"format" default:"wav" filled:""`
 	// The size at which a file ends, from 1MB to 4GB.
 	MaxSize int64 `key:"max_size" is:"size" default:"1GB"`
@@ -67,12 +65,6 @@ type Recording struct {
 }
 
 func (r *Recording) wanted(s section) bool { return !s.absent }
-
-// The values of recording.format.
-const (
-	formatWAV    = "wav"
-	formatPcapng = "pcapng"
-)
 
 // parseBeep takes the time between two beeps.
 func parseBeep(t string) (time.Duration, complaint) {
@@ -89,13 +81,6 @@ func parseBeep(t string) (time.Duration, complaint) {
 func parseDirectory(t string) (string, complaint) {
 	if t == "" || strings.ContainsAny(t, "\x00\r\n") {
 		return "", refuse("is not a directory", "write one like /var/lib/flowbridge/recordings")
-	}
-	return t, complaint{}
-}
-
-func parseFormat(t string) (string, complaint) {
-	if t != formatWAV && t != formatPcapng {
-		return "", refuse("is not a format of recordings", "write wav or pcapng, or both")
 	}
 	return t, complaint{}
 }

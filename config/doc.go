@@ -8,10 +8,15 @@
 //	                                                        │
 //	                       all errors at once, by line  ◀───┴── rules between the sections
 //
+// The structs of the sections are the one declaration of the keys: a field's
+// tag says key, kind, default and bounds, its comment says what the key is for.
+// The reader (keys.go), the JSON Schema (schema.go), docs/flowbridge.schema.json
+// and the tables of docs/configuration.md all come from there; run go generate
+// after a change. What concerns more than one key is in the section's check.
+//
 // Every value keeps the node it was read from until the end, so that each error
 // names file, line and key path, and says what to do. An error never shows what
 // a variable of the environment or a secret file contains.
 //
 // A Config is not changed after it was parsed and may be read by any goroutine.
-// The package imports nothing of this module.
 package config

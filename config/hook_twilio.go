@@ -18,8 +18,7 @@ type TwilioHook struct {
 	Path string `key:"path" is:"path" default:"/redirect_call"`
 	// The public URL that Twilio was given, up to the path. The signature is over it. Required with auth_token and follow.
 	URL string `key:"url" is:"base-url"`
-	// The auth token of the Twilio account, which X-Twilio-Signature is checked with. Required unless listen is a loopback
-	// address.
+	// The account's auth token, which X-Twilio-Signature is checked with. Required unless listen is a loopback address.
 	AuthToken Secret `key:"auth_token" later:""`
 	// The targets to dial, in this order: the first whose API gives an id. Required.
 	Targets []string `key:"targets" is:"target" required:"the names of the targets to dial, in order" filled:""`

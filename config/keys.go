@@ -96,7 +96,7 @@ func (k key) kind() kind {
 	case k.is != "":
 		return kinds[k.is]
 	case len(k.enum) > 0:
-		return oneOf(k.enum)
+		return words(false, "is not known here", "", k.enum...)
 	case t.Kind() == reflect.Int || t.Kind() == reflect.Uint16:
 		return integer(k.low, k.high)
 	}
@@ -160,11 +160,10 @@ func (s section) fillPlain(k key, dst reflect.Value) {
 			return
 		}
 		sub.read(at.Elem())
-		if t.Kind() == reflect.Pointer {
-			dst.Set(at)
-			return
+		if t.Kind() != reflect.Pointer {
+			at = at.Elem()
 		}
-		dst.Set(at.Elem().Convert(t))
+		dst.Set(at.Convert(t))
 	case list:
 		for _, got := range s.elementsOf(k) {
 			dst.Set(reflect.Append(dst, reflect.ValueOf(got).Convert(t)))

@@ -21,11 +21,10 @@ type kind struct {
 	// enum are the values that there are; anyCase says that they may be written in upper or lower case.
 	enum    []string
 	anyCase bool
-	// low and high bound a whole number. number says that a text may be written as one.
+	// types are the JSON types that it may be written as; nil: a text.
+	types []string
+	// low and high bound a whole number.
 	low, high int
-	number    bool
-	// scalar says that YAML's numbers, true and false are taken as text.
-	scalar bool
 }
 
 // parsed is the parser of a kind that needs nothing but the text.
@@ -51,58 +50,65 @@ const (
 	hostText      = `^[A-Za-z0-9_.:\[\]%-]*$`
 )
 
+// The JSON types of what may be written as a text, too.
+var (
+	boolean   = []string{"boolean", "string"}
+	number    = []string{"string", "integer"}
+	anyScalar = []string{"string", "number", "boolean"}
+)
+
 // kinds are those of values that are not told by their bounds or an enum: by Go type, or by the tag `is`.
 var kinds = map[string]kind{
-	"string":           {parse: parsed(parseText), title: "text", scalar: true},
-	"bool":             {parse: parsed(parseBool), title: boolType},
+	"string":           {parse: parsed(parseText), title: "text", types: anyScalar},
+	"bool":             {parse: parsed(parseBool), title: boolType, types: boolean},
 	"time.Duration":    {parse: parsed(parseDuration), title: "duration", pattern: durationText},
 	"netip.AddrPort":   {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
 	"netip.Prefix":     {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
-	"*regexp.Regexp":   {parse: parsed(parseRegexp), title: "regular expression", scalar: true},
+	"*regexp.Regexp":   {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
 	"config.Listener":  {parse: uniqueListeners, title: "transport://address:port", pattern: `^(udp|tcp|tls)://.+:[0-9]+$`},
-	"*config.Template": {title: "template", scalar: true},
+	"*config.Template": {title: "template", types: anyScalar},
 	"config.Secret":    {title: "text"},
 	"media-listener":   {parse: uniqueAddresses, title: "address or address=advertised address", pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`},
 	"media-address":    {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
 	"advertise":        {parse: parsed(parseAdvertise), title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
 	"advertise-host":   {parse: parsed(parseAdvertiseHost), title: "address or host name", pattern: hostText},
-	"algorithm":        {parse: parsed(parseAlgorithm), title: "algorithm", enum: []string{"SHA-256", "MD5"}, anyCase: true},
+	"algorithm":        words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5", "SHA-256", "MD5"),
 	"answer-time":      {parse: parsed(parseAnswerTime), title: "duration", pattern: durationText},
 	"api":              {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
 	"base-url":         {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"beep":             {parse: parsed(parseBeep), title: "duration", pattern: `^0$|` + durationText, number: true},
-	"callee":           {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, scalar: true},
-	"caller":           {parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$", scalar: true},
+	"beep":             {parse: parsed(parseBeep), title: "duration", pattern: `^0$|` + durationText, types: number},
+	"callee":           {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
+	"caller":           {parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$", types: anyScalar},
 	"certificate-name": {parse: parsed(parseCertName), title: "host name or address", pattern: hostText},
-	"codec":            {parse: parsed(parseCodec), title: "codec", enum: codecs(), anyCase: true},
-	"country":          {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, number: true, low: 1, high: 999},
-	"directory":        {parse: parsed(parseDirectory), title: "directory", pattern: `.`, scalar: true},
+	"codec":            words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"),
+	"country":          {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, types: number, low: 1, high: 999},
+	"directory":        {parse: parsed(parseDirectory), title: "directory", pattern: `.`, types: anyScalar},
 	"domain":           {parse: parsed(parseDomain), title: "host name or address", pattern: hostText},
-	"dscp":             {parse: parsed(parseDSCP), title: "DSCP", pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), number: true, high: 63},
-	"file":             {parse: parsed(parseText), title: "file", scalar: true},
-	"format":           {parse: parsed(parseFormat), title: "format", enum: []string{formatWAV, formatPcapng}},
+	"dscp":             {parse: parsed(parseDSCP), title: "DSCP", pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63},
+	"file":             {parse: parsed(parseText), title: "file", types: anyScalar},
+	"format":           words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
 	"header":           {parse: parsed(parseHeaderLine), title: "header", pattern: `^$|.:`},
 	"header-pattern":   {parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *", pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$"},
-	"hold":             {parse: known((*loader).holdSound), title: "tone or name of a sound", pattern: nameText},
+	"hold":             {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t, HoldNone) }), title: "tone or name of a sound", pattern: nameText},
 	"host":             {parse: parsed(parseTransferHost), title: "host name or address", pattern: hostText},
 	"kind":             {parse: parsed(parseKind), title: "kind", enum: []string{KindSynthflow, KindVapi, KindSIP}},
-	"method":           {parse: parsed(parseMethod), title: "method", enum: methods(), anyCase: true},
-	"number-pattern":   {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", scalar: true},
+	"method":           words(true, "is no method that can go from one side to the other", "write some of INFO, MESSAGE, NOTIFY, SUBSCRIBE", "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"),
+	"number-pattern":   {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", types: anyScalar},
 	"part":             {parse: parsed(parsePart), title: "content type", pattern: `^[^/*;]+/[^/*;]+$`},
 	"path":             {parse: parsed(parsePath), title: "path", pattern: `^(/[A-Za-z0-9._~-]+)+$`},
 	"ports":            {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
 	"server-name":      {parse: parsed(parseServerName), title: "host name or address", pattern: hostText},
 	"size":             {parse: parsed(parseSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
-	"sound":            {parse: known((*loader).sound), title: "tone or name of a sound", pattern: nameText},
-	"store-path":       {parse: parsed(parseStorePath), title: "file", pattern: ".", scalar: true},
-	"suite":            {parse: parsed(parseSuite), title: "crypto suite", enum: SRTPSuites()},
-	"target":           {parse: known((*loader).targetName), title: "name of a target", pattern: nameText, scalar: true},
-	"target-name":      {parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name", pattern: nameText, scalar: true},
+	"sound":            {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }), title: "tone or name of a sound", pattern: nameText},
+	"store-path":       {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},
+	"suite":            words(false, "is not an SRTP crypto suite that is known here", "", SRTPSuites()...),
+	"target":           {parse: known((*loader).targetName), title: "name of a target", pattern: nameText, types: anyScalar},
+	"target-name":      {parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name", pattern: nameText, types: anyScalar},
 	"timer":            {parse: parsed(parseTimer), title: "duration", pattern: durationText},
-	"timer-or-0":       {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText, number: true},
-	"trunk":            {parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$", scalar: true},
-	"trunk-name":       {parse: named("trunk", func(l *loader) map[string]bool { return l.trunks }), title: "name", pattern: nameText, scalar: true},
-	"username":         {parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`, scalar: true},
+	"timer-or-0":       {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
+	"trunk":            {parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$", types: anyScalar},
+	"trunk-name":       {parse: named("trunk", func(l *loader) map[string]bool { return l.trunks }), title: "name", pattern: nameText, types: anyScalar},
+	"username":         {parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`, types: anyScalar},
 	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 
@@ -117,7 +123,7 @@ func parseBool(t string) (bool, complaint) {
 
 // integer is the kind of whole numbers within bounds.
 func integer(low, high int) kind {
-	return kind{title: integerType, low: low, high: high, parse: parsed(func(t string) (int, complaint) {
+	return kind{title: integerType, types: []string{"integer", "string"}, low: low, high: high, parse: parsed(func(t string) (int, complaint) {
 		n, err := strconv.Atoi(t)
 		if err != nil || n < low || n > high {
 			return 0, refuse("is not a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high), "write one")
@@ -126,13 +132,18 @@ func integer(low, high int) kind {
 	})}
 }
 
-// oneOf is the kind of values that are listed.
-func oneOf(enum []string) kind {
-	return kind{enum: enum, parse: parsed(func(t string) (string, complaint) {
-		if !slices.Contains(enum, t) {
-			return "", refuse("is not known here", "write one of "+strings.Join(enum, ", "))
+// words is the kind of values that are listed. The remedy may name them all by itself.
+func words(anyCase bool, problem, remedy string, enum ...string) kind {
+	if remedy == "" {
+		remedy = "write one of " + strings.Join(enum, ", ")
+	}
+	return kind{enum: enum, anyCase: anyCase, parse: parsed(func(t string) (string, complaint) {
+		for _, known := range enum {
+			if t == known || anyCase && strings.EqualFold(t, known) {
+				return known, complaint{}
+			}
 		}
-		return t, complaint{}
+		return "", refuse(problem, remedy)
 	})}
 }
 
@@ -190,13 +201,8 @@ func (l *loader) caller(t string) (string, complaint) {
 	return t, complaint{}
 }
 
-// sound takes the name of a tone or sound.
-func (l *loader) sound(t string) (string, complaint) { return l.soundOr(t) }
-
-// holdSound takes also HoldNone.
-func (l *loader) holdSound(t string) (string, complaint) { return l.soundOr(t, HoldNone) }
-
-func (l *loader) soundOr(t string, besides ...string) (string, complaint) {
+// sound takes the name of a tone or sound, or another word.
+func (l *loader) sound(t string, besides ...string) (string, complaint) {
 	if _, ok := audio.Tone(t); ok || l.sounds[t] || slices.Contains(besides, t) {
 		return t, complaint{}
 	}

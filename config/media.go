@@ -12,11 +12,9 @@ type Media struct {
 	// The addresses that RTP is bound to. "10.0.0.5=203.0.113.5" also says what the address is called in SDP. Trunks and
 	// targets that name none of them use the first of their address family.
 	Listen []MediaListener `key:"listen" is:"media-listener" default:"0.0.0.0" filled:""`
-	// The address in SDP, for the one listen address of its family. Empty: the address of the interface that leads to the
-	// peer.
+	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
 	Advertise string `key:"advertise" is:"advertise"`
-	// The first and last port for RTP (even ports) and RTCP (odd ports). A call takes four. The default ends below the
-	// kernel's ephemeral ports.
+	// The first and last port for RTP (even) and RTCP (odd). A call takes four. The default avoids the kernel's own ports.
 	PortLow uint16 `key:"ports" is:"ports" default:"10000-32767" later:""`
 	// PortHigh is the last port, included.
 	PortHigh uint16
@@ -154,11 +152,4 @@ func SRTPSuites() []string {
 // DefaultSRTPSuites are those that are offered where none are configured: few, as each is a line of 90 bytes in an INVITE.
 func DefaultSRTPSuites() []string {
 	return []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}
-}
-
-func parseSuite(t string) (string, complaint) {
-	if !slices.Contains(SRTPSuites(), t) {
-		return "", refuse("is not an SRTP crypto suite that is known here", "write one of "+strings.Join(SRTPSuites(), ", "))
-	}
-	return t, complaint{}
 }

@@ -225,16 +225,6 @@ func parseRegexp(t string) (*regexp.Regexp, complaint) {
 	return re, complaint{}
 }
 
-// parseAlgorithm takes the name of a hash of digest authentication (RFC 8760).
-func parseAlgorithm(t string) (string, complaint) {
-	for _, known := range []string{"SHA-256", "MD5"} {
-		if strings.EqualFold(t, known) {
-			return known, complaint{}
-		}
-	}
-	return "", refuse("is not an algorithm that trunks can be asked for", "write SHA-256 or MD5")
-}
-
 // parseCertName takes a name as it stands in a certificate: a host name or an address.
 func parseCertName(t string) (string, complaint) {
 	if _, c := parseAddr(t); !c.none() && !isHostName(t) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -49,16 +48,6 @@ func hopHeader(name string) bool {
 		return true
 	}
 	return false
-}
-
-func methods() []string { return []string{"INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"} }
-
-// parseMethod takes the method of requests that go from one side of a call to the other.
-func parseMethod(t string) (string, complaint) {
-	if m := strings.ToUpper(t); slices.Contains(methods(), m) {
-		return m, complaint{}
-	}
-	return "", refuse("is no method that can go from one side to the other", "write some of "+strings.Join(methods(), ", "))
 }
 
 // parsePart takes a content type without parameters, and gives it in lower case.

@@ -20,8 +20,7 @@ type Account struct {
 
 // Prepare is the section `prepare` of a target.
 type Prepare struct {
-	// The base URL of the platform's HTTP API. Default: that of the target's region, https://api.synthflow.ai where none is
-	// named.
+	// The base URL of the platform's HTTP API. Default: that of the region, https://api.synthflow.ai where none is named.
 	API string `key:"api" is:"api"`
 	// The bearer token. Required.
 	Token Secret `key:"token"`
@@ -71,19 +70,13 @@ func (s section) platform(t *Target, use templateUse) {
 		}
 		host = SynthflowHost(t.Region)
 		t.URI, _, _ = s.constant("uri", synthflowURI(host, t.Transport)).template(use)
+	case t.Kind == KindVapi:
+		s.require("uri", `the number's SIP URI, like "sip:my-agent@sip.vapi.ai"`)
 	default:
-		s.require("uri", uriExample(t.Kind))
+		s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
 	}
 	s.oneRegion(t, host)
 	s.oneWorkspaceRegion(t)
-}
-
-// uriExample is what to write where a target has no uri.
-func uriExample(kind string) string {
-	if kind == KindVapi {
-		return `the number's SIP URI, like "sip:my-agent@sip.vapi.ai"`
-	}
-	return `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`
 }
 
 // regionsOf are the regions of a kind of target; none for kind sip.
@@ -115,16 +108,25 @@ func (s section) region(kind string) string {
 		s.fields["region"].fail("has no meaning for kind "+kind, "remove it, or write kind: synthflow or kind: vapi")
 		return ""
 	}
-	region, _ := one(s, "region", oneOf(all).parse(s)).(string)
+	region, _ := one(s, "region", words(false, "is not known here", "", all...).parse(s)).(string)
 	return region
+}
+
+// apis are the APIs that a target names, by section.
+func (t *Target) apis() map[string]*string {
+	all := map[string]*string{}
+	if t.Prepare != nil {
+		all["prepare"] = &t.Prepare.API
+	}
+	if t.Account != nil {
+		all["account"] = &t.Account.API
+	}
+	return all
 }
 
 // apiRegion is the region that the API of a target names, or "".
 func apiRegion(t *Target) string {
-	for _, api := range []*string{prepareAPI(t), accountAPI(t)} {
-		if api == nil {
-			continue
-		}
+	for _, api := range t.apis() { // of which there is one
 		if u, err := url.Parse(*api); err == nil {
 			if kind, r, ok := RegionOfHost(u.Hostname()); ok && kind == t.Kind && r.Name != RegionGlobal {
 				return r.Name
@@ -177,29 +179,10 @@ func (s section) oneRegion(t *Target, sipHost string) {
 				"write the host of the account's region, or correct region")
 		}
 	}
-	for _, api := range []struct {
-		section string
-		of      *string
-	}{{"prepare", prepareAPI(t)}, {"account", accountAPI(t)}} {
-		if api.of != nil {
-			s.apiOf(t.Kind, api.section, api.of, name, from)
-		}
+	for key, api := range t.apis() {
+		s.apiOf(t.Kind, key, api, name, from)
 	}
 	t.Region = name
-}
-
-func prepareAPI(t *Target) *string {
-	if t.Prepare == nil {
-		return nil
-	}
-	return &t.Prepare.API
-}
-
-func accountAPI(t *Target) *string {
-	if t.Account == nil {
-		return nil
-	}
-	return &t.Account.API
 }
 
 // apiOf checks that an API is of the region with this name, and gives one that is not written down its default.

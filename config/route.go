@@ -35,11 +35,9 @@ type Route struct {
 	FailoverOn []int `key:"failover_on" min:"300" max:"699"`
 	// How long the whole set-up may take, over all targets.
 	SetupTimeout time.Duration `key:"setup_timeout" default:"120s"`
-	// Whether its calls are recorded: off, always (from the answer on), on_demand (when the admin API asks). It needs the
-	// section recording.
+	// Whether its calls are recorded: off, always, on_demand (when the admin API asks). It needs the section recording.
 	Record Wanted `key:"record" enum:"off always on_demand" default:"off"`
-	// Whether keys that the caller presses are kept from platform, recordings and logs: off, always, on_demand (while the
-	// admin API asks).
+	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).
 	MaskDTMF Wanted `key:"mask_dtmf" enum:"off always on_demand" default:"off"`
 }
 

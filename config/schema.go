@@ -5,10 +5,9 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -53,15 +52,11 @@ func (o object) MarshalJSON() ([]byte, error) {
 // Schema gives the JSON Schema (draft 2020-12) of flowbridge.yaml. It says which keys there are and how their values are
 // written. Parse alone checks what concerns more than one key, names, files and templates.
 func Schema() ([]byte, error) {
-	d, err := descriptions()
-	if err != nil {
-		return nil, err
-	}
 	s := append(object{
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
 		{"title", "flowbridge.yaml"},
 		{"description", "The configuration of Flowbridge. ${NAME} in a value is replaced from the environment."},
-	}, d.section(typeConfig)...)
+	}, descriptions().section(typeConfig)...)
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -75,34 +70,22 @@ func Schema() ([]byte, error) {
 // described are the comments of fields, as Struct.Field.
 type described map[string]string
 
+var structOrField = regexp.MustCompile(`(?m)^type (\w+) struct|((?:^\t// .*\n)+)\t(\w+) [^\n]*key:`)
+
 // descriptions reads them from the source.
-func descriptions() (described, error) {
-	d := described{}
-	files, err := source.ReadDir(".")
-	if err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
-	}
+func descriptions() described {
+	d, within := described{}, ""
+	files, _ := source.ReadDir(".") // there is no disk that could fail
 	for _, f := range files {
-		text, err := source.ReadFile(f.Name())
-		if err != nil {
-			return nil, fmt.Errorf("schema: %w", err)
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), f.Name(), text, parser.ParseComments)
-		if err != nil {
-			return nil, fmt.Errorf("schema: %w", err)
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			if t, ok := n.(*ast.TypeSpec); ok {
-				if st, ok := t.Type.(*ast.StructType); ok {
-					for _, f := range st.Fields.List {
-						d[t.Name.Name+"."+f.Names[0].Name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
-					}
-				}
+		text, _ := source.ReadFile(f.Name())
+		for _, m := range structOrField.FindAllStringSubmatch(string(text), -1) {
+			if m[1] != "" {
+				within = m[1]
 			}
-			return true
-		})
+			d[within+"."+m[3]] = strings.Join(strings.Fields(strings.ReplaceAll(m[2], "\t//", "")), " ")
+		}
 	}
-	return d, nil
+	return d
 }
 
 // section is the schema of a mapping with known keys.
@@ -120,8 +103,8 @@ func (d described) section(t reflect.Type) object {
 			continue
 		}
 		properties = append(properties,
-			member{names[0], append(object{{"description", "A file with it, which only the service's user can read. " + text}}, kinds["file"].schema()...)},
-			member{names[1], append(object{{"description", "The name of the environment variable that holds it, instead of " + names[0] + "."}}, kinds["environment-name"].schema()...)})
+			member{names[0], append(object{{"description", text + " A file, not readable by everybody."}}, kinds["file"].schema()...)},
+			member{names[1], append(object{{"description", "Instead of " + names[0] + ", an environment variable."}}, kinds["environment-name"].schema()...)})
 	}
 	s := object{{"type", "object"}, {"additionalProperties", false}, {"properties", properties}}
 	if required != nil {
@@ -146,61 +129,51 @@ func (d described) value(k key) object {
 	if nested {
 		item = func() object { return d.section(declared) }
 	}
-	switch {
-	case list:
+	if list {
 		s := object{{"type", "array"}, {"items", item()}}
 		if k.filled {
 			s = append(s, member{"minItems", 1})
 		}
-		if !nested && t != reflect.TypeFor[*Template]() {
-			s = append(s, member{"uniqueItems", true})
+		if nested {
+			return s
 		}
-		if def := strings.Split(k.def, ", "); k.def != "" {
-			s = append(s, member{"default", def})
-		} else if !nested {
-			s = append(s, member{"default", []string{}})
+		def := []string{}
+		if k.def != "" {
+			def = strings.Split(k.def, ", ")
 		}
-		return s
-	case k.def != "" && k.kind().plain() && json.Valid([]byte(k.def)):
+		return append(s, member{"uniqueItems", t != reflect.TypeFor[*Template]()}, member{"default", def})
+	}
+	if types := k.kind().types; json.Valid([]byte(k.def)) && (slices.Contains(types, "integer") || slices.Equal(types, boolean)) {
 		return append(item(), member{"default", json.RawMessage(k.def)})
-	case k.def != "" && !nested:
+	} else if k.def != "" {
 		return append(item(), member{"default", k.def})
 	}
 	return item()
 }
-
-// plain says whether YAML writes a value of the kind as a number, true or false.
-func (k kind) plain() bool { return k.number || k.title == boolType || k.title == integerType }
 
 // schema is that of a single value of the kind. Every value may be a reference to the environment instead.
 func (k kind) schema() (s object) {
 	if k.title != "" {
 		s = object{{"title", k.title}}
 	}
-	pattern := environment
-	switch {
-	case k.anyCase:
+	pattern, types := environment, k.types
+	if k.anyCase {
 		pattern = caseless(k.enum) + "|" + environment
-	case k.pattern != "":
+	} else if k.pattern != "" {
 		pattern = k.pattern + "|" + environment
 	}
-	bounds := object{{"minimum", k.low}, {"maximum", k.high}}
+	if types == nil {
+		types = []string{"string"}
+	}
+	s = append(s, member{"type", types})
 	switch {
 	case k.enum != nil:
-		return append(s, member{"type", "string"}, member{"anyOf", []object{{{"enum", k.enum}}, {{"pattern", pattern}}}})
-	case k.title == boolType:
-		return append(s, member{"type", []string{"boolean", "string"}}, member{"pattern", pattern})
-	case k.title == integerType:
-		return append(append(s, member{"type", []string{"integer", "string"}}, member{"pattern", pattern}), bounds...)
-	case k.number:
-		return append(append(s, member{"type", []string{"string", "integer"}}, member{"pattern", pattern}), bounds...)
-	case k.scalar:
-		s = append(s, member{"type", []string{"string", "number", "boolean"}})
-	default:
-		s = append(s, member{"type", "string"})
-	}
-	if k.pattern != "" {
+		s = append(s, member{"anyOf", []object{{{"enum", k.enum}}, {{"pattern", pattern}}}})
+	case k.pattern != "" || types[0] != "string":
 		s = append(s, member{"pattern", pattern})
+	}
+	if slices.Contains(types, "integer") {
+		s = append(s, member{"minimum", k.low}, member{"maximum", k.high})
 	}
 	return s
 }

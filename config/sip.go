@@ -25,8 +25,7 @@ type SIP struct {
 	DrainTimeout time.Duration `key:"drain_timeout" default:"60s"`
 	// New calls get 503 when messages wait for the process for longer than this.
 	MaxDelay time.Duration `key:"max_delay" default:"500ms"`
-	// The digest algorithms that trunks with auth are offered, in this order. Write [MD5] for a PBX that reads only the first
-	// challenge.
+	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads one challenge only.
 	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
 	// What a peer may send. Messages over a limit are refused with the status that the limit names.
 	Limits Limits `key:"limits"`

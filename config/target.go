@@ -248,20 +248,6 @@ func parseKind(t string) (string, complaint) {
 	return "", refuse("is not a kind of target", "write synthflow, vapi or sip")
 }
 
-// parseCodec takes the encoding names of the RTP registry that telephony uses, and gives their usual spelling.
-func parseCodec(t string) (string, complaint) {
-	for _, k := range codecs() {
-		if strings.EqualFold(k, t) {
-			return k, complaint{}
-		}
-	}
-	return "", refuse("is not an audio codec", "write one of "+strings.Join(codecs(), ", "))
-}
-
-func codecs() []string {
-	return []string{"PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"}
-}
-
 // transfers reports a list of destinations without transfers, and transfers without one.
 func (s section) transfers(t *Target) {
 	switch {

@@ -10,8 +10,7 @@ import (
 type Trunk struct {
 	// The trunk's name in routes, records, logs and metrics. No other trunk may have it.
 	Name string `key:"name" is:"trunk-name" required:"a short name for the trunk"`
-	// The networks that its SIP comes from. A bare address is a network of one. The longest prefix wins. Required without auth
-	// and certificates.
+	// The networks or addresses that its SIP comes from. The longest prefix wins. Required without auth and certificates.
 	Sources []netip.Prefix `key:"sources" later:""`
 	// The digest credentials that its calls must show.
 	Auth *Auth `key:"auth"`
@@ -19,8 +18,7 @@ type Trunk struct {
 	Certificates []string `key:"certificates" is:"certificate-name"`
 	// What a call must have besides. It tells trunks of one address apart.
 	Match Match `key:"match"`
-	// The headers of a target's messages (answers, BYE, INVITE) that it gets, spelled as they go out. "X-*": all that begin
-	// so.
+	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out. "X-*": all that begin so.
 	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
 	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling.
 	MediaSources []netip.Prefix `key:"media_sources"`
@@ -46,8 +44,7 @@ type Trunk struct {
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
 	// The shortest session timer that it may ask for, from 90s to 24h.
 	MinSE time.Duration `key:"min_se" is:"timer" default:"90s"`
-	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: no call can be placed to
-	// it.
+	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls.
 	URI *Template `key:"uri" later:""`
 	// The transport of calls to it.
 	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
