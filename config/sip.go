@@ -36,7 +36,11 @@ func (c *SIP) check(s section) {
 		return slices.ContainsFunc(c.Listen, func(l Listener) bool { return l.AddrPort.Addr().Is4() == v4 })
 	})
 	if listens(c.Listen, TransportTLS) && (c.TLS.Cert == "" || c.TLS.Key == "") {
-		s.constant("tls", "").fail("cert or key is missing, which a tls listener needs",
+		at, ok := s.fields["tls"]
+		if !ok {
+			at = s.constant("tls", "")
+		}
+		at.fail("cert or key is missing, which a tls listener needs",
 			"write the PEM files of our certificate and its key, or remove tls:// from sip.listen")
 	}
 }
