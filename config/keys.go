@@ -13,25 +13,16 @@ import (
 // key is one key of a section. The tag of a struct's field declares it, and the field's comment describes it: the reader, its
 // defaults and the schema know no other keys.
 type key struct {
-	field reflect.StructField
-	// name is the key; a Secret has two, name_file and name_env. Tag: key.
-	name string
-	// def is the default as it would be written in the file; that of a list is separated by ", ". Tag: default.
-	def string
-	// is names the kind of the value in kinds, where the field's type does not say it. Tag: is.
-	is string
-	// enum are the values that there are. Tag: enum.
-	enum []string
-	// low and high bound an integer. Tags: min, max.
-	low, high int
-	// use says what a template may name. Tag: use.
-	use string
-	// required is an example of what to write, for a key that must not be absent. Tag: required.
-	required string
-	// filled says that a list must not be empty. Tag: filled.
-	filled bool
-	// later says that the section's check reads the key, because it depends on others. Tag: later.
-	later bool
+	field     reflect.StructField
+	name      string   // tag key; a Secret has two keys, name_file and name_env
+	def       string   // tag default: as the file would have it; the values of a list are separated by ", "
+	is        string   // tag is: the name of the value's kind, where the field's type does not say it
+	enum      []string // tag enum: the values that there are
+	low, high int      // tags min and max of an integer
+	use       string   // tag use: what a template may name
+	required  string   // tag required: an example of what to write, for a key that must not be absent
+	filled    bool     // tag filled: the list must not be empty
+	later     bool     // tag later: the section's check reads the key, because it depends on others
 }
 
 // typeConfig is the section that all others stand in.

@@ -12,19 +12,13 @@ import (
 
 // kind is how a single value is written: what parses it, and what the schema says of it.
 type kind struct {
-	// parse gives the parser of one value, or of all elements of one list.
-	parse func(s section) func(text string) (any, complaint)
-	// title is the kind's name in the schema and the reference.
-	title string
-	// pattern is what a text of it looks like. It may let pass what the parser refuses, but not the other way round.
-	pattern string
-	// enum are the values that there are; anyCase says that they may be written in upper or lower case.
-	enum    []string
-	anyCase bool
-	// types are the JSON types that it may be written as; nil: a text.
-	types []string
-	// low and high bound a whole number.
-	low, high int
+	parse     func(s section) func(text string) (any, complaint) // gives the parser of one value, or of all elements of one list
+	title     string                                             // the kind's name in the schema and the reference
+	pattern   string                                             // what a text of it looks like; it may pass what the parser refuses
+	enum      []string                                           // the values that there are
+	anyCase   bool                                               // they may be written in upper or lower case
+	types     []string                                           // the JSON types that it may be written as; nil: a text
+	low, high int                                                // the bounds of a whole number
 }
 
 // parsed is the parser of a kind that needs nothing but the text.
@@ -71,7 +65,7 @@ var kinds = map[string]kind{
 	"media-listener":   {parse: uniqueAddresses, title: "address or address=advertised address", pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`},
 	"media-address":    {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
 	"advertise":        {parse: parsed(parseAdvertise), title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
-	"advertise-host":   {parse: parsed(parseAdvertiseHost), title: "address or host name", pattern: hostText},
+	"advertise-host":   {parse: parsed(parseAdvertiseHost), title: "address or host name", pattern: hostText, types: anyScalar},
 	"algorithm":        words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5", "SHA-256", "MD5"),
 	"answer-time":      {parse: parsed(parseAnswerTime), title: "duration", pattern: durationText},
 	"api":              {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
@@ -79,25 +73,25 @@ var kinds = map[string]kind{
 	"beep":             {parse: parsed(parseBeep), title: "duration", pattern: `^0$|` + durationText, types: number},
 	"callee":           {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
 	"caller":           {parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$", types: anyScalar},
-	"certificate-name": {parse: parsed(parseCertName), title: "host name or address", pattern: hostText},
+	"certificate-name": {parse: parsed(parseCertName), title: "host name or address", pattern: hostText, types: anyScalar},
 	"codec":            words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"),
 	"country":          {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, types: number, low: 1, high: 999},
 	"directory":        {parse: parsed(parseDirectory), title: "directory", pattern: `.`, types: anyScalar},
-	"domain":           {parse: parsed(parseDomain), title: "host name or address", pattern: hostText},
+	"domain":           {parse: parsed(parseDomain), title: "host name or address", pattern: hostText, types: anyScalar},
 	"dscp":             {parse: parsed(parseDSCP), title: "DSCP", pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63},
 	"file":             {parse: parsed(parseText), title: "file", types: anyScalar},
 	"format":           words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
 	"header":           {parse: parsed(parseHeaderLine), title: "header", pattern: `^$|.:`},
-	"header-pattern":   {parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *", pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$"},
+	"header-pattern":   {parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *", pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$", types: anyScalar},
 	"hold":             {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t, HoldNone) }), title: "tone or name of a sound", pattern: nameText},
-	"host":             {parse: parsed(parseTransferHost), title: "host name or address", pattern: hostText},
+	"host":             {parse: parsed(parseTransferHost), title: "host name or address", pattern: hostText, types: anyScalar},
 	"kind":             {parse: parsed(parseKind), title: "kind", enum: []string{KindSynthflow, KindVapi, KindSIP}},
 	"method":           words(true, "is no method that can go from one side to the other", "write some of INFO, MESSAGE, NOTIFY, SUBSCRIBE", "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"),
 	"number-pattern":   {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", types: anyScalar},
 	"part":             {parse: parsed(parsePart), title: "content type", pattern: `^[^/*;]+/[^/*;]+$`},
 	"path":             {parse: parsed(parsePath), title: "path", pattern: `^(/[A-Za-z0-9._~-]+)+$`},
 	"ports":            {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
-	"server-name":      {parse: parsed(parseServerName), title: "host name or address", pattern: hostText},
+	"server-name":      {parse: parsed(parseServerName), title: "host name or address", pattern: hostText, types: anyScalar},
 	"size":             {parse: parsed(parseSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
 	"sound":            {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }), title: "tone or name of a sound", pattern: nameText},
 	"store-path":       {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},

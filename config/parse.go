@@ -110,16 +110,13 @@ func parseAdvertise(t string) (string, complaint) {
 // parseAdvertiseHost takes a host name too.
 func parseAdvertiseHost(t string) (string, complaint) {
 	got, c := parseAdvertise(t)
-	if c.none() {
+	if _, err := netip.ParseAddr(t); c.none() || err == nil {
 		return got, c
 	}
-	if _, err := netip.ParseAddr(t); err != nil && isHostName(t) {
+	if isHostName(t) {
 		return t, complaint{}
 	}
-	if strings.HasPrefix(c.problem, "is not an IP") {
-		c = refuse("is neither an IP address nor a host name", "write it without scheme and port")
-	}
-	return "", c
+	return "", refuse("is neither an IP address nor a host name", "write it without scheme and port")
 }
 
 // isHostName follows RFC 1123 §2.1; the last label must not be a number, or 300.1.1.1 would be a name.

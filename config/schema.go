@@ -50,7 +50,8 @@ func (o object) MarshalJSON() ([]byte, error) {
 }
 
 // Schema gives the JSON Schema (draft 2020-12) of flowbridge.yaml. It says which keys there are and how their values are
-// written. Parse alone checks what concerns more than one key, names, files and templates.
+// written. Parse alone checks what concerns more than one key, names, files and templates. The schema is stricter in one thing:
+// a section that is there without values, like auth: {}, lacks its required keys.
 func Schema() ([]byte, error) {
 	s := append(object{
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},

@@ -97,7 +97,7 @@ func (t *Target) check(s section) {
 	if t.Prepare != nil && t.Kind != KindSynthflow && t.Kind != "" {
 		s.fields["prepare"].fail("is for kind synthflow only", "remove it, or write kind: synthflow")
 	}
-	use := templateUse{prepare: s.has("prepare")}
+	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
 	s.platform(t, use)

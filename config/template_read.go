@@ -11,16 +11,22 @@ import (
 
 // templateUse says what a template may name where it stands.
 type templateUse struct {
-	inPrepare bool // it makes the prepare request itself
-	trunk     bool // it is of a trunk
-	hook      bool // it is of a hook
-	prepare   bool // the target has a prepare step
-	mayLack   bool // a call may be dialled although the step failed
+	prepare bool   // the answer of a prepare step
+	mayLack bool   // a call may be dialled although that step failed
+	without string // why there is no answer of a prepare step
 }
+
+const (
+	noPrepareStep = "but the target has no prepare step"
+	noTrunkStep   = "which a call to a trunk does not have"
+)
 
 // templateUse is what the key's tag `use` says.
 func (k key) templateUse() templateUse {
-	return templateUse{inPrepare: k.use == "prepare", hook: k.use == "hook"}
+	if k.use == "prepare" {
+		return templateUse{without: "which is what this step is there to get"}
+	}
+	return templateUse{without: "which a hook does not have"}
 }
 
 // template reads a template; nil where it is absent and has no default.
@@ -81,18 +87,12 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
 	}
-	switch {
-	case t.UsesPrepare() && use.inPrepare:
-		s.complain(refuse("uses .Prepare, which is what this step is there to get", "use other fields of the call"))
-		return nil, "", false
-	case t.UsesPrepare() && use.trunk:
-		s.complain(refuse("uses .Prepare, which a call to a trunk does not have", "use other fields of the call"))
-		return nil, "", false
-	case t.UsesPrepare() && use.hook:
-		s.complain(refuse("uses .Prepare, which a hook does not have", "use other fields of the call"))
-		return nil, "", false
-	case t.UsesPrepare() && !use.prepare:
-		s.complain(refuse("uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"))
+	if t.UsesPrepare() && !use.prepare {
+		remedy := "use other fields of the call"
+		if use.without == noPrepareStep {
+			remedy = "add prepare, or " + remedy
+		}
+		s.complain(refuse("uses .Prepare, "+use.without, remedy))
 		return nil, "", false
 	}
 	sample, err := t.Render(SampleVars(use.prepare))

@@ -64,7 +64,7 @@ func (t *Trunk) check(s section) {
 	s.timers(t.SessionExpires, t.MinSE)
 	s.usesTLS(t.TLS, t.Transport)
 	if s.filled("uri") {
-		t.URI, _ = s.uri(templateUse{trunk: true}, t.Transport)
+		t.URI, _ = s.uri(templateUse{without: noTrunkStep}, t.Transport)
 		s.l.callees[t.Name] = true
 	} else {
 		remedy := "write uri, where calls to this trunk go, or remove it"
