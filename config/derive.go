@@ -6,7 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// defaults is a section without keys. What the reader complains of is not kept.
+// defaults is a section without keys. The reader's complaints are not kept.
 func defaults[T any]() (dst T) {
 	v := value{l: newLoader("", nil, nil), node: &yaml.Node{Kind: yaml.MappingNode}}
 	v.section(reflect.TypeFor[T]()).read(reflect.ValueOf(&dst).Elem())

@@ -8,7 +8,7 @@ import (
 
 // Hooks is the section `hooks`. A hook without listen is nil.
 type Hooks struct {
-	// The certificate of all hooks. Without it they take plain HTTP, for a proxy in front.
+	// The certificate of all hooks, read again when it changes. Without it they take plain HTTP, for a proxy in front.
 	TLS HookTLS `key:"tls"`
 	// Answers the Voice URL of Twilio numbers.
 	Twilio *TwilioHook `key:"twilio"`

@@ -18,7 +18,7 @@ import (
 // maxFile bounds the file's size, in bytes.
 const maxFile = 1 << 20
 
-// Load reads and checks a file, with the environment of the process. What is wrong with it comes as Errors, all at once.
+// Load reads and checks a file, with the environment of the process. All its errors come at once, as Errors.
 func Load(path string) (*Config, error) { return load(path, nil) }
 
 // Reload is Load for a process that runs with the sections sip and media of running, whatever the file says of them: trunks
@@ -39,7 +39,7 @@ func load(path string, running *Config) (*Config, error) {
 }
 
 // Parse checks data and gives the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
-// the *_env keys. Secret files are read. What is wrong comes as Errors, all at once.
+// the *_env keys. Secret files are read. All errors come at once, as Errors.
 func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	return read(file, data, env, nil)
 }

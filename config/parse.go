@@ -92,7 +92,7 @@ func parsePrefix(t string) (netip.Prefix, complaint) {
 	return p, complaint{}
 }
 
-// parseAdvertise takes an address that others can reach us at; empty stays empty.
+// parseAdvertise takes an address that peers can send to; empty stays empty.
 func parseAdvertise(t string) (string, complaint) {
 	if t == "" {
 		return "", complaint{}

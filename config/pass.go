@@ -22,7 +22,7 @@ func parseHeaderPattern(t string) (string, complaint) {
 }
 
 // Passable says whether a header may go from one side of a call to the other: it is none of those that the B2BUA writes or
-// that concern one dialog or hop. What a name with a * stands for is only what is passable.
+// that concern one dialog or hop. A name with a * stands for passable headers only.
 func Passable(name string) bool {
 	name = strings.ToLower(name)
 	return !ownHeader(name) && !hopHeader(name)

@@ -16,7 +16,7 @@ type Trunk struct {
 	Auth *Auth `key:"auth"`
 	// The names, one of which its TLS client certificate must have. They need sip.tls.client_ca.
 	Certificates []string `key:"certificates" is:"certificate-name"`
-	// What a call must have besides. It tells trunks of one address apart.
+	// Further conditions for a call. They tell trunks of one address apart.
 	Match Match `key:"match"`
 	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out. "X-*": all that begin so.
 	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
@@ -126,7 +126,7 @@ func (a *Auth) wanted(s section) bool {
 	return s.filled("username") || s.filled("password_file") || s.filled("password_env")
 }
 
-// Match is the section `match` of a trunk. What is empty matches everything.
+// Match is the section `match` of a trunk. An empty key matches everything.
 type Match struct {
 	// The host of the Request-URI, in upper or lower case.
 	ToDomain string `key:"to_domain" is:"domain"`
