@@ -65,7 +65,7 @@ type fallback struct {
 
 func (f *fallback) check(s section) {
 	if _, err := twilio.Fallback(*f).TwiML(twilio.DialOptions{}); err != nil {
-		s.fail("can't be told Twilio: "+err.Error(), "write one of reject: busy, reject: rejected, dial, redirect and say")
+		s.fail("cannot be sent to Twilio: "+err.Error(), "write one of reject: busy, reject: rejected, dial, redirect and say")
 	}
 	if *f == (fallback{}) {
 		f.Reject = "busy"
@@ -80,7 +80,7 @@ func (s section) twilioTakes(names []string) {
 			continue
 		}
 		if t.Auth != nil {
-			s.fields["targets"].fail("target "+t.Name+" has auth, and Twilio is told no password", "name a target without, or have the call come to us by SIP")
+			s.fields["targets"].fail("target "+t.Name+" has auth, and Twilio is told no password", "name a target without, or let the trunk send the call by SIP")
 		}
 		for _, h := range t.Headers {
 			if err := twilio.CheckHeader(h.Name); err != nil {

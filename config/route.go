@@ -52,7 +52,7 @@ func (r *Route) check(s section) {
 	case s.filled("target"):
 		s.fields["direction"].fail("stands beside target: what a target places is outbound", "remove it")
 	case s.elements("trunks") > 0:
-		s.fields["direction"].fail("says who a platform's lead is, and this route goes to trunks", "remove it")
+		s.fields["direction"].fail("names the customer for a platform, and this route goes to trunks", "remove it")
 	}
 	if s.filled("trunk") && s.filled("target") {
 		s.fields["target"].fail("stands beside trunk: a call comes from one of the two", "keep one of them")

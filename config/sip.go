@@ -41,7 +41,7 @@ func (c *SIP) check(s section) {
 			at = s.constant("tls", "")
 		}
 		at.fail("cert or key is missing, which a tls listener needs",
-			"write the PEM files of our certificate and its key, or remove tls:// from sip.listen")
+			"write the PEM files of a certificate and its key, or remove tls:// from sip.listen")
 	}
 }
 

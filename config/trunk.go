@@ -82,7 +82,7 @@ func (t *Trunk) check(s section) {
 	t.Sources = s.trunkSources(t)
 	switch {
 	case !vouched(t, &s.l.cfg.SIP):
-		s.fail("certificates are asked for, but nobody vouches for them", "name the authorities' PEM file in sip.tls.client_ca")
+		s.fail("certificates are asked for, but no authority for them is configured", "name the authorities' PEM file in sip.tls.client_ca")
 	case s.l.running != nil && !vouched(t, &s.l.running.SIP):
 		s.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
 	}
