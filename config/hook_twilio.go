@@ -20,7 +20,7 @@ type TwilioHook struct {
 	URL string `key:"url" is:"base-url"`
 	// The account's auth token, which X-Twilio-Signature is checked with. Required unless listen is a loopback address.
 	AuthToken Secret `key:"auth_token" later:""`
-	// The targets to dial, in this order: the first whose API gives an id. Required.
+	// The targets to dial, in this order: the first whose API gives an id is dialled.
 	Targets []string `key:"targets" is:"target" required:"the names of the targets to dial, in order" filled:""`
 	// What Twilio is told when no target can be dialled. Default: reject as busy.
 	Fallback twilio.Fallback `key:"fallback"`

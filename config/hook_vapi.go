@@ -18,7 +18,7 @@ type VapiHook struct {
 	Secret Secret `key:"secret" later:""`
 	// How long an answer may take, at most 5500ms: Vapi gives up after 7.5s, of which its request may take 2s.
 	Timeout time.Duration `key:"timeout" is:"answer-time" default:"5s"`
-	// Which assistant takes a call. The first rule that matches is used. Required.
+	// Which assistant takes a call. The first rule that matches is used.
 	Rules []VapiRule `key:"rules" required:"which assistant takes which call, like [{assistant_id: \"…\"}]" filled:""`
 }
 

@@ -61,7 +61,7 @@ var kinds = map[string]kind{
 	"*regexp.Regexp":   {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
 	"config.Listener":  {parse: uniqueListeners, title: "transport://address:port", pattern: `^(udp|tcp|tls)://.+:[0-9]+$`},
 	"*config.Template": {title: "template", types: anyScalar},
-	"config.Secret":    {title: "text"},
+	"config.Secret":    {title: "file"},
 	"media-listener":   {parse: uniqueAddresses, title: "address or address=advertised address", pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`},
 	"media-address":    {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
 	"advertise":        {parse: parsed(parseAdvertise), title: "address", pattern: `^[0-9A-Fa-f.:]*$`},

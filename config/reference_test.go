@@ -101,6 +101,9 @@ func typeOf(s object) string {
 }
 
 func defaultOf(s object, required bool) string {
+	if required {
+		return "required"
+	}
 	switch v := s.get("default").(type) {
 	case []string:
 		if len(v) == 0 {
@@ -108,9 +111,6 @@ func defaultOf(s object, required bool) string {
 		}
 		return "`" + strings.Join(v, "`, `") + "`"
 	case nil:
-		if required {
-			return "required"
-		}
 		return ""
 	default:
 		return fmt.Sprintf("`%s`", v)

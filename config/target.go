@@ -36,8 +36,8 @@ type Target struct {
 	Prepare *Prepare `key:"prepare"`
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
 	Account *Account `key:"account" later:""`
-	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte. One whose template gives
-	// nothing is left out. One stands for Flowbridge's own header of its name.
+	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace Flowbridge's
+	// own headers of the same names. A header whose template gives nothing is left out.
 	Headers []Header `key:"headers" later:""`
 	// The audio codecs that may be used, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
