@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -9,63 +10,85 @@ import (
 	"flowbridge/twilio"
 )
 
-func (s section) twilioHook() *TwilioHook {
-	listen, on := s.on()
-	if !on {
-		return nil
-	}
-	h := &TwilioHook{
-		Listen:          listen,
-		Path:            s.hookPath("/redirect_call"),
-		URL:             one(s, "url", "", parseBase),
-		AuthToken:       s.shared("auth_token", listen, "have calls prepared"),
-		Fallback:        s.sub("fallback", "reject", "dial", "redirect", "say").twilioFallback(),
-		EncodeSemicolon: s.boolean("encode_semicolon", false),
-		AnswerOnBridge:  s.boolean("answer_on_bridge", false),
-		Follow:          s.boolean("follow", false),
-	}
+// TwilioHook is the section `hooks.twilio`.
+type TwilioHook struct {
+	// The address and port. They turn the hook on.
+	Listen netip.AddrPort `key:"listen"`
+	// The path of the Voice URL.
+	Path string `key:"path" is:"path" default:"/redirect_call"`
+	// The public URL that Twilio was given, up to the path. The signature is over it. Required with auth_token and follow.
+	URL string `key:"url" is:"base-url"`
+	// The account's auth token, which X-Twilio-Signature is checked with. Required unless listen is a loopback address.
+	AuthToken Secret `key:"auth_token" later:""`
+	// The targets to dial, in this order: the first whose API gives an id is dialled.
+	Targets []string `key:"targets" is:"target" required:"the names of the targets to dial, in order" filled:""`
+	// What Twilio is told when no target can be dialled. Default: reject as busy.
+	Fallback twilio.Fallback `key:"fallback"`
+	// Writes %3B for a ; in a header's value. Synthflow's documents show it raw.
+	EncodeSemicolon bool `key:"encode_semicolon" default:"false"`
+	// Keeps the caller's leg unanswered until the target answers.
+	AnswerOnBridge bool `key:"answer_on_bridge" default:"false"`
+	// Has Twilio tell how a call ended: the call gets a record, and the next target where one does not take it. It needs url.
+	Follow bool `key:"follow" default:"false"`
+}
+
+func (h *TwilioHook) wanted(s section) bool { return s.on() }
+
+func (h *TwilioHook) check(s section) {
+	s.twilioTakes(h.Targets)
+	h.AuthToken = s.shared("auth_token", h.Listen, "have calls prepared")
 	switch {
 	case h.Follow:
 		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": with follow, Twilio is told to ask there how calls ended`)
 	case h.AuthToken != "":
 		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": the signature is over it`)
 	}
-	s.require("targets", "the names of the targets to dial, in order")
-	s.notEmpty("targets")
-	h.Targets = each(s, "targets", s.l.targetName)
-	return h
 }
 
-// twilioTakes reports headers of targets that Twilio would not put into its INVITE.
-func (s section) twilioTakes(cfg *Config) {
-	if cfg.Hooks.Twilio == nil {
-		return
+// FollowPath is where Twilio tells how a call ended.
+func (h *TwilioHook) FollowPath() string { return h.Path + "/ended" }
+
+// FollowURL is what Twilio knows FollowPath by. A URL that has the path of the Voice URL in it already is taken as it is.
+func (h *TwilioHook) FollowURL() string { return strings.TrimSuffix(h.URL, h.Path) + h.FollowPath() }
+
+// fallback declares the keys of a twilio.Fallback.
+type fallback struct {
+	// Refuses the call: busy or rejected.
+	Reject string `key:"reject"`
+	// Dials a number.
+	Dial string `key:"dial"`
+	// Has Twilio ask another URL.
+	Redirect string `key:"redirect"`
+	// Says these words to the caller.
+	Say string `key:"say"`
+}
+
+func (f *fallback) check(s section) {
+	if _, err := twilio.Fallback(*f).TwiML(twilio.DialOptions{}); err != nil {
+		s.fail("cannot be sent to Twilio: "+err.Error(), "write one of reject: busy, reject: rejected, dial, redirect and say")
 	}
-	v := s.fields["hooks"]
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		if !slices.Contains(cfg.Hooks.Twilio.Targets, t.Name) {
+	if *f == (fallback{}) {
+		f.Reject = "busy"
+	}
+}
+
+// twilioTakes reports targets that Twilio cannot dial: with credentials, or with headers that it does not put into its INVITE.
+func (s section) twilioTakes(names []string) {
+	for i := range s.l.cfg.Targets {
+		t := &s.l.cfg.Targets[i]
+		if !slices.Contains(names, t.Name) {
 			continue
 		}
 		if t.Auth != nil {
-			s.l.fail(v.node.Line, "hooks.twilio.targets", "target "+t.Name+" has auth, and Twilio is told no password",
-				"name a target without, or have the call come to us by SIP")
+			s.fields["targets"].fail("target "+t.Name+" has auth, and Twilio is told no password", "name a target without, or let the trunk send the call by SIP")
 		}
 		for _, h := range t.Headers {
 			if err := twilio.CheckHeader(h.Name); err != nil {
-				s.l.fail(v.node.Line, "hooks.twilio.targets", fmt.Sprintf("target %s has a header that Twilio does not send: %v", t.Name, err),
+				s.fields["targets"].fail(fmt.Sprintf("target %s has a header that Twilio does not send: %v", t.Name, err),
 					"give the header another name, or name a target of its own here")
 			}
 		}
 	}
-}
-
-// targetName takes the name of a target.
-func (l *loader) targetName(t string) (string, complaint) {
-	if !l.targets[t] {
-		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
-	}
-	return t, complaint{}
 }
 
 // parseBase takes the beginning of a public URL.
@@ -78,15 +101,4 @@ func parseBase(t string) (string, complaint) {
 		return "", refuse("is not the beginning of an http(s) URL", `write scheme and host, like "https://voice.example.com"`)
 	}
 	return strings.TrimRight(t, "/"), complaint{}
-}
-
-func (s section) twilioFallback() twilio.Fallback {
-	f := twilio.Fallback{Reject: s.text("reject"), Dial: s.text("dial"), Redirect: s.text("redirect"), Say: s.text("say")}
-	if _, err := f.TwiML(twilio.DialOptions{}); err != nil {
-		s.fail("can't be told Twilio: "+err.Error(), "write one of reject: busy, reject: rejected, dial, redirect and say")
-	}
-	if f == (twilio.Fallback{}) {
-		f.Reject = "busy"
-	}
-	return f
 }

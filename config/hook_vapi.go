@@ -1,63 +1,60 @@
 package config
 
 import (
+	"encoding/json"
+	"net/netip"
+	"regexp"
 	"slices"
 	"time"
 )
 
-// maxVapiAnswer leaves two seconds of the time that Vapi waits to the network
-// and to the headers of its request, which hooks waits for so long.
-const maxVapiAnswer = 5500 * time.Millisecond
-
-func (s section) vapiHook() *VapiHook {
-	listen, on := s.on()
-	if !on {
-		return nil
-	}
-	h := &VapiHook{
-		Listen:  listen,
-		Path:    s.hookPath("/assistant-request"),
-		Secret:  s.shared("secret", listen, "ask which assistants there are"),
-		Timeout: one(s, "timeout", 5*time.Second, parseAnswerTime),
-	}
-	s.require("rules", `which assistant takes which call, like [{assistant_id: "…"}]`)
-	s.notEmpty("rules")
-	for _, v := range s.list("rules") {
-		h.Rules = append(h.Rules, v.vapiRule())
-	}
-	return h
+// VapiHook is the section `hooks.vapi`.
+type VapiHook struct {
+	// The address and port. They turn the hook on.
+	Listen netip.AddrPort `key:"listen"`
+	// The path of the number's serverUrl.
+	Path string `key:"path" is:"path" default:"/assistant-request"`
+	// What Vapi shows as X-Vapi-Secret or bearer token. Required unless listen is a loopback address.
+	Secret Secret `key:"secret" later:""`
+	// How long an answer may take, at most 5500ms: Vapi gives up after 7.5s, of which its request may take 2s.
+	Timeout time.Duration `key:"timeout" is:"answer-time" default:"5s"`
+	// Which assistant takes a call. The first rule that matches is used.
+	Rules []VapiRule `key:"rules" required:"which assistant takes which call, like [{assistant_id: \"…\"}]" filled:""`
 }
 
-func parseAnswerTime(t string) (time.Duration, complaint) {
-	d, c := parseDuration(t)
-	if c.none() && d > maxVapiAnswer {
-		return 0, refuse("is longer than 5.5s, and Vapi gives a call up after 7.5s, of which its request may take 2s", "write 5500ms or less")
-	}
-	return d, c
+func (h *VapiHook) wanted(s section) bool { return s.on() }
+
+func (h *VapiHook) check(s section) {
+	h.Secret = s.shared("secret", h.Listen, "ask which assistants there are")
 }
 
-func (v value) vapiRule() VapiRule {
-	s := v.section("trunk", "to", "from", "when", "assistant_id", "assistant", "destination", "error", "overrides", "variables")
-	r := VapiRule{
-		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
-			if t != "" && !s.l.trunks[t] {
-				return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
-			}
-			return t, complaint{}
-		}),
-		To:          one(s, "to", nil, parseRegexp),
-		From:        one(s, "from", nil, parseRegexp),
-		When:        s.hookTemplate("when"),
-		AssistantID: s.hookTemplate("assistant_id"),
-		Assistant:   s.json("assistant"),
-		Destination: s.json("destination"),
-		Error:       s.hookTemplate("error"),
-		Overrides:   s.json("overrides"),
-		Variables:   s.variables("variables"),
-	}
+// VapiRule is one entry of hooks.vapi.rules. Exactly one of AssistantID, Assistant, Destination and Error is set.
+type VapiRule struct {
+	// The trunk whose calls the rule is for. Empty: any call.
+	Trunk string `key:"trunk" is:"trunk"`
+	// A regular expression over the called number of the carrier's call.
+	To *regexp.Regexp `key:"to"`
+	// A regular expression over the calling number of the carrier's call.
+	From *regexp.Regexp `key:"from"`
+	// A template that gives "true" for the calls that the rule is for.
+	When *Template `key:"when" use:"hook"`
+	// The template of an assistant's id. A rule has one of assistant_id, assistant, destination and error.
+	AssistantID *Template `key:"assistant_id" use:"hook"`
+	// A transient assistant, as Vapi's JSON. Vapi's own {{placeholders}} stay in it.
+	Assistant json.RawMessage `key:"assistant"`
+	// Where the call goes instead, as Vapi's JSON.
+	Destination json.RawMessage `key:"destination"`
+	// The template of words that the caller hears before the call ends.
+	Error *Template `key:"error" use:"hook"`
+	// Vapi's assistantOverrides, beside assistant_id or assistant.
+	Overrides json.RawMessage `key:"overrides"`
+	// Templates of values for the assistant's {{placeholders}}, beside assistant_id or assistant.
+	Variables []Variable `key:"variables" use:"hook"`
+}
+
+func (r *VapiRule) check(s section) {
 	answers := slices.DeleteFunc([]string{"assistant_id", "assistant", "destination", "error"}, func(k string) bool { return !s.filled(k) })
 	switch {
-	case s.broken:
 	case len(answers) == 0:
 		s.fail("has no answer", "write one of assistant_id, assistant, destination and error")
 	case len(answers) > 1:
@@ -69,30 +66,16 @@ func (v value) vapiRule() VapiRule {
 			}
 		}
 	}
-	return r
 }
 
-// hookTemplate reads a template of a hook, which sees no prepare step; nil where it is absent.
-func (s section) hookTemplate(key string) *Template {
-	v, ok := s.fields[key]
-	if !ok {
-		return nil
-	}
-	t, _, _ := v.template(templateUse{hook: true})
-	return t
-}
+// maxVapiAnswer leaves two seconds of the time that Vapi waits to the network
+// and to the headers of its request, which hooks waits for so long.
+const maxVapiAnswer = 5500 * time.Millisecond
 
-// variables reads a mapping of names to templates, in file order.
-func (s section) variables(key string) (all []Variable) {
-	v, ok := s.fields[key]
-	if !ok {
-		return nil
+func parseAnswerTime(t string) (time.Duration, complaint) {
+	d, c := parseDuration(t)
+	if c.none() && d > maxVapiAnswer {
+		return 0, refuse("is longer than 5.5s, and Vapi gives a call up after 7.5s, of which its request may take 2s", "write 5500ms or less")
 	}
-	entries, _ := v.entries(join)
-	for _, e := range entries {
-		if t, _, ok := e.template(templateUse{hook: true}); ok {
-			all = append(all, Variable{Name: e.key, Value: t})
-		}
-	}
-	return all
+	return d, c
 }

@@ -22,7 +22,7 @@ func (s section) json(key string) json.RawMessage {
 	}
 	out, err := json.Marshal(tree)
 	if err != nil {
-		v.fail("can't be written as JSON: "+err.Error(), "write texts, numbers, true, false, lists and mappings")
+		v.fail("cannot be written as JSON: "+err.Error(), "write texts, numbers, true, false, lists and mappings")
 		return nil
 	}
 	return out

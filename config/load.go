@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // maxFile bounds the file's size, in bytes.
 const maxFile = 1 << 20
 
-// Load reads and checks a file, with the environment of the process. What is wrong with it comes as Errors, all at once.
+// Load reads and checks a file, with the environment of the process. All its errors come at once, as Errors.
 func Load(path string) (*Config, error) { return load(path, nil) }
 
 // Reload is Load for a process that runs with the sections sip and media of running, whatever the file says of them: trunks
@@ -38,22 +39,19 @@ func load(path string, running *Config) (*Config, error) {
 }
 
 // Parse checks data and gives the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
-// the *_env keys. Secret files are read. What is wrong comes as Errors, all at once.
+// the *_env keys. Secret files are read. All errors come at once, as Errors.
 func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	return read(file, data, env, nil)
 }
 
 func read(file string, data []byte, env func(string) (string, bool), running *Config) (*Config, error) {
-	l := &loader{
-		file: file, env: env, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
-		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
-		workspaces: map[string]workspace{},
-	}
+	l := newLoader(file, env, running)
 	root, ok := l.document(data)
 	if !ok {
 		return nil, l.errs
 	}
-	cfg := l.config(root)
+	root.section(typeConfig).read(reflect.ValueOf(l.cfg).Elem())
+	cfg := l.cfg
 	if running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
 		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more", "is it the right file, and whole?")
 	}
@@ -69,10 +67,8 @@ type loader struct {
 	env  func(string) (string, bool)
 	errs Errors
 
+	cfg     *Config // as far as it is read
 	running *Config // of the process that is to take the file; nil: none
-	media   []MediaListener
-
-	records bool // there is a section recording
 
 	visits int // nodes seen; aliases could make a small file endless
 
@@ -84,6 +80,14 @@ type loader struct {
 	workspaces map[string]workspace // by id
 
 	sources map[string]string // prefix and claim, or user, to trunk or target
+}
+
+func newLoader(file string, env func(string) (string, bool), running *Config) *loader {
+	return &loader{
+		file: file, env: env, cfg: &Config{}, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
+		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
+		workspaces: map[string]workspace{},
+	}
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {

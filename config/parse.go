@@ -1,10 +1,12 @@
 package config
 
 import (
+	"errors"
 	"math"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +92,7 @@ func parsePrefix(t string) (netip.Prefix, complaint) {
 	return p, complaint{}
 }
 
-// parseAdvertise takes an address that others can reach us at; empty stays empty.
+// parseAdvertise takes an address that peers can send to; empty stays empty.
 func parseAdvertise(t string) (string, complaint) {
 	if t == "" {
 		return "", complaint{}
@@ -108,16 +110,13 @@ func parseAdvertise(t string) (string, complaint) {
 // parseAdvertiseHost takes a host name too.
 func parseAdvertiseHost(t string) (string, complaint) {
 	got, c := parseAdvertise(t)
-	if c.none() {
+	if _, err := netip.ParseAddr(t); c.none() || err == nil {
 		return got, c
 	}
-	if _, err := netip.ParseAddr(t); err != nil && isHostName(t) {
+	if isHostName(t) {
 		return t, complaint{}
 	}
-	if strings.HasPrefix(c.problem, "is not an IP") {
-		c = refuse("is neither an IP address nor a host name", "write it without scheme and port")
-	}
-	return "", c
+	return "", refuse("is neither an IP address nor a host name", "write it without scheme and port")
 }
 
 // isHostName follows RFC 1123 §2.1; the last label must not be a number, or 300.1.1.1 would be a name.
@@ -206,4 +205,27 @@ func nearby(host string) bool {
 		return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
 	}
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
+}
+
+func parseRegexp(t string) (*regexp.Regexp, complaint) {
+	if t == "" {
+		return nil, complaint{}
+	}
+	re, err := regexp.Compile(t)
+	if err != nil {
+		why := "is not a regular expression"
+		if se := (*syntax.Error)(nil); errors.As(err, &se) {
+			why += ": " + string(se.Code)
+		}
+		return nil, refuse(why, `write one like "^\\+1507"; in double quotes each \ is written twice`)
+	}
+	return re, complaint{}
+}
+
+// parseCertName takes a name as it stands in a certificate: a host name or an address.
+func parseCertName(t string) (string, complaint) {
+	if _, c := parseAddr(t); !c.none() && !isHostName(t) {
+		return "", refuse("is neither a host name nor an address", "write a name of the trunk's certificate, like pbx.example.com")
+	}
+	return strings.ToLower(t), complaint{}
 }

@@ -18,13 +18,13 @@ import (
 var update = flag.Bool("update", false, "write the .want files of testdata/bad")
 
 const (
-	leak  = "leaked/value of the environment"
-	token = "sf-token-0123"
+	leak      = "leaked/value of the environment"
+	testToken = "sf-token-0123"
 )
 
 func testEnv(name string) (string, bool) {
 	v, ok := map[string]string{
-		"SYNTHFLOW_TOKEN": token, "LEAK": leak, "MODEL": "m1", "HOST": "h.example:5062", "TWO_LINES": "first-half\nsecond-half", "PW": "pw-456",
+		"SYNTHFLOW_TOKEN": testToken, "LEAK": leak, "MODEL": "m1", "HOST": "h.example:5062", "TWO_LINES": "first-half\nsecond-half", "PW": "pw-456",
 		"BREAK": "a\r\nX-Injected: 1", "A": "192.0.2.", "B": "9",
 	}[name]
 	return v, ok
@@ -46,7 +46,7 @@ func TestBad(t *testing.T) {
 				t.Fatalf("got %v, %v; want Errors and no Config", cfg, err)
 			}
 			got := err.Error() + "\n"
-			for _, secret := range []string{leak, token, "half", "hidden", "pw-456", "Injected"} {
+			for _, secret := range []string{leak, testToken, "half", "hidden", "pw-456", "Injected"} {
 				if strings.Contains(got, secret) {
 					t.Errorf("the errors show %q:\n%s", secret, got)
 				}
@@ -118,7 +118,7 @@ func TestComplete(t *testing.T) {
 		t.Errorf("trunk: got %+v", trunk)
 	}
 	target := c.Targets[0]
-	if target.Prepare.Token.Reveal() != token || target.Prepare.Timeout != 3*time.Second || target.MaxCalls != 200 {
+	if target.Prepare.Token.Reveal() != testToken || target.Prepare.Timeout != 3*time.Second || target.MaxCalls != 200 {
 		t.Errorf("target: got %+v", target)
 	}
 	var headers []string
@@ -137,7 +137,7 @@ func TestComplete(t *testing.T) {
 	if !r.To.MatchString("+15071234567") || r.From != nil || r.Otherwise != 503 || r.SetupTimeout != 120*time.Second {
 		t.Errorf("route: got %+v", r)
 	}
-	if out := fmt.Sprintf("%+v %#v %v", c, c, target.Prepare); strings.Contains(out, token) {
+	if out := fmt.Sprintf("%+v %#v %v", c, c, target.Prepare); strings.Contains(out, testToken) {
 		t.Error("printing the configuration shows a secret")
 	}
 }

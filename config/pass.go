@@ -1,33 +1,28 @@
 package config
 
 import (
-	"slices"
 	"strings"
 )
 
-// passHeaders reads the list of headers that pass from one side to the other: names, and beginnings of names with a * behind.
-func (s section) passHeaders() []string { return s.patterns("pass_headers") }
-
-// patterns reads a list of names of headers, and beginnings of names with a * behind.
-func (s section) patterns(key string) []string {
-	return each(s, key, func(t string) (string, complaint) {
-		begin, pattern := strings.CutSuffix(t, "*")
-		switch {
-		case !tokenOnly.MatchString(t):
-			return "", refuse("is not a header name", "use letters, digits and dashes")
-		case strings.Contains(begin, "*"):
-			return "", refuse("has a * that does not end it", `write the name, or how the names begin and one *, like "X-*"`)
-		case pattern && len(begin) < 2:
-			return "", refuse("stands for too many headers", `write at least two characters before the *, like "X-*"`)
-		case !pattern && !Passable(t):
-			return "", refuse("belongs to one side of the call and is never passed on", "remove it; carry the value in a header of another name, X-…")
-		}
-		return t, complaint{}
-	})
+// parseHeaderPattern takes the name of a header that passes from one side to the other, or the beginning of names with a *
+// behind.
+func parseHeaderPattern(t string) (string, complaint) {
+	begin, pattern := strings.CutSuffix(t, "*")
+	switch {
+	case !tokenOnly.MatchString(t):
+		return "", refuse("is not a header name", "use letters, digits and dashes")
+	case strings.Contains(begin, "*"):
+		return "", refuse("has a * that does not end it", `write the name, or how the names begin and one *, like "X-*"`)
+	case pattern && len(begin) < 2:
+		return "", refuse("stands for too many headers", `write at least two characters before the *, like "X-*"`)
+	case !pattern && !Passable(t):
+		return "", refuse("belongs to one side of the call and is never passed on", "remove it; carry the value in a header of another name, X-…")
+	}
+	return t, complaint{}
 }
 
 // Passable says whether a header may go from one side of a call to the other: it is none of those that the B2BUA writes or
-// that concern one dialog or hop. What a name with a * stands for is only what is passable.
+// that concern one dialog or hop. A name with a * stands for passable headers only.
 func Passable(name string) bool {
 	name = strings.ToLower(name)
 	return !ownHeader(name) && !hopHeader(name)
@@ -53,20 +48,6 @@ func hopHeader(name string) bool {
 		return true
 	}
 	return false
-}
-
-// passMethods reads the methods of requests that go from one side of a call to the other.
-func (s section) passMethods() []string {
-	if !s.has("pass_methods") {
-		return []string{"INFO"}
-	}
-	known := []string{"INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"}
-	return each(s, "pass_methods", func(t string) (string, complaint) {
-		if m := strings.ToUpper(t); slices.Contains(known, m) {
-			return m, complaint{}
-		}
-		return "", refuse("is no method that can go from one side to the other", "write some of "+strings.Join(known, ", "))
-	})
 }
 
 // parsePart takes a content type without parameters, and gives it in lower case.

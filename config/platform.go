@@ -3,8 +3,56 @@ package config
 import (
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
+	"time"
 )
+
+// Account is the section `account` of a target.
+type Account struct {
+	// The base URL of the platform's HTTP API. Default: that of the target's region.
+	API string `key:"api" is:"api"`
+	// The bearer token. Required.
+	Token Secret `key:"token"`
+	// The workspace. Kind synthflow only.
+	WorkspaceID string `key:"workspace_id"`
+}
+
+// Prepare is the section `prepare` of a target.
+type Prepare struct {
+	// The base URL of the platform's HTTP API. Default: that of the region, https://api.synthflow.ai where none is named.
+	API string `key:"api" is:"api"`
+	// The bearer token. Required.
+	Token Secret `key:"token"`
+	// The workspace, sent as workspace_id.
+	WorkspaceID string `key:"workspace_id"`
+	// The agent that takes the call, sent as model_id.
+	ModelID string `key:"model_id"`
+	// The lead's number, sent as from_number.
+	FromNumber *Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
+	// The agent's number, sent as to_number.
+	ToNumber *Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
+	// Variables by name, with a template each, sent as custom_variables in this order.
+	CustomVariables []Variable `key:"custom_variables" use:"prepare"`
+	// How long the whole step may take, one retry included. An answer over 1 MiB, unpacked, is not used.
+	Timeout time.Duration `key:"timeout" default:"3s"`
+	// What happens when the step fails: next (the next target is tried) or dial (this one is dialled without an id).
+	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`
+}
+
+// The values of targets[].prepare.on_failure.
+const (
+	OnFailureNext = "next"
+	OnFailureDial = "dial"
+)
+
+// Variable is a name and the template of its value.
+type Variable struct {
+	// Name is the variable's name.
+	Name string
+	// Value is the template of its value.
+	Value *Template
+}
 
 // platform reads what belongs together in a target: region, URI, API.
 func (s section) platform(t *Target, use templateUse) {
@@ -22,19 +70,13 @@ func (s section) platform(t *Target, use templateUse) {
 		}
 		host = SynthflowHost(t.Region)
 		t.URI, _, _ = s.constant("uri", synthflowURI(host, t.Transport)).template(use)
+	case t.Kind == KindVapi:
+		s.require("uri", `the number's SIP URI, like "sip:my-agent@sip.vapi.ai"`)
 	default:
-		s.require("uri", uriExample(t.Kind))
+		s.require("uri", `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`)
 	}
 	s.oneRegion(t, host)
 	s.oneWorkspaceRegion(t)
-}
-
-// uriExample is what to write where a target has no uri.
-func uriExample(kind string) string {
-	if kind == KindVapi {
-		return `the number's SIP URI, like "sip:my-agent@sip.vapi.ai"`
-	}
-	return `the address to call, like "sip:{{.To.Number}}@sip.example.com:5060"`
 }
 
 // regionsOf are the regions of a kind of target; none for kind sip.
@@ -66,15 +108,25 @@ func (s section) region(kind string) string {
 		s.fields["region"].fail("has no meaning for kind "+kind, "remove it, or write kind: synthflow or kind: vapi")
 		return ""
 	}
-	return s.choice("region", "", all...)
+	region, _ := one(s, "region", words(false, "is not known here", "", all...).parse(s)).(string)
+	return region
+}
+
+// apis are the APIs that a target names, by section.
+func (t *Target) apis() map[string]*string {
+	all := map[string]*string{}
+	if t.Prepare != nil {
+		all["prepare"] = &t.Prepare.API
+	}
+	if t.Account != nil {
+		all["account"] = &t.Account.API
+	}
+	return all
 }
 
 // apiRegion is the region that the API of a target names, or "".
 func apiRegion(t *Target) string {
-	for _, api := range []*string{prepareAPI(t), accountAPI(t)} {
-		if api == nil {
-			continue
-		}
+	for _, api := range t.apis() { // of which there is one
 		if u, err := url.Parse(*api); err == nil {
 			if kind, r, ok := RegionOfHost(u.Hostname()); ok && kind == t.Kind && r.Name != RegionGlobal {
 				return r.Name
@@ -103,12 +155,13 @@ func (s section) account(t *Target) *Account {
 		v.fail("stands beside prepare, which names the account already", "remove one of the two")
 		return nil
 	}
-	known := []string{"api", "token_file", "token_env"}
-	if t.Kind == KindSynthflow {
-		known = append(known, "workspace_id")
+	var a Account
+	sub := v.section(reflect.TypeFor[Account]())
+	sub.read(reflect.ValueOf(&a).Elem())
+	if id, ok := sub.fields["workspace_id"]; ok && t.Kind != KindSynthflow {
+		id.fail("has no meaning for kind "+t.Kind, "remove it")
 	}
-	a := v.section(known...)
-	return &Account{API: one(a, "api", "", parseAPI), Token: a.secret("token"), WorkspaceID: a.text("workspace_id")}
+	return &a
 }
 
 // oneRegion holds region, SIP host and API of a target together, and gives the API its default.
@@ -126,29 +179,10 @@ func (s section) oneRegion(t *Target, sipHost string) {
 				"write the host of the account's region, or correct region")
 		}
 	}
-	for _, api := range []struct {
-		section string
-		of      *string
-	}{{"prepare", prepareAPI(t)}, {"account", accountAPI(t)}} {
-		if api.of != nil {
-			s.apiOf(t.Kind, api.section, api.of, name, from)
-		}
+	for key, api := range t.apis() {
+		s.apiOf(t.Kind, key, api, name, from)
 	}
 	t.Region = name
-}
-
-func prepareAPI(t *Target) *string {
-	if t.Prepare == nil {
-		return nil
-	}
-	return &t.Prepare.API
-}
-
-func accountAPI(t *Target) *string {
-	if t.Account == nil {
-		return nil
-	}
-	return &t.Account.API
 }
 
 // apiOf checks that an API is of the region with this name, and gives one that is not written down its default.

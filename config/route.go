@@ -5,80 +5,55 @@ import (
 	"time"
 )
 
-// The values of routes[].ringing.
-const (
-	RingingImmediate = "immediate"
-	RingingOnTarget  = "on-target"
-	RingingNone      = "none"
-	// RingingSessionProgress answers with a session description, and lets the caller hear a tone of ours.
-	RingingSessionProgress = "session-progress"
-)
-
 // Route is one entry of `routes`.
 type Route struct {
-	// Trunk limits the route to calls of one trunk. Default: empty, any trunk.
-	Trunk string
-	// Target makes the route one for calls that this target places or transfers, and for no others. Default: empty, calls
-	// of trunks.
-	Target string
-	// To is a regular expression over the called number. Default: none, any number.
-	To *regexp.Regexp
-	// From is a regular expression over the calling number. Default: none, any number.
-	From *regexp.Regexp
-	// Targets are tried in this order. A route has either Targets or Trunks.
-	Targets []string
-	// Trunks are tried in this order: the call is placed to them.
-	Trunks []string
-	// Ringing says when the caller hears ringing: immediate (180 as soon as the route is found), on-target (with the
-	// target's own 18x), none, or session-progress (183 with a session description as soon as the route is found, and
-	// Ringback until the target's own media or its answer). Default: immediate.
-	Ringing string
-	// Ringback is the tone or sound that the caller hears with session-progress, and while a transfer rings that the agent
-	// does not wait for. Default: us.
-	Ringback string
-	// Hold is the tone or sound that a side hears while the other one holds it and sends nothing itself. Default: none.
-	Hold string
-	// Otherwise is the SIP status when no target took the call, 400 to 699. Default: 503.
-	Otherwise int
-	// Direction is whom the calls are with: inbound (the customer calls, and is the lead) or outbound (the customer was
-	// called, by a PBX that hands the answered call over). Default: inbound for calls of trunks. Routes that go to trunks,
-	// and those for calls that a target places, which are outbound, have none.
-	Direction string
-	// FailoverOn are further SIP statuses, 300 to 699, upon which the next target is tried. Default: none.
-	FailoverOn []int
-	// Record says whether the route's calls are recorded: off, always (from the answer on) or on_demand (when the admin
-	// API asks for it). Default: off. Needs the section recording.
-	Record Wanted
-	// MaskDTMF says whether the keys that the caller presses are kept from the platform, recordings and logs: off,
-	// always or on_demand (while the admin API asks for it). Default: off.
-	MaskDTMF Wanted
-	// SetupTimeout bounds the whole set-up over all targets. Default: 120s.
-	SetupTimeout time.Duration
+	// The trunk whose calls the route is for. Empty: any trunk.
+	Trunk string `key:"trunk" is:"trunk"`
+	// The target whose own calls and transfers the route is for, and no others. It stands instead of trunk.
+	Target string `key:"target" is:"caller"`
+	// A regular expression over the called number. Empty: any number.
+	To *regexp.Regexp `key:"to"`
+	// A regular expression over the calling number. Empty: any number.
+	From *regexp.Regexp `key:"from"`
+	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Routes to
+	// trunks and routes of a target must not have it.
+	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`
+	// The targets to try, in this order. A route has either targets or trunks.
+	Targets []string `key:"targets" is:"target"`
+	// The trunks that the call is placed to, in this order. They need a uri.
+	Trunks []string `key:"trunks" is:"callee"`
+	// When the caller hears ringing: immediate (180 at once), on-target (with the target's own 18x), session-progress (183 at
+	// once, and ringback until the target's media or answer), none.
+	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
+	// The tone or sound that the caller hears with session-progress, and while a transfer rings after the agent hung up.
+	Ringback string `key:"ringback" is:"sound" default:"us"`
+	// The tone or sound that a side hears while the other one holds it and sends nothing.
+	Hold string `key:"hold" is:"hold" default:"none"`
+	// The SIP status when no target took the call.
+	Otherwise int `key:"otherwise" default:"503" min:"400" max:"699"`
+	// Further SIP statuses of a target upon which the next one is tried.
+	FailoverOn []int `key:"failover_on" min:"300" max:"699"`
+	// How long the whole set-up may take, over all targets.
+	SetupTimeout time.Duration `key:"setup_timeout" default:"120s"`
+	// Whether its calls are recorded: off, always, on_demand (when the admin API asks). It needs the section recording.
+	Record Wanted `key:"record" enum:"off always on_demand" default:"off"`
+	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).
+	MaskDTMF Wanted `key:"mask_dtmf" enum:"off always on_demand" default:"off"`
 }
 
-func (v value) route() Route {
-	s := v.section("trunk", "target", "to", "from", "targets", "trunks", "ringing", "otherwise", "failover_on", "setup_timeout", "record",
-		"mask_dtmf", "ringback", "hold", "direction")
-	r := Route{
-		Trunk: one(s, "trunk", "", func(t string) (string, complaint) {
-			if t != "" && !s.l.trunks[t] {
-				return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
-			}
-			return t, complaint{}
-		}),
-		Target:       one(s, "target", "", s.l.caller),
-		To:           one(s, "to", nil, parseRegexp),
-		From:         one(s, "from", nil, parseRegexp),
-		Ringing:      s.choice("ringing", RingingImmediate, RingingImmediate, RingingOnTarget, RingingNone, RingingSessionProgress),
-		Otherwise:    s.integer("otherwise", 503, 400, 699),
-		FailoverOn:   each(s, "failover_on", integerIn(300, 699)),
-		SetupTimeout: s.duration("setup_timeout", 120*time.Second),
-		Record:       s.record(),
-		MaskDTMF:     s.wanted("mask_dtmf"),
-		Ringback:     s.sound("ringback", "us"),
-		Hold:         s.sound("hold", HoldNone, HoldNone),
+func (r *Route) check(s section) {
+	if r.Record != WantedOff && s.l.cfg.Recording.MaxSize == 0 { // no section
+		s.fields["record"].fail("has no effect without the section recording", "write recording: {path: …} at the top level, or remove it")
 	}
-	r.Direction = s.direction()
+	switch {
+	case !s.has("direction") && s.filled("target"):
+		r.Direction = DirectionOutbound
+	case !s.has("direction"):
+	case s.filled("target"):
+		s.fields["direction"].fail("stands beside target: what a target places is outbound", "remove it")
+	case s.elements("trunks") > 0:
+		s.fields["direction"].fail("names the customer for a platform, and this route goes to trunks", "remove it")
+	}
 	if s.filled("trunk") && s.filled("target") {
 		s.fields["target"].fail("stands beside trunk: a call comes from one of the two", "keep one of them")
 	}
@@ -92,50 +67,22 @@ func (v value) route() Route {
 	case targets+trunks == 0:
 		s.require("targets", "the names of the targets to try, in order, or trunks")
 	}
-	r.Targets = each(s, "targets", func(t string) (string, complaint) {
-		if !s.l.targets[t] {
-			return "", refuse("is not the name of a target", "add it to targets, or correct the name")
-		}
-		return t, complaint{}
-	})
-	r.Trunks = each(s, "trunks", func(t string) (string, complaint) {
-		switch {
-		case !s.l.trunks[t]:
-			return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
-		case !s.l.callees[t]:
-			return "", refuse("is a trunk without uri, which no call can be placed to", `write uri below the trunk, like "sip:{{.To.Number}}@pbx.example.com"`)
-		}
-		return t, complaint{}
-	})
-	return r
 }
 
-// direction reads whom a route's calls are with.
-func (s section) direction() string {
-	if !s.has("direction") {
-		if s.filled("target") {
-			return DirectionOutbound
-		}
-		return DirectionInbound
-	}
-	d := s.choice("direction", DirectionInbound, DirectionInbound, DirectionOutbound)
-	switch {
-	case s.filled("target"):
-		s.fields["direction"].fail("stands beside target: what a target places is outbound", "remove it")
-	case s.elements("trunks") > 0:
-		s.fields["direction"].fail("says who a platform's lead is, and this route goes to trunks", "remove it")
-	}
-	return d
-}
+// The values of routes[].ringing.
+const (
+	RingingImmediate       = "immediate"
+	RingingOnTarget        = "on-target"
+	RingingNone            = "none"
+	RingingSessionProgress = "session-progress"
+)
 
-// caller takes the name of a target whose calls a route is for.
-func (l *loader) caller(t string) (string, complaint) {
-	switch {
-	case t == "":
-	case !l.targets[t]:
-		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
-	case !l.callers[t]:
-		return "", refuse("is a target that neither calls nor transfers", "write sources, call_auth or transfer below the target, or remove the route")
-	}
-	return t, complaint{}
-}
+// Wanted says how a call may come to what a route has for it.
+type Wanted string
+
+// The values of routes[].record and routes[].mask_dtmf.
+const (
+	WantedOff      Wanted = "off"
+	WantedAlways   Wanted = "always"
+	WantedOnDemand Wanted = "on_demand"
+)

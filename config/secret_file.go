@@ -1,15 +1,45 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // maxSecret bounds a secret file, in bytes.
 const maxSecret = 8192
+
+// ReadSecret reads a secret as the keys …_file do: the file must be a regular one, not readable by everybody, and hold
+// the secret alone, in one line. The error names the file and what to do, and nothing of what is in it.
+func ReadSecret(file string) (Secret, error) {
+	got, c := readSecret(file)
+	return got, c.err(file)
+}
+
+// SecretFromEnv reads a secret as the keys …_env do: from a variable of the environment, which env looks up.
+func SecretFromEnv(name string, env func(string) (string, bool)) (Secret, error) {
+	got, c := secretFromEnv(name, env)
+	return got, c.err(name)
+}
+
+// CheckAPI says what is wrong with the base URL of a platform's API, by the rules of the keys `api`.
+func CheckAPI(text string) error {
+	_, c := parseAPI(text)
+	return c.err(fmt.Sprintf("%q", text))
+}
+
+// err is the complaint about a value outside a file; nil for none.
+func (c complaint) err(about string) error {
+	switch {
+	case c.none():
+		return nil
+	case c.hide:
+		return errors.New(c.problem + "; " + c.remedy)
+	}
+	return errors.New(about + " " + c.problem + "; " + strings.ReplaceAll(c.remedy, "FILE", about))
+}
 
 // secret reads exactly one of key_file and key_env, and reports where there is none.
 func (s section) secret(key string) Secret {
@@ -20,93 +50,79 @@ func (s section) secret(key string) Secret {
 	case s.filled(file):
 		return s.secretFile(file)
 	case s.filled(env):
-		return s.secretEnv(env)
+		return s.secretText(env, func(name string) (Secret, complaint) { return secretFromEnv(name, s.l.env) })
 	case !s.broken:
 		s.l.fail(s.node.Line, join(s.path, file), "is missing", "write "+file+" or "+env)
 	}
 	return ""
 }
 
-// filled says whether a key is there with more than an empty text.
-func (s section) filled(key string) bool {
-	v, ok := s.fields[key]
-	if ok && v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value == "" {
-		return false
-	}
-	return ok
-}
+func (s section) secretFile(key string) Secret { return s.secretText(key, readSecret) }
 
-func (s section) secretEnv(key string) Secret {
+func (s section) secretText(key string, read func(string) (Secret, complaint)) Secret {
 	v, ok := s.get(key)
 	if !ok {
 		return ""
 	}
-	if !envName.MatchString(v.text) {
-		// What stands here may be the secret itself.
-		v.fail("is not the name of an environment variable", "write the variable's name, not what it contains")
-		return ""
-	}
-	text, set := v.l.env(v.text)
-	if !set || strings.TrimSpace(text) == "" {
-		v.complain(refuse("is not set in the environment, or empty", "set it before the start"))
-		return ""
-	}
-	return v.checkSecret(text)
-}
-
-func (s section) secretFile(key string) Secret {
-	v, ok := s.get(key)
-	if !ok {
-		return ""
-	}
-	text, c := readSecret(v.text)
+	got, c := read(v.text)
 	if !c.none() {
-		c.remedy = strings.ReplaceAll(c.remedy, "FILE", v.raw)
+		c.remedy = strings.ReplaceAll(c.remedy, "FILE", v.raw) // never what a variable contains
 		v.complain(c)
-		return ""
 	}
-	return v.checkSecret(text)
+	return got
 }
 
-// checkSecret refuses what cannot stand in an HTTP header.
-func (s scalar) checkSecret(text string) Secret {
+// parseSecret refuses what cannot stand in an HTTP header.
+func parseSecret(text string) (Secret, complaint) {
 	text = strings.TrimSpace(text)
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		s.fail("the secret it names holds a space, a line break or another character that no token has", "write the token alone, in one line")
-		return ""
+		return "", complaint{
+			problem: "the secret it names holds a space, a line break or another character that no token has",
+			remedy:  "write the token alone, in one line", hide: true,
+		}
 	}
-	return Secret(text)
+	return Secret(text), complaint{}
 }
 
-func readSecret(path string) (string, complaint) {
-	missing := refuse("cannot be read", "write the secret into that file, owned by the user of the service, and chmod 600 it")
+func secretFromEnv(name string, env func(string) (string, bool)) (Secret, complaint) {
+	if !envName.MatchString(name) { // what stands here may be the secret itself
+		return "", complaint{
+			problem: "is not the name of an environment variable", remedy: "write the variable's name, not what it contains", hide: true,
+		}
+	}
+	text, set := env(name)
+	if !set || strings.TrimSpace(text) == "" {
+		return "", refuse("is not set in the environment, or empty", "set it before the start")
+	}
+	return parseSecret(text)
+}
+
+func readSecret(path string) (Secret, complaint) {
+	missing := func(err error) (Secret, complaint) {
+		return "", refuse("cannot be read: "+reason(err), "write the secret into that file, owned by the user of the service, and chmod 600 it")
+	}
 	st, err := os.Stat(path)
-	if err != nil {
-		missing.problem += ": " + reason(err)
-		return "", missing
-	}
-	if !st.Mode().IsRegular() {
+	switch {
+	case err != nil:
+		return missing(err)
+	case !st.Mode().IsRegular():
 		return "", refuse("is not a regular file", "name a file that holds the secret and nothing else")
-	}
-	if st.Mode().Perm()&0o007 != 0 {
+	case st.Mode().Perm()&0o007 != 0:
 		return "", refuse("can be read by everybody", "chmod 600 FILE; give a mounted secret mode 0400, or name an environment variable instead")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		missing.problem += ": " + reason(err)
-		return "", missing
+		return missing(err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		missing.problem += ": " + reason(err)
-		return "", missing
-	}
-	if len(data) > maxSecret {
+	switch {
+	case err != nil:
+		return missing(err)
+	case len(data) > maxSecret:
 		return "", refuse("is too large for a secret", "name a file that holds the secret and nothing else")
-	}
-	if strings.TrimSpace(string(data)) == "" {
+	case strings.TrimSpace(string(data)) == "":
 		return "", refuse("is empty", "write the secret into it")
 	}
-	return string(data), complaint{}
+	return parseSecret(string(data))
 }

@@ -2,10 +2,10 @@ package config
 
 import (
 	"fmt"
+	"reflect"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,17 +20,23 @@ func refuse(problem, remedy string) complaint { return complaint{problem: proble
 
 func (c complaint) none() bool { return c == complaint{} }
 
-// section is a mapping whose keys are known. Each reading method gives the default for a key that is absent or wrong;
-// what is wrong is reported.
+// section is a mapping whose keys are known. Each reading method gives the default for a key that is absent or wrong, and
+// reports what is wrong.
 type section struct {
 	value
+	keys   []key
 	fields map[string]value
 	broken bool // it is no mapping, and that is reported
+	absent bool // the file does not have it
 }
 
-// section reads a mapping and reports every key that is not among known.
-func (v value) section(known ...string) section {
-	s := section{value: v, fields: map[string]value{}}
+// section reads a mapping with the keys that a struct declares, and reports every other key.
+func (v value) section(t reflect.Type) section {
+	s := section{value: v, keys: keysOf(t), fields: map[string]value{}}
+	var known []string
+	for _, k := range s.keys {
+		known = append(known, k.names()...)
+	}
 	all, ok := v.entries(join)
 	s.broken = !ok
 	for _, e := range all {
@@ -44,11 +50,16 @@ func (v value) section(known ...string) section {
 }
 
 // sub reads a mapping within the section; absent, it is one without keys.
-func (s section) sub(key string, known ...string) section {
-	if v, ok := s.fields[key]; ok {
-		return v.section(known...)
+func (s section) sub(k key, t reflect.Type) section {
+	if v, ok := s.fields[k.name]; ok {
+		return v.section(t)
 	}
-	return section{value: value{l: s.l, node: s.node, path: join(s.path, key)}}
+	return section{value: value{l: s.l, node: s.node, path: join(s.path, k.name)}, keys: keysOf(t), absent: true}
+}
+
+// key gives the declaration of a key that is read later.
+func (s section) key(name string) key {
+	return s.keys[slices.IndexFunc(s.keys, func(k key) bool { return k.name == name })]
 }
 
 func (s section) has(key string) bool { _, ok := s.fields[key]; return ok }
@@ -93,9 +104,12 @@ func (s section) list(key string) []value {
 	return all
 }
 
-// one reads a single value through parse.
-func one[T any](s section, key string, def T, parse func(string) (T, complaint)) T {
-	v, ok := s.get(key)
+// one reads a single value through parse, or the key's default.
+func one[T any](s section, name string, parse func(string) (T, complaint)) (def T) {
+	if text := s.key(name).def; text != "" {
+		def, _ = parse(text)
+	}
+	v, ok := s.get(name)
 	if !ok {
 		return def
 	}
@@ -108,64 +122,59 @@ func one[T any](s section, key string, def T, parse func(string) (T, complaint))
 }
 
 // each reads a list of single values through parse. Equal elements are reported.
-func each[T comparable](s section, key string, parse func(string) (T, complaint)) []T {
-	var all []T
-	for _, e := range s.list(key) {
+func each[T any](s section, name string, parse func(string) (T, complaint)) (all []T) {
+	seen := map[any]bool{}
+	for _, e := range s.list(name) {
 		v, ok := e.scalar()
 		if !ok {
 			continue
 		}
 		got, c := parse(v.text)
+		id := any(got)
+		if re, ok := id.(*regexp.Regexp); ok && re != nil {
+			id = re.String()
+		}
 		switch {
 		case !c.none():
 			v.complain(c)
-		case slices.Contains(all, got):
+		case seen[id]:
 			v.complain(refuse("is in the list twice", "keep one of them"))
 		default:
+			seen[id] = true
 			all = append(all, got)
 		}
 	}
 	return all
 }
 
-func (s section) text(key string) string {
-	return one(s, key, "", func(t string) (string, complaint) { return t, complaint{} })
-}
-
-func (s section) boolean(key string, def bool) bool {
-	return one(s, key, def, func(t string) (bool, complaint) {
-		if t != "true" && t != "false" {
-			return false, refuse("is neither true nor false", "write true or false")
+// notEmpty reports a list without elements.
+func (s section) notEmpty(name string) {
+	if v, ok := s.fields[name]; ok && s.elements(name) == 0 {
+		if v, ok = v.resolve(); ok && v.node.Kind == yaml.SequenceNode { // an alias may stand for an empty one, too
+			v.fail("is an empty list", "write at least one")
 		}
-		return t == "true", complaint{}
-	})
-}
-
-func (s section) integer(key string, def, low, high int) int {
-	return one(s, key, def, integerIn(low, high))
-}
-
-func integerIn(low, high int) func(string) (int, complaint) {
-	return func(t string) (int, complaint) {
-		n, err := strconv.Atoi(t)
-		if err != nil || n < low || n > high {
-			return 0, refuse("is not a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high), "write one")
-		}
-		return n, complaint{}
 	}
 }
 
-func (s section) choice(key, def string, choices ...string) string {
-	return one(s, key, def, func(t string) (string, complaint) {
-		if !slices.Contains(choices, t) {
-			return "", refuse("is not known here", "write one of "+strings.Join(choices, ", "))
-		}
-		return t, complaint{}
-	})
+// elements counts those of a list, right or wrong.
+func (s section) elements(name string) int {
+	v, ok := s.fields[name]
+	if ok {
+		v, ok = v.resolve()
+	}
+	if !ok || v.node.Kind != yaml.SequenceNode {
+		return 0
+	}
+	return len(v.node.Content)
 }
 
-func (s section) duration(key string, def time.Duration) time.Duration {
-	return one(s, key, def, parseDuration)
+// filled says whether a key is there with more than an empty text.
+func (s section) filled(name string) bool {
+	v, ok := s.fields[name]
+	if ok && v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value == "" {
+		return false
+	}
+	return ok
 }
 
 // suggest names the nearest known key, or all of them.

@@ -3,8 +3,6 @@ package config
 import (
 	"errors"
 	"os"
-	"slices"
-	"strings"
 
 	"flowbridge/audio"
 )
@@ -13,8 +11,8 @@ import (
 const HoldNone = "none"
 
 // sounds reads the section `sounds`: names of WAV files.
-func (s section) sounds() map[string]*audio.Sound {
-	v, ok := s.fields["sounds"]
+func (s section) sounds(name string) map[string]*audio.Sound {
+	v, ok := s.fields[name]
 	if !ok {
 		return nil
 	}
@@ -70,18 +68,4 @@ func readSound(path string) (*audio.Sound, complaint) {
 		return nil, refuse("cannot be read: "+reason(err), playable)
 	}
 	return sound, complaint{}
-}
-
-// sound reads the name of a tone or sound.
-func (s section) sound(key, def string, besides ...string) string {
-	return one(s, key, def, func(t string) (string, complaint) {
-		if slices.Contains(besides, t) || s.l.sounds[t] {
-			return t, complaint{}
-		}
-		if _, ok := audio.Tone(t); !ok {
-			known := slices.Concat(besides, audio.Tones())
-			return "", refuse("is neither a tone nor the name of a sound", "write one of "+strings.Join(known, ", ")+", or add it to sounds")
-		}
-		return t, complaint{}
-	})
 }

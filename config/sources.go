@@ -5,8 +5,9 @@ import (
 	"net/netip"
 )
 
-// Who calls from one network is told apart by what it asks for besides: trunks by match, targets by their user. Who needs no
-// credentials is never challenged, and neither is then whoever shares the network: so those who do can only be among themselves.
+// Callers from one network are told apart: trunks by match, targets by their user. A caller that needs no credentials is
+// never challenged, and then no other caller of its network is challenged either. So callers with credentials can share a
+// network only with each other.
 const (
 	claimOpen = "open" // needs no credentials, and nothing else
 	claimAny  = "any"  // needs nothing but credentials, if these

@@ -1,175 +1,211 @@
 package config
 
 import (
-	"errors"
 	"net/netip"
 	"regexp"
-	"regexp/syntax"
-	"strconv"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
-func (v value) target() Target {
-	s := v.section("name", "kind", "uri", "transport", "prepare", "headers", "auth", "codecs", "first_response_timeout",
-		"ring_timeout", "max_calls", "max_cps", "media_sources", "tls", "pass_headers", "budget", "overflow", "sources",
-		"call_auth", "reinvite", "rel100", "session_expires", "min_se", "dtmf", "pass_methods", "pass_parts", "transfer",
-		"transfer_numbers", "transfer_hosts", "media", "codec_order", "region", "account")
-	s.require("name", "a short name for the target")
-	s.require("kind", "synthflow, vapi or sip")
-	t := Target{
-		Name:                 s.name("target", s.l.targets),
-		Kind:                 one(s, "kind", "", parseKind),
-		Transport:            s.choice("transport", TransportUDP, TransportUDP, TransportTCP, TransportTLS),
-		Auth:                 s.auth("auth"),
-		PassHeaders:          s.passHeaders(),
-		Budget:               s.sub("budget", "size", "value", "headers").budget(),
-		Codecs:               s.codecs(),
-		CodecOrder:           s.choice("codec_order", CodecOrderCaller, CodecOrderCaller, CodecOrderTarget),
-		FirstResponseTimeout: s.duration("first_response_timeout", 4*time.Second),
-		RingTimeout:          s.duration("ring_timeout", 60*time.Second),
-		MaxCalls:             s.integer("max_calls", 0, 0, maxCap),
-		MaxCPS:               s.integer("max_cps", 0, 0, maxCap),
-		MediaSources:         each(s, "media_sources", parsePrefix),
-		Media:                s.peerMedia(),
-		CallAuth:             s.auth("call_auth"),
-		Reinvite:             ReinviteMode(s.choice("reinvite", string(ReinviteAuto), string(ReinviteAuto), string(ReinviteRelay), string(ReinviteAbsorb))),
-		Rel100:               s.rel100(Rel100Off),
-		DTMF:                 DTMFMode(s.choice("dtmf", string(DTMFRelay), string(DTMFRelay), string(DTMFInfo), string(DTMFRFC4733))),
-		PassMethods:          s.passMethods(),
-		PassParts:            each(s, "pass_parts", parsePart),
-	}
-	t.TLS = s.targetTLS(t.Transport)
-	t.SessionExpires, t.MinSE = s.sessionTimer()
+// Target is one entry of `targets`: where calls go.
+type Target struct {
+	// The target's name in routes, records, logs and metrics. No other target may have it.
+	Name string `key:"name" is:"target-name" required:"a short name for the target"`
+	// What it is: Synthflow, Vapi, or any SIP address.
+	Kind string `key:"kind" is:"kind" required:"synthflow, vapi or sip"`
+	// Where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. Empty: what uri and
+	// api say. API and SIP host of another region are refused.
+	Region string `key:"region" enum:"global us eu" later:""`
+	// The template of the Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the
+	// region's SIP host (sipin.synthflow.ai where no region is named), and port 32681, or 32682 over TLS.
+	URI *Template `key:"uri" later:""`
+	// The transport of calls to it.
+	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
+	// How its certificate is checked, and which one it is shown, with transport: tls.
+	TLS TargetTLS `key:"tls"`
+	// The digest credentials for its 401 and 407.
+	Auth *Auth `key:"auth"`
+	// The headers of the carrier's INVITE that it gets, spelled as they go out. "X-*": all that begin so.
+	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
+	// How large an INVITE over UDP may be before overflow applies.
+	Budget Budget `key:"budget"`
+	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are left
+	// out, the last one first). Default: tcp, for kind sip trim.
+	Overflow string `key:"overflow" enum:"tcp trim"`
+	// The HTTP request for a call id before the INVITE. Kind synthflow only. Without it the target is dialled directly.
+	Prepare *Prepare `key:"prepare"`
+	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
+	Account *Account `key:"account" later:""`
+	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace Flowbridge's
+	// own headers of the same names. A header whose template gives nothing is left out.
+	Headers []Header `key:"headers" later:""`
+	// The audio codecs that may be used, of those that the caller offers.
+	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
+	// Whose order of codecs it is offered.
+	CodecOrder string `key:"codec_order" enum:"caller target" default:"caller"`
+	// How long it may stay silent, 100 included, before the next target is tried.
+	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
+	// How long it may take for its final answer, before the next target is tried.
+	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+	// The most simultaneous calls. 0: no cap.
+	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
+	// The most new calls per second. 0: no cap.
+	MaxCPS int `key:"max_cps" default:"0" max:"1000000"`
+	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling.
+	MediaSources []netip.Prefix `key:"media_sources"`
+	// How its RTP is treated.
+	Media PeerMedia `key:"media"`
+	// The networks that its own calls come from. Without sources and call_auth it cannot call.
+	Sources []netip.Prefix `key:"sources" later:""`
+	// The digest credentials that its own calls must show.
+	CallAuth *Auth `key:"call_auth"`
+	// What becomes of changes to a call: auto (what concerns the other side is relayed), relay (all), absorb (none).
+	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto"`
+	// Reliable provisional answers (RFC 3262).
+	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"off"`
+	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
+	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
+	// The shortest session timer that it may ask for, from 90s to 24h.
+	MinSE time.Duration `key:"min_se" is:"timer" default:"90s"`
+	// How it wants DTMF: relay (as it comes), info (SIP INFO), rfc4733 (telephone-events).
+	DTMF DTMFMode `key:"dtmf" enum:"relay info rfc4733" default:"relay"`
+	// The requests within the dialog that go from one side to the other.
+	PassMethods []string `key:"pass_methods" is:"method" default:"INFO"`
+	// The content types of the parts of the caller's multipart body that it gets: [application/pidf+xml].
+	PassParts []string `key:"pass_parts" is:"part"`
+	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it).
+	Transfer TransferMode `key:"transfer" enum:"refuse local relay" default:"refuse"`
+	// The numbers that it may transfer to, as regular expressions. A transfer needs this list or transfer_hosts.
+	TransferNumbers []*regexp.Regexp `key:"transfer_numbers" is:"number-pattern"`
+	// The hosts that it may transfer to.
+	TransferHosts []string `key:"transfer_hosts" is:"host"`
+}
+
+func (t *Target) check(s section) {
+	s.usesTLS(t.TLS, t.Transport)
+	s.timers(t.SessionExpires, t.MinSE)
 	t.Sources = s.targetSources(t.CallAuth)
-	s.transfer(&t)
+	s.transfers(t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
-	overflow := OverflowTrim
-	if len(regionsOf(t.Kind)) > 0 {
-		overflow = OverflowTCP // both platforms document TCP on the same port
+	switch {
+	case t.Overflow != "":
+	case len(regionsOf(t.Kind)) > 0:
+		t.Overflow = OverflowTCP // both platforms document TCP on the same port
+	default:
+		t.Overflow = OverflowTrim
 	}
-	t.Overflow = s.choice("overflow", overflow, OverflowTCP, OverflowTrim)
-	use := templateUse{}
-	if p, ok := s.fields["prepare"]; ok {
-		if t.Kind != KindSynthflow && t.Kind != "" {
-			p.fail("is for kind synthflow only", "remove it, or write kind: synthflow")
-		}
-		t.Prepare = p.prepare()
-		use.prepare = true
+	if t.Prepare != nil && t.Kind != KindSynthflow && t.Kind != "" {
+		s.fields["prepare"].fail("is for kind synthflow only", "remove it, or write kind: synthflow")
 	}
+	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
-	s.platform(&t, use)
-	return t
+	s.platform(t, use)
+	s.callable(t.Transport)
 }
 
-func (v value) prepare() *Prepare {
-	s := v.section("api", "token_file", "token_env", "workspace_id", "model_id", "from_number", "to_number",
-		"custom_variables", "timeout", "on_failure")
-	p := &Prepare{
-		API:         one(s, "api", "", parseAPI), // its default depends on the region
-		Token:       s.secret("token"),
-		WorkspaceID: s.text("workspace_id"),
-		ModelID:     s.text("model_id"),
-		FromNumber:  s.template("from_number", "{{.Lead.Number}}"),
-		ToNumber:    s.template("to_number", "{{.Agent.Number}}"),
-		Timeout:     s.duration("timeout", 3*time.Second),
-		OnFailure:   s.choice("on_failure", OnFailureNext, OnFailureNext, OnFailureDial),
-	}
-	if cv, ok := s.fields["custom_variables"]; ok {
-		all, _ := cv.entries(join)
-		for _, e := range all {
-			if tmpl, _, ok := e.template(templateUse{inPrepare: true}); ok {
-				p.CustomVariables = append(p.CustomVariables, Variable{Name: e.key, Value: tmpl})
-			}
-		}
-	}
-	return p
+// MayCall says whether a target can place calls of its own.
+func (t *Target) MayCall() bool { return len(t.Sources) > 0 || t.CallAuth != nil }
+
+// The values of targets[].kind.
+const (
+	KindSynthflow = "synthflow"
+	KindVapi      = "vapi"
+	KindSIP       = "sip"
+)
+
+// ReinviteMode says what becomes of a target's, or its caller's, wish to change a call.
+type ReinviteMode string
+
+// The values of targets[].reinvite.
+const (
+	ReinviteAuto   ReinviteMode = "auto"
+	ReinviteRelay  ReinviteMode = "relay"
+	ReinviteAbsorb ReinviteMode = "absorb"
+)
+
+// DTMFMode says how a target wants DTMF.
+type DTMFMode string
+
+// The values of targets[].dtmf.
+const (
+	DTMFRelay   DTMFMode = "relay"
+	DTMFInfo    DTMFMode = "info"
+	DTMFRFC4733 DTMFMode = "rfc4733"
+)
+
+// The values of targets[].codec_order.
+const (
+	CodecOrderCaller = "caller"
+	CodecOrderTarget = "target"
+)
+
+// TransferMode says what becomes of a target's REFER.
+type TransferMode string
+
+// The values of targets[].transfer.
+const (
+	TransferRefuse TransferMode = "refuse"
+	TransferLocal  TransferMode = "local"
+	TransferRelay  TransferMode = "relay"
+)
+
+// TargetTLS is the section `tls` of a target or trunk.
+type TargetTLS struct {
+	// The name in SNI, which the certificate must have. Empty: the host of the uri.
+	ServerName string `key:"server_name" is:"server-name"`
+	// The PEM file of the authorities that are trusted. Empty: those of the system.
+	CA string `key:"ca" is:"file"`
+	// The PEM file of the certificate that is shown. Empty: none.
+	Cert string `key:"cert" is:"file"`
+	// The PEM file of its private key.
+	Key string `key:"key" is:"file"`
 }
 
-// template reads one of the prepare step's own templates.
-func (s section) template(key, def string) *Template {
-	v, ok := s.fields[key]
-	if !ok {
-		v = s.constant(key, def)
-	}
-	t, _, _ := v.template(templateUse{inPrepare: true})
-	return t
+func (t *TargetTLS) check(s section) {
+	s.keyPair("cert", "key")
+	s.authorities("ca")
 }
 
-// constant is the default of a key, as if it were written down.
-func (s section) constant(key, text string) value {
-	return value{l: s.l, path: join(s.path, key), node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: s.node.Line}}
+// usesTLS reports a section tls without TLS.
+func (s section) usesTLS(t TargetTLS, transport string) {
+	if t != (TargetTLS{}) && transport != TransportTLS {
+		s.fields["tls"].fail("has no effect over "+transport, "write transport: tls, or remove it")
+	}
 }
 
-// templateUse says what a template may name where it stands.
-type templateUse struct {
-	inPrepare bool // it makes the prepare request itself
-	trunk     bool // it is of a trunk
-	hook      bool // it is of a hook
-	prepare   bool // the target has a prepare step
-	mayLack   bool // a call may be dialled although the step failed
+func parseServerName(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	return parseCertName(t)
 }
 
-// template parses a template and tries it with sample values. It also gives the sample's result.
-func (v value) template(use templateUse) (*Template, string, bool) {
-	s, ok := v.scalar()
-	if !ok {
-		return nil, "", false
-	}
-	t, err := ParseTemplate(s.text)
-	if err != nil {
-		s.complain(refuse(s.describe(err), "correct the template"))
-		return nil, "", false
-	}
-	switch {
-	case t.UsesPrepare() && use.inPrepare:
-		s.complain(refuse("uses .Prepare, which is what this step is there to get", "use other fields of the call"))
-		return nil, "", false
-	case t.UsesPrepare() && use.trunk:
-		s.complain(refuse("uses .Prepare, which a call to a trunk does not have", "use other fields of the call"))
-		return nil, "", false
-	case t.UsesPrepare() && use.hook:
-		s.complain(refuse("uses .Prepare, which a hook does not have", "use other fields of the call"))
-		return nil, "", false
-	case t.UsesPrepare() && !use.prepare:
-		s.complain(refuse("uses .Prepare, but the target has no prepare step", "add prepare, or use other fields of the call"))
-		return nil, "", false
-	}
-	sample, err := t.Render(SampleVars(use.prepare))
-	if err != nil {
-		s.complain(refuse(s.describe(err), "correct the template"))
-		return nil, "", false
-	}
-	if use.mayLack {
-		if _, err := t.Render(SampleVars(false)); err != nil {
-			s.complain(refuse("fails when the prepare step failed, and on_failure is dial",
-				"put the part with .Prepare between {{with .Prepare}} and {{end}} and write {{.CallID}} there, or write on_failure: next"))
-			return nil, "", false
-		}
-	}
-	return t, sample, true
+// The values of targets[].overflow.
+const (
+	OverflowTCP  = "tcp"
+	OverflowTrim = "trim"
+)
+
+// Budget is the section `budget` of a target.
+type Budget struct {
+	// The bytes of the whole INVITE.
+	Size int `key:"size" default:"1100" min:"500" max:"61440"`
+	// The bytes of the value of one configured or passed header.
+	Value int `key:"value" default:"512" min:"1" max:"61440"`
+	// The number of configured and passed headers.
+	Headers int `key:"headers" default:"24" max:"1000"`
 }
 
-// uri reads the URI of a target or trunk and checks what it gives for a sample call, which it also gives.
-func (s section) uri(use templateUse, transport string) (*Template, string) {
-	v, ok := s.fields["uri"]
-	if !ok {
-		return nil, ""
-	}
-	t, sample, ok := v.template(use)
-	if !ok {
-		return nil, ""
-	}
-	if c := checkSIPURI(sample, transport); !c.none() {
-		if sc, ok := v.scalar(); ok {
-			sc.complain(c)
-		}
-		return nil, ""
-	}
-	return t, sample
+// TrunkBudget is the budget of calls placed to trunks: what fits into a datagram on any path (RFC 3261 section 18.1.1).
+func TrunkBudget() Budget { return Budget{Size: 1300, Value: 512, Headers: 24} }
+
+// Header is one entry of targets[].headers.
+type Header struct {
+	// Name is the header's name, spelled as it goes out.
+	Name string
+	// Value is the template of the header's value.
+	Value *Template
 }
 
 // headers reads the header mapping, in file order.
@@ -212,109 +248,36 @@ func parseKind(t string) (string, complaint) {
 	return "", refuse("is not a kind of target", "write synthflow, vapi or sip")
 }
 
-// TrunkBudget is the budget of calls placed to trunks: what fits into a datagram on any path (RFC 3261 section 18.1.1).
-func TrunkBudget() Budget { return Budget{Size: 1300, Value: 512, Headers: 24} }
-
-// DefaultBudget is the budget of a target that has none of its own.
-func DefaultBudget() Budget { return Budget{Size: 1100, Value: 512, Headers: 24} }
-
-func (s section) budget() Budget {
-	b := DefaultBudget()
-	return Budget{
-		Size:    s.integer("size", b.Size, 500, 60<<10),
-		Value:   s.integer("value", b.Value, 1, 60<<10),
-		Headers: s.integer("headers", b.Headers, 0, 1000),
-	}
-}
-
-// parseCodec takes the encoding names of the RTP registry that telephony uses, and gives their usual spelling.
-func parseCodec(t string) (string, complaint) {
-	known := []string{"PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"}
-	for _, k := range known {
-		if strings.EqualFold(k, t) {
-			return k, complaint{}
-		}
-	}
-	return "", refuse("is not an audio codec", "write one of "+strings.Join(known, ", "))
-}
-
-func parseRegexp(t string) (*regexp.Regexp, complaint) {
-	if t == "" {
-		return nil, complaint{}
-	}
-	re, err := regexp.Compile(t)
-	if err != nil {
-		why := "is not a regular expression"
-		if se := (*syntax.Error)(nil); errors.As(err, &se) {
-			why += ": " + string(se.Code)
-		}
-		return nil, refuse(why, `write one like "^\\+1507"; in double quotes each \ is written twice`)
-	}
-	return re, complaint{}
-}
-
-func parseStorePath(t string) (string, complaint) {
+// transfers reports a list of destinations without transfers, and transfers without one.
+func (s section) transfers(t *Target) {
 	switch {
-	case t == "" || strings.ContainsAny(t, "\x00\r\n"):
-		return "", refuse("is not a file name", "write one like flowbridge.db")
-	case t == ":memory:" || strings.HasPrefix(t, "file:"):
-		return "", refuse("is not a file of its own", "write a plain file name like flowbridge.db")
+	case t.Transfer == TransferRefuse:
+		for _, key := range []string{"transfer_numbers", "transfer_hosts"} {
+			if s.elements(key) > 0 {
+				s.fields[key].fail("has no effect with transfer: refuse", "write transfer: local or transfer: relay, or remove it")
+			}
+		}
+	case s.elements("transfer_numbers")+s.elements("transfer_hosts") == 0:
+		s.fields["transfer"].fail("allows transfers, but to nowhere",
+			`write transfer_numbers, like ["^\\+1507"], or transfer_hosts, like [pbx.example.com]`)
 	}
-	return t, complaint{}
 }
 
-// checkSIPURI looks at what a template gave for the sample call (RFC 3261 §19.1.1, without headers).
-func checkSIPURI(u, transport string) complaint {
-	wrong := func(why string) complaint {
-		return refuse("gives no SIP URI for a sample call: "+why, `write it like "sip:{{.To.Number}}@sip.example.com:5060"`)
+// parseNumberPattern takes a regular expression over numbers. An empty one would allow all of them.
+func parseNumberPattern(t string) (*regexp.Regexp, complaint) {
+	if t == "" {
+		return nil, refuse("is empty", `write a regular expression like "^\\+1507", or ".*" for every number`)
 	}
-	scheme, rest, ok := strings.Cut(u, ":")
-	if ok && strings.EqualFold(scheme, "sips") {
-		return refuse("is a sips: URI, which promises TLS on every hop", "write sip: and transport: tls")
-	}
-	if !ok || !strings.EqualFold(scheme, "sip") {
-		return wrong("it does not begin with sip:")
-	}
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		if !sipUser.MatchString(rest[:at]) {
-			return wrong("the part before @ is empty or holds a character that has no place there")
-		}
-		rest = rest[at+1:]
-	}
-	if strings.ContainsAny(rest, "? \t<>\"") {
-		return wrong("there is a space, a quote, < > or ? after the host")
-	}
-	hostPort, params, _ := strings.Cut(rest, ";")
-	if !isHostPort(hostPort) {
-		return wrong("the host or port is not one")
-	}
-	for p := range strings.SplitSeq(params, ";") {
-		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, transport) {
-			return refuse("asks for another transport than that which is used, "+transport, "remove ;transport=, or write transport: "+strings.ToLower(val)+" beside uri")
-		}
-	}
-	return complaint{}
+	return parseRegexp(t)
 }
 
-func isHostPort(t string) bool {
-	host, port := t, ""
-	if end := strings.LastIndexByte(t, ']'); strings.HasPrefix(t, "[") && end > 0 {
-		a, err := netip.ParseAddr(t[1:end])
-		if err != nil || !a.Is6() {
-			return false
-		}
-		host, port = "", t[end+1:]
-	} else if colon := strings.IndexByte(t, ':'); colon >= 0 {
-		host, port = t[:colon], t[colon:]
+// parseTransferHost takes a host name or address, and gives it in one spelling.
+func parseTransferHost(t string) (string, complaint) {
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(t, "["), "]")); err == nil && a.Zone() == "" {
+		return a.Unmap().String(), complaint{}
 	}
-	if port != "" {
-		n, err := strconv.ParseUint(strings.TrimPrefix(port, ":"), 10, 16)
-		if err != nil || n == 0 || port[0] != ':' {
-			return false
-		}
+	if !isHostName(t) {
+		return "", refuse("is neither a host name nor an address", "write it without sip: and port, like pbx.example.com")
 	}
-	if _, err := netip.ParseAddr(host); host == "" && strings.HasPrefix(t, "[") || err == nil && !strings.Contains(host, ":") {
-		return true
-	}
-	return isHostName(host)
+	return strings.ToLower(strings.TrimSuffix(t, ".")), complaint{}
 }

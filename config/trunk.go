@@ -1,91 +1,198 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
 
-func (v value) trunk() Trunk {
-	s := v.section("name", "sources", "media_sources", "auth", "certificates", "match", "pass_headers", "max_calls",
-		"max_cps", "max_duration", "nat", "country", "trusted", "uri", "transport", "tls", "dial_auth", "codecs",
-		"first_response_timeout", "ring_timeout", "rel100", "session_expires", "min_se", "media")
-	s.require("name", "a short name for the trunk")
-	t := Trunk{
-		Name:         s.name("trunk", s.l.trunks),
-		MediaSources: each(s, "media_sources", parsePrefix),
-		Media:        s.peerMedia(),
-		MaxCalls:     s.integer("max_calls", 0, 0, maxCap),
-		MaxCPS:       s.integer("max_cps", 0, 0, maxCap),
-		MaxDuration:  s.duration("max_duration", 4*time.Hour),
-		NAT:          NATMode(s.choice("nat", string(NATAuto), string(NATAuto), string(NATOn), string(NATOff))),
-		Country:      one(s, "country", "", parseCountry),
-		Trusted:      s.boolean("trusted", true),
-		Rel100:       s.rel100(Rel100Supported),
+// Trunk is one entry of `trunks`: a carrier or PBX that calls, or is called.
+type Trunk struct {
+	// The trunk's name in routes, records, logs and metrics. No other trunk may have it.
+	Name string `key:"name" is:"trunk-name" required:"a short name for the trunk"`
+	// The networks or addresses that its SIP comes from. The longest prefix wins. Required without auth and certificates.
+	Sources []netip.Prefix `key:"sources" later:""`
+	// The digest credentials that its calls must show.
+	Auth *Auth `key:"auth"`
+	// The names, one of which its TLS client certificate must have. They need sip.tls.client_ca.
+	Certificates []string `key:"certificates" is:"certificate-name"`
+	// Further conditions for a call. They tell trunks of one address apart.
+	Match Match `key:"match"`
+	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out. "X-*": all that begin so.
+	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
+	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling.
+	MediaSources []netip.Prefix `key:"media_sources"`
+	// How its RTP is treated.
+	Media PeerMedia `key:"media"`
+	// The most simultaneous calls, from it and to it together. Over it: 503 with Retry-After. 0: no cap. Set it where several
+	// trunks share the ports.
+	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
+	// The most new calls per second, from it and to it together. 0: no cap.
+	MaxCPS int `key:"max_cps" default:"0" max:"1000000"`
+	// A call ends so long after its answer.
+	MaxDuration time.Duration `key:"max_duration" default:"4h"`
+	// Where requests within a dialog go: auto (its source address where Contact is private and the source is public), on (its
+	// source address), off (as RFC 3261 says).
+	NAT NATMode `key:"nat" enum:"auto on off" default:"auto"`
+	// The country calling code ("1", "49") that makes national numbers E.164. Empty: numbers stay as they came.
+	Country string `key:"country" is:"country"`
+	// Whether its P-Asserted-Identity and Remote-Party-ID are believed.
+	Trusted bool `key:"trusted" default:"true"`
+	// Reliable provisional answers (RFC 3262).
+	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported"`
+	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
+	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
+	// The shortest session timer that it may ask for, from 90s to 24h.
+	MinSE time.Duration `key:"min_se" is:"timer" default:"90s"`
+	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls.
+	URI *Template `key:"uri" later:""`
+	// The transport of calls to it.
+	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
+	// How its certificate is checked, and which one it is shown, when it is called over TLS.
+	TLS TargetTLS `key:"tls"`
+	// The digest credentials for its 401 and 407 to calls to it.
+	DialAuth *Auth `key:"dial_auth"`
+	// The audio codecs that may be used in calls to it, of those that the caller offers.
+	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
+	// How long it may stay silent to a call, 100 included, before the next one is tried.
+	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
+	// How long it may take for its final answer to a call.
+	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+}
+
+func (t *Trunk) check(s section) {
+	s.timers(t.SessionExpires, t.MinSE)
+	s.usesTLS(t.TLS, t.Transport)
+	if s.filled("uri") {
+		t.URI, _ = s.uri(templateUse{without: noTrunkStep}, t.Transport)
+		s.l.callees[t.Name] = true
+	} else {
+		remedy := "write uri, where calls to this trunk go, or remove it"
+		if t.TLS != (TargetTLS{}) {
+			s.fields["tls"].fail("has no effect without uri", remedy)
+		}
+		if t.DialAuth != nil {
+			s.fields["dial_auth"].fail("has no effect without uri", remedy)
+		}
 	}
-	t.SessionExpires, t.MinSE = s.sessionTimer()
-	s.placing(&t)
-	t.Auth = s.auth("auth")
-	t.Certificates = each(s, "certificates", parseCertName)
-	if s.has("match") {
-		t.Match = s.sub("match", "to_domain", "header", "port").match()
-	}
-	t.PassHeaders = s.passHeaders()
 	if t.Auth == nil && len(t.Certificates) == 0 {
 		s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"], or auth or certificates`)
 		s.notEmpty("sources")
 	}
-	t.Sources = s.trunkSources(&t)
-	return t
-}
-
-// placing reads what calls that we place to the trunk need.
-func (s section) placing(t *Trunk) {
-	t.Transport = s.choice("transport", TransportUDP, TransportUDP, TransportTCP, TransportTLS)
-	t.TLS = s.targetTLS(t.Transport)
-	t.DialAuth = s.auth("dial_auth")
-	t.Codecs = s.codecs()
-	t.FirstResponseTimeout = s.duration("first_response_timeout", 4*time.Second)
-	t.RingTimeout = s.duration("ring_timeout", 60*time.Second)
-	if s.filled("uri") {
-		t.URI, _ = s.uri(templateUse{trunk: true}, t.Transport)
-		s.l.callees[t.Name] = true
-		return
+	t.Sources = s.trunkSources(t)
+	switch {
+	case !vouched(t, &s.l.cfg.SIP):
+		s.fail("certificates are asked for, but no authority for them is configured", "name the authorities' PEM file in sip.tls.client_ca")
+	case s.l.running != nil && !vouched(t, &s.l.running.SIP):
+		s.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
 	}
-	remedy := "write uri, where calls to this trunk go, or remove it"
-	if t.TLS != (TargetTLS{}) {
-		s.fields["tls"].fail("has no effect without uri", remedy)
-	}
-	if t.DialAuth != nil {
-		s.fields["dial_auth"].fail("has no effect without uri", remedy)
+	if t.URI != nil {
+		s.callable(t.Transport)
 	}
 }
 
-// codecs reads the audio codecs of a target or trunk.
-func (s section) codecs() []string {
-	if !s.has("codecs") {
-		return []string{"PCMU", "PCMA"}
-	}
-	s.notEmpty("codecs")
-	return each(s, "codecs", parseCodec)
+// vouched says whether there are authorities for the certificates that a trunk asks for.
+func vouched(t *Trunk, sip *SIP) bool { return len(t.Certificates) == 0 || sip.TLS.ClientCA != "" }
+
+// NATMode says where in-dialog requests to a trunk go.
+type NATMode string
+
+// The values of trunks[].nat.
+const (
+	NATAuto NATMode = "auto"
+	NATOn   NATMode = "on"
+	NATOff  NATMode = "off"
+)
+
+// Rel100Mode says whether provisional answers are reliable toward a side (RFC 3262).
+type Rel100Mode string
+
+// The values of trunks[].rel100 and targets[].rel100.
+const (
+	Rel100Off       Rel100Mode = "off"
+	Rel100Supported Rel100Mode = "supported"
+	Rel100Required  Rel100Mode = "required"
+)
+
+// Auth is a section of digest credentials: `auth` of a trunk or target, `dial_auth` of a trunk, `call_auth` of a target.
+type Auth struct {
+	// The digest user.
+	Username string `key:"username" is:"username" required:"the digest user"`
+	// The password.
+	Password Secret `key:"password"`
 }
 
-func (s section) rel100(def Rel100Mode) Rel100Mode {
-	return Rel100Mode(s.choice("rel100", string(def), string(Rel100Off), string(Rel100Supported), string(Rel100Required)))
+func (a *Auth) wanted(s section) bool {
+	return s.filled("username") || s.filled("password_file") || s.filled("password_env")
+}
+
+// Match is the section `match` of a trunk. An empty key matches everything.
+type Match struct {
+	// The host of the Request-URI, in upper or lower case.
+	ToDomain string `key:"to_domain" is:"domain"`
+	// A header that must be there with its value: "X-Trunk: acme".
+	HeaderName string `key:"header" is:"header"`
+	// HeaderValue is that header's value.
+	HeaderValue string
+	// The port that its SIP comes from. 0: any.
+	Port uint16 `key:"port" default:"0" max:"65535"`
+}
+
+func (m *Match) check(section) { m.HeaderName, m.HeaderValue, _ = strings.Cut(m.HeaderName, ": ") }
+
+// Conditions counts what is asked for: the more, the more specific.
+func (m Match) Conditions() (n int) {
+	for _, set := range []bool{m.ToDomain != "", m.HeaderName != "", m.Port != 0} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+func parseUsername(t string) (string, complaint) {
+	if t == "" || len(t) > 128 || strings.ContainsFunc(t, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
+		return "", refuse("cannot be a digest user", "use up to 128 characters, and no quotes, backslashes or control characters")
+	}
+	return t, complaint{}
+}
+
+// parseDomain takes the host of a Request-URI, or nothing.
+func parseDomain(t string) (string, complaint) {
+	if _, c := parseAddr(t); t != "" && !c.none() && !isHostName(t) {
+		return "", refuse("is neither a host name nor an address", "write the host of the Request-URI, without sip: and port")
+	}
+	return strings.ToLower(t), complaint{}
+}
+
+// parseHeaderLine takes "Name: value" and gives it with one space behind the colon.
+func parseHeaderLine(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	name, val, ok := strings.Cut(t, ":")
+	name, val = strings.TrimSpace(name), strings.TrimSpace(val)
+	if !ok || !tokenOnly.MatchString(name) || val == "" || strings.ContainsFunc(val, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", refuse("is not a header with a value", `write it like "X-Trunk: acme"`)
+	}
+	return name + ": " + val, complaint{}
 }
 
 // leastSE is the shortest session timer that there is (RFC 4028 section 5).
 const leastSE = 90 * time.Second
 
-// sessionTimer reads session_expires and min_se.
-func (s section) sessionTimer() (expires, least time.Duration) {
-	least = one(s, "min_se", leastSE, parseTimer)
-	expires = one(s, "session_expires", 0, func(t string) (time.Duration, complaint) {
-		if t == "0" {
-			return 0, complaint{}
-		}
-		return parseTimer(t)
-	})
+// timers reports a session timer that is shorter than the least.
+func (s section) timers(expires, least time.Duration) {
 	if expires != 0 && expires < least {
 		s.fields["session_expires"].fail("is shorter than min_se", "write a duration that is not, like 30m, or 0 to ask for no session timer")
 	}
-	return expires, least
+}
+
+func parseTimerOrZero(t string) (time.Duration, complaint) {
+	if t == "0" {
+		return 0, complaint{}
+	}
+	return parseTimer(t)
 }
 
 // parseTimer takes a session timer: seconds on the wire.

@@ -15,7 +15,7 @@ type Vars struct {
 	To Party
 	// From is the calling party, from P-Asserted-Identity or Remote-Party-ID on trusted trunks, else from From.
 	From Party
-	// CallID is our id of the call.
+	// CallID is Flowbridge's id of the call.
 	CallID string
 	// SIPCallID is the carrier's Call-ID.
 	SIPCallID string

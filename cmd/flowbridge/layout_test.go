@@ -136,13 +136,19 @@ func TestExamplesAreValid(t *testing.T) {
 	for _, file := range examples {
 		parse(file, read(t, file))
 	}
-	for _, file := range []string{"README.md", "docs/configuration.md", "docs/platforms/twilio.md", "docs/platforms/simulators.md", "docs/platforms/synthflow.md", "docs/platforms/vapi.md"} {
-		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, filepath.Join(root, file)), -1)
-		if len(blocks) == 0 {
-			t.Errorf("%s shows no configuration", file)
+	for _, pattern := range []string{"README.md", "docs/configuration.md", "docs/*/*.md"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
 		}
-		for _, b := range blocks {
-			parse(file, b[1])
+		for _, file := range files {
+			blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, file), -1)
+			if len(blocks) == 0 {
+				t.Errorf("%s shows no configuration", file)
+			}
+			for _, b := range blocks {
+				parse(file, b[1])
+			}
 		}
 	}
 }

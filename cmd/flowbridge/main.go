@@ -28,7 +28,7 @@ func main() {
 // command is the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), schemaCommand(), versionCommand())
 	return root
 }
 

@@ -1,0 +1,45 @@
+package config
+
+import (
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// defaults is a section without keys. The reader's complaints are not kept.
+func defaults[T any]() (dst T) {
+	v := value{l: newLoader("", nil, nil), node: &yaml.Node{Kind: yaml.MappingNode}}
+	v.section(reflect.TypeFor[T]()).read(reflect.ValueOf(&dst).Elem())
+	return dst
+}
+
+// Callee is the trunk as a target: how calls that are placed to it go out.
+func (t *Trunk) Callee() *Target {
+	c := defaults[Target]()
+	c.Name, c.Kind, c.URI, c.Transport, c.TLS, c.Auth = t.Name, KindSIP, t.URI, t.Transport, t.TLS, t.DialAuth
+	c.PassHeaders, c.Budget, c.Codecs = t.PassHeaders, TrunkBudget(), t.Codecs
+	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
+	c.MaxCalls, c.MaxCPS, c.MediaSources, c.Media = t.MaxCalls, t.MaxCPS, t.MediaSources, t.Media
+	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
+	return &c
+}
+
+// Caller is the target as a trunk: how calls that it places come in. Its caller identity is trusted, because it would hide
+// the number of its own agent otherwise. The called trunk limits how many calls it may place.
+func (t *Target) Caller() *Trunk {
+	c := defaults[Trunk]()
+	c.Name, c.Sources, c.Auth, c.TLS = t.Name, t.Sources, t.CallAuth, t.TLS
+	c.MediaSources, c.Media, c.PassHeaders = t.MediaSources, t.Media, t.PassHeaders
+	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
+	return &c
+}
+
+// TransferTo is the host that a transfer of this target leads to, as a target: it is called by uri, with the codecs and
+// timeouts of this target.
+func (t *Target) TransferTo(host string, uri *Template, transport string) *Target {
+	c := defaults[Target]()
+	c.Name, c.Kind, c.URI, c.Transport = host, KindSIP, uri, transport
+	c.Budget, c.Overflow, c.Codecs = TrunkBudget(), OverflowTCP, t.Codecs
+	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
+	return &c
+}

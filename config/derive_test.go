@@ -1,0 +1,63 @@
+package config
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var bare = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b *Template) bool { return a == b }),
+}
+
+// TestDerived: what is derived has what it is derived from, and defaults for the rest.
+func TestDerived(t *testing.T) {
+	uri, err := ParseTemplate("sip:a@b.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := &Auth{Username: "u", Password: "p"}
+	media := PeerMedia{Latch: LatchStrict, SRTP: SRTPRequired}
+	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	trunk := Trunk{
+		Name: "pbx", URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, DialAuth: auth, PassHeaders: []string{"X-A"}, Codecs: []string{"PCMA"},
+		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
+		Rel100: Rel100Required, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
+	}
+	callee := &Target{
+		Name: "pbx", Kind: KindSIP, URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, Auth: auth, PassHeaders: []string{"X-A"},
+		Budget: TrunkBudget(), Overflow: OverflowTrim, Codecs: []string{"PCMA"}, CodecOrder: CodecOrderCaller,
+		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
+		Reinvite: ReinviteAuto, Rel100: Rel100Required, SessionExpires: time.Hour, MinSE: 2 * time.Minute, DTMF: DTMFRelay,
+		PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
+	}
+	if diff := cmp.Diff(callee, trunk.Callee(), bare); diff != "" {
+		t.Errorf("callee: want - got +\n%s", diff)
+	}
+	target := Target{
+		Name: "agent", Sources: networks, CallAuth: auth, MediaSources: networks, Media: media, PassHeaders: []string{"X-A"},
+		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
+		Codecs: []string{"G722"}, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
+	}
+	caller := &Trunk{
+		Name: "agent", Sources: networks, Auth: auth, MediaSources: networks, Media: media, PassHeaders: []string{"X-A"},
+		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
+		Transport: "udp", Codecs: []string{"PCMU", "PCMA"}, FirstResponseTimeout: 4 * time.Second, RingTimeout: time.Minute,
+		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true,
+	}
+	if diff := cmp.Diff(caller, target.Caller(), bare); diff != "" {
+		t.Errorf("caller: want - got +\n%s", diff)
+	}
+	host := &Target{
+		Name: "pbx.example", Kind: KindSIP, URI: uri, Transport: "tcp", Budget: TrunkBudget(), Overflow: OverflowTCP,
+		Codecs: []string{"G722"}, CodecOrder: CodecOrderCaller, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
+		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff}, Reinvite: ReinviteAuto, Rel100: Rel100Off, MinSE: 90 * time.Second,
+		DTMF: DTMFRelay, PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
+	}
+	if diff := cmp.Diff(host, target.TransferTo("pbx.example", uri, "tcp"), bare); diff != "" {
+		t.Errorf("transfer: want - got +\n%s", diff)
+	}
+}

@@ -1,0 +1,255 @@
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"flowbridge/audio"
+)
+
+// kind is how a single value is written: what parses it, and what the schema says of it.
+type kind struct {
+	parse     func(s section) func(text string) (any, complaint) // gives the parser of one value, or of all elements of one list
+	title     string                                             // the kind's name in the schema and the reference
+	pattern   string                                             // what a text of it looks like; it may pass what the parser refuses
+	enum      []string                                           // the values that there are
+	anyCase   bool                                               // they may be written in upper or lower case
+	types     []string                                           // the JSON types that it may be written as; nil: a text
+	low, high int                                                // the bounds of a whole number
+}
+
+// parsed is the parser of a kind that needs nothing but the text.
+func parsed[T any](parse func(string) (T, complaint)) func(section) func(string) (any, complaint) {
+	return func(section) func(string) (any, complaint) {
+		return func(t string) (any, complaint) { got, c := parse(t); return got, c }
+	}
+}
+
+// known is the parser of a kind that depends on what the file says elsewhere.
+func known(parse func(l *loader, text string) (string, complaint)) func(section) func(string) (any, complaint) {
+	return func(s section) func(string) (any, complaint) {
+		return func(t string) (any, complaint) { got, c := parse(s.l, t); return got, c }
+	}
+}
+
+const (
+	boolType      = "true or false"
+	integerType   = "integer"
+	durationUnits = `([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)`
+	durationText  = `^([0-9]{1,5}d)?\+?(` + durationUnits + `)+$|^[0-9]{1,5}d$`
+	nameText      = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
+	hostText      = `^[A-Za-z0-9_.:\[\]%-]*$`
+)
+
+// The JSON types of what may be written as a text, too.
+var (
+	boolean   = []string{"boolean", "string"}
+	number    = []string{"string", "integer"}
+	anyScalar = []string{"string", "number", "boolean"}
+)
+
+// kinds are those of values that are not told by their bounds or an enum: by Go type, or by the tag `is`.
+var kinds = map[string]kind{
+	"string":           {parse: parsed(parseText), title: "text", types: anyScalar},
+	"bool":             {parse: parsed(parseBool), title: boolType, types: boolean},
+	"time.Duration":    {parse: parsed(parseDuration), title: "duration", pattern: durationText},
+	"netip.AddrPort":   {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
+	"netip.Prefix":     {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
+	"*regexp.Regexp":   {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
+	"config.Listener":  {parse: uniqueListeners, title: "transport://address:port", pattern: `^(udp|tcp|tls)://.+:[0-9]+$`},
+	"*config.Template": {title: "template", types: anyScalar},
+	"config.Secret":    {title: "file"},
+	"media-listener":   {parse: uniqueAddresses, title: "address or address=advertised address", pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`},
+	"media-address":    {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
+	"advertise":        {parse: parsed(parseAdvertise), title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
+	"advertise-host":   {parse: parsed(parseAdvertiseHost), title: "address or host name", pattern: hostText, types: anyScalar},
+	"algorithm":        words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5", "SHA-256", "MD5"),
+	"answer-time":      {parse: parsed(parseAnswerTime), title: "duration", pattern: durationText},
+	"api":              {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
+	"base-url":         {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
+	"beep":             {parse: parsed(parseBeep), title: "duration", pattern: `^0$|` + durationText, types: number},
+	"callee":           {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
+	"caller":           {parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$", types: anyScalar},
+	"certificate-name": {parse: parsed(parseCertName), title: "host name or address", pattern: hostText, types: anyScalar},
+	"codec":            words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"),
+	"country":          {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, types: number, low: 1, high: 999},
+	"directory":        {parse: parsed(parseDirectory), title: "directory", pattern: `.`, types: anyScalar},
+	"domain":           {parse: parsed(parseDomain), title: "host name or address", pattern: hostText, types: anyScalar},
+	"dscp":             {parse: parsed(parseDSCP), title: "DSCP", pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63},
+	"file":             {parse: parsed(parseText), title: "file", types: anyScalar},
+	"format":           words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
+	"header":           {parse: parsed(parseHeaderLine), title: "header", pattern: `^$|.:`},
+	"header-pattern":   {parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *", pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$", types: anyScalar},
+	"hold":             {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t, HoldNone) }), title: "tone or name of a sound", pattern: nameText},
+	"host":             {parse: parsed(parseTransferHost), title: "host name or address", pattern: hostText, types: anyScalar},
+	"kind":             {parse: parsed(parseKind), title: "kind", enum: []string{KindSynthflow, KindVapi, KindSIP}},
+	"method":           words(true, "is no method that can go from one side to the other", "write some of INFO, MESSAGE, NOTIFY, SUBSCRIBE", "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"),
+	"number-pattern":   {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", types: anyScalar},
+	"part":             {parse: parsed(parsePart), title: "content type", pattern: `^[^/*;]+/[^/*;]+$`},
+	"path":             {parse: parsed(parsePath), title: "path", pattern: `^(/[A-Za-z0-9._~-]+)+$`},
+	"ports":            {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
+	"server-name":      {parse: parsed(parseServerName), title: "host name or address", pattern: hostText, types: anyScalar},
+	"size":             {parse: parsed(parseSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
+	"sound":            {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }), title: "tone or name of a sound", pattern: nameText},
+	"store-path":       {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},
+	"suite":            words(false, "is not an SRTP crypto suite that is known here", "", SRTPSuites()...),
+	"target":           {parse: known((*loader).targetName), title: "name of a target", pattern: nameText, types: anyScalar},
+	"target-name":      {parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name", pattern: nameText, types: anyScalar},
+	"timer":            {parse: parsed(parseTimer), title: "duration", pattern: durationText},
+	"timer-or-0":       {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
+	"trunk":            {parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$", types: anyScalar},
+	"trunk-name":       {parse: named("trunk", func(l *loader) map[string]bool { return l.trunks }), title: "name", pattern: nameText, types: anyScalar},
+	"username":         {parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`, types: anyScalar},
+	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
+}
+
+func parseText(t string) (string, complaint) { return t, complaint{} }
+
+func parseBool(t string) (bool, complaint) {
+	if t != "true" && t != "false" {
+		return false, refuse("is neither true nor false", "write true or false")
+	}
+	return t == "true", complaint{}
+}
+
+// integer is the kind of whole numbers within bounds.
+func integer(low, high int) kind {
+	return kind{title: integerType, types: []string{"integer", "string"}, low: low, high: high, parse: parsed(func(t string) (int, complaint) {
+		n, err := strconv.Atoi(t)
+		if err != nil || n < low || n > high {
+			return 0, refuse("is not a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high), "write one")
+		}
+		return n, complaint{}
+	})}
+}
+
+// words is the kind of values that are listed. The remedy may name them all by itself.
+func words(anyCase bool, problem, remedy string, enum ...string) kind {
+	if remedy == "" {
+		remedy = "write one of " + strings.Join(enum, ", ")
+	}
+	return kind{enum: enum, anyCase: anyCase, parse: parsed(func(t string) (string, complaint) {
+		for _, known := range enum {
+			if t == known || anyCase && strings.EqualFold(t, known) {
+				return known, complaint{}
+			}
+		}
+		return "", refuse(problem, remedy)
+	})}
+}
+
+// named is the kind of names that only one entry of a list may have.
+func named(what string, names func(*loader) map[string]bool) func(section) func(string) (any, complaint) {
+	return known(func(l *loader, t string) (string, complaint) {
+		got, c := parseName(t)
+		switch {
+		case !c.none():
+			return "", c
+		case names(l)[got]:
+			return "", refuse("is the name of another "+what+" already", "give each "+what+" its own name")
+		}
+		names(l)[got] = true
+		return got, complaint{}
+	})
+}
+
+// trunkName takes the name of a trunk, or nothing.
+func (l *loader) trunkName(t string) (string, complaint) {
+	if t != "" && !l.trunks[t] {
+		return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
+	}
+	return t, complaint{}
+}
+
+// targetName takes the name of a target.
+func (l *loader) targetName(t string) (string, complaint) {
+	if !l.targets[t] {
+		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
+	}
+	return t, complaint{}
+}
+
+// callee takes the name of a trunk that calls can be placed to.
+func (l *loader) callee(t string) (string, complaint) {
+	switch {
+	case !l.trunks[t]:
+		return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
+	case !l.callees[t]:
+		return "", refuse("is a trunk without uri, which no call can be placed to", `write uri below the trunk, like "sip:{{.To.Number}}@pbx.example.com"`)
+	}
+	return t, complaint{}
+}
+
+// caller takes the name of a target whose calls a route is for, or nothing.
+func (l *loader) caller(t string) (string, complaint) {
+	switch {
+	case t == "":
+	case !l.targets[t]:
+		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
+	case !l.callers[t]:
+		return "", refuse("is a target that neither calls nor transfers", "write sources, call_auth or transfer below the target, or remove the route")
+	}
+	return t, complaint{}
+}
+
+// sound takes the name of a tone or sound, or another word.
+func (l *loader) sound(t string, besides ...string) (string, complaint) {
+	if _, ok := audio.Tone(t); ok || l.sounds[t] || slices.Contains(besides, t) {
+		return t, complaint{}
+	}
+	return "", refuse("is neither a tone nor the name of a sound",
+		"write one of "+strings.Join(slices.Concat(besides, audio.Tones()), ", ")+", or add it to sounds")
+}
+
+// uniqueListeners takes one listener of each transport and address family: a process sends from one address of each kind.
+func uniqueListeners(section) func(string) (any, complaint) {
+	taken := map[string]Listener{}
+	return func(t string) (any, complaint) {
+		got, c := parseListener(t)
+		if !c.none() {
+			return got, c
+		}
+		k := got.Transport + " " + family(got.AddrPort.Addr())
+		if first, more := taken[k]; more && first != got {
+			return got, refuse("is a second address for "+k, "keep one of them")
+		}
+		taken[k] = got
+		return got, complaint{}
+	}
+}
+
+// uniqueAddresses takes addresses of media, each of which has an advertised address of its own.
+func uniqueAddresses(section) func(string) (any, complaint) {
+	taken := map[netip.Addr]bool{}
+	return func(t string) (any, complaint) {
+		m, c := parseMediaListener(t)
+		for _, a := range []netip.Addr{m.Addr, m.Advertise} {
+			if c.none() && taken[a] {
+				c = refuse("has an address that is in the list already", "give each element addresses of its own")
+			}
+			taken[a] = a.IsValid()
+		}
+		return m, c
+	}
+}
+
+// mediaAddress takes an address that media listens on, in this file and, on a reload, in the process too.
+func mediaAddress(s section) func(string) (any, complaint) {
+	return func(t string) (any, complaint) {
+		if t == "" {
+			return netip.Addr{}, complaint{}
+		}
+		a, c := parseAddr(t)
+		switch {
+		case !c.none():
+		case !bindable(s.l.cfg.Media.Listen, a):
+			c = refuse("is not in media.listen", "add it there, or write one that is: "+listened(s.l.cfg.Media.Listen))
+		case s.l.running != nil && !bindable(s.l.running.Media.Listen, a):
+			c = refuse("is not in the media.listen that the process runs with", "restart it: media counts from then on")
+		}
+		return a, c
+	}
+}

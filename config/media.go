@@ -1,0 +1,155 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Media is the section `media`.
+type Media struct {
+	// The addresses that RTP is bound to. "10.0.0.5=203.0.113.5" also says what the address is called in SDP. Trunks and
+	// targets that name none of them use the first of their address family.
+	Listen []MediaListener `key:"listen" is:"media-listener" default:"0.0.0.0" filled:""`
+	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
+	Advertise string `key:"advertise" is:"advertise"`
+	// The first and last port for RTP (even) and RTCP (odd). A call takes four. The default avoids the kernel's own ports.
+	PortLow uint16 `key:"ports" is:"ports" default:"10000-32767" later:""`
+	// PortHigh is the last port, included.
+	PortHigh uint16
+	// What carries the packets. This version has no kernel engine.
+	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
+	// A call ends (media_timeout) when it had RTP, and then none from either side for so long.
+	Timeout time.Duration `key:"timeout" default:"30s"`
+	// A call ends (no_media) when it has no RTP at all from either side for so long after the answer.
+	StartTimeout time.Duration `key:"start_timeout" default:"30s"`
+	// The mark of RTP and RTCP that is sent: ef, cs0 to cs7, af11 to af43, voice-admit, le, or 0 to 63. 0: none.
+	DSCP uint8 `key:"dscp" is:"dscp" default:"0"`
+}
+
+func (m *Media) check(s section) {
+	ports := one(s, "ports", parsePorts)
+	m.PortLow, m.PortHigh = ports.low, ports.high
+	if m.Engine == EngineKernel {
+		s.fields["engine"].fail("this version does not have the kernel engine", "write auto or userspace")
+	}
+	s.advertisable(m.Advertise, func(v4 bool) bool {
+		return slices.ContainsFunc(m.Listen, func(l MediaListener) bool { return l.Addr.Is4() == v4 })
+	})
+	s.advertisedOnce(m)
+}
+
+// The values of media.engine.
+const (
+	EngineAuto      = "auto"
+	EngineKernel    = "kernel"
+	EngineUserspace = "userspace"
+)
+
+// MediaListener is an element of media.listen: "10.0.0.5", or "10.0.0.5=203.0.113.5" where peers reach it by another
+// address.
+type MediaListener struct {
+	// Addr is what sockets are bound to.
+	Addr netip.Addr
+	// Advertise is what it is called in SDP. The zero Addr: media.advertise, else the address itself.
+	Advertise netip.Addr
+}
+
+// parseMediaListener takes an address, or "address=advertised address".
+func parseMediaListener(t string) (m MediaListener, c complaint) {
+	bind, public, named := strings.Cut(t, "=")
+	if m.Addr, c = parseAddr(strings.TrimSpace(bind)); !c.none() || !named {
+		return m, c
+	}
+	text, c := parseAdvertise(strings.TrimSpace(public))
+	if !c.none() {
+		c.remedy = `write it like "10.0.0.5=203.0.113.5"`
+		return MediaListener{}, c
+	}
+	m.Advertise, _ = netip.ParseAddr(text) // invalid where it is empty, which the next condition finds
+	if !m.Advertise.IsValid() || m.Advertise.Is4() != m.Addr.Is4() {
+		return MediaListener{}, refuse("has no advertised address of the same family", `write it like "10.0.0.5=203.0.113.5"`)
+	}
+	return m, complaint{}
+}
+
+// advertisedOnce reports an advertise that would stand for two addresses: behind one public address their ports can't be
+// told apart.
+func (s section) advertisedOnce(m *Media) {
+	addr, err := netip.ParseAddr(m.Advertise)
+	if err != nil {
+		return
+	}
+	nameless := 0
+	for _, l := range m.Listen {
+		if !l.Advertise.IsValid() && l.Addr.Is4() == addr.Is4() {
+			nameless++
+		}
+	}
+	if nameless > 1 {
+		s.fields["advertise"].fail("would stand for more than one address of listen",
+			`write each its own there, like "10.0.0.5=203.0.113.5", and leave advertise empty`)
+	}
+}
+
+func bindable(all []MediaListener, a netip.Addr) bool {
+	return slices.ContainsFunc(all, func(l MediaListener) bool { return l.Addr == a })
+}
+
+func listened(all []MediaListener) string {
+	var names []string
+	for _, l := range all {
+		names = append(names, l.Addr.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// PeerMedia is the section `media` of a trunk or target.
+type PeerMedia struct {
+	// The one of media.listen that its RTP is bound to. Empty: the first of its address family.
+	Address netip.Addr `key:"address" is:"media-address"`
+	// How the source of its RTP is found: strict (only the address in SDP), auto (learned, then kept), off (every address that
+	// auto believes, at any time).
+	Latch LatchMode `key:"latch" enum:"strict auto off" default:"auto"`
+	// Encrypted RTP with keys in SDP: off, optional (SRTP is offered first, RTP where that is refused), required.
+	SRTP SRTPMode `key:"srtp" enum:"off optional required" default:"off"`
+	// The crypto suites that are offered, in this order, and taken. Empty: three are offered, and all are taken.
+	SRTPSuites []string `key:"srtp_suites" is:"suite"`
+}
+
+func (m *PeerMedia) check(s section) {
+	if m.SRTP == SRTPOff && len(m.SRTPSuites) > 0 {
+		s.fields["srtp_suites"].fail("has no effect without srtp", "write srtp: optional or srtp: required, or remove it")
+	}
+}
+
+// LatchMode says how the source of a side's RTP is found.
+type LatchMode string
+
+// The values of media.latch of a trunk or target.
+const (
+	LatchStrict LatchMode = "strict"
+	LatchAuto   LatchMode = "auto"
+	LatchOff    LatchMode = "off"
+)
+
+// SRTPMode says whether a side's RTP is encrypted, with keys in SDP (RFC 4568).
+type SRTPMode string
+
+// The values of media.srtp of a trunk or target.
+const (
+	SRTPOff      SRTPMode = "off"
+	SRTPOptional SRTPMode = "optional"
+	SRTPRequired SRTPMode = "required"
+)
+
+// SRTPSuites are the names of all crypto suites that there are, the best one first (RFC 4568, RFC 6188, RFC 7714).
+func SRTPSuites() []string {
+	return append(DefaultSRTPSuites(), "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32")
+}
+
+// DefaultSRTPSuites are those that are offered where none are configured: few, as each is a line of 90 bytes in an INVITE.
+func DefaultSRTPSuites() []string {
+	return []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}
+}

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+)
+
+// SIP is the section `sip`.
+type SIP struct {
+	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener of each transport and address
+	// family. Port 0 lets the system choose.
+	Listen []Listener `key:"listen" default:"udp://0.0.0.0:5060" filled:""`
+	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer.
+	Advertise string `key:"advertise" is:"advertise-host"`
+	// The networks on this side of the NAT. Their peers are told the interface's own address instead of sip.advertise and
+	// media.advertise.
+	LocalNetworks []netip.Prefix `key:"local_networks"`
+	// The certificate of tls:// listeners. The files are read again when they change.
+	TLS ListenTLS `key:"tls"`
+	// How long calls may go on after SIGTERM.
+	DrainTimeout time.Duration `key:"drain_timeout" default:"60s"`
+	// New calls get 503 when messages wait for the process for longer than this.
+	MaxDelay time.Duration `key:"max_delay" default:"500ms"`
+	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads one challenge only.
+	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
+	// What a peer may send. Messages over a limit are refused with the status that the limit names.
+	Limits Limits `key:"limits"`
+}
+
+func (c *SIP) check(s section) {
+	s.advertisable(c.Advertise, func(v4 bool) bool {
+		return slices.ContainsFunc(c.Listen, func(l Listener) bool { return l.AddrPort.Addr().Is4() == v4 })
+	})
+	if listens(c.Listen, TransportTLS) && (c.TLS.Cert == "" || c.TLS.Key == "") {
+		at, ok := s.fields["tls"]
+		if !ok {
+			at = s.constant("tls", "")
+		}
+		at.fail("cert or key is missing, which a tls listener needs",
+			"write the PEM files of a certificate and its key, or remove tls:// from sip.listen")
+	}
+}
+
+// ListenTLS is the section `sip.tls`.
+type ListenTLS struct {
+	// The PEM file of the certificate and its chain. A tls:// listener needs it.
+	Cert string `key:"cert" is:"file"`
+	// The PEM file of the certificate's private key. A tls:// listener needs it.
+	Key string `key:"key" is:"file"`
+	// The PEM file of the authorities whose client certificates identify trunks. Empty: no client certificate is asked for.
+	ClientCA string `key:"client_ca" is:"file"`
+}
+
+func (t *ListenTLS) check(s section) {
+	s.keyPair("cert", "key")
+	s.authorities("client_ca")
+}
+
+// Limits is the section `sip.limits`.
+type Limits struct {
+	// The bytes of a whole SIP message. Over it: 513.
+	Message int `key:"message" default:"16384" min:"1024" max:"32768"`
+	// The header lines of a message. Over it: 400.
+	Headers int `key:"headers" default:"128" min:"16" max:"10000"`
+	// The bytes of one header with its folds. Over it: 400.
+	Header int `key:"header" default:"4096" min:"256" max:"32768"`
+	// The bytes of a body. Over it: 513.
+	Body int `key:"body" default:"12288" min:"512" max:"32768"`
+	// The bytes of a session description. Over it: 400; a target's answer is not used.
+	SDP int `key:"sdp" default:"8192" min:"512" max:"32768"`
+	// The TCP and TLS connections that peers opened. Further ones are closed.
+	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
+	// The connections that one address opened. An address that no trunk has gets a tenth of it, and all such addresses
+	// together get a tenth of connections.
+	ConnectionsPerSource int `key:"connections_per_source" default:"100" min:"1" max:"1000000"`
+	// The calls that are not answered yet. Over it: 503.
+	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`
+}
+
+// The values of a transport.
+const (
+	TransportUDP = "udp"
+	TransportTCP = "tcp"
+	TransportTLS = "tls"
+)
+
+// Listener is one entry of sip.listen.
+type Listener struct {
+	// Transport is udp, tcp or tls.
+	Transport string
+	// AddrPort is the address and port that the socket is bound to.
+	AddrPort netip.AddrPort
+}
+
+// String gives the listener as it is written in the file.
+func (l Listener) String() string { return l.Transport + "://" + l.AddrPort.String() }
+
+// listens says whether there is an address of a transport.
+func listens(all []Listener, transport string) bool {
+	return slices.ContainsFunc(all, func(l Listener) bool { return l.Transport == transport })
+}
+
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+// advertisable reports an address to advertise that no peer would be told: peers are told one of their own family.
+func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
+	if addr, err := netip.ParseAddr(advertise); err == nil && !listens(addr.Is4()) {
+		s.fields["advertise"].fail("is of an address family that listen has no address of", "write an address of the other family, or listen on this one too")
+	}
+}
+
+// callable reports a target or trunk that there is no address to call from.
+func (v value) callable(transport string) {
+	switch {
+	case !calls(transport, &v.l.cfg.SIP):
+		v.fail("is called over udp, which sip.listen has no address for", "write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
+	case v.l.running != nil && !calls(transport, &v.l.running.SIP):
+		v.fail("is called over udp, which the process runs without", "write transport: tcp, or restart it: sip counts from then on")
+	}
+}
+
+// calls says whether there is an address to call from. A list that is empty is reported as such.
+func calls(transport string, sip *SIP) bool {
+	return transport != TransportUDP || len(sip.Listen) == 0 || listens(sip.Listen, TransportUDP)
+}
+
+// keyPair tries a certificate and its key. One without the other is reported.
+func (s section) keyPair(cert, key string) {
+	switch {
+	case !s.filled(cert) && !s.filled(key):
+		return
+	case !s.filled(cert):
+		s.fields[key].fail("stands without "+cert, "write both or none")
+		return
+	case !s.filled(key):
+		s.fields[cert].fail("stands without "+key, "write both or none")
+		return
+	}
+	c, ok1 := s.get(cert)
+	k, ok2 := s.get(key)
+	if !ok1 || !ok2 {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(c.text, k.text); err != nil {
+		c.complain(refuse("cannot be used with its key: "+reason(err), "name PEM files of a certificate and its private key that can be read"))
+	}
+}
+
+// authorities tries a file of certificates of authorities.
+func (s section) authorities(key string) {
+	if !s.filled(key) {
+		return
+	}
+	v, ok := s.get(key)
+	if !ok {
+		return
+	}
+	data, err := os.ReadFile(v.text)
+	switch {
+	case err != nil:
+		v.complain(refuse("cannot be read: "+reason(err), "name a PEM file of certificates"))
+	case !x509.NewCertPool().AppendCertsFromPEM(data):
+		v.complain(refuse("holds no certificate", "name a PEM file of certificates"))
+	}
+}

@@ -1,0 +1,194 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// templateUse says what a template may name where it stands.
+type templateUse struct {
+	prepare bool   // the answer of a prepare step
+	mayLack bool   // a call may be dialled although that step failed
+	without string // why there is no answer of a prepare step
+}
+
+const (
+	noPrepareStep = "but the target has no prepare step"
+	noTrunkStep   = "which a call to a trunk does not have"
+)
+
+// templateUse is what the key's tag `use` says.
+func (k key) templateUse() templateUse {
+	if k.use == "prepare" {
+		return templateUse{without: "which is what this step is there to get"}
+	}
+	return templateUse{without: "which a hook does not have"}
+}
+
+// template reads a template; nil where it is absent and has no default.
+func (s section) template(k key) *Template {
+	v, ok := s.fields[k.name]
+	if !ok && k.def == "" {
+		return nil
+	}
+	if !ok {
+		v = s.constant(k.name, k.def)
+	}
+	t, _, _ := v.template(k.templateUse())
+	return t
+}
+
+// templates reads a list of templates. Its default is one.
+func (s section) templates(k key) (all []*Template) {
+	list := s.list(k.name)
+	if !s.has(k.name) {
+		list = []value{s.constant(k.name, k.def)}
+	}
+	for _, v := range list {
+		if t, _, ok := v.template(k.templateUse()); ok {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// variables reads a mapping of names to templates, in file order.
+func (s section) variables(k key) (all []Variable) {
+	v, ok := s.fields[k.name]
+	if !ok {
+		return nil
+	}
+	entries, _ := v.entries(join)
+	for _, e := range entries {
+		if t, _, ok := e.template(k.templateUse()); ok {
+			all = append(all, Variable{Name: e.key, Value: t})
+		}
+	}
+	return all
+}
+
+// constant is the default of a key, as if it were written down.
+func (s section) constant(key, text string) value {
+	return value{l: s.l, path: join(s.path, key), node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: s.node.Line}}
+}
+
+// template parses a template and tries it with sample values. It also gives the sample's result.
+func (v value) template(use templateUse) (*Template, string, bool) {
+	s, ok := v.scalar()
+	if !ok {
+		return nil, "", false
+	}
+	t, err := ParseTemplate(s.text)
+	if err != nil {
+		s.complain(refuse(s.describe(err), "correct the template"))
+		return nil, "", false
+	}
+	if t.UsesPrepare() && !use.prepare {
+		remedy := "use other fields of the call"
+		if use.without == noPrepareStep {
+			remedy = "add prepare, or " + remedy
+		}
+		s.complain(refuse("uses .Prepare, "+use.without, remedy))
+		return nil, "", false
+	}
+	sample, err := t.Render(SampleVars(use.prepare))
+	if err != nil {
+		s.complain(refuse(s.describe(err), "correct the template"))
+		return nil, "", false
+	}
+	if use.mayLack {
+		if _, err := t.Render(SampleVars(false)); err != nil {
+			s.complain(refuse("fails when the prepare step failed, and on_failure is dial",
+				"put the part with .Prepare between {{with .Prepare}} and {{end}} and write {{.CallID}} there, or write on_failure: next"))
+			return nil, "", false
+		}
+	}
+	return t, sample, true
+}
+
+// uri reads the URI of a target or trunk and checks what it gives for a sample call, which it also gives.
+func (s section) uri(use templateUse, transport string) (*Template, string) {
+	v, ok := s.fields["uri"]
+	if !ok {
+		return nil, ""
+	}
+	t, sample, ok := v.template(use)
+	if !ok {
+		return nil, ""
+	}
+	if c := checkSIPURI(sample, transport); !c.none() {
+		if sc, ok := v.scalar(); ok {
+			sc.complain(c)
+		}
+		return nil, ""
+	}
+	return t, sample
+}
+
+// describe shows a template's complaint without what the environment put into it.
+func (s scalar) describe(err error) string {
+	if s.fromEnv {
+		return "cannot be used"
+	}
+	return fmt.Sprintf("cannot be used: %.200s", err.Error())
+}
+
+// checkSIPURI looks at what a template gave for the sample call (RFC 3261 §19.1.1, without headers).
+func checkSIPURI(u, transport string) complaint {
+	wrong := func(why string) complaint {
+		return refuse("gives no SIP URI for a sample call: "+why, `write it like "sip:{{.To.Number}}@sip.example.com:5060"`)
+	}
+	scheme, rest, ok := strings.Cut(u, ":")
+	if ok && strings.EqualFold(scheme, "sips") {
+		return refuse("is a sips: URI, which promises TLS on every hop", "write sip: and transport: tls")
+	}
+	if !ok || !strings.EqualFold(scheme, "sip") {
+		return wrong("it does not begin with sip:")
+	}
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		if !sipUser.MatchString(rest[:at]) {
+			return wrong("the part before @ is empty or holds a character that has no place there")
+		}
+		rest = rest[at+1:]
+	}
+	if strings.ContainsAny(rest, "? \t<>\"") {
+		return wrong("there is a space, a quote, < > or ? after the host")
+	}
+	hostPort, params, _ := strings.Cut(rest, ";")
+	if !isHostPort(hostPort) {
+		return wrong("the host or port is not one")
+	}
+	for p := range strings.SplitSeq(params, ";") {
+		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, transport) {
+			return refuse("asks for another transport than that which is used, "+transport, "remove ;transport=, or write transport: "+strings.ToLower(val)+" beside uri")
+		}
+	}
+	return complaint{}
+}
+
+func isHostPort(t string) bool {
+	host, port := t, ""
+	if end := strings.LastIndexByte(t, ']'); strings.HasPrefix(t, "[") && end > 0 {
+		a, err := netip.ParseAddr(t[1:end])
+		if err != nil || !a.Is6() {
+			return false
+		}
+		host, port = "", t[end+1:]
+	} else if colon := strings.IndexByte(t, ':'); colon >= 0 {
+		host, port = t[:colon], t[colon:]
+	}
+	if port != "" {
+		n, err := strconv.ParseUint(strings.TrimPrefix(port, ":"), 10, 16)
+		if err != nil || n == 0 || port[0] != ':' {
+			return false
+		}
+	}
+	if _, err := netip.ParseAddr(host); host == "" && strings.HasPrefix(t, "[") || err == nil && !strings.Contains(host, ":") {
+		return true
+	}
+	return isHostName(host)
+}
