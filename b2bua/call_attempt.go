@@ -67,7 +67,7 @@ func (c *Call) prepare(a *attempt) {
 	a.cancel = cancel
 	vars, stack, number, t := c.varsOf(a), c.server.stack, a.number, a.target
 	c.server.calls.Go(func() {
-		defer c.server.stack.recovered("prepare")
+		defer c.server.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: cause.InternalError}
 		defer func() { c.inbox.post(item{fact: ready}) }()
 		ready = prepare(ctx, number, t, vars, stack)
@@ -147,10 +147,10 @@ func (c *Call) connect(f Ready) {
 	c.attempt.cancel = cancel
 	stack, t := c.server.stack, c.attempt.target.Config
 	c.server.calls.Go(func() {
-		defer c.server.stack.recovered("connect")
+		defer c.server.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
 		defer func() { c.inbox.post(item{fact: f}) }()
-		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
+		f.Flow, f.Err = stack.connectInstead(ctx, t, f.URI, f.Dest)
 	})
 }
 

@@ -55,7 +55,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *stream) *legOnWire {
 	l := &legOnWire{leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
 	l.post = func(in leg.Input) bool { return c.inbox.post(item{line: l, in: in}) }
-	l.wire = newWire(c.server.stack, local, flow, l.post)
+	l.wire = c.server.stack.NewWire(local, flow, l.post)
 	return l
 }
 

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -123,8 +122,11 @@ type TargetReport struct {
 // opens no socket, sends nothing and looks up no name. preparers answer with a
 // made-up id, or not at all.
 func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question) (Explanation, error) {
-	s := unplugged(cfg, preparers)
-	defer s.cancel()
+	s, err := newServer(Options{Config: cfg, Preparers: preparers, Log: zerolog.Nop()}, Unplugged)
+	if err != nil {
+		return Explanation{}, err
+	}
+	defer s.Close()
 	x := explainer{server: s, q: q}
 	if err := x.nameTrunk(); err != nil {
 		return Explanation{}, err
@@ -160,27 +162,6 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr, x.local(x.transport, from.Addr.Addr()))
 	defer c.cancel()
 	return x.out, x.call(c)
-}
-
-// unplugged is a server without sockets.
-func unplugged(cfg *config.Config, preparers map[string]peers.Preparer) *Server {
-	s := &Server{
-		cfg: cfg, log: zerolog.Nop(), mint: message.NewMinter([32]byte{}),
-		admission: peers.NewAdmission(cfg, preparers), registry: newRegistry(),
-	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.stack = &stack{
-		log: s.log, ctx: s.ctx, cfg: cfg.SIP, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
-		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{},
-	}
-	for _, l := range cfg.SIP.Listen {
-		if message.IsStream(l.Transport) {
-			s.stack.listeners = append(s.stack.listeners, streamListener{transport: l.Transport, local: l.AddrPort})
-		} else {
-			s.stack.sockets = append(s.stack.sockets, &guard{local: l.AddrPort})
-		}
-	}
-	return s
 }
 
 // explainer is one run of Explain.
@@ -236,8 +217,8 @@ func (x *explainer) arrival() string {
 	if x.trunk != nil && len(x.trunk.Config.Certificates) > 0 {
 		return config.TransportTLS
 	}
-	if st := x.server.stack; len(st.sockets) == 0 && len(st.listeners) > 0 {
-		return st.listeners[0].transport
+	if all := x.server.Listeners(); len(all) > 0 && message.IsStream(all[0].Transport) {
+		return all[0].Transport
 	}
 	return ""
 }
@@ -267,7 +248,7 @@ func (x *explainer) screened(text []byte) bool {
 		x.refuse(0, "", "it is not SIP: no answer at all")
 		return true
 	}
-	status := x.server.newScreen(message.TransportName(x.transport), nil).objection(msg, len(text))
+	status := x.server.stack.Objection(msg, len(text))
 	if status == "" {
 		return false
 	}

@@ -96,8 +96,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	sw := memnet.New()
 	s, err := NewServer(Options{
 		Config: cfg, Relay: &fakeRelay{}, Sink: &fakeSink{}, Preparers: map[string]peers.Preparer{"agent": &fakePreparer{}}, Log: zerolog.Nop(),
-		Listen: func(a netip.AddrPort) (Socket, error) { return sw.Listen(a) },
-		Lookup: noNames,
+		Network: network{Listen: func(a netip.AddrPort) (Socket, error) { return sw.Listen(a) }, Lookup: noNames},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -194,9 +193,7 @@ func TestRefusedReinvitesAreForgotten(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		l := w.server.registry.leg(message.TagOf(invite.req().From().Params))
-		l.wire.mu.Lock()
-		n := len(l.wire.servers)
-		l.wire.mu.Unlock()
+		n := inside(l.wire, "servers").Len()
 		if n > 1 {
 			t.Errorf("%d transactions are kept", n)
 		}

@@ -3,12 +3,9 @@ package b2bua
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -16,51 +13,42 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
-// SetProcessDefaults sets what the SIP library keeps per process: no limit of
-// its own on the size of UDP messages (ours is the guard's and the header
-// budget's), and a silent logger. Call it once, before any server is made.
-//
-// Timers D, J, L and M keep a transaction, and what it refers to, for the case
-// that something is repeated. Of the clients' nothing is needed after the final
-// answer (wire.finished). An INVITE that is repeated later finds its leg, a 200
-// that is sent again later does without (wire.respond), and a BYE that is
-// repeated later is known by its branch (registry.byeAnswered).
-func SetProcessDefaults() {
-	sip.UDPMTUSize = 65535
-	sip.Timer_D, sip.Timer_J, sip.Timer_L, sip.Timer_M = sip.T4, sip.T4, sip.T4, sip.T4
-	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
-}
-
 // stack is the SIP library as we use it: parser, transports and transactions,
-// on sockets and connections of ours. Dialogs are not among it.
+// on sockets and connections of its own. Dialogs are not among it. Its methods
+// may be called from any goroutine.
 type stack struct {
-	tp    *sip.TransportLayer
-	tx    *sip.TransactionLayer
-	log   zerolog.Logger
-	group sync.WaitGroup // goroutines of wires
-	ctx   context.Context
-	stop  context.CancelFunc
-	cfg   config.SIP
-
+	// constant
+	tp        *sip.TransportLayer
+	tx        *sip.TransactionLayer
+	mint      *message.Minter
+	server    handler
+	agent     string
+	log       zerolog.Logger
+	ctx       context.Context
+	stop      context.CancelFunc
+	cfg       config.SIP
+	lookup    resolver
 	sockets   []*guard
 	listeners []streamListener
 	streams   *streams
+
+	rejected  Rejections
+	rejecting rejectionLog // of what was parsed already
+	load      load
+	group     sync.WaitGroup // goroutines of wires
 	readers   sync.WaitGroup
-	panics    func(where string, value any)
 
 	swap       sync.RWMutex // see renewal
 	maxSources int          // addresses that the library may know
 
-	mu     sync.Mutex
+	mu     sync.Mutex                   // guards what follows
 	hosts  map[string]cachedHost        // host to address
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
 	noTCP  map[netip.AddrPort]time.Time // until when it is not tried
-	lookup resolver
 }
 
 // streamListener is where TCP or TLS connections are accepted.
@@ -70,205 +58,55 @@ type streamListener struct {
 	local     netip.AddrPort
 }
 
-// errLookup marks a name that has no address.
-var errLookup = errors.New("name not found")
+// maxSources is how many addresses the library may know before a listener is
+// renewed.
+const maxSources = 10_000
 
-// resolver looks up the address of a host.
-type resolver func(ctx context.Context, host string) (netip.Addr, error)
-
-// cachedHost and source are cached answers; a lookup that failed has err.
-type cachedHost struct {
-	addr  netip.Addr
-	err   error
-	until time.Time
+// newStack makes a stack without sockets. ctx ends what is under way.
+func newStack(ctx context.Context, o stackOptions) *stack {
+	s := &stack{
+		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, lookup: o.Network.Lookup,
+		rejecting: newRejectionLog(o.Log), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
+		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
+	}
+	s.ctx, s.stop = context.WithCancel(ctx)
+	s.streams = newStreams(s, o)
+	quiet := slog.New(slog.DiscardHandler)
+	s.tp = newTransport(quiet)
+	s.tp.OnMessage(s.stamp) // before the transactions see it
+	s.tx = sip.NewTransactionLayer(s.tp, sip.WithTransactionLayerLogger(quiet),
+		sip.WithTransactionLayerUnhandledResponseHandler(s.onStrayResponse))
+	s.tx.OnRequest(s.onRequest)
+	return s
 }
 
-type cachedRoute struct {
-	addr  netip.Addr
-	until time.Time
-}
-
-// How long answers stay good, and how long a name's lookup may take.
-const (
-	nameTTL       = 30 * time.Second
-	failureTTL    = 2 * time.Second
-	sourceTTL     = 30 * time.Second
-	lookupTimeout = 4 * time.Second
-	cacheMax      = 10_000 // entries: names come from peers too
-)
-
-// remember keeps an entry; a cache that is full begins anew.
-func remember[K comparable, V any](cache map[K]V, key K, value V) {
-	if _, known := cache[key]; !known && len(cache) >= cacheMax {
-		clear(cache)
-	}
-	cache[key] = value
-}
-
-// recovered ends a goroutine that panicked without ending the process.
-func (s *stack) recovered(where string) {
-	if v := recover(); v != nil {
-		s.panics(where, v)
-	}
-}
-
-// resolve looks up a host, keeping answers for a while, failures for less. An
-// address that was good before is used on when the name server fails.
-func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
-		return a.Unmap(), nil
-	}
-	now := time.Now()
-	s.mu.Lock()
-	known := s.hosts[host]
-	s.mu.Unlock()
-	if now.Before(known.until) {
-		return known.addr, known.err
-	}
-	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	addr, err := s.lookup(bounded, host)
-	found := cachedHost{addr: addr, until: now.Add(nameTTL)}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return netip.Addr{}, ctx.Err() // nobody waits any more: that says nothing of the name
-	case err != nil && known.addr.IsValid():
-		found = cachedHost{addr: known.addr, until: now.Add(failureTTL)}
-	case err != nil:
-		found = cachedHost{err: fmt.Errorf("look up %s: %w: %w", host, errLookup, err), until: now.Add(failureTTL)}
-	}
-	s.mu.Lock()
-	remember(s.hosts, host, found)
-	s.mu.Unlock()
-	return found.addr, found.err
-}
-
-// LookupHost asks the system's resolver. IPv4 comes first where there is
-// both: the platforms publish it and more networks carry it.
-func LookupHost(ctx context.Context, host string) (netip.Addr, error) {
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	for _, a := range addrs {
-		if a.Unmap().Is4() {
-			return a.Unmap(), nil
-		}
-	}
-	if len(addrs) == 0 {
-		return netip.Addr{}, errors.New("no address")
-	}
-	return addrs[0], nil
-}
-
-// localFor is what we are called by a peer over a transport: the socket of its
-// family, and the address that it can reach us at. Where connections are only
-// opened, Port is 0: each has its own.
-func (s *stack) localFor(transport string, peer netip.Addr) (leg.Local, error) {
-	if !message.IsStream(transport) {
-		transport = ""
-	}
-	for _, at := range s.bound(transport) {
-		if at.Addr().Is4() == peer.Is4() {
-			return s.localAt(transport, at, peer)
-		}
-	}
-	if transport == "" {
-		return leg.Local{}, fmt.Errorf("no udp listener for the address family of %v", peer)
-	}
-	for _, at := range append(s.bound(config.TransportTCP), s.bound("")...) {
-		if at.Addr().Is4() == peer.Is4() {
-			return s.localAt(transport, netip.AddrPortFrom(at.Addr(), 0), peer)
-		}
-	}
-	any := netip.IPv4Unspecified()
-	if !peer.Is4() {
-		any = netip.IPv6Unspecified()
-	}
-	return s.localAt(transport, netip.AddrPortFrom(any, 0), peer)
-}
-
-// bound are the addresses that a transport is received on.
-func (s *stack) bound(transport string) []netip.AddrPort {
-	var all []netip.AddrPort
-	if transport == "" {
-		for _, g := range s.sockets {
-			all = append(all, g.local)
-		}
+// Listeners are the addresses that SIP is received on: UDP first, otherwise in
+// configuration order.
+func (s *stack) Listeners() []config.Listener {
+	var all []config.Listener
+	for _, g := range s.sockets {
+		all = append(all, config.Listener{Transport: config.TransportUDP, AddrPort: g.local})
 	}
 	for _, l := range s.listeners {
-		if l.transport == transport {
-			all = append(all, l.local)
-		}
+		all = append(all, config.Listener{Transport: l.transport, AddrPort: l.local})
 	}
 	return all
 }
 
-func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (leg.Local, error) {
-	l := leg.Local{Transport: transport, Listen: at, Host: s.cfg.Advertise, Port: at.Port()}
-	if s.isAdvertised(l.Host, peer) {
-		return l, nil
+// isOverloaded says whether messages wait for the process for so long that new calls
+// should be refused.
+func (s *stack) isOverloaded() bool { return s.load.overloaded(time.Now()) }
+
+// recovered ends a goroutine that panicked without ending the process.
+func (s *stack) recovered(where string) {
+	if v := recover(); v != nil {
+		s.server.Panicked(where, v)
 	}
-	a := at.Addr()
-	if a.IsUnspecified() {
-		own, err := s.sourceToward(peer)
-		if err != nil {
-			return leg.Local{}, err
-		}
-		a = own
-	}
-	l.Host = a.String()
-	return l, nil
 }
 
-// localOver is what we are called over a connection.
-func (s *stack) localOver(c *stream) (leg.Local, error) {
-	l, err := s.localFor(c.transport, c.remote.Addr())
-	if l.Port == 0 {
-		l.Port = c.local.Port()
-	}
-	return l, err
-}
-
-// isAdvertised says whether a peer is told the advertised address: not where
-// there is none, where it is of the other address family, or where the peer is
-// on our side of the NAT.
-func (s *stack) isAdvertised(host string, peer netip.Addr) bool {
-	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.Is4() != peer.Is4()) {
-		return false
-	}
-	return !slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
-}
-
-// sourceToward is the address that the kernel would send to peer from. It
-// sends nothing.
-func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
-	now := time.Now()
-	s.mu.Lock()
-	known, ok := s.routes[peer]
-	s.mu.Unlock()
-	if ok && now.Before(known.until) {
-		return known.addr, nil
-	}
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(peer, 9)))
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("find the route to %v: %w", peer, err)
-	}
-	defer conn.Close()
-	local, ok := conn.LocalAddr().(*net.UDPAddr)
-	if !ok {
-		return netip.Addr{}, fmt.Errorf("find the route to %v: no UDP address", peer)
-	}
-	addr := local.AddrPort().Addr().Unmap()
-	s.mu.Lock()
-	remember(s.routes, peer, cachedRoute{addr, now.Add(sourceTTL)})
-	s.mu.Unlock()
-	return addr, nil
-}
-
-// serve reads from all sockets until close. Connections are accepted when UDP
+// Serve reads from all sockets until Close. Connections are accepted when UDP
 // is being read: what comes by them may have to go out by it.
-func (s *stack) serve() {
+func (s *stack) Serve() {
 	defer s.serveStreams()
 	for _, g := range s.sockets {
 		s.readers.Go(func() {
@@ -288,7 +126,7 @@ func (s *stack) serve() {
 	}
 }
 
-// serveStreams accepts connections until close, and has the library read them.
+// serveStreams accepts connections until Close, and has the library read them.
 func (s *stack) serveStreams() {
 	for transport, f := range s.streams.feeds {
 		s.readers.Go(func() {
@@ -303,10 +141,6 @@ func (s *stack) serveStreams() {
 		s.readers.Go(func() { s.streams.listen(l, l.transport) })
 	}
 }
-
-// maxSources is how many addresses the library may know before a listener is
-// renewed.
-const maxSources = 10_000
 
 func (s *stack) crowded() bool { return s.tp.Pool("udp").Size() > s.maxSources }
 
@@ -328,8 +162,8 @@ func newTransport(log *slog.Logger) *sip.TransportLayer {
 // a name server, by itself.
 var errNoDial = errors.New("connections are opened by streams.connect")
 
-// close ends transactions, sockets and goroutines, and waits for them.
-func (s *stack) close() error {
+// Close ends transactions, sockets and goroutines, and waits for them.
+func (s *stack) Close() error {
 	s.stop()
 	s.tx.Close()
 	var errs []error

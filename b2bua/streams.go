@@ -47,6 +47,23 @@ type streams struct {
 	closed    bool
 }
 
+// newStreams makes the table of a stack's connections.
+func newStreams(s *stack, o stackOptions) *streams {
+	st := &streams{
+		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), dial: o.Network.Dial, local: s.localFor, ctx: s.ctx,
+		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
+		waited: func(waited time.Duration, read time.Time) {
+			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
+		},
+		live: map[streamKey]*stream{}, remotes: map[streamKey]*stream{}, every: map[*stream]struct{}{},
+		perSource: map[netip.Addr]int{},
+	}
+	overTLS := s.newScreen(config.TransportTLS, o.Tap)
+	overTLS.names = func(source netip.AddrPort) []string { return st.certNames(config.TransportTLS, source) }
+	st.screens = map[string]*screen{config.TransportTCP: s.newScreen(config.TransportTCP, o.Tap), config.TransportTLS: overTLS}
+	return st
+}
+
 // streamKey names a connection. By name a server may be called at one address
 // under several names.
 type streamKey struct {
@@ -93,70 +110,6 @@ const (
 // errTLS marks a failure of the handshake: wrong name, unknown authority …
 var errTLS = errors.New("handshake failed")
 
-// feed hands connections to the SIP library, as if it had accepted them.
-type feed struct {
-	addr  net.Addr
-	conns chan *stream
-	ready chan struct{} // the connection before is in the library's pool
-	done  chan struct{}
-	once  sync.Once
-	mu    sync.Mutex // one connection at a time
-}
-
-func newFeed() *feed {
-	return &feed{
-		addr: &net.TCPAddr{IP: net.IPv4zero}, conns: make(chan *stream),
-		ready: make(chan struct{}, 1), done: make(chan struct{}),
-	}
-}
-
-// Accept gives the next connection.
-func (f *feed) Accept() (net.Conn, error) {
-	select {
-	case f.ready <- struct{}{}:
-	default:
-	}
-	select {
-	case c := <-f.conns:
-		return c, nil
-	case <-f.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close ends Accept.
-func (f *feed) Close() error {
-	f.once.Do(func() { close(f.done) })
-	return nil
-}
-
-// Addr is nobody's: the real listeners are ours.
-func (f *feed) Addr() net.Addr { return f.addr }
-
-// register has the library read a connection, and returns when requests can
-// be sent over it.
-func (f *feed) register(c *stream) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	select {
-	case <-f.ready: // Accept is being waited in
-	case <-f.done:
-		return net.ErrClosed
-	}
-	select {
-	case f.conns <- c:
-	case <-f.done:
-		return net.ErrClosed
-	}
-	select {
-	case <-f.ready: // it came back, with the connection in the pool
-		f.ready <- struct{}{}
-		return nil
-	case <-f.done:
-		return net.ErrClosed
-	}
-}
-
 // listen accepts connections until the listener is closed.
 func (s *streams) listen(l net.Listener, transport string) {
 	for {
@@ -165,7 +118,7 @@ func (s *streams) listen(l net.Listener, transport string) {
 			return
 		}
 		if err != nil { // of the connection, or no descriptor is free
-			if s.screens[transport].logBudget.Allow() {
+			if s.screens[transport].budget.Allow() {
 				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
 			}
 			time.Sleep(readPause)
@@ -225,7 +178,7 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, 
 		tc := tls.Server(conn, s.certs.server())
 		_ = conn.SetDeadline(time.Now().Add(streamFirst))
 		if err := tc.HandshakeContext(s.ctx); err != nil {
-			if s.screens[transport].logBudget.Allow() {
+			if s.screens[transport].budget.Allow() {
 				s.screens[transport].log.Warn().Err(err).Stringer("src", remote).Msg("tls handshake failed")
 			}
 			c.drop()

@@ -44,9 +44,9 @@ type serverTx struct {
 	tx     *sip.ServerTx
 }
 
-// newWire makes the wire of a leg. flow is the connection that the peer has
-// opened, or that was opened to it; nil over UDP.
-func newWire(s *stack, local leg.Local, flow *stream, post func(leg.Input) bool) *wire {
+// NewWire makes the wire of a leg, whose inputs it posts. flow is the connection
+// that the peer has opened, or that was opened to it; nil over UDP.
+func (s *stack) NewWire(local leg.Local, flow *stream, post func(leg.Input) bool) *wire {
 	w := &wire{stack: s, local: local, post: post}
 	w.setFlow(flow)
 	return w
@@ -142,9 +142,11 @@ func (w *wire) sendOne(e leg.Effect) {
 	}
 }
 
-// briefWire is a wire for one answer to a message that no leg waits for.
-func briefWire(s *stack, local leg.Local, flow *stream) *wire {
-	return &wire{stack: s, local: local, flow: flow, brief: true, post: func(leg.Input) bool { return false }}
+// Send performs effects that no leg waits for: the answer to a message whose
+// leg is gone.
+func (s *stack) Send(local leg.Local, flow *stream, effects []leg.Effect) {
+	w := &wire{stack: s, local: local, flow: flow, brief: true, post: func(leg.Input) bool { return false }}
+	w.perform(effects)
 }
 
 // distrust keeps the connection of a target that said nothing from being used
@@ -195,7 +197,7 @@ func (w *wire) request(e leg.SendRequest) {
 	method, seq := e.Req.Method, e.Req.CSeq().SeqNo
 	over, tx, err := w.start(e)
 	if err != nil {
-		w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: causeOfError(err), Err: err})
+		w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: CauseOf(err), Err: err})
 		return
 	}
 	if method == sip.INVITE {
@@ -240,18 +242,6 @@ func (w *wire) begin(req *sip.Request, over *stream) (*sip.ClientTx, error) {
 		defer w.stack.swap.RUnlock()
 	}
 	return w.stack.tx.Request(w.stack.ctx, req)
-}
-
-// causeOfError is the cause of a request that could not be sent.
-func causeOfError(err error) cause.Cause {
-	switch {
-	case errors.Is(err, errLookup):
-		return cause.DNSFailed
-	case errors.Is(err, errTLS):
-		return cause.TLSFailed
-	default:
-		return cause.TargetUnreachable
-	}
 }
 
 const (
