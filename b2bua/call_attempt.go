@@ -150,7 +150,7 @@ func (c *Call) connect(f Ready) {
 		defer c.server.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
 		defer func() { c.inbox.post(item{fact: f}) }()
-		f.Flow, f.Err = stack.connectInstead(ctx, t, f.URI, f.Dest)
+		f.Flow, f.Err = stack.ConnectTCP(ctx, t, f.URI, f.Dest)
 	})
 }
 

@@ -186,7 +186,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	}
 	a.transport = message.TransportName(local.Transport)
 	a.line = c.addLeg(leg, local, f.Flow)
-	a.line.wire.tls = a.target.Config.TLS
+	a.line.wire.TLS = a.target.Config.TLS
 	a.line.crypto = a.crypto
 	if a.reason == "" {
 		c.sessionAddr[media.SideB] = a.mediaName
@@ -253,9 +253,9 @@ func (c *Call) directionFor(a *attempt) sdp.Direction {
 // localToward is what we are called by the target of an attempt.
 func (c *Call) localToward(f Ready) (leg.Local, error) {
 	if f.Flow != nil {
-		return c.server.stack.localOver(f.Flow)
+		return c.server.stack.LocalOver(f.Flow)
 	}
-	return c.server.stack.localFor(config.TransportUDP, f.Dest.Addr())
+	return c.server.stack.LocalFor(config.TransportUDP, f.Dest.Addr())
 }
 
 // fit makes an INVITE as small as it has to be, and notes what was left out;
@@ -405,7 +405,7 @@ func (c *Call) onRefused(f leg.Refused) phase {
 // turn.
 func (c *Call) refusedBy(f leg.Refused, failoverOn []int) bool {
 	if f.Cause == cause.TargetSilent {
-		c.attempt.line.wire.distrust()
+		c.attempt.line.wire.Distrust()
 	}
 	c.failed(outcome{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || cause.NextTarget(f.Code, failoverOn)

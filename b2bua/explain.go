@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
 
@@ -122,7 +123,7 @@ type TargetReport struct {
 // opens no socket, sends nothing and looks up no name. preparers answer with a
 // made-up id, or not at all.
 func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question) (Explanation, error) {
-	s, err := newServer(Options{Config: cfg, Preparers: preparers, Log: zerolog.Nop()}, Unplugged)
+	s, err := newServer(Options{Config: cfg, Preparers: preparers, Log: zerolog.Nop()}, transport.Unplugged)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -330,7 +331,7 @@ func (x *explainer) source() netip.Addr {
 
 // local is what we would be called by a peer.
 func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
-	l, err := x.server.stack.localFor(transport, peer)
+	l, err := x.server.stack.LocalFor(transport, peer)
 	if err != nil {
 		x.note("our address toward %v is not known (%v): this-host.invalid stands for it", peer, err)
 		l = leg.Local{Transport: transport, Host: "this-host.invalid", Port: 5060}
@@ -416,7 +417,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
 		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
-		r.Transport, ready.Flow = config.TransportTCP, &stream{}
+		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
 		l, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
 	}
 	if err != nil {

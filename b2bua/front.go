@@ -22,7 +22,7 @@ func (f front) Capacity(from peers.Sender) peers.Capacity {
 	switch {
 	case f.unwritten.Load() >= maxUnwritten:
 		return peers.CapacityNone
-	case f.stack.isOverloaded():
+	case f.stack.IsOverloaded():
 		return peers.CapacityOverload
 	default:
 		return f.admission.Capacity(from)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
@@ -25,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	SetProcessDefaults()
+	transport.SetProcessDefaults()
 	os.Exit(m.Run())
 }
 
@@ -122,8 +122,8 @@ func newWorld(t testing.TB, yaml string, change func(*Options)) *world {
 	}
 	options := Options{
 		Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers,
-		Network: network{
-			Listen:       func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
+		Network: transport.Network{
+			Listen:       func(a netip.AddrPort) (transport.Socket, error) { return w.sw.Listen(a) },
 			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
 			Dial:         w.dial,
 			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
@@ -183,16 +183,6 @@ func (w *world) finish() {
 			w.t.Errorf("%s got a message that nobody expected:\n%s", p.conn.LocalAddr(), m.raw)
 		}
 	}
-}
-
-// inside is a field of a field of what v points to, for tables that have to be
-// empty and that nobody but a test asks for. Nothing may use them meanwhile.
-func inside(v any, path ...string) reflect.Value {
-	at := reflect.ValueOf(v)
-	for _, name := range path {
-		at = reflect.Indirect(at).FieldByName(name)
-	}
-	return at
 }
 
 func (w *world) close() {

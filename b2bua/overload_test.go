@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/transport"
 	"flowbridge/store"
 )
 
 // slowSocket has its datagrams lie in the socket for some time.
 type slowSocket struct {
-	Socket
+	transport.Socket
 	wait *atomic.Int64
 }
 
@@ -30,7 +31,7 @@ func TestOverload(t *testing.T) {
 	var wait atomic.Int64
 	slow := func(o *Options) {
 		open := o.Network.Listen
-		o.Network.Listen = func(a netip.AddrPort) (Socket, error) {
+		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
 			s, err := open(a)
 			return slowSocket{s, &wait}, err
 		}

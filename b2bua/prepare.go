@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
 
@@ -61,12 +62,12 @@ func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
 
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.
-func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars, stack *stack) Ready {
+func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars, stack *transport.Stack) Ready {
 	out := requestTarget(ctx, number, t, vars)
 	if out.Cause != cause.None {
 		return out
 	}
-	addr, err := stack.resolve(ctx, out.URI.Host)
+	addr, err := stack.Resolve(ctx, out.URI.Host)
 	if err != nil {
 		out.Cause, out.Err = cause.DNSFailed, err
 		return out
@@ -77,8 +78,8 @@ func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars,
 	}
 	out.Dest = netip.AddrPortFrom(addr, port)
 	if message.IsStream(t.Config.Transport) {
-		if out.Flow, err = stack.connect(ctx, t.Config, t.Config.Transport, out.URI, out.Dest); err != nil {
-			out.Cause, out.Err = CauseOf(err), err
+		if out.Flow, err = stack.Connect(ctx, t.Config, t.Config.Transport, out.URI, out.Dest); err != nil {
+			out.Cause, out.Err = transport.CauseOf(err), err
 		}
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -49,22 +50,22 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		s.replyOnce(req, tx, 481)
 		return
 	}
-	l.wire.follow(s.stack.StreamOf(req))
+	l.wire.Follow(s.stack.StreamOf(req))
 	in := leg.RequestIn{Req: req, Source: message.ParseSource(req.Source())}
 	if req.Method == sip.ACK {
 		tx.Terminate() // an ACK is no transaction
 		l.post(in)
 		return
 	}
-	l.wire.serve(req, tx)
+	l.wire.Serve(req, tx)
 	if req.Method == sip.INVITE {
-		Trying(req, tx)
+		transport.Trying(req, tx)
 		l.cancellable(req, tx)
 	}
 	if l.post(in) {
 		return
 	}
-	l.wire.forget(tx)
+	l.wire.Forget(tx)
 	if s.registry.leg(tag) == l { // it has more to do than it can
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
@@ -117,7 +118,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.stack.Reply(req, tx, code, reason, headers...)
 		return
 	}
-	local, err := s.stack.localFor(message.TransportOf(req), source.Addr())
+	local, err := s.stack.LocalFor(message.TransportOf(req), source.Addr())
 	if err != nil {
 		s.log.Error().Err(err).Msg("no address toward the peer")
 		s.stack.Reply(req, tx, 500, message.StatusText(500))
@@ -128,7 +129,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		s.stack.Reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
 		return
 	}
-	Trying(req, tx)
+	transport.Trying(req, tx)
 	s.begin(req, tx, p, t, source, local)
 }
 
@@ -168,11 +169,11 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	c.a = c.putOnWire(leg, local, s.stack.StreamOf(req))
 	c.a.branch = message.BranchOf(req)
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
-	c.a.wire.tls = s.callerTLS(t)
-	c.a.wire.serve(req, tx)
+	c.a.wire.TLS = s.callerTLS(t)
+	c.a.wire.Serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
 		c.cancel()
-		c.a.wire.close()
+		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
 		return
 	}
@@ -247,8 +248,11 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 	switch {
 	case res.StatusCode >= 300:
 		s.ackStray(res, l)
-	case l == nil || !l.post(responseIn(res)):
-		s.hangupStray(responseIn(res))
+	default:
+		in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
+		if l == nil || !l.post(in) {
+			s.hangupStray(in)
+		}
 	}
 }
 
@@ -257,13 +261,13 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 // those are the same.
 func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	source := message.ParseSource(res.Source())
-	local, err := s.stack.localFor(message.TransportOf(res), source.Addr())
+	local, err := s.stack.LocalFor(message.TransportOf(res), source.Addr())
 	if err != nil {
 		return
 	}
 	uri := res.To().Address
 	if l != nil {
-		uri = l.wire.lastInvited()
+		uri = l.wire.LastInvited()
 	}
 	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()
@@ -283,7 +287,7 @@ func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 
 func (s *Server) hangupStray(in leg.ResponseIn) {
 	res := in.Res
-	local, err := s.stack.localFor(message.TransportOf(res), in.Source.Addr())
+	local, err := s.stack.LocalFor(message.TransportOf(res), in.Source.Addr())
 	if err != nil {
 		return
 	}

@@ -21,6 +21,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -45,12 +46,12 @@ type Options struct {
 	Key       [32]byte                  // signalling key, kept with the store
 	Node      string                    // name of this node in records; may be empty
 	Log       zerolog.Logger
-	Tap       Tap // nil: nobody listens
+	Tap       transport.Tap // nil: nobody listens
 
 	// Archive takes the recordings of calls; nil: none can be recorded.
 	Archive *recording.Archive
 
-	Network network // where a field is nil: the kernel's
+	Network transport.Network // where a field is nil: the kernel's
 }
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
@@ -68,7 +69,7 @@ type Server struct {
 	keepsNames bool               // others ask for calls by ids that are not ours
 	archive    *recording.Archive // nil: calls are not recorded
 	tapes      *tapes             // nil: nobody wants their SIP
-	stack      *stack
+	stack      *transport.Stack
 	strays     *rate.Limiter // answers to responses that no transaction waits for
 	panics     atomic.Uint64
 	unwritten  atomic.Int64 // records that the sink has not taken yet
@@ -84,7 +85,7 @@ const strayRate = 100
 
 // NewServer opens the sockets and begins to answer.
 func NewServer(o Options) (*Server, error) {
-	s, err := newServer(o, listen)
+	s, err := newServer(o, transport.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func NewServer(o Options) (*Server, error) {
 }
 
 // newServer makes a server on the sockets that listen opens.
-func newServer(o Options, listen func(context.Context, stackOptions) (*stack, error)) (*Server, error) {
+func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, relay: o.Relay, sink: o.Sink, node: o.Node, log: o.Log,
 		mint:       message.NewMinter(o.Key),
@@ -106,7 +107,7 @@ func newServer(o Options, listen func(context.Context, stackOptions) (*stack, er
 	s.auth = peers.NewAuthenticator(s.mint, message.Offered(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
-	s.stack, err = listen(s.ctx, stackOptions{
+	s.stack, err = listen(s.ctx, transport.Options{
 		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.tapSIP(o), Network: o.Network,
 	})
 	if err != nil {
@@ -118,11 +119,11 @@ func newServer(o Options, listen func(context.Context, stackOptions) (*stack, er
 
 // tapSIP gives who sees the SIP: the given Tap, and the tapes where recordings
 // want the SIP of calls.
-func (s *Server) tapSIP(o Options) Tap {
+func (s *Server) tapSIP(o Options) transport.Tap {
 	if o.Archive == nil || !slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng) {
 		return o.Tap
 	}
-	s.tapes = newTapes(func(remote netip.Addr) (netip.Addr, error) { return s.stack.sourceToward(remote) })
+	s.tapes = newTapes(func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) })
 	if o.Tap == nil {
 		return s.tapes
 	}
@@ -142,7 +143,7 @@ func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer)
 func (s *Server) Listeners() []config.Listener { return s.stack.Listeners() }
 
 // Rejected counts what was kept from the SIP stack.
-func (s *Server) Rejected() *Rejections { return s.stack.Rejections() }
+func (s *Server) Rejected() *transport.Rejections { return s.stack.Rejections() }
 
 // Panics counts the panics that were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }

@@ -17,7 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/sim"
 )
 
@@ -162,7 +162,7 @@ func lookUp(ctx context.Context, host string, port uint16) (netip.AddrPort, erro
 	if a, err := netip.ParseAddr(host); err == nil {
 		return netip.AddrPortFrom(a.Unmap(), port), nil
 	}
-	a, err := b2bua.LookupHost(ctx, host)
+	a, err := transport.LookupHost(ctx, host)
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("--to: %w", err)
 	}

@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 )
 
 func TestMain(m *testing.M) {
-	b2bua.SetProcessDefaults()
+	transport.SetProcessDefaults()
 	os.Exit(m.Run())
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
@@ -59,7 +59,7 @@ type stage struct {
 	platform *sim.Synthflow
 	carrier  *sim.Carrier
 	node     *node
-	trace    *b2bua.Trace
+	trace    *transport.Trace
 	dir      string
 }
 
@@ -87,7 +87,7 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 // setStage starts the platform, the B2BUA and the carrier, on addresses of
 // their own.
 func setStage(ctx context.Context) (_ *stage, err error) {
-	s := &stage{trace: &b2bua.Trace{}}
+	s := &stage{trace: &transport.Trace{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -177,7 +177,7 @@ To look at it:
 // tracedAPI notes the exchange with the platform's API in the trace.
 type tracedAPI struct {
 	http.RoundTripper
-	trace *b2bua.Trace
+	trace *transport.Trace
 }
 
 // RoundTrip passes a request on. The token is in a header, which is not

@@ -26,8 +26,9 @@ const root = "../.."
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"b2bua": {
-			"audio", "b2bua/cause", "b2bua/leg", "b2bua/message", "b2bua/outbound", "b2bua/peers", "b2bua/sdp", "config", "media", "recording", "store",
+			"audio", "b2bua/cause", "b2bua/leg", "b2bua/message", "b2bua/outbound", "b2bua/peers", "b2bua/sdp", "b2bua/transport", "config", "media", "recording", "store",
 		},
+		"b2bua/transport":   {"b2bua/cause", "b2bua/leg", "b2bua/message", "b2bua/peers", "config"},
 		"b2bua/outbound":    {"b2bua/leg", "b2bua/message", "b2bua/peers", "config"},
 		"b2bua/peers":       {"audio", "b2bua/leg", "b2bua/message", "config", "store"},
 		"b2bua/leg":         {"b2bua/cause", "b2bua/message", "b2bua/sdp", "config", "media"},

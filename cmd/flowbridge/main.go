@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
 
@@ -44,7 +44,7 @@ func programVersion() string {
 var errUsage = errors.New("wrong usage")
 
 func main() {
-	b2bua.SetProcessDefaults()
+	transport.SetProcessDefaults()
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.ErrorFieldName = "err"
 	if err := command().ExecuteContext(context.Background()); err != nil {

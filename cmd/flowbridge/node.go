@@ -17,6 +17,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/hooks"
 	"flowbridge/media"
@@ -54,7 +55,7 @@ type inForce struct {
 
 // wiring is what the demo listens with, and what serve is operated by.
 type wiring struct {
-	tap       b2bua.Tap
+	tap       transport.Tap
 	transport func(http.RoundTripper) http.RoundTripper // around the API client's
 	operator  admin.Operator                            // nil: nobody
 }

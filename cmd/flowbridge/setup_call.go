@@ -16,7 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/sim"
 	"flowbridge/store"
@@ -33,7 +33,7 @@ func (u *setup) testCall(ctx context.Context, out io.Writer, cfg *config.Config)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	own, at := aside(cfg, u.trunk, filepath.Join(dir, "call.db"))
-	trace := &b2bua.Trace{}
+	trace := &transport.Trace{}
 	n, err := startNode(ctx, own, logger(config.Log{Level: "warn", Format: config.FormatConsole}, os.Stderr), wiring{
 		tap: trace, transport: func(rt http.RoundTripper) http.RoundTripper { return tracedAPI{rt, trace} },
 	})

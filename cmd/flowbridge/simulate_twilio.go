@@ -17,7 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/sim"
 )
@@ -141,7 +141,7 @@ func (o *twilioCall) findDestination(ctx context.Context) error {
 		o.call.Dest = netip.AddrPortFrom(ip.Unmap(), uint16(n))
 		return nil
 	}
-	ip, err := b2bua.LookupHost(ctx, host)
+	ip, err := transport.LookupHost(ctx, host)
 	if err != nil {
 		return fmt.Errorf("%s: %w", flag, err)
 	}

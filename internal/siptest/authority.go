@@ -92,4 +92,3 @@ func (a *Authority) Pool() *x509.CertPool {
 	pool.AddCert(a.cert)
 	return pool
 }
-

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 // a trunk over its caps gets 503 without anything being allocated.
 type screen struct {
 	mint      *message.Minter
-	server    handler
+	server    Handler
 	transport string // udp, tcp or tls
 	// names gives the names in the verified certificate of the connection from
 	// there; nil: there are none.
@@ -30,7 +30,7 @@ type screen struct {
 	strangers *rate.Limiter // challenges of those who may be anybody
 }
 
-func (s *stack) newScreen(transport string, tap Tap) *screen {
+func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
 		offer: message.Offered(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: newStrangers(),
@@ -209,7 +209,7 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 
 // Objection is the status that a message would get for its form; empty: nothing
 // is wrong with it.
-func (s *stack) Objection(msg message.Scanned, size int) string {
+func (s *Stack) Objection(msg message.Scanned, size int) string {
 	return s.newScreen(config.TransportUDP, nil).objection(msg, size)
 }
 

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"fmt"
@@ -53,12 +53,12 @@ type judgedCase struct {
 // judged is a screen, and what it keeps out.
 func judged(t testing.TB) (*screen, map[string]judgedCase) {
 	t.Helper()
-	h := newHost(t, judgeConfig, network{}, Unplugged)
+	h := newHost(t, judgeConfig, Network{}, Unplugged)
 	roaming := netip.MustParseAddrPort("203.0.113.77:6060")
 	invite, bye := newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101")), newCall("BYE", "")
 	// The answer of a stranger with a branch that looks like ours.
 	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", message.MintedLen) + "\n\n")
-	if why := h.Admission.Enter(h.Peers().Trunks[2]); why != peers.CapacityFree {
+	if why := h.Enter(h.Peers().Trunks[2]); why != peers.CapacityFree {
 		t.Fatal("the trunk is full before its first call")
 	}
 	return h.stack.newScreen(config.TransportUDP, nil), map[string]judgedCase{

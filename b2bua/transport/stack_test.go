@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"context"
@@ -41,7 +41,7 @@ routes:
 type host struct {
 	*peers.Admission
 	cfg    *config.Config
-	stack  *stack
+	stack  *Stack
 	panics atomic.Int32
 }
 
@@ -53,13 +53,13 @@ func (h *host) StrayResponse(*sip.Response)                {}
 func (h *host) Panicked(string, any)                       { h.panics.Add(1) }
 
 // newHost is a host on a stack that opens makes.
-func newHost(t testing.TB, yaml string, n network, opens func(context.Context, stackOptions) (*stack, error)) *host {
+func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, Options) (*Stack, error)) *host {
 	t.Helper()
 	h := &host{}
 	h.cfg = parsed(t, yaml)
 	h.Admission = peers.NewAdmission(h.cfg, nil)
 	var err error
-	h.stack, err = opens(t.Context(), stackOptions{
+	h.stack, err = opens(t.Context(), Options{
 		Config: h.cfg.SIP, Minter: minter, Handler: h, Log: zerolog.Nop(), Network: n,
 	})
 	if err != nil {
@@ -91,14 +91,14 @@ func inPlace(t *testing.T, yaml string, test func(p *place)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{t: t, sw: memnet.New()}
-		p.host = newHost(t, yaml, network{
+		p.host = newHost(t, yaml, Network{
 			Listen:       func(a netip.AddrPort) (Socket, error) { return p.sw.Listen(a) },
 			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return p.sw.ListenStream(a) },
 			Dial: func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 				p.dials.Add(1)
 				return p.sw.DialStream(ctx, from, to)
 			},
-		}, listen)
+		}, Listen)
 		p.stack.Serve()
 		defer func() {
 			if err := p.stack.Close(); err != nil {
@@ -155,21 +155,21 @@ func (p *place) gets(at *memnet.Conn) string {
 }
 
 // connect gives a connection to the agent.
-func (p *place) connect(to netip.AddrPort) (*stream, error) {
-	return p.stack.connect(context.Background(), &p.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), to)
+func (p *place) connect(to netip.AddrPort) (*Stream, error) {
+	return p.stack.Connect(context.Background(), &p.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), to)
 }
 
 // asks sends a request of ours, padded, on a wire of its own.
-func (p *place) asks(to leg.Hop, flow *stream, pad int) {
+func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
 	p.t.Helper()
-	local, err := p.stack.localFor(to.Transport, to.Addr.Addr())
+	local, err := p.stack.LocalFor(to.Transport, to.Addr.Addr())
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.asked++
 	req := siptest.Request(p.t, optionsFrom("198.51.100.1:5060", message.ViaTransport(to.Transport), p.asked, pad))
 	w := p.stack.NewWire(local, flow, func(leg.Input) bool { return true })
-	w.perform([]leg.Effect{leg.SendRequest{Req: req, To: to}})
+	w.Perform([]leg.Effect{leg.SendRequest{Req: req, To: to}})
 }
 
 // optionsFrom is the nth request of somebody, with a header of some length.
@@ -190,8 +190,8 @@ Content-Length: 0
 // What a connection's message comes from has the names in its certificate; over UDP
 // there are none.
 func TestSenderOf(t *testing.T) {
-	s := newHost(t, stackConfig, network{}, Unplugged).stack
-	s.streams.live[streamKey{transport: config.TransportTLS, remote: siptest.Carrier}] = &stream{names: []string{"pbx.test"}}
+	s := newHost(t, stackConfig, Network{}, Unplugged).stack
+	s.streams.live[streamKey{transport: config.TransportTLS, remote: siptest.Carrier}] = &Stream{names: []string{"pbx.test"}}
 	for transport, want := range map[string]int{"TLS": 1, "tls": 1, "TCP": 0, "UDP": 0} {
 		req := siptest.Request(t, optionsFrom("192.0.2.10:5060", "UDP", 1, 0))
 		req.SetTransport(transport)
@@ -204,21 +204,21 @@ func TestSenderOf(t *testing.T) {
 
 // A stack without sockets knows its addresses like another, and reaches nobody.
 func TestUnplugged(t *testing.T) {
-	h := newHost(t, stackConfig, network{}, Unplugged)
+	h := newHost(t, stackConfig, Network{}, Unplugged)
 	s := h.stack
 	if all := s.Listeners(); !slices.Equal(all, h.cfg.SIP.Listen) {
 		t.Errorf("listeners %v; want %v", all, h.cfg.SIP.Listen)
 	}
 	for _, transport := range []string{"", config.TransportTCP} {
-		local, err := s.localFor(transport, siptest.Agent.Addr())
+		local, err := s.LocalFor(transport, siptest.Agent.Addr())
 		if err != nil || local.Host != "198.51.100.1" || local.Port != 5060 {
 			t.Errorf("%q: %+v, %v", transport, local, err)
 		}
 	}
-	if _, err := s.resolve(t.Context(), "agent.test"); err == nil {
+	if _, err := s.Resolve(t.Context(), "agent.test"); err == nil {
 		t.Error("a name was looked up")
 	}
-	if _, err := s.connect(t.Context(), &h.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), siptest.Agent); err == nil {
+	if _, err := s.Connect(t.Context(), &h.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), siptest.Agent); err == nil {
 		t.Error("a connection was opened")
 	}
 	s.Serve() // ends by itself: there is nothing to read

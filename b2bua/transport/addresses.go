@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"context"
@@ -49,9 +49,9 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 	cache[key] = value
 }
 
-// resolve looks up a host, keeping answers for a while, failures for less. An
+// Resolve looks up a host, keeping answers for a while, failures for less. An
 // address that was good before is used on when the name server fails.
-func (s *stack) resolve(ctx context.Context, host string) (netip.Addr, error) {
+func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap(), nil
 	}
@@ -98,10 +98,10 @@ func LookupHost(ctx context.Context, host string) (netip.Addr, error) {
 	return addrs[0], nil
 }
 
-// localFor is what we are called by a peer over a transport: the socket of its
+// LocalFor is what we are called by a peer over a transport: the socket of its
 // family, and the address that it can reach us at. Where connections are only
 // opened, Port is 0: each has its own.
-func (s *stack) localFor(transport string, peer netip.Addr) (leg.Local, error) {
+func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	if !message.IsStream(transport) {
 		transport = ""
 	}
@@ -126,7 +126,7 @@ func (s *stack) localFor(transport string, peer netip.Addr) (leg.Local, error) {
 }
 
 // bound are the addresses that a transport is received on.
-func (s *stack) bound(transport string) []netip.AddrPort {
+func (s *Stack) bound(transport string) []netip.AddrPort {
 	var all []netip.AddrPort
 	if transport == "" {
 		for _, g := range s.sockets {
@@ -141,14 +141,14 @@ func (s *stack) bound(transport string) []netip.AddrPort {
 	return all
 }
 
-func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (leg.Local, error) {
+func (s *Stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (leg.Local, error) {
 	l := leg.Local{Transport: transport, Listen: at, Host: s.cfg.Advertise, Port: at.Port()}
-	if s.isAdvertised(l.Host, peer) {
+	if s.IsAdvertised(l.Host, peer) {
 		return l, nil
 	}
 	a := at.Addr()
 	if a.IsUnspecified() {
-		own, err := s.sourceToward(peer)
+		own, err := s.SourceToward(peer)
 		if err != nil {
 			return leg.Local{}, err
 		}
@@ -158,28 +158,28 @@ func (s *stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (l
 	return l, nil
 }
 
-// localOver is what we are called over a connection.
-func (s *stack) localOver(c *stream) (leg.Local, error) {
-	l, err := s.localFor(c.transport, c.remote.Addr())
+// LocalOver is what we are called over a connection.
+func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
+	l, err := s.LocalFor(c.transport, c.remote.Addr())
 	if l.Port == 0 {
 		l.Port = c.local.Port()
 	}
 	return l, err
 }
 
-// isAdvertised says whether a peer is told the advertised address: not where
+// IsAdvertised says whether a peer is told the advertised address: not where
 // there is none, where it is of the other address family, or where the peer is
 // on our side of the NAT.
-func (s *stack) isAdvertised(host string, peer netip.Addr) bool {
+func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
 	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.Is4() != peer.Is4()) {
 		return false
 	}
 	return !slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// sourceToward is the address that the kernel would send to peer from. It
+// SourceToward is the address that the kernel would send to peer from. It
 // sends nothing.
-func (s *stack) sourceToward(peer netip.Addr) (netip.Addr, error) {
+func (s *Stack) SourceToward(peer netip.Addr) (netip.Addr, error) {
 	now := time.Now()
 	s.mu.Lock()
 	known, ok := s.routes[peer]

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"bytes"
@@ -47,7 +47,7 @@ type guard struct {
 }
 
 // newGuard makes a socket that the stack receives on.
-func newGuard(s *stack, socket Socket, tap Tap) *guard {
+func newGuard(s *Stack, socket Socket, tap Tap) *guard {
 	return &guard{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap), local: message.ParseSource(socket.LocalAddr().String()),
 		reading: make(chan struct{}),

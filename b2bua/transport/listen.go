@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"context"
@@ -14,21 +14,21 @@ import (
 	"flowbridge/config"
 )
 
-// stackOptions is what a stack is made of. All fields are needed but where it says
+// Options is what a stack is made of. All fields are needed but where it says
 // so.
-type stackOptions struct {
+type Options struct {
 	Config  config.SIP
 	Minter  *message.Minter
-	Handler handler
+	Handler Handler
 	Agent   string // Server header of answers that belong to no call
 	Log     zerolog.Logger
 	Tap     Tap     // nil: nobody listens
-	Network network // where a field is nil: the kernel's
+	Network Network // where a field is nil: the kernel's
 }
 
-// handler is the server that a stack works for. Its methods are called from
+// Handler is the server that a stack works for. Its methods are called from
 // many goroutines; those that say who may come in must not block.
-type handler interface {
+type Handler interface {
 	// Peers are the trunks and targets in force.
 	Peers() *peers.Snapshot
 	// Capacity says whether there is room for a new call from there now.
@@ -47,8 +47,8 @@ type handler interface {
 	Panicked(where string, value any)
 }
 
-// network is how a stack reaches its peers.
-type network struct {
+// Network is how a stack reaches its peers.
+type Network struct {
 	// Listen opens a UDP socket; nil: the kernel's, with a receive buffer of 4 MB.
 	Listen func(netip.AddrPort) (Socket, error)
 	// ListenStream opens a TCP listener.
@@ -61,7 +61,7 @@ type network struct {
 }
 
 // orKernel puts the kernel's where there is nothing.
-func (n network) orKernel(log zerolog.Logger) network {
+func (n Network) orKernel(log zerolog.Logger) Network {
 	if n.Listen == nil {
 		n.Listen = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, log) }
 	}
@@ -77,9 +77,9 @@ func (n network) orKernel(log zerolog.Logger) network {
 	return n
 }
 
-// listen opens the sockets that the configuration names. Nothing is read before
+// Listen opens the sockets that the configuration names. Nothing is read before
 // Serve. ctx ends what is under way.
-func listen(ctx context.Context, o stackOptions) (*stack, error) {
+func Listen(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = o.Network.orKernel(o.Log)
 	s := newStack(ctx, o)
 	for _, l := range o.Config.Listen {
@@ -97,7 +97,7 @@ func listen(ctx context.Context, o stackOptions) (*stack, error) {
 	return s, nil
 }
 
-func (s *stack) openSocket(l config.Listener, o stackOptions) error {
+func (s *Stack) openSocket(l config.Listener, o Options) error {
 	socket, err := o.Network.Listen(l.AddrPort)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (s *stack) openSocket(l config.Listener, o stackOptions) error {
 	return nil
 }
 
-func (s *stack) openStreams(l config.Listener, o stackOptions) error {
+func (s *Stack) openStreams(l config.Listener, o Options) error {
 	listener, err := o.Network.ListenStream(l.AddrPort)
 	if err != nil {
 		return err
@@ -120,8 +120,8 @@ func (s *stack) openStreams(l config.Listener, o stackOptions) error {
 // Unplugged is Listen without a network: the stack has the addresses that the
 // configuration names, receives and sends nothing, opens no connection and
 // looks no name up.
-func Unplugged(ctx context.Context, o stackOptions) (*stack, error) {
-	o.Network = network{
+func Unplugged(ctx context.Context, o Options) (*Stack, error) {
+	o.Network = Network{
 		Listen: func(at netip.AddrPort) (Socket, error) {
 			return unpluggedSocket{&net.UDPConn{}, net.UDPAddrFromAddrPort(at)}, nil
 		},
@@ -131,7 +131,7 @@ func Unplugged(ctx context.Context, o stackOptions) (*stack, error) {
 		Dial:   func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, net.ErrClosed },
 		Lookup: func(context.Context, string) (netip.Addr, error) { return netip.Addr{}, net.ErrClosed },
 	}
-	return listen(ctx, o)
+	return Listen(ctx, o)
 }
 
 // unpluggedSocket is a UDP socket that was never opened: what it is asked for

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"context"
@@ -17,15 +17,15 @@ import (
 	"flowbridge/config"
 )
 
-// stack is the SIP library as we use it: parser, transports and transactions,
+// Stack is the SIP library as we use it: parser, transports and transactions,
 // on sockets and connections of its own. Dialogs are not among it. Its methods
 // may be called from any goroutine.
-type stack struct {
+type Stack struct {
 	// constant
 	tp        *sip.TransportLayer
 	tx        *sip.TransactionLayer
 	mint      *message.Minter
-	server    handler
+	server    Handler
 	agent     string
 	log       zerolog.Logger
 	ctx       context.Context
@@ -63,8 +63,8 @@ type streamListener struct {
 const maxSources = 10_000
 
 // newStack makes a stack without sockets. ctx ends what is under way.
-func newStack(ctx context.Context, o stackOptions) *stack {
-	s := &stack{
+func newStack(ctx context.Context, o Options) *Stack {
+	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, lookup: o.Network.Lookup,
 		rejecting: newRejectionLog(o.Log), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
@@ -82,7 +82,7 @@ func newStack(ctx context.Context, o stackOptions) *stack {
 
 // Listeners are the addresses that SIP is received on: UDP first, otherwise in
 // configuration order.
-func (s *stack) Listeners() []config.Listener {
+func (s *Stack) Listeners() []config.Listener {
 	var all []config.Listener
 	for _, g := range s.sockets {
 		all = append(all, config.Listener{Transport: config.TransportUDP, AddrPort: g.local})
@@ -93,12 +93,12 @@ func (s *stack) Listeners() []config.Listener {
 	return all
 }
 
-// isOverloaded says whether messages wait for the process for so long that new calls
+// IsOverloaded says whether messages wait for the process for so long that new calls
 // should be refused.
-func (s *stack) isOverloaded() bool { return s.load.overloaded(time.Now()) }
+func (s *Stack) IsOverloaded() bool { return s.load.overloaded(time.Now()) }
 
 // recovered ends a goroutine that panicked without ending the process.
-func (s *stack) recovered(where string) {
+func (s *Stack) recovered(where string) {
 	if v := recover(); v != nil {
 		s.server.Panicked(where, v)
 	}
@@ -106,7 +106,7 @@ func (s *stack) recovered(where string) {
 
 // Serve reads from all sockets until Close. Connections are accepted when UDP
 // is being read: what comes by them may have to go out by it.
-func (s *stack) Serve() {
+func (s *Stack) Serve() {
 	defer s.serveStreams()
 	for _, g := range s.sockets {
 		s.readers.Go(func() {
@@ -127,7 +127,7 @@ func (s *stack) Serve() {
 }
 
 // serveStreams accepts connections until Close, and has the library read them.
-func (s *stack) serveStreams() {
+func (s *Stack) serveStreams() {
 	for transport, f := range s.streams.feeds {
 		s.readers.Go(func() {
 			if transport == config.TransportTLS {
@@ -142,7 +142,7 @@ func (s *stack) serveStreams() {
 	}
 }
 
-func (s *stack) crowded() bool { return s.tp.Pool("udp").Size() > s.maxSources }
+func (s *Stack) crowded() bool { return s.tp.Pool("udp").Size() > s.maxSources }
 
 // newTransport makes the library's transports on connections of ours: it does
 // not dial, and looks no name up.
@@ -163,7 +163,7 @@ func newTransport(log *slog.Logger) *sip.TransportLayer {
 var errNoDial = errors.New("connections are opened by streams.connect")
 
 // Close ends transactions, sockets and goroutines, and waits for them.
-func (s *stack) Close() error {
+func (s *Stack) Close() error {
 	s.stop()
 	s.tx.Close()
 	var errs []error

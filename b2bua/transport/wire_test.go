@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"testing"
@@ -21,13 +21,13 @@ func TestWireKeepsSecondInvite(t *testing.T) {
 		return sip.NewClientTx(key, sip.NewRequest(sip.INVITE, message.ParseURI("sip:a@192.0.2.1")), noConn{}, sip.DefaultLogger())
 	}
 	first, second := tx("1"), tx("2")
-	w := new(stack).NewWire(leg.Local{}, nil, func(leg.Input) bool { return true })
+	w := new(Stack).NewWire(leg.Local{}, nil, func(leg.Input) bool { return true })
 	w.invite = second
 	w.finished(first, sip.INVITE)
 	if w.invite != second {
 		t.Fatal("the wire forgot the second INVITE")
 	}
-	w.close()
+	w.Close()
 	select {
 	case <-second.Done():
 	default:
@@ -37,9 +37,9 @@ func TestWireKeepsSecondInvite(t *testing.T) {
 
 // What comes late for a leg that is over counts on no connection any more.
 func TestClosedWireHasNoFlow(t *testing.T) {
-	c := &stream{}
-	w := new(stack).NewWire(leg.Local{}, c, func(leg.Input) bool { return false })
-	w.close()
+	c := &Stream{}
+	w := new(Stack).NewWire(leg.Local{}, c, func(leg.Input) bool { return false })
+	w.Close()
 	w.setFlow(c)
 	if n := c.users.Load(); n != 0 || w.flow != nil {
 		t.Errorf("%d users, flow %v", n, w.flow)

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"flowbridge/config"
 )
 
-// connect gives a connection to a target.
-func (s *stack) connect(ctx context.Context, t *config.Target, transport string, uri sip.Uri, dest netip.AddrPort) (*stream, error) {
+// Connect gives a connection to a target.
+func (s *Stack) Connect(ctx context.Context, t *config.Target, transport string, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	peer := streamPeer{}
 	if transport == config.TransportTLS {
 		peer = streamPeer{serverName: t.TLS.ServerName, tls: t.TLS}
@@ -26,9 +26,9 @@ func (s *stack) connect(ctx context.Context, t *config.Target, transport string,
 	return s.streams.connect(ctx, transport, dest, peer)
 }
 
-// connectInstead gives a TCP connection to a target over UDP. One that can't be
+// ConnectTCP gives a TCP connection to a target over UDP. One that can't be
 // opened is not tried again for a while: each call would wait for it.
-func (s *stack) connectInstead(ctx context.Context, t *config.Target, uri sip.Uri, dest netip.AddrPort) (*stream, error) {
+func (s *Stack) ConnectTCP(ctx context.Context, t *config.Target, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	now := time.Now()
 	s.mu.Lock()
 	refused := s.noTCP[dest]
@@ -36,7 +36,7 @@ func (s *stack) connectInstead(ctx context.Context, t *config.Target, uri sip.Ur
 	if now.Before(refused) {
 		return nil, fmt.Errorf("no TCP to %v: %w", dest, errTriedBefore)
 	}
-	c, err := s.connect(ctx, t, config.TransportTCP, uri, dest)
+	c, err := s.Connect(ctx, t, config.TransportTCP, uri, dest)
 	if err != nil && ctx.Err() == nil {
 		s.mu.Lock()
 		remember(s.noTCP, dest, now.Add(noTCPFor))

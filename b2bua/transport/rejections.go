@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"net/netip"
@@ -61,15 +61,15 @@ func (l *rejectionLog) refused(from netip.AddrPort, status string, callID []byte
 
 // Rejections counts what was kept from the SIP stack, and what was rejected by
 // Reject.
-func (s *stack) Rejections() *Rejections { return &s.rejected }
+func (s *Stack) Rejections() *Rejections { return &s.rejected }
 
 // Reject counts a request that is refused although the guard let it in, and logs
 // it at a bounded rate. count is one of Rejections.
-func (s *stack) Reject(count *atomic.Uint64, from netip.AddrPort, reason string) {
+func (s *Stack) Reject(count *atomic.Uint64, from netip.AddrPort, reason string) {
 	s.rejecting.rejected(count, from, reason)
 }
 
 // LogRefused logs why a trunk's request was refused, at a bounded rate.
-func (s *stack) LogRefused(req *sip.Request, code int, reason string) {
+func (s *Stack) LogRefused(req *sip.Request, code int, reason string) {
 	s.rejecting.refused(message.ParseSource(req.Source()), strconv.Itoa(code)+" "+reason, []byte(req.CallID().Value()))
 }

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"strings"
@@ -61,7 +61,7 @@ func wantSafe(t *testing.T, status string) {
 // openScreen is a screen that knows the carrier and has room.
 func openScreen(t testing.TB) *screen {
 	t.Helper()
-	return newHost(t, stackConfig, network{}, Unplugged).stack.newScreen(config.TransportUDP, nil)
+	return newHost(t, stackConfig, Network{}, Unplugged).stack.newScreen(config.TransportUDP, nil)
 }
 
 // goodMessages are such that nothing is wrong with.

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"context"
@@ -37,9 +37,9 @@ type streams struct {
 	feeds map[string]*feed // by transport; constant
 
 	mu        sync.Mutex
-	live      map[streamKey]*stream
-	remotes   map[streamKey]*stream // those that we opened, without the peer in the key
-	every     map[*stream]struct{}  // also what is not to be used for another call
+	live      map[streamKey]*Stream
+	remotes   map[streamKey]*Stream // those that we opened, without the peer in the key
+	every     map[*Stream]struct{}  // also what is not to be used for another call
 	dialled   int                   // those that we opened, and are opening
 	perSource map[netip.Addr]int    // accepted ones, handshakes included
 	accepted  int
@@ -48,14 +48,14 @@ type streams struct {
 }
 
 // newStreams makes the table of a stack's connections.
-func newStreams(s *stack, o stackOptions) *streams {
+func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
-		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), dial: o.Network.Dial, local: s.localFor, ctx: s.ctx,
+		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), dial: o.Network.Dial, local: s.LocalFor, ctx: s.ctx,
 		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
 		waited: func(waited time.Duration, read time.Time) {
 			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
 		},
-		live: map[streamKey]*stream{}, remotes: map[streamKey]*stream{}, every: map[*stream]struct{}{},
+		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
 		perSource: map[netip.Addr]int{},
 	}
 	overTLS := s.newScreen(config.TransportTLS, o.Tap)
@@ -160,7 +160,7 @@ func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok b
 }
 
 // leave is the undoing of enter.
-func (s *streams) leave(c *stream) {
+func (s *streams) leave(c *Stream) {
 	s.accepted--
 	if s.perSource[c.remote.Addr()]--; s.perSource[c.remote.Addr()] == 0 {
 		delete(s.perSource, c.remote.Addr())
@@ -195,7 +195,7 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, 
 }
 
 // identified: a connection that showed a trunk's certificate is no stranger's.
-func (s *streams) identified(c *stream) {
+func (s *streams) identified(c *Stream) {
 	s.mu.Lock()
 	s.live[c.key()] = c // so that its names are found
 	s.mu.Unlock()
@@ -219,8 +219,8 @@ func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 	return nil
 }
 
-func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *stream {
-	c := &stream{
+func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *Stream {
+	c := &Stream{
 		Conn: conn, hub: s, transport: transport, remote: remote, peer: peer,
 		local: message.ParseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
 		writing: make(chan struct{}, 1),
@@ -229,9 +229,9 @@ func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPo
 	return c
 }
 
-func (c *stream) remoteKey() streamKey { return streamKey{transport: c.transport, remote: c.remote} }
+func (c *Stream) remoteKey() streamKey { return streamKey{transport: c.transport, remote: c.remote} }
 
-func (c *stream) key() streamKey {
+func (c *Stream) key() streamKey {
 	k := c.remoteKey()
 	if c.peer != nil {
 		k.peer = *c.peer
@@ -240,7 +240,7 @@ func (c *stream) key() streamKey {
 }
 
 // admit enters a connection in the table and hands it to the library.
-func (s *streams) admit(c *stream) error {
+func (s *streams) admit(c *Stream) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -257,13 +257,13 @@ func (s *streams) admit(c *stream) error {
 
 // retire keeps a connection from being used for another call: its peer may be
 // gone without a word.
-func (s *streams) retire(c *stream) {
+func (s *streams) retire(c *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(c)
 }
 
-func (s *streams) forget(c *stream) {
+func (s *streams) forget(c *Stream) {
 	if s.live[c.key()] == c {
 		delete(s.live, c.key())
 	}
@@ -272,7 +272,7 @@ func (s *streams) forget(c *stream) {
 	}
 }
 
-func (s *streams) remove(c *stream) {
+func (s *streams) remove(c *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(c)
@@ -286,7 +286,7 @@ func (s *streams) remove(c *stream) {
 
 // findAny gives the live connection with this address at its other end,
 // whoever opened it.
-func (s *streams) findAny(transport string, remote netip.AddrPort) *stream {
+func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := streamKey{transport: transport, remote: remote}
@@ -298,7 +298,7 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *stream {
 
 // findSentBy gives a live connection from the same host, whose peer names
 // itself so in Via: one that was opened again after it broke.
-func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *stream {
+func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, c := range s.live {
@@ -313,7 +313,7 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *st
 }
 
 // connect gives a connection to a peer: one that is open, or a new one.
-func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*stream, error) {
+func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
 	peer.dialled = true
 	key := streamKey{transport: transport, remote: to, peer: peer}
 	s.mu.Lock()
@@ -336,13 +336,13 @@ func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPo
 		if r.Err != nil {
 			return nil, r.Err
 		}
-		return r.Val.(*stream), nil
+		return r.Val.(*Stream), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*stream, error) {
+func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
 	defer cancel()
 	local, err := s.local(transport, to.Addr())
@@ -398,7 +398,7 @@ func (s *streams) left() {
 // where its request came from, over a connection that the peer opened since or
 // a new one to the address in Via (RFC 3261 section 18.2.2); a request of ours
 // to the same address again.
-func (s *streams) detour(gone *stream, text []byte) error {
+func (s *streams) detour(gone *Stream, text []byte) error {
 	msg, ok := message.Scan(text)
 	if !ok {
 		return net.ErrClosed
@@ -420,7 +420,7 @@ func (s *streams) detour(gone *stream, text []byte) error {
 }
 
 // send writes a message to a connection that could be had.
-func (c *stream) send(message []byte, err error) error {
+func (c *Stream) send(message []byte, err error) error {
 	if err != nil {
 		return err
 	}
@@ -431,7 +431,7 @@ func (c *stream) send(message []byte, err error) error {
 	return nil
 }
 
-func (s *streams) tapped(c *stream, text []byte, received bool) {
+func (s *streams) tapped(c *Stream, text []byte, received bool) {
 	if t := c.screen().tap; t != nil {
 		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: message.WithoutKeys(text)})
 	}

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"net"
@@ -8,7 +8,7 @@ import (
 // feed hands connections to the SIP library, as if it had accepted them.
 type feed struct {
 	addr  net.Addr
-	conns chan *stream
+	conns chan *Stream
 	ready chan struct{} // the connection before is in the library's pool
 	done  chan struct{}
 	once  sync.Once
@@ -17,7 +17,7 @@ type feed struct {
 
 func newFeed() *feed {
 	return &feed{
-		addr: &net.TCPAddr{IP: net.IPv4zero}, conns: make(chan *stream),
+		addr: &net.TCPAddr{IP: net.IPv4zero}, conns: make(chan *Stream),
 		ready: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -47,7 +47,7 @@ func (f *feed) Addr() net.Addr { return f.addr }
 
 // register has the library read a connection, and returns when requests can
 // be sent over it.
-func (f *feed) register(c *stream) error {
+func (f *feed) register(c *Stream) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {

@@ -1,6 +1,6 @@
 //go:build !race
 
-package b2bua
+package transport
 
 import (
 	"strings"

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"context"
@@ -64,7 +64,7 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 		if !ok || !stranger || s.strangers != 1 {
 			t.Errorf("%v is let in: %v, as a stranger: %v", remote, ok, stranger)
 		}
-		p.Admission.Reload(parsed(t, strings.Replace(stackConfig, `"192.0.2.10"`, `"192.0.2.10", "203.0.113.66"`, 1)), nil)
+		p.Reload(parsed(t, strings.Replace(stackConfig, `"192.0.2.10"`, `"192.0.2.10", "203.0.113.66"`, 1)), nil)
 		s.greet(conn, config.TransportTCP, remote, stranger)
 		peer.Close()
 		synctest.Wait()

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"net/netip"
@@ -15,7 +15,7 @@ import (
 // stamp sees every message before its transaction does. A new INVITE gets our
 // To tag here: the transaction answers CANCEL and timeouts by itself, and all
 // its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
-func (s *stack) stamp(msg sip.Message) {
+func (s *Stack) stamp(msg sip.Message) {
 	req, ok := msg.(*sip.Request)
 	if !ok {
 		if res, ok := msg.(*sip.Response); ok {
@@ -47,7 +47,7 @@ func (s *stack) stamp(msg sip.Message) {
 // dropSpoiled hides a 2xx that makes a dialog and whose Contact or Record-Route
 // can't be read from its transaction: without Via it belongs to none. In other
 // answers they don't matter.
-func (s *stack) dropSpoiled(res *sip.Response) {
+func (s *Stack) dropSpoiled(res *sip.Response) {
 	if !res.IsSuccess() || message.SpoiledIn(res.Headers()) == "" {
 		return
 	}
@@ -68,7 +68,7 @@ func tidyTag(params sip.HeaderParams) {
 // noteSource adds received where Via names another host than the datagram
 // came from (RFC 3261 section 18.2.1), and has the answer go to the source
 // port for trunks behind NAT (RFC 3581, unasked).
-func (s *stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
+func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
 	sentBy, err := netip.ParseAddr(message.TrimBrackets(via.Host))
 	if err == nil && sentBy.Unmap() == source.Addr() {
 		return
@@ -88,7 +88,7 @@ func (s *stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.Ad
 }
 
 // onRequest gives the server a request that is not a retransmission.
-func (s *stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
+func (s *Stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.server.Panicked("request", v)
@@ -103,13 +103,13 @@ func (s *stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
 }
 
 // onStrayResponse gives the server a response that no transaction waits for.
-func (s *stack) onStrayResponse(res *sip.Response) {
+func (s *Stack) onStrayResponse(res *sip.Response) {
 	defer s.recovered("response")
 	s.server.StrayResponse(res)
 }
 
 // Reply answers a request that belongs to no call. ACK has no answer.
-func (s *stack) Reply(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
+func (s *Stack) Reply(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
 	if req.Method == sip.ACK {
 		tx.Terminate()
 		return
@@ -132,13 +132,13 @@ func Trying(req *sip.Request, tx *sip.ServerTx) {
 }
 
 // SenderOf is what is known of where a message comes from.
-func (s *stack) SenderOf(msg sip.Message) peers.Sender {
+func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
 	source := message.ParseSource(msg.Source())
 	return peers.Sender{Addr: source, Names: s.streams.certNames(msg.Transport(), source)}
 }
 
 // StreamOf is the connection that a message came by; nil over UDP.
-func (s *stack) StreamOf(msg sip.Message) *stream {
+func (s *Stack) StreamOf(msg sip.Message) *Stream {
 	if t := message.TransportOf(msg); t != "" {
 		return s.streams.findAny(t, message.ParseSource(msg.Source()))
 	}
