@@ -238,7 +238,7 @@ func (x *explainer) sender() peers.Sender {
 }
 
 // screened says whether the guard keeps the call from being parsed, as
-// screen.judge does. That there is room is taken for granted.
+// transport does. That there is room is taken for granted.
 func (x *explainer) screened(text []byte) bool {
 	if who := x.server.admission.Peers.Load().Standing(x.sender()); !who.Known && !who.Open {
 		x.refuse(0, "", "the address belongs to no trunk: no answer at all")

@@ -17,10 +17,7 @@ import (
 // errLookup marks a name that has no address.
 var errLookup = errors.New("name not found")
 
-// resolver looks up the address of a host.
-type resolver func(ctx context.Context, host string) (netip.Addr, error)
-
-// cachedHost and source are cached answers; a lookup that failed has err.
+// cachedHost and cachedRoute are cached answers; a lookup that failed has err.
 type cachedHost struct {
 	addr  netip.Addr
 	err   error
@@ -36,7 +33,7 @@ type cachedRoute struct {
 const (
 	nameTTL       = 30 * time.Second
 	failureTTL    = 2 * time.Second
-	sourceTTL     = 30 * time.Second
+	routeTTL      = 30 * time.Second
 	lookupTimeout = 4 * time.Second
 	cacheMax      = 10_000 // entries: names come from peers too
 )
@@ -64,7 +61,7 @@ func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	addr, err := s.lookup(bounded, host)
+	addr, err := s.network.Lookup(bounded, host)
 	found := cachedHost{addr: addr, until: now.Add(nameTTL)}
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -198,7 +195,7 @@ func (s *Stack) SourceToward(peer netip.Addr) (netip.Addr, error) {
 	}
 	addr := local.AddrPort().Addr().Unmap()
 	s.mu.Lock()
-	remember(s.routes, peer, cachedRoute{addr, now.Add(sourceTTL)})
+	remember(s.routes, peer, cachedRoute{addr, now.Add(routeTTL)})
 	s.mu.Unlock()
 	return addr, nil
 }

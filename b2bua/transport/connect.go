@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 )
 
-// Connect gives a connection to a target.
+// Connect gives a connection to a target: one that is open, or a new one.
 func (s *Stack) Connect(ctx context.Context, t *config.Target, transport string, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	peer := streamPeer{}
 	if transport == config.TransportTLS {
@@ -50,8 +50,8 @@ const noTCPFor = 30 * time.Second
 
 var errTriedBefore = errors.New("it could not be opened a moment ago")
 
-// CauseOf is the cause of an error of Resolve or Connect, or of a request that
-// could not be sent.
+// CauseOf is the cause of a connection that could not be had, or of a request
+// that could not be sent.
 func CauseOf(err error) cause.Cause {
 	switch {
 	case errors.Is(err, errLookup):

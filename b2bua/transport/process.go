@@ -13,9 +13,9 @@ import (
 //
 // Timers D, J, L and M keep a transaction, and what it refers to, for the case
 // that something is repeated. Of the clients' nothing is needed after the final
-// answer (wire.finished). An INVITE that is repeated later finds its leg, a 200
-// that is sent again later does without (wire.respond), and a BYE that is
-// repeated later is known by its branch (registry.byeAnswered).
+// answer (Wire.finished). An INVITE that is repeated later finds its leg, a 200
+// that is sent again later does without (Wire.respond), and a BYE that is
+// repeated later is known to the server by its branch.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
 	sip.Timer_D, sip.Timer_J, sip.Timer_L, sip.Timer_M = sip.T4, sip.T4, sip.T4, sip.T4

@@ -31,7 +31,7 @@ type Stack struct {
 	ctx       context.Context
 	stop      context.CancelFunc
 	cfg       config.SIP
-	lookup    resolver
+	network   Network
 	sockets   []*guard
 	listeners []streamListener
 	streams   *streams
@@ -65,7 +65,7 @@ const maxSources = 10_000
 // newStack makes a stack without sockets. ctx ends what is under way.
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
-		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, lookup: o.Network.Lookup,
+		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
 		rejecting: newRejectionLog(o.Log), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}

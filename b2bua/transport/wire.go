@@ -17,12 +17,14 @@ import (
 // library resolves, dials and writes synchronously; where that may take a while
 // effects are performed by a goroutine.
 type Wire struct {
+	// TLS is for connections that the leg opens; set it before the first effect.
+	TLS config.TargetTLS
+
 	stack *Stack
 	local leg.Local
 	post  func(leg.Input) bool
-	TLS   config.TargetTLS // for connections that the leg opens
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	queue   []leg.Effect
 	sending bool
 	servers []serverTx
