@@ -27,7 +27,7 @@ lint:
 	golangci-lint run ./...
 
 bench: ## the hot paths
-	go test -run '^$$' -bench . -benchmem ./media ./b2bua ./store
+	go test -run '^$$' -bench . -benchmem ./media ./b2bua/... ./store
 
 load: ## 100 calls a second for 30 seconds
 	./scripts/load.sh 100 3000

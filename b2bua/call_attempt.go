@@ -60,7 +60,7 @@ func (c *Call) prepare(a *attempt) {
 	a.cancel = cancel
 	vars, stack, number, t := c.varsOf(a), c.server.stack, a.number, a.target
 	c.server.calls.Go(func() {
-		defer c.server.stack.recovered("prepare")
+		defer c.server.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: cause.InternalError}
 		defer func() { c.mailbox.post(item{event: ready}) }()
 		ready = prepare(ctx, number, t, vars, stack)

@@ -86,7 +86,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	}
 	a.transport = message.TransportName(local.Transport)
 	a.line = c.addLeg(leg, local, f.Flow)
-	a.line.wire.tls = a.target.Config.TLS
+	a.line.wire.TLS = a.target.Config.TLS
 	a.line.crypto = a.crypto
 	if !a.plan.isTransfer() {
 		c.media.addr[media.SideB] = a.mediaName
@@ -137,9 +137,9 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 // localToward is what we are called by the target of an attempt.
 func (s *Server) localToward(f Ready) (leg.Local, error) {
 	if f.Flow != nil {
-		return s.stack.localOver(f.Flow)
+		return s.stack.LocalOver(f.Flow)
 	}
-	return s.stack.localFor(config.TransportUDP, f.Dest.Addr())
+	return s.stack.LocalFor(config.TransportUDP, f.Dest.Addr())
 }
 
 // fit makes an INVITE as small as it has to be, and notes what was left out;
@@ -175,10 +175,10 @@ func (c *Call) connect(f Ready) {
 	c.attempts.current.cancel = cancel
 	stack, t := c.server.stack, c.attempts.current.target.Config
 	c.server.calls.Go(func() {
-		defer c.server.stack.recovered("connect")
+		defer c.server.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
 		defer func() { c.mailbox.post(item{event: f}) }()
-		f.Flow, f.Err = stack.connectInstead(ctx, t, f)
+		f.Flow, f.Err = stack.ConnectTCP(ctx, t, f.URI, f.Dest)
 	})
 }
 
@@ -187,7 +187,7 @@ func (c *Call) connect(f Ready) {
 func (c *Call) refusedBy(f leg.Refused) (next bool) {
 	a := c.attempts.current
 	if f.Cause == cause.TargetSilent {
-		a.line.wire.distrust()
+		a.line.wire.Distrust()
 	}
 	c.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || cause.NextTarget(f.Code, a.plan.failoverOn)

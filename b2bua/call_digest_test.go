@@ -10,7 +10,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
@@ -236,30 +235,4 @@ func TestSilentAfterChallenge(t *testing.T) {
 			}
 		}
 	})
-}
-
-// noConn is a connection of a transaction that sends nothing.
-type noConn struct{ sip.Connection }
-
-func (noConn) TryClose() (int, error) { return 0, nil }
-
-// The first INVITE's transaction may end after the second one's has begun,
-// which the wire still has to end some day.
-func TestWireKeepsSecondInvite(t *testing.T) {
-	tx := func(key string) *sip.ClientTx {
-		return sip.NewClientTx(key, sip.NewRequest(sip.INVITE, message.ParseURI("sip:a@192.0.2.1")), noConn{}, sip.DefaultLogger())
-	}
-	first, second := tx("1"), tx("2")
-	w := newWire(&stack{}, leg.Local{}, nil, func(leg.Input) bool { return true })
-	w.invite = second
-	w.finished(first, sip.INVITE)
-	if w.invite != second {
-		t.Fatal("the wire forgot the second INVITE")
-	}
-	w.close()
-	select {
-	case <-second.Done():
-	default:
-		t.Error("the second INVITE's transaction goes on")
-	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 )
 
@@ -24,9 +25,9 @@ type Ready struct {
 	Prepared peers.Prepared
 	URI      sip.Uri
 	Dest     netip.AddrPort
-	Flow     *stream     // the connection to dial over; nil: UDP
-	TriedTCP bool        // an INVITE over the budget asked for a connection; without Flow there is none
-	Cause    cause.Cause // CauseNone: ready to dial
+	Flow     *transport.Stream // the connection to dial over; nil: UDP
+	TriedTCP bool              // an INVITE over the budget asked for a connection; without Flow there is none
+	Cause    cause.Cause       // CauseNone: ready to dial
 	Err      error
 	Elapsed  time.Duration // of the API call
 	AskedAPI bool

@@ -101,14 +101,14 @@ func (c *Call) nextDue() bool {
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
-	l.wire.perform(effects)
+	l.wire.Perform(effects)
 	for _, f := range facts {
 		c.mailbox.told(l, f)
 	}
 	if l.leg.Done() {
 		for _, in := range l.sequence.Flush() {
 			_, effects = l.leg.Step(time.Now(), in)
-			l.wire.perform(effects)
+			l.wire.Perform(effects)
 		}
 		c.drop(l)
 	}
@@ -116,7 +116,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 
 // drop lets a leg go that owes nothing any more.
 func (c *Call) drop(l *legOnWire) {
-	l.wire.close()
+	l.wire.Close()
 	c.server.registry.removeLeg(l)
 	for i, o := range c.legs {
 		if o == l {

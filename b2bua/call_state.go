@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -52,16 +53,16 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 }
 
 // putOnWire puts a leg on a wire. flow is its connection, nil over UDP.
-func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *stream) *legOnWire {
+func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
 	l := &legOnWire{leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
 	l.post = func(in leg.Input) bool { return c.mailbox.post(item{line: l, in: in}) }
-	l.wire = newWire(c.server.stack, local, flow, l.post)
+	l.wire = c.server.stack.NewWire(local, flow, l.post)
 	return l
 }
 
 // addLeg is putOnWire for a leg that the call makes, which the server must
 // find.
-func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *stream) *legOnWire {
+func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
 	l := c.putOnWire(leg, local, flow)
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)

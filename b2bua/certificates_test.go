@@ -2,108 +2,21 @@ package b2bua
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"flowbridge/b2bua/cause"
-	"flowbridge/config"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
-// authority signs certificates for a test.
-type authority struct {
-	t    testing.TB
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string // PEM
-}
-
-func newAuthority(t testing.TB, name string) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
-	a.cert, a.key, a.file = a.sign(name, nil)
-	return a
-}
-
-// sign makes a certificate for names, or an authority's own.
-func (a *authority) sign(file string, names []string) (*x509.Certificate, *ecdsa.PrivateKey, string) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
-	tmpl := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: file}, DNSNames: names,
-		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.KeyUsage = true, true, x509.KeyUsageCertSign
-		parent, signer = tmpl, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	path := filepath.Join(a.dir, file+".pem")
-	a.write(path, "CERTIFICATE", der)
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.write(path+".key", "EC PRIVATE KEY", keyDER)
-	return cert, key, path
-}
-
-func (a *authority) write(path, kind string, der []byte) {
-	a.t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-// pair makes a certificate and gives it as a peer shows it.
-func (a *authority) pair(file string, names ...string) tls.Certificate {
-	a.t.Helper()
-	_, _, path := a.sign(file, names)
-	pair, err := tls.LoadX509KeyPair(path, path+".key")
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return pair
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
-}
-
 // tlsConfig is a server on TLS with targets at agent.test and spare.test.
-func tlsConfig(a *authority) string {
-	_, _, own := a.sign("own", []string{"bridge.test"})
+func tlsConfig(a *siptest.Authority) string {
+	_, _, own := a.Sign("own", []string{"bridge.test"})
 	return fmt.Sprintf(`
 sip:
   listen: ["udp://198.51.100.1:5060", "tls://198.51.100.1:5060"]
@@ -118,7 +31,7 @@ routes:
   - {to: "^\\+1507", targets: [agent]}
   - {to: "^\\+1508", targets: [agent, spare]}
   - {to: "^\\+1509", targets: [spare]}
-`, own, a.file)
+`, own, a.File)
 }
 
 // connectTLS opens a connection to the server and shakes hands.
@@ -153,12 +66,12 @@ func (a *streamAgent) acceptTLS(cfg *tls.Config) (*peer, error) {
 // A call over TLS on both sides: the server's name is in SNI and checked, our
 // certificate is shown to who asks for it.
 func TestCallOverTLS(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	agentPair := ca.pair("agent", "agent.test")
+	ca := siptest.NewAuthority(t, "ca")
+	agentPair := ca.Pair("agent", "agent.test")
 	inWorldWith(t, tlsConfig(ca), func(w *world) {
 		agents := w.streamAgent(agentAddr)
 		defer agents.l.Close()
-		carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test"})
+		carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +82,7 @@ func TestCallOverTLS(t *testing.T) {
 		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tls>" {
 			t.Errorf("Contact %s", got)
 		}
-		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()})
+		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +111,7 @@ func TestCallOverTLS(t *testing.T) {
 // too, and requests within the dialog go over TLS (RFC 3261 sections 12.1.1 and
 // 26.2.2).
 func TestCallToSIPSURI(t *testing.T) {
-	ca := newAuthority(t, "ca")
+	ca := siptest.NewAuthority(t, "ca")
 	for name, tt := range map[string]struct {
 		change  []string
 		contact string
@@ -210,7 +123,7 @@ func TestCallToSIPSURI(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, tlsConfig(ca), func(w *world) {
-				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test"})
+				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -244,11 +157,11 @@ func TestCallToSIPSURI(t *testing.T) {
 // A target whose certificate is of another name, or of an authority that is
 // not trusted, or that speaks no TLS at all, is not called.
 func TestTargetNotTrusted(t *testing.T) {
-	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
 	for name, cfg := range map[string]*tls.Config{
-		"other name":      {Certificates: []tls.Certificate{ca.pair("wrong", "wrong.test")}},
-		"other authority": {Certificates: []tls.Certificate{other.pair("agent", "agent.test")}},
-		"old version":     {Certificates: []tls.Certificate{ca.pair("agent", "agent.test")}, MaxVersion: tls.VersionTLS11},
+		"other name":      {Certificates: []tls.Certificate{ca.Pair("wrong", "wrong.test")}},
+		"other authority": {Certificates: []tls.Certificate{other.Pair("agent", "agent.test")}},
+		"old version":     {Certificates: []tls.Certificate{ca.Pair("agent", "agent.test")}, MaxVersion: tls.VersionTLS11},
 		"no TLS":          nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -280,9 +193,9 @@ func TestTargetNotTrusted(t *testing.T) {
 
 // A handshake that is never finished is ended, and old versions are refused.
 func TestCarrierHandshake(t *testing.T) {
-	ca := newAuthority(t, "ca")
+	ca := siptest.NewAuthority(t, "ca")
 	inWorldWith(t, tlsConfig(ca), func(w *world) {
-		if _, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test", MaxVersion: tls.VersionTLS11}); err == nil {
+		if _, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", MaxVersion: tls.VersionTLS11}); err == nil {
 			t.Error("TLS 1.1 was accepted")
 		}
 		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
@@ -291,55 +204,8 @@ func TestCarrierHandshake(t *testing.T) {
 		}
 		begin := time.Now()
 		_, _ = conn.Read(make([]byte, 1))
-		if took := time.Since(begin); took != streamFirst {
-			t.Errorf("a silent connection was ended after %v; want %v", took, streamFirst)
-		}
-	})
-}
-
-// Certificates are read again when they change; a file that can't be used
-// leaves the old one in force.
-func TestCertificateChanges(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	_, _, path := ca.sign("own", []string{"one.test"})
-	synctest.Test(t, func(t *testing.T) {
-		c := newCertificates(config.ListenTLS{Cert: path, Key: path + ".key"}, zerolog.Nop())
-		named := func() string {
-			t.Helper()
-			pair, err := c.pair(path, path+".key")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return pair.Leaf.DNSNames[0]
-		}
-		if got := named(); got != "one.test" {
-			t.Errorf("got %s", got)
-		}
-		touch := func() {
-			t.Helper()
-			time.Sleep(2 * certificateAge)
-			for _, f := range []string{path, path + ".key"} {
-				if err := os.Chtimes(f, time.Now(), time.Now()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		ca.sign("own", []string{"two.test"})
-		touch()
-		if got := named(); got != "two.test" {
-			t.Errorf("got %s after a change", got)
-		}
-		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		touch()
-		if got := named(); got != "two.test" {
-			t.Errorf("got %s after a file that can't be used", got)
-		}
-		ca.sign("own", []string{"three.test"})
-		touch()
-		if got := named(); got != "three.test" {
-			t.Errorf("got %s", got)
+		if took := time.Since(begin); took != firstMessage {
+			t.Errorf("a silent connection was ended after %v; want %v", took, firstMessage)
 		}
 	})
 }
@@ -347,22 +213,22 @@ func TestCertificateChanges(t *testing.T) {
 // A trunk that is known by its client certificate calls from anywhere; without
 // one, or with one of another name or authority, it is a stranger.
 func TestTrunkByCertificate(t *testing.T) {
-	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
 	yaml := strings.Replace(tlsConfig(ca), `sources: ["192.0.2.10"]`, `certificates: [pbx.test]`, 1)
 	for name, pairs := range map[string][]tls.Certificate{
-		"right": {ca.pair("pbx", "pbx.test")}, "none": nil, "other name": {ca.pair("else", "else.test")},
-		"other authority": {other.pair("pbx", "pbx.test")},
+		"right": {ca.Pair("pbx", "pbx.test")}, "none": nil, "other name": {ca.Pair("else", "else.test")},
+		"other authority": {other.Pair("pbx", "pbx.test")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
-				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.pool(), ServerName: "bridge.test", Certificates: pairs})
+				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", Certificates: pairs})
 				if err != nil {
 					t.Fatal(err)
 				}
 				d := carrier.newCall("+15095785607")
 				carrier.invite(d)
 				if name != "right" {
-					carrier.hungUp(2 * streamFirst)
+					carrier.hungUp(2 * firstMessage)
 					return
 				}
 				d.learn(carrier.expect("SIP/2.0 180"))

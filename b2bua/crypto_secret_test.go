@@ -10,15 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/internal/siptest"
-
 	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/transport"
+	"flowbridge/internal/siptest"
 )
 
 // tapped is a log that is a tap, too.
 type tapped struct{ logged }
 
-func (l *tapped) Message(m TapMessage) { _, _ = l.Write(m.Data) }
+func (l *tapped) Message(m transport.TapMessage) { _, _ = l.Write(m.Data) }
 
 // No key is in the log, whatever goes wrong, nor in what a tap sees, nor in what
 // the API shows of a call.

@@ -77,9 +77,7 @@ func TestCancelledReinvitesAreForgotten(t *testing.T) {
 			synctest.Wait()
 		}
 		l := w.server.registry.leg(d.toTag)
-		l.wire.mu.Lock()
-		n := len(l.wire.servers)
-		l.wire.mu.Unlock()
+		n := inside(l.wire, "servers").Len()
 		if n != 0 {
 			t.Errorf("%d transactions are kept", n)
 		}

@@ -1,17 +1,12 @@
 // Package b2bua is the back-to-back user agent: it answers a carrier's INVITE,
 // calls a voice-AI platform for it, and keeps the two dialogs and the media
-// between them together until one side hangs up. It is the only package that
-// knows SIP.
+// between them together until one side hangs up.
 //
 // A message's way in:
 //
-//	UDP socket                 TCP or TLS connection (streams)
-//	  guard                      framing   cuts it into messages
-//	    │                        stream
-//	    └──────────┬───────────────┘
-//	  screen     before the parser: strangers, form, size, caps; stateless
-//	             answers (scan, form)
-//	  sipgo      parser and transactions (stack)
+//	transport    sockets and connections, the screen before the parser,
+//	             transactions (package transport)
+//	  front      the server as its transport sees it
 //	  receive    in a dialog? to its leg : admission, then a new Call
 //
 // A call is one goroutine, Call.run, which owns its legs, the current attempt
@@ -33,11 +28,7 @@
 // still owe their peers is seen through: the answer to a BYE, a cancelled
 // INVITE's end, a 200 that comes late.
 //
-// Locks are in the registry, the admission counts, the inbox, the wire's
-// queue, the stack's caches, the streams, the load, the replays, the throttle
-// and the trace, each held while memory is looked at and no longer. Three are
-// held for more: certificates while a file is read, a feed while a connection
-// is handed to the library, and swap, for reading, while a request is sent, so
-// that no listener is renewed meanwhile. There is none in the files of the call
-// and its legs.
+// Locks are in the registry, the admission counts, the inbox, the tapes, the
+// replays and the throttle, each held while memory is looked at and no longer.
+// There is none in the files of the call and its legs.
 package b2bua

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,6 +16,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
 
@@ -123,8 +123,11 @@ type TargetReport struct {
 // opens no socket, sends nothing and looks up no name. preparers answer with a
 // made-up id, or not at all.
 func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question) (Explanation, error) {
-	s := unplugged(cfg, preparers)
-	defer s.cancel()
+	s, err := newServer(Options{Config: cfg, Preparers: preparers, Log: zerolog.Nop()}, transport.Unplugged)
+	if err != nil {
+		return Explanation{}, err
+	}
+	defer s.Close()
 	x := explainer{server: s, q: q}
 	if err := x.nameTrunk(); err != nil {
 		return Explanation{}, err
@@ -161,27 +164,6 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr)
 	defer c.cancel()
 	return x.out, x.call(c)
-}
-
-// unplugged is a server without sockets.
-func unplugged(cfg *config.Config, preparers map[string]peers.Preparer) *Server {
-	s := &Server{
-		cfg: cfg, log: zerolog.Nop(), mint: message.NewMinter([32]byte{}),
-		admission: peers.NewAdmission(cfg, preparers), registry: newRegistry(),
-	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.stack = &stack{
-		log: s.log, ctx: s.ctx, cfg: cfg.SIP, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
-		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{},
-	}
-	for _, l := range cfg.SIP.Listen {
-		if message.IsStream(l.Transport) {
-			s.stack.listeners = append(s.stack.listeners, streamListener{transport: l.Transport, local: l.AddrPort})
-		} else {
-			s.stack.sockets = append(s.stack.sockets, &guard{local: l.AddrPort})
-		}
-	}
-	return s
 }
 
 // explainer is one run of Explain.
@@ -237,8 +219,8 @@ func (x *explainer) arrival() string {
 	if x.trunk != nil && len(x.trunk.Config.Certificates) > 0 {
 		return config.TransportTLS
 	}
-	if st := x.server.stack; len(st.sockets) == 0 && len(st.listeners) > 0 {
-		return st.listeners[0].transport
+	if all := x.server.Listeners(); len(all) > 0 && message.IsStream(all[0].Transport) {
+		return all[0].Transport
 	}
 	return ""
 }
@@ -257,7 +239,7 @@ func (x *explainer) sender() peers.Sender {
 }
 
 // screened says whether the guard keeps the call from being parsed, as
-// screen.judge does. That there is room is taken for granted.
+// transport does. That there is room is taken for granted.
 func (x *explainer) screened(text []byte) bool {
 	if who := x.server.admission.Peers.Load().Standing(x.sender()); !who.Known && !who.Open {
 		x.refuse(0, "", "the address belongs to no trunk: no answer at all")
@@ -268,7 +250,7 @@ func (x *explainer) screened(text []byte) bool {
 		x.refuse(0, "", "it is not SIP: no answer at all")
 		return true
 	}
-	status := x.server.newScreen(message.TransportName(x.transport), nil).objection(msg, len(text))
+	status := x.server.stack.Objection(msg, len(text))
 	if status == "" {
 		return false
 	}
@@ -350,7 +332,7 @@ func (x *explainer) source() netip.Addr {
 
 // local is what we would be called by a peer.
 func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
-	l, err := x.server.stack.localFor(transport, peer)
+	l, err := x.server.stack.LocalFor(transport, peer)
 	if err != nil {
 		x.note("our address toward %v is not known (%v): this-host.invalid stands for it", peer, err)
 		l = leg.Local{Transport: transport, Host: "this-host.invalid", Port: 5060}
@@ -436,7 +418,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
 		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
-		r.Transport, ready.Flow = config.TransportTCP, &stream{}
+		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
 		l, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
 	}
 	if err != nil {

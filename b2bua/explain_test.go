@@ -15,6 +15,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 func testConfigured(t *testing.T, yaml string) *config.Config {
@@ -65,8 +66,8 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 
 // So it is for every kind of target, and whatever is left out or passed on.
 func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	pair := ca.pair("agent", "agent.test")
+	ca := siptest.NewAuthority(t, "ca")
+	pair := ca.Pair("agent", "agent.test")
 	six := netip.MustParseAddrPort("[2001:db8::20]:32681")
 	long := "X-Long: " + strings.Repeat("x", 500) + "\n"
 	privacy := "Privacy: id\nP-Asserted-Identity: <sip:+15075550199@x>\nDiversion: <sip:+15075550111@x>\nX-Customer: 7\n"
@@ -240,7 +241,7 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 
 // A trunk that is known by its certificate calls over TLS, also a sips URI.
 func TestExplainTrunkWithCertificate(t *testing.T) {
-	cfg := testConfigured(t, strings.Replace(tlsConfig(newAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
+	cfg := testConfigured(t, strings.Replace(tlsConfig(siptest.NewAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
 	x, err := Explain(cfg, nil, Question{From: "1", To: "sips:+15075785607@bridge.test"})
 	if err != nil || x.Trunk != "carrier" || x.Refused || len(x.Targets) != 1 || x.Targets[0].Cause != cause.None {
 		t.Errorf("got %+v, %v", x, err)

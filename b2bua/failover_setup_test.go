@@ -169,7 +169,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 	t.Helper()
 	inWorldOf(t, yaml, func(o *Options) {
-		o.Lookup = func(ctx context.Context, host string) (netip.Addr, error) {
+		o.Network.Lookup = func(ctx context.Context, host string) (netip.Addr, error) {
 			if host == "hangs.test" {
 				<-ctx.Done()
 				return netip.Addr{}, ctx.Err()

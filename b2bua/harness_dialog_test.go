@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"flowbridge/b2bua/message"
@@ -91,4 +92,14 @@ Contact: <sip:agent@%s%s>
 
 %s`, method, message.AddrSpec(invite.value("Contact")), message.ViaTransport(p.transport()), p.conn.LocalAddr(), method, seq, invite.value("To"), tag,
 		invite.value("From"), invite.value("Call-ID"), seq, method, p.conn.LocalAddr(), transportParam(p.transport()), extra, len(sdp), sdp))
+}
+
+// inside is a field of a field of what v points to, for tables that have to be
+// empty and that nobody but a test asks for. Nothing may use them meanwhile.
+func inside(v any, path ...string) reflect.Value {
+	at := reflect.ValueOf(v)
+	for _, name := range path {
+		at = reflect.Indirect(at).FieldByName(name)
+	}
+	return at
 }

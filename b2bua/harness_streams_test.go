@@ -31,6 +31,12 @@ routes:
   - {to: "^\\+1509", targets: [spare]}
 `
 
+// What docs/configuration.md says of connections.
+const (
+	firstMessage   = 10 * time.Second // a stranger's first, and any message from its first byte to its last
+	idleConnection = 30 * time.Minute
+)
+
 // endpoint is what a peer sends by and is known as.
 type endpoint interface {
 	LocalAddr() net.Addr
@@ -75,7 +81,9 @@ func (w *world) connect(from netip.Addr) *peer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.streamPeer(conn)
+	p := w.streamPeer(conn)
+	w.connected = append(w.connected, p)
+	return p
 }
 
 // streamPeer reads a connection.
@@ -83,6 +91,7 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 	p := &peer{w: w, conn: conn, in: make(chan received, 1000)}
 	go func() {
 		defer close(p.in)
+		defer p.ended.Store(true)
 		f := message.Framer{Src: conn, Limit: 65536}
 		for {
 			raw, err := f.Next()
@@ -155,16 +164,18 @@ func (p *peer) hungUp(d time.Duration) {
 	}
 }
 
-// connections counts those that are open.
-func (w *world) connections() int {
-	s := w.server.stack.streams
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.live)
-}
-
 func (p *peer) drainFor(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 	p.rest()
+}
+
+// connections counts those to the server that are open.
+func (w *world) connections() (open int) {
+	for _, p := range w.connected {
+		if !p.ended.Load() {
+			open++
+		}
+	}
+	return open
 }

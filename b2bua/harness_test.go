@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
@@ -25,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	SetProcessDefaults()
+	transport.SetProcessDefaults()
 	os.Exit(m.Run())
 }
 
@@ -76,6 +76,7 @@ type world struct {
 	panics    uint64        // that the test causes
 	dials     atomic.Int32  // that the server made
 	holdDials chan struct{} // connections are opened when it is closed
+	connected []*peer       // by connections to the server
 }
 
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
@@ -121,10 +122,12 @@ func newWorld(t testing.TB, yaml string, change func(*Options)) *world {
 	}
 	options := Options{
 		Config: cfg, Relay: w.relay, Sink: w.sink, Preparers: preparers,
-		Listen:       func(a netip.AddrPort) (Socket, error) { return w.sw.Listen(a) },
-		ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
-		Dial:         w.dial,
-		Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
+		Network: transport.Network{
+			Listen:       func(a netip.AddrPort) (transport.Socket, error) { return w.sw.Listen(a) },
+			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
+			Dial:         w.dial,
+			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
+		},
 	}
 	change(&options)
 	if w.server, err = NewServer(options); err != nil {
@@ -146,7 +149,7 @@ func (w *world) finish() {
 		w.t.Errorf("%d pending INVITEs or CANCELs are left", n)
 	}
 	for _, kind := range []string{"clientTransactions", "serverTransactions"} {
-		items := reflect.ValueOf(w.server.stack.tx).Elem().FieldByName(kind).Elem().FieldByName("items")
+		items := inside(w.server.stack, "tx", kind, "items")
 		if n := items.Len(); n != 0 {
 			w.t.Errorf("%d %s are left: %v", n, kind, items.MapKeys())
 		}
@@ -221,6 +224,8 @@ type peer struct {
 	in   chan received
 	seen []string // every message that came, owned by its reader
 	seq  int
+
+	ended atomic.Bool // its connection was closed, by either end
 }
 
 type received struct {

@@ -16,6 +16,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
@@ -96,8 +97,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	sw := memnet.New()
 	s, err := NewServer(Options{
 		Config: cfg, Relay: &fakeRelay{}, Sink: &fakeSink{}, Preparers: map[string]peers.Preparer{"agent": &fakePreparer{}}, Log: zerolog.Nop(),
-		Listen: func(a netip.AddrPort) (Socket, error) { return sw.Listen(a) },
-		Lookup: noNames,
+		Network: transport.Network{Listen: func(a netip.AddrPort) (transport.Socket, error) { return sw.Listen(a) }, Lookup: noNames},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -194,9 +194,7 @@ func TestRefusedReinvitesAreForgotten(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		l := w.server.registry.leg(message.TagOf(invite.req().From().Params))
-		l.wire.mu.Lock()
-		n := len(l.wire.servers)
-		l.wire.mu.Unlock()
+		n := inside(l.wire, "servers").Len()
 		if n > 1 {
 			t.Errorf("%d transactions are kept", n)
 		}

@@ -1,10 +1,7 @@
 package b2bua
 
 import (
-	"net/netip"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -13,23 +10,10 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// sender gives what a transport knows of where a message comes from.
-func (s *Server) sender(transport string, source netip.AddrPort) peers.Sender {
-	from := peers.Sender{Addr: source}
-	if s.certNames != nil && !strings.EqualFold(transport, "udp") {
-		from.Names = s.certNames(transport, source)
-	}
-	return from
-}
-
-func (s *Server) senderOf(req *sip.Request) peers.Sender {
-	return s.sender(req.Transport(), message.ParseSource(req.Source()))
-}
-
 // identify finds the trunk that a request is from. Where that is none, or has
 // to prove itself first, the request is answered here.
 func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers.Snapshot, t *peers.Trunk) {
-	from := s.senderOf(req)
+	from := s.stack.SenderOf(req)
 	p = s.admission.Peers.Load()
 	fit := p.Candidates(req, from)
 	if len(fit) == 0 {
@@ -71,11 +55,11 @@ func contenders(fit []*peers.Trunk, from peers.Sender) (asked []*peers.Trunk, fa
 func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how peers.Proof, from peers.Sender) {
 	switch how {
 	case peers.ProofNone, peers.ProofStale, peers.ProofRight:
-		s.rejected.Challenged.Add(1)
+		s.stack.Rejections().Challenged.Add(1)
 	case peers.ProofWrong:
-		s.noteRejected(&s.rejected.Unauthorized, from.Addr, "unauthorized")
+		s.stack.Reject(&s.stack.Rejections().Unauthorized, from.Addr, "unauthorized")
 	case peers.ProofBlocked:
-		s.noteRejected(&s.rejected.Throttled, from.Addr, "throttled")
+		s.stack.Reject(&s.stack.Rejections().Throttled, from.Addr, "throttled")
 		s.replyOnce(req, tx, 403)
 		return
 	}
@@ -89,7 +73,7 @@ func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, 
 		tx.Terminate()
 		return
 	}
-	s.noteRejected(&s.rejected.NoTrunk, from.Addr, "no_trunk")
+	s.stack.Reject(&s.stack.Rejections().NoTrunk, from.Addr, "no_trunk")
 	s.replyOnce(req, tx, 403)
 }
 
@@ -97,13 +81,6 @@ func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, 
 // section 26.3.2.4): its timers would send the answer again and again to a
 // source that may be forged.
 func (s *Server) replyOnce(req *sip.Request, tx *sip.ServerTx, code int, headers ...sip.Header) {
-	s.reply(req, tx, code, message.StatusText(code), headers...)
+	s.stack.Reply(req, tx, code, message.StatusText(code), headers...)
 	tx.Terminate()
-}
-
-// noteRejected is screen.rejected for what was parsed already.
-func (s *Server) noteRejected(count *atomic.Uint64, from netip.AddrPort, reason string) {
-	if n := count.Add(1); s.mayLog.Allow() {
-		s.log.Warn().Stringer("src", from).Str("reason", reason).Uint64("count", n).Msg("sip rejected")
-	}
 }

@@ -43,11 +43,11 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 	if at >= 0 && s.cfg.Media.Listen[at].Advertise.IsValid() {
 		public = s.cfg.Media.Listen[at].Advertise.String()
 	}
-	if s.stack.isAdvertised(public, peer) {
+	if s.stack.IsAdvertised(public, peer) {
 		return netip.ParseAddr(public)
 	}
 	if bind.IsUnspecified() {
-		return s.stack.sourceToward(peer)
+		return s.stack.SourceToward(peer)
 	}
 	return bind, nil
 }

@@ -9,80 +9,13 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
-	"flowbridge/config"
-	"flowbridge/internal/siptest"
+	"flowbridge/b2bua/transport"
 	"flowbridge/store"
 )
 
-// A queue that stands for an interval is overload; one that drains now and then
-// is not, however long it gets.
-func TestLoad(t *testing.T) {
-	const ms = time.Millisecond
-	type measured struct {
-		at, delay time.Duration
-		want      bool
-	}
-	for name, series := range map[string][]measured{
-		"quiet":              {{0, 0, false}, {50 * ms, ms, false}, {900 * ms, 500 * ms, false}},
-		"one burst":          {{0, 900 * ms, false}, {50 * ms, 900 * ms, false}, {99 * ms, 900 * ms, false}, {120 * ms, 0, false}},
-		"a standing queue":   {{0, 501 * ms, false}, {50 * ms, 600 * ms, false}, {100 * ms, 501 * ms, true}, {300 * ms, 2 * time.Second, true}},
-		"it drains":          {{0, 600 * ms, false}, {100 * ms, 600 * ms, true}, {150 * ms, 500 * ms, false}, {160 * ms, 600 * ms, false}},
-		"drained in between": {{0, 600 * ms, false}, {90 * ms, 400 * ms, false}, {100 * ms, 600 * ms, false}, {200 * ms, 600 * ms, true}},
-		"rare bursts":        {{0, 600 * ms, false}, {2 * time.Second, 600 * ms, false}, {4 * time.Second, 600 * ms, false}},
-		"one measurement":    {{0, time.Hour, false}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l, start := &load{limit: 500 * ms}, time.Now()
-			for _, m := range series {
-				now := start.Add(m.at)
-				l.note(now, m.delay)
-				if got := l.overloaded(now); got != m.want {
-					t.Errorf("after %v: %v; want %v", m.at, got, m.want)
-				}
-			}
-			if last := start.Add(series[len(series)-1].at); l.overloaded(last.Add(loadMemory + ms)) {
-				t.Error("overloaded although nothing comes any more")
-			}
-		})
-	}
-}
-
-// The wait for a goroutine counts, and that in the socket; one message is
-// measured at a time, and not each.
-func TestProbe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &load{limit: 500 * time.Millisecond}
-		var waiting []func()
-		run := func(f func()) { waiting = append(waiting, f) }
-		for range 3 {
-			l.probe(run, 300*time.Millisecond, time.Now())
-		}
-		time.Sleep(250 * time.Millisecond)
-		l.probe(run, 0, time.Now())
-		if len(waiting) != 1 {
-			t.Fatalf("%d messages are measured; want 1", len(waiting))
-		}
-		waiting[0]()
-		if l.since.IsZero() {
-			t.Error("550 ms are not over 500 ms")
-		}
-		l.probe(run, 0, time.Now())
-		waiting[1]()
-		if !l.since.IsZero() {
-			t.Error("nothing is over 500 ms")
-		}
-		l.probe(run, 0, time.Now())
-		if len(waiting) != 2 {
-			t.Error("two messages at the same moment are measured")
-		}
-	})
-}
-
 // slowSocket has its datagrams lie in the socket for some time.
 type slowSocket struct {
-	Socket
+	transport.Socket
 	wait *atomic.Int64
 }
 
@@ -97,8 +30,8 @@ func (s slowSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.T
 func TestOverload(t *testing.T) {
 	var wait atomic.Int64
 	slow := func(o *Options) {
-		open := o.Listen
-		o.Listen = func(a netip.AddrPort) (Socket, error) {
+		open := o.Network.Listen
+		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
 			s, err := open(a)
 			return slowSocket{s, &wait}, err
 		}
@@ -184,59 +117,4 @@ func TestSetups(t *testing.T) {
 			w.record()
 		}
 	})
-}
-
-func BenchmarkJudge(b *testing.B) {
-	s := judgeServer(b)
-	sc := s.newScreen("udp", nil)
-	out := make([]byte, 0, 4096)
-	for name, c := range judged(s) {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if v := sc.judge(c.message, c.from); v.status != "" {
-					out = v.appendRefusal(out[:0], c.message, c.from)
-				}
-			}
-		})
-	}
-}
-
-type judgedCase struct {
-	from    netip.AddrPort
-	message []byte
-	status  string
-}
-
-func judged(s *Server) map[string]judgedCase {
-	d := (&peer{}).newCall("+15075785607")
-	invite, bye := siptest.CRLF(d.request("INVITE")), siptest.CRLF(d.request("BYE"))
-	// The answer of a stranger with a branch that looks like ours.
-	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", message.MintedLen) + "\n\n")
-	if ok := s.admission.Enter(s.admission.Peers.Load().Trunks[2]); ok != peers.CapacityFree {
-		return nil
-	}
-	return map[string]judgedCase{
-		"a stranger's BYE":    {roamingAddr, bye, ""},
-		"a stranger's answer": {roamingAddr, answer, ""},
-		"not SIP":             {roamingAddr, []byte("GET / HTTP/1.1\r\n\r\n"), ""},
-		"full":                {netip.MustParseAddrPort("192.0.2.11:5060"), invite, "503"},
-		"challenged":          {roamingAddr, invite, "401"},
-	}
-}
-
-// judgeServer has just what the guard asks.
-func judgeServer(t testing.TB) *Server {
-	t.Helper()
-	env := func(string) (string, bool) { return "secret", true }
-	// One trunk that may be anywhere would make room for the full one.
-	yaml := strings.Replace(authConfig, "auth: {username: acme, password_env: P}}", "auth: {username: acme, password_env: P}, match: {port: 6060}}", 1)
-	cfg, err := config.Parse("test.yaml", []byte(yaml), env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Server{
-		cfg: cfg, mint: message.NewMinter([32]byte{1}), admission: peers.NewAdmission(cfg, nil), registry: newRegistry(),
-		load: load{limit: time.Second},
-	}
 }

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 )
@@ -55,19 +54,4 @@ func TestMatchDecides(t *testing.T) {
 			t.Errorf("the call is of trunk %s", r.Trunk)
 		}
 	})
-}
-
-// The names of a TLS client certificate come from the transport, not for UDP.
-func TestSenderNames(t *testing.T) {
-	s := &Server{}
-	if from := s.sender("TLS", carrierAddr); from.Names != nil {
-		t.Errorf("names %v without a hook", from.Names)
-	}
-	s.certNames = func(transport string, source netip.AddrPort) []string { return []string{transport, source.String()} }
-	if from := s.sender("tls", carrierAddr); len(from.Names) != 2 || from.Names[1] != carrierAddr.String() || from.Addr != carrierAddr {
-		t.Errorf("the sender is %+v", from)
-	}
-	if from := s.sender("UDP", carrierAddr); from.Names != nil {
-		t.Errorf("names %v over UDP", from.Names)
-	}
 }

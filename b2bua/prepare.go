@@ -7,12 +7,11 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
 
@@ -29,12 +28,12 @@ func (e *PrepareError) Unwrap() error { return e.Err }
 
 // prepare does what an attempt needs before its INVITE: the platform's id and
 // the address of its SIP host.
-func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars, stack *stack) Ready {
+func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars, stack *transport.Stack) Ready {
 	out := requestTarget(ctx, number, t, vars)
 	if out.Cause != cause.None {
 		return out
 	}
-	addr, err := stack.resolve(ctx, out.URI.Host)
+	addr, err := stack.Resolve(ctx, out.URI.Host)
 	if err != nil {
 		out.Cause, out.Err = cause.DNSFailed, err
 		return out
@@ -45,8 +44,8 @@ func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars,
 	}
 	out.Dest = netip.AddrPortFrom(addr, port)
 	if message.IsStream(t.Config.Transport) {
-		if out.Flow, err = stack.connectTo(ctx, t.Config, t.Config.Transport, out.URI, out.Dest); err != nil {
-			out.Cause, out.Err = causeOfError(err), err
+		if out.Flow, err = stack.Connect(ctx, t.Config, t.Config.Transport, out.URI, out.Dest); err != nil {
+			out.Cause, out.Err = transport.CauseOf(err), err
 		}
 	}
 	return out
@@ -92,42 +91,6 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 	out.URI = uri
 	return out
 }
-
-// connectTo gives a connection to a target.
-func (s *stack) connectTo(ctx context.Context, t *config.Target, transport string, uri sip.Uri, dest netip.AddrPort) (*stream, error) {
-	peer := streamPeer{}
-	if transport == config.TransportTLS {
-		peer = streamPeer{serverName: t.TLS.ServerName, tls: t.TLS}
-		if peer.serverName == "" {
-			peer.serverName = message.TrimBrackets(uri.Host)
-		}
-	}
-	return s.streams.connect(ctx, transport, dest, peer)
-}
-
-// connectInstead gives a TCP connection to a target over UDP. One that can't be
-// opened is not tried again for a while: each call would wait for it.
-func (s *stack) connectInstead(ctx context.Context, t *config.Target, f Ready) (*stream, error) {
-	now := time.Now()
-	s.mu.Lock()
-	refused := s.noTCP[f.Dest]
-	s.mu.Unlock()
-	if now.Before(refused) {
-		return nil, fmt.Errorf("no TCP to %v: %w", f.Dest, errTriedBefore)
-	}
-	c, err := s.connectTo(ctx, t, config.TransportTCP, f.URI, f.Dest)
-	if err != nil && ctx.Err() == nil {
-		s.mu.Lock()
-		remember(s.noTCP, f.Dest, now.Add(noTCPFor))
-		s.mu.Unlock()
-	}
-	return c, err
-}
-
-// noTCPFor is how long a target is taken to have no TCP.
-const noTCPFor = 30 * time.Second
-
-var errTriedBefore = errors.New("it could not be opened a moment ago")
 
 func prepareRequest(p *config.Prepare, vars config.Vars) (peers.PrepareRequest, error) {
 	req := peers.PrepareRequest{CallID: vars.CallID, ModelID: p.ModelID, WorkspaceID: p.WorkspaceID}

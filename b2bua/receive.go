@@ -2,16 +2,14 @@ package b2bua
 
 import (
 	"net/netip"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -19,102 +17,12 @@ import (
 // parkedMax bounds how many CANCELs wait for their INVITE at a time.
 const parkedMax = 1000
 
-// stamp sees every message before its transaction does. A new INVITE gets our
-// To tag here: the transaction answers CANCEL and timeouts by itself, and all
-// its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
-func (s *Server) stamp(msg sip.Message) {
-	req, ok := msg.(*sip.Request)
-	if !ok {
-		if res, ok := msg.(*sip.Response); ok {
-			s.dropSpoiled(res)
-		}
-		return
-	}
-	// The library gives the method capitals, the guard has compared it with
-	// CSeq's as it came; they count (RFC 3261 section 7.1). The version's don't.
-	if cseq := req.CSeq(); cseq != nil && strings.EqualFold(string(cseq.MethodName), string(req.Method)) {
-		req.Method = cseq.MethodName
-	}
-	req.SipVersion = "SIP/2.0"
-	source := message.ParseSource(req.Source())
-	if via := req.Via(); via != nil {
-		s.noteSource(req, via, source)
-	}
-	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
-	if to != nil && from != nil {
-		tidyTag(to.Params)
-		tidyTag(from.Params)
-	}
-	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
-	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && message.TagOf(to.Params) == "" {
-		to.Params.Add("tag", s.tagFor(req))
-	}
-}
-
-// dropSpoiled hides a 2xx that makes a dialog and whose Contact or Record-Route
-// can't be read from its transaction: without Via it belongs to none. In other
-// answers they don't matter.
-func (s *Server) dropSpoiled(res *sip.Response) {
-	if !res.IsSuccess() || message.SpoiledIn(res.Headers()) == "" {
-		return
-	}
-	s.rejected.Malformed.Add(1)
-	for res.RemoveHeader("Via") {
-	}
-}
-
-// tidyTag gives a tag the spelling that the library looks for.
-func tidyTag(params sip.HeaderParams) {
-	for i, p := range params {
-		if message.IsTag(p.K) {
-			params[i] = sip.HeaderKV{K: "tag", V: strings.TrimSpace(p.V)}
-		}
-	}
-}
-
-func (s *Server) tagFor(req *sip.Request) string {
-	return s.mint.TagFor(req.CallID().Value(), message.TagOf(req.From().Params), strconv.Itoa(int(req.CSeq().SeqNo)))
-}
-
-// noteSource adds received where Via names another host than the datagram
-// came from (RFC 3261 section 18.2.1), and has the answer go to the source
-// port for trunks behind NAT (RFC 3581, unasked).
-func (s *Server) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
-	sentBy, err := netip.ParseAddr(message.TrimBrackets(via.Host))
-	if err == nil && sentBy.Unmap() == source.Addr() {
-		return
-	}
-	via.Params.Add("received", source.Addr().String())
-	if via.Params.Has("rport") {
-		return
-	}
-	t := s.admission.Peers.Load().Likely(req, s.senderOf(req))
-	if t == nil {
-		return
-	}
-	private := err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source.Addr())
-	if t.Config.NAT == config.NATOn || (t.Config.NAT == config.NATAuto && private) {
-		via.Params.Add("rport", "")
-	}
-}
-
-// onRequest is every request that is not a retransmission, on a goroutine of
-// its own.
+// onRequest is every well-formed request that is not a retransmission.
 func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.panicked(&s.log, "request", v)
-			tx.Terminate()
-		}
-	}()
-	if problem := message.Malformed(req); problem != "" {
-		s.reply(req, tx, 400, problem)
-		return
-	}
 	switch {
 	case req.Method == sip.CANCEL:
 		s.onEarlyCancel(req, tx)
-	case req.Method == sip.INVITE && message.TagOf(req.To().Params) == s.tagFor(req):
+	case req.Method == sip.INVITE && message.TagOf(req.To().Params) == s.mint.RequestTag(req):
 		s.onInvite(req, tx)
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
@@ -123,27 +31,10 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	case req.Method == sip.ACK:
 		tx.Terminate()
 	case leg.Allowed(leg.Methods, req.Method): // BYE without a dialog
-		s.reply(req, tx, 481, message.StatusText(481))
+		s.stack.Reply(req, tx, 481, message.StatusText(481))
 	default:
 		code := leg.NotTaken(req.Method)
-		s.reply(req, tx, code, message.StatusText(code), leg.AllowHeader(s.admission.Peers.Load().Allow))
-	}
-}
-
-// reply answers a request that belongs to no call. ACK has no answer.
-func (s *Server) reply(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
-	if req.Method == sip.ACK {
-		tx.Terminate()
-		return
-	}
-	res := sip.NewResponseFromRequest(req, code, reason, nil)
-	for _, h := range headers {
-		res.AppendHeader(h)
-	}
-	res.AppendHeader(sip.NewHeader("Server", outbound.AgentName))
-	err := tx.Respond(res)
-	if err != nil || req.Method == sip.CANCEL {
-		tx.Terminate() // the library writes an answer to CANCEL past its own state machine
+		s.stack.Reply(req, tx, code, message.StatusText(code), leg.AllowHeader(s.admission.Peers.Load().Allow))
 	}
 }
 
@@ -152,29 +43,29 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	tag := message.TagOf(req.To().Params)
 	l := s.registry.leg(tag)
 	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, message.BranchOf(req)) {
-		s.reply(req, tx, 200, message.StatusText(200))
+		s.stack.Reply(req, tx, 200, message.StatusText(200))
 		return
 	}
 	if l == nil || l.callID != req.CallID().Value() {
 		s.replyOnce(req, tx, 481)
 		return
 	}
-	l.wire.follow(s.flowOf(req))
+	l.wire.Follow(s.stack.StreamOf(req))
 	in := leg.RequestIn{Req: req, Source: message.ParseSource(req.Source())}
 	if req.Method == sip.ACK {
 		tx.Terminate() // an ACK is no transaction
 		l.post(in)
 		return
 	}
-	l.wire.serve(req, tx)
+	l.wire.Serve(req, tx)
 	if req.Method == sip.INVITE {
-		respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
+		transport.Trying(req, tx)
 		l.cancellable(req, tx)
 	}
 	if l.post(in) {
 		return
 	}
-	l.wire.forget(tx)
+	l.wire.Forget(tx)
 	if s.registry.leg(tag) == l { // it has more to do than it can
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
@@ -185,22 +76,22 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 // onOptions answers whoever is a trunk by its address or certificate, and
 // others who prove that they are one.
 func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
-	from := s.senderOf(req)
+	from := s.stack.SenderOf(req)
 	if !s.admission.Peers.Load().Standing(from).Known {
 		if _, t := s.identify(req, tx); t == nil {
 			return
 		}
 	}
 	if s.Draining() {
-		s.reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
+		s.stack.Reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
 		return
 	}
 	o := leg.PeerOptions{Rel100: config.Rel100Supported, Allow: s.admission.Peers.Load().Allow}
 	if code, reason, headers := leg.Unsupported(req, o); code != 0 {
-		s.reply(req, tx, code, reason, headers...)
+		s.stack.Reply(req, tx, code, reason, headers...)
 		return
 	}
-	s.reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
+	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }
 
 // onInvite admits a new call, or says why not.
@@ -219,35 +110,35 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	if s.looped(req) {
-		s.reply(req, tx, 482, message.StatusText(482))
+		s.stack.Reply(req, tx, 482, message.StatusText(482))
 		return
 	}
 	if code, reason, headers := s.refusal(req, t.Options(p)); code != 0 {
-		s.noteRefused(req, code, reason)
-		s.reply(req, tx, code, reason, headers...)
+		s.stack.LogRefused(req, code, reason)
+		s.stack.Reply(req, tx, code, reason, headers...)
 		return
 	}
-	local, err := s.stack.localFor(transportOf(req), source.Addr())
+	local, err := s.stack.LocalFor(message.TransportOf(req), source.Addr())
 	if err != nil {
 		s.log.Error().Err(err).Msg("no address toward the peer")
-		s.reply(req, tx, 500, message.StatusText(500))
+		s.stack.Reply(req, tx, 500, message.StatusText(500))
 		return
 	}
 	if why := s.admission.Enter(t); why != peers.CapacityFree {
 		s.noteFull(why, source)
-		s.reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
+		s.stack.Reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
 		return
 	}
-	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
+	transport.Trying(req, tx)
 	s.begin(req, tx, p, t, source, local)
 }
 
 func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 	if why == peers.CapacitySetups {
-		s.noteRejected(&s.rejected.Setups, source, "setups")
+		s.stack.Reject(&s.stack.Rejections().Setups, source, "setups")
 		return
 	}
-	s.noteRejected(&s.rejected.Full, source, "full")
+	s.stack.Reject(&s.stack.Rejections().Full, source, "full")
 }
 
 // onKnownInvite is an INVITE that made a call already: a retransmission that
@@ -258,11 +149,11 @@ func (s *Server) onKnownInvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx)
 		tx.Terminate()
 		return
 	}
-	if !s.admission.Peers.Load().Standing(s.senderOf(req)).Known {
+	if !s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Known {
 		tx.Terminate() // a stranger who has seen the INVITE
 		return
 	}
-	s.reply(req, tx, 482, message.StatusText(482))
+	s.stack.Reply(req, tx, 482, message.StatusText(482))
 }
 
 // begin makes the call of an admitted INVITE and starts it.
@@ -275,15 +166,15 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	}()
 	c := s.newCall(req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
-	c.a = c.putOnWire(leg, local, s.flowOf(req))
+	c.a = c.putOnWire(leg, local, s.stack.StreamOf(req))
 	c.a.branch = message.BranchOf(req)
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
-	c.a.wire.tls = s.callerTLS(t)
-	c.a.wire.serve(req, tx)
+	c.a.wire.TLS = s.callerTLS(t)
+	c.a.wire.Serve(req, tx)
 	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
 		c.cancel()
-		c.a.wire.close()
-		s.reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
+		c.a.wire.Close()
+		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
 		return
 	}
 	c.legs = append(c.legs, c.a)
@@ -306,22 +197,6 @@ func (s *Server) trunkTLS() config.TargetTLS {
 	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
 }
 
-// transportOf is what a message came by: config.Transport…; empty: udp.
-func transportOf(msg sip.Message) string {
-	if t := strings.ToLower(msg.Transport()); message.IsStream(t) {
-		return t
-	}
-	return ""
-}
-
-// flowOf is the connection that a message came by; nil over UDP.
-func (s *Server) flowOf(msg sip.Message) *stream {
-	if t := transportOf(msg); t != "" {
-		return s.stack.streams.findAny(t, message.ParseSource(msg.Source()))
-	}
-	return nil
-}
-
 // onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
 // its way through another goroutine: it is waited for, for T1.
 func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
@@ -331,20 +206,20 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case invite != nil: // it came meanwhile
 		_ = invite.Receive(req)
-		s.reply(req, tx, 200, message.StatusText(200))
+		s.stack.Reply(req, tx, 200, message.StatusText(200))
 		return
 	case !parked:
-		s.reply(req, tx, 481, message.StatusText(481))
+		s.stack.Reply(req, tx, 481, message.StatusText(481))
 		return
 	}
 	timer := time.NewTimer(leg.T1)
 	defer timer.Stop()
 	select {
 	case <-early.met:
-		s.reply(req, tx, 200, message.StatusText(200))
+		s.stack.Reply(req, tx, 200, message.StatusText(200))
 	case <-timer.C:
 		s.registry.unpark(key)
-		s.reply(req, tx, 481, message.StatusText(481))
+		s.stack.Reply(req, tx, 481, message.StatusText(481))
 	case <-s.ctx.Done():
 		tx.Terminate()
 	}
@@ -357,7 +232,6 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 // can provoke in this way is bounded in rate, and in time to that of a
 // transaction.
 func (s *Server) onStrayResponse(res *sip.Response) {
-	defer s.stack.recovered("response")
 	cseq, from := res.CSeq(), res.From()
 	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil || res.Via() == nil ||
 		cseq.MethodName != sip.INVITE || res.StatusCode < 200 {
@@ -374,8 +248,11 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 	switch {
 	case res.StatusCode >= 300:
 		s.ackStray(res, l)
-	case l == nil || !l.post(responseIn(res)):
-		s.hangupStray(responseIn(res))
+	default:
+		in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
+		if l == nil || !l.post(in) {
+			s.hangupStray(in)
+		}
 	}
 }
 
@@ -384,13 +261,13 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 // those are the same.
 func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	source := message.ParseSource(res.Source())
-	local, err := s.stack.localFor(transportOf(res), source.Addr())
+	local, err := s.stack.LocalFor(message.TransportOf(res), source.Addr())
 	if err != nil {
 		return
 	}
 	uri := res.To().Address
 	if l != nil {
-		uri = l.wire.lastInvited()
+		uri = l.wire.LastInvited()
 	}
 	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()
@@ -403,14 +280,14 @@ func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	}
 	ack.AppendHeader(&sip.CSeqHeader{SeqNo: res.CSeq().SeqNo, MethodName: sip.ACK})
 	ack.SetBody(nil)
-	briefWire(s.stack, local, s.flowOf(res)).perform([]leg.Effect{
+	s.stack.Send(local, s.stack.StreamOf(res), []leg.Effect{
 		leg.SendACK{Req: ack, To: leg.Hop{Transport: local.Transport, Addr: source}},
 	})
 }
 
 func (s *Server) hangupStray(in leg.ResponseIn) {
 	res := in.Res
-	local, err := s.stack.localFor(transportOf(res), in.Source.Addr())
+	local, err := s.stack.LocalFor(message.TransportOf(res), in.Source.Addr())
 	if err != nil {
 		return
 	}
@@ -421,7 +298,7 @@ func (s *Server) hangupStray(in leg.ResponseIn) {
 			effects[i] = leg.SendACK(bye) // sent once: a 200 that comes again is answered again
 		}
 	}
-	briefWire(s.stack, local, s.flowOf(res)).perform(effects)
+	s.stack.Send(local, s.stack.StreamOf(res), effects)
 }
 
 // callerTLS is how who has called us is checked when we connect to it, because

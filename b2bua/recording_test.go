@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/transport"
 	"flowbridge/internal/siptest"
 	"flowbridge/recording"
 )
@@ -239,7 +240,7 @@ func TestTapesOfNobody(t *testing.T) {
 	s := newTapes(func(a netip.Addr) (netip.Addr, error) { return a, nil })
 	at := time.Now()
 	invite := func(n int) {
-		s.Message(TapMessage{At: at, Received: true, Local: ourAddr, Remote: carrierAddr, Data: fmt.Appendf(nil,
+		s.Message(transport.TapMessage{At: at, Received: true, Local: ourAddr, Remote: carrierAddr, Data: fmt.Appendf(nil,
 			"INVITE sip:x@y SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK%d\r\nFrom: <sip:a@b>;tag=%d\r\nTo: <sip:x@y>\r\n"+
 				"Call-ID: %d\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n", n, n, n)})
 	}

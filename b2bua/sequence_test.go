@@ -11,6 +11,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/transport"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
@@ -134,7 +135,7 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 		t.Fatal("the leg of a cancelled INVITE goes on")
 	}
 	c := &Call{server: &Server{registry: newRegistry()}}
-	l := &legOnWire{leg: machine, sequence: leg.Sequence{Next: 8}, wire: &wire{stack: &stack{}}}
+	l := &legOnWire{leg: machine, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
 	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
 	c.input(l, leg.RequestIn{Req: late, Source: siptest.Carrier})

@@ -3,8 +3,6 @@ package b2bua
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"slices"
@@ -23,6 +21,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -47,19 +46,12 @@ type Options struct {
 	Key       [32]byte                  // signalling key, kept with the store
 	Node      string                    // name of this node in records; may be empty
 	Log       zerolog.Logger
-	Tap       Tap // nil: nobody listens
+	Tap       transport.Tap // nil: nobody listens
 
 	// Archive takes the recordings of calls; nil: none can be recorded.
 	Archive *recording.Archive
 
-	// Listen opens a socket; nil: the kernel's, with a receive buffer of 4 MB.
-	Listen func(netip.AddrPort) (Socket, error)
-	// ListenStream opens a TCP listener; nil: the kernel's.
-	ListenStream func(netip.AddrPort) (net.Listener, error)
-	// Dial opens a TCP connection from one of our addresses; nil: the kernel's.
-	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
-	// Lookup resolves host names; nil: the system's resolver.
-	Lookup func(ctx context.Context, host string) (netip.Addr, error)
+	Network transport.Network // where a field is nil: the kernel's
 }
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
@@ -73,20 +65,14 @@ type Server struct {
 	mint       *message.Minter
 	admission  *peers.Admission
 	auth       *peers.Authenticator
-	load       load
 	registry   *registry
 	keepsNames bool               // others ask for calls by ids that are not ours
 	archive    *recording.Archive // nil: calls are not recorded
 	tapes      *tapes             // nil: nobody wants their SIP
-	stack      *stack
-	rejected   Rejections
-	mayLog     *rate.Limiter // lines of log that a peer can provoke
-	// certNames gives the names in the client certificate, verified, of the
-	// connection that a message came by.
-	certNames func(transport string, source netip.AddrPort) []string
-	strays    *rate.Limiter // answers to responses that no transaction waits for
-	panics    atomic.Uint64
-	unwritten atomic.Int64 // records that the sink has not taken yet
+	stack      *transport.Stack
+	strays     *rate.Limiter // answers to responses that no transaction waits for
+	panics     atomic.Uint64
+	unwritten  atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -99,6 +85,16 @@ const strayRate = 100
 
 // NewServer opens the sockets and begins to answer.
 func NewServer(o Options) (*Server, error) {
+	s, err := newServer(o, transport.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s.stack.Serve()
+	return s, nil
+}
+
+// newServer makes a server on the sockets that listen opens.
+func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, relay: o.Relay, sink: o.Sink, node: o.Node, log: o.Log,
 		mint:       message.NewMinter(o.Key),
@@ -107,131 +103,31 @@ func NewServer(o Options) (*Server, error) {
 		keepsNames: asksForCalls(&o.Config.Hooks),
 		archive:    o.Archive,
 		strays:     rate.NewLimiter(strayRate, strayRate),
-		mayLog:     newRejectionLog(),
-		load:       load{limit: o.Config.SIP.MaxDelay},
 	}
 	s.auth = peers.NewAuthenticator(s.mint, message.Offered(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if err := s.listen(o); err != nil {
+	var err error
+	s.stack, err = listen(s.ctx, transport.Options{
+		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.tapSIP(o), Network: o.Network,
+	})
+	if err != nil {
 		s.cancel()
 		return nil, err
 	}
-	s.stack.serve()
 	return s, nil
 }
 
-func (s *Server) listen(o Options) error {
-	if o.Listen == nil {
-		o.Listen = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, s.log) }
-	}
-	if o.ListenStream == nil {
-		o.ListenStream = listenTCP
-	}
-	if o.Dial == nil {
-		o.Dial = dialTCP
-	}
-	if o.Lookup == nil {
-		o.Lookup = LookupHost
-	}
-	s.tapSIP(&o)
-	ctx, stop := context.WithCancel(s.ctx)
-	st := &stack{
-		log: s.log, ctx: ctx, stop: stop, cfg: s.cfg.SIP, lookup: o.Lookup, panics: func(where string, value any) { s.panicked(&s.log, where, value) },
-		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{}, maxSources: maxSources,
-	}
-	if err := s.openListeners(st, o); err != nil {
-		for _, g := range st.sockets {
-			g.Close()
-		}
-		for _, l := range st.listeners {
-			l.Close()
-		}
-		stop()
-		return err
-	}
-	st.streams = &streams{
-		screens: map[string]*screen{
-			config.TransportTCP: s.newScreen(config.TransportTCP, o.Tap), config.TransportTLS: s.newScreen(config.TransportTLS, o.Tap),
-		},
-		limits: s.cfg.SIP.Limits, certs: newCertificates(s.cfg.SIP.TLS, s.log),
-		dial: o.Dial, local: st.localFor, ctx: ctx,
-		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
-		waited: func(waited time.Duration, read time.Time) {
-			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
-		},
-		live: map[streamKey]*stream{}, remotes: map[streamKey]*stream{}, every: map[*stream]struct{}{},
-		perSource: map[netip.Addr]int{},
-	}
-	s.certNames = st.streams.certNames
-	quiet := slog.New(slog.DiscardHandler)
-	st.tp = newTransport(quiet)
-	st.tp.OnMessage(s.stamp) // before the transactions see it
-	st.tx = sip.NewTransactionLayer(st.tp, sip.WithTransactionLayerLogger(quiet),
-		sip.WithTransactionLayerUnhandledResponseHandler(s.onStrayResponse))
-	st.tx.OnRequest(s.onRequest)
-	s.stack = st
-	return nil
-}
-
-// tapSIP keeps the SIP of calls where recordings want it.
-func (s *Server) tapSIP(o *Options) {
+// tapSIP gives who sees the SIP: the given Tap, and the tapes where recordings
+// want the SIP of calls.
+func (s *Server) tapSIP(o Options) transport.Tap {
 	if o.Archive == nil || !slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng) {
-		return
+		return o.Tap
 	}
-	s.tapes = newTapes(func(remote netip.Addr) (netip.Addr, error) { return s.stack.sourceToward(remote) })
+	s.tapes = newTapes(func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) })
 	if o.Tap == nil {
-		o.Tap = s.tapes
-	} else {
-		o.Tap = taps{o.Tap, s.tapes}
+		return s.tapes
 	}
-}
-
-// openListeners opens what sip.listen names.
-func (s *Server) openListeners(st *stack, o Options) error {
-	for _, l := range s.cfg.SIP.Listen {
-		var err error
-		if message.IsStream(l.Transport) {
-			err = s.openStreams(st, l, o)
-		} else {
-			err = s.openSocket(st, l, o)
-		}
-		if err != nil {
-			return fmt.Errorf("sip.listen %v: %w%s", l, err, remedyOf(err))
-		}
-	}
-	return nil
-}
-
-func (s *Server) openSocket(st *stack, l config.Listener, o Options) error {
-	socket, err := o.Listen(l.AddrPort)
-	if err != nil {
-		return err
-	}
-	st.sockets = append(st.sockets, &guard{
-		Socket: socket, screen: s.newScreen(config.TransportUDP, o.Tap), local: message.ParseSource(socket.LocalAddr().String()),
-		reading: make(chan struct{}),
-		waited:  func(waited time.Duration, read time.Time) { s.load.probe(st.group.Go, waited, read) },
-		renewal: renewal{swap: &st.swap, crowded: st.crowded},
-	})
-	return nil
-}
-
-func (s *Server) openStreams(st *stack, l config.Listener, o Options) error {
-	listener, err := o.ListenStream(l.AddrPort)
-	if err != nil {
-		return err
-	}
-	st.listeners = append(st.listeners, streamListener{
-		Listener: listener, transport: l.Transport, local: message.ParseSource(listener.Addr().String()),
-	})
-	return nil
-}
-
-func (s *Server) newScreen(transport string, tap Tap) *screen {
-	return &screen{
-		mint: s.mint, gate: s, transport: transport, tap: tap, count: &s.rejected,
-		limits: newLimits(s.cfg.SIP.Limits), offer: message.Offered(s.cfg.SIP.AuthAlgorithms), log: s.log, logBudget: newRejectionLog(), strangers: newStrangers(),
-	}
+	return taps{o.Tap, s.tapes}
 }
 
 // Reload has new calls use the trunks, targets and routes of cfg; preparers as
@@ -244,19 +140,10 @@ func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer)
 
 // Listeners are the addresses that SIP is received on: UDP first, otherwise in
 // configuration order.
-func (s *Server) Listeners() []config.Listener {
-	var all []config.Listener
-	for _, g := range s.stack.sockets {
-		all = append(all, config.Listener{Transport: config.TransportUDP, AddrPort: g.local})
-	}
-	for _, l := range s.stack.listeners {
-		all = append(all, config.Listener{Transport: l.transport, AddrPort: l.local})
-	}
-	return all
-}
+func (s *Server) Listeners() []config.Listener { return s.stack.Listeners() }
 
 // Rejected counts what was kept from the SIP stack.
-func (s *Server) Rejected() *Rejections { return &s.rejected }
+func (s *Server) Rejected() *transport.Rejections { return s.stack.Rejections() }
 
 // Panics counts the panics that were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
@@ -265,6 +152,13 @@ func (s *Server) Panics() uint64 { return s.panics.Load() }
 func (s *Server) panicked(log *zerolog.Logger, where string, value any) {
 	s.panics.Add(1)
 	log.Error().Str("where", where).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+}
+
+// recovered ends a goroutine that panicked without ending the process.
+func (s *Server) recovered(where string) {
+	if v := recover(); v != nil {
+		s.panicked(&s.log, where, v)
+	}
 }
 
 // Drain refuses new calls with 503 from now on.
@@ -330,7 +224,7 @@ func (s *Server) Close() error {
 	s.admission.Drain()
 	s.cancel()
 	s.calls.Wait()
-	return s.stack.close()
+	return s.stack.Close()
 }
 
 // LiveCall is the state of a call that is not over.
@@ -367,29 +261,6 @@ func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
 	}
 	return c.ask(ctx)
 }
-
-func (s *Server) standing(transport string, source netip.AddrPort) peers.Standing {
-	return s.admission.Peers.Load().Standing(s.sender(transport, source))
-}
-
-// maxUnwritten is how many records may wait for a disk that does not take
-// them before new calls are refused.
-const maxUnwritten = 10_000
-
-func (s *Server) capacity(transport string, source netip.AddrPort) peers.Capacity {
-	switch {
-	case s.unwritten.Load() >= maxUnwritten:
-		return peers.CapacityNone
-	case s.load.overloaded(time.Now()):
-		return peers.CapacityOverload
-	default:
-		return s.admission.Capacity(s.sender(transport, source))
-	}
-}
-
-func (s *Server) inDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
-
-func (s *Server) inProgress(toTag message.Minted) bool { return s.registry.has(toTag) }
 
 func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
 	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}

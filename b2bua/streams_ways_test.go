@@ -138,7 +138,7 @@ func TestTargetClosesAfterEachAnswer(t *testing.T) {
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		for range maxReconnects {
+		for range 3 { // as often as a connection is replaced
 			agent := agents.accept()
 			agent.reply(agent.expect("INVITE"), 180, "Ringing", "agent1", "")
 			agent.conn.Close()

@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transport"
 	"flowbridge/recording"
 )
 
@@ -62,7 +63,7 @@ func newTapes(name func(netip.Addr) (netip.Addr, error)) *tapes {
 }
 
 // Message implements Tap.
-func (s *tapes) Message(m TapMessage) {
+func (s *tapes) Message(m transport.TapMessage) {
 	msg, ok := message.Scan(m.Data)
 	if !ok {
 		return
@@ -175,7 +176,7 @@ func (t *tape) mask(on bool) {
 }
 
 // add keeps a message.
-func (t *tape) add(m TapMessage) {
+func (t *tape) add(m transport.TapMessage) {
 	local := m.Local
 	if local.Addr().IsUnspecified() {
 		if name, err := t.of.name(m.Remote.Addr()); err == nil {
@@ -202,10 +203,10 @@ func (t *tape) add(m TapMessage) {
 }
 
 // taps are two of them.
-type taps [2]Tap
+type taps [2]transport.Tap
 
 // Message implements Tap.
-func (t taps) Message(m TapMessage) {
+func (t taps) Message(m transport.TapMessage) {
 	t[0].Message(m)
 	t[1].Message(m)
 }

@@ -114,7 +114,7 @@ func TestGarbageStreams(t *testing.T) {
 
 				w.carrier = w.connect(carrierAddr.Addr())
 				w.carrier.sendTorn([]byte(tt.sent))
-				time.Sleep(2 * streamFirst)
+				time.Sleep(2 * firstMessage)
 				synctest.Wait()
 				var got []string
 				for _, m := range w.carrier.rest() {

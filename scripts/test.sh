@@ -63,7 +63,7 @@ step() {
 step "vet" go vet ./...
 step "vet, end to end" go vet -tags e2e ./e2e
 suite "unit and protocol tests, with the race detector" go test -race -json ./...
-suite "allocations, without the race detector" go test -count=1 -run 'Allocat' -json ./b2bua ./media
+suite "allocations, without the race detector" go test -count=1 -run 'Allocat' -json ./b2bua/... ./media
 suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 -json ./e2e
 step "demo: one call" go run ./cmd/flowbridge demo
 step "demo: 100 calls at once" go run ./cmd/flowbridge demo --calls 100

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"strconv"
 	"sync"
 
 	"github.com/emiago/sipgo/sip"
@@ -59,6 +60,11 @@ func (m *Minter) fresh(domain byte) string {
 func (m *Minter) TagFor(callID, fromTag, cseq string) string {
 	out := m.TagBytes([]byte(callID), []byte(fromTag), []byte(cseq))
 	return string(out[:])
+}
+
+// RequestTag is TagFor for a request that was parsed.
+func (m *Minter) RequestTag(req *sip.Request) string {
+	return m.TagFor(req.CallID().Value(), TagOf(req.From().Params), strconv.Itoa(int(req.CSeq().SeqNo)))
 }
 
 // TagBytes is TagFor without allocation.

@@ -33,3 +33,12 @@ func DefaultPort(transport string) uint16 {
 func ViaTransport(transport string) string {
 	return strings.ToUpper(TransportName(transport))
 }
+
+// TransportOf is what a message came by: config.TransportTCP or TransportTLS;
+// empty: UDP.
+func TransportOf(msg sip.Message) string {
+	if t := strings.ToLower(msg.Transport()); IsStream(t) {
+		return t
+	}
+	return ""
+}

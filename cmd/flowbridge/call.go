@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/sim"
@@ -153,7 +153,7 @@ func headersOf(lines []string) ([]sim.Header, error) {
 
 // lookUp gives the address of a host from a flag.
 func lookUp(ctx context.Context, flag, host string, port uint16) (netip.AddrPort, error) {
-	a, err := b2bua.LookupHost(ctx, host)
+	a, err := transport.LookupHost(ctx, host)
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("%s: %w", flag, err)
 	}

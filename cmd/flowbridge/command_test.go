@@ -9,12 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 )
 
 func TestMain(m *testing.M) {
-	b2bua.SetProcessDefaults()
+	transport.SetProcessDefaults()
 	os.Exit(m.Run())
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
@@ -52,7 +52,7 @@ type stage struct {
 	platform *synthflow.Platform
 	carrier  *sim.Carrier
 	node     *node.Node
-	trace    *b2bua.Trace
+	trace    *transport.Trace
 	dir      string
 }
 
@@ -79,7 +79,7 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 
 // setStage starts platform, B2BUA and carrier on addresses of their own.
 func setStage(ctx context.Context) (_ *stage, err error) {
-	s := &stage{trace: &b2bua.Trace{}}
+	s := &stage{trace: &transport.Trace{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())

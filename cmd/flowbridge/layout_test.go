@@ -26,8 +26,9 @@ const root = "../.."
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"b2bua": {
-			"audio", "b2bua/cause", "b2bua/leg", "b2bua/message", "b2bua/outbound", "b2bua/peers", "b2bua/sdp", "config", "media", "recording", "store",
+			"audio", "b2bua/cause", "b2bua/leg", "b2bua/message", "b2bua/outbound", "b2bua/peers", "b2bua/sdp", "b2bua/transport", "config", "media", "recording", "store",
 		},
+		"b2bua/transport":          {"b2bua/cause", "b2bua/leg", "b2bua/message", "b2bua/peers", "config"},
 		"b2bua/outbound":           {"b2bua/leg", "b2bua/message", "b2bua/peers", "config"},
 		"b2bua/peers":              {"audio", "b2bua/leg", "b2bua/message", "config", "store"},
 		"b2bua/leg":                {"b2bua/cause", "b2bua/message", "b2bua/sdp", "config", "media"},
@@ -48,10 +49,10 @@ func TestImports(t *testing.T) {
 		"admin":                    {"internal/httpd", "store"},
 		"hooks":                    {"internal/httpd"},
 		"cmd/flowbridge/cli":       {"config"},
-		"cmd/flowbridge/node":      {"admin", "b2bua", "b2bua/cause", "b2bua/peers", "cmd/flowbridge/cli", "config", "hooks", "internal/rest", "media", "recording", "store", "synthflow", "twilio", "vapi"},
-		"cmd/flowbridge/check":     {"b2bua", "cmd/flowbridge/cli", "config", "internal/rest", "synthflow", "vapi"},
+		"cmd/flowbridge/node":      {"admin", "b2bua", "b2bua/cause", "b2bua/peers", "b2bua/transport", "cmd/flowbridge/cli", "config", "hooks", "internal/rest", "media", "recording", "store", "synthflow", "twilio", "vapi"},
+		"cmd/flowbridge/check":     {"b2bua", "b2bua/transport", "cmd/flowbridge/cli", "config", "internal/rest", "synthflow", "vapi"},
 		"cmd/flowbridge/explain":   {"b2bua", "b2bua/cause", "b2bua/peers", "cmd/flowbridge/cli", "cmd/flowbridge/node", "config"},
-		"cmd/flowbridge/testcall":  {"b2bua", "cmd/flowbridge/cli", "cmd/flowbridge/node", "config", "sim", "store"},
+		"cmd/flowbridge/testcall":  {"b2bua", "b2bua/transport", "cmd/flowbridge/cli", "cmd/flowbridge/node", "config", "sim", "store"},
 		"cmd/flowbridge/provision": {"cmd/flowbridge/cli", "cmd/flowbridge/testcall", "config", "internal/rest", "internal/yamledit", "synthflow", "vapi"},
 		"sim":                      {"audio"},
 

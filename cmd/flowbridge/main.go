@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/check"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/explain"
@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	b2bua.SetProcessDefaults()
+	transport.SetProcessDefaults()
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.ErrorFieldName = "err"
 	os.Exit(cli.Run(context.Background(), command(), os.Args[1:], os.Stdout, os.Stderr))

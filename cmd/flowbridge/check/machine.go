@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
 
@@ -126,12 +126,12 @@ func (m machine) buffer() []warning {
 		return nil
 	}
 	limit, err := strconv.Atoi(text)
-	if err != nil || limit >= b2bua.ReceiveBuffer {
+	if err != nil || limit >= transport.ReceiveBuffer {
 		return nil
 	}
 	return []warning{{
 		fmt.Sprintf("net.core.rmem_max is %d: SIP sockets get no larger receive buffer, and a burst of calls can be lost", limit),
-		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN", b2bua.ReceiveBuffer),
+		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN", transport.ReceiveBuffer),
 	}}
 }
 

@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/synthflow"
@@ -164,7 +165,7 @@ func closeReplaced(old, now map[string]peers.Preparer) {
 // tracedAPI notes the requests to a platform's API in a trace.
 type tracedAPI struct {
 	http.RoundTripper
-	trace *b2bua.Trace
+	trace *transport.Trace
 }
 
 // RoundTrip sends a request. Headers, one of which has the token, are not noted.

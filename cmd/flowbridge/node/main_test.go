@@ -4,11 +4,11 @@ import (
 	"os"
 	"testing"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 )
 
 func TestMain(m *testing.M) {
-	b2bua.SetProcessDefaults()
+	transport.SetProcessDefaults()
 	os.Exit(m.Run())
 }
 

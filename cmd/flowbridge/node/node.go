@@ -17,6 +17,7 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/hooks"
 	"flowbridge/media"
@@ -44,8 +45,8 @@ type Node struct {
 
 // Options are what only some nodes have.
 type Options struct {
-	Trace    *b2bua.Trace   // notes SIP and the requests to platforms' APIs; nil: nothing is noted
-	operator admin.Operator // nil: nobody
+	Trace    *transport.Trace // notes SIP and the requests to platforms' APIs; nil: nothing is noted
+	operator admin.Operator   // nil: nobody
 }
 
 // Start starts a node.
@@ -59,7 +60,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 }
 
 func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
-	var tap b2bua.Tap // nil without a trace, which a nil *Trace would not be
+	var tap transport.Tap // nil without a trace, which a nil *Trace would not be
 	if o.Trace != nil {
 		tap, n.transport = o.Trace, tracedAPI{http.DefaultTransport, o.Trace}
 	}

@@ -5,13 +5,13 @@ import (
 	"os"
 	"testing"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/explain"
 )
 
 func TestMain(m *testing.M) {
-	b2bua.SetProcessDefaults()
+	transport.SetProcessDefaults()
 	os.Exit(m.Run())
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
@@ -42,7 +42,7 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	if err != nil {
 		return err
 	}
-	trace := &b2bua.Trace{}
+	trace := &transport.Trace{}
 	n, err := node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{Trace: trace})
 	if err != nil {
 		return err

@@ -1,12 +1,10 @@
-package b2bua
+package transport
 
 import (
 	"fmt"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
-	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/message"
@@ -19,53 +17,36 @@ import (
 // a trunk over its caps gets 503 without anything being allocated.
 type screen struct {
 	mint      *message.Minter
-	gate      gate
+	server    Handler
 	transport string // udp, tcp or tls
-	tap       Tap
-	count     *Rejections
-	limits    limits
-	offer     []message.Algorithm // to trunks that need credentials
-	log       zerolog.Logger
-	logBudget *rate.Limiter // lines of log that a peer can provoke
+	// names gives the names in the verified certificate of the connection from
+	// there; nil: there are none.
+	names  func(source netip.AddrPort) []string
+	tap    Tap
+	count  *Rejections
+	limits limits
+	offer  []message.Algorithm // to trunks that need credentials
+	rejectionLog
 	strangers *rate.Limiter // challenges of those who may be anybody
 }
 
-// Rejections counts what the guard kept from the SIP stack, and the requests
-// that got no further for want of a trunk, by reason.
-type Rejections struct {
-	UnknownSource atomic.Uint64 // neither a trunk nor an answer to something of ours
-	TooLarge      atomic.Uint64
-	NotSIP        atomic.Uint64
-	NoDialog      atomic.Uint64 // 481: within a dialog that there is not
-	Malformed     atomic.Uint64 // 400 or, for an answer or ACK, silence
-	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
-	Connections   atomic.Uint64 // closed: more than the limits allow
-	Setups        atomic.Uint64 // 503: too many calls wait for their answer
-	Overload      atomic.Uint64 // 503: messages wait for too long
-	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
-	Unauthorized  atomic.Uint64 // 401: wrong credentials
-	Throttled     atomic.Uint64 // 403: too many wrong ones before
-	NoTrunk       atomic.Uint64 // 403: a trunk's address, but what no trunk's match asks for
+func (s *Stack) newScreen(transport string, tap Tap) *screen {
+	return &screen{
+		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
+		offer: message.Offered(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: newStrangers(),
+	}
+}
+
+// sender is what is known of where a message comes from.
+func (s *screen) sender(source netip.AddrPort) peers.Sender {
+	if s.names == nil {
+		return peers.Sender{Addr: source}
+	}
+	return peers.Sender{Addr: source, Names: s.names(source)}
 }
 
 // newStrangers bounds the challenges of strangers, a second.
 func newStrangers() *rate.Limiter { return rate.NewLimiter(200, 200) }
-
-// newRejectionLog allows a few lines at once and then one a second.
-func newRejectionLog() *rate.Limiter { return rate.NewLimiter(1, 5) }
-
-// gate says who may come in.
-type gate interface {
-	// standing says what the sender of a message can be.
-	standing(transport string, source netip.AddrPort) peers.Standing
-	// capacity says whether there is room for a new call from there now.
-	capacity(transport string, source netip.AddrPort) peers.Capacity
-	// inDialog says whether a To tag is that of a leg, or of one that is over for
-	// less than 64*T1.
-	inDialog(toTag []byte) bool
-	// inProgress says whether the INVITE that gets this To tag is known.
-	inProgress(toTag message.Minted) bool
-}
 
 // verdict is what becomes of a message.
 type verdict struct {
@@ -97,8 +78,9 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 		s.count.NotSIP.Add(1)
 		return verdict{hangup: true}
 	}
-	who := s.gate.standing(s.transport, from)
-	v := s.decide(msg, len(text), from, who)
+	sender := s.sender(from)
+	who := s.standing(sender)
+	v := s.decide(msg, len(text), sender, who)
 	if v.status != "" && !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
 		// RFC 3261 section 18.2.2, as what is parsed is answered
 		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
@@ -106,17 +88,17 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	return v
 }
 
-func (s *screen) decide(msg message.Scanned, size int, from netip.AddrPort, who peers.Standing) verdict {
+func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who peers.Standing) verdict {
 	if !who.Known && (!who.Open || !s.newcomer(msg)) && !s.ours(msg) {
-		s.rejected(&s.count.UnknownSource, from, "unknown_source")
+		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
 		return verdict{hangup: true}
 	}
 	if status := s.objection(msg, size); status != "" {
-		s.note(from, status, msg.CallID)
+		s.refused(from.Addr, status, msg.CallID)
 		return s.refuse(msg, status, "")
 	}
-	if !msg.Response && len(msg.ToTag) > 0 && string(msg.Method) != "ACK" && !s.gate.inDialog(msg.ToTag) {
-		return s.outOfDialog(msg, from, who)
+	if !msg.Response && len(msg.ToTag) > 0 && string(msg.Method) != "ACK" && !s.server.InDialog(msg.ToTag) {
+		return s.outOfDialog(msg, from.Addr, who)
 	}
 	if v, refused := s.refuseNew(msg, from, who); refused {
 		return v
@@ -139,19 +121,11 @@ func (s *screen) outOfDialog(msg message.Scanned, from netip.AddrPort, who peers
 	return s.refuse(msg, "481 Call/Transaction Does Not Exist", "")
 }
 
-// maxLogged bounds what of a peer's goes into a line of log, in bytes.
-const maxLogged = 128
-
-// note logs what a message was refused for, at a bounded rate.
-func (s *screen) note(from netip.AddrPort, status string, callID []byte) {
-	if s.logBudget.Allow() {
-		callID = callID[:min(len(callID), maxLogged)]
-		s.log.Warn().Stringer("src", from).Str("reason", status).Bytes("sip_call_id", callID).Msg("sip rejected")
-	}
-}
+// standing says what the sender of a message can be.
+func (s *screen) standing(from peers.Sender) peers.Standing { return s.server.Peers().Standing(from) }
 
 // knows says whether an address belongs to a trunk.
-func (s *screen) knows(source netip.AddrPort) bool { return s.gate.standing(s.transport, source).Known }
+func (s *screen) knows(source netip.AddrPort) bool { return s.standing(s.sender(source)).Known }
 
 // newcomer says whether a message may come from a trunk that can be anywhere,
 // before it has proven itself: a request that it is challenged for, or the
@@ -164,7 +138,7 @@ func (s *screen) newcomer(msg message.Scanned) bool {
 	case "INVITE", "OPTIONS":
 		return true
 	case "CANCEL":
-		return s.gate.inProgress(s.tagFor(msg))
+		return s.server.InProgress(s.tagFor(msg))
 	default:
 		return false
 	}
@@ -173,33 +147,33 @@ func (s *screen) newcomer(msg message.Scanned) bool {
 // refuseNew refuses a call for which there is no room, and challenges what
 // comes without credentials from where each trunk needs them. Neither keeps
 // anything. What is no new call is none of its business.
-func (s *screen) refuseNew(msg message.Scanned, from netip.AddrPort, who peers.Standing) (v verdict, refused bool) {
+func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Standing) (v verdict, refused bool) {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
 	}
 	invite := string(msg.Method) == "INVITE"
 	why := peers.CapacityFree
 	if invite {
-		why = s.gate.capacity(s.transport, from)
+		why = s.server.Capacity(from)
 	}
 	challenged := !msg.Authorized && who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known))
-	if (why == peers.CapacityFree && !challenged) || (invite && s.gate.inProgress(s.tagFor(msg))) {
+	if (why == peers.CapacityFree && !challenged) || (invite && s.server.InProgress(s.tagFor(msg))) {
 		return v, false
 	}
 	switch why {
 	case peers.CapacityNone:
-		s.rejected(&s.count.Full, from, "full")
+		s.rejected(&s.count.Full, from.Addr, "full")
 	case peers.CapacitySetups:
-		s.rejected(&s.count.Setups, from, "setups")
+		s.rejected(&s.count.Setups, from.Addr, "setups")
 	case peers.CapacityOverload:
-		s.rejected(&s.count.Overload, from, "overload")
+		s.rejected(&s.count.Overload, from.Addr, "overload")
 	case peers.CapacityFree:
 		if !who.Known && !s.strangers.Allow() {
 			return verdict{}, true // addresses can be forged, and the answer is larger than the question
 		}
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, "401 Unauthorized", "")
-		v.nonce, v.offer = s.mint.Challenge(from.Addr(), time.Now()), s.offer
+		v.nonce, v.offer = s.mint.Challenge(from.Addr.Addr(), time.Now()), s.offer
 		return v, true
 	}
 	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
@@ -233,6 +207,12 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 	return status
 }
 
+// Objection is the status that a message would get for its form; empty: nothing
+// is wrong with it.
+func (s *Stack) Objection(msg message.Scanned, size int) string {
+	return s.newScreen(config.TransportUDP, nil).objection(msg, size)
+}
+
 // limits are what a message may have, and the answers to more.
 type limits struct {
 	config.Limits
@@ -246,14 +226,6 @@ func newLimits(c config.Limits) limits {
 		headers: fmt.Sprintf("400 More Than %d Headers", c.Headers),
 		header:  fmt.Sprintf("400 Header Longer Than %d Bytes", c.Header),
 		body:    fmt.Sprintf("513 Body Longer Than %d Bytes", c.Body),
-	}
-}
-
-// rejected counts a message that a peer could send any number of, and logs it
-// at a bounded rate.
-func (s *screen) rejected(count *atomic.Uint64, from netip.AddrPort, reason string) {
-	if n := count.Add(1); s.logBudget.Allow() {
-		s.log.Warn().Stringer("src", from).Str("reason", reason).Uint64("count", n).Msg("sip rejected")
 	}
 }
 

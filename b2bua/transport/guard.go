@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/config"
 )
 
 // Socket is what the B2BUA needs of a UDP socket; *net.UDPConn is one.
@@ -43,6 +44,16 @@ type guard struct {
 	out   []byte      // the refusal being written
 	in    [65536]byte // a datagram that is too large has to be seen as such
 	renewal
+}
+
+// newGuard makes a socket that the stack receives on.
+func newGuard(s *Stack, socket Socket, tap Tap) *guard {
+	return &guard{
+		Socket: socket, screen: s.newScreen(config.TransportUDP, tap), local: message.ParseSource(socket.LocalAddr().String()),
+		reading: make(chan struct{}),
+		waited:  func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
+		renewal: renewal{swap: &s.swap, crowded: s.crowded},
+	}
 }
 
 // renewal has the library begin anew with a listener that has heard from many
@@ -113,7 +124,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, net.ErrClosed
 		}
 		if err != nil { // of the datagram or the moment: the library would stop listening
-			if g.logBudget.Allow() {
+			if g.budget.Allow() {
 				g.log.Error().Err(err).Msg("sip not received")
 			}
 			time.Sleep(readPause)

@@ -1,15 +1,13 @@
-package b2bua
+package transport
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
 
@@ -22,7 +20,7 @@ func TestGuardRefusesOnlyRequests(t *testing.T) {
 		"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h\n\n":         false,
 	} {
 		msg, _ := message.Scan(siptest.CRLF(text))
-		v := (&screen{mint: testMinter}).refuse(msg, "513 Message Too Large", "")
+		v := (&screen{mint: minter}).refuse(msg, "513 Message Too Large", "")
 		if got := v.status != ""; got != want {
 			t.Errorf("%q: answered %v; want %v", text, got, want)
 		}
@@ -35,7 +33,7 @@ func FuzzJudge(f *testing.F) {
 	for _, raw := range siptest.RFC4475(f) {
 		f.Add(raw)
 	}
-	s := testScreen()
+	s := openScreen(f)
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		msg, ok := message.Scan(datagram)
 		v := s.judge(datagram, siptest.Carrier)
@@ -60,27 +58,25 @@ func wantSafe(t *testing.T, status string) {
 	}
 }
 
-// testScreen is a screen that knows the carrier and is never full.
-func testScreen() *screen {
-	return &screen{
-		mint: testMinter, gate: openGate{}, count: &Rejections{}, limits: newLimits(testLimits), log: zerolog.Nop(), logBudget: newRejectionLog(), strangers: newStrangers(),
-	}
+// openScreen is a screen that knows the carrier and has room.
+func openScreen(t testing.TB) *screen {
+	t.Helper()
+	return newHost(t, stackConfig, Network{}, Unplugged).stack.newScreen(config.TransportUDP, nil)
 }
 
-type openGate struct{}
-
-func (openGate) standing(string, netip.AddrPort) peers.Standing { return peers.Standing{Known: true} }
-
-func (openGate) capacity(string, netip.AddrPort) peers.Capacity { return peers.CapacityFree }
-
-func (openGate) inDialog([]byte) bool { return true }
-
-func (openGate) inProgress(message.Minted) bool { return false }
+// goodMessages are such that nothing is wrong with.
+func goodMessages() map[string][]byte {
+	return map[string][]byte{
+		"INVITE": newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101")), "BYE": newCall("BYE", ""),
+		"200": siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=" + minter.Branch() + "\n" +
+			"From: <sip:a@b>;tag=x\nTo: <sip:c@d>;tag=y\nCall-ID: id\nCSeq: 1 INVITE\nContact: <sip:a@b>\nContent-Length: 0\n\n"),
+	}
+}
 
 // A message that nothing is wrong with costs no allocation before it is
 // parsed.
 func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
-	s := testScreen()
+	s := openScreen(t)
 	for name, raw := range goodMessages() {
 		if v := s.judge(raw, siptest.Carrier); !v.admitted {
 			t.Errorf("%s: %s", name, v.status)
@@ -91,18 +87,8 @@ func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func goodMessages() map[string][]byte {
-	d := (&peer{}).newCall("+15075785607")
-	invite := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
-	return map[string][]byte{
-		"INVITE": invite, "BYE": siptest.CRLF(d.request("BYE")),
-		"200": siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=" + testMinter.Branch() + "\n" +
-			"From: <sip:a@b>;tag=x\nTo: <sip:c@d>;tag=y\nCall-ID: id\nCSeq: 1 INVITE\nContact: <sip:a@b>\nContent-Length: 0\n\n"),
-	}
-}
-
 func BenchmarkJudgeGood(b *testing.B) {
-	s := testScreen()
+	s := openScreen(b)
 	for name, raw := range goodMessages() {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -125,5 +111,40 @@ func BenchmarkParse(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// The guard's To tag for an INVITE is the server's only if the CSeq is
+// spelled as we would: with a tab or leading zeros a retransmission to a full
+// trunk gets 503 although its call is on.
+func TestGuardTagDependsOnSpelling(t *testing.T) {
+	for _, cseq := range []string{"007 INVITE", "7\tINVITE"} {
+		text := "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: " + cseq + "\n\n"
+		msg, _ := message.Scan(siptest.CRLF(text))
+		if got, want := (&screen{mint: minter}).tagFor(msg), minter.RequestTag(siptest.Request(t, text)); string(got[:]) != want {
+			t.Errorf("CSeq %q: the guard's tag %s; the server's %s", cseq, got, want)
+		}
+	}
+}
+
+func TestTagForIsStableOverPath(t *testing.T) {
+	const text = `INVITE sip:+15075785607@198.51.100.1 SIP/2.0
+Via: SIP/2.0/UDP %VIA%
+From: <sip:a@b>;tag=ann
+To: <sip:c@d>
+Call-ID: one
+CSeq: 7 INVITE
+Content-Length: 0
+
+`
+	a := siptest.Request(t, strings.ReplaceAll(text, "%VIA%", "192.0.2.10;branch=z9hG4bK1"))
+	b := siptest.Request(t, strings.ReplaceAll(text, "%VIA%", "192.0.2.11;branch=z9hG4bK2"))
+	if minter.RequestTag(a) != minter.RequestTag(b) {
+		t.Error("the same request by two paths has two tags")
+	}
+	// The guard, which sees the bytes only, says the same.
+	msg, ok := message.Scan([]byte(a.String()))
+	if got := (&screen{mint: minter}).tagFor(msg); !ok || string(got[:]) != minter.RequestTag(a) {
+		t.Errorf("the guard's tag %s; want %s", got, minter.RequestTag(a))
 	}
 }

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"net/netip"
@@ -11,10 +11,10 @@ import (
 
 // aim sets where a request goes and which socket or connection it leaves by.
 // It gives the connection, nil over UDP.
-func (w *wire) aim(req *sip.Request, to leg.Hop) (*stream, error) {
+func (w *Wire) aim(req *sip.Request, to leg.Hop) (*Stream, error) {
 	addr := to.Addr
 	if !addr.IsValid() {
-		found, err := w.stack.resolve(w.stack.ctx, to.Host)
+		found, err := w.stack.Resolve(w.stack.ctx, to.Host)
 		if err != nil {
 			return nil, err
 		}
@@ -29,7 +29,7 @@ func (w *wire) aim(req *sip.Request, to leg.Hop) (*stream, error) {
 	}
 	listen := w.local.Listen
 	if message.IsStream(w.local.Transport) {
-		local, err := w.stack.localFor("", addr.Addr())
+		local, err := w.stack.LocalFor("", addr.Addr())
 		if err != nil {
 			return nil, err
 		}
@@ -43,11 +43,11 @@ func (w *wire) aim(req *sip.Request, to leg.Hop) (*stream, error) {
 
 // speakable is the transport of a hop, or the leg's own where the peer asks for
 // UDP and we have none.
-func (w *wire) speakable(transport string, peer netip.Addr) string {
+func (w *Wire) speakable(transport string, peer netip.Addr) string {
 	if message.IsStream(transport) || !message.IsStream(w.local.Transport) {
 		return transport
 	}
-	if _, err := w.stack.localFor("", peer); err != nil {
+	if _, err := w.stack.LocalFor("", peer); err != nil {
 		return w.local.Transport
 	}
 	return transport
@@ -55,12 +55,12 @@ func (w *wire) speakable(transport string, peer netip.Addr) string {
 
 // nameOurselves corrects the Via of a request that goes by another transport
 // than the leg's own: where its peer's Contact or route says so.
-func (w *wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr) error {
+func (w *Wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr) error {
 	via := req.Via()
 	if via.Transport == message.ViaTransport(transport) {
 		return nil
 	}
-	local, err := w.stack.localFor(transport, peer)
+	local, err := w.stack.LocalFor(transport, peer)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (w *wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr
 	return nil
 }
 
-func (w *wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*stream, error) {
+func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	c, err := w.streamTo(to, addr)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (w *wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*st
 
 // streamTo gives the connection to an address: the one that the leg has where
 // it leads to the same peer, one that the peer opened anew, or one of our own.
-func (w *wire) streamTo(to leg.Hop, addr netip.AddrPort) (*stream, error) {
+func (w *Wire) streamTo(to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	w.mu.Lock()
 	flow := w.flow
 	w.mu.Unlock()
@@ -101,7 +101,7 @@ func (w *wire) streamTo(to leg.Hop, addr netip.AddrPort) (*stream, error) {
 			return c, nil
 		}
 	}
-	peer := streamPeer{serverName: w.tls.ServerName, tls: w.tls}
+	peer := streamPeer{serverName: w.TLS.ServerName, tls: w.TLS}
 	switch {
 	case same && flow.peer != nil:
 		peer = *flow.peer

@@ -1,4 +1,4 @@
-package b2bua
+package transport
 
 import (
 	"crypto/tls"
@@ -14,10 +14,10 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// stream is one TCP or TLS connection as the SIP stack sees it. Its Read gives
+// Stream is one TCP or TLS connection as the SIP stack sees it. Its Read gives
 // whole messages that screen admitted, one at a time; its Write finds another
 // way for a message where the connection is gone.
-type stream struct {
+type Stream struct {
 	net.Conn
 	hub       *streams
 	transport string // config.TransportTCP or TransportTLS
@@ -59,7 +59,7 @@ const (
 
 // Read gives the next message that may be parsed. It ends with an error when
 // the connection does, or when there is no telling where a message begins.
-func (c *stream) Read(b []byte) (int, error) {
+func (c *Stream) Read(b []byte) (int, error) {
 	if len(c.rest) == 0 {
 		runtime.Gosched() // see guard.ReadFrom
 		message, err := c.nextAdmitted()
@@ -74,7 +74,7 @@ func (c *stream) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (c *stream) nextAdmitted() ([]byte, error) {
+func (c *Stream) nextAdmitted() ([]byte, error) {
 	for {
 		c.awaitNext()
 		text, err := c.framing.Next()
@@ -115,7 +115,7 @@ func (c *stream) nextAdmitted() ([]byte, error) {
 
 // awaitNext sets by when the next message has to have begun. From a peer that
 // does not take what is sent to it nothing more is read meanwhile.
-func (c *stream) awaitNext() {
+func (c *Stream) awaitNext() {
 	c.writing <- struct{}{}
 	<-c.writing
 	now := time.Now()
@@ -136,11 +136,11 @@ func (c *stream) awaitNext() {
 }
 
 // begun gives a message that has begun its time to be complete.
-func (c *stream) begun() { _ = c.SetReadDeadline(time.Now().Add(streamFirst)) }
+func (c *Stream) begun() { _ = c.SetReadDeadline(time.Now().Add(streamFirst)) }
 
 // refuseLost answers the message at which the framing was lost, where it is
 // a request that may be answered.
-func (c *stream) refuseLost(lost *message.FrameError) {
+func (c *Stream) refuseLost(lost *message.FrameError) {
 	c.screen().count.NotSIP.Add(1)
 	msg, ok := message.Scan(lost.Head)
 	if !ok || (!c.screen().knows(c.remote) && !c.screen().ours(msg)) {
@@ -155,7 +155,7 @@ func (c *stream) refuseLost(lost *message.FrameError) {
 // linger has the peer get what it is answered before the connection is closed.
 // Its bytes are taken meanwhile: a kernel that closes with bytes unread resets
 // the connection, and what is on its way to the peer is lost.
-func (c *stream) linger() {
+func (c *Stream) linger() {
 	if !c.screen().knows(c.remote) {
 		return
 	}
@@ -178,7 +178,7 @@ func sentByOf(host []byte, port int, transport string) sentBy {
 }
 
 // noteSentBy keeps whose connection this is, as the peer names itself.
-func (c *stream) noteSentBy(v verdict) {
+func (c *Stream) noteSentBy(v verdict) {
 	if len(v.viaHost) == 0 {
 		return
 	}
@@ -189,7 +189,7 @@ func (c *stream) noteSentBy(v verdict) {
 
 // Write sends one message. Where the connection is gone it goes another way
 // (RFC 3261 section 18.2.2 for responses, 18.1.1 for requests).
-func (c *stream) Write(b []byte) (int, error) {
+func (c *Stream) Write(b []byte) (int, error) {
 	if !c.isClosed() {
 		err := c.write(b)
 		if err == nil {
@@ -205,7 +205,7 @@ func (c *stream) Write(b []byte) (int, error) {
 
 // write sends bytes in time, or ends the connection: a part of a message would
 // spoil what follows it.
-func (c *stream) write(b []byte) error {
+func (c *Stream) write(b []byte) error {
 	c.writing <- struct{}{}
 	defer func() { <-c.writing }()
 	if c.isClosed() {
@@ -219,17 +219,17 @@ func (c *stream) write(b []byte) error {
 	return err
 }
 
-func (c *stream) screen() *screen { return c.hub.screens[c.transport] }
+func (c *Stream) screen() *screen { return c.hub.screens[c.transport] }
 
 // done is closed when the connection is; nil, which is never, without one.
-func (c *stream) done() <-chan struct{} {
+func (c *Stream) done() <-chan struct{} {
 	if c == nil {
 		return nil
 	}
 	return c.closed
 }
 
-func (c *stream) isClosed() bool {
+func (c *Stream) isClosed() bool {
 	select {
 	case <-c.closed:
 		return true
@@ -239,7 +239,7 @@ func (c *stream) isClosed() bool {
 }
 
 // drop ends the connection and says so to those who wait for an answer on it.
-func (c *stream) drop() {
+func (c *Stream) drop() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
 		c.hub.remove(c)
@@ -247,17 +247,17 @@ func (c *stream) drop() {
 	})
 }
 
-// Close is drop.
-func (c *stream) Close() error {
+// Close ends the connection.
+func (c *Stream) Close() error {
 	c.drop()
 	return nil
 }
 
 // LocalAddr is our end. TLS connections have it too.
-func (c *stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
+func (c *Stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
 
 // RemoteAddr is the peer's end.
-func (c *stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+func (c *Stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
 
 func isTimeout(err error) bool {
 	ne, ok := errors.AsType[net.Error](err)

@@ -1,10 +1,9 @@
-package b2bua
+package transport
 
 import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"net/netip"
@@ -27,7 +26,7 @@ type streams struct {
 	screens map[string]*screen // by transport; constant
 	limits  config.Limits
 	certs   *certificates
-	dial    dialer
+	network Network
 	waited  func(waited time.Duration, read time.Time) // as guard.waited
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	group   sync.WaitGroup // handshakes
@@ -37,14 +36,31 @@ type streams struct {
 	feeds map[string]*feed // by transport; constant
 
 	mu        sync.Mutex
-	live      map[streamKey]*stream
-	remotes   map[streamKey]*stream // those that we opened, without the peer in the key
-	every     map[*stream]struct{}  // also what is not to be used for another call
+	live      map[streamKey]*Stream
+	remotes   map[streamKey]*Stream // those that we opened, without the peer in the key
+	every     map[*Stream]struct{}  // also what is not to be used for another call
 	dialled   int                   // those that we opened, and are opening
 	perSource map[netip.Addr]int    // accepted ones, handshakes included
 	accepted  int
 	strangers int // accepted ones of addresses that no trunk has
 	closed    bool
+}
+
+// newStreams makes the table of a stack's connections.
+func newStreams(s *Stack, o Options) *streams {
+	st := &streams{
+		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
+		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
+		waited: func(waited time.Duration, read time.Time) {
+			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
+		},
+		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
+		perSource: map[netip.Addr]int{},
+	}
+	overTLS := s.newScreen(config.TransportTLS, o.Tap)
+	overTLS.names = func(source netip.AddrPort) []string { return st.certNames(config.TransportTLS, source) }
+	st.screens = map[string]*screen{config.TransportTCP: s.newScreen(config.TransportTCP, o.Tap), config.TransportTLS: overTLS}
+	return st
 }
 
 // streamKey names a connection. By name a server may be called at one address
@@ -62,10 +78,6 @@ type streamPeer struct {
 	serverName string
 	tls        config.TargetTLS
 }
-
-// dialer opens a TCP connection from one of our addresses, or any where that
-// is not valid.
-type dialer func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 
 // dialTCP is the kernel's. The local port is chosen by bind, so that no two
 // connections share it.
@@ -93,70 +105,6 @@ const (
 // errTLS marks a failure of the handshake: wrong name, unknown authority …
 var errTLS = errors.New("handshake failed")
 
-// feed hands connections to the SIP library, as if it had accepted them.
-type feed struct {
-	addr  net.Addr
-	conns chan *stream
-	ready chan struct{} // the connection before is in the library's pool
-	done  chan struct{}
-	once  sync.Once
-	mu    sync.Mutex // one connection at a time
-}
-
-func newFeed() *feed {
-	return &feed{
-		addr: &net.TCPAddr{IP: net.IPv4zero}, conns: make(chan *stream),
-		ready: make(chan struct{}, 1), done: make(chan struct{}),
-	}
-}
-
-// Accept gives the next connection.
-func (f *feed) Accept() (net.Conn, error) {
-	select {
-	case f.ready <- struct{}{}:
-	default:
-	}
-	select {
-	case c := <-f.conns:
-		return c, nil
-	case <-f.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close ends Accept.
-func (f *feed) Close() error {
-	f.once.Do(func() { close(f.done) })
-	return nil
-}
-
-// Addr is nobody's: the real listeners are ours.
-func (f *feed) Addr() net.Addr { return f.addr }
-
-// register has the library read a connection, and returns when requests can
-// be sent over it.
-func (f *feed) register(c *stream) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	select {
-	case <-f.ready: // Accept is being waited in
-	case <-f.done:
-		return net.ErrClosed
-	}
-	select {
-	case f.conns <- c:
-	case <-f.done:
-		return net.ErrClosed
-	}
-	select {
-	case <-f.ready: // it came back, with the connection in the pool
-		f.ready <- struct{}{}
-		return nil
-	case <-f.done:
-		return net.ErrClosed
-	}
-}
-
 // listen accepts connections until the listener is closed.
 func (s *streams) listen(l net.Listener, transport string) {
 	for {
@@ -165,7 +113,7 @@ func (s *streams) listen(l net.Listener, transport string) {
 			return
 		}
 		if err != nil { // of the connection, or no descriptor is free
-			if s.screens[transport].logBudget.Allow() {
+			if s.screens[transport].budget.Allow() {
 				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
 			}
 			time.Sleep(readPause)
@@ -207,7 +155,7 @@ func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok b
 }
 
 // leave is the undoing of enter.
-func (s *streams) leave(c *stream) {
+func (s *streams) leave(c *Stream) {
 	s.accepted--
 	if s.perSource[c.remote.Addr()]--; s.perSource[c.remote.Addr()] == 0 {
 		delete(s.perSource, c.remote.Addr())
@@ -225,7 +173,7 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, 
 		tc := tls.Server(conn, s.certs.server())
 		_ = conn.SetDeadline(time.Now().Add(streamFirst))
 		if err := tc.HandshakeContext(s.ctx); err != nil {
-			if s.screens[transport].logBudget.Allow() {
+			if s.screens[transport].budget.Allow() {
 				s.screens[transport].log.Warn().Err(err).Stringer("src", remote).Msg("tls handshake failed")
 			}
 			c.drop()
@@ -242,7 +190,7 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, 
 }
 
 // identified: a connection that showed a trunk's certificate is no stranger's.
-func (s *streams) identified(c *stream) {
+func (s *streams) identified(c *Stream) {
 	s.mu.Lock()
 	s.live[c.key()] = c // so that its names are found
 	s.mu.Unlock()
@@ -266,8 +214,8 @@ func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 	return nil
 }
 
-func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *stream {
-	c := &stream{
+func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *Stream {
+	c := &Stream{
 		Conn: conn, hub: s, transport: transport, remote: remote, peer: peer,
 		local: message.ParseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
 		writing: make(chan struct{}, 1),
@@ -276,9 +224,9 @@ func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPo
 	return c
 }
 
-func (c *stream) remoteKey() streamKey { return streamKey{transport: c.transport, remote: c.remote} }
+func (c *Stream) remoteKey() streamKey { return streamKey{transport: c.transport, remote: c.remote} }
 
-func (c *stream) key() streamKey {
+func (c *Stream) key() streamKey {
 	k := c.remoteKey()
 	if c.peer != nil {
 		k.peer = *c.peer
@@ -287,7 +235,7 @@ func (c *stream) key() streamKey {
 }
 
 // admit enters a connection in the table and hands it to the library.
-func (s *streams) admit(c *stream) error {
+func (s *streams) admit(c *Stream) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -304,13 +252,13 @@ func (s *streams) admit(c *stream) error {
 
 // retire keeps a connection from being used for another call: its peer may be
 // gone without a word.
-func (s *streams) retire(c *stream) {
+func (s *streams) retire(c *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(c)
 }
 
-func (s *streams) forget(c *stream) {
+func (s *streams) forget(c *Stream) {
 	if s.live[c.key()] == c {
 		delete(s.live, c.key())
 	}
@@ -319,7 +267,7 @@ func (s *streams) forget(c *stream) {
 	}
 }
 
-func (s *streams) remove(c *stream) {
+func (s *streams) remove(c *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(c)
@@ -333,7 +281,7 @@ func (s *streams) remove(c *stream) {
 
 // findAny gives the live connection with this address at its other end,
 // whoever opened it.
-func (s *streams) findAny(transport string, remote netip.AddrPort) *stream {
+func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := streamKey{transport: transport, remote: remote}
@@ -345,7 +293,7 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *stream {
 
 // findSentBy gives a live connection from the same host, whose peer names
 // itself so in Via: one that was opened again after it broke.
-func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *stream {
+func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, c := range s.live {
@@ -359,126 +307,7 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *st
 	return nil
 }
 
-// connect gives a connection to a peer: one that is open, or a new one.
-func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*stream, error) {
-	peer.dialled = true
-	key := streamKey{transport: transport, remote: to, peer: peer}
-	s.mu.Lock()
-	c := s.live[key]
-	s.mu.Unlock()
-	if c != nil {
-		return c, nil
-	}
-	made := s.calls.DoChan(fmt.Sprint(key), func() (any, error) {
-		s.mu.Lock()
-		c := s.live[key]
-		s.mu.Unlock()
-		if c != nil {
-			return c, nil
-		}
-		return s.open(transport, to, peer)
-	})
-	select {
-	case r := <-made:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*stream), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*stream, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
-	defer cancel()
-	local, err := s.local(transport, to.Addr())
-	if err != nil {
-		return nil, err
-	}
-	if !s.leaves() {
-		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, errTooMany)
-	}
-	conn, err := s.dial(ctx, local.Listen.Addr(), to)
-	if err != nil {
-		s.left()
-		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, err)
-	}
-	c := s.newStream(conn, transport, to, &peer) // from here on, drop counts it out
-	if transport == config.TransportTLS {
-		tc, err := s.certs.client(ctx, conn, peer)
-		if err != nil {
-			c.drop()
-			return nil, fmt.Errorf("connect to %s://%v: %w: %w", transport, to, errTLS, err)
-		}
-		c.Conn, c.framing.Src = tc, tc
-	}
-	if err := s.admit(c); err != nil {
-		c.drop()
-		return nil, err
-	}
-	return c, nil
-}
-
-// errTooMany means that as many connections are open as sip.limits allows:
-// peers can have us open them, by their Contacts.
-var errTooMany = errors.New("too many connections; see sip.limits.connections")
-
-// leaves counts a connection that is about to be opened; left is its undoing.
-func (s *streams) leaves() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.dialled >= s.limits.Connections {
-		return false
-	}
-	s.dialled++
-	return true
-}
-
-func (s *streams) left() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.dialled--
-}
-
-// detour sends a message whose connection is gone another way: a response to
-// where its request came from, over a connection that the peer opened since or
-// a new one to the address in Via (RFC 3261 section 18.2.2); a request of ours
-// to the same address again.
-func (s *streams) detour(gone *stream, text []byte) error {
-	msg, ok := message.Scan(text)
-	if !ok {
-		return net.ErrClosed
-	}
-	if !msg.Response {
-		if gone.peer == nil {
-			return net.ErrClosed
-		}
-		c, err := s.connect(s.ctx, gone.transport, gone.remote, *gone.peer)
-		return c.send(text, err)
-	}
-	name := sentByOf(msg.ViaHost, msg.ViaPort, gone.transport)
-	if c := s.findSentBy(gone.transport, gone.remote.Addr(), name); c != nil {
-		return c.send(text, nil)
-	}
-	to := netip.AddrPortFrom(gone.remote.Addr(), name.port)
-	c, err := s.connect(s.ctx, gone.transport, to, streamPeer{serverName: name.host})
-	return c.send(text, err)
-}
-
-// send writes a message to a connection that could be had.
-func (c *stream) send(message []byte, err error) error {
-	if err != nil {
-		return err
-	}
-	if err := c.write(message); err != nil {
-		return err
-	}
-	c.hub.tapped(c, message, false)
-	return nil
-}
-
-func (s *streams) tapped(c *stream, text []byte, received bool) {
+func (s *streams) tapped(c *Stream, text []byte, received bool) {
 	if t := c.screen().tap; t != nil {
 		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: message.WithoutKeys(text)})
 	}

@@ -1,6 +1,6 @@
 //go:build !race
 
-package b2bua
+package transport
 
 import (
 	"strings"
@@ -10,10 +10,9 @@ import (
 // What the guard refuses costs no memory. The race detector empties pools at
 // random, so this runs without it (scripts/test.sh).
 func TestJudgeDoesNotAllocate(t *testing.T) {
-	s := judgeServer(t)
-	sc := s.newScreen("udp", nil)
+	sc, cases := judged(t)
 	out := make([]byte, 0, 4096)
-	for name, c := range judged(s) {
+	for name, c := range cases {
 		v := sc.judge(c.message, c.from)
 		if v.admitted || (v.status == "") != (c.status == "") || !strings.HasPrefix(v.status, c.status) {
 			t.Errorf("%s: %+v; want %q", name, v, c.status)

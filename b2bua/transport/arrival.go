@@ -1,0 +1,146 @@
+package transport
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// stamp sees every message before its transaction does. A new INVITE gets our
+// To tag here: the transaction answers CANCEL and timeouts by itself, and all
+// its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
+func (s *Stack) stamp(msg sip.Message) {
+	req, ok := msg.(*sip.Request)
+	if !ok {
+		if res, ok := msg.(*sip.Response); ok {
+			s.dropSpoiled(res)
+		}
+		return
+	}
+	// The library gives the method capitals, the guard has compared it with
+	// CSeq's as it came; they count (RFC 3261 section 7.1). The version's don't.
+	if cseq := req.CSeq(); cseq != nil && strings.EqualFold(string(cseq.MethodName), string(req.Method)) {
+		req.Method = cseq.MethodName
+	}
+	req.SipVersion = "SIP/2.0"
+	source := message.ParseSource(req.Source())
+	if via := req.Via(); via != nil {
+		s.noteSource(req, via, source)
+	}
+	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
+	if to != nil && from != nil {
+		tidyTag(to.Params)
+		tidyTag(from.Params)
+	}
+	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
+	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && message.TagOf(to.Params) == "" {
+		to.Params.Add("tag", s.mint.RequestTag(req))
+	}
+}
+
+// dropSpoiled hides a 2xx that makes a dialog and whose Contact or Record-Route
+// can't be read from its transaction: without Via it belongs to none. In other
+// answers they don't matter.
+func (s *Stack) dropSpoiled(res *sip.Response) {
+	if !res.IsSuccess() || message.SpoiledIn(res.Headers()) == "" {
+		return
+	}
+	s.rejected.Malformed.Add(1)
+	for res.RemoveHeader("Via") {
+	}
+}
+
+// tidyTag gives a tag the spelling that the library looks for.
+func tidyTag(params sip.HeaderParams) {
+	for i, p := range params {
+		if message.IsTag(p.K) {
+			params[i] = sip.HeaderKV{K: "tag", V: strings.TrimSpace(p.V)}
+		}
+	}
+}
+
+// noteSource adds received where Via names another host than the datagram
+// came from (RFC 3261 section 18.2.1), and has the answer go to the source
+// port for trunks behind NAT (RFC 3581, unasked).
+func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
+	sentBy, err := netip.ParseAddr(message.TrimBrackets(via.Host))
+	if err == nil && sentBy.Unmap() == source.Addr() {
+		return
+	}
+	via.Params.Add("received", source.Addr().String())
+	if via.Params.Has("rport") {
+		return
+	}
+	t := s.server.Peers().Likely(req, s.SenderOf(req))
+	if t == nil {
+		return
+	}
+	private := err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source.Addr())
+	if t.Config.NAT == config.NATOn || (t.Config.NAT == config.NATAuto && private) {
+		via.Params.Add("rport", "")
+	}
+}
+
+// onRequest gives the server a request that is not a retransmission.
+func (s *Stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.server.Panicked("request", v)
+			tx.Terminate()
+		}
+	}()
+	if problem := message.Malformed(req); problem != "" {
+		s.Reply(req, tx, 400, problem)
+		return
+	}
+	s.server.Request(req, tx)
+}
+
+// onStrayResponse gives the server a response that no transaction waits for.
+func (s *Stack) onStrayResponse(res *sip.Response) {
+	defer s.recovered("response")
+	s.server.StrayResponse(res)
+}
+
+// Reply answers a request that belongs to no call. ACK has no answer.
+func (s *Stack) Reply(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
+	if req.Method == sip.ACK {
+		tx.Terminate()
+		return
+	}
+	res := sip.NewResponseFromRequest(req, code, reason, nil)
+	for _, h := range headers {
+		res.AppendHeader(h)
+	}
+	res.AppendHeader(sip.NewHeader("Server", s.agent))
+	err := tx.Respond(res)
+	if err != nil || req.Method == sip.CANCEL {
+		tx.Terminate() // the library writes an answer to CANCEL past its own state machine
+	}
+}
+
+// Trying answers an INVITE with 100. Nothing is said to one that was cancelled
+// meanwhile, which its transaction has answered.
+func Trying(req *sip.Request, tx *sip.ServerTx) {
+	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
+}
+
+// SenderOf is what is known of where a message comes from.
+func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
+	source := message.ParseSource(msg.Source())
+	return peers.Sender{Addr: source, Names: s.streams.certNames(msg.Transport(), source)}
+}
+
+// StreamOf is the connection that a message came by; nil over UDP.
+func (s *Stack) StreamOf(msg sip.Message) *Stream {
+	if t := message.TransportOf(msg); t != "" {
+		return s.streams.findAny(t, message.ParseSource(msg.Source()))
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package transport
+
+import (
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/internal/siptest"
+)
+
+// Certificates are read again when they change; a file that can't be used
+// leaves the old one in force.
+func TestCertificateChanges(t *testing.T) {
+	ca := siptest.NewAuthority(t, "ca")
+	_, _, path := ca.Sign("own", []string{"one.test"})
+	synctest.Test(t, func(t *testing.T) {
+		c := newCertificates(config.ListenTLS{Cert: path, Key: path + ".key"}, zerolog.Nop())
+		named := func() string {
+			t.Helper()
+			pair, err := c.pair(path, path+".key")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pair.Leaf.DNSNames[0]
+		}
+		if got := named(); got != "one.test" {
+			t.Errorf("got %s", got)
+		}
+		touch := func() {
+			t.Helper()
+			time.Sleep(2 * certificateAge)
+			for _, f := range []string{path, path + ".key"} {
+				if err := os.Chtimes(f, time.Now(), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		ca.Sign("own", []string{"two.test"})
+		touch()
+		if got := named(); got != "two.test" {
+			t.Errorf("got %s after a change", got)
+		}
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		touch()
+		if got := named(); got != "two.test" {
+			t.Errorf("got %s after a file that can't be used", got)
+		}
+		ca.Sign("own", []string{"three.test"})
+		touch()
+		if got := named(); got != "three.test" {
+			t.Errorf("got %s", got)
+		}
+	})
+}

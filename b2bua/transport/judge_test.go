@@ -1,0 +1,86 @@
+package transport
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/internal/siptest"
+)
+
+// newCall is a request of a call that does not exist yet.
+func newCall(method, body string) []byte {
+	body = string(siptest.CRLF(strings.ReplaceAll(body, "\r\n", "\n")))
+	return append(siptest.CRLF(fmt.Sprintf(`%[1]s sip:+15075785607@198.51.100.1:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKcarrier%[1]s;rport
+Max-Forwards: 70
+From: "Ann Smith" <sip:+15075550100@192.0.2.10>;tag=ann
+To: <sip:+15075785607@198.51.100.1>
+Call-ID: carrier-1
+CSeq: 1 %[1]s
+Contact: <sip:ann@192.0.2.10:5060>
+Content-Type: application/sdp
+Content-Length: %d
+
+`, method, len(body))), body...)
+}
+
+// judgeConfig has a trunk that may be anywhere, but for a port that is not the full
+// one's: it would make room for it.
+const judgeConfig = `
+sip: {listen: ["udp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: pbx, auth: {username: acme, password_env: P}, match: {port: 6060}}
+  - {name: both, sources: ["192.0.2.10"], auth: {username: carrier, password_env: P}}
+  - {name: plain, sources: ["192.0.2.11"], max_calls: 1}
+targets:
+  - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681"}
+routes:
+  - {targets: [agent]}
+`
+
+type judgedCase struct {
+	from    netip.AddrPort
+	message []byte
+	status  string
+}
+
+// judged is a screen, and what it keeps out.
+func judged(t testing.TB) (*screen, map[string]judgedCase) {
+	t.Helper()
+	h := newHost(t, judgeConfig, Network{}, Unplugged)
+	roaming := netip.MustParseAddrPort("203.0.113.77:6060")
+	invite, bye := newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101")), newCall("BYE", "")
+	// The answer of a stranger with a branch that looks like ours.
+	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", message.MintedLen) + "\n\n")
+	if why := h.Enter(h.Peers().Trunks[2]); why != peers.CapacityFree {
+		t.Fatal("the trunk is full before its first call")
+	}
+	return h.stack.newScreen(config.TransportUDP, nil), map[string]judgedCase{
+		"a stranger's BYE":    {roaming, bye, ""},
+		"a stranger's answer": {roaming, answer, ""},
+		"not SIP":             {roaming, []byte("GET / HTTP/1.1\r\n\r\n"), ""},
+		"full":                {netip.MustParseAddrPort("192.0.2.11:5060"), invite, "503"},
+		"challenged":          {roaming, invite, "401"},
+	}
+}
+
+func BenchmarkJudge(b *testing.B) {
+	sc, cases := judged(b)
+	out := make([]byte, 0, 4096)
+	for name, c := range cases {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if v := sc.judge(c.message, c.from); v.status != "" {
+					out = v.appendRefusal(out[:0], c.message, c.from)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,165 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// Options is what a stack is made of. All fields are needed but where it says
+// so.
+type Options struct {
+	Config  config.SIP
+	Minter  *message.Minter
+	Handler Handler
+	Agent   string // Server header of answers that belong to no call
+	Log     zerolog.Logger
+	Tap     Tap     // nil: nobody listens
+	Network Network // where a field is nil: the kernel's
+}
+
+// Handler is the server that a stack works for. Its methods are called from
+// many goroutines; those that say who may come in must not block.
+type Handler interface {
+	// Peers are the trunks and targets in force.
+	Peers() *peers.Snapshot
+	// Capacity says whether there is room for a new call from there now.
+	Capacity(from peers.Sender) peers.Capacity
+	// InDialog says whether a To tag is that of a leg, or of one that is over for
+	// less than 64*T1.
+	InDialog(toTag []byte) bool
+	// InProgress says whether the INVITE that gets this To tag is known.
+	InProgress(toTag message.Minted) bool
+	// Request takes a well-formed request that is not a retransmission, on a
+	// goroutine of its own.
+	Request(req *sip.Request, tx *sip.ServerTx)
+	// StrayResponse takes a response that no transaction waits for.
+	StrayResponse(res *sip.Response)
+	// Panicked is told of a panic that was recovered.
+	Panicked(where string, value any)
+}
+
+// Network is how a stack reaches its peers.
+type Network struct {
+	// Listen opens a UDP socket; nil: the kernel's, with a receive buffer of 4 MB.
+	Listen func(netip.AddrPort) (Socket, error)
+	// ListenStream opens a TCP listener.
+	ListenStream func(netip.AddrPort) (net.Listener, error)
+	// Dial opens a TCP connection from one of our addresses, or from any where
+	// that is not valid.
+	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+	// Lookup resolves host names.
+	Lookup func(ctx context.Context, host string) (netip.Addr, error)
+}
+
+// orKernel puts the kernel's where there is nothing.
+func (n Network) orKernel(log zerolog.Logger) Network {
+	if n.Listen == nil {
+		n.Listen = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, log) }
+	}
+	if n.ListenStream == nil {
+		n.ListenStream = listenTCP
+	}
+	if n.Dial == nil {
+		n.Dial = dialTCP
+	}
+	if n.Lookup == nil {
+		n.Lookup = LookupHost
+	}
+	return n
+}
+
+// Listen opens the sockets that the configuration names. Nothing is read before
+// Serve. ctx ends what is under way.
+func Listen(ctx context.Context, o Options) (*Stack, error) {
+	o.Network = o.Network.orKernel(o.Log)
+	s := newStack(ctx, o)
+	for _, l := range o.Config.Listen {
+		var err error
+		if message.IsStream(l.Transport) {
+			err = s.openStreams(l, o)
+		} else {
+			err = s.openSocket(l, o)
+		}
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("sip.listen %v: %w%s", l, err, remedyOf(err))
+		}
+	}
+	return s, nil
+}
+
+func (s *Stack) openSocket(l config.Listener, o Options) error {
+	socket, err := o.Network.Listen(l.AddrPort)
+	if err != nil {
+		return err
+	}
+	s.sockets = append(s.sockets, newGuard(s, socket, o.Tap))
+	return nil
+}
+
+func (s *Stack) openStreams(l config.Listener, o Options) error {
+	listener, err := o.Network.ListenStream(l.AddrPort)
+	if err != nil {
+		return err
+	}
+	s.listeners = append(s.listeners, streamListener{
+		Listener: listener, transport: l.Transport, local: message.ParseSource(listener.Addr().String()),
+	})
+	return nil
+}
+
+// Unplugged is Listen without a network: the stack has the addresses that the
+// configuration names, receives and sends nothing, opens no connection and
+// looks no name up.
+func Unplugged(ctx context.Context, o Options) (*Stack, error) {
+	o.Network = Network{
+		Listen: func(at netip.AddrPort) (Socket, error) {
+			return unpluggedSocket{&net.UDPConn{}, net.UDPAddrFromAddrPort(at)}, nil
+		},
+		ListenStream: func(at netip.AddrPort) (net.Listener, error) {
+			return unpluggedListener{net.TCPAddrFromAddrPort(at)}, nil
+		},
+		Dial:   func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, net.ErrClosed },
+		Lookup: func(context.Context, string) (netip.Addr, error) { return netip.Addr{}, net.ErrClosed },
+	}
+	return Listen(ctx, o)
+}
+
+// unpluggedSocket is a UDP socket that was never opened: what it is asked for
+// fails.
+type unpluggedSocket struct {
+	*net.UDPConn
+	at net.Addr
+}
+
+// LocalAddr is where it would be.
+func (s unpluggedSocket) LocalAddr() net.Addr { return s.at }
+
+// ReadFromUDPAddrPort ends who reads.
+func (unpluggedSocket) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, net.ErrClosed
+}
+
+// Close has nothing to do.
+func (unpluggedSocket) Close() error { return nil }
+
+// unpluggedListener accepts nothing.
+type unpluggedListener struct{ at net.Addr }
+
+// Accept fails.
+func (unpluggedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+
+// Addr is where it would be.
+func (l unpluggedListener) Addr() net.Addr { return l.at }
+
+// Close has nothing to do.
+func (unpluggedListener) Close() error { return nil }

@@ -1,0 +1,71 @@
+package transport
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A queue that stands for an interval is overload; one that drains now and then
+// is not, however long it gets.
+func TestLoad(t *testing.T) {
+	const ms = time.Millisecond
+	type measured struct {
+		at, delay time.Duration
+		want      bool
+	}
+	for name, series := range map[string][]measured{
+		"quiet":              {{0, 0, false}, {50 * ms, ms, false}, {900 * ms, 500 * ms, false}},
+		"one burst":          {{0, 900 * ms, false}, {50 * ms, 900 * ms, false}, {99 * ms, 900 * ms, false}, {120 * ms, 0, false}},
+		"a standing queue":   {{0, 501 * ms, false}, {50 * ms, 600 * ms, false}, {100 * ms, 501 * ms, true}, {300 * ms, 2 * time.Second, true}},
+		"it drains":          {{0, 600 * ms, false}, {100 * ms, 600 * ms, true}, {150 * ms, 500 * ms, false}, {160 * ms, 600 * ms, false}},
+		"drained in between": {{0, 600 * ms, false}, {90 * ms, 400 * ms, false}, {100 * ms, 600 * ms, false}, {200 * ms, 600 * ms, true}},
+		"rare bursts":        {{0, 600 * ms, false}, {2 * time.Second, 600 * ms, false}, {4 * time.Second, 600 * ms, false}},
+		"one measurement":    {{0, time.Hour, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, start := &load{limit: 500 * ms}, time.Now()
+			for _, m := range series {
+				now := start.Add(m.at)
+				l.note(now, m.delay)
+				if got := l.overloaded(now); got != m.want {
+					t.Errorf("after %v: %v; want %v", m.at, got, m.want)
+				}
+			}
+			if last := start.Add(series[len(series)-1].at); l.overloaded(last.Add(loadMemory + ms)) {
+				t.Error("overloaded although nothing comes any more")
+			}
+		})
+	}
+}
+
+// The wait for a goroutine counts, and that in the socket; one message is
+// measured at a time, and not each.
+func TestProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &load{limit: 500 * time.Millisecond}
+		var waiting []func()
+		run := func(f func()) { waiting = append(waiting, f) }
+		for range 3 {
+			l.probe(run, 300*time.Millisecond, time.Now())
+		}
+		time.Sleep(250 * time.Millisecond)
+		l.probe(run, 0, time.Now())
+		if len(waiting) != 1 {
+			t.Fatalf("%d messages are measured; want 1", len(waiting))
+		}
+		waiting[0]()
+		if l.since.IsZero() {
+			t.Error("550 ms are not over 500 ms")
+		}
+		l.probe(run, 0, time.Now())
+		waiting[1]()
+		if !l.since.IsZero() {
+			t.Error("nothing is over 500 ms")
+		}
+		l.probe(run, 0, time.Now())
+		if len(waiting) != 2 {
+			t.Error("two messages at the same moment are measured")
+		}
+	})
+}

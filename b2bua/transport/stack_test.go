@@ -1,0 +1,228 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/internal/memnet"
+	"flowbridge/internal/siptest"
+)
+
+// minter makes tags and branches by a key of the tests.
+var minter = message.NewMinter([32]byte{1, 2, 3})
+
+const stackConfig = `
+sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
+media: {listen: ["198.51.100.1"]}
+trunks:
+  - {name: carrier, sources: ["192.0.2.10"]}
+targets:
+  - {name: agent, kind: sip, transport: tcp, uri: "sip:1@192.0.2.20:32681"}
+routes:
+  - {targets: [agent]}
+`
+
+// host is a server that has every dialog and answers every request with 200.
+type host struct {
+	*peers.Admission
+	cfg    *config.Config
+	stack  *Stack
+	panics atomic.Int32
+}
+
+func (h *host) Peers() *peers.Snapshot                     { return h.Admission.Peers.Load() }
+func (h *host) InDialog([]byte) bool                       { return true }
+func (h *host) InProgress(message.Minted) bool             { return false }
+func (h *host) Request(req *sip.Request, tx *sip.ServerTx) { h.stack.Reply(req, tx, 200, "OK") }
+func (h *host) StrayResponse(*sip.Response)                {}
+func (h *host) Panicked(string, any)                       { h.panics.Add(1) }
+
+// newHost is a host on a stack that opens makes.
+func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, Options) (*Stack, error)) *host {
+	t.Helper()
+	h := &host{}
+	h.cfg = parsed(t, yaml)
+	h.Admission = peers.NewAdmission(h.cfg, nil)
+	var err error
+	h.stack, err = opens(t.Context(), Options{
+		Config: h.cfg.SIP, Minter: minter, Handler: h, Log: zerolog.Nop(), Network: n,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func parsed(t testing.TB, yaml string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// place is a host on a network in memory.
+type place struct {
+	*host
+	t     *testing.T
+	sw    *memnet.Switch
+	dials atomic.Int32 // connections that the stack opened, or tried to
+	asked int
+}
+
+// inPlace runs a test in a bubble, which has to end empty.
+func inPlace(t *testing.T, yaml string, test func(p *place)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &place{t: t, sw: memnet.New()}
+		p.host = newHost(t, yaml, Network{
+			Listen:       func(a netip.AddrPort) (Socket, error) { return p.sw.Listen(a) },
+			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return p.sw.ListenStream(a) },
+			Dial: func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+				p.dials.Add(1)
+				return p.sw.DialStream(ctx, from, to)
+			},
+		}, Listen)
+		p.stack.Serve()
+		defer func() {
+			if err := p.stack.Close(); err != nil {
+				t.Error(err)
+			}
+			if n := p.panics.Load(); n != 0 {
+				t.Errorf("%d panics", n)
+			}
+		}()
+		test(p)
+	})
+}
+
+// socket is a peer's, closed with the test.
+func (p *place) socket(at netip.AddrPort) *memnet.Conn {
+	p.t.Helper()
+	c, err := p.sw.Listen(at)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// listener is where a peer would accept connections, closed with the test.
+func (p *place) listener(at netip.AddrPort) *memnet.Listener {
+	p.t.Helper()
+	l, err := p.sw.ListenStream(at)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// sends sends a datagram to the stack.
+func (p *place) sends(from *memnet.Conn, text string) {
+	p.t.Helper()
+	if _, err := from.WriteToUDPAddrPort(siptest.CRLF(text), siptest.Ours); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// gets gives the next datagram that a peer gets within a second.
+func (p *place) gets(at *memnet.Conn) string {
+	p.t.Helper()
+	_ = at.SetReadDeadline(time.Now().Add(time.Second))
+	b := make([]byte, 65536)
+	n, _, err := at.ReadFromUDPAddrPort(b)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(b[:n])
+}
+
+// connect gives a connection to the agent.
+func (p *place) connect(to netip.AddrPort) (*Stream, error) {
+	return p.stack.Connect(context.Background(), &p.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), to)
+}
+
+// asks sends a request of ours, padded, on a wire of its own.
+func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
+	p.t.Helper()
+	local, err := p.stack.LocalFor(to.Transport, to.Addr.Addr())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.asked++
+	req := siptest.Request(p.t, optionsFrom("198.51.100.1:5060", message.ViaTransport(to.Transport), p.asked, pad))
+	w := p.stack.NewWire(local, flow, func(leg.Input) bool { return true })
+	w.Perform([]leg.Effect{leg.SendRequest{Req: req, To: to}})
+}
+
+// optionsFrom is the nth request of somebody, with a header of some length.
+func optionsFrom(at, transport string, n, pad int) string {
+	return fmt.Sprintf(`OPTIONS sip:h SIP/2.0
+Via: SIP/2.0/%s %s;branch=z9hG4bKasks%d
+Max-Forwards: 70
+From: <sip:a@h>;tag=a
+To: <sip:h>
+Call-ID: asks%d
+CSeq: %d OPTIONS
+X-Pad: %s
+Content-Length: 0
+
+`, transport, at, n, n, n, strings.Repeat("x", pad))
+}
+
+// What a connection's message comes from has the names in its certificate; over UDP
+// there are none.
+func TestSenderOf(t *testing.T) {
+	s := newHost(t, stackConfig, Network{}, Unplugged).stack
+	s.streams.live[streamKey{transport: config.TransportTLS, remote: siptest.Carrier}] = &Stream{names: []string{"pbx.test"}}
+	for transport, want := range map[string]int{"TLS": 1, "tls": 1, "TCP": 0, "UDP": 0} {
+		req := siptest.Request(t, optionsFrom("192.0.2.10:5060", "UDP", 1, 0))
+		req.SetTransport(transport)
+		req.SetSource(siptest.Carrier.String())
+		if from := s.SenderOf(req); len(from.Names) != want || from.Addr != siptest.Carrier {
+			t.Errorf("over %s: %+v", transport, from)
+		}
+	}
+}
+
+// A stack without sockets knows its addresses like another, and reaches nobody.
+func TestUnplugged(t *testing.T) {
+	h := newHost(t, stackConfig, Network{}, Unplugged)
+	s := h.stack
+	if all := s.Listeners(); !slices.Equal(all, h.cfg.SIP.Listen) {
+		t.Errorf("listeners %v; want %v", all, h.cfg.SIP.Listen)
+	}
+	for _, transport := range []string{"", config.TransportTCP} {
+		local, err := s.LocalFor(transport, siptest.Agent.Addr())
+		if err != nil || local.Host != "198.51.100.1" || local.Port != 5060 {
+			t.Errorf("%q: %+v, %v", transport, local, err)
+		}
+	}
+	if _, err := s.Resolve(t.Context(), "agent.test"); err == nil {
+		t.Error("a name was looked up")
+	}
+	if _, err := s.Connect(t.Context(), &h.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), siptest.Agent); err == nil {
+		t.Error("a connection was opened")
+	}
+	s.Serve() // ends by itself: there is nothing to read
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,131 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// connect gives a connection to a peer: one that is open, or a new one.
+func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
+	peer.dialled = true
+	key := streamKey{transport: transport, remote: to, peer: peer}
+	s.mu.Lock()
+	c := s.live[key]
+	s.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	made := s.calls.DoChan(fmt.Sprint(key), func() (any, error) {
+		s.mu.Lock()
+		c := s.live[key]
+		s.mu.Unlock()
+		if c != nil {
+			return c, nil
+		}
+		return s.open(transport, to, peer)
+	})
+	select {
+	case r := <-made:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*Stream), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
+	defer cancel()
+	local, err := s.local(transport, to.Addr())
+	if err != nil {
+		return nil, err
+	}
+	if !s.leaves() {
+		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, errTooMany)
+	}
+	conn, err := s.network.Dial(ctx, local.Listen.Addr(), to)
+	if err != nil {
+		s.left()
+		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, err)
+	}
+	c := s.newStream(conn, transport, to, &peer) // from here on, drop counts it out
+	if transport == config.TransportTLS {
+		tc, err := s.certs.client(ctx, conn, peer)
+		if err != nil {
+			c.drop()
+			return nil, fmt.Errorf("connect to %s://%v: %w: %w", transport, to, errTLS, err)
+		}
+		c.Conn, c.framing.Src = tc, tc
+	}
+	if err := s.admit(c); err != nil {
+		c.drop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// errTooMany means that as many connections are open as sip.limits allows:
+// peers can have us open them, by their Contacts.
+var errTooMany = errors.New("too many connections; see sip.limits.connections")
+
+// leaves counts a connection that is about to be opened; left is its undoing.
+func (s *streams) leaves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.dialled >= s.limits.Connections {
+		return false
+	}
+	s.dialled++
+	return true
+}
+
+func (s *streams) left() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dialled--
+}
+
+// detour sends a message whose connection is gone another way: a response to
+// where its request came from, over a connection that the peer opened since or
+// a new one to the address in Via (RFC 3261 section 18.2.2); a request of ours
+// to the same address again.
+func (s *streams) detour(gone *Stream, text []byte) error {
+	msg, ok := message.Scan(text)
+	if !ok {
+		return net.ErrClosed
+	}
+	if !msg.Response {
+		if gone.peer == nil {
+			return net.ErrClosed
+		}
+		c, err := s.connect(s.ctx, gone.transport, gone.remote, *gone.peer)
+		return c.send(text, err)
+	}
+	name := sentByOf(msg.ViaHost, msg.ViaPort, gone.transport)
+	if c := s.findSentBy(gone.transport, gone.remote.Addr(), name); c != nil {
+		return c.send(text, nil)
+	}
+	to := netip.AddrPortFrom(gone.remote.Addr(), name.port)
+	c, err := s.connect(s.ctx, gone.transport, to, streamPeer{serverName: name.host})
+	return c.send(text, err)
+}
+
+// send writes a message to a connection that could be had.
+func (c *Stream) send(message []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := c.write(message); err != nil {
+		return err
+	}
+	c.hub.tapped(c, message, false)
+	return nil
+}

@@ -1,0 +1,282 @@
+package transport
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// Wire holds one leg's live transactions and performs its effects in order.
+// It is never written down: after a restart a leg gets a new one. The SIP
+// library resolves, dials and writes synchronously; where that may take a while
+// effects are performed by a goroutine.
+type Wire struct {
+	// TLS is for connections that the leg opens; set it before the first effect.
+	TLS config.TargetTLS
+
+	stack *Stack
+	local leg.Local
+	post  func(leg.Input) bool
+
+	mu      sync.Mutex // guards what follows
+	queue   []leg.Effect
+	sending bool
+	servers []serverTx
+	invite  *sip.ClientTx   // our INVITE, until it has a final answer
+	others  []*sip.ClientTx // our requests within the dialog without one, but for BYE
+	invited sip.Uri         // where the last one went
+	flow    *Stream         // the connection that the peer is spoken to over; nil: none yet, or UDP
+	brief   bool            // it is not counted as a user of its connection
+	closed  bool            // nor is it any more
+}
+
+// serverTx is a request of the peer that may still be answered.
+type serverTx struct {
+	method sip.RequestMethod
+	seq    uint32
+	branch string // two requests may have the same CSeq
+	tx     *sip.ServerTx
+}
+
+// NewWire makes the wire of a leg, whose inputs it posts. flow is the connection
+// that the peer has opened, or that was opened to it; nil over UDP.
+func (s *Stack) NewWire(local leg.Local, flow *Stream, post func(leg.Input) bool) *Wire {
+	w := &Wire{stack: s, local: local, post: post}
+	w.setFlow(flow)
+	return w
+}
+
+// Serve keeps the transaction of a request until it is answered. That of an
+// INVITE which comes again after Timer L takes the place of the first.
+func (w *Wire) Serve(req *sip.Request, tx *sip.ServerTx) {
+	s := serverTx{req.Method, req.CSeq().SeqNo, message.BranchOf(req), tx}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, o := range w.servers {
+		if o.method == s.method && o.seq == s.seq && o.branch == s.branch {
+			w.servers[i] = s
+			return
+		}
+	}
+	w.servers = append(w.servers, s)
+}
+
+// Forget undoes Serve, for a request that the leg will not see.
+func (w *Wire) Forget(tx *sip.ServerTx) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
+}
+
+// Perform has effects sent: at once where that is a datagram to a known
+// address, otherwise by a goroutine that exists while there are any.
+func (w *Wire) Perform(effects []leg.Effect) {
+	if len(effects) == 0 {
+		return
+	}
+	w.mu.Lock()
+	w.queue = append(w.queue, effects...)
+	start := !w.sending
+	w.sending = true
+	w.mu.Unlock()
+	switch {
+	case start && !slices.ContainsFunc(effects, w.mayBlock):
+		w.send()
+	case start:
+		w.stack.group.Go(w.send)
+	}
+}
+
+// mayBlock says whether an effect may wait for a name server or a connection.
+func (w *Wire) mayBlock(e leg.Effect) bool {
+	far := func(to leg.Hop) bool { return message.IsStream(to.Transport) || !to.Addr.IsValid() }
+	switch e := e.(type) {
+	case leg.SendRequest:
+		return far(e.To)
+	case leg.SendACK:
+		return far(e.To)
+	case leg.SendResponse:
+		return message.IsStream(w.local.Transport)
+	case leg.Acknowledged, leg.Forgotten:
+		return false
+	}
+	return true
+}
+
+func (w *Wire) send() {
+	for {
+		w.mu.Lock()
+		if len(w.queue) == 0 {
+			w.queue, w.sending = nil, false
+			w.mu.Unlock()
+			return
+		}
+		e := w.queue[0]
+		w.queue = w.queue[1:]
+		w.mu.Unlock()
+		w.sendOne(e)
+	}
+}
+
+func (w *Wire) sendOne(e leg.Effect) {
+	defer w.stack.recovered("wire")
+	switch e := e.(type) {
+	case leg.SendRequest:
+		w.request(e)
+	case leg.SendACK:
+		w.acknowledge(e)
+	case leg.SendResponse:
+		w.respond(e)
+	case leg.Acknowledged:
+		if tx := w.release(e.Seq); tx != nil {
+			tx.Terminate()
+		}
+	case leg.Forgotten:
+		w.release(e.Seq)
+	}
+}
+
+// Send performs effects that no leg waits for: the answer to a message whose
+// leg is gone.
+func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
+	w := &Wire{stack: s, local: local, flow: flow, brief: true, post: func(leg.Input) bool { return false }}
+	w.Perform(effects)
+}
+
+// Distrust keeps the connection of a target that said nothing from being used
+// for another call.
+func (w *Wire) Distrust() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flow != nil && w.flow.peer != nil {
+		w.stack.streams.retire(w.flow)
+	}
+}
+
+// setFlow keeps a connection, so that it is not closed for being quiet.
+func (w *Wire) setFlow(c *Stream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.swapFlow(c)
+}
+
+// Follow has the leg speak over the connection that a request of its peer came
+// by, where its own is gone: a peer behind NAT can't be connected to.
+func (w *Wire) Follow(c *Stream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old := w.flow; c != nil && old != nil && old.isClosed() && old.transport == c.transport && old.remote.Addr() == c.remote.Addr() {
+		w.swapFlow(c)
+	}
+}
+
+func (w *Wire) swapFlow(c *Stream) {
+	if w.closed {
+		return
+	}
+	old := w.flow
+	w.flow = c
+	if w.brief {
+		return
+	}
+	if c != nil {
+		c.users.Add(1)
+	}
+	if old != nil {
+		old.users.Add(-1)
+	}
+}
+
+func (w *Wire) respond(e leg.SendResponse) {
+	tx := w.serverTx(e)
+	if tx == nil {
+		return
+	}
+	select {
+	case <-tx.Done(): // an INVITE's, which Timer L has ended: its 200 is sent again all the same
+		if err := tx.Connection().WriteMsg(e.Res); err != nil {
+			w.stack.log.Debug().Err(err).Msg("response not sent again")
+		}
+		return
+	default:
+	}
+	lost := respondInvite(tx, e.Res)
+	if e.Method != sip.INVITE {
+		return
+	}
+	final := e.Res.StatusCode >= 200
+	switch {
+	case final && lost:
+		w.post(leg.FinalLost{Seq: e.Seq})
+	case final && e.Res.StatusCode < 300:
+		// The ACK of a peer that uses the INVITE's branch for it ends up here.
+		select {
+		case ack := <-tx.Acks():
+			w.post(leg.RequestIn{Req: ack, Source: message.ParseSource(ack.Source())})
+		default:
+		}
+	}
+}
+
+// respondInvite gives a transaction a response, and says whether that was lost
+// to a CANCEL: then the transaction has answered 487, but keeps the response
+// it was given last for its retransmissions. It gets the 487 back.
+func respondInvite(tx *sip.ServerTx, res *sip.Response) (lost bool) {
+	if err := tx.Respond(res); !errors.Is(err, sip.ErrTransactionCanceled) {
+		return false
+	}
+	_ = tx.Respond(sip.NewResponseFromRequest(tx.Origin(), 487, message.StatusText(487), nil))
+	return true
+}
+
+// serverTx finds the transaction that a response belongs to. That of an
+// INVITE stays until it is refused, for the 200 to be sent again.
+func (w *Wire) serverTx(e leg.SendResponse) *sip.ServerTx {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, s := range w.servers {
+		if s.method != e.Method || s.seq != e.Seq || s.branch != message.BranchOf(e.Res) {
+			continue
+		}
+		if e.Method != sip.INVITE || e.Res.StatusCode >= 300 {
+			w.servers = append(w.servers[:i], w.servers[i+1:]...)
+		}
+		return s.tx
+	}
+	return nil
+}
+
+// release gives up the transaction of an INVITE of the peer. Where its 200 is
+// acknowledged the server's table recognises an INVITE that comes late.
+func (w *Wire) release(seq uint32) *sip.ServerTx {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, s := range w.servers {
+		if s.method == sip.INVITE && s.seq == seq {
+			w.servers = append(w.servers[:i], w.servers[i+1:]...)
+			return s.tx
+		}
+	}
+	return nil
+}
+
+// Close ends what would wait for ever: an INVITE that got a provisional
+// answer has no timer of its own.
+func (w *Wire) Close() {
+	w.mu.Lock()
+	invite := w.invite
+	w.invite = nil
+	w.swapFlow(nil)
+	w.closed = true
+	w.mu.Unlock()
+	if invite != nil {
+		invite.Terminate()
+	}
+	w.stopOthers()
+}
