@@ -22,8 +22,7 @@ var raceBuilt = os.Getenv("FLOWBRIDGE_E2E_RACE") != ""
 
 const raceEnv = "GORACE=atexit_sleep_ms=0"
 
-// atOnce is how many tests run at a time. Those that wait for minutes are not
-// counted, see newLongStage.
+// atOnce is how many tests run at a time.
 const atOnce = 4
 
 // places are what a test needs to run; seats are for those that listen for

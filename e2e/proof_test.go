@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -286,6 +287,16 @@ func (d *side) saysUntil(samples []int16, stop <-chan struct{}) {
 			d.talkFrom(d.from, [][]byte{d.packet(all[i:i+frame], i == 0)}, d.at)
 		}
 	}
+}
+
+// directionOf is the direction that a session description names, "" without one.
+func directionOf(sdp string) string {
+	for _, d := range []string{"sendrecv", "sendonly", "recvonly", "inactive"} {
+		if strings.Contains(sdp, "\r\na="+d+"\r\n") {
+			return d
+		}
+	}
+	return ""
 }
 
 // TestHoldTone has the carrier hold the call: the agent hears a tone instead,

@@ -44,13 +44,6 @@ func newQuietStage(t *testing.T) *stage {
 	return newPlaceIn(t, seats)
 }
 
-// newLongStage is for a test that takes minutes and does next to nothing: it
-// begins with the first ones, and takes no place from them.
-func newLongStage(t *testing.T) *stage {
-	t.Parallel()
-	return newPlace(t)
-}
-
 func newPlaceIn(t *testing.T, room chan struct{}) *stage {
 	room <- struct{}{}
 	t.Cleanup(func() { <-room })
