@@ -62,7 +62,7 @@ func accountOf(t *testing.T, h http.Handler) *Account {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	a, err := NewAccount(AccountOptions{BaseURL: s.URL + "/v2/", Token: accountToken, WorkspaceID: "w&1", Timeout: 5 * time.Second, Secrets: []string{"dflkvn23REFD#@"}})
+	a, err := NewAccount(AccountOptions{BaseURL: s.URL + "/v2/", Token: accountToken, WorkspaceID: "w&1", Timeout: time.Minute, Secrets: []string{"dflkvn23REFD#@"}})
 	if err != nil {
 		t.Fatal(err)
 	}

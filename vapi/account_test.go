@@ -21,7 +21,7 @@ func accountAt(t *testing.T, f http.HandlerFunc) *Account {
 	t.Helper()
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
-	a, err := NewAccount(AccountOptions{BaseURL: s.URL, Token: accountToken, Timeout: 5 * time.Second, Secrets: []string{"sip-pass-1"}})
+	a, err := NewAccount(AccountOptions{BaseURL: s.URL, Token: accountToken, Timeout: time.Minute, Secrets: []string{"sip-pass-1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
