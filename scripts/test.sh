@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 need=()
 PATH=$PATH:/usr/sbin # where kamailio is
-for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio ip:iproute2; do
+for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio tshark:tshark ip:iproute2; do
   command -v "${tool%%:*}" > /dev/null || need+=("${tool##*:}")
 done
 if [ ${#need[@]} -gt 0 ]; then
@@ -34,10 +34,12 @@ count() {
 
 # suite NAME COMMAND...: one run of go test -json.
 suite() {
+  local began=$SECONDS
   echo "== $1"
   shift
   "$@" > "$out" 2>&1
   local status=$?
+  echo "   $((SECONDS - began)) s"
   count $status
   if [ $status -ne 0 ]; then
     # What the failing tests said; plain lines are the compiler's.
@@ -50,6 +52,7 @@ suite() {
 
 # step NAME COMMAND...: a command that counts as one test.
 step() {
+  local began=$SECONDS
   echo "== $1"
   shift
   if "$@" > "$out" 2>&1; then
@@ -58,13 +61,20 @@ step() {
     tail -50 "$out"
     failed=$((failed + 1))
   fi
+  echo "   $((SECONDS - began)) s"
 }
+
+# A test that hangs ends itself, or its package here. No machine is too slow for that.
+limit="-timeout=1h"
 
 step "vet" go vet ./...
 step "vet, end to end" go vet -tags e2e ./e2e
-suite "unit and protocol tests, with the race detector" go test -race -json ./...
-suite "allocations, without the race detector" go test -count=1 -run 'Allocat' -json ./b2bua ./media
-suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 -json ./e2e
+step "vet, scripts" go -C scripts vet ./...
+suite "unit and protocol tests, with the race detector" go test -race "$limit" -json ./...
+suite "the programs that load" go -C scripts test -race "$limit" -json ./...
+mapfile -t counting < <(grep -rl --include='*_test.go' '^func Test.*Allocat' . | xargs -n1 dirname | sort -u)
+suite "allocations, without the race detector" go test -count=1 -run 'Allocat' "$limit" -json "${counting[@]}"
+suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 "$limit" -json ./e2e
 step "demo: one call" go run ./cmd/flowbridge demo
 step "demo: 100 calls at once" go run ./cmd/flowbridge demo --calls 100
 step "load: 100 calls per second" scripts/load.sh 100 300
