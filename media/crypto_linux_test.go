@@ -192,13 +192,15 @@ func TestSecureAgain(t *testing.T) {
 	seq++
 	s.seals[SideA] = far(t, s.crypto[SideA].Receive)
 	s.seals[SideA].SetROC(0xcafe0001, 1)
-	talk(10)
+	s.carries(SideA, rtpPacket(t, 0, seq, "under the new ones"))
+	seq++
 	late := farSeals(t, old, rtpPacket(t, 0, seq, "late"))
 	s.a.send(s.Local(SideA), late)
 	if got := s.hears(SideB); !bytes.Contains(got, []byte("late")) {
 		t.Errorf("got % x", got)
 	}
 	seq++
+	talk(10)
 
 	set(Crypto{}) // plain again, and nothing of the keys is left
 	s.seals[SideA], s.unseals[SideA] = nil, nil
