@@ -32,6 +32,12 @@ count() {
   passed=$((passed + ok)) failed=$((failed + bad))
 }
 
+# said gives the text of what go test printed as JSON.
+said() {
+  grep -E '"Action":"(output|build-output)"' | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//; s/\\t/\t/g; s/\\"/"/g' |
+    grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)'
+}
+
 # suite NAME COMMAND...: one run of go test -json.
 suite() {
   local began=$SECONDS
@@ -42,11 +48,13 @@ suite() {
   echo "   $((SECONDS - began)) s"
   count $status
   if [ $status -ne 0 ]; then
-    # What the failing tests said; plain lines are the compiler's.
-    grep -v '^{' "$out"
-    grep -E '"Output":"(--- FAIL|    --- FAIL| +[a-z0-9_]+_test\.go:[0-9]+: )' "$out" | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//' | cut -c1-300
-    grep -E '"Action":"(output|build-output)"' "$out" | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//; s/\\t/\t/g; s/\\"/"/g' |
-      grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)' | tail -200
+    grep -v '^{' "$out" # the compiler's
+    local failing
+    mapfile -t failing < <(grep -E '"Action":"fail".*"Test":' "$out" | sed -E 's/.*("Package":"[^"]*","Test":"[^"]*").*/\1/')
+    for test in "${failing[@]}"; do
+      grep -F "$test" "$out" | said | tail -100
+    done
+    grep -v '"Test":' "$out" | said | tail -100 # what did not build, or died
   fi
 }
 
