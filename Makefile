@@ -13,6 +13,7 @@ test: ## everything
 
 race: ## unit and protocol tests
 	go test -race ./...
+	go -C scripts test -race ./...
 
 fuzz: ## each fuzz target for 30 seconds
 	./scripts/fuzz.sh 30s
@@ -25,6 +26,8 @@ e2e: ## SIPp and baresip against the real binary
 
 lint:
 	golangci-lint run ./...
+	golangci-lint run --build-tags e2e ./e2e/...
+	cd scripts && golangci-lint run ./...
 
 bench: ## the hot paths
 	go test -run '^$$' -bench . -benchmem ./media ./b2bua/... ./store

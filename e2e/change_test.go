@@ -96,7 +96,8 @@ func TestReoffer(t *testing.T) {
 	}
 	carrier.sent("ACK ", 2)
 	talk.one = moved
-	talk.says(moved, two) // its media says where it is, whenever the ACK is read
+	talk.reaches(two, moved) // which it does once the ACK is read
+	talk.says(moved, two)
 	talk.says(two, moved)
 	carrier.proceed(talk.id(carrier))
 	carrier.finish()
@@ -128,10 +129,7 @@ func TestLateOffer(t *testing.T) {
 				agent.finish()
 			} else {
 				talk := s.talking(one, two, carrier, agent)
-				eventually(t, "the answer in the ACK is in force", func() bool { // media before it has no way
-					two.talk(talk.burst(two)[:1], talk.at(two))
-					return len(one.heard()) > 0
-				})
+				talk.reaches(two, one) // media before the answer in the ACK has no way
 				talk.says(one, two)
 				talk.says(two, one)
 				carrier.proceed(talk.id(carrier))

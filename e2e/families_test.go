@@ -35,10 +35,11 @@ func TestFamilies(t *testing.T) {
 				mode = sippTCP
 			}
 			agent := s.agentOver(c.transport, "caller_hangup/uas.xml", 1, two.key()...)
-			carrier := s.carrierOver(mode, "load/uac.xml", 1, append(one.key(), "-d", "1500")...)
-			carrier.answered(1)
+			carrier := s.carrierOver(mode, "caller_hangup/uac.xml", 1, one.key()...)
+			ids := carrier.answered(1)
 			agent.confirmed(1)
 			n := s.relays(one, two, carrier, agent)
+			carrier.proceed(ids...)
 			carrier.finish()
 			agent.finish()
 			r := b.finish(hungUpByCaller)

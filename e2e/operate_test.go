@@ -71,7 +71,7 @@ func TestReload(t *testing.T) {
 	b.records(hungUpByCaller, noRoute, noRoute, hungUpByCaller)
 	b.nothingLeft()
 	b.signal(syscall.SIGTERM)
-	if code := b.exit(patience); code != 0 {
+	if code := b.exit(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -147,7 +147,7 @@ func TestSupervised(t *testing.T) {
 			}
 		}
 	}
-	b := startServer(t, dir, s.config(setup{}), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "WATCHDOG_USEC=400000")
+	b := startServer(t, dir, s.config(setup{}), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "WATCHDOG_USEC=6000000")
 	next("READY=1")
 	next("WATCHDOG=1")
 	b.reload(s.config(setup{}), "configuration reloaded")

@@ -109,8 +109,8 @@ func (p *phone) talkFrom(conn *net.UDPConn, packets [][]byte, to netip.AddrPort)
 	p.Helper()
 	begin := time.Now()
 	for i, packet := range packets {
-		p.send(conn, packet, to)
 		p.said = append(p.said, time.Now())
+		p.send(conn, packet, to)
 		<-time.After(time.Until(begin.Add(time.Duration(i+1) * frameTime)))
 	}
 }

@@ -190,7 +190,7 @@ func (p *platforms) run(args ...string) (out string, code int) {
 	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
 	var text strings.Builder
 	cmd.Stdout, cmd.Stderr = &text, &text
-	timer := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	err := cmd.Run()
 	var exit *exec.ExitError

@@ -119,13 +119,13 @@ func (p *process) kill() {
 }
 
 // exit waits for its end and gives its exit code.
-func (p *process) exit(limit time.Duration) int {
+func (p *process) exit() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(limit):
-		p.t.Fatalf("%s has not ended after %v", p.name, limit)
+	case <-time.After(patience):
+		p.t.Fatalf("%s has not ended after %v", p.name, patience)
 		return -1
 	}
 }

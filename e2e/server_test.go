@@ -17,7 +17,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"flowbridge/store"
 )
@@ -63,7 +62,7 @@ type liveCall struct {
 }
 
 // client keeps no connection open: they would be counted.
-var client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var client = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // configure writes the configuration of a server that runs, or is to run, in a
 // directory.
@@ -290,7 +289,7 @@ func (s *server) stop() {
 // stopped checks how the server ended.
 func (s *server) stopped() {
 	s.t.Helper()
-	if code := s.exit(10 * time.Second); code != 0 {
+	if code := s.exit(); code != 0 {
 		s.t.Errorf("flowbridge serve ended with exit code %d", code)
 	}
 	for _, line := range s.output() {

@@ -27,7 +27,7 @@ func (p *baresip) hangUp() {
 func (p *baresip) quit() {
 	p.t.Helper()
 	p.command("quit", "")
-	if code := p.exit(patience); code != 0 {
+	if code := p.exit(); code != 0 {
 		p.t.Errorf("baresip ended with exit code %d", code)
 	}
 }
@@ -46,7 +46,7 @@ func TestSoftphoneHolds(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
 	b := s.serve(setup{trunk: fromLoopback})
-	words := sim.SpeechLike(31, 30*time.Second)
+	words := softWords(31)
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
 	phone := s.startBaresip(words)
@@ -97,7 +97,7 @@ func TestSoftphoneDigits(t *testing.T) {
 	b := s.serve(setup{trunk: fromLoopback})
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
-	phone := s.startBaresip(sim.SpeechLike(32, 20*time.Second))
+	phone := s.startBaresip(softWords(32))
 	phone.command("dial", s.to())
 	phone.await("CALL_ESTABLISHED")
 	agent.confirmed(1)
@@ -135,7 +135,7 @@ func TestSoftphoneTransferred(t *testing.T) {
 	o := s.transfers("local", calleeAt)
 	o.trunk += fromLoopback
 	b := s.serve(o)
-	hers, his := sim.SpeechLike(33, 30*time.Second), sim.SpeechLike(34, 30*time.Second)
+	hers, his := softWords(33), softWords(34)
 	callee := s.startBaresipAs(human, calleeAt, his)
 	agent := s.transferrer(nil, "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
 	phone := s.startBaresip(hers)

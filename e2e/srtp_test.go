@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/sim"
 	"flowbridge/store"
 )
 
@@ -21,7 +20,7 @@ func TestSoftphoneSRTP(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
 	b := s.serve(setup{trunk: fromLoopback + ", media: {srtp: required}"})
-	words := sim.SpeechLike(41, 30*time.Second)
+	words := softWords(41)
 	phone := s.startBaresipWith(srtpAccount, caller, s.freePort(s.carrier), words, srtpModule)
 	phone.command("dial", s.to())
 	phone.await("CALL_ESTABLISHED")
@@ -59,7 +58,7 @@ func TestSRTPOnBothSides(t *testing.T) {
 				trunk:  fromLoopback + ", media: {srtp: optional}",
 				target: fromLoopback + ", media: {srtp: required, srtp_suites: [" + suite + "]}",
 			})
-			hers, his := sim.SpeechLike(42, 30*time.Second), sim.SpeechLike(43, 30*time.Second)
+			hers, his := softWords(42), softWords(43)
 			callee := s.startBaresipWith(srtpAccount, called, s.agent, his, srtpModule)
 			phone := s.startBaresipWith(srtpAccount, caller, s.freePort(s.carrier), hers, srtpModule)
 			phone.command("dial", s.to())

@@ -44,13 +44,6 @@ func newQuietStage(t *testing.T) *stage {
 	return newPlaceIn(t, seats)
 }
 
-// newLongStage is for a test that takes minutes and does next to nothing: it
-// begins with the first ones, and takes no place from them.
-func newLongStage(t *testing.T) *stage {
-	t.Parallel()
-	return newPlace(t)
-}
-
 func newPlaceIn(t *testing.T, room chan struct{}) *stage {
 	room <- struct{}{}
 	t.Cleanup(func() { <-room })
@@ -93,8 +86,20 @@ type setup struct {
 
 const usualHeaders = `{X-EI: "S.{{.Prepare.CallID}};"}`
 
-// config is the whole configuration of the B2BUA.
+// orElse adds a key to those of a flow mapping that don't have it.
+func orElse(keys, key, value string) string {
+	if strings.Contains(keys, " "+key+":") {
+		return keys
+	}
+	return keys + ", " + key + ": " + value
+}
+
+// config is the whole configuration of the B2BUA. No limit in it is met on a
+// machine that is slow: a test that wants one to be met sets it.
 func (s *stage) config(o setup) string {
+	o.media = orElse(orElse(o.media, "start_timeout", "10m"), "timeout", "10m")
+	o.prepare = orElse(o.prepare, "timeout", "1m")
+	o.target = orElse(o.target, "first_response_timeout", "1m")
 	if o.headers == "" {
 		o.headers = usualHeaders
 	}
@@ -114,10 +119,10 @@ func (s *stage) config(o setup) string {
 		"@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
 		"@HEADERS@", o.headers, "@RECORDING@", o.recording,
 	).Replace(`
-sip: {listen: [@LISTEN@]@SIP+@}
+sip: {listen: [@LISTEN@], max_delay: 1m@SIP+@}
 media: {listen: ["@MEDIA@"]@MEDIA+@}
 trunks:
-  - {name: carrier, sources: ["@CARRIER@"]@TRUNK+@}
+  - {name: carrier, sources: ["@CARRIER@"], first_response_timeout: 1m@TRUNK+@}
 targets:
   - {name: synthflow, kind: synthflow, uri: "sip:{{.To.Number}}@@AGENT@",
      prepare: {api: "@API@", token_env: E2E_TOKEN, workspace_id: "e2e", model_id: "agent"@PREPARE+@},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type streamPeer struct {
 	*stage
 	conn net.Conn
 	in   chan message // closed when the connection is
+	seen []message    // by await
 }
 
 // connect opens a connection to the B2BUA, over TLS with a configuration.
@@ -91,8 +93,8 @@ func (p *streamPeer) read() {
 	}
 }
 
-// await gives the next message that begins like this; 100 is passed over, and
-// any other fails.
+// await gives the next message that begins like this; 100 is passed over, and so
+// is what is sent again. Any other fails.
 func (p *streamPeer) await(start string) message {
 	p.Helper()
 	late := time.After(patience)
@@ -102,7 +104,9 @@ func (p *streamPeer) await(start string) message {
 			switch {
 			case !open:
 				p.Fatalf("waiting for %q, the connection was closed", start)
+			case slices.Contains(p.seen, m):
 			case strings.HasPrefix(m.raw, start):
+				p.seen = append(p.seen, m)
 				return m
 			case !strings.HasPrefix(m.raw, "SIP/2.0 100 "):
 				p.Fatalf("waiting for %q, got:\n%s", start, m.raw)

@@ -17,8 +17,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"flowbridge/sim"
 )
 
 // authority signs certificates of one test.
@@ -241,7 +239,7 @@ func TestSoftphoneOverTLS(t *testing.T) {
 	config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), "sources: ["+loopback+"]")
 	b := startServer(t, t.TempDir(), config)
 	s.server = b
-	phone := s.startBaresip(sim.SpeechLike(1, 5*time.Second), "sip_cafile "+ca.file)
+	phone := s.startBaresip(softWords(1), "sip_cafile "+ca.file)
 	phone.command("dial", fmt.Sprintf("sip:%s@%v;transport=tls", called, b.at("tls", s.carrier)))
 	phone.await("CALL_RINGING")
 	phone.await("CALL_ESTABLISHED")
@@ -249,7 +247,7 @@ func TestSoftphoneOverTLS(t *testing.T) {
 	phone.command("hangup", "")
 	phone.await("CALL_CLOSED")
 	phone.command("quit", "")
-	if code := phone.exit(patience); code != 0 {
+	if code := phone.exit(); code != 0 {
 		t.Errorf("baresip ended with exit code %d", code)
 	}
 	r := b.finish(hungUpByCaller)[0]

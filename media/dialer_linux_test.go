@@ -245,7 +245,7 @@ func TestDigitWaitsForAKeyThatIsRelayed(t *testing.T) {
 		if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
 			t.Fatal(errno)
 		}
-		l.w.serve(l.ep)
+		l.serve()
 		l.collect()
 		l.pass(20 * ms)
 	}
@@ -283,7 +283,7 @@ func TestDigitBesideAKeyThatIsDiverted(t *testing.T) {
 	if errno := send(l.from, key, &l.into[0]); errno != 0 {
 		t.Fatal(errno)
 	}
-	l.w.serve(l.ep)
+	l.serve()
 	l.dial("1", Digit{})
 	l.pass(2 * time.Second)
 	l.talkOn(0xcafe0001, 21, 3)

@@ -155,7 +155,7 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 				if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
 					t.Fatal(errno)
 				}
-				l.w.serve(l.ep)
+				l.serve()
 				l.pass(20 * ms)
 			}
 			l.talkOn(0xb, next+uint16(len(keys)), 3)
@@ -197,7 +197,7 @@ func TestKeyAfterOneOfOurs(t *testing.T) {
 		if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
 			t.Fatal(errno)
 		}
-		l.w.serve(l.ep)
+		l.serve()
 		l.pass(20 * ms)
 	}
 	l.collect()

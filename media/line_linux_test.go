@@ -16,6 +16,8 @@ type line struct {
 	r   *relay
 	ep  *endpoint
 	got []sent
+
+	received uint64 // of what went to side B
 }
 
 // sent is a packet that came to side B.
@@ -48,6 +50,28 @@ func (l *line) pass(d time.Duration) {
 	l.w.now = end
 }
 
+// serve has the worker deal with a packet that was sent to it.
+func (l *line) serve() {
+	l.tb.Helper()
+	l.arrives(l.ep.fd)
+	l.w.serve(l.ep)
+}
+
+// next reads a packet that was sent to side B. It gives none when it has given all.
+func (l *line) next() []byte {
+	l.tb.Helper()
+	if l.received == l.ep.count.TxPackets.Load() {
+		return nil
+	}
+	l.received++
+	l.arrives(l.to)
+	n, errno := receive(l.to, l.sink[:], &l.source)
+	if errno != 0 {
+		l.tb.Fatal(errno)
+	}
+	return l.sink[:n]
+}
+
 // talk sends audio of 20 ms whose timestamp fits its number.
 func (l *line) talk(ssrc uint32, seq uint16) {
 	l.tb.Helper()
@@ -56,7 +80,7 @@ func (l *line) talk(ssrc uint32, seq uint16) {
 	if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
 		l.tb.Fatal(errno)
 	}
-	l.w.serve(l.ep)
+	l.serve()
 	l.collect()
 }
 
@@ -66,7 +90,7 @@ func (l *line) talkFrom(c *client, ssrc uint32, seq uint16) {
 	pkt := sourcePacket(l.tb, ssrc, seq)
 	copy(pkt[rtpHeaderLen:], fmt.Sprintf("%05d", seq))
 	c.send(l.r.local[SideA], pkt)
-	l.w.serve(l.ep)
+	l.serve()
 	l.collect()
 }
 
@@ -99,12 +123,7 @@ func (l *line) dial(digits string, d Digit) {
 
 func (l *line) collect() {
 	l.tb.Helper()
-	for {
-		n, errno := receive(l.to, l.sink[:], &l.source)
-		if errno != 0 {
-			return
-		}
-		pkt := l.sink[:n]
+	for pkt := l.next(); pkt != nil; pkt = l.next() {
 		h, ok := parseRTP(pkt)
 		if !ok {
 			l.tb.Fatalf("got % x", pkt)
@@ -113,7 +132,7 @@ func (l *line) collect() {
 		if h.payloadType == 101 {
 			s.event, s.isEvent = parseTelephoneEvent(rtpPayload(pkt))
 			if len(pkt) != len(digitPacket{}) {
-				l.tb.Errorf("%d bytes", n)
+				l.tb.Errorf("%d bytes", len(pkt))
 			}
 		} else if _, err := fmt.Sscanf(string(rtpPayload(pkt)), "%d", &s.audio); err != nil {
 			l.tb.Fatal(err)

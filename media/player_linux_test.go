@@ -37,17 +37,14 @@ type heard struct {
 // collectAll takes what came to side B, with its payload.
 func (l *line) collectAll() (all []heard) {
 	l.tb.Helper()
-	for {
-		n, errno := receive(l.to, l.sink[:], &l.source)
-		if errno != 0 {
-			return all
-		}
-		h, ok := parseRTP(l.sink[:n])
+	for pkt := l.next(); pkt != nil; pkt = l.next() {
+		h, ok := parseRTP(pkt)
 		if !ok {
-			l.tb.Fatalf("got % x", l.sink[:n])
+			l.tb.Fatalf("got % x", pkt)
 		}
-		all = append(all, heard{l.w.now, h, marker(l.sink[:n]), bytes.Clone(rtpPayload(l.sink[:n]))})
+		all = append(all, heard{l.w.now, h, marker(pkt), bytes.Clone(rtpPayload(pkt))})
 	}
+	return all
 }
 
 // runs lets time pass, and gives what came to side B in it.
@@ -70,7 +67,7 @@ func (l *line) says(ssrc uint32, seq uint16) []heard {
 	if errno := send(l.from, sourcePacket(l.tb, ssrc, seq), &l.into[0]); errno != 0 {
 		l.tb.Fatal(errno)
 	}
-	l.w.serve(l.ep)
+	l.serve()
 	return l.collectAll()
 }
 

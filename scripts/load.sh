@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # load.sh RATE CALLS [HOLD_MS]: SIPp as carrier and as agent, the real binary
 # between them, the simulator's HTTP API for prepare_inbound. Prints how many
-# calls failed, and what a call costs in CPU and memory.
+# calls failed, and what a call costs in CPU and memory. SIP has further keys for
+# the section sip, like ', max_delay: 1m'.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -ge 2 ] || { echo "usage: scripts/load.sh RATE CALLS [HOLD_MS]" >&2; exit 2; }
@@ -18,7 +19,7 @@ trap cleanup EXIT
 
 go build -o "$dir/flowbridge" ./cmd/flowbridge
 cat > "$dir/load.yaml" <<Y
-sip: {listen: ["udp://127.0.5.1:5060"]}
+sip: {listen: ["udp://127.0.5.1:5060"]${SIP:-}}
 media: {listen: [127.0.5.1]}
 trunks:
   - {name: carrier, sources: [127.0.5.2]}

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 need=()
 PATH=$PATH:/usr/sbin # where kamailio is
-for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio ip:iproute2; do
+for tool in sipp:sip-tester baresip:baresip-core kamailio:kamailio tshark:tshark ip:iproute2; do
   command -v "${tool%%:*}" > /dev/null || need+=("${tool##*:}")
 done
 if [ ${#need[@]} -gt 0 ]; then
@@ -32,24 +32,35 @@ count() {
   passed=$((passed + ok)) failed=$((failed + bad))
 }
 
+# said gives the text of what go test printed as JSON.
+said() {
+  grep -E '"Action":"(output|build-output)"' | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//; s/\\t/\t/g; s/\\"/"/g' |
+    grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)'
+}
+
 # suite NAME COMMAND...: one run of go test -json.
 suite() {
+  local began=$SECONDS
   echo "== $1"
   shift
   "$@" > "$out" 2>&1
   local status=$?
+  echo "   $((SECONDS - began)) s"
   count $status
   if [ $status -ne 0 ]; then
-    # What the failing tests said; plain lines are the compiler's.
-    grep -v '^{' "$out"
-    grep -E '"Output":"(--- FAIL|    --- FAIL| +[a-z0-9_]+_test\.go:[0-9]+: )' "$out" | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//' | cut -c1-300
-    grep -E '"Action":"(output|build-output)"' "$out" | sed -E 's/.*"Output":"(.*)"\}$/\1/; s/\\n$//; s/\\t/\t/g; s/\\"/"/g' |
-      grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)' | tail -200
+    grep -v '^{' "$out" # the compiler's
+    local failing
+    mapfile -t failing < <(grep -E '"Action":"fail".*"Test":' "$out" | sed -E 's/.*("Package":"[^"]*","Test":"[^"]*").*/\1/')
+    for test in "${failing[@]}"; do
+      grep -F "$test" "$out" | said | tail -100
+    done
+    grep -v '"Test":' "$out" | said | tail -100 # what did not build, or died
   fi
 }
 
 # step NAME COMMAND...: a command that counts as one test.
 step() {
+  local began=$SECONDS
   echo "== $1"
   shift
   if "$@" > "$out" 2>&1; then
@@ -58,16 +69,25 @@ step() {
     tail -50 "$out"
     failed=$((failed + 1))
   fi
+  echo "   $((SECONDS - began)) s"
 }
+
+# A test that hangs ends itself, or its package here. No machine is too slow for that.
+limit="-timeout=1h"
 
 step "vet" go vet ./...
 step "vet, end to end" go vet -tags e2e ./e2e
-suite "unit and protocol tests, with the race detector" go test -race -json ./...
-suite "allocations, without the race detector" go test -count=1 -run 'Allocat' -json ./b2bua/... ./media
-suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 -json ./e2e
-step "demo: one call" go run ./cmd/flowbridge demo
-step "demo: 100 calls at once" go run ./cmd/flowbridge demo --calls 100
-step "load: 100 calls per second" scripts/load.sh 100 300
+step "vet, scripts" go -C scripts vet ./...
+# Twice as many packages at once as there are processors: tests wait a lot.
+suite "unit and protocol tests, with the race detector" go test -race -p $((2 * $(nproc))) "$limit" -json ./...
+suite "the programs that load" go -C scripts test -race "$limit" -json ./...
+mapfile -t counting < <(grep -rl --include='*_test.go' '^func Test.*Allocat' . | xargs -n1 dirname | sort -u)
+suite "allocations, without the race detector" go test -count=1 -run 'Allocat' "$limit" -json "${counting[@]}"
+suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 "$limit" -json ./e2e
+# How many calls a machine can take is what scripts/bench and scripts/load.sh say,
+# not what is tested: any machine takes these.
+step "demo: 20 calls at once" go run ./cmd/flowbridge demo --calls 20
+step "load: 10 calls per second" env SIP=', max_delay: 1m' scripts/load.sh 10 30
 step "bench: the RTP of 20 calls" env SYSTEMS=flowbridge,goroutines ROUNDS=1 SECONDS_PER_STEP=1 scripts/bench media 20
 
 echo "$passed passed, $failed failed"

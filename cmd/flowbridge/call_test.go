@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // callee answers the requests of one test call with what a test says.
@@ -19,6 +19,8 @@ type callee struct {
 
 	mu  sync.Mutex
 	got []string // methods
+
+	sent []string // status lines
 }
 
 // newCallee answers each request with the lines that answer gives, none for
@@ -70,6 +72,9 @@ func (c *callee) reply(to string, addr netip.AddrPort, status, extra, body strin
 	}
 	text += fmt.Sprintf("Contact: <sip:%s>\r\n%sContent-Length: %d\r\n\r\n%s", c.conn.LocalAddr(), extra, len(body), body)
 	_, _ = c.conn.WriteToUDPAddrPort([]byte(text), addr)
+	c.mu.Lock()
+	c.sent = append(c.sent, status)
+	c.mu.Unlock()
 }
 
 func (c *callee) uri() string { return "sip:100@" + c.conn.LocalAddr().String() }
@@ -133,12 +138,9 @@ func TestCallOneWay(t *testing.T) {
 
 // Ctrl-C while it rings cancels the call.
 func TestCallGivenUp(t *testing.T) {
-	ringing := make(chan struct{})
-	var once sync.Once
 	c := newCallee(t, func(method string) (string, string, string) {
 		switch method {
 		case "INVITE":
-			once.Do(func() { close(ringing) })
 			return "180 Ringing", "", ""
 		case "CANCEL":
 			return "200 OK", "", ""
@@ -153,8 +155,11 @@ func TestCallGivenUp(t *testing.T) {
 		o := testCall{to: c.uri(), from: "x", seconds: 1}
 		done <- o.place(ctx, &out)
 	}()
-	<-ringing
-	time.Sleep(50 * time.Millisecond) // the 180 is on its way
+	waitFor(t, "it rings", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return slices.Contains(c.sent, "180 Ringing")
+	})
 	cancel()
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "given up") {
 		t.Errorf("got %v", err)

@@ -24,7 +24,7 @@ func api(t *testing.T, f http.HandlerFunc, change ...func(*Options)) *Client {
 	t.Helper()
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
-	o := Options{BaseURL: s.URL, Token: token, Timeout: 5 * time.Second}
+	o := Options{BaseURL: s.URL, Token: token, Timeout: time.Minute}
 	for _, c := range change {
 		c(&o)
 	}

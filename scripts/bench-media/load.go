@@ -136,7 +136,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	if end, err = ask(); err != nil {
 		return start, end, err
 	}
-	for until := clock(unix.CLOCK_MONOTONIC) + int64(settled); clock(unix.CLOCK_MONOTONIC) < until; {
+	for until := clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent() && clock(unix.CLOCK_MONOTONIC) < until; {
 		sleepUntil(clock(unix.CLOCK_MONOTONIC) + int64(tick))
 		l.read()
 	}

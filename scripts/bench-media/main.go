@@ -108,7 +108,7 @@ func (b *bench) run() error {
 
 const (
 	warmUp  = 2 * time.Second
-	settled = 300 * time.Millisecond // for packets under way at the end
+	settled = 2 * time.Second // for packets under way at the end, if there are any
 )
 
 // measure has one system carry calls.

@@ -83,7 +83,6 @@ func noLookup(context.Context, string) ([]netip.Addr, error) {
 // What answers at all is there, whatever it says; what does not is named with
 // what to do.
 func TestOnlineOptions(t *testing.T) {
-	p := prober{lookup: noLookup, timeout: time.Second}
 	closed, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +103,10 @@ func TestOnlineOptions(t *testing.T) {
 		{"nobody", nowhere, []string{"FAILED  t", "nothing listens at " + nowhere}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
+			p := prober{lookup: noLookup, timeout: time.Minute}
+			if strings.Contains(c.want[len(c.want)-1], "no answer") || c.what == "silence" {
+				p.timeout = time.Second
+			}
 			got := p.lines(t, onlineConfig(t, `kind: sip, uri: "sip:a@`+c.at+`"`))
 			for _, want := range c.want {
 				if !strings.Contains(got, want) {
@@ -116,7 +119,7 @@ func TestOnlineOptions(t *testing.T) {
 
 // Over TCP, too; another protocol is not SIP.
 func TestOnlineTCP(t *testing.T) {
-	p := prober{lookup: noLookup, timeout: time.Second}
+	p := prober{lookup: noLookup, timeout: time.Minute}
 	for speaks, want := range map[string]string{
 		"SIP/2.0": "over tcp: 200 OK", "HTTP/1.1": "is not SIP", "": "no answer to OPTIONS",
 	} {
@@ -139,6 +142,9 @@ func TestOnlineTCP(t *testing.T) {
 			}
 			_, _ = conn.Read(b) // until the prober goes
 		}()
+		if p.timeout = time.Minute; speaks == "" {
+			p.timeout = time.Second
+		}
 		got := p.lines(t, onlineConfig(t, `kind: sip, uri: "sip:a@`+l.Addr().String()+`", transport: tcp`))
 		if !strings.Contains(got, want) {
 			t.Errorf("%s: got %s", speaks, got)
@@ -235,7 +241,7 @@ func TestOnlineAPI(t *testing.T) {
 				fmt.Fprint(w, c.body)
 			}))
 			defer api.Close()
-			got := prober{lookup: noLookup, timeout: 2 * time.Second}.lines(t, onlineConfig(t, strings.Replace(c.target, "API", api.URL, 1)))
+			got := prober{lookup: noLookup, timeout: time.Minute}.lines(t, onlineConfig(t, strings.Replace(c.target, "API", api.URL, 1)))
 			if !strings.Contains(got, c.want) || strings.Contains(got, "hush-token") {
 				t.Errorf("got\n%swant %q in it", got, c.want)
 			}
@@ -255,12 +261,12 @@ func TestOnlineAPI(t *testing.T) {
 	}))
 	defer agents.Close()
 	for model, want := range map[string]string{"m1": `ok      t                    agent    model_id is agent "Reception"`, "m2": "no such agent; is prepare.model_id that of an agent"} {
-		got := prober{lookup: noLookup, timeout: time.Second}.lines(t, onlineConfig(t, `kind: synthflow, uri: "sip:a@`+at+`", prepare: {api: "`+agents.URL+`", token_env: T, workspace_id: w, model_id: `+model+`}`))
+		got := prober{lookup: noLookup, timeout: time.Minute}.lines(t, onlineConfig(t, `kind: synthflow, uri: "sip:a@`+at+`", prepare: {api: "`+agents.URL+`", token_env: T, workspace_id: w, model_id: `+model+`}`))
 		if !strings.Contains(got, want) {
 			t.Errorf("%s: got\n%s", model, got)
 		}
 	}
-	got := prober{lookup: noLookup, timeout: time.Second}.lines(t, onlineConfig(t, `kind: vapi, uri: "sip:a@`+at+`"`))
+	got := prober{lookup: noLookup, timeout: time.Minute}.lines(t, onlineConfig(t, `kind: vapi, uri: "sip:a@`+at+`"`))
 	if !strings.Contains(got, "-       t") || !strings.Contains(got, "not tried: the target has no token") {
 		t.Errorf("without a token: got %s", got)
 	}
@@ -284,7 +290,7 @@ func TestOnlineDNS(t *testing.T) {
 		}
 	}
 	at := netip.MustParseAddrPort(answering(t, "200 OK", 0))
-	p := prober{timeout: time.Second, lookup: func(_ context.Context, host string) ([]netip.Addr, error) {
+	p := prober{timeout: 10 * time.Second, lookup: func(_ context.Context, host string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("2001:db8::1"), at.Addr()}, nil
 	}}
 	got := p.lines(t, onlineConfig(t, fmt.Sprintf(`kind: sip, uri: "sip:a@pbx.test:%d"`, at.Port())))
