@@ -1,0 +1,240 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+)
+
+const root = "../.."
+
+// layout is what each package may import of ours. Arrows point downward: a package
+// imports only what stands below it in its block of the table.
+var layout = map[string]string{
+	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/provision cmd/flowbridge/testcall config sim sim/synthflow sim/twilio sim/vapi store",
+	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
+	"cmd/flowbridge/testcall":  "b2bua/transport cmd/flowbridge/cli cmd/flowbridge/node config sim store",
+	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers cmd/flowbridge/cli cmd/flowbridge/node config",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/peers b2bua/transport cmd/flowbridge/cli config hooks internal/rest media recording store synthflow twilio vapi",
+	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config internal/rest synthflow vapi",
+	"cmd/flowbridge/cli":       "config",
+
+	"b2bua":           "audio b2bua/cause b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/transport config media recording store",
+	"b2bua/transport": "b2bua/cause b2bua/leg b2bua/message b2bua/peers config",
+	"b2bua/outbound":  "b2bua/leg b2bua/message b2bua/peers config",
+	"b2bua/peers":     "audio b2bua/leg b2bua/message config store",
+	"b2bua/leg":       "b2bua/cause b2bua/message b2bua/sdp config media",
+	"b2bua/sdp":       "b2bua/message config media",
+	"b2bua/cause":     "b2bua/message",
+	"b2bua/message":   "config",
+
+	"recording": "audio media",
+	"media":     "audio",
+	"config":    "audio twilio",
+	"store":     "",
+	"audio":     "",
+
+	"admin":     "internal/httpd store",
+	"hooks":     "internal/httpd",
+	"synthflow": "internal/httpd internal/rest",
+	"vapi":      "internal/httpd internal/rest",
+	"twilio":    "",
+
+	"sim/synthflow":        "sim sim/internal/standin synthflow",
+	"sim/vapi":             "sim sim/internal/standin",
+	"sim/twilio":           "sim sim/internal/standin",
+	"sim/internal/standin": "internal/httpd internal/rest sim",
+	"sim":                  "audio",
+
+	"internal/rest":     "",
+	"internal/httpd":    "",
+	"internal/yamledit": "",
+	"internal/memnet":   "",
+	"internal/siptest":  "media",
+	"e2e":               "",
+}
+
+// knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
+// the other end of its calls in tests, which is made on purpose without them.
+const knowsSIP = "b2bua b2bua/transport b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+
+// TestImports holds every package to the layout.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := map[string]bool{"flowbridge": true}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], "flowbridge/")
+		may, known := layout[pkg]
+		if seen[pkg] = true; !known && pkg != "flowbridge" {
+			t.Errorf("%s has no place in the layout", pkg)
+		}
+		for _, imported := range fields[1:] {
+			name, ours := strings.CutPrefix(imported, "flowbridge/")
+			if ours && !slices.Contains(strings.Fields(may), name) {
+				t.Errorf("%s imports %s", pkg, name)
+			}
+			if strings.HasPrefix(imported, "github.com/emiago/sipgo") && !slices.Contains(strings.Fields(knowsSIP), pkg) {
+				t.Errorf("%s imports the SIP library", pkg)
+			}
+		}
+	}
+	for pkg := range layout {
+		if !seen[pkg] {
+			t.Errorf("the layout has %s, which does not exist", pkg)
+		}
+	}
+}
+
+// TestCallsHaveNoLocks: nothing but its own goroutine touches a call and its legs,
+// so there is nothing to lock. Locks are in the files named here only.
+func TestCallsHaveNoLocks(t *testing.T) {
+	locked := []string{"mailbox.go", "redirected.go", "registry.go", "remembered.go", "server.go", "tape.go"}
+	var files []string
+	for _, pattern := range []string{"b2bua/*.go", "b2bua/leg/*.go", "b2bua/sdp/*.go", "b2bua/outbound/*.go", "b2bua/cause/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, found, err)
+		}
+		files = append(files, found...)
+	}
+	uses := regexp.MustCompile(`\b(sync|atomic)\.`)
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") && !slices.Contains(locked, filepath.Base(file)) && uses.MatchString(read(t, file)) {
+			t.Errorf("%s uses sync or atomic", file)
+		}
+	}
+}
+
+// TestEveryCauseIsExplained: docs/causes.md has a row for each cause, and for
+// nothing else.
+func TestEveryCauseIsExplained(t *testing.T) {
+	text := read(t, "docs/causes.md")
+	rows := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(text, -1) {
+		rows[m[1]] = true
+	}
+	for _, c := range cause.Causes() {
+		if !rows[string(c)] {
+			t.Errorf("docs/causes.md does not explain %s", c)
+		}
+		delete(rows, string(c))
+	}
+	for c := range rows {
+		t.Errorf("docs/causes.md explains %s, which does not exist", c)
+	}
+}
+
+// TestExamplesAreValid parses each YAML example and each YAML block of the
+// documents that is a whole configuration.
+func TestExamplesAreValid(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := func(string) (string, bool) { return "secret", true }
+	cert, key := writeCertificate(t)
+	secrets := regexp.MustCompile(`/run/secrets/[a-z-]+|twilio\.token`)
+	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
+		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert)
+	parse := func(name, text string) {
+		t.Helper()
+		text = files.Replace(secrets.ReplaceAllString(text, secret))
+		if _, err := config.Parse(name, []byte(text), env); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	examples, err := filepath.Glob("docs/examples/*.yaml")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range examples {
+		parse(file, read(t, file))
+	}
+	for _, pattern := range []string{"README.md", "docs/configuration.md", "docs/*/*.md"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, file), -1)
+			if len(blocks) == 0 {
+				t.Errorf("%s shows no configuration", file)
+			}
+			for _, b := range blocks {
+				parse(file, b[1])
+			}
+		}
+	}
+}
+
+// TestLinksLead: what the documents name of each other is there.
+func TestLinksLead(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(read(t, file), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", file, m[1])
+			}
+		}
+	}
+}
+
+// writeCertificate makes a certificate and its key, as files.
+func writeCertificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "EC PRIVATE KEY", keyDER)
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
