@@ -212,7 +212,7 @@ func judged(s *Server) map[string]judgedCase {
 	d := (&peer{}).newCall("+15075785607")
 	invite, bye := siptest.CRLF(d.request("INVITE")), siptest.CRLF(d.request("BYE"))
 	// The answer of a stranger with a branch that looks like ours.
-	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", message.MintedLen) + "\n\n")
+	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", len(message.Minted{})) + "\n\n")
 	if ok := s.admission.Enter(s.admission.Peers.Load().Trunks[2]); ok != peers.CapacityFree {
 		return nil
 	}

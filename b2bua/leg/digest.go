@@ -186,7 +186,7 @@ func (c challenge) realm() (realm, bool) {
 	if qop != "" {
 		r.challenge.QOP = []string{qop}
 	}
-	if _, known := message.Hashes[r.challenge.Algorithm]; !known || !strings.EqualFold(c.scheme, "Digest") {
+	if !message.Algorithm(r.challenge.Algorithm).Known() || !strings.EqualFold(c.scheme, "Digest") {
 		return realm{}, false
 	}
 	// Without qop there is no client nonce, which -sess is made of.

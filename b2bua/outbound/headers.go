@@ -10,7 +10,6 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -84,7 +83,7 @@ func Build(t *config.Target, uri sip.Uri, vars config.Vars, in Inbound, local le
 			out.configured = append(out.configured, f)
 		}
 	}
-	out.pass(peers.WantedHeaders(t.PassHeaders, in.Source.Headers(), t.Headers), in)
+	out.pass(WantedHeaders(t.PassHeaders, in.Source.Headers(), t.Headers), in)
 	from := CallingParty(vars)
 	caller := "<" + local.URI(message.UserOf(from)) + ">"
 	known := !in.Privacy.number && !message.NamesNobody(from)
