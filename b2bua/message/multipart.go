@@ -15,7 +15,7 @@ import (
 // The errors of bodies.
 var (
 	errBodyType     = errors.New("the body's type is not accepted")
-	errBadBody      = errors.New("the multipart body is malformed")
+	errBadBody      = errors.New("not a body of several parts") // in the reason phrase of the 400
 	errPartRequired = errors.New("a required part of the body is not understood")
 )
 
@@ -197,7 +197,7 @@ func boundaryOf(contentType string) (string, error) {
 			continue
 		}
 		if found {
-			return "", fmt.Errorf("%w: there are two boundaries", errBadBody)
+			return "", fmt.Errorf("%w: two boundaries", errBadBody)
 		}
 		boundary, found = v, true
 		if strings.HasPrefix(v, `"`) {
@@ -210,9 +210,9 @@ func boundaryOf(contentType string) (string, error) {
 	}
 	switch {
 	case boundary == "":
-		return "", fmt.Errorf("%w: there is no boundary", errBadBody)
+		return "", fmt.Errorf("%w: no boundary is named", errBadBody)
 	case len(boundary) > maxBoundary:
-		return "", fmt.Errorf("%w: the boundary is longer than %d bytes", errBadBody, maxBoundary)
+		return "", fmt.Errorf("%w: a boundary of more than %d bytes", errBadBody, maxBoundary)
 	case strings.HasSuffix(boundary, " ") || strings.ContainsFunc(boundary, func(r rune) bool { return r < ' ' || r > '~' }):
 		return "", fmt.Errorf("%w: the boundary %q", errBadBody, boundary)
 	}

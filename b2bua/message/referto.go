@@ -12,14 +12,14 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// The errors of a REFER.
+// The errors of a REFER. Their texts go out in the Warning of the refusal.
 var (
 	// ErrReferTo means that there is not exactly one sound Refer-To: 400.
-	ErrReferTo = errors.New("the Refer-To is not valid")
+	ErrReferTo = errors.New("not one Refer-To")
 	// ErrReferScheme means that its URI's scheme can't be called: 416.
-	ErrReferScheme = errors.New("the Refer-To has a URI of an unknown scheme")
-	errReferMethod = errors.New("the Refer-To asks for another method than INVITE") // RFC 3515 section 2.4.2
-	errReferredBy  = errors.New("the Referred-By is not valid")
+	ErrReferScheme = errors.New("a Refer-To with a URI of another scheme")
+	errReferMethod = errors.New("a Refer-To for something else than a call") // RFC 3515 section 2.4.2
+	errReferredBy  = errors.New("not one Referred-By")
 )
 
 // maxReferred bounds the headers within a Refer-To.
