@@ -218,22 +218,6 @@ func (p Accept) spoils(proto string, stream []string) bool {
 	})
 }
 
-// missing returns the error of a description without an acceptable stream. spoilt: one
-// had a line of an acceptable suite with an unusable key or parameter.
-func (p Accept) missing(plain, secure, spoilt bool) error {
-	switch {
-	case p.ours != nil && (plain || secure):
-		return ErrNotSecured
-	case spoilt && p.mode != config.SRTPOff && p.mode != "":
-		return ErrNoKey
-	case secure && p.mode != config.SRTPOff && p.mode != "":
-		return ErrNoSuite
-	case plain && p.mode == config.SRTPRequired:
-		return ErrNeedsSRTP
-	}
-	return ErrNoAudio
-}
-
 // knownProto reports whether an audio stream over this transport can be relayed.
 func knownProto(proto string) bool {
 	return proto == protoAVP || proto == protoSAVP || proto == protoSAVPF

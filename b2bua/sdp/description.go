@@ -12,6 +12,7 @@ import (
 	"github.com/pion/sdp/v3"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/config"
 )
 
 // The errors of session descriptions. Their texts go out in Warning.
@@ -48,8 +49,7 @@ func Read(body []byte, accept Accept) (*Description, error) {
 		return nil, err
 	}
 	d := &Description{sdp: &sdp.SessionDescription{}, Audio: -1}
-	rejected, plain, secure, spoilt := false, false, false, false
-	best := 0
+	audio := audioStreams{accept: accept}
 	for i, section := range sections[1:] {
 		fields := strings.Fields(section[0][2:])
 		if len(fields) < 4 {
@@ -59,26 +59,15 @@ func Read(body []byte, accept Accept) (*Description, error) {
 		if fields[0] != "audio" || !knownProto(fields[2]) {
 			continue
 		}
-		if strings.Trim(fields[1], "0") == "" {
-			rejected = rejected || fields[2] == protoAVP || accept.ours != nil
-			continue
-		}
-		plain, secure = plain || fields[2] == protoAVP, secure || fields[2] != protoAVP
-		spoilt = spoilt || accept.spoils(fields[2], section)
-		rank, line := accept.rank(fields[2], section)
-		if rank <= best {
-			continue
-		}
-		best, d.Audio, d.securing = rank, i, nil
-		if line != nil {
-			d.securing = &securing{tag: line.tag, peer: &line.keys}
+		if taken, line := audio.add(fields[1], fields[2], section); taken {
+			d.Audio, d.securing = i, nil
+			if line != nil {
+				d.securing = &securing{tag: line.tag, peer: &line.keys}
+			}
 		}
 	}
-	switch {
-	case d.Audio < 0 && rejected:
-		return nil, ErrRejected
-	case d.Audio < 0:
-		return nil, accept.missing(plain, secure, spoilt)
+	if d.Audio < 0 {
+		return nil, audio.missing()
 	}
 	if err := d.sdp.UnmarshalString(plainDescription(sections[0], sections[1+d.Audio])); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -91,6 +80,52 @@ func Read(body []byte, accept Accept) (*Description, error) {
 	}
 	d.keepPacketTimes()
 	return d, nil
+}
+
+// audioStreams are the audio streams of a description, of which one is taken.
+type audioStreams struct {
+	accept   Accept
+	best     int  // rank
+	rejected bool // one has the port 0
+	plain    bool // one is RTP
+	secure   bool // one is SRTP
+	spoilt   bool // one has an acceptable suite with an unusable key or parameter
+}
+
+// add considers a stream. It is taken if it ranks higher than those before it; line
+// is then its crypto line, if it has one that counts.
+func (a *audioStreams) add(port, proto string, section []string) (taken bool, line *cryptoLine) {
+	if strings.Trim(port, "0") == "" {
+		a.rejected = a.rejected || proto == protoAVP || a.accept.ours != nil
+		return false, nil
+	}
+	a.plain, a.secure = a.plain || proto == protoAVP, a.secure || proto != protoAVP
+	a.spoilt = a.spoilt || a.accept.spoils(proto, section)
+	rank, line := a.accept.rank(proto, section)
+	if rank <= a.best {
+		return false, nil
+	}
+	a.best = rank
+	return true, line
+}
+
+// missing returns why no stream was taken.
+func (a *audioStreams) missing() error {
+	mode := a.accept.mode
+	secured := mode != config.SRTPOff && mode != ""
+	switch {
+	case a.rejected:
+		return ErrRejected
+	case a.accept.ours != nil && (a.plain || a.secure):
+		return ErrNotSecured
+	case a.spoilt && secured:
+		return ErrNoKey
+	case a.secure && secured:
+		return ErrNoSuite
+	case a.plain && mode == config.SRTPRequired:
+		return ErrNeedsSRTP
+	}
+	return ErrNoAudio
 }
 
 func (d *Description) media() *sdp.MediaDescription { return d.sdp.MediaDescriptions[0] }
