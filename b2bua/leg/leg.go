@@ -1,9 +1,6 @@
 package leg
 
 import (
-	"math/rand/v2"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -103,17 +100,6 @@ type Leg struct {
 
 	facts   []Fact
 	effects []Effect
-}
-
-// unacknowledged is a 200 of ours to an INVITE, until its ACK comes. There is
-// one at a time.
-type unacknowledged struct {
-	res      *sip.Response // nil: none
-	seq      uint32
-	offers   bool          // its SDP is an offer, and the ACK has the answer
-	resend   time.Duration // until the next retransmission
-	resendAt time.Time
-	giveUpAt time.Time
 }
 
 // PeerOptions are what is configured of a leg's peer.
@@ -322,82 +308,6 @@ func (l *Leg) onOther(req *sip.Request) {
 // maxAsked bounds the requests of a peer that wait for the other side.
 const maxAsked = 16
 
-// onBye answers the peer's BYE in any state, and with it what of its requests
-// is still open (RFC 3261 section 15.1.2). From a caller that we have not
-// answered yet it takes the INVITE with it.
-func (l *Leg) onBye(req *sip.Request) {
-	l.respond(req, 200, message.StatusText(200))
-	l.AnsweredBye = message.BranchOf(req)
-	switch l.state {
-	case legCalling:
-		l.leftEarly = message.TagOf(req.From().Params)
-	case legProceeding:
-		if !l.UAS { // not allowed (RFC 3261 section 15), but its 200 makes no call any more
-			l.leftEarly = message.TagOf(req.From().Params)
-			return
-		}
-		l.respondInvite(487, message.StatusText(487), nil)
-		l.fact(Cancelled{})
-		l.done()
-	case legAccepted, legConfirmed: // a BYE before the ACK stands for it
-		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
-		l.done()
-	case legEnding: // crossed ours
-		l.done()
-	case legIdle, legAbandoned, legDone:
-	}
-}
-
-func (l *Leg) hangupCause() cause.Cause {
-	if l.Side == media.SideA {
-		return cause.CallerHangup
-	}
-	return cause.AgentHangup
-}
-
-// hangup sends BYE, at once or when the caller has acknowledged the 200: a
-// UAS may not send it before (RFC 3261 section 15).
-func (l *Leg) hangup(now time.Time, in Hangup) {
-	switch l.state {
-	case legAccepted:
-		l.hangupOwed = &in
-	case legConfirmed:
-		if l.reporting() { // what it is told comes first
-			l.hangupOwed, l.byeAt = &in, now.Add(reportPatience)
-			return
-		}
-		l.sendBye(now, in)
-	case legProceeding:
-		if l.reliable.answer != nil { // it waits for a PRACK, and is too late now
-			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
-		}
-	case legIdle, legCalling, legAbandoned, legEnding, legDone:
-	}
-}
-
-// reportPatience is how long a BYE waits for the answer to a NOTIFY.
-const reportPatience = 2 * time.Second
-
-// reporting says whether a NOTIFY of ours has no answer.
-func (l *Leg) reporting() bool {
-	return slices.ContainsFunc(l.sent, func(r sentRequest) bool { return r.method == sip.NOTIFY })
-}
-
-func (l *Leg) sendBye(now time.Time, in Hangup) {
-	l.closeAsked()
-	req, to := l.dialog.request(sip.BYE, 0)
-	if v := cause.ReasonValue(in.Why, in.Q850); v != "" {
-		req.AppendHeader(sip.NewHeader("Reason", v))
-	}
-	for _, h := range in.Headers {
-		req.AppendHeader(h)
-	}
-	l.clearDeadlines()
-	l.state = legEnding
-	l.giveUpAt = now.Add(GiveUp) // as Timer F would
-	l.send(req, to)
-}
-
 func (l *Leg) via() *sip.ViaHeader {
 	via := &sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(l.Local.Transport),
@@ -436,30 +346,3 @@ func Earliest(times ...time.Time) time.Time {
 	}
 	return first
 }
-
-func reasonQ850(msg sip.Message) int { return cause.Q850In(message.RawValues(msg, "reason", "reason")) }
-
-// Methods are those that every peer may send within a dialog; what a peer may
-// send besides is in its options.
-const Methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
-
-// Allowed says whether a list of methods, as in Allow, has this one.
-func Allowed(list string, method sip.RequestMethod) bool {
-	for m := range strings.SplitSeq(list, ",") {
-		if strings.TrimSpace(m) == string(method) { // RFC 3261 section 7.1: methods have capitals
-			return true
-		}
-	}
-	return false
-}
-
-func AllowHeader(list string) sip.Header { return sip.NewHeader("Allow", list) }
-
-func (l *Leg) Allow() sip.Header { return AllowHeader(l.Peer.Allow) }
-
-// retryShortly asks for the same again within ten seconds (RFC 3261 section
-// 14.2).
-func retryShortly() sip.Header { return sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))) }
-
-// contentSDP is the header of a message with an SDP body.
-func contentSDP() sip.Header { return sip.NewHeader("Content-Type", message.SDPType) }

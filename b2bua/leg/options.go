@@ -1,7 +1,9 @@
 package leg
 
 import (
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -104,3 +106,25 @@ func AcceptsSDP(accept []sip.Header) bool {
 // RetryAfter asks a peer that was refused for lack of room to come back
 // later (RFC 3261 section 20.33).
 func RetryAfter() sip.Header { return sip.NewHeader("Retry-After", message.RetrySeconds) }
+
+// Methods are those that every peer may send within a dialog; what a peer may
+// send besides is in its options.
+const Methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
+
+// Allowed says whether a list of methods, as in Allow, has this one.
+func Allowed(list string, method sip.RequestMethod) bool {
+	for m := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(m) == string(method) { // RFC 3261 section 7.1: methods have capitals
+			return true
+		}
+	}
+	return false
+}
+
+func AllowHeader(list string) sip.Header { return sip.NewHeader("Allow", list) }
+
+func (l *Leg) Allow() sip.Header { return AllowHeader(l.Peer.Allow) }
+
+// retryShortly asks for the same again within ten seconds (RFC 3261 section
+// 14.2).
+func retryShortly() sip.Header { return sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))) }

@@ -331,50 +331,8 @@ func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte
 	return res
 }
 
-// awaitACK keeps a 200 to send it again until it is acknowledged.
-func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
-	l.ok = unacknowledged{
-		res: res, seq: seq, offers: offers,
-		resend: T1, resendAt: now.Add(T1), giveUpAt: now.Add(GiveUp),
-	}
-}
-
-// resendAnswer sends the 200 again until it is acknowledged, twice as late
-// each time up to T2 (RFC 3261 section 13.3.1.4).
-func (l *Leg) resendAnswer(now time.Time) {
-	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
-	l.ok.resend = min(2*l.ok.resend, timerT2)
-	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // not from now: lateness would add up
-		l.ok.resendAt = now.Add(l.ok.resend)
-	}
-}
-
-// onACK: a 200 of ours has arrived.
-func (l *Leg) onACK(now time.Time, ack *sip.Request) {
-	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
-		return // of an earlier retransmission
-	}
-	if l.ok.offers {
-		l.session.state = offerAgreed
-		defer l.fact(AnswerReady{SDP: message.SDPBody(ack), Late: true})
-	}
-	l.acknowledged(now)
-}
-
-// acknowledged: the peer has our 200.
-func (l *Leg) acknowledged(now time.Time) {
-	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
-	l.acked = message.BranchOf(l.ok.res)
-	l.ok = unacknowledged{}
-	if l.state == legAccepted {
-		l.state = legConfirmed
-		l.fact(Confirmed{})
-	}
-	if l.hangupOwed != nil {
-		l.sendBye(now, *l.hangupOwed)
-	}
-	l.sendHeld()
-}
+// contentSDP is the header of a message with an SDP body.
+func contentSDP() sip.Header { return sip.NewHeader("Content-Type", message.SDPType) }
 
 // Describe gives a description of ours the o= line that it has on this leg: a
 // version of its own, unless it says the same as the last one (RFC 3264

@@ -64,8 +64,8 @@ CSeq: %[2]d %[1]s
 
 var uasStates = []string{"proceeding", "ringing", "accepted", "owed", "confirmed", "ending", "refused", "hung up"}
 
-// UasIn brings a leg into a state.
-func UasIn(t testing.TB, state string) *legTest {
+// uasIn brings a leg into a state.
+func uasIn(t testing.TB, state string) *legTest {
 	t.Helper()
 	lt := newUAS(t)
 	answer, ack, hangup := Answer{SDP: []byte("v=0")}, InDialog(t, "ACK", 10), Hangup{Why: cause.AgentHangup}
@@ -182,7 +182,7 @@ func TestUASEveryStateAndInput(t *testing.T) {
 	for _, row := range rows {
 		for i, state := range uasStates {
 			t.Run(row.name+"/"+state, func(t *testing.T) {
-				lt := UasIn(t, state)
+				lt := uasIn(t, state)
 				lt.want(lt.do(row.input(t)), row.want[i])
 			})
 		}
@@ -204,7 +204,7 @@ func TestUASStateAfter(t *testing.T) {
 		{"ending", RequestFailed{Method: sip.BYE, Seq: 1}, legDone},
 		{"confirmed", RequestFailed{Method: sip.BYE, Seq: 1}, legConfirmed},
 	} {
-		lt := UasIn(t, tt.state)
+		lt := uasIn(t, tt.state)
 		lt.do(tt.input)
 		if lt.Leg.state != tt.want {
 			t.Errorf("%s, %T: state %d; want %d", tt.state, tt.input, lt.Leg.state, tt.want)
@@ -242,7 +242,7 @@ func TestUASSends200AgainUntilACK(t *testing.T) {
 }
 
 func TestUASStopsSendingWithACK(t *testing.T) {
-	lt := UasIn(t, "accepted")
+	lt := uasIn(t, "accepted")
 	lt.deadline()
 	lt.do(InDialog(t, "ACK", 11)) // of something else
 	if lt.Leg.Deadline().IsZero() {
@@ -258,7 +258,7 @@ func TestUASStopsSendingWithACK(t *testing.T) {
 // RFC 3261 section 15: a UAS does not send BYE before the ACK, but after
 // 64*T1 without one it may.
 func TestUASHangupOwedUntilACK(t *testing.T) {
-	lt := UasIn(t, "owed")
+	lt := uasIn(t, "owed")
 	lt.want(lt.deadline(), "200/INVITE")
 	lt.want(lt.do(Hangup{Why: cause.Shutdown}), "")
 	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed, BYE")
@@ -267,7 +267,7 @@ func TestUASHangupOwedUntilACK(t *testing.T) {
 		t.Error("leg is not done after the answer to its BYE")
 	}
 
-	lt = UasIn(t, "owed")
+	lt = uasIn(t, "owed")
 	lt.now = lt.now.Add(32 * time.Second)
 	lt.want(lt.do(DeadlineReached{}), "gone no_ack, BYE")
 }
@@ -413,7 +413,7 @@ func responseTo(t testing.TB, lt *legTest, method sip.RequestMethod, code int, r
 // A re-INVITE stands for the ACK that it has overtaken; one that comes before
 // the last is answered is told when to try again (RFC 3261 section 14.2).
 func TestUASReinvitePending(t *testing.T) {
-	lt := UasIn(t, "accepted")
+	lt := uasIn(t, "accepted")
 	lt.want(lt.do(InDialog(t, "INVITE", 11)), "confirmed, offered INVITE")
 	lt.want(lt.do(InDialog(t, "ACK", 10)), "")
 	lt.want(lt.do(InDialog(t, "INVITE", 12)), "500/INVITE")
@@ -432,7 +432,7 @@ func TestUASReinvitePending(t *testing.T) {
 }
 
 func TestByeReasonIsRead(t *testing.T) {
-	lt := UasIn(t, "confirmed")
+	lt := uasIn(t, "confirmed")
 	in := InDialog(t, "BYE", 11, `Reason: SIP;cause=200;text="x"`, `Reason: Q.850;cause=19;text="no answer"`)
 	facts, _ := lt.Leg.Step(lt.now, in)
 	if g, ok := facts[0].(Gone); !ok || g.Q850 != 19 || !g.ByPeer {

@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -26,6 +25,20 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 			Origin:      sdp.NewOrigin(),
 		},
 	}
+}
+
+// NewLost makes a leg for a 2xx to an INVITE of ours whose own leg is gone.
+// Stepped with that 2xx it acknowledges it and hangs up (RFC 3261 section
+// 13.2.2.4). The dialog is read from the response.
+func NewLost(o Options, res *sip.Response) *Leg {
+	from, to := res.From(), res.To()
+	l := NewUAC(o, res.CallID().Value(),
+		message.NameAddr(from.DisplayName, &from.Address, from.Params), message.NameAddr(to.DisplayName, &to.Address, to.Params))
+	l.dialog.LocalTag = message.TagOf(from.Params)
+	l.InviteSeq = res.CSeq().SeqNo
+	l.dialog.LocalSeq = l.InviteSeq + maxPRACKs // past every request that its early dialog may have sent
+	l.state = legAbandoned
+	return l
 }
 
 // sendInvite completes the INVITE and sends it.
@@ -304,57 +317,6 @@ func (l *Leg) confirm(in ResponseIn) {
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
 	l.sendACK(&l.dialog, l.InviteSeq)
-}
-
-// sentACK is the ACK of a 200, which is sent again when that comes again.
-type sentACK struct {
-	seq  uint32
-	sent SendACK
-}
-
-// maxACKs is how many ACKs are kept: that of the INVITE which began the call,
-// and the last ones.
-const maxACKs = 3
-
-// sendACK acknowledges the 200 to an INVITE of ours.
-func (l *Leg) sendACK(d *Dialog, seq uint32) {
-	ack, to := l.newACK(d, seq)
-	if len(l.acks) == maxACKs {
-		l.acks = slices.Delete(l.acks, 1, 2)
-	}
-	l.acks = append(l.acks, sentACK{seq, SendACK{Req: ack, To: to}})
-	l.ackAgain(seq)
-}
-
-// ackAgain sends the ACK of the INVITE with this CSeq, if it is known still.
-func (l *Leg) ackAgain(seq uint32) bool {
-	for _, a := range l.acks {
-		if a.seq == seq {
-			l.effects = append(l.effects, SendACK{Req: a.sent.Req.Clone(), To: a.sent.To})
-			return true
-		}
-	}
-	return false
-}
-
-// ackLate acknowledges a 200 to a re-INVITE of ours that nobody waits for any
-// more, or again (RFC 3261 section 13.2.2.4).
-func (l *Leg) ackLate(seq uint32) {
-	if !l.ackAgain(seq) && seq <= l.dialog.LocalSeq && (l.UAS || seq > l.InviteSeq) {
-		l.sendACK(&l.dialog, seq)
-	}
-}
-
-// newACK acknowledges an INVITE's 200 in one of its dialogs, with the
-// INVITE's credentials (RFC 3261 section 22.1).
-func (l *Leg) newACK(d *Dialog, seq uint32) (*sip.Request, Hop) {
-	ack, to := d.request(sip.ACK, seq)
-	ack.PrependHeader(l.via())
-	if l.invite != nil && !l.UAS { // not where the leg is of a call that is over
-		sip.CopyHeaders("Authorization", l.invite, ack)
-		sip.CopyHeaders("Proxy-Authorization", l.invite, ack)
-	}
-	return ack, to
 }
 
 // maxForks bounds the forks of one INVITE that are answered: more is no
