@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
@@ -180,7 +179,7 @@ func TestGlareIsTriedAgain(t *testing.T) {
 		}
 		e.offers(method, e.pcma())
 		last := time.Time{}
-		for i := range leg.MaxOfferTries {
+		for i := range 6 {
 			far.refuses(491)
 			if d := time.Since(last); i > 0 && (d < least || d > most) {
 				t0(c).Errorf("tried again after %v; want %v to %v", d, least, most)

@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// unacknowledged is a 200 of ours to an INVITE, until its ACK comes. There is
-// one at a time.
+// unacknowledged is the leg's 200 to an INVITE that waits for its ACK. There is one at
+// a time.
 type unacknowledged struct {
 	res      *sip.Response // nil: none
 	seq      uint32
@@ -20,7 +20,7 @@ type unacknowledged struct {
 	giveUpAt time.Time
 }
 
-// awaitACK keeps a 200 to send it again until it is acknowledged.
+// awaitACK keeps a 200, to send it again until its ACK comes.
 func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
 	l.ok = unacknowledged{
 		res: res, seq: seq, offers: offers,
@@ -28,8 +28,8 @@ func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool
 	}
 }
 
-// resendAnswer sends the 200 again until it is acknowledged, twice as late
-// each time up to T2 (RFC 3261 section 13.3.1.4).
+// resendAnswer sends the 200 again, twice as late each time up to T2 (RFC 3261 section
+// 13.3.1.4).
 func (l *Leg) resendAnswer(now time.Time) {
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
 	l.ok.resend = min(2*l.ok.resend, timerT2)
@@ -38,7 +38,7 @@ func (l *Leg) resendAnswer(now time.Time) {
 	}
 }
 
-// onACK: a 200 of ours has arrived.
+// onACK handles the ACK of the leg's 200.
 func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
 		return // of an earlier retransmission
@@ -50,7 +50,7 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	l.acknowledged(now)
 }
 
-// acknowledged: the peer has our 200.
+// acknowledged notes that the peer has the leg's 200.
 func (l *Leg) acknowledged(now time.Time) {
 	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
 	l.acked = message.BranchOf(l.ok.res)
@@ -65,17 +65,16 @@ func (l *Leg) acknowledged(now time.Time) {
 	l.sendHeld()
 }
 
-// sentACK is the ACK of a 200, which is sent again when that comes again.
+// sentACK is the ACK of a 200, which is repeated when the 200 is.
 type sentACK struct {
 	seq  uint32
 	sent SendACK
 }
 
-// maxACKs is how many ACKs are kept: that of the INVITE which began the call,
-// and the last ones.
+// maxACKs is how many ACKs are kept: that of the call's first INVITE and the last ones.
 const maxACKs = 3
 
-// sendACK acknowledges the 200 to an INVITE of ours.
+// sendACK acknowledges the 200 to the leg's INVITE with this CSeq.
 func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	ack, to := l.newACK(d, seq)
 	if len(l.acks) == maxACKs {
@@ -85,7 +84,7 @@ func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	l.ackAgain(seq)
 }
 
-// ackAgain sends the ACK of the INVITE with this CSeq, if it is known still.
+// ackAgain sends the ACK of the INVITE with this CSeq again; false: it is not kept.
 func (l *Leg) ackAgain(seq uint32) bool {
 	for _, a := range l.acks {
 		if a.seq == seq {
@@ -96,20 +95,20 @@ func (l *Leg) ackAgain(seq uint32) bool {
 	return false
 }
 
-// ackLate acknowledges a 200 to a re-INVITE of ours that nobody waits for any
-// more, or again (RFC 3261 section 13.2.2.4).
+// ackLate acknowledges a 200 to a re-INVITE that comes too late or again (RFC 3261
+// section 13.2.2.4).
 func (l *Leg) ackLate(seq uint32) {
-	if !l.ackAgain(seq) && seq <= l.dialog.LocalSeq && (l.UAS || seq > l.InviteSeq) {
+	if !l.ackAgain(seq) && seq <= l.dialog.localSeq && (l.UAS || seq > l.InviteSeq) {
 		l.sendACK(&l.dialog, seq)
 	}
 }
 
-// newACK acknowledges an INVITE's 200 in one of its dialogs, with the
-// INVITE's credentials (RFC 3261 section 22.1).
+// newACK makes the ACK of an INVITE's 200 in one of its dialogs, with the INVITE's
+// credentials (RFC 3261 section 22.1).
 func (l *Leg) newACK(d *Dialog, seq uint32) (*sip.Request, Hop) {
 	ack, to := d.request(sip.ACK, seq)
 	ack.PrependHeader(l.via())
-	if l.invite != nil && !l.UAS { // not where the leg is of a call that is over
+	if l.invite != nil && !l.UAS { // a leg of NewLost has no INVITE
 		sip.CopyHeaders("Authorization", l.invite, ack)
 		sip.CopyHeaders("Proxy-Authorization", l.invite, ack)
 	}

@@ -11,9 +11,8 @@ import (
 	"flowbridge/media"
 )
 
-// onBye answers the peer's BYE in any state, and with it what of its requests
-// is still open (RFC 3261 section 15.1.2). From a caller that we have not
-// answered yet it takes the INVITE with it.
+// onBye answers the peer's BYE in any state, and with it the peer's open requests (RFC
+// 3261 section 15.1.2). Before the answer it ends the INVITE of a caller, too.
 func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, message.StatusText(200))
 	l.AnsweredBye = message.BranchOf(req)
@@ -38,26 +37,26 @@ func (l *Leg) onBye(req *sip.Request) {
 }
 
 func (l *Leg) hangupCause() cause.Cause {
-	if l.Side == media.SideA {
+	if l.side == media.SideA {
 		return cause.CallerHangup
 	}
 	return cause.AgentHangup
 }
 
-// hangup sends BYE, at once or when the caller has acknowledged the 200: a
-// UAS may not send it before (RFC 3261 section 15).
+// hangup sends BYE. A UAS may not send it before the ACK of its 200 (RFC 3261 section
+// 15).
 func (l *Leg) hangup(now time.Time, in Hangup) {
 	switch l.state {
 	case legAccepted:
 		l.hangupOwed = &in
 	case legConfirmed:
-		if l.reporting() { // what it is told comes first
+		if l.reporting() { // the peer gets the NOTIFY first
 			l.hangupOwed, l.byeAt = &in, now.Add(reportPatience)
 			return
 		}
 		l.sendBye(now, in)
 	case legProceeding:
-		if l.reliable.answer != nil { // it waits for a PRACK, and is too late now
+		if l.reliable.answer != nil { // the 200 waits for a PRACK and is too late now
 			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
 		}
 	case legIdle, legCalling, legAbandoned, legEnding, legDone:
@@ -67,7 +66,7 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 // reportPatience is how long a BYE waits for the answer to a NOTIFY.
 const reportPatience = 2 * time.Second
 
-// reporting says whether a NOTIFY of ours has no answer.
+// reporting reports whether a NOTIFY of the leg has no answer yet.
 func (l *Leg) reporting() bool {
 	return slices.ContainsFunc(l.sent, func(r sentRequest) bool { return r.method == sip.NOTIFY })
 }

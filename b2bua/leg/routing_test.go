@@ -22,7 +22,7 @@ func TestRoutingWithinDialogs(t *testing.T) {
 	first, second := Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")}, Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5090")}
 	uas := func(headers ...string) *legTest {
 		lt := newUAS(t, headers...)
-		lt.do(Answer{SDP: []byte("v=0")}, InDialog(t, "ACK", 10))
+		lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
 		return lt
 	}
 	uac := func(headers ...string) *legTest {
