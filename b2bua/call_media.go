@@ -86,7 +86,7 @@ func (c *Call) sharesCodec(t *peers.Target) bool {
 	if c.late {
 		return true
 	}
-	_, _, err := c.offer.Offerable(t.Config)
+	_, _, err := c.offer.Offerable(t.Config.Codecs, t.Config.CodecOrder)
 	return err == nil
 }
 
@@ -94,7 +94,7 @@ func (c *Call) sharesCodec(t *peers.Target) bool {
 // target's own codecs where there is none, the formats that it may use; and once
 // the carrier has an answer, of what that says. keyed is the side whose
 // telephone-events end here.
-func (c *Call) offerFor(t *config.Target, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
+func (c *Call) offerFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
 	if c.late && c.answer == nil {
 		if c.offer, err = sdp.Synthetic(t.Codecs); err != nil {
 			return nil, nil, err
@@ -107,7 +107,7 @@ func (c *Call) offerFor(t *config.Target, keyed media.Side) (offer *sdp.Descript
 	if keyed == media.SideB {
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	return offer.Offerable(t)
+	return offer.Offerable(t.Codecs, t.CodecOrder)
 }
 
 // openMedia leases the ports of both sides, the target's in the address

@@ -147,7 +147,10 @@ func (c *Call) playable(targets []*peers.Target) (sdp.Codec, bool) {
 			continue
 		}
 		only := c.offer.Only(f.Codec, nil)
-		if slices.ContainsFunc(targets, func(t *peers.Target) bool { _, _, err := only.Offerable(t.Config); return err == nil }) {
+		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
+			_, _, err := only.Offerable(t.Config.Codecs, t.Config.CodecOrder)
+			return err == nil
+		}) {
 			return f.Codec, true
 		}
 	}

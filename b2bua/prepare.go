@@ -126,7 +126,7 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 }
 
 // connectTo gives a connection to a target.
-func (s *stack) connectTo(ctx context.Context, t *config.Target, transport string, uri sip.Uri, dest netip.AddrPort) (*stream, error) {
+func (s *stack) connectTo(ctx context.Context, t *peers.Dial, transport string, uri sip.Uri, dest netip.AddrPort) (*stream, error) {
 	peer := streamPeer{}
 	if transport == config.TransportTLS {
 		peer = streamPeer{serverName: t.TLS.ServerName, tls: t.TLS}
@@ -139,7 +139,7 @@ func (s *stack) connectTo(ctx context.Context, t *config.Target, transport strin
 
 // connectInstead gives a TCP connection to a target over UDP. One that can't be
 // opened is not tried again for a while: each call would wait for it.
-func (s *stack) connectInstead(ctx context.Context, t *config.Target, f Ready) (*stream, error) {
+func (s *stack) connectInstead(ctx context.Context, t *peers.Dial, f Ready) (*stream, error) {
 	now := time.Now()
 	s.mu.Lock()
 	refused := s.noTCP[f.Dest]

@@ -30,7 +30,7 @@ type Redirection struct {
 // be dialled. preparer may be nil where the target has no prepare step. Its
 // error is a *PrepareError where the platform, or the way to it, is the reason.
 func Redirect(ctx context.Context, cfg *config.Target, preparer peers.Preparer, vars config.Vars) (Redirection, error) {
-	t := &peers.Target{Config: cfg, Preparer: preparer}
+	t := &peers.Target{Config: peers.DialOf(cfg), Preparer: preparer}
 	ready := requestTarget(ctx, 1, t, vars)
 	out := Redirection{Prepared: ready.Prepared, AskedAPI: ready.AskedAPI, Elapsed: ready.Elapsed, Cause: ready.Cause}
 	if ready.Cause != cause.None {
@@ -39,7 +39,7 @@ func Redirect(ctx context.Context, cfg *config.Target, preparer peers.Preparer, 
 	if ready.AskedAPI && ready.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: ready.Prepared.CallID, Body: ready.Prepared.Body}
 	}
-	fields, err := outbound.RenderHeaders(cfg, vars)
+	fields, err := outbound.RenderHeaders(t.Config, vars)
 	if err != nil {
 		out.Cause = cause.TemplateFailed
 		return out, err

@@ -85,14 +85,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
-	agent := c.target.Config
-	d.targets = []*peers.Target{{Tally: &peers.Tally{}, Config: &config.Target{
-		Name: to.Host, Kind: config.KindSIP, URI: uri, Transport: transport, Codecs: agent.Codecs,
-		Budget: config.TrunkBudget(), Overflow: config.OverflowTCP,
-		FirstResponseTimeout: agent.FirstResponseTimeout, RingTimeout: agent.RingTimeout,
-		Reinvite: config.ReinviteAuto, Rel100: config.Rel100Off, DTMF: config.DTMFRelay, PassMethods: []string{string(sip.INFO)},
-		Transfer: config.TransferRefuse,
-	}}}
+	d.targets = []*peers.Target{peers.NewReferred(to.Host, uri, transport, c.target.Config)}
 	d.referTo = withEmbedded(text, to.Headers)
 	return d, 0, nil
 }

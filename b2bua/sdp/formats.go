@@ -132,14 +132,15 @@ func (d *Description) Common(other *Description) []Format {
 }
 
 // Offerable returns the description and the formats that a target is offered: those
-// that its codec list allows, or if it allows none, one that can be made of them.
-func (d *Description) Offerable(t *config.Target) (*Description, []string, error) {
-	formats, err := d.Usable(t.Codecs)
+// that its codec list allows, in the list's order if order says so, or if it allows none,
+// one that can be made of them.
+func (d *Description) Offerable(codecs []string, order string) (*Description, []string, error) {
+	formats, err := d.Usable(codecs)
 	if err != nil {
-		return d.translatable(t.Codecs)
+		return d.translatable(codecs)
 	}
-	if t.CodecOrder == config.CodecOrderTarget {
-		slices.SortStableFunc(formats, func(x, y string) int { return d.rank(x, t.Codecs) - d.rank(y, t.Codecs) })
+	if order == config.CodecOrderTarget {
+		slices.SortStableFunc(formats, func(x, y string) int { return d.rank(x, codecs) - d.rank(y, codecs) })
 	}
 	return d, formats, nil
 }
