@@ -7,7 +7,6 @@ import (
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/config"
 	"flowbridge/media"
 )
 
@@ -62,7 +61,7 @@ func (a *agreement) sharesCodec(t *peers.Target) bool {
 	if a.late {
 		return true
 	}
-	_, _, err := a.offer.Offerable(t.Config)
+	_, _, err := a.offer.Offerable(t.Config.Codecs, t.Config.CodecOrder)
 	return err == nil
 }
 
@@ -77,7 +76,10 @@ func (a *agreement) playable(targets []*peers.Target) (sdp.Codec, bool) {
 			continue
 		}
 		only := a.offer.Only(f.Codec, nil)
-		if slices.ContainsFunc(targets, func(t *peers.Target) bool { _, _, err := only.Offerable(t.Config); return err == nil }) {
+		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
+			_, _, err := only.Offerable(t.Config.Codecs, t.Config.CodecOrder)
+			return err == nil
+		}) {
 			return f.Codec, true
 		}
 	}
@@ -88,7 +90,7 @@ func (a *agreement) playable(targets []*peers.Target) (sdp.Codec, bool) {
 // target's own codecs where there is none, the formats that it may use; and once
 // the carrier has an answer, of what that says. keyed is the side whose
 // telephone-events end here.
-func (a *agreement) offerFor(t *config.Target, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
+func (a *agreement) offerFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
 	if a.late && a.answer == nil {
 		if a.offer, err = sdp.Synthetic(t.Codecs); err != nil {
 			return nil, nil, err
@@ -101,7 +103,7 @@ func (a *agreement) offerFor(t *config.Target, keyed media.Side) (offer *sdp.Des
 	if keyed == media.SideB {
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	return offer.Offerable(t)
+	return offer.Offerable(t.Codecs, t.CodecOrder)
 }
 
 // directionFor is that of an attempt's offer: the caller's, but not what the

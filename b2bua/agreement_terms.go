@@ -166,7 +166,7 @@ func (a *agreement) events(side media.Side) (number uint8, clock uint32, ok bool
 	if d == nil {
 		return 0, 0, false
 	}
-	_, speech := d.Speech()
+	speech := d.Speaks().Clock
 	return eventsAmong(d.Formats(), speech)
 }
 

@@ -36,18 +36,18 @@ func (c *Call) secure(side media.Side, d *sdp.Description) error {
 	l := c.crypto(side)
 	before := c.media.secured[side]
 	l.Force(d)
-	c.media.secured[side] = secured{leg: l, plain: d.Securing == nil}
-	if d.Securing == nil && (before.leg == nil || before.plain) {
+	c.media.secured[side] = secured{leg: l, plain: !d.Secured()}
+	if !d.Secured() && (before.leg == nil || before.plain) {
 		return nil
 	}
-	if before.leg != nil && (before.leg != l || d.Securing == nil) {
+	if before.leg != nil && (before.leg != l || !d.Secured()) {
 		c.media.session.SetPeer(side, media.Peer{})
 		c.sounds.voices[side] = nil // the relay gives it up
 		if err := c.media.session.SetCrypto(side, media.Crypto{}); err != nil {
 			return err
 		}
 	}
-	return c.media.session.SetCrypto(side, d.Securing.Crypto())
+	return c.media.session.SetCrypto(side, d.Crypto())
 }
 
 // suite is the name of what a side is secured with, empty for plain RTP.

@@ -173,12 +173,12 @@ func (c *Call) connect(f Ready) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.attempts.current.cancel()
 	c.attempts.current.cancel = cancel
-	stack, t := c.server.stack, c.attempts.current.target.Config
+	stack := c.server.stack
 	c.server.calls.Go(func() {
 		defer c.server.recovered("connect")
 		f.TriedTCP, f.Err = true, nil
 		defer func() { c.mailbox.post(item{event: f}) }()
-		f.Flow, f.Err = stack.ConnectTCP(ctx, t, f.URI, f.Dest)
+		f.Flow, f.Err = stack.ConnectTCP(ctx, f.URI, f.Dest)
 	})
 }
 

@@ -318,7 +318,7 @@ func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 		}
 		begins := r.msg.toTag == ""
 		waits := r.code == 0 && !r.over && (r.msg.method == "INVITE" || r.msg.sdp != "") &&
-			(r.msg.toTag == "" || e.at.Sub(r.at) > leg.SequencePatience) // until then its leg may not have seen it
+			(r.msg.toTag == "" || e.at.Sub(r.at) > 40*time.Millisecond) // until then its leg may not have seen it
 		unacked := r.msg.method == "INVITE" && r.code >= 200 && r.code < 300 && !r.acked && !m.reinvited(r) && e.at.Sub(r.codeAt) < leg.GiveUp
 		if begins && bye && (waits || unacked) {
 			m.wrong("BYE before the ACK: %s", msg.short())

@@ -74,7 +74,7 @@ func (c *Call) onOneWay(f OneWay) {
 	c.media.oneWay = f.Side.String()
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
 	if d := c.agreement.description[f.Side]; d != nil {
-		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Media().MediaName.Port.Value)))
+		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Port())))
 	}
 	if s.Refused.IsValid() {
 		line = line.Stringer("refused", s.Refused)

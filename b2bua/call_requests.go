@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/config"
+	"flowbridge/b2bua/peers"
 )
 
 // Requests within a call that is up, from one side to the other: INFO, MESSAGE,
@@ -43,11 +43,11 @@ func alwaysPassed() []string {
 
 // policy is the configuration of the platform that has a part in the call: its
 // target, or who placed it.
-func (c *Call) policy() *config.Target {
+func (c *Call) policy() *peers.Policy {
 	if c.trunk.Caller != nil {
 		return c.trunk.Caller
 	}
-	return c.bridge.target.Config
+	return &c.bridge.target.Config.Policy
 }
 
 // onAsked answers a request within the dialog, or has the other side answer it.

@@ -103,7 +103,7 @@ func TestBestEffortSRTP(t *testing.T) {
 		ok := w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
 		proto, lines := cryptoOf(t, ok)
-		if l := lines["1"]; proto != sdp.ProtoAVP || l.Keys.Suite != gcm {
+		if l := lines["1"]; proto != "RTP/AVP" || l.Keys.Suite != gcm {
 			t.Fatalf("answered with\n%s", ok.raw)
 		} else {
 			w.wantMedia(media.SideA, 'a', &l.Keys)
@@ -118,22 +118,22 @@ func TestBestEffortSRTP(t *testing.T) {
 func TestTargetMustHaveSRTP(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		answer func(offered map[string]sdp.CryptoLine) string
+		answer func(offered map[string]cryptoLine) string
 		taken  media.Suite
 	}{
-		{"the first suite", func(map[string]sdp.CryptoLine) string {
+		{"the first suite", func(map[string]cryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b'))
 		}, gcm32},
-		{"the last suite", func(map[string]sdp.CryptoLine) string {
+		{"the last suite", func(map[string]cryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b'))
 		}, cm80},
-		{"RTP", func(map[string]sdp.CryptoLine) string { return siptest.SessionAt("192.0.2.20", 30000, "0 101") }, 0},
-		{"no key", func(map[string]sdp.CryptoLine) string { return securedAt("192.0.2.20", 30000) }, 0},
-		{"another tag", func(map[string]sdp.CryptoLine) string {
+		{"RTP", func(map[string]cryptoLine) string { return siptest.SessionAt("192.0.2.20", 30000, "0 101") }, 0},
+		{"no key", func(map[string]cryptoLine) string { return securedAt("192.0.2.20", 30000) }, 0},
+		{"another tag", func(map[string]cryptoLine) string {
 			return securedAt("192.0.2.20", 30000, cryptoAttr(9, cm80, 'b'))
 		}, 0},
-		{"our own key", func(offered map[string]sdp.CryptoLine) string {
-			return securedAt("192.0.2.20", 30000, "a=crypto:"+offered["3"].Attribute())
+		{"our own key", func(offered map[string]cryptoLine) string {
+			return securedAt("192.0.2.20", 30000, offered["3"].text)
 		}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 				w.carrier.invite(d)
 				in := w.agent.expect("INVITE")
 				proto, offered := cryptoOf(t, in)
-				if proto != sdp.ProtoSAVP || len(offered) != 3 || offered["1"].Keys.Suite != gcm32 || offered["3"].Keys.Suite != cm80 {
+				if proto != "RTP/SAVP" || len(offered) != 3 || offered["1"].Keys.Suite != gcm32 || offered["3"].Keys.Suite != cm80 {
 					t.Fatalf("offered:\n%s", in.raw)
 				}
 				w.agent.reply(in, 200, "OK", "agent1", c.answer(offered))
@@ -387,7 +387,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 				w.agent.expect("ACK")
 				ok := w.carrier.expect("SIP/2.0 200")
 				proto, lines := cryptoOf(t, ok)
-				if proto != sdp.ProtoSAVP || len(lines) != 3 {
+				if proto != "RTP/SAVP" || len(lines) != 3 {
 					t.Fatalf("offered:\n%s", ok.raw)
 				}
 				if plain {

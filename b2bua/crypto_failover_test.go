@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -64,7 +63,7 @@ func TestTransferFromSRTP(t *testing.T) {
 		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>", "Refer-Sub: false")
 		w.agent.expect("SIP/2.0 202")
 		first := w.agent2.expect("INVITE") // SRTP first, RTP where that is not taken
-		if proto, _ := cryptoOf(t, first); proto != sdp.ProtoSAVP {
+		if proto, _ := cryptoOf(t, first); proto != "RTP/SAVP" {
 			t.Errorf("offered:\n%s", first.raw)
 		}
 		w.agent2.reply(first, 488, "Not Acceptable Here", "pbx1", "")

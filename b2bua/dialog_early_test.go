@@ -44,7 +44,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			d.learn(m)
 			w.carrier.within(d, "PRACK", siptest.SessionAt("192.0.2.10", 20008, "0 101"), "Content-Type: application/sdp", fmt.Sprintf("RAck: %s 1 INVITE", m.value("RSeq")))
 			ok := w.carrier.expect("SIP/2.0 200")
-			if !strings.Contains(ok.value("CSeq"), "PRACK") || described(t, ok).Chosen() != "PCMU" {
+			if !strings.Contains(ok.value("CSeq"), "PRACK") || described(t, ok).Speaks().Name != "PCMU" {
 				t.Errorf("PRACK got\n%s", ok.raw)
 			}
 			w.carrier.expect("SIP/2.0 200")

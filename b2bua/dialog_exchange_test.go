@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
@@ -42,7 +41,7 @@ func TestCodecChange(t *testing.T) {
 		seq := e.offers(method, e.pcma())
 		far := c.other(e)
 		in := far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
-		if d := described(t0(c), in); d.Chosen() != "PCMA" || d.Connection() != "198.51.100.1" || d.Streams[0] == "" {
+		if d := described(t0(c), in); d.Speaks().Name != "PCMA" || d.Connection() != "198.51.100.1" || d.Streams[0] == "" {
 			t0(c).Errorf("the other side was asked for\n%s", in.raw)
 		}
 		if in.value("Contact") == "" || in.value("Allow") == "" || in.value("Supported") == "" {
@@ -52,7 +51,7 @@ func TestCodecChange(t *testing.T) {
 		if method == "INVITE" {
 			e.acks(seq, "")
 		}
-		if d := described(t0(c), ok); d.Chosen() != "PCMA" {
+		if d := described(t0(c), ok); d.Speaks().Name != "PCMA" {
 			t0(c).Errorf("answer:\n%s", ok.raw)
 		}
 		if e.peer().RTP.Port() != 42000 || far.peer().RTP.Port() != 44000 {
@@ -101,7 +100,7 @@ func TestAnswerOfTheOtherSideIsNotUsable(t *testing.T) {
 		if method == "INVITE" {
 			e.ackRefusal(m)
 		}
-		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := far.peer().RTP.Port(); got != 44002 {
@@ -180,7 +179,7 @@ func TestGlareIsTriedAgain(t *testing.T) {
 		}
 		e.offers(method, e.pcma())
 		last := time.Time{}
-		for i := range leg.MaxOfferTries {
+		for i := range 6 {
 			far.refuses(491)
 			if d := time.Since(last); i > 0 && (d < least || d > most) {
 				t0(c).Errorf("tried again after %v; want %v to %v", d, least, most)

@@ -90,7 +90,7 @@ func TestLateOfferReliably(t *testing.T) {
 		in := w.agent.expect("INVITE")
 		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := w.carrier.expect("SIP/2.0 183")
-		if described(t, early).Chosen() != "PCMU" {
+		if described(t, early).Speaks().Name != "PCMU" {
 			t.Errorf("offer\n%s", early.raw)
 		}
 		w.carrier.prack(d, early, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
@@ -176,7 +176,7 @@ func TestLateReinvite(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		seq := e.offers("INVITE", "")
 		ok := e.p.expect("SIP/2.0 200")
-		if d := described(t0(c), ok); d.Chosen() != "PCMU" || d.Direction() != sdp.SendRecv || d.Connection() != "198.51.100.1" {
+		if d := described(t0(c), ok); d.Speaks().Name != "PCMU" || d.Direction() != sdp.SendRecv || d.Connection() != "198.51.100.1" {
 			t0(c).Errorf("offer\n%s", ok.raw)
 		}
 		far.changes("UPDATE", siptest.SessionAt(far.address, 40000, "0 101"), "200")

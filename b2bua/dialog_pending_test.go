@@ -109,7 +109,7 @@ func TestReinvite200CrossesCancel(t *testing.T) {
 		far.p.reply(cancel, 200, "OK", "", "")
 		far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 		far.p.expect("ACK")
-		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := far.peer().RTP.Port(); got != 44002 {
@@ -147,7 +147,7 @@ func TestReinviteCancelled(t *testing.T) {
 			if agrees {
 				far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 				far.p.expect("ACK")
-				if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Chosen() != "PCMU" {
+				if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 					t0(c).Errorf("restored with\n%s", again.raw)
 				}
 			} else {
@@ -212,10 +212,10 @@ func TestOfferReplacesRestored(t *testing.T) {
 		synctest.Wait()
 		far.p.reply(restoring, 200, "OK", "", siptest.SessionAt(far.address, 44004, "0 101"))
 		far.p.expect("ACK")
-		if in := far.takes(siptest.SessionAt(far.address, 44006, "8 101")); described(t0(c), in).Chosen() != "PCMA" {
+		if in := far.takes(siptest.SessionAt(far.address, 44006, "8 101")); described(t0(c), in).Speaks().Name != "PCMA" {
 			t0(c).Errorf("asked for\n%s", in.raw)
 		}
-		if ok := e.p.expect("SIP/2.0 200"); described(t0(c), ok).Chosen() != "PCMA" {
+		if ok := e.p.expect("SIP/2.0 200"); described(t0(c), ok).Speaks().Name != "PCMA" {
 			t0(c).Errorf("answer:\n%s", ok.raw)
 		}
 		e.acks(seq, "")

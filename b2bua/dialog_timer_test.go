@@ -214,12 +214,12 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 		w.agent.reply(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
 		w.agent.expect("ACK")
 		in := w.agent.expect("INVITE")
-		if described(t, in).Chosen() != "PCMA" {
+		if described(t, in).Speaks().Name != "PCMA" {
 			t.Errorf("asked for\n%s", in.raw)
 		}
 		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
 		w.agent.expect("ACK")
-		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).Chosen() != "PCMA" {
+		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).Speaks().Name != "PCMA" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
 		c.carrier.acks(seq, "")

@@ -462,7 +462,7 @@ func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
 
 // headersOf notes the configured headers that are missing, and those whose
 // value only the platform's real answer has.
-func (x *explainer) headersOf(r *TargetReport, t *config.Target) {
+func (x *explainer) headersOf(r *TargetReport, t *peers.Dial) {
 	for _, h := range t.Headers {
 		sent := slices.ContainsFunc(r.Invite, func(line string) bool {
 			name, _, _ := strings.Cut(line, ":")

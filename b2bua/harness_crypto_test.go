@@ -1,12 +1,12 @@
 package b2bua
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 
-	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -25,14 +25,20 @@ func cryptoAttr(tag int, s media.Suite, seed byte) string {
 
 // securedAt is a session description of PCMU over SRTP.
 func securedAt(host string, port int, lines ...string) string {
-	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), sdp.ProtoAVP, sdp.ProtoSAVP, 1)
+	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), "RTP/AVP", "RTP/SAVP", 1)
+}
+
+// cryptoLine is one a=crypto line.
+type cryptoLine struct {
+	text string
+	Keys media.Keys
 }
 
 // cryptoOf are the a=crypto lines of a message, by tag, and the transport of its
 // audio.
-func cryptoOf(t testing.TB, m received) (proto string, lines map[string]sdp.CryptoLine) {
+func cryptoOf(t testing.TB, m received) (proto string, lines map[string]cryptoLine) {
 	t.Helper()
-	lines = map[string]sdp.CryptoLine{}
+	lines = map[string]cryptoLine{}
 	for text := range strings.SplitSeq(string(m.Body()), "\r\n") {
 		if rest, ok := strings.CutPrefix(text, "m=audio "); ok && !strings.HasPrefix(rest, "0 ") {
 			proto = strings.Fields(rest)[1]
@@ -41,11 +47,14 @@ func cryptoOf(t testing.TB, m received) (proto string, lines map[string]sdp.Cryp
 		if !ok {
 			continue
 		}
-		l, err := sdp.ParseCrypto(value)
+		fields := strings.Fields(value)
+		suite, _ := media.ParseSuite(fields[1])
+		inline, _, _ := strings.Cut(strings.TrimPrefix(fields[2], "inline:"), "|")
+		key, err := base64.StdEncoding.DecodeString(inline)
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
-		lines[l.Tag] = l
+		lines[fields[0]] = cryptoLine{text: text, Keys: media.Keys{Suite: suite, Key: key}}
 	}
 	return proto, lines
 }
@@ -56,7 +65,7 @@ func wantCrypto(t testing.TB, m received, tag string, s media.Suite) *media.Keys
 	t.Helper()
 	proto, lines := cryptoOf(t, m)
 	l, ok := lines[tag]
-	if !strings.HasPrefix(proto, sdp.ProtoSAVP) || !ok || len(lines) != 1 || l.Keys.Suite != s {
+	if !strings.HasPrefix(proto, "RTP/SAVP") || !ok || len(lines) != 1 || l.Keys.Suite != s {
 		t.Fatalf("want SRTP with line %s of %v and no other:\n%s", tag, s, m.raw)
 	}
 	return &l.Keys
@@ -65,7 +74,7 @@ func wantCrypto(t testing.TB, m received, tag string, s media.Suite) *media.Keys
 // wantPlain checks that a message has audio over RTP and no keys.
 func wantPlain(t testing.TB, m received) {
 	t.Helper()
-	if proto, lines := cryptoOf(t, m); proto != sdp.ProtoAVP || len(lines) > 0 {
+	if proto, lines := cryptoOf(t, m); proto != "RTP/AVP" || len(lines) > 0 {
 		t.Errorf("want plain RTP:\n%s", m.raw)
 	}
 }

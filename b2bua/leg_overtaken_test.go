@@ -17,7 +17,7 @@ func TestCancelOvertakesAcceptedChange(t *testing.T) {
 		ok := e.p.expect("SIP/2.0 200")
 		l := c.w.server.registry.leg(message.TagOf(ok.res().To().Params))
 		l.post(leg.FinalLost{Seq: uint32(seq)})
-		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Chosen() != "PCMU" {
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
 		if got := e.peer().RTP.Port(); got == 42000 {

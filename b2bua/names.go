@@ -9,6 +9,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
@@ -151,8 +152,8 @@ func (c *Call) nameOutbound(invite *sip.Request) {
 // Headers gives the headers of the carrier's INVITE that patterns name, as for
 // a trunk's pass_headers, each with its first value.
 func (l LiveCall) Headers(patterns []string) (all []peers.Variable) {
-	for _, name := range peers.WantedHeaders(patterns, l.headers, nil) {
-		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(peers.FullName(h.Name()), name) })
+	for _, name := range outbound.WantedHeaders(patterns, l.headers, nil) {
+		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), name) })
 		if i >= 0 {
 			all = append(all, peers.Variable{Name: name, Value: l.headers[i].Value()})
 		}

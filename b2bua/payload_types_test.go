@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -10,40 +9,6 @@ import (
 	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
-
-func TestPayloadTypes(t *testing.T) {
-	for _, tt := range []struct{ formats, want string }{
-		{"0 8 101", "0 8 101"},
-		{"0 128 300 999999999999 8", "0 8"},
-		{"0 PCMA -1 +8 08 0x8 1.5 8", "0 8"},
-		{"0 71 72 73 74 75 76 77 127", "0 71 77 127"},
-		{"0 8 0 8 8 101 0", "0 8 101"},
-		{"63 64 95 96|mux", "63 96"},
-		{"63 64 95 96", "63 64 95 96"},
-		{"128 abc 72", ""},
-		{"72|mux", ""},
-	} {
-		formats, mux := strings.CutSuffix(tt.formats, "|mux")
-		var more []string
-		if mux {
-			more = []string{"a=rtcp-mux"}
-		}
-		d, err := sdp.Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, formats, more...)))
-		if tt.want == "" {
-			if !errors.Is(err, sdp.ErrNoCodec) || d != nil {
-				t.Errorf("%s: %v, %v; want no codec", tt.formats, d, err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s: %v", tt.formats, err)
-			continue
-		}
-		if got := strings.Join(d.Media().MediaName.Formats, " "); got != tt.want {
-			t.Errorf("%s: got %s; want %s", tt.formats, got, tt.want)
-		}
-	}
-}
 
 // What of an offer no packet can have does not go to the target; where nothing is
 // left there is no codec.

@@ -44,7 +44,7 @@ func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars,
 	}
 	out.Dest = netip.AddrPortFrom(addr, port)
 	if message.IsStream(t.Config.Transport) {
-		if out.Flow, err = stack.Connect(ctx, t.Config, t.Config.Transport, out.URI, out.Dest); err != nil {
+		if out.Flow, err = stack.Connect(ctx, t.Config.TLS, t.Config.Transport, out.URI, out.Dest); err != nil {
 			out.Cause, out.Err = transport.CauseOf(err), err
 		}
 	}

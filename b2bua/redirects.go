@@ -122,7 +122,7 @@ func (r *Redirects) newCall(vars config.Vars) *redirected {
 	for _, name := range r.options.Targets {
 		t := targets[name]
 		if t == nil { // its attempt fails with errNotThere
-			t = &peers.Target{Config: &config.Target{Name: name}}
+			t = &peers.Target{Config: &peers.Dial{Peer: peers.Peer{Name: name}}}
 		}
 		c.plan.targets = append(c.plan.targets, t)
 	}

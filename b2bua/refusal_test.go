@@ -75,7 +75,7 @@ func TestLoop(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ours := w.server.mint.Branch()
 		for i, tt := range []struct{ branch, want string }{
-			{ours, "482 "}, {"z9hG4bK" + strings.Repeat("0", message.MintedLen), "404 "}, {"z9hG4bKother", "404 "},
+			{ours, "482 "}, {"z9hG4bK" + strings.Repeat("0", len(message.Minted{})), "404 "}, {"z9hG4bKother", "404 "},
 		} {
 			for _, form := range []string{"\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=%s\nMax-", ", SIP/2.0/UDP h;branch=z9hG4bKx, SIP/2.0/UDP i;branch=%s\nMax-"} {
 				d := w.carrier.newCall(fmt.Sprintf("+4930%d", i))

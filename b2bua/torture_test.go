@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -232,12 +233,12 @@ func (p *peer) wantAnswer(tt torture, raw []byte) {
 // 8.2.6.2).
 func (p *peer) wantEcho(answer received, request []byte) {
 	p.w.t.Helper()
-	for _, kind := range []message.HeaderKind{message.KindFrom, message.KindCallID, message.KindCSeq} {
-		if got, want := valuesOf([]byte(answer.raw), kind), valuesOf(request, kind); len(want) > 0 && !slices.Equal(got, want[:1]) {
+	for _, name := range []string{"from", "call-id", "cseq"} {
+		if got, want := valuesOf(answer.raw, name), valuesOf(string(request), name); len(want) > 0 && !slices.Equal(got, want[:1]) {
 			p.w.t.Errorf("echo: %q; want %q", got, want[:1])
 		}
 	}
-	if got, want := valuesOf([]byte(answer.raw), message.KindVia), valuesOf(request, message.KindVia); !slices.Equal(got, want) {
+	if got, want := valuesOf(answer.raw, "via"), valuesOf(string(request), "via"); !slices.Equal(got, want) {
 		p.w.t.Errorf("Vias: %q; want %q", got, want)
 	}
 	if to := answer.value("To"); to != "" && !strings.Contains(to, ";tag=") {
@@ -245,48 +246,59 @@ func (p *peer) wantEcho(answer received, request []byte) {
 	}
 }
 
-// valuesOf are the values of one kind of header, in a form of which only what
-// counts is left.
-func valuesOf(raw []byte, want message.HeaderKind) (values []string) {
-	_, rest := message.CutLine(raw)
-	for {
-		var line []byte
-		if line, rest = message.CutHeader(rest); len(line) == 0 {
+// valuesOf returns the values of one header, without the differences that do not
+// count.
+func valuesOf(raw, want string) (values []string) {
+	_, headers, _ := strings.Cut(raw, "\n")
+	for line := range strings.Lines(folds.ReplaceAllString(headers, " ")) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if name == "" {
 			return values
 		}
-		name, value, _ := strings.Cut(string(line), ":")
-		if message.HeaderKindOf([]byte(strings.TrimSpace(name))) != want {
+		if fullName(name) != want {
 			continue
 		}
 		for more := true; more; {
 			one := value
-			if want == message.KindVia {
+			if more = want == "via"; more {
 				one, value, more = message.CutUnquoted(value, ',')
-			} else {
-				more = false
 			}
 			values = append(values, essence(one, want))
 		}
 	}
+	return values
 }
 
-// essence is a value without white space and without what we or the library
-// spell or add otherwise.
-func essence(value string, kind message.HeaderKind) string {
-	switch kind {
-	case message.KindFrom:
-		if a, wrong := message.SplitAddress(value); wrong == "" {
-			value = a.Name + "<" + a.Uri + ">" + a.Params
+var (
+	folds   = regexp.MustCompile(`\r?\n[ \t]+`)
+	nameURI = regexp.MustCompile(`^\s*"?((?:\\.|[^"<])*?)"?\s*<([^>]*)>(.*)$`)
+)
+
+// fullName returns the full name of a header in lower case.
+func fullName(name string) string {
+	name = strings.ToLower(strings.TrimSpace(name))
+	if full := map[string]string{"v": "via", "f": "from", "t": "to", "i": "call-id"}[name]; full != "" {
+		return full
+	}
+	return name
+}
+
+// essence returns a value without white space, and without the parts that we or the
+// library add or spell otherwise.
+func essence(value, name string) string {
+	switch fields := strings.Fields(value); {
+	case name == "from" && !strings.Contains(value, "<"):
+		uri, params, _ := strings.Cut(strings.TrimSpace(value), ";")
+		value = "<" + uri + ">;" + params
+	case name == "from":
+		value = nameURI.ReplaceAllString(value, "$1<$2>$3")
+	case name == "cseq" && len(fields) == 2:
+		if n, err := strconv.Atoi(fields[0]); err == nil {
+			value = strconv.Itoa(n) + fields[1]
 		}
-	case message.KindCSeq:
-		if number, method, wrong := message.SplitCSeq(value); wrong == "" {
-			n, _ := strconv.Atoi(number)
-			value = strconv.Itoa(n) + method
-		}
-	case message.KindVia:
+	case name == "via":
 		value, _, _ = strings.Cut(value, ";received=")
 		value, _, _ = strings.Cut(value, ";rport")
-	default:
 	}
 	return strings.Join(strings.Fields(strings.ReplaceAll(value, ";", " ; ")), "")
 }
@@ -297,12 +309,10 @@ func (p *peer) ackTorture(answer received) {
 	b.WriteString("ACK sip:198.51.100.1 SIP/2.0\n")
 	for line := range strings.SplitSeq(answer.raw, "\r\n") {
 		name, value, found := strings.Cut(line, ":")
-		kind := message.HeaderKindOf([]byte(strings.TrimSpace(name)))
-		switch {
-		case !found, !message.Echoed(kind):
-		case kind == message.KindCSeq:
+		switch name = fullName(name); {
+		case found && name == "cseq":
 			b.WriteString("CSeq: " + strings.Fields(value)[0] + " ACK\n")
-		default:
+		case found && slices.Contains([]string{"via", "from", "to", "call-id"}, name):
 			b.WriteString(line + "\n")
 		}
 	}

@@ -85,7 +85,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
-	d.targets = []*peers.Target{{Tally: &peers.Tally{}, Config: c.bridge.target.Config.TransferTo(to.Host, uri, transport)}}
+	d.targets = []*peers.Target{peers.NewReferred(to.Host, uri, transport, c.bridge.target.Config)}
 	d.referTo = withEmbedded(text, to.Headers)
 	return d, 0, nil
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,7 +18,7 @@ func defaults[T any]() (dst T) {
 func (t *Trunk) Callee() *Target {
 	c := defaults[Target]()
 	c.Name, c.Kind, c.URI, c.Transport, c.TLS, c.Auth = t.Name, KindSIP, t.URI, t.Transport, t.TLS, t.DialAuth
-	c.PassHeaders, c.Budget, c.Codecs = t.PassHeaders, TrunkBudget(), t.Codecs
+	c.PassHeaders, c.Budget, c.Codecs = t.PassHeaders, trunkBudget(), t.Codecs
 	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
 	c.MaxCalls, c.MaxCPS, c.MediaSources, c.Media = t.MaxCalls, t.MaxCPS, t.MediaSources, t.Media
 	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
@@ -34,12 +35,11 @@ func (t *Target) Caller() *Trunk {
 	return &c
 }
 
-// TransferTo is the host that a transfer of this target leads to, as a target: it is called by uri, with the codecs and
-// timeouts of this target.
-func (t *Target) TransferTo(host string, uri *Template, transport string) *Target {
+// Referred is a host that an agent has named, as a target: it is called by uri, with these codecs and timeouts.
+func Referred(host string, uri *Template, transport string, codecs []string, firstResponse, ring time.Duration) *Target {
 	c := defaults[Target]()
 	c.Name, c.Kind, c.URI, c.Transport = host, KindSIP, uri, transport
-	c.Budget, c.Overflow, c.Codecs = TrunkBudget(), OverflowTCP, t.Codecs
-	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
+	c.Budget, c.Overflow, c.Codecs = trunkBudget(), OverflowTCP, codecs
+	c.FirstResponseTimeout, c.RingTimeout = firstResponse, ring
 	return &c
 }

@@ -29,7 +29,7 @@ func TestDerived(t *testing.T) {
 	}
 	callee := &Target{
 		Name: "pbx", Kind: KindSIP, URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, Auth: auth, PassHeaders: []string{"X-A"},
-		Budget: TrunkBudget(), Overflow: OverflowTrim, Codecs: []string{"PCMA"}, CodecOrder: CodecOrderCaller,
+		Budget: trunkBudget(), Overflow: OverflowTrim, Codecs: []string{"PCMA"}, CodecOrder: CodecOrderCaller,
 		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
 		Reinvite: ReinviteAuto, Rel100: Rel100Required, SessionExpires: time.Hour, MinSE: 2 * time.Minute, DTMF: DTMFRelay,
 		PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
@@ -52,12 +52,12 @@ func TestDerived(t *testing.T) {
 		t.Errorf("caller: want - got +\n%s", diff)
 	}
 	host := &Target{
-		Name: "pbx.example", Kind: KindSIP, URI: uri, Transport: "tcp", Budget: TrunkBudget(), Overflow: OverflowTCP,
+		Name: "pbx.example", Kind: KindSIP, URI: uri, Transport: "tcp", Budget: trunkBudget(), Overflow: OverflowTCP,
 		Codecs: []string{"G722"}, CodecOrder: CodecOrderCaller, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
 		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff}, Reinvite: ReinviteAuto, Rel100: Rel100Off, MinSE: 90 * time.Second,
 		DTMF: DTMFRelay, PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
 	}
-	if diff := cmp.Diff(host, target.TransferTo("pbx.example", uri, "tcp"), bare); diff != "" {
+	if diff := cmp.Diff(host, Referred("pbx.example", uri, "tcp", target.Codecs, target.FirstResponseTimeout, target.RingTimeout), bare); diff != "" {
 		t.Errorf("transfer: want - got +\n%s", diff)
 	}
 }

@@ -197,8 +197,8 @@ type Budget struct {
 	Headers int `key:"headers" default:"24" max:"1000"`
 }
 
-// TrunkBudget is the budget of calls placed to trunks: what fits into a datagram on any path (RFC 3261 section 18.1.1).
-func TrunkBudget() Budget { return Budget{Size: 1300, Value: 512, Headers: 24} }
+// trunkBudget is the budget of calls placed to trunks: what fits into a datagram on any path (RFC 3261 section 18.1.1).
+func trunkBudget() Budget { return Budget{Size: 1300, Value: 512, Headers: 24} }
 
 // Header is one entry of targets[].headers.
 type Header struct {

@@ -3,6 +3,7 @@ package leg
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,35 +14,34 @@ import (
 	"flowbridge/config"
 )
 
-// Dialog is one SIP dialog as RFC 3261 section 12 defines it: data only, so
-// that it can be written down and read back. Its owner is a Leg.
+// Dialog is the state of a SIP dialog (RFC 3261 section 12). A Leg owns it.
 type Dialog struct {
 	CallID       string
 	LocalTag     string
-	RemoteTag    string
-	LocalParty   string // our From or To value without tag
+	remoteTag    string
+	localParty   string // this side's From or To value without tag
 	RemoteParty  string // the peer's From or To value without tag
-	LocalSeq     uint32 // CSeq of our last request
-	RemoteSeq    uint32 // CSeq of the peer's last request
-	Heard        bool   // there was one
+	localSeq     uint32 // CSeq of the last request to the peer
+	remoteSeq    uint32 // CSeq of the peer's last request
+	heard        bool   // the peer has sent one
 	RemoteTarget string // URI of the peer's Contact
-	RouteSet     []string
-	Source       netip.AddrPort // where the peer's messages really come from
-	Transport    string         // that they come by: config.Transport…; empty: udp
-	NAT          config.NATMode
-	Origin       sdp.Origin // of our session descriptions
+	routeSet     []string
+	Source       netip.AddrPort // of the peer's messages
+	transport    string         // of the peer's messages: config.Transport…; empty: udp
+	nat          config.NATMode
+	origin       sdp.Origin // of this side's session descriptions
 }
 
-// Local is what we are called on one leg: what Via and Contact say.
+// Local is this server's address on one leg, as in Via and Contact.
 type Local struct {
 	Transport string         // config.Transport…; empty: udp
-	Listen    netip.AddrPort // the socket that requests leave from; of connections the address they are bound to
-	Host      string         // in Via and Contact: an address, or what sip.advertise says
+	Listen    netip.AddrPort // the socket of requests; of connections, the address that they are bound to
+	Host      string         // in Via and Contact: an address, or sip.advertise
 	Port      uint16
 	Secure    bool // Contact is a sips URI
 }
 
-// contact is the Contact value of a leg on this address.
+// contact returns the Contact value of a leg at this address.
 func (l Local) contact() string {
 	if l.Secure {
 		return "<sips:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) + ">"
@@ -53,7 +53,7 @@ func (l Local) contact() string {
 	return "<" + uri + ">"
 }
 
-// URI is a SIP URI with this user at our own host.
+// URI returns a SIP URI with this user at this server's host.
 func (l Local) URI(user string) string {
 	host := l.Host
 	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
@@ -62,25 +62,22 @@ func (l Local) URI(user string) string {
 	return "sip:" + user + "@" + host
 }
 
-// setRoutes takes the route set from the Record-Route values of the message
-// that made the dialog: in order for a UAS, reversed for a UAC (RFC 3261
-// section 12.1).
+// setRoutes takes the route set from the Record-Route values of the message that makes
+// the dialog: in order for a UAS, reversed for a UAC (RFC 3261 section 12.1).
 func (d *Dialog) setRoutes(recordRoute []sip.Header, reverse bool) {
-	d.RouteSet = nil
+	d.routeSet = nil
 	for _, h := range recordRoute {
-		d.RouteSet = append(d.RouteSet, h.Value())
+		d.routeSet = append(d.routeSet, h.Value())
 	}
 	if reverse {
-		for i, j := 0, len(d.RouteSet)-1; i < j; i, j = i+1, j-1 {
-			d.RouteSet[i], d.RouteSet[j] = d.RouteSet[j], d.RouteSet[i]
-		}
+		slices.Reverse(d.routeSet)
 	}
 }
 
-// establish takes the state of a dialog that we began from its 2xx (RFC 3261
-// section 12.1.2).
+// establish takes the state of a UAC's dialog from its answer (RFC 3261 section
+// 12.1.2).
 func (d *Dialog) establish(in ResponseIn) {
-	d.RemoteTag = message.TagOf(in.Res.To().Params)
+	d.remoteTag = message.TagOf(in.Res.To().Params)
 	if in.Source.IsValid() {
 		d.Source = in.Source
 	}
@@ -90,30 +87,30 @@ func (d *Dialog) establish(in ResponseIn) {
 	d.setRoutes(in.Res.GetHeaders("record-route"), true)
 }
 
-// wantsSIPS says whether our Contact has to be a sips URI, by the Request-URI
-// of the INVITE and the topmost Record-Route, or Contact where there is none
-// (RFC 3261 section 12.1.1).
+// wantsSIPS reports whether this side's Contact must be a sips URI, by the Request-URI
+// of the INVITE and the topmost Record-Route, or the Contact if there is none (RFC 3261
+// section 12.1.1).
 func (d *Dialog) wantsSIPS(scheme string) bool {
 	next := d.RemoteTarget
-	if len(d.RouteSet) > 0 {
-		next = message.AddrSpec(d.RouteSet[0])
+	if len(d.routeSet) > 0 {
+		next = message.AddrSpec(d.routeSet[0])
 	}
-	return d.Transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
+	return d.transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
 }
 
-// request makes a request within the dialog (RFC 3261 section 12.2.1.1),
-// without Via and Contact. seq 0 takes the next CSeq.
+// request makes a request within the dialog (RFC 3261 section 12.2.1.1), without Via
+// and Contact. With seq 0 it gets the next CSeq.
 func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, Hop) {
 	if seq == 0 {
-		d.LocalSeq++
-		seq = d.LocalSeq
+		d.localSeq++
+		seq = d.localSeq
 	}
 	recipient, routes, next := d.routing()
 	req := sip.NewRequest(method, recipient)
 	maxForwards := sip.MaxForwardsHeader(70)
 	req.AppendHeader(&maxForwards)
-	req.AppendHeader(sip.NewHeader("From", message.WithTag(d.LocalParty, d.LocalTag)))
-	req.AppendHeader(sip.NewHeader("To", message.WithTag(d.RemoteParty, d.RemoteTag)))
+	req.AppendHeader(sip.NewHeader("From", message.WithTag(d.localParty, d.LocalTag)))
+	req.AppendHeader(sip.NewHeader("To", message.WithTag(d.RemoteParty, d.remoteTag)))
 	callID := sip.CallIDHeader(d.CallID)
 	req.AppendHeader(&callID)
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: method})
@@ -124,26 +121,25 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, Ho
 	return req, next
 }
 
-// routing gives the request-URI, Route values and next hop of a request
-// within the dialog: loose routing, or a strict router's way (RFC 3261
-// section 12.2.1.1).
+// routing returns the Request-URI, Route values and next hop of a request within the
+// dialog, for loose and strict routers (RFC 3261 section 12.2.1.1).
 func (d *Dialog) routing() (recipient sip.Uri, routes []string, next Hop) {
 	target := message.ParseURI(d.RemoteTarget)
-	if len(d.RouteSet) == 0 {
+	if len(d.routeSet) == 0 {
 		return target, nil, d.nextHop(target)
 	}
-	first := message.ParseURI(message.AddrSpec(d.RouteSet[0]))
+	first := message.ParseURI(message.AddrSpec(d.routeSet[0]))
 	if first.UriParams.Has("lr") {
-		return target, d.RouteSet, d.nextHop(first)
+		return target, d.routeSet, d.nextHop(first)
 	}
-	routes = append(append([]string(nil), d.RouteSet[1:]...), "<"+d.RemoteTarget+">")
+	routes = append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">")
 	return first, routes, d.nextHop(first)
 }
 
-// nextHop is where a request to uri goes. With nat on, or auto where the
-// peer's Contact is a private address behind a public one, what does not name
-// the peer's real address is sent there all the same. A URI without a transport
-// is taken to mean the dialog's own: whoever speaks TCP to us can be spoken to.
+// nextHop returns the hop of a request to uri. With nat on, or auto and a private
+// Contact behind a public source, the request goes to the source although uri names
+// another address. A URI without a transport means the dialog's own: a peer that sends
+// over TCP can be reached over TCP.
 func (d *Dialog) nextHop(uri sip.Uri) Hop {
 	next := Hop{Transport: d.transportOf(uri)}
 	port := message.DefaultPort(next.Transport)
@@ -155,7 +151,7 @@ func (d *Dialog) nextHop(uri sip.Uri) Hop {
 	switch {
 	case d.Source.IsValid() && d.viaSource(addr, literal):
 		next.Addr = d.Source
-		if message.IsStream(d.Transport) { // unless its connection is there, its Contact says the port
+		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
 			next.Addr = netip.AddrPortFrom(d.Source.Addr(), port)
 		}
 	case literal:
@@ -176,12 +172,12 @@ func (d *Dialog) transportOf(uri sip.Uri) string {
 	case strings.EqualFold(named, config.TransportUDP):
 		return ""
 	default:
-		return d.Transport
+		return d.transport
 	}
 }
 
 func (d *Dialog) viaSource(addr netip.Addr, literal bool) bool {
-	switch d.NAT {
+	switch d.nat {
 	case config.NATOn:
 		return !literal || addr.Unmap() != d.Source.Addr()
 	case config.NATAuto:
@@ -191,7 +187,7 @@ func (d *Dialog) viaSource(addr netip.Addr, literal bool) bool {
 	}
 }
 
-// IsPrivate says that addr can't be reached from the public network.
+// IsPrivate reports whether addr can't be reached from the public network.
 func IsPrivate(addr netip.Addr) bool {
 	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() ||
 		cgnat.Contains(addr)

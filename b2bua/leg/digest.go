@@ -1,8 +1,5 @@
 package leg
 
-// The digest of targets: we answer their challenges (RFC 3261 section 22, as a
-// UAC). What we ask of trunks is in auth.go.
-
 import (
 	"bytes"
 	"crypto/rand"
@@ -20,7 +17,7 @@ import (
 	"flowbridge/config"
 )
 
-// What a target can make us do and keep by challenging.
+// The bounds of a target's challenges.
 const (
 	maxChallenged    = 3    // challenges to one INVITE that are answered: proxy, target, and a stale nonce
 	maxChallenges    = 16   // in one response
@@ -29,34 +26,32 @@ const (
 	maxRealms        = 8    // of one leg
 )
 
-// digestAuth is what a leg answers challenges with (RFC 3261 section 22, RFC
-// 7616, RFC 8760): the target's credentials and each realm that asked for
-// them. Data only.
+// digestAuth answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it
+// has the credentials for the peer and each realm that asked for them. Data only.
 type digestAuth struct {
 	auth   *config.Auth // nil: none
 	realms []realm
 }
 
-// realm is a protection space: its last challenge, and how often that was
-// answered. Proxies and the target have spaces of their own.
+// realm is a protection space: its last challenge, and how often that was answered.
+// Proxies and the target have spaces of their own.
 type realm struct {
 	proxy     bool
-	challenge digest.Challenge // Algorithm is that of the hash, QOP what we use of it
-	algorithm string           // as the challenge spells it, empty where it names none
+	challenge digest.Challenge // with the algorithm of the hash and the qop that is used
+	algorithm string           // in the challenge's spelling; empty: it names none
 	cnonce    string
 	count     int // nc of the last credentials
 }
 
-// session says that the algorithm is one of the -sess kind.
+// session reports whether the algorithm is one of the -sess kind.
 func (r *realm) session() bool { return len(r.algorithm) > len(r.challenge.Algorithm) }
 
 func isChallenge(code int) bool { return code == 401 || code == 407 }
 
-// learn takes the challenges of a 401 or 407, and says why the request can't
-// be sent again with credentials; CauseNone: it can. A realm that already
-// refused the answer to a challenge of its own is asked again only where it
-// says that just the nonce is too old (RFC 3261 section 22.2, RFC 7616 section
-// 3.3).
+// learn takes the challenges of a 401 or 407 and returns why the request can't be sent
+// again with credentials; cause.None: it can. A realm that has refused credentials gets
+// new ones only if it says that the nonce was too old (RFC 3261 section 22.2, RFC 7616
+// section 3.3).
 func (d *digestAuth) learn(res *sip.Response, answered bool) cause.Cause {
 	if d.auth == nil {
 		return cause.AuthMissing
@@ -100,7 +95,7 @@ func (d *digestAuth) realm(proxy bool, name string) *realm {
 	return nil
 }
 
-// authorize gives a request credentials for every realm that is known.
+// authorize adds credentials for every known realm to a request.
 func (d *digestAuth) authorize(req *sip.Request) {
 	for i := range d.realms {
 		r := &d.realms[i]
@@ -114,9 +109,8 @@ func (d *digestAuth) authorize(req *sip.Request) {
 	}
 }
 
-// answer is the value of Authorization for a request. The client nonce stays
-// the same for a server nonce, which RFC 7616 section 3.4.2 wants of the -sess
-// algorithms.
+// answer returns the value of Authorization for a request. A server nonce keeps its
+// client nonce, as RFC 7616 section 3.4.2 demands for the -sess algorithms.
 func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 	r.count++
 	o := digest.Options{
@@ -129,22 +123,21 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 		o.A1 = a.Sum(a.Sum(auth.Username, r.challenge.Realm, auth.Password.Reveal()), r.challenge.Nonce, r.cnonce)
 	}
 	c, err := digest.Digest(&r.challenge, o)
-	if err != nil { // not for what usable lets through
+	if err != nil { // challenge.realm lets no such challenge through
 		return ""
 	}
 	c.Algorithm = r.algorithm
 	return c.String()
 }
 
-// isCredentials says whether a header is one of those that authorize adds.
+// isCredentials reports whether a header is one that authorize adds.
 func isCredentials(h sip.Header) bool {
 	name := strings.ToLower(h.Name())
 	return (name == "authorization" || name == "proxy-authorization") && digest.IsDigest(h.Value())
 }
 
-// challengesOf gives the challenges of a response that we can answer, in
-// order. A proxy that forks may send both kinds at once (RFC 3261 section
-// 22.3).
+// challengesOf returns the usable challenges of a response, in order. A forking proxy
+// may send both kinds at once (RFC 3261 section 22.3).
 func challengesOf(res *sip.Response) (usable []realm) {
 	n := 0
 	for _, name := range []string{"WWW-Authenticate", "Proxy-Authenticate"} {
@@ -163,13 +156,13 @@ func challengesOf(res *sip.Response) (usable []realm) {
 	return usable
 }
 
-// challenge is one challenge as it was read: parameters by name in lower case.
+// challenge is one challenge: its parameters by name in lower case.
 type challenge struct {
 	scheme string
 	params map[string]string
 }
 
-// realm says whether a challenge can be answered, and how.
+// realm returns the realm of a challenge; false: it can't be answered.
 func (c challenge) realm() (realm, bool) {
 	for _, name := range []string{"realm", "nonce", "opaque"} {
 		if v, there := c.params[name]; !echoable(v) || (!there && name != "opaque") {
@@ -186,15 +179,15 @@ func (c challenge) realm() (realm, bool) {
 	if qop != "" {
 		r.challenge.QOP = []string{qop}
 	}
-	if _, known := message.Hashes[r.challenge.Algorithm]; !known || !strings.EqualFold(c.scheme, "Digest") {
+	if !message.Algorithm(r.challenge.Algorithm).Known() || !strings.EqualFold(c.scheme, "Digest") {
 		return realm{}, false
 	}
 	// Without qop there is no client nonce, which -sess is made of.
 	return r, ok && (qop != "" || !r.session())
 }
 
-// chooseQOP takes auth where it is offered (RFC 7616 section 3.4), and nothing
-// from a server that knows RFC 2069 only.
+// chooseQOP chooses auth if it is offered (RFC 7616 section 3.4), and no qop for a
+// server that knows only RFC 2069.
 func chooseQOP(list string) (qop string, ok bool) {
 	if strings.TrimSpace(list) == "" {
 		return "", true
@@ -210,15 +203,15 @@ func chooseQOP(list string) (qop string, ok bool) {
 	return qop, qop != ""
 }
 
-// echoable says whether a value comes back as it was when the library quotes
-// it, which makes Go's escapes of what is not printable.
+// echoable reports whether the library's quoting keeps a value. It would write Go's
+// escapes for characters that are not printable.
 func echoable(s string) bool {
 	return len(s) <= maxChallengeWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
-// parseChallenges reads the challenges of one header, of whatever scheme (RFC
-// 7235 section 2.1). It is lenient; a header that is broken or too long gives
-// what stands before the fault, or nothing.
+// parseChallenges reads the challenges of one header, of any scheme (RFC 7235 section
+// 2.1). Of a broken header it returns the challenges before the fault, of one that is
+// too long nothing.
 func parseChallenges(header string) (all []challenge) {
 	if len(header) > maxChallengeText {
 		return nil
@@ -253,7 +246,7 @@ func parseChallenges(header string) (all []challenge) {
 	}
 }
 
-// challengeText is what is left to read of a header.
+// challengeText is the unread rest of a header.
 type challengeText struct{ rest string }
 
 func (t *challengeText) skip(set string) bool {
@@ -270,7 +263,7 @@ func (t *challengeText) take(c byte) bool {
 	return true
 }
 
-// until gives what stands before the first of the characters.
+// until returns the text before the first of the characters.
 func (t *challengeText) until(set string) (s string) {
 	n := strings.IndexAny(t.rest, set)
 	if n < 0 {
@@ -282,8 +275,8 @@ func (t *challengeText) until(set string) (s string) {
 
 func (t *challengeText) word() string { return t.until(" \t\r\n,=\"") }
 
-// value is a token, or a quoted string without its quotes and escapes; false:
-// it does not end.
+// value reads a token, or a quoted string without its quotes and escapes; false: the
+// string does not end.
 func (t *challengeText) value() (string, bool) {
 	t.skip(" \t\r\n")
 	if !strings.HasPrefix(t.rest, `"`) {

@@ -2,7 +2,6 @@ package leg
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -229,11 +228,4 @@ func sortRealms(realms []realm) {
 	slices.SortStableFunc(realms, func(a, b realm) int {
 		return map[bool]int{true: 1}[a.proxy] - map[bool]int{true: 1}[b.proxy]
 	})
-}
-
-// names of the algorithms that docs/configuration.md promises.
-func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
-	if got := slices.Sorted(maps.Keys(message.Hashes)); !slices.Equal(got, []string{"", "MD5", "SHA-256", "SHA-512-256"}) {
-		t.Errorf("algorithms %q", got)
-	}
 }

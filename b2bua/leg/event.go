@@ -10,42 +10,41 @@ import (
 	"flowbridge/config"
 )
 
-// Input is everything that can happen to a leg. The set is closed: only this
-// file adds to it.
+// Input is an event for a leg. The set is closed: all its members are in this file.
 //
 //sumtype:decl
 type Input interface{ isInput() }
 
 type (
-	// RequestIn is a request of the leg's dialog. The INVITE that made a UAS
-	// leg is not among them: it is given to newUASLeg.
+	// RequestIn is a request within the leg's dialog. The INVITE that begins a UAS leg
+	// is an argument of NewUAS.
 	RequestIn struct {
 		Req    *sip.Request
 		Source netip.AddrPort
 	}
-	// CancelIn is a CANCEL of the peer's INVITE with this CSeq. Both it and the
-	// INVITE have been answered already, with 200 and 487.
+	// CancelIn is a CANCEL of the peer's INVITE with this CSeq. The CANCEL has been
+	// answered with 200 and the INVITE with 487.
 	CancelIn struct {
 		Seq uint32
 		Why cause.Reasons // its Reason
 	}
-	// ResponseIn is a response to a request of ours, a 2xx that comes again
-	// or from another fork among them.
+	// ResponseIn is a response to a request of the leg. A 2xx may come again, or from
+	// another fork.
 	ResponseIn struct {
 		Res    *sip.Response
 		Source netip.AddrPort
 	}
-	// RequestFailed says that a request of ours will have no final response.
+	// RequestFailed says that a request of the leg will get no final response.
 	RequestFailed struct {
 		Method sip.RequestMethod
 		Seq    uint32
 		Cause  cause.Cause // target_silent, target_unreachable, tls_failed or dns_failed
 		Err    error
 	}
-	// FinalLost says that a final answer to the INVITE with this CSeq was not
-	// sent because a CANCEL was faster.
+	// FinalLost says that a CANCEL was faster than the final answer to the INVITE with
+	// this CSeq.
 	FinalLost struct{ Seq uint32 }
-	// DeadlineReached says that Deadline has come.
+	// DeadlineReached says that the leg's Deadline has come.
 	DeadlineReached struct{}
 
 	// Ring sends a provisional answer, with or without SDP.
@@ -55,8 +54,8 @@ type (
 		SDP     []byte
 		Headers []sip.Header
 	}
-	// Answer sends 200 with SDP: the answer to the INVITE's offer, or an offer
-	// where the INVITE had none. It waits for the PRACK that it has to wait for.
+	// Answer sends 200 with SDP: the answer to the INVITE's offer, or an offer if the
+	// INVITE had none. The 200 waits for the PRACK of an earlier answer.
 	Answer struct {
 		SDP     []byte
 		Headers []sip.Header
@@ -69,43 +68,42 @@ type (
 	}
 	// Invite sends the INVITE of a UAC leg.
 	Invite struct {
-		Request       *sip.Request   // but for what the leg adds: Via, From, To, Call-ID, CSeq, Contact
-		Dest          netip.AddrPort // resolved by the caller
+		Request       *sip.Request   // the leg adds Via, From, To, Call-ID, CSeq and Contact
+		Dest          netip.AddrPort // where it is sent
 		Transport     string         // config.Transport…
-		FirstResponse time.Duration  // nothing at all, not even 100, for so long: given up; 0: no limit
-		RingTimeout   time.Duration  // no final answer for so long: given up; 0: no limit
-		Auth          *config.Auth   // answers challenges; nil: none
+		FirstResponse time.Duration  // the limit for any response, 100 included; 0: none
+		RingTimeout   time.Duration  // the limit for a final answer; 0: none
+		Auth          *config.Auth   // credentials for challenges; nil: none
 	}
-	// Abandon gives up an INVITE that has no final answer: CANCEL as soon as
-	// that is allowed, and ACK and BYE if a 200 comes all the same.
+	// Abandon gives up an INVITE without a final answer: with CANCEL as soon as that is
+	// allowed, and with ACK and BYE if a 200 comes nevertheless.
 	Abandon struct {
 		Why    cause.Cause
-		Caller cause.Reasons // that the caller gave for its CANCEL
+		Caller cause.Reasons // of the caller's CANCEL
 	}
 	// Hangup ends a confirmed dialog with BYE.
 	Hangup struct {
 		Why     cause.Cause
-		Q850    int          // that the other side gave; 0: that of Why
-		Headers []sip.Header // of the other side's BYE that pass on
+		Q850    int          // from the other side; 0: that of Why
+		Headers []sip.Header // of the other side's BYE that are passed on
 	}
 
-	// Offer offers the peer another session, in a re-INVITE as soon as one may
-	// be sent. What comes of it is AnswerReady or OfferRefused.
+	// Offer offers the peer another session, in a re-INVITE as soon as that is allowed.
+	// Its outcome is AnswerReady or OfferRefused.
 	Offer struct {
 		Ref int // not 0
 		SDP []byte
 	}
-	// Accept answers what the peer Offered: with the answer, or with an offer
-	// where it had none.
+	// Accept answers what the peer Offered: with an answer, or with an offer if the
+	// peer sent none.
 	Accept struct{ SDP []byte }
-	// Reject refuses what the peer Offered; the session stays as it was.
+	// Reject refuses what the peer Offered. The session stays as it was.
 	Reject struct {
 		Code    int
 		Reason  string
 		Headers []sip.Header
 	}
-	// Send sends a request within the dialog. What comes of it is Replied with
-	// the same Ref.
+	// Send sends a request within the dialog. Its outcome is Replied with the same Ref.
 	Send struct {
 		Ref int
 		Content
@@ -121,7 +119,7 @@ type (
 	}
 )
 
-// Content is what of a request or its answer goes from one side to the other.
+// Content is the part of a request or answer that goes from one side to the other.
 type Content struct {
 	Headers     []sip.Header
 	ContentType string // empty: no body
@@ -146,8 +144,8 @@ func (Reject) isInput()          {}
 func (Send) isInput()            {}
 func (Reply) isInput()           {}
 
-// Fact is what a call learns from a leg. The set is closed: only this file adds
-// to it, and each phase of the call has an answer to every member.
+// Fact is an event that a leg reports to its call. The set is closed: all its members
+// are in this file, and each phase of the call handles every one.
 //
 //sumtype:decl
 type Fact interface{ isFact() }
@@ -165,54 +163,51 @@ type (
 		SDP     []byte
 		Headers []sip.Header // all of the answer's
 	}
-	// Refused says that an INVITE of ours came to nothing: a final answer
-	// (Code 300 to 699), or none (Code 0, and maybe Err).
+	// Refused says that the leg's INVITE failed: with a final answer (Code 300 to 699),
+	// or without one (Code 0, and perhaps Err).
 	Refused struct {
-		Code   int
-		Reason string
-		Cause  cause.Cause
-		Q850   int // from the answer's Reason header (RFC 3326), 0 where there is none
-		Err    error
-		// Headers are all of the answer's.
-		Headers []sip.Header
+		Code    int
+		Reason  string
+		Cause   cause.Cause
+		Q850    int // from the answer's Reason header (RFC 3326); 0: none
+		Err     error
+		Headers []sip.Header // all of the answer's
 	}
 	// Cancelled says that the carrier gave up before the answer.
 	Cancelled struct{ Why cause.Reasons }
-	// Confirmed says that our 200 was acknowledged.
+	// Confirmed says that the leg's 200 was acknowledged.
 	Confirmed struct{}
-	// Gone says that a dialog is over, or as good as over.
+	// Gone says that a dialog is over, or will be after the leg's BYE.
 	Gone struct {
 		Cause   cause.Cause
 		ByPeer  bool
 		Q850    int
 		Headers []sip.Header // of the peer's BYE
 	}
-	// Offered says that the peer wants another session than the one there is
-	// (re-INVITE, UPDATE, PRACK). It waits for Accept or Reject.
+	// Offered says that the peer wants another session (re-INVITE, UPDATE, PRACK). It
+	// waits for Accept or Reject.
 	Offered struct {
 		Method sip.RequestMethod
-		SDP    []byte // nil: it wants our offer
+		SDP    []byte // nil: it asks for an offer
 	}
 	// Withdrawn says that the peer has cancelled what it Offered.
 	Withdrawn struct{}
-	// AnswerReady is the answer to an offer of ours: in the 200 to a re-INVITE,
-	// or, where our 200 or provisional answer had the offer, in ACK or PRACK.
+	// AnswerReady is the answer to the leg's offer: in the 200 to a re-INVITE, or in ACK
+	// or PRACK if a 200 or provisional answer had the offer.
 	AnswerReady struct {
-		SDP      []byte // nil: there should have been one
+		SDP      []byte // nil: it is missing
 		Late     bool   // in ACK or PRACK
-		Ref      int    // of the Offer; 0: to the session as it is, or to an offer that another one has replaced
-		Overtook bool   // to an offer that counts as refused: the peer has another session than we
+		Ref      int    // of the Offer; 0: to a refresh, or to an offer that another one has replaced
+		Overtook bool   // the offer counts as refused: the peer has another session than this side
 	}
-	// OfferRefused says that the peer does not want what was offered to it; the
-	// session stays as it was.
+	// OfferRefused says that the peer refused an offer. The session stays as it was.
 	OfferRefused struct {
-		Ref    int // of the Offer
-		Code   int // 0: not asked
-		Reason string
+		Ref  int // of the Offer
+		Code int // 0: it was not sent
 	}
 	// Asked is a request of the peer that the call has to Reply to.
 	Asked struct{ Req *sip.Request }
-	// Replied is the answer to what was sent with this Ref.
+	// Replied is the answer to the Send with this Ref.
 	Replied struct {
 		Ref    int
 		Code   int
@@ -234,8 +229,8 @@ func (OfferRefused) isFact() {}
 func (Asked) isFact()        {}
 func (Replied) isFact()      {}
 
-// Effect is what a leg wants done on the wire. Effects of a leg are performed
-// in order.
+// Effect is a leg's instruction to the wire. The effects of a leg are performed in
+// order.
 //
 //sumtype:decl
 type Effect interface{ isEffect() }
@@ -258,11 +253,11 @@ type (
 		Seq    uint32
 		Res    *sip.Response
 	}
-	// Acknowledged says that the peer has our 200 to its INVITE with this CSeq:
-	// its transaction is over.
+	// Acknowledged ends the transaction of the peer's INVITE with this CSeq: the peer
+	// has the 200.
 	Acknowledged struct{ Seq uint32 }
-	// Forgotten says that the transaction of the peer's INVITE with this CSeq has
-	// answered a CANCEL: nothing of ours goes there any more.
+	// Forgotten ends the transaction of the peer's INVITE with this CSeq: it has
+	// answered a CANCEL.
 	Forgotten struct{ Seq uint32 }
 )
 
@@ -272,8 +267,7 @@ func (SendResponse) isEffect() {}
 func (Acknowledged) isEffect() {}
 func (Forgotten) isEffect()    {}
 
-// Hop is where a request goes next: an address, or a host that the wire has
-// to look up first.
+// Hop is the next hop of a request: an address, or a host that the wire looks up.
 type Hop struct {
 	Transport string         // config.Transport…; empty: udp
 	Addr      netip.AddrPort // valid: no lookup

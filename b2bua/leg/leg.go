@@ -1,9 +1,6 @@
 package leg
 
 import (
-	"math/rand/v2"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,41 +12,40 @@ import (
 	"flowbridge/media"
 )
 
-// The timers of RFC 3261 section 17.1.1.1 that are ours; the transactions'
-// own are the SIP library's.
+// The timers of RFC 3261 section 17.1.1.1 that a leg keeps. The SIP library keeps those
+// of transactions.
 const (
+	// T1 is the first interval of retransmissions.
 	T1      = 500 * time.Millisecond
 	timerT2 = 4 * time.Second
-	// GiveUp is 64*T1: an answer nobody acknowledges, a CANCEL nobody
-	// heeds.
+	// GiveUp is 64*T1, the limit for an ACK and for the effect of a CANCEL.
 	GiveUp = 64 * T1
-	// timerProvisional is how often an INVITE that is still pending gets
-	// another provisional answer (RFC 3261 section 13.3.1.1).
+	// timerProvisional is the interval at which a pending INVITE gets another
+	// provisional answer (RFC 3261 section 13.3.1.1).
 	timerProvisional = time.Minute
 )
 
-// legState is where a leg is in its life. UAS legs begin in legProceeding,
-// UAC legs in legIdle.
+// legState is the state of a leg. UAS legs begin in legProceeding, UAC legs in legIdle.
 type legState int
 
 const (
 	legIdle       legState = iota // UAC: nothing sent
 	legCalling                    // UAC: INVITE sent, nothing came back
 	legProceeding                 // INVITE has no final answer
-	legAbandoned                  // UAC: given up; CANCEL sent or owed
+	legAbandoned                  // UAC: given up; CANCEL sent or to be sent
 	legAccepted                   // UAS: the first 200 sent, no ACK yet
 	legConfirmed                  // dialog established
 	legEnding                     // BYE sent
 	legDone                       // nothing more to do
 )
 
-// Leg is one side of a call as a machine without I/O: Step takes what
-// happened and gives what the call must know and what goes on the wire. It is
-// owned by one goroutine; times are given to it, never asked for.
+// Leg is one side of a call as a machine without I/O: Step takes an event and returns
+// facts for the call and effects for the wire. One goroutine owns it. It never asks for
+// the time.
 type Leg struct {
 	// constant
-	Side  media.Side
-	UAS   bool
+	side  media.Side
+	UAS   bool // the peer sent the INVITE
 	mint  *message.Minter
 	Local Local
 	agent string // User-Agent and Server value
@@ -58,13 +54,13 @@ type Leg struct {
 	state  legState
 	dialog Dialog
 
-	invite    *sip.Request // that the dialog begins with: received (UAS) or sent (UAC)
-	inviteHop Hop          // UAC: where the INVITE went, for its CANCEL
-	InviteSeq uint32
+	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC)
+	inviteHop Hop          // UAC: the INVITE's hop, for its CANCEL
+	InviteSeq uint32       // CSeq of the INVITE
 
 	session negotiation
 	timer   sessionTimer
-	updates bool // the peer takes UPDATE (RFC 3311)
+	updates bool // the peer accepts UPDATE (RFC 3311)
 
 	ok         unacknowledged
 	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer
@@ -72,9 +68,9 @@ type Leg struct {
 	held       []Send         // requests of the other side that wait for the ACK
 
 	AnsweredBye string // branch of the peer's BYE
-	acked       string // branch of its last INVITE whose 200 it has acknowledged
+	acked       string // branch of the peer's last INVITE whose 200 it has acknowledged
 
-	sent []sentRequest // ours within the dialog, and to forks, without a final answer
+	sent []sentRequest // requests within the dialog, and to forks, without a final answer
 
 	// UAS
 	lastProvisional *Ring
@@ -83,50 +79,39 @@ type Leg struct {
 	// UAC
 	acks      []sentACK // sent again with each 200 that comes again
 	cancelled bool      // CANCEL sent
-	leftEarly string    // To tag of who hung up before its 200
+	leftEarly string    // To tag of a peer that hung up before its 200
 	why       cause.Cause
 	caller    cause.Reasons
 	early     map[string]*earlyDialog // by To tag
-	forks     map[string]bool         // To tags of 200s that lost
+	forks     map[string]bool         // To tags of 200s that came too late
 
 	digest        digestAuth
-	challenged    int           // challenges to the INVITE that were answered
-	intervals     int           // 422s that were
+	challenged    int           // answered challenges to the INVITE
+	intervals     int           // answered 422s
 	firstResponse time.Duration // to each INVITE; 0: no limit
 
 	// deadlines; zero: none
 	ringAt        time.Time // UAS: another provisional
-	giveUpAt      time.Time // CANCEL or BYE unheeded
-	byeAt         time.Time // hangupOwed, although a NOTIFY has no answer
-	firstAnswerAt time.Time // UAC: nothing heard at all
+	giveUpAt      time.Time // CANCEL or BYE without effect
+	byeAt         time.Time // hangupOwed is sent, although a NOTIFY has no answer
+	firstAnswerAt time.Time // UAC: no response at all
 	ringUntil     time.Time // UAC: no final answer
 
 	facts   []Fact
 	effects []Effect
 }
 
-// unacknowledged is a 200 of ours to an INVITE, until its ACK comes. There is
-// one at a time.
-type unacknowledged struct {
-	res      *sip.Response // nil: none
-	seq      uint32
-	offers   bool          // its SDP is an offer, and the ACK has the answer
-	resend   time.Duration // until the next retransmission
-	resendAt time.Time
-	giveUpAt time.Time
-}
-
-// PeerOptions are what is configured of a leg's peer.
+// PeerOptions are the configuration of a leg's peer.
 type PeerOptions struct {
 	Rel100         config.Rel100Mode // empty: off
-	SessionExpires time.Duration     // of the session, that we ask for; 0: only the peer's
-	MinSE          time.Duration     // the least that we take
+	SessionExpires time.Duration     // the session timer to ask for; 0: only the peer's
+	MinSE          time.Duration     // the shortest session timer that is accepted
 	Allow          string            // the methods of Allow
-	Parts          []string          // types of body parts that somebody takes
+	Parts          []string          // types of body parts that are passed on
 	NAT            config.NATMode    // where requests within the dialog go; empty: off
 }
 
-// Options is what both kinds of leg are made with.
+// Options are the arguments of both kinds of leg.
 type Options struct {
 	Side   media.Side
 	Minter *message.Minter
@@ -135,8 +120,7 @@ type Options struct {
 	Peer   PeerOptions
 }
 
-// Step gives the leg one input. The slices it returns are good until the next
-// Step.
+// Step gives the leg one input. The returned slices are valid until the next Step.
 func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	l.facts, l.effects = l.facts[:0], l.effects[:0]
 	switch in := in.(type) {
@@ -179,23 +163,23 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	return l.facts, l.effects
 }
 
-// Done says that nothing is owed to the peer any more; what still may come is
-// the transactions' business.
+// Done reports whether nothing is owed to the peer any more. Later messages are the
+// transactions' business.
 func (l *Leg) Done() bool { return l.state == legDone }
 
-// Deadline is when the leg wants a DeadlineReached; zero: never.
+// Deadline returns when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
 	return Earliest(l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
 		l.reliable.resendAt, l.reliable.giveUpAt, l.byeAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
-// Described is what the peer was told of the session and has agreed to.
+// Described returns the description that the peer got and agreed to.
 func (l *Leg) Described() []byte { return l.session.local }
 
-// AnswerWaits says that the 200 waits for a PRACK.
+// AnswerWaits reports whether the 200 waits for a PRACK.
 func (l *Leg) AnswerWaits() bool { return l.reliable.answer != nil }
 
-// Dialog gives a copy of the leg's dialog.
+// Dialog returns a copy of the leg's dialog.
 func (l *Leg) Dialog() Dialog { return l.dialog }
 
 func (l *Leg) onDeadline(now time.Time) {
@@ -232,13 +216,13 @@ func (l *Leg) onDeadline(now time.Time) {
 	}
 }
 
-// end gives up a dialog whose peer does not do what it must, with BYE.
+// end gives up a dialog with BYE, because the peer breaks the protocol.
 func (l *Leg) end(now time.Time, why cause.Cause) {
 	l.fact(Gone{Cause: why})
 	l.sendBye(now, Hangup{Why: why})
 }
 
-// onRequest is a request within the dialog, ACK and BYE among them.
+// onRequest handles a request within the dialog, including ACK and BYE.
 func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	req, cseq := in.Req, in.Req.CSeq()
 	if req.Method == sip.ACK {
@@ -246,25 +230,25 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		return
 	}
 	if req.Method == sip.BYE && l.AnsweredBye != "" && message.BranchOf(req) == l.AnsweredBye {
-		l.respond(req, 200, message.StatusText(200)) // our answer was lost
+		l.respond(req, 200, message.StatusText(200)) // the first answer was lost
 		return
 	}
 	if req.Method == sip.INVITE && l.cameBefore(req) {
 		return
 	}
-	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200
-	// to an INVITE of ours the peer's may be any.
+	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200 to the
+	// leg's INVITE, any tag of the peer is allowed.
 	d := l.dialogOf(req)
 	if d == nil || (l.state == legDone && req.Method != sip.BYE) {
 		l.respond(req, 481, message.StatusText(481))
 		return
 	}
 	switch {
-	case cseq.SeqNo < d.RemoteSeq, cseq.SeqNo == d.RemoteSeq && d.Heard: // RFC 3261 section 12.2.2
+	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.heard: // RFC 3261 section 12.2.2
 		l.respond(req, 500, "CSeq Out Of Order")
 		return
 	}
-	d.RemoteSeq, d.Heard = cseq.SeqNo, true
+	d.remoteSeq, d.heard = cseq.SeqNo, true
 	switch req.Method {
 	case sip.BYE:
 		l.onBye(req)
@@ -281,8 +265,8 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	}
 }
 
-// cameBefore sees to a re-INVITE that comes again when its transaction is over
-// (RFC 6026 section 7.1): late on its way, or because our answer was lost.
+// cameBefore handles a re-INVITE that comes again after its transaction (RFC 6026
+// section 7.1): it is late, or the answer was lost.
 func (l *Leg) cameBefore(req *sip.Request) bool {
 	switch branch := message.BranchOf(req); {
 	case branch == "":
@@ -297,7 +281,7 @@ func (l *Leg) cameBefore(req *sip.Request) bool {
 	return false
 }
 
-// onOther is a request that the call decides about.
+// onOther handles a request that the call answers.
 func (l *Leg) onOther(req *sip.Request) {
 	unknown := missing(req, l.Peer)
 	if req.Method == sip.REFER && strings.EqualFold(unknown, "norefersub") {
@@ -319,84 +303,8 @@ func (l *Leg) onOther(req *sip.Request) {
 	}
 }
 
-// maxAsked bounds the requests of a peer that wait for the other side.
+// maxAsked bounds the peer's requests that wait for the other side.
 const maxAsked = 16
-
-// onBye answers the peer's BYE in any state, and with it what of its requests
-// is still open (RFC 3261 section 15.1.2). From a caller that we have not
-// answered yet it takes the INVITE with it.
-func (l *Leg) onBye(req *sip.Request) {
-	l.respond(req, 200, message.StatusText(200))
-	l.AnsweredBye = message.BranchOf(req)
-	switch l.state {
-	case legCalling:
-		l.leftEarly = message.TagOf(req.From().Params)
-	case legProceeding:
-		if !l.UAS { // not allowed (RFC 3261 section 15), but its 200 makes no call any more
-			l.leftEarly = message.TagOf(req.From().Params)
-			return
-		}
-		l.respondInvite(487, message.StatusText(487), nil)
-		l.fact(Cancelled{})
-		l.done()
-	case legAccepted, legConfirmed: // a BYE before the ACK stands for it
-		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
-		l.done()
-	case legEnding: // crossed ours
-		l.done()
-	case legIdle, legAbandoned, legDone:
-	}
-}
-
-func (l *Leg) hangupCause() cause.Cause {
-	if l.Side == media.SideA {
-		return cause.CallerHangup
-	}
-	return cause.AgentHangup
-}
-
-// hangup sends BYE, at once or when the caller has acknowledged the 200: a
-// UAS may not send it before (RFC 3261 section 15).
-func (l *Leg) hangup(now time.Time, in Hangup) {
-	switch l.state {
-	case legAccepted:
-		l.hangupOwed = &in
-	case legConfirmed:
-		if l.reporting() { // what it is told comes first
-			l.hangupOwed, l.byeAt = &in, now.Add(reportPatience)
-			return
-		}
-		l.sendBye(now, in)
-	case legProceeding:
-		if l.reliable.answer != nil { // it waits for a PRACK, and is too late now
-			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
-		}
-	case legIdle, legCalling, legAbandoned, legEnding, legDone:
-	}
-}
-
-// reportPatience is how long a BYE waits for the answer to a NOTIFY.
-const reportPatience = 2 * time.Second
-
-// reporting says whether a NOTIFY of ours has no answer.
-func (l *Leg) reporting() bool {
-	return slices.ContainsFunc(l.sent, func(r sentRequest) bool { return r.method == sip.NOTIFY })
-}
-
-func (l *Leg) sendBye(now time.Time, in Hangup) {
-	l.closeAsked()
-	req, to := l.dialog.request(sip.BYE, 0)
-	if v := cause.ReasonValue(in.Why, in.Q850); v != "" {
-		req.AppendHeader(sip.NewHeader("Reason", v))
-	}
-	for _, h := range in.Headers {
-		req.AppendHeader(h)
-	}
-	l.clearDeadlines()
-	l.state = legEnding
-	l.giveUpAt = now.Add(GiveUp) // as Timer F would
-	l.send(req, to)
-}
 
 func (l *Leg) via() *sip.ViaHeader {
 	via := &sip.ViaHeader{
@@ -417,8 +325,7 @@ func (l *Leg) done() {
 	l.lastProvisional, l.sent = nil, nil // not the early dialogs: the 200 of a fork may be on its way
 }
 
-// clearDeadlines ends everything that waits for its time, retransmissions among
-// them.
+// clearDeadlines ends all timers, including retransmissions.
 func (l *Leg) clearDeadlines() {
 	l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.byeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	l.ok, l.reliable = unacknowledged{}, reliable{}
@@ -426,7 +333,7 @@ func (l *Leg) clearDeadlines() {
 	l.timer.stop()
 }
 
-// Earliest is the first of the times that are set; zero if none is.
+// Earliest returns the first of the times that are set, zero if none is.
 func Earliest(times ...time.Time) time.Time {
 	var first time.Time
 	for _, t := range times {
@@ -436,30 +343,3 @@ func Earliest(times ...time.Time) time.Time {
 	}
 	return first
 }
-
-func reasonQ850(msg sip.Message) int { return cause.Q850In(message.RawValues(msg, "reason", "reason")) }
-
-// Methods are those that every peer may send within a dialog; what a peer may
-// send besides is in its options.
-const Methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
-
-// Allowed says whether a list of methods, as in Allow, has this one.
-func Allowed(list string, method sip.RequestMethod) bool {
-	for m := range strings.SplitSeq(list, ",") {
-		if strings.TrimSpace(m) == string(method) { // RFC 3261 section 7.1: methods have capitals
-			return true
-		}
-	}
-	return false
-}
-
-func AllowHeader(list string) sip.Header { return sip.NewHeader("Allow", list) }
-
-func (l *Leg) Allow() sip.Header { return AllowHeader(l.Peer.Allow) }
-
-// retryShortly asks for the same again within ten seconds (RFC 3261 section
-// 14.2).
-func retryShortly() sip.Header { return sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))) }
-
-// contentSDP is the header of a message with an SDP body.
-func contentSDP() sip.Header { return sip.NewHeader("Content-Type", message.SDPType) }

@@ -271,9 +271,9 @@ func showFact(f Fact) string {
 // carrier. Leg A then says Answered and sends ACK; its INVITE never gets a
 // final answer (RFC 3261 section 13.3.1).
 func TestInputsOfTheOtherKind(t *testing.T) {
-	res := sip.NewResponseFromRequest(UasIn(t, "proceeding").Leg.invite, 200, "OK", nil)
+	res := sip.NewResponseFromRequest(uasIn(t, "proceeding").Leg.invite, 200, "OK", nil)
 	for _, in := range []Input{ResponseIn{Res: res, Source: siptest.Carrier}, Abandon{Why: cause.Shutdown}, RequestFailed{Method: sip.INVITE, Seq: 10}} {
-		leg := UasIn(t, "proceeding").Leg
+		leg := uasIn(t, "proceeding").Leg
 		if got := show(leg.Step(LegStart, in)); got != "" || leg.state != legProceeding {
 			t.Errorf("%T to a leg that was called: %q, state %d", in, got, leg.state)
 		}
@@ -284,4 +284,16 @@ func TestInputsOfTheOtherKind(t *testing.T) {
 			t.Errorf("%T to a leg that calls: %q, state %d", in, got, leg.state)
 		}
 	}
+}
+
+// answerWithinOffer has the leg send a re-INVITE, and gives the 200 to it.
+func (lt *legTest) answerWithinOffer() Input {
+	lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
+	return lt.answerWithinSent(sip.INVITE, 200)
+}
+
+// ok0 sends the INVITE and gives the 200 to it.
+func (lt *legTest) ok0() Input {
+	lt.do(inviteWithAuth())
+	return lt.ok("agent")
 }

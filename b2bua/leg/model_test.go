@@ -128,7 +128,7 @@ func modelUAS(t *testing.T, choose chooser) {
 	lt.Leg.Peer.Allow = Methods + ", INFO"
 	l := &life{}
 	seq := uint32(11)
-	request := func(method string, headers ...string) RequestIn { return InDialog(t, method, seq, headers...) }
+	request := func(method string, headers ...string) RequestIn { return inDialog(t, method, seq, headers...) }
 	for range modelSteps {
 		var in Input
 		switch choose(23) {
@@ -148,11 +148,11 @@ func modelUAS(t *testing.T, choose chooser) {
 		case 6:
 			in = Hangup{Why: cause.AgentHangup}
 		case 7:
-			in = InDialog(t, "ACK", 10+uint32(choose(2)))
+			in = inDialog(t, "ACK", 10+uint32(choose(2)))
 		case 8:
-			in = InDialog(t, "BYE", seq-uint32(choose(2)))
+			in = inDialog(t, "BYE", seq-uint32(choose(2)))
 		case 9:
-			in = InDialog(t, []string{"INVITE", "OPTIONS", "INFO", "UPDATE"}[choose(4)], seq)
+			in = inDialog(t, []string{"INVITE", "OPTIONS", "INFO", "UPDATE"}[choose(4)], seq)
 		case 10:
 			if lt.Leg.state != legProceeding && lt.Leg.state != legAccepted {
 				continue

@@ -1,7 +1,9 @@
 package leg
 
 import (
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -10,8 +12,7 @@ import (
 	"flowbridge/config"
 )
 
-// Capabilities are what the answer to an OPTIONS says of us (RFC 3261 section
-// 11.2).
+// Capabilities returns the headers of the answer to an OPTIONS (RFC 3261 section 11.2).
 func Capabilities(o PeerOptions) []sip.Header {
 	return []sip.Header{
 		AllowHeader(o.Allow),
@@ -24,8 +25,8 @@ func Capabilities(o PeerOptions) []sip.Header {
 
 func (l *Leg) capabilities() []sip.Header { return Capabilities(l.Peer) }
 
-// extensions are the option tags of what we can do with a peer (RFC 3261
-// section 19.2): those of RFC 4028 and RFC 3262.
+// extensions returns the option tags that are supported toward a peer (RFC 3261 section
+// 19.2): those of RFC 4028 and RFC 3262.
 func (o PeerOptions) extensions() []string {
 	if o.Rel100 == "" || o.Rel100 == config.Rel100Off {
 		return []string{"timer"}
@@ -33,8 +34,8 @@ func (o PeerOptions) extensions() []string {
 	return []string{"timer", "100rel"}
 }
 
-// NotTaken is the status for a method that we don't take: 405 for one that
-// there is, 501 for one that nobody knows (RFC 3261 sections 21.4.6 and 21.5.2).
+// NotTaken returns the status for a method that is not accepted: 405 if it exists, 501
+// if it is unknown (RFC 3261 sections 21.4.6 and 21.5.2).
 func NotTaken(m sip.RequestMethod) int {
 	switch m {
 	case sip.INVITE, sip.ACK, sip.CANCEL, sip.BYE, sip.REGISTER, sip.OPTIONS, sip.SUBSCRIBE, sip.NOTIFY, sip.REFER,
@@ -45,18 +46,18 @@ func NotTaken(m sip.RequestMethod) int {
 	}
 }
 
-// can says whether who sent a request has an extension.
+// can reports whether the sender of a request supports an extension.
 func can(req *sip.Request, tag string) bool {
 	return message.HasOption(req, "Supported", tag) || message.HasOption(req, "Require", tag)
 }
 
-// Supported names our extensions.
+// Supported returns the header that names the supported extensions.
 func Supported(o PeerOptions) sip.Header {
 	return sip.NewHeader("Supported", strings.Join(o.extensions(), ", "))
 }
 
-// missing lists the extensions that a request wants and we don't have
-// (RFC 3261 section 8.2.2.3).
+// missing lists the extensions that a request requires and that are not supported (RFC
+// 3261 section 8.2.2.3).
 func missing(req *sip.Request, o PeerOptions) string {
 	var unknown []string
 	for _, h := range req.GetHeaders("require") {
@@ -70,9 +71,9 @@ func missing(req *sip.Request, o PeerOptions) string {
 	return strings.Join(unknown, ", ")
 }
 
-// Unsupported refuses what a request demands and we can't do, or lacks and we
-// demand (RFC 3262 section 3), or a time for the session that is too short (RFC
-// 4028 section 9).
+// Unsupported returns the refusal of a request that requires an unknown extension,
+// lacks a required one (RFC 3262 section 3), or asks for a session timer that is too
+// short (RFC 4028 section 9); code 0: there is nothing to refuse.
 func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
 	unknown := missing(req, o)
 	switch {
@@ -86,8 +87,8 @@ func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, head
 	return 0, "", nil
 }
 
-// AcceptsSDP says whether the answer to an INVITE may have SDP, as it may where
-// there is no Accept (RFC 3261 section 20.1).
+// AcceptsSDP reports whether the answer to an INVITE may have SDP. Without Accept it
+// may (RFC 3261 section 20.1).
 func AcceptsSDP(accept []sip.Header) bool {
 	for _, h := range accept {
 		for kind := range strings.SplitSeq(h.Value(), ",") {
@@ -101,6 +102,28 @@ func AcceptsSDP(accept []sip.Header) bool {
 	return len(accept) == 0
 }
 
-// RetryAfter asks a peer that was refused for lack of room to come back
-// later (RFC 3261 section 20.33).
+// RetryAfter is the header of a refusal for lack of capacity (RFC 3261 section 20.33).
 func RetryAfter() sip.Header { return sip.NewHeader("Retry-After", message.RetrySeconds) }
+
+// Methods are the methods that every peer may send within a dialog. PeerOptions has
+// those of one peer.
+const Methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
+
+// Allowed reports whether a list of methods, as in Allow, contains this one.
+func Allowed(list string, method sip.RequestMethod) bool {
+	for m := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(m) == string(method) { // RFC 3261 section 7.1: methods have capitals
+			return true
+		}
+	}
+	return false
+}
+
+// AllowHeader returns the header Allow with a list of methods.
+func AllowHeader(list string) sip.Header { return sip.NewHeader("Allow", list) }
+
+// Allow returns the header Allow for the leg's peer.
+func (l *Leg) Allow() sip.Header { return AllowHeader(l.Peer.Allow) }
+
+// retryShortly asks the peer to try again within ten seconds (RFC 3261 section 14.2).
+func retryShortly() sip.Header { return sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))) }

@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
 )
 
 // RFC 3261 section 12.2.1.1: what we send within a dialog follows its route
@@ -21,7 +22,7 @@ func TestRoutingWithinDialogs(t *testing.T) {
 	first, second := Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")}, Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5090")}
 	uas := func(headers ...string) *legTest {
 		lt := newUAS(t, headers...)
-		lt.do(Answer{SDP: []byte("v=0")}, InDialog(t, "ACK", 10))
+		lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
 		return lt
 	}
 	uac := func(headers ...string) *legTest {
@@ -120,4 +121,125 @@ func TestTargetRefresh(t *testing.T) {
 func parsedContact(t *testing.T, uri string) sip.Header {
 	t.Helper()
 	return &sip.ContactHeader{Address: message.ParseURI(uri)}
+}
+
+// RFC 3261 section 13.2.2.4: the route set of a UAC is the Record-Route of
+// the 200 reversed, and the ACK follows it.
+func TestUACRouting(t *testing.T) {
+	const contact = "Contact: <sip:agent@192.0.2.20:5099;a=b>"
+	const target = "sip:agent@192.0.2.20:5099;a=b"
+	for _, tt := range []struct {
+		name      string
+		headers   []string
+		recipient string
+		routes    []string
+		to        Hop
+	}{
+		{"no route", []string{contact}, target, nil, Hop{Addr: netip.MustParseAddrPort("192.0.2.20:5099")}},
+		{
+			"no contact", []string{"X-None: x"}, "sip:+15075785607@192.0.2.20:32681", nil, Hop{Addr: siptest.Agent},
+		},
+		{
+			"host name",
+			[]string{"Contact: <sip:agent@media.example>"},
+			"sip:agent@media.example", nil,
+			Hop{Host: "media.example", Port: 5060},
+		},
+		{
+			"IPv6",
+			[]string{"Contact: <sip:agent@[2001:db8::1]:5071>"},
+			"sip:agent@[2001:db8::1]:5071", nil,
+			Hop{Addr: netip.MustParseAddrPort("[2001:db8::1]:5071")},
+		},
+		{
+			"loose, reversed",
+			[]string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080;lr>"},
+			target,
+			[]string{"<sip:192.0.2.2:5080;lr>", "<sip:p1.example;lr>"},
+			Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5080")},
+		},
+		{
+			"several values",
+			[]string{contact, "Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr>", "Record-Route: <sip:192.0.2.2;lr>"},
+			target,
+			[]string{"<sip:192.0.2.2;lr>", "<sip:p2.example;lr>", "<sip:p1.example;lr>"},
+			Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5060")},
+		},
+		{
+			"strict",
+			[]string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080>"},
+			"sip:192.0.2.2:5080",
+			[]string{"<sip:p1.example;lr>", "<" + target + ">"},
+			Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5080")},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lt := uacIn(t, "calling")
+			lt.want(lt.do(lt.ok("agent", tt.headers...)), "answered+sdp, ACK")
+			ack, to := lt.request(sip.ACK)
+			checkRouting(t, ack, to, tt.recipient, tt.routes, tt.to)
+			if ack.Via().Value() == lt.Leg.invite.Via().Value() {
+				t.Error("the ACK of a 200 has the INVITE's branch (RFC 3261 section 17.1.1.3)")
+			}
+			lt.do(Hangup{Why: cause.CallerHangup})
+			bye, to := lt.request(sip.BYE)
+			checkRouting(t, bye, to, tt.recipient, tt.routes, tt.to)
+			if bye.CSeq().SeqNo != 2 {
+				t.Errorf("BYE has CSeq %d; want 2", bye.CSeq().SeqNo)
+			}
+		})
+	}
+}
+
+// A retransmitted 200 gets the same ACK again, byte for byte.
+func TestUACSameACKAgain(t *testing.T) {
+	for _, state := range []string{"confirmed", "ending"} {
+		lt := uacIn(t, "calling")
+		ok := lt.ok("agent", "Contact: <sip:agent@192.0.2.20:5099>", "Record-Route: <sip:192.0.2.2;lr>")
+		lt.do(ok)
+		first, firstTo := lt.request(sip.ACK)
+		if state == "ending" {
+			lt.do(Hangup{Why: cause.CallerHangup})
+		}
+		lt.want(lt.do(ok), "ACK")
+		again, to := lt.request(sip.ACK)
+		if again.String() != first.String() || to != firstTo {
+			t.Errorf("%s: ACK again:\n%s\nfirst:\n%s", state, again, first)
+		}
+		if again == first {
+			t.Error("the same request object twice: the wire sets its destination")
+		}
+	}
+}
+
+// The 200 of another fork gets ACK and BYE of its own dialog; repeated, only
+// the ACK.
+func TestUACFork(t *testing.T) {
+	lt := uacIn(t, "confirmed")
+	fork := lt.ok("fork", "Contact: <sip:other@192.0.2.21:5066>", "Record-Route: <sip:192.0.2.2;lr>")
+	lt.want(lt.do(fork), "ACK, BYE")
+	ack, ackTo := lt.request(sip.ACK)
+	bye, byeTo := lt.request(sip.BYE)
+	for _, req := range []*sip.Request{ack, bye} {
+		if message.TagOf(req.To().Params) != "fork" || req.Recipient.String() != "sip:other@192.0.2.21:5066" ||
+			req.Route() == nil || req.Route().Value() != "<sip:192.0.2.2;lr>" {
+			t.Errorf("%s is not of the fork's dialog:\n%s", req.Method, req)
+		}
+	}
+	if want := (Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5060")}); ackTo != want || byeTo != want {
+		t.Errorf("go to %+v and %+v; want %+v", ackTo, byeTo, want)
+	}
+	lt.want(lt.do(fork), "ACK")
+	lt.want(lt.do(responseToBye(bye, 200)), "")
+	if lt.Leg.state != legConfirmed {
+		t.Errorf("the answer to the fork's BYE changed the state to %d", lt.Leg.state)
+	}
+	lt.want(lt.do(lt.ok("fork3")), "ACK, BYE")
+
+	// The call's own dialog is untouched.
+	lt.do(Hangup{Why: cause.CallerHangup})
+	bye, to := lt.request(sip.BYE)
+	if message.TagOf(bye.To().Params) != "agent" || to != (Hop{Addr: netip.MustParseAddrPort("192.0.2.20:5099")}) {
+		t.Errorf("BYE to %+v:\n%s", to, bye)
+	}
 }

@@ -7,27 +7,26 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Sequence puts the requests of a dialog back into the order that their peer
-// sent them in (RFC 3261 section 12.2.1.1: CSeq grows by one). They change places
-// on the way, and again here, where the library gives each a goroutine of its
-// own; a leg would refuse the one that comes late. It belongs to a call's
-// goroutine.
+// Sequence puts the requests of a dialog back into the order of their CSeqs, which grow
+// by one (RFC 3261 section 12.2.1.1). Requests overtake each other on the network, and
+// because the library handles each in its own goroutine. A leg would refuse a late one.
+// The call's goroutine owns it.
 type Sequence struct {
-	Next  uint32 // CSeq that is due; 0: not known, there was none
-	Held  []RequestIn
-	Until time.Time // when what is held goes on all the same
+	Next  uint32 // the next CSeq; 0: there was no request yet
+	held  []RequestIn
+	Until time.Time // when held requests go on without the missing one
 }
 
 const (
-	// SequencePatience is how long a request waits for one before it.
-	SequencePatience = 40 * time.Millisecond
-	// maxSequence bounds what waits.
+	// sequencePatience is how long a request waits for an earlier one.
+	sequencePatience = 40 * time.Millisecond
+	// maxSequence bounds the waiting requests.
 	maxSequence = 32
 )
 
-// Take gives the requests that are due now that this one has come. ACK has its
-// INVITE's number. A BYE that is the first of all waits a little, too: for the
-// request that it may have overtaken, or the answer to our INVITE.
+// Take returns the requests that go on now that this one has come. ACK has its INVITE's
+// number. A BYE that is the first request waits a little, too: for a request that it may
+// have overtaken, or for the answer to the leg's INVITE.
 func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	n := in.Req.CSeq().SeqNo
 	switch {
@@ -36,44 +35,44 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	case s.Next == 0 && in.Req.Method != sip.BYE, n == s.Next:
 		s.Next = n + 1
 		return append([]RequestIn{in}, s.due()...)
-	case s.Next != 0 && n < s.Next, len(s.Held) >= maxSequence:
-		return []RequestIn{in} // the leg's to judge
+	case s.Next != 0 && n < s.Next, len(s.held) >= maxSequence:
+		return []RequestIn{in} // the leg decides
 	}
-	i, found := slices.BinarySearchFunc(s.Held, n, func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
+	i, found := slices.BinarySearchFunc(s.held, n, func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
 	if found {
 		return []RequestIn{in}
 	}
-	s.Held = slices.Insert(s.Held, i, in)
+	s.held = slices.Insert(s.held, i, in)
 	if s.Until.IsZero() {
-		s.Until = now.Add(SequencePatience)
+		s.Until = now.Add(sequencePatience)
 	}
 	return nil
 }
 
-// due takes out what follows on.
+// due takes out the held requests that follow.
 func (s *Sequence) due() (ready []RequestIn) {
-	for len(s.Held) > 0 && s.Held[0].Req.CSeq().SeqNo <= s.Next {
-		s.Next = max(s.Next, s.Held[0].Req.CSeq().SeqNo+1)
-		ready = append(ready, s.Held[0])
-		s.Held = s.Held[1:]
+	for len(s.held) > 0 && s.held[0].Req.CSeq().SeqNo <= s.Next {
+		s.Next = max(s.Next, s.held[0].Req.CSeq().SeqNo+1)
+		ready = append(ready, s.held[0])
+		s.held = s.held[1:]
 	}
-	if len(s.Held) == 0 {
-		s.Held, s.Until = nil, time.Time{}
+	if len(s.held) == 0 {
+		s.held, s.Until = nil, time.Time{}
 	}
 	return ready
 }
 
-// Holds says whether the INVITE with this CSeq waits.
+// Holds reports whether the INVITE with this CSeq waits.
 func (s *Sequence) Holds(seq uint32) bool {
-	return slices.ContainsFunc(s.Held, func(h RequestIn) bool { return h.Req.Method == sip.INVITE && h.Req.CSeq().SeqNo == seq })
+	return slices.ContainsFunc(s.held, func(h RequestIn) bool { return h.Req.Method == sip.INVITE && h.Req.CSeq().SeqNo == seq })
 }
 
-// Flush takes out all that is held: what it waited for does not come.
+// Flush takes out all held requests: the missing one does not come.
 func (s *Sequence) Flush() []RequestIn {
-	ready := s.Held
+	ready := s.held
 	if len(ready) > 0 {
 		s.Next = ready[len(ready)-1].Req.CSeq().SeqNo + 1
 	}
-	s.Held, s.Until = nil, time.Time{}
+	s.held, s.Until = nil, time.Time{}
 	return ready
 }

@@ -9,25 +9,25 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// sessionTimer is the time that a session may go on without a sign of life
-// (RFC 4028), on one leg: it is never passed through. Data only.
+// sessionTimer is the session timer of one leg (RFC 4028): how long the session may go
+// on without a sign of life. Each leg has its own. Data only.
 type sessionTimer struct {
 	interval  time.Duration // agreed; 0: none
-	ours      bool          // we refresh it
-	least     time.Duration // Min-SE of the peer, as far as it has said so
+	ours      bool          // this side refreshes it
+	least     time.Duration // the peer's Min-SE; 0: not known
 	refreshAt time.Time
 	expireAt  time.Time
-	waiting   bool // a refresh is due, and something else is under way
+	waiting   bool // a refresh is due and has to wait
 }
 
 const (
-	// leastInterval is the shortest that anybody may ask for (RFC 4028 section 4).
+	// leastInterval is the shortest session timer (RFC 4028 section 4).
 	leastInterval = 90 * time.Second
-	// refreshRetry is how long a refresh waits that the peer did not take.
+	// refreshRetry is how long the leg waits after a refused refresh.
 	refreshRetry = 5 * time.Second
 )
 
-// start agrees on an interval from now on; 0: there is none.
+// start begins an interval now; 0: there is no session timer.
 func (t *sessionTimer) start(now time.Time, interval time.Duration, ours bool) {
 	t.stop()
 	if t.interval, t.ours = interval, ours; interval == 0 {
@@ -45,8 +45,8 @@ func (t *sessionTimer) stop() {
 	t.refreshAt, t.expireAt, t.waiting = time.Time{}, time.Time{}, false
 }
 
-// askFirst are the headers of an INVITE that begins a session: what is
-// configured, but not less than the peer takes.
+// askFirst returns the headers of an INVITE that begins a session: the configured
+// interval, but not less than the peer accepts.
 func (t *sessionTimer) askFirst(o PeerOptions) []sip.Header {
 	if o.SessionExpires == 0 {
 		return nil
@@ -54,8 +54,8 @@ func (t *sessionTimer) askFirst(o PeerOptions) []sip.Header {
 	return t.headers(max(o.SessionExpires, t.least), "")
 }
 
-// ask are the headers of a refresh of ours (RFC 4028 section 7.4): who
-// refreshes goes on to.
+// ask returns the headers of a refresh (RFC 4028 section 7.4). The refresher stays the
+// same.
 func (t *sessionTimer) ask() []sip.Header {
 	if t.interval == 0 {
 		return nil
@@ -75,25 +75,25 @@ func (t *sessionTimer) headers(interval time.Duration, refresher string) []sip.H
 	return headers
 }
 
-// answer agrees on what a request of the peer asks for, and gives the headers
-// of its 2xx (RFC 4028 section 9).
+// answer agrees on the session timer of the peer's request, and returns the headers of
+// its 2xx (RFC 4028 section 9).
 func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []sip.Header {
 	asked, refresher := askedFor(req)
 	least := leastOf(req)
 	able := message.HasOption(req, "Supported", "timer")
-	if asked > 0 && !able { // a proxy's wish; 422 can't be (section 8.1)
+	if asked > 0 && !able { // a proxy asked for it; 422 is not allowed (section 8.1)
 		asked = max(asked, leastInterval)
 	}
 	interval := asked
 	switch {
-	case asked == 0 && t.interval > 0 && able: // in mid-call: it goes on
+	case asked == 0 && t.interval > 0 && able: // in an existing session it goes on
 		interval, refresher = t.interval, "uac"
 		if t.ours {
 			refresher = "uas"
 		}
 	case asked == 0 && o.SessionExpires > 0:
 		interval = max(o.SessionExpires, least)
-	case o.SessionExpires > 0 && o.SessionExpires < asked: // it may be shortened, but not below what the peer takes
+	case o.SessionExpires > 0 && o.SessionExpires < asked: // it may be shortened down to the peer's Min-SE
 		interval = max(o.SessionExpires, least)
 	}
 	if interval == 0 {
@@ -117,8 +117,8 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []
 	return headers
 }
 
-// agreeOnTimer is what the answer to a request of the peer says of the
-// session's time, which does not run before the call is answered.
+// agreeOnTimer returns the session timer headers of the answer to the peer's request.
+// There is no session timer before the call is answered.
 func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 	if l.state != legConfirmed && l.state != legAccepted {
 		return nil
@@ -126,7 +126,7 @@ func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 	return l.timer.answer(now, req, l.Peer)
 }
 
-// taken takes what a 2xx to a request of ours says (RFC 4028 section 7.2).
+// taken starts the session timer of a 2xx to the leg's request (RFC 4028 section 7.2).
 func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	interval, refresher := askedFor(res)
 	if interval > 0 {
@@ -135,8 +135,8 @@ func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	t.start(now, interval, refresher != "uas")
 }
 
-// lengthen takes the Min-SE of a 422, and says whether there is a point in
-// asking again (RFC 4028 section 7.3).
+// lengthen takes the Min-SE of a 422; false: another request would be refused, too (RFC
+// 4028 section 7.3).
 func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	least := leastOf(res)
 	if least <= t.least || least > maxInterval {
@@ -146,11 +146,11 @@ func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	return true
 }
 
-// maxInterval bounds what a peer may ask for: more is no sign of life.
+// maxInterval bounds the interval of a peer: a longer one shows no sign of life.
 const maxInterval = 24 * time.Hour
 
-// tooShort says whether a request asks for less time than a trunk or target may
-// have; then it gets 422 with what it may (RFC 4028 section 9).
+// tooShort reports whether a request asks for a shorter session timer than the
+// configuration allows, which is refused with 422 (RFC 4028 section 9).
 func tooShort(req *sip.Request, o PeerOptions) bool {
 	asked, _ := askedFor(req)
 	return asked > 0 && asked < o.leastSE() && message.HasOption(req, "Supported", "timer")
@@ -158,12 +158,12 @@ func tooShort(req *sip.Request, o PeerOptions) bool {
 
 func (o PeerOptions) leastSE() time.Duration { return max(o.MinSE, leastInterval) }
 
-// refresh shows the peer that the session lives, and sees that it does: by
-// UPDATE where the peer takes that, else by re-INVITE with what was agreed.
+// refresh refreshes the session: by UPDATE if the peer accepts that, else by re-INVITE
+// with the agreed description.
 func (l *Leg) refresh(now time.Time) {
 	l.timer.refreshAt, l.timer.waiting = time.Time{}, false
 	if l.state != legConfirmed || l.session.sending || l.busy() {
-		l.timer.waiting = true // it goes when that is over
+		l.timer.waiting = true
 		return
 	}
 	if !l.updates {
@@ -179,14 +179,10 @@ func (l *Leg) refresh(now time.Time) {
 	l.send(req, to).refresh = true
 }
 
-// onRefreshed is the final answer to a refresh, a 2xx to a re-INVITE aside. nil:
-// there is none.
+// onRefreshed handles the final answer to a refresh, nil: there is none. A 2xx to a
+// re-INVITE goes to offerTaken.
 func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
-	code := 408
-	if res != nil {
-		code = res.StatusCode
-	}
-	switch {
+	switch code := statusOf(res); {
 	case code < 300:
 		if c := res.Contact(); c != nil && c.Address.Host != "" {
 			l.dialog.RemoteTarget = c.Address.String()
@@ -199,13 +195,13 @@ func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 		l.refresh(now)
 	case code == 422 && l.timer.lengthen(res):
 		l.refresh(now)
-	default: // until the time is over
+	default:
 		l.timer.refreshAt = now.Add(refreshRetry)
 	}
 }
 
-// askedFor is what a message's Session-Expires says, and who is to refresh; 0
-// where there is none that can be read.
+// askedFor returns the interval and refresher of a message's Session-Expires; 0: there
+// is none that can be read.
 func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 	s, err := message.SessionExpiresOf(msg)
 	if err != nil || s == nil {
@@ -214,8 +210,7 @@ func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 	return min(s.Interval, maxInterval), s.Refresher
 }
 
-// leastOf is what a message's Min-SE says, 0 where there is none that can be
-// read.
+// leastOf returns a message's Min-SE, 0 if there is none that can be read.
 func leastOf(msg sip.Message) time.Duration {
 	d, err := message.ParseMinSE(FirstHeader(msg, "min-se"))
 	if err != nil {
@@ -224,8 +219,7 @@ func leastOf(msg sip.Message) time.Duration {
 	return d
 }
 
-// FirstHeader is the value of the first header of a name, "" where there is
-// none.
+// FirstHeader returns the value of the first header of a name, "" if there is none.
 func FirstHeader(msg sip.Message, name string) string {
 	if h := msg.GetHeaders(name); len(h) > 0 {
 		return h[0].Value()

@@ -62,7 +62,7 @@ func TestSessionTimerOfUAS(t *testing.T) {
 		if got := FirstHeader(res, "session-expires"); got != tt.want || message.HasOption(res, "Require", "timer") != tt.require {
 			t.Errorf("%q, we want %v: Session-Expires %q, Require %v", tt.headers, tt.expiry, got, FirstHeader(res, "require"))
 		}
-		lt.do(InDialog(t, "ACK", 10))
+		lt.do(inDialog(t, "ACK", 10))
 		s, _ := message.ParseSessionExpires(tt.want)
 		if !lt.Leg.timer.expireAt.IsZero() != (tt.want != "") || !lt.Leg.timer.refreshAt.IsZero() != tt.ours {
 			t.Errorf("%q: refresh at %v, end at %v", tt.headers, lt.Leg.timer.refreshAt, lt.Leg.timer.expireAt)

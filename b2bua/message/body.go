@@ -8,14 +8,14 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// AcceptedBodies are the types of body that we take.
+// AcceptedBodies are the types of body that are accepted.
 const AcceptedBodies = SDPType + ", multipart/mixed, multipart/related, multipart/alternative"
 
-// errEncoded means that a body is compressed, or otherwise not as it is.
+// errEncoded means that a body is compressed or encoded otherwise.
 var errEncoded = errors.New("a body with a Content-Encoding")
 
-// BodyOf takes the session description out of a message's body and gives what
-// came with it. allowed are the types of parts that may be required (splitBody).
+// BodyOf returns the session description in a message's body and the parts that came
+// with it. allowed are the types of parts that may be required (splitBody).
 func BodyOf(msg sip.Message, allowed []string) (sdp []byte, others []BodyPart, err error) {
 	if len(msg.Body()) == 0 {
 		return nil, nil, nil
@@ -36,8 +36,8 @@ func contentTypeOf(msg sip.Message) string {
 	return ""
 }
 
-// SDPBody is the session description in a message whose body can't be refused,
-// or has been looked at before; nil: there is none.
+// SDPBody returns the session description in a message, nil if there is none. It is
+// for messages that can't be refused, and for those that BodyRefusal let through.
 func SDPBody(msg sip.Message) []byte {
 	sdp, _, err := BodyOf(msg, nil)
 	if err != nil {
@@ -46,8 +46,8 @@ func SDPBody(msg sip.Message) []byte {
 	return sdp
 }
 
-// BodyRefusal is the answer to a request whose body can't be taken; code 0: it
-// can (RFC 3261 section 8.2.3, RFC 5621 section 4).
+// BodyRefusal returns the answer to a request whose body is not acceptable (RFC 3261
+// section 8.2.3, RFC 5621 section 4); code 0: it is acceptable.
 func BodyRefusal(req *sip.Request, allowed []string) (code int, reason string, headers []sip.Header) {
 	switch _, _, err := BodyOf(req, allowed); {
 	case err == nil:
@@ -64,8 +64,8 @@ func BodyRefusal(req *sip.Request, allowed []string) (code int, reason string, h
 	}
 }
 
-// PartsFor are the parts of the caller's body that a target gets, by its
-// pass_parts. A session description of another kind never is: it names
+// PartsFor returns the parts of the caller's body that a target gets by its
+// pass_parts. A further session description is never among them, because it names
 // addresses.
 func PartsFor(invite *sip.Request, types []string) []BodyPart {
 	if len(types) == 0 {
@@ -80,5 +80,5 @@ func PartsFor(invite *sip.Request, types []string) []BodyPart {
 	})
 }
 
-// SDPType is the one kind of body that we take and send.
+// SDPType is the content type of a session description.
 const SDPType = "application/sdp"

@@ -6,16 +6,15 @@ import (
 	"time"
 )
 
-// The types of body by which INFO carries a digit. No RFC has them: they came
-// before the packages of RFC 6086, and are what Cisco and all others send.
+// The types of body by which INFO carries a digit. No RFC defines them. They are
+// older than the packages of RFC 6086, and Cisco and all others send them.
 const (
 	dtmfRelayType = "application/dtmf-relay"
 	dtmfType      = "application/dtmf"
 )
 
-// Bounds of a digit in INFO, and how long it takes where nothing is said. A
-// shorter one than 40 ms need not be heard (ITU-T Q.24), a longer one than 5 s
-// is a mistake.
+// The bounds of a digit in INFO, and its length where none is given. Receivers need
+// not hear less than 40 ms (ITU-T Q.24); more than 5 s is a mistake.
 const (
 	maxDTMFBody     = 256
 	shortestDigit   = 40 * time.Millisecond
@@ -23,9 +22,9 @@ const (
 	durationOfDigit = 100 * time.Millisecond
 )
 
-// ParseDTMFInfo reads the digit, 0 to 9, *, # or A to D, that an INFO carries.
-// A duration that is missing or malformed costs only the duration; a body with
-// two signals is none.
+// ParseDTMFInfo reads the digit, 0 to 9, *, # or A to D, that an INFO carries. A
+// missing or malformed duration gives the usual one. A body with two signals is not
+// accepted.
 func ParseDTMFInfo(contentType string, body []byte) (digit byte, duration time.Duration, ok bool) {
 	if len(body) > maxDTMFBody {
 		return 0, 0, false
@@ -56,8 +55,8 @@ func ParseDTMFInfo(contentType string, body []byte) (digit byte, duration time.D
 	return digit, duration, true
 }
 
-// digitOf is a digit by itself or by the number of its event (RFC 4733 section
-// 3.2), as Cisco names * and #.
+// digitOf reads a digit that is named by itself, or by the number of its event (RFC
+// 4733 section 3.2), as Cisco names * and #.
 func digitOf(signal string) (digit byte, ok bool) {
 	if n, number := Decimal(signal, 15); number && len(signal) == 2 && n >= 10 {
 		return "*#ABCD"[n-10], true
@@ -68,7 +67,7 @@ func digitOf(signal string) (digit byte, ok bool) {
 	return upperDigit(signal[0])
 }
 
-// upperDigit is the digit that c is.
+// upperDigit reads a digit in either case.
 func upperDigit(c byte) (digit byte, ok bool) {
 	if c >= 'a' && c <= 'd' {
 		c -= 'a' - 'A'
@@ -76,8 +75,7 @@ func upperDigit(c byte) (digit byte, ok bool) {
 	return c, strings.IndexByte("0123456789*#ABCD", c) >= 0
 }
 
-// millis is a duration in milliseconds, however many, within the bounds of a
-// digit's.
+// millis reads a duration in milliseconds and keeps it within the bounds of a digit.
 func millis(digits string) time.Duration {
 	n, ok := Decimal(digits, int(longestDigit/time.Millisecond))
 	if !ok {
@@ -88,7 +86,7 @@ func millis(digits string) time.Duration {
 
 func boundDigit(d time.Duration) time.Duration { return min(max(d, shortestDigit), longestDigit) }
 
-// DTMFInfo is the body of an INFO with a digit, empty for what is none.
+// DTMFInfo returns the body of an INFO with a digit, nothing if it is not a digit.
 func DTMFInfo(digit byte, d time.Duration) (contentType string, body []byte) {
 	digit, ok := upperDigit(digit)
 	if !ok {

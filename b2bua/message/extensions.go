@@ -3,7 +3,6 @@ package message
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,8 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// The ways in which the headers of session timers and reliable provisional
-// responses can't be read.
+// The errors of headers of session timers and reliable provisional responses.
 var (
 	errSessionExpires = errors.New("not a Session-Expires")
 	errMinSE          = errors.New("not a Min-SE")
@@ -20,19 +18,18 @@ var (
 	errRAck           = errors.New("not an RAck")
 )
 
-// maxDelta bounds what is given in seconds. RFC 3261 section 20.19 goes to
-// 2**32-1, but nobody means a session of 68 years.
+// maxDelta bounds a number of seconds. RFC 3261 section 20.19 goes to 2**32-1, but no
+// session is meant to last 68 years.
 const maxDelta = 1<<31 - 1
 
-// SessionExpires is the value of a Session-Expires (RFC 4028 section 4). How
-// short it may be is for Min-SE to say.
+// SessionExpires is the value of a Session-Expires (RFC 4028 section 4). Its lower
+// bound is Min-SE's.
 type SessionExpires struct {
 	Interval  time.Duration // whole seconds
-	Refresher string        // uac, uas, or empty where it is open
+	Refresher string        // uac, uas, or empty: not decided
 }
 
-// ParseSessionExpires reads a Session-Expires; parameters that we don't know
-// are ignored.
+// ParseSessionExpires reads a Session-Expires. Unknown parameters are ignored.
 func ParseSessionExpires(value string) (s SessionExpires, err error) {
 	var params string
 	if s.Interval, params, err = delta(value, errSessionExpires); err != nil {
@@ -55,7 +52,7 @@ func ParseSessionExpires(value string) (s SessionExpires, err error) {
 	return s, nil
 }
 
-// String is the value as it is written.
+// String returns the header's value.
 func (s SessionExpires) String() string {
 	if s.Refresher == "" {
 		return seconds(s.Interval)
@@ -63,8 +60,8 @@ func (s SessionExpires) String() string {
 	return seconds(s.Interval) + ";refresher=" + s.Refresher
 }
 
-// SessionExpiresOf is the Session-Expires of a message, nil where there is
-// none. Two of them are an error: they would be read differently.
+// SessionExpiresOf returns the Session-Expires of a message, nil if there is none.
+// Two of them are an error, because readers would choose different ones.
 func SessionExpiresOf(msg sip.Message) (*SessionExpires, error) {
 	all := RawValues(msg, "session-expires", "x")
 	switch len(all) {
@@ -90,8 +87,7 @@ func ParseMinSE(value string) (time.Duration, error) {
 // FormatMinSE writes a Min-SE.
 func FormatMinSE(d time.Duration) string { return seconds(d) }
 
-// delta reads delta-seconds with parameters behind them (RFC 3261 section
-// 25.1).
+// delta reads delta-seconds and the parameters behind them (RFC 3261 section 25.1).
 func delta(value string, wrong error) (d time.Duration, params string, err error) {
 	number, params, _ := CutByte(value, ';')
 	n, ok := Decimal(Trim(number), maxDelta)
@@ -101,7 +97,7 @@ func delta(value string, wrong error) (d time.Duration, params string, err error
 	return time.Duration(n) * time.Second, params, nil
 }
 
-// seconds writes delta-seconds: what is no whole number is rounded up.
+// seconds writes delta-seconds, rounded up to whole ones.
 func seconds(d time.Duration) string {
 	n := (max(d, 0) + time.Second - 1) / time.Second
 	return strconv.FormatInt(min(int64(n), maxDelta), 10)
@@ -119,8 +115,8 @@ func ParseRSeq(value string) (uint32, error) {
 // FormatRSeq writes an RSeq.
 func FormatRSeq(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
-// RAck is what an RAck acknowledges: the provisional response of this number
-// to this request (RFC 3262 section 7.2).
+// RAck names the provisional response that is acknowledged: its number and its
+// request (RFC 3262 section 7.2).
 type RAck struct {
 	RSeq   uint32
 	CSeq   uint32
@@ -147,58 +143,16 @@ func ParseRAck(value string) (r RAck, err error) {
 	return r, nil
 }
 
-// String is the value as it is written.
+// String returns the header's value.
 func (r RAck) String() string {
 	return FormatRSeq(r.RSeq) + " " + strconv.FormatUint(uint64(r.CSeq), 10) + " " + r.Method
 }
 
-// number32 is the number that v is, if it is one of 32 bits.
+// number32 reads a number of 32 bits.
 func number32(v string) (uint32, bool) {
 	if !AllDigits(v) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(v, 10, 32)
 	return uint32(n), err == nil
-}
-
-// HasOption says whether an option tag is among those of a header: Supported
-// (also as k), Require, Proxy-Require or Unsupported (RFC 3261 section 20.37).
-func HasOption(msg sip.Message, header, tag string) bool {
-	compact := header
-	if strings.EqualFold(header, "supported") {
-		compact = "k"
-	}
-	return slices.ContainsFunc(tokens(msg, header, compact), func(v string) bool { return strings.EqualFold(v, tag) })
-}
-
-// Allows says whether a message names a method in Allow (RFC 3261 section
-// 20.5). Where there is no Allow nothing is known, and the answer is no.
-// Methods are compared with their case (section 7.1).
-func Allows(msg sip.Message, method string) bool {
-	return slices.Contains(tokens(msg, "allow", "allow"), method)
-}
-
-// tokens are the tokens of all headers of a name or its compact form. They
-// have no quotes, so each comma divides.
-func tokens(msg sip.Message, name, compact string) (all []string) {
-	for _, list := range RawValues(msg, name, compact) {
-		for v := range strings.SplitSeq(list, ",") {
-			if v = Trim(v); IsToken(v) {
-				all = append(all, v)
-			}
-		}
-	}
-	return all
-}
-
-// RawValues are the values of all headers of a name or its compact form.
-func RawValues(msg sip.Message, name, compact string) (all []string) {
-	headers := msg.GetHeaders(name)
-	if !strings.EqualFold(name, compact) {
-		headers = append(headers, msg.GetHeaders(compact)...)
-	}
-	for _, h := range headers {
-		all = append(all, h.Value())
-	}
-	return all
 }

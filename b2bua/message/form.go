@@ -1,21 +1,18 @@
 package message
 
-import "strings"
+// The forms of the headers that decide which call a message belongs to and how it is
+// handled. Scan checks them in the raw bytes, and NewParser's readers split them by
+// the same functions, so every message that passes the check can be parsed. Faults are
+// described in fixed words, which never repeat the peer's.
 
-// The forms of the headers that decide whose a message is and what becomes of
-// it. The guard checks them in the raw bytes, the library's parser is given
-// readers that take them apart in the same way: what the one admits the other
-// can read. What is wrong is said in words, none of them the peer's.
-
-// via is one Via value taken apart (RFC 3261 section 20.42).
+// via is one Via value in its parts (RFC 3261 section 20.42).
 type via[T text] struct {
 	name, version, transport T
 	host, port               T // of an IPv6 address without its brackets
 	params                   T // without the first semicolon
 }
 
-// splitVia takes one Via value apart. It says false if there is no protocol
-// and no host in it.
+// splitVia splits one Via value; false: it has no protocol or no host.
 func splitVia[T text](value T) (v via[T], ok bool) {
 	rest := value
 	v.name, rest, ok = CutByte(rest, '/')
@@ -50,7 +47,7 @@ func splitVia[T text](value T) (v via[T], ok bool) {
 	return v, IsToken(v.name) && IsToken(v.version) && IsToken(v.transport) && len(v.host) > 0 && !hasOther(v.host, &hostBytes)
 }
 
-// portNumber is the number of a port with its colon; none is 0.
+// portNumber reads a port with its colon; no port is 0.
 func portNumber[T text](port T) (n int, ok bool) {
 	if len(port) == 0 {
 		return 0, true
@@ -61,9 +58,9 @@ func portNumber[T text](port T) (n int, ok bool) {
 	return Decimal(Trim(port[1:]), 65535)
 }
 
-// viaWrong says what is wrong with the values of one Via header, and whether
-// the first says where an answer goes. The topmost of a message has to be of
-// our protocol, the others are only sent back.
+// viaWrong returns what is wrong with the values of one Via header, and whether the
+// first says where an answer goes. The topmost of a message must be of SIP 2.0; the
+// others are only sent back.
 func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 	for more := true; more; top = false {
 		var value T
@@ -74,7 +71,7 @@ func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 		}
 		readable = true
 		if _, _, found := CutUnquoted(v.params, '<'); found {
-			return "Is Malformed", true // to some parsers a comma after it divides no list
+			return "Is Malformed", true // for some parsers a comma after it does not separate
 		}
 		port, sound := portNumber(v.port)
 		switch {
@@ -87,17 +84,16 @@ func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 	return "", readable
 }
 
-// address is the value of a From, To or Contact taken apart (RFC 3261 section
+// address is the value of a From, To or Contact in its parts (RFC 3261 section
 // 20.10).
 type address[T text] struct {
-	Name   T // as it is between its quotes
-	Uri    T
-	Params T // of the header, not of the URI
+	name   T // without its quotes, with its escapes
+	uri    T
+	params T // of the header, not of the URI
 }
 
-// SplitAddress takes a name-addr or addr-spec apart, and says what is wrong
-// with it.
-func SplitAddress[T text](value T) (a address[T], wrong string) {
+// splitAddress splits a name-addr or addr-spec, and returns what is wrong with it.
+func splitAddress[T text](value T) (a address[T], wrong string) {
 	value = Trim(value)
 	rest := value
 	if len(value) > 0 && value[0] == '"' {
@@ -105,7 +101,7 @@ func SplitAddress[T text](value T) (a address[T], wrong string) {
 		if !closed {
 			return a, "Has an Unclosed Quote"
 		}
-		a.Name, rest = name, after
+		a.name, rest = name, after
 	}
 	n := 0
 	for n < len(rest) && rest[n] != '<' && rest[n] != ';' && rest[n] != '"' {
@@ -120,28 +116,28 @@ func SplitAddress[T text](value T) (a address[T], wrong string) {
 			wrong = "Has a Comma or Backslash Outside Quotes"
 		}
 		if len(rest) == len(value) {
-			a.Name = name
+			a.name = name
 		}
 		uri, after, closed := CutByte(rest[n+1:], '>')
 		if !closed {
 			return a, "Has an Unclosed Bracket"
 		}
-		a.Uri, a.Params = uri, Trim(after)
-		if len(a.Params) > 0 && a.Params[0] != ';' {
+		a.uri, a.params = uri, Trim(after)
+		if len(a.params) > 0 && a.params[0] != ';' {
 			return a, "Has Something Behind Its URI"
 		}
 	case len(rest) != len(value):
 		return a, "Has a Name but No URI in Brackets"
 	default:
-		a.Uri, a.Params = Trim(rest[:n]), rest[n:]
+		a.uri, a.params = Trim(rest[:n]), rest[n:]
 	}
 	if wrong == "" {
-		wrong = uriWrong(a.Uri)
+		wrong = uriWrong(a.uri)
 	}
 	return a, wrong
 }
 
-// CutQuoted splits off the quoted-string that v begins with.
+// CutQuoted splits off the quoted-string at the beginning of v.
 func CutQuoted[T text](v T) (content, after T, closed bool) {
 	for i := 1; i < len(v); i++ {
 		switch v[i] {
@@ -154,8 +150,8 @@ func CutQuoted[T text](v T) (content, after T, closed bool) {
 	return v[len(v):], v[len(v):], false
 }
 
-// uriWrong says what is wrong with a URI. Of schemes that are not ours only
-// the scheme is looked at.
+// uriWrong returns what is wrong with a URI. Schemes other than sip and sips are
+// checked for their characters alone.
 func uriWrong[T text](uri T) string {
 	scheme, rest, found := CutByte(uri, ':')
 	switch {
@@ -181,7 +177,7 @@ func uriWrong[T text](uri T) string {
 	return hostWrong(rest, false)
 }
 
-// hostWrong looks at a sip URI from the host on. Without a user the library
+// hostWrong checks a sip URI from its host on. In a URI without a user the library
 // takes any bracket for the host's.
 func hostWrong[T text](rest T, hasUser bool) string {
 	n := 0
@@ -215,8 +211,8 @@ func hostWrong[T text](rest T, hasUser bool) string {
 	return ""
 }
 
-// SplitCSeq takes a CSeq apart (RFC 3261 section 20.16).
-func SplitCSeq[T text](value T) (number, method T, wrong string) {
+// splitCSeq splits a CSeq (RFC 3261 section 20.16), and returns what is wrong with it.
+func splitCSeq[T text](value T) (number, method T, wrong string) {
 	value = Trim(value)
 	n := 0
 	for n < len(value) && !isSpace(value[n]) {
@@ -235,31 +231,6 @@ func SplitCSeq[T text](value T) (number, method T, wrong string) {
 // maxCSeq is the highest number of a CSeq (RFC 3261 section 8.1.1.5).
 const maxCSeq = 1<<31 - 1
 
-const MaxPassedValue = 1024
-
-// CompactForm is the other name of a header that may be passed on (RFC 3261
-// section 7.3.3, RFC 3841, RFC 4474, RFC 6665), or the name itself.
-func CompactForm(name string) string {
-	switch strings.ToLower(name) {
-	case "subject":
-		return "s"
-	case "allow-events":
-		return "u"
-	case "accept-contact":
-		return "a"
-	case "reject-contact":
-		return "j"
-	case "request-disposition":
-		return "d"
-	case "identity":
-		return "y"
-	case "identity-info":
-		return "n"
-	default:
-		return name
-	}
-}
-
-// IsOurVersion says whether a version is ours. It is so in any case (RFC 3261
-// section 7.1), but the library reads only these.
+// IsOurVersion reports whether a version of SIP is spoken here. RFC 3261 section 7.1
+// allows any case, but the library reads only these spellings.
 func IsOurVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// Framer cuts a stream into SIP messages by their Content-Length (RFC 3261
-// section 18.3), wherever the network split or joined them.
+// Framer cuts a stream into SIP messages by their Content-Length (RFC 3261 section
+// 18.3), however the network has split or joined them.
 type Framer struct {
 	Src    io.Reader
 	Limit  int // bytes of a message
@@ -19,8 +19,8 @@ type Framer struct {
 	looked int    // bytes of used in which no end of headers was found
 }
 
-// FrameError is a stream that can't be cut any further. Its message's head, as
-// far as it came, may be answered with status.
+// FrameError says that a stream can't be cut any further. Head is what there is of
+// the message's head, which may be answered with Status.
 type FrameError struct {
 	Status string
 	Head   []byte
@@ -28,14 +28,14 @@ type FrameError struct {
 
 func (e *FrameError) Error() string { return "framing lost: " + e.Status }
 
-// ErrKeepAlive is what next gives for the double CRLF that asks for a single
-// one (RFC 5626 section 3.5.1).
+// ErrKeepAlive means that the peer sent the double CRLF that asks for a single one
+// (RFC 5626 section 3.5.1).
 var ErrKeepAlive = errors.New("keep-alive")
 
-// The growth of a framer's buffer: most messages fit into the first step.
+// framerStep is by how much a framer's buffer grows first: most messages fit.
 const framerStep = 2048
 
-// Next gives the next whole message, good until the next call.
+// Next returns the next whole message, which is valid until the next call.
 func (f *Framer) Next() ([]byte, error) {
 	for {
 		if err := f.skipBlank(); err != nil {
@@ -50,8 +50,8 @@ func (f *Framer) Next() ([]byte, error) {
 	}
 }
 
-// skipBlank drops what may stand before a start line (RFC 3261 section 7.5),
-// and says when that is a keep-alive.
+// skipBlank drops the line ends before a start line (RFC 3261 section 7.5). Its error
+// is ErrKeepAlive where they are one.
 func (f *Framer) skipBlank() error {
 	for f.looked == 0 && len(f.used) > 0 && (f.used[0] == '\r' || f.used[0] == '\n') {
 		if bytes.HasPrefix(f.used, []byte("\r\n\r\n")) {
@@ -66,8 +66,7 @@ func (f *Framer) skipBlank() error {
 	return nil
 }
 
-// cut gives the message that the buffer begins with, nil where it is not whole
-// yet.
+// cut takes the first message out of the buffer, nil if it is not whole yet.
 func (f *Framer) cut() ([]byte, error) {
 	from := max(f.looked-3, 0)
 	i := bytes.Index(f.used[from:], []byte("\r\n\r\n"))
@@ -97,7 +96,7 @@ func (f *Framer) cut() ([]byte, error) {
 	return message, nil
 }
 
-// Midway says whether a part of a message is there.
+// Midway reports whether the buffer holds a part of a message.
 func (f *Framer) Midway() bool { return len(bytes.Trim(f.used, "\r\n")) > 0 }
 
 // fill reads more.
@@ -129,7 +128,7 @@ func contentLength(head []byte) (int, error) {
 	_, rest := CutLine(head)
 	for {
 		var line []byte
-		if line, rest = CutHeader(rest); len(line) == 0 {
+		if line, rest = cutHeader(rest); len(line) == 0 {
 			break
 		}
 		name, value, found := bytes.Cut(line, []byte{':'})
@@ -140,7 +139,7 @@ func contentLength(head []byte) (int, error) {
 		n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
 		switch {
 		case errors.Is(err, strconv.ErrRange):
-			n = math.MaxInt32 // too large, whatever it is exactly
+			n = math.MaxInt32 // too large in any case
 		case err != nil:
 			return 0, errors.New("Content-Length Is Malformed")
 		}

@@ -12,39 +12,36 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// A minted value is a nonce and a keyed hash of it, so that a tag or branch
-// that comes back can be told from a stranger's without any table: by the
-// guard, before parsing, also after a restart.
+// A minted value is a nonce and a keyed hash of it, so that a tag or branch that
+// comes back is recognised without a table: before parsing, and also after a restart.
 const (
 	nonceLen  = 8 // bytes
 	macLen    = 6 // bytes: a guess is right once in 2^48
-	MintedLen = 2 * (nonceLen + macLen)
+	mintedLen = 2 * (nonceLen + macLen)
 
 	tagDomain    = 't'
 	branchDomain = 'b'
 )
 
-// Minter makes the To and From tags and Via branches that we put on the wire,
-// in keyed form, and recognises them. It is safe for concurrent use.
+// Minter makes this server's tags and Via branches in keyed form, and recognises
+// them. It is safe for concurrent use.
 type Minter struct{ macs sync.Pool }
 
-// keyedHash is an HMAC with room for what goes through it, so that the guard
-// recognises messages without allocation.
+// keyedHash is an HMAC with room for its input and output, so that messages are
+// recognised without allocation.
 type keyedHash struct {
 	hash.Hash
 	in  []byte
 	sum [sha256.Size]byte
 }
 
-// NewMinter returns a minter with the signalling key that is kept with the
-// store.
+// NewMinter returns a minter with the signalling key that the store keeps.
 func NewMinter(key [32]byte) *Minter {
 	return &Minter{macs: sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }}}
 }
 
-// Minted is a minted value as it goes out: a nonce and its keyed hash in
-// hexadecimal.
-type Minted [MintedLen]byte
+// Minted is a minted value as it is sent: a nonce and its keyed hash in hexadecimal.
+type Minted [mintedLen]byte
 
 // Tag returns a fresh dialog tag (RFC 3261 section 19.3).
 func (m *Minter) Tag() string { return m.fresh(tagDomain) }
@@ -54,9 +51,9 @@ func (m *Minter) fresh(domain byte) string {
 	return string(out[:])
 }
 
-// TagFor returns the To tag of the INVITE with these values. It is the same
-// each time, also when the request comes by another path (RFC 3261 section
-// 8.2.2.2) or is answered without state (section 8.2.7).
+// TagFor returns the To tag of the INVITE with these values. It is the same each
+// time, also if the request comes by another path (RFC 3261 section 8.2.2.2) or is
+// answered without state (section 8.2.7).
 func (m *Minter) TagFor(callID, fromTag, cseq string) string {
 	out := m.TagBytes([]byte(callID), []byte(fromTag), []byte(cseq))
 	return string(out[:])
@@ -82,13 +79,13 @@ func (m *Minter) Branch() string {
 	return sip.RFC3261BranchMagicCookie + m.fresh(branchDomain)
 }
 
-// MintedTag says whether tag is one of ours.
+// MintedTag reports whether tag was made with this minter's key.
 func (m *Minter) MintedTag(tag []byte) bool { return m.minted(tagDomain, tag) }
 
-// MintedBranch says whether branch is one of ours.
+// MintedBranch reports whether branch was made with this minter's key.
 func (m *Minter) MintedBranch(branch []byte) bool {
 	const cookie = len(sip.RFC3261BranchMagicCookie)
-	return len(branch) == cookie+MintedLen && string(branch[:cookie]) == sip.RFC3261BranchMagicCookie &&
+	return len(branch) == cookie+mintedLen && string(branch[:cookie]) == sip.RFC3261BranchMagicCookie &&
 		m.minted(branchDomain, branch[cookie:])
 }
 
@@ -101,7 +98,7 @@ func (m *Minter) seal(domain byte, nonce [nonceLen]byte) (out Minted) {
 
 func (m *Minter) minted(domain byte, value []byte) bool {
 	var raw [nonceLen + macLen]byte
-	if len(value) != MintedLen {
+	if len(value) != mintedLen {
 		return false
 	}
 	if _, err := hex.Decode(raw[:], value); err != nil {
@@ -111,8 +108,7 @@ func (m *Minter) minted(domain byte, value []byte) bool {
 	return hmac.Equal(mac[:macLen], raw[nonceLen:])
 }
 
-// mac is the keyed hash of a value that is used for one purpose only, its
-// domain.
+// mac is the keyed hash of a value for one purpose, its domain.
 func (m *Minter) mac(domain byte, value []byte) [sha256.Size]byte {
 	k := m.take()
 	defer m.macs.Put(k)
@@ -129,7 +125,7 @@ func (m *Minter) take() *keyedHash {
 	return k
 }
 
-// digest is the keyed hash of in. It is good until the next one.
+// digest returns the keyed hash of in, which is valid until the next one.
 func (k *keyedHash) digest() []byte {
 	k.Reset()
 	k.Write(k.in)

@@ -57,7 +57,7 @@ func TestMintForgeries(t *testing.T) {
 			t.Errorf("with digit %d changed it passes", i)
 		}
 	}
-	for _, s := range []string{"", "z9hG4bK", tag + "0", tag + " ", strings.Repeat("0", MintedLen), strings.Repeat("x", MintedLen)} {
+	for _, s := range []string{"", "z9hG4bK", tag + "0", tag + " ", strings.Repeat("0", mintedLen), strings.Repeat("x", mintedLen)} {
 		if m.MintedTag([]byte(s)) {
 			t.Errorf("tag %q passes", s)
 		}

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// The ways in which a message's body can't be used.
+// The errors of bodies.
 var (
-	errBodyType     = errors.New("a body of a type that we don't take")
-	errBadBody      = errors.New("not a body of several parts")
-	errPartRequired = errors.New("a part that we don't understand is required")
+	errBodyType     = errors.New("the body's type is not accepted")
+	errBadBody      = errors.New("not a body of several parts") // in the reason phrase of the 400
+	errPartRequired = errors.New("a required part of the body is not understood")
 )
 
 // Bounds of a body of several parts: parts of all levels, levels, header lines
@@ -28,36 +28,33 @@ const (
 	maxBoundary   = 70
 )
 
-// HeaderLine is one header: its name and value as they came, a folded value on
+// HeaderLine is one header: its name and value as they came, with a folded value on
 // one line.
 type HeaderLine struct{ Name, Value string }
 
-// BodyPart is one part of a body: ISUP (RFC 3204), a location (RFC 6442) or
-// whatever else comes beside the session description.
+// BodyPart is one part of a body, such as ISUP (RFC 3204) or a location (RFC 6442).
 type BodyPart struct {
 	header      []HeaderLine
-	ContentType string // media type in lower case without parameters, "" where the part's own is malformed
-	Body        []byte // as it came, a slice of the message
+	ContentType string // media type in lower case without parameters; empty: malformed
+	body        []byte // as it came, a slice of the message
 }
 
-// splitBody takes the session description out of a body and gives the parts
-// that came with it, byte for byte and with their own headers (RFC 5621). All
-// are nil where the body is empty.
+// splitBody returns the session description in a body and the parts that came with
+// it, byte for byte and with their own headers (RFC 5621). An empty body gives nil.
 //
-//   - Of two descriptions in a multipart/mixed or related the first counts, and
-//     the other is left out: it names addresses. In a multipart/alternative the
-//     last counts, and its alternatives are left out with their handling: they
-//     say the same (RFC 2046 section 5.1.4).
-//   - A multipart within is taken apart if it has the description in it, else
-//     it is one part. So is an alternative that is the whole body.
-//   - Who is to get which of the others is the caller's to decide: they may
-//     name addresses, and an application/sdp of another disposition (RFC 3959)
-//     is among them.
+//   - Of two descriptions in a multipart/mixed or related the first counts. The
+//     other is left out, because it names addresses. In a multipart/alternative the
+//     last counts. Its alternatives are left out whatever their handling, because
+//     they say the same (RFC 2046 section 5.1.4).
+//   - A nested multipart is split if it contains the description, else it is one
+//     part. An alternative that is the whole body is one part, too.
+//   - The caller of this function decides about the other parts: they may name
+//     addresses, and an application/sdp of another disposition (RFC 3959) is among
+//     them.
 //
-// A part that we don't understand and whose handling is required gives
-// errPartRequired, unless its type is allowed. Where nothing is said we take
-// the handling for optional: by RFC 3261 section 20.11 it is required, but
-// carriers send ISUP and locations without a word, and mean optional.
+// A part with required handling gives errPartRequired, unless its type is allowed.
+// Without a handling parameter a part counts as optional. RFC 3261 section 20.11 says
+// required, but carriers send ISUP and locations without it and mean optional.
 func splitBody(contentType string, body []byte, allowed []string) (sdp []byte, others []BodyPart, err error) {
 	kind := mediaType(contentType)
 	switch {
@@ -78,7 +75,7 @@ func splitBody(contentType string, body []byte, allowed []string) (sdp []byte, o
 		if !soundLine(whole) {
 			return nil, nil, fmt.Errorf("%w: a Content-Type that can't be passed on", errBadBody)
 		}
-		return nil, []BodyPart{{header: []HeaderLine{whole}, ContentType: kind, Body: body}}, nil
+		return nil, []BodyPart{{header: []HeaderLine{whole}, ContentType: kind, body: body}}, nil
 	}
 	return sdp, others, nil
 }
@@ -87,8 +84,8 @@ const alternativeType = "multipart/alternative"
 
 func isMultipart(kind string) bool { return strings.HasPrefix(kind, "multipart/") }
 
-// mediaType is the type and subtype of a Content-Type in lower case, "" where
-// there is none.
+// mediaType returns the type and subtype of a Content-Type in lower case, "" if it
+// is malformed.
 func mediaType(contentType string) string {
 	kind, _, _ := CutByte(contentType, ';')
 	major, minor, _ := CutByte(Trim(kind), '/')
@@ -99,13 +96,13 @@ func mediaType(contentType string) string {
 	return strings.ToLower(major + "/" + minor)
 }
 
-// bodySplitter takes one body apart.
+// bodySplitter splits one body.
 type bodySplitter struct {
 	allowed []string
 	parts   int // so far, of all levels
 }
 
-// split takes a multipart apart.
+// split splits a multipart of this level.
 func (s *bodySplitter) split(contentType string, body []byte, level int) (sdp []byte, others []BodyPart, err error) {
 	if level > maxNesting {
 		return nil, nil, fmt.Errorf("%w: more than %d levels", errBadBody, maxNesting)
@@ -124,7 +121,7 @@ func (s *bodySplitter) split(contentType string, body []byte, level int) (sdp []
 	return s.first(parts, level)
 }
 
-// first finds the session description in parts that are all meant.
+// first finds the session description in parts that belong together.
 func (s *bodySplitter) first(parts []BodyPart, level int) (sdp []byte, others []BodyPart, err error) {
 	for _, p := range parts {
 		inner, rest, found, err := s.take(p, level)
@@ -141,8 +138,8 @@ func (s *bodySplitter) first(parts []BodyPart, level int) (sdp []byte, others []
 	return sdp, others, nil
 }
 
-// last finds the session description in parts of which one is meant. One that
-// has something required in it that we don't understand is not the one.
+// last finds the session description in alternatives. An alternative with a required
+// part that is not understood is passed over.
 func (s *bodySplitter) last(parts []BodyPart, level int) (sdp []byte, others []BodyPart, err error) {
 	others = parts
 	for _, p := range parts {
@@ -158,7 +155,7 @@ func (s *bodySplitter) last(parts []BodyPart, level int) (sdp []byte, others []B
 	return sdp, others, nil
 }
 
-// take finds a session description in one part, and what came with it there.
+// take finds a session description in one part, and the parts beside it there.
 func (s *bodySplitter) take(p BodyPart, level int) (sdp []byte, rest []BodyPart, found bool, err error) {
 	kind, required := Disposition(p.Field("Content-Disposition"))
 	switch {
@@ -166,7 +163,7 @@ func (s *bodySplitter) take(p BodyPart, level int) (sdp []byte, rest []BodyPart,
 		sdp, err = p.decoded()
 		return sdp, nil, true, err
 	case isMultipart(p.ContentType) && p.plain() && (kind == "" || kind == "session" || kind == "render"):
-		sdp, rest, err = s.split(p.Field("Content-Type"), p.Body, level+1)
+		sdp, rest, err = s.split(p.Field("Content-Type"), p.body, level+1)
 		if err != nil || sdp != nil {
 			return sdp, rest, true, err
 		}
@@ -188,8 +185,8 @@ func Disposition(value string) (kind string, required bool) {
 	return strings.ToLower(Trim(kind)), required
 }
 
-// boundaryOf is the boundary that a Content-Type names (RFC 2046 section
-// 5.1.1). Without quotes it is taken too where it would need them.
+// boundaryOf returns the boundary that a Content-Type names (RFC 2046 section 5.1.1).
+// It is accepted without the quotes that it may need.
 func boundaryOf(contentType string) (string, error) {
 	boundary, found := "", false
 	_, params, _ := CutByte(contentType, ';')
@@ -222,11 +219,11 @@ func boundaryOf(contentType string) (string, error) {
 	return boundary, nil
 }
 
-// cut divides a body at its boundary. The library's reader is of no use here:
-// it gives headers other names and order.
+// cut divides a body at its boundary. The standard library's reader does not serve,
+// because it changes the names and order of headers.
 func (s *bodySplitter) cut(body []byte, boundary string) (parts []BodyPart, err error) {
 	d := delimiter{line: []byte("--" + boundary), eol: []byte("\n")}
-	_, rest, closed, ok := d.next(body) // what comes before is of no part
+	_, rest, closed, ok := d.next(body) // the text before it is in no part
 	if !ok {
 		return nil, fmt.Errorf("%w: its boundary is not in it", errBadBody)
 	}
@@ -250,16 +247,16 @@ func (s *bodySplitter) cut(body []byte, boundary string) (parts []BodyPart, err 
 	return parts, nil
 }
 
-// delimiter is what stands between parts. Its first line says how all lines
-// end: with CRLF, or, of senders that know no better, with LF.
+// delimiter separates parts. Its first occurrence shows how all lines end: with CRLF,
+// or with the LF of broken senders.
 type delimiter struct {
 	line []byte
 	eol  []byte
 	seen bool
 }
 
-// next splits b around the next delimiter line. The line's end before it is
-// the delimiter's (RFC 2046 section 5.1.1).
+// next splits b around the next delimiter line. The line end before it belongs to the
+// delimiter (RFC 2046 section 5.1.1).
 func (d *delimiter) next(b []byte) (before, after []byte, closed, ok bool) {
 	for from := 0; ; {
 		i := bytes.Index(b[from:], d.line)
@@ -285,8 +282,7 @@ func (d *delimiter) next(b []byte) (before, after []byte, closed, ok bool) {
 	}
 }
 
-// readPart reads a part's headers; a part without any is text (RFC 2046
-// section 5.1).
+// readPart reads a part's headers. A part without any is text (RFC 2046 section 5.1).
 func readPart(raw []byte) (BodyPart, error) {
 	p := BodyPart{ContentType: "text/plain"}
 	for len(raw) > 0 {
@@ -294,7 +290,7 @@ func readPart(raw []byte) (BodyPart, error) {
 		line, raw, _ = CutByte(raw, '\n')
 		text := strings.TrimSuffix(string(line), "\r")
 		if text == "" {
-			p.Body = raw
+			p.body = raw
 			break
 		}
 		if err := p.add(text); err != nil {
@@ -338,13 +334,13 @@ func (p *BodyPart) add(line string) error {
 	return nil
 }
 
-// soundLine says whether a header may go on as it is.
+// soundLine reports whether a header may be passed on as it is.
 func soundLine(h HeaderLine) bool {
 	return len(h.Name) <= MaxPhrase && len(h.Value) <= MaxPassedValue &&
 		!strings.ContainsFunc(h.Value, func(r rune) bool { return IsControl(r) && r != '\t' })
 }
 
-// Field is the value of one header of the part, "" where there is none.
+// Field returns the value of one header of the part, "" if there is none.
 func (p *BodyPart) Field(name string) string {
 	for _, h := range p.header {
 		if strings.EqualFold(h.Name, name) {
@@ -358,8 +354,7 @@ func (p *BodyPart) has(name string) bool {
 	return slices.ContainsFunc(p.header, func(h HeaderLine) bool { return strings.EqualFold(h.Name, name) })
 }
 
-// plain says whether the body stands in the part as it is (RFC 2045 section
-// 6.2).
+// plain reports whether the part has no transfer encoding (RFC 2045 section 6.2).
 func (p *BodyPart) plain() bool {
 	switch strings.ToLower(p.Field("Content-Transfer-Encoding")) {
 	case "", "7bit", "8bit", "binary":
@@ -369,7 +364,7 @@ func (p *BodyPart) plain() bool {
 	}
 }
 
-// decoded is the body without its transfer encoding (RFC 2045 section 6). It
+// decoded returns the body without its transfer encoding (RFC 2045 section 6), which
 // is no longer than the body.
 func (p *BodyPart) decoded() (b []byte, err error) {
 	if packed := p.Field("Content-Encoding"); packed != "" && !strings.EqualFold(packed, "identity") {
@@ -377,12 +372,12 @@ func (p *BodyPart) decoded() (b []byte, err error) {
 	}
 	switch encoding := p.Field("Content-Transfer-Encoding"); {
 	case p.plain():
-		b = p.Body
+		b = p.body
 	case strings.EqualFold(encoding, "base64"):
-		text := strings.Join(strings.Fields(string(p.Body)), "")
+		text := strings.Join(strings.Fields(string(p.body)), "")
 		b, err = base64.StdEncoding.DecodeString(text)
 	case strings.EqualFold(encoding, "quoted-printable"):
-		b, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(p.Body)))
+		b, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(p.body)))
 	default:
 		return nil, fmt.Errorf("%w: a session description in the transfer encoding %q", errBodyType, Phrase(encoding))
 	}
@@ -395,10 +390,9 @@ func (p *BodyPart) decoded() (b []byte, err error) {
 	return b, nil
 }
 
-// JoinBody makes one body of a session description and other parts: the
-// description alone, or a multipart/mixed with it as the first part (RFC 5621
-// section 4). Of nothing it makes nothing. Parts must be such as splitBody
-// gives them.
+// JoinBody makes one body of a session description and the parts of another body: the
+// description alone, or a multipart/mixed that begins with it (RFC 5621 section 4).
+// Without either there is no body.
 func JoinBody(sdp []byte, others []BodyPart) (contentType string, body []byte) {
 	if len(others) == 0 {
 		if len(sdp) == 0 {
@@ -408,7 +402,7 @@ func JoinBody(sdp []byte, others []BodyPart) (contentType string, body []byte) {
 	}
 	parts := others
 	if len(sdp) > 0 {
-		own := BodyPart{header: []HeaderLine{{"Content-Type", SDPType}}, ContentType: SDPType, Body: sdp}
+		own := BodyPart{header: []HeaderLine{{"Content-Type", SDPType}}, ContentType: SDPType, body: sdp}
 		parts = append([]BodyPart{own}, others...)
 	}
 	boundary := rand.Text()
@@ -422,17 +416,17 @@ func JoinBody(sdp []byte, others []BodyPart) (contentType string, body []byte) {
 			b.WriteString(h.Name + ": " + h.Value + "\r\n")
 		}
 		b.WriteString("\r\n")
-		b.Write(p.Body)
+		b.Write(p.body)
 		b.WriteString("\r\n")
 	}
 	b.WriteString("--" + boundary + "--\r\n")
 	return "multipart/mixed;boundary=" + boundary, b.Bytes()
 }
 
-// occurs says whether a boundary stands in one of the parts.
+// occurs reports whether one of the parts contains the boundary.
 func occurs(boundary string, parts []BodyPart) bool {
 	return slices.ContainsFunc(parts, func(p BodyPart) bool {
-		return bytes.Contains(p.Body, []byte(boundary)) ||
+		return bytes.Contains(p.body, []byte(boundary)) ||
 			slices.ContainsFunc(p.header, func(h HeaderLine) bool { return strings.Contains(h.Value, boundary) })
 	})
 }

@@ -196,7 +196,7 @@ func TestPartsAreKept(t *testing.T) {
 		[]byte("\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b--"))
 	want := []BodyPart{{
 		header:      []HeaderLine{{"content-TYPE", "application/isup;version=x"}, {"MIME-Version", "1.0"}, {"X-b", ""}, {"X-a", "1, 2"}, {"X-A", "3"}},
-		ContentType: "application/isup", Body: binary,
+		ContentType: "application/isup", body: binary,
 	}}
 	compare := func(t *testing.T, kind string, body []byte) {
 		t.Helper()
@@ -219,7 +219,7 @@ func TestPartsAreKept(t *testing.T) {
 // Lines that end with LF alone, as some write them.
 func TestPartsWithBareLF(t *testing.T) {
 	sdp, others, err := splitBody("multipart/mixed;boundary=b", []byte(parts(partISUP, partSDP)), nil)
-	if err != nil || string(sdp)+"\n" != plainSDP+"\n" || len(others) != 1 || string(others[0].Body) != "\x01\x11\x00\x00" {
+	if err != nil || string(sdp)+"\n" != plainSDP+"\n" || len(others) != 1 || string(others[0].body) != "\x01\x11\x00\x00" {
 		t.Errorf("%q, %+v, %v", sdp, others, err)
 	}
 }
@@ -231,7 +231,7 @@ func TestJoinBody(t *testing.T) {
 	if kind, body := JoinBody([]byte(plainSDP), nil); kind != "application/sdp" || string(body) != plainSDP {
 		t.Errorf("of a description: %q, %q", kind, body)
 	}
-	others := []BodyPart{{header: []HeaderLine{{"Content-Type", "text/plain"}}, ContentType: "text/plain", Body: []byte("hello")}, {Body: []byte("x")}}
+	others := []BodyPart{{header: []HeaderLine{{"Content-Type", "text/plain"}}, ContentType: "text/plain", body: []byte("hello")}, {body: []byte("x")}}
 	kind, body := JoinBody([]byte("v=0\r\n"), others)
 	boundary, err := boundaryOf(kind)
 	if err != nil || !strings.HasPrefix(kind, "multipart/mixed;") {
@@ -252,7 +252,7 @@ func TestJoinBody(t *testing.T) {
 	}
 }
 
-// FuzzSplitBody: what is taken out of a body stands in it, is bounded, and is
+// FuzzSplitbody: what is taken out of a body stands in it, is bounded, and is
 // the same once it was put together again. What the library's reader can read
 // we read in the same way.
 func FuzzSplitBody(f *testing.F) {
@@ -280,7 +280,7 @@ func FuzzSplitBody(f *testing.F) {
 			t.Errorf("%d bytes and %d parts of %d bytes", len(sdp), len(others), len(body))
 		}
 		for _, p := range others {
-			if !bytes.Contains(body, p.Body) || len(p.header) > maxPartFields {
+			if !bytes.Contains(body, p.body) || len(p.header) > maxPartFields {
 				t.Errorf("part %+v", p)
 			}
 			for _, h := range p.header {
@@ -299,7 +299,7 @@ func FuzzSplitBody(f *testing.F) {
 			t.Fatalf("description %q; then %q, %v", sdp, sdp2, err)
 		}
 		same := func(a, b BodyPart) bool {
-			return a.ContentType == b.ContentType && slices.Equal(a.header, b.header) && bytes.Equal(a.Body, b.Body)
+			return a.ContentType == b.ContentType && slices.Equal(a.header, b.header) && bytes.Equal(a.body, b.body)
 		}
 		if !slices.EqualFunc(others, others2, same) {
 			t.Errorf("%+v; then %+v", others, others2)
@@ -336,7 +336,7 @@ func sameAsLibrary(t *testing.T, kind string, body []byte) {
 		}
 		theirs = append(theirs, b)
 	}
-	if !slices.EqualFunc(ours, theirs, func(p BodyPart, b []byte) bool { return bytes.Equal(p.Body, b) }) {
+	if !slices.EqualFunc(ours, theirs, func(p BodyPart, b []byte) bool { return bytes.Equal(p.body, b) }) {
 		t.Errorf("we read %q; the library reads %q", ours, theirs)
 	}
 }

@@ -5,11 +5,10 @@ import (
 	"strings"
 )
 
-// NormaliseNumber gives a user part as a number: digits, with + where that can be
-// told. A local number is completed by its phone-context (RFC 3966 section
-// 5.1.5), else by country, the calling code that national numbers belong to;
-// with neither it stays as it came. What is no number stays the user part,
-// escapes and all.
+// NormaliseNumber turns a user part into a number: digits, with + if the country is
+// known. A local number is completed by its phone-context (RFC 3966 section 5.1.5),
+// else by country, the calling code of national numbers. Without either it stays as
+// it came. A user part that is not a number stays as it is, escapes included.
 func NormaliseNumber(user, country string) string {
 	number, params, _ := strings.Cut(user, ";")
 	digits := withoutSeparators(Unescape(number))
@@ -60,9 +59,8 @@ func northAmerican(digits string) string {
 	}
 }
 
-// phoneContext is the digits of a phone-context that is the beginning of a
-// global number, "" for a domain or where there is none. params are separated
-// by semicolons.
+// phoneContext returns the digits of a phone-context that begins a global number, ""
+// if it is a domain or missing. Semicolons separate params.
 func phoneContext(params string) string {
 	for p := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(p, "=")
@@ -78,16 +76,16 @@ func phoneContext(params string) string {
 	return ""
 }
 
-// The lengths of numbers: of the whole of an E.164 number, and of the shortest
-// local one that is no short code.
+// The lengths of numbers: of the longest E.164 number, and of the shortest local one
+// that is not a short code.
 const (
 	maxDigits   = 15
 	shortestNum = 7
 )
 
-// inContext completes a local number by a phone-context. What then is no
-// possible number was a short code, or the context is none that goes before a
-// number, and the number stays as it is.
+// inContext completes a local number by a phone-context. If the result is impossible,
+// the number was a short code or the context is not a prefix of numbers, and the
+// number stays as it is.
 func inContext(digits, context string) (string, bool) {
 	code := callingCode(context)
 	if code == "" {
@@ -107,8 +105,8 @@ func inContext(digits, context string) (string, bool) {
 	return whole, true
 }
 
-// callingCode is the country calling code that digits begin with (ITU-T E.164:
-// of one digit, of two for these, else of three), "" where there is none.
+// callingCode returns the country calling code at the beginning of digits, "" if there
+// is none (ITU-T E.164: one digit, two for these, else three).
 func callingCode(digits string) string {
 	const two = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 " +
 		"60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
@@ -137,8 +135,8 @@ func withoutSeparators(s string) string {
 	}, s)
 }
 
-// Unescape undoes percent-encoding (RFC 3261 section 19.1.2), as far as the
-// result has no control characters.
+// Unescape undoes percent-encoding (RFC 3261 section 19.1.2), unless the result would
+// have control characters.
 func Unescape(s string) string {
 	plain, err := url.PathUnescape(s)
 	if err != nil || strings.ContainsFunc(plain, IsControl) {

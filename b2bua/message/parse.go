@@ -8,10 +8,10 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// NewParser gives the library's parser with readers that take headers apart
-// as the guard does. A header that can't be read does not cost the message:
-// it stays in it as spoiled, for whom it matters to. The library's own readers
-// drop the message, without an answer. What we don't read is left as it came.
+// NewParser returns the library's parser with readers that split headers as Scan does.
+// A header that can't be read stays in the message as spoiled, and only code that needs
+// the header refuses the message. The library's own readers would drop the message
+// without an answer. Headers without a reader here are left as they came.
 func NewParser() *sip.Parser {
 	via, contact, recordRoute := listOf(readVia), listOf(readContact), listOf(readRecordRoute)
 	from, to, callID, length, kind := one(readFrom), one(readTo), one(readCallID), one(readContentLength), one(readContentType)
@@ -26,11 +26,11 @@ func NewParser() *sip.Parser {
 // spoiled is a header that can't be read.
 type spoiled struct {
 	sip.Header        // as it came
-	wrong      string // as splitAddress says it
+	wrong      string // in the words of splitAddress
 }
 
-// SpoiledIn says what is wrong with the first spoiled header of a message,
-// empty if it has none.
+// SpoiledIn returns what is wrong with the first spoiled header of a message, "" if
+// there is none.
 func SpoiledIn(headers []sip.Header) string {
 	for _, h := range headers {
 		if s, ok := h.(*spoiled); ok {
@@ -44,12 +44,12 @@ func spoil(name, value, wrong string) sip.Header {
 	return &spoiled{sip.NewHeader(name, Trim(value)), wrong}
 }
 
-// one is a reader for the library of a header that has one value.
+// one makes a reader for the library of a header with one value.
 func one(read func(value string) sip.Header) sip.HeaderParser {
 	return func(_ []byte, value string) (sip.Header, error) { return read(value), nil }
 }
 
-// listOf is a reader for the library of a header whose values commas separate.
+// listOf makes a reader for the library of a header whose values commas separate.
 func listOf(read func(value string) sip.Header) sip.HeaderParser {
 	return func(_ []byte, value string) (sip.Header, error) {
 		n := firstOf(value)
@@ -60,8 +60,7 @@ func listOf(read func(value string) sip.Header) sip.HeaderParser {
 	}
 }
 
-// continueAfter is the error by which a reader has the library go on behind
-// the comma at n.
+// continueAfter is the error that makes the library go on behind the comma at n.
 func continueAfter(n int) error {
 	v := reflect.New(commaError).Elem()
 	v.SetInt(int64(n))
@@ -69,8 +68,8 @@ func continueAfter(n int) error {
 	return err
 }
 
-// commaError is the type of that error. It is the library's secret, so it is
-// taken from there.
+// commaError is the type of that error. The library does not export it, so it is
+// taken from a value.
 var commaError = func() reflect.Type {
 	_, err := sip.DefaultHeadersParser()["contact"](nil, "sip:a@b,sip:c@d")
 	return reflect.TypeOf(err)
@@ -80,7 +79,7 @@ func readVia(value string) sip.Header {
 	v, ok := splitVia(value)
 	port, sound := portNumber(v.port)
 	if !ok || !sound {
-		return sip.NewHeader("Via", Trim(value)) // not the topmost, that has passed the guard
+		return sip.NewHeader("Via", Trim(value)) // not the topmost one, which Scan has checked
 	}
 	h := &sip.ViaHeader{
 		ProtocolName: v.name, ProtocolVersion: v.version, Transport: v.transport, Host: v.host, Port: port,
@@ -95,7 +94,7 @@ func readVia(value string) sip.Header {
 	return h
 }
 
-// viaParam gives a parameter that the library looks for its spelling.
+// viaParam returns a Via parameter in the spelling that the library looks for.
 func viaParam(key string) string {
 	for _, known := range [...]string{"branch", "received", "rport", "maddr", "ttl"} {
 		if EqualFold(key, known) {
@@ -105,7 +104,7 @@ func viaParam(key string) string {
 	return key
 }
 
-// bare takes the quotes from a value that the library puts into quotes again.
+// bare removes the quotes of a value that the library quotes again.
 func bare(value string) string {
 	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' && strings.ContainsAny(value, " \t") {
 		return value[1 : len(value)-1]
@@ -115,20 +114,20 @@ func bare(value string) string {
 
 // readAddress reads a From, To, Contact or Record-Route.
 func readAddress(value string) (name string, uri sip.Uri, params sip.HeaderParams, wrong string) {
-	a, wrong := SplitAddress(value)
+	a, wrong := splitAddress(value)
 	if wrong != "" {
 		return "", uri, nil, wrong
 	}
-	if err := sip.ParseUri(a.Uri, &uri); err != nil {
+	if err := sip.ParseUri(a.uri, &uri); err != nil {
 		return "", uri, nil, "Has a Malformed URI"
 	}
-	for list := a.Params; list != ""; {
+	for list := a.params; list != ""; {
 		var key, val string
 		if key, val, list = CutParam(list); key != "" {
 			params.Add(key, bare(val))
 		}
 	}
-	return a.Name, uri, params, ""
+	return a.name, uri, params, ""
 }
 
 func readFrom(value string) sip.Header {
@@ -172,7 +171,7 @@ func readCallID(value string) sip.Header {
 }
 
 func readCSeq(value string) sip.Header {
-	number, method, wrong := SplitCSeq(value)
+	number, method, wrong := splitCSeq(value)
 	if wrong != "" {
 		return spoil("CSeq", value, wrong)
 	}
@@ -198,9 +197,34 @@ func readContentLength(value string) sip.Header {
 	return &h
 }
 
-// readContentType takes what comes: whether a body can be used is decided
-// where it is.
+// readContentType accepts any value: the reader of the body decides about it.
 func readContentType(value string) sip.Header {
 	h := sip.ContentTypeHeader(value)
 	return &h
+}
+
+// Targets reports whether requests of a method make a dialog or change its target
+// (RFC 3261 section 12.2.1.1, RFC 3311, RFC 3515, RFC 6665).
+func Targets(m sip.RequestMethod) bool {
+	return m == sip.INVITE || m == sip.SUBSCRIBE || m == sip.REFER || m == sip.UPDATE
+}
+
+// Malformed returns what keeps a request from being handled, "" if nothing does. Scan
+// has checked all but Contact and Record-Route, which matter only if a dialog is made
+// or its target changes (RFC 3261 section 8.2 ignores headers that are not needed).
+func Malformed(req *sip.Request) string {
+	switch spoiled := SpoiledIn(req.Headers()); {
+	case spoiled != "" && Targets(req.Method):
+		return spoiled
+	case req.From() == nil || TagOf(req.From().Params) == "":
+		return "From with a tag is missing"
+	case req.To() == nil:
+		return "To is missing"
+	case req.CallID() == nil:
+		return "Call-ID is missing"
+	case req.CSeq() == nil || req.CSeq().MethodName != req.Method:
+		return "CSeq is missing or of another method"
+	default:
+		return ""
+	}
 }

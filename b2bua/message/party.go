@@ -8,15 +8,15 @@ import (
 	"flowbridge/config"
 )
 
-// Bounds of what a peer says of a party, in bytes.
+// The bounds of a party's URI and name, in bytes.
 const (
 	MaxURI  = 512
 	maxName = 128
 )
 
-// PartyOf is how templates see one side of the call. Of a URI that is too long,
-// or holds a control character, only the name is kept: half a number would be
-// another one.
+// PartyOf returns one side of the call as templates see it. If the URI is too long or
+// has control characters, only the name is kept, because a part of a number would be
+// another number.
 func PartyOf(name string, uri *sip.Uri, country string) config.Party {
 	p := config.Party{Name: Printable(Unquote(name), maxName)}
 	text := uri.String()
@@ -37,22 +37,44 @@ func PartyOf(name string, uri *sip.Uri, country string) config.Party {
 	return p
 }
 
+// ParseParty reads one name-addr or addr-spec of a telephone or SIP user, and the
+// parameters behind it.
+func ParseParty(value, country string) (p config.Party, params sip.HeaderParams, ok bool) {
+	var uri sip.Uri
+	name, err := sip.ParseAddressValue(strings.TrimSpace(value), &uri, &params)
+	if err != nil {
+		return p, nil, false
+	}
+	switch uri.Scheme {
+	case "sip", "sips":
+		ok = uri.Host != ""
+	case "tel":
+		ok = uri.Raw() != ""
+	}
+	if !ok {
+		return p, nil, false
+	}
+	p = PartyOf(name, &uri, country)
+	return p, params, p.URI != ""
+}
+
+// IsNumber reports whether s is digits, with or without a plus.
 func IsNumber(s string) bool { return AllDigits(strings.TrimPrefix(s, "+")) }
 
-// IsHidden says that a party is a placeholder for one who does not want to be
-// named (RFC 3323 section 4.1.1.3, and what carriers make of it).
+// IsHidden reports whether a party is a placeholder for a caller who wants privacy
+// (RFC 3323 section 4.1.1.3, and the words that carriers use).
 func IsHidden(p config.Party) bool {
 	user := plainUser(p)
 	return user == "anonymous" || user == "restricted" || user == "private" || strings.EqualFold(p.Host, "anonymous.invalid")
 }
 
-// plainUser is a party's user part in lower case, without parameters.
+// plainUser returns a party's user part in lower case, without parameters.
 func plainUser(p config.Party) string {
 	user, _, _ := strings.Cut(p.User, ";")
 	return strings.ToLower(Unescape(user))
 }
 
-// NamesNobody says that a party names nobody: it is hidden, or not known.
+// NamesNobody reports whether a party is hidden or unknown.
 func NamesNobody(p config.Party) bool {
 	user := plainUser(p)
 	return IsHidden(p) || user == "" || user == "unavailable" || user == "unknown" || strings.EqualFold(p.Host, "unknown.invalid")

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// redacted stands for each byte that is not shown.
+// redacted replaces each secret byte.
 const redacted = '*'
 
-// Redact hides what nobody may read in a SIP message that is kept: credentials,
-// the keys of SRTP, and the keys that somebody pressed where keys is true. Each
-// byte is replaced by one, so that all lengths stay as they are.
+// Redact hides the secrets in a SIP message that is kept: credentials, SRTP keys, and,
+// if keys is true, the keys that were pressed. Each byte is replaced by one, so that
+// all lengths stay as they are.
 func Redact(message []byte, keys bool) {
 	msg, _ := Scan(message)
 	_, rest := CutLine(message)
 	for len(rest) > 0 {
 		var line []byte
-		if line, rest = CutHeader(rest); len(line) == 0 {
+		if line, rest = cutHeader(rest); len(line) == 0 {
 			break
 		}
 		name, value, _ := bytes.Cut(line, []byte{':'})
@@ -40,7 +40,7 @@ func namesCredentials(name []byte) bool {
 	return bytes.EqualFold(name, []byte("Authorization")) || bytes.EqualFold(name, []byte("Proxy-Authorization"))
 }
 
-// blot replaces everything but blanks and the ends of lines, which make the form.
+// blot replaces everything but blanks and line ends.
 func blot(b []byte) {
 	for i, c := range b {
 		if bytes.IndexByte([]byte(" \t\r\n"), c) < 0 {
@@ -66,7 +66,7 @@ func redactKeying(body []byte) {
 	}
 }
 
-// redactKeys hides what follows = in each line, and lines without.
+// redactKeys hides the text behind = in each line, and whole lines without it.
 func redactKeys(body []byte) {
 	for line := range bytes.Lines(body) {
 		value := line
@@ -77,9 +77,9 @@ func redactKeys(body []byte) {
 	}
 }
 
-// WithoutKeys gives a SIP message without the SRTP keys in it, for a Tap. Unlike
-// MaskKeys it keeps all lengths, so that Content-Length stays true (RFC 3261
-// §20.14). A message without keys is given back as it is, another one as a copy.
+// WithoutKeys returns a SIP message without its SRTP keys, for packet captures. Unlike
+// MaskKeys it keeps all lengths, so that Content-Length stays true (RFC 3261 section
+// 20.14). A message with keys is copied, any other is returned as it is.
 func WithoutKeys(message []byte) []byte {
 	if AfterKeyMark(message) < 0 {
 		return message
@@ -100,10 +100,10 @@ func WithoutKeys(message []byte) []byte {
 	}
 }
 
-// keyMark is what precedes a key in a=crypto, in any case (RFC 5234 section 2.3).
+// keyMark stands before a key in a=crypto, in any case (RFC 5234 section 2.3).
 var keyMark = []byte("inline:")
 
-// AfterKeyMark is where a text goes on behind its first keyMark; -1: it has none.
+// AfterKeyMark returns where the first SRTP key in a text begins, -1 if there is none.
 func AfterKeyMark(text []byte) int {
 	for from := 0; ; {
 		colon := bytes.IndexByte(text[from:], ':')
@@ -117,8 +117,8 @@ func AfterKeyMark(text []byte) int {
 	}
 }
 
-// MaskKeys gives a SIP message, or text with one, without the SRTP keys in it:
-// "inline:***". A text without keys is given back as it is.
+// MaskKeys returns a text with each SRTP key replaced: "inline:***". A text without
+// keys is returned as it is.
 func MaskKeys(text []byte) []byte {
 	key := AfterKeyMark(text)
 	if key < 0 {
@@ -139,8 +139,7 @@ func MaskKeys(text []byte) []byte {
 	}
 }
 
-// isKeyText says whether a character may be part of a key: base64, its URL form
-// too.
+// isKeyText reports whether a character may be part of a key: base64 in either form.
 func isKeyText(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+/=-_", r)
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"flowbridge/internal/siptest"
+	"flowbridge/media"
 )
 
 const redactable = "INFO sip:a@b SIP/2.0\r\n" +
@@ -100,4 +103,20 @@ func FuzzWithoutKeys(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestMaskKeys(t *testing.T) {
+	k := siptest.SRTPKey(media.SuiteAEADAES256GCM, 200)
+	for in, want := range map[string]string{
+		"":         "",
+		"no key":   "no key",
+		"inline:":  "inline:***",
+		"x inline": "x inline",
+		"a:b:Inline:" + k + " c:INLINE:" + k + "|1 nline:x inlıne:x":                                                     "a:b:Inline:*** c:INLINE:***|1 nline:x inlıne:x",
+		"a=crypto:1 AEAD_AES_256_GCM inline:" + k + "|2^20|1:4\r\na=crypto:2 X inline:" + k + ";inline:" + k + "\r\na=x": "a=crypto:1 AEAD_AES_256_GCM inline:***|2^20|1:4\r\na=crypto:2 X inline:***;inline:***\r\na=x",
+	} {
+		if got := string(MaskKeys([]byte(in))); got != want {
+			t.Errorf("%q becomes %q; want %q", in, got, want)
+		}
+	}
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// The ways in which a REFER can't be followed.
+// The errors of a REFER. Their texts go out in the Warning of the refusal.
 var (
-	ErrReferTo     = errors.New("not one Refer-To")                          // 400
-	ErrReferScheme = errors.New("a Refer-To with a URI of another scheme")   // 416
+	// ErrReferTo means that there is not exactly one sound Refer-To: 400.
+	ErrReferTo = errors.New("not one Refer-To")
+	// ErrReferScheme means that its URI's scheme can't be called: 416.
+	ErrReferScheme = errors.New("a Refer-To with a URI of another scheme")
 	errReferMethod = errors.New("a Refer-To for something else than a call") // RFC 3515 section 2.4.2
 	errReferredBy  = errors.New("not one Referred-By")
 )
@@ -23,19 +25,18 @@ var (
 // maxReferred bounds the headers within a Refer-To.
 const maxReferred = 16
 
-// Referral is who a Refer-To wants to be called, and how (RFC 3515 section 2.1).
+// Referral is the call that a Refer-To asks for (RFC 3515 section 2.1).
 type Referral struct {
-	Uri     string // without headers and method; parseURI can read it
+	Uri     string // without headers and method; ParseURI can read it
 	Scheme  string // sip, sips or tel
-	user    string // escapes and all; of tel the number with its parameters
-	Host    string // of an IPv6 address without its brackets; empty with tel
+	user    string // with its escapes; of tel the number with its parameters
+	Host    string // an IPv6 address without its brackets; empty with tel
 	Headers []HeaderLine
 	Dropped []string // names of headers that a referrer may not set
 	method  string   // INVITE if the URI says so, else empty: the same
 }
 
-// ReferTo reads the Refer-To of a REFER, which has to have one (RFC 3515
-// section 2.4.1).
+// ReferTo reads the Refer-To of a REFER. There must be one (RFC 3515 section 2.4.1).
 func ReferTo(req sip.Message) (Referral, error) {
 	all := RawValues(req, "refer-to", "r")
 	if len(all) != 1 {
@@ -44,17 +45,17 @@ func ReferTo(req sip.Message) (Referral, error) {
 	return parseReferTo(all[0])
 }
 
-// parseReferTo reads a Refer-To: a name-addr, or an addr-spec, whose URI then
-// has no headers (RFC 3261 section 20).
+// parseReferTo reads a Refer-To: a name-addr, or an addr-spec, whose URI has no
+// headers (RFC 3261 section 20).
 func parseReferTo(value string) (r Referral, err error) {
 	if firstOf(value) != len(value) {
 		return Referral{}, fmt.Errorf("%w: there are two", ErrReferTo)
 	}
-	a, wrong := SplitAddress(value)
+	a, wrong := splitAddress(value)
 	if wrong != "" {
 		return Referral{}, fmt.Errorf("%w: it %s", ErrReferTo, wrong)
 	}
-	base, embedded, asked := cutEmbedded(a.Uri)
+	base, embedded, asked := cutEmbedded(a.uri)
 	if _, _, bracketed := CutUnquoted(value, '<'); asked && !bracketed {
 		return Referral{}, fmt.Errorf("%w: headers in a URI without brackets", ErrReferTo)
 	}
@@ -64,9 +65,8 @@ func parseReferTo(value string) (r Referral, err error) {
 	if asked && r.Scheme == "tel" {
 		return Referral{}, fmt.Errorf("%w: headers in a tel URI", ErrReferTo)
 	}
-	// Of an addr-spec what stands behind a semicolon is the header's, though it
-	// was meant for the URI.
-	if _, err := r.readMethod(a.Params); err != nil {
+	// In an addr-spec, the parameters that were meant for the URI are the header's.
+	if _, err := r.readMethod(a.params); err != nil {
 		return Referral{}, err
 	}
 	if err := r.readHeaders(embedded); err != nil {
@@ -75,8 +75,7 @@ func parseReferTo(value string) (r Referral, err error) {
 	return r, nil
 }
 
-// cutEmbedded splits the headers off a URI. A ? may also stand in the user
-// part.
+// cutEmbedded splits the headers off a URI. The user part may contain a ?, too.
 func cutEmbedded(uri string) (base, embedded string, found bool) {
 	host := strings.IndexByte(uri, '@') + 1
 	i := strings.IndexByte(uri[host:], '?')
@@ -86,7 +85,7 @@ func cutEmbedded(uri string) (base, embedded string, found bool) {
 	return uri[:host+i], uri[host+i+1:], true
 }
 
-// readURI reads a URI without headers, whose form splitAddress has judged.
+// readURI reads a URI without headers, whose form splitAddress has checked.
 func (r *Referral) readURI(uri string) error {
 	if len(uri) > MaxURI {
 		return fmt.Errorf("%w: a URI of more than %d bytes", ErrReferTo, MaxURI)
@@ -103,8 +102,8 @@ func (r *Referral) readURI(uri string) error {
 	}
 }
 
-// readSIP reads a SIP URI (RFC 3261 section 19.1.1). It has to be one that we
-// would call if it stood in the configuration.
+// readSIP reads a SIP URI (RFC 3261 section 19.1.1), which must be as sound as one in
+// the configuration.
 func (r *Referral) readSIP(rest string) error {
 	at, params, _ := CutByte(rest, ';')
 	if userinfo, server, hasUser := CutByte(rest, '@'); hasUser {
@@ -131,8 +130,8 @@ var (
 	telParamBytes = setOfBytes(func(c byte) bool { return isTokenByte(c) && c != '`' || strings.IndexByte(";=[]/:&$()", c) >= 0 })
 )
 
-// readTel reads a tel URI from its number on. A local number without its
-// phone-context is taken for one that our side knows.
+// readTel reads a tel URI from its number on. A local number without a phone-context
+// counts as one that this side knows.
 func (r *Referral) readTel(rest string) error {
 	number, params, _ := CutByte(rest, ';')
 	digits := strings.TrimPrefix(number, "+")
@@ -148,7 +147,7 @@ func (r *Referral) readTel(rest string) error {
 	return nil
 }
 
-// readMethod takes the method out of parameters. Only calls are made.
+// readMethod takes the method out of parameters. It must be INVITE.
 func (r *Referral) readMethod(params string) (kept string, err error) {
 	var b strings.Builder
 	for params != "" {
@@ -168,8 +167,8 @@ func (r *Referral) readMethod(params string) (kept string, err error) {
 	return b.String(), nil
 }
 
-// readHeaders reads the headers that the call is to have (RFC 3261 section
-// 19.1.1). Each has to be sound, also those that are dropped.
+// readHeaders reads the headers that the call is to have (RFC 3261 section 19.1.1).
+// All must be sound, including those that are dropped.
 func (r *Referral) readHeaders(embedded string) error {
 	if embedded == "" {
 		return nil
@@ -216,19 +215,18 @@ func embeddedHeader(escaped string) (h HeaderLine, err error) {
 	return h, nil
 }
 
-// settable is the name of a header that a referrer may set, empty for all
-// others (RFC 3261 section 19.1.5):
+// settable returns the name of a header that a referrer may set, "" for all others
+// (RFC 3261 section 19.1.5):
 //
-//   - User-to-User is what a referrer tells the next party (RFC 7433 section
-//     4), Subject a word to a human, and X- headers are what the two have
-//     agreed upon. Not X-EI: by that a platform knows the call.
+//   - User-to-User is the referrer's message to the next party (RFC 7433 section 4),
+//     Subject is for humans, and X- headers are the two parties' own agreement. X-EI
+//     is not allowed, because the platform identifies the call by it.
 //   - Replaces makes the call take another's place (RFC 3891).
-//   - Not what says who calls (From, P-Asserted-Identity and all P- headers,
-//     Privacy, Diversion, Identity), how the message goes (Via, Route, Contact,
-//     Call-ID), or how we can do things (Supported, Require, Allow, Accept):
-//     these are ours. Not Call-Info and Alert-Info: phones fetch what they
-//     name. Not Referred-By: the REFER has one itself. Not Authorization, body
-//     and Content-Type: we send our own.
+//   - Headers that name the caller (From, P-Asserted-Identity and all P- headers,
+//     Privacy, Diversion, Identity), route the message (Via, Route, Contact, Call-ID)
+//     or negotiate (Supported, Require, Allow, Accept) are set by the leg. Phones
+//     fetch the targets of Call-Info and Alert-Info. The REFER has its own
+//     Referred-By. Authorization, body and Content-Type are the leg's own.
 func settable(name string) string {
 	switch lower := strings.ToLower(name); {
 	case lower == "user-to-user":
@@ -244,9 +242,9 @@ func settable(name string) string {
 	}
 }
 
-// ReferredBy is the URI of a message's Referred-By, empty where there is none
-// (RFC 3892 section 3). Its parameters, a signature's Content-ID among them,
-// are left out: the body that they name does not go on.
+// ReferredBy returns the URI of a message's Referred-By, "" if there is none (RFC
+// 3892 section 3). Its parameters are left out: they may name a signature in the body,
+// which is not passed on.
 func ReferredBy(msg sip.Message) (string, error) {
 	all := RawValues(msg, "referred-by", "b")
 	if len(all) == 0 {
@@ -255,18 +253,18 @@ func ReferredBy(msg sip.Message) (string, error) {
 	if len(all) > 1 || firstOf(all[0]) != len(all[0]) {
 		return "", fmt.Errorf("%w: there are several", errReferredBy)
 	}
-	a, wrong := SplitAddress(all[0])
+	a, wrong := splitAddress(all[0])
 	if wrong != "" {
 		return "", fmt.Errorf("%w: it %s", errReferredBy, wrong)
 	}
-	if _, _, asked := cutEmbedded(a.Uri); asked || len(a.Uri) > MaxURI {
+	if _, _, asked := cutEmbedded(a.uri); asked || len(a.uri) > MaxURI {
 		return "", fmt.Errorf("%w: a URI with headers or of more than %d bytes", errReferredBy, MaxURI)
 	}
-	return a.Uri, nil
+	return a.uri, nil
 }
 
-// WantsReport says whether a REFER wants to hear what became of it: unless
-// Refer-Sub is false (RFC 4488 section 4).
+// WantsReport reports whether the sender of a REFER wants NOTIFYs about the call: it
+// does unless Refer-Sub is false (RFC 4488 section 4).
 func WantsReport(req sip.Message) bool {
 	for _, v := range RawValues(req, "refer-sub", "refer-sub") {
 		if word, _, _ := CutByte(v, ';'); EqualFold(Trim(word), "false") {
@@ -276,8 +274,8 @@ func WantsReport(req sip.Message) bool {
 	return true
 }
 
-// Sipfrag is the body of a NOTIFY about a REFER: a status line (RFC 3515
-// section 2.4.5, RFC 3420 section 2).
+// Sipfrag returns the body of a NOTIFY about a REFER, a status line (RFC 3515 section
+// 2.4.5, RFC 3420 section 2).
 func Sipfrag(code int, reason string) []byte {
 	if reason = Phrase(reason); reason == "" {
 		reason = reasonPhrases[code] // may be empty too

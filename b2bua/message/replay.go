@@ -5,53 +5,50 @@ import (
 	"time"
 )
 
-// Replays remembers which nonce counts (nc) were used with which nonce, so
-// that what somebody recorded is of no use to him (RFC 7616 section 5.5). Its
-// memory is bounded: what it has forgotten, and what was made before it began,
-// counts as too old. Only a right response gets here.
+// Replays remembers which nonce counts (nc) came with which nonce, so that recorded
+// credentials are of no use (RFC 7616 section 5.5). Its memory is bounded: nonces that
+// it has forgotten count as too old, and so do nonces from before it was made. Only the
+// counts of right responses are kept.
 type Replays struct {
 	mu            sync.Mutex
-	recent, older map[[nonceTimeLen + nonceSaltLen]byte]counted
+	recent, older map[nonceID]counted
 	begun         time.Time // of recent
 	since         time.Time // nonces made until then are too old
 	max           int       // nonces in each of the two
 }
 
-// counted is the highest nc that came with a nonce, and which of the 64
-// before it came.
+// counted is the highest nc that came with a nonce, and which of the 64 before it.
 type counted struct {
 	highest uint32
 	seen    uint64 // bit n: highest-n
 }
 
-// maxNonces bounds the nonces in use that are remembered, times two.
+// maxNonces bounds the nonces in each half of the memory.
 const maxNonces = 50_000
 
+// NewReplays returns an empty memory. Nonces from before now count as too old.
 func NewReplays(now time.Time) *Replays {
-	return &Replays{
-		recent: map[[nonceTimeLen + nonceSaltLen]byte]counted{}, begun: now,
-		since: now.Add(-time.Millisecond), max: maxNonces,
-	}
+	return &Replays{recent: map[nonceID]counted{}, begun: now, since: now.Add(-time.Millisecond), max: maxNonces}
 }
 
-// Fresh says whether a nonce may be used at all.
-func (r *Replays) Fresh(d nonceData, now time.Time) bool {
+// Fresh reports whether a nonce is young enough to be used.
+func (r *Replays) Fresh(n ReceivedNonce, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return d.made.After(r.since) && !d.made.After(now) && now.Sub(d.made) <= NonceTTL
+	return n.made.After(r.since) && !n.made.After(now) && now.Sub(n.made) <= nonceTTL
 }
 
-// Use notes an nc of a nonce. False: it was used before, is too far behind the
-// highest one, or the nonce is too old by now.
-func (r *Replays) Use(d nonceData, nc uint32, now time.Time) bool {
+// Use notes an nc of a nonce. False: it came before or is too far behind the highest
+// one, or the nonce is too old by now.
+func (r *Replays) Use(n ReceivedNonce, nc uint32, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !d.made.After(r.since) || nc == 0 {
+	if !n.made.After(r.since) || nc == 0 {
 		return false
 	}
-	c, known := r.recent[d.id]
+	c, known := r.recent[n.id]
 	if !known {
-		c = r.older[d.id]
+		c = r.older[n.id]
 	}
 	switch ahead := int64(nc) - int64(c.highest); {
 	case ahead >= 64:
@@ -63,22 +60,22 @@ func (r *Replays) Use(d nonceData, nc uint32, now time.Time) bool {
 	default:
 		return false
 	}
-	if !known && (len(r.recent) >= r.max || now.Sub(r.begun) > NonceTTL) {
+	if !known && (len(r.recent) >= r.max || now.Sub(r.begun) > nonceTTL) {
 		r.turn(now)
 	}
-	if !d.made.After(r.since) {
+	if !n.made.After(r.since) {
 		return false
 	}
-	r.recent[d.id] = c
+	r.recent[n.id] = c
 	return true
 }
 
-// turn begins a new half. What was in the older one was made before that ended,
-// so everything made until then is too old from now on.
+// turn begins a new half and forgets the older one, whose nonces are all from before
+// its end: nonces until then are too old from now on.
 func (r *Replays) turn(now time.Time) {
 	if r.older != nil {
 		r.since = r.begun
 	}
-	r.older, r.recent = r.recent, map[[nonceTimeLen + nonceSaltLen]byte]counted{}
+	r.older, r.recent = r.recent, map[nonceID]counted{}
 	r.begun = now
 }

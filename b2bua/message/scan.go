@@ -1,20 +1,17 @@
 package message
 
-import (
-	"bytes"
-)
+import "bytes"
 
-// Scanned is what the guard needs to know of a message, read from the raw
-// bytes without allocation. The slices point into the message.
+// Scanned is what Scan has read of a message. The slices point into the message.
 type Scanned struct {
 	Response bool
 	Method   []byte // of a request
 	uri      []byte // of a request
-	Version  []byte // "SIP/2.0", or what stands in its place
+	Version  []byte // "SIP/2.0", or the text in its place
 	vias     int    // header lines
-	ViaHost  []byte // of the topmost Via, and what follows here
+	ViaHost  []byte // of the topmost Via, as ViaPort, Rport and Branch
 	ViaPort  int    // 0: none
-	Rport    bool   // the answer is to go to the port that the request came from (RFC 3581)
+	Rport    bool   // the answer goes to the source port of the request (RFC 3581)
 	Branch   []byte
 	ToTag    []byte
 	FromTag  []byte
@@ -25,8 +22,8 @@ type Scanned struct {
 	Body       []byte
 
 	Readable bool   // the topmost Via says where an answer goes
-	Header   string // that is wrong; empty: the message as a whole
-	Wrong    string // what is wrong first, in words; empty: nothing
+	Header   string // that Wrong is about; empty: the message as a whole
+	Wrong    string // the first fault, in words; empty: none
 	Headers  int
 	Longest  int // header, in bytes
 
@@ -36,46 +33,46 @@ type Scanned struct {
 	seen       headerSet
 }
 
-// HeaderKind is a header that the guard knows.
-type HeaderKind uint8
+// headerKind is a header that Scan reads.
+type headerKind uint8
 
 const (
-	kindOther HeaderKind = iota
-	KindVia
+	kindOther headerKind = iota
+	kindVia
 	kindTo
-	KindFrom
-	KindCallID
-	KindCSeq
+	kindFrom
+	kindCallID
+	kindCSeq
 	kindMaxForwards
 	kindContentLength
 	kindAuthorization
 )
 
-// HeaderKindOf is the kind of a header by its name, in any case, long or compact
+// headerKindOf returns the kind of a header by its full or compact name, in any case
 // (RFC 3261 section 7.3.3).
-func HeaderKindOf(name []byte) HeaderKind {
+func headerKindOf(name []byte) headerKind {
 	switch len(name) {
 	case 1:
 		switch name[0] | 0x20 {
 		case 'v':
-			return KindVia
+			return kindVia
 		case 't':
 			return kindTo
 		case 'f':
-			return KindFrom
+			return kindFrom
 		case 'i':
-			return KindCallID
+			return kindCallID
 		case 'l':
 			return kindContentLength
 		}
 	case 2:
 		return kindIf(kindTo, name, "to")
 	case 3:
-		return kindIf(KindVia, name, "via")
+		return kindIf(kindVia, name, "via")
 	case 4:
-		return max(kindIf(KindFrom, name, "from"), kindIf(KindCSeq, name, "cseq"))
+		return max(kindIf(kindFrom, name, "from"), kindIf(kindCSeq, name, "cseq"))
 	case 7:
-		return kindIf(KindCallID, name, "call-id")
+		return kindIf(kindCallID, name, "call-id")
 	case 12:
 		return kindIf(kindMaxForwards, name, "max-forwards")
 	case 13:
@@ -86,7 +83,7 @@ func HeaderKindOf(name []byte) HeaderKind {
 	return kindOther
 }
 
-func kindIf(kind HeaderKind, name []byte, lower string) HeaderKind {
+func kindIf(kind headerKind, name []byte, lower string) headerKind {
 	if EqualFold(name, lower) {
 		return kind
 	}
@@ -96,11 +93,11 @@ func kindIf(kind HeaderKind, name []byte, lower string) HeaderKind {
 // headerSet is a set of kinds.
 type headerSet uint8
 
-func setOf(kind HeaderKind) headerSet { return 1 << kind }
+func setOf(kind headerKind) headerSet { return 1 << kind }
 
-// Scan reads a message's start line and the headers that decide what becomes
-// of it. It says false for what is not SIP at all. What it finds wrong does
-// not keep it from reading on: a refusal needs the other headers.
+// Scan reads the start line of a message and the headers that decide how it is
+// handled. It allocates nothing. A fault does not stop it, because a refusal needs the
+// other headers; false: the bytes are not SIP at all.
 func Scan(message []byte) (s Scanned, ok bool) {
 	s.length = -1
 	line, rest := CutLine(message)
@@ -115,7 +112,7 @@ func Scan(message []byte) (s Scanned, ok bool) {
 			break
 		}
 		before := rest
-		line, rest = CutHeader(rest)
+		line, rest = cutHeader(rest)
 		s.linesEnd(before[:len(before)-len(rest)])
 		if len(line) == 0 {
 			break
@@ -137,14 +134,14 @@ func Scan(message []byte) (s Scanned, ok bool) {
 	return s, true
 }
 
-// fault notes what is wrong, the first that is found.
+// fault notes the first fault.
 func (s *Scanned) fault(header, wrong string) {
 	if s.Wrong == "" && wrong != "" {
 		s.Header, s.Wrong = header, wrong
 	}
 }
 
-// startLine takes the start line apart (RFC 3261 sections 7.1 and 7.2).
+// startLine reads the start line (RFC 3261 sections 7.1 and 7.2).
 func (s *Scanned) startLine(line []byte) (ok bool) {
 	first, after, found := bytes.Cut(line, []byte{' '})
 	if isSIPVersion(first) {
@@ -172,11 +169,11 @@ func (s *Scanned) startLine(line []byte) (ok bool) {
 	return len(first) > 0
 }
 
-// isSIPVersion says whether b looks like a version of SIP. It is in any case
-// (RFC 3261 section 7.1).
+// isSIPVersion reports whether b looks like a version of SIP, in any case (RFC 3261
+// section 7.1).
 func isSIPVersion(b []byte) bool { return len(b) >= 4 && EqualFold(b[:4], "sip/") }
 
-// linesEnd checks that lines end in CRLF, and that neither stands alone.
+// linesEnd checks that lines end in CRLF, and that CR and LF never stand alone.
 func (s *Scanned) linesEnd(lines []byte) {
 	for len(lines) > 0 {
 		line, rest, found := bytes.Cut(lines, []byte{'\n'})
@@ -197,23 +194,23 @@ func (s *Scanned) take(name, value []byte) {
 		s.fault("", "Header Name Is No Token")
 		return
 	}
-	switch HeaderKindOf(name) {
-	case KindVia:
+	switch headerKindOf(name) {
+	case kindVia:
 		s.takeVia(value)
 	case kindTo:
 		s.once(kindTo, "To")
 		s.ToTag = s.takeAddress("To", value)
-	case KindFrom:
-		s.once(KindFrom, "From")
+	case kindFrom:
+		s.once(kindFrom, "From")
 		s.FromTag = s.takeAddress("From", value)
-	case KindCallID:
-		s.once(KindCallID, "Call-ID")
+	case kindCallID:
+		s.once(kindCallID, "Call-ID")
 		if s.CallID = value; len(value) == 0 || hasOther(value, &wordBytes) {
 			s.fault("Call-ID", "Is Malformed")
 		}
-	case KindCSeq:
-		s.once(KindCSeq, "CSeq")
-		number, method, wrong := SplitCSeq(value)
+	case kindCSeq:
+		s.once(kindCSeq, "CSeq")
+		number, method, wrong := splitCSeq(value)
 		s.fault("CSeq", wrong)
 		s.CSeq, s.cseqMethod = canonical(number), method
 	case kindMaxForwards:
@@ -229,25 +226,25 @@ func (s *Scanned) take(name, value []byte) {
 	}
 }
 
-// takeAddress gives the tag of a From or To.
+// takeAddress checks a From or To and returns its tag.
 func (s *Scanned) takeAddress(header string, value []byte) (tag []byte) {
-	a, wrong := SplitAddress(value)
+	a, wrong := splitAddress(value)
 	s.fault(header, wrong)
-	if tag = param(a.Params, "tag"); hasOther(tag, &wordBytes) {
+	if tag = param(a.params, "tag"); hasOther(tag, &wordBytes) {
 		s.fault(header, "Has a Malformed Tag")
 	}
 	return tag
 }
 
-// once notes that there is a header which may not come twice.
-func (s *Scanned) once(kind HeaderKind, name string) {
+// once notes a header that may come only once.
+func (s *Scanned) once(kind headerKind, name string) {
 	if s.has(kind) {
 		s.fault(name, "Comes Twice")
 	}
 	s.seen |= setOf(kind)
 }
 
-func (s *Scanned) has(kind HeaderKind) bool { return s.seen&setOf(kind) != 0 }
+func (s *Scanned) has(kind headerKind) bool { return s.seen&setOf(kind) != 0 }
 
 func (s *Scanned) takeVia(value []byte) {
 	s.vias++
@@ -267,7 +264,7 @@ func (s *Scanned) takeVia(value []byte) {
 	}
 }
 
-// takeLength reads a Content-Length. Two that say the same do no harm.
+// takeLength reads a Content-Length. Two equal ones do no harm.
 func (s *Scanned) takeLength(value []byte) {
 	n, ok := Decimal(value, 1<<30)
 	if !ok {
@@ -280,8 +277,8 @@ func (s *Scanned) takeLength(value []byte) {
 	s.length = n
 }
 
-// takeBody finds the body: what is more than Content-Length does not belong to
-// the message, less is an error (RFC 3261 section 18.3).
+// takeBody finds the body. Bytes beyond Content-Length do not belong to the message,
+// and too few are a fault (RFC 3261 section 18.3).
 func (s *Scanned) takeBody(rest []byte) {
 	s.Body = rest
 	switch {
@@ -292,19 +289,19 @@ func (s *Scanned) takeBody(rest []byte) {
 	}
 }
 
-// complete checks what every message has to have, and what has to agree (RFC
-// 3261 sections 8.1.1, 8.1.3.3 and 17.1.3).
+// complete checks that no required header is missing and that headers agree (RFC 3261
+// sections 8.1.1, 8.1.3.3 and 17.1.3).
 func (s *Scanned) complete() {
 	switch {
 	case s.vias == 0:
 		s.fault("Via", "Is Missing")
-	case !s.has(KindFrom):
+	case !s.has(kindFrom):
 		s.fault("From", "Is Missing")
 	case !s.has(kindTo):
 		s.fault("To", "Is Missing")
-	case !s.has(KindCallID):
+	case !s.has(kindCallID):
 		s.fault("Call-ID", "Is Missing")
-	case !s.has(KindCSeq):
+	case !s.has(kindCSeq):
 		s.fault("CSeq", "Is Missing")
 	case len(s.FromTag) == 0:
 		s.fault("From", "Has No Tag")
@@ -318,10 +315,11 @@ func (s *Scanned) complete() {
 	}
 }
 
-// RequestURI is what the Request-URI is called among the headers.
+// RequestURI is the name of the Request-URI in Scanned.Header.
 const RequestURI = "Request-URI"
 
-// requestURIWrong: the Request-URI has no headers (RFC 3261 section 19.1.1).
+// requestURIWrong returns what is wrong with a Request-URI, which has no headers (RFC
+// 3261 section 19.1.1).
 func requestURIWrong(uri []byte) string {
 	if wrong := uriWrong(uri); wrong != "" {
 		return wrong
@@ -342,8 +340,8 @@ func requestURIWrong(uri []byte) string {
 	return ""
 }
 
-// UnknownScheme says that the Request-URI is of a scheme that we can't call,
-// of whatever form its rest is.
+// UnknownScheme reports whether the Request-URI has a scheme that can't be called,
+// whatever the form of its rest.
 func (s *Scanned) UnknownScheme() bool {
 	scheme, _, found := CutByte(s.uri, ':')
 	if !found || len(scheme) == 0 || !letters[scheme[0]] || hasOther(scheme, &schemeBytes) || hasOther(s.uri, &uriBytes) {
@@ -352,7 +350,7 @@ func (s *Scanned) UnknownScheme() bool {
 	return !EqualFold(scheme, "sip") && !EqualFold(scheme, "sips") && !EqualFold(scheme, "tel")
 }
 
-// canonical is a number without leading zeros.
+// canonical returns a number without leading zeros.
 func canonical(number []byte) []byte {
 	for len(number) > 1 && number[0] == '0' {
 		number = number[1:]
@@ -366,9 +364,8 @@ func CutLine(b []byte) (line, rest []byte) {
 	return bytes.TrimSuffix(line, []byte{'\r'}), rest
 }
 
-// CutHeader splits off the first header with the lines that are folded into
-// it (RFC 3261 section 7.3.1).
-func CutHeader(b []byte) (header, rest []byte) {
+// cutHeader splits off the first header with its folded lines (RFC 3261 section 7.3.1).
+func cutHeader(b []byte) (header, rest []byte) {
 	header, rest = CutLine(b)
 	for len(header) > 0 && len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t') {
 		_, after := CutLine(rest)
@@ -377,8 +374,8 @@ func CutHeader(b []byte) (header, rest []byte) {
 	return header, rest
 }
 
-// param finds a parameter in a list that semicolons separate: of several of
-// the name the last, as the parser does.
+// param finds a parameter in a list that semicolons separate. Of several with the
+// name the last counts, as in the parser.
 func param(list []byte, name string) (found []byte) {
 	for len(list) > 0 {
 		var key, value []byte

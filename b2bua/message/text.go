@@ -5,15 +5,15 @@ import (
 	"unicode"
 )
 
-// text is a part of a message as the guard has it, or as the library's parser
-// hands it on. What both must read in the same way is written once for both.
+// text is a part of a message: bytes in Scan, a string in the readers of the library's
+// parser. Functions over text read both alike.
 type text interface{ ~string | ~[]byte }
 
-// isSpace says whether c is white space as it may stand within a header: with
-// the line ends of folds (RFC 3261 section 25.1, LWS).
+// isSpace reports whether c is white space within a header, where the line ends of
+// folds count (RFC 3261 section 25.1, LWS).
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// Trim is v without the white space around it.
+// Trim returns v without the white space around it.
 func Trim[T text](v T) T {
 	for len(v) > 0 && isSpace(v[0]) {
 		v = v[1:]
@@ -34,7 +34,7 @@ func CutByte[T text](v T, sep byte) (before, after T, found bool) {
 	return v, v[len(v):], false
 }
 
-// CutUnquoted splits v at the first sep that is not within a quoted-string.
+// CutUnquoted splits v at the first sep outside quoted-strings.
 func CutUnquoted[T text](v T, sep byte) (before, after T, found bool) {
 	quoted := false
 	for i := 0; i < len(v); i++ {
@@ -50,16 +50,16 @@ func CutUnquoted[T text](v T, sep byte) (before, after T, found bool) {
 	return v, v[len(v):], false
 }
 
-// CutParam splits the first parameter off a list that semicolons separate. Of
-// an empty one the key is empty.
+// CutParam splits the first parameter off a list that semicolons separate. An empty
+// parameter has an empty key.
 func CutParam[T text](list T) (key, value, rest T) {
 	one, rest, _ := CutUnquoted(list, ';')
 	key, value, _ = CutByte(one, '=')
 	return Trim(key), Trim(value), rest
 }
 
-// firstOf is where the first value of a list ends: at a comma that is neither
-// quoted nor within brackets.
+// firstOf returns where the first value of a list ends: at a comma outside quotes and
+// brackets.
 func firstOf[T text](list T) int {
 	quoted, bracket := false, false
 	for i := 0; i < len(list); i++ {
@@ -80,7 +80,7 @@ func firstOf[T text](list T) int {
 	return len(list)
 }
 
-// byteSet is the bytes that may stand somewhere.
+// byteSet is a set of bytes.
 type byteSet [256]bool
 
 func setOfBytes(in func(byte) bool) (set byteSet) {
@@ -90,7 +90,7 @@ func setOfBytes(in func(byte) bool) (set byteSet) {
 	return set
 }
 
-// hasOther says whether v has a byte that is not in the set.
+// hasOther reports whether v has a byte that is not in the set.
 func hasOther[T text](v T, set *byteSet) bool {
 	for i := range len(v) {
 		if !set[v[i]] {
@@ -104,38 +104,37 @@ var (
 	letters    = setOfBytes(isLetter)
 	digitBytes = setOfBytes(func(c byte) bool { return c >= '0' && c <= '9' })
 	tokenBytes = setOfBytes(isTokenByte)
-	// wordBytes may stand in a Call-ID, tag or branch. Of the grammar only what
-	// can't be mistaken is asked for.
+	// wordBytes may be in a Call-ID, tag or branch. This is laxer than the grammar:
+	// only bytes that could be misread are left out.
 	wordBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f })
-	// schemeBytes may stand in the scheme of a URI.
+	// schemeBytes may be in the scheme of a URI.
 	schemeBytes = setOfBytes(func(c byte) bool {
 		return isLetter(c) || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'
 	})
-	// uriBytes leaves out what ends a URI wherever it stands. Of bytes that are
-	// no ASCII it is lenient.
+	// uriBytes leaves out the bytes that end a URI anywhere. It allows bytes beyond
+	// ASCII.
 	uriBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
-	// hostBytes may stand in a host, an IPv6 address among them. It is lenient:
-	// what is no host is only looked up in vain.
+	// hostBytes may be in a host, which may be an IPv6 address. It is lax, because a
+	// lookup of something else only fails.
 	hostBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte(`"<>@/?;,[]\*`, c) < 0 })
-	// domainBytes may stand in the host names that we call.
+	// domainBytes may be in the host names that are called.
 	domainBytes = setOfBytes(func(c byte) bool { return isLetter(c) || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' })
 	noBrackets  = setOfBytes(func(c byte) bool { return c != '[' && c != ']' })
-	// nameBytes leaves out what a name can't have without quotes, even where one
-	// is lenient: a list's comma, and what would escape the quotes that the
-	// library puts around it.
+	// nameBytes leaves out the bytes that a name can't have without quotes: the comma
+	// of a list, and the backslash, which would escape the quotes that the library adds.
 	nameBytes = setOfBytes(func(c byte) bool { return c != ',' && c != '\\' })
 )
 
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
-// IsToken says whether v is a token (RFC 3261 section 25.1).
+// IsToken reports whether v is a token (RFC 3261 section 25.1).
 func IsToken[T text](v T) bool { return len(v) > 0 && !hasOther(v, &tokenBytes) }
 
 func isTokenByte(c byte) bool {
 	return isLetter(c) || c >= '0' && c <= '9' || strings.IndexByte("-.!%*_+`'~", c) >= 0
 }
 
-// Decimal is the number that v is, if it is one of at most limit.
+// Decimal reads a number of at most limit.
 func Decimal[T text](v T, limit int) (n int, ok bool) {
 	for i := range len(v) {
 		c := v[i]
@@ -149,10 +148,10 @@ func Decimal[T text](v T, limit int) (n int, ok bool) {
 	return n, len(v) > 0
 }
 
-// AllDigits says whether v is ASCII digits, and not empty.
+// AllDigits reports whether v is ASCII digits and not empty.
 func AllDigits[T text](v T) bool { return len(v) > 0 && !hasOther(v, &digitBytes) }
 
-// EqualFold compares v with a lower-case ASCII word, in any case.
+// EqualFold reports whether v is a lower-case ASCII word, in any case.
 func EqualFold[T text](v T, lower string) bool {
 	if len(v) != len(lower) {
 		return false
@@ -169,19 +168,19 @@ func EqualFold[T text](v T, lower string) bool {
 	return true
 }
 
-// Printable is s without control characters, which could end a header, and of
-// n bytes at most.
+// Printable returns s without control characters, which could end a header, and cut
+// to n bytes.
 func Printable(s string, n int) string { return harmless(s, n, -1) }
 
 // MaxPhrase bounds a reason phrase, in bytes.
 const MaxPhrase = 128
 
-// Phrase is a reason phrase of a peer as it may be passed on: on one line and
-// of sensible length.
+// Phrase returns a peer's reason phrase as it may be passed on: on one line, and cut
+// to MaxPhrase.
 func Phrase(s string) string { return harmless(s, MaxPhrase, ' ') }
 
-// harmless is s with another rune for each control character, -1: none, and of
-// n bytes at most.
+// harmless returns s with control in place of each control character, -1: nothing,
+// and cut to n bytes.
 func harmless(s string, n int, control rune) string {
 	s = strings.Map(func(r rune) rune {
 		if IsControl(r) {
@@ -195,5 +194,6 @@ func harmless(s string, n int, control rune) string {
 	return s
 }
 
-// IsControl says that a character may stand in no header: it could end it.
+// IsControl reports whether a character is not allowed in headers, because it could
+// end them.
 func IsControl(r rune) bool { return unicode.IsControl(r) }

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Throttle slows down who guesses passwords. Failures count against whom the
-// nonce was given to, not against the source of the datagram: that can be
-// forged, and a trunk must not be locked out by strangers.
+// Throttle slows down guesses of passwords. Failures count against the holder of the
+// nonce, not against the source of the datagram: a source can be forged, and strangers
+// must not lock out a trunk.
 type Throttle struct {
 	mu      sync.Mutex
 	holders map[holder]failures
@@ -18,48 +18,49 @@ type Throttle struct {
 type failures struct {
 	n     int
 	at    time.Time // of the last one
-	until time.Time // not listened to before
+	until time.Time // blocked before
 }
 
-// A holder may fail so often at once. Each failure more doubles how long it is
-// not listened to.
 const (
-	FailuresFree  = 5
+	// failuresFree is how many failures at once do not block a holder. Each further
+	// one doubles the time for which it is blocked.
+	failuresFree  = 5
 	failuresLeak  = time.Minute
 	throttleMost  = 5 * time.Minute
-	throttleSteps = 9 // the first of them a second: more are over throttleMost
+	throttleSteps = 9 // the first is a second, and more would be over throttleMost
 	maxHolders    = 10_000
 )
 
+// NewThrottle returns a throttle that blocks nothing yet.
 func NewThrottle() *Throttle { return &Throttle{holders: map[holder]failures{}, max: maxHolders} }
 
-// Blocked says whether a holder has failed too often.
-func (t *Throttle) Blocked(h holder, now time.Time) bool {
+// Blocked reports whether the nonce's holder has failed too often.
+func (t *Throttle) Blocked(n ReceivedNonce, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return now.Before(t.holders[h].until)
+	return now.Before(t.holders[n.holder].until)
 }
 
-// Fail notes a wrong response.
-func (t *Throttle) Fail(h holder, now time.Time) {
+// Fail notes a wrong response to the nonce.
+func (t *Throttle) Fail(n ReceivedNonce, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f, known := t.holders[h]
+	f, known := t.holders[n.holder]
 	if !known && len(t.holders) >= t.max {
 		t.makeRoom(now)
 	}
 	if leaked := int(now.Sub(f.at) / failuresLeak); known && leaked > 0 {
 		f.n = max(0, f.n-leaked)
 	}
-	f.n = min(f.n+1, FailuresFree+throttleSteps+1)
+	f.n = min(f.n+1, failuresFree+throttleSteps+1)
 	f.at = now
-	if over := f.n - FailuresFree; over > 0 {
+	if over := f.n - failuresFree; over > 0 {
 		f.until = now.Add(min(throttleMost, time.Second<<(over-1)))
 	}
-	t.holders[h] = f
+	t.holders[n.holder] = f
 }
 
-// makeRoom forgets who has not failed for long; where nobody has not, anybody.
+// makeRoom forgets the holders whose last failure is long ago, else any.
 func (t *Throttle) makeRoom(now time.Time) {
 	for h, f := range t.holders {
 		if now.Sub(f.at) > failuresLeak && !now.Before(f.until) {

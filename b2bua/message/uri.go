@@ -10,10 +10,9 @@ import (
 	"flowbridge/config"
 )
 
-// IsSound says whether a rendered URI is one whose parts are where they seem
-// to be: one @ at the most, with a user before it, no password, nothing that is
-// no URI character. The parser is lenient, and takes the host from before a
-// second @.
+// IsSound reports whether the parts of a rendered URI are where they seem to be: it
+// has at most one @ with a user before it, no password, and only URI characters. The
+// parser is lax and takes the host from before a second @.
 func IsSound(text string, uri *sip.Uri) bool {
 	ats := strings.Count(text, "@")
 	if uri.Scheme != "sip" || uri.HierarhicalSlashes || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) ||
@@ -25,8 +24,8 @@ func IsSound(text string, uri *sip.Uri) bool {
 	})
 }
 
-// UserOf is a party's number as the user part of a SIP URI. What has escapes
-// upon escapes is none that anybody could use.
+// UserOf returns a party's number as the user part of a SIP URI. A number that is too
+// long for its escapes is of no use.
 func UserOf(p config.Party) string {
 	if user := EscapeUser(p.Number); user != "" && len(user) <= MaxURI/2 {
 		return user
@@ -34,11 +33,11 @@ func UserOf(p config.Party) string {
 	return "anonymous"
 }
 
-// userChars are what a user part may hold besides %-escapes and the ; of
-// parameters (RFC 3261 section 25.1: unreserved and user-unreserved).
+// userChars may be in a user part, besides %-escapes and the ; of parameters (RFC 3261
+// section 25.1: unreserved and user-unreserved).
 const userChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,?/"
 
-// EscapeUser percent-encodes what may not stand in a user part.
+// EscapeUser percent-encodes the characters that may not be in a user part.
 func EscapeUser(user string) string {
 	var b strings.Builder
 	for i := range len(user) {
@@ -51,7 +50,7 @@ func EscapeUser(user string) string {
 	return b.String()
 }
 
-// isUser says whether s can stand before the @ of a SIP URI as it is.
+// isUser reports whether s can be the user part of a SIP URI as it is.
 func isUser(s string) bool {
 	for i := range len(s) {
 		if strings.IndexByte(userChars, s[i]) < 0 && s[i] != ';' && !isEscape(s[i:]) {
@@ -61,7 +60,7 @@ func isUser(s string) bool {
 	return true
 }
 
-// isEscape says whether s begins with % and two hexadecimal digits.
+// isEscape reports whether s begins with % and two hexadecimal digits.
 func isEscape(s string) bool {
 	return len(s) >= 3 && s[0] == '%' && isHex(s[1]) && isHex(s[2])
 }
@@ -70,10 +69,45 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
-// isHost says whether s is an IP address or can be a host name.
+// isHost reports whether s is an IP address or can be a host name.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(TrimBrackets(s)); err == nil {
 		return true
 	}
 	return s != "" && len(s) <= 253 && !hasOther(s, &domainBytes)
+}
+
+// IsStream reports whether a transport has connections.
+func IsStream(transport string) bool {
+	return transport == config.TransportTCP || transport == config.TransportTLS
+}
+
+// TransportName returns a transport in the configuration's spelling; empty is udp.
+func TransportName(transport string) string {
+	if IsStream(transport) {
+		return transport
+	}
+	return config.TransportUDP
+}
+
+// DefaultPort returns the port of a SIP URI without one (RFC 3261 section 19.1.2).
+func DefaultPort(transport string) uint16 {
+	if transport == config.TransportTLS {
+		return uint16(sip.DefaultTlsPort)
+	}
+	return uint16(sip.DefaultUdpPort)
+}
+
+// ViaTransport returns a transport in the spelling of Via.
+func ViaTransport(transport string) string {
+	return strings.ToUpper(TransportName(transport))
+}
+
+// TransportOf is what a message came by: config.TransportTCP or TransportTLS;
+// empty: UDP.
+func TransportOf(msg sip.Message) string {
+	if t := strings.ToLower(msg.Transport()); IsStream(t) {
+		return t
+	}
+	return ""
 }

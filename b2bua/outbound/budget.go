@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -22,14 +23,14 @@ type measure struct {
 
 // OverBudget says whether an INVITE is too large to go over UDP as it is (RFC
 // 3261 section 18.1.1).
-func OverBudget(t *config.Target, m measure) bool {
+func OverBudget(t *peers.Dial, m measure) bool {
 	b := t.Budget
 	return t.Transport == config.TransportUDP && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
 }
 
 // CredentialsSize is room for what an INVITE gets in addition when it is
 // challenged: most of that is the target's to choose.
-func CredentialsSize(t *config.Target) int {
+func CredentialsSize(t *peers.Dial) int {
 	if t.Auth == nil {
 		return 0
 	}

@@ -54,7 +54,7 @@ type Field struct {
 }
 
 // RenderURI makes the Request-URI of an attempt.
-func RenderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
+func RenderURI(t *peers.Dial, vars config.Vars) (sip.Uri, error) {
 	var uri sip.Uri
 	text, err := t.URI.Render(vars)
 	if err != nil {
@@ -70,7 +70,7 @@ func RenderURI(t *config.Target, vars config.Vars) (sip.Uri, error) {
 // P-Asserted-Identity, one hop less in Max-Forwards, the configured headers
 // byte for byte, in file order, and those that are passed on. A header that is
 // configured stands for a passed one of the same name, and either for ours.
-func Build(t *config.Target, uri sip.Uri, vars config.Vars, in Inbound, local leg.Local, peer leg.PeerOptions, offer []byte) (Draft, error) {
+func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.Local, peer leg.PeerOptions, offer []byte) (Draft, error) {
 	configured, err := RenderHeaders(t, vars)
 	if err != nil {
 		return Draft{}, err
@@ -84,7 +84,7 @@ func Build(t *config.Target, uri sip.Uri, vars config.Vars, in Inbound, local le
 			out.configured = append(out.configured, f)
 		}
 	}
-	out.pass(peers.WantedHeaders(t.PassHeaders, in.Source.Headers(), t.Headers), in)
+	out.pass(WantedHeaders(t.PassHeaders, in.Source.Headers(), t.Headers), in)
 	from := CallingParty(vars)
 	caller := "<" + local.URI(message.UserOf(from)) + ">"
 	known := !in.Privacy.number && !message.NamesNobody(from)
@@ -149,7 +149,7 @@ func (o *Draft) Request() *sip.Request {
 }
 
 // RenderHeaders gives the configured headers that have a value for this call.
-func RenderHeaders(t *config.Target, vars config.Vars) (fields []Field, err error) {
+func RenderHeaders(t *peers.Dial, vars config.Vars) (fields []Field, err error) {
 	for _, h := range t.Headers {
 		value, err := h.Value.Render(vars)
 		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {

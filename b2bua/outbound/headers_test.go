@@ -15,6 +15,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -59,7 +60,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // sent is an INVITE to the target as it stands on the wire, but for what is
 // different each time, and what was left out of it.
 func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Draft, err error) {
-	trunk, target := &cfg.Trunks[0], &cfg.Targets[0]
+	all := peers.NewAdmission(cfg, nil).Peers.Load()
+	trunk, target := all.Trunks[0].Config, all.Targets[cfg.Targets[0].Name].Config
 	vars := config.Vars{
 		To: message.PartyOf("", &req.Recipient, trunk.Country), From: CallerOf(req, trunk), CallID: "ours", Trunk: trunk.Name, Attempt: 1,
 		Diversion: Diversion(req, trunk.Country), HeaderFunc: HeaderOf(req),
@@ -84,7 +86,7 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Dra
 	return random.Replace(invite.String()), out, nil
 }
 
-func fitted(out *Draft, leg *leg.Leg, target *config.Target) error {
+func fitted(out *Draft, leg *leg.Leg, target *peers.Dial) error {
 	size := func() int { return leg.InviteSize(out.Request()) }
 	if !OverBudget(target, out.Measure(size())) {
 		return nil
@@ -268,7 +270,7 @@ func TestOverBudget(t *testing.T) {
 		{config.TransportTCP, measure{9999, 9999, 99}, false},
 		{config.TransportTLS, measure{9999, 9999, 99}, false},
 	} {
-		if got := OverBudget(&config.Target{Transport: tt.transport, Budget: b}, tt.m); got != tt.want {
+		if got := OverBudget(&peers.Dial{Transport: tt.transport, Budget: b}, tt.m); got != tt.want {
 			t.Errorf("%s %+v: %v", tt.transport, tt.m, got)
 		}
 	}

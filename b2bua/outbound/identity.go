@@ -7,13 +7,14 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
 // CallerOf is the calling party: of a trunk that is trusted
 // P-Asserted-Identity (RFC 3325 section 9.1), or Remote-Party-ID where there
 // is none of it (draft-ietf-sip-privacy-04), else From.
-func CallerOf(invite *sip.Request, t *config.Trunk) config.Party {
+func CallerOf(invite *sip.Request, t *peers.Caller) config.Party {
 	if t.Trusted {
 		for _, name := range []string{"p-asserted-identity", "remote-party-id"} {
 			if p, ok := identified(message.Values(invite, name), t.Country); ok {
@@ -67,7 +68,7 @@ type Privacy struct {
 // that is anonymous by itself. The other services, header and session, are
 // what a B2BUA that carries the media does in any case; so critical asks for
 // nothing that is not done.
-func PrivacyOf(invite *sip.Request, t *config.Trunk) Privacy {
+func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	var p Privacy
 	none := false
 	for _, h := range invite.GetHeaders("privacy") {

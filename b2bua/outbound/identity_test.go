@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/config"
+	"flowbridge/b2bua/peers"
 	"flowbridge/internal/siptest"
 )
 
@@ -35,7 +35,7 @@ func TestIdentity(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for trusted, want := range map[bool]string{true: tt.trusted, false: tt.untrusted} {
-				p := CallerOf(siptest.InviteFrom(t, tt.from, tt.headers...), &config.Trunk{Trusted: trusted})
+				p := CallerOf(siptest.InviteFrom(t, tt.from, tt.headers...), &peers.Caller{Trusted: trusted})
 				if got := p.Number + " " + p.Name; got != want {
 					t.Errorf("trusted %v: %q; want %q", trusted, got, want)
 				}
@@ -74,13 +74,13 @@ func TestPrivacy(t *testing.T) {
 		{"another party", known, []string{"Remote-Party-ID: <sip:1@c>;party=called;privacy=full"}, Privacy{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := PrivacyOf(siptest.InviteFrom(t, tt.from, tt.headers...), &config.Trunk{Trusted: true}); got != tt.want {
+			if got := PrivacyOf(siptest.InviteFrom(t, tt.from, tt.headers...), &peers.Caller{Trusted: true}); got != tt.want {
 				t.Errorf("%+v; want %+v", got, tt.want)
 			}
 		})
 	}
 	rpid := siptest.InviteFrom(t, known, "Remote-Party-ID: <sip:1@c>;privacy=full")
-	if got := PrivacyOf(rpid, &config.Trunk{}); got != (Privacy{}) {
+	if got := PrivacyOf(rpid, &peers.Caller{}); got != (Privacy{}) {
 		t.Errorf("of an untrusted trunk: %+v", got)
 	}
 }

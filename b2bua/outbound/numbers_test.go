@@ -3,6 +3,7 @@ package outbound
 import (
 	"testing"
 
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
@@ -83,7 +84,7 @@ func TestCallerOf(t *testing.T) {
 		{"no user", `<sip:192.0.2.10>;tag=x`, nil, true, config.Party{Host: "192.0.2.10", URI: "sip:192.0.2.10"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			trunk := &config.Trunk{Trusted: tt.trusted, Country: "1"}
+			trunk := &peers.Caller{Trusted: tt.trusted, Country: "1"}
 			if got := CallerOf(siptest.InviteFrom(t, tt.from, tt.headers...), trunk); got != tt.want {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
@@ -116,11 +117,11 @@ func TestAnonymous(t *testing.T) {
 		"id": true, "ID": true, "user": true, "full": true, "header;id": true, "id; critical": true, "session , id": true,
 		"none": false, "header": false, "critical": false, "idx": false, "": false, "session;history": false,
 	} {
-		if got := PrivacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value), &config.Trunk{}).number; got != want {
+		if got := PrivacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value), &peers.Caller{}).number; got != want {
 			t.Errorf("Privacy %q: %v; want %v", value, got, want)
 		}
 	}
-	if PrivacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x"), &config.Trunk{}) != (Privacy{}) {
+	if PrivacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x"), &peers.Caller{}) != (Privacy{}) {
 		t.Error("without Privacy the caller is anonymous")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 )
 
 // Bounds of what passes from a target's message to the carrier: header lines,
@@ -40,7 +39,7 @@ func (o *Draft) drop(name string) { o.Dropped = append(o.Dropped, name) }
 // Passed gives the headers of a target's message that the carrier is to get,
 // and the names of those that were left out because they can't.
 func Passed(headers []sip.Header, names []string) (out []sip.Header, dropped []string) {
-	for _, name := range peers.WantedHeaders(names, headers, nil) {
+	for _, name := range WantedHeaders(names, headers, nil) {
 		found, sound := headerValues(headers, name)
 		for _, v := range found {
 			sound = sound && len(v) <= message.MaxPassedValue

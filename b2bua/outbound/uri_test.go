@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -35,7 +36,7 @@ func TestRenderURI(t *testing.T) {
 		"a@evil.example>;tag=1\r\nX: y": "",
 	} {
 		vars := config.Vars{To: config.Party{Number: message.NormaliseNumber(user, ""), User: user}}
-		uri, err := RenderURI(&config.Target{URI: template}, vars)
+		uri, err := RenderURI(&peers.Dial{URI: template}, vars)
 		got := ""
 		if err == nil {
 			got = uri.String()
@@ -57,7 +58,7 @@ func FuzzRenderURI(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, user string) {
 		number := message.NormaliseNumber(user, "1")
-		uri, err := RenderURI(&config.Target{URI: template}, config.Vars{To: config.Party{Number: number}})
+		uri, err := RenderURI(&peers.Dial{URI: template}, config.Vars{To: config.Party{Number: number}})
 		if err == nil && (uri.Host != "target.example" || uri.Port != 5060 || strings.ContainsFunc(uri.String(), unicode.IsControl)) {
 			t.Errorf("%q gives %q", number, uri.String())
 		}

@@ -47,17 +47,18 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	old := a.Peers.Load()
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
-		own := newTrunk(t, tallied(a.Trunks, t.Name, t.MaxCPS))
+		own := newTrunk(callerOfTrunk(t), nil, tallied(a.Trunks, t.Name, t.MaxCPS))
 		p.Trunks = append(p.Trunks, own)
-		if t.URI != nil {
-			p.Callees[t.Name] = newCallee(own)
+		if t.URI != nil { // its channels are the same, whoever calls: one tally
+			p.Callees[t.Name] = &Target{Config: dialOfTrunk(t), Callee: own.Config, Tally: own.Tally}
 		}
 	}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		p.Targets[t.Name] = &Target{Config: t, Preparer: preparers[t.Name], Tally: tallied(a.Targets, t.Name, t.MaxCPS)}
+		own := &Target{Config: DialOf(t), Preparer: preparers[t.Name], Tally: tallied(a.Targets, t.Name, t.MaxCPS)}
+		p.Targets[t.Name] = own
 		if t.MayCall() {
-			p.Trunks = append(p.Trunks, newCaller(t, tallied(a.Callers, t.Name, 0)))
+			p.Trunks = append(p.Trunks, newTrunk(callerOfTrunk(t.Caller()), &own.Config.Policy, tallied(a.Callers, t.Name, 0)))
 		}
 	}
 	a.Peers.Store(p)

@@ -93,19 +93,19 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	if !found {
 		return nil, ProofNone
 	}
-	d, ours := a.mint.ReadNonce(c.nonce)
+	nonce, ours := a.mint.ReadNonce(c.nonce)
 	if !ours {
 		return nil, ProofWrong // says nothing of the password
 	}
-	if a.throttle.Blocked(d.Holder, now) {
+	if a.throttle.Blocked(nonce, now) {
 		return nil, ProofBlocked
 	}
 	t := a.match(c, req, trunks)
 	switch nc, ok := c.count(); {
 	case t == nil || !ok:
-		a.throttle.Fail(d.Holder, now)
+		a.throttle.Fail(nonce, now)
 		return nil, ProofWrong
-	case !a.replays.Fresh(d, now) || !a.replays.Use(d, nc, now):
+	case !a.replays.Fresh(nonce, now) || !a.replays.Use(nonce, nc, now):
 		return nil, ProofStale
 	default:
 		return t, ProofRight

@@ -2,15 +2,19 @@ package peers
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 
+	"flowbridge/audio"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
+	"flowbridge/store"
 )
 
 // Snapshot are the trunks, targets and routes of one configuration. They don't
@@ -25,34 +29,35 @@ type Snapshot struct {
 	Tones   tones
 }
 
-// Trunk is a configured trunk with what it has open now; or a target that may
-// call, as a trunk.
+// Trunk is a trunk with its open calls, or a target that may call.
 type Trunk struct {
-	Config *config.Trunk
-	Caller *config.Target // that it is; nil: a real trunk
+	Config *Caller
+	Caller *Policy // of the target that it is; nil: a real trunk
 	*Tally
 	Secret *secret // nil: it need not show credentials
 }
 
-// Target is a configured target with what it has open now; or a trunk that can
-// be called, as a target.
+// Target is a target with its open calls, or a trunk that can be called.
 type Target struct {
-	Config   *config.Target
-	Callee   *config.Trunk // that it is; nil: a real target
+	Config   *Dial
+	Callee   *Caller // of the trunk that it is; nil: a real target
 	Preparer Preparer
 	*Tally
 }
 
-func newTrunk(cfg *config.Trunk, t *Tally) *Trunk {
-	return &Trunk{Config: cfg, Tally: t, Secret: newSecret(cfg.Auth)}
+func newTrunk(c *Caller, platform *Policy, n *Tally) *Trunk {
+	return &Trunk{Config: c, Caller: platform, Tally: n, Secret: newSecret(c.Auth)}
 }
 
-// Options are what the leg of a call from the trunk is made with.
-func (t *Trunk) Options(p *Snapshot) leg.PeerOptions {
-	return leg.PeerOptions{Rel100: t.Config.Rel100, SessionExpires: t.Config.SessionExpires, MinSE: t.Config.MinSE, Allow: p.Allow, Parts: p.Parts, NAT: t.Config.NAT}
+// options returns the options of a leg to the peer.
+func (p *Peer) options(allow string, parts []string) leg.PeerOptions {
+	return leg.PeerOptions{Rel100: p.Rel100, SessionExpires: p.SessionExpires, MinSE: p.MinSE, Allow: allow, Parts: parts, NAT: p.NAT}
 }
 
-// Options are what the leg of a call to the target is made with.
+// Options returns the options of a call's leg to the trunk.
+func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Config.options(p.Allow, p.Parts) }
+
+// Options returns the options of a call's leg to the target.
 func (t *Target) Options() leg.PeerOptions {
 	allow := leg.Methods + ", REFER"
 	if t.Config.Transfer == config.TransferRefuse {
@@ -61,7 +66,7 @@ func (t *Target) Options() leg.PeerOptions {
 	for _, m := range t.Config.PassMethods {
 		allow += ", " + m
 	}
-	return leg.PeerOptions{Rel100: t.Config.Rel100, SessionExpires: t.Config.SessionExpires, MinSE: t.Config.MinSE, Allow: allow, NAT: t.NAT()}
+	return t.Config.options(allow, nil)
 }
 
 // allowedToTrunks are the methods that some target passes on, besides those that
@@ -90,6 +95,69 @@ func passedParts(targets []config.Target) (all []string) {
 				all = append(all, t)
 			}
 		}
+	}
+	return all
+}
+
+// TrunkName and targetName are the names of who places a call; one of the two
+// is empty.
+func (t *Trunk) TrunkName() string {
+	if t.Caller != nil {
+		return ""
+	}
+	return t.Config.Name
+}
+
+func (t *Trunk) TargetName() string {
+	if t.Caller != nil {
+		return t.Config.Name
+	}
+	return ""
+}
+
+func (t *Trunk) Direction() string {
+	if t.Caller != nil {
+		return store.DirectionOutbound
+	}
+	return store.DirectionInbound
+}
+
+// Logged adds who places a call to what is logged of it.
+func (t *Trunk) Logged(c zerolog.Context) zerolog.Context {
+	if t.Caller != nil {
+		return c.Str("from_target", t.Config.Name)
+	}
+	return c.Str("trunk", t.Config.Name)
+}
+
+// KindAndName says in words who places calls.
+func (t *Trunk) KindAndName() string {
+	if t.Caller != nil {
+		return "target " + t.Config.Name
+	}
+	return "trunk " + t.Config.Name
+}
+
+// Callers are those who may call: real trunks, and targets.
+func (p *Snapshot) Callers() (real, targets []*Trunk) {
+	for _, t := range p.Trunks {
+		if t.Caller == nil {
+			real = append(real, t)
+		} else {
+			targets = append(targets, t)
+		}
+	}
+	return real, targets
+}
+
+// Destinations are the targets, or trunks, that a route leads to.
+func (p *Snapshot) Destinations(r *config.Route) []*Target {
+	all := make([]*Target, 0, len(r.Targets)+len(r.Trunks))
+	for _, name := range r.Targets {
+		all = append(all, p.Targets[name])
+	}
+	for _, name := range r.Trunks {
+		all = append(all, p.Callees[name])
 	}
 	return all
 }
@@ -243,3 +311,27 @@ func (p *Snapshot) Standing(from Sender) Standing {
 	s.Asked = s.Asked && (s.Known || s.Open)
 	return s
 }
+
+// tones are the tones and sounds of a configuration, by name.
+type tones map[string]*audio.Sound
+
+// tonesOf are those that routes name, and the sounds.
+func tonesOf(cfg *config.Config) tones {
+	all := tones{}
+	maps.Copy(all, cfg.Sounds)
+	all[ToneBeep], _ = audio.Tone(ToneBeep)
+	for i := range cfg.Routes {
+		for _, name := range []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold} {
+			if all[name] != nil {
+				continue
+			}
+			if tone, ok := audio.Tone(name); ok {
+				all[name] = tone
+			}
+		}
+	}
+	return all
+}
+
+// ToneBeep is the tone that says that a call is recorded.
+const ToneBeep = "beep"

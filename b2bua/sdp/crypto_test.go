@@ -62,12 +62,12 @@ func TestParseCrypto(t *testing.T) {
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + " FEC_ORDER=FEC_SRTP", ""},
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80 + " FUTURE", ""},
 	} {
-		line, err := ParseCrypto(c.value)
+		line, err := parseCrypto(c.value)
 		switch {
 		case c.want == "" && !errors.Is(err, errCrypto):
 			t.Errorf("%q: %v; want it refused", c.value, err)
-		case c.want != "" && (err != nil || line.Attribute() != c.want):
-			t.Errorf("%q: %v, %q; want %q", c.value, err, line.Attribute(), c.want)
+		case c.want != "" && (err != nil || line.attribute() != c.want):
+			t.Errorf("%q: %v, %q; want %q", c.value, err, line.attribute(), c.want)
 		}
 	}
 }
@@ -139,10 +139,10 @@ func TestWhichStreamIsTaken(t *testing.T) {
 			continue
 		}
 		tag := ""
-		if d.Securing != nil {
-			tag = d.Securing.tag
+		if d.securing != nil {
+			tag = d.securing.tag
 		}
-		if port := d.Media().MediaName.Port.Value; port != c.port || tag != c.tag {
+		if port := d.media().MediaName.Port.Value; port != c.port || tag != c.tag {
 			t.Errorf("%s: port %d with crypto %q; want %d with %q", c.name, port, tag, c.port, c.tag)
 		}
 	}
@@ -151,12 +151,12 @@ func TestWhichStreamIsTaken(t *testing.T) {
 // The answer has to take one of the lines that were offered, as it was offered.
 func TestAnswerHasToBeSecured(t *testing.T) {
 	l := NewLegCrypto(config.PeerMedia{SRTP: config.SRTPRequired}, true)
-	if s := l.Offering(); s.proto != ProtoSAVP || len(s.lines) != 3 {
+	if s := l.Offering(); s.proto != protoSAVP || len(s.lines) != 3 {
 		t.Fatalf("offered: %+v", s)
 	}
 	gcm := "1 AEAD_AES_256_GCM inline:" + siptest.SRTPKey(media.SuiteAEADAES256GCM, 1)
 	cm := "3 AES_CM_128_HMAC_SHA1_80 inline:" + siptest.SRTPKey(media.SuiteAESCM128SHA80, 1)
-	echo := l.last[2].Attribute()
+	echo := l.last[2].attribute()
 	for name, c := range map[string]struct {
 		stream []string
 		suite  media.Suite
@@ -182,8 +182,8 @@ func TestAnswerHasToBeSecured(t *testing.T) {
 			continue
 		}
 		l.Answered(d)
-		if d.Securing.peer.Suite != c.suite || d.Securing.own == nil || d.Securing.own.Suite != c.suite || d.Securing.own.Same(d.Securing.peer) {
-			t.Errorf("%s: %v and %v; want %v", name, d.Securing.peer, d.Securing.own, c.suite)
+		if d.securing.peer.Suite != c.suite || d.securing.own == nil || d.securing.own.Suite != c.suite || d.securing.own.Same(d.securing.peer) {
+			t.Errorf("%s: %v and %v; want %v", name, d.securing.peer, d.securing.own, c.suite)
 		}
 	}
 }
@@ -201,11 +201,11 @@ func TestOurKeyStays(t *testing.T) {
 	answer := func(d *Description, elsewhere bool) media.Keys {
 		t.Helper()
 		s := l.Answering(d, elsewhere)
-		if s.proto != ProtoSAVP || len(s.lines) != 1 || s.lines[0].Tag != "4" {
+		if s.proto != protoSAVP || len(s.lines) != 1 || s.lines[0].tag != "4" {
 			t.Fatalf("answered: %+v", s)
 		}
 		l.Force(d)
-		return s.lines[0].Keys
+		return s.lines[0].keys
 	}
 	cm, gcm := media.SuiteAESCM128SHA80, media.SuiteAEADAES128GCM
 	first := answer(offer(cm, 1, ""), false)
@@ -215,12 +215,12 @@ func TestOurKeyStays(t *testing.T) {
 	}{
 		"the same": {offer(cm, 1, ""), false}, "from elsewhere": {offer(cm, 1, ""), true}, "a new key": {offer(cm, 2, ""), false},
 	} {
-		l.Force(&Description{sdp: c.offer.sdp, Securing: &securing{tag: "4", peer: offer(cm, 1, "").Securing.peer, own: &first}})
+		l.Force(&Description{sdp: c.offer.sdp, securing: &securing{tag: "4", peer: offer(cm, 1, "").securing.peer, own: &first}})
 		if k := answer(c.offer, c.elsewhere); !k.Same(&first) {
 			t.Errorf("%s: our key is another", name)
 		}
 	}
-	if s := l.Offering(); len(s.lines) != 1 || !s.lines[0].Keys.Same(&first) || s.lines[0].Tag != "4" {
+	if s := l.Offering(); len(s.lines) != 1 || !s.lines[0].keys.Same(&first) || s.lines[0].tag != "4" {
 		t.Errorf("offered again: %+v", s)
 	}
 	second := answer(offer(cm, 3, ""), true)
@@ -238,22 +238,6 @@ func TestOurKeyStays(t *testing.T) {
 	}
 }
 
-func TestMaskKeys(t *testing.T) {
-	k := siptest.SRTPKey(media.SuiteAEADAES256GCM, 200)
-	for in, want := range map[string]string{
-		"":         "",
-		"no key":   "no key",
-		"inline:":  "inline:***",
-		"x inline": "x inline",
-		"a:b:Inline:" + k + " c:INLINE:" + k + "|1 nline:x inlıne:x":                                                     "a:b:Inline:*** c:INLINE:***|1 nline:x inlıne:x",
-		"a=crypto:1 AEAD_AES_256_GCM inline:" + k + "|2^20|1:4\r\na=crypto:2 X inline:" + k + ";inline:" + k + "\r\na=x": "a=crypto:1 AEAD_AES_256_GCM inline:***|2^20|1:4\r\na=crypto:2 X inline:***;inline:***\r\na=x",
-	} {
-		if got := string(message.MaskKeys([]byte(in))); got != want {
-			t.Errorf("%q becomes %q; want %q", in, got, want)
-		}
-	}
-}
-
 func FuzzCrypto(f *testing.F) {
 	f.Add("1 AES_CM_128_HMAC_SHA1_80 inline:" + siptest.SRTPKey(media.SuiteAESCM128SHA80, 7) + "|2^20|1:4 WSH=64")
 	f.Add("2 AEAD_AES_256_GCM inline:" + siptest.SRTPKey(media.SuiteAEADAES256GCM, 7))
@@ -261,21 +245,21 @@ func FuzzCrypto(f *testing.F) {
 	f.Add("1 AES_CM_128_HMAC_SHA1_80 Inline:" + siptest.SRTPKey(media.SuiteAESCM128SHA80, 7) + "|2^2")
 	f.Add("1 AES_CM_128_HMAC_SHA1_32 inline:x;inline:y|2^48|0:128 UNENCRYPTED_SRTCP")
 	f.Fuzz(func(t *testing.T, value string) {
-		line, err := ParseCrypto(value)
+		line, err := parseCrypto(value)
 		if err == nil {
-			again, err := ParseCrypto(line.Attribute())
-			if err != nil || again.Tag != line.Tag || !again.Keys.Same(&line.Keys) {
-				t.Fatalf("%q is written as %q, which is read as %+v, %v", value, line.Attribute(), again, err)
+			again, err := parseCrypto(line.attribute())
+			if err != nil || again.tag != line.tag || !again.keys.Same(&line.keys) {
+				t.Fatalf("%q is written as %q, which is read as %+v, %v", value, line.attribute(), again, err)
 			}
 			masked := string(message.MaskKeys([]byte("a=crypto:" + value)))
-			if k := base64.RawStdEncoding.EncodeToString(line.Keys.Key); strings.Contains(masked, k) {
+			if k := base64.RawStdEncoding.EncodeToString(line.keys.Key); strings.Contains(masked, k) {
 				t.Fatalf("%q shows the key", masked)
 			}
 		}
 		body := "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 0\r\na=crypto:" + value + "\r\n"
 		d, err := Read([]byte(body), Accept{mode: config.SRTPRequired, suites: suitesOf(config.SRTPSuites())})
-		if err == nil && (d.Securing == nil || len(d.Securing.peer.Key) != d.Securing.peer.Suite.KeyLen()) {
-			t.Fatalf("%q gives %+v", value, d.Securing)
+		if err == nil && (d.securing == nil || len(d.securing.peer.Key) != d.securing.peer.Suite.KeyLen()) {
+			t.Fatalf("%q gives %+v", value, d.securing)
 		}
 	})
 }

@@ -6,19 +6,20 @@ import (
 	"github.com/pion/sdp/v3"
 )
 
-// Direction is in which way a stream flows, as the side says that describes it
+// Direction is the way in which a stream flows, as seen by the side that describes it
 // (RFC 3264 section 5.1, RFC 8866 section 6.7).
 type Direction string
 
+// The directions.
 const (
-	AsIs     Direction = "" // what the description says
+	AsIs     Direction = "" // that of the description
 	SendRecv Direction = "sendrecv"
 	SendOnly Direction = "sendonly"
 	RecvOnly Direction = "recvonly"
 	Inactive Direction = "inactive"
 )
 
-// isDirection says whether an attribute is one of the directions.
+// isDirection reports whether an attribute is a direction.
 func isDirection(a sdp.Attribute) bool {
 	switch Direction(strings.ToLower(a.Key)) {
 	case SendRecv, SendOnly, RecvOnly, Inactive:
@@ -28,10 +29,9 @@ func isDirection(a sdp.Attribute) bool {
 	return false
 }
 
-// Direction is that of the audio stream: what it says itself, else what the
-// session says.
+// Direction returns the direction of the audio stream: its own, else the session's.
 func (d *Description) Direction() Direction {
-	for _, attributes := range [][]sdp.Attribute{d.Media().Attributes, d.sdp.Attributes} {
+	for _, attributes := range [][]sdp.Attribute{d.media().Attributes, d.sdp.Attributes} {
 		for _, a := range attributes {
 			if isDirection(a) {
 				return Direction(strings.ToLower(a.Key))
@@ -41,28 +41,28 @@ func (d *Description) Direction() Direction {
 	return SendRecv
 }
 
-// Held says that the peer wants no media: by its direction, or in the old way,
+// Held reports whether the peer wants no media: by its direction, or in the old way
 // by an address of zeros (RFC 3264 section 8.4).
 func (d *Description) Held() bool {
 	way := d.Direction()
 	return way == SendOnly || way == Inactive || d.nowhere()
 }
 
-// Mute says that the peer will send no media.
+// Mute reports whether the peer will send no media.
 func (d *Description) Mute() bool {
 	way := d.Direction()
 	return way == RecvOnly || way == Inactive
 }
 
-// nowhere says that the connection address is 0.0.0.0, or IPv6's domain
+// nowhere reports whether the connection address is 0.0.0.0, or IPv6's domain
 // "invalid" (RFC 6157 section 4.2).
 func (d *Description) nowhere() bool {
 	c := d.Connection()
 	return c == "0.0.0.0" || c == "::" || strings.HasSuffix(c, ".invalid")
 }
 
-// Mirrored is the direction of our answer to an offer, where the other side
-// takes and sends all that it can (RFC 3264 section 6.1).
+// Mirrored returns the direction of the answer to an offer if the other side takes and
+// sends media (RFC 3264 section 6.1).
 func (d *Description) Mirrored() Direction {
 	switch d.Direction() {
 	case SendOnly:
@@ -77,8 +77,8 @@ func (d *Description) Mirrored() Direction {
 	return SendRecv
 }
 
-// PassedOn is the direction of the offer that the other side gets for this one,
-// whose old way of holding does not pass through us.
+// PassedOn returns the direction in which the other side is offered this offer. The
+// old way of holding is turned into the new one.
 func (d *Description) PassedOn() Direction {
 	if d.nowhere() && d.Direction() == SendRecv {
 		return SendOnly
@@ -86,8 +86,7 @@ func (d *Description) PassedOn() Direction {
 	return d.Direction()
 }
 
-// attributes are those of a description with this direction; sendrecv need not
-// be said.
+// attributes returns the attributes that say this direction. Sendrecv needs none.
 func (w Direction) attributes() []sdp.Attribute {
 	if w == SendRecv || w == AsIs {
 		return nil

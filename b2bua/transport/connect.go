@@ -15,10 +15,10 @@ import (
 )
 
 // Connect gives a connection to a target: one that is open, or a new one.
-func (s *Stack) Connect(ctx context.Context, t *config.Target, transport string, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
+func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport string, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	peer := streamPeer{}
 	if transport == config.TransportTLS {
-		peer = streamPeer{serverName: t.TLS.ServerName, tls: t.TLS}
+		peer = streamPeer{serverName: tls.ServerName, tls: tls}
 		if peer.serverName == "" {
 			peer.serverName = message.TrimBrackets(uri.Host)
 		}
@@ -28,7 +28,7 @@ func (s *Stack) Connect(ctx context.Context, t *config.Target, transport string,
 
 // ConnectTCP gives a TCP connection to a target over UDP. One that can't be
 // opened is not tried again for a while: each call would wait for it.
-func (s *Stack) ConnectTCP(ctx context.Context, t *config.Target, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
+func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	now := time.Now()
 	s.mu.Lock()
 	refused := s.noTCP[dest]
@@ -36,7 +36,7 @@ func (s *Stack) ConnectTCP(ctx context.Context, t *config.Target, uri sip.Uri, d
 	if now.Before(refused) {
 		return nil, fmt.Errorf("no TCP to %v: %w", dest, errTriedBefore)
 	}
-	c, err := s.Connect(ctx, t, config.TransportTCP, uri, dest)
+	c, err := s.Connect(ctx, config.TargetTLS{}, config.TransportTCP, uri, dest)
 	if err != nil && ctx.Err() == nil {
 		s.mu.Lock()
 		remember(s.noTCP, dest, now.Add(noTCPFor))

@@ -57,7 +57,7 @@ func judged(t testing.TB) (*screen, map[string]judgedCase) {
 	roaming := netip.MustParseAddrPort("203.0.113.77:6060")
 	invite, bye := newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101")), newCall("BYE", "")
 	// The answer of a stranger with a branch that looks like ours.
-	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", message.MintedLen) + "\n\n")
+	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", len(message.Minted{})) + "\n\n")
 	if why := h.Enter(h.Peers().Trunks[2]); why != peers.CapacityFree {
 		t.Fatal("the trunk is full before its first call")
 	}

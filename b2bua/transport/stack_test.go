@@ -156,7 +156,7 @@ func (p *place) gets(at *memnet.Conn) string {
 
 // connect gives a connection to the agent.
 func (p *place) connect(to netip.AddrPort) (*Stream, error) {
-	return p.stack.Connect(context.Background(), &p.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), to)
+	return p.stack.Connect(context.Background(), p.cfg.Targets[0].TLS, config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), to)
 }
 
 // asks sends a request of ours, padded, on a wire of its own.
@@ -218,7 +218,7 @@ func TestUnplugged(t *testing.T) {
 	if _, err := s.Resolve(t.Context(), "agent.test"); err == nil {
 		t.Error("a name was looked up")
 	}
-	if _, err := s.Connect(t.Context(), &h.cfg.Targets[0], config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), siptest.Agent); err == nil {
+	if _, err := s.Connect(t.Context(), h.cfg.Targets[0].TLS, config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), siptest.Agent); err == nil {
 		t.Error("a connection was opened")
 	}
 	s.Serve() // ends by itself: there is nothing to read

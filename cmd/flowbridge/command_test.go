@@ -32,7 +32,7 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("trunk: []\nlog: {level: loud}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	good := filepath.Join(root, "docs/examples/simulator.yaml")
+	good := filepath.Join("../..", "docs/examples/simulator.yaml")
 	t.Setenv("SYNTHFLOW_TOKEN", "secret")
 	for _, tt := range []struct {
 		name string

@@ -1,7 +1,9 @@
 package message
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ func TestNonce(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	n := m.Challenge(a, now)
 	d, ok := m.ReadNonce(string(n[:]))
-	if !ok || !d.made.Equal(now) || d.Holder != m.holderOf(a) || d.Holder == m.holderOf(b) {
+	if !ok || !d.made.Equal(now) || d.holder != m.holderOf(a) || d.holder == m.holderOf(b) {
 		t.Errorf("%s says %+v, %v", n, d, ok)
 	}
 	if other := m.Challenge(a, now); other == n {
@@ -48,7 +50,7 @@ func TestNonce(t *testing.T) {
 
 func TestReplays(t *testing.T) {
 	m, now := NewMinter([32]byte{1}), time.Now()
-	made := func(at time.Time) nonceData {
+	made := func(at time.Time) ReceivedNonce {
 		n := m.Challenge(siptest.Carrier.Addr(), at)
 		d, _ := m.ReadNonce(string(n[:]))
 		return d
@@ -89,7 +91,7 @@ func TestReplays(t *testing.T) {
 	if later := made(now.Add(time.Second)); r.Fresh(later, now) {
 		t.Error("a nonce from the future is taken")
 	}
-	if !r.Fresh(d, now.Add(NonceTTL-time.Second)) || r.Fresh(d, now.Add(NonceTTL+time.Second)) {
+	if !r.Fresh(d, now.Add(nonceTTL-time.Second)) || r.Fresh(d, now.Add(nonceTTL+time.Second)) {
 		t.Error("a nonce is not good for just its time")
 	}
 }
@@ -100,7 +102,7 @@ func TestReplaysAreBounded(t *testing.T) {
 	m, start := NewMinter([32]byte{1}), time.Now()
 	r := NewReplays(start)
 	r.max = 10
-	used := map[nonceData]bool{}
+	used := map[ReceivedNonce]bool{}
 	for i := range 1000 {
 		now := start.Add(time.Duration(i) * time.Second)
 		n := m.Challenge(siptest.Carrier.Addr(), now)
@@ -122,8 +124,8 @@ func TestReplaysAreBounded(t *testing.T) {
 
 func TestThrottle(t *testing.T) {
 	now := time.Now()
-	th, h := NewThrottle(), holder{1}
-	for i := range FailuresFree {
+	th, h := NewThrottle(), ReceivedNonce{holder: holder{1}}
+	for i := range failuresFree {
 		if th.Fail(h, now); th.Blocked(h, now) {
 			t.Fatalf("blocked after %d failures", i+1)
 		}
@@ -132,10 +134,10 @@ func TestThrottle(t *testing.T) {
 		th.Fail(h, now)
 		until := now.Add(want * time.Second)
 		if !th.Blocked(h, until.Add(-time.Millisecond)) || th.Blocked(h, until) {
-			t.Errorf("failure %d does not block for %v s", FailuresFree+i+1, int(want))
+			t.Errorf("failure %d does not block for %v s", failuresFree+i+1, int(want))
 		}
 	}
-	if th.Blocked(holder{2}, now) {
+	if th.Blocked(ReceivedNonce{holder: holder{2}}, now) {
 		t.Error("another one is blocked too")
 	}
 	now = now.Add(time.Hour)
@@ -148,13 +150,20 @@ func TestThrottleIsBounded(t *testing.T) {
 	th, now := NewThrottle(), time.Now()
 	th.max = 100
 	for i := range 10_000 {
-		th.Fail(holder{byte(i), byte(i >> 8)}, now)
+		th.Fail(ReceivedNonce{holder: holder{byte(i), byte(i >> 8)}}, now)
 		if len(th.holders) > th.max {
 			t.Fatalf("%d are remembered", len(th.holders))
 		}
 	}
-	th.Fail(holder{9, 9, 9}, now.Add(time.Hour))
+	th.Fail(ReceivedNonce{holder: holder{9, 9, 9}}, now.Add(time.Hour))
 	if n := len(th.holders); n != 1 {
 		t.Errorf("%d are remembered after an hour", n)
+	}
+}
+
+// docs/configuration.md promises these algorithms toward targets.
+func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
+	if got := slices.Sorted(maps.Keys(hashes)); !slices.Equal(got, []string{"", "MD5", "SHA-256", "SHA-512-256"}) {
+		t.Errorf("algorithms %q", got)
 	}
 }

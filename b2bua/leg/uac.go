@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -11,21 +10,35 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAC makes a leg that calls: the agent's side. localParty and
-// remoteParty are From and To without tag.
+// NewUAC makes a leg that sends the INVITE. localParty and remoteParty are From and To
+// without tag.
 func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
-		Side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
+		side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
 		state: legIdle,
 		dialog: Dialog{
 			CallID:      callID,
 			LocalTag:    o.Minter.Tag(),
-			LocalParty:  localParty,
+			localParty:  localParty,
 			RemoteParty: remoteParty,
-			NAT:         o.Peer.NAT,
-			Origin:      sdp.NewOrigin(),
+			nat:         o.Peer.NAT,
+			origin:      sdp.NewOrigin(),
 		},
 	}
+}
+
+// NewLost makes a leg for a 2xx to an INVITE whose own leg is gone. Stepped with that
+// 2xx it acknowledges it and hangs up (RFC 3261 section 13.2.2.4). The dialog is read
+// from the response.
+func NewLost(o Options, res *sip.Response) *Leg {
+	from, to := res.From(), res.To()
+	l := NewUAC(o, res.CallID().Value(),
+		message.NameAddr(from.DisplayName, &from.Address, from.Params), message.NameAddr(to.DisplayName, &to.Address, to.Params))
+	l.dialog.LocalTag = message.TagOf(from.Params)
+	l.InviteSeq = res.CSeq().SeqNo
+	l.dialog.localSeq = l.InviteSeq + maxPRACKs // past every request that its early dialog may have sent
+	l.state = legAbandoned
+	return l
 }
 
 // sendInvite completes the INVITE and sends it.
@@ -34,9 +47,9 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 		return
 	}
 	req := in.Request
-	l.dialog.LocalSeq = 1
+	l.dialog.localSeq = 1
 	l.dialog.RemoteTarget = req.Recipient.String()
-	l.dialog.Source, l.dialog.Transport = in.Dest, in.Transport
+	l.dialog.Source, l.dialog.transport = in.Dest, in.Transport
 	l.InviteSeq = 1
 	l.session.state, l.session.local = offerOurs, message.SDPBody(req)
 	req.PrependHeader(l.inviteHeaders()...)
@@ -49,7 +62,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
 }
 
-// called: an INVITE is on its way, and nothing came back.
+// called notes that an INVITE was sent.
 func (l *Leg) called(now time.Time) {
 	l.state = legCalling
 	if l.firstResponse > 0 {
@@ -57,8 +70,8 @@ func (l *Leg) called(now time.Time) {
 	}
 }
 
-// inviteAgain answers a challenge to the INVITE with a new one, whose time to
-// ring is what is left of the first one's; CauseNone: done.
+// inviteAgain answers a challenge to the INVITE with a new INVITE. The limit for its
+// ringing is what is left of the first one's. cause.None: it was sent.
 func (l *Leg) inviteAgain(now time.Time, res *sip.Response) cause.Cause {
 	if why := l.digest.learn(res, l.challenged > 0); why != cause.None {
 		return why
@@ -66,39 +79,45 @@ func (l *Leg) inviteAgain(now time.Time, res *sip.Response) cause.Cause {
 	if l.challenged++; l.challenged > maxChallenged {
 		return cause.AuthRefused
 	}
-	l.dialog.LocalSeq++
-	l.InviteSeq = l.dialog.LocalSeq
-	l.invite = l.again(l.invite, l.InviteSeq)
-	l.called(now)
-	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
+	l.renewInvite()
+	l.resendInvite(now)
 	return cause.None
 }
 
-// inviteLonger sends an INVITE again whose Session-Expires was too short for
-// the target (RFC 4028 section 7.3).
+// renewInvite makes the INVITE a new request with the next CSeq.
+func (l *Leg) renewInvite() {
+	l.dialog.localSeq++
+	l.InviteSeq = l.dialog.localSeq
+	l.invite = l.again(l.invite, l.InviteSeq)
+}
+
+// resendInvite sends the renewed INVITE.
+func (l *Leg) resendInvite(now time.Time) {
+	l.called(now)
+	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
+}
+
+// inviteLonger sends an INVITE again whose Session-Expires was too short for the target
+// (RFC 4028 section 7.3).
 func (l *Leg) inviteLonger(now time.Time, res *sip.Response) bool {
 	if l.intervals++; l.intervals > maxIntervals || l.Peer.SessionExpires == 0 || !l.timer.lengthen(res) {
 		return false
 	}
-	l.dialog.LocalSeq++
-	l.InviteSeq = l.dialog.LocalSeq
-	l.invite = l.again(l.invite, l.InviteSeq)
+	l.renewInvite()
 	for l.invite.RemoveHeader("Session-Expires") || l.invite.RemoveHeader("Min-SE") {
 	}
 	for _, h := range l.timer.askFirst(l.Peer) {
 		l.invite.AppendHeader(h)
 	}
-	l.called(now)
-	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
+	l.resendInvite(now)
 	return true
 }
 
-// maxIntervals bounds how often a target may find the session too short.
+// maxIntervals bounds how often a target may refuse the session timer as too short.
 const maxIntervals = 2
 
-// again is a request of ours with credentials, which is a new one: Call-ID,
-// From and To are the same, CSeq and branch are not (RFC 3261 section
-// 8.1.3.5).
+// again makes a request anew, with credentials: Call-ID, From and To stay, CSeq and
+// branch change (RFC 3261 section 8.1.3.5).
 func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 	req := sip.NewRequest(old.Method, *old.Recipient.Clone())
 	req.AppendHeader(l.via())
@@ -118,12 +137,12 @@ func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 	return req
 }
 
-// inviteHeaders are what the leg adds to its INVITE.
+// inviteHeaders returns the headers that the leg adds to its INVITE.
 func (l *Leg) inviteHeaders() []sip.Header {
 	callID := sip.CallIDHeader(l.dialog.CallID)
 	return []sip.Header{
 		l.via(),
-		sip.NewHeader("From", message.WithTag(l.dialog.LocalParty, l.dialog.LocalTag)),
+		sip.NewHeader("From", message.WithTag(l.dialog.localParty, l.dialog.LocalTag)),
 		sip.NewHeader("To", l.dialog.RemoteParty),
 		&callID,
 		&sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE},
@@ -131,8 +150,8 @@ func (l *Leg) inviteHeaders() []sip.Header {
 	}
 }
 
-// InviteSize is how many bytes the INVITE will have on the wire, with what the
-// leg adds. A branch is as long as any other.
+// InviteSize returns the size of the INVITE on the wire in bytes, with the headers that
+// the leg adds. All branches have the same length.
 func (l *Leg) InviteSize(req *sip.Request) int {
 	var n byteCount
 	req.StringWrite(&n)
@@ -143,7 +162,7 @@ func (l *Leg) InviteSize(req *sip.Request) int {
 	return int(n)
 }
 
-// byteCount counts what is written to it.
+// byteCount counts written bytes.
 type byteCount int
 
 func (n *byteCount) WriteString(s string) (int, error) {
@@ -151,8 +170,8 @@ func (n *byteCount) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// abandon gives up the INVITE. CANCEL may only follow a provisional answer
-// (RFC 3261 section 9.1); until then it is owed.
+// abandon gives up the INVITE. CANCEL has to wait for a provisional answer (RFC 3261
+// section 9.1).
 func (l *Leg) abandon(now time.Time, why cause.Cause, caller cause.Reasons) {
 	if l.UAS {
 		return
@@ -172,7 +191,7 @@ func (l *Leg) abandon(now time.Time, why cause.Cause, caller cause.Reasons) {
 	}
 }
 
-// sendCancel sends a CANCEL that names the INVITE's transaction: same Via,
+// sendCancel sends a CANCEL for the INVITE's transaction: with the same Via,
 // Request-URI, Call-ID, To, From and CSeq number (RFC 3261 section 9.1).
 func (l *Leg) sendCancel(now time.Time) {
 	if l.cancelled {
@@ -189,7 +208,7 @@ func (l *Leg) sendCancel(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
 }
 
-// cancelOf is the CANCEL of an INVITE.
+// cancelOf makes the CANCEL of an INVITE.
 func cancelOf(invite *sip.Request) *sip.Request {
 	req := sip.NewRequest(sip.CANCEL, invite.Recipient)
 	req.AppendHeader(sip.HeaderClone(invite.Via()))
@@ -232,12 +251,12 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 	}
 	if cseq.MethodName == sip.INVITE && res.StatusCode < 300 && l.isPeer(res) {
 		l.ackLate(cseq.SeqNo)
-	} // others: CANCEL, whose INVITE has an answer of its own; what comes again
+	} // ignored: answers to CANCEL, and repeated answers
 }
 
-// isPeer says whether a response is of the leg's own dialog.
+// isPeer reports whether a response belongs to the leg's own dialog.
 func (l *Leg) isPeer(res *sip.Response) bool {
-	return message.TagOf(res.To().Params) == l.dialog.RemoteTag
+	return message.TagOf(res.To().Params) == l.dialog.remoteTag
 }
 
 func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
@@ -255,15 +274,15 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	}
 }
 
-// onInvite2xx acknowledges every 200: the first makes the dialog, a repeated
-// one gets its ACK again, and one from another fork, or after we gave up, is
-// hung up at once (RFC 3261 section 13.2.2.4).
+// onInvite2xx acknowledges every 200 (RFC 3261 section 13.2.2.4). The first makes the
+// dialog. A repeated one gets its ACK again. One from another fork, or after the leg
+// gave up, is hung up at once.
 func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	res := in.Res
 	tag := message.TagOf(res.To().Params)
 	switch l.state {
 	case legCalling, legProceeding:
-		if tag == l.leftEarly && tag != "" { // it hung up before, which it may not
+		if tag == l.leftEarly && tag != "" { // it hung up before the 200, against the rules
 			l.confirm(in)
 			l.fact(Refused{Cause: cause.AgentHangup})
 			l.sendBye(now, Hangup{Why: cause.AgentHangup})
@@ -281,7 +300,7 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 		l.sendBye(now, Hangup{Why: l.why})
 	case legConfirmed, legEnding, legDone:
 		switch {
-		case tag == l.dialog.RemoteTag && l.ackAgain(l.InviteSeq):
+		case tag == l.dialog.remoteTag && l.ackAgain(l.InviteSeq):
 		case l.forks[tag]:
 			l.dropFork(in, false)
 		default:
@@ -291,14 +310,14 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	}
 }
 
-// confirm takes the dialog's state from the 200 (RFC 3261 section 12.1.2),
-// going on from that of the early dialog, and acknowledges it.
+// confirm takes the dialog's state from the 200 (RFC 3261 section 12.1.2) and from its
+// early dialog, and acknowledges the 200.
 func (l *Leg) confirm(in ResponseIn) {
 	l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
-		origin := l.dialog.Origin
+		origin := l.dialog.origin
 		l.dialog = e.dialog
-		l.dialog.Origin = origin
+		l.dialog.origin = origin
 	}
 	delete(l.early, message.TagOf(in.Res.To().Params))
 	l.dialog.establish(in)
@@ -306,78 +325,27 @@ func (l *Leg) confirm(in ResponseIn) {
 	l.sendACK(&l.dialog, l.InviteSeq)
 }
 
-// sentACK is the ACK of a 200, which is sent again when that comes again.
-type sentACK struct {
-	seq  uint32
-	sent SendACK
-}
-
-// maxACKs is how many ACKs are kept: that of the INVITE which began the call,
-// and the last ones.
-const maxACKs = 3
-
-// sendACK acknowledges the 200 to an INVITE of ours.
-func (l *Leg) sendACK(d *Dialog, seq uint32) {
-	ack, to := l.newACK(d, seq)
-	if len(l.acks) == maxACKs {
-		l.acks = slices.Delete(l.acks, 1, 2)
-	}
-	l.acks = append(l.acks, sentACK{seq, SendACK{Req: ack, To: to}})
-	l.ackAgain(seq)
-}
-
-// ackAgain sends the ACK of the INVITE with this CSeq, if it is known still.
-func (l *Leg) ackAgain(seq uint32) bool {
-	for _, a := range l.acks {
-		if a.seq == seq {
-			l.effects = append(l.effects, SendACK{Req: a.sent.Req.Clone(), To: a.sent.To})
-			return true
-		}
-	}
-	return false
-}
-
-// ackLate acknowledges a 200 to a re-INVITE of ours that nobody waits for any
-// more, or again (RFC 3261 section 13.2.2.4).
-func (l *Leg) ackLate(seq uint32) {
-	if !l.ackAgain(seq) && seq <= l.dialog.LocalSeq && (l.UAS || seq > l.InviteSeq) {
-		l.sendACK(&l.dialog, seq)
-	}
-}
-
-// newACK acknowledges an INVITE's 200 in one of its dialogs, with the
-// INVITE's credentials (RFC 3261 section 22.1).
-func (l *Leg) newACK(d *Dialog, seq uint32) (*sip.Request, Hop) {
-	ack, to := d.request(sip.ACK, seq)
-	ack.PrependHeader(l.via())
-	if l.invite != nil && !l.UAS { // not where the leg is of a call that is over
-		sip.CopyHeaders("Authorization", l.invite, ack)
-		sip.CopyHeaders("Proxy-Authorization", l.invite, ack)
-	}
-	return ack, to
-}
-
-// maxForks bounds the forks of one INVITE that are answered: more is no
-// forking, but somebody who makes us send.
+// maxForks bounds the forks of one INVITE that are answered: more of them would be an
+// attack.
 const maxForks = 16
 
-// dropFork acknowledges the 200 of a fork that lost and, the first time,
-// hangs it up.
+// dropFork acknowledges the 200 of a fork that was too late, and hangs it up the first
+// time.
 func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	if bye && len(l.forks) >= maxForks {
 		return
 	}
 	fork := l.dialog
-	fork.LocalSeq = l.InviteSeq
+	fork.localSeq = l.InviteSeq
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
-		fork.LocalSeq = e.dialog.LocalSeq
+		fork.localSeq = e.dialog.localSeq
 	}
 	fork.RemoteTarget = l.invite.Recipient.String()
 	fork.establish(in)
 	if l.forks == nil {
 		l.forks = map[string]bool{}
 	}
-	l.forks[fork.RemoteTag] = true
+	l.forks[fork.remoteTag] = true
 	ack, to := l.newACK(&fork, l.InviteSeq)
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 	if !bye {
@@ -388,7 +356,8 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	l.send(req, to).fork = true
 }
 
-// onInviteRefused ends the leg, unless it is a challenge that can be answered.
+// onInviteRefused ends the leg, unless the INVITE can be sent again: after a challenge,
+// or with a longer session timer.
 func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 	switch l.state {
 	case legCalling, legProceeding:
@@ -412,7 +381,7 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 	}
 }
 
-// onRequestFailed: a request of ours has no answer and will have none.
+// onRequestFailed handles a request that will get no answer.
 func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
 	if !l.UAS && in.Method == sip.INVITE && in.Seq == l.InviteSeq {
 		if l.state == legCalling || l.state == legProceeding {

@@ -6,31 +6,29 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// The early dialogs of a leg that calls: one for each To tag of its INVITE's
-// provisional answers (RFC 3261 section 12.1), and the PRACKs within them
-// (RFC 3262 section 4).
-
-// earlyDialog is one of them.
+// earlyDialog is an early dialog of a UAC: there is one for each To tag of the INVITE's
+// provisional answers (RFC 3261 section 12.1), with PRACKs of its own (RFC 3262 section
+// 4).
 type earlyDialog struct {
 	dialog Dialog
 	rseq   uint32 // of the last reliable answer; 0: none yet
 	pracks int
 	answer []byte // SDP
-	fixed  bool   // it was given reliably: no other one counts
+	fixed  bool   // the answer came reliably: no other counts
 }
 
 // maxPRACKs bounds the PRACKs in one early dialog.
 const maxPRACKs = 64
 
-// earlyOf gives the early dialog of a provisional answer, which may make it;
-// nil: it has no tag, or there are too many.
+// earlyOf finds or makes the early dialog of a provisional answer; nil: it has no tag,
+// or there are too many.
 func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	tag := message.TagOf(in.Res.To().Params)
 	if e := l.early[tag]; e != nil || tag == "" || len(l.early) >= maxForks {
 		return e
 	}
 	e := &earlyDialog{dialog: l.dialog}
-	e.dialog.LocalSeq = l.InviteSeq
+	e.dialog.localSeq = l.InviteSeq
 	e.dialog.establish(in)
 	if l.early == nil {
 		l.early = map[string]*earlyDialog{}
@@ -39,9 +37,8 @@ func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	return e
 }
 
-// early100rel sees to a provisional answer that was sent reliably, and says
-// whether it counts: those that come out of their order don't, nor those that
-// come again.
+// early100rel acknowledges a reliable provisional answer. False: the answer does not
+// count, because it is repeated or out of order.
 func (l *Leg) early100rel(in ResponseIn) bool {
 	if !message.HasOption(in.Res, "Require", "100rel") {
 		return true
@@ -62,8 +59,8 @@ func (l *Leg) early100rel(in ResponseIn) bool {
 	return true
 }
 
-// earlySDP is the session description of a provisional answer. In an early
-// dialog where one was given reliably, that is the one that counts.
+// earlySDP returns the session description that counts for a provisional answer: the
+// first reliable one of its early dialog, else its own.
 func (l *Leg) earlySDP(in ResponseIn) []byte {
 	sdp := message.SDPBody(in.Res)
 	if sdp == nil {
@@ -79,8 +76,7 @@ func (l *Leg) earlySDP(in ResponseIn) []byte {
 	return e.answer
 }
 
-// answerIn is the answer that comes with a 200: its own, or that of its early
-// dialog.
+// answerIn returns the SDP answer of a 200: its own, or that of its early dialog.
 func (l *Leg) answerIn(res *sip.Response) []byte {
 	sdp := message.SDPBody(res)
 	if e := l.early[message.TagOf(res.To().Params)]; e != nil && (e.fixed || sdp == nil) && e.answer != nil {
@@ -89,9 +85,8 @@ func (l *Leg) answerIn(res *sip.Response) []byte {
 	return sdp
 }
 
-// agreedEarly: in an early dialog whose provisional answer had the answer
-// reliably, the offer of our INVITE is answered, so that the peer may make one
-// (RFC 3311 section 5.1).
+// agreedEarly notes that the INVITE's offer has been answered if the request's early
+// dialog had a reliable answer: then the peer may make an offer (RFC 3311 section 5.1).
 func (l *Leg) agreedEarly(req *sip.Request) {
 	e := l.early[message.TagOf(req.From().Params)]
 	if e != nil && e.fixed && l.session.state == offerOurs && (l.state == legCalling || l.state == legProceeding) {
@@ -99,21 +94,20 @@ func (l *Leg) agreedEarly(req *sip.Request) {
 	}
 }
 
-// keepEarly notes what the peer offered in an early dialog, and has our answer
-// to: it stands for the answer of a 200 that has none.
+// keepEarly notes an accepted offer of the peer in an early dialog: it stands for the
+// answer of a 200 without one.
 func (l *Leg) keepEarly(req *sip.Request) {
 	if e := l.early[message.TagOf(req.From().Params)]; e != nil {
 		e.answer = message.SDPBody(req)
 	}
 }
 
-// dialogOf is the dialog that a request of the peer belongs to, which may be an
-// early one; nil: none. Before the 200 to an INVITE of ours the peer's tag may
-// be any.
+// dialogOf returns the dialog of the peer's request, which may be an early one; nil:
+// there is none. Before the 200 to the leg's INVITE, any tag of the peer is allowed.
 func (l *Leg) dialogOf(req *sip.Request) *Dialog {
 	tag := message.TagOf(req.From().Params)
-	if l.UAS || l.dialog.RemoteTag != "" {
-		if tag == l.dialog.RemoteTag {
+	if l.UAS || l.dialog.remoteTag != "" {
+		if tag == l.dialog.remoteTag {
 			return &l.dialog
 		}
 		return nil
@@ -121,5 +115,5 @@ func (l *Leg) dialogOf(req *sip.Request) *Dialog {
 	if e := l.early[tag]; e != nil {
 		return &e.dialog
 	}
-	return &Dialog{} // it was not heard of
+	return &Dialog{} // not known yet
 }

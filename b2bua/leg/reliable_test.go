@@ -33,7 +33,7 @@ func carrying(in RequestIn) RequestIn {
 // prackOf acknowledges the provisional answer that came out last.
 func prackOf(t testing.TB, lt *legTest, seq uint32) RequestIn {
 	t.Helper()
-	return InDialog(t, "PRACK", seq, fmt.Sprintf("RAck: %s 10 INVITE", FirstHeader(lt.response(), "rseq")))
+	return inDialog(t, "PRACK", seq, fmt.Sprintf("RAck: %s 10 INVITE", FirstHeader(lt.response(), "rseq")))
 }
 
 func rings(code int, sdp string) Ring {
@@ -119,9 +119,9 @@ func TestReliableAnswersQueue(t *testing.T) {
 	lt.want(lt.do(rings(183, "v=0\r\n")), "")
 	lt.want(lt.do(rings(181, "")), "")
 	for i, bad := range []string{"", "RAck: x", "RAck: 1 10 INVITE", fmt.Sprintf("RAck: %d 11 INVITE", first), fmt.Sprintf("RAck: %d 10 BYE", first)} {
-		in := InDialog(t, "PRACK", uint32(11+i))
+		in := inDialog(t, "PRACK", uint32(11+i))
 		if bad != "" {
-			in = InDialog(t, "PRACK", uint32(11+i), bad)
+			in = inDialog(t, "PRACK", uint32(11+i), bad)
 		}
 		lt.want(lt.do(in), "481/PRACK")
 	}
@@ -129,14 +129,14 @@ func TestReliableAnswersQueue(t *testing.T) {
 	if got, _ := message.ParseRSeq(FirstHeader(lt.last[1].(SendResponse).Res, "rseq")); got != first+1 {
 		t.Errorf("RSeq %d after %d", got, first)
 	}
-	lt.want(lt.do(InDialog(t, "PRACK", 21, fmt.Sprintf("RAck: %d 10 INVITE", first))), "481/PRACK") // again
-	lt.want(lt.do(InDialog(t, "PRACK", 22, fmt.Sprintf("RAck: %d 10 INVITE", first+1))), "200/PRACK, 181/INVITE")
+	lt.want(lt.do(inDialog(t, "PRACK", 21, fmt.Sprintf("RAck: %d 10 INVITE", first))), "481/PRACK") // again
+	lt.want(lt.do(inDialog(t, "PRACK", 22, fmt.Sprintf("RAck: %d 10 INVITE", first+1))), "200/PRACK, 181/INVITE")
 	lt.want(lt.do(Answer{SDP: []byte("v=0\r\n")}), "200/INVITE") // it has no SDP: it is not waited for
 	if message.SDPBody(lt.response()) != nil {
 		t.Error("the 200 repeats the answer (RFC 3261 section 13.2.1)")
 	}
-	lt.want(lt.do(InDialog(t, "PRACK", 23, fmt.Sprintf("RAck: %d 10 INVITE", first+2))), "200/PRACK")
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed")
+	lt.want(lt.do(inDialog(t, "PRACK", 23, fmt.Sprintf("RAck: %d 10 INVITE", first+2))), "200/PRACK")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
 	if d := lt.Leg.Deadline(); !d.IsZero() {
 		t.Errorf("a confirmed leg waits for %v", d)
 	}
@@ -150,7 +150,7 @@ func TestAnswerWaitsForPRACK(t *testing.T) {
 	prack := prackOf(t, lt, 11)
 	lt.want(lt.do(answer), "")
 	lt.want(lt.do(prack), "200/PRACK, 200/INVITE")
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
 
 	lt = newRung(t)
 	prack = prackOf(t, lt, 11)
@@ -167,7 +167,7 @@ func TestAnswerWaitsForPRACK(t *testing.T) {
 
 	lt = newRung(t)
 	lt.do(answer)
-	lt.want(lt.do(InDialog(t, "BYE", 11)), "cancelled, 200/BYE, 487/INVITE")
+	lt.want(lt.do(inDialog(t, "BYE", 11)), "cancelled, 200/BYE, 487/INVITE")
 
 	lt = newRung(t)
 	lt.do(answer)
@@ -183,7 +183,7 @@ func TestOfferInPRACK(t *testing.T) {
 		prack := carrying(prackOf(t, lt, 11))
 		lt.do(Answer{SDP: []byte("v=0\r\n")})
 		lt.want(lt.do(prack), "offered PRACK+sdp")
-		lt.want(lt.do(carrying(InDialog(t, "UPDATE", 12))), "500/UPDATE")
+		lt.want(lt.do(carrying(inDialog(t, "UPDATE", 12))), "500/UPDATE")
 		if accepts {
 			lt.want(lt.do(Accept{SDP: []byte("v=0\r\n")}), "200/PRACK, 200/INVITE")
 			if message.SDPBody(lt.response()) == nil {
@@ -195,25 +195,25 @@ func TestOfferInPRACK(t *testing.T) {
 		if message.SDPBody(lt.last[1].(SendResponse).Res) != nil {
 			t.Error("the 200 has SDP")
 		}
-		lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed")
-		lt.want(lt.do(InDialog(t, "INVITE", 13)), "offered INVITE")
+		lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
+		lt.want(lt.do(inDialog(t, "INVITE", 13)), "offered INVITE")
 	}
 }
 
 // RFC 3311 section 5.2: an UPDATE before the call is answered.
 func TestEarlyUpdateUAS(t *testing.T) {
 	lt := newUASWith(t, reliably, "Supported: 100rel")
-	lt.want(lt.do(carrying(InDialog(t, "UPDATE", 11))), "500/UPDATE") // the INVITE's offer has no answer
+	lt.want(lt.do(carrying(inDialog(t, "UPDATE", 11))), "500/UPDATE") // the INVITE's offer has no answer
 	lt.do(rings(183, "v=0\r\n"))
 	prack := prackOf(t, lt, 12)
 	lt.do(prack)
-	lt.want(lt.do(carrying(InDialog(t, "UPDATE", 13))), "offered UPDATE+sdp")
+	lt.want(lt.do(carrying(inDialog(t, "UPDATE", 13))), "offered UPDATE+sdp")
 	lt.want(lt.do(Answer{SDP: []byte("v=0\r\n")}), "") // it would overtake the answer to the UPDATE
 	lt.want(lt.do(Accept{SDP: []byte("v=0\r\n")}), "200/UPDATE, 200/INVITE")
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
 
 	lt = newUASWith(t, PeerOptions{Rel100: config.Rel100Supported, SessionExpires: 90 * time.Second}, "Supported: 100rel, timer")
-	lt.want(lt.do(InDialog(t, "UPDATE", 11, "Supported: timer", "Session-Expires: 90")), "200/UPDATE")
+	lt.want(lt.do(inDialog(t, "UPDATE", 11, "Supported: timer", "Session-Expires: 90")), "200/UPDATE")
 	if d := lt.Leg.Deadline(); !d.IsZero() {
 		t.Errorf("the session's time runs before there is a session: %v", d)
 	}
@@ -237,12 +237,12 @@ func TestLateOfferUAS(t *testing.T) {
 	if message.SDPBody(lt.response()) == nil {
 		t.Error("200 without offer")
 	}
-	lt.want(lt.do(carrying(InDialog(t, "UPDATE", 11))), "491/UPDATE")
-	lt.want(lt.do(carrying(InDialog(t, "ACK", 10))), "confirmed, answer+sdp")
+	lt.want(lt.do(carrying(inDialog(t, "UPDATE", 11))), "491/UPDATE")
+	lt.want(lt.do(carrying(inDialog(t, "ACK", 10))), "confirmed, answer+sdp")
 
 	lt = late()
 	lt.do(Answer{SDP: []byte("v=0\r\n")})
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed, answer")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed, answer")
 
 	lt = late("Supported: 100rel")
 	lt.do(rings(183, "v=0\r\n"))
@@ -254,7 +254,7 @@ func TestLateOfferUAS(t *testing.T) {
 	if message.SDPBody(lt.response()) != nil {
 		t.Error("200 has an offer again")
 	}
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
 }
 
 // reliableTo is a reliable provisional answer of the target.
@@ -333,11 +333,11 @@ func TestEarlyUpdateUAC(t *testing.T) {
 // not say that it can 100rel.
 func TestReinviteWithout100rel(t *testing.T) {
 	lt := newUASWith(t, PeerOptions{Rel100: config.Rel100Required}, "Supported: 100rel")
-	lt.do(Answer{SDP: []byte("v=0")}, InDialog(t, "ACK", 10))
-	lt.want(lt.do(InDialog(t, "INVITE", 11)), "offered INVITE")
+	lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
+	lt.want(lt.do(inDialog(t, "INVITE", 11)), "offered INVITE")
 	lt.do(Reject{Code: 488, Reason: "No"})
-	lt.want(lt.do(InDialog(t, "INVITE", 12, "Require: nonsense")), "420/INVITE")
-	lt.want(lt.do(InDialog(t, "INVITE", 13, "Supported: timer", "Session-Expires: 60")), "422/INVITE")
+	lt.want(lt.do(inDialog(t, "INVITE", 12, "Require: nonsense")), "420/INVITE")
+	lt.want(lt.do(inDialog(t, "INVITE", 13, "Supported: timer", "Session-Expires: 60")), "422/INVITE")
 	if got := FirstHeader(lt.response(), "min-se"); got != "90" {
 		t.Errorf("Min-SE %q", got)
 	}

@@ -11,12 +11,12 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAS makes the leg of an INVITE that has come: the carrier's side. The
-// INVITE has all headers that RFC 3261 section 8.1.1 wants, and our tag in To.
+// NewUAS makes the leg of a received INVITE. The INVITE has all headers of RFC 3261
+// section 8.1.1, and this side's tag in To.
 func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	from, to := invite.From(), invite.To()
 	l := &Leg{
-		Side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
+		side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
 		state:     legProceeding,
 		invite:    invite,
 		InviteSeq: invite.CSeq().SeqNo,
@@ -24,15 +24,15 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 		dialog: Dialog{
 			CallID:      invite.CallID().Value(),
 			LocalTag:    message.TagOf(to.Params),
-			RemoteTag:   message.TagOf(from.Params),
-			LocalParty:  message.NameAddr(to.DisplayName, &to.Address, to.Params),
+			remoteTag:   message.TagOf(from.Params),
+			localParty:  message.NameAddr(to.DisplayName, &to.Address, to.Params),
 			RemoteParty: message.NameAddr(from.DisplayName, &from.Address, from.Params),
-			RemoteSeq:   invite.CSeq().SeqNo,
-			Heard:       true,
+			remoteSeq:   invite.CSeq().SeqNo,
+			heard:       true,
 			Source:      source,
-			Transport:   o.Local.Transport,
-			NAT:         o.Peer.NAT,
-			Origin:      sdp.NewOrigin(),
+			transport:   o.Local.Transport,
+			nat:         o.Peer.NAT,
+			origin:      sdp.NewOrigin(),
 		},
 	}
 	if message.SDPBody(invite) != nil {
@@ -46,8 +46,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	return l
 }
 
-// ring sends a provisional answer that makes an early dialog, reliably where
-// the caller wants or can have that.
+// ring sends a provisional answer that makes an early dialog, reliably if wantsReliable.
 func (l *Leg) ring(now time.Time, in Ring) {
 	if !l.UAS || l.state != legProceeding || l.reliable.answer != nil {
 		return
@@ -65,8 +64,8 @@ func (l *Leg) ring(now time.Time, in Ring) {
 	l.ringAt = now.Add(timerProvisional)
 }
 
-// ringAgain repeats the last provisional answer, so that no proxy gives up the
-// INVITE (RFC 3261 section 13.3.1.1).
+// ringAgain repeats the last provisional answer, so that proxies keep the INVITE (RFC
+// 3261 section 13.3.1.1).
 func (l *Leg) ringAgain(now time.Time) {
 	l.ringAt = time.Time{}
 	if l.state == legProceeding && l.lastProvisional != nil {
@@ -78,8 +77,8 @@ func (l *Leg) sendProvisional(res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.InviteSeq, Res: res})
 }
 
-// answer sends 200 and waits for its ACK. Where the answer was given reliably
-// before, there is no other (RFC 3261 section 13.2.1).
+// answer sends 200 and waits for its ACK. It has no SDP if a reliable provisional answer
+// had it (RFC 3261 section 13.2.1).
 func (l *Leg) answer(now time.Time, in Answer) {
 	if !l.UAS || l.state != legProceeding || l.reliable.answer != nil {
 		return
@@ -91,7 +90,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	var sdp []byte
 	late := l.session.state == offerNone
 	switch l.session.state {
-	case offerAgreed, offerOurs: // it was said
+	case offerAgreed, offerOurs: // sent before
 	case offerTheirs:
 		sdp = l.Describe(in.SDP)
 		l.session.state, l.session.local = offerAgreed, sdp
@@ -109,8 +108,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	l.awaitACK(now, res, l.InviteSeq, late)
 }
 
-// refuse sends a final answer; its retransmission and ACK are the
-// transaction's.
+// refuse sends a final answer. The transaction handles its retransmission and ACK.
 func (l *Leg) refuse(in Refuse) {
 	if !l.UAS || l.state != legProceeding {
 		return
@@ -127,9 +125,9 @@ func (l *Leg) inviteResponse(code int, reason string, sdp []byte, headers []sip.
 	return l.responseWith(l.invite, code, reason, sdp, headers)
 }
 
-// onCancel: the peer gave up its INVITE and the transaction has answered 487.
-// A CANCEL that comes after our final answer changes nothing (RFC 3261 section
-// 9.2); FinalLost says that the answer did not get out after all.
+// onCancel handles a CANCEL of the peer's INVITE, which the transaction has answered
+// with 487. A CANCEL after the final answer changes nothing (RFC 3261 section 9.2);
+// FinalLost says that the answer was not sent after all.
 func (l *Leg) onCancel(seq uint32, why cause.Reasons) {
 	switch {
 	case !l.UAS || seq != l.InviteSeq:
@@ -140,7 +138,7 @@ func (l *Leg) onCancel(seq uint32, why cause.Reasons) {
 	}
 }
 
-// onCancelWithin is onCancel for a re-INVITE: the session stays as it was.
+// onCancelWithin handles the CANCEL of a re-INVITE. The session stays as it was.
 func (l *Leg) onCancelWithin(seq uint32) {
 	pending := l.session.pending
 	switch {
@@ -148,7 +146,7 @@ func (l *Leg) onCancelWithin(seq uint32) {
 		l.session.pending = nil
 	case l.ok.res != nil && l.ok.seq == seq:
 		l.ok = unacknowledged{}
-		l.session.local, l.dialog.Origin = l.session.before.local, l.session.before.origin // the peer has never seen them
+		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin // the peer has never seen them
 	default:
 		return
 	}

@@ -6,11 +6,38 @@ import (
 	"strconv"
 )
 
-// StatelessRefusal answers a request from its raw bytes, without parsing it
-// and without keeping anything (RFC 3261 sections 8.2.7 and 16.11): Via, and
-// the first From, To, Call-ID and CSeq are echoed, To gets toTag if it has
-// none, the topmost Via says where the request came from. headers are further
-// lines, each with its end.
+// StatusText returns the reason phrase of a status (RFC 3261 section 21).
+func StatusText(code int) string {
+	if text, ok := reasonPhrases[code]; ok {
+		return text
+	}
+	switch {
+	case code < 500:
+		return "Request Failure"
+	case code < 600:
+		return "Server Failure"
+	default:
+		return "Global Failure"
+	}
+}
+
+var reasonPhrases = map[int]string{
+	180: "Ringing", 183: "Session Progress", 200: "OK",
+	202: "Accepted",
+	400: "Bad Request", 401: "Unauthorized", 415: "Unsupported Media Type", 421: "Extension Required",
+	422: "Session Interval Too Small", 491: "Request Pending", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
+	403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 410: "Gone",
+	480: "Temporarily Unavailable", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
+	488: "Not Acceptable Here",
+	500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
+	600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable",
+}
+
+// StatelessRefusal appends the answer to a request, made from its raw bytes without
+// parsing and without state (RFC 3261 sections 8.2.7 and 16.11). It echoes all Vias
+// and the first From, To, Call-ID and CSeq. To gets toTag if it has none, and the
+// topmost Via gets the source of the request. headers are further lines with their
+// ends.
 func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T, headers H) []byte {
 	out = append(out, "SIP/2.0 "...)
 	out = append(out, status...)
@@ -19,19 +46,19 @@ func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.Addr
 	var sent headerSet
 	for {
 		var line []byte
-		line, rest = CutHeader(rest)
+		line, rest = cutHeader(rest)
 		if len(line) == 0 {
 			break
 		}
 		name, value, found := bytes.Cut(line, []byte{':'})
-		kind := HeaderKindOf(Trim(name))
+		kind := headerKindOf(Trim(name))
 		if first, _ := CutLine(line); bytes.IndexByte(first, ':') < 0 {
-			continue // the name is in a fold: it would come out behind an empty line
+			continue // the name is in a fold and would follow an empty line
 		}
-		if !found || !Echoed(kind) || (kind != KindVia && sent&setOf(kind) != 0) {
+		if !found || !echoed(kind) || (kind != kindVia && sent&setOf(kind) != 0) {
 			continue
 		}
-		if kind == KindVia && sent&setOf(KindVia) == 0 && from.IsValid() {
+		if kind == kindVia && sent&setOf(kindVia) == 0 && from.IsValid() {
 			out = appendTopVia(out, line, from)
 		} else {
 			out = appendHeader(out, line)
@@ -46,8 +73,8 @@ func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.Addr
 	return append(out, "Content-Length: 0\r\n\r\n"...)
 }
 
-// appendTopVia appends the topmost Via with the source of its request: received
-// where it names another host (RFC 3261 section 18.2.1), and both where it asks
+// appendTopVia appends the topmost Via with the source of its request: received if
+// the Via names another host (RFC 3261 section 18.2.1), received and rport if it asks
 // for rport (RFC 3581 section 4).
 func appendTopVia(out, line []byte, from netip.AddrPort) []byte {
 	_, value, _ := bytes.Cut(line, []byte{':'})
@@ -78,15 +105,15 @@ func appendTopVia(out, line []byte, from netip.AddrPort) []byte {
 	}
 }
 
-// viaNames says whether a Via's host is this address, as it is usually written.
+// viaNames reports whether a Via's host is this address in its usual spelling.
 func viaNames(via, addr []byte) bool {
 	v, ok := splitVia(via)
 	return ok && EqualFold(v.host, string(addr))
 }
 
-// appendHeader appends a header, its folds on lines of their own, without the
-// last line's end. A carriage return that stands alone would be read as one by
-// some: it goes out as a space.
+// appendHeader appends a header with its folds, without the last line end. A carriage
+// return that stands alone becomes a space, because some readers take it for a line
+// end.
 func appendHeader(out, header []byte) []byte {
 	for first := true; len(header) > 0; first = false {
 		var line []byte
@@ -105,18 +132,19 @@ func appendHeader(out, header []byte) []byte {
 }
 
 func hasTag(to []byte) bool {
-	a, _ := SplitAddress(to)
-	return param(a.Params, "tag") != nil
+	a, _ := splitAddress(to)
+	return param(a.params, "tag") != nil
 }
 
-// Echoed says whether a header goes back with an answer.
-func Echoed(kind HeaderKind) bool {
+// echoed reports whether a header goes back in an answer.
+func echoed(kind headerKind) bool {
 	switch kind {
-	case KindVia, KindFrom, kindTo, KindCallID, KindCSeq:
+	case kindVia, kindFrom, kindTo, kindCallID, kindCSeq:
 		return true
 	default:
 		return false
 	}
 }
 
+// RetrySeconds is the Retry-After of a refusal for lack of capacity.
 const RetrySeconds = "5"

@@ -11,17 +11,16 @@ import (
 	"flowbridge/config"
 )
 
-// Reliable provisional answers (RFC 3262) to a caller. Those that a target
-// sends are in leg_early.go. They end on each leg: nothing of them is passed
-// through.
+// Reliable provisional answers (RFC 3262) to a caller; early.go handles those of a
+// target. Each leg has its own: they are not passed through.
 
-// reliable is a provisional answer that waits for its PRACK, and what waits for
-// it. There is one at a time (RFC 3262 section 3).
+// reliable is a provisional answer that waits for its PRACK, and the answers that wait
+// behind it. There is one at a time (RFC 3262 section 3).
 type reliable struct {
 	last      uint32        // RSeq of the last one
 	res       *sip.Response // nil: none waits
 	described bool          // it has SDP
-	offers    bool          // which is an offer: PRACK has the answer
+	offers    bool          // the SDP is an offer: PRACK has the answer
 	queue     []Ring
 	answer    *Answer // that must not overtake it
 	resend    time.Duration
@@ -32,8 +31,9 @@ type reliable struct {
 // maxQueued bounds the provisional answers that wait for a PRACK.
 const maxQueued = 8
 
-// wantsReliable says whether a provisional answer is sent reliably: where the
-// caller demands it, and where it can and the answer has SDP, or we demand it.
+// wantsReliable reports whether a provisional answer is sent reliably: if the caller
+// demands it, or if the caller supports it and the answer has SDP or the configuration
+// demands it.
 func (l *Leg) wantsReliable(in Ring) bool {
 	switch {
 	case l.Peer.Rel100 == "" || l.Peer.Rel100 == config.Rel100Off:
@@ -47,8 +47,8 @@ func (l *Leg) wantsReliable(in Ring) bool {
 	}
 }
 
-// ringReliably sends a provisional answer, again and again until its PRACK
-// comes, after those before it.
+// ringReliably sends a provisional answer, behind earlier ones, and again until its
+// PRACK comes.
 func (l *Leg) ringReliably(now time.Time, in Ring) {
 	if l.reliable.res != nil {
 		if len(l.reliable.queue) < maxQueued || in.SDP != nil {
@@ -71,7 +71,7 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 			l.session.state, l.session.local = offerOurs, sdp
 			r.offers = true
 		}
-	case offerOurs, offerAgreed: // it was said
+	case offerOurs, offerAgreed: // sent before
 	}
 	headers := append([]sip.Header{
 		sip.NewHeader("Require", "100rel"), sip.NewHeader("RSeq", message.FormatRSeq(r.last)),
@@ -82,7 +82,7 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 	l.sendProvisional(r.res)
 }
 
-// resendReliable sends it again, twice as late each time: T2 is no bound here.
+// resendReliable sends the answer again, twice as late each time. T2 is not a bound here.
 func (l *Leg) resendReliable(now time.Time) {
 	r := &l.reliable
 	l.sendProvisional(r.res)
@@ -90,16 +90,16 @@ func (l *Leg) resendReliable(now time.Time) {
 	r.resendAt = now.Add(r.resend)
 }
 
-// unacknowledgedProvisional: the caller sent no PRACK for 64*T1. Its INVITE is
-// to be refused (section 3).
+// unacknowledgedProvisional refuses the INVITE of a caller who sent no PRACK for 64*T1
+// (section 3).
 func (l *Leg) unacknowledgedProvisional() {
 	l.respondInvite(504, message.StatusText(504), nil)
 	l.fact(Gone{Cause: cause.NoPRACK})
 	l.done()
 }
 
-// onPRACK acknowledges a provisional answer, and may bring an answer, or
-// another offer (RFC 3262 section 5).
+// onPRACK handles a PRACK, which may have an SDP answer or another offer (RFC 3262
+// section 5).
 func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	r := &l.reliable
 	of, err := message.ParseRAck(FirstHeader(req, "rack"))
@@ -130,7 +130,8 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	l.afterPRACK(now)
 }
 
-// afterPRACK sends what waited for the PRACK, and for the answer to its offer.
+// afterPRACK sends the answers that waited for the PRACK and for the answer to its
+// offer.
 func (l *Leg) afterPRACK(now time.Time) {
 	r := &l.reliable
 	if r.res != nil || l.session.pending != nil { // a PRACK or UPDATE with an offer is answered first

@@ -9,6 +9,17 @@ import (
 	"flowbridge/b2bua/cause"
 )
 
+// A 200 to our re-INVITE that comes when that has been given up, and the dialog
+// with it, gets its ACK.
+func TestReinviteAnsweredTooLate(t *testing.T) {
+	lt := uasIn(t, "confirmed")
+	lt.want(lt.do(Offer{Ref: 1, SDP: []byte("v=0")}), "INVITE")
+	late := responseTo(t, lt, sip.INVITE, 200, "OK")
+	lt.want(lt.do(RequestFailed{Method: sip.INVITE, Seq: 1, Cause: cause.TargetSilent}), "gone dialog_lost, BYE")
+	lt.want(lt.do(late), "ACK")
+	lt.want(lt.do(late), "ACK")
+}
+
 // RFC 3261 section 13.2.2.4: the 200 that began the call gets its ACK again,
 // however many re-INVITEs came after it.
 func TestFirst200AfterReinvites(t *testing.T) {
@@ -20,12 +31,6 @@ func TestFirst200AfterReinvites(t *testing.T) {
 	if ack, _ := lt.request(sip.ACK); ack.CSeq().SeqNo != 1 {
 		t.Errorf("ACK has CSeq %d", ack.CSeq().SeqNo)
 	}
-}
-
-// answerWithinOffer has the leg send a re-INVITE, and gives the 200 to it.
-func (lt *legTest) answerWithinOffer() Input {
-	lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
-	return lt.answerWithinSent(sip.INVITE, 200)
 }
 
 // RFC 3261 section 22.2: what was given up, or is over, is not sent again for a
@@ -51,10 +56,4 @@ func TestChallengeComesTooLate(t *testing.T) {
 	lt.do(lt.answerWithinSent(sip.INVITE, 183))
 	lt.want(lt.deadline(), "offer refused 408, CANCEL")
 	lt.want(lt.do(challenged(lt)), "")
-}
-
-// ok0 sends the INVITE and gives the 200 to it.
-func (lt *legTest) ok0() Input {
-	lt.do(inviteWithAuth())
-	return lt.ok("agent")
 }

@@ -1,4 +1,4 @@
-package peers
+package outbound
 
 import (
 	"slices"
@@ -30,7 +30,7 @@ func WantedHeaders(list []string, headers []sip.Header, set []config.Header) []s
 		}
 		begin := strings.TrimSuffix(name, "*")
 		for _, h := range headers {
-			n := FullName(h.Name())
+			n := message.FullName(h.Name())
 			if beginsWith(n, begin) && mayMatch(n) && !isSet(set, n) && !listed(list, n) && !listed(names, n) {
 				names = append(names, n)
 			}
@@ -59,20 +59,4 @@ func isSet(set []config.Header, name string) bool {
 
 func listed(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(n string) bool { return strings.EqualFold(n, name) })
-}
-
-// FullName is the name of a header that came by its compact form, or the name
-// itself.
-func FullName(name string) string {
-	if len(name) != 1 {
-		return name
-	}
-	for _, full := range []string{
-		"Subject", "Allow-Events", "Accept-Contact", "Reject-Contact", "Request-Disposition", "Identity", "Identity-Info",
-	} {
-		if strings.EqualFold(message.CompactForm(full), name) {
-			return full
-		}
-	}
-	return name
 }

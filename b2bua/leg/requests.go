@@ -10,28 +10,27 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Requests within a dialog: ours, with what becomes of them, and those of the
-// peer that the call answers. What changes the session is in leg_offer.go.
+// Requests within a dialog: the leg's own and their answers, and the peer's requests
+// that the call answers. Requests that change the session are in offer.go.
 
-// sentRequest is a request of ours without a final answer. The wire has its
-// message: only the branch and CSeq, which are copied here, may be looked at
-// until then.
+// sentRequest is a request of the leg without a final answer. The message belongs to
+// the wire until then, so its branch and CSeq are copied here.
 type sentRequest struct {
 	method  sip.RequestMethod
 	seq     uint32
 	branch  string
-	fork    bool // of a dialog that is not the leg's
+	fork    bool // of another dialog than the leg's
 	ref     int  // of Send
 	offer   int  // Ref of the Offer that it makes
-	refresh bool // of the session's time, nothing else
-	again   bool // a challenge to it was answered already
+	refresh bool // of the session timer, without an offer
+	again   bool // sent again after a challenge
 	heard   bool // a provisional answer came
 	givenUp bool // CANCEL sent
 	sent    SendRequest
 }
 
-// send starts a request of ours with a Via of its own, and with credentials
-// for the realms that have asked for them.
+// send sends a request with a Via of its own, and with credentials for the realms that
+// have asked for them.
 func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
 	req.PrependHeader(l.via())
 	l.digest.authorize(req)
@@ -42,8 +41,7 @@ func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
 	return &l.sent[len(l.sent)-1]
 }
 
-// take removes the request that a final answer belongs to from those without
-// one, and gives it.
+// take removes and returns the request that a final answer belongs to.
 func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 	for i := range l.sent {
 		if is(&l.sent[i]) {
@@ -55,43 +53,53 @@ func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 	return sentRequest{}, false
 }
 
-// answered is a final answer to a request of ours within the dialog, code 0
-// for none at all.
+// answered handles the final answer to a request of the leg, nil: there is none.
 func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
-	over := r.givenUp || (l.state == legEnding || l.state == legDone) && r.method != sip.BYE
-	if res != nil && isChallenge(res.StatusCode) && !over && l.challengedAgain(now, r, res) {
+	if l.isCurrent(r) && res != nil && isChallenge(res.StatusCode) && l.challengedAgain(now, r, res) {
 		return
-	}
-	code := 0
-	if res != nil {
-		code = res.StatusCode
 	}
 	switch {
 	case r.fork:
-	case r.method == sip.BYE:
-		if l.state == legEnding {
-			l.done()
-		}
-	case l.state == legEnding && r.method == sip.INVITE && code >= 200 && code < 300:
+	case l.state == legConfirmed || l.state == legAccepted:
+		l.answeredWithin(now, r, res)
+	case l.state == legEnding && r.method == sip.BYE:
+		l.done()
+	case l.state == legEnding && r.method == sip.INVITE && res != nil && res.IsSuccess():
 		l.sendACK(&l.dialog, r.seq)
-	case l.state != legConfirmed && l.state != legAccepted:
-	case r.method == sip.INVITE:
-		l.onOfferAnswered(now, r, res)
-	case r.method == sip.UPDATE:
-		l.onRefreshed(now, r, res)
-	case r.method == sip.PRACK:
-	case r.method == sip.NOTIFY && l.hangupOwed != nil && !l.reporting():
-		l.sendBye(now, *l.hangupOwed)
-	default:
-		l.fact(replied(r.ref, res))
-		if code == 481 && (r.method == sip.INFO || r.method == sip.MESSAGE) { // of others only the usage is gone (RFC 5057 section 5.1)
-			l.end(now, cause.DialogLost)
-		}
 	}
 }
 
-// replied is what the other side hears of a request that was passed on. No
-// answer at all is one too (RFC 3261 section 8.1.3.1).
+// isCurrent reports whether a request was not given up and its dialog is not over.
+func (l *Leg) isCurrent(r sentRequest) bool {
+	return !r.givenUp && (r.method == sip.BYE || l.state != legEnding && l.state != legDone)
+}
+
+// answeredWithin handles the final answer to a request within a dialog that goes on.
+func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
+	switch r.method {
+	case sip.INVITE:
+		l.onOfferAnswered(now, r, res)
+	case sip.UPDATE:
+		l.onRefreshed(now, r, res)
+	case sip.PRACK, sip.BYE:
+	case sip.NOTIFY:
+		if l.hangupOwed != nil && !l.reporting() {
+			l.sendBye(now, *l.hangupOwed)
+			return
+		}
+		l.fact(replied(r.ref, res))
+	case sip.INFO, sip.MESSAGE: // with other methods, 481 ends only their usage (RFC 5057 section 5.1)
+		l.fact(replied(r.ref, res))
+		if res != nil && res.StatusCode == 481 {
+			l.end(now, cause.DialogLost)
+		}
+	default:
+		l.fact(replied(r.ref, res))
+	}
+}
+
+// replied tells the answer to a request that was passed on. No answer counts as 408
+// (RFC 3261 section 8.1.3.1).
 func replied(ref int, res *sip.Response) Replied {
 	if res == nil {
 		return Replied{Ref: ref, Code: 408, Reason: message.StatusText(408)}
@@ -103,7 +111,7 @@ func replied(ref int, res *sip.Response) Replied {
 	return r
 }
 
-// challengedAgain sends a request within the dialog again with credentials, once.
+// challengedAgain sends a request again with credentials, once.
 func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
 	if r.again || l.digest.learn(res, false) != cause.None {
 		return false
@@ -114,8 +122,8 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 		d = &e.dialog
 	}
 	if !r.fork {
-		d.LocalSeq++
-		seq = d.LocalSeq
+		d.localSeq++
+		seq = d.localSeq
 	}
 	req := l.again(r.sent.Req, seq)
 	r.sent.Req, r.seq, r.branch, r.again, r.heard = req, seq, message.BranchOf(req), true, false
@@ -130,8 +138,8 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 	return true
 }
 
-// sendFor sends a request for the other side. Before the ACK a caller may not
-// know its dialog yet: it waits.
+// sendFor sends a request for the other side. It waits for the ACK of the 200, because
+// a caller may not know its dialog before.
 func (l *Leg) sendFor(in Send) {
 	if l.state == legAccepted && len(l.held) < maxAsked {
 		l.held = append(l.held, in)
@@ -141,7 +149,7 @@ func (l *Leg) sendFor(in Send) {
 	case l.state != legConfirmed:
 		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: message.StatusText(480)})
 		return
-	case len(l.sent) >= maxSent: // the peer answers none
+	case len(l.sent) >= maxSent: // the peer does not answer
 		l.fact(Replied{Ref: in.Ref, Code: 503, Reason: message.StatusText(503)})
 		return
 	}
@@ -151,10 +159,10 @@ func (l *Leg) sendFor(in Send) {
 	l.send(req, to).ref = in.Ref
 }
 
-// maxSent bounds our requests that the peer does not answer.
+// maxSent bounds the leg's requests without an answer.
 const maxSent = 32
 
-// sendHeld sends what has waited for the ACK, or says that it can't be sent.
+// sendHeld sends the requests that waited for the ACK, or refuses them.
 func (l *Leg) sendHeld() {
 	held := l.held
 	l.held = nil
@@ -178,11 +186,11 @@ func (c Content) addTo(msg interface {
 	}
 }
 
-// replyTo answers what the peer asked.
+// replyTo answers a request that the peer Asked.
 func (l *Leg) replyTo(in Reply) {
 	i := slices.IndexFunc(l.asked, func(r *sip.Request) bool { return r.Method == in.Method && r.CSeq().SeqNo == in.Seq })
 	if i < 0 {
-		return // answered meanwhile, with the end of the dialog
+		return // the end of the dialog has answered it
 	}
 	req := l.asked[i]
 	l.asked = slices.Delete(l.asked, i, i+1)
@@ -195,8 +203,8 @@ func (l *Leg) replyTo(in Reply) {
 	l.respondWith(req, res)
 }
 
-// closeAsked answers what is left of the peer's requests when the dialog ends
-// (RFC 3261 section 15.1.2).
+// closeAsked answers the peer's remaining requests when the dialog ends (RFC 3261
+// section 15.1.2).
 func (l *Leg) closeAsked() {
 	for _, req := range l.asked {
 		l.respond(req, 487, message.StatusText(487))

@@ -14,47 +14,46 @@ import (
 	"flowbridge/config"
 )
 
-// Changes of a session that is up: re-INVITE (RFC 3261 section 14) and UPDATE
-// (RFC 3311), from either side.
+// Changes of an existing session: re-INVITE (RFC 3261 section 14) and UPDATE (RFC
+// 3311), from either side.
 
-// offerState is how far an exchange of session descriptions on a leg has come
-// (RFC 3264 section 4, RFC 6337): there is one at a time.
+// offerState is the state of the exchange of session descriptions on a leg (RFC 3264
+// section 4, RFC 6337). There is one exchange at a time.
 type offerState int
 
 const (
 	offerNone   offerState = iota // the INVITE had no offer
 	offerOurs                     // the peer owes an answer
-	offerTheirs                   // we owe one
+	offerTheirs                   // the call owes one
 	offerAgreed
 )
 
-// negotiation is a leg's part in agreeing on a session.
+// negotiation is the offer/answer state of a leg.
 type negotiation struct {
 	state   offerState
-	pending *sip.Request // the peer's, that waits for Accept or Reject
-	local   []byte       // our description that the peer has agreed to
-	before  struct {     // the last answer of ours, in case that it loses to a CANCEL
+	pending *sip.Request // the peer's offer that waits for Accept or Reject
+	local   []byte       // this side's description that the peer has agreed to
+	before  struct {     // the state before the last answer, which may lose to a CANCEL
 		local  []byte
 		origin sdp.Origin
 	}
-	wanted  []byte    // an offer of ours that is not answered
+	wanted  []byte    // the call's offer without an answer
 	ref     int       // and its Ref
-	sending bool      // our re-INVITE has no final answer
+	sending bool      // the leg's re-INVITE has no final answer
 	tries   int       // of wanted
 	retryAt time.Time // when it is sent again, after a glare
 
-	giveUpAt time.Time // our re-INVITE is cancelled, or its CANCEL was not heeded
+	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
 }
 
-// MaxOfferTries bounds how often an offer is sent again because the peer was
-// busy.
-const MaxOfferTries = 6
+// maxOfferTries bounds how often an offer is sent to a busy peer.
+const maxOfferTries = 6
 
-// onReinvite is an INVITE within the dialog.
+// onReinvite handles an INVITE within the dialog.
 func (l *Leg) onReinvite(now time.Time, in RequestIn) {
 	req, sdp := in.Req, message.SDPBody(in.Req)
 	if l.ok.res != nil && !l.ok.offers {
-		l.acknowledged(now) // who sends another one has the 200: it has overtaken its ACK, or that was lost
+		l.acknowledged(now) // a peer that sends another one has the 200; the ACK is late or lost
 	}
 	switch {
 	case l.state == legEnding:
@@ -74,13 +73,13 @@ func (l *Leg) onReinvite(now time.Time, in RequestIn) {
 	}
 }
 
-// busy says whether something that the peer began is not finished yet.
+// busy reports whether an INVITE or offer of the peer is not finished yet.
 func (l *Leg) busy() bool {
 	return l.state == legProceeding || l.ok.res != nil || l.session.pending != nil || l.session.state != offerAgreed
 }
 
-// onUpdate is an UPDATE (RFC 3311 section 5.2): with an offer, or to refresh
-// target and time.
+// onUpdate handles an UPDATE (RFC 3311 section 5.2): with an offer, or to refresh the
+// target and the session timer.
 func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	req, sdp := in.Req, message.SDPBody(in.Req)
 	l.agreedEarly(req)
@@ -103,12 +102,11 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	}
 }
 
-// soundRequest refuses an extension that we don't have, a time for the session
-// that is too short (RFC 4028 section 9), and a body that is no session
-// description.
+// soundRequest refuses unknown extensions, a session timer that is too short (RFC 4028
+// section 9), and a body other than a session description.
 func (l *Leg) soundRequest(req *sip.Request) bool {
 	o := l.Peer
-	if o.Rel100 == config.Rel100Required { // that was for the INVITE that began the call
+	if o.Rel100 == config.Rel100Required { // it was demanded of the call's first INVITE alone
 		o.Rel100 = config.Rel100Supported
 	}
 	code, reason, headers := Unsupported(req, o)
@@ -136,14 +134,14 @@ func (l *Leg) retarget(in RequestIn) {
 	}
 }
 
-// accept answers what the peer offered, or gives it the offer that it wants.
+// accept answers the peer's offer, or makes the offer that it asked for.
 func (l *Leg) accept(now time.Time, sdp []byte) {
 	req := l.session.pending
 	if req == nil {
 		return // withdrawn meanwhile
 	}
 	late := l.session.state != offerTheirs
-	l.session.before.local, l.session.before.origin = l.session.local, l.dialog.Origin
+	l.session.before.local, l.session.before.origin = l.session.local, l.dialog.origin
 	sdp = l.Describe(sdp)
 	l.session.pending = nil
 	l.session.state, l.session.local = offerAgreed, sdp
@@ -159,19 +157,19 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 	l.afterPRACK(now)
 }
 
-// reject refuses it.
+// reject refuses the peer's offer.
 func (l *Leg) reject(now time.Time, in Reject) {
 	req := l.session.pending
 	if req == nil {
 		return
 	}
 	l.session.pending = nil
-	l.session.state = offerAgreed // as it was: it is not looked at in another state
+	l.session.state = offerAgreed // as before: offers are pending in no other state
 	l.respond(req, in.Code, in.Reason, in.Headers...)
 	l.afterPRACK(now)
 }
 
-// offer has a re-INVITE sent as soon as one may be.
+// offer notes an offer, which goOn sends as soon as a re-INVITE is allowed.
 func (l *Leg) offer(in Offer) {
 	switch l.state {
 	case legConfirmed, legAccepted:
@@ -183,8 +181,8 @@ func (l *Leg) offer(in Offer) {
 	l.session.retryAt = time.Time{}
 }
 
-// goOn does what had to wait for something that is over now: a refresh of the
-// session's time, or an offer.
+// goOn sends the refresh of the session timer, or the offer, that had to wait for
+// something that is over now.
 func (l *Leg) goOn(now time.Time) {
 	if l.state != legConfirmed {
 		return
@@ -195,8 +193,8 @@ func (l *Leg) goOn(now time.Time) {
 	l.sendOffer(now)
 }
 
-// sendOffer sends the offer that is wanted, unless something else is under way
-// (RFC 3261 section 14.1), which sends it when it is over.
+// sendOffer sends the wanted offer, unless another exchange is going on (RFC 3261
+// section 14.1), whose end sends it.
 func (l *Leg) sendOffer(now time.Time) {
 	if l.session.wanted == nil || l.session.sending || l.state != legConfirmed || l.busy() || !l.session.retryAt.IsZero() {
 		return
@@ -205,8 +203,7 @@ func (l *Leg) sendOffer(now time.Time) {
 	l.reinvite(now, l.session.wanted).offer = l.session.ref
 }
 
-// reinvite sends a re-INVITE with a description, which refreshes the session's
-// time too.
+// reinvite sends a re-INVITE with a description. It refreshes the session timer, too.
 func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
 	req, to := l.dialog.request(sip.INVITE, 0)
 	req.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
@@ -216,23 +213,23 @@ func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
 		req.AppendHeader(h)
 	}
 	req.AppendHeader(contentSDP())
-	req.SetBody(l.Describe(l.dialog.Origin.Again(sdp))) // another one may have been said meanwhile
+	req.SetBody(l.Describe(l.dialog.origin.Again(sdp))) // another one may have been sent since
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(GiveUp)
 	return l.send(req, to)
 }
 
-// giveUpOffer cancels a re-INVITE of ours that got nothing but provisional
-// answers for 64*T1: it counts as refused with 408 (RFC 3261 section 9.1). Where
-// the CANCEL is not heeded either, the dialog is over (section 14.1). One that
-// got nothing at all is its transaction's to end.
+// giveUpOffer cancels a re-INVITE that got nothing but provisional answers for 64*T1.
+// It counts as refused with 408 (RFC 3261 section 9.1). If the CANCEL has no effect
+// either, the dialog is over (section 14.1). A re-INVITE without any answer is ended
+// by its transaction.
 func (l *Leg) giveUpOffer(now time.Time) {
 	l.session.giveUpAt = time.Time{}
 	i := slices.IndexFunc(l.sent, func(r sentRequest) bool { return r.method == sip.INVITE && !r.fork })
 	switch {
 	case i < 0:
 		return
-	case !l.sent[i].heard: // unless it is heard at the last moment
+	case !l.sent[i].heard: // an answer may still come before its transaction ends
 		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}
@@ -246,43 +243,58 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: cancelOf(r.sent.Req), To: r.sent.To})
 	if !r.refresh {
 		l.session.wanted = nil
-		l.fact(OfferRefused{Ref: r.offer, Code: 408, Reason: message.StatusText(408)})
+		l.fact(OfferRefused{Ref: r.offer, Code: 408})
 	}
 }
 
-// onOfferAnswered is the final answer to a re-INVITE of ours. nil: there is none.
+// onOfferAnswered handles the final answer to the leg's re-INVITE, nil: there is none.
 func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	l.session.sending, l.session.state, l.session.giveUpAt = false, offerAgreed, time.Time{}
-	code, reason := 408, message.StatusText(408)
-	if res != nil {
-		code, reason = res.StatusCode, message.Phrase(res.Reason)
-	}
-	switch {
+	switch code := statusOf(res); {
 	case code < 300:
 		l.offerTaken(now, r, res)
-	case r.refresh && (code == 408 || code == 481): // RFC 4028 section 10
-		l.end(now, cause.SessionExpired)
-	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
-		l.end(now, cause.DialogLost)
-	case r.givenUp && !r.refresh: // it was refused before
-	case !r.refresh && !l.asWanted(r): // another one has replaced it
 	case r.refresh:
 		l.onRefreshed(now, r, res)
-	case (code == 491 || code == 500 && res.GetHeader("Retry-After") != nil) && l.session.tries < MaxOfferTries:
-		l.session.retryAt = now.Add(l.backOff(code, res))
-	case code == 422 && l.session.tries < MaxOfferTries && l.timer.lengthen(res):
-	default:
-		l.session.wanted = nil
-		l.fact(OfferRefused{Ref: r.offer, Code: code, Reason: reason})
+	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
+		l.end(now, cause.DialogLost)
+	case r.givenUp: // it counts as refused already
+	case l.asWanted(r):
+		l.onOfferRefused(now, r, res)
 	}
 }
 
-// asWanted says whether a re-INVITE of ours has the offer that is wanted still.
+// statusOf returns the status of a final answer. No answer counts as 408 (RFC 3261
+// section 8.1.3.1).
+func statusOf(res *sip.Response) int {
+	if res == nil {
+		return 408
+	}
+	return res.StatusCode
+}
+
+// onOfferRefused has an offer sent again if the peer was busy or wants a longer session
+// timer, else reports the refusal.
+func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
+	code := res.StatusCode
+	if l.session.tries < maxOfferTries {
+		switch {
+		case code == 491, code == 500 && res.GetHeader("Retry-After") != nil:
+			l.session.retryAt = now.Add(l.backOff(code, res))
+			return
+		case code == 422 && l.timer.lengthen(res):
+			return
+		}
+	}
+	l.session.wanted = nil
+	l.fact(OfferRefused{Ref: r.offer, Code: code})
+}
+
+// asWanted reports whether a re-INVITE has the offer that is wanted now.
 func (l *Leg) asWanted(r sentRequest) bool {
 	return l.session.wanted != nil && r.offer == l.session.ref
 }
 
-// offerTaken is a 2xx to a re-INVITE.
+// offerTaken handles a 2xx to a re-INVITE.
 func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	if c := res.Contact(); c != nil && c.Address.Host != "" {
 		l.dialog.RemoteTarget = c.Address.String()
@@ -298,9 +310,9 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.fact(answer)
 }
 
-// backOff is how long an offer waits that crossed one of the peer's: the side
-// that owns the Call-ID waits longer (RFC 3261 section 14.1), in units of
-// 10 ms; or for what the peer says.
+// backOff returns how long an offer waits before it is sent again. If it crossed the
+// peer's, the side that owns the Call-ID waits longer (RFC 3261 section 14.1), in
+// units of 10 ms. Else the peer names the time.
 func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 	if code == 491 {
 		if l.UAS {
@@ -312,8 +324,8 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 	return time.Duration(min(max(seconds, 0), 10)) * time.Second
 }
 
-// responseWith is an answer that makes, keeps or changes a dialog: it carries
-// Contact and what we can do (RFC 3261 section 12.1.1).
+// responseWith makes an answer that makes, keeps or changes a dialog, with Contact and
+// capabilities (RFC 3261 section 12.1.1).
 func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
 	res := sip.NewResponseFromRequest(req, code, reason, sdp)
 	if code < 300 {
@@ -331,57 +343,14 @@ func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte
 	return res
 }
 
-// awaitACK keeps a 200 to send it again until it is acknowledged.
-func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
-	l.ok = unacknowledged{
-		res: res, seq: seq, offers: offers,
-		resend: T1, resendAt: now.Add(T1), giveUpAt: now.Add(GiveUp),
-	}
-}
+// contentSDP is the Content-Type of a session description.
+func contentSDP() sip.Header { return sip.NewHeader("Content-Type", message.SDPType) }
 
-// resendAnswer sends the 200 again until it is acknowledged, twice as late
-// each time up to T2 (RFC 3261 section 13.3.1.4).
-func (l *Leg) resendAnswer(now time.Time) {
-	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
-	l.ok.resend = min(2*l.ok.resend, timerT2)
-	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // not from now: lateness would add up
-		l.ok.resendAt = now.Add(l.ok.resend)
-	}
-}
-
-// onACK: a 200 of ours has arrived.
-func (l *Leg) onACK(now time.Time, ack *sip.Request) {
-	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
-		return // of an earlier retransmission
-	}
-	if l.ok.offers {
-		l.session.state = offerAgreed
-		defer l.fact(AnswerReady{SDP: message.SDPBody(ack), Late: true})
-	}
-	l.acknowledged(now)
-}
-
-// acknowledged: the peer has our 200.
-func (l *Leg) acknowledged(now time.Time) {
-	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
-	l.acked = message.BranchOf(l.ok.res)
-	l.ok = unacknowledged{}
-	if l.state == legAccepted {
-		l.state = legConfirmed
-		l.fact(Confirmed{})
-	}
-	if l.hangupOwed != nil {
-		l.sendBye(now, *l.hangupOwed)
-	}
-	l.sendHeld()
-}
-
-// Describe gives a description of ours the o= line that it has on this leg: a
-// version of its own, unless it says the same as the last one (RFC 3264
-// section 8).
+// Describe gives a description the leg's o= line: with a new version, unless it equals
+// the last one (RFC 3264 section 8).
 func (l *Leg) Describe(sdp []byte) []byte {
 	if sdp == nil {
 		return nil
 	}
-	return l.dialog.Origin.Stamp(sdp)
+	return l.dialog.origin.Stamp(sdp)
 }

@@ -8,26 +8,25 @@ import (
 	"flowbridge/media"
 )
 
-// LegCrypto is one leg's part in SRTP. Each leg is secured by itself, with keys
-// of its own.
+// LegCrypto is the SRTP of one leg. Each leg has its own keys.
 //
-// Our key of a leg stays the same for its life, and with it the numbers of what
-// was sent under it, but where the peer wants another suite, or is another
-// endpoint: one that has a new address and a new key. For that one our packets
-// are a new stream (RFC 3711 section 3.2.3), which begins to count from 0, and
-// so has to have another key.
+// The sending key of a leg stays the same for its life, and with it the packet numbers
+// that were used under it. There is a new key only if the peer wants another suite or
+// is another endpoint, which has a new address and a new key. To that one our packets
+// are a new stream (RFC 3711 section 3.2.3), which counts from 0 and must not share a
+// key.
 type LegCrypto struct {
 	mode    config.SRTPMode
-	suites  []media.Suite // that are taken
-	offered []CryptoLine  // our lines where nothing is agreed on: each suite with its own key
-	Offers  bool          // offers of our own are of SRTP
+	suites  []media.Suite // that are accepted
+	offered []cryptoLine  // before anything is agreed on: each suite with its own key
+	Offers  bool          // this side's offers are of SRTP
 	current *securing     // in force
 	proto   string        // of it
-	last    []CryptoLine  // what our last offer had; nil: plain RTP
+	last    []cryptoLine  // of this side's last offer; nil: plain RTP
 }
 
-// NewLegCrypto is the part of a leg that a trunk or target is on. offers: the
-// first offer is ours, and is of SRTP.
+// NewLegCrypto returns the SRTP of a leg with these settings. offers: this side makes
+// the first offer, with SRTP.
 func NewLegCrypto(m config.PeerMedia, offers bool) *LegCrypto {
 	l := &LegCrypto{mode: m.SRTP, Offers: offers}
 	names := m.SRTPSuites
@@ -40,7 +39,7 @@ func NewLegCrypto(m config.PeerMedia, offers bool) *LegCrypto {
 			names = config.DefaultSRTPSuites()
 		}
 		for i, s := range suitesOf(names) {
-			l.offered = append(l.offered, CryptoLine{Tag: strconv.Itoa(i + 1), Keys: newKeys(s, nil)})
+			l.offered = append(l.offered, cryptoLine{tag: strconv.Itoa(i + 1), keys: newKeys(s, nil)})
 		}
 	}
 	return l
@@ -55,14 +54,14 @@ func suitesOf(names []string) (suites []media.Suite) {
 	return suites
 }
 
-// newKeys are keys that nobody has had.
+// newKeys returns fresh keys.
 func newKeys(s media.Suite, mki []byte) media.Keys {
 	k := media.Keys{Suite: s, Key: make([]byte, s.KeyLen()), MKI: mki}
 	_, _ = rand.Read(k.Key) // never fails (crypto/rand)
 	return k
 }
 
-// Accept is which streams of the peer's offers are taken.
+// Accept returns which streams of the peer's offers are accepted.
 func (l *LegCrypto) Accept() Accept {
 	a := Accept{mode: l.mode, suites: l.suites}
 	if l.current != nil {
@@ -71,8 +70,8 @@ func (l *LegCrypto) Accept() Accept {
 	return a
 }
 
-// AcceptAnswer is which stream of the answer to our last offer is taken: that
-// which was offered, and no other.
+// AcceptAnswer returns which stream is accepted in the answer to this side's last
+// offer: the offered one and no other.
 func (l *LegCrypto) AcceptAnswer() Accept {
 	if l.last == nil {
 		return Accept{}
@@ -80,36 +79,36 @@ func (l *LegCrypto) AcceptAnswer() Accept {
 	return Accept{mode: config.SRTPRequired, ours: l.last}
 }
 
-// Offering is how the stream is presented in an offer of ours: as it is agreed
-// on, with the same key; else with a line for each suite.
+// Offering returns the transport for an offer: as it is agreed on, with the same key,
+// else with a line for each suite.
 func (l *LegCrypto) Offering() StreamTransport {
 	switch {
 	case l.current != nil:
-		l.last = []CryptoLine{{Tag: l.current.tag, Keys: *l.current.own}}
+		l.last = []cryptoLine{{tag: l.current.tag, keys: *l.current.own}}
 		return StreamTransport{proto: l.proto, lines: l.last}
 	case l.Offers:
 		l.last = l.offered
-		return StreamTransport{proto: ProtoSAVP, lines: l.last}
+		return StreamTransport{proto: protoSAVP, lines: l.last}
 	}
 	l.last = nil
 	return StreamTransport{}
 }
 
-// Answering is how the stream is presented in our answer to an offer: over the
-// same transport (RFC 3264 section 6), with the line of its tag and suite.
+// Answering returns the transport for the answer to an offer: that of the offer (RFC
+// 3264 section 6), with the line of its tag and suite. elsewhere: the peer's RTP has
+// moved to another address.
 func (l *LegCrypto) Answering(offer *Description, elsewhere bool) StreamTransport {
-	s := offer.Securing
+	s := offer.securing
 	if s == nil {
 		return StreamTransport{proto: offer.proto()}
 	}
 	if s.own == nil {
 		s.own = l.keysFor(s.peer, elsewhere)
 	}
-	return StreamTransport{proto: offer.proto(), lines: []CryptoLine{{Tag: s.tag, Keys: *s.own}}}
+	return StreamTransport{proto: offer.proto(), lines: []cryptoLine{{tag: s.tag, keys: *s.own}}}
 }
 
-// keysFor are our keys for a peer that has these. elsewhere: its RTP is
-// somewhere else than before.
+// keysFor returns the sending keys toward a peer with these keys.
 func (l *LegCrypto) keysFor(peer *media.Keys, elsewhere bool) *media.Keys {
 	if c := l.current; c != nil && c.own.Suite == peer.Suite && string(c.own.MKI) == string(peer.MKI) && (c.peer.Same(peer) || !elsewhere) {
 		return c.own
@@ -118,25 +117,25 @@ func (l *LegCrypto) keysFor(peer *media.Keys, elsewhere bool) *media.Keys {
 	return &k
 }
 
-// Answered notes in an answer to our last offer which of our keys it takes.
+// Answered notes in an answer to this side's last offer which offered key it takes.
 func (l *LegCrypto) Answered(answer *Description) {
-	s := answer.Securing
+	s := answer.securing
 	if s == nil {
 		return
 	}
 	for i := range l.last {
-		if l.last[i].Tag == s.tag {
-			s.own = &l.last[i].Keys
+		if l.last[i].tag == s.tag {
+			s.own = &l.last[i].keys
 		}
 	}
 }
 
-// Force notes what is in force from now on.
+// Force puts the SRTP of a description into force.
 func (l *LegCrypto) Force(d *Description) {
-	l.current, l.proto, l.Offers = d.Securing, d.proto(), d.Securing != nil
+	l.current, l.proto, l.Offers = d.securing, d.proto(), d.securing != nil
 }
 
-// Suite is the name of the suite in force, empty where there is none.
+// Suite returns the name of the suite in force, "" if there is none.
 func (l *LegCrypto) Suite() string {
 	if l == nil || l.current == nil {
 		return ""

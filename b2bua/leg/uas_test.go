@@ -43,8 +43,8 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	return newLegTest(t, NewUAS(o, invite, siptest.Carrier))
 }
 
-// InDialog is a request of the carrier within the dialog.
-func InDialog(t testing.TB, method string, seq uint32, headers ...string) RequestIn {
+// inDialog is a request of the carrier within the dialog.
+func inDialog(t testing.TB, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
 	extra := ""
 	for _, h := range headers {
@@ -64,11 +64,11 @@ CSeq: %[2]d %[1]s
 
 var uasStates = []string{"proceeding", "ringing", "accepted", "owed", "confirmed", "ending", "refused", "hung up"}
 
-// UasIn brings a leg into a state.
-func UasIn(t testing.TB, state string) *legTest {
+// uasIn brings a leg into a state.
+func uasIn(t testing.TB, state string) *legTest {
 	t.Helper()
 	lt := newUAS(t)
-	answer, ack, hangup := Answer{SDP: []byte("v=0")}, InDialog(t, "ACK", 10), Hangup{Why: cause.AgentHangup}
+	answer, ack, hangup := Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10), Hangup{Why: cause.AgentHangup}
 	switch state {
 	case "proceeding":
 	case "ringing":
@@ -84,7 +84,7 @@ func UasIn(t testing.TB, state string) *legTest {
 	case "refused":
 		lt.do(Refuse{Code: 486, Reason: "Busy Here"})
 	case "hung up":
-		lt.do(answer, ack, InDialog(t, "BYE", 11))
+		lt.do(answer, ack, inDialog(t, "BYE", 11))
 	default:
 		t.Fatalf("no state %q", state)
 	}
@@ -129,15 +129,15 @@ func TestUASEveryStateAndInput(t *testing.T) {
 			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same},
 		},
 		{
-			"ACK", func(t *testing.T) Input { return InDialog(t, "ACK", 10) },
+			"ACK", func(t *testing.T) Input { return inDialog(t, "ACK", 10) },
 			[8]string{same, same, "confirmed", "confirmed, BYE", same, same, same, same},
 		},
 		{
-			"ACK with another CSeq", func(t *testing.T) Input { return InDialog(t, "ACK", 11) },
+			"ACK with another CSeq", func(t *testing.T) Input { return inDialog(t, "ACK", 11) },
 			[8]string{same, same, same, same, same, same, same, same},
 		},
 		{
-			"BYE", func(t *testing.T) Input { return InDialog(t, "BYE", 12) },
+			"BYE", func(t *testing.T) Input { return inDialog(t, "BYE", 12) },
 			[8]string{
 				"cancelled, 200/BYE, 487/INVITE", "cancelled, 200/BYE, 487/INVITE",
 				"gone caller_hangup by peer, 200/BYE", "gone caller_hangup by peer, 200/BYE",
@@ -145,27 +145,27 @@ func TestUASEveryStateAndInput(t *testing.T) {
 			},
 		},
 		{
-			"BYE with a lower CSeq", func(t *testing.T) Input { return InDialog(t, "BYE", 9) },
+			"BYE with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "BYE", 9) },
 			[8]string{"500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE"},
 		},
 		{
-			"re-INVITE", func(t *testing.T) Input { return InDialog(t, "INVITE", 12) },
+			"re-INVITE", func(t *testing.T) Input { return inDialog(t, "INVITE", 12) },
 			[8]string{
 				"500/INVITE", "500/INVITE", "confirmed, offered INVITE", "confirmed, BYE, 481/INVITE", "offered INVITE", "481/INVITE", "481/INVITE", "481/INVITE",
 			},
 		},
 		{
-			"OPTIONS", func(t *testing.T) Input { return InDialog(t, "OPTIONS", 12) },
+			"OPTIONS", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 12) },
 			[8]string{
 				"200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS",
 			},
 		},
 		{
-			"INFO", func(t *testing.T) Input { return InDialog(t, "INFO", 12) },
+			"INFO", func(t *testing.T) Input { return inDialog(t, "INFO", 12) },
 			[8]string{"405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "481/INFO", "481/INFO"},
 		},
 		{
-			"OPTIONS with a lower CSeq", func(t *testing.T) Input { return InDialog(t, "OPTIONS", 9) },
+			"OPTIONS with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 9) },
 			[8]string{
 				"500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "481/OPTIONS", "481/OPTIONS",
 			},
@@ -182,7 +182,7 @@ func TestUASEveryStateAndInput(t *testing.T) {
 	for _, row := range rows {
 		for i, state := range uasStates {
 			t.Run(row.name+"/"+state, func(t *testing.T) {
-				lt := UasIn(t, state)
+				lt := uasIn(t, state)
 				lt.want(lt.do(row.input(t)), row.want[i])
 			})
 		}
@@ -204,7 +204,7 @@ func TestUASStateAfter(t *testing.T) {
 		{"ending", RequestFailed{Method: sip.BYE, Seq: 1}, legDone},
 		{"confirmed", RequestFailed{Method: sip.BYE, Seq: 1}, legConfirmed},
 	} {
-		lt := UasIn(t, tt.state)
+		lt := uasIn(t, tt.state)
 		lt.do(tt.input)
 		if lt.Leg.state != tt.want {
 			t.Errorf("%s, %T: state %d; want %d", tt.state, tt.input, lt.Leg.state, tt.want)
@@ -238,36 +238,36 @@ func TestUASSends200AgainUntilACK(t *testing.T) {
 	if got := bye.GetHeader("Reason"); got == nil || !strings.Contains(got.Value(), "no_ack") {
 		t.Errorf("Reason %v", got)
 	}
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "") // too late
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "") // too late
 }
 
 func TestUASStopsSendingWithACK(t *testing.T) {
-	lt := UasIn(t, "accepted")
+	lt := uasIn(t, "accepted")
 	lt.deadline()
-	lt.do(InDialog(t, "ACK", 11)) // of something else
+	lt.do(inDialog(t, "ACK", 11)) // of something else
 	if lt.Leg.Deadline().IsZero() {
 		t.Error("an ACK with another CSeq stopped the 200")
 	}
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
 	if d := lt.Leg.Deadline(); !d.IsZero() {
 		t.Errorf("confirmed leg waits for %v", d)
 	}
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "") // of a retransmitted 200
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "") // of a retransmitted 200
 }
 
 // RFC 3261 section 15: a UAS does not send BYE before the ACK, but after
 // 64*T1 without one it may.
 func TestUASHangupOwedUntilACK(t *testing.T) {
-	lt := UasIn(t, "owed")
+	lt := uasIn(t, "owed")
 	lt.want(lt.deadline(), "200/INVITE")
 	lt.want(lt.do(Hangup{Why: cause.Shutdown}), "")
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "confirmed, BYE")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed, BYE")
 	lt.want(lt.do(responseTo(t, lt, sip.BYE, 200, "OK")), "")
 	if !lt.Leg.Done() {
 		t.Error("leg is not done after the answer to its BYE")
 	}
 
-	lt = UasIn(t, "owed")
+	lt = uasIn(t, "owed")
 	lt.now = lt.now.Add(32 * time.Second)
 	lt.want(lt.do(DeadlineReached{}), "gone no_ack, BYE")
 }
@@ -375,7 +375,7 @@ func TestUASRequestRouting(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lt := newUAS(t, tt.headers...)
-			lt.do(Answer{SDP: []byte("v=0")}, InDialog(t, "ACK", 10))
+			lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
 			lt.want(lt.do(Hangup{Why: cause.AgentHangup}), "BYE")
 			bye, to := lt.request(sip.BYE)
 			checkRouting(t, bye, to, tt.recipient, tt.routes, tt.to)
@@ -413,27 +413,27 @@ func responseTo(t testing.TB, lt *legTest, method sip.RequestMethod, code int, r
 // A re-INVITE stands for the ACK that it has overtaken; one that comes before
 // the last is answered is told when to try again (RFC 3261 section 14.2).
 func TestUASReinvitePending(t *testing.T) {
-	lt := UasIn(t, "accepted")
-	lt.want(lt.do(InDialog(t, "INVITE", 11)), "confirmed, offered INVITE")
-	lt.want(lt.do(InDialog(t, "ACK", 10)), "")
-	lt.want(lt.do(InDialog(t, "INVITE", 12)), "500/INVITE")
+	lt := uasIn(t, "accepted")
+	lt.want(lt.do(inDialog(t, "INVITE", 11)), "confirmed, offered INVITE")
+	lt.want(lt.do(inDialog(t, "ACK", 10)), "")
+	lt.want(lt.do(inDialog(t, "INVITE", 12)), "500/INVITE")
 	if lt.response().GetHeader("Retry-After") == nil {
 		t.Error("500 without Retry-After")
 	}
 	lt.want(lt.do(Reject{Code: 488, Reason: "Not Acceptable Here"}), "488/INVITE")
-	lt.want(lt.do(InDialog(t, "INVITE", 13)), "offered INVITE")
+	lt.want(lt.do(inDialog(t, "INVITE", 13)), "offered INVITE")
 	lt.want(lt.do(Reject{Code: 488, Reason: "Not Acceptable Here"}), "488/INVITE")
-	lt.want(lt.do(InDialog(t, "ACK", 13)), "")
-	lt.want(lt.do(InDialog(t, "OPTIONS", 12)), "500/OPTIONS") // older than the re-INVITE
-	lt.want(lt.do(InDialog(t, "OPTIONS", 14)), "200/OPTIONS")
+	lt.want(lt.do(inDialog(t, "ACK", 13)), "")
+	lt.want(lt.do(inDialog(t, "OPTIONS", 12)), "500/OPTIONS") // older than the re-INVITE
+	lt.want(lt.do(inDialog(t, "OPTIONS", 14)), "200/OPTIONS")
 	if got := lt.response().GetHeader("Allow"); got == nil || got.Value() != Methods {
 		t.Errorf("Allow %v", got)
 	}
 }
 
 func TestByeReasonIsRead(t *testing.T) {
-	lt := UasIn(t, "confirmed")
-	in := InDialog(t, "BYE", 11, `Reason: SIP;cause=200;text="x"`, `Reason: Q.850;cause=19;text="no answer"`)
+	lt := uasIn(t, "confirmed")
+	in := inDialog(t, "BYE", 11, `Reason: SIP;cause=200;text="x"`, `Reason: Q.850;cause=19;text="no answer"`)
 	facts, _ := lt.Leg.Step(lt.now, in)
 	if g, ok := facts[0].(Gone); !ok || g.Q850 != 19 || !g.ByPeer {
 		t.Errorf("facts %+v", facts)

@@ -1,0 +1,116 @@
+package leg
+
+import (
+	"slices"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+// unacknowledged is the leg's 200 to an INVITE that waits for its ACK. There is one at
+// a time.
+type unacknowledged struct {
+	res      *sip.Response // nil: none
+	seq      uint32
+	offers   bool          // its SDP is an offer, and the ACK has the answer
+	resend   time.Duration // until the next retransmission
+	resendAt time.Time
+	giveUpAt time.Time
+}
+
+// awaitACK keeps a 200, to send it again until its ACK comes.
+func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
+	l.ok = unacknowledged{
+		res: res, seq: seq, offers: offers,
+		resend: T1, resendAt: now.Add(T1), giveUpAt: now.Add(GiveUp),
+	}
+}
+
+// resendAnswer sends the 200 again, twice as late each time up to T2 (RFC 3261 section
+// 13.3.1.4).
+func (l *Leg) resendAnswer(now time.Time) {
+	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
+	l.ok.resend = min(2*l.ok.resend, timerT2)
+	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // not from now: lateness would add up
+		l.ok.resendAt = now.Add(l.ok.resend)
+	}
+}
+
+// onACK handles the ACK of the leg's 200.
+func (l *Leg) onACK(now time.Time, ack *sip.Request) {
+	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
+		return // of an earlier retransmission
+	}
+	if l.ok.offers {
+		l.session.state = offerAgreed
+		defer l.fact(AnswerReady{SDP: message.SDPBody(ack), Late: true})
+	}
+	l.acknowledged(now)
+}
+
+// acknowledged notes that the peer has the leg's 200.
+func (l *Leg) acknowledged(now time.Time) {
+	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
+	l.acked = message.BranchOf(l.ok.res)
+	l.ok = unacknowledged{}
+	if l.state == legAccepted {
+		l.state = legConfirmed
+		l.fact(Confirmed{})
+	}
+	if l.hangupOwed != nil {
+		l.sendBye(now, *l.hangupOwed)
+	}
+	l.sendHeld()
+}
+
+// sentACK is the ACK of a 200, which is repeated when the 200 is.
+type sentACK struct {
+	seq  uint32
+	sent SendACK
+}
+
+// maxACKs is how many ACKs are kept: that of the call's first INVITE and the last ones.
+const maxACKs = 3
+
+// sendACK acknowledges the 200 to the leg's INVITE with this CSeq.
+func (l *Leg) sendACK(d *Dialog, seq uint32) {
+	ack, to := l.newACK(d, seq)
+	if len(l.acks) == maxACKs {
+		l.acks = slices.Delete(l.acks, 1, 2)
+	}
+	l.acks = append(l.acks, sentACK{seq, SendACK{Req: ack, To: to}})
+	l.ackAgain(seq)
+}
+
+// ackAgain sends the ACK of the INVITE with this CSeq again; false: it is not kept.
+func (l *Leg) ackAgain(seq uint32) bool {
+	for _, a := range l.acks {
+		if a.seq == seq {
+			l.effects = append(l.effects, SendACK{Req: a.sent.Req.Clone(), To: a.sent.To})
+			return true
+		}
+	}
+	return false
+}
+
+// ackLate acknowledges a 200 to a re-INVITE that comes too late or again (RFC 3261
+// section 13.2.2.4).
+func (l *Leg) ackLate(seq uint32) {
+	if !l.ackAgain(seq) && seq <= l.dialog.localSeq && (l.UAS || seq > l.InviteSeq) {
+		l.sendACK(&l.dialog, seq)
+	}
+}
+
+// newACK makes the ACK of an INVITE's 200 in one of its dialogs, with the INVITE's
+// credentials (RFC 3261 section 22.1).
+func (l *Leg) newACK(d *Dialog, seq uint32) (*sip.Request, Hop) {
+	ack, to := d.request(sip.ACK, seq)
+	ack.PrependHeader(l.via())
+	if l.invite != nil && !l.UAS { // a leg of NewLost has no INVITE
+		sip.CopyHeaders("Authorization", l.invite, ack)
+		sip.CopyHeaders("Proxy-Authorization", l.invite, ack)
+	}
+	return ack, to
+}

@@ -1,0 +1,89 @@
+package leg
+
+import (
+	"slices"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/media"
+)
+
+// onBye answers the peer's BYE in any state, and with it the peer's open requests (RFC
+// 3261 section 15.1.2). Before the answer it ends the INVITE of a caller, too.
+func (l *Leg) onBye(req *sip.Request) {
+	l.respond(req, 200, message.StatusText(200))
+	l.AnsweredBye = message.BranchOf(req)
+	switch l.state {
+	case legCalling:
+		l.leftEarly = message.TagOf(req.From().Params)
+	case legProceeding:
+		if !l.UAS { // not allowed (RFC 3261 section 15), but its 200 makes no call any more
+			l.leftEarly = message.TagOf(req.From().Params)
+			return
+		}
+		l.respondInvite(487, message.StatusText(487), nil)
+		l.fact(Cancelled{})
+		l.done()
+	case legAccepted, legConfirmed: // a BYE before the ACK stands for it
+		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
+		l.done()
+	case legEnding: // crossed ours
+		l.done()
+	case legIdle, legAbandoned, legDone:
+	}
+}
+
+func (l *Leg) hangupCause() cause.Cause {
+	if l.side == media.SideA {
+		return cause.CallerHangup
+	}
+	return cause.AgentHangup
+}
+
+// hangup sends BYE. A UAS may not send it before the ACK of its 200 (RFC 3261 section
+// 15).
+func (l *Leg) hangup(now time.Time, in Hangup) {
+	switch l.state {
+	case legAccepted:
+		l.hangupOwed = &in
+	case legConfirmed:
+		if l.reporting() { // the peer gets the NOTIFY first
+			l.hangupOwed, l.byeAt = &in, now.Add(reportPatience)
+			return
+		}
+		l.sendBye(now, in)
+	case legProceeding:
+		if l.reliable.answer != nil { // the 200 waits for a PRACK and is too late now
+			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
+		}
+	case legIdle, legCalling, legAbandoned, legEnding, legDone:
+	}
+}
+
+// reportPatience is how long a BYE waits for the answer to a NOTIFY.
+const reportPatience = 2 * time.Second
+
+// reporting reports whether a NOTIFY of the leg has no answer yet.
+func (l *Leg) reporting() bool {
+	return slices.ContainsFunc(l.sent, func(r sentRequest) bool { return r.method == sip.NOTIFY })
+}
+
+func (l *Leg) sendBye(now time.Time, in Hangup) {
+	l.closeAsked()
+	req, to := l.dialog.request(sip.BYE, 0)
+	if v := cause.ReasonValue(in.Why, in.Q850); v != "" {
+		req.AppendHeader(sip.NewHeader("Reason", v))
+	}
+	for _, h := range in.Headers {
+		req.AppendHeader(h)
+	}
+	l.clearDeadlines()
+	l.state = legEnding
+	l.giveUpAt = now.Add(GiveUp) // as Timer F would
+	l.send(req, to)
+}
+
+func reasonQ850(msg sip.Message) int { return cause.Q850In(message.RawValues(msg, "reason", "reason")) }

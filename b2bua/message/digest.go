@@ -1,0 +1,136 @@
+package message
+
+import (
+	"crypto/hmac"
+	"crypto/md5" // what most phones and PBXs can, after SHA-256
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
+	"encoding/hex"
+	"hash"
+	"net/netip"
+	"time"
+)
+
+// Algorithm is the name of a hash in digest authentication (RFC 8760 section 2), in
+// challenges to trunks as in those that targets send.
+type Algorithm string
+
+// hashes are the algorithms that targets may ask for. No name stands for MD5 (RFC
+// 7616 section 3.3).
+var hashes = map[string]func() hash.Hash{"": md5.New, "MD5": md5.New, "SHA-256": sha256.New, "SHA-512-256": sha512.New512_256}
+
+// Known reports whether the algorithm is one that can be computed.
+func (a Algorithm) Known() bool { return hashes[string(a)] != nil }
+
+// Algorithms returns those that trunks may be asked for, the preferred one first
+// (RFC 8760 section 2.4). Credentials without a name are of the last one (RFC 7616
+// section 3.3).
+func Algorithms() [2]Algorithm { return [...]Algorithm{"SHA-256", "MD5"} }
+
+// Offered returns the algorithms of these names, in their order.
+func Offered(names []string) (all []Algorithm) {
+	for _, name := range names {
+		for _, a := range Algorithms() {
+			if string(a) == name {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+// Sum returns the hash of parts with colons between them, in hexadecimal.
+func (a Algorithm) Sum(parts ...string) string {
+	h := hashes[string(a)]()
+	for i, p := range parts {
+		if i > 0 {
+			h.Write([]byte{':'})
+		}
+		h.Write([]byte(p))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// The nonce of a digest challenge carries all that is known of it, so that a
+// challenge costs no memory: the time in milliseconds since 1970, a salt, its holder,
+// and a keyed hash of these. It may come back from any address. The holder is a keyed
+// hash of the address that the nonce was given to; failures count against it.
+const (
+	nonceTimeLen   = 6
+	nonceSaltLen   = 8
+	nonceHolderLen = 4
+	nonceMACLen    = 8
+	nonceDataLen   = nonceTimeLen + nonceSaltLen + nonceHolderLen
+	challengeLen   = 2 * (nonceDataLen + nonceMACLen)
+
+	challengeDomain = 'n'
+	holderDomain    = 'a'
+)
+
+// nonceTTL is how long a nonce may be used.
+const nonceTTL = 5 * time.Minute
+
+// Nonce is a nonce as it is sent.
+type Nonce [challengeLen]byte
+
+// holder stands for the address that a nonce was given to.
+type holder [nonceHolderLen]byte
+
+// ReceivedNonce is a nonce of this server that came back.
+type ReceivedNonce struct {
+	made   time.Time
+	id     nonceID
+	holder holder
+}
+
+// nonceID tells nonces apart.
+type nonceID [nonceTimeLen + nonceSaltLen]byte
+
+// Challenge makes a nonce for an address. It allocates nothing.
+func (m *Minter) Challenge(to netip.Addr, now time.Time) (out Nonce) {
+	var raw [nonceDataLen + nonceMACLen]byte
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(raw[:nonceTimeLen], ms[8-nonceTimeLen:])
+	rand.Read(raw[nonceTimeLen : nonceTimeLen+nonceSaltLen]) // never fails
+	h := m.holderOf(to)
+	copy(raw[nonceTimeLen+nonceSaltLen:], h[:])
+	mac := m.mac(challengeDomain, raw[:nonceDataLen])
+	copy(raw[nonceDataLen:], mac[:nonceMACLen])
+	hex.Encode(out[:], raw[:])
+	return out
+}
+
+// holderOf returns the holder that stands for an address; all addresses of one
+// IPv6 /64 network have the same.
+func (m *Minter) holderOf(addr netip.Addr) holder {
+	a := addr.Unmap().As16()
+	if addr.Unmap().Is6() {
+		clear(a[8:])
+	}
+	mac := m.mac(holderDomain, a[:])
+	return holder(mac[:nonceHolderLen])
+}
+
+// ReadNonce reads a nonce; false: it is not one of this server.
+func (m *Minter) ReadNonce(nonce string) (n ReceivedNonce, ok bool) {
+	var raw [nonceDataLen + nonceMACLen]byte
+	if len(nonce) != challengeLen {
+		return n, false
+	}
+	if _, err := hex.Decode(raw[:], []byte(nonce)); err != nil {
+		return n, false
+	}
+	mac := m.mac(challengeDomain, raw[:nonceDataLen])
+	if !hmac.Equal(mac[:nonceMACLen], raw[nonceDataLen:]) {
+		return n, false
+	}
+	var ms [8]byte
+	copy(ms[8-nonceTimeLen:], raw[:nonceTimeLen])
+	n.made = time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:])))
+	copy(n.id[:], raw[:])
+	copy(n.holder[:], raw[nonceTimeLen+nonceSaltLen:])
+	return n, true
+}

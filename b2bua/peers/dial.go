@@ -1,0 +1,151 @@
+package peers
+
+import (
+	"context"
+	"net/netip"
+	"regexp"
+	"time"
+
+	"flowbridge/config"
+)
+
+// Calls go both ways. A target that calls, as platforms do for a warm transfer, is
+// recognised, challenged and admitted like a trunk. A trunk that is called is dialled
+// like a target. So a Trunk has a Caller and a Target has a Dial, each made of either
+// section of the configuration.
+
+// Peer is the configuration of a leg, whichever side calls.
+type Peer struct {
+	Name           string
+	TLS            config.TargetTLS
+	PassHeaders    []string
+	Media          config.PeerMedia
+	MediaSources   []netip.Prefix
+	Rel100         config.Rel100Mode
+	SessionExpires time.Duration
+	MinSE          time.Duration
+	NAT            config.NATMode
+	MaxCalls       int
+	MaxCPS         int
+}
+
+// Caller is the configuration of calls that come from a trunk or target.
+type Caller struct {
+	Peer
+	Sources      []netip.Prefix
+	Certificates []string
+	Match        config.Match
+	Auth         *config.Auth
+	Trusted      bool
+	Country      string
+	MaxDuration  time.Duration
+}
+
+// Dial is the configuration of calls to a target or trunk.
+type Dial struct {
+	Peer
+	Policy
+	Kind                 string
+	URI                  *config.Template
+	Transport            string
+	Auth                 *config.Auth
+	Headers              []config.Header
+	PassParts            []string
+	Budget               config.Budget
+	Overflow             string
+	Prepare              *config.Prepare
+	CodecOrder           string
+	FirstResponseTimeout time.Duration
+	RingTimeout          time.Duration
+}
+
+// Policy is a platform's configuration of the calls that it takes part in, on either
+// side.
+type Policy struct {
+	Codecs          []string
+	Reinvite        config.ReinviteMode
+	DTMF            config.DTMFMode
+	PassMethods     []string
+	Transfer        config.TransferMode
+	TransferNumbers []*regexp.Regexp
+	TransferHosts   []string
+}
+
+func peerOfTrunk(t *config.Trunk) Peer {
+	return Peer{
+		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
+		Rel100: t.Rel100, SessionExpires: t.SessionExpires, MinSE: t.MinSE, NAT: t.NAT, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+	}
+}
+
+func peerOfTarget(t *config.Target) Peer {
+	return Peer{
+		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
+		Rel100: t.Rel100, SessionExpires: t.SessionExpires, MinSE: t.MinSE, NAT: config.NATOff, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+	}
+}
+
+func policyOf(t *config.Target) Policy {
+	return Policy{
+		Codecs: t.Codecs, Reinvite: t.Reinvite, DTMF: t.DTMF, PassMethods: t.PassMethods,
+		Transfer: t.Transfer, TransferNumbers: t.TransferNumbers, TransferHosts: t.TransferHosts,
+	}
+}
+
+func callerOfTrunk(t *config.Trunk) *Caller {
+	return &Caller{
+		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, Auth: t.Auth,
+		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
+	}
+}
+
+// DialOf returns the configuration of calls to a target.
+func DialOf(t *config.Target) *Dial {
+	return &Dial{
+		Peer: peerOfTarget(t), Policy: policyOf(t), Kind: t.Kind, URI: t.URI, Transport: t.Transport, Auth: t.Auth,
+		Headers: t.Headers, PassParts: t.PassParts, Budget: t.Budget, Overflow: t.Overflow, Prepare: t.Prepare,
+		CodecOrder: t.CodecOrder, FirstResponseTimeout: t.FirstResponseTimeout, RingTimeout: t.RingTimeout,
+	}
+}
+
+// dialOfTrunk returns the configuration of calls to a trunk.
+func dialOfTrunk(t *config.Trunk) *Dial {
+	d := DialOf(t.Callee())
+	d.NAT = t.NAT
+	return d
+}
+
+// NewReferred makes a target of a URI that the agent of another target has named. It is
+// called with that target's codecs and time limits, and counts nowhere.
+func NewReferred(name string, uri *config.Template, transport string, agent *Dial) *Target {
+	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
+	return &Target{Tally: &Tally{}, Config: DialOf(referred)}
+}
+
+// Preparer asks a platform for the id of a call, before the INVITE.
+type Preparer interface {
+	// Prepare keeps to the target's time limit itself. Its error is a
+	// *PrepareError where the platform, or the way to it, is the reason.
+	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
+}
+
+// PrepareRequest is what a platform is told about a call.
+type PrepareRequest struct {
+	CallID      string // ours; the same for a retry
+	FromNumber  string
+	ToNumber    string
+	ModelID     string
+	WorkspaceID string
+	Variables   []Variable
+}
+
+// Variable is one custom variable.
+type Variable struct{ Name, Value string }
+
+// Prepared is a platform's answer.
+type Prepared struct {
+	CallID string // the platform's id
+	Shared bool   // which it has given to other calls, too
+	Body   []byte // the answer as JSON
+	Status int    // HTTP
+}

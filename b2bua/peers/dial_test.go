@@ -1,0 +1,120 @@
+package peers
+
+import (
+	"net/netip"
+	"reflect"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"flowbridge/config"
+)
+
+// filled sets every field of a struct to a value that is not zero.
+func filled(v reflect.Value) {
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Interface().(type) {
+		case []netip.Prefix:
+			f.Set(reflect.ValueOf([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+		case []*regexp.Regexp:
+			f.Set(reflect.ValueOf([]*regexp.Regexp{regexp.MustCompile("x")}))
+		case netip.Addr:
+			f.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
+		default:
+			switch f.Kind() {
+			case reflect.String:
+				f.SetString("x")
+			case reflect.Bool:
+				f.SetBool(true)
+			case reflect.Int, reflect.Int64:
+				f.SetInt(7)
+			case reflect.Uint16:
+				f.SetUint(7)
+			case reflect.Slice:
+				f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+			case reflect.Pointer:
+				f.Set(reflect.New(f.Type().Elem()))
+			case reflect.Struct:
+				filled(f)
+			}
+		}
+	}
+}
+
+// fields returns the fields of a struct and its embedded structs, and which of them are
+// zero.
+func fields(v reflect.Value) (all, zero []string) {
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if f.Anonymous {
+			continue
+		}
+		all = append(all, f.Name)
+		if v.FieldByIndex(f.Index).IsZero() {
+			zero = append(zero, f.Name)
+		}
+	}
+	return all, zero
+}
+
+// A key of the configuration reaches the calls, or is listed here with its reason: a new
+// key can't be forgotten.
+func TestEveryKeyReachesCalls(t *testing.T) {
+	var trunk config.Trunk
+	var target config.Target
+	filled(reflect.ValueOf(&trunk).Elem())
+	filled(reflect.ValueOf(&target).Elem())
+	for _, tt := range []struct {
+		name string
+		from any
+		made []any
+		// other are the keys that calls do not need, or have under another name
+		other []string
+	}{
+		{"a trunk", trunk, []any{*callerOfTrunk(&trunk), *dialOfTrunk(&trunk)}, []string{"DialAuth"}},
+		{"a target", target, []any{*callerOfTrunk(target.Caller()), *DialOf(&target)}, []string{"CallAuth", "Region", "Account"}},
+	} {
+		want, zero := fields(reflect.ValueOf(tt.from))
+		if len(zero) > 0 {
+			t.Fatalf("%s is not filled: %v", tt.name, zero)
+		}
+		var set []string
+		for _, m := range tt.made {
+			all, zero := fields(reflect.ValueOf(m))
+			set = append(set, slices.DeleteFunc(all, func(n string) bool { return slices.Contains(zero, n) })...)
+		}
+		for _, name := range want {
+			if !slices.Contains(set, name) && !slices.Contains(tt.other, name) {
+				t.Errorf("%s: its %s reaches no call", tt.name, name)
+			}
+		}
+	}
+}
+
+// Toward a party in the other role, these settings keep their defaults, all others come
+// from its section.
+func TestOtherRoleKeepsDefaults(t *testing.T) {
+	var trunk config.Trunk
+	var target config.Target
+	filled(reflect.ValueOf(&trunk).Elem())
+	filled(reflect.ValueOf(&target).Elem())
+	for name, tt := range map[string]struct {
+		made any
+		want []string
+	}{
+		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"MaxCalls", "MaxCPS", "Certificates", "Match", "Country"}},
+		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "PassParts", "Prepare"}},
+		"a trunk that calls":      {*callerOfTrunk(&trunk), nil},
+		"a target that is called": {*DialOf(&target), nil},
+	} {
+		if _, zero := fields(reflect.ValueOf(tt.made)); !slices.Equal(zero, tt.want) {
+			t.Errorf("%s: %v are not set; want %v", name, zero, tt.want)
+		}
+	}
+	if c := callerOfTrunk(target.Caller()); !c.Trusted || c.MaxDuration != 4*time.Hour || c.NAT != config.NATAuto || c.Auth != target.CallAuth {
+		t.Errorf("a target that calls: %+v", c)
+	}
+	if d := dialOfTrunk(&trunk); d.Kind != config.KindSIP || d.Transfer != config.TransferRefuse || d.Auth != trunk.DialAuth || d.Overflow != config.OverflowTrim {
+		t.Errorf("a trunk that is called: %+v", d)
+	}
+}

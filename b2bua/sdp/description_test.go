@@ -1,0 +1,202 @@
+package sdp
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"flowbridge/internal/siptest"
+)
+
+func TestParseDescriptionErrors(t *testing.T) {
+	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n"
+	for _, tt := range []struct {
+		name, sdp string
+		want      error
+	}{
+		{"nothing", "", ErrMalformed},
+		{"no SDP", "hello\n", ErrMalformed},
+		{"half a line", "v=", ErrMalformed},
+		{"no media", head, ErrNoAudio},
+		{"video alone", head + "m=video 20000 RTP/AVP 96\n", ErrNoAudio},
+		{"secure alone", head + "m=audio 20000 RTP/SAVP 0\n", ErrNoAudio},
+		{"feedback profile alone", head + "m=audio 20000 RTP/AVPF 0\n", ErrNoAudio},
+		{"port 0", head + "m=audio 0 RTP/AVP 0\n", ErrRejected},
+		{"port 0, then secure", head + "m=audio 0 RTP/AVP 0\nm=audio 20000 RTP/SAVP 0\n", ErrRejected},
+		{"port too high", head + "m=audio 70000 RTP/AVP 0\n", ErrMalformed},
+		{"port that is none", head + "m=audio x RTP/AVP 0\n", ErrMalformed},
+		{"good", head + "m=audio 20000 RTP/AVP 0\n", nil},
+		{"port 0, then good", head + "m=audio 0 RTP/AVP 0\nm=audio 20000 RTP/AVP 8\n", nil},
+		{"no formats", head + "m=audio 20000 RTP/AVP\n", ErrMalformed},
+	} {
+		_, err := Parse(siptest.CRLF(tt.sdp))
+		if !errors.Is(err, tt.want) || (tt.want == nil) != (err == nil) {
+			t.Errorf("%s: %v; want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+// RFC 8866 section 5: lines end with CRLF or LF. A carriage return alone in an
+// attribute goes on to the other side, who may read a line of its own behind
+// it.
+func TestCarriageReturnInSDP(t *testing.T) {
+	const text = "v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP 0\na=x:1\rc=IN IP4 10.0.0.1\na=\r0\n"
+	offer, err := Parse([]byte(text))
+	if err != nil {
+		return // refused: well
+	}
+	out, err := offer.ForTarget(ourSideB, []string{"0"}, AsIs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	onlyOurs(t, out, ourSideB)
+}
+
+// Media of a peer goes to an address in its SDP, never to a name, a group or
+// nowhere.
+func TestMediaAddresses(t *testing.T) {
+	for _, tt := range []struct{ session, media, rtp, rtcp string }{
+		{"c=IN IP4 192.0.2.1", "", "192.0.2.1:20000", "192.0.2.1:20001"},
+		{"c=IN IP4 192.0.2.1", "c=IN IP4 192.0.2.2\n", "192.0.2.2:20000", "192.0.2.2:20001"},
+		{"c=IN IP6 2001:db8::1", "", "[2001:db8::1]:20000", "[2001:db8::1]:20001"},
+		{"c=IN IP4 0.0.0.0", "", "", ""},
+		{"c=IN IP6 ::", "", "", ""},
+		{"c=IN IP4 224.2.1.1/127", "", "", ""},
+		{"c=IN IP4 pbx.example", "", "", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500\n", "192.0.2.1:20000", "192.0.2.1:20500"},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500 IN IP4 192.0.2.9\n", "192.0.2.1:20000", "192.0.2.9:20500"},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500 IN IP6 2001:db8::9\n", "192.0.2.1:20000", "[2001:db8::9]:20500"},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:20500 IN IP4 host.example\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:0\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:99999\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp:x\n", "192.0.2.1:20000", ""},
+		{"c=IN IP4 192.0.2.1", "a=rtcp: \n", "192.0.2.1:20000", ""},
+	} {
+		d, err := Parse(siptest.CRLF("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\n" + tt.session + "\nt=0 0\nm=audio 20000 RTP/AVP 0\n" + tt.media))
+		if err != nil {
+			t.Errorf("%s %s: %v", tt.session, tt.media, err)
+			continue
+		}
+		show := func(a netip.AddrPort) string {
+			if !a.IsValid() {
+				return ""
+			}
+			return a.String()
+		}
+		if show(d.RTP()) != tt.rtp || show(d.RTCP()) != tt.rtcp {
+			t.Errorf("%s %s: rtp %v, rtcp %v; want %s, %s", tt.session, tt.media, d.RTP(), d.RTCP(), tt.rtp, tt.rtcp)
+		}
+	}
+	d, err := Parse(siptest.CRLF("v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 65535 RTP/AVP 0\n"))
+	if err != nil || d.RTCP().IsValid() {
+		t.Errorf("beside the last port: %v, %v", d.RTCP(), err)
+	}
+}
+
+func TestMuxesOfADescription(t *testing.T) {
+	for _, d := range []*Description{nil, {}} {
+		if d.Muxes() {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+func TestPacketTimes(t *testing.T) {
+	at := netip.MustParseAddrPort("198.51.100.1:10000")
+	for value, kept := range map[string]bool{
+		":1": true, ":20": true, ":22.5": true, ": 40": true, ":200": true,
+		":0": false, ":-20": false, ":+20": false, ":abc": false, ":999999999999": false, ":201": false,
+		":0.5": false, ":1e2": false, ":inf": false, ":NaN": false, ":0x14": false, ":20 ms": false, ":": false, "": false, ":.": false,
+	} {
+		for _, key := range []string{"ptime", "maxptime", "PTIME"} {
+			line := "a=" + key + value
+			stream := siptest.SessionAt("192.0.2.10", 20000, "0", line)
+			session := strings.Replace(siptest.SessionAt("192.0.2.10", 20000, "0"), "t=0 0\r\n", "t=0 0\r\n"+line+"\r\n", 1)
+			for _, body := range []string{stream, session} {
+				d, err := Parse([]byte(body))
+				if err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+				out, err := d.ForTarget(at, []string{"0"}, AsIs)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := strings.Contains(string(out), line); got != kept {
+					t.Errorf("%q goes on: %v; want %v\n%s", line, got, kept, out)
+				}
+			}
+		}
+	}
+}
+
+// FuzzPayloadTypes: whatever formats and packet time a description has, what is
+// made of it has payload types, each once, and is read as the same.
+func FuzzPayloadTypes(f *testing.F) {
+	f.Add("0 8 101 0", "20")
+	f.Add("72 128 abc 08 -1 96", "999999999999")
+	f.Add("0\t8  127", "-20")
+	f.Add("x", "1e2")
+	at := netip.MustParseAddrPort("198.51.100.1:10000")
+	f.Fuzz(func(t *testing.T, formats, ptime string) {
+		body := "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP " + formats + "\r\na=ptime:" + ptime + "\r\n"
+		d, err := Parse([]byte(body))
+		if err != nil {
+			return
+		}
+		kept := d.media().MediaName.Formats
+		for i, format := range kept {
+			if n, err := strconv.Atoi(format); err != nil || n < 0 || n > 127 || slices.Contains(kept[:i], format) {
+				t.Fatalf("%q leaves %q", formats, kept)
+			}
+		}
+		out, err := d.ForTarget(at, kept, AsIs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(out)
+		if err != nil || !slices.Equal(again.media().MediaName.Formats, kept) {
+			t.Fatalf("%q is read as %+v, %v", out, again, err)
+		}
+		value, told := d.media().Attribute("ptime")
+		if got, still := again.media().Attribute("ptime"); got != value || still != told {
+			t.Fatalf("ptime %q becomes %q", value, got)
+		}
+	})
+}
+
+func TestUsablePayloadTypes(t *testing.T) {
+	for _, tt := range []struct{ formats, want string }{
+		{"0 8 101", "0 8 101"},
+		{"0 128 300 999999999999 8", "0 8"},
+		{"0 PCMA -1 +8 08 0x8 1.5 8", "0 8"},
+		{"0 71 72 73 74 75 76 77 127", "0 71 77 127"},
+		{"0 8 0 8 8 101 0", "0 8 101"},
+		{"63 64 95 96|mux", "63 96"},
+		{"63 64 95 96", "63 64 95 96"},
+		{"128 abc 72", ""},
+		{"72|mux", ""},
+	} {
+		formats, mux := strings.CutSuffix(tt.formats, "|mux")
+		var more []string
+		if mux {
+			more = []string{"a=rtcp-mux"}
+		}
+		d, err := Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, formats, more...)))
+		if tt.want == "" {
+			if !errors.Is(err, ErrNoCodec) || d != nil {
+				t.Errorf("%s: %v, %v; want no codec", tt.formats, d, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", tt.formats, err)
+			continue
+		}
+		if got := strings.Join(d.media().MediaName.Formats, " "); got != tt.want {
+			t.Errorf("%s: got %s; want %s", tt.formats, got, tt.want)
+		}
+	}
+}

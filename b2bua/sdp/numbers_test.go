@@ -1,0 +1,53 @@
+package sdp
+
+import (
+	"strings"
+	"testing"
+
+	"flowbridge/internal/siptest"
+)
+
+func TestInNumbersOfTheOtherSide(t *testing.T) {
+	session := func(formats string, lines ...string) *Description {
+		head := "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP " + formats + "\n"
+		d, err := Parse(siptest.CRLF(head + strings.Join(append(lines, ""), "\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	const (
+		te101, te96 = "a=rtpmap:101 telephone-event/8000", "a=rtpmap:96 telephone-event/8000"
+		te48k       = "a=rtpmap:102 telephone-event/48000"
+		opus111     = "a=rtpmap:111 opus/48000/2"
+		opus96      = "a=rtpmap:96 opus/48000/2"
+		fmtp96      = "a=fmtp:96 useinbandfec=1"
+	)
+	for _, tt := range []struct {
+		name      string
+		far, near *Description
+		want      string // formats
+		says      string // an attribute
+	}{
+		{"nothing to do", session("0 101", te101), session("0 8 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
+		{"another number", session("0 96", te96), session("0 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
+		{"its parameters go along", session("96", opus96, fmtp96), session("111", opus111), "111", "fmtp 111 useinbandfec=1"},
+		{"a number that means something else", session("0 96", opus96), session("0 96", te96), "0 97", "rtpmap 97 opus/48000/2"},
+		{"events of another clock are others", session("0 102", te48k), session("0 101", te101), "0 102", "rtpmap 102 telephone-event/48000"},
+		{"the other law", session("8 101", te101), session("0 101", te101), "0 101", "rtpmap 0 PCMU/8000"},
+		{"not where both have the same", session("8 0"), session("0"), "8 0", ""},
+		{"a static number that is taken", session("0"), session("0", "a=rtpmap:0 opus/48000/2"), "96", "rtpmap 96 PCMU/8000"},
+	} {
+		got := tt.far.InNumbersOf(tt.near)
+		if formats := strings.Join(got.media().MediaName.Formats, " "); formats != tt.want {
+			t.Errorf("%s: %s; want %s", tt.name, formats, tt.want)
+		}
+		found := tt.says == ""
+		for _, a := range got.media().Attributes {
+			found = found || a.Key+" "+a.Value == tt.says
+		}
+		if !found {
+			t.Errorf("%s: no %q in %+v", tt.name, tt.says, got.media().Attributes)
+		}
+	}
+}
