@@ -154,26 +154,19 @@ func (w *world) finish() {
 			w.t.Errorf("%d %s are left: %v", n, kind, items.MapKeys())
 		}
 	}
-	if open := w.relay.open(); open != 0 {
-		w.t.Errorf("%d media sessions are left", open)
+	if n := w.relay.open(); n != 0 {
+		w.t.Errorf("%d media sessions are left", n)
 	}
-	for _, t := range w.server.admission.Peers.Load().Trunks {
-		if t.Calls != 0 {
-			w.t.Errorf("trunk %s still counts %d calls", t.Config.Name, t.Calls)
+	open := w.server.admission.Open()
+	for kind, counts := range map[string]map[string]int{"trunk": open.Trunks, "target": open.Targets, "calling target": open.Callers} {
+		for name, n := range counts {
+			if n != 0 {
+				w.t.Errorf("%s %s still counts %d calls", kind, name, n)
+			}
 		}
 	}
-	for name, t := range w.server.admission.Peers.Load().Targets {
-		if t.Calls != 0 {
-			w.t.Errorf("target %s still counts %d calls", name, t.Calls)
-		}
-	}
-	for name, t := range w.server.admission.Peers.Load().Callees {
-		if t.Calls != 0 {
-			w.t.Errorf("trunk %s still counts %d calls to it", name, t.Calls)
-		}
-	}
-	if n := w.server.admission.Setups; n != 0 {
-		w.t.Errorf("%d calls still count as in set-up", n)
+	if open.Setups != 0 {
+		w.t.Errorf("%d calls still count as in set-up", open.Setups)
 	}
 	if n := w.server.Panics(); n != w.panics {
 		w.t.Errorf("%d panics were recovered; want %d", n, w.panics)

@@ -40,7 +40,7 @@ func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers.Snapshot
 // that wants credentials comes before one that is no more specific, but does not
 // hide it.
 func contenders(fit []*peers.Trunk, from peers.Sender) (asked []*peers.Trunk, fallback *peers.Trunk) {
-	open := slices.IndexFunc(fit, func(t *peers.Trunk) bool { return t.Secret == nil })
+	open := slices.IndexFunc(fit, func(t *peers.Trunk) bool { return !t.NeedsCredentials() })
 	switch {
 	case open < 0:
 		return fit, nil

@@ -104,8 +104,9 @@ func TestReloadKeepsCounts(t *testing.T) {
 		w.callerHangsUp(d)
 		w.record()
 		w.reload(strings.NewReplacer("name: carrier", "name: other", "trunk: carrier", "trunk: other", "name: spare", "name: rest", "spare]", "rest]").Replace(testConfig))
-		if a := w.server.admission; len(a.Trunks) != 1 || len(a.Targets) != 2 || a.Targets["spare"] != nil {
-			t.Errorf("tallies of what is gone are kept: %v, %v", a.Trunks, a.Targets)
+		open := w.server.admission.Open()
+		if _, kept := open.Targets["spare"]; kept || len(open.Trunks) != 1 || len(open.Targets) != 2 {
+			t.Errorf("tallies of what is gone are kept: %v, %v", open.Trunks, open.Targets)
 		}
 	})
 }
@@ -122,26 +123,6 @@ func TestReloadWithoutTrunk(t *testing.T) {
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
 		_ = d
-	})
-}
-
-// The rate of a trunk goes on through a reload that does not change it.
-func TestReloadKeepsRate(t *testing.T) {
-	yaml := strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, max_cps: 1", 1)
-	inWorldWith(t, yaml, func(w *world) {
-		before := w.server.admission.Trunks["carrier"].Rate
-		w.reload(yaml)
-		if w.server.admission.Trunks["carrier"].Rate != before {
-			t.Error("the rate has begun anew")
-		}
-		w.reload(strings.Replace(yaml, "max_cps: 1", "max_cps: 2", 1))
-		if r := w.server.admission.Trunks["carrier"].Rate; r == before || r.Burst() != 2 {
-			t.Error("the rate is not the new one")
-		}
-		w.reload(testConfig)
-		if w.server.admission.Trunks["carrier"].Rate != nil {
-			t.Error("there is a rate still")
-		}
 	})
 }
 

@@ -75,7 +75,7 @@ func TestTransferAgentIsGone(t *testing.T) {
 					t.Errorf("media of side B goes to %v", got)
 				}
 				w.hears(ringing)
-				if n := w.server.admission.Peers.Load().Targets["agent"].Calls; n != 0 {
+				if n := w.server.admission.Open().Targets["agent"]; n != 0 {
 					t.Errorf("the agent has %d calls", n)
 				}
 				w.agent2.reply(called, 486, "Busy Here", "human", "")

@@ -8,7 +8,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 )
 
@@ -18,9 +17,9 @@ func (lt *legTest) within(choose chooser, request func(method string, headers ..
 	l := lt.Leg
 	switch choose(13) {
 	case 0:
-		return Offer{Ref: 1, SDP: []byte(fmt.Sprintf("%sIN IP4 192.0.2.1\r\ns=%d\r\n", sdp.Unstamped, choose(3)))}
+		return Offer{Ref: 1, SDP: []byte(fmt.Sprintf("v=0\r\no=- 0 0 IN IP4 192.0.2.1\r\ns=%d\r\n", choose(3)))}
 	case 1, 2:
-		return Accept{SDP: []byte(sdp.Unstamped + "IN IP4 192.0.2.1\r\n")}
+		return Accept{SDP: []byte("v=0\r\no=- 0 0 IN IP4 192.0.2.1\r\n")}
 	case 3:
 		return Reject{Code: 488, Reason: "No"}
 	case 4:

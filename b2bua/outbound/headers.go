@@ -158,7 +158,7 @@ func RenderHeaders(t *peers.Dial, vars config.Vars) (fields []Field, err error) 
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
 		}
-		if err := CheckXEI(h, value); err != nil {
+		if err := checkXEI(h, value); err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
 		}
 		if value != "" {

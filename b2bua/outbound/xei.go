@@ -42,10 +42,10 @@ func IDsIn(xei string) (ids []PlatformID) {
 // token.
 var errTokens = errors.New("a value holds a ';', which would begin another token")
 
-// CheckXEI refuses an X-EI with more tokens than its template has: a caller
+// checkXEI refuses an X-EI with more tokens than its template has: a caller
 // would have written them. A template that passes the carrier's X-EI on means
 // to have them.
-func CheckXEI(h config.Header, value string) error {
+func checkXEI(h config.Header, value string) error {
 	template := strings.ToUpper(h.Value.String())
 	if strings.EqualFold(h.Name, "X-EI") && strings.Count(value, ";") > strings.Count(template, ";") && !strings.Contains(template, "X-EI") {
 		return fmt.Errorf("%w: %q", errTokens, value)

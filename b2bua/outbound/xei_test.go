@@ -3,6 +3,8 @@ package outbound
 import (
 	"strings"
 	"testing"
+
+	"flowbridge/config"
 )
 
 // FuzzIDsIn: whatever a template makes of X-EI, its ids are not empty, hold no
@@ -22,4 +24,14 @@ func FuzzIDsIn(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCarriersXEIMayHaveAnyTokens(t *testing.T) {
+	passed, err := config.ParseTemplate(`{{.Header "X-Ei"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkXEI(config.Header{Name: "X-EI", Value: passed}, "E.a;O.b;"); err != nil {
+		t.Errorf("the carrier's own, passed on: %v", err)
+	}
 }

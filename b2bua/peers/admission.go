@@ -9,34 +9,34 @@ import (
 	"flowbridge/config"
 )
 
-// Admission says how much may come in. What is counted outlives a reload; who
-// may call at all is in peers. Its lock is held while counts are compared and
-// taken, and while a reload goes through the tallies.
+// Admission limits the calls. Its counts outlive reloads. The lock is held while counts
+// are compared and taken, and while a reload goes through the tallies.
 type Admission struct {
-	Peers     atomic.Pointer[Snapshot]
-	maxSetups int // calls that are not answered yet
+	Peers     atomic.Pointer[Snapshot] // in force
+	maxSetups int                      // calls without an answer
 
 	mu       sync.Mutex
 	draining bool
-	Setups   int
-	Trunks   map[string]*Tally // by name
-	Targets  map[string]*Tally // by name
-	Callers  map[string]*Tally // of targets' own calls, by name
+	setups   int
+	trunks   map[string]*tally // by name
+	targets  map[string]*tally // by name
+	callers  map[string]*tally // of targets' own calls, by name
 }
 
-// Tally is what a trunk or target has open now, whatever reloads come.
-type Tally struct {
-	Calls int // guarded by admission.mu
-	Rate  *rate.Limiter
+// tally counts the open calls of a trunk or target. It outlives reloads.
+type tally struct {
+	calls int // guarded by Admission.mu
+	rate  *rate.Limiter
 }
 
+// NewAdmission returns an admission for a configuration.
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
-	a := &Admission{maxSetups: cfg.SIP.Limits.Setups, Trunks: map[string]*Tally{}, Targets: map[string]*Tally{}, Callers: map[string]*Tally{}}
+	a := &Admission{maxSetups: cfg.SIP.Limits.Setups, trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}}
 	a.Reload(cfg, preparers)
 	return a
 }
 
-// Reload replaces trunks, targets and routes for the calls to come.
+// Reload replaces trunks, targets and routes for new calls.
 func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
 		Routes: cfg.Routes, Targets: map[string]*Target{}, Callees: map[string]*Target{},
@@ -47,18 +47,18 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	old := a.Peers.Load()
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
-		own := newTrunk(callerOfTrunk(t), nil, tallied(a.Trunks, t.Name, t.MaxCPS))
+		own := newTrunk(callerOfTrunk(t), nil, tallied(a.trunks, t.Name, t.MaxCPS))
 		p.Trunks = append(p.Trunks, own)
 		if t.URI != nil { // its channels are the same, whoever calls: one tally
-			p.Callees[t.Name] = &Target{Config: dialOfTrunk(t), Callee: own.Config, Tally: own.Tally}
+			p.Callees[t.Name] = &Target{Config: dialOfTrunk(t), Callee: own.Config, tally: own.tally}
 		}
 	}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		own := &Target{Config: DialOf(t), Preparer: preparers[t.Name], Tally: tallied(a.Targets, t.Name, t.MaxCPS)}
+		own := &Target{Config: DialOf(t), Preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCPS)}
 		p.Targets[t.Name] = own
 		if t.MayCall() {
-			p.Trunks = append(p.Trunks, newTrunk(callerOfTrunk(t.Caller()), &own.Config.Policy, tallied(a.Callers, t.Name, 0)))
+			p.Trunks = append(p.Trunks, newTrunk(callerOfTrunk(t.Caller()), &own.Config.Policy, tallied(a.callers, t.Name, 0)))
 		}
 	}
 	a.Peers.Store(p)
@@ -67,39 +67,38 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	}
 }
 
-// tallied finds the tally of this name or begins one. Its rate starts anew
-// where it has changed.
-func tallied(tallies map[string]*Tally, name string, cps int) *Tally {
+// tallied finds or makes the tally of this name. Its rate starts anew if it has changed.
+func tallied(tallies map[string]*tally, name string, cps int) *tally {
 	t := tallies[name]
 	if t == nil {
-		t = &Tally{}
+		t = &tally{}
 		tallies[name] = t
 	}
-	if t.Rate == nil || cps <= 0 || t.Rate.Burst() != cps {
-		t.Rate = limiter(cps)
+	if t.rate == nil || cps <= 0 || t.rate.Burst() != cps {
+		t.rate = limiter(cps)
 	}
 	return t
 }
 
-// forget lets the tallies go that nothing is counted in and nobody has.
+// forget drops the tallies that count nothing and belong to no peer.
 func (a *Admission) forget(p *Snapshot) {
-	has := map[*Tally]bool{}
+	has := map[*tally]bool{}
 	for _, t := range p.Trunks {
-		has[t.Tally] = true
+		has[t.tally] = true
 	}
 	for _, t := range p.Targets {
-		has[t.Tally] = true
+		has[t.tally] = true
 	}
-	for _, tallies := range []map[string]*Tally{a.Trunks, a.Targets, a.Callers} {
+	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
 		for name, t := range tallies {
-			if !has[t] && t.Calls == 0 {
+			if !has[t] && t.calls == 0 {
 				delete(tallies, name)
 			}
 		}
 	}
 }
 
-// limiter allows n events a second, and n at once; nil for 0: no limit.
+// limiter allows n events a second, and n at once; nil: no limit, for 0.
 func limiter(n int) *rate.Limiter {
 	if n <= 0 {
 		return nil
@@ -107,18 +106,40 @@ func limiter(n int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(n), n)
 }
 
-// Capacity says why a new call is not taken.
+// Capacity says whether there is room for a new call, or what is missing.
 type Capacity int
 
+// The capacities.
 const (
 	CapacityFree     Capacity = iota
-	CapacityNone              // every trunk that it could be of is at its caps, or we drain
+	CapacityNone              // the caps of every possible trunk are reached, or the server drains
 	CapacitySetups            // too many calls wait for their answer
 	CapacityOverload          // messages wait for too long
 )
 
-// Capacity says whether a new call from this sender would be refused now. It
-// takes nothing.
+// Open are the open calls, by name.
+type Open struct {
+	Setups  int // calls without an answer
+	Trunks  map[string]int
+	Targets map[string]int
+	Callers map[string]int // targets' own calls
+}
+
+// Open returns the counts of open calls.
+func (a *Admission) Open() Open {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	counts := func(tallies map[string]*tally) map[string]int {
+		all := map[string]int{}
+		for name, t := range tallies {
+			all[name] = t.calls
+		}
+		return all
+	}
+	return Open{Setups: a.setups, Trunks: counts(a.trunks), Targets: counts(a.targets), Callers: counts(a.callers)}
+}
+
+// Capacity returns the capacity for a new call from this sender. It takes nothing.
 func (a *Admission) Capacity(from Sender) Capacity {
 	p := a.Peers.Load()
 	a.mu.Lock()
@@ -126,7 +147,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	switch {
 	case a.draining:
 		return CapacityNone
-	case a.Setups >= a.maxSetups:
+	case a.setups >= a.maxSetups:
 		return CapacitySetups
 	}
 	possible := false
@@ -134,7 +155,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 		if !t.couldBe(from) {
 			continue
 		}
-		if possible = true; t.Calls < capOf(t.Config.MaxCalls) && (t.Rate == nil || t.Rate.Tokens() >= 1) {
+		if possible = true; t.calls < capOf(t.Config.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
 			return CapacityFree
 		}
 	}
@@ -144,7 +165,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	return CapacityFree
 }
 
-// capOf gives a cap of 0, which is none, as a number.
+// capOf returns a cap as a number: 0 means no cap.
 func capOf(n int) int {
 	if n <= 0 {
 		return int(^uint(0) >> 1)
@@ -152,64 +173,66 @@ func capOf(n int) int {
 	return n
 }
 
-// Enter takes a place for a call of the trunk; answered and leave give it
-// back.
+// Enter takes a place for a call of the trunk. Answered and Leave give it back.
 func (a *Admission) Enter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.draining:
 		return CapacityNone
-	case a.Setups >= a.maxSetups:
+	case a.setups >= a.maxSetups:
 		return CapacitySetups
-	case t.Calls >= capOf(t.Config.MaxCalls) || (t.Rate != nil && !t.Rate.Allow()):
+	case t.calls >= capOf(t.Config.MaxCalls) || (t.rate != nil && !t.rate.Allow()):
 		return CapacityNone
 	}
-	t.Calls++
-	a.Setups++
+	t.calls++
+	a.setups++
 	return CapacityFree
 }
 
-// Answered: a call is not in set-up any more.
+// Answered gives the place of a call in set-up back.
 func (a *Admission) Answered() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.Setups--
+	a.setups--
 }
 
-// Leave gives a call's place back, with that in set-up if it has it still.
+// Leave gives a call's place back, and the one in set-up if the call still has it.
 func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t.Calls--
+	t.calls--
 	if inSetup {
-		a.Setups--
+		a.setups--
 	}
 }
 
-// Occupy takes a place for a call to the target; vacate gives it back.
+// Occupy takes a place for a call to the target. Vacate gives it back.
 func (a *Admission) Occupy(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if t.Calls >= capOf(t.Config.MaxCalls) || (t.Rate != nil && !t.Rate.Allow()) {
+	if t.calls >= capOf(t.Config.MaxCalls) || (t.rate != nil && !t.rate.Allow()) {
 		return false
 	}
-	t.Calls++
+	t.calls++
 	return true
 }
 
+// Vacate gives the place of a call to the target back.
 func (a *Admission) Vacate(t *Target) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t.Calls--
+	t.calls--
 }
 
+// Drain refuses all new calls from now on.
 func (a *Admission) Drain() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.draining = true
 }
 
+// IsDraining reports whether all new calls are refused.
 func (a *Admission) IsDraining() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

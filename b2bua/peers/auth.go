@@ -1,8 +1,5 @@
 package peers
 
-// The digest of trunks: we challenge them and check their credentials (RFC 3261
-// section 22, as a UAS). What targets ask of us is in digest.go.
-
 import (
 	"crypto/subtle"
 	"net/netip"
@@ -17,12 +14,11 @@ import (
 	"flowbridge/config"
 )
 
-// ourRealm is what credentials of trunks are for. It is part of the hash, so it
-// stays the same.
+// ourRealm is the realm of trunks' credentials. It is part of the hash, so it never
+// changes.
 const ourRealm = "flowbridge"
 
-// secret is what a trunk's credentials are checked against: H(A1) for each
-// algorithm, not the password.
+// secret checks a trunk's credentials: it has H(A1) for each algorithm, not the password.
 type secret struct {
 	username string
 	ha1      [2]string
@@ -39,8 +35,7 @@ func newSecret(a *config.Auth) *secret {
 	return s
 }
 
-// AppendChallenges appends one WWW-Authenticate for each algorithm, each with
-// its line's end.
+// AppendChallenges appends one WWW-Authenticate for each algorithm, with line ends.
 func AppendChallenges(out []byte, offer []message.Algorithm, nonce message.Nonce, stale bool) []byte {
 	for _, a := range offer {
 		out = append(out, "WWW-Authenticate: "...)
@@ -60,34 +55,36 @@ func appendChallenge(out []byte, a message.Algorithm, nonce message.Nonce, stale
 	return out
 }
 
-// Authenticator checks the credentials of trunks (RFC 3261 section 22.4, as a
-// UAS). It may be used by any number of goroutines.
+// Authenticator challenges trunks and checks their credentials (RFC 3261 section 22.4,
+// as a UAS). It is safe for concurrent use.
 type Authenticator struct {
 	mint     *message.Minter
 	offer    []message.Algorithm
 	replays  *message.Replays
 	throttle *message.Throttle
-	nobody   *secret // stands for a user that does not exist: as slow as one that does
+	nobody   *secret // for users that do not exist, so that the check takes as long
 }
 
+// NewAuthenticator returns an authenticator that offers these algorithms.
 func NewAuthenticator(m *message.Minter, offer []message.Algorithm, now time.Time) *Authenticator {
 	nobody := newSecret(&config.Auth{Username: "", Password: config.Secret(m.Tag())})
 	return &Authenticator{mint: m, offer: offer, replays: message.NewReplays(now), throttle: message.NewThrottle(), nobody: nobody}
 }
 
-// Proof is what became of a request's credentials.
+// Proof is the result of a check of credentials.
 type Proof int
 
+// The proofs.
 const (
-	ProofNone    Proof = iota // there are none of ours
-	ProofRight                // of the trunk that comes with it
-	ProofStale                // right, but the nonce is too old or was used up
-	ProofWrong                // or not well-formed
-	ProofBlocked              // not looked at: there were too many wrong ones
+	ProofNone    Proof = iota // there are no credentials for this realm
+	ProofRight                // they are the trunk's
+	ProofStale                // they are right, but the nonce is too old or used up
+	ProofWrong                // they are wrong or malformed
+	ProofBlocked              // they were not checked: there were too many wrong ones
 )
 
-// Check looks at a request's credentials, for the first of the trunks that
-// they are right for.
+// Check checks a request's credentials, and returns the first of the trunks that they
+// belong to.
 func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) (*Trunk, Proof) {
 	c, found := credentialsOf(req)
 	if !found {
@@ -95,7 +92,7 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	}
 	nonce, ours := a.mint.ReadNonce(c.nonce)
 	if !ours {
-		return nil, ProofWrong // says nothing of the password
+		return nil, ProofWrong // not a failure: it tells nothing about a password
 	}
 	if a.throttle.Blocked(nonce, now) {
 		return nil, ProofBlocked
@@ -112,8 +109,7 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	}
 }
 
-// credentialsOf finds the credentials for our realm. Those that are not
-// well-formed count as empty ones.
+// credentialsOf finds the credentials for this realm. Malformed ones count as empty.
 func credentialsOf(req *sip.Request) (credentials, bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		c, digest, err := parseCredentials(h.Value())
@@ -124,24 +120,24 @@ func credentialsOf(req *sip.Request) (credentials, bool) {
 	return credentials{}, false
 }
 
-// count is nc as a number. We ask for qop, and take no response without
-// (RFC 2069): it could be replayed for as long as the nonce is good.
+// count returns nc as a number. The challenge asks for qop, and a response without it
+// (RFC 2069) is not accepted, because it could be replayed while the nonce is valid.
 func (c credentials) count() (nc uint32, ok bool) {
 	n, err := strconv.ParseUint(c.nc, 16, 32)
 	return uint32(n), err == nil && len(c.nc) == 8 && c.cnonce != "" && strings.EqualFold(c.qop, "auth")
 }
 
-// match finds the trunk whose user and password give the response. It takes as
-// long for a user who does not exist.
+// match finds the trunk whose user and password give the response. It takes as long for
+// unknown users.
 func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) *Trunk {
 	var found *Trunk
 	tried := false
 	for _, t := range trunks {
-		if t.Secret == nil || t.Secret.username != c.username {
+		if t.secret == nil || t.secret.username != c.username {
 			continue
 		}
 		tried = true
-		if found == nil && c.fits(t.Secret, req.Method) && a.offers(c.algorithm) {
+		if found == nil && c.fits(t.secret, req.Method) && a.offers(c.algorithm) {
 			found = t
 		}
 	}
@@ -154,7 +150,7 @@ func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) 
 	return found
 }
 
-// offers says whether credentials with this algorithm were asked for.
+// offers reports whether the challenge offers this algorithm.
 func (a *Authenticator) offers(name string) bool {
 	if name == "" {
 		name = "MD5"
@@ -162,8 +158,7 @@ func (a *Authenticator) offers(name string) bool {
 	return slices.ContainsFunc(a.offer, func(alg message.Algorithm) bool { return strings.EqualFold(string(alg), name) })
 }
 
-// fits says whether the response is that of the secret (RFC 7616 section
-// 3.4.1).
+// fits reports whether the response is that of the secret (RFC 7616 section 3.4.1).
 func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	all := message.Algorithms()
 	i := len(all) - 1
@@ -180,9 +175,9 @@ func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) == 1
 }
 
-// sameResource says whether the uri of credentials is the Request-URI, as far
-// as can be expected: proxies on the way rewrite host, port and parameters, and
-// some phones leave out the user.
+// sameResource reports whether the uri of credentials is the Request-URI, as far as can
+// be expected: proxies rewrite host, port and parameters, and some phones leave out the
+// user.
 func sameResource(text string, uri *sip.Uri) bool {
 	var u sip.Uri
 	if err := sip.ParseUri(text, &u); err != nil {
@@ -195,7 +190,7 @@ func sameResource(text string, uri *sip.Uri) bool {
 	return user == called
 }
 
-// resourceUser is the user of a SIP URI, or the number of a tel URI.
+// resourceUser returns the user of a SIP URI, or the number of a tel URI.
 func resourceUser(uri *sip.Uri) string {
 	user := uri.User
 	if raw := uri.Raw(); raw != "" {
@@ -205,7 +200,7 @@ func resourceUser(uri *sip.Uri) string {
 	return user
 }
 
-// ChallengeHeaders are those of a 401.
+// ChallengeHeaders returns the headers of a 401.
 func (a *Authenticator) ChallengeHeaders(to netip.Addr, stale bool, now time.Time) []sip.Header {
 	nonce := a.mint.Challenge(to, now)
 	var headers []sip.Header

@@ -7,7 +7,7 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// credentials are what an Authorization header of the scheme Digest says (RFC
+// credentials are the parameters of an Authorization header of the scheme Digest (RFC
 // 3261 section 25.1, RFC 7616 section 3.4).
 type credentials struct {
 	username, realm, nonce, uri, response string
@@ -16,10 +16,9 @@ type credentials struct {
 
 var errCredentials = errors.New("credentials are not well-formed")
 
-// parseCredentials reads the value of an Authorization header. digest is false
-// where it is of another scheme. A parameter that comes twice is an error: we
-// and somebody before us could read different ones. Those that we don't know
-// are passed over.
+// parseCredentials reads the value of an Authorization header; digest false: it is of
+// another scheme. A repeated parameter is an error, because a proxy could have read the
+// other one. Unknown parameters are ignored.
 func parseCredentials(value string) (c credentials, digest bool, err error) {
 	scheme, rest, _ := strings.Cut(strings.TrimLeft(value, " \t"), " ")
 	if !strings.EqualFold(scheme, "Digest") {
@@ -52,8 +51,8 @@ func parseCredentials(value string) (c credentials, digest bool, err error) {
 	}
 }
 
-// cutValue splits off a token or quoted-string, whose escapes it undoes, up to
-// the comma behind it.
+// cutValue splits off a token, or a quoted-string without its escapes, up to the comma
+// behind it.
 func cutValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, ",")

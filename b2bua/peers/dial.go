@@ -21,9 +21,9 @@ type Peer struct {
 	PassHeaders    []string
 	Media          config.PeerMedia
 	MediaSources   []netip.Prefix
-	Rel100         config.Rel100Mode
-	SessionExpires time.Duration
-	MinSE          time.Duration
+	rel100         config.Rel100Mode
+	sessionExpires time.Duration
+	minSE          time.Duration
 	NAT            config.NATMode
 	MaxCalls       int
 	MaxCPS         int
@@ -35,7 +35,7 @@ type Caller struct {
 	Sources      []netip.Prefix
 	Certificates []string
 	Match        config.Match
-	Auth         *config.Auth
+	auth         *config.Auth
 	Trusted      bool
 	Country      string
 	MaxDuration  time.Duration
@@ -74,14 +74,14 @@ type Policy struct {
 func peerOfTrunk(t *config.Trunk) Peer {
 	return Peer{
 		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
-		Rel100: t.Rel100, SessionExpires: t.SessionExpires, MinSE: t.MinSE, NAT: t.NAT, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		rel100: t.Rel100, sessionExpires: t.SessionExpires, minSE: t.MinSE, NAT: t.NAT, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
 	}
 }
 
 func peerOfTarget(t *config.Target) Peer {
 	return Peer{
 		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
-		Rel100: t.Rel100, SessionExpires: t.SessionExpires, MinSE: t.MinSE, NAT: config.NATOff, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		rel100: t.Rel100, sessionExpires: t.SessionExpires, minSE: t.MinSE, NAT: config.NATOff, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
 	}
 }
 
@@ -94,7 +94,7 @@ func policyOf(t *config.Target) Policy {
 
 func callerOfTrunk(t *config.Trunk) *Caller {
 	return &Caller{
-		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, Auth: t.Auth,
+		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
 		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
 	}
 }
@@ -119,19 +119,19 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 // called with that target's codecs and time limits, and counts nowhere.
 func NewReferred(name string, uri *config.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
-	return &Target{Tally: &Tally{}, Config: DialOf(referred)}
+	return &Target{tally: &tally{}, Config: DialOf(referred)}
 }
 
-// Preparer asks a platform for the id of a call, before the INVITE.
+// Preparer asks a platform for the id of a call before the INVITE.
 type Preparer interface {
-	// Prepare keeps to the target's time limit itself. Its error is a
-	// *PrepareError where the platform, or the way to it, is the reason.
+	// Prepare keeps the target's time limit. Its error is a *PrepareError if the
+	// platform, or the way to it, failed.
 	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
 }
 
-// PrepareRequest is what a platform is told about a call.
+// PrepareRequest describes a call to a platform.
 type PrepareRequest struct {
-	CallID      string // ours; the same for a retry
+	CallID      string // of this server; the same for a retry
 	FromNumber  string
 	ToNumber    string
 	ModelID     string
@@ -145,7 +145,7 @@ type Variable struct{ Name, Value string }
 // Prepared is a platform's answer.
 type Prepared struct {
 	CallID string // the platform's id
-	Shared bool   // which it has given to other calls, too
+	Shared bool   // the platform gave it to other calls, too
 	Body   []byte // the answer as JSON
 	Status int    // HTTP
 }

@@ -17,24 +17,24 @@ import (
 	"flowbridge/store"
 )
 
-// Snapshot are the trunks, targets and routes of one configuration. They don't
-// change: a reload makes new ones, and a call keeps those it began with.
+// Snapshot is the trunks, targets and routes of one configuration. It never changes: a
+// reload makes another, and a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
-	Trunks  []*Trunk // in the order of the file, and after them the targets that may call
-	Targets map[string]*Target
-	Allow   string             // methods that a trunk may send
-	Parts   []string           // types of body parts that some target takes
-	Callees map[string]*Target // trunks that can be called, by name
-	Tones   tones
+	Trunks  []*Trunk                // in file order, and behind them the targets that may call
+	Targets map[string]*Target      // by name
+	Callees map[string]*Target      // trunks that can be called, by name
+	Allow   string                  // methods that a trunk may send
+	Parts   []string                // types of body parts that some target gets
+	Tones   map[string]*audio.Sound // tones and sounds by name
 }
 
 // Trunk is a trunk with its open calls, or a target that may call.
 type Trunk struct {
 	Config *Caller
 	Caller *Policy // of the target that it is; nil: a real trunk
-	*Tally
-	Secret *secret // nil: it need not show credentials
+	*tally
+	secret *secret // nil: it need not show credentials
 }
 
 // Target is a target with its open calls, or a trunk that can be called.
@@ -42,16 +42,19 @@ type Target struct {
 	Config   *Dial
 	Callee   *Caller // of the trunk that it is; nil: a real target
 	Preparer Preparer
-	*Tally
+	*tally
 }
 
-func newTrunk(c *Caller, platform *Policy, n *Tally) *Trunk {
-	return &Trunk{Config: c, Caller: platform, Tally: n, Secret: newSecret(c.Auth)}
+func newTrunk(c *Caller, platform *Policy, n *tally) *Trunk {
+	return &Trunk{Config: c, Caller: platform, tally: n, secret: newSecret(c.auth)}
 }
+
+// NeedsCredentials reports whether calls of the trunk must show credentials.
+func (t *Trunk) NeedsCredentials() bool { return t.secret != nil }
 
 // options returns the options of a leg to the peer.
 func (p *Peer) options(allow string, parts []string) leg.PeerOptions {
-	return leg.PeerOptions{Rel100: p.Rel100, SessionExpires: p.SessionExpires, MinSE: p.MinSE, Allow: allow, Parts: parts, NAT: p.NAT}
+	return leg.PeerOptions{Rel100: p.rel100, SessionExpires: p.sessionExpires, MinSE: p.minSE, Allow: allow, Parts: parts, NAT: p.NAT}
 }
 
 // Options returns the options of a call's leg to the trunk.
@@ -69,8 +72,8 @@ func (t *Target) Options() leg.PeerOptions {
 	return t.Config.options(allow, nil)
 }
 
-// allowedToTrunks are the methods that some target passes on, besides those that
-// every peer may send.
+// allowedToTrunks returns the methods that every peer may send, and those that some
+// target passes on.
 func allowedToTrunks(targets []config.Target) string {
 	allow := leg.Methods
 	for i := range targets {
@@ -87,7 +90,7 @@ func allowedToTrunks(targets []config.Target) string {
 	return allow
 }
 
-// passedParts are the types of body parts that some target takes.
+// passedParts returns the types of body parts that some target gets.
 func passedParts(targets []config.Target) (all []string) {
 	for i := range targets {
 		for _, t := range targets[i].PassParts {
@@ -99,8 +102,7 @@ func passedParts(targets []config.Target) (all []string) {
 	return all
 }
 
-// TrunkName and targetName are the names of who places a call; one of the two
-// is empty.
+// TrunkName returns the name of the trunk that places a call, "" if a target does.
 func (t *Trunk) TrunkName() string {
 	if t.Caller != nil {
 		return ""
@@ -108,6 +110,7 @@ func (t *Trunk) TrunkName() string {
 	return t.Config.Name
 }
 
+// TargetName returns the name of the target that places a call, "" if a trunk does.
 func (t *Trunk) TargetName() string {
 	if t.Caller != nil {
 		return t.Config.Name
@@ -115,6 +118,7 @@ func (t *Trunk) TargetName() string {
 	return ""
 }
 
+// Direction returns the record's direction of a call that is placed so.
 func (t *Trunk) Direction() string {
 	if t.Caller != nil {
 		return store.DirectionOutbound
@@ -122,7 +126,7 @@ func (t *Trunk) Direction() string {
 	return store.DirectionInbound
 }
 
-// Logged adds who places a call to what is logged of it.
+// Logged adds the trunk or target that places a call to its log context.
 func (t *Trunk) Logged(c zerolog.Context) zerolog.Context {
 	if t.Caller != nil {
 		return c.Str("from_target", t.Config.Name)
@@ -130,7 +134,7 @@ func (t *Trunk) Logged(c zerolog.Context) zerolog.Context {
 	return c.Str("trunk", t.Config.Name)
 }
 
-// KindAndName says in words who places calls.
+// KindAndName returns a description for people: "trunk carrier".
 func (t *Trunk) KindAndName() string {
 	if t.Caller != nil {
 		return "target " + t.Config.Name
@@ -138,7 +142,7 @@ func (t *Trunk) KindAndName() string {
 	return "trunk " + t.Config.Name
 }
 
-// Callers are those who may call: real trunks, and targets.
+// Callers returns the real trunks and the targets that may call.
 func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	for _, t := range p.Trunks {
 		if t.Caller == nil {
@@ -150,7 +154,7 @@ func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	return real, targets
 }
 
-// Destinations are the targets, or trunks, that a route leads to.
+// Destinations returns the targets and trunks of a route.
 func (p *Snapshot) Destinations(r *config.Route) []*Target {
 	all := make([]*Target, 0, len(r.Targets)+len(r.Trunks))
 	for _, name := range r.Targets {
@@ -162,21 +166,21 @@ func (p *Snapshot) Destinations(r *config.Route) []*Target {
 	return all
 }
 
-// Sender is where a message comes from: what its transport knows of that.
+// Sender is the origin of a message, as its transport knows it.
 type Sender struct {
 	Addr  netip.AddrPort
-	Names []string // of its client certificate, verified
+	Names []string // of its verified client certificate
 }
 
-// couldBe says whether the sender meets the trunk's conditions, as far as they
-// are not about what a message says.
+// couldBe reports whether the sender meets the trunk's conditions, apart from those
+// about the content of messages.
 func (t *Trunk) couldBe(from Sender) bool {
 	return (len(t.Config.Sources) == 0 || t.prefix(from.Addr.Addr()) >= 0) &&
 		(len(t.Config.Certificates) == 0 || t.certified(from.Names)) &&
 		(t.Config.Match.Port == 0 || t.Config.Match.Port == from.Addr.Port())
 }
 
-// matches says whether a request has what the trunk's match asks for.
+// matches reports whether a request meets the trunk's match.
 func (t *Trunk) matches(req *sip.Request) bool {
 	m := t.Config.Match
 	return (m.ToDomain == "" || SameHost(req.Recipient.Host, m.ToDomain)) &&
@@ -185,7 +189,8 @@ func (t *Trunk) matches(req *sip.Request) bool {
 		}))
 }
 
-// SameHost compares hosts, an IPv6 address in any spelling.
+// SameHost reports whether two hosts are the same, also with other spellings of an IPv6
+// address.
 func SameHost(a, b string) bool {
 	a, b = message.TrimBrackets(a), message.TrimBrackets(b)
 	if x, err := netip.ParseAddr(a); err == nil {
@@ -195,8 +200,8 @@ func SameHost(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
 
-// prefix is the length of the longest of the trunk's sources that holds addr,
-// -1: none.
+// prefix returns the length of the longest of the trunk's sources that contains addr,
+// -1 if none does.
 func (t *Trunk) prefix(addr netip.Addr) int {
 	longest := -1
 	for _, p := range t.Config.Sources {
@@ -218,9 +223,9 @@ func (t *Trunk) certified(names []string) bool {
 	return false
 }
 
-// Rank compares two trunks that a sender could be: negative where a is the
-// more specific one. A certificate counts more than an address, a longer prefix
-// more than a shorter one, more conditions more than fewer.
+// Rank compares two possible trunks of a sender: it is negative if a is more specific.
+// A certificate counts more than an address, a longer prefix more than a shorter one,
+// and more conditions count more than fewer.
 func Rank(a, b *Trunk, from Sender) int {
 	certificate := func(t *Trunk) int { return min(len(t.Config.Certificates), 1) }
 	addr := from.Addr.Addr()
@@ -231,8 +236,8 @@ func Rank(a, b *Trunk, from Sender) int {
 	)
 }
 
-// Candidates are the trunks whose conditions a request meets, credentials
-// aside, the most specific first; of equals those that want credentials.
+// Candidates returns the trunks whose conditions a request meets apart from
+// credentials, the most specific first, and of equals those with credentials first.
 func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	var fit []*Trunk
 	for _, t := range p.Trunks {
@@ -242,9 +247,9 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	}
 	slices.SortStableFunc(fit, func(a, b *Trunk) int {
 		switch c := Rank(a, b, from); {
-		case c != 0 || (a.Secret == nil) == (b.Secret == nil):
+		case c != 0 || (a.secret == nil) == (b.secret == nil):
 			return c
-		case a.Secret == nil:
+		case a.secret == nil:
 			return 1
 		default:
 			return -1
@@ -253,8 +258,8 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	return fit
 }
 
-// Likely is the trunk that a request seems to come from, before anything is
-// proven; nil where its sender can be none.
+// Likely returns the trunk that a request seems to come from, before any proof; nil:
+// its sender can be no trunk.
 func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	var best *Trunk
 	fits := false
@@ -270,17 +275,17 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	return best
 }
 
-// Standing is what a sender can be, by its transport alone.
+// Standing is what is known of a sender by its transport alone.
 type Standing struct {
-	Known bool // a trunk, by its address or certificate
-	Open  bool // a trunk that can come from anywhere, and proves itself by its credentials
-	Asked bool // whatever trunk it is has to show credentials
+	Known bool // it has the address or certificate of a trunk
+	Open  bool // it can be a trunk that comes from anywhere and shows credentials
+	Asked bool // every trunk that it can be must show credentials
 
 	natOn, natAuto bool // config.NATMode of a trunk that it can be
 }
 
-// BehindNAT says whether a peer that names itself so in Via is answered at the
-// port that it sends from, although it does not ask for that.
+// BehindNAT reports whether a peer with this host in Via is answered at its source port
+// although it does not ask for that.
 func (s Standing) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	if !s.natOn && !s.natAuto {
 		return false
@@ -292,7 +297,7 @@ func (s Standing) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	return s.natOn || (err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source))
 }
 
-// Standing looks at a sender. It allocates nothing.
+// Standing returns the standing of a sender. It allocates nothing.
 func (p *Snapshot) Standing(from Sender) Standing {
 	s := Standing{Asked: true}
 	for _, t := range p.Trunks {
@@ -304,7 +309,7 @@ func (p *Snapshot) Standing(from Sender) Standing {
 		} else {
 			s.Open = true
 		}
-		s.Asked = s.Asked && t.Secret != nil
+		s.Asked = s.Asked && t.secret != nil
 		s.natOn = s.natOn || t.Config.NAT == config.NATOn
 		s.natAuto = s.natAuto || t.Config.NAT == config.NATAuto
 	}
@@ -312,12 +317,9 @@ func (p *Snapshot) Standing(from Sender) Standing {
 	return s
 }
 
-// tones are the tones and sounds of a configuration, by name.
-type tones map[string]*audio.Sound
-
-// tonesOf are those that routes name, and the sounds.
-func tonesOf(cfg *config.Config) tones {
-	all := tones{}
+// tonesOf returns the sounds and the tones that routes name.
+func tonesOf(cfg *config.Config) map[string]*audio.Sound {
+	all := map[string]*audio.Sound{}
 	maps.Copy(all, cfg.Sounds)
 	all[ToneBeep], _ = audio.Tone(ToneBeep)
 	for i := range cfg.Routes {
@@ -333,5 +335,5 @@ func tonesOf(cfg *config.Config) tones {
 	return all
 }
 
-// ToneBeep is the tone that says that a call is recorded.
+// ToneBeep is the tone that announces a recording.
 const ToneBeep = "beep"

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/time/rate"
+
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
@@ -101,5 +103,24 @@ func TestStanding(t *testing.T) {
 		if a != tt.here || b != tt.there {
 			t.Errorf("%s%+v and %+v; want %+v and %+v", tt.trunks, a, b, tt.here, tt.there)
 		}
+	}
+}
+
+// The rate of a trunk goes on through a reload that does not change it.
+func TestReloadKeepsRate(t *testing.T) {
+	carrier := func(cps int) *config.Config {
+		return &config.Config{Trunks: []config.Trunk{{Name: "carrier", MaxCPS: cps}}}
+	}
+	a := NewAdmission(carrier(1), nil)
+	rate := func() *rate.Limiter { return a.trunks["carrier"].rate }
+	before := rate()
+	if a.Reload(carrier(1), nil); rate() != before {
+		t.Error("the rate has begun anew")
+	}
+	if a.Reload(carrier(2), nil); rate() == before || rate().Burst() != 2 {
+		t.Error("the rate is not the new one")
+	}
+	if a.Reload(carrier(0), nil); rate() != nil {
+		t.Error("there is still a rate")
 	}
 }

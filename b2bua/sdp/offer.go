@@ -202,8 +202,8 @@ func NewOrigin() Origin {
 	return Origin{id: id, version: id}
 }
 
-// Unstamped is the beginning of a description that has no o= line of a leg yet.
-const Unstamped = "v=0\r\no=- 0 0 "
+// unstamped is the beginning of a description that has no o= line of a leg yet.
+const unstamped = "v=0\r\no=- 0 0 "
 
 // Again stamps a description that was sent before: another one may have been sent and
 // refused since.
@@ -213,12 +213,12 @@ func (o *Origin) Again(sdp []byte) []byte {
 		return sdp
 	}
 	_, rest, _ = strings.Cut(rest, " ")
-	return o.Stamp([]byte(Unstamped + rest))
+	return o.Stamp([]byte(unstamped + rest))
 }
 
 // Stamp gives a description its o= line. A description that has one keeps it.
 func (o *Origin) Stamp(sdp []byte) []byte {
-	rest, ok := strings.CutPrefix(string(sdp), Unstamped)
+	rest, ok := strings.CutPrefix(string(sdp), unstamped)
 	if !ok {
 		return sdp
 	}
