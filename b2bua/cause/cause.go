@@ -6,11 +6,11 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Cause says why a call, or an attempt at a target, ended. The set is closed;
-// the same word stands in the record, the logs and docs/causes.md.
+// Cause is the reason why a call, or an attempt at a target, ended. The set is closed,
+// and record, logs and docs/causes.md use the same words.
 type Cause string
 
-// The causes. docs/causes.md says for each what happened and where to look.
+// The causes. docs/causes.md explains each of them.
 const (
 	None Cause = ""
 
@@ -60,11 +60,11 @@ const (
 	Overflow        Cause = "inbox_overflow"
 	InternalError   Cause = "internal_error"
 	ProcessRestart  Cause = "process_restart"  // written by the store
-	AnotherAnswered Cause = "another_answered" // these two stand only in a Reason
+	AnotherAnswered Cause = "another_answered" // this and the next are used in Reason alone
 	Transferred     Cause = "transferred"
 )
 
-// Causes lists every cause that a record can hold, in the order of docs/causes.md.
+// Causes lists every cause that a record can have, in the order of docs/causes.md.
 func Causes() []Cause {
 	return []Cause{
 		CallerHangup, AgentHangup, CallerCancelled,
@@ -79,7 +79,7 @@ func Causes() []Cause {
 	}
 }
 
-// OfStatus is the cause of a target's final answer.
+// OfStatus returns the cause of a target's final answer.
 func OfStatus(code int) Cause {
 	switch {
 	case code == 486 || code == 600:
@@ -91,14 +91,14 @@ func OfStatus(code int) Cause {
 	}
 }
 
-// declined says that a 6xx is the called party's own decision, which another
-// target would not change (design: 600, 603, 607, 608).
+// declined reports whether a 6xx is the called party's own decision, which another
+// target would not change.
 func declined(code int) bool {
 	return code == 600 || code == 603 || code == 607 || code == 608
 }
 
-// NextTarget says whether a target's answer is the next target's turn; the
-// others are passed on as they are. Code 0 stands for no answer.
+// NextTarget reports whether the next target is tried after a target's answer. Other
+// answers are passed on as they are. Code 0 means no answer.
 func NextTarget(code int, failoverOn []int) bool {
 	switch {
 	case slices.Contains(failoverOn, code):
@@ -112,9 +112,9 @@ func NextTarget(code int, failoverOn []int) bool {
 	}
 }
 
-// Q850Of is the ISDN cause (ITU-T Q.850) of a SIP status, by the table of RFC
-// 3398 section 8.2.6.1; of statuses younger than that, of the ones that they are
-// kinds of. 0: none. docs/causes.md shows the table.
+// Q850Of returns the ISDN cause (ITU-T Q.850) of a SIP status by the table of RFC 3398
+// section 8.2.6.1; a newer status counts as the older one that it refines. 0: none.
+// docs/causes.md shows the table.
 func Q850Of(status int) int {
 	switch status {
 	case 404, 485, 604:
@@ -152,8 +152,8 @@ func Q850Of(status int) int {
 	}
 }
 
-// Q850OfCause is the ISDN cause of an answered call that ended for a reason of
-// ours, or because a side hung up without giving one.
+// Q850OfCause returns the ISDN cause of an answered call that this server ended, or that
+// a side hung up without a cause.
 func Q850OfCause(cause Cause) int {
 	switch cause {
 	case CallerHangup, AgentHangup, Transferred:
@@ -165,9 +165,8 @@ func Q850OfCause(cause Cause) int {
 	}
 }
 
-// ReasonValue is the Reason header (RFC 3326) that a CANCEL or BYE of ours
-// carries, empty where there is nothing to say. q850 is what the other side gave,
-// 0 where it gave nothing.
+// ReasonValue returns the Reason header (RFC 3326) of a CANCEL or BYE, "" if there is
+// nothing to say. q850 is the other side's cause, 0 if it gave none.
 func ReasonValue(why Cause, q850 int) string {
 	switch why {
 	case AnotherAnswered:
@@ -182,7 +181,7 @@ func ReasonValue(why Cause, q850 int) string {
 	}
 }
 
-// ReasonsIn are what the Reason headers of a CANCEL say.
+// ReasonsIn reads the Reason headers of a CANCEL.
 func ReasonsIn(values []string) Reasons {
 	r := Reasons{Q850: Q850In(values)}
 	for _, v := range parseReasons(values) {
@@ -191,8 +190,8 @@ func ReasonsIn(values []string) Reasons {
 	return r
 }
 
-// Q850In is the ISDN cause that the Reason headers of a message give (RFC 3326
-// section 2): that of Q.850, else that of the SIP status; 0 where there is none.
+// Q850In returns the ISDN cause of the Reason headers of a message (RFC 3326 section 2):
+// that of Q.850, else that of the SIP status, else 0.
 func Q850In(values []string) int {
 	ofStatus := 0
 	for _, r := range parseReasons(values) {

@@ -7,8 +7,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Bounds of the reasons that are read: their number in one message, and a
-// cause. Protocols of their own count higher than SIP and Q.850.
+// The bounds of reasons: their number in one message, and a cause. Other protocols than
+// SIP and Q.850 have higher causes.
 const (
 	maxReasons     = 16
 	maxReasonCause = 9999
@@ -16,14 +16,14 @@ const (
 
 // reason is one value of a Reason header (RFC 3326 section 2).
 type reason struct {
-	protocol string // SIP, Q.850 or another, as it came
+	protocol string // SIP, Q.850 or another
 	cause    int    // 0: none
 	text     string
 }
 
-// parseReasons reads the values of all Reason headers of a message. What is
-// malformed is left out: a reason is for the record, and no condition for
-// anything. Of two parameters of one name the first counts.
+// parseReasons reads the values of all Reason headers of a message. Malformed ones are
+// left out: reasons are for the record, and nothing depends on them. Of two parameters
+// with one name the first counts.
 func parseReasons(values []string) (all []reason) {
 	for _, list := range values {
 		for more := true; more; {
@@ -63,7 +63,7 @@ func parseReason(value string) (r reason, ok bool) {
 	return r, true
 }
 
-// reasonText is what a text parameter says, on one line and of sensible length.
+// reasonText returns a text parameter, on one line and cut to a sensible length.
 func reasonText(v string) string {
 	if strings.HasPrefix(v, `"`) {
 		content, _, _ := message.CutQuoted(v)
@@ -72,7 +72,7 @@ func reasonText(v string) string {
 	return strings.ToValidUTF8(message.Printable(v, message.MaxPhrase), "")
 }
 
-// String is the reason as it is written.
+// String returns the value of a Reason header.
 func (r reason) String() string {
 	s := r.protocol
 	if r.cause != 0 {
@@ -84,8 +84,8 @@ func (r reason) String() string {
 	return s
 }
 
-// Value is the Reason of the CANCEL that goes on, empty where there is nothing
-// to say. The words are ours.
+// Value returns the Reason header of the CANCEL to the other side, "" if there is
+// nothing to say. Its text is never the peer's.
 func (r Reasons) Value() string {
 	switch {
 	case r.elsewhere:
@@ -97,8 +97,8 @@ func (r Reasons) Value() string {
 	}
 }
 
-// Reasons are what the Reason headers of a CANCEL say, as far as it goes on.
+// Reasons is the part of a CANCEL's Reason headers that goes to the other side.
 type Reasons struct {
 	Q850      int
-	elsewhere bool // somebody else took the call (RFC 3326 section 2)
+	elsewhere bool // another party took the call (RFC 3326 section 2)
 }

@@ -10,26 +10,25 @@ import (
 	"flowbridge/config"
 )
 
-// errInviteTooLarge means that an INVITE is over the target's budget although
-// all that can be left out is.
+// errInviteTooLarge means that an INVITE is over the target's budget without all
+// headers and parts that may be left out.
 var errInviteTooLarge = errors.New("INVITE is over the target's budget")
 
-// measure is what a budget counts of an INVITE.
-type measure struct {
-	size    int // bytes of the whole, as it goes on the wire
+// Measure is the part of an INVITE that a budget limits.
+type Measure struct {
+	size    int // bytes of the whole INVITE on the wire
 	value   int // bytes of the longest value of a configured or passed header
 	headers int // configured and passed header lines
 }
 
-// OverBudget says whether an INVITE is too large to go over UDP as it is (RFC
-// 3261 section 18.1.1).
-func OverBudget(t *peers.Dial, m measure) bool {
+// OverBudget reports whether an INVITE is too large for UDP (RFC 3261 section 18.1.1).
+func OverBudget(t *peers.Dial, m Measure) bool {
 	b := t.Budget
 	return t.Transport == config.TransportUDP && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
 }
 
-// CredentialsSize is room for what an INVITE gets in addition when it is
-// challenged: most of that is the target's to choose.
+// CredentialsSize returns the room for the credentials of a challenged INVITE. The
+// target's challenge decides about most of their length.
 func CredentialsSize(t *peers.Dial) int {
 	if t.Auth == nil {
 		return 0
@@ -38,8 +37,8 @@ func CredentialsSize(t *peers.Dial) int {
 }
 
 // Measure counts an INVITE that has this size on the wire.
-func (o *Draft) Measure(size int) measure {
-	m := measure{size: size}
+func (o *Draft) Measure(size int) Measure {
+	m := Measure{size: size}
 	for _, fields := range [][]Field{o.configured, o.passed} {
 		for _, f := range fields {
 			m.headers += len(f.Values)
@@ -49,9 +48,8 @@ func (o *Draft) Measure(size int) measure {
 	return m
 }
 
-// Trim leaves headers out until the INVITE is within the budget, and parts of
-// its body, the last first, only where no headers would do. size measures what
-// is left.
+// Trim leaves headers out until the INVITE is within the budget. Only if that is not
+// enough, it leaves out parts of the body, the last first. size measures the rest.
 func (o *Draft) Trim(b config.Budget, size func() int) error {
 	whole := *o
 	for {
@@ -64,8 +62,8 @@ func (o *Draft) Trim(b config.Budget, size func() int) error {
 	}
 }
 
-// trimHeaders leaves headers out: those with a value that is too long; then, the
-// last first, passed and configured ones; then our own that no call depends on.
+// trimHeaders leaves headers out: first those with a value that is too long, then, the
+// last first, passed ones, configured ones, and own ones that no call depends on.
 func (o *Draft) trimHeaders(b config.Budget, size func() int) error {
 	tooLong := func(f Field) bool { return !f.Kept && longest(f) > b.Value }
 	for _, list := range []*[]Field{&o.passed, &o.configured} {
@@ -88,7 +86,7 @@ func (o *Draft) trimHeaders(b config.Budget, size func() int) error {
 	return nil
 }
 
-// dropPart leaves out the last part of the body that may be.
+// dropPart leaves out the last part of the body that is not required.
 func (o *Draft) dropPart() bool {
 	for i := range slices.Backward(o.Parts) {
 		if _, required := message.Disposition(o.Parts[i].Field("Content-Disposition")); !required {
@@ -100,7 +98,7 @@ func (o *Draft) dropPart() bool {
 	return false
 }
 
-// dropLast leaves out the last header of a list that may be.
+// dropLast leaves out the last header of a list that need not be kept.
 func (o *Draft) dropLast(list *[]Field) bool {
 	for i, f := range slices.Backward(*list) {
 		if !f.Kept {

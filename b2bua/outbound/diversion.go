@@ -9,9 +9,9 @@ import (
 	"flowbridge/config"
 )
 
-// Diversion is the number that the call was diverted from: that of the
-// topmost Diversion (RFC 5806), or, where there is none, what History-Info
-// says. Empty: not known, or not told.
+// Diversion returns the number that the call was diverted from: that of the topmost
+// Diversion (RFC 5806), else that of History-Info. It is empty if it is not known or
+// private.
 func Diversion(invite *sip.Request, country string) string {
 	all := message.Values(invite, "diversion")
 	if len(all) == 0 {
@@ -28,19 +28,18 @@ func Diversion(invite *sip.Request, country string) string {
 type historyEntry struct {
 	party config.Party
 	index string
-	// from is the entry that this one was made from: for mp another user was
-	// meant (a diversion), for rc and np the same.
+	// from is the entry that this one was made from: with mp for another user (a
+	// diversion), with rc and np for the same.
 	from     string
 	sameUser bool
 }
 
-// maxHistory bounds the entries that are looked at: the first is who was
-// called first, the last is us.
+// maxHistory bounds the entries: the first is the party that was called first, the last
+// is this server.
 const maxHistory = 64
 
-// diverted is the number of the last user that the call was for before it was
-// sent to the one that is called now: from the last entry up its branch of the
-// index tree, until the number is another one.
+// diverted returns the number of the last user before the one that is called now. It
+// goes from the last entry up the index tree until the number changes.
 func diverted(history []string, country string) string {
 	if len(history) > maxHistory {
 		return ""
@@ -76,8 +75,8 @@ func diverted(history []string, country string) string {
 	return ""
 }
 
-// parseHistoryEntry reads a hi-entry. The headers that its URI may embed,
-// Reason and Privacy among them, are escaped and no part of who it names.
+// parseHistoryEntry reads a hi-entry. The headers within its URI, such as Reason and
+// Privacy, do not belong to the party.
 func parseHistoryEntry(value, country string) (historyEntry, bool) {
 	p, params, ok := message.ParseParty(withoutEmbedded(value), country)
 	if !ok {
@@ -93,8 +92,8 @@ func parseHistoryEntry(value, country string) (historyEntry, bool) {
 	return e, true
 }
 
-// withoutEmbedded removes the headers from the URI of a name-addr. A ? may
-// also stand in the user part.
+// withoutEmbedded removes the headers from the URI of a name-addr. The user part may
+// contain a ?, too.
 func withoutEmbedded(value string) string {
 	before, uri, after := cutURI(value)
 	host := strings.IndexByte(uri, '@') + 1
@@ -104,7 +103,7 @@ func withoutEmbedded(value string) string {
 	return before + uri + after
 }
 
-// embedded are the headers within the URI of a name-addr, as they came.
+// embedded returns the headers within the URI of a name-addr, as they came.
 func embedded(value string) string {
 	_, uri, _ := cutURI(value)
 	host := strings.IndexByte(uri, '@') + 1
@@ -112,8 +111,7 @@ func embedded(value string) string {
 	return headers
 }
 
-// entryWithheld says whether a hi-entry wants not to be shown (RFC 7044 section
-// 10.1.2).
+// entryWithheld reports whether a hi-entry is private (RFC 7044 section 10.1.2).
 func entryWithheld(value string) bool {
 	for h := range strings.SplitSeq(embedded(value), "&") {
 		name, asked, _ := strings.Cut(h, "=")
@@ -124,8 +122,8 @@ func entryWithheld(value string) bool {
 	return false
 }
 
-// cutURI splits a name-addr around the URI that stands in brackets; one
-// without brackets has no embedded headers (RFC 3261 section 20).
+// cutURI splits a name-addr around the URI in its brackets. Without brackets there are
+// no embedded headers (RFC 3261 section 20).
 func cutURI(value string) (before, uri, after string) {
 	begin := 0
 	if v := strings.TrimLeft(value, " \t"); strings.HasPrefix(v, `"`) {
@@ -144,8 +142,8 @@ func cutURI(value string) (before, uri, after string) {
 	return value[:open], value[open : open+end], value[open+end:]
 }
 
-// parentOf is the entry that another was made from: what it says itself, else
-// one level up in its index, else the one before it. -1: none.
+// parentOf returns the entry that another was made from: the one that it names, else
+// the one a level up in its index, else the one before it; -1: none.
 func parentOf(entries []historyEntry, at int) int {
 	want := entries[at].from
 	if want == "" {

@@ -14,46 +14,44 @@ import (
 	"flowbridge/config"
 )
 
-// anonymousURI is what a caller is called who asked for privacy, or is not
-// known (RFC 3323 section 4.1.1.3).
+// anonymousURI names a caller who is private or unknown (RFC 3323 section 4.1.1.3).
 const anonymousURI = "sip:anonymous@anonymous.invalid"
 
-// ErrNotSIPURI means that a target's uri template did not give a SIP URI: what
-// comes from a caller must not decide where the call goes.
+// ErrNotSIPURI means that a target's uri template gave no sound SIP URI: a caller's
+// values must not decide where the call goes.
 var ErrNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
-// Inbound is what of the carrier's INVITE matters to a target's.
+// Inbound is the carrier's INVITE as it matters for the target's.
 type Inbound struct {
 	Invite  *sip.Request
-	Source  *sip.Request // whose headers pass on: that, or a REFER
-	Trusted bool         // the trunk's word for who calls is good
+	Source  *sip.Request // the source of passed headers: Invite, or a REFER
+	Trusted bool         // the trunk's caller identity is trusted
 	Privacy Privacy
-	Besides []Field // that the target's INVITE has
+	Besides []Field // further headers of the target's INVITE
 }
 
-// Draft is the INVITE to a target as far as the call decides it; the leg
-// adds the rest.
+// Draft is the INVITE to a target, without the headers that the leg adds.
 type Draft struct {
 	uri         sip.Uri
 	hops        sip.MaxForwardsHeader
 	configured  []Field // in file order
 	passed      []Field
-	own         []Field // what can be left out last
+	own         []Field
 	Offer       []byte
-	Parts       []message.BodyPart // of the caller's body, beside it
+	Parts       []message.BodyPart // of the caller's body
 	LocalParty  string             // From
 	RemoteParty string             // To
-	Dropped     []string           // names of what was left out
+	Dropped     []string           // names of the headers and types of the parts that were left out
 }
 
 // Field is a header with all its values.
 type Field struct {
 	Name   string
 	Values []string
-	Kept   bool // whatever the size
+	Kept   bool // never left out
 }
 
-// RenderURI makes the Request-URI of an attempt.
+// RenderURI returns the Request-URI of an attempt.
 func RenderURI(t *peers.Dial, vars config.Vars) (sip.Uri, error) {
 	var uri sip.Uri
 	text, err := t.URI.Render(vars)
@@ -66,10 +64,10 @@ func RenderURI(t *peers.Dial, vars config.Vars) (sip.Uri, error) {
 	return uri, nil
 }
 
-// Build makes the INVITE to a target: the caller in From and
-// P-Asserted-Identity, one hop less in Max-Forwards, the configured headers
-// byte for byte, in file order, and those that are passed on. A header that is
-// configured stands for a passed one of the same name, and either for ours.
+// Build makes the INVITE to a target: with the caller in From and P-Asserted-Identity,
+// one hop less in Max-Forwards, the configured headers byte for byte in file order, and
+// the passed headers. A configured header replaces a passed one of its name, and either
+// replaces an own one.
 func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.Local, peer leg.PeerOptions, offer []byte) (Draft, error) {
 	configured, err := RenderHeaders(t, vars)
 	if err != nil {
@@ -101,7 +99,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 	if in.Privacy.number {
 		out.add(Field{Name: "Privacy", Values: []string{"id"}, Kept: true})
 	}
-	if known && in.Trusted { // nobody vouches for another's (RFC 3325 section 5)
+	if known && in.Trusted { // an identity that is not trusted is not asserted (RFC 3325 section 5)
 		out.add(Field{Name: "P-Asserted-Identity", Values: []string{caller}})
 	}
 	out.add(Field{Name: "Allow", Values: []string{peer.Allow}})
@@ -119,7 +117,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255
 
-// add adds a header of ours unless there is one of its name.
+// add adds an own header unless there is one of its name.
 func (o *Draft) add(f Field) {
 	if !has(o.configured, f.Name) && !has(o.passed, f.Name) {
 		o.own = append(o.own, f)
@@ -130,7 +128,7 @@ func has(fields []Field, name string) bool {
 	return slices.ContainsFunc(fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
-// Request is the INVITE as the leg gets it.
+// Request returns the INVITE for the leg.
 func (o *Draft) Request() *sip.Request {
 	req := sip.NewRequest(sip.INVITE, o.uri)
 	hops := o.hops
@@ -148,12 +146,12 @@ func (o *Draft) Request() *sip.Request {
 	return req
 }
 
-// RenderHeaders gives the configured headers that have a value for this call.
+// RenderHeaders returns the configured headers that have a value for this call.
 func RenderHeaders(t *peers.Dial, vars config.Vars) (fields []Field, err error) {
 	for _, h := range t.Headers {
 		value, err := h.Value.Render(vars)
 		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
-			continue // dialled without an id: what can't do without is left out
+			continue // dialled without a platform's answer: headers that need it are left out
 		}
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
@@ -168,14 +166,14 @@ func RenderHeaders(t *peers.Dial, vars config.Vars) (fields []Field, err error) 
 	return fields, nil
 }
 
-// indispensable says that an INVITE without this header is another call: the
-// platform would not know it, or the caller would be named.
+// indispensable reports whether a header may never be left out: without it the platform
+// would not know the call, or the caller would be named.
 func indispensable(name string) bool {
 	return strings.EqualFold(name, "X-EI") || strings.EqualFold(name, "Privacy")
 }
 
-// HeaderOf gives templates the first value of a header of the carrier's
-// INVITE.
+// HeaderOf returns the function by which templates read the first value of a header of
+// the carrier's INVITE.
 func HeaderOf(invite *sip.Request) func(string) string {
 	return func(name string) string {
 		if h := invite.GetHeader(name); h != nil {
@@ -185,5 +183,5 @@ func HeaderOf(invite *sip.Request) func(string) string {
 	}
 }
 
-// AgentName is what we call ourselves in User-Agent and Server.
+// AgentName is this server's name in User-Agent and Server.
 const AgentName = "Flowbridge"

@@ -260,15 +260,15 @@ func TestOverBudget(t *testing.T) {
 	b := config.Budget{Size: 1100, Value: 512, Headers: 24}
 	for _, tt := range []struct {
 		transport string
-		m         measure
+		m Measure
 		want      bool
 	}{
-		{config.TransportUDP, measure{1100, 512, 24}, false},
-		{config.TransportUDP, measure{1101, 512, 24}, true},
-		{config.TransportUDP, measure{1100, 513, 24}, true},
-		{config.TransportUDP, measure{1100, 512, 25}, true},
-		{config.TransportTCP, measure{9999, 9999, 99}, false},
-		{config.TransportTLS, measure{9999, 9999, 99}, false},
+		{config.TransportUDP, Measure{1100, 512, 24}, false},
+		{config.TransportUDP, Measure{1101, 512, 24}, true},
+		{config.TransportUDP, Measure{1100, 513, 24}, true},
+		{config.TransportUDP, Measure{1100, 512, 25}, true},
+		{config.TransportTCP, Measure{9999, 9999, 99}, false},
+		{config.TransportTLS, Measure{9999, 9999, 99}, false},
 	} {
 		if got := OverBudget(&peers.Dial{Transport: tt.transport, Budget: b}, tt.m); got != tt.want {
 			t.Errorf("%s %+v: %v", tt.transport, tt.m, got)

@@ -11,9 +11,9 @@ import (
 	"flowbridge/config"
 )
 
-// CallerOf is the calling party: of a trunk that is trusted
-// P-Asserted-Identity (RFC 3325 section 9.1), or Remote-Party-ID where there
-// is none of it (draft-ietf-sip-privacy-04), else From.
+// CallerOf returns the calling party: from a trusted trunk that of P-Asserted-Identity
+// (RFC 3325 section 9.1), else of Remote-Party-ID (draft-ietf-sip-privacy-04), else of
+// From.
 func CallerOf(invite *sip.Request, t *peers.Caller) config.Party {
 	if t.Trusted {
 		for _, name := range []string{"p-asserted-identity", "remote-party-id"} {
@@ -26,9 +26,8 @@ func CallerOf(invite *sip.Request, t *peers.Caller) config.Party {
 	return message.PartyOf(from.DisplayName, &from.Address, t.Country)
 }
 
-// identified is the first of these identities that has a number, else the
-// first that names anybody. They are of one party: the name may stand in
-// another.
+// identified returns the first of these identities with a number, else the first that
+// names a party. All are of one party, so another one may have its name.
 func identified(identities []string, country string) (best config.Party, ok bool) {
 	name := ""
 	for _, v := range identities {
@@ -49,25 +48,24 @@ func identified(identities []string, country string) (best config.Party, ok bool
 	return best, ok
 }
 
-// calling says that a Remote-Party-ID is of the calling party, which is what
-// it means where it does not say.
+// calling reports whether a Remote-Party-ID is of the calling party, which is the
+// default.
 func calling(params sip.HeaderParams) bool {
 	of := message.ParamOf(params, "party")
 	return of == "" || strings.EqualFold(of, "calling")
 }
 
-// Privacy is what a caller wants to be withheld from the target.
+// Privacy is the part of a caller's identity that is withheld from the target.
 type Privacy struct {
-	number  bool // and with it whatever else names the caller
+	number  bool // and everything else that identifies the caller
 	name    bool
-	history bool // who was called before
+	history bool // the parties that were called before
 }
 
-// PrivacyOf reads Privacy (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC
-// 7044 section 10.1), the privacy of a trusted Remote-Party-ID, and a From
-// that is anonymous by itself. The other services, header and session, are
-// what a B2BUA that carries the media does in any case; so critical asks for
-// nothing that is not done.
+// PrivacyOf reads Privacy (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section
+// 10.1), the privacy of a trusted Remote-Party-ID, and an anonymous From. A B2BUA that
+// carries the media always provides the other services, header and session, so critical
+// is met, too.
 func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	var p Privacy
 	none := false
@@ -83,7 +81,7 @@ func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 			}
 		}
 	}
-	if none && p == (Privacy{}) { // RFC 3323 section 4.2: nobody may add any
+	if none && p == (Privacy{}) { // RFC 3323 section 4.2: none may be added
 		return p
 	}
 	if t.Trusted {
@@ -95,8 +93,8 @@ func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	return p
 }
 
-// askedBy adds what Remote-Party-ID says: full, name, uri or off, each with a
-// suffix at most ("full-network").
+// askedBy adds the privacy of Remote-Party-ID: full, name, uri or off, perhaps with a
+// suffix ("full-network").
 func (p *Privacy) askedBy(invite *sip.Request) {
 	for _, v := range message.Values(invite, "remote-party-id") {
 		_, params, ok := message.ParseParty(v, "")
@@ -116,8 +114,8 @@ func (p *Privacy) askedBy(invite *sip.Request) {
 	}
 }
 
-// privacyTokens are the values of the privacy parameter of Remote-Party-ID or
-// Diversion, in lower case and without suffix.
+// privacyTokens returns the privacy parameter of Remote-Party-ID or Diversion, in lower
+// case and without suffixes.
 func privacyTokens(params sip.HeaderParams) []string {
 	all := strings.Split(strings.ToLower(message.ParamOf(params, "privacy")), ",")
 	for i, one := range all {
@@ -127,15 +125,14 @@ func privacyTokens(params sip.HeaderParams) []string {
 	return all
 }
 
-// withheld says whether the diverting party of a Diversion wants not to be
-// named (RFC 5806 section 4).
+// withheld reports whether the diverting party of a Diversion is private (RFC 5806
+// section 4).
 func withheld(params sip.HeaderParams) bool {
 	return slices.ContainsFunc(privacyTokens(params), func(s string) bool { return s == "full" || s == "uri" })
 }
 
-// CallingParty is who calls as a target sees it: the customer, also where a PBX
-// has called the customer and hands the answered call over; or a target that
-// has placed the call itself.
+// CallingParty returns the caller as a target sees it: the customer, also if a PBX has
+// called the customer and hands the call over; or the target that has placed the call.
 func CallingParty(vars config.Vars) config.Party {
 	if vars.Target != "" {
 		return vars.From
@@ -143,8 +140,8 @@ func CallingParty(vars config.Vars) config.Party {
 	return vars.Lead()
 }
 
-// WithheldFrom is what of the calling party a target must not be told. What
-// who placed an outbound call wants to be withheld is for the customer.
+// WithheldFrom returns the privacy toward a target. In an outbound call, the privacy of
+// the party that placed it concerns the customer, not the target.
 func WithheldFrom(vars config.Vars, p Privacy) Privacy {
 	if vars.Target == "" && vars.Direction == config.DirectionOutbound {
 		return Privacy{history: p.history}

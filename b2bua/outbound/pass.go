@@ -9,14 +9,11 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Bounds of what passes from a target's message to the carrier: header lines,
-// and bytes of one value.
-const (
-	maxPassed = 24
-)
+// maxPassed bounds the header lines that pass from a target's message to the carrier.
+const maxPassed = 24
 
-// pass takes the headers of the carrier's INVITE that the target is to get,
-// in the order of its list. What can't go on is left out whole.
+// pass takes the headers of the carrier's INVITE that the target gets, in the order of
+// its list. A header with a value that can't be passed on is left out whole.
 func (o *Draft) pass(names []string, in Inbound) {
 	for _, name := range names {
 		if has(o.configured, name) || has(o.passed, name) {
@@ -36,8 +33,8 @@ func (o *Draft) pass(names []string, in Inbound) {
 // drop notes that a header was left out.
 func (o *Draft) drop(name string) { o.Dropped = append(o.Dropped, name) }
 
-// Passed gives the headers of a target's message that the carrier is to get,
-// and the names of those that were left out because they can't.
+// Passed returns the headers of a target's message that the carrier gets, and the names
+// of those that can't be passed on.
 func Passed(headers []sip.Header, names []string) (out []sip.Header, dropped []string) {
 	for _, name := range WantedHeaders(names, headers, nil) {
 		found, sound := headerValues(headers, name)
@@ -55,9 +52,9 @@ func Passed(headers []sip.Header, names []string) (out []sip.Header, dropped []s
 	return out, dropped
 }
 
-// headerValues are the values of all headers of this name, in order. They are
-// not sound if one holds a control character: the parser takes a lone LF for a
-// part of the value, but others take it for the end of the header.
+// headerValues returns the values of all headers of this name, in order. They are not
+// sound if one has a control character: the parser takes a lone LF for a part of the
+// value, but others take it for the end of the header.
 func headerValues(headers []sip.Header, name string) (found []string, sound bool) {
 	compact := message.CompactForm(name)
 	sound = true
@@ -72,10 +69,10 @@ func headerValues(headers []sip.Header, name string) (found []string, sound bool
 	return found, sound
 }
 
-// Reveals says whether a header would tell the target who calls, or was called
-// before, although that is withheld (RFC 3323 section 4.1, RFC 3325 section 7,
-// RFC 5806 section 6, RFC 7044 section 10.1); or whether it asserts what a
-// trunk that is not trusted says (RFC 3325 section 5).
+// Reveals reports whether a header would name a caller or an earlier called party that
+// is withheld (RFC 3323 section 4.1, RFC 3325 section 7, RFC 5806 section 6, RFC 7044
+// section 10.1), or would assert the identity of a trunk that is not trusted (RFC 3325
+// section 5).
 func (in Inbound) Reveals(name string, found []string) bool {
 	switch strings.ToLower(name) {
 	case "p-asserted-identity", "remote-party-id":

@@ -13,11 +13,11 @@ import (
 // maxPassedName bounds a name that a peer chose, in bytes.
 const maxPassedName = 64
 
-// WantedHeaders gives the names of the headers of a message that a list of
-// pass_headers stands for. A name that ends in * becomes those that begin so, in
-// the order of the message and as they are spelled there. It does not stand for
-// what is in the list by itself, nor for what belongs to one side, or is another
-// call's to have: X-EI, and what the target's own configuration sets.
+// WantedHeaders returns the names of the headers of a message that a list of
+// pass_headers selects. A name that ends in * selects all that begin so, in the order
+// and spelling of the message. It does not select names of the list, headers that belong
+// to one side, X-EI, which identifies one call, and those that the target's own
+// configuration sets.
 func WantedHeaders(list []string, headers []sip.Header, set []config.Header) []string {
 	if !slices.ContainsFunc(list, isPattern) {
 		return list
@@ -45,14 +45,14 @@ func beginsWith(name, begin string) bool {
 	return len(name) >= len(begin) && strings.EqualFold(name[:len(begin)], begin)
 }
 
-// mayMatch says whether a name can be what a pattern stands for: it goes to the
-// other side as it came.
+// mayMatch reports whether a pattern may select a name, which goes to the other side as
+// it came.
 func mayMatch(name string) bool {
 	return len(name) <= maxPassedName && message.IsToken(name) && config.Passable(name) && !strings.EqualFold(name, "X-EI")
 }
 
-// isSet says whether the target's configuration has a header of this name: for
-// a call that it has no value for, the caller's would stand for it.
+// isSet reports whether the target's configuration has a header of this name. In a call
+// without a value for it, the caller's would take its place.
 func isSet(set []config.Header, name string) bool {
 	return slices.ContainsFunc(set, func(h config.Header) bool { return strings.EqualFold(h.Name, name) })
 }

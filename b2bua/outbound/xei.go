@@ -12,14 +12,14 @@ import (
 // PlatformID is an id within X-EI.
 type PlatformID struct {
 	Value    string
-	External bool // it is the caller's, not the platform's
+	External bool // set by the caller, not by the platform
 }
 
 // xeiToken is a token of X-EI (Synthflow's page "X-EI SIP header").
 var xeiToken = regexp.MustCompile(`^([SEO])\.(.+)$`)
 
-// IDsIn reads X-EI: tokens, of which the first S and the first E count, or one
-// bare value.
+// IDsIn reads X-EI: tokens, of which the first S and the first E count, or one bare
+// value.
 func IDsIn(xei string) (ids []PlatformID) {
 	tokens := map[string]string{}
 	for part := range strings.SplitSeq(xei, ";") {
@@ -38,13 +38,11 @@ func IDsIn(xei string) (ids []PlatformID) {
 	return ids
 }
 
-// errTokens means that a value within X-EI would be read as more than one
-// token.
+// errTokens means that a value within X-EI would be read as several tokens.
 var errTokens = errors.New("a value holds a ';', which would begin another token")
 
-// checkXEI refuses an X-EI with more tokens than its template has: a caller
-// would have written them. A template that passes the carrier's X-EI on means
-// to have them.
+// checkXEI refuses an X-EI with more tokens than its template, because a caller would
+// have written them. A template that passes the carrier's X-EI on may have any.
 func checkXEI(h config.Header, value string) error {
 	template := strings.ToUpper(h.Value.String())
 	if strings.EqualFold(h.Name, "X-EI") && strings.Count(value, ";") > strings.Count(template, ";") && !strings.Contains(template, "X-EI") {
