@@ -1,6 +1,7 @@
 package message
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -166,4 +167,22 @@ func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(hashes)); !slices.Equal(got, []string{"", "MD5", "SHA-256", "SHA-512-256"}) {
 		t.Errorf("algorithms %q", got)
 	}
+}
+
+// FuzzNonce: only the nonces of this server are read, in one spelling.
+func FuzzNonce(f *testing.F) {
+	m := NewMinter([32]byte{1})
+	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), time.UnixMilli(1_800_000_000_123))
+	ours := string(made[:])
+	f.Add(ours)
+	f.Add(strings.ToUpper(ours))
+	f.Add(ours[1:])
+	f.Add(ours + "0")
+	f.Add("g" + ours[1:])
+	f.Add(fmt.Sprintf("%052d", 0))
+	f.Fuzz(func(t *testing.T, nonce string) {
+		if d, ok := m.ReadNonce(nonce); ok && !strings.EqualFold(nonce, ours) {
+			t.Errorf("%q is read as %+v", nonce, d)
+		}
+	})
 }

@@ -1,7 +1,6 @@
 package outbound
 
 import (
-	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/google/go-cmp/cmp"
@@ -23,25 +23,45 @@ import (
 
 // headersConfig is testConfig's trunk with targets whose headers vary.
 const headersConfig = `
+
 sip: {listen: ["udp://198.51.100.1:5060"]}
+
 media: {listen: ["198.51.100.1"]}
+
 trunks:
+
   - {name: carrier, sources: ["192.0.2.10"], country: "COUNTRY", trusted: TRUSTED}
+
 targets:
+
   - name: agent
+
     kind: synthflow
+
     uri: "sip:{{.To.Number}}@192.0.2.20:32681"
+
     overflow: trim
+
     prepare: {api: "https://api.test", token_env: TOKEN, model_id: m}
+
     headers:
+
       X-EI: "S.{{.Prepare.CallID}};"
+
       X-Caller: "{{.From.Number}}"
+
       x-caller-NAME: "{{.From.Name}}"
+
       X-Diverted-By: "{{.Diversion}}"
+
       X-Account: "{{.Header \"X-Twilio-AccountSid\"}}"
+
     pass_headers: [X-Twilio-CallSid, Diversion, History-Info, P-Asserted-Identity, Identity, Subject, X-Caller, User-to-User]
+
 routes:
+
   - {trunk: carrier, targets: [agent]}
+
 `
 
 func headersTarget(t testing.TB, country, trusted string) *config.Config {
@@ -216,128 +236,86 @@ func checkOutbound(t *testing.T, cfg *config.Config, text []byte, id string) {
 	}
 }
 
-// What is left out, and in which order.
-func TestTrim(t *testing.T) {
-	fields := func(names ...string) (all []Field) {
-		for _, n := range names {
-			all = append(all, Field{Name: n, Values: []string{strings.Repeat("v", 100)}, Kept: indispensable(n)})
+// What a caller puts into a number must not decide where the call goes.
+func TestRenderURI(t *testing.T) {
+	template, err := config.ParseTemplate("sip:{{.To.Number}}@sip.example.com:5060")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]string{
+		"+15075785607":                  "sip:+15075785607@sip.example.com:5060",
+		"alice":                         "sip:alice@sip.example.com:5060",
+		"a%20b":                         "sip:a%20b@sip.example.com:5060",
+		"x%40evil.example":              "sip:x%40evil.example@sip.example.com:5060",
+		"+1507;phone-context=+1;a=b":    "sip:+1507@sip.example.com:5060",
+		"alice;transport=tcp":           "sip:alice;transport=tcp@sip.example.com:5060",
+		"evil@attacker.example":         "",
+		"":                              "", // sip:@host is no URI
+		"//evil":                        "",
+		"8@127.0.9.9:5090;x":            "", // of tel: URIs, whose rest may be anything
+		"8@127.0.9.9:5090?x":            "",
+		`1:x>;tag=evil;a="`:             "",
+		"1:secret":                      "",
+		"<x>":                           "",
+		"a b":                           "",
+		"x%4":                           "",
+		"a@evil.example>;tag=1\r\nX: y": "",
+	} {
+		vars := config.Vars{To: config.Party{Number: message.NormaliseNumber(user, ""), User: user}}
+		uri, err := RenderURI(&peers.Dial{URI: template}, vars)
+		got := ""
+		if err == nil {
+			got = uri.String()
 		}
-		return all
-	}
-	size := func(o *Draft) func() int {
-		return func() int { return 300 + 100*(len(o.configured)+len(o.passed)+len(o.own)) }
-	}
-	for _, tt := range []struct {
-		name    string
-		budget  config.Budget
-		dropped string
-		err     error
-	}{
-		{"within", config.Budget{Size: 1100, Value: 100, Headers: 5}, "", nil},
-		{"one", config.Budget{Size: 1000, Value: 100, Headers: 5}, "P2", nil},
-		{"both passed", config.Budget{Size: 900, Value: 100, Headers: 5}, "P2 P1", nil},
-		{"then configured", config.Budget{Size: 700, Value: 100, Headers: 5}, "P2 P1 C2 C1", nil},
-		{"then ours", config.Budget{Size: 500, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow", nil},
-		{"too large", config.Budget{Size: 350, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow P-Asserted-Identity", errInviteTooLarge},
-		{"too many", config.Budget{Size: 5000, Value: 100, Headers: 3}, "P2 P1", nil},
-		{"none may", config.Budget{Size: 5000, Value: 100, Headers: 0}, "P2 P1 C2 C1", nil},
-		{"values too long", config.Budget{Size: 5000, Value: 99, Headers: 5}, "P2 P1 C2 C1", nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			o := &Draft{configured: fields("C1", "x-ei", "C2"), passed: fields("P1", "P2"), own: fields("P-Asserted-Identity", "Allow", "User-Agent")}
-			err := o.Trim(tt.budget, size(o))
-			if got := strings.Join(o.Dropped, " "); got != tt.dropped || !errors.Is(err, tt.err) {
-				t.Errorf("%q, %v; want %q, %v", got, err, tt.dropped, tt.err)
-			}
-			if !has(o.configured, "X-EI") {
-				t.Error("X-EI was left out")
-			}
-		})
-	}
-}
-
-func TestOverBudget(t *testing.T) {
-	b := config.Budget{Size: 1100, Value: 512, Headers: 24}
-	for _, tt := range []struct {
-		transport string
-		m Measure
-		want      bool
-	}{
-		{config.TransportUDP, Measure{1100, 512, 24}, false},
-		{config.TransportUDP, Measure{1101, 512, 24}, true},
-		{config.TransportUDP, Measure{1100, 513, 24}, true},
-		{config.TransportUDP, Measure{1100, 512, 25}, true},
-		{config.TransportTCP, Measure{9999, 9999, 99}, false},
-		{config.TransportTLS, Measure{9999, 9999, 99}, false},
-	} {
-		if got := OverBudget(&peers.Dial{Transport: tt.transport, Budget: b}, tt.m); got != tt.want {
-			t.Errorf("%s %+v: %v", tt.transport, tt.m, got)
+		if got != want {
+			t.Errorf("user part %q: %q, %v; want %q", user, got, err, want)
 		}
 	}
 }
 
-func TestPass(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		pass    []string
-		privacy Privacy
-		trusted bool
-		headers []string
-		want    string // name: value|…
-		dropped string
-	}{
-		{"all values in order", []string{"X-a"}, Privacy{}, true, []string{"x-A: 1", "X-B: 2", "X-A: 3,4"}, "X-a: 1|X-a: 3,4", ""},
-		{"the list's order", []string{"X-B", "X-A"}, Privacy{}, true, []string{"X-A: 1", "X-B: 2"}, "X-B: 2|X-A: 1", ""},
-		{"twice in the list", []string{"X-A", "x-a"}, Privacy{}, true, []string{"X-A: 1"}, "X-A: 1", ""},
-		{"compact", []string{"Subject"}, Privacy{}, true, []string{"s: hello"}, "Subject: hello", ""},
-		{"empty", []string{"X-A"}, Privacy{}, true, []string{"X-A:"}, "X-A: ", ""},
-		{"tab", []string{"X-A"}, Privacy{}, true, []string{"X-A: a\tb"}, "X-A: a\tb", ""},
-		{"NUL", []string{"X-A", "X-B"}, Privacy{}, true, []string{"X-A: a\x00b", "X-B: 1"}, "X-B: 1", "X-A"},
-		{"configured goes first", []string{"X-Set", "X-A"}, Privacy{}, true, []string{"X-Set: theirs", "X-A: 1"}, "X-A: 1", ""},
-		{"identity", []string{"P-Asserted-Identity", "Remote-Party-ID"}, Privacy{}, true, []string{"P-Asserted-Identity: <sip:1@h>"}, "P-Asserted-Identity: <sip:1@h>", ""},
-		{"identity, not trusted", []string{"P-Asserted-Identity"}, Privacy{}, false, []string{"P-Asserted-Identity: <sip:1@h>"}, "", "P-Asserted-Identity"},
-		{
-			"withheld",
-			[]string{"P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info", "Identity", "X-A"},
-			Privacy{number: true, name: true, history: true},
-			true,
-			[]string{"P-Asserted-Identity: <sip:1@h>", "Remote-Party-ID: <sip:1@h>", "Diversion: <sip:2@h>", "History-Info: <sip:2@h>;index=1", "y: eyJ", "X-A: 1"},
-			"X-A: 1", "P-Asserted-Identity Remote-Party-ID Diversion History-Info Identity",
-		},
-		{"history withheld", []string{"Diversion", "History-Info"}, Privacy{history: true}, true, []string{"Diversion: <sip:2@h>", "History-Info: <sip:2@h>;index=1"}, "Diversion: <sip:2@h>", "History-Info"},
-		{"Diversion that withholds", []string{"Diversion"}, Privacy{}, true, []string{"Diversion: <sip:3@h>, <sip:2@h>;privacy=full"}, "", "Diversion"},
-		{"History-Info that withholds", []string{"History-Info"}, Privacy{}, true, []string{"History-Info: <sip:2@h?Reason=x&Privacy=history>;index=1"}, "", "History-Info"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			o := &Draft{configured: []Field{{Name: "x-set", Values: []string{"ours"}}}}
-			o.pass(tt.pass, Inbound{Source: siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), Trusted: tt.trusted, Privacy: tt.privacy})
-			var got []string
-			for _, f := range o.passed {
-				for _, v := range f.Values {
-					got = append(got, f.Name+": "+v)
-				}
-			}
-			if g := strings.Join(got, "|"); g != tt.want || strings.Join(o.Dropped, " ") != tt.dropped {
-				t.Errorf("%q, left out %v; want %q, %q", g, o.Dropped, tt.want, tt.dropped)
-			}
-		})
+// FuzzRenderURI: whatever the number, the call goes to the target's host.
+func FuzzRenderURI(f *testing.F) {
+	for _, user := range []string{"+15075785607", "%2B1507", "0301234567;phone-context=+49", "a@b", "1:2", "\r\n", "sip:x", "%", ";", "//x", "[::1"} {
+		f.Add(user)
 	}
+	template, err := config.ParseTemplate("sip:{{.To.Number}}@target.example:5060")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, user string) {
+		number := message.NormaliseNumber(user, "1")
+		uri, err := RenderURI(&peers.Dial{URI: template}, config.Vars{To: config.Party{Number: number}})
+		if err == nil && (uri.Host != "target.example" || uri.Port != 5060 || strings.ContainsFunc(uri.String(), unicode.IsControl)) {
+			t.Errorf("%q gives %q", number, uri.String())
+		}
+	})
 }
 
-// A lone LF is a part of the value to the parser, and the end of the header to
-// others.
-func TestPassLoneLF(t *testing.T) {
-	bad := []sip.Header{sip.NewHeader("X-A", "1"), sip.NewHeader("X-A", "a\nX-Evil: b"), sip.NewHeader("X-B", "2")}
-	out, dropped := Passed(bad, []string{"X-A", "X-B"})
-	if len(out) != 1 || out[0].String() != "X-B: 2" || !slices.Equal(dropped, []string{"X-A"}) {
-		t.Errorf("%v, left out %v", out, dropped)
+// FuzzIDsIn: whatever a template makes of X-EI, its ids are not empty, hold no
+// separator, and are as many as there are parts at the most.
+func FuzzIDsIn(f *testing.F) {
+	for _, seed := range []string{"S.a;E.b;O.+1;", "CA123", ";;", "E.FOO.x;", "S.", " E.a ; b", "E.;S.x"} {
+		f.Add(seed)
 	}
-	long := []sip.Header{sip.NewHeader("X-A", strings.Repeat("a", message.MaxPassedValue+1))}
-	for range maxPassed {
-		long = append(long, sip.NewHeader("X-B", "1"))
+	f.Fuzz(func(t *testing.T, xei string) {
+		ids := IDsIn(xei)
+		if len(ids) > 2 {
+			t.Errorf("%q: %d ids", xei, len(ids))
+		}
+		for _, id := range ids {
+			if id.Value == "" || strings.Count(xei, id.Value) == 0 || strings.Contains(id.Value, ";") || !strings.Contains(xei, id.Value) {
+				t.Errorf("%q: id %q", xei, id.Value)
+			}
+		}
+	})
+}
+
+func TestCarriersXEIMayHaveAnyTokens(t *testing.T) {
+	passed, err := config.ParseTemplate(`{{.Header "X-Ei"}}`)
+	if err != nil {
+		t.Fatal(err)
 	}
-	out, dropped = Passed(append(long, sip.NewHeader("X-C", "1")), []string{"X-A", "X-B", "X-C"})
-	if len(out) != maxPassed || !slices.Equal(dropped, []string{"X-A", "X-C"}) {
-		t.Errorf("%d headers, left out %v", len(out), dropped)
+	if err := checkXEI(config.Header{Name: "X-EI", Value: passed}, "E.a;O.b;"); err != nil {
+		t.Errorf("the carrier's own, passed on: %v", err)
 	}
 }

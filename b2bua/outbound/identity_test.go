@@ -8,8 +8,107 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
+
+func TestCallerOf(t *testing.T) {
+	const from = `"Ann Smith" <sip:5075550100@192.0.2.10>;tag=x`
+	for _, tt := range []struct {
+		name    string
+		from    string
+		headers []string
+		trusted bool
+		want    config.Party
+	}{
+		{
+			"From alone", from, nil, true,
+			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
+		},
+		{
+			"asserted", from,
+			[]string{`P-Asserted-Identity: "Bob" <sip:+15075550199@carrier.example;user=phone>`},
+			true,
+			config.Party{
+				Number: "+15075550199", User: "+15075550199", Name: "Bob", Host: "carrier.example",
+				URI: "sip:+15075550199@carrier.example;user=phone",
+			},
+		},
+		{
+			"asserted, not trusted", from,
+			[]string{`P-Asserted-Identity: <sip:+15075550199@carrier.example>`},
+			false,
+			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
+		},
+		{
+			"two headers", from,
+			[]string{
+				"P-Asserted-Identity: <sip:+15075550199@carrier.example>", "P-Asserted-Identity: <tel:+15075550198>",
+			},
+			true,
+			config.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
+		},
+		{
+			"tel", from,
+			[]string{"P-Asserted-Identity: <tel:+1-507-555-0198>"},
+			true,
+			config.Party{Number: "+15075550198", User: "+1-507-555-0198", URI: "tel:+1-507-555-0198"},
+		},
+		{
+			"tel with phone-context", from,
+			[]string{"P-Asserted-Identity: <tel:5550198;phone-context=+1507>"},
+			true,
+			config.Party{Number: "+15075550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
+		},
+		{
+			"broken, then good", from,
+			[]string{
+				`P-Asserted-Identity: "never closed <sip:1@2>`, "P-Asserted-Identity: <sip:+15075550199@carrier.example>",
+			},
+			true,
+			config.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
+		},
+		{
+			"broken alone", from,
+			[]string{"P-Asserted-Identity: <"},
+			true,
+			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
+		},
+		{
+			"anonymous", `"Anonymous" <sip:anonymous@anonymous.invalid>;tag=x`, nil, true,
+			config.Party{
+				Number: "anonymous", User: "anonymous", Name: "Anonymous", Host: "anonymous.invalid",
+				URI: "sip:anonymous@anonymous.invalid",
+			},
+		},
+		{
+			"escaped name", `"Ann \"the\" Smith" <sip:1@h>;tag=x`, nil, true,
+			config.Party{Number: "1", User: "1", Name: `Ann "the" Smith`, Host: "h", URI: "sip:1@h"},
+		},
+		{"no user", `<sip:192.0.2.10>;tag=x`, nil, true, config.Party{Host: "192.0.2.10", URI: "sip:192.0.2.10"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			trunk := &peers.Caller{Trusted: tt.trusted, Country: "1"}
+			if got := CallerOf(siptest.InviteFrom(t, tt.from, tt.headers...), trunk); got != tt.want {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnonymous(t *testing.T) {
+	for value, want := range map[string]bool{
+		"id": true, "ID": true, "user": true, "full": true, "header;id": true, "id; critical": true, "session , id": true,
+		"none": false, "header": false, "critical": false, "idx": false, "": false, "session;history": false,
+	} {
+		if got := PrivacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x", "Privacy: "+value), &peers.Caller{}).number; got != want {
+			t.Errorf("Privacy %q: %v; want %v", value, got, want)
+		}
+	}
+	if PrivacyOf(siptest.InviteFrom(t, "<sip:a@b>;tag=x"), &peers.Caller{}) != (Privacy{}) {
+		t.Error("without Privacy the caller is anonymous")
+	}
+}
 
 // Who calls, by what a trusted trunk says and by what any says.
 func TestIdentity(t *testing.T) {
@@ -82,87 +181,6 @@ func TestPrivacy(t *testing.T) {
 	rpid := siptest.InviteFrom(t, known, "Remote-Party-ID: <sip:1@c>;privacy=full")
 	if got := PrivacyOf(rpid, &peers.Caller{}); got != (Privacy{}) {
 		t.Errorf("of an untrusted trunk: %+v", got)
-	}
-}
-
-// History-Info stands in for Diversion: from the last entry up its branch.
-func TestHistory(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		headers []string
-		want    string
-	}{
-		{"one entry", []string{"History-Info: <sip:+15075550111@a>;index=1"}, ""},
-		{
-			"diverted",
-			[]string{"History-Info: <sip:+15075550111@a?Reason=SIP%3Bcause%3D486%3Btext%3D%22Busy%2C%20Here%22>;index=1, <sip:+15075785607@b;cause=486>;index=1.1;mp=1"},
-			"+15075550111",
-		},
-		{
-			"in headers of their own",
-			[]string{"History-Info: <sip:5075550111@a?Reason=SIP%3bcause%3d302>;index=1", "History-Info: <sip:+15075785607@b>;index=1.1"},
-			"+15075550111",
-		},
-		{
-			"diverted twice",
-			[]string{"History-Info: <sip:+15075550111@a>;index=1,<sip:+15075550222@a>;index=1.1,<sip:+15075785607@b>;index=1.1.1"},
-			"+15075550222",
-		},
-		{
-			"another branch",
-			[]string{"History-Info: <sip:+15075550111@a>;index=1,<sip:+15075550222@a>;index=1.1,<sip:+15075785607@b>;index=1.2"},
-			"+15075550111",
-		},
-		{
-			"by mp",
-			[]string{"History-Info: <sip:+15075550111@a>;index=1,<sip:+15075550222@a>;index=1.1,<sip:+15075785607@b>;index=1.2;mp=1.1"},
-			"+15075550222",
-		},
-		{
-			"routed alone",
-			[]string{"History-Info: <sip:+15075785607@a>;index=1,<sip:+15075785607@b>;index=1.1"},
-			"",
-		},
-		{
-			"to a contact of the same user",
-			[]string{"History-Info: <sip:+15075785607@a>;index=1,<sip:line5@b>;index=1.1;rc=1"},
-			"",
-		},
-		{
-			"diverted, then to a contact",
-			[]string{"History-Info: <sip:+15075550111@a>;index=1,<sip:+15075785607@a>;index=1.1;mp=1,<sip:line5@b>;index=1.1.1;rc=1.1"},
-			"+15075550111",
-		},
-		{
-			"tel with a question mark in the user before it",
-			[]string{`History-Info: "Desk <1>, ?" <tel:+15075550111>;index=1,<sip:a?b@c>;index=1.1`},
-			"+15075550111",
-		},
-		{
-			"withheld",
-			[]string{"History-Info: <sip:anonymous@anonymous.invalid?Privacy=history>;index=1,<sip:+15075785607@b>;index=1.1"},
-			"",
-		},
-		{
-			"a circle",
-			[]string{"History-Info: <sip:1@a>;index=1;mp=2,<sip:1@a>;index=2;mp=1"},
-			"",
-		},
-		{"no index", []string{"History-Info: <sip:+15075550111@a>, <sip:+15075785607@b>"}, "+15075550111"},
-		{"broken", []string{"History-Info: <sip:+15075550111@a>;index=1, <sip:"}, ""},
-		{"very many", []string{"History-Info: " + strings.Repeat("<sip:1@a>;index=1,", 100) + "<sip:2@a>;index=1.1"}, ""},
-		{
-			"Diversion goes first",
-			[]string{"History-Info: <sip:+15075550111@a>;index=1, <sip:2@b>;index=1.1", "Diversion: <tel:+15075550333>;counter=2;privacy=off"},
-			"+15075550333",
-		},
-		{"Diversion of nobody", []string{"Diversion: <sip:anonymous@anonymous.invalid>;privacy=full"}, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := Diversion(siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), "1"); got != tt.want {
-				t.Errorf("%q; want %q", got, tt.want)
-			}
-		})
 	}
 }
 
