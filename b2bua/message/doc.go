@@ -1,11 +1,33 @@
-// Package message is the text of SIP: how a message's bytes are scanned before
-// anything is parsed, how headers, addresses, numbers and bodies are read and
-// written, and which tags, branches and nonces are ours. It knows no dialog and
-// no call.
+// Package message reads and writes the text of SIP: raw bytes, headers, addresses,
+// numbers and bodies, and this server's tags, branches and nonces. It knows no dialog
+// and no call.
 //
-// A message is read twice by the same functions. Scan goes through its raw bytes
-// once, without allocation, and says what is wrong with it; NewParser gives the
-// library's parser with readers of this package, so that both read alike. A
-// header that can't be read does not cost the message: SpoiledIn names it, and
-// only what needs that header refuses.
+// Scan checks the raw bytes of a message before anything is parsed. NewParser makes the
+// library's parser with this package's readers.
+//
+// # Decisions
+//
+// The form of a message is checked in its raw bytes, in one pass without allocation, and
+// the library's parser splits headers by the same functions. So every message that passes
+// the check can be parsed, and both read it alike. The library's own readers would drop a
+// message without an answer for one bad header. A Contact or Record-Route that can't be
+// read stays in the message as spoiled, and only code that needs it refuses. Held by
+// FuzzScan, TestScanAgreesWithParser and TestScanDoesNotAllocate here, and by
+// TestRefusalWithSpoiledContact in b2bua.
+//
+// Tags and branches are keyed: a random value and a truncated HMAC. Messages that belong
+// to this server are recognised without a table, also after a restart, because the store
+// keeps the key. A tag of a leg that is gone opens nothing. The To tag of an INVITE is
+// derived from its Call-ID, From tag and CSeq, so retransmitted and merged requests meet
+// the same call. Held by TestMintForgeries and TestTagFor here, and by TestTagsOfNoLeg
+// and TestStrangersMergedInvite in b2bua.
+//
+// A nonce is a keyed hash, not an entry in a table, so a challenge costs no memory. Only
+// the counts of nonces that came with a right response are remembered, and a nonce that
+// may have been forgotten counts as stale. Failures count against the address that the
+// nonce was given to, which can't be forged, so nobody can lock a trunk out. Held by
+// TestNonce, TestReplaysAreBounded and TestThrottle.
+//
+// Secrets are replaced byte by byte in messages that are kept, so all lengths stay true.
+// Held by FuzzRedact and FuzzWithoutKeys.
 package message

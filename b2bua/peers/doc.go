@@ -1,9 +1,23 @@
-// Package peers has the trunks and targets of the configuration as calls use
-// them: whom a request comes from, what it must prove, how many calls each may
-// have.
+// Package peers has the trunks and targets of the configuration as calls use them: how
+// senders are recognised, which credentials they show, and how many calls each may have.
 //
-// A Snapshot is made of one configuration and never changes; a reload makes
-// another, and a call keeps the one it began with. What is counted is kept by name
-// beside it, so that counts outlive reloads. A target that may call is a Trunk
-// here, too, and a trunk that can be called is a Target.
+// # Decisions
+//
+// Trunks, targets and routes are a Snapshot of one configuration that never changes. A
+// reload makes another, and a call keeps the one that it began with. The counts of open
+// calls are kept by name beside it and outlive reloads. Held by TestReloadKeepsRate here,
+// and by TestReloadKeepsCounts and TestReloadDuringSetup in b2bua.
+//
+// A target that calls is a trunk, and a trunk that is called is a target. What recognises
+// senders and what dials knows no third kind: both read a Caller or a Dial, which each
+// kind of section fills in one function. Calls tell the kinds apart only where they write
+// their record. Held by TestEveryKeyReachesCalls here and TestPlacedCallsCount in b2bua.
+//
+// A target's caller identity is trusted, because it could not show its agent's number
+// otherwise. The called trunk limits the number of its calls. Held by
+// TestOtherRoleKeepsDefaults.
+//
+// Unknown users take as long to check as known ones, and a failure counts against the
+// holder of the nonce (package message), so strangers can neither find users nor lock a
+// trunk out.
 package peers

@@ -1,7 +1,33 @@
-// Package sdp reads and writes session descriptions (RFC 8866, RFC 3264): the one
-// audio stream that is relayed, its formats in each side's numbers, its direction,
-// the keys of SRTP (RFC 4568) and the o= line.
+// Package sdp reads and writes session descriptions (RFC 8866, RFC 3264): the one audio
+// stream that is relayed, its formats in each side's numbers, its direction, its SRTP
+// keys (RFC 4568) and the o= line.
 //
-// A Description is never changed once it was read: what is put to the other side
-// is another one, made of it. The other streams are kept as text, to be declined.
+// A Description never changes after it is read, except by HoldTo: the other side gets
+// another one that is made of it. Other streams are kept as text, to be declined.
+//
+// # Decisions
+//
+// A description is split into sections before the library parses it, and only the audio
+// stream is parsed. So a stream or line that the library does not know can't fail the
+// call. Attributes are passed on by an allow list, because any other could show the other
+// side's network. Held by TestUnknownStreamsAreDeclined and FuzzParseDescription.
+//
+// Each side is described in the other side's terms: in its numbers for the same codecs,
+// and with its kind of G.711 if they have none in common. Both sides may keep their
+// numbers for the whole call, as RFC 3264 section 8.3.2 demands, and the relay changes
+// payload types between them. Held by TestInNumbersOfTheOtherSide here and TestCodecs in
+// b2bua.
+//
+// Payload types that no RTP packet can have, or that could be RTCP, are removed when a
+// description is read, and so are repeated ones. Held by TestUsablePayloadTypes and
+// FuzzPayloadTypes.
+//
+// The o= line belongs to the leg. Descriptions are made without it, and its version grows
+// only if the text has changed (RFC 3264 section 8). A refresh sends the last agreed
+// description again. Held by TestUnsaidAnswerIsNoVersion and TestRefreshAfterRefusedOffer
+// in b2bua.
+//
+// Each leg has its own SRTP keys. A sending key stays the same for the life of its leg,
+// and with it the packet numbers under it; only another suite or another endpoint gets a
+// new one. Held by TestOurKeyStays.
 package sdp
