@@ -321,6 +321,6 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 // isReport says whether a request of the caller's side reports on a REFER that
 // the agent has sent it.
 func (c *Call) isReport(from *legOnWire, req *sip.Request) bool {
-	event, _, _ := message.CutByte(leg.FirstHeader(req, "event"), ';')
+	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
 	return req.Method == sip.NOTIFY && from == c.a && c.relays.watcher != nil && c.relays.watcher == c.b && message.EqualFold(message.Trim(event), "refer")
 }

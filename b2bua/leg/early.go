@@ -43,7 +43,7 @@ func (l *Leg) early100rel(in ResponseIn) bool {
 	if !message.HasOption(in.Res, "Require", "100rel") {
 		return true
 	}
-	number, err := message.ParseRSeq(FirstHeader(in.Res, "rseq"))
+	number, err := message.ParseRSeq(message.FirstHeader(in.Res, "rseq"))
 	e := l.earlyOf(in)
 	if err != nil || e == nil || e.pracks >= maxPRACKs || (e.rseq != 0 && number != e.rseq+1) {
 		return false

@@ -102,7 +102,7 @@ func (l *Leg) unacknowledgedProvisional() {
 // section 5).
 func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	r := &l.reliable
-	of, err := message.ParseRAck(FirstHeader(req, "rack"))
+	of, err := message.ParseRAck(message.FirstHeader(req, "rack"))
 	if err != nil || r.res == nil || of != (message.RAck{RSeq: r.last, CSeq: l.InviteSeq, Method: string(sip.INVITE)}) {
 		l.respond(req, 481, message.StatusText(481))
 		return

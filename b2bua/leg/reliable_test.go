@@ -33,7 +33,7 @@ func carrying(in RequestIn) RequestIn {
 // prackOf acknowledges the provisional answer that came out last.
 func prackOf(t testing.TB, lt *legTest, seq uint32) RequestIn {
 	t.Helper()
-	return inDialog(t, "PRACK", seq, fmt.Sprintf("RAck: %s 10 INVITE", FirstHeader(lt.response(), "rseq")))
+	return inDialog(t, "PRACK", seq, fmt.Sprintf("RAck: %s 10 INVITE", message.FirstHeader(lt.response(), "rseq")))
 }
 
 func rings(code int, sdp string) Ring {
@@ -71,7 +71,7 @@ func TestWhichAnswersAreReliable(t *testing.T) {
 				in, want = rings(183, "v=0\r\n"), tt.sdp
 			}
 			lt.do(in)
-			if got := FirstHeader(lt.response(), "rseq") != "" && message.HasOption(lt.response(), "Require", "100rel"); got != want {
+			if got := message.FirstHeader(lt.response(), "rseq") != "" && message.HasOption(lt.response(), "Require", "100rel"); got != want {
 				t.Errorf("%s, %q, SDP %v: reliable %v; want %v", tt.mode, tt.header, sdp, got, want)
 			}
 		}
@@ -114,7 +114,7 @@ func newRung(t testing.TB) *legTest {
 func TestReliableAnswersQueue(t *testing.T) {
 	lt := newUASWith(t, reliably, "Require: 100rel")
 	lt.want(lt.do(rings(180, "")), "180/INVITE")
-	first, _ := message.ParseRSeq(FirstHeader(lt.response(), "rseq"))
+	first, _ := message.ParseRSeq(message.FirstHeader(lt.response(), "rseq"))
 	prack := prackOf(t, lt, 20)
 	lt.want(lt.do(rings(183, "v=0\r\n")), "")
 	lt.want(lt.do(rings(181, "")), "")
@@ -126,7 +126,7 @@ func TestReliableAnswersQueue(t *testing.T) {
 		lt.want(lt.do(in), "481/PRACK")
 	}
 	lt.want(lt.do(prack), "200/PRACK, 183/INVITE")
-	if got, _ := message.ParseRSeq(FirstHeader(lt.last[1].(SendResponse).Res, "rseq")); got != first+1 {
+	if got, _ := message.ParseRSeq(message.FirstHeader(lt.last[1].(SendResponse).Res, "rseq")); got != first+1 {
 		t.Errorf("RSeq %d after %d", got, first)
 	}
 	lt.want(lt.do(inDialog(t, "PRACK", 21, fmt.Sprintf("RAck: %d 10 INVITE", first))), "481/PRACK") // again
@@ -270,14 +270,14 @@ func TestPRACKOfUAC(t *testing.T) {
 	lt.want(lt.do(reliableTo(lt, "a", 7, "", "Record-Route: <sip:192.0.2.2;lr>")), "progress 183, PRACK")
 	req, to := lt.request(sip.PRACK)
 	if req.Recipient.String() != "sip:a@192.0.2.20:5099" || message.TagOf(req.To().Params) != "a" || req.Route() == nil || req.CSeq().SeqNo != 2 ||
-		FirstHeader(req, "rack") != "7 1 INVITE" || to.Addr.String() != "192.0.2.2:5060" {
+		message.FirstHeader(req, "rack") != "7 1 INVITE" || to.Addr.String() != "192.0.2.2:5060" {
 		t.Errorf("PRACK to %+v:\n%s", to, req)
 	}
 	lt.want(lt.do(reliableTo(lt, "a", 7, "")), "")                           // again
 	lt.want(lt.do(reliableTo(lt, "a", 9, "")), "")                           // a gap
 	lt.want(lt.do(reliableTo(lt, "a", 8, "v=0")), "progress 183+sdp, PRACK") // in order
 	lt.want(lt.do(reliableTo(lt, "b", 100, "")), "progress 183, PRACK")
-	if req, _ = lt.request(sip.PRACK); req.CSeq().SeqNo != 2 || FirstHeader(req, "rack") != "100 1 INVITE" || req.Route() != nil {
+	if req, _ = lt.request(sip.PRACK); req.CSeq().SeqNo != 2 || message.FirstHeader(req, "rack") != "100 1 INVITE" || req.Route() != nil {
 		t.Errorf("PRACK of the other fork:\n%s", req)
 	}
 	lt.want(lt.do(lt.answerTo(183, "a", "", "Require: 100rel")), "")
@@ -338,7 +338,7 @@ func TestReinviteWithout100rel(t *testing.T) {
 	lt.do(Reject{Code: 488, Reason: "No"})
 	lt.want(lt.do(inDialog(t, "INVITE", 12, "Require: nonsense")), "420/INVITE")
 	lt.want(lt.do(inDialog(t, "INVITE", 13, "Supported: timer", "Session-Expires: 60")), "422/INVITE")
-	if got := FirstHeader(lt.response(), "min-se"); got != "90" {
+	if got := message.FirstHeader(lt.response(), "min-se"); got != "90" {
 		t.Errorf("Min-SE %q", got)
 	}
 }

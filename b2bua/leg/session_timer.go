@@ -212,17 +212,9 @@ func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 
 // leastOf returns a message's Min-SE, 0 if there is none that can be read.
 func leastOf(msg sip.Message) time.Duration {
-	d, err := message.ParseMinSE(FirstHeader(msg, "min-se"))
+	d, err := message.ParseMinSE(message.FirstHeader(msg, "min-se"))
 	if err != nil {
 		return 0
 	}
 	return d
-}
-
-// FirstHeader returns the value of the first header of a name, "" if there is none.
-func FirstHeader(msg sip.Message, name string) string {
-	if h := msg.GetHeaders(name); len(h) > 0 {
-		return h[0].Value()
-	}
-	return ""
 }

@@ -59,8 +59,8 @@ func TestSessionTimerOfUAS(t *testing.T) {
 		lt := newUASWith(t, PeerOptions{SessionExpires: tt.expiry}, tt.headers...)
 		lt.want(lt.do(Answer{SDP: []byte("v=0")}), "200/INVITE")
 		res := lt.response()
-		if got := FirstHeader(res, "session-expires"); got != tt.want || message.HasOption(res, "Require", "timer") != tt.require {
-			t.Errorf("%q, we want %v: Session-Expires %q, Require %v", tt.headers, tt.expiry, got, FirstHeader(res, "require"))
+		if got := message.FirstHeader(res, "session-expires"); got != tt.want || message.HasOption(res, "Require", "timer") != tt.require {
+			t.Errorf("%q, we want %v: Session-Expires %q, Require %v", tt.headers, tt.expiry, got, message.FirstHeader(res, "require"))
 		}
 		lt.do(inDialog(t, "ACK", 10))
 		s, _ := message.ParseSessionExpires(tt.want)
@@ -108,7 +108,7 @@ func TestRefresh(t *testing.T) {
 	lt := uacTimed(t, "Allow: INVITE, UPDATE")
 	lt.want(lt.deadline(), "UPDATE")
 	req, _ := lt.request(sip.UPDATE)
-	if lt.now.Sub(LegStart) != 45*time.Second || FirstHeader(req, "session-expires") != "90;refresher=uac" || len(req.Body()) > 0 ||
+	if lt.now.Sub(LegStart) != 45*time.Second || message.FirstHeader(req, "session-expires") != "90;refresher=uac" || len(req.Body()) > 0 ||
 		!message.HasOption(req, "Supported", "timer") || req.Contact() == nil {
 		t.Errorf("after %v:\n%s", lt.now.Sub(LegStart), req)
 	}
@@ -119,7 +119,7 @@ func TestRefresh(t *testing.T) {
 	lt.deadline()
 	lt.want(lt.do(lt.answerWithin(sip.UPDATE, 405)), "INVITE") // then never again UPDATE
 	req, _ = lt.request(sip.INVITE)
-	if string(req.Body()) != string(lt.Leg.invite.Body()) || FirstHeader(req, "session-expires") != "90;refresher=uac" {
+	if string(req.Body()) != string(lt.Leg.invite.Body()) || message.FirstHeader(req, "session-expires") != "90;refresher=uac" {
 		t.Errorf("refresh:\n%s", req)
 	}
 	lt.want(lt.do(lt.answerWithin(sip.INVITE, 200, "Session-Expires: 120;refresher=uas")), "answer, ACK")
@@ -150,8 +150,8 @@ func TestRefreshRefused(t *testing.T) {
 			lt := uacTimed(t, allow)
 			lt.deadline()
 			lt.want(lt.do(lt.answerWithin(method, code)), "gone session_expired, BYE")
-			if bye, _ := lt.request(sip.BYE); cause.Q850In([]string{FirstHeader(bye, "reason")}) != 102 {
-				t.Errorf("Reason %q", FirstHeader(bye, "reason"))
+			if bye, _ := lt.request(sip.BYE); cause.Q850In([]string{message.FirstHeader(bye, "reason")}) != 102 {
+				t.Errorf("Reason %q", message.FirstHeader(bye, "reason"))
 			}
 		}
 		lt := uacTimed(t, allow)
@@ -162,7 +162,7 @@ func TestRefreshRefused(t *testing.T) {
 		lt.deadline()
 		lt.want(lt.do(lt.answerWithin(method, 422, "Min-SE: 200")), string(method))
 		req, _ := lt.request(method)
-		if FirstHeader(req, "session-expires") != "200;refresher=uac" || FirstHeader(req, "min-se") != "200" {
+		if message.FirstHeader(req, "session-expires") != "200;refresher=uac" || message.FirstHeader(req, "min-se") != "200" {
 			t.Errorf("after 422:\n%s", req)
 		}
 		lt.want(lt.do(lt.answerWithin(method, 422, "Min-SE: 200")), "") // it has no point
@@ -231,12 +231,12 @@ func TestInvite422(t *testing.T) {
 	for _, least := range []int{300, 600} {
 		lt.want(lt.do(lt.answerTo(422, "x", "", fmt.Sprintf("Min-SE: %d", least))), "INVITE")
 		req, _ := lt.request(sip.INVITE)
-		if FirstHeader(req, "session-expires") != fmt.Sprint(least) || FirstHeader(req, "min-se") != fmt.Sprint(least) || len(req.GetHeaders("session-expires")) != 1 {
+		if message.FirstHeader(req, "session-expires") != fmt.Sprint(least) || message.FirstHeader(req, "min-se") != fmt.Sprint(least) || len(req.GetHeaders("session-expires")) != 1 {
 			t.Errorf("again:\n%s", req)
 		}
 	}
 	lt.want(lt.do(lt.answerTo(422, "x", "", "Min-SE: 900")), "refused 422 target_refused")
-	if FirstHeader(first, "session-expires") != "90" {
+	if message.FirstHeader(first, "session-expires") != "90" {
 		t.Error("the INVITE was changed that is on its way")
 	}
 	lt = newUAC(t)

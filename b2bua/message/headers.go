@@ -108,3 +108,11 @@ func RawValues(msg sip.Message, name, compact string) (all []string) {
 	}
 	return all
 }
+
+// FirstHeader returns the value of the first header of a name, "" if there is none.
+func FirstHeader(msg sip.Message, name string) string {
+	if h := msg.GetHeaders(name); len(h) > 0 {
+		return h[0].Value()
+	}
+	return ""
+}

@@ -130,39 +130,38 @@ func readAddress(value string) (name string, uri sip.Uri, params sip.HeaderParam
 	return a.name, uri, params, ""
 }
 
-func readFrom(value string) sip.Header {
-	name, uri, params, wrong := readAddress(value)
-	if wrong != "" {
-		return spoil("From", value, wrong)
+// addressOr makes a reader of headers with an address; a header that can't be read is
+// spoiled.
+func addressOr(header string, build func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header) func(string) sip.Header {
+	return func(value string) sip.Header {
+		name, uri, params, wrong := readAddress(value)
+		if wrong != "" {
+			return spoil(header, value, wrong)
+		}
+		return build(name, uri, params)
 	}
-	return &sip.FromHeader{DisplayName: name, Address: uri, Params: params}
 }
 
-func readTo(value string) sip.Header {
-	name, uri, params, wrong := readAddress(value)
-	if wrong != "" {
-		return spoil("To", value, wrong)
-	}
-	return &sip.ToHeader{DisplayName: name, Address: uri, Params: params}
-}
+var (
+	readFrom = addressOr("From", func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header {
+		return &sip.FromHeader{DisplayName: name, Address: uri, Params: params}
+	})
+	readTo = addressOr("To", func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header {
+		return &sip.ToHeader{DisplayName: name, Address: uri, Params: params}
+	})
+	readOneContact = addressOr("Contact", func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header {
+		return &sip.ContactHeader{DisplayName: name, Address: uri, Params: params}
+	})
+	readRecordRoute = addressOr("Record-Route", func(_ string, uri sip.Uri, _ sip.HeaderParams) sip.Header {
+		return &sip.RecordRouteHeader{Address: uri}
+	})
+)
 
 func readContact(value string) sip.Header {
 	if strings.TrimSpace(value) == "*" {
 		return &sip.ContactHeader{Address: sip.Uri{Host: "*", Wildcard: true}}
 	}
-	name, uri, params, wrong := readAddress(value)
-	if wrong != "" {
-		return spoil("Contact", value, wrong)
-	}
-	return &sip.ContactHeader{DisplayName: name, Address: uri, Params: params}
-}
-
-func readRecordRoute(value string) sip.Header {
-	_, uri, _, wrong := readAddress(value)
-	if wrong != "" {
-		return spoil("Record-Route", value, wrong)
-	}
-	return &sip.RecordRouteHeader{Address: uri}
+	return readOneContact(value)
 }
 
 func readCallID(value string) sip.Header {
@@ -181,20 +180,22 @@ func readCSeq(value string) sip.Header {
 
 func readMaxForwards(value string) sip.Header {
 	n, err := strconv.ParseUint(value, 10, 32)
-	if err != nil {
-		return spoil("Max-Forwards", value, "Is Malformed")
-	}
 	h := sip.MaxForwardsHeader(n)
-	return &h
+	return spoiledIf(err != nil, &h, value)
 }
 
 func readContentLength(value string) sip.Header {
 	n, err := strconv.ParseUint(value, 10, 32)
-	if err != nil {
-		return spoil("Content-Length", value, "Is Malformed")
-	}
 	h := sip.ContentLengthHeader(n)
-	return &h
+	return spoiledIf(err != nil, &h, value)
+}
+
+// spoiledIf returns the header, spoiled if it is malformed.
+func spoiledIf(malformed bool, h sip.Header, value string) sip.Header {
+	if malformed {
+		return spoil(h.Name(), value, "Is Malformed")
+	}
+	return h
 }
 
 // readContentType accepts any value: the reader of the body decides about it.

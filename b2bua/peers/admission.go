@@ -173,6 +173,15 @@ func capOf(n int) int {
 	return n
 }
 
+// take counts a call; false: the cap or the rate does not allow it.
+func (t *tally) take(most int) bool {
+	if t.calls >= capOf(most) || (t.rate != nil && !t.rate.Allow()) {
+		return false
+	}
+	t.calls++
+	return true
+}
+
 // Enter takes a place for a call of the trunk. Answered and Leave give it back.
 func (a *Admission) Enter(t *Trunk) Capacity {
 	a.mu.Lock()
@@ -182,10 +191,9 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 		return CapacityNone
 	case a.setups >= a.maxSetups:
 		return CapacitySetups
-	case t.calls >= capOf(t.Config.MaxCalls) || (t.rate != nil && !t.rate.Allow()):
+	case !t.take(t.Config.MaxCalls):
 		return CapacityNone
 	}
-	t.calls++
 	a.setups++
 	return CapacityFree
 }
@@ -211,11 +219,7 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 func (a *Admission) Occupy(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if t.calls >= capOf(t.Config.MaxCalls) || (t.rate != nil && !t.rate.Allow()) {
-		return false
-	}
-	t.calls++
-	return true
+	return t.take(t.Config.MaxCalls)
 }
 
 // Vacate gives the place of a call to the target back.
