@@ -61,7 +61,7 @@ func (a *agreement) sharesCodec(t *peers.Target) bool {
 	if a.late {
 		return true
 	}
-	_, _, err := a.offer.Offerable(t.Config.Codecs, t.Config.CodecOrder)
+	_, _, err := a.offer.Offerable(t.Dial.Codecs, t.Dial.CodecOrder)
 	return err == nil
 }
 
@@ -77,7 +77,7 @@ func (a *agreement) playable(targets []*peers.Target) (sdp.Codec, bool) {
 		}
 		only := a.offer.Only(f.Codec, nil)
 		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
-			_, _, err := only.Offerable(t.Config.Codecs, t.Config.CodecOrder)
+			_, _, err := only.Offerable(t.Dial.Codecs, t.Dial.CodecOrder)
 			return err == nil
 		}) {
 			return f.Codec, true

@@ -121,7 +121,7 @@ func (a *agreement) payloadChanges(from media.Side) (changes []media.PayloadChan
 func (a *agreement) payloadsOf(side media.Side) (p recording.Payloads) {
 	var names []string
 	for _, f := range a.sends(side) {
-		switch number := sdp.NumberOf(f); {
+		switch number := sdp.PayloadType(f); {
 		case !f.Speech() || !slices.Contains(a.offeredCodecs[side], f.Codec):
 		case f.Codec == sdp.PCMU:
 			p.ULaw.Add(number)
@@ -156,7 +156,7 @@ func (a *agreement) playing(side media.Side, v *voice) (media.Play, bool) {
 	}
 	f, ok := sdp.Find(d.Formats(), a.codec[side])
 	return media.Play{
-		Sound: v.sound, Law: law, PayloadType: sdp.NumberOf(f), Frame: d.Ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
+		Sound: v.sound, Law: law, PayloadType: sdp.PayloadType(f), Frame: d.Ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
 	}, ok
 }
 

@@ -53,7 +53,7 @@ func (all *attempts) next(p *plan) *attempt {
 // that is optional. False: there is no reason for that.
 func (all *attempts) againPlain() bool {
 	a := all.current
-	if a.target.Config.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
+	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
 		return false
 	}
 	if all.plain == nil {
@@ -66,7 +66,7 @@ func (all *attempts) againPlain() bool {
 
 // cryptoFor is the part in SRTP of the leg to a target.
 func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
-	m := t.Config.Media
+	m := t.Dial.Media
 	return sdp.NewLegCrypto(m, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
@@ -109,7 +109,7 @@ func (a *attempt) callID() string {
 func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 	return store.Attempt{
 		StartedAt: store.TimeOf(a.started),
-		Target:    a.target.Config.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		Target:    a.target.Dial.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 		SIPCallID: a.callID(),
 	}

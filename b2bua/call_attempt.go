@@ -32,7 +32,7 @@ func (c *Call) try(p *plan) bool {
 // a place at its target.
 func (c *Call) possible(a *attempt) bool {
 	var err error
-	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
+	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Dial, c.eventsFor(a.target)); err != nil {
 		c.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
 	}
@@ -76,7 +76,7 @@ func (c *Call) failed(o attemptEnd) {
 	}
 	c.noteAttempt(o.cause, o.code)
 	c.detachTarget(a)
-	c.log.Info().Str("target", a.target.Config.Name).Str("cause", string(o.cause)).Int("code", o.code).
+	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.server.vacate(a)
 }
@@ -112,9 +112,9 @@ func (c *Call) noteAttempt(cause cause.Cause, code int) {
 // a target has placed is that one.
 func (c *Call) noteDestination(t *peers.Target) {
 	switch {
-	case c.trunk.Caller == nil:
-		c.record.Target = t.Config.Name
-	case t.Callee != nil:
-		c.record.Trunk = t.Config.Name
+	case c.trunk.Platform == nil:
+		c.record.Target = t.Dial.Name
+	case t.Trunk != nil:
+		c.record.Trunk = t.Dial.Name
 	}
 }

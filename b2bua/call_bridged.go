@@ -153,8 +153,8 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 // maxDuration is how long the call may go on after its answer: both trunks'
 // say, where there are two.
 func (c *Call) maxDuration() time.Duration {
-	limit := c.trunk.Config.MaxDuration
-	if t := c.attempts.current.target.Callee; t != nil && t.MaxDuration > 0 && (limit <= 0 || t.MaxDuration < limit) {
+	limit := c.trunk.Caller.MaxDuration
+	if t := c.attempts.current.target.Trunk; t != nil && t.MaxDuration > 0 && (limit <= 0 || t.MaxDuration < limit) {
 		limit = t.MaxDuration
 	}
 	return limit
@@ -163,7 +163,7 @@ func (c *Call) maxDuration() time.Duration {
 // limitDuration is maxDuration for a call that has been transferred: to a trunk
 // that may have less time for it.
 func (c *Call) limitDuration() {
-	if t := c.bridge.target.Callee; t != nil && t.MaxDuration > 0 {
+	if t := c.bridge.target.Trunk; t != nil && t.MaxDuration > 0 {
 		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))
 	}
 }

@@ -35,7 +35,7 @@ func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTranspo
 func (c *Call) secure(side media.Side, d *sdp.Description) error {
 	l := c.crypto(side)
 	before := c.media.secured[side]
-	l.Force(d)
+	l.Apply(d)
 	c.media.secured[side] = secured{leg: l, plain: !d.Secured()}
 	if !d.Secured() && (before.leg == nil || before.plain) {
 		return nil
@@ -70,6 +70,6 @@ func (c *Call) triesPlain() bool {
 	if !c.attempts.againPlain() {
 		return false
 	}
-	c.log.Info().Str("target", c.attempts.current.target.Config.Name).Msg("SRTP not taken, RTP is offered")
+	c.log.Info().Str("target", c.attempts.current.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
 	return true
 }

@@ -30,7 +30,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 	a := c.attempts.current
 	c.notePrepared(f)
 	if f.Err != nil {
-		c.log.Warn().Err(f.Err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not ready")
+		c.log.Warn().Err(f.Err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
 	if f.Cause != cause.None {
 		c.failed(attemptEnd{cause: f.Cause, err: f.Err})
@@ -42,7 +42,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 		c.connect(f)
 		return waitsForTCP
 	case err != nil:
-		c.log.Warn().Err(err).Str("target", a.target.Config.Name).Int("attempt", a.number).Msg("target not dialled")
+		c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not dialled")
 		c.failed(attemptEnd{cause: why, err: err})
 		return notDialled
 	}
@@ -86,7 +86,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	}
 	a.transport = message.TransportName(local.Transport)
 	a.line = c.addLeg(leg, local, f.Flow)
-	a.line.wire.TLS = a.target.Config.TLS
+	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.crypto = a.crypto
 	if !a.plan.isTransfer() {
 		c.media.addr[media.SideB] = a.mediaName
@@ -111,26 +111,26 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
-	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Config.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy), Besides: a.plan.headers}
+	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy), Extra: a.plan.headers}
 	if a.plan.source != nil {
 		in.Source = a.plan.source
 	}
-	out, err := outbound.Build(a.target.Config, f.URI, vars, in, local, a.target.Options(), offer)
+	out, err := outbound.Build(a.target.Dial, f.URI, vars, in, local, a.target.Options(), offer)
 	if err != nil {
 		return nil, leg.Invite{}, cause.TemplateFailed, err
 	}
 	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), newCallID(), out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
 	if !a.plan.isTransfer() {
-		out.Parts = message.PartsFor(c.invite, a.target.Config.PassParts)
+		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
 	}
 	if err = c.fit(&out, l, f); err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
 	return l, leg.Invite{
 		Request: out.Request(), Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: a.target.Config.FirstResponseTimeout, RingTimeout: a.target.Config.RingTimeout,
-		Auth: a.target.Config.Auth,
+		FirstResponse: a.target.Dial.FirstResponseTimeout, RingTimeout: a.target.Dial.RingTimeout,
+		Auth: a.target.Dial.Auth,
 	}, cause.None, nil
 }
 
@@ -146,17 +146,17 @@ func (s *Server) localToward(f Ready) (leg.Local, error) {
 // or says that it wants TCP.
 func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
 	a := c.attempts.current
-	size := func() int { return leg.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Config) }
+	size := func() int { return leg.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Dial) }
 	whole := size()
 	var err error
-	switch over := f.Flow == nil && outbound.OverBudget(a.target.Config, out.Measure(whole)); {
-	case over && a.target.Config.Overflow == config.OverflowTCP && !f.TriedTCP:
+	switch over := f.Flow == nil && outbound.OverBudget(a.target.Dial, out.Measure(whole)); {
+	case over && a.target.Dial.Overflow == config.OverflowTCP && !f.TriedTCP:
 		return errWantsTCP
 	case over:
-		err = out.Trim(a.target.Config.Budget, size)
+		err = out.Trim(a.target.Dial.Budget, size)
 	}
 	if a.dropped = out.Dropped; len(a.dropped) > 0 {
-		c.log.Warn().Str("target", a.target.Config.Name).Int("attempt", a.number).Strs("headers", a.dropped).
+		c.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", a.dropped).
 			Int("size", whole).Msg("headers left out")
 	}
 	return err
@@ -196,7 +196,7 @@ func (c *Call) refusedBy(f leg.Refused) (next bool) {
 // badAnswer hangs up on a target whose answer can't be relayed.
 func (c *Call) badAnswer(err error) {
 	a := c.attempts.current
-	c.log.Warn().Err(err).Str("target", a.target.Config.Name).Msg("target's SDP answer not usable")
+	c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Msg("target's SDP answer not usable")
 	c.step(a.line, leg.Hangup{Why: cause.BadAnswer})
 	c.failed(attemptEnd{code: 200, cause: causeOfAnswer(err)})
 	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {

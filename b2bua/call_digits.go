@@ -16,7 +16,7 @@ import (
 
 // platform is the side of the media that the platform is on.
 func (c *Call) platform() media.Side {
-	if c.trunk.Caller != nil {
+	if c.trunk.Platform != nil {
 		return media.SideA
 	}
 	return media.SideB
@@ -25,9 +25,9 @@ func (c *Call) platform() media.Side {
 // eventsFor is the side that has telephone-events which end here, whatever the
 // other one has, in a call to this target, or noSide.
 func (c *Call) eventsFor(t *peers.Target) media.Side {
-	mode := t.Config.DTMF
-	if c.trunk.Caller != nil {
-		mode = c.trunk.Caller.DTMF
+	mode := t.Dial.DTMF
+	if c.trunk.Platform != nil {
+		mode = c.trunk.Platform.DTMF
 	}
 	switch mode {
 	case config.DTMFRFC4733:

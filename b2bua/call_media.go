@@ -64,7 +64,7 @@ func (c *Call) readOffer() (phase, bool) {
 	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // an error would have been refused
 	c.agreement.late = body == nil
 	// One who offers nothing may have no SRTP, and can't say so but by hanging up.
-	c.a.crypto = sdp.NewLegCrypto(c.trunk.Config.Media, c.agreement.late && c.trunk.Config.Media.SRTP == config.SRTPRequired)
+	c.a.crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.agreement.late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)
 	if c.agreement.late {
 		return nil, true
 	}
@@ -95,7 +95,7 @@ func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 // family of target, on the address wanted where that is valid. Nothing is taken from the carrier's side before it is told
 // its port, with the answer: what came earlier would be a guess.
 func (c *Call) openMedia(target, wanted netip.Addr) error {
-	bindA, nameA, err := c.server.mediaAddr(c.source.Addr(), c.trunk.Config.Media.Address)
+	bindA, nameA, err := c.server.mediaAddr(c.source.Addr(), c.trunk.Caller.Media.Address)
 	if err != nil {
 		return err
 	}
@@ -180,12 +180,12 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	}
 	c.agreement.description[side] = d
 	c.mediaDescribed()
-	l, sources, mode := c.a, c.trunk.Config.MediaSources, c.trunk.Config.Media.Latch
+	l, sources, mode := c.a, c.trunk.Caller.MediaSources, c.trunk.Caller.Media.Latch
 	if side == media.SideA {
 		c.agreement.offer = d
 	} else {
 		b, t := c.attemptLine()
-		l, sources, mode = b, t.Config.MediaSources, t.Config.Media.Latch
+		l, sources, mode = b, t.Dial.MediaSources, t.Dial.Media.Latch
 	}
 	peer := mediaPeer(d, c.agreement.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Mux = d.Muxes() && c.agreement.streamOrder[side].Muxes()
@@ -251,7 +251,7 @@ func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*s
 		return nil, err
 	}
 	l.crypto.Answered(answer)
-	return answer, answer.HoldTo(offered)
+	return answer, answer.KeepOffered(offered)
 }
 
 // tellCaller makes of the target's answer, as the caller is to see it, the

@@ -105,11 +105,11 @@ func (c *Call) warnOfDeafness() {
 func (c *Call) latchOf(side media.Side) config.LatchMode {
 	switch {
 	case side == media.SideA:
-		return c.trunk.Config.Media.Latch
+		return c.trunk.Caller.Media.Latch
 	case c.bridge != nil:
-		return c.bridge.target.Config.Media.Latch
+		return c.bridge.target.Dial.Media.Latch
 	case c.attempts.current != nil:
-		return c.attempts.current.target.Config.Media.Latch
+		return c.attempts.current.target.Dial.Media.Latch
 	}
 	return config.LatchAuto
 }

@@ -44,10 +44,10 @@ func alwaysPassed() []string {
 // policy is the configuration of the platform that has a part in the call: its
 // target, or who placed it.
 func (c *Call) policy() *peers.Policy {
-	if c.trunk.Caller != nil {
-		return c.trunk.Caller
+	if c.trunk.Platform != nil {
+		return c.trunk.Platform
 	}
-	return &c.bridge.target.Config.Policy
+	return &c.bridge.target.Dial.Policy
 }
 
 // onAsked answers a request within the dialog, or has the other side answer it.
@@ -135,15 +135,15 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 // passedTo picks the headers of one side's message that are configured to pass
 // to the other.
 func (c *Call) passedTo(to *legOnWire, headers []sip.Header) []sip.Header {
-	names := c.trunk.Config.PassHeaders
+	names := c.trunk.Caller.PassHeaders
 	if to != c.a {
-		names = c.bridge.target.Config.PassHeaders
+		names = c.bridge.target.Dial.PassHeaders
 	}
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
 		return slices.ContainsFunc(alwaysPassed(), func(p string) bool { return strings.EqualFold(p, n) })
 	})
 	out, _ := outbound.Passed(headers, names)
-	in := outbound.Inbound{Trusted: c.trunk.Config.Trusted, Privacy: c.privacy}
+	in := outbound.Inbound{Trusted: c.trunk.Caller.Trusted, Privacy: c.privacy}
 	return slices.DeleteFunc(out, func(h sip.Header) bool {
 		return strings.EqualFold(h.Name(), "Reason") || (to != c.a && in.Reveals(h.Name(), []string{h.Value()})) // a BYE has ours
 	})

@@ -60,7 +60,7 @@ func (c *Call) routing() phase {
 	if !slices.ContainsFunc(targets, c.agreement.sharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}
-	if err := c.openMedia(c.source.Addr(), targets[0].Config.Media.Address); err != nil {
+	if err := c.openMedia(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
 	}
@@ -290,9 +290,9 @@ func (c *Call) onRefused(f leg.Refused) phase {
 
 // passed picks the headers of a target's answer that the carrier gets.
 func (c *Call) passed(headers []sip.Header) []sip.Header {
-	out, dropped := outbound.Passed(headers, c.trunk.Config.PassHeaders)
+	out, dropped := outbound.Passed(headers, c.trunk.Caller.PassHeaders)
 	if len(dropped) > 0 {
-		c.peerLog.Warn().Str("target", c.attempts.current.target.Config.Name).Strs("headers", dropped).Msg("headers not passed on")
+		c.peerLog.Warn().Str("target", c.attempts.current.target.Dial.Name).Strs("headers", dropped).Msg("headers not passed on")
 	}
 	return out
 }

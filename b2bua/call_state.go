@@ -32,17 +32,17 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
 	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
 	c.vars = config.Vars{
-		To:         message.PartyOf("", &req.Recipient, t.Config.Country),
-		From:       outbound.CallerOf(req, t.Config),
+		To:         message.PartyOf("", &req.Recipient, t.Caller.Country),
+		From:       outbound.CallerOf(req, t.Caller),
 		CallID:     c.id,
 		SIPCallID:  req.CallID().Value(),
 		Trunk:      t.TrunkName(),
 		Target:     t.TargetName(),
-		Diversion:  outbound.Diversion(req, t.Config.Country),
+		Diversion:  outbound.Diversion(req, t.Caller.Country),
 		Direction:  t.Direction(),
 		HeaderFunc: outbound.HeaderOf(req),
 	}
-	c.privacy = outbound.PrivacyOf(req, t.Config)
+	c.privacy = outbound.PrivacyOf(req, t.Caller)
 	c.recordings.tape = s.tapes.claim(c.vars.SIPCallID)
 	c.record = store.Record{
 		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),

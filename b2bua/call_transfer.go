@@ -83,11 +83,11 @@ func (c *Call) refuseRefer(from *legOnWire, req *sip.Request, code int, err erro
 func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	dest, code, err := c.destination(to)
 	if err != nil {
-		c.peerLog.Warn().Str("uri", to.Uri).Str("number", dest.party.Number).Msg("transfer not possible")
+		c.peerLog.Warn().Str("uri", to.URI).Str("number", dest.party.Number).Msg("transfer not possible")
 		c.refuseRefer(from, req, code, err)
 		return
 	}
-	if c.bridge.target.Config.Transfer == config.TransferRelay {
+	if c.bridge.target.Dial.Transfer == config.TransferRelay {
 		c.relayRefer(from, req, dest)
 		return
 	}
@@ -111,7 +111,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
 	c.transfer = t
-	c.log.Info().Str("to", dest.party.Number).Str("uri", to.Uri).Strs("dropped", to.Dropped).Msg("transfer asked")
+	c.log.Info().Str("to", dest.party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
 	var accepted []sip.Header
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
@@ -241,7 +241,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	if !left {
 		c.step(agent, leg.Hangup{Why: cause.Transferred})
 	}
-	c.log.Info().Str("target", c.bridge.target.Config.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
+	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
 	c.journal()
 }
 

@@ -154,7 +154,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 		return x.out, err
 	}
 	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
-	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Config.MaxCalls, t.Config.MaxCPS, t.Config.MaxDuration.Milliseconds()
+	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
 	if code, reason, _ := s.refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
 		x.refuse(code, reason, "")
 		return x.out, nil
@@ -193,13 +193,13 @@ func (x *explainer) nameTrunk() error {
 	case x.q.Target != "" && x.q.Trunk != "":
 		return fmt.Errorf("%w: it comes from a trunk or from a target, not from both", ErrQuestion)
 	case x.q.Target != "":
-		i := slices.IndexFunc(callers, func(t *peers.Trunk) bool { return t.Config.Name == x.q.Target })
+		i := slices.IndexFunc(callers, func(t *peers.Trunk) bool { return t.Caller.Name == x.q.Target })
 		if i < 0 {
 			return fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s", ErrQuestion, x.q.Target, trunkNames(callers))
 		}
 		x.trunk = callers[i]
 	case x.q.Trunk != "":
-		i := slices.IndexFunc(all, func(t *peers.Trunk) bool { return t.Config.Name == x.q.Trunk })
+		i := slices.IndexFunc(all, func(t *peers.Trunk) bool { return t.Caller.Name == x.q.Trunk })
 		if i < 0 {
 			return fmt.Errorf("%w: there is no trunk %q; there are: %s", ErrQuestion, x.q.Trunk, trunkNames(all))
 		}
@@ -216,7 +216,7 @@ func (x *explainer) nameTrunk() error {
 // arrival is the transport that the call comes by: what its trunk asks for,
 // else one that we listen on.
 func (x *explainer) arrival() string {
-	if x.trunk != nil && len(x.trunk.Config.Certificates) > 0 {
+	if x.trunk != nil && len(x.trunk.Caller.Certificates) > 0 {
 		return config.TransportTLS
 	}
 	if all := x.server.Listeners(); len(all) > 0 && message.IsStream(all[0].Transport) {
@@ -230,8 +230,8 @@ func (x *explainer) arrival() string {
 func (x *explainer) sender() peers.Sender {
 	from := peers.Sender{Addr: netip.AddrPortFrom(x.out.Source, uint16(sip.DefaultUdpPort))}
 	if x.trunk != nil {
-		from.Names = x.trunk.Config.Certificates
-		if port := x.trunk.Config.Match.Port; port != 0 {
+		from.Names = x.trunk.Caller.Certificates
+		if port := x.trunk.Caller.Match.Port; port != 0 {
 			from.Addr = netip.AddrPortFrom(x.out.Source, port)
 		}
 	}
@@ -292,7 +292,7 @@ func (x *explainer) findTrunk(req *sip.Request) (*peers.Trunk, error) {
 func trunkNames(all []*peers.Trunk) string {
 	names := make([]string, 0, len(all))
 	for _, t := range all {
-		names = append(names, t.Config.Name)
+		names = append(names, t.Caller.Name)
 	}
 	return strings.Join(names, ", ")
 }
@@ -320,8 +320,8 @@ func (x *explainer) source() netip.Addr {
 	if x.q.Source.IsValid() {
 		return x.q.Source
 	}
-	if x.trunk != nil && len(x.trunk.Config.Sources) > 0 {
-		p := x.trunk.Config.Sources[0]
+	if x.trunk != nil && len(x.trunk.Caller.Sources) > 0 {
+		p := x.trunk.Caller.Sources[0]
 		if p.Bits() < p.Addr().BitLen()-1 {
 			return p.Addr().Next() // the first is the network's own
 		}
@@ -376,14 +376,14 @@ func (x *explainer) call(c *Call) error {
 
 // attempt is what an attempt would send.
 func (x *explainer) attempt(c *Call) TargetReport {
-	a, t := c.attempts.current, c.attempts.current.target.Config
+	a, t := c.attempts.current, c.attempts.current.target.Dial
 	r := TargetReport{
 		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
 		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
 		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
 		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
 	}
-	if a.target.Callee != nil {
+	if a.target.Trunk != nil {
 		r.Kind = "trunk"
 	}
 	if t.Auth != nil {
@@ -393,7 +393,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
 	}
 	var err error
-	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
+	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Dial, c.eventsFor(a.target)); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}

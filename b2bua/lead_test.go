@@ -239,7 +239,7 @@ targets:
 		Direction: config.DirectionInbound,
 	}
 	p := &fakePreparer{}
-	got, err := redirectTo(t.Context(), &attempt{target: &peers.Target{Config: peers.DialOf(&cfg.Targets[0]), Preparer: p}}, vars)
+	got, err := redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: p}}, vars)
 	if err != nil || got.URI != "sip:+15085785607@192.0.2.20:32681" || got.CallID != "id-1" ||
 		!slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "S.id-1;"}, {Name: "x-caller", Value: "+15075550100"}}) {
 		t.Errorf("prepared: got %+v, %v", got, err)
@@ -247,20 +247,20 @@ targets:
 	if p.asked[0].CallID != "ours" || p.asked[0].ToNumber != "+15085785607" {
 		t.Errorf("asked %+v", p.asked[0])
 	}
-	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Config: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars)
+	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars)
 	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "CA123"}}) {
 		t.Errorf("direct: got %+v, %v", got, err)
 	}
 	broken := &fakePreparer{err: &PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: errors.New("no")}}
-	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Config: peers.DialOf(&cfg.Targets[0]), Preparer: broken}}, vars); prepareCause(err) != cause.PrepareRefused {
+	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: broken}}, vars); prepareCause(err) != cause.PrepareRefused {
 		t.Errorf("refused: got %v", err)
 	}
-	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Config: peers.DialOf(&cfg.Targets[2]), Preparer: broken}}, vars)
+	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[2]), Preparer: broken}}, vars)
 	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-A", Value: "a"}}) {
 		t.Errorf("dialled without an id: got %+v, %v", got, err)
 	}
 	vars.To.Number = "+1508@evil"
-	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Config: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars); !errors.Is(err, outbound.ErrNotSIPURI) {
+	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars); !errors.Is(err, outbound.ErrNotSIPURI) {
 		t.Errorf("another host by a number: got %v", err)
 	}
 }

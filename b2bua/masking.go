@@ -67,7 +67,7 @@ func (c *Call) applyMask() {
 	side := c.platform().Other()
 	m := media.Mask{On: c.masking.on, Always: !c.agreement.sendsEvents(side)}
 	for _, f := range c.agreement.sends(side) {
-		switch number := sdp.NumberOf(f); {
+		switch number := sdp.PayloadType(f); {
 		case f.Events():
 			m.Events.Add(number)
 		case f.Codec == sdp.PCMU:

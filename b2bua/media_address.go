@@ -56,7 +56,7 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 // another address of ours than was thought, ports of that are leased, unless
 // the carrier has been told ours already.
 func (c *Call) mediaToward(target netip.Addr) error {
-	wanted := c.attempts.current.target.Config.Media.Address
+	wanted := c.attempts.current.target.Dial.Media.Address
 	if c.media.session == nil {
 		return c.reopenMedia(target, wanted)
 	}

@@ -123,7 +123,7 @@ func (c *Call) nameByIDs() {
 		return
 	}
 	c.name(c.vars.SIPCallID)
-	if c.server.cfg.Hooks.Variables == nil || !c.trunk.Config.Trusted {
+	if c.server.cfg.Hooks.Variables == nil || !c.trunk.Caller.Trusted {
 		return
 	}
 	for _, t := range c.server.cfg.Hooks.Variables.IDs {

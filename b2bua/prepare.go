@@ -38,13 +38,13 @@ func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars,
 		out.Cause, out.Err = cause.DNSFailed, err
 		return out
 	}
-	port := message.DefaultPort(t.Config.Transport)
+	port := message.DefaultPort(t.Dial.Transport)
 	if out.URI.Port > 0 && out.URI.Port <= 65535 {
 		port = uint16(out.URI.Port)
 	}
 	out.Dest = netip.AddrPortFrom(addr, port)
-	if message.IsStream(t.Config.Transport) {
-		if out.Flow, err = stack.Connect(ctx, t.Config.TLS, t.Config.Transport, out.URI, out.Dest); err != nil {
+	if message.IsStream(t.Dial.Transport) {
+		if out.Flow, err = stack.Connect(ctx, t.Dial.TLS, t.Dial.Transport, out.URI, out.Dest); err != nil {
 			out.Cause, out.Err = transport.CauseOf(err), err
 		}
 	}
@@ -59,13 +59,13 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 		out.Cause, out.Err = cause, err
 		return out
 	}
-	if !t.Config.URI.UsesPrepare() { // where this fails, the platform need not be asked
-		if _, err := outbound.RenderURI(t.Config, vars); err != nil {
+	if !t.Dial.URI.UsesPrepare() { // where this fails, the platform need not be asked
+		if _, err := outbound.RenderURI(t.Dial, vars); err != nil {
 			return fail(cause.TemplateFailed, err)
 		}
 	}
-	if t.Preparer != nil && t.Config.Prepare != nil {
-		req, err := prepareRequest(t.Config.Prepare, vars)
+	if t.Preparer != nil && t.Dial.Prepare != nil {
+		req, err := prepareRequest(t.Dial.Prepare, vars)
 		if err != nil {
 			return fail(cause.TemplateFailed, err)
 		}
@@ -76,7 +76,7 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 		switch {
 		case err == nil:
 			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
-		case ctx.Err() != nil || t.Config.Prepare.OnFailure != config.OnFailureDial:
+		case ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial:
 			out.Prepared.Status = prepareStatus(err)
 			return fail(prepareCause(err), err)
 		default: // dialled without an id
@@ -84,7 +84,7 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 			out.Err = err
 		}
 	}
-	uri, err := outbound.RenderURI(t.Config, vars)
+	uri, err := outbound.RenderURI(t.Dial, vars)
 	if err != nil {
 		return fail(cause.TemplateFailed, err)
 	}

@@ -33,7 +33,7 @@ func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	case leg.Allowed(leg.Methods, req.Method): // BYE without a dialog
 		s.stack.Reply(req, tx, 481, message.StatusText(481))
 	default:
-		code := leg.NotTaken(req.Method)
+		code := leg.StatusOfMethod(req.Method)
 		s.stack.Reply(req, tx, code, message.StatusText(code), leg.AllowHeader(s.admission.Peers.Load().Allow))
 	}
 }
@@ -304,8 +304,8 @@ func (s *Server) hangupStray(in leg.ResponseIn) {
 // callerTLS is how who has called us is checked when we connect to it, because
 // its own connection is gone.
 func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
-	if t.Caller != nil || t.Config.TLS != (config.TargetTLS{}) {
-		return t.Config.TLS
+	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
+		return t.Caller.TLS
 	}
 	return s.trunkTLS()
 }

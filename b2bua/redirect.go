@@ -30,7 +30,7 @@ type Redirection struct {
 // dialled. Its error is a *PrepareError where the platform, or the way to it, is
 // the reason.
 func redirectTo(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
-	t := a.target.Config
+	t := a.target.Dial
 	ready := requestTarget(ctx, a.number, a.target, vars)
 	a.prepareMS, a.prepareStatus = ready.Elapsed.Milliseconds(), ready.Prepared.Status
 	out := Redirection{Call: vars.CallID, Attempt: a.number, Target: t.Name, Prepared: ready.Prepared, Cause: ready.Cause}

@@ -45,7 +45,7 @@ func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *kept)) {
 func openCall(t *testing.T, s *followed, id, sid string) *redirected {
 	t.Helper()
 	now := time.Now()
-	target := &peers.Target{Config: &peers.Dial{Peer: peers.Peer{Name: "t"}}}
+	target := &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: "t"}}}
 	c, err := s.begin(&redirected{
 		id: id, sid: sid, began: now, steps: map[int]*decision{}, plan: plan{targets: []*peers.Target{target, target}},
 		record: store.Record{ID: id, SIPCallID: sid, StartedAt: store.TimeOf(now)},

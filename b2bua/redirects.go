@@ -122,7 +122,7 @@ func (r *Redirects) newCall(vars config.Vars) *redirected {
 	for _, name := range r.options.Targets {
 		t := targets[name]
 		if t == nil { // its attempt fails with errNotThere
-			t = &peers.Target{Config: &peers.Dial{Peer: peers.Peer{Name: name}}}
+			t = &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: name}}}
 		}
 		c.plan.targets = append(c.plan.targets, t)
 	}
@@ -191,7 +191,7 @@ func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, fa
 			return to, failed, nil
 		}
 		failed = append(failed, a.recordOf(to.Cause, 0))
-		why = append(why, fmt.Errorf("target %s: %w", a.target.Config.Name, err))
+		why = append(why, fmt.Errorf("target %s: %w", a.target.Dial.Name, err))
 	}
 	return Redirection{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
 }
@@ -202,7 +202,7 @@ func (r *Redirects) prepare(ctx context.Context, a *attempt, vars config.Vars) (
 	switch {
 	case r.server.Draining():
 		return Redirection{Cause: cause.Shutdown}, errDraining
-	case a.target.Config.URI == nil:
+	case a.target.Dial.URI == nil:
 		return Redirection{Cause: cause.TargetUnreachable}, errNotThere
 	}
 	vars.Attempt = a.number

@@ -80,6 +80,6 @@ func (s *Server) looped(req *sip.Request) bool {
 			return false
 		}
 		branch, _ := via.Params.Get("branch")
-		return s.mint.MintedBranch([]byte(branch))
+		return s.mint.OwnsBranch([]byte(branch))
 	})
 }

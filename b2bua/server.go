@@ -104,7 +104,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		archive:    o.Archive,
 		strays:     rate.NewLimiter(strayRate, strayRate),
 	}
-	s.auth = peers.NewAuthenticator(s.mint, message.Offered(s.cfg.SIP.AuthAlgorithms), time.Now())
+	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
 	s.stack, err = listen(s.ctx, transport.Options{

@@ -106,7 +106,7 @@ func (c *Call) soundRinging() bool {
 	if !ok {
 		return false
 	}
-	answer := c.agreement.offer.Only(k, sdp.SpokenIn(c.agreement.offer.Formats()))
+	answer := c.agreement.offer.Only(k, sdp.CodecsOf(c.agreement.offer.Formats()))
 	formats := answer.Formats()
 	c.agreement.takeStreams(media.SideA, c.agreement.offer)
 	sdp, err := answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.media.at(media.SideA), sdp.NumbersOf(formats), c.agreement.offer.Mirrored())

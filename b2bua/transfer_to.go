@@ -31,9 +31,9 @@ type destination struct {
 // transfer_numbers, whatever host it has, by the routes for calls of this target
 // or the caller's own trunk. Otherwise it gives the status to refuse it with.
 func (c *Call) destination(to message.Referral) (d destination, code int, err error) {
-	uri := message.ParseURI(to.Uri)
-	d.party = message.PartyOf("", &uri, c.trunk.Config.Country)
-	cfg := c.bridge.target.Config
+	uri := message.ParseURI(to.URI)
+	d.party = message.PartyOf("", &uri, c.trunk.Caller.Country)
+	cfg := c.bridge.target.Dial
 	if to.Scheme != "tel" && !c.isOurs(to.Host) && listedHost(cfg.TransferHosts, to.Host) {
 		return c.directly(to, d)
 	}
@@ -72,7 +72,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	if to.Scheme == "sips" {
 		return d, 416, message.ErrReferScheme
 	}
-	parsed := message.ParseURI(to.Uri)
+	parsed := message.ParseURI(to.URI)
 	transport := config.TransportUDP
 	if t, ok := parsed.UriParams.Get("transport"); ok && message.IsStream(strings.ToLower(t)) {
 		transport = strings.ToLower(t)
@@ -85,7 +85,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
-	d.targets = []*peers.Target{peers.NewReferred(to.Host, uri, transport, c.bridge.target.Config)}
+	d.targets = []*peers.Target{peers.NewReferred(to.Host, uri, transport, c.bridge.target.Dial)}
 	d.referTo = withEmbedded(text, to.Headers)
 	return d, 0, nil
 }
@@ -95,13 +95,13 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	vars := c.vars
 	vars.From = outbound.CallingParty(vars)
-	vars.To, vars.Trunk, vars.Target = to, "", c.bridge.target.Config.Name
+	vars.To, vars.Trunk, vars.Target = to, "", c.bridge.target.Dial.Name
 	for i := range c.peers.Routes {
 		if r := &c.peers.Routes[i]; r.Target != "" && mismatch(r, &vars) == "" {
 			return c.peers.Destinations(r), routeName(i), r.FailoverOn
 		}
 	}
-	if callee := c.peers.Callees[c.trunk.Config.Name]; callee != nil && c.trunk.Caller == nil {
+	if callee := c.peers.Callees[c.trunk.Caller.Name]; callee != nil && c.trunk.Platform == nil {
 		return []*peers.Target{callee}, "", nil
 	}
 	return nil, "", nil

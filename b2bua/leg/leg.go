@@ -291,7 +291,7 @@ func (l *Leg) onOther(req *sip.Request) {
 	case unknown != "":
 		l.respond(req, 420, "Bad Extension", sip.NewHeader("Unsupported", unknown))
 	case !Allowed(l.Peer.Allow, req.Method):
-		code := NotTaken(req.Method)
+		code := StatusOfMethod(req.Method)
 		l.respond(req, code, message.StatusText(code), l.Allow())
 	case l.state == legEnding:
 		l.respond(req, 481, message.StatusText(481))

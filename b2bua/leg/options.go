@@ -34,9 +34,9 @@ func (o PeerOptions) extensions() []string {
 	return []string{"timer", "100rel"}
 }
 
-// NotTaken returns the status for a method that is not accepted: 405 if it exists, 501
+// StatusOfMethod returns the status for a method that is not accepted: 405 if it exists, 501
 // if it is unknown (RFC 3261 sections 21.4.6 and 21.5.2).
-func NotTaken(m sip.RequestMethod) int {
+func StatusOfMethod(m sip.RequestMethod) int {
 	switch m {
 	case sip.INVITE, sip.ACK, sip.CANCEL, sip.BYE, sip.REGISTER, sip.OPTIONS, sip.SUBSCRIBE, sip.NOTIFY, sip.REFER,
 		sip.INFO, sip.MESSAGE, sip.PRACK, sip.UPDATE, sip.PUBLISH:

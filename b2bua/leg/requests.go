@@ -195,7 +195,7 @@ func (l *Leg) replyTo(in Reply) {
 	req := l.asked[i]
 	l.asked = slices.Delete(l.asked, i, i+1)
 	res := sip.NewResponseFromRequest(req, in.Code, in.Reason, nil)
-	if in.Code < 300 && message.Targets(req.Method) {
+	if in.Code < 300 && message.RefreshesTarget(req.Method) {
 		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
 	}
 	res.AppendHeader(sip.NewHeader("Server", l.agent))

@@ -244,7 +244,7 @@ func TestUACInviteForm(t *testing.T) {
 	if _, ok := via.Params.Get("rport"); !ok || via.Host != "198.51.100.1" || via.Port != 5060 {
 		t.Errorf("Via %s", via.Value())
 	}
-	if !LegMint.MintedTag([]byte(lt.Leg.dialog.LocalTag)) {
+	if !LegMint.OwnsTag([]byte(lt.Leg.dialog.LocalTag)) {
 		t.Error("our tag is not minted")
 	}
 }

@@ -29,8 +29,8 @@ func (a Algorithm) Known() bool { return hashes[string(a)] != nil }
 // section 3.3).
 func Algorithms() [2]Algorithm { return [...]Algorithm{"SHA-256", "MD5"} }
 
-// Offered returns the algorithms of these names, in their order.
-func Offered(names []string) (all []Algorithm) {
+// AlgorithmsOf returns the algorithms of these names, in their order.
+func AlgorithmsOf(names []string) (all []Algorithm) {
 	for _, name := range names {
 		for _, a := range Algorithms() {
 			if string(a) == name {

@@ -231,6 +231,6 @@ func splitCSeq[T text](value T) (number, method T, wrong string) {
 // maxCSeq is the highest number of a CSeq (RFC 3261 section 8.1.1.5).
 const maxCSeq = 1<<31 - 1
 
-// IsOurVersion reports whether a version of SIP is spoken here. RFC 3261 section 7.1
+// IsSupportedVersion reports whether a version of SIP is spoken here. RFC 3261 section 7.1
 // allows any case, but the library reads only these spellings.
-func IsOurVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }
+func IsSupportedVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }

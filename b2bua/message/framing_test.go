@@ -152,7 +152,7 @@ func FuzzFramedIsParsed(f *testing.F) {
 		all, _ := (&Framer{Src: bytes.NewReader(stream), Limit: 4096}).all()
 		for _, m := range all {
 			msg, ok := Scan([]byte(m))
-			if !ok || msg.Wrong != "" || !IsOurVersion(string(msg.Version)) {
+			if !ok || msg.Wrong != "" || !IsSupportedVersion(string(msg.Version)) {
 				continue
 			}
 			got := 0

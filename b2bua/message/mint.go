@@ -79,11 +79,11 @@ func (m *Minter) Branch() string {
 	return sip.RFC3261BranchMagicCookie + m.fresh(branchDomain)
 }
 
-// MintedTag reports whether tag was made with this minter's key.
-func (m *Minter) MintedTag(tag []byte) bool { return m.minted(tagDomain, tag) }
+// OwnsTag reports whether tag was made with this minter's key.
+func (m *Minter) OwnsTag(tag []byte) bool { return m.minted(tagDomain, tag) }
 
-// MintedBranch reports whether branch was made with this minter's key.
-func (m *Minter) MintedBranch(branch []byte) bool {
+// OwnsBranch reports whether branch was made with this minter's key.
+func (m *Minter) OwnsBranch(branch []byte) bool {
 	const cookie = len(sip.RFC3261BranchMagicCookie)
 	return len(branch) == cookie+mintedLen && string(branch[:cookie]) == sip.RFC3261BranchMagicCookie &&
 		m.minted(branchDomain, branch[cookie:])

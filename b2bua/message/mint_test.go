@@ -16,13 +16,13 @@ func TestMintedIsRecognised(t *testing.T) {
 			t.Fatal("a tag or branch came twice")
 		}
 		seen[tag], seen[branch] = true, true
-		if !m.MintedTag([]byte(tag)) || !again.MintedTag([]byte(tag)) {
+		if !m.OwnsTag([]byte(tag)) || !again.OwnsTag([]byte(tag)) {
 			t.Errorf("tag %q is not recognised", tag)
 		}
-		if !m.MintedBranch([]byte(branch)) || !again.MintedBranch([]byte(branch)) {
+		if !m.OwnsBranch([]byte(branch)) || !again.OwnsBranch([]byte(branch)) {
 			t.Errorf("branch %q is not recognised", branch)
 		}
-		if other.MintedTag([]byte(tag)) || other.MintedBranch([]byte(branch)) {
+		if other.OwnsTag([]byte(tag)) || other.OwnsBranch([]byte(branch)) {
 			t.Error("recognised with another key")
 		}
 		if !strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) {
@@ -36,10 +36,10 @@ func TestMintedIsRecognised(t *testing.T) {
 func TestMintDomains(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	tag, branch := m.Tag(), m.Branch()
-	if m.MintedBranch([]byte(sip.RFC3261BranchMagicCookie + tag)) {
+	if m.OwnsBranch([]byte(sip.RFC3261BranchMagicCookie + tag)) {
 		t.Error("a tag passes as a branch")
 	}
-	if m.MintedTag([]byte(strings.TrimPrefix(branch, sip.RFC3261BranchMagicCookie))) {
+	if m.OwnsTag([]byte(strings.TrimPrefix(branch, sip.RFC3261BranchMagicCookie))) {
 		t.Error("a branch passes as a tag")
 	}
 }
@@ -48,26 +48,26 @@ func TestMintForgeries(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	tag, branch := m.Tag(), m.Branch()
 	for i := range len(tag) {
-		if m.MintedTag([]byte(tag[:i])) || m.MintedTag([]byte(tag[i+1:])) {
+		if m.OwnsTag([]byte(tag[:i])) || m.OwnsTag([]byte(tag[i+1:])) {
 			t.Errorf("cut at %d it passes", i)
 		}
 		flipped := []byte(tag)
 		flipped[i] = "0123456789abcdef"[(strings.IndexByte("0123456789abcdef", flipped[i])+1)%16]
-		if m.MintedTag(flipped) {
+		if m.OwnsTag(flipped) {
 			t.Errorf("with digit %d changed it passes", i)
 		}
 	}
 	for _, s := range []string{"", "z9hG4bK", tag + "0", tag + " ", strings.Repeat("0", mintedLen), strings.Repeat("x", mintedLen)} {
-		if m.MintedTag([]byte(s)) {
+		if m.OwnsTag([]byte(s)) {
 			t.Errorf("tag %q passes", s)
 		}
 	}
 	for _, s := range []string{"", branch[:len(branch)-1], branch + "0", "Z9HG4BK" + branch[7:], branch[7:], "z9hG4bK"} {
-		if m.MintedBranch([]byte(s)) {
+		if m.OwnsBranch([]byte(s)) {
 			t.Errorf("branch %q passes", s)
 		}
 	}
-	if m.MintedTag(nil) || m.MintedBranch(nil) {
+	if m.OwnsTag(nil) || m.OwnsBranch(nil) {
 		t.Error("nothing passes")
 	}
 }
@@ -81,7 +81,7 @@ func TestTagFor(t *testing.T) {
 	if tag != m.TagFor("call", "from", "1") || tag != NewMinter([32]byte{1}).TagFor("call", "from", "1") {
 		t.Error("the same request gets two tags")
 	}
-	if !m.MintedTag([]byte(tag)) {
+	if !m.OwnsTag([]byte(tag)) {
 		t.Error("it is not recognised")
 	}
 	for _, other := range [][3]string{

@@ -204,9 +204,9 @@ func readContentType(value string) sip.Header {
 	return &h
 }
 
-// Targets reports whether requests of a method make a dialog or change its target
+// RefreshesTarget reports whether requests of a method make a dialog or change its target
 // (RFC 3261 section 12.2.1.1, RFC 3311, RFC 3515, RFC 6665).
-func Targets(m sip.RequestMethod) bool {
+func RefreshesTarget(m sip.RequestMethod) bool {
 	return m == sip.INVITE || m == sip.SUBSCRIBE || m == sip.REFER || m == sip.UPDATE
 }
 
@@ -215,7 +215,7 @@ func Targets(m sip.RequestMethod) bool {
 // or its target changes (RFC 3261 section 8.2 ignores headers that are not needed).
 func Malformed(req *sip.Request) string {
 	switch spoiled := SpoiledIn(req.Headers()); {
-	case spoiled != "" && Targets(req.Method):
+	case spoiled != "" && RefreshesTarget(req.Method):
 		return spoiled
 	case req.From() == nil || TagOf(req.From().Params) == "":
 		return "From with a tag is missing"

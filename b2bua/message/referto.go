@@ -27,7 +27,7 @@ const maxReferred = 16
 
 // Referral is the call that a Refer-To asks for (RFC 3515 section 2.1).
 type Referral struct {
-	Uri     string // without headers and method; ParseURI can read it
+	URI     string // without headers and method; ParseURI can read it
 	Scheme  string // sip, sips or tel
 	user    string // with its escapes; of tel the number with its parameters
 	Host    string // an IPv6 address without its brackets; empty with tel
@@ -119,7 +119,7 @@ func (r *Referral) readSIP(rest string) error {
 	if !IsSound(text, &uri) {
 		return fmt.Errorf("%w: the URI %q", ErrReferTo, Phrase(rest))
 	}
-	r.Uri, r.user, r.Host = r.Scheme+text[len("sip"):], uri.User, TrimBrackets(uri.Host)
+	r.URI, r.user, r.Host = r.Scheme+text[len("sip"):], uri.User, TrimBrackets(uri.Host)
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (r *Referral) readTel(rest string) error {
 		return err
 	}
 	r.user = number + params
-	r.Uri = r.Scheme + ":" + r.user
+	r.URI = r.Scheme + ":" + r.user
 	return nil
 }
 

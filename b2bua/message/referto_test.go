@@ -10,37 +10,37 @@ import (
 
 func TestParseReferTo(t *testing.T) {
 	for value, want := range map[string]Referral{
-		"<sip:bob@example.com>":               {Uri: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com"},
-		"sip:bob@example.com":                 {Uri: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com"},
-		"sip:bob@example.com;x=y":             {Uri: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com"},
-		"sip:bob@example.com;method=INVITE":   {Uri: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com", method: "INVITE"},
-		`"B, ob <x>" <SIPS:example.com> ;x=y`: {Uri: "sips:example.com", Scheme: "sips", Host: "example.com"},
+		"<sip:bob@example.com>":               {URI: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com"},
+		"sip:bob@example.com":                 {URI: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com"},
+		"sip:bob@example.com;x=y":             {URI: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com"},
+		"sip:bob@example.com;method=INVITE":   {URI: "sip:bob@example.com", Scheme: "sip", user: "bob", Host: "example.com", method: "INVITE"},
+		`"B, ob <x>" <SIPS:example.com> ;x=y`: {URI: "sips:example.com", Scheme: "sips", Host: "example.com"},
 		"Bob <sip:b@[2001:db8::1]:5070;transport=tcp;Method=invite;user=phone>": {
-			Uri: "sip:b@[2001:db8::1]:5070;transport=tcp;user=phone", Scheme: "sip", user: "b", Host: "2001:db8::1", method: "INVITE",
+			URI: "sip:b@[2001:db8::1]:5070;transport=tcp;user=phone", Scheme: "sip", user: "b", Host: "2001:db8::1", method: "INVITE",
 		},
 		"<sip:+1507%23;phone-context=+1@192.0.2.1:5060>": {
-			Uri: "sip:+1507%23;phone-context=+1@192.0.2.1:5060", Scheme: "sip", user: "+1507%23;phone-context=+1", Host: "192.0.2.1",
+			URI: "sip:+1507%23;phone-context=+1@192.0.2.1:5060", Scheme: "sip", user: "+1507%23;phone-context=+1", Host: "192.0.2.1",
 		},
-		"<sip:who?now@h?Subject=a>": {Uri: "sip:who?now@h", Scheme: "sip", user: "who?now", Host: "h", Headers: []HeaderLine{{"Subject", "a"}}},
-		"<tel:+1-507-578-5607>":     {Uri: "tel:+1-507-578-5607", Scheme: "tel", user: "+1-507-578-5607"},
-		"tel:100":                   {Uri: "tel:100", Scheme: "tel", user: "100"},
+		"<sip:who?now@h?Subject=a>": {URI: "sip:who?now@h", Scheme: "sip", user: "who?now", Host: "h", Headers: []HeaderLine{{"Subject", "a"}}},
+		"<tel:+1-507-578-5607>":     {URI: "tel:+1-507-578-5607", Scheme: "tel", user: "+1-507-578-5607"},
+		"tel:100":                   {URI: "tel:100", Scheme: "tel", user: "100"},
 		"<TEL:*98#;phone-context=+1;method=INVITE>": {
-			Uri: "tel:*98#;phone-context=+1", Scheme: "tel", user: "*98#;phone-context=+1", method: "INVITE",
+			URI: "tel:*98#;phone-context=+1", Scheme: "tel", user: "*98#;phone-context=+1", method: "INVITE",
 		},
 		"<sip:a@h?Replaces=12345%40192.0.2.1%3Bto-tag%3D12%3Bfrom-tag%3D5FFE&require=replaces&user-to-user=56a3%3Bencoding%3Dhex>": {
-			Uri: "sip:a@h", Scheme: "sip", user: "a", Host: "h",
+			URI: "sip:a@h", Scheme: "sip", user: "a", Host: "h",
 			Headers: []HeaderLine{{"Replaces", "12345@192.0.2.1;to-tag=12;from-tag=5FFE"}, {"User-to-User", "56a3;encoding=hex"}},
 			Dropped: []string{"require"},
 		},
 		"<sip:a@h;lr?X-Ticket=a%20b+c%C3%BC&x-%65=&s=hello&X-=1>": {
-			Uri: "sip:a@h;lr", Scheme: "sip", user: "a", Host: "h",
+			URI: "sip:a@h;lr", Scheme: "sip", user: "a", Host: "h",
 			Headers: []HeaderLine{{"X-Ticket", "a b+cü"}, {"x-e", ""}, {"Subject", "hello"}}, Dropped: []string{"X-"},
 		},
 		"<sip:a@h?From=x&Call-ID=x&Via=x&Route=x&P-Asserted-Identity=x&body=x&Call-Info=x&Referred-By=x&Contact=x&Authorization=x>": {
-			Uri: "sip:a@h", Scheme: "sip", user: "a", Host: "h",
+			URI: "sip:a@h", Scheme: "sip", user: "a", Host: "h",
 			Dropped: []string{"From", "Call-ID", "Via", "Route", "P-Asserted-Identity", "body", "Call-Info", "Referred-By", "Contact", "Authorization"},
 		},
-		"<sip:a@h?>": {Uri: "sip:a@h", Scheme: "sip", user: "a", Host: "h"},
+		"<sip:a@h?>": {URI: "sip:a@h", Scheme: "sip", user: "a", Host: "h"},
 	} {
 		got, err := parseReferTo(value)
 		if err != nil {
@@ -118,7 +118,7 @@ func TestParseReferToErrors(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want %v", value, r, err, want)
 			continue
 		}
-		if len(err.Error()) > 300 || strings.ContainsFunc(err.Error(), IsControl) || r.Uri != "" || r.Headers != nil {
+		if len(err.Error()) > 300 || strings.ContainsFunc(err.Error(), IsControl) || r.URI != "" || r.Headers != nil {
 			t.Errorf("%q: %+v, %q", value, r, err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestReferTo(t *testing.T) {
 		"Refer-To: <sip:a@h>,<sip:a@h>":          "error",
 	} {
 		r, err := ReferTo(requestWith(t, headers))
-		got := r.Uri
+		got := r.URI
 		if err != nil {
 			got = "error"
 		}
@@ -196,8 +196,8 @@ func TestSipfrag(t *testing.T) {
 // soundReferral checks what every referral has to be.
 func soundReferral(t *testing.T, r Referral) {
 	t.Helper()
-	uri := ParseURI(r.Uri)
-	if uri.Scheme != r.Scheme || len(r.Uri) > MaxURI || strings.ContainsFunc(r.Uri, IsControl) {
+	uri := ParseURI(r.URI)
+	if uri.Scheme != r.Scheme || len(r.URI) > MaxURI || strings.ContainsFunc(r.URI, IsControl) {
 		t.Errorf("%+v: read as %+v", r, uri)
 	}
 	if r.Scheme == "tel" {
@@ -220,7 +220,7 @@ func soundReferral(t *testing.T, r Referral) {
 			t.Errorf("dropped %q", name)
 		}
 	}
-	again, err := parseReferTo("<" + r.Uri + ">")
+	again, err := parseReferTo("<" + r.URI + ">")
 	r.Headers, r.Dropped, r.method = nil, nil, ""
 	if d := cmp.Diff(r, again, cmp.AllowUnexported(Referral{}, HeaderLine{})); err != nil || d != "" {
 		t.Errorf("read again: %v, %s", err, d)

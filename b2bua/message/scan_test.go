@@ -193,9 +193,9 @@ func FuzzScan(f *testing.F) {
 				t.Errorf("%s %q", name, v)
 			}
 		}
-		mint.MintedTag(msg.ToTag)
-		mint.MintedBranch(msg.Branch)
-		if msg.Wrong == "" && IsOurVersion(string(msg.Version)) {
+		mint.OwnsTag(msg.ToTag)
+		mint.OwnsBranch(msg.Branch)
+		if msg.Wrong == "" && IsSupportedVersion(string(msg.Version)) {
 			wantAgreement(t, parser, msg, datagram)
 		}
 	})

@@ -28,7 +28,7 @@ type Inbound struct {
 	Source  *sip.Request // the source of passed headers: Invite, or a REFER
 	Trusted bool         // the trunk's caller identity is trusted
 	Privacy Privacy
-	Besides []Field // further headers of the target's INVITE
+	Extra   []Field // further headers of the target's INVITE
 }
 
 // Draft is the INVITE to a target, without the headers that the leg adds.
@@ -78,7 +78,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
 		out.hops = *mf - 1
 	}
-	for _, f := range in.Besides {
+	for _, f := range in.Extra {
 		if !has(configured, f.Name) {
 			out.configured = append(out.configured, f)
 		}

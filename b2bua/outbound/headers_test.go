@@ -81,7 +81,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // different each time, and what was left out of it.
 func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Draft, err error) {
 	all := peers.NewAdmission(cfg, nil).Peers.Load()
-	trunk, target := all.Trunks[0].Config, all.Targets[cfg.Targets[0].Name].Config
+	trunk, target := all.Trunks[0].Caller, all.Targets[cfg.Targets[0].Name].Dial
 	vars := config.Vars{
 		To: message.PartyOf("", &req.Recipient, trunk.Country), From: CallerOf(req, trunk), CallID: "ours", Trunk: trunk.Name, Attempt: 1,
 		Diversion: Diversion(req, trunk.Country), HeaderFunc: HeaderOf(req),

@@ -50,15 +50,15 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 		own := newTrunk(callerOfTrunk(t), nil, tallied(a.trunks, t.Name, t.MaxCPS))
 		p.Trunks = append(p.Trunks, own)
 		if t.URI != nil { // its channels are the same, whoever calls: one tally
-			p.Callees[t.Name] = &Target{Config: dialOfTrunk(t), Callee: own.Config, tally: own.tally}
+			p.Callees[t.Name] = &Target{Dial: dialOfTrunk(t), Trunk: own.Caller, tally: own.tally}
 		}
 	}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		own := &Target{Config: DialOf(t), Preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCPS)}
+		own := &Target{Dial: DialOf(t), Preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCPS)}
 		p.Targets[t.Name] = own
 		if t.MayCall() {
-			p.Trunks = append(p.Trunks, newTrunk(callerOfTrunk(t.Caller()), &own.Config.Policy, tallied(a.callers, t.Name, 0)))
+			p.Trunks = append(p.Trunks, newTrunk(callerOfTrunk(t.Caller()), &own.Dial.Policy, tallied(a.callers, t.Name, 0)))
 		}
 	}
 	a.Peers.Store(p)
@@ -155,7 +155,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 		if !t.couldBe(from) {
 			continue
 		}
-		if possible = true; t.calls < capOf(t.Config.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
+		if possible = true; t.calls < capOf(t.Caller.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
 			return CapacityFree
 		}
 	}
@@ -191,7 +191,7 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 		return CapacityNone
 	case a.setups >= a.maxSetups:
 		return CapacitySetups
-	case !t.take(t.Config.MaxCalls):
+	case !t.take(t.Caller.MaxCalls):
 		return CapacityNone
 	}
 	a.setups++
@@ -219,7 +219,7 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 func (a *Admission) Occupy(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return t.take(t.Config.MaxCalls)
+	return t.take(t.Dial.MaxCalls)
 }
 
 // Vacate gives the place of a call to the target back.

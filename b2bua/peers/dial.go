@@ -119,7 +119,7 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 // called with that target's codecs and time limits, and counts nowhere.
 func NewReferred(name string, uri *config.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
-	return &Target{tally: &tally{}, Config: DialOf(referred)}
+	return &Target{tally: &tally{}, Dial: DialOf(referred)}
 }
 
 // Preparer asks a platform for the id of a call before the INVITE.

@@ -31,22 +31,22 @@ type Snapshot struct {
 
 // Trunk is a trunk with its open calls, or a target that may call.
 type Trunk struct {
-	Config *Caller
-	Caller *Policy // of the target that it is; nil: a real trunk
+	Caller   *Caller
+	Platform *Policy // of the target that it is; nil: a real trunk
 	*tally
 	secret *secret // nil: it need not show credentials
 }
 
 // Target is a target with its open calls, or a trunk that can be called.
 type Target struct {
-	Config   *Dial
-	Callee   *Caller // of the trunk that it is; nil: a real target
+	Dial     *Dial
+	Trunk    *Caller // of the trunk that it is; nil: a real target
 	Preparer Preparer
 	*tally
 }
 
 func newTrunk(c *Caller, platform *Policy, n *tally) *Trunk {
-	return &Trunk{Config: c, Caller: platform, tally: n, secret: newSecret(c.auth)}
+	return &Trunk{Caller: c, Platform: platform, tally: n, secret: newSecret(c.auth)}
 }
 
 // NeedsCredentials reports whether calls of the trunk must show credentials.
@@ -58,18 +58,18 @@ func (p *Peer) options(allow string, parts []string) leg.PeerOptions {
 }
 
 // Options returns the options of a call's leg to the trunk.
-func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Config.options(p.Allow, p.Parts) }
+func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Caller.options(p.Allow, p.Parts) }
 
 // Options returns the options of a call's leg to the target.
 func (t *Target) Options() leg.PeerOptions {
 	allow := leg.Methods + ", REFER"
-	if t.Config.Transfer == config.TransferRefuse {
+	if t.Dial.Transfer == config.TransferRefuse {
 		allow = leg.Methods
 	}
-	for _, m := range t.Config.PassMethods {
+	for _, m := range t.Dial.PassMethods {
 		allow += ", " + m
 	}
-	return t.Config.options(allow, nil)
+	return t.Dial.options(allow, nil)
 }
 
 // allowedToTrunks returns the methods that every peer may send, and those that some
@@ -104,23 +104,23 @@ func passedParts(targets []config.Target) (all []string) {
 
 // TrunkName returns the name of the trunk that places a call, "" if a target does.
 func (t *Trunk) TrunkName() string {
-	if t.Caller != nil {
+	if t.Platform != nil {
 		return ""
 	}
-	return t.Config.Name
+	return t.Caller.Name
 }
 
 // TargetName returns the name of the target that places a call, "" if a trunk does.
 func (t *Trunk) TargetName() string {
-	if t.Caller != nil {
-		return t.Config.Name
+	if t.Platform != nil {
+		return t.Caller.Name
 	}
 	return ""
 }
 
 // Direction returns the record's direction of a call that is placed so.
 func (t *Trunk) Direction() string {
-	if t.Caller != nil {
+	if t.Platform != nil {
 		return store.DirectionOutbound
 	}
 	return store.DirectionInbound
@@ -128,24 +128,24 @@ func (t *Trunk) Direction() string {
 
 // Logged adds the trunk or target that places a call to its log context.
 func (t *Trunk) Logged(c zerolog.Context) zerolog.Context {
-	if t.Caller != nil {
-		return c.Str("from_target", t.Config.Name)
+	if t.Platform != nil {
+		return c.Str("from_target", t.Caller.Name)
 	}
-	return c.Str("trunk", t.Config.Name)
+	return c.Str("trunk", t.Caller.Name)
 }
 
 // KindAndName returns a description for people: "trunk carrier".
 func (t *Trunk) KindAndName() string {
-	if t.Caller != nil {
-		return "target " + t.Config.Name
+	if t.Platform != nil {
+		return "target " + t.Caller.Name
 	}
-	return "trunk " + t.Config.Name
+	return "trunk " + t.Caller.Name
 }
 
 // Callers returns the real trunks and the targets that may call.
 func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	for _, t := range p.Trunks {
-		if t.Caller == nil {
+		if t.Platform == nil {
 			real = append(real, t)
 		} else {
 			targets = append(targets, t)
@@ -175,14 +175,14 @@ type Sender struct {
 // couldBe reports whether the sender meets the trunk's conditions, apart from those
 // about the content of messages.
 func (t *Trunk) couldBe(from Sender) bool {
-	return (len(t.Config.Sources) == 0 || t.prefix(from.Addr.Addr()) >= 0) &&
-		(len(t.Config.Certificates) == 0 || t.certified(from.Names)) &&
-		(t.Config.Match.Port == 0 || t.Config.Match.Port == from.Addr.Port())
+	return (len(t.Caller.Sources) == 0 || t.prefix(from.Addr.Addr()) >= 0) &&
+		(len(t.Caller.Certificates) == 0 || t.certified(from.Names)) &&
+		(t.Caller.Match.Port == 0 || t.Caller.Match.Port == from.Addr.Port())
 }
 
 // matches reports whether a request meets the trunk's match.
 func (t *Trunk) matches(req *sip.Request) bool {
-	m := t.Config.Match
+	m := t.Caller.Match
 	return (m.ToDomain == "" || SameHost(req.Recipient.Host, m.ToDomain)) &&
 		(m.HeaderName == "" || slices.ContainsFunc(req.GetHeaders(m.HeaderName), func(h sip.Header) bool {
 			return strings.TrimSpace(h.Value()) == m.HeaderValue
@@ -204,7 +204,7 @@ func SameHost(a, b string) bool {
 // -1 if none does.
 func (t *Trunk) prefix(addr netip.Addr) int {
 	longest := -1
-	for _, p := range t.Config.Sources {
+	for _, p := range t.Caller.Sources {
 		if p.Bits() > longest && p.Contains(addr) {
 			longest = p.Bits()
 		}
@@ -214,7 +214,7 @@ func (t *Trunk) prefix(addr netip.Addr) int {
 
 func (t *Trunk) certified(names []string) bool {
 	for _, n := range names {
-		for _, c := range t.Config.Certificates {
+		for _, c := range t.Caller.Certificates {
 			if strings.EqualFold(n, c) {
 				return true
 			}
@@ -227,12 +227,12 @@ func (t *Trunk) certified(names []string) bool {
 // A certificate counts more than an address, a longer prefix more than a shorter one,
 // and more conditions count more than fewer.
 func Rank(a, b *Trunk, from Sender) int {
-	certificate := func(t *Trunk) int { return min(len(t.Config.Certificates), 1) }
+	certificate := func(t *Trunk) int { return min(len(t.Caller.Certificates), 1) }
 	addr := from.Addr.Addr()
 	return cmp.Or(
 		cmp.Compare(certificate(b), certificate(a)),
 		cmp.Compare(b.prefix(addr), a.prefix(addr)),
-		cmp.Compare(b.Config.Match.Conditions(), a.Config.Match.Conditions()),
+		cmp.Compare(b.Caller.Match.Conditions(), a.Caller.Match.Conditions()),
 	)
 }
 
@@ -304,14 +304,14 @@ func (p *Snapshot) Standing(from Sender) Standing {
 		if !t.couldBe(from) {
 			continue
 		}
-		if len(t.Config.Sources) > 0 || len(t.Config.Certificates) > 0 {
+		if len(t.Caller.Sources) > 0 || len(t.Caller.Certificates) > 0 {
 			s.Known = true
 		} else {
 			s.Open = true
 		}
 		s.Asked = s.Asked && t.secret != nil
-		s.natOn = s.natOn || t.Config.NAT == config.NATOn
-		s.natAuto = s.natAuto || t.Config.NAT == config.NATAuto
+		s.natOn = s.natOn || t.Caller.NAT == config.NATOn
+		s.natAuto = s.natAuto || t.Caller.NAT == config.NATAuto
 	}
 	s.Asked = s.Asked && (s.Known || s.Open)
 	return s

@@ -66,12 +66,12 @@ func TestCandidates(t *testing.T) {
 			from := Sender{netip.MustParseAddrPort(tt.from), tt.names}
 			var got []string
 			for _, c := range p.Candidates(req, from) {
-				got = append(got, c.Config.Name)
+				got = append(got, c.Caller.Name)
 			}
 			if strings.Join(got, " ") != tt.want {
 				t.Errorf("got %v; want %s", got, tt.want)
 			}
-			if l := p.Likely(req, from); l == nil || l.Config.Name != got[0] {
+			if l := p.Likely(req, from); l == nil || l.Caller.Name != got[0] {
 				t.Errorf("likely: %+v; want %s", l, got[0])
 			}
 		})

@@ -204,7 +204,7 @@ func TestOurKeyStays(t *testing.T) {
 		if s.proto != protoSAVP || len(s.lines) != 1 || s.lines[0].tag != "4" {
 			t.Fatalf("answered: %+v", s)
 		}
-		l.Force(d)
+		l.Apply(d)
 		return s.lines[0].keys
 	}
 	cm, gcm := media.SuiteAESCM128SHA80, media.SuiteAEADAES128GCM
@@ -215,7 +215,7 @@ func TestOurKeyStays(t *testing.T) {
 	}{
 		"the same": {offer(cm, 1, ""), false}, "from elsewhere": {offer(cm, 1, ""), true}, "a new key": {offer(cm, 2, ""), false},
 	} {
-		l.Force(&Description{sdp: c.offer.sdp, securing: &securing{tag: "4", peer: offer(cm, 1, "").securing.peer, own: &first}})
+		l.Apply(&Description{sdp: c.offer.sdp, securing: &securing{tag: "4", peer: offer(cm, 1, "").securing.peer, own: &first}})
 		if k := answer(c.offer, c.elsewhere); !k.Same(&first) {
 			t.Errorf("%s: our key is another", name)
 		}

@@ -100,10 +100,10 @@ func Includes(formats []Format, k Codec) bool {
 	return ok
 }
 
-// HoldTo removes the formats from an answer that were not offered; ErrNoCodec: no
+// KeepOffered removes the formats from an answer that were not offered; ErrNoCodec: no
 // speech is left. An answer may have its own number for a codec, or leave out what an
 // offered number means.
-func (d *Description) HoldTo(offered []Format) error {
+func (d *Description) KeepOffered(offered []Format) error {
 	m := d.media()
 	m.MediaName.Formats = slices.DeleteFunc(m.MediaName.Formats, func(n string) bool {
 		f := d.format(n)
@@ -177,8 +177,8 @@ func (d *Description) Speaks() Codec {
 	return Codec{}
 }
 
-// SpokenIn returns the codecs of formats.
-func SpokenIn(formats []Format) []Codec {
+// CodecsOf returns the codecs of formats.
+func CodecsOf(formats []Format) []Codec {
 	out := make([]Codec, 0, len(formats))
 	for _, f := range formats {
 		out = append(out, f.Codec)

@@ -130,8 +130,8 @@ func (l *LegCrypto) Answered(answer *Description) {
 	}
 }
 
-// Force puts the SRTP of a description into force.
-func (l *LegCrypto) Force(d *Description) {
+// Apply puts the SRTP of a description into force.
+func (l *LegCrypto) Apply(d *Description) {
 	l.current, l.proto, l.Offers = d.securing, d.proto(), d.securing != nil
 }
 

@@ -183,10 +183,10 @@ func ChangesOf(sends, wants []Format) []media.PayloadChange {
 		change := media.PayloadChange{From: uint8(n), To: uint8(n), Op: media.PayloadDrop}
 		if same, ok := Find(wants, s.Codec); ok {
 			change.Op = media.PayloadKeep
-			change.To = NumberOf(same)
+			change.To = PayloadType(same)
 		} else if other, ok := s.counterpart(); ok && Includes(wants, other) {
 			made, _ := Find(wants, other)
-			change.To, change.Op = NumberOf(made), media.PayloadToALaw
+			change.To, change.Op = PayloadType(made), media.PayloadToALaw
 			if other == PCMU {
 				change.Op = media.PayloadToULaw
 			}
@@ -198,8 +198,8 @@ func ChangesOf(sends, wants []Format) []media.PayloadChange {
 	return changes
 }
 
-// NumberOf returns a format's payload type as RTP has it.
-func NumberOf(f Format) uint8 {
+// PayloadType returns a format's payload type as RTP has it.
+func PayloadType(f Format) uint8 {
 	n, _ := message.Decimal(f.Number, 127)
 	return uint8(n) // at most 127
 }

@@ -89,7 +89,7 @@ func relay(t *testing.T, a siptest.Archive) map[string]string {
 		out["answer error"] = kindOf(err) + "\n"
 		return out
 	}
-	if err := answer.HoldTo(offer.Pick(formats)); err != nil {
+	if err := answer.KeepOffered(offer.Pick(formats)); err != nil {
 		out["answer error"] = kindOf(err) + "\n"
 		return out
 	}
@@ -155,7 +155,7 @@ func TestHoldTo(t *testing.T) {
 			t.Errorf("%q: %v", tt.answer, err)
 			continue
 		}
-		if got := d.HoldTo(offered) == nil; got != tt.ok {
+		if got := d.KeepOffered(offered) == nil; got != tt.ok {
 			t.Errorf("%q: accepted %v; want %v", tt.answer, got, tt.ok)
 		}
 		if got := d.Speaks().Name; got != tt.codec {
@@ -192,7 +192,7 @@ func FuzzParseDescription(f *testing.F) {
 		}
 		onlyOurs(t, out, ourSideB)
 		answer, err := Parse(answerBody)
-		if err != nil || answer.HoldTo(offer.Pick(formats)) != nil {
+		if err != nil || answer.KeepOffered(offer.Pick(formats)) != nil {
 			return
 		}
 		seen := answer.InNumbersOf(offer)

@@ -82,7 +82,7 @@ func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.Ad
 		return
 	}
 	private := err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source.Addr())
-	if t.Config.NAT == config.NATOn || (t.Config.NAT == config.NATAuto && private) {
+	if t.Caller.NAT == config.NATOn || (t.Caller.NAT == config.NATAuto && private) {
 		via.Params.Add("rport", "")
 	}
 }

@@ -33,7 +33,7 @@ type screen struct {
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
-		offer: message.Offered(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: newStrangers(),
+		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: newStrangers(),
 	}
 }
 
@@ -184,7 +184,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	switch {
-	case len(msg.Version) > 0 && !message.IsOurVersion(string(msg.Version)): // RFC 3261 section 21.5.6
+	case len(msg.Version) > 0 && !message.IsSupportedVersion(string(msg.Version)): // RFC 3261 section 21.5.6
 		count, status = &s.count.NotSIP, "505 Version Not Supported"
 	case size > s.limits.Message:
 		count, status = &s.count.TooLarge, s.limits.message
@@ -234,9 +234,9 @@ func newLimits(c config.Limits) limits {
 // address it comes from.
 func (s *screen) ours(msg message.Scanned) bool {
 	if msg.Response {
-		return s.mint.MintedBranch(msg.Branch)
+		return s.mint.OwnsBranch(msg.Branch)
 	}
-	return s.mint.MintedTag(msg.ToTag)
+	return s.mint.OwnsTag(msg.ToTag)
 }
 
 func (s *screen) tagFor(msg message.Scanned) message.Minted {
