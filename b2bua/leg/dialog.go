@@ -38,12 +38,12 @@ type Local struct {
 	Listen    netip.AddrPort // the socket of requests; of connections, the address that they are bound to
 	Host      string         // in Via and Contact: an address, or sip.advertise
 	Port      uint16
-	Secure    bool // Contact is a sips URI
+	secure    bool // Contact is a sips URI
 }
 
 // contact returns the Contact value of a leg at this address.
 func (l Local) contact() string {
-	if l.Secure {
+	if l.secure {
 		return "<sips:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) + ">"
 	}
 	uri := "sip:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))

@@ -297,3 +297,7 @@ func (lt *legTest) ok0() Input {
 	lt.do(inviteWithAuth())
 	return lt.ok("agent")
 }
+
+func responseToBye(bye *sip.Request, code int) ResponseIn {
+	return ResponseIn{Res: sip.NewResponseFromRequest(bye, code, "Whatever", nil), Source: siptest.Agent}
+}

@@ -42,7 +42,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 		l.dialog.RemoteTarget = c.Address.String()
 	}
 	l.dialog.setRoutes(invite.GetHeaders("record-route"), false)
-	l.Local.Secure = l.dialog.wantsSIPS(invite.Recipient.Scheme)
+	l.Local.secure = l.dialog.wantsSIPS(invite.Recipient.Scheme)
 	return l
 }
 

@@ -29,8 +29,8 @@ type SessionExpires struct {
 	Refresher string        // uac, uas, or empty: not decided
 }
 
-// ParseSessionExpires reads a Session-Expires. Unknown parameters are ignored.
-func ParseSessionExpires(value string) (s SessionExpires, err error) {
+// parseSessionExpires reads a Session-Expires. Unknown parameters are ignored.
+func parseSessionExpires(value string) (s SessionExpires, err error) {
 	var params string
 	if s.Interval, params, err = delta(value, errSessionExpires); err != nil {
 		return SessionExpires{}, err
@@ -68,7 +68,7 @@ func SessionExpiresOf(msg sip.Message) (*SessionExpires, error) {
 	case 0:
 		return nil, nil
 	case 1:
-		s, err := ParseSessionExpires(all[0])
+		s, err := parseSessionExpires(all[0])
 		if err != nil {
 			return nil, err
 		}

@@ -40,7 +40,7 @@ func TestSessionExpires(t *testing.T) {
 		"9\x000":                             "",
 		"90;x=1\r\n ;refresher=\r\n uac\r\n": "90;refresher=uac",
 	} {
-		s, err := ParseSessionExpires(value)
+		s, err := parseSessionExpires(value)
 		got := ""
 		if err == nil {
 			got = s.String()
@@ -215,8 +215,8 @@ func FuzzExtensions(f *testing.F) {
 		f.Add(v)
 	}
 	f.Fuzz(func(t *testing.T, v string) {
-		if s, err := ParseSessionExpires(v); err == nil {
-			again, err := ParseSessionExpires(s.String())
+		if s, err := parseSessionExpires(v); err == nil {
+			again, err := parseSessionExpires(s.String())
 			if err != nil || again != s || s.Interval < 0 || s.Interval > maxDelta*time.Second {
 				t.Errorf("%q: %v, then %v, %v", v, s, again, err)
 			}

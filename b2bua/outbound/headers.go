@@ -18,9 +18,9 @@ import (
 // anonymousURI names a caller who is private or unknown (RFC 3323 section 4.1.1.3).
 const anonymousURI = "sip:anonymous@anonymous.invalid"
 
-// ErrNotSIPURI means that a target's uri template gave no sound SIP URI: a caller's
+// errNotSIPURI means that a target's uri template gave no sound SIP URI: a caller's
 // values must not decide where the call goes.
-var ErrNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
+var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
 // Inbound is the carrier's INVITE as it matters for the target's.
 type Inbound struct {
@@ -60,7 +60,7 @@ func RenderURI(t *peers.Dial, vars config.Vars) (sip.Uri, error) {
 		return uri, fmt.Errorf("uri: %w", err)
 	}
 	if err := sip.ParseUri(text, &uri); err != nil || !message.IsSound(text, &uri) {
-		return uri, fmt.Errorf("%w: %q", ErrNotSIPURI, text)
+		return uri, fmt.Errorf("%w: %q", errNotSIPURI, text)
 	}
 	return uri, nil
 }

@@ -2,7 +2,7 @@
 // stream that is relayed, its formats in each side's numbers, its direction, its SRTP
 // keys (RFC 4568) and the o= line.
 //
-// A Description never changes after it is read, except by HoldTo: the other side gets
+// A Description never changes after it is read, except by KeepOffered: the other side gets
 // another one that is made of it. Other streams are kept as text, to be declined.
 //
 // # Decisions
