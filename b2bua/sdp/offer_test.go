@@ -133,7 +133,7 @@ func kindOf(err error) string {
 	return "another error: " + err.Error()
 }
 
-func TestHoldTo(t *testing.T) {
+func TestKeepOffered(t *testing.T) {
 	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP "
 	offered := []Format{{"8", "PCMA/8000", PCMA}, {"0", "PCMU/8000", PCMU}, {"101", "telephone-event/8000", Codec{Name: "TELEPHONE-EVENT", Clock: 8000}}}
 	for _, tt := range []struct {

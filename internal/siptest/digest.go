@@ -18,13 +18,13 @@ import (
 )
 
 // SentCredentials reads the credentials of a request.
-func SentCredentials(t testing.TB, req *sip.Request, name string) []*digest.Credentials {
-	t.Helper()
+func SentCredentials(tb testing.TB, req *sip.Request, name string) []*digest.Credentials {
+	tb.Helper()
 	var all []*digest.Credentials
 	for _, h := range req.GetHeaders(name) {
 		c, err := digest.ParseCredentials(h.Value())
 		if err != nil {
-			t.Fatalf("%s: %v", h.Value(), err)
+			tb.Fatalf("%s: %v", h.Value(), err)
 		}
 		all = append(all, c)
 	}
@@ -33,8 +33,8 @@ func SentCredentials(t testing.TB, req *sip.Request, name string) []*digest.Cred
 
 // CheckCredentials checks the credentials of a request against a password,
 // by the formulas of RFC 7616 section 3.4.1.
-func CheckCredentials(t testing.TB, req *sip.Request, c *digest.Credentials, user, password string) {
-	t.Helper()
+func CheckCredentials(tb testing.TB, req *sip.Request, c *digest.Credentials, user, password string) {
+	tb.Helper()
 	algorithm, session := strings.CutSuffix(strings.ToUpper(c.Algorithm), "-SESS")
 	h := func(parts ...string) string {
 		sum := map[string]func() hash.Hash{"": md5.New, "MD5": md5.New, "SHA-256": sha256.New, "SHA-512-256": sha512.New512_256}[algorithm]()
@@ -54,7 +54,7 @@ func CheckCredentials(t testing.TB, req *sip.Request, c *digest.Credentials, use
 		want = h(a1, c.Nonce, fmt.Sprintf("%08x", c.Nc), c.Cnonce, c.QOP, a2)
 	}
 	if c.Response != want || c.URI != req.Recipient.String() || c.Username != user {
-		t.Errorf("wrong credentials %+v of\n%s", c, req)
+		tb.Errorf("wrong credentials %+v of\n%s", c, req)
 	}
 }
 

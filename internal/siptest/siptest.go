@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,54 +38,52 @@ Content-Length: 0
 `
 
 // Request parses a request that is written with plain line ends.
-func Request(t testing.TB, text string) *sip.Request {
-	t.Helper()
+func Request(tb testing.TB, text string) *sip.Request {
+	tb.Helper()
 	msg, err := sip.ParseMessage(CRLF(text))
 	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
+		tb.Fatalf("%v\n%s", err, text)
 	}
 	return msg.(*sip.Request)
 }
 
 // InviteFrom is an INVITE with this From and further header lines.
-func InviteFrom(t testing.TB, from string, headers ...string) *sip.Request {
-	t.Helper()
-	extra := ""
-	for _, h := range headers {
-		extra += h + "\n"
-	}
-	return Request(t, "INVITE sip:+15075785607@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK1\nFrom: "+from+
+func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
+	tb.Helper()
+	extra := strings.Join(append(slices.Clip(headers), ""), "\n")
+	return Request(tb, "INVITE sip:+15075785607@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK1\nFrom: "+from+
 		"\nTo: <sip:c@d>\nCall-ID: one\nCSeq: 7 INVITE\n"+extra+"Content-Length: 0\n\n")
 }
 
 // SessionAt is a session description of audio in these formats at host:port,
 // with further lines.
 func SessionAt(host string, port int, formats string, lines ...string) string {
-	s := fmt.Sprintf("v=0\no=peer 1 2 IN IP4 %[1]s\ns=-\nc=IN IP4 %[1]s\nt=0 0\nm=audio %d RTP/AVP %s\n", host, port, formats)
+	var b strings.Builder
+	fmt.Fprintf(&b, "v=0\no=peer 1 2 IN IP4 %[1]s\ns=-\nc=IN IP4 %[1]s\nt=0 0\nm=audio %d RTP/AVP %s\n", host, port, formats)
 	for f := range strings.FieldsSeq(formats) {
 		if name := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722", "13": "CN", "18": "G729"}[f]; name != "" {
-			s += "a=rtpmap:" + f + " " + name + "/8000\n"
+			b.WriteString("a=rtpmap:" + f + " " + name + "/8000\n")
 		} else {
-			s += "a=rtpmap:" + f + " telephone-event/8000\na=fmtp:" + f + " 0-15\n"
+			b.WriteString("a=rtpmap:" + f + " telephone-event/8000\na=fmtp:" + f + " 0-15\n")
 		}
 	}
 	for _, l := range lines {
-		s += l + "\n"
+		b.WriteString(l + "\n")
 	}
-	return string(CRLF(s))
+	return string(CRLF(b.String()))
 }
 
 // RFC4475 reads the messages of RFC 4475, which the SIP library's module has
 // among its test data.
-func RFC4475(t testing.TB) map[string][]byte {
-	t.Helper()
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/emiago/sipgo").Output()
+func RFC4475(tb testing.TB) map[string][]byte {
+	tb.Helper()
+	dir, err := exec.CommandContext(tb.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/emiago/sipgo").Output()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "sip/testdata/torture/*/*.dat"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	messages := map[string][]byte{}
 	for _, f := range files {
@@ -93,7 +92,7 @@ func RFC4475(t testing.TB) map[string][]byte {
 			continue // not of the RFC
 		}
 		if messages[name], err = os.ReadFile(f); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return messages
