@@ -63,6 +63,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 			t.Errorf("the second INVITE:\n%s\nafter\n%s", second.raw, first.raw)
 		}
 		w.wantCredentials(second, "n1", 1)
+		synctest.Wait() // the first transaction has ended
 		for range 3 {
 			w.agent2.challenge(first, `nonce="n2", stale=true`) // its ACK was lost
 			synctest.Wait()

@@ -32,6 +32,7 @@ type Wire struct {
 	others  []*sip.ClientTx // our requests within the dialog without one, but for BYE
 	invited sip.Uri         // where the last one went
 	flow    *Stream         // the connection that the peer is spoken to over; nil: none yet, or UDP
+	latest  *Stream         // that a request of the peer came by last; nil: none but flow
 	brief   bool            // it is not counted as a user of its connection
 	closed  bool            // nor is it any more
 }
@@ -167,12 +168,18 @@ func (w *Wire) setFlow(c *Stream) {
 }
 
 // Follow has the leg speak over the connection that a request of its peer came
-// by, where its own is gone: a peer behind NAT can't be connected to.
+// by as soon as its own is gone, which may not be known yet: a peer behind NAT
+// can't be connected to.
 func (w *Wire) Follow(c *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if old := w.flow; c != nil && old != nil && old.isClosed() && old.transport == c.transport && old.remote.Addr() == c.remote.Addr() {
+	old := w.flow
+	switch {
+	case c == nil || old == nil || old.transport != c.transport || old.remote.Addr() != c.remote.Addr():
+	case old.isClosed():
 		w.swapFlow(c)
+	default:
+		w.latest = c
 	}
 }
 

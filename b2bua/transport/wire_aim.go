@@ -90,11 +90,14 @@ func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*St
 // it leads to the same peer, one that the peer opened anew, or one of our own.
 func (w *Wire) streamTo(to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	w.mu.Lock()
-	flow := w.flow
+	flow, latest := w.flow, w.latest
 	w.mu.Unlock()
 	same := flow != nil && flow.transport == to.Transport && flow.remote.Addr() == addr.Addr()
 	if same && !flow.isClosed() && (flow.peer == nil || flow.remote.Port() == addr.Port()) {
 		return flow, nil
+	}
+	if same && latest != nil && !latest.isClosed() {
+		return latest, nil
 	}
 	if same && flow.peer == nil {
 		if c := w.stack.streams.findSentBy(to.Transport, addr.Addr(), sentBy{addr.Addr().String(), addr.Port()}); c != nil {
