@@ -20,8 +20,6 @@ import (
 	"flowbridge/config"
 )
 
-const root = "../.."
-
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{

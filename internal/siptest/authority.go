@@ -25,9 +25,9 @@ type Authority struct {
 }
 
 // NewAuthority makes one whose files are gone when the test is over.
-func NewAuthority(t testing.TB, name string) *Authority {
-	t.Helper()
-	a := &Authority{t: t, dir: t.TempDir()}
+func NewAuthority(tb testing.TB, name string) *Authority {
+	tb.Helper()
+	a := &Authority{t: tb, dir: tb.TempDir()}
 	a.cert, a.key, a.File = a.Sign(name, nil)
 	return a
 }

@@ -164,11 +164,10 @@ func (s *followStage) records(count int) []store.Record {
 		if err := s.store.Flush(s.t.Context()); err != nil {
 			s.t.Fatal(err)
 		}
-		all, _, err := s.store.List(s.t.Context(), store.Filter{Limit: 100})
-		if err != nil || len(all) > count {
+		switch all, _, err := s.store.List(s.t.Context(), store.Filter{Limit: 100}); {
+		case err != nil || len(all) > count:
 			s.t.Fatalf("%d records, %v; want %d\n%s", len(all), err, count, s.log)
-		}
-		if len(all) == count {
+		case len(all) == count:
 			return all
 		}
 		time.Sleep(time.Millisecond)
