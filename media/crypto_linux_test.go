@@ -261,7 +261,7 @@ func (b *bench) secure(a, z Suite) *srtp.Context {
 				continue
 			}
 			in, out := testKeys(suite, byte(10+side)), testKeys(suite, byte(20+side))
-			r.setCrypto(Side(side), cryptoChange{in: opening(b.tb, in), out: sealing(b.tb, out)})
+			r.secure[side].set(cryptoChange{in: opening(b.tb, in), out: sealing(b.tb, out)})
 			if side == 0 {
 				seals = far(b.tb, in)
 			}

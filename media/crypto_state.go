@@ -1,6 +1,8 @@
 package media
 
-import "time"
+import (
+	"time"
+)
 
 // formerKeysFor is how long after the first packet under new keys one under the
 // former keys is still taken.
@@ -75,4 +77,39 @@ func (s *secure) shift(ssrc uint32) uint16 {
 		return s.out.streams[ssrc].shift
 	}
 	return 0
+}
+
+// unprotect takes the protection off a packet that came to ep from a side that is
+// secured; nil: it is not taken, and counted.
+func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
+	s := &ep.relay.secure[ep.side]
+	if s.in == nil {
+		return pkt
+	}
+	plain, why := s.open(w.opened[:0], pkt, ep.kind, w.now)
+	switch why {
+	case faultNone:
+		return plain
+	case faultMalformed:
+		ep.count.Malformed.Add(1)
+	case faultUnauthentic:
+		ep.count.Unauthentic.Add(1)
+	case faultReplayed:
+		ep.count.Replayed.Add(1)
+	}
+	return nil
+}
+
+// protect gives a packet as it leaves for a side that may be secured. False: it
+// must not leave, and is counted.
+func (w *worker) protect(ep *endpoint, pkt []byte) ([]byte, bool) {
+	s := ep.relay.secure[ep.out.side].out
+	if s == nil {
+		return pkt, true
+	}
+	sealed, ok := s.seal(w.sealed[:0], pkt, ep.kind)
+	if !ok {
+		ep.count.Unprotected.Add(1)
+	}
+	return sealed, ok
 }

@@ -1,7 +1,6 @@
 package media
 
 import (
-	"encoding/binary"
 	"errors"
 	"time"
 )
@@ -136,14 +135,8 @@ func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over boo
 		d.next = now + digitInterval
 	}
 	e.duration = uint16(units(reached, d.tone.rate)) // at most digitUnits
-	o.seq++
-	*pkt = digitPacket{0x80, d.tone.payloadType}
-	if d.sent == 0 {
-		pkt[1] |= 0x80 // RFC 4733 §2.2.2
-	}
-	binary.BigEndian.PutUint16(pkt[2:], o.seq)
-	binary.BigEndian.PutUint32(pkt[4:], d.timestamp)
-	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
+	o.header(pkt[:], d.tone.payloadType, d.sent == 0, d.timestamp)
+	o.timestamp, o.at = d.timestamp, d.started
 	e.put(pkt[rtpHeaderLen:])
 	d.sent++
 	if d.ends == digitEnds {
@@ -157,5 +150,44 @@ func (d *dialer) drop(now time.Duration) {
 	d.first, d.count = 0, 0
 	if d.dialing {
 		d.dialing, d.next = false, now+digitGap
+	}
+}
+
+// addDigit has a digit wait for its turn towards a side.
+func (w *worker) addDigit(r *relay, to Side, t tone) error {
+	ep := &r.endpoint[to.Other()][RTP]
+	if ep.dest.size == 0 {
+		return ErrNoDestination
+	}
+	if ep.dialer == nil {
+		ep.dialer = &dialer{next: never}
+	}
+	if !ep.dialer.add(t, w.now) {
+		return ErrDigitsWait
+	}
+	w.arm(ep)
+	return nil
+}
+
+// dial sends the packet of a digit that is due into the stream from ep.
+func (w *worker) dial(ep *endpoint) {
+	d := ep.dialer
+	if !d.dialing {
+		switch l := ep.listener; {
+		case d.count == 0:
+			d.next = never
+			return
+		case l != nil && l.listening && !l.config.Divert:
+			d.next = w.now + digitInterval // a key of the other side's is being relayed
+			return
+		}
+		d.begin(&ep.outlet, &ep.stream, w.now)
+	}
+	over := d.write(&ep.outlet, &w.digit, w.now)
+	if w.emit(ep, w.digit[:]) { // if not, the next packet says the same
+		ep.count.Digits.Add(1)
+	}
+	if over {
+		w.quiet(ep)
 	}
 }

@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -139,11 +140,8 @@ func (c Config) check() error {
 	if c.DSCP > 63 {
 		errs = append(errs, fmt.Errorf("DSCP %d is not in 0 to 63", c.DSCP))
 	}
-	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("timeout %v is negative", c.Timeout))
-	}
-	if c.StartTimeout < 0 {
-		errs = append(errs, fmt.Errorf("start timeout %v is negative", c.StartTimeout))
+	if c.Timeout < 0 || c.StartTimeout < 0 {
+		errs = append(errs, fmt.Errorf("timeouts %v and %v: neither may be negative", c.Timeout, c.StartTimeout))
 	}
 	return errors.Join(errs...)
 }
@@ -211,9 +209,6 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	return all
 }
 
-// PortsInUse returns how many pairs of ports are leased and how many there are.
-func (e *Engine) PortsInUse() (used, total int) { return e.ports.usage() }
-
 // NewSession leases two pairs of ports and binds them. The error is ErrNoPorts,
 // ErrClosed or ErrAddress, or what the system said.
 func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
@@ -248,7 +243,9 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 		e.unbind(s.port[:], fds[:])
 		return nil, fmt.Errorf("media: %w", err)
 	}
-	e.register(s)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions[id] = s
 	return s, nil
 }
 
@@ -291,7 +288,7 @@ func (e *Engine) unbind(ports []uint16, fds [][2]int) {
 	}
 }
 
-// begin announces a NewSession call, which Close waits for.
+// begin announces a NewSession call. Close waits for it.
 func (e *Engine) begin() (id uint64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -301,12 +298,6 @@ func (e *Engine) begin() (id uint64, err error) {
 	e.opening.Add(1)
 	e.lastID++
 	return e.lastID, nil
-}
-
-func (e *Engine) register(s *Session) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.sessions[s.id] = s
 }
 
 // forget takes a session out of the registry and reports whether it was there.
@@ -321,9 +312,5 @@ func (e *Engine) forget(id uint64) bool {
 func (e *Engine) list() []*Session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := make([]*Session, 0, len(e.sessions))
-	for _, s := range e.sessions {
-		all = append(all, s)
-	}
-	return all
+	return slices.Collect(maps.Values(e.sessions))
 }

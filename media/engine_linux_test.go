@@ -64,7 +64,7 @@ func TestPortsGoBackOnce(t *testing.T) {
 	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh = 21000, 21009 })
 	checkUsage := func(want int) {
 		t.Helper()
-		if used, total := e.PortsInUse(); used != want || total != 5 {
+		if used, total := e.ports.usage(); used != want || total != 5 {
 			t.Errorf("%d of %d pairs in use; want %d of 5", used, total, want)
 		}
 	}
@@ -117,7 +117,7 @@ func TestSkipsPortsOfOthers(t *testing.T) {
 		t.Errorf("got %v; want ErrNoPorts", err)
 	}
 	s.Close()
-	if used, _ := e.PortsInUse(); used != 0 || openFiles(t) != files {
+	if used, _ := e.ports.usage(); used != 0 || openFiles(t) != files {
 		t.Errorf("%d pairs in use and %d descriptors more; want none", used, openFiles(t)-files)
 	}
 }
@@ -152,7 +152,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	if !errors.Is(err, unix.EMFILE) {
 		t.Errorf("got %v; want EMFILE", err)
 	}
-	if used, _ := e.PortsInUse(); used != 0 || openFiles(t) != files {
+	if used, _ := e.ports.usage(); used != 0 || openFiles(t) != files {
 		t.Errorf("%d pairs in use and %d descriptors more; want none", used, openFiles(t)-files)
 	}
 	newSession(t, e, SessionConfig{})
@@ -186,7 +186,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	sessions[0].SetPeer(SideA, Peer{})
 	sessions[0].Close()
-	if used, _ := e.PortsInUse(); used != 0 {
+	if used, _ := e.ports.usage(); used != 0 {
 		t.Errorf("%d pairs in use", used)
 	}
 	if n := openFiles(t); n != files {
@@ -229,7 +229,7 @@ func TestSessionsStayApart(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if used, _ := e.PortsInUse(); used != 0 {
+	if used, _ := e.ports.usage(); used != 0 {
 		t.Errorf("%d pairs in use", used)
 	}
 }

@@ -2,7 +2,6 @@ package media
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -15,10 +14,6 @@ const (
 	// press 5 and dialers 12; a peer that makes more up must not flood the
 	// session's owner.
 	digitsPerSecond = 50
-
-	// eventsKept is how many events are remembered, so that their late and
-	// repeated packets count as theirs.
-	eventsKept = 8
 )
 
 // never is a time that does not come.
@@ -38,13 +33,6 @@ type TelephoneEvents struct {
 	Divert bool
 }
 
-// eventID tells events apart: all packets of one carry the timestamp of its
-// start (RFC 4733 §2.2.1).
-type eventID struct {
-	ssrc, timestamp uint32
-	code            uint8
-}
-
 // listener makes digits of a side's telephone-events, each once. It is a value
 // without clock or I/O, owned by the worker.
 //
@@ -59,9 +47,7 @@ type listener struct {
 	duration  uint16  // the longest it has said, in units
 	heard     time.Duration
 
-	past [eventsKept]eventID // a ring of what was met before, segments too
-	next int                 // of past
-	met  int                 // how many of past there are
+	past pastEvents // segments too
 
 	second   time.Duration // when the second began that reported counts for
 	reported int
@@ -92,10 +78,10 @@ func (l *listener) hear(h rtpHeader, pkt []byte, now time.Duration) (relay bool)
 func (l *listener) follow(id eventID, e telephoneEvent, first bool, now time.Duration) {
 	switch {
 	case l.listening && id == l.current:
-	case l.isPast(id):
+	case l.past.has(id):
 		return // the end again, or a packet that was overtaken
 	case l.listening && !first && l.continues(id):
-		l.remember(l.current)
+		l.past.add(l.current)
 		l.earlier += uint64(l.duration)
 		l.current, l.duration = id, 0
 	default:
@@ -121,7 +107,7 @@ func (l *listener) continues(id eventID) bool {
 // finish reports the event that is going on, if it is a digit.
 func (l *listener) finish(now time.Duration) {
 	l.listening = false
-	l.remember(l.current)
+	l.past.add(l.current)
 	digit, ok := telephoneEvent{code: l.current.code}.digit()
 	if !ok {
 		return
@@ -147,14 +133,4 @@ func (l *listener) expire(now time.Duration) {
 	if l.due() <= now {
 		l.finish(now)
 	}
-}
-
-func (l *listener) remember(id eventID) {
-	l.past[l.next] = id
-	l.next = (l.next + 1) % eventsKept
-	l.met = min(l.met+1, eventsKept)
-}
-
-func (l *listener) isPast(id eventID) bool {
-	return slices.Contains(l.past[:l.met], id)
 }

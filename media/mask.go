@@ -1,7 +1,6 @@
 package media
 
 import (
-	"slices"
 	"time"
 
 	"flowbridge/audio"
@@ -57,10 +56,8 @@ func (s *Session) SetMask(side Side, m Mask) { s.tell(command{op: opMask, side: 
 // the worker.
 type masker struct {
 	config Mask
-	until  time.Duration       // a key is pressed for that long, as far as is known
-	past   [eventsKept]eventID // a ring of the events that were masked
-	next   int                 // of past
-	met    int                 // how many of past there are
+	until  time.Duration // a key is pressed for that long, as far as is known
+	past   pastEvents    // that were masked
 }
 
 // hide masks what pkt says of a key. It says whether the tap may be shown the
@@ -82,15 +79,13 @@ func (m *masker) hide(h rtpHeader, pkt []byte, now time.Duration) (show, relay b
 // mask is on, and then what is left of a key that was pressed before, its
 // repeated packets and those of its further segments (RFC 4733 §2.5.1.3).
 func (m *masker) concerns(h rtpHeader, pkt []byte, now time.Duration) bool {
-	return m.config.On || slices.Contains(m.past[:m.met], idOf(h)) || (now < m.until && !marker(pkt))
+	return m.config.On || m.past.has(idOf(h)) || (now < m.until && !marker(pkt))
 }
 
 // press masks a packet of an event.
 func (m *masker) press(h rtpHeader, pkt []byte, now time.Duration) {
-	if id := idOf(h); !slices.Contains(m.past[:m.met], id) {
-		m.past[m.next] = id
-		m.next = (m.next + 1) % eventsKept
-		m.met = min(m.met+1, eventsKept)
+	if id := idOf(h); !m.past.has(id) {
+		m.past.add(id)
 	}
 	payload := rtpPayload(pkt)
 	e, ok := parseTelephoneEvent(payload)

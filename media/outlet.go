@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"time"
 )
@@ -71,9 +72,16 @@ func (o *outlet) moment(rate int64, now time.Duration) uint32 {
 	return o.timestamp + units(max(now-o.at, outletFrame), rate)
 }
 
-// sent notes a packet of our own.
-func (o *outlet) sent(timestamp uint32, now time.Duration) {
-	o.timestamp, o.at = timestamp, now
+// header writes the RTP header of the next packet of our own.
+func (o *outlet) header(pkt []byte, payloadType uint8, first bool, timestamp uint32) {
+	o.seq++
+	pkt[0], pkt[1] = 0x80, payloadType
+	if first {
+		pkt[1] |= 0x80 // RFC 3551 §4.1, RFC 4733 §2.2.2
+	}
+	binary.BigEndian.PutUint16(pkt[2:], o.seq)
+	binary.BigEndian.PutUint32(pkt[4:], timestamp)
+	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 }
 
 // end has the source relayed again, behind the numbers that were used. What of

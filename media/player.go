@@ -1,7 +1,6 @@
 package media
 
 import (
-	"encoding/binary"
 	"time"
 
 	"flowbridge/audio"
@@ -102,15 +101,8 @@ func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []b
 		p.at += p.size
 		o.timestamp += uint32(p.size)
 	}
-	o.seq++
 	o.at = p.next
-	pkt[0], pkt[1] = 0x80, p.play.PayloadType
-	if p.frames == 0 {
-		pkt[1] |= 0x80 // RFC 3551 §4.1: a talkspurt begins
-	}
-	binary.BigEndian.PutUint16(pkt[2:], o.seq)
-	binary.BigEndian.PutUint32(pkt[4:], o.timestamp)
-	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
+	o.header(pkt[:], p.play.PayloadType, p.frames == 0, o.timestamp)
 	frame = pkt[:rtpHeaderLen+p.size]
 	over = p.fill(frame[rtpHeaderLen:])
 	p.next += p.play.Frame
@@ -135,4 +127,80 @@ func (p *player) fill(payload []byte) (over bool) {
 		n, p.at = n+copied, p.at+copied
 	}
 	return p.at >= len(p.audio) && !p.play.Loop
+}
+
+// play begins a sound towards a side, in the place of another.
+func (w *worker) play(r *relay, to Side, p Play) {
+	ep := &r.endpoint[to.Other()][RTP]
+	if ep.player == nil {
+		ep.player = &player{}
+	}
+	if !ep.player.speaks() && !p.Mix {
+		ep.outlet.begin(&ep.stream, w.now)
+	}
+	ep.player.start(p, w.now)
+	w.arm(ep)
+	w.quiet(ep) // where one that took the place of speech is followed by one that does not
+}
+
+// stopPlay ends the sound towards a side.
+func (w *worker) stopPlay(r *relay, to Side) {
+	if ep := &r.endpoint[to.Other()][RTP]; ep.player != nil && ep.player.playing {
+		ep.player.stop()
+		w.quiet(ep)
+	}
+}
+
+// yield has the sound pause for a packet from ep.
+func (w *worker) yield(ep *endpoint) {
+	p := ep.player
+	p.next = w.now + yieldFor
+	if !p.paused {
+		p.paused = true
+		w.quiet(ep)
+	}
+}
+
+// sound sends the frame that is due into the stream from ep. A digit goes first.
+func (w *worker) sound(ep *endpoint) {
+	p := ep.player
+	switch {
+	case p.play.Mix:
+		w.played(ep)
+		return
+	case p.paused: // nothing came for a while
+		p.paused, p.frames = false, 0
+		if ep.dialer == nil || !ep.dialer.dialing {
+			ep.outlet.begin(&ep.stream, w.now)
+		}
+	}
+	if ep.dialer != nil && ep.dialer.dialing {
+		p.next = ep.dialer.next
+		p.frames = 0
+		return
+	}
+	frame, over := p.write(&ep.outlet, &w.frame, w.now)
+	if ep.dest.size > 0 && w.emit(ep, frame) {
+		ep.count.Played.Add(1)
+	}
+	if over {
+		w.played(ep)
+	}
+}
+
+// played ends a sound that has come to its end.
+func (w *worker) played(ep *endpoint) {
+	id := ep.player.play.ID
+	ep.player.stop()
+	w.quiet(ep)
+	ep.relay.post(EventPlayed{Side: ep.side.Other(), ID: id})
+}
+
+// quiet has the stream from ep relayed again, unless something else of ours is
+// still being sent in its place.
+func (w *worker) quiet(ep *endpoint) {
+	if !ep.speaks() {
+		ep.outlet.end(&ep.stream, w.now)
+		_ = ep.relay.route()
+	}
 }

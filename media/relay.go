@@ -97,20 +97,23 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 	return f
 }
 
+// endpoints returns the four sockets.
+func (r *relay) endpoints() [4]*endpoint {
+	e := &r.endpoint
+	return [4]*endpoint{&e[SideA][RTP], &e[SideA][RTCP], &e[SideB][RTP], &e[SideB][RTCP]}
+}
+
 // route brings the path up to date with latches, peers and rewrites.
 func (r *relay) route() error {
-	for side := range r.endpoint {
-		for kind := range r.endpoint[side] {
-			f := r.resolve(Side(side), Kind(kind))
-			if f == r.flow[side][kind] {
-				continue
-			}
-			if err := r.path.Attach(f, &r.ledger.flow[side][kind]); err != nil {
+	for _, ep := range r.endpoints() {
+		f, now := r.resolve(ep.side, ep.kind), &r.flow[ep.side][ep.kind]
+		if f != *now {
+			if err := r.path.Attach(f, ep.count); err != nil {
 				return err
 			}
-			r.flow[side][kind] = f
+			*now = f
 		}
-		r.ledger.located(Side(side), r.party[side].rtp.source)
+		r.ledger.located(ep.side, r.party[ep.side].rtp.source)
 	}
 	return nil
 }
@@ -184,12 +187,6 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 // is known by. A goodbye shows nothing: who says it will not be heard again.
 func (r *relay) vouches(side Side, compound []byte) bool {
 	return r.secure[side].in != nil || reportsOf(compound, r.party[side].rtp.ssrc)
-}
-
-// learnReports locks on the source of an RTCP packet.
-func (r *relay) learnReports(side Side, src netip.AddrPort) {
-	r.party[side].rtcp.source = src
-	_ = r.route()
 }
 
 func (r *relay) post(e Event) {

@@ -3,6 +3,7 @@ package media
 import (
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 var _ Path = (*worker)(nil)
@@ -61,10 +62,8 @@ func (w *worker) relay(ep *endpoint, n int) {
 		w.relayMuxed(ep, src, pkt)
 		return
 	}
-	if ep.relay.secure[ep.side].in != nil {
-		if pkt = w.unprotect(ep, pkt); pkt == nil {
-			return
-		}
+	if pkt = w.unprotect(ep, pkt); pkt == nil {
+		return
 	}
 	header, valid := parseRTP(pkt)
 	if !valid {
@@ -94,13 +93,7 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 		ep.count.WrongSource.Add(1)
 		return
 	}
-	if ep.relay.secure[ep.side].in != nil {
-		if pkt = w.unprotect(ep, pkt); pkt == nil {
-			return
-		}
-	}
-	if !validRTCP(pkt) {
-		ep.count.Malformed.Add(1)
+	if pkt = w.openReport(ep, pkt); pkt == nil {
 		return
 	}
 	if v == lock && src != ep.relay.party[ep.side].rtcp.named && !ep.relay.vouches(ep.side, pkt) {
@@ -108,13 +101,37 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 		return
 	}
 	if v == lock {
-		ep.relay.learnReports(ep.side, src)
+		ep.relay.party[ep.side].rtcp.source = src
+		_ = ep.relay.route()
 	}
+	w.passReport(ep, ep, src, pkt)
+}
+
+// openReport returns RTCP without its protection. It returns nil for a packet that is not taken, and counts it.
+func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
+	if pkt = w.unprotect(ep, pkt); pkt != nil && !validRTCP(pkt) {
+		ep.count.Malformed.Add(1)
+		return nil
+	}
+	return pkt
+}
+
+// passReport relays RTCP that came to the socket at.
+func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
-	w.show(ep, RTCP, src, pkt)
+	w.show(at, RTCP, src, pkt)
 	w.control(ep, pkt)
 	w.forward(ep, pkt)
+}
+
+// control reads RTCP of a side, a valid compound, and makes it fit the RTP that is relayed.
+func (w *worker) control(ep *endpoint, pkt []byte) {
+	r := ep.relay
+	r.readReports(ep.side, pkt, w.now)
+	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil || r.secure[SideB].out != nil {
+		translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
+	}
 }
 
 // admits says whether a packet from another source than the locked one may be
@@ -237,4 +254,57 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	ep.count.TxPackets.Add(1)
 	ep.count.TxBytes.Add(uint64(len(pkt)))
 	return true
+}
+
+// refusedEvery is how often another source may be noted as refused. Strangers
+// that take turns, or forge their addresses, cost no more than that.
+const refusedEvery = time.Second
+
+// refused is the source of RTP that was noted last as not taken.
+type refused struct {
+	source netip.AddrPort
+	at     time.Duration
+}
+
+// refuse counts an RTP packet of a source that is not taken, and notes the source
+// for those who read the statistics.
+func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
+	ep.count.WrongSource.Add(1)
+	r := &ep.refused
+	if src == r.source || (r.source.IsValid() && w.now-r.at < refusedEvery) {
+		return
+	}
+	*r = refused{source: src, at: w.now}
+	noted := src
+	ep.relay.ledger.turned[ep.side].Store(&noted)
+}
+
+// relayMuxed relays RTCP that came to the RTP port of a side, from the source of
+// its RTP. It locks nothing: that is for RTP to do.
+func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
+	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch
+	if src != l.source && src != l.named && l.mode != LatchOff {
+		ep.count.WrongSource.Add(1)
+		return
+	}
+	if pkt = w.openReport(ep, pkt); pkt != nil {
+		w.passReport(ep, rtp, src, pkt)
+	}
+}
+
+// outlet is the endpoint whose socket a flow leaves from.
+func (r *relay) outlet(f Flow) *endpoint {
+	to := f.ID.From.Other()
+	if f.Out == r.address(to, RTP) {
+		return &r.endpoint[to][RTP]
+	}
+	return &r.endpoint[to][RTCP]
+}
+
+// port is the kind whose port packets for the party leave from and go to.
+func (p *party) port(k Kind) Kind {
+	if p.named.Mux {
+		return RTP
+	}
+	return k
 }

@@ -51,6 +51,41 @@ type worker struct {
 	frame    playPacket
 }
 
+// op is what a command asks of a worker.
+type op uint8
+
+const (
+	opOpen op = iota
+	opPeer
+	opCrypto
+	opEvents
+	opPayloads
+	opDigit
+	opPlay
+	opStopPlay
+	opTap
+	opMask
+	opStart
+	opClose
+	opStop
+)
+
+// command is a request to a worker; which fields count depends on op.
+type command struct {
+	op       op
+	relay    *relay
+	side     Side
+	peer     Peer // normalised
+	crypto   cryptoChange
+	events   TelephoneEvents
+	payloads [maxPayloadChanges]PayloadChange
+	tone     tone
+	play     Play
+	tap      Tap
+	mask     Mask
+	done     chan error // capacity 1; nil: nobody waits
+}
+
 // newWorker starts a worker. stop ends it.
 func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	w, err := prepareWorker(epoch, silence)
@@ -216,7 +251,7 @@ func (w *worker) perform(c command) error {
 	case opPeer:
 		return c.relay.setPeer(c.side, c.peer, w.now)
 	case opCrypto:
-		c.relay.setCrypto(c.side, c.crypto)
+		c.relay.secure[c.side].set(c.crypto)
 	case opEvents:
 		c.relay.setEvents(c.side, c.events)
 	case opPayloads:
@@ -247,19 +282,15 @@ func (w *worker) open(r *relay) error {
 	r.path = w.path
 	w.relays[r.id] = r
 	err := r.route()
-	for i := range r.endpoint {
-		for k := range r.endpoint[i] {
-			if err == nil {
-				err = w.add(&r.endpoint[i][k])
-			}
+	for _, ep := range r.endpoints() {
+		if err == nil {
+			err = w.add(ep)
 		}
 	}
 	if err != nil {
 		w.forget(r)
-		for i := range r.endpoint {
-			for k := range r.endpoint[i] {
-				_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, r.endpoint[i][k].fd, nil)
-			}
+		for _, ep := range r.endpoints() {
+			_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, ep.fd, nil)
 		}
 	}
 	return err
@@ -287,13 +318,10 @@ func (w *worker) watch(fd int) error {
 // forget lets a session go. Its sockets stay open, and epoll watches them until
 // they are closed.
 func (w *worker) forget(r *relay) {
-	for i := range r.endpoint {
-		for k := range r.endpoint[i] {
-			ep := &r.endpoint[i][k]
-			r.path.Detach(r.flow[i][k].ID)
-			if ep.fd < len(w.byFD) && w.byFD[ep.fd] == ep {
-				w.byFD[ep.fd] = nil
-			}
+	for _, ep := range r.endpoints() {
+		r.path.Detach(r.flow[ep.side][ep.kind].ID)
+		if ep.fd < len(w.byFD) && w.byFD[ep.fd] == ep {
+			w.byFD[ep.fd] = nil
 		}
 	}
 	delete(w.relays, r.id)
@@ -303,10 +331,8 @@ func (w *worker) forget(r *relay) {
 // close ends a session and closes its sockets.
 func (w *worker) close(r *relay) {
 	w.forget(r)
-	for i := range r.endpoint {
-		for k := range r.endpoint[i] {
-			closeSocket(r.endpoint[i][k].fd)
-		}
+	for _, ep := range r.endpoints() {
+		closeSocket(ep.fd)
 	}
 }
 
