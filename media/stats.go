@@ -7,30 +7,33 @@ import (
 	"time"
 )
 
-// Drops counts packets that came in on a side and were not passed on, RTP and
-// RTCP together.
-type Drops struct {
-	WrongSource   uint64 // not from the locked source, or not believable
-	Unproven      uint64 // believable, but not enough of them in a row yet
-	WrongSSRC     uint64 // from the locked source, but of another stream
-	Malformed     uint64 // not RTP or RTCP of version 2 whose lengths fit
-	NoDestination uint64 // the other side's address is not known, or of another IP version
-	Oversize      uint64 // longer than 1500 bytes
-	SendError     uint64 // the kernel did not take it
-	Held          uint64 // RTP for the other side, which wants none (Peer.Held)
-	Diverted      uint64 // telephone-events that are not to be relayed
-	Replaced      uint64 // RTP that a digit or sound of ours was sent instead of
-	Discarded     uint64 // of a payload type that the other side does not take
-	Unauthentic   uint64 // from a side with SRTP: not under its key, or not SRTP at all
-	Replayed      uint64 // from a side with SRTP: it came before, or is too old to tell
-	Unprotected   uint64 // for a side with SRTP: the number was sent already, or there are too many sources
-	Masked        uint64 // RTP that would have told a masked key (Session.SetMask)
+// Drops counts the packets, RTP and RTCP together, that came from a side and were not passed on.
+type Drops = drops[uint64]
+
+// drops has a T for each reason why a packet is not passed on.
+type drops[T any] struct {
+	WrongSource   T // not from the locked source, or not believable
+	Unproven      T // believable, but not enough of them in a row yet
+	WrongSSRC     T // from the locked source, but of another stream
+	Malformed     T // not RTP or RTCP of version 2 whose lengths fit
+	NoDestination T // the other side's address is not known, or of another IP version
+	Oversize      T // longer than 1500 bytes
+	SendError     T // the kernel did not take it
+	Held          T // RTP for the other side, which wants none (Peer.Held)
+	Diverted      T // telephone-events that are not to be relayed
+	Replaced      T // RTP that a digit or a sound took the place of
+	Discarded     T // of a payload type that the other side does not take
+	Unauthentic   T // from a side with SRTP: not under its key, or not SRTP at all
+	Replayed      T // from a side with SRTP: it came before, or is too old to tell
+	Unprotected   T // for a side with SRTP: the number was sent already, or there are too many sources
+	Masked        T // RTP that would have told a masked key (Session.SetMask)
 }
 
-// Total is the sum over all reasons.
-func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded +
-		d.Unauthentic + d.Replayed + d.Unprotected + d.Masked
+func (d *drops[T]) all() []*T {
+	return []*T{
+		&d.WrongSource, &d.Unproven, &d.WrongSSRC, &d.Malformed, &d.NoDestination, &d.Oversize, &d.SendError, &d.Held,
+		&d.Diverted, &d.Replaced, &d.Discarded, &d.Unauthentic, &d.Replayed, &d.Unprotected, &d.Masked,
+	}
 }
 
 // SideStats are one side's figures since the session was made. Rx is what was
@@ -105,8 +108,7 @@ type Counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded atomic.Uint64
-	Unauthentic, Replayed, Unprotected, Masked                                                                           atomic.Uint64
+	drops[atomic.Uint64]
 
 	// Of RTP flows only.
 	Digits, Played                            atomic.Uint64 // of TxPackets
@@ -157,46 +159,6 @@ func change(counter *atomic.Uint64, to uint64) {
 	}
 }
 
-func (c *Counters) drops() Drops {
-	return Drops{
-		WrongSource:   c.WrongSource.Load(),
-		Unproven:      c.Unproven.Load(),
-		WrongSSRC:     c.WrongSSRC.Load(),
-		Malformed:     c.Malformed.Load(),
-		NoDestination: c.NoDestination.Load(),
-		Oversize:      c.Oversize.Load(),
-		SendError:     c.SendError.Load(),
-		Held:          c.Held.Load(),
-		Diverted:      c.Diverted.Load(),
-		Replaced:      c.Replaced.Load(),
-		Discarded:     c.Discarded.Load(),
-		Unauthentic:   c.Unauthentic.Load(),
-		Replayed:      c.Replayed.Load(),
-		Unprotected:   c.Unprotected.Load(),
-		Masked:        c.Masked.Load(),
-	}
-}
-
-func (d Drops) plus(o Drops) Drops {
-	return Drops{
-		WrongSource:   d.WrongSource + o.WrongSource,
-		Unproven:      d.Unproven + o.Unproven,
-		WrongSSRC:     d.WrongSSRC + o.WrongSSRC,
-		Malformed:     d.Malformed + o.Malformed,
-		NoDestination: d.NoDestination + o.NoDestination,
-		Oversize:      d.Oversize + o.Oversize,
-		SendError:     d.SendError + o.SendError,
-		Held:          d.Held + o.Held,
-		Diverted:      d.Diverted + o.Diverted,
-		Replaced:      d.Replaced + o.Replaced,
-		Discarded:     d.Discarded + o.Discarded,
-		Unauthentic:   d.Unauthentic + o.Unauthentic,
-		Replayed:      d.Replayed + o.Replayed,
-		Unprotected:   d.Unprotected + o.Unprotected,
-		Masked:        d.Masked + o.Masked,
-	}
-}
-
 // ledger is what is counted for a session: by the side a flow comes from and by
 // kind, the locked source of each side and the refused one, and what its codec does to speech.
 type ledger struct {
@@ -225,7 +187,6 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		Lost: in.Lost.Load(), Bursts: in.Bursts.Load(), LongestBurst: in.LongestBurst.Load(),
 		Duplicates: in.Duplicates.Load(), Reordered: in.Reordered.Load(),
 		Wraps: in.Wraps.Load(), SSRCChanges: in.SSRCChanges.Load(),
-		Dropped:      in.drops().plus(inRTCP.drops()),
 		JitterMS:     math.Float64frombits(in.Jitter.Load()),
 		JitterMaxMS:  math.Float64frombits(in.JitterMax.Load()),
 		JitterMeanMS: math.Float64frombits(in.JitterMean.Load()),
@@ -239,7 +200,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		SSRC:        in.SSRC.Load(),
 		PayloadType: uint8(in.PayloadType.Load()), // stored from 7 bits
 	}
-	st.DroppedTotal = st.Dropped.Total()
+	st.Dropped, st.DroppedTotal = l.dropped(s)
 	st.MOS = st.score(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
@@ -252,6 +213,16 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		st.LastRTP = epoch.Add(time.Duration(in.Last.Load()))
 	}
 	return st
+}
+
+// dropped sums the drops of a side's flows, by reason and in all.
+func (l *ledger) dropped(s Side) (d Drops, total uint64) {
+	rtp, rtcp := l.flow[s][RTP].all(), l.flow[s][RTCP].all()
+	for i, sum := range d.all() {
+		*sum = rtp[i].Load() + rtcp[i].Load()
+		total += *sum
+	}
+	return d, total
 }
 
 func (l *ledger) stats(epoch time.Time) Stats {
