@@ -31,35 +31,32 @@ func lastAlive(ctx context.Context, db *sql.DB) (at Time, err error) {
 func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) ([]string, error) {
 	alive, err := lastAlive(ctx, db)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	left, err := leftOver(ctx, db, alive, now)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
 	var ids []string
 	for i := range left {
 		vals, err := left[i].values()
-		if err != nil {
-			return nil, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, insertCall, vals...)
 		}
-		if _, err := tx.ExecContext(ctx, insertCall, vals...); err != nil {
-			return nil, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+		if err != nil {
+			return nil, fmt.Errorf("call %s: %w", left[i].ID, err)
 		}
 		ids = append(ids, left[i].ID)
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM live`); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
-	if err := tx.Commit(); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
-	return ids, nil
+	return ids, tx.Commit()
 }
 
 // leftOver reads the journalled calls that have no record yet, ended as interrupted.
@@ -145,12 +142,19 @@ func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
 	if len(settled) == 0 {
 		return nil
 	}
-	done := make(chan error, 1)
-	err := s.queue.ask(func(wctx context.Context, c *sql.Conn) error { return updateRecordings(wctx, c, settled) }, done)
-	if err != nil {
-		return fmt.Errorf("recordings of killed calls: %w", err)
-	}
-	return s.wait(ctx, done, "recordings of killed calls")
+	return s.do(ctx, "recordings of killed calls", func(wctx context.Context, c *sql.Conn) error {
+		tx, err := c.BeginTx(wctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+		for id, recordings := range settled {
+			if _, err := tx.ExecContext(wctx, `UPDATE calls SET recordings = ? WHERE id = ?`, recordings, id); err != nil {
+				return err
+			}
+		}
+		return tx.Commit()
+	})
 }
 
 // settleRecordings says whether it has changed the record.
@@ -172,18 +176,4 @@ func settleRecordings(r *Record, look FinishedFile) (changed bool) {
 		changed = true
 	}
 	return changed
-}
-
-func updateRecordings(ctx context.Context, c *sql.Conn, settled map[string]string) error {
-	tx, err := c.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
-	for id, recordings := range settled {
-		if _, err := tx.ExecContext(ctx, `UPDATE calls SET recordings = ? WHERE id = ?`, recordings, id); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
 }

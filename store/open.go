@@ -174,19 +174,17 @@ func explain(path string, err error) error {
 // signalKey reads the signalling key, which is made on the first start.
 func signalKey(ctx context.Context, db *sql.DB) ([32]byte, error) {
 	var fresh [32]byte
-	if _, err := rand.Read(fresh[:]); err != nil {
-		return fresh, fmt.Errorf("signalling key: %w", err)
-	}
+	_, _ = rand.Read(fresh[:]) // never fails
 	const insert = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO NOTHING`
 	if _, err := db.ExecContext(ctx, insert, fresh[:]); err != nil {
-		return fresh, fmt.Errorf("signalling key: %w", err)
+		return fresh, err
 	}
 	var kept []byte
 	if err := db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&kept); err != nil {
-		return fresh, fmt.Errorf("signalling key: %w", err)
+		return fresh, err
 	}
 	if len(kept) != len(fresh) {
-		return fresh, fmt.Errorf("signalling key of %d bytes: %w", len(kept), ErrCorrupt)
+		return fresh, fmt.Errorf("it has %d bytes: %w", len(kept), ErrCorrupt)
 	}
 	return [32]byte(kept), nil
 }

@@ -39,8 +39,7 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, 
 	if err != nil {
 		return false, fmt.Errorf("report of %s: %w", id, err)
 	}
-	done := make(chan error, 1)
-	err = s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+	err = s.do(ctx, "report of "+id, func(wctx context.Context, c *sql.Conn) error {
 		res, err := c.ExecContext(wctx, insertReport, id, r.ReceivedAt.String(), string(text))
 		if err != nil {
 			return err
@@ -48,11 +47,8 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, 
 		n, err := res.RowsAffected()
 		kept = n == 1
 		return err
-	}, done)
-	if err == nil {
-		err = s.wait(ctx, done, "report of "+id)
-	}
-	if err != nil {
+	})
+	if err != nil { // the job may still run: kept is its own
 		return false, err
 	}
 	return kept, nil

@@ -50,10 +50,10 @@ func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 		return nil, err
 	}
 	if s.key, err = signalKey(ctx, s.db); err != nil {
-		return nil, explain(path, err)
+		return nil, explain(path, fmt.Errorf("signalling key: %w", err))
 	}
 	if s.interrupted, err = closeInterrupted(ctx, s.db, time.Now()); err != nil {
-		return nil, explain(path, err)
+		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
 	if s.reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
@@ -147,12 +147,16 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 }
 
 // Flush returns when everything that was noted before is committed.
-func (s *Store) Flush(ctx context.Context) error {
+func (s *Store) Flush(ctx context.Context) error { return s.do(ctx, "flush", nil) }
+
+// do waits until run has used the writing connection, and everything that was pending before is committed. what begins
+// its errors.
+func (s *Store) do(ctx context.Context, what string, run func(context.Context, *sql.Conn) error) error {
 	done := make(chan error, 1)
-	if err := s.queue.ask(nil, done); err != nil {
-		return fmt.Errorf("flush: %w", err)
+	if err := s.queue.ask(run, done); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return s.wait(ctx, done, "flush")
+	return s.wait(ctx, done, what)
 }
 
 func (s *Store) wait(ctx context.Context, done <-chan error, what string) error {
@@ -179,15 +183,10 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 
 // Alive notes that the process lives: should it be killed, its live calls count as having lasted until then.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
-	done := make(chan error, 1)
-	err := s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(wctx, setAlive, TimeOf(now))
 		return err
-	}, done)
-	if err != nil {
-		return fmt.Errorf("alive: %w", err)
-	}
-	return s.wait(ctx, done, "alive")
+	})
 }
 
 // purgeStep bounds how many records one transaction deletes, so that calls' writes get in between.
@@ -208,8 +207,7 @@ func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int
 	var total int64
 	for {
 		var n int64
-		done := make(chan error, 1)
-		err := s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+		err := s.do(ctx, "purge", func(wctx context.Context, c *sql.Conn) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -219,11 +217,8 @@ func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int
 			}
 			n, err = res.RowsAffected()
 			return err
-		}, done)
+		})
 		if err != nil {
-			return total, fmt.Errorf("purge: %w", err)
-		}
-		if err := s.wait(ctx, done, "purge"); err != nil {
 			return total, err
 		}
 		total += n
