@@ -3,6 +3,7 @@ package audio
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -87,50 +88,32 @@ type cadence struct {
 	volume float64 // dBm0 of each frequency
 }
 
-// ringbacks are the ringing tones of ITU-T E.180 Supplement 2, by country.
+// tones are the ringing tones of ITU-T E.180 Supplement 2 by country, and what else a side may hear.
 //
 //nolint:gochecknoglobals // constant table, never modified
-var ringbacks = map[string]cadence{
+var tones = map[string]cadence{
 	"eu": {hertz: []float64{425}, onOff: []int{1000, 4000}, volume: -13},
 	"us": {hertz: []float64{440, 480}, onOff: []int{2000, 4000}, volume: -19},
 	"uk": {hertz: []float64{400, 450}, onOff: []int{400, 200, 400, 2000}, volume: -16},
 	"au": {hertz: []float64{400, 425, 450}, onOff: []int{400, 200, 400, 2000}, volume: -19},
 	"fr": {hertz: []float64{440}, onOff: []int{1500, 3500}, volume: -13},
 	"jp": {hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16},
-}
 
-// The tones besides ringing: who is put on hold hears a short soft beep every
-// ten seconds; 1400 Hz says that a call is recorded (ITU-T E.180 Supplement 2).
-//
-//nolint:gochecknoglobals // constant table, never modified
-var others = map[string]cadence{
-	"hold":    {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24},
-	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},
+	"hold":    {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}, // a short soft beep every ten seconds
+	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},      // the call is recorded (ITU-T E.180 Supplement 2)
 	"silence": {onOff: []int{0, 1000}},
 }
 
 // Tones are the names that Tone knows: ringing tones by country or region, and
 // hold, beep, silence.
-func Tones() []string {
-	return slices.Sorted(func(yield func(string) bool) {
-		for _, table := range []map[string]cadence{ringbacks, others} {
-			for name := range table {
-				if !yield(name) {
-					return
-				}
-			}
-		}
-	})
-}
+func Tones() []string { return slices.Sorted(maps.Keys(tones)) }
 
 // Tone is one of Tones. All but beep are to be looped: a ringing tone begins with
 // the tone and ends with its pause.
 func Tone(name string) (*Sound, bool) {
-	c, ok := ringbacks[name]
+	c, ok := tones[name]
 	if !ok {
-		if c, ok = others[name]; !ok {
-			return nil, false
-		}
+		return nil, false
 	}
 	return c.sound(), true
 }

@@ -101,7 +101,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	for i := range dialled {
 		for ends := 0; ends < digitEnds; {
 			pkt, _ := read()
-			if e, _ := parseTelephoneEvent(rtpPayload(pkt)); e.end {
+			if e, _ := parseTelephoneEvent(Payload(pkt)); e.end {
 				ends++
 			}
 			far.a.send(far.Local(SideA), pkt)

@@ -126,9 +126,9 @@ func (o PayloadOp) apply(pkt []byte) bool {
 	switch o {
 	case PayloadKeep:
 	case PayloadToALaw:
-		audio.ToALaw(rtpPayload(pkt))
+		audio.ToALaw(Payload(pkt))
 	case PayloadToULaw:
-		audio.ToULaw(rtpPayload(pkt))
+		audio.ToULaw(Payload(pkt))
 	case PayloadDrop:
 		return false
 	}

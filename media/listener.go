@@ -65,7 +65,7 @@ func (l *listener) set(c TelephoneEvents) {
 // hear reads a packet of the payload type, already counted, and says whether it
 // is to be relayed.
 func (l *listener) hear(h rtpHeader, pkt []byte, now time.Duration) (relay bool) {
-	e, ok := parseTelephoneEvent(rtpPayload(pkt))
+	e, ok := parseTelephoneEvent(Payload(pkt))
 	if !ok {
 		return !l.config.Divert
 	}

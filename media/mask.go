@@ -87,7 +87,7 @@ func (m *masker) press(h rtpHeader, pkt []byte, now time.Duration) {
 	if id := idOf(h); !m.past.has(id) {
 		m.past.add(id)
 	}
-	payload := rtpPayload(pkt)
+	payload := Payload(pkt)
 	e, ok := parseTelephoneEvent(payload)
 	m.until = now + keyGap
 	if ok && e.end {
@@ -109,7 +109,7 @@ func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
 	default:
 		return false, false
 	}
-	payload := rtpPayload(pkt)
+	payload := Payload(pkt)
 	for i := range payload {
 		payload[i] = silence
 	}

@@ -74,7 +74,7 @@ func (p *player) mix(pkt []byte) {
 	if !p.play.Mix || pkt[1]&0x7f != p.play.PayloadType {
 		return
 	}
-	payload := rtpPayload(pkt)
+	payload := Payload(pkt)
 	p.play.Law.Mix(payload, p.audio[p.at:])
 	p.at += min(len(payload), len(p.audio)-p.at)
 	if p.at == len(p.audio) && p.play.Loop {

@@ -46,7 +46,7 @@ func (l *line) collectAll() (all []heard) {
 		if !ok {
 			l.tb.Fatalf("got % x", l.sink[:n])
 		}
-		all = append(all, heard{l.w.now, h, marker(l.sink[:n]), bytes.Clone(rtpPayload(l.sink[:n]))})
+		all = append(all, heard{l.w.now, h, marker(l.sink[:n]), bytes.Clone(Payload(l.sink[:n]))})
 	}
 }
 

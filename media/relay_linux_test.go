@@ -145,7 +145,7 @@ func TestNamedSourceTakesTheLockOver(t *testing.T) {
 	for seq := range uint16(3) {
 		br.a.send(br.Local(SideA), rtpPacket(t, 0, 3+seq, "y"))
 	}
-	if got, _ := br.b.read(); string(rtpPayload(got)) != "y" {
+	if got, _ := br.b.read(); string(Payload(got)) != "y" {
 		t.Errorf("got % x; want the named source's", got)
 	}
 	for _, want := range []netip.AddrPort{other.addr, br.a.addr} {

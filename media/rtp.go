@@ -79,8 +79,8 @@ func isRTCP(pkt []byte) bool {
 	return len(pkt) >= rtcpHeaderLen && pkt[1] >= rtcpTypeLow && pkt[1] <= rtcpTypeHigh
 }
 
-// rtpPayload is what an RTP packet that parseRTP takes carries, without padding.
-func rtpPayload(pkt []byte) []byte {
+// Payload returns what an RTP packet carries, without padding. The packet must be well formed, as Tapped.Data is.
+func Payload(pkt []byte) []byte {
 	start, end := rtpHeaderLen+4*int(pkt[0]&0x0f), len(pkt)
 	if pkt[0]&0x10 != 0 {
 		start += 4 + 4*int(binary.BigEndian.Uint16(pkt[start+2:]))

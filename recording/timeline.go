@@ -1,7 +1,6 @@
 package recording
 
 import (
-	"encoding/binary"
 	"time"
 
 	"flowbridge/media"
@@ -137,16 +136,4 @@ func (l *timeline) settle(before int64) {
 		clear(part)
 		l.done += n
 	}
-}
-
-// speechOf is what the timeline needs of an RTP packet, which is well formed.
-func speechOf(rtp []byte) (ssrc, timestamp uint32, payload []byte) {
-	start, end := 12+4*int(rtp[0]&0x0f), len(rtp)
-	if rtp[0]&0x10 != 0 { // a header extension (RFC 3550 §5.3.1)
-		start += 4 + 4*int(binary.BigEndian.Uint16(rtp[start+2:]))
-	}
-	if rtp[0]&0x20 != 0 { // padding
-		end -= int(rtp[end-1])
-	}
-	return binary.BigEndian.Uint32(rtp[8:]), binary.BigEndian.Uint32(rtp[4:]), rtp[start:end]
 }

@@ -67,9 +67,8 @@ func (w *wav) packet(p packet) error {
 	case codecOther:
 		return fmt.Errorf("side %v: %w", p.side, errCodec(w.payloads(p.side).OtherName))
 	case codecULaw, codecALaw:
-		ssrc, timestamp, payload := speechOf(p.data)
-		w.samples = p.codec.decode(w.samples[:0], payload)
-		w.line.put(p.side, p.at, ssrc, timestamp, w.samples)
+		w.samples = p.codec.decode(w.samples[:0], media.Payload(p.data))
+		w.line.put(p.side, p.at, binary.BigEndian.Uint32(p.data[8:]), binary.BigEndian.Uint32(p.data[4:]), w.samples)
 	case codecSilence:
 		w.line.advance(p.at)
 	}

@@ -36,13 +36,12 @@ type batch struct {
 	journal  map[string]update
 	finished map[string]*finish
 	order    []*finish // in the order of Put
-	flushes  []chan error
 	jobs     []job
 }
 
 // job is other work for the writing connection.
 type job struct {
-	run  func(context.Context, *sql.Conn) error
+	run  func(context.Context, *sql.Conn) error // nil: there is nothing to do but to answer
 	done chan error
 }
 
@@ -51,7 +50,7 @@ func newBatch() *batch {
 }
 
 func (b *batch) empty() bool {
-	return len(b.journal) == 0 && len(b.order) == 0 && len(b.flushes) == 0 && len(b.jobs) == 0
+	return len(b.journal) == 0 && len(b.order) == 0 && len(b.jobs) == 0
 }
 
 // queue collects what the writer takes next.
@@ -136,18 +135,13 @@ func (q *queue) dropOne() bool {
 	return false
 }
 
-// ask queues work for the writing connection, or with a nil run only waits for what is pending.
-func (q *queue) ask(run func(context.Context, *sql.Conn) error, done chan error) error {
+func (q *queue) ask(j job) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return ErrClosed
 	}
-	if run == nil {
-		q.pending.flushes = append(q.pending.flushes, done)
-	} else {
-		q.pending.jobs = append(q.pending.jobs, job{run: run, done: done})
-	}
+	q.pending.jobs = append(q.pending.jobs, j)
 	select {
 	case q.urgent <- struct{}{}:
 	default:
@@ -194,7 +188,6 @@ func (q *queue) restore(b *batch) {
 			b.journal[id] = u
 		}
 	}
-	b.flushes = append(b.flushes, p.flushes...)
 	b.jobs = append(b.jobs, p.jobs...)
 	q.pending, q.taken = b, 0
 	q.signal()

@@ -153,7 +153,7 @@ func (s *Store) Flush(ctx context.Context) error { return s.do(ctx, "flush", nil
 // its errors.
 func (s *Store) do(ctx context.Context, what string, run func(context.Context, *sql.Conn) error) error {
 	done := make(chan error, 1)
-	if err := s.queue.ask(run, done); err != nil {
+	if err := s.queue.ask(job{run: run, done: done}); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return s.wait(ctx, done, what)

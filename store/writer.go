@@ -95,11 +95,12 @@ func (w *writer) run() {
 				done <- nil
 			}
 		}
-		for _, done := range b.flushes {
-			done <- nil
-		}
 		for _, j := range b.jobs {
-			j.done <- j.run(context.Background(), w.conn)
+			var err error
+			if j.run != nil {
+				err = j.run(context.Background(), w.conn)
+			}
+			j.done <- err
 		}
 		if w.s.queue.isClosed() {
 			w.s.queue.signal()
