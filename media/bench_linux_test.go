@@ -29,7 +29,7 @@ func newBench(tb testing.TB, sessions int) *bench {
 	}
 	tb.Cleanup(w.letGo)
 	bind := func() (int, netip.AddrPort) {
-		fd, err := openSocket(netip.AddrPortFrom(relayV4, 0))
+		fd, err := openSocket(netip.AddrPortFrom(relayV4, 0), 0)
 		if err != nil {
 			tb.Fatal(err)
 		}

@@ -42,6 +42,7 @@ type suiteData struct {
 // suites by Suite. The SHA1_32 ones have the short tag for RTP only (RFC 4568
 // §6.2.2).
 var suites = [...]suiteData{
+	{name: "none"},
 	SuiteAESCM128SHA80: {"AES_CM_128_HMAC_SHA1_80", srtp.ProtectionProfileAes128CmHmacSha1_80, 16, 14, 10, 10, false},
 	SuiteAESCM128SHA32: {"AES_CM_128_HMAC_SHA1_32", srtp.ProtectionProfileAes128CmHmacSha1_32, 16, 14, 4, 10, false},
 	SuiteAES256CMSHA80: {"AES_256_CM_HMAC_SHA1_80", srtp.ProtectionProfileAes256CmHmacSha1_80, 32, 14, 10, 10, false},
@@ -60,24 +61,18 @@ func ParseSuite(name string) (Suite, bool) {
 	return 0, false
 }
 
-func (s Suite) known() bool { return s > 0 && int(s) < len(suites) }
+func (s Suite) data() *suiteData {
+	if int(s) >= len(suites) {
+		s = 0
+	}
+	return &suites[s]
+}
 
 // String is the suite's name in a=crypto, or "none".
-func (s Suite) String() string {
-	if !s.known() {
-		return "none"
-	}
-	return suites[s].name
-}
+func (s Suite) String() string { return s.data().name }
 
-// KeyLen is how long the suite's master key and master salt are together, in
-// bytes; 0 of an unknown suite.
-func (s Suite) KeyLen() int {
-	if !s.known() {
-		return 0
-	}
-	return suites[s].key + suites[s].salt
-}
+// KeyLen is the length of the suite's master key and master salt together, in bytes. It is 0 for an unknown suite.
+func (s Suite) KeyLen() int { return s.data().key + s.data().salt }
 
 // Keys are what one direction of one side is secured with. They are not to be
 // modified once they were given away.
@@ -99,7 +94,7 @@ func (k *Keys) Same(o *Keys) bool {
 }
 
 func (k *Keys) check() error {
-	if !k.Suite.known() || len(k.Key) != k.Suite.KeyLen() || len(k.MKI) > maxMKI {
+	if len(k.Key) == 0 || len(k.Key) != k.Suite.KeyLen() || len(k.MKI) > maxMKI {
 		return fmt.Errorf("media: %w", ErrKeys)
 	}
 	return nil

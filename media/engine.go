@@ -127,7 +127,7 @@ func (c Config) check() error {
 			errs = append(errs, errors.New("an address to listen on is empty"))
 			continue
 		}
-		fd, err := openSocket(netip.AddrPortFrom(a, 0))
+		fd, err := openSocket(netip.AddrPortFrom(a, 0), 0)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -158,7 +158,10 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.opening.Wait()
-	for _, s := range e.list() {
+	e.mu.Lock()
+	open := slices.Collect(maps.Values(e.sessions))
+	e.mu.Unlock()
+	for _, s := range open {
 		s.Close()
 	}
 	for _, w := range e.workers {
@@ -270,10 +273,10 @@ func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 }
 
 func openPair(rtp netip.AddrPort, dscp uint8) (fds [2]int, err error) {
-	if fds[RTP], err = openMarked(rtp, dscp); err != nil {
+	if fds[RTP], err = openSocket(rtp, dscp); err != nil {
 		return fds, err
 	}
-	if fds[RTCP], err = openMarked(portAbove(rtp), dscp); err != nil {
+	if fds[RTCP], err = openSocket(portAbove(rtp), dscp); err != nil {
 		closeSocket(fds[RTP])
 	}
 	return fds, err
@@ -307,10 +310,4 @@ func (e *Engine) forget(id uint64) bool {
 	_, ok := e.sessions[id]
 	delete(e.sessions, id)
 	return ok
-}
-
-func (e *Engine) list() []*Session {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Collect(maps.Values(e.sessions))
 }

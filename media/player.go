@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	playFrame    = 20 * time.Millisecond // between packets, unless Play says other
-	playShortest = 10 * time.Millisecond
-	playLongest  = 60 * time.Millisecond
+	playFrame   = 20 * time.Millisecond // between packets, unless Play.Frame says otherwise
+	playLongest = 60 * time.Millisecond
 
 	// yieldFor is how long the other side has to be silent before a sound that has
 	// yielded to it goes on. Speech has packets every 20 to 60 ms.

@@ -21,15 +21,9 @@ type directory struct {
 	lock *os.File
 }
 
-// open makes the directory where it is missing, and takes possession of it.
+// open makes the directory if it is missing, and locks it. The caller holds mu, or no other goroutine knows d yet. If
+// open fails, d is as it was.
 func (d *directory) open() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.take()
-}
-
-// take is open for who holds mu. If it fails, the directory is as it was.
-func (d *directory) take() error {
 	if err := os.MkdirAll(d.name, 0o700); err != nil {
 		return err
 	}
@@ -104,7 +98,7 @@ func (d *directory) renew(root *os.Root) error {
 		return nil
 	}
 	lock := d.lock
-	if err := d.take(); err != nil {
+	if err := d.open(); err != nil {
 		return err
 	}
 	_ = errors.Join(root.Close(), lock.Close()) // there is nothing left in it to lose

@@ -84,11 +84,10 @@ func (r *ring) drop() {
 	r.tail.Store(tail + uint64((entryHeader+length+7)&^7))
 }
 
-// write lays the packet out: length, side, kind, codec and families, ports, time,
-// addresses, data.
+// write lays the packet out: length, side, kind, codec, ports, time, addresses, data.
 func (p *packet) write(b []byte) {
 	binary.NativeEndian.PutUint32(b, uint32(len(p.data)))
-	b[4], b[5], b[6], b[7] = byte(p.side), byte(p.kind), byte(p.codec), families(p.source, p.local)
+	b[4], b[5], b[6] = byte(p.side), byte(p.kind), byte(p.codec)
 	binary.NativeEndian.PutUint16(b[8:], p.source.Port())
 	binary.NativeEndian.PutUint16(b[10:], p.local.Port())
 	binary.NativeEndian.PutUint64(b[16:], uint64(p.at))
@@ -99,30 +98,15 @@ func (p *packet) write(b []byte) {
 }
 
 func readPacket(b []byte) packet {
-	addr := func(b []byte, v4 bool, port uint16) netip.AddrPort {
-		a := netip.AddrFrom16([16]byte(b))
-		if v4 {
-			a = a.Unmap()
-		}
-		return netip.AddrPortFrom(a, port)
+	addr := func(b, port []byte) netip.AddrPort { // sockets for IPv6 take no IPv4, so what is mapped is IPv4
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b)).Unmap(), binary.NativeEndian.Uint16(port))
 	}
 	end := entryHeader + int(binary.NativeEndian.Uint32(b))
 	return packet{
 		side: media.Side(b[4]), kind: media.Kind(b[5]), codec: codec(b[6]),
-		source: addr(b[24:40], b[7]&1 != 0, binary.NativeEndian.Uint16(b[8:])),
-		local:  addr(b[40:56], b[7]&2 != 0, binary.NativeEndian.Uint16(b[10:])),
+		source: addr(b[24:40], b[8:]),
+		local:  addr(b[40:56], b[10:]),
 		at:     time.Duration(binary.NativeEndian.Uint64(b[16:])),
 		data:   b[entryHeader:end:end],
 	}
-}
-
-// families says in two bits which of two addresses are IPv4.
-func families(source, local netip.AddrPort) (bits byte) {
-	if source.Addr().Is4() {
-		bits |= 1
-	}
-	if local.Addr().Is4() {
-		bits |= 2
-	}
-	return bits
 }

@@ -97,9 +97,6 @@ func (w *wav) finish(at time.Duration) error {
 	return w.failed
 }
 
-// close brings the header up to date, whatever happened before.
-func (w *wav) close() error { return w.head() }
-
 // take encodes frames.
 func (w *wav) take(frames []int16) {
 	for _, v := range frames {
@@ -116,12 +113,12 @@ func (w *wav) flush() {
 	}
 	w.buf = w.buf[:0]
 	if w.failed == nil && w.sink.size-w.told >= headerEvery {
-		w.failed = w.head()
+		w.failed = w.close()
 	}
 }
 
-// head writes the sizes as they are, less what is no whole frame.
-func (w *wav) head() error {
+// close writes the sizes into the header, without a frame that is not whole.
+func (w *wav) close() error {
 	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
 	w.told = w.sink.size
 	_, err := w.sink.WriteAt(wavHeader(max(data, 0)), 0)

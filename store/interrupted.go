@@ -19,18 +19,10 @@ const (
 	getAlive = `SELECT value FROM meta WHERE name = 'alive_at'`
 )
 
-func lastAlive(ctx context.Context, db *sql.DB) (at Time, err error) {
-	err = db.QueryRowContext(ctx, getAlive).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Time{}, nil
-	}
-	return at, err
-}
-
 // closeInterrupted finishes what a killed process left in the journal, and gives the ids of these calls.
 func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) ([]string, error) {
-	alive, err := lastAlive(ctx, db)
-	if err != nil {
+	var alive Time // zero in a new database
+	if err := db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
 	left, err := leftOver(ctx, db, alive, now)

@@ -13,13 +13,13 @@ import (
 
 // Store writes and reads one database file. Its methods may be called from any goroutine.
 type Store struct {
-	// Constant after Open.
+	*Reader // by connections of its own; constant after Open, as what follows
+
 	path        string
 	key         [32]byte
 	interrupted []string // ids of calls
 	lock        *os.File
 	db          *sql.DB
-	reader      *Reader
 	queue       *queue
 	done        chan struct{} // closed when the writer has ended
 
@@ -55,7 +55,7 @@ func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 	if s.interrupted, err = closeInterrupted(ctx, s.db, time.Now()); err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
-	if s.reader, err = openReader(path); err != nil {
+	if s.Reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
 	}
 	w, err := newWriter(ctx, s)
@@ -69,8 +69,8 @@ func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 // release closes what is open, the lock last.
 func (s *Store) release() error {
 	var errs []error
-	if s.reader != nil {
-		errs = append(errs, s.reader.Close())
+	if s.Reader != nil {
+		errs = append(errs, s.Reader.Close())
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
@@ -226,16 +226,6 @@ func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int
 			return total, nil
 		}
 	}
-}
-
-// List gives finished calls, newest first. See Reader.List.
-func (s *Store) List(ctx context.Context, f Filter) (records []Record, next string, err error) {
-	return s.reader.List(ctx, f)
-}
-
-// Get gives one finished call. See Reader.Get.
-func (s *Store) Get(ctx context.Context, id string) (Record, bool, error) {
-	return s.reader.Get(ctx, id)
 }
 
 // Close writes what is pending, refuses what comes later, and releases the file. If the disk refuses the rest for

@@ -153,12 +153,13 @@ func (w *writer) write(b *batch) (err error) {
 		}
 	}()
 	for id, u := range b.journal {
-		text, err := w.encode(u.record)
+		u.record.Media = u.record.Media.finite()
+		text, err := json.Marshal(u.record)
 		if err != nil {
 			w.s.lost.Add(1)
 			continue
 		}
-		if _, err := w.upsert.ExecContext(ctx, id, TimeOf(u.at).String(), text); err != nil {
+		if _, err := w.upsert.ExecContext(ctx, id, TimeOf(u.at).String(), string(text)); err != nil {
 			return fmt.Errorf("journal call %s: %w", id, err)
 		}
 	}
@@ -174,10 +175,4 @@ func (w *writer) write(b *batch) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
-}
-
-func (w *writer) encode(r Record) (string, error) {
-	r.Media = r.Media.finite()
-	b, err := json.Marshal(r)
-	return string(b), err
 }
