@@ -9,9 +9,9 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// ErrKeys means that SetCrypto was given keys of an unknown suite, or of a length
+// errKeys means that SetCrypto was given keys of an unknown suite, or of a length
 // that is not the suite's, or an MKI that is longer than 128 bytes.
-var ErrKeys = errors.New("not keys of a known SRTP suite")
+var errKeys = errors.New("not keys of a known SRTP suite")
 
 // maxMKI is the longest master key identifier that there is (RFC 4568 §9.2).
 const maxMKI = 128
@@ -95,7 +95,7 @@ func (k *Keys) Same(o *Keys) bool {
 
 func (k *Keys) check() error {
 	if len(k.Key) == 0 || len(k.Key) != k.Suite.KeyLen() || len(k.MKI) > maxMKI {
-		return fmt.Errorf("media: %w", ErrKeys)
+		return fmt.Errorf("media: %w", errKeys)
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ type Crypto struct {
 // number may be used twice.
 //
 // On a side with Receive keys nothing else is taken, and only an authentic
-// packet locks a source. The error is ErrKeys.
+// packet locks a source. The error is errKeys.
 func (s *Session) SetCrypto(side Side, c Crypto) error {
 	var change cryptoChange
 	for _, k := range []*Keys{c.Receive, c.Send} {

@@ -121,7 +121,7 @@ func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
 	seq, ssrc := binary.BigEndian.Uint16(pkt[2:]), binary.BigEndian.Uint32(pkt[8:])
 	w := o.streams[ssrc]
 	if w == nil {
-		return o.meet(dst, pkt, ssrc, seq)
+		return o.openFirst(dst, pkt, ssrc, seq)
 	}
 	index, ok := w.guess(seq)
 	if !ok || !w.fresh(index) {
@@ -135,11 +135,11 @@ func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
 	return plain, faultNone
 }
 
-// meet opens the first packet of a source. Its roll-over counter is 0 (RFC 4568
+// openFirst opens the first packet of a source. Its roll-over counter is 0 (RFC 4568
 // §6.4), but where the source was known under the keys before, it goes on (RFC
 // 3711 §3.3.1); and where the beginning of a stream was lost, or came before we
 // had the key, it may be 1 by now. Which it is, authentication tells.
-func (o *opener) meet(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) {
+func (o *opener) openFirst(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) {
 	if len(o.streams) >= maxSources {
 		return nil, faultUnauthentic
 	}

@@ -207,7 +207,7 @@ func TestSecureAgain(t *testing.T) {
 		s.carries(SideB, rtpPacket(t, 0, seq-1<<15, "to a"))
 		seq++
 	}
-	if err := s.SetCrypto(SideA, Crypto{Send: &Keys{Suite: SuiteAESCM128SHA80}}); !errors.Is(err, ErrKeys) {
+	if err := s.SetCrypto(SideA, Crypto{Send: &Keys{Suite: SuiteAESCM128SHA80}}); !errors.Is(err, errKeys) {
 		t.Errorf("got %v; want ErrKeys", err)
 	}
 	if st := s.Close(); st.A.DroppedTotal+st.B.DroppedTotal != 0 {

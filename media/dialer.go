@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Errors of Session.SendDigit, beside ErrClosed.
+// Errors of Session.SendDigit, beside errClosed.
 var (
-	// ErrDigit: there is no such digit, payload type or clock rate.
-	ErrDigit = errors.New("not a digit that can be sent")
+	// errDigit: there is no such digit, payload type or clock rate.
+	errDigit = errors.New("not a digit that can be sent")
 
-	// ErrDigitsWait: as many digits wait to be sent as may.
-	ErrDigitsWait = errors.New("too many digits wait")
+	// errDigitsWait: as many digits wait to be sent as may.
+	errDigitsWait = errors.New("too many digits wait")
 
-	// ErrNoDestination: the side is held, or its address is not known or of
+	// errNoDestination: the side is held, or its address is not known or of
 	// another IP version.
-	ErrNoDestination = errors.New("no destination for a digit")
+	errNoDestination = errors.New("no destination for a digit")
 )
 
 const (
@@ -59,7 +59,7 @@ func (d Digit) tone() (tone, error) {
 		d.ClockRate = defaultClockRate
 	}
 	if !ok || d.PayloadType > 127 || d.ClockRate < digitRateMin || d.ClockRate > digitRateMax {
-		return tone{}, ErrDigit
+		return tone{}, errDigit
 	}
 	if d.Duration == 0 {
 		d.Duration = digitDefault
@@ -157,13 +157,13 @@ func (d *dialer) drop(now time.Duration) {
 func (w *worker) addDigit(r *relay, to Side, t tone) error {
 	ep := &r.endpoint[to.Other()][RTP]
 	if ep.dest.size == 0 {
-		return ErrNoDestination
+		return errNoDestination
 	}
 	if ep.dialer == nil {
 		ep.dialer = &dialer{next: never}
 	}
 	if !ep.dialer.add(t, w.now) {
-		return ErrDigitsWait
+		return errDigitsWait
 	}
 	w.arm(ep)
 	return nil

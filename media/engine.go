@@ -13,15 +13,15 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// ErrNoPorts: every pair of ports is leased, or those tried are in use by
+	// errNoPorts: every pair of ports is leased, or those tried are in use by
 	// another process.
-	ErrNoPorts = errors.New("no free RTP ports")
+	errNoPorts = errors.New("no free RTP ports")
 
-	// ErrClosed: the engine is closed, or the session.
-	ErrClosed = errors.New("media closed")
+	// errClosed: the engine is closed, or the session.
+	errClosed = errors.New("media closed")
 
-	// ErrAddress: a session asked for an address that is not in Config.Listen.
-	ErrAddress = errors.New("not an address that media listens on")
+	// errAddress: a session asked for an address that is not in Config.Listen.
+	errAddress = errors.New("not an address that media listens on")
 )
 
 // bindAttempts bounds how many pairs are tried for one side of a session when
@@ -61,7 +61,7 @@ type Config struct {
 
 	// path gives a worker the path that carries its sessions; nil: it carries them
 	// itself.
-	path func(*worker) Path
+	path func(*worker) flowPath
 }
 
 // Engine owns the ports and the workers. Its methods may be called from any
@@ -212,14 +212,14 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	return all
 }
 
-// NewSession leases two pairs of ports and binds them. The error is ErrNoPorts,
-// ErrClosed or ErrAddress, or what the system said.
+// NewSession leases two pairs of ports and binds them. The error is errNoPorts,
+// errClosed or errAddress, or what the system said.
 func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	for side, a := range sc.Addr {
 		if !a.IsValid() {
 			sc.Addr[side] = e.config.Listen[0]
 		} else if !slices.Contains(e.config.Listen, a) {
-			return nil, fmt.Errorf("media: %v: %w", a, ErrAddress)
+			return nil, fmt.Errorf("media: %v: %w", a, errAddress)
 		}
 	}
 	id, err := e.begin()
@@ -258,7 +258,7 @@ func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 	for range bindAttempts {
 		port, ok := e.ports.lease()
 		if !ok {
-			return 0, [2]int{}, ErrNoPorts
+			return 0, [2]int{}, errNoPorts
 		}
 		fds, err := openPair(netip.AddrPortFrom(a, port), e.config.DSCP)
 		if err == nil {
@@ -269,7 +269,7 @@ func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 			return 0, [2]int{}, err
 		}
 	}
-	return 0, [2]int{}, ErrNoPorts
+	return 0, [2]int{}, errNoPorts
 }
 
 func openPair(rtp netip.AddrPort, dscp uint8) (fds [2]int, err error) {
@@ -296,7 +296,7 @@ func (e *Engine) begin() (id uint64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
-		return 0, ErrClosed
+		return 0, errClosed
 	}
 	e.opening.Add(1)
 	e.lastID++

@@ -71,7 +71,7 @@ func TestPortsGoBackOnce(t *testing.T) {
 	first := newSession(t, e, SessionConfig{})
 	newSession(t, e, SessionConfig{})
 	checkUsage(4)
-	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, ErrNoPorts) {
+	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, errNoPorts) {
 		t.Errorf("got %v; want ErrNoPorts", err)
 	}
 	checkUsage(4) // the odd pair was not kept
@@ -87,7 +87,7 @@ func TestPortsGoBackOnce(t *testing.T) {
 	first.Start()
 	first.Close()
 	checkUsage(4)
-	if _, err := e.NewSession(SessionConfig{Addr: [2]netip.Addr{relayV4, netip.MustParseAddr("127.0.0.1")}}); !errors.Is(err, ErrAddress) {
+	if _, err := e.NewSession(SessionConfig{Addr: [2]netip.Addr{relayV4, netip.MustParseAddr("127.0.0.1")}}); !errors.Is(err, errAddress) {
 		t.Errorf("got %v; want ErrAddress", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestSkipsPortsOfOthers(t *testing.T) {
 	if got != [2]uint16{21004, 21008} && got != [2]uint16{21008, 21004} {
 		t.Errorf("got ports %v; want 21004 and 21008", got)
 	}
-	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, ErrNoPorts) {
+	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, errNoPorts) {
 		t.Errorf("got %v; want ErrNoPorts", err)
 	}
 	s.Close()
@@ -181,7 +181,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		wg.Go(func() { _ = e.Close() })
 	}
 	wg.Wait()
-	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, ErrClosed) {
+	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, errClosed) {
 		t.Errorf("got %v; want ErrClosed", err)
 	}
 	sessions[0].SetPeer(SideA, Peer{})

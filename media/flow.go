@@ -36,39 +36,39 @@ const (
 	RTCP             // the odd port, or the same as RTP (Peer.Mux)
 )
 
-// FlowID names a flow within an engine.
-type FlowID struct {
+// flowID names a flow within an engine.
+type flowID struct {
 	Session uint64
 	From    Side // the side whose packets the flow takes
 	Kind    Kind
 }
 
-// Flow is one direction of one kind of packet, resolved: whatever arrives at In
+// flow is one direction of one kind of packet, resolved: whatever arrives at In
 // from exactly Source, and is of the stream SSRC, leaves from Out to Dest,
-// changed by Rewrite. It is a plain
+// changed by rewrite. It is a plain
 // comparable value, so that every path carries the same one.
-type Flow struct {
-	ID      FlowID
+type flow struct {
+	ID      flowID
 	In      netip.AddrPort // our address on the side that sends
 	Source  netip.AddrPort // the locked source; invalid while none is
 	SSRC    uint32         // of the locked stream; of RTP only
 	Out     netip.AddrPort // our address on the side that receives
 	Dest    netip.AddrPort // invalid: nobody to send to, packets are dropped
 	Held    bool           // Dest wants none: packets are taken, counted and dropped
-	Rewrite Rewrite        // of RTP flows only; RTCP is made to fit it
+	Rewrite rewrite        // of RTP flows only; RTCP is made to fit it
 }
 
-// Path carries the packets of flows. Who may send is not a path's decision: it
-// compares with Flow.Source and Flow.SSRC, and what does not match goes to the
+// flowPath carries the packets of flows. Who may send is not a path's decision: it
+// compares with flow.Source and flow.SSRC, and what does not match goes to the
 // session's latch. A path is called by the goroutine that owns the session.
-type Path interface {
+type flowPath interface {
 	// Attach starts to carry f, or puts it in the place of the flow with the
 	// same ID. What is carried is added to c, which is the same in every call
 	// for one ID.
-	Attach(f Flow, c *Counters) error
+	Attach(f flow, c *counters) error
 	// Detach stops carrying a flow and leaves its final figures in the
-	// Counters it was attached with. An unknown ID is ignored.
-	Detach(id FlowID)
+	// counters it was attached with. An unknown ID is ignored.
+	Detach(id flowID)
 }
 
 // PayloadOp is what becomes of the payload of an RTP packet.
@@ -92,11 +92,11 @@ type PayloadChange struct {
 // maxPayloadChanges is how many payload types of a flow may be changed.
 const maxPayloadChanges = 8
 
-// Rewrite is what a flow changes in each RTP packet. The zero value is the
+// rewrite is what a flow changes in each RTP packet. The zero value is the
 // identity. It has a fixed size and no pointers, so that a kernel map can hold
 // it; one with a PayloadOp other than PayloadKeep needs the userspace path. RTCP is
 // made to fit it.
-type Rewrite struct {
+type rewrite struct {
 	SSRC       uint32 // the new SSRC; 0 leaves it
 	TimeOffset uint32 // added to the timestamp, modulo 2^32
 	SeqOffset  uint16 // added to the sequence number, modulo 2^16
@@ -105,7 +105,7 @@ type Rewrite struct {
 
 // apply changes pkt, whose RTP header has been checked, in place, and says
 // whether to relay it.
-func (r *Rewrite) apply(pkt []byte) bool {
+func (r *rewrite) apply(pkt []byte) bool {
 	if r.SSRC != 0 {
 		binary.BigEndian.PutUint32(pkt[8:12], r.SSRC)
 	}

@@ -33,7 +33,7 @@ type outlet struct {
 
 	sourced bool   // there is a source that is relayed
 	source  uint32 // its SSRC
-	shift   Rewrite
+	shift   rewrite
 
 	// What was sent last, where the next relayed packet has to follow on: packets
 	// of our own, or of another source.
@@ -115,7 +115,7 @@ func (o *outlet) pass(h rtpHeader, rate int64, now time.Duration) (relay, shifte
 // follow makes h the packet after the last one.
 func (o *outlet) follow(h rtpHeader, rate int64, now time.Duration) {
 	o.sourced, o.source, o.owed, o.unsure = true, h.ssrc, false, false
-	o.shift = Rewrite{SeqOffset: o.seq + 1 - h.seq, TimeOffset: o.moment(rate, now) - h.timestamp}
+	o.shift = rewrite{SeqOffset: o.seq + 1 - h.seq, TimeOffset: o.moment(rate, now) - h.timestamp}
 	if h.ssrc != o.ssrc {
 		o.shift.SSRC = o.ssrc
 	}

@@ -15,8 +15,8 @@ type relay struct {
 	ledger  *ledger
 
 	// Owned by the worker.
-	path     Path
-	flow     [2][2]Flow     // as attached to path, by side they come from and kind
+	path     flowPath
+	flow     [2][2]flow     // as attached to path, by side they come from and kind
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	secure   [2]secure
@@ -38,10 +38,10 @@ type endpoint struct {
 
 	// Owned by the worker.
 	out      *endpoint // the one it is sent from
-	flow     Flow
+	flow     flow
 	dest     sockaddr // of flow.Dest; empty for none, and while it is held
 	rewrites bool     // flow.Rewrite is not the identity
-	count    *Counters
+	count    *counters
 	latch    *latch    // RTP only
 	stream   stream    // RTP only
 	masker   *masker   // RTP only; nil as long as no key was to be masked
@@ -80,9 +80,9 @@ func (r *relay) address(side Side, kind Kind) netip.AddrPort {
 }
 
 // resolve returns the flow from a side as it stands.
-func (r *relay) resolve(from Side, kind Kind) Flow {
-	f := Flow{
-		ID:     FlowID{Session: r.id, From: from, Kind: kind},
+func (r *relay) resolve(from Side, kind Kind) flow {
+	f := flow{
+		ID:     flowID{Session: r.id, From: from, Kind: kind},
 		In:     r.address(from, kind),
 		Source: r.party[from].source(kind),
 		Out:    r.address(from.Other(), r.party[from.Other()].port(kind)),
@@ -127,7 +127,7 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		s.renew()
 	}
 	if moved || p.Held {
-		r.hush(&r.endpoint[side.Other()][RTP], moved, now)
+		r.silence(&r.endpoint[side.Other()][RTP], moved, now)
 	}
 	s.rate = int64(p.ClockRate)
 	if p.Codec != "" {
@@ -137,9 +137,9 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	return r.route()
 }
 
-// hush gives up what is being sent in the place of ep's packets: digits, and
+// silence gives up what is being sent in the place of ep's packets: digits, and
 // where the receiver is another, sounds too.
-func (r *relay) hush(ep *endpoint, moved bool, now time.Duration) {
+func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
 	spoke := ep.speaks()
 	if ep.dialer != nil {
 		ep.dialer.drop(now)

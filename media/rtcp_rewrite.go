@@ -2,7 +2,7 @@ package media
 
 import "encoding/binary"
 
-// alias is what a Rewrite makes of a stream.
+// alias is what a rewrite makes of a stream.
 type alias struct {
 	known    bool   // there is a stream
 	from, to uint32 // SSRC, as it comes and as it goes on

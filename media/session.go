@@ -121,8 +121,8 @@ func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 // telephone-event inside the stream that is relayed there, which pauses
 // meanwhile (RFC 4733 §2.5.1). At most 32 digits wait, with 40 ms or more
 // between them; they are given up when the side is held or its RTP address
-// changes, as they were not meant for who is there then. The error is ErrDigit,
-// ErrDigitsWait, ErrNoDestination or ErrClosed.
+// changes, as they were not meant for who is there then. The error is errDigit,
+// errDigitsWait, errNoDestination or errClosed.
 func (s *Session) SendDigit(to Side, d Digit) error {
 	t, err := d.tone()
 	if err == nil {

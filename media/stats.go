@@ -101,10 +101,10 @@ func (s Stats) Of(side Side) SideStats {
 	return s.B
 }
 
-// Counters are what a path counts for one flow. They are written by the
+// counters are what a path counts for one flow. They are written by the
 // goroutine that owns the session and read by any. Times are nanoseconds since
 // the engine was opened, 0 for never.
-type Counters struct {
+type counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
@@ -128,7 +128,7 @@ type Counters struct {
 }
 
 // keep notes how a stream stands after a packet with this header.
-func (c *Counters) keep(s *stream, h rtpHeader) {
+func (c *counters) keep(s *stream, h rtpHeader) {
 	change(&c.Jitter, math.Float64bits(s.jitterMS()))
 	change(&c.JitterMean, math.Float64bits(s.jitterMean))
 	change(&c.JitterMax, math.Float64bits(s.jitterMax))
@@ -162,10 +162,10 @@ func change(counter *atomic.Uint64, to uint64) {
 // ledger is what is counted for a session: by the side a flow comes from and by
 // kind, the locked source of each side and the refused one, and what its codec does to speech.
 type ledger struct {
-	flow   [2][2]Counters
-	source [2]atomic.Pointer[netip.AddrPort]
-	turned [2]atomic.Pointer[netip.AddrPort] // away, the last of each side
-	codec  [2]atomic.Pointer[impairment]     // nil: unknown
+	flow    [2][2]counters
+	source  [2]atomic.Pointer[netip.AddrPort]
+	refused [2]atomic.Pointer[netip.AddrPort] // away, the last of each side
+	codec   [2]atomic.Pointer[impairment]     // nil: unknown
 }
 
 // located notes the locked source of a side.
@@ -205,7 +205,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
 	}
-	if src := l.turned[s].Load(); src != nil {
+	if src := l.refused[s].Load(); src != nil {
 		st.Refused = *src
 	}
 	if first := in.First.Load(); first != 0 {

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-var _ Path = (*worker)(nil)
+var _ flowPath = (*worker)(nil)
 
-// Attach implements Path: the flow is put where its packets arrive.
-func (w *worker) Attach(f Flow, c *Counters) error {
+// Attach implements flowPath: the flow is put where its packets arrive.
+func (w *worker) Attach(f flow, c *counters) error {
 	r := w.relays[f.ID.Session]
 	if r == nil {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
 	ep.flow, ep.count = f, c
-	ep.rewrites = f.Rewrite != Rewrite{}
+	ep.rewrites = f.Rewrite != rewrite{}
 	ep.out = r.outlet(f)
 	ep.dest = sockaddr{}
 	if !f.Held && f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
@@ -25,11 +25,11 @@ func (w *worker) Attach(f Flow, c *Counters) error {
 	return nil
 }
 
-// Detach implements Path.
-func (w *worker) Detach(id FlowID) {
+// Detach implements flowPath.
+func (w *worker) Detach(id flowID) {
 	if r := w.relays[id.Session]; r != nil {
 		ep := &r.endpoint[id.From][id.Kind]
-		ep.flow, ep.dest = Flow{}, sockaddr{}
+		ep.flow, ep.dest = flow{}, sockaddr{}
 	}
 }
 
@@ -276,7 +276,7 @@ func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 	}
 	*r = refused{source: src, at: w.now}
 	noted := src
-	ep.relay.ledger.turned[ep.side].Store(&noted)
+	ep.relay.ledger.refused[ep.side].Store(&noted)
 }
 
 // relayMuxed relays RTCP that came to the RTP port of a side, from the source of
@@ -293,7 +293,7 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 }
 
 // outlet is the endpoint whose socket a flow leaves from.
-func (r *relay) outlet(f Flow) *endpoint {
+func (r *relay) outlet(f flow) *endpoint {
 	to := f.ID.From.Other()
 	if f.Out == r.address(to, RTP) {
 		return &r.endpoint[to][RTP]

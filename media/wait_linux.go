@@ -71,9 +71,9 @@ func (w *worker) take(ms time.Duration) {
 // calls that are being set up can wait for a moment, and speech can't.
 const workerNice = -10
 
-// hurry gives the worker's thread to it alone, and precedence over the process's
+// raisePriority gives the worker's thread to it alone, and precedence over the process's
 // others where that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
-func hurry() {
+func raisePriority() {
 	runtime.LockOSThread() // for good: a thread with this precedence must not go on to others
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), workerNice)
 }

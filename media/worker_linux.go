@@ -28,7 +28,7 @@ type worker struct {
 	epfd     int
 	wakefd   int
 	wake     *os.File // of wakefd; closing it is safe against a late write
-	path     Path     // carries its sessions; itself, unless Open has set another
+	path     flowPath // carries its sessions; itself, unless Open has set another
 	commands chan command
 	woken    atomic.Bool   // the worker has been told that commands wait
 	stopped  chan struct{} // closed when the goroutine has let go of everything
@@ -119,7 +119,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	}
 	w.wake = os.NewFile(uintptr(w.wakefd), "eventfd")
 	if err := w.watch(w.wakefd); err != nil {
-		w.letGo()
+		w.release()
 		return nil, err
 	}
 	return w, nil
@@ -135,7 +135,7 @@ func (w *worker) do(c command) error {
 	case err := <-c.done:
 		return err
 	case <-w.stopped:
-		return ErrClosed
+		return errClosed
 	}
 }
 
@@ -145,7 +145,7 @@ func (w *worker) post(c command) error {
 	select {
 	case w.commands <- c:
 	case <-w.stopped:
-		return ErrClosed
+		return errClosed
 	}
 	if !w.woken.Swap(true) {
 		var one [8]byte
@@ -164,10 +164,10 @@ func (w *worker) stop() {
 func (w *worker) run() {
 	defer close(w.stopped)
 	if w.holds {
-		hurry()
+		raisePriority()
 		defer addProcessors(-1)
 	}
-	defer w.letGo()
+	defer w.release()
 	for !w.stopping {
 		w.turn()
 	}
@@ -184,7 +184,7 @@ func (w *worker) turn() {
 	w.now = time.Since(w.epoch)
 	for _, ev := range w.events[:w.taken] {
 		if int(ev.Fd) == w.wakefd { // commands first: they are older than the packets
-			w.obey()
+			w.runCommands()
 		}
 	}
 	for _, ev := range w.events[:w.taken] {
@@ -211,10 +211,10 @@ func (w *worker) lookForSilence() {
 	}
 }
 
-// obey carries out the commands that are waiting. A socket that is opened may
+// runCommands carries out the commands that are waiting. A socket that is opened may
 // get the number of one that was closed before it, whose event finds nothing to
 // read then.
-func (w *worker) obey() {
+func (w *worker) runCommands() {
 	var count [8]byte
 	_, _ = unix.Read(w.wakefd, count[:])
 	w.woken.Store(false)
@@ -241,7 +241,7 @@ func (w *worker) perform(c command) error {
 	}
 	if c.relay.closed {
 		if c.op == opDigit {
-			return ErrClosed
+			return errClosed
 		}
 		return nil
 	}
@@ -336,8 +336,8 @@ func (w *worker) close(r *relay) {
 	}
 }
 
-// letGo releases everything that the worker holds.
-func (w *worker) letGo() {
+// release releases everything that the worker holds.
+func (w *worker) release() {
 	for _, r := range w.relays {
 		w.close(r)
 	}

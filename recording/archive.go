@@ -16,8 +16,8 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// ErrClosed: the archive is closed.
-	ErrClosed = errors.New("recordings closed")
+	// errClosed: the archive is closed.
+	errClosed = errors.New("recordings closed")
 
 	// ErrLocked: another process records into the directory.
 	ErrLocked = errors.New("in use by another process")
@@ -62,7 +62,7 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	var ctx context.Context
 	ctx, a.cancel = context.WithCancel(context.Background())
-	a.running.Go(func() { a.tend(ctx) })
+	a.running.Go(func() { a.purgeHourly(ctx) })
 	return a, nil
 }
 
@@ -84,7 +84,7 @@ func (a *Archive) claim() error {
 
 // Record begins a recording in all formats of the archive. It does not touch the
 // disk: what that has to say is in the recorder's Files later. The error is
-// ErrClosed.
+// errClosed.
 func (a *Archive) Record(c Call) (*Recorder, error) {
 	r := &Recorder{
 		call: c, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}),
@@ -104,7 +104,7 @@ func (a *Archive) Record(c Call) (*Recorder, error) {
 		r.files = append(r.files, f)
 	}
 	if !r.w.add(r) {
-		return nil, ErrClosed
+		return nil, errClosed
 	}
 	return r, nil
 }
@@ -160,8 +160,8 @@ func (a *Archive) Close(ctx context.Context) error {
 	}
 }
 
-// tend removes old files at once and then every hour, until ctx ends.
-func (a *Archive) tend(ctx context.Context) {
+// purgeHourly removes old files at once and then every hour, until ctx ends.
+func (a *Archive) purgeHourly(ctx context.Context) {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
 	for {

@@ -79,8 +79,8 @@ func (r *Recorder) deliver(p packet) {
 	}
 }
 
-// weed closes the outputs that have failed: the recording goes on without them.
-func (a *Archive) weed(r *Recorder) {
+// closeFailed closes the outputs that have failed: the recording goes on without them.
+func (a *Archive) closeFailed(r *Recorder) {
 	kept := r.outputs[:0]
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -142,7 +142,7 @@ func (a *Archive) serve(r *Recorder) (over bool) {
 	} else {
 		r.each(func(f format) error { return f.tick(now) })
 	}
-	a.weed(r)
+	a.closeFailed(r)
 	for _, o := range r.outputs {
 		if stopped {
 			a.finish(r, o)

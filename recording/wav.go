@@ -30,13 +30,13 @@ type wav struct {
 	line     *timeline
 	buf      []byte
 	samples  []int16
-	told     int64 // size that the header says
+	inHeader int64 // size that the header says
 	failed   error // to write
 	payloads func(media.Side) *Payloads
 }
 
 func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
-	w := &wav{sink: s, payloads: payloads, told: wavHeaderSize}
+	w := &wav{sink: s, payloads: payloads, inHeader: wavHeaderSize}
 	w.line = &timeline{emit: w.take}
 	_, err := s.Write(wavHeader(0))
 	return w, err
@@ -112,7 +112,7 @@ func (w *wav) flush() {
 		_, w.failed = w.sink.Write(w.buf)
 	}
 	w.buf = w.buf[:0]
-	if w.failed == nil && w.sink.size-w.told >= headerEvery {
+	if w.failed == nil && w.sink.size-w.inHeader >= headerEvery {
 		w.failed = w.close()
 	}
 }
@@ -120,7 +120,7 @@ func (w *wav) flush() {
 // close writes the sizes into the header, without a frame that is not whole.
 func (w *wav) close() error {
 	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
-	w.told = w.sink.size
+	w.inHeader = w.sink.size
 	_, err := w.sink.WriteAt(wavHeader(max(data, 0)), 0)
 	return err
 }

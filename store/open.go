@@ -23,16 +23,16 @@ import (
 var migrations embed.FS
 
 var (
-	// ErrLocked means that another process writes the file.
-	ErrLocked = errors.New("database is in use by another process")
-	// ErrNewer means that a newer version of the program wrote the file.
-	ErrNewer = errors.New("database was written by a newer version of flowbridge")
-	// ErrCorrupt means that the file is no SQLite database, or a damaged one.
-	ErrCorrupt = errors.New("file is not a readable database")
-	// ErrForeign means that the file is another program's SQLite database.
-	ErrForeign = errors.New("database belongs to another program")
-	// ErrNotThere means that there is no such database to read.
-	ErrNotThere = errors.New("no database there")
+	// errLocked means that another process writes the file.
+	errLocked = errors.New("database is in use by another process")
+	// errNewer means that a newer version of the program wrote the file.
+	errNewer = errors.New("database was written by a newer version of flowbridge")
+	// errCorrupt means that the file is no SQLite database, or a damaged one.
+	errCorrupt = errors.New("file is not a readable database")
+	// errForeign means that the file is another program's SQLite database.
+	errForeign = errors.New("database belongs to another program")
+	// errNotThere means that there is no such database to read.
+	errNotThere = errors.New("no database there")
 )
 
 // applicationID marks our databases in the file's header: "Flow".
@@ -69,7 +69,7 @@ func lockFile(path string) (*os.File, error) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(holder[:n]))); err == nil {
 			who = fmt.Sprintf(" (pid %d)", pid)
 		}
-		return nil, fmt.Errorf("store %s: %w%s; stop that one, or give this one a store.path of its own", path, ErrLocked, who)
+		return nil, fmt.Errorf("store %s: %w%s; stop that one, or give this one a store.path of its own", path, errLocked, who)
 	}
 	if err := f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -112,7 +112,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 	if app != applicationID {
 		if app != 0 || tables != 0 {
-			return ErrForeign
+			return errForeign
 		}
 		if _, err := db.ExecContext(ctx, `PRAGMA application_id = `+strconv.Itoa(applicationID)); err != nil {
 			return err
@@ -127,7 +127,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if current > newest {
-		return fmt.Errorf("%w (schema %d, this version knows %d)", ErrNewer, current, newest)
+		return fmt.Errorf("%w (schema %d, this version knows %d)", errNewer, current, newest)
 	}
 	_, err = p.Up(ctx)
 	return err
@@ -156,16 +156,16 @@ func explain(path string, err error) error {
 	if code := (*sqlite.Error)(nil); errors.As(err, &code) {
 		switch code.Code() & 0xff {
 		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
-			err = fmt.Errorf("%w (%w)", ErrCorrupt, err)
+			err = fmt.Errorf("%w (%w)", errCorrupt, err)
 		}
 	}
 	remedy := ""
 	switch {
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, errCorrupt):
 		remedy = "; restore it from a backup, or move it away to start with an empty one"
-	case errors.Is(err, ErrNewer):
+	case errors.Is(err, errNewer):
 		remedy = "; start that version, or name another file in store.path"
-	case errors.Is(err, ErrForeign):
+	case errors.Is(err, errForeign):
 		remedy = "; name another file in store.path"
 	}
 	return fmt.Errorf("store %s: %w%s", path, err, remedy)
@@ -184,7 +184,7 @@ func signalKey(ctx context.Context, db *sql.DB) ([32]byte, error) {
 		return fresh, err
 	}
 	if len(kept) != len(fresh) {
-		return fresh, fmt.Errorf("it has %d bytes: %w", len(kept), ErrCorrupt)
+		return fresh, fmt.Errorf("it has %d bytes: %w", len(kept), errCorrupt)
 	}
 	return [32]byte(kept), nil
 }

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// DefaultQueue bounds how many updates wait for the disk.
-const DefaultQueue = 100_000
+// defaultQueue bounds how many updates wait for the disk.
+const defaultQueue = 100_000
 
 var (
-	// ErrClosed means that the store was closed.
-	ErrClosed = errors.New("store is closed")
-	// ErrFull means that so many finished calls wait for the disk that there is no room for another.
-	ErrFull = errors.New("queue of finished calls is full")
+	// errClosed means that the store was closed.
+	errClosed = errors.New("store is closed")
+	// errFull means that so many finished calls wait for the disk that there is no room for another.
+	errFull = errors.New("queue of finished calls is full")
 )
 
 // update is the newest state of a live call.
@@ -109,7 +109,7 @@ func (q *queue) put(id string, values []any, done chan error) (full <-chan struc
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return nil, ErrClosed
+		return nil, errClosed
 	}
 	delete(q.pending.journal, id)
 	if f, twice := q.pending.finished[id]; twice {
@@ -139,7 +139,7 @@ func (q *queue) ask(j job) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return ErrClosed
+		return errClosed
 	}
 	q.pending.jobs = append(q.pending.jobs, j)
 	select {

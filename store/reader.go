@@ -16,7 +16,7 @@ var ErrCursor = errors.New("cursor is not one of a list")
 
 // The bounds of Filter.Limit.
 const (
-	DefaultLimit = 100
+	defaultLimit = 100
 	MaxLimit     = 1000
 )
 
@@ -28,7 +28,7 @@ type Filter struct {
 	Until time.Time
 	// Trunk, Target and Disposition must be equal; empty for any.
 	Trunk, Target, Disposition string
-	// Limit is DefaultLimit when zero, and MaxLimit at most.
+	// Limit is defaultLimit when zero, and MaxLimit at most.
 	Limit int
 	// Cursor continues a list behind its last record: the next that List gave.
 	Cursor string
@@ -44,7 +44,7 @@ type Reader struct {
 func OpenRead(ctx context.Context, path string) (*Reader, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("store %s: %w; check store.path, the server creates it on its first start", path, ErrNotThere)
+		return nil, fmt.Errorf("store %s: %w; check store.path, the server creates it on its first start", path, errNotThere)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
@@ -77,7 +77,7 @@ func (r *Reader) check(ctx context.Context) error {
 		return err
 	}
 	if app != applicationID {
-		return ErrForeign
+		return errForeign
 	}
 	const query = `SELECT max(version_id) FROM goose_db_version WHERE is_applied`
 	if err := r.db.QueryRowContext(ctx, query).Scan(&version); err != nil {
@@ -88,7 +88,7 @@ func (r *Reader) check(ctx context.Context) error {
 		return err
 	}
 	if version > newest {
-		return fmt.Errorf("%w (schema %d, this version knows %d)", ErrNewer, version, newest)
+		return fmt.Errorf("%w (schema %d, this version knows %d)", errNewer, version, newest)
 	}
 	if version < newest {
 		return fmt.Errorf("database has schema %d and this version reads %d; start the server of this version once", version, newest)
@@ -120,7 +120,7 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 	}
 	limit := f.Limit
 	if limit <= 0 {
-		limit = DefaultLimit
+		limit = defaultLimit
 	}
 	limit = min(limit, MaxLimit)
 	rows, err := r.db.QueryContext(ctx,

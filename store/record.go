@@ -14,10 +14,9 @@ const (
 
 // The values of Record.EndedBy.
 const (
-	EndedByCaller   = "caller"
-	EndedByAgent    = "agent"
-	EndedBySystem   = "system"
-	EndedByOperator = "operator"
+	EndedByCaller = "caller"
+	EndedByAgent  = "agent"
+	EndedBySystem = "system"
 )
 
 // CauseProcessRestart is the cause of a call that the process did not live to see the end of.

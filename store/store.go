@@ -29,8 +29,8 @@ type Store struct {
 }
 
 // Open opens the file for writing, creates it if need be (mode 0600), brings its schema up to date and closes the calls
-// that a killed process left open. A second process is refused with ErrLocked.
-func Open(ctx context.Context, path string) (*Store, error) { return open(ctx, path, DefaultQueue) }
+// that a killed process left open. A second process is refused with errLocked.
+func Open(ctx context.Context, path string) (*Store, error) { return open(ctx, path, defaultQueue) }
 
 func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 	lock, err := lockFile(path)
@@ -110,7 +110,7 @@ func (s *Store) Journal(r Record) {
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
-// ctx ends first, its error is returned and the record is written as soon as that is possible; only with ErrFull it
+// ctx ends first, its error is returned and the record is written as soon as that is possible; only with errFull it
 // was not accepted.
 func (s *Store) Put(ctx context.Context, r Record) error {
 	if r.ID == "" {
@@ -138,9 +138,9 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 		select {
 		case <-full:
 		case <-s.done:
-			return fmt.Errorf("put: record %s: %w", r.ID, ErrClosed)
+			return fmt.Errorf("put: record %s: %w", r.ID, errClosed)
 		case <-ctx.Done():
-			return fmt.Errorf("put: record %s: %w: %w", r.ID, ErrFull, ctx.Err())
+			return fmt.Errorf("put: record %s: %w: %w", r.ID, errFull, ctx.Err())
 		}
 	}
 	return s.wait(ctx, done, "put: record "+r.ID)
@@ -167,7 +167,7 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 		select {
 		case err = <-done:
 		default:
-			err = ErrClosed
+			err = errClosed
 		}
 	case <-ctx.Done():
 		if err := s.Err(); err != nil {
