@@ -13,54 +13,47 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// errNoPorts: every pair of ports is leased, or those tried are in use by
-	// another process.
+	// errNoPorts: every pair of ports is leased, or other processes use the pairs that were tried.
 	errNoPorts = errors.New("no free RTP ports")
 
-	// errClosed: the engine is closed, or the session.
+	// errClosed: the engine or the session is closed.
 	errClosed = errors.New("media closed")
 
-	// errAddress: a session asked for an address that is not in Config.Listen.
 	errAddress = errors.New("not an address that media listens on")
 )
 
-// bindAttempts bounds how many pairs are tried for one side of a session when
-// other processes have ports in our range.
+// bindAttempts limits how many pairs are tried for a side when other processes use ports of the range.
 const bindAttempts = 32
 
 const defaultTimeout = 30 * time.Second
 
 // Config is what an engine is opened with.
 type Config struct {
-	// Listen are the addresses that sessions may be bound to, at least one; the
-	// first is the default.
+	// Listen are the addresses that sessions may be bound to. There is at least one; the first is the default.
 	Listen []netip.Addr
 
-	// Advertised are further addresses that lead to our ports, behind NAT.
+	// Advertised are further addresses that lead to the engine's ports, behind NAT.
 	Advertised []netip.Addr
 
-	// PortLow and PortHigh bound the ports, inclusive. RTP takes the even ports
-	// and RTCP the odd one above. A session takes two pairs.
+	// PortLow and PortHigh are the first and the last port. RTP takes the even ports, RTCP the odd one above. A
+	// session takes two pairs.
 	PortLow, PortHigh uint16
 
-	// Workers is the number of threads that relay; 0 means 1. A second costs
-	// more than it brings until the first is full.
+	// Workers is the number of threads that relay; 0 means 1. A second one costs more than it gains until the first
+	// is fully used.
 	Workers int
 
 	// DSCP marks what is sent (RFC 2474), 0 to 63; 0 leaves it unmarked.
 	DSCP uint8
 
-	// Timeout is how long no RTP may be accepted from either side of a started
-	// session before EventSilent, once some was; 0 means 30 s. It is looked at
-	// once a second.
+	// Timeout is how long neither side of a started session may send accepted RTP before EventSilent, after RTP has
+	// come; 0 means 30 s. It is checked every 250 ms.
 	Timeout time.Duration
 
-	// StartTimeout is the same as long as there was none since Session.Start; 0
-	// means 30 s.
+	// StartTimeout is the same for a session that has had no RTP since Session.Start; 0 means 30 s.
 	StartTimeout time.Duration
 
-	// path gives a worker the path that carries its sessions; nil: it carries them
-	// itself.
+	// path makes the path that carries a worker's sessions; nil: the worker itself.
 	path func(*worker) flowPath
 }
 
@@ -146,8 +139,8 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-// Close closes every session and stops the workers. When it returns, no socket
-// and no goroutine of the engine is left. It always returns nil.
+// Close closes every session and stops the workers. When it returns, no socket and no goroutine of the engine is
+// left. It always returns nil.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	again := e.closing
@@ -171,10 +164,9 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// forbids reports whether a peer may not have its media at a: at a port that is
-// leased, and anywhere at our own address unless it is at that address itself, as
-// one is on the same machine. What else listens here is none of its business. An
-// address that is advertised may be that of a NAT, which others are behind, too.
+// forbids reports whether a peer may not have its media at a. A peer may not use a leased port. It may use an address
+// of this machine only if the peer itself is there: other services that listen here are not for peers. An advertised
+// address may belong to a NAT that peers are behind, so it is allowed.
 func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	ours := slices.Contains(e.locals, addr) && !addr.IsLoopback() &&
@@ -182,8 +174,7 @@ func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	return e.own(a) || (ours && !contains(p.Believed, addr) && !contains(p.Listed, addr))
 }
 
-// own reports whether a leads to a port that is leased: one of ours. Media that
-// came from there, or went there, would go round for ever.
+// own reports whether a is a leased port of this engine. Media from or to such a port would loop for ever.
 func (e *Engine) own(a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	wildcard := slices.ContainsFunc(e.config.Listen, netip.Addr.IsUnspecified)
@@ -191,7 +182,7 @@ func (e *Engine) own(a netip.AddrPort) bool {
 	return local && e.ports.isLeased(a.Port())
 }
 
-// localAddrs are the addresses that lead to what is bound to listen.
+// localAddrs returns the addresses that lead to the engine's sockets.
 func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	all := slices.Clone(listen)
 	for _, a := range advertised {
@@ -212,8 +203,7 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	return all
 }
 
-// NewSession leases two pairs of ports and binds them. The error is errNoPorts,
-// errClosed or errAddress, or what the system said.
+// NewSession leases and binds two pairs of ports.
 func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	for side, a := range sc.Addr {
 		if !a.IsValid() {
@@ -252,8 +242,8 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	return s, nil
 }
 
-// bindPair leases a pair of ports that can be bound on a. Pairs that another
-// process has go to the end of the queue.
+// bindPair leases a pair of ports that can be bound on a. A pair that another process uses goes to the end of the
+// queue.
 func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 	for range bindAttempts {
 		port, ok := e.ports.lease()
@@ -282,7 +272,7 @@ func openPair(rtp netip.AddrPort, dscp uint8) (fds [2]int, err error) {
 	return fds, err
 }
 
-// unbind undoes bindPair for sockets that no worker has taken over.
+// unbind undoes bindPair for sockets that no worker has yet.
 func (e *Engine) unbind(ports []uint16, fds [][2]int) {
 	for i, port := range ports {
 		closeSocket(fds[i][RTP])
@@ -303,7 +293,7 @@ func (e *Engine) begin() (id uint64, err error) {
 	return e.lastID, nil
 }
 
-// forget takes a session out of the registry and reports whether it was there.
+// forget removes a session from the registry and reports whether it was there.
 func (e *Engine) forget(id uint64) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -36,17 +36,14 @@ const (
 	RTCP             // the odd port, or the same as RTP (Peer.Mux)
 )
 
-// flowID names a flow within an engine.
 type flowID struct {
 	Session uint64
 	From    Side // the side whose packets the flow takes
 	Kind    Kind
 }
 
-// flow is one direction of one kind of packet, resolved: whatever arrives at In
-// from exactly Source, and is of the stream SSRC, leaves from Out to Dest,
-// changed by rewrite. It is a plain
-// comparable value, so that every path carries the same one.
+// flow is one direction of one kind of packet. A packet that arrives at In from exactly Source, with the SSRC, leaves
+// from Out to Dest, changed by Rewrite. A flow is a plain comparable value, so that every path carries the same one.
 type flow struct {
 	ID      flowID
 	In      netip.AddrPort // our address on the side that sends
@@ -58,20 +55,17 @@ type flow struct {
 	Rewrite rewrite        // of RTP flows only; RTCP is made to fit it
 }
 
-// flowPath carries the packets of flows. Who may send is not a path's decision: it
-// compares with flow.Source and flow.SSRC, and what does not match goes to the
-// session's latch. A path is called by the goroutine that owns the session.
+// flowPath carries the packets of flows. It does not decide which sources may send: it compares with flow.Source and
+// flow.SSRC, and passes other packets to the session's latch. The goroutine that owns the session calls it.
 type flowPath interface {
-	// Attach starts to carry f, or puts it in the place of the flow with the
-	// same ID. What is carried is added to c, which is the same in every call
-	// for one ID.
+	// Attach starts to carry f, or replaces the flow with the same ID. It adds what it carries to c, which is the
+	// same in every call for one ID.
 	Attach(f flow, c *counters) error
-	// Detach stops carrying a flow and leaves its final figures in the
-	// counters it was attached with. An unknown ID is ignored.
+	// Detach stops carrying a flow and leaves its final figures in its counters. It ignores an unknown ID.
 	Detach(id flowID)
 }
 
-// PayloadOp is what becomes of the payload of an RTP packet.
+// PayloadOp says what happens to the payload of an RTP packet.
 type PayloadOp uint8
 
 // The operations of a PayloadChange.
@@ -82,20 +76,16 @@ const (
 	PayloadDrop             // the packet is not relayed
 )
 
-// PayloadChange says what becomes of packets of one RTP payload type. The zero
-// value changes nothing.
+// PayloadChange says what happens to packets of one RTP payload type. The zero value changes nothing.
 type PayloadChange struct {
 	From, To uint8 // 0 to 127
 	Op       PayloadOp
 }
 
-// maxPayloadChanges is how many payload types of a flow may be changed.
 const maxPayloadChanges = 8
 
-// rewrite is what a flow changes in each RTP packet. The zero value is the
-// identity. It has a fixed size and no pointers, so that a kernel map can hold
-// it; one with a PayloadOp other than PayloadKeep needs the userspace path. RTCP is
-// made to fit it.
+// rewrite is what a flow changes in each RTP packet. The zero value changes nothing. It has a fixed size and no
+// pointers, so that a kernel map can hold it; one with a PayloadOp other than PayloadKeep needs the userspace path.
 type rewrite struct {
 	SSRC       uint32 // the new SSRC; 0 leaves it
 	TimeOffset uint32 // added to the timestamp, modulo 2^32
@@ -103,8 +93,7 @@ type rewrite struct {
 	Payload    [maxPayloadChanges]PayloadChange
 }
 
-// apply changes pkt, whose RTP header has been checked, in place, and says
-// whether to relay it.
+// apply changes pkt in place, and reports whether to relay it. The RTP header has been checked.
 func (r *rewrite) apply(pkt []byte) bool {
 	if r.SSRC != 0 {
 		binary.BigEndian.PutUint32(pkt[8:12], r.SSRC)
@@ -121,7 +110,6 @@ func (r *rewrite) apply(pkt []byte) bool {
 	return true
 }
 
-// apply changes the payload of pkt, and says whether to relay it.
 func (o PayloadOp) apply(pkt []byte) bool {
 	switch o {
 	case PayloadKeep:

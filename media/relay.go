@@ -68,18 +68,17 @@ func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Ev
 	return r
 }
 
-// speaks says whether packets of our own take the place of those of ep.
+// speaks reports whether our own packets replace those of ep.
 func (ep *endpoint) speaks() bool {
 	return (ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks())
 }
 
-// address returns our address of a side and kind.
 func (r *relay) address(side Side, kind Kind) netip.AddrPort {
 	a := r.local[side]
 	return netip.AddrPortFrom(a.Addr(), a.Port()+uint16(kind))
 }
 
-// resolve returns the flow from a side as it stands.
+// resolve returns the current flow from a side.
 func (r *relay) resolve(from Side, kind Kind) flow {
 	f := flow{
 		ID:     flowID{Session: r.id, From: from, Kind: kind},
@@ -97,13 +96,12 @@ func (r *relay) resolve(from Side, kind Kind) flow {
 	return f
 }
 
-// endpoints returns the four sockets.
 func (r *relay) endpoints() [4]*endpoint {
 	e := &r.endpoint
 	return [4]*endpoint{&e[SideA][RTP], &e[SideA][RTCP], &e[SideB][RTP], &e[SideB][RTCP]}
 }
 
-// route brings the path up to date with latches, peers and rewrites.
+// route gives the path the flows that latches, peers and rewrites have changed.
 func (r *relay) route() error {
 	for _, ep := range r.endpoints() {
 		f, now := r.resolve(ep.side, ep.kind), &r.flow[ep.side][ep.kind]
@@ -118,7 +116,6 @@ func (r *relay) route() error {
 	return nil
 }
 
-// setPeer takes a new description of a side.
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	held, excused := r.held(), r.excused()
 	s := &r.endpoint[side][RTP].stream
@@ -137,8 +134,7 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	return r.route()
 }
 
-// silence gives up what is being sent in the place of ep's packets: digits, and
-// where the receiver is another, sounds too.
+// silence stops digits that are being sent in place of ep's packets. If the receiver has moved, it stops sounds too.
 func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
 	spoke := ep.speaks()
 	if ep.dialer != nil {
@@ -152,7 +148,6 @@ func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
 	}
 }
 
-// setEvents says what to make of a side's telephone-events.
 func (r *relay) setEvents(side Side, c TelephoneEvents) {
 	ep := &r.endpoint[side][RTP]
 	if ep.listener == nil {
@@ -182,9 +177,8 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 	}
 }
 
-// vouches says whether a compound of a side shows by itself whose it is: it is
-// authentic, or begins with a report (RFC 3550 §6.1) of the stream that the side
-// is known by. A goodbye shows nothing: who says it will not be heard again.
+// vouches reports whether a compound proves that it is the side's: it is authentic, or begins with a report (RFC 3550
+// §6.1) of the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
 func (r *relay) vouches(side Side, compound []byte) bool {
 	return r.secure[side].in != nil || reportsOf(compound, r.party[side].rtp.ssrc)
 }

@@ -36,9 +36,8 @@ func (d *drops[T]) all() []*T {
 	}
 }
 
-// SideStats are one side's figures since the session was made. Rx is what was
-// accepted from that side, Tx what was sent to it; the counts of packets and
-// bytes are of RTP, bytes with the RTP header and without UDP and IP.
+// SideStats are one side's figures since the session was made. Rx is what was accepted from the side, Tx what was
+// sent to it. Packets and bytes are of RTP; bytes include the RTP header, without UDP and IP.
 type SideStats struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
@@ -46,9 +45,8 @@ type SideStats struct {
 	TxDigits           uint64 // of TxPackets, those of Session.SendDigit
 	TxPlayed           uint64 // of TxPackets, those of Session.Play
 
-	// Lost is how many packets of the streams received are missing by their
-	// sequence numbers (RFC 3550 §A.3), never negative. One that comes late is
-	// missing until then; one that comes twice stands for no other.
+	// Lost is how many packets of the received streams are missing by their sequence numbers (RFC 3550 §A.3), never
+	// negative. A late packet is missing until it comes. A duplicate does not replace another packet.
 	Lost         uint64
 	Bursts       uint64 // runs of lost packets, one packet long or longer
 	LongestBurst uint64 // packets
@@ -62,14 +60,13 @@ type SideStats struct {
 	JitterMaxMS  float64 // the highest it was
 	JitterMeanMS float64 // over all packets
 
-	// RTT is how long a packet takes from us to the side and back, smoothed, by
-	// its reports about what it was sent (RFC 3550 §6.4.1); 0 is unknown.
+	// RTT is the smoothed round trip between us and the side, from its reception reports (RFC 3550 §6.4.1); 0 means
+	// unknown.
 	RTT    time.Duration
 	Remote RemoteReport // what the side says of the stream that it is sent
 
-	// MOS is what a listener would make of what is received from the side, 1.0
-	// to 4.5 (ITU-T G.107); 0 is unknown: less than a second of packets, or no
-	// figures for Peer.Codec.
+	// MOS is the listening quality of what is received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less
+	// than a second of packets, or no figures for Peer.Codec.
 	MOS float64
 
 	Source      netip.AddrPort // locked RTP source; invalid while there is none
@@ -80,8 +77,7 @@ type SideStats struct {
 	LastRTP     time.Time      // of the last one
 }
 
-// RemoteReport is the last reception report of a side about the stream that is
-// relayed to it (RFC 3550 §6.4.1).
+// RemoteReport is a side's last reception report about the stream that is relayed to it (RFC 3550 §6.4.1).
 type RemoteReport struct {
 	Reports      uint64  // that came so far; 0: the rest is unknown
 	FractionLost float64 // since the report before it, 0 to 1
@@ -89,8 +85,8 @@ type RemoteReport struct {
 	JitterMS     float64 // milliseconds
 }
 
-// Stats are a session's figures, side by side. The counters are read one by
-// one while packets flow, so sums across them may be off by a few.
+// Stats are a session's figures, side by side. The counters are read one by one while packets flow, so sums may be
+// off by a few.
 type Stats struct{ A, B SideStats }
 
 // Of returns the figures of one side.
@@ -101,9 +97,8 @@ func (s Stats) Of(side Side) SideStats {
 	return s.B
 }
 
-// counters are what a path counts for one flow. They are written by the
-// goroutine that owns the session and read by any. Times are nanoseconds since
-// the engine was opened, 0 for never.
+// counters are what a path counts for one flow. The goroutine that owns the session writes them, every goroutine may
+// read them. Times are nanoseconds since the engine was opened, 0 for never.
 type counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
@@ -127,7 +122,7 @@ type counters struct {
 	RemoteJitter atomic.Uint64 // bits of a float64, milliseconds
 }
 
-// keep notes how a stream stands after a packet with this header.
+// keep copies the figures of a stream after a packet with this header.
 func (c *counters) keep(s *stream, h rtpHeader) {
 	change(&c.Jitter, math.Float64bits(s.jitterMS()))
 	change(&c.JitterMean, math.Float64bits(s.jitterMean))
@@ -151,16 +146,14 @@ func (c *counters) keep(s *stream, h rtpHeader) {
 	change(&c.SSRCChanges, s.ssrcChanges)
 }
 
-// change stores what is new. Reading costs nothing, and most figures stay as
-// they are from packet to packet.
+// change stores a new value. Reading costs little, and most figures stay the same from packet to packet.
 func change(counter *atomic.Uint64, to uint64) {
 	if counter.Load() != to {
 		counter.Store(to)
 	}
 }
 
-// ledger is what is counted for a session: by the side a flow comes from and by
-// kind, the locked source of each side and the refused one, and what its codec does to speech.
+// ledger is what is counted for a session: by the side that a flow comes from and by kind.
 type ledger struct {
 	flow    [2][2]counters
 	source  [2]atomic.Pointer[netip.AddrPort]
@@ -168,7 +161,6 @@ type ledger struct {
 	codec   [2]atomic.Pointer[impairment]     // nil: unknown
 }
 
-// located notes the locked source of a side.
 func (l *ledger) located(s Side, source netip.AddrPort) {
 	if old := l.source[s].Load(); old == nil || *old != source {
 		fresh := source
@@ -215,7 +207,6 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	return st
 }
 
-// dropped sums the drops of a side's flows, by reason and in all.
 func (l *ledger) dropped(s Side) (d Drops, total uint64) {
 	rtp, rtcp := l.flow[s][RTP].all(), l.flow[s][RTCP].all()
 	for i, sum := range d.all() {

@@ -8,7 +8,7 @@ import (
 
 var _ flowPath = (*worker)(nil)
 
-// Attach implements flowPath: the flow is put where its packets arrive.
+// Attach implements flowPath: it stores the flow at the socket that its packets arrive at.
 func (w *worker) Attach(f flow, c *counters) error {
 	r := w.relays[f.ID.Session]
 	if r == nil {
@@ -33,7 +33,6 @@ func (w *worker) Detach(id flowID) {
 	}
 }
 
-// serve relays one packet that waits at a socket.
 func (w *worker) serve(ep *endpoint) {
 	n, errno := receive(ep.fd, w.buf[:], &w.from)
 	if errno == 0 {
@@ -43,7 +42,7 @@ func (w *worker) serve(ep *endpoint) {
 	// reading has cleared.
 }
 
-// relay deals with the packet of n bytes in buf that came to ep.
+// relay handles the packet of n bytes in buf that came to ep.
 func (w *worker) relay(ep *endpoint, n int) {
 	if n > maxPacket {
 		ep.count.Oversize.Add(1)
@@ -86,7 +85,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 }
 
-// relayReport deals with an RTCP packet.
+// relayReport handles RTCP that came to the RTCP port.
 func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	v := ep.relay.party[ep.side].judgeReport(src)
 	if v == stray || (v == lock && ep.relay.own(src)) {
@@ -107,7 +106,7 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	w.passReport(ep, ep, src, pkt)
 }
 
-// openReport returns RTCP without its protection. It returns nil for a packet that is not taken, and counts it.
+// openReport removes the protection of RTCP. It returns nil for a packet that is not accepted, and counts it.
 func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
 	if pkt = w.unprotect(ep, pkt); pkt != nil && !validRTCP(pkt) {
 		ep.count.Malformed.Add(1)
@@ -125,7 +124,7 @@ func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 	w.forward(ep, pkt)
 }
 
-// control reads RTCP of a side, a valid compound, and makes it fit the RTP that is relayed.
+// control reads a valid compound of a side and rewrites it to fit the relayed RTP.
 func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
 	r.readReports(ep.side, pkt, w.now)
@@ -134,14 +133,14 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 	}
 }
 
-// admits says whether a packet from another source than the locked one may be
-// looked at. Where none is kept, that is the last word on its source.
+// admits reports whether to look at a packet that is not from the locked source. With LatchOff this is the only check
+// of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	l := ep.latch
 	return src == l.recent || (l.admits(src, w.now) && (l.mode != LatchOff || !ep.relay.own(src)))
 }
 
-// guard says whether to take a packet of an admitted source, and counts why not.
+// guard reports whether to accept a packet of an admitted source, and counts the reason if not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	v := ep.latch.judge(src, h, w.now)
 	if v == unproven && ep.relay.secure[ep.side].in != nil {
@@ -170,7 +169,6 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	return false
 }
 
-// account brings the statistics of an RTP stream up to date.
 func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 	c := ep.count
 	c.RxPackets.Add(1)
@@ -185,7 +183,7 @@ func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 	c.keep(&ep.stream, h)
 }
 
-// listen reads pkt if it is a telephone-event, and says whether to relay it.
+// listen reads a telephone-event, and reports whether to relay the packet.
 func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 	l := ep.listener
 	if !l.config.On || h.payloadType != l.config.PayloadType {
@@ -199,8 +197,7 @@ func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 	return relay
 }
 
-// blend says whether a packet is relayed, beside what we send in its place. What
-// it has to be changed by is in force then.
+// blend reports whether to relay a packet, or our own packets replace it. It brings the rewrite up to date first.
 func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 	if p := ep.player; p != nil && p.playing && p.play.Yield && ep.dest.size > 0 {
 		w.yield(ep)
@@ -219,7 +216,6 @@ func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 	return relay
 }
 
-// forward sends pkt on from the other side's socket.
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
 	if ep.dest.size == 0 {
@@ -240,8 +236,7 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 	w.emit(ep, pkt)
 }
 
-// emit sends a packet to where those of ep go, and says whether it went. All
-// that a session sends leaves here.
+// emit sends a packet to ep's destination and reports whether it went. All packets of a session leave here.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	sent, ok := w.protect(ep, pkt)
 	if !ok {
@@ -256,18 +251,15 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	return true
 }
 
-// refusedEvery is how often another source may be noted as refused. Strangers
-// that take turns, or forge their addresses, cost no more than that.
+// refusedEvery is how often another refused source may be noted, so that spoofed addresses cost no more than that.
 const refusedEvery = time.Second
 
-// refused is the source of RTP that was noted last as not taken.
 type refused struct {
 	source netip.AddrPort
 	at     time.Duration
 }
 
-// refuse counts an RTP packet of a source that is not taken, and notes the source
-// for those who read the statistics.
+// refuse counts an RTP packet of a refused source, and notes the source for the statistics.
 func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 	ep.count.WrongSource.Add(1)
 	r := &ep.refused
@@ -279,8 +271,8 @@ func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 	ep.relay.ledger.refused[ep.side].Store(&noted)
 }
 
-// relayMuxed relays RTCP that came to the RTP port of a side, from the source of
-// its RTP. It locks nothing: that is for RTP to do.
+// relayMuxed relays RTCP that came to the RTP port of a side, from the source of its RTP. It locks nothing: RTP does
+// that.
 func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch
 	if src != l.source && src != l.named && l.mode != LatchOff {
@@ -292,7 +284,7 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	}
 }
 
-// outlet is the endpoint whose socket a flow leaves from.
+// outlet returns the endpoint whose socket a flow leaves from.
 func (r *relay) outlet(f flow) *endpoint {
 	to := f.ID.From.Other()
 	if f.Out == r.address(to, RTP) {
@@ -301,7 +293,7 @@ func (r *relay) outlet(f flow) *endpoint {
 	return &r.endpoint[to][RTCP]
 }
 
-// port is the kind whose port packets for the party leave from and go to.
+// port returns the kind of port that packets for the party leave from and go to.
 func (p *party) port(k Kind) Kind {
 	if p.named.Mux {
 		return RTP

@@ -27,8 +27,7 @@ import (
 // Setting the number of processors has a price: the runtime does not follow a
 // change of the CPU limit of a container any more.
 
-// wait returns with events, when an alarm is due, or when it is time to look for
-// silence.
+// wait returns with events, when an alarm is due, or when it is time to check for silence.
 func (w *worker) wait() {
 	if len(w.relays) == 0 {
 		w.rest()
@@ -40,8 +39,7 @@ func (w *worker) wait() {
 	w.take((left + time.Millisecond - 1) / time.Millisecond)
 }
 
-// rest carries out the next command. That the worker was woken for it, it finds
-// out once it has a session.
+// rest runs the next command. The worker finds the wake-up for it when it has a session.
 func (w *worker) rest() {
 	w.taken = 0
 	c := <-w.commands
@@ -49,10 +47,10 @@ func (w *worker) rest() {
 	w.carryOut(c)
 }
 
-// interrupts says whether the runtime may interrupt a goroutine by a signal.
+// interrupts reports whether the runtime may interrupt a goroutine by a signal.
 func interrupts() bool { return !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1") }
 
-// take waits for events, for some milliseconds at most.
+// take waits for events, for ms milliseconds at most.
 func (w *worker) take(ms time.Duration) {
 	if !w.holds {
 		n, err := unix.EpollWait(w.epfd, w.events[:], int(ms))
@@ -67,12 +65,12 @@ func (w *worker) take(ms time.Duration) {
 	}
 }
 
-// workerNice is the nice value of a worker's thread. Where processors are short,
-// calls that are being set up can wait for a moment, and speech can't.
+// workerNice is the nice value of a worker's thread. If processors are short, a call set-up can wait for a moment and
+// speech can't.
 const workerNice = -10
 
-// raisePriority gives the worker's thread to it alone, and precedence over the process's
-// others where that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
+// raisePriority gives the worker its own thread, with a higher scheduling priority than the process's others where
+// that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
 func raisePriority() {
 	runtime.LockOSThread() // for good: a thread with this precedence must not go on to others
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), workerNice)

@@ -17,8 +17,8 @@ const (
 	tickEvery  = 250 * time.Millisecond // how often silence and one-way audio are looked for
 )
 
-// worker is the userspace path: a goroutine that waits for the sockets of its
-// sessions and relays what they receive. How it waits is in wait_linux.go.
+// worker is the userspace path: a goroutine that waits for the sockets of its sessions and relays what they receive.
+// wait_linux.go says how it waits.
 type worker struct {
 	// Constant.
 	epoch    time.Time
@@ -51,7 +51,6 @@ type worker struct {
 	frame    playPacket
 }
 
-// op is what a command asks of a worker.
 type op uint8
 
 const (
@@ -70,7 +69,7 @@ const (
 	opStop
 )
 
-// command is a request to a worker; which fields count depends on op.
+// command is a request to a worker; op says which fields count.
 type command struct {
 	op       op
 	relay    *relay
@@ -86,7 +85,6 @@ type command struct {
 	done     chan error // capacity 1; nil: nobody waits
 }
 
-// newWorker starts a worker. stop ends it.
 func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	w, err := prepareWorker(epoch, silence)
 	if err != nil {
@@ -125,7 +123,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	return w, nil
 }
 
-// do has the worker carry out c and waits until it has.
+// do waits until the worker has run c.
 func (w *worker) do(c command) error {
 	c.done = make(chan error, 1)
 	if err := w.post(c); err != nil {
@@ -139,8 +137,7 @@ func (w *worker) do(c command) error {
 	}
 }
 
-// post has the worker carry out c soon: after what was posted before, and
-// before it reads what came afterwards.
+// post has the worker run c after the commands before it, and before it reads a later packet.
 func (w *worker) post(c command) error {
 	select {
 	case w.commands <- c:
@@ -155,7 +152,6 @@ func (w *worker) post(c command) error {
 	return nil
 }
 
-// stop ends the goroutine and waits for it.
 func (w *worker) stop() {
 	_ = w.do(command{op: opStop})
 	<-w.stopped
@@ -173,12 +169,11 @@ func (w *worker) run() {
 	}
 }
 
-// turn waits for events and deals with a batch of them.
+// turn waits for a batch of events and handles them.
 //
-// Each socket is read once. With many calls that is the cheapest, as nearly
-// always one packet waits and a second read would only find that out; and a
-// flood on one port costs the others one packet's time. Level-triggered epoll
-// brings a socket back, behind the others, as long as something waits there.
+// It reads each socket once. With many calls this is cheapest, because nearly always one packet waits and a second
+// read would only find that out. A flood on one port costs the others the time of one packet. Level-triggered epoll
+// returns a socket, behind the others, while packets wait there.
 func (w *worker) turn() {
 	w.wait()
 	w.now = time.Since(w.epoch)
@@ -211,9 +206,8 @@ func (w *worker) lookForSilence() {
 	}
 }
 
-// runCommands carries out the commands that are waiting. A socket that is opened may
-// get the number of one that was closed before it, whose event finds nothing to
-// read then.
+// runCommands runs the waiting commands. A new socket may get the number of a closed one; an event of the closed one
+// then finds nothing to read.
 func (w *worker) runCommands() {
 	var count [8]byte
 	_, _ = unix.Read(w.wakefd, count[:])
@@ -276,8 +270,7 @@ func (w *worker) perform(c command) error {
 	return nil
 }
 
-// open takes a session over, sockets included. On an error it has let go of
-// them again, still open.
+// open takes a session over with its sockets. On an error it gives them back, still open.
 func (w *worker) open(r *relay) error {
 	r.path = w.path
 	w.relays[r.id] = r
@@ -315,8 +308,7 @@ func (w *worker) watch(fd int) error {
 	return nil
 }
 
-// forget lets a session go. Its sockets stay open, and epoll watches them until
-// they are closed.
+// forget drops a session. Its sockets stay open, and epoll watches them until they are closed.
 func (w *worker) forget(r *relay) {
 	for _, ep := range r.endpoints() {
 		r.path.Detach(r.flow[ep.side][ep.kind].ID)
@@ -328,7 +320,6 @@ func (w *worker) forget(r *relay) {
 	r.closed = true
 }
 
-// close ends a session and closes its sockets.
 func (w *worker) close(r *relay) {
 	w.forget(r)
 	for _, ep := range r.endpoints() {
@@ -336,7 +327,6 @@ func (w *worker) close(r *relay) {
 	}
 }
 
-// release releases everything that the worker holds.
 func (w *worker) release() {
 	for _, r := range w.relays {
 		w.close(r)
