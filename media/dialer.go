@@ -7,14 +7,12 @@ import (
 
 // Errors of Session.SendDigit, beside errClosed.
 var (
-	// errDigit: there is no such digit, payload type or clock rate.
+	// errDigit: the digit, payload type or clock rate is invalid.
 	errDigit = errors.New("not a digit that can be sent")
 
-	// errDigitsWait: as many digits wait to be sent as may.
 	errDigitsWait = errors.New("too many digits wait")
 
-	// errNoDestination: the side is held, or its address is not known or of
-	// another IP version.
+	// errNoDestination: the side is held, or its address is unknown or of another IP version.
 	errNoDestination = errors.New("no destination for a digit")
 )
 
@@ -32,21 +30,19 @@ const (
 	digitsWaiting = 32
 )
 
-// Digit is a key that is pressed towards a side, as a telephone-event
-// (RFC 4733).
+// Digit is a key press towards a side, as a telephone-event (RFC 4733).
 type Digit struct {
 	Digit byte // 0 to 9, *, #, A to D
 
-	// Duration is how long it is pressed: 40 ms to 5 s, what is beyond is
-	// clamped, and 0 means 100 ms. Of clocks above 13107 Hz it is less than 5 s:
-	// 65535 units.
+	// Duration is the length of the press, clamped to 40 ms to 5 s; 0 means 100 ms. Clocks above 13107 Hz allow less
+	// than 5 s: 65535 units.
 	Duration time.Duration
 
 	PayloadType uint8  // of telephone-event as the side wants it, 0 to 127
 	ClockRate   uint32 // of it, in Hz, 1000 to 192000; 0 means 8000
 }
 
-// tone is a Digit that was checked.
+// tone is a valid Digit.
 type tone struct {
 	code, payloadType uint8
 	rate              int64         // Hz
@@ -71,15 +67,15 @@ func (d Digit) tone() (tone, error) {
 	}, nil
 }
 
-// dialer puts digits into the stream that is relayed to a side. It is a value
-// without clock or I/O, owned by the worker.
+// dialer puts digits into the stream that is relayed to a side. It is a value without clock or I/O, owned by the
+// worker.
 //
 //	            +--------- a gap later, another waits ---------+
 //	            v                                              |
 //	idle --> dialing: 20 ms, 20 ms ... end, end, end --> relaying --> idle
 //
-// While it dials, nothing is relayed: the receiver gets speech or the digit
-// (RFC 4733 §2.5.1.2). What is relayed later follows on, see outlet.
+// While it dials, nothing is relayed: the receiver gets speech or the digit (RFC 4733 §2.5.1.2). The relayed stream
+// follows on, see outlet.
 type dialer struct {
 	waiting [digitsWaiting]tone // a ring
 	first   int
@@ -95,7 +91,6 @@ type dialer struct {
 	timestamp uint32 // of all packets of the digit
 }
 
-// add has a digit wait for its turn.
 func (d *dialer) add(t tone, now time.Duration) bool {
 	if d.count == digitsWaiting {
 		return false
@@ -108,8 +103,7 @@ func (d *dialer) add(t tone, now time.Duration) bool {
 	return true
 }
 
-// begin starts the digit that has waited longest. s is the stream that is being
-// relayed.
+// begin starts the digit that has waited longest. s is the relayed stream.
 func (d *dialer) begin(o *outlet, s *stream, now time.Duration) {
 	d.tone = d.waiting[d.first]
 	d.first, d.count = (d.first+1)%digitsWaiting, d.count-1
@@ -118,11 +112,10 @@ func (d *dialer) begin(o *outlet, s *stream, now time.Duration) {
 	d.dialing, d.started, d.sent, d.ends = true, now, 0, 0
 }
 
-// digitPacket is an RTP packet with a telephone-event.
 type digitPacket [rtpHeaderLen + telephoneEventLen]byte
 
-// write writes the packet that is due, and says whether the digit is over with
-// it. If the worker was late, the packets that were due meanwhile are left out.
+// write writes the packet that is due, and reports whether it ends the digit. If the worker was late, it skips the
+// packets between.
 func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over bool) {
 	e := telephoneEvent{code: d.tone.code, volume: digitVolume}
 	reached := d.tone.duration
@@ -145,7 +138,7 @@ func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over boo
 	return !d.dialing
 }
 
-// drop gives up what is being sent and what waits.
+// drop drops the current digit and those that wait.
 func (d *dialer) drop(now time.Duration) {
 	d.first, d.count = 0, 0
 	if d.dialing {
@@ -153,7 +146,6 @@ func (d *dialer) drop(now time.Duration) {
 	}
 }
 
-// addDigit has a digit wait for its turn towards a side.
 func (w *worker) addDigit(r *relay, to Side, t tone) error {
 	ep := &r.endpoint[to.Other()][RTP]
 	if ep.dest.size == 0 {
@@ -169,7 +161,7 @@ func (w *worker) addDigit(r *relay, to Side, t tone) error {
 	return nil
 }
 
-// dial sends the packet of a digit that is due into the stream from ep.
+// dial sends the due packet of a digit into the stream from ep.
 func (w *worker) dial(ep *endpoint) {
 	d := ep.dialer
 	if !d.dialing {

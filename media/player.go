@@ -10,16 +10,16 @@ const (
 	playFrame   = 20 * time.Millisecond // between packets, unless Play.Frame says otherwise
 	playLongest = 60 * time.Millisecond
 
-	// yieldFor is how long the other side has to be silent before a sound that has
-	// yielded to it goes on. Speech has packets every 20 to 60 ms.
+	// yieldFor is how long the other side must be silent before a sound that has yielded goes on. Speech has packets
+	// every 20 to 60 ms.
 	yieldFor = 400 * time.Millisecond
 
-	// playBehind is how late a frame may be sent. What is later is left out, as
-	// the receiver has played something else by then.
+	// playBehind is how late a frame may be sent. A later one is skipped, because the receiver has played something
+	// else by then.
 	playBehind = 60 * time.Millisecond
 )
 
-// Play is what Session.Play does.
+// Play says what Session.Play does.
 type Play struct {
 	Sound       *audio.Sound
 	Law         audio.Law
@@ -27,20 +27,20 @@ type Play struct {
 	Frame       time.Duration // of a packet: a multiple of 10 ms up to 60 ms; 0 means 20 ms
 	Loop        bool          // again and again, until StopPlay
 
-	// Mix adds it to the packets of PayloadType that are relayed meanwhile, instead
-	// of taking their place: where none are, nothing is heard.
+	// Mix adds the sound to the relayed packets of PayloadType instead of replacing them. Without packets nothing is
+	// heard.
 	Mix bool
 
-	// Yield has it pause while RTP of the other side could be relayed, and for
-	// 400 ms after the last of it. Otherwise that is dropped as long as it lasts.
+	// Yield pauses the sound while RTP of the other side could be relayed, and for 400 ms after the last of it.
+	// Without Yield that RTP is dropped during the sound.
 	Yield bool
 
 	// ID comes back in EventPlayed.
 	ID uint64
 }
 
-// player puts a sound into the stream towards a side, a frame at a time on a
-// steady clock. It is a value without clock or I/O, owned by the worker.
+// player puts a sound into the stream towards a side, one frame at a time on a steady clock. It is a value without
+// clock or I/O, owned by the worker.
 type player struct {
 	play    Play
 	audio   []byte // of the sound, in the law
@@ -52,7 +52,6 @@ type player struct {
 	paused  bool // it has yielded
 }
 
-// start begins a sound at now.
 func (p *player) start(play Play, now time.Duration) {
 	if play.Frame == 0 {
 		play.Frame = playFrame
@@ -65,7 +64,7 @@ func (p *player) start(play Play, now time.Duration) {
 	}
 }
 
-// speaks says whether the sound takes the place of what is relayed.
+// speaks reports whether the sound replaces what is relayed.
 func (p *player) speaks() bool { return p.playing && !p.play.Mix && !p.paused }
 
 // mix adds the sound to a packet that is being relayed.
@@ -81,15 +80,13 @@ func (p *player) mix(pkt []byte) {
 	}
 }
 
-// stop ends it.
 func (p *player) stop() { *p = player{next: never} }
 
 // playPacket is an RTP packet with the longest frame, for G.711.
 type playPacket [rtpHeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000]byte
 
-// write writes the frame that is due, and says whether the sound is over with it.
-// The last frame is filled up with silence. Frames for which it is far too late
-// are left out.
+// write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames
+// that are far too late are skipped.
 func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []byte, over bool) {
 	if p.frames == 0 {
 		o.timestamp = o.moment(audio.Rate, now)
@@ -109,7 +106,7 @@ func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []b
 	return frame, over
 }
 
-// fill takes the next samples of the sound, and says whether they are the last.
+// fill takes the next samples of the sound, and reports whether they are the last.
 func (p *player) fill(payload []byte) (over bool) {
 	for n := 0; n < len(payload); {
 		if p.at >= len(p.audio) {
@@ -142,7 +139,6 @@ func (w *worker) play(r *relay, to Side, p Play) {
 	w.quiet(ep) // where one that took the place of speech is followed by one that does not
 }
 
-// stopPlay ends the sound towards a side.
 func (w *worker) stopPlay(r *relay, to Side) {
 	if ep := &r.endpoint[to.Other()][RTP]; ep.player != nil && ep.player.playing {
 		ep.player.stop()
@@ -150,7 +146,7 @@ func (w *worker) stopPlay(r *relay, to Side) {
 	}
 }
 
-// yield has the sound pause for a packet from ep.
+// yield pauses the sound for a packet from ep.
 func (w *worker) yield(ep *endpoint) {
 	p := ep.player
 	p.next = w.now + yieldFor
@@ -160,7 +156,7 @@ func (w *worker) yield(ep *endpoint) {
 	}
 }
 
-// sound sends the frame that is due into the stream from ep. A digit goes first.
+// sound sends the due frame into the stream from ep. A digit goes first.
 func (w *worker) sound(ep *endpoint) {
 	p := ep.player
 	switch {
@@ -187,7 +183,7 @@ func (w *worker) sound(ep *endpoint) {
 	}
 }
 
-// played ends a sound that has come to its end.
+// played ends a sound that has reached its end.
 func (w *worker) played(ep *endpoint) {
 	id := ep.player.play.ID
 	ep.player.stop()
@@ -195,8 +191,7 @@ func (w *worker) played(ep *endpoint) {
 	ep.relay.post(EventPlayed{Side: ep.side.Other(), ID: id})
 }
 
-// quiet has the stream from ep relayed again, unless something else of ours is
-// still being sent in its place.
+// quiet resumes the stream from ep, unless our own packets still replace it.
 func (w *worker) quiet(ep *endpoint) {
 	if !ep.speaks() {
 		ep.outlet.end(&ep.stream, w.now)

@@ -12,8 +12,8 @@ import (
 
 const errAddrInUse = unix.EADDRINUSE
 
-// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it; that holds more
-// than a second of a 50 packets/s stream and keeps ten thousand calls small.
+// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it. That holds more than a second of 50 packets/s and
+// keeps ten thousand calls small.
 const receiveBuffer = 64 << 10
 
 // openSocket returns a non-blocking UDP socket that is bound to a. Its packets carry a DSCP: the upper six bits of what
@@ -52,7 +52,7 @@ func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
 
 func closeSocket(fd int) { _ = unix.Close(fd) }
 
-// sockaddr is a socket address as the kernel reads and writes it, IPv4 or IPv6.
+// sockaddr is a socket address in the kernel's form, IPv4 or IPv6.
 type sockaddr struct {
 	raw  [unix.SizeofSockaddrInet6]byte
 	size uint32 // of what is used of raw
@@ -76,7 +76,7 @@ func (s *sockaddr) set(a netip.AddrPort) {
 	}
 }
 
-// addrPort decodes s. The scope of a link-local address is left out.
+// addrPort decodes s without the scope of a link-local address.
 func (s *sockaddr) addrPort() netip.AddrPort {
 	port := binary.BigEndian.Uint16(s.raw[2:])
 	if binary.NativeEndian.Uint16(s.raw[:]) == unix.AF_INET {
@@ -85,9 +85,8 @@ func (s *sockaddr) addrPort() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(s.raw[8:24])), port)
 }
 
-// receive reads one packet into buf and its source into from. The length is
-// that of the packet, even if buf was too short for it. The wrapper of x/sys
-// would allocate the source.
+// receive reads one packet into buf and its source into from. It returns the packet's length even if buf was too
+// short. The wrapper of x/sys would allocate the source.
 func receive(fd int, buf []byte, from *sockaddr) (int, unix.Errno) {
 	from.size = uint32(len(from.raw))
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
@@ -96,7 +95,7 @@ func receive(fd int, buf []byte, from *sockaddr) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// send sends pkt, which is not empty.
+// send sends pkt, which must not be empty.
 func send(fd int, pkt []byte, to *sockaddr) unix.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 		uintptr(unsafe.Pointer(&pkt[0])), uintptr(len(pkt)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL,
