@@ -125,7 +125,6 @@ func (p *player) fill(payload []byte) (over bool) {
 	return p.at >= len(p.audio) && !p.play.Loop
 }
 
-// play begins a sound towards a side, in the place of another.
 func (w *worker) play(r *relay, to Side, p Play) {
 	ep := &r.endpoint[to.Other()][RTP]
 	if ep.player == nil {

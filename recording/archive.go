@@ -16,14 +16,13 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// errClosed: the archive is closed.
 	errClosed = errors.New("recordings closed")
 
-	// ErrLocked: another process records into the directory.
+	// ErrLocked means that another process records into the directory.
 	ErrLocked = errors.New("in use by another process")
 )
 
-// Config is what an archive is opened with.
+// Config says how to open an archive.
 type Config struct {
 	Dir     string        // made where it is missing, for us alone
 	Formats []string      // FormatWAV and FormatPcapng, each once at most
@@ -44,12 +43,10 @@ type Archive struct {
 	running sync.WaitGroup
 }
 
-// How often it is looked for files that are too old.
 const purgeEvery = time.Hour
 
-// Open makes the directory where it is missing, finishes the files of a process
-// that was killed, removes old ones, and starts the writers. The error is ErrLocked,
-// or what the system said.
+// Open makes the directory if it is missing, finishes the files of a killed process, removes old ones, and starts the
+// writers. The error is ErrLocked, or what the system said.
 func Open(cfg Config) (*Archive, error) {
 	a := &Archive{cfg: cfg, dir: &directory{name: cfg.Dir}}
 	if err := a.claim(); err != nil {
@@ -66,7 +63,6 @@ func Open(cfg Config) (*Archive, error) {
 	return a, nil
 }
 
-// claim takes possession of the directory.
 func (a *Archive) claim() error {
 	if err := a.dir.open(); err != nil {
 		return err
@@ -82,9 +78,8 @@ func (a *Archive) claim() error {
 	return nil
 }
 
-// Record begins a recording in all formats of the archive. It does not touch the
-// disk: what that has to say is in the recorder's Files later. The error is
-// errClosed.
+// Record begins a recording in all formats of the archive. It does not touch the disk: errors of the disk are in the
+// recorder's Files later.
 func (a *Archive) Record(c Call) (*Recorder, error) {
 	r := &Recorder{
 		call: c, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}),
@@ -109,8 +104,7 @@ func (a *Archive) Record(c Call) (*Recorder, error) {
 	return r, nil
 }
 
-// OpenFile opens a finished recording by the name that File.Name has. The error is
-// fs.ErrNotExist for every other name too.
+// OpenFile opens a finished recording by its File.Name. For every other name the error is fs.ErrNotExist.
 func (a *Archive) OpenFile(name string) (*os.File, error) {
 	if !namePattern.MatchString(name) {
 		return nil, fs.ErrNotExist
@@ -125,8 +119,8 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// Finished gives the size in bytes of a finished recording, and when it was last
-// written. The errors are those of OpenFile.
+// Finished returns the size in bytes of a finished recording, and when it was last written. The errors are those of
+// OpenFile.
 func (a *Archive) Finished(name string) (bytes int64, written time.Time, err error) {
 	f, err := a.OpenFile(name)
 	if err != nil {
@@ -139,9 +133,8 @@ func (a *Archive) Finished(name string) (bytes int64, written time.Time, err err
 	return info.Size(), info.ModTime(), nil
 }
 
-// Close stops all recordings and waits until they are written, at most until ctx
-// ends: then it gives that one's error, and what is left is finished by the next
-// process.
+// Close stops all recordings and waits until they are written. If ctx ends first, it returns ctx's error, and the
+// next process finishes what is left.
 func (a *Archive) Close(ctx context.Context) error {
 	a.cancel()
 	for _, w := range a.writers {
@@ -160,7 +153,7 @@ func (a *Archive) Close(ctx context.Context) error {
 	}
 }
 
-// purgeHourly removes old files at once and then every hour, until ctx ends.
+// purgeHourly removes old files now and then every hour, until ctx ends.
 func (a *Archive) purgeHourly(ctx context.Context) {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
@@ -180,8 +173,8 @@ func (a *Archive) purgeHourly(ctx context.Context) {
 	}
 }
 
-// purge removes the recordings that were last written before a moment, and
-// directories of days that are empty then. What is not ours stays.
+// purge removes the recordings that were last written before a moment, and then the empty directories of days. Other
+// files stay.
 func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err error) {
 	var days []string
 	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
@@ -213,7 +206,6 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 	return removed, err
 }
 
-// removeOld removes a file that was last written before a moment.
 func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone bool, err error) {
 	info, err := d.Info()
 	if err == nil && !info.ModTime().Before(before) {
@@ -228,8 +220,7 @@ func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone 
 	return err == nil, err
 }
 
-// removeEmpty removes the directory of a day, its month and its year, those that
-// are empty.
+// removeEmpty removes the directory of a day, its month and its year if they are empty.
 func (a *Archive) removeEmpty(day string) {
 	for name := day; name != ""; {
 		if a.dir.files().Remove(name) != nil {

@@ -11,11 +11,10 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// pcapngBatch is how much is written at a time, in bytes.
+// pcapngBatch is how many bytes are written at a time.
 const pcapngBatch = 16 << 10
 
-// pcapng is a capture that is being written: SIP messages and the packets that
-// came, as UDP datagrams over IP.
+// pcapng is a capture that is being written: SIP messages and received packets, as UDP datagrams over IP.
 type pcapng struct {
 	began time.Time
 	sink  *sink
@@ -62,7 +61,7 @@ func (c *pcapng) finish(time.Duration) error { return c.flush() }
 
 func (c *pcapng) close() error { return nil }
 
-// write writes one datagram. One that IP has no room for is left out.
+// write writes one datagram. It leaves out one that is too long for IP.
 func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) error {
 	if len(data) > maxDatagram {
 		return nil
@@ -78,7 +77,7 @@ func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) e
 	return err
 }
 
-// flush writes the blocks that wait, none of them in part.
+// flush writes the waiting blocks, each of them whole.
 func (c *pcapng) flush() error {
 	err := c.out.Flush()
 	if err == nil && c.whole.Len() > 0 {
@@ -97,9 +96,8 @@ const (
 	hops        = 64
 )
 
-// appendDatagram appends a UDP datagram with its IP header: IPv4 where both
-// addresses are (RFC 791), otherwise IPv6 (RFC 8200). data is at most maxDatagram
-// long.
+// appendDatagram appends a UDP datagram with its IP header: IPv4 if both addresses are (RFC 791), otherwise IPv6 (RFC
+// 8200). data has at most maxDatagram bytes.
 func appendDatagram(b []byte, id uint16, from, to netip.AddrPort, data []byte) []byte {
 	be := binary.BigEndian
 	start := len(b)
@@ -136,7 +134,7 @@ func appendDatagram(b []byte, id uint16, from, to netip.AddrPort, data []byte) [
 	return b
 }
 
-// sum adds the 16-bit words of b to a sum (RFC 1071), which 64 KB can't overflow.
+// sum adds the 16-bit words of b to a sum (RFC 1071). 64 KB can't overflow it.
 func sum(b []byte, to uint32) uint32 {
 	for ; len(b) >= 2; b = b[2:] {
 		to += uint32(binary.BigEndian.Uint16(b))

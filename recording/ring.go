@@ -9,18 +9,17 @@ import (
 	"flowbridge/media"
 )
 
-// ringSize is how much a recording holds for a disk that is slow, in bytes, a
-// power of two: five seconds of G.711 from both sides.
+// ringSize is how much a recording holds for a slow disk, in bytes, a power of two: five seconds of G.711 from both
+// sides.
 const ringSize = 128 << 10
 
-// entryHeader is the size of what goes before a packet in the ring.
+// entryHeader is the size of a packet's header in the ring.
 const entryHeader = 56
 
-// skipped is the size that stands in a header's place where the rest of the ring
-// was too short for an entry.
+// skipped marks the end of the ring as too short for an entry. It stands in place of a header's length.
 const skipped = 0xffffffff
 
-// packet is one packet of RTP or RTCP, on its way to the files.
+// packet is one packet of RTP or RTCP on its way to the files.
 type packet struct {
 	at     time.Duration // since the recording began
 	side   media.Side
@@ -31,8 +30,7 @@ type packet struct {
 	data   []byte
 }
 
-// ring is a queue of packets with one writer and one reader, which never wait for
-// each other.
+// ring is a queue of packets with one writer and one reader, which never wait for each other.
 type ring struct {
 	buf  []byte        // its size is a power of two
 	head atomic.Uint64 // bytes ever put
@@ -41,7 +39,7 @@ type ring struct {
 
 func newRing(size int) *ring { return &ring{buf: make([]byte, size)} }
 
-// put copies a packet into the ring and says whether there was room.
+// put copies a packet into the ring and reports whether there was room.
 func (r *ring) put(p packet) bool {
 	need := (entryHeader + len(p.data) + 7) &^ 7
 	head, size := r.head.Load(), uint64(len(r.buf))
@@ -62,8 +60,7 @@ func (r *ring) put(p packet) bool {
 	return true
 }
 
-// get reads the oldest packet without taking it. Its data is the ring's, valid
-// until drop.
+// get reads the oldest packet without removing it. Its data belongs to the ring and is valid until drop.
 func (r *ring) get() (packet, bool) {
 	head, tail, size := r.head.Load(), r.tail.Load(), uint64(len(r.buf))
 	if tail == head {
@@ -77,7 +74,7 @@ func (r *ring) get() (packet, bool) {
 	return readPacket(r.buf[at:]), true
 }
 
-// drop takes the packet that get gave.
+// drop removes the packet that get returned.
 func (r *ring) drop() {
 	tail := r.tail.Load()
 	length := binary.NativeEndian.Uint32(r.buf[tail&uint64(len(r.buf)-1):])

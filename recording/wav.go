@@ -12,19 +12,17 @@ const (
 	wavHeaderSize = 44
 	frameSize     = 4 // bytes: two channels of 16 bits
 
-	// wavLimit is what the sizes in a header can say.
+	// wavLimit is the largest size that a header can hold.
 	wavLimit = 1<<32 - 1
 
-	// wavBatch is how much is written at a time, in bytes: a second.
+	// wavBatch is how many bytes are written at a time: a second.
 	wavBatch = sampleRate * frameSize
 
-	// headerEvery is how often the sizes in the header are brought up to date, in
-	// bytes written.
+	// headerEvery is how many bytes are written between updates of the header.
 	headerEvery = 5 * wavBatch
 )
 
-// wav is a WAV file that is being written: 16-bit PCM at 8 kHz, side A left and
-// side B right.
+// wav is a WAV file that is being written: 16-bit PCM at 8 kHz, side A left and side B right.
 type wav struct {
 	sink     *sink
 	line     *timeline
@@ -42,7 +40,6 @@ func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
 	return w, err
 }
 
-// wavHeader is the header of a file with so many bytes of samples.
 func wavHeader(data int64) []byte {
 	le := binary.LittleEndian
 	b := append(make([]byte, 0, wavHeaderSize), "RIFF"...)
@@ -75,7 +72,7 @@ func (w *wav) packet(p packet) error {
 	return w.failed
 }
 
-// errCodec is the name of a codec that WAV can't have.
+// errCodec is the name of a codec that WAV can't hold.
 type errCodec string
 
 func (e errCodec) Error() string {
@@ -84,20 +81,17 @@ func (e errCodec) Error() string {
 
 func (w *wav) message(message) error { return nil }
 
-// tick has the line go on as time does.
 func (w *wav) tick(now time.Duration) error {
 	w.line.advance(now)
 	return w.failed
 }
 
-// finish writes what is left.
 func (w *wav) finish(at time.Duration) error {
 	w.line.finish(at)
 	w.flush()
 	return w.failed
 }
 
-// take encodes frames.
 func (w *wav) take(frames []int16) {
 	for _, v := range frames {
 		w.buf = binary.LittleEndian.AppendUint16(w.buf, uint16(v))
@@ -117,7 +111,7 @@ func (w *wav) flush() {
 	}
 }
 
-// close writes the sizes into the header, without a frame that is not whole.
+// close writes the sizes of all whole frames into the header.
 func (w *wav) close() error {
 	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
 	w.inHeader = w.sink.size
