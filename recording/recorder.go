@@ -92,8 +92,8 @@ func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
 // SetPayloads says what the payload types of a side carry from now on.
 func (r *Recorder) SetPayloads(side media.Side, p Payloads) { r.payloads[side].Store(&p) }
 
-// Pause has nothing recorded until Resume: silence in WAV, nothing in pcapng. When
-// it returns, what comes afterwards is not recorded.
+// Pause stops recording until Resume: silence in WAV, nothing in pcapng. Nothing that comes after its return is
+// recorded.
 func (r *Recorder) Pause() { r.paused.Store(true) }
 
 // Resume continues the recording.

@@ -14,15 +14,15 @@ const columnList = `id, node, trunk, route, target, direction, "from", "to", sip
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
 	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id`
 
-// selectList is columnList, and what the platform said of the call afterwards.
+// selectList is columnList with the platform's report.
 const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 
-// A record that was finished once stays as it is: a Put that is repeated changes nothing.
+// A finished record does not change: a repeated Put has no effect.
 const insertCall = `INSERT INTO calls (` + columnList + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
-// values gives the columns of a finished record.
+// values returns the columns of a finished record.
 func (r *Record) values() ([]any, error) {
 	attempts, err1 := list(r.Attempts)
 	media, err2 := json.Marshal(r.Media.finite())
@@ -35,7 +35,7 @@ func (r *Record) values() ([]any, error) {
 	}, errors.Join(err1, err2, err3)
 }
 
-// list encodes a list; one without items is empty, not null.
+// list encodes a list; an empty one is [], not null.
 func list[T any](items []T) (string, error) {
 	if len(items) == 0 {
 		return "[]", nil
@@ -44,10 +44,8 @@ func list[T any](items []T) (string, error) {
 	return string(text), err
 }
 
-// row is what QueryRow and Rows have in common.
 type row interface{ Scan(dest ...any) error }
 
-// scan reads the columns of selectList.
 func scan(from row) (Record, error) {
 	var r Record
 	var report sql.NullString
@@ -75,7 +73,7 @@ func scan(from row) (Record, error) {
 	return r, nil
 }
 
-// finite replaces what JSON has no words for: a statistic that went wrong must not cost the record.
+// finite replaces numbers that JSON can't hold: a wrong statistic must not cost the record.
 func (m Media) finite() Media {
 	for _, f := range []*float64{
 		&m.A.JitterMS, &m.B.JitterMS, (*float64)(&m.A.RTT), (*float64)(&m.B.RTT),

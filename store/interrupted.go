@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// q850Unspecified is the ISDN cause (ITU-T Q.850) for an end that nobody asked for.
+// q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
 const q850Unspecified = 31
 
 // setAlive and getAlive keep the last moment that the process is known to have lived.
@@ -19,7 +19,7 @@ const (
 	getAlive = `SELECT value FROM meta WHERE name = 'alive_at'`
 )
 
-// closeInterrupted finishes what a killed process left in the journal, and gives the ids of these calls.
+// closeInterrupted finishes the calls that a killed process left in the journal, and returns their ids.
 func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) ([]string, error) {
 	var alive Time // zero in a new database
 	if err := db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -51,7 +51,7 @@ func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) ([]string,
 	return ids, tx.Commit()
 }
 
-// leftOver reads the journalled calls that have no record yet, ended as interrupted.
+// leftOver reads the journalled calls that have no record yet, and ends them as interrupted.
 func leftOver(ctx context.Context, db *sql.DB, alive Time, now time.Time) ([]Record, error) {
 	const query = `SELECT id, written_at, record FROM live
 		WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = live.id)`
@@ -80,7 +80,7 @@ func leftOver(ctx context.Context, db *sql.DB, alive Time, now time.Time) ([]Rec
 	return all, rows.Err()
 }
 
-// interrupted ends a record at the last moment that the process is known to have lived.
+// interrupted ends a record at the last moment at which the process is known to have run.
 func interrupted(r Record, written Time, now time.Time) Record {
 	r.EndedAt = written
 	if r.EndedAt.IsZero() {
@@ -110,11 +110,12 @@ const (
 	killedUnknown = killed + ": it is not known how the file ended"
 )
 
-// FinishedFile gives the size in bytes of a recording and when it was last written; fs.ErrNotExist: there is none.
+// FinishedFile returns the size in bytes of a recording and when it was last written. The error is fs.ErrNotExist if
+// there is no such file.
 type FinishedFile func(file string) (bytes int64, ended time.Time, err error)
 
-// SettleRecordings gives the recordings of the calls that Open closed as interrupted the size and the end that their
-// files have. What can't be found out stays unknown: without an end, of 0 bytes.
+// SettleRecordings takes the size and the end of the interrupted calls' recordings from their files. A recording
+// whose file can't be read stays unknown: without an end, of 0 bytes.
 func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
 	settled := map[string]string{} // as JSON, by call
 	for _, id := range s.interrupted {
@@ -149,7 +150,7 @@ func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
 	})
 }
 
-// settleRecordings says whether it has changed the record.
+// settleRecordings reports whether it has changed the record.
 func settleRecordings(r *Record, look FinishedFile) (changed bool) {
 	for i := range r.Recordings {
 		f := &r.Recordings[i]

@@ -23,22 +23,18 @@ import (
 var migrations embed.FS
 
 var (
-	// errLocked means that another process writes the file.
 	errLocked = errors.New("database is in use by another process")
-	// errNewer means that a newer version of the program wrote the file.
-	errNewer = errors.New("database was written by a newer version of flowbridge")
-	// errCorrupt means that the file is no SQLite database, or a damaged one.
-	errCorrupt = errors.New("file is not a readable database")
-	// errForeign means that the file is another program's SQLite database.
-	errForeign = errors.New("database belongs to another program")
-	// errNotThere means that there is no such database to read.
+	errNewer  = errors.New("database was written by a newer version of flowbridge")
+	// errCorrupt means that the file is not a SQLite database, or a damaged one.
+	errCorrupt  = errors.New("file is not a readable database")
+	errForeign  = errors.New("database belongs to another program")
 	errNotThere = errors.New("no database there")
 )
 
-// applicationID marks our databases in the file's header: "Flow".
+// applicationID marks Flowbridge's databases in the file's header: "Flow".
 const applicationID = 0x466c6f77
 
-// dsn names the file to the driver. rwc creates, rw does not; query_only keeps readers from writing.
+// dsn names the file for the driver. rwc creates it, rw does not; query_only keeps readers from writing.
 func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}}
 	for _, p := range append([]string{"busy_timeout(5000)"}, pragmas...) {
@@ -51,7 +47,7 @@ func dsn(path, mode string, pragmas ...string) string {
 	return "file:" + name + "?" + q.Encode()
 }
 
-// lockFile is held by the one process that writes the database.
+// lockFile locks the database for this process.
 func lockFile(path string) (*os.File, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -78,7 +74,8 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// create makes the file before SQLite does, so that nobody else can read it. The -wal and -shm files inherit its rights.
+// create makes the file before SQLite does, so that other users can't read it. The -wal and -shm files inherit its
+// rights.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -87,7 +84,7 @@ func create(path string) error {
 	return f.Close()
 }
 
-// openWriter opens the writing connection and brings the schema up to date.
+// openWriter opens the writing connection and updates the schema.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", dsn(path, "rwc", "journal_mode(WAL)", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)", "foreign_keys(1)"))
@@ -141,7 +138,7 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithLogger(goose.NopLogger()))
 }
 
-// newestSchema is the version that our migrations lead to.
+// newestSchema is the version that the migrations lead to.
 func newestSchema(db *sql.DB) (int64, error) {
 	p, err := provider(db)
 	if err != nil {
@@ -151,7 +148,7 @@ func newestSchema(db *sql.DB) (int64, error) {
 	return sources[len(sources)-1].Version, nil
 }
 
-// explain says what to do about an error of opening.
+// explain adds a remedy to an error of opening.
 func explain(path string, err error) error {
 	if code := (*sqlite.Error)(nil); errors.As(err, &code) {
 		switch code.Code() & 0xff {
@@ -171,7 +168,7 @@ func explain(path string, err error) error {
 	return fmt.Errorf("store %s: %w%s", path, err, remedy)
 }
 
-// signalKey reads the signalling key, which is made on the first start.
+// signalKey reads the signalling key. The first start makes it.
 func signalKey(ctx context.Context, db *sql.DB) ([32]byte, error) {
 	var fresh [32]byte
 	_, _ = rand.Read(fresh[:]) // never fails

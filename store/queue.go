@@ -8,30 +8,26 @@ import (
 	"time"
 )
 
-// defaultQueue bounds how many updates wait for the disk.
+// defaultQueue limits how many updates wait for the disk.
 const defaultQueue = 100_000
 
 var (
-	// errClosed means that the store was closed.
 	errClosed = errors.New("store is closed")
-	// errFull means that so many finished calls wait for the disk that there is no room for another.
+	// errFull means that too many finished calls wait for the disk.
 	errFull = errors.New("queue of finished calls is full")
 )
 
-// update is the newest state of a live call.
 type update struct {
 	record Record
 	at     time.Time
 }
 
-// finish is a finished call that waits for its commit.
 type finish struct {
 	id     string
 	values []any
 	done   []chan error
 }
 
-// batch is what one transaction writes.
 type batch struct {
 	journal  map[string]update
 	finished map[string]*finish
@@ -84,8 +80,8 @@ func (q *queue) signal() {
 
 func (q *queue) size() int { return len(q.pending.journal) + len(q.pending.order) + q.taken }
 
-// journal notes a live call's state. Where there is no room for another call's, it is dropped: the call's record comes
-// with its end, or as interrupted from an earlier state.
+// journal notes a live call's state. Without room for another call it drops the state: the call's record comes with
+// its end, or from an earlier state as interrupted.
 func (q *queue) journal(r Record, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -103,8 +99,8 @@ func (q *queue) journal(r Record, now time.Time) {
 	q.signal()
 }
 
-// put notes a finished call. Without room, a live call's state makes way; if there is none left, full is returned to
-// wait for.
+// put notes a finished call. Without room it drops a live call's state; if there is none, it returns full, to wait
+// for.
 func (q *queue) put(id string, values []any, done chan error) (full <-chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -169,7 +165,7 @@ func (q *queue) written() {
 	q.room = make(chan struct{})
 }
 
-// restore puts back what could not be written. Newer states of the same calls stay.
+// restore returns what could not be written. Newer states of the same calls win.
 func (q *queue) restore(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -193,7 +189,7 @@ func (q *queue) restore(b *batch) {
 	q.signal()
 }
 
-// close refuses what comes from now on. It is true the first time.
+// close refuses later work. It reports whether it was the first call.
 func (q *queue) close() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

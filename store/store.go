@@ -28,8 +28,8 @@ type Store struct {
 	lost   atomic.Int64
 }
 
-// Open opens the file for writing, creates it if need be (mode 0600), brings its schema up to date and closes the calls
-// that a killed process left open. A second process is refused with errLocked.
+// Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
+// that a killed process left open. It refuses a file that another process writes.
 func Open(ctx context.Context, path string) (*Store, error) { return open(ctx, path, defaultQueue) }
 
 func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
@@ -78,13 +78,13 @@ func (s *Store) release() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
-// Interrupted says how many calls Open found open and closed as interrupted.
+// Interrupted returns how many open calls Open found and closed as interrupted.
 func (s *Store) Interrupted() int { return len(s.interrupted) }
 
-// Key gives the signalling key: random, made once, kept in the database.
+// Key returns the signalling key: random, made once, kept in the database.
 func (s *Store) Key() [32]byte { return s.key }
 
-// Err gives the error that writing meets at the moment, nil when the last transaction was committed.
+// Err returns the current error of writing, nil if the last transaction was committed.
 func (s *Store) Err() error {
 	if p := s.broken.Load(); p != nil {
 		return *p
@@ -92,14 +92,14 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Dropped counts the journal updates that were given up because the disk did not keep up.
+// Dropped counts the journal updates that were dropped because the disk was too slow.
 func (s *Store) Dropped() int64 {
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
 	return s.queue.dropped + s.lost.Load()
 }
 
-// Journal notes the state of a live call. It never blocks; of several states of one call only the newest is written,
+// Journal notes the state of a live call. It never blocks. Of several states of one call only the newest is written,
 // and none after the call's Put.
 func (s *Store) Journal(r Record) {
 	if r.ID == "" {
@@ -110,8 +110,8 @@ func (s *Store) Journal(r Record) {
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
-// ctx ends first, its error is returned and the record is written as soon as that is possible; only with errFull it
-// was not accepted.
+// ctx ends first, Put returns its error, and the record is written as soon as possible. A call that finds the queue
+// full to the end of ctx is not kept; its error says so.
 func (s *Store) Put(ctx context.Context, r Record) error {
 	if r.ID == "" {
 		return errors.New("put: record without an id")
@@ -181,7 +181,7 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 	return nil
 }
 
-// Alive notes that the process lives: should it be killed, its live calls count as having lasted until then.
+// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(wctx, setAlive, TimeOf(now))
@@ -189,10 +189,11 @@ func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	})
 }
 
-// purgeStep bounds how many records one transaction deletes, so that calls' writes get in between.
+// purgeStep limits how many records one transaction deletes, so that calls' writes get in between.
 const purgeStep = 1000
 
-// Purge deletes the records of calls that started before olderThan, and says how many; and the reports from before then.
+// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes the
+// reports from before then.
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	calls, err := s.purge(ctx, olderThan, `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`)
 	if err != nil {
@@ -228,8 +229,8 @@ func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int
 	}
 }
 
-// Close writes what is pending, refuses what comes later, and releases the file. If the disk refuses the rest for
-// several seconds, an error says how many finished calls were lost.
+// Close writes what is pending, refuses later work, and releases the file. If the disk refuses the rest for several
+// seconds, the error says how many finished calls were lost.
 func (s *Store) Close() error {
 	first := s.queue.close()
 	<-s.done

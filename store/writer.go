@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A call that has its record is not live any more, whatever comes late: leftOver does not look at it. Asking here would
-// cost each entry a statement journal.
+// leftOver ignores an entry of a call that has its record, so a late one does no harm. A check here would cost each
+// entry a statement journal.
 const upsertLive = `INSERT INTO live (id, written_at, record) VALUES (?, ?, ?)
 	ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at, record = excluded.record`
 
@@ -18,14 +18,13 @@ const deleteLive = `DELETE FROM live WHERE id = ?`
 const (
 	firstBackOff = 50 * time.Millisecond
 	lastBackOff  = 5 * time.Second
-	// closeTries bounds how often Close tries to write the rest.
+	// closeTries is how often Close tries to write the rest.
 	closeTries = 7
-	// commitEvery is how far transactions are apart where nobody waits for one: on a busy machine they then write many
-	// calls at once, and one entry of a call that went on meanwhile.
+	// commitEvery is the time between transactions that no caller waits for. On a busy machine they then write many
+	// calls at once, and one entry for a call that has changed several times.
 	commitEvery = 20 * time.Millisecond
 )
 
-// writer is the goroutine that owns the writing connection.
 type writer struct {
 	s    *Store
 	conn *sql.Conn
@@ -56,7 +55,7 @@ func newWriter(ctx context.Context, s *Store) (*writer, error) {
 	return w, nil
 }
 
-// close gives the connection back; what it held was committed or will be reported by Store.Close.
+// close returns the connection. What it held was committed, or Store.Close will report it.
 func (w *writer) close() {
 	for _, stmt := range []*sql.Stmt{w.insert, w.upsert, w.remove} {
 		if stmt != nil {
@@ -120,7 +119,7 @@ func (w *writer) pace(begun time.Time) {
 	}
 }
 
-// pause waits before the next try, longer each time. It is false when Close waits and has waited enough.
+// pause waits before the next try, longer each time. It returns false when Close has waited long enough.
 func (w *writer) pause() bool {
 	closing := w.s.queue.closing
 	if w.s.queue.isClosed() {
@@ -138,7 +137,6 @@ func (w *writer) pause() bool {
 	return true
 }
 
-// write commits one batch in one transaction.
 func (w *writer) write(b *batch) (err error) {
 	if len(b.journal)+len(b.order) == 0 {
 		return nil
