@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Errors of Session.SendDigit, beside errClosed.
+// Errors of Session.SendDigit; errClosed is another one.
 var (
 	// errDigit: the digit, payload type or clock rate is invalid.
 	errDigit = errors.New("not a digit that can be sent")

@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+// Event is what a session reports through SessionConfig.OnEvent.
+//
 //sumtype:decl
 type Event interface{ isEvent() }
 

@@ -50,8 +50,8 @@ type flow struct {
 	Source  netip.AddrPort // the locked source; invalid while none is
 	SSRC    uint32         // of the locked stream; of RTP only
 	Out     netip.AddrPort // our address on the side that receives
-	Dest    netip.AddrPort // invalid: nobody to send to, packets are dropped
-	Held    bool           // Dest wants none: packets are taken, counted and dropped
+	Dest    netip.AddrPort // invalid: packets are dropped
+	Held    bool           // Dest wants no packets: they are counted and dropped
 	Rewrite rewrite        // of RTP flows only; RTCP is made to fit it
 }
 

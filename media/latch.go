@@ -57,9 +57,9 @@ type verdict uint8
 
 const (
 	keep     verdict = iota // of the locked source and stream
-	lock                    // lock on its source and stream, then it is
+	lock                    // lock on its source and stream, then keep it
 	stray                   // of an address that is not believed, or not now
-	unproven                // of one that is, but has not sent enough in a row
+	unproven                // of a believed address that has not sent enough in a row
 	foreign                 // of the locked source, but another stream
 )
 
@@ -108,7 +108,7 @@ type replaced struct {
 	source netip.AddrPort // invalid: there is none
 	ssrc   uint32
 	lived  time.Duration
-	trial  trial // its own, which nobody else's packets crowd out
+	trial  trial // its own: other packets can't displace it
 }
 
 // trial is a source that has begun to prove itself.

@@ -11,7 +11,7 @@ import (
 const (
 	ratingBest = 93.2 // R without delay, loss and codec: Ro - Is of the default values
 
-	talkerEcho = 65.0  // TELR, dB: how loud one hears oneself
+	talkerEcho = 65.0  // TELR, dB: the loudness of the talker's own echo
 	noiseFloor = -61.2 // No, dBm0p
 	receiveLR  = 2.0   // RLR, dB
 

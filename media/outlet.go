@@ -82,7 +82,7 @@ func (o *outlet) header(pkt []byte, payloadType uint8, first bool, timestamp uin
 // counted as missing.
 func (o *outlet) end(s *stream, now time.Duration) {
 	if !o.owed || !o.sourced || !s.started || s.ssrc != o.source {
-		return // whatever comes follows on
+		return // the next packet follows on
 	}
 	o.owed, o.unsure = false, true
 	o.shift.SeqOffset = o.seq - uint16(s.top)

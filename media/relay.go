@@ -22,7 +22,7 @@ type relay struct {
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
 	closed   bool
-	tap      Tap // nil: nobody listens
+	tap      Tap // may be nil
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
@@ -37,18 +37,18 @@ type endpoint struct {
 	relay *relay
 
 	// Owned by the worker.
-	out      *endpoint // the one it is sent from
+	out      *endpoint // the socket it is sent from
 	flow     flow
-	dest     sockaddr // of flow.Dest; empty for none, and while it is held
+	dest     sockaddr // of flow.Dest; empty: none, or held
 	rewrites bool     // flow.Rewrite is not the identity
 	count    *counters
 	latch    *latch    // RTP only
 	stream   stream    // RTP only
-	masker   *masker   // RTP only; nil as long as no key was to be masked
-	listener *listener // RTP only; nil as long as nobody wants to know of digits
+	masker   *masker   // RTP only; nil before the first mask
+	listener *listener // RTP only; nil before the first TelephoneEvents
 	outlet   outlet    // RTP only
-	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes
-	player   *player   // RTP only; nil as long as nothing was played to where it goes
+	dialer   *dialer   // RTP only; nil before the first digit to its destination
+	player   *player   // RTP only; nil before the first sound to its destination
 	armed    bool      // among worker.armed
 	refused  refused   // RTP only
 }
@@ -163,7 +163,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 	l := &r.party[ep.side].rtp
 	moved := src != l.source
 	if l.source.IsValid() && src.Addr() != l.source.Addr() {
-		r.party[ep.side].rtcp.source = netip.AddrPort{} // it comes from there now, too
+		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from there too
 	}
 	ep.outlet.leave(&ep.stream)
 	l.take(src, h, now)

@@ -6,8 +6,8 @@ import "time"
 const oneWayAfter = 2750 * time.Millisecond // and a tick of the worker, at most, so within 3 s
 
 type silenceLimits struct {
-	start time.Duration // as long as no RTP came since Session.Start
-	mid   time.Duration // once some came
+	start time.Duration // before the first RTP since Session.Start
+	mid   time.Duration // after it
 }
 
 // hearing is what of a session's RTP counts for silence and one-way audio. It is a value owned by the worker.
@@ -18,8 +18,8 @@ type hearing struct {
 
 	spoke   [2]bool       // RTP was accepted from the side since Start
 	spokeAt time.Duration // when the first of them did
-	judged  bool          // nothing more is to be said of one-way audio, but that it is over
-	missing [2]bool       // EventOneWay was posted of the side, and it is not heard yet
+	judged  bool          // one-way audio is decided; only its end may still be posted
+	missing [2]bool       // EventOneWay was posted for the side, and it is still not heard
 	since   time.Duration // when both sides were first, or again, free to speak
 }
 

@@ -63,7 +63,7 @@ type SideStats struct {
 	// RTT is the smoothed round trip between us and the side, from its reception reports (RFC 3550 §6.4.1); 0 means
 	// unknown.
 	RTT    time.Duration
-	Remote RemoteReport // what the side says of the stream that it is sent
+	Remote RemoteReport // the side's report about the stream that is sent to it
 
 	// MOS is the listening quality of what is received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less
 	// than a second of packets, or no figures for Peer.Codec.

@@ -12,7 +12,7 @@ const (
 // not jitter.
 const maxTransitJump = 2
 
-// defaultClockRate is that of G.711, G.722, G.729 and telephone-event beside them.
+// defaultClockRate is that of G.711, G.722, G.729 and their telephone-events, in Hz.
 const defaultClockRate = 8000
 
 // stream follows the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A

@@ -144,7 +144,7 @@ func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	v := ep.latch.judge(src, h, w.now)
 	if v == unproven && ep.relay.secure[ep.side].in != nil {
-		v = lock // that it is authentic proves more than that several come in a row
+		v = lock // authentication is a better proof than packets in a row
 	}
 	if v == lock && src != ep.latch.source && ep.relay.own(src) {
 		v = stray // what comes from a port of our own would go round for ever

@@ -24,13 +24,13 @@ type worker struct {
 	epoch    time.Time
 	silence  silenceLimits
 	tick     time.Duration
-	holds    bool // its processor while it waits
+	holds    bool // it keeps its processor while it waits
 	epfd     int
 	wakefd   int
 	wake     *os.File // of wakefd; closing it is safe against a late write
 	path     flowPath // carries its sessions; itself, unless Open has set another
 	commands chan command
-	woken    atomic.Bool   // the worker has been told that commands wait
+	woken    atomic.Bool   // the worker knows that commands wait
 	stopped  chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
@@ -45,8 +45,8 @@ type worker struct {
 	taken    int // events
 	from     sockaddr
 	buf      [bufferSize]byte
-	opened   [bufferSize]byte // what buf carries, where it is SRTP
-	sealed   [bufferSize]byte // what leaves, where that is SRTP
+	opened   [bufferSize]byte // what SRTP in buf carries
+	sealed   [bufferSize]byte // SRTP that leaves
 	digit    digitPacket
 	frame    playPacket
 }
@@ -82,7 +82,7 @@ type command struct {
 	play     Play
 	tap      Tap
 	mask     Mask
-	done     chan error // capacity 1; nil: nobody waits
+	done     chan error // capacity 1; nil: the sender does not wait
 }
 
 func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {

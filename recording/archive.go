@@ -24,7 +24,7 @@ var (
 
 // Config says how to open an archive.
 type Config struct {
-	Dir     string        // made where it is missing, for us alone
+	Dir     string        // made with mode 0700 if it is missing
 	Formats []string      // FormatWAV and FormatPcapng, each once at most
 	Keep    time.Duration // how long a file stays after it was last written
 	MaxSize int64         // of one file, in bytes
@@ -182,7 +182,7 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 			err = ctx.Err()
 		}
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // somebody was faster
+		case errors.Is(err, fs.ErrNotExist): // another process removed it
 			return nil
 		case err != nil:
 			return err
@@ -199,7 +199,7 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 	})
 	today := time.Now().UTC()
 	for _, day := range days {
-		if at, bad := time.Parse("2006/01/02", day); bad == nil && today.Sub(at) > 48*time.Hour { // nobody begins a file there
+		if at, bad := time.Parse("2006/01/02", day); bad == nil && today.Sub(at) > 48*time.Hour { // no file begins there any more
 			a.removeEmpty(day)
 		}
 	}

@@ -14,15 +14,15 @@ type output struct {
 	sink   *sink
 	format format
 	err    error // why nothing more is written
-	lost   bool  // somebody has removed it
+	lost   bool  // the file was removed
 }
 
 type format interface {
 	packet(p packet) error
 	message(m message) error
-	tick(now time.Duration) error  // nothing came until now
+	tick(now time.Duration) error  // time has passed
 	finish(at time.Duration) error // the recording ended then
-	close() error                  // whatever finish, or another one, came to
+	close() error                  // after an error too
 }
 
 func (a *Archive) open(r *Recorder) {

@@ -127,7 +127,7 @@ func appendDatagram(b []byte, id uint16, from, to netip.AddrPort, data []byte) [
 	b = append(b, 0, 0)
 	b = append(b, data...)
 	check := ^fold(sum(b[udp:], pseudo+protocolUDP+uint32(length)))
-	if check == 0 { // which would say that there is none (RFC 768)
+	if check == 0 { // 0 means no checksum (RFC 768)
 		check = 0xffff
 	}
 	be.PutUint16(b[udp+6:], check)

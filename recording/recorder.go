@@ -31,7 +31,7 @@ type Recorder struct {
 	ring     *ring
 	payloads [2]atomic.Pointer[Payloads]
 	paused   atomic.Bool
-	over     atomic.Bool  // nothing is taken any more
+	over     atomic.Bool  // it records nothing more
 	dropped  atomic.Int64 // packets and messages
 
 	mu       sync.Mutex // guards what follows

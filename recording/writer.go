@@ -16,7 +16,7 @@ const (
 )
 
 type writer struct {
-	wake chan struct{} // 1 item: something is to be done now
+	wake chan struct{} // holds one token while there is work
 
 	mu        sync.Mutex // guards what follows
 	recorders []*Recorder

@@ -103,8 +103,8 @@ func interrupted(r Record, written Time, now time.Time) Record {
 	return r
 }
 
-// What the recordings of a killed process have as their error. The journal knows their sizes of the moment when it was
-// written, which is long before: the files themselves have to be asked.
+// The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so the files are
+// asked.
 const (
 	killed        = "the process was killed"
 	killedUnknown = killed + ": it is not known how the file ended"

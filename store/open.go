@@ -65,7 +65,7 @@ func lockFile(path string) (*os.File, error) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(holder[:n]))); err == nil {
 			who = fmt.Sprintf(" (pid %d)", pid)
 		}
-		return nil, fmt.Errorf("store %s: %w%s; stop that one, or give this one a store.path of its own", path, errLocked, who)
+		return nil, fmt.Errorf("store %s: %w%s; stop the other process, or set another store.path", path, errLocked, who)
 	}
 	if err := f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -161,7 +161,7 @@ func explain(path string, err error) error {
 	case errors.Is(err, errCorrupt):
 		remedy = "; restore it from a backup, or move it away to start with an empty one"
 	case errors.Is(err, errNewer):
-		remedy = "; start that version, or name another file in store.path"
+		remedy = "; start the newer version, or name another file in store.path"
 	case errors.Is(err, errForeign):
 		remedy = "; name another file in store.path"
 	}

@@ -37,7 +37,7 @@ type batch struct {
 
 // job is other work for the writing connection.
 type job struct {
-	run  func(context.Context, *sql.Conn) error // nil: there is nothing to do but to answer
+	run  func(context.Context, *sql.Conn) error // nil: the caller only waits for the commit
 	done chan error
 }
 
@@ -53,7 +53,7 @@ func (b *batch) empty() bool {
 type queue struct {
 	limit  int           // constant
 	wake   chan struct{} // holds one token while something is pending
-	urgent chan struct{} // holds one token while somebody waits for a transaction
+	urgent chan struct{} // holds one token while a caller waits for a transaction
 	// closing is closed when the store closes.
 	closing chan struct{}
 

@@ -44,7 +44,7 @@ type Reader struct {
 func OpenRead(ctx context.Context, path string) (*Reader, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("store %s: %w; check store.path, the server creates it on its first start", path, errNotThere)
+		return nil, fmt.Errorf("store %s: %w; check store.path: the server creates the file on its first start", path, errNotThere)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)

@@ -129,7 +129,7 @@ type Media struct {
 // Score is a mean opinion score, 1 to 5; 0, and null in JSON, where it was not measured.
 type Score float64
 
-// MarshalJSON gives the number, or null when zero.
+// MarshalJSON returns the number, or null for zero.
 func (s Score) MarshalJSON() ([]byte, error) {
 	if s == 0 {
 		return []byte("null"), nil
@@ -140,7 +140,7 @@ func (s Score) MarshalJSON() ([]byte, error) {
 // Millis is a time in milliseconds; 0, and null in JSON, where it was not measured.
 type Millis float64
 
-// MarshalJSON gives the number, or null when zero.
+// MarshalJSON returns the number, or null for zero.
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
 // MediaSide counts the RTP packets of one leg.

@@ -141,7 +141,7 @@ func (w *writer) write(b *batch) (err error) {
 	if len(b.journal)+len(b.order) == 0 {
 		return nil
 	}
-	ctx := context.Background() // a transaction that began is finished, whoever waits for it
+	ctx := context.Background() // a transaction that began is finished
 	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
