@@ -12,8 +12,7 @@ var (
 	uLawTable = buildTable(expandULaw)
 	aLawTable = buildTable(expandALaw)
 
-	// The codes of one law that come nearest to those of the other: what ITU-T
-	// G.711 tables 3 and 4 do, by way of the linear value.
+	// The nearest codes of the other law (ITU-T G.711 tables 3 and 4), by way of the linear value.
 	uLawToALaw = crossTable(&uLawTable, EncodeALaw)
 	aLawToULaw = crossTable(&aLawTable, EncodeULaw)
 )
@@ -77,8 +76,7 @@ func expandALaw(code byte) int16 {
 	return m
 }
 
-// Mix adds the sound of other codes to that of codes, in place, as far as both
-// go. What is too loud is clipped.
+// Mix adds the sound of others to codes, in place, over their common length. It clips what is too loud.
 func (l Law) Mix(codes, others []byte) {
 	n := min(len(codes), len(others))
 	for i, other := range others[:n] {
@@ -94,10 +92,10 @@ func sum(a, b int16) int16 {
 	return int16(min(max(int32(a)+int32(b), math.MinInt16), math.MaxInt16))
 }
 
-// ToALaw makes PCMA of PCMU, in place.
+// ToALaw converts PCMU to PCMA, in place.
 func ToALaw(codes []byte) { translate(codes, &uLawToALaw) }
 
-// ToULaw makes PCMU of PCMA, in place.
+// ToULaw converts PCMA to PCMU, in place.
 func ToULaw(codes []byte) { translate(codes, &aLawToULaw) }
 
 func translate(codes []byte, table *[256]byte) {

@@ -3,6 +3,7 @@ package audio
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -28,25 +29,23 @@ func (l Law) Silence() byte {
 	return 0xff
 }
 
-// Sound is audio that can be played: mono, 8 kHz, in both kinds of G.711. It is
-// never modified, and may be played to any number of sessions at once.
+// Sound is audio that can be played: mono, 8 kHz, in both kinds of G.711. It is never modified, and any number of
+// sessions may play it.
 type Sound struct{ ulaw, alaw []byte }
 
-// maxSound bounds a sound.
 const maxSound = 10 * time.Minute
 
 // What can't be a sound.
 var (
-	// ErrSound means that there is nothing that could be played, or too much.
+	// ErrSound means that there is nothing to play, or too much.
 	ErrSound = errors.New("not a sound that can be played")
-	// ErrLong is the ErrSound of what is longer than 10 minutes.
+	// ErrLong is the ErrSound of a sound longer than 10 minutes.
 	ErrLong = fmt.Errorf("%w: it is longer than 10 minutes", ErrSound)
 
 	errEmpty = fmt.Errorf("%w: it has no samples", ErrSound)
 )
 
-// NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound, and
-// ErrLong too where there are too many.
+// NewSound makes a sound of 16-bit samples at 8 kHz. The error is ErrSound, or ErrLong if there are too many.
 func NewSound(samples []int16) (*Sound, error) {
 	n := len(samples)
 	switch {
@@ -66,12 +65,12 @@ func encode(samples []int16) *Sound {
 	return s
 }
 
-// Duration is how long the sound is.
+// Duration returns the length of the sound.
 func (s *Sound) Duration() time.Duration {
 	return time.Duration(len(s.ulaw)) * time.Second / Rate
 }
 
-// In is the sound in one kind of G.711, a byte a sample; not to be modified.
+// In returns the sound in one kind of G.711, one byte per sample. The caller must not modify it.
 func (s *Sound) In(l Law) []byte {
 	if l == ALaw {
 		return s.alaw
@@ -79,64 +78,44 @@ func (s *Sound) In(l Law) []byte {
 	return s.ulaw
 }
 
-// cadence is a call progress tone: frequencies in Hz that sound together, and
-// for how long they are on, off, on … in milliseconds.
+// cadence is a call progress tone: frequencies in Hz that sound together, and their times on, off, on … in
+// milliseconds.
 type cadence struct {
 	hertz  []float64
 	onOff  []int
 	volume float64 // dBm0 of each frequency
 }
 
-// ringbacks are the ringing tones of ITU-T E.180 Supplement 2, by country.
+// tones are the ringing tones of ITU-T E.180 Supplement 2 by country, and other tones.
 //
 //nolint:gochecknoglobals // constant table, never modified
-var ringbacks = map[string]cadence{
+var tones = map[string]cadence{
 	"eu": {hertz: []float64{425}, onOff: []int{1000, 4000}, volume: -13},
 	"us": {hertz: []float64{440, 480}, onOff: []int{2000, 4000}, volume: -19},
 	"uk": {hertz: []float64{400, 450}, onOff: []int{400, 200, 400, 2000}, volume: -16},
 	"au": {hertz: []float64{400, 425, 450}, onOff: []int{400, 200, 400, 2000}, volume: -19},
 	"fr": {hertz: []float64{440}, onOff: []int{1500, 3500}, volume: -13},
 	"jp": {hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16},
-}
 
-// The tones besides ringing: who is put on hold hears a short soft beep every
-// ten seconds; 1400 Hz says that a call is recorded (ITU-T E.180 Supplement 2).
-//
-//nolint:gochecknoglobals // constant table, never modified
-var others = map[string]cadence{
-	"hold":    {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24},
-	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},
+	"hold":    {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}, // a short soft beep every ten seconds
+	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},      // the call is recorded (ITU-T E.180 Supplement 2)
 	"silence": {onOff: []int{0, 1000}},
 }
 
-// Tones are the names that Tone knows: ringing tones by country or region, and
-// hold, beep, silence.
-func Tones() []string {
-	return slices.Sorted(func(yield func(string) bool) {
-		for _, table := range []map[string]cadence{ringbacks, others} {
-			for name := range table {
-				if !yield(name) {
-					return
-				}
-			}
-		}
-	})
-}
+// Tones returns the names that Tone knows: ringing tones by country or region, and hold, beep, silence.
+func Tones() []string { return slices.Sorted(maps.Keys(tones)) }
 
-// Tone is one of Tones. All but beep are to be looped: a ringing tone begins with
-// the tone and ends with its pause.
+// Tone returns one of Tones. All but beep are meant to be looped: a ringing tone begins with the tone and ends with
+// its pause.
 func Tone(name string) (*Sound, bool) {
-	c, ok := ringbacks[name]
+	c, ok := tones[name]
 	if !ok {
-		if c, ok = others[name]; !ok {
-			return nil, false
-		}
+		return nil, false
 	}
 	return c.sound(), true
 }
 
-// sound renders a cadence. Each tone begins and ends within 5 ms, so that it
-// does not click.
+// sound renders a cadence. Each tone fades in and out over 5 ms, so that it does not click.
 func (c cadence) sound() *Sound {
 	const ramp = 5 * Rate / 1000
 	amplitude := 32124 * math.Pow(10, (c.volume-3.17)/20) // +3.17 dBm0 is full scale (ITU-T G.711)

@@ -58,7 +58,7 @@ func TestTones(t *testing.T) {
 	if _, ok := Tone("xx"); ok {
 		t.Error("a tone xx")
 	}
-	if names := Tones(); len(names) != len(ringbacks)+len(others) || !slices.IsSorted(names) {
+	if names := Tones(); len(names) != len(tones) || !slices.IsSorted(names) {
 		t.Errorf("tones %v", names)
 	}
 }

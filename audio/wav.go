@@ -15,12 +15,10 @@ const (
 	wavExtensible = 0xfffe
 )
 
-// maxWAV bounds a WAV file: ten minutes of 16-bit samples, and what else is in
-// it.
+// maxWAV limits a WAV file: ten minutes of 16-bit samples, and 64 KB of other chunks.
 const maxWAV = 2*10*60*Rate + 64<<10
 
-// ErrWAV means that a file is not a WAV file that can be played. The error that wraps it
-// says why.
+// ErrWAV means that a file is not a WAV file that can be played. The error that wraps it says why.
 var ErrWAV = errors.New("not a WAV file that can be played")
 
 // wavFormat is the chunk "fmt ".
@@ -64,7 +62,6 @@ func ReadWAV(r io.Reader) (*Sound, error) {
 	return nil, fmt.Errorf("%w: it has no data", ErrWAV)
 }
 
-// parseWAVFormat reads the format and says what is wrong with it.
 func parseWAVFormat(chunk []byte) (*wavFormat, error) {
 	if len(chunk) < 16 {
 		return nil, fmt.Errorf("%w: its format is cut short", ErrWAV)
@@ -97,7 +94,6 @@ func parseWAVFormat(chunk []byte) (*wavFormat, error) {
 	return f, nil
 }
 
-// decode makes samples of the data.
 func (f *wavFormat) decode(data []byte) []int16 {
 	if f.tag == wavPCM {
 		samples := make([]int16, len(data)/2)

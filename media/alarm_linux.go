@@ -2,11 +2,10 @@ package media
 
 import "time"
 
-// Alarms are for what has to happen without a packet: a digit or sound is being sent, or
-// the end of an event is outstanding. Endpoints of which neither is true are not
-// armed, and an alarm that nobody set costs a comparison per turn.
+// Alarms are for what must happen without a packet: a digit or a sound is being sent, or the end of an event is missing.
+// Only such endpoints are armed. Without an alarm the check costs one comparison per turn.
 
-// due is when attend has to be called for the endpoint.
+// due is when attend must be called for the endpoint.
 func (ep *endpoint) due() time.Duration {
 	due := never
 	if ep.listener != nil {
@@ -21,8 +20,8 @@ func (ep *endpoint) due() time.Duration {
 	return due
 }
 
-// arm has an endpoint attended to when it is due. It is called whenever that may
-// have become earlier; that it has become later is found out when the alarm goes.
+// arm schedules an endpoint. It is called whenever the endpoint may be due earlier than before. ring notices when it
+// is due later.
 func (w *worker) arm(ep *endpoint) {
 	due := ep.due()
 	if due == never {
@@ -54,7 +53,6 @@ func (w *worker) ring() {
 	w.armed = rest
 }
 
-// attend does what is due at an endpoint.
 func (w *worker) attend(ep *endpoint) {
 	if ep.listener != nil {
 		ep.listener.expire(w.now)

@@ -28,9 +28,9 @@ func newBench(tb testing.TB, sessions int) *bench {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(w.letGo)
+	tb.Cleanup(w.release)
 	bind := func() (int, netip.AddrPort) {
-		fd, err := openSocket(netip.AddrPortFrom(relayV4, 0))
+		fd, err := openSocket(netip.AddrPortFrom(relayV4, 0), 0)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	b.offer(b.from)
 	b.carry() // the lock allocates
 	b.collect()
-	for name, rewrite := range map[string]Rewrite{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
+	for name, rewrite := range map[string]rewrite{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
 		for _, r := range b.relays {
 			r.endpoint[SideA][RTP].outlet.shift = rewrite
 			if err := r.route(); err != nil {

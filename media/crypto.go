@@ -9,11 +9,10 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// ErrKeys means that SetCrypto was given keys of an unknown suite, or of a length
-// that is not the suite's, or an MKI that is longer than 128 bytes.
-var ErrKeys = errors.New("not keys of a known SRTP suite")
+// errKeys means that SetCrypto got keys of an unknown suite or of a wrong length, or an MKI of more than 128 bytes.
+var errKeys = errors.New("not keys of a known SRTP suite")
 
-// maxMKI is the longest master key identifier that there is (RFC 4568 §9.2).
+// maxMKI is the length of the longest master key identifier (RFC 4568 §9.2).
 const maxMKI = 128
 
 // Suite is an SRTP crypto suite. The zero value is none.
@@ -29,7 +28,7 @@ const (
 	SuiteAEADAES256GCM                  // AEAD_AES_256_GCM
 )
 
-// suiteData is what tells suites apart. Lengths are in bytes.
+// suiteData has the differences between suites. Lengths are in bytes.
 type suiteData struct {
 	name      string
 	profile   srtp.ProtectionProfile
@@ -39,9 +38,9 @@ type suiteData struct {
 	aead      bool // the tag is part of what is encrypted
 }
 
-// suites by Suite. The SHA1_32 ones have the short tag for RTP only (RFC 4568
-// §6.2.2).
+// suites by Suite. The SHA1_32 ones have the short tag for RTP only (RFC 4568 §6.2.2).
 var suites = [...]suiteData{
+	{name: "none"},
 	SuiteAESCM128SHA80: {"AES_CM_128_HMAC_SHA1_80", srtp.ProtectionProfileAes128CmHmacSha1_80, 16, 14, 10, 10, false},
 	SuiteAESCM128SHA32: {"AES_CM_128_HMAC_SHA1_32", srtp.ProtectionProfileAes128CmHmacSha1_32, 16, 14, 4, 10, false},
 	SuiteAES256CMSHA80: {"AES_256_CM_HMAC_SHA1_80", srtp.ProtectionProfileAes256CmHmacSha1_80, 32, 14, 10, 10, false},
@@ -50,7 +49,7 @@ var suites = [...]suiteData{
 	SuiteAEADAES256GCM: {"AEAD_AES_256_GCM", srtp.ProtectionProfileAeadAes256Gcm, 32, 12, 16, 16, true},
 }
 
-// ParseSuite is the suite of this name, as a=crypto spells it.
+// ParseSuite returns the suite with this name in a=crypto.
 func ParseSuite(name string) (Suite, bool) {
 	for i := range suites {
 		if i > 0 && suites[i].name == name {
@@ -60,37 +59,30 @@ func ParseSuite(name string) (Suite, bool) {
 	return 0, false
 }
 
-func (s Suite) known() bool { return s > 0 && int(s) < len(suites) }
+func (s Suite) data() *suiteData {
+	if int(s) >= len(suites) {
+		s = 0
+	}
+	return &suites[s]
+}
 
 // String is the suite's name in a=crypto, or "none".
-func (s Suite) String() string {
-	if !s.known() {
-		return "none"
-	}
-	return suites[s].name
-}
+func (s Suite) String() string { return s.data().name }
 
-// KeyLen is how long the suite's master key and master salt are together, in
-// bytes; 0 of an unknown suite.
-func (s Suite) KeyLen() int {
-	if !s.known() {
-		return 0
-	}
-	return suites[s].key + suites[s].salt
-}
+// KeyLen is the length of the suite's master key and master salt together, in bytes. It is 0 for an unknown suite.
+func (s Suite) KeyLen() int { return s.data().key + s.data().salt }
 
-// Keys are what one direction of one side is secured with. They are not to be
-// modified once they were given away.
+// Keys secure one direction of one side. They must not be modified after use.
 type Keys struct {
 	Suite Suite
 	Key   []byte `json:"-"` // the master key and then the master salt: Suite.KeyLen bytes
 	MKI   []byte `json:"-"` // the master key identifier that each packet carries, 1 to 128 bytes; nil: none
 }
 
-// Format writes the suite and nothing of the key, whatever the verb.
+// Format writes the suite and nothing of the key, for every verb.
 func (k Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.Suite.String()+" ***") }
 
-// Same reports whether two keys are the same in everything. Either may be nil.
+// Same reports whether two keys are equal in everything. Either may be nil.
 func (k *Keys) Same(o *Keys) bool {
 	if k == nil || o == nil {
 		return k == o
@@ -99,14 +91,14 @@ func (k *Keys) Same(o *Keys) bool {
 }
 
 func (k *Keys) check() error {
-	if !k.Suite.known() || len(k.Key) != k.Suite.KeyLen() || len(k.MKI) > maxMKI {
-		return fmt.Errorf("media: %w", ErrKeys)
+	if len(k.Key) == 0 || len(k.Key) != k.Suite.KeyLen() || len(k.MKI) > maxMKI {
+		return fmt.Errorf("media: %w", errKeys)
 	}
 	return nil
 }
 
-// context makes the library's context for one direction. Replays are found by
-// our own windows, which know more than one context does.
+// context makes the library's context for one direction. Replays are found by our own windows, which know more than
+// one context does.
 func (k *Keys) context() (*srtp.Context, error) {
 	s := suites[k.Suite]
 	ctx, err := srtp.CreateContext(k.Key[:s.key], k.Key[s.key:], s.profile, srtp.MasterKeyIndicator(k.MKI))
@@ -122,20 +114,16 @@ type Crypto struct {
 	Send    *Keys // what the packets to it are secured with; nil: it gets plain RTP
 }
 
-// SetCrypto has a side send and receive SRTP and SRTCP (RFC 3711), or plain RTP
-// again. A session starts with plain RTP on both sides.
+// SetCrypto makes a side send and receive SRTP and SRTCP (RFC 3711), or plain RTP again. A session starts with plain
+// RTP on both sides.
 //
-// The same keys again change nothing: what was received and sent under them
-// counts on. With other Receive keys, packets under the former ones are taken
-// until 2 s after the first packet under the new ones: the side goes over to
-// them when it has our answer, which may have been lost once or twice, and
-// packets overtake each other. Receive nil forgets the keys that there were, as
-// has to be done before another peer's are set. A Send key must not be another
-// side's, or be used again with another suite or MKI: under one key no packet
-// number may be used twice.
+// The same keys again change nothing: the counts under them go on. After new Receive keys, packets under the former
+// ones are accepted until 2 s after the first packet under the new ones. The side changes its keys when it gets our
+// answer, which may be lost once or twice, and packets overtake each other. Receive nil forgets the former keys; this
+// is necessary before another peer's keys are set. A Send key must not be another side's, and must not be used again
+// with another suite or MKI: under one key each packet number may be used once only.
 //
-// On a side with Receive keys nothing else is taken, and only an authentic
-// packet locks a source. The error is ErrKeys.
+// A side with Receive keys must send SRTP, and only an authentic packet locks a source.
 func (s *Session) SetCrypto(side Side, c Crypto) error {
 	var change cryptoChange
 	for _, k := range []*Keys{c.Receive, c.Send} {

@@ -13,17 +13,15 @@ const (
 	srtcpIndexLen  = 4
 	srtcpEncrypted = 1 << 31 // the E flag, beside the index
 
-	// maxSources bounds the SSRCs that are met under one key. A call has a few; a
-	// peer that makes more up must not fill the memory.
+	// maxSources limits the SSRCs under one key. A call has a few; a peer that invents more must not fill the memory.
 	maxSources = 256
 
-	// maxGuesses bounds how often under one key a new SSRC's packet is tried
-	// with another roll-over counter than 0: each leaves a trace in the
-	// library's context, authentic or not.
+	// maxGuesses limits, per key, how often a new SSRC's packet is tried with a roll-over counter other than 0. Each
+	// try leaves a trace in the library's context, authentic or not.
 	maxGuesses = 1000
 )
 
-// fault is why a packet is not taken or not sent.
+// fault says why a packet is not accepted or not sent.
 type fault uint8
 
 const (
@@ -33,27 +31,25 @@ const (
 	faultReplayed
 )
 
-// window is which packet numbers were met: the highest one and the 64 up to it
-// (RFC 3711 §3.3.2).
+// window remembers packet numbers: the highest one and the 63 below it (RFC 3711 §3.3.2).
 type window struct {
 	top  uint64
 	seen uint64 // bit i: top-i was met
 }
 
-// guess is the whole number of a packet of which 16 bits are known: the nearest
-// to the highest (RFC 3711 §3.3.1). False: it would be below 0.
+// guess completes a packet number of which 16 bits are known: the nearest to the highest (RFC 3711 §3.3.1). False: it
+// would be negative.
 func (w *window) guess(seq uint16) (index uint64, ok bool) {
 	i := int64(w.top) + int64(int16(seq-uint16(w.top))) // top has 48 bits
 	return uint64(i), i >= 0
 }
 
-// fresh says whether a number was not met, and can be told.
+// fresh reports whether a number is certainly new.
 func (w *window) fresh(index uint64) bool {
 	behind := w.top - index
 	return index > w.top || w.seen == 0 || (behind < 64 && w.seen>>behind&1 == 0)
 }
 
-// add notes a fresh number.
 func (w *window) add(index uint64) {
 	switch ahead := index - w.top; {
 	case w.seen == 0:
@@ -65,8 +61,7 @@ func (w *window) add(index uint64) {
 	}
 }
 
-// opener takes the protection off the packets that come under one key. It is
-// owned by the worker.
+// opener removes the protection of packets under one key. The worker owns it.
 type opener struct {
 	// Constant.
 	keys     Keys
@@ -97,13 +92,12 @@ func newOpener(k Keys, ctx *srtp.Context) *opener {
 	return o
 }
 
-// reusedHeader has room for what a header can hold, so that reading one
-// allocates nothing.
+// reusedHeader has room for the largest header, so that reading one allocates nothing.
 func reusedHeader() rtp.Header {
 	return rtp.Header{CSRC: make([]uint32, 0, 15), Extensions: make([]rtp.Extension, 0, 16)}
 }
 
-// open gives what a packet carries, in dst, which must not overlap with pkt.
+// open returns what a packet carries, in dst, which must not overlap with pkt.
 func (o *opener) open(dst, pkt []byte, kind Kind) ([]byte, fault) {
 	if len(pkt) < rtcpHeaderLen || pkt[0]>>6 != 2 {
 		return nil, faultMalformed
@@ -121,7 +115,7 @@ func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
 	seq, ssrc := binary.BigEndian.Uint16(pkt[2:]), binary.BigEndian.Uint32(pkt[8:])
 	w := o.streams[ssrc]
 	if w == nil {
-		return o.meet(dst, pkt, ssrc, seq)
+		return o.openFirst(dst, pkt, ssrc, seq)
 	}
 	index, ok := w.guess(seq)
 	if !ok || !w.fresh(index) {
@@ -135,11 +129,10 @@ func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
 	return plain, faultNone
 }
 
-// meet opens the first packet of a source. Its roll-over counter is 0 (RFC 4568
-// §6.4), but where the source was known under the keys before, it goes on (RFC
-// 3711 §3.3.1); and where the beginning of a stream was lost, or came before we
-// had the key, it may be 1 by now. Which it is, authentication tells.
-func (o *opener) meet(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) {
+// openFirst opens the first packet of a source. Its roll-over counter is 0 (RFC 4568 §6.4), but a source that was
+// known under the former keys continues its count (RFC 3711 §3.3.1). If the beginning of a stream was lost, or came
+// before the key, the counter may be 1. Authentication decides.
+func (o *opener) openFirst(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) {
 	if len(o.streams) >= maxSources {
 		return nil, faultUnauthentic
 	}
@@ -170,10 +163,8 @@ func (o *opener) meet(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fault) 
 	return nil, faultUnauthentic
 }
 
-// decrypt gives what a packet carries if it is authentic under this roll-over
-// counter. The library's own count for the SSRC is set each time, but where it
-// knows nothing yet it begins with 0 and leaves no trace of what is not
-// authentic.
+// decrypt returns what a packet carries if it is authentic under this roll-over counter. The library's own count for
+// the SSRC is set each time. For an unknown SSRC the library begins with 0 and keeps no trace of forged packets.
 func (o *opener) decrypt(dst, pkt []byte, ssrc, counter uint32) []byte {
 	if _, known := o.ctx.ROC(ssrc); known || counter != 0 {
 		o.ctx.SetROC(ssrc, counter)
@@ -213,13 +204,10 @@ func (o *opener) openRTCP(dst, pkt []byte) ([]byte, fault) {
 	return plain, faultNone
 }
 
-// sealer protects the packets that go out under one key. It is owned by the
-// worker.
+// sealer protects the packets that go out under one key. The worker owns it.
 //
-// Under one key and SSRC no number may be used for two packets: they would be
-// encrypted alike, and one would betray the other (RFC 3711 §9.1). What is
-// relayed, and our own digits between, keep to that as a rule; here it is made
-// sure of.
+// Under one key and SSRC each number may be used for one packet only: two would be encrypted alike, and one would
+// betray the other (RFC 3711 §9.1). Relayed streams and our own digits normally comply; the sealer makes sure.
 type sealer struct {
 	// Constant.
 	keys Keys
@@ -231,7 +219,7 @@ type sealer struct {
 	headerC rtcp.Header
 }
 
-// numbers are those of the packets that a source has had under a key.
+// numbers are the packet numbers that a source has used under a key.
 type numbers struct {
 	window
 	shift  uint16 // added to what the packets have
@@ -243,8 +231,7 @@ func newSealer(k Keys, ctx *srtp.Context) *sealer {
 	return &sealer{keys: k, ctx: ctx, header: reusedHeader(), streams: map[uint32]*numbers{}, reports: map[uint32]struct{}{}}
 }
 
-// seal gives a packet as it goes out, in dst, which must not overlap with pkt.
-// False: it must not go out, or can't.
+// seal returns a packet as it goes out, in dst, which must not overlap with pkt. False: it must not or can't go out.
 func (s *sealer) seal(dst, pkt []byte, kind Kind) ([]byte, bool) {
 	if kind == RTCP {
 		return s.sealRTCP(dst, pkt)
@@ -276,8 +263,8 @@ func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
 	return out, err == nil
 }
 
-// place is the whole number that a packet gets. A source that begins anew with
-// lower numbers goes on behind those that were used.
+// place returns the full number for a packet. A source that restarts with lower numbers continues behind those that
+// were used.
 func (n *numbers) place(seq uint16) (uint64, bool) {
 	if n.seen == 0 {
 		return uint64(seq + n.shift), true

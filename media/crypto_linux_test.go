@@ -209,7 +209,7 @@ func TestSecureAgain(t *testing.T) {
 		s.carries(SideB, rtpPacket(t, 0, seq-1<<15, "to a"))
 		seq++
 	}
-	if err := s.SetCrypto(SideA, Crypto{Send: &Keys{Suite: SuiteAESCM128SHA80}}); !errors.Is(err, ErrKeys) {
+	if err := s.SetCrypto(SideA, Crypto{Send: &Keys{Suite: SuiteAESCM128SHA80}}); !errors.Is(err, errKeys) {
 		t.Errorf("got %v; want ErrKeys", err)
 	}
 	if st := s.Close(); st.A.DroppedTotal+st.B.DroppedTotal != 0 {
@@ -233,7 +233,7 @@ func TestSecureDigits(t *testing.T) {
 	packets := uint16(0)
 	for ends := 0; ends < digitEnds; packets++ { // a worker that is late leaves some before the end out
 		got := s.hears(SideB)
-		e, ok := parseTelephoneEvent(rtpPayload(got))
+		e, ok := parseTelephoneEvent(Payload(got))
 		if got[1]&0x7f != 101 || !ok || e.code != 5 {
 			t.Fatalf("got % x; want the digit 5", got)
 		}
@@ -271,7 +271,7 @@ func (b *bench) secure(a, z Suite) *srtp.Context {
 				continue
 			}
 			in, out := testKeys(suite, byte(10+side)), testKeys(suite, byte(20+side))
-			r.setCrypto(Side(side), cryptoChange{in: opening(b.tb, in), out: sealing(b.tb, out)})
+			r.secure[side].set(cryptoChange{in: opening(b.tb, in), out: sealing(b.tb, out)})
 			if side == 0 {
 				seals = far(b.tb, in)
 			}

@@ -1,23 +1,20 @@
 package media
 
-import "time"
+import (
+	"time"
+)
 
-// formerKeysFor is how long after the first packet under new keys one under the
-// former keys is still taken.
+// formerKeysFor is how long after the first packet under new keys the former keys are still accepted.
 const formerKeysFor = 2 * time.Second
 
-// cryptoChange is a Crypto with contexts made of it; nil for plain RTP.
+// cryptoChange is a Crypto with its contexts; nil means plain RTP.
 type cryptoChange struct {
 	in  *opener
 	out *sealer
 }
 
-// secure is how one side is secured. It is a value without clock or I/O, owned
-// by the worker.
-//
-// Of the contexts to send by, one that was replaced is kept: should its key come
-// back, because the change was withdrawn, the numbers that were used under it
-// are still known.
+// secure is the security of one side. It is a value without clock or I/O, owned by the worker. It keeps the replaced
+// context for sending: if a change is withdrawn and the key returns, the used numbers are still known.
 type secure struct {
 	in          *opener // nil: the side sends plain RTP
 	former      *opener // of the keys before
@@ -26,7 +23,7 @@ type secure struct {
 	earlier     *sealer
 }
 
-// set takes keys. The same ones leave their context as it is.
+// set takes keys. Unchanged keys keep their context.
 func (s *secure) set(c cryptoChange) {
 	switch {
 	case c.in == nil:
@@ -52,7 +49,7 @@ func (s *secure) set(c cryptoChange) {
 	}
 }
 
-// open gives what a packet carries, in dst, or says why it is not taken.
+// open returns what a packet carries, in dst, or why it is not accepted.
 func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fault) {
 	plain, why := s.in.open(dst, pkt, kind)
 	if s.former == nil {
@@ -75,4 +72,38 @@ func (s *secure) shift(ssrc uint32) uint16 {
 		return s.out.streams[ssrc].shift
 	}
 	return 0
+}
+
+// unprotect removes the protection of a packet that came to ep. It returns nil for a packet that is not accepted, and
+// counts it.
+func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
+	s := &ep.relay.secure[ep.side]
+	if s.in == nil {
+		return pkt
+	}
+	plain, why := s.open(w.opened[:0], pkt, ep.kind, w.now)
+	switch why {
+	case faultNone:
+		return plain
+	case faultMalformed:
+		ep.count.Malformed.Add(1)
+	case faultUnauthentic:
+		ep.count.Unauthentic.Add(1)
+	case faultReplayed:
+		ep.count.Replayed.Add(1)
+	}
+	return nil
+}
+
+// protect returns a packet as it leaves for a side that may be secured. False: it must not leave, and is counted.
+func (w *worker) protect(ep *endpoint, pkt []byte) ([]byte, bool) {
+	s := ep.relay.secure[ep.out.side].out
+	if s == nil {
+		return pkt, true
+	}
+	sealed, ok := s.seal(w.sealed[:0], pkt, ep.kind)
+	if !ok {
+		ep.count.Unprotected.Add(1)
+	}
+	return sealed, ok
 }

@@ -100,7 +100,7 @@ func TestKeysAreChecked(t *testing.T) {
 		"short key": {Suite: SuiteAESCM128SHA80, Key: make([]byte, 29)}, "no key": {Suite: SuiteAEADAES128GCM},
 		"long MKI": {Suite: SuiteAESCM128SHA80, Key: make([]byte, 30), MKI: make([]byte, 129)},
 	} {
-		if err := k.check(); !errors.Is(err, ErrKeys) {
+		if err := k.check(); !errors.Is(err, errKeys) {
 			t.Errorf("%s: %v; want ErrKeys", name, err)
 		}
 	}

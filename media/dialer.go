@@ -1,22 +1,19 @@
 package media
 
 import (
-	"encoding/binary"
 	"errors"
 	"time"
 )
 
-// Errors of Session.SendDigit, beside ErrClosed.
+// Errors of Session.SendDigit; errClosed is another one.
 var (
-	// ErrDigit: there is no such digit, payload type or clock rate.
-	ErrDigit = errors.New("not a digit that can be sent")
+	// errDigit: the digit, payload type or clock rate is invalid.
+	errDigit = errors.New("not a digit that can be sent")
 
-	// ErrDigitsWait: as many digits wait to be sent as may.
-	ErrDigitsWait = errors.New("too many digits wait")
+	errDigitsWait = errors.New("too many digits wait")
 
-	// ErrNoDestination: the side is held, or its address is not known or of
-	// another IP version.
-	ErrNoDestination = errors.New("no destination for a digit")
+	// errNoDestination: the side is held, or its address is unknown or of another IP version.
+	errNoDestination = errors.New("no destination for a digit")
 )
 
 const (
@@ -33,21 +30,19 @@ const (
 	digitsWaiting = 32
 )
 
-// Digit is a key that is pressed towards a side, as a telephone-event
-// (RFC 4733).
+// Digit is a key press towards a side, as a telephone-event (RFC 4733).
 type Digit struct {
 	Digit byte // 0 to 9, *, #, A to D
 
-	// Duration is how long it is pressed: 40 ms to 5 s, what is beyond is
-	// clamped, and 0 means 100 ms. Of clocks above 13107 Hz it is less than 5 s:
-	// 65535 units.
+	// Duration is the length of the press, clamped to 40 ms to 5 s; 0 means 100 ms. Clocks above 13107 Hz allow less
+	// than 5 s: 65535 units.
 	Duration time.Duration
 
 	PayloadType uint8  // of telephone-event as the side wants it, 0 to 127
 	ClockRate   uint32 // of it, in Hz, 1000 to 192000; 0 means 8000
 }
 
-// tone is a Digit that was checked.
+// tone is a valid Digit.
 type tone struct {
 	code, payloadType uint8
 	rate              int64         // Hz
@@ -60,7 +55,7 @@ func (d Digit) tone() (tone, error) {
 		d.ClockRate = defaultClockRate
 	}
 	if !ok || d.PayloadType > 127 || d.ClockRate < digitRateMin || d.ClockRate > digitRateMax {
-		return tone{}, ErrDigit
+		return tone{}, errDigit
 	}
 	if d.Duration == 0 {
 		d.Duration = digitDefault
@@ -72,15 +67,15 @@ func (d Digit) tone() (tone, error) {
 	}, nil
 }
 
-// dialer puts digits into the stream that is relayed to a side. It is a value
-// without clock or I/O, owned by the worker.
+// dialer puts digits into the stream that is relayed to a side. It is a value without clock or I/O, owned by the
+// worker.
 //
 //	            +--------- a gap later, another waits ---------+
 //	            v                                              |
 //	idle --> dialing: 20 ms, 20 ms ... end, end, end --> relaying --> idle
 //
-// While it dials, nothing is relayed: the receiver gets speech or the digit
-// (RFC 4733 §2.5.1.2). What is relayed later follows on, see outlet.
+// While it dials, nothing is relayed: the receiver gets speech or the digit (RFC 4733 §2.5.1.2). The relayed stream
+// follows on, see outlet.
 type dialer struct {
 	waiting [digitsWaiting]tone // a ring
 	first   int
@@ -96,7 +91,6 @@ type dialer struct {
 	timestamp uint32 // of all packets of the digit
 }
 
-// add has a digit wait for its turn.
 func (d *dialer) add(t tone, now time.Duration) bool {
 	if d.count == digitsWaiting {
 		return false
@@ -109,8 +103,7 @@ func (d *dialer) add(t tone, now time.Duration) bool {
 	return true
 }
 
-// begin starts the digit that has waited longest. s is the stream that is being
-// relayed.
+// begin starts the digit that has waited longest. s is the relayed stream.
 func (d *dialer) begin(o *outlet, s *stream, now time.Duration) {
 	d.tone = d.waiting[d.first]
 	d.first, d.count = (d.first+1)%digitsWaiting, d.count-1
@@ -119,11 +112,10 @@ func (d *dialer) begin(o *outlet, s *stream, now time.Duration) {
 	d.dialing, d.started, d.sent, d.ends = true, now, 0, 0
 }
 
-// digitPacket is an RTP packet with a telephone-event.
 type digitPacket [rtpHeaderLen + telephoneEventLen]byte
 
-// write writes the packet that is due, and says whether the digit is over with
-// it. If the worker was late, the packets that were due meanwhile are left out.
+// write writes the packet that is due, and reports whether it ends the digit. If the worker was late, it skips the
+// packets between.
 func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over bool) {
 	e := telephoneEvent{code: d.tone.code, volume: digitVolume}
 	reached := d.tone.duration
@@ -136,14 +128,8 @@ func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over boo
 		d.next = now + digitInterval
 	}
 	e.duration = uint16(units(reached, d.tone.rate)) // at most digitUnits
-	o.seq++
-	*pkt = digitPacket{0x80, d.tone.payloadType}
-	if d.sent == 0 {
-		pkt[1] |= 0x80 // RFC 4733 §2.2.2
-	}
-	binary.BigEndian.PutUint16(pkt[2:], o.seq)
-	binary.BigEndian.PutUint32(pkt[4:], d.timestamp)
-	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
+	o.header(pkt[:], d.tone.payloadType, d.sent == 0, d.timestamp)
+	o.timestamp, o.at = d.timestamp, d.started
 	e.put(pkt[rtpHeaderLen:])
 	d.sent++
 	if d.ends == digitEnds {
@@ -152,10 +138,48 @@ func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over boo
 	return !d.dialing
 }
 
-// drop gives up what is being sent and what waits.
+// drop drops the current digit and those that wait.
 func (d *dialer) drop(now time.Duration) {
 	d.first, d.count = 0, 0
 	if d.dialing {
 		d.dialing, d.next = false, now+digitGap
+	}
+}
+
+func (w *worker) addDigit(r *relay, to Side, t tone) error {
+	ep := &r.endpoint[to.Other()][RTP]
+	if ep.dest.size == 0 {
+		return errNoDestination
+	}
+	if ep.dialer == nil {
+		ep.dialer = &dialer{next: never}
+	}
+	if !ep.dialer.add(t, w.now) {
+		return errDigitsWait
+	}
+	w.arm(ep)
+	return nil
+}
+
+// dial sends the due packet of a digit into the stream from ep.
+func (w *worker) dial(ep *endpoint) {
+	d := ep.dialer
+	if !d.dialing {
+		switch l := ep.listener; {
+		case d.count == 0:
+			d.next = never
+			return
+		case l != nil && l.listening && !l.config.Divert:
+			d.next = w.now + digitInterval // a key of the other side's is being relayed
+			return
+		}
+		d.begin(&ep.outlet, &ep.stream, w.now)
+	}
+	over := d.write(&ep.outlet, &w.digit, w.now)
+	if w.emit(ep, w.digit[:]) { // if not, the next packet says the same
+		ep.count.Digits.Add(1)
+	}
+	if over {
+		w.quiet(ep)
 	}
 }

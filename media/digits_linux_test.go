@@ -19,7 +19,7 @@ func TestDigitsThatAreRefused(t *testing.T) {
 	} {
 		d := good
 		change(&d)
-		if err := br.SendDigit(SideB, d); !errors.Is(err, ErrDigit) {
+		if err := br.SendDigit(SideB, d); !errors.Is(err, errDigit) {
 			t.Errorf("%s: got %v; want ErrDigit", name, err)
 		}
 	}
@@ -32,22 +32,22 @@ func TestDigitsThatAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := br.SendDigit(SideB, good); !errors.Is(err, ErrDigitsWait) {
+	if err := br.SendDigit(SideB, good); !errors.Is(err, errDigitsWait) {
 		t.Errorf("got %v; want ErrDigitsWait", err)
 	}
 	br.SetPeer(SideB, Peer{RTP: br.b.addr, Held: true})
-	if err := br.SendDigit(SideB, good); !errors.Is(err, ErrNoDestination) {
+	if err := br.SendDigit(SideB, good); !errors.Is(err, errNoDestination) {
 		t.Errorf("held: got %v; want ErrNoDestination", err)
 	}
 	br.SetPeer(SideB, Peer{})
-	if err := br.SendDigit(SideB, good); !errors.Is(err, ErrNoDestination) {
+	if err := br.SendDigit(SideB, good); !errors.Is(err, errNoDestination) {
 		t.Errorf("no address: got %v; want ErrNoDestination", err)
 	}
 	if err := br.SendDigit(SideA, good); err != nil {
 		t.Errorf("the other side: %v", err)
 	}
 	br.Close()
-	if err := br.SendDigit(SideA, good); !errors.Is(err, ErrClosed) {
+	if err := br.SendDigit(SideA, good); !errors.Is(err, errClosed) {
 		t.Errorf("closed: got %v; want ErrClosed", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	for i := range dialled {
 		for ends := 0; ends < digitEnds; {
 			pkt, _ := read()
-			if e, _ := parseTelephoneEvent(rtpPayload(pkt)); e.end {
+			if e, _ := parseTelephoneEvent(Payload(pkt)); e.end {
 				ends++
 			}
 			far.a.send(far.Local(SideA), pkt)

@@ -171,7 +171,7 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 			}
 			for i, s := range key {
 				sent := keys[i+lost]
-				want, _ := parseTelephoneEvent(rtpPayload(sent))
+				want, _ := parseTelephoneEvent(Payload(sent))
 				if s.event != want || s.marker != marker(sent) || s.timestamp != key[0].timestamp || s.ssrc != 0xa {
 					t.Errorf("packet %d: got %+v; want %+v, of source a", i, s, want)
 				}
@@ -204,7 +204,7 @@ func TestKeyAfterOneOfOurs(t *testing.T) {
 	got := l.take()
 	checkOrder(t, got)
 	for i, s := range got {
-		want, _ := parseTelephoneEvent(rtpPayload(keys[i]))
+		want, _ := parseTelephoneEvent(Payload(keys[i]))
 		if s.event != want || s.marker != (i == 0) || s.timestamp != uint32(next)*160 {
 			t.Errorf("packet %d: got %+v; want %+v at %d", i, s, want, uint32(next)*160)
 		}

@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,55 +13,48 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// ErrNoPorts: every pair of ports is leased, or those tried are in use by
-	// another process.
-	ErrNoPorts = errors.New("no free RTP ports")
+	// errNoPorts: every pair of ports is leased, or other processes use the pairs that were tried.
+	errNoPorts = errors.New("no free RTP ports")
 
-	// ErrClosed: the engine is closed, or the session.
-	ErrClosed = errors.New("media closed")
+	// errClosed: the engine or the session is closed.
+	errClosed = errors.New("media closed")
 
-	// ErrAddress: a session asked for an address that is not in Config.Listen.
-	ErrAddress = errors.New("not an address that media listens on")
+	errAddress = errors.New("not an address that media listens on")
 )
 
-// bindAttempts bounds how many pairs are tried for one side of a session when
-// other processes have ports in our range.
+// bindAttempts limits how many pairs are tried for a side when other processes use ports of the range.
 const bindAttempts = 32
 
 const defaultTimeout = 30 * time.Second
 
 // Config is what an engine is opened with.
 type Config struct {
-	// Listen are the addresses that sessions may be bound to, at least one; the
-	// first is the default.
+	// Listen are the addresses that sessions may be bound to. There is at least one; the first is the default.
 	Listen []netip.Addr
 
-	// Advertised are further addresses that lead to our ports, behind NAT.
+	// Advertised are further addresses that lead to the engine's ports, behind NAT.
 	Advertised []netip.Addr
 
-	// PortLow and PortHigh bound the ports, inclusive. RTP takes the even ports
-	// and RTCP the odd one above. A session takes two pairs.
+	// PortLow and PortHigh are the first and the last port. RTP takes the even ports, RTCP the odd one above. A
+	// session takes two pairs.
 	PortLow, PortHigh uint16
 
-	// Workers is the number of threads that relay; 0 means 1. A second costs
-	// more than it brings until the first is full.
+	// Workers is the number of threads that relay; 0 means 1. A second one costs more than it gains until the first
+	// is fully used.
 	Workers int
 
 	// DSCP marks what is sent (RFC 2474), 0 to 63; 0 leaves it unmarked.
 	DSCP uint8
 
-	// Timeout is how long no RTP may be accepted from either side of a started
-	// session before EventSilent, once some was; 0 means 30 s. It is looked at
-	// once a second.
+	// Timeout is how long neither side of a started session may send accepted RTP before EventSilent, after RTP has
+	// come; 0 means 30 s. It is checked every 250 ms.
 	Timeout time.Duration
 
-	// StartTimeout is the same as long as there was none since Session.Start; 0
-	// means 30 s.
+	// StartTimeout is the same for a session that has had no RTP since Session.Start; 0 means 30 s.
 	StartTimeout time.Duration
 
-	// path gives a worker the path that carries its sessions; nil: it carries them
-	// itself.
-	path func(*worker) Path
+	// path makes the path that carries a worker's sessions; nil: the worker itself.
+	path func(*worker) flowPath
 }
 
 // Engine owns the ports and the workers. Its methods may be called from any
@@ -126,7 +120,7 @@ func (c Config) check() error {
 			errs = append(errs, errors.New("an address to listen on is empty"))
 			continue
 		}
-		fd, err := openSocket(netip.AddrPortFrom(a, 0))
+		fd, err := openSocket(netip.AddrPortFrom(a, 0), 0)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -139,17 +133,14 @@ func (c Config) check() error {
 	if c.DSCP > 63 {
 		errs = append(errs, fmt.Errorf("DSCP %d is not in 0 to 63", c.DSCP))
 	}
-	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("timeout %v is negative", c.Timeout))
-	}
-	if c.StartTimeout < 0 {
-		errs = append(errs, fmt.Errorf("start timeout %v is negative", c.StartTimeout))
+	if c.Timeout < 0 || c.StartTimeout < 0 {
+		errs = append(errs, fmt.Errorf("timeouts %v and %v: neither may be negative", c.Timeout, c.StartTimeout))
 	}
 	return errors.Join(errs...)
 }
 
-// Close closes every session and stops the workers. When it returns, no socket
-// and no goroutine of the engine is left. It always returns nil.
+// Close closes every session and stops the workers. When it returns, no socket and no goroutine of the engine is
+// left. It always returns nil.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	again := e.closing
@@ -160,7 +151,10 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.opening.Wait()
-	for _, s := range e.list() {
+	e.mu.Lock()
+	open := slices.Collect(maps.Values(e.sessions))
+	e.mu.Unlock()
+	for _, s := range open {
 		s.Close()
 	}
 	for _, w := range e.workers {
@@ -170,10 +164,9 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// forbids reports whether a peer may not have its media at a: at a port that is
-// leased, and anywhere at our own address unless it is at that address itself, as
-// one is on the same machine. What else listens here is none of its business. An
-// address that is advertised may be that of a NAT, which others are behind, too.
+// forbids reports whether a peer may not have its media at a. A peer may not use a leased port. It may use an address
+// of this machine only if the peer itself is there: other services that listen here are not for peers. An advertised
+// address may belong to a NAT that peers are behind, so it is allowed.
 func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	ours := slices.Contains(e.locals, addr) && !addr.IsLoopback() &&
@@ -181,8 +174,7 @@ func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	return e.own(a) || (ours && !contains(p.Believed, addr) && !contains(p.Listed, addr))
 }
 
-// own reports whether a leads to a port that is leased: one of ours. Media that
-// came from there, or went there, would go round for ever.
+// own reports whether a is a leased port of this engine. Media from or to such a port would loop for ever.
 func (e *Engine) own(a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	wildcard := slices.ContainsFunc(e.config.Listen, netip.Addr.IsUnspecified)
@@ -190,7 +182,7 @@ func (e *Engine) own(a netip.AddrPort) bool {
 	return local && e.ports.isLeased(a.Port())
 }
 
-// localAddrs are the addresses that lead to what is bound to listen.
+// localAddrs returns the addresses that lead to the engine's sockets.
 func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	all := slices.Clone(listen)
 	for _, a := range advertised {
@@ -211,17 +203,13 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	return all
 }
 
-// PortsInUse returns how many pairs of ports are leased and how many there are.
-func (e *Engine) PortsInUse() (used, total int) { return e.ports.usage() }
-
-// NewSession leases two pairs of ports and binds them. The error is ErrNoPorts,
-// ErrClosed or ErrAddress, or what the system said.
+// NewSession leases and binds two pairs of ports.
 func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	for side, a := range sc.Addr {
 		if !a.IsValid() {
 			sc.Addr[side] = e.config.Listen[0]
 		} else if !slices.Contains(e.config.Listen, a) {
-			return nil, fmt.Errorf("media: %v: %w", a, ErrAddress)
+			return nil, fmt.Errorf("media: %v: %w", a, errAddress)
 		}
 	}
 	id, err := e.begin()
@@ -248,17 +236,19 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 		e.unbind(s.port[:], fds[:])
 		return nil, fmt.Errorf("media: %w", err)
 	}
-	e.register(s)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions[id] = s
 	return s, nil
 }
 
-// bindPair leases a pair of ports that can be bound on a. Pairs that another
-// process has go to the end of the queue.
+// bindPair leases a pair of ports that can be bound on a. A pair that another process uses goes to the end of the
+// queue.
 func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 	for range bindAttempts {
 		port, ok := e.ports.lease()
 		if !ok {
-			return 0, [2]int{}, ErrNoPorts
+			return 0, [2]int{}, errNoPorts
 		}
 		fds, err := openPair(netip.AddrPortFrom(a, port), e.config.DSCP)
 		if err == nil {
@@ -269,20 +259,20 @@ func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
 			return 0, [2]int{}, err
 		}
 	}
-	return 0, [2]int{}, ErrNoPorts
+	return 0, [2]int{}, errNoPorts
 }
 
 func openPair(rtp netip.AddrPort, dscp uint8) (fds [2]int, err error) {
-	if fds[RTP], err = openMarked(rtp, dscp); err != nil {
+	if fds[RTP], err = openSocket(rtp, dscp); err != nil {
 		return fds, err
 	}
-	if fds[RTCP], err = openMarked(portAbove(rtp), dscp); err != nil {
+	if fds[RTCP], err = openSocket(portAbove(rtp), dscp); err != nil {
 		closeSocket(fds[RTP])
 	}
 	return fds, err
 }
 
-// unbind undoes bindPair for sockets that no worker has taken over.
+// unbind undoes bindPair for sockets that no worker has yet.
 func (e *Engine) unbind(ports []uint16, fds [][2]int) {
 	for i, port := range ports {
 		closeSocket(fds[i][RTP])
@@ -291,39 +281,23 @@ func (e *Engine) unbind(ports []uint16, fds [][2]int) {
 	}
 }
 
-// begin announces a NewSession call, which Close waits for.
+// begin announces a NewSession call. Close waits for it.
 func (e *Engine) begin() (id uint64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
-		return 0, ErrClosed
+		return 0, errClosed
 	}
 	e.opening.Add(1)
 	e.lastID++
 	return e.lastID, nil
 }
 
-func (e *Engine) register(s *Session) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.sessions[s.id] = s
-}
-
-// forget takes a session out of the registry and reports whether it was there.
+// forget removes a session from the registry and reports whether it was there.
 func (e *Engine) forget(id uint64) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	_, ok := e.sessions[id]
 	delete(e.sessions, id)
 	return ok
-}
-
-func (e *Engine) list() []*Session {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	all := make([]*Session, 0, len(e.sessions))
-	for _, s := range e.sessions {
-		all = append(all, s)
-	}
-	return all
 }

@@ -64,14 +64,14 @@ func TestPortsGoBackOnce(t *testing.T) {
 	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh = 21000, 21009 })
 	checkUsage := func(want int) {
 		t.Helper()
-		if used, total := e.PortsInUse(); used != want || total != 5 {
+		if used, total := e.ports.usage(); used != want || total != 5 {
 			t.Errorf("%d of %d pairs in use; want %d of 5", used, total, want)
 		}
 	}
 	first := newSession(t, e, SessionConfig{})
 	newSession(t, e, SessionConfig{})
 	checkUsage(4)
-	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, ErrNoPorts) {
+	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, errNoPorts) {
 		t.Errorf("got %v; want ErrNoPorts", err)
 	}
 	checkUsage(4) // the odd pair was not kept
@@ -87,7 +87,7 @@ func TestPortsGoBackOnce(t *testing.T) {
 	first.Start()
 	first.Close()
 	checkUsage(4)
-	if _, err := e.NewSession(SessionConfig{Addr: [2]netip.Addr{relayV4, netip.MustParseAddr("127.0.0.1")}}); !errors.Is(err, ErrAddress) {
+	if _, err := e.NewSession(SessionConfig{Addr: [2]netip.Addr{relayV4, netip.MustParseAddr("127.0.0.1")}}); !errors.Is(err, errAddress) {
 		t.Errorf("got %v; want ErrAddress", err)
 	}
 }
@@ -113,11 +113,11 @@ func TestSkipsPortsOfOthers(t *testing.T) {
 	if got != [2]uint16{21004, 21008} && got != [2]uint16{21008, 21004} {
 		t.Errorf("got ports %v; want 21004 and 21008", got)
 	}
-	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, ErrNoPorts) {
+	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, errNoPorts) {
 		t.Errorf("got %v; want ErrNoPorts", err)
 	}
 	s.Close()
-	if used, _ := e.PortsInUse(); used != 0 || openFiles(t) != files {
+	if used, _ := e.ports.usage(); used != 0 || openFiles(t) != files {
 		t.Errorf("%d pairs in use and %d descriptors more; want none", used, openFiles(t)-files)
 	}
 }
@@ -152,7 +152,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	if !errors.Is(err, unix.EMFILE) {
 		t.Errorf("got %v; want EMFILE", err)
 	}
-	if used, _ := e.PortsInUse(); used != 0 || openFiles(t) != files {
+	if used, _ := e.ports.usage(); used != 0 || openFiles(t) != files {
 		t.Errorf("%d pairs in use and %d descriptors more; want none", used, openFiles(t)-files)
 	}
 	newSession(t, e, SessionConfig{})
@@ -181,12 +181,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 		wg.Go(func() { _ = e.Close() })
 	}
 	wg.Wait()
-	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, ErrClosed) {
+	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, errClosed) {
 		t.Errorf("got %v; want ErrClosed", err)
 	}
 	sessions[0].SetPeer(SideA, Peer{})
 	sessions[0].Close()
-	if used, _ := e.PortsInUse(); used != 0 {
+	if used, _ := e.ports.usage(); used != 0 {
 		t.Errorf("%d pairs in use", used)
 	}
 	if n := openFiles(t); n != files {
@@ -229,7 +229,7 @@ func TestSessionsStayApart(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if used, _ := e.PortsInUse(); used != 0 {
+	if used, _ := e.ports.usage(); used != 0 {
 		t.Errorf("%d pairs in use", used)
 	}
 }

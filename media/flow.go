@@ -1,6 +1,11 @@
 package media
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"flowbridge/audio"
+)
 
 // Side is one of the two sides of a session.
 type Side int
@@ -31,37 +36,89 @@ const (
 	RTCP             // the odd port, or the same as RTP (Peer.Mux)
 )
 
-// FlowID names a flow within an engine.
-type FlowID struct {
+type flowID struct {
 	Session uint64
 	From    Side // the side whose packets the flow takes
 	Kind    Kind
 }
 
-// Flow is one direction of one kind of packet, resolved: whatever arrives at In
-// from exactly Source, and is of the stream SSRC, leaves from Out to Dest,
-// changed by Rewrite. It is a plain
-// comparable value, so that every path carries the same one.
-type Flow struct {
-	ID      FlowID
+// flow is one direction of one kind of packet. A packet that arrives at In from exactly Source, with the SSRC, leaves
+// from Out to Dest, changed by Rewrite. A flow is a plain comparable value, so that every path carries the same one.
+type flow struct {
+	ID      flowID
 	In      netip.AddrPort // our address on the side that sends
 	Source  netip.AddrPort // the locked source; invalid while none is
 	SSRC    uint32         // of the locked stream; of RTP only
 	Out     netip.AddrPort // our address on the side that receives
-	Dest    netip.AddrPort // invalid: nobody to send to, packets are dropped
-	Held    bool           // Dest wants none: packets are taken, counted and dropped
-	Rewrite Rewrite        // of RTP flows only; RTCP is made to fit it
+	Dest    netip.AddrPort // invalid: packets are dropped
+	Held    bool           // Dest wants no packets: they are counted and dropped
+	Rewrite rewrite        // of RTP flows only; RTCP is made to fit it
 }
 
-// Path carries the packets of flows. Who may send is not a path's decision: it
-// compares with Flow.Source and Flow.SSRC, and what does not match goes to the
-// session's latch. A path is called by the goroutine that owns the session.
-type Path interface {
-	// Attach starts to carry f, or puts it in the place of the flow with the
-	// same ID. What is carried is added to c, which is the same in every call
-	// for one ID.
-	Attach(f Flow, c *Counters) error
-	// Detach stops carrying a flow and leaves its final figures in the
-	// Counters it was attached with. An unknown ID is ignored.
-	Detach(id FlowID)
+// flowPath carries the packets of flows. It does not decide which sources may send: it compares with flow.Source and
+// flow.SSRC, and passes other packets to the session's latch. The goroutine that owns the session calls it.
+type flowPath interface {
+	// Attach starts to carry f, or replaces the flow with the same ID. It adds what it carries to c, which is the
+	// same in every call for one ID.
+	Attach(f flow, c *counters) error
+	// Detach stops carrying a flow and leaves its final figures in its counters. It ignores an unknown ID.
+	Detach(id flowID)
+}
+
+// PayloadOp says what happens to the payload of an RTP packet.
+type PayloadOp uint8
+
+// The operations of a PayloadChange.
+const (
+	PayloadKeep   PayloadOp = iota
+	PayloadToALaw           // PCMU becomes PCMA
+	PayloadToULaw           // PCMA becomes PCMU
+	PayloadDrop             // the packet is not relayed
+)
+
+// PayloadChange says what happens to packets of one RTP payload type. The zero value changes nothing.
+type PayloadChange struct {
+	From, To uint8 // 0 to 127
+	Op       PayloadOp
+}
+
+const maxPayloadChanges = 8
+
+// rewrite is what a flow changes in each RTP packet. The zero value changes nothing. It has a fixed size and no
+// pointers, so that a kernel map can hold it; one with a PayloadOp other than PayloadKeep needs the userspace path.
+type rewrite struct {
+	SSRC       uint32 // the new SSRC; 0 leaves it
+	TimeOffset uint32 // added to the timestamp, modulo 2^32
+	SeqOffset  uint16 // added to the sequence number, modulo 2^16
+	Payload    [maxPayloadChanges]PayloadChange
+}
+
+// apply changes pkt in place, and reports whether to relay it. The RTP header has been checked.
+func (r *rewrite) apply(pkt []byte) bool {
+	if r.SSRC != 0 {
+		binary.BigEndian.PutUint32(pkt[8:12], r.SSRC)
+	}
+	binary.BigEndian.PutUint32(pkt[4:8], binary.BigEndian.Uint32(pkt[4:8])+r.TimeOffset)
+	binary.BigEndian.PutUint16(pkt[2:4], binary.BigEndian.Uint16(pkt[2:4])+r.SeqOffset)
+	marker, pt := pkt[1]&0x80, pkt[1]&0x7f
+	for i := range r.Payload {
+		if c := &r.Payload[i]; c.From == pt && *c != (PayloadChange{}) {
+			pkt[1] = marker | c.To&0x7f
+			return c.Op.apply(pkt)
+		}
+	}
+	return true
+}
+
+func (o PayloadOp) apply(pkt []byte) bool {
+	switch o {
+	case PayloadKeep:
+	case PayloadToALaw:
+		audio.ToALaw(Payload(pkt))
+	case PayloadToULaw:
+		audio.ToULaw(Payload(pkt))
+	case PayloadDrop:
+		return false
+	}
+	return true
 }

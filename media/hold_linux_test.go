@@ -70,7 +70,7 @@ func TestHoldByAddressIsLearnedAnew(t *testing.T) {
 			br.a.send(br.Local(SideA), pkt)
 			after.expect(br.Local(SideB), pkt)
 			after.send(br.Local(SideB), rtpPacket(t, 0, 2, "y"))
-			if got, _ := br.a.read(); string(rtpPayload(got)) != "y" {
+			if got, _ := br.a.read(); string(Payload(got)) != "y" {
 				t.Errorf("got % x", got)
 			}
 			if got := br.Close().B.Source; got != after.addr {

@@ -10,45 +10,38 @@ type LatchMode uint8
 
 // The modes of Peer.Latch.
 const (
-	// LatchAuto learns the source among the believed ones, and keeps to it.
+	// LatchAuto learns the source among the believed ones and keeps it.
 	LatchAuto LatchMode = iota
-	// LatchStrict believes the address and port that the SDP names, and no other.
+	// LatchStrict accepts only the address and port that the SDP names.
 	LatchStrict
-	// LatchOff learns nothing: packets are taken from every believed address,
-	// with any port, and are sent where the SDP says.
+	// LatchOff learns nothing: packets are accepted from every believed address with any port, and sent where the SDP
+	// says.
 	LatchOff
 )
 
 const (
-	// learnWindow is for how long after an offer or answer, and after Start, a
-	// source is learned that the SDP does not name: the address of the SDP or of
-	// the signalling, with any port. Later only those of Peer.Listed are.
+	// learnWindow is how long after an offer or answer, and after Start, a source may be learned that the SDP does
+	// not name: the address of the SDP or of the signalling, with any port. Later only Peer.Listed may be learned.
 	learnWindow = 10 * time.Second
 
-	// relockWindow is how long after a lock the source that the SDP names exactly
-	// may still take the place of another one. Two sources in the first moments
-	// of a call are usually the peer before and after its own address change, or
-	// an announcement server beside the endpoint, or somebody who guesses; the
-	// one in the SDP is the one that listens.
+	// relockWindow is how long after a lock the source that the SDP names may still replace another one. Two sources
+	// at the start of a call are usually the peer before and after its change of address, an announcement server
+	// beside the endpoint, or a spoofer. The source in the SDP is the one that listens.
 	relockWindow = 5 * time.Second
 
-	// relockSilence is how long a locked source has to be silent before another
-	// one may take its place.
+	// relockSilence is how long a locked source must be silent before another one may replace it.
 	relockSilence = 2 * time.Second
 
-	// streamSilence is how long the stream that is locked has to be silent before
-	// another SSRC of the same source may take its place, once it has shown that it
-	// is one: two packets that are missing. Less, and packets that change places
-	// would do it. After streamGone it need not show anything: a sender that pauses
-	// may begin anew, and its first words count.
+	// streamSilence is how long the locked stream must be silent, two packets, before another SSRC of the same source
+	// may replace it after its proof. A shorter time would be met by reordered packets. After streamGone no proof is
+	// needed: a sender that pauses may restart, and its first words count.
 	streamSilence = 50 * time.Millisecond
 	streamGone    = 200 * time.Millisecond
 
-	// lateWindow is for how long after a change of peer the former source is not
-	// believed unless it is named. Both may be behind one address, a carrier's
-	// gateway: a late packet of the old one would draw the media of the new one
-	// to it, for good if the new one does not send. An endpoint that goes on
-	// sending from its old port, other than it says, is heard after this time.
+	// lateWindow is how long after a change of peer the former source is refused unless it is named. Both peers may
+	// be behind one address, a carrier's gateway. A late packet of the old peer would attract the new peer's media,
+	// for good if the new peer does not send. An endpoint that keeps its old port against its own SDP is heard after
+	// this time.
 	lateWindow = 2 * time.Second
 )
 
@@ -64,14 +57,14 @@ type verdict uint8
 
 const (
 	keep     verdict = iota // of the locked source and stream
-	lock                    // lock on its source and stream, then it is
+	lock                    // lock on its source and stream, then keep it
 	stray                   // of an address that is not believed, or not now
-	unproven                // of one that is, but has not sent enough in a row
+	unproven                // of a believed address that has not sent enough in a row
 	foreign                 // of the locked source, but another stream
 )
 
-// latch learns the one source and stream that a side's RTP is taken from. It is
-// a value without clock or I/O: times are given, as durations since any epoch.
+// latch learns the one source and stream that a side's RTP is accepted from. It is a value without clock or I/O:
+// times are parameters, as durations since any epoch.
 //
 //	open --the named source, or proof of a believed one--> locked
 //	  ^                                                      |  |
@@ -81,9 +74,8 @@ const (
 //	   one: locked on that; after 50 ms proof of another SSRC: on that stream,
 //	   until the one before it goes on
 //
-// Believable is the named address and port itself, its address with any port,
-// and every believed or listed prefix with any port. Packets from anywhere else
-// change nothing.
+// Believable are the named address and port, its address with any port, and every believed or listed prefix with any
+// port. Packets from other addresses change nothing.
 type latch struct {
 	mode     LatchMode
 	named    netip.AddrPort // what the SDP says; may be invalid
@@ -109,18 +101,17 @@ type latch struct {
 	next   int // of trials, to be used
 }
 
-// replaced is a stream that another took the place of. It may take its place back
-// from another of the same source when it goes on; that one can't then. Of several
-// it is the one that was heard for longest, so that streams that come and go don't
-// have it forgotten.
+// replaced is a stream that another one replaced. If it goes on, it takes its place back from another stream of the
+// same source, which then can't return. Of several, it is the one that was heard for longest, so that short streams
+// do not make the latch forget it.
 type replaced struct {
 	source netip.AddrPort // invalid: there is none
 	ssrc   uint32
 	lived  time.Duration
-	trial  trial // its own, which nobody else's packets crowd out
+	trial  trial // its own: other packets can't displace it
 }
 
-// trial is a source that has begun to show that it is one.
+// trial is a source that has begun to prove itself.
 type trial struct {
 	source netip.AddrPort
 	ssrc   uint32
@@ -129,7 +120,7 @@ type trial struct {
 	at     time.Duration
 }
 
-// admits says whether a packet from src may be looked at.
+// admits reports whether the latch looks at packets from src.
 func (l *latch) admits(src netip.AddrPort, now time.Duration) bool {
 	switch {
 	case !src.IsValid():
@@ -144,7 +135,7 @@ func (l *latch) admits(src netip.AddrPort, now time.Duration) bool {
 	return (l.mode == LatchOff || now < l.learnTil) && l.believes(src.Addr())
 }
 
-// judge says what to do with an RTP packet of an admitted source.
+// judge decides on an RTP packet of an admitted source.
 func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdict {
 	switch {
 	case l.mode == LatchOff:
@@ -163,8 +154,7 @@ func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdic
 	return stray
 }
 
-// judgeAny is judge where no source is kept. A stream is: two at once would be
-// heard as neither.
+// judgeAny is judge for LatchOff. It keeps no source but one stream: two at once would be unintelligible.
 func (l *latch) judgeAny(src netip.AddrPort, h rtpHeader, now time.Duration) verdict {
 	if l.recent.IsValid() && h.ssrc != l.ssrc && now-l.heard < streamGone {
 		return foreign
@@ -173,16 +163,14 @@ func (l *latch) judgeAny(src netip.AddrPort, h rtpHeader, now time.Duration) ver
 	return keep
 }
 
-// yields says whether the locked source gives way to the named one while it is
-// heard: for a while after the lock, but not if it is a listed one elsewhere that
-// took over from another because that was silent.
+// yields reports whether the locked source gives way to the named one while it is still heard: for a while after the
+// lock, unless it is a listed source elsewhere that replaced a silent one.
 func (l *latch) yields(now time.Duration) bool {
 	a := l.source.Addr()
 	tookOver := l.relocked && a != l.named.Addr() && l.lists(a)
 	return !tookOver && now-l.lockedAt < relockWindow
 }
 
-// judgeStream is judge for the locked source.
 func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
 	if h.ssrc == l.ssrc {
 		return keep
@@ -195,8 +183,8 @@ func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
 	return foreign
 }
 
-// proof notes a packet of a source that is not locked, and says whether so many
-// came in a row, of one SSRC with rising numbers.
+// proof notes a packet of a source that is not locked. It returns lock when enough packets came in a row, of one SSRC
+// with rising numbers.
 func (l *latch) proof(src netip.AddrPort, h rtpHeader, now time.Duration, needed uint8) verdict {
 	t := l.trial(src, h.ssrc)
 	if step := h.seq - t.seq; t.count == 0 || step == 0 || step > 16 || now-t.at > time.Second {
@@ -209,8 +197,7 @@ func (l *latch) proof(src netip.AddrPort, h rtpHeader, now time.Duration, needed
 	return lock
 }
 
-// trial is that of a source and SSRC; a new one takes the place of the oldest of
-// those that have none of their own.
+// trial returns the trial of a source and SSRC. A new one replaces the oldest.
 func (l *latch) trial(src netip.AddrPort, ssrc uint32) *trial {
 	if l.wasReplaced(src, ssrc) {
 		return &l.before.trial
@@ -236,8 +223,8 @@ func (l *latch) take(src netip.AddrPort, h rtpHeader, now time.Duration) {
 	l.heard = now
 }
 
-// replace notes that what is locked gives its place to a stream, and says how old
-// that is: what has its place back is as old as it was.
+// replace notes the locked stream as replaced and returns the age of the new one: a stream that returns keeps its
+// age.
 func (l *latch) replace(src netip.AddrPort, ssrc uint32) (age time.Duration) {
 	switch lived := l.heard - l.streamAt; {
 	case !l.source.IsValid():
@@ -253,7 +240,7 @@ func (l *latch) wasReplaced(src netip.AddrPort, ssrc uint32) bool {
 	return l.before.source == src && l.before.ssrc == ssrc
 }
 
-// believes says whether an address may be learned.
+// believes reports whether an address may be learned.
 func (l *latch) believes(a netip.Addr) bool {
 	return (l.named.IsValid() && l.named.Addr() == a) || contains(l.believed, a)
 }
@@ -269,9 +256,8 @@ func contains(list []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// describe takes what an offer or answer says of the side. It opens the latch if
-// the named source changed and keeps the lock if not. One that holds in the old
-// way, by an address of zeros, is where it was and may play music.
+// describe takes what an offer or answer says of the side. It opens the latch only if the named source changed. A
+// side that holds in the old way, by an address of zeros, stays where it was and may play music.
 func (l *latch) describe(p Peer, now time.Duration) {
 	if p.Held && !p.RTP.IsValid() {
 		p.RTP = l.named
@@ -283,12 +269,10 @@ func (l *latch) describe(p Peer, now time.Duration) {
 	l.learn(now)
 }
 
-// learn opens the window in which sources are learned.
 func (l *latch) learn(now time.Duration) { l.learnTil = now + learnWindow }
 
-// open forgets what is locked, for a peer of another name. A peer without one
-// holds, and is the same; when it has another name than before, what was locked is
-// former.
+// open forgets the lock. A peer without a name holds, and is the same peer. If the name differs from the one before,
+// the locked source becomes the former one.
 func (l *latch) open(named netip.AddrPort, now time.Duration) {
 	if l.source.IsValid() {
 		l.former, l.formerName = l.source, l.named

@@ -130,11 +130,11 @@ func (l *line) collect() {
 		}
 		s := sent{at: l.w.now, marker: marker(pkt), rtpHeader: h}
 		if h.payloadType == 101 {
-			s.event, s.isEvent = parseTelephoneEvent(rtpPayload(pkt))
+			s.event, s.isEvent = parseTelephoneEvent(Payload(pkt))
 			if len(pkt) != len(digitPacket{}) {
 				l.tb.Errorf("%d bytes", len(pkt))
 			}
-		} else if _, err := fmt.Sscanf(string(rtpPayload(pkt)), "%d", &s.audio); err != nil {
+		} else if _, err := fmt.Sscanf(string(Payload(pkt)), "%d", &s.audio); err != nil {
 			l.tb.Fatal(err)
 		}
 		l.got = append(l.got, s)

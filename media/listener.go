@@ -2,53 +2,38 @@ package media
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
 const (
-	// eventTimeout is how long after its last packet an event counts as over.
-	// Senders repeat it every 20 to 50 ms (RFC 4733 §2.5.1.2).
+	// eventTimeout is how long after its last packet an event has ended. Senders repeat it every 20 to 50 ms (RFC
+	// 4733 §2.5.1.2).
 	eventTimeout = time.Second
 
-	// digitsPerSecond bounds how many digits are reported of one side. People
-	// press 5 and dialers 12; a peer that makes more up must not flood the
-	// session's owner.
+	// digitsPerSecond limits the reported digits of one side. People press 5 and dialers 12; a peer that invents more
+	// must not flood the session's owner.
 	digitsPerSecond = 50
-
-	// eventsKept is how many events are remembered, so that their late and
-	// repeated packets count as theirs.
-	eventsKept = 8
 )
 
 // never is a time that does not come.
 const never = time.Duration(math.MaxInt64)
 
-// TelephoneEvents says which of a side's RTP packets are telephone-events
-// (RFC 4733), for EventDigit. The zero value is off: all packets are relayed
-// unread.
+// TelephoneEvents says which of a side's RTP packets are telephone-events (RFC 4733), for EventDigit. The zero value
+// is off: packets are relayed unread.
 type TelephoneEvents struct {
 	On          bool
 	PayloadType uint8  // 0 to 127, as the side sends it, before any Rewrite
 	ClockRate   uint32 // of their durations, in Hz; 0 means 8000
 
-	// Divert has the packets not relayed, for an owner that passes digits on in
-	// another way. The other side sees a loss of as many. Events that are not
-	// digits, codes above 15, are relayed all the same.
+	// Divert stops relaying the packets, for an owner that passes digits on in another way. The other side sees them
+	// as lost. Events that are not digits, codes above 15, are still relayed.
 	Divert bool
 }
 
-// eventID tells events apart: all packets of one carry the timestamp of its
-// start (RFC 4733 §2.2.1).
-type eventID struct {
-	ssrc, timestamp uint32
-	code            uint8
-}
-
-// listener makes digits of a side's telephone-events, each once. It is a value
-// without clock or I/O, owned by the worker.
+// listener turns a side's telephone-events into digits, each once. It is a value without clock or I/O, owned by the
+// worker.
 //
-//	idle --packet of an event not met--> listening --end, another, 1 s--> idle
+//	idle --packet of a new event--> listening --end, another, 1 s--> idle
 type listener struct {
 	config TelephoneEvents
 	report func(digit byte, duration time.Duration)
@@ -59,16 +44,14 @@ type listener struct {
 	duration  uint16  // the longest it has said, in units
 	heard     time.Duration
 
-	past [eventsKept]eventID // a ring of what was met before, segments too
-	next int                 // of past
-	met  int                 // how many of past there are
+	past pastEvents // segments too
 
 	second   time.Duration // when the second began that reported counts for
 	reported int
 }
 
-// set takes a configuration. What goes on goes on with it: a peer that repeats
-// what it said does not press a key twice.
+// set takes a configuration. An event that is going on continues, so that a repeated configuration does not press a
+// key twice.
 func (l *listener) set(c TelephoneEvents) {
 	if !c.On && l.listening {
 		l.finish(l.heard)
@@ -76,10 +59,9 @@ func (l *listener) set(c TelephoneEvents) {
 	l.config = c
 }
 
-// hear reads a packet of the payload type, already counted, and says whether it
-// is to be relayed.
+// hear reads a counted packet of the payload type, and reports whether to relay it.
 func (l *listener) hear(h rtpHeader, pkt []byte, now time.Duration) (relay bool) {
-	e, ok := parseTelephoneEvent(rtpPayload(pkt))
+	e, ok := parseTelephoneEvent(Payload(pkt))
 	if !ok {
 		return !l.config.Divert
 	}
@@ -88,14 +70,13 @@ func (l *listener) hear(h rtpHeader, pkt []byte, now time.Duration) (relay bool)
 	return !l.config.Divert || !isDigit
 }
 
-// follow takes account of one packet of an event.
 func (l *listener) follow(id eventID, e telephoneEvent, first bool, now time.Duration) {
 	switch {
 	case l.listening && id == l.current:
-	case l.isPast(id):
+	case l.past.has(id):
 		return // the end again, or a packet that was overtaken
 	case l.listening && !first && l.continues(id):
-		l.remember(l.current)
+		l.past.add(l.current)
 		l.earlier += uint64(l.duration)
 		l.current, l.duration = id, 0
 	default:
@@ -110,18 +91,18 @@ func (l *listener) follow(id eventID, e telephoneEvent, first bool, now time.Dur
 	}
 }
 
-// continues says that an event is the next segment of a long one: it begins
-// where that one stands (RFC 4733 §2.5.1.3).
+// continues reports whether an event is the next segment of a long one: it begins where that one ends (RFC 4733
+// §2.5.1.3).
 func (l *listener) continues(id eventID) bool {
 	start := l.current
 	start.timestamp += uint32(l.duration)
 	return id == start && l.duration > 0
 }
 
-// finish reports the event that is going on, if it is a digit.
+// finish ends the current event and reports it if it is a digit.
 func (l *listener) finish(now time.Duration) {
 	l.listening = false
-	l.remember(l.current)
+	l.past.add(l.current)
 	digit, ok := telephoneEvent{code: l.current.code}.digit()
 	if !ok {
 		return
@@ -134,7 +115,6 @@ func (l *listener) finish(now time.Duration) {
 	}
 }
 
-// due is when expire has to be called.
 func (l *listener) due() time.Duration {
 	if !l.listening {
 		return never
@@ -147,14 +127,4 @@ func (l *listener) expire(now time.Duration) {
 	if l.due() <= now {
 		l.finish(now)
 	}
-}
-
-func (l *listener) remember(id eventID) {
-	l.past[l.next] = id
-	l.next = (l.next + 1) % eventsKept
-	l.met = min(l.met+1, eventsKept)
-}
-
-func (l *listener) isPast(id eventID) bool {
-	return slices.Contains(l.past[:l.met], id)
 }

@@ -152,7 +152,7 @@ func FuzzTelephoneEvent(f *testing.F) {
 		if _, ok := parseRTP(pkt); !ok {
 			return
 		}
-		payload := rtpPayload(pkt)
+		payload := Payload(pkt)
 		var p rtp.Packet
 		if err := p.Unmarshal(pkt); err == nil && string(p.Payload) != string(payload) {
 			t.Errorf("payload % x; want % x", payload, p.Payload)

@@ -1,9 +1,8 @@
 package media
 
-// losses tells what is lost from what is late and from what came twice. It
-// remembers of the last 128 sequence numbers which came; a number that leaves
-// this window is lost for good, if it did not come, and belongs to a burst: a
-// run of numbers none of which came.
+// losses distinguishes lost from late and duplicate packets. It remembers which of the last 128 sequence numbers
+// came. A number that leaves this window without having come is lost for good, and belongs to a burst: a run of lost
+// numbers.
 type losses struct {
 	recent uint64 // bit i: the i-th number below the highest one came
 	older  uint64 // bit i: the number i+64 below it
@@ -13,19 +12,18 @@ type losses struct {
 	longest uint64 // of them
 }
 
-// begin starts a window whose highest number is still to come. What is below a
-// first number is nobody's.
+// begin starts a window whose highest number is still to come. Numbers below the first one do not count.
 func (l *losses) begin() {
 	l.recent, l.older, l.run = ^uint64(1), ^uint64(0), 0
 }
 
-// finish has what is missing now be lost.
+// finish counts what is missing now as lost.
 func (l *losses) finish() {
 	l.settle(l.older, 64)
 	l.settle(l.recent, 64)
 }
 
-// advance makes the highest number one that is n higher, and still to come.
+// advance raises the highest number by n. That number is still to come.
 func (l *losses) advance(n uint64) {
 	for n > 0 {
 		step := min(n, 64)
@@ -36,7 +34,7 @@ func (l *losses) advance(n uint64) {
 	}
 }
 
-// settle decides on the n highest bits of a word, 1 to 64, the highest first.
+// settle counts the n highest bits of a word, 1 to 64, the highest first.
 func (l *losses) settle(word, n uint64) {
 	missing := ^word >> (64 - n)
 	switch missing {
@@ -64,8 +62,8 @@ func (l *losses) lose(n uint64) {
 	l.longest = max(l.longest, l.run)
 }
 
-// mark says that the number that is behind below the highest one came, behind
-// being at most 127, and whether it is the first time.
+// mark notes the number that is behind below the highest one, at most 127, and reports whether it came for the first
+// time.
 func (l *losses) mark(behind uint64) (first bool) {
 	word, bit := &l.recent, uint64(1)<<(behind%64)
 	if behind >= 64 {
@@ -76,8 +74,8 @@ func (l *losses) mark(behind uint64) (first bool) {
 	return first
 }
 
-// bursts is how many runs of lost numbers there are and how long the longest
-// is, if what is missing now stays so.
+// bursts returns the number of runs of lost packets and the length of the longest, as if what is missing now were
+// lost.
 func (l losses) bursts() (runs, longest uint64) {
 	l.finish()
 	return l.runs, l.longest

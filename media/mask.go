@@ -1,29 +1,28 @@
 package media
 
 import (
-	"slices"
 	"time"
 
 	"flowbridge/audio"
 )
 
 const (
-	// keyGap is how long after a packet of a key that is pressed the next one is
-	// waited for. Senders repeat it every 20 to 50 ms (RFC 4733 §2.5.1.2).
+	// keyGap is how long to wait for the next packet of a pressed key. Senders repeat it every 20 to 50 ms (RFC 4733
+	// §2.5.1.2).
 	keyGap = 250 * time.Millisecond
 
-	// keyTail is how long after the end of a key its tone may still be in the
-	// speech, which a gateway does not delay as much as the event.
+	// keyTail is how long after the end of a key its tone may still be in the speech. A gateway delays speech less
+	// than the event.
 	keyTail = 100 * time.Millisecond
 
-	// maskCode is the event that a masked one becomes: the key *.
+	// maskCode is the event that replaces a masked one: the key *.
 	maskCode = 10
 )
 
 // PayloadSet is a set of RTP payload types, 0 to 127.
 type PayloadSet [2]uint64
 
-// Add puts a payload type into the set.
+// Add adds a payload type to the set.
 func (p *PayloadSet) Add(payloadType uint8) { p[payloadType>>6&1] |= 1 << (payloadType & 63) }
 
 // Has reports whether a payload type is in the set.
@@ -31,40 +30,31 @@ func (p PayloadSet) Has(payloadType uint8) bool {
 	return p[payloadType>>6&1]&(1<<(payloadType&63)) != 0
 }
 
-// Mask keeps the keys that a side presses from the other side and from the
-// session's tap. Its telephone-events are dropped, and the tap is shown the key
-// * in their place. While a key is pressed, and 100 ms longer, speech is replaced
-// by silence where it is G.711, and dropped where it is not: a gateway may leave
-// the tone in it. The zero value is off.
+// Mask hides the keys that a side presses from the other side and from the session's tap. Its telephone-events are
+// dropped, and the tap sees the key * instead. During a key, and 100 ms longer, G.711 speech becomes silence and
+// other speech is dropped, because a gateway may leave the tone in it. The zero value is off.
 type Mask struct {
 	On bool
 
-	// Always mutes the speech for as long as the mask is on, for a side whose
-	// keys can't be told from it.
+	// Always mutes the speech while the mask is on, for a side whose keys can't be told from it.
 	Always bool
 
 	Events     PayloadSet // those of the side's payload types that are telephone-events
 	ULaw, ALaw PayloadSet // and those that are G.711
 }
 
-// SetMask masks the keys that a side presses, or no longer. A session starts
-// without a mask. A key that is being pressed when the mask is lifted stays masked
-// to its end; of one that is being pressed when it is put on, what was relayed
-// has been heard.
+// SetMask starts or stops masking the keys of a side. A session starts without a mask. If the mask is lifted during a
+// key, that key stays masked to its end. If it is put on during a key, what was relayed before has been heard.
 func (s *Session) SetMask(side Side, m Mask) { s.tell(command{op: opMask, side: side, mask: m}) }
 
-// masker masks the keys of a side. It is a value without clock or I/O, owned by
-// the worker.
+// masker masks the keys of a side. It is a value without clock or I/O, owned by the worker.
 type masker struct {
 	config Mask
-	until  time.Duration       // a key is pressed for that long, as far as is known
-	past   [eventsKept]eventID // a ring of the events that were masked
-	next   int                 // of past
-	met    int                 // how many of past there are
+	until  time.Duration // a key is pressed for that long, as far as is known
+	past   pastEvents    // that were masked
 }
 
-// hide masks what pkt says of a key. It says whether the tap may be shown the
-// packet, and whether to relay it.
+// hide masks keys in pkt. It reports whether the tap may see the packet, and whether to relay it.
 func (m *masker) hide(h rtpHeader, pkt []byte, now time.Duration) (show, relay bool) {
 	switch {
 	case m.config.Events.Has(h.payloadType):
@@ -78,21 +68,17 @@ func (m *masker) hide(h rtpHeader, pkt []byte, now time.Duration) (show, relay b
 	return true, true
 }
 
-// concerns reports whether a telephone-event is to be masked: any as long as the
-// mask is on, and then what is left of a key that was pressed before, its
-// repeated packets and those of its further segments (RFC 4733 §2.5.1.3).
+// concerns reports whether to mask a telephone-event: every one while the mask is on, and afterwards the rest of a
+// key that was pressed before, its repeated packets and its further segments (RFC 4733 §2.5.1.3).
 func (m *masker) concerns(h rtpHeader, pkt []byte, now time.Duration) bool {
-	return m.config.On || slices.Contains(m.past[:m.met], idOf(h)) || (now < m.until && !marker(pkt))
+	return m.config.On || m.past.has(idOf(h)) || (now < m.until && !marker(pkt))
 }
 
-// press masks a packet of an event.
 func (m *masker) press(h rtpHeader, pkt []byte, now time.Duration) {
-	if id := idOf(h); !slices.Contains(m.past[:m.met], id) {
-		m.past[m.next] = id
-		m.next = (m.next + 1) % eventsKept
-		m.met = min(m.met+1, eventsKept)
+	if id := idOf(h); !m.past.has(id) {
+		m.past.add(id)
 	}
-	payload := rtpPayload(pkt)
+	payload := Payload(pkt)
 	e, ok := parseTelephoneEvent(payload)
 	m.until = now + keyGap
 	if ok && e.end {
@@ -103,7 +89,6 @@ func (m *masker) press(h rtpHeader, pkt []byte, now time.Duration) {
 	}
 }
 
-// mute makes speech silence.
 func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
 	var silence byte
 	switch {
@@ -114,17 +99,16 @@ func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
 	default:
 		return false, false
 	}
-	payload := rtpPayload(pkt)
+	payload := Payload(pkt)
 	for i := range payload {
 		payload[i] = silence
 	}
 	return true, true
 }
 
-// idOf tells masked events apart: the code is not looked at.
+// idOf identifies masked events, without the code.
 func idOf(h rtpHeader) eventID { return eventID{ssrc: h.ssrc, timestamp: h.timestamp} }
 
-// setMask says what of a side's keys is masked.
 func (r *relay) setMask(side Side, c Mask) {
 	ep := &r.endpoint[side][RTP]
 	if ep.masker == nil {

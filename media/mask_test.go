@@ -36,7 +36,7 @@ func runMask(t *testing.T, m *masker, steps []maskStep) {
 		}
 		show, relay := m.hide(h, s.pkt, time.Duration(s.at)*time.Millisecond)
 		got := "?"
-		switch payload := rtpPayload(s.pkt); {
+		switch payload := Payload(s.pkt); {
 		case !show && !relay:
 			got = "gone"
 		case show && relay && bytes.Equal(before, s.pkt):
@@ -151,7 +151,7 @@ func FuzzMask(f *testing.F) {
 		m := &masker{config: c}
 		before := bytes.Clone(pkt)
 		_, relay := m.hide(h, pkt, time.Second)
-		payload := rtpPayload(pkt)
+		payload := Payload(pkt)
 		start := cap(pkt) - cap(payload)
 		if c.Events.Has(h.payloadType) {
 			if relay {

@@ -11,12 +11,12 @@ import (
 const (
 	ratingBest = 93.2 // R without delay, loss and codec: Ro - Is of the default values
 
-	talkerEcho = 65.0  // TELR, dB: how loud one hears oneself
+	talkerEcho = 65.0  // TELR, dB: the loudness of the talker's own echo
 	noiseFloor = -61.2 // No, dBm0p
 	receiveLR  = 2.0   // RLR, dB
 
-	// What delays speech beside the network: a packet is filled before it is
-	// sent, and a receiver's jitter buffer is taken to hold twice the jitter.
+	// Delays beside the network: a packet is filled before it is sent, and a receiver's jitter buffer is assumed to
+	// hold twice the jitter.
 	packetDelay     = 20.0  // ms
 	bufferDelayMax  = 300.0 // ms
 	burstRatioMax   = 8.0   // above it the model was not tried
@@ -26,15 +26,12 @@ const (
 	ratingOfMaximum = 100.0
 )
 
-// impairment is what a codec does to speech: Ie, without loss, and Bpl, how well
-// it stands loss.
+// impairment is the effect of a codec on speech: Ie, without loss, and Bpl, its robustness against loss.
 type impairment struct{ ie, bpl float64 }
 
-// impairmentOf is that of an encoding name (RFC 3551), in any case; nil where
-// nobody has published it. The figures are those of ITU-T G.113 Appendix I, of
-// codecs with concealment of lost packets. GSM (full rate) has no Bpl there and
-// gets that of the enhanced one. G.722 and Opus are better than this scale goes:
-// they count as G.711.
+// impairmentOf returns the impairment of an encoding name (RFC 3551), in any case; nil if no figures are published.
+// The figures are those of ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has no
+// Bpl there and gets that of the enhanced one. G.722 and Opus exceed this scale and count as G.711.
 func impairmentOf(codec string) *impairment {
 	switch strings.ToUpper(codec) {
 	case "PCMU", "PCMA", "G722", "OPUS":
@@ -51,7 +48,7 @@ func impairmentOf(codec string) *impairment {
 	return nil
 }
 
-// score is the MOS of what is received from a side whose codec is known.
+// score is the MOS of what is received from a side.
 func (s SideStats) score(codec *impairment) float64 {
 	received := s.RxPackets - min(s.Duplicates, s.RxPackets)
 	if codec == nil || received < packetsToJudge {
@@ -66,8 +63,7 @@ func (s SideStats) score(codec *impairment) float64 {
 	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))
 }
 
-// burstRatio is BurstR: how much longer bursts are, in packets, than they would
-// be if the same share were lost at random.
+// burstRatio is BurstR: the length of bursts, in packets, against their length if the same share were lost at random.
 func burstRatio(length, lost float64) float64 {
 	return min(max(length*(1-lost), 1), burstRatioMax)
 }
@@ -80,9 +76,8 @@ func (i impairment) withLoss(percent, burstRatio float64) float64 {
 	return i.ie + (95-i.ie)*percent/(percent/burstRatio+i.bpl)
 }
 
-// delayImpairment is Id at a delay from mouth to ear in milliseconds: talker
-// echo and the delay itself (G.107 §7.4). Listener echo, less than one, is left
-// out.
+// delayImpairment is Id at a delay from mouth to ear in milliseconds: talker echo and the delay itself (G.107 §7.4).
+// Listener echo, less than one, is left out.
 func delayImpairment(ms float64) float64 {
 	level := talkerEcho - 40*math.Log10((1+ms/10)/(1+ms/150)) + 6*math.Exp(-0.3*ms*ms)
 	half := (-1.5*(noiseFloor-receiveLR) - (80 + 2.5*(level-14))) / 2

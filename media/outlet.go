@@ -1,41 +1,36 @@
 package media
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"time"
 )
 
-// outletFrame is how long the packet before one of our own is taken to last.
+// outletFrame is the assumed length of the packet before the first of our own.
 const outletFrame = 20 * time.Millisecond
 
-// overtaken is for how long after packets of our own relayed ones from before
-// their end are looked out for.
+// overtaken is how long after our own packets late ones from before them are looked for.
 const overtaken = time.Second
 
-// timeSlack is how far the timestamps of a stream that is relayed again may be
-// from where they were expected. Clocks drift less in an hour; what is further
-// off has stood still meanwhile.
+// timeSlack is how far the timestamps of a resumed stream may be from the expected ones. Clocks drift less in an
+// hour; a larger difference means that the timestamps stood still.
 const timeSlack = 200 * time.Millisecond
 
-// outlet makes one stream of all the RTP that a side is sent: under one SSRC,
-// with numbers and timestamps that follow each other, whether it is relayed, of
-// one source after another, or our own (digits, sounds). Receivers play what
-// they have locked on; a second source beside a first that is a moment old is
-// what some drop, or mix, or take for a collision.
+// outlet makes one stream of all the RTP that a side is sent, relayed or our own (digits, sounds): one SSRC, with
+// numbers and timestamps that follow each other. Receivers play what they have locked on. Some drop a second source
+// that comes beside a recent one, mix it in, or take it for a collision.
 //
-// The first source is relayed as it is. What comes after packets of our own, or
-// is another source, is shifted, to follow on what was sent before. It is a
-// value without clock or I/O, owned by the worker.
+// The first source is relayed unchanged. A source that comes after our own packets, or after another source, is
+// shifted to follow on. outlet is a value without clock or I/O, owned by the worker.
 type outlet struct {
 	begun bool   // something was sent
 	ssrc  uint32 // of all that is sent
 
 	sourced bool   // there is a source that is relayed
 	source  uint32 // its SSRC
-	shift   Rewrite
+	shift   rewrite
 
-	// What was sent last, where the next relayed packet has to follow on: packets
-	// of our own, or of another source.
+	// What was sent last: the next relayed packet follows it. It was our own, or of another source.
 	owed      bool
 	seq       uint16
 	timestamp uint32
@@ -46,7 +41,7 @@ type outlet struct {
 	lateTil time.Duration // when that is forgotten
 }
 
-// leave notes where the source stands that is relayed, because another will be.
+// leave notes where the relayed source stands, before another one follows.
 func (o *outlet) leave(s *stream) {
 	if !o.sourced || !s.started || o.owed {
 		return
@@ -56,7 +51,7 @@ func (o *outlet) leave(s *stream) {
 	o.timestamp, o.at = s.timestamp+o.shift.TimeOffset, s.timestampAt
 }
 
-// begin has packets of our own come next.
+// begin prepares for packets of our own.
 func (o *outlet) begin(s *stream, now time.Duration) {
 	if !o.begun {
 		o.begun, o.owed = true, true
@@ -71,24 +66,30 @@ func (o *outlet) moment(rate int64, now time.Duration) uint32 {
 	return o.timestamp + units(max(now-o.at, outletFrame), rate)
 }
 
-// sent notes a packet of our own.
-func (o *outlet) sent(timestamp uint32, now time.Duration) {
-	o.timestamp, o.at = timestamp, now
+// header writes the RTP header of the next packet of our own.
+func (o *outlet) header(pkt []byte, payloadType uint8, first bool, timestamp uint32) {
+	o.seq++
+	pkt[0], pkt[1] = 0x80, payloadType
+	if first {
+		pkt[1] |= 0x80 // RFC 3551 §4.1, RFC 4733 §2.2.2
+	}
+	binary.BigEndian.PutUint16(pkt[2:], o.seq)
+	binary.BigEndian.PutUint32(pkt[4:], timestamp)
+	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 }
 
-// end has the source relayed again, behind the numbers that were used. What of
-// it was lost meanwhile, or came instead, is not missed.
+// end resumes the source behind the numbers that were used. What it lost meanwhile, or what was replaced, is not
+// counted as missing.
 func (o *outlet) end(s *stream, now time.Duration) {
 	if !o.owed || !o.sourced || !s.started || s.ssrc != o.source {
-		return // whatever comes follows on
+		return // the next packet follows on
 	}
 	o.owed, o.unsure = false, true
 	o.shift.SeqOffset = o.seq - uint16(s.top)
 	o.edge, o.lateTil = uint16(s.top), now+overtaken
 }
 
-// pass says whether to relay a packet, and whether the shift is another from
-// this packet on.
+// pass reports whether to relay a packet, and whether the shift changes with this packet.
 func (o *outlet) pass(h rtpHeader, rate int64, now time.Duration) (relay, shifted bool) {
 	switch {
 	case !o.begun:
@@ -107,15 +108,14 @@ func (o *outlet) pass(h rtpHeader, rate int64, now time.Duration) (relay, shifte
 // follow makes h the packet after the last one.
 func (o *outlet) follow(h rtpHeader, rate int64, now time.Duration) {
 	o.sourced, o.source, o.owed, o.unsure = true, h.ssrc, false, false
-	o.shift = Rewrite{SeqOffset: o.seq + 1 - h.seq, TimeOffset: o.moment(rate, now) - h.timestamp}
+	o.shift = rewrite{SeqOffset: o.seq + 1 - h.seq, TimeOffset: o.moment(rate, now) - h.timestamp}
 	if h.ssrc != o.ssrc {
 		o.shift.SSRC = o.ssrc
 	}
 	o.edge, o.lateTil = h.seq-1, now+overtaken
 }
 
-// settle puts the timestamps right of a source that has let them stand still
-// while it was not heard, and says whether it has.
+// settle corrects the timestamps of a source that stood still while it was not heard, and reports whether they did.
 func (o *outlet) settle(h rtpHeader, rate int64, now time.Duration) bool {
 	o.unsure = false
 	want, got := o.moment(rate, now), h.timestamp+o.shift.TimeOffset

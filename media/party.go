@@ -13,17 +13,14 @@ type party struct {
 	rtcp  reports
 }
 
-// reports is where a side's RTCP comes from: the source that the SDP names, or
-// one at the address that RTP is taken from, if its report is of that RTP's stream.
-// It comes seldom, so that nothing in a row can prove it; and it moves nothing but
-// RTCP.
+// reports is where a side's RTCP comes from: the source that the SDP names, or a source at the address of the side's
+// RTP whose report is about that RTP. RTCP is too rare to be proved by packets in a row. It moves nothing but RTCP.
 type reports struct {
 	named  netip.AddrPort
 	source netip.AddrPort // invalid while none is locked
 }
 
-// set takes a peer as it was described anew, and says whether its RTP is
-// another's or elsewhere.
+// set takes a new description, and reports whether it names another RTP address.
 func (p *party) set(peer Peer, now time.Duration) (moved bool) {
 	peer = peer.normal()
 	moved = peer.RTP != p.named.RTP
@@ -35,7 +32,6 @@ func (p *party) set(peer Peer, now time.Duration) (moved bool) {
 	return moved
 }
 
-// judgeReport says what to do with an RTCP packet.
 func (p *party) judgeReport(src netip.AddrPort) verdict {
 	r, rtp := &p.rtcp, &p.rtp
 	switch {
@@ -53,7 +49,7 @@ func (p *party) judgeReport(src netip.AddrPort) verdict {
 	return stray
 }
 
-// source is where packets are taken from; invalid while that is not known.
+// source returns the accepted source; invalid while it is unknown.
 func (p *party) source(k Kind) netip.AddrPort {
 	if k == RTCP {
 		return p.rtcp.source
@@ -61,11 +57,10 @@ func (p *party) source(k Kind) netip.AddrPort {
 	return p.rtp.source
 }
 
-// dest is where packets for the party go, invalid for nowhere.
+// dest returns where packets for the party go, invalid for nowhere.
 //
-// RTP: the locked source, else what the SDP says. RTCP: its own locked source;
-// else what the SDP says as long as RTP has not come from another address; else
-// the port above the locked RTP source.
+// RTP: the locked source, else what the SDP says. RTCP: its own locked source, else what the SDP says if RTP has not
+// come from another address, else the port above the locked RTP source.
 func (p *party) dest(k Kind) netip.AddrPort {
 	switch {
 	case !p.named.RTP.IsValid():
@@ -82,8 +77,7 @@ func (p *party) dest(k Kind) netip.AddrPort {
 	return portAbove(p.rtp.source)
 }
 
-// normal returns the peer with 4-in-6 addresses unmapped, addresses that
-// nothing may be sent to made invalid, RTCP filled in and lists copied.
+// normal unmaps 4-in-6 addresses, makes unusable addresses invalid, fills in RTCP and copies the lists.
 func (p Peer) normal() Peer {
 	p.RTP, p.RTCP = sendable(p.RTP), sendable(p.RTCP)
 	if p.Mux {
@@ -104,8 +98,8 @@ func masked(list []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// sendable returns a without 4-in-6 mapping, or an invalid one if no unicast
-// packet can go there: a held call names 0.0.0.0 or port 0.
+// sendable returns a without 4-in-6 mapping, or an invalid address if it can't receive unicast: a held call names
+// 0.0.0.0 or port 0.
 func sendable(a netip.AddrPort) netip.AddrPort {
 	ip := a.Addr().Unmap()
 	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Port() == 0 {

@@ -14,10 +14,10 @@ import (
 // are of the userspace path whatever the path under test is.
 var paths = []struct {
 	name string
-	path func(*worker) Path // nil: the worker
+	path func(*worker) flowPath // nil: the worker
 }{
 	{"userspace", nil},
-	{"audited", func(w *worker) Path { return newAudit(w) }},
+	{"audited", func(w *worker) flowPath { return newAudit(w) }},
 }
 
 // path is the one of paths under test.
@@ -40,15 +40,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// audit is the userspace path with an eye on how it is called: as Path says, and
+// audit is the userspace path with an eye on how it is called: as flowPath says, and
 // so that nothing stays attached. What it finds is a fault of the caller, which
 // a path that keeps flows outside the process would pay for.
 type audit struct {
 	*worker
 
 	mu    sync.Mutex // guards what follows
-	flows map[FlowID]*Counters
-	count map[FlowID]*Counters // as it was attached first
+	flows map[flowID]*counters
+	count map[flowID]*counters // as it was attached first
 	wrong []string
 }
 
@@ -59,14 +59,14 @@ var audits struct {
 }
 
 func newAudit(w *worker) *audit {
-	a := &audit{worker: w, flows: map[FlowID]*Counters{}, count: map[FlowID]*Counters{}}
+	a := &audit{worker: w, flows: map[flowID]*counters{}, count: map[flowID]*counters{}}
 	audits.mu.Lock()
 	defer audits.mu.Unlock()
 	audits.all = append(audits.all, a)
 	return a
 }
 
-func (a *audit) Attach(f Flow, c *Counters) error {
+func (a *audit) Attach(f flow, c *counters) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if first := a.count[f.ID]; c == nil || (first != nil && first != c) {
@@ -82,7 +82,7 @@ func (a *audit) Attach(f Flow, c *Counters) error {
 	return a.worker.Attach(f, c)
 }
 
-func (a *audit) Detach(id FlowID) {
+func (a *audit) Detach(id flowID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.flows, id)

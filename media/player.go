@@ -1,27 +1,25 @@
 package media
 
 import (
-	"encoding/binary"
 	"time"
 
 	"flowbridge/audio"
 )
 
 const (
-	playFrame    = 20 * time.Millisecond // between packets, unless Play says other
-	playShortest = 10 * time.Millisecond
-	playLongest  = 60 * time.Millisecond
+	playFrame   = 20 * time.Millisecond // between packets, unless Play.Frame says otherwise
+	playLongest = 60 * time.Millisecond
 
-	// yieldFor is how long the other side has to be silent before a sound that has
-	// yielded to it goes on. Speech has packets every 20 to 60 ms.
+	// yieldFor is how long the other side must be silent before a sound that has yielded goes on. Speech has packets
+	// every 20 to 60 ms.
 	yieldFor = 400 * time.Millisecond
 
-	// playBehind is how late a frame may be sent. What is later is left out, as
-	// the receiver has played something else by then.
+	// playBehind is how late a frame may be sent. A later one is skipped, because the receiver has played something
+	// else by then.
 	playBehind = 60 * time.Millisecond
 )
 
-// Play is what Session.Play does.
+// Play says what Session.Play does.
 type Play struct {
 	Sound       *audio.Sound
 	Law         audio.Law
@@ -29,20 +27,20 @@ type Play struct {
 	Frame       time.Duration // of a packet: a multiple of 10 ms up to 60 ms; 0 means 20 ms
 	Loop        bool          // again and again, until StopPlay
 
-	// Mix adds it to the packets of PayloadType that are relayed meanwhile, instead
-	// of taking their place: where none are, nothing is heard.
+	// Mix adds the sound to the relayed packets of PayloadType instead of replacing them. Without packets nothing is
+	// heard.
 	Mix bool
 
-	// Yield has it pause while RTP of the other side could be relayed, and for
-	// 400 ms after the last of it. Otherwise that is dropped as long as it lasts.
+	// Yield pauses the sound while RTP of the other side could be relayed, and for 400 ms after the last of it.
+	// Without Yield that RTP is dropped during the sound.
 	Yield bool
 
 	// ID comes back in EventPlayed.
 	ID uint64
 }
 
-// player puts a sound into the stream towards a side, a frame at a time on a
-// steady clock. It is a value without clock or I/O, owned by the worker.
+// player puts a sound into the stream towards a side, one frame at a time on a steady clock. It is a value without
+// clock or I/O, owned by the worker.
 type player struct {
 	play    Play
 	audio   []byte // of the sound, in the law
@@ -54,7 +52,6 @@ type player struct {
 	paused  bool // it has yielded
 }
 
-// start begins a sound at now.
 func (p *player) start(play Play, now time.Duration) {
 	if play.Frame == 0 {
 		play.Frame = playFrame
@@ -67,7 +64,7 @@ func (p *player) start(play Play, now time.Duration) {
 	}
 }
 
-// speaks says whether the sound takes the place of what is relayed.
+// speaks reports whether the sound replaces what is relayed.
 func (p *player) speaks() bool { return p.playing && !p.play.Mix && !p.paused }
 
 // mix adds the sound to a packet that is being relayed.
@@ -75,7 +72,7 @@ func (p *player) mix(pkt []byte) {
 	if !p.play.Mix || pkt[1]&0x7f != p.play.PayloadType {
 		return
 	}
-	payload := rtpPayload(pkt)
+	payload := Payload(pkt)
 	p.play.Law.Mix(payload, p.audio[p.at:])
 	p.at += min(len(payload), len(p.audio)-p.at)
 	if p.at == len(p.audio) && p.play.Loop {
@@ -83,15 +80,13 @@ func (p *player) mix(pkt []byte) {
 	}
 }
 
-// stop ends it.
 func (p *player) stop() { *p = player{next: never} }
 
 // playPacket is an RTP packet with the longest frame, for G.711.
 type playPacket [rtpHeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000]byte
 
-// write writes the frame that is due, and says whether the sound is over with it.
-// The last frame is filled up with silence. Frames for which it is far too late
-// are left out.
+// write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames
+// that are far too late are skipped.
 func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []byte, over bool) {
 	if p.frames == 0 {
 		o.timestamp = o.moment(audio.Rate, now)
@@ -102,15 +97,8 @@ func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []b
 		p.at += p.size
 		o.timestamp += uint32(p.size)
 	}
-	o.seq++
 	o.at = p.next
-	pkt[0], pkt[1] = 0x80, p.play.PayloadType
-	if p.frames == 0 {
-		pkt[1] |= 0x80 // RFC 3551 §4.1: a talkspurt begins
-	}
-	binary.BigEndian.PutUint16(pkt[2:], o.seq)
-	binary.BigEndian.PutUint32(pkt[4:], o.timestamp)
-	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
+	o.header(pkt[:], p.play.PayloadType, p.frames == 0, o.timestamp)
 	frame = pkt[:rtpHeaderLen+p.size]
 	over = p.fill(frame[rtpHeaderLen:])
 	p.next += p.play.Frame
@@ -118,7 +106,7 @@ func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []b
 	return frame, over
 }
 
-// fill takes the next samples of the sound, and says whether they are the last.
+// fill takes the next samples of the sound, and reports whether they are the last.
 func (p *player) fill(payload []byte) (over bool) {
 	for n := 0; n < len(payload); {
 		if p.at >= len(p.audio) {
@@ -135,4 +123,77 @@ func (p *player) fill(payload []byte) (over bool) {
 		n, p.at = n+copied, p.at+copied
 	}
 	return p.at >= len(p.audio) && !p.play.Loop
+}
+
+func (w *worker) play(r *relay, to Side, p Play) {
+	ep := &r.endpoint[to.Other()][RTP]
+	if ep.player == nil {
+		ep.player = &player{}
+	}
+	if !ep.player.speaks() && !p.Mix {
+		ep.outlet.begin(&ep.stream, w.now)
+	}
+	ep.player.start(p, w.now)
+	w.arm(ep)
+	w.quiet(ep) // where one that took the place of speech is followed by one that does not
+}
+
+func (w *worker) stopPlay(r *relay, to Side) {
+	if ep := &r.endpoint[to.Other()][RTP]; ep.player != nil && ep.player.playing {
+		ep.player.stop()
+		w.quiet(ep)
+	}
+}
+
+// yield pauses the sound for a packet from ep.
+func (w *worker) yield(ep *endpoint) {
+	p := ep.player
+	p.next = w.now + yieldFor
+	if !p.paused {
+		p.paused = true
+		w.quiet(ep)
+	}
+}
+
+// sound sends the due frame into the stream from ep. A digit goes first.
+func (w *worker) sound(ep *endpoint) {
+	p := ep.player
+	switch {
+	case p.play.Mix:
+		w.played(ep)
+		return
+	case p.paused: // nothing came for a while
+		p.paused, p.frames = false, 0
+		if ep.dialer == nil || !ep.dialer.dialing {
+			ep.outlet.begin(&ep.stream, w.now)
+		}
+	}
+	if ep.dialer != nil && ep.dialer.dialing {
+		p.next = ep.dialer.next
+		p.frames = 0
+		return
+	}
+	frame, over := p.write(&ep.outlet, &w.frame, w.now)
+	if ep.dest.size > 0 && w.emit(ep, frame) {
+		ep.count.Played.Add(1)
+	}
+	if over {
+		w.played(ep)
+	}
+}
+
+// played ends a sound that has reached its end.
+func (w *worker) played(ep *endpoint) {
+	id := ep.player.play.ID
+	ep.player.stop()
+	w.quiet(ep)
+	ep.relay.post(EventPlayed{Side: ep.side.Other(), ID: id})
+}
+
+// quiet resumes the stream from ep, unless our own packets still replace it.
+func (w *worker) quiet(ep *endpoint) {
+	if !ep.speaks() {
+		ep.outlet.end(&ep.stream, w.now)
+		_ = ep.relay.route()
+	}
 }

@@ -42,7 +42,7 @@ func (l *line) collectAll() (all []heard) {
 		if !ok {
 			l.tb.Fatalf("got % x", pkt)
 		}
-		all = append(all, heard{l.w.now, h, marker(pkt), bytes.Clone(rtpPayload(pkt))})
+		all = append(all, heard{l.w.now, h, marker(pkt), bytes.Clone(Payload(pkt))})
 	}
 	return all
 }

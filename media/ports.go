@@ -5,14 +5,11 @@ import (
 	"sync"
 )
 
-// ports is the pool of port pairs, each an even RTP port and the odd one above
-// it, shared by every address listened on.
+// ports is the pool of port pairs, each an even RTP port and the odd port above it. All listen addresses share it.
 //
-// Free pairs wait in a queue: the one that has rested longest is leased first,
-// so that a new call is the least likely to meet the late packets of an old
-// one. Rest is a preference: when the queue is short, a pair may go out again at
-// once. The queue starts shuffled, so that a process that was restarted does not
-// begin with the ports its predecessor began with.
+// Free pairs wait in a queue. The pair that has rested longest is leased first, so that a new call rarely meets late
+// packets of an old one. If the queue is short, a pair may go out again at once. The queue starts shuffled, so that a
+// restarted process does not begin with its predecessor's ports.
 type ports struct {
 	first uint16 // constant: the lowest RTP port
 
@@ -23,7 +20,6 @@ type ports struct {
 	leased []bool // by pair
 }
 
-// newPorts returns the pool of the pairs that fit in low to high, inclusive.
 func newPorts(low, high uint16) *ports {
 	p := orderedPorts(low, high)
 	rand.Shuffle(len(p.queue), func(i, j int) { p.queue[i], p.queue[j] = p.queue[j], p.queue[i] })
@@ -55,8 +51,7 @@ func (p *ports) lease() (uint16, bool) {
 	return port, true
 }
 
-// release gives a leased pair back to the end of the queue. It reports whether
-// the pair was leased; releasing a second time changes nothing.
+// release returns a leased pair to the end of the queue. It reports whether the pair was leased.
 func (p *ports) release(port uint16) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +65,6 @@ func (p *ports) release(port uint16) bool {
 	return true
 }
 
-// isLeased reports whether a port, RTP or RTCP, belongs to a leased pair.
 func (p *ports) isLeased(port uint16) bool {
 	if port < p.first {
 		return false
@@ -81,7 +75,7 @@ func (p *ports) isLeased(port uint16) bool {
 	return i < len(p.leased) && p.leased[i]
 }
 
-// usage returns how many pairs are leased and how many there are.
+// usage returns the number of leased pairs and of all pairs.
 func (p *ports) usage() (used, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -15,14 +15,14 @@ type relay struct {
 	ledger  *ledger
 
 	// Owned by the worker.
-	path     Path
-	flow     [2][2]Flow     // as attached to path, by side they come from and kind
+	path     flowPath
+	flow     [2][2]flow     // as attached to path, by side they come from and kind
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
 	closed   bool
-	tap      Tap // nil: nobody listens
+	tap      Tap // may be nil
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
@@ -37,18 +37,18 @@ type endpoint struct {
 	relay *relay
 
 	// Owned by the worker.
-	out      *endpoint // the one it is sent from
-	flow     Flow
-	dest     sockaddr // of flow.Dest; empty for none, and while it is held
+	out      *endpoint // the socket it is sent from
+	flow     flow
+	dest     sockaddr // of flow.Dest; empty: none, or held
 	rewrites bool     // flow.Rewrite is not the identity
-	count    *Counters
+	count    *counters
 	latch    *latch    // RTP only
 	stream   stream    // RTP only
-	masker   *masker   // RTP only; nil as long as no key was to be masked
-	listener *listener // RTP only; nil as long as nobody wants to know of digits
+	masker   *masker   // RTP only; nil before the first mask
+	listener *listener // RTP only; nil before the first TelephoneEvents
 	outlet   outlet    // RTP only
-	dialer   *dialer   // RTP only; nil as long as no digit was sent to where it goes
-	player   *player   // RTP only; nil as long as nothing was played to where it goes
+	dialer   *dialer   // RTP only; nil before the first digit to its destination
+	player   *player   // RTP only; nil before the first sound to its destination
 	armed    bool      // among worker.armed
 	refused  refused   // RTP only
 }
@@ -68,21 +68,20 @@ func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Ev
 	return r
 }
 
-// speaks says whether packets of our own take the place of those of ep.
+// speaks reports whether our own packets replace those of ep.
 func (ep *endpoint) speaks() bool {
 	return (ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks())
 }
 
-// address returns our address of a side and kind.
 func (r *relay) address(side Side, kind Kind) netip.AddrPort {
 	a := r.local[side]
 	return netip.AddrPortFrom(a.Addr(), a.Port()+uint16(kind))
 }
 
-// resolve returns the flow from a side as it stands.
-func (r *relay) resolve(from Side, kind Kind) Flow {
-	f := Flow{
-		ID:     FlowID{Session: r.id, From: from, Kind: kind},
+// resolve returns the current flow from a side.
+func (r *relay) resolve(from Side, kind Kind) flow {
+	f := flow{
+		ID:     flowID{Session: r.id, From: from, Kind: kind},
 		In:     r.address(from, kind),
 		Source: r.party[from].source(kind),
 		Out:    r.address(from.Other(), r.party[from.Other()].port(kind)),
@@ -97,25 +96,26 @@ func (r *relay) resolve(from Side, kind Kind) Flow {
 	return f
 }
 
-// route brings the path up to date with latches, peers and rewrites.
+func (r *relay) endpoints() [4]*endpoint {
+	e := &r.endpoint
+	return [4]*endpoint{&e[SideA][RTP], &e[SideA][RTCP], &e[SideB][RTP], &e[SideB][RTCP]}
+}
+
+// route gives the path the flows that latches, peers and rewrites have changed.
 func (r *relay) route() error {
-	for side := range r.endpoint {
-		for kind := range r.endpoint[side] {
-			f := r.resolve(Side(side), Kind(kind))
-			if f == r.flow[side][kind] {
-				continue
-			}
-			if err := r.path.Attach(f, &r.ledger.flow[side][kind]); err != nil {
+	for _, ep := range r.endpoints() {
+		f, now := r.resolve(ep.side, ep.kind), &r.flow[ep.side][ep.kind]
+		if f != *now {
+			if err := r.path.Attach(f, ep.count); err != nil {
 				return err
 			}
-			r.flow[side][kind] = f
+			*now = f
 		}
-		r.ledger.located(Side(side), r.party[side].rtp.source)
+		r.ledger.located(ep.side, r.party[ep.side].rtp.source)
 	}
 	return nil
 }
 
-// setPeer takes a new description of a side.
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	held, excused := r.held(), r.excused()
 	s := &r.endpoint[side][RTP].stream
@@ -124,7 +124,7 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		s.renew()
 	}
 	if moved || p.Held {
-		r.hush(&r.endpoint[side.Other()][RTP], moved, now)
+		r.silence(&r.endpoint[side.Other()][RTP], moved, now)
 	}
 	s.rate = int64(p.ClockRate)
 	if p.Codec != "" {
@@ -134,9 +134,8 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	return r.route()
 }
 
-// hush gives up what is being sent in the place of ep's packets: digits, and
-// where the receiver is another, sounds too.
-func (r *relay) hush(ep *endpoint, moved bool, now time.Duration) {
+// silence stops digits that are being sent in place of ep's packets. If the receiver has moved, it stops sounds too.
+func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
 	spoke := ep.speaks()
 	if ep.dialer != nil {
 		ep.dialer.drop(now)
@@ -149,7 +148,6 @@ func (r *relay) hush(ep *endpoint, moved bool, now time.Duration) {
 	}
 }
 
-// setEvents says what to make of a side's telephone-events.
 func (r *relay) setEvents(side Side, c TelephoneEvents) {
 	ep := &r.endpoint[side][RTP]
 	if ep.listener == nil {
@@ -165,7 +163,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 	l := &r.party[ep.side].rtp
 	moved := src != l.source
 	if l.source.IsValid() && src.Addr() != l.source.Addr() {
-		r.party[ep.side].rtcp.source = netip.AddrPort{} // it comes from there now, too
+		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from there too
 	}
 	ep.outlet.leave(&ep.stream)
 	l.take(src, h, now)
@@ -179,17 +177,10 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 	}
 }
 
-// vouches says whether a compound of a side shows by itself whose it is: it is
-// authentic, or begins with a report (RFC 3550 §6.1) of the stream that the side
-// is known by. A goodbye shows nothing: who says it will not be heard again.
+// vouches reports whether a compound proves that it is the side's: it is authentic, or begins with a report (RFC 3550
+// §6.1) of the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
 func (r *relay) vouches(side Side, compound []byte) bool {
 	return r.secure[side].in != nil || reportsOf(compound, r.party[side].rtp.ssrc)
-}
-
-// learnReports locks on the source of an RTCP packet.
-func (r *relay) learnReports(side Side, src netip.AddrPort) {
-	r.party[side].rtcp.source = src
-	_ = r.route()
 }
 
 func (r *relay) post(e Event) {

@@ -74,7 +74,7 @@ func FuzzRelay(f *testing.F) {
 			packets, bytes = packets+1, bytes+uint64(size)
 		}
 		rtp, rtcp := &l.r.ledger.flow[SideA][RTP], &l.r.ledger.flow[SideA][RTCP]
-		d := rtp.drops().plus(rtcp.drops())
+		d, _ := l.r.ledger.dropped(SideA)
 		accepted, sent := rtp.RxPackets.Load()+rtcp.RxPackets.Load(), rtp.TxPackets.Load()+rtcp.TxPackets.Load()
 		if refused := d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.Oversize; accepted+refused != packets {
 			t.Errorf("%d accepted and %d refused of %d: %+v", accepted, refused, packets, d)

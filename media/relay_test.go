@@ -7,17 +7,17 @@ import (
 )
 
 // notes is a path that writes down what it is given.
-type notes struct{ flows []Flow }
+type notes struct{ flows []flow }
 
-func (n *notes) Attach(f Flow, _ *Counters) error {
+func (n *notes) Attach(f flow, _ *counters) error {
 	n.flows = append(n.flows, f)
 	return nil
 }
 
-func (n *notes) Detach(FlowID) {}
+func (n *notes) Detach(flowID) {}
 
 // take returns what was attached since the last call.
-func (n *notes) take() []Flow {
+func (n *notes) take() []flow {
 	f := n.flows
 	n.flows = nil
 	return f
@@ -42,15 +42,15 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 		}
 	}
 	set(SideB, "198.51.100.2:6000")
-	toB := Flow{
-		ID: FlowID{Session: 7, From: SideA, Kind: RTP},
+	toB := flow{
+		ID: flowID{Session: 7, From: SideA, Kind: RTP},
 		In: local[SideA], Out: local[SideB], Dest: addr("198.51.100.2:6000"),
 	}
-	toBRTCP := Flow{
-		ID: FlowID{Session: 7, From: SideA, Kind: RTCP},
+	toBRTCP := flow{
+		ID: flowID{Session: 7, From: SideA, Kind: RTCP},
 		In: addr("192.0.2.1:10001"), Out: addr("192.0.2.1:10003"), Dest: addr("198.51.100.2:6001"),
 	}
-	if got := n.take(); !slices.Equal(got, []Flow{toB, toBRTCP}) {
+	if got := n.take(); !slices.Equal(got, []flow{toB, toBRTCP}) {
 		t.Errorf("got %+v; want the two flows towards b", got)
 	}
 	set(SideB, "198.51.100.2:6000")
@@ -63,11 +63,11 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	nat := addr("203.0.113.1:61000")
 	r.learn(&r.endpoint[SideA][RTP], nat, rtpHeader{ssrc: 9}, 0)
 	toB.Source, toB.SSRC = nat, 9
-	toA := Flow{
-		ID: FlowID{Session: 7, From: SideB, Kind: RTP},
+	toA := flow{
+		ID: flowID{Session: 7, From: SideB, Kind: RTP},
 		In: local[SideB], Out: local[SideA], Dest: nat,
 	}
-	if got := n.take(); !slices.Equal(got, []Flow{toB, toA}) {
+	if got := n.take(); !slices.Equal(got, []flow{toB, toA}) {
 		t.Errorf("got %+v; want the source and the destination learned", got)
 	}
 }

@@ -23,26 +23,26 @@ const (
 	reportBlockLen = 24
 	genericNACK    = 1 // the FMT of it (RFC 4585 §6.2.1)
 
-	// roundTripMax is the longest round trip that is believed.
+	// roundTripMax is the longest round trip that is accepted.
 	roundTripMax = 10 * time.Second
 
-	// reportsKept is how many sender reports are remembered of a direction. They
-	// come every five seconds, and receivers speak of the last one.
+	// reportsKept is how many sender reports are remembered per direction. They come every five seconds, and
+	// receivers refer to the last.
 	reportsKept = 8
 
-	// roundTripShare is the part that a new measurement has in the smoothed value.
+	// roundTripShare is the weight of a new measurement in the smoothed value.
 	roundTripShare = 8
 )
 
-// controlPacket is one packet of a compound that validRTCP takes.
+// controlPacket is one packet of a valid compound.
 type controlPacket struct {
 	kind  uint8
 	count int    // of report blocks, chunks or sources; FMT of feedback
 	body  []byte // behind the header, without padding
 }
 
-// nextRTCP splits the first packet off a compound. A body whose padding does not
-// fit is empty, so that nobody reads it.
+// nextRTCP splits the first packet off a compound. If the padding is inconsistent, the body is empty, so that it is
+// not read.
 func nextRTCP(compound []byte) (p controlPacket, rest []byte) {
 	size := 4 * (1 + int(binary.BigEndian.Uint16(compound[2:])))
 	p = controlPacket{kind: compound[1], count: int(compound[0] & 0x1f), body: compound[rtcpHeaderLen:size]}
@@ -56,7 +56,7 @@ func nextRTCP(compound []byte) (p controlPacket, rest []byte) {
 	return p, compound[size:]
 }
 
-// reports are the report blocks of an SR or RR, none where they do not fit.
+// reports returns the report blocks of an SR or RR, none if they do not fit.
 func (p controlPacket) reports() []byte {
 	start := 4
 	switch p.kind {
@@ -73,8 +73,7 @@ func (p controlPacket) reports() []byte {
 	return p.body[start:end]
 }
 
-// reportsOf says whether a compound begins with a report of this source, and says
-// no goodbye.
+// reportsOf reports whether a compound begins with a report of this source and has no goodbye.
 func reportsOf(compound []byte, ssrc uint32) bool {
 	p, rest := nextRTCP(compound)
 	if (p.kind != rtcpSR && p.kind != rtcpRR) || len(p.body) < 4 || binary.BigEndian.Uint32(p.body) != ssrc {
@@ -88,8 +87,7 @@ func reportsOf(compound []byte, ssrc uint32) bool {
 	return true
 }
 
-// sent is when a sender report said that it was sent, the middle 32 bits of the
-// NTP timestamp (RFC 3550 §4); 0 where it is none, or says nothing.
+// sent returns when a sender report was sent, as the middle 32 bits of the NTP timestamp (RFC 3550 §4), or 0.
 func (p controlPacket) sent() uint32 {
 	if p.kind != rtcpSR || len(p.body) < senderInfoLen {
 		return 0
@@ -97,8 +95,8 @@ func (p controlPacket) sent() uint32 {
 	return binary.BigEndian.Uint32(p.body[6:])
 }
 
-// roundTrip measures how far away a side is. It remembers when which sender
-// report was relayed to the side. It is a value owned by the worker.
+// roundTrip measures the distance to a side. It remembers when it relayed each sender report to the side. It is a
+// value owned by the worker.
 type roundTrip struct {
 	relayed [reportsKept]struct {
 		ntp uint32 // 0: none
@@ -108,7 +106,6 @@ type roundTrip struct {
 	smoothed time.Duration // 0: not measured
 }
 
-// note remembers a sender report that is relayed to the side at now.
 func (t *roundTrip) note(ntp uint32, now time.Duration) {
 	if ntp == 0 {
 		return
@@ -117,9 +114,8 @@ func (t *roundTrip) note(ntp uint32, now time.Duration) {
 	t.next = (t.next + 1) % reportsKept
 }
 
-// measure takes LSR and DLSR of a report block of the side that came at now: RTT
-// is now less when the report was relayed less DLSR (RFC 3550 §6.4.1). What can
-// not be is left out.
+// measure takes LSR and DLSR of a report block that came at now. RTT is the time since the report was relayed, less
+// DLSR (RFC 3550 §6.4.1). Impossible values are ignored.
 func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
 	if lsr == 0 {
 		return
@@ -141,7 +137,7 @@ func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
 	}
 }
 
-// readReports takes account of a compound of a side, before it is rewritten.
+// readReports reads a compound of a side before it is rewritten.
 func (r *relay) readReports(from Side, compound []byte, now time.Duration) {
 	for len(compound) > 0 {
 		var p controlPacket
@@ -153,7 +149,6 @@ func (r *relay) readReports(from Side, compound []byte, now time.Duration) {
 	}
 }
 
-// readReport takes account of a report block of a side (RFC 3550 §6.4.1).
 func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c := &r.ledger.flow[from][RTCP]
 	r.roundTrip[from].measure(binary.BigEndian.Uint32(block[16:]), binary.BigEndian.Uint32(block[20:]), now)
@@ -170,8 +165,8 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c.Reports.Add(1)
 }
 
-// alias is how the stream that comes from a side is known to the other one.
-// Before the first packet of it is relayed it has no name there.
+// alias says how the other side knows the stream that comes from a side. The stream has no alias before its first
+// packet is relayed.
 func (r *relay) alias(from Side) alias {
 	ep := &r.endpoint[from][RTP]
 	s, o := &ep.stream, &ep.outlet

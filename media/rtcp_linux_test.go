@@ -154,7 +154,7 @@ func TestReportsOfAStreamThatIsNotRelayed(t *testing.T) {
 func TestControlAllocatesNothing(t *testing.T) {
 	l := newLine(t)
 	l.talk(0x11, 1)
-	l.ep.outlet.shift = Rewrite{SSRC: 0x33, SeqOffset: 5}
+	l.ep.outlet.shift = rewrite{SSRC: 0x33, SeqOffset: 5}
 	if err := l.r.route(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package media
 
 import "encoding/binary"
 
-// alias is what a Rewrite makes of a stream.
 type alias struct {
 	known    bool   // there is a stream
 	from, to uint32 // SSRC, as it comes and as it goes on
@@ -11,8 +10,7 @@ type alias struct {
 	top      uint64 // the highest number that came, extended by the cycles
 }
 
-// name puts the SSRC that the stream goes on with in the place of its own, and
-// says whether it was there.
+// name replaces the stream's own SSRC by the one that it is relayed with, and reports whether it was there.
 func (a *alias) name(field []byte) bool {
 	if !a.known || binary.BigEndian.Uint32(field) != a.from {
 		return false
@@ -30,19 +28,18 @@ func (a *alias) unname(field []byte) bool {
 	return true
 }
 
-// shiftTime makes a timestamp one of the stream as it goes on.
 func (a *alias) shiftTime(field []byte) {
 	binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+a.time)
 }
 
-// unshift makes a sequence number one of the stream as it came.
+// unshift turns a relayed sequence number into the one that came.
 func (a *alias) unshift(field []byte) {
 	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.seq)
 }
 
-// unshiftExtended does so with an extended one. Its cycles are counted by who
-// got the shifted numbers, which wrap at other moments: the number is taken to be
-// near the highest one that came, and not above it, which packets of our own are.
+// unshiftExtended does so with an extended number. The receiver counts its cycles by the shifted numbers, which wrap
+// at other moments. So the result is taken to be near the highest number that came, and not above it: those are our
+// own packets.
 func (a *alias) unshiftExtended(field []byte) {
 	if a.seq == 0 {
 		return
@@ -52,10 +49,9 @@ func (a *alias) unshiftExtended(field []byte) {
 	binary.BigEndian.PutUint32(field, uint32(min(max(extended, 0), int64(a.top))))
 }
 
-// translate makes a compound of a side fit the RTP that is relayed beside it, in
-// place: what it says of its own stream is said of the one that the other side
-// gets, and what it says of the stream that it hears is said of the one that the
-// other side sends. Lengths stay. What does not fit is left as it is.
+// translate makes a compound of a side fit the relayed RTP, in place. What it says of its own stream is said of the
+// stream that the other side gets. What it says of the stream that it hears is said of the stream that the other side
+// sends. Lengths stay. What does not fit stays unchanged.
 func translate(compound []byte, own, heard alias) {
 	for len(compound) > 0 {
 		var p controlPacket
@@ -92,7 +88,7 @@ func translate(compound []byte, own, heard alias) {
 	}
 }
 
-// translateChunks names the sources of SDES chunks (RFC 3550 §6.5).
+// translateChunks rewrites the sources of SDES chunks (RFC 3550 §6.5).
 func (p controlPacket) translateChunks(own *alias) {
 	at := 0
 	for i := 0; i < p.count && at+4 <= len(p.body); i++ {
@@ -108,8 +104,7 @@ func (p controlPacket) translateChunks(own *alias) {
 	}
 }
 
-// translateFeedback names the stream that feedback is about (RFC 4585 §6.1), and
-// the packets that a NACK asks for.
+// translateFeedback rewrites the stream that feedback is about (RFC 4585 §6.1), and the packets that a NACK asks for.
 func (p controlPacket) translateFeedback(heard *alias) {
 	if len(p.body) < 8 || !heard.unname(p.body[4:]) || p.kind != rtcpRTPFB || p.count != genericNACK {
 		return
@@ -119,8 +114,7 @@ func (p controlPacket) translateFeedback(heard *alias) {
 	}
 }
 
-// translateExtended names the streams that extended reports are about (RFC 3611
-// §4).
+// translateExtended rewrites the streams that extended reports are about (RFC 3611 §4).
 func (p controlPacket) translateExtended(heard *alias) {
 	for at := 4; at+4 <= len(p.body); {
 		size := 4 * (1 + int(binary.BigEndian.Uint16(p.body[at+2:])))

@@ -14,7 +14,6 @@ const (
 	rtcpReservedLow, rtcpReservedHigh = 200, 204
 )
 
-// rtpHeader is what the statistics need of an RTP header.
 type rtpHeader struct {
 	payloadType uint8
 	seq         uint16
@@ -22,8 +21,7 @@ type rtpHeader struct {
 	ssrc        uint32
 }
 
-// parseRTP checks that pkt is an RTP packet whose lengths fit together
-// (RFC 3550 §5.1 and §5.3.1).
+// parseRTP checks that pkt is an RTP packet with consistent lengths (RFC 3550 §5.1 and §5.3.1).
 func parseRTP(pkt []byte) (rtpHeader, bool) {
 	if len(pkt) < rtpHeaderLen || pkt[0]>>6 != 2 {
 		return rtpHeader{}, false
@@ -54,8 +52,8 @@ func parseRTP(pkt []byte) (rtpHeader, bool) {
 	}, true
 }
 
-// validRTCP checks that pkt is a compound of RTCP packets that fill it exactly
-// (RFC 3550 §A.2). The first need not be a report: RFC 5506 allows others.
+// validRTCP checks that pkt is a compound of RTCP packets that fill it exactly (RFC 3550 §A.2). The first one need
+// not be a report: RFC 5506 allows others.
 func validRTCP(pkt []byte) bool {
 	if len(pkt) < rtcpHeaderLen {
 		return false
@@ -73,14 +71,13 @@ func validRTCP(pkt []byte) bool {
 	return true
 }
 
-// isRTCP tells RTCP from RTP where both come to one port, by the packet type
-// (RFC 5761 §4).
+// isRTCP distinguishes RTCP from RTP on one port by the packet type (RFC 5761 §4).
 func isRTCP(pkt []byte) bool {
 	return len(pkt) >= rtcpHeaderLen && pkt[1] >= rtcpTypeLow && pkt[1] <= rtcpTypeHigh
 }
 
-// rtpPayload is what an RTP packet that parseRTP takes carries, without padding.
-func rtpPayload(pkt []byte) []byte {
+// Payload returns what an RTP packet carries, without padding. The packet must be well formed, as Tapped.Data is.
+func Payload(pkt []byte) []byte {
 	start, end := rtpHeaderLen+4*int(pkt[0]&0x0f), len(pkt)
 	if pkt[0]&0x10 != 0 {
 		start += 4 + 4*int(binary.BigEndian.Uint16(pkt[start+2:]))
@@ -91,5 +88,4 @@ func rtpPayload(pkt []byte) []byte {
 	return pkt[start:end]
 }
 
-// marker reports whether an RTP packet has the M bit.
 func marker(pkt []byte) bool { return pkt[1]&0x80 != 0 }

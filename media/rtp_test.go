@@ -81,19 +81,19 @@ func TestRewrite(t *testing.T) {
 	const before = "\x80\xe5\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"
 	for _, tt := range []struct {
 		name    string
-		rewrite Rewrite
+		rewrite rewrite
 		want    string
 	}{
-		{"identity", Rewrite{}, before},
-		{"SSRC", Rewrite{SSRC: 0x01020304}, "\x80\xe5\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04audio"},
-		{"sequence wraps", Rewrite{SeqOffset: 3}, "\x80\xe5\x00\x02\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"timestamp wraps", Rewrite{TimeOffset: 161}, "\x80\xe5\xff\xff\x00\x00\x00\xa0\x00\x00\x00\x01audio"},
-		{"payload type keeps the marker", Rewrite{Payload: [8]PayloadChange{{From: 8, To: 0}, {From: 101, To: 96}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"payload type to 0", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 0}}}, "\x80\x80\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"payload types are changed once", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 96}, {From: 96, To: 101}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"another payload type", Rewrite{Payload: [8]PayloadChange{{From: 0, To: 8}}}, before},
-		{"PCMU to PCMA", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 8, Op: PayloadToALaw}}}, "\x80\x88\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01" + translated("audio", audio.EncodeALaw)},
-		{"an impossible one leaves the marker alone", Rewrite{Payload: [8]PayloadChange{{From: 101, To: 255}}}, "\x80\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
+		{"identity", rewrite{}, before},
+		{"SSRC", rewrite{SSRC: 0x01020304}, "\x80\xe5\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04audio"},
+		{"sequence wraps", rewrite{SeqOffset: 3}, "\x80\xe5\x00\x02\xff\xff\xff\xff\x00\x00\x00\x01audio"},
+		{"timestamp wraps", rewrite{TimeOffset: 161}, "\x80\xe5\xff\xff\x00\x00\x00\xa0\x00\x00\x00\x01audio"},
+		{"payload type keeps the marker", rewrite{Payload: [8]PayloadChange{{From: 8, To: 0}, {From: 101, To: 96}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
+		{"payload type to 0", rewrite{Payload: [8]PayloadChange{{From: 101, To: 0}}}, "\x80\x80\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
+		{"payload types are changed once", rewrite{Payload: [8]PayloadChange{{From: 101, To: 96}, {From: 96, To: 101}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
+		{"another payload type", rewrite{Payload: [8]PayloadChange{{From: 0, To: 8}}}, before},
+		{"PCMU to PCMA", rewrite{Payload: [8]PayloadChange{{From: 101, To: 8, Op: PayloadToALaw}}}, "\x80\x88\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01" + translated("audio", audio.EncodeALaw)},
+		{"an impossible one leaves the marker alone", rewrite{Payload: [8]PayloadChange{{From: 101, To: 255}}}, "\x80\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
 	} {
 		pkt := []byte(before)
 		tt.rewrite.apply(pkt)
@@ -113,7 +113,7 @@ func translated(ulaw string, encode func(int16) byte) string {
 }
 
 func TestRewriteDrops(t *testing.T) {
-	r := Rewrite{Payload: [8]PayloadChange{{From: 0, To: 0, Op: PayloadDrop}}}
+	r := rewrite{Payload: [8]PayloadChange{{From: 0, To: 0, Op: PayloadDrop}}}
 	for pt, relayed := range map[uint8]bool{0: false, 8: true} {
 		if got := r.apply(rtpPacket(t, pt, 1, "x")); got != relayed {
 			t.Errorf("payload type %d: relayed %v; want %v", pt, got, relayed)
@@ -137,11 +137,11 @@ func FuzzRTPHeader(f *testing.F) {
 			}
 		}
 		changed := bytes.Clone(pkt)
-		(&Rewrite{}).apply(changed)
+		(&rewrite{}).apply(changed)
 		if !bytes.Equal(changed, pkt) {
 			t.Error("the identity changed the packet")
 		}
-		r := Rewrite{SSRC: 5, SeqOffset: 1, TimeOffset: 160, Payload: [8]PayloadChange{{From: h.payloadType, To: h.payloadType ^ 1}}}
+		r := rewrite{SSRC: 5, SeqOffset: 1, TimeOffset: 160, Payload: [8]PayloadChange{{From: h.payloadType, To: h.payloadType ^ 1}}}
 		r.apply(changed)
 		if !bytes.Equal(changed[rtpHeaderLen:], pkt[rtpHeaderLen:]) || changed[0] != pkt[0] {
 			t.Error("the rewrite went past the header")

@@ -5,69 +5,58 @@ import (
 	"net/netip"
 )
 
-// SessionConfig is what a session is made with.
+// SessionConfig says how to make a session.
 type SessionConfig struct {
-	// Addr is the address that each side is bound to: one of Config.Listen.
-	// The zero value means the first of them.
+	// Addr is the address that each side is bound to: one of Config.Listen. The zero value means the first of them.
 	Addr [2]netip.Addr
 
-	// OnEvent is called for each event, from an engine goroutine that carries
-	// other calls' media too. It must not block and must not call the session,
-	// Stats excepted. It may be nil.
+	// OnEvent is called for each event, by an engine goroutine that also carries other calls' media. It must not
+	// block, and it must not call the session, except Stats. It may be nil.
 	OnEvent func(Event)
 }
 
-// Peer is where one side's media is expected from and wanted at, as its SDP
-// says. 4-in-6 addresses count as IPv4. An address that no unicast packet can
-// be sent to (0.0.0.0, multicast, port 0) counts as invalid.
+// Peer says where one side's media is expected from and sent to, as its SDP says. 4-in-6 addresses count as IPv4. An
+// address that can't receive unicast (0.0.0.0, multicast, port 0) counts as invalid.
 type Peer struct {
-	// RTP is the address of c= and the port of m=. While it is invalid, nothing
-	// is sent to this side.
+	// RTP is the address of c= and the port of m=. If it is invalid, nothing is sent to this side.
 	RTP netip.AddrPort
 
-	// RTCP is that of a=rtcp; invalid means the port above RTP.
+	// RTCP is the address of a=rtcp; invalid means the port above RTP.
 	RTCP netip.AddrPort
 
-	// Mux: RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP
-	// is sent to where RTP is, from our RTP port, and taken there too; RTCP above
-	// does not count.
+	// Mux: RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP goes to the address of RTP, from our
+	// RTP port, and is accepted there too. RTCP above is ignored.
 	Mux bool
 
-	// Believed are further addresses that this side's packets may come from, with
-	// any port, in the first 10 s after SetPeer and after Start, as long as no
-	// source is locked or the locked one is silent: the source of its signalling.
+	// Believed are further addresses that this side's packets may come from, with any port: the source of its
+	// signalling. They count for 10 s after SetPeer and after Start, while no source is locked or the locked one is
+	// silent.
 	Believed []netip.Prefix
 
-	// Listed are those that may take the place of a silent source at any time:
-	// configured media sources.
+	// Listed are addresses that may replace a silent source at any time: configured media sources.
 	Listed []netip.Prefix
 
-	// Latch is how the source is found among all these.
+	// Latch says how the source is found among all these.
 	Latch LatchMode
 
-	// ClockRate is that of this side's RTP timestamps, in Hz, for the jitter
-	// only. 0 means 8000.
+	// ClockRate is that of this side's RTP timestamps in Hz, for the jitter only. 0 means 8000.
 	ClockRate uint32
 
-	// Held: the side wants no media (RFC 3264 §8.4: it says sendonly or
-	// inactive). No RTP is sent to it, RTCP still is where RTP is valid
-	// (RFC 3264 §5.1). What comes from it is taken: it may send music.
+	// Held: the side wants no media (RFC 3264 §8.4: it says sendonly or inactive). It is sent no RTP, but it is sent
+	// RTCP if RTP is valid (RFC 3264 §5.1). Its own packets are accepted: it may send music.
 	Held bool
 
-	// Mute: the side will send no RTP (it says recvonly or inactive). What comes
-	// all the same is taken.
+	// Mute: the side will send no RTP (it says recvonly or inactive). RTP that comes nevertheless is accepted.
 	Mute bool
 
-	// Codec is the encoding name (RFC 3551) of what this side sends, in any case,
-	// for SideStats.MOS only. Empty leaves the one before.
+	// Codec is the encoding name (RFC 3551) of what this side sends, in any case. It is used for SideStats.MOS only.
+	// Empty keeps the previous one.
 	Codec string
 }
 
-// Session is the media of one call: two sides with a pair of ports each. Its
-// methods may be called from any goroutine, but not from OnEvent (Stats may).
-// Once one that sets something, or Start, has returned, what it said is in force for
-// every packet that arrives later. On a closed session they do nothing, but
-// SendDigit says so.
+// Session is the media of one call: two sides with a pair of ports each. Any goroutine may call its methods, but
+// OnEvent may call Stats only. When a method that sets something returns, its setting applies to every packet that
+// arrives later. On a closed session the methods do nothing, except that SendDigit returns an error.
 type Session struct {
 	// Constant.
 	engine *Engine
@@ -80,16 +69,14 @@ type Session struct {
 	closed chan struct{} // closed once the ports are back in the pool
 }
 
-// Local returns the RTP address that the side is bound to, as asked for: the
-// address is unspecified if that is what the engine listens on. RTCP is on the
-// port above.
+// Local returns the RTP address that the side is bound to. The address is unspecified if the engine listens on that.
+// RTCP is on the port above.
 func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
 
-// SetPeer says where a side's media is expected. Called again, a changed RTP
-// address and port opens the latch, so that the side's source is learned anew;
-// an unchanged one keeps the lock, whether held or not. An address that comes
-// back after an invalid one is a changed one. A port of our own counts as none, as
-// media would go round for ever, and so does our own address for a peer elsewhere.
+// SetPeer says where a side's media is expected. A changed RTP address or port opens the latch, so that the side's
+// source is learned again; an unchanged one keeps the lock, whether the side is held or not. An address that returns
+// after an invalid one counts as changed. A leased port counts as invalid, because media would loop for ever. So does
+// our own address for a peer that is elsewhere.
 func (s *Session) SetPeer(side Side, p Peer) {
 	if s.engine.forbids(p, p.RTP) {
 		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
@@ -100,29 +87,24 @@ func (s *Session) SetPeer(side Side, p Peer) {
 	s.tell(command{op: opPeer, side: side, peer: p.normal()})
 }
 
-// SetPayloads says what becomes of the payload types that a side sends: where
-// the other side has another number for a codec, speaks the other kind of G.711,
-// or does not take it. Those that are not named are relayed as they are. A
-// session starts without; changes beyond 8 are ignored.
+// SetPayloads says what happens to the payload types that a side sends, if the other side has another number for a
+// codec, speaks the other kind of G.711, or does not accept it. Other payload types are relayed unchanged. A session
+// starts without changes; more than 8 are ignored.
 func (s *Session) SetPayloads(from Side, changes []PayloadChange) {
 	c := command{op: opPayloads, side: from}
 	copy(c.payloads[:], changes)
 	s.tell(c)
 }
 
-// SetTelephoneEvents has the telephone-events of a side reported as EventDigit,
-// or no longer. A session starts without. Repeated in mid-event, it neither
-// loses nor doubles a digit.
+// SetTelephoneEvents starts or stops reporting the telephone-events of a side as EventDigit. A session starts
+// without. A second call during an event neither loses nor doubles a digit.
 func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 	s.tell(command{op: opEvents, side: side, events: c})
 }
 
-// SendDigit presses a key towards a side, after those before it: a
-// telephone-event inside the stream that is relayed there, which pauses
-// meanwhile (RFC 4733 §2.5.1). At most 32 digits wait, with 40 ms or more
-// between them; they are given up when the side is held or its RTP address
-// changes, as they were not meant for who is there then. The error is ErrDigit,
-// ErrDigitsWait, ErrNoDestination or ErrClosed.
+// SendDigit presses a key towards a side, after the keys before it. The digit is a telephone-event inside the relayed
+// stream, which pauses meanwhile (RFC 4733 §2.5.1). At most 32 digits wait, with 40 ms or more between them. They are
+// dropped when the side is held or its RTP address changes, because they were for another receiver.
 func (s *Session) SendDigit(to Side, d Digit) error {
 	t, err := d.tone()
 	if err == nil {
@@ -134,28 +116,23 @@ func (s *Session) SendDigit(to Side, d Digit) error {
 	return nil
 }
 
-// Play puts a sound into the stream towards a side, in the place of one that is
-// being played. Where the side is held, or its address is not known, it goes on
-// unheard; it is given up when the side's RTP address changes. EventPlayed comes
-// at its end. Sounds are of G.711: a side that speaks another codec can't have
-// them.
+// Play plays a sound to a side and replaces the one that is playing. The sound goes on unheard while the side is held
+// or its address is unknown. It ends when the side's RTP address changes. EventPlayed comes at its end. Sounds are
+// G.711: a side with another codec can't have them.
 func (s *Session) Play(to Side, p Play) { s.tell(command{op: opPlay, side: to, play: p}) }
 
-// StopPlay ends the sound towards a side; what is relayed follows on.
+// StopPlay ends the sound towards a side; the relayed stream goes on.
 func (s *Session) StopPlay(to Side) { s.tell(command{op: opStopPlay, side: to}) }
 
-// Start starts the timers of EventSilent and EventOneWay: the answer went out, or early media
-// began. Packets are relayed before it too, once both sides have a destination.
-// A second call has no effect.
+// Start starts the timers of EventSilent and EventOneWay: the answer was sent, or early media began. Packets are
+// relayed before it too, when both sides have a destination. A second call has no effect.
 func (s *Session) Start() { s.tell(command{op: opStart}) }
 
-// Stats returns the figures as they are. It is cheap and may be called at any
-// time, also after Close, when it returns the final ones.
+// Stats returns the current figures. It is cheap. After Close it returns the final figures.
 func (s *Session) Stats() Stats { return s.ledger.stats(s.engine.epoch) }
 
-// Close ends the session and returns its final figures. When it returns, the
-// sockets are closed, no event comes any more and the ports are back in the
-// pool. Calling it again returns the same figures.
+// Close ends the session and returns its final figures. When it returns, the sockets are closed, the ports are free
+// and no event comes any more. A second call returns the same figures.
 func (s *Session) Close() Stats {
 	if s.engine.forget(s.id) {
 		_ = s.worker.do(command{op: opClose, relay: s.relay})
@@ -168,9 +145,8 @@ func (s *Session) Close() Stats {
 	return s.Stats()
 }
 
-// tell has the worker carry out a command, after those before it and before it
-// reads a packet that comes later. That a session or its engine is closed
-// already is no error: there is nothing left to change.
+// tell sends the worker a command. The worker runs it after the commands before it, and before it reads a later
+// packet. A closed session is no error: there is nothing left to change.
 func (s *Session) tell(c command) {
 	c.relay = s.relay
 	_ = s.worker.post(c)

@@ -2,18 +2,15 @@ package media
 
 import "time"
 
-// oneWayAfter is how long one side of a started session may speak before a side
-// that has not been heard at all is reported.
+// oneWayAfter is how long one side of a started session may speak before a silent other side is reported.
 const oneWayAfter = 2750 * time.Millisecond // and a tick of the worker, at most, so within 3 s
 
-// silenceLimits is how long a started session may be silent.
 type silenceLimits struct {
-	start time.Duration // as long as no RTP came since Session.Start
-	mid   time.Duration // once some came
+	start time.Duration // before the first RTP since Session.Start
+	mid   time.Duration // after it
 }
 
-// hearing is what of a session's RTP counts for silence and one-way audio. It is
-// a value owned by the worker.
+// hearing is what of a session's RTP counts for silence and one-way audio. It is a value owned by the worker.
 type hearing struct {
 	started bool
 	silent  bool          // EventSilent was posted
@@ -21,12 +18,12 @@ type hearing struct {
 
 	spoke   [2]bool       // RTP was accepted from the side since Start
 	spokeAt time.Duration // when the first of them did
-	judged  bool          // nothing more is to be said of one-way audio, but that it is over
-	missing [2]bool       // EventOneWay was posted of the side, and it is not heard yet
+	judged  bool          // one-way audio is decided; only its end may still be posted
+	missing [2]bool       // EventOneWay was posted for the side, and it is still not heard
 	since   time.Duration // when both sides were first, or again, free to speak
 }
 
-// start begins to count, and lets sources be learned.
+// start starts the timers and opens the window for learning sources.
 func (r *relay) start(now time.Duration) {
 	if r.hearing.started {
 		return
@@ -37,7 +34,6 @@ func (r *relay) start(now time.Duration) {
 	}
 }
 
-// hears takes account of RTP that was accepted from a side.
 func (r *relay) hears(side Side, now time.Duration) {
 	h := &r.hearing
 	h.last = now
@@ -54,8 +50,8 @@ func (r *relay) hears(side Side, now time.Duration) {
 	}
 }
 
-// resumed counts anew where a side may speak, or want to hear, again, or is
-// somewhere else. It is told how it was before.
+// resumed restarts the timers when a side may speak or listen again, or has moved. The parameters say how it was
+// before.
 func (r *relay) resumed(wasHeld, wasExcused, moved bool, now time.Duration) {
 	if wasHeld && !r.held() {
 		r.hearing.last = now
@@ -68,13 +64,11 @@ func (r *relay) resumed(wasHeld, wasExcused, moved bool, now time.Duration) {
 // held reports whether a side wants no media: then both may be silent.
 func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
 
-// excused reports whether a side need not speak: it says so, or the other one
-// does not want it.
+// excused reports whether a side need not speak: it says so, or the other side does not want it.
 func (r *relay) excused() bool {
 	return r.held() || r.party[SideA].named.Mute || r.party[SideB].named.Mute
 }
 
-// checkSilence posts EventSilent when its time has come.
 func (r *relay) checkSilence(now time.Duration, p silenceLimits) {
 	h := &r.hearing
 	if !h.started || h.silent || r.held() {
@@ -90,7 +84,6 @@ func (r *relay) checkSilence(now time.Duration, p silenceLimits) {
 	}
 }
 
-// checkOneWay posts EventOneWay when its time has come, once.
 func (r *relay) checkOneWay(now time.Duration) {
 	h := &r.hearing
 	if !h.started || h.judged || r.excused() || h.spoke == [2]bool{} {
@@ -111,8 +104,7 @@ func (r *relay) checkOneWay(now time.Duration) {
 	r.post(EventOneWay{Side: side})
 }
 
-// present reports whether there is somebody to be heard: while a call is being
-// transferred there may be nobody.
+// present reports whether there is a party to be heard. During a transfer there may be none.
 func (p *party) present() bool {
 	return p.named.RTP.IsValid() || len(p.named.Believed)+len(p.named.Listed) > 0
 }

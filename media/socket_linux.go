@@ -12,29 +12,36 @@ import (
 
 const errAddrInUse = unix.EADDRINUSE
 
-// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it; that holds more
-// than a second of a 50 packets/s stream and keeps ten thousand calls small.
+// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it. That holds more than a second of 50 packets/s and
+// keeps ten thousand calls small.
 const receiveBuffer = 64 << 10
 
-// openSocket returns a non-blocking UDP socket bound to a. It is not connected:
-// the source of each packet is checked here, where strays can be counted.
-func openSocket(a netip.AddrPort) (int, error) {
-	family := unix.AF_INET
-	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(a.Port()), Addr: v4(a.Addr())}
-	if a.Addr().Is6() {
-		family = unix.AF_INET6
-		sa = &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+// openSocket returns a non-blocking UDP socket that is bound to a. Its packets carry a DSCP: the upper six bits of what
+// was TOS in IPv4 and is the traffic class in IPv6 (RFC 2474 section 3). The socket is not connected: the relay checks
+// the source of each packet and counts strays.
+func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
+	v6 := a.Addr().Is6()
+	family, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_TOS
+	if v6 {
+		family, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_TCLASS
 	}
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, os.NewSyscallError("socket", err)
 	}
 	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-	if err == nil && family == unix.AF_INET6 {
+	if err == nil && dscp != 0 {
+		err = unix.SetsockoptInt(fd, level, option, int(dscp)<<2)
+	}
+	if err == nil && v6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}
-	if err == nil {
-		err = unix.Bind(fd, sa)
+	switch {
+	case err != nil:
+	case v6:
+		err = unix.Bind(fd, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()})
+	default:
+		err = unix.Bind(fd, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()})
 	}
 	if err != nil {
 		closeSocket(fd)
@@ -43,31 +50,9 @@ func openSocket(a netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
-// openMarked is openSocket for one whose packets carry a DSCP.
-func openMarked(a netip.AddrPort, dscp uint8) (int, error) {
-	fd, err := openSocket(a)
-	if err != nil || dscp == 0 {
-		return fd, err
-	}
-	if err = mark(fd, a.Addr().Is6(), dscp); err != nil {
-		closeSocket(fd)
-		return 0, fmt.Errorf("mark %v: %w", a, err)
-	}
-	return fd, nil
-}
-
-// mark has the packets of a socket carry a DSCP: the upper six bits of what was
-// TOS in IPv4 and is the traffic class in IPv6 (RFC 2474 section 3).
-func mark(fd int, v6 bool, dscp uint8) error {
-	if v6 {
-		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, int(dscp)<<2))
-	}
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, int(dscp)<<2))
-}
-
 func closeSocket(fd int) { _ = unix.Close(fd) }
 
-// sockaddr is a socket address as the kernel reads and writes it, IPv4 or IPv6.
+// sockaddr is a socket address in the kernel's form, IPv4 or IPv6.
 type sockaddr struct {
 	raw  [unix.SizeofSockaddrInet6]byte
 	size uint32 // of what is used of raw
@@ -91,7 +76,7 @@ func (s *sockaddr) set(a netip.AddrPort) {
 	}
 }
 
-// addrPort decodes s. The scope of a link-local address is left out.
+// addrPort decodes s without the scope of a link-local address.
 func (s *sockaddr) addrPort() netip.AddrPort {
 	port := binary.BigEndian.Uint16(s.raw[2:])
 	if binary.NativeEndian.Uint16(s.raw[:]) == unix.AF_INET {
@@ -100,9 +85,8 @@ func (s *sockaddr) addrPort() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(s.raw[8:24])), port)
 }
 
-// receive reads one packet into buf and its source into from. The length is
-// that of the packet, even if buf was too short for it. The wrapper of x/sys
-// would allocate the source.
+// receive reads one packet into buf and its source into from. It returns the packet's length even if buf was too
+// short. The wrapper of x/sys would allocate the source.
 func receive(fd int, buf []byte, from *sockaddr) (int, unix.Errno) {
 	from.size = uint32(len(from.raw))
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
@@ -111,17 +95,10 @@ func receive(fd int, buf []byte, from *sockaddr) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// send sends pkt, which is not empty.
+// send sends pkt, which must not be empty.
 func send(fd int, pkt []byte, to *sockaddr) unix.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 		uintptr(unsafe.Pointer(&pkt[0])), uintptr(len(pkt)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL,
 		uintptr(unsafe.Pointer(&to.raw)), uintptr(to.size))
 	return errno
-}
-
-func v4(a netip.Addr) (b [4]byte) {
-	if a.Is4() {
-		b = a.As4()
-	}
-	return b
 }

@@ -55,7 +55,7 @@ func TestRaceOfTwoSources(t *testing.T) {
 			for range st.B.TxPackets {
 				got, _ := br.b.read()
 				h, _ := parseRTP(got)
-				if loser := bytes.Equal(rtpPayload(got), payload[1-tt.wins]); loser && h.seq > 10 {
+				if loser := bytes.Equal(Payload(got), payload[1-tt.wins]); loser && h.seq > 10 {
 					t.Errorf("number %d of the one who lost is heard", h.seq)
 				}
 			}

@@ -7,35 +7,37 @@ import (
 	"time"
 )
 
-// Drops counts packets that came in on a side and were not passed on, RTP and
-// RTCP together.
-type Drops struct {
-	WrongSource   uint64 // not from the locked source, or not believable
-	Unproven      uint64 // believable, but not enough of them in a row yet
-	WrongSSRC     uint64 // from the locked source, but of another stream
-	Malformed     uint64 // not RTP or RTCP of version 2 whose lengths fit
-	NoDestination uint64 // the other side's address is not known, or of another IP version
-	Oversize      uint64 // longer than 1500 bytes
-	SendError     uint64 // the kernel did not take it
-	Held          uint64 // RTP for the other side, which wants none (Peer.Held)
-	Diverted      uint64 // telephone-events that are not to be relayed
-	Replaced      uint64 // RTP that a digit or sound of ours was sent instead of
-	Discarded     uint64 // of a payload type that the other side does not take
-	Unauthentic   uint64 // from a side with SRTP: not under its key, or not SRTP at all
-	Replayed      uint64 // from a side with SRTP: it came before, or is too old to tell
-	Unprotected   uint64 // for a side with SRTP: the number was sent already, or there are too many sources
-	Masked        uint64 // RTP that would have told a masked key (Session.SetMask)
+// Drops counts the packets, RTP and RTCP together, that came from a side and were not passed on.
+type Drops = drops[uint64]
+
+// drops has a T for each reason why a packet is not passed on.
+type drops[T any] struct {
+	WrongSource   T // not from the locked source, or not believable
+	Unproven      T // believable, but not enough of them in a row yet
+	WrongSSRC     T // from the locked source, but of another stream
+	Malformed     T // not RTP or RTCP of version 2 whose lengths fit
+	NoDestination T // the other side's address is not known, or of another IP version
+	Oversize      T // longer than 1500 bytes
+	SendError     T // the kernel did not take it
+	Held          T // RTP for the other side, which wants none (Peer.Held)
+	Diverted      T // telephone-events that are not to be relayed
+	Replaced      T // RTP that a digit or a sound took the place of
+	Discarded     T // of a payload type that the other side does not take
+	Unauthentic   T // from a side with SRTP: not under its key, or not SRTP at all
+	Replayed      T // from a side with SRTP: it came before, or is too old to tell
+	Unprotected   T // for a side with SRTP: the number was sent already, or there are too many sources
+	Masked        T // RTP that would have told a masked key (Session.SetMask)
 }
 
-// Total is the sum over all reasons.
-func (d Drops) Total() uint64 {
-	return d.WrongSource + d.Unproven + d.WrongSSRC + d.Malformed + d.NoDestination + d.Oversize + d.SendError + d.Held + d.Diverted + d.Replaced + d.Discarded +
-		d.Unauthentic + d.Replayed + d.Unprotected + d.Masked
+func (d *drops[T]) all() []*T {
+	return []*T{
+		&d.WrongSource, &d.Unproven, &d.WrongSSRC, &d.Malformed, &d.NoDestination, &d.Oversize, &d.SendError, &d.Held,
+		&d.Diverted, &d.Replaced, &d.Discarded, &d.Unauthentic, &d.Replayed, &d.Unprotected, &d.Masked,
+	}
 }
 
-// SideStats are one side's figures since the session was made. Rx is what was
-// accepted from that side, Tx what was sent to it; the counts of packets and
-// bytes are of RTP, bytes with the RTP header and without UDP and IP.
+// SideStats are one side's figures since the session was made. Rx is what was accepted from the side, Tx what was
+// sent to it. Packets and bytes are of RTP; bytes include the RTP header, without UDP and IP.
 type SideStats struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
@@ -43,9 +45,8 @@ type SideStats struct {
 	TxDigits           uint64 // of TxPackets, those of Session.SendDigit
 	TxPlayed           uint64 // of TxPackets, those of Session.Play
 
-	// Lost is how many packets of the streams received are missing by their
-	// sequence numbers (RFC 3550 §A.3), never negative. One that comes late is
-	// missing until then; one that comes twice stands for no other.
+	// Lost is how many packets of the received streams are missing by their sequence numbers (RFC 3550 §A.3), never
+	// negative. A late packet is missing until it comes. A duplicate does not replace another packet.
 	Lost         uint64
 	Bursts       uint64 // runs of lost packets, one packet long or longer
 	LongestBurst uint64 // packets
@@ -59,14 +60,13 @@ type SideStats struct {
 	JitterMaxMS  float64 // the highest it was
 	JitterMeanMS float64 // over all packets
 
-	// RTT is how long a packet takes from us to the side and back, smoothed, by
-	// its reports about what it was sent (RFC 3550 §6.4.1); 0 is unknown.
+	// RTT is the smoothed round trip between us and the side, from its reception reports (RFC 3550 §6.4.1); 0 means
+	// unknown.
 	RTT    time.Duration
-	Remote RemoteReport // what the side says of the stream that it is sent
+	Remote RemoteReport // the side's report about the stream that is sent to it
 
-	// MOS is what a listener would make of what is received from the side, 1.0
-	// to 4.5 (ITU-T G.107); 0 is unknown: less than a second of packets, or no
-	// figures for Peer.Codec.
+	// MOS is the listening quality of what is received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less
+	// than a second of packets, or no figures for Peer.Codec.
 	MOS float64
 
 	Source      netip.AddrPort // locked RTP source; invalid while there is none
@@ -77,8 +77,7 @@ type SideStats struct {
 	LastRTP     time.Time      // of the last one
 }
 
-// RemoteReport is the last reception report of a side about the stream that is
-// relayed to it (RFC 3550 §6.4.1).
+// RemoteReport is a side's last reception report about the stream that is relayed to it (RFC 3550 §6.4.1).
 type RemoteReport struct {
 	Reports      uint64  // that came so far; 0: the rest is unknown
 	FractionLost float64 // since the report before it, 0 to 1
@@ -86,8 +85,8 @@ type RemoteReport struct {
 	JitterMS     float64 // milliseconds
 }
 
-// Stats are a session's figures, side by side. The counters are read one by
-// one while packets flow, so sums across them may be off by a few.
+// Stats are a session's figures, side by side. The counters are read one by one while packets flow, so sums may be
+// off by a few.
 type Stats struct{ A, B SideStats }
 
 // Of returns the figures of one side.
@@ -98,15 +97,13 @@ func (s Stats) Of(side Side) SideStats {
 	return s.B
 }
 
-// Counters are what a path counts for one flow. They are written by the
-// goroutine that owns the session and read by any. Times are nanoseconds since
-// the engine was opened, 0 for never.
-type Counters struct {
+// counters are what a path counts for one flow. The goroutine that owns the session writes them, every goroutine may
+// read them. Times are nanoseconds since the engine was opened, 0 for never.
+type counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	WrongSource, Unproven, WrongSSRC, Malformed, NoDestination, Oversize, SendError, Held, Diverted, Replaced, Discarded atomic.Uint64
-	Unauthentic, Replayed, Unprotected, Masked                                                                           atomic.Uint64
+	drops[atomic.Uint64]
 
 	// Of RTP flows only.
 	Digits, Played                            atomic.Uint64 // of TxPackets
@@ -125,8 +122,8 @@ type Counters struct {
 	RemoteJitter atomic.Uint64 // bits of a float64, milliseconds
 }
 
-// keep notes how a stream stands after a packet with this header.
-func (c *Counters) keep(s *stream, h rtpHeader) {
+// keep copies the figures of a stream after a packet with this header.
+func (c *counters) keep(s *stream, h rtpHeader) {
 	change(&c.Jitter, math.Float64bits(s.jitterMS()))
 	change(&c.JitterMean, math.Float64bits(s.jitterMean))
 	change(&c.JitterMax, math.Float64bits(s.jitterMax))
@@ -149,64 +146,21 @@ func (c *Counters) keep(s *stream, h rtpHeader) {
 	change(&c.SSRCChanges, s.ssrcChanges)
 }
 
-// change stores what is new. Reading costs nothing, and most figures stay as
-// they are from packet to packet.
+// change stores a new value. Reading costs little, and most figures stay the same from packet to packet.
 func change(counter *atomic.Uint64, to uint64) {
 	if counter.Load() != to {
 		counter.Store(to)
 	}
 }
 
-func (c *Counters) drops() Drops {
-	return Drops{
-		WrongSource:   c.WrongSource.Load(),
-		Unproven:      c.Unproven.Load(),
-		WrongSSRC:     c.WrongSSRC.Load(),
-		Malformed:     c.Malformed.Load(),
-		NoDestination: c.NoDestination.Load(),
-		Oversize:      c.Oversize.Load(),
-		SendError:     c.SendError.Load(),
-		Held:          c.Held.Load(),
-		Diverted:      c.Diverted.Load(),
-		Replaced:      c.Replaced.Load(),
-		Discarded:     c.Discarded.Load(),
-		Unauthentic:   c.Unauthentic.Load(),
-		Replayed:      c.Replayed.Load(),
-		Unprotected:   c.Unprotected.Load(),
-		Masked:        c.Masked.Load(),
-	}
-}
-
-func (d Drops) plus(o Drops) Drops {
-	return Drops{
-		WrongSource:   d.WrongSource + o.WrongSource,
-		Unproven:      d.Unproven + o.Unproven,
-		WrongSSRC:     d.WrongSSRC + o.WrongSSRC,
-		Malformed:     d.Malformed + o.Malformed,
-		NoDestination: d.NoDestination + o.NoDestination,
-		Oversize:      d.Oversize + o.Oversize,
-		SendError:     d.SendError + o.SendError,
-		Held:          d.Held + o.Held,
-		Diverted:      d.Diverted + o.Diverted,
-		Replaced:      d.Replaced + o.Replaced,
-		Discarded:     d.Discarded + o.Discarded,
-		Unauthentic:   d.Unauthentic + o.Unauthentic,
-		Replayed:      d.Replayed + o.Replayed,
-		Unprotected:   d.Unprotected + o.Unprotected,
-		Masked:        d.Masked + o.Masked,
-	}
-}
-
-// ledger is what is counted for a session: by the side a flow comes from and by
-// kind, the locked source of each side and the refused one, and what its codec does to speech.
+// ledger is what is counted for a session: by the side that a flow comes from and by kind.
 type ledger struct {
-	flow   [2][2]Counters
-	source [2]atomic.Pointer[netip.AddrPort]
-	turned [2]atomic.Pointer[netip.AddrPort] // away, the last of each side
-	codec  [2]atomic.Pointer[impairment]     // nil: unknown
+	flow    [2][2]counters
+	source  [2]atomic.Pointer[netip.AddrPort]
+	refused [2]atomic.Pointer[netip.AddrPort] // away, the last of each side
+	codec   [2]atomic.Pointer[impairment]     // nil: unknown
 }
 
-// located notes the locked source of a side.
 func (l *ledger) located(s Side, source netip.AddrPort) {
 	if old := l.source[s].Load(); old == nil || *old != source {
 		fresh := source
@@ -225,7 +179,6 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		Lost: in.Lost.Load(), Bursts: in.Bursts.Load(), LongestBurst: in.LongestBurst.Load(),
 		Duplicates: in.Duplicates.Load(), Reordered: in.Reordered.Load(),
 		Wraps: in.Wraps.Load(), SSRCChanges: in.SSRCChanges.Load(),
-		Dropped:      in.drops().plus(inRTCP.drops()),
 		JitterMS:     math.Float64frombits(in.Jitter.Load()),
 		JitterMaxMS:  math.Float64frombits(in.JitterMax.Load()),
 		JitterMeanMS: math.Float64frombits(in.JitterMean.Load()),
@@ -239,12 +192,12 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		SSRC:        in.SSRC.Load(),
 		PayloadType: uint8(in.PayloadType.Load()), // stored from 7 bits
 	}
-	st.DroppedTotal = st.Dropped.Total()
+	st.Dropped, st.DroppedTotal = l.dropped(s)
 	st.MOS = st.score(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
 	}
-	if src := l.turned[s].Load(); src != nil {
+	if src := l.refused[s].Load(); src != nil {
 		st.Refused = *src
 	}
 	if first := in.First.Load(); first != 0 {
@@ -252,6 +205,15 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		st.LastRTP = epoch.Add(time.Duration(in.Last.Load()))
 	}
 	return st
+}
+
+func (l *ledger) dropped(s Side) (d Drops, total uint64) {
+	rtp, rtcp := l.flow[s][RTP].all(), l.flow[s][RTCP].all()
+	for i, sum := range d.all() {
+		*sum = rtp[i].Load() + rtcp[i].Load()
+		total += *sum
+	}
+	return d, total
 }
 
 func (l *ledger) stats(epoch time.Time) Stats {

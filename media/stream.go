@@ -2,23 +2,21 @@ package media
 
 import "time"
 
-// RFC 3550 §A.1: how far a sequence number may run ahead of the highest one, or
-// fall behind it, before the sender is taken to have started anew.
+// RFC 3550 §A.1: a sequence number that is further ahead or behind means that the sender has restarted.
 const (
 	maxDropout  = 3000
 	maxMisorder = 100
 )
 
-// maxTransitJump is the change in transit time, in seconds, above which the
-// sender is taken to have set its timestamps anew; it says nothing of jitter.
+// maxTransitJump is the change in transit time, in seconds, above which the sender has reset its timestamps; it is
+// not jitter.
 const maxTransitJump = 2
 
-// defaultClockRate is that of G.711, G.722, G.729 and telephone-event beside them.
+// defaultClockRate is that of G.711, G.722, G.729 and their telephone-events, in Hz.
 const defaultClockRate = 8000
 
-// stream follows the RTP of one side: losses, what came twice or late, jitter. It
-// is a value owned by the worker. A new SSRC, or a new peer, starts a new count;
-// all but the jitter adds up.
+// stream follows the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A
+// new SSRC or a new peer starts a new count; all counts but the jitter add up.
 type stream struct {
 	rate int64 // of the timestamps, Hz
 
@@ -46,7 +44,6 @@ type stream struct {
 	timings     float64
 }
 
-// observe takes account of a packet that arrived at now.
 func (s *stream) observe(h rtpHeader, now time.Duration) {
 	if !s.started || s.renewed || h.ssrc != s.ssrc {
 		if s.started && !s.renewed {
@@ -59,20 +56,18 @@ func (s *stream) observe(h rtpHeader, now time.Duration) {
 	s.time(h.timestamp, now)
 }
 
-// renew says that a packet that comes from now on is another source's.
+// renew says that later packets are from another source.
 func (s *stream) renew() { s.renewed = true }
 
-// uneven says whether something else than the next packet in turn has come since
-// it was called last: only then the counts of what is not as it should be, and
-// the wraps, may be others.
+// uneven reports whether anything but the next packet in turn has come since its last call. Only then the counts of
+// irregular packets and the wraps may have changed.
 func (s *stream) uneven() bool {
 	was := s.irregular
 	s.irregular = false
 	return was
 }
 
-// lost is how many packets are missing so far. One that came twice stands for no
-// other.
+// lost returns how many packets are missing so far. A duplicate does not replace another packet.
 func (s *stream) lost() uint64 {
 	if expected := s.top - s.base + 1; s.started && expected > s.received {
 		return s.lostPast + expected - s.received
@@ -80,10 +75,8 @@ func (s *stream) lost() uint64 {
 	return s.lostPast
 }
 
-// wraps is how often the sequence number went past 65535.
 func (s *stream) wraps() uint64 { return s.wrapsPast + s.top>>16 }
 
-// jitterMS is the interarrival jitter in milliseconds.
 func (s *stream) jitterMS() float64 {
 	return float64(s.jitter) / 16 * 1000 / float64(s.clock())
 }
@@ -117,7 +110,6 @@ func (s *stream) count(seq uint16) {
 	s.mark(0)
 }
 
-// advance takes a number that is this much above the highest one.
 func (s *stream) advance(by uint64) {
 	if by == 0 {
 		return
@@ -127,8 +119,7 @@ func (s *stream) advance(by uint64) {
 	s.losses.advance(by)
 }
 
-// late takes a number that is this much below the highest one. What is below the
-// first one was sent before anybody counted.
+// late counts a number below the highest one. A number below the first one was sent before the count began.
 func (s *stream) late(by uint64) {
 	s.jumped, s.irregular = false, true
 	if by > s.top-s.base || s.mark(by) {
@@ -136,7 +127,7 @@ func (s *stream) late(by uint64) {
 	}
 }
 
-// mark notes a number and says whether it came for the first time.
+// mark notes a number and reports whether it came for the first time.
 func (s *stream) mark(behind uint64) (first bool) {
 	if first = s.losses.mark(behind); first {
 		s.received++
@@ -147,8 +138,8 @@ func (s *stream) mark(behind uint64) (first bool) {
 	return first
 }
 
-// time updates the jitter. A timestamp that stands still tells nothing: the
-// packets of one telephone-event all carry that of its start (RFC 4733 §2.2).
+// time updates the jitter. A timestamp that repeats says nothing: all packets of one telephone-event carry that of
+// its start (RFC 4733 §2.2).
 func (s *stream) time(timestamp uint32, now time.Duration) {
 	if s.timed && timestamp == s.timestamp {
 		return

@@ -7,15 +7,13 @@ import (
 
 // Tap is given the packets that a session accepts, for a recording.
 type Tap interface {
-	// Packet is called for each packet of RTP and RTCP that was accepted from a
-	// side, in order of arrival, before anything is rewritten. Keys of a side with
-	// Session.SetMask are masked in it. It is called from an engine goroutine
-	// that carries other calls' media too: it must not block, and must copy what
-	// it keeps of Data. It must not call the session.
+	// Packet is called for each accepted packet of RTP and RTCP, in order of arrival, before it is rewritten. Keys of
+	// a side with Session.SetMask are masked in it. The caller is an engine goroutine that also carries other calls'
+	// media: Packet must not block, must copy what it keeps of Data, and must not call the session.
 	Packet(p Tapped)
 }
 
-// Tapped is one packet as a tap gets it.
+// Tapped is one packet for a tap.
 type Tapped struct {
 	At     time.Time      // when the engine woke up for it, within a millisecond or so of its arrival
 	Side   Side           // that it came from
@@ -25,13 +23,11 @@ type Tapped struct {
 	Data   []byte         // RTP or RTCP, well formed; valid during the call alone
 }
 
-// SetTap has t given the packets of both sides from now on, instead of the tap
-// before; nil: nobody. When it returns, the tap before is not called any more.
-// Packets are relayed as without a tap.
+// SetTap gives t the packets of both sides from now on and replaces the tap before; nil means none. When it returns,
+// the former tap is not called any more. Packets are relayed as without a tap.
 func (s *Session) SetTap(t Tap) { _ = s.worker.do(command{op: opTap, relay: s.relay, tap: t}) }
 
-// show gives a packet that came to ep from src to the session's tap, if it has
-// one.
+// show gives a packet that came to ep from src to the session's tap.
 func (w *worker) show(ep *endpoint, kind Kind, src netip.AddrPort, pkt []byte) {
 	if t := ep.relay.tap; t != nil {
 		t.Packet(Tapped{
@@ -41,8 +37,7 @@ func (w *worker) show(ep *endpoint, kind Kind, src netip.AddrPort, pkt []byte) {
 	}
 }
 
-// reveal masks what an RTP packet says of a key, gives the tap what is left, and
-// says whether to relay it.
+// reveal masks keys in an RTP packet, gives the tap what is left, and reports whether to relay it.
 func (w *worker) reveal(ep *endpoint, src netip.AddrPort, h rtpHeader, pkt []byte) (relay bool) {
 	show, relay := true, true
 	if ep.masker != nil {

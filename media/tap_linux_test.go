@@ -187,7 +187,7 @@ func TestMaskedKeysStayHere(t *testing.T) {
 	br.a.send(br.Local(SideA), keyPacket(t, 2, 7, 0, true))
 	br.a.send(br.Local(SideA), sourcePacket(t, 0xa, 3))
 	muted, _ := br.b.read()
-	if h, _ := parseRTP(muted); h.seq != 3 || !bytes.Equal(rtpPayload(muted), bytes.Repeat([]byte{audio.ULaw.Silence()}, 5)) {
+	if h, _ := parseRTP(muted); h.seq != 3 || !bytes.Equal(Payload(muted), bytes.Repeat([]byte{audio.ULaw.Silence()}, 5)) {
 		t.Errorf("speech beside a key: got % x", muted)
 	}
 	br.b.send(br.Local(SideB), sourcePacket(t, 0xb, 1))
@@ -195,7 +195,7 @@ func TestMaskedKeysStayHere(t *testing.T) {
 	br.event(t)                                           // its lock
 	for _, p := range tap.taken() {
 		h, _ := parseRTP(p.Data)
-		switch payload := rtpPayload(p.Data); {
+		switch payload := Payload(p.Data); {
 		case h.payloadType == 101 && payload[0] != maskCode:
 			t.Errorf("the tap was shown key %d", payload[0])
 		case p.Side == SideA && h.seq == 3 && !bytes.Equal(p.Data, muted):

@@ -3,19 +3,20 @@ package media
 import (
 	"fmt"
 	"net/netip"
+	"time"
 )
 
-var _ Path = (*worker)(nil)
+var _ flowPath = (*worker)(nil)
 
-// Attach implements Path: the flow is put where its packets arrive.
-func (w *worker) Attach(f Flow, c *Counters) error {
+// Attach implements flowPath: it stores the flow at the socket that its packets arrive at.
+func (w *worker) Attach(f flow, c *counters) error {
 	r := w.relays[f.ID.Session]
 	if r == nil {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
 	ep.flow, ep.count = f, c
-	ep.rewrites = f.Rewrite != Rewrite{}
+	ep.rewrites = f.Rewrite != rewrite{}
 	ep.out = r.outlet(f)
 	ep.dest = sockaddr{}
 	if !f.Held && f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
@@ -24,15 +25,14 @@ func (w *worker) Attach(f Flow, c *Counters) error {
 	return nil
 }
 
-// Detach implements Path.
-func (w *worker) Detach(id FlowID) {
+// Detach implements flowPath.
+func (w *worker) Detach(id flowID) {
 	if r := w.relays[id.Session]; r != nil {
 		ep := &r.endpoint[id.From][id.Kind]
-		ep.flow, ep.dest = Flow{}, sockaddr{}
+		ep.flow, ep.dest = flow{}, sockaddr{}
 	}
 }
 
-// serve relays one packet that waits at a socket.
 func (w *worker) serve(ep *endpoint) {
 	n, errno := receive(ep.fd, w.buf[:], &w.from)
 	if errno == 0 {
@@ -42,7 +42,7 @@ func (w *worker) serve(ep *endpoint) {
 	// reading has cleared.
 }
 
-// relay deals with the packet of n bytes in buf that came to ep.
+// relay handles the packet of n bytes in buf that came to ep.
 func (w *worker) relay(ep *endpoint, n int) {
 	if n > maxPacket {
 		ep.count.Oversize.Add(1)
@@ -61,10 +61,8 @@ func (w *worker) relay(ep *endpoint, n int) {
 		w.relayMuxed(ep, src, pkt)
 		return
 	}
-	if ep.relay.secure[ep.side].in != nil {
-		if pkt = w.unprotect(ep, pkt); pkt == nil {
-			return
-		}
+	if pkt = w.unprotect(ep, pkt); pkt == nil {
+		return
 	}
 	header, valid := parseRTP(pkt)
 	if !valid {
@@ -87,20 +85,14 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 }
 
-// relayReport deals with an RTCP packet.
+// relayReport handles RTCP that came to the RTCP port.
 func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	v := ep.relay.party[ep.side].judgeReport(src)
 	if v == stray || (v == lock && ep.relay.own(src)) {
 		ep.count.WrongSource.Add(1)
 		return
 	}
-	if ep.relay.secure[ep.side].in != nil {
-		if pkt = w.unprotect(ep, pkt); pkt == nil {
-			return
-		}
-	}
-	if !validRTCP(pkt) {
-		ep.count.Malformed.Add(1)
+	if pkt = w.openReport(ep, pkt); pkt == nil {
 		return
 	}
 	if v == lock && src != ep.relay.party[ep.side].rtcp.named && !ep.relay.vouches(ep.side, pkt) {
@@ -108,27 +100,51 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 		return
 	}
 	if v == lock {
-		ep.relay.learnReports(ep.side, src)
+		ep.relay.party[ep.side].rtcp.source = src
+		_ = ep.relay.route()
 	}
+	w.passReport(ep, ep, src, pkt)
+}
+
+// openReport removes the protection of RTCP. It returns nil for a packet that is not accepted, and counts it.
+func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
+	if pkt = w.unprotect(ep, pkt); pkt != nil && !validRTCP(pkt) {
+		ep.count.Malformed.Add(1)
+		return nil
+	}
+	return pkt
+}
+
+// passReport relays RTCP that came to the socket at.
+func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
-	w.show(ep, RTCP, src, pkt)
+	w.show(at, RTCP, src, pkt)
 	w.control(ep, pkt)
 	w.forward(ep, pkt)
 }
 
-// admits says whether a packet from another source than the locked one may be
-// looked at. Where none is kept, that is the last word on its source.
+// control reads a valid compound of a side and rewrites it to fit the relayed RTP.
+func (w *worker) control(ep *endpoint, pkt []byte) {
+	r := ep.relay
+	r.readReports(ep.side, pkt, w.now)
+	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil || r.secure[SideB].out != nil {
+		translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
+	}
+}
+
+// admits reports whether to look at a packet that is not from the locked source. With LatchOff this is the only check
+// of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	l := ep.latch
 	return src == l.recent || (l.admits(src, w.now) && (l.mode != LatchOff || !ep.relay.own(src)))
 }
 
-// guard says whether to take a packet of an admitted source, and counts why not.
+// guard reports whether to accept a packet of an admitted source, and counts the reason if not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	v := ep.latch.judge(src, h, w.now)
 	if v == unproven && ep.relay.secure[ep.side].in != nil {
-		v = lock // that it is authentic proves more than that several come in a row
+		v = lock // authentication is a better proof than packets in a row
 	}
 	if v == lock && src != ep.latch.source && ep.relay.own(src) {
 		v = stray // what comes from a port of our own would go round for ever
@@ -153,7 +169,6 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	return false
 }
 
-// account brings the statistics of an RTP stream up to date.
 func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 	c := ep.count
 	c.RxPackets.Add(1)
@@ -168,7 +183,7 @@ func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 	c.keep(&ep.stream, h)
 }
 
-// listen reads pkt if it is a telephone-event, and says whether to relay it.
+// listen reads a telephone-event, and reports whether to relay the packet.
 func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 	l := ep.listener
 	if !l.config.On || h.payloadType != l.config.PayloadType {
@@ -182,8 +197,7 @@ func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 	return relay
 }
 
-// blend says whether a packet is relayed, beside what we send in its place. What
-// it has to be changed by is in force then.
+// blend reports whether to relay a packet, or our own packets replace it. It brings the rewrite up to date first.
 func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 	if p := ep.player; p != nil && p.playing && p.play.Yield && ep.dest.size > 0 {
 		w.yield(ep)
@@ -202,7 +216,6 @@ func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 	return relay
 }
 
-// forward sends pkt on from the other side's socket.
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
 	if ep.dest.size == 0 {
@@ -223,8 +236,7 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 	w.emit(ep, pkt)
 }
 
-// emit sends a packet to where those of ep go, and says whether it went. All
-// that a session sends leaves here.
+// emit sends a packet to ep's destination and reports whether it went. All packets of a session leave here.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	sent, ok := w.protect(ep, pkt)
 	if !ok {
@@ -237,4 +249,54 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	ep.count.TxPackets.Add(1)
 	ep.count.TxBytes.Add(uint64(len(pkt)))
 	return true
+}
+
+// refusedEvery is how often another refused source may be noted, so that spoofed addresses cost no more than that.
+const refusedEvery = time.Second
+
+type refused struct {
+	source netip.AddrPort
+	at     time.Duration
+}
+
+// refuse counts an RTP packet of a refused source, and notes the source for the statistics.
+func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
+	ep.count.WrongSource.Add(1)
+	r := &ep.refused
+	if src == r.source || (r.source.IsValid() && w.now-r.at < refusedEvery) {
+		return
+	}
+	*r = refused{source: src, at: w.now}
+	noted := src
+	ep.relay.ledger.refused[ep.side].Store(&noted)
+}
+
+// relayMuxed relays RTCP that came to the RTP port of a side, from the source of its RTP. It locks nothing: RTP does
+// that.
+func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
+	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch
+	if src != l.source && src != l.named && l.mode != LatchOff {
+		ep.count.WrongSource.Add(1)
+		return
+	}
+	if pkt = w.openReport(ep, pkt); pkt != nil {
+		w.passReport(ep, rtp, src, pkt)
+	}
+}
+
+// outlet returns the endpoint whose socket a flow leaves from.
+func (r *relay) outlet(f flow) *endpoint {
+	to := f.ID.From.Other()
+	if f.Out == r.address(to, RTP) {
+		return &r.endpoint[to][RTP]
+	}
+	return &r.endpoint[to][RTCP]
+}
+
+// port returns the kind of port that packets for the party leave from and go to.
+func (p *party) port(k Kind) Kind {
+	if p.named.Mux {
+		return RTP
+	}
+	return k
 }

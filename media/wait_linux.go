@@ -11,24 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A worker that has sessions waits in the kernel, at its epoll instance, and
-// keeps one of the runtime's processors meanwhile. The other ways cost more. If
-// the runtime's poller watches the epoll instance, each packet that arrives
-// passes through two of them, and each wake-up through the scheduler: a tenth of
-// what a packet costs in all. If the runtime is told that the thread blocks, its
-// monitor looks every 20 µs whether to take the processor away.
+// A worker with sessions waits in the kernel, at its epoll instance, and keeps one of the runtime's processors. Other
+// ways cost more. If the runtime's poller watches the epoll instance, each packet passes through two instances and each
+// wake-up through the scheduler: a tenth of a packet's cost. If the runtime knows that the thread blocks, its monitor
+// checks every 20 µs whether to take the processor away.
 //
-// So that nobody lacks the processor, the process gets one more for each worker.
-// The runtime interrupts the wait by a signal where it needs the goroutine to
-// stop, as for a garbage collection, and besides every 10 ms; a worker without
-// sessions therefore waits for commands as any goroutine does. Where it must not
-// interrupt (GODEBUG=asyncpreemptoff=1), it is told that the thread blocks.
+// The process gets one processor more for each worker. The runtime interrupts the wait by a signal when the goroutine
+// must stop, as for a garbage collection, and also every 10 ms. So a worker without sessions waits for commands like any
+// goroutine. If the runtime must not interrupt (GODEBUG=asyncpreemptoff=1), the worker lets it know that the thread
+// blocks.
 //
-// Setting the number of processors has a price: the runtime does not follow a
-// change of the CPU limit of a container any more.
+// Setting the number of processors has a price: the runtime no longer follows changes of a container's CPU limit.
 
-// wait returns with events, when an alarm is due, or when it is time to look for
-// silence.
+// wait returns with events, when an alarm is due, or when it is time to check for silence.
 func (w *worker) wait() {
 	if len(w.relays) == 0 {
 		w.rest()
@@ -40,8 +35,7 @@ func (w *worker) wait() {
 	w.take((left + time.Millisecond - 1) / time.Millisecond)
 }
 
-// rest carries out the next command. That the worker was woken for it, it finds
-// out once it has a session.
+// rest runs the next command. The worker finds the wake-up for it when it has a session.
 func (w *worker) rest() {
 	w.taken = 0
 	c := <-w.commands
@@ -49,10 +43,10 @@ func (w *worker) rest() {
 	w.carryOut(c)
 }
 
-// interrupts says whether the runtime may interrupt a goroutine by a signal.
+// interrupts reports whether the runtime may interrupt a goroutine by a signal.
 func interrupts() bool { return !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1") }
 
-// take waits for events, for some milliseconds at most.
+// take waits for events, for ms milliseconds at most.
 func (w *worker) take(ms time.Duration) {
 	if !w.holds {
 		n, err := unix.EpollWait(w.epfd, w.events[:], int(ms))
@@ -67,14 +61,14 @@ func (w *worker) take(ms time.Duration) {
 	}
 }
 
-// workerNice is the nice value of a worker's thread. Where processors are short,
-// calls that are being set up can wait for a moment, and speech can't.
+// workerNice is the nice value of a worker's thread. If processors are short, a call set-up can wait for a moment and
+// speech can't.
 const workerNice = -10
 
-// hurry gives the worker's thread to it alone, and precedence over the process's
-// others where that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
-func hurry() {
-	runtime.LockOSThread() // for good: a thread with this precedence must not go on to others
+// raisePriority gives the worker its own thread, with a higher scheduling priority than the process's others where
+// that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
+func raisePriority() {
+	runtime.LockOSThread() // never unlocked: other goroutines must not get a thread with this priority
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), workerNice)
 }
 

@@ -17,20 +17,20 @@ const (
 	tickEvery  = 250 * time.Millisecond // how often silence and one-way audio are looked for
 )
 
-// worker is the userspace path: a goroutine that waits for the sockets of its
-// sessions and relays what they receive. How it waits is in wait_linux.go.
+// worker is the userspace path: a goroutine that waits for the sockets of its sessions and relays what they receive.
+// wait_linux.go says how it waits.
 type worker struct {
 	// Constant.
 	epoch    time.Time
 	silence  silenceLimits
 	tick     time.Duration
-	holds    bool // its processor while it waits
+	holds    bool // it keeps its processor while it waits
 	epfd     int
 	wakefd   int
 	wake     *os.File // of wakefd; closing it is safe against a late write
-	path     Path     // carries its sessions; itself, unless Open has set another
+	path     flowPath // carries its sessions; itself, unless Open has set another
 	commands chan command
-	woken    atomic.Bool   // the worker has been told that commands wait
+	woken    atomic.Bool   // the worker knows that commands wait
 	stopped  chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
@@ -45,13 +45,46 @@ type worker struct {
 	taken    int // events
 	from     sockaddr
 	buf      [bufferSize]byte
-	opened   [bufferSize]byte // what buf carries, where it is SRTP
-	sealed   [bufferSize]byte // what leaves, where that is SRTP
+	opened   [bufferSize]byte // what SRTP in buf carries
+	sealed   [bufferSize]byte // SRTP that leaves
 	digit    digitPacket
 	frame    playPacket
 }
 
-// newWorker starts a worker. stop ends it.
+type op uint8
+
+const (
+	opOpen op = iota
+	opPeer
+	opCrypto
+	opEvents
+	opPayloads
+	opDigit
+	opPlay
+	opStopPlay
+	opTap
+	opMask
+	opStart
+	opClose
+	opStop
+)
+
+// command is a request to a worker; op says which fields count.
+type command struct {
+	op       op
+	relay    *relay
+	side     Side
+	peer     Peer // normalised
+	crypto   cryptoChange
+	events   TelephoneEvents
+	payloads [maxPayloadChanges]PayloadChange
+	tone     tone
+	play     Play
+	tap      Tap
+	mask     Mask
+	done     chan error // capacity 1; nil: the sender does not wait
+}
+
 func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	w, err := prepareWorker(epoch, silence)
 	if err != nil {
@@ -84,13 +117,13 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	}
 	w.wake = os.NewFile(uintptr(w.wakefd), "eventfd")
 	if err := w.watch(w.wakefd); err != nil {
-		w.letGo()
+		w.release()
 		return nil, err
 	}
 	return w, nil
 }
 
-// do has the worker carry out c and waits until it has.
+// do waits until the worker has run c.
 func (w *worker) do(c command) error {
 	c.done = make(chan error, 1)
 	if err := w.post(c); err != nil {
@@ -100,17 +133,16 @@ func (w *worker) do(c command) error {
 	case err := <-c.done:
 		return err
 	case <-w.stopped:
-		return ErrClosed
+		return errClosed
 	}
 }
 
-// post has the worker carry out c soon: after what was posted before, and
-// before it reads what came afterwards.
+// post has the worker run c after the commands before it, and before it reads a later packet.
 func (w *worker) post(c command) error {
 	select {
 	case w.commands <- c:
 	case <-w.stopped:
-		return ErrClosed
+		return errClosed
 	}
 	if !w.woken.Swap(true) {
 		var one [8]byte
@@ -120,7 +152,6 @@ func (w *worker) post(c command) error {
 	return nil
 }
 
-// stop ends the goroutine and waits for it.
 func (w *worker) stop() {
 	_ = w.do(command{op: opStop})
 	<-w.stopped
@@ -129,27 +160,26 @@ func (w *worker) stop() {
 func (w *worker) run() {
 	defer close(w.stopped)
 	if w.holds {
-		hurry()
+		raisePriority()
 		defer addProcessors(-1)
 	}
-	defer w.letGo()
+	defer w.release()
 	for !w.stopping {
 		w.turn()
 	}
 }
 
-// turn waits for events and deals with a batch of them.
+// turn waits for a batch of events and handles them.
 //
-// Each socket is read once. With many calls that is the cheapest, as nearly
-// always one packet waits and a second read would only find that out; and a
-// flood on one port costs the others one packet's time. Level-triggered epoll
-// brings a socket back, behind the others, as long as something waits there.
+// It reads each socket once. With many calls this is cheapest, because nearly always one packet waits and a second
+// read would only find that out. A flood on one port costs the others the time of one packet. Level-triggered epoll
+// returns a socket, behind the others, while packets wait there.
 func (w *worker) turn() {
 	w.wait()
 	w.now = time.Since(w.epoch)
 	for _, ev := range w.events[:w.taken] {
 		if int(ev.Fd) == w.wakefd { // commands first: they are older than the packets
-			w.obey()
+			w.runCommands()
 		}
 	}
 	for _, ev := range w.events[:w.taken] {
@@ -176,10 +206,9 @@ func (w *worker) lookForSilence() {
 	}
 }
 
-// obey carries out the commands that are waiting. A socket that is opened may
-// get the number of one that was closed before it, whose event finds nothing to
-// read then.
-func (w *worker) obey() {
+// runCommands runs the waiting commands. A new socket may get the number of a closed one; an event of the closed one
+// then finds nothing to read.
+func (w *worker) runCommands() {
 	var count [8]byte
 	_, _ = unix.Read(w.wakefd, count[:])
 	w.woken.Store(false)
@@ -206,7 +235,7 @@ func (w *worker) perform(c command) error {
 	}
 	if c.relay.closed {
 		if c.op == opDigit {
-			return ErrClosed
+			return errClosed
 		}
 		return nil
 	}
@@ -216,7 +245,7 @@ func (w *worker) perform(c command) error {
 	case opPeer:
 		return c.relay.setPeer(c.side, c.peer, w.now)
 	case opCrypto:
-		c.relay.setCrypto(c.side, c.crypto)
+		c.relay.secure[c.side].set(c.crypto)
 	case opEvents:
 		c.relay.setEvents(c.side, c.events)
 	case opPayloads:
@@ -241,25 +270,20 @@ func (w *worker) perform(c command) error {
 	return nil
 }
 
-// open takes a session over, sockets included. On an error it has let go of
-// them again, still open.
+// open takes a session over with its sockets. On an error it gives them back, still open.
 func (w *worker) open(r *relay) error {
 	r.path = w.path
 	w.relays[r.id] = r
 	err := r.route()
-	for i := range r.endpoint {
-		for k := range r.endpoint[i] {
-			if err == nil {
-				err = w.add(&r.endpoint[i][k])
-			}
+	for _, ep := range r.endpoints() {
+		if err == nil {
+			err = w.add(ep)
 		}
 	}
 	if err != nil {
 		w.forget(r)
-		for i := range r.endpoint {
-			for k := range r.endpoint[i] {
-				_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, r.endpoint[i][k].fd, nil)
-			}
+		for _, ep := range r.endpoints() {
+			_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, ep.fd, nil)
 		}
 	}
 	return err
@@ -284,34 +308,26 @@ func (w *worker) watch(fd int) error {
 	return nil
 }
 
-// forget lets a session go. Its sockets stay open, and epoll watches them until
-// they are closed.
+// forget drops a session. Its sockets stay open, and epoll watches them until they are closed.
 func (w *worker) forget(r *relay) {
-	for i := range r.endpoint {
-		for k := range r.endpoint[i] {
-			ep := &r.endpoint[i][k]
-			r.path.Detach(r.flow[i][k].ID)
-			if ep.fd < len(w.byFD) && w.byFD[ep.fd] == ep {
-				w.byFD[ep.fd] = nil
-			}
+	for _, ep := range r.endpoints() {
+		r.path.Detach(r.flow[ep.side][ep.kind].ID)
+		if ep.fd < len(w.byFD) && w.byFD[ep.fd] == ep {
+			w.byFD[ep.fd] = nil
 		}
 	}
 	delete(w.relays, r.id)
 	r.closed = true
 }
 
-// close ends a session and closes its sockets.
 func (w *worker) close(r *relay) {
 	w.forget(r)
-	for i := range r.endpoint {
-		for k := range r.endpoint[i] {
-			closeSocket(r.endpoint[i][k].fd)
-		}
+	for _, ep := range r.endpoints() {
+		closeSocket(ep.fd)
 	}
 }
 
-// letGo releases everything that the worker holds.
-func (w *worker) letGo() {
+func (w *worker) release() {
 	for _, r := range w.relays {
 		w.close(r)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,16 +16,15 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// ErrClosed: the archive is closed.
-	ErrClosed = errors.New("recordings closed")
+	errClosed = errors.New("recordings closed")
 
-	// ErrLocked: another process records into the directory.
+	// ErrLocked means that another process records into the directory.
 	ErrLocked = errors.New("in use by another process")
 )
 
-// Config is what an archive is opened with.
+// Config says how to open an archive.
 type Config struct {
-	Dir     string        // made where it is missing, for us alone
+	Dir     string        // made with mode 0700 if it is missing
 	Formats []string      // FormatWAV and FormatPcapng, each once at most
 	Keep    time.Duration // how long a file stays after it was last written
 	MaxSize int64         // of one file, in bytes
@@ -43,12 +43,10 @@ type Archive struct {
 	running sync.WaitGroup
 }
 
-// How often it is looked for files that are too old.
 const purgeEvery = time.Hour
 
-// Open makes the directory where it is missing, finishes the files of a process
-// that was killed, removes old ones, and starts the writers. The error is ErrLocked,
-// or what the system said.
+// Open makes the directory if it is missing, finishes the files of a killed process, removes old ones, and starts the
+// writers. The error is ErrLocked, or what the system said.
 func Open(cfg Config) (*Archive, error) {
 	a := &Archive{cfg: cfg, dir: &directory{name: cfg.Dir}}
 	if err := a.claim(); err != nil {
@@ -61,11 +59,10 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	var ctx context.Context
 	ctx, a.cancel = context.WithCancel(context.Background())
-	a.running.Go(func() { a.tend(ctx) })
+	a.running.Go(func() { a.purgeHourly(ctx) })
 	return a, nil
 }
 
-// claim takes possession of the directory.
 func (a *Archive) claim() error {
 	if err := a.dir.open(); err != nil {
 		return err
@@ -81,9 +78,8 @@ func (a *Archive) claim() error {
 	return nil
 }
 
-// Record begins a recording in all formats of the archive. It does not touch the
-// disk: what that has to say is in the recorder's Files later. The error is
-// ErrClosed.
+// Record begins a recording in all formats of the archive. It does not touch the disk: errors of the disk are in the
+// recorder's Files later.
 func (a *Archive) Record(c Call) (*Recorder, error) {
 	r := &Recorder{
 		call: c, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}),
@@ -103,13 +99,12 @@ func (a *Archive) Record(c Call) (*Recorder, error) {
 		r.files = append(r.files, f)
 	}
 	if !r.w.add(r) {
-		return nil, ErrClosed
+		return nil, errClosed
 	}
 	return r, nil
 }
 
-// OpenFile opens a finished recording by the name that File.Name has. The error is
-// fs.ErrNotExist for every other name too.
+// OpenFile opens a finished recording by its File.Name. For every other name the error is fs.ErrNotExist.
 func (a *Archive) OpenFile(name string) (*os.File, error) {
 	if !namePattern.MatchString(name) {
 		return nil, fs.ErrNotExist
@@ -124,8 +119,8 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// Finished gives the size in bytes of a finished recording, and when it was last
-// written. The errors are those of OpenFile.
+// Finished returns the size in bytes of a finished recording, and when it was last written. The errors are those of
+// OpenFile.
 func (a *Archive) Finished(name string) (bytes int64, written time.Time, err error) {
 	f, err := a.OpenFile(name)
 	if err != nil {
@@ -138,9 +133,8 @@ func (a *Archive) Finished(name string) (bytes int64, written time.Time, err err
 	return info.Size(), info.ModTime(), nil
 }
 
-// Close stops all recordings and waits until they are written, at most until ctx
-// ends: then it gives that one's error, and what is left is finished by the next
-// process.
+// Close stops all recordings and waits until they are written. If ctx ends first, it returns ctx's error, and the
+// next process finishes what is left.
 func (a *Archive) Close(ctx context.Context) error {
 	a.cancel()
 	for _, w := range a.writers {
@@ -156,5 +150,83 @@ func (a *Archive) Close(ctx context.Context) error {
 		return a.dir.close()
 	case <-ctx.Done():
 		return fmt.Errorf("recordings not written: %w", ctx.Err())
+	}
+}
+
+// purgeHourly removes old files now and then every hour, until ctx ends.
+func (a *Archive) purgeHourly(ctx context.Context) {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		removed, err := a.purge(ctx, time.Now().Add(-a.cfg.Keep))
+		if err != nil && ctx.Err() == nil {
+			a.cfg.Log.Warn().Err(err).Msg("old recordings not removed")
+		}
+		if removed > 0 {
+			a.cfg.Log.Info().Int("files", removed).Msg("old recordings removed")
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// purge removes the recordings that were last written before a moment, and then the empty directories of days. Other
+// files stay.
+func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err error) {
+	var days []string
+	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // another process removed it
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir() && dayPattern.MatchString(name):
+			days = append(days, name)
+		case namePattern.MatchString(name):
+			gone, err := a.removeOld(name, d, before)
+			if gone {
+				removed++
+			}
+			return err
+		}
+		return nil
+	})
+	today := time.Now().UTC()
+	for _, day := range days {
+		if at, bad := time.Parse("2006/01/02", day); bad == nil && today.Sub(at) > 48*time.Hour { // no file begins there any more
+			a.removeEmpty(day)
+		}
+	}
+	return removed, err
+}
+
+func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone bool, err error) {
+	info, err := d.Info()
+	if err == nil && !info.ModTime().Before(before) {
+		return false, nil
+	}
+	if err == nil {
+		err = a.dir.files().Remove(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// removeEmpty removes the directory of a day, its month and its year if they are empty.
+func (a *Archive) removeEmpty(day string) {
+	for name := day; name != ""; {
+		if a.dir.files().Remove(name) != nil {
+			return
+		}
+		i := strings.LastIndexByte(name, '/')
+		name = name[:max(i, 0)]
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directory is that of an archive, which nobody else writes into as long as it is
-// held. Its methods may be called from any goroutine.
+// directory is that of an archive. No other process writes into it while it is held. Any goroutine may call its
+// methods.
 type directory struct {
 	name string // constant
 
@@ -21,15 +21,9 @@ type directory struct {
 	lock *os.File
 }
 
-// open makes the directory where it is missing, and takes possession of it.
+// open makes the directory if it is missing, and locks it. The caller holds mu, or no other goroutine knows d yet. If
+// open fails, d is as it was.
 func (d *directory) open() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.take()
-}
-
-// take is open for who holds mu. If it fails, the directory is as it was.
-func (d *directory) take() error {
 	if err := os.MkdirAll(d.name, 0o700); err != nil {
 		return err
 	}
@@ -45,7 +39,6 @@ func (d *directory) take() error {
 	return nil
 }
 
-// lockFile is held by the one process that writes into a directory.
 func lockFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -60,15 +53,15 @@ func lockFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// files is where files are opened, renamed and removed now.
+// files is the current directory for opening, renaming and removing files.
 func (d *directory) files() *os.Root {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.root
 }
 
-// create makes a new file, which only we may read, and its directories. A
-// directory that somebody removed meanwhile is made anew.
+// create makes a new file with mode 0600, and its directories. It makes the archive's directory again if that was
+// removed.
 func (d *directory) create(name string) (medium, error) {
 	root := d.files()
 	f, err := createIn(root, name)
@@ -84,8 +77,7 @@ func (d *directory) create(name string) (medium, error) {
 	return f, nil
 }
 
-// gone says whether an error means that a file, or the directory that it was in, is
-// not there any more.
+// gone reports whether an error means that a file or its directory is no longer there.
 func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrClosed) }
 
 func createIn(root *os.Root, name string) (*os.File, error) {
@@ -95,8 +87,8 @@ func createIn(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// renew makes the directory anew, unless it is there, or another goroutine did so
-// since the caller used root. The files in what was removed are lost.
+// renew makes the directory again, unless it is there, or another goroutine has done so since the caller used root.
+// The files in the removed directory are lost.
 func (d *directory) renew(root *os.Root) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,21 +96,20 @@ func (d *directory) renew(root *os.Root) error {
 		return nil
 	}
 	lock := d.lock
-	if err := d.take(); err != nil {
+	if err := d.open(); err != nil {
 		return err
 	}
 	_ = errors.Join(root.Close(), lock.Close()) // there is nothing left in it to lose
 	return nil
 }
 
-// there says whether the directory that is held is the one of that name.
+// there reports whether the directory that is held still has its name.
 func (d *directory) there() bool {
 	held, err := d.root.Stat(".")
 	named, missing := os.Stat(d.name)
 	return err == nil && missing == nil && os.SameFile(held, named)
 }
 
-// close gives the directory up.
 func (d *directory) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

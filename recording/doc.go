@@ -1,24 +1,26 @@
-// Package recording writes what was said in calls to files: WAV to listen to,
-// pcapng with SIP and RTP to look into. It knows nothing of SIP dialogs.
+// Package recording writes calls to files: WAV to listen to, pcapng with SIP and RTP to analyse. It knows nothing of SIP
+// dialogs.
 //
 //	media worker --Packet--> ring --+
 //	                                +--> writer --> timeline --> WAV
 //	SIP readers --Message--> queue -+         \--> datagrams --> pcapng
 //
-// Words: an [Archive] is the directory with all recordings, and the writers. A
-// [Recorder] is one call's recording; it is the media.Tap of the call's session. A
-// side's [Payloads] say what its packets hold. A timeline puts the speech of both
-// sides where it belongs. A [File] is what became of one file.
+// Words: an [Archive] is the directory with all recordings, and the writers. A [Recorder] records one call; it is the
+// media.Tap of the call's session. A side's [Payloads] say what its packets carry. A timeline puts the speech of both
+// sides in its place. A [File] is the state of one file.
 //
-// Ownership. The ring is filled by the goroutine that carries the call's media and
-// emptied by the recorder's writer, one of a few goroutines, which look every
-// 100 ms. All that touches the disk is done by writers: neither a call nor its
-// media waits for one. A ring that is full loses packets, which are counted. What
-// is written to, timelines and the state of files, belongs to the writer; others
-// see copies. There are locks around the queue of SIP messages, the copies and the
-// list of recorders, held for a few memory operations. The one of the directory is
-// held longer when that was removed and is made anew; only who uses files takes it.
+// A file that is being written ends in .part. After a kill, the next process finishes such files.
 //
-// A file that is being written ends in .part. Of a process that was killed, the
-// next one finishes the files.
+// # Ownership
+//
+// The media worker fills the ring. The recorder's writer, one of four goroutines, empties it every 100 ms. A writer owns
+// the media that it writes to, the timelines and the state of files; other goroutines get copies. Locks guard the queue
+// of SIP messages, the copies and the list of recorders, for a few memory operations each. The directory's lock is held
+// longer while a removed directory is made again; only users of files take it.
+//
+// # Decisions
+//
+// The ring has no lock, and only writers touch the disk. Neither a call nor its media waits for a disk: a slow disk costs
+// packets of the recording, and they are counted.
+// Tests: TestRingBetweenGoroutines, TestBlockedDisk.
 package recording

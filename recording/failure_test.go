@@ -159,7 +159,7 @@ func TestBlockedDisk(t *testing.T) {
 			t.Errorf("the other recording: %+v", f)
 		}
 		a.running.Wait()
-		if _, err := a.Record(Call{ID: callID, Part: 3}); !errors.Is(err, ErrClosed) {
+		if _, err := a.Record(Call{ID: callID, Part: 3}); !errors.Is(err, errClosed) {
 			t.Errorf("closed: %v", err)
 		}
 	})

@@ -16,7 +16,7 @@ const (
 	FormatPcapng = "pcapng"
 )
 
-// File is what became of one file of a recording.
+// File is the state of one file of a recording.
 type File struct {
 	Name      string    // below the archive's directory, with slashes; empty: not begun, see Err
 	Format    string    // FormatWAV or FormatPcapng
@@ -27,15 +27,13 @@ type File struct {
 	Err       string    // why it ended before its time, or was not begun; empty: it did not
 }
 
-// partSuffix is what a file's name ends in that is being written.
+// partSuffix ends the name of a file that is being written.
 const partSuffix = ".part"
 
-// names of files, as archives make them. Calls are named by their ids, which are
-// UUIDs.
+// namePattern matches the names of files. Calls are named by their ids, which are UUIDs.
 var namePattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)$`)
 
-// fileName is the name of a call's file: its first recording has the call's name,
-// those after it a number besides.
+// fileName names a call's first recording after the call; later ones have a number too.
 func fileName(began time.Time, call string, part int, format string) string {
 	name := call
 	if part > 1 {
@@ -44,10 +42,10 @@ func fileName(began time.Time, call string, part int, format string) string {
 	return path.Join(began.UTC().Format("2006/01/02"), name+"."+format)
 }
 
-// errFull means that a file has reached the size that is allowed.
+// errFull means that a file has reached recording.max_size.
 var errFull = errors.New("recording.max_size reached")
 
-// medium is what a file is written to; *os.File is one.
+// medium is what a file is written to, such as *os.File.
 type medium interface {
 	io.Writer
 	io.WriterAt
@@ -55,13 +53,12 @@ type medium interface {
 	Truncate(size int64) error
 }
 
-// sink is a medium with a limit.
 type sink struct {
 	medium
 	size, limit int64
 }
 
-// Write appends b, whole or not at all: what a file ends in has to be readable.
+// Write appends all of b or nothing, because the end of a file must be readable.
 func (s *sink) Write(b []byte) (int, error) {
 	if s.size+int64(len(b)) > s.limit {
 		return 0, errFull
@@ -74,7 +71,7 @@ func (s *sink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// reasonOf is why a file could not be written, without its name.
+// reasonOf is an error of the disk without the file's name.
 func reasonOf(err error) string {
 	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 		return pe.Op + ": " + pe.Err.Error()

@@ -11,11 +11,9 @@ import (
 	"time"
 )
 
-// dayPattern is the directory of a day.
 var dayPattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}$`)
 
-// finishLeftovers brings the files of a process that was killed into order, and
-// says how many there were.
+// finishLeftovers finishes the files of a killed process and returns their number.
 func (a *Archive) finishLeftovers() (finished int, err error) {
 	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -31,8 +29,7 @@ func (a *Archive) finishLeftovers() (finished int, err error) {
 	return finished, err
 }
 
-// finishLeftover keeps the time when the file was last written, which is when the
-// recording ended.
+// finishLeftover keeps the time of the last write, which is when the recording ended.
 func (a *Archive) finishLeftover(name string) error {
 	f, err := a.dir.files().OpenFile(name+partSuffix, os.O_RDWR, 0)
 	if err != nil {
@@ -60,8 +57,7 @@ func (a *Archive) finishLeftover(name string) error {
 	return a.dir.files().Rename(name+partSuffix, name)
 }
 
-// repairWAV has the header say what is there. A file without a sample is not
-// usable.
+// repairWAV corrects the sizes in the header. A file without a sample is not usable.
 func repairWAV(f *os.File) (usable bool, err error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() < wavHeaderSize {
@@ -75,11 +71,10 @@ func repairWAV(f *os.File) (usable bool, err error) {
 	return data > 0, err
 }
 
-// sectionHeader is the type of the block that a capture begins with.
+// sectionHeader is the type of a capture's first block.
 const sectionHeader = 0x0a0d0d0a
 
-// repairPcapng cuts off a block that is not whole. A capture without a packet is
-// not usable.
+// repairPcapng cuts off an incomplete block. A capture without a packet is not usable.
 func repairPcapng(f *os.File) (usable bool, err error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -7,27 +7,24 @@ import (
 	"flowbridge/media"
 )
 
-// output is one file of a recording that is being written. It belongs to the
-// writer.
+// output is one file of a recording that is being written. The writer owns it.
 type output struct {
 	index  int    // among the recorder's files
 	name   string // at last
 	sink   *sink
 	format format
 	err    error // why nothing more is written
-	lost   bool  // somebody has removed it
+	lost   bool  // the file was removed
 }
 
-// format writes a kind of file.
 type format interface {
 	packet(p packet) error
 	message(m message) error
-	tick(now time.Duration) error  // nothing came until now
+	tick(now time.Duration) error  // time has passed
 	finish(at time.Duration) error // the recording ended then
-	close() error                  // whatever finish, or another one, came to
+	close() error                  // after an error too
 }
 
-// open begins the recorder's files.
 func (a *Archive) open(r *Recorder) {
 	r.outputs = []*output{}
 	for i, f := range r.Files() {
@@ -61,7 +58,7 @@ func (a *Archive) openOutput(r *Recorder, i int, f File) (*output, error) {
 	return o, nil
 }
 
-// each has every output of a recorder that works do something.
+// each calls do for every output that works.
 func (r *Recorder) each(do func(format) error) {
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -70,7 +67,7 @@ func (r *Recorder) each(do func(format) error) {
 	}
 }
 
-// deliver is each for a packet, without a function made for it.
+// deliver is each for a packet. It needs no closure.
 func (r *Recorder) deliver(p packet) {
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -79,8 +76,8 @@ func (r *Recorder) deliver(p packet) {
 	}
 }
 
-// weed closes the outputs that have failed: the recording goes on without them.
-func (a *Archive) weed(r *Recorder) {
+// closeFailed closes the outputs that have failed. The recording goes on without them.
+func (a *Archive) closeFailed(r *Recorder) {
 	kept := r.outputs[:0]
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -98,7 +95,7 @@ func (a *Archive) weed(r *Recorder) {
 	}
 }
 
-// refuse notes that a file was not begun, for a reason.
+// refuse notes why a file was not begun.
 func (a *Archive) refuse(r *Recorder, i int, reason string) {
 	f := r.Files()[i]
 	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", f.Name).Str("reason", reason).
@@ -106,15 +103,14 @@ func (a *Archive) refuse(r *Recorder, i int, reason string) {
 	r.change(i, func(f *File) { f.Name, f.EndedAt, f.Err = "", time.Now(), reason })
 }
 
-// fail notes that a file ended early, for a reason. What is in it stays, as far as
-// it can be read.
+// fail notes why a file ended early. Its readable part stays.
 func (a *Archive) fail(r *Recorder, o *output) {
 	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", o.name).Str("reason", reasonOf(o.err)).Msg("recording ended early")
 	r.change(o.index, func(f *File) { f.Err = reasonOf(o.err) })
 	a.settle(r, o)
 }
 
-// closeOutput brings a file into order and gives it its name.
+// closeOutput completes a file and gives it its name.
 func (a *Archive) closeOutput(o *output) error {
 	return errors.Join(o.format.close(), o.sink.Close(), a.dir.files().Rename(o.name+partSuffix, o.name))
 }
@@ -129,7 +125,7 @@ func (a *Archive) settle(r *Recorder, o *output) {
 	})
 }
 
-// serve writes what a recorder has, and says whether it is over.
+// serve writes what a recorder has, and reports whether the recording is over.
 func (a *Archive) serve(r *Recorder) (over bool) {
 	if r.outputs == nil {
 		a.open(r)
@@ -142,7 +138,7 @@ func (a *Archive) serve(r *Recorder) (over bool) {
 	} else {
 		r.each(func(f format) error { return f.tick(now) })
 	}
-	a.weed(r)
+	a.closeFailed(r)
 	for _, o := range r.outputs {
 		if stopped {
 			a.finish(r, o)
@@ -153,7 +149,7 @@ func (a *Archive) serve(r *Recorder) (over bool) {
 	return stopped
 }
 
-// drain gives the outputs what has come, in the order of its times.
+// drain gives the outputs packets and messages in the order of their times.
 func (r *Recorder) drain(messages []message) {
 	for {
 		p, ok := r.ring.get()
@@ -171,7 +167,6 @@ func (r *Recorder) drain(messages []message) {
 	}
 }
 
-// finish ends a file whose recording was stopped.
 func (a *Archive) finish(r *Recorder, o *output) {
 	if o.err = a.closeOutput(o); o.err != nil {
 		o.lost = gone(o.err)

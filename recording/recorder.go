@@ -6,23 +6,22 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowbridge/audio"
 	"flowbridge/media"
 )
 
-// Call is what a recording is made of.
+// Call says what to record.
 type Call struct {
 	ID       string // a UUID
 	Part     int    // 1 for the call's first recording, 2 for the next
 	Payloads [2]Payloads
 
-	// Local is what our media addresses are called in a capture, by side: what the
-	// peers were told, which is where a dissector looks for RTP. Invalid: the address
-	// that packets came to.
+	// Local are the addresses that the peers send media to, by side. A capture shows them, because dissectors look
+	// for RTP at the addresses in the SDP. Invalid: the address that packets came to.
 	Local [2]netip.Addr
 }
 
-// Recorder records one call. Its methods may be called from any goroutine, Packet
-// from one at a time.
+// Recorder records one call. Any goroutine may call its methods; Packet is called from one at a time.
 type Recorder struct {
 	// Constant.
 	call  Call
@@ -32,7 +31,7 @@ type Recorder struct {
 	ring     *ring
 	payloads [2]atomic.Pointer[Payloads]
 	paused   atomic.Bool
-	over     atomic.Bool  // nothing is taken any more
+	over     atomic.Bool  // it records nothing more
 	dropped  atomic.Int64 // packets and messages
 
 	mu       sync.Mutex // guards what follows
@@ -47,14 +46,14 @@ type Recorder struct {
 	outputs []*output // owned by the writer; nil: not opened yet
 }
 
-// message is a SIP message, on its way to the files.
+// message is a SIP message on its way to the files.
 type message struct {
 	at       time.Duration // since the recording began; below zero: before it
 	from, to netip.AddrPort
 	data     []byte
 }
 
-// queueLimit bounds the SIP messages that wait to be written, in bytes.
+// queueLimit limits the SIP messages that wait to be written, in bytes.
 const queueLimit = 256 << 10
 
 var _ media.Tap = (*Recorder)(nil)
@@ -75,8 +74,7 @@ func (r *Recorder) Packet(p media.Tapped) {
 	}
 }
 
-// Message records a SIP message that was sent at a moment, which may be before the
-// recording began. It keeps data.
+// Message records a SIP message that was sent at a moment, possibly before the recording began. It keeps data.
 func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
 	if r.over.Load() || r.paused.Load() {
 		return
@@ -91,21 +89,20 @@ func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
 	r.queue = append(r.queue, message{at: at.Sub(r.began), from: from, to: to, data: data})
 }
 
-// SetPayloads says what the payload types of a side hold from now on.
+// SetPayloads says what the payload types of a side carry from now on.
 func (r *Recorder) SetPayloads(side media.Side, p Payloads) { r.payloads[side].Store(&p) }
 
-// Pause has nothing recorded until Resume: silence in WAV, nothing in pcapng. When
-// it returns, what comes afterwards is not recorded.
+// Pause stops recording until Resume: silence in WAV, nothing in pcapng. Nothing that comes after its return is
+// recorded.
 func (r *Recorder) Pause() { r.paused.Store(true) }
 
-// Resume goes on with the recording.
+// Resume continues the recording.
 func (r *Recorder) Resume() { r.paused.Store(false) }
 
 // Paused reports whether the recording pauses.
 func (r *Recorder) Paused() bool { return r.paused.Load() }
 
-// Stop ends the recording. What was recorded so far is written soon: Done says
-// when. Calling it again has no effect.
+// Stop ends the recording. The rest is written soon: Done says when. A second call has no effect.
 func (r *Recorder) Stop() {
 	r.mu.Lock()
 	if !r.stopping {
@@ -119,7 +116,7 @@ func (r *Recorder) Stop() {
 // Done is closed when every file is finished.
 func (r *Recorder) Done() <-chan struct{} { return r.done }
 
-// Files gives the state of the recording's files.
+// Files returns the state of the recording's files.
 func (r *Recorder) Files() []File {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,8 +129,7 @@ func (r *Recorder) Files() []File {
 	return files
 }
 
-// Failed reports whether no file is being written any more, although nobody has
-// stopped the recording.
+// Failed reports whether no file is being written any more although the recording was not stopped.
 func (r *Recorder) Failed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,8 +144,7 @@ func (r *Recorder) Failed() bool {
 	return true
 }
 
-// takeMessages gives the messages that wait, and says whether the recording was
-// stopped before that, and when.
+// takeMessages returns the waiting messages, and whether and when the recording was stopped before.
 func (r *Recorder) takeMessages() (queue []message, stopped bool, end time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,9 +152,56 @@ func (r *Recorder) takeMessages() (queue []message, stopped bool, end time.Durat
 	return queue, r.stopping, r.end
 }
 
-// change changes the state of a file that others see.
+// change changes the state of a file for its readers.
 func (r *Recorder) change(i int, change func(*File)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.files[i])
+}
+
+// Payloads say what the RTP payload types of a side carry. Types in none of the sets (comfort noise,
+// telephone-events) are silence in WAV.
+type Payloads struct {
+	ULaw, ALaw media.PayloadSet // G.711, at 8 kHz
+	Other      media.PayloadSet // speech that can't be decoded here
+	OtherName  string           // of its codec, for the reason why there is no WAV
+}
+
+type codec uint8
+
+const (
+	codecSilence codec = iota
+	codecULaw
+	codecALaw
+	codecOther
+)
+
+func (p *Payloads) codec(payloadType uint8) codec {
+	switch {
+	case p.ULaw.Has(payloadType):
+		return codecULaw
+	case p.ALaw.Has(payloadType):
+		return codecALaw
+	case p.Other.Has(payloadType):
+		return codecOther
+	default:
+		return codecSilence
+	}
+}
+
+// decodable reports whether WAV can hold some of the side's speech, or the side sends none.
+func (p *Payloads) decodable() bool {
+	return p.ULaw != media.PayloadSet{} || p.ALaw != media.PayloadSet{} || p.Other == media.PayloadSet{}
+}
+
+// decode appends the samples of G.711.
+func (c codec) decode(out []int16, payload []byte) []int16 {
+	table := audio.DecodeULaw
+	if c == codecALaw {
+		table = audio.DecodeALaw
+	}
+	for _, b := range payload {
+		out = append(out, table(b))
+	}
+	return out
 }

@@ -9,18 +9,17 @@ import (
 	"flowbridge/media"
 )
 
-// ringSize is how much a recording holds for a disk that is slow, in bytes, a
-// power of two: five seconds of G.711 from both sides.
+// ringSize is how much a recording holds for a slow disk, in bytes, a power of two: five seconds of G.711 from both
+// sides.
 const ringSize = 128 << 10
 
-// entryHeader is the size of what goes before a packet in the ring.
+// entryHeader is the size of a packet's header in the ring.
 const entryHeader = 56
 
-// skipped is the size that stands in a header's place where the rest of the ring
-// was too short for an entry.
+// skipped marks the end of the ring as too short for an entry. It stands in place of a header's length.
 const skipped = 0xffffffff
 
-// packet is one packet of RTP or RTCP, on its way to the files.
+// packet is one packet of RTP or RTCP on its way to the files.
 type packet struct {
 	at     time.Duration // since the recording began
 	side   media.Side
@@ -31,8 +30,7 @@ type packet struct {
 	data   []byte
 }
 
-// ring is a queue of packets with one writer and one reader, which never wait for
-// each other.
+// ring is a queue of packets with one writer and one reader, which never wait for each other.
 type ring struct {
 	buf  []byte        // its size is a power of two
 	head atomic.Uint64 // bytes ever put
@@ -41,7 +39,7 @@ type ring struct {
 
 func newRing(size int) *ring { return &ring{buf: make([]byte, size)} }
 
-// put copies a packet into the ring and says whether there was room.
+// put copies a packet into the ring and reports whether there was room.
 func (r *ring) put(p packet) bool {
 	need := (entryHeader + len(p.data) + 7) &^ 7
 	head, size := r.head.Load(), uint64(len(r.buf))
@@ -62,8 +60,7 @@ func (r *ring) put(p packet) bool {
 	return true
 }
 
-// get reads the oldest packet without taking it. Its data is the ring's, valid
-// until drop.
+// get reads the oldest packet without removing it. Its data belongs to the ring and is valid until drop.
 func (r *ring) get() (packet, bool) {
 	head, tail, size := r.head.Load(), r.tail.Load(), uint64(len(r.buf))
 	if tail == head {
@@ -77,18 +74,17 @@ func (r *ring) get() (packet, bool) {
 	return readPacket(r.buf[at:]), true
 }
 
-// drop takes the packet that get gave.
+// drop removes the packet that get returned.
 func (r *ring) drop() {
 	tail := r.tail.Load()
 	length := binary.NativeEndian.Uint32(r.buf[tail&uint64(len(r.buf)-1):])
 	r.tail.Store(tail + uint64((entryHeader+length+7)&^7))
 }
 
-// write lays the packet out: length, side, kind, codec and families, ports, time,
-// addresses, data.
+// write lays the packet out: length, side, kind, codec, ports, time, addresses, data.
 func (p *packet) write(b []byte) {
 	binary.NativeEndian.PutUint32(b, uint32(len(p.data)))
-	b[4], b[5], b[6], b[7] = byte(p.side), byte(p.kind), byte(p.codec), families(p.source, p.local)
+	b[4], b[5], b[6] = byte(p.side), byte(p.kind), byte(p.codec)
 	binary.NativeEndian.PutUint16(b[8:], p.source.Port())
 	binary.NativeEndian.PutUint16(b[10:], p.local.Port())
 	binary.NativeEndian.PutUint64(b[16:], uint64(p.at))
@@ -99,30 +95,15 @@ func (p *packet) write(b []byte) {
 }
 
 func readPacket(b []byte) packet {
-	addr := func(b []byte, v4 bool, port uint16) netip.AddrPort {
-		a := netip.AddrFrom16([16]byte(b))
-		if v4 {
-			a = a.Unmap()
-		}
-		return netip.AddrPortFrom(a, port)
+	addr := func(b, port []byte) netip.AddrPort { // sockets for IPv6 take no IPv4, so what is mapped is IPv4
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b)).Unmap(), binary.NativeEndian.Uint16(port))
 	}
 	end := entryHeader + int(binary.NativeEndian.Uint32(b))
 	return packet{
 		side: media.Side(b[4]), kind: media.Kind(b[5]), codec: codec(b[6]),
-		source: addr(b[24:40], b[7]&1 != 0, binary.NativeEndian.Uint16(b[8:])),
-		local:  addr(b[40:56], b[7]&2 != 0, binary.NativeEndian.Uint16(b[10:])),
+		source: addr(b[24:40], b[8:]),
+		local:  addr(b[40:56], b[10:]),
 		at:     time.Duration(binary.NativeEndian.Uint64(b[16:])),
 		data:   b[entryHeader:end:end],
 	}
-}
-
-// families says in two bits which of two addresses are IPv4.
-func families(source, local netip.AddrPort) (bits byte) {
-	if source.Addr().Is4() {
-		bits |= 1
-	}
-	if local.Addr().Is4() {
-		bits |= 2
-	}
-	return bits
 }

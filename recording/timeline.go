@@ -1,42 +1,38 @@
 package recording
 
 import (
-	"encoding/binary"
 	"time"
 
 	"flowbridge/media"
 )
 
-// sampleRate is that of the WAV and of G.711, in Hz.
+// sampleRate is that of WAV and G.711, in Hz.
 const sampleRate = 8000
 
 const (
-	// reach is how far behind the present a packet may still be put in its place,
-	// and how far ahead of it, in frames: one second.
+	// reach is how far before or after the present a packet may be placed, in frames: one second.
 	reach = sampleRate
 
-	// span is how many frames are held, a power of two above twice reach.
+	// span is how many frames are held: a power of two above twice reach.
 	span = 16384
 
-	// jumpFrames is how far a timestamp may be behind the present before it counts
-	// as set anew: no network delays speech by ten seconds.
+	// jumpFrames is how far a timestamp may be behind the present before it counts as reset: no network delays speech
+	// by ten seconds.
 	jumpFrames = 10 * sampleRate
 
-	// driftEvery is how often a side's delay is looked at, and driftFrames the delay,
-	// either way, that is put right then: 60 ms.
+	// driftEvery is how often a side's delay is checked. driftFrames is the delay, in either direction, that is then
+	// corrected: 60 ms.
 	driftEvery  = 5 * time.Second
 	driftFrames = sampleRate * 60 / 1000
 
-	// lateLimit is how long a side's packets may all come too late before its
-	// place is chosen anew.
+	// lateLimit is how long all of a side's packets may come too late before its place is chosen again.
 	lateLimit = 500 * time.Millisecond
 )
 
-// timeline puts the speech of both sides on one line of time, as frames of a
-// sample of each. A packet's place is that of its RTP timestamp, tied to the time
-// of arrival where a stream begins: so jitter and reordering disappear, and a
-// pause stays as long as it was. It is a value without clock or I/O; times are
-// counted from the beginning of the recording.
+// timeline puts the speech of both sides on one line of time, as frames of one sample of each. A packet's RTP
+// timestamp decides its place. The beginning of a stream ties timestamps to the time of arrival. So jitter and
+// reordering disappear, and a pause keeps its length. timeline is a value without clock or I/O; times count from the
+// beginning of the recording.
 type timeline struct {
 	emit   func(frames []int16) // takes what is settled, a sample of A and one of B in turn
 	done   int64                // frames that were emitted
@@ -44,7 +40,6 @@ type timeline struct {
 	tracks [2]track
 }
 
-// track is one side's place on the line.
 type track struct {
 	tied      bool
 	ssrc      uint32
@@ -57,7 +52,6 @@ type track struct {
 	watched   time.Duration // 0: not yet
 }
 
-// frameAt is the frame of a moment.
 func frameAt(at time.Duration) int64 {
 	return int64(max(at, 0)) * sampleRate / int64(time.Second)
 }
@@ -90,8 +84,7 @@ func (l *timeline) put(side media.Side, at time.Duration, ssrc, timestamp uint32
 	t.end = max(t.end, place+int64(len(samples)))
 }
 
-// tie gives what arrives at a moment its place there, behind what the side said
-// before.
+// tie returns the place of what arrives at a moment, behind the side's earlier speech.
 func (t *track) tie(at time.Duration) int64 {
 	t.watched = 0
 	place := frameAt(at)
@@ -101,9 +94,8 @@ func (t *track) tie(at time.Duration) int64 {
 	return place
 }
 
-// drift says by how much the side's place is to be moved: the sender's clock is
-// not ours, and the packet that it was tied by may have been delayed. The packets
-// that were delayed least are what counts.
+// drift returns how far to move the side's place. The sender's clock differs from ours, and the packet that tied the
+// stream may have been delayed. The least delayed packets count.
 func (t *track) drift(at time.Duration, late int64) (by int64) {
 	if t.watched == 0 {
 		t.watched, t.least = at, late
@@ -122,12 +114,11 @@ func (t *track) drift(at time.Duration, late int64) (by int64) {
 // advance emits what can't change any more at a moment.
 func (l *timeline) advance(at time.Duration) { l.settle(frameAt(at) - reach) }
 
-// finish emits everything up to a moment, or further where there is more.
+// finish emits everything up to a moment, or further if there is more.
 func (l *timeline) finish(at time.Duration) {
 	l.settle(max(frameAt(at), l.tracks[media.SideA].end, l.tracks[media.SideB].end))
 }
 
-// settle emits the frames before one.
 func (l *timeline) settle(before int64) {
 	for l.done < before {
 		from := l.done % span
@@ -137,16 +128,4 @@ func (l *timeline) settle(before int64) {
 		clear(part)
 		l.done += n
 	}
-}
-
-// speechOf is what the timeline needs of an RTP packet, which is well formed.
-func speechOf(rtp []byte) (ssrc, timestamp uint32, payload []byte) {
-	start, end := 12+4*int(rtp[0]&0x0f), len(rtp)
-	if rtp[0]&0x10 != 0 { // a header extension (RFC 3550 §5.3.1)
-		start += 4 + 4*int(binary.BigEndian.Uint16(rtp[start+2:]))
-	}
-	if rtp[0]&0x20 != 0 { // padding
-		end -= int(rtp[end-1])
-	}
-	return binary.BigEndian.Uint32(rtp[8:]), binary.BigEndian.Uint32(rtp[4:]), rtp[start:end]
 }

@@ -12,37 +12,34 @@ const (
 	wavHeaderSize = 44
 	frameSize     = 4 // bytes: two channels of 16 bits
 
-	// wavLimit is what the sizes in a header can say.
+	// wavLimit is the largest size that a header can hold.
 	wavLimit = 1<<32 - 1
 
-	// wavBatch is how much is written at a time, in bytes: a second.
+	// wavBatch is how many bytes are written at a time: a second.
 	wavBatch = sampleRate * frameSize
 
-	// headerEvery is how often the sizes in the header are brought up to date, in
-	// bytes written.
+	// headerEvery is how many bytes are written between updates of the header.
 	headerEvery = 5 * wavBatch
 )
 
-// wav is a WAV file that is being written: 16-bit PCM at 8 kHz, side A left and
-// side B right.
+// wav is a WAV file that is being written: 16-bit PCM at 8 kHz, side A left and side B right.
 type wav struct {
 	sink     *sink
 	line     *timeline
 	buf      []byte
 	samples  []int16
-	told     int64 // size that the header says
+	inHeader int64 // size that the header says
 	failed   error // to write
 	payloads func(media.Side) *Payloads
 }
 
 func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
-	w := &wav{sink: s, payloads: payloads, told: wavHeaderSize}
+	w := &wav{sink: s, payloads: payloads, inHeader: wavHeaderSize}
 	w.line = &timeline{emit: w.take}
 	_, err := s.Write(wavHeader(0))
 	return w, err
 }
 
-// wavHeader is the header of a file with so many bytes of samples.
 func wavHeader(data int64) []byte {
 	le := binary.LittleEndian
 	b := append(make([]byte, 0, wavHeaderSize), "RIFF"...)
@@ -67,16 +64,15 @@ func (w *wav) packet(p packet) error {
 	case codecOther:
 		return fmt.Errorf("side %v: %w", p.side, errCodec(w.payloads(p.side).OtherName))
 	case codecULaw, codecALaw:
-		ssrc, timestamp, payload := speechOf(p.data)
-		w.samples = p.codec.decode(w.samples[:0], payload)
-		w.line.put(p.side, p.at, ssrc, timestamp, w.samples)
+		w.samples = p.codec.decode(w.samples[:0], media.Payload(p.data))
+		w.line.put(p.side, p.at, binary.BigEndian.Uint32(p.data[8:]), binary.BigEndian.Uint32(p.data[4:]), w.samples)
 	case codecSilence:
 		w.line.advance(p.at)
 	}
 	return w.failed
 }
 
-// errCodec is the name of a codec that WAV can't have.
+// errCodec is the name of a codec that WAV can't hold.
 type errCodec string
 
 func (e errCodec) Error() string {
@@ -85,23 +81,17 @@ func (e errCodec) Error() string {
 
 func (w *wav) message(message) error { return nil }
 
-// tick has the line go on as time does.
 func (w *wav) tick(now time.Duration) error {
 	w.line.advance(now)
 	return w.failed
 }
 
-// finish writes what is left.
 func (w *wav) finish(at time.Duration) error {
 	w.line.finish(at)
 	w.flush()
 	return w.failed
 }
 
-// close brings the header up to date, whatever happened before.
-func (w *wav) close() error { return w.head() }
-
-// take encodes frames.
 func (w *wav) take(frames []int16) {
 	for _, v := range frames {
 		w.buf = binary.LittleEndian.AppendUint16(w.buf, uint16(v))
@@ -116,15 +106,15 @@ func (w *wav) flush() {
 		_, w.failed = w.sink.Write(w.buf)
 	}
 	w.buf = w.buf[:0]
-	if w.failed == nil && w.sink.size-w.told >= headerEvery {
-		w.failed = w.head()
+	if w.failed == nil && w.sink.size-w.inHeader >= headerEvery {
+		w.failed = w.close()
 	}
 }
 
-// head writes the sizes as they are, less what is no whole frame.
-func (w *wav) head() error {
+// close writes the sizes of all whole frames into the header.
+func (w *wav) close() error {
 	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
-	w.told = w.sink.size
+	w.inHeader = w.sink.size
 	_, err := w.sink.WriteAt(wavHeader(max(data, 0)), 0)
 	return err
 }

@@ -7,18 +7,16 @@ import (
 )
 
 const (
-	// writers is how many goroutines write: a file that the system is slow with
-	// holds up those of the same writer only.
+	// writers is how many goroutines write. A slow file delays only the files of the same writer.
 	writers = 4
 
-	// writeEvery is how often a writer looks what there is to write. Nobody tells
-	// it: that would cost the media a wake-up for each packet.
+	// writeEvery is how often a writer looks for something to write. A wake-up for each packet would burden the
+	// media.
 	writeEvery = 100 * time.Millisecond
 )
 
-// writer writes the files of some recorders.
 type writer struct {
-	wake chan struct{} // 1 item: something is to be done now
+	wake chan struct{} // holds one token while there is work
 
 	mu        sync.Mutex // guards what follows
 	recorders []*Recorder
@@ -39,7 +37,7 @@ func (w *writer) add(r *Recorder) bool {
 	return true
 }
 
-// poke has the writer look at once.
+// poke makes the writer look at once.
 func (w *writer) poke() {
 	select {
 	case w.wake <- struct{}{}:
@@ -59,14 +57,13 @@ func (w *writer) close() {
 	w.poke()
 }
 
-// load is how many recorders the writer has.
 func (w *writer) load() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.recorders)
 }
 
-// run writes until close. As long as nothing is recorded, it sleeps.
+// run writes until close. It sleeps while nothing is recorded.
 func (w *writer) run(serve func(*Recorder) (over bool)) {
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()

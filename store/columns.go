@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -12,52 +14,38 @@ const columnList = `id, node, trunk, route, target, direction, "from", "to", sip
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
 	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id`
 
-// selectList is columnList, and what the platform said of the call afterwards.
+// selectList is columnList with the platform's report.
 const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 
-// A record that was finished once stays as it is: a Put that is repeated changes nothing.
+// A finished record does not change: a repeated Put has no effect.
 const insertCall = `INSERT INTO calls (` + columnList + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
-// values gives the columns of a finished record.
+// values returns the columns of a finished record.
 func (r *Record) values() ([]any, error) {
-	attempts := []byte("[]")
-	var err error
-	if len(r.Attempts) > 0 {
-		if attempts, err = json.Marshal(r.Attempts); err != nil {
-			return nil, fmt.Errorf("attempts: %w", err)
-		}
-	}
-	media, err := json.Marshal(r.Media.finite())
-	if err != nil {
-		return nil, fmt.Errorf("media: %w", err)
-	}
-	recordings := []byte("[]")
-	if len(r.Recordings) > 0 {
-		if recordings, err = json.Marshal(r.Recordings); err != nil {
-			return nil, fmt.Errorf("recordings: %w", err)
-		}
-	}
+	attempts, err1 := list(r.Attempts)
+	media, err2 := json.Marshal(r.Media.finite())
+	recordings, err3 := list(r.Recordings)
 	return []any{
 		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
-		r.SynthflowCallID, r.StartedAt.String(), orNull(r.RingingAt), orNull(r.PreparedAt), orNull(r.DialedAt),
-		orNull(r.AnsweredAt), orNull(r.EndedAt), r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
-		r.EndedBy, r.Codec, string(attempts), string(media), string(recordings), r.Lead, r.ExternalID,
-	}, nil
+		r.SynthflowCallID, r.StartedAt.String(), r.RingingAt, r.PreparedAt, r.DialedAt,
+		r.AnsweredAt, r.EndedAt, r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
+		r.EndedBy, r.Codec, attempts, string(media), recordings, r.Lead, r.ExternalID,
+	}, errors.Join(err1, err2, err3)
 }
 
-func orNull(t Time) any {
-	if t.IsZero() {
-		return nil
+// list encodes a list; an empty one is [], not null.
+func list[T any](items []T) (string, error) {
+	if len(items) == 0 {
+		return "[]", nil
 	}
-	return t.String()
+	text, err := json.Marshal(items)
+	return string(text), err
 }
 
-// row is what QueryRow and Rows have in common.
 type row interface{ Scan(dest ...any) error }
 
-// scan reads the columns of selectList.
 func scan(from row) (Record, error) {
 	var r Record
 	var report sql.NullString
@@ -69,24 +57,23 @@ func scan(from row) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	if err := json.Unmarshal([]byte(attempts), &r.Attempts); err != nil {
-		return Record{}, fmt.Errorf("attempts of call %s: %w", r.ID, err)
-	}
-	if err := json.Unmarshal([]byte(media), &r.Media); err != nil {
-		return Record{}, fmt.Errorf("media of call %s: %w", r.ID, err)
-	}
-	if err := json.Unmarshal([]byte(recordings), &r.Recordings); err != nil {
-		return Record{}, fmt.Errorf("recordings of call %s: %w", r.ID, err)
-	}
-	if report.Valid {
-		if err := json.Unmarshal([]byte(report.String), &r.Report); err != nil {
-			return Record{}, fmt.Errorf("report of call %s: %w", r.ID, err)
+	for _, c := range []struct {
+		name, text string
+		to         any
+	}{
+		{"attempts", attempts, &r.Attempts},
+		{"media", media, &r.Media},
+		{"recordings", recordings, &r.Recordings},
+		{"report", cmp.Or(report.String, "null"), &r.Report},
+	} {
+		if err := json.Unmarshal([]byte(c.text), c.to); err != nil {
+			return Record{}, fmt.Errorf("%s of call %s: %w", c.name, r.ID, err)
 		}
 	}
 	return r, nil
 }
 
-// finite replaces what JSON has no words for: a statistic that went wrong must not cost the record.
+// finite replaces numbers that JSON can't hold: a wrong statistic must not cost the record.
 func (m Media) finite() Media {
 	for _, f := range []*float64{
 		&m.A.JitterMS, &m.B.JitterMS, (*float64)(&m.A.RTT), (*float64)(&m.B.RTT),

@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 )
 
-// q850Unspecified is the ISDN cause (ITU-T Q.850) for an end that nobody asked for.
+// q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
 const q850Unspecified = 31
 
 // setAlive and getAlive keep the last moment that the process is known to have lived.
@@ -18,50 +19,39 @@ const (
 	getAlive = `SELECT value FROM meta WHERE name = 'alive_at'`
 )
 
-func lastAlive(ctx context.Context, db *sql.DB) (at Time, err error) {
-	err = db.QueryRowContext(ctx, getAlive).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Time{}, nil
-	}
-	return at, err
-}
-
-// closeInterrupted finishes what a killed process left in the journal, and gives the ids of these calls.
+// closeInterrupted finishes the calls that a killed process left in the journal, and returns their ids.
 func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) ([]string, error) {
-	alive, err := lastAlive(ctx, db)
-	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+	var alive Time // zero in a new database
+	if err := db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
 	}
 	left, err := leftOver(ctx, db, alive, now)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
 	var ids []string
 	for i := range left {
 		vals, err := left[i].values()
-		if err != nil {
-			return nil, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, insertCall, vals...)
 		}
-		if _, err := tx.ExecContext(ctx, insertCall, vals...); err != nil {
-			return nil, fmt.Errorf("journal: call %s: %w", left[i].ID, err)
+		if err != nil {
+			return nil, fmt.Errorf("call %s: %w", left[i].ID, err)
 		}
 		ids = append(ids, left[i].ID)
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM live`); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
-	if err := tx.Commit(); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
-	return ids, nil
+	return ids, tx.Commit()
 }
 
-// leftOver reads the journalled calls that have no record yet, ended as interrupted.
+// leftOver reads the journalled calls that have no record yet, and ends them as interrupted.
 func leftOver(ctx context.Context, db *sql.DB, alive Time, now time.Time) ([]Record, error) {
 	const query = `SELECT id, written_at, record FROM live
 		WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = live.id)`
@@ -90,7 +80,7 @@ func leftOver(ctx context.Context, db *sql.DB, alive Time, now time.Time) ([]Rec
 	return all, rows.Err()
 }
 
-// interrupted ends a record at the last moment that the process is known to have lived.
+// interrupted ends a record at the last moment at which the process is known to have run.
 func interrupted(r Record, written Time, now time.Time) Record {
 	r.EndedAt = written
 	if r.EndedAt.IsZero() {
@@ -111,4 +101,72 @@ func interrupted(r Record, written Time, now time.Time) Record {
 		r.DurationMS = max(0, r.EndedAt.Sub(r.AnsweredAt.Time).Milliseconds())
 	}
 	return r
+}
+
+// The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so the files are
+// asked.
+const (
+	killed        = "the process was killed"
+	killedUnknown = killed + ": it is not known how the file ended"
+)
+
+// FinishedFile returns the size in bytes of a recording and when it was last written. The error is fs.ErrNotExist if
+// there is no such file.
+type FinishedFile func(file string) (bytes int64, ended time.Time, err error)
+
+// SettleRecordings takes the size and the end of the interrupted calls' recordings from their files. A recording
+// whose file can't be read stays unknown: without an end, of 0 bytes.
+func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
+	settled := map[string]string{} // as JSON, by call
+	for _, id := range s.interrupted {
+		r, ok, err := s.Get(ctx, id)
+		if err != nil {
+			return fmt.Errorf("recordings of call %s: %w", id, err)
+		}
+		if !ok || !settleRecordings(&r, look) {
+			continue
+		}
+		text, err := json.Marshal(r.Recordings)
+		if err != nil {
+			return fmt.Errorf("recordings of call %s: %w", id, err)
+		}
+		settled[id] = string(text)
+	}
+	if len(settled) == 0 {
+		return nil
+	}
+	return s.do(ctx, "recordings of killed calls", func(wctx context.Context, c *sql.Conn) error {
+		tx, err := c.BeginTx(wctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+		for id, recordings := range settled {
+			if _, err := tx.ExecContext(wctx, `UPDATE calls SET recordings = ? WHERE id = ?`, recordings, id); err != nil {
+				return err
+			}
+		}
+		return tx.Commit()
+	})
+}
+
+// settleRecordings reports whether it has changed the record.
+func settleRecordings(r *Record, look FinishedFile) (changed bool) {
+	for i := range r.Recordings {
+		f := &r.Recordings[i]
+		if f.Error != killedUnknown {
+			continue
+		}
+		switch size, ended, err := look(f.File); {
+		case errors.Is(err, fs.ErrNotExist):
+			f.Error = killed + ", and " + f.File + " is not there: nothing had been written, or it was removed"
+			f.File, f.EndedAt = "", r.EndedAt
+		case err != nil:
+			continue
+		default:
+			f.Bytes, f.EndedAt, f.Error = size, TimeOf(ended), killed
+		}
+		changed = true
+	}
+	return changed
 }

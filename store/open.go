@@ -23,22 +23,18 @@ import (
 var migrations embed.FS
 
 var (
-	// ErrLocked means that another process writes the file.
-	ErrLocked = errors.New("database is in use by another process")
-	// ErrNewer means that a newer version of the program wrote the file.
-	ErrNewer = errors.New("database was written by a newer version of flowbridge")
-	// ErrCorrupt means that the file is no SQLite database, or a damaged one.
-	ErrCorrupt = errors.New("file is not a readable database")
-	// ErrForeign means that the file is another program's SQLite database.
-	ErrForeign = errors.New("database belongs to another program")
-	// ErrNotThere means that there is no such database to read.
-	ErrNotThere = errors.New("no database there")
+	errLocked = errors.New("database is in use by another process")
+	errNewer  = errors.New("database was written by a newer version of flowbridge")
+	// errCorrupt means that the file is not a SQLite database, or a damaged one.
+	errCorrupt  = errors.New("file is not a readable database")
+	errForeign  = errors.New("database belongs to another program")
+	errNotThere = errors.New("no database there")
 )
 
-// applicationID marks our databases in the file's header: "Flow".
+// applicationID marks Flowbridge's databases in the file's header: "Flow".
 const applicationID = 0x466c6f77
 
-// dsn names the file to the driver. rwc creates, rw does not; query_only keeps readers from writing.
+// dsn names the file for the driver. rwc creates it, rw does not; query_only keeps readers from writing.
 func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}}
 	for _, p := range append([]string{"busy_timeout(5000)"}, pragmas...) {
@@ -51,7 +47,7 @@ func dsn(path, mode string, pragmas ...string) string {
 	return "file:" + name + "?" + q.Encode()
 }
 
-// lockFile is held by the one process that writes the database.
+// lockFile locks the database for this process.
 func lockFile(path string) (*os.File, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -69,7 +65,7 @@ func lockFile(path string) (*os.File, error) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(holder[:n]))); err == nil {
 			who = fmt.Sprintf(" (pid %d)", pid)
 		}
-		return nil, fmt.Errorf("store %s: %w%s; stop that one, or give this one a store.path of its own", path, ErrLocked, who)
+		return nil, fmt.Errorf("store %s: %w%s; stop the other process, or set another store.path", path, errLocked, who)
 	}
 	if err := f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -78,7 +74,8 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// create makes the file before SQLite does, so that nobody else can read it. The -wal and -shm files inherit its rights.
+// create makes the file before SQLite does, so that other users can't read it. The -wal and -shm files inherit its
+// rights.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -87,7 +84,7 @@ func create(path string) error {
 	return f.Close()
 }
 
-// openWriter opens the writing connection and brings the schema up to date.
+// openWriter opens the writing connection and updates the schema.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", dsn(path, "rwc", "journal_mode(WAL)", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)", "foreign_keys(1)"))
@@ -112,7 +109,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 	if app != applicationID {
 		if app != 0 || tables != 0 {
-			return ErrForeign
+			return errForeign
 		}
 		if _, err := db.ExecContext(ctx, `PRAGMA application_id = `+strconv.Itoa(applicationID)); err != nil {
 			return err
@@ -127,7 +124,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if current > newest {
-		return fmt.Errorf("%w (schema %d, this version knows %d)", ErrNewer, current, newest)
+		return fmt.Errorf("%w (schema %d, this version knows %d)", errNewer, current, newest)
 	}
 	_, err = p.Up(ctx)
 	return err
@@ -141,7 +138,7 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithLogger(goose.NopLogger()))
 }
 
-// newestSchema is the version that our migrations lead to.
+// newestSchema is the version that the migrations lead to.
 func newestSchema(db *sql.DB) (int64, error) {
 	p, err := provider(db)
 	if err != nil {
@@ -151,42 +148,40 @@ func newestSchema(db *sql.DB) (int64, error) {
 	return sources[len(sources)-1].Version, nil
 }
 
-// explain says what to do about an error of opening.
+// explain adds a remedy to an error of opening.
 func explain(path string, err error) error {
 	if code := (*sqlite.Error)(nil); errors.As(err, &code) {
 		switch code.Code() & 0xff {
 		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
-			err = fmt.Errorf("%w (%w)", ErrCorrupt, err)
+			err = fmt.Errorf("%w (%w)", errCorrupt, err)
 		}
 	}
 	remedy := ""
 	switch {
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, errCorrupt):
 		remedy = "; restore it from a backup, or move it away to start with an empty one"
-	case errors.Is(err, ErrNewer):
-		remedy = "; start that version, or name another file in store.path"
-	case errors.Is(err, ErrForeign):
+	case errors.Is(err, errNewer):
+		remedy = "; start the newer version, or name another file in store.path"
+	case errors.Is(err, errForeign):
 		remedy = "; name another file in store.path"
 	}
 	return fmt.Errorf("store %s: %w%s", path, err, remedy)
 }
 
-// signalKey reads the signalling key, which is made on the first start.
+// signalKey reads the signalling key. The first start makes it.
 func signalKey(ctx context.Context, db *sql.DB) ([32]byte, error) {
 	var fresh [32]byte
-	if _, err := rand.Read(fresh[:]); err != nil {
-		return fresh, fmt.Errorf("signalling key: %w", err)
-	}
+	_, _ = rand.Read(fresh[:]) // never fails
 	const insert = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO NOTHING`
 	if _, err := db.ExecContext(ctx, insert, fresh[:]); err != nil {
-		return fresh, fmt.Errorf("signalling key: %w", err)
+		return fresh, err
 	}
 	var kept []byte
 	if err := db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&kept); err != nil {
-		return fresh, fmt.Errorf("signalling key: %w", err)
+		return fresh, err
 	}
 	if len(kept) != len(fresh) {
-		return fresh, fmt.Errorf("signalling key of %d bytes: %w", len(kept), ErrCorrupt)
+		return fresh, fmt.Errorf("it has %d bytes: %w", len(kept), errCorrupt)
 	}
 	return [32]byte(kept), nil
 }

@@ -42,9 +42,9 @@ func TestOpenRefuses(t *testing.T) {
 		want       error
 		text       string
 	}{
-		{"garbage", write("garbage.db", strings.Repeat("no database ", 100)), ErrCorrupt, "backup"},
-		{"newer", made("newer.db", `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`), ErrNewer, "schema 99999"},
-		{"foreign", made("foreign.db", `PRAGMA application_id = 7`), ErrForeign, "store.path"},
+		{"garbage", write("garbage.db", strings.Repeat("no database ", 100)), errCorrupt, "backup"},
+		{"newer", made("newer.db", `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`), errNewer, "schema 99999"},
+		{"foreign", made("foreign.db", `PRAGMA application_id = 7`), errForeign, "store.path"},
 		{"no directory", filepath.Join(dir, "none", "f.db"), os.ErrNotExist, "store.path"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -69,8 +69,8 @@ func TestOpenRefuses(t *testing.T) {
 func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
-	if _, err := Open(t.Context(), path); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
-		t.Errorf("second open: got %v; want %v with the pid", err, ErrLocked)
+	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("second open: got %v; want %v with the pid", err, errLocked)
 	}
 	r, err := OpenRead(t.Context(), path)
 	if err != nil {

@@ -8,41 +8,36 @@ import (
 	"time"
 )
 
-// DefaultQueue bounds how many updates wait for the disk.
-const DefaultQueue = 100_000
+// defaultQueue limits how many updates wait for the disk.
+const defaultQueue = 100_000
 
 var (
-	// ErrClosed means that the store was closed.
-	ErrClosed = errors.New("store is closed")
-	// ErrFull means that so many finished calls wait for the disk that there is no room for another.
-	ErrFull = errors.New("queue of finished calls is full")
+	errClosed = errors.New("store is closed")
+	// errFull means that too many finished calls wait for the disk.
+	errFull = errors.New("queue of finished calls is full")
 )
 
-// update is the newest state of a live call.
 type update struct {
 	record Record
 	at     time.Time
 }
 
-// finish is a finished call that waits for its commit.
 type finish struct {
 	id     string
 	values []any
 	done   []chan error
 }
 
-// batch is what one transaction writes.
 type batch struct {
 	journal  map[string]update
 	finished map[string]*finish
 	order    []*finish // in the order of Put
-	flushes  []chan error
 	jobs     []job
 }
 
 // job is other work for the writing connection.
 type job struct {
-	run  func(context.Context, *sql.Conn) error
+	run  func(context.Context, *sql.Conn) error // nil: the caller only waits for the commit
 	done chan error
 }
 
@@ -51,14 +46,14 @@ func newBatch() *batch {
 }
 
 func (b *batch) empty() bool {
-	return len(b.journal) == 0 && len(b.order) == 0 && len(b.flushes) == 0 && len(b.jobs) == 0
+	return len(b.journal) == 0 && len(b.order) == 0 && len(b.jobs) == 0
 }
 
 // queue collects what the writer takes next.
 type queue struct {
 	limit  int           // constant
 	wake   chan struct{} // holds one token while something is pending
-	urgent chan struct{} // holds one token while somebody waits for a transaction
+	urgent chan struct{} // holds one token while a caller waits for a transaction
 	// closing is closed when the store closes.
 	closing chan struct{}
 
@@ -85,8 +80,8 @@ func (q *queue) signal() {
 
 func (q *queue) size() int { return len(q.pending.journal) + len(q.pending.order) + q.taken }
 
-// journal notes a live call's state. Where there is no room for another call's, it is dropped: the call's record comes
-// with its end, or as interrupted from an earlier state.
+// journal notes a live call's state. Without room for another call it drops the state: the call's record comes with
+// its end, or from an earlier state as interrupted.
 func (q *queue) journal(r Record, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -104,13 +99,13 @@ func (q *queue) journal(r Record, now time.Time) {
 	q.signal()
 }
 
-// put notes a finished call. Without room, a live call's state makes way; if there is none left, full is returned to
-// wait for.
+// put notes a finished call. Without room it drops a live call's state; if there is none, it returns full, to wait
+// for.
 func (q *queue) put(id string, values []any, done chan error) (full <-chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return nil, ErrClosed
+		return nil, errClosed
 	}
 	delete(q.pending.journal, id)
 	if f, twice := q.pending.finished[id]; twice {
@@ -136,18 +131,13 @@ func (q *queue) dropOne() bool {
 	return false
 }
 
-// ask queues work for the writing connection, or with a nil run only waits for what is pending.
-func (q *queue) ask(run func(context.Context, *sql.Conn) error, done chan error) error {
+func (q *queue) ask(j job) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return ErrClosed
+		return errClosed
 	}
-	if run == nil {
-		q.pending.flushes = append(q.pending.flushes, done)
-	} else {
-		q.pending.jobs = append(q.pending.jobs, job{run: run, done: done})
-	}
+	q.pending.jobs = append(q.pending.jobs, j)
 	select {
 	case q.urgent <- struct{}{}:
 	default:
@@ -175,7 +165,7 @@ func (q *queue) written() {
 	q.room = make(chan struct{})
 }
 
-// restore puts back what could not be written. Newer states of the same calls stay.
+// restore returns what could not be written. Newer states of the same calls win.
 func (q *queue) restore(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -194,13 +184,12 @@ func (q *queue) restore(b *batch) {
 			b.journal[id] = u
 		}
 	}
-	b.flushes = append(b.flushes, p.flushes...)
 	b.jobs = append(b.jobs, p.jobs...)
 	q.pending, q.taken = b, 0
 	q.signal()
 }
 
-// close refuses what comes from now on. It is true the first time.
+// close refuses later work. It reports whether it was the first call.
 func (q *queue) close() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

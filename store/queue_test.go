@@ -238,8 +238,8 @@ func TestCloseOnBrokenDisk(t *testing.T) {
 	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "1 finished calls") {
 		t.Errorf("got %v; want one lost call", err)
 	}
-	if err := <-lost; !errors.Is(err, ErrClosed) {
-		t.Errorf("put: got %v; want %v", err, ErrClosed)
+	if err := <-lost; !errors.Is(err, errClosed) {
+		t.Errorf("put: got %v; want %v", err, errClosed)
 	}
 }
 
@@ -273,12 +273,12 @@ func TestQueueBound(t *testing.T) {
 	cancel()
 	for i := range 10 {
 		// While the writer holds all ten states, none can make way; it gives them back at once.
-		for errors.Is(s.Put(gone, sample(fmt.Sprintf("p%d", i))), ErrFull) {
+		for errors.Is(s.Put(gone, sample(fmt.Sprintf("p%d", i))), errFull) {
 			runtime.Gosched()
 		}
 	}
-	if err := s.Put(gone, sample("over")); !errors.Is(err, ErrFull) {
-		t.Errorf("got %v; want %v", err, ErrFull)
+	if err := s.Put(gone, sample("over")); !errors.Is(err, errFull) {
+		t.Errorf("got %v; want %v", err, errFull)
 	}
 	waiting := make(chan error, 1)
 	go func() { waiting <- s.Put(t.Context(), sample("waits")) }()

@@ -11,30 +11,30 @@ import (
 	"time"
 )
 
-// ErrCursor means that a cursor was not one that List gave.
+// ErrCursor means that a cursor is not from List.
 var ErrCursor = errors.New("cursor is not one of a list")
 
 // The bounds of Filter.Limit.
 const (
-	DefaultLimit = 100
+	defaultLimit = 100
 	MaxLimit     = 1000
 )
 
-// Filter says which finished calls List gives. Its zero value stands for all of them.
+// Filter says which finished calls List returns. Its zero value means all.
 type Filter struct {
-	// Since is the earliest started_at; zero for no bound.
+	// Since is the earliest started_at; zero means no limit.
 	Since time.Time
-	// Until is the first started_at that is too late; zero for no bound.
+	// Until is the first started_at that is too late; zero means no limit.
 	Until time.Time
-	// Trunk, Target and Disposition must be equal; empty for any.
+	// Trunk, Target and Disposition must be equal; empty means any.
 	Trunk, Target, Disposition string
-	// Limit is DefaultLimit when zero, and MaxLimit at most.
+	// Limit is the length of a page: 0 means 100, and MaxLimit is the most.
 	Limit int
-	// Cursor continues a list behind its last record: the next that List gave.
+	// Cursor continues a list behind its last record: next, from the List before.
 	Cursor string
 }
 
-// Reader reads a database file, also while another process writes it.
+// Reader reads a database file, even while another process writes it.
 type Reader struct {
 	path string
 	db   *sql.DB
@@ -44,7 +44,7 @@ type Reader struct {
 func OpenRead(ctx context.Context, path string) (*Reader, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("store %s: %w; check store.path, the server creates it on its first start", path, ErrNotThere)
+		return nil, fmt.Errorf("store %s: %w; check store.path: the server creates the file on its first start", path, errNotThere)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
@@ -70,14 +70,14 @@ func openReader(path string) (*Reader, error) {
 	return &Reader{path: path, db: db}, nil
 }
 
-// check makes sure that the tables are those this version reads.
+// check checks that the tables are those that this version reads.
 func (r *Reader) check(ctx context.Context) error {
 	var app, version int64
 	if err := r.db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&app); err != nil {
 		return err
 	}
 	if app != applicationID {
-		return ErrForeign
+		return errForeign
 	}
 	const query = `SELECT max(version_id) FROM goose_db_version WHERE is_applied`
 	if err := r.db.QueryRowContext(ctx, query).Scan(&version); err != nil {
@@ -88,7 +88,7 @@ func (r *Reader) check(ctx context.Context) error {
 		return err
 	}
 	if version > newest {
-		return fmt.Errorf("%w (schema %d, this version knows %d)", ErrNewer, version, newest)
+		return fmt.Errorf("%w (schema %d, this version knows %d)", errNewer, version, newest)
 	}
 	if version < newest {
 		return fmt.Errorf("database has schema %d and this version reads %d; start the server of this version once", version, newest)
@@ -96,10 +96,10 @@ func (r *Reader) check(ctx context.Context) error {
 	return nil
 }
 
-// Close ends reading.
+// Close closes the reading connections.
 func (r *Reader) Close() error { return r.db.Close() }
 
-// Get gives one finished call. ok is false if there is none of that id.
+// Get returns one finished call. ok is false if there is none with that id.
 func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err error) {
 	rec, err = scan(r.db.QueryRowContext(ctx, `SELECT `+selectList+` FROM calls WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -111,8 +111,8 @@ func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err e
 	return rec, true, nil
 }
 
-// List gives finished calls, newest first, and a cursor for those behind them, "" when there are no more. Calls that end
-// while somebody walks the list neither repeat nor hide others.
+// List returns finished calls, newest first, and a cursor for those behind them, "" at the end. Calls that end
+// between two pages neither repeat nor hide others.
 func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next string, err error) {
 	where, args, err := f.where()
 	if err != nil {
@@ -120,7 +120,7 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 	}
 	limit := f.Limit
 	if limit <= 0 {
-		limit = DefaultLimit
+		limit = defaultLimit
 	}
 	limit = min(limit, MaxLimit)
 	rows, err := r.db.QueryContext(ctx,
@@ -179,7 +179,7 @@ func (f Filter) where() (text string, args []any, err error) {
 	return ` WHERE ` + strings.Join(terms, ` AND `), args, nil
 }
 
-// ceil gives the first whole millisecond that is not before t: records have no finer times.
+// ceil returns the first whole millisecond that is not before t: records have no finer times.
 func ceil(t time.Time) string {
 	c := TimeOf(t)
 	if c.Before(t) {

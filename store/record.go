@@ -14,13 +14,12 @@ const (
 
 // The values of Record.EndedBy.
 const (
-	EndedByCaller   = "caller"
-	EndedByAgent    = "agent"
-	EndedBySystem   = "system"
-	EndedByOperator = "operator"
+	EndedByCaller = "caller"
+	EndedByAgent  = "agent"
+	EndedBySystem = "system"
 )
 
-// CauseProcessRestart is the cause of a call that the process did not live to see the end of.
+// CauseProcessRestart is the cause of a call whose end the process did not live to see.
 const CauseProcessRestart = "process_restart"
 
 // Dispositions lists every value of Record.Disposition.
@@ -33,9 +32,9 @@ func Dispositions() []string {
 
 // The values of Record.Direction.
 const (
-	// DirectionInbound is a call that the customer has placed.
+	// DirectionInbound is a call that the customer placed.
 	DirectionInbound = "inbound"
-	// DirectionOutbound is a call to the customer: a target has placed it, or a PBX, which then handed it over.
+	// DirectionOutbound is a call to the customer. A target placed it, or a PBX, which then handed it over.
 	DirectionOutbound = "outbound"
 )
 
@@ -74,11 +73,11 @@ type Record struct {
 
 	Recordings []Recording `json:"recordings"`
 
-	// Lead is the customer's number: From, or To of a call that is outbound.
+	// Lead is the customer's number: From, or To of an outbound call.
 	Lead string `json:"lead"`
-	// ExternalID is the id that the platform was told by X-EI: its E token, or the bare value. Empty: none.
+	// ExternalID is the id that the platform got in X-EI: its E token, or the bare value. Empty: none.
 	ExternalID string `json:"external_id"`
-	// Report is what the platform said of the call afterwards; nil, and null in JSON, until it has.
+	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }
 
@@ -93,14 +92,14 @@ type Recording struct {
 	Bytes     int64  `json:"bytes"`
 	// Dropped counts the packets and SIP messages that are missing because the disk was too slow.
 	Dropped int64 `json:"dropped"`
-	// Error is why it ended before its time, or was not begun. Empty: it did not.
+	// Error is why the recording ended early or was not begun. Empty: neither.
 	Error string `json:"error,omitempty"`
 }
 
 // Attempt is one try at one target.
 type Attempt struct {
 	Target string `json:"target"`
-	// Reason is why there was one: empty for the call's route, transfer for a REFER of the agent.
+	// Reason is why the attempt was made: empty for the call's route, transfer for a REFER of the agent.
 	Reason        string `json:"reason,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
@@ -109,9 +108,9 @@ type Attempt struct {
 	MS            int64  `json:"ms"`
 	// StartedAt is when it began.
 	StartedAt Time `json:"started_at,omitzero"`
-	// SIPCallID is the Call-ID of its INVITE. Empty: it did not go out.
+	// SIPCallID is the Call-ID of its INVITE. Empty: none was sent.
 	SIPCallID string `json:"sip_call_id,omitempty"`
-	// Transport is what the INVITE went by: udp, tcp or tls. Empty: it did not go out.
+	// Transport is that of the INVITE: udp, tcp or tls. Empty: none was sent.
 	Transport string `json:"transport,omitempty"`
 	// DroppedHeaders names the headers that were left out of the INVITE.
 	DroppedHeaders []string `json:"dropped_headers,omitempty"`
@@ -123,14 +122,14 @@ type Media struct {
 	B MediaSide `json:"b"`
 	// MOS is the worse of both sides'.
 	MOS Score `json:"mos"`
-	// OneWay is the side, a or b, that nothing was heard from when the call began. Empty: both were heard.
+	// OneWay is the side, a or b, from which nothing was heard at the start of the call. Empty: both were heard.
 	OneWay string `json:"one_way,omitempty"`
 }
 
 // Score is a mean opinion score, 1 to 5; 0, and null in JSON, where it was not measured.
 type Score float64
 
-// MarshalJSON gives the number, or null when zero.
+// MarshalJSON returns the number, or null for zero.
 func (s Score) MarshalJSON() ([]byte, error) {
 	if s == 0 {
 		return []byte("null"), nil
@@ -141,7 +140,7 @@ func (s Score) MarshalJSON() ([]byte, error) {
 // Millis is a time in milliseconds; 0, and null in JSON, where it was not measured.
 type Millis float64
 
-// MarshalJSON gives the number, or null when zero.
+// MarshalJSON returns the number, or null for zero.
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
 // MediaSide counts the RTP packets of one leg.
@@ -157,24 +156,25 @@ type MediaSide struct {
 	Reordered  int64 `json:"reordered"`
 	// Bursts is how many runs of packets were lost.
 	Bursts int64 `json:"bursts"`
-	// SSRCChanges is how often the leg began another stream at the same address.
+	// SSRCChanges is how often the leg began another stream from the same address.
 	SSRCChanges int64 `json:"ssrc_changes"`
 	// RTT is the round trip between us and the leg's peer.
 	RTT Millis `json:"rtt_ms"`
 	// MOS is that of what was received from the leg.
 	MOS Score `json:"mos"`
-	// Codec is what the leg spoke last; it differs between the legs where PCMU was made of PCMA.
+	// Codec is the leg's last codec. It differs between the legs if PCMU was converted to PCMA.
 	Codec string `json:"codec,omitempty"`
-	// Expected is where its last description wanted RTP, Source where its RTP came from and went to; empty: nowhere.
+	// Expected is where its last description wanted RTP. Source is where its RTP came from and went to. Empty:
+	// nowhere.
 	Expected string `json:"expected,omitempty"`
 	Source   string `json:"source,omitempty"`
-	// Refused is where RTP came from that was not taken; empty: none was refused for its address.
+	// Refused is a source of RTP that was not accepted; empty: none was refused for its address.
 	Refused string `json:"refused,omitempty"`
-	// SRTP is the suite that the leg was secured with last; empty: plain RTP.
+	// SRTP is the suite that last secured the leg; empty: plain RTP.
 	SRTP string `json:"srtp,omitempty"`
 }
 
-// DroppedBy is Dropped by reason; those that did not occur are left out of the JSON.
+// DroppedBy is Dropped by reason. JSON leaves out reasons that did not occur.
 type DroppedBy struct {
 	WrongSource   int64 `json:"wrong_source,omitempty"`
 	Unproven      int64 `json:"unproven,omitempty"`

@@ -8,9 +8,9 @@ import (
 	"fmt"
 )
 
-// Report is what a platform said of a call after its end.
+// Report is what a platform says of a call after its end.
 type Report struct {
-	// CallID is the platform's id of the call; of one that was prepared it is Record.SynthflowCallID.
+	// CallID is the platform's id of the call. For a prepared call it is Record.SynthflowCallID.
 	CallID string `json:"call_id"`
 	// Status is the platform's word for how it ended: completed, failed …
 	Status string `json:"status"`
@@ -18,29 +18,27 @@ type Report struct {
 	EndReason string `json:"end_reason"`
 	// DurationMS is how long it lasted for the platform.
 	DurationMS int64 `json:"duration_ms"`
-	// ExternalID is the id that the platform was told by us or by whoever called.
+	// ExternalID is the id that we, or the caller, gave the platform.
 	ExternalID string `json:"external_id"`
-	// ReceivedAt is when it came.
-	ReceivedAt Time `json:"received_at"`
-	// Confirmed says that it is the platform's word: read from its API, or sent with a secret that vouches for all of it. Else
-	// it is what a webhook said whose signature is over the call's id alone.
+	ReceivedAt Time   `json:"received_at"`
+	// Confirmed: the report comes from the platform's API, or with a secret that vouches for all of it. Otherwise it
+	// comes from a webhook whose signature covers only the call's id.
 	Confirmed bool `json:"confirmed"`
 }
 
-// The first report of a call stays, whatever is sent again; only one that is confirmed takes the place of one that is not.
+// A call keeps its first report. Only a confirmed report replaces an unconfirmed one.
 const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?, ?)
 	ON CONFLICT (id) DO UPDATE SET received_at = excluded.received_at, report = excluded.report
 	WHERE NOT json_extract(reports.report, '$.confirmed') AND json_extract(excluded.report, '$.confirmed')`
 
-// PutReport keeps what was said of the call with this id of ours, which may be live still. kept is false when there is a
-// report of it already, which stays.
+// PutReport keeps a report of the call with this id, which may still be live. kept is false if the call has a report
+// already, which stays.
 func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, err error) {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return false, fmt.Errorf("report of %s: %w", id, err)
 	}
-	done := make(chan error, 1)
-	err = s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+	err = s.do(ctx, "report of "+id, func(wctx context.Context, c *sql.Conn) error {
 		res, err := c.ExecContext(wctx, insertReport, id, r.ReceivedAt.String(), string(text))
 		if err != nil {
 			return err
@@ -48,30 +46,27 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, 
 		n, err := res.RowsAffected()
 		kept = n == 1
 		return err
-	}, done)
-	if err == nil {
-		err = s.wait(ctx, done, "report of "+id)
-	}
-	if err != nil {
+	})
+	if err != nil { // the job may still run: kept is its own
 		return false, err
 	}
 	return kept, nil
 }
 
-// Prepared gives our id, and the target, of the finished call that was prepared with this id of the platform's, the latest
-// where there are several; empty where there is none.
+// Prepared returns the id and target of the finished call that was prepared under this id of the platform, the latest
+// of several. They are empty if there is none.
 func (s *Store) Prepared(ctx context.Context, platformID string) (id, target string, err error) {
 	return s.oneCall(ctx, `SELECT id, target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' ORDER BY started_at DESC LIMIT 1`, platformID)
 }
 
-// Unreported gives our id, and the target, of the one finished call that was dialled without being prepared, had this
-// external id, and that nothing was said of; empty where there is none, or more than one.
+// Unreported returns the id and target of the one finished call without a report that was dialled without being
+// prepared and had this external id. They are empty if there is none, or more than one.
 func (s *Store) Unreported(ctx context.Context, externalID string) (id, target string, err error) {
 	const query = `SELECT min(id), min(target), count(*) FROM calls WHERE external_id = ? AND external_id <> '' AND synthflow_call_id = ''
 		AND NOT EXISTS (SELECT 1 FROM reports WHERE reports.id = calls.id)`
 	var found, of sql.NullString
 	n := 0
-	if err := s.reader.db.QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
+	if err := s.Reader.db.QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
 		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
 	}
 	if n != 1 {
@@ -80,15 +75,15 @@ func (s *Store) Unreported(ctx context.Context, externalID string) (id, target s
 	return found.String, of.String, nil
 }
 
-// Dialled gives our id, and the target, of the finished call that went to its target with this Call-ID; empty where there is
-// none.
+// Dialled returns the id and target of the finished call that was dialled with this Call-ID. They are empty if there
+// is none.
 func (s *Store) Dialled(ctx context.Context, targetSIPCallID string) (id, target string, err error) {
 	return s.oneCall(ctx, `SELECT id, target FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`, targetSIPCallID)
 }
 
-// oneCall gives id and target of the call that a query finds.
+// oneCall returns the id and target of the call that a query finds.
 func (s *Store) oneCall(ctx context.Context, query, by string) (id, target string, err error) {
-	err = s.reader.db.QueryRowContext(ctx, query, by).Scan(&id, &target)
+	err = s.Reader.db.QueryRowContext(ctx, query, by).Scan(&id, &target)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", "", nil
 	}

@@ -13,13 +13,13 @@ import (
 
 // Store writes and reads one database file. Its methods may be called from any goroutine.
 type Store struct {
-	// Constant after Open.
+	*Reader // by connections of its own; constant after Open, as what follows
+
 	path        string
 	key         [32]byte
 	interrupted []string // ids of calls
 	lock        *os.File
 	db          *sql.DB
-	reader      *Reader
 	queue       *queue
 	done        chan struct{} // closed when the writer has ended
 
@@ -28,9 +28,9 @@ type Store struct {
 	lost   atomic.Int64
 }
 
-// Open opens the file for writing, creates it if need be (mode 0600), brings its schema up to date and closes the calls
-// that a killed process left open. A second process is refused with ErrLocked.
-func Open(ctx context.Context, path string) (*Store, error) { return open(ctx, path, DefaultQueue) }
+// Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
+// that a killed process left open. It refuses a file that another process writes.
+func Open(ctx context.Context, path string) (*Store, error) { return open(ctx, path, defaultQueue) }
 
 func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 	lock, err := lockFile(path)
@@ -50,12 +50,12 @@ func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 		return nil, err
 	}
 	if s.key, err = signalKey(ctx, s.db); err != nil {
-		return nil, explain(path, err)
+		return nil, explain(path, fmt.Errorf("signalling key: %w", err))
 	}
 	if s.interrupted, err = closeInterrupted(ctx, s.db, time.Now()); err != nil {
-		return nil, explain(path, err)
+		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
-	if s.reader, err = openReader(path); err != nil {
+	if s.Reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
 	}
 	w, err := newWriter(ctx, s)
@@ -69,8 +69,8 @@ func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 // release closes what is open, the lock last.
 func (s *Store) release() error {
 	var errs []error
-	if s.reader != nil {
-		errs = append(errs, s.reader.Close())
+	if s.Reader != nil {
+		errs = append(errs, s.Reader.Close())
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
@@ -78,13 +78,13 @@ func (s *Store) release() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
-// Interrupted says how many calls Open found open and closed as interrupted.
+// Interrupted returns how many open calls Open found and closed as interrupted.
 func (s *Store) Interrupted() int { return len(s.interrupted) }
 
-// Key gives the signalling key: random, made once, kept in the database.
+// Key returns the signalling key: random, made once, kept in the database.
 func (s *Store) Key() [32]byte { return s.key }
 
-// Err gives the error that writing meets at the moment, nil when the last transaction was committed.
+// Err returns the current error of writing, nil if the last transaction was committed.
 func (s *Store) Err() error {
 	if p := s.broken.Load(); p != nil {
 		return *p
@@ -92,14 +92,14 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Dropped counts the journal updates that were given up because the disk did not keep up.
+// Dropped counts the journal updates that were dropped because the disk was too slow.
 func (s *Store) Dropped() int64 {
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
 	return s.queue.dropped + s.lost.Load()
 }
 
-// Journal notes the state of a live call. It never blocks; of several states of one call only the newest is written,
+// Journal notes the state of a live call. It never blocks. Of several states of one call only the newest is written,
 // and none after the call's Put.
 func (s *Store) Journal(r Record) {
 	if r.ID == "" {
@@ -110,8 +110,8 @@ func (s *Store) Journal(r Record) {
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
-// ctx ends first, its error is returned and the record is written as soon as that is possible; only with ErrFull it
-// was not accepted.
+// ctx ends first, Put returns its error, and the record is written as soon as possible. A call that finds the queue
+// full to the end of ctx is not kept; its error says so.
 func (s *Store) Put(ctx context.Context, r Record) error {
 	if r.ID == "" {
 		return errors.New("put: record without an id")
@@ -138,21 +138,25 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 		select {
 		case <-full:
 		case <-s.done:
-			return fmt.Errorf("put: record %s: %w", r.ID, ErrClosed)
+			return fmt.Errorf("put: record %s: %w", r.ID, errClosed)
 		case <-ctx.Done():
-			return fmt.Errorf("put: record %s: %w: %w", r.ID, ErrFull, ctx.Err())
+			return fmt.Errorf("put: record %s: %w: %w", r.ID, errFull, ctx.Err())
 		}
 	}
 	return s.wait(ctx, done, "put: record "+r.ID)
 }
 
 // Flush returns when everything that was noted before is committed.
-func (s *Store) Flush(ctx context.Context) error {
+func (s *Store) Flush(ctx context.Context) error { return s.do(ctx, "flush", nil) }
+
+// do waits until run has used the writing connection, and everything that was pending before is committed. what begins
+// its errors.
+func (s *Store) do(ctx context.Context, what string, run func(context.Context, *sql.Conn) error) error {
 	done := make(chan error, 1)
-	if err := s.queue.ask(nil, done); err != nil {
-		return fmt.Errorf("flush: %w", err)
+	if err := s.queue.ask(job{run: run, done: done}); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return s.wait(ctx, done, "flush")
+	return s.wait(ctx, done, what)
 }
 
 func (s *Store) wait(ctx context.Context, done <-chan error, what string) error {
@@ -163,7 +167,7 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 		select {
 		case err = <-done:
 		default:
-			err = ErrClosed
+			err = errClosed
 		}
 	case <-ctx.Done():
 		if err := s.Err(); err != nil {
@@ -177,23 +181,19 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 	return nil
 }
 
-// Alive notes that the process lives: should it be killed, its live calls count as having lasted until then.
+// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
-	done := make(chan error, 1)
-	err := s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(wctx, setAlive, TimeOf(now))
 		return err
-	}, done)
-	if err != nil {
-		return fmt.Errorf("alive: %w", err)
-	}
-	return s.wait(ctx, done, "alive")
+	})
 }
 
-// purgeStep bounds how many records one transaction deletes, so that calls' writes get in between.
+// purgeStep limits how many records one transaction deletes, so that calls' writes get in between.
 const purgeStep = 1000
 
-// Purge deletes the records of calls that started before olderThan, and says how many; and the reports from before then.
+// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes the
+// reports from before then.
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	calls, err := s.purge(ctx, olderThan, `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`)
 	if err != nil {
@@ -208,8 +208,7 @@ func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int
 	var total int64
 	for {
 		var n int64
-		done := make(chan error, 1)
-		err := s.queue.ask(func(wctx context.Context, c *sql.Conn) error {
+		err := s.do(ctx, "purge", func(wctx context.Context, c *sql.Conn) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -219,11 +218,8 @@ func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int
 			}
 			n, err = res.RowsAffected()
 			return err
-		}, done)
+		})
 		if err != nil {
-			return total, fmt.Errorf("purge: %w", err)
-		}
-		if err := s.wait(ctx, done, "purge"); err != nil {
 			return total, err
 		}
 		total += n
@@ -233,18 +229,8 @@ func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int
 	}
 }
 
-// List gives finished calls, newest first. See Reader.List.
-func (s *Store) List(ctx context.Context, f Filter) (records []Record, next string, err error) {
-	return s.reader.List(ctx, f)
-}
-
-// Get gives one finished call. See Reader.Get.
-func (s *Store) Get(ctx context.Context, id string) (Record, bool, error) {
-	return s.reader.Get(ctx, id)
-}
-
-// Close writes what is pending, refuses what comes later, and releases the file. If the disk refuses the rest for
-// several seconds, an error says how many finished calls were lost.
+// Close writes what is pending, refuses later work, and releases the file. If the disk refuses the rest for several
+// seconds, the error says how many finished calls were lost.
 func (s *Store) Close() error {
 	first := s.queue.close()
 	<-s.done

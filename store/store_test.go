@@ -297,7 +297,7 @@ func TestListLimits(t *testing.T) {
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for limit, want := range map[int]int{0: DefaultLimit, -1: DefaultLimit, 5: 5, MaxLimit + 1: MaxLimit} {
+	for limit, want := range map[int]int{0: defaultLimit, -1: defaultLimit, 5: 5, MaxLimit + 1: MaxLimit} {
 		records, next, err := s.List(t.Context(), Filter{Limit: limit})
 		if err != nil || len(records) != want || next == "" {
 			t.Errorf("limit %d: got %d records, next %q, %v; want %d", limit, len(records), next, err, want)
@@ -330,13 +330,13 @@ func TestAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Journal(sample("x"))
-	if err := s.Put(t.Context(), sample("x")); !errors.Is(err, ErrClosed) {
+	if err := s.Put(t.Context(), sample("x")); !errors.Is(err, errClosed) {
 		t.Errorf("put: %v", err)
 	}
-	if err := s.Flush(t.Context()); !errors.Is(err, ErrClosed) {
+	if err := s.Flush(t.Context()); !errors.Is(err, errClosed) {
 		t.Errorf("flush: %v", err)
 	}
-	if _, err := s.Purge(t.Context(), start); !errors.Is(err, ErrClosed) {
+	if _, err := s.Purge(t.Context(), start); !errors.Is(err, errClosed) {
 		t.Errorf("purge: %v", err)
 	}
 	if err := s.Close(); err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// timeLayout is RFC 3339 in UTC with exactly three decimals, so that text sorts as time does.
+// timeLayout is RFC 3339 in UTC with exactly three decimals, so that text sorts like time.
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
 var errNotTime = errors.New("not an RFC 3339 time")
@@ -15,7 +15,7 @@ var errNotTime = errors.New("not an RFC 3339 time")
 // Time is a moment as records hold it: "2026-11-20T08:00:00.123Z" in JSON and SQL, null when zero.
 type Time struct{ time.Time }
 
-// TimeOf gives t in UTC, cut to milliseconds and without its monotonic reading, as it will be read back.
+// TimeOf returns t in UTC, cut to milliseconds and without its monotonic reading, as it will be read back.
 func TimeOf(t time.Time) Time {
 	if t.IsZero() {
 		return Time{}
@@ -23,7 +23,7 @@ func TimeOf(t time.Time) Time {
 	return Time{t.UTC().Truncate(time.Millisecond)}
 }
 
-// String gives the RFC 3339 text, or "" when zero.
+// String returns the RFC 3339 text, or "" for zero.
 func (t Time) String() string {
 	if t.IsZero() {
 		return ""
@@ -31,7 +31,7 @@ func (t Time) String() string {
 	return t.UTC().Format(timeLayout)
 }
 
-// MarshalJSON gives the quoted text, or null when zero.
+// MarshalJSON returns the quoted text, or null for zero.
 func (t Time) MarshalJSON() ([]byte, error) {
 	if t.IsZero() {
 		return []byte("null"), nil
@@ -39,7 +39,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return []byte(`"` + t.String() + `"`), nil
 }
 
-// UnmarshalJSON takes any RFC 3339 time, or null.
+// UnmarshalJSON accepts any RFC 3339 time, or null.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	s := string(b)
 	if s == "null" {
@@ -52,13 +52,13 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return t.parse(s[1 : len(s)-1])
 }
 
-// MarshalText gives the RFC 3339 text, or "" when zero.
+// MarshalText returns the RFC 3339 text, or "" for zero.
 func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalText takes any RFC 3339 time, or "".
+// UnmarshalText accepts any RFC 3339 time, or "".
 func (t *Time) UnmarshalText(b []byte) error { return t.parse(string(b)) }
 
-// Value gives the text for SQL, or NULL when zero.
+// Value returns the text for SQL, or NULL for zero.
 func (t Time) Value() (driver.Value, error) {
 	if t.IsZero() {
 		return nil, nil

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A call that has its record is not live any more, whatever comes late: leftOver does not look at it. Asking here would
-// cost each entry a statement journal.
+// leftOver ignores an entry of a call that has its record, so a late one does no harm. A check here would cost each
+// entry a statement journal.
 const upsertLive = `INSERT INTO live (id, written_at, record) VALUES (?, ?, ?)
 	ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at, record = excluded.record`
 
@@ -18,14 +18,13 @@ const deleteLive = `DELETE FROM live WHERE id = ?`
 const (
 	firstBackOff = 50 * time.Millisecond
 	lastBackOff  = 5 * time.Second
-	// closeTries bounds how often Close tries to write the rest.
+	// closeTries is how often Close tries to write the rest.
 	closeTries = 7
-	// commitEvery is how far transactions are apart where nobody waits for one: on a busy machine they then write many
-	// calls at once, and one entry of a call that went on meanwhile.
+	// commitEvery is the time between transactions that no caller waits for. On a busy machine they then write many
+	// calls at once, and one entry for a call that has changed several times.
 	commitEvery = 20 * time.Millisecond
 )
 
-// writer is the goroutine that owns the writing connection.
 type writer struct {
 	s    *Store
 	conn *sql.Conn
@@ -56,7 +55,7 @@ func newWriter(ctx context.Context, s *Store) (*writer, error) {
 	return w, nil
 }
 
-// close gives the connection back; what it held was committed or will be reported by Store.Close.
+// close returns the connection. What it held was committed, or Store.Close will report it.
 func (w *writer) close() {
 	for _, stmt := range []*sql.Stmt{w.insert, w.upsert, w.remove} {
 		if stmt != nil {
@@ -95,11 +94,12 @@ func (w *writer) run() {
 				done <- nil
 			}
 		}
-		for _, done := range b.flushes {
-			done <- nil
-		}
 		for _, j := range b.jobs {
-			j.done <- j.run(context.Background(), w.conn)
+			var err error
+			if j.run != nil {
+				err = j.run(context.Background(), w.conn)
+			}
+			j.done <- err
 		}
 		if w.s.queue.isClosed() {
 			w.s.queue.signal()
@@ -119,7 +119,7 @@ func (w *writer) pace(begun time.Time) {
 	}
 }
 
-// pause waits before the next try, longer each time. It is false when Close waits and has waited enough.
+// pause waits before the next try, longer each time. It returns false when Close has waited long enough.
 func (w *writer) pause() bool {
 	closing := w.s.queue.closing
 	if w.s.queue.isClosed() {
@@ -137,12 +137,11 @@ func (w *writer) pause() bool {
 	return true
 }
 
-// write commits one batch in one transaction.
 func (w *writer) write(b *batch) (err error) {
 	if len(b.journal)+len(b.order) == 0 {
 		return nil
 	}
-	ctx := context.Background() // a transaction that began is finished, whoever waits for it
+	ctx := context.Background() // a transaction that began is finished
 	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -152,12 +151,13 @@ func (w *writer) write(b *batch) (err error) {
 		}
 	}()
 	for id, u := range b.journal {
-		text, err := w.encode(u.record)
+		u.record.Media = u.record.Media.finite()
+		text, err := json.Marshal(u.record)
 		if err != nil {
 			w.s.lost.Add(1)
 			continue
 		}
-		if _, err := w.upsert.ExecContext(ctx, id, TimeOf(u.at).String(), text); err != nil {
+		if _, err := w.upsert.ExecContext(ctx, id, TimeOf(u.at).String(), string(text)); err != nil {
 			return fmt.Errorf("journal call %s: %w", id, err)
 		}
 	}
@@ -173,10 +173,4 @@ func (w *writer) write(b *batch) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
-}
-
-func (w *writer) encode(r Record) (string, error) {
-	r.Media = r.Media.finite()
-	b, err := json.Marshal(r)
-	return string(b), err
 }
