@@ -36,8 +36,8 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Problem }
 
-// Sounding is what a side of a live call is to hear.
-type Sounding struct {
+// PlayRequest is what a side of a live call is to hear.
+type PlayRequest struct {
 	// Side is a, who calls, or b, who is called.
 	Side string `json:"side"`
 	// Sound is the name of a tone or of a sound in the configuration; none ends what is heard.
@@ -49,7 +49,7 @@ type Sounding struct {
 // Control has live calls do something.
 type Control interface {
 	// Play has a side hear a sound. Its error is as that of Order.
-	Play(ctx context.Context, id string, s Sounding) (Call, error)
+	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError.
 	Order(ctx context.Context, id string, o Order) (Call, error)
 }
@@ -102,7 +102,7 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 
 // play has a side hear a sound.
 func (a *api) play(w http.ResponseWriter, r *http.Request) {
-	var body Sounding
+	var body PlayRequest
 	const remedy = `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`
 	if status, problem := readBody(r, &body); problem != "" {
 		a.fail(w, status, problem, remedy)
