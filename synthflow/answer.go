@@ -121,12 +121,8 @@ func badID(id string) string {
 	return rest.BadID(id)
 }
 
-// clean bounds what the API said to what may stand in a log line, and takes
-// the token out in case the API repeats it.
-func clean(s, token string) string {
-	if token != "" {
-		s = strings.ReplaceAll(s, token, "[redacted]")
-	}
+// clean bounds a text of the API to what may stand in a log line.
+func clean(s string) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range s {

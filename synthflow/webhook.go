@@ -221,7 +221,7 @@ func word(name string, raw json.RawMessage, to *string) error {
 	if len(s) > maxWord {
 		return fmt.Errorf("%w: %s is longer than %d bytes", ErrReport, name, maxWord)
 	}
-	*to = clean(s, "")
+	*to = clean(s)
 	return nil
 }
 

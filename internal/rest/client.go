@@ -2,11 +2,13 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,8 +18,10 @@ import (
 
 const (
 	defaultTimeout = 30 * time.Second
-	defaultMaxBody = 1 << 20
 	maxHeaders     = 64 << 10
+
+	// DefaultMaxBody is Options.MaxBody by default.
+	DefaultMaxBody = 1 << 20
 )
 
 // Options say how to reach an API.
@@ -73,17 +77,9 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("the token holds a space, a line break or another character that no token has")
 	}
 	c := &Client{
-		base: strings.TrimRight(base.String(), "/"), token: o.Token, timeout: o.Timeout, maxBody: o.MaxBody, userAgent: o.UserAgent,
+		base: strings.TrimRight(base.String(), "/"), token: o.Token, 
+		timeout: cmp.Or(o.Timeout, defaultTimeout), maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), userAgent: cmp.Or(o.UserAgent, "flowbridge"),
 		hide: newRedactor(append([]string{o.Token}, o.Secrets...)),
-	}
-	if c.timeout == 0 {
-		c.timeout = defaultTimeout
-	}
-	if c.maxBody == 0 {
-		c.maxBody = defaultMaxBody
-	}
-	if c.userAgent == "" {
-		c.userAgent = "flowbridge"
 	}
 	if o.Transport == nil {
 		o.Transport = &http.Transport{
@@ -106,7 +102,8 @@ type Request struct {
 	Method string
 	Path   string
 	Query  url.Values
-	Body   Object // nil: none
+	Header http.Header // in addition to the client's own
+	Body   Object      // nil: none
 }
 
 // Segment escapes a value that becomes one segment of a path.
@@ -154,7 +151,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	step, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	for again := r.Method == http.MethodGet; ; again = false {
-		res, err := c.send(step, r, payload)
+		res, err := c.Send(step, r, payload)
 		if err != nil {
 			return Answer{}, c.broken(ctx, step, r, err)
 		}
@@ -188,7 +185,8 @@ func (r Request) payload() ([]byte, error) {
 	return r.Body.Marshal()
 }
 
-func (c *Client) send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
+// Send sends a request once, with payload as its body, and gives whatever comes back. The error is the transport's.
+func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
 	at := c.base + r.Path
 	if len(r.Query) > 0 {
 		at += "?" + r.Query.Encode()
@@ -201,6 +199,7 @@ func (c *Client) send(ctx context.Context, r Request, payload []byte) (*http.Res
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(req.Header, r.Header)
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.userAgent)
@@ -210,11 +209,19 @@ func (c *Client) send(ctx context.Context, r Request, payload []byte) (*http.Res
 	return c.http.Do(req)
 }
 
-// read takes the answer, of which no more than the limit is kept or decompressed.
-func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) (Answer, error) {
+// ReadBody reads the body of an answer and closes it. No more than Options.MaxBody is kept or decompressed.
+func (c *Client) ReadBody(res *http.Response) (body []byte, tooLarge bool, err error) {
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
-	tooLarge := int64(len(body)) > c.maxBody
+	body, err = io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
+	if int64(len(body)) > c.maxBody {
+		return body[:c.maxBody], true, err
+	}
+	return body, false, err
+}
+
+// read checks the answer.
+func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) (Answer, error) {
+	body, tooLarge, err := c.ReadBody(res)
 	success := res.StatusCode/100 == 2
 	switch {
 	case err != nil && (success || step.Err() != nil):

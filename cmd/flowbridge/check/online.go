@@ -145,12 +145,12 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 // ask describes what an account has.
 func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (string, error) {
 	if kind == config.KindVapi {
-		a, err := vapi.NewAccount(vapi.AccountOptions{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()})
+		a, err := vapi.NewAccount(p.access(api, token))
 		if err != nil {
 			return "", err
 		}
 		defer a.CloseIdle()
-		numbers, err := a.ListNumbers(ctx)
+		numbers, err := a.Numbers().List(ctx)
 		return some(len(numbers), "number"), err
 	}
 	a, err := p.synthflow(api, token, workspace)
@@ -159,17 +159,19 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 	}
 	defer a.CloseIdle()
 	if workspace == "" { // numbers can't be listed without it
-		agents, err := a.ListAssistants(ctx)
+		agents, err := a.Assistants().List(ctx)
 		return some(len(agents), "agent"), err
 	}
-	numbers, err := a.ListNumbers(ctx, nil)
+	numbers, err := a.Numbers().List(ctx)
 	return some(len(numbers), "number") + " of workspace " + workspace, err
 }
 
 func (p prober) synthflow(api string, token config.Secret, workspace string) (*synthflow.Account, error) {
-	return synthflow.NewAccount(synthflow.AccountOptions{
-		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: cli.UserAgent(),
-	})
+	return synthflow.NewAccount(synthflow.AccountOptions{Options: p.access(api, token), WorkspaceID: workspace})
+}
+
+func (p prober) access(api string, token config.Secret) rest.Options {
+	return rest.Options{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()}
 }
 
 // agent looks for the agent of prepare.model_id.
@@ -181,7 +183,7 @@ func (p prober) agent(ctx context.Context, t *config.Target) (detail, remedy str
 		return err.Error(), "", false
 	}
 	defer a.CloseIdle()
-	agent, err := a.GetAssistant(ctx, t.Prepare.ModelID)
+	agent, err := a.Assistants().Get(ctx, t.Prepare.ModelID)
 	if err != nil {
 		detail, _, _ = strings.Cut(err.Error(), "\n")
 		return detail, "is prepare.model_id that of an agent of this account? flowbridge synthflow assistant list shows them", false

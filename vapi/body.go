@@ -1,16 +1,24 @@
 package vapi
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 
 	"flowbridge/internal/rest"
 )
+
+// CheckAssistant says what is wrong with the body of a new assistant. The API requires no member at all, but assistants are
+// found by their names.
+func CheckAssistant(body rest.Object) error {
+	if name, _ := body.Text("name"); strings.TrimSpace(name) == "" {
+		return errors.New("name is missing: assistants are found by it")
+	}
+	return nil
+}
 
 // ProviderVapi is the provider of numbers that are SIP URIs of the platform's own.
 const ProviderVapi = "vapi"
@@ -21,7 +29,7 @@ var sipURI = regexp.MustCompile(`^sip:([A-Za-z0-9_.!~*'()&=+$,-]+)@([A-Za-z0-9.-
 
 // CheckNumber says what is wrong with the body of a phone number, or with what of one is to be changed. host is the SIP
 // host of the account's region; empty takes any.
-func CheckNumber(body Object, host string) error {
+func CheckNumber(body rest.Object, host string) error {
 	if v, given := body["sipUri"]; given {
 		text, _ := v.(string)
 		if err := checkSIPURI(text, host); err != nil {
@@ -49,7 +57,7 @@ func CheckNumber(body Object, host string) error {
 }
 
 // CheckNewNumber is CheckNumber for a number that is to be created.
-func CheckNewNumber(body Object, host string) error {
+func CheckNewNumber(body rest.Object, host string) error {
 	switch provider, _ := body.Text("provider"); {
 	case provider != ProviderVapi:
 		return fmt.Errorf("provider %q: only %q is a SIP URI that can be called", provider, ProviderVapi)
@@ -63,18 +71,11 @@ func checkSIPURI(text, host string) error {
 	parts := sipURI.FindStringSubmatch(text)
 	switch {
 	case parts == nil:
-		return fmt.Errorf("sipUri %.100q is not one: write it like sip:my-agent@%s", text, orDefault(host, "sip.vapi.ai"))
+		return fmt.Errorf("sipUri %.100q is not one: write it like sip:my-agent@%s", text, cmp.Or(host, "sip.vapi.ai"))
 	case host != "" && !strings.EqualFold(parts[2], host):
 		return fmt.Errorf("sipUri %s is not of this region, whose SIP host is %s: API and SIP host go together", text, host)
 	}
 	return nil
-}
-
-func orDefault(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
 }
 
 func checkServerURL(key string, v any) error {
@@ -88,39 +89,3 @@ func checkServerURL(key string, v any) error {
 
 // SameSIPURI says whether two SIP URIs are one number: the platform does not tell upper from lower case.
 func SameSIPURI(a, b string) bool { return strings.EqualFold(a, b) }
-
-// CreateNumber creates a phone number (POST /phone-number). known are the ids of those that are there already.
-func (a *Account) CreateNumber(ctx context.Context, body Object, known map[string]bool) (Object, error) {
-	r := rest.Request{Method: http.MethodPost, Path: numbersPath, Body: body}
-	o, err := a.one(ctx, r, "", known)
-	if err != nil {
-		return nil, err
-	}
-	want, _ := body.Text("sipUri")
-	if got, ok := o.Text("sipUri"); !ok || !SameSIPURI(got, want) {
-		id, _ := o.Text("id")
-		return nil, &rest.Error{
-			Method: r.Method, Path: r.Path, Problem: fmt.Sprintf("the answer is about another sipUri than %s", want),
-			Remedy: "don't rely on it: look at phone number " + id,
-		}
-	}
-	return o, nil
-}
-
-// ListNumbers gives all phone numbers, the newest first (GET /phone-number).
-func (a *Account) ListNumbers(ctx context.Context) ([]Object, error) { return a.list(ctx, numbersPath) }
-
-// GetNumber gives one phone number (GET /phone-number/{id}).
-func (a *Account) GetNumber(ctx context.Context, id string) (Object, error) {
-	return a.one(ctx, rest.Request{Method: http.MethodGet, Path: numbersPath + "/" + rest.Segment(id)}, id, nil)
-}
-
-// UpdateNumber changes the members that body has (PATCH /phone-number/{id}).
-func (a *Account) UpdateNumber(ctx context.Context, id string, body Object) (Object, error) {
-	return a.one(ctx, rest.Request{Method: http.MethodPatch, Path: numbersPath + "/" + rest.Segment(id), Body: body}, id, nil)
-}
-
-// DeleteNumber removes a phone number (DELETE /phone-number/{id}) and gives what it was.
-func (a *Account) DeleteNumber(ctx context.Context, id string) (Object, error) {
-	return a.one(ctx, rest.Request{Method: http.MethodDelete, Path: numbersPath + "/" + rest.Segment(id)}, id, nil)
-}
