@@ -39,7 +39,7 @@ func TestImports(t *testing.T) {
 		"media":                    {"audio"},
 		"recording":                {"audio", "media"},
 		"synthflow":                {"internal/httpd", "internal/rest"},
-		"twilio":                   {},
+		"twilio":                   {"internal/httpd"},
 		"vapi":                     {"internal/httpd", "internal/rest"},
 		"internal/httpd":           {},
 		"internal/rest":            {},
