@@ -16,7 +16,7 @@ const (
 
 // The errors of CheckHeader and SIPURI.
 var (
-	errHeaderName  = errors.New("header name that Twilio does not accept")
+	errHeaderName  = errors.New("header name that Twilio does not take")
 	errHeaderValue = errors.New("header value that can't be sent")
 	errHeadersLong = errors.New("headers of more than 1023 characters")
 	errURI         = errors.New("not a SIP URI for Twilio")
@@ -95,7 +95,7 @@ func checkURI(uri string) error {
 	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>"\^{|}`+"`", r) }):
 		return fmt.Errorf("%w: %q has a character that no URI has", errURI, uri)
 	case len(uri) > maxURI:
-		return fmt.Errorf("%w: it has %d characters, Twilio accepts %d", errURI, len(uri), maxURI)
+		return fmt.Errorf("%w: it has %d characters, Twilio takes %d", errURI, len(uri), maxURI)
 	}
 	return nil
 }
