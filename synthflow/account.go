@@ -13,7 +13,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// DefaultAssistantsPath is where agents are, below the base URL. An intermediate copy of the documents has /v2/agents.
+// DefaultAssistantsPath is the path of agents below the base URL. An intermediate copy of the documents has /v2/agents.
 const DefaultAssistantsPath = "/v2/assistants"
 
 // AccountOptions say how to reach an account. A trailing /v2 of the base URL is accepted.
@@ -60,15 +60,15 @@ func (a *Account) Assistants() Assistants { return Assistants{a} }
 // Numbers are the numbers of the account's workspace.
 func (a *Account) Numbers() Numbers { return Numbers{Account: a} }
 
-// envelope is what most answers come in. Some come without: the fields then stand for themselves.
+// envelope is around most answers. Without one, the fields are the answer itself.
 type envelope struct {
 	status   string
 	response rest.Object // nil: none
 	whole    rest.Object
 }
 
-// call sends a request and opens the envelope of its answer. An answer that says in its status that nothing was done is
-// an error, whatever HTTP says.
+// call sends a request and opens the envelope of its answer. An answer whose status says that nothing was done is an error,
+// whatever HTTP says.
 func (a *Account) call(ctx context.Context, r rest.Request) (envelope, rest.Answer, error) {
 	answer, err := a.api.Do(ctx, r)
 	if err != nil {
@@ -105,8 +105,8 @@ func (a *Account) call(ctx context.Context, r rest.Request) (envelope, rest.Answ
 	return e, answer, nil
 }
 
-// meansFailure says whether a status says that nothing was done. The documents don't list the values; the word for success
-// differs between their examples.
+// meansFailure says whether a status means that nothing was done. The documents list no values, and their examples have
+// several words for success.
 func meansFailure(status string) bool {
 	status = strings.ToLower(status)
 	for _, word := range []string{"fail", "err", "denied", "refus", "reject", "invalid", "unauth", "forbid"} {
@@ -117,7 +117,7 @@ func meansFailure(status string) bool {
 	return false
 }
 
-// done is the answer of calls that give nothing back but a status.
+// done sends a request whose answer is only a status.
 func (a *Account) done(ctx context.Context, r rest.Request) error {
 	e, answer, err := a.call(ctx, r)
 	if err != nil {
@@ -129,7 +129,7 @@ func (a *Account) done(ctx context.Context, r rest.Request) error {
 	return nil
 }
 
-// pageSize is how many entries a page of a list has: what the documents name as default, because they name no limit.
+// pageSize is the documents' default number of entries of a page, because they name no limit.
 const pageSize = 20
 
 // maxEntries bounds a list.

@@ -12,8 +12,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// VoiceEngineVersion is what the documents on direct dialling want in voice_engine_version; the API reference does not
-// have the member.
+// VoiceEngineVersion is the voice_engine_version that the documents on direct dialling require. The API reference does not
+// have it.
 const VoiceEngineVersion = "2.0"
 
 const voiceEngineKey = "voice_engine_version"
@@ -21,7 +21,7 @@ const voiceEngineKey = "voice_engine_version"
 // assistantTypes are the values of an agent's type.
 func assistantTypes() []string { return []string{"inbound", "outbound", "widget"} }
 
-// CheckAssistant says what is wrong with the body that creates an agent, as far as it can be told without asking the API.
+// CheckAssistant says what is wrong with the body that creates an agent, as far as it can be known without the API.
 func CheckAssistant(body rest.Object) error {
 	kind, _ := body.Text("type")
 	name, _ := body.Text("name")
@@ -151,7 +151,7 @@ func (a Assistants) Attach(ctx context.Context, id string, numbers []string) err
 
 func (a Assistants) assistantPath(id string) string { return a.assistants + "/" + rest.Segment(id) }
 
-// CompareAssistant gives what of a body is otherwise in an agent that Assistants.Get gave.
+// CompareAssistant gives the members of a body that are different in an agent from Assistants.Get.
 func CompareAssistant(have, want rest.Object) []rest.Difference {
 	return rest.Compare(sameNumber(have, want), want)
 }

@@ -166,7 +166,7 @@ func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt
 	return a
 }
 
-// refused is an attempt that was answered by something else than 2xx.
+// refused is an attempt with an answer other than 2xx.
 func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt {
 	a.err = &Error{Kind: KindHTTPStatus, Detail: errorDetail(a.body)}
 	switch {
@@ -186,8 +186,7 @@ func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt
 	return a
 }
 
-// stepError tells apart who ended the step: the caller, the clock or the
-// network.
+// stepError says whether the caller, the clock or the network ended the step.
 func stepError(ctx, step context.Context, err error) *Error {
 	var known *Error
 	var timeout interface{ Timeout() bool }
@@ -205,7 +204,7 @@ func stepError(ctx, step context.Context, err error) *Error {
 	}
 }
 
-// traceID is derived from the call's id, so that a trace can be found by it.
+// traceID is derived from the call's id, so a trace can be found by it.
 func traceID(key string) string {
 	if key == "" {
 		return randomHex(16)

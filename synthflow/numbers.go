@@ -30,8 +30,8 @@ func Providers() []string {
 // Slug is a number as it stands in a path of the API: without the leading +.
 func Slug(number string) string { return strings.TrimPrefix(number, "+") }
 
-// CheckNumber says what is wrong with the body that imports a number, as far as it can be told without asking the API:
-// termination_uri, for one, is the API's to judge, because the documents contradict each other about it.
+// CheckNumber says what is wrong with the body that imports a number, as far as it can be known without the API. The API has
+// to judge termination_uri, for example, because the documents contradict each other about it.
 func CheckNumber(body rest.Object) error {
 	provider, _ := body.Text("provider_name")
 	number, given := body.Text("phone_number")
@@ -179,10 +179,10 @@ func (a Numbers) Delete(ctx context.Context, number string) (rest.Object, error)
 
 func numberPath(number string) string { return numbersPath + "/" + rest.Segment(Slug(number)) }
 
-// CompareNumber gives what of a body is otherwise in a number that Numbers.Get gave.
+// CompareNumber gives the members of a body that are different in a number from Numbers.Get.
 func CompareNumber(have, want rest.Object) []rest.Difference {
 	have = maps.Clone(have)
-	if uri, ok := have["sip_term_uri"]; ok { // given back by this name, whichever of the two was sent
+	if uri, ok := have["sip_term_uri"]; ok { // the API's name, whichever of the two was sent
 		have["termination_uri"] = uri
 	}
 	return rest.Compare(sameNumber(have, want), want)

@@ -75,8 +75,8 @@ func (c Collection) Delete(ctx context.Context, id string) (rest.Object, error) 
 
 func (c Collection) at(id string) string { return c.path + "/" + rest.Segment(id) }
 
-// one sends a request whose answer is one object, and checks that it is an object of the collection: the one with this
-// id, or for a new one (id is empty) one with an id that is not among known.
+// one sends a request that is answered with one object, and checks its id: it is the given one or, for a new object (id is
+// empty), none of the known ones.
 func (c Collection) one(ctx context.Context, r rest.Request, id string, known map[string]bool) (rest.Object, error) {
 	answer, err := c.api.Do(ctx, r)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c Collection) one(ctx context.Context, r rest.Request, id string, known ma
 	return o, nil
 }
 
-// saysFailure knows the platform's errors by their status code, which nothing else of it has.
+// saysFailure recognises the platform's errors by their status code, which its objects do not have.
 func saysFailure(o rest.Object) bool {
 	code, ok := o["statusCode"].(json.Number)
 	if !ok {

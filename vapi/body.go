@@ -23,12 +23,12 @@ func CheckAssistant(body rest.Object) error {
 // ProviderVapi is the provider of numbers that are SIP URIs of the platform's own.
 const ProviderVapi = "vapi"
 
-// sipURI is the format that the page "SIP introduction" gives: a user name of one's choice and the region's SIP host. A
-// port is for stand-ins.
+// sipURI is the format of the page "SIP introduction": a chosen user name and the region's SIP host. A port is for
+// stand-ins.
 var sipURI = regexp.MustCompile(`^sip:([A-Za-z0-9_.!~*'()&=+$,-]+)@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
-// CheckNumber says what is wrong with the body of a phone number, or with what of one is to be changed. host is the SIP
-// host of the account's region; empty takes any.
+// CheckNumber says what is wrong with the body of a phone number, or of a change to one. host is the SIP host of the
+// account's region; empty accepts any.
 func CheckNumber(body rest.Object, host string) error {
 	if v, given := body["sipUri"]; given {
 		text, _ := v.(string)
@@ -56,7 +56,7 @@ func CheckNumber(body rest.Object, host string) error {
 	return nil
 }
 
-// CheckNewNumber is CheckNumber for a number that is to be created.
+// CheckNewNumber is CheckNumber for a new number.
 func CheckNewNumber(body rest.Object, host string) error {
 	switch provider, _ := body.Text("provider"); {
 	case provider != ProviderVapi:
@@ -87,5 +87,5 @@ func checkServerURL(key string, v any) error {
 	return nil
 }
 
-// SameSIPURI says whether two SIP URIs are one number: the platform does not tell upper from lower case.
+// SameSIPURI says whether two SIP URIs are one number: the platform ignores case.
 func SameSIPURI(a, b string) bool { return strings.EqualFold(a, b) }
