@@ -140,6 +140,7 @@ func (c *Client) try(ctx, step context.Context, payload []byte, trace, key strin
 	if err != nil {
 		return c.broken(ctx, step, attempt{}, err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	body, tooLarge, err := c.api.ReadBody(res)
 	a := attempt{status: res.StatusCode, body: body}
 	success := res.StatusCode/100 == 2

@@ -112,7 +112,7 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 		case next.Fallback:
 			body = h.fallback
 		}
-		h.log(err).Str("call", e.Call).Int("attempt", e.Attempt).Str("call_sid", e.SID).Str("call_status", e.CallStatus).
+		h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call", e.Call).Int("attempt", e.Attempt).Str("call_sid", e.SID).Str("call_status", e.CallStatus).
 			Str("dial_status", e.Status).Int("code", e.SIPStatus).Str("target_sip_call_id", e.SIPCallID).Dur("duration", e.Duration).
 			Msg("twilio dial ended")
 		return body, nil

@@ -128,18 +128,17 @@ func (h *handler) answerCall(ctx context.Context, params url.Values) ([]byte, *h
 	if err == nil {
 		body, err = h.dial(dest)
 	}
-	h.log(err).Str("call_sid", clipped(call.SID)).Str("from", clipped(call.Caller)).Str("to", clipped(call.Called)).Str("uri", dest.URI).
+	h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call_sid", clipped(call.SID)).Str("from", clipped(call.Caller)).Str("to", clipped(call.Called)).Str("uri", dest.URI).
 		Msg("twilio call answered")
 	return body, nil
 }
 
-// log begins the line about a request. A request that failed is a warning.
-func (h *handler) log(err error) *zerolog.Event {
-	level := zerolog.InfoLevel
+// levelOf is the level of a request's log line.
+func levelOf(err error) zerolog.Level {
 	if err != nil {
-		level = zerolog.WarnLevel
+		return zerolog.WarnLevel
 	}
-	return h.opts.Log.WithLevel(level).Err(err)
+	return zerolog.InfoLevel
 }
 
 // clipped bounds a text in the log.

@@ -77,7 +77,7 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("the token holds a space, a line break or another character that no token has")
 	}
 	c := &Client{
-		base: strings.TrimRight(base.String(), "/"), token: o.Token, 
+		base: strings.TrimRight(base.String(), "/"), token: o.Token,
 		timeout: cmp.Or(o.Timeout, defaultTimeout), maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), userAgent: cmp.Or(o.UserAgent, "flowbridge"),
 		hide: newRedactor(append([]string{o.Token}, o.Secrets...)),
 	}
@@ -209,9 +209,8 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 	return c.http.Do(req)
 }
 
-// ReadBody reads the body of an answer and closes it. No more than Options.MaxBody is kept or decompressed.
+// ReadBody reads the body of an answer. No more than Options.MaxBody is kept or decompressed.
 func (c *Client) ReadBody(res *http.Response) (body []byte, tooLarge bool, err error) {
-	defer func() { _ = res.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
 	if int64(len(body)) > c.maxBody {
 		return body[:c.maxBody], true, err
@@ -221,6 +220,7 @@ func (c *Client) ReadBody(res *http.Response) (body []byte, tooLarge bool, err e
 
 // read checks the answer.
 func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) (Answer, error) {
+	defer func() { _ = res.Body.Close() }()
 	body, tooLarge, err := c.ReadBody(res)
 	success := res.StatusCode/100 == 2
 	switch {
