@@ -31,7 +31,7 @@ type Options struct {
 	Timeout   time.Duration     // of a request with its retry; 30s if zero
 	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
 	UserAgent string            // "flowbridge" if empty
-	Secrets   []string          // what beside the token must be in no error
+	Secrets   []string          // that must be in no error, besides the token
 	Transport http.RoundTripper // nil: one of the client's own
 }
 
@@ -97,7 +97,7 @@ func New(o Options) (*Client, error) {
 // CloseIdle closes the connections that no request is using.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
-// Request is one request. Path begins with a slash and has its segments escaped already, see Segment.
+// Request is one request. Path begins with a slash, and its segments are escaped (Segment).
 type Request struct {
 	Method string
 	Path   string
@@ -109,20 +109,20 @@ type Request struct {
 // Segment escapes a value that becomes one segment of a path.
 func Segment(value string) string { return url.PathEscape(value) }
 
-// Answer is what a request was answered with. Status is 2xx, Body is valid JSON or empty.
+// Answer is a successful answer: Status is 2xx, Body is valid JSON or empty.
 type Answer struct {
 	Status int
 	Body   []byte
 }
 
-// IsSegment says whether a value can become one segment of a path by Segment: it is not empty, and none of the two that
-// have a meaning of their own in paths (RFC 3986 section 3.3), by which a request would be one for something else.
+// IsSegment says whether a value can become one segment of a path by Segment: it is neither empty nor one of the two with a
+// special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
 func IsSegment(value string) bool { return value != "" && value != "." && value != ".." }
 
 // maxIDLength bounds ids, in bytes.
 const maxIDLength = 256
 
-// BadID says why a text that an API gave can't be an id, or "": ids are 1 to 256 bytes of visible ASCII.
+// BadID says why a text of an API can't be an id, or "". Ids are 1 to 256 bytes of visible ASCII.
 func BadID(id string) string {
 	switch {
 	case id == "":
@@ -138,8 +138,8 @@ func BadID(id string) string {
 	return ""
 }
 
-// Do sends a request. Every error is an *Error, and anything but 2xx with JSON, or with nothing, is one. Within the
-// timeout a GET that was answered with 429 is sent once more, after the time that the API asks for.
+// Do sends a request. Every error is an *Error. Everything but a 2xx with JSON or without a body is an error. Within the
+// timeout, a GET that got 429 is sent once more, after the time that the API asks for.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if leaves(r.Path) {
 		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "not sent: its path leads elsewhere by . or ..", Remedy: "check the id"}

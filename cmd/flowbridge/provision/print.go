@@ -101,33 +101,8 @@ type shower struct {
 
 // clean is an object without secrets, whatever the API gave.
 func (s shower) clean(o rest.Object) map[string]any {
-	without, _ := s.without(rest.Masked(map[string]any(o))).(map[string]any)
+	without, _ := rest.HideIn(rest.Masked(map[string]any(o)), s.hide).(map[string]any)
 	return without
-}
-
-// without hides known secrets anywhere in a JSON value. A number that holds one becomes a text.
-func (s shower) without(v any) any {
-	switch v := v.(type) {
-	case string:
-		return s.hide(v)
-	case json.Number:
-		if text := s.hide(v.String()); text != v.String() {
-			return text
-		}
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = s.without(e)
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			out[s.hide(k)] = s.without(e)
-		}
-		return out
-	}
-	return v
 }
 
 // list prints a table with these members, or whole objects as JSON.
@@ -332,8 +307,4 @@ func plainText(v any) string {
 		return ""
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(string(data), `{"v":`), "}")
-}
-
-func newShower(w io.Writer, hide func(string) string, asJSON bool) shower {
-	return shower{out: w, hide: hide, asJSON: asJSON}
 }

@@ -92,7 +92,7 @@ func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(thi
 		return err
 	}
 	defer t.CloseIdle()
-	return f(t, newShower(c.OutOrStdout(), t.Hide, a.asJSON))
+	return f(t, shower{c.OutOrStdout(), t.Hide, a.asJSON})
 }
 
 // runs makes a command call f with the open account and the id from its argument.

@@ -102,7 +102,7 @@ func (u *setup) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	show := newShower(c.OutOrStdout(), agents.Hide, false)
+	show := shower{out: c.OutOrStdout(), hide: agents.Hide}
 	fmt.Fprintln(show.out, "1  number")
 	if err := sent(u.numbers().ensure(c, numbers, u.numberFlags, u.number, false, show)); err != nil {
 		return err
