@@ -12,7 +12,8 @@
 //
 //   - A webhook's report counts only as a hint. Its signature covers the call's id alone, so the other members can be
 //     forged by anyone who has seen one signature; what the platform's API says of the call (GetCall) is kept instead
-//     (TestGetCall; TestTakeReport in cmd/flowbridge/node).
+//     (TestGetCall; TestTakeReport in cmd/flowbridge/node). A report belongs to the call that was prepared with its id, or to the
+//     one finished call that has its external id.
 //   - An id serves one call. Two INVITEs with one id would be one call to the platform, so an id that comes again is
 //     refused (TestIDGivenTwice), unless the API is a stub nearby that knows only one (TestStub).
 //   - One HTTP client serves prepare and accounts (internal/rest), but prepare keeps more idle connections and allows only 3s
