@@ -65,7 +65,7 @@ const remedyUnusable = "is this the platform's API? check its URL and region; a 
 // Unusable is the error for an answer whose HTTP status says success and whose content does not.
 func (c *Client) Unusable(r Request, a Answer, problem string) *Error {
 	e := c.unusable(r, a.Status, problem)
-	e.Words = c.Words(a.Body)
+	e.Words = c.words(a.Body)
 	e.Remedy = "don't rely on it: look at what the account has before you repeat it"
 	return e
 }
@@ -93,7 +93,7 @@ func looksLikeHTML(body []byte) bool {
 
 // refused is the error for an answer that is not 2xx.
 func (c *Client) refused(r Request, res *http.Response, body []byte) *Error {
-	e := &Error{Method: r.Method, Path: r.Path, Status: res.StatusCode, Words: c.Words(body), Remedy: remedy(res.StatusCode)}
+	e := &Error{Method: r.Method, Path: r.Path, Status: res.StatusCode, Words: c.words(body), Remedy: remedy(res.StatusCode)}
 	if e.Words == "" && len(strings.TrimSpace(string(body))) > 0 {
 		e.Problem = c.notJSON(res.Header, body)
 	}

@@ -18,11 +18,11 @@ const (
 	maxExcerpt = 120  // characters of an answer that is not JSON
 )
 
-// Words finds the API's words in the body of a refusal, and gives them in one line of at most 2000 characters, without
+// words finds the API's words in the body of a refusal, and gives them in one line of at most 2000 characters, without
 // secrets. Known shapes: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc": […], "msg":
 // "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. Any other JSON is given whole; without JSON the
 // result is "".
-func (c *Client) Words(body []byte) string {
+func (c *Client) words(body []byte) string {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return ""
 	}
