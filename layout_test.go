@@ -50,7 +50,7 @@ var layout = map[string]string{
 	"hooks":     "internal/httpd",
 	"synthflow": "internal/httpd internal/rest",
 	"vapi":      "internal/httpd internal/rest",
-	"twilio":    "",
+	"twilio":    "internal/httpd",
 
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
 	"sim/vapi":             "sim sim/internal/standin",

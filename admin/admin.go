@@ -15,21 +15,21 @@ import (
 	"flowbridge/store"
 )
 
-// PhaseEnded is the phase of a call that is finished.
-const PhaseEnded = "ended"
+// phaseEnded is the phase of a call that is finished.
+const phaseEnded = "ended"
 
 // Call is a call as the API shows it: its record so far, and its phase.
 type Call struct {
 	store.Record
-	// Phase is preparing, dialing, bridged or ending; PhaseEnded for a finished call.
+	// Phase is preparing, dialing, bridged or ending; ended for a finished call.
 	Phase string `json:"phase"`
 	// Recording is off, on, paused or failed; empty for a finished call.
 	Recording string `json:"recording,omitempty"`
-	// Masked says that the keys that the caller presses are masked.
+	// Masked says that the caller's keys are masked.
 	Masked bool `json:"masked,omitempty"`
 	// Held are the sides, a and b, that hold the call: they want no media.
 	Held []string `json:"held,omitempty"`
-	// Hears is what a side, a or b, hears of us: the name of a tone or sound.
+	// Hears is the tone or sound that Flowbridge plays to a side, a or b.
 	Hears map[string]string `json:"hears,omitempty"`
 }
 
@@ -47,39 +47,31 @@ type Records interface {
 
 // Options says what New serves.
 type Options struct {
-	// Calls gives the live calls.
-	Calls Calls
-	// Records gives the finished ones.
+	Calls   Calls
 	Records Records
-	// Ready gives the reason why no calls are taken at the moment, nil when they are. Default: always ready.
+	// Ready is an error while no calls are accepted. Default: always ready.
 	Ready func() error
-	// Operator drains and reloads. Default: none, /api/drain and /api/reload don't exist.
+	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
 	Operator Operator
-	// Control has live calls recorded and masked. Default: none, the paths for that don't exist.
+	// Control records, masks and plays sounds to live calls. Default: their paths don't exist.
 	Control Control
-	// Recordings gives the files of recordings. Default: none, /api/recordings does not exist.
+	// Recordings gives the files of recordings. Default: /api/recordings does not exist.
 	Recordings Recordings
-	// Token is the bearer token. Default: empty, only loopback hosts are answered.
+	// Token is the bearer token. Default: only loopback hosts are answered.
 	Token string
-	// Log gets the errors that a caller cannot mend.
+	// Log gets the errors that a client cannot correct.
 	Log zerolog.Logger
 }
 
 // maxBody bounds what is read of a request's body, in bytes. No request needs one.
 const maxBody = 64 << 10
 
-// Server gives an HTTP server with bounds on time and size, to be started by the caller. What it says of connections
-// is in the log, within bounds.
+// Server gives an HTTP server with bounds on time and size, to be started by the caller. It logs problems of connections,
+// within bounds.
 func Server(addr string, h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
-		Addr:              addr,
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          httpd.ErrorLog(log),
+		Addr: addr, Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(log),
 	}
 }
 
@@ -119,7 +111,7 @@ func New(opts Options) http.Handler {
 // api is the handler's constant part.
 type api struct{ Options }
 
-// guard is around every route: headers, size, host, and a panic that ends one answer only.
+// guard is around every route: headers, size and host. A panic ends only one answer.
 func (a *api) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -145,7 +137,7 @@ func (a *api) guard(next http.Handler) http.Handler {
 	})
 }
 
-// open serves GET to anybody.
+// open serves GET to everyone.
 func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -157,12 +149,12 @@ func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// closed serves GET to those who have the token, if there is one.
+// closed serves GET to clients with the token, if there is one.
 func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
 	return a.allowed(a.open(next))
 }
 
-// allowed serves those who have the token, if there is one.
+// allowed serves clients with the token, if there is one.
 func (a *api) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if a.Token != "" && !httpd.Same(httpd.Bearer(r), a.Token) {

@@ -147,7 +147,7 @@ func TestLiveCalls(t *testing.T) {
 func TestOneCall(t *testing.T) {
 	opts, recs := fixture()
 	h := New(opts)
-	for id, phase := range map[string]string{"live": "dialing", "done": PhaseEnded} {
+	for id, phase := range map[string]string{"live": "dialing", "done": phaseEnded} {
 		res, body := do(t, h, "GET", "/api/calls/"+id)
 		var got Call
 		if err := json.Unmarshal([]byte(body), &got); err != nil {

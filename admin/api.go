@@ -14,13 +14,13 @@ import (
 	"flowbridge/store"
 )
 
-// page is how every list is answered. Next is "" on the last page.
+// page is the answer of every list. Next is "" on the last page.
 type page[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next"`
 }
 
-// failure is how every error is answered.
+// failure is the answer of every error.
 type failure struct {
 	Error  string `json:"error"`
 	Remedy string `json:"remedy"`
@@ -64,7 +64,7 @@ func (a *api) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find gives the call that a path names, live or finished, or answers that there is none.
+// find gives the call of a path, live or finished, or answers that there is none.
 func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
@@ -83,7 +83,7 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 		a.fail(w, http.StatusNotFound, "there is no call "+quoted(id), "take an id from /api/calls or /api/cdrs")
 		return Call{}, false
 	}
-	return whole(Call{Record: rec, Phase: PhaseEnded}), true
+	return whole(Call{Record: rec, Phase: phaseEnded}), true
 }
 
 // cdrs lists finished calls, newest first.
@@ -115,7 +115,7 @@ func (a *api) records(w http.ResponseWriter, r *http.Request, f store.Filter) {
 	a.write(w, http.StatusOK, page[store.Record]{Items: records, Next: next})
 }
 
-// whole gives a call without attempts or recordings an empty list of them.
+// whole replaces missing attempts and recordings by empty lists.
 func whole(c Call) Call {
 	if c.Attempts == nil {
 		c.Attempts = []store.Attempt{}
@@ -129,7 +129,7 @@ func whole(c Call) Call {
 // query holds the parameters of a request, each given once.
 type query map[string]string
 
-// parseQuery refuses parameters that are unknown or given twice: a slip must not look like an answer.
+// parseQuery refuses parameters that are unknown or given twice: a mistyped filter must not look like an answer.
 func parseQuery(raw string, known ...string) (query, *failure) {
 	all, err := url.ParseQuery(raw)
 	if err != nil {
@@ -187,7 +187,7 @@ func (q query) filter() (store.Filter, *failure) {
 	return f, nil
 }
 
-// quoted repeats what a caller sent, cut and escaped.
+// quoted repeats a text of a client, cut and escaped.
 func quoted(s string) string {
 	if len(s) > 64 {
 		s = s[:64]
@@ -195,10 +195,10 @@ func quoted(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// broken answers an error that the caller cannot mend.
+// broken answers an error that the client cannot correct.
 func (a *api) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // nobody waits for the answer
+		return // the client is gone
 	}
 	a.Log.Error().Err(err).Str("path", r.URL.Path).Msg("records not readable")
 	a.fail(w, http.StatusInternalServerError, "the records cannot be read", "see the log")
@@ -216,7 +216,7 @@ func (a *api) write(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a caller that went away gets no answer
+	_, _ = w.Write(append(body, '\n')) // the client may be gone
 }
 
 func (a *api) text(w http.ResponseWriter, status int, s string) {

@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// readBody reads the one JSON object that a request's body has to be. Problem
-// says what else it is, with the status for that; empty: nothing.
+// readBody reads the one JSON object of a request's body. If it is not one, problem says why, and status is the answer's.
 func readBody(r *http.Request, into any) (status int, problem string) {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -26,7 +25,7 @@ func readBody(r *http.Request, into any) (status int, problem string) {
 	return bodyProblem(err)
 }
 
-// bodyProblem says what keeps a body from being read.
+// bodyProblem says why a body can't be read.
 func bodyProblem(err error) (status int, problem string) {
 	var large *http.MaxBytesError
 	var kind *json.UnmarshalTypeError

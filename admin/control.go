@@ -12,7 +12,7 @@ import (
 	"flowbridge/store"
 )
 
-// Order is what may be asked of a live call.
+// Order is a command for a live call.
 type Order string
 
 // The orders.
@@ -28,28 +28,27 @@ const (
 // ErrNoCall says that no such call is live.
 var ErrNoCall = errors.New("no such call is live")
 
-// RefusedError says why a call does not do what it was asked for.
+// RefusedError says why a call refuses an order.
 type RefusedError struct {
-	// Problem and Remedy are in words.
 	Problem, Remedy string
 }
 
 func (e *RefusedError) Error() string { return e.Problem }
 
-// Sounding is what a side of a live call is to hear.
-type Sounding struct {
-	// Side is a, who calls, or b, who is called.
+// PlayRequest asks that a side of a live call hears a sound.
+type PlayRequest struct {
+	// Side is a, the caller, or b, the called party.
 	Side string `json:"side"`
-	// Sound is the name of a tone or of a sound in the configuration; none ends what is heard.
+	// Sound is the name of a tone or of a configured sound; none ends the current one.
 	Sound string `json:"sound"`
-	// Loop has it begin again until it is ended.
+	// Loop repeats it until it is ended.
 	Loop bool `json:"loop"`
 }
 
-// Control has live calls do something.
+// Control gives orders to live calls.
 type Control interface {
-	// Play has a side hear a sound. Its error is as that of Order.
-	Play(ctx context.Context, id string, s Sounding) (Call, error)
+	// Play plays a sound to a side. Its errors are those of Order.
+	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
 	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError.
 	Order(ctx context.Context, id string, o Order) (Call, error)
 }
@@ -60,10 +59,10 @@ type Recordings interface {
 	OpenFile(name string) (*os.File, error)
 }
 
-// downloadLimit is how long a recording may take to be sent.
+// downloadLimit bounds the time of a download.
 const downloadLimit = 30 * time.Minute
 
-// state is how an order is answered.
+// state is the answer to an order.
 type state struct {
 	Recording string `json:"recording"`
 	Masked    bool   `json:"masked"`
@@ -79,7 +78,7 @@ func (a *api) record(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// mask masks the keys that a caller presses, or no longer.
+// mask starts or ends masking the caller's keys.
 func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		On *bool `json:"on"`
@@ -100,9 +99,9 @@ func (a *api) mask(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// play has a side hear a sound.
+// play plays a sound to a side.
 func (a *api) play(w http.ResponseWriter, r *http.Request) {
-	var body Sounding
+	var body PlayRequest
 	const remedy = `send {"side": "a", "sound": "NAME"}; side b is who is called, sound none ends what is heard`
 	if status, problem := readBody(r, &body); problem != "" {
 		a.fail(w, status, problem, remedy)
@@ -121,7 +120,7 @@ func (a *api) order(w http.ResponseWriter, r *http.Request, o Order) {
 	a.ordered(w, r, c, err)
 }
 
-// ordered answers with what a call made of an order.
+// ordered answers with the result of an order.
 func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error) {
 	id := r.PathValue("id")
 	var refused *RefusedError
@@ -160,13 +159,13 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 			"take the file of a recording of a call, from /api/calls/{id}/recordings; it is there when it has ended_at")
 		return
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // read only
 	kind := "application/octet-stream"
 	if path.Ext(name) == ".wav" {
 		kind = "audio/wav"
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(name)+`"`)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadLimit)) // else it is the server's
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadLimit)) // in place of the server's
 	http.ServeContent(w, r, "", time.Time{}, f)
 }

@@ -6,13 +6,13 @@ import (
 	"net/http"
 )
 
-// Operator does what an operator asks for.
+// Operator drains and reloads.
 type Operator interface {
-	// Drain refuses new calls from now on and has the process end when the others are over, or at the limit. It may be
-	// asked again.
+	// Drain refuses new calls from now on, and ends the process when the others are over, or at the limit. It may be called
+	// again.
 	Drain() (Drained, error)
-	// Reload reads the configuration anew. Its error is an *InvalidError where the file is not valid; then, as with any
-	// error, nothing has changed.
+	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error, nothing
+	// has changed.
 	Reload(ctx context.Context) (Reloaded, error)
 }
 
@@ -20,35 +20,32 @@ type Operator interface {
 type Drained struct {
 	// Calls is how many are left.
 	Calls int `json:"calls"`
-	// LimitMS is how long they may go on, from the first drain on.
+	// LimitMS is how long they may go on, counted from the first drain.
 	LimitMS int64 `json:"limit_ms"`
 }
 
 // Reloaded is the answer to a reload.
 type Reloaded struct {
-	// Trunks, Targets and Routes count what is in force now.
+	// Trunks, Targets and Routes count those in force now.
 	Trunks  int `json:"trunks"`
 	Targets int `json:"targets"`
 	Routes  int `json:"routes"`
-	// NeedRestart are the sections that have changed in the file, and only count after a restart.
+	// NeedRestart are the changed sections that only a restart applies.
 	NeedRestart []string `json:"need_restart"`
 }
 
 // InvalidError says what is wrong with a configuration.
-type InvalidError struct {
-	// Problems are all of them, each in one line.
-	Problems []string
-}
+type InvalidError struct{ Problems []string } // each in one line
 
 func (*InvalidError) Error() string { return "the configuration is not valid" }
 
-// invalid is how an invalid configuration is answered.
+// invalid is the answer about an invalid configuration.
 type invalid struct {
 	failure
 	Problems []string `json:"problems"`
 }
 
-// operate serves POST to those who have the token, if there is one, and to no web page of another origin.
+// operate serves POST to clients with the token, if there is one, and to no web page of another origin.
 func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 	origin := http.NewCrossOriginProtection()
 	return a.allowed(func(w http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,7 @@ func (f *fakeControl) Order(_ context.Context, id string, o Order) (Call, error)
 	return Call{Recording: "paused", Masked: true}, f.err
 }
 
-func (f *fakeControl) Play(_ context.Context, id string, s Sounding) (Call, error) {
+func (f *fakeControl) Play(_ context.Context, id string, s PlayRequest) (Call, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s plays %+v", id, s))
 	return Call{Recording: "paused", Masked: true}, f.err
 }

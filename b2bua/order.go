@@ -31,8 +31,8 @@ type OrderError struct {
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
 
-// Sounding is what a side of a live call is to hear.
-type Sounding struct {
+// PlayRequest is what a side of a live call is to hear.
+type PlayRequest struct {
 	Side  media.Side
 	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
 	Loop  bool   // until SoundNone
@@ -44,7 +44,7 @@ const SoundNone = "none"
 // order is an Order on its way to a call.
 type order struct {
 	what  Order
-	play  *Sounding // instead of what
+	play  *PlayRequest // instead of what
 	reply chan<- ordered
 }
 
@@ -62,7 +62,7 @@ func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, er
 
 // Play has a side of the live call with this id hear a sound. Its error is as
 // that of Order.
-func (s *Server) Play(ctx context.Context, id string, p Sounding) (LiveCall, error) {
+func (s *Server) Play(ctx context.Context, id string, p PlayRequest) (LiveCall, error) {
 	return s.order(ctx, id, order{play: &p})
 }
 

@@ -122,7 +122,7 @@ func (c *Call) soundRinging() bool {
 }
 
 // orderedToPlay has a side hear what the admin API asks for, or no longer.
-func (c *Call) orderedToPlay(s Sounding) error {
+func (c *Call) orderedToPlay(s PlayRequest) error {
 	switch {
 	case c.times.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}

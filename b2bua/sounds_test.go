@@ -14,7 +14,7 @@ import (
 )
 
 // plays has a side hear a sound, by an order.
-func (w *world) plays(s Sounding, refusal string) {
+func (w *world) plays(s PlayRequest, refusal string) {
 	w.t.Helper()
 	id := w.server.Live(context.Background())[0].Record.ID
 	_, err := w.server.Play(context.Background(), id, s)
@@ -37,32 +37,32 @@ func TestOrderedSounds(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		in := w.agent.expect("INVITE")
-		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "not answered yet")
+		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "not answered yet")
 		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
 		c := w.talkOf(d, in)
 
-		w.plays(Sounding{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)
-		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "")
-		w.plays(Sounding{Side: media.SideB, Sound: "beep", Loop: true}, "")
+		w.plays(PlayRequest{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)
+		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "")
+		w.plays(PlayRequest{Side: media.SideB, Sound: "beep", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // what was asked for goes on
 		w.hears()
 		if live := w.server.Live(context.Background())[0]; live.Held != [2]bool{true, false} || live.Hears != [2]string{"eu", "beep"} {
 			t.Errorf("held %v, hears %v", live.Held, live.Hears)
 		}
-		w.plays(Sounding{Side: media.SideB, Sound: SoundNone}, "") // and then what the hold wants
+		w.plays(PlayRequest{Side: media.SideB, Sound: SoundNone}, "") // and then what the hold wants
 		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
 		w.played(media.SideA)
 		before := w.relay.sessions[0].plays[media.SideA].ID
-		w.plays(Sounding{Side: media.SideA, Sound: "eu", Loop: true}, "")
+		w.plays(PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
 		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // which crossed the order
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // in packets of another length
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
-		w.plays(Sounding{Side: media.SideA, Sound: SoundNone}, "")
+		w.plays(PlayRequest{Side: media.SideA, Sound: SoundNone}, "")
 		w.hears("a hears nothing")
 		w.callerHangsUp(d)
 		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
@@ -72,7 +72,7 @@ func TestOrderedSounds(t *testing.T) {
 func TestSoundsWithoutG711(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [G722]"), func(w *world) {
 		c := w.talkIn("9 101", "9 101")
-		w.plays(Sounding{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
+		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
 		w.callerHangsUp(c.d)
 		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})

@@ -12,8 +12,7 @@ import (
 // lookInterval is how often the files of a certificate are looked at, at most.
 const lookInterval = time.Second
 
-// keyPair is a certificate with its key, read again when a file has changed.
-// One that can't be used any more leaves the old one in force.
+// keyPair is a certificate with its key, read again when a file has changed. An unusable one leaves the old one in force.
 type keyPair struct {
 	cert, key string
 	log       zerolog.Logger
@@ -23,10 +22,10 @@ type keyPair struct {
 	looked time.Time
 	pair   *tls.Certificate
 	stamps stamps // of pair
-	warned stamps // of the last that could not be used
+	warned stamps // of the last unusable one
 }
 
-// stamps are when the files were changed; zero for one that is not there.
+// stamps are the files' times of change; zero for a missing file.
 type stamps [2]time.Time
 
 func newKeyPair(o Options) (*keyPair, error) {
@@ -57,7 +56,7 @@ func (k *keyPair) renew() {
 	if seen == k.stamps {
 		return
 	}
-	// One that was of no use is tried again: it may be readable by now.
+	// An unusable one is tried again, because its files may be readable by now.
 	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
 	switch {
 	case err == nil:

@@ -6,19 +6,18 @@ import (
 	"sync"
 )
 
-// requests are those under way, which http.Server.Close does not wait for.
+// requests are the requests under way. http.Server.Close does not wait for them.
 type requests struct {
 	// ctx is above the context of each.
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// running is held for reading by each handler that runs, and for writing
-	// to end them.
+	// running is locked for reading by each running handler, and for writing to end them.
 	running sync.RWMutex
 	ended   bool
 }
 
-// counted has end wait for a handler, which does not run any more after it.
+// counted makes end wait for a handler. After end, the handler does not run any more.
 func (q *requests) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q.running.RLock()
@@ -29,7 +28,7 @@ func (q *requests) counted(next http.Handler) http.Handler {
 	})
 }
 
-// end returns when no handler runs, nor will.
+// end returns when no handler runs, and lets none start.
 func (q *requests) end() {
 	q.running.Lock()
 	defer q.running.Unlock()

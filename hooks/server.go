@@ -18,7 +18,7 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Endpoint is a handler with the address and path that it is asked at.
+// Endpoint is a handler with its address and path.
 type Endpoint struct {
 	Name    string // in the log
 	Listen  netip.AddrPort
@@ -40,10 +40,10 @@ type Options struct {
 const (
 	// maxConnections bounds the connections of one listener.
 	maxConnections = 1000
-	// headerTimeout bounds the wait for a request's headers, and before them
-	// for the TLS handshake. An endpoint's own time begins after it.
+	// headerTimeout bounds the wait for a request's headers, and for the TLS handshake before them. An endpoint's own time
+	// begins after it.
 	headerTimeout = 2 * time.Second
-	// idleTimeout is short, as a connection that waits takes others' place.
+	// idleTimeout is short, because an idle connection takes the place of another.
 	idleTimeout = 10 * time.Second
 )
 
@@ -55,8 +55,7 @@ type Server struct {
 	asked     requests
 }
 
-// Start listens and serves until Close. An error says which hook's address it
-// is about.
+// Start listens and serves until Close. An error names the hook.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{listeners: map[netip.AddrPort]net.Listener{}}
 	s.asked.ctx, s.asked.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -95,14 +94,9 @@ func (s *Server) listen(ctx context.Context, e Endpoint) error {
 
 func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	server := &http.Server{
-		Handler:           h,
-		BaseContext:       func(net.Listener) context.Context { return s.asked.ctx },
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          httpd.ErrorLog(o.Log),
+		Handler: h, BaseContext: func(net.Listener) context.Context { return s.asked.ctx },
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(o.Log),
 	}
 	l = &shares{Listener: netutil.LimitListener(l, maxConnections), taken: map[netip.Prefix]int{}}
 	if o.Cert != "" {
@@ -123,22 +117,21 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	return nil
 }
 
-// Addr is where an address of the options is listened at: of port 0 the one
-// that the system chose.
+// Addr is the address that a configured address listens at: for port 0, with the port that the system chose.
 func (s *Server) Addr(listen netip.AddrPort) net.Addr { return s.listeners[listen].Addr() }
 
-// closeTimeout is how long requests under way may go on when Close is called.
+// closeTimeout is how long requests may go on after Close is called.
 const closeTimeout = 2 * time.Second
 
-// Close takes no more requests, gives those under way two seconds, ends their
-// contexts and connections then, and returns when no handler runs any more.
+// Close accepts no more requests and gives those under way two seconds. Then it ends their contexts and connections, and
+// returns when no handler runs any more.
 func (s *Server) Close() error {
 	var errs []error
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	var closing sync.WaitGroup
 	for _, server := range s.servers {
-		closing.Go(func() { _ = server.Shutdown(ctx) }) // where that is not enough, Close is
+		closing.Go(func() { _ = server.Shutdown(ctx) }) // Close ends what is left
 	}
 	closing.Wait()
 	s.asked.cancel()
@@ -155,7 +148,7 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// guarded has a panic end one answer only, and lets nobody keep or embed it.
+// guarded lets a panic end only one answer, and forbids caching.
 func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
 	strangers := httpd.Strangers(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

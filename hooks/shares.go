@@ -6,12 +6,11 @@ import (
 	"sync"
 )
 
-// maxShare bounds the connections of one source, so that ten are needed to
-// take all of a listener.
+// maxShare bounds the connections of one source, so one source can't take a whole listener.
 const maxShare = 100
 
-// shares is a listener that closes connections at once of a source that has
-// too many. Loopback has no bound of its own: a proxy there brings everybody.
+// shares is a listener that closes new connections of a source with too many. Loopback has no such bound, because a proxy
+// there carries the connections of all sources.
 type shares struct {
 	net.Listener
 
@@ -30,12 +29,11 @@ func (s *shares) Accept() (net.Conn, error) {
 		if s.take(source) {
 			return &share{Conn: conn, free: sync.OnceFunc(func() { s.free(source) })}, nil
 		}
-		_ = conn.Close() // who it is has enough of them
+		_ = conn.Close() // its source has too many
 	}
 }
 
-// sourceOf is who is at an address: with IPv6 its /64, which is one host's
-// (RFC 4291 section 2.5.4).
+// sourceOf is the source at an address: with IPv6 its /64, which belongs to one host (RFC 4291 section 2.5.4).
 func sourceOf(addr net.Addr) netip.Prefix {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {

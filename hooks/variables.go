@@ -21,7 +21,7 @@ var (
 	ErrSeveral = errors.New("several live calls have this id, so it is none's")
 )
 
-// Call is a live call as an agent is told of it.
+// Call is a live call as agents see it.
 type Call struct {
 	ID              string            `json:"id"`
 	SIPCallID       string            `json:"sip_call_id"`
@@ -39,18 +39,15 @@ type Call struct {
 	Variables       map[string]string `json:"variables"` // headers of the carrier's INVITE, and configured values
 }
 
-// maxID bounds the id that is asked for, in bytes.
+// maxID bounds an id, in bytes.
 const maxID = 256
 
-// Variables answers GET path?id=… and GET path/… with the variables of a live
-// call: what Synthflow's documents call a pre-action.
+// Variables answers GET path?id=… and GET path/… with the variables of a live call. Synthflow's documents call this a
+// pre-action.
 type Variables struct {
-	// Path is what the id follows.
-	Path string
-	// Token is the bearer token that has to be shown.
-	Token string
-	// Find gives the live call that has an id. Its error is ErrUnknown or
-	// ErrSeveral; of any other one the answer says that it failed.
+	Path  string // before the id
+	Token string // the bearer token
+	// Find gives the live call with an id. Its error is ErrUnknown, ErrSeveral, or another one if the call does not answer.
 	Find func(ctx context.Context, id string) (Call, error)
 	Log  zerolog.Logger
 
@@ -97,8 +94,7 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// queryID is the parameter id. A plus is one: Call-IDs have it, and whoever puts
-// an id into a URL may not escape it.
+// queryID is the parameter id. A plus is not a space: Call-IDs have it, and clients may not escape it.
 func queryID(query string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		if text, ok := strings.CutPrefix(pair, "id="); ok {

@@ -9,27 +9,18 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"flowbridge/internal/rest"
 )
 
-// Object is a JSON object as the API takes and gives it.
-type Object = rest.Object
-
-// DefaultAssistantsPath is where agents are, below the base URL. An intermediate copy of the documents has /v2/agents.
+// DefaultAssistantsPath is the path of agents below the base URL. An intermediate copy of the documents has /v2/agents.
 const DefaultAssistantsPath = "/v2/assistants"
 
-// AccountOptions say how to reach an account.
+// AccountOptions say how to reach an account. A trailing /v2 of the base URL is accepted.
 type AccountOptions struct {
-	BaseURL        string            // https://api.synthflow.ai; a trailing /v2 is accepted
-	Token          string            // bearer token
-	WorkspaceID    string            // the workspace that numbers are looked for in
-	AssistantsPath string            // DefaultAssistantsPath if empty
-	Timeout        time.Duration     // of one request; 30s if zero
-	UserAgent      string            // "flowbridge" if empty
-	Secrets        []string          // what beside the token must be in no error, a trunk's password for one
-	Transport      http.RoundTripper // nil: one of the account's own
+	rest.Options
+	WorkspaceID    string // the workspace that numbers are looked for in
+	AssistantsPath string // DefaultAssistantsPath if empty
 }
 
 // Account is a workspace at Synthflow: its numbers and agents. It may be used by many goroutines. Every error of its
@@ -49,10 +40,8 @@ func NewAccount(o AccountOptions) (*Account, error) {
 		u.Host != "" || strings.HasSuffix(o.AssistantsPath, "/") {
 		return nil, fmt.Errorf("the path of agents %q is not one: write it like %s", o.AssistantsPath, DefaultAssistantsPath)
 	}
-	api, err := rest.New(rest.Options{
-		BaseURL: strings.TrimSuffix(strings.TrimRight(o.BaseURL, "/"), "/v2"), Token: o.Token, Timeout: o.Timeout, UserAgent: o.UserAgent,
-		Secrets: o.Secrets, Transport: o.Transport,
-	})
+	o.BaseURL = apiURL(o.BaseURL)
+	api, err := rest.New(o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -65,15 +54,21 @@ func (a *Account) CloseIdle() { a.api.CloseIdle() }
 // Hide takes the token and the other secrets out of a text.
 func (a *Account) Hide(s string) string { return a.api.Hide(s) }
 
-// envelope is what most answers come in. Some come without: the fields then stand for themselves.
+// Assistants are the agents of the account.
+func (a *Account) Assistants() Assistants { return Assistants{a} }
+
+// Numbers are the numbers of the account's workspace.
+func (a *Account) Numbers() Numbers { return Numbers{Account: a} }
+
+// envelope is around most answers. Without one, the fields are the answer itself.
 type envelope struct {
 	status   string
-	response Object // nil: none
-	whole    Object
+	response rest.Object // nil: none
+	whole    rest.Object
 }
 
-// call sends a request and opens the envelope of its answer. An answer that says in its status that nothing was done is
-// an error, whatever HTTP says.
+// call sends a request and opens the envelope of its answer. An answer whose status says that nothing was done is an error,
+// whatever HTTP says.
 func (a *Account) call(ctx context.Context, r rest.Request) (envelope, rest.Answer, error) {
 	answer, err := a.api.Do(ctx, r)
 	if err != nil {
@@ -110,8 +105,8 @@ func (a *Account) call(ctx context.Context, r rest.Request) (envelope, rest.Answ
 	return e, answer, nil
 }
 
-// meansFailure says whether a status says that nothing was done. The documents don't list the values; the word for success
-// differs between their examples.
+// meansFailure says whether a status means that nothing was done. The documents list no values, and their examples have
+// several words for success.
 func meansFailure(status string) bool {
 	status = strings.ToLower(status)
 	for _, word := range []string{"fail", "err", "denied", "refus", "reject", "invalid", "unauth", "forbid"} {
@@ -122,7 +117,7 @@ func meansFailure(status string) bool {
 	return false
 }
 
-// done is the answer of calls that give nothing back but a status.
+// done sends a request whose answer is only a status.
 func (a *Account) done(ctx context.Context, r rest.Request) error {
 	e, answer, err := a.call(ctx, r)
 	if err != nil {
@@ -134,7 +129,7 @@ func (a *Account) done(ctx context.Context, r rest.Request) error {
 	return nil
 }
 
-// pageSize is how many entries a page of a list has: what the documents name as default, because they name no limit.
+// pageSize is the documents' default number of entries of a page, because they name no limit.
 const pageSize = 20
 
 // maxEntries bounds a list.
@@ -142,8 +137,8 @@ const maxEntries = 10_000
 
 // list gets all pages of a list. key is the member of the response that has the entries; id is the member of an entry
 // that tells it from others.
-func (a *Account) list(ctx context.Context, path string, query url.Values, key, id string) ([]Object, error) {
-	var all []Object
+func (a *Account) list(ctx context.Context, path string, query url.Values, key, id string) ([]rest.Object, error) {
+	var all []rest.Object
 	seen := map[string]bool{}
 	for {
 		page := url.Values{"limit": {fmt.Sprint(pageSize)}, "offset": {fmt.Sprint(len(all))}}
@@ -180,7 +175,7 @@ func (a *Account) list(ctx context.Context, path string, query url.Values, key, 
 }
 
 // readPage reads one page. total is -1 where the answer does not name it.
-func readPage(e envelope, key string) (entries []Object, total int, err error) {
+func readPage(e envelope, key string) (entries []rest.Object, total int, err error) {
 	if e.response == nil {
 		return nil, 0, errors.New("the answer has no response")
 	}

@@ -63,7 +63,7 @@ func accountOf(t *testing.T, h http.Handler) *Account {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	a, err := NewAccount(AccountOptions{BaseURL: s.URL + "/v2/", Token: accountToken, WorkspaceID: "w&1", Timeout: time.Minute, Secrets: []string{"dflkvn23REFD#@"}})
+	a, err := NewAccount(AccountOptions{Options: rest.Options{BaseURL: s.URL + "/v2/", Token: accountToken, Timeout: time.Minute, Secrets: []string{"dflkvn23REFD#@"}}, WorkspaceID: "w&1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func accountOf(t *testing.T, h http.Handler) *Account {
 	return a
 }
 
-func parse(t *testing.T, text string) Object {
+func parse(t *testing.T, text string) rest.Object {
 	t.Helper()
 	o, err := rest.ParseObject([]byte(text))
 	if err != nil {
@@ -89,21 +89,21 @@ func TestNumbers(t *testing.T) {
 		"DELETE " + at:                   `{"status":"success"}`,
 		"GET /v2/numbers?is_available=true&limit=20&offset=0&workspace=w%261": `{"status":"ok","response":{"pagination":{"total_records":1,"limit":20,"offset":0},"phone_numbers":[{"number":"+15551230000","sid":null,"is_available":true}]}}`,
 	})
-	made, err := a.CreateNumber(t.Context(), parse(t, `{"workspace_id":"w&1","phone_number":"+15551230000"}`))
+	made, err := a.Numbers().Create(t.Context(), parse(t, `{"workspace_id":"w&1","phone_number":"+15551230000"}`), nil)
 	if err != nil || made["key"] != "8c2d" {
 		t.Errorf("create: %v, %v", made, err)
 	}
-	if n, err := a.GetNumber(t.Context(), "+15551230000"); err != nil || n["sip_term_uri"] != "a.example" {
+	if n, err := a.Numbers().Get(t.Context(), "+15551230000"); err != nil || n["sip_term_uri"] != "a.example" {
 		t.Errorf("get: %v, %v", n, err)
 	}
-	if err := a.UpdateNumber(t.Context(), "15551230000", parse(t, `{"friendly_name":"x"}`)); err != nil {
+	if _, err := a.Numbers().Update(t.Context(), "15551230000", parse(t, `{"friendly_name":"x"}`)); err != nil {
 		t.Errorf("update: %v", err)
 	}
-	if err := a.DeleteNumber(t.Context(), "+15551230000"); err != nil {
+	if _, err := a.Numbers().Delete(t.Context(), "+15551230000"); err != nil {
 		t.Errorf("delete: %v", err)
 	}
 	available := true
-	if all, err := a.ListNumbers(t.Context(), &available); err != nil || len(all) != 1 || all[0]["number"] != "+15551230000" {
+	if all, err := (Numbers{Account: a, Available: &available}).List(t.Context()); err != nil || len(all) != 1 || all[0]["number"] != "+15551230000" {
 		t.Errorf("list: %v, %v", all, err)
 	}
 	if want := `POST /v2/custom-numbers {"phone_number":"+15551230000","workspace_id":"w&1"}`; api.got[0] != want {
@@ -133,7 +133,7 @@ func TestFindNumber(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, _ := newAccount(t, tt.answers)
-			n, err := a.FindNumber(t.Context(), "+15551230000")
+			n, err := a.Numbers().Find(t.Context(), rest.Object{"phone_number": "+15551230000"})
 			if (n != nil) != tt.there || (err != nil) != (tt.says != "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, %v", n, err)
 			}
@@ -152,57 +152,24 @@ func TestAssistants(t *testing.T) {
 		"DELETE /v2/assistants/" + id:                 `{"status":"success","response":{"answer":"deleted"}}`,
 		"PUT /v2/assistants/" + id + "/phone_numbers": `{"status":"success"}`,
 	})
-	got, dropped, err := a.CreateAssistant(t.Context(), parse(t, `{"type":"inbound","name":"A","agent":{},"voice_engine_version":"2.0"}`), nil)
-	if got != id || dropped || err != nil {
-		t.Errorf("create: %q, %v, %v", got, dropped, err)
+	made, err := a.Assistants().Create(t.Context(), parse(t, `{"type":"inbound","name":"A","agent":{},"voice_engine_version":"2.0"}`), nil)
+	if made["model_id"] != id || made["voice_engine_version"] != "2.0" || err != nil {
+		t.Errorf("create: %v, %v", made, err)
 	}
-	if o, err := a.GetAssistant(t.Context(), id); err != nil || o["name"] != "A" {
+	if o, err := a.Assistants().Get(t.Context(), id); err != nil || o["name"] != "A" {
 		t.Errorf("get: %v, %v", o, err)
 	}
-	if all, err := a.ListAssistants(t.Context()); err != nil || len(all) != 1 || !IDs(all)[id] {
+	if all, err := a.Assistants().List(t.Context()); err != nil || len(all) != 1 || !idsOf(all)[id] {
 		t.Errorf("list: %v, %v", all, err)
 	}
-	if err := errors.Join(a.UpdateAssistant(t.Context(), id, Object{"name": "B"}), a.AttachNumbers(t.Context(), id, []string{"+1", "+2"}), a.DeleteAssistant(t.Context(), id)); err != nil {
+	_, updated := a.Assistants().Update(t.Context(), id, rest.Object{"name": "B"})
+	attached := a.Assistants().Attach(t.Context(), id, []string{"+1", "+2"})
+	_, deleted := a.Assistants().Delete(t.Context(), id)
+	if err := errors.Join(updated, attached, deleted); err != nil {
 		t.Error(err)
 	}
 	if want := "PUT /v2/assistants/" + id + `/phone_numbers {"phone_numbers":["+1","+2"]}`; api.got[4] != want {
 		t.Errorf("got %s", api.got[4])
-	}
-}
-
-// An API that refuses voice_engine_version gets the same body without it, once.
-func TestVoiceEngineVersionIsDropped(t *testing.T) {
-	for name, tt := range map[string]struct {
-		refusal string
-		sent    int
-		ok      bool
-	}{
-		"named":      {`400 {"detail":{"description":"Extra field voice_engine_version"}}`, 2, true},
-		"named, 422": {`422 {"detail":[{"loc":["body","voice_engine_version"],"msg":"extra fields not permitted"}]}`, 2, true},
-		"another":    {`400 {"detail":"no such voice"}`, 1, false},
-		"500":        {`500 {"detail":"voice_engine_version"}`, 1, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var bodies []string
-			a := accountOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				bodies = append(bodies, string(body))
-				if !strings.Contains(string(body), "voice_engine_version") {
-					_, _ = io.WriteString(w, `{"status":"ok","response":{"model_id":"m"}}`)
-					return
-				}
-				w.WriteHeader(map[string]int{"4": 400, "5": 500}[tt.refusal[:1]] + map[bool]int{true: 22}[tt.refusal[:3] == "422"])
-				_, _ = io.WriteString(w, tt.refusal[4:])
-			}))
-			body := Object{"name": "A", "voice_engine_version": "2.0"}
-			id, dropped, err := a.CreateAssistant(t.Context(), body, nil)
-			if len(bodies) != tt.sent || (err == nil) != tt.ok || dropped != tt.ok || (id == "m") != tt.ok {
-				t.Errorf("sent %q; got %q, %v, %v", bodies, id, dropped, err)
-			}
-			if tt.ok && bodies[1] != `{"name":"A"}` || body["voice_engine_version"] != "2.0" {
-				t.Errorf("sent %q, and the body is now %v", bodies, body)
-			}
-		})
 	}
 }
 
@@ -219,22 +186,31 @@ var zipped = sync.OnceValue(func() []byte {
 func TestAccountAnswersThatLie(t *testing.T) {
 	calls := map[string]func(*Account, *testing.T) error{
 		"create number": func(a *Account, t *testing.T) error {
-			_, err := a.CreateNumber(t.Context(), Object{"phone_number": "+15551230000", "trunk_pwd": "dflkvn23REFD#@"})
+			_, err := a.Numbers().Create(t.Context(), rest.Object{"phone_number": "+15551230000", "trunk_pwd": "dflkvn23REFD#@"}, nil)
 			return err
 		},
-		"get number":    func(a *Account, t *testing.T) error { _, err := a.GetNumber(t.Context(), "+15551230000"); return err },
-		"list numbers":  func(a *Account, t *testing.T) error { _, err := a.ListNumbers(t.Context(), nil); return err },
-		"update number": func(a *Account, t *testing.T) error { return a.UpdateNumber(t.Context(), "1", Object{"a": "b"}) },
-		"delete number": func(a *Account, t *testing.T) error { return a.DeleteNumber(t.Context(), "1") },
+		"get number": func(a *Account, t *testing.T) error {
+			_, err := a.Numbers().Get(t.Context(), "+15551230000")
+			return err
+		},
+		"list numbers": func(a *Account, t *testing.T) error { _, err := a.Numbers().List(t.Context()); return err },
+		"update number": func(a *Account, t *testing.T) error {
+			_, err := a.Numbers().Update(t.Context(), "1", rest.Object{"a": "b"})
+			return err
+		},
+		"delete number": func(a *Account, t *testing.T) error { _, err := a.Numbers().Delete(t.Context(), "1"); return err },
 		"create agent": func(a *Account, t *testing.T) error {
-			_, _, err := a.CreateAssistant(t.Context(), Object{"name": "x"}, map[string]bool{"known": true})
+			_, err := a.Assistants().Create(t.Context(), rest.Object{"name": "x"}, map[string]bool{"known": true})
 			return err
 		},
-		"get agent":    func(a *Account, t *testing.T) error { _, err := a.GetAssistant(t.Context(), "m"); return err },
-		"list agents":  func(a *Account, t *testing.T) error { _, err := a.ListAssistants(t.Context()); return err },
-		"update agent": func(a *Account, t *testing.T) error { return a.UpdateAssistant(t.Context(), "m", Object{"a": "b"}) },
-		"delete agent": func(a *Account, t *testing.T) error { return a.DeleteAssistant(t.Context(), "m") },
-		"attach":       func(a *Account, t *testing.T) error { return a.AttachNumbers(t.Context(), "m", []string{"+1"}) },
+		"get agent":   func(a *Account, t *testing.T) error { _, err := a.Assistants().Get(t.Context(), "m"); return err },
+		"list agents": func(a *Account, t *testing.T) error { _, err := a.Assistants().List(t.Context()); return err },
+		"update agent": func(a *Account, t *testing.T) error {
+			_, err := a.Assistants().Update(t.Context(), "m", rest.Object{"a": "b"})
+			return err
+		},
+		"delete agent": func(a *Account, t *testing.T) error { _, err := a.Assistants().Delete(t.Context(), "m"); return err },
+		"attach":       func(a *Account, t *testing.T) error { return a.Assistants().Attach(t.Context(), "m", []string{"+1"}) },
 	}
 	huge := `{"status":"ok","response":{"x":"` + strings.Repeat("y", 10<<20) + `"}}`
 	for name, tt := range map[string]struct {
@@ -320,7 +296,7 @@ func TestListPages(t *testing.T) {
 			}
 			fmt.Fprintf(w, `{"status":"ok","response":{%s"assistants":[%s]}}`, total, strings.Join(entries, ","))
 		}))
-		all, err := a.ListAssistants(t.Context())
+		all, err := a.Assistants().List(t.Context())
 		if err != nil || len(all) != 45 || strings.Join(offsets, " ") != "0 20 40" {
 			t.Errorf("%q: %d entries by offsets %v, %v", total, len(all), offsets, err)
 		}
@@ -329,7 +305,7 @@ func TestListPages(t *testing.T) {
 
 func TestAssistantsPath(t *testing.T) {
 	for path, ok := range map[string]bool{"/v2/agents": true, "": true, "v2/agents": false, "/v2/agents/": false, "/v2?x": false, "//evil/x": false, "/%zz": false} {
-		if _, err := NewAccount(AccountOptions{BaseURL: "http://127.0.0.1:1", Token: "t", AssistantsPath: path}); (err == nil) != ok {
+		if _, err := NewAccount(AccountOptions{Options: rest.Options{BaseURL: "http://127.0.0.1:1", Token: "t"}, AssistantsPath: path}); (err == nil) != ok {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
@@ -402,26 +378,35 @@ func FuzzAccountAnswer(f *testing.F) {
 	transport := roundTripper(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(body)), Header: http.Header{}, Request: r}, nil
 	})
-	a, err := NewAccount(AccountOptions{BaseURL: "http://127.0.0.1:1", Token: accountToken, WorkspaceID: "w", Transport: transport})
+	a, err := NewAccount(AccountOptions{Options: rest.Options{BaseURL: "http://127.0.0.1:1", Token: accountToken, Transport: transport}, WorkspaceID: "w"})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		body = data
-		if id, _, err := a.CreateAssistant(t.Context(), Object{}, nil); err == nil && (badID(id) != "" || strings.ContainsAny(id, "\r\n")) {
-			t.Errorf("agent %q", id)
+		if made, err := a.Assistants().Create(t.Context(), rest.Object{}, nil); err == nil && badID(made["model_id"].(string)) != "" {
+			t.Errorf("agent %v", made)
 		}
-		if n, err := a.CreateNumber(t.Context(), Object{"phone_number": "+15551230000"}); err == nil && Slug(n["phone_number"].(string)) != "15551230000" {
+		if n, err := a.Numbers().Create(t.Context(), rest.Object{"phone_number": "+15551230000"}, nil); err == nil && Slug(n["phone_number"].(string)) != "15551230000" {
 			t.Errorf("number %v", n)
 		}
-		if all, err := a.ListAssistants(t.Context()); err == nil && len(IDs(all)) != len(all) {
+		if all, err := a.Assistants().List(t.Context()); err == nil && len(idsOf(all)) != len(all) {
 			t.Errorf("agents %v", all)
 		}
-		_, _ = a.GetNumber(t.Context(), "+15551230000")
-		_, _ = a.GetAssistant(t.Context(), "m")
+		_, _ = a.Numbers().Get(t.Context(), "+15551230000")
+		_, _ = a.Assistants().Get(t.Context(), "m")
 	})
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func idsOf(all []rest.Object) map[string]bool {
+	ids := map[string]bool{}
+	for _, o := range all {
+		id, _ := o.Text("model_id")
+		ids[id] = true
+	}
+	return ids
+}

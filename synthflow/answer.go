@@ -12,8 +12,7 @@ import (
 
 const maxDetailLength = 200
 
-// answer has the fields that decide. All others are ignored, so that new ones
-// are no news here.
+// answer has the fields that decide. All others are ignored, so new ones do no harm.
 type answer struct {
 	CallStatus   string          `json:"call_status"`
 	CallID       string          `json:"synthflow_call_id"`
@@ -24,8 +23,8 @@ type answer struct {
 	Response     json.RawMessage `json:"response"`
 }
 
-// decodeAnswer applies the success rule to the body of a 2xx: registered, and
-// an id. The body is flat, or wrapped in "response".
+// decodeAnswer applies the rule of success to the body of a 2xx: registered, with an id. The body is flat, or wrapped in
+// "response".
 func decodeAnswer(body []byte) (string, *Error) {
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
@@ -79,8 +78,8 @@ func (a answer) detail() string {
 	return ""
 }
 
-// words renders a JSON value for a person: a string as itself, an object by
-// its description where it has one, anything else as compact JSON.
+// words renders a JSON value for a person: a string as itself, an object by its description if it has one, anything else as
+// compact JSON.
 func words(raw json.RawMessage) string {
 	if len(raw) == 0 || string(raw) == "null" {
 		return ""
@@ -121,12 +120,8 @@ func badID(id string) string {
 	return rest.BadID(id)
 }
 
-// clean bounds what the API said to what may stand in a log line, and takes
-// the token out in case the API repeats it.
-func clean(s, token string) string {
-	if token != "" {
-		s = strings.ReplaceAll(s, token, "[redacted]")
-	}
+// clean bounds a text of the API to what may stand in a log line.
+func clean(s string) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range s {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"unicode"
+
+	"flowbridge/internal/rest"
 )
 
 func TestKindsByAnswer(t *testing.T) {
@@ -59,7 +61,7 @@ func TestKindsByAnswer(t *testing.T) {
 				api := &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 					return answerWith(tt.status, tt.body, tt.headers...), nil
 				}}
-				c := newClient(t, Options{Transport: api, MaxBody: 4096})
+				c := newClient(t, rest.Options{Transport: api, MaxBody: 4096})
 				p, err := c.PrepareInbound(t.Context(), InboundRequest{})
 				if kindOf(err) != tt.kind {
 					t.Fatalf("got %v; want kind %q", err, tt.kind)
@@ -94,7 +96,7 @@ func FuzzPrepareAnswer(f *testing.F) {
 	f.Add([]byte(`{"call_status":"failed","error_message":{"description":"x"},"detail":[1]}`))
 	f.Add([]byte(`{"call_status":"registered","synthflow_call_id":"a;b"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if d := clean(errorDetail(body), testToken); len([]rune(d)) > maxDetailLength || strings.ContainsFunc(d, unicode.IsControl) {
+		if d := clean(errorDetail(body)); len([]rune(d)) > maxDetailLength || strings.ContainsFunc(d, unicode.IsControl) {
 			t.Fatalf("detail %q", d)
 		}
 		id, err := decodeAnswer(body)
@@ -102,7 +104,7 @@ func FuzzPrepareAnswer(f *testing.F) {
 			t.Fatalf("id %q, error %v", id, err)
 		}
 		if err != nil {
-			if d := clean(err.Detail, testToken); len([]rune(d)) > maxDetailLength {
+			if d := clean(err.Detail); len([]rune(d)) > maxDetailLength {
 				t.Fatalf("detail of %d", len(d))
 			}
 			return
@@ -134,7 +136,7 @@ func FuzzHTTPAnswer(f *testing.F) {
 			api := &countingAPI{api: func(_ int, r *http.Request) (*http.Response, error) {
 				return http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), r)
 			}}
-			p, err := newClient(t, Options{Transport: api, MaxBody: 2000}).PrepareInbound(t.Context(), InboundRequest{ToNumber: "+1"})
+			p, err := newClient(t, rest.Options{Transport: api, MaxBody: 2000}).PrepareInbound(t.Context(), InboundRequest{ToNumber: "+1"})
 			if p.Elapsed > defaultTimeout || p.Attempts > 2 || len(p.Body) > 2000 {
 				t.Fatalf("%v, %d attempts, %d bytes", p.Elapsed, p.Attempts, len(p.Body))
 			}

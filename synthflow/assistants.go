@@ -12,8 +12,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// VoiceEngineVersion is what the documents on direct dialling want in voice_engine_version; the API reference does not
-// have the member.
+// VoiceEngineVersion is the voice_engine_version that the documents on direct dialling require. The API reference does not
+// have it.
 const VoiceEngineVersion = "2.0"
 
 const voiceEngineKey = "voice_engine_version"
@@ -21,8 +21,8 @@ const voiceEngineKey = "voice_engine_version"
 // assistantTypes are the values of an agent's type.
 func assistantTypes() []string { return []string{"inbound", "outbound", "widget"} }
 
-// CheckAssistant says what is wrong with the body that creates an agent, as far as it can be told without asking the API.
-func CheckAssistant(body Object) error {
+// CheckAssistant says what is wrong with the body that creates an agent, as far as it can be known without the API.
+func CheckAssistant(body rest.Object) error {
 	kind, _ := body.Text("type")
 	name, _ := body.Text("name")
 	switch _, hasAgent := body.Object("agent"); {
@@ -36,26 +36,36 @@ func CheckAssistant(body Object) error {
 	return nil
 }
 
-// CreateAssistant creates an agent (POST /v2/assistants) and gives its model_id. A 400 that names voice_engine_version
-// has it sent once more without; dropped says so. known are the ids of agents that are there already.
-func (a *Account) CreateAssistant(ctx context.Context, body Object, known map[string]bool) (id string, dropped bool, err error) {
+// Assistants are the agents of an account.
+type Assistants struct{ *Account }
+
+// Create creates an agent (POST /v2/assistants). A 400 that names voice_engine_version repeats the request without it. The
+// object has model_id, name and the voice_engine_version that was accepted. known are the ids of the existing agents.
+func (a Assistants) Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPost, Path: a.assistants, Body: body}
 	e, answer, err := a.call(ctx, r)
 	if _, sent := body[voiceEngineKey]; sent && namesVoiceEngine(err) {
-		r.Body, dropped = maps.Clone(body), true
+		r.Body = maps.Clone(body)
 		delete(r.Body, voiceEngineKey)
-		e, answer, err = a.call(ctx, r)
+		if e, answer, err = a.call(ctx, r); err != nil {
+			return nil, fmt.Errorf("without %s, which the API refused: %w", voiceEngineKey, err)
+		}
 	}
 	if err != nil {
-		return "", dropped, err
+		return nil, err
 	}
-	if id, err = a.modelID(r, e, answer); err != nil {
-		return "", dropped, err
+	id, err := a.modelID(r, e, answer)
+	switch {
+	case err != nil:
+		return nil, err
+	case known[id]:
+		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer's model_id %s is that of an agent that was there before", id))
 	}
-	if known[id] {
-		return "", dropped, a.api.Unusable(r, answer, fmt.Sprintf("the answer's model_id %s is that of an agent that was there before", id))
+	made := rest.Object{"model_id": id, "name": body["name"]}
+	if v, kept := r.Body[voiceEngineKey]; kept {
+		made[voiceEngineKey] = v
 	}
-	return id, dropped, nil
+	return made, nil
 }
 
 // namesVoiceEngine says whether an error is a 400 (or 422, which the same API says elsewhere) about voice_engine_version.
@@ -66,7 +76,7 @@ func namesVoiceEngine(err error) bool {
 }
 
 // modelID reads the id of an agent out of an answer.
-func (a *Account) modelID(r rest.Request, e envelope, answer rest.Answer) (string, error) {
+func (a Assistants) modelID(r rest.Request, e envelope, answer rest.Answer) (string, error) {
 	if e.response == nil {
 		return "", a.api.Unusable(r, answer, "the answer has no response")
 	}
@@ -80,13 +90,13 @@ func (a *Account) modelID(r rest.Request, e envelope, answer rest.Answer) (strin
 	return id, nil
 }
 
-// ListAssistants gives all agents (GET /v2/assistants/).
-func (a *Account) ListAssistants(ctx context.Context) ([]Object, error) {
+// List gives all agents (GET /v2/assistants/).
+func (a Assistants) List(ctx context.Context) ([]rest.Object, error) {
 	return a.list(ctx, a.assistants+"/", nil, "assistants", "model_id")
 }
 
-// GetAssistant gives one agent (GET /v2/assistants/{model_id}, which answers with a list of one).
-func (a *Account) GetAssistant(ctx context.Context, id string) (Object, error) {
+// Get gives one agent (GET /v2/assistants/{model_id}, which answers with a list of one).
+func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodGet, Path: a.assistantPath(id)}
 	e, answer, err := a.call(ctx, r)
 	if err != nil {
@@ -95,7 +105,7 @@ func (a *Account) GetAssistant(ctx context.Context, id string) (Object, error) {
 	entries, _, err := readPage(e, "assistants")
 	if err != nil && e.response != nil { // without the list, as one would expect
 		if _, ok := e.response.Text("model_id"); ok {
-			entries, err = []Object{e.response}, nil
+			entries, err = []rest.Object{e.response}, nil
 		}
 	}
 	switch {
@@ -110,52 +120,38 @@ func (a *Account) GetAssistant(ctx context.Context, id string) (Object, error) {
 	return entries[0], nil
 }
 
-// UpdateAssistant changes what body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
-func (a *Account) UpdateAssistant(ctx context.Context, id string, body Object) error {
+// Update changes what body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
+func (a Assistants) Update(ctx context.Context, id string, body rest.Object) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPut, Path: a.assistantPath(id), Body: body}
 	e, answer, err := a.call(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	got, err := a.modelID(r, e, answer)
-	if err != nil {
-		return err
+	if err == nil && got != id {
+		err = a.api.Unusable(r, answer, "the answer is about another agent")
 	}
-	if got != id {
-		return a.api.Unusable(r, answer, "the answer is about another agent")
-	}
-	return nil
+	return nil, err
 }
 
-// DeleteAssistant removes an agent (DELETE /v2/assistants/{model_id}).
-func (a *Account) DeleteAssistant(ctx context.Context, id string) error {
-	return a.done(ctx, rest.Request{Method: http.MethodDelete, Path: a.assistantPath(id)})
+// Delete removes an agent (DELETE /v2/assistants/{model_id}).
+func (a Assistants) Delete(ctx context.Context, id string) (rest.Object, error) {
+	return nil, a.done(ctx, rest.Request{Method: http.MethodDelete, Path: a.assistantPath(id)})
 }
 
-// AttachNumbers gives an outbound agent the numbers that it may call from (PUT /v2/assistants/{model_id}/phone_numbers). An
+// Attach gives an outbound agent the numbers that it may call from (PUT /v2/assistants/{model_id}/phone_numbers). An
 // inbound agent has its one number in phone_number instead.
-func (a *Account) AttachNumbers(ctx context.Context, id string, numbers []string) error {
+func (a Assistants) Attach(ctx context.Context, id string, numbers []string) error {
 	list := make([]any, len(numbers))
 	for i, n := range numbers {
 		list[i] = n
 	}
-	return a.done(ctx, rest.Request{Method: http.MethodPut, Path: a.assistantPath(id) + "/phone_numbers", Body: Object{"phone_numbers": list}})
+	return a.done(ctx, rest.Request{Method: http.MethodPut, Path: a.assistantPath(id) + "/phone_numbers", Body: rest.Object{"phone_numbers": list}})
 }
 
-func (a *Account) assistantPath(id string) string { return a.assistants + "/" + rest.Segment(id) }
+func (a Assistants) assistantPath(id string) string { return a.assistants + "/" + rest.Segment(id) }
 
-// CompareAssistant gives what of a body is otherwise in an agent that GetAssistant gave.
-func CompareAssistant(have, want Object) []rest.Difference {
+// CompareAssistant gives the members of a body that are different in an agent from Assistants.Get.
+func CompareAssistant(have, want rest.Object) []rest.Difference {
 	return rest.Compare(sameNumber(have, want), want)
-}
-
-// IDs are the model_ids of agents, as CreateAssistant wants to know them.
-func IDs(agents []Object) map[string]bool {
-	known := map[string]bool{}
-	for _, a := range agents {
-		if id, ok := a.Text("model_id"); ok {
-			known[id] = true
-		}
-	}
-	return known
 }

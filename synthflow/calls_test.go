@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flowbridge/internal/rest"
 )
 
 // A call is read back whichever of the two shapes the answer has; one that is
@@ -33,7 +35,7 @@ func TestGetCall(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprint(w, body)
 		}))
-		a, err := NewAccount(AccountOptions{BaseURL: api.URL, Token: "hush-token"})
+		a, err := NewAccount(AccountOptions{Options: rest.Options{BaseURL: api.URL, Token: "hush-token"}})
 		if err != nil {
 			t.Fatal(err)
 		}

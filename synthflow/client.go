@@ -1,16 +1,14 @@
 package synthflow
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -22,99 +20,38 @@ import (
 
 const (
 	defaultTimeout = 3 * time.Second
-	defaultMaxBody = 1 << 20
 	retryPause     = 100 * time.Millisecond // before the retry, where the API names no time
 	preparePath    = "/v2/prepare_inbound"
 )
 
-// Options say how to reach the API.
-type Options struct {
-	BaseURL   string            // https://api.synthflow.ai; a trailing /v2 is accepted
-	Token     string            // bearer token
-	Timeout   time.Duration     // the whole step, retry included; 3s if zero
-	Transport http.RoundTripper // nil: a pooled one of the client's own
-	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
-	UserAgent string            // "flowbridge" if empty
-	Given     *GivenIDs         // ids that the API gave lately, where several clients ask it; nil: this one's own
-}
-
-// String leaves the token out.
-func (o Options) String() string {
-	return fmt.Sprintf("{BaseURL:%s Timeout:%s}", o.BaseURL, o.Timeout)
-}
-
-// GoString leaves the token out.
-func (o Options) GoString() string { return o.String() }
-
-// Client prepares calls. It is safe for use by many goroutines.
+// Client prepares calls. It may be used by many goroutines.
 type Client struct {
-	http      *http.Client
-	endpoint  string
-	token     string
-	timeout   time.Duration
-	maxBody   int64
-	userAgent string
-	nearby    bool // reached by plain http, which is for machines nearby
-	retry     retrypolicy.RetryPolicy[attempt]
-	given     *GivenIDs
+	api     *rest.Client
+	timeout time.Duration
+	maxBody int64
+	nearby  bool // reached by plain HTTP, which is for machines nearby
+	retry   retrypolicy.RetryPolicy[attempt]
+	given   *GivenIDs
 }
 
-// String names the endpoint, without the token.
-func (c Client) String() string { return "synthflow(" + c.endpoint + ")" }
+// String names the API, without the token.
+func (c Client) String() string { return c.api.String() }
 
-// GoString names the endpoint, without the token.
+// GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing.
-func New(o Options) (*Client, error) {
-	base, err := url.Parse(o.BaseURL)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("synthflow: base URL: %w", err)
-	case base.Scheme != "http" && base.Scheme != "https", base.Hostname() == "":
-		return nil, fmt.Errorf("synthflow: base URL %q: want http(s)://host", base.Redacted())
-	case base.User != nil, base.RawQuery != "", base.Fragment != "":
-		return nil, fmt.Errorf("synthflow: base URL %q: credentials, query and fragment have no place in it", base.Redacted())
-	}
-	if o.Token == "" {
-		return nil, errors.New("synthflow: empty token")
-	}
-	for i := range len(o.Token) {
-		if b := o.Token[i]; b <= ' ' || b > '~' {
-			return nil, fmt.Errorf("synthflow: token with byte 0x%02x; is there a line break at its end?", b)
-		}
-	}
-	if o.Timeout < 0 || o.MaxBody < 0 {
-		return nil, errors.New("synthflow: negative timeout or body limit")
-	}
-	c := &Client{
-		endpoint:  strings.TrimSuffix(strings.TrimRight(base.String(), "/"), "/v2") + preparePath,
-		token:     o.Token,
-		timeout:   o.Timeout,
-		maxBody:   o.MaxBody,
-		userAgent: o.UserAgent,
-		given:     o.Given,
-	}
-	if c.given == nil {
-		c.given = &GivenIDs{}
-	}
-	c.nearby = base.Scheme == "http"
-	if c.timeout == 0 {
-		c.timeout = defaultTimeout
-	}
-	if c.maxBody == 0 {
-		c.maxBody = defaultMaxBody
-	}
-	if c.userAgent == "" {
-		c.userAgent = "flowbridge"
-	}
+// New checks the options. It sends nothing. A trailing /v2 of the base URL is accepted; the timeout is that of the whole
+// step, retry included, 3s if zero. given are the ids that the API gave lately, shared by its clients.
+func New(o rest.Options, given *GivenIDs) (*Client, error) {
+	o.BaseURL, o.Timeout, o.MaxBody = apiURL(o.BaseURL), cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
 	if o.Transport == nil {
 		o.Transport = pooledTransport()
 	}
-	c.http = &http.Client{
-		Transport:     o.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	api, err := rest.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("synthflow: %w", err)
 	}
+	c := &Client{api: api, timeout: o.Timeout, maxBody: o.MaxBody, nearby: strings.HasPrefix(strings.ToLower(o.BaseURL), "http:"), given: given}
 	c.retry = retrypolicy.NewBuilder[attempt]().
 		HandleIf(func(a attempt, _ error) bool { return a.again }).
 		WithMaxRetries(1).
@@ -124,21 +61,18 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+// apiURL is the base URL of an API without its trailing /v2.
+func apiURL(base string) string { return strings.TrimSuffix(strings.TrimRight(base, "/"), "/v2") }
+
 func pooledTransport() http.RoundTripper {
-	t := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    128,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 128,
+		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 	}
-	return t
 }
 
 // CloseIdle closes the connections that no step is using.
-func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+func (c *Client) CloseIdle() { c.api.CloseIdle() }
 
 // attempt is one request with what became of it.
 type attempt struct {
@@ -150,14 +84,11 @@ type attempt struct {
 	wait   time.Duration // before the retry
 }
 
-// PrepareInbound registers a call and returns its id. Every error is an
-// *Error. The step ends with ctx or with Options.Timeout, whichever is
-// earlier, and within it has at most one retry: after a connection error, a
-// 5xx or a 429, and only where the pause that the API asks for still fits. An
-// id that this Client got for another call within the last minutes is refused:
-// two INVITEs with one id would be one call to the platform. Only an API by
-// plain http that has never given another id is taken for a stub, whose one
-// answer is Shared.
+// PrepareInbound registers a call and returns its id. Every error is an *Error. The step ends with ctx or with the
+// timeout, whichever is earlier. Within it there is at most one retry: after a connection error, a 5xx or a 429, and only
+// if the pause that the API asks for still fits. An id that the API gave to another call within the last minutes is
+// refused, because two INVITEs with one id would be one call to the platform. An API by plain HTTP that has never given
+// another id is taken for a stub with one answer for all calls, which is Shared.
 func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (PreparedCall, error) {
 	start := time.Now()
 	step, cancel := context.WithTimeout(ctx, c.timeout)
@@ -168,8 +99,7 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	}
 	trace := traceID(r.IdempotencyKey)
 
-	// The last attempt is kept here, because a step that is cancelled loses
-	// its result inside the executor.
+	// The last attempt is kept here, because a step that is cancelled loses its result inside the executor.
 	var last attempt
 	sent := 0
 	_, _ = failsafe.With[attempt](c.retry).WithContext(step).Get(func() (attempt, error) {
@@ -180,7 +110,7 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	if sent == 0 {
 		last.err = stepError(ctx, step, step.Err())
 	}
-	// The budget or the caller may end the pause before the retry.
+	// The timeout or the caller may end the pause before the retry.
 	if last.again && sent == 1 {
 		last.err = stepError(ctx, step, last.err)
 	}
@@ -195,42 +125,30 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	p := PreparedCall{CallID: last.id, Shared: shared, Body: last.body, Status: last.status, Attempts: sent, Elapsed: time.Since(start)}
 	if last.err != nil {
 		last.err.Status = last.status
-		last.err.Detail = clean(last.err.Detail, c.token)
+		last.err.Detail = clean(c.api.Hide(last.err.Detail))
 		return p, last.err
 	}
 	return p, nil
 }
 
 func (c *Client) try(ctx, step context.Context, payload []byte, trace, key string) attempt {
-	req, err := http.NewRequestWithContext(step, http.MethodPost, c.endpoint, bytes.NewReader(payload))
-	if err != nil {
-		return attempt{err: &Error{Kind: KindConnect, err: err}}
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
-	req.Header.Set("Traceparent", "00-"+trace+"-"+randomHex(8)+"-00")
+	r := rest.Request{Method: http.MethodPost, Path: preparePath, Header: http.Header{"Traceparent": {"00-" + trace + "-" + randomHex(8) + "-00"}}}
 	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
+		r.Header.Set("Idempotency-Key", key)
 	}
-	resp, err := c.http.Do(req)
+	res, err := c.api.Send(step, r, payload)
 	if err != nil {
 		return c.broken(ctx, step, attempt{}, err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	a := attempt{status: resp.StatusCode}
-	a.body, err = io.ReadAll(io.LimitReader(resp.Body, c.maxBody+1))
-	tooLarge := int64(len(a.body)) > c.maxBody
-	if tooLarge {
-		a.body = a.body[:c.maxBody]
-	}
-	success := resp.StatusCode/100 == 2
+	defer func() { _ = res.Body.Close() }()
+	body, tooLarge, err := c.api.ReadBody(res)
+	a := attempt{status: res.StatusCode, body: body}
+	success := res.StatusCode/100 == 2
 	switch {
 	case err != nil && (success || step.Err() != nil):
 		return c.broken(ctx, step, a, err)
 	case !success:
-		return c.refused(step, a, resp.Header)
+		return c.refused(step, a, res.Header)
 	case tooLarge:
 		a.err = &Error{Kind: KindTooLarge, Detail: fmt.Sprintf("answer over %d bytes", c.maxBody)}
 	default:
@@ -249,7 +167,7 @@ func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt
 	return a
 }
 
-// refused is an attempt that was answered by something else than 2xx.
+// refused is an attempt with an answer other than 2xx.
 func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt {
 	a.err = &Error{Kind: KindHTTPStatus, Detail: errorDetail(a.body)}
 	switch {
@@ -269,8 +187,7 @@ func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt
 	return a
 }
 
-// stepError tells apart who ended the step: the caller, the clock or the
-// network.
+// stepError says whether the caller, the clock or the network ended the step.
 func stepError(ctx, step context.Context, err error) *Error {
 	var known *Error
 	var timeout interface{ Timeout() bool }
@@ -288,7 +205,7 @@ func stepError(ctx, step context.Context, err error) *Error {
 	}
 }
 
-// traceID is derived from the call's id, so that a trace can be found by it.
+// traceID is derived from the call's id, so a trace can be found by it.
 func traceID(key string) string {
 	if key == "" {
 		return randomHex(16)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/internal/rest"
 )
 
 const (
@@ -48,13 +50,13 @@ func answerWith(status int, body string, headers ...string) *http.Response {
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-func newClient(t *testing.T, o Options) *Client {
+func newClient(t *testing.T, o rest.Options) *Client {
 	t.Helper()
 	if o.BaseURL == "" {
 		o.BaseURL = "http://127.0.0.1:1"
 	}
 	o.Token = testToken
-	c, err := New(o)
+	c, err := New(o, &GivenIDs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func newClient(t *testing.T, o Options) *Client {
 }
 
 func TestNewRefuses(t *testing.T) {
-	for name, o := range map[string]Options{
+	for name, o := range map[string]rest.Options{
 		"no url":         {Token: "t"},
 		"no scheme":      {BaseURL: "api.synthflow.ai", Token: "t"},
 		"other scheme":   {BaseURL: "ftp://api.synthflow.ai", Token: "t"},
@@ -75,7 +77,7 @@ func TestNewRefuses(t *testing.T) {
 		"timeout":        {BaseURL: "https://api.synthflow.ai", Token: "t", Timeout: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := New(o)
+			_, err := New(o, &GivenIDs{})
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -88,9 +90,14 @@ func TestNewRefuses(t *testing.T) {
 
 func TestEndpoint(t *testing.T) {
 	for _, base := range []string{"https://h", "https://h/", "https://h/v2", "https://h/v2/"} {
-		c := newClient(t, Options{BaseURL: base})
-		if want := "https://h/v2/prepare_inbound"; c.endpoint != want {
-			t.Errorf("%s: got %s; want %s", base, c.endpoint, want)
+		asked := ""
+		c := newClient(t, rest.Options{BaseURL: base, Transport: &countingAPI{api: func(_ int, r *http.Request) (*http.Response, error) {
+			asked = r.URL.String()
+			return answerWith(200, good()), nil
+		}}})
+		_, err := c.PrepareInbound(t.Context(), InboundRequest{})
+		if want := "https://h/v2/prepare_inbound"; err != nil || asked != want {
+			t.Errorf("%s: asked %s, %v; want %s", base, asked, err, want)
 		}
 	}
 }
@@ -104,7 +111,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		_, _ = io.WriteString(w, good())
 	}))
 	defer srv.Close()
-	c := newClient(t, Options{BaseURL: srv.URL + "/v2", UserAgent: "flowbridge/1"})
+	c := newClient(t, rest.Options{BaseURL: srv.URL + "/v2", UserAgent: "flowbridge/1"})
 	p, err := c.PrepareInbound(t.Context(), InboundRequest{
 		FromNumber: "+1", ToNumber: "+2", ModelID: "m", WorkspaceID: "w",
 		CustomVariables: []Variable{{"z", `a"<&>`}, {"a", "ü"}}, IdempotencyKey: "call-1",
@@ -157,7 +164,7 @@ func TestSecondAttemptSucceeds(t *testing.T) {
 					}
 					return answerWith(200, good()), nil
 				}}
-				c := newClient(t, Options{Transport: api})
+				c := newClient(t, rest.Options{Transport: api})
 				p, err := c.PrepareInbound(t.Context(), InboundRequest{})
 				want := retryPause
 				if name == "429" {
@@ -200,7 +207,7 @@ func TestBudget(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), tt.ctx)
 				defer cancel()
-				c := newClient(t, Options{Transport: &countingAPI{api: tt.api}, Timeout: tt.options})
+				c := newClient(t, rest.Options{Transport: &countingAPI{api: tt.api}, Timeout: tt.options})
 				p, err := c.PrepareInbound(ctx, InboundRequest{})
 				if kindOf(err) != KindTimeout || p.Elapsed != tt.want || p.Attempts != tt.sent {
 					t.Errorf("got %v after %v, %d attempts; want timeout after %v, %d", err, p.Elapsed, p.Attempts, tt.want, tt.sent)
@@ -221,7 +228,7 @@ func TestCancelled(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(700*time.Millisecond, cancel)
-				c := newClient(t, Options{Transport: &countingAPI{api: api}})
+				c := newClient(t, rest.Options{Transport: &countingAPI{api: api}})
 				p, err := c.PrepareInbound(ctx, InboundRequest{})
 				if kindOf(err) != KindCancelled || p.Elapsed != 700*time.Millisecond || p.Attempts != 1 {
 					t.Errorf("got %v after %v, %d attempts", err, p.Elapsed, p.Attempts)
@@ -232,7 +239,7 @@ func TestCancelled(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		c := newClient(t, Options{Transport: &countingAPI{api: hang}})
+		c := newClient(t, rest.Options{Transport: &countingAPI{api: hang}})
 		if _, err := c.PrepareInbound(ctx, InboundRequest{}); kindOf(err) != KindCancelled {
 			t.Errorf("got %v", err)
 		}
@@ -246,7 +253,7 @@ func TestConnectError(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	_ = l.Close()
-	c := newClient(t, Options{BaseURL: "http://" + addr})
+	c := newClient(t, rest.Options{BaseURL: "http://" + addr})
 	p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: "k"})
 	if kindOf(err) != KindConnect || p.Attempts != 2 || p.Status != 0 {
 		t.Errorf("got %v, %+v", err, p)
@@ -272,7 +279,7 @@ func TestConnectionIsReused(t *testing.T) {
 	}
 	srv.Start()
 	defer srv.Close()
-	c := newClient(t, Options{BaseURL: srv.URL})
+	c := newClient(t, rest.Options{BaseURL: srv.URL})
 	for range 3 {
 		if _, err := c.PrepareInbound(t.Context(), InboundRequest{}); err != nil {
 			t.Fatal(err)
@@ -290,9 +297,9 @@ func TestCompressedBomb(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	}))
 	defer srv.Close()
-	c := newClient(t, Options{BaseURL: srv.URL})
+	c := newClient(t, rest.Options{BaseURL: srv.URL})
 	p, err := c.PrepareInbound(t.Context(), InboundRequest{})
-	if kindOf(err) != KindTooLarge || len(p.Body) > defaultMaxBody {
+	if kindOf(err) != KindTooLarge || len(p.Body) > rest.DefaultMaxBody {
 		t.Errorf("got %v, body of %d", err, len(p.Body))
 	}
 }
@@ -307,7 +314,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		http.Redirect(w, r, srv.URL+"/elsewhere", http.StatusTemporaryRedirect)
 	}))
 	defer srv.Close()
-	c := newClient(t, Options{BaseURL: srv.URL})
+	c := newClient(t, rest.Options{BaseURL: srv.URL})
 	p, err := c.PrepareInbound(t.Context(), InboundRequest{})
 	if kindOf(err) != KindHTTPStatus || p.Status != 307 || p.Attempts != 1 || followed.Load() {
 		t.Errorf("got %v, %+v, followed %v", err, p, followed.Load())
@@ -315,8 +322,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestTokenIsNotPrinted(t *testing.T) {
-	c := newClient(t, Options{BaseURL: "https://api.synthflow.ai"})
-	o := Options{BaseURL: "https://api.synthflow.ai", Token: testToken}
+	c := newClient(t, rest.Options{BaseURL: "https://api.synthflow.ai"})
+	o := rest.Options{BaseURL: "https://api.synthflow.ai", Token: testToken}
 	for _, v := range []any{c, *c, o, &o} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 			if s := fmt.Sprintf(format, v); strings.Contains(s, testToken) {

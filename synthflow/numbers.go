@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"flowbridge/internal/rest"
@@ -29,9 +30,9 @@ func Providers() []string {
 // Slug is a number as it stands in a path of the API: without the leading +.
 func Slug(number string) string { return strings.TrimPrefix(number, "+") }
 
-// CheckNumber says what is wrong with the body that imports a number, as far as it can be told without asking the API:
-// termination_uri, for one, is the API's to judge, because the documents contradict each other about it.
-func CheckNumber(body Object) error {
+// CheckNumber says what is wrong with the body that imports a number, as far as it can be known without the API. The API has
+// to judge termination_uri, for example, because the documents contradict each other about it.
+func CheckNumber(body rest.Object) error {
 	provider, _ := body.Text("provider_name")
 	number, given := body.Text("phone_number")
 	switch {
@@ -51,7 +52,7 @@ func CheckNumber(body Object) error {
 }
 
 // checkRegistration looks at what uac_enabled asks for.
-func checkRegistration(body Object) error {
+func checkRegistration(body rest.Object) error {
 	if v, ok := body["uac_register_expires"]; ok {
 		n, isNumber := v.(json.Number)
 		seconds, err := n.Int64()
@@ -71,8 +72,15 @@ func checkRegistration(body Object) error {
 	return nil
 }
 
-// CreateNumber imports a number (POST /v2/custom-numbers) and gives the API's response: key and phone_number.
-func (a *Account) CreateNumber(ctx context.Context, body Object) (Object, error) {
+// Numbers are the numbers of an account's workspace.
+type Numbers struct {
+	*Account
+	// Available limits List to numbers without (true) or with (false) an inbound agent. Default: all.
+	Available *bool
+}
+
+// Create imports a number (POST /v2/custom-numbers) and gives the API's response: key and phone_number.
+func (a Numbers) Create(ctx context.Context, body rest.Object, _ map[string]bool) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPost, Path: customNumbersPath, Body: body}
 	e, answer, err := a.call(ctx, r)
 	if err != nil {
@@ -95,18 +103,17 @@ func (a *Account) CreateNumber(ctx context.Context, body Object) (Object, error)
 	return e.response, nil
 }
 
-// ListNumbers gives all numbers of the workspace (GET /v2/numbers): number, sid, is_available. available limits it to
-// numbers with (false) or without (true) an inbound agent; nil is all.
-func (a *Account) ListNumbers(ctx context.Context, available *bool) ([]Object, error) {
+// List gives the numbers (GET /v2/numbers): number, sid, is_available.
+func (a Numbers) List(ctx context.Context) ([]rest.Object, error) {
 	query := url.Values{"workspace": {a.workspace}}
-	if available != nil {
-		query.Set("is_available", fmt.Sprint(*available))
+	if a.Available != nil {
+		query.Set("is_available", strconv.FormatBool(*a.Available))
 	}
 	return a.list(ctx, numbersPath, query, "phone_numbers", "number")
 }
 
-// GetNumber gives one number (GET /v2/numbers/{slug}).
-func (a *Account) GetNumber(ctx context.Context, number string) (Object, error) {
+// Get gives one number (GET /v2/numbers/{slug}).
+func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodGet, Path: numberPath(number), Query: url.Values{"workspace": {a.workspace}}}
 	e, answer, err := a.call(ctx, r)
 	if err != nil {
@@ -129,18 +136,26 @@ func (a *Account) GetNumber(ctx context.Context, number string) (Object, error) 
 	return got, nil
 }
 
-// FindNumber is GetNumber, but a number that the workspace does not have is nil. The documents leave open whether the
-// API says 404 or 400 of it: with 400 the list decides.
-func (a *Account) FindNumber(ctx context.Context, number string) (Object, error) {
-	got, failed := a.GetNumber(ctx, number)
+// Find gives the number of a body that imports it, under that spelling, or nil if the workspace does not have it. The
+// documents leave open whether the API then answers with 404 or 400. With 400 the list decides.
+func (a Numbers) Find(ctx context.Context, want rest.Object) (rest.Object, error) {
+	number, _ := want.Text("phone_number")
+	if number == "" {
+		return nil, nil
+	}
+	got, failed := a.Get(ctx, number)
 	switch rest.StatusOf(failed) {
 	case http.StatusNotFound:
 		return nil, nil
 	case http.StatusBadRequest:
 	default:
+		if got != nil {
+			got = maps.Clone(got)
+			got["phone_number"] = number
+		}
 		return got, failed
 	}
-	all, err := a.ListNumbers(ctx, nil)
+	all, err := Numbers{Account: a.Account}.List(ctx)
 	if err != nil {
 		return nil, failed
 	}
@@ -152,29 +167,29 @@ func (a *Account) FindNumber(ctx context.Context, number string) (Object, error)
 	return nil, nil
 }
 
-// UpdateNumber changes what body has (PATCH /v2/numbers/{slug}).
-func (a *Account) UpdateNumber(ctx context.Context, number string, body Object) error {
-	return a.done(ctx, rest.Request{Method: http.MethodPatch, Path: numberPath(number), Body: body})
+// Update changes what body has (PATCH /v2/numbers/{slug}).
+func (a Numbers) Update(ctx context.Context, number string, body rest.Object) (rest.Object, error) {
+	return nil, a.done(ctx, rest.Request{Method: http.MethodPatch, Path: numberPath(number), Body: body})
 }
 
-// DeleteNumber removes a number from the workspace (DELETE /v2/numbers/{slug}), and detaches it from its agents.
-func (a *Account) DeleteNumber(ctx context.Context, number string) error {
-	return a.done(ctx, rest.Request{Method: http.MethodDelete, Path: numberPath(number)})
+// Delete removes a number from the workspace (DELETE /v2/numbers/{slug}), and detaches it from its agents.
+func (a Numbers) Delete(ctx context.Context, number string) (rest.Object, error) {
+	return nil, a.done(ctx, rest.Request{Method: http.MethodDelete, Path: numberPath(number)})
 }
 
 func numberPath(number string) string { return numbersPath + "/" + rest.Segment(Slug(number)) }
 
-// CompareNumber gives what of a body is otherwise in a number that GetNumber gave.
-func CompareNumber(have, want Object) []rest.Difference {
+// CompareNumber gives the members of a body that are different in a number from Numbers.Get.
+func CompareNumber(have, want rest.Object) []rest.Difference {
 	have = maps.Clone(have)
-	if uri, ok := have["sip_term_uri"]; ok { // given back by this name, whichever of the two was sent
+	if uri, ok := have["sip_term_uri"]; ok { // the API's name, whichever of the two was sent
 		have["termination_uri"] = uri
 	}
 	return rest.Compare(sameNumber(have, want), want)
 }
 
 // sameNumber is have with the phone_number of want if the two differ in the + alone.
-func sameNumber(have, want Object) Object {
+func sameNumber(have, want rest.Object) rest.Object {
 	x, ok1 := have.Text("phone_number")
 	y, ok2 := want.Text("phone_number")
 	if ok1 && ok2 && x != y && Slug(x) == Slug(y) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An id serves one INVITE, within about a minute (the stand-in's and our own reading of the documents, which name no
-// time). It is remembered for five to ten, and of very many only the latest.
+// An id serves one INVITE, within about a minute (the documents name no time). It is remembered for five to ten minutes; of
+// very many ids, only the latest are.
 const (
 	recentFor = 5 * time.Minute
 	maxRecent = 1 << 15 // ids of a generation
@@ -15,8 +15,8 @@ const (
 
 type sum [16]byte
 
-// GivenIDs knows which call an id of an API was given to, in two generations of which the older one is dropped as a whole.
-// What it holds is of fixed size, whatever the API calls its ids. It may be used by many goroutines.
+// GivenIDs knows which call each id of an API was given to. It has two generations, of which the older one is dropped as a
+// whole. Its entries are of fixed size, whatever the length of ids. It may be used by many goroutines.
 type GivenIDs struct {
 	mu    sync.Mutex
 	since time.Time // of the young generation
@@ -29,7 +29,7 @@ func sumOf(s string) sum {
 	return sum(h[:16])
 }
 
-// Whose an id is.
+// owner says which call an id belongs to.
 type owner int
 
 const (
@@ -38,7 +38,8 @@ const (
 	ownerEverybody              // the API has given nothing else: a stub with one answer for all
 )
 
-// taken notes that an id was given to a call, and says whose it is. A call without a name is another one each time.
+// taken notes that an id was given to a call, and says which call it belongs to. A call without a name is another one each
+// time.
 func (r *GivenIDs) taken(id, call string, now time.Time) owner {
 	key, name := sumOf(id), sumOf(call)
 	r.mu.Lock()

@@ -9,13 +9,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"flowbridge/internal/rest"
 )
 
 // An id belongs to the call that it was given to: not to another one, nor to one without a name, for as long as the API
 // could still mean the first.
 func TestIDGivenTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClient(t, Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+		c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 			return answerWith(200, good()), nil
 		}}})
 		c.given.taken("another", "first", time.Now()) // it is no stub
@@ -58,7 +60,7 @@ func TestRecentIDsAreBounded(t *testing.T) {
 
 // Of many calls that get one id at the same time, one has it.
 func TestOneIDForManyCalls(t *testing.T) {
-	c := newClient(t, Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil
 	}}})
 	c.given.taken("another", "first", time.Now()) // it is no stub
@@ -85,7 +87,7 @@ func TestOneIDForManyCalls(t *testing.T) {
 // calls go on, and are known for what they are. Once it has given another id, it
 // is none; nor is one that is far, whose answers a proxy may have kept.
 func TestStub(t *testing.T) {
-	far := newClient(t, Options{BaseURL: "https://api.test", Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+	far := newClient(t, rest.Options{BaseURL: "https://api.test", Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil
 	}}})
 	for i, want := range []Kind{"", KindReusedID} {
@@ -94,7 +96,7 @@ func TestStub(t *testing.T) {
 		}
 	}
 	answers := []string{good(), good(), good(), strings.Replace(good(), goodID, "other", 1), good()}
-	c := newClient(t, Options{Transport: &countingAPI{api: func(n int, _ *http.Request) (*http.Response, error) {
+	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(n int, _ *http.Request) (*http.Response, error) {
 		return answerWith(200, answers[n-1]), nil
 	}}})
 	for i, want := range []string{"", "shared", "shared", "", "refused"} {

@@ -13,7 +13,7 @@ type Variable struct {
 	Value string
 }
 
-// InboundRequest is what the platform is told about a call before its INVITE.
+// InboundRequest describes a call to the platform before its INVITE.
 type InboundRequest struct {
 	FromNumber      string
 	ToNumber        string
@@ -21,35 +21,33 @@ type InboundRequest struct {
 	WorkspaceID     string
 	CustomVariables []Variable // sent as one flat object, in this order
 
-	// IdempotencyKey names the call on our side. It is sent as the header
-	// Idempotency-Key, the same for the retry; empty sends none. An id that comes
-	// again is taken for the same key only.
+	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, the same for the retry; empty
+	// sends none. An id that the API gives twice is accepted for the same key only.
 	IdempotencyKey string
 }
 
-// PreparedCall is the outcome of the step. CallID is set on success only;
-// the other fields are filled as far as the step came, on failure too.
+// PreparedCall is the outcome of the step. CallID is set on success only, the other fields as far as the step came.
 type PreparedCall struct {
 	CallID   string
 	Shared   bool          // the API gives each call this id
-	Body     []byte        // the last answer as it came, at most MaxBody
+	Body     []byte        // the last answer as it came, at most Options.MaxBody
 	Status   int           // HTTP status of the last answer, 0 without one
 	Attempts int           // requests sent: 1 or 2
 	Elapsed  time.Duration // the whole step
 }
 
-// Kind says why a step failed. The set is closed; the values are stable and
-// serve as cause in records and as metric label.
+// Kind says why a step failed. The set is closed. Its values are stable, because they are causes in records and labels of
+// metrics.
 type Kind string
 
 // The kinds of failure.
 const (
 	KindTimeout     Kind = "timeout"      // the budget ran out
 	KindConnect     Kind = "connect"      // no connection, or it broke before the answer was complete
-	KindHTTPStatus  Kind = "http_status"  // neither 2xx nor 429; redirects are here
+	KindHTTPStatus  Kind = "http_status"  // neither 2xx nor 429; includes redirects
 	KindRateLimited Kind = "rate_limited" // 429
 	KindMalformed   Kind = "malformed"    // not the JSON that is documented
-	KindCallFailed  Kind = "call_failed"  // call_status is something else than registered
+	KindCallFailed  Kind = "call_failed"  // call_status is not registered
 	KindMissingID   Kind = "missing_id"   // registered, without synthflow_call_id
 	KindBadID       Kind = "bad_id"       // an id that cannot be carried in X-EI
 	KindReusedID    Kind = "reused_id"    // an id that was given to another call before
@@ -61,7 +59,7 @@ const (
 type Error struct {
 	Kind   Kind
 	Status int    // HTTP status, 0 without an answer
-	Detail string // what the API said, or what is wrong with its answer: at most 200 printable characters
+	Detail string // the API's words, or what is wrong with its answer: at most 200 printable characters
 	err    error
 }
 
@@ -86,8 +84,7 @@ func (e *Error) Error() string {
 // Unwrap returns the transport's or the decoder's error, if there is one.
 func (e *Error) Unwrap() error { return e.err }
 
-// body encodes the request. Field order is fixed so that two attempts are
-// byte for byte the same.
+// body encodes the request. The order of fields is fixed, so two attempts are byte for byte the same.
 func (r InboundRequest) body() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')

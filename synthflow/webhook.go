@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -18,7 +17,7 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Report is what the platform says of a call after its end.
+// Report is the platform's report of a finished call.
 type Report struct {
 	CallID     string // the platform's
 	Status     string // completed, failed …
@@ -27,118 +26,109 @@ type Report struct {
 	ExternalID string // of the E token of X-EI
 }
 
-// The bounds of what a webhook may hold.
+// The bounds of a webhook.
 const (
-	maxWebhook  = 4 << 20         // bytes; there are transcripts in it
+	maxWebhook  = 4 << 20         // bytes, with a transcript
 	webhookWait = 5 * time.Second // for the whole body
 	maxWord     = 256             // bytes of a status, reason or id
-	webhooks    = 16              // being taken at a time
+	webhooks    = 16              // under way at a time
 )
 
-// signatureHeaders are the names that the signature has been seen under: the
-// documents give it as a CGI variable (page "Webhooks security").
+// signatureHeaders are the names that the signature has been seen under: the documents give it as a CGI variable (page
+// "Webhooks security").
 func signatureHeaders() []string {
 	return []string{"Synthflow-Signature", "X-Synthflow-Signature", "HTTP_SYNTHFLOW_SIGNATURE"}
 }
 
-// Sign gives the signature of a webhook: of the call's id alone, not of its
-// body (page "Webhooks security").
+// Sign gives the signature of a webhook. It covers only the call's id, not the body (page "Webhooks security").
 func Sign(secret, callID string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(callID))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Webhook takes the post-call webhook.
-type Webhook struct {
+// webhook receives the post-call webhook.
+type webhook struct {
 	secret    string
 	take      func(ctx context.Context, r Report) (Taken, error)
 	log       zerolog.Logger
 	strangers zerolog.Logger
 	bodies    httpd.Bodies
-	room      chan struct{} // one element per report that is being taken
+	places    httpd.Places
 }
 
-// Taken is what became of a report.
+// Taken is what was done with a report.
 type Taken string
 
 // The values of Taken.
 const (
 	TakenNew     Taken = "taken"
-	TakenBefore  Taken = "known already" // the signature is good for ever, so the first report of a call counts
+	TakenBefore  Taken = "known already" // a signature never expires, so the first report of a call counts
 	TakenUnknown Taken = "not a call of ours"
 )
 
-// NewWebhook gives the handler of the post-call webhook. take is told what a
-// rightly signed one says; its error is answered with 503, upon which the
-// platform may send it again.
-func NewWebhook(secret string, take func(ctx context.Context, r Report) (Taken, error), log zerolog.Logger) *Webhook {
-	return &Webhook{
+// NewWebhook gives the handler of the post-call webhook. take gets the report of a webhook with a valid signature. Its error
+// is answered with 503, after which the platform may send the webhook again.
+func NewWebhook(secret string, take func(ctx context.Context, r Report) (Taken, error), log zerolog.Logger) http.Handler {
+	return &webhook{
 		secret: secret, take: take, log: log, strangers: httpd.Strangers(log),
-		bodies: httpd.Bodies{Max: maxWebhook, Wait: webhookWait}, room: make(chan struct{}, webhooks),
+		bodies: httpd.Bodies{Max: maxWebhook, Wait: webhookWait}, places: make(httpd.Places, webhooks),
 	}
 }
 
 // ServeHTTP answers one webhook.
-func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		webhookAnswer(w, http.StatusMethodNotAllowed, "use POST")
+func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	report, no := h.signed(w, r)
+	if no != nil {
+		webhookAnswer(w, no.Status, no.Words)
 		return
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		webhookAnswer(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
-		return
-	}
-	if report, ok := h.signed(w, r); ok {
-		h.keep(r.Context(), w, report)
-	}
+	h.keep(r.Context(), w, report)
 }
 
-// signed reads a report and checks its signature. What is signed is in the
-// body, so strangers' bodies are read, too; ok is false where the answer is given.
-func (h *Webhook) signed(w http.ResponseWriter, r *http.Request) (report Report, ok bool) {
+// signed reads a report and checks its signature. The signed id is in the body, so even an unauthenticated body is read.
+func (h *webhook) signed(w http.ResponseWriter, r *http.Request) (Report, *httpd.Refusal) {
 	signature := signatureOf(r.Header)
-	if signature == "" {
+	switch {
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		return Report{}, &httpd.Refusal{Status: http.StatusMethodNotAllowed, Words: "use POST"}
+	case !httpd.HasType(r, "application/json"):
+		return Report{}, &httpd.Refusal{Status: http.StatusUnsupportedMediaType, Words: "Content-Type must be application/json"}
+	case signature == "":
 		h.strangers.Warn().Str("src", r.RemoteAddr).Msg("webhook without signature")
-		webhookAnswer(w, http.StatusUnauthorized, "there is no signature: looked for "+strings.Join(signatureHeaders(), ", "))
-		return Report{}, false
+		return Report{}, &httpd.Refusal{Status: http.StatusUnauthorized, Words: "there is no signature: looked for " + strings.Join(signatureHeaders(), ", ")}
 	}
 	body, release, no := h.bodies.Read(w, r)
 	if no != nil {
 		h.strangers.Warn().Str("src", r.RemoteAddr).Str("reason", no.Words).Msg("webhook not read")
-		webhookAnswer(w, no.Status, no.Words)
-		return Report{}, false
+		return Report{}, no
 	}
 	defer release()
-	report, err := ParseReport(body)
+	report, err := parseReport(body)
 	if err != nil {
 		h.strangers.Warn().Err(err).Str("src", r.RemoteAddr).Msg("webhook not understood")
-		webhookAnswer(w, http.StatusBadRequest, err.Error())
-		return Report{}, false
+		return Report{}, &httpd.Refusal{Status: http.StatusBadRequest, Words: err.Error()}
 	}
 	if !hmac.Equal([]byte(signature), []byte(Sign(h.secret, report.CallID))) {
 		h.strangers.Warn().Str("src", r.RemoteAddr).Str("synthflow_call_id", report.CallID).
 			Msg("webhook with a wrong signature: is hooks.synthflow.secret_file that of the workspace?")
-		webhookAnswer(w, http.StatusUnauthorized, "the signature is wrong")
-		return Report{}, false
+		return Report{}, &httpd.Refusal{Status: http.StatusUnauthorized, Words: "the signature is wrong"}
 	}
-	return report, true
+	return report, nil
 }
 
-// keep has a report taken, unless too many are.
-func (h *Webhook) keep(ctx context.Context, w http.ResponseWriter, report Report) {
-	select {
-	case h.room <- struct{}{}:
-		defer func() { <-h.room }()
-	default:
+// keep passes a report to take, unless too many are under way.
+func (h *webhook) keep(ctx context.Context, w http.ResponseWriter, report Report) {
+	if !h.places.Take() {
 		w.Header().Set("Retry-After", "1")
 		webhookAnswer(w, http.StatusServiceUnavailable, "too many webhooks at a time")
 		return
 	}
+	defer h.places.Free()
 	taken, err := h.take(ctx, report)
 	if err != nil {
-		// Whoever takes reports says what is broken; a call that is not over is not.
+		// A warning only: take logs real faults itself, and a call that is still up is none.
 		h.log.Warn().Err(err).Str("synthflow_call_id", report.CallID).Msg("webhook not kept")
 		webhookAnswer(w, http.StatusServiceUnavailable, "not kept, send it again")
 		return
@@ -161,11 +151,10 @@ func webhookAnswer(w http.ResponseWriter, status int, words string) {
 	httpd.Answer(w, status, map[string]string{"status": words})
 }
 
-// ErrReport is within each error of ParseReport.
-var ErrReport = errors.New("not a post-call webhook")
+// errReport is within each error of parseReport.
+var errReport = errors.New("not a post-call webhook")
 
-// reported has the members that are read; the others are left alone. What may
-// be missing or null is a pointer or raw.
+// reported has the members that are read. Those that may be missing or null are pointers or raw.
 type reported struct {
 	Status json.RawMessage `json:"status"`
 	Call   *struct {
@@ -177,14 +166,14 @@ type reported struct {
 	} `json:"call"`
 }
 
-// ParseReport reads the body of a post-call webhook (page "Webhooks").
-func ParseReport(body []byte) (Report, error) {
+// parseReport reads the body of a post-call webhook (page "Webhooks").
+func parseReport(body []byte) (Report, error) {
 	var r reported
 	if err := json.Unmarshal(body, &r); err != nil {
-		return Report{}, fmt.Errorf("%w: %w", ErrReport, err)
+		return Report{}, fmt.Errorf("%w: %w", errReport, err)
 	}
 	if r.Call == nil {
-		return Report{}, fmt.Errorf("%w: there is no object call", ErrReport)
+		return Report{}, fmt.Errorf("%w: there is no object call", errReport)
 	}
 	var out Report
 	for _, f := range []struct {
@@ -203,7 +192,7 @@ func ParseReport(body []byte) (Report, error) {
 		}
 	}
 	if why := badID(out.CallID); why != "" {
-		return Report{}, fmt.Errorf("%w: call.call_id: %s", ErrReport, why)
+		return Report{}, fmt.Errorf("%w: call.call_id: %s", errReport, why)
 	}
 	out.Duration = seconds(r.Call.Duration)
 	return out, nil
@@ -216,22 +205,22 @@ func word(name string, raw json.RawMessage, to *string) error {
 	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return fmt.Errorf("%w: %s is no text", ErrReport, name)
+		return fmt.Errorf("%w: %s is no text", errReport, name)
 	}
 	if len(s) > maxWord {
-		return fmt.Errorf("%w: %s is longer than %d bytes", ErrReport, name, maxWord)
+		return fmt.Errorf("%w: %s is longer than %d bytes", errReport, name, maxWord)
 	}
-	*to = clean(s, "")
+	*to = clean(s)
 	return nil
 }
 
-// maxReported bounds the duration of a call that is believed.
+// maxReported is the longest duration that is believed.
 const maxReported = 7 * 24 * time.Hour
 
-// seconds reads a duration, a number or a text with one; 0 for anything else.
+// seconds reads a duration: a number, or a text with one; anything else is 0.
 func seconds(raw json.RawMessage) time.Duration {
 	var n json.Number
-	if json.Unmarshal(raw, &n) != nil { // it takes texts, too
+	if json.Unmarshal(raw, &n) != nil { // accepts texts, too
 		return 0
 	}
 	f, err := n.Float64()

@@ -94,7 +94,7 @@ func TestWebhookBusy(t *testing.T) {
 		t.Errorf("not kept: got %d", w.Code)
 	}
 	for range webhooks {
-		h.room <- struct{}{}
+		h.(*webhook).places <- struct{}{}
 	}
 	if w := post(h, "POST", "application/json", report, "Synthflow-Signature", right); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("too many: got %d", w.Code)
@@ -169,9 +169,9 @@ func FuzzReport(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := ParseReport(body)
+		r, err := parseReport(body)
 		if err != nil {
-			if !errors.Is(err, ErrReport) {
+			if !errors.Is(err, errReport) {
 				t.Errorf("error of another kind: %v", err)
 			}
 			return

@@ -7,14 +7,11 @@ import (
 	"strings"
 )
 
-// ErrNoCalled is a request without the parameter that says where the call
-// goes. The words are those of Synthflow's document.
-var ErrNoCalled = errors.New(`Missing "Called" query parameter`) //nolint:staticcheck // an answer's text, given as it is
+// errNoCalled is a request without the number that was called. The words are those of Synthflow's document.
+var errNoCalled = errors.New(`Missing "Called" query parameter`) //nolint:staticcheck // an answer's text, given as it is
 
-// Call is a call that came in to Twilio, as the parameters of the webhook
-// describe it (twilio.com/docs, "Twilio's request to your application").
-// Numbers are E.164 with their plus; calls of SIP domains have SIP URIs
-// instead. What was not sent is empty.
+// Call is a call that came in to Twilio, by the parameters of the webhook (twilio.com/docs, "Twilio's request to your
+// application"). Numbers are E.164 with their plus; calls of SIP domains have SIP URIs instead. A missing value is empty.
 type Call struct {
 	SID           string // CallSid
 	AccountSID    string // AccountSid
@@ -24,22 +21,19 @@ type Call struct {
 	Status        string // CallStatus: ringing, in-progress
 	ForwardedFrom string // the number that forwarded the call, where the carrier says so
 	CallerName    string // of a number with caller name lookup
-	APIVersion    string // ApiVersion
 
 	sipHeaders map[string]string // by name in lower case
 }
 
-// Header gives an X- header of the INVITE that a SIP domain received, which
-// Twilio passes as SipHeader_<name>; empty without. Names are compared without
-// case.
+// Header gives an X- header of the INVITE that a SIP domain received, or "". Twilio passes it as SipHeader_<name>. The case of
+// the name does not matter.
 func (c Call) Header(name string) string { return c.sipHeaders[strings.ToLower(name)] }
 
 // sipHeaderPrefix is what Twilio puts before the name of a header.
 const sipHeaderPrefix = "SipHeader_"
 
-// ParseCall reads the parameters of a request. Without Called the error is
-// ErrNoCalled.
-func ParseCall(params url.Values) (Call, error) {
+// parseCall reads the parameters of a request.
+func parseCall(params url.Values) (Call, error) {
 	c := Call{
 		SID:           params.Get("CallSid"),
 		AccountSID:    params.Get("AccountSid"),
@@ -49,11 +43,10 @@ func ParseCall(params url.Values) (Call, error) {
 		Status:        params.Get("CallStatus"),
 		ForwardedFrom: number(params.Get("ForwardedFrom")),
 		CallerName:    params.Get("CallerName"),
-		APIVersion:    params.Get("ApiVersion"),
 		sipHeaders:    map[string]string{},
 	}
 	if c.Called == "" {
-		return Call{}, ErrNoCalled
+		return Call{}, errNoCalled
 	}
 	if c.Caller == "" {
 		c.Caller = number(params.Get("Caller"))
@@ -66,12 +59,10 @@ func ParseCall(params url.Values) (Call, error) {
 	return c, nil
 }
 
-// E.164 allows fifteen digits; what has fewer than seven is an extension or a
-// short code, which has no plus to lose.
+// E.164 allows fifteen digits. Extensions and short codes have fewer than seven, and no plus to lose.
 const minE164, maxE164 = 7, 15
 
-// number gives back the plus that a query string has eaten, which reads an
-// unescaped one as a space, and trims. What is no number stays as it is.
+// number trims a number and restores its plus: a query string reads an unescaped plus as a space. Other texts stay.
 func number(s string) string {
 	digits := strings.TrimSpace(s)
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
@@ -84,8 +75,7 @@ func number(s string) string {
 	return digits
 }
 
-// parseParameters reads a query or a form body. Other than url.ParseQuery it
-// takes a ';' as a part of a value, which is what it is to everybody else.
+// parseParameters reads a query or a form body. Unlike url.ParseQuery it accepts ';' within a value, as other programs do.
 func parseParameters(raw string) (url.Values, error) {
 	params := url.Values{}
 	for pair := range strings.SplitSeq(raw, "&") {

@@ -13,12 +13,12 @@ func TestParseCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := ParseCall(params)
+	c, err := parseCall(params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []string{c.SID, c.AccountSID, c.Called, c.Caller, c.Direction, c.Status, c.ForwardedFrom, c.CallerName, c.APIVersion, c.Header("x-CUSTOMER"), c.Header("X-Empty"), c.Header("X-None")}
-	want := []string{"CA1", "AC1", "+15075785607", "+15550100001", "inbound", "ringing", "+15550100009", "ADA L", "2010-04-01", "a;b", "", ""}
+	got := []string{c.SID, c.AccountSID, c.Called, c.Caller, c.Direction, c.Status, c.ForwardedFrom, c.CallerName, c.Header("x-CUSTOMER"), c.Header("X-Empty"), c.Header("X-None")}
+	want := []string{"CA1", "AC1", "+15075785607", "+15550100001", "inbound", "ringing", "+15550100009", "ADA L", "a;b", "", ""}
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("%d: got %q; want %q", i, got[i], want[i])
@@ -56,11 +56,11 @@ func TestParseCallWithoutCalled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ParseCall(params); !errors.Is(err, ErrNoCalled) || err.Error() != `Missing "Called" query parameter` {
+		if _, err := parseCall(params); !errors.Is(err, errNoCalled) || err.Error() != `Missing "Called" query parameter` {
 			t.Errorf("%q: %v", query, err)
 		}
 	}
-	c, err := ParseCall(url.Values{"Called": {"+1"}, "Caller": {"15550100001"}})
+	c, err := parseCall(url.Values{"Called": {"+1"}, "Caller": {"15550100001"}})
 	if err != nil || c.Caller != "+15550100001" {
 		t.Errorf("without From: %+v, %v", c, err)
 	}
@@ -91,9 +91,9 @@ func FuzzParseCall(f *testing.F) {
 		if std, err := url.ParseQuery(query); err == nil && std.Encode() != params.Encode() {
 			t.Errorf("got %q; want %q", params, std)
 		}
-		c, err := ParseCall(params)
+		c, err := parseCall(params)
 		if err != nil {
-			if !errors.Is(err, ErrNoCalled) {
+			if !errors.Is(err, errNoCalled) {
 				t.Error(err)
 			}
 			return

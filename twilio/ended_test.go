@@ -154,7 +154,7 @@ func TestParseEnded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := ParseEnded(params); got != want {
+		if got := parseEnded(params); got != want {
 			t.Errorf("%s: got %+v; want %+v", query, got, want)
 		}
 	}
@@ -199,7 +199,7 @@ func FuzzEnded(f *testing.F) {
 			}
 		}
 		if params, err := parseParameters(body); err == nil {
-			e := ParseEnded(params)
+			e := parseEnded(params)
 			for _, s := range []string{e.Call, e.SID, e.CallStatus, e.Status, e.SIPCallID} {
 				if s != clean(s) {
 					t.Errorf("%q", s)
@@ -214,7 +214,7 @@ func FuzzEnded(f *testing.F) {
 			t.Fatalf("%q: %v", call, err)
 		}
 		params, err := parseParameters(u.RawQuery)
-		if e := ParseEnded(params); err != nil || e.Call != clean(call) || e.Attempt != attempt && attempt >= 1 && attempt <= 9999 {
+		if e := parseEnded(params); err != nil || e.Call != clean(call) || e.Attempt != attempt && attempt >= 1 && attempt <= 9999 {
 			t.Errorf("%q, %d: %v, %+v", call, attempt, err, e)
 		}
 	})

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"flowbridge/internal/httpd"
 )
 
 const (
@@ -20,68 +21,66 @@ const (
 	maxBody            = 64 << 10
 )
 
-// Destination is where a call goes: a SIP URI without headers, and the headers
-// that Twilio puts into its INVITE, in this order.
+// Destination is the target of a call: a SIP URI without headers, and the headers for Twilio's INVITE, in this order.
 type Destination struct {
 	URI     string
 	Headers []Header
-	Action  string // URL that is asked by POST when the call there has ended; empty: that of Options.Dial
+	Action  string // URL that Twilio asks by POST when that call has ended; empty: that of Options.Dial
 }
 
 // Options say how the webhook is answered.
 type Options struct {
-	// AuthToken is the account's, which signs Twilio's requests. Empty: signatures are not looked at.
+	// AuthToken is the account's. Twilio signs its requests with it. Empty: signatures are not checked.
 	AuthToken string
-	// URL is how Twilio reaches us, as it is set in Twilio's console: https://voice.example.com, with what a proxy cuts
-	// off the path or with the whole path. It is needed with AuthToken, because Twilio signs it.
+	// URL is how Twilio reaches the webhook, as it is set in Twilio's console: https://voice.example.com, with the part of
+	// the path that a proxy removes, or with the whole path. It is needed with AuthToken, because Twilio signs it.
 	URL string
-	// Route says where a call goes. It has to return when its context ends. What it fails with is logged, and the
-	// caller gets the fallback.
+	// Route gives the destination of a call. It has to return when its context ends. Its error is logged, and the caller
+	// gets the fallback.
 	Route func(context.Context, Call) (Destination, error)
-	// Fallback is for calls that go nowhere.
+	// Fallback is for calls without a destination.
 	Fallback Fallback
-	// EncodeSemicolon writes ';' in the value of a header as %3B. Default: as it is, as Synthflow's documents have it.
+	// EncodeSemicolon writes ';' in the value of a header as %3B. Default: as it is, like Synthflow's documents.
 	EncodeSemicolon bool
 	// Dial are attributes of <Dial>.
 	Dial DialOptions
 	// Timeout is how long Route may take. Default: 10s; Twilio waits for 15 s.
 	Timeout time.Duration
-	// MaxRequests bounds what is under way at a time; what is over it gets the fallback. Default: 200.
+	// MaxRequests bounds the requests that are under way at a time. Further ones get the fallback. Default: 200.
 	MaxRequests int
 	// Log gets one line for each request.
 	Log zerolog.Logger
 }
 
-// handler is the webhook.
+// handler is a webhook. Its answer depends on the webhook; all else is common.
 type handler struct {
 	opts     Options
 	verifier *verifier // nil: signatures are not checked
 	fallback []byte
-	slots    chan struct{}
-	refusals *rate.Limiter // log lines that anybody can cause
+	places   httpd.Places
+	refusals *rate.Limiter // of log lines that unauthenticated requests cause
+	answer   func(context.Context, url.Values) ([]byte, *httpd.Refusal)
 }
 
-// NewHandler gives the webhook. Once a request is known to be Twilio's and
-// to name a number, it is answered with 200 and TwiML, whatever happens:
-// anything else is an application error that the caller hears (Twilio's error
-// 11200). Requests with another method get 405, with a body that is no form
-// 415, or too long 413, or that can't be read 400, with a wrong signature 403,
-// without Called 400.
+// NewHandler gives the webhook. A request of Twilio that names a number is always answered with 200 and TwiML, because the
+// caller hears anything else as an application error (Twilio's error 11200). Other requests get 405 for another method,
+// 415 for a body that is no form, 413 for one that is too long, 400 for one that can't be read, 403 for a wrong signature
+// and 400 without Called.
 //
-// The server bounds headers and how long a body takes to come. The error is of
-// the options.
+// The server bounds headers and the time that a body takes to arrive. The error is about the options.
 func NewHandler(o Options) (http.Handler, error) {
 	if o.Route == nil {
 		return nil, errors.New("twilio: no Route")
 	}
-	h, err := buildHandler(o)
+	h, err := newHandler(o)
 	if err != nil {
 		return nil, err
 	}
+	h.answer = h.answerCall
 	return h, nil
 }
 
-func buildHandler(o Options) (*handler, error) {
+func newHandler(o Options) (*handler, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
@@ -91,85 +90,91 @@ func buildHandler(o Options) (*handler, error) {
 	if _, err := o.Dial.element(); err != nil {
 		return nil, err
 	}
-	h := &handler{opts: o, slots: make(chan struct{}, o.MaxRequests), refusals: rate.NewLimiter(1, 5)}
+	h := &handler{opts: o, places: make(httpd.Places, o.MaxRequests), refusals: rate.NewLimiter(1, 5)}
 	var err error
 	if h.fallback, err = o.Fallback.TwiML(o.Dial); err != nil {
 		return nil, err
 	}
 	if o.AuthToken != "" {
-		if h.verifier, err = newVerifier(o.AuthToken, o.URL); err != nil {
-			return nil, err
-		}
+		h.verifier, err = newVerifier(o.AuthToken, o.URL)
 	}
-	return h, nil
+	return h, err
 }
 
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	params, refused := h.admit(w, r)
-	var call Call
-	if refused == nil {
-		var err error
-		if call, err = ParseCall(params); err != nil {
-			refused = &refusal{http.StatusBadRequest, err.Error()}
-		}
+	params, no := h.admit(w, r)
+	var body []byte
+	if no == nil {
+		body, no = h.answer(r.Context(), params)
 	}
-	if refused != nil {
-		h.refuse(w, r, refused)
+	if no != nil {
+		h.refuse(w, r, no)
 		return
 	}
-	body, dest, err := h.answer(r.Context(), call)
-	level := zerolog.InfoLevel
-	if err != nil {
-		level = zerolog.WarnLevel
-	}
-	h.opts.Log.WithLevel(level).Err(err).Str("call_sid", clipped(call.SID)).Str("from", clipped(call.Caller)).Str("to", clipped(call.Called)).Str("uri", dest.URI).
-		Msg("twilio call answered")
-	w.Header().Set("Content-Type", ContentType)
+	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write(body)
 }
 
-// clipped keeps a log line short, whatever was sent.
-func clipped(s string) string { return s[:min(len(s), maxURI)] }
-
-// refusal is an answer other than TwiML.
-type refusal struct {
-	status int
-	words  string
+// answerCall answers the question where a call goes, and logs the answer.
+func (h *handler) answerCall(ctx context.Context, params url.Values) ([]byte, *httpd.Refusal) {
+	call, err := parseCall(params)
+	if err != nil {
+		return nil, &httpd.Refusal{Status: http.StatusBadRequest, Words: err.Error()}
+	}
+	dest, err := h.route(ctx, call)
+	body := h.fallback
+	if err == nil {
+		body, err = h.dial(dest)
+	}
+	h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call_sid", clipped(call.SID)).Str("from", clipped(call.Caller)).Str("to", clipped(call.Called)).Str("uri", dest.URI).
+		Msg("twilio call answered")
+	return body, nil
 }
 
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
+// levelOf is the level of a request's log line.
+func levelOf(err error) zerolog.Level {
+	if err != nil {
+		return zerolog.WarnLevel
+	}
+	return zerolog.InfoLevel
+}
+
+// clipped bounds a text in the log.
+func clipped(s string) string { return s[:min(len(s), maxURI)] }
+
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, no *httpd.Refusal) {
 	if h.refusals.Allow() {
-		line := h.opts.Log.Warn().Int("code", why.status).Str("reason", clipped(why.words)).Str("src", r.RemoteAddr)
-		if why.status == http.StatusForbidden {
+		line := h.opts.Log.Warn().Int("code", no.Status).Str("reason", clipped(no.Words)).Str("src", r.RemoteAddr)
+		if no.Status == http.StatusForbidden {
 			line = line.Strs("signed_urls", h.verifier.signedURLs(r)).Bool("signature", r.Header.Get(SignatureHeader) != "")
 		}
 		line.Msg("twilio request refused")
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(why.status)
-	_, _ = io.WriteString(w, why.words)
+	w.WriteHeader(no.Status)
+	_, _ = io.WriteString(w, no.Words)
 }
 
-// admit checks method, size and signature, in this order, and gives the
-// parameters: those of the body, and behind them those of the query.
-func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
+// admit checks method, size and signature, in this order, and gives the parameters: those of the body before those of the
+// query.
+func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
-		return nil, &refusal{http.StatusMethodNotAllowed, "use GET or POST"}
+		return nil, &httpd.Refusal{Status: http.StatusMethodNotAllowed, Words: "use GET or POST"}
 	}
-	form, refused := readForm(w, r)
-	if refused != nil {
-		return nil, refused
+	form, no := readForm(w, r)
+	if no != nil {
+		return nil, no
 	}
 	query, err := parseParameters(r.URL.RawQuery)
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "query: " + err.Error()}
+		return nil, &httpd.Refusal{Status: http.StatusBadRequest, Words: "query: " + err.Error()}
 	}
 	if h.verifier != nil && !h.verifier.verify(r, form) {
-		return nil, &refusal{http.StatusForbidden, SignatureHeader + " is not of this URL and this account's auth token: " +
+		return nil, &httpd.Refusal{Status: http.StatusForbidden, Words: SignatureHeader + " is not of this URL and this account's auth token: " +
 			"the URL in Twilio's console and the public URL that is configured here must be the same"}
 	}
 	params := url.Values{}
@@ -182,93 +187,55 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *re
 }
 
 // readForm gives the body's parameters, nil for a GET.
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusal) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		return nil, &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", maxBody)}
+		return nil, &httpd.Refusal{Status: http.StatusRequestEntityTooLarge, Words: fmt.Sprintf("the body is longer than %d bytes", maxBody)}
 	case err != nil:
-		return nil, &refusal{http.StatusBadRequest, "the body was cut short"}
+		return nil, &httpd.Refusal{Status: http.StatusBadRequest, Words: "the body was cut short"}
 	case r.Method == http.MethodGet:
 		return nil, nil
-	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); len(body) > 0 && (err != nil || kind != "application/x-www-form-urlencoded") {
-		return nil, &refusal{http.StatusUnsupportedMediaType, "Content-Type must be application/x-www-form-urlencoded"}
+	case len(body) > 0 && !httpd.HasType(r, "application/x-www-form-urlencoded"):
+		return nil, &httpd.Refusal{Status: http.StatusUnsupportedMediaType, Words: "Content-Type must be application/x-www-form-urlencoded"}
 	}
 	form, err := parseParameters(string(body))
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "body: " + err.Error()}
+		return nil, &httpd.Refusal{Status: http.StatusBadRequest, Words: "body: " + err.Error()}
 	}
 	return form, nil
 }
 
-// The reasons for a fallback that are not Route's own.
+// The reasons for a fallback besides errors of Route.
 var (
-	errBusy  = errors.New("too many requests at a time")
-	errLate  = errors.New("no route in time")
-	errPanic = errors.New("panic")
+	errBusy = errors.New("too many requests at a time")
+	errLate = errors.New("no route in time")
 )
 
-// answer gives TwiML in any case, and why it is the fallback.
-func (h *handler) answer(ctx context.Context, call Call) ([]byte, Destination, error) {
-	dest, err := h.route(ctx, call)
-	if err != nil {
-		return h.fallback, dest, err
-	}
-	body, err := h.dial(dest)
-	if err != nil {
-		return h.fallback, dest, err
-	}
-	return body, dest, nil
-}
-
-// dial is the TwiML that dials a destination.
+// dial is the TwiML that dials a destination. If it can't be dialled, it is the fallback, with an error.
 func (h *handler) dial(dest Destination) ([]byte, error) {
 	uri, err := SIPURI(dest.URI, dest.Headers, h.opts.EncodeSemicolon)
 	if err != nil {
-		return nil, err
+		return h.fallback, err
 	}
 	o := h.opts.Dial
 	if dest.Action != "" {
 		o.Action, o.Method = dest.Action, http.MethodPost
 	}
-	return DialSIP(uri, o)
+	body, err := dialSIP(uri, o)
+	if err != nil {
+		return h.fallback, err
+	}
+	return body, nil
 }
 
-// route asks Route, for as long as there is time. A Route that is late keeps
-// its slot.
+// route asks Route while there is time. A late Route keeps its place.
 func (h *handler) route(ctx context.Context, call Call) (Destination, error) {
-	select {
-	case h.slots <- struct{}{}:
-	default:
+	if !h.places.Take() {
 		return Destination{}, errBusy
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, h.opts.Timeout, errLate)
 	defer cancel()
-	type outcome struct {
-		dest Destination
-		err  error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		var o outcome
-		defer func() {
-			if p := recover(); p != nil {
-				o = outcome{err: fmt.Errorf("%w: %v", errPanic, p)}
-			}
-			<-h.slots // before whoever waits can ask again
-			done <- o
-		}()
-		o.dest, o.err = h.opts.Route(ctx, call)
-	}()
-	select {
-	case o := <-done:
-		if o.err != nil && ctx.Err() != nil {
-			o.err = errors.Join(context.Cause(ctx), o.err)
-		}
-		return o.dest, o.err
-	case <-ctx.Done():
-		return Destination{}, context.Cause(ctx)
-	}
+	return httpd.Decide(ctx, h.places, func() (Destination, error) { return h.opts.Route(ctx, call) })
 }

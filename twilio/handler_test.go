@@ -31,7 +31,7 @@ func toCalled(_ context.Context, c Call) (Destination, error) {
 	return Destination{URI: "sip:" + c.Called + "@" + host}, nil
 }
 
-func newHandler(t *testing.T, o Options) http.Handler {
+func startHandler(t *testing.T, o Options) http.Handler {
 	t.Helper()
 	if o.Route == nil {
 		o.Route = toCalled
@@ -60,7 +60,7 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 // wantTwiML checks an answer that Twilio can use.
 func wantTwiML(t *testing.T, w *httptest.ResponseRecorder, content string) {
 	t.Helper()
-	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != ContentType || w.Header().Get("Cache-Control") != "no-store" {
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	if got, want := w.Body.String(), xml.Header+"<Response>"+content+"</Response>"; got != want {
@@ -87,12 +87,12 @@ func TestHandlerDials(t *testing.T) {
 		"token, encoded": {Options{Route: with("S.a29407fb;"), EncodeSemicolon: true}, strings.Replace(dialCalled, "</Sip>", "?X-EI=S.a29407fb%3B</Sip>", 1)},
 		"bridge":         {Options{Dial: DialOptions{AnswerOnBridge: true}}, strings.Replace(dialCalled, "<Dial>", `<Dial answerOnBridge="true">`, 1)},
 	} {
-		t.Run(name, func(t *testing.T) { wantTwiML(t, serve(newHandler(t, tt.opts), get(getCall)), tt.want) })
+		t.Run(name, func(t *testing.T) { wantTwiML(t, serve(startHandler(t, tt.opts), get(getCall)), tt.want) })
 	}
 }
 
 func TestHandlerReads(t *testing.T) {
-	h := newHandler(t, Options{})
+	h := startHandler(t, Options{})
 	for name, r := range map[string]*http.Request{
 		"get":                      get(getCall),
 		"plus not encoded":         get("/redirect_call?Called=+15075785607"),
@@ -108,7 +108,7 @@ func TestHandlerReads(t *testing.T) {
 }
 
 func TestHandlerRefuses(t *testing.T) {
-	h := newHandler(t, Options{AuthToken: testToken, URL: public})
+	h := startHandler(t, Options{AuthToken: testToken, URL: public})
 	signed := func(r *http.Request, form url.Values) *http.Request {
 		r.Header.Set(SignatureHeader, plainSign(testToken, public+r.RequestURI, form))
 		return r
@@ -142,7 +142,7 @@ func TestHandlerRefuses(t *testing.T) {
 			}
 		})
 	}
-	if w := serve(newHandler(t, Options{}), get("/redirect_call")); w.Code != 400 || w.Body.String() != `Missing "Called" query parameter` {
+	if w := serve(startHandler(t, Options{}), get("/redirect_call")); w.Code != 400 || w.Body.String() != `Missing "Called" query parameter` {
 		t.Errorf("%d %q; want the document's words and no others", w.Code, w.Body)
 	}
 	wantTwiML(t, serve(h, signed(get(getCall), nil)), dialCalled)
@@ -165,10 +165,10 @@ func TestHandlerFallsBack(t *testing.T) {
 		"long":      headers(Header{"X-A", strings.Repeat("x", 2000)}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantTwiML(t, serve(newHandler(t, Options{Route: route}), get(getCall)), rejectBusy)
+			wantTwiML(t, serve(startHandler(t, Options{Route: route}), get(getCall)), rejectBusy)
 		})
 	}
-	h := newHandler(t, Options{Route: headers(Header{"Subject", "x"}), Fallback: Fallback{Dial: "+15550100009"}})
+	h := startHandler(t, Options{Route: headers(Header{"Subject", "x"}), Fallback: Fallback{Dial: "+15550100009"}})
 	wantTwiML(t, serve(h, get(getCall)), "<Dial>+15550100009</Dial>")
 }
 
@@ -181,7 +181,7 @@ func headers(all ...Header) func(context.Context, Call) (Destination, error) {
 func TestHandlerIsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
-		h := newHandler(t, Options{MaxRequests: 1, Route: func(context.Context, Call) (Destination, error) {
+		h := startHandler(t, Options{MaxRequests: 1, Route: func(context.Context, Call) (Destination, error) {
 			<-free // heeds no context
 			return Destination{}, nil
 		}})
@@ -200,7 +200,7 @@ func TestHandlerIsInTime(t *testing.T) {
 		synctest.Wait()
 	})
 	synctest.Test(t, func(t *testing.T) { // a Route that heeds its context
-		h := newHandler(t, Options{Timeout: time.Second, MaxRequests: 1, Route: func(ctx context.Context, _ Call) (Destination, error) {
+		h := startHandler(t, Options{Timeout: time.Second, MaxRequests: 1, Route: func(ctx context.Context, _ Call) (Destination, error) {
 			<-ctx.Done()
 			return Destination{}, ctx.Err()
 		}})
@@ -212,7 +212,7 @@ func TestHandlerIsInTime(t *testing.T) {
 }
 
 func TestHandlerManyAtOnce(t *testing.T) {
-	h := newHandler(t, Options{MaxRequests: 50})
+	h := startHandler(t, Options{MaxRequests: 50})
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
@@ -241,7 +241,7 @@ func TestNewHandlerRefuses(t *testing.T) {
 // neither the log nor an answer has the token or the right signature.
 func TestHandlerKeepsSecrets(t *testing.T) {
 	var log bytes.Buffer
-	h := newHandler(t, Options{
+	h := startHandler(t, Options{
 		AuthToken: testToken, URL: public, Log: zerolog.New(&log),
 		Route: func(context.Context, Call) (Destination, error) { return Destination{}, errors.New("no agent") },
 	})
@@ -266,7 +266,7 @@ func TestHandlerKeepsSecrets(t *testing.T) {
 // Who sends rubbish can't fill the log.
 func TestHandlerLogIsBounded(t *testing.T) {
 	var log bytes.Buffer
-	h := newHandler(t, Options{AuthToken: testToken, URL: public, Log: zerolog.New(&log)})
+	h := startHandler(t, Options{AuthToken: testToken, URL: public, Log: zerolog.New(&log)})
 	for range 100 {
 		serve(h, get(getCall))
 	}

@@ -13,18 +13,16 @@ import (
 	"strings"
 )
 
-// SignatureHeader carries the signature of a request of Twilio's.
+// SignatureHeader carries the signature of Twilio's requests.
 const SignatureHeader = "X-Twilio-Signature"
 
-// ErrPublicURL is what NewHandler complains with about Options.URL.
-var ErrPublicURL = errors.New("twilio: public URL")
+// errPublicURL is NewHandler's error about Options.URL.
+var errPublicURL = errors.New("twilio: public URL")
 
-// Sign gives the signature of a request: base64 of the HMAC-SHA1, keyed with
-// the account's auth token, of the URL followed by each parameter of the form,
-// name and value, in the order of the names (twilio.com/docs, "Webhooks
-// security"). The URL is as it was sent, its query included; form is the body
-// of a POST, nil for a GET. Of a name with several values each different value
-// counts once, in order, as Twilio's own libraries have it.
+// Sign gives the signature of a request: base64 of the HMAC-SHA1, keyed with the account's auth token, of the URL followed by
+// name and value of each form parameter, in the order of the names (twilio.com/docs, "Webhooks security"). The URL is as it
+// was sent, with its query; form is the body of a POST, nil for a GET. Several values of a name are sorted, and each
+// counts once, as in Twilio's own libraries.
 func Sign(token, address string, form url.Values) string {
 	mac := hmac.New(sha1.New, []byte(token))
 	mac.Write([]byte(address))
@@ -37,33 +35,32 @@ func Sign(token, address string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// verifier checks signatures against the URL that Twilio was told, which
-// behind a proxy is not the one that arrives.
+// verifier checks signatures against the URL that is set at Twilio. Behind a proxy, another URL arrives.
 type verifier struct {
 	token   string
 	origins []string // scheme and host: as configured first, then with and without a port
 	path    string
 }
 
-// newVerifier takes the public URL of the server, with what a proxy cuts off
-// the path, or of the webhook as it is set at Twilio.
+// newVerifier takes the public URL of the server, with the part of the path that a proxy removes, or that of the webhook as
+// it is set at Twilio.
 func newVerifier(token, public string) (*verifier, error) {
 	u, err := url.Parse(public)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: it can't be read; write it as in Twilio's console, like https://voice.example.com", ErrPublicURL)
+		return nil, fmt.Errorf("%w: it can't be read; write it as in Twilio's console, like https://voice.example.com", errPublicURL)
 	case u.User != nil:
-		return nil, fmt.Errorf("%w: leave user name and password out", ErrPublicURL)
+		return nil, fmt.Errorf("%w: leave user name and password out", errPublicURL)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		return nil, fmt.Errorf("%w %q: write it as in Twilio's console, like https://voice.example.com", ErrPublicURL, public)
+		return nil, fmt.Errorf("%w %q: write it as in Twilio's console, like https://voice.example.com", errPublicURL, public)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, fmt.Errorf("%w %q: leave out what follows the path; the query is taken from the request", ErrPublicURL, public)
+		return nil, fmt.Errorf("%w %q: leave out what follows the path; the query is taken from the request", errPublicURL, public)
 	}
 	return &verifier{token, origins(u), strings.TrimSuffix(u.EscapedPath(), "/")}, nil
 }
 
-// origins are the spellings that count as the same, in Twilio's libraries
-// too: a port may or may not be in what was signed, whatever was configured.
+// origins are the equal spellings of scheme and host. The signed URL may or may not have a port, whatever is configured; so
+// Twilio's libraries try both, too.
 func origins(u *url.URL) []string {
 	host := u.Hostname()
 	if strings.Contains(host, ":") {
@@ -80,11 +77,9 @@ func origins(u *url.URL) []string {
 	return []string{full, bare}
 }
 
-// signedURLs are the URLs that a signature may be of: path and query as they
-// were sent, not decoded, behind what is configured. A proxy may have cut
-// something off the path, or put another one in its place; that is tried,
-// because only who has the token can sign any of them. They are also what is
-// shown to whoever looks for the mistake.
+// signedURLs are the URLs that may have been signed: the configured one, with path and query as they were sent, not decoded.
+// A proxy may have removed a part of the path or replaced it, so these forms are tried, too: signing any of them takes the
+// token. The log shows them for finding a mistake.
 func (v *verifier) signedURLs(r *http.Request) []string {
 	path, query, asked := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") { // a proxy's absolute form
@@ -106,7 +101,7 @@ func (v *verifier) signedURLs(r *http.Request) []string {
 	return all
 }
 
-// verify says whether the request is signed with our token.
+// verify says whether the request is signed with the token.
 func (v *verifier) verify(r *http.Request, form url.Values) bool {
 	given, good := []byte(r.Header.Get(SignatureHeader)), false
 	for _, address := range v.signedURLs(r) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// plainSign is Sign once more, by Twilio's description alone.
+// plainSign is sign once more, by Twilio's description alone.
 func plainSign(token, address string, form url.Values) string {
 	var names []string
 	for name := range form {
@@ -158,7 +158,7 @@ func TestVerifyForm(t *testing.T) {
 func TestPublicURL(t *testing.T) {
 	for _, bad := range []string{"", "a.example", "ftp://a.example", "https://", "https://u:hidden@a.example", "https://a.example/?x=1", "https://a.example/#x", "https://a.example/?", "https://u:hidden@a b%zz"} {
 		_, err := newVerifier(testToken, bad)
-		if !errors.Is(err, ErrPublicURL) {
+		if !errors.Is(err, errPublicURL) {
 			t.Errorf("%q: %v", bad, err)
 		} else if strings.Contains(err.Error(), "hidden") || strings.Contains(err.Error(), testToken) {
 			t.Errorf("%q: the error shows a secret: %v", bad, err)

@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -11,14 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// ContentType is what TwiML is sent as.
-const ContentType = "text/xml; charset=utf-8"
+// contentType is what TwiML is sent as.
+const contentType = "text/xml; charset=utf-8"
 
-// ErrTwiML is a document that Twilio would not take.
-var ErrTwiML = errors.New("twiml")
+// errTwiML is a document that Twilio would not accept.
+var errTwiML = errors.New("twiml")
 
-// DialOptions are the attributes of <Dial> (twilio.com/docs, "TwiML Voice:
-// <Dial>"). The zero value leaves each at Twilio's default.
+// DialOptions are the attributes of <Dial> (twilio.com/docs, "TwiML Voice: <Dial>"). A zero value leaves an attribute at
+// Twilio's default.
 type DialOptions struct {
 	AnswerOnBridge bool          // the caller hears ringing, and is not charged, until the far end answers
 	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero: 30 s
@@ -27,16 +28,15 @@ type DialOptions struct {
 	Method         string        // of that request, GET or POST; empty: POST
 }
 
-// Fallback is what a caller gets instead of the call, one of its fields; the
-// zero value rejects the call as busy.
+// Fallback is what a caller gets in place of the call, one of its fields. The zero value rejects the call as busy.
 type Fallback struct {
 	Reject   string // reason: busy, or rejected (the number is not in service)
-	Dial     string // another number to dial, E.164 or as Twilio takes it from this account
+	Dial     string // another number to dial, E.164 or as Twilio accepts it from this account
 	Redirect string // URL of other TwiML
 	Say      string // words that are spoken before the call is hung up
 }
 
-// The elements of TwiML that we write.
+// The elements of TwiML.
 type (
 	response struct {
 		XMLName  xml.Name  `xml:"Response"`
@@ -60,8 +60,8 @@ type (
 	}
 )
 
-// DialSIP gives the TwiML that dials a SIP URI, as SIPURI makes it.
-func DialSIP(uri string, o DialOptions) ([]byte, error) {
+// dialSIP gives the TwiML that dials a SIP URI, as SIPURI makes it.
+func dialSIP(uri string, o DialOptions) ([]byte, error) {
 	d, err := o.element()
 	if err != nil {
 		return nil, err
@@ -70,12 +70,12 @@ func DialSIP(uri string, o DialOptions) ([]byte, error) {
 	return document(response{Dial: d})
 }
 
-// TwiML gives the document of the fallback. The error says which field can't
-// be what it is.
+// TwiML gives the document of the fallback. The error names the field that is wrong.
 func (f Fallback) TwiML(o DialOptions) ([]byte, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
+	r := response{Redirect: f.Redirect, Say: f.Say}
 	switch {
 	case f.Dial != "":
 		d, err := o.element()
@@ -83,23 +83,19 @@ func (f Fallback) TwiML(o DialOptions) ([]byte, error) {
 			return nil, err
 		}
 		d.Number = f.Dial
-		return document(response{Dial: d})
-	case f.Redirect != "":
-		return document(response{Redirect: f.Redirect})
+		r.Dial = d
 	case f.Say != "":
-		return document(response{Say: f.Say, Hangup: &struct{}{}})
-	case f.Reject != "":
-		return document(response{Reject: &reject{f.Reject}})
-	default:
-		return document(response{Reject: &reject{"busy"}})
+		r.Hangup = &struct{}{}
+	case f.Redirect == "":
+		r.Reject = &reject{cmp.Or(f.Reject, "busy")}
 	}
+	return document(r)
 }
 
 // minDialled is the length of a short code.
 const minDialled = 3
 
-// maxSay bounds the words of <Say>, in characters (twilio.com/docs, "TwiML
-// Voice: <Say>").
+// maxSay bounds the words of <Say>, in characters (twilio.com/docs, "TwiML Voice: <Say>").
 const maxSay = 4096
 
 func (f Fallback) check() error {
@@ -112,15 +108,15 @@ func (f Fallback) check() error {
 	digits := strings.TrimPrefix(f.Dial, "+")
 	switch {
 	case set > 1:
-		return fmt.Errorf("%w: fallback: choose one of reject, dial, redirect and say", ErrTwiML)
+		return fmt.Errorf("%w: fallback: choose one of reject, dial, redirect and say", errTwiML)
 	case f.Reject != "" && f.Reject != "busy" && f.Reject != "rejected":
-		return fmt.Errorf("%w: fallback: reject %q: write busy or rejected", ErrTwiML, f.Reject)
+		return fmt.Errorf("%w: fallback: reject %q: write busy or rejected", errTwiML, f.Reject)
 	case f.Dial != "" && (strings.Trim(digits, "0123456789") != "" || len(digits) < minDialled || len(digits) > maxE164):
-		return fmt.Errorf("%w: fallback: dial %q: write it as +15550100001", ErrTwiML, f.Dial)
+		return fmt.Errorf("%w: fallback: dial %q: write it as +15550100001", errTwiML, f.Dial)
 	case f.Redirect != "" && !webURL(f.Redirect):
-		return fmt.Errorf("%w: fallback: redirect %q: write an http or https URL", ErrTwiML, f.Redirect)
+		return fmt.Errorf("%w: fallback: redirect %q: write an http or https URL", errTwiML, f.Redirect)
 	case utf8.RuneCountInString(f.Say) > maxSay || !printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(f.Say)):
-		return fmt.Errorf("%w: fallback: say: at most %d characters, no control characters", ErrTwiML, maxSay)
+		return fmt.Errorf("%w: fallback: say: at most %d characters, no control characters", errTwiML, maxSay)
 	}
 	return nil
 }
@@ -129,13 +125,13 @@ func (f Fallback) check() error {
 func (o DialOptions) element() (*dial, error) {
 	switch {
 	case o.Timeout != 0 && (o.Timeout < 5*time.Second || o.Timeout > 600*time.Second || o.Timeout%time.Second != 0):
-		return nil, fmt.Errorf("%w: dial timeout %v: 5s to 600s, in whole seconds", ErrTwiML, o.Timeout)
+		return nil, fmt.Errorf("%w: dial timeout %v: 5s to 600s, in whole seconds", errTwiML, o.Timeout)
 	case o.Action != "" && !webURL(o.Action):
-		return nil, fmt.Errorf("%w: dial action %q: write an http or https URL", ErrTwiML, o.Action)
+		return nil, fmt.Errorf("%w: dial action %q: write an http or https URL", errTwiML, o.Action)
 	case o.Method != "" && o.Method != http.MethodGet && o.Method != http.MethodPost:
-		return nil, fmt.Errorf("%w: dial method %q: GET or POST", ErrTwiML, o.Method)
-	case strings.ContainsFunc(o.CallerID, func(r rune) bool { return r > '~' || !alphanumeric(byte(r)) && !strings.ContainsRune("+-_.", r) }):
-		return nil, fmt.Errorf("%w: caller id %q: it has letters, digits, +, -, _ and . only", ErrTwiML, o.CallerID)
+		return nil, fmt.Errorf("%w: dial method %q: GET or POST", errTwiML, o.Method)
+	case strings.ContainsFunc(o.CallerID, func(r rune) bool { return !wordRune(r) && r != '+' }):
+		return nil, fmt.Errorf("%w: caller id %q: it has letters, digits, +, -, _ and . only", errTwiML, o.CallerID)
 	}
 	return &dial{
 		AnswerOnBridge: o.AnswerOnBridge, Timeout: int(o.Timeout / time.Second), CallerID: o.CallerID, Action: o.Action, Method: o.Method,
@@ -154,7 +150,7 @@ func printable(s string) bool {
 func document(r response) ([]byte, error) {
 	body, err := xml.Marshal(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTwiML, err)
+		return nil, fmt.Errorf("%w: %w", errTwiML, err)
 	}
 	return append([]byte(xml.Header), body...), nil
 }

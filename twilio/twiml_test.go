@@ -30,7 +30,7 @@ func TestDialSIP(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := DialSIP(tt.uri, tt.opts)
+			got, err := dialSIP(tt.uri, tt.opts)
 			if want := xml.Header + "<Response>" + tt.want + "</Response>"; err != nil || string(got) != want {
 				t.Errorf("got  %s (%v)\nwant %s", got, err, want)
 			}
@@ -40,7 +40,7 @@ func TestDialSIP(t *testing.T) {
 		"short": {Timeout: time.Second}, "long": {Timeout: time.Hour}, "broken": {Timeout: 5500 * time.Millisecond},
 		"action": {Action: "/x"}, "method": {Action: "https://a.example/x", Method: "PUT"}, "caller id": {CallerID: "a b"},
 	} {
-		if _, err := DialSIP("sip:a@b", o); !errors.Is(err, ErrTwiML) {
+		if _, err := dialSIP("sip:a@b", o); !errors.Is(err, errTwiML) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestFallback(t *testing.T) {
 		"two": {Reject: "busy", Say: "x"}, "reason": {Reject: "no"}, "number": {Dial: "555-0100009"}, "short": {Dial: "+1"},
 		"redirect": {Redirect: "/x"}, "say": {Say: "a\x00"}, "long": {Say: strings.Repeat("a", 4097)},
 	} {
-		if _, err := f.TwiML(DialOptions{}); !errors.Is(err, ErrTwiML) || !strings.Contains(err.Error(), "fallback") {
+		if _, err := f.TwiML(DialOptions{}); !errors.Is(err, errTwiML) || !strings.Contains(err.Error(), "fallback") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -97,7 +97,7 @@ func FuzzTwiML(f *testing.F) {
 			return s
 		}
 		if uri, err := SIPURI(base, []Header{{name, value}}, false); err == nil {
-			if body, err := DialSIP(uri, DialOptions{CallerID: callerID, Action: action}); err == nil {
+			if body, err := dialSIP(uri, DialOptions{CallerID: callerID, Action: action}); err == nil {
 				if s := read(body); s.Dial.SIP != uri || s.Dial.Caller != callerID || s.Dial.Action != action {
 					t.Errorf("got %+v; want %q %q %q", s, uri, callerID, action)
 				}

@@ -31,7 +31,7 @@ func accountAt(t *testing.T, f http.HandlerFunc) *Account {
 	t.Helper()
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
-	a, err := NewAccount(AccountOptions{BaseURL: s.URL, Token: accountToken, Timeout: time.Minute, Secrets: []string{"sip-pass-1"}})
+	a, err := NewAccount(rest.Options{BaseURL: s.URL, Token: accountToken, Timeout: time.Minute, Secrets: []string{"sip-pass-1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,28 +59,28 @@ func TestAccountRequests(t *testing.T) {
 	})
 	ctx := t.Context()
 	known := map[string]bool{"a-1": true}
-	for _, f := range []func() (Object, error){
-		func() (Object, error) { return a.CreateAssistant(ctx, Object{"name": "A"}, known) },
-		func() (Object, error) { return a.GetAssistant(ctx, "a-1") },
-		func() (Object, error) { return a.UpdateAssistant(ctx, "a-1", Object{"name": "B"}) },
-		func() (Object, error) { return a.DeleteAssistant(ctx, "a-1") },
-		func() (Object, error) {
-			return a.CreateNumber(ctx, Object{"provider": "vapi", "sipUri": "sip:ann@sip.vapi.ai"}, known)
+	for _, f := range []func() (rest.Object, error){
+		func() (rest.Object, error) { return a.Assistants().Create(ctx, rest.Object{"name": "A"}, known) },
+		func() (rest.Object, error) { return a.Assistants().Get(ctx, "a-1") },
+		func() (rest.Object, error) { return a.Assistants().Update(ctx, "a-1", rest.Object{"name": "B"}) },
+		func() (rest.Object, error) { return a.Assistants().Delete(ctx, "a-1") },
+		func() (rest.Object, error) {
+			return a.Numbers().Create(ctx, rest.Object{"provider": "vapi", "sipUri": "sip:ann@sip.vapi.ai"}, known)
 		},
-		func() (Object, error) { return a.GetNumber(ctx, "a-1") },
-		func() (Object, error) {
-			return a.UpdateNumber(ctx, "a-1", Object{"assistantId": nil, "serverUrl": "https://x"})
+		func() (rest.Object, error) { return a.Numbers().Get(ctx, "a-1") },
+		func() (rest.Object, error) {
+			return a.Numbers().Update(ctx, "a-1", rest.Object{"assistantId": nil, "serverUrl": "https://x"})
 		},
-		func() (Object, error) { return a.DeleteNumber(ctx, "a-1") },
+		func() (rest.Object, error) { return a.Numbers().Delete(ctx, "a-1") },
 	} {
 		if o, err := f(); err != nil || o["id"] == nil {
 			t.Errorf("got %v, %v", o, err)
 		}
 	}
-	for _, f := range []func() ([]Object, error){
-		func() ([]Object, error) { return a.ListAssistants(ctx) }, func() ([]Object, error) { return a.ListNumbers(ctx) },
+	for _, f := range []func() ([]rest.Object, error){
+		func() ([]rest.Object, error) { return a.Assistants().List(ctx) }, func() ([]rest.Object, error) { return a.Numbers().List(ctx) },
 	} {
-		if all, err := f(); err != nil || len(all) != 1 || !IDs(all)["a-1"] {
+		if all, err := f(); err != nil || len(all) != 1 || !idsOf(all)["a-1"] {
 			t.Errorf("got %v, %v", all, err)
 		}
 	}
@@ -120,8 +120,8 @@ func TestAccountListPages(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "["+strings.Join(out, ",")+"]")
 	})
-	all, err := a.ListAssistants(t.Context())
-	if err != nil || len(all) != 45 || len(IDs(all)) != 45 {
+	all, err := a.Assistants().List(t.Context())
+	if err != nil || len(all) != 45 || len(idsOf(all)) != 45 {
 		t.Errorf("%d entries, %v", len(all), err)
 	}
 	if got := strings.Join(queries, " "); got != "limit=100 limit=20 createdAtLe=t19&limit=20 createdAtLe=t38&limit=20" {
@@ -133,17 +133,20 @@ func TestAccountListPages(t *testing.T) {
 func TestAccountAnswersThatLie(t *testing.T) {
 	calls := map[string]func(*Account, *testing.T) error{
 		"create": func(a *Account, t *testing.T) error {
-			_, err := a.CreateAssistant(t.Context(), Object{"name": "A"}, map[string]bool{"known": true})
+			_, err := a.Assistants().Create(t.Context(), rest.Object{"name": "A"}, map[string]bool{"known": true})
 			return err
 		},
 		"create number": func(a *Account, t *testing.T) error {
-			_, err := a.CreateNumber(t.Context(), Object{"sipUri": "sip:ann@sip.vapi.ai"}, nil)
+			_, err := a.Numbers().Create(t.Context(), rest.Object{"sipUri": "sip:ann@sip.vapi.ai"}, nil)
 			return err
 		},
-		"get":    func(a *Account, t *testing.T) error { _, err := a.GetNumber(t.Context(), "m"); return err },
-		"update": func(a *Account, t *testing.T) error { _, err := a.UpdateNumber(t.Context(), "m", Object{}); return err },
-		"delete": func(a *Account, t *testing.T) error { _, err := a.DeleteAssistant(t.Context(), "m"); return err },
-		"list":   func(a *Account, t *testing.T) error { _, err := a.ListNumbers(t.Context()); return err },
+		"get": func(a *Account, t *testing.T) error { _, err := a.Numbers().Get(t.Context(), "m"); return err },
+		"update": func(a *Account, t *testing.T) error {
+			_, err := a.Numbers().Update(t.Context(), "m", rest.Object{})
+			return err
+		},
+		"delete": func(a *Account, t *testing.T) error { _, err := a.Assistants().Delete(t.Context(), "m"); return err },
+		"list":   func(a *Account, t *testing.T) error { _, err := a.Numbers().List(t.Context()); return err },
 	}
 	full := "[" + strings.TrimSuffix(strings.Repeat(`{"id":"m","createdAt":"t"},`, 100), ",") + "]"
 	for name, tt := range map[string]struct {
@@ -225,10 +228,10 @@ func TestCheckNumber(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", body, err, says)
 		}
 	}
-	if err := CheckNumber(Object{"sipUri": "sip:a@127.0.0.1:5060"}, ""); err != nil {
+	if err := CheckNumber(rest.Object{"sipUri": "sip:a@127.0.0.1:5060"}, ""); err != nil {
 		t.Error(err)
 	}
-	if CheckAssistant(Object{"name": "A"}) != nil || CheckAssistant(Object{}) == nil {
+	if CheckAssistant(rest.Object{"name": "A"}) != nil || CheckAssistant(rest.Object{}) == nil {
 		t.Error("an assistant needs a name, and nothing else")
 	}
 }
@@ -239,7 +242,7 @@ func FuzzAccountAnswer(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	var body []byte
-	a, err := NewAccount(AccountOptions{BaseURL: "http://127.0.0.1:1", Token: accountToken, Transport: trip(func(r *http.Request) (*http.Response, error) {
+	a, err := NewAccount(rest.Options{BaseURL: "http://127.0.0.1:1", Token: accountToken, Transport: trip(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(body)), Header: http.Header{}, Request: r}, nil
 	})})
 	if err != nil {
@@ -247,10 +250,10 @@ func FuzzAccountAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		body = data
-		if o, err := a.CreateAssistant(t.Context(), Object{}, nil); err == nil && rest.BadID(o["id"].(string)) != "" {
+		if o, err := a.Assistants().Create(t.Context(), rest.Object{}, nil); err == nil && rest.BadID(o["id"].(string)) != "" {
 			t.Errorf("got %v", o)
 		}
-		if all, err := a.ListNumbers(t.Context()); err == nil && len(IDs(all)) > len(all) {
+		if all, err := a.Numbers().List(t.Context()); err == nil && len(idsOf(all)) > len(all) {
 			t.Errorf("got %v", all)
 		}
 	})
@@ -259,3 +262,12 @@ func FuzzAccountAnswer(f *testing.F) {
 type trip func(*http.Request) (*http.Response, error)
 
 func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func idsOf(all []rest.Object) map[string]bool {
+	ids := map[string]bool{}
+	for _, o := range all {
+		id, _ := o.Text("id")
+		ids[id] = true
+	}
+	return ids
+}

@@ -8,30 +8,26 @@ import (
 	"strings"
 )
 
-// Answer is what the platform is told about a call: exactly one of
-// AssistantID, Assistant, Destination and Error (Vapi's page "Server events",
-// "Retrieving assistants").
+// Answer says how a call is handled: exactly one of AssistantID, Assistant, Destination and Error (Vapi's page "Server
+// events", "Retrieving assistants").
 type Answer struct {
 	// AssistantID is the id of an assistant of the account.
 	AssistantID string
-	// Assistant is an assistant of this call alone, as a JSON object with the
-	// members of POST /assistant.
+	// Assistant is an assistant for this call alone, as a JSON object with the members of POST /assistant.
 	Assistant json.RawMessage
-	// Overrides change the assistant for this call, beside AssistantID or
-	// Assistant: a JSON object (assistantOverrides), of which variableValues
-	// fills template variables.
+	// Overrides change the assistant of AssistantID or Assistant for this call: a JSON object (assistantOverrides), whose
+	// variableValues fill template variables.
 	Overrides json.RawMessage
-	// Destination is where the call is forwarded to, without an assistant: a
-	// JSON object of type "number" or "sip".
+	// Destination forwards the call without an assistant: a JSON object of type "number" or "sip".
 	Destination json.RawMessage
-	// Error is what the caller is told before the platform hangs up.
+	// Error is spoken to the caller before the platform hangs up.
 	Error string
 }
 
 var errAnswer = errors.New("want exactly one of an assistant id, an assistant, a destination and an error")
 
-// Validate says what the platform would not take.
-func (a Answer) Validate() error {
+// validate is an error about what the platform would not accept.
+func (a Answer) validate() error {
 	n := 0
 	for _, given := range []bool{a.AssistantID != "", len(a.Assistant) > 0, len(a.Destination) > 0, a.Error != ""} {
 		if given {
@@ -64,9 +60,8 @@ func isObject(name string, raw json.RawMessage) error {
 	return nil
 }
 
-// checkDestination wants what both descriptions of a destination agree in. The
-// number's member is "number" in the platform's API reference, "phoneNumber"
-// on its page "Server events".
+// checkDestination requires what both descriptions of a destination agree on. The number's member is "number" in the
+// platform's API reference, "phoneNumber" on its page "Server events".
 func checkDestination(raw json.RawMessage) error {
 	if len(raw) == 0 {
 		return nil
@@ -99,10 +94,9 @@ func checkDestination(raw json.RawMessage) error {
 	return nil
 }
 
-// MarshalJSON writes the answer in the documented shape; an answer that is
-// not valid is an error.
+// MarshalJSON writes the answer in the documented shape. An invalid answer is an error.
 func (a Answer) MarshalJSON() ([]byte, error) {
-	if err := a.Validate(); err != nil {
+	if err := a.validate(); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer

@@ -7,23 +7,19 @@ import (
 	"time"
 )
 
-// Report is what the platform says of a call after its end (Vapi's page "Server
-// events", end-of-call-report). What it did not say is empty.
+// Report is the platform's report of a finished call (Vapi's page "Server events", end-of-call-report). A missing value is
+// empty.
 type Report struct {
-	// CallID is the platform's id of the call.
-	CallID string
-	// SIPCallID is the Call-ID of the INVITE that brought the call, see Request.SIPCallID.
-	SIPCallID string
-	// EndedReason is why it ended, in the platform's words: customer-ended-call …
-	EndedReason string
-	// Duration is from its answer to its end.
-	Duration time.Duration
+	CallID      string        // the platform's id of the call
+	SIPCallID   string        // see Request.SIPCallID
+	EndedReason string        // in the platform's words: customer-ended-call …
+	Duration    time.Duration // from its answer to its end
 }
 
 // ErrReport is within each error of ParseReport.
 var ErrReport = errors.New("not an end-of-call-report")
 
-// maxReported bounds the duration of a call that is believed.
+// maxReported is the longest duration that is believed.
 const maxReported = 7 * 24 * time.Hour
 
 // ParseReport reads a message of type end-of-call-report.

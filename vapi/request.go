@@ -12,57 +12,46 @@ import (
 	"strings"
 )
 
-// MaxRequest is how many bytes a message of the platform may have. A report of a
-// long call has its transcript in it.
-const MaxRequest = 1 << 20
+// maxRequest bounds a message of the platform, in bytes. The report of a long call contains its transcript.
+const maxRequest = 1 << 20
 
 const (
 	maxDepth       = 64
-	maxValues      = 20000 // of what is decoded of a message
+	maxValues      = 20000 // decoded of a message
 	maxHeaders     = 128
 	maxHeaderName  = 128
 	maxHeaderValue = 4096
-	maxField       = 1024 // of what is kept of any other member
+	maxField       = 1024 // of any other member that is kept
 )
 
-// Request is the platform's question which assistant takes a call: its server
-// message "assistant-request" (Vapi's page "Server events"). Every field is
-// empty where the platform did not say. All of them come from outside: a
-// caller chooses what is in them.
+// Request is the platform's question which assistant takes a call: its server message "assistant-request" (Vapi's page
+// "Server events"). A field that the platform did not send is empty. Callers control the content of all of them.
 type Request struct {
 	// CallID is the platform's id of the call (call.id).
 	CallID string
-	// SIPCallID is the Call-ID of the INVITE that brought the call, by which
-	// it is found among our own. The platform does not document where it is;
-	// what is seen in its messages is call.phoneCallProviderDetails.sbcCallId
-	// and call.transport.sbcCallSid.
+	// SIPCallID is the Call-ID of the INVITE, by which Flowbridge finds its call. The platform does not document its place;
+	// its messages have it in call.phoneCallProviderDetails.sbcCallId and call.transport.sbcCallSid.
 	SIPCallID string
 	// PhoneNumberID is the platform's id of the number that was called.
 	PhoneNumberID string
-	// CalledNumber and CalledURI are that number (phoneNumber.number,
-	// phoneNumber.sipUri); one of provider "vapi" has a URI only.
+	// CalledNumber and CalledURI are that number (phoneNumber.number, phoneNumber.sipUri). One of provider "vapi" has only a
+	// URI.
 	CalledNumber, CalledURI string
-	// CustomerNumber and CustomerURI are the caller (customer.number,
-	// customer.sipUri).
+	// CustomerNumber and CustomerURI are the caller (customer.number, customer.sipUri).
 	CustomerNumber, CustomerURI string
-	// Headers are the SIP headers of the call that the platform passes on, by
-	// name in lower case. See Header.
+	// Headers are the call's SIP headers that the platform passes on, by name in lower case. See Header.
 	Headers map[string]string
 }
 
-// Header gives a header of the call, whatever the case of its name; "" where
-// there is none.
+// Header gives a header of the call, or "". The case of its name does not matter.
 //
-// Where the platform puts them is not documented. Taken are, the first that
-// there is: the members of objects named headers or sipHeaders; members whose
-// own name begins with x-, wherever they are; and the template variables that
-// the platform has made of the call's x- headers
-// (call.assistantOverrides.variableValues, names without x- and in lower
-// case), which is where calls over SIP are seen to have them.
+// The platform does not document the place of headers. The first of these counts: members of objects named headers or
+// sipHeaders; members anywhere whose own names begin with x-; and the template variables that the platform makes of x-
+// headers (call.assistantOverrides.variableValues, names without x- and in lower case), where calls over SIP have them.
 func (r Request) Header(name string) string { return r.Headers[strings.ToLower(name)] }
 
-// message is a server message of the platform. What is read of it is kept as
-// it came until it is asked for; the rest, such as transcripts, is passed over.
+// message is a server message of the platform. Its parts are decoded when they are needed; others, such as transcripts, are
+// skipped.
 type message struct {
 	kind string
 	parts
@@ -109,7 +98,7 @@ func parseMessage(body []byte) (message, error) {
 	return m, nil
 }
 
-// valueOf decodes a part of a message; nil where there is none.
+// valueOf decodes a part of a message; nil if it is missing.
 func valueOf(raw json.RawMessage) any {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -120,8 +109,7 @@ func valueOf(raw json.RawMessage) any {
 	return v
 }
 
-// scalarOf decodes a part that should be a text or a number; nil where it is
-// something else.
+// scalarOf decodes a part that should be a text or a number; nil for anything else.
 func scalarOf(raw json.RawMessage) any {
 	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' {
 		return nil
@@ -129,9 +117,8 @@ func scalarOf(raw json.RawMessage) any {
 	return valueOf(raw)
 }
 
-// countValues is how many values valid JSON can have at most, as each takes
-// memory when it is decoded, many times its size: each but the first of a list
-// or object follows a comma, and the first a bracket.
+// countValues is the highest number of values that valid JSON can have, because each takes memory when it is decoded, many
+// times its size. The first value of a list or object follows a bracket, every other one a comma.
 func countValues(raw []byte) int {
 	n, quoted := 1, false
 	for i := 0; i < len(raw); i++ {
@@ -147,7 +134,7 @@ func countValues(raw []byte) int {
 	return n
 }
 
-// explainJSON says what is wrong with JSON without Go's names for things.
+// explainJSON describes an error in JSON without Go's type names.
 func explainJSON(err error) error {
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if t.Field == "" {
@@ -158,8 +145,7 @@ func explainJSON(err error) error {
 	return fmt.Errorf("not JSON: %w", err)
 }
 
-// checkDepth refuses nesting that no message of the platform has, before
-// anything is built of it.
+// checkDepth refuses nesting that no message of the platform has, before it is decoded.
 func checkDepth(body []byte) error {
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
@@ -180,8 +166,7 @@ func checkDepth(body []byte) error {
 	return nil
 }
 
-// request reads an assistant-request. Whatever is missing, or is not what it
-// should be, is left out.
+// request reads an assistant-request. Missing or malformed members are left out.
 func (m message) request() Request {
 	body := map[string]any{"call": valueOf(m.Call), "customer": valueOf(m.Customer), "phoneNumber": valueOf(m.PhoneNumber)}
 	call := memberObject(body, "call")
@@ -229,7 +214,7 @@ func plain(v any) (string, bool) {
 	return "", false
 }
 
-// headersOf collects the SIP headers of a message, by rank of where they are.
+// headersOf collects the SIP headers of a message. See Header for the rank of their places.
 func headersOf(body map[string]any) map[string]string {
 	var found headerWalk
 	for i := range found {
@@ -249,12 +234,10 @@ func headersOf(body map[string]any) map[string]string {
 	return out
 }
 
-// headerWalk is what was found as a header, as a member named like one, and
-// as a template variable.
+// headerWalk is the headers that were found as a header, as a member named like one, and as a template variable.
 type headerWalk [3]map[string]string
 
-// walk visits members in the order of their names, so that the same message
-// always gives the same headers.
+// walk visits members in the order of their names, so the same message always gives the same headers.
 func (w *headerWalk) walk(v any, headers bool) {
 	switch v := v.(type) {
 	case []any:

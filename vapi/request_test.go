@@ -125,7 +125,7 @@ func TestMessageIsRefused(t *testing.T) {
 // TestDecodingIsCheap: a message within the bounds takes memory of the order
 // of its size, wherever its values are.
 func TestDecodingIsCheap(t *testing.T) {
-	values := strings.Repeat("{},", MaxRequest/3-100) + "{}"
+	values := strings.Repeat("{},", maxRequest/3-100) + "{}"
 	if _, err := parseMessage([]byte(`{"message":{"type":"a","call":[` + values + `]}}`)); err == nil || !strings.Contains(err.Error(), "20000 values") {
 		t.Errorf("in the call: %v", err)
 	}
@@ -142,7 +142,7 @@ func TestDecodingIsCheap(t *testing.T) {
 		}
 		m.request()
 		runtime.ReadMemStats(&after)
-		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 8*MaxRequest {
+		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 8*maxRequest {
 			t.Errorf("%s: %d bytes", name, bytes)
 		}
 	}

@@ -99,7 +99,7 @@ func TestHandler(t *testing.T) {
 		{"get", "", func(r *http.Request) { r.Method = http.MethodGet }, 405, "POST"},
 		{"form", overSIP, func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }, 415, "application/json"},
 		{"no type", overSIP, func(r *http.Request) { r.Header.Del("Content-Type") }, 415, "application/json"},
-		{"too large", strings.Repeat(" ", MaxRequest+1), nil, 413, "1048576 bytes"},
+		{"too large", strings.Repeat(" ", maxRequest+1), nil, 413, "1048576 bytes"},
 		{"no JSON", "hello", nil, 400, "not JSON"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestAnswerIsInTime(t *testing.T) {
 				}})
 				want := timeout
 				if want == 0 {
-					want = DefaultTimeout
+					want = defaultTimeout
 				}
 				start := time.Now()
 				w := post(h, strings.NewReader(overSIP), nil)
@@ -207,7 +207,7 @@ func TestOtherMessagesAreBounded(t *testing.T) {
 		release := make(chan struct{})
 		h := newHandler(t, HandlerOptions{Other: func(string, []byte) error { <-release; return nil }})
 		const report = `{"message":{"type":"end-of-call-report"}}`
-		for range maxTold {
+		for range maxOther {
 			go post(h, strings.NewReader(report), nil)
 		}
 		synctest.Wait()

@@ -4,42 +4,44 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// small is how many bytes of each body are not counted, so that nobody
-	// who sends large bodies can keep ordinary ones out: there are at most as
-	// many as the listener takes connections.
+	// small is how many bytes of each body are not counted. So large bodies cannot keep ordinary ones out, whose number
+	// is bounded by the listener's connections.
 	small = 64 << 10
-	// maxHeld bounds the bytes beyond that of all bodies under way. They
-	// count once they are there, so holding them takes sending them.
+	// maxHeld bounds the bytes beyond that of all bodies under way. They count when they have arrived, so a sender must
+	// send them to occupy memory.
 	maxHeld = 64 << 20
 )
 
-// Bodies reads the bodies of one handler's requests within bounds on each
-// one's size and time, and on what all of them hold in memory.
+// Bodies reads the bodies of one handler's requests. It bounds the size and time of each, and the memory of all together.
 type Bodies struct {
-	// Max is the size of a body in bytes.
-	Max int64
-	// Wait is how long one may take to come.
-	Wait time.Duration
+	Max  int64         // bytes of a body
+	Wait time.Duration // how long a body may take to arrive
 
 	held atomic.Int64
 }
 
-// Refusal is why a request is not taken, in words for who sent it.
+// Refusal is why a request is not accepted, in words for its sender.
 type Refusal struct {
 	Status int
 	Words  string
 }
 
-// Read gives the body of a request. The bytes count until release is called.
-// A body that is too long gives 413, one that is cut short or late 400, and
-// 503 with Retry-After is for those that there is no room for; w has had
-// nothing but headers then, and release is nil.
+// HasType says whether a request's body is declared as this media type.
+func HasType(r *http.Request, want string) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == want
+}
+
+// Read gives the body of a request. Its bytes count until release is called. A body that is too long gives 413, one that
+// is cut short or late 400, and one for which there is no memory 503 with Retry-After. Then nothing but headers was
+// written to w, and release is nil.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, release func(), no *Refusal) {
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Now().Add(b.Wait)) // not every ResponseWriter has one; those of net/http's server do
@@ -50,8 +52,7 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 		return body, in.release, nil
 	}
 	in.release()
-	// The deadline stays: before it answers, net/http reads what is left of a
-	// body, and would wait for it.
+	// The deadline stays: before its answer, net/http reads the rest of a body, and would wait for it.
 	w.Header().Set("Connection", "close")
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return nil, nil, &Refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", b.Max)}
@@ -65,7 +66,7 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 
 var errFull = errors.New("no room")
 
-// counted counts what is read beyond the small part.
+// counted counts the bytes read beyond the small part.
 type counted struct {
 	from io.Reader
 	all  *atomic.Int64

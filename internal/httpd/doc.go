@@ -1,4 +1,3 @@
-// Package httpd is what our HTTP handlers and servers have in common: bodies
-// that are bounded, answers in JSON, secrets that are compared, and logs that
-// strangers cannot fill.
+// Package httpd is what all HTTP handlers of Flowbridge share: bounded bodies, bounded numbers of requests, answers in
+// JSON, the comparison of secrets, and logs that unauthenticated requests can't fill.
 package httpd

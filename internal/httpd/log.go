@@ -8,23 +8,22 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// maxStrange is how many lines a minute strangers can cause by one kind of
-// thing that they do.
+// maxStrange is the number of log lines per minute and kind that unauthenticated requests can cause.
 const maxStrange = 10
 
-// Strangers is a logger for what anybody can cause: ten lines a minute, the
-// rest is left out. Each call gives one with a count of its own.
+// Strangers is a logger for unauthenticated requests: ten lines a minute, the rest is dropped. Each call gives a logger
+// with its own count.
 func Strangers(log zerolog.Logger) zerolog.Logger {
 	return log.Sample(&zerolog.BurstSampler{Burst: maxStrange, Period: time.Minute})
 }
 
-// ErrorLog is for http.Server.ErrorLog: what the server says of connections,
-// such as TLS handshakes that fail, as warnings, as many as of strangers.
+// ErrorLog is for http.Server.ErrorLog. It logs problems of connections, such as failed TLS handshakes, as warnings, as
+// many as Strangers does.
 func ErrorLog(log zerolog.Logger) *stdlog.Logger {
 	return stdlog.New(lines{Strangers(log)}, "", 0)
 }
 
-// maxLine bounds a line of a server, in bytes; a panic's has the stack.
+// maxLine bounds a line of a server, in bytes; a panic's line has the stack.
 const maxLine = 2048
 
 type lines struct{ log zerolog.Logger }

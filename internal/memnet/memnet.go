@@ -1,6 +1,5 @@
-// Package memnet is a UDP and TCP network in memory: sockets that meet in a
-// Switch instead of the kernel. Everything that blocks is a channel, so a whole SIP
-// stack on top of it runs inside a testing/synctest bubble on a fake clock.
+// Package memnet is a UDP and TCP network in memory: a Switch connects its sockets in place of the kernel. All blocking is on
+// channels, so a whole SIP stack runs on it inside a testing/synctest bubble on a fake clock.
 package memnet
 
 import (
@@ -12,11 +11,10 @@ import (
 	"time"
 )
 
-// queue is how many datagrams one socket holds before it drops, like a
-// receive buffer that is full.
+// queue is the number of datagrams that a socket holds. Further ones are dropped, as by a full receive buffer.
 const queue = 1024
 
-// Verdict is what a Filter decides about one datagram.
+// Verdict is a Filter's decision about one datagram.
 type Verdict int
 
 const (
@@ -26,8 +24,7 @@ const (
 	Drop
 )
 
-// Filter sees every datagram before it is delivered. It is called by the
-// sender and must not block.
+// Filter sees every datagram before it is delivered. The sender calls it, so it must not block.
 type Filter func(from, to netip.AddrPort, datagram []byte) Verdict
 
 // Switch connects the sockets that were opened on it.
@@ -51,8 +48,7 @@ func (s *Switch) SetFilter(f Filter) {
 	s.filter = f
 }
 
-// Listen opens a socket on addr. An address that is taken is an error, as it
-// is with the kernel.
+// Listen opens a socket on addr. An address in use is an error, as with the kernel.
 func (s *Switch) Listen(addr netip.AddrPort) (*Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,8 +65,7 @@ type packet struct {
 	from netip.AddrPort
 }
 
-// Conn is one socket. It has the methods of a *net.UDPConn that a SIP stack
-// uses; of deadlines only that for reading counts.
+// Conn is one socket. It has the methods of a *net.UDPConn that a SIP stack uses. Only deadlines for reading have an effect.
 type Conn struct {
 	sw     *Switch
 	addr   netip.AddrPort
@@ -82,9 +77,8 @@ type Conn struct {
 	readBy time.Time // deadline
 }
 
-// ReadFromUDPAddrPort blocks until a datagram comes, the socket is closed
-// (net.ErrClosed) or the deadline that was set before has passed
-// (os.ErrDeadlineExceeded).
+// ReadFromUDPAddrPort blocks until a datagram comes, the socket is closed (net.ErrClosed), or the deadline that was set before
+// the call has passed (os.ErrDeadlineExceeded).
 func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	var late <-chan time.Time
 	if at := c.readDeadline(); !at.IsZero() {
@@ -117,9 +111,8 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
-// WriteToUDPAddrPort delivers a copy of b, unless the filter drops it, nobody
-// listens at to, or the receiver's queue is full: as with UDP, the sender
-// learns nothing of that.
+// WriteToUDPAddrPort delivers a copy of b. If the filter drops it, no socket has the address or the receiver's queue is full,
+// the sender learns nothing of that, as with UDP.
 func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	select {
 	case <-c.closed:
@@ -162,13 +155,13 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// LocalAddr is the address that was listened on.
+// LocalAddr is the socket's address.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.addr) }
 
 // SetDeadline does nothing.
 func (c *Conn) SetDeadline(time.Time) error { return nil }
 
-// SetReadDeadline sets the deadline of reads that begin afterwards; zero: none.
+// SetReadDeadline sets the deadline of reads that begin later; zero means none.
 func (c *Conn) SetReadDeadline(at time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

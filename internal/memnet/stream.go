@@ -25,8 +25,7 @@ type Listener struct {
 	once    sync.Once
 }
 
-// ListenStream opens a listener for connections. Its address may be that of a
-// socket too.
+// ListenStream opens a listener for connections. A socket may have the same address.
 func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,8 +37,7 @@ func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
 	return l, nil
 }
 
-// DialStream opens a connection from an address, with a port of its own, to a
-// listener. Without one it is refused.
+// DialStream opens a connection from an address, with a new port, to a listener. Without a listener it is refused.
 func (s *Switch) DialStream(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	s.mu.Lock()
 	l := s.listeners[to]
@@ -70,8 +68,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close frees the address and resets what nobody has accepted. Accepted
-// connections stay.
+// Close frees the address and resets connections that were not accepted. Accepted ones stay.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.sw.mu.Lock()
@@ -93,14 +90,14 @@ func (l *Listener) Close() error {
 // Addr is the address that is listened on.
 func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
 
-// window is how many bytes a connection holds that nobody has read.
+// window bounds the unread bytes of a connection.
 const window = 64 << 10
 
-// half is one direction of a connection: bytes on their way.
+// half is one direction of a connection.
 type half struct {
 	mu     sync.Mutex
 	data   []byte
-	broken error         // what a reader gets when data is used up
+	broken error         // the reader's error after data
 	moved  chan struct{} // closed and made anew when anything changes
 }
 
@@ -154,7 +151,7 @@ func (c *Stream) wait(moved <-chan struct{}, read bool) error {
 	return nil
 }
 
-// Read gives what has come.
+// Read gives received bytes.
 func (c *Stream) Read(b []byte) (int, error) {
 	for {
 		c.in.mu.Lock()
@@ -177,7 +174,7 @@ func (c *Stream) Read(b []byte) (int, error) {
 	}
 }
 
-// Write sends, and waits while the peer does not read.
+// Write sends, and waits while the window is full.
 func (c *Stream) Write(b []byte) (int, error) {
 	sent := 0
 	for {
@@ -204,7 +201,7 @@ func (c *Stream) Write(b []byte) (int, error) {
 	}
 }
 
-// Close ends both directions; the peer reads what is on its way.
+// Close ends both directions. The peer can read what was sent.
 func (c *Stream) Close() error {
 	c.in.end(net.ErrClosed)
 	c.out.end(io.EOF)

@@ -2,11 +2,13 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,8 +18,10 @@ import (
 
 const (
 	defaultTimeout = 30 * time.Second
-	defaultMaxBody = 1 << 20
 	maxHeaders     = 64 << 10
+
+	// DefaultMaxBody is Options.MaxBody by default.
+	DefaultMaxBody = 1 << 20
 )
 
 // Options say how to reach an API.
@@ -27,7 +31,7 @@ type Options struct {
 	Timeout   time.Duration     // of a request with its retry; 30s if zero
 	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
 	UserAgent string            // "flowbridge" if empty
-	Secrets   []string          // what beside the token must be in no error
+	Secrets   []string          // that must be in no error, besides the token
 	Transport http.RoundTripper // nil: one of the client's own
 }
 
@@ -73,17 +77,9 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("the token holds a space, a line break or another character that no token has")
 	}
 	c := &Client{
-		base: strings.TrimRight(base.String(), "/"), token: o.Token, timeout: o.Timeout, maxBody: o.MaxBody, userAgent: o.UserAgent,
+		base: strings.TrimRight(base.String(), "/"), token: o.Token,
+		timeout: cmp.Or(o.Timeout, defaultTimeout), maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), userAgent: cmp.Or(o.UserAgent, "flowbridge"),
 		hide: newRedactor(append([]string{o.Token}, o.Secrets...)),
-	}
-	if c.timeout == 0 {
-		c.timeout = defaultTimeout
-	}
-	if c.maxBody == 0 {
-		c.maxBody = defaultMaxBody
-	}
-	if c.userAgent == "" {
-		c.userAgent = "flowbridge"
 	}
 	if o.Transport == nil {
 		o.Transport = &http.Transport{
@@ -101,31 +97,32 @@ func New(o Options) (*Client, error) {
 // CloseIdle closes the connections that no request is using.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
-// Request is one request. Path begins with a slash and has its segments escaped already, see Segment.
+// Request is one request. Path begins with a slash, and its segments are escaped (Segment).
 type Request struct {
 	Method string
 	Path   string
 	Query  url.Values
-	Body   Object // nil: none
+	Header http.Header // in addition to the client's own
+	Body   Object      // nil: none
 }
 
 // Segment escapes a value that becomes one segment of a path.
 func Segment(value string) string { return url.PathEscape(value) }
 
-// Answer is what a request was answered with. Status is 2xx, Body is valid JSON or empty.
+// Answer is a successful answer: Status is 2xx, Body is valid JSON or empty.
 type Answer struct {
 	Status int
 	Body   []byte
 }
 
-// IsSegment says whether a value can become one segment of a path by Segment: it is not empty, and none of the two that
-// have a meaning of their own in paths (RFC 3986 section 3.3), by which a request would be one for something else.
+// IsSegment says whether a value can become one segment of a path by Segment: it is neither empty nor one of the two with a
+// special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
 func IsSegment(value string) bool { return value != "" && value != "." && value != ".." }
 
 // maxIDLength bounds ids, in bytes.
 const maxIDLength = 256
 
-// BadID says why a text that an API gave can't be an id, or "": ids are 1 to 256 bytes of visible ASCII.
+// BadID says why a text of an API can't be an id, or "". Ids are 1 to 256 bytes of visible ASCII.
 func BadID(id string) string {
 	switch {
 	case id == "":
@@ -141,8 +138,8 @@ func BadID(id string) string {
 	return ""
 }
 
-// Do sends a request. Every error is an *Error, and anything but 2xx with JSON, or with nothing, is one. Within the
-// timeout a GET that was answered with 429 is sent once more, after the time that the API asks for.
+// Do sends a request. Every error is an *Error. Everything but a 2xx with JSON or without a body is an error. Within the
+// timeout, a GET that got 429 is sent once more, after the time that the API asks for.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if leaves(r.Path) {
 		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "not sent: its path leads elsewhere by . or ..", Remedy: "check the id"}
@@ -154,7 +151,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	step, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	for again := r.Method == http.MethodGet; ; again = false {
-		res, err := c.send(step, r, payload)
+		res, err := c.Send(step, r, payload)
 		if err != nil {
 			return Answer{}, c.broken(ctx, step, r, err)
 		}
@@ -188,7 +185,8 @@ func (r Request) payload() ([]byte, error) {
 	return r.Body.Marshal()
 }
 
-func (c *Client) send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
+// Send sends a request once, with payload as its body, and gives whatever comes back. The error is the transport's.
+func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
 	at := c.base + r.Path
 	if len(r.Query) > 0 {
 		at += "?" + r.Query.Encode()
@@ -201,6 +199,7 @@ func (c *Client) send(ctx context.Context, r Request, payload []byte) (*http.Res
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(req.Header, r.Header)
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.userAgent)
@@ -210,11 +209,19 @@ func (c *Client) send(ctx context.Context, r Request, payload []byte) (*http.Res
 	return c.http.Do(req)
 }
 
-// read takes the answer, of which no more than the limit is kept or decompressed.
+// ReadBody reads the body of an answer. No more than Options.MaxBody is kept or decompressed.
+func (c *Client) ReadBody(res *http.Response) (body []byte, tooLarge bool, err error) {
+	body, err = io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
+	if int64(len(body)) > c.maxBody {
+		return body[:c.maxBody], true, err
+	}
+	return body, false, err
+}
+
+// read checks the answer.
 func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) (Answer, error) {
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
-	tooLarge := int64(len(body)) > c.maxBody
+	body, tooLarge, err := c.ReadBody(res)
 	success := res.StatusCode/100 == 2
 	switch {
 	case err != nil && (success || step.Err() != nil):

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Difference is a member of an object that is not, or can't be seen to be, as it was asked for.
+// Difference is a member of an object that is not as wanted, or that can't be compared.
 type Difference struct {
 	Path     string // "agent.prompt"
 	Have     any
 	Want     any
-	NotShown bool // the API does not give it back, so nobody can compare it; of secrets always
+	NotShown bool // the API does not give it back, so it can't be compared; always so for secrets
 }
 
-// Compare gives what of want is otherwise in have. Objects are compared member by member, because updates leave the
-// members alone that they don't name; lists as a whole.
+// Compare gives the members of want that are different in have. Objects are compared member by member, because updates leave
+// members that they don't name; lists are compared as a whole.
 func Compare(have, want Object) []Difference { return compare("", have, want) }
 
 func compare(prefix string, have, want Object) (all []Difference) {
@@ -24,7 +24,7 @@ func compare(prefix string, have, want Object) (all []Difference) {
 		in, isObject := want.Object(key)
 		there, bothObjects := have.Object(key)
 		switch {
-		case namesSecret(key): // before what is in it: that is secret, too
+		case namesSecret(key): // its members are secret, too
 			all = append(all, Difference{Path: prefix + key, NotShown: true})
 		case isObject && bothObjects:
 			all = append(all, compare(prefix+key+".", there, in)...)

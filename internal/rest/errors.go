@@ -15,20 +15,19 @@ import (
 	"time"
 )
 
-// Error is every error that Do returns, and what a package makes of an answer that can't be right.
+// Error is every error of Do, and a package's error about an answer that can't be right.
 type Error struct {
 	Method string
 	Path   string
 	Status int    // 0 without an answer
-	Words  string // the API's own, as they came; empty: none
-	// Problem is ours: what is wrong with the answer, or why there is none.
-	Problem string
-	// Remedy is what to do.
-	Remedy string
-	err    error
+	Words  string // the API's own, unchanged; may be empty
+
+	Problem string // what is wrong with the answer, or why there is none
+	Remedy  string // what to do
+	err     error
 }
 
-// Error gives the request, what became of it, the API's words and, in a line of its own, what to do.
+// Error gives the request, its result, the API's words and, in a line of its own, what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", e.Method, e.Path)
@@ -52,7 +51,7 @@ func (e *Error) Unwrap() error { return e.err }
 // ErrTooLarge marks an answer over Options.MaxBody.
 var ErrTooLarge = errors.New("answer too large")
 
-// StatusOf gives the HTTP status that an error of this package was made of, or 0.
+// StatusOf gives the HTTP status of an Error, or 0.
 func StatusOf(err error) int {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Status
@@ -66,7 +65,7 @@ const remedyUnusable = "is this the platform's API? check its URL and region; a 
 // Unusable is the error for an answer whose HTTP status says success and whose content does not.
 func (c *Client) Unusable(r Request, a Answer, problem string) *Error {
 	e := c.unusable(r, a.Status, problem)
-	e.Words = c.Words(a.Body)
+	e.Words = c.words(a.Body)
 	e.Remedy = "don't rely on it: look at what the account has before you repeat it"
 	return e
 }
@@ -75,7 +74,7 @@ func (c *Client) unusable(r Request, status int, problem string) *Error {
 	return &Error{Method: r.Method, Path: r.Path, Status: status, Problem: c.hide.in(problem), Remedy: remedyUnusable}
 }
 
-// notJSON says what came instead of JSON, with the beginning of it.
+// notJSON describes an answer that is not JSON, with its beginning.
 func (c *Client) notJSON(h http.Header, body []byte) string {
 	kind := "something that is not JSON"
 	switch {
@@ -94,7 +93,7 @@ func looksLikeHTML(body []byte) bool {
 
 // refused is the error for an answer that is not 2xx.
 func (c *Client) refused(r Request, res *http.Response, body []byte) *Error {
-	e := &Error{Method: r.Method, Path: r.Path, Status: res.StatusCode, Words: c.Words(body), Remedy: remedy(res.StatusCode)}
+	e := &Error{Method: r.Method, Path: r.Path, Status: res.StatusCode, Words: c.words(body), Remedy: remedy(res.StatusCode)}
 	if e.Words == "" && len(strings.TrimSpace(string(body))) > 0 {
 		e.Problem = c.notJSON(res.Header, body)
 	}
@@ -113,7 +112,7 @@ func (c *Client) refused(r Request, res *http.Response, body []byte) *Error {
 	return e
 }
 
-// destination is where a redirect leads, without what may be a secret.
+// destination is where a redirect leads, without parts that may be secret.
 func destination(location string) string {
 	u, err := url.Parse(location)
 	if err != nil || location == "" {
@@ -155,14 +154,14 @@ func (c *Client) broken(ctx, step context.Context, r Request, err error) *Error 
 	return e
 }
 
-// neverSent says whether a failure is one of before the request could go out.
+// neverSent says whether a request failed before it was sent.
 func neverSent(err error) bool {
 	var dns *net.DNSError
 	var op *net.OpError
 	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial" || tlsProblem(err) != ""
 }
 
-// explain says in words why there is no answer, and what to do.
+// explain says why there is no answer, and what to do.
 func (c *Client) explain(ctx, step context.Context, err error) (problem, remedy string) {
 	host := c.base
 	if u, err := url.Parse(c.base); err == nil {
@@ -221,7 +220,7 @@ func tlsProblem(err error) string {
 	return ""
 }
 
-// bare takes off what net/http puts around an error: the method and URL are said already.
+// bare removes what net/http puts around an error, because method and URL are named already.
 func bare(err error) error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		return u.Err

@@ -26,8 +26,8 @@ func (o Object) Marshal() ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// ParseObject reads exactly one JSON object. A member that is there twice is an error, because one of the two would be
-// lost; so is what follows the object.
+// ParseObject reads exactly one JSON object. A duplicate member is an error, because one of the two would be lost; so is
+// anything after the object.
 func ParseObject(data []byte) (Object, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -91,7 +91,7 @@ func parseMembers(dec *json.Decoder, path string, depth int) (any, error) {
 	return o, syntax(dec, err)
 }
 
-// syntax says where the JSON ends to be JSON.
+// syntax says where the text stops being JSON.
 func syntax(dec *json.Decoder, err error) error {
 	var bad *json.SyntaxError
 	switch {

@@ -86,7 +86,7 @@ func FuzzWords(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := c.Words(data)
+		s := c.words(data)
 		if strings.Contains(s, "tok-secret") || strings.Contains(s, "pw") || strings.ContainsAny(s, "\r\n\x00\x1b") || len(s) > 4*maxWords+8 {
 			t.Fatalf("%q gave %q", data, s)
 		}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// namesSecret says whether the name of a member is that of a secret, or of an object or list of secrets: trunk_pwd,
-// authentication.password, server.secret, apiKey, X-Api-Key, … Headers count whole: which of them are keys is known to
-// nobody but whom they are sent to.
+// namesSecret says whether a member's name is that of a secret, or of an object or list of secrets: trunk_pwd,
+// authentication.password, server.secret, apiKey, X-Api-Key, … All headers count as secret, because only their receiver
+// knows which are keys.
 func namesSecret(key string) bool {
 	key = strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
 	switch {
@@ -22,8 +22,8 @@ func namesSecret(key string) bool {
 	}, func(w string) bool { return strings.Contains(key, w) })
 }
 
-// Masked is a JSON value in which everything below the name of a secret is replaced: texts, numbers and booleans, as deep
-// as they are. Empty texts and null stay, because they say that there is no secret.
+// Masked is a JSON value in which everything below the name of a secret is replaced: texts, numbers and booleans, at any
+// depth. Empty texts and null stay, because they show that there is no secret.
 func Masked(v any) any { return masked(v, false) }
 
 func masked(v any, secret bool) any {
@@ -47,8 +47,8 @@ func masked(v any, secret bool) any {
 	return v
 }
 
-// Secrets are the texts and numbers in a JSON value that Masked would replace, as they are written in text. Booleans are
-// not among them: they tell nothing, and their words are everywhere.
+// Secrets are the texts and numbers in a JSON value that Masked would replace, as text. Booleans are left out: their words
+// are common in any text.
 func Secrets(v any) []string { return secrets(v, false) }
 
 func secrets(v any, secret bool) (all []string) {

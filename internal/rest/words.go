@@ -15,14 +15,14 @@ const Redacted = "[redacted]"
 
 const (
 	maxWords   = 2000 // characters of the API's own words
-	maxExcerpt = 120  // characters of what is no JSON
+	maxExcerpt = 120  // characters of an answer that is not JSON
 )
 
-// Words finds what an API says in the body of a refusal, and gives it as it is, in one line of at most 2000 characters and
-// without secrets. The shapes that are known: {"detail": "…"}, {"detail": {"description": "…", "category": …}},
-// {"detail": [{"loc": […], "msg": "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}; of any other
-// JSON the whole is given. It is empty where there is no JSON.
-func (c *Client) Words(body []byte) string {
+// words finds the API's words in the body of a refusal, and gives them in one line of at most 2000 characters, without
+// secrets. Known shapes: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc": […], "msg":
+// "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. Any other JSON is given whole; without JSON the
+// result is "".
+func (c *Client) words(body []byte) string {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return ""
 	}
@@ -32,14 +32,14 @@ func (c *Client) Words(body []byte) string {
 	if dec.Decode(&v) != nil {
 		return ""
 	}
-	// Secrets go first: what is cut off afterwards could leave half of one.
-	return line(c.hide.in(say(c.hide.value(v), 0)), maxWords)
+	// Secrets are removed first, because a cut could leave half of one.
+	return line(c.hide.in(say(HideIn(v, c.hide.in), 0)), maxWords)
 }
 
-// maxSayDepth bounds how deep the words may be.
+// maxSayDepth bounds the depth of the words.
 const maxSayDepth = 8
 
-// say renders what an API said for a person.
+// say renders a value for a person.
 func say(v any, depth int) string {
 	switch v := v.(type) {
 	case nil:
@@ -64,7 +64,7 @@ func say(v any, depth int) string {
 	return compact(v)
 }
 
-// sayObject finds the member that holds the words, and adds what else is meant for a person.
+// sayObject finds the member that holds the words, and adds category and request_id.
 func sayObject(o map[string]any, depth int) string {
 	if loc, ok := o["loc"].([]any); ok && o["msg"] != nil { // FastAPI's list of errors
 		where := make([]string, len(loc))
@@ -111,7 +111,7 @@ func compact(v any) string {
 	return strings.TrimSpace(b.String())
 }
 
-// excerpt is the beginning of something, in one line.
+// excerpt is the beginning of a text, in one line.
 func excerpt(s string) string { return line(s, maxExcerpt) }
 
 // line is s in one printable line of at most n characters.
@@ -149,7 +149,7 @@ func newRedactor(secrets []string) redactor {
 		inHTML := strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(quoted)
 		forms = append(forms, s, quoted, inHTML, html.EscapeString(s), url.QueryEscape(s), url.PathEscape(s))
 	}
-	// A secret that is part of another one must not spoil it.
+	// Longer ones go first: a secret may be part of another.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, f := range slices.Compact(forms) {
@@ -165,21 +165,26 @@ func (r redactor) in(s string) string {
 	return r.replace.Replace(s)
 }
 
-// value takes secrets out of all texts of a decoded value.
-func (r redactor) value(v any) any {
+// HideIn applies hide to all texts in a decoded JSON value, names of members included. A number that it changes becomes a
+// text.
+func HideIn(v any, hide func(string) string) any {
 	switch v := v.(type) {
 	case string:
-		return r.in(v)
+		return hide(v)
+	case json.Number:
+		if text := hide(v.String()); text != v.String() {
+			return text
+		}
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			out[i] = r.value(e)
+			out[i] = HideIn(e, hide)
 		}
 		return out
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
-			out[r.in(k)] = r.value(e)
+			out[hide(k)] = HideIn(e, hide)
 		}
 		return out
 	}

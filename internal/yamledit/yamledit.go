@@ -1,5 +1,5 @@
-// Package yamledit adds an element to a list of a YAML file that people keep by hand: everything else of the file, comments
-// included, stays byte for byte as it is. It knows nothing of what the file is for.
+// Package yamledit adds an element to a list of a YAML file that people edit by hand. The rest of the file, comments
+// included, stays byte for byte the same.
 package yamledit
 
 import (
@@ -13,14 +13,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ErrForm means that the file is written in a way that an element can't be put into as text: in flow style, with aliases
-// or with several documents, for example. The element has to be added by hand then.
+// ErrForm means that the file's form does not allow adding an element as text: it is in flow style, with aliases or with
+// several documents, for example. The element has to be added by hand then.
 var ErrForm = errors.New("the file's form does not let an element be added as text")
 
-// Prepend gives text with an element as the first one of the list under the top-level key, which is added at the end of
-// the file if it is not there. element is the YAML of the element alone, without dash and indentation. What comes out
-// was read again: it is the old content and the element, or the error is ErrForm. An element that is no YAML is ErrForm,
-// too, as is a text that is not.
+// Prepend gives text with an element as the first one of the list under the top-level key. A missing key is added at the end
+// of the file. element is the YAML of the element alone, without dash and indentation. The result is read again: if it is
+// not the old content and the element, or if text or element is not YAML, the error is ErrForm.
 func Prepend(text []byte, key, element string) ([]byte, error) {
 	root, ok := document(text)
 	added, fine := document([]byte(element))
@@ -38,7 +37,7 @@ func Prepend(text []byte, key, element string) ([]byte, error) {
 	return out, nil
 }
 
-// document reads the one document of a file. The node is nil where there is none, or null; ok is false if that can't be.
+// document reads the one document of a file. The node is nil if that is missing or null; ok is false if it can't be read.
 func document(text []byte) (root *yaml.Node, ok bool) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, second yaml.Node
@@ -78,7 +77,7 @@ func insert(text []byte, root *yaml.Node, key, element string) ([]byte, error) {
 	return append(out, key+":"+newline+dashed(element, 2, newline)...), nil
 }
 
-// insertBelow puts the element into the line below the key's.
+// insertBelow puts the element below the key's line.
 func insertBelow(text []byte, name, list *yaml.Node, element, newline string) ([]byte, error) {
 	at := 0
 	for range name.Line {
@@ -111,7 +110,7 @@ var emptyList = regexp.MustCompile(`[ \t]*\[[ \t]*\]([ \t]*(#[^\n]*)?\r?\n)$`)
 // withoutEmpty takes the brackets of an empty list from the last line.
 func withoutEmpty(text []byte) []byte { return emptyList.ReplaceAll(text, []byte("$1")) }
 
-// dashColumn is how far the first dash is indented that follows, or -1.
+// dashColumn is the indentation of the next dash, or -1.
 func dashColumn(text []byte) int {
 	for line := range bytes.Lines(text) {
 		content := bytes.TrimLeft(line, " ")

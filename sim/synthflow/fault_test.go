@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/internal/rest"
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
 	"flowbridge/synthflow"
@@ -28,7 +29,7 @@ func prepareOnce(t *testing.T, s *Platform, call string, timeout time.Duration) 
 
 func stepOf(t *testing.T, s *Platform, transport *http.Transport, timeout time.Duration) *synthflow.Client {
 	t.Helper()
-	c, err := synthflow.New(synthflow.Options{BaseURL: s.APIURL(), Token: s.Token(), Timeout: timeout, Transport: transport})
+	c, err := synthflow.New(rest.Options{BaseURL: s.APIURL(), Token: s.Token(), Timeout: timeout, Transport: transport}, &synthflow.GivenIDs{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,10 +65,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		if result.Trunks == 0 || result.Routes == 0 {
 			result.Warnings = append(result.Warnings, warning{"there are no trunks or no routes, so no call can get through", "check that it is the right file and complete"})
 		}
-		result.Warnings = append(result.Warnings, deadTransfers(cfg)...)
-		result.Warnings = append(result.Warnings, readableKeys(cfg)...)
-		result.Warnings = append(result.Warnings, platformWarnings(cfg)...)
-		result.Warnings = append(result.Warnings, m.warnings(cfg)...)
+		result.Warnings = slices.Concat(result.Warnings, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), m.warnings(cfg))
 		if try != nil {
 			result.Online = try(cfg)
 			if slices.ContainsFunc(result.Online, func(f finding) bool { return !f.OK }) {

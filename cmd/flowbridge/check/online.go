@@ -78,36 +78,31 @@ func (p prober) probe(ctx context.Context, cfg *config.Config) (all []finding) {
 }
 
 func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
-	add := func(step string, ok bool, detail, remedy string) {
-		all = append(all, finding{Target: t.Name, Step: step, OK: ok, Detail: detail, Remedy: remedy})
+	add := func(f finding) {
+		f.Target = t.Name
+		all = append(all, f)
 	}
 	if api, token, workspace, known := t.Platform(); known {
-		detail, remedy, ok := p.api(ctx, t, api, token, workspace)
-		add("api", ok, detail, remedy)
-		if ok && t.Prepare != nil && t.Prepare.ModelID != "" {
-			detail, remedy, ok = p.agent(ctx, t)
-			add("agent", ok, detail, remedy)
+		f := p.api(ctx, t, api, token, workspace)
+		add(f)
+		if f.OK && t.Prepare != nil && t.Prepare.ModelID != "" {
+			add(p.agent(ctx, t))
 		}
 	} else if t.Kind != config.KindSIP {
-		all = append(all, finding{
-			Target: t.Name, Step: "api", OK: true, Skipped: true, Detail: "not tried: the target has no token",
+		add(finding{
+			Step: "api", OK: true, Skipped: true, Detail: "not tried: the target has no token",
 			Remedy: "write account: {token_file: …} below it to have it tried; calls don't need it",
 		})
 	}
 	uri, host, port, err := sampleURI(t)
 	if err != nil {
-		add("dns", false, err.Error(), "explain shows what a call would dial")
+		add(finding{Step: "dns", Detail: err.Error(), Remedy: "explain shows what a call would dial"})
 		return all
 	}
 	addrs, detail, remedy := p.resolve(ctx, host)
-	add("dns", len(addrs) > 0, detail, remedy)
-	if len(addrs) == 0 {
-		return all
-	}
-	at := netip.AddrPortFrom(first(addrs), port)
-	for _, f := range p.options(ctx, t, uri, host, at) {
-		f.Target = t.Name
-		all = append(all, f)
+	add(finding{Step: "dns", OK: len(addrs) > 0, Detail: detail, Remedy: remedy})
+	if len(addrs) > 0 {
+		add(p.options(ctx, t, uri, host, netip.AddrPortFrom(first(addrs), port)))
 	}
 	return all
 }
@@ -123,34 +118,34 @@ func first(addrs []netip.Addr) netip.Addr {
 }
 
 // api sends a request that changes nothing.
-func (p prober) api(ctx context.Context, t *config.Target, api string, token config.Secret, workspace string) (detail, remedy string, ok bool) {
+func (p prober) api(ctx context.Context, t *config.Target, api string, token config.Secret, workspace string) finding {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	knows, err := p.ask(ctx, t.Kind, api, token, workspace)
 	if err == nil {
-		return api + " takes the token; it knows " + knows, "", true
+		return finding{Step: "api", OK: true, Detail: api + " takes the token; it knows " + knows}
 	}
-	detail, remedy, _ = strings.Cut(err.Error(), "\n")
-	var refused *rest.Error
-	if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
+	f := finding{Step: "api"}
+	f.Detail, f.Remedy, _ = strings.Cut(err.Error(), "\n")
+	if status := rest.StatusOf(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
 		region := "no region that is named"
 		if t.Region != "" {
 			region = "region " + t.Region
 		}
-		remedy = "a token is of one region, and the target is of " + region + ": check that it is the right one and complete"
+		f.Remedy = "a token is of one region, and the target is of " + region + ": check that it is the right one and complete"
 	}
-	return detail, remedy, false
+	return f
 }
 
 // ask describes what an account has.
 func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (string, error) {
 	if kind == config.KindVapi {
-		a, err := vapi.NewAccount(vapi.AccountOptions{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()})
+		a, err := vapi.NewAccount(p.access(api, token))
 		if err != nil {
 			return "", err
 		}
 		defer a.CloseIdle()
-		numbers, err := a.ListNumbers(ctx)
+		numbers, err := a.Numbers().List(ctx)
 		return some(len(numbers), "number"), err
 	}
 	a, err := p.synthflow(api, token, workspace)
@@ -159,35 +154,37 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 	}
 	defer a.CloseIdle()
 	if workspace == "" { // numbers can't be listed without it
-		agents, err := a.ListAssistants(ctx)
+		agents, err := a.Assistants().List(ctx)
 		return some(len(agents), "agent"), err
 	}
-	numbers, err := a.ListNumbers(ctx, nil)
+	numbers, err := a.Numbers().List(ctx)
 	return some(len(numbers), "number") + " of workspace " + workspace, err
 }
 
 func (p prober) synthflow(api string, token config.Secret, workspace string) (*synthflow.Account, error) {
-	return synthflow.NewAccount(synthflow.AccountOptions{
-		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: p.timeout, UserAgent: cli.UserAgent(),
-	})
+	return synthflow.NewAccount(synthflow.AccountOptions{Options: p.access(api, token), WorkspaceID: workspace})
+}
+
+func (p prober) access(api string, token config.Secret) rest.Options {
+	return rest.Options{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()}
 }
 
 // agent looks for the agent of prepare.model_id.
-func (p prober) agent(ctx context.Context, t *config.Target) (detail, remedy string, ok bool) {
+func (p prober) agent(ctx context.Context, t *config.Target) finding {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	a, err := p.synthflow(t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID)
 	if err != nil {
-		return err.Error(), "", false
+		return finding{Step: "agent", Detail: err.Error()}
 	}
 	defer a.CloseIdle()
-	agent, err := a.GetAssistant(ctx, t.Prepare.ModelID)
+	agent, err := a.Assistants().Get(ctx, t.Prepare.ModelID)
 	if err != nil {
-		detail, _, _ = strings.Cut(err.Error(), "\n")
-		return detail, "is prepare.model_id that of an agent of this account? flowbridge synthflow assistant list shows them", false
+		detail, _, _ := strings.Cut(err.Error(), "\n")
+		return finding{Step: "agent", Detail: detail, Remedy: "is prepare.model_id that of an agent of this account? flowbridge synthflow assistant list shows them"}
 	}
 	name, _ := agent.Text("name")
-	return fmt.Sprintf("model_id is agent %q", name), "", true
+	return finding{Step: "agent", OK: true, Detail: fmt.Sprintf("model_id is agent %q", name)}
 }
 
 func some(n int, what string) string {
@@ -245,25 +242,26 @@ func replacement(host string) string {
 }
 
 // options sends OPTIONS (RFC 3261 section 11). Any answer shows that the target is there.
-func (p prober) options(ctx context.Context, t *config.Target, uri, host string, at netip.AddrPort) []finding {
+func (p prober) options(ctx context.Context, t *config.Target, uri, host string, at netip.AddrPort) finding {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
+	f := finding{Step: "options"}
 	conn, err := dialTarget(ctx, t, host, at)
 	if err != nil {
-		step := "options"
-		detail, remedy := connectProblem(t, at, err)
 		if t.Transport == config.TransportTLS && !errors.Is(err, syscall.ECONNREFUSED) && !isTimeout(err) {
-			step = "tls"
+			f.Step = "tls"
 		}
-		return []finding{{Step: step, Detail: detail, Remedy: remedy}}
+		f.Detail, f.Remedy = connectProblem(t, at, err)
+		return f
 	}
 	defer func() { _ = conn.Close() }()
 	status, err := askOptions(ctx, conn, t.Transport, uri)
-	if err == nil {
-		return []finding{{Step: "options", OK: true, Detail: fmt.Sprintf("%v answers over %s: %s", at, t.Transport, status)}}
+	if err != nil {
+		f.Detail, f.Remedy = silenceProblem(t, host, at, err)
+		return f
 	}
-	detail, remedy := silenceProblem(t, host, at, err)
-	return []finding{{Step: "options", Detail: detail, Remedy: remedy}}
+	f.OK, f.Detail = true, fmt.Sprintf("%v answers over %s: %s", at, t.Transport, status)
+	return f
 }
 
 // dialTarget opens a connection to a target, with TLS as its calls have it.
@@ -323,9 +321,9 @@ func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, rem
 	var expired x509.CertificateInvalidError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("%v refuses connections", at), "is the port right" + portHint(t, at) + "?"
+		return fmt.Sprintf("%v refuses connections", at), portHint(t, at)
 	case isTimeout(err):
-		return fmt.Sprintf("%v accepts no connection", at), "is a firewall in the way, or the port wrong" + portHint(t, at) + "?"
+		return fmt.Sprintf("%v accepts no connection", at), "is a firewall in the way, or the port wrong" + documented(t, at) + "?"
 	case errors.As(err, &unknown):
 		return fmt.Sprintf("the certificate of %v is signed by an authority that is not trusted", at), "name the authority's file in tls.ca of the target"
 	case errors.As(err, &name):
@@ -333,40 +331,36 @@ func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, rem
 	case errors.As(err, &expired):
 		return fmt.Sprintf("the certificate of %v is not valid: %v", at, err), "is the clock of this machine right?"
 	}
-	return fmt.Sprintf("no connection to %v: %v", at, err), "is the port right" + portHint(t, at) + "?"
+	return fmt.Sprintf("no connection to %v: %v", at, err), portHint(t, at)
 }
 
 // silenceProblem says why a connected target has not answered.
 func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error) (detail, remedy string) {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("nothing listens at %v over %s", at, t.Transport), "is the port right" + portHint(t, at) + "?"
+		return fmt.Sprintf("nothing listens at %v over %s", at, t.Transport), portHint(t, at)
 	case errors.Is(err, errNotSIP):
-		return fmt.Sprintf("the answer from %v is not SIP", at), "is the port right" + portHint(t, at) + "?"
+		return fmt.Sprintf("the answer from %v is not SIP", at), portHint(t, at)
 	case isTimeout(err):
 		return fmt.Sprintf("no answer to OPTIONS from %v over %s", at, t.Transport),
-			"some platforms answer only addresses on their allow-list, or a firewall drops it; is the port right" + portHint(t, at) + "?" + replacement(host)
+			"some platforms answer only addresses on their allow-list, or a firewall drops it; " + portHint(t, at) + replacement(host)
 	}
 	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall in the way"
 }
 
-// portHint names the documented port of a platform, the same in all regions, where another one is dialled.
 func portHint(t *config.Target, at netip.AddrPort) string {
-	var regions []config.Region
-	switch t.Kind {
-	case config.KindSynthflow:
-		regions = config.SynthflowRegions()
-	case config.KindVapi:
-		regions = config.VapiRegions()
-	default:
+	return "is the port right" + documented(t, at) + "?"
+}
+
+// documented names the documented port of a platform, the same in all regions, if another one is dialled.
+func documented(t *config.Target, at netip.AddrPort) string {
+	regions := map[string][]config.Region{config.KindSynthflow: config.SynthflowRegions(), config.KindVapi: config.VapiRegions()}[t.Kind]
+	if len(regions) == 0 || regions[0].PortFor(t.Transport) == at.Port() {
 		return ""
 	}
-	want, transports := regions[0].PortFor(t.Transport), "UDP and TCP"
+	transports := "UDP and TCP"
 	if t.Transport == config.TransportTLS {
 		transports = "TLS"
 	}
-	if want == at.Port() {
-		return ""
-	}
-	return fmt.Sprintf(" (the platform documents %d for %s)", want, transports)
+	return fmt.Sprintf(" (the platform documents %d for %s)", regions[0].PortFor(t.Transport), transports)
 }

@@ -89,12 +89,12 @@ func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Cal
 	return answered(c.server.Order(ctx, id, what))
 }
 
-func (c control) Play(ctx context.Context, id string, p admin.Sounding) (admin.Call, error) {
+func (c control) Play(ctx context.Context, id string, p admin.PlayRequest) (admin.Call, error) {
 	side := media.SideA
 	if p.Side == "b" {
 		side = media.SideB
 	}
-	return answered(c.server.Play(ctx, id, b2bua.Sounding{Side: side, Sound: p.Sound, Loop: p.Loop}))
+	return answered(c.server.Play(ctx, id, b2bua.PlayRequest{Side: side, Sound: p.Sound, Loop: p.Loop}))
 }
 
 // answered is the admin API's form of an answer to an order.

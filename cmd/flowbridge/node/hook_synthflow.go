@@ -133,7 +133,7 @@ func (n *Node) tellOf(ctx context.Context, target, id string) (synthflow.Report,
 		return synthflow.Report{}, errNoAccount
 	}
 	a, err := synthflow.NewAccount(synthflow.AccountOptions{
-		BaseURL: api, Token: token.Reveal(), WorkspaceID: workspace, Timeout: confirmTimeout, UserAgent: cli.UserAgent(),
+		Options: rest.Options{BaseURL: api, Token: token.Reveal(), Timeout: confirmTimeout, UserAgent: cli.UserAgent()}, WorkspaceID: workspace,
 	})
 	if err != nil {
 		return synthflow.Report{}, err

@@ -15,6 +15,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/internal/rest"
 	"flowbridge/synthflow"
 )
 
@@ -103,10 +104,9 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer, transpor
 }
 
 func newPreparer(t *config.Target, transport http.RoundTripper, given *synthflow.GivenIDs) (*preparer, error) {
-	client, err := synthflow.New(synthflow.Options{
-		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout, Given: given,
-		UserAgent: cli.UserAgent(), Transport: transport,
-	})
+	client, err := synthflow.New(rest.Options{
+		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout, UserAgent: cli.UserAgent(), Transport: transport,
+	}, given)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", t.Name, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/internal/rest"
 )
 
 // connection is the flags that say how to reach an account.
@@ -29,14 +29,12 @@ type connection struct {
 	dryRun                           bool
 }
 
-// access is an account's API and token.
+// access is how to reach an account.
 type access struct {
-	api       string
-	token     string
+	rest.Options
 	workspace string
 	region    config.Region // zero: an API of no known region
-	transport http.RoundTripper
-	asJSON    bool // how results are printed
+	asJSON    bool          // how results are printed
 }
 
 // newConnection adds the flags of a connection to all commands below c.
@@ -73,7 +71,7 @@ func (o *connection) access(c *cobra.Command) (access, error) {
 	}
 	a.asJSON, _ = c.Flags().GetBool("json") // setup has none
 	if o.dryRun {
-		a.transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
+		a.Transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
 	}
 	return a, nil
 }
@@ -86,20 +84,21 @@ func (o *connection) find(c *cobra.Command) (access, error) {
 	if at < 0 {
 		return access{}, fmt.Errorf("--region %q: one of %s", o.region, strings.Join(regionNames(o.regions), ", "))
 	}
-	a := access{region: o.regions[at], api: o.regions[at].API, workspace: o.workspace}
+	a := access{region: o.regions[at], workspace: o.workspace}
+	a.UserAgent, a.BaseURL = cli.UserAgent(), o.regions[at].API
 	if o.api != "" {
 		named := c.Flags().Changed("region")
 		region, err := o.regionOfAPI(named)
 		if err != nil {
 			return access{}, err
 		}
-		a.api = o.api
+		a.BaseURL = o.api
 		if !named {
 			a.region = region
 		}
 	}
 	token, err := o.token(c)
-	a.token = token.Reveal()
+	a.Token = token.Reveal()
 	return a, err
 }
 
@@ -153,7 +152,7 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	case !ok:
 		return access{}, fmt.Errorf("--target %s: has no section account that names API and token; write it, or --region and --token-file", t.Name)
 	}
-	a := access{api: api, token: token.Reveal(), workspace: cmp.Or(o.workspace, workspace)}
+	a := access{Options: rest.Options{BaseURL: api, Token: token.Reveal(), UserAgent: cli.UserAgent()}, workspace: cmp.Or(o.workspace, workspace)}
 	if at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.API == api }); at >= 0 {
 		a.region = o.regions[at]
 	}

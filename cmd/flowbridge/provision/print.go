@@ -101,33 +101,8 @@ type shower struct {
 
 // clean is an object without secrets, whatever the API gave.
 func (s shower) clean(o rest.Object) map[string]any {
-	without, _ := s.without(rest.Masked(map[string]any(o))).(map[string]any)
+	without, _ := rest.HideIn(rest.Masked(map[string]any(o)), s.hide).(map[string]any)
 	return without
-}
-
-// without hides known secrets anywhere in a JSON value. A number that holds one becomes a text.
-func (s shower) without(v any) any {
-	switch v := v.(type) {
-	case string:
-		return s.hide(v)
-	case json.Number:
-		if text := s.hide(v.String()); text != v.String() {
-			return text
-		}
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = s.without(e)
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			out[s.hide(k)] = s.without(e)
-		}
-		return out
-	}
-	return v
 }
 
 // list prints a table with these members, or whole objects as JSON.
@@ -217,7 +192,7 @@ type found struct {
 	id          string
 	differences []difference
 	notCompared []string
-	update      string // the command that makes it as it was asked for
+	update      string // the command that makes it as wanted
 }
 
 // compared makes the result of a comparison.
@@ -226,46 +201,40 @@ func compared(what, id string, all []rest.Difference) found {
 	for _, d := range all {
 		if d.NotShown {
 			x.notCompared = append(x.notCompared, d.Path)
-			continue
+		} else {
+			x.differences = append(x.differences, difference{Key: d.Path, Have: d.Have, Want: d.Want})
 		}
-		x.differences = append(x.differences, difference{Key: d.Path, Have: d.Have, Want: d.Want})
 	}
 	return x
 }
 
 // report prints the comparison. Differences are an error.
 func (x found) report(s shower) error {
-	result := wasFound
-	if len(x.differences) > 0 {
-		result = wasDifferent
+	o := outcome{Outcome: wasFound, ID: x.id, Differences: []difference{}, NotCompared: append([]string{}, x.notCompared...)}
+	for _, d := range x.differences {
+		o.Outcome = wasDifferent
+		o.Differences = append(o.Differences, difference{d.Key, s.value(d.Key, d.Have), s.value(d.Key, d.Want)})
 	}
-	if s.asJSON {
-		o := outcome{Outcome: result, ID: x.id, Differences: []difference{}, NotCompared: append([]string{}, x.notCompared...)}
-		for _, d := range x.differences {
-			d.Have, d.Want = s.value(d.Key, d.Have), s.value(d.Key, d.Want)
-			o.Differences = append(o.Differences, d)
-		}
-		if err := cli.PrintJSON(s.out, o); err != nil {
-			return err
-		}
-	} else {
-		x.print(s)
+	if !s.asJSON {
+		x.print(s, o)
+	} else if err := cli.PrintJSON(s.out, o); err != nil {
+		return err
 	}
-	if result == wasDifferent {
+	if o.Outcome == wasDifferent {
 		return fmt.Errorf("%s is there already, and not as it was asked for", x.what)
 	}
 	return nil
 }
 
-func (x found) print(s shower) {
+func (x found) print(s shower, o outcome) {
 	fmt.Fprintf(s.out, "%s is there already\n", x.what)
-	for _, d := range x.differences {
-		fmt.Fprintf(s.out, "  %s: is %s, wanted %s\n", cli.Shown(d.Key), plainValue(s.value(d.Key, d.Have), 200), plainValue(s.value(d.Key, d.Want), 200))
+	for _, d := range o.Differences {
+		fmt.Fprintf(s.out, "  %s: is %s, wanted %s\n", cli.Shown(d.Key), plainValue(d.Have, 200), plainValue(d.Want, 200))
 	}
-	if len(x.notCompared) > 0 {
-		fmt.Fprintf(s.out, "  not compared, because the API does not give it back: %s\n", strings.Join(x.notCompared, ", "))
+	if len(o.NotCompared) > 0 {
+		fmt.Fprintf(s.out, "  not compared, because the API does not give it back: %s\n", strings.Join(o.NotCompared, ", "))
 	}
-	if len(x.differences) > 0 {
+	if len(o.Differences) > 0 {
 		fmt.Fprintf(s.out, "to change it:\n  %s\n", s.hide(x.update))
 	}
 }
@@ -332,8 +301,4 @@ func plainText(v any) string {
 		return ""
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(string(data), `{"v":`), "}")
-}
-
-func newShower(w io.Writer, hide func(string) string, asJSON bool) shower {
-	return shower{out: w, hide: hide, asJSON: asJSON}
 }

@@ -28,12 +28,13 @@ type resource struct {
 
 	flags    func(c *cobra.Command)                                                // further flags, by the command's name; nil: none
 	complete func(c *cobra.Command, a *access, body rest.Object, fresh bool) error // adds what further flags say and checks the body; nil: nothing
-	open     func(c *cobra.Command, a access, secrets []string) (things, error)    // secrets are those of the request
-	same     func(have, want rest.Object) bool                                     // whether two have the same name
-	named    func(want rest.Object) string                                         // several of one name: `agents named "Ann"`
-	label    func(o rest.Object) (what, id string)                                 // `agent "Ann", model_id M`
+	open     func(c *cobra.Command, a access) (things, error)
+	same     func(have, want rest.Object) bool     // whether two have the same name
+	named    func(want rest.Object) string         // several of one name: `agents named "Ann"`
+	label    func(o rest.Object) (what, id string) // `agent "Ann", model_id M`
 	compare  func(have, want rest.Object) []rest.Difference
-	row      func(o rest.Object) rest.Object // what a table shows; nil: the object itself
+	row      func(o rest.Object) rest.Object     // what a table shows; nil: the object itself
+	note     func(want, made rest.Object) string // what the operator should know of a new thing, or ""; nil: nothing
 
 	sparse bool // lists, and the answer to create, have only a part of the object
 	echoes bool // the API answers update and delete with the object
@@ -42,17 +43,17 @@ type resource struct {
 // help is the help of a command.
 type help struct{ short, long, example string }
 
-// things are the things of one kind in an open account.
-type things struct {
-	hide   func(string) string // takes known secrets out of a text
-	close  func()
-	find   func(ctx context.Context, want rest.Object) (rest.Object, error) // nil: they are found by list
-	list   func(ctx context.Context) ([]rest.Object, error)
-	get    func(ctx context.Context, id string) (rest.Object, error)
-	create func(ctx context.Context, body rest.Object, known map[string]bool) (made rest.Object, note string, err error) // known are the ids before
-	update func(ctx context.Context, id string, body rest.Object) (rest.Object, error)
-	remove func(ctx context.Context, id string) (rest.Object, error)
-	attach func(ctx context.Context, id string, numbers []string) error // nil: they have no numbers
+// things are the things of one kind in an account. Those of Synthflow's numbers can also be found without a list.
+type things interface {
+	List(ctx context.Context) ([]rest.Object, error)
+	Get(ctx context.Context, id string) (rest.Object, error)
+	// Create gives what the API says about the new thing. known are the ids of the existing things.
+	Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error)
+	// Update and Delete give the object if the API does.
+	Update(ctx context.Context, id string, body rest.Object) (rest.Object, error)
+	Delete(ctx context.Context, id string) (rest.Object, error)
+	Hide(s string) string // takes known secrets out of a text
+	CloseIdle()
 }
 
 // text is a text member of an object, or "".
@@ -85,12 +86,13 @@ func (r *resource) sub(name, use string) *cobra.Command {
 
 // with opens the account for f.
 func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(things, shower) error) error {
-	t, err := r.open(c, a, secrets)
+	a.Secrets = secrets
+	t, err := r.open(c, a)
 	if err != nil {
 		return err
 	}
-	defer t.close()
-	return f(t, newShower(c.OutOrStdout(), t.hide, a.asJSON))
+	defer t.CloseIdle()
+	return f(t, shower{c.OutOrStdout(), t.Hide, a.asJSON})
 }
 
 // runs makes a command call f with the open account and the id from its argument.
@@ -162,12 +164,14 @@ func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Ob
 			return r.there(c, t, b, have, want, show)
 		}
 	}
-	made, note, err := t.create(c.Context(), want, known)
-	if note != "" {
-		fmt.Fprintln(c.ErrOrStderr(), "note:", note)
-	}
+	made, err := t.Create(c.Context(), want, known)
 	if err != nil {
 		return err
+	}
+	if r.note != nil {
+		if note := r.note(want, made); note != "" {
+			fmt.Fprintln(c.ErrOrStderr(), "note:", note)
+		}
 	}
 	what, id := r.label(made)
 	if r.sparse {
@@ -180,13 +184,15 @@ func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Ob
 // several of that name.
 func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object, ids map[string]bool, err error) {
 	ids = map[string]bool{}
-	if t.find != nil {
-		if have, err = t.find(ctx, want); err != nil {
+	if t, ok := t.(interface {
+		Find(ctx context.Context, want rest.Object) (rest.Object, error)
+	}); ok {
+		if have, err = t.Find(ctx, want); err != nil {
 			return nil, nil, err
 		}
 		return have, ids, nil
 	}
-	all, err := t.list(ctx)
+	all, err := t.List(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -209,7 +215,7 @@ func (r *resource) there(c *cobra.Command, t things, b *bodyFlags, have, want re
 	what, id := r.label(have)
 	if r.sparse {
 		var err error
-		if have, err = t.get(c.Context(), id); err != nil {
+		if have, err = t.Get(c.Context(), id); err != nil {
 			return err
 		}
 	}
@@ -223,7 +229,7 @@ func (r *resource) there(c *cobra.Command, t things, b *bodyFlags, have, want re
 
 func (r *resource) listCommand() *cobra.Command {
 	return r.runs(r.sub("list", "list"), func(ctx context.Context, t things, _ string, show shower) error {
-		all, err := t.list(ctx)
+		all, err := t.List(ctx)
 		if err != nil {
 			return err
 		}
@@ -238,7 +244,7 @@ func (r *resource) listCommand() *cobra.Command {
 
 func (r *resource) showCommand() *cobra.Command {
 	return r.runs(r.sub("show", "show "+r.idName), func(ctx context.Context, t things, id string, show shower) error {
-		o, err := t.get(ctx, id)
+		o, err := t.Get(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -250,7 +256,7 @@ func (r *resource) updateCommand() *cobra.Command {
 	c := r.sub("update", "update "+r.idName)
 	fields := slices.Concat(r.fields, r.updateFields)
 	return r.sends(c, false, fields, func(t things, _ *bodyFlags, body rest.Object, id string, show shower) error {
-		o, err := t.update(c.Context(), id, body)
+		o, err := t.Update(c.Context(), id, body)
 		if err != nil {
 			return err
 		}
@@ -274,11 +280,11 @@ func (r *resource) deleteCommand() *cobra.Command {
 		var was rest.Object
 		var err error
 		if !r.echoes && !r.dryRun {
-			if was, err = t.get(ctx, id); err != nil {
+			if was, err = t.Get(ctx, id); err != nil {
 				return err
 			}
 		}
-		answer, err := t.remove(ctx, id)
+		answer, err := t.Delete(ctx, id)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,6 @@ type setup struct {
 	// made by check
 	at            access
 	number, agent rest.Object // the bodies
-	secrets       []string
 }
 
 func (s *synthflowCLI) setupCommand() *cobra.Command {
@@ -84,16 +83,16 @@ func (u *setup) run(c *cobra.Command) error {
 	if err := u.rehearse(c, cmp.Or(u.modelID, dryModelID)); err != nil {
 		return err
 	}
-	numbers, err := u.openNumbers(c, u.at, u.secrets)
+	numbers, err := u.openNumbers(c, u.at)
 	if err != nil {
 		return err
 	}
-	defer numbers.close()
-	agents, err := u.openAssistants(c, u.at, u.secrets)
+	defer numbers.CloseIdle()
+	agents, err := u.openAssistants(c, u.at)
 	if err != nil {
 		return err
 	}
-	defer agents.close()
+	defer agents.CloseIdle()
 	var agent setupAgent
 	if !u.dryRun {
 		if agent, err = u.findAgent(c, agents); err != nil {
@@ -103,7 +102,7 @@ func (u *setup) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	show := newShower(c.OutOrStdout(), agents.hide, false)
+	show := shower{out: c.OutOrStdout(), hide: agents.Hide}
 	fmt.Fprintln(show.out, "1  number")
 	if err := sent(u.numbers().ensure(c, numbers, u.numberFlags, u.number, false, show)); err != nil {
 		return err
@@ -179,7 +178,7 @@ func (u *setup) findAgent(c *cobra.Command, agents things) (a setupAgent, err er
 		}
 		a.id = text(hit, "model_id")
 	}
-	if a.have, err = agents.get(c.Context(), a.id); err != nil {
+	if a.have, err = agents.Get(c.Context(), a.id); err != nil {
 		return a, err
 	}
 	if kind, _ := a.have.Text("type"); kind != "" && kind != "inbound" {
@@ -210,11 +209,11 @@ func (u *setup) haveAgent(c *cobra.Command, agents things, agent setupAgent, sho
 		}
 		return agent.id, u.bound(c.Context(), agents, agent.id, show)
 	}
-	made, note, err := agents.create(c.Context(), u.agent, agent.known)
+	made, err := agents.Create(c.Context(), u.agent, agent.known)
 	if err != nil {
 		return "", err
 	}
-	if note != "" {
+	if note := droppedEngine(u.agent, made); note != "" {
 		fmt.Fprintln(show.out, note)
 	}
 	what, id := u.assistants().label(made)
@@ -227,17 +226,17 @@ func (u *setup) haveAgent(c *cobra.Command, agents things, agent setupAgent, sho
 // drawAgent prints the request of this step for --dry-run.
 func (u *setup) drawAgent(c *cobra.Command, agents things) (string, error) {
 	if u.modelID != "" {
-		_, err := agents.update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
+		_, err := agents.Update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
 		return u.modelID, sent(err)
 	}
 	if _, ok := u.agent.Object("agent"); !ok {
-		_, err := agents.list(c.Context())
+		_, err := agents.List(c.Context())
 		return dryModelID, sent(err)
 	}
 	if err := u.completeAgent(c); err != nil {
 		return "", err
 	}
-	_, _, err := agents.create(c.Context(), u.agent, nil)
+	_, err := agents.Create(c.Context(), u.agent, nil)
 	return dryModelID, sent(err)
 }
 
@@ -245,7 +244,7 @@ func (u *setup) drawAgent(c *cobra.Command, agents things) (string, error) {
 func (u *setup) agentThere(c *cobra.Command, agents things, agent setupAgent, show shower) error {
 	id, have := agent.id, agent.have
 	if text(have, "phone_number") == "" {
-		if _, err := agents.update(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
+		if _, err := agents.Update(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
 			return err
 		}
 		fmt.Fprintf(show.out, "bound agent %s to %s\n", id, u.phoneNumber)
@@ -263,7 +262,7 @@ func (u *setup) agentThere(c *cobra.Command, agents things, agent setupAgent, sh
 
 // bound reads the binding back, because the platform may answer 200 without binding.
 func (u *setup) bound(ctx context.Context, agents things, id string, show shower) error {
-	have, err := agents.get(ctx, id)
+	have, err := agents.Get(ctx, id)
 	if err != nil {
 		return err
 	}

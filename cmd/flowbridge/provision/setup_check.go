@@ -23,14 +23,13 @@ func (u *setup) check(c *cobra.Command) (err error) {
 	if u.target != "" {
 		return cli.Usage("--target is for the other commands: name the new target by --target-name, the account by --region and --token-file")
 	}
-	var more []string
-	if u.number, more, err = u.numberFlags.read(c); err != nil {
+	var ofNumber, ofAgent []string // secrets
+	if u.number, ofNumber, err = u.numberFlags.read(c); err != nil {
 		return err
 	}
-	if u.agent, u.secrets, err = u.agentFlags.read(c); err != nil {
+	if u.agent, ofAgent, err = u.agentFlags.read(c); err != nil {
 		return err
 	}
-	u.secrets = append(u.secrets, more...)
 	if err := u.missing(); err != nil {
 		return err
 	}
@@ -40,6 +39,7 @@ func (u *setup) check(c *cobra.Command) (err error) {
 	if u.at, err = u.access(c); err != nil {
 		return err
 	}
+	u.at.Secrets = append(ofNumber, ofAgent...)
 	if err := needWorkspace(u.at); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (u *setup) checkRest() error {
 		return cli.Usage("--sip %s is a host of %s", u.sip, kind)
 	case known && u.at.region.Name != "" && u.at.region.Name != region.Name:
 		return cli.Usage("--sip %s is of region %s, and the API %s is of region %s: write --region %s alone, or the host of the account's region",
-			u.sip, region.Name, u.at.api, u.at.region.Name, region.Name)
+			u.sip, region.Name, u.at.BaseURL, u.at.region.Name, region.Name)
 	case u.trunkSource != "" && badSource != nil:
 		return cli.Usage("--trunk-source %q: write a network like 203.0.113.0/24, or an address", u.trunkSource)
 	}

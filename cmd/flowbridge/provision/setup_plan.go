@@ -120,7 +120,7 @@ func (u *setup) targetText(model string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, v := range []string{model, u.at.workspace, u.at.api, token, u.targetName} {
+	for _, v := range []string{model, u.at.workspace, u.at.BaseURL, token, u.targetName} {
 		if strings.Contains(v, "${") { // the configuration would put a variable of the environment there
 			return "", fmt.Errorf("%.100q can't stand in the configuration, which reads ${NAME} as a variable of the environment", v)
 		}
@@ -138,8 +138,8 @@ func (u *setup) targetText(model string) (string, error) {
 		section = "account"
 	}
 	line("%s:", section)
-	if u.at.region.API != u.at.api {
-		line("  api: %s", yamlText(u.at.api))
+	if u.at.region.API != u.at.BaseURL {
+		line("  api: %s", yamlText(u.at.BaseURL))
 	}
 	line("  %s", token)
 	line("  workspace_id: %s", yamlQuoted(u.at.workspace))
@@ -190,7 +190,7 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	case t.Prepare == nil:
 		wrong = append(wrong, "it has no prepare")
 	default:
-		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(u.at.api, "/"))
+		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(u.at.BaseURL, "/"))
 		switch model {
 		case dryModelID: // may be that one
 		case newModelID:

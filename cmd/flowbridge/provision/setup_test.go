@@ -18,6 +18,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/internal/rest"
 	"flowbridge/sim"
 	"flowbridge/sim/synthflow"
 )
@@ -259,7 +260,7 @@ func TestSetupUsage(t *testing.T) {
 // What the configuration has is looked at before anything is written to it.
 func TestSetupPlan(t *testing.T) {
 	t.Setenv("SYNTHFLOW_TOKEN", "x")
-	at := access{api: "https://api.synthflow.ai", workspace: "W", region: config.SynthflowRegions()[0]}
+	at := access{Options: rest.Options{BaseURL: "https://api.synthflow.ai"}, workspace: "W", region: config.SynthflowRegions()[0]}
 	const prepare = `prepare: {token_env: SYNTHFLOW_TOKEN, workspace_id: W, model_id: M}, headers: {X-EI: "S.{{.Prepare.CallID}};"}`
 	const uri = `uri: "sip:{{.To.Number}}@sipin.synthflow.ai:32681"`
 	for name, tt := range map[string]struct {

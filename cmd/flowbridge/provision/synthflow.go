@@ -3,7 +3,6 @@ package provision
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -36,12 +35,9 @@ func Synthflow() *cobra.Command {
 	return c
 }
 
-// account opens the account. secrets are those of the next request.
-func (s *synthflowCLI) account(a access, secrets []string) (*synthflow.Account, error) {
-	account, err := synthflow.NewAccount(synthflow.AccountOptions{
-		BaseURL: a.api, Token: a.token, WorkspaceID: a.workspace, AssistantsPath: s.assistantsPath, UserAgent: cli.UserAgent(),
-		Secrets: secrets, Transport: a.transport,
-	})
+// account opens the account.
+func (s *synthflowCLI) account(a access) (*synthflow.Account, error) {
+	account, err := synthflow.NewAccount(synthflow.AccountOptions{Options: a.Options, WorkspaceID: a.workspace, AssistantsPath: s.assistantsPath})
 	if err != nil {
 		return nil, cli.Usage("%w", err)
 	}
@@ -54,11 +50,6 @@ func needWorkspace(a access) error {
 		return cli.Usage("--workspace-id is needed: it is in the platform's workspace settings")
 	}
 	return nil
-}
-
-// silent adapts a request that is not answered with the object.
-func silent(request func(context.Context, string) error) func(context.Context, string) (rest.Object, error) {
-	return func(ctx context.Context, id string) (rest.Object, error) { return nil, request(ctx, id) }
 }
 
 // numbers is the resource of imported numbers.
@@ -116,44 +107,19 @@ func (s *synthflowCLI) numbers() *resource {
 	}
 }
 
-func (s *synthflowCLI) openNumbers(c *cobra.Command, a access, secrets []string) (things, error) {
+func (s *synthflowCLI) openNumbers(c *cobra.Command, a access) (things, error) {
 	if c.Name() != "update" { // of all requests, only that one needs no workspace
 		if err := needWorkspace(a); err != nil {
-			return things{}, err
+			return nil, err
 		}
 	}
-	account, err := s.account(a, secrets)
-	if err != nil {
-		return things{}, err
-	}
-	var available *bool
+	account, err := s.account(a)
+	numbers := synthflow.Numbers{Account: account}
 	if f := c.Flags().Lookup("is-available"); f != nil && f.Changed {
 		only := f.Value.String() == "true"
-		available = &only
+		numbers.Available = &only
 	}
-	return things{
-		hide: account.Hide, close: account.CloseIdle, get: account.GetNumber, remove: silent(account.DeleteNumber),
-		find: func(ctx context.Context, want rest.Object) (rest.Object, error) {
-			number, _ := want.Text("phone_number")
-			if number == "" {
-				return nil, nil
-			}
-			have, err := account.FindNumber(ctx, number)
-			if have != nil {
-				have = maps.Clone(have)
-				have["phone_number"] = number
-			}
-			return have, err
-		},
-		list: func(ctx context.Context) ([]rest.Object, error) { return account.ListNumbers(ctx, available) },
-		create: func(ctx context.Context, body rest.Object, _ map[string]bool) (rest.Object, string, error) {
-			made, err := account.CreateNumber(ctx, body)
-			return made, "", err
-		},
-		update: func(ctx context.Context, number string, body rest.Object) (rest.Object, error) {
-			return nil, account.UpdateNumber(ctx, number, body)
-		},
-	}, nil
+	return numbers, err
 }
 
 // numberFields are the members with a flag, for create and update.
@@ -252,30 +218,22 @@ func (s *synthflowCLI) assistants() *resource {
 		label: func(o rest.Object) (what, id string) {
 			return fmt.Sprintf("agent %q, model_id %s", text(o, "name"), text(o, "model_id")), text(o, "model_id")
 		},
+		note:   droppedEngine,
 		sparse: true,
 	}
 }
 
-func (s *synthflowCLI) openAssistants(_ *cobra.Command, a access, secrets []string) (things, error) {
-	account, err := s.account(a, secrets)
-	if err != nil {
-		return things{}, err
+func (s *synthflowCLI) openAssistants(_ *cobra.Command, a access) (things, error) {
+	account, err := s.account(a)
+	return synthflow.Assistants{Account: account}, err
+}
+
+// droppedEngine is a note that a new agent was refused with voice_engine_version, or "".
+func droppedEngine(want, made rest.Object) string {
+	if want["voice_engine_version"] == nil || made["voice_engine_version"] != nil {
+		return ""
 	}
-	return things{
-		hide: account.Hide, close: account.CloseIdle, list: account.ListAssistants, get: account.GetAssistant,
-		create: func(ctx context.Context, body rest.Object, known map[string]bool) (made rest.Object, note string, err error) {
-			id, dropped, err := account.CreateAssistant(ctx, body, known)
-			if dropped {
-				note = "the API refused voice_engine_version; the request was repeated without it"
-			}
-			return rest.Object{"model_id": id, "name": body["name"]}, note, err
-		},
-		update: func(ctx context.Context, id string, body rest.Object) (rest.Object, error) {
-			return nil, account.UpdateAssistant(ctx, id, body)
-		},
-		remove: silent(account.DeleteAssistant),
-		attach: account.AttachNumbers,
-	}, nil
+	return "the API refused voice_engine_version; the request was repeated without it"
 }
 
 // assistantFields are the members with a flag, for create and update. The others are written in --body.
@@ -347,7 +305,7 @@ func (s *synthflowCLI) attachCommand() *cobra.Command {
 		if len(*numbers) == 0 {
 			return cli.Usage("--phone-number is needed")
 		}
-		if err := t.attach(ctx, id, *numbers); err != nil {
+		if err := t.(synthflow.Assistants).Attach(ctx, id, *numbers); err != nil {
 			return err
 		}
 		return show.did(wasUpdated, r.titled(id, nil), id, nil)

@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,15 +24,15 @@ func Vapi() *cobra.Command {
 	return c
 }
 
-// openVapi opens the account. secrets are those of the next request.
-func openVapi(a access, secrets []string) (*vapi.Account, error) {
-	account, err := vapi.NewAccount(vapi.AccountOptions{
-		BaseURL: a.api, Token: a.token, UserAgent: cli.UserAgent(), Secrets: secrets, Transport: a.transport,
-	})
-	if err != nil {
-		return nil, cli.Usage("%w", err)
+// openVapi opens the account and takes one collection of it.
+func openVapi(of func(*vapi.Account) vapi.Collection) func(*cobra.Command, access) (things, error) {
+	return func(_ *cobra.Command, a access) (things, error) {
+		account, err := vapi.NewAccount(a.Options)
+		if err != nil {
+			return nil, cli.Usage("%w", err)
+		}
+		return of(account), nil
 	}
-	return account, nil
 }
 
 // vapiAssistants is the resource of assistants.
@@ -74,7 +73,7 @@ func vapiAssistants(o *connection) *resource {
 			}
 			return vapi.CheckAssistant(body)
 		},
-		open:    openVapiAssistants,
+		open:    openVapi((*vapi.Account).Assistants),
 		same:    sameName,
 		named:   func(o rest.Object) string { return fmt.Sprintf("assistants named %q", text(o, "name")) },
 		compare: rest.Compare,
@@ -83,21 +82,6 @@ func vapiAssistants(o *connection) *resource {
 		},
 		echoes: true,
 	}
-}
-
-func openVapiAssistants(_ *cobra.Command, a access, secrets []string) (things, error) {
-	account, err := openVapi(a, secrets)
-	if err != nil {
-		return things{}, err
-	}
-	return things{
-		hide: account.Hide, close: account.CloseIdle, list: account.ListAssistants, get: account.GetAssistant,
-		create: func(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, string, error) {
-			made, err := account.CreateAssistant(ctx, body, known)
-			return made, "", err
-		},
-		update: account.UpdateAssistant, remove: account.DeleteAssistant,
-	}, nil
 }
 
 // vapiNumbers is the resource of SIP phone numbers.
@@ -142,7 +126,7 @@ func vapiNumbers(o *connection) *resource {
 			}
 		},
 		complete: completeVapiNumber,
-		open:     openVapiNumbers,
+		open:     openVapi((*vapi.Account).Numbers),
 		same: func(have, want rest.Object) bool {
 			return text(have, "sipUri") != "" && vapi.SameSIPURI(text(have, "sipUri"), text(want, "sipUri"))
 		},
@@ -155,6 +139,7 @@ func vapiNumbers(o *connection) *resource {
 			}
 			return "phone number " + uri + ", id " + text(o, "id"), text(o, "id")
 		},
+		note: nobodyAnswers,
 		row: func(o rest.Object) rest.Object {
 			shown := maps.Clone(o)
 			if url := vapiServer(o); url != "" {
@@ -164,24 +149,6 @@ func vapiNumbers(o *connection) *resource {
 		},
 		echoes: true,
 	}
-}
-
-func openVapiNumbers(_ *cobra.Command, a access, secrets []string) (things, error) {
-	account, err := openVapi(a, secrets)
-	if err != nil {
-		return things{}, err
-	}
-	return things{
-		hide: account.Hide, close: account.CloseIdle, list: account.ListNumbers, get: account.GetNumber,
-		create: func(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, string, error) {
-			made, err := account.CreateNumber(ctx, body, known)
-			if err != nil {
-				return nil, "", err
-			}
-			return made, nobodyAnswers(made), nil
-		},
-		update: account.UpdateNumber, remove: account.DeleteNumber,
-	}, nil
 }
 
 // vapiServer is the URL of the server that chooses the assistant of each call, or "". server.url (API reference) comes
@@ -196,7 +163,7 @@ func vapiServer(number rest.Object) string {
 }
 
 // nobodyAnswers is a note that all calls to the number fail because nothing takes them, or "".
-func nobodyAnswers(number rest.Object) string {
+func nobodyAnswers(_, number rest.Object) string {
 	if vapiServer(number) != "" {
 		return ""
 	}

@@ -1,0 +1,62 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Places bounds how many requests are under way at a time: its capacity is their number.
+type Places chan struct{}
+
+// Take takes a place, if one is free.
+func (p Places) Take() bool {
+	select {
+	case p <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Free frees a place that was taken.
+func (p Places) Free() { <-p }
+
+// ErrPanic is within the error of a function that panicked.
+var ErrPanic = errors.New("panic")
+
+// Decide calls f in a goroutine of its own. It returns when f does, or when ctx ends. The place that was taken before is
+// freed when f returns, so a late f keeps it.
+func Decide[T any](ctx context.Context, p Places, f func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := Safely(f)
+		p.Free() // before the caller can ask again
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		if o.err != nil && ctx.Err() != nil {
+			o.err = errors.Join(context.Cause(ctx), o.err)
+		}
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
+// Safely calls f and makes an ErrPanic of a panic.
+func Safely[T any](f func() (T, error)) (value T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			var none T
+			value, err = none, fmt.Errorf("%w: %v", ErrPanic, p)
+		}
+	}()
+	return f()
+}
