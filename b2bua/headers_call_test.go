@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -180,4 +181,14 @@ func TestPrivateCaller(t *testing.T) {
 			t.Errorf("record %+v", r)
 		}
 	})
+}
+
+// A display name without quotes that ends in a backslash does not swallow the
+// closing quote that it gets.
+func TestNameWithBackslash(t *testing.T) {
+	from := siptest.InviteFrom(t, `Ann\ <sip:a@b>;tag=x`).From()
+	party := message.NameAddr(from.DisplayName, &from.Address, from.Params)
+	if got := message.AddrSpec(party); got != "sip:a@b" {
+		t.Errorf("%s is read as %q", party, got)
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
 )
 
 // What a carrier gets for a request that can't be taken, by RFC 3261 section
@@ -103,5 +104,40 @@ func TestMethodsInDialog(t *testing.T) {
 		}
 		w.callerHangsUp(d)
 		w.record()
+	})
+}
+
+// RFC 3261 section 7: lines end with CRLF. So do those of the answer to a request
+// with bare line feeds and a folded header.
+func TestRefusalHasNoBareLineFeeds(t *testing.T) {
+	request := []byte("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\n ;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\n\n")
+	out := string(message.StatelessRefusal(nil, request, siptest.Carrier, "503 x", "minted", ""))
+	if strings.Contains(strings.ReplaceAll(out, "\r\n", ""), "\n") {
+		t.Errorf("%q", out)
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	for code := 400; code < 700; code++ {
+		if text := message.StatusText(code); text == "" || strings.ContainsAny(text, "\r\n") {
+			t.Errorf("%d: %q", code, text)
+		}
+	}
+	for code, want := range map[int]string{503: "Service Unavailable", 599: "Server Failure", 499: "Request Failure", 699: "Global Failure"} {
+		if got := message.StatusText(code); got != want {
+			t.Errorf("%d: %q; want %q", code, got, want)
+		}
+	}
+}
+
+// Methods are case-sensitive (RFC 3261 section 7.1). The library compares them in
+// capitals.
+func TestMethodsHaveCase(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.send(d.request("invite"))
+		if code := w.carrier.expect("SIP/2.0 ").res().StatusCode; code != 405 && code != 501 {
+			t.Errorf("an unknown method gets %d", code)
+		}
 	})
 }
