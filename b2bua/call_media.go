@@ -2,12 +2,11 @@ package b2bua
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
-
-	"github.com/emiago/sipgo/sip"
+	"slices"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
@@ -55,40 +54,6 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// readOffer reads the caller's session description. Where there is none, the
-// targets' codecs are offered, and the caller's answer comes with its ACK or
-// PRACK. On false the call is over.
-func (c *Call) readOffer() (phase, bool) {
-	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // an error would have been refused
-	c.agreement.late = body == nil
-	// One who offers nothing may have no SRTP, and can't say so but by hanging up.
-	c.a.crypto = sdp.NewLegCrypto(c.trunk.Config.Media, c.agreement.late && c.trunk.Config.Media.SRTP == config.SRTPRequired)
-	if c.agreement.late {
-		return nil, true
-	}
-	offer, err := sdp.Read(body, c.a.crypto.Accept())
-	if err != nil {
-		code, cause, why := badOffer(err)
-		return c.refuse(code, cause, why), false
-	}
-	c.agreement.offer, c.agreement.description[media.SideA] = offer, offer
-	return nil, true
-}
-
-// badOffer is how an offer is refused that can't be used.
-func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
-	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
-		return 400, cause.BadOffer, warning("399 " + sdp.ErrMalformed.Error())
-	}
-	if errors.Is(err, sdp.ErrNeedsSRTP) || errors.Is(err, sdp.ErrNoSuite) || errors.Is(err, sdp.ErrNoKey) {
-		return 488, cause.SRTPRequired, warning("304 " + err.Error())
-	}
-	if errors.Is(err, sdp.ErrNoCodec) {
-		return 488, cause.NoCommonCodec, warning("305 " + err.Error())
-	}
-	return 488, cause.NoCommonCodec, warning("304 " + err.Error())
 }
 
 // openMedia leases the ports of both sides, the target's in the address
@@ -212,65 +177,124 @@ func (m *callMedia) at(side media.Side) netip.AddrPort {
 	return netip.AddrPortFrom(m.addr[side], m.session.Local(side).Port())
 }
 
-// takeAnswer puts the target's answer into force. What the carrier was told
-// first stays: address, port and codec don't change during the set-up.
-func (c *Call) takeAnswer(body []byte) error {
-	a := c.attempts.current
-	offered := a.offered()
-	answer, err := a.line.readAnswer(body, offered, c.server.cfg.SIP.Limits.SDP)
-	if err != nil {
+var (
+	// errNoFamily means that media can't be carried to a peer: no address in
+	// media.listen is of its address family.
+	errNoFamily = errors.New("no media address of the address family")
+
+	// errBound means that a target names an address for its media, and the
+	// call's is bound to another one: the caller has its answer.
+	errBound = errors.New("the media of the call is bound to another address")
+)
+
+// mediaAddr is where media toward and from a peer is bound, and what it is
+// called in SDP. wanted is the address that its configuration names, if any; one
+// of the other address family is no use to it.
+func (s *Server) mediaAddr(peer, wanted netip.Addr) (bind, name netip.Addr, err error) {
+	for _, l := range s.cfg.Media.Listen {
+		if l.Addr.Is4() == peer.Is4() && (l.Addr == wanted || !wanted.IsValid() || wanted.Is4() != peer.Is4()) {
+			name, err = s.mediaName(l.Addr, peer)
+			return l.Addr, name, err
+		}
+	}
+	return bind, name, fmt.Errorf("%w, of %v", errNoFamily, peer)
+}
+
+// mediaName is what a bound media address is called toward a peer.
+func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
+	if bind.Is4() != peer.Is4() {
+		return netip.Addr{}, fmt.Errorf("%w, of %v", errNoFamily, peer)
+	}
+	public := s.cfg.Media.Advertise
+	at := slices.IndexFunc(s.cfg.Media.Listen, func(l config.MediaListener) bool { return l.Addr == bind })
+	if at >= 0 && s.cfg.Media.Listen[at].Advertise.IsValid() {
+		public = s.cfg.Media.Listen[at].Advertise.String()
+	}
+	if s.stack.IsAdvertised(public, peer) {
+		return netip.ParseAddr(public)
+	}
+	if bind.IsUnspecified() {
+		return s.stack.SourceToward(peer)
+	}
+	return bind, nil
+}
+
+// mediaToward sees to it that media can flow to a target: where it needs
+// another address of ours than was thought, ports of that are leased, unless
+// the carrier has been told ours already.
+func (c *Call) mediaToward(target netip.Addr) error {
+	wanted := c.attempts.current.target.Config.Media.Address
+	if c.media.session == nil {
+		return c.reopenMedia(target, wanted)
+	}
+	bound := c.media.session.Local(media.SideB).Addr()
+	bind, name, err := c.server.mediaAddr(target, wanted)
+	switch {
+	case err != nil:
 		return err
-	}
-	near := c.agreement.offer
-	if c.agreement.answer != nil {
-		near = c.agreement.onlyAgreedCodec(media.SideA, near)
-	}
-	seen := withEventsOf(c.eventsFor(a.target), media.SideA, answer.InNumbersOf(near), c.agreement.offer)
-	if c.agreement.answer != nil && seen.Speaks() != c.agreement.codec[media.SideA] {
-		return sdp.ErrNoCodec
-	}
-	if c.agreement.answer == nil {
-		if err = c.tellCaller(seen); err != nil {
+	case bind == bound:
+	case c.agreement.answer == nil:
+		c.media.session.Close()
+		c.media.session = nil
+		return c.reopenMedia(target, wanted)
+	case bind == wanted:
+		return fmt.Errorf("%w, not to %v", errBound, wanted)
+	default: // it is as good as the default
+		if name, err = c.server.mediaName(bound, target); err != nil {
 			return err
 		}
 	}
-	c.agreement.sentTo[media.SideB] = offered
-	c.agreement.tell(media.SideB, answer.Formats())
-	c.setPeer(media.SideB, answer)
+	c.attempts.current.mediaName = name
 	return nil
 }
 
-// readAnswer reads the leg's answer to an offer of ours with these formats, of so
-// many bytes at most.
-func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*sdp.Description, error) {
-	if len(body) > limit {
-		return nil, sdp.ErrTooLong
-	}
-	answer, err := sdp.Read(body, l.crypto.AcceptAnswer())
-	if err != nil {
-		return nil, err
-	}
-	l.crypto.Answered(answer)
-	return answer, answer.HoldTo(offered)
-}
-
-// tellCaller makes of the target's answer, as the caller is to see it, the
-// caller's: an answer too, or an offer of the one codec that was chosen where
-// the caller made none.
-func (c *Call) tellCaller(answer *sdp.Description) (err error) {
-	if c.agreement.late {
-		formats := answer.Decided()
-		c.agreement.answer, err = answer.WithTransport(c.a.crypto.Offering()).ForTarget(c.media.at(media.SideA), formats, sdp.AsIs)
-		c.agreement.sentTo[media.SideA] = answer.Pick(formats)
-		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA])
-		return err
-	}
-	formats := answer.Common(c.agreement.offer) // it may have events that only the target was offered
-	c.agreement.takeStreams(media.SideA, c.agreement.offer)
-	c.agreement.sentTo[media.SideA] = formats
-	c.agreement.tell(media.SideA, formats)
-	if c.agreement.answer, err = answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.media.at(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
-		c.setPeer(media.SideA, c.agreement.offer)
-	}
+func (c *Call) reopenMedia(target, wanted netip.Addr) error {
+	err := c.openMedia(target, wanted)
+	c.attempts.current.mediaName = c.media.addr[media.SideB]
 	return err
 }
+
+// secured is whose keys the media of a side has.
+type secured struct {
+	leg   *sdp.LegCrypto
+	plain bool
+}
+
+// crypto is the part in SRTP of the leg that is on a side.
+func (c *Call) crypto(side media.Side) *sdp.LegCrypto {
+	if side == media.SideA {
+		return c.a.crypto
+	}
+	l, _ := c.attemptLine()
+	return l.crypto
+}
+
+// answering is how our answer to a leg's offer presents it.
+func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTransport {
+	before := c.agreement.description[c.side(l)]
+	return l.crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
+}
+
+// secure gives the media the keys of what a side has described, before its
+// address. Where another leg takes the side over, or what was SRTP is to be
+// RTP, nothing goes out in between, and of the former keys nothing stays.
+func (c *Call) secure(side media.Side, d *sdp.Description) error {
+	l := c.crypto(side)
+	before := c.media.secured[side]
+	l.Force(d)
+	c.media.secured[side] = secured{leg: l, plain: !d.Secured()}
+	if !d.Secured() && (before.leg == nil || before.plain) {
+		return nil
+	}
+	if before.leg != nil && (before.leg != l || !d.Secured()) {
+		c.media.session.SetPeer(side, media.Peer{})
+		c.sounds.voices[side] = nil // the relay gives it up
+		if err := c.media.session.SetCrypto(side, media.Crypto{}); err != nil {
+			return err
+		}
+	}
+	return c.media.session.SetCrypto(side, d.Crypto())
+}
+
+// suite is the name of what a side is secured with, empty for plain RTP.
+func (m *callMedia) suite(side media.Side) string { return m.secured[side].leg.Suite() }

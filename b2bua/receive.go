@@ -1,7 +1,10 @@
 package b2bua
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -308,4 +311,113 @@ func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
 		return t.Config.TLS
 	}
 	return s.trunkTLS()
+}
+
+// front is the server as its transport sees it.
+type front struct{ *Server }
+
+// Peers are the trunks and targets in force.
+func (f front) Peers() *peers.Snapshot { return f.admission.Peers.Load() }
+
+// maxUnwritten is how many records may wait for a disk that does not take
+// them before new calls are refused.
+const maxUnwritten = 10_000
+
+// Capacity says whether there is room for a new call.
+func (f front) Capacity(from peers.Sender) peers.Capacity {
+	switch {
+	case f.unwritten.Load() >= maxUnwritten:
+		return peers.CapacityNone
+	case f.stack.IsOverloaded():
+		return peers.CapacityOverload
+	default:
+		return f.admission.Capacity(from)
+	}
+}
+
+// InDialog says whether a To tag is, or was a moment ago, that of a leg.
+func (f front) InDialog(toTag []byte) bool { return f.registry.knowsTag(toTag) }
+
+// InProgress says whether the INVITE that gets this To tag is known.
+func (f front) InProgress(toTag message.Minted) bool { return f.registry.has(toTag) }
+
+// Request takes a request.
+func (f front) Request(req *sip.Request, tx *sip.ServerTx) { f.onRequest(req, tx) }
+
+// StrayResponse takes a response that no transaction waits for.
+func (f front) StrayResponse(res *sip.Response) { f.onStrayResponse(res) }
+
+// Panicked counts and logs a panic that was recovered.
+func (f front) Panicked(where string, value any) { f.panicked(&f.log, where, value) }
+
+// refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
+// nothing is wrong.
+func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason string, headers []sip.Header) {
+	secure := message.TransportOf(req) == config.TransportTLS
+	if code, reason = uriRefusal(req, secure); code != 0 {
+		return code, reason, nil
+	}
+	if reason = contactRefusal(req, secure); reason != "" {
+		return 400, reason, nil
+	}
+	if code, reason, headers = leg.Unsupported(req, o); code != 0 {
+		return code, reason, headers
+	}
+	if code, reason, headers = message.BodyRefusal(req, o.Parts); code != 0 {
+		return code, reason, headers
+	}
+	switch sdp, _, _ := message.BodyOf(req, o.Parts); {
+	case len(sdp) > s.cfg.SIP.Limits.SDP:
+		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", s.cfg.SIP.Limits.SDP), nil
+	case !leg.AcceptsSDP(req.GetHeaders("accept")):
+		return 406, "Not Acceptable", nil
+	}
+	return 0, "", nil
+}
+
+// uriRefusal checks the Request-URI and whether the request may go further. A
+// sips URI needs TLS (RFC 3261 section 26.2.2).
+func uriRefusal(req *sip.Request, secure bool) (code int, reason string) {
+	scheme, uri := req.Recipient.Scheme, req.Recipient.String()
+	switch {
+	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure):
+		return 416, "Unsupported URI Scheme"
+	case len(uri) > message.MaxURI:
+		return 414, "Request-URI Too Long"
+	case strings.ContainsFunc(uri, message.IsControl):
+		return 400, "Request-URI holds a control character"
+	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
+		return 483, "Too Many Hops"
+	}
+	return 0, ""
+}
+
+// contactRefusal checks that there is one Contact with a SIP URI that can be used
+// (RFC 3261 section 8.1.1.8); "" if so.
+func contactRefusal(req *sip.Request, secure bool) string {
+	const missing = "Contact with one sip URI is missing"
+	contact := req.Contact()
+	if contact == nil {
+		return missing
+	}
+	switch uri := contact.Address; {
+	case uri.Scheme == "sips" && !secure:
+		return "Contact Is a sips URI, but Came Without TLS"
+	case (uri.Scheme != "sip" && uri.Scheme != "sips") || uri.Host == "" || len(req.GetHeaders("contact")) > 1:
+		return missing
+	}
+	return ""
+}
+
+// looped says whether a request has passed us before: one of its Vias is ours
+// (RFC 3261 section 16.3, item 4).
+func (s *Server) looped(req *sip.Request) bool {
+	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
+		via, ok := h.(*sip.ViaHeader)
+		if !ok {
+			return false
+		}
+		branch, _ := via.Params.Get("branch")
+		return s.mint.MintedBranch([]byte(branch))
+	})
 }

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -244,4 +245,11 @@ func (r *registry) unpark(key string) *earlyCancel {
 	c := r.early[key]
 	delete(r.early, key)
 	return c
+}
+
+// transactionKey is what a CANCEL and its INVITE have in common (RFC 3261
+// section 9.2).
+func transactionKey(req *sip.Request) string {
+	via := req.Via()
+	return message.BranchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
 }
