@@ -160,6 +160,17 @@ func (a *agreement) nextOffer() int {
 	return a.offers
 }
 
+// settled takes out the exchange that a side has answered or refused; nil: the
+// offer was our own.
+func (a *agreement) settled(by *legOnWire, ref int) *exchange {
+	x := a.exchange
+	if x == nil || x.to != by || x.ref != ref {
+		return nil
+	}
+	a.exchange = nil
+	return x
+}
+
 // exchangeDeadline is when the change that is under way has taken too long.
 func (a *agreement) exchangeDeadline() time.Time {
 	if a.exchange == nil || a.exchange.withdrawn {

@@ -98,6 +98,11 @@ type attempt struct {
 // offered are the formats that the target is offered.
 func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
 
+// readAnswer reads the target's answer, of so many bytes at most.
+func (a *attempt) readAnswer(body []byte, limit int) (*sdp.Description, error) {
+	return a.line.readAnswer(body, a.offered(), limit)
+}
+
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.
 func (a *attempt) callID() string {
 	if a.line == nil {

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -155,11 +156,11 @@ func (c *Call) finish() {
 // carrier gets 500 or BYE, the target CANCEL or BYE, the record its cause. What
 // panics again on the way is left out.
 func (c *Call) recovered() {
-	if v := recover(); v == nil {
+	v := recover()
+	if v == nil {
 		return
-	} else {
-		c.server.panicked(&c.log, "call", v)
 	}
+	c.server.panicked(&c.log, "call", v)
 	if !c.finished {
 		c.safely(func() { c.end(cause.InternalError, store.EndedBySystem, 500, 0) })
 		c.safely(func() { c.hangupAll(cause.InternalError) })
@@ -184,9 +185,9 @@ func (c *Call) safely(do func()) {
 
 // hangupAll ends both legs, whatever state they are in.
 func (c *Call) hangupAll(why cause.Cause) {
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
+	for _, l := range slices.Clone(c.legs) {
 		if l == c.a {
-			c.step(l, leg.Refuse{Code: 500, Reason: message.StatusText(500)})
+			c.step(l, refusal(500))
 		} else {
 			c.step(l, leg.Abandon{Why: why})
 		}

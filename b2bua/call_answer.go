@@ -50,8 +50,7 @@ func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 // first stays: address, port and codec don't change during the set-up.
 func (c *Call) takeAnswer(body []byte) error {
 	a := c.attempts.current
-	offered := a.offered()
-	answer, err := a.line.readAnswer(body, offered, c.server.cfg.SIP.Limits.SDP)
+	answer, err := a.readAnswer(body, c.server.cfg.SIP.Limits.SDP)
 	if err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func (c *Call) takeAnswer(body []byte) error {
 			return err
 		}
 	}
-	c.agreement.sentTo[media.SideB] = offered
+	c.agreement.sentTo[media.SideB] = a.offered()
 	c.agreement.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	return nil

@@ -31,14 +31,17 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	case leg.Gone:
 		c.onGone(from, f)
 	case leg.Cancelled:
-		c.lostToCancel()
+		// The carrier's CANCEL was faster than our 200, which never went out. To the
+		// target the call was answered: it gets BYE.
+		c.neverAnswered(cause.CallerCancelled, store.EndedByCaller, 487)
 	case leg.Offered:
 		c.onOffered(from, f)
 	case leg.Withdrawn:
 		c.onWithdrawn(from)
 	case leg.AnswerReady:
 		if err := c.onAnswerReady(from, f); err != nil {
-			c.brokenAnswer(from, err)
+			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
+			c.hangup(cause.BadACK, store.EndedBySystem)
 		}
 	case leg.OfferRefused:
 		c.onOfferRefused(from, f)
@@ -57,8 +60,9 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case Ready:
-		if c.transfer != nil && e.Attempt == c.attempts.current.number { // else of an attempt before
-			c.dialTransfer(e)
+		if c.transfer != nil && e.Attempt == c.attempts.current.number && // else of an attempt before
+			c.dialPrepared(e) == notDialled {
+			c.nextTransfer()
 		}
 	case MediaLost:
 		c.onMediaLost(e)
@@ -131,12 +135,6 @@ func (c *Call) heardByCaller() int {
 func (c *Call) unanswered() {
 	c.record.AnsweredAt = store.Time{}
 	c.record.SetupMS = 0
-}
-
-// lostToCancel: the carrier's CANCEL was faster than our 200, which never
-// went out. To the target the call was answered: it gets BYE.
-func (c *Call) lostToCancel() {
-	c.neverAnswered(cause.CallerCancelled, store.EndedByCaller, 487)
 }
 
 // neverAnswered ends a call whose target answered, but whose caller got this

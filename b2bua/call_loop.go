@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -40,17 +41,23 @@ func (c *Call) wait() {
 		c.take(it)
 		return
 	}
-	if overflow {
-		return
+	if !overflow && c.await() {
+		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: store.EndedBySystem})
 	}
+}
+
+// await returns when something was posted or a deadline has come, which it
+// handles, or when the server stops.
+func (c *Call) await() (stopping bool) {
 	c.setTimer()
 	select {
 	case <-c.mailbox.wake:
 	case <-c.mailbox.timer.C:
 		c.onTimer(time.Now())
 	case <-c.server.ctx.Done():
-		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: store.EndedBySystem})
+		return true
 	}
+	return false
 }
 
 // take handles one item that was posted.
@@ -118,12 +125,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 func (c *Call) drop(l *legOnWire) {
 	l.wire.Close()
 	c.server.registry.removeLeg(l)
-	for i, o := range c.legs {
-		if o == l {
-			c.legs = append(c.legs[:i], c.legs[i+1:]...)
-			return
-		}
-	}
+	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 
 // noteRefusals says what a peer asks within its dialog and does not get.
@@ -178,7 +180,7 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.agreement.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
+	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {
 			c.mailbox.queue(l, l.sequence.Flush())
 		}
@@ -196,17 +198,11 @@ func (c *Call) linger() {
 		if c.nextDue() {
 			continue
 		}
-		it, ok, _ := c.mailbox.take()
-		if ok {
+		if it, ok, _ := c.mailbox.take(); ok {
 			c.take(it)
 			continue
 		}
-		c.setTimer()
-		select {
-		case <-c.mailbox.wake:
-		case <-c.mailbox.timer.C:
-			c.onTimer(time.Now())
-		case <-c.server.ctx.Done():
+		if c.await() {
 			return
 		}
 	}
@@ -220,7 +216,7 @@ func (c *Call) leave() {
 	for len(c.mailbox.due) > 0 {
 		c.safely(func() { c.nextDue() })
 	}
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
+	for _, l := range slices.Clone(c.legs) {
 		for _, in := range l.sequence.Flush() {
 			c.safely(func() { c.step(l, in) })
 		}

@@ -6,13 +6,11 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/store"
 )
 
 // Changes of a session that is up. Our own address stays the same whatever
@@ -26,23 +24,6 @@ const (
 	consultUpdate = 24 * time.Second
 	consultInvite = time.Minute
 )
-
-// duringSetup is a change of the session, or another request, before the answer.
-func (c *Call) duringSetup(t happening) {
-	switch f := t.fact.(type) {
-	case leg.Offered:
-		c.offeredEarly(t.from, f)
-	case leg.Asked:
-		c.step(t.from, leg.Reply{Method: f.Req.Method, Seq: f.Req.CSeq().SeqNo, Code: 480, Reason: message.StatusText(480)})
-	case leg.AnswerReady: // the caller's, in its PRACK
-		if err := c.ownOfferAnswered(t.from, f); err != nil {
-			c.abandon(cause.BadAnswer)
-			c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
-		}
-	case leg.Withdrawn, leg.OfferRefused, leg.Replied:
-	case leg.Progress, leg.Answered, leg.Refused, leg.Cancelled, leg.Confirmed, leg.Gone: // not for here
-	}
-}
 
 // offeredEarly answers an UPDATE or PRACK with an offer before the call is
 // answered: another address, or hold, but no other codec.
@@ -58,10 +39,13 @@ func (c *Call) offeredEarly(from *legOnWire, f leg.Offered) {
 	c.step(from, notAcceptable())
 }
 
-// notAcceptable refuses a change for its codecs.
-func notAcceptable() leg.Reject {
-	return leg.Reject{Code: 488, Reason: message.StatusText(488), Headers: []sip.Header{warning("305 " + sdp.ErrNoCodec.Error())}}
+// rejection refuses a change with a status of our own.
+func rejection(code int, headers ...sip.Header) leg.Reject {
+	return leg.Reject{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
+
+// notAcceptable refuses a change for its codecs.
+func notAcceptable() leg.Reject { return rejection(488, warning("305 "+sdp.ErrNoCodec.Error())) }
 
 // readOffered reads an offer in mid-call. On false it is refused; the session
 // that there is stands (RFC 3261 section 14.2).
@@ -76,7 +60,7 @@ func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bo
 	}
 	if err != nil {
 		code, _, why := badOffer(err)
-		c.step(from, leg.Reject{Code: code, Reason: message.StatusText(code), Headers: []sip.Header{why}})
+		c.step(from, rejection(code, why))
 		return nil, false
 	}
 	return d, true
@@ -107,7 +91,7 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
 	case c.agreement.exchange != nil, c.transfer != nil: // who is called for a transfer was offered the codec that there is
-		c.step(from, leg.Reject{Code: 491, Reason: message.StatusText(491)})
+		c.step(from, rejection(491))
 	default:
 		c.consult(from, d, formats, f.Method)
 	}
@@ -169,8 +153,13 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	to := c.other(from)
 	wanted := d.NumberedAs(c.agreement.description[c.side(to)])
 	formats, err := wanted.Usable(c.policy().Codecs)
-	if err != nil {
-		c.settleFor(from, d, fallback)
+	switch {
+	case err == nil:
+	case fallback != nil: // the other side can't be asked, but the codec of the call stays
+		c.absorb(from, d, fallback)
+		return
+	default:
+		c.step(from, notAcceptable())
 		return
 	}
 	like := c.agreement.streamOrder[c.side(to)]
@@ -196,7 +185,7 @@ func (c *Call) exchangeExpired() {
 	x := c.agreement.exchange
 	x.withdrawn = true
 	c.peerLog.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
-	c.step(x.from, leg.Reject{Code: 504, Reason: message.StatusText(504)})
+	c.step(x.from, rejection(504))
 }
 
 // onAnswerReady is the answer of a side that was asked for a change, or to an
@@ -206,8 +195,7 @@ func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 		c.restore(from)
 		return nil
 	}
-	if x := c.agreement.exchange; x != nil && x.to == from && x.ref == f.Ref {
-		c.agreement.exchange = nil
+	if x := c.agreement.settled(from, f.Ref); x != nil {
 		c.answerOf(x, f.SDP)
 		return nil
 	}
@@ -255,12 +243,8 @@ func (c *Call) restore(l *legOnWire) {
 // onOfferRefused: the other side does not want the change. Who asked for it may
 // have it all the same where the codec stays.
 func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
-	x := c.agreement.exchange
-	if x == nil || x.to != from || x.ref != f.Ref {
-		return // an offer of our own: the session stays as it was
-	}
-	c.agreement.exchange = nil
-	switch {
+	switch x := c.agreement.settled(from, f.Ref); {
+	case x == nil: // an offer of our own: the session stays as it was
 	case x.withdrawn:
 	case x.fallback != nil:
 		c.absorb(x.from, x.offer, x.fallback)
@@ -269,22 +253,12 @@ func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
 	}
 }
 
-// settleFor gives a side what it wants where the other one can't be asked for it,
-// if the codec of the call stays.
-func (c *Call) settleFor(from *legOnWire, d *sdp.Description, fallback []sdp.Format) {
-	if fallback == nil {
-		c.step(from, notAcceptable())
-		return
-	}
-	c.absorb(from, d, fallback)
-}
-
 // refuseExchange tells the side that wanted a change that there is none, by the
 // other one's status where that speaks of the session.
 func (c *Call) refuseExchange(x *exchange, code int) {
 	r := notAcceptable()
 	if code == 491 || code == 480 || code == 486 || code == 606 {
-		r = leg.Reject{Code: code, Reason: message.StatusText(code)}
+		r = rejection(code)
 	}
 	c.step(x.from, r)
 }
@@ -362,10 +336,4 @@ func streamsOf(d *sdp.Description) int {
 		return 0
 	}
 	return len(d.Streams)
-}
-
-// brokenAnswer ends a call whose side gave no answer that can be used.
-func (c *Call) brokenAnswer(from *legOnWire, err error) {
-	c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
-	c.hangup(cause.BadACK, store.EndedBySystem)
 }

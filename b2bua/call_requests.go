@@ -58,16 +58,11 @@ func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	case req.Method == sip.REFER:
 		c.onRefer(from, req)
 	case req.Method == sip.INFO && c.takesDigit(from, req):
-	case c.passes(from, req):
+	case c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method)):
 		c.relay(from, req, contentOf(req), nil)
 	default:
 		c.reply(from, req, 405, from.leg.Allow())
 	}
-}
-
-// passes says whether a request goes to the other side.
-func (c *Call) passes(from *legOnWire, req *sip.Request) bool {
-	return c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method))
 }
 
 // relay sends what one side asks to the other one. Nobody there: it is refused.

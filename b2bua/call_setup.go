@@ -102,46 +102,57 @@ func mismatch(r *config.Route, vars *config.Vars) string {
 }
 
 // preparing: the platform is asked for an id and its host is looked up.
-func (c *Call) preparing() phase {
-	c.phase = "preparing"
+func (c *Call) preparing() phase { return c.setUp("preparing") }
+
+// dialing: the INVITE to the target has no final answer.
+func (c *Call) dialing() phase { return c.setUp("dialing") }
+
+// setUp handles what happens in a phase before the answer. Facts of a leg B come
+// only while it is dialled.
+func (c *Call) setUp(name string) phase {
+	c.phase = name
 	for {
 		h := c.next()
-		if h.event != nil {
-			if p, left := c.eventInSetup(h.event); left {
-				return p
+		switch e := h.event.(type) {
+		case Ready:
+			if e.Attempt == c.attempts.current.number { // else of an attempt before
+				return c.onReady(e)
 			}
-			continue
+		case Killed:
+			c.abandon(e.Cause, cause.Reasons{})
+			c.step(c.a, refusal(503))
+			return c.end(e.Cause, e.By, 503, 0)
+		case Expired:
+			c.abandon(cause.SetupTimeout, cause.Reasons{})
+			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
+		case MediaLost, OneWay, Latched, Keyed, Played: // the media does not run yet
 		}
 		switch f := h.fact.(type) {
+		case leg.Progress:
+			c.onProgress(f)
+		case leg.Answered:
+			return c.onAnswered(f)
+		case leg.Refused:
+			return c.onRefused(f)
 		case leg.Cancelled:
 			return c.cancelledByCaller(f)
 		case leg.Gone:
-			return c.callerLost(f)
-		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
-			if c.duringSetup(h); c.finished {
-				return nil
+			if h.from == c.a { // the caller did not acknowledge what it has to
+				c.abandon(f.Cause, cause.Reasons{})
+				return c.end(f.Cause, store.EndedBySystem, 504, 0)
 			}
-		case leg.Progress, leg.Answered, leg.Refused, leg.Confirmed:
-			// no leg B yet
+		case leg.Offered:
+			c.offeredEarly(h.from, f)
+		case leg.Asked:
+			c.reply(h.from, f.Req, 480)
+		case leg.AnswerReady: // the caller's, in its PRACK
+			if err := c.ownOfferAnswered(h.from, f); err != nil {
+				c.abandon(cause.BadAnswer, cause.Reasons{})
+				return c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
+			}
+		case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // not possible yet
 		}
 	}
-}
-
-// eventInSetup is an event before the answer. It says whether it leads to
-// another phase.
-func (c *Call) eventInSetup(e event) (next phase, left bool) {
-	switch e := e.(type) {
-	case Ready:
-		if e.Attempt == c.attempts.current.number { // else of an attempt before
-			return c.onReady(e), true
-		}
-	case Killed:
-		return c.killed(e), true
-	case Expired:
-		return c.setupExpired(), true
-	case MediaLost, OneWay, Latched, Keyed, Played: // the media does not run yet
-	}
-	return nil, false
 }
 
 // nextAttempt tries the next target, or ends the call where none is left.
@@ -161,46 +172,6 @@ func (c *Call) onReady(f Ready) phase {
 	case notDialled:
 	}
 	return c.nextAttempt()
-}
-
-// dialing: the INVITE to the target has no final answer.
-func (c *Call) dialing() phase {
-	c.phase = "dialing"
-	for {
-		h := c.next()
-		if h.event != nil {
-			if p, left := c.eventInSetup(h.event); left {
-				return p
-			}
-			continue
-		}
-		switch f := h.fact.(type) {
-		case leg.Progress:
-			c.onProgress(f)
-		case leg.Answered:
-			return c.onAnswered(f)
-		case leg.Refused:
-			return c.onRefused(f)
-		case leg.Cancelled:
-			return c.cancelledByCaller(f)
-		case leg.Gone:
-			if h.from == c.a {
-				return c.callerLost(f)
-			}
-		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
-			if c.duringSetup(h); c.finished {
-				return nil
-			}
-		case leg.Confirmed:
-			// not possible yet
-		}
-	}
-}
-
-// callerLost: the caller did not acknowledge what it has to.
-func (c *Call) callerLost(f leg.Gone) phase {
-	c.abandon(f.Cause)
-	return c.end(f.Cause, store.EndedBySystem, 504, 0)
 }
 
 // onProgress passes ringing on as the route says, and early media always.
@@ -299,32 +270,24 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
-	c.step(c.a, leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers})
+	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, store.EndedBySystem, code, c.attempts.last.q850)
+}
+
+// refusal refuses an INVITE with a status of our own.
+func refusal(code int, headers ...sip.Header) leg.Refuse {
+	return leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
 
 // cancelledByCaller gives up the target; the carrier has its 487 already.
 func (c *Call) cancelledByCaller(f leg.Cancelled) phase {
-	c.abandonFor(cause.CallerCancelled, f.Why)
+	c.abandon(cause.CallerCancelled, f.Why)
 	return c.end(cause.CallerCancelled, store.EndedByCaller, 487, f.Why.Q850)
 }
 
-func (c *Call) setupExpired() phase {
-	c.abandon(cause.SetupTimeout)
-	return c.refuse(c.route.Otherwise, cause.SetupTimeout)
-}
-
-func (c *Call) killed(f Killed) phase {
-	c.abandon(f.Cause)
-	c.step(c.a, leg.Refuse{Code: 503, Reason: message.StatusText(503)})
-	return c.end(f.Cause, f.By, 503, 0)
-}
-
-// abandon stops the current attempt, in whatever it is doing.
-func (c *Call) abandon(why cause.Cause) { c.abandonFor(why, cause.Reasons{}) }
-
-// abandonFor is abandon for what the caller says.
-func (c *Call) abandonFor(why cause.Cause, caller cause.Reasons) {
+// abandon stops the current attempt, whatever it is doing. caller is what the
+// caller's CANCEL gives as its reasons.
+func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	a := c.attempts.current
 	if a == nil {
 		return

@@ -184,19 +184,13 @@ func (c *Call) transferRefused(f leg.Refused) {
 	c.nextTransfer()
 }
 
-func (c *Call) dialTransfer(f Ready) {
-	if c.dialPrepared(f) == notDialled {
-		c.nextTransfer()
-	}
-}
-
 // transferRings: the caller hears it only where the agent has gone.
 func (c *Call) transferRings(f leg.Progress) {
 	c.report(f.Code, f.Reason)
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.attempts.current.line.readAnswer(f.SDP, c.attempts.current.offered(), c.server.cfg.SIP.Limits.SDP)
+	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
 	if err != nil {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
@@ -209,7 +203,7 @@ func (c *Call) transferRings(f leg.Progress) {
 
 // transferAnswered bridges the caller to who took the call.
 func (c *Call) transferAnswered(f leg.Answered) {
-	answer, err := c.attempts.current.line.readAnswer(f.SDP, c.attempts.current.offered(), c.server.cfg.SIP.Limits.SDP)
+	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
 	if err == nil && answer.InNumbersOf(c.agreement.onlyAgreedCodec(media.SideA, c.agreement.offer)).Speaks() != c.agreement.codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
@@ -290,7 +284,7 @@ func (c *Call) stopTransfer(why cause.Cause) {
 		return
 	}
 	c.report(487, message.StatusText(487))
-	c.abandon(why)
+	c.abandon(why, cause.Reasons{})
 	c.server.vacate(c.attempts.current)
 	c.transfer = nil
 }

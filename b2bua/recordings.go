@@ -104,16 +104,12 @@ func (c *Call) startRecording() error {
 	c.recordings.all = append(slices.Clip(c.recordings.all), r)
 	c.recordings.tape.attach(r)
 	c.media.session.SetTap(r)
-	c.recordingBegan()
-	return nil
-}
-
-// recordingBegan is the one place where a recording has begun, by the route or by
-// an order: what the parties are to hear of that has its place here.
-func (c *Call) recordingBegan() {
+	// Every recording begins here, by the route or by an order: what the parties are
+	// to hear of it has its place here.
 	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording started")
 	c.beep(time.Now())
 	c.journal()
+	return nil
 }
 
 // stopRecording ends the recording, if there is one. No packet is lost or held up

@@ -1,6 +1,8 @@
 package b2bua
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -108,7 +110,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 func (r *registry) byeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	was, ok := r.gone.find(tag, time.Now())
+	was, ok := r.gone.find([]byte(tag))
 	return ok && branch != "" && was.bye == branch
 }
 
@@ -120,11 +122,8 @@ func (r *registry) knowsTag(tag []byte) bool {
 	if r.legs[string(tag)] != nil {
 		return true
 	}
-	was, ok := r.gone.recent[string(tag)]
-	if !ok {
-		was, ok = r.gone.older[string(tag)]
-	}
-	return ok && time.Since(was.at) <= leg.GiveUp
+	_, ok := r.gone.find(tag)
+	return ok
 }
 
 // isGone says whether the leg with this tag, and INVITE of this branch where
@@ -133,7 +132,7 @@ func (r *registry) knowsTag(tag []byte) bool {
 func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	was, ok := r.gone.find(tag, time.Now())
+	was, ok := r.gone.find([]byte(tag))
 	return ok && was.branch == branch
 }
 
@@ -157,13 +156,11 @@ func (m *memory) add(tag string, was memento) {
 	m.recent[tag] = was
 }
 
-func (m *memory) find(tag string, now time.Time) (memento, bool) {
-	for _, part := range []map[string]memento{m.recent, m.older} {
-		if was, ok := part[tag]; ok {
-			return was, now.Sub(was.at) <= leg.GiveUp
-		}
+func (m *memory) find(tag []byte) (was memento, ok bool) {
+	if was, ok = m.recent[string(tag)]; !ok {
+		was, ok = m.older[string(tag)]
 	}
-	return memento{}, false
+	return was, ok && time.Since(was.at) <= leg.GiveUp
 }
 
 // removeCall takes the call out of what is live. Its legs may stay.
@@ -196,25 +193,7 @@ func (r *registry) call(id string) *Call {
 func (r *registry) all() []*Call {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]*Call, 0, len(r.calls))
-	for _, c := range r.calls {
-		all = append(all, c)
-	}
-	return all
-}
-
-// some gives at most n of the live calls, by chance.
-func (r *registry) some(n int) []*Call {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	some := make([]*Call, 0, min(n, len(r.calls)))
-	for _, c := range r.calls {
-		if len(some) == n {
-			break
-		}
-		some = append(some, c)
-	}
-	return some
+	return slices.Collect(maps.Values(r.calls))
 }
 
 func (r *registry) counts() (calls, lines int) {
