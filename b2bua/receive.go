@@ -20,8 +20,8 @@ import (
 // parkedMax bounds how many CANCELs wait for their INVITE at a time.
 const parkedMax = 1000
 
-// onRequest is every well-formed request that is not a retransmission.
-func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
+// Request takes every well-formed request that is not a retransmission.
+func (s front) Request(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case req.Method == sip.CANCEL:
 		s.onEarlyCancel(req, tx)
@@ -192,14 +192,6 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	s.calls.Go(c.run)
 }
 
-// trunkTLS is how a trunk is checked that we connect to, because its own
-// connection is gone: by the authorities of its client certificates, if those
-// are named.
-func (s *Server) trunkTLS() config.TargetTLS {
-	own := s.cfg.SIP.TLS
-	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
-}
-
 // onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
 // its way through another goroutine: it is waited for, for T1.
 func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
@@ -228,13 +220,12 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
-// onStrayResponse is a response that no transaction waits for. A final answer
-// to an INVITE of ours is never left alone. A refusal that is repeated gets
-// its ACK again (RFC 3261 section 17.1.1.3). A 2xx is its leg's to answer
-// (section 13.2.2.4), or, where that is gone, it gets ACK and BYE. What peers
-// can provoke in this way is bounded in rate, and in time to that of a
-// transaction.
-func (s *Server) onStrayResponse(res *sip.Response) {
+// StrayResponse takes a response that no transaction waits for. A final answer to
+// one of our INVITEs always gets a reaction. A refusal that is repeated gets its
+// ACK again (RFC 3261 section 17.1.1.3). A 2xx is for its leg to answer (section
+// 13.2.2.4); where the leg is gone, the 2xx gets ACK and BYE. The rate of these
+// reactions is bounded, and they end when a transaction would.
+func (s front) StrayResponse(res *sip.Response) {
 	cseq, from := res.CSeq(), res.From()
 	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil || res.Via() == nil ||
 		cseq.MethodName != sip.INVITE || res.StatusCode < 200 {
@@ -304,51 +295,47 @@ func (s *Server) hangupStray(in leg.ResponseIn) {
 	s.stack.Send(local, s.stack.StreamOf(res), effects)
 }
 
-// callerTLS is how who has called us is checked when we connect to it, because
-// its own connection is gone.
+// callerTLS says how a caller's certificate is checked when we connect to the
+// caller, because its own connection is gone. For a trunk the authorities are those
+// of its client certificates, if they are named.
 func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
 	if t.Caller != nil || t.Config.TLS != (config.TargetTLS{}) {
 		return t.Config.TLS
 	}
-	return s.trunkTLS()
+	own := s.cfg.SIP.TLS
+	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
 }
 
 // front is the server as its transport sees it.
 type front struct{ *Server }
 
 // Peers are the trunks and targets in force.
-func (f front) Peers() *peers.Snapshot { return f.admission.Peers.Load() }
+func (s front) Peers() *peers.Snapshot { return s.admission.Peers.Load() }
 
 // maxUnwritten is how many records may wait for a disk that does not take
 // them before new calls are refused.
 const maxUnwritten = 10_000
 
 // Capacity says whether there is room for a new call.
-func (f front) Capacity(from peers.Sender) peers.Capacity {
+func (s front) Capacity(from peers.Sender) peers.Capacity {
 	switch {
-	case f.unwritten.Load() >= maxUnwritten:
+	case s.unwritten.Load() >= maxUnwritten:
 		return peers.CapacityNone
-	case f.stack.IsOverloaded():
+	case s.stack.IsOverloaded():
 		return peers.CapacityOverload
 	default:
-		return f.admission.Capacity(from)
+		return s.admission.Capacity(from)
 	}
 }
 
 // InDialog says whether a To tag is, or was a moment ago, that of a leg.
-func (f front) InDialog(toTag []byte) bool { return f.registry.knowsTag(toTag) }
+func (s front) InDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
 
 // InProgress says whether the INVITE that gets this To tag is known.
-func (f front) InProgress(toTag message.Minted) bool { return f.registry.has(toTag) }
-
-// Request takes a request.
-func (f front) Request(req *sip.Request, tx *sip.ServerTx) { f.onRequest(req, tx) }
-
-// StrayResponse takes a response that no transaction waits for.
-func (f front) StrayResponse(res *sip.Response) { f.onStrayResponse(res) }
+func (s front) InProgress(toTag message.Minted) bool { return s.registry.has(toTag) }
 
 // Panicked counts and logs a panic that was recovered.
-func (f front) Panicked(where string, value any) { f.panicked(&f.log, where, value) }
+func (s front) Panicked(where string, value any) { s.panicked(&s.log, where, value) }
 
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
 // nothing is wrong.

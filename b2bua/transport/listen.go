@@ -85,9 +85,16 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 	for _, l := range o.Config.Listen {
 		var err error
 		if message.IsStream(l.Transport) {
-			err = s.openStreams(l, o)
+			var listener net.Listener
+			if listener, err = o.Network.ListenStream(l.AddrPort); err == nil {
+				local := message.ParseSource(listener.Addr().String())
+				s.listeners = append(s.listeners, streamListener{Listener: listener, transport: l.Transport, local: local})
+			}
 		} else {
-			err = s.openSocket(l, o)
+			var socket Socket
+			if socket, err = o.Network.Listen(l.AddrPort); err == nil {
+				s.sockets = append(s.sockets, newGuard(s, socket, o.Tap))
+			}
 		}
 		if err != nil {
 			s.Close()
@@ -95,26 +102,6 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 		}
 	}
 	return s, nil
-}
-
-func (s *Stack) openSocket(l config.Listener, o Options) error {
-	socket, err := o.Network.Listen(l.AddrPort)
-	if err != nil {
-		return err
-	}
-	s.sockets = append(s.sockets, newGuard(s, socket, o.Tap))
-	return nil
-}
-
-func (s *Stack) openStreams(l config.Listener, o Options) error {
-	listener, err := o.Network.ListenStream(l.AddrPort)
-	if err != nil {
-		return err
-	}
-	s.listeners = append(s.listeners, streamListener{
-		Listener: listener, transport: l.Transport, local: message.ParseSource(listener.Addr().String()),
-	})
-	return nil
 }
 
 // Unplugged is Listen without a network: the stack has the addresses that the

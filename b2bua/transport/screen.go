@@ -37,7 +37,7 @@ type screen struct {
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
-		offer: message.Offered(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: newStrangers(),
+		offer: message.Offered(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: rate.NewLimiter(strangerRate, strangerRate),
 	}
 }
 
@@ -49,8 +49,8 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	return peers.Sender{Addr: source, Names: s.names(source)}
 }
 
-// newStrangers bounds the challenges of strangers, a second.
-func newStrangers() *rate.Limiter { return rate.NewLimiter(200, 200) }
+// strangerRate bounds the challenges to strangers, a second.
+const strangerRate = 200
 
 // verdict is what becomes of a message.
 type verdict struct {

@@ -71,8 +71,8 @@ type streamKey struct {
 	peer      streamPeer // zero: the peer opened it
 }
 
-// streamPeer is how a peer that we call over TLS is checked, and what it is
-// shown. Over TCP it is zero but for dialled.
+// streamPeer says how a peer that we connect to over TLS is checked, and what we
+// show it. Over TCP it is zero but for dialled.
 type streamPeer struct {
 	dialled    bool
 	serverName string
@@ -277,6 +277,12 @@ func (s *streams) remove(c *Stream) {
 	} else {
 		s.dialled--
 	}
+}
+
+func (s *streams) find(key streamKey) *Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live[key]
 }
 
 // findAny gives the live connection with this address at its other end,

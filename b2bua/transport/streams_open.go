@@ -19,17 +19,11 @@ import (
 func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
 	peer.dialled = true
 	key := streamKey{transport: transport, remote: to, peer: peer}
-	s.mu.Lock()
-	c := s.live[key]
-	s.mu.Unlock()
-	if c != nil {
+	if c := s.find(key); c != nil {
 		return c, nil
 	}
 	made := s.calls.DoChan(fmt.Sprint(key), func() (any, error) {
-		s.mu.Lock()
-		c := s.live[key]
-		s.mu.Unlock()
-		if c != nil {
+		if c := s.find(key); c != nil { // since the first look
 			return c, nil
 		}
 		return s.open(transport, to, peer)

@@ -79,8 +79,7 @@ func summary(line string, msg message.Scanned) string {
 	if !msg.Response {
 		return strings.TrimSuffix(line, " SIP/2.0")
 	}
-	status := strings.TrimPrefix(line, "SIP/2.0 ")
-	return status
+	return strings.TrimPrefix(line, "SIP/2.0 ")
 }
 
 // laneWidth is the width of one side of a ladder, in characters.

@@ -19,15 +19,14 @@ func (w *Wire) request(e leg.SendRequest) {
 		w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: CauseOf(err), Err: err})
 		return
 	}
-	if method == sip.INVITE {
+	switch method {
+	case sip.INVITE:
 		// RFC 6026: further 2xx reach us this way until the transaction ends.
 		tx.OnRetransmission(func(res *sip.Response) { w.post(responseIn(res)) })
 		w.mu.Lock()
 		w.invite, w.invited = tx, e.Req.Recipient
 		w.mu.Unlock()
-	}
-	switch method {
-	case sip.INVITE, sip.CANCEL:
+	case sip.CANCEL:
 	case sip.BYE: // nobody waits for the others' answers any more
 		w.stopOthers()
 	default:
@@ -86,7 +85,7 @@ func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method si
 			if res.StatusCode < 200 {
 				continue
 			}
-			w.finished(tx, method)
+			w.finished(tx)
 			return
 		case <-broken: // what came right before that may be on its way here
 			broken, settled = nil, time.After(streamSettle)
@@ -96,7 +95,7 @@ func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method si
 				continue // its timer, or the call's, ends it
 			}
 			if over = w.again(tx, e); over == nil {
-				w.finished(tx, method)
+				w.finished(tx)
 				w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: cause.TargetUnreachable, Err: errBroken})
 				return
 			}
@@ -106,7 +105,7 @@ func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method si
 			if errors.Is(tx.Err(), sip.ErrTransactionTimeout) {
 				why = cause.TargetSilent
 			}
-			w.finished(tx, method)
+			w.finished(tx)
 			w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: why, Err: tx.Err()})
 			return
 		}
@@ -133,15 +132,11 @@ func (w *Wire) again(tx *sip.ClientTx, e leg.SendRequest) *Stream {
 // finished lets a client transaction go. What the peer repeats finds its leg
 // through the server's table, or is acknowledged without state: the library
 // would hold a goroutine for seconds for each refusal that is repeated.
-func (w *Wire) finished(tx *sip.ClientTx, method sip.RequestMethod) {
-	if method == sip.INVITE {
-		w.mu.Lock()
-		if w.invite == tx { // it may be that of the next INVITE, which answers a challenge
-			w.invite = nil
-		}
-		w.mu.Unlock()
-	}
+func (w *Wire) finished(tx *sip.ClientTx) {
 	w.mu.Lock()
+	if w.invite == tx { // it may be that of the next INVITE, which answers a challenge
+		w.invite = nil
+	}
 	w.others = slices.DeleteFunc(w.others, func(o *sip.ClientTx) bool { return o == tx })
 	w.mu.Unlock()
 	tx.Terminate()
