@@ -16,27 +16,27 @@ import (
 	"flowbridge/store"
 )
 
-// plan is the targets that a call is tried at, one after the other, and what
-// their INVITEs are made of: those of its route, or of a transfer.
+// plan lists the targets of a route or a transfer, to be tried one after the other,
+// and the source of their INVITEs.
 type plan struct {
 	targets    []*peers.Target // not tried yet
-	failoverOn []int           // statuses besides the usual ones that are the next target's turn
+	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
 
 	reason  string           // of the attempts in the record: "" for the route, or reasonTransfer
 	vars    *config.Vars     // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
-	headers []outbound.Field // that its INVITEs have besides
+	headers []outbound.Field // further headers of its INVITEs
 }
 
 // isTransfer says whether a plan is not for the route.
 func (p *plan) isTransfer() bool { return p.reason == reasonTransfer }
 
-// attempts are those of a call, by whatever plan.
+// attempts are the attempts of a call, by any plan.
 type attempts struct {
 	tried   int                    // so far
 	current *attempt               // nil: none
 	last    attemptEnd             // of the last attempt
-	plain   map[*peers.Target]bool // targets that have not taken SRTP, and are offered RTP
+	plain   map[*peers.Target]bool // targets that have refused SRTP, and are offered RTP
 }
 
 // next begins an attempt at the plan's next target; nil: none is left.
@@ -50,8 +50,8 @@ func (all *attempts) next(p *plan) *attempt {
 	return all.current
 }
 
-// againPlain has the current attempt's target tried once more, with RTP after SRTP
-// that is optional. False: there is no reason for that.
+// againPlain plans one more attempt at the current target, with RTP after optional
+// SRTP. False: SRTP was not offered, or not optional, or RTP was tried already.
 func (all *attempts) againPlain() bool {
 	a := all.current
 	if a.target.Config.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
@@ -65,32 +65,32 @@ func (all *attempts) againPlain() bool {
 	return true
 }
 
-// cryptoFor is the part in SRTP of the leg to a target.
+// cryptoFor is the SRTP state of the leg to a target.
 func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
 	m := t.Config.Media
 	return sdp.NewLegCrypto(m, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
-// attempt is one try at one target. It belongs to its call's goroutine: what
-// runs beside it, prepare, is told everything that it needs.
+// attempt is one try at one target. It belongs to its call's goroutine; prepare,
+// which runs beside it, gets copies.
 type attempt struct {
 	number  int   // from 1
 	plan    *plan // that it belongs to
 	target  *peers.Target
 	offer   *sdp.Description // that its INVITE is made of
-	formats []string         // of that, that the target may use
-	crypto  *sdp.LegCrypto   // its leg's part in SRTP
+	formats []string         // of the offer, for the target
+	crypto  *sdp.LegCrypto   // SRTP state of its leg
 	line    *legOnWire       // once it is dialled
 	cancel  context.CancelFunc
 	placed  bool // has a place at its target
 	dest    netip.AddrPort
 	started time.Time
 
-	mediaName netip.Addr // our address in the SDP that its target gets
+	mediaName netip.Addr // our address in the target's SDP
 
 	dropped []string // headers that were left out of its INVITE
 
-	transport     string // that it was dialled by; empty: not dialled
+	transport     string // of its INVITE; empty: not dialled
 	prepareMS     int64
 	prepareStatus int
 }
@@ -98,7 +98,7 @@ type attempt struct {
 // offered are the formats that the target is offered.
 func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
 
-// readAnswer reads the target's answer, of so many bytes at most.
+// readAnswer reads the target's answer, of at most limit bytes.
 func (a *attempt) readAnswer(body []byte, limit int) (*sdp.Description, error) {
 	return a.line.readAnswer(body, a.offered(), limit)
 }
@@ -111,7 +111,7 @@ func (a *attempt) callID() string {
 	return a.line.callID
 }
 
-// recordOf is an attempt as the record has it.
+// recordOf is an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 	return store.Attempt{
 		StartedAt: store.TimeOf(a.started),
@@ -121,8 +121,8 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 	}
 }
 
-// try begins an attempt at the next target of a plan that there can be one at, and
-// says whether there was any. Those that can't be tried are in the record.
+// try begins an attempt at the next possible target of a plan, and says whether there
+// is one. The record has the targets that can't be tried, too.
 func (c *Call) try(p *plan) bool {
 	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
 		if !p.isTransfer() {
@@ -154,7 +154,7 @@ func (c *Call) possible(a *attempt) bool {
 	return true
 }
 
-// varsOf are what templates of an attempt see.
+// varsOf are the variables of an attempt's templates.
 func (c *Call) varsOf(a *attempt) config.Vars {
 	vars := c.vars
 	if a.plan.vars != nil {
@@ -191,12 +191,12 @@ func (c *Call) failed(o attemptEnd) {
 	c.server.vacate(a)
 }
 
-// detachTarget sees to it that who does not take the call hears and says nothing any
-// more: its port may be another call's by now, and the caller hears ringing of
-// ours again, where it did.
+// detachTarget stops media to and from a target that did not take the call: its port
+// may belong to another call by now. The caller hears our ringing again, if it did
+// before.
 func (c *Call) detachTarget(a *attempt) {
 	if c.media.session == nil || c.agreement.description[media.SideB] == nil || c.b != nil {
-		return // nobody was heard, or the agent is, beside a transfer
+		return // the target has sent no media, or the agent still does beside a transfer
 	}
 	if _, t := c.attemptLine(); t != a.target {
 		return
@@ -218,8 +218,8 @@ func (c *Call) noteAttempt(cause cause.Cause, code int) {
 	c.record.Attempts = append(c.record.Attempts, c.attempts.current.recordOf(cause, code))
 }
 
-// noteDestination writes down where an attempt goes. The target of a call that
-// a target has placed is that one.
+// noteDestination notes an attempt's destination in the record. In a call that a
+// target has placed, the record's target is that one.
 func (c *Call) noteDestination(t *peers.Target) {
 	switch {
 	case c.trunk.Caller == nil:
@@ -229,18 +229,17 @@ func (c *Call) noteDestination(t *peers.Target) {
 	}
 }
 
-// Outcome is what the end of an INVITE means for its call.
+// Outcome says what the end of an INVITE means for its call.
 type Outcome struct {
 	Cause       cause.Cause
 	Disposition string // the record's, where the call ends with it
 	Q850        int    // the record's; 0: none
-	Next        bool   // it is the next target's turn
+	Next        bool   // the next target is to be tried
 }
 
-// OutcomeOf says what the end of an INVITE that somebody else has sent means for
-// the call, as if it were ours: status is the target's final answer, 0 where
-// there was none. why is what happened, and empty for a refusal, of which status
-// is all that is known.
+// OutcomeOf judges the end of a foreign INVITE as if it were ours. status is the
+// target's final answer, 0 without one. why is the cause, and empty for a refusal,
+// of which only the status is known.
 func OutcomeOf(status int, why cause.Cause) Outcome {
 	v := Outcome{Cause: why, Disposition: dispositionOf(why, status), Q850: cause.Q850Of(status)}
 	switch why {

@@ -36,10 +36,10 @@ type Call struct {
 	trunk   *peers.Trunk
 	invite  *sip.Request
 	source  netip.AddrPort
-	privacy outbound.Privacy // what the caller wants to be withheld
+	privacy outbound.Privacy // what the caller withholds
 	log     zerolog.Logger
-	peerLog zerolog.Logger  // for what a peer can provoke any number of
-	ctx     context.Context // ends with the call: stops what it started
+	peerLog zerolog.Logger  // for lines that a peer can provoke without end
+	ctx     context.Context // ends with the call, and stops its goroutines
 	cancel  context.CancelFunc
 
 	mailbox mailbox
@@ -47,8 +47,8 @@ type Call struct {
 
 	legs   []*legOnWire // that still owe their peer something
 	a      *legOnWire
-	b      *legOnWire // that the caller is bridged to; nil: none, or it has gone and another one is called
-	bridge *attempt   // that the caller is, or was last, bridged to
+	b      *legOnWire // bridged to the caller; nil: none, or it has gone and another one is called
+	bridge *attempt   // bridged to the caller, now or last
 
 	vars     config.Vars
 	route    *config.Route
@@ -64,15 +64,15 @@ type Call struct {
 
 	relays    relays
 	transfer  *transfer // away from the agent, under way
-	referrals int       // that the agent has asked for
+	referrals int       // transfers that the agent has asked for
 
 	times    times
 	record   store.Record
 	finished bool // the record is handed over
 }
 
-// times are those of a call with their monotonic reading: the clock may be set
-// meanwhile. Zero: not yet, or no limit.
+// times have their monotonic reading, because the clock may be set during a call.
+// Zero: not yet, or no limit.
 type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
@@ -152,9 +152,9 @@ func (c *Call) finish() {
 	})
 }
 
-// recovered ends the call, not the process, when its goroutine panics: the
-// carrier gets 500 or BYE, the target CANCEL or BYE, the record its cause. What
-// panics again on the way is left out.
+// recovered ends the call, not the process, when its goroutine panics. The carrier
+// gets 500 or BYE, the target CANCEL or BYE, the record its cause. A step that
+// panics again is left out.
 func (c *Call) recovered() {
 	v := recover()
 	if v == nil {
@@ -172,8 +172,7 @@ func (c *Call) recovered() {
 	c.leave()
 }
 
-// safely does one thing of several that have to be done whatever the others
-// come to.
+// safely does one of several steps, each of which is due even if another panics.
 func (c *Call) safely(do func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -219,8 +218,7 @@ func (s *Server) vacate(a *attempt) {
 	}
 }
 
-// maxChat bounds the lines of log that the peers of one call can provoke, a
-// minute.
+// maxChat bounds the log lines a minute that the peers of one call can provoke.
 const maxChat = 20
 
 func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
@@ -252,7 +250,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 	return c
 }
 
-// putOnWire puts a leg on a wire. flow is its connection, nil over UDP.
+// putOnWire gives a leg its wire. flow is its connection, nil over UDP.
 func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
 	l := &legOnWire{leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
 	l.post = func(in leg.Input) bool { return c.mailbox.post(item{line: l, in: in}) }
@@ -260,8 +258,7 @@ func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stre
 	return l
 }
 
-// addLeg is putOnWire for a leg that the call makes, which the server must
-// find.
+// addLeg is putOnWire for a leg that the call makes. The server can find it.
 func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
 	l := c.putOnWire(leg, local, flow)
 	c.server.registry.addLeg(l)
@@ -270,7 +267,7 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *transport.Stream) *le
 	return l
 }
 
-// journal notes the call's state for the case that the process is killed.
+// journal notes the call's state, in case the process is killed.
 func (c *Call) journal() {
 	r := c.record
 	r.Codec = c.agreement.codecName
@@ -282,8 +279,8 @@ func (c *Call) journal() {
 // routeName is how a route, which has no name, is called: by its place.
 func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" }
 
-// ask has the call's goroutine describe the call. Where that has ended, and
-// only the store still has to take the record, nobody writes it any more.
+// ask has the call's goroutine describe the call. Once that goroutine has ended,
+// nothing writes the call's state any more, and ask reads it directly.
 func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 	reply := make(chan LiveCall, 1)
 	if !c.mailbox.post(item{ask: reply}) {

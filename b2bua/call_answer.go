@@ -12,13 +12,13 @@ import (
 	"flowbridge/media"
 )
 
-// readOffer reads the caller's session description. Where there is none, the
-// targets' codecs are offered, and the caller's answer comes with its ACK or
-// PRACK. On false the call is over.
+// readOffer reads the caller's session description. Without one we offer the
+// targets' codecs, and the caller's answer comes with its ACK or PRACK. On false the
+// call is over.
 func (c *Call) readOffer() (phase, bool) {
-	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // an error would have been refused
+	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // refusal has checked it
 	c.agreement.late = body == nil
-	// One who offers nothing may have no SRTP, and can't say so but by hanging up.
+	// A caller that offers nothing may have no SRTP, and could only hang up.
 	c.a.crypto = sdp.NewLegCrypto(c.trunk.Config.Media, c.agreement.late && c.trunk.Config.Media.SRTP == config.SRTPRequired)
 	if c.agreement.late {
 		return nil, true
@@ -32,7 +32,7 @@ func (c *Call) readOffer() (phase, bool) {
 	return nil, true
 }
 
-// badOffer is how an offer is refused that can't be used.
+// badOffer says how an unusable offer is refused.
 func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
 		return 400, cause.BadOffer, warning("399 " + sdp.ErrMalformed.Error())
@@ -46,8 +46,8 @@ func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 	return 488, cause.NoCommonCodec, warning("304 " + err.Error())
 }
 
-// takeAnswer puts the target's answer into force. What the carrier was told
-// first stays: address, port and codec don't change during the set-up.
+// takeAnswer puts the target's answer into force. The carrier's first answer stays:
+// its address, port and codec don't change during the set-up.
 func (c *Call) takeAnswer(body []byte) error {
 	a := c.attempts.current
 	answer, err := a.readAnswer(body, c.server.cfg.SIP.Limits.SDP)
@@ -73,8 +73,8 @@ func (c *Call) takeAnswer(body []byte) error {
 	return nil
 }
 
-// readAnswer reads the leg's answer to an offer of ours with these formats, of so
-// many bytes at most.
+// readAnswer reads the leg's answer, of at most limit bytes, to our offer of these
+// formats.
 func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*sdp.Description, error) {
 	if len(body) > limit {
 		return nil, sdp.ErrTooLong
@@ -87,9 +87,8 @@ func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*s
 	return answer, answer.HoldTo(offered)
 }
 
-// tellCaller makes of the target's answer, as the caller is to see it, the
-// caller's: an answer too, or an offer of the one codec that was chosen where
-// the caller made none.
+// tellCaller makes the caller's description from the target's answer: an answer, or,
+// if the caller made no offer, an offer of the codec that the target chose.
 func (c *Call) tellCaller(answer *sdp.Description) (err error) {
 	if c.agreement.late {
 		formats := answer.Decided()
@@ -108,7 +107,7 @@ func (c *Call) tellCaller(answer *sdp.Description) (err error) {
 	return err
 }
 
-// causeOfAnswer is the cause of an attempt whose answer can't be used.
+// causeOfAnswer is the cause of an attempt with an unusable answer.
 func causeOfAnswer(err error) cause.Cause {
 	if errors.Is(err, sdp.ErrNotSecured) {
 		return cause.SRTPRefused
@@ -116,11 +115,11 @@ func causeOfAnswer(err error) cause.Cause {
 	return cause.BadAnswer
 }
 
-// refusesSRTP says whether a status refuses an offer for what it describes.
+// refusesSRTP says whether a status refuses an offer for its content.
 func refusesSRTP(code int) bool { return code == 488 || code == 606 || code == 415 }
 
-// triesPlain has a target that has refused SRTP, where that is optional, be offered
-// RTP next, and says whether that is so.
+// triesPlain makes RTP the next attempt at a target that has refused optional SRTP,
+// and says whether there is such an attempt.
 func (c *Call) triesPlain() bool {
 	if !c.attempts.againPlain() {
 		return false

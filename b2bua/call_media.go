@@ -40,7 +40,7 @@ type callMedia struct {
 	session   RelaySession  // nil: not open
 	addr      [2]netip.Addr // ours as SDP names it, by side
 	secured   [2]secured    // whose keys the session has, by side
-	oneWay    string        // the side that nothing was heard from; empty: none
+	oneWay    string        // the side that was silent; empty: none
 	listening bool          // for digits
 }
 
@@ -56,9 +56,8 @@ func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 	return s, nil
 }
 
-// openMedia leases the ports of both sides, the target's in the address
-// family of target, on the address wanted where that is valid. Nothing is taken from the carrier's side before it is told
-// its port, with the answer: what came earlier would be a guess.
+// openMedia leases the ports of both sides: the target's in the address family of
+// target, on the address wanted if that is valid.
 func (c *Call) openMedia(target, wanted netip.Addr) error {
 	bindA, nameA, err := c.server.mediaAddr(c.source.Addr(), c.trunk.Config.Media.Address)
 	if err != nil {
@@ -103,9 +102,9 @@ func mediaCause(err error) cause.Cause {
 	return cause.NoPorts
 }
 
-// mediaPeer is where a side's media goes and where it is believed from: the
-// address in its SDP, that of its signalling, and what is configured. It speaks
-// this codec, if its description has that.
+// mediaPeer says where a side's media goes, and which sources of its media are
+// believed: the address in its SDP, that of its signalling, and the configured ones.
+// The side speaks this codec if its description has it.
 func mediaPeer(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configured []netip.Prefix, mode config.LatchMode) media.Peer {
 	if !sdp.Includes(d.Formats(), speaks) {
 		speaks = d.Speaks()
@@ -116,7 +115,7 @@ func mediaPeer(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, conf
 	if signalling.IsValid() {
 		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}
 	}
-	if rtp := d.RTP(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a peer elsewhere has no business with our own machine
+	if rtp := d.RTP(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a remote peer must not reach services of our own machine
 		peer.RTP, peer.RTCP = rtp, d.RTCP()
 	}
 	return peer
@@ -135,7 +134,7 @@ func latchMode(m config.LatchMode) media.LatchMode {
 
 // setPeer puts a side's description into force.
 func (c *Call) setPeer(side media.Side, d *sdp.Description) {
-	if err := c.secure(side, d); err != nil { // rather no media than plain
+	if err := c.secure(side, d); err != nil { // no media is better than plain media
 		c.log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
 		c.media.session.SetPeer(side, media.Peer{})
 		return
@@ -163,8 +162,8 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	c.updateSounds()
 }
 
-// attemptLine is the leg on side B that media flows to: that of the bridge, or
-// of the attempt before there is one.
+// attemptLine is the leg on side B that media flows to, with its target: the bridge,
+// or before that the attempt.
 func (c *Call) attemptLine() (*legOnWire, *peers.Target) {
 	if c.b != nil {
 		return c.b, c.bridge.target
@@ -182,14 +181,14 @@ var (
 	// media.listen is of its address family.
 	errNoFamily = errors.New("no media address of the address family")
 
-	// errBound means that a target names an address for its media, and the
-	// call's is bound to another one: the caller has its answer.
+	// errBound means that a target names an address for its media, but the call's
+	// media is bound to another one, and the caller has its answer already.
 	errBound = errors.New("the media of the call is bound to another address")
 )
 
-// mediaAddr is where media toward and from a peer is bound, and what it is
-// called in SDP. wanted is the address that its configuration names, if any; one
-// of the other address family is no use to it.
+// mediaAddr is the local address of a peer's media, and its name in SDP. wanted is
+// the address in the peer's configuration, if any; it counts only in the peer's
+// address family.
 func (s *Server) mediaAddr(peer, wanted netip.Addr) (bind, name netip.Addr, err error) {
 	for _, l := range s.cfg.Media.Listen {
 		if l.Addr.Is4() == peer.Is4() && (l.Addr == wanted || !wanted.IsValid() || wanted.Is4() != peer.Is4()) {
@@ -200,7 +199,7 @@ func (s *Server) mediaAddr(peer, wanted netip.Addr) (bind, name netip.Addr, err 
 	return bind, name, fmt.Errorf("%w, of %v", errNoFamily, peer)
 }
 
-// mediaName is what a bound media address is called toward a peer.
+// mediaName is the name of a local media address in SDP toward a peer.
 func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 	if bind.Is4() != peer.Is4() {
 		return netip.Addr{}, fmt.Errorf("%w, of %v", errNoFamily, peer)
@@ -219,9 +218,9 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 	return bind, nil
 }
 
-// mediaToward sees to it that media can flow to a target: where it needs
-// another address of ours than was thought, ports of that are leased, unless
-// the carrier has been told ours already.
+// mediaToward makes sure that media can flow to a target. If the target needs
+// another local address, ports of that are leased, unless the carrier has our
+// answer already.
 func (c *Call) mediaToward(target netip.Addr) error {
 	wanted := c.attempts.current.target.Config.Media.Address
 	if c.media.session == nil {
@@ -239,7 +238,7 @@ func (c *Call) mediaToward(target netip.Addr) error {
 		return c.reopenMedia(target, wanted)
 	case bind == wanted:
 		return fmt.Errorf("%w, not to %v", errBound, wanted)
-	default: // it is as good as the default
+	default: // the present address serves as well
 		if name, err = c.server.mediaName(bound, target); err != nil {
 			return err
 		}
@@ -254,13 +253,13 @@ func (c *Call) reopenMedia(target, wanted netip.Addr) error {
 	return err
 }
 
-// secured is whose keys the media of a side has.
+// secured says which leg's keys the media of a side has.
 type secured struct {
 	leg   *sdp.LegCrypto
 	plain bool
 }
 
-// crypto is the part in SRTP of the leg that is on a side.
+// crypto is the SRTP state of the leg on a side.
 func (c *Call) crypto(side media.Side) *sdp.LegCrypto {
 	if side == media.SideA {
 		return c.a.crypto
@@ -269,15 +268,15 @@ func (c *Call) crypto(side media.Side) *sdp.LegCrypto {
 	return l.crypto
 }
 
-// answering is how our answer to a leg's offer presents it.
+// answering is the stream's transport in our answer to a leg's offer.
 func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTransport {
 	before := c.agreement.description[c.side(l)]
 	return l.crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
 }
 
-// secure gives the media the keys of what a side has described, before its
-// address. Where another leg takes the side over, or what was SRTP is to be
-// RTP, nothing goes out in between, and of the former keys nothing stays.
+// secure gives the media the keys of a side's description, before its address. When
+// another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
+// and the former keys are discarded.
 func (c *Call) secure(side media.Side, d *sdp.Description) error {
 	l := c.crypto(side)
 	before := c.media.secured[side]
@@ -296,5 +295,5 @@ func (c *Call) secure(side media.Side, d *sdp.Description) error {
 	return c.media.session.SetCrypto(side, d.Crypto())
 }
 
-// suite is the name of what a side is secured with, empty for plain RTP.
+// suite is the name of a side's SRTP suite, empty for plain RTP.
 func (m *callMedia) suite(side media.Side) string { return m.secured[side].leg.Suite() }

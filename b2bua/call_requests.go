@@ -16,7 +16,7 @@ import (
 // NOTIFY, SUBSCRIBE, by the target's pass_methods. DTMF in INFO is in
 // call_digits.go, REFER in call_transfer.go.
 
-// relayed is a request of one side that the other one was sent.
+// relayed is a request of one side that went to the other.
 type relayed struct {
 	from   *legOnWire
 	to     *legOnWire
@@ -25,15 +25,15 @@ type relayed struct {
 	done   func(leg.Replied) // besides; may be nil
 }
 
-// relays are the requests that one side was sent for the other.
+// relays are the requests that were passed from one side to the other.
 type relays struct {
 	open    map[int]relayed // without an answer, by Ref
 	last    int             // Ref of the last one
 	watcher *legOnWire      // the agent whose REFER the caller's side reports on; nil: none
 }
 
-// alwaysPassed are the headers of a request or its answer that go to the other
-// side whatever is configured: they say what the body is and what is asked for.
+// alwaysPassed are the headers of a request or answer that pass without
+// configuration: they describe the body and the request.
 func alwaysPassed() []string {
 	return []string{
 		"Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
@@ -41,8 +41,8 @@ func alwaysPassed() []string {
 	}
 }
 
-// policy is the configuration of the platform that has a part in the call: its
-// target, or who placed it.
+// policy is the configuration of the call's platform, which is called or has placed
+// the call.
 func (c *Call) policy() *peers.Policy {
 	if c.trunk.Caller != nil {
 		return c.trunk.Caller
@@ -50,7 +50,7 @@ func (c *Call) policy() *peers.Policy {
 	return &c.bridge.target.Config.Policy
 }
 
-// onAsked answers a request within the dialog, or has the other side answer it.
+// onAsked answers a request within the dialog, or passes it to the other side.
 func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	switch {
 	case c.hidesKey(from, req):
@@ -65,7 +65,7 @@ func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	}
 }
 
-// relay sends what one side asks to the other one. Nobody there: it is refused.
+// relay sends a request to the other side. Without another side it is refused.
 func (c *Call) relay(from *legOnWire, req *sip.Request, content leg.Content, done func(leg.Replied)) {
 	to := c.other(from)
 	if to == nil {
@@ -81,7 +81,7 @@ func (c *Call) relay(from *legOnWire, req *sip.Request, content leg.Content, don
 	c.step(to, leg.Send{Ref: c.relays.last, Method: req.Method, Content: content})
 }
 
-// dropRelays answers what a leg was asked that is not in the call any more.
+// dropRelays answers the requests that wait for a leg which has left the call.
 func (c *Call) dropRelays(to *legOnWire) {
 	for ref, r := range c.relays.open {
 		if r.to == to {
@@ -91,11 +91,11 @@ func (c *Call) dropRelays(to *legOnWire) {
 	}
 }
 
-// onReplied gives a side the other one's answer.
+// onReplied passes the answer to a request back.
 func (c *Call) onReplied(f leg.Replied) {
 	r, ok := c.relays.open[f.Ref]
 	if !ok {
-		return // it was ours
+		return // the request was our own
 	}
 	delete(c.relays.open, f.Ref)
 	if r.done != nil {
@@ -106,14 +106,14 @@ func (c *Call) onReplied(f leg.Replied) {
 	c.step(r.from, leg.Reply{Method: r.method, Seq: r.seq, Code: f.Code, Reason: f.Reason, Content: content})
 }
 
-// reply answers a request by ourselves.
+// reply answers a request with a status of our own.
 func (c *Call) reply(to *legOnWire, req *sip.Request, code int, headers ...sip.Header) {
 	c.step(to, leg.Reply{
 		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: message.StatusText(code), Content: leg.Content{Headers: headers},
 	})
 }
 
-// contentOf is what of a request goes to the other side.
+// contentOf is the part of a request that goes to the other side.
 func contentOf(req *sip.Request) leg.Content {
 	content := leg.Content{Headers: alwaysOf(req.Headers())}
 	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
@@ -127,8 +127,8 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 	return out
 }
 
-// passedTo picks the headers of one side's message that are configured to pass
-// to the other.
+// passedTo picks the headers of one side's message that pass to the other by
+// configuration.
 func (c *Call) passedTo(to *legOnWire, headers []sip.Header) []sip.Header {
 	names := c.trunk.Config.PassHeaders
 	if to != c.a {

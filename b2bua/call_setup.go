@@ -15,8 +15,8 @@ import (
 	"flowbridge/store"
 )
 
-// admitted: the INVITE has a call. A CANCEL that was there before it ends it
-// here: nobody is asked, nothing rings.
+// admitted: the INVITE has a call. A CANCEL that has arrived already ends the call
+// here, before the platform is asked and anything rings.
 func (c *Call) admitted() phase {
 	c.phase = "preparing"
 	for {
@@ -35,8 +35,8 @@ func (c *Call) admitted() phase {
 	return c.routing()
 }
 
-// routing finds the route, reads the offer, opens the media and lets the
-// caller hear ringing.
+// routing finds the route, reads the offer, opens the media and sends ringing to
+// the caller.
 func (c *Call) routing() phase {
 	index := firstMatch(c.peers.Routes, &c.vars)
 	if index < 0 {
@@ -71,21 +71,21 @@ func (c *Call) routing() phase {
 	return c.nextAttempt()
 }
 
-// firstMatch is the place of the first route that a call meets, -1: none.
+// firstMatch is the index of the first route that a call matches, -1: none.
 func firstMatch(routes []config.Route, vars *config.Vars) int {
 	return slices.IndexFunc(routes, func(r config.Route) bool { return mismatch(&r, vars) == "" })
 }
 
-// takeRoute notes what the route that was found says of the call.
+// takeRoute notes the route of the call, with its direction and lead.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
 	c.record.Route, c.record.Direction, c.record.Lead = c.vars.Route, c.vars.Direction, c.vars.Lead().Number
 }
 
-// mismatch is the first key of a route that a call does not meet: target,
-// trunk, to or from; "" when it meets them all. A route without target is not
-// for the calls of targets.
+// mismatch is the first key of a route that a call does not match: target, trunk,
+// to or from; "" when it matches them all. A route without target does not take the
+// calls of targets.
 func mismatch(r *config.Route, vars *config.Vars) string {
 	switch {
 	case r.Target != vars.Target:
@@ -174,7 +174,7 @@ func (c *Call) onReady(f Ready) phase {
 	return c.nextAttempt()
 }
 
-// onProgress passes ringing on as the route says, and early media always.
+// onProgress passes early media on, and ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
@@ -189,7 +189,7 @@ func (c *Call) onProgress(f leg.Progress) {
 	}
 }
 
-// toldCaller is what provisional answers have told the caller.
+// toldCaller says which provisional answers the caller has.
 type toldCaller struct {
 	ringing    bool // 180
 	earlyMedia bool // a provisional answer with SDP
@@ -218,8 +218,7 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
 
-// onAnswered: the target said 200 and has its ACK; now the carrier gets its
-// own.
+// onAnswered: the target said 200 and has its ACK. Now the carrier gets its 200.
 func (c *Call) onAnswered(f leg.Answered) phase {
 	err := sdp.ErrNoAudio
 	if f.SDP != nil {
@@ -249,8 +248,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// onRefused is the next target's turn, or the carrier gets the target's own
-// answer.
+// onRefused tries the next target, or gives the carrier the target's own answer.
 func (c *Call) onRefused(f leg.Refused) phase {
 	if c.refusedBy(f) {
 		return c.nextAttempt()
@@ -292,7 +290,7 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	if a == nil {
 		return
 	}
-	c.attempts.last = attemptEnd{cause: why} // whatever another target said before
+	c.attempts.last = attemptEnd{cause: why} // instead of an earlier target's end
 	a.cancel()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
@@ -300,7 +298,7 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	c.noteAttempt(why, 0)
 }
 
-// warning is a Warning header (RFC 3261 section 20.43) that names nobody.
+// warning is a Warning header (RFC 3261 section 20.43) without our host name.
 func warning(text string) sip.Header {
 	code, what := text[:3], text[4:]
 	return sip.NewHeader("Warning", code+" flowbridge "+message.Quote(what))
