@@ -69,15 +69,14 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	l.wire.Forget(tx)
-	if s.registry.leg(tag) == l { // it has more to do than it can
+	if s.registry.leg(tag) == l { // its inbox is full
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
 	s.replyOnce(req, tx, 481)
 }
 
-// onOptions answers whoever is a trunk by its address or certificate, and
-// others who prove that they are one.
+// onOptions answers trunks: by their address or certificate, others by credentials.
 func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	from := s.stack.SenderOf(req)
 	if !s.admission.Peers.Load().Standing(from).Known {
@@ -97,7 +96,7 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }
 
-// onInvite admits a new call, or says why not.
+// onInvite admits a new call, or refuses it.
 func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	source := message.ParseSource(req.Source())
 	if l := s.registry.leg(message.TagOf(req.To().Params)); l != nil {
@@ -144,16 +143,15 @@ func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 	s.stack.Reject(&s.stack.Rejections().Full, source, "full")
 }
 
-// onKnownInvite is an INVITE that made a call already: a retransmission that
-// its transaction is too old for, or a merged request (RFC 3261 section
-// 8.2.2.2).
+// onKnownInvite handles an INVITE that has made a call already: a retransmission
+// after the end of its transaction, or a merged request (RFC 3261 section 8.2.2.2).
 func (s *Server) onKnownInvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx) {
 	if message.BranchOf(req) == l.branch {
 		tx.Terminate()
 		return
 	}
 	if !s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Known {
-		tx.Terminate() // a stranger who has seen the INVITE
+		tx.Terminate() // a stranger that has seen the INVITE
 		return
 	}
 	s.stack.Reply(req, tx, 482, message.StatusText(482))
@@ -192,8 +190,8 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	s.calls.Go(c.run)
 }
 
-// onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
-// its way through another goroutine: it is waited for, for T1.
+// onEarlyCancel handles a CANCEL without a transaction. Its INVITE may be on its way
+// through another goroutine, so the CANCEL waits for T1.
 func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	early := &earlyCancel{req: req, met: make(chan struct{})}
 	key := transactionKey(req)
@@ -237,7 +235,7 @@ func (s front) StrayResponse(res *sip.Response) {
 		return
 	}
 	if (l == nil && !s.registry.knowsTag([]byte(tag))) || !s.strays.Allow() {
-		return // of no call, or of one that is over for so long that nobody waits any more
+		return // of no call, or of one that ended more than 64*T1 ago
 	}
 	switch {
 	case res.StatusCode >= 300:
@@ -250,9 +248,8 @@ func (s front) StrayResponse(res *sip.Response) {
 	}
 }
 
-// ackStray acknowledges a repeated refusal from what it says itself. Where its
-// leg is gone, it was of an INVITE that began a dialog: To and the Request-URI of
-// those are the same.
+// ackStray acknowledges a repeated refusal from its own headers. If its leg is gone,
+// the INVITE began a dialog, and its Request-URI was the same as To.
 func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	source := message.ParseSource(res.Source())
 	local, err := s.stack.LocalFor(message.TransportOf(res), source.Addr())
@@ -306,14 +303,14 @@ func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
 	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
 }
 
-// front is the server as its transport sees it.
+// front is the server's side toward its transport, a transport.Handler.
 type front struct{ *Server }
 
 // Peers are the trunks and targets in force.
 func (s front) Peers() *peers.Snapshot { return s.admission.Peers.Load() }
 
-// maxUnwritten is how many records may wait for a disk that does not take
-// them before new calls are refused.
+// maxUnwritten is how many records may wait for a slow disk before new calls are
+// refused.
 const maxUnwritten = 10_000
 
 // Capacity says whether there is room for a new call.
@@ -396,7 +393,7 @@ func contactRefusal(req *sip.Request, secure bool) string {
 	return ""
 }
 
-// looped says whether a request has passed us before: one of its Vias is ours
+// looped says whether a request has passed us before: one of its Vias has our branch
 // (RFC 3261 section 16.3, item 4).
 func (s *Server) looped(req *sip.Request) bool {
 	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {

@@ -16,9 +16,9 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// legOnWire is one leg on its wire, with what the server needs to find it. The leg
-// and the order of its peer's requests belong to its call's goroutine; the rest is
-// constant.
+// legOnWire is one leg with its wire, and the keys by which the server finds it. The
+// leg and the order of its peer's requests belong to its call's goroutine; the rest
+// is constant.
 type legOnWire struct {
 	leg      *leg.Leg
 	wire     *transport.Wire
@@ -26,7 +26,7 @@ type legOnWire struct {
 	callID   string
 	branch   string // of the INVITE that made a UAS leg
 	sequence leg.Sequence
-	crypto   *sdp.LegCrypto // its part in SRTP; nil: nothing is offered yet
+	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
 	invite   string         // its transaction key
 
 	// post leaves an input in the inbox of the leg's call. False: the call
@@ -34,7 +34,7 @@ type legOnWire struct {
 	post func(leg.Input) bool
 }
 
-// cancellable has the leg hear of a CANCEL of the peer's INVITE.
+// cancellable gives the leg a CANCEL of the peer's INVITE.
 func (l *legOnWire) cancellable(req *sip.Request, tx *sip.ServerTx) {
 	seq := req.CSeq().SeqNo
 	if !tx.OnCancel(func(c *sip.Request) {
@@ -105,7 +105,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.AnsweredBye, at: time.Now()})
 }
 
-// byeAnswered says whether the BYE of this branch ended the leg with this tag:
+// byeAnswered says whether the BYE of this branch ended the leg with this tag. Then
 // it is repeated, because our answer was lost.
 func (r *registry) byeAnswered(tag, branch string) bool {
 	r.mu.RLock()
@@ -126,9 +126,8 @@ func (r *registry) knowsTag(tag []byte) bool {
 	return ok
 }
 
-// isGone says whether the leg with this tag, and INVITE of this branch where
-// it was called, is over for less than 64*T1: so long its INVITE may still be
-// retransmitted, or its final answer.
+// isGone says whether the leg with this tag, made by the INVITE of this branch, ended
+// less than 64*T1 ago. So long the INVITE may be retransmitted.
 func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -136,15 +135,15 @@ func (r *registry) isGone(tag, branch string) bool {
 	return ok && was.branch == branch
 }
 
-// memory knows what is over for 64*T1, as transactions would (RFC 6026 section
-// 7.1, Timer L), at the price of a map entry each.
+// memory knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
+// Timer L), for the cost of a map entry each.
 type memory struct {
 	recent, older map[string]memento // by tag
 	since         time.Time          // when recent was begun
 }
 
 type memento struct {
-	branch string // of the INVITE, where the leg was called
+	branch string // of the INVITE that made a UAS leg
 	bye    string // branch of the peer's BYE
 	at     time.Time
 }
@@ -163,7 +162,7 @@ func (m *memory) find(tag []byte) (was memento, ok bool) {
 	return was, ok && time.Since(was.at) <= leg.GiveUp
 }
 
-// removeCall takes the call out of what is live. Its legs may stay.
+// removeCall removes a call from the live ones. Its legs may stay.
 func (r *registry) removeCall(c *Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,8 +201,8 @@ func (r *registry) counts() (calls, lines int) {
 	return len(r.calls), len(r.legs)
 }
 
-// park keeps a CANCEL for the INVITE with this transaction key, unless that
-// is known already, or too many are kept.
+// park keeps a CANCEL for the INVITE with this transaction key, unless the INVITE is
+// known already, or too many are kept.
 func (r *registry) park(key string, c *earlyCancel) (invite *sip.ServerTx, parked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -226,8 +225,7 @@ func (r *registry) unpark(key string) *earlyCancel {
 	return c
 }
 
-// transactionKey is what a CANCEL and its INVITE have in common (RFC 3261
-// section 9.2).
+// transactionKey is the same for a CANCEL and its INVITE (RFC 3261 section 9.2).
 func transactionKey(req *sip.Request) string {
 	via := req.Via()
 	return message.BranchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
