@@ -97,8 +97,8 @@ type TargetReport struct {
 	MaxCPS                 int   `json:"max_cps"`
 }
 
-// headersOf notes the configured headers that are missing, and those whose
-// value only the platform's real answer has.
+// headersOf notes the configured headers that are missing, and those whose value
+// depends on the platform's real answer.
 func (x *explainer) headersOf(r *TargetReport, t *peers.Dial) {
 	for _, h := range t.Headers {
 		sent := slices.ContainsFunc(r.Invite, func(line string) bool {
@@ -114,7 +114,7 @@ func (x *explainer) headersOf(r *TargetReport, t *peers.Dial) {
 	}
 }
 
-// routes says why the routes before the one that was found don't match.
+// routes says why the routes before the matching one don't match.
 func (x *explainer) routes(c *Call, found int) {
 	for i := range x.server.cfg.Routes {
 		r := &x.server.cfg.Routes[i]
@@ -141,7 +141,7 @@ func (x *explainer) routes(c *Call, found int) {
 	}
 }
 
-// matchWords says what a route asks for that the call has.
+// matchWords names the conditions of a route, which the call meets.
 func matchWords(r *config.Route) string {
 	var why []string
 	if r.Trunk != "" {

@@ -70,11 +70,11 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 	return c, nil
 }
 
-// errTooMany means that as many connections are open as sip.limits allows:
-// peers can have us open them, by their Contacts.
+// errTooMany means that as many connections are open as sip.limits allows. Peers can
+// make us open them by their Contacts.
 var errTooMany = errors.New("too many connections; see sip.limits.connections")
 
-// leaves counts a connection that is about to be opened; left is its undoing.
+// leaves counts a connection that is about to be opened; left undoes it.
 func (s *streams) leaves() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,10 +91,9 @@ func (s *streams) left() {
 	s.dialled--
 }
 
-// detour sends a message whose connection is gone another way: a response to
-// where its request came from, over a connection that the peer opened since or
-// a new one to the address in Via (RFC 3261 section 18.2.2); a request of ours
-// to the same address again.
+// detour sends a message whose connection is gone another way. A response goes over a
+// connection that the peer has opened since, or a new one to the address in Via (RFC
+// 3261 section 18.2.2). A request goes to the same address again.
 func (s *streams) detour(gone *Stream, text []byte) error {
 	msg, ok := message.Scan(text)
 	if !ok {
@@ -116,7 +115,7 @@ func (s *streams) detour(gone *Stream, text []byte) error {
 	return c.send(text, err)
 }
 
-// send writes a message to a connection that could be had.
+// send writes a message to a connection, unless err says that there is none.
 func (c *Stream) send(message []byte, err error) error {
 	if err != nil {
 		return err
@@ -140,8 +139,8 @@ func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport str
 	return s.streams.connect(ctx, transport, dest, peer)
 }
 
-// ConnectTCP gives a TCP connection to a target over UDP. One that can't be
-// opened is not tried again for a while: each call would wait for it.
+// ConnectTCP gives a TCP connection to a target over UDP. After a failure TCP is not
+// tried again for a while, because each call would wait for it.
 func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	now := time.Now()
 	s.mu.Lock()
@@ -164,8 +163,7 @@ const noTCPFor = 30 * time.Second
 
 var errTriedBefore = errors.New("it could not be opened a moment ago")
 
-// CauseOf is the cause of a connection that could not be had, or of a request
-// that could not be sent.
+// CauseOf is the cause of a failed connection or of a request that could not be sent.
 func CauseOf(err error) cause.Cause {
 	switch {
 	case errors.Is(err, errLookup):

@@ -26,8 +26,8 @@ type TapMessage struct {
 // traceMax bounds the steps that a Trace keeps.
 const traceMax = 1000
 
-// Trace is a Tap that keeps what it sees, to be drawn as a ladder. It may be
-// used by any number of goroutines.
+// Trace is a Tap that keeps messages, to be drawn as a ladder. Any number of
+// goroutines may use it.
 type Trace struct {
 	mu    sync.Mutex
 	steps []step
