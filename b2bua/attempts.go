@@ -141,12 +141,10 @@ func (c *Call) try(p *plan) bool {
 // possible says whether an attempt can be made: there is a codec for it, and
 // a place at its target.
 func (c *Call) possible(a *attempt) bool {
-	var err error
-	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
+	if err := c.offerTo(a); err != nil {
 		c.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
 	}
-	a.crypto = c.attempts.cryptoFor(a.target)
 	if a.placed = c.server.admission.Occupy(a.target); !a.placed {
 		c.failed(attemptEnd{cause: cause.TargetCapped})
 		return false
@@ -154,9 +152,15 @@ func (c *Call) possible(a *attempt) bool {
 	return true
 }
 
-// varsOf are the variables of an attempt's templates.
-func (c *Call) varsOf(a *attempt) config.Vars {
-	vars := c.vars
+// offerTo sets the offer to an attempt's target.
+func (c *Call) offerTo(a *attempt) (err error) {
+	a.crypto = c.attempts.cryptoFor(a.target)
+	a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target))
+	return err
+}
+
+// varsOf are the variables of an attempt's templates, in a call with these.
+func (a *attempt) varsOf(vars config.Vars) config.Vars {
 	if a.plan.vars != nil {
 		vars = *a.plan.vars
 	}
@@ -168,7 +172,7 @@ func (c *Call) varsOf(a *attempt) config.Vars {
 func (c *Call) prepare(a *attempt) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	a.cancel = cancel
-	vars, stack, number, t := c.varsOf(a), c.server.stack, a.number, a.target
+	vars, stack, number, t := a.varsOf(c.vars), c.server.stack, a.number, a.target
 	c.server.calls.Go(func() {
 		defer c.server.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: cause.InternalError}

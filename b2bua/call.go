@@ -79,6 +79,38 @@ type times struct {
 	durationUntil     time.Time // deadline
 }
 
+// maxChat bounds the log lines a minute that the peers of one call can provoke.
+const maxChat = 20
+
+func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
+	c := &Call{
+		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
+		mailbox: mailbox{inbox: newInbox()}, times: times{started: time.Now()},
+	}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
+	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
+	c.vars = config.Vars{
+		To:         message.PartyOf("", &req.Recipient, t.Config.Country),
+		From:       outbound.CallerOf(req, t.Config),
+		CallID:     c.id,
+		SIPCallID:  req.CallID().Value(),
+		Trunk:      t.TrunkName(),
+		Target:     t.TargetName(),
+		Diversion:  outbound.Diversion(req, t.Config.Country),
+		Direction:  t.Direction(),
+		HeaderFunc: outbound.HeaderOf(req),
+	}
+	c.privacy = outbound.PrivacyOf(req, t.Config)
+	c.recordings.tape = s.tapes.claim(c.vars.SIPCallID)
+	c.record = store.Record{
+		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
+		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
+		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{},
+	}
+	return c
+}
+
 // run is the call's goroutine.
 func (c *Call) run() {
 	defer c.recovered()
@@ -216,38 +248,6 @@ func (s *Server) vacate(a *attempt) {
 		a.placed = false
 		s.admission.Vacate(a.target)
 	}
-}
-
-// maxChat bounds the log lines a minute that the peers of one call can provoke.
-const maxChat = 20
-
-func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
-	c := &Call{
-		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
-		mailbox: mailbox{inbox: newInbox()}, times: times{started: time.Now()},
-	}
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
-	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
-	c.vars = config.Vars{
-		To:         message.PartyOf("", &req.Recipient, t.Config.Country),
-		From:       outbound.CallerOf(req, t.Config),
-		CallID:     c.id,
-		SIPCallID:  req.CallID().Value(),
-		Trunk:      t.TrunkName(),
-		Target:     t.TargetName(),
-		Diversion:  outbound.Diversion(req, t.Config.Country),
-		Direction:  t.Direction(),
-		HeaderFunc: outbound.HeaderOf(req),
-	}
-	c.privacy = outbound.PrivacyOf(req, t.Config)
-	c.recordings.tape = s.tapes.claim(c.vars.SIPCallID)
-	c.record = store.Record{
-		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
-		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
-		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{},
-	}
-	return c
 }
 
 // putOnWire gives a leg its wire. flow is its connection, nil over UDP.

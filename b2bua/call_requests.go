@@ -72,13 +72,19 @@ func (c *Call) relay(from *legOnWire, req *sip.Request, content leg.Content, don
 		c.reply(from, req, 480)
 		return
 	}
-	if c.relays.open == nil {
-		c.relays.open = map[int]relayed{}
-	}
-	c.relays.last++
-	c.relays.open[c.relays.last] = relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done}
+	ref := c.relays.add(relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done})
 	content.Headers = append(content.Headers, c.passedTo(to, req.Headers())...)
-	c.step(to, leg.Send{Ref: c.relays.last, Method: req.Method, Content: content})
+	c.step(to, leg.Send{Ref: ref, Method: req.Method, Content: content})
+}
+
+// add notes a request, and gives its Ref.
+func (r *relays) add(request relayed) (ref int) {
+	if r.open == nil {
+		r.open = map[int]relayed{}
+	}
+	r.last++
+	r.open[r.last] = request
+	return r.last
 }
 
 // dropRelays answers the requests that wait for a leg which has left the call.

@@ -302,21 +302,17 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	if t.Prepare != nil {
 		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
 	}
-	var err error
-	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Config, c.eventsFor(a.target)); err != nil {
+	if err := c.offerTo(a); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}
-	a.crypto = c.attempts.cryptoFor(a.target)
 	if a.crypto.Offers {
 		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
 	}
 	if t.Media.SRTP == config.SRTPOptional {
 		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	vars := c.vars
-	vars.Attempt = a.number
-	ready := requestTarget(c.ctx, a.number, a.target, vars)
+	ready := requestTarget(c.ctx, a.number, a.target, a.varsOf(c.vars))
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {

@@ -226,6 +226,34 @@ func (s *Server) Close() error {
 	return s.stack.Close()
 }
 
+// probed is how many calls Responsive asks.
+const probed = 8
+
+// Responsive says whether calls are handled: one of several live calls answers
+// before ctx ends. It never returns if a lock is stuck, so only a watchdog should
+// call it.
+func (s *Server) Responsive(ctx context.Context) error {
+	calls := s.registry.all() // in the order of a map, which is by chance
+	calls = calls[:min(len(calls), probed)]
+	s.admission.IsDraining() // takes its lock
+	if len(calls) == 0 {
+		return nil
+	}
+	answers := make(chan bool, len(calls))
+	for _, c := range calls {
+		go func() { // ends with ctx at the latest
+			_, ok := c.ask(ctx)
+			answers <- ok
+		}()
+	}
+	for range calls {
+		if <-answers {
+			return nil
+		}
+	}
+	return fmt.Errorf("none of %d calls answers: %w", len(calls), context.Cause(ctx))
+}
+
 // LiveCall is the state of a call that is not over.
 type LiveCall struct {
 	Record store.Record
@@ -276,31 +304,3 @@ func NewID() string {
 
 // newCallID is a Call-ID that reveals nothing about us (RFC 3261 section 8.1.1.4).
 func newCallID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
-
-// probed is how many calls Responsive asks.
-const probed = 8
-
-// Responsive says whether calls are handled: one of several live calls answers
-// before ctx ends. It never returns if a lock is stuck, so only a watchdog should
-// call it.
-func (s *Server) Responsive(ctx context.Context) error {
-	calls := s.registry.all() // in the order of a map, which is by chance
-	calls = calls[:min(len(calls), probed)]
-	s.admission.IsDraining() // takes its lock
-	if len(calls) == 0 {
-		return nil
-	}
-	answers := make(chan bool, len(calls))
-	for _, c := range calls {
-		go func() { // ends with ctx at the latest
-			_, ok := c.ask(ctx)
-			answers <- ok
-		}()
-	}
-	for range calls {
-		if <-answers {
-			return nil
-		}
-	}
-	return fmt.Errorf("none of %d calls answers: %w", len(calls), context.Cause(ctx))
-}

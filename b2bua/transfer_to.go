@@ -46,7 +46,7 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
 		return d, 501, errReplacesUs // the trunk can't know a dialog with us
 	}
-	d.referTo = c.referToNumber(to, d.party)
+	d.referTo = c.a.referToNumber(to, d.party)
 	d.targets, d.route, d.failoverOn = c.routeOfTarget(d.party)
 	if len(d.targets) == 0 && cfg.Transfer != config.TransferRelay {
 		return d, 404, errNoWay
@@ -110,8 +110,8 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 // referToNumber is the Refer-To of a number at the caller's side's own address, as the
 // agent knows only ours. It has the listed number without parameters, because
 // parameters could make it another number (rn, RFC 4694).
-func (c *Call) referToNumber(to message.Referral, who config.Party) string {
-	remote := message.ParseURI(c.a.leg.Dialog().RemoteTarget)
+func (l *legOnWire) referToNumber(to message.Referral, who config.Party) string {
+	remote := message.ParseURI(l.leg.Dialog().RemoteTarget)
 	host := remote.Host
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil && a.Is6() {
 		host = "[" + a.String() + "]"
