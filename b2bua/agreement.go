@@ -10,51 +10,51 @@ import (
 	"flowbridge/media"
 )
 
-// agreement is what the two sides have agreed on: their descriptions, the codecs
-// that each was told, and the change that is under way. It is data with functions
-// over it: it sends nothing and knows no leg.
+// agreement is the session of the two sides: their descriptions, the codecs that
+// each was told, and the change that is under way. It sends nothing and steps no
+// leg.
 type agreement struct {
-	offer  *sdp.Description // the caller's, or what it could have offered
-	late   bool             // the caller's INVITE had none, and its answer is to come
+	offer  *sdp.Description // the caller's, or one in its place
+	late   bool             // the caller's INVITE had no offer, and its answer is to come
 	answer []byte           // our SDP that the caller has
 	terms
 	codecName string // of the caller's codec, as its offer spells it
 
 	description [2]*sdp.Description      // in force, by side
-	streamOrder [2]*sdp.Description      // whose streams, in number and order, ours to a side have (RFC 3264 section 8)
-	onHold      [2]bool                  // a side has said that it wants no media
-	changes     [2][]media.PayloadChange // of what a side sends
-	rollback    [2]*rollback             // what was in force before the last change, by the side that wanted it
+	streamOrder [2]*sdp.Description      // gives number and order of the streams in our descriptions to a side (RFC 3264 section 8)
+	onHold      [2]bool                  // a side wants no media
+	changes     [2][]media.PayloadChange // of the media from a side
+	rollback    [2]*rollback             // the session before the last change, by the side that wanted it
 
 	offers   int       // made in mid-call
-	exchange *exchange // a change that the other side is asked for
+	exchange *exchange // under way; nil: none
 }
 
-// terms are what the sides have agreed on.
+// terms are the formats and codecs of the sides.
 type terms struct {
-	sentTo        [2][]sdp.Format // to a side, in its numbers: what it sends
-	offeredCodecs [2][]sdp.Codec  // to a side: codecs that the other one has, or that can be made of its
-	codec         [2]sdp.Codec    // of these, what a side speaks
+	sentTo        [2][]sdp.Format // to a side, in its numbers: the formats that it sends
+	offeredCodecs [2][]sdp.Codec  // to a side: codecs that the other side has, or that can be made from its codecs
+	codec         [2]sdp.Codec    // of these, the codec that a side speaks
 }
 
-// exchange is a change that one side wants and the other is asked for. A call
+// exchange is a change that one side wants and that we have offered the other. A call
 // has one at a time.
 type exchange struct {
 	from, to  *legOnWire
 	ref       int // of the offer to it
 	offer     *sdp.Description
-	formats   []sdp.Format // that to is offered
-	fallback  []sdp.Format // formats that from may have all the same if to refuses; nil: none
-	withdrawn bool         // from has thought better of it, or has waited for too long
+	formats   []sdp.Format // offered to to
+	fallback  []sdp.Format // formats that from gets if to refuses; nil: none
+	withdrawn bool         // from has cancelled it, or has waited for too long
 	until     time.Time
 }
 
-// rollback is a session that a change has replaced, in case that a CANCEL was
-// faster than our answer to it.
+// rollback is a session that a change has replaced, in case a CANCEL was faster than
+// our answer to the change.
 type rollback struct {
 	description *sdp.Description
 	terms       terms
-	asked       bool // the other side was, too
+	asked       bool // the other side has agreed to the change
 }
 
 func (a *agreement) sharesCodec(t *peers.Target) bool {
@@ -65,8 +65,7 @@ func (a *agreement) sharesCodec(t *peers.Target) bool {
 	return err == nil
 }
 
-// playable is the first kind of G.711 of the caller's that one of the targets can
-// use.
+// playable is the caller's first kind of G.711 that one of the targets can use.
 func (a *agreement) playable(targets []*peers.Target) (sdp.Codec, bool) {
 	if a.late {
 		return sdp.Codec{}, false
@@ -86,10 +85,9 @@ func (a *agreement) playable(targets []*peers.Target) (sdp.Codec, bool) {
 	return sdp.Codec{}, false
 }
 
-// offerFor is what a target is offered: of the caller's offer, or of the
-// target's own codecs where there is none, the formats that it may use; and once
-// the carrier has an answer, of what that says. keyed is the side whose
-// telephone-events end here.
+// offerFor is the offer to a target: the usable formats of the caller's offer, or of
+// the target's own codecs if there is no offer. Once the carrier has an answer, only
+// that answer's codec is offered. keyed is the side whose telephone-events end here.
 func (a *agreement) offerFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
 	if a.late && a.answer == nil {
 		if a.offer, err = sdp.Synthetic(t.Codecs); err != nil {
@@ -106,9 +104,8 @@ func (a *agreement) offerFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 	return offer.Offerable(t.Codecs, t.CodecOrder)
 }
 
-// directionFor is that of an attempt's offer: the caller's, but not what the
-// caller was told of an agent that holds it, and nothing where we offer by
-// ourselves.
+// directionFor is the direction of an attempt's offer: the caller's for the route,
+// unless we make the offer ourselves. For a transfer the agent's hold does not count.
 func (a *agreement) directionFor(at *attempt) sdp.Direction {
 	switch {
 	case !at.plan.isTransfer() && a.late:
@@ -122,8 +119,8 @@ func (a *agreement) directionFor(at *attempt) sdp.Direction {
 	}
 }
 
-// sessionToward describes the session as it is to a side, with our media at this
-// address and the stream's transport as given.
+// sessionToward describes the present session to a side, with our media at this
+// address and with this transport.
 func (a *agreement) sessionToward(side media.Side, at netip.AddrPort, over sdp.StreamTransport, keyed media.Side) ([]byte, error) {
 	near := a.description[side]
 	if near == nil {
@@ -142,14 +139,14 @@ func (a *agreement) sessionToward(side media.Side, at netip.AddrPort, over sdp.S
 	return far.ForTarget(at, formats, sdp.SendRecv)
 }
 
-// takeStreams notes whose streams, in number and order, a side's descriptions have
-// from now on, and whether it holds the call.
+// takeStreams notes that our descriptions to a side have the streams of d from now on,
+// and whether the side holds the call.
 func (a *agreement) takeStreams(side media.Side, d *sdp.Description) {
 	a.onHold[side], a.streamOrder[side] = d.Held(), d
 }
 
-// before keeps what is in force, in case that the change to it never reaches the
-// side which wanted it. asked: the other side was asked, too.
+// keepBefore keeps the present session, in case our answer to a change never reaches
+// the side that wanted it. asked: the other side has agreed to the change.
 func (a *agreement) keepBefore(side media.Side, asked bool) {
 	a.rollback[side] = &rollback{description: a.description[side], terms: a.terms, asked: asked}
 }
@@ -160,7 +157,18 @@ func (a *agreement) nextOffer() int {
 	return a.offers
 }
 
-// exchangeDeadline is when the change that is under way has taken too long.
+// settled takes out the exchange that a side has answered or refused; nil: the
+// offer was our own.
+func (a *agreement) settled(by *legOnWire, ref int) *exchange {
+	x := a.exchange
+	if x == nil || x.to != by || x.ref != ref {
+		return nil
+	}
+	a.exchange = nil
+	return x
+}
+
+// exchangeDeadline is when the change under way has taken too long.
 func (a *agreement) exchangeDeadline() time.Time {
 	if a.exchange == nil || a.exchange.withdrawn {
 		return time.Time{}

@@ -10,7 +10,7 @@ import (
 	"flowbridge/recording"
 )
 
-// tell notes what a side is told, and by which codec it speaks.
+// tell notes the codecs that a side is told, and the one that it speaks.
 func (a *agreement) tell(side media.Side, formats []sdp.Format) {
 	a.offeredCodecs[side], a.codec[side] = nil, sdp.Codec{}
 	for _, f := range formats {
@@ -24,8 +24,8 @@ func (a *agreement) tell(side media.Side, formats []sdp.Format) {
 	}
 }
 
-// onlyAgreedCodec is a side's description without other codecs than that of the call,
-// which it is to see nothing of; or as it is where it lacks that.
+// onlyAgreedCodec is a side's description with the call's codec as the only one; or
+// unchanged if it lacks that codec.
 func (a *agreement) onlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.Description {
 	if !sdp.Includes(d.Formats(), a.codec[side]) {
 		return d
@@ -33,8 +33,7 @@ func (a *agreement) onlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.De
 	return d.Only(a.codec[side], a.offeredCodecs[side])
 }
 
-// toldTo are those of the formats whose codec a side was told, in the order in
-// which it was.
+// toldTo are the formats whose codec a side was told, in the order of telling.
 func (a *agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 	var told []sdp.Format
 	for _, k := range a.offeredCodecs[side] {
@@ -45,8 +44,8 @@ func (a *agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 	return told
 }
 
-// sends are the formats that a side may send: those that it was told, and those
-// of its own description, for one that sends by its own numbers.
+// sends are the formats that a side may send: those that it was told, and those of
+// its own description, because some peers send by their own numbers.
 func (a *agreement) sends(side media.Side) []sdp.Format {
 	formats := slices.Clone(a.sentTo[side])
 	if d := a.description[side]; d != nil {
@@ -59,13 +58,13 @@ func (a *agreement) sends(side media.Side) []sdp.Format {
 	return formats
 }
 
-// forSide is the description of the other side as a side is to see it: in the
-// numbers of near, with the codec of the call if that has it, or it can be made;
-// nil: there is none yet. keyed is the side whose telephone-events end here.
+// forSide is the other side's description as a side sees it: in the numbers of near,
+// and with the call's codec if near has it or it can be made; nil: there is none yet.
+// keyed is the side whose telephone-events end here.
 func (a *agreement) forSide(side media.Side, near *sdp.Description, keyed media.Side) *sdp.Description {
 	far := a.description[side.Other()]
 	switch {
-	case far == nil && side == media.SideA && a.answer != nil: // it was told something, though nobody has taken the call
+	case far == nil && side == media.SideA && a.answer != nil: // the caller was told something, though no target has taken the call
 		return a.onlyAgreedCodec(side, near)
 	case far == nil:
 		return nil
@@ -77,9 +76,9 @@ func (a *agreement) forSide(side media.Side, near *sdp.Description, keyed media.
 	return withEventsOf(keyed, side, seen, near)
 }
 
-// covers gives the formats of an offer that both sides were told; nil: the codec
-// of the call is not among them. exact: all of them are. freely: the sides need not
-// have the same telephone-events.
+// covers gives the formats of an offer that both sides were told; nil: the codec of
+// the call is not among them. exact: all formats are. freely: the sides may differ
+// in telephone-events.
 func (a *agreement) covers(side media.Side, d *sdp.Description, keyed media.Side, freely bool) (formats []sdp.Format, exact bool) {
 	far := a.forSide(side, d, keyed)
 	if far == nil {
@@ -98,10 +97,10 @@ func (a *agreement) covers(side media.Side, d *sdp.Description, keyed media.Side
 	return formats, len(formats) == len(told)
 }
 
-// payloadChanges are what the relay is to make of a side's payload types, so that
-// the other side gets what it expects. A side sends what it was told and has itself
-// (RFC 3264 section 6.1); what the other side has no use for is dropped. changed
-// says whether they are others than before.
+// payloadChanges tells the relay how to change a side's payload types into the ones
+// that the other side expects. A side sends the formats that it was told and has
+// itself (RFC 3264 section 6.1); formats that the other side can't use are dropped.
+// changed says whether the changes differ from those before.
 func (a *agreement) payloadChanges(from media.Side) (changes []media.PayloadChange, changed bool) {
 	own, to := a.description[from], a.description[from.Other()]
 	if own == nil || to == nil {
@@ -117,7 +116,7 @@ func (a *agreement) payloadChanges(from media.Side) (changes []media.PayloadChan
 	return changes, changed
 }
 
-// payloadsOf is what the payload types hold that a side sends.
+// payloadsOf says what a side's payload types hold.
 func (a *agreement) payloadsOf(side media.Side) (p recording.Payloads) {
 	var names []string
 	for _, f := range a.sends(side) {
@@ -139,8 +138,8 @@ func (a *agreement) payloadsOf(side media.Side) (p recording.Payloads) {
 	return p
 }
 
-// playing is how a side hears a sound: in its kind of G.711, under the number
-// that it has for that, in packets as long as it wants them.
+// playing is how a sound is played to a side: in its kind of G.711, with its number
+// for that, in packets of the length that it wants.
 func (a *agreement) playing(side media.Side, v *voice) (media.Play, bool) {
 	law := audio.ULaw
 	switch a.codec[side] {
@@ -160,7 +159,7 @@ func (a *agreement) playing(side media.Side, v *voice) (media.Play, bool) {
 	}, ok
 }
 
-// events are the telephone-events that a side wants: payload type and clock.
+// events are the payload type and clock of the telephone-events that a side wants.
 func (a *agreement) events(side media.Side) (number uint8, clock uint32, ok bool) {
 	d := a.description[side]
 	if d == nil {
@@ -170,15 +169,15 @@ func (a *agreement) events(side media.Side) (number uint8, clock uint32, ok bool
 	return eventsAmong(d.Formats(), speech)
 }
 
-// sendsEvents says whether a side has telephone-events and was told that it may
-// send them. One that was not sends its keys as tones within its speech.
+// sendsEvents says whether a side has telephone-events and was told that it may send
+// them. Otherwise its keys are tones within its speech.
 func (a *agreement) sendsEvents(side media.Side) bool {
 	d := a.description[side]
 	return d != nil && slices.ContainsFunc(a.sentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
 }
 
-// withEventsOf is the answer that a side is to see: with the telephone-events that
-// it offers, where those of it, or toward it, are ours.
+// withEventsOf is an answer as a side sees it: with the telephone-events of its own
+// offer, if these end here.
 func withEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.Description {
 	if keyed == side {
 		return answer.WithEvents(offer)

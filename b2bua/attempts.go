@@ -12,30 +12,31 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/media"
 	"flowbridge/store"
 )
 
-// plan is the targets that a call is tried at, one after the other, and what
-// their INVITEs are made of: those of its route, or of a transfer.
+// plan lists the targets of a route or a transfer, to be tried one after the other,
+// and the source of their INVITEs.
 type plan struct {
 	targets    []*peers.Target // not tried yet
-	failoverOn []int           // statuses besides the usual ones that are the next target's turn
+	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
 
 	reason  string           // of the attempts in the record: "" for the route, or reasonTransfer
 	vars    *config.Vars     // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
-	headers []outbound.Field // that its INVITEs have besides
+	headers []outbound.Field // further headers of its INVITEs
 }
 
 // isTransfer says whether a plan is not for the route.
 func (p *plan) isTransfer() bool { return p.reason == reasonTransfer }
 
-// attempts are those of a call, by whatever plan.
+// attempts are the attempts of a call, by any plan.
 type attempts struct {
 	tried   int                    // so far
 	current *attempt               // nil: none
 	last    attemptEnd             // of the last attempt
-	plain   map[*peers.Target]bool // targets that have not taken SRTP, and are offered RTP
+	plain   map[*peers.Target]bool // targets that have refused SRTP, and are offered RTP
 }
 
 // next begins an attempt at the plan's next target; nil: none is left.
@@ -49,8 +50,8 @@ func (all *attempts) next(p *plan) *attempt {
 	return all.current
 }
 
-// againPlain has the current attempt's target tried once more, with RTP after SRTP
-// that is optional. False: there is no reason for that.
+// againPlain plans one more attempt at the current target, with RTP after optional
+// SRTP. False: SRTP was not offered, or not optional, or RTP was tried already.
 func (all *attempts) againPlain() bool {
 	a := all.current
 	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
@@ -64,38 +65,43 @@ func (all *attempts) againPlain() bool {
 	return true
 }
 
-// cryptoFor is the part in SRTP of the leg to a target.
+// cryptoFor is the SRTP state of the leg to a target.
 func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
 	m := t.Dial.Media
 	return sdp.NewLegCrypto(m, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
-// attempt is one try at one target. It belongs to its call's goroutine: what
-// runs beside it, prepare, is told everything that it needs.
+// attempt is one try at one target. It belongs to its call's goroutine; prepare,
+// which runs beside it, gets copies.
 type attempt struct {
 	number  int   // from 1
 	plan    *plan // that it belongs to
 	target  *peers.Target
 	offer   *sdp.Description // that its INVITE is made of
-	formats []string         // of that, that the target may use
-	crypto  *sdp.LegCrypto   // its leg's part in SRTP
+	formats []string         // of the offer, for the target
+	crypto  *sdp.LegCrypto   // SRTP state of its leg
 	line    *legOnWire       // once it is dialled
 	cancel  context.CancelFunc
 	placed  bool // has a place at its target
 	dest    netip.AddrPort
 	started time.Time
 
-	mediaName netip.Addr // our address in the SDP that its target gets
+	mediaName netip.Addr // our address in the target's SDP
 
 	dropped []string // headers that were left out of its INVITE
 
-	transport     string // that it was dialled by; empty: not dialled
+	transport     string // of its INVITE; empty: not dialled
 	prepareMS     int64
 	prepareStatus int
 }
 
 // offered are the formats that the target is offered.
 func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
+
+// readAnswer reads the target's answer, of at most limit bytes.
+func (a *attempt) readAnswer(body []byte, limit int) (*sdp.Description, error) {
+	return a.line.readAnswer(body, a.offered(), limit)
+}
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.
 func (a *attempt) callID() string {
@@ -105,12 +111,172 @@ func (a *attempt) callID() string {
 	return a.line.callID
 }
 
-// recordOf is an attempt as the record has it.
+// recordOf is an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 	return store.Attempt{
 		StartedAt: store.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 		SIPCallID: a.callID(),
+	}
+}
+
+// try begins an attempt at the next possible target of a plan, and says whether there
+// is one. The record has the targets that can't be tried, too.
+func (c *Call) try(p *plan) bool {
+	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
+		if !p.isTransfer() {
+			c.noteDestination(a.target)
+			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
+			c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
+		}
+		if c.possible(a) {
+			c.prepare(a)
+			return true
+		}
+	}
+	return false
+}
+
+// possible says whether an attempt can be made: there is a codec for it, and
+// a place at its target.
+func (c *Call) possible(a *attempt) bool {
+	if err := c.offerTo(a); err != nil {
+		c.failed(attemptEnd{cause: cause.NoCommonCodec})
+		return false
+	}
+	if a.placed = c.server.admission.Occupy(a.target); !a.placed {
+		c.failed(attemptEnd{cause: cause.TargetCapped})
+		return false
+	}
+	return true
+}
+
+// offerTo sets the offer to an attempt's target.
+func (c *Call) offerTo(a *attempt) (err error) {
+	a.crypto = c.attempts.cryptoFor(a.target)
+	a.offer, a.formats, err = c.agreement.offerFor(a.target.Dial, c.eventsFor(a.target))
+	return err
+}
+
+// varsOf are the variables of an attempt's templates, in a call with these.
+func (a *attempt) varsOf(vars config.Vars) config.Vars {
+	if a.plan.vars != nil {
+		vars = *a.plan.vars
+	}
+	vars.Attempt = a.number
+	return vars
+}
+
+// prepare starts what an attempt needs before its INVITE.
+func (c *Call) prepare(a *attempt) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	a.cancel = cancel
+	vars, stack, number, t := a.varsOf(c.vars), c.server.stack, a.number, a.target
+	c.server.calls.Go(func() {
+		defer c.server.recovered("prepare")
+		ready := Ready{Attempt: number, Cause: cause.InternalError}
+		defer func() { c.mailbox.post(item{event: ready}) }()
+		ready = prepare(ctx, number, t, vars, stack)
+	})
+}
+
+// failed notes how the current attempt ended.
+func (c *Call) failed(o attemptEnd) {
+	a := c.attempts.current
+	c.attempts.last = o
+	if a.cancel != nil {
+		a.cancel()
+	}
+	c.noteAttempt(o.cause, o.code)
+	c.detachTarget(a)
+	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
+		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
+	c.server.vacate(a)
+}
+
+// detachTarget stops media to and from a target that did not take the call: its port
+// may belong to another call by now. The caller hears our ringing again, if it did
+// before.
+func (c *Call) detachTarget(a *attempt) {
+	if c.media.session == nil || c.agreement.description[media.SideB] == nil || c.b != nil {
+		return // the target has sent no media, or the agent still does beside a transfer
+	}
+	if _, t := c.attemptLine(); t != a.target {
+		return
+	}
+	c.media.session.SetPeer(media.SideB, media.Peer{})
+	c.agreement.description[media.SideB], c.agreement.sentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
+	c.updateSounds()
+}
+
+// destText is an address in the log, empty where there is none yet.
+func destText(dest netip.AddrPort) string {
+	if !dest.IsValid() {
+		return ""
+	}
+	return dest.String()
+}
+
+func (c *Call) noteAttempt(cause cause.Cause, code int) {
+	c.record.Attempts = append(c.record.Attempts, c.attempts.current.recordOf(cause, code))
+}
+
+// noteDestination notes an attempt's destination in the record. In a call that a
+// target has placed, the record's target is that one.
+func (c *Call) noteDestination(t *peers.Target) {
+	switch {
+	case c.trunk.Platform == nil:
+		c.record.Target = t.Dial.Name
+	case t.Trunk != nil:
+		c.record.Trunk = t.Dial.Name
+	}
+}
+
+// Outcome says what the end of an INVITE means for its call.
+type Outcome struct {
+	Cause       cause.Cause
+	Disposition string // the record's, where the call ends with it
+	Q850        int    // the record's; 0: none
+	Next        bool   // the next target is to be tried
+}
+
+// OutcomeOf judges the end of a foreign INVITE as if it were ours. status is the
+// target's final answer, 0 without one. why is the cause, and empty for a refusal,
+// of which only the status is known.
+func OutcomeOf(status int, why cause.Cause) Outcome {
+	v := Outcome{Cause: why, Disposition: dispositionOf(why, status), Q850: cause.Q850Of(status)}
+	switch why {
+	case cause.CallerHangup, cause.AgentHangup:
+		v.Disposition, v.Q850 = store.DispositionAnswered, cause.Q850OfCause(why)
+	case cause.CallerCancelled:
+	case cause.None:
+		v.Cause, v.Next = cause.OfStatus(status), cause.NextTarget(status, nil)
+	default:
+		v.Next = true
+	}
+	return v
+}
+
+// attemptEnd is how an attempt ended.
+type attemptEnd struct {
+	code   int // the target's final answer, 0: none
+	reason string
+	cause  cause.Cause
+	q850   int
+	err    error // why there is no answer, if that is known
+}
+
+// dispositionOf is the record's disposition of a call that was not answered.
+func dispositionOf(why cause.Cause, status int) string {
+	switch {
+	case why == cause.CallerCancelled:
+		return store.DispositionCancelled
+	case status == 486 || status == 600:
+		return store.DispositionBusy
+	case why == cause.RingTimeout || status == 408 || status == 480:
+		return store.DispositionNoAnswer
+	default:
+		return store.DispositionFailed
 	}
 }

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestMultipartInvite(t *testing.T) {
 				text := strings.ReplaceAll(body, "\r\n", "\n")
 				text = strings.ReplaceAll(text, "\n", "\r\n")
 				w.carrier.sendBytes([]byte(strings.ReplaceAll(head, "\n", "\r\n") +
-					"Content-Type: multipart/mixed;boundary=b\r\nContent-Length: " + Itoa(uint16(len(text))) + "\r\n\r\n" + text))
+					"Content-Type: multipart/mixed;boundary=b\r\nContent-Length: " + strconv.Itoa(len(text)) + "\r\n\r\n" + text))
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				invite := w.agent2.expect("INVITE")
 				sdp, others, err := message.BodyOf(invite.req(), nil)

@@ -3,6 +3,8 @@ package b2bua
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -13,6 +15,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -33,10 +36,10 @@ type Call struct {
 	trunk   *peers.Trunk
 	invite  *sip.Request
 	source  netip.AddrPort
-	privacy outbound.Privacy // what the caller wants to be withheld
+	privacy outbound.Privacy // what the caller withholds
 	log     zerolog.Logger
-	peerLog zerolog.Logger  // for what a peer can provoke any number of
-	ctx     context.Context // ends with the call: stops what it started
+	peerLog zerolog.Logger  // for lines that a peer can provoke without end
+	ctx     context.Context // ends with the call, and stops its goroutines
 	cancel  context.CancelFunc
 
 	mailbox mailbox
@@ -44,8 +47,8 @@ type Call struct {
 
 	legs   []*legOnWire // that still owe their peer something
 	a      *legOnWire
-	b      *legOnWire // that the caller is bridged to; nil: none, or it has gone and another one is called
-	bridge *attempt   // that the caller is, or was last, bridged to
+	b      *legOnWire // bridged to the caller; nil: none, or it has gone and another one is called
+	bridge *attempt   // bridged to the caller, now or last
 
 	vars     config.Vars
 	route    *config.Route
@@ -61,19 +64,51 @@ type Call struct {
 
 	relays    relays
 	transfer  *transfer // away from the agent, under way
-	referrals int       // that the agent has asked for
+	referrals int       // transfers that the agent has asked for
 
 	times    times
 	record   store.Record
 	finished bool // the record is handed over
 }
 
-// times are those of a call with their monotonic reading: the clock may be set
-// meanwhile. Zero: not yet, or no limit.
+// times have their monotonic reading, because the clock may be set during a call.
+// Zero: not yet, or no limit.
 type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
+}
+
+// maxChat bounds the log lines a minute that the peers of one call can provoke.
+const maxChat = 20
+
+func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
+	c := &Call{
+		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
+		mailbox: mailbox{inbox: newInbox()}, times: times{started: time.Now()},
+	}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
+	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
+	c.vars = config.Vars{
+		To:         message.PartyOf("", &req.Recipient, t.Caller.Country),
+		From:       outbound.CallerOf(req, t.Caller),
+		CallID:     c.id,
+		SIPCallID:  req.CallID().Value(),
+		Trunk:      t.TrunkName(),
+		Target:     t.TargetName(),
+		Diversion:  outbound.Diversion(req, t.Caller.Country),
+		Direction:  t.Direction(),
+		HeaderFunc: outbound.HeaderOf(req),
+	}
+	c.privacy = outbound.PrivacyOf(req, t.Caller)
+	c.recordings.tape = s.tapes.claim(c.vars.SIPCallID)
+	c.record = store.Record{
+		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
+		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
+		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{},
+	}
+	return c
 }
 
 // run is the call's goroutine.
@@ -149,15 +184,15 @@ func (c *Call) finish() {
 	})
 }
 
-// recovered ends the call, not the process, when its goroutine panics: the
-// carrier gets 500 or BYE, the target CANCEL or BYE, the record its cause. What
-// panics again on the way is left out.
+// recovered ends the call, not the process, when its goroutine panics. The carrier
+// gets 500 or BYE, the target CANCEL or BYE, the record its cause. A step that
+// panics again is left out.
 func (c *Call) recovered() {
-	if v := recover(); v == nil {
+	v := recover()
+	if v == nil {
 		return
-	} else {
-		c.server.panicked(&c.log, "call", v)
 	}
+	c.server.panicked(&c.log, "call", v)
 	if !c.finished {
 		c.safely(func() { c.end(cause.InternalError, store.EndedBySystem, 500, 0) })
 		c.safely(func() { c.hangupAll(cause.InternalError) })
@@ -169,8 +204,7 @@ func (c *Call) recovered() {
 	c.leave()
 }
 
-// safely does one thing of several that have to be done whatever the others
-// come to.
+// safely does one of several steps, each of which is due even if another panics.
 func (c *Call) safely(do func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -182,9 +216,9 @@ func (c *Call) safely(do func()) {
 
 // hangupAll ends both legs, whatever state they are in.
 func (c *Call) hangupAll(why cause.Cause) {
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
+	for _, l := range slices.Clone(c.legs) {
 		if l == c.a {
-			c.step(l, leg.Refuse{Code: 500, Reason: message.StatusText(500)})
+			c.step(l, refusal(500))
 		} else {
 			c.step(l, leg.Abandon{Why: why})
 		}
@@ -214,4 +248,79 @@ func (s *Server) vacate(a *attempt) {
 		a.placed = false
 		s.admission.Vacate(a.target)
 	}
+}
+
+// putOnWire gives a leg its wire. flow is its connection, nil over UDP.
+func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
+	l := &legOnWire{leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
+	l.post = func(in leg.Input) bool { return c.mailbox.post(item{line: l, in: in}) }
+	l.wire = c.server.stack.NewWire(local, flow, l.post)
+	return l
+}
+
+// addLeg is putOnWire for a leg that the call makes. The server can find it.
+func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
+	l := c.putOnWire(leg, local, flow)
+	c.server.registry.addLeg(l)
+	c.legs = append(c.legs, l)
+	c.recordings.tape.join(l.callID)
+	return l
+}
+
+// journal notes the call's state, in case the process is killed.
+func (c *Call) journal() {
+	r := c.record
+	r.Codec = c.agreement.codecName
+	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r.Recordings = recordingsOf(c.recordings.all)
+	c.server.sink.Journal(r)
+}
+
+// routeName is how a route, which has no name, is called: by its place.
+func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" }
+
+// ask has the call's goroutine describe the call. Once that goroutine has ended,
+// nothing writes the call's state any more, and ask reads it directly.
+func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
+	reply := make(chan LiveCall, 1)
+	if !c.mailbox.post(item{ask: reply}) {
+		return c.snapshot(), true
+	}
+	select {
+	case l := <-reply:
+		return l, true
+	case <-ctx.Done():
+		return LiveCall{}, false
+	}
+}
+
+func (c *Call) snapshot() LiveCall {
+	r := c.record
+	if !c.finished { // then the record has it, and its goroutine may be letting go of the rest
+		r.Codec = c.agreement.codecName
+	}
+	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r.Recordings = recordingsOf(c.recordings.all)
+	if c.transfer != nil {
+		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
+	}
+	if c.media.session != nil {
+		r.Media = c.media.record(c.media.session.Stats(), &c.agreement)
+	}
+	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
+		r.DurationMS = time.Since(c.times.answered).Milliseconds() // so far
+	}
+	live := LiveCall{Record: r, Phase: c.phase, Recording: RecordingOff}
+	if c.finished { // its goroutine may be letting go of the rest
+		return live
+	}
+	live.Recording, live.Masked = c.recordings.state(), c.masking.on
+	live.Vars, live.headers = c.vars, c.invite.Headers()
+	for side, d := range c.agreement.description {
+		live.Held[side] = d != nil && d.Held()
+		if v := c.sounds.voices[side]; v != nil {
+			live.Hears[side] = v.name
+		}
+	}
+	return live
 }

@@ -25,20 +25,23 @@ func (c *Call) bridged() phase {
 	return nil
 }
 
-// factInBridge is what one of the two legs tells.
+// factInBridge handles a fact of one of the two legs.
 func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	switch f := f.(type) {
 	case leg.Gone:
 		c.onGone(from, f)
 	case leg.Cancelled:
-		c.lostToCancel()
+		// The carrier's CANCEL was faster than our 200, which never went out. To the
+		// target the call was answered: it gets BYE.
+		c.neverAnswered(cause.CallerCancelled, store.EndedByCaller, 487)
 	case leg.Offered:
 		c.onOffered(from, f)
 	case leg.Withdrawn:
 		c.onWithdrawn(from)
 	case leg.AnswerReady:
 		if err := c.onAnswerReady(from, f); err != nil {
-			c.brokenAnswer(from, err)
+			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
+			c.hangup(cause.BadACK, store.EndedBySystem)
 		}
 	case leg.OfferRefused:
 		c.onOfferRefused(from, f)
@@ -53,12 +56,13 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	}
 }
 
-// eventInBridge is what else happens to a call that is answered.
+// eventInBridge handles an event of a call that is answered.
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case Ready:
-		if c.transfer != nil && e.Attempt == c.attempts.current.number { // else of an attempt before
-			c.dialTransfer(e)
+		if c.transfer != nil && e.Attempt == c.attempts.current.number && // else of an attempt before
+			c.dialPrepared(e) == notDialled {
+			c.nextTransfer()
 		}
 	case MediaLost:
 		c.onMediaLost(e)
@@ -77,8 +81,8 @@ func (c *Call) eventInBridge(e event) {
 	}
 }
 
-// onGone: one side hung up, or its dialog broke; the other one is hung up,
-// unless the call is being transferred away from it.
+// onGone: one side hung up, or its dialog broke. The call ends, unless the agent has
+// gone during its transfer.
 func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	by := store.EndedBySystem
 	switch {
@@ -117,8 +121,8 @@ func (c *Call) hangup(why cause.Cause, by string) {
 	c.end(why, by, status, 0)
 }
 
-// heardByCaller is the final answer that the caller has: 200, or 480 where our
-// 200 still waits for a PRACK and is too late when the call ends.
+// heardByCaller is the final answer that the caller has: 200, or 480 if our 200
+// still waits for a PRACK when the call ends.
 func (c *Call) heardByCaller() int {
 	if !c.a.leg.AnswerWaits() {
 		return 200
@@ -127,20 +131,14 @@ func (c *Call) heardByCaller() int {
 	return 480
 }
 
-// unanswered: the caller was not answered after all.
+// unanswered takes the answer out of the record: the caller never got it.
 func (c *Call) unanswered() {
 	c.record.AnsweredAt = store.Time{}
 	c.record.SetupMS = 0
 }
 
-// lostToCancel: the carrier's CANCEL was faster than our 200, which never
-// went out. To the target the call was answered: it gets BYE.
-func (c *Call) lostToCancel() {
-	c.neverAnswered(cause.CallerCancelled, store.EndedByCaller, 487)
-}
-
-// neverAnswered ends a call whose target answered, but whose caller got this
-// status.
+// neverAnswered ends a call whose target answered, but whose caller got another
+// final status.
 func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 	c.stopTransfer(why)
 	if c.b != nil {
@@ -150,8 +148,8 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 	c.end(why, by, status, 0)
 }
 
-// maxDuration is how long the call may go on after its answer: both trunks'
-// say, where there are two.
+// maxDuration is how long the call may last after its answer: the shorter limit
+// where two trunks have one.
 func (c *Call) maxDuration() time.Duration {
 	limit := c.trunk.Caller.MaxDuration
 	if t := c.attempts.current.target.Trunk; t != nil && t.MaxDuration > 0 && (limit <= 0 || t.MaxDuration < limit) {
@@ -160,8 +158,8 @@ func (c *Call) maxDuration() time.Duration {
 	return limit
 }
 
-// limitDuration is maxDuration for a call that has been transferred: to a trunk
-// that may have less time for it.
+// limitDuration shortens the limit of a call that has been transferred to a trunk
+// with a limit of its own.
 func (c *Call) limitDuration() {
 	if t := c.bridge.target.Trunk; t != nil && t.MaxDuration > 0 {
 		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))

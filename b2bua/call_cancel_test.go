@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -136,5 +138,78 @@ func TestCancelWithoutInvite(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.carrier.cancel(w.carrier.newCall("+15075785607"))
 		w.carrier.expect("SIP/2.0 481")
+	})
+}
+
+// RFC 3261 section 9.2: the answers to a CANCEL and to its INVITE have the same
+// To tag.
+func TestCancelHasTheTagOfItsInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		ringing := w.carrier.expect("SIP/2.0 180")
+		w.carrier.cancel(d)
+		cancelled := w.carrier.expect("SIP/2.0 200")
+		if got, want := cancelled.value("To"), ringing.value("To"); got != want {
+			t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, want)
+		}
+		d.learn(w.carrier.expect("SIP/2.0 487"))
+		w.carrier.ackRefused(d)
+		w.wantRecord("cancelled", cause.CallerCancelled, "caller")
+		w.agent.drainFor(time.Minute) // its INVITE has had no answer at all
+	})
+}
+
+// RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our
+// own words.
+func TestReasonOfCancel(t *testing.T) {
+	for said, want := range map[string]string{
+		`SIP;cause=200;text="Call completed elsewhere at 10.1.2.3"`: `SIP;cause=200;text="Call completed elsewhere"`,
+		`Q.850;cause=16;text="x", SIP;cause=487`:                    `Q.850;cause=16;text="caller_cancelled"`,
+		`SIP;cause=603`:                                             `Q.850;cause=21;text="caller_cancelled"`,
+		"":                                                          "",
+	} {
+		inWorld(t, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			invite := w.agent.expect("INVITE")
+			w.agent.reply(invite, 180, "Ringing", "x", "")
+			synctest.Wait()
+			d.extra = "Reason: " + said + "\n"
+			w.carrier.cancel(d)
+			d.extra = ""
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.expect("SIP/2.0 487")
+			w.carrier.ackRefused(d)
+			cancel := w.agent.expect("CANCEL")
+			if got := cancel.value("Reason"); got != want {
+				t.Errorf("%q: CANCEL has %q; want %q", said, got, want)
+			}
+			w.agent.reply(cancel, 200, "OK", "x", "")
+			w.agent.reply(invite, 487, "Request Terminated", "x", "")
+			w.agent.expect("ACK")
+			w.record()
+		})
+	}
+}
+
+// RFC 3261 section 9.2: a CANCEL that was faster than our 200 undoes a change
+// that the other side had agreed to: it gets the session back.
+func TestCancelOvertakesAcceptedChange(t *testing.T) {
+	eachEnd(t, func(c *talk, e, far *end) {
+		seq := e.offers("INVITE", e.pcma())
+		far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
+		ok := e.p.expect("SIP/2.0 200")
+		l := c.w.server.registry.leg(message.TagOf(ok.res().To().Params))
+		l.post(leg.FinalLost{Seq: uint32(seq)})
+		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
+			t0(c).Errorf("restored with\n%s", again.raw)
+		}
+		if got := e.peer().RTP.Port(); got == 42000 {
+			t0(c).Errorf("media goes to port %d", got)
+		}
+		e.changes("UPDATE", siptest.SessionAt(e.address, 40000, "0 101"), "200")
+		c.hangsUp()
 	})
 }

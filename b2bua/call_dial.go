@@ -16,16 +16,16 @@ import (
 	"flowbridge/store"
 )
 
-// progress is what came of an attempt that is prepared.
+// progress is the result of dialling a prepared attempt.
 type progress int
 
 const (
-	notDialled progress = iota // it failed: the next target's turn
+	notDialled progress = iota // it failed: the next target is to be tried
 	dialled
 	waitsForTCP // its INVITE is too large for UDP: Ready comes again with a connection
 )
 
-// dialPrepared dials the target of the current attempt, if what it needs is there.
+// dialPrepared dials the target of the current attempt, if its preparation succeeded.
 func (c *Call) dialPrepared(f Ready) progress {
 	a := c.attempts.current
 	c.notePrepared(f)
@@ -49,7 +49,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 	return dialled
 }
 
-// notePrepared writes down what the preparation came to.
+// notePrepared notes the result of the preparation in the record.
 func (c *Call) notePrepared(f Ready) {
 	a := c.attempts.current
 	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
@@ -99,15 +99,15 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	return cause.None, nil
 }
 
-// outboundLeg makes leg B and what tells it to send its INVITE: the caller's
-// offer with our address at, the configured headers. It sends nothing.
+// outboundLeg makes leg B and the input for its INVITE: the caller's offer with our
+// address at, and the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempts.current
 	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.agreement.directionFor(a))
 	if err != nil {
 		return nil, leg.Invite{}, cause.InternalError, err
 	}
-	vars := c.varsOf(a)
+	vars := a.varsOf(c.vars)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
@@ -134,7 +134,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	}, cause.None, nil
 }
 
-// localToward is what we are called by the target of an attempt.
+// localToward is our own address toward the target of an attempt.
 func (s *Server) localToward(f Ready) (leg.Local, error) {
 	if f.Flow != nil {
 		return s.stack.LocalOver(f.Flow)
@@ -142,8 +142,8 @@ func (s *Server) localToward(f Ready) (leg.Local, error) {
 	return s.stack.LocalFor(config.TransportUDP, f.Dest.Addr())
 }
 
-// fit makes an INVITE as small as it has to be, and notes what was left out;
-// or says that it wants TCP.
+// fit makes an INVITE small enough and notes the headers that were left out, or
+// returns errWantsTCP.
 func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
 	a := c.attempts.current
 	size := func() int { return leg.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Dial) }
@@ -166,9 +166,8 @@ func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
 // over TCP.
 var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 
-// connect opens a TCP connection to a target over UDP, in a goroutine that
-// posts f again with it, or without where there is none (RFC 3261 section
-// 18.1.1).
+// connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
+// does so in a goroutine that posts f again, with the connection if there is one.
 func (c *Call) connect(f Ready) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.attempts.current.cancel()
@@ -182,8 +181,8 @@ func (c *Call) connect(f Ready) {
 	})
 }
 
-// refusedBy notes how an attempt ended, and says whether it is the next target's
-// turn.
+// refusedBy notes how an attempt ended, and says whether the next target is to be
+// tried.
 func (c *Call) refusedBy(f leg.Refused) (next bool) {
 	a := c.attempts.current
 	if f.Cause == cause.TargetSilent {

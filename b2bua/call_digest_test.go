@@ -237,3 +237,47 @@ func TestSilentAfterChallenge(t *testing.T) {
 		}
 	})
 }
+
+// A challenge to a PRACK is answered in its early dialog: CSeq goes on there.
+func TestChallengedPRACK(t *testing.T) {
+	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, rel100: supported, auth: {username: u, password_env: PW},", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		w.agent2.reply(invite, 180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
+		prack := w.agent2.expect("PRACK")
+		w.agent2.reply(prack, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
+		again := w.agent2.expect("PRACK")
+		if got := prack.value("CSeq") + ", " + again.value("CSeq"); got != "2 PRACK, 3 PRACK" {
+			t.Errorf("CSeq: %s", got)
+		}
+		w.agent2.reply(again, 200, "OK", "", "")
+		w.agent2.reply(invite, 200, "OK", "agent2", agentSDP())
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// After our BYE nothing is sent in a dialog, not even what was challenged.
+func TestChallengeAfterBye(t *testing.T) {
+	yaml := strings.Replace(digitsConfig("relay"), "- {name: spare, kind: sip,", "- {name: spare, kind: sip, auth: {username: u, password_env: PW},", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
+		w.carrier.within(d, "INFO", "", "Info-Package: x")
+		info := w.agent2.expect("INFO")
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 487")
+		bye := w.agent2.expect("BYE")
+		w.agent2.reply(info, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
+		w.agent2.silent(400 * time.Millisecond)
+		w.agent2.reply(bye, 200, "OK", "", "")
+		w.record()
+	})
+}

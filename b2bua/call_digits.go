@@ -11,10 +11,10 @@ import (
 	"flowbridge/media"
 )
 
-// DTMF that one side sends as INFO and the other wants as telephone-events (RFC
-// 4733), or the other way round: targets[].dtmf.
+// DTMF by INFO on one side and by telephone-events (RFC 4733) on the other:
+// targets[].dtmf.
 
-// platform is the side of the media that the platform is on.
+// platform is the platform's side of the media.
 func (c *Call) platform() media.Side {
 	if c.trunk.Platform != nil {
 		return media.SideA
@@ -22,8 +22,8 @@ func (c *Call) platform() media.Side {
 	return media.SideB
 }
 
-// eventsFor is the side that has telephone-events which end here, whatever the
-// other one has, in a call to this target, or noSide.
+// eventsFor is the side whose telephone-events end here, in a call to this target,
+// whether or not the other side has any; noSide: they are relayed.
 func (c *Call) eventsFor(t *peers.Target) media.Side {
 	mode := t.Dial.DTMF
 	if c.trunk.Platform != nil {
@@ -39,11 +39,11 @@ func (c *Call) eventsFor(t *peers.Target) media.Side {
 	return noSide
 }
 
-// noSide is no side of the media.
+// noSide means neither side of the media.
 const noSide media.Side = -1
 
-// takesDigit takes a digit out of an INFO where the other side wants it as
-// telephone-events, and can have that.
+// takesDigit sends the digit of an INFO as telephone-events if the other side is
+// configured for them and has them.
 func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 	mode := c.policy().DTMF
 	toPlatform := c.side(from) != c.platform()
@@ -70,8 +70,8 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 	return true
 }
 
-// eventsAmong are the telephone-events among formats, rather those of the clock
-// of speech.
+// eventsAmong finds the telephone-events among formats, preferably those with the
+// clock of speech.
 func eventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
 	for _, f := range formats {
 		n, valid := message.Decimal(f.Number, 127)
@@ -83,8 +83,8 @@ func eventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint3
 	return number, clock, ok
 }
 
-// listenForDigits has the caller's telephone-events reported, and kept, where
-// the platform wants them as INFO.
+// listenForDigits has the relay report the caller's telephone-events and keep them
+// back, if the platform wants them as INFO.
 func (c *Call) listenForDigits() {
 	side := c.platform().Other()
 	number, clock, ok := eventsAmong(c.agreement.sentTo[side], c.agreement.codec[side].Clock)
@@ -96,7 +96,7 @@ func (c *Call) listenForDigits() {
 	c.media.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
 }
 
-// onKeyed gives the platform a digit as INFO.
+// onKeyed sends the platform a digit as INFO.
 func (c *Call) onKeyed(f Keyed) {
 	to := c.a
 	if c.platform() == media.SideB {

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -10,10 +11,10 @@ import (
 	"flowbridge/store"
 )
 
-// The loop of a call's goroutine: what is posted, and the deadlines that come, are
-// put to the legs, whose facts the phases then handle.
+// The loop of a call's goroutine: posted items and deadlines go to the legs, and
+// the phases handle the facts that the legs give.
 
-// next waits for what happens next and concerns the call.
+// next waits for the next fact or event that concerns the call.
 func (c *Call) next() happening {
 	for {
 		h, ok := c.mailbox.next()
@@ -22,7 +23,7 @@ func (c *Call) next() happening {
 			c.wait()
 		case h.from == nil, h.from == c.a, h.from == c.b, c.attempts.current != nil && h.from == c.attempts.current.line:
 			return h
-		default: // of a leg that was given up
+		default: // a fact of a leg that was given up
 		}
 	}
 }
@@ -40,17 +41,23 @@ func (c *Call) wait() {
 		c.take(it)
 		return
 	}
-	if overflow {
-		return
+	if !overflow && c.await() {
+		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: store.EndedBySystem})
 	}
+}
+
+// await returns when something was posted or a deadline has come, which it
+// handles, or when the server stops.
+func (c *Call) await() (stopping bool) {
 	c.setTimer()
 	select {
 	case <-c.mailbox.wake:
 	case <-c.mailbox.timer.C:
 		c.onTimer(time.Now())
 	case <-c.server.ctx.Done():
-		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: store.EndedBySystem})
+		return true
 	}
+	return false
 }
 
 // take handles one item that was posted.
@@ -67,15 +74,15 @@ func (c *Call) take(it item) {
 	}
 }
 
-// input gives a leg what was posted for it, its peer's requests in their order.
+// input gives a leg what was posted for it, and its peer's requests in their order.
 func (c *Call) input(l *legOnWire, in leg.Input) {
-	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // nothing that is cancelled may come later
+	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg sees a request before its CANCEL
 		c.mailbox.queue(l, l.sequence.Flush())
 		c.mailbox.due = append(c.mailbox.due, item{line: l, in: in})
 		return
 	}
 	req, ok := in.(leg.RequestIn)
-	if !ok || l.leg.Done() { // then nothing is waited for: nobody would look at what is held
+	if !ok || l.leg.Done() { // nothing would release a request that is held for a leg that is done
 		c.step(l, in)
 		return
 	}
@@ -83,8 +90,8 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
 }
 
-// nextDue steps a leg by the next request that has its turn, and says whether
-// there was one. What the call makes of each comes before the next.
+// nextDue steps a leg by the next request whose turn it is, and says whether there
+// was one. The call handles the facts of each before the next.
 func (c *Call) nextDue() bool {
 	it, ok := c.mailbox.nextDue()
 	if !ok {
@@ -97,7 +104,7 @@ func (c *Call) nextDue() bool {
 	return true
 }
 
-// step gives a leg an input, performs what it wants and keeps what it tells.
+// step gives a leg an input, performs its effects and keeps its facts.
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
@@ -114,19 +121,14 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	}
 }
 
-// drop lets a leg go that owes nothing any more.
+// drop removes a leg that owes its peer nothing.
 func (c *Call) drop(l *legOnWire) {
 	l.wire.Close()
 	c.server.registry.removeLeg(l)
-	for i, o := range c.legs {
-		if o == l {
-			c.legs = append(c.legs[:i], c.legs[i+1:]...)
-			return
-		}
-	}
+	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 
-// noteRefusals says what a peer asks within its dialog and does not get.
+// noteRefusals logs the refusals of a peer's requests within its dialog.
 func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
 	for _, e := range effects {
 		r, ok := e.(leg.SendResponse)
@@ -138,8 +140,8 @@ func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
 	}
 }
 
-// noteSource says that a request within a dialog came from another address than
-// those before it: it is known by its tags, wherever it comes from.
+// noteSource logs a request within a dialog that came from another address than
+// before. Its tags identify it, whatever its address.
 func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 	if was := l.leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
 		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
@@ -161,7 +163,7 @@ func (c *Call) setTimer() {
 	c.mailbox.timer.Reset(time.Until(first))
 }
 
-// onTimer does what the deadlines are for that have come.
+// onTimer handles the deadlines that have come.
 func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	if due(c.times.setupUntil) {
@@ -178,7 +180,7 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.agreement.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
+	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {
 			c.mailbox.queue(l, l.sequence.Flush())
 		}
@@ -188,39 +190,33 @@ func (c *Call) onTimer(now time.Time) {
 	}
 }
 
-// linger sees the legs through what they owe after the call is over: the
-// answer to a BYE, the end of a cancelled INVITE, a 200 that comes late.
+// linger lets the legs finish what they owe after the call is over: the answer to
+// a BYE, the end of a cancelled INVITE, a late 200.
 func (c *Call) linger() {
 	for len(c.legs) > 0 {
 		c.mailbox.pending = nil
 		if c.nextDue() {
 			continue
 		}
-		it, ok, _ := c.mailbox.take()
-		if ok {
+		if it, ok, _ := c.mailbox.take(); ok {
 			c.take(it)
 			continue
 		}
-		c.setTimer()
-		select {
-		case <-c.mailbox.wake:
-		case <-c.mailbox.timer.C:
-			c.onTimer(time.Now())
-		case <-c.server.ctx.Done():
+		if c.await() {
 			return
 		}
 	}
 }
 
-// leave refuses what is posted from now on.
+// leave refuses items from now on, and answers those that are left.
 func (c *Call) leave() {
 	for _, it := range c.mailbox.close() {
-		c.safely(func() { c.take(it) }) // questions, and requests that want an answer
+		c.safely(func() { c.take(it) }) // questions and requests want an answer
 	}
 	for len(c.mailbox.due) > 0 {
 		c.safely(func() { c.nextDue() })
 	}
-	for _, l := range append([]*legOnWire(nil), c.legs...) {
+	for _, l := range slices.Clone(c.legs) {
 		for _, in := range l.sequence.Flush() {
 			c.safely(func() { c.step(l, in) })
 		}

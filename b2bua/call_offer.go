@@ -6,46 +6,27 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/store"
 )
 
-// Changes of a session that is up. Our own address stays the same whatever
-// happens, so that hold, resume and a new address are answered here; the other
-// side is asked where the codec has to change (targets[].reinvite).
+// Changes of a session that is up. Our own address never changes, so we answer hold,
+// resume and a new address by ourselves. We ask the other side if the codec has to
+// change (targets[].reinvite).
 
-// How long a side waits for the other one's word about a change: an UPDATE has
-// to be answered within 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2),
-// and who wants something by INVITE does not wait for ever.
+// How long a side waits for the other one's answer to a change. An UPDATE has to be
+// answered within 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2), and an
+// INVITE should not wait for ever.
 const (
 	consultUpdate = 24 * time.Second
 	consultInvite = time.Minute
 )
 
-// duringSetup is a change of the session, or another request, before the answer.
-func (c *Call) duringSetup(t happening) {
-	switch f := t.fact.(type) {
-	case leg.Offered:
-		c.offeredEarly(t.from, f)
-	case leg.Asked:
-		c.step(t.from, leg.Reply{Method: f.Req.Method, Seq: f.Req.CSeq().SeqNo, Code: 480, Reason: message.StatusText(480)})
-	case leg.AnswerReady: // the caller's, in its PRACK
-		if err := c.ownOfferAnswered(t.from, f); err != nil {
-			c.abandon(cause.BadAnswer)
-			c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
-		}
-	case leg.Withdrawn, leg.OfferRefused, leg.Replied:
-	case leg.Progress, leg.Answered, leg.Refused, leg.Cancelled, leg.Confirmed, leg.Gone: // not for here
-	}
-}
-
-// offeredEarly answers an UPDATE or PRACK with an offer before the call is
-// answered: another address, or hold, but no other codec.
+// offeredEarly answers an offer in an UPDATE or PRACK before the call is answered.
+// It takes another address or hold, but no other codec.
 func (c *Call) offeredEarly(from *legOnWire, f leg.Offered) {
 	d, ok := c.readOffered(from, f)
 	if !ok {
@@ -58,13 +39,16 @@ func (c *Call) offeredEarly(from *legOnWire, f leg.Offered) {
 	c.step(from, notAcceptable())
 }
 
-// notAcceptable refuses a change for its codecs.
-func notAcceptable() leg.Reject {
-	return leg.Reject{Code: 488, Reason: message.StatusText(488), Headers: []sip.Header{warning("305 " + sdp.ErrNoCodec.Error())}}
+// rejection refuses a change with a status of our own.
+func rejection(code int, headers ...sip.Header) leg.Reject {
+	return leg.Reject{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
 
-// readOffered reads an offer in mid-call. On false it is refused; the session
-// that there is stands (RFC 3261 section 14.2).
+// notAcceptable refuses a change for its codecs.
+func notAcceptable() leg.Reject { return rejection(488, warning("305 "+sdp.ErrNoCodec.Error())) }
+
+// readOffered reads an offer in mid-call. On false it has refused the offer, and the
+// session stays as it is (RFC 3261 section 14.2).
 func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bool) {
 	err := sdp.ErrTooLong
 	var d *sdp.Description
@@ -76,14 +60,14 @@ func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bo
 	}
 	if err != nil {
 		code, _, why := badOffer(err)
-		c.step(from, leg.Reject{Code: code, Reason: message.StatusText(code), Headers: []sip.Header{why}})
+		c.step(from, rejection(code, why))
 		return nil, false
 	}
 	return d, true
 }
 
-// reaches says whether a side's media can go where it is wanted: a host name is
-// not looked up, it is heard from.
+// reaches says whether our media can go to the address in a description. A host name
+// is not looked up: the address is learned from the side's RTP.
 func (m *callMedia) reaches(side media.Side, d *sdp.Description) bool {
 	rtp := d.RTP()
 	return !rtp.IsValid() || rtp.Addr().Is4() == m.session.Local(side).Addr().Is4()
@@ -106,21 +90,21 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 		c.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
-	case c.agreement.exchange != nil, c.transfer != nil: // who is called for a transfer was offered the codec that there is
-		c.step(from, leg.Reject{Code: 491, Reason: message.StatusText(491)})
+	case c.agreement.exchange != nil, c.transfer != nil: // the target of a transfer was offered the present codec
+		c.step(from, rejection(491))
 	default:
 		c.consult(from, d, formats, f.Method)
 	}
 }
 
-// agreed are the formats that both sides were told and that an offer has too;
-// nil: the codec of the call is not among them. exact: all are.
+// agreed are the formats of an offer that both sides were told; nil: the codec of
+// the call is not among them. exact: all formats are.
 func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
 	freely := c.bridge != nil && c.policy().DTMF != config.DTMFRelay
 	return c.agreement.covers(c.side(from), d, c.keyed(), freely)
 }
 
-// keyed is the side whose telephone-events end here, in the call as it is.
+// keyed is the side whose telephone-events end here at the moment.
 func (c *Call) keyed() media.Side {
 	if c.b == nil && c.attempts.current == nil {
 		return noSide
@@ -142,7 +126,7 @@ func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format)
 	c.agreement.keepBefore(side, false)
 	c.agreement.sentTo[side] = formats
 	c.setPeer(side, d)
-	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // it may only refresh the session
+	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // else it only refreshes the session
 		c.peerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
 	}
 	c.step(from, leg.Accept{SDP: answer})
@@ -159,18 +143,23 @@ func (c *Call) offerAgain(from *legOnWire) {
 	c.step(from, leg.Accept{SDP: offer})
 }
 
-// sessionTo is the session as it is to a side.
+// sessionTo describes the present session to a side.
 func (c *Call) sessionTo(side media.Side) ([]byte, error) {
 	return c.agreement.sessionToward(side, c.media.at(side), c.crypto(side).Offering(), c.keyed())
 }
 
-// consult offers the other side what one side wants.
+// consult offers the other side the change that one side wants.
 func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, by sip.RequestMethod) {
 	to := c.other(from)
 	wanted := d.NumberedAs(c.agreement.description[c.side(to)])
 	formats, err := wanted.Usable(c.policy().Codecs)
-	if err != nil {
-		c.settleFor(from, d, fallback)
+	switch {
+	case err == nil:
+	case fallback != nil: // the other side can't be asked, but the codec of the call stays
+		c.absorb(from, d, fallback)
+		return
+	default:
+		c.step(from, notAcceptable())
 		return
 	}
 	like := c.agreement.streamOrder[c.side(to)]
@@ -190,31 +179,30 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	c.step(to, leg.Offer{Ref: c.agreement.exchange.ref, SDP: offer})
 }
 
-// exchangeExpired: the other side has not said whether it wants the change.
-// Should it take it after all, it is offered the session as it is again.
+// exchangeExpired: the other side has not answered the change in time. If it accepts
+// later, it is offered the present session again.
 func (c *Call) exchangeExpired() {
 	x := c.agreement.exchange
 	x.withdrawn = true
 	c.peerLog.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
-	c.step(x.from, leg.Reject{Code: 504, Reason: message.StatusText(504)})
+	c.step(x.from, rejection(504))
 }
 
-// onAnswerReady is the answer of a side that was asked for a change, or to an
-// offer of our own. It gives an error where the session is broken by it.
+// onAnswerReady handles the answer to a change that one side wanted, or to an offer
+// of our own. An error means that the session is broken.
 func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 	if f.Overtook {
 		c.restore(from)
 		return nil
 	}
-	if x := c.agreement.exchange; x != nil && x.to == from && x.ref == f.Ref {
-		c.agreement.exchange = nil
+	if x := c.agreement.settled(from, f.Ref); x != nil {
 		c.answerOf(x, f.SDP)
 		return nil
 	}
 	return c.ownOfferAnswered(from, f)
 }
 
-// answerOf gives the side that wanted a change the other one's answer.
+// answerOf gives the side that wanted a change the other side's answer.
 func (c *Call) answerOf(x *exchange, body []byte) {
 	answer, err := x.to.readAnswer(body, x.formats, c.server.cfg.SIP.Limits.SDP)
 	if err != nil || x.withdrawn {
@@ -245,22 +233,18 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 	c.step(x.from, leg.Accept{SDP: reply})
 }
 
-// restore offers a side the session again as the other one has it.
+// restore offers a side the session again as the other side has it.
 func (c *Call) restore(l *legOnWire) {
 	if offer, err := c.sessionTo(c.side(l)); err == nil {
 		c.step(l, leg.Offer{Ref: c.agreement.nextOffer(), SDP: offer})
 	}
 }
 
-// onOfferRefused: the other side does not want the change. Who asked for it may
-// have it all the same where the codec stays.
+// onOfferRefused: the other side refuses the change. The side that wanted it gets it
+// all the same if the codec stays.
 func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
-	x := c.agreement.exchange
-	if x == nil || x.to != from || x.ref != f.Ref {
-		return // an offer of our own: the session stays as it was
-	}
-	c.agreement.exchange = nil
-	switch {
+	switch x := c.agreement.settled(from, f.Ref); {
+	case x == nil: // an offer of our own: the session stays as it was
 	case x.withdrawn:
 	case x.fallback != nil:
 		c.absorb(x.from, x.offer, x.fallback)
@@ -269,28 +253,18 @@ func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
 	}
 }
 
-// settleFor gives a side what it wants where the other one can't be asked for it,
-// if the codec of the call stays.
-func (c *Call) settleFor(from *legOnWire, d *sdp.Description, fallback []sdp.Format) {
-	if fallback == nil {
-		c.step(from, notAcceptable())
-		return
-	}
-	c.absorb(from, d, fallback)
-}
-
-// refuseExchange tells the side that wanted a change that there is none, by the
-// other one's status where that speaks of the session.
+// refuseExchange refuses a change to the side that wanted it, with the other side's
+// status if that is about the session.
 func (c *Call) refuseExchange(x *exchange, code int) {
 	r := notAcceptable()
 	if code == 491 || code == 480 || code == 486 || code == 606 {
-		r = leg.Reject{Code: code, Reason: message.StatusText(code)}
+		r = rejection(code)
 	}
 	c.step(x.from, r)
 }
 
-// dropExchange forgets a change that an agent has a part in that is not in the
-// call any more. The caller has the session as it was.
+// dropExchange forgets a change between the caller and an agent that has left the
+// call. The caller keeps the former session.
 func (c *Call) dropExchange() {
 	x := c.agreement.exchange
 	c.agreement.exchange = nil
@@ -298,12 +272,12 @@ func (c *Call) dropExchange() {
 	case x == nil:
 	case x.from == c.a:
 		c.refuseExchange(x, 491)
-	default: // its answer may be on its way
+	default: // the caller's answer may be on its way
 		c.restore(c.a)
 	}
 }
 
-// onWithdrawn: a side has cancelled its re-INVITE. What was answered already
+// onWithdrawn: a side has cancelled its re-INVITE. An answer that was given already
 // never reached it.
 func (c *Call) onWithdrawn(from *legOnWire) {
 	side := c.side(from)
@@ -329,7 +303,7 @@ var errNoAnswer = errors.New("no session description where an answer was due")
 func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	side := c.side(from)
 	if f.SDP == nil && !f.Late {
-		return nil // some leave it out where nothing has changed
+		return nil // some peers leave the description out if nothing has changed
 	}
 	if f.SDP == nil {
 		return errNoAnswer
@@ -362,10 +336,4 @@ func streamsOf(d *sdp.Description) int {
 		return 0
 	}
 	return len(d.Streams)
-}
-
-// brokenAnswer ends a call whose side gave no answer that can be used.
-func (c *Call) brokenAnswer(from *legOnWire, err error) {
-	c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
-	c.hangup(cause.BadACK, store.EndedBySystem)
 }

@@ -12,7 +12,7 @@ import (
 	"flowbridge/store"
 )
 
-// record is what the record says of the media.
+// record is the media's part of the record.
 func (m *callMedia) record(s media.Stats, a *agreement) store.Media {
 	r := store.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay}
 	r.MOS = r.A.MOS
@@ -52,7 +52,7 @@ func droppedBy(d media.Drops) store.DroppedBy {
 	}
 }
 
-// onMediaLost hangs up on a call that nobody hears anything of.
+// onMediaLost hangs up a call without media.
 func (c *Call) onMediaLost(f MediaLost) {
 	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
 	why := cause.MediaTimeout
@@ -62,9 +62,9 @@ func (c *Call) onMediaLost(f MediaLost) {
 	c.hangup(why, store.EndedBySystem)
 }
 
-// onOneWay says what an operator needs to know of a side that is not heard: where
-// its RTP should come from, and what came and was not taken. The record keeps
-// the side, also when it is heard later.
+// onOneWay logs what an operator needs to know of a silent side: where its RTP
+// should come from, and which packets were dropped. The record keeps the side, even
+// if it is heard later.
 func (c *Call) onOneWay(f OneWay) {
 	s := c.media.session.Stats().Of(f.Side)
 	if f.Over {
@@ -82,8 +82,8 @@ func (c *Call) onOneWay(f OneWay) {
 	line.Msg("one-way audio")
 }
 
-// warnOfDeafness names one-way audio where we are the reason: RTP came, but
-// from an address that is not believed.
+// warnOfDeafness logs one-way audio that we cause: RTP came, but from an address
+// that is not believed.
 func (c *Call) warnOfDeafness() {
 	for side, m := range map[media.Side]store.MediaSide{media.SideA: c.record.Media.A, media.SideB: c.record.Media.B} {
 		if m.Dropped <= m.Rx {
@@ -101,7 +101,7 @@ func (c *Call) warnOfDeafness() {
 	}
 }
 
-// latchOf is how the source of a side is found, of the target that was heard last.
+// latchOf is the latch mode of a side; on side B of the last target that was heard.
 func (c *Call) latchOf(side media.Side) config.LatchMode {
 	switch {
 	case side == media.SideA:

@@ -16,7 +16,7 @@ import (
 // NOTIFY, SUBSCRIBE, by the target's pass_methods. DTMF in INFO is in
 // call_digits.go, REFER in call_transfer.go.
 
-// relayed is a request of one side that the other one was sent.
+// relayed is a request of one side that went to the other.
 type relayed struct {
 	from   *legOnWire
 	to     *legOnWire
@@ -25,15 +25,15 @@ type relayed struct {
 	done   func(leg.Replied) // besides; may be nil
 }
 
-// relays are the requests that one side was sent for the other.
+// relays are the requests that were passed from one side to the other.
 type relays struct {
 	open    map[int]relayed // without an answer, by Ref
 	last    int             // Ref of the last one
 	watcher *legOnWire      // the agent whose REFER the caller's side reports on; nil: none
 }
 
-// alwaysPassed are the headers of a request or its answer that go to the other
-// side whatever is configured: they say what the body is and what is asked for.
+// alwaysPassed are the headers of a request or answer that pass without
+// configuration: they describe the body and the request.
 func alwaysPassed() []string {
 	return []string{
 		"Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
@@ -41,8 +41,8 @@ func alwaysPassed() []string {
 	}
 }
 
-// policy is the configuration of the platform that has a part in the call: its
-// target, or who placed it.
+// policy is the configuration of the call's platform, which is called or has placed
+// the call.
 func (c *Call) policy() *peers.Policy {
 	if c.trunk.Platform != nil {
 		return c.trunk.Platform
@@ -50,7 +50,7 @@ func (c *Call) policy() *peers.Policy {
 	return &c.bridge.target.Dial.Policy
 }
 
-// onAsked answers a request within the dialog, or has the other side answer it.
+// onAsked answers a request within the dialog, or passes it to the other side.
 func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	switch {
 	case c.hidesKey(from, req):
@@ -58,35 +58,36 @@ func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	case req.Method == sip.REFER:
 		c.onRefer(from, req)
 	case req.Method == sip.INFO && c.takesDigit(from, req):
-	case c.passes(from, req):
+	case c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method)):
 		c.relay(from, req, contentOf(req), nil)
 	default:
 		c.reply(from, req, 405, from.leg.Allow())
 	}
 }
 
-// passes says whether a request goes to the other side.
-func (c *Call) passes(from *legOnWire, req *sip.Request) bool {
-	return c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method))
-}
-
-// relay sends what one side asks to the other one. Nobody there: it is refused.
+// relay sends a request to the other side. Without another side it is refused.
 func (c *Call) relay(from *legOnWire, req *sip.Request, content leg.Content, done func(leg.Replied)) {
 	to := c.other(from)
 	if to == nil {
 		c.reply(from, req, 480)
 		return
 	}
-	if c.relays.open == nil {
-		c.relays.open = map[int]relayed{}
-	}
-	c.relays.last++
-	c.relays.open[c.relays.last] = relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done}
+	ref := c.relays.add(relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done})
 	content.Headers = append(content.Headers, c.passedTo(to, req.Headers())...)
-	c.step(to, leg.Send{Ref: c.relays.last, Method: req.Method, Content: content})
+	c.step(to, leg.Send{Ref: ref, Method: req.Method, Content: content})
 }
 
-// dropRelays answers what a leg was asked that is not in the call any more.
+// add notes a request, and gives its Ref.
+func (r *relays) add(request relayed) (ref int) {
+	if r.open == nil {
+		r.open = map[int]relayed{}
+	}
+	r.last++
+	r.open[r.last] = request
+	return r.last
+}
+
+// dropRelays answers the requests that wait for a leg which has left the call.
 func (c *Call) dropRelays(to *legOnWire) {
 	for ref, r := range c.relays.open {
 		if r.to == to {
@@ -96,11 +97,11 @@ func (c *Call) dropRelays(to *legOnWire) {
 	}
 }
 
-// onReplied gives a side the other one's answer.
+// onReplied passes the answer to a request back.
 func (c *Call) onReplied(f leg.Replied) {
 	r, ok := c.relays.open[f.Ref]
 	if !ok {
-		return // it was ours
+		return // the request was our own
 	}
 	delete(c.relays.open, f.Ref)
 	if r.done != nil {
@@ -111,14 +112,14 @@ func (c *Call) onReplied(f leg.Replied) {
 	c.step(r.from, leg.Reply{Method: r.method, Seq: r.seq, Code: f.Code, Reason: f.Reason, Content: content})
 }
 
-// reply answers a request by ourselves.
+// reply answers a request with a status of our own.
 func (c *Call) reply(to *legOnWire, req *sip.Request, code int, headers ...sip.Header) {
 	c.step(to, leg.Reply{
 		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: message.StatusText(code), Content: leg.Content{Headers: headers},
 	})
 }
 
-// contentOf is what of a request goes to the other side.
+// contentOf is the part of a request that goes to the other side.
 func contentOf(req *sip.Request) leg.Content {
 	content := leg.Content{Headers: alwaysOf(req.Headers())}
 	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
@@ -132,8 +133,8 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 	return out
 }
 
-// passedTo picks the headers of one side's message that are configured to pass
-// to the other.
+// passedTo picks the headers of one side's message that pass to the other by
+// configuration.
 func (c *Call) passedTo(to *legOnWire, headers []sip.Header) []sip.Header {
 	names := c.trunk.Caller.PassHeaders
 	if to != c.a {

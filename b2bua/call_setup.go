@@ -15,8 +15,8 @@ import (
 	"flowbridge/store"
 )
 
-// admitted: the INVITE has a call. A CANCEL that was there before it ends it
-// here: nobody is asked, nothing rings.
+// admitted: the INVITE has a call. A CANCEL that has arrived already ends the call
+// here, before the platform is asked and anything rings.
 func (c *Call) admitted() phase {
 	c.phase = "preparing"
 	for {
@@ -35,8 +35,8 @@ func (c *Call) admitted() phase {
 	return c.routing()
 }
 
-// routing finds the route, reads the offer, opens the media and lets the
-// caller hear ringing.
+// routing finds the route, reads the offer, opens the media and sends ringing to
+// the caller.
 func (c *Call) routing() phase {
 	index := firstMatch(c.peers.Routes, &c.vars)
 	if index < 0 {
@@ -71,21 +71,21 @@ func (c *Call) routing() phase {
 	return c.nextAttempt()
 }
 
-// firstMatch is the place of the first route that a call meets, -1: none.
+// firstMatch is the index of the first route that a call matches, -1: none.
 func firstMatch(routes []config.Route, vars *config.Vars) int {
 	return slices.IndexFunc(routes, func(r config.Route) bool { return mismatch(&r, vars) == "" })
 }
 
-// takeRoute notes what the route that was found says of the call.
+// takeRoute notes the route of the call, with its direction and lead.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
 	c.record.Route, c.record.Direction, c.record.Lead = c.vars.Route, c.vars.Direction, c.vars.Lead().Number
 }
 
-// mismatch is the first key of a route that a call does not meet: target,
-// trunk, to or from; "" when it meets them all. A route without target is not
-// for the calls of targets.
+// mismatch is the first key of a route that a call does not match: target, trunk,
+// to or from; "" when it matches them all. A route without target does not take the
+// calls of targets.
 func mismatch(r *config.Route, vars *config.Vars) string {
 	switch {
 	case r.Target != vars.Target:
@@ -102,46 +102,57 @@ func mismatch(r *config.Route, vars *config.Vars) string {
 }
 
 // preparing: the platform is asked for an id and its host is looked up.
-func (c *Call) preparing() phase {
-	c.phase = "preparing"
+func (c *Call) preparing() phase { return c.setUp("preparing") }
+
+// dialing: the INVITE to the target has no final answer.
+func (c *Call) dialing() phase { return c.setUp("dialing") }
+
+// setUp handles what happens in a phase before the answer. Facts of a leg B come
+// only while it is dialled.
+func (c *Call) setUp(name string) phase {
+	c.phase = name
 	for {
 		h := c.next()
-		if h.event != nil {
-			if p, left := c.eventInSetup(h.event); left {
-				return p
+		switch e := h.event.(type) {
+		case Ready:
+			if e.Attempt == c.attempts.current.number { // else of an attempt before
+				return c.onReady(e)
 			}
-			continue
+		case Killed:
+			c.abandon(e.Cause, cause.Reasons{})
+			c.step(c.a, refusal(503))
+			return c.end(e.Cause, e.By, 503, 0)
+		case Expired:
+			c.abandon(cause.SetupTimeout, cause.Reasons{})
+			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
+		case MediaLost, OneWay, Latched, Keyed, Played: // the media does not run yet
 		}
 		switch f := h.fact.(type) {
+		case leg.Progress:
+			c.onProgress(f)
+		case leg.Answered:
+			return c.onAnswered(f)
+		case leg.Refused:
+			return c.onRefused(f)
 		case leg.Cancelled:
 			return c.cancelledByCaller(f)
 		case leg.Gone:
-			return c.callerLost(f)
-		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
-			if c.duringSetup(h); c.finished {
-				return nil
+			if h.from == c.a { // the caller did not acknowledge what it has to
+				c.abandon(f.Cause, cause.Reasons{})
+				return c.end(f.Cause, store.EndedBySystem, 504, 0)
 			}
-		case leg.Progress, leg.Answered, leg.Refused, leg.Confirmed:
-			// no leg B yet
+		case leg.Offered:
+			c.offeredEarly(h.from, f)
+		case leg.Asked:
+			c.reply(h.from, f.Req, 480)
+		case leg.AnswerReady: // the caller's, in its PRACK
+			if err := c.ownOfferAnswered(h.from, f); err != nil {
+				c.abandon(cause.BadAnswer, cause.Reasons{})
+				return c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
+			}
+		case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // not possible yet
 		}
 	}
-}
-
-// eventInSetup is an event before the answer. It says whether it leads to
-// another phase.
-func (c *Call) eventInSetup(e event) (next phase, left bool) {
-	switch e := e.(type) {
-	case Ready:
-		if e.Attempt == c.attempts.current.number { // else of an attempt before
-			return c.onReady(e), true
-		}
-	case Killed:
-		return c.killed(e), true
-	case Expired:
-		return c.setupExpired(), true
-	case MediaLost, OneWay, Latched, Keyed, Played: // the media does not run yet
-	}
-	return nil, false
 }
 
 // nextAttempt tries the next target, or ends the call where none is left.
@@ -163,47 +174,7 @@ func (c *Call) onReady(f Ready) phase {
 	return c.nextAttempt()
 }
 
-// dialing: the INVITE to the target has no final answer.
-func (c *Call) dialing() phase {
-	c.phase = "dialing"
-	for {
-		h := c.next()
-		if h.event != nil {
-			if p, left := c.eventInSetup(h.event); left {
-				return p
-			}
-			continue
-		}
-		switch f := h.fact.(type) {
-		case leg.Progress:
-			c.onProgress(f)
-		case leg.Answered:
-			return c.onAnswered(f)
-		case leg.Refused:
-			return c.onRefused(f)
-		case leg.Cancelled:
-			return c.cancelledByCaller(f)
-		case leg.Gone:
-			if h.from == c.a {
-				return c.callerLost(f)
-			}
-		case leg.Offered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Asked, leg.Replied:
-			if c.duringSetup(h); c.finished {
-				return nil
-			}
-		case leg.Confirmed:
-			// not possible yet
-		}
-	}
-}
-
-// callerLost: the caller did not acknowledge what it has to.
-func (c *Call) callerLost(f leg.Gone) phase {
-	c.abandon(f.Cause)
-	return c.end(f.Cause, store.EndedBySystem, 504, 0)
-}
-
-// onProgress passes ringing on as the route says, and early media always.
+// onProgress passes early media on, and ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
@@ -218,7 +189,7 @@ func (c *Call) onProgress(f leg.Progress) {
 	}
 }
 
-// toldCaller is what provisional answers have told the caller.
+// toldCaller says which provisional answers the caller has.
 type toldCaller struct {
 	ringing    bool // 180
 	earlyMedia bool // a provisional answer with SDP
@@ -247,8 +218,7 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
 
-// onAnswered: the target said 200 and has its ACK; now the carrier gets its
-// own.
+// onAnswered: the target said 200 and has its ACK. Now the carrier gets its 200.
 func (c *Call) onAnswered(f leg.Answered) phase {
 	err := sdp.ErrNoAudio
 	if f.SDP != nil {
@@ -278,8 +248,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// onRefused is the next target's turn, or the carrier gets the target's own
-// answer.
+// onRefused tries the next target, or gives the carrier the target's own answer.
 func (c *Call) onRefused(f leg.Refused) phase {
 	if c.refusedBy(f) {
 		return c.nextAttempt()
@@ -299,37 +268,29 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
-	c.step(c.a, leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers})
+	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, store.EndedBySystem, code, c.attempts.last.q850)
+}
+
+// refusal refuses an INVITE with a status of our own.
+func refusal(code int, headers ...sip.Header) leg.Refuse {
+	return leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
 
 // cancelledByCaller gives up the target; the carrier has its 487 already.
 func (c *Call) cancelledByCaller(f leg.Cancelled) phase {
-	c.abandonFor(cause.CallerCancelled, f.Why)
+	c.abandon(cause.CallerCancelled, f.Why)
 	return c.end(cause.CallerCancelled, store.EndedByCaller, 487, f.Why.Q850)
 }
 
-func (c *Call) setupExpired() phase {
-	c.abandon(cause.SetupTimeout)
-	return c.refuse(c.route.Otherwise, cause.SetupTimeout)
-}
-
-func (c *Call) killed(f Killed) phase {
-	c.abandon(f.Cause)
-	c.step(c.a, leg.Refuse{Code: 503, Reason: message.StatusText(503)})
-	return c.end(f.Cause, f.By, 503, 0)
-}
-
-// abandon stops the current attempt, in whatever it is doing.
-func (c *Call) abandon(why cause.Cause) { c.abandonFor(why, cause.Reasons{}) }
-
-// abandonFor is abandon for what the caller says.
-func (c *Call) abandonFor(why cause.Cause, caller cause.Reasons) {
+// abandon stops the current attempt, whatever it is doing. caller is what the
+// caller's CANCEL gives as its reasons.
+func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	a := c.attempts.current
 	if a == nil {
 		return
 	}
-	c.attempts.last = attemptEnd{cause: why} // whatever another target said before
+	c.attempts.last = attemptEnd{cause: why} // instead of an earlier target's end
 	a.cancel()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
@@ -337,7 +298,7 @@ func (c *Call) abandonFor(why cause.Cause, caller cause.Reasons) {
 	c.noteAttempt(why, 0)
 }
 
-// warning is a Warning header (RFC 3261 section 20.43) that names nobody.
+// warning is a Warning header (RFC 3261 section 20.43) without our host name.
 func warning(text string) sip.Header {
 	code, what := text[:3], text[4:]
 	return sip.NewHeader("Warning", code+" flowbridge "+message.Quote(what))

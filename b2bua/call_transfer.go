@@ -16,29 +16,30 @@ import (
 	"flowbridge/store"
 )
 
-// A REFER of the agent (RFC 3515): the caller is to be connected to somebody
-// else. Here the agent's side of it; whom it may name is in transfer_to.go.
+// A REFER of the agent (RFC 3515) asks us to connect the caller to another party.
+// This file has the agent's side of it; transfer_to.go has the permitted
+// destinations.
 //
 // With transfer: local we place the call ourselves, as an attempt beside the
-// bridge. The agent is told how it goes by NOTIFY. Where it is answered the
-// caller is bridged to it and the agent's leg ends; where not, the caller stays
-// with the agent, unless that has gone.
+// bridge, and report its progress to the agent by NOTIFY. If it is answered, the
+// caller is bridged to it and the agent's leg ends. Otherwise the caller stays with
+// the agent, unless the agent has gone.
 
 // transfer is a call away from the agent that is under way.
 type transfer struct {
-	agent   *legOnWire // who asked for it
-	left    bool       // and has hung up since
-	held    bool       // holding the call
-	reports bool       // it wants to hear what becomes of it
+	agent   *legOnWire // asked for it
+	left    bool       // the agent has hung up since
+	held    bool       // the agent was holding the call when it hung up
+	reports bool       // the agent wants to hear about its progress
 	id      string
 	plan    plan
-	early   *sdp.Description // that who is called has sent so far
+	early   *sdp.Description // early media of the new target
 	code    int              // the last final answer
 	reason  string
-	told    int // the last status that the agent was told
+	told    int // the last status that was reported to the agent
 }
 
-// reasonTransfer says in the record that an attempt is not for the route.
+// reasonTransfer marks an attempt of a transfer in the record.
 const reasonTransfer = "transfer"
 
 // onRefer is a REFER of the agent.
@@ -79,7 +80,7 @@ func (c *Call) refuseRefer(from *legOnWire, req *sip.Request, code int, err erro
 	c.reply(from, req, code, warning("399 "+err.Error()))
 }
 
-// refer does what a REFER asks for, as the target's configuration says.
+// refer carries a REFER out as the target's configuration says.
 func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	dest, code, err := c.destination(to)
 	if err != nil {
@@ -98,7 +99,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	c.referrals++
 	vars := c.vars
 	vars.To, vars.Route = dest.party, dest.route
-	if c.vars.Target == "" { // the customer is who calls, whoever has called whom before
+	if c.vars.Target == "" { // the customer is the calling party in either direction
 		vars.From, vars.Direction = outbound.CallingParty(c.vars), config.DirectionInbound
 	}
 	t := &transfer{
@@ -121,17 +122,17 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	c.nextTransfer()
 }
 
-// referrer is who a Referred-By names (RFC 3892): who the REFER says, else the
-// agent as whom the caller has called.
+// referrer is the party in Referred-By (RFC 3892): the one in the REFER, else the
+// number that the caller has called, at our own address.
 func (c *Call) referrer(req *sip.Request) string {
 	if by, err := message.ReferredBy(req); err == nil && by != "" {
 		return "<" + by + ">"
 	}
 	uri := message.ParseURI(message.AddrSpec(c.b.leg.Dialog().RemoteParty))
-	return "<" + c.a.leg.Local.URI(message.EscapeUser(uri.User)) + ">" // whom the caller called, at our own address
+	return "<" + c.a.leg.Local.URI(message.EscapeUser(uri.User)) + ">"
 }
 
-// report tells the agent how its transfer goes (RFC 3515 section 2.4.4).
+// report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
 func (c *Call) report(code int, reason string) {
 	t := c.transfer
 	if t.left || !t.reports || t.told >= 200 || (code < 200 && t.told == code) {
@@ -148,14 +149,14 @@ func (c *Call) report(code int, reason string) {
 	}})
 }
 
-// nextTransfer tries the next destination, or gives the transfer up.
+// nextTransfer tries the next destination, or ends the transfer.
 func (c *Call) nextTransfer() {
 	if !c.try(&c.transfer.plan) {
 		c.transferFailed()
 	}
 }
 
-// onTransfer is a fact of the leg that is called for a transfer.
+// onTransfer handles a fact of the leg that is called for a transfer.
 func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 	switch f := f.(type) {
 	case leg.Progress:
@@ -172,7 +173,7 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 	}
 }
 
-// transferRefused: somebody does not take the call. It is the next one's turn.
+// transferRefused: a destination does not take the call. The next one is tried.
 func (c *Call) transferRefused(f leg.Refused) {
 	c.transfer.early = nil
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
@@ -184,19 +185,14 @@ func (c *Call) transferRefused(f leg.Refused) {
 	c.nextTransfer()
 }
 
-func (c *Call) dialTransfer(f Ready) {
-	if c.dialPrepared(f) == notDialled {
-		c.nextTransfer()
-	}
-}
-
-// transferRings: the caller hears it only where the agent has gone.
+// transferRings: the caller hears the new target's early media only if the agent has
+// gone.
 func (c *Call) transferRings(f leg.Progress) {
 	c.report(f.Code, f.Reason)
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.attempts.current.line.readAnswer(f.SDP, c.attempts.current.offered(), c.server.cfg.SIP.Limits.SDP)
+	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
 	if err != nil {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
@@ -207,9 +203,9 @@ func (c *Call) transferRings(f leg.Progress) {
 	}
 }
 
-// transferAnswered bridges the caller to who took the call.
+// transferAnswered bridges the caller to the new target.
 func (c *Call) transferAnswered(f leg.Answered) {
-	answer, err := c.attempts.current.line.readAnswer(f.SDP, c.attempts.current.offered(), c.server.cfg.SIP.Limits.SDP)
+	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
 	if err == nil && answer.InNumbersOf(c.agreement.onlyAgreedCodec(media.SideA, c.agreement.offer)).Speaks() != c.agreement.codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
@@ -245,16 +241,16 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.journal()
 }
 
-// resume offers the caller the session again where it was told that the agent
-// holds the call: whom it is connected to now does not.
+// resume offers the caller the session again if the caller was told that the agent
+// holds the call. The new target does not hold it.
 func (c *Call) resume() {
 	if told, err := sdp.Read(c.a.leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
 		c.restore(c.a)
 	}
 }
 
-// transferFailed tells the agent. The caller stays with it, or is hung up on
-// where it has gone.
+// transferFailed tells the agent. The caller stays with the agent; if the agent has
+// gone, the call ends.
 func (c *Call) transferFailed() {
 	t := c.transfer
 	c.report(t.code, t.reason)
@@ -265,8 +261,8 @@ func (c *Call) transferFailed() {
 	}
 }
 
-// agentLeft: the agent hung up while its transfer was under way, as some do as
-// soon as their REFER is accepted. The caller waits for who takes the call.
+// agentLeft: the agent hung up during its transfer, as some do once their REFER is
+// accepted. The caller waits for the new target.
 func (c *Call) agentLeft(f leg.Gone) {
 	c.transfer.left, c.transfer.held = true, c.agreement.description[media.SideB].Held()
 	agent := c.b
@@ -284,24 +280,24 @@ func (c *Call) agentLeft(f leg.Gone) {
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 }
 
-// stopTransfer gives up a transfer because the call ends.
+// stopTransfer ends a transfer because the call ends.
 func (c *Call) stopTransfer(why cause.Cause) {
 	if c.transfer == nil {
 		return
 	}
 	c.report(487, message.StatusText(487))
-	c.abandon(why)
+	c.abandon(why, cause.Reasons{})
 	c.server.vacate(c.attempts.current)
 	c.transfer = nil
 }
 
-// isTransferLine says whether a leg is that which is called for a transfer.
+// isTransferLine says whether a leg is the one that is called for a transfer.
 func (c *Call) isTransferLine(l *legOnWire) bool {
 	return c.transfer != nil && l != nil && l == c.attempts.current.line
 }
 
-// relayRefer has the caller's side carry the transfer out. What it reports goes
-// back to the agent.
+// relayRefer passes the REFER to the caller's side, which carries it out. Its reports
+// go back to the agent.
 func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 	content := leg.Content{Headers: []sip.Header{
 		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", c.referrer(req)),
@@ -318,8 +314,7 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 	})
 }
 
-// isReport says whether a request of the caller's side reports on a REFER that
-// the agent has sent it.
+// isReport says whether a request of the caller's side reports on the agent's REFER.
 func (c *Call) isReport(from *legOnWire, req *sip.Request) bool {
 	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
 	return req.Method == sip.NOTIFY && from == c.a && c.relays.watcher != nil && c.relays.watcher == c.b && message.EqualFold(message.Trim(event), "refer")

@@ -7,12 +7,8 @@ import (
 	"testing"
 )
 
-// docs/sip-conformance.md names tests that there are.
+// docs/sip-conformance.md and the decisions in doc.go name tests that exist.
 func TestConformanceNamesTests(t *testing.T) {
-	text, err := os.ReadFile("../docs/sip-conformance.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	there := map[string]bool{}
 	for _, pattern := range []string{"*_test.go", "*/*_test.go", "../e2e/*_test.go", "../media/*_test.go", "../audio/*_test.go", "../config/*_test.go"} {
 		files, _ := filepath.Glob(pattern)
@@ -26,13 +22,19 @@ func TestConformanceNamesTests(t *testing.T) {
 			}
 		}
 	}
-	named := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(string(text), -1)
-	for _, name := range named {
-		if !there[name] {
-			t.Errorf("docs/sip-conformance.md names %s, which there is not", name)
+	for file, atLeast := range map[string]int{"../docs/sip-conformance.md": 50, "doc.go": 10, "transport/doc.go": 10} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(named) < 50 {
-		t.Errorf("docs/sip-conformance.md names %d tests", len(named))
+		named := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(string(text), -1)
+		for _, name := range named {
+			if !there[name] {
+				t.Errorf("%s names %s, which does not exist", file, name)
+			}
+		}
+		if len(named) < atLeast {
+			t.Errorf("%s names %d tests", file, len(named))
+		}
 	}
 }

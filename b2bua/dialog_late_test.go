@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -192,5 +193,27 @@ func TestLateReinvite(t *testing.T) {
 		e.byeTo(cause.BadACK)
 		far.byeTo(cause.BadACK)
 		c.w.wantRecord("answered", cause.BadACK, store.EndedBySystem)
+	})
+}
+
+// What a target is offered where the caller left that to us is no held call.
+func TestLateOfferIsNotHeld(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = ""
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		if strings.Contains(invite.raw, "a=sendonly") || strings.Contains(invite.raw, "0.0.0.0") {
+			t.Errorf("INVITE:\n%s", invite.raw)
+		}
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.send(strings.Replace(d.request("ACK"), "Content-Length: 0\n\n", fmt.Sprintf("Content-Type: application/sdp\nContent-Length: %d\n\n%s",
+			len(sdpAt("192.0.2.10", 20000)), sdpAt("192.0.2.10", 20000)), 1))
+		synctest.Wait()
+		w.callerHangsUp(d)
+		w.record()
 	})
 }

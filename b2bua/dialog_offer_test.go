@@ -139,3 +139,33 @@ func TestBadOffersInMidCall(t *testing.T) {
 		}
 	})
 }
+
+// RFC 3264 section 8: an offer of ours has the m= lines that there were, in
+// their order.
+func TestOfferKeepsStreams(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = strings.Replace(callerSDP(), "m=audio", "m=video 30000 RTP/AVP 31\r\nm=audio", 1)
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		seq := w.carrier.within(d, "INVITE", "")
+		ok := w.carrier.expect("SIP/2.0 200")
+		var lines []string
+		for line := range strings.SplitSeq(ok.raw, "\r\n") {
+			if strings.HasPrefix(line, "m=") {
+				lines = append(lines, strings.Join(strings.Fields(line)[:1], ""))
+			}
+		}
+		if strings.Join(lines, " ") != "m=video m=audio" || !strings.Contains(ok.raw, "m=video 0 ") {
+			t.Errorf("offer:\n%s", ok.raw)
+		}
+		w.carrier.ackOf(d, seq, strings.Replace(callerSDP(), "m=audio", "m=video 0 RTP/AVP 31\r\nm=audio", 1))
+		w.callerHangsUp(d)
+		w.record()
+	})
+}

@@ -226,3 +226,27 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 		c.hangsUp()
 	})
 }
+
+// RFC 4028: an UPDATE before the answer starts no session timer, which would
+// have us send BYE to who has no final answer.
+func TestEarlyUpdateStartsNoTimer(t *testing.T) {
+	yaml := strings.Replace(testConfig, `{name: carrier,`, `{name: carrier, session_expires: 90s,`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		w.carrier.within(d, "UPDATE", "")
+		if ok := w.carrier.expect("SIP/2.0 200"); ok.value("Session-Expires") != "" {
+			t.Errorf("the UPDATE gets\n%s", ok.raw)
+		}
+		time.Sleep(59 * time.Second)
+		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		w.agent2.reply(invite, 486, "Busy Here", "b", "")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		w.record()
+	})
+}

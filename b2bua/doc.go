@@ -2,21 +2,18 @@
 // calls a voice-AI platform for it, and keeps the two dialogs and the media
 // between them together until one side hangs up.
 //
-// A message's way in:
-//
-//	transport    sockets and connections, the screen before the parser,
-//	             transactions (package transport)
-//	  front      the server as its transport sees it
-//	  receive    in a dialog? to its leg : admission, then a new Call
+// A message comes in by package transport: sockets and connections, the screen
+// before the parser, transactions. Then receive.go hands it to its leg, or admits
+// a new Call.
 //
 // A call is one goroutine, Call.run, which owns its legs, the current attempt
-// at a target, the media session and the record. What concerns it is posted
-// to its inbox; posting never blocks. A Leg is a machine without I/O:
+// at a target, the media session and the record. Other goroutines post to its
+// inbox, and posting never blocks. A Leg is a machine without I/O:
 //
 //	Input ──▶ Leg.Step(now, input) ──▶ facts for the call
 //	                               └─▶ effects for the wire ──▶ transactions
 //
-// The phases of a call, each a function over the closed set of facts:
+// The phases of a call, each a function over the closed sets of facts and events:
 //
 //	admitted ──▶ routing ──▶ preparing ◀──▶ dialing ──▶ bridged ──▶ end ──▶ linger
 //	   │            │             │            │                     ▲
@@ -24,11 +21,54 @@
 //
 // A transfer is an attempt beside the bridge: the call stays in bridged.
 //
-// In linger the record is written and the media closed; only what the legs
-// still owe their peers is seen through: the answer to a BYE, a cancelled
-// INVITE's end, a 200 that comes late.
+// In linger the record is written and the media closed. The legs finish what they
+// owe their peers: the answer to a BYE, a cancelled INVITE's end, a late 200.
 //
 // Locks are in the registry, the admission counts, the inbox, the tapes, the
-// replays and the throttle, each held while memory is looked at and no longer.
-// There is none in the files of the call and its legs.
+// replays, the throttle and the redirected calls. Each is held while memory is
+// looked at and no longer. The files of the call and its legs have none.
+//
+// # Decisions
+//
+// The target's side is described in the target's terms. A description goes to the
+// other side in that side's payload numbers, and in its kind of G.711 where the
+// sides share none; the relay changes the payload types. So both sides may keep
+// their numbers for the whole call (RFC 3264 section 8.3.2). TestCodecs.
+//
+// We answer every re-INVITE without SDP, whatever reinvite says. Passing it on would
+// hold back the other side's ACK until the first side's has come. TestLateReinvite.
+//
+// Our offer to a caller without SDP names one codec, the target's choice. With two
+// the caller might pick the other one, and the target would have to be asked again.
+// TestLateOffer.
+//
+// The SIP of a call that may be recorded to pcapng is kept from its INVITE on, with
+// secrets blotted out (tape.go). A recording may begin in mid-call, and nobody can
+// read its RTP without the set-up. TestRecordsOnDemand, TestTapesOfNobody.
+//
+// An operator's order is neither a fact nor an event (order.go). The call carries it
+// out between two of them, in any phase, and answers at once. So no phase has to
+// handle orders. TestRecordsOnDemand, TestOrderedSounds.
+//
+// explain is a call without I/O (Explain): a server on a transport without sockets,
+// a call without a goroutine, and the functions of a real call up to the leg's first
+// effect. So it can't differ from a call. TestExplainIsWhatIsSent.
+//
+// The customer is the lead. With direction: outbound the lead is the called party,
+// and From, P-Asserted-Identity and prepare name the lead, because the platform knows
+// its customers by them. The record's from and to stay those of the carrier's INVITE.
+// TestDirection.
+//
+// Hooks ask for a call by foreign ids (names.go): Call-IDs, the platform's id, ids in
+// headers. The registry keeps them while the call lives, and only where a hook is
+// configured. An id that two calls claim finds neither, because callers write
+// headers. TestFindNamed, TestNoNamesWithoutHooks.
+//
+// A redirect is an attempt without its INVITE (redirects.go). The function that
+// prepares our own attempts prepares what Twilio dials, and OutcomeOf judges the end
+// of both, so that a target behaves alike for both. TestRedirect, TestJudge.
+//
+// A redirected call has no goroutine, because Twilio holds the call and asks when an
+// attempt has ended. Each decision is made once, in a goroutine of its own; requests
+// that repeat the question wait for it. TestFollowedSteps, TestFollowedAgain.
 package b2bua

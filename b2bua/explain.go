@@ -25,103 +25,17 @@ type Question struct {
 	From    string     // number, SIP URI or From value of the caller
 	To      string     // number or URI that is called
 	Headers []string   // further header lines of its INVITE, "Name: value"
-	Trunk   string     // the trunk that it comes from; empty: Source tells
+	Trunk   string     // the trunk that it comes from; empty: the trunk of Source
 	Target  string     // the target that places it, instead of a trunk
 	Source  netip.Addr // the address that it comes from; zero: one of the trunk's
 }
 
-// ErrQuestion is within the error of Explain when the question makes no sense.
+// ErrQuestion means that the question of Explain makes no sense.
 var ErrQuestion = errors.New("not a call")
 
-// Explanation is what a call would do and send.
-type Explanation struct {
-	Trunk  string      `json:"trunk"`  // empty: the source belongs to none
-	Target string      `json:"target"` // that places the call, instead of a trunk; empty: none
-	Source netip.Addr  `json:"source"` // where the call would come from
-	From   PartyReport `json:"from"`
-	To     PartyReport `json:"to"`
-
-	Diversion string `json:"diversion"`
-
-	Direction string `json:"direction"` // inbound, outbound
-	Lead      string `json:"lead"`      // the customer's number
-
-	// Status and Reason are the answer to a call that gets to no target; 0:
-	// none at all. Why is what they don't say.
-	Refused bool   `json:"refused"`
-	Status  int    `json:"status"`
-	Reason  string `json:"reason"`
-	Why     string `json:"why"`
-
-	Routes  []RouteReport  `json:"routes"` // up to the one that matches
-	Route   string         `json:"route"`  // empty: none matches
-	Targets []TargetReport `json:"targets"`
-
-	Ringing        string `json:"ringing"`
-	Ringback       string `json:"ringback"` // tone or sound
-	Hold           string `json:"hold"`     // the same, or none
-	Record         string `json:"record"`   // off, always, on_demand
-	MaskDTMF       string `json:"mask_dtmf"`
-	Otherwise      int    `json:"otherwise"`
-	FailoverOn     []int  `json:"failover_on"`
-	SetupTimeoutMS int64  `json:"setup_timeout_ms"`
-	MaxDurationMS  int64  `json:"max_duration_ms"`
-	MaxCalls       int    `json:"max_calls"` // of the trunk
-	MaxCPS         int    `json:"max_cps"`
-
-	Notes []string `json:"notes"` // what is a guess, and why
-}
-
-// PartyReport is one side of the call as templates see it.
-type PartyReport struct {
-	Number string `json:"number"`
-	User   string `json:"user"`
-	Name   string `json:"name"`
-	Host   string `json:"host"`
-	URI    string `json:"uri"`
-}
-
-// RouteReport says of one route whether it takes the call.
-type RouteReport struct {
-	Route   string `json:"route"`
-	Matches bool   `json:"matches"`
-	Why     string `json:"why"`
-}
-
-// TargetReport is an attempt at one target.
-type TargetReport struct {
-	Target    string `json:"target"` // or the trunk that the call is placed to
-	Kind      string `json:"kind"`   // synthflow, sip; or trunk
-	Transport string `json:"transport"`
-	Prepares  bool   `json:"prepares"` // asks its API first
-	OnFailure string `json:"on_failure"`
-
-	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
-	Error string      `json:"error"`
-
-	URI     string   `json:"uri"`     // Request-URI
-	Invite  []string `json:"invite"`  // request line and headers as they go out
-	Body    string   `json:"body"`    // SDP
-	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
-	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
-	Codecs  []string `json:"codecs"`
-
-	MediaAddress netip.Addr `json:"media_address"` // that its RTP is bound to; zero: the first of the IP version
-	Latch        string     `json:"latch"`         // auto, strict, off
-	SRTP         string     `json:"srtp"`          // off, optional, required
-
-	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
-
-	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
-	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`
-	RingTimeoutMS          int64 `json:"ring_timeout_ms"`
-	MaxCalls               int   `json:"max_calls"`
-	MaxCPS                 int   `json:"max_cps"`
-}
-
-// Explain says what a call would do, with the functions that calls use. It
-// opens no socket, sends nothing and looks up no name. preparers answer with a
-// made-up id, or not at all.
+// Explain says what a call would do, with the functions of real calls. It opens no
+// socket, sends nothing and looks up no name. preparers answer with a made-up id, or
+// not at all.
 func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question) (Explanation, error) {
 	s, err := newServer(Options{Config: cfg, Preparers: preparers, Log: zerolog.Nop()}, transport.Unplugged)
 	if err != nil {
@@ -171,7 +85,7 @@ type explainer struct {
 	server    *Server
 	q         Question
 	trunk     *peers.Trunk // that the question names, or the only one
-	transport string       // that the call comes by: config.Transport…; empty: udp
+	transport string       // of the call: config.Transport…; empty: udp
 	out       Explanation
 }
 
@@ -208,13 +122,13 @@ func (x *explainer) nameTrunk() error {
 	case len(all) == 1:
 		x.trunk = all[0]
 	case len(all) > 1:
-		return fmt.Errorf("%w: the trunk is not told, and there are several: %s", ErrQuestion, trunkNames(all))
+		return fmt.Errorf("%w: name the trunk, there are several: %s", ErrQuestion, trunkNames(all))
 	}
 	return nil
 }
 
-// arrival is the transport that the call comes by: what its trunk asks for,
-// else one that we listen on.
+// arrival is the transport of the call: TLS if its trunk needs certificates, else one
+// that we listen on.
 func (x *explainer) arrival() string {
 	if x.trunk != nil && len(x.trunk.Caller.Certificates) > 0 {
 		return config.TransportTLS
@@ -225,8 +139,8 @@ func (x *explainer) arrival() string {
 	return ""
 }
 
-// sender is who sends the call: one who meets its trunk's conditions, as far as
-// the question does not say otherwise.
+// sender is the sender of the call. It meets its trunk's conditions, unless the
+// question says otherwise.
 func (x *explainer) sender() peers.Sender {
 	from := peers.Sender{Addr: netip.AddrPortFrom(x.out.Source, uint16(sip.DefaultUdpPort))}
 	if x.trunk != nil {
@@ -238,8 +152,8 @@ func (x *explainer) sender() peers.Sender {
 	return from
 }
 
-// screened says whether the guard keeps the call from being parsed, as
-// transport does. That there is room is taken for granted.
+// screened says whether the screen would refuse the call before it is parsed.
+// Capacity is taken for granted.
 func (x *explainer) screened(text []byte) bool {
 	if who := x.server.admission.Peers.Load().Standing(x.sender()); !who.Known && !who.Open {
 		x.refuse(0, "", "the address belongs to no trunk: no answer at all")
@@ -260,9 +174,8 @@ func (x *explainer) screened(text []byte) bool {
 	return true
 }
 
-// findTrunk finds the trunk as a real call does, by the call's address and what
-// it shows; credentials are taken to be right. nil: it belongs to none, and is
-// refused.
+// findTrunk finds the trunk as for a real call, by address, certificate and match.
+// Credentials are taken to be right. nil: the call belongs to no trunk, and is refused.
 func (x *explainer) findTrunk(req *sip.Request) (*peers.Trunk, error) {
 	from := x.sender()
 	all := x.server.admission.Peers.Load()
@@ -297,8 +210,7 @@ func trunkNames(all []*peers.Trunk) string {
 	return strings.Join(names, ", ")
 }
 
-// Addresses that stand for those that can't be known without asking (RFC 5737,
-// RFC 3849).
+// Addresses that stand for unknown ones (RFC 5737, RFC 3849).
 var (
 	sampleV4 = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	sampleV6 = netip.MustParseAddr("2001:db8::1")
@@ -307,7 +219,7 @@ var (
 // sampleStreamPort stands for the port of a connection that was not opened.
 const sampleStreamPort = 49152
 
-// sample is a made-up address of a family that we listen in.
+// sample is a made-up address of the family that we listen in.
 func (x *explainer) sample() netip.Addr {
 	if l := x.server.cfg.SIP.Listen; len(l) > 0 && l[0].AddrPort.Addr().Is6() {
 		return sampleV6
@@ -330,7 +242,7 @@ func (x *explainer) source() netip.Addr {
 	return x.sample()
 }
 
-// local is what we would be called by a peer.
+// local is our own address toward a peer.
 func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 	l, err := x.server.stack.LocalFor(transport, peer)
 	if err != nil {
@@ -344,12 +256,10 @@ func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 	return l
 }
 
-func partyReport(p config.Party) PartyReport { return PartyReport(p) }
-
 // call follows the path of a call up to the INVITEs.
 func (x *explainer) call(c *Call) error {
 	o := &x.out
-	o.From, o.To, o.Diversion = partyReport(c.vars.From), partyReport(c.vars.To), c.vars.Diversion
+	o.From, o.To, o.Diversion = PartyReport(c.vars.From), PartyReport(c.vars.To), c.vars.Diversion
 	index := firstMatch(c.peers.Routes, &c.vars)
 	x.routes(c, index)
 	if index < 0 {
@@ -374,7 +284,7 @@ func (x *explainer) call(c *Call) error {
 	return nil
 }
 
-// attempt is what an attempt would send.
+// attempt reports on an attempt and its INVITE.
 func (x *explainer) attempt(c *Call) TargetReport {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	r := TargetReport{
@@ -392,21 +302,17 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	if t.Prepare != nil {
 		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
 	}
-	var err error
-	if a.offer, a.formats, err = c.agreement.offerFor(a.target.Dial, c.eventsFor(a.target)); err != nil {
+	if err := c.offerTo(a); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}
-	a.crypto = c.attempts.cryptoFor(a.target)
 	if a.crypto.Offers {
 		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
 	}
 	if t.Media.SRTP == config.SRTPOptional {
 		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	vars := c.vars
-	vars.Attempt = a.number
-	ready := requestTarget(c.ctx, a.number, a.target, vars)
+	ready := requestTarget(c.ctx, a.number, a.target, a.varsOf(c.vars))
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {
@@ -438,7 +344,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	return r
 }
 
-// addrOf is the address of a target, a made-up one for a name.
+// addrOf is the address of a target, or a made-up one for a name.
 func (x *explainer) addrOf(host string) netip.Addr {
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap()
@@ -458,21 +364,4 @@ func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
 		}
 	}
 	return netip.AddrPortFrom(name, x.server.cfg.Media.PortLow)
-}
-
-// headersOf notes the configured headers that are missing, and those whose
-// value only the platform's real answer has.
-func (x *explainer) headersOf(r *TargetReport, t *peers.Dial) {
-	for _, h := range t.Headers {
-		sent := slices.ContainsFunc(r.Invite, func(line string) bool {
-			name, _, _ := strings.Cut(line, ":")
-			return strings.EqualFold(name, h.Name)
-		})
-		if !sent && !slices.Contains(r.Dropped, h.Name) {
-			r.LeftOut = append(r.LeftOut, h.Name)
-		}
-		if strings.Contains(h.Value.String(), ".Prepare.JSON") {
-			x.note("%s of target %s takes a value of the platform's answer, which is not asked for here", h.Name, t.Name)
-		}
-	}
 }

@@ -39,7 +39,7 @@ func (x *explainer) message() ([]byte, error) {
 		"Content-Type: application/sdp\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body), nil
 }
 
-// invite is the INVITE as the parser that reads real ones gives it.
+// invite is the INVITE as the parser of real ones reads it.
 func (x *explainer) invite(text []byte) (*sip.Request, error) {
 	msg, err := message.NewParser().ParseSIP(text)
 	if err != nil {
@@ -91,9 +91,8 @@ func hasScheme(s string) bool {
 	return scheme == "sip" || scheme == "sips" || scheme == "tel"
 }
 
-// questionHeaders gives further header lines as text, with Max-Forwards apart.
-// What is wrong with them is the guard's to say, but for what makes them others
-// than those that were asked about.
+// questionHeaders gives the question's header lines as text, and Max-Forwards apart.
+// The screen finds their faults, except those that would change other headers.
 func questionHeaders(lines []string) (text, hops string, err error) {
 	hops = "Max-Forwards: 70\r\n"
 	for _, line := range lines {
@@ -128,7 +127,7 @@ func sampleOffer(cfg *config.Config, at netip.Addr) string {
 		pt, static := types[name]
 		if !static {
 			pt = next
-			if next++; next == 101 { // what telephone-event is mostly called
+			if next++; next == 101 { // mostly telephone-event's number
 				next++
 			}
 		}

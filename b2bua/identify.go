@@ -10,8 +10,8 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// identify finds the trunk that a request is from. Where that is none, or has
-// to prove itself first, the request is answered here.
+// identify finds the trunk of a request. If there is none, or it needs credentials
+// first, identify answers the request.
 func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers.Snapshot, t *peers.Trunk) {
 	from := s.stack.SenderOf(req)
 	p = s.admission.Peers.Load()
@@ -35,10 +35,9 @@ func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers.Snapshot
 	return p, t
 }
 
-// contenders are the trunks among those that fit whose credentials are looked
-// at, and the one that a request without any is of; nil: it needs some. A trunk
-// that wants credentials comes before one that is no more specific, but does not
-// hide it.
+// contenders are the fitting trunks whose credentials are checked, and the fallback
+// for a request without credentials; nil: the request needs some. A trunk with
+// credentials comes before one that is no more specific, but does not hide it.
 func contenders(fit []*peers.Trunk, from peers.Sender) (asked []*peers.Trunk, fallback *peers.Trunk) {
 	open := slices.IndexFunc(fit, func(t *peers.Trunk) bool { return !t.NeedsCredentials() })
 	switch {
@@ -66,8 +65,8 @@ func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how peers.Proof, f
 	s.replyOnce(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), how == peers.ProofStale, time.Now())...)
 }
 
-// nobody: the call meets no trunk's conditions. Where the sender belongs to a
-// trunk, it is told so.
+// nobody: the request meets no trunk's conditions. It gets an answer if its sender's
+// address belongs to a trunk.
 func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, from peers.Sender) {
 	if !who.Known {
 		tx.Terminate()
@@ -77,9 +76,9 @@ func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, 
 	s.replyOnce(req, tx, 403)
 }
 
-// replyOnce answers who is unproven without keeping a transaction (RFC 3261
-// section 26.3.2.4): its timers would send the answer again and again to a
-// source that may be forged.
+// replyOnce answers an unproven sender without keeping a transaction (RFC 3261
+// section 26.3.2.4), whose timers would repeat the answer to a source that may be
+// forged.
 func (s *Server) replyOnce(req *sip.Request, tx *sip.ServerTx, code int, headers ...sip.Header) {
 	s.stack.Reply(req, tx, code, message.StatusText(code), headers...)
 	tx.Terminate()

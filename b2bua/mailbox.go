@@ -1,19 +1,24 @@
 package b2bua
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
 )
 
-// The sizes of an inbox. A call of normal life has one or two items in it.
+// The sizes of an inbox. Normally it has one or two items.
 const (
 	inboxProgress = 32  // above this, further provisional responses are dropped
-	inboxNormal   = 64  // above this, only what ends something is taken
-	inboxHard     = 256 // above this, nothing is
+	inboxNormal   = 64  // above this, only items that end something are taken
+	inboxHard     = 256 // above this, nothing is taken
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
@@ -27,17 +32,17 @@ type item struct {
 	order *order
 }
 
-// happening is a fact and the leg that tells it, or an event: one of the two.
+// happening is a fact with its leg, or an event.
 type happening struct {
 	from  *legOnWire
 	fact  leg.Fact
 	event event
 }
 
-// mailbox is what a call has still to look at.
+// mailbox holds what a call has still to handle.
 type mailbox struct {
-	*inbox              // what others leave
-	due     []item      // requests that have their turn
+	*inbox              // items from other goroutines
+	due     []item      // requests whose turn it is
 	pending []happening // not yet handled
 	timer   *time.Timer // set to the earliest deadline
 }
@@ -50,7 +55,7 @@ func (m *mailbox) told(from *legOnWire, f leg.Fact) {
 // happened adds an event.
 func (m *mailbox) happened(e event) { m.pending = append(m.pending, happening{event: e}) }
 
-// next gives what is to be handled next.
+// next takes out the next fact or event.
 func (m *mailbox) next() (h happening, ok bool) {
 	if len(m.pending) == 0 {
 		return h, false
@@ -66,7 +71,7 @@ func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 	}
 }
 
-// nextDue gives the next input that has its turn.
+// nextDue takes out the next input whose turn it is.
 func (m *mailbox) nextDue() (it item, ok bool) {
 	if len(m.due) == 0 {
 		return it, false
@@ -78,10 +83,10 @@ func (m *mailbox) nextDue() (it item, ok bool) {
 	return it, true
 }
 
-// inbox is where other goroutines leave what concerns a call. Posting never
-// blocks: provisional responses coalesce, a request that finds no room is refused,
-// what ends something has room, and an inbox that overflows all the same says so,
-// which ends the call.
+// inbox takes items for a call from other goroutines. Posting never blocks:
+// provisional responses coalesce, a request that finds no room is refused, and there
+// is room for items that end something. An inbox that overflows all the same says
+// so, which ends the call.
 type inbox struct {
 	wake chan struct{} // 1 item: something was posted
 
@@ -93,8 +98,8 @@ type inbox struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
-// post leaves an item and says whether somebody will look at it. A provisional
-// response that is dropped counts as seen.
+// post leaves an item and says whether the call will handle it. A provisional
+// response that is dropped counts as handled.
 func (b *inbox) post(it item) bool {
 	b.mu.Lock()
 	if b.closed {
@@ -103,7 +108,7 @@ func (b *inbox) post(it item) bool {
 	}
 	n, taken := len(b.items), true
 	switch {
-	case it.ask != nil, it.order != nil: // few, and somebody waits for the answer
+	case it.ask != nil, it.order != nil: // few, and their senders wait for an answer
 		b.items = append(b.items, it)
 	case n >= inboxProgress && isProgress(it):
 	case n >= inboxNormal && isRequest(it) && !isTerminal(it): // it can be refused
@@ -138,7 +143,7 @@ func (b *inbox) take() (it item, ok, overflow bool) {
 	return it, true, overflow
 }
 
-// close refuses what comes from now on and gives back what nobody looked at.
+// close refuses items from now on and gives back those that are left.
 func (b *inbox) close() []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -173,3 +178,82 @@ func isTerminal(it item) bool {
 	}
 	return false
 }
+
+// event happens to a call beside the facts of its legs: from work that it started,
+// from its media, from outside. The set is closed: only this file adds to it, and
+// each phase of the call handles every member.
+//
+//sumtype:decl
+type event interface{ isEvent() }
+
+// Ready is the result of an attempt's preparation: API call and name lookup.
+type Ready struct {
+	Attempt  int
+	Prepared peers.Prepared
+	URI      sip.Uri
+	Dest     netip.AddrPort
+	Flow     *transport.Stream // the connection to dial over; nil: UDP
+	TriedTCP bool              // an INVITE over the budget asked for a connection; no Flow: it could not be opened
+	Cause    cause.Cause       // cause.None: ready to dial
+	Err      error
+	Elapsed  time.Duration // of the API call
+	AskedAPI bool
+}
+
+// MediaLost says that no RTP came from either side for media.timeout, or, if none
+// has come since the answer, for media.start_timeout.
+type MediaLost struct {
+	For   time.Duration
+	Never bool
+}
+
+// OneWay says that no RTP comes from a side while the other side sends, or, with
+// Over, that it comes after all.
+type OneWay struct {
+	Side media.Side
+	Over bool
+}
+
+// Latched says that a side's real RTP source is known.
+type Latched struct {
+	Side   media.Side
+	Source netip.AddrPort
+}
+
+// Keyed is a digit that a side sent as telephone-events, which the relay kept back.
+type Keyed struct {
+	Side     media.Side
+	Digit    byte
+	Duration time.Duration
+}
+
+// Played says that one of our sounds to a side has come to its end.
+type Played struct {
+	Side media.Side
+	ID   uint64 // of the media.Play
+}
+
+// Killed is a command to end the call now.
+type Killed struct {
+	Cause cause.Cause
+	By    string // store.EndedBy…
+}
+
+// Expired says that the set-up or the call has taken as long as it may.
+type Expired struct{ Cause cause.Cause }
+
+func (Ready) isEvent() {}
+
+func (MediaLost) isEvent() {}
+
+func (OneWay) isEvent() {}
+
+func (Latched) isEvent() {}
+
+func (Keyed) isEvent() {}
+
+func (Played) isEvent() {}
+
+func (Killed) isEvent() {}
+
+func (Expired) isEvent() {}

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -157,4 +158,46 @@ func TestInboxClosed(t *testing.T) {
 	if _, ok, _ := b.take(); ok {
 		t.Error("something is left after close")
 	}
+}
+
+// A question to a call whose inbox is full is refused or answered. It is never
+// taken and dropped.
+func TestFullInboxTakesQuestions(t *testing.T) {
+	b := newInbox()
+	for range inboxNormal {
+		b.post(itemRequest("OPTIONS"))
+	}
+	reply := make(chan LiveCall, 1)
+	if !b.post(item{ask: reply}) {
+		return
+	}
+	items, _ := drain(b)
+	if items[len(items)-1].ask == nil {
+		t.Error("post took the question and lost it")
+	}
+}
+
+// A full inbox says that it does not take a request, so that the request gets 503.
+// The transaction of a request other than INVITE has no timer before its final
+// answer (RFC 3261 section 17.2.2).
+func TestFullInboxRefusesRequests(t *testing.T) {
+	b := newInbox()
+	for range inboxNormal {
+		b.post(itemRequest(sip.OPTIONS))
+	}
+	if b.post(itemRequest(sip.OPTIONS)) {
+		t.Error("post took a request that it dropped")
+	}
+}
+
+// A flood of requests within a dialog leaves no transaction behind.
+func TestFloodOfRequests(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, invite := w.established()
+		for i := range 1000 {
+			w.agent.agentRequest("OPTIONS", invite, "agent1", 10+i)
+		}
+		w.drain(time.Minute)
+		w.settle()
+	})
 }

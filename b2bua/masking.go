@@ -12,13 +12,13 @@ import (
 
 // Masking the keys that a caller presses, so that a card number reaches neither
 // the platform nor a recording: routes[].mask_dtmf, and orders. The caller here is
-// who is not the platform. Keys are in its RTP (media.Mask), in its INFO, and in
-// what its telephone-events were to become.
+// the side without the platform. Its keys are in RTP (media.Mask), in INFO, and in
+// telephone-events that become INFO.
 
-// masking is the state of it.
+// masking is the state of masking.
 type masking struct {
 	on      bool
-	applied bool   // the session has been told
+	applied bool   // to the media session
 	upTo    uint32 // CSeq of the caller's last request that came while keys were masked
 }
 
@@ -35,7 +35,7 @@ func (c *Call) orderedToMask(on bool) error {
 	return nil
 }
 
-// maskMode is the route's; nothing is masked before there is one.
+// maskMode is the route's mode; without a route nothing is masked.
 func (c *Call) maskMode() config.Wanted {
 	if c.route == nil {
 		return config.WantedOff
@@ -43,7 +43,7 @@ func (c *Call) maskMode() config.Wanted {
 	return c.route.MaskDTMF
 }
 
-// mask masks keys from now on, or no longer.
+// mask begins or ends the masking of keys.
 func (c *Call) mask(on bool) {
 	c.masking.on = on
 	c.recordings.tape.mask(on)
@@ -51,14 +51,14 @@ func (c *Call) mask(on bool) {
 	c.log.Info().Bool("on", on).Msg("keys masked")
 }
 
-// maskIfWanted masks the keys of a call whose route wants that for each.
+// maskIfWanted masks the keys if the route wants that for every call.
 func (c *Call) maskIfWanted() {
 	if c.maskMode() == config.WantedAlways {
 		c.mask(true)
 	}
 }
 
-// applyMask has the session mask the caller's keys, as its description stands.
+// applyMask has the media session mask the keys in the caller's present formats.
 func (c *Call) applyMask() {
 	if c.media.session == nil || (!c.masking.on && !c.masking.applied) {
 		return
@@ -79,19 +79,19 @@ func (c *Call) applyMask() {
 	c.media.session.SetMask(side, m)
 }
 
-// isCaller says whether a leg is that of the side whose keys are masked.
+// isCaller says whether a leg is on the side whose keys are masked.
 func (c *Call) isCaller(l *legOnWire) bool { return c.side(l) != c.platform() }
 
-// noteMasked notes a request that came while keys were masked: it stays so,
-// although its turn may come later.
+// noteMasked notes a request that came while keys were masked. Its key stays hidden,
+// even if its turn comes later.
 func (c *Call) noteMasked(l *legOnWire, req *sip.Request) {
 	if c.masking.on && c.isCaller(l) {
 		c.masking.upTo = max(c.masking.upTo, req.CSeq().SeqNo)
 	}
 }
 
-// hidesKey says whether a request of the caller may tell a masked key: an INFO
-// with a body, whatever that is, and a report of keys (RFC 4730).
+// hidesKey says whether a request of the caller may reveal a masked key: an INFO with
+// any body, or a report of keys (RFC 4730).
 func (c *Call) hidesKey(from *legOnWire, req *sip.Request) bool {
 	if !c.isCaller(from) || (!c.masking.on && req.CSeq().SeqNo > c.masking.upTo) || len(req.Body()) == 0 {
 		return false

@@ -15,8 +15,8 @@ import (
 	"flowbridge/config"
 )
 
-// Further ids of live calls, by which others ask for them: the Call-IDs of the
-// legs, and what platforms and carriers call them.
+// Further ids of live calls, by which hooks ask for them: the Call-IDs of the legs,
+// and the ids that platforms and carriers use.
 
 // maxCallName bounds an id, in bytes, and maxCallNames how many a call has.
 const (
@@ -27,13 +27,13 @@ const (
 var (
 	// ErrUnknownCall means that no live call has an id.
 	ErrUnknownCall = errors.New("no live call has this id")
-	// ErrSeveralCalls means that several have it, so that it is none's.
+	// ErrSeveralCalls means that several live calls have an id, so it finds none.
 	ErrSeveralCalls = errors.New("several live calls have this id")
-	// ErrNoAnswer means that a call has it and does not say anything.
+	// ErrNoAnswer means that the call with an id does not answer.
 	ErrNoAnswer = errors.New("the call with this id does not answer")
 )
 
-// askFor bounds how long a call is waited for that is asked about.
+// askFor bounds the wait for a call's answer.
 const askFor = 500 * time.Millisecond
 
 // names is guarded by the registry's lock.
@@ -64,7 +64,7 @@ func (n *names) forget(c *Call) {
 	delete(n.of, c)
 }
 
-// addName gives a call that is live another id.
+// addName gives a live call another id.
 func (r *registry) addName(id string, c *Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +73,7 @@ func (r *registry) addName(id string, c *Call) {
 	}
 }
 
-// named gives the calls with an id, whoever gave it to them.
+// named gives the calls with an id of any origin.
 func (r *registry) named(id string) []*Call {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -104,20 +104,20 @@ func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
 	return LiveCall{}, ErrNoAnswer
 }
 
-// asksForCalls says whether any hook asks for calls by ids that are not ours.
+// asksForCalls says whether any hook asks for calls by foreign ids.
 func asksForCalls(h *config.Hooks) bool {
 	return h.Variables != nil || h.Vapi != nil || h.Synthflow != nil
 }
 
-// name gives the call another id, where anybody could ask for it.
+// name gives the call another id, if a hook could ask for it.
 func (c *Call) name(id string) {
 	if c.server.keepsNames {
 		c.server.registry.addName(id, c)
 	}
 }
 
-// nameByIDs gives the call the ids that it has from its INVITE. What a trunk
-// says in headers counts where its word is good.
+// nameByIDs gives the call the ids in its INVITE. Ids in headers count only if the
+// trunk is trusted.
 func (c *Call) nameByIDs() {
 	if !c.server.keepsNames {
 		return
@@ -136,7 +136,7 @@ func (c *Call) nameByIDs() {
 	}
 }
 
-// nameOutbound notes the ids that a platform is told by the INVITE to it.
+// nameOutbound notes the ids in the INVITE to a platform.
 func (c *Call) nameOutbound(invite *sip.Request) {
 	if h := invite.GetHeader("X-EI"); h != nil {
 		for _, id := range outbound.IDsIn(h.Value()) {

@@ -7,23 +7,23 @@ import (
 	"flowbridge/media"
 )
 
-// Order is what an operator may ask of a live call.
+// Order is an operator's command to a live call.
 type Order int
 
 // The orders.
 const (
-	OrderRecord Order = iota // begin to record it
+	OrderRecord Order = iota // begin a recording
 	OrderStop                // end the recording
-	OrderPause               // have nothing recorded for a while
-	OrderResume              // go on with the recording
-	OrderMask                // mask the keys that the caller presses
-	OrderUnmask              // no longer
+	OrderPause               // pause the recording
+	OrderResume              // resume the recording
+	OrderMask                // begin to mask the caller's keys
+	OrderUnmask              // end masking
 )
 
-// ErrNoCall says that no such call is live.
+// ErrNoCall means that no live call has the id.
 var ErrNoCall = errors.New("no such call is live")
 
-// OrderError says why a call does not do what it was asked for.
+// OrderError says why a call can't carry out an order.
 type OrderError struct {
 	Problem string
 	Remedy  string
@@ -31,14 +31,14 @@ type OrderError struct {
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
 
-// PlayRequest is what a side of a live call is to hear.
+// PlayRequest is a sound for a side of a live call.
 type PlayRequest struct {
 	Side  media.Side
 	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
 	Loop  bool   // until SoundNone
 }
 
-// SoundNone is the sound that ends the one that is heard.
+// SoundNone ends the present sound.
 const SoundNone = "none"
 
 // order is an Order on its way to a call.
@@ -48,7 +48,7 @@ type order struct {
 	reply chan<- ordered
 }
 
-// ordered is what came of an order.
+// ordered is the result of an order.
 type ordered struct {
 	live LiveCall
 	err  error
@@ -60,8 +60,8 @@ func (s *Server) Order(ctx context.Context, id string, what Order) (LiveCall, er
 	return s.order(ctx, id, order{what: what})
 }
 
-// Play has a side of the live call with this id hear a sound. Its error is as
-// that of Order.
+// Play plays a sound to a side of the live call with this id. Its errors are those
+// of Order.
 func (s *Server) Play(ctx context.Context, id string, p PlayRequest) (LiveCall, error) {
 	return s.order(ctx, id, order{play: &p})
 }
@@ -84,7 +84,7 @@ func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error
 	}
 }
 
-// carryOut does what an operator asked for.
+// carryOut carries out an operator's order.
 func (c *Call) carryOut(o *order) {
 	err := ErrNoCall
 	switch {

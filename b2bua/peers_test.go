@@ -5,7 +5,6 @@ import (
 	"testing"
 )
 
-// AuthorityFile is the PEM file of an authority.
 // A trunk within the network of another one wants credentials: without them a
 // call is not the other one's.
 func TestWiderTrunkDoesNotTakeOver(t *testing.T) {

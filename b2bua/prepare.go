@@ -26,8 +26,8 @@ func (e *PrepareError) Error() string { return fmt.Sprintf("prepare: %v", e.Err)
 
 func (e *PrepareError) Unwrap() error { return e.Err }
 
-// prepare does what an attempt needs before its INVITE: the platform's id and
-// the address of its SIP host.
+// prepare gets an attempt's requirements before its INVITE: the platform's id, the
+// address of its SIP host, and the connection to it.
 func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars, stack *transport.Stack) Ready {
 	out := requestTarget(ctx, number, t, vars)
 	if out.Cause != cause.None {
@@ -51,7 +51,7 @@ func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars,
 	return out
 }
 
-// requestTarget does that part of it which needs no SIP: the platform's id and the
+// requestTarget gets the part that needs no SIP: the platform's id and the
 // Request-URI.
 func requestTarget(ctx context.Context, number int, t *peers.Target, vars config.Vars) Ready {
 	out := Ready{Attempt: number}
@@ -59,7 +59,7 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 		out.Cause, out.Err = cause, err
 		return out
 	}
-	if !t.Dial.URI.UsesPrepare() { // where this fails, the platform need not be asked
+	if !t.Dial.URI.UsesPrepare() { // if this fails, there is no need to ask the platform
 		if _, err := outbound.RenderURI(t.Dial, vars); err != nil {
 			return fail(cause.TemplateFailed, err)
 		}

@@ -1,7 +1,10 @@
 package b2bua
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -17,8 +20,8 @@ import (
 // parkedMax bounds how many CANCELs wait for their INVITE at a time.
 const parkedMax = 1000
 
-// onRequest is every well-formed request that is not a retransmission.
-func (s *Server) onRequest(req *sip.Request, tx *sip.ServerTx) {
+// Request takes every well-formed request that is not a retransmission.
+func (s front) Request(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case req.Method == sip.CANCEL:
 		s.onEarlyCancel(req, tx)
@@ -66,15 +69,14 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	l.wire.Forget(tx)
-	if s.registry.leg(tag) == l { // it has more to do than it can
+	if s.registry.leg(tag) == l { // its inbox is full
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
 	s.replyOnce(req, tx, 481)
 }
 
-// onOptions answers whoever is a trunk by its address or certificate, and
-// others who prove that they are one.
+// onOptions answers trunks: by their address or certificate, others by credentials.
 func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	from := s.stack.SenderOf(req)
 	if !s.admission.Peers.Load().Standing(from).Known {
@@ -94,7 +96,7 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }
 
-// onInvite admits a new call, or says why not.
+// onInvite admits a new call, or refuses it.
 func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	source := message.ParseSource(req.Source())
 	if l := s.registry.leg(message.TagOf(req.To().Params)); l != nil {
@@ -141,16 +143,15 @@ func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 	s.stack.Reject(&s.stack.Rejections().Full, source, "full")
 }
 
-// onKnownInvite is an INVITE that made a call already: a retransmission that
-// its transaction is too old for, or a merged request (RFC 3261 section
-// 8.2.2.2).
+// onKnownInvite handles an INVITE that has made a call already: a retransmission
+// after the end of its transaction, or a merged request (RFC 3261 section 8.2.2.2).
 func (s *Server) onKnownInvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx) {
 	if message.BranchOf(req) == l.branch {
 		tx.Terminate()
 		return
 	}
 	if !s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Known {
-		tx.Terminate() // a stranger who has seen the INVITE
+		tx.Terminate() // a stranger that has seen the INVITE
 		return
 	}
 	s.stack.Reply(req, tx, 482, message.StatusText(482))
@@ -189,16 +190,8 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	s.calls.Go(c.run)
 }
 
-// trunkTLS is how a trunk is checked that we connect to, because its own
-// connection is gone: by the authorities of its client certificates, if those
-// are named.
-func (s *Server) trunkTLS() config.TargetTLS {
-	own := s.cfg.SIP.TLS
-	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
-}
-
-// onEarlyCancel is a CANCEL that found no transaction. Its INVITE may be on
-// its way through another goroutine: it is waited for, for T1.
+// onEarlyCancel handles a CANCEL without a transaction. Its INVITE may be on its way
+// through another goroutine, so the CANCEL waits for T1.
 func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	early := &earlyCancel{req: req, met: make(chan struct{})}
 	key := transactionKey(req)
@@ -225,13 +218,12 @@ func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
-// onStrayResponse is a response that no transaction waits for. A final answer
-// to an INVITE of ours is never left alone. A refusal that is repeated gets
-// its ACK again (RFC 3261 section 17.1.1.3). A 2xx is its leg's to answer
-// (section 13.2.2.4), or, where that is gone, it gets ACK and BYE. What peers
-// can provoke in this way is bounded in rate, and in time to that of a
-// transaction.
-func (s *Server) onStrayResponse(res *sip.Response) {
+// StrayResponse takes a response that no transaction waits for. A final answer to
+// one of our INVITEs always gets a reaction. A refusal that is repeated gets its
+// ACK again (RFC 3261 section 17.1.1.3). A 2xx is for its leg to answer (section
+// 13.2.2.4); where the leg is gone, the 2xx gets ACK and BYE. The rate of these
+// reactions is bounded, and they end when a transaction would.
+func (s front) StrayResponse(res *sip.Response) {
 	cseq, from := res.CSeq(), res.From()
 	if cseq == nil || from == nil || res.To() == nil || res.CallID() == nil || res.Via() == nil ||
 		cseq.MethodName != sip.INVITE || res.StatusCode < 200 {
@@ -243,7 +235,7 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 		return
 	}
 	if (l == nil && !s.registry.knowsTag([]byte(tag))) || !s.strays.Allow() {
-		return // of no call, or of one that is over for so long that nobody waits any more
+		return // of no call, or of one that ended more than 64*T1 ago
 	}
 	switch {
 	case res.StatusCode >= 300:
@@ -256,9 +248,8 @@ func (s *Server) onStrayResponse(res *sip.Response) {
 	}
 }
 
-// ackStray acknowledges a repeated refusal from what it says itself. Where its
-// leg is gone, it was of an INVITE that began a dialog: To and the Request-URI of
-// those are the same.
+// ackStray acknowledges a repeated refusal from its own headers. If its leg is gone,
+// the INVITE began a dialog, and its Request-URI was the same as To.
 func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	source := message.ParseSource(res.Source())
 	local, err := s.stack.LocalFor(message.TransportOf(res), source.Addr())
@@ -301,11 +292,116 @@ func (s *Server) hangupStray(in leg.ResponseIn) {
 	s.stack.Send(local, s.stack.StreamOf(res), effects)
 }
 
-// callerTLS is how who has called us is checked when we connect to it, because
-// its own connection is gone.
+// callerTLS says how a caller's certificate is checked when we connect to the
+// caller, because its own connection is gone. For a trunk the authorities are those
+// of its client certificates, if they are named.
 func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
 	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
 		return t.Caller.TLS
 	}
-	return s.trunkTLS()
+	own := s.cfg.SIP.TLS
+	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
+}
+
+// front is the server's side toward its transport, a transport.Handler.
+type front struct{ *Server }
+
+// Peers are the trunks and targets in force.
+func (s front) Peers() *peers.Snapshot { return s.admission.Peers.Load() }
+
+// maxUnwritten is how many records may wait for a slow disk before new calls are
+// refused.
+const maxUnwritten = 10_000
+
+// Capacity says whether there is room for a new call.
+func (s front) Capacity(from peers.Sender) peers.Capacity {
+	switch {
+	case s.unwritten.Load() >= maxUnwritten:
+		return peers.CapacityNone
+	case s.stack.IsOverloaded():
+		return peers.CapacityOverload
+	default:
+		return s.admission.Capacity(from)
+	}
+}
+
+// InDialog says whether a To tag is, or was a moment ago, that of a leg.
+func (s front) InDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
+
+// InProgress says whether the INVITE that gets this To tag is known.
+func (s front) InProgress(toTag message.Minted) bool { return s.registry.has(toTag) }
+
+// Panicked counts and logs a panic that was recovered.
+func (s front) Panicked(where string, value any) { s.panicked(&s.log, where, value) }
+
+// refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
+// nothing is wrong.
+func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason string, headers []sip.Header) {
+	secure := message.TransportOf(req) == config.TransportTLS
+	if code, reason = uriRefusal(req, secure); code != 0 {
+		return code, reason, nil
+	}
+	if reason = contactRefusal(req, secure); reason != "" {
+		return 400, reason, nil
+	}
+	if code, reason, headers = leg.Unsupported(req, o); code != 0 {
+		return code, reason, headers
+	}
+	if code, reason, headers = message.BodyRefusal(req, o.Parts); code != 0 {
+		return code, reason, headers
+	}
+	switch sdp, _, _ := message.BodyOf(req, o.Parts); {
+	case len(sdp) > s.cfg.SIP.Limits.SDP:
+		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", s.cfg.SIP.Limits.SDP), nil
+	case !leg.AcceptsSDP(req.GetHeaders("accept")):
+		return 406, "Not Acceptable", nil
+	}
+	return 0, "", nil
+}
+
+// uriRefusal checks the Request-URI and whether the request may go further. A
+// sips URI needs TLS (RFC 3261 section 26.2.2).
+func uriRefusal(req *sip.Request, secure bool) (code int, reason string) {
+	scheme, uri := req.Recipient.Scheme, req.Recipient.String()
+	switch {
+	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure):
+		return 416, "Unsupported URI Scheme"
+	case len(uri) > message.MaxURI:
+		return 414, "Request-URI Too Long"
+	case strings.ContainsFunc(uri, message.IsControl):
+		return 400, "Request-URI holds a control character"
+	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
+		return 483, "Too Many Hops"
+	}
+	return 0, ""
+}
+
+// contactRefusal checks that there is one Contact with a SIP URI that can be used
+// (RFC 3261 section 8.1.1.8); "" if so.
+func contactRefusal(req *sip.Request, secure bool) string {
+	const missing = "Contact with one sip URI is missing"
+	contact := req.Contact()
+	if contact == nil {
+		return missing
+	}
+	switch uri := contact.Address; {
+	case uri.Scheme == "sips" && !secure:
+		return "Contact Is a sips URI, but Came Without TLS"
+	case (uri.Scheme != "sip" && uri.Scheme != "sips") || uri.Host == "" || len(req.GetHeaders("contact")) > 1:
+		return missing
+	}
+	return ""
+}
+
+// looped says whether a request has passed us before: one of its Vias has our branch
+// (RFC 3261 section 16.3, item 4).
+func (s *Server) looped(req *sip.Request) bool {
+	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
+		via, ok := h.(*sip.ViaHeader)
+		if !ok {
+			return false
+		}
+		branch, _ := via.Params.Get("branch")
+		return s.mint.OwnsBranch([]byte(branch))
+	})
 }

@@ -15,9 +15,9 @@ import (
 
 // recordings are those of a call, one at a time.
 type recordings struct {
-	tape    *tape                 // its SIP; nil: it is not recorded
+	tape    *tape                 // the call's SIP; nil: it is not kept
 	current *recording.Recorder   // nil: none
-	all     []*recording.Recorder // that there were
+	all     []*recording.Recorder // past and current
 	beepAt  time.Time             // zero: no beep is due
 }
 
@@ -29,8 +29,8 @@ const (
 	RecordingFailed = "failed" // why is in the record's recordings
 )
 
-// recordingWait is how long the record of a call waits for its files to be
-// finished. They are, whatever it says, once the disk is there again.
+// recordingWait is how long the record of a call waits for its files to be finished.
+// Files that take longer are finished all the same.
 const recordingWait = 2 * time.Second
 
 func (c *Call) orderedToRecord() error {
@@ -60,7 +60,7 @@ func notRecorded() *OrderError {
 	return &OrderError{"the call is not recorded", "start the recording first"}
 }
 
-// pauseRecording pauses the recording, or goes on with it. It may be repeated.
+// pauseRecording pauses or resumes the recording. It may be repeated.
 func (c *Call) pauseRecording(pause bool) error {
 	if c.recordings.current == nil {
 		return notRecorded()
@@ -74,8 +74,8 @@ func (c *Call) pauseRecording(pause bool) error {
 	return nil
 }
 
-// recordIfWanted begins the recording of a call that was answered, where its
-// route wants each of them.
+// recordIfWanted begins the recording of an answered call if its route wants that
+// for every call.
 func (c *Call) recordIfWanted() {
 	if c.route.Record != config.WantedAlways {
 		return
@@ -89,8 +89,8 @@ func (c *Call) recordIfWanted() {
 	}
 }
 
-// startRecording begins a recording: from now on the session's packets go to the
-// recorder, and so does SIP, what came before included.
+// startRecording begins a recording: from now on the recorder gets the session's
+// packets and the SIP, earlier SIP included.
 func (c *Call) startRecording() error {
 	c.stopRecording() // one that failed
 	r, err := c.server.archive.Record(recording.Call{
@@ -104,20 +104,16 @@ func (c *Call) startRecording() error {
 	c.recordings.all = append(slices.Clip(c.recordings.all), r)
 	c.recordings.tape.attach(r)
 	c.media.session.SetTap(r)
-	c.recordingBegan()
-	return nil
-}
-
-// recordingBegan is the one place where a recording has begun, by the route or by
-// an order: what the parties are to hear of that has its place here.
-func (c *Call) recordingBegan() {
+	// Every recording begins here, by the route or by an order. So announcements to
+	// the parties belong here.
 	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording started")
 	c.beep(time.Now())
 	c.journal()
+	return nil
 }
 
-// stopRecording ends the recording, if there is one. No packet is lost or held up
-// by it.
+// stopRecording ends the recording, if there is one. It neither loses nor delays a
+// packet.
 func (c *Call) stopRecording() {
 	if c.recordings.current == nil {
 		return
@@ -145,7 +141,7 @@ func (r *recordings) state() string {
 	}
 }
 
-// recordingsOf is what the record says of recordings.
+// recordingsOf are the recordings' entries in the record.
 func recordingsOf(all []*recording.Recorder) []store.Recording {
 	files := []store.Recording{}
 	for _, r := range all {
@@ -159,8 +155,8 @@ func recordingsOf(all []*recording.Recorder) []store.Recording {
 	return files
 }
 
-// settledRecordings is recordingsOf once they are written, or when that takes too
-// long.
+// settledRecordings is recordingsOf when all files are written, or after
+// recordingWait.
 func settledRecordings(ctx context.Context, all []*recording.Recorder) []store.Recording {
 	limit := time.NewTimer(recordingWait)
 	defer limit.Stop()
@@ -182,7 +178,7 @@ func settledRecordings(ctx context.Context, all []*recording.Recorder) []store.R
 	return files
 }
 
-// mediaDescribed: a side's payload types may be others from now on.
+// mediaDescribed: a side's payload types may have changed.
 func (c *Call) mediaDescribed() {
 	c.applyMask()
 	if c.recordings.current == nil {

@@ -16,24 +16,24 @@ import (
 	"flowbridge/store"
 )
 
-// The bounds of what is known of followed calls.
+// The bounds of followed calls.
 const (
-	// followFor is how long the end of a call may take to be told: Twilio's <Dial> ends one after four hours (its timeLimit),
-	// and it may have rung at several targets before.
+	// followFor is how long we wait for the report of a call's end. Twilio's <Dial> ends a call after four hours (its timeLimit),
+	// and the call may have rung at several targets before.
 	followFor = 4*time.Hour + 15*time.Minute
-	// endedFor is how long a call that is over is known, should the question come again.
+	// endedFor is how long an ended call is known, in case the question is repeated.
 	endedFor = 5 * time.Minute
-	// repeatFor is how long a call that comes again is the same question: Twilio waits 15 s for an answer.
+	// repeatFor is how long a repeated question is about the same call. Twilio waits 15 s for an answer.
 	repeatFor   = 30 * time.Second
 	maxFollowed = 10_000 // calls that are open, and as many that are over
-	// stepTimeout bounds the search for a target. It leaves the webhook, which waits 10 s, time to say that there is none.
+	// stepTimeout bounds the search for a target. The webhook waits 10 s, so it has time left to say that there is none.
 	stepTimeout = 8 * time.Second
 )
 
-// redirected is a call that somebody else dials by our word.
+// redirected is a call that another party dials as we say.
 type redirected struct {
 	// constant
-	id, sid string // ours; that of whoever dials it, or empty
+	id, sid string // our id; the dialling party's, or empty
 	vars    config.Vars
 	began   time.Time
 
@@ -42,28 +42,28 @@ type redirected struct {
 	attempts attempts
 
 	// guarded by followed.mu
-	record store.Record // as far as it is known
-	at     *attempt     // that is being dialled; nil: none
+	record store.Record // so far
+	at     *attempt     // being dialled; nil: none
 	steps  map[int]*decision
 	over   bool
 	kept   bool          // the record is written
 	elem   *list.Element // in followed.open, or in followed.over
 }
 
-// decision is what is decided when a call comes in (0), or when the attempt with
-// that number has ended. It is decided once, however often Twilio asks.
+// decision is made when a call comes in (0), or when the attempt with its number has
+// ended. It is made once, however often Twilio asks.
 type decision struct {
 	done chan struct{} // closed once next and err hold
 	next Next
 	err  error
 }
 
-// followed are the redirected calls whose ends are told, from the first question
+// followed are the redirected calls whose ends are reported, from the first question
 // until a while after their end.
 //
-// Ownership: a step runs in a goroutine of its own, one of a call at a time, as
-// an attempt ends after it was told. Requests wait for it. Records are handed to
-// the store by goroutines, too; close waits for all of them.
+// Ownership: a step runs in a goroutine of its own. A call has one at a time, because
+// an attempt ends only after it was given out. Requests wait for it. Goroutines hand
+// the records to the store, too; close waits for all of them.
 type followed struct {
 	journal func(store.Record)                  // of a call that is open; does not block
 	keep    func(context.Context, store.Record) // of one that is over; until the context ends
@@ -90,8 +90,8 @@ func newFollowed(journal func(store.Record), keep func(context.Context, store.Re
 // ErrStopping says that the process is stopping: close ends the calls.
 var ErrStopping = errors.New("the process is stopping")
 
-// begin opens a call. One that is asked about again, because the answer was lost,
-// is the same call.
+// begin opens a call. A question that is repeated because the answer was lost is about
+// the same call.
 func (s *followed) begin(c *redirected, now time.Time) (*redirected, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *followed) begin(c *redirected, now time.Time) (*redirected, error) {
 		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
 			return before, nil
 		}
-		s.interrupt(before, cause.DialogLost, now) // it was begun anew, and nothing of before is dialled
+		s.interrupt(before, cause.DialogLost, now) // the call begins anew, and its earlier attempts are over
 	}
 	for s.open.Len() >= maxFollowed {
 		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls whose end is not known: the oldest is given up")
@@ -117,8 +117,8 @@ func (s *followed) begin(c *redirected, now time.Time) (*redirected, error) {
 	return c, nil
 }
 
-// find gives the call that an end is about: of an attempt that is under way, or
-// whose end has been told before. nil: there is none.
+// find gives the call of an end: of an attempt that is under way, or whose end has
+// been reported before. nil: there is none.
 func (s *followed) find(e RedirectEnd) *redirected {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,8 +133,8 @@ func (s *followed) find(e RedirectEnd) *redirected {
 	}
 }
 
-// decide has a step decided by how, unless it was or is being decided, and
-// gives what was. When ctx ends first, the step goes on without it.
+// decide takes a step by how, unless it was or is being taken, and gives the
+// decision. If ctx ends first, the step goes on without it.
 func (s *followed) decide(ctx context.Context, c *redirected, number int, how func(context.Context) (Next, error)) (Next, error) {
 	s.mu.Lock()
 	st := c.steps[number]
@@ -156,7 +156,7 @@ func (s *followed) decide(ctx context.Context, c *redirected, number int, how fu
 	}
 }
 
-// take decides a step. A fault of ours ends the call.
+// take takes a step. A panic ends the call.
 func (s *followed) take(c *redirected, st *decision, how func(context.Context) (Next, error)) {
 	defer close(st.done)
 	defer func() {
@@ -171,8 +171,8 @@ func (s *followed) take(c *redirected, st *decision, how func(context.Context) (
 	st.next, st.err = how(ctx)
 }
 
-// dialled notes what is dialled from now on, and what was tried before in vain. It
-// is false for a call that was given up meanwhile.
+// dialled notes the attempt that is dialled now, and the failed ones before it. It is
+// false for a call that was given up meanwhile.
 func (s *followed) dialled(c *redirected, to Redirection, failed []store.Attempt, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +199,7 @@ func (s *followed) untaken(c *redirected, failed []store.Attempt) store.Attempt 
 	return c.record.Attempts[len(c.record.Attempts)-1]
 }
 
-// tried notes the attempts that whoever dials was not told of.
+// tried notes the attempts that failed before they were given out.
 func (c *redirected) tried(failed []store.Attempt) {
 	for _, a := range failed {
 		c.record.Target = a.Target
@@ -207,7 +207,7 @@ func (c *redirected) tried(failed []store.Attempt) {
 	}
 }
 
-// ended notes how an attempt ended. It is false for a call that was given up
+// ended notes the end of an attempt. It is false for a call that was given up
 // meanwhile.
 func (s *followed) ended(c *redirected, e RedirectEnd, why cause.Cause, now time.Time) bool {
 	s.mu.Lock()
@@ -285,7 +285,7 @@ func (s *followed) forget(c *redirected) {
 	delete(s.byID, c.id)
 }
 
-// interrupt ends a call whose end nobody has told. The lock is held.
+// interrupt ends a call whose end was not reported. The lock is held.
 func (s *followed) interrupt(c *redirected, why cause.Cause, now time.Time) {
 	if c.at != nil {
 		c.settle(why, 0, "")
@@ -309,7 +309,7 @@ func (s *followed) tend(now time.Time) {
 	}
 }
 
-// close gives up what is open, and waits until every record was handed over.
+// close gives up the open calls, and waits until the store has every record.
 func (s *followed) close() {
 	s.mu.Lock()
 	s.closed = true

@@ -8,26 +8,30 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/store"
 )
 
-// Calls that somebody else dials by our word, as Twilio does: its webhook asks
-// where a call goes, and asks again when an attempt has ended. The targets are
-// prepared and tried as those of a carrier's call are, by the same plan, and an
-// attempt's end is judged by the same table. No SIP or RTP of them comes here.
+// Redirected calls: another party dials them as we say. Twilio's webhook asks where a
+// call goes, and asks again when an attempt has ended. The targets are prepared and
+// tried by the same plan as those of a carrier's call, and the same table judges an
+// attempt's end. Their SIP and RTP do not pass here.
 
-// RedirectOptions are what redirected calls have in common.
+// RedirectOptions are the settings of all redirected calls.
 type RedirectOptions struct {
 	Targets []string // names, tried in this order
 	Route   string   // of the calls in their records
-	Follow  bool     // the ends of attempts are told, and each call gets a record
+	Follow  bool     // the ends of attempts are reported, and each call gets a record
 
-	Accept    func(Redirection) error             // whether it can be told to whoever dials; nil: always
-	Variables func(config.Vars) map[string]string // for the agent that asks for them; nil: nobody asks
-	IDs       []*config.Template                  // further ids that a call is found by
+	Accept    func(Redirection) error             // whether the dialling party can use it; nil: always
+	Variables func(config.Vars) map[string]string // for agents that ask; nil: none asks
+	IDs       []*config.Template                  // further ids of a call
 }
 
 // Redirects are the redirected calls of a server. Its methods may be called from
@@ -36,7 +40,7 @@ type Redirects struct {
 	server     *Server
 	options    RedirectOptions
 	remembered *rememberedCalls
-	followed   *followed // nil: no end is told
+	followed   *followed // nil: no end is reported
 }
 
 // NewRedirects begins to redirect calls. Close ends them.
@@ -49,27 +53,27 @@ func (s *Server) NewRedirects(o RedirectOptions) *Redirects {
 	return r
 }
 
-// Next is what whoever dials a call does next.
+// Next tells the dialling party what to do next.
 type Next struct {
-	Dial     *Redirection // it goes to another target; nil: it does not
-	Fallback bool         // it goes nowhere, and its caller is told so
+	Dial     *Redirection // dial this target; nil: none
+	Fallback bool         // no target is left, and the caller is told so
 }
 
-// RedirectEnd is how an attempt that somebody else dialled has ended.
+// RedirectEnd is the end of an attempt that another party dialled.
 type RedirectEnd struct {
 	Call    string // our id
 	Attempt int    // from 1
 
-	SIPCallID       string // that the call has where it came in
+	SIPCallID       string // of the call at the dialling party
 	Outcome         Outcome
 	SIPStatus       int    // the target's final answer; 0: none
 	TargetSIPCallID string // of the INVITE to it
 	Answered        bool
-	CallerGone      bool          // nobody is there any more whom another target could serve
+	CallerGone      bool          // no other target is to be tried
 	Duration        time.Duration // since the answer, in whole seconds
 }
 
-// The ways in which a call is not redirected.
+// The reasons why a call is not redirected.
 var (
 	ErrNoTarget       = errors.New("no target can be dialled")
 	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
@@ -77,16 +81,16 @@ var (
 	errNotThere       = errors.New("it is not in the configuration any more")
 )
 
-// The final answers (RFC 3261 section 21) that an outcome stands for, whatever was
-// told of them.
+// The final answers (RFC 3261 section 21) that an outcome stands for, even if another
+// one was reported.
 const (
 	statusAnswered  = 200
 	statusCancelled = 487
 )
 
-// Begin says where a call goes that has come in at whoever dials it: to the first
-// target that can be dialled. Its CallID in vars is NewID's. A call that is asked
-// about again within 30 s, because the answer was lost, is the same call.
+// Begin gives a new call its first target that can be dialled. vars.CallID is from
+// NewID. A question that is repeated within 30 s, because the answer was lost, is
+// about the same call.
 func (r *Redirects) Begin(ctx context.Context, vars config.Vars) (Redirection, error) {
 	if r.followed == nil {
 		to, _, err := r.next(ctx, r.newCall(vars))
@@ -107,8 +111,7 @@ func (r *Redirects) Begin(ctx context.Context, vars config.Vars) (Redirection, e
 	return *next.Dial, nil
 }
 
-// newCall is a call that has come in, with the targets of the configuration in
-// force.
+// newCall is a new call, with the targets of the configuration in force.
 func (r *Redirects) newCall(vars config.Vars) *redirected {
 	now := time.Now()
 	c := &redirected{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
@@ -129,10 +132,10 @@ func (r *Redirects) newCall(vars config.Vars) *redirected {
 	return c
 }
 
-// maxSID bounds the id of a call where it came in, in bytes. Twilio's have 34.
+// maxSID bounds the dialling party's id of a call, in bytes. Twilio's have 34.
 const maxSID = 64
 
-// Ended notes how an attempt ended, and says what becomes of the call.
+// Ended notes the end of an attempt, and says how the call goes on.
 func (r *Redirects) Ended(ctx context.Context, e RedirectEnd) (Next, error) {
 	c := r.followed.find(e)
 	if c == nil {
@@ -141,8 +144,8 @@ func (r *Redirects) Ended(ctx context.Context, e RedirectEnd) (Next, error) {
 	return r.followed.decide(ctx, c, e.Attempt, func(ctx context.Context) (Next, error) { return r.afterAttempt(ctx, c, e) })
 }
 
-// afterAttempt goes on to the next target where that is its turn and the caller is
-// there.
+// afterAttempt tries the next target if the outcome allows it and the caller is still
+// there. Otherwise it ends the call.
 func (r *Redirects) afterAttempt(ctx context.Context, c *redirected, e RedirectEnd) (Next, error) {
 	now := time.Now()
 	o := e.Outcome
@@ -164,8 +167,8 @@ func (r *Redirects) afterAttempt(ctx context.Context, c *redirected, e RedirectE
 	return Next{}, nil
 }
 
-// dialNext has the next target dialled that can be. Without one the call ends as
-// the last attempt did.
+// dialNext gives the next target that can be dialled. Without one the call ends like
+// the last attempt.
 func (r *Redirects) dialNext(ctx context.Context, c *redirected) (Next, error) {
 	to, failed, err := r.next(ctx, c)
 	if err == nil {
@@ -182,8 +185,8 @@ func (r *Redirects) dialNext(ctx context.Context, c *redirected) (Next, error) {
 	return Next{Fallback: true}, err
 }
 
-// next prepares the next target that can be dialled. Those that can't be are in
-// failed.
+// next prepares the next target that can be dialled. failed has the attempts at
+// others before it.
 func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, failed []store.Attempt, err error) {
 	var why []error
 	for a := c.attempts.next(&c.plan); a != nil; a = c.attempts.next(&c.plan) {
@@ -196,8 +199,7 @@ func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, fa
 	return Redirection{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
 }
 
-// prepare does what an attempt needs before it is dialled. With an error, the
-// redirection has its cause.
+// prepare prepares an attempt. With an error, the redirection has its cause.
 func (r *Redirects) prepare(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
 	switch {
 	case r.server.Draining():
@@ -221,7 +223,7 @@ func (r *Redirects) prepare(ctx context.Context, a *attempt, vars config.Vars) (
 	return to, nil
 }
 
-// remember keeps what an agent may ask of a call, or a platform report.
+// remember keeps a call for questions of its agent and reports of its platform.
 func (r *Redirects) remember(to Redirection, vars config.Vars) {
 	if r.options.Variables == nil && r.followed == nil {
 		return
@@ -244,8 +246,8 @@ func (r *Redirects) remember(to Redirection, vars config.Vars) {
 	r.remembered.add(c)
 }
 
-// keep waits until a record is committed, or the process stops: then the sink has
-// it, and writes it.
+// keep waits until a record is committed, or the process stops. The sink has the
+// record in both cases.
 func (r *Redirects) keep(ctx context.Context, rec store.Record) {
 	if err := r.server.sink.Put(ctx, rec); err != nil && ctx.Err() == nil {
 		r.server.log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
@@ -273,18 +275,91 @@ func (r *Redirects) Reported(platformID, externalID string) (c RedirectedCall, u
 	return m.call, r.followed.unwritten(m.call.ID), true
 }
 
-// Tend gives up the calls whose end is overdue. It is to be called every few
-// seconds.
+// Tend gives up the calls whose end is overdue. Call it every few seconds.
 func (r *Redirects) Tend(now time.Time) {
 	if r.followed != nil {
 		r.followed.tend(now)
 	}
 }
 
-// Close gives up the calls whose end was not told, and returns when their records
-// are handed over.
+// Close gives up the calls whose end was not reported, and returns when the sink has
+// their records.
 func (r *Redirects) Close() {
 	if r.followed != nil {
 		r.followed.close()
 	}
+}
+
+// Redirection has the parts of an INVITE to a target, for a call that another party
+// dials.
+type Redirection struct {
+	Call    string // our id
+	Attempt int    // from 1
+	Target  string
+
+	URI     string           // with its transport, where that is not UDP
+	Headers []peers.Variable // that the target's configuration sets, in file order
+	peers.Prepared
+	Cause cause.Cause // of an error
+}
+
+// redirectTo prepares an attempt like one of our own calls. Its error is a
+// *PrepareError if the platform, or the way to it, is the reason.
+func redirectTo(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
+	t := a.target.Dial
+	ready := requestTarget(ctx, a.number, a.target, vars)
+	a.prepareMS, a.prepareStatus = ready.Elapsed.Milliseconds(), ready.Prepared.Status
+	out := Redirection{Call: vars.CallID, Attempt: a.number, Target: t.Name, Prepared: ready.Prepared, Cause: ready.Cause}
+	if ready.Cause != cause.None {
+		return out, ready.Err
+	}
+	if ready.AskedAPI && ready.Prepared.CallID != "" {
+		vars.Prepare = &config.PrepareVars{CallID: ready.Prepared.CallID, Body: ready.Prepared.Body}
+	}
+	fields, err := outbound.RenderHeaders(t, vars)
+	if err != nil {
+		out.Cause = cause.TemplateFailed
+		return out, err
+	}
+	out.URI = ready.URI.String()
+	if message.IsStream(t.Transport) && !strings.Contains(out.URI, ";transport=") {
+		out.URI += ";transport=" + t.Transport // else the dialling party would use UDP
+	}
+	for _, f := range fields {
+		out.Headers = append(out.Headers, peers.Variable{Name: f.Name, Value: f.Values[0]})
+	}
+	return out, nil
+}
+
+// IDs are the ids in X-EI, for the platform.
+func (r Redirection) IDs() []outbound.PlatformID {
+	for _, h := range r.Headers {
+		if strings.EqualFold(h.Name, "X-EI") {
+			return outbound.IDsIn(h.Value)
+		}
+	}
+	return nil
+}
+
+// externalID is the external id in X-EI; empty: none.
+func (r Redirection) externalID() (id string) {
+	for _, i := range r.IDs() {
+		if i.External {
+			id = i.Value
+		}
+	}
+	return id
+}
+
+// PartyOf is one side of a call that did not come by SIP: a number, or a SIP
+// URI.
+func PartyOf(text string) config.Party {
+	var uri sip.Uri
+	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") && sip.ParseUri(text, &uri) == nil {
+		return message.PartyOf("", &uri, "")
+	}
+	if len(text) > message.MaxURI || strings.ContainsFunc(text, message.IsControl) {
+		return config.Party{}
+	}
+	return config.Party{Number: message.NormaliseNumber(text, ""), User: text}
 }

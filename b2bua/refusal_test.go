@@ -2,11 +2,13 @@ package b2bua
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
 )
 
 // What a carrier gets for a request that can't be taken, by RFC 3261 section
@@ -104,4 +106,76 @@ func TestMethodsInDialog(t *testing.T) {
 		w.callerHangsUp(d)
 		w.record()
 	})
+}
+
+// RFC 3261 section 7: lines end with CRLF. So do those of the answer to a request
+// with bare line feeds and a folded header.
+func TestRefusalHasNoBareLineFeeds(t *testing.T) {
+	request := []byte("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\n ;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\n\n")
+	out := string(message.StatelessRefusal(nil, request, siptest.Carrier, "503 x", "minted", ""))
+	if strings.Contains(strings.ReplaceAll(out, "\r\n", ""), "\n") {
+		t.Errorf("%q", out)
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	for code := 400; code < 700; code++ {
+		if text := message.StatusText(code); text == "" || strings.ContainsAny(text, "\r\n") {
+			t.Errorf("%d: %q", code, text)
+		}
+	}
+	for code, want := range map[int]string{503: "Service Unavailable", 599: "Server Failure", 499: "Request Failure", 699: "Global Failure"} {
+		if got := message.StatusText(code); got != want {
+			t.Errorf("%d: %q; want %q", code, got, want)
+		}
+	}
+}
+
+// Methods are case-sensitive (RFC 3261 section 7.1). The library compares them in
+// capitals.
+func TestMethodsHaveCase(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.send(d.request("invite"))
+		if code := w.carrier.expect("SIP/2.0 ").res().StatusCode; code != 405 && code != 501 {
+			t.Errorf("an unknown method gets %d", code)
+		}
+	})
+}
+
+// A refusal goes where any other answer would: to the port in Via, unless rport
+// or the trunk's NAT says otherwise (RFC 3261 section 18.2.2, RFC 3581).
+func TestRefusalGoesWhereViaSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		via, nat string
+		port     uint16
+	}{
+		"port in Via":      {"192.0.2.10:5080;branch=z9hG4bK1", "auto", 5080},
+		"no port":          {"192.0.2.10;branch=z9hG4bK1", "auto", 5060},
+		"rport":            {"192.0.2.10:5080;rport;branch=z9hG4bK1", "auto", 40123},
+		"other host":       {"198.18.1.1:5080;branch=z9hG4bK1", "auto", 5080},
+		"name":             {"pbx.example:5080;branch=z9hG4bK1", "auto", 5080},
+		"private":          {"10.0.0.5:5080;branch=z9hG4bK1", "auto", 40123},
+		"private, off":     {"10.0.0.5:5080;branch=z9hG4bK1", "off", 5080},
+		"other host, on":   {"198.18.1.1:5080;branch=z9hG4bK1", "on", 40123},
+		"its own host, on": {"192.0.2.10:5080;branch=z9hG4bK1", "on", 5080},
+	} {
+		t.Run(name, func(t *testing.T) {
+			yaml := strings.Replace(testConfig, `sources: ["192.0.2.10"]`, `sources: ["192.0.2.10"], nat: "`+c.nat+`"`, 1)
+			inWorldWith(t, yaml, func(w *world) {
+				sender := w.peer(netip.AddrPortFrom(siptest.Carrier.Addr(), 40123))
+				w.others = append(w.others, sender)
+				listener := sender
+				if c.port == 5060 {
+					listener = w.carrier
+				} else if c.port != 40123 {
+					listener = w.peer(netip.AddrPortFrom(siptest.Carrier.Addr(), c.port))
+					w.others = append(w.others, listener)
+				}
+				sender.send("INVITE sip:1@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP " + c.via + "\nFrom: <sip:a@b>;tag=f\n" +
+					"To: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\nMax-Forwards: many\n\n")
+				listener.expect("SIP/2.0 400 Max-Forwards")
+			})
+		})
+	}
 }

@@ -1,6 +1,9 @@
 package b2bua
 
 import (
+	"maps"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,9 +16,9 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// legOnWire is one leg on its wire, with what the server needs to find it. The leg
-// and the order of its peer's requests belong to its call's goroutine; the rest is
-// constant.
+// legOnWire is one leg with its wire, and the keys by which the server finds it. The
+// leg and the order of its peer's requests belong to its call's goroutine; the rest
+// is constant.
 type legOnWire struct {
 	leg      *leg.Leg
 	wire     *transport.Wire
@@ -23,7 +26,7 @@ type legOnWire struct {
 	callID   string
 	branch   string // of the INVITE that made a UAS leg
 	sequence leg.Sequence
-	crypto   *sdp.LegCrypto // its part in SRTP; nil: nothing is offered yet
+	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
 	invite   string         // its transaction key
 
 	// post leaves an input in the inbox of the leg's call. False: the call
@@ -31,7 +34,7 @@ type legOnWire struct {
 	post func(leg.Input) bool
 }
 
-// cancellable has the leg hear of a CANCEL of the peer's INVITE.
+// cancellable gives the leg a CANCEL of the peer's INVITE.
 func (l *legOnWire) cancellable(req *sip.Request, tx *sip.ServerTx) {
 	seq := req.CSeq().SeqNo
 	if !tx.OnCancel(func(c *sip.Request) {
@@ -102,12 +105,12 @@ func (r *registry) removeLeg(l *legOnWire) {
 	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.AnsweredBye, at: time.Now()})
 }
 
-// byeAnswered says whether the BYE of this branch ended the leg with this tag:
+// byeAnswered says whether the BYE of this branch ended the leg with this tag. Then
 // it is repeated, because our answer was lost.
 func (r *registry) byeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	was, ok := r.gone.find(tag, time.Now())
+	was, ok := r.gone.find([]byte(tag))
 	return ok && branch != "" && was.bye == branch
 }
 
@@ -119,32 +122,28 @@ func (r *registry) knowsTag(tag []byte) bool {
 	if r.legs[string(tag)] != nil {
 		return true
 	}
-	was, ok := r.gone.recent[string(tag)]
-	if !ok {
-		was, ok = r.gone.older[string(tag)]
-	}
-	return ok && time.Since(was.at) <= leg.GiveUp
+	_, ok := r.gone.find(tag)
+	return ok
 }
 
-// isGone says whether the leg with this tag, and INVITE of this branch where
-// it was called, is over for less than 64*T1: so long its INVITE may still be
-// retransmitted, or its final answer.
+// isGone says whether the leg with this tag, made by the INVITE of this branch, ended
+// less than 64*T1 ago. So long the INVITE may be retransmitted.
 func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	was, ok := r.gone.find(tag, time.Now())
+	was, ok := r.gone.find([]byte(tag))
 	return ok && was.branch == branch
 }
 
-// memory knows what is over for 64*T1, as transactions would (RFC 6026 section
-// 7.1, Timer L), at the price of a map entry each.
+// memory knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
+// Timer L), for the cost of a map entry each.
 type memory struct {
 	recent, older map[string]memento // by tag
 	since         time.Time          // when recent was begun
 }
 
 type memento struct {
-	branch string // of the INVITE, where the leg was called
+	branch string // of the INVITE that made a UAS leg
 	bye    string // branch of the peer's BYE
 	at     time.Time
 }
@@ -156,16 +155,14 @@ func (m *memory) add(tag string, was memento) {
 	m.recent[tag] = was
 }
 
-func (m *memory) find(tag string, now time.Time) (memento, bool) {
-	for _, part := range []map[string]memento{m.recent, m.older} {
-		if was, ok := part[tag]; ok {
-			return was, now.Sub(was.at) <= leg.GiveUp
-		}
+func (m *memory) find(tag []byte) (was memento, ok bool) {
+	if was, ok = m.recent[string(tag)]; !ok {
+		was, ok = m.older[string(tag)]
 	}
-	return memento{}, false
+	return was, ok && time.Since(was.at) <= leg.GiveUp
 }
 
-// removeCall takes the call out of what is live. Its legs may stay.
+// removeCall removes a call from the live ones. Its legs may stay.
 func (r *registry) removeCall(c *Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -195,25 +192,7 @@ func (r *registry) call(id string) *Call {
 func (r *registry) all() []*Call {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]*Call, 0, len(r.calls))
-	for _, c := range r.calls {
-		all = append(all, c)
-	}
-	return all
-}
-
-// some gives at most n of the live calls, by chance.
-func (r *registry) some(n int) []*Call {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	some := make([]*Call, 0, min(n, len(r.calls)))
-	for _, c := range r.calls {
-		if len(some) == n {
-			break
-		}
-		some = append(some, c)
-	}
-	return some
+	return slices.Collect(maps.Values(r.calls))
 }
 
 func (r *registry) counts() (calls, lines int) {
@@ -222,8 +201,8 @@ func (r *registry) counts() (calls, lines int) {
 	return len(r.calls), len(r.legs)
 }
 
-// park keeps a CANCEL for the INVITE with this transaction key, unless that
-// is known already, or too many are kept.
+// park keeps a CANCEL for the INVITE with this transaction key, unless the INVITE is
+// known already, or too many are kept.
 func (r *registry) park(key string, c *earlyCancel) (invite *sip.ServerTx, parked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -244,4 +223,10 @@ func (r *registry) unpark(key string) *earlyCancel {
 	c := r.early[key]
 	delete(r.early, key)
 	return c
+}
+
+// transactionKey is the same for a CANCEL and its INVITE (RFC 3261 section 9.2).
+func transactionKey(req *sip.Request) string {
+	via := req.Via()
+	return message.BranchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// RedirectedCall is what is remembered of a call that somebody else dials, for its
-// agent and for reports of its platform.
+// RedirectedCall is the memory of a redirected call, for its agent and for reports of
+// its platform.
 type RedirectedCall struct {
 	ID, SIPCallID, SynthflowCallID, ExternalID string
 	Target, Direction                          string
@@ -15,7 +15,7 @@ type RedirectedCall struct {
 	Variables                                  map[string]string // by RedirectOptions.Variables
 }
 
-// remembered is a redirected call with the ids that it is found by.
+// remembered is a redirected call with its ids.
 type remembered struct {
 	call     RedirectedCall
 	ids      []string
@@ -23,7 +23,7 @@ type remembered struct {
 	followed bool // it will have a record
 }
 
-// The bounds of what is remembered. An agent asks at the beginning of a call.
+// The bounds of memory. An agent asks at the beginning of a call.
 const (
 	rememberFor   = time.Hour
 	maxRemembered = 10_000
@@ -42,7 +42,7 @@ func newRemembered() *rememberedCalls {
 	return &rememberedCalls{keep: rememberFor, byID: map[string][]*remembered{}}
 }
 
-// add remembers a call and forgets old ones. A call that is dialled again replaces its earlier attempt.
+// add remembers a call and forgets old ones. A further attempt replaces the earlier one.
 func (r *rememberedCalls) add(c *remembered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,8 +94,8 @@ func (r *rememberedCalls) find(id string, now time.Time) (*remembered, error) {
 	return found, nil
 }
 
-// reported gives the call that a platform's report is about, if its record is still to come, else nil. Only a call
-// that was not prepared is found by its external id.
+// reported gives the followed call of a platform's report, or nil. The external id finds only a call that was not
+// prepared.
 func (r *rememberedCalls) reported(platformID, externalID string, now time.Time) *remembered {
 	if c, err := r.find(platformID, now); err == nil && c.call.SynthflowCallID == platformID && r.isLatest(c) {
 		return c

@@ -172,3 +172,42 @@ func TestByePassesHeaders(t *testing.T) {
 		}
 	})
 }
+
+// A relayed SUBSCRIBE that the other side knows no usage for ends nothing (RFC
+// 5057 section 5.1).
+func TestSubscribeUnknown(t *testing.T) {
+	inWorldWith(t, strings.Replace(digitsConfig("relay"), "[INFO, MESSAGE]", "[INFO, SUBSCRIBE]", 1), func(w *world) {
+		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
+		w.carrier.within(d, "SUBSCRIBE", "", "Event: x")
+		w.agent2.reply(w.agent2.expect("SUBSCRIBE"), 481, "No Such Subscription", "", "")
+		w.carrier.expect("SIP/2.0 481")
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// Privacy holds for what passes within the dialog, too (RFC 3323 section 4.1).
+func TestPrivacyWithinDialog(t *testing.T) {
+	inWorldWith(t, strings.Replace(digitsConfig("relay"), `pass_headers: ["X-*"]`, `pass_headers: [P-Asserted-Identity, "X-*"]`, 1), func(w *world) {
+		d := w.carrier.newCall("+15095785607")
+		d.extra = "Privacy: id\n"
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		w.agent2.answer(invite, "agent2")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		d.extra = ""
+		w.carrier.within(d, "INFO", "", "P-Asserted-Identity: <sip:+15075550100@192.0.2.10>", "X-A: b")
+		info := w.agent2.expect("INFO")
+		if info.value("P-Asserted-Identity") != "" || info.value("X-A") != "b" {
+			t.Errorf("INFO:\n%s", info.raw)
+		}
+		w.agent2.reply(info, 200, "OK", "", "")
+		w.carrier.expect("SIP/2.0 200")
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}

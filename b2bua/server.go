@@ -36,8 +36,8 @@ type Sink interface {
 	Put(ctx context.Context, r store.Record) error
 }
 
-// Options is what a server is made of. All fields are needed but where it
-// says so.
+// Options are the parts of a server. Every field is needed unless its comment says
+// otherwise.
 type Options struct {
 	Config    *config.Config
 	Relay     Relay
@@ -46,7 +46,7 @@ type Options struct {
 	Key       [32]byte                  // signalling key, kept with the store
 	Node      string                    // name of this node in records; may be empty
 	Log       zerolog.Logger
-	Tap       transport.Tap // nil: nobody listens
+	Tap       transport.Tap // may be nil
 
 	// Archive takes the recordings of calls; nil: none can be recorded.
 	Archive *recording.Archive
@@ -66,9 +66,9 @@ type Server struct {
 	admission  *peers.Admission
 	auth       *peers.Authenticator
 	registry   *registry
-	keepsNames bool               // others ask for calls by ids that are not ours
+	keepsNames bool               // hooks ask for calls by foreign ids
 	archive    *recording.Archive // nil: calls are not recorded
-	tapes      *tapes             // nil: nobody wants their SIP
+	tapes      *tapes             // nil: the SIP of calls is not kept
 	stack      *transport.Stack
 	strays     *rate.Limiter // answers to responses that no transaction waits for
 	panics     atomic.Uint64
@@ -79,8 +79,8 @@ type Server struct {
 	calls  sync.WaitGroup // goroutines of calls
 }
 
-// strayRate is how many stray responses a second are answered. 200s are
-// repeated at most ten times a call; there are few in good times.
+// strayRate is how many stray responses a second are answered. Normally there are
+// few; a 200 is repeated at most ten times a call.
 const strayRate = 100
 
 // NewServer opens the sockets and begins to answer.
@@ -117,8 +117,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	return s, nil
 }
 
-// tapSIP gives who sees the SIP: the given Tap, and the tapes where recordings
-// want the SIP of calls.
+// tapSIP gives the Tap for the transport: the given one, and the tapes if recordings
+// contain SIP.
 func (s *Server) tapSIP(o Options) transport.Tap {
 	if o.Archive == nil || !slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng) {
 		return o.Tap
@@ -130,10 +130,10 @@ func (s *Server) tapSIP(o Options) transport.Tap {
 	return taps{o.Tap, s.tapes}
 }
 
-// Reload has new calls use the trunks, targets and routes of cfg; preparers as
-// in Options. Calls that are live keep those that they began with, and count
-// for the caps of the trunks and targets of the same name. The other sections
-// are not looked at: they need a restart.
+// Reload makes new calls use the trunks, targets and routes of cfg; preparers are as
+// in Options. Live calls keep those that they began with, and count for the caps of
+// trunks and targets of the same name. Reload ignores the other sections, which need
+// a restart.
 func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {
 	s.admission.Reload(cfg, preparers)
 }
@@ -142,7 +142,7 @@ func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer)
 // configuration order.
 func (s *Server) Listeners() []config.Listener { return s.stack.Listeners() }
 
-// Rejected counts what was kept from the SIP stack.
+// Rejected counts the messages that were refused early.
 func (s *Server) Rejected() *transport.Rejections { return s.stack.Rejections() }
 
 // Panics counts the panics that were recovered.
@@ -192,8 +192,8 @@ func (s *Server) WaitIdle(ctx context.Context) error {
 	})
 }
 
-// WaitLegs returns when no leg is left either: every BYE answered, every
-// cancelled INVITE over. A dead peer makes that 32 s.
+// WaitLegs returns when no leg is left either: every BYE is answered, every
+// cancelled INVITE over. A dead peer delays that by 32 s.
 func (s *Server) WaitLegs(ctx context.Context) error { return s.wait(ctx, s.Idle) }
 
 func (s *Server) wait(ctx context.Context, done func() bool) error {
@@ -217,14 +217,41 @@ func (s *Server) Idle() bool {
 	return calls == 0 && lines == 0
 }
 
-// Close stops at once. Calls that are live get their record, but their legs
-// are not hung up: HangupAll and WaitIdle do that. It returns when nothing
-// runs any more.
+// Close stops at once, and returns when no goroutine runs any more. Live calls get
+// their record, but their legs are not hung up: HangupAll and WaitIdle do that.
 func (s *Server) Close() error {
 	s.admission.Drain()
 	s.cancel()
 	s.calls.Wait()
 	return s.stack.Close()
+}
+
+// probed is how many calls Responsive asks.
+const probed = 8
+
+// Responsive says whether calls are handled: one of several live calls answers
+// before ctx ends. It never returns if a lock is stuck, so only a watchdog should
+// call it.
+func (s *Server) Responsive(ctx context.Context) error {
+	calls := s.registry.all() // in the order of a map, which is by chance
+	calls = calls[:min(len(calls), probed)]
+	s.admission.IsDraining() // takes its lock
+	if len(calls) == 0 {
+		return nil
+	}
+	answers := make(chan bool, len(calls))
+	for _, c := range calls {
+		go func() { // ends with ctx at the latest
+			_, ok := c.ask(ctx)
+			answers <- ok
+		}()
+	}
+	for range calls {
+		if <-answers {
+			return nil
+		}
+	}
+	return fmt.Errorf("none of %d calls answers: %w", len(calls), context.Cause(ctx))
 }
 
 // LiveCall is the state of a call that is not over.
@@ -236,9 +263,9 @@ type LiveCall struct {
 	Masked    bool   // the caller's keys are
 
 	Held  [2]bool   // by media.Side: it wants no media
-	Hears [2]string // by media.Side: the tone or sound of ours that it hears
+	Hears [2]string // by media.Side: our tone or sound that it hears
 
-	Vars    config.Vars  // what templates see of it
+	Vars    config.Vars  // of its templates
 	headers []sip.Header // of the carrier's INVITE
 }
 
@@ -275,5 +302,5 @@ func NewID() string {
 	return id.String()
 }
 
-// newCallID is a Call-ID that says nothing of us (RFC 3261 section 8.1.1.4).
+// newCallID is a Call-ID that reveals nothing about us (RFC 3261 section 8.1.1.4).
 func newCallID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }

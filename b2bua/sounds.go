@@ -14,31 +14,31 @@ import (
 	"flowbridge/media"
 )
 
-// What the sides hear of us: ringing before the answer and while a transfer
-// rings, a tone for who is held, sounds that the admin API asks for.
+// Our own sounds to the sides: ringing before the answer and while a transfer
+// rings, a tone for a side on hold, sounds that the admin API asks for.
 
-// voice is what a side hears of us; nil: nothing.
+// voice is our sound that a side hears; nil: none.
 type voice struct {
 	name  string
 	sound *audio.Sound
 	loop  bool
 	yield bool // to the other side's media
 	mix   bool // with it
-	lasts bool // until its end, whatever the state of the call wants
+	lasts bool // until its end, even if the state of the call wants another sound
 
-	played media.Play // how the side hears it
-	id     uint64     // of that
+	played media.Play // as the relay plays it
+	id     uint64     // of played
 }
 
-// sounds are what the sides hear of us.
+// sounds are our sounds to the sides.
 type sounds struct {
 	voices  [2]*voice // by side
 	plays   uint64    // begun so far
-	ringing bool      // the caller was told by 183 that it hears ringing of ours
+	ringing bool      // the caller has a 183 and hears our ringing
 }
 
-// play has a side hear something of us, or nothing any more. A side that does not
-// speak G.711 hears nothing of us.
+// play plays a sound to a side, or ends the present one. A side without G.711 hears
+// none.
 func (c *Call) play(side media.Side, v *voice) {
 	if c.media.session == nil {
 		return
@@ -64,14 +64,14 @@ func (c *Call) play(side media.Side, v *voice) {
 	}
 }
 
-// ringback is what a caller hears who waits.
+// ringback is the sound for a caller that waits.
 func (c *Call) ringback() *voice {
 	name := c.route.Ringback
 	return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 }
 
-// updateSounds has each side hear what its state wants: nothing, mostly. What lasts goes
-// on, in the codec that the side has now; a beep gives way.
+// updateSounds plays to each side what the call's state wants: mostly nothing. A
+// voice that lasts goes on, in the side's present codec; a beep gives way.
 func (c *Call) updateSounds() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		v, wanted := c.sounds.voices[side], c.wanted(side)
@@ -83,7 +83,7 @@ func (c *Call) updateSounds() {
 	}
 }
 
-// wanted is what a side is to hear by the state of the call.
+// wanted is the sound that the call's state wants a side to hear.
 func (c *Call) wanted(side media.Side) *voice {
 	switch {
 	case c.times.answered.IsZero():
@@ -99,8 +99,8 @@ func (c *Call) wanted(side media.Side) *voice {
 	return nil
 }
 
-// soundRinging answers the caller's offer with 183, so that it hears ringing of
-// ours. False: it has no G.711 that a target could use, or makes no offer.
+// soundRinging answers the caller's offer with 183, so that the caller hears our
+// ringing. False: the caller has no G.711 that a target could use, or no offer.
 func (c *Call) soundRinging() bool {
 	k, ok := c.agreement.playable(c.plan.targets)
 	if !ok {
@@ -121,7 +121,7 @@ func (c *Call) soundRinging() bool {
 	return true
 }
 
-// orderedToPlay has a side hear what the admin API asks for, or no longer.
+// orderedToPlay plays the sound that the admin API asks for, or ends it.
 func (c *Call) orderedToPlay(s PlayRequest) error {
 	switch {
 	case c.times.answered.IsZero():
@@ -147,15 +147,15 @@ func (c *Call) orderedToPlay(s PlayRequest) error {
 	return nil
 }
 
-// end has a voice give way to what the state of the call wants.
+// end has a voice give way to the sound that the call's state wants.
 func (v *voice) end() {
 	if v != nil {
 		v.lasts = false
 	}
 }
 
-// beep has both sides hear that the call is recorded, now and again in a while
-// (recording.beep). A side that hears something of us already is spared.
+// beep tells both sides that the call is recorded, now and at intervals
+// (recording.beep). A side that hears another of our sounds gets no beep.
 func (c *Call) beep(now time.Time) {
 	c.recordings.beepAt = time.Time{}
 	every := c.server.cfg.Recording.Beep

@@ -19,16 +19,15 @@ const (
 	tapesLooseAt = 5 * time.Second
 )
 
-// tapes keep the SIP messages of each call that may be recorded, from its INVITE
-// on: a recording that begins in mid-call has its set-up too, without which nobody
-// can tell what its RTP is. Secrets are hidden before anything is kept. It is a
-// Tap.
+// tapes is a Tap that keeps the SIP messages of each call that may be recorded, from
+// its INVITE on. So a recording that begins in mid-call has the set-up too, without
+// which its RTP can't be read. Secrets are hidden before a message is kept.
 type tapes struct {
 	name func(remote netip.Addr) (netip.Addr, error) // our address toward a peer, where the socket has none
 
 	mu     sync.RWMutex
 	byCall map[string]*tape // by SIP Call-ID
-	loose  []looseTape      // oldest first; some of a call meanwhile
+	loose  []looseTape      // oldest first; some belong to a call meanwhile
 }
 
 type looseTape struct {
@@ -48,7 +47,7 @@ type tape struct {
 	size   int
 	rec    *recording.Recorder // nil: not recorded now
 	masked bool
-	until  time.Time // keys that came before are masked
+	until  time.Time // keys that come before are masked, too
 }
 
 // sipMessage is a SIP message that was sent from one address to another.
@@ -80,7 +79,7 @@ func (s *tapes) Message(m transport.TapMessage) {
 	t.add(m)
 }
 
-// begin makes the tape of a call that may come to be.
+// begin makes the tape of a possible call.
 func (s *tapes) begin(callID string, now time.Time) *tape {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +110,7 @@ func (s *tapes) claim(callID string) *tape {
 	return t
 }
 
-// join has the messages of a further leg go to the tape.
+// join adds a further leg to the tape.
 func (t *tape) join(callID string) {
 	if t == nil {
 		return
@@ -124,7 +123,7 @@ func (t *tape) join(callID string) {
 	t.of.byCall[callID] = t
 }
 
-// drop forgets everything.
+// drop discards the tape.
 func (t *tape) drop() {
 	if t == nil {
 		return
@@ -148,7 +147,7 @@ func (t *tape) isOwned() bool {
 	return t.owned
 }
 
-// attach gives a recorder what was kept, and what comes from now on; nil: nobody.
+// attach gives a recorder the messages so far and from now on; nil: no recorder.
 func (t *tape) attach(r *recording.Recorder) {
 	if t == nil {
 		return
@@ -164,8 +163,8 @@ func (t *tape) attach(r *recording.Recorder) {
 	}
 }
 
-// mask has keys hidden from now on, or no longer: but those that are sent again,
-// which is for 64*T1.
+// mask begins or ends the hiding of keys. After its end keys stay hidden for 64*T1,
+// because a message may be sent again.
 func (t *tape) mask(on bool) {
 	if t == nil {
 		return
@@ -202,7 +201,7 @@ func (t *tape) add(m transport.TapMessage) {
 	}
 }
 
-// taps are two of them.
+// taps give each message to two Taps.
 type taps [2]transport.Tap
 
 // Message implements Tap.

@@ -22,14 +22,14 @@ type destination struct {
 	party      config.Party
 	targets    []*peers.Target // that are tried, in order
 	failoverOn []int           // of their route
-	route      string          // that they are of, empty: none
+	route      string          // of these targets, empty: none
 	referTo    string          // the value of Refer-To, where the caller's side transfers
 }
 
-// destination finds out where the agent wants the caller to go, and whether it
-// may: to a host of transfer_hosts as it is named, or to a number of
-// transfer_numbers, whatever host it has, by the routes for calls of this target
-// or the caller's own trunk. Otherwise it gives the status to refuse it with.
+// destination finds the destination of a transfer and checks that it is permitted: a
+// host of transfer_hosts, called by its URI, or a number of transfer_numbers at any
+// host, called by the routes for calls of this target or by the caller's own trunk.
+// Otherwise it gives the status of the refusal.
 func (c *Call) destination(to message.Referral) (d destination, code int, err error) {
 	uri := message.ParseURI(to.URI)
 	d.party = message.PartyOf("", &uri, c.trunk.Caller.Country)
@@ -44,9 +44,9 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 		return d, 403, errNotAllowed
 	}
 	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
-		return d, 501, errReplacesUs // a dialog with us can't be known to the trunk
+		return d, 501, errReplacesUs // the trunk can't know a dialog with us
 	}
-	d.referTo = c.referToNumber(to, d.party)
+	d.referTo = c.a.referToNumber(to, d.party)
 	d.targets, d.route, d.failoverOn = c.routeOfTarget(d.party)
 	if len(d.targets) == 0 && cfg.Transfer != config.TransferRelay {
 		return d, 404, errNoWay
@@ -62,12 +62,12 @@ func listedHost(allowed []string, host string) bool {
 	return slices.ContainsFunc(allowed, func(h string) bool { return peers.SameHost(h, host) })
 }
 
-// isOurs says whether a host is what the agent knows us by.
+// isOurs says whether a host is our own address as a leg's peer knows it.
 func (c *Call) isOurs(host string) bool {
 	return peers.SameHost(host, c.b.leg.Local.Host) || peers.SameHost(host, c.a.leg.Local.Host)
 }
 
-// directly is a destination that is called by the URI that the agent gave.
+// directly is a destination that is called by the agent's URI.
 func (c *Call) directly(to message.Referral, d destination) (destination, int, error) {
 	if to.Scheme == "sips" {
 		return d, 416, message.ErrReferScheme
@@ -90,8 +90,8 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	return d, 0, nil
 }
 
-// routeOfTarget finds who is called for a number that the agent names: by the
-// first route for its calls, else the trunk that the caller came by.
+// routeOfTarget finds the targets for a number that the agent names: by the first
+// route for its calls, else the trunk that the caller came by.
 func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	vars := c.vars
 	vars.From = outbound.CallingParty(vars)
@@ -107,11 +107,11 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 	return nil, "", nil
 }
 
-// referToNumber names a number to the caller's side at its own address: the
-// agent knows ours only. It is the number that is on the list, without what came
-// with it: parameters could make it another one (rn, RFC 4694).
-func (c *Call) referToNumber(to message.Referral, who config.Party) string {
-	remote := message.ParseURI(c.a.leg.Dialog().RemoteTarget)
+// referToNumber is the Refer-To of a number at the caller's side's own address, as the
+// agent knows only ours. It has the listed number without parameters, because
+// parameters could make it another number (rn, RFC 4694).
+func (l *legOnWire) referToNumber(to message.Referral, who config.Party) string {
+	remote := message.ParseURI(l.leg.Dialog().RemoteTarget)
 	host := remote.Host
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil && a.Is6() {
 		host = "[" + a.String() + "]"
@@ -122,8 +122,8 @@ func (c *Call) referToNumber(to message.Referral, who config.Party) string {
 	return withEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
 }
 
-// withEmbedded is a URI with headers in it (RFC 3261 section 19.1.1), in the
-// brackets that they need.
+// withEmbedded is a URI with embedded headers (RFC 3261 section 19.1.1), in the angle
+// brackets that these need.
 func withEmbedded(uri string, headers []message.HeaderLine) string {
 	sep := "?"
 	for _, h := range headers {

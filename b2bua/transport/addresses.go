@@ -46,8 +46,8 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 	cache[key] = value
 }
 
-// Resolve looks up a host, keeping answers for a while, failures for less. An
-// address that was good before is used on when the name server fails.
+// Resolve looks up a host. It keeps answers for a while, and failures for less. If
+// the name server fails, the former address stays in use.
 func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap(), nil
@@ -65,7 +65,7 @@ func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	found := cachedHost{addr: addr, until: now.Add(nameTTL)}
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return netip.Addr{}, ctx.Err() // nobody waits any more: that says nothing of the name
+		return netip.Addr{}, ctx.Err() // the caller has given up: the name is not at fault
 	case err != nil && known.addr.IsValid():
 		found = cachedHost{addr: known.addr, until: now.Add(failureTTL)}
 	case err != nil:
@@ -95,9 +95,9 @@ func LookupHost(ctx context.Context, host string) (netip.Addr, error) {
 	return addrs[0], nil
 }
 
-// LocalFor is what we are called by a peer over a transport: the socket of its
-// family, and the address that it can reach us at. Where connections are only
-// opened, Port is 0: each has its own.
+// LocalFor is our own address toward a peer over a transport: the socket of its
+// family, and the address at which it reaches us. Without a listener Port is 0,
+// because each connection has its own.
 func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	if !message.IsStream(transport) {
 		transport = ""
@@ -155,7 +155,7 @@ func (s *Stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (l
 	return l, nil
 }
 
-// LocalOver is what we are called over a connection.
+// LocalOver is our own address over a connection.
 func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	l, err := s.LocalFor(c.transport, c.remote.Addr())
 	if l.Port == 0 {
@@ -164,9 +164,9 @@ func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	return l, err
 }
 
-// IsAdvertised says whether a peer is told the advertised address: not where
-// there is none, where it is of the other address family, or where the peer is
-// on our side of the NAT.
+// IsAdvertised says whether a peer is told the advertised address. It is not if there
+// is none, if it has the other address family, or if the peer is on our side of the
+// NAT.
 func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
 	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.Is4() != peer.Is4()) {
 		return false
@@ -174,8 +174,8 @@ func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
 	return !slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// SourceToward is the address that the kernel would send to peer from. It
-// sends nothing.
+// SourceToward is the address from which the kernel would send to peer. It sends
+// nothing.
 func (s *Stack) SourceToward(peer netip.Addr) (netip.Addr, error) {
 	now := time.Now()
 	s.mu.Lock()

@@ -23,8 +23,9 @@ func (s *Stack) stamp(msg sip.Message) {
 		}
 		return
 	}
-	// The library gives the method capitals, the guard has compared it with
-	// CSeq's as it came; they count (RFC 3261 section 7.1). The version's don't.
+	// The library writes the method in capitals. Its case matters (RFC 3261 section
+	// 7.1), and the screen has compared the original with CSeq's. The version's case
+	// does not matter.
 	if cseq := req.CSeq(); cseq != nil && strings.EqualFold(string(cseq.MethodName), string(req.Method)) {
 		req.Method = cseq.MethodName
 	}
@@ -44,9 +45,9 @@ func (s *Stack) stamp(msg sip.Message) {
 	}
 }
 
-// dropSpoiled hides a 2xx that makes a dialog and whose Contact or Record-Route
-// can't be read from its transaction: without Via it belongs to none. In other
-// answers they don't matter.
+// dropSpoiled hides a 2xx with an unreadable Contact or Record-Route from its
+// transaction: without Via it belongs to none. In other answers these headers don't
+// matter.
 func (s *Stack) dropSpoiled(res *sip.Response) {
 	if !res.IsSuccess() || message.SpoiledIn(res.Headers()) == "" {
 		return
@@ -56,7 +57,7 @@ func (s *Stack) dropSpoiled(res *sip.Response) {
 	}
 }
 
-// tidyTag gives a tag the spelling that the library looks for.
+// tidyTag gives a tag the spelling that the library knows.
 func tidyTag(params sip.HeaderParams) {
 	for i, p := range params {
 		if message.IsTag(p.K) {
@@ -65,9 +66,9 @@ func tidyTag(params sip.HeaderParams) {
 	}
 }
 
-// noteSource adds received where Via names another host than the datagram
-// came from (RFC 3261 section 18.2.1), and has the answer go to the source
-// port for trunks behind NAT (RFC 3581, unasked).
+// noteSource adds received if Via names another host than the source (RFC 3261
+// section 18.2.1). For trunks behind NAT it adds rport, so that the answer goes to
+// the source port, although they did not ask for it (RFC 3581).
 func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
 	sentBy, err := netip.ParseAddr(message.TrimBrackets(via.Host))
 	if err == nil && sentBy.Unmap() == source.Addr() {
@@ -125,13 +126,13 @@ func (s *Stack) Reply(req *sip.Request, tx *sip.ServerTx, code int, reason strin
 	}
 }
 
-// Trying answers an INVITE with 100. Nothing is said to one that was cancelled
-// meanwhile, which its transaction has answered.
+// Trying answers an INVITE with 100, unless it was cancelled meanwhile: then its
+// transaction has answered it.
 func Trying(req *sip.Request, tx *sip.ServerTx) {
 	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
 }
 
-// SenderOf is what is known of where a message comes from.
+// SenderOf is the sender of a message: its address and certificate names.
 func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
 	source := message.ParseSource(msg.Source())
 	return peers.Sender{Addr: source, Names: s.streams.certNames(msg.Transport(), source)}

@@ -15,8 +15,8 @@ import (
 	"flowbridge/config"
 )
 
-// certificates are what we show and what we trust over TLS. Files that change
-// are read again; one that can't be used leaves the old one in force.
+// certificates are our own certificates and the trusted authorities. Files that
+// change are read again; if one can't be used, the old one stays in force.
 type certificates struct {
 	own config.ListenTLS
 	log zerolog.Logger
@@ -26,14 +26,14 @@ type certificates struct {
 	pools map[string]*watched[*x509.CertPool]      // by file
 }
 
-// watched is what was read from files, and as of when.
+// watched is a value from files, with their times.
 type watched[T any] struct {
 	value  T
 	stamps [2]time.Time
 	looked time.Time
 }
 
-// certificateAge is how long nobody looks whether a file has changed.
+// certificateAge is how long files are not checked for changes.
 const certificateAge = time.Second
 
 func newCertificates(own config.ListenTLS, log zerolog.Logger) *certificates {
@@ -56,7 +56,7 @@ func (c *certificates) server() *tls.Config {
 	}
 	cfg.ClientAuth = tls.VerifyClientCertIfGiven
 	pool, err := c.pool(c.own.ClientCA)
-	if err != nil { // nobody is vouched for
+	if err != nil { // no certificate is trusted
 		c.log.Error().Err(err).Msg("sip.tls.client_ca not usable")
 		pool = x509.NewCertPool()
 	}
@@ -64,8 +64,8 @@ func (c *certificates) server() *tls.Config {
 	return cfg
 }
 
-// client shakes hands with a peer that we called: its certificate must bear
-// the name, of an authority that is trusted.
+// client shakes hands with a peer that we connected to. Its certificate must have the
+// name, and be of a trusted authority.
 func (c *certificates) client(ctx context.Context, conn net.Conn, peer streamPeer) (*tls.Conn, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: peer.serverName}
 	if peer.tls.CA != "" {
@@ -108,7 +108,7 @@ func (c *certificates) pool(file string) (*x509.CertPool, error) {
 	})
 }
 
-// fresh gives what files hold, read again if they changed.
+// fresh gives the value of files, read again if they have changed.
 func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string, read func() (V, error)) (V, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -37,4 +37,47 @@
 // are held for more: certificates.mu while a file is read, feed.mu while a
 // connection is handed to the library, and Stack.swap, for reading, while a request
 // is sent over UDP, so that its listener is not renewed meanwhile.
+//
+// # Decisions
+//
+// We use the library's transactions, not its Server or dialogs. A handler then need
+// not outlive its transaction. Each trap of the transactions is met in one place:
+//
+//   - stamp sets our To tag before the transaction exists, because the transaction
+//     answers CANCEL by itself. TestCancelHasTheTagOfItsInvite.
+//   - respondInvite sends 487 after a final answer that lost to a CANCEL.
+//     TestCancelBeats200ToCarrier.
+//   - The server parks a CANCEL that came before its INVITE. TestCancelBeforeItsInvite.
+//   - A 2xx without a transaction reaches Handler.StrayResponse, which sends ACK and
+//     BYE. TestForked200.
+//   - Reply ends the transaction of a CANCEL, whose answer bypasses the library's
+//     state machine.
+//
+// The library never opens a connection nor cuts a stream into messages. It gets each
+// connection as if it had accepted it, reads one admitted message at a time, and its
+// writes take a detour where the connection is gone. So limits, deadlines, the names
+// in certificates and reuse are in one place. TestHalfMessages, TestConnectionLife,
+// TestTargetAnswersByItsOwnConnection.
+//
+// A request whose connection breaks is sent again as it is (Wire.again). To the peer
+// it is a retransmission. It waits 100 ms, because a peer may close a connection
+// right after it has answered. TestTargetConnectionDiesWhileRinging,
+// TestTargetClosesBehindFinalAnswer.
+//
+// Transactions end early where something else does their work, so that a call that
+// is over costs memory for seconds, not half a minute. The server transaction of an
+// INVITE ends when its 200 is acknowledged, as the registry remembers the INVITE for
+// 64*T1. A client transaction ends at its final answer: a repeated 2xx finds its leg,
+// a repeated refusal is acknowledged without state. The others end after five
+// seconds. TestUnacknowledgedAnswerIsRepeated, TestRepeatedReinviteIsNotAnswered,
+// TestRepeatedByeIsAnswered.
+//
+// Overload is a standing queue (load). We measure how long a message waits in its
+// socket and for a goroutine, one message at a time. New calls get 503 when every
+// message within 100 ms has waited for longer than sip.max_delay; a burst that drains
+// is no overload. TestLoad, TestOverload.
+//
+// A message that the kernel does not take counts as lost (guard.send). SIP repeats
+// what matters, whereas an error would end the library's transaction. A request that
+// can't be sent for good fails. TestUnsentMessages.
 package transport

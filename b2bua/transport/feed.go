@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// feed hands connections to the SIP library, as if it had accepted them.
+// feed hands connections to the SIP library, as if the library had accepted them.
 type feed struct {
 	addr  net.Addr
 	conns chan *Stream
@@ -42,7 +42,7 @@ func (f *feed) Close() error {
 	return nil
 }
 
-// Addr is nobody's: the real listeners are ours.
+// Addr stands for a listener's address; the real listeners are ours.
 func (f *feed) Addr() net.Addr { return f.addr }
 
 // register has the library read a connection, and returns when requests can
@@ -51,7 +51,7 @@ func (f *feed) register(c *Stream) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
-	case <-f.ready: // Accept is being waited in
+	case <-f.ready: // the library waits in Accept
 	case <-f.done:
 		return net.ErrClosed
 	}

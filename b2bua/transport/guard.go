@@ -14,35 +14,34 @@ import (
 	"flowbridge/config"
 )
 
-// Socket is what the B2BUA needs of a UDP socket; *net.UDPConn is one.
+// Socket is a UDP socket; *net.UDPConn is one.
 type Socket interface {
 	net.PacketConn
 	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
 	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
 }
 
-// timedSocket is a Socket that knows when a datagram came.
+// timedSocket is a Socket that knows when each datagram came.
 type timedSocket interface {
 	// ReadTimed is ReadFromUDPAddrPort with that time; zero: not known.
 	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
 }
 
-// guard is a UDP socket as the SIP stack sees it: what screen admits, each
-// message tapped.
+// guard is a UDP socket for the SIP library: it gives the messages that screen admits,
+// and taps each one.
 type guard struct {
 	Socket
 	*screen
 	local netip.AddrPort
 
 	reading chan struct{} // closed when the library reads: requests can be sent
-	// waited is told how long a message was in the socket, and when it was
-	// read.
+	// waited takes how long a message was in the socket, and when it was read.
 	waited func(waited time.Duration, read time.Time)
 
 	// owned by the reader
 	heard bool        // reading is closed
 	out   []byte      // the refusal being written
-	in    [65536]byte // a datagram that is too large has to be seen as such
+	in    [65536]byte // has room for a datagram that is too large
 	renewal
 }
 
@@ -56,10 +55,10 @@ func newGuard(s *Stack, socket Socket, tap Tap) *guard {
 	}
 }
 
-// renewal has the library begin anew with a listener that has heard from many
-// addresses, because it keeps each for as long as it listens. That is done in a
-// quiet moment, when no message is on its way through it, and while no request
-// can be sent. The reader owns it.
+// renewal restarts the library on a listener that has received from many addresses,
+// because the library keeps each of them while it listens. It does so in a quiet
+// moment, when no message is on its way through the library and no request can be
+// sent. The reader owns it.
 type renewal struct {
 	swap    *sync.RWMutex // held for reading while a request is sent
 	crowded func() bool
@@ -68,8 +67,7 @@ type renewal struct {
 	begun   bool
 }
 
-// How often it is looked how many addresses there are, and how quiet a moment
-// has to be.
+// How often the addresses are counted, and how long a quiet moment lasts.
 const (
 	renewalEvery = 64 // reads
 	renewalQuiet = 5 * time.Millisecond
@@ -83,13 +81,13 @@ func (r *renewal) done() {
 	}
 }
 
-// begin takes the listener from the library.
+// begin takes the listener away from the library.
 func (r *renewal) begin() {
 	r.swap.Lock()
 	r.due, r.begun = false, true
 }
 
-// deadline is by when the next read has to be over.
+// deadline is the deadline of the next read; zero: none.
 func (r *renewal) deadline() time.Time {
 	if r.reads++; r.reads%renewalEvery == 0 {
 		r.due = r.crowded()
@@ -100,13 +98,13 @@ func (r *renewal) deadline() time.Time {
 	return time.Now().Add(renewalQuiet)
 }
 
-// readPause is how long a read that failed is not tried again.
+// readPause is the pause after a read that failed.
 const readPause = 10 * time.Millisecond
 
 // ReadFrom gives the next datagram that may be parsed.
 func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
-	// The library starts a goroutine for each message. Letting it run before
-	// the next one is read keeps a burst in order: CANCEL after its INVITE.
+	// The library starts a goroutine for each message. It runs before the next message
+	// is read, so that a burst stays in order: CANCEL after its INVITE.
 	runtime.Gosched()
 	g.begunReading()
 	g.done()
@@ -123,7 +121,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			g.begin()
 			return 0, nil, net.ErrClosed
 		}
-		if err != nil { // of the datagram or the moment: the library would stop listening
+		if err != nil { // a passing error, after which the library would stop listening
 			if g.budget.Allow() {
 				g.log.Error().Err(err).Msg("sip not received")
 			}
@@ -144,7 +142,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// begunReading says once that the library reads, or has given up.
+// begunReading closes reading, once: the library reads, or has given up.
 func (g *guard) begunReading() {
 	if !g.heard {
 		g.heard = true
@@ -161,8 +159,8 @@ func (g *guard) receive(b []byte) (n int, from netip.AddrPort, came time.Time, e
 	return n, from, came, err
 }
 
-// waitOf is how long a datagram was in its socket. The kernel's clock may be
-// set meanwhile.
+// waitOf is how long a datagram was in its socket. It is never negative, though the
+// clock may be set meanwhile.
 func waitOf(came, read time.Time) time.Duration {
 	if came.IsZero() {
 		return 0
@@ -170,7 +168,7 @@ func waitOf(came, read time.Time) time.Duration {
 	return max(0, read.Sub(came))
 }
 
-// admit decides about one datagram, and answers one that is refused.
+// admit says whether the library gets a datagram, and answers a refused one.
 func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1)
 		return false
@@ -187,10 +185,10 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 	return v.admitted
 }
 
-// WriteTo sends a message. A response or ACK that the system does not take
-// counts as lost on the way: it is sent again when its request or 200 is, where
-// an error would end its transaction. So does any message for which there is no
-// room at the moment.
+// WriteTo sends a message. A response or ACK that the kernel does not take counts as
+// lost on the way: it is sent again with its request or 200, whereas an error would
+// end its transaction. Any other message counts as lost if the kernel has no room at
+// the moment.
 func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
 	ua, ok := addr.(*net.UDPAddr)
 	if !ok {

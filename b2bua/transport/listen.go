@@ -14,27 +14,27 @@ import (
 	"flowbridge/config"
 )
 
-// Options is what a stack is made of. All fields are needed but where it says
-// so.
+// Options are the parts of a stack. Every field is needed unless its comment says
+// otherwise.
 type Options struct {
 	Config  config.SIP
 	Minter  *message.Minter
 	Handler Handler
 	Agent   string // Server header of answers that belong to no call
 	Log     zerolog.Logger
-	Tap     Tap     // nil: nobody listens
-	Network Network // where a field is nil: the kernel's
+	Tap     Tap     // may be nil
+	Network Network // the kernel's for each field that is nil
 }
 
-// Handler is the server that a stack works for. Its methods are called from
-// many goroutines; those that say who may come in must not block.
+// Handler is the server that a stack works for. Its methods are called from many
+// goroutines. Peers, Capacity, InDialog and InProgress must not block.
 type Handler interface {
 	// Peers are the trunks and targets in force.
 	Peers() *peers.Snapshot
 	// Capacity says whether there is room for a new call from there now.
 	Capacity(from peers.Sender) peers.Capacity
-	// InDialog says whether a To tag is that of a leg, or of one that is over for
-	// less than 64*T1.
+	// InDialog says whether a To tag belongs to a leg, or to one that ended less than
+	// 64*T1 ago.
 	InDialog(toTag []byte) bool
 	// InProgress says whether the INVITE that gets this To tag is known.
 	InProgress(toTag message.Minted) bool
@@ -47,7 +47,7 @@ type Handler interface {
 	Panicked(where string, value any)
 }
 
-// Network is how a stack reaches its peers.
+// Network gives a stack its sockets, connections and names.
 type Network struct {
 	// Listen opens a UDP socket; nil: the kernel's, with a receive buffer of 4 MB.
 	Listen func(netip.AddrPort) (Socket, error)
@@ -60,7 +60,7 @@ type Network struct {
 	Lookup func(ctx context.Context, host string) (netip.Addr, error)
 }
 
-// orKernel puts the kernel's where there is nothing.
+// orKernel fills the fields that are nil with the kernel's functions.
 func (n Network) orKernel(log zerolog.Logger) Network {
 	if n.Listen == nil {
 		n.Listen = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, log) }
@@ -77,17 +77,24 @@ func (n Network) orKernel(log zerolog.Logger) Network {
 	return n
 }
 
-// Listen opens the sockets that the configuration names. Nothing is read before
-// Serve. ctx ends what is under way.
+// Listen opens the sockets in the configuration. Nothing is read before Serve. ctx
+// ends the work under way.
 func Listen(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = o.Network.orKernel(o.Log)
 	s := newStack(ctx, o)
 	for _, l := range o.Config.Listen {
 		var err error
 		if message.IsStream(l.Transport) {
-			err = s.openStreams(l, o)
+			var listener net.Listener
+			if listener, err = o.Network.ListenStream(l.AddrPort); err == nil {
+				local := message.ParseSource(listener.Addr().String())
+				s.listeners = append(s.listeners, streamListener{Listener: listener, transport: l.Transport, local: local})
+			}
 		} else {
-			err = s.openSocket(l, o)
+			var socket Socket
+			if socket, err = o.Network.Listen(l.AddrPort); err == nil {
+				s.sockets = append(s.sockets, newGuard(s, socket, o.Tap))
+			}
 		}
 		if err != nil {
 			s.Close()
@@ -97,29 +104,9 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 	return s, nil
 }
 
-func (s *Stack) openSocket(l config.Listener, o Options) error {
-	socket, err := o.Network.Listen(l.AddrPort)
-	if err != nil {
-		return err
-	}
-	s.sockets = append(s.sockets, newGuard(s, socket, o.Tap))
-	return nil
-}
-
-func (s *Stack) openStreams(l config.Listener, o Options) error {
-	listener, err := o.Network.ListenStream(l.AddrPort)
-	if err != nil {
-		return err
-	}
-	s.listeners = append(s.listeners, streamListener{
-		Listener: listener, transport: l.Transport, local: message.ParseSource(listener.Addr().String()),
-	})
-	return nil
-}
-
-// Unplugged is Listen without a network: the stack has the addresses that the
-// configuration names, receives and sends nothing, opens no connection and
-// looks no name up.
+// Unplugged is Listen without a network: the stack has the addresses in the
+// configuration, receives and sends nothing, opens no connection and looks no name
+// up.
 func Unplugged(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = Network{
 		Listen: func(at netip.AddrPort) (Socket, error) {
@@ -134,17 +121,16 @@ func Unplugged(ctx context.Context, o Options) (*Stack, error) {
 	return Listen(ctx, o)
 }
 
-// unpluggedSocket is a UDP socket that was never opened: what it is asked for
-// fails.
+// unpluggedSocket is a UDP socket that was never opened: its operations fail.
 type unpluggedSocket struct {
 	*net.UDPConn
 	at net.Addr
 }
 
-// LocalAddr is where it would be.
+// LocalAddr is the address in the configuration.
 func (s unpluggedSocket) LocalAddr() net.Addr { return s.at }
 
-// ReadFromUDPAddrPort ends who reads.
+// ReadFromUDPAddrPort fails, which ends the reader.
 func (unpluggedSocket) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 	return 0, netip.AddrPort{}, net.ErrClosed
 }
@@ -158,7 +144,7 @@ type unpluggedListener struct{ at net.Addr }
 // Accept fails.
 func (unpluggedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 
-// Addr is where it would be.
+// Addr is the address in the configuration.
 func (l unpluggedListener) Addr() net.Addr { return l.at }
 
 // Close has nothing to do.

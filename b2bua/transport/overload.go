@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// load knows how long messages wait for the process: in the socket, until they
-// are read, and from then until a goroutine that was started for them runs. As
-// with CoDel (RFC 8289), a queue that drains now and then is none: only where
-// each message of an interval has waited for too long, new calls are refused.
+// load measures how long messages wait for the process: in the socket until they are
+// read, and then until their goroutine runs. As with CoDel (RFC 8289), a queue that
+// drains now and then is no overload: new calls are refused only if every message of
+// an interval has waited for too long.
 type load struct {
 	limit  time.Duration
-	probed atomic.Int64 // when a message was measured last, in nanoseconds; one is at a time
+	probed atomic.Int64 // when a message was measured last, in nanoseconds; one is measured at a time
 	busy   atomic.Bool
 
 	mu    sync.Mutex
@@ -24,8 +24,7 @@ type load struct {
 const (
 	loadInterval = 100 * time.Millisecond
 	probeEvery   = 5 * time.Millisecond
-	// loadMemory is how long a measurement says something: without messages
-	// there is no load.
+	// loadMemory is how long a measurement counts: without messages there is no load.
 	loadMemory = time.Second
 )
 
@@ -54,9 +53,9 @@ func (l *load) overloaded(now time.Time) bool {
 	return l.over && now.Sub(l.last) <= loadMemory
 }
 
-// probe measures how long a message, which waited in its socket already, will
-// wait for its goroutine: it is called just before the library starts that one,
-// from the same goroutine, and starts one itself.
+// probe measures how long a message, which has waited in its socket, will wait for
+// its goroutine. It starts a goroutine of its own just before the library starts that
+// one, from the same goroutine.
 func (l *load) probe(run func(func()), waited time.Duration, read time.Time) {
 	if read.UnixNano()-l.probed.Load() < int64(probeEvery) || !l.busy.CompareAndSwap(false, true) {
 		return

@@ -3,8 +3,12 @@ package transport
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"sync/atomic"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/message"
@@ -12,32 +16,32 @@ import (
 	"flowbridge/config"
 )
 
-// screen decides about every message that comes, before it is parsed:
-// strangers are not heard, what can't be taken is refused from its raw bytes,
-// a trunk over its caps gets 503 without anything being allocated.
+// screen judges every message before it is parsed: messages of strangers are dropped,
+// malformed ones are refused from their raw bytes, and a trunk over its caps gets 503
+// without an allocation.
 type screen struct {
 	mint      *message.Minter
 	server    Handler
 	transport string // udp, tcp or tls
-	// names gives the names in the verified certificate of the connection from
-	// there; nil: there are none.
+	// names gives the names in the verified certificate of a connection; nil: no
+	// transport with certificates.
 	names  func(source netip.AddrPort) []string
 	tap    Tap
 	count  *Rejections
 	limits limits
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangers *rate.Limiter // challenges of those who may be anybody
+	strangers *rate.Limiter // challenges to unknown senders
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
-		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: newStrangers(),
+		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: rate.NewLimiter(strangerRate, strangerRate),
 	}
 }
 
-// sender is what is known of where a message comes from.
+// sender is the sender of a message.
 func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	if s.names == nil {
 		return peers.Sender{Addr: source}
@@ -45,20 +49,20 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	return peers.Sender{Addr: source, Names: s.names(source)}
 }
 
-// newStrangers bounds the challenges of strangers, a second.
-func newStrangers() *rate.Limiter { return rate.NewLimiter(200, 200) }
+// strangerRate bounds the challenges to strangers, a second.
+const strangerRate = 200
 
-// verdict is what becomes of a message.
+// verdict is the screen's decision about a message.
 type verdict struct {
 	admitted bool
-	hangup   bool   // a connection that this came by is closed
+	hangup   bool   // the connection of the message is closed
 	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
 	toTag    message.Minted
-	port     uint16              // that it goes to over UDP; 0: the one that the request came from
+	port     uint16              // destination of the refusal over UDP; 0: the port that the request came from
 	headers  string              // of the refusal, each line with its end
 	nonce    message.Nonce       // of a 401; then headers are its challenges
 	offer    []message.Algorithm // of a 401
-	viaHost  []byte              // in the topmost Via of a request that is admitted, within the message
+	viaHost  []byte              // in the topmost Via of an admitted request, within the message
 	viaPort  int
 }
 
@@ -82,7 +86,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	who := s.standing(sender)
 	v := s.decide(msg, len(text), sender, who)
 	if v.status != "" && !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
-		// RFC 3261 section 18.2.2, as what is parsed is answered
+		// RFC 3261 section 18.2.2, as for parsed requests
 		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
 	}
 	return v
@@ -109,9 +113,9 @@ func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who pe
 	return verdict{admitted: true, viaHost: msg.ViaHost, viaPort: msg.ViaPort}
 }
 
-// outOfDialog answers a request whose To tag is of no leg, without keeping
-// anything (RFC 3261 section 12.2.2). Of a stranger only a BYE gets an answer:
-// tags of ours go around for longer than their dialogs live.
+// outOfDialog answers a request whose To tag belongs to no leg, without keeping state
+// (RFC 3261 section 12.2.2). A stranger gets an answer only to BYE, because our tags
+// stay known for longer than their dialogs live.
 func (s *screen) outOfDialog(msg message.Scanned, from netip.AddrPort, who peers.Standing) verdict {
 	if !who.Known && string(msg.Method) != "BYE" {
 		s.rejected(&s.count.UnknownSource, from, "unknown_source")
@@ -121,15 +125,15 @@ func (s *screen) outOfDialog(msg message.Scanned, from netip.AddrPort, who peers
 	return s.refuse(msg, "481 Call/Transaction Does Not Exist", "")
 }
 
-// standing says what the sender of a message can be.
+// standing says whether the sender of a message is, or can be, a trunk.
 func (s *screen) standing(from peers.Sender) peers.Standing { return s.server.Peers().Standing(from) }
 
 // knows says whether an address belongs to a trunk.
 func (s *screen) knows(source netip.AddrPort) bool { return s.standing(s.sender(source)).Known }
 
-// newcomer says whether a message may come from a trunk that can be anywhere,
-// before it has proven itself: a request that it is challenged for, or the
-// CANCEL of one that it has. A CANCEL that has overtaken its INVITE comes again.
+// newcomer says whether a message may come from a trunk at any address that has not
+// proven itself yet: a request that can be challenged, or the CANCEL of a pending
+// INVITE. A CANCEL that has overtaken its INVITE will be repeated.
 func (s *screen) newcomer(msg message.Scanned) bool {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return false
@@ -144,9 +148,9 @@ func (s *screen) newcomer(msg message.Scanned) bool {
 	}
 }
 
-// refuseNew refuses a call for which there is no room, and challenges what
-// comes without credentials from where each trunk needs them. Neither keeps
-// anything. What is no new call is none of its business.
+// refuseNew refuses a call for which there is no room, and challenges a request
+// without credentials from an address whose trunks all need them. Neither keeps
+// state. It ignores messages other than new requests.
 func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Standing) (v verdict, refused bool) {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
@@ -169,7 +173,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		s.rejected(&s.count.Overload, from.Addr, "overload")
 	case peers.CapacityFree:
 		if !who.Known && !s.strangers.Allow() {
-			return verdict{}, true // addresses can be forged, and the answer is larger than the question
+			return verdict{}, true // addresses can be forged, and the answer is larger than the request
 		}
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, "401 Unauthorized", "")
@@ -179,8 +183,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
 }
 
-// objection is the status that a message gets for its form, empty if nothing
-// is wrong with it; it is counted.
+// objection is the status that refuses a message for its form; empty: the form is
+// right. It is counted.
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	switch {
@@ -207,13 +211,13 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 	return status
 }
 
-// Objection is the status that a message would get for its form; empty: nothing
-// is wrong with it.
+// Objection is the status that would refuse a message for its form; empty: the form
+// is right.
 func (s *Stack) Objection(msg message.Scanned, size int) string {
 	return s.newScreen(config.TransportUDP, nil).objection(msg, size)
 }
 
-// limits are what a message may have, and the answers to more.
+// limits are the limits of messages, with the answers to larger ones.
 type limits struct {
 	config.Limits
 	message, headers, header, body string
@@ -229,9 +233,8 @@ func newLimits(c config.Limits) limits {
 	}
 }
 
-// ours says that a message belongs to something that we began: a response
-// with our branch, or a request within a dialog that has our tag, whatever
-// address it comes from.
+// ours says whether a message from any address belongs to a transaction or dialog of
+// this server: a response with our branch, or a request with our tag.
 func (s *screen) ours(msg message.Scanned) bool {
 	if msg.Response {
 		return s.mint.OwnsBranch(msg.Branch)
@@ -243,11 +246,71 @@ func (s *screen) tagFor(msg message.Scanned) message.Minted {
 	return s.mint.TagBytes(msg.CallID, msg.FromTag, msg.CSeq)
 }
 
-// refuse is the verdict that answers a request; what has no Via that can be
-// read, or is an ACK, gets no answer.
+// refuse is the verdict that answers a request. An ACK, or a request without a
+// readable Via, gets no answer.
 func (s *screen) refuse(msg message.Scanned, status, headers string) verdict {
 	if msg.Response || !msg.Readable || string(msg.Method) == "ACK" {
 		return verdict{}
 	}
 	return verdict{status: status, toTag: s.tagFor(msg), headers: headers}
+}
+
+// Rejections counts the messages that the screen refused, and the requests that
+// matched no trunk, by reason.
+type Rejections struct {
+	UnknownSource atomic.Uint64 // neither from a trunk nor an answer to our own message
+	TooLarge      atomic.Uint64
+	NotSIP        atomic.Uint64
+	NoDialog      atomic.Uint64 // 481: within an unknown dialog
+	Malformed     atomic.Uint64 // 400; no answer to a response or ACK
+	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
+	Connections   atomic.Uint64 // closed: more than the limits allow
+	Setups        atomic.Uint64 // 503: too many calls wait for their answer
+	Overload      atomic.Uint64 // 503: messages wait for too long
+	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
+	Unauthorized  atomic.Uint64 // 401: wrong credentials
+	Throttled     atomic.Uint64 // 403: too many wrong ones before
+	NoTrunk       atomic.Uint64 // 403: a trunk's address, but no trunk's match
+}
+
+// rejectionLog counts rejected messages and logs them at a bounded rate.
+type rejectionLog struct {
+	log    zerolog.Logger
+	budget *rate.Limiter
+}
+
+// newRejectionLog allows a few lines at once and then one a second.
+func newRejectionLog(log zerolog.Logger) rejectionLog {
+	return rejectionLog{log: log, budget: rate.NewLimiter(1, 5)}
+}
+
+func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reason string) {
+	if n := count.Add(1); l.budget.Allow() {
+		l.log.Warn().Stringer("src", from).Str("reason", reason).Uint64("count", n).Msg("sip rejected")
+	}
+}
+
+// maxLogged bounds a peer's text in a log line, in bytes.
+const maxLogged = 128
+
+// refused logs why a message was refused.
+func (l *rejectionLog) refused(from netip.AddrPort, status string, callID []byte) {
+	if l.budget.Allow() {
+		callID = callID[:min(len(callID), maxLogged)]
+		l.log.Warn().Stringer("src", from).Str("reason", status).Bytes("sip_call_id", callID).Msg("sip rejected")
+	}
+}
+
+// Rejections counts the messages that were refused by the screen or by Reject.
+func (s *Stack) Rejections() *Rejections { return &s.rejected }
+
+// Reject counts a request that passed the screen but is refused, and logs it at a
+// bounded rate. count is one of Rejections.
+func (s *Stack) Reject(count *atomic.Uint64, from netip.AddrPort, reason string) {
+	s.rejecting.rejected(count, from, reason)
+}
+
+// LogRefused logs why a trunk's request was refused, at a bounded rate.
+func (s *Stack) LogRefused(req *sip.Request, code int, reason string) {
+	s.rejecting.refused(message.ParseSource(req.Source()), strconv.Itoa(code)+" "+reason, []byte(req.CallID().Value()))
 }

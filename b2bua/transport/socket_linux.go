@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReceiveBuffer is asked of the kernel for each SIP socket, in bytes: bursts
-// are lost with the default.
+// ReceiveBuffer is the receive buffer of each SIP socket, in bytes. The kernel's
+// default loses bursts.
 const ReceiveBuffer = 4 << 20
 
-// listenUDP opens a socket with a large receive buffer, and says so if the
-// system allows only a smaller one.
+// listenUDP opens a socket with a large receive buffer, and warns if the system
+// allows only a smaller one.
 func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	network := "udp4"
 	if addr.Addr().Is6() {
@@ -49,14 +49,14 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	return &udpSocket{UDPConn: conn}, nil
 }
 
-// udpSocket is a UDP socket of the kernel, which notes when a datagram comes.
+// udpSocket is a UDP socket of the kernel with the arrival times of datagrams.
 type udpSocket struct {
 	*net.UDPConn
 	control [64]byte // of the datagram that was read last; owned by the reader
 }
 
-// ReadTimed is ReadFromUDPAddrPort with the time when the datagram came; zero:
-// the kernel does not say.
+// ReadTimed is ReadFromUDPAddrPort with the time when the datagram came; zero: not
+// known.
 func (s *udpSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	n, controls, _, from, err := s.ReadMsgUDPAddrPort(b, s.control[:])
 	if err != nil {
@@ -81,10 +81,9 @@ func timeOfArrival(controls []byte) time.Time {
 	return time.Time{}
 }
 
-// boundUnanswered has the kernel give a connection up where what was sent is
-// not acknowledged in time: otherwise a peer that went away without a word
-// would seem to be there for a quarter of an hour. What is accepted inherits
-// that from its listener.
+// boundUnanswered has the kernel end a connection whose bytes are not acknowledged in
+// time. Otherwise a peer that has vanished would seem alive for a quarter of an hour.
+// Accepted connections inherit this from their listener.
 func boundUnanswered(_, _ string, raw syscall.RawConn) error {
 	var set error
 	err := raw.Control(func(fd uintptr) {
@@ -103,7 +102,7 @@ func listenTCP(addr netip.AddrPort) (net.Listener, error) {
 	return l.Listen(context.Background(), network, addr.String())
 }
 
-// remedyOf says what to do where a socket can't be opened.
+// remedyOf says what to do if a socket can't be opened.
 func remedyOf(err error) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
@@ -117,13 +116,13 @@ func remedyOf(err error) string {
 	}
 }
 
-// noRoom says that the system could not take a datagram at the moment.
+// noRoom says whether the kernel had no room for a datagram at the moment.
 func noRoom(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)
 }
 
-// setReceiveBuffer makes the socket's receive buffer this large, beyond the
-// system's limit (net.core.rmem_max) where we may, and gives what it came to.
+// setReceiveBuffer sets the size of a socket's receive buffer, beyond the system's
+// limit (net.core.rmem_max) if that is permitted, and gives the resulting size.
 func setReceiveBuffer(conn *net.UDPConn, bytes int) (got int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,9 +18,9 @@ import (
 	"flowbridge/config"
 )
 
-// Stack is the SIP library as we use it: parser, transports and transactions,
-// on sockets and connections of its own. Dialogs are not among it. Its methods
-// may be called from any goroutine.
+// Stack is the SIP library as we use it: parser, transports and transactions, without
+// dialogs, on our own sockets and connections. Its methods may be called from any
+// goroutine.
 type Stack struct {
 	// constant
 	tp        *sip.TransportLayer
@@ -37,18 +38,18 @@ type Stack struct {
 	streams   *streams
 
 	rejected  Rejections
-	rejecting rejectionLog // of what was parsed already
+	rejecting rejectionLog // of messages that were parsed
 	load      load
 	group     sync.WaitGroup // goroutines of wires
 	readers   sync.WaitGroup
 
 	swap       sync.RWMutex // see renewal
-	maxSources int          // addresses that the library may know
+	maxSources int          // addresses that the library may keep
 
 	mu     sync.Mutex                   // guards what follows
 	hosts  map[string]cachedHost        // host to address
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
-	noTCP  map[netip.AddrPort]time.Time // until when it is not tried
+	noTCP  map[netip.AddrPort]time.Time // until when TCP is not tried
 }
 
 // streamListener is where TCP or TLS connections are accepted.
@@ -58,8 +59,7 @@ type streamListener struct {
 	local     netip.AddrPort
 }
 
-// maxSources is how many addresses the library may know before a listener is
-// renewed.
+// maxSources is how many addresses the library may keep before a listener is renewed.
 const maxSources = 10_000
 
 // newStack makes a stack without sockets. ctx ends what is under way.
@@ -93,8 +93,7 @@ func (s *Stack) Listeners() []config.Listener {
 	return all
 }
 
-// IsOverloaded says whether messages wait for the process for so long that new calls
-// should be refused.
+// IsOverloaded says whether messages wait so long that new calls should be refused.
 func (s *Stack) IsOverloaded() bool { return s.load.overloaded(time.Now()) }
 
 // recovered ends a goroutine that panicked without ending the process.
@@ -104,8 +103,8 @@ func (s *Stack) recovered(where string) {
 	}
 }
 
-// Serve reads from all sockets until Close. Connections are accepted when UDP
-// is being read: what comes by them may have to go out by it.
+// Serve reads from all sockets until Close. Connections are accepted only when UDP is
+// being read, because a call that comes by a connection may go out by UDP.
 func (s *Stack) Serve() {
 	defer s.serveStreams()
 	for _, g := range s.sockets {
@@ -144,8 +143,8 @@ func (s *Stack) serveStreams() {
 
 func (s *Stack) crowded() bool { return s.tp.Pool("udp").Size() > s.maxSources }
 
-// newTransport makes the library's transports on connections of ours: it does
-// not dial, and looks no name up.
+// newTransport makes the library's transports on our connections: they open none, and
+// look no name up.
 func newTransport(log *slog.Logger) *sip.TransportLayer {
 	refuse := func(net.Addr) net.Dialer {
 		return net.Dialer{Control: func(string, string, syscall.RawConn) error { return errNoDial }}
@@ -158,8 +157,8 @@ func newTransport(log *slog.Logger) *sip.TransportLayer {
 		}))
 }
 
-// errNoDial is what the library gets where it would open a connection, or ask
-// a name server, by itself.
+// errNoDial keeps the library from opening a connection, or asking a name server, by
+// itself.
 var errNoDial = errors.New("connections are opened by streams.connect")
 
 // Close ends transactions, sockets and goroutines, and waits for them.
@@ -179,4 +178,18 @@ func (s *Stack) Close() error {
 	s.streams.group.Wait()
 	s.group.Wait()
 	return errors.Join(errs...)
+}
+
+// SetProcessDefaults sets the globals of the SIP library: no limit on the size of UDP
+// messages (the guard and the header budget have limits), and a silent logger. Call
+// it once, before any server is made.
+//
+// Timers D, J, L and M keep a transaction in case a message is repeated. They are
+// short, because a client transaction is not needed after its final answer
+// (Wire.finished). A later INVITE finds its leg, a later 200 needs no transaction
+// (Wire.respond), and the server knows a later BYE by its branch.
+func SetProcessDefaults() {
+	sip.UDPMTUSize = 65535
+	sip.Timer_D, sip.Timer_J, sip.Timer_L, sip.Timer_M = sip.T4, sip.T4, sip.T4, sip.T4
+	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 }

@@ -14,51 +14,51 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Stream is one TCP or TLS connection as the SIP stack sees it. Its Read gives
-// whole messages that screen admitted, one at a time; its Write finds another
-// way for a message where the connection is gone.
+// Stream is one TCP or TLS connection for the SIP library. Read gives the admitted
+// messages, whole and one at a time. Write sends a message another way if the
+// connection is gone.
 type Stream struct {
 	net.Conn
 	hub       *streams
 	transport string // config.TransportTCP or TransportTLS
 	local     netip.AddrPort
 	remote    netip.AddrPort
-	peer      *streamPeer // whom we called; nil: the peer called us
+	peer      *streamPeer // that we connected to; nil: the peer connected to us
 	names     []string    // of the peer's verified certificate
 	stranger  bool        // it came from an address that no trunk has
 
 	closed    chan struct{}
 	closeOnce sync.Once
 	sentBy    atomic.Pointer[sentBy] // of the peer's last request
-	users     atomic.Int32           // legs that count on the connection
+	users     atomic.Int32           // legs that use the connection
 
 	// owned by the reader
 	framing message.Framer
-	firstBy time.Time // when a stranger has to have said something
+	firstBy time.Time // deadline of a stranger's first message
 	rest    []byte    // of a message that was larger than the reader's buffer
 	out     []byte    // the refusal being written
 
-	writing chan struct{} // held by who writes: one message at a time, each with its deadline
+	writing chan struct{} // held by the writer: one message at a time, each with its deadline
 }
 
-// The times that a connection gets.
+// The time limits of a connection.
 const (
-	// streamFirst is for the handshake, and how long a message may take from
-	// its first byte to its last, or a stranger for its first.
+	// streamFirst bounds the handshake, a message from its first byte to its last, and
+	// a stranger's wait before its first.
 	streamFirst = 10 * time.Second
-	// streamIdle ends a connection that carries nothing and that no leg uses.
+	// streamIdle ends an idle connection that no leg uses.
 	streamIdle = 30 * time.Minute
-	// streamIdleOurs does the same to one that we opened.
+	// streamIdleOurs ends such a connection if we opened it.
 	streamIdleOurs = 2 * time.Minute
-	// streamWrite is how long a peer may not take what is sent to it.
+	// streamWrite bounds the writing of a message.
 	streamWrite = 5 * time.Second
 	// streamLinger is how long a connection that can't be read any further
 	// stays open for answers.
 	streamLinger = 500 * time.Millisecond
 )
 
-// Read gives the next message that may be parsed. It ends with an error when
-// the connection does, or when there is no telling where a message begins.
+// Read gives the next admitted message. It fails when the connection ends, or when
+// the start of the next message can't be found.
 func (c *Stream) Read(b []byte) (int, error) {
 	if len(c.rest) == 0 {
 		runtime.Gosched() // see guard.ReadFrom
@@ -89,7 +89,7 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 			c.linger()
 			return nil, net.ErrClosed
 		case isTimeout(err) && c.users.Load() > 0 && !c.framing.Midway():
-			continue // quiet, but a leg counts on it
+			continue // quiet, but in use by a leg
 		case err != nil:
 			return nil, err
 		}
@@ -113,8 +113,8 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 	}
 }
 
-// awaitNext sets by when the next message has to have begun. From a peer that
-// does not take what is sent to it nothing more is read meanwhile.
+// awaitNext sets the deadline for the start of the next message. It waits for a
+// writer, so that nothing is read from a peer that does not read.
 func (c *Stream) awaitNext() {
 	c.writing <- struct{}{}
 	<-c.writing
@@ -130,16 +130,16 @@ func (c *Stream) awaitNext() {
 		by = now.Add(streamFirst)
 	}
 	if c.peer == nil && c.sentBy.Load() == nil && c.firstBy.Before(by) && !c.screen().knows(c.remote) {
-		by = c.firstBy // keep-alives don't change that
+		by = c.firstBy // keep-alives don't extend it
 	}
 	_ = c.SetReadDeadline(by)
 }
 
-// begun gives a message that has begun its time to be complete.
+// begun sets the deadline for the rest of a message.
 func (c *Stream) begun() { _ = c.SetReadDeadline(time.Now().Add(streamFirst)) }
 
-// refuseLost answers the message at which the framing was lost, where it is
-// a request that may be answered.
+// refuseLost answers the message at which the framing was lost, if it is a request
+// that may be answered.
 func (c *Stream) refuseLost(lost *message.FrameError) {
 	c.screen().count.NotSIP.Add(1)
 	msg, ok := message.Scan(lost.Head)
@@ -152,9 +152,9 @@ func (c *Stream) refuseLost(lost *message.FrameError) {
 	}
 }
 
-// linger has the peer get what it is answered before the connection is closed.
-// Its bytes are taken meanwhile: a kernel that closes with bytes unread resets
-// the connection, and what is on its way to the peer is lost.
+// linger lets answers reach the peer before the connection is closed. It reads the
+// peer's bytes meanwhile: a kernel that closes with unread bytes resets the
+// connection, and answers on their way are lost.
 func (c *Stream) linger() {
 	if !c.screen().knows(c.remote) {
 		return
@@ -177,7 +177,7 @@ func sentByOf(host []byte, port int, transport string) sentBy {
 	return s
 }
 
-// noteSentBy keeps whose connection this is, as the peer names itself.
+// noteSentBy keeps the name of the connection's peer in Via.
 func (c *Stream) noteSentBy(v verdict) {
 	if len(v.viaHost) == 0 {
 		return
@@ -187,7 +187,7 @@ func (c *Stream) noteSentBy(v verdict) {
 	}
 }
 
-// Write sends one message. Where the connection is gone it goes another way
+// Write sends one message. If the connection is gone, the message goes another way
 // (RFC 3261 section 18.2.2 for responses, 18.1.1 for requests).
 func (c *Stream) Write(b []byte) (int, error) {
 	if !c.isClosed() {
@@ -203,8 +203,8 @@ func (c *Stream) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// write sends bytes in time, or ends the connection: a part of a message would
-// spoil what follows it.
+// write sends bytes in time, or ends the connection: after a part of a message the
+// next ones could not be read.
 func (c *Stream) write(b []byte) error {
 	c.writing <- struct{}{}
 	defer func() { <-c.writing }()
@@ -221,7 +221,8 @@ func (c *Stream) write(b []byte) error {
 
 func (c *Stream) screen() *screen { return c.hub.screens[c.transport] }
 
-// done is closed when the connection is; nil, which is never, without one.
+// done is closed with the connection. Without a connection it is nil, and so never
+// ready.
 func (c *Stream) done() <-chan struct{} {
 	if c == nil {
 		return nil
@@ -238,7 +239,7 @@ func (c *Stream) isClosed() bool {
 	}
 }
 
-// drop ends the connection and says so to those who wait for an answer on it.
+// drop ends the connection and wakes those that wait for an answer on it.
 func (c *Stream) drop() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
@@ -253,7 +254,7 @@ func (c *Stream) Close() error {
 	return nil
 }
 
-// LocalAddr is our end. TLS connections have it too.
+// LocalAddr is our end, also of a TLS connection.
 func (c *Stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
 
 // RemoteAddr is the peer's end.
@@ -264,8 +265,8 @@ func isTimeout(err error) bool {
 	return ok && ne.Timeout()
 }
 
-// certificateNames are the names that a verified client certificate bears, in
-// the form of config.Trunk.Certificates.
+// certificateNames are the names in a verified client certificate, in the form of
+// config.Trunk.Certificates.
 func certificateNames(conn net.Conn) []string {
 	tc, ok := conn.(*tls.Conn)
 	if !ok || len(tc.ConnectionState().VerifiedChains) == 0 {

@@ -19,9 +19,8 @@ import (
 	"flowbridge/config"
 )
 
-// streams are the TCP and TLS connections of the server, those that peers
-// opened and those that we did. The SIP library never dials: it gets every
-// connection through a feed.
+// streams are the TCP and TLS connections of the server, opened by peers or by us.
+// The SIP library opens none: it gets every connection through a feed.
 type streams struct {
 	screens map[string]*screen // by transport; constant
 	limits  config.Limits
@@ -37,9 +36,9 @@ type streams struct {
 
 	mu        sync.Mutex
 	live      map[streamKey]*Stream
-	remotes   map[streamKey]*Stream // those that we opened, without the peer in the key
-	every     map[*Stream]struct{}  // also what is not to be used for another call
-	dialled   int                   // those that we opened, and are opening
+	remotes   map[streamKey]*Stream // opened by us, without the peer in the key
+	every     map[*Stream]struct{}  // also those that are not to be used for another call
+	dialled   int                   // that we have opened or are opening
 	perSource map[netip.Addr]int    // accepted ones, handshakes included
 	accepted  int
 	strangers int // accepted ones of addresses that no trunk has
@@ -63,24 +62,24 @@ func newStreams(s *Stack, o Options) *streams {
 	return st
 }
 
-// streamKey names a connection. By name a server may be called at one address
-// under several names.
+// streamKey identifies a connection. One address may have several peers: a server
+// that we call by several names.
 type streamKey struct {
 	transport string
 	remote    netip.AddrPort
 	peer      streamPeer // zero: the peer opened it
 }
 
-// streamPeer is how a peer that we call over TLS is checked, and what it is
-// shown. Over TCP it is zero but for dialled.
+// streamPeer says how a peer that we connect to over TLS is checked, and what we
+// show it. Over TCP it is zero but for dialled.
 type streamPeer struct {
 	dialled    bool
 	serverName string
 	tls        config.TargetTLS
 }
 
-// dialTCP is the kernel's. The local port is chosen by bind, so that no two
-// connections share it.
+// dialTCP opens a connection of the kernel. bind chooses the local port, so that no
+// two connections share it.
 func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: streamKeepAlive, Control: boundUnanswered}
 	if from.IsValid() {
@@ -94,11 +93,11 @@ const (
 	streamKeepAlive = 30 * time.Second
 	// connectTimeout bounds opening a connection, its handshake included.
 	connectTimeout = 4 * time.Second
-	// streamUnanswered is how long what was sent may go without the peer's
-	// kernel saying that it came: then the connection is broken.
+	// streamUnanswered is how long sent bytes may go without the acknowledgement of the
+	// peer's kernel. Then the connection is broken.
 	streamUnanswered = 10 * time.Second
-	// strangersShare of the connections may be of addresses that no trunk has:
-	// platforms send from addresses that nobody announced.
+	// strangersShare is the divisor for connections from unknown addresses. There are
+	// some because platforms send from unannounced addresses.
 	strangersShare = 10
 )
 
@@ -112,7 +111,7 @@ func (s *streams) listen(l net.Listener, transport string) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // of the connection, or no descriptor is free
+		if err != nil { // the connection failed, or no descriptor is free
 			if s.screens[transport].budget.Allow() {
 				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
 			}
@@ -133,7 +132,7 @@ func (s *streams) listen(l net.Listener, transport string) {
 func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok bool) {
 	stranger = !s.screens[transport].knows(remote)
 	all, each := s.limits.Connections, s.limits.ConnectionsPerSource
-	if stranger { // few, and of one address fewer: a single one must not take the places of all
+	if stranger { // few, and even fewer of one address, so that one stranger can't take all places
 		each = max(each/strangersShare, 1)
 	}
 	s.mu.Lock()
@@ -154,7 +153,7 @@ func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok b
 	return stranger, !full
 }
 
-// leave is the undoing of enter.
+// leave undoes enter.
 func (s *streams) leave(c *Stream) {
 	s.accepted--
 	if s.perSource[c.remote.Addr()]--; s.perSource[c.remote.Addr()] == 0 {
@@ -165,10 +164,10 @@ func (s *streams) leave(c *Stream) {
 	}
 }
 
-// greet shakes hands and gives the connection to the SIP stack.
+// greet shakes hands and gives the connection to the SIP library.
 func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, stranger bool) {
 	c := s.newStream(conn, transport, remote, nil)
-	c.stranger = stranger // as it was counted, whatever a reload has changed since
+	c.stranger = stranger // as it was counted, even if a reload has changed that since
 	if transport == config.TransportTLS {
 		tc := tls.Server(conn, s.certs.server())
 		_ = conn.SetDeadline(time.Now().Add(streamFirst))
@@ -189,7 +188,7 @@ func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, 
 	}
 }
 
-// identified: a connection that showed a trunk's certificate is no stranger's.
+// identified: a connection with a trunk's certificate is no stranger's.
 func (s *streams) identified(c *Stream) {
 	s.mu.Lock()
 	s.live[c.key()] = c // so that its names are found
@@ -202,8 +201,8 @@ func (s *streams) identified(c *Stream) {
 	}
 }
 
-// certNames gives the names in the client certificate, verified, of the
-// connection that a message came by.
+// certNames gives the names in the verified client certificate of a message's
+// connection.
 func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 	if !strings.EqualFold(transport, config.TransportTLS) {
 		return nil
@@ -250,8 +249,8 @@ func (s *streams) admit(c *Stream) error {
 	return s.feeds[c.transport].register(c)
 }
 
-// retire keeps a connection from being used for another call: its peer may be
-// gone without a word.
+// retire keeps a connection from being used for another call, because its peer may
+// have vanished.
 func (s *streams) retire(c *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,8 +278,13 @@ func (s *streams) remove(c *Stream) {
 	}
 }
 
-// findAny gives the live connection with this address at its other end,
-// whoever opened it.
+func (s *streams) find(key streamKey) *Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live[key]
+}
+
+// findAny gives the live connection to this address, opened by either end.
 func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -291,8 +295,8 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	return s.remotes[key]
 }
 
-// findSentBy gives a live connection from the same host, whose peer names
-// itself so in Via: one that was opened again after it broke.
+// findSentBy gives a live connection from the same host whose peer has this name in
+// Via: the peer has opened it after another one broke.
 func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -324,7 +328,7 @@ func (s *streams) close() {
 		_ = f.Close()
 	}
 	var dropping sync.WaitGroup
-	for _, c := range all { // side by side: TLS says goodbye, to peers that may not read
+	for _, c := range all { // at the same time: TLS takes leave of peers, which may not read
 		dropping.Go(c.drop)
 	}
 	dropping.Wait()

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
@@ -15,17 +19,11 @@ import (
 func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
 	peer.dialled = true
 	key := streamKey{transport: transport, remote: to, peer: peer}
-	s.mu.Lock()
-	c := s.live[key]
-	s.mu.Unlock()
-	if c != nil {
+	if c := s.find(key); c != nil {
 		return c, nil
 	}
 	made := s.calls.DoChan(fmt.Sprint(key), func() (any, error) {
-		s.mu.Lock()
-		c := s.live[key]
-		s.mu.Unlock()
-		if c != nil {
+		if c := s.find(key); c != nil { // since the first look
 			return c, nil
 		}
 		return s.open(transport, to, peer)
@@ -72,11 +70,11 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 	return c, nil
 }
 
-// errTooMany means that as many connections are open as sip.limits allows:
-// peers can have us open them, by their Contacts.
+// errTooMany means that as many connections are open as sip.limits allows. Peers can
+// make us open them by their Contacts.
 var errTooMany = errors.New("too many connections; see sip.limits.connections")
 
-// leaves counts a connection that is about to be opened; left is its undoing.
+// leaves counts a connection that is about to be opened; left undoes it.
 func (s *streams) leaves() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,10 +91,9 @@ func (s *streams) left() {
 	s.dialled--
 }
 
-// detour sends a message whose connection is gone another way: a response to
-// where its request came from, over a connection that the peer opened since or
-// a new one to the address in Via (RFC 3261 section 18.2.2); a request of ours
-// to the same address again.
+// detour sends a message whose connection is gone another way. A response goes over a
+// connection that the peer has opened since, or a new one to the address in Via (RFC
+// 3261 section 18.2.2). A request goes to the same address again.
 func (s *streams) detour(gone *Stream, text []byte) error {
 	msg, ok := message.Scan(text)
 	if !ok {
@@ -118,7 +115,7 @@ func (s *streams) detour(gone *Stream, text []byte) error {
 	return c.send(text, err)
 }
 
-// send writes a message to a connection that could be had.
+// send writes a message to a connection, unless err says that there is none.
 func (c *Stream) send(message []byte, err error) error {
 	if err != nil {
 		return err
@@ -128,4 +125,52 @@ func (c *Stream) send(message []byte, err error) error {
 	}
 	c.hub.tapped(c, message, false)
 	return nil
+}
+
+// Connect gives a connection to a target: one that is open, or a new one.
+func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport string, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
+	peer := streamPeer{}
+	if transport == config.TransportTLS {
+		peer = streamPeer{serverName: tls.ServerName, tls: tls}
+		if peer.serverName == "" {
+			peer.serverName = message.TrimBrackets(uri.Host)
+		}
+	}
+	return s.streams.connect(ctx, transport, dest, peer)
+}
+
+// ConnectTCP gives a TCP connection to a target over UDP. After a failure TCP is not
+// tried again for a while, because each call would wait for it.
+func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
+	now := time.Now()
+	s.mu.Lock()
+	refused := s.noTCP[dest]
+	s.mu.Unlock()
+	if now.Before(refused) {
+		return nil, fmt.Errorf("no TCP to %v: %w", dest, errTriedBefore)
+	}
+	c, err := s.Connect(ctx, config.TargetTLS{}, config.TransportTCP, uri, dest)
+	if err != nil && ctx.Err() == nil {
+		s.mu.Lock()
+		remember(s.noTCP, dest, now.Add(noTCPFor))
+		s.mu.Unlock()
+	}
+	return c, err
+}
+
+// noTCPFor is how long a target is taken to have no TCP.
+const noTCPFor = 30 * time.Second
+
+var errTriedBefore = errors.New("it could not be opened a moment ago")
+
+// CauseOf is the cause of a failed connection or of a request that could not be sent.
+func CauseOf(err error) cause.Cause {
+	switch {
+	case errors.Is(err, errLookup):
+		return cause.DNSFailed
+	case errors.Is(err, errTLS):
+		return cause.TLSFailed
+	default:
+		return cause.TargetUnreachable
+	}
 }

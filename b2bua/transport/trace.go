@@ -26,8 +26,8 @@ type TapMessage struct {
 // traceMax bounds the steps that a Trace keeps.
 const traceMax = 1000
 
-// Trace is a Tap that keeps what it sees, to be drawn as a ladder. It may be
-// used by any number of goroutines.
+// Trace is a Tap that keeps messages, to be drawn as a ladder. Any number of
+// goroutines may use it.
 type Trace struct {
 	mu    sync.Mutex
 	steps []step
@@ -79,8 +79,7 @@ func summary(line string, msg message.Scanned) string {
 	if !msg.Response {
 		return strings.TrimSuffix(line, " SIP/2.0")
 	}
-	status := strings.TrimPrefix(line, "SIP/2.0 ")
-	return status
+	return strings.TrimPrefix(line, "SIP/2.0 ")
 }
 
 // laneWidth is the width of one side of a ladder, in characters.

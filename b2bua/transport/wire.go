@@ -13,9 +13,8 @@ import (
 )
 
 // Wire holds one leg's live transactions and performs its effects in order.
-// It is never written down: after a restart a leg gets a new one. The SIP
-// library resolves, dials and writes synchronously; where that may take a while
-// effects are performed by a goroutine.
+// Looking up a name, opening a connection and writing may take a while; a goroutine
+// performs effects that need them.
 type Wire struct {
 	// TLS is for connections that the leg opens; set it before the first effect.
 	TLS config.TargetTLS
@@ -29,12 +28,12 @@ type Wire struct {
 	sending bool
 	servers []serverTx
 	invite  *sip.ClientTx   // our INVITE, until it has a final answer
-	others  []*sip.ClientTx // our requests within the dialog without one, but for BYE
-	invited sip.Uri         // where the last one went
-	flow    *Stream         // the connection that the peer is spoken to over; nil: none yet, or UDP
-	latest  *Stream         // that a request of the peer came by last; nil: none but flow
-	brief   bool            // it is not counted as a user of its connection
-	closed  bool            // nor is it any more
+	others  []*sip.ClientTx // our other requests within the dialog, until they have one; not BYE
+	invited sip.Uri         // Request-URI of the last INVITE
+	flow    *Stream         // the connection to the peer; nil: none yet, or UDP
+	latest  *Stream         // of the peer's last request; nil: none but flow
+	brief   bool            // the wire never counts as a user of its connection
+	closed  bool            // the wire no longer counts as one
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -53,8 +52,8 @@ func (s *Stack) NewWire(local leg.Local, flow *Stream, post func(leg.Input) bool
 	return w
 }
 
-// Serve keeps the transaction of a request until it is answered. That of an
-// INVITE which comes again after Timer L takes the place of the first.
+// Serve keeps the transaction of a request until it is answered. An INVITE that is
+// repeated after Timer L has a new transaction, which replaces the first.
 func (w *Wire) Serve(req *sip.Request, tx *sip.ServerTx) {
 	s := serverTx{req.Method, req.CSeq().SeqNo, message.BranchOf(req), tx}
 	w.mu.Lock()
@@ -68,15 +67,15 @@ func (w *Wire) Serve(req *sip.Request, tx *sip.ServerTx) {
 	w.servers = append(w.servers, s)
 }
 
-// Forget undoes Serve, for a request that the leg will not see.
+// Forget undoes Serve, for a request that the leg does not get.
 func (w *Wire) Forget(tx *sip.ServerTx) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
 }
 
-// Perform has effects sent: at once where that is a datagram to a known
-// address, otherwise by a goroutine that exists while there are any.
+// Perform sends effects: at once if they are datagrams to known addresses, otherwise
+// by a goroutine that exists while there are any.
 func (w *Wire) Perform(effects []leg.Effect) {
 	if len(effects) == 0 {
 		return
@@ -143,15 +142,13 @@ func (w *Wire) sendOne(e leg.Effect) {
 	}
 }
 
-// Send performs effects that no leg waits for: the answer to a message whose
-// leg is gone.
+// Send performs effects without a leg: the answer to a message whose leg is gone.
 func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
 	w := &Wire{stack: s, local: local, flow: flow, brief: true, post: func(leg.Input) bool { return false }}
 	w.Perform(effects)
 }
 
-// Distrust keeps the connection of a target that said nothing from being used
-// for another call.
+// Distrust keeps the connection of a silent target from being used for another call.
 func (w *Wire) Distrust() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -160,16 +157,15 @@ func (w *Wire) Distrust() {
 	}
 }
 
-// setFlow keeps a connection, so that it is not closed for being quiet.
+// setFlow makes the wire a user of a connection, so that it is not closed when idle.
 func (w *Wire) setFlow(c *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.swapFlow(c)
 }
 
-// Follow has the leg speak over the connection that a request of its peer came
-// by as soon as its own is gone, which may not be known yet: a peer behind NAT
-// can't be connected to.
+// Follow makes the wire use the connection of a peer's request if its own is gone. We
+// can't connect to a peer behind NAT.
 func (w *Wire) Follow(c *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -206,7 +202,7 @@ func (w *Wire) respond(e leg.SendResponse) {
 		return
 	}
 	select {
-	case <-tx.Done(): // an INVITE's, which Timer L has ended: its 200 is sent again all the same
+	case <-tx.Done(): // Timer L has ended an INVITE's: its 200 is sent again all the same
 		if err := tx.Connection().WriteMsg(e.Res); err != nil {
 			w.stack.log.Debug().Err(err).Msg("response not sent again")
 		}
@@ -231,9 +227,9 @@ func (w *Wire) respond(e leg.SendResponse) {
 	}
 }
 
-// respondInvite gives a transaction a response, and says whether that was lost
-// to a CANCEL: then the transaction has answered 487, but keeps the response
-// it was given last for its retransmissions. It gets the 487 back.
+// respondInvite gives a transaction a response, and says whether a CANCEL was faster.
+// Then the transaction has answered 487, but keeps its last response for
+// retransmissions, so it gets the 487 again.
 func respondInvite(tx *sip.ServerTx, res *sip.Response) (lost bool) {
 	if err := tx.Respond(res); !errors.Is(err, sip.ErrTransactionCanceled) {
 		return false
@@ -242,8 +238,8 @@ func respondInvite(tx *sip.ServerTx, res *sip.Response) (lost bool) {
 	return true
 }
 
-// serverTx finds the transaction that a response belongs to. That of an
-// INVITE stays until it is refused, for the 200 to be sent again.
+// serverTx finds the transaction of a response. That of an INVITE stays until it is
+// refused, because its 200 may be sent again.
 func (w *Wire) serverTx(e leg.SendResponse) *sip.ServerTx {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -259,8 +255,8 @@ func (w *Wire) serverTx(e leg.SendResponse) *sip.ServerTx {
 	return nil
 }
 
-// release gives up the transaction of an INVITE of the peer. Where its 200 is
-// acknowledged the server's table recognises an INVITE that comes late.
+// release gives up the transaction of a peer's INVITE. After its ACK the server's
+// table recognises a late INVITE.
 func (w *Wire) release(seq uint32) *sip.ServerTx {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -273,8 +269,8 @@ func (w *Wire) release(seq uint32) *sip.ServerTx {
 	return nil
 }
 
-// Close ends what would wait for ever: an INVITE that got a provisional
-// answer has no timer of its own.
+// Close ends the wire's transactions: an INVITE with a provisional answer would wait
+// for ever, as it has no timer.
 func (w *Wire) Close() {
 	w.mu.Lock()
 	invite := w.invite

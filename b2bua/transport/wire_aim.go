@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// aim sets where a request goes and which socket or connection it leaves by.
-// It gives the connection, nil over UDP.
+// aim sets a request's destination, and its socket or connection. It gives the
+// connection, nil over UDP.
 func (w *Wire) aim(req *sip.Request, to leg.Hop) (*Stream, error) {
 	addr := to.Addr
 	if !addr.IsValid() {
@@ -41,8 +41,8 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (*Stream, error) {
 	return nil, nil
 }
 
-// speakable is the transport of a hop, or the leg's own where the peer asks for
-// UDP and we have none.
+// speakable is the transport of a hop, or the leg's own if the peer asks for UDP and
+// we have none.
 func (w *Wire) speakable(transport string, peer netip.Addr) string {
 	if message.IsStream(transport) || !message.IsStream(w.local.Transport) {
 		return transport
@@ -53,8 +53,8 @@ func (w *Wire) speakable(transport string, peer netip.Addr) string {
 	return transport
 }
 
-// nameOurselves corrects the Via of a request that goes by another transport
-// than the leg's own: where its peer's Contact or route says so.
+// nameOurselves corrects the Via of a request whose transport is not the leg's own,
+// because of the peer's Contact or route.
 func (w *Wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr) error {
 	via := req.Via()
 	if via.Transport == message.ViaTransport(transport) {
@@ -77,7 +77,7 @@ func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*St
 	req.SetTransport(message.ViaTransport(c.transport))
 	req.SetDestination(c.remote.String())
 	req.Laddr = sip.Addr{}
-	if c.peer != nil { // by its own address, which no other connection has
+	if c.peer != nil { // no other connection has its local address
 		req.Laddr = sip.Addr{IP: c.local.Addr().AsSlice(), Port: int(c.local.Port()), Hostname: c.local.Addr().String()}
 	}
 	if via := req.Via(); via.Port == 0 {
@@ -86,8 +86,8 @@ func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*St
 	return c, nil
 }
 
-// streamTo gives the connection to an address: the one that the leg has where
-// it leads to the same peer, one that the peer opened anew, or one of our own.
+// streamTo gives the connection to an address: the leg's own if it leads to the same
+// peer, one that the peer has opened since, or one that we open.
 func (w *Wire) streamTo(to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	w.mu.Lock()
 	flow, latest := w.flow, w.latest

@@ -19,15 +19,14 @@ func (w *Wire) request(e leg.SendRequest) {
 		w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: CauseOf(err), Err: err})
 		return
 	}
-	if method == sip.INVITE {
+	switch method {
+	case sip.INVITE:
 		// RFC 6026: further 2xx reach us this way until the transaction ends.
 		tx.OnRetransmission(func(res *sip.Response) { w.post(responseIn(res)) })
 		w.mu.Lock()
 		w.invite, w.invited = tx, e.Req.Recipient
 		w.mu.Unlock()
-	}
-	switch method {
-	case sip.INVITE, sip.CANCEL:
+	case sip.CANCEL:
 	case sip.BYE: // nobody waits for the others' answers any more
 		w.stopOthers()
 	default:
@@ -38,8 +37,8 @@ func (w *Wire) request(e leg.SendRequest) {
 	w.stack.group.Go(func() { w.read(tx, over, e, method, seq) })
 }
 
-// start begins the transaction of a request. A connection that breaks between
-// being found and being used is replaced, once.
+// start begins the transaction of a request. A connection that breaks before it is
+// used is replaced, once.
 func (w *Wire) start(e leg.SendRequest) (over *Stream, tx *sip.ClientTx, err error) {
 	for range 2 {
 		if over, err = w.aim(e.Req, e.To); err != nil {
@@ -53,8 +52,7 @@ func (w *Wire) start(e leg.SendRequest) (over *Stream, tx *sip.ClientTx, err err
 	return over, tx, err
 }
 
-// begin begins a transaction. Over UDP the listener must not be on its way from
-// the library and back (renewal); a connection may take its time.
+// begin begins a transaction. Over UDP no renewal of the listener may be under way.
 func (w *Wire) begin(req *sip.Request, over *Stream) (*sip.ClientTx, error) {
 	if over == nil {
 		w.stack.swap.RLock()
@@ -66,15 +64,14 @@ func (w *Wire) begin(req *sip.Request, over *Stream) (*sip.ClientTx, error) {
 const (
 	// maxReconnects bounds how often the connection of one request is replaced.
 	maxReconnects = 3
-	// streamSettle is how long after a connection broke it is replaced: a peer
-	// may have closed it because it had answered.
+	// streamSettle is how long after its break a connection is replaced: the peer may
+	// have closed it right after its answer.
 	streamSettle = 100 * time.Millisecond
 )
 
-// read hands on what answers a request of ours. Somebody has to read until
-// the final answer: the library blocks on a response that nobody takes. Where
-// its connection breaks meanwhile, the request goes over another one: to the
-// peer that is a retransmission.
+// read posts the answers to our request. It has to read until the final answer,
+// because the library blocks on each response. If the connection breaks meanwhile,
+// the request goes over another one: to the peer that is a retransmission.
 func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method sip.RequestMethod, seq uint32) {
 	defer w.stack.recovered("wire")
 	broken := over.done()
@@ -86,9 +83,9 @@ func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method si
 			if res.StatusCode < 200 {
 				continue
 			}
-			w.finished(tx, method)
+			w.finished(tx)
 			return
-		case <-broken: // what came right before that may be on its way here
+		case <-broken: // an answer that came right before may be on its way here
 			broken, settled = nil, time.After(streamSettle)
 		case <-settled:
 			settled = nil
@@ -96,7 +93,7 @@ func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method si
 				continue // its timer, or the call's, ends it
 			}
 			if over = w.again(tx, e); over == nil {
-				w.finished(tx, method)
+				w.finished(tx)
 				w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: cause.TargetUnreachable, Err: errBroken})
 				return
 			}
@@ -106,18 +103,17 @@ func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method si
 			if errors.Is(tx.Err(), sip.ErrTransactionTimeout) {
 				why = cause.TargetSilent
 			}
-			w.finished(tx, method)
+			w.finished(tx)
 			w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: why, Err: tx.Err()})
 			return
 		}
 	}
 }
 
-// errBroken means that a connection broke and there is no other way.
+// errBroken means that a connection broke and could not be replaced.
 var errBroken = errors.New("the connection broke and could not be replaced")
 
-// again sends a request that has no answer over another connection; nil where
-// there is none.
+// again sends a request without an answer over another connection; nil: there is none.
 func (w *Wire) again(tx *sip.ClientTx, e leg.SendRequest) *Stream {
 	w.stack.log.Info().Str("method", string(e.Req.Method)).Msg("connection broke: the request goes over another")
 	over, err := w.aim(e.Req.Clone(), e.To)
@@ -130,24 +126,20 @@ func (w *Wire) again(tx *sip.ClientTx, e leg.SendRequest) *Stream {
 	return over
 }
 
-// finished lets a client transaction go. What the peer repeats finds its leg
-// through the server's table, or is acknowledged without state: the library
-// would hold a goroutine for seconds for each refusal that is repeated.
-func (w *Wire) finished(tx *sip.ClientTx, method sip.RequestMethod) {
-	if method == sip.INVITE {
-		w.mu.Lock()
-		if w.invite == tx { // it may be that of the next INVITE, which answers a challenge
-			w.invite = nil
-		}
-		w.mu.Unlock()
-	}
+// finished ends a client transaction. A repeated answer finds its leg through the
+// server's table, or is acknowledged without state. The library would hold a goroutine
+// for seconds for each repeated refusal.
+func (w *Wire) finished(tx *sip.ClientTx) {
 	w.mu.Lock()
+	if w.invite == tx { // it may be that of the next INVITE, which answers a challenge
+		w.invite = nil
+	}
 	w.others = slices.DeleteFunc(w.others, func(o *sip.ClientTx) bool { return o == tx })
 	w.mu.Unlock()
 	tx.Terminate()
 }
 
-// stopOthers has what the peer has not answered not be sent again.
+// stopOthers ends the retransmission of requests without an answer.
 func (w *Wire) stopOthers() {
 	w.mu.Lock()
 	others := w.others

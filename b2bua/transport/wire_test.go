@@ -23,7 +23,7 @@ func TestWireKeepsSecondInvite(t *testing.T) {
 	first, second := tx("1"), tx("2")
 	w := new(Stack).NewWire(leg.Local{}, nil, func(leg.Input) bool { return true })
 	w.invite = second
-	w.finished(first, sip.INVITE)
+	w.finished(first)
 	if w.invite != second {
 		t.Fatal("the wire forgot the second INVITE")
 	}

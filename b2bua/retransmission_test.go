@@ -77,3 +77,61 @@ func TestRepeatedByeIsAnswered(t *testing.T) {
 		w.carrier.expect("SIP/2.0 481")
 	})
 }
+
+// RFC 6026 section 7.1: an INVITE that comes again when its 200 is acknowledged
+// is no new one.
+func TestRepeatedReinviteIsNotAnswered(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		seq := w.carrier.reinvite(d, d.sdp)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ackOf(d, seq, "")
+		synctest.Wait()
+		w.carrier.send(d.inDialog("INVITE", seq, d.sdp, sdpHeader(d.sdp)...))
+		w.carrier.silent(time.Second)
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
+
+// A 200 that comes again after two re-INVITEs gets ACK: it is no fork that lost.
+func TestRepeatedAnswerAfterReinvites(t *testing.T) {
+	relayed := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, reinvite: relay,", 1)
+	inWorldWith(t, relayed, func(w *world) {
+		d, invite, _ := w.answeredBySpare(callerSDP(), agentSDP())
+		for range 2 {
+			seq := w.carrier.reinvite(d, callerSDP())
+			w.agent2.reply(w.agent2.expect("INVITE"), 200, "OK", "agent2", agentSDP())
+			w.agent2.expect("ACK")
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.ackOf(d, seq, "")
+			synctest.Wait()
+		}
+		w.agent2.reply(invite, 200, "OK", "agent2", agentSDP())
+		if ack := w.agent2.expect("ACK"); ack.value("CSeq") != "1 ACK" {
+			t.Errorf("it gets\n%s", ack.raw)
+		}
+		w.agent2.silent(time.Second)
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// A re-INVITE that comes again because our 200 was lost gets that again, also
+// when its transaction is over (Timer L).
+func TestReinviteAgainAfterTimerL(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		seq := w.carrier.reinvite(d, d.sdp)
+		time.Sleep(5900 * time.Millisecond) // between two of our own repetitions
+		for range 4 {
+			w.carrier.expect("SIP/2.0 200")
+		}
+		w.carrier.send(d.inDialog("INVITE", seq, d.sdp, sdpHeader(d.sdp)...))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ackOf(d, seq, "")
+		w.carrier.silent(10 * time.Second)
+		w.callerHangsUp(d)
+		w.record()
+	})
+}

@@ -5,11 +5,43 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/store"
 )
+
+// A request of the caller to the agent gets an answer when the agent hands the
+// caller over and goes.
+func TestTransferAnswersWhatTheAgentWasAsked(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		inWorldWith(t, transferConfig, func(w *world) {
+			d, invite := w.established()
+			w.carrier.within(d, "INFO", "", "Info-Package: x")
+			w.agent.expect("INFO")
+			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@192.0.2.21:32681>", "Refer-Sub: false")
+			w.agent.expect("SIP/2.0 202")
+			called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681")
+			if leaves {
+				w.agent.agentRequest("BYE", invite, "agent1", 11)
+				w.agent.expect("SIP/2.0 200")
+				w.carrier.expect("SIP/2.0 480")
+			}
+			w.agent2.reply(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
+			w.agent2.expect("ACK")
+			if !leaves {
+				w.carrier.expect("SIP/2.0 480")
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			}
+			w.agent.drainFor(time.Minute) // INFO goes on
+			w.carrier.bye(d)
+			w.carrier.expect("SIP/2.0 200")
+			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+			w.record()
+		})
+	}
+}
 
 // referred has the agent ask for a transfer, which is accepted.
 func (w *world) referred(invite received, to string, headers ...string) {
@@ -29,8 +61,8 @@ func (w *world) takenByPBX(called received) {
 	synctest.Wait()
 }
 
-// What the caller asks of an agent that leaves with the transfer is answered,
-// and later requests go to who took the call.
+// A request of the caller to an agent that leaves with the transfer is answered.
+// Later requests go to the new target.
 func TestTransferAnswersWhatIsPending(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()
@@ -56,7 +88,7 @@ func TestTransferAnswersWhatIsPending(t *testing.T) {
 
 // An agent that has left is sent nothing more, and its place at the target is
 // free; early media that came before is heard then.
-func TestTransferAgentIsGone(t *testing.T) {
+func TestTransferGoesOnWithoutAgent(t *testing.T) {
 	for name, early := range map[string]bool{"early media": true, "none": false} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, transferConfig, func(w *world) {
@@ -132,78 +164,6 @@ func TestTransferKeepsCodec(t *testing.T) {
 			refused.value("Via"), refused.value("From"), refused.value("To"), refused.value("Call-ID")), ";rport=32681", "", 1))
 		w.takenByPBX(called)
 		w.callerHangsUpAt(w.agent2, d)
-		w.record()
-	})
-}
-
-// A place that media can't reach fails that attempt, and leaves what the agent
-// is told of us as it was.
-func TestTransferToOtherFamily(t *testing.T) {
-	yaml := strings.Replace(transferConfig, "transfer_hosts: [192.0.2.21]", `transfer_hosts: ["2001:db8::7"]`, 1)
-	yaml = strings.Replace(yaml, `listen: ["udp://198.51.100.1:5060"]`, `listen: ["udp://198.51.100.1:5060", "udp://[2001:db8::1]:5060"]`, 1)
-	inWorldWith(t, yaml, func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:bob@[2001:db8::7]>")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.notified("100", "active")
-		w.agent.notified("503", "terminated")
-		w.agent.agentSends("INVITE", invite, "agent1", 11, "")
-		ok := w.agent.expect("SIP/2.0 200")
-		if !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
-			t.Errorf("the agent is told:\n%s", ok.raw)
-		}
-		w.agent.agentSends("ACK", invite, "agent1", 11, agentSDP())
-		w.callerHangsUp(d)
-		w.record()
-	})
-}
-
-// transfer: relay sends the number that is on the list, and nothing that came
-// with it; an agent sets no header that names the call.
-func TestTransferIsWhatIsAllowed(t *testing.T) {
-	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177;rn=+19005550100;npdi@x.example?X-EI=S.1&X-a=b>")
-		refer := w.carrier.expect("REFER")
-		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.10:5060?X-a=b>" {
-			t.Errorf("Refer-To: %s", got)
-		}
-		w.carrier.reply(refer, 202, "Accepted", "", "")
-		w.agent.expect("SIP/2.0 202")
-		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <sip:+15075550177@x.example?X-a%250d=v>")
-		w.agent.expect("SIP/2.0 400")
-		w.agent.agentRequest("REFER", invite, "agent1", 12, "Refer-To: <tel:+15075550177>", "Require: nothing")
-		w.agent.expect("SIP/2.0 420")
-		w.callerHangsUp(d)
-		w.record()
-	})
-	inWorldWith(t, transferConfig, func(w *world) {
-		d, invite := w.established()
-		w.referred(invite, "<sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User="+strings.Repeat("a", 900)+">")
-		called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0")
-		w.takenByPBX(called)
-		w.callerHangsUpAt(w.agent2, d)
-		w.record()
-	})
-}
-
-// A NOTIFY may come before the answer to its REFER (RFC 6665 section 4.1.2.4);
-// one of another event is none of the agent's.
-func TestTransferReportBeforeAnswer(t *testing.T) {
-	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
-		refer := w.carrier.expect("REFER")
-		w.carrier.within(d, "NOTIFY", "SIP/2.0 100 Trying\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: active")
-		w.agent.notified("100", "active")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.within(d, "NOTIFY", "", "Event: presence", "Subscription-State: active")
-		w.carrier.expect("SIP/2.0 405")
-		w.carrier.reply(refer, 603, "Decline", "", "")
-		w.agent.expect("SIP/2.0 603")
-		w.carrier.within(d, "NOTIFY", "", "Event: refer", "Subscription-State: active")
-		w.carrier.expect("SIP/2.0 405")
-		w.callerHangsUp(d)
 		w.record()
 	})
 }

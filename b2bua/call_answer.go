@@ -1,0 +1,129 @@
+package b2bua
+
+import (
+	"errors"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// readOffer reads the caller's session description. Without one we offer the
+// targets' codecs, and the caller's answer comes with its ACK or PRACK. On false the
+// call is over.
+func (c *Call) readOffer() (phase, bool) {
+	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // refusal has checked it
+	c.agreement.late = body == nil
+	// A caller that offers nothing may have no SRTP, and could only hang up.
+	c.a.crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.agreement.late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)
+	if c.agreement.late {
+		return nil, true
+	}
+	offer, err := sdp.Read(body, c.a.crypto.Accept())
+	if err != nil {
+		code, cause, why := badOffer(err)
+		return c.refuse(code, cause, why), false
+	}
+	c.agreement.offer, c.agreement.description[media.SideA] = offer, offer
+	return nil, true
+}
+
+// badOffer says how an unusable offer is refused.
+func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
+	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
+		return 400, cause.BadOffer, warning("399 " + sdp.ErrMalformed.Error())
+	}
+	if errors.Is(err, sdp.ErrNeedsSRTP) || errors.Is(err, sdp.ErrNoSuite) || errors.Is(err, sdp.ErrNoKey) {
+		return 488, cause.SRTPRequired, warning("304 " + err.Error())
+	}
+	if errors.Is(err, sdp.ErrNoCodec) {
+		return 488, cause.NoCommonCodec, warning("305 " + err.Error())
+	}
+	return 488, cause.NoCommonCodec, warning("304 " + err.Error())
+}
+
+// takeAnswer puts the target's answer into force. The carrier's first answer stays:
+// its address, port and codec don't change during the set-up.
+func (c *Call) takeAnswer(body []byte) error {
+	a := c.attempts.current
+	answer, err := a.readAnswer(body, c.server.cfg.SIP.Limits.SDP)
+	if err != nil {
+		return err
+	}
+	near := c.agreement.offer
+	if c.agreement.answer != nil {
+		near = c.agreement.onlyAgreedCodec(media.SideA, near)
+	}
+	seen := withEventsOf(c.eventsFor(a.target), media.SideA, answer.InNumbersOf(near), c.agreement.offer)
+	if c.agreement.answer != nil && seen.Speaks() != c.agreement.codec[media.SideA] {
+		return sdp.ErrNoCodec
+	}
+	if c.agreement.answer == nil {
+		if err = c.tellCaller(seen); err != nil {
+			return err
+		}
+	}
+	c.agreement.sentTo[media.SideB] = a.offered()
+	c.agreement.tell(media.SideB, answer.Formats())
+	c.setPeer(media.SideB, answer)
+	return nil
+}
+
+// readAnswer reads the leg's answer, of at most limit bytes, to our offer of these
+// formats.
+func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*sdp.Description, error) {
+	if len(body) > limit {
+		return nil, sdp.ErrTooLong
+	}
+	answer, err := sdp.Read(body, l.crypto.AcceptAnswer())
+	if err != nil {
+		return nil, err
+	}
+	l.crypto.Answered(answer)
+	return answer, answer.KeepOffered(offered)
+}
+
+// tellCaller makes the caller's description from the target's answer: an answer, or,
+// if the caller made no offer, an offer of the codec that the target chose.
+func (c *Call) tellCaller(answer *sdp.Description) (err error) {
+	if c.agreement.late {
+		formats := answer.Decided()
+		c.agreement.answer, err = answer.WithTransport(c.a.crypto.Offering()).ForTarget(c.media.at(media.SideA), formats, sdp.AsIs)
+		c.agreement.sentTo[media.SideA] = answer.Pick(formats)
+		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA])
+		return err
+	}
+	formats := answer.Common(c.agreement.offer) // it may have events that only the target was offered
+	c.agreement.takeStreams(media.SideA, c.agreement.offer)
+	c.agreement.sentTo[media.SideA] = formats
+	c.agreement.tell(media.SideA, formats)
+	if c.agreement.answer, err = answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.media.at(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
+		c.setPeer(media.SideA, c.agreement.offer)
+	}
+	return err
+}
+
+// causeOfAnswer is the cause of an attempt with an unusable answer.
+func causeOfAnswer(err error) cause.Cause {
+	if errors.Is(err, sdp.ErrNotSecured) {
+		return cause.SRTPRefused
+	}
+	return cause.BadAnswer
+}
+
+// refusesSRTP says whether a status refuses an offer for its content.
+func refusesSRTP(code int) bool { return code == 488 || code == 606 || code == 415 }
+
+// triesPlain makes RTP the next attempt at a target that has refused optional SRTP,
+// and says whether there is such an attempt.
+func (c *Call) triesPlain() bool {
+	if !c.attempts.againPlain() {
+		return false
+	}
+	c.log.Info().Str("target", c.attempts.current.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
+	return true
+}

@@ -1,0 +1,45 @@
+package transport
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+)
+
+// refusingSocket takes no datagram.
+type refusingSocket struct {
+	Socket
+	err error
+}
+
+func (s refusingSocket) WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error) { return 0, s.err }
+
+// A message that the kernel does not take counts as lost: any message while there is
+// no room, otherwise a response or an ACK. Another request fails.
+func TestUnsentMessages(t *testing.T) {
+	const request, response, ack = "INVITE sip:a@b SIP/2.0\r\n", "SIP/2.0 200 OK\r\n", "ACK sip:a@b SIP/2.0\r\n"
+	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:5060"))
+	for _, tt := range []struct {
+		text string
+		err  error
+		lost bool
+	}{
+		{request, unix.ENOBUFS, true},
+		{request, unix.EAGAIN, true},
+		{request, unix.EHOSTUNREACH, false},
+		{response, unix.EHOSTUNREACH, true},
+		{ack, unix.EHOSTUNREACH, true},
+	} {
+		g := &guard{Socket: refusingSocket{err: tt.err}, screen: &screen{rejectionLog: newRejectionLog(zerolog.Nop())}}
+		switch n, err := g.WriteTo([]byte(tt.text), to); {
+		case tt.lost && (n != len(tt.text) || err != nil):
+			t.Errorf("%.8s after %v: %d, %v; want it to count as sent", tt.text, tt.err, n, err)
+		case !tt.lost && !errors.Is(err, tt.err):
+			t.Errorf("%.8s after %v: %v", tt.text, tt.err, err)
+		}
+	}
+}
