@@ -122,7 +122,7 @@ func (x *explainer) nameTrunk() error {
 	case len(all) == 1:
 		x.trunk = all[0]
 	case len(all) > 1:
-		return fmt.Errorf("%w: name the trunk, there are several: %s", ErrQuestion, trunkNames(all))
+		return fmt.Errorf("%w: the trunk is not told, and there are several: %s", ErrQuestion, trunkNames(all))
 	}
 	return nil
 }
