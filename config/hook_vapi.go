@@ -68,8 +68,7 @@ func (r *VapiRule) check(s section) {
 	}
 }
 
-// maxVapiAnswer leaves two seconds of the time that Vapi waits to the network
-// and to the headers of its request, which hooks waits for so long.
+// maxVapiAnswer is the longest time for an answer. Vapi waits 7.5 s; two seconds remain for the network and the request.
 const maxVapiAnswer = 5500 * time.Millisecond
 
 func parseAnswerTime(t string) (time.Duration, complaint) {

@@ -15,7 +15,8 @@ const (
 
 func claimUser(name string) string { return "user " + name }
 
-// claim gives a parser of networks, each of which must not have one of the claims against yet; it gets those of mark.
+// claim returns a parser of networks. A network fails if another section holds one of the claims in against. It then gets the
+// claims in mark.
 func (s section) claim(remedy string, against, mark []string) func(string) (netip.Prefix, complaint) {
 	return func(text string) (netip.Prefix, complaint) {
 		p, c := parsePrefix(text)

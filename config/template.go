@@ -11,11 +11,11 @@ import (
 const maxRendered = 4096
 
 var (
-	// ErrControlByte means that a template gave CR, LF, NUL or another control character, which would end or split a
+	// errControlByte means that a template gave CR, LF, NUL or another control character, which would end or split a
 	// header, or has no place in one (RFC 3261 section 25.1).
-	ErrControlByte = errors.New("result holds a control character")
-	// ErrTooLong means that a template gave more than 4096 bytes.
-	ErrTooLong = errors.New("result is longer than 4096 bytes")
+	errControlByte = errors.New("result holds a control character")
+	// errTooLong means that a template gave more than 4096 bytes.
+	errTooLong = errors.New("result is longer than 4096 bytes")
 )
 
 // Template is a text/template over the Vars of a call. It may be rendered by many goroutines at once.
@@ -54,14 +54,14 @@ func (t *Template) Render(v Vars) (string, error) {
 	}
 	var out limited
 	if err := t.parsed.Execute(&out, v); err != nil {
-		if errors.Is(err, ErrTooLong) {
-			return "", ErrTooLong
+		if errors.Is(err, errTooLong) {
+			return "", errTooLong
 		}
 		return "", errors.New(plainTemplateError(err))
 	}
 	s := out.String()
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return "", ErrControlByte
+		return "", errControlByte
 	}
 	return s, nil
 }
@@ -78,7 +78,7 @@ type limited struct{ strings.Builder }
 // Write refuses what would pass the bound.
 func (l *limited) Write(p []byte) (int, error) {
 	if l.Len()+len(p) > maxRendered {
-		return 0, ErrTooLong
+		return 0, errTooLong
 	}
 	return l.Builder.Write(p)
 }

@@ -35,7 +35,7 @@ func FuzzTemplate(f *testing.F) {
 		}
 		with, withErr := tmpl.Render(SampleVars(true))
 		inBounds(t, text, with, withErr)
-		if tmpl.UsesPrepare() || errors.Is(withErr, ErrTooLong) {
+		if tmpl.UsesPrepare() || errors.Is(withErr, errTooLong) {
 			return
 		}
 		without, err := tmpl.Render(SampleVars(false))

@@ -61,11 +61,11 @@ func TestRenderFails(t *testing.T) {
 		vars       Vars
 		want       error
 	}{
-		{"CR", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\rb" }), ErrControlByte},
-		{"LF", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\nVia: x" }), ErrControlByte},
-		{"NUL", "{{.From.Name}}", with(func(v *Vars) { v.From.Name = "a\x00" }), ErrControlByte},
-		{"LF in JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte(`{"x":"a\nb"}`) }), ErrControlByte},
-		{"long", "{{.To.User}}", with(func(v *Vars) { v.To.User = strings.Repeat("x", maxRendered+1) }), ErrTooLong},
+		{"CR", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\rb" }), errControlByte},
+		{"LF", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\nVia: x" }), errControlByte},
+		{"NUL", "{{.From.Name}}", with(func(v *Vars) { v.From.Name = "a\x00" }), errControlByte},
+		{"LF in JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte(`{"x":"a\nb"}`) }), errControlByte},
+		{"long", "{{.To.User}}", with(func(v *Vars) { v.To.User = strings.Repeat("x", maxRendered+1) }), errTooLong},
 		{"not JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte("<html>") }), nil},
 		{"no prepare", "{{.Prepare.CallID}}", with(func(v *Vars) { v.Prepare = nil }), nil},
 		{"no prepare for JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare = nil }), nil},

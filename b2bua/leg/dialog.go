@@ -136,6 +136,13 @@ func (d *Dialog) routing() (recipient sip.Uri, routes []string, next Hop) {
 	return first, routes, d.nextHop(first)
 }
 
+// retarget takes the peer's new Contact, if there is one (RFC 3261 section 12.2).
+func (d *Dialog) retarget(c *sip.ContactHeader) {
+	if c != nil && c.Address.Host != "" {
+		d.RemoteTarget = c.Address.String()
+	}
+}
+
 // nextHop returns the hop of a request to uri. With nat on, or auto and a private
 // Contact behind a public source, the request goes to the source although uri names
 // another address. A URI without a transport means the dialog's own: a peer that sends

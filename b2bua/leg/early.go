@@ -50,9 +50,7 @@ func (l *Leg) early100rel(in ResponseIn) bool {
 	}
 	e.rseq = number
 	e.pracks++
-	if c := in.Res.Contact(); c != nil && c.Address.Host != "" {
-		e.dialog.RemoteTarget = c.Address.String()
-	}
+	e.dialog.retarget(in.Res.Contact())
 	req, to := e.dialog.request(sip.PRACK, 0)
 	req.AppendHeader(sip.NewHeader("RAck", message.RAck{RSeq: number, CSeq: l.InviteSeq, Method: string(sip.INVITE)}.String()))
 	l.send(req, to)

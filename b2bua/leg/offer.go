@@ -123,9 +123,7 @@ func (l *Leg) soundRequest(req *sip.Request) bool {
 // (RFC 3261 section 12.2.2).
 func (l *Leg) retarget(in RequestIn) {
 	d := l.dialogOf(in.Req)
-	if c := in.Req.Contact(); c != nil && c.Address.Host != "" {
-		d.RemoteTarget = c.Address.String()
-	}
+	d.retarget(in.Req.Contact())
 	if in.Source.IsValid() {
 		d.Source = in.Source
 	}
@@ -296,9 +294,7 @@ func (l *Leg) asWanted(r sentRequest) bool {
 
 // offerTaken handles a 2xx to a re-INVITE.
 func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
-	if c := res.Contact(); c != nil && c.Address.Host != "" {
-		l.dialog.RemoteTarget = c.Address.String()
-	}
+	l.dialog.retarget(res.Contact())
 	l.sendACK(&l.dialog, r.seq)
 	l.session.local = r.sent.Req.Body()
 	l.timer.taken(now, res)

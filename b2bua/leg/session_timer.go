@@ -21,7 +21,7 @@ type sessionTimer struct {
 }
 
 const (
-	// leastInterval is the shortest session timer (RFC 4028 section 4).
+	// leastInterval is the shortest session timer (RFC 4028 section 5).
 	leastInterval = 90 * time.Second
 	// refreshRetry is how long the leg waits after a refused refresh.
 	refreshRetry = 5 * time.Second
@@ -184,9 +184,7 @@ func (l *Leg) refresh(now time.Time) {
 func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 	switch code := statusOf(res); {
 	case code < 300:
-		if c := res.Contact(); c != nil && c.Address.Host != "" {
-			l.dialog.RemoteTarget = c.Address.String()
-		}
+		l.dialog.retarget(res.Contact())
 		l.timer.taken(now, res)
 	case code == 408 || code == 481: // RFC 4028 section 10
 		l.end(now, cause.SessionExpired)

@@ -29,7 +29,7 @@ type streams struct {
 	waited  func(waited time.Duration, read time.Time) // as guard.waited
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	group   sync.WaitGroup // handshakes
-	calls   singleflight.Group
+	opening singleflight.Group
 	ctx     context.Context
 
 	feeds map[string]*feed // by transport; constant
@@ -119,7 +119,7 @@ func (s *streams) listen(l net.Listener, transport string) {
 			continue
 		}
 		remote := message.ParseSource(conn.RemoteAddr().String())
-		stranger, ok := s.enter(transport, remote)
+		stranger, ok := s.countAccepted(transport, remote)
 		if !ok {
 			conn.Close()
 			continue
@@ -128,8 +128,8 @@ func (s *streams) listen(l net.Listener, transport string) {
 	}
 }
 
-// enter counts a connection that was accepted, or refuses it.
-func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok bool) {
+// countAccepted counts a connection that was accepted, or refuses it.
+func (s *streams) countAccepted(transport string, remote netip.AddrPort) (stranger, ok bool) {
 	stranger = !s.screens[transport].knows(remote)
 	all, each := s.limits.Connections, s.limits.ConnectionsPerSource
 	if stranger { // few, and even fewer of one address, so that one stranger can't take all places
@@ -153,8 +153,8 @@ func (s *streams) enter(transport string, remote netip.AddrPort) (stranger, ok b
 	return stranger, !full
 }
 
-// leave undoes enter.
-func (s *streams) leave(c *Stream) {
+// uncountAccepted undoes enter.
+func (s *streams) uncountAccepted(c *Stream) {
 	s.accepted--
 	if s.perSource[c.remote.Addr()]--; s.perSource[c.remote.Addr()] == 0 {
 		delete(s.perSource, c.remote.Addr())
@@ -272,7 +272,7 @@ func (s *streams) remove(c *Stream) {
 	s.forget(c)
 	delete(s.every, c)
 	if c.peer == nil {
-		s.leave(c)
+		s.uncountAccepted(c)
 	} else {
 		s.dialled--
 	}

@@ -22,7 +22,7 @@ func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPo
 	if c := s.find(key); c != nil {
 		return c, nil
 	}
-	made := s.calls.DoChan(fmt.Sprint(key), func() (any, error) {
+	made := s.opening.DoChan(fmt.Sprint(key), func() (any, error) {
 		if c := s.find(key); c != nil { // since the first look
 			return c, nil
 		}
@@ -46,12 +46,12 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 	if err != nil {
 		return nil, err
 	}
-	if !s.leaves() {
+	if !s.reserveDial() {
 		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, errTooMany)
 	}
 	conn, err := s.network.Dial(ctx, local.Listen.Addr(), to)
 	if err != nil {
-		s.left()
+		s.releaseDial()
 		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, err)
 	}
 	c := s.newStream(conn, transport, to, &peer) // from here on, drop counts it out
@@ -74,8 +74,8 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 // make us open them by their Contacts.
 var errTooMany = errors.New("too many connections; see sip.limits.connections")
 
-// leaves counts a connection that is about to be opened; left undoes it.
-func (s *streams) leaves() bool {
+// reserveDial counts a connection that is about to be opened; left undoes it.
+func (s *streams) reserveDial() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.dialled >= s.limits.Connections {
@@ -85,7 +85,7 @@ func (s *streams) leaves() bool {
 	return true
 }
 
-func (s *streams) left() {
+func (s *streams) releaseDial() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dialled--

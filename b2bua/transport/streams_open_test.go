@@ -60,7 +60,7 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 			t.Fatal(err)
 		}
 		remote := message.ParseSource(conn.RemoteAddr().String())
-		stranger, ok := s.enter(config.TransportTCP, remote)
+		stranger, ok := s.countAccepted(config.TransportTCP, remote)
 		if !ok || !stranger || s.strangers != 1 {
 			t.Errorf("%v is let in: %v, as a stranger: %v", remote, ok, stranger)
 		}

@@ -45,23 +45,13 @@ func (f *inForce) targetNamed(name string) *config.Target {
 // those that differ.
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
-	for _, s := range []struct {
-		name       string
-		is, wanted any
-	}{
-		{"sip", old.SIP, read.SIP},
-		{"media", old.Media, read.Media},
-		{"recording", old.Recording, read.Recording},
-		{"store", old.Store, read.Store},
-		{"admin", old.Admin, read.Admin},
-		{"hooks", old.Hooks, read.Hooks},
-	} {
-		if !reflect.DeepEqual(s.is, s.wanted) {
-			needRestart = append(needRestart, s.name)
+	is, wanted := reflect.ValueOf(*old), reflect.ValueOf(&merged).Elem()
+	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Admin", "Hooks"} {
+		if !reflect.DeepEqual(is.FieldByName(section).Interface(), wanted.FieldByName(section).Interface()) {
+			needRestart = append(needRestart, strings.ToLower(section))
 		}
+		wanted.FieldByName(section).Set(is.FieldByName(section))
 	}
-	merged.SIP, merged.Media, merged.Store, merged.Admin = old.SIP, old.Media, old.Store, old.Admin
-	merged.Recording, merged.Hooks = old.Recording, old.Hooks
 	return &merged, needRestart
 }
 
