@@ -74,7 +74,7 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 // make us open them by their Contacts.
 var errTooMany = errors.New("too many connections; see sip.limits.connections")
 
-// reserveDial counts a connection that is about to be opened; left undoes it.
+// reserveDial counts a connection that is about to be opened; releaseDial undoes it.
 func (s *streams) reserveDial() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
