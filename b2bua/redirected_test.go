@@ -13,6 +13,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
+	"flowbridge/config"
 	"flowbridge/store"
 )
 
@@ -279,4 +280,12 @@ func attemptsText(r store.Record) string {
 		all = append(all, fmt.Sprintf("%s %d %s", a.Target, a.SIPStatus, a.Cause))
 	}
 	return strings.Join(all, ", ")
+}
+
+// A call without a target left says so in words.
+func TestNoTargetLeft(t *testing.T) {
+	r := &Redirects{server: &Server{admission: peers.NewAdmission(&config.Config{}, nil)}}
+	if _, failed, err := r.next(t.Context(), &redirected{}); len(failed) > 0 || err == nil || err.Error() != ErrNoTarget.Error() {
+		t.Errorf("got %v, %v; want %v", failed, err, ErrNoTarget)
+	}
 }

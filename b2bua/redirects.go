@@ -196,6 +196,9 @@ func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, fa
 		failed = append(failed, a.recordOf(to.Cause, 0))
 		why = append(why, fmt.Errorf("target %s: %w", a.target.Dial.Name, err))
 	}
+	if why == nil { // the last one was tried before
+		return Redirection{}, failed, ErrNoTarget
+	}
 	return Redirection{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
 }
 
