@@ -58,9 +58,7 @@ func TestReload(t *testing.T) {
 	})
 
 	b.reload(strings.Replace(usual, "sip: {", "sip: {drain_timeout: 1s, ", 1), "configuration reloaded")
-	if b.logged(`"sections":["sip"]`) != 1 {
-		t.Error("the log does not say that sip needs a restart")
-	}
+	eventually(t, "the log says that sip needs a restart", func() bool { return b.logged(`"sections":["sip"]`) == 1 })
 	second := s.sippCarrier("caller_hangup")
 	second.proceed(second.answered(1)...)
 	second.finish()

@@ -49,7 +49,11 @@ func readPcapng(tb testing.TB, b []byte) (all []captured) {
 		if err := udp.SetNetworkLayerForChecksum(p.NetworkLayer()); err != nil {
 			tb.Fatal(err)
 		}
-		if err, wrong := p.VerifyChecksums(); err != nil || len(wrong) > 0 {
+		err, wrong := p.VerifyChecksums()
+		wrong = slices.DeleteFunc(wrong, func(m gopacket.ChecksumMismatch) bool {
+			return m.Correct == 0 && m.Actual == 0xffff // RFC 768: a sum of zero is sent as all ones
+		})
+		if err != nil || len(wrong) > 0 {
 			tb.Fatalf("packet %d: checksums %v %v", len(all), err, wrong)
 		}
 		from, _ := netip.AddrFromSlice(p.NetworkLayer().NetworkFlow().Src().Raw())
