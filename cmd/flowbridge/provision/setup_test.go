@@ -127,7 +127,7 @@ func TestSetupAgents(t *testing.T) {
 	id, _, _ = strings.Cut(id, `"`)
 	s.step(0, []string{"bound agent " + id + " to " + setupNumber, `model_id: "` + id + `"`}, "--model-id", id, "--trunk-source", "203.0.113.1", "--yes")
 	s.step(1, []string{"agent.prompt: is x, wanted y", "flowbridge synthflow assistant update " + id + " --prompt=y"}, "--model-id", id, "--prompt", "y", "--yes")
-	s.step(1, []string{`prepare.model_id is "` + id + `", wanted that of a new agent`, "!400"}, append(newAgent(), "--name", "Bob", "--yes")...)
+	s.step(1, []string{`prepare.model_id is "` + id + `", wanted that of a new agent`, "!400 Bad Request"}, append(newAgent(), "--name", "Bob", "--yes")...)
 	s.step(1, []string{"404"}, "--model-id", "8f14e45f-ceea-467f-a0e6-1d5b5e3a1b11", "--target-name", "other", "--yes")
 	s.step(1, []string{"400 Bad Request", "is linked to inbound agent " + id}, append(newAgent(), "--name", "Bob", "--target-name", "other", "--yes")...)
 }
