@@ -3,7 +3,6 @@ package media
 import (
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,20 +80,20 @@ func TestWorkerGoesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	allowed := unix.Geteuid() == 0 || limit.Cur >= 20-workerNice
-	before := first(t) // of earlier tests, whose threads may be ending
+	before := first(t)
 	e := openEngine(t, nil)
 	newSession(t, e, SessionConfig{})
-	if got := newThreads(first(t), before); allowed && len(got) != 1 {
-		t.Errorf("threads %v go first; want the worker's", got)
+	if got := first(t) - before; allowed && got != 1 {
+		t.Errorf("%d threads go first; want the worker's", got)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the worker's thread ends", func() bool { return len(newThreads(first(t), before)) == 0 })
+	await(t, "the worker's thread ends", func() bool { return first(t) == before })
 }
 
-// first are the threads of the process that have a worker's nice value.
-func first(t *testing.T) (ids []string) {
+// first is how many threads of the process have a worker's nice value.
+func first(t *testing.T) (n int) {
 	t.Helper()
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -107,13 +106,8 @@ func first(t *testing.T) (ids []string) {
 		}
 		_, fields, _ := strings.Cut(string(stat), ") ")
 		if f := strings.Fields(fields); len(f) > 16 && f[16] == strconv.Itoa(workerNice) {
-			ids = append(ids, task.Name())
+			n++
 		}
 	}
-	return ids
-}
-
-// newThreads are those of now that were not there before.
-func newThreads(now, before []string) []string {
-	return slices.DeleteFunc(now, func(id string) bool { return slices.Contains(before, id) })
+	return n
 }
