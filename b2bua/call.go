@@ -258,9 +258,10 @@ func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stre
 	return l
 }
 
-// addLeg is putOnWire for a leg that the call makes. The server can find it.
-func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
-	l := c.putOnWire(leg, local, flow)
+// addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
+func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
+	l := c.putOnWire(leg, local, f.Flow)
+	l.owner = owner{peers: c.peers, caller: c.trunk, callee: c.attempts.current.target, from: f.Dest}
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)
 	c.recordings.tape.join(l.callID)

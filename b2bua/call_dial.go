@@ -85,7 +85,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 		return why, err
 	}
 	a.transport = message.TransportName(local.Transport)
-	a.line = c.addLeg(leg, local, f.Flow)
+	a.line = c.addLeg(leg, local, f)
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.crypto = a.crypto
 	if !a.plan.isTransfer() {

@@ -116,6 +116,7 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 		}
 		merged := *d
 		merged.branch += "x"
+		merged.toTag = "" // it is no request within the dialog
 		w.carrier.invite(&merged)
 		w.carrier.expect("SIP/2.0 482")
 		w.carrier.ackRefused(&merged)

@@ -76,10 +76,7 @@ func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, 
 	s.replyOnce(req, tx, 403)
 }
 
-// replyOnce answers an unproven sender without keeping a transaction (RFC 3261
-// section 26.3.2.4), whose timers would repeat the answer to a source that may be
-// forged.
+// replyOnce answers a request without keeping its transaction.
 func (s *Server) replyOnce(req *sip.Request, tx *sip.ServerTx, code int, headers ...sip.Header) {
-	s.stack.Reply(req, tx, code, message.StatusText(code), headers...)
-	tx.Terminate()
+	s.stack.ReplyOnce(req, tx, code, message.StatusText(code), headers...)
 }

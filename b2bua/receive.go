@@ -24,8 +24,8 @@ const parkedMax = 1000
 func (s front) Request(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case req.Method == sip.CANCEL:
-		s.onEarlyCancel(req, tx)
-	case req.Method == sip.INVITE && message.TagOf(req.To().Params) == s.mint.RequestTag(req):
+		s.onCancel(req, tx)
+	case req.Method == sip.INVITE && s.isNew(req):
 		s.onInvite(req, tx)
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
@@ -41,6 +41,12 @@ func (s front) Request(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
+// isNew says whether an INVITE has no To tag but the one that the transport gave it.
+func (s *Server) isNew(req *sip.Request) bool {
+	tag := s.mint.InviteTag(message.OriginOf(req))
+	return message.TagOf(req.To().Params) == string(tag[:])
+}
+
 // onInDialog hands a request to its leg.
 func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	tag := message.TagOf(req.To().Params)
@@ -51,6 +57,9 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	}
 	if l == nil || l.callID != req.CallID().Value() {
 		s.replyOnce(req, tx, 481)
+		return
+	}
+	if !s.admits(l, req, tx) {
 		return
 	}
 	l.wire.Follow(s.stack.StreamOf(req))
@@ -64,6 +73,8 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	if req.Method == sip.INVITE {
 		transport.Trying(req, tx)
 		l.cancellable(req, tx)
+		s.registry.addReinvite(l, req, tx)
+		s.cancelEarly(req, tx)
 	}
 	if l.post(in) {
 		return
@@ -99,8 +110,8 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 // onInvite admits a new call, or refuses it.
 func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	source := message.ParseSource(req.Source())
-	if l := s.registry.leg(message.TagOf(req.To().Params)); l != nil {
-		s.onKnownInvite(l, req, tx)
+	if s.registry.leg(message.TagOf(req.To().Params)) != nil {
+		tx.Terminate() // a retransmission after the end of its transaction
 		return
 	}
 	if s.registry.isGone(message.TagOf(req.To().Params), message.BranchOf(req)) {
@@ -111,7 +122,7 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	if t == nil {
 		return
 	}
-	if s.looped(req) {
+	if s.looped(req) || s.registry.isMerged(mergeKey(req, t)) {
 		s.stack.Reply(req, tx, 482, message.StatusText(482))
 		return
 	}
@@ -143,20 +154,6 @@ func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 	s.stack.Reject(&s.stack.Rejections().Full, source, "full")
 }
 
-// onKnownInvite handles an INVITE that has made a call already: a retransmission
-// after the end of its transaction, or a merged request (RFC 3261 section 8.2.2.2).
-func (s *Server) onKnownInvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx) {
-	if message.BranchOf(req) == l.branch {
-		tx.Terminate()
-		return
-	}
-	if !s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Known {
-		tx.Terminate() // a stranger that has seen the INVITE
-		return
-	}
-	s.stack.Reply(req, tx, 482, message.StatusText(482))
-}
-
 // begin makes the call of an admitted INVITE and starts it.
 func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) {
 	started := false
@@ -168,11 +165,12 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	c := s.newCall(req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	c.a = c.putOnWire(leg, local, s.stack.StreamOf(req))
-	c.a.branch = message.BranchOf(req)
+	c.a.branch, c.a.merged = message.BranchOf(req), mergeKey(req, t)
+	c.a.owner = owner{peers: p, caller: t, from: source}
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.TLS = s.callerTLS(t)
 	c.a.wire.Serve(req, tx)
-	if !s.registry.addCall(c, c.a, &invitation{key: transactionKey(req), tx: tx}) {
+	if !s.registry.addCall(c, c.a, req, tx) {
 		c.cancel()
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
@@ -182,24 +180,29 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	c.a.cancellable(req, tx)
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
-	if early := s.registry.unpark(transactionKey(req)); early != nil {
-		_ = tx.Receive(early.req)
-		close(early.met)
-	}
+	s.cancelEarly(req, tx)
 	started = true
 	s.calls.Go(c.run)
 }
 
-// onEarlyCancel handles a CANCEL without a transaction. Its INVITE may be on its way
-// through another goroutine, so the CANCEL waits for T1.
-func (s *Server) onEarlyCancel(req *sip.Request, tx *sip.ServerTx) {
+// cancelEarly cancels an INVITE whose CANCEL has overtaken it.
+func (s *Server) cancelEarly(req *sip.Request, tx *sip.ServerTx) {
+	if early := s.registry.unpark(transactionKey(req)); early != nil {
+		_ = tx.Receive(early.req)
+		close(early.met)
+	}
+}
+
+// onCancel handles a CANCEL. Its INVITE may be on its way through another goroutine, so
+// one without an INVITE waits for T1.
+func (s *Server) onCancel(req *sip.Request, tx *sip.ServerTx) {
 	early := &earlyCancel{req: req, met: make(chan struct{})}
 	key := transactionKey(req)
 	invite, parked := s.registry.park(key, early)
 	switch {
-	case invite != nil: // it came meanwhile
-		_ = invite.Receive(req)
+	case invite != nil:
 		s.stack.Reply(req, tx, 200, message.StatusText(200))
+		_ = invite.Receive(req)
 		return
 	case !parked:
 		s.stack.Reply(req, tx, 481, message.StatusText(481))
@@ -393,8 +396,9 @@ func contactRefusal(req *sip.Request, secure bool) string {
 	return ""
 }
 
-// looped says whether a request has passed us before: one of its Vias has our branch
-// (RFC 3261 section 16.3, item 4).
+// looped says whether a request has passed this server before: one of its Vias has the
+// branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,
+// and 16.6).
 func (s *Server) looped(req *sip.Request) bool {
 	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
 		via, ok := h.(*sip.ViaHeader)
@@ -402,6 +406,6 @@ func (s *Server) looped(req *sip.Request) bool {
 			return false
 		}
 		branch, _ := via.Params.Get("branch")
-		return s.mint.OwnsBranch([]byte(branch))
+		return s.mint.OwnsBranch([]byte(branch), []byte(message.TagOf(req.From().Params)))
 	})
 }

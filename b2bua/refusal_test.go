@@ -71,11 +71,11 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// An INVITE that we sent, and that comes back, by whomever, is a loop (RFC 3261
-// section 16.3). A branch that only looks like ours is not.
+// An INVITE of this server that proxies send back, with the From tag of its leg, is a loop (RFC
+// 3261 section 16.3). A branch that only looks like ours is not.
 func TestLoop(t *testing.T) {
 	inWorld(t, func(w *world) {
-		ours := w.server.mint.Branch()
+		ours := w.server.mint.Branch("ann")
 		for i, tt := range []struct{ branch, want string }{
 			{ours, "482 "}, {"z9hG4bK" + strings.Repeat("0", len(message.Minted{})), "404 "}, {"z9hG4bKother", "404 "},
 		} {

@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 )
@@ -25,9 +26,14 @@ type legOnWire struct {
 	tag      string // our tag: the key in the registry
 	callID   string
 	branch   string // of the INVITE that made a UAS leg
+	merged   string // what that INVITE shares with its copies: see mergeKey
+	owner    owner
 	sequence leg.Sequence
 	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
-	invite   string         // its transaction key
+
+	// transaction keys of the INVITE that made it and of the last one since; guarded by
+	// the registry's lock
+	invite, reinvite string
 
 	// post leaves an input in the inbox of the leg's call. False: the call
 	// is over.
@@ -44,23 +50,17 @@ func (l *legOnWire) cancellable(req *sip.Request, tx *sip.ServerTx) {
 	}
 }
 
-// invitation is the pending INVITE of a call, for a CANCEL that comes before
-// the SIP library can match it.
-type invitation struct {
-	key string
-	tx  *sip.ServerTx
-}
-
 // registry knows the live calls and their legs. Its lock is held for a map
 // access at a time.
 type registry struct {
 	mu      sync.RWMutex
-	legs    map[string]*legOnWire   // by our tag
-	calls   map[string]*Call        // by our id
-	early   map[string]*earlyCancel // by transaction key
-	invites map[string]*invitation  // by transaction key
-	gone    memory                  // tags of legs that are over
-	names   names                   // further ids of calls
+	legs    map[string]*legOnWire    // by our tag
+	merged  map[string]*legOnWire    // by mergeKey
+	calls   map[string]*Call         // by our id
+	early   map[string]*earlyCancel  // by transaction key
+	invites map[string]*sip.ServerTx // by transaction key
+	gone    memory                   // tags of legs that are over
+	names   names                    // further ids of calls
 }
 
 // earlyCancel is a CANCEL that came before its INVITE.
@@ -71,24 +71,42 @@ type earlyCancel struct {
 
 func newRegistry() *registry {
 	return &registry{
-		legs: map[string]*legOnWire{}, calls: map[string]*Call{},
-		early: map[string]*earlyCancel{}, invites: map[string]*invitation{},
+		legs: map[string]*legOnWire{}, merged: map[string]*legOnWire{}, calls: map[string]*Call{},
+		early: map[string]*earlyCancel{}, invites: map[string]*sip.ServerTx{},
 		names: newNames(),
 	}
 }
 
-// addCall enters a call and its first leg. It fails where the tag is taken:
-// the INVITE is known already.
-func (r *registry) addCall(c *Call, l *legOnWire, i *invitation) bool {
+// addCall enters a call and its first leg, which has come by this INVITE. It fails if
+// that, or a copy of it, has made a call already.
+func (r *registry) addCall(c *Call, l *legOnWire, req *sip.Request, tx *sip.ServerTx) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, taken := r.legs[l.tag]; taken {
+	if r.legs[l.tag] != nil || r.merged[l.merged] != nil {
 		return false
 	}
-	r.legs[l.tag], r.calls[c.id] = l, c
-	r.invites[i.key] = i
-	l.invite = i.key
+	r.legs[l.tag], r.merged[l.merged], r.calls[c.id] = l, l, c
+	l.invite = transactionKey(req)
+	r.invites[l.invite] = tx
 	return true
+}
+
+// isMerged says whether another copy of an INVITE has made a call.
+func (r *registry) isMerged(key string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.merged[key] != nil
+}
+
+// addReinvite enters a further INVITE of a leg's peer, in the place of the one before.
+func (r *registry) addReinvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.invites, l.reinvite)
+	l.reinvite = transactionKey(req)
+	if r.legs[l.tag] == l {
+		r.invites[l.reinvite] = tx
+	}
 }
 
 func (r *registry) addLeg(l *legOnWire) {
@@ -101,7 +119,9 @@ func (r *registry) removeLeg(l *legOnWire) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.legs, l.tag)
+	delete(r.merged, l.merged)
 	delete(r.invites, l.invite)
+	delete(r.invites, l.reinvite)
 	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.AnsweredBye, at: time.Now()})
 }
 
@@ -206,8 +226,8 @@ func (r *registry) counts() (calls, lines int) {
 func (r *registry) park(key string, c *earlyCancel) (invite *sip.ServerTx, parked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := r.invites[key]; i != nil {
-		return i.tx, false
+	if tx := r.invites[key]; tx != nil {
+		return tx, false
 	}
 	if len(r.early) >= parkedMax {
 		return nil, false
@@ -225,8 +245,15 @@ func (r *registry) unpark(key string) *earlyCancel {
 	return c
 }
 
-// transactionKey is the same for a CANCEL and its INVITE (RFC 3261 section 9.2).
+// transactionKey is the same for a CANCEL and its INVITE (RFC 3261 section 9.2), which
+// come from the same address.
 func transactionKey(req *sip.Request) string {
 	via := req.Via()
-	return message.BranchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port)
+	return message.BranchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port) + " " + message.ParseSource(req.Source()).Addr().String()
+}
+
+// mergeKey is the same for the copies of an INVITE that come from a trunk by several
+// ways (RFC 3261 section 8.2.2.2).
+func mergeKey(req *sip.Request, t *peers.Trunk) string {
+	return t.KindAndName() + "\n" + req.CallID().Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
 }

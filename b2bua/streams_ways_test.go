@@ -46,8 +46,8 @@ func TestInviteAndCancelInOneSegment(t *testing.T) {
 }
 
 // A CANCEL comes over UDP though its INVITE came over a connection: the branch
-// in its Via is what counts (RFC 3261 section 9.2), and the transport there is
-// what it is answered by.
+// in its Via and the sender's address are what counts (RFC 3261 section 9.2). It is
+// answered where it came from, as the INVITE is.
 func TestCancelByAnotherTransport(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
@@ -58,7 +58,7 @@ func TestCancelByAnotherTransport(t *testing.T) {
 		invite := w.agent2.expect("INVITE")
 		w.agent2.reply(invite, 180, "Ringing", "agent1", "")
 		w.carrier.cancel(d)
-		carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 200")
 		carrier.expect("SIP/2.0 487")
 		carrier.ackRefused(d)
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "", "")

@@ -311,7 +311,7 @@ func (l *Leg) via() *sip.ViaHeader {
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(l.Local.Transport),
 		Host: l.Local.Host, Port: int(l.Local.Port),
 	}
-	via.Params.Add("branch", l.mint.Branch())
+	via.Params.Add("branch", l.mint.Branch(l.dialog.LocalTag))
 	via.Params.Add("rport", "") // RFC 3581
 	return via
 }

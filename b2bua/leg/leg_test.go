@@ -149,7 +149,7 @@ func (lt *legTest) checkRequest(req *sip.Request) {
 		t.Errorf("our request does not parse: %v\n%s", err, req)
 	}
 	branch, _ := req.Via().Params.Get("branch")
-	if !LegMint.OwnsBranch([]byte(branch)) {
+	if !LegMint.OwnsBranch([]byte(branch), []byte(l.dialog.LocalTag)) {
 		t.Errorf("%s has branch %q, which is not ours", req.Method, branch)
 	}
 	if message.TagOf(req.From().Params) != l.dialog.LocalTag || req.CallID().Value() != l.dialog.CallID ||

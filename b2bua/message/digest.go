@@ -134,3 +134,7 @@ func (m *Minter) ReadNonce(nonce string) (n ReceivedNonce, ok bool) {
 	copy(n.holder[:], raw[nonceTimeLen+nonceSaltLen:])
 	return n, true
 }
+
+// GivenTo reports whether a nonce was given to this address, or to another one of its
+// IPv6 /64 network.
+func (m *Minter) GivenTo(n ReceivedNonce, addr netip.Addr) bool { return n.holder == m.holderOf(addr) }

@@ -18,9 +18,11 @@
 // Tags and branches are keyed: a random value and a truncated HMAC. Messages that belong
 // to this server are recognised without a table, also after a restart, because the store
 // keeps the key. A tag of a leg that is gone opens nothing. The To tag of an INVITE is
-// derived from its Call-ID, From tag and CSeq, so retransmitted and merged requests meet
-// the same call. Held by TestMintForgeries and TestTagFor here, and by TestTagsOfNoLeg
-// and TestStrangersMergedInvite in b2bua.
+// derived from its Call-ID, From tag, CSeq, branch and sender, so that only its own
+// retransmission meets its call, and no answer to another request carries that tag. A
+// branch is bound to the From tag of its leg, so that a response counts only for the leg
+// that has asked. Held by TestMintForgeries, TestInviteTag and TestBranchOfAnotherLeg
+// here, and by TestTagsOfNoLeg and TestTagsStaySecret in b2bua.
 //
 // A nonce is a keyed hash, not an entry in a table, so a challenge costs no memory. Only
 // the counts of nonces that came with a right response are remembered, and a nonce that

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"net/netip"
 	"strconv"
 	"sync"
 
@@ -44,59 +45,74 @@ func NewMinter(key [32]byte) *Minter {
 type Minted [mintedLen]byte
 
 // Tag returns a fresh dialog tag (RFC 3261 section 19.3).
-func (m *Minter) Tag() string { return m.fresh(tagDomain) }
-
-func (m *Minter) fresh(domain byte) string {
-	out := m.seal(domain, nonce())
+func (m *Minter) Tag() string {
+	out := m.seal(tagDomain, nonce(), nil)
 	return string(out[:])
 }
 
-// TagFor returns the To tag of the INVITE with these values. It is the same each
-// time, also if the request comes by another path (RFC 3261 section 8.2.2.2) or is
-// answered without state (section 8.2.7).
-func (m *Minter) TagFor(callID, fromTag, cseq string) string {
-	out := m.TagBytes([]byte(callID), []byte(fromTag), []byte(cseq))
-	return string(out[:])
+// Origin is what makes an INVITE this one and no other: also its sender and its branch,
+// which nobody else knows. A CANCEL has those of its INVITE (RFC 3261 section 9.1).
+type Origin struct {
+	CallID, FromTag, CSeq, Branch []byte // CSeq is the number
+	Source                        netip.Addr
 }
 
-// RequestTag is TagFor for a request that was parsed.
-func (m *Minter) RequestTag(req *sip.Request) string {
-	return m.TagFor(req.CallID().Value(), TagOf(req.From().Params), strconv.Itoa(int(req.CSeq().SeqNo)))
+// OriginOf returns the origin of a request that was parsed.
+func OriginOf(req *sip.Request) Origin {
+	return Origin{
+		CallID: []byte(req.CallID().Value()), FromTag: []byte(TagOf(req.From().Params)),
+		CSeq: strconv.AppendUint(nil, uint64(req.CSeq().SeqNo), 10), Branch: []byte(BranchOf(req)),
+		Source: ParseSource(req.Source()).Addr(),
+	}
 }
 
-// TagBytes is TagFor without allocation.
-func (m *Minter) TagBytes(callID, fromTag, cseq []byte) Minted {
+// InviteTag returns the To tag of the INVITE with this origin, which is the tag of its
+// dialog. It is the same each time, so that a retransmission finds its call. It
+// allocates nothing.
+func (m *Minter) InviteTag(o Origin) Minted { return m.tagOf(nil, o) }
+
+// RefusalTag returns the To tag of an answer without state (RFC 3261 section 8.2.7). It
+// is the same each time, and never that of a dialog. It allocates nothing.
+func (m *Minter) RefusalTag(method []byte, o Origin) Minted { return m.tagOf(method, o) }
+
+func (m *Minter) tagOf(purpose []byte, o Origin) Minted {
 	k := m.take()
 	defer m.macs.Put(k)
-	for _, part := range [...][]byte{callID, fromTag, cseq} {
+	for _, part := range [...][]byte{purpose, o.CallID, o.FromTag, o.CSeq, o.Branch} {
 		k.in = append(append(k.in, part...), 0)
 	}
-	return m.seal(tagDomain, [nonceLen]byte(k.digest()))
+	source := o.Source.Unmap().As16()
+	k.in = append(k.in, source[:]...)
+	return m.seal(tagDomain, [nonceLen]byte(k.digest()), nil)
 }
 
-// Branch returns a fresh Via branch with RFC 3261's magic cookie.
-func (m *Minter) Branch() string {
-	return sip.RFC3261BranchMagicCookie + m.fresh(branchDomain)
+// Branch returns a fresh Via branch with RFC 3261's magic cookie, for a request of the
+// leg with this tag.
+func (m *Minter) Branch(tag string) string {
+	out := m.seal(branchDomain, nonce(), []byte(tag))
+	return sip.RFC3261BranchMagicCookie + string(out[:])
 }
 
 // OwnsTag reports whether tag was made with this minter's key.
-func (m *Minter) OwnsTag(tag []byte) bool { return m.minted(tagDomain, tag) }
+func (m *Minter) OwnsTag(tag []byte) bool { return m.minted(tagDomain, tag, nil) }
 
-// OwnsBranch reports whether branch was made with this minter's key.
-func (m *Minter) OwnsBranch(branch []byte) bool {
+// OwnsBranch reports whether branch was made with this minter's key, for a request with
+// this From tag.
+func (m *Minter) OwnsBranch(branch, fromTag []byte) bool {
 	const cookie = len(sip.RFC3261BranchMagicCookie)
 	return len(branch) == cookie+mintedLen && string(branch[:cookie]) == sip.RFC3261BranchMagicCookie &&
-		m.minted(branchDomain, branch[cookie:])
+		m.minted(branchDomain, branch[cookie:], fromTag)
 }
 
-func (m *Minter) seal(domain byte, nonce [nonceLen]byte) (out Minted) {
-	mac := m.mac(domain, nonce[:])
+// seal makes a minted value of its nonce, for an owner; nil: none.
+func (m *Minter) seal(domain byte, nonce [nonceLen]byte, owner []byte) (out Minted) {
+	mac := m.mac(domain, nonce[:], owner)
 	hex.Encode(out[:], nonce[:])
 	hex.Encode(out[2*nonceLen:], mac[:macLen])
 	return out
 }
 
-func (m *Minter) minted(domain byte, value []byte) bool {
+func (m *Minter) minted(domain byte, value, owner []byte) bool {
 	var raw [nonceLen + macLen]byte
 	if len(value) != mintedLen {
 		return false
@@ -104,15 +120,19 @@ func (m *Minter) minted(domain byte, value []byte) bool {
 	if _, err := hex.Decode(raw[:], value); err != nil {
 		return false
 	}
-	mac := m.mac(domain, raw[:nonceLen])
+	mac := m.mac(domain, raw[:nonceLen], owner)
 	return hmac.Equal(mac[:macLen], raw[nonceLen:])
 }
 
-// mac is the keyed hash of a value for one purpose, its domain.
-func (m *Minter) mac(domain byte, value []byte) [sha256.Size]byte {
+// mac is the keyed hash of values for one purpose, their domain. All but the last value
+// have the length that their domain gives them.
+func (m *Minter) mac(domain byte, values ...[]byte) [sha256.Size]byte {
 	k := m.take()
 	defer m.macs.Put(k)
-	k.in = append(append(k.in, domain), value...)
+	k.in = append(k.in, domain)
+	for _, v := range values {
+		k.in = append(k.in, v...)
+	}
 	return [sha256.Size]byte(k.digest())
 }
 

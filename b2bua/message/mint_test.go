@@ -1,6 +1,7 @@
 package message
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ func TestMintedIsRecognised(t *testing.T) {
 	m, again, other := NewMinter([32]byte{1}), NewMinter([32]byte{1}), NewMinter([32]byte{2})
 	seen := map[string]bool{}
 	for range 100 {
-		tag, branch := m.Tag(), m.Branch()
+		tag, branch := m.Tag(), m.Branch("leg")
 		if seen[tag] || seen[branch] {
 			t.Fatal("a tag or branch came twice")
 		}
@@ -19,10 +20,10 @@ func TestMintedIsRecognised(t *testing.T) {
 		if !m.OwnsTag([]byte(tag)) || !again.OwnsTag([]byte(tag)) {
 			t.Errorf("tag %q is not recognised", tag)
 		}
-		if !m.OwnsBranch([]byte(branch)) || !again.OwnsBranch([]byte(branch)) {
+		if !m.OwnsBranch([]byte(branch), []byte("leg")) || !again.OwnsBranch([]byte(branch), []byte("leg")) {
 			t.Errorf("branch %q is not recognised", branch)
 		}
-		if other.OwnsTag([]byte(tag)) || other.OwnsBranch([]byte(branch)) {
+		if other.OwnsTag([]byte(tag)) || other.OwnsBranch([]byte(branch), []byte("leg")) {
 			t.Error("recognised with another key")
 		}
 		if !strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) {
@@ -35,8 +36,8 @@ func TestMintedIsRecognised(t *testing.T) {
 // does not open the other door.
 func TestMintDomains(t *testing.T) {
 	m := NewMinter([32]byte{1})
-	tag, branch := m.Tag(), m.Branch()
-	if m.OwnsBranch([]byte(sip.RFC3261BranchMagicCookie + tag)) {
+	tag, branch := m.Tag(), m.Branch("leg")
+	if m.OwnsBranch([]byte(sip.RFC3261BranchMagicCookie+tag), []byte("leg")) {
 		t.Error("a tag passes as a branch")
 	}
 	if m.OwnsTag([]byte(strings.TrimPrefix(branch, sip.RFC3261BranchMagicCookie))) {
@@ -46,7 +47,7 @@ func TestMintDomains(t *testing.T) {
 
 func TestMintForgeries(t *testing.T) {
 	m := NewMinter([32]byte{1})
-	tag, branch := m.Tag(), m.Branch()
+	tag, branch := m.Tag(), m.Branch("leg")
 	for i := range len(tag) {
 		if m.OwnsTag([]byte(tag[:i])) || m.OwnsTag([]byte(tag[i+1:])) {
 			t.Errorf("cut at %d it passes", i)
@@ -63,35 +64,63 @@ func TestMintForgeries(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", branch[:len(branch)-1], branch + "0", "Z9HG4BK" + branch[7:], branch[7:], "z9hG4bK"} {
-		if m.OwnsBranch([]byte(s)) {
+		if m.OwnsBranch([]byte(s), []byte("leg")) {
 			t.Errorf("branch %q passes", s)
 		}
 	}
-	if m.OwnsTag(nil) || m.OwnsBranch(nil) {
+	if m.OwnsTag(nil) || m.OwnsBranch(nil, nil) {
 		t.Error("nothing passes")
 	}
 }
 
-// The To tag of an INVITE does not depend on the path that it came by, only
-// on what makes the request: so a merged request and one that was refused
-// without state get the same.
-func TestTagFor(t *testing.T) {
+// Only a retransmission of an INVITE by its sender gets its tag: no copy with another
+// branch or from another address, and no answer to another request or without state.
+func TestInviteTag(t *testing.T) {
 	m := NewMinter([32]byte{1})
-	tag := m.TagFor("call", "from", "1")
-	if tag != m.TagFor("call", "from", "1") || tag != NewMinter([32]byte{1}).TagFor("call", "from", "1") {
+	origin := func(callID, fromTag, cseq, branch, source string) Origin {
+		return Origin{[]byte(callID), []byte(fromTag), []byte(cseq), []byte(branch), netip.MustParseAddr(source)}
+	}
+	invite := origin("call", "from", "1", "z9hG4bK1", "192.0.2.1")
+	tag := m.InviteTag(invite)
+	if tag != m.InviteTag(origin("call", "from", "1", "z9hG4bK1", "::ffff:192.0.2.1")) || tag != NewMinter([32]byte{1}).InviteTag(invite) {
 		t.Error("the same request gets two tags")
 	}
-	if !m.OwnsTag([]byte(tag)) {
+	if !m.OwnsTag(tag[:]) {
 		t.Error("it is not recognised")
 	}
-	for _, other := range [][3]string{
-		{"call", "from", "2"}, {"call", "fro", "m1"}, {"callf", "rom", "1"}, {"call", "", "from1"}, {"", "call", "from1"}, {"Call", "from", "1"},
+	for _, other := range []Origin{
+		origin("call", "from", "2", "z9hG4bK1", "192.0.2.1"), origin("call", "fro", "m1", "z9hG4bK1", "192.0.2.1"),
+		origin("callf", "rom", "1", "z9hG4bK1", "192.0.2.1"), origin("call", "", "from1", "z9hG4bK1", "192.0.2.1"),
+		origin("Call", "from", "1", "z9hG4bK1", "192.0.2.1"), origin("call", "from", "1", "z9hG4bK2", "192.0.2.1"),
+		origin("call", "from", "1", "", "192.0.2.1"), origin("call", "from", "1", "z9hG4bK1", "192.0.2.2"),
 	} {
-		if m.TagFor(other[0], other[1], other[2]) == tag {
+		if m.InviteTag(other) == tag {
 			t.Errorf("%v gets the same tag", other)
 		}
 	}
-	if NewMinter([32]byte{2}).TagFor("call", "from", "1") == tag {
+	if NewMinter([32]byte{2}).InviteTag(invite) == tag {
 		t.Error("another key gives the same tag")
+	}
+	for _, method := range []string{"INVITE", "OPTIONS", "CANCEL", "x"} {
+		if m.RefusalTag([]byte(method), invite) == tag {
+			t.Errorf("a stateless answer to %s gets the tag of the dialog", method)
+		}
+	}
+	if refused := m.RefusalTag([]byte("INVITE"), invite); refused != NewMinter([32]byte{1}).RefusalTag([]byte("INVITE"), invite) {
+		t.Error("a retransmission that is refused again gets another tag")
+	}
+}
+
+// A branch counts for the leg that has sent it alone.
+func TestBranchOfAnotherLeg(t *testing.T) {
+	m := NewMinter([32]byte{1})
+	branch := []byte(m.Branch("one"))
+	if !m.OwnsBranch(branch, []byte("one")) {
+		t.Error("it is not recognised")
+	}
+	for _, tag := range []string{"two", "", "on", "onee", "One"} {
+		if m.OwnsBranch(branch, []byte(tag)) {
+			t.Errorf("it passes for the leg with the tag %q", tag)
+		}
 	}
 }

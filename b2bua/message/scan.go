@@ -18,7 +18,8 @@ type Scanned struct {
 	CallID   []byte
 	CSeq     []byte // the number
 
-	Authorized bool // there are credentials
+	Authorized bool   // there are credentials
+	Nonce      []byte // that they answer, of the length of this server's; nil: none
 	Body       []byte
 
 	Readable bool   // the topmost Via says where an answer goes
@@ -221,8 +222,24 @@ func (s *Scanned) take(name, value []byte) {
 	case kindContentLength:
 		s.takeLength(value)
 	case kindAuthorization:
-		s.Authorized = true
+		s.takeCredentials(value)
 	case kindOther:
+	}
+}
+
+// takeCredentials finds the nonce of credentials. There may be others for other realms.
+func (s *Scanned) takeCredentials(value []byte) {
+	s.Authorized = true
+	value = Trim(value)
+	list := value[min(len("Digest"), len(value)):]
+	for len(list) > 0 && s.Nonce == nil {
+		one, rest, _ := CutUnquoted(list, ',')
+		name, quoted, _ := CutByte(one, '=')
+		nonce := bytes.Trim(Trim(quoted), `"`)
+		if EqualFold(Trim(name), "nonce") && len(nonce) == challengeLen {
+			s.Nonce = nonce
+		}
+		list = rest
 	}
 }
 

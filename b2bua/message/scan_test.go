@@ -194,7 +194,7 @@ func FuzzScan(f *testing.F) {
 			}
 		}
 		mint.OwnsTag(msg.ToTag)
-		mint.OwnsBranch(msg.Branch)
+		mint.OwnsBranch(msg.Branch, msg.FromTag)
 		if msg.Wrong == "" && IsSupportedVersion(string(msg.Version)) {
 			wantAgreement(t, parser, msg, datagram)
 		}

@@ -180,6 +180,35 @@ func (t *Trunk) couldBe(from Sender) bool {
 		(t.Caller.Match.Port == 0 || t.Caller.Match.Port == from.Addr.Port())
 }
 
+// Has reports whether the sender has an address or certificate of the trunk.
+func (t *Trunk) Has(from Sender) bool {
+	return (len(t.Caller.Sources) > 0 || len(t.Caller.Certificates) > 0) && t.couldBe(from)
+}
+
+// IsOthers reports whether the sender has an address or certificate of trunks, none of
+// which is caller or callee; callee may be nil.
+func (p *Snapshot) IsOthers(from Sender, caller *Trunk, callee *Target) bool {
+	others := false
+	for _, t := range p.Trunks {
+		if !t.Has(from) {
+			continue
+		}
+		if t.Caller == caller.Caller || (callee != nil && t.isOf(callee)) {
+			return false
+		}
+		others = true
+	}
+	return others
+}
+
+// isOf reports whether a trunk, or a target that may call, is what is called.
+func (t *Trunk) isOf(callee *Target) bool {
+	if callee.Trunk != nil {
+		return t.Caller == callee.Trunk
+	}
+	return t.Platform != nil && t.Caller.Name == callee.Dial.Name
+}
+
 // matches reports whether a request meets the trunk's match.
 func (t *Trunk) matches(req *sip.Request) bool {
 	m := t.Caller.Match
@@ -304,7 +333,7 @@ func (p *Snapshot) Standing(from Sender) Standing {
 		if !t.couldBe(from) {
 			continue
 		}
-		if len(t.Caller.Sources) > 0 || len(t.Caller.Certificates) > 0 {
+		if t.Has(from) {
 			s.Known = true
 		} else {
 			s.Open = true

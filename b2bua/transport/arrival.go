@@ -41,8 +41,36 @@ func (s *Stack) stamp(msg sip.Message) {
 	}
 	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
 	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && message.TagOf(to.Params) == "" {
-		to.Params.Add("tag", s.mint.RequestTag(req))
+		tag := s.mint.InviteTag(message.OriginOf(req))
+		to.Params.Add("tag", string(tag[:]))
 	}
+	if req.Method == sip.CANCEL {
+		disguise(req)
+	}
+}
+
+// disguised is behind the branch of a CANCEL while it is on its way through the library.
+// No branch has a space.
+const disguised = " CANCEL"
+
+// disguise keeps the library from finding the INVITE of a CANCEL: it looks at the branch
+// alone, but a CANCEL counts only if it comes from the sender of its INVITE.
+func disguise(cancel *sip.Request) {
+	if via := cancel.Via(); via != nil {
+		branch, _ := via.Params.Get("branch")
+		via.Params.Add("branch", branch+disguised)
+	}
+}
+
+// undisguise undoes disguise.
+func undisguise(cancel *sip.Request) {
+	via := cancel.Via()
+	branch, _ := via.Params.Get("branch")
+	if branch = strings.TrimSuffix(branch, disguised); branch == "" {
+		via.Params.Remove("branch")
+		return
+	}
+	via.Params.Add("branch", branch)
 }
 
 // dropSpoiled hides a 2xx with an unreadable Contact or Record-Route from its
@@ -96,7 +124,14 @@ func (s *Stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
 			tx.Terminate()
 		}
 	}()
+	if req.Method == sip.CANCEL {
+		undisguise(req)
+	}
 	if problem := message.Malformed(req); problem != "" {
+		if s.isStranger(req) {
+			s.ReplyOnce(req, tx, 400, problem)
+			return
+		}
 		s.Reply(req, tx, 400, problem)
 		return
 	}
@@ -124,6 +159,21 @@ func (s *Stack) Reply(req *sip.Request, tx *sip.ServerTx, code int, reason strin
 	if err != nil || req.Method == sip.CANCEL {
 		tx.Terminate() // the library writes an answer to CANCEL past its own state machine
 	}
+}
+
+// ReplyOnce answers a request without keeping its transaction (RFC 3261 section
+// 26.3.2.4), whose timers would repeat the answer to a source that may be forged.
+// Answers to unknown senders are bounded.
+func (s *Stack) ReplyOnce(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
+	if !s.isStranger(req) || s.strangers.Allow() {
+		s.Reply(req, tx, code, reason, headers...)
+	}
+	tx.Terminate()
+}
+
+// isStranger says whether a request comes from an address that no trunk has.
+func (s *Stack) isStranger(req *sip.Request) bool {
+	return !s.server.Peers().Standing(s.SenderOf(req)).Known
 }
 
 // Trying answers an INVITE with 100, unless it was cancelled meanwhile: then its

@@ -180,7 +180,9 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 		if v.port != 0 {
 			to = netip.AddrPortFrom(from.Addr(), v.port)
 		}
-		_, _ = g.send(g.out, to)
+		if len(g.out) > 0 {
+			_, _ = g.send(g.out, to)
+		}
 	}
 	return v.admitted
 }

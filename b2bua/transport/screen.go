@@ -31,13 +31,13 @@ type screen struct {
 	limits limits
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangers *rate.Limiter // challenges to unknown senders
+	strangers *rate.Limiter // answers to unknown senders; the same in all screens
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
-		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: rate.NewLimiter(strangerRate, strangerRate),
+		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangers,
 	}
 }
 
@@ -49,7 +49,7 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	return peers.Sender{Addr: source, Names: s.names(source)}
 }
 
-// strangerRate bounds the challenges to strangers, a second.
+// strangerRate bounds the answers to strangers, a second. Their addresses can be forged.
 const strangerRate = 200
 
 // verdict is the screen's decision about a message.
@@ -61,18 +61,32 @@ type verdict struct {
 	port     uint16              // destination of the refusal over UDP; 0: the port that the request came from
 	headers  string              // of the refusal, each line with its end
 	nonce    message.Nonce       // of a 401; then headers are its challenges
+	stale    bool                // of a 401
 	offer    []message.Algorithm // of a 401
+	atMost   int                 // bytes of the refusal over UDP: a longer one is not sent; 0: any
 	viaHost  []byte              // in the topmost Via of an admitted request, within the message
 	viaPort  int
 }
 
-// appendRefusal appends the stateless answer to a request that was refused.
+// appendRefusal appends the stateless answer to a request that was refused. It appends
+// nothing if the answer would be longer than it may be, even with one challenge: the
+// last one, which every phone can answer (RFC 7616 section 3.3).
 func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte {
-	if v.nonce == (message.Nonce{}) {
-		return message.StatelessRefusal(out, request, from, v.status, v.toTag[:], v.headers)
-	}
+	begin := len(out)
 	var room [512]byte
-	return message.StatelessRefusal(out, request, from, v.status, v.toTag[:], peers.AppendChallenges(room[:0], v.offer, v.nonce, false))
+	for offer := v.offer; ; offer = offer[len(offer)-1:] {
+		headers := append(room[:0], v.headers...)
+		if v.nonce != (message.Nonce{}) {
+			headers = peers.AppendChallenges(headers, offer, v.nonce, v.stale)
+		}
+		out = message.StatelessRefusal(out[:begin], request, from, v.status, v.toTag[:], headers)
+		switch {
+		case v.atMost == 0 || len(out)-begin <= v.atMost:
+			return out
+		case len(offer) < 2:
+			return out[:begin]
+		}
+	}
 }
 
 // judge decides about one message.
@@ -85,7 +99,16 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	sender := s.sender(from)
 	who := s.standing(sender)
 	v := s.decide(msg, len(text), sender, who)
-	if v.status != "" && !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
+	if v.status == "" {
+		return v
+	}
+	if !who.Known {
+		if !s.strangers.Allow() {
+			return verdict{hangup: v.hangup}
+		}
+		v.atMost = len(text)
+	}
+	if !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
 		// RFC 3261 section 18.2.2, as for parsed requests
 		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
 	}
@@ -93,16 +116,20 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 }
 
 func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who peers.Standing) verdict {
-	if !who.Known && (!who.Open || !s.newcomer(msg)) && !s.ours(msg) {
+	if !who.Known && (!who.Open || !s.newcomer(msg, from)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
-		return verdict{hangup: true}
+		return verdict{hangup: !msg.Response} // a response may come by a connection that others use
 	}
 	if status := s.objection(msg, size); status != "" {
 		s.refused(from.Addr, status, msg.CallID)
-		return s.refuse(msg, status, "")
+		return s.refuse(msg, from, status, "")
+	}
+	if msg.Response && !s.ours(msg) {
+		s.rejected(&s.count.NotOurs, from.Addr, "response_without_request")
+		return verdict{}
 	}
 	if !msg.Response && len(msg.ToTag) > 0 && string(msg.Method) != "ACK" && !s.server.InDialog(msg.ToTag) {
-		return s.outOfDialog(msg, from.Addr, who)
+		return s.outOfDialog(msg, from, who)
 	}
 	if v, refused := s.refuseNew(msg, from, who); refused {
 		return v
@@ -116,13 +143,13 @@ func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who pe
 // outOfDialog answers a request whose To tag belongs to no leg, without keeping state
 // (RFC 3261 section 12.2.2). A stranger gets an answer only to BYE, because our tags
 // stay known for longer than their dialogs live.
-func (s *screen) outOfDialog(msg message.Scanned, from netip.AddrPort, who peers.Standing) verdict {
+func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, who peers.Standing) verdict {
 	if !who.Known && string(msg.Method) != "BYE" {
-		s.rejected(&s.count.UnknownSource, from, "unknown_source")
+		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
 		return verdict{}
 	}
 	s.count.NoDialog.Add(1)
-	return s.refuse(msg, "481 Call/Transaction Does Not Exist", "")
+	return s.refuse(msg, from, "481 Call/Transaction Does Not Exist", "")
 }
 
 // standing says whether the sender of a message is, or can be, a trunk.
@@ -134,7 +161,7 @@ func (s *screen) knows(source netip.AddrPort) bool { return s.standing(s.sender(
 // newcomer says whether a message may come from a trunk at any address that has not
 // proven itself yet: a request that can be challenged, or the CANCEL of a pending
 // INVITE. A CANCEL that has overtaken its INVITE will be repeated.
-func (s *screen) newcomer(msg message.Scanned) bool {
+func (s *screen) newcomer(msg message.Scanned, from peers.Sender) bool {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return false
 	}
@@ -142,7 +169,7 @@ func (s *screen) newcomer(msg message.Scanned) bool {
 	case "INVITE", "OPTIONS":
 		return true
 	case "CANCEL":
-		return s.server.InProgress(s.tagFor(msg))
+		return s.inProgress(msg, from)
 	default:
 		return false
 	}
@@ -160,8 +187,9 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	if invite {
 		why = s.server.Capacity(from)
 	}
-	challenged := !msg.Authorized && who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known))
-	if (why == peers.CapacityFree && !challenged) || (invite && s.server.InProgress(s.tagFor(msg))) {
+	shown, moved := s.shows(msg, from, who)
+	challenged := who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known)) && !shown
+	if (why == peers.CapacityFree && !challenged) || (invite && s.inProgress(msg, from)) {
 		return v, false
 	}
 	switch why {
@@ -172,15 +200,24 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	case peers.CapacityOverload:
 		s.rejected(&s.count.Overload, from.Addr, "overload")
 	case peers.CapacityFree:
-		if !who.Known && !s.strangers.Allow() {
-			return verdict{}, true // addresses can be forged, and the answer is larger than the request
-		}
 		s.count.Challenged.Add(1)
-		v = s.refuse(msg, "401 Unauthorized", "")
-		v.nonce, v.offer = s.mint.Challenge(from.Addr.Addr(), time.Now()), s.offer
+		v = s.refuse(msg, from, "401 Unauthorized", "")
+		v.nonce, v.offer, v.stale = s.mint.Challenge(from.Addr.Addr(), time.Now()), s.offer, moved
 		return v, true
 	}
-	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
+	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
+}
+
+// shows says whether a request has credentials that are worth a look. A stranger's need
+// a nonce that was given to its address: then the address is not forged. moved: the
+// nonce was given to another address.
+func (s *screen) shows(msg message.Scanned, from peers.Sender, who peers.Standing) (shown, moved bool) {
+	if !msg.Authorized || who.Known {
+		return msg.Authorized, false
+	}
+	nonce, ours := s.mint.ReadNonce(string(msg.Nonce))
+	given := ours && s.mint.GivenTo(nonce, from.Addr.Addr())
+	return given, ours && !given
 }
 
 // objection is the status that refuses a message for its form; empty: the form is
@@ -237,22 +274,27 @@ func newLimits(c config.Limits) limits {
 // this server: a response with our branch, or a request with our tag.
 func (s *screen) ours(msg message.Scanned) bool {
 	if msg.Response {
-		return s.mint.OwnsBranch(msg.Branch)
+		return s.mint.OwnsBranch(msg.Branch, msg.FromTag)
 	}
 	return s.mint.OwnsTag(msg.ToTag)
 }
 
-func (s *screen) tagFor(msg message.Scanned) message.Minted {
-	return s.mint.TagBytes(msg.CallID, msg.FromTag, msg.CSeq)
+func originOf(msg message.Scanned, from peers.Sender) message.Origin {
+	return message.Origin{CallID: msg.CallID, FromTag: msg.FromTag, CSeq: msg.CSeq, Branch: msg.Branch, Source: from.Addr.Addr()}
+}
+
+// inProgress says whether an INVITE, or that of a CANCEL, has made a call already.
+func (s *screen) inProgress(msg message.Scanned, from peers.Sender) bool {
+	return s.server.InProgress(s.mint.InviteTag(originOf(msg, from)))
 }
 
 // refuse is the verdict that answers a request. An ACK, or a request without a
 // readable Via, gets no answer.
-func (s *screen) refuse(msg message.Scanned, status, headers string) verdict {
+func (s *screen) refuse(msg message.Scanned, from peers.Sender, status, headers string) verdict {
 	if msg.Response || !msg.Readable || string(msg.Method) == "ACK" {
 		return verdict{}
 	}
-	return verdict{status: status, toTag: s.tagFor(msg), headers: headers}
+	return verdict{status: status, toTag: s.mint.RefusalTag(msg.Method, originOf(msg, from)), headers: headers}
 }
 
 // Rejections counts the messages that the screen refused, and the requests that
@@ -260,6 +302,7 @@ func (s *screen) refuse(msg message.Scanned, status, headers string) verdict {
 type Rejections struct {
 	UnknownSource atomic.Uint64 // neither from a trunk nor an answer to our own message
 	TooLarge      atomic.Uint64
+	NotOurs       atomic.Uint64 // responses of trunks to no request of this server
 	NotSIP        atomic.Uint64
 	NoDialog      atomic.Uint64 // 481: within an unknown dialog
 	Malformed     atomic.Uint64 // 400; no answer to a response or ACK
@@ -271,6 +314,7 @@ type Rejections struct {
 	Unauthorized  atomic.Uint64 // 401: wrong credentials
 	Throttled     atomic.Uint64 // 403: too many wrong ones before
 	NoTrunk       atomic.Uint64 // 403: a trunk's address, but no trunk's match
+	NotOfCall     atomic.Uint64 // 403, no answer to ACK: within a dialog, from an address that is not of its call
 }
 
 // rejectionLog counts rejected messages and logs them at a bounded rate.

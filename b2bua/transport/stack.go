@@ -13,6 +13,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
@@ -38,7 +39,8 @@ type Stack struct {
 	streams   *streams
 
 	rejected  Rejections
-	rejecting rejectionLog // of messages that were parsed
+	rejecting rejectionLog  // of messages that were parsed
+	strangers *rate.Limiter // answers to unknown senders
 	load      load
 	group     sync.WaitGroup // goroutines of wires
 	readers   sync.WaitGroup
@@ -66,7 +68,7 @@ const maxSources = 10_000
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
-		rejecting: newRejectionLog(o.Log), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
+		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)

@@ -94,6 +94,7 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 			return nil, err
 		}
 		v := c.screen().judge(text, c.remote)
+		v.atMost = 0 // the connection shows that the address is not forged
 		if v.status != "" {
 			c.out = v.appendRefusal(c.out[:0], text, c.remote)
 			if err := c.send(c.out, nil); err != nil {
@@ -146,7 +147,7 @@ func (c *Stream) refuseLost(lost *message.FrameError) {
 	if !ok || (!c.screen().knows(c.remote) && !c.screen().ours(msg)) {
 		return
 	}
-	if v := c.screen().refuse(msg, lost.Status, ""); v.status != "" {
+	if v := c.screen().refuse(msg, c.screen().sender(c.remote), lost.Status, ""); v.status != "" {
 		c.out = v.appendRefusal(c.out[:0], lost.Head, c.remote)
 		_ = c.send(c.out, nil)
 	}

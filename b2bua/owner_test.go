@@ -1,0 +1,279 @@
+package b2bua
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/store"
+)
+
+// neighboursConfig has another trunk, and one that may be anywhere.
+var neighboursConfig = strings.Replace(testConfig, "targets:\n", `  - {name: neighbour, sources: ["192.0.2.50"]}
+  - {name: shared, sources: ["192.0.2.20/31"]}
+  - {name: roaming, auth: {username: acme, password_env: P}}
+targets:
+`, 1)
+
+// neighbour is a peer of the other trunk.
+func (w *world) neighbour() *peer { return w.otherAt("192.0.2.50:5060") }
+
+func (w *world) otherAt(addr string) *peer {
+	p := w.peer(netip.MustParseAddrPort(addr))
+	p.seq = 700 // Call-IDs of its own
+	w.others = append(w.others, p)
+	return p
+}
+
+// No answer to anybody else carries the tag of a call, and so nobody else can act in it:
+// neither another trunk nor a stranger that knows the INVITE, even its branch.
+func TestTagsStaySecret(t *testing.T) {
+	inWorldWith(t, neighboursConfig, func(w *world) {
+		d, _ := w.established()
+		known := *d
+		known.toTag = ""
+		other := known
+		other.branch = "z9hG4bKother"
+		for _, from := range []*peer{w.neighbour(), w.otherAt("203.0.113.5:5060"), w.carrier} {
+			for _, probe := range []string{
+				known.request("OPTIONS"), other.request("OPTIONS"), known.request("BYE"), other.request("INFO"),
+				strings.Replace(known.request("INVITE"), "Max-Forwards: 70", "Max-Forwards: 900", 1),
+				strings.Replace(other.request("INVITE"), "Max-Forwards: 70", "Max-Forwards: 900", 1),
+				other.request("INVITE"), other.request("CANCEL"), known.request("CANCEL"), known.request("INVITE"),
+			} {
+				if from == w.carrier && strings.Contains(probe, d.branch+";") && !strings.HasPrefix(probe, "OPTIONS") {
+					continue // that is the INVITE's sender itself
+				}
+				from.send(strings.Replace(probe, "192.0.2.10:5060;branch", from.conn.LocalAddr().String()+";branch", 1))
+				time.Sleep(time.Second)
+				synctest.Wait()
+				for _, m := range from.rest() {
+					if strings.Contains(m.raw, d.toTag) {
+						t.Errorf("to %v the tag leaks by\n%sin\n%s", from.conn.LocalAddr(), probe, m.raw)
+					}
+				}
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			from.rest()
+		}
+		w.agent.rest()
+		w.callerHangsUp(d)
+		w.settle()
+	})
+}
+
+// Requests within a dialog: a trunk's come from its sources or show its credentials, a
+// target's from anywhere but another trunk. The others have no effect.
+func TestRequestsOfOthers(t *testing.T) {
+	for _, tt := range []struct {
+		from          string
+		caller, agent string // answer to a BYE with the tags of either dialog
+	}{
+		{"192.0.2.10:9999", "200", "200"}, // the trunk
+		{"192.0.2.50:5060", "403", "403"}, // another trunk
+		{"203.0.113.5:5060", "403", "200"},
+		{"192.0.2.20:9999", "403", "200"}, // the target, whose network a trunk shares
+		{"192.0.2.21:9999", "403", "403"}, // that trunk
+	} {
+		for _, side := range []string{"caller", "agent"} {
+			t.Run(tt.from+" as "+side, func(t *testing.T) {
+				inWorldWith(t, neighboursConfig, func(w *world) {
+					d, invite := w.established()
+					p, want := w.otherAt(tt.from), tt.caller
+					if side == "agent" {
+						want = tt.agent
+						p.agentRequest("BYE", invite, "agent1", 5)
+					} else {
+						p.bye(d)
+					}
+					p.expect("SIP/2.0 " + want)
+					switch {
+					case want == "403":
+						w.carrier.silent(time.Minute)
+						w.agent.silent(0)
+						w.callerHangsUp(d)
+					case side == "agent":
+						w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+					default:
+						w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+					}
+					w.record()
+				})
+			})
+		}
+	}
+}
+
+// A trunk that may be anywhere sends from elsewhere in mid-call: it shows its
+// credentials again. Its ACK can't be asked, and counts only from where it called.
+func TestRoamingTrunkMoves(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p, moved := w.roaming(), w.otherAt("203.0.113.78:6060")
+		d := p.newCall("+15075785607")
+		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
+		p.invite(d)
+		d.learn(p.expect("SIP/2.0 180"))
+		w.agent.answer(w.agent.expect("INVITE"), "a")
+		w.agent.expect("ACK")
+		p.expect("SIP/2.0 200")
+		d.extra = ""
+		moved.ack(d)
+		p.expect("SIP/2.0 200") // again: the ACK did not count
+		p.ack(d)
+		moved.bye(d)
+		m := moved.expect("SIP/2.0 401")
+		w.agent.silent(time.Second)
+		d.extra = strings.Replace(authorize(d, m, "MD5", "acme", "secret", 1), `response="`, `response="0`, 1)
+		moved.bye(d)
+		m = moved.expect("SIP/2.0 401")
+		w.agent.silent(time.Second)
+		d.extra = authorizeMethod("BYE", d, m, "MD5", "acme", "secret", 1)
+		moved.bye(d)
+		moved.expect("SIP/2.0 200")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
+// A CANCEL counts only from the address of its INVITE, though it has its branch; that of
+// a re-INVITE, too.
+func TestCancelOfAnother(t *testing.T) {
+	inWorldWith(t, strings.Replace(neighboursConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		w.agent.reply(invite, 180, "Ringing", "agent1", "")
+		w.neighbour().cancel(d)
+		w.otherAt("203.0.113.5:5060").cancel(d)
+		w.others[0].expect("SIP/2.0 481")
+		w.carrier.silent(time.Second)
+		w.agent.silent(0)
+		w.others[1].silent(0)
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+
+		again := *d
+		again.seq = w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
+		again.branch = fmt.Sprintf("%sINVITE%d", d.branch, again.seq)
+		reinvite := w.agent.expect("INVITE")
+		w.agent.reply(reinvite, 100, "Trying", "", "") // so that it is not sent again
+		for range 2 {
+			w.others[0].send(again.request("CANCEL")) // with the To tag even
+			w.others[0].expect("SIP/2.0 4")
+			w.carrier.silent(time.Second)
+		}
+		w.carrier.send(again.request("CANCEL"))
+		w.carrier.expect("SIP/2.0 200")
+		m := w.carrier.expect("SIP/2.0 487")
+		again.learn(m)
+		w.carrier.ackRefused(&again)
+		w.agent.reply(reinvite, 200, "OK", "", agentSDP())
+		w.agent.expect("ACK")
+		w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
+		w.agent.expect("ACK")
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
+
+// An answer with a branch that is not that of the leg's own INVITE answers nothing: not
+// from another trunk, and not from the target of another call.
+func TestForgedAnswers(t *testing.T) {
+	inWorldWith(t, neighboursConfig, func(w *world) {
+		other, otherInvite := w.established()
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent.expect("INVITE")
+		w.agent.reply(invite, 180, "Ringing", "agent2", "")
+		branch := message.BranchOf(invite.req())
+		neighbour := w.neighbour()
+		for _, forged := range []string{"z9hG4bKforged", "", message.BranchOf(otherInvite.req()), testMinter.Branch("x"), w.server.mint.Branch("x")} {
+			for _, p := range []*peer{neighbour, w.agent, w.agent2} {
+				for _, code := range []int{200, 183, 486} {
+					answer := hostileAnswer(invite, code, "forger", agentSDP(), "Contact: <sip:forger@192.0.2.50>")
+					p.send(strings.Replace(answer, branch, forged, 1))
+				}
+				p.silent(time.Second)
+				w.carrier.silent(0)
+			}
+		}
+		// A fork's answer has the branch, from wherever it comes (RFC 3261 section 13.2.2.4).
+		w.agent2.send(hostileAnswer(invite, 200, "fork", agentSDP(), agentContact))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.callerHangsUp(d)
+		w.record()
+		w.callerHangsUp(other)
+		w.record()
+	})
+}
+
+// Until a sender has shown who it is, it gets one answer, of no more bytes than it has
+// sent, and all of them together get no more than the limit.
+func TestAnswersToStrangers(t *testing.T) {
+	broken := func(d *dialogue) string {
+		return strings.Replace(d.request("INVITE"), "Contact: <sip:ann@192.0.2.10:5060>", "Contact: <<", 1)
+	}
+	short := func(d *dialogue) string {
+		return "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=" + d.branch + "\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: " + d.callID +
+			"\nCSeq: 1 INVITE\nAuthorization: x\nContact: <<\n\n"
+	}
+	for name, request := range map[string]func(d *dialogue) string{
+		"INVITE":              func(d *dialogue) string { return d.request("INVITE") },
+		"OPTIONS":             func(d *dialogue) string { return d.request("OPTIONS") },
+		"broken Contact":      broken,
+		"short":               short,
+		"broken Max-Forwards": func(d *dialogue) string { return strings.Replace(d.request("INVITE"), ": 70", ": x", 1) },
+		"Authorization": func(d *dialogue) string {
+			d.extra = "Authorization: x\n"
+			return d.request("INVITE")
+		},
+		"wrong nonce": func(d *dialogue) string {
+			d.extra = credentialsFor(d, strings.Repeat("0", 52), "MD5", "acme", "wrong", 1)
+			return broken(d)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, authConfig, func(w *world) {
+				p := w.roaming()
+				answers := 0
+				for i := range 1000 {
+					d := p.newCall("+15075785607")
+					text := request(d)
+					p.send(text)
+					synctest.Wait()
+					got := p.rest()
+					for _, m := range got {
+						if sent := len(strings.ReplaceAll(text, "\n", "\r\n")); len(m.raw) > sent {
+							t.Fatalf("%d bytes for %d:\n%s", len(m.raw), sent, m.raw)
+						}
+					}
+					if answers += len(got); len(got) > 1 {
+						t.Fatalf("%d answers to request %d", len(got), i)
+					}
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if late := len(p.rest()); late > 0 || answers > 200 {
+					t.Errorf("%d answers, and %d later", answers, late)
+				}
+				// Those with the right credentials get through.
+				d := p.newCall("+15075785607")
+				d.extra = "User-Agent: PBX 1.0\n"
+				w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
+				w.record()
+			})
+		})
+	}
+}
