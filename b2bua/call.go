@@ -261,6 +261,7 @@ func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stre
 // addLeg is putOnWire for a leg that the call makes. The server can find it.
 func (c *Call) addLeg(leg *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
 	l := c.putOnWire(leg, local, flow)
+	l.confirmed = true // its media begins with its answer
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)
 	c.recordings.tape.join(l.callID)
