@@ -54,15 +54,22 @@ func (a Algorithm) Sum(parts ...string) string {
 }
 
 // The nonce of a digest challenge carries all that is known of it, so that a
-// challenge costs no memory: the time in milliseconds since 1970, a salt, its holder,
-// and a keyed hash of these. It may come back from any address. The holder is a keyed
-// hash of the address that the nonce was given to; failures count against it.
+// challenge costs no memory: the process that made it and the milliseconds that this
+// had run, a salt, its holder, and a keyed hash of these. It may come back from any
+// address. The holder is a keyed hash of the address that the nonce was given to;
+// failures count against it.
+//
+// No clock counts that can be set: one that is set back would make every nonce too old,
+// or keep old ones young. So the age of a nonce is not known to the next process. That
+// knows it as ours, for it has the key, and asks for a new one (stale=true): the counts
+// that came with it are forgotten, too.
 const (
 	nonceTimeLen   = 6
-	nonceSaltLen   = 8
+	nonceRunLen    = 4
+	nonceSaltLen   = 4
 	nonceHolderLen = 4
 	nonceMACLen    = 8
-	nonceDataLen   = nonceTimeLen + nonceSaltLen + nonceHolderLen
+	nonceDataLen   = nonceTimeLen + nonceRunLen + nonceSaltLen + nonceHolderLen
 	challengeLen   = 2 * (nonceDataLen + nonceMACLen)
 
 	challengeDomain = 'n'
@@ -80,23 +87,24 @@ type holder [nonceHolderLen]byte
 
 // ReceivedNonce is a nonce of this server that came back.
 type ReceivedNonce struct {
-	made   time.Time
+	made   time.Time // zero: by an earlier process
 	id     nonceID
 	holder holder
 }
 
 // nonceID tells nonces apart.
-type nonceID [nonceTimeLen + nonceSaltLen]byte
+type nonceID [nonceTimeLen + nonceRunLen + nonceSaltLen]byte
 
 // Challenge makes a nonce for an address. It allocates nothing.
 func (m *Minter) Challenge(to netip.Addr, now time.Time) (out Nonce) {
 	var raw [nonceDataLen + nonceMACLen]byte
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	binary.BigEndian.PutUint64(ms[:], uint64(max(0, now.Sub(m.begun).Milliseconds())))
 	copy(raw[:nonceTimeLen], ms[8-nonceTimeLen:])
-	rand.Read(raw[nonceTimeLen : nonceTimeLen+nonceSaltLen]) // never fails
+	copy(raw[nonceTimeLen:], m.run[:])
+	rand.Read(raw[nonceTimeLen+nonceRunLen : len(nonceID{})]) // never fails
 	h := m.holderOf(to)
-	copy(raw[nonceTimeLen+nonceSaltLen:], h[:])
+	copy(raw[len(nonceID{}):], h[:])
 	mac := m.mac(challengeDomain, raw[:nonceDataLen])
 	copy(raw[nonceDataLen:], mac[:nonceMACLen])
 	hex.Encode(out[:], raw[:])
@@ -127,10 +135,12 @@ func (m *Minter) ReadNonce(nonce string) (n ReceivedNonce, ok bool) {
 	if !hmac.Equal(mac[:nonceMACLen], raw[nonceDataLen:]) {
 		return n, false
 	}
-	var ms [8]byte
-	copy(ms[8-nonceTimeLen:], raw[:nonceTimeLen])
-	n.made = time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:])))
 	copy(n.id[:], raw[:])
-	copy(n.holder[:], raw[nonceTimeLen+nonceSaltLen:])
+	copy(n.holder[:], raw[len(n.id):])
+	if [nonceRunLen]byte(n.id[nonceTimeLen:]) == m.run {
+		var ms [8]byte
+		copy(ms[8-nonceTimeLen:], raw[:nonceTimeLen])
+		n.made = m.begun.Add(time.Duration(binary.BigEndian.Uint64(ms[:])) * time.Millisecond)
+	}
 	return n, true
 }

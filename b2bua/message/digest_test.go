@@ -13,7 +13,8 @@ import (
 )
 
 func TestNonce(t *testing.T) {
-	m, now := NewMinter([32]byte{1}), time.UnixMilli(1_800_000_000_123)
+	m := NewMinter([32]byte{1})
+	now := m.begun.Add(1_800_000_123 * time.Millisecond)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	n := m.Challenge(a, now)
 	d, ok := m.ReadNonce(string(n[:]))
@@ -49,8 +50,59 @@ func TestNonce(t *testing.T) {
 	}
 }
 
+// A nonce is judged by the time that has passed, whatever the clock of the machine
+// shows meanwhile.
+func TestNonceWhenTheClockIsSet(t *testing.T) {
+	for name, by := range map[string]time.Duration{"back": time.Hour, "ahead": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			m := NewMinter([32]byte{1})
+			r := NewReplays(start)
+			at := func(d time.Duration, set bool) time.Time {
+				if set {
+					return siptest.SetBack(t, start.Add(d), by)
+				}
+				return start.Add(d)
+			}
+			made := func(at time.Time) ReceivedNonce {
+				n := m.Challenge(siptest.Carrier.Addr(), at)
+				d, _ := m.ReadNonce(string(n[:]))
+				return d
+			}
+			before, after := made(at(time.Second, false)), made(at(3*time.Second, true))
+			for name, n := range map[string]ReceivedNonce{"before": before, "after": after} {
+				if now := at(4*time.Second, true); !r.Fresh(n, now) || !r.Use(n, 1, now) || r.Use(n, 1, now) {
+					t.Errorf("a nonce from %s the clock was set is not good for one request", name)
+				}
+				if r.Fresh(n, at(time.Second+nonceTTL+4*time.Second, true)) {
+					t.Errorf("a nonce from %s the clock was set stays fresh", name)
+				}
+			}
+		})
+	}
+}
+
+// After a restart a nonce is known as ours, and too old: the counts that came with it
+// are forgotten.
+func TestNonceOfAnEarlierProcess(t *testing.T) {
+	was, is := NewMinter([32]byte{1}), NewMinter([32]byte{1})
+	now := time.Now()
+	r := NewReplays(now.Add(-time.Minute))
+	for range 2 {
+		n := was.Challenge(siptest.Carrier.Addr(), now)
+		d, ok := is.ReadNonce(string(n[:]))
+		if !ok || d.holder != is.holderOf(siptest.Carrier.Addr()) {
+			t.Errorf("not known as ours: %+v, %v", d, ok)
+		}
+		if r.Fresh(d, now) || r.Use(d, 1, now) {
+			t.Error("taken")
+		}
+	}
+}
+
 func TestReplays(t *testing.T) {
-	m, now := NewMinter([32]byte{1}), time.Now()
+	m := NewMinter([32]byte{1})
+	now := m.begun.Add(time.Minute)
 	made := func(at time.Time) ReceivedNonce {
 		n := m.Challenge(siptest.Carrier.Addr(), at)
 		d, _ := m.ReadNonce(string(n[:]))
@@ -172,7 +224,7 @@ func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
 // FuzzNonce: only the nonces of this server are read, in one spelling.
 func FuzzNonce(f *testing.F) {
 	m := NewMinter([32]byte{1})
-	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), time.UnixMilli(1_800_000_000_123))
+	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), m.begun.Add(1_800_000_123*time.Millisecond))
 	ours := string(made[:])
 	f.Add(ours)
 	f.Add(strings.ToUpper(ours))
