@@ -16,12 +16,12 @@ func TestNonce(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	now := m.begun.Add(1_800_000_123 * time.Millisecond)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	n := m.Challenge(a, now)
+	n := m.Challenge(a, nil, now)
 	d, ok := m.ReadNonce(string(n[:]))
 	if !ok || !d.made.Equal(now) || d.holder != m.holderOf(a) || d.holder == m.holderOf(b) {
 		t.Errorf("%s says %+v, %v", n, d, ok)
 	}
-	if other := m.Challenge(a, now); other == n {
+	if other := m.Challenge(a, nil, now); other == n {
 		t.Error("the same nonce twice")
 	}
 	for i := range n {
@@ -65,7 +65,7 @@ func TestNonceWhenTheClockIsSet(t *testing.T) {
 				return start.Add(d)
 			}
 			made := func(at time.Time) ReceivedNonce {
-				n := m.Challenge(siptest.Carrier.Addr(), at)
+				n := m.Challenge(siptest.Carrier.Addr(), nil, at)
 				d, _ := m.ReadNonce(string(n[:]))
 				return d
 			}
@@ -89,7 +89,7 @@ func TestNonceOfAnEarlierProcess(t *testing.T) {
 	now := time.Now()
 	r := NewReplays(now.Add(-time.Minute))
 	for range 2 {
-		n := was.Challenge(siptest.Carrier.Addr(), now)
+		n := was.Challenge(siptest.Carrier.Addr(), nil, now)
 		d, ok := is.ReadNonce(string(n[:]))
 		if !ok || d.holder != is.holderOf(siptest.Carrier.Addr()) {
 			t.Errorf("not known as ours: %+v, %v", d, ok)
@@ -104,7 +104,7 @@ func TestReplays(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	now := m.begun.Add(time.Minute)
 	made := func(at time.Time) ReceivedNonce {
-		n := m.Challenge(siptest.Carrier.Addr(), at)
+		n := m.Challenge(siptest.Carrier.Addr(), nil, at)
 		d, _ := m.ReadNonce(string(n[:]))
 		return d
 	}
@@ -158,7 +158,7 @@ func TestReplaysAreBounded(t *testing.T) {
 	used := map[ReceivedNonce]bool{}
 	for i := range 1000 {
 		now := start.Add(time.Duration(i) * time.Second)
-		n := m.Challenge(siptest.Carrier.Addr(), now)
+		n := m.Challenge(siptest.Carrier.Addr(), nil, now)
 		d, _ := m.ReadNonce(string(n[:]))
 		if !r.Use(d, 1, now.Add(time.Second)) {
 			t.Fatalf("nonce %d is not taken", i)
@@ -224,14 +224,14 @@ func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
 // FuzzNonce: only the nonces of this server are read, in one spelling.
 func FuzzNonce(f *testing.F) {
 	m := NewMinter([32]byte{1})
-	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), m.begun.Add(1_800_000_123*time.Millisecond))
+	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), nil, m.begun.Add(1_800_000_123*time.Millisecond))
 	ours := string(made[:])
 	f.Add(ours)
 	f.Add(strings.ToUpper(ours))
 	f.Add(ours[1:])
 	f.Add(ours + "0")
 	f.Add("g" + ours[1:])
-	f.Add(fmt.Sprintf("%052d", 0))
+	f.Add(fmt.Sprintf("%058d", 0))
 	f.Fuzz(func(t *testing.T, nonce string) {
 		if d, ok := m.ReadNonce(nonce); ok && !strings.EqualFold(nonce, ours) {
 			t.Errorf("%q is read as %+v", nonce, d)

@@ -177,7 +177,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		}
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, "401 Unauthorized", "")
-		v.nonce, v.offer = s.mint.Challenge(from.Addr.Addr(), time.Now()), s.offer
+		v.nonce, v.offer = s.mint.Challenge(from.Addr.Addr(), msg.Called(), time.Now()), s.offer
 		return v, true
 	}
 	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
