@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -60,6 +62,36 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		w.callerHangsUp(d)
 		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
 	})
+}
+
+// The log says why early media stops, and what to do about it.
+func TestWithheldMediaIsLogged(t *testing.T) {
+	const message = "no more media to the caller before its ACK, PRACK or RTP: its SDP names another address than its SIP comes from; see media_sources"
+	for _, answered := range []bool{false, true} {
+		var log logged
+		inWorldOf(t, confirmYAML, func(o *Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+			d := w.carrier.elsewhere()
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect("SIP/2.0 183"))
+			in := w.agent.expect("INVITE")
+			withheld := func() { w.relay.sessions[0].onEvent(media.EventWithheld{Side: media.SideA}); synctest.Wait() }
+			if !answered {
+				withheld()
+			}
+			w.agent.answer(in, "agent1")
+			w.agent.expect("ACK")
+			w.carrier.expect("SIP/2.0 200")
+			if answered {
+				withheld()
+			}
+			if f := log.line(t, message); f == nil || f["rtp"] != "192.0.2.99:20000" || f["source"] != "192.0.2.10:5060" {
+				t.Errorf("answered %v: got %v", answered, f)
+			}
+			w.carrier.ack(d)
+			w.callerHangsUp(d)
+			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		})
+	}
 }
 
 func TestCallerIsConfirmedByItsPRACK(t *testing.T) {
