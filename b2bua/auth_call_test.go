@@ -28,29 +28,25 @@ routes:
 
 // authorize answers the 401 that a peer got, for the algorithm.
 func authorize(d *dialogue, challenge received, algorithm, username, password string, nc int) string {
-	return authorizeMethod("INVITE", d, challenge, algorithm, username, password, nc)
+	return credentialsFor(d, nonceOf(challenge, algorithm), algorithm, username, password, nc)
 }
 
-func authorizeMethod(method string, d *dialogue, challenge received, algorithm, username, password string, nc int) string {
-	var nonce string
+// nonceOf is the nonce of a challenge, for the algorithm.
+func nonceOf(challenge received, algorithm string) (nonce string) {
 	for line := range strings.SplitSeq(challenge.raw, "\r\n") {
 		if v, ok := strings.CutPrefix(line, "WWW-Authenticate: Digest "); ok && strings.Contains(v, "algorithm="+algorithm) {
 			_, nonce, _ = strings.Cut(v, `nonce="`)
 			nonce, _, _ = strings.Cut(nonce, `"`)
 		}
 	}
-	uri := "sip:" + d.to + "@198.51.100.1:5060"
-	if method != "INVITE" {
-		uri = "sip:198.51.100.1:5060"
-	}
-	return credentialsOver(method, uri, nonce, algorithm, username, password, nc)
+	return nonce
 }
 
 func credentialsFor(d *dialogue, nonce, name, username, password string, nc int) string {
-	return credentialsOver("INVITE", "sip:"+d.to+"@198.51.100.1:5060", nonce, name, username, password, nc)
+	return credentialsOf("INVITE", "sip:"+d.to+"@198.51.100.1:5060", nonce, name, username, password, nc)
 }
 
-func credentialsOver(method, uri, nonce, name, username, password string, nc int) string {
+func credentialsOf(method, uri, nonce, name, username, password string, nc int) string {
 	all := message.Algorithms()
 	a := all[0]
 	if name == "MD5" {
@@ -222,6 +218,50 @@ func TestWrongCredentials(t *testing.T) {
 				}
 				w.answersCall(p, d, authorize(d, m, "SHA-256", "acme", "secret", 1))
 				w.record()
+			})
+		})
+	}
+}
+
+// RFC 3261 section 22.4: credentials are for what they name. Without a user in their
+// uri, as SIPp and some phones write it, they are for what the challenged request called.
+func TestCredentialsForAnotherNumber(t *testing.T) {
+	const bare, ours, other = "sip:198.51.100.1:5060", "sip:+15075785607@198.51.100.1", "sip:+15075785608@198.51.100.1"
+	for name, tt := range map[string]struct {
+		challenged, uri, called string
+		refused                 string // empty: taken
+	}{
+		"its number":             {"+15075785607", ours, "+15075785607", ""},
+		"another number":         {"+15075785607", other, "+15075785607", "wrong"},
+		"another called":         {"+15075785607", ours, "+15075785608", "wrong"},
+		"no user":                {"+15075785607", bare, "+15075785607", ""},
+		"no user, with escapes":  {"%2B15075785607", bare, "%2B15075785607", ""},
+		"no user, with params":   {"+15075785607;npdi", bare, "+15075785607;npdi", ""},
+		"no user, captured":      {"+15075785607", bare, "+15075785608", "stale"},
+		"no user, of no number":  {"ann", bare, "+15075785608", "stale"},
+		"another host, captured": {"+15075785607", "sip:192.0.2.1", "+15075785607", "wrong"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, authConfig, func(w *world) {
+				p := w.roaming()
+				m := p.challenged(p.newCall(tt.challenged))
+				d := p.newCall(tt.called)
+				extra := credentialsOf("INVITE", tt.uri, nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
+				if tt.refused == "" {
+					w.answersCall(p, d, extra)
+					w.record()
+					return
+				}
+				d.extra = extra
+				again := p.challenged(d)
+				if stale := strings.Contains(again.raw, "stale=true"); stale != (tt.refused == "stale") {
+					t.Errorf("want %s:\n%s", tt.refused, again.raw)
+				}
+				d.extra = ""
+				if tt.refused == "stale" { // its next challenge is for what it calls
+					w.answersCall(p, d, credentialsOf("INVITE", tt.uri, nonceOf(again, "MD5"), "MD5", "acme", "secret", 1))
+					w.record()
+				}
 			})
 		})
 	}

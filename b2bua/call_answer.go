@@ -34,6 +34,9 @@ func (c *Call) readOffer() (phase, bool) {
 
 // badOffer says how an unusable offer is refused.
 func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
+	if errors.Is(err, sdp.ErrNoAddress) {
+		return 400, cause.BadOffer, warning("399 " + sdp.ErrNoAddress.Error())
+	}
 	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
 		return 400, cause.BadOffer, warning("399 " + sdp.ErrMalformed.Error())
 	}

@@ -68,6 +68,8 @@ func (c *Call) eventInBridge(e event) {
 		c.onMediaLost(e)
 	case OneWay:
 		c.onOneWay(e)
+	case Withheld:
+		c.onWithheld()
 	case Killed:
 		c.hangup(e.Cause, e.By)
 	case Expired:

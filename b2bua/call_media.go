@@ -22,6 +22,7 @@ type Relay interface {
 type RelaySession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
+	Confirm(media.Side)
 	SetCrypto(media.Side, media.Crypto) error
 	SetPayloads(from media.Side, changes []media.PayloadChange)
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
@@ -83,6 +84,8 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 				c.mailbox.post(item{event: OneWay{Side: e.Side}})
 			case media.EventHeard:
 				c.mailbox.post(item{event: OneWay{Side: e.Side, Over: true}})
+			case media.EventWithheld:
+				c.mailbox.post(item{event: Withheld{}})
 			}
 		},
 	})
@@ -152,6 +155,7 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 		l, sources, mode = b, t.Dial.MediaSources, t.Dial.Media.Latch
 	}
 	peer := mediaPeer(d, c.agreement.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
+	peer.Unconfirmed = !l.confirmed
 	peer.Mux = d.Muxes() && c.agreement.streamOrder[side].Muxes()
 	c.media.session.SetPeer(side, peer)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
@@ -160,6 +164,20 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 		}
 	}
 	c.updateSounds()
+}
+
+// confirm takes a request within a leg's dialog as an answer to what was sent to its
+// peer: it has our tag. From elsewhere than the INVITE, and than the trunk's networks,
+// it says nothing of where the peer is.
+func (c *Call) confirm(l *legOnWire, from netip.Addr) {
+	known := func(p netip.Prefix) bool { return p.Contains(from) }
+	if l.confirmed || (from != l.leg.Dialog().Source.Addr() && !slices.ContainsFunc(c.trunk.Caller.Sources, known)) {
+		return
+	}
+	l.confirmed = true
+	if c.media.session != nil {
+		c.media.session.Confirm(c.side(l))
+	}
 }
 
 // attemptLine is the leg on side B that media flows to, with its target: the bridge,

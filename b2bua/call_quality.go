@@ -48,7 +48,7 @@ func droppedBy(d media.Drops) store.DroppedBy {
 		WrongSource: int64(d.WrongSource), Unproven: int64(d.Unproven), WrongSSRC: int64(d.WrongSSRC),
 		Unauthentic: int64(d.Unauthentic), Replayed: int64(d.Replayed), Unprotected: int64(d.Unprotected), Masked: int64(d.Masked), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
 		Oversize: int64(d.Oversize), SendError: int64(d.SendError), Held: int64(d.Held), Diverted: int64(d.Diverted),
-		Replaced: int64(d.Replaced), Discarded: int64(d.Discarded),
+		Replaced: int64(d.Replaced), Discarded: int64(d.Discarded), Unconfirmed: int64(d.Unconfirmed),
 	}
 }
 
@@ -80,6 +80,15 @@ func (c *Call) onOneWay(f OneWay) {
 		line = line.Stringer("refused", s.Refused)
 	}
 	line.Msg("one-way audio")
+}
+
+// onWithheld logs that the caller's early media has stopped, and how it need not.
+func (c *Call) onWithheld() {
+	line := c.log.Info().Stringer("source", c.source)
+	if d := c.agreement.description[media.SideA]; d != nil {
+		line = line.Stringer("rtp", d.RTP())
+	}
+	line.Msg("no more media to the caller before its ACK, PRACK or RTP: its SDP names another address than its SIP comes from; see media_sources")
 }
 
 // warnOfDeafness logs one-way audio that we cause: RTP came, but from an address

@@ -125,6 +125,8 @@ func (c *Call) setUp(name string) phase {
 		case Expired:
 			c.abandon(cause.SetupTimeout, cause.Reasons{})
 			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
+		case Withheld:
+			c.onWithheld()
 		case MediaLost, OneWay, Latched, Keyed, Played: // the media does not run yet
 		}
 		switch f := h.fact.(type) {

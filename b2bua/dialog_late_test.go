@@ -63,6 +63,7 @@ func TestLateOffer(t *testing.T) {
 func TestLateOfferBadACK(t *testing.T) {
 	for name, sdp := range map[string]string{
 		"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18"), "nonsense": "v=0\r\n", "no audio": siptest.SessionAt("192.0.2.10", 0, "0"),
+		"no address": withoutAddress(siptest.SessionAt("192.0.2.10", 20000, "0")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {

@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
+	"flowbridge/store"
 )
 
 // bothEnds runs a test for a change that the carrier wants, and for one that
@@ -104,6 +106,35 @@ func TestOtherStreamsAreDeclined(t *testing.T) {
 	})
 }
 
+// RFC 8866 section 5.7: an offer without c= says nowhere to send media to. Early media
+// without it is not passed on.
+func TestDescriptionWithoutAddress(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = withoutAddress(d.sdp)
+		w.carrier.invite(d)
+		m := w.carrier.expect("SIP/2.0 400")
+		if want := `399 flowbridge "no c= line with an address for the audio"`; m.value("Warning") != want {
+			t.Errorf("Warning: %s; want %s", m.value("Warning"), want)
+		}
+		d.learn(m)
+		w.carrier.ackRefused(d)
+		w.wantRecord("failed", cause.BadOffer, store.EndedBySystem)
+
+		d = w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 183, "Session Progress", "agent1", withoutAddress(agentSDP()))
+		w.carrier.silent(time.Second)
+		w.agent.answer(in, "agent1")
+		w.agent.expect("ACK")
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(d)
+		w.callerHangsUp(d)
+		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
 // RFC 3261 section 14.2: what can't be used is refused, and the session
 // stands; the next change works. RFC 3264 section 8.2: a stream that is taken
 // away, or only T.38, is refused, too.
@@ -114,6 +145,7 @@ func TestBadOffersInMidCall(t *testing.T) {
 			{"v=1\r\n", "400"},
 			{"v=0\r\nnonsense\r\n", "400"},
 			{siptest.SessionAt(e.address, 40000, "0 101") + strings.Repeat("a=x:"+strings.Repeat("y", 60)+"\r\n", 150), "400"},
+			{withoutAddress(siptest.SessionAt(e.address, 40000, "0 101")), "400"},
 			{siptest.SessionAt(e.address, 0, "0 101"), "488"},
 			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "m=audio 40000 RTP/AVP 0", "m=image 40000 udptl t38", 1), "488"},
 			{strings.Replace(siptest.SessionAt(e.address, 40000, "0"), "RTP/AVP", "RTP/SAVP", 1), "488"},

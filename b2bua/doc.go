@@ -46,6 +46,11 @@
 // secrets blotted out (tape.go). A recording may begin in mid-call, and nobody can
 // read its RTP without the set-up. TestRecordsOnDemand, TestTapesOfNobody.
 //
+// A caller over UDP is unconfirmed until it sends a request within its dialog: only
+// that shows that our answer has reached it. What is confirmed is the leg, and the
+// media is told with the leg's next description, or at once. TestCallerIsConfirmedByItsACK,
+// TestCallerThatCannotBeForged.
+//
 // An operator's order is neither a fact nor an event (order.go). The call carries it
 // out between two of them, in any phase, and answers at once. So no phase has to
 // handle orders. TestRecordsOnDemand, TestOrderedSounds.

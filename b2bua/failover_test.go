@@ -142,6 +142,7 @@ func otherFailures() []failure {
 		answersBadly("without SDP", ""),
 		answersBadly("without audio", strings.Replace(agentSDP(), "m=audio", "m=video", 1)),
 		answersBadly("another codec", strings.Replace(agentSDP(), "RTP/AVP 0 8 101", "RTP/AVP 18", 1)),
+		answersBadly("without an address", withoutAddress(agentSDP())),
 		answersBadly("declined", strings.Replace(agentSDP(), "m=audio 30000", "m=audio 0", 1)),
 	}
 }

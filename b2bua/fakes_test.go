@@ -24,23 +24,24 @@ type fakeRelay struct {
 }
 
 type fakeSession struct {
-	local    [2]netip.AddrPort
-	peers    [2]media.Peer
-	onEvent  func(media.Event)
-	crypto   [2]media.Crypto
-	exposed  bool // a side that has an address got plain RTP instead of SRTP
-	events   [2]media.TelephoneEvents
-	payloads [2][]media.PayloadChange
-	digits   []string
-	mu       sync.Mutex // guards plays and heard, which tests look at between two sounds
-	plays    [2]media.Play
-	heard    []string // by Play and StopPlay
-	masks    [2]media.Mask
-	tap      media.Tap
-	stats    media.Stats // on top of seven packets from side A
-	started  bool
-	closed   bool
-	broken   bool
+	local     [2]netip.AddrPort
+	peers     [2]media.Peer
+	confirmed [2]bool
+	onEvent   func(media.Event)
+	crypto    [2]media.Crypto
+	exposed   bool // a side that has an address got plain RTP instead of SRTP
+	events    [2]media.TelephoneEvents
+	payloads  [2][]media.PayloadChange
+	digits    []string
+	mu        sync.Mutex // guards plays and heard, which tests look at between two sounds
+	plays     [2]media.Play
+	heard     []string // by Play and StopPlay
+	masks     [2]media.Mask
+	tap       media.Tap
+	stats     media.Stats // on top of seven packets from side A
+	started   bool
+	closed    bool
+	broken    bool
 }
 
 func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
@@ -69,6 +70,7 @@ func (r *fakeRelay) open() (n int) {
 
 func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
 func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
+func (s *fakeSession) Confirm(side media.Side)               { s.confirmed[side] = true }
 
 func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
 	if s.crypto[side].Send != nil && c.Send == nil && s.peers[side].RTP.IsValid() {

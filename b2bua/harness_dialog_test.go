@@ -122,4 +122,11 @@ func sdpAt(host string, port int) string {
 	return strings.ReplaceAll(fmt.Sprintf(testSDP, host, port), "\n", "\r\n")
 }
 
+// withoutAddress leaves the c= line out.
+func withoutAddress(sdp string) string {
+	before, after, _ := strings.Cut(sdp, "\nc=")
+	_, after, _ = strings.Cut(after, "\n")
+	return before + "\n" + after
+}
+
 func agentSDP() string { return sdpAt("192.0.2.20", 30000) }

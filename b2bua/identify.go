@@ -62,7 +62,7 @@ func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how peers.Proof, f
 		s.replyOnce(req, tx, 403)
 		return
 	}
-	s.replyOnce(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), how == peers.ProofStale, time.Now())...)
+	s.replyOnce(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), req, how == peers.ProofStale, time.Now())...)
 }
 
 // nobody: the request meets no trunk's conditions. It gets an answer if its sender's

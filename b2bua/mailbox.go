@@ -220,6 +220,9 @@ type Latched struct {
 	Source netip.AddrPort
 }
 
+// Withheld says that the caller is sent no more media until it is confirmed.
+type Withheld struct{}
+
 // Keyed is a digit that a side sent as telephone-events, which the relay kept back.
 type Keyed struct {
 	Side     media.Side
@@ -249,6 +252,8 @@ func (MediaLost) isEvent() {}
 func (OneWay) isEvent() {}
 
 func (Latched) isEvent() {}
+
+func (Withheld) isEvent() {}
 
 func (Keyed) isEvent() {}
 

@@ -133,7 +133,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		moved.bye(d)
 		m = moved.expect("SIP/2.0 401")
 		w.agent.silent(time.Second)
-		d.extra = authorizeMethod("BYE", d, m, "MD5", "acme", "secret", 1)
+		d.extra = credentialsOf("BYE", "sip:198.51.100.1:5060", nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
 		moved.bye(d)
 		moved.expect("SIP/2.0 200")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")

@@ -164,9 +164,11 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	}()
 	c := s.newCall(req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
-	c.a = c.putOnWire(leg, local, s.stack.StreamOf(req))
+	flow := s.stack.StreamOf(req)
+	c.a = c.putOnWire(leg, local, flow)
 	c.a.branch, c.a.merged = message.BranchOf(req), mergeKey(req, t)
 	c.a.owner = owner{peers: p, caller: t, from: source}
+	c.a.confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.TLS = s.callerTLS(t)
 	c.a.wire.Serve(req, tx)

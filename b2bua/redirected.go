@@ -42,12 +42,14 @@ type redirected struct {
 	attempts attempts
 
 	// guarded by followed.mu
-	record store.Record // so far
-	at     *attempt     // being dialled; nil: none
-	steps  map[int]*decision
-	over   bool
-	kept   bool          // the record is written
-	elem   *list.Element // in followed.open, or in followed.over
+	record  store.Record // so far
+	at      *attempt     // being dialled; nil: none
+	dialled time.Time    // it
+	steps   map[int]*decision
+	over    bool
+	ended   time.Time     // when over; its record may show another hour than the clock, which can be set
+	kept    bool          // the record is written
+	elem    *list.Element // in followed.open, or in followed.over
 }
 
 // decision is made when a call comes in (0), or when the attempt with its number has
@@ -180,7 +182,7 @@ func (s *followed) dialled(c *redirected, to Redirection, failed []store.Attempt
 		return false
 	}
 	c.tried(failed)
-	c.at = c.attempts.current
+	c.at, c.dialled = c.attempts.current, now
 	r := &c.record
 	r.Target, r.SynthflowCallID, r.ExternalID, r.TargetSIPCallID = to.Target, to.CallID, to.externalID(), ""
 	r.PreparedAt, r.DialedAt = store.Time{}, store.TimeOf(now)
@@ -219,11 +221,11 @@ func (s *followed) ended(c *redirected, e RedirectEnd, why cause.Cause, now time
 	if e.Answered {
 		r := &c.record
 		answered := now.Add(-e.Duration)
-		if answered.Before(r.DialedAt.Time) { // whole seconds, maybe rounded up
-			answered = r.DialedAt.Time
+		if answered.Before(c.dialled) { // whole seconds, maybe rounded up
+			answered = c.dialled
 		}
 		r.AnsweredAt = store.TimeOf(answered)
-		r.SetupMS, r.DurationMS = answered.Sub(r.StartedAt.Time).Milliseconds(), now.Sub(answered).Milliseconds()
+		r.SetupMS, r.DurationMS = answered.Sub(c.began).Milliseconds(), now.Sub(answered).Milliseconds()
 	}
 	return true
 }
@@ -250,7 +252,7 @@ func (s *followed) finishLocked(c *redirected, v Outcome, status int, by string,
 	}
 	r := &c.record
 	r.Cause, r.Disposition, r.SIPStatus, r.Q850, r.EndedBy, r.EndedAt = string(v.Cause), v.Disposition, status, v.Q850, by, store.TimeOf(now)
-	c.over = true
+	c.over, c.ended = true, now
 	s.open.Remove(c.elem)
 	c.elem = s.over.PushBack(c)
 	if s.bySID[c.sid] == c {
@@ -304,7 +306,7 @@ func (s *followed) tend(now time.Time) {
 	for e := s.open.Front(); e != nil && now.Sub(e.Value.(*redirected).began) > followFor; e = s.open.Front() {
 		s.interrupt(e.Value.(*redirected), cause.DialogLost, now)
 	}
-	for e := s.over.Front(); e != nil && now.Sub(e.Value.(*redirected).record.EndedAt.Time) > endedFor; e = s.over.Front() {
+	for e := s.over.Front(); e != nil && now.Sub(e.Value.(*redirected).ended) > endedFor; e = s.over.Front() {
 		s.forget(e.Value.(*redirected))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
 
@@ -105,6 +106,35 @@ func TestFollowedGivenUp(t *testing.T) {
 			t.Errorf("%d records", len(k.all))
 		}
 	})
+}
+
+// A clock that is set back during a call changes neither how long the call was nor how
+// long it is known.
+func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
+	k := &kept{}
+	s := newFollowed(func(store.Record) {}, k.keep, zerolog.Nop())
+	start := time.Now()
+	after := func(d time.Duration) time.Time { return siptest.SetBack(t, start.Add(d), time.Hour) }
+	c, err := s.begin(&redirected{id: "a", began: start, record: store.Record{ID: "a", StartedAt: store.TimeOf(start)}}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.attempts.current = &attempt{plan: &plan{}, target: &peers.Target{Dial: &peers.Dial{}}, started: start}
+	s.dialled(c, Redirection{Target: "t"}, nil, start)
+	if !s.ended(c, RedirectEnd{Answered: true, Duration: 4 * time.Second}, cause.AgentHangup, after(10*time.Second)) {
+		t.Fatal("its end is not heard")
+	}
+	s.finish(c, Outcome{}, 200, store.EndedByAgent, after(10*time.Second))
+	if s.tend(after(10*time.Second + endedFor)); len(s.byID) != 1 {
+		t.Error("forgotten early")
+	}
+	if s.tend(after(11*time.Second + endedFor)); len(s.byID) != 0 {
+		t.Error("still known")
+	}
+	s.close()
+	if r := k.all[0]; r.SetupMS != 6000 || r.DurationMS != 4000 {
+		t.Errorf("set up in %d ms, %d ms long; want 6000 and 4000", r.SetupMS, r.DurationMS)
+	}
 }
 
 // One CallSid is one call for as long as Twilio can wait, and then another.

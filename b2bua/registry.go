@@ -35,6 +35,10 @@ type legOnWire struct {
 	// the registry's lock
 	invite, reinvite string
 
+	// confirmed: the peer is where its signalling comes from, it has answered what was sent there. The INVITE of a
+	// caller may be forged.
+	confirmed bool
+
 	// post leaves an input in the inbox of the leg's call. False: the call
 	// is over.
 	post func(leg.Input) bool

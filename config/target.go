@@ -51,7 +51,7 @@ type Target struct {
 	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
 	// The most new calls per second. 0: no cap.
 	MaxCPS int `key:"max_cps" default:"0" max:"1000000"`
-	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling.
+	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before a caller is confirmed.
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`

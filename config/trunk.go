@@ -20,7 +20,7 @@ type Trunk struct {
 	Match Match `key:"match"`
 	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out. "X-*": all that begin so.
 	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
-	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling.
+	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before a caller is confirmed.
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`

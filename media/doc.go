@@ -43,6 +43,11 @@
 // RTCP follows the side's RTP and moves nothing else.
 // Tests: TestLatchUnderAttack, TestInjectionBesideTheStream, TestPartyJudgesReports.
 //
+// A side that may not be there is sent a second of media. The bound is in bytes, so that early media begins at once
+// and has no gap where the side is confirmed in time. It is the address that counts, not the port, as in the latch.
+// Sounds and digits go on unheard. Every packet leaves through one function, which looks at the bound.
+// Tests: TestUnconfirmedSideGetsOneSecond, TestUnconfirmedSideHearsOneSecondOfSound.
+//
 // A side is sent one stream. The first source passes unchanged. A source that
 // comes later, or after our own packets, is shifted to follow on. Receivers need
 // no support for digits, ringing and transfers, and a flow's rewrite is all that

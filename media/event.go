@@ -49,9 +49,14 @@ type EventPlayed struct {
 	ID   uint64 // of its Play
 }
 
-func (EventPlayed) isEvent()  {}
-func (EventSilent) isEvent()  {}
-func (EventLatched) isEvent() {}
-func (EventDigit) isEvent()   {}
-func (EventOneWay) isEvent()  {}
-func (EventHeard) isEvent()   {}
+// EventWithheld says that a side is sent no more media until it is confirmed (Peer.Unconfirmed). It comes at most once
+// per side.
+type EventWithheld struct{ Side Side }
+
+func (EventPlayed) isEvent()   {}
+func (EventSilent) isEvent()   {}
+func (EventLatched) isEvent()  {}
+func (EventDigit) isEvent()    {}
+func (EventOneWay) isEvent()   {}
+func (EventHeard) isEvent()    {}
+func (EventWithheld) isEvent() {}

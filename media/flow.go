@@ -52,6 +52,7 @@ type flow struct {
 	Out     netip.AddrPort // our address on the side that receives
 	Dest    netip.AddrPort // invalid: packets are dropped
 	Held    bool           // Dest wants no packets: they are counted and dropped
+	Bounded bool           // Dest is not confirmed: relay.affords says which packets go
 	Rewrite rewrite        // of RTP flows only; RTCP is made to fit it
 }
 

@@ -171,6 +171,7 @@ type bridge struct {
 	*Session
 	a, b   *client
 	events chan Event
+	sent   uint16 // by side B, in hears
 }
 
 func newBridge(tb testing.TB, e *Engine) *bridge {

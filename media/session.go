@@ -39,6 +39,11 @@ type Peer struct {
 	// Latch says how the source is found among all these.
 	Latch LatchMode
 
+	// Unconfirmed: it is not known yet whether the side is there, or somebody else has named its address. It is sent a
+	// second's worth of media at most, except at addresses of Believed and Listed, until it is confirmed: by
+	// Session.Confirm, or by its RTP or RTCP from the address of RTP.
+	Unconfirmed bool
+
 	// ClockRate is that of this side's RTP timestamps in Hz, for the jitter only. 0 means 8000.
 	ClockRate uint32
 
@@ -86,6 +91,9 @@ func (s *Session) SetPeer(side Side, p Peer) {
 	}
 	s.tell(command{op: opPeer, side: side, peer: p.normal()})
 }
+
+// Confirm says that a side is there (Peer.Unconfirmed). That stays so, whatever SetPeer says later.
+func (s *Session) Confirm(side Side) { s.tell(command{op: opConfirm, side: side}) }
 
 // SetPayloads says what happens to the payload types that a side sends, if the other side has another number for a
 // codec, speaks the other kind of G.711, or does not accept it. Other payload types are relayed unchanged. A session

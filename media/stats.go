@@ -27,12 +27,13 @@ type drops[T any] struct {
 	Replayed      T // from a side with SRTP: it came before, or is too old to tell
 	Unprotected   T // for a side with SRTP: the number was sent already, or there are too many sources
 	Masked        T // RTP that would have told a masked key (Session.SetMask)
+	Unconfirmed   T // beyond what the other side is sent before it is confirmed (Peer.Unconfirmed)
 }
 
 func (d *drops[T]) all() []*T {
 	return []*T{
 		&d.WrongSource, &d.Unproven, &d.WrongSSRC, &d.Malformed, &d.NoDestination, &d.Oversize, &d.SendError, &d.Held,
-		&d.Diverted, &d.Replaced, &d.Discarded, &d.Unauthentic, &d.Replayed, &d.Unprotected, &d.Masked,
+		&d.Diverted, &d.Replaced, &d.Discarded, &d.Unauthentic, &d.Replayed, &d.Unprotected, &d.Masked, &d.Unconfirmed,
 	}
 }
 

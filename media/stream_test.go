@@ -146,8 +146,8 @@ func TestDropsTotal(t *testing.T) {
 			n.Store(1 << i)
 		}
 	}
-	if d, total := l.dropped(SideA); d.WrongSource != 2 || d.Masked != 1<<15 || total != 1<<16-2 {
-		t.Errorf("got %d of %+v; want %d", total, d, 1<<16-2)
+	if d, total := l.dropped(SideA); d.WrongSource != 2 || d.Masked != 1<<15 || d.Unconfirmed != 1<<16 || total != 1<<17-2 {
+		t.Errorf("got %d of %+v; want %d", total, d, 1<<17-2)
 	}
 }
 

@@ -72,6 +72,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if !w.guard(ep, src, header) {
 		return
 	}
+	ep.relay.confirmedBy(ep.side, src)
 	w.account(ep, header, len(pkt))
 	if !w.reveal(ep, src, header, pkt) {
 		ep.count.Masked.Add(1)
@@ -117,6 +118,7 @@ func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
 
 // passReport relays RTCP that came to the socket at.
 func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
+	ep.relay.confirmedBy(ep.side, src)
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
 	w.show(at, RTCP, src, pkt)
@@ -238,6 +240,9 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 
 // emit sends a packet to ep's destination and reports whether it went. All packets of a session leave here.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
+	if ep.flow.Bounded && !ep.affords(len(pkt)) {
+		return false
+	}
 	sent, ok := w.protect(ep, pkt)
 	if !ok {
 		return false

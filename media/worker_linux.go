@@ -56,6 +56,7 @@ type op uint8
 const (
 	opOpen op = iota
 	opPeer
+	opConfirm
 	opCrypto
 	opEvents
 	opPayloads
@@ -244,6 +245,8 @@ func (w *worker) perform(c command) error {
 		return w.open(c.relay)
 	case opPeer:
 		return c.relay.setPeer(c.side, c.peer, w.now)
+	case opConfirm:
+		return c.relay.confirm(c.side)
 	case opCrypto:
 		c.relay.secure[c.side].set(c.crypto)
 	case opEvents:

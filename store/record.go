@@ -191,4 +191,5 @@ type DroppedBy struct {
 	Discarded     int64 `json:"discarded,omitempty"`
 	Unprotected   int64 `json:"unprotected,omitempty"`
 	Masked        int64 `json:"masked,omitempty"`
+	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
 }

@@ -54,19 +54,29 @@ func (a Algorithm) Sum(parts ...string) string {
 }
 
 // The nonce of a digest challenge carries all that is known of it, so that a
-// challenge costs no memory: the time in milliseconds since 1970, a salt, its holder,
-// and a keyed hash of these. It may come back from any address. The holder is a keyed
-// hash of the address that the nonce was given to; failures count against it.
+// challenge costs no memory: the process that made it and the milliseconds that this
+// had run, a salt, its holder, what is called, and a keyed hash of these. It may come
+// back from any address. The holder is a keyed hash of the address that the nonce was
+// given to; failures count against it. What is called is a keyed hash of the user in the
+// Request-URI.
+//
+// No clock counts that can be set: one that is set back would make every nonce too old,
+// or keep old ones young. So the age of a nonce is not known to the next process. That
+// knows it as ours, for it has the key, and asks for a new one (stale=true): the counts
+// that came with it are forgotten, too.
 const (
-	nonceTimeLen   = 6
-	nonceSaltLen   = 8
+	nonceTimeLen   = 5 // 34 years
+	nonceRunLen    = 4
+	nonceSaltLen   = 4
 	nonceHolderLen = 4
+	nonceCalledLen = 4
 	nonceMACLen    = 8
-	nonceDataLen   = nonceTimeLen + nonceSaltLen + nonceHolderLen
+	nonceDataLen   = nonceTimeLen + nonceRunLen + nonceSaltLen + nonceHolderLen + nonceCalledLen
 	challengeLen   = 2 * (nonceDataLen + nonceMACLen)
 
 	challengeDomain = 'n'
 	holderDomain    = 'a'
+	calledDomain    = 'u'
 )
 
 // nonceTTL is how long a nonce may be used.
@@ -80,23 +90,30 @@ type holder [nonceHolderLen]byte
 
 // ReceivedNonce is a nonce of this server that came back.
 type ReceivedNonce struct {
-	made   time.Time
+	made   time.Time // zero: by an earlier process
 	id     nonceID
 	holder holder
+	called called
 }
 
-// nonceID tells nonces apart.
-type nonceID [nonceTimeLen + nonceSaltLen]byte
+// called stands for the user that a nonce was given for.
+type called [nonceCalledLen]byte
 
-// Challenge makes a nonce for an address. It allocates nothing.
-func (m *Minter) Challenge(to netip.Addr, now time.Time) (out Nonce) {
+// nonceID tells nonces apart.
+type nonceID [nonceTimeLen + nonceRunLen + nonceSaltLen]byte
+
+// Challenge makes a nonce for an address that calls a user. It allocates nothing.
+func (m *Minter) Challenge(to netip.Addr, user []byte, now time.Time) (out Nonce) {
 	var raw [nonceDataLen + nonceMACLen]byte
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	binary.BigEndian.PutUint64(ms[:], uint64(max(0, now.Sub(m.begun).Milliseconds())))
 	copy(raw[:nonceTimeLen], ms[8-nonceTimeLen:])
-	rand.Read(raw[nonceTimeLen : nonceTimeLen+nonceSaltLen]) // never fails
+	copy(raw[nonceTimeLen:], m.run[:])
+	rand.Read(raw[nonceTimeLen+nonceRunLen : len(nonceID{})]) // never fails
 	h := m.holderOf(to)
-	copy(raw[nonceTimeLen+nonceSaltLen:], h[:])
+	copy(raw[len(nonceID{}):], h[:])
+	u := m.calledOf(user)
+	copy(raw[len(nonceID{})+len(h):], u[:])
 	mac := m.mac(challengeDomain, raw[:nonceDataLen])
 	copy(raw[nonceDataLen:], mac[:nonceMACLen])
 	hex.Encode(out[:], raw[:])
@@ -114,6 +131,16 @@ func (m *Minter) holderOf(addr netip.Addr) holder {
 	return holder(mac[:nonceHolderLen])
 }
 
+func (m *Minter) calledOf(user []byte) called {
+	mac := m.mac(calledDomain, user)
+	return called(mac[:nonceCalledLen])
+}
+
+// IsFor reports whether a nonce was given to somebody who called this user.
+func (m *Minter) IsFor(n ReceivedNonce, user string) bool {
+	return n.called == m.calledOf([]byte(user))
+}
+
 // ReadNonce reads a nonce; false: it is not one of this server.
 func (m *Minter) ReadNonce(nonce string) (n ReceivedNonce, ok bool) {
 	var raw [nonceDataLen + nonceMACLen]byte
@@ -127,11 +154,14 @@ func (m *Minter) ReadNonce(nonce string) (n ReceivedNonce, ok bool) {
 	if !hmac.Equal(mac[:nonceMACLen], raw[nonceDataLen:]) {
 		return n, false
 	}
-	var ms [8]byte
-	copy(ms[8-nonceTimeLen:], raw[:nonceTimeLen])
-	n.made = time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:])))
 	copy(n.id[:], raw[:])
-	copy(n.holder[:], raw[nonceTimeLen+nonceSaltLen:])
+	copy(n.holder[:], raw[len(n.id):])
+	copy(n.called[:], raw[len(n.id)+len(n.holder):])
+	if [nonceRunLen]byte(n.id[nonceTimeLen:]) == m.run {
+		var ms [8]byte
+		copy(ms[8-nonceTimeLen:], raw[:nonceTimeLen])
+		n.made = m.begun.Add(time.Duration(binary.BigEndian.Uint64(ms[:])) * time.Millisecond)
+	}
 	return n, true
 }
 

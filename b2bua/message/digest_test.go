@@ -13,14 +13,15 @@ import (
 )
 
 func TestNonce(t *testing.T) {
-	m, now := NewMinter([32]byte{1}), time.UnixMilli(1_800_000_000_123)
+	m := NewMinter([32]byte{1})
+	now := m.begun.Add(1_800_000_123 * time.Millisecond)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	n := m.Challenge(a, now)
+	n := m.Challenge(a, nil, now)
 	d, ok := m.ReadNonce(string(n[:]))
 	if !ok || !d.made.Equal(now) || d.holder != m.holderOf(a) || d.holder == m.holderOf(b) {
 		t.Errorf("%s says %+v, %v", n, d, ok)
 	}
-	if other := m.Challenge(a, now); other == n {
+	if other := m.Challenge(a, nil, now); other == n {
 		t.Error("the same nonce twice")
 	}
 	for i := range n {
@@ -49,10 +50,61 @@ func TestNonce(t *testing.T) {
 	}
 }
 
+// A nonce is judged by the time that has passed, whatever the clock of the machine
+// shows meanwhile.
+func TestNonceWhenTheClockIsSet(t *testing.T) {
+	for name, by := range map[string]time.Duration{"back": time.Hour, "ahead": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			m := NewMinter([32]byte{1})
+			r := NewReplays(start)
+			at := func(d time.Duration, set bool) time.Time {
+				if set {
+					return siptest.SetBack(t, start.Add(d), by)
+				}
+				return start.Add(d)
+			}
+			made := func(at time.Time) ReceivedNonce {
+				n := m.Challenge(siptest.Carrier.Addr(), nil, at)
+				d, _ := m.ReadNonce(string(n[:]))
+				return d
+			}
+			before, after := made(at(time.Second, false)), made(at(3*time.Second, true))
+			for name, n := range map[string]ReceivedNonce{"before": before, "after": after} {
+				if now := at(4*time.Second, true); !r.Fresh(n, now) || !r.Use(n, 1, now) || r.Use(n, 1, now) {
+					t.Errorf("a nonce from %s the clock was set is not good for one request", name)
+				}
+				if r.Fresh(n, at(time.Second+nonceTTL+4*time.Second, true)) {
+					t.Errorf("a nonce from %s the clock was set stays fresh", name)
+				}
+			}
+		})
+	}
+}
+
+// After a restart a nonce is known as ours, and too old: the counts that came with it
+// are forgotten.
+func TestNonceOfAnEarlierProcess(t *testing.T) {
+	was, is := NewMinter([32]byte{1}), NewMinter([32]byte{1})
+	now := time.Now()
+	r := NewReplays(now.Add(-time.Minute))
+	for range 2 {
+		n := was.Challenge(siptest.Carrier.Addr(), nil, now)
+		d, ok := is.ReadNonce(string(n[:]))
+		if !ok || d.holder != is.holderOf(siptest.Carrier.Addr()) {
+			t.Errorf("not known as ours: %+v, %v", d, ok)
+		}
+		if r.Fresh(d, now) || r.Use(d, 1, now) {
+			t.Error("taken")
+		}
+	}
+}
+
 func TestReplays(t *testing.T) {
-	m, now := NewMinter([32]byte{1}), time.Now()
+	m := NewMinter([32]byte{1})
+	now := m.begun.Add(time.Minute)
 	made := func(at time.Time) ReceivedNonce {
-		n := m.Challenge(siptest.Carrier.Addr(), at)
+		n := m.Challenge(siptest.Carrier.Addr(), nil, at)
 		d, _ := m.ReadNonce(string(n[:]))
 		return d
 	}
@@ -106,7 +158,7 @@ func TestReplaysAreBounded(t *testing.T) {
 	used := map[ReceivedNonce]bool{}
 	for i := range 1000 {
 		now := start.Add(time.Duration(i) * time.Second)
-		n := m.Challenge(siptest.Carrier.Addr(), now)
+		n := m.Challenge(siptest.Carrier.Addr(), nil, now)
 		d, _ := m.ReadNonce(string(n[:]))
 		if !r.Use(d, 1, now.Add(time.Second)) {
 			t.Fatalf("nonce %d is not taken", i)
@@ -172,14 +224,14 @@ func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
 // FuzzNonce: only the nonces of this server are read, in one spelling.
 func FuzzNonce(f *testing.F) {
 	m := NewMinter([32]byte{1})
-	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), time.UnixMilli(1_800_000_000_123))
+	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), nil, m.begun.Add(1_800_000_123*time.Millisecond))
 	ours := string(made[:])
 	f.Add(ours)
 	f.Add(strings.ToUpper(ours))
 	f.Add(ours[1:])
 	f.Add(ours + "0")
 	f.Add("g" + ours[1:])
-	f.Add(fmt.Sprintf("%052d", 0))
+	f.Add(fmt.Sprintf("%058d", 0))
 	f.Fuzz(func(t *testing.T, nonce string) {
 		if d, ok := m.ReadNonce(nonce); ok && !strings.EqualFold(nonce, ours) {
 			t.Errorf("%q is read as %+v", nonce, d)

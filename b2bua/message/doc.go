@@ -26,9 +26,12 @@
 //
 // A nonce is a keyed hash, not an entry in a table, so a challenge costs no memory. Only
 // the counts of nonces that came with a right response are remembered, and a nonce that
-// may have been forgotten counts as stale. Failures count against the address that the
+// may have been forgotten counts as stale. So does a nonce of an earlier process with
+// the same key. The age of a nonce is the time that its process has run, because the
+// clock of the machine can be set. Failures count against the address that the
 // nonce was given to, which can't be forged, so nobody can lock a trunk out. Held by
-// TestNonce, TestReplaysAreBounded and TestThrottle.
+// TestNonce, TestNonceWhenTheClockIsSet, TestNonceOfAnEarlierProcess,
+// TestReplaysAreBounded and TestThrottle.
 //
 // Secrets are replaced byte by byte in messages that are kept, so all lengths stay true.
 // Held by FuzzRedact and FuzzWithoutKeys.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -26,7 +27,11 @@ const (
 
 // Minter makes this server's tags and Via branches in keyed form, and recognises
 // them. It is safe for concurrent use.
-type Minter struct{ macs sync.Pool }
+type Minter struct {
+	macs  sync.Pool
+	begun time.Time         // with its monotonic reading: nonces count from here
+	run   [nonceRunLen]byte // tells the nonces of this process from those of others with its key
+}
 
 // keyedHash is an HMAC with room for its input and output, so that messages are
 // recognised without allocation.
@@ -38,7 +43,9 @@ type keyedHash struct {
 
 // NewMinter returns a minter with the signalling key that the store keeps.
 func NewMinter(key [32]byte) *Minter {
-	return &Minter{macs: sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }}}
+	m := &Minter{macs: sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }}, begun: time.Now()}
+	rand.Read(m.run[:]) // never fails
+	return m
 }
 
 // Minted is a minted value as it is sent: a nonce and its keyed hash in hexadecimal.

@@ -357,6 +357,21 @@ func requestURIWrong(uri []byte) string {
 	return ""
 }
 
+// Called returns the user of the Request-URI without its parameters, as it was sent; of a
+// tel URI the number.
+func (s *Scanned) Called() []byte {
+	scheme, user, _ := CutByte(s.uri, ':')
+	if !EqualFold(scheme, "tel") {
+		var found bool
+		if user, _, found = CutByte(user, '@'); !found {
+			return nil
+		}
+		user, _, _ = CutByte(user, ':')
+	}
+	user, _, _ = CutByte(user, ';')
+	return user
+}
+
 // UnknownScheme reports whether the Request-URI has a scheme that can't be called,
 // whatever the form of its rest.
 func (s *Scanned) UnknownScheme() bool {

@@ -97,12 +97,12 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	if a.throttle.Blocked(nonce, now) {
 		return nil, ProofBlocked
 	}
-	t := a.match(c, req, trunks)
+	t, bare := a.match(c, req, trunks)
 	switch nc, ok := c.count(); {
 	case t == nil || !ok:
 		a.throttle.Fail(nonce, now)
 		return nil, ProofWrong
-	case !a.replays.Fresh(nonce, now) || !a.replays.Use(nonce, nc, now):
+	case bare && !a.mint.IsFor(nonce, resourceUser(&req.Recipient)), !a.replays.Fresh(nonce, now), !a.replays.Use(nonce, nc, now):
 		return nil, ProofStale
 	default:
 		return t, ProofRight
@@ -127,10 +127,9 @@ func (c credentials) count() (nc uint32, ok bool) {
 	return uint32(n), err == nil && len(c.nc) == 8 && c.cnonce != "" && strings.EqualFold(c.qop, "auth")
 }
 
-// match finds the trunk whose user and password give the response. It takes as long for
-// unknown users.
-func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) *Trunk {
-	var found *Trunk
+// match finds the trunk whose user and password give the response, and whose call it is.
+// It takes as long for unknown users. bare: the credentials do not say who is called.
+func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) (found *Trunk, bare bool) {
 	tried := false
 	for _, t := range trunks {
 		if t.secret == nil || t.secret.username != c.username {
@@ -144,10 +143,14 @@ func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) 
 	if !tried {
 		c.fits(a.nobody, req.Method)
 	}
-	if !sameResource(c.uri, &req.Recipient) {
-		return nil
+	if found == nil {
+		return nil, false
 	}
-	return found
+	same, bare := sameResource(c.uri, &req.Recipient, found.Caller.Country)
+	if !same {
+		return nil, false
+	}
+	return found, bare
 }
 
 // offers reports whether the challenge offers this algorithm.
@@ -175,19 +178,25 @@ func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) == 1
 }
 
-// sameResource reports whether the uri of credentials is the Request-URI, as far as can
-// be expected: proxies rewrite host, port and parameters, and some phones leave out the
-// user.
-func sameResource(text string, uri *sip.Uri) bool {
+// sameResource reports whether the uri of credentials calls whom the Request-URI calls
+// (RFC 3261 section 22.4), so that credentials for one number are none for another. The
+// users have to be the same, or the same number where the caller is. Host, port and
+// parameters may differ, because proxies rewrite them. bare: the uri has no user, as some
+// phones write it, but the host. Then the nonce says for whom it was given.
+func sameResource(text string, uri *sip.Uri, country string) (same, bare bool) {
 	var u sip.Uri
 	if err := sip.ParseUri(text, &u); err != nil {
-		return false
+		return false, false
 	}
 	user, called := resourceUser(&u), resourceUser(uri)
 	if user == "" {
-		return u.Host != "" && SameHost(u.Host, uri.Host)
+		return u.Host != "" && SameHost(u.Host, uri.Host), called != ""
 	}
-	return user == called
+	if message.Unescape(user) == message.Unescape(called) {
+		return true, false
+	}
+	number := message.PartyOf("", uri, country).Number
+	return number != "" && number == message.PartyOf("", &u, country).Number, false
 }
 
 // resourceUser returns the user of a SIP URI, or the number of a tel URI.
@@ -200,9 +209,9 @@ func resourceUser(uri *sip.Uri) string {
 	return user
 }
 
-// ChallengeHeaders returns the headers of a 401.
-func (a *Authenticator) ChallengeHeaders(to netip.Addr, stale bool, now time.Time) []sip.Header {
-	nonce := a.mint.Challenge(to, now)
+// ChallengeHeaders returns the headers of a 401 to a request.
+func (a *Authenticator) ChallengeHeaders(to netip.Addr, req *sip.Request, stale bool, now time.Time) []sip.Header {
+	nonce := a.mint.Challenge(to, []byte(resourceUser(&req.Recipient)), now)
 	var headers []sip.Header
 	for _, alg := range a.offer {
 		headers = append(headers, sip.NewHeader("WWW-Authenticate", string(appendChallenge(nil, alg, nonce, stale))))

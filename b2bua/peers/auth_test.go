@@ -112,23 +112,33 @@ func FuzzParseCredentials(f *testing.F) {
 func TestSameResource(t *testing.T) {
 	for _, tt := range []struct {
 		uri, request string
-		want         bool
+		same, bare   bool
 	}{
-		{"sip:+15075785607@198.51.100.1", "sip:+15075785607@198.51.100.1:5060;user=phone", true},
-		{"sip:+15075785607@sip.example.com", "sip:+15075785607@198.51.100.1", true}, // a proxy put the address in
-		{"sip:+15075785607;npdi@h", "sip:+15075785607@h", true},
-		{"sip:198.51.100.1", "sip:+15075785607@198.51.100.1:5060", true}, // without the user
-		{"sip:[2001:db8::1]", "sip:1@[2001:DB8:0::1]:5060", true},
-		{"sip:evil.example", "sip:+15075785607@198.51.100.1", false},
-		{"sip:+15075785608@198.51.100.1", "sip:+15075785607@198.51.100.1", false},
-		{"tel:+15075785607", "tel:+15075785607", true},
-		{"tel:+15075785607", "tel:+15075785608", false},
-		{"", "sip:1@h", false},
-		{"nonsense", "sip:1@h", false},
+		{"sip:+15075785607@198.51.100.1", "sip:+15075785607@198.51.100.1:5060;user=phone", true, false},
+		{"sip:+15075785607@sip.example.com", "sip:+15075785607@198.51.100.1", true, false}, // a proxy put the address in
+		{"sip:+15075785607;npdi@h", "sip:+15075785607@h", true, false},
+		{"sip:%2B15075785607@h", "sip:+15075785607@h", true, false},
+		{"sip:5075785607@h", "sip:+15075785607@h", true, false}, // a proxy made it international
+		{"sip:0115075785607@h", "sip:+5075785607@h", true, false},
+		{"tel:+1-507-578-5607", "sip:+15075785607@h;user=phone", true, false},
+		{"sip:ann@h", "sip:%61nn@h", true, false},
+		{"sip:198.51.100.1", "sip:198.51.100.1:5060", true, false},
+		{"sip:198.51.100.1", "sip:+15075785607@198.51.100.1:5060", true, true},
+		{"sip:[2001:db8::1]", "sip:1@[2001:DB8:0::1]:5060", true, true},
+		{"sip:evil.example", "sip:+15075785607@198.51.100.1", false, false},
+		{"sip:+15075785607@h", "sip:h", false, false},
+		{"sip:+15075785608@198.51.100.1", "sip:+15075785607@198.51.100.1", false, false},
+		{"sip:075785607@h", "sip:+15075785607@h", false, false},
+		{"sip:+15075785607@h", "sip:+15075785607w900@h", false, false},
+		{"sip:ann@h", "sip:Ann@h", false, false},
+		{"tel:+15075785607", "tel:+15075785607", true, false},
+		{"tel:+15075785607", "tel:+15075785608", false, false},
+		{"", "sip:1@h", false, false},
+		{"nonsense", "sip:1@h", false, false},
 	} {
 		u := message.ParseURI(tt.request)
-		if got := sameResource(tt.uri, &u); got != tt.want {
-			t.Errorf("%q for %q: %v; want %v", tt.uri, tt.request, got, tt.want)
+		if same, bare := sameResource(tt.uri, &u, "1"); same != tt.same || same && bare != tt.bare {
+			t.Errorf("%q for %q: %v, %v; want %v, %v", tt.uri, tt.request, same, bare, tt.same, tt.bare)
 		}
 	}
 }

@@ -17,6 +17,11 @@
 // otherwise. The called trunk limits the number of its calls. Held by
 // TestOtherRoleKeepsDefaults.
 //
+// Credentials are for one number. Their uri names it, or the nonce does where the uri has
+// the host alone: it was given for what the challenged request called. Hosts are not
+// compared where there is a user, because proxies rewrite them and no route depends on
+// them. Held by TestSameResource here and TestCredentialsForAnotherNumber in b2bua.
+//
 // Unknown users take as long to check as known ones, and a failure counts against the
 // holder of the nonce (package message), so strangers can neither find users nor lock a
 // trunk out.

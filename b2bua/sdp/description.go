@@ -20,6 +20,7 @@ var (
 	ErrNoAudio   = errors.New("no audio stream over RTP/AVP")
 	ErrNoCodec   = errors.New("no codec in common")
 	ErrMalformed = errors.New("not a session description")
+	ErrNoAddress = errors.New("no c= line with an address for the audio")
 	ErrRejected  = errors.New("audio was rejected")
 	ErrTooLong   = errors.New("longer than sip.limits.sdp")
 )
@@ -71,6 +72,9 @@ func Read(body []byte, accept Accept) (*Description, error) {
 	}
 	if err := d.sdp.UnmarshalString(plainDescription(sections[0], sections[1+d.Audio])); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if d.Connection() == "" { // RFC 8866 section 5.7
+		return nil, ErrNoAddress
 	}
 	if port := d.Port(); port <= 0 || port > 65535 {
 		return nil, fmt.Errorf("%w: port %d", ErrMalformed, port)

@@ -13,6 +13,7 @@ import (
 
 func TestParseDescriptionErrors(t *testing.T) {
 	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n"
+	const noAddress = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nt=0 0\n"
 	for _, tt := range []struct {
 		name, sdp string
 		want      error
@@ -30,6 +31,13 @@ func TestParseDescriptionErrors(t *testing.T) {
 		{"port that is none", head + "m=audio x RTP/AVP 0\n", ErrMalformed},
 		{"good", head + "m=audio 20000 RTP/AVP 0\n", nil},
 		{"port 0, then good", head + "m=audio 0 RTP/AVP 0\nm=audio 20000 RTP/AVP 8\n", nil},
+		{"no address", noAddress + "m=audio 20000 RTP/AVP 0\n", ErrNoAddress},
+		{"address of another stream", noAddress + "m=audio 20000 RTP/AVP 0\nm=video 20002 RTP/AVP 31\nc=IN IP4 192.0.2.1\n", ErrNoAddress},
+		{"half a c= line", noAddress + "c=IN IP4\nm=audio 20000 RTP/AVP 0\n", ErrNoAddress},
+		{"c= line of blanks", noAddress + "c=IN IP4  \nm=audio 20000 RTP/AVP 0\n", ErrNoAddress},
+		{"address of the stream", noAddress + "m=audio 20000 RTP/AVP 0\nc=IN IP4 192.0.2.1\n", nil},
+		{"held by address", noAddress + "c=IN IP4 0.0.0.0\nm=audio 20000 RTP/AVP 0\n", nil},
+		{"declined without address", noAddress + "m=audio 20000 RTP/AVP 0\nc=IN IP4 192.0.2.1\nm=video 0 RTP/AVP 31\n", nil},
 		{"no formats", head + "m=audio 20000 RTP/AVP\n", ErrMalformed},
 	} {
 		_, err := Parse(siptest.CRLF(tt.sdp))

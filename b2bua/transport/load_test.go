@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"flowbridge/internal/siptest"
 )
 
 // A queue that stands for an interval is overload; one that drains now and then
@@ -36,6 +38,19 @@ func TestLoad(t *testing.T) {
 				t.Error("overloaded although nothing comes any more")
 			}
 		})
+	}
+}
+
+// A clock that is set back does not end the measuring.
+func TestProbeWhenTheClockIsSetBack(t *testing.T) {
+	l := &load{limit: time.Second}
+	measured := 0
+	run := func(f func()) { measured++; f() }
+	now := time.Now()
+	l.probe(run, 0, now)
+	l.probe(run, 0, siptest.SetBack(t, now.Add(probeEvery), time.Hour))
+	if measured != 2 {
+		t.Errorf("%d messages are measured; want 2", measured)
 	}
 }
 

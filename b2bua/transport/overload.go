@@ -12,8 +12,8 @@ import (
 // an interval has waited for too long.
 type load struct {
 	limit  time.Duration
-	probed atomic.Int64 // when a message was measured last, in nanoseconds; one is measured at a time
-	busy   atomic.Bool
+	busy   atomic.Bool // a message is measured, or its turn is judged
+	probed time.Time   // when one was measured last; guarded by busy
 
 	mu    sync.Mutex
 	since time.Time // every message since then has waited for too long; zero: not so
@@ -57,10 +57,14 @@ func (l *load) overloaded(now time.Time) bool {
 // its goroutine. It starts a goroutine of its own just before the library starts that
 // one, from the same goroutine.
 func (l *load) probe(run func(func()), waited time.Duration, read time.Time) {
-	if read.UnixNano()-l.probed.Load() < int64(probeEvery) || !l.busy.CompareAndSwap(false, true) {
+	if !l.busy.CompareAndSwap(false, true) {
 		return
 	}
-	l.probed.Store(read.UnixNano())
+	if read.Sub(l.probed) < probeEvery {
+		l.busy.Store(false)
+		return
+	}
+	l.probed = read
 	run(func() {
 		now := time.Now()
 		l.note(now, waited+now.Sub(read))

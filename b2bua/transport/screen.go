@@ -202,7 +202,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	case peers.CapacityFree:
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, from, "401 Unauthorized", "")
-		v.nonce, v.offer, v.stale = s.mint.Challenge(from.Addr.Addr(), time.Now()), s.offer, moved
+		v.nonce, v.offer, v.stale = s.mint.Challenge(from.Addr.Addr(), msg.Called(), time.Now()), s.offer, moved
 		return v, true
 	}
 	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true

@@ -90,7 +90,7 @@ func TestOverloadOverConnections(t *testing.T) {
 			t.Errorf("answer %q, %v", answer, err)
 		}
 		synctest.Wait()
-		if p.stack.load.probed.Load() == 0 {
+		if p.stack.load.probed.IsZero() {
 			t.Error("nothing was measured")
 		}
 	})
