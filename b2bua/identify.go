@@ -32,6 +32,7 @@ func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers.Snapshot
 		s.unproven(req, tx, how, from)
 		return p, nil
 	}
+	s.stack.StreamOf(req).Prove()
 	return p, t
 }
 

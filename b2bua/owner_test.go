@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -276,4 +277,24 @@ func TestAnswersToStrangers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A name in a Contact that is one of this machine does not lead into it.
+func TestContactThatLeadsInside(t *testing.T) {
+	lookUp := func(o *Options) {
+		o.Network.Lookup = func(context.Context, string) (netip.Addr, error) { return netip.MustParseAddr("127.0.0.1"), nil }
+	}
+	inWorldOf(t, testConfig, lookUp, func(w *world) {
+		inside := w.otherAt("127.0.0.1:5060")
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.agent.send(hostileAnswer(w.agent.expect("INVITE"), 200, "a", agentSDP(), "Contact: <sip:localhost:5060>"))
+		w.agent.expect("ACK sip:localhost")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.callerHangsUp(d) // the agent gets the BYE
+		w.record()
+		inside.silent(time.Minute)
+	})
 }

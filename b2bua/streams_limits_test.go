@@ -181,3 +181,48 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		}
 	})
 }
+
+// A few strangers can't keep the others out by connections with requests that prove
+// nothing. A peer that proves to be a trunk keeps its connection, and the others end
+// after a while.
+func TestStrangersPlaces(t *testing.T) {
+	yaml := strings.NewReplacer("connections: 40, connections_per_source: 20", "connections: 200, connections_per_source: 50",
+		"trunks:\n", "trunks:\n  - {name: roaming, auth: {username: acme, password_env: P}}\n").Replace(streamConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		var held []*peer
+		for i := range 10 {
+			for range 10 {
+				p := w.connect(netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)}))
+				d := p.newCall("+15085785607")
+				d.callID = fmt.Sprintf("unproven-%d", len(held))
+				_, _ = io.WriteString(p.conn.(net.Conn), strings.ReplaceAll(d.request("INVITE"), "\n", "\r\n")) // it may be closed
+				held = append(held, p)
+			}
+		}
+		synctest.Wait()
+		if n := w.connections(); n != 20 {
+			t.Errorf("%d connections of strangers; want 20", n)
+		}
+		p := w.connect(netip.MustParseAddr("203.0.113.99"))
+		d := p.newCall("+15095785607")
+		d.callID = "proven"
+		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
+		p.invite(d)
+		d.learn(p.expect("SIP/2.0 180"))
+		w.agent2.answer(w.agent2.expect("INVITE"), "a")
+		w.agent2.expect("ACK")
+		p.expect("SIP/2.0 200")
+		d.extra = ""
+		p.ack(d)
+		time.Sleep(firstMessage + time.Second)
+		synctest.Wait()
+		if n := w.connections(); n != 1 {
+			t.Errorf("%d connections; want that of the call", n)
+		}
+		time.Sleep(idleConnection)
+		p.bye(d)
+		p.expect("SIP/2.0 200")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}

@@ -72,10 +72,11 @@ type Limits struct {
 	Body int `key:"body" default:"12288" min:"512" max:"32768"`
 	// The bytes of a session description. Over it: 400; a target's answer is not used.
 	SDP int `key:"sdp" default:"8192" min:"512" max:"32768"`
-	// The TCP and TLS connections that peers opened. Further ones are closed.
+	// The TCP and TLS connections that peers opened to one address of listen. Further ones are closed.
 	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
-	// The connections that one address opened. An address that no trunk has gets a tenth of it, and all such addresses
-	// together get a tenth of connections.
+	// The connections that one address opened. An address that no trunk has gets a tenth of it, an IPv6 /64 network like
+	// one address, and all such addresses together get a tenth of connections. They have 10 s to show who they are: by
+	// credentials, a certificate, or a request of a call.
 	ConnectionsPerSource int `key:"connections_per_source" default:"100" min:"1" max:"1000000"`
 	// The calls that are not answered yet. Over it: 503.
 	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`

@@ -143,29 +143,23 @@ func (d *Dialog) retarget(c *sip.ContactHeader) {
 	}
 }
 
-// nextHop returns the hop of a request to uri. With nat on, or auto and a private
-// Contact behind a public source, the request goes to the source although uri names
-// another address. A URI without a transport means the dialog's own: a peer that sends
-// over TCP can be reached over TCP.
+// nextHop returns the hop of a request to uri. A URI without a transport means the
+// dialog's own: a peer that sends over TCP can be reached over TCP. With nat on, a name
+// is not looked up.
 func (d *Dialog) nextHop(uri sip.Uri) Hop {
-	next := Hop{Transport: d.transportOf(uri)}
-	port := message.DefaultPort(next.Transport)
+	next := Hop{Transport: d.transportOf(uri), peer: d.Source, nat: d.nat}
+	next.Port = message.DefaultPort(next.Transport)
 	if uri.Port > 0 && uri.Port <= 65535 {
-		port = uint16(uri.Port)
+		next.Port = uint16(uri.Port)
 	}
 	addr, err := netip.ParseAddr(message.TrimBrackets(uri.Host))
-	literal := err == nil
 	switch {
-	case d.Source.IsValid() && d.viaSource(addr, literal):
-		next.Addr = d.Source
-		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
-			next.Addr = netip.AddrPortFrom(d.Source.Addr(), port)
-		}
-	case literal:
-		next.Addr = netip.AddrPortFrom(addr.Unmap(), port)
-	default:
-		next.Host, next.Port = uri.Host, port
+	case err == nil:
+		return Hop{Transport: next.Transport, Addr: next.At(addr)}
+	case d.nat == config.NATOn && d.Source.IsValid():
+		return Hop{Transport: next.Transport, Addr: next.At(netip.IPv4Unspecified())}
 	}
+	next.Host = uri.Host
 	return next
 }
 
@@ -180,17 +174,6 @@ func (d *Dialog) transportOf(uri sip.Uri) string {
 		return ""
 	default:
 		return d.transport
-	}
-}
-
-func (d *Dialog) viaSource(addr netip.Addr, literal bool) bool {
-	switch d.nat {
-	case config.NATOn:
-		return !literal || addr.Unmap() != d.Source.Addr()
-	case config.NATAuto:
-		return literal && IsPrivate(addr.Unmap()) && !IsPrivate(d.Source.Addr())
-	default: // config.NATOff
-		return false
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
@@ -273,4 +274,36 @@ type Hop struct {
 	Addr      netip.AddrPort // valid: no lookup
 	Host      string
 	Port      uint16
+
+	peer netip.AddrPort // where the peer's messages come from; not valid: not known
+	nat  config.NATMode
+}
+
+// At returns where a request to a hop goes, if its host is this address or a name of it.
+// It goes to the source of the peer's messages instead if that is behind NAT, or if the
+// address leads into this machine and the peer is not in it.
+func (h Hop) At(addr netip.Addr) netip.AddrPort {
+	addr = addr.Unmap()
+	if !h.peer.IsValid() || !h.viaPeer(addr) {
+		return netip.AddrPortFrom(addr, h.Port)
+	}
+	if message.IsStream(h.Transport) { // for a new connection, the Contact names the port
+		return netip.AddrPortFrom(h.peer.Addr(), h.Port)
+	}
+	return h.peer
+}
+
+func (h Hop) viaPeer(addr netip.Addr) bool {
+	source := h.peer.Addr()
+	if (addr.IsLoopback() || addr.IsUnspecified()) && !source.IsLoopback() {
+		return true
+	}
+	switch h.nat {
+	case config.NATOn:
+		return addr != source
+	case config.NATAuto:
+		return IsPrivate(addr) && !IsPrivate(source)
+	default: // config.NATOff
+		return false
+	}
 }

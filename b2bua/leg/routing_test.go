@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
 
@@ -143,7 +144,7 @@ func TestUACRouting(t *testing.T) {
 			"host name",
 			[]string{"Contact: <sip:agent@media.example>"},
 			"sip:agent@media.example", nil,
-			Hop{Host: "media.example", Port: 5060},
+			Hop{Host: "media.example", Port: 5060, peer: siptest.Agent},
 		},
 		{
 			"IPv6",
@@ -241,5 +242,40 @@ func TestUACFork(t *testing.T) {
 	bye, to := lt.request(sip.BYE)
 	if message.TagOf(bye.To().Params) != "agent" || to != (Hop{Addr: netip.MustParseAddrPort("192.0.2.20:5099")}) {
 		t.Errorf("BYE to %+v:\n%s", to, bye)
+	}
+}
+
+// A Contact or route leads to the source of the peer's messages, not into this machine,
+// and not behind the peer's NAT: as an address, and as a name that is looked up.
+func TestHopAt(t *testing.T) {
+	outside, inside := netip.MustParseAddrPort("203.0.113.5:5060"), netip.MustParseAddrPort("127.0.0.1:5060")
+	for _, tt := range []struct {
+		addr, transport string
+		peer            netip.AddrPort
+		nat             config.NATMode
+		want            string
+	}{
+		{"192.0.2.9", "", outside, config.NATOff, "192.0.2.9:99"},
+		{"127.0.0.1", "", outside, config.NATOff, "203.0.113.5:5060"},
+		{"127.0.0.1", "tcp", outside, config.NATOff, "203.0.113.5:99"},
+		{"::1", "", outside, config.NATAuto, "203.0.113.5:5060"},
+		{"::ffff:127.0.0.2", "", outside, config.NATAuto, "203.0.113.5:5060"},
+		{"0.0.0.0", "", outside, config.NATOff, "203.0.113.5:5060"},
+		{"127.0.0.2", "", inside, config.NATOff, "127.0.0.2:99"},
+		{"127.0.0.2", "", netip.AddrPort{}, config.NATOff, "127.0.0.2:99"},
+		{"10.0.0.1", "", outside, config.NATOff, "10.0.0.1:99"},
+		{"10.0.0.1", "", outside, config.NATAuto, "203.0.113.5:5060"},
+		{"192.0.2.9", "", outside, config.NATAuto, "192.0.2.9:99"},
+		{"192.0.2.9", "", outside, config.NATOn, "203.0.113.5:5060"},
+	} {
+		h := Hop{Transport: tt.transport, Host: "name.example", Port: 99, peer: tt.peer, nat: tt.nat}
+		if got := h.At(netip.MustParseAddr(tt.addr)); got.String() != tt.want {
+			t.Errorf("%s of a peer at %v, nat %q: goes to %v; want %s", tt.addr, tt.peer, tt.nat, got, tt.want)
+		}
+		d := Dialog{Source: tt.peer, nat: tt.nat, transport: tt.transport}
+		literal := sip.Uri{Scheme: "sip", Host: tt.addr, Port: 99}
+		if got := d.nextHop(literal); got.Addr.String() != tt.want {
+			t.Errorf("the literal %s of a peer at %v, nat %q: goes to %v; want %s", tt.addr, tt.peer, tt.nat, got.Addr, tt.want)
+		}
 	}
 }

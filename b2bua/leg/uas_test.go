@@ -356,7 +356,7 @@ func TestUASRequestRouting(t *testing.T) {
 			[]string{"Record-Route: <sip:p1.example:5080;lr;a=b>, <sip:p2.example;lr>"},
 			contact,
 			[]string{"<sip:p1.example:5080;lr;a=b>", "<sip:p2.example;lr>"},
-			Hop{Host: "p1.example", Port: 5080},
+			Hop{Host: "p1.example", Port: 5080, peer: siptest.Carrier},
 		},
 		{
 			"strict",

@@ -55,6 +55,7 @@ const strangerRate = 200
 // verdict is the screen's decision about a message.
 type verdict struct {
 	admitted bool
+	proven   bool   // the message belongs to a leg, and so its sender does
 	hangup   bool   // the connection of the message is closed
 	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
 	toTag    message.Minted
@@ -135,9 +136,10 @@ func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who pe
 		return v
 	}
 	if msg.Response {
-		return verdict{admitted: true}
+		return verdict{admitted: true, proven: true}
 	}
-	return verdict{admitted: true, viaHost: msg.ViaHost, viaPort: msg.ViaPort}
+	known := len(msg.ToTag) > 0 && string(msg.Method) != "ACK"
+	return verdict{admitted: true, proven: known, viaHost: msg.ViaHost, viaPort: msg.ViaPort}
 }
 
 // outOfDialog answers a request whose To tag belongs to no leg, without keeping state

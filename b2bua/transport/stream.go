@@ -25,7 +25,10 @@ type Stream struct {
 	remote    netip.AddrPort
 	peer      *streamPeer // that we connected to; nil: the peer connected to us
 	names     []string    // of the peer's verified certificate
-	stranger  bool        // it came from an address that no trunk has
+	firstBy   time.Time   // by when a stranger has to show who it is
+	door      *door       // that it came by; nil: we opened it
+	source    netip.Addr  // that it counts for
+	stranger  atomic.Bool // it came from an address that no trunk has, and has shown no more
 
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -34,17 +37,17 @@ type Stream struct {
 
 	// owned by the reader
 	framing message.Framer
-	firstBy time.Time // deadline of a stranger's first message
-	rest    []byte    // of a message that was larger than the reader's buffer
-	out     []byte    // the refusal being written
+	rest    []byte // of a message that was larger than the reader's buffer
+	out     []byte // the refusal being written
 
 	writing chan struct{} // held by the writer: one message at a time, each with its deadline
 }
 
 // The time limits of a connection.
 const (
-	// streamFirst bounds the handshake, a message from its first byte to its last, and
-	// a stranger's wait before its first.
+	// streamFirst bounds a message from its first byte to its last, the handshake, and
+	// the time until a stranger has shown who it is: by credentials, by a certificate, or
+	// by an answer or a request that belongs to a leg.
 	streamFirst = 10 * time.Second
 	// streamIdle ends an idle connection that no leg uses.
 	streamIdle = 30 * time.Minute
@@ -107,6 +110,9 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 			return nil, net.ErrClosed
 		}
 		if v.admitted {
+			if v.proven {
+				c.Prove()
+			}
 			c.noteSentBy(v)
 			c.hub.tapped(c, text, true)
 			return text, nil
@@ -120,9 +126,6 @@ func (c *Stream) awaitNext() {
 	c.writing <- struct{}{}
 	<-c.writing
 	now := time.Now()
-	if c.firstBy.IsZero() {
-		c.firstBy = now.Add(streamFirst)
-	}
 	by := now.Add(streamIdle)
 	if c.peer != nil {
 		by = now.Add(streamIdleOurs)
@@ -130,14 +133,24 @@ func (c *Stream) awaitNext() {
 	if c.framing.Midway() {
 		by = now.Add(streamFirst)
 	}
-	if c.peer == nil && c.sentBy.Load() == nil && c.firstBy.Before(by) && !c.screen().knows(c.remote) {
-		by = c.firstBy // keep-alives don't extend it
-	}
-	_ = c.SetReadDeadline(by)
+	_ = c.SetReadDeadline(c.noLater(by))
 }
 
 // begun sets the deadline for the rest of a message.
-func (c *Stream) begun() { _ = c.SetReadDeadline(time.Now().Add(streamFirst)) }
+func (c *Stream) begun() { _ = c.SetReadDeadline(c.noLater(time.Now().Add(streamFirst))) }
+
+// noLater is the deadline, or that of a stranger: neither keep-alives nor requests
+// extend it.
+func (c *Stream) noLater(by time.Time) time.Time {
+	if !c.stranger.Load() || by.Before(c.firstBy) {
+		return by
+	}
+	if c.screen().knows(c.remote) { // since a reload
+		c.Prove()
+		return by
+	}
+	return c.firstBy
+}
 
 // refuseLost answers the message at which the framing was lost, if it is a request
 // that may be answered.
@@ -244,8 +257,7 @@ func (c *Stream) isClosed() bool {
 func (c *Stream) drop() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
-		c.hub.remove(c)
-		_ = c.Conn.Close()
+		_ = c.hub.remove(c).Close()
 	})
 }
 

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"maps"
 	"net"
@@ -39,9 +38,7 @@ type streams struct {
 	remotes   map[streamKey]*Stream // opened by us, without the peer in the key
 	every     map[*Stream]struct{}  // also those that are not to be used for another call
 	dialled   int                   // that we have opened or are opening
-	perSource map[netip.Addr]int    // accepted ones, handshakes included
-	accepted  int
-	strangers int // accepted ones of addresses that no trunk has
+	perSource map[netip.Addr]int    // accepted ones, handshakes included; see Stream.source
 	closed    bool
 }
 
@@ -96,110 +93,10 @@ const (
 	// streamUnanswered is how long sent bytes may go without the acknowledgement of the
 	// peer's kernel. Then the connection is broken.
 	streamUnanswered = 10 * time.Second
-	// strangersShare is the divisor for connections from unknown addresses. There are
-	// some because platforms send from unannounced addresses.
-	strangersShare = 10
 )
 
 // errTLS marks a failure of the handshake: wrong name, unknown authority …
 var errTLS = errors.New("handshake failed")
-
-// listen accepts connections until the listener is closed.
-func (s *streams) listen(l net.Listener, transport string) {
-	for {
-		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // the connection failed, or no descriptor is free
-			if s.screens[transport].budget.Allow() {
-				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
-			}
-			time.Sleep(readPause)
-			continue
-		}
-		remote := message.ParseSource(conn.RemoteAddr().String())
-		stranger, ok := s.countAccepted(transport, remote)
-		if !ok {
-			conn.Close()
-			continue
-		}
-		s.group.Go(func() { s.greet(conn, transport, remote, stranger) })
-	}
-}
-
-// countAccepted counts a connection that was accepted, or refuses it.
-func (s *streams) countAccepted(transport string, remote netip.AddrPort) (stranger, ok bool) {
-	stranger = !s.screens[transport].knows(remote)
-	all, each := s.limits.Connections, s.limits.ConnectionsPerSource
-	if stranger { // few, and even fewer of one address, so that one stranger can't take all places
-		each = max(each/strangersShare, 1)
-	}
-	s.mu.Lock()
-	full := s.closed || s.accepted >= all || s.perSource[remote.Addr()] >= each ||
-		(stranger && s.strangers >= max(all/strangersShare, 1))
-	if !full {
-		s.accepted++
-		s.perSource[remote.Addr()]++
-		if stranger {
-			s.strangers++
-		}
-	}
-	s.mu.Unlock()
-	if full {
-		sc := s.screens[transport]
-		sc.rejected(&sc.count.Connections, remote, "connections")
-	}
-	return stranger, !full
-}
-
-// uncountAccepted undoes enter.
-func (s *streams) uncountAccepted(c *Stream) {
-	s.accepted--
-	if s.perSource[c.remote.Addr()]--; s.perSource[c.remote.Addr()] == 0 {
-		delete(s.perSource, c.remote.Addr())
-	}
-	if c.stranger {
-		s.strangers--
-	}
-}
-
-// greet shakes hands and gives the connection to the SIP library.
-func (s *streams) greet(conn net.Conn, transport string, remote netip.AddrPort, stranger bool) {
-	c := s.newStream(conn, transport, remote, nil)
-	c.stranger = stranger // as it was counted, even if a reload has changed that since
-	if transport == config.TransportTLS {
-		tc := tls.Server(conn, s.certs.server())
-		_ = conn.SetDeadline(time.Now().Add(streamFirst))
-		if err := tc.HandshakeContext(s.ctx); err != nil {
-			if s.screens[transport].budget.Allow() {
-				s.screens[transport].log.Warn().Err(err).Stringer("src", remote).Msg("tls handshake failed")
-			}
-			c.drop()
-			return
-		}
-		_ = conn.SetDeadline(time.Time{})
-		c.Conn, c.framing.Src = tc, tc
-		c.names = certificateNames(tc)
-	}
-	s.identified(c)
-	if s.admit(c) != nil {
-		c.drop()
-	}
-}
-
-// identified: a connection with a trunk's certificate is no stranger's.
-func (s *streams) identified(c *Stream) {
-	s.mu.Lock()
-	s.live[c.key()] = c // so that its names are found
-	s.mu.Unlock()
-	if c.stranger && c.screen().knows(c.remote) {
-		s.mu.Lock()
-		c.stranger = false
-		s.strangers--
-		s.mu.Unlock()
-	}
-}
 
 // certNames gives the names in the verified client certificate of a message's
 // connection.
@@ -217,7 +114,7 @@ func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPo
 	c := &Stream{
 		Conn: conn, hub: s, transport: transport, remote: remote, peer: peer,
 		local: message.ParseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
-		writing: make(chan struct{}, 1),
+		writing: make(chan struct{}, 1), firstBy: time.Now().Add(streamFirst),
 	}
 	c.framing = message.Framer{Src: conn, Limit: s.limits.Message, Begun: c.begun}
 	return c
@@ -236,7 +133,7 @@ func (c *Stream) key() streamKey {
 // admit enters a connection in the table and hands it to the library.
 func (s *streams) admit(c *Stream) error {
 	s.mu.Lock()
-	if s.closed {
+	if s.closed || c.isClosed() {
 		s.mu.Unlock()
 		return net.ErrClosed
 	}
@@ -266,16 +163,18 @@ func (s *streams) forget(c *Stream) {
 	}
 }
 
-func (s *streams) remove(c *Stream) {
+// remove counts a connection out, and gives what is to be closed.
+func (s *streams) remove(c *Stream) net.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(c)
 	delete(s.every, c)
 	if c.peer == nil {
-		s.uncountAccepted(c)
+		s.leave(c)
 	} else {
 		s.dialled--
 	}
+	return c.Conn
 }
 
 func (s *streams) find(key streamKey) *Stream {

@@ -3,7 +3,9 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -59,17 +61,50 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		remote := message.ParseSource(conn.RemoteAddr().String())
-		stranger, ok := s.countAccepted(config.TransportTCP, remote)
-		if !ok || !stranger || s.strangers != 1 {
-			t.Errorf("%v is let in: %v, as a stranger: %v", remote, ok, stranger)
+		d := &door{}
+		c := s.newStream(conn, config.TransportTCP, message.ParseSource(conn.RemoteAddr().String()), nil)
+		if ok := s.enter(c, d); !ok || len(d.strangers) != 1 {
+			t.Errorf("%v is let in: %v, with %d strangers", c.remote, ok, len(d.strangers))
 		}
 		p.Reload(parsed(t, strings.Replace(stackConfig, `"192.0.2.10"`, `"192.0.2.10", "203.0.113.66"`, 1)), nil)
-		s.greet(conn, config.TransportTCP, remote, stranger)
+		s.greet(c)
 		peer.Close()
 		synctest.Wait()
-		if s.strangers != 0 || s.accepted != 0 {
-			t.Errorf("%d strangers of %d connections are left", s.strangers, s.accepted)
+		if len(d.strangers) != 0 || d.accepted != 0 || len(s.perSource) != 0 {
+			t.Errorf("%d strangers of %d connections are left, of %v", len(d.strangers), d.accepted, s.perSource)
+		}
+	})
+}
+
+// The places of strangers are shared by source, and a /64 network is one; those of one
+// listener are not another's.
+func TestPlacesOfStrangers(t *testing.T) {
+	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 60, connections_per_source: 40}, ", 1)
+	inPlace(t, yaml, func(p *place) {
+		s, tcp, tls := p.stack.streams, &door{}, &door{}
+		enter := func(d *door, addr string, port uint16) bool {
+			here, _ := net.Pipe()
+			c := s.newStream(here, config.TransportTCP, netip.AddrPortFrom(netip.MustParseAddr(addr), port), nil)
+			return s.enter(c, d)
+		}
+		for i := range uint16(10) { // addresses of one network
+			if got, want := enter(tcp, fmt.Sprintf("2001:db8:0:1::%x", i), i), i < 4; got != want {
+				t.Errorf("connection %d of a /64: let in %v; want %v", i, got, want)
+			}
+		}
+		for i := range 6 { // the third to the fifth displace one of the network's each
+			if got, want := enter(tcp, fmt.Sprintf("203.0.113.%d", i), 1), i < 5; got != want {
+				t.Errorf("stranger %d: let in %v; want %v", i, got, want)
+			}
+		}
+		if n := s.perSource[netip.MustParseAddr("2001:db8:0:1::")]; n != 1 || len(tcp.strangers) != 6 {
+			t.Errorf("the network has %d places of %d; want 1 of 6", n, len(tcp.strangers))
+		}
+		if enter(tcp, "203.0.113.1", 2) {
+			t.Error("a stranger displaces another that has no more")
+		}
+		if !enter(tls, "203.0.113.9", 1) {
+			t.Error("a full listener fills another one")
 		}
 	})
 }

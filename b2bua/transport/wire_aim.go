@@ -18,7 +18,7 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (*Stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		addr = netip.AddrPortFrom(found, to.Port)
+		addr = to.At(found)
 	}
 	to.Transport = w.speakable(to.Transport, addr.Addr())
 	if err := w.nameOurselves(req, to.Transport, addr.Addr()); err != nil {

@@ -1,0 +1,167 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// door is a listener's share of the connections. streams.mu guards it.
+type door struct {
+	accepted  int
+	strangers []*Stream // that have not shown who they are, the oldest first
+}
+
+// strangersShare is the divisor for connections from unknown addresses. There are some
+// because platforms send from unannounced addresses, and trunks may be anywhere.
+const strangersShare = 10
+
+// listen accepts connections until the listener is closed.
+func (s *streams) listen(l net.Listener, transport string) {
+	d := &door{}
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // the connection failed, or no descriptor is free
+			if s.screens[transport].budget.Allow() {
+				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
+			}
+			time.Sleep(readPause)
+			continue
+		}
+		c := s.newStream(conn, transport, message.ParseSource(conn.RemoteAddr().String()), nil)
+		if !s.enter(c, d) {
+			sc := s.screens[transport]
+			sc.rejected(&sc.count.Connections, c.remote, "connections")
+			conn.Close()
+			continue
+		}
+		s.group.Go(func() { s.greet(c) })
+	}
+}
+
+// enter counts a connection that a listener has accepted, or refuses it. Strangers have
+// few places. If these are full, the oldest of the source that has the most makes room
+// for one that has fewer, so that a few strangers can't keep the others out.
+func (s *streams) enter(c *Stream, d *door) bool {
+	stranger := !c.screen().knows(c.remote)
+	all, each := s.limits.Connections, s.limits.ConnectionsPerSource
+	c.source = c.remote.Addr()
+	if stranger {
+		each = max(each/strangersShare, 1)
+		c.source = networkOf(c.source)
+	}
+	var leaving *Stream
+	defer func() {
+		if leaving != nil {
+			leaving.drop()
+		}
+	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || d.accepted >= all || s.perSource[c.source] >= each {
+		return false
+	}
+	if stranger {
+		if len(d.strangers) >= max(all/strangersShare, 1) {
+			if leaving = s.crowding(d, c.source); leaving == nil {
+				return false
+			}
+			s.proven(leaving)
+		}
+		d.strangers = append(d.strangers, c)
+	}
+	c.door = d
+	c.stranger.Store(stranger)
+	d.accepted++
+	s.perSource[c.source]++
+	return true
+}
+
+// networkOf is an IPv4 address, or the /64 network of an IPv6 address, which one
+// subscriber has for itself.
+func networkOf(addr netip.Addr) netip.Addr {
+	if addr.Is4() {
+		return addr
+	}
+	return netip.PrefixFrom(addr, 64).Masked().Addr()
+}
+
+// crowding is the oldest stranger of the source that has the most connections; nil: no
+// source has two more than the newcomer's.
+func (s *streams) crowding(d *door, newcomer netip.Addr) *Stream {
+	var most *Stream
+	for _, c := range d.strangers {
+		if most == nil || s.perSource[c.source] > s.perSource[most.source] {
+			most = c
+		}
+	}
+	if most == nil || s.perSource[most.source] < s.perSource[newcomer]+2 {
+		return nil
+	}
+	return most
+}
+
+// leave undoes enter.
+func (s *streams) leave(c *Stream) {
+	s.proven(c)
+	c.door.accepted--
+	if s.perSource[c.source]--; s.perSource[c.source] == 0 {
+		delete(s.perSource, c.source)
+	}
+}
+
+// proven takes a connection out of the strangers'. The lock is held.
+func (s *streams) proven(c *Stream) {
+	if c.stranger.Swap(false) {
+		c.door.strangers = slices.DeleteFunc(c.door.strangers, func(o *Stream) bool { return o == c })
+	}
+}
+
+// Prove says that the peer has shown who it is: its connection is no stranger's any
+// more. A nil Stream is none.
+func (c *Stream) Prove() {
+	if c == nil || !c.stranger.Load() {
+		return
+	}
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	c.hub.proven(c)
+}
+
+// greet shakes hands and gives the connection to the SIP library.
+func (s *streams) greet(c *Stream) {
+	if c.transport == config.TransportTLS {
+		tc := tls.Server(c.Conn, s.certs.server())
+		_ = c.Conn.SetDeadline(c.firstBy)
+		if err := tc.HandshakeContext(s.ctx); err != nil {
+			if s.screens[c.transport].budget.Allow() {
+				s.screens[c.transport].log.Warn().Err(err).Stringer("src", c.remote).Msg("tls handshake failed")
+			}
+			c.drop()
+			return
+		}
+		_ = c.Conn.SetDeadline(time.Time{})
+		s.mu.Lock()
+		c.Conn, c.framing.Src = tc, tc
+		c.names = certificateNames(tc)
+		if !c.isClosed() { // to make room for another
+			s.live[c.key()] = c // so that its names are found
+		}
+		s.mu.Unlock()
+	}
+	if c.screen().knows(c.remote) { // by its certificate
+		c.Prove()
+	}
+	if s.admit(c) != nil {
+		c.drop()
+	}
+}
