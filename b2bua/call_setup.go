@@ -38,6 +38,10 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
+	if why, status := c.limited(); why != cause.None {
+		c.journal()
+		return c.refuse(status, why)
+	}
 	index := firstMatch(c.peers.Routes, &c.vars)
 	if index < 0 {
 		c.journal()
@@ -238,7 +242,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.listenForDigits()
 	c.times.answered = now
 	c.updateSounds()
-	c.server.admission.Answered()
+	c.server.admission.Answered(c.trunk)
 	c.record.AnsweredAt = store.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()

@@ -47,7 +47,25 @@ type Explanation struct {
 	MaxCalls       int    `json:"max_calls"` // of the trunk
 	MaxCPS         int    `json:"max_cps"`
 
+	Limits   LimitsReport   `json:"limits"` // of the trunk
+	Reserved ReservedReport `json:"reserved"`
+
 	Notes []string `json:"notes"` // what is a guess, and why
+}
+
+// LimitsReport are the limits of a trunk for its numbers and addresses; 0: none.
+type LimitsReport struct {
+	PerCallerCalls      int `json:"per_caller_calls"`
+	PerCallerCPS        int `json:"per_caller_cps"`
+	PerDestinationCalls int `json:"per_destination_calls"`
+	PerDestinationCPS   int `json:"per_destination_cps"`
+	PerSourceRate       int `json:"per_source_rate"`
+}
+
+// ReservedReport is what is kept for a trunk, whatever the others take.
+type ReservedReport struct {
+	Setups int `json:"setups"` // calls without an answer
+	Calls  int `json:"calls"`  // with ports
 }
 
 // PartyReport is one side of the call as templates see it.

@@ -136,11 +136,15 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 }
 
 func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
-	if why == peers.CapacitySetups {
-		s.stack.Reject(&s.stack.Rejections().Setups, source, "setups")
-		return
+	count := s.stack.Rejections()
+	switch why {
+	case peers.CapacitySetups:
+		s.stack.Reject(&count.Setups, source, "setups")
+	case peers.CapacityPorts:
+		s.stack.Reject(&count.Ports, source, "ports")
+	default:
+		s.stack.Reject(&count.Full, source, "full")
 	}
-	s.stack.Reject(&s.stack.Rejections().Full, source, "full")
 }
 
 // onKnownInvite handles an INVITE that has made a call already: a retransmission

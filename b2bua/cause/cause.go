@@ -18,6 +18,9 @@ const (
 	AgentHangup     Cause = "agent_hangup"
 	CallerCancelled Cause = "caller_cancelled"
 
+	CallerLimited      Cause = "caller_limited"
+	DestinationLimited Cause = "destination_limited"
+
 	NoRoute       Cause = "no_route"
 	BadOffer      Cause = "bad_offer"
 	SRTPRequired  Cause = "srtp_required"
@@ -68,6 +71,7 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		CallerHangup, AgentHangup, CallerCancelled,
+		CallerLimited, DestinationLimited,
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
 		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid,
 		TemplateFailed, DNSFailed, TargetCapped, TargetSilent, TargetUnreachable, TLSFailed,

@@ -32,12 +32,14 @@ type screen struct {
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
 	strangers *rate.Limiter // challenges to unknown senders
+	sources   *peers.Rates  // new requests of known senders, by address
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
 		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: rate.NewLimiter(strangerRate, strangerRate),
+		sources: s.sources,
 	}
 }
 
@@ -155,6 +157,9 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
 	}
+	if v, flooded := s.refuseFlood(msg, from.Addr, who); flooded {
+		return v, true
+	}
 	invite := string(msg.Method) == "INVITE"
 	why := peers.CapacityFree
 	if invite {
@@ -169,9 +174,11 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		s.rejected(&s.count.Full, from.Addr, "full")
 	case peers.CapacitySetups:
 		s.rejected(&s.count.Setups, from.Addr, "setups")
+	case peers.CapacityPorts:
+		s.rejected(&s.count.Ports, from.Addr, "ports")
 	case peers.CapacityOverload:
 		s.rejected(&s.count.Overload, from.Addr, "overload")
-	case peers.CapacityFree:
+	case peers.CapacityFree, peers.CapacityCaller, peers.CapacityDestination: // numbers are known to calls only
 		if !who.Known && !s.strangers.Allow() {
 			return verdict{}, true // addresses can be forged, and the answer is larger than the request
 		}
@@ -180,7 +187,12 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		v.nonce, v.offer = s.mint.Challenge(from.Addr.Addr(), time.Now()), s.offer
 		return v, true
 	}
-	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
+	return s.refuseForNow(msg), true
+}
+
+// refuseForNow refuses a request that may be repeated later, or elsewhere.
+func (s *screen) refuseForNow(msg message.Scanned) verdict {
+	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
 }
 
 // objection is the status that refuses a message for its form; empty: the form is
@@ -266,6 +278,8 @@ type Rejections struct {
 	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
 	Connections   atomic.Uint64 // closed: more than the limits allow
 	Setups        atomic.Uint64 // 503: too many calls wait for their answer
+	Ports         atomic.Uint64 // 503: too many calls have ports
+	Flood         atomic.Uint64 // 503: too many new requests from one address of a trunk
 	Overload      atomic.Uint64 // 503: messages wait for too long
 	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
 	Unauthorized  atomic.Uint64 // 401: wrong credentials

@@ -204,6 +204,10 @@ func (x *explained) text() string {
 		}
 	}
 	row("set-up", "ends after %v in all; an answered call after %v", ms(x.SetupTimeoutMS), ms(x.MaxDurationMS))
+	row("reserved", "%d calls in set-up and %d with ports, whatever other callers have", x.Reserved.Setups, x.Reserved.Calls)
+	if l := limits(x.Limits); l != "" {
+		row("limits", "%s", l)
+	}
 	for i := range x.Targets {
 		x.attempt(&b, i)
 	}
@@ -236,6 +240,26 @@ func party(p b2bua.PartyReport) string {
 		s += " " + strconv.Quote(p.Name)
 	}
 	return s + " (" + p.URI + ")"
+}
+
+// limits are those of the trunk for its numbers and addresses.
+func limits(l b2bua.LimitsReport) string {
+	var all []string
+	for _, limit := range []struct {
+		n         int
+		of, whose string
+	}{
+		{l.PerCallerCalls, "calls", "of one calling number"},
+		{l.PerCallerCPS, "new calls a second", "of one calling number"},
+		{l.PerDestinationCalls, "calls", "to one called number"},
+		{l.PerDestinationCPS, "new calls a second", "to one called number"},
+		{l.PerSourceRate, "new requests a second", "from one address"},
+	} {
+		if limit.n > 0 {
+			all = append(all, fmt.Sprintf("at most %d %s %s", limit.n, limit.of, limit.whose))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 func caps(calls, cps int) string {

@@ -1,0 +1,98 @@
+package b2bua
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/store"
+)
+
+// neighbourAddr is the address of a second trunk.
+var neighbourAddr = netip.MustParseAddrPort("192.0.2.30:5060")
+
+// twoTrunks is testConfig with a second trunk, and with further keys of sip and media.
+func twoTrunks(sip, media string) string {
+	return strings.NewReplacer(
+		"sip: {", "sip: {"+sip, "media: {", "media: {"+media,
+		"trunks:\n", "trunks:\n  - {name: neighbour, sources: [\"192.0.2.30\"]}\n",
+		"{trunk: carrier, ", "{",
+	).Replace(testConfig)
+}
+
+// ringingCall is a call that the agent has not answered yet.
+type ringingCall struct {
+	from   *peer
+	caller *dialogue
+	invite received
+}
+
+// ring places calls until one is refused, or there are enough of them.
+func (w *world) ring(from *peer, most int) (calls []ringingCall) {
+	w.t.Helper()
+	for range most {
+		d := from.newCall("+15075785607")
+		if from != w.carrier {
+			d.callID, d.branch = "neighbour-"+d.callID, d.branch+"neighbour"
+		}
+
+		from.invite(d)
+		m := d.learn(from.expect("SIP/2.0 "))
+		for m.res().StatusCode == 100 {
+			m = d.learn(from.expect("SIP/2.0 "))
+		}
+		if m.res().StatusCode >= 300 {
+			if m.res().StatusCode != 503 || m.value("Retry-After") == "" {
+				w.t.Errorf("refused with\n%s", m.raw)
+			}
+			from.ackRefused(d)
+			break
+		}
+		invite := w.agent.expect("INVITE")
+		w.agent.reply(invite, 180, "Ringing", "b", "")
+		calls = append(calls, ringingCall{from, d, invite})
+	}
+	return calls
+}
+
+// busy has the agent refuse calls.
+func (w *world) busy(calls []ringingCall) {
+	w.t.Helper()
+	for _, c := range calls {
+		w.agent.reply(c.invite, 486, "Busy Here", "b", "")
+		w.agent.expect("ACK")
+		c.from.expect("SIP/2.0 486")
+		c.from.ackRefused(c.caller)
+		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+	}
+}
+
+// Two hundred ringing calls of one trunk do not shut another one out, whether set-ups or
+// ports are scarce: each trunk has a share that is kept for it, and what is kept for
+// nobody goes to the first.
+func TestNeighbours(t *testing.T) {
+	for _, tt := range []struct{ name, sip, media string }{
+		{"set-ups", "limits: {setups: 200}, ", ""},
+		{"ports", "", "ports: 10000-10799, "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorldWith(t, twoTrunks(tt.sip, tt.media), func(w *world) {
+				neighbour := w.peer(neighbourAddr)
+				w.others = append(w.others, neighbour)
+				greedy := w.ring(w.carrier, 300)
+				modest := w.ring(neighbour, 300)
+				if len(greedy) != 150 || len(modest) != 50 {
+					t.Errorf("%d and %d calls ring; want 150 and 50", len(greedy), len(modest))
+				}
+				w.busy(greedy[:60])
+				modest = append(modest, w.ring(neighbour, 300)...)
+				if len(modest) != 110 {
+					t.Errorf("%d calls of the neighbour ring; want 110", len(modest))
+				}
+				w.busy(greedy[60:])
+				w.busy(modest)
+			})
+		})
+	}
+}
