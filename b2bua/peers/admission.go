@@ -137,20 +137,25 @@ type Open struct {
 	Trunks  map[string]int
 	Targets map[string]int
 	Callers map[string]int // targets' own calls
+	Numbers int            // numbers that have calls, of all trunks
 }
 
 // Open returns the counts of open calls.
 func (a *Admission) Open() Open {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	numbers := 0
 	counts := func(tallies map[string]*tally) map[string]int {
 		all := map[string]int{}
 		for name, t := range tallies {
 			all[name] = t.calls
+			numbers += len(t.callers.open) + len(t.destinations.open)
 		}
 		return all
 	}
-	return Open{Setups: a.setups.used, Trunks: counts(a.trunks), Targets: counts(a.targets), Callers: counts(a.callers)}
+	open := Open{Setups: a.setups.used, Trunks: counts(a.trunks), Targets: counts(a.targets), Callers: counts(a.callers)}
+	open.Numbers = numbers
+	return open
 }
 
 // Capacity returns the capacity for a new call from this sender: that of the trunk with
@@ -179,9 +184,9 @@ func (a *Admission) room(t *Trunk) Capacity {
 	switch {
 	case t.calls >= capOf(t.Caller.MaxCalls), t.rate != nil && t.rate.Tokens() < 1:
 		return CapacityNone
-	case !a.setups.hasRoom(&t.tally.setups):
+	case !a.setups.hasRoom(&t.setups):
 		return CapacitySetups
-	case !a.ports.hasRoom(&t.tally.ports):
+	case !a.ports.hasRoom(&t.ports):
 		return CapacityPorts
 	default:
 		return CapacityFree
@@ -218,8 +223,8 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 	if !t.take(t.Caller.MaxCalls) {
 		return CapacityNone
 	}
-	a.setups.add(&t.tally.setups, 1)
-	a.ports.add(&t.tally.ports, 1)
+	a.setups.add(&t.setups, 1)
+	a.ports.add(&t.ports, 1)
 	return CapacityFree
 }
 
@@ -227,7 +232,7 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 func (a *Admission) Answered(t *Trunk) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.setups.add(&t.tally.setups, -1)
+	a.setups.add(&t.setups, -1)
 }
 
 // Leave gives a call's place back, and the one in set-up if the call still has it.
@@ -235,9 +240,9 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.calls--
-	a.ports.add(&t.tally.ports, -1)
+	a.ports.add(&t.ports, -1)
 	if inSetup {
-		a.setups.add(&t.tally.setups, -1)
+		a.setups.add(&t.setups, -1)
 	}
 }
 

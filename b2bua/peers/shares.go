@@ -59,8 +59,8 @@ func (a *Admission) share(p *Snapshot) {
 	}
 	for _, t := range p.Trunks {
 		most := capOf(t.Caller.MaxCalls)
-		a.setups.reserve(&t.tally.setups, min(a.setups.fairShare(len(p.Trunks)), most))
-		a.ports.reserve(&t.tally.ports, min(a.ports.fairShare(len(p.Trunks)), most))
+		a.setups.reserve(&t.setups, min(a.setups.fairShare(len(p.Trunks)), most))
+		a.ports.reserve(&t.ports, min(a.ports.fairShare(len(p.Trunks)), most))
 	}
 }
 
@@ -68,5 +68,5 @@ func (a *Admission) share(p *Snapshot) {
 func (a *Admission) Reserved(t *Trunk) (setups, calls int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return t.tally.setups.reserved, t.tally.ports.reserved
+	return t.setups.reserved, t.ports.reserved
 }
