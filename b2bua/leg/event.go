@@ -74,6 +74,10 @@ type (
 		FirstResponse time.Duration  // the limit for any response, 100 included; 0: none
 		RingTimeout   time.Duration  // the limit for a final answer; 0: none
 		Auth          *config.Auth   // credentials for challenges; nil: none
+		// Shorten makes the request again for an INVITE that gets so many bytes more, of
+		// credentials or of a session timer. It gives nil where they fit as it is, and
+		// false where nothing that may be left out makes room for them. nil: no limit.
+		Shorten func(more int) (req *sip.Request, fits bool)
 	}
 	// Abandon gives up an INVITE without a final answer: with CANCEL as soon as that is
 	// allowed, and with ACK and BYE if a 200 comes nevertheless.
