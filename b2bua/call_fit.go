@@ -14,14 +14,14 @@ func (c *Call) fit(out *outbound.Draft, l *leg.Leg, f Ready) error {
 	a := c.attempts.current
 	size := func() int { return l.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Dial) }
 	whole := size()
-	if f.Flow != nil || !outbound.OverBudget(a.target.Dial, out.Measure(whole)) {
-		return nil
-	}
-	if a.target.Dial.Overflow == config.OverflowTCP && !f.TriedTCP {
+	var err error
+	switch over := f.Flow == nil && outbound.OverBudget(a.target.Dial, out.Measure(whole)); {
+	case over && a.target.Dial.Overflow == config.OverflowTCP && !f.TriedTCP:
 		return errWantsTCP
+	case over:
+		err = out.Trim(a.target.Dial.Budget, size)
 	}
-	err := out.Trim(a.target.Dial.Budget, size)
-	c.noteDropped(a, out, whole)
+	c.noteDropped(a, out, whole) // also what can't be passed on
 	return err
 }
 

@@ -133,3 +133,26 @@ func TestCredentialsDoNotFit(t *testing.T) {
 		}
 	})
 }
+
+// A target that was called over TCP, because the INVITE was too large, names a proxy
+// without a transport: ACK and BYE reach that over UDP (RFC 3263 section 4.1).
+func TestRecordRouteWithoutTransport(t *testing.T) {
+	inWorldWith(t, overflowConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		d := w.overBudget()
+		agent := agents.accept()
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		agent.reply(invite, 200, "OK", "a", agentSDP(), "Record-Route: <sip:"+agent2Addr.String()+";lr>")
+		ack := w.agent2.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") || ack.value("Route") != "<sip:"+agent2Addr.String()+";lr>" {
+			t.Errorf("ACK:\n%s", ack.raw)
+		}
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		w.callerHangsUpAt(w.agent2, d)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}

@@ -126,14 +126,23 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, Ho
 func (d *Dialog) routing() (recipient sip.Uri, routes []string, next Hop) {
 	target := message.ParseURI(d.RemoteTarget)
 	if len(d.routeSet) == 0 {
-		return target, nil, d.nextHop(target)
+		return target, nil, d.nextHop(target, d.transport)
 	}
 	first := message.ParseURI(message.AddrSpec(d.routeSet[0]))
 	if first.UriParams.Has("lr") {
-		return target, d.routeSet, d.nextHop(first)
+		return target, d.routeSet, d.nextHop(first, d.routeTransport())
 	}
 	routes = append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">")
-	return first, routes, d.nextHop(first)
+	return first, routes, d.nextHop(first, d.routeTransport())
+}
+
+// routeTransport is the transport to a route that names none: UDP (RFC 3263 section 4.1),
+// but TLS where the dialog came by TLS.
+func (d *Dialog) routeTransport() string {
+	if d.transport == config.TransportTLS {
+		return d.transport
+	}
+	return ""
 }
 
 // retarget takes the peer's new Contact, if there is one (RFC 3261 section 12.2).
@@ -145,18 +154,22 @@ func (d *Dialog) retarget(c *sip.ContactHeader) {
 
 // nextHop returns the hop of a request to uri. With nat on, or auto and a private
 // Contact behind a public source, the request goes to the source although uri names
-// another address. A URI without a transport means the dialog's own: a peer that sends
-// over TCP can be reached over TCP.
-func (d *Dialog) nextHop(uri sip.Uri) Hop {
-	next := Hop{Transport: d.transportOf(uri)}
+// another address. unnamed is the transport of a URI without one. For a Contact and for
+// the source it is the dialog's own: a peer that sends over TCP can be reached over TCP.
+func (d *Dialog) nextHop(uri sip.Uri, unnamed string) Hop {
+	addr, err := netip.ParseAddr(message.TrimBrackets(uri.Host))
+	literal := err == nil
+	toSource := d.Source.IsValid() && d.viaSource(addr, literal)
+	if toSource {
+		unnamed = d.transport
+	}
+	next := Hop{Transport: transportOf(uri, unnamed)}
 	port := message.DefaultPort(next.Transport)
 	if uri.Port > 0 && uri.Port <= 65535 {
 		port = uint16(uri.Port)
 	}
-	addr, err := netip.ParseAddr(message.TrimBrackets(uri.Host))
-	literal := err == nil
 	switch {
-	case d.Source.IsValid() && d.viaSource(addr, literal):
+	case toSource:
 		next.Addr = d.Source
 		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
 			next.Addr = netip.AddrPortFrom(d.Source.Addr(), port)
@@ -169,7 +182,7 @@ func (d *Dialog) nextHop(uri sip.Uri) Hop {
 	return next
 }
 
-func (d *Dialog) transportOf(uri sip.Uri) string {
+func transportOf(uri sip.Uri, unnamed string) string {
 	named, _ := uri.UriParams.Get("transport")
 	switch {
 	case uri.Scheme == "sips", strings.EqualFold(named, config.TransportTLS):
@@ -179,7 +192,7 @@ func (d *Dialog) transportOf(uri sip.Uri) string {
 	case strings.EqualFold(named, config.TransportUDP):
 		return ""
 	default:
-		return d.transport
+		return unnamed
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
 
@@ -241,5 +242,37 @@ func TestUACFork(t *testing.T) {
 	bye, to := lt.request(sip.BYE)
 	if message.TagOf(bye.To().Params) != "agent" || to != (Hop{Addr: netip.MustParseAddrPort("192.0.2.20:5099")}) {
 		t.Errorf("BYE to %+v:\n%s", to, bye)
+	}
+}
+
+// RFC 3263 section 4.1: a route without a transport is reached over UDP, whatever the
+// INVITE came by. The peer's own Contact without one is reached as before, and what came
+// by TLS is not continued in clear.
+func TestTransportOfRoutes(t *testing.T) {
+	const source, contact = "192.0.2.10:41000", "sip:ann@192.0.2.10"
+	for _, tt := range []struct {
+		name, transport string
+		routes          []string
+		nat             config.NATMode
+		to              Hop
+	}{
+		{"tcp, no route", "tcp", nil, config.NATOff, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.10:5060")}},
+		{"tcp, loose", "tcp", []string{"<sip:192.0.2.1;lr>"}, config.NATOff, Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+		{"tcp, strict", "tcp", []string{"<sip:192.0.2.1:5090>"}, config.NATOff, Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5090")}},
+		{"tcp, a name", "tcp", []string{"<sip:p1.example;lr>"}, config.NATOff, Hop{Host: "p1.example", Port: 5060}},
+		{"tcp, named", "tcp", []string{"<sip:192.0.2.1;transport=TCP;lr>"}, config.NATOff, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+		{"tcp, sips", "tcp", []string{"<sips:192.0.2.1;lr>"}, config.NATOff, Hop{Transport: "tls", Addr: netip.MustParseAddrPort("192.0.2.1:5061")}},
+		{"tcp, behind NAT", "tcp", []string{"<sip:10.0.0.1;lr>"}, config.NATOn, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.10:5060")}},
+		{"tcp, named udp, behind NAT", "tcp", []string{"<sip:10.0.0.1;transport=udp;lr>"}, config.NATOn, Hop{Addr: netip.MustParseAddrPort("192.0.2.10:5060")}},
+		{"tls, loose", "tls", []string{"<sip:192.0.2.1;lr>"}, config.NATOff, Hop{Transport: "tls", Addr: netip.MustParseAddrPort("192.0.2.1:5061")}},
+		{"udp, loose", "", []string{"<sip:192.0.2.1;lr>"}, config.NATOff, Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+		{"udp, named tcp", "", []string{"<sip:192.0.2.1;transport=tcp;lr>"}, config.NATOff, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Dialog{transport: tt.transport, Source: netip.MustParseAddrPort(source), RemoteTarget: contact, routeSet: tt.routes, nat: tt.nat}
+			if _, _, to := d.routing(); to != tt.to {
+				t.Errorf("goes to %+v; want %+v", to, tt.to)
+			}
+		})
 	}
 }
