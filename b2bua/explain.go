@@ -342,12 +342,14 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	_, effects := l.Step(time.Now(), in)
 	for _, e := range effects {
 		if sent, ok := e.(leg.SendRequest); ok {
-			head, body, _ := strings.Cut(sent.Req.String(), "\r\n\r\n")
-			r.Invite, r.Body = strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
+			text := sent.Req.String()
+			head, body, _ := strings.Cut(text, "\r\n\r\n")
+			r.Bytes, r.Invite, r.Body = len(text), strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
 		}
 	}
 	r.Dropped = a.dropped
 	x.headersOf(&r, t)
+	r.budgetOf(a, in)
 	return r
 }
 

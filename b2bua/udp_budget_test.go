@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"flowbridge/b2bua/cause"
 	"flowbridge/store"
 )
@@ -155,4 +158,71 @@ func TestRecordRouteWithoutTransport(t *testing.T) {
 		w.callerHangsUpAt(w.agent2, d)
 		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
 	})
+}
+
+// An agent that names a host with transport=udp has it called over UDP, however large the
+// INVITE.
+func TestReferredUDPStaysUDP(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		inWorldWith(t, transferConfig, func(w *world) {
+			agents := w.streamAgent(agent2Addr)
+			defer agents.l.Close()
+			d, invite := w.established()
+			long := strings.Repeat("x", 380)
+			to := "<sip:bob@192.0.2.21:32681;transport=udp?X-A=" + long + "&X-B=" + long + ">"
+			called := w.agent2
+			if !named {
+				to = strings.Replace(to, ";transport=udp", "", 1)
+			}
+			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: "+to, "Refer-Sub: false")
+			w.agent.expect("SIP/2.0 202")
+			if !named {
+				called = agents.accept()
+				defer called.conn.Close()
+			}
+			m := called.expect("INVITE sip:bob@192.0.2.21:32681")
+			if missing := m.value("X-B") == ""; missing != named || m.value("X-A") == "" {
+				t.Errorf("named %v:\n%s", named, m.raw)
+			}
+			called.reply(m, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
+			called.expect("ACK")
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.callerHangsUpAt(called, d)
+			w.record()
+		})
+	}
+}
+
+// Explain says how large the INVITE is, and what credentials would cost.
+func TestExplainCredentials(t *testing.T) {
+	long := func(n int) []string { return []string{"X-Order: o", "X-Long: " + strings.Repeat("x", n)} }
+	for _, tt := range []struct {
+		name, yaml string
+		headers    []string
+		overflow   string
+		want       *CredentialsReport
+	}{
+		{"room", writtenUDP, long(10), "trim", &CredentialsReport{Bytes: 300, Fits: true}},
+		{"a header makes room", writtenUDP, long(400), "trim", &CredentialsReport{Bytes: 300, Fits: true, Dropped: []string{"X-Long"}}},
+		{"one is left out already", writtenUDP, long(505), "trim", &CredentialsReport{Bytes: 300, Fits: true}},
+		{"too large", strings.Replace(writtenUDP, "transport: udp", "transport: udp\n    budget: {size: 900}", 1), long(1), "trim", &CredentialsReport{
+			Bytes: 300, Dropped: []string{"X-Long", "X-Order", "User-Agent", "Allow", "P-Asserted-Identity"},
+		}},
+		{"no credentials", strings.Replace(writtenUDP, "    auth: {username: bob, password_env: PASSWORD}\n", "", 1), long(10), "trim", nil},
+		{"may go over TCP", strings.Replace(writtenUDP, "transport: udp", "overflow: tcp\n    budget: {size: 1300}", 1), long(10)[:1], "tcp", &CredentialsReport{Bytes: 300, Fits: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x, err := Explain(testConfigured(t, tt.yaml), nil, Question{From: "+15075550100", To: "+15075785607", Headers: tt.headers})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := x.Targets[0]
+			if n := len(strings.Join(r.Invite, "\r\n")) + len("\r\n\r\n") + len(r.Body); r.Bytes != n || r.Bytes > r.UDPBudget || r.Overflow != tt.overflow {
+				t.Errorf("%d bytes of %d, overflow %s; want %d, %s", r.Bytes, r.UDPBudget, r.Overflow, n, tt.overflow)
+			}
+			if diff := gocmp.Diff(tt.want, r.ForChallenges, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("want (-) got (+):\n%s", diff)
+			}
+		})
+	}
 }
