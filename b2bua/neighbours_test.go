@@ -3,9 +3,12 @@ package b2bua
 import (
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/transport"
 	"flowbridge/store"
 )
 
@@ -95,4 +98,37 @@ func TestNeighbours(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When the process is overloaded, the trunk that has the calls in set-up is refused. One
+// that has fewer than the average is not.
+func TestOverloadSparesNeighbours(t *testing.T) {
+	var wait atomic.Int64
+	slow := func(o *Options) {
+		open := o.Network.Listen
+		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
+			s, err := open(a)
+			return slowSocket{s, &wait}, err
+		}
+	}
+	inWorldOf(t, twoTrunks("", ""), slow, func(w *world) {
+		neighbour := w.peer(neighbourAddr)
+		w.others = append(w.others, neighbour)
+		greedy := w.ring(w.carrier, 4)
+		wait.Store(int64(600 * time.Millisecond))
+		for range 4 {
+			w.carrier.send(w.carrier.newCall("1").request("OPTIONS"))
+			w.carrier.expect("SIP/2.0 200")
+			time.Sleep(60 * time.Millisecond)
+		}
+		if n := len(w.ring(w.carrier, 1)); n != 0 {
+			t.Error("the carrier gets a call")
+		}
+		modest := w.ring(neighbour, 10)
+		if len(modest) != 4 { // then both have the same
+			t.Errorf("the neighbour gets %d calls; want 4", len(modest))
+		}
+		w.busy(greedy)
+		w.busy(modest)
+	})
 }

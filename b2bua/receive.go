@@ -322,7 +322,7 @@ func (s front) Capacity(from peers.Sender) peers.Capacity {
 	switch {
 	case s.unwritten.Load() >= maxUnwritten:
 		return peers.CapacityNone
-	case s.stack.IsOverloaded():
+	case s.stack.IsOverloaded() && !s.admission.Spared(from):
 		return peers.CapacityOverload
 	default:
 		return s.admission.Capacity(from)

@@ -5,9 +5,10 @@ import "flowbridge/config"
 // pool is a number of places that several trunks use: calls in set-up, or calls with
 // ports. A part of it is kept for each trunk, so that one trunk can't take it all.
 type pool struct {
-	size int
-	used int
-	kept int // for trunks that do not use their shares yet
+	size  int
+	used  int
+	kept  int // for trunks that do not use their shares yet
+	users int // trunks that use a place
 }
 
 // share is a trunk's part of a pool.
@@ -24,11 +25,20 @@ func (p *pool) hasRoom(s *share) bool { return p.used+p.kept-s.unused() < p.size
 
 // add takes n places, or gives them back.
 func (p *pool) add(s *share, n int) {
+	if s.used > 0 {
+		p.users--
+	}
 	p.kept -= s.unused()
 	s.used += n
 	p.used += n
 	p.kept += s.unused()
+	if s.used > 0 {
+		p.users++
+	}
 }
+
+// belowAverage reports whether a trunk uses less than the average of those that use any.
+func (p *pool) belowAverage(s *share) bool { return s.used*p.users < p.used }
 
 // reserve changes the places that are kept for a trunk.
 func (p *pool) reserve(s *share, n int) {
@@ -62,6 +72,20 @@ func (a *Admission) share(p *Snapshot) {
 		a.setups.reserve(&t.setups, min(a.setups.fairShare(len(p.Trunks)), most))
 		a.ports.reserve(&t.ports, min(a.ports.fairShare(len(p.Trunks)), most))
 	}
+}
+
+// Spared reports whether a sender gets calls although the process is overloaded: its trunk
+// has fewer in set-up than the others on average, so the load is theirs.
+func (a *Admission) Spared(from Sender) bool {
+	p := a.Peers.Load()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range p.Trunks {
+		if t.couldBe(from) && a.setups.belowAverage(&t.setups) {
+			return true
+		}
+	}
+	return false
 }
 
 // Reserved are the set-ups and the calls that are kept for a trunk.
