@@ -61,7 +61,7 @@ func portsOf(m *config.Media) int {
 // share gives every trunk of a snapshot its part of set-ups and ports, and those that
 // are gone none. A trunk with a cap needs no more than that.
 func (a *Admission) share(p *Snapshot) {
-	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
+	for _, tallies := range []map[string]*tally{a.trunks, a.callers} {
 		for _, t := range tallies {
 			a.setups.reserve(&t.setups, 0)
 			a.ports.reserve(&t.ports, 0)
@@ -75,17 +75,22 @@ func (a *Admission) share(p *Snapshot) {
 }
 
 // Spared reports whether a sender gets calls although the process is overloaded: its trunk
-// has fewer in set-up than the others on average, so the load is theirs.
+// has fewer in set-up than the others on average, so the load is theirs. That goes for
+// every trunk that it may be, because nothing else is known of it yet.
 func (a *Admission) Spared(from Sender) bool {
 	p := a.Peers.Load()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	spared := false
 	for _, t := range p.Trunks {
-		if t.couldBe(from) && a.setups.belowAverage(&t.setups) {
-			return true
+		if !t.couldBe(from) {
+			continue
+		}
+		if spared = a.setups.belowAverage(&t.setups); !spared {
+			break
 		}
 	}
-	return false
+	return spared
 }
 
 // Reserved are the set-ups and the calls that are kept for a trunk.

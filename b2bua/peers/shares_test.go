@@ -2,6 +2,7 @@ package peers
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"flowbridge/config"
@@ -123,4 +124,41 @@ func TestPortsOf(t *testing.T) {
 			t.Errorf("%d-%d: %d calls; want %d", tt.low, tt.high, got, tt.want)
 		}
 	}
+}
+
+// In an overload the trunks below the average of those with calls in set-up are spared. A
+// sender that may be another trunk, too, is not.
+func TestSpared(t *testing.T) {
+	cfg := trunksOf(100, 100, 0, 0, 0, 0)
+	source := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
+	for i := range cfg.Trunks[:3] { // the fourth may be anywhere
+		cfg.Trunks[i].Sources = []netip.Prefix{netip.PrefixFrom(source(i), 32)}
+	}
+	a := NewAdmission(cfg, nil)
+	spared := func(from netip.Addr) bool { return a.Spared(Sender{Addr: netip.AddrPortFrom(from, 5060)}) }
+	want := func(when string, wanted ...bool) {
+		t.Helper()
+		for i, w := range wanted {
+			if got := spared(source(i)); got != w {
+				t.Errorf("%s, trunk %d: spared %v; want %v", when, i, got, w)
+			}
+		}
+	}
+	trunks := a.Peers.Load().Trunks
+	enter := func(trunk, n int) {
+		for range n {
+			if a.Enter(trunks[trunk]) != CapacityFree {
+				t.Fatal("no room")
+			}
+		}
+	}
+	want("without calls", false, false, false, false)
+	enter(0, 10)
+	want("one trunk has calls", false, true, true, true)
+	enter(1, 4)
+	want("two have", false, true, true, true)
+	enter(3, 7)
+	want("so has the one that may be anywhere", false, false, false, false)
+	enter(0, 20)
+	want("it has fewer again", false, true, true, true)
 }
