@@ -32,16 +32,16 @@ func (c *Call) admitted() phase {
 			return c.cancelledByCaller(f)
 		}
 	}
+	if why, status := c.limited(); why != cause.None {
+		c.journal()
+		return c.refuse(status, why)
+	}
 	return c.routing()
 }
 
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
-	if why, status := c.limited(); why != cause.None {
-		c.journal()
-		return c.refuse(status, why)
-	}
 	index := firstMatch(c.peers.Routes, &c.vars)
 	if index < 0 {
 		c.journal()

@@ -18,14 +18,14 @@ const (
 	AgentHangup     Cause = "agent_hangup"
 	CallerCancelled Cause = "caller_cancelled"
 
-	CallerLimited      Cause = "caller_limited"
-	DestinationLimited Cause = "destination_limited"
-
 	NoRoute       Cause = "no_route"
 	BadOffer      Cause = "bad_offer"
 	SRTPRequired  Cause = "srtp_required"
 	NoCommonCodec Cause = "no_common_codec"
 	NoPorts       Cause = "no_ports"
+
+	CallerLimited      Cause = "caller_limited"
+	DestinationLimited Cause = "destination_limited"
 
 	PrepareTimeout Cause = "prepare_timeout"
 	PrepareFailed  Cause = "prepare_failed"
@@ -71,8 +71,8 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		CallerHangup, AgentHangup, CallerCancelled,
-		CallerLimited, DestinationLimited,
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
+		CallerLimited, DestinationLimited,
 		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid,
 		TemplateFailed, DNSFailed, TargetCapped, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
