@@ -148,9 +148,9 @@ func (c *Call) possible(a *attempt) bool {
 	}
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
-	why := c.server.admission.Occupy(a.target, a.parties)
-	if a.placed = why == peers.CapacityFree; !a.placed {
-		c.failed(attemptEnd{cause: causeOfLimit(why)})
+	over := c.server.admission.Occupy(a.target, a.parties)
+	if a.placed = over == peers.LimitNone; !a.placed {
+		c.failed(attemptEnd{cause: causeOfLimit(over)})
 	}
 	return a.placed
 }

@@ -14,25 +14,28 @@ func partiesOf(vars *config.Vars) peers.Parties {
 // limited says which limit of the trunk a new call is over, and what the caller gets.
 // Not 503: the carrier would hold back all its calls, and not those of one number.
 func (c *Call) limited() (why cause.Cause, status int) {
-	switch got := c.server.admission.Claim(c.trunk, partiesOf(&c.vars)); got {
-	case peers.CapacityFree:
-		c.claimed = true
-		return cause.None, 0
-	case peers.CapacityCaller:
-		return causeOfLimit(got), 403
-	default:
-		return causeOfLimit(got), 486
+	over := c.server.admission.Claim(c.trunk, partiesOf(&c.vars))
+	switch over {
+	case peers.LimitCaller:
+		return causeOfLimit(over), 403
+	case peers.LimitDestination:
+		return causeOfLimit(over), 486
+	case peers.LimitNone, peers.LimitCap: // the trunk's cap was judged by the admission
 	}
+	c.claimed = true
+	return cause.None, 0
 }
 
-// causeOfLimit is the cause of a call, or an attempt, that found no room.
-func causeOfLimit(why peers.Capacity) cause.Cause {
-	switch why {
-	case peers.CapacityCaller:
+// causeOfLimit is the cause of a call, or an attempt, that is over a limit.
+func causeOfLimit(over peers.Limit) cause.Cause {
+	switch over {
+	case peers.LimitNone:
+		return cause.None
+	case peers.LimitCaller:
 		return cause.CallerLimited
-	case peers.CapacityDestination:
+	case peers.LimitDestination:
 		return cause.DestinationLimited
-	default:
-		return cause.TargetCapped
+	case peers.LimitCap:
 	}
+	return cause.TargetCapped
 }

@@ -22,6 +22,7 @@ type Admission struct {
 	trunks   map[string]*tally // by name
 	targets  map[string]*tally // by name
 	callers  map[string]*tally // of targets' own calls, by name
+	sources  *Rates            // new requests by address
 }
 
 // tally counts the open calls of a trunk or target. It outlives reloads.
@@ -39,7 +40,7 @@ type tally struct {
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: portsOf(&cfg.Media)},
-		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{},
+		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, sources: NewRates(),
 	}
 	a.Reload(cfg, preparers)
 	return a
@@ -50,6 +51,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
 		Routes: cfg.Routes, Targets: map[string]*Target{}, Callees: map[string]*Target{},
 		Allow: allowedToTrunks(cfg.Targets), Parts: passedParts(cfg.Targets), Tones: tonesOf(cfg),
+		sources: a.sources,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -122,13 +124,11 @@ type Capacity int
 
 // The capacities.
 const (
-	CapacityFree        Capacity = iota
-	CapacityNone                 // the caps of every possible trunk are reached, or the server drains
-	CapacitySetups               // too many calls wait for their answer
-	CapacityPorts                // too many calls have ports
-	CapacityOverload             // messages wait for too long
-	CapacityCaller               // the limit of the calling number is reached
-	CapacityDestination          // the limit of the called number is reached
+	CapacityFree     Capacity = iota
+	CapacityNone              // the caps of every possible trunk are reached, or the server drains
+	CapacitySetups            // too many calls wait for their answer
+	CapacityPorts             // too many calls have ports
+	CapacityOverload          // messages wait for too long
 )
 
 // Open are the open calls, by name.
@@ -248,20 +248,20 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 
 // Occupy takes a place for a call to the target. Vacate gives it back. A trunk that is
 // called has limits for its numbers.
-func (a *Admission) Occupy(t *Target, p Parties) Capacity {
+func (a *Admission) Occupy(t *Target, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !t.take(t.Dial.MaxCalls) {
-		return CapacityNone
+		return LimitCap
 	}
 	if t.Trunk == nil {
-		return CapacityFree
+		return LimitNone
 	}
-	why := t.claim(&t.Trunk.Limits, p, time.Now())
-	if why != CapacityFree {
+	over := t.claim(&t.Trunk.Limits, p, time.Now())
+	if over != LimitNone {
 		t.calls--
 	}
-	return why
+	return over
 }
 
 // Vacate gives the place of a call to the target back.

@@ -9,6 +9,17 @@ import (
 // Parties are the calling and the called number of a call, as templates see them.
 type Parties struct{ From, To string }
 
+// Limit is the limit that a call, or an attempt, is over.
+type Limit int
+
+// The limits.
+const (
+	LimitNone        Limit = iota
+	LimitCap               // of the target or trunk as a whole
+	LimitCaller            // of the calling number
+	LimitDestination       // of the called number
+)
+
 // numbers counts the calls of a trunk by number. Its memory is bounded by the open calls,
 // and a rate's is fixed.
 type numbers struct {
@@ -43,16 +54,16 @@ func (n *numbers) remove(number string) {
 
 // claim counts a call of these parties, unless it is over a limit. It counts without
 // limits, too, so that a reload can bring them.
-func (t *tally) claim(l *config.TrunkLimits, p Parties, now time.Time) Capacity {
+func (t *tally) claim(l *config.TrunkLimits, p Parties, now time.Time) Limit {
 	switch {
 	case !t.callers.allows(p.From, l.PerCallerCalls, l.PerCallerCPS, now):
-		return CapacityCaller
+		return LimitCaller
 	case !t.destinations.allows(p.To, l.PerDestinationCalls, l.PerDestinationCPS, now):
-		return CapacityDestination
+		return LimitDestination
 	}
 	t.callers.add(p.From)
 	t.destinations.add(p.To)
-	return CapacityFree
+	return LimitNone
 }
 
 func (t *tally) release(p Parties) {
@@ -62,7 +73,7 @@ func (t *tally) release(p Parties) {
 
 // Claim counts a call from the trunk for the limits of its numbers. Release gives it
 // back.
-func (a *Admission) Claim(t *Trunk, p Parties) Capacity {
+func (a *Admission) Claim(t *Trunk, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return t.claim(&t.Caller.Limits, p, time.Now())

@@ -27,6 +27,7 @@ type Snapshot struct {
 	Allow   string                  // methods that a trunk may send
 	Parts   []string                // types of body parts that some target gets
 	Tones   map[string]*audio.Sound // tones and sounds by name
+	sources *Rates                  // new requests by address; the same in all snapshots
 }
 
 // Trunk is a trunk with its open calls, or a target that may call.
@@ -280,9 +281,6 @@ type Standing struct {
 	Known bool // it has the address or certificate of a trunk
 	Open  bool // it can be a trunk that comes from anywhere and shows credentials
 	Asked bool // every trunk that it can be must show credentials
-	// PerSource is how many new requests a second its address may send, by the trunk that
-	// allows most. 0: no limit.
-	PerSource int
 
 	natOn, natAuto bool // config.NATMode of a trunk that it can be
 }
@@ -308,7 +306,6 @@ func (p *Snapshot) Standing(from Sender) Standing {
 			continue
 		}
 		if len(t.Caller.Sources) > 0 || len(t.Caller.Certificates) > 0 {
-			s.allowRate(t.Caller.Limits.PerSourceRate)
 			s.Known = true
 		} else {
 			s.Open = true
@@ -319,15 +316,6 @@ func (p *Snapshot) Standing(from Sender) Standing {
 	}
 	s.Asked = s.Asked && (s.Known || s.Open)
 	return s
-}
-
-// allowRate takes the rate of a further trunk with an address or certificate.
-func (s *Standing) allowRate(n int) {
-	if !s.Known {
-		s.PerSource = n
-	} else if s.PerSource > 0 && (n == 0 || n > s.PerSource) {
-		s.PerSource = n
-	}
 }
 
 // tonesOf returns the sounds and the tones that routes name.

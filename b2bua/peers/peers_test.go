@@ -99,7 +99,7 @@ func TestStanding(t *testing.T) {
 	} {
 		p := mustPeers(t, tt.trunks)
 		a, b := p.Standing(here), p.Standing(there)
-		a.natAuto, b.natAuto, a.PerSource, b.PerSource = false, false, 0, 0
+		a.natAuto, b.natAuto = false, false
 		if a != tt.here || b != tt.there {
 			t.Errorf("%s%+v and %+v; want %+v and %+v", tt.trunks, a, b, tt.here, tt.there)
 		}

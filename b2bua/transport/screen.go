@@ -32,14 +32,12 @@ type screen struct {
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
 	strangers *rate.Limiter // challenges to unknown senders
-	sources   *peers.Rates  // new requests of known senders, by address
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
 		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: rate.NewLimiter(strangerRate, strangerRate),
-		sources: s.sources,
 	}
 }
 
@@ -157,7 +155,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
 	}
-	if v, flooded := s.refuseFlood(msg, from.Addr, who); flooded {
+	if v, flooded := s.refuseFlood(msg, from); flooded {
 		return v, true
 	}
 	invite := string(msg.Method) == "INVITE"
@@ -178,7 +176,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		s.rejected(&s.count.Ports, from.Addr, "ports")
 	case peers.CapacityOverload:
 		s.rejected(&s.count.Overload, from.Addr, "overload")
-	case peers.CapacityFree, peers.CapacityCaller, peers.CapacityDestination: // numbers are known to calls only
+	case peers.CapacityFree:
 		if !who.Known && !s.strangers.Allow() {
 			return verdict{}, true // addresses can be forged, and the answer is larger than the request
 		}
@@ -187,12 +185,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		v.nonce, v.offer = s.mint.Challenge(from.Addr.Addr(), time.Now()), s.offer
 		return v, true
 	}
-	return s.refuseForNow(msg), true
-}
-
-// refuseForNow refuses a request that may be repeated later, or elsewhere.
-func (s *screen) refuseForNow(msg message.Scanned) verdict {
-	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
+	return s.refuse(msg, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
 }
 
 // objection is the status that refuses a message for its form; empty: the form is

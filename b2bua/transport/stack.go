@@ -15,7 +15,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
 
@@ -40,7 +39,6 @@ type Stack struct {
 
 	rejected  Rejections
 	rejecting rejectionLog // of messages that were parsed
-	sources   *peers.Rates // new requests of known senders, by address
 	load      load
 	group     sync.WaitGroup // goroutines of wires
 	readers   sync.WaitGroup
@@ -68,7 +66,7 @@ const maxSources = 10_000
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
-		rejecting: newRejectionLog(o.Log), sources: peers.NewRates(), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
+		rejecting: newRejectionLog(o.Log), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
