@@ -82,7 +82,8 @@ type attempt struct {
 	crypto  *sdp.LegCrypto   // SRTP state of its leg
 	line    *legOnWire       // once it is dialled
 	cancel  context.CancelFunc
-	placed  bool // has a place at its target
+	placed  bool          // has a place at its target
+	parties peers.Parties // for whom it has the place
 	dest    netip.AddrPort
 	started time.Time
 
@@ -145,11 +146,13 @@ func (c *Call) possible(a *attempt) bool {
 		c.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
 	}
-	if a.placed = c.server.admission.Occupy(a.target); !a.placed {
-		c.failed(attemptEnd{cause: cause.TargetCapped})
-		return false
+	vars := a.varsOf(c.vars)
+	a.parties = partiesOf(&vars)
+	over := c.server.admission.Occupy(a.target, a.parties)
+	if a.placed = over == peers.LimitNone; !a.placed {
+		c.failed(attemptEnd{cause: causeOfLimit(over)})
 	}
-	return true
+	return a.placed
 }
 
 // offerTo sets the offer to an attempt's target.

@@ -68,6 +68,7 @@ type Call struct {
 
 	times    times
 	record   store.Record
+	claimed  bool // it counts for the limits of its numbers
 	finished bool // the record is handed over
 }
 
@@ -164,6 +165,9 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 func (c *Call) finish() {
 	c.finished = true
 	r := c.record
+	if c.claimed {
+		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
+	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
 	c.log.Info().Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
 		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
@@ -246,7 +250,7 @@ func (c *Call) other(l *legOnWire) *legOnWire {
 func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
 		a.placed = false
-		s.admission.Vacate(a.target)
+		s.admission.Vacate(a.target, a.parties)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -127,11 +129,15 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if err = c.fit(&out, l, f); err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
-	return l, leg.Invite{
+	invite := leg.Invite{
 		Request: out.Request(), Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: a.target.Dial.FirstResponseTimeout, RingTimeout: a.target.Dial.RingTimeout,
 		Auth: a.target.Dial.Auth,
-	}, cause.None, nil
+	}
+	if f.Flow == nil {
+		invite.Shorten = func(more int) (*sip.Request, bool) { return c.shorten(a, &out, l, more) }
+	}
+	return l, invite, cause.None, nil
 }
 
 // localToward is our own address toward the target of an attempt.
@@ -140,26 +146,6 @@ func (s *Server) localToward(f Ready) (leg.Local, error) {
 		return s.stack.LocalOver(f.Flow)
 	}
 	return s.stack.LocalFor(config.TransportUDP, f.Dest.Addr())
-}
-
-// fit makes an INVITE small enough and notes the headers that were left out, or
-// returns errWantsTCP.
-func (c *Call) fit(out *outbound.Draft, leg *leg.Leg, f Ready) error {
-	a := c.attempts.current
-	size := func() int { return leg.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Dial) }
-	whole := size()
-	var err error
-	switch over := f.Flow == nil && outbound.OverBudget(a.target.Dial, out.Measure(whole)); {
-	case over && a.target.Dial.Overflow == config.OverflowTCP && !f.TriedTCP:
-		return errWantsTCP
-	case over:
-		err = out.Trim(a.target.Dial.Budget, size)
-	}
-	if a.dropped = out.Dropped; len(a.dropped) > 0 {
-		c.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", a.dropped).
-			Int("size", whole).Msg("headers left out")
-	}
-	return err
 }
 
 // errWantsTCP means that an INVITE is over the target's UDP budget and is to go
@@ -189,7 +175,7 @@ func (c *Call) refusedBy(f leg.Refused) (next bool) {
 		a.line.wire.Distrust()
 	}
 	c.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || cause.NextTarget(f.Code, a.plan.failoverOn)
+	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
 }
 
 // badAnswer hangs up on a target whose answer can't be relayed.

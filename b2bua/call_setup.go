@@ -32,6 +32,10 @@ func (c *Call) admitted() phase {
 			return c.cancelledByCaller(f)
 		}
 	}
+	if why, status := c.limited(); why != cause.None {
+		c.journal()
+		return c.refuse(status, why)
+	}
 	return c.routing()
 }
 
@@ -240,7 +244,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.listenForDigits()
 	c.times.answered = now
 	c.updateSounds()
-	c.server.admission.Answered()
+	c.server.admission.Answered(c.trunk)
 	c.record.AnsweredAt = store.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()

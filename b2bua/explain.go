@@ -69,6 +69,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 	}
 	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
 	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
+	x.limits(t)
 	if code, reason, _ := s.refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
 		x.refuse(code, reason, "")
 		return x.out, nil
@@ -78,6 +79,12 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr)
 	defer c.cancel()
 	return x.out, x.call(c)
+}
+
+// limits reports what the trunk may have besides its caps.
+func (x *explainer) limits(t *peers.Trunk) {
+	x.out.Limits = LimitsReport(t.Caller.Limits)
+	x.out.Reserved.Setups, x.out.Reserved.Calls = x.server.admission.Reserved(t)
 }
 
 // explainer is one run of Explain.
@@ -335,12 +342,14 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	_, effects := l.Step(time.Now(), in)
 	for _, e := range effects {
 		if sent, ok := e.(leg.SendRequest); ok {
-			head, body, _ := strings.Cut(sent.Req.String(), "\r\n\r\n")
-			r.Invite, r.Body = strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
+			text := sent.Req.String()
+			head, body, _ := strings.Cut(text, "\r\n\r\n")
+			r.Bytes, r.Invite, r.Body = len(text), strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
 		}
 	}
 	r.Dropped = a.dropped
 	x.headersOf(&r, t)
+	r.budgetOf(a, in)
 	return r
 }
 

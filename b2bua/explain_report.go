@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
@@ -47,7 +50,25 @@ type Explanation struct {
 	MaxCalls       int    `json:"max_calls"` // of the trunk
 	MaxCPS         int    `json:"max_cps"`
 
+	Limits   LimitsReport   `json:"limits"` // of the trunk
+	Reserved ReservedReport `json:"reserved"`
+
 	Notes []string `json:"notes"` // what is a guess, and why
+}
+
+// LimitsReport are the limits of a trunk for its numbers and addresses; 0: none.
+type LimitsReport struct {
+	PerCallerCalls      int `json:"per_caller_calls"`
+	PerCallerCPS        int `json:"per_caller_cps"`
+	PerDestinationCalls int `json:"per_destination_calls"`
+	PerDestinationCPS   int `json:"per_destination_cps"`
+	PerSourceRate       int `json:"per_source_rate"`
+}
+
+// ReservedReport is what is kept for a trunk, whatever the others take.
+type ReservedReport struct {
+	Setups int `json:"setups"` // calls without an answer
+	Calls  int `json:"calls"`  // with ports
 }
 
 // PartyReport is one side of the call as templates see it.
@@ -84,6 +105,11 @@ type TargetReport struct {
 	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
 	Codecs  []string `json:"codecs"`
 
+	Bytes         int                `json:"bytes"`          // of the INVITE
+	UDPBudget     int                `json:"udp_budget"`     // its most bytes; 0: it does not go over UDP
+	Overflow      string             `json:"overflow"`       // what becomes of a larger one: tcp, trim
+	ForChallenges *CredentialsReport `json:"for_challenges"` // nil: no credentials, or not over UDP
+
 	MediaAddress netip.Addr `json:"media_address"` // that its RTP is bound to; zero: the first of the IP version
 	Latch        string     `json:"latch"`         // auto, strict, off
 	SRTP         string     `json:"srtp"`          // off, optional, required
@@ -95,6 +121,29 @@ type TargetReport struct {
 	RingTimeoutMS          int64 `json:"ring_timeout_ms"`
 	MaxCalls               int   `json:"max_calls"`
 	MaxCPS                 int   `json:"max_cps"`
+}
+
+// CredentialsReport says how an INVITE makes room for the credentials that a target asks
+// for. Their length is the target's choice: a common one stands for it.
+type CredentialsReport struct {
+	Bytes   int      `json:"bytes"`   // of the credentials
+	Fits    bool     `json:"fits"`    // there is room for them
+	Dropped []string `json:"dropped"` // headers that are left out besides
+}
+
+// budgetOf reports on the size of an INVITE over UDP.
+func (r *TargetReport) budgetOf(a *attempt, in leg.Invite) {
+	t := a.target.Dial
+	if in.Shorten == nil || message.IsStream(r.Transport) {
+		return
+	}
+	r.UDPBudget, r.Overflow = t.Budget.Size, t.Overflow
+	if t.Auth == nil {
+		return
+	}
+	before := len(a.dropped)
+	_, fits := in.Shorten(outbound.TypicalCredentials)
+	r.ForChallenges = &CredentialsReport{Bytes: outbound.TypicalCredentials, Fits: fits, Dropped: a.dropped[before:]}
 }
 
 // headersOf notes the configured headers that are missing, and those whose value

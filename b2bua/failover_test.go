@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
 	"flowbridge/store"
 )
 
@@ -108,8 +109,12 @@ const (
 
 func otherFailures() []failure {
 	busy := unsent("capped", cause.TargetCapped, 0, "- name: agent\n", "- name: agent\n    max_calls: 1\n")
-	busy.begin = func(w *world) { w.server.admission.Occupy(w.server.admission.Peers.Load().Targets["agent"]) }
-	busy.after = func(w *world) { w.server.admission.Vacate(w.server.admission.Peers.Load().Targets["agent"]) }
+	busy.begin = func(w *world) {
+		w.server.admission.Occupy(w.server.admission.Peers.Load().Targets["agent"], peers.Parties{})
+	}
+	busy.after = func(w *world) {
+		w.server.admission.Vacate(w.server.admission.Peers.Load().Targets["agent"], peers.Parties{})
+	}
 	codec := unsent("no codec in common", cause.NoCommonCodec, 0, "- name: agent\n", "- name: agent\n    codecs: [opus]\n")
 	codec.passed, codec.refused = "SIP/2.0 488", wantEnd{"failed", store.EndedBySystem, 488, 65}
 	tls := unsent("no TLS", cause.TLSFailed, 200, "- name: agent\n", "- name: agent\n    transport: tls\n")

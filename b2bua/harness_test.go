@@ -168,6 +168,9 @@ func (w *world) finish() {
 	if open.Setups != 0 {
 		w.t.Errorf("%d calls still count as in set-up", open.Setups)
 	}
+	if open.Numbers != 0 {
+		w.t.Errorf("%d numbers still count calls", open.Numbers)
+	}
 	if n := w.server.Panics(); n != w.panics {
 		w.t.Errorf("%d panics were recovered; want %d", n, w.panics)
 	}

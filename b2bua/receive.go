@@ -147,11 +147,15 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 }
 
 func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
-	if why == peers.CapacitySetups {
-		s.stack.Reject(&s.stack.Rejections().Setups, source, "setups")
-		return
+	count := s.stack.Rejections()
+	switch why {
+	case peers.CapacitySetups:
+		s.stack.Reject(&count.Setups, source, "setups")
+	case peers.CapacityPorts:
+		s.stack.Reject(&count.Ports, source, "ports")
+	default:
+		s.stack.Reject(&count.Full, source, "full")
 	}
-	s.stack.Reject(&s.stack.Rejections().Full, source, "full")
 }
 
 // begin makes the call of an admitted INVITE and starts it.
@@ -204,7 +208,11 @@ func (s *Server) onCancel(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case invite != nil:
 		s.stack.Reply(req, tx, 200, message.StatusText(200))
-		_ = invite.Receive(req)
+		select {
+		case <-invite.Done(): // it has its answer, and the CANCEL no effect (RFC 3261 section 9.2)
+		default:
+			_ = invite.Receive(req)
+		}
 		return
 	case !parked:
 		s.stack.Reply(req, tx, 481, message.StatusText(481))
@@ -323,7 +331,7 @@ func (s front) Capacity(from peers.Sender) peers.Capacity {
 	switch {
 	case s.unwritten.Load() >= maxUnwritten:
 		return peers.CapacityNone
-	case s.stack.IsOverloaded():
+	case s.stack.IsOverloaded() && !s.admission.Spared(from):
 		return peers.CapacityOverload
 	default:
 		return s.admission.Capacity(from)

@@ -74,7 +74,8 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	}
 	parsed := message.ParseURI(to.URI)
 	transport := config.TransportUDP
-	if t, ok := parsed.UriParams.Get("transport"); ok && message.IsStream(strings.ToLower(t)) {
+	t, _ := parsed.UriParams.Get("transport")
+	if message.IsStream(strings.ToLower(t)) {
 		transport = strings.ToLower(t)
 	}
 	parsed.UriParams = slices.DeleteFunc(parsed.UriParams, func(p sip.HeaderKV) bool { // maddr leads elsewhere
@@ -85,7 +86,11 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
-	d.targets = []*peers.Target{peers.NewReferred(to.Host, uri, transport, c.bridge.target.Dial)}
+	referred := peers.NewReferred(to.Host, uri, transport, c.bridge.target.Dial)
+	if strings.EqualFold(t, config.TransportUDP) { // written down, as in a target
+		referred.Dial.Overflow = config.OverflowTrim
+	}
+	d.targets = []*peers.Target{referred}
 	d.referTo = withEmbedded(text, to.Headers)
 	return d, 0, nil
 }

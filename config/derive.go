@@ -26,7 +26,8 @@ func (t *Trunk) Callee() *Target {
 }
 
 // Caller is the target as a trunk: how calls that it places come in. Its caller identity is trusted, because it would hide
-// the number of its own agent otherwise. The called trunk limits how many calls it may place.
+// the number of its own agent otherwise. Its calls have the caps of a trunk without any written down, and those of the called
+// trunk.
 func (t *Target) Caller() *Trunk {
 	c := defaults[Trunk]()
 	c.Name, c.Sources, c.Auth, c.TLS = t.Name, t.Sources, t.CallAuth, t.TLS

@@ -46,7 +46,7 @@ func TestDerived(t *testing.T) {
 		Name: "agent", Sources: networks, Auth: auth, MediaSources: networks, Media: media, PassHeaders: []string{"X-A"},
 		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
 		Transport: "udp", Codecs: []string{"PCMU", "PCMA"}, FirstResponseTimeout: 4 * time.Second, RingTimeout: time.Minute,
-		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true,
+		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true, MaxCalls: 5000, MaxCPS: 2000, Limits: TrunkLimits{PerSourceRate: 4000},
 	}
 	if diff := cmp.Diff(caller, target.Caller(), bare); diff != "" {
 		t.Errorf("caller: want - got +\n%s", diff)

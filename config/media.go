@@ -14,7 +14,8 @@ type Media struct {
 	Listen []MediaListener `key:"listen" is:"media-listener" default:"0.0.0.0" filled:""`
 	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
 	Advertise string `key:"advertise" is:"advertise"`
-	// The first and last port for RTP (even) and RTCP (odd). A call takes four. The default avoids the kernel's own ports.
+	// The first and last port for RTP (even) and RTCP (odd). A call takes four. Half of the calls
+	// that there is room for are kept for the trunks, in equal parts. The default avoids the kernel's own ports.
 	PortLow uint16 `key:"ports" is:"ports" default:"10000-32767" later:""`
 	// PortHigh is the last port, included.
 	PortHigh uint16

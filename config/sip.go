@@ -23,7 +23,8 @@ type SIP struct {
 	TLS ListenTLS `key:"tls"`
 	// How long calls may go on after SIGTERM.
 	DrainTimeout time.Duration `key:"drain_timeout" default:"60s"`
-	// New calls get 503 when messages wait for the process for longer than this.
+	// New calls get 503 when messages wait for the process for longer than this, unless their trunk has fewer calls in set-up
+	// than the others.
 	MaxDelay time.Duration `key:"max_delay" default:"500ms"`
 	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads one challenge only.
 	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
@@ -78,7 +79,7 @@ type Limits struct {
 	// one address, and all such addresses together get a tenth of connections. They have 10 s to show who they are: by
 	// credentials, a certificate, or a request of a call.
 	ConnectionsPerSource int `key:"connections_per_source" default:"100" min:"1" max:"1000000"`
-	// The calls that are not answered yet. Over it: 503.
+	// The calls that are not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
 	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`
 }
 

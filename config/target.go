@@ -27,10 +27,10 @@ type Target struct {
 	Auth *Auth `key:"auth"`
 	// The headers of the carrier's INVITE that it gets, spelled as they go out. "X-*": all that begin so.
 	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
-	// How large an INVITE over UDP may be before overflow applies.
+	// How large an INVITE over UDP may be before overflow applies. With overflow: tcp, credentials take 300 bytes of it.
 	Budget Budget `key:"budget"`
 	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are left
-	// out, the last one first). Default: tcp, for kind sip trim.
+	// out, the last one first). Default: trim where transport: udp is written down, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim"`
 	// The HTTP request for a call id before the INVITE. Kind synthflow only. Without it the target is dialled directly.
 	Prepare *Prepare `key:"prepare"`
@@ -87,13 +87,7 @@ func (t *Target) check(s section) {
 	t.Sources = s.targetSources(t.CallAuth)
 	s.transfers(t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
-	switch {
-	case t.Overflow != "":
-	case len(regionsOf(t.Kind)) > 0:
-		t.Overflow = OverflowTCP // both platforms document TCP on the same port
-	default:
-		t.Overflow = OverflowTrim
-	}
+	t.overBudget(s)
 	if t.Prepare != nil && t.Kind != KindSynthflow && t.Kind != "" {
 		s.fields["prepare"].fail("is for kind synthflow only", "remove it, or write kind: synthflow")
 	}
@@ -180,25 +174,6 @@ func parseServerName(t string) (string, complaint) {
 	}
 	return parseCertName(t)
 }
-
-// The values of targets[].overflow.
-const (
-	OverflowTCP  = "tcp"
-	OverflowTrim = "trim"
-)
-
-// Budget is the section `budget` of a target.
-type Budget struct {
-	// The bytes of the whole INVITE.
-	Size int `key:"size" default:"1100" min:"500" max:"61440"`
-	// The bytes of the value of one configured or passed header.
-	Value int `key:"value" default:"512" min:"1" max:"61440"`
-	// The number of configured and passed headers.
-	Headers int `key:"headers" default:"24" max:"1000"`
-}
-
-// trunkBudget is the budget of calls placed to trunks: what fits into a datagram on any path (RFC 3261 section 18.1.1).
-func trunkBudget() Budget { return Budget{Size: 1300, Value: 512, Headers: 24} }
 
 // Header is one entry of targets[].headers.
 type Header struct {

@@ -24,11 +24,12 @@ type Trunk struct {
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
-	// The most simultaneous calls, from it and to it together. Over it: 503 with Retry-After. 0: no cap. Set it where several
-	// trunks share the ports.
-	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
-	// The most new calls per second, from it and to it together. 0: no cap.
-	MaxCPS int `key:"max_cps" default:"0" max:"1000000"`
+	// The most simultaneous calls, from it and to it together. Over it: 503 with Retry-After. 0: no cap but set-ups and ports.
+	MaxCalls int `key:"max_calls" default:"5000" max:"1000000"`
+	// The most new calls per second, from it and to it together. Over it: 503 with Retry-After. 0: no cap.
+	MaxCPS int `key:"max_cps" default:"2000" max:"1000000"`
+	// What one number, or one address, may have of them.
+	Limits TrunkLimits `key:"limits"`
 	// A call ends so long after its answer.
 	MaxDuration time.Duration `key:"max_duration" default:"4h"`
 	// Where requests within a dialog go: auto (its source address where Contact is private and the source is public), on (its
@@ -93,6 +94,23 @@ func (t *Trunk) check(s section) {
 
 // vouched says whether there are authorities for the certificates that a trunk asks for.
 func vouched(t *Trunk, sip *SIP) bool { return len(t.Certificates) == 0 || sip.TLS.ClientCA != "" }
+
+// TrunkLimits is the section `limits` of a trunk. A number counts as routes match it. Calls from the trunk and to it count
+// together, as for max_calls.
+type TrunkLimits struct {
+	// The most simultaneous calls of one calling number. Over it: 403 (caller_limited). Calls without a number are those of one
+	// caller. 0: no limit.
+	PerCallerCalls int `key:"per_caller_calls" default:"0" max:"1000000"`
+	// The most new calls per second of one calling number. Over it: 403 (caller_limited). 0: no limit.
+	PerCallerCPS int `key:"per_caller_cps" default:"0" max:"1000000"`
+	// The most simultaneous calls to one called number. Over it: 486 (destination_limited). 0: no limit.
+	PerDestinationCalls int `key:"per_destination_calls" default:"0" max:"1000000"`
+	// The most new calls per second to one called number. Over it: 486 (destination_limited). 0: no limit.
+	PerDestinationCPS int `key:"per_destination_cps" default:"0" max:"1000000"`
+	// The most new requests per second from one address, or one IPv6 /64, before they are parsed: INVITE, OPTIONS and all that
+	// is not within a call, repetitions too. Over it: 503 with Retry-After. 0: no limit.
+	PerSourceRate int `key:"per_source_rate" default:"4000" max:"1000000"`
+}
 
 // NATMode says where in-dialog requests to a trunk go.
 type NATMode string

@@ -24,6 +24,9 @@ const (
 	NoCommonCodec Cause = "no_common_codec"
 	NoPorts       Cause = "no_ports"
 
+	CallerLimited      Cause = "caller_limited"
+	DestinationLimited Cause = "destination_limited"
+
 	PrepareTimeout Cause = "prepare_timeout"
 	PrepareFailed  Cause = "prepare_failed"
 	PrepareRefused Cause = "prepare_refused"
@@ -69,6 +72,7 @@ func Causes() []Cause {
 	return []Cause{
 		CallerHangup, AgentHangup, CallerCancelled,
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
+		CallerLimited, DestinationLimited,
 		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid,
 		TemplateFailed, DNSFailed, TargetCapped, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,

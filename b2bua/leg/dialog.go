@@ -126,14 +126,23 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, Ho
 func (d *Dialog) routing() (recipient sip.Uri, routes []string, next Hop) {
 	target := message.ParseURI(d.RemoteTarget)
 	if len(d.routeSet) == 0 {
-		return target, nil, d.nextHop(target)
+		return target, nil, d.nextHop(target, d.transport)
 	}
 	first := message.ParseURI(message.AddrSpec(d.routeSet[0]))
 	if first.UriParams.Has("lr") {
-		return target, d.routeSet, d.nextHop(first)
+		return target, d.routeSet, d.nextHop(first, d.routeTransport())
 	}
 	routes = append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">")
-	return first, routes, d.nextHop(first)
+	return first, routes, d.nextHop(first, d.routeTransport())
+}
+
+// routeTransport is the transport to a route that names none: UDP (RFC 3263 section 4.1),
+// but TLS where the dialog came by TLS.
+func (d *Dialog) routeTransport() string {
+	if d.transport == config.TransportTLS {
+		return d.transport
+	}
+	return ""
 }
 
 // retarget takes the peer's new Contact, if there is one (RFC 3261 section 12.2).
@@ -143,27 +152,38 @@ func (d *Dialog) retarget(c *sip.ContactHeader) {
 	}
 }
 
-// nextHop returns the hop of a request to uri. A URI without a transport means the
-// dialog's own: a peer that sends over TCP can be reached over TCP. With nat on, a name
-// is not looked up.
-func (d *Dialog) nextHop(uri sip.Uri) Hop {
-	next := Hop{Transport: d.transportOf(uri), peer: d.Source, nat: d.nat}
-	next.Port = message.DefaultPort(next.Transport)
-	if uri.Port > 0 && uri.Port <= 65535 {
-		next.Port = uint16(uri.Port)
+// nextHop returns the hop of a request to uri. unnamed is the transport of a URI without
+// one. For a Contact and for the source of the peer's messages it is the dialog's own: a
+// peer that sends over TCP can be reached over TCP. With nat on, a name is not looked up.
+func (d *Dialog) nextHop(uri sip.Uri, unnamed string) Hop {
+	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
+	next.Port = portOf(uri, next.Transport)
+	if d.Source.IsValid() {
+		next.back = wayBack{nat: d.nat, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
+		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
+			next.back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, next.back.transport))
+		}
 	}
 	addr, err := netip.ParseAddr(message.TrimBrackets(uri.Host))
 	switch {
 	case err == nil:
-		return Hop{Transport: next.Transport, Addr: next.At(addr)}
-	case d.nat == config.NATOn && d.Source.IsValid():
-		return Hop{Transport: next.Transport, Addr: next.At(netip.IPv4Unspecified())}
+		next = next.At(addr)
+		next.Host = ""
+	case next.back.nat == config.NATOn:
+		next = next.back.hop()
 	}
-	next.Host = uri.Host
 	return next
 }
 
-func (d *Dialog) transportOf(uri sip.Uri) string {
+// portOf returns the port of a URI.
+func portOf(uri sip.Uri, transport string) uint16 {
+	if uri.Port > 0 && uri.Port <= 65535 {
+		return uint16(uri.Port)
+	}
+	return message.DefaultPort(transport)
+}
+
+func transportOf(uri sip.Uri, unnamed string) string {
 	named, _ := uri.UriParams.Get("transport")
 	switch {
 	case uri.Scheme == "sips", strings.EqualFold(named, config.TransportTLS):
@@ -173,7 +193,7 @@ func (d *Dialog) transportOf(uri sip.Uri) string {
 	case strings.EqualFold(named, config.TransportUDP):
 		return ""
 	default:
-		return d.transport
+		return unnamed
 	}
 }
 

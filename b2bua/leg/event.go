@@ -7,7 +7,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
@@ -75,6 +74,10 @@ type (
 		FirstResponse time.Duration  // the limit for any response, 100 included; 0: none
 		RingTimeout   time.Duration  // the limit for a final answer; 0: none
 		Auth          *config.Auth   // credentials for challenges; nil: none
+		// Shorten makes the request again for an INVITE that gets so many bytes more, of
+		// credentials or of a session timer. It gives nil where they fit as it is, and
+		// false where nothing that may be left out makes room for them. nil: no limit.
+		Shorten func(more int) (req *sip.Request, fits bool)
 	}
 	// Abandon gives up an INVITE without a final answer: with CANCEL as soon as that is
 	// allowed, and with ACK and BYE if a 200 comes nevertheless.
@@ -275,35 +278,38 @@ type Hop struct {
 	Host      string
 	Port      uint16
 
-	peer netip.AddrPort // where the peer's messages come from; not valid: not known
-	nat  config.NATMode
+	back wayBack
 }
 
-// At returns where a request to a hop goes, if its host is this address or a name of it.
-// It goes to the source of the peer's messages instead if that is behind NAT, or if the
-// address leads into this machine and the peer is not in it.
-func (h Hop) At(addr netip.Addr) netip.AddrPort {
-	addr = addr.Unmap()
-	if !h.peer.IsValid() || !h.viaPeer(addr) {
-		return netip.AddrPortFrom(addr, h.Port)
-	}
-	if message.IsStream(h.Transport) { // for a new connection, the Contact names the port
-		return netip.AddrPortFrom(h.peer.Addr(), h.Port)
-	}
-	return h.peer
+// wayBack leads to the source of the peer's messages; zero: that is not known.
+type wayBack struct {
+	nat       config.NATMode
+	source    netip.Addr
+	transport string
+	addr      netip.AddrPort
 }
 
-func (h Hop) viaPeer(addr netip.Addr) bool {
-	source := h.peer.Addr()
-	if (addr.IsLoopback() || addr.IsUnspecified()) && !source.IsLoopback() {
-		return true
+// At returns the hop of a request whose host is this address, or a name of it. It leads
+// to the source of the peer's messages instead if that is behind NAT, or if the address
+// leads into this machine and the peer is not in it.
+func (h Hop) At(addr netip.Addr) Hop {
+	if addr = addr.Unmap(); h.back.insteadOf(addr) {
+		return h.back.hop()
 	}
-	switch h.nat {
-	case config.NATOn:
-		return addr != source
-	case config.NATAuto:
-		return IsPrivate(addr) && !IsPrivate(source)
-	default: // config.NATOff
+	return Hop{Transport: h.Transport, Addr: netip.AddrPortFrom(addr, h.Port), Host: h.Host}
+}
+
+func (b wayBack) hop() Hop { return Hop{Transport: b.transport, Addr: b.addr} }
+
+func (b wayBack) insteadOf(addr netip.Addr) bool {
+	switch {
+	case !b.source.IsValid():
 		return false
+	case (addr.IsLoopback() || addr.IsUnspecified()) && !b.source.IsLoopback():
+		return true
+	case b.nat == config.NATOn:
+		return addr != b.source
+	default:
+		return b.nat == config.NATAuto && IsPrivate(addr) && !IsPrivate(b.source)
 	}
 }

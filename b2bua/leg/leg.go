@@ -56,7 +56,8 @@ type Leg struct {
 
 	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC)
 	inviteHop Hop          // UAC: the INVITE's hop, for its CANCEL
-	InviteSeq uint32       // CSeq of the INVITE
+	shorten   func(more int) (*sip.Request, bool)
+	InviteSeq uint32 // CSeq of the INVITE
 
 	session negotiation
 	timer   sessionTimer

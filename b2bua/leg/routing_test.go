@@ -144,7 +144,7 @@ func TestUACRouting(t *testing.T) {
 			"host name",
 			[]string{"Contact: <sip:agent@media.example>"},
 			"sip:agent@media.example", nil,
-			Hop{Host: "media.example", Port: 5060, peer: siptest.Agent},
+			Hop{Host: "media.example", Port: 5060},
 		},
 		{
 			"IPv6",
@@ -268,14 +268,48 @@ func TestHopAt(t *testing.T) {
 		{"192.0.2.9", "", outside, config.NATAuto, "192.0.2.9:99"},
 		{"192.0.2.9", "", outside, config.NATOn, "203.0.113.5:5060"},
 	} {
-		h := Hop{Transport: tt.transport, Host: "name.example", Port: 99, peer: tt.peer, nat: tt.nat}
-		if got := h.At(netip.MustParseAddr(tt.addr)); got.String() != tt.want {
-			t.Errorf("%s of a peer at %v, nat %q: goes to %v; want %s", tt.addr, tt.peer, tt.nat, got, tt.want)
-		}
 		d := Dialog{Source: tt.peer, nat: tt.nat, transport: tt.transport}
-		literal := sip.Uri{Scheme: "sip", Host: tt.addr, Port: 99}
-		if got := d.nextHop(literal); got.Addr.String() != tt.want {
-			t.Errorf("the literal %s of a peer at %v, nat %q: goes to %v; want %s", tt.addr, tt.peer, tt.nat, got.Addr, tt.want)
+		for _, host := range []string{tt.addr, "name.example"} {
+			got := d.nextHop(sip.Uri{Scheme: "sip", Host: host, Port: 99}, tt.transport)
+			if !got.Addr.IsValid() {
+				got = got.At(netip.MustParseAddr(tt.addr))
+			}
+			if got.Addr.String() != tt.want {
+				t.Errorf("%s, which is %s, of a peer at %v, nat %q: goes to %v; want %s", host, tt.addr, tt.peer, tt.nat, got.Addr, tt.want)
+			}
 		}
+	}
+}
+
+// RFC 3263 section 4.1: a route without a transport is reached over UDP, whatever the
+// INVITE came by. The peer's own Contact without one is reached as before, and what came
+// by TLS is not continued in clear.
+func TestTransportOfRoutes(t *testing.T) {
+	const source, contact = "192.0.2.10:41000", "sip:ann@192.0.2.10"
+	for _, tt := range []struct {
+		name, transport string
+		routes          []string
+		nat             config.NATMode
+		to              Hop
+	}{
+		{"tcp, no route", "tcp", nil, config.NATOff, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.10:5060")}},
+		{"tcp, loose", "tcp", []string{"<sip:192.0.2.1;lr>"}, config.NATOff, Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+		{"tcp, strict", "tcp", []string{"<sip:192.0.2.1:5090>"}, config.NATOff, Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5090")}},
+		{"tcp, a name", "tcp", []string{"<sip:p1.example;lr>"}, config.NATOff, Hop{Host: "p1.example", Port: 5060}},
+		{"tcp, named", "tcp", []string{"<sip:192.0.2.1;transport=TCP;lr>"}, config.NATOff, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+		{"tcp, sips", "tcp", []string{"<sips:192.0.2.1;lr>"}, config.NATOff, Hop{Transport: "tls", Addr: netip.MustParseAddrPort("192.0.2.1:5061")}},
+		{"tcp, behind NAT", "tcp", []string{"<sip:10.0.0.1;lr>"}, config.NATOn, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.10:5060")}},
+		{"tcp, named udp, behind NAT", "tcp", []string{"<sip:10.0.0.1;transport=udp;lr>"}, config.NATOn, Hop{Addr: netip.MustParseAddrPort("192.0.2.10:5060")}},
+		{"tls, loose", "tls", []string{"<sip:192.0.2.1;lr>"}, config.NATOff, Hop{Transport: "tls", Addr: netip.MustParseAddrPort("192.0.2.1:5061")}},
+		{"udp, loose", "", []string{"<sip:192.0.2.1;lr>"}, config.NATOff, Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+		{"udp, named tcp", "", []string{"<sip:192.0.2.1;transport=tcp;lr>"}, config.NATOff, Hop{Transport: "tcp", Addr: netip.MustParseAddrPort("192.0.2.1:5060")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Dialog{transport: tt.transport, Source: netip.MustParseAddrPort(source), RemoteTarget: contact, routeSet: tt.routes, nat: tt.nat}
+			_, _, to := d.routing()
+			if to.back = (wayBack{}); to != tt.to {
+				t.Errorf("goes to %+v; want %+v", to, tt.to)
+			}
+		})
 	}
 }

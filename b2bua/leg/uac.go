@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -54,7 +55,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.session.state, l.session.local = offerOurs, message.SDPBody(req)
 	req.PrependHeader(l.inviteHeaders()...)
 	l.invite, l.inviteHop = req, Hop{Transport: in.Transport, Addr: in.Dest}
-	l.digest.auth, l.firstResponse = in.Auth, in.FirstResponse
+	l.digest.auth, l.firstResponse, l.shorten = in.Auth, in.FirstResponse, in.Shorten
 	l.called(now)
 	if in.RingTimeout > 0 {
 		l.ringUntil = now.Add(in.RingTimeout)
@@ -79,16 +80,57 @@ func (l *Leg) inviteAgain(now time.Time, res *sip.Response) cause.Cause {
 	if l.challenged++; l.challenged > maxChallenged {
 		return cause.AuthRefused
 	}
-	l.renewInvite()
+	if !l.renewInvite() {
+		return cause.InviteTooLarge
+	}
 	l.resendInvite(now)
 	return cause.None
 }
 
-// renewInvite makes the INVITE a new request with the next CSeq.
-func (l *Leg) renewInvite() {
+// renewInvite makes the INVITE a new request with the next CSeq; false: it would be too
+// large.
+func (l *Leg) renewInvite() bool {
+	base := l.invite
+	if l.shorten != nil {
+		shorter, fits := l.shorten(l.addedBytes())
+		if !fits {
+			return false
+		}
+		if shorter != nil {
+			shorter.PrependHeader(l.inviteHeaders()...)
+			base = shorter
+		}
+	}
 	l.dialog.localSeq++
 	l.InviteSeq = l.dialog.localSeq
-	l.invite = l.again(l.invite, l.InviteSeq)
+	l.invite = l.again(base, l.InviteSeq)
+	if l.intervals > 0 {
+		for l.invite.RemoveHeader("Session-Expires") || l.invite.RemoveHeader("Min-SE") {
+		}
+		for _, h := range l.timer.askFirst(l.Peer) {
+			l.invite.AppendHeader(h)
+		}
+	}
+	return true
+}
+
+// addedBytes is how much larger the INVITE is than the first one: by credentials, and by
+// a session timer that the target wanted longer.
+func (l *Leg) addedBytes() int {
+	probe := sip.NewRequest(sip.INVITE, *l.invite.Recipient.Clone())
+	d := digestAuth{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // the count of the real ones stays
+	d.authorize(probe)
+	all := slices.DeleteFunc(probe.Headers(), func(h sip.Header) bool { return !isCredentials(h) })
+	n := byteCount(0)
+	if l.intervals > 0 {
+		all = append(all, l.timer.askFirst(l.Peer)...)
+		n -= byteCount(len("Session-Expires: \r\n") + len(message.SessionExpires{Interval: l.Peer.SessionExpires}.String()))
+	}
+	for _, h := range all {
+		h.StringWrite(&n)
+		n += byteCount(len("\r\n"))
+	}
+	return int(n)
 }
 
 // resendInvite sends the renewed INVITE.
@@ -98,19 +140,16 @@ func (l *Leg) resendInvite(now time.Time) {
 }
 
 // inviteLonger sends an INVITE again whose Session-Expires was too short for the target
-// (RFC 4028 section 7.3).
-func (l *Leg) inviteLonger(now time.Time, res *sip.Response) bool {
+// (RFC 4028 section 7.3). cause.None: it was sent.
+func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
 	if l.intervals++; l.intervals > maxIntervals || l.Peer.SessionExpires == 0 || !l.timer.lengthen(res) {
-		return false
+		return cause.OfStatus(res.StatusCode)
 	}
-	l.renewInvite()
-	for l.invite.RemoveHeader("Session-Expires") || l.invite.RemoveHeader("Min-SE") {
-	}
-	for _, h := range l.timer.askFirst(l.Peer) {
-		l.invite.AppendHeader(h)
+	if !l.renewInvite() {
+		return cause.InviteTooLarge
 	}
 	l.resendInvite(now)
-	return true
+	return cause.None
 }
 
 // maxIntervals bounds how often a target may refuse the session timer as too short.
@@ -367,8 +406,10 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 				return
 			}
 		}
-		if res.StatusCode == 422 && l.inviteLonger(now, res) {
-			return
+		if res.StatusCode == 422 {
+			if why = l.inviteLonger(now, res); why == cause.None {
+				return
+			}
 		}
 		l.fact(Refused{
 			Code: res.StatusCode, Reason: message.Phrase(res.Reason), Cause: why, Q850: reasonQ850(res),

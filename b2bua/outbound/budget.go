@@ -27,13 +27,18 @@ func OverBudget(t *peers.Dial, m Measure) bool {
 	return t.Transport == config.TransportUDP && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
 }
 
-// CredentialsSize returns the room for the credentials of a challenged INVITE. The
-// target's challenge decides about most of their length.
+// TypicalCredentials is the size of the credentials that a challenged INVITE has more, in
+// bytes. The target's challenge decides about most of it.
+const TypicalCredentials = 300
+
+// CredentialsSize returns the room that is kept for credentials. It is kept in an INVITE
+// that may go over TCP, because that is decided before the target asks for them. One that
+// stays on UDP makes room when they are asked for.
 func CredentialsSize(t *peers.Dial) int {
-	if t.Auth == nil {
+	if t.Auth == nil || t.Overflow != config.OverflowTCP {
 		return 0
 	}
-	return 300
+	return TypicalCredentials
 }
 
 // Measure counts an INVITE that has this size on the wire.

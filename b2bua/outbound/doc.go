@@ -8,6 +8,10 @@
 // target's budget is left out in a known order and noted in the record. Held by TestTrim
 // here and TestBudgetOnTheWire in b2bua.
 //
+// Only an INVITE that may go over TCP keeps room for credentials that nobody has asked for
+// yet. One that stays on UDP makes room when it is challenged. Held by TestCredentialsFit
+// in b2bua.
+//
 // A caller can't write X-EI: a value within it that contains a ; fails the attempt. Held by
 // TestXEIInjection in b2bua.
 //

@@ -3,6 +3,7 @@ package peers
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -12,26 +13,35 @@ import (
 // Admission limits the calls. Its counts outlive reloads. The lock is held while counts
 // are compared and taken, and while a reload goes through the tallies.
 type Admission struct {
-	Peers     atomic.Pointer[Snapshot] // in force
-	maxSetups int                      // calls without an answer
+	Peers atomic.Pointer[Snapshot] // in force
 
 	mu       sync.Mutex
 	draining bool
-	setups   int
+	setups   pool              // calls without an answer
+	ports    pool              // calls with ports
 	trunks   map[string]*tally // by name
 	targets  map[string]*tally // by name
 	callers  map[string]*tally // of targets' own calls, by name
+	sources  *Rates            // new requests by address
 }
 
 // tally counts the open calls of a trunk or target. It outlives reloads.
 type tally struct {
-	calls int // guarded by Admission.mu
-	rate  *rate.Limiter
+	rate *rate.Limiter
+
+	// guarded by Admission.mu
+	calls         int
+	setups, ports share // of the calls that come from it
+	callers       numbers
+	destinations  numbers
 }
 
 // NewAdmission returns an admission for a configuration.
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
-	a := &Admission{maxSetups: cfg.SIP.Limits.Setups, trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}}
+	a := &Admission{
+		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: portsOf(&cfg.Media)},
+		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, sources: NewRates(),
+	}
 	a.Reload(cfg, preparers)
 	return a
 }
@@ -41,6 +51,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
 		Routes: cfg.Routes, Targets: map[string]*Target{}, Callees: map[string]*Target{},
 		Allow: allowedToTrunks(cfg.Targets), Parts: passedParts(cfg.Targets), Tones: tonesOf(cfg),
+		sources: a.sources,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,9 +69,11 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 		own := &Target{Dial: DialOf(t), Preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCPS)}
 		p.Targets[t.Name] = own
 		if t.MayCall() {
-			p.Trunks = append(p.Trunks, newTrunk(callerOfTrunk(t.Caller()), &own.Dial.Policy, tallied(a.callers, t.Name, 0)))
+			caller := callerOfTrunk(t.Caller())
+			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy, tallied(a.callers, t.Name, caller.MaxCPS)))
 		}
 	}
+	a.share(p)
 	a.Peers.Store(p)
 	if old != nil {
 		a.forget(p)
@@ -114,6 +127,7 @@ const (
 	CapacityFree     Capacity = iota
 	CapacityNone              // the caps of every possible trunk are reached, or the server drains
 	CapacitySetups            // too many calls wait for their answer
+	CapacityPorts             // too many calls have ports
 	CapacityOverload          // messages wait for too long
 )
 
@@ -123,46 +137,60 @@ type Open struct {
 	Trunks  map[string]int
 	Targets map[string]int
 	Callers map[string]int // targets' own calls
+	Numbers int            // numbers that have calls, of all trunks
 }
 
 // Open returns the counts of open calls.
 func (a *Admission) Open() Open {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	numbers := 0
 	counts := func(tallies map[string]*tally) map[string]int {
 		all := map[string]int{}
 		for name, t := range tallies {
 			all[name] = t.calls
+			numbers += len(t.callers.open) + len(t.destinations.open)
 		}
 		return all
 	}
-	return Open{Setups: a.setups, Trunks: counts(a.trunks), Targets: counts(a.targets), Callers: counts(a.callers)}
+	open := Open{Setups: a.setups.used, Trunks: counts(a.trunks), Targets: counts(a.targets), Callers: counts(a.callers)}
+	open.Numbers = numbers
+	return open
 }
 
-// Capacity returns the capacity for a new call from this sender. It takes nothing.
+// Capacity returns the capacity for a new call from this sender: that of the trunk with
+// most room. It takes nothing.
 func (a *Admission) Capacity(from Sender) Capacity {
 	p := a.Peers.Load()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.draining:
+	if a.draining {
 		return CapacityNone
-	case a.setups >= a.maxSetups:
-		return CapacitySetups
 	}
-	possible := false
+	why := CapacityFree // of a sender that can be no trunk
 	for _, t := range p.Trunks {
 		if !t.couldBe(from) {
 			continue
 		}
-		if possible = true; t.calls < capOf(t.Caller.MaxCalls) && (t.rate == nil || t.rate.Tokens() >= 1) {
-			return CapacityFree
+		if why = a.room(t); why == CapacityFree {
+			break
 		}
 	}
-	if possible {
+	return why
+}
+
+// room returns the capacity for a new call from a trunk.
+func (a *Admission) room(t *Trunk) Capacity {
+	switch {
+	case t.calls >= capOf(t.Caller.MaxCalls), t.rate != nil && t.rate.Tokens() < 1:
 		return CapacityNone
+	case !a.setups.hasRoom(&t.setups):
+		return CapacitySetups
+	case !a.ports.hasRoom(&t.ports):
+		return CapacityPorts
+	default:
+		return CapacityFree
 	}
-	return CapacityFree
 }
 
 // capOf returns a cap as a number: 0 means no cap.
@@ -186,23 +214,25 @@ func (t *tally) take(most int) bool {
 func (a *Admission) Enter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.draining:
-		return CapacityNone
-	case a.setups >= a.maxSetups:
-		return CapacitySetups
-	case !t.take(t.Caller.MaxCalls):
+	if a.draining {
 		return CapacityNone
 	}
-	a.setups++
+	if why := a.room(t); why != CapacityFree {
+		return why
+	}
+	if !t.take(t.Caller.MaxCalls) {
+		return CapacityNone
+	}
+	a.setups.add(&t.setups, 1)
+	a.ports.add(&t.ports, 1)
 	return CapacityFree
 }
 
 // Answered gives the place of a call in set-up back.
-func (a *Admission) Answered() {
+func (a *Admission) Answered(t *Trunk) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.setups--
+	a.setups.add(&t.setups, -1)
 }
 
 // Leave gives a call's place back, and the one in set-up if the call still has it.
@@ -210,23 +240,38 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.calls--
+	a.ports.add(&t.ports, -1)
 	if inSetup {
-		a.setups--
+		a.setups.add(&t.setups, -1)
 	}
 }
 
-// Occupy takes a place for a call to the target. Vacate gives it back.
-func (a *Admission) Occupy(t *Target) bool {
+// Occupy takes a place for a call to the target. Vacate gives it back. A trunk that is
+// called has limits for its numbers.
+func (a *Admission) Occupy(t *Target, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return t.take(t.Dial.MaxCalls)
+	if !t.take(t.Dial.MaxCalls) {
+		return LimitCap
+	}
+	if t.Trunk == nil {
+		return LimitNone
+	}
+	over := t.claim(&t.Trunk.Limits, p, time.Now())
+	if over != LimitNone {
+		t.calls--
+	}
+	return over
 }
 
 // Vacate gives the place of a call to the target back.
-func (a *Admission) Vacate(t *Target) {
+func (a *Admission) Vacate(t *Target, p Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.calls--
+	if t.Trunk != nil {
+		t.release(p)
+	}
 }
 
 // Drain refuses all new calls from now on.

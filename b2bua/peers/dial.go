@@ -39,6 +39,7 @@ type Caller struct {
 	Trusted      bool
 	Country      string
 	MaxDuration  time.Duration
+	Limits       config.TrunkLimits
 }
 
 // Dial is the configuration of calls to a target or trunk.
@@ -96,6 +97,7 @@ func callerOfTrunk(t *config.Trunk) *Caller {
 	return &Caller{
 		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
 		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
+		Limits: t.Limits,
 	}
 }
 

@@ -104,7 +104,7 @@ func TestOtherRoleKeepsDefaults(t *testing.T) {
 		made any
 		want []string
 	}{
-		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"MaxCalls", "MaxCPS", "Certificates", "Match", "Country"}},
+		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country"}},
 		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "PassParts", "Prepare"}},
 		"a trunk that calls":      {*callerOfTrunk(&trunk), nil},
 		"a target that is called": {*DialOf(&target), nil},
@@ -113,7 +113,7 @@ func TestOtherRoleKeepsDefaults(t *testing.T) {
 			t.Errorf("%s: %v are not set; want %v", name, zero, tt.want)
 		}
 	}
-	if c := callerOfTrunk(target.Caller()); !c.Trusted || c.MaxDuration != 4*time.Hour || c.NAT != config.NATAuto || c.auth != target.CallAuth {
+	if c := callerOfTrunk(target.Caller()); !c.Trusted || c.MaxCalls != 5000 || c.MaxCPS != 2000 || c.MaxDuration != 4*time.Hour || c.NAT != config.NATAuto || c.auth != target.CallAuth {
 		t.Errorf("a target that calls: %+v", c)
 	}
 	if d := dialOfTrunk(&trunk); d.Kind != config.KindSIP || d.Transfer != config.TransferRefuse || d.Auth != trunk.DialAuth || d.Overflow != config.OverflowTrim {

@@ -14,8 +14,16 @@
 // their record. Held by TestEveryKeyReachesCalls here and TestPlacedCallsCount in b2bua.
 //
 // A target's caller identity is trusted, because it could not show its agent's number
-// otherwise. The called trunk limits the number of its calls. Held by
-// TestOtherRoleKeepsDefaults.
+// otherwise. It has the caps of a trunk without any, and the called trunk's apply. Held
+// by TestOtherRoleKeepsDefaults.
+//
+// No trunk can take all set-ups or ports: half of them are kept for the trunks, in equal
+// parts, and the rest is for the trunks that need more. Capacity decides before anything
+// is allocated. Held by TestShares here and TestNeighbours in b2bua.
+//
+// The limits for numbers are judged when a call has its record, because fraud must be
+// seen there. What is kept for them is bounded by the open calls (numbers) or fixed
+// (Rates). Held by TestRates here and TestLimitsOfNumbers in b2bua.
 //
 // Credentials are for one number. Their uri names it, or the nonce does where the uri has
 // the host alone: it was given for what the challenged request called. Hosts are not

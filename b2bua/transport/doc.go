@@ -9,7 +9,7 @@
 //	  guard                        message.Framer  cuts it into messages
 //	    │                          stream
 //	    └────────────┬─────────────┘
-//	  screen       before the parser: strangers, form, size, caps; stateless
+//	  screen       before the parser: strangers, form, size, rates, caps; stateless
 //	               answers. It allocates nothing and asks the Handler: Peers,
 //	               Capacity, InDialog, InProgress. The Tap sees what passes
 //	  sipgo        parser; then stamp (arrival): received, rport, our To tag
@@ -75,7 +75,12 @@
 // Overload is a standing queue (load). We measure how long a message waits in its
 // socket and for a goroutine, one message at a time. New calls get 503 when every
 // message within 100 ms has waited for longer than sip.max_delay; a burst that drains
-// is no overload. TestLoad, TestOverload.
+// is no overload. A trunk with fewer calls in set-up than the others on average is
+// spared, because the load is not its own. TestLoad, TestOverload,
+// TestOverloadSparesNeighbours.
+//
+// A known peer's new requests have a rate for each address, judged before the parser. In
+// a dialog they have none: those end calls. TestFlood, TestFloodSparesPendingCalls.
 //
 // A message that the kernel does not take counts as lost (guard.send). SIP repeats
 // what matters, whereas an error would end the library's transaction. A request that

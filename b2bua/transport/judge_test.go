@@ -38,6 +38,7 @@ trunks:
   - {name: pbx, auth: {username: acme, password_env: P}, match: {port: 6060}}
   - {name: both, sources: ["192.0.2.10"], auth: {username: carrier, password_env: P}}
   - {name: plain, sources: ["192.0.2.11"], max_calls: 1}
+  - {name: busy, sources: ["192.0.2.12"], limits: {per_source_rate: 1}}
 targets:
   - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681"}
 routes:
@@ -61,7 +62,12 @@ func judged(t testing.TB) (*screen, map[string]judgedCase) {
 	if why := h.Enter(h.Peers().Trunks[2]); why != peers.CapacityFree {
 		t.Fatal("the trunk is full before its first call")
 	}
-	return h.stack.newScreen(config.TransportUDP, nil), map[string]judgedCase{
+	sc, busy := h.stack.newScreen(config.TransportUDP, nil), netip.MustParseAddrPort("192.0.2.12:5060")
+	if !sc.judge(invite, busy).admitted {
+		t.Fatal("the first request of an address is refused")
+	}
+	return sc, map[string]judgedCase{
+		"a flood":             {busy, invite, "503"},
 		"a stranger's BYE":    {roaming, bye, ""},
 		"a stranger's answer": {roaming, answer, ""},
 		"not SIP":             {roaming, []byte("GET / HTTP/1.1\r\n\r\n"), ""},

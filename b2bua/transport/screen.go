@@ -184,6 +184,9 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
 	}
+	if v, flooded := s.refuseFlood(msg, from); flooded {
+		return v, true
+	}
 	invite := string(msg.Method) == "INVITE"
 	why := peers.CapacityFree
 	if invite {
@@ -199,6 +202,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		s.rejected(&s.count.Full, from.Addr, "full")
 	case peers.CapacitySetups:
 		s.rejected(&s.count.Setups, from.Addr, "setups")
+	case peers.CapacityPorts:
+		s.rejected(&s.count.Ports, from.Addr, "ports")
 	case peers.CapacityOverload:
 		s.rejected(&s.count.Overload, from.Addr, "overload")
 	case peers.CapacityFree:
@@ -311,6 +316,8 @@ type Rejections struct {
 	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
 	Connections   atomic.Uint64 // closed: more than the limits allow
 	Setups        atomic.Uint64 // 503: too many calls wait for their answer
+	Ports         atomic.Uint64 // 503: too many calls have ports
+	Flood         atomic.Uint64 // 503: too many new requests from one address of a trunk
 	Overload      atomic.Uint64 // 503: messages wait for too long
 	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
 	Unauthorized  atomic.Uint64 // 401: wrong credentials

@@ -43,11 +43,13 @@ type host struct {
 	cfg    *config.Config
 	stack  *Stack
 	panics atomic.Int32
+
+	pending bool // every INVITE is known
 }
 
 func (h *host) Peers() *peers.Snapshot                     { return h.Admission.Peers.Load() }
 func (h *host) InDialog([]byte) bool                       { return true }
-func (h *host) InProgress(message.Minted) bool             { return false }
+func (h *host) InProgress(message.Minted) bool             { return h.pending }
 func (h *host) Request(req *sip.Request, tx *sip.ServerTx) { h.stack.Reply(req, tx, 200, "OK") }
 func (h *host) StrayResponse(*sip.Response)                {}
 func (h *host) Panicked(string, any)                       { h.panics.Add(1) }

@@ -141,7 +141,7 @@ func (c *Stream) Prove() {
 func (s *streams) greet(c *Stream) {
 	if c.transport == config.TransportTLS {
 		tc := tls.Server(c.Conn, s.certs.server())
-		_ = c.Conn.SetDeadline(c.firstBy)
+		_ = c.SetDeadline(c.firstBy)
 		if err := tc.HandshakeContext(s.ctx); err != nil {
 			if s.screens[c.transport].budget.Allow() {
 				s.screens[c.transport].log.Warn().Err(err).Stringer("src", c.remote).Msg("tls handshake failed")
@@ -149,7 +149,7 @@ func (s *streams) greet(c *Stream) {
 			c.drop()
 			return
 		}
-		_ = c.Conn.SetDeadline(time.Time{})
+		_ = c.SetDeadline(time.Time{})
 		s.mu.Lock()
 		c.Conn, c.framing.Src = tc, tc
 		c.names = certificateNames(tc)

@@ -18,7 +18,8 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (*Stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		addr = to.At(found)
+		to = to.At(found)
+		addr = to.Addr
 	}
 	to.Transport = w.speakable(to.Transport, addr.Addr())
 	if err := w.nameOurselves(req, to.Transport, addr.Addr()); err != nil {

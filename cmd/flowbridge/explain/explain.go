@@ -204,6 +204,10 @@ func (x *explained) text() string {
 		}
 	}
 	row("set-up", "ends after %v in all; an answered call after %v", ms(x.SetupTimeoutMS), ms(x.MaxDurationMS))
+	row("reserved", "%d calls in set-up and %d with ports, whatever other callers have", x.Reserved.Setups, x.Reserved.Calls)
+	if l := limits(x.Limits); l != "" {
+		row("limits", "%s", l)
+	}
 	for i := range x.Targets {
 		x.attempt(&b, i)
 	}
@@ -236,17 +240,6 @@ func party(p b2bua.PartyReport) string {
 		s += " " + strconv.Quote(p.Name)
 	}
 	return s + " (" + p.URI + ")"
-}
-
-func caps(calls, cps int) string {
-	var s string
-	if calls > 0 {
-		s += fmt.Sprintf("; at most %d calls", calls)
-	}
-	if cps > 0 {
-		s += fmt.Sprintf("; at most %d new calls a second", cps)
-	}
-	return s
 }
 
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -283,6 +276,9 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	if len(t.Dropped) > 0 {
 		fmt.Fprintf(b, "\n  dropped, because they can't be passed on or don't fit into the budget: %s\n", strings.Join(t.Dropped, ", "))
 	}
+	if size := sizeWords(t); size != "" {
+		fmt.Fprintf(b, "\n  %s\n", size)
+	}
 	again := ""
 	for _, code := range x.FailoverOn {
 		again += " " + strconv.Itoa(code)
@@ -300,21 +296,6 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	}
 	fmt.Fprintf(b, "  3xx, 401, 407, 408, 5xx, 6xx but 600, 603, 607, 608%s: %s\n", again, next)
 	fmt.Fprintf(b, "  any other refusal: the caller gets it as it is\n")
-}
-
-// mediaWords describes unusual media settings of a target.
-func mediaWords(t *b2bua.TargetReport) string {
-	var words []string
-	if t.MediaAddress.IsValid() {
-		words = append(words, "address "+t.MediaAddress.String())
-	}
-	if t.Latch != string(config.LatchAuto) {
-		words = append(words, "latch "+t.Latch)
-	}
-	if t.SRTP != string(config.SRTPOff) {
-		words = append(words, "srtp "+t.SRTP)
-	}
-	return strings.Join(words, ", ")
 }
 
 func indented(b *strings.Builder, lines []string) {

@@ -15,7 +15,7 @@ const explainConfig = `
 sip: {listen: ["udp://127.0.0.1:5060"]}
 media: {listen: [127.0.0.1]}
 trunks:
-  - {name: carrier, sources: [192.0.2.0/24], max_calls: 10}
+  - {name: carrier, sources: [192.0.2.0/24], max_calls: 10, limits: {per_caller_calls: 2}}
   - {name: pbx, sources: [198.51.100.2], uri: "sip:{{.To.Number}}@198.51.100.2"}
 targets:
   - name: synthflow
@@ -56,7 +56,9 @@ func TestExplain(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
 	for _, want := range []string{
-		"trunk      carrier, from 192.0.2.1; at most 10 calls\n",
+		"trunk      carrier, from 192.0.2.1; at most 10 calls; at most 2000 new calls a second\n",
+		"reserved   10 calls in set-up and 10 with ports, whatever other callers have\n",
+		"limits     at most 2 calls of one calling number; at most 4000 new requests a second from one address\n",
 		"not        routes[0]: it is for trunk pbx\n",
 		"route      routes[1]: it matches to: ^\\+1507\n",
 		"POST https://api.example.invalid/v2/prepare_inbound\n",
@@ -124,7 +126,7 @@ func TestExplainCallOfTarget(t *testing.T) {
 		"target     spare, from 127.0.0.4\n",
 		"not        routes[1]: it is for calls of trunks\n",
 		"route      routes[2]: it matches target spare\n",
-		"attempt 1: pbx, kind trunk, over udp\n",
+		"attempt 1: pbx, kind trunk, over udp; at most 5000 calls; at most 2000 new calls a second\n",
 		"    INVITE sip:+15075785607@198.51.100.2 SIP/2.0\n",
 	} {
 		if !strings.Contains(out, want) {

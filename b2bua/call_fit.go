@@ -1,0 +1,52 @@
+package b2bua
+
+import (
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/config"
+)
+
+// fit makes an INVITE small enough and notes the headers that were left out, or
+// returns errWantsTCP.
+func (c *Call) fit(out *outbound.Draft, l *leg.Leg, f Ready) error {
+	a := c.attempts.current
+	size := func() int { return l.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Dial) }
+	whole := size()
+	var err error
+	switch over := f.Flow == nil && outbound.OverBudget(a.target.Dial, out.Measure(whole)); {
+	case over && a.target.Dial.Overflow == config.OverflowTCP && !f.TriedTCP:
+		return errWantsTCP
+	case over:
+		err = out.Trim(a.target.Dial.Budget, size)
+	}
+	c.noteDropped(a, out, whole) // also what can't be passed on
+	return err
+}
+
+// shorten makes an INVITE that is sent again over UDP small enough for so many bytes more,
+// as leg.Invite.Shorten says.
+func (c *Call) shorten(a *attempt, out *outbound.Draft, l *leg.Leg, more int) (req *sip.Request, fits bool) {
+	size := func() int { return l.InviteSize(out.Request()) + more }
+	whole := size()
+	if !outbound.OverBudget(a.target.Dial, out.Measure(whole)) {
+		return nil, true
+	}
+	err := out.Trim(a.target.Dial.Budget, size)
+	c.noteDropped(a, out, whole)
+	if err != nil {
+		c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")
+		return nil, false
+	}
+	return out.Request(), true
+}
+
+// noteDropped notes what was left out of an INVITE of this size.
+func (c *Call) noteDropped(a *attempt, out *outbound.Draft, whole int) {
+	if len(out.Dropped) > len(a.dropped) {
+		c.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", out.Dropped).
+			Int("size", whole).Msg("headers left out")
+	}
+	a.dropped = out.Dropped
+}

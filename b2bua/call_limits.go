@@ -1,0 +1,41 @@
+package b2bua
+
+import (
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// partiesOf are the numbers for whose limits a call counts.
+func partiesOf(vars *config.Vars) peers.Parties {
+	return peers.Parties{From: vars.From.Number, To: vars.To.Number}
+}
+
+// limited says which limit of the trunk a new call is over, and what the caller gets.
+// Not 503: the carrier would hold back all its calls, and not those of one number.
+func (c *Call) limited() (why cause.Cause, status int) {
+	over := c.server.admission.Claim(c.trunk, partiesOf(&c.vars))
+	switch over {
+	case peers.LimitCaller:
+		return causeOfLimit(over), 403
+	case peers.LimitDestination:
+		return causeOfLimit(over), 486
+	case peers.LimitNone, peers.LimitCap: // the trunk's cap was judged by the admission
+	}
+	c.claimed = true
+	return cause.None, 0
+}
+
+// causeOfLimit is the cause of a call, or an attempt, that is over a limit.
+func causeOfLimit(over peers.Limit) cause.Cause {
+	switch over {
+	case peers.LimitNone:
+		return cause.None
+	case peers.LimitCaller:
+		return cause.CallerLimited
+	case peers.LimitDestination:
+		return cause.DestinationLimited
+	case peers.LimitCap:
+	}
+	return cause.TargetCapped
+}

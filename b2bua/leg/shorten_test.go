@@ -1,0 +1,69 @@
+package leg
+
+import (
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+// An INVITE that is sent again says how much larger it gets, to the byte: by credentials,
+// and by a session timer that is longer. What the call leaves out for that is gone.
+func TestShortenedInvite(t *testing.T) {
+	lt := newUAC(t)
+	lt.Leg.Peer.SessionExpires = 90 * time.Second
+	content := func() *sip.Request { return inviteOut(sip.NewHeader("Session-Expires", "90")).Request }
+	in := inviteWithAuth(sip.NewHeader("Session-Expires", "90"), sip.NewHeader("X-Long", "x"))
+	more, shorter, fits := 0, content, true
+	in.Shorten = func(n int) (*sip.Request, bool) {
+		more = n
+		return shorter(), fits
+	}
+	lt.do(in)
+	base := lt.Leg.InviteSize(content())
+	for _, answer := range []struct {
+		code    int
+		headers []string
+	}{
+		{401, []string{askTarget}},
+		{422, []string{"Min-SE: 1800"}},
+		{407, []string{askProxy}},
+		{422, []string{"Min-SE: 3600"}},
+	} {
+		lt.want(lt.do(lt.answerTo(answer.code, "x", "", answer.headers...)), "INVITE")
+		req, _ := lt.request(sip.INVITE)
+		if n := len(req.String()); n != base+more {
+			t.Errorf("after %d: %d bytes; want %d and %d more:\n%s", answer.code, n, base, more, req)
+		}
+		if message.FirstHeader(req, "x-long") != "" || len(req.GetHeaders("session-expires")) != 1 || len(req.GetHeaders("from")) != 1 {
+			t.Errorf("after %d:\n%s", answer.code, req)
+		}
+	}
+	kept := lt.Leg.invite
+	shorter = func() *sip.Request { return nil } // it fits as it is
+	lt.want(lt.do(lt.answerTo(401, "x", "", `WWW-Authenticate: Digest realm="agents", nonce="n2", qop="auth", stale=true`)), "INVITE")
+	if got := withoutHop(lt.Leg.invite); got != withoutHop(kept) {
+		t.Errorf("not the one before:\n%s\nwant\n%s", got, withoutHop(kept))
+	}
+}
+
+// Where there is no room, the INVITE is not sent again.
+func TestNoRoomInInvite(t *testing.T) {
+	for _, answer := range []struct {
+		code   int
+		header string
+		want   string
+	}{
+		{401, askTarget, "refused 401 invite_too_large"},
+		{422, "Min-SE: 300", "refused 422 invite_too_large"},
+	} {
+		lt := newUAC(t)
+		lt.Leg.Peer.SessionExpires = 90 * time.Second
+		in := inviteWithAuth(sip.NewHeader("Session-Expires", "90"))
+		in.Shorten = func(int) (*sip.Request, bool) { return nil, false }
+		lt.do(in)
+		lt.want(lt.do(lt.answerTo(answer.code, "x", "", answer.header)), answer.want)
+	}
+}

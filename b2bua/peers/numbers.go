@@ -1,0 +1,87 @@
+package peers
+
+import (
+	"time"
+
+	"flowbridge/config"
+)
+
+// Parties are the calling and the called number of a call, as templates see them.
+type Parties struct{ From, To string }
+
+// Limit is the limit that a call, or an attempt, is over.
+type Limit int
+
+// The limits.
+const (
+	LimitNone        Limit = iota
+	LimitCap               // of the target or trunk as a whole
+	LimitCaller            // of the calling number
+	LimitDestination       // of the called number
+)
+
+// numbers counts the calls of a trunk by number. Its memory is bounded by the open calls,
+// and a rate's is fixed.
+type numbers struct {
+	open  map[string]int
+	rates *Rates // nil: there was no limit yet
+}
+
+// allows reports whether one more call of the number is within the limits, and counts it
+// for the rate. 0: no limit.
+func (n *numbers) allows(number string, calls, cps int, now time.Time) bool {
+	if n.open[number] >= capOf(calls) {
+		return false
+	}
+	if cps > 0 && n.rates == nil {
+		n.rates = NewRates()
+	}
+	return n.rates == nil || n.rates.Allow([]byte(number), cps, now)
+}
+
+func (n *numbers) add(number string) {
+	if n.open == nil {
+		n.open = map[string]int{}
+	}
+	n.open[number]++
+}
+
+func (n *numbers) remove(number string) {
+	if n.open[number]--; n.open[number] <= 0 {
+		delete(n.open, number)
+	}
+}
+
+// claim counts a call of these parties, unless it is over a limit. It counts without
+// limits, too, so that a reload can bring them.
+func (t *tally) claim(l *config.TrunkLimits, p Parties, now time.Time) Limit {
+	switch {
+	case !t.callers.allows(p.From, l.PerCallerCalls, l.PerCallerCPS, now):
+		return LimitCaller
+	case !t.destinations.allows(p.To, l.PerDestinationCalls, l.PerDestinationCPS, now):
+		return LimitDestination
+	}
+	t.callers.add(p.From)
+	t.destinations.add(p.To)
+	return LimitNone
+}
+
+func (t *tally) release(p Parties) {
+	t.callers.remove(p.From)
+	t.destinations.remove(p.To)
+}
+
+// Claim counts a call from the trunk for the limits of its numbers. Release gives it
+// back.
+func (a *Admission) Claim(t *Trunk, p Parties) Limit {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return t.claim(&t.Caller.Limits, p, time.Now())
+}
+
+// Release gives back what Claim took.
+func (a *Admission) Release(t *Trunk, p Parties) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.release(p)
+}

@@ -1,0 +1,72 @@
+package peers
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// Rates limits how often something happens, for each of many keys: numbers, addresses.
+// It takes a fixed amount of memory, however many keys there are. With more keys than it
+// has room for, the one that has been quiet for longest begins anew: that allows it more,
+// never less. Allow may be called from any goroutine, and allocates nothing.
+type Rates struct {
+	seed maphash.Seed // strangers can't choose keys that displace each other
+	born time.Time
+
+	mu   sync.Mutex // guards what follows
+	sets [][rateWays]rateSlot
+}
+
+// rateSlot is the state of a key: the generic cell rate algorithm (ITU-T I.371), which
+// needs no more than the time when the key has its whole burst again.
+type rateSlot struct {
+	key   uint64 // hash; two keys with the same one are as unlikely as a guessed tag
+	whole time.Duration
+}
+
+const (
+	rateSets = 512
+	rateWays = 8
+)
+
+// NewRates returns the state of no key.
+func NewRates() *Rates {
+	return &Rates{seed: maphash.MakeSeed(), born: time.Now(), sets: make([][rateWays]rateSlot, rateSets)}
+}
+
+// Allow counts an event of a key, and reports whether it is within n a second, of which
+// n may come at once. An event that is refused does not count. 0: no limit.
+func (r *Rates) Allow(key []byte, n int, now time.Time) bool {
+	if n <= 0 {
+		return true
+	}
+	hash, at := maphash.Bytes(r.seed, key), now.Sub(r.born)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.slot(hash)
+	whole := max(s.whole, at) + time.Second/time.Duration(n)
+	if whole-at > time.Second {
+		return false
+	}
+	s.whole = whole
+	return true
+}
+
+// slot finds the state of a key, or makes one in the place of the key that has been quiet
+// for longest.
+func (r *Rates) slot(hash uint64) *rateSlot {
+	set := &r.sets[hash%rateSets]
+	quiet := &set[0]
+	for i := range set {
+		s := &set[i]
+		if s.key == hash {
+			return s
+		}
+		if s.whole < quiet.whole {
+			quiet = s
+		}
+	}
+	*quiet = rateSlot{key: hash}
+	return quiet
+}

@@ -1,0 +1,27 @@
+package transport
+
+import (
+	"time"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+)
+
+// refuseFlood refuses a new request if its address, which is a trunk's, sends more of
+// them than the trunk allows each address. Requests within a dialog do not count, nor
+// does the CANCEL of a pending INVITE: without them calls would go on unwanted. A pending
+// INVITE that comes again gets no refusal, because it has been taken.
+func (s *screen) refuseFlood(msg message.Scanned, from peers.Sender) (v verdict, flooded bool) {
+	method := string(msg.Method)
+	if method == "CANCEL" && s.inProgress(msg, from) {
+		return v, false
+	}
+	if s.server.Peers().WithinRate(from, time.Now()) {
+		return v, false
+	}
+	s.rejected(&s.count.Flood, from.Addr, "source_rate")
+	if method == "INVITE" && s.inProgress(msg, from) {
+		return v, true
+	}
+	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
+}

@@ -1,0 +1,79 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+)
+
+// limits are those of the trunk for its numbers and addresses.
+func limits(l b2bua.LimitsReport) string {
+	var all []string
+	for _, limit := range []struct {
+		n         int
+		of, whose string
+	}{
+		{l.PerCallerCalls, "calls", "of one calling number"},
+		{l.PerCallerCPS, "new calls a second", "of one calling number"},
+		{l.PerDestinationCalls, "calls", "to one called number"},
+		{l.PerDestinationCPS, "new calls a second", "to one called number"},
+		{l.PerSourceRate, "new requests a second", "from one address"},
+	} {
+		if limit.n > 0 {
+			all = append(all, fmt.Sprintf("at most %d %s %s", limit.n, limit.of, limit.whose))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+func caps(calls, cps int) string {
+	var s string
+	if calls > 0 {
+		s += fmt.Sprintf("; at most %d calls", calls)
+	}
+	if cps > 0 {
+		s += fmt.Sprintf("; at most %d new calls a second", cps)
+	}
+	return s
+}
+
+// mediaWords describes unusual media settings of a target.
+func mediaWords(t *b2bua.TargetReport) string {
+	var words []string
+	if t.MediaAddress.IsValid() {
+		words = append(words, "address "+t.MediaAddress.String())
+	}
+	if t.Latch != string(config.LatchAuto) {
+		words = append(words, "latch "+t.Latch)
+	}
+	if t.SRTP != string(config.SRTPOff) {
+		words = append(words, "srtp "+t.SRTP)
+	}
+	return strings.Join(words, ", ")
+}
+
+// sizeWords says how large an INVITE over UDP is, and what becomes of a larger one; empty:
+// it does not go over UDP.
+func sizeWords(t *b2bua.TargetReport) string {
+	if t.UDPBudget == 0 {
+		return ""
+	}
+	larger := "a larger one loses headers"
+	if t.Overflow == config.OverflowTCP {
+		larger = "a larger one goes over TCP"
+	}
+	words := fmt.Sprintf("%d bytes of at most %d over UDP; %s", t.Bytes, t.UDPBudget, larger)
+	switch c := t.ForChallenges; {
+	case c == nil:
+	case !c.Fits:
+		words += fmt.Sprintf("\n  with credentials of some %d bytes it is too large, and fails with cause %s", c.Bytes, cause.InviteTooLarge)
+	case len(c.Dropped) > 0:
+		words += fmt.Sprintf("\n  with credentials of some %d bytes it goes without %s", c.Bytes, strings.Join(c.Dropped, ", "))
+	default:
+		words += fmt.Sprintf("\n  it has room for credentials of some %d bytes", c.Bytes)
+	}
+	return words
+}

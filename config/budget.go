@@ -1,0 +1,54 @@
+package config
+
+// The values of targets[].overflow.
+const (
+	OverflowTCP  = "tcp"
+	OverflowTrim = "trim"
+)
+
+// Budget is the section `budget` of a target.
+type Budget struct {
+	// The bytes of the whole INVITE. Default: 1300 where transport: udp is written down, else 1100.
+	Size int `key:"size" default:"1100" min:"500" max:"61440"`
+	// The bytes of the value of one configured or passed header.
+	Value int `key:"value" default:"512" min:"1" max:"61440"`
+	// The number of configured and passed headers.
+	Headers int `key:"headers" default:"24" max:"1000"`
+}
+
+// pathSize is what fits into a datagram on any path (RFC 3261 section 18.1.1).
+const pathSize = 1300
+
+// trunkBudget is the budget of calls placed to trunks.
+func trunkBudget() Budget { return Budget{Size: pathSize, Value: 512, Headers: 24} }
+
+// overBudget says what becomes of an INVITE over the budget, where the file does not. A target whose transport: udp is
+// written down gets all its INVITEs over UDP.
+func (t *Target) overBudget(s section) {
+	stays := s.has("transport") && t.Transport == TransportUDP
+	if stays && t.Overflow != OverflowTCP && !s.wrote("budget", "size") {
+		t.Budget.Size = pathSize
+	}
+	switch {
+	case t.Overflow != "":
+	case len(regionsOf(t.Kind)) > 0 && !stays:
+		t.Overflow = OverflowTCP // both platforms document TCP on the same port
+	default:
+		t.Overflow = OverflowTrim
+	}
+}
+
+// wrote says whether the file has a key of a section within this one. What is wrong with that section is reported already.
+func (s section) wrote(name, key string) bool {
+	v, ok := s.fields[name]
+	if !ok || s.broken {
+		return false
+	}
+	all, _ := value{l: newLoader("", nil, nil), node: v.node, path: v.path}.entries(join)
+	for _, e := range all {
+		if e.key == key {
+			return true
+		}
+	}
+	return false
+}
