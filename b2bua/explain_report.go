@@ -133,6 +133,9 @@ func (x *explainer) routes(c *Call, found int) {
 			report.Why = fmt.Sprintf("the calling number %s does not match from: %s", c.vars.From.Number, r.From)
 		default:
 			report.Why = matchWords(r)
+			if i != found {
+				report.Why = fmt.Sprintf("its uri dials the number, and %q is none; only a route whose to names it in full leads there", c.vars.To.Number)
+			}
 		}
 		x.out.Routes = append(x.out.Routes, report)
 		if i == found {

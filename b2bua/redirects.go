@@ -79,6 +79,7 @@ var (
 	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
 	errDraining       = errors.New("draining")
 	errNotThere       = errors.New("it is not in the configuration any more")
+	errNoNumber       = errors.New("its uri dials the number of the call, which is none")
 )
 
 // The final answers (RFC 3261 section 21) that an outcome stands for, even if another
@@ -209,6 +210,8 @@ func (r *Redirects) prepare(ctx context.Context, a *attempt, vars config.Vars) (
 		return Redirection{Cause: cause.Shutdown}, errDraining
 	case a.target.Dial.URI == nil:
 		return Redirection{Cause: cause.TargetUnreachable}, errNotThere
+	case !dialable(a.target, &vars):
+		return Redirection{Cause: cause.TemplateFailed}, errNoNumber
 	}
 	vars.Attempt = a.number
 	to, err := redirectTo(ctx, a, vars)

@@ -58,7 +58,7 @@ var kinds = map[string]kind{
 	"time.Duration":    {parse: parsed(parseDuration), title: "duration", pattern: durationText},
 	"netip.AddrPort":   {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
 	"netip.Prefix":     {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
-	"*regexp.Regexp":   {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
+	"*config.Numbers":  {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
 	"config.Listener":  {parse: uniqueListeners, title: "transport://address:port", pattern: `^(udp|tcp|tls)://.+:[0-9]+$`},
 	"*config.Template": {title: "template", types: anyScalar},
 	"config.Secret":    {title: "file"},

@@ -207,19 +207,19 @@ func nearby(host string) bool {
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
 }
 
-func parseRegexp(t string) (*regexp.Regexp, complaint) {
+func parseRegexp(t string) (*Numbers, complaint) {
 	if t == "" {
 		return nil, complaint{}
 	}
-	re, err := regexp.Compile(t)
+	n, err := newNumbers(t)
 	if err != nil {
 		why := "is not a regular expression"
 		if se := (*syntax.Error)(nil); errors.As(err, &se) {
 			why += ": " + string(se.Code)
 		}
-		return nil, refuse(why, `write one like "^\\+1507"; in double quotes each \ is written twice`)
+		return nil, refuse(why, `write one like "^\\+1507[0-9]{7}$"; in double quotes each \ is written twice`)
 	}
-	return re, complaint{}
+	return n, complaint{}
 }
 
 // parseCertName takes a name as it stands in a certificate: a host name or an address.

@@ -134,7 +134,7 @@ func TestComplete(t *testing.T) {
 		t.Errorf("headers: want - got +\n%s", diff)
 	}
 	r := c.Routes[0]
-	if !r.To.MatchString("+15071234567") || r.From != nil || r.Otherwise != 503 || r.SetupTimeout != 120*time.Second {
+	if !r.To.Match("+15071234567") || r.From != nil || r.Otherwise != 503 || r.SetupTimeout != 120*time.Second {
 		t.Errorf("route: got %+v", r)
 	}
 	if out := fmt.Sprintf("%+v %#v %v", c, c, target.Prepare); strings.Contains(out, testToken) {

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -131,8 +130,8 @@ func each[T any](s section, name string, parse func(string) (T, complaint)) (all
 		}
 		got, c := parse(v.text)
 		id := any(got)
-		if re, ok := id.(*regexp.Regexp); ok && re != nil {
-			id = re.String()
+		if n, ok := id.(*Numbers); ok && n != nil {
+			id = n.String()
 		}
 		switch {
 		case !c.none():

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -23,6 +24,7 @@ type Template struct {
 	text    string
 	parsed  *template.Template
 	prepare bool
+	dials   []string // see walker.dials
 }
 
 // ParseTemplate parses text and checks that every field it names exists.
@@ -43,7 +45,7 @@ func ParseTemplate(text string) (*Template, error) {
 	if w.err != nil {
 		return nil, w.err
 	}
-	t.prepare = w.prepare
+	t.prepare, t.dials = w.prepare, w.dials
 	return t, nil
 }
 
@@ -68,6 +70,25 @@ func (t *Template) Render(v Vars) (string, error) {
 
 // UsesPrepare says whether the template names .Prepare anywhere.
 func (t *Template) UsesPrepare() bool { return t.prepare }
+
+// Dialled gives what a URI has of a call's parties before its @: what the peer takes for the number to dial.
+func (t *Template) Dialled(v *Vars) (all []string) {
+	for _, field := range t.dials {
+		switch name, part, _ := strings.Cut(field, "."); name {
+		case "To":
+			all = append(all, v.To.dialled(part)...)
+		case "From":
+			all = append(all, v.From.dialled(part)...)
+		case "Lead":
+			all = append(all, v.Lead().dialled(part)...)
+		case "Agent":
+			all = append(all, v.Agent().dialled(part)...)
+		case "Diversion":
+			all = append(all, v.Diversion)
+		}
+	}
+	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
+}
 
 // String gives the template's source.
 func (t *Template) String() string { return t.text }

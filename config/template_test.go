@@ -127,3 +127,32 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
+
+// What a URI has before its @ is dialled. Conditions, and what stands behind the @, are not.
+func TestDialled(t *testing.T) {
+	v := SampleVars(true)
+	v.Diversion = ""
+	for text, want := range map[string]string{
+		"sip:agent@host":                                        "",
+		"sip:{{.To.Number}}@host":                               "+15550100002",
+		"sip:{{.To.User}}@host":                                 "5550100002",
+		"sip:{{.Agent.Number}}@host":                            "+15550100002",
+		"sip:{{.Lead.Number}}@host":                             "+15550100001",
+		"sip:a{{.From.Number}}@{{.To.Host}}":                    "+15550100001",
+		"sip:agent@host;x={{.To.Number}}":                       "",
+		"{{.To.URI}}":                                           "5550100002",
+		"sip:{{$.To.Number}}@host":                              "+15550100002",
+		"sip:{{with .To}}{{.Number}}{{end}}@host":               "+15550100002 5550100002",
+		"sip:{{$n := .To.Number}}{{$n}}@host":                   "+15550100002",
+		"sip:{{or .Diversion .To.Number}}@host":                 "+15550100002",
+		`sip:{{printf "%s" .To.Number}}@host`:                   "+15550100002",
+		`{{if eq .To.Number "1"}}sip:a@h{{else}}sip:b@h{{end}}`: "",
+		`{{if .Diversion}}sip:a@h{{else}}sip:{{.To.Number}}@h{{end}};x={{.From.Number}}`: "+15550100002",
+		`sip:{{if .Diversion}}a@h{{else}}b{{end}}{{.To.Number}}@h`:                       "+15550100002",
+		`sip:{{.Header "X-Agent"}}@{{.To.Host}}`:                                         "",
+	} {
+		if got := strings.Join(mustTemplate(t, text).Dialled(&v), " "); got != want {
+			t.Errorf("%s: %q; want %q", text, got, want)
+		}
+	}
+}

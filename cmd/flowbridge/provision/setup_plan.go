@@ -208,7 +208,7 @@ func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		switch {
-		case r.Target != "", r.Trunk != "" && r.Trunk != trunk, r.To != nil && !r.To.MatchString(u.phoneNumber):
+		case r.Target != "", r.Trunk != "" && r.Trunk != trunk, !r.To.Match(u.phoneNumber):
 			continue
 		case r.From != nil: // it takes some callers only
 			return false
