@@ -171,7 +171,7 @@ func TestRedirectDialString(t *testing.T) {
 			"+1507&SIP/evil/+190055501": "fixed",
 		} {
 			r := w.server.NewRedirects(RedirectOptions{Targets: []string{"agent", "fixed"}})
-			to, err := r.Begin(t.Context(), config.Vars{CallID: NewID(), To: PartyOf(user), From: PartyOf("+15075550101")})
+			to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf(user), From: PartyOf("+15075550101")})
 			if err != nil || to.Target != want {
 				t.Errorf("%s: %+v, %v; want %s", user, to, err, want)
 			}
@@ -179,7 +179,7 @@ func TestRedirectDialString(t *testing.T) {
 		}
 		r := w.server.NewRedirects(RedirectOptions{Targets: []string{"agent"}})
 		defer r.Close()
-		if to, err := r.Begin(t.Context(), config.Vars{CallID: NewID(), To: PartyOf("sip:+1507w1@x.test")}); !errors.Is(err, ErrNoTarget) {
+		if to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf("sip:+1507w1@x.test")}); !errors.Is(err, ErrNoTarget) {
 			t.Errorf("%+v, %v", to, err)
 		}
 	})

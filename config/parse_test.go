@@ -151,7 +151,7 @@ func TestVariety(t *testing.T) {
 		t.Errorf("media: got %+v", c.Media)
 	}
 	dial := c.Targets[0]
-	if dial.Prepare.API != "http://sim:8080" || dial.Prepare.ModelID != "m1" || dial.Headers[0].Name != "x-lower" {
+	if dial.Prepare.API != "http://sim:8080" || dial.Prepare.ModelID.String() != "m1" || dial.Headers[0].Name != "x-lower" {
 		t.Errorf("target: got %+v", dial)
 	}
 	if v, err := dial.Headers[1].Value.Render(SampleVars(false)); v != "" || err != nil {

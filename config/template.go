@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"text/template/parse"
 )
 
 // maxRendered bounds the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
@@ -17,19 +18,22 @@ var (
 	errControlByte = errors.New("result holds a control character")
 	// errTooLong means that a template gave more than 4096 bytes.
 	errTooLong = errors.New("result is longer than 4096 bytes")
+	// errTokenValue means that a value within X-EI would be read as several tokens.
+	errTokenValue = errors.New("a value for X-EI holds a ';'")
 )
 
 // Template is a text/template over the Vars of a call. It may be rendered by many goroutines at once.
 type Template struct {
-	text    string
-	parsed  *template.Template
-	prepare bool
-	dials   []string // see walker.dials
+	text     string
+	parsed   *template.Template
+	prepare  bool
+	dials    []string // see walker.dials
+	constant bool     // it gives its text for every call
 }
 
 // ParseTemplate parses text and checks that every field it names exists.
 func ParseTemplate(text string) (*Template, error) {
-	parsed, err := template.New("template").Option("missingkey=error").Parse(text)
+	parsed, err := template.New("template").Option("missingkey=error").Funcs(template.FuncMap{"xei": xeiToken}).Parse(text)
 	if err != nil {
 		return nil, errors.New(plainTemplateError(err))
 	}
@@ -38,6 +42,7 @@ func ParseTemplate(text string) (*Template, error) {
 		return nil, errors.New("define and block cannot be used here")
 	}
 	if parsed.Tree == nil { // an empty text has no tree
+		t.constant = true
 		return t, nil
 	}
 	w := walker{}
@@ -46,12 +51,25 @@ func ParseTemplate(text string) (*Template, error) {
 		return nil, w.err
 	}
 	t.prepare, t.dials = w.prepare, w.dials
+	t.constant = !slices.ContainsFunc(parsed.Root.Nodes, func(n parse.Node) bool { return n.Type() != parse.NodeText })
 	return t, nil
 }
 
-// Render gives the template's result for one call. A result with CR, LF or NUL, or of more than 4096 bytes, is an error.
+// xeiToken is the function xei of templates: a token of X-EI, or nothing where there is no value.
+func xeiToken(name, value string) (string, error) {
+	switch {
+	case value == "":
+		return "", nil
+	case strings.Contains(value, ";"):
+		return "", errTokenValue
+	}
+	return name + "." + value + ";", nil
+}
+
+// Render gives the template's result for one call; nil gives nothing. A result with a character that ends a line, or of more
+// than 4096 bytes, is an error.
 func (t *Template) Render(v Vars) (string, error) {
-	if t.parsed.Tree == nil {
+	if t == nil || t.parsed.Tree == nil {
 		return "", nil
 	}
 	var out limited
@@ -70,6 +88,14 @@ func (t *Template) Render(v Vars) (string, error) {
 
 // UsesPrepare says whether the template names .Prepare anywhere.
 func (t *Template) UsesPrepare() bool { return t.prepare }
+
+// Constant gives the text that the template gives for every call; ok is false if it depends on the call.
+func (t *Template) Constant() (text string, ok bool) {
+	if t == nil {
+		return "", true
+	}
+	return t.text, t.constant
+}
 
 // Dialled gives what a URI has of a call's parties before its @: what the peer takes for the number to dial.
 func (t *Template) Dialled(v *Vars) (all []string) {
@@ -91,7 +117,12 @@ func (t *Template) Dialled(v *Vars) (all []string) {
 }
 
 // String gives the template's source.
-func (t *Template) String() string { return t.text }
+func (t *Template) String() string {
+	if t == nil {
+		return ""
+	}
+	return t.text
+}
 
 // limited collects at most maxRendered bytes.
 type limited struct{ strings.Builder }

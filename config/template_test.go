@@ -156,3 +156,32 @@ func TestDialled(t *testing.T) {
 		}
 	}
 }
+
+func TestXEIToken(t *testing.T) {
+	v := SampleVars(true)
+	v.Diversion = ""
+	v.From.Name = "a;S.b"
+	for text, want := range map[string]string{
+		`{{xei "E" .SIPCallID}}{{xei "O" .Diversion}}`: "E.a84b4c76e66710@203.0.113.1;",
+		`{{xei "S" .Prepare.CallID}}`:                  "S.5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f;",
+		`{{xei "O" (or .Diversion .From.Number)}}`:     "O.+15550100001;",
+	} {
+		if got, err := mustTemplate(t, text).Render(v); got != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if got, err := mustTemplate(t, `{{xei "O" .From.Name}}`).Render(v); err == nil || !strings.Contains(err.Error(), "';'") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestConstant(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "m1": true, "m{{/* 1 */}}1": true, "{{.Trunk}}": false, "a{{if .Trunk}}b{{end}}": false} {
+		if _, ok := mustTemplate(t, text).Constant(); ok != want {
+			t.Errorf("%q: %v", text, ok)
+		}
+	}
+	if text, ok := (*Template)(nil).Constant(); text != "" || !ok {
+		t.Errorf("nil: %q, %v", text, ok)
+	}
+}

@@ -46,8 +46,8 @@ func prepareWarnings(t *config.Target) (all []warning) {
 	if t.Prepare == nil {
 		return nil
 	}
-	for key, value := range map[string]string{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
-		if value == "" {
+	for key, value := range map[string]*config.Template{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
+		if text, constant := value.Constant(); constant && text == "" {
 			all = append(all, warning{fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key), "write the account's, unless the API does without"})
 		}
 	}

@@ -194,11 +194,11 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 		switch model {
 		case dryModelID: // may be that one
 		case newModelID:
-			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID))
+			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID.String()))
 		default:
-			differs("prepare.model_id", t.Prepare.ModelID, model)
+			differs("prepare.model_id", t.Prepare.ModelID.String(), model)
 		}
-		differs("prepare.workspace_id", t.Prepare.WorkspaceID, u.at.workspace)
+		differs("prepare.workspace_id", t.Prepare.WorkspaceID.String(), u.at.workspace)
 	}
 	return wrong
 }
