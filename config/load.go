@@ -58,6 +58,7 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}
+	cfg.Warnings = doubtsOf(cfg, root)
 	return cfg, nil
 }
 
@@ -94,17 +95,20 @@ func (l *loader) fail(line int, path, problem, remedy string) {
 	l.errs = append(l.errs, Error{File: l.file, Line: line, Path: path, Problem: problem, Remedy: remedy})
 }
 
-// document decodes the one YAML document of the file. An empty file is a mapping without keys.
+// document decodes the one YAML document of the file.
 func (l *loader) document(data []byte) (value, bool) {
 	if len(data) > maxFile {
 		l.fail(0, "", fmt.Sprintf("is larger than %d bytes", maxFile), "is it the right file?")
 		return value{}, false
 	}
-	empty := value{l: l, node: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}
+	empty := func() (value, bool) {
+		l.fail(0, "", "is empty", "write trunks, targets and routes into it, or name another file with --config")
+		return value{}, false
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
-		return empty, true
+		return empty()
 	} else if err != nil {
 		l.syntax(err)
 		return value{}, false
@@ -117,11 +121,11 @@ func (l *loader) document(data []byte) (value, bool) {
 		return value{}, false
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
-		return empty, true
+		return empty()
 	}
 	root := doc.Content[0]
 	if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
-		return empty, true
+		return empty()
 	}
 	return value{l: l, node: root}, true
 }

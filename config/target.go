@@ -245,7 +245,7 @@ func parseKind(t string) (string, complaint) {
 	case "http":
 		return "", refuse("is a kind of target that is not in this version", "write synthflow, vapi or sip")
 	}
-	return "", refuse("is not a kind of target", "write synthflow, vapi or sip")
+	return "", refuse("is not a kind of target", meant(t, []string{KindSynthflow, KindVapi, KindSIP}, "write synthflow, vapi or sip"))
 }
 
 // transfers reports a list of destinations without transfers, and transfers without one.

@@ -18,7 +18,11 @@ type addition struct{ key, element string }
 
 // plan lists what the configuration lacks. An existing part with other values is an error.
 func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
-	cfg, err := config.Parse(f.path, f.old, u.env)
+	text := f.old
+	if isBlank(text) { // serve refuses an empty file, but setup fills one
+		text = []byte("{}")
+	}
+	cfg, err := config.Parse(f.path, text, u.env)
 	if err != nil {
 		return nil, fmt.Errorf("correct the configuration first:\n%w", err)
 	}
