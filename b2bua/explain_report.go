@@ -98,13 +98,18 @@ type TargetReport struct {
 }
 
 // headersOf notes the configured headers that are missing, and those whose value
-// depends on the platform's real answer.
+// depends on the platform's real answer. It hides what comes from the environment.
 func (x *explainer) headersOf(r *TargetReport, t *peers.Dial) {
 	for _, h := range t.Headers {
-		sent := slices.ContainsFunc(r.Invite, func(line string) bool {
+		at := slices.IndexFunc(r.Invite, func(line string) bool {
 			name, _, _ := strings.Cut(line, ":")
 			return strings.EqualFold(name, h.Name)
 		})
+		sent := at >= 0
+		if sent {
+			name, value, _ := strings.Cut(r.Invite[at], ":")
+			r.Invite[at] = name + ":" + h.Value.Redact(value)
+		}
 		if !sent && !slices.Contains(r.Dropped, h.Name) {
 			r.LeftOut = append(r.LeftOut, h.Name)
 		}

@@ -7,14 +7,15 @@ import (
 	"strings"
 	"text/template"
 	"text/template/parse"
+	"unicode"
 )
 
 // maxRendered bounds the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
 const maxRendered = 4096
 
 var (
-	// errControlByte means that a template gave CR, LF, NUL or another control character, which would end or split a
-	// header, or has no place in one (RFC 3261 section 25.1).
+	// errControlByte means that a template gave CR, LF, NUL or another character that ends or splits a header for some
+	// reader, or has no place in one (RFC 3261 section 25.1).
 	errControlByte = errors.New("result holds a control character")
 	// errTooLong means that a template gave more than 4096 bytes.
 	errTooLong = errors.New("result is longer than 4096 bytes")
@@ -29,6 +30,8 @@ type Template struct {
 	prepare  bool
 	dials    []string // see walker.dials
 	constant bool     // it gives its text for every call
+
+	environment []string // the values of ${NAME} in it
 }
 
 // ParseTemplate parses text and checks that every field it names exists.
@@ -80,10 +83,30 @@ func (t *Template) Render(v Vars) (string, error) {
 		return "", errors.New(plainTemplateError(err))
 	}
 	s := out.String()
-	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && endsLine(r) }) {
 		return "", errControlByte
 	}
 	return s, nil
+}
+
+// endsLine reports whether some readers take a character for the end of a line, or worse: the control characters, of which
+// U+0085 is one, and the separators of lines and paragraphs in Unicode.
+func endsLine(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+
+// Redact hides in a result what the template has from the environment: it may be a secret.
+func (t *Template) Redact(text string) string {
+	for _, v := range t.environment {
+		text = strings.ReplaceAll(text, v, redacted)
+	}
+	return text
+}
+
+// FromEnvironment gives what the template has from the environment.
+func (t *Template) FromEnvironment() []string {
+	if t == nil {
+		return nil
+	}
+	return t.environment
 }
 
 // UsesPrepare says whether the template names .Prepare anywhere.
@@ -173,7 +196,7 @@ func SampleVars(prepared bool) Vars {
 
 func headerSafe(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if endsLine(r) {
 			return -1
 		}
 		return r

@@ -185,3 +185,33 @@ func TestConstant(t *testing.T) {
 		t.Errorf("nil: %q, %v", text, ok)
 	}
 }
+
+// A character that some readers take for the end of a line fails the template.
+func TestRenderRefusesLineEnds(t *testing.T) {
+	for _, r := range "\r\n\x00\v\f\x1c\x1d\x1e\x7f\u0080\u0085\u009f\u2028\u2029" {
+		v := SampleVars(true)
+		v.From.Name = "Ann" + string(r) + "X-Injected: 1"
+		if got, err := mustTemplate(t, "{{.From.Name}}").Render(v); !errors.Is(err, errControlByte) {
+			t.Errorf("%U: %q, %v", r, got, err)
+		}
+	}
+	v := SampleVars(true)
+	v.From.Name = "Zoë 李\t\u00a0\u202f"
+	if got, err := mustTemplate(t, "{{.From.Name}}").Render(v); err != nil || got != v.From.Name {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	cfg, err := Parse("f.yaml", []byte("targets: [{name: t, kind: sip, uri: 'sip:a@b.example', headers: {X-A: '${PW} ${LEAK}-{{.Trunk}}${PW}', X-B: plain}}]"), testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"[redacted] [redacted]-trunk[redacted]", "plain"} {
+		h := cfg.Targets[0].Headers[i]
+		text, err := h.Value.Render(SampleVars(false))
+		if got := h.Value.Redact(text); err != nil || got != want {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+}

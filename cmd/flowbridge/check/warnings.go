@@ -107,7 +107,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 		return nil // bare
 	}
 	return []warning{{
-		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%v)", t.Name, value, err),
+		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%s)", t.Name, h.Value.Redact(value), h.Value.Redact(err.Error())),
 		`write it like "S.{{.Prepare.CallID}};" or "E.{{.SIPCallID}};", each token with a ; at its end`,
 	}}
 }
