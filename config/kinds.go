@@ -162,6 +162,7 @@ func named(what string, names func(*loader) map[string]bool) func(section) func(
 		case !c.none():
 			return "", c
 		case names(l)[got]:
+			l.twice[what+"s"]++
 			return "", refuse("is the name of another "+what+" already", "give each "+what+" its own name")
 		}
 		names(l)[got] = true
@@ -171,7 +172,7 @@ func named(what string, names func(*loader) map[string]bool) func(section) func(
 
 // trunkName takes the name of a trunk, or nothing.
 func (l *loader) trunkName(t string) (string, complaint) {
-	if t != "" && !l.trunks[t] {
+	if t != "" && !l.trunks[t] && !l.unsure("trunks", l.trunks) {
 		return "", refuse("is not the name of a trunk", meant(t, namesOf(l.trunks), "add it to trunks, or correct the name"))
 	}
 	return t, complaint{}
@@ -182,7 +183,7 @@ func namesOf(all map[string]bool) []string { return slices.Sorted(maps.Keys(all)
 
 // targetName takes the name of a target.
 func (l *loader) targetName(t string) (string, complaint) {
-	if !l.targets[t] {
+	if !l.targets[t] && !l.unsure("targets", l.targets) {
 		return "", refuse("is not the name of a target", meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
 	}
 	return t, complaint{}
@@ -191,6 +192,7 @@ func (l *loader) targetName(t string) (string, complaint) {
 // callee takes the name of a trunk that calls can be placed to.
 func (l *loader) callee(t string) (string, complaint) {
 	switch {
+	case !l.trunks[t] && l.unsure("trunks", l.trunks):
 	case !l.trunks[t]:
 		return "", refuse("is not the name of a trunk", meant(t, namesOf(l.trunks), "add it to trunks, or correct the name"))
 	case !l.callees[t]:
@@ -202,7 +204,7 @@ func (l *loader) callee(t string) (string, complaint) {
 // caller takes the name of a target whose calls a route is for, or nothing.
 func (l *loader) caller(t string) (string, complaint) {
 	switch {
-	case t == "":
+	case t == "", !l.targets[t] && l.unsure("targets", l.targets):
 	case !l.targets[t]:
 		return "", refuse("is not the name of a target", meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
 	case !l.callers[t]:

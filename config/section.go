@@ -25,13 +25,14 @@ type section struct {
 	value
 	keys   []key
 	fields map[string]value
-	broken bool // it is no mapping, and that is reported
-	absent bool // the file does not have it
+	meant  map[string]bool // known keys that an unknown one seems to be meant for
+	broken bool            // it is no mapping, and that is reported
+	absent bool            // the file does not have it
 }
 
 // section reads a mapping with the keys that a struct declares, and reports every other key.
 func (v value) section(t reflect.Type) section {
-	s := section{value: v, keys: keysOf(t), fields: map[string]value{}}
+	s := section{value: v, keys: keysOf(t), fields: map[string]value{}, meant: map[string]bool{}}
 	var known []string
 	for _, k := range s.keys {
 		known = append(known, k.names()...)
@@ -41,6 +42,7 @@ func (v value) section(t reflect.Type) section {
 	for _, e := range all {
 		if !slices.Contains(known, e.key) {
 			v.l.fail(e.line, e.path, "unknown key", suggest(e.key, known))
+			s.meant[nearest(e.key, known)] = true
 			continue
 		}
 		s.fields[e.key] = e.value
@@ -74,7 +76,7 @@ func (s section) get(key string) (scalar, bool) {
 
 // require reports a key that is absent.
 func (s section) require(key, example string) {
-	if !s.has(key) && !s.broken {
+	if !s.has(key) && !s.broken && !s.meant[key] {
 		s.l.fail(s.node.Line, join(s.path, key), "is missing", "write "+example)
 	}
 }

@@ -250,6 +250,9 @@ func parseKind(t string) (string, complaint) {
 
 // transfers reports a list of destinations without transfers, and transfers without one.
 func (s section) transfers(t *Target) {
+	if v, ok := s.get("transfer"); ok && v.text != string(t.Transfer) { // which is reported
+		return
+	}
 	switch {
 	case t.Transfer == TransferRefuse:
 		for _, key := range []string{"transfer_numbers", "transfer_hosts"} {
