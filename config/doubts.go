@@ -192,8 +192,9 @@ func (d *doubts) ports() {
 		caps []int
 	}{{"trunks", capsOf(d.cfg.Trunks, func(t *Trunk) int { return t.MaxCalls })}, {"targets", capsOf(d.cfg.Targets, func(t *Target) int { return t.MaxCalls })}} {
 		for i, most := range list.caps {
-			if most > calls {
-				d.warn("media.ports", fmt.Sprintf("has room for %s at a time, and %s[%d].max_calls is %d", counted(calls), list.path, i, most), "write a larger range, four ports for each call, or a smaller cap")
+			key := fmt.Sprintf("%s[%d].max_calls", list.path, i)
+			if most > calls && d.written(key) {
+				d.warn("media.ports", fmt.Sprintf("has room for %s at a time, and %s is %d", counted(calls), key, most), "write a larger range, four ports for each call, or a smaller cap")
 				return
 			}
 		}
