@@ -45,6 +45,7 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
 		return d, 501, errReplacesUs // the trunk can't know a dialog with us
 	}
+	d.party.User = message.UserOf(d.party) // without what came with the number: it could make it another one
 	d.referTo = c.a.referToNumber(to, d.party)
 	d.targets, d.route, d.failoverOn = c.routeOfTarget(d.party)
 	if len(d.targets) == 0 && cfg.Transfer != config.TransferRelay {
