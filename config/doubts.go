@@ -228,6 +228,9 @@ func (d *doubts) tokens() {
 			}
 		}
 	}
+	if a := d.cfg.Admin.Listen.Addr(); a.IsValid() && !a.Unmap().IsLoopback() { // then there is a token
+		d.warnOf("admin.listen", "takes its token over plain HTTP, which can be read on the way", "listen on 127.0.0.1, behind a proxy with a certificate")
+	}
 	h := &d.cfg.Hooks
 	if h.TLS.Cert != "" {
 		return

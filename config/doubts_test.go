@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -85,6 +87,21 @@ func TestDoubts(t *testing.T) {
 		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%s:\n%s\nwant %s", name, got, tt.want)
 		}
+	}
+}
+
+// The admin API off loopback has a token, but no TLS.
+func TestDoubtsOfAdmin(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := warningsOf(t, doubtful+"admin: {listen: '10.0.0.5:8080', token_file: "+token+"}\n")
+	if !strings.Contains(got, `f.yaml:8: admin.listen: "10.0.0.5:8080" takes its token over plain HTTP`) {
+		t.Errorf("%s", got)
+	}
+	if got := warningsOf(t, doubtful+"admin: {listen: '[::1]:8080', token_file: "+token+"}\n"); got != "" {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -75,6 +75,10 @@ func TestMachineWarnings(t *testing.T) {
 		}
 		return nil
 	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	blind := machine{
 		openFiles: func() (uint64, error) { return 0, errors.New("?") },
 		setting:   func(string) (string, error) { return "", errors.New("?") },
@@ -101,6 +105,7 @@ func TestMachineWarnings(t *testing.T) {
 		"own address":     {roomy(), "sip: {listen: ['udp://192.168.10.5:5060', 'tcp://[2001:db8::5]:5060', 'udp://[::]:5060']}\nmedia: {listen: [127.0.0.9]}", nil},
 		"no own address":  {roomy(), "sip: {listen: ['udp://203.0.113.7:5060']}", []string{"sip.listen: this machine has no address 203.0.113.7", "192.168.10.5, 2001:db8::5", "or 0.0.0.0"}},
 		"media elsewhere": {roomy(), "media: {listen: ['10.0.0.9=203.0.113.7']}", []string{"media.listen: this machine has no address 10.0.0.9"}},
+		"admin elsewhere": {roomy(), "admin: {listen: '10.0.0.9:8080', token_file: " + token + "}", []string{"admin.listen: this machine has no address 10.0.0.9"}},
 		"hook elsewhere":  {roomy(), "hooks: {variables: {listen: '10.0.0.9:8081', token_env: T}}", []string{"hooks.variables.listen: this machine has no address 10.0.0.9"}},
 		"directory":       {unwritable, "", []string{"store.path: the directory .", "permission denied"}},
 		"no file yet":     {noFile, "", nil},

@@ -112,6 +112,7 @@ func (m machine) listeners(cfg *config.Config) (found []warning) {
 	for _, l := range cfg.Media.Listen {
 		try("media.listen", l.Addr)
 	}
+	try("admin.listen", cfg.Admin.Listen.Addr())
 	for _, e := range cfg.Hooks.Endpoints() {
 		try("hooks."+e.Name+".listen", e.Listen.Addr())
 	}
