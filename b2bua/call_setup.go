@@ -42,7 +42,7 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
-	index := firstMatch(c.peers.Routes, &c.vars)
+	index := firstMatch(c.peers, &c.vars)
 	if index < 0 {
 		c.journal()
 		return c.refuse(404, cause.NoRoute)
@@ -59,7 +59,7 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	targets := c.peers.Destinations(c.route)
+	targets := destinations(c.peers, c.route, &c.vars)
 	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.agreement.sharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
@@ -75,34 +75,11 @@ func (c *Call) routing() phase {
 	return c.nextAttempt()
 }
 
-// firstMatch is the index of the first route that a call matches, -1: none.
-func firstMatch(routes []config.Route, vars *config.Vars) int {
-	return slices.IndexFunc(routes, func(r config.Route) bool { return mismatch(&r, vars) == "" })
-}
-
 // takeRoute notes the route of the call, with its direction and lead.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
 	c.record.Route, c.record.Direction, c.record.Lead = c.vars.Route, c.vars.Direction, c.vars.Lead().Number
-}
-
-// mismatch is the first key of a route that a call does not match: target, trunk,
-// to or from; "" when it matches them all. A route without target does not take the
-// calls of targets.
-func mismatch(r *config.Route, vars *config.Vars) string {
-	switch {
-	case r.Target != vars.Target:
-		return "target"
-	case r.Trunk != "" && r.Trunk != vars.Trunk:
-		return "trunk"
-	case r.To != nil && !r.To.MatchString(vars.To.Number):
-		return "to"
-	case r.From != nil && !r.From.MatchString(vars.From.Number):
-		return "from"
-	default:
-		return ""
-	}
 }
 
 // preparing: the platform is asked for an id and its host is looked up.

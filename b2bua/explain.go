@@ -267,7 +267,7 @@ func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = PartyReport(c.vars.From), PartyReport(c.vars.To), c.vars.Diversion
-	index := firstMatch(c.peers.Routes, &c.vars)
+	index := firstMatch(c.peers, &c.vars)
 	x.routes(c, index)
 	if index < 0 {
 		x.refuse(404, message.StatusText(404), "no route matches")
@@ -284,7 +284,13 @@ func (x *explainer) call(c *Call) error {
 	}
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
-	for i, t := range c.peers.Destinations(c.route) {
+	targets := destinations(c.peers, c.route, &c.vars)
+	for _, t := range c.peers.Destinations(c.route) {
+		if !slices.Contains(targets, t) {
+			x.note("%s is left out: its uri dials the number, and %q is none; only a route whose to names it in full leads there", t.Dial.Name, c.vars.Agent().Number)
+		}
+	}
+	for i, t := range targets {
 		c.attempts.current = &attempt{number: i + 1, plan: &c.plan, target: t, started: time.Now(), cancel: func() {}}
 		o.Targets = append(o.Targets, x.attempt(c))
 	}

@@ -147,13 +147,18 @@ func (r *TargetReport) budgetOf(a *attempt, in leg.Invite) {
 }
 
 // headersOf notes the configured headers that are missing, and those whose value
-// depends on the platform's real answer.
+// depends on the platform's real answer. It hides what comes from the environment.
 func (x *explainer) headersOf(r *TargetReport, t *peers.Dial) {
 	for _, h := range t.Headers {
-		sent := slices.ContainsFunc(r.Invite, func(line string) bool {
+		at := slices.IndexFunc(r.Invite, func(line string) bool {
 			name, _, _ := strings.Cut(line, ":")
 			return strings.EqualFold(name, h.Name)
 		})
+		sent := at >= 0
+		if sent {
+			name, value, _ := strings.Cut(r.Invite[at], ":")
+			r.Invite[at] = name + ":" + h.Value.Redact(value)
+		}
 		if !sent && !slices.Contains(r.Dropped, h.Name) {
 			r.LeftOut = append(r.LeftOut, h.Name)
 		}
@@ -182,6 +187,9 @@ func (x *explainer) routes(c *Call, found int) {
 			report.Why = fmt.Sprintf("the calling number %s does not match from: %s", c.vars.From.Number, r.From)
 		default:
 			report.Why = matchWords(r)
+			if i != found {
+				report.Why = fmt.Sprintf("its uri dials the number, and %q is none; only a route whose to names it in full leads there", c.vars.To.Number)
+			}
 		}
 		x.out.Routes = append(x.out.Routes, report)
 		if i == found {

@@ -93,13 +93,21 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 }
 
 func prepareRequest(p *config.Prepare, vars config.Vars) (peers.PrepareRequest, error) {
-	req := peers.PrepareRequest{CallID: vars.CallID, ModelID: p.ModelID, WorkspaceID: p.WorkspaceID}
-	var err error
-	if req.FromNumber, err = p.FromNumber.Render(vars); err != nil {
-		return req, fmt.Errorf("prepare.from_number: %w", err)
-	}
-	if req.ToNumber, err = p.ToNumber.Render(vars); err != nil {
-		return req, fmt.Errorf("prepare.to_number: %w", err)
+	req := peers.PrepareRequest{CallID: vars.CallID}
+	for _, one := range []struct {
+		key  string
+		from *config.Template
+		to   *string
+	}{
+		{"workspace_id", p.WorkspaceID, &req.WorkspaceID},
+		{"model_id", p.ModelID, &req.ModelID},
+		{"from_number", p.FromNumber, &req.FromNumber},
+		{"to_number", p.ToNumber, &req.ToNumber},
+	} {
+		var err error
+		if *one.to, err = one.from.Render(vars); err != nil {
+			return req, fmt.Errorf("prepare.%s: %w", one.key, err)
+		}
 	}
 	for _, v := range p.CustomVariables {
 		value, err := v.Value.Render(vars)

@@ -35,6 +35,7 @@ type redirected struct {
 	// constant
 	id, sid string // our id; the dialling party's, or empty
 	vars    config.Vars
+	naming  []*config.Numbers // the expressions of its rule
 	began   time.Time
 
 	// owned by the step that is being decided
@@ -193,11 +194,14 @@ func (s *followed) dialled(c *redirected, to Redirection, failed []store.Attempt
 	return true
 }
 
-// untaken notes that no target is left, and gives the last attempt.
+// untaken notes that no target is left, and gives the last attempt, or one that says that there was no target at all.
 func (s *followed) untaken(c *redirected, failed []store.Attempt) store.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.tried(failed)
+	if len(c.record.Attempts) == 0 {
+		return store.Attempt{SIPStatus: 404, Cause: string(cause.NoRoute)}
+	}
 	return c.record.Attempts[len(c.record.Attempts)-1]
 }
 

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -318,4 +319,22 @@ func TestNoTargetLeft(t *testing.T) {
 	if _, failed, err := r.next(t.Context(), &redirected{}); len(failed) > 0 || err == nil || err.Error() != ErrNoTarget.Error() {
 		t.Errorf("got %v, %v; want %v", failed, err, ErrNoTarget)
 	}
+}
+
+// A call that no rule is for has a record that says so.
+func TestRedirectWithoutRule(t *testing.T) {
+	inWorld(t, func(w *world) {
+		rules := []config.TwilioRule{{To: testConfigured(t, testConfig).Routes[2].To, Targets: []string{"spare"}}}
+		r := w.server.NewRedirects(RedirectOptions{Rules: rules, Route: "hooks.twilio", Follow: true})
+		defer r.Close()
+		if to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf("+15095550100")}); err != nil || to.Target != "spare" {
+			t.Errorf("%+v, %v", to, err)
+		}
+		if _, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf("+15085550100")}); !errors.Is(err, ErrNoTarget) {
+			t.Errorf("%v", err)
+		}
+		if got := w.wantRecord("failed", cause.NoRoute, store.EndedBySystem); got.SIPStatus != 404 || got.Route != "hooks.twilio" {
+			t.Errorf("%+v", got)
+		}
+	})
 }

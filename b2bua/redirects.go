@@ -25,9 +25,10 @@ import (
 
 // RedirectOptions are the settings of all redirected calls.
 type RedirectOptions struct {
-	Targets []string // names, tried in this order
-	Route   string   // of the calls in their records
-	Follow  bool     // the ends of attempts are reported, and each call gets a record
+	Targets []string            // names, tried in this order
+	Rules   []config.TwilioRule // the targets of some numbers; the first that matches counts
+	Route   string              // of the calls in their records
+	Follow  bool                // the ends of attempts are reported, and each call gets a record
 
 	Accept    func(Redirection) error             // whether the dialling party can use it; nil: always
 	Variables func(config.Vars) map[string]string // for agents that ask; nil: none asks
@@ -79,6 +80,7 @@ var (
 	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
 	errDraining       = errors.New("draining")
 	errNotThere       = errors.New("it is not in the configuration any more")
+	errNoNumber       = errors.New("its uri dials the number of the call, which is none")
 )
 
 // The final answers (RFC 3261 section 21) that an outcome stands for, even if another
@@ -121,8 +123,16 @@ func (r *Redirects) newCall(vars config.Vars) *redirected {
 	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		c.sid, c.record.SIPCallID = vars.SIPCallID, vars.SIPCallID
 	}
+	names := r.options.Targets
+	for i, rule := range r.options.Rules {
+		if rule.To.Match(vars.To.Number) && rule.From.Match(vars.From.Number) {
+			names, c.naming = rule.Targets, []*config.Numbers{rule.To, rule.From}
+			c.record.Route = fmt.Sprintf("%s.rules[%d]", r.options.Route, i)
+			break
+		}
+	}
 	targets := r.server.admission.Peers.Load().Targets
-	for _, name := range r.options.Targets {
+	for _, name := range names {
 		t := targets[name]
 		if t == nil { // its attempt fails with errNotThere
 			t = &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: name}}}
@@ -190,7 +200,7 @@ func (r *Redirects) dialNext(ctx context.Context, c *redirected) (Next, error) {
 func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, failed []store.Attempt, err error) {
 	var why []error
 	for a := c.attempts.next(&c.plan); a != nil; a = c.attempts.next(&c.plan) {
-		if to, err = r.prepare(ctx, a, c.vars); err == nil {
+		if to, err = r.prepare(ctx, a, c); err == nil {
 			return to, failed, nil
 		}
 		failed = append(failed, a.recordOf(to.Cause, 0))
@@ -203,12 +213,15 @@ func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, fa
 }
 
 // prepare prepares an attempt. With an error, the redirection has its cause.
-func (r *Redirects) prepare(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
+func (r *Redirects) prepare(ctx context.Context, a *attempt, c *redirected) (Redirection, error) {
+	vars := c.vars
 	switch {
 	case r.server.Draining():
 		return Redirection{Cause: cause.Shutdown}, errDraining
 	case a.target.Dial.URI == nil:
 		return Redirection{Cause: cause.TargetUnreachable}, errNotThere
+	case !dialable(a.target, &vars, c.naming...):
+		return Redirection{Cause: cause.TemplateFailed}, errNoNumber
 	}
 	vars.Attempt = a.number
 	to, err := redirectTo(ctx, a, vars)

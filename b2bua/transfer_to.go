@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,8 +26,8 @@ type destination struct {
 }
 
 // destination finds the destination of a transfer and checks that it is permitted: a
-// host of transfer_hosts, called by its URI, or a number of transfer_numbers at any
-// host, called by the routes for calls of this target or by the caller's own trunk.
+// host of transfer_hosts, called by its URI, or a number of transfer_numbers (or a user
+// part that one of them names in full) at any host, called by the routes for calls of this target or by the caller's own trunk.
 // Otherwise it gives the status of the refusal.
 func (c *Call) destination(to message.Referral) (d destination, code int, err error) {
 	uri := message.ParseURI(to.URI)
@@ -46,6 +45,7 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
 		return d, 501, errReplacesUs // the trunk can't know a dialog with us
 	}
+	d.party.User = message.UserOf(d.party) // without what came with the number: it could make it another one
 	d.referTo = c.a.referToNumber(to, d.party)
 	d.targets, d.route, d.failoverOn = c.routeOfTarget(d.party)
 	if len(d.targets) == 0 && cfg.Transfer != config.TransferRelay {
@@ -54,8 +54,8 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	return d, 0, nil
 }
 
-func listedNumber(allowed []*regexp.Regexp, number string) bool {
-	return slices.ContainsFunc(allowed, func(r *regexp.Regexp) bool { return r.MatchString(number) })
+func listedNumber(allowed []*config.Numbers, number string) bool {
+	return slices.ContainsFunc(allowed, func(n *config.Numbers) bool { return n.Allow(number) })
 }
 
 func listedHost(allowed []string, host string) bool {
@@ -73,6 +73,9 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 		return d, 416, message.ErrReferScheme
 	}
 	parsed := message.ParseURI(to.URI)
+	if parsed.User != "" && !callableUser(parsed.User) {
+		return d, 403, errNoName
+	}
 	transport := config.TransportUDP
 	t, _ := parsed.UriParams.Get("transport")
 	if message.IsStream(strings.ToLower(t)) {
@@ -93,6 +96,12 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	d.targets = []*peers.Target{referred}
 	d.referTo = withEmbedded(text, to.Headers)
 	return d, 0, nil
+}
+
+// callableUser reports whether an agent may name a user part at a host: a number, or a
+// name of letters, digits and - . _ ~. What begins with + is a number, or nothing.
+func callableUser(user string) bool {
+	return config.IsDialString(user) || strings.Trim(strings.ToLower(user), "abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
 }
 
 // routeOfTarget finds the targets for a number that the agent names: by the first

@@ -36,6 +36,9 @@ type Config struct {
 	Log Log `key:"log"`
 	// Reserved. This version has no fleet.
 	_ fleet `key:"fleet"`
+
+	// Warnings are what the file says, by line, that is hardly meant.
+	Warnings Errors
 }
 
 // fleet is the section `fleet`, which may be there without values.

@@ -20,8 +20,10 @@ type TwilioHook struct {
 	URL string `key:"url" is:"base-url"`
 	// The account's auth token, which X-Twilio-Signature is checked with. Required unless listen is a loopback address.
 	AuthToken Secret `key:"auth_token" later:""`
-	// The targets to dial, in this order: the first whose API gives an id is dialled.
-	Targets []string `key:"targets" is:"target" required:"the names of the targets to dial, in order" filled:""`
+	// The targets to dial, in this order: the first whose API gives an id is dialled. Required without rules.
+	Targets []string `key:"targets" is:"target" filled:""`
+	// Other targets for some numbers. The first rule that matches is used, and targets where none does.
+	Rules []TwilioRule `key:"rules" filled:""`
 	// What Twilio is told when no target can be dialled. Default: reject as busy.
 	Fallback twilio.Fallback `key:"fallback"`
 	// Writes %3B for a ; in a header's value. Synthflow's documents show it raw.
@@ -35,6 +37,9 @@ type TwilioHook struct {
 func (h *TwilioHook) wanted(s section) bool { return s.on() }
 
 func (h *TwilioHook) check(s section) {
+	if len(h.Rules) == 0 {
+		s.require("targets", "the names of the targets to dial, in order, or rules")
+	}
 	s.twilioTakes(h.Targets)
 	h.AuthToken = s.shared("auth_token", h.Listen, "have calls prepared")
 	switch {
@@ -44,6 +49,18 @@ func (h *TwilioHook) check(s section) {
 		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": the signature is over it`)
 	}
 }
+
+// TwilioRule is one entry of hooks.twilio.rules.
+type TwilioRule struct {
+	// A regular expression over the called number, as in routes.
+	To *Numbers `key:"to"`
+	// The same over the calling number.
+	From *Numbers `key:"from"`
+	// The targets to dial, in this order.
+	Targets []string `key:"targets" is:"target" required:"the names of the targets to dial, in order" filled:""`
+}
+
+func (r *TwilioRule) check(s section) { s.twilioTakes(r.Targets) }
 
 // FollowPath is where Twilio tells how a call ended.
 func (h *TwilioHook) FollowPath() string { return h.Path + "/ended" }

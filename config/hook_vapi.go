@@ -3,7 +3,6 @@ package config
 import (
 	"encoding/json"
 	"net/netip"
-	"regexp"
 	"slices"
 	"time"
 )
@@ -32,10 +31,10 @@ func (h *VapiHook) check(s section) {
 type VapiRule struct {
 	// The trunk whose calls the rule is for. Empty: any call.
 	Trunk string `key:"trunk" is:"trunk"`
-	// A regular expression over the called number of the carrier's call.
-	To *regexp.Regexp `key:"to"`
-	// A regular expression over the calling number of the carrier's call.
-	From *regexp.Regexp `key:"from"`
+	// A regular expression over the called number of the carrier's call, as in routes.
+	To *Numbers `key:"to"`
+	// The same over the calling number of the carrier's call.
+	From *Numbers `key:"from"`
 	// A template that gives "true" for the calls that the rule is for.
 	When *Template `key:"when" use:"hook"`
 	// The template of an assistant's id. A rule has one of assistant_id, assistant, destination and error.

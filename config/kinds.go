@@ -58,7 +58,7 @@ var kinds = map[string]kind{
 	"time.Duration":    {parse: parsed(parseDuration), title: "duration", pattern: durationText},
 	"netip.AddrPort":   {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
 	"netip.Prefix":     {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
-	"*regexp.Regexp":   {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
+	"*config.Numbers":  {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
 	"config.Listener":  {parse: uniqueListeners, title: "transport://address:port", pattern: `^(udp|tcp|tls)://.+:[0-9]+$`},
 	"*config.Template": {title: "template", types: anyScalar},
 	"config.Secret":    {title: "file"},
@@ -106,11 +106,24 @@ var kinds = map[string]kind{
 	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 
-func parseText(t string) (string, complaint) { return t, complaint{} }
+// parseText takes any text but a template, which would be taken for the text itself.
+func parseText(t string) (string, complaint) {
+	if strings.Contains(t, "{{") {
+		return "", refuse("holds a template, and this key is the same for every call", "write the text itself")
+	}
+	return t, complaint{}
+}
 
 func parseBool(t string) (bool, complaint) {
 	if t != "true" && t != "false" {
-		return false, refuse("is neither true nor false", "write true or false")
+		remedy := "write true or false"
+		switch strings.ToLower(t) {
+		case "yes", "on", "true", "1":
+			remedy = "write true"
+		case "no", "off", "false", "0":
+			remedy = "write false"
+		}
+		return false, refuse("is neither true nor false", remedy)
 	}
 	return t == "true", complaint{}
 }
@@ -137,7 +150,7 @@ func words(anyCase bool, problem, remedy string, enum ...string) kind {
 				return known, complaint{}
 			}
 		}
-		return "", refuse(problem, remedy)
+		return "", refuse(problem, meant(t, enum, remedy))
 	})}
 }
 
@@ -149,6 +162,7 @@ func named(what string, names func(*loader) map[string]bool) func(section) func(
 		case !c.none():
 			return "", c
 		case names(l)[got]:
+			l.twice[what+"s"]++
 			return "", refuse("is the name of another "+what+" already", "give each "+what+" its own name")
 		}
 		names(l)[got] = true
@@ -158,16 +172,19 @@ func named(what string, names func(*loader) map[string]bool) func(section) func(
 
 // trunkName takes the name of a trunk, or nothing.
 func (l *loader) trunkName(t string) (string, complaint) {
-	if t != "" && !l.trunks[t] {
-		return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
+	if t != "" && !l.trunks[t] && !l.unsure("trunks", l.trunks) {
+		return "", refuse("is not the name of a trunk", meant(t, namesOf(l.trunks), "add it to trunks, or correct the name"))
 	}
 	return t, complaint{}
 }
 
+// namesOf are names in their order.
+func namesOf(all map[string]bool) []string { return slices.Sorted(maps.Keys(all)) }
+
 // targetName takes the name of a target.
 func (l *loader) targetName(t string) (string, complaint) {
-	if !l.targets[t] {
-		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
+	if !l.targets[t] && !l.unsure("targets", l.targets) {
+		return "", refuse("is not the name of a target", meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
 	}
 	return t, complaint{}
 }
@@ -175,8 +192,9 @@ func (l *loader) targetName(t string) (string, complaint) {
 // callee takes the name of a trunk that calls can be placed to.
 func (l *loader) callee(t string) (string, complaint) {
 	switch {
+	case !l.trunks[t] && l.unsure("trunks", l.trunks):
 	case !l.trunks[t]:
-		return "", refuse("is not the name of a trunk", "add it to trunks, or correct the name")
+		return "", refuse("is not the name of a trunk", meant(t, namesOf(l.trunks), "add it to trunks, or correct the name"))
 	case !l.callees[t]:
 		return "", refuse("is a trunk without uri, which no call can be placed to", `write uri below the trunk, like "sip:{{.To.Number}}@pbx.example.com"`)
 	}
@@ -186,9 +204,9 @@ func (l *loader) callee(t string) (string, complaint) {
 // caller takes the name of a target whose calls a route is for, or nothing.
 func (l *loader) caller(t string) (string, complaint) {
 	switch {
-	case t == "":
+	case t == "", !l.targets[t] && l.unsure("targets", l.targets):
 	case !l.targets[t]:
-		return "", refuse("is not the name of a target", "add it to targets, or correct the name")
+		return "", refuse("is not the name of a target", meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
 	case !l.callers[t]:
 		return "", refuse("is a target that neither calls nor transfers", "write sources, call_auth or transfer below the target, or remove the route")
 	}
@@ -200,8 +218,8 @@ func (l *loader) sound(t string, besides ...string) (string, complaint) {
 	if _, ok := audio.Tone(t); ok || l.sounds[t] || slices.Contains(besides, t) {
 		return t, complaint{}
 	}
-	return "", refuse("is neither a tone nor the name of a sound",
-		"write one of "+strings.Join(slices.Concat(besides, audio.Tones()), ", ")+", or add it to sounds")
+	return "", refuse("is neither a tone nor the name of a sound", meant(t, slices.Concat(besides, audio.Tones(), namesOf(l.sounds)),
+		"write one of "+strings.Join(slices.Concat(besides, audio.Tones()), ", ")+", or add it to sounds"))
 }
 
 // uniqueListeners takes one listener of each transport and address family: a process sends from one address of each kind.

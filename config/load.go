@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,7 +51,8 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	if !ok {
 		return nil, l.errs
 	}
-	root.section(typeConfig).read(reflect.ValueOf(l.cfg).Elem())
+	l.root = root.section(typeConfig)
+	l.root.read(reflect.ValueOf(l.cfg).Elem())
 	cfg := l.cfg
 	if running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
 		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more", "is it the right file, and whole?")
@@ -58,6 +60,7 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}
+	cfg.Warnings = doubtsOf(cfg, root)
 	return cfg, nil
 }
 
@@ -69,6 +72,9 @@ type loader struct {
 
 	cfg     *Config // as far as it is read
 	running *Config // of the process that is to take the file; nil: none
+
+	root  section
+	twice map[string]int // entries of a list whose name another one has
 
 	visits int // nodes seen; aliases could make a small file endless
 
@@ -86,55 +92,72 @@ func newLoader(file string, env func(string) (string, bool), running *Config) *l
 	return &loader{
 		file: file, env: env, cfg: &Config{}, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
 		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
-		workspaces: map[string]workspace{},
+		workspaces: map[string]workspace{}, twice: map[string]int{},
 	}
+}
+
+// unsure reports whether a list of the file has an entry without a name that could be read: what names it may be right.
+func (l *loader) unsure(list string, names map[string]bool) bool {
+	v, ok := l.root.fields[list]
+	return l.root.meant[list] || ok && (v.node.Kind != yaml.SequenceNode && v.node.Kind != yaml.AliasNode || l.root.elements(list) != len(names)+l.twice[list])
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {
 	l.errs = append(l.errs, Error{File: l.file, Line: line, Path: path, Problem: problem, Remedy: remedy})
 }
 
-// document decodes the one YAML document of the file. An empty file is a mapping without keys.
+// document decodes the one YAML document of the file.
 func (l *loader) document(data []byte) (value, bool) {
 	if len(data) > maxFile {
 		l.fail(0, "", fmt.Sprintf("is larger than %d bytes", maxFile), "is it the right file?")
 		return value{}, false
 	}
-	empty := value{l: l, node: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}
+	empty := func() (value, bool) {
+		l.fail(0, "", "is empty", "write trunks, targets and routes into it, or name another file with --config")
+		return value{}, false
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
-		return empty, true
+		return empty()
 	} else if err != nil {
-		l.syntax(err)
+		l.syntax(err, data)
 		return value{}, false
 	}
 	if err := dec.Decode(&second); err == nil {
 		l.fail(second.Line, "", "a second YAML document begins here", `remove the "---" and what follows it`)
 		return value{}, false
 	} else if !errors.Is(err, io.EOF) {
-		l.syntax(err)
+		l.syntax(err, data)
 		return value{}, false
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
-		return empty, true
+		return empty()
 	}
 	root := doc.Content[0]
 	if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
-		return empty, true
+		return empty()
 	}
 	return value{l: l, node: root}, true
 }
 
 // syntax reports what the YAML decoder found, with its line where it names one.
-func (l *loader) syntax(err error) {
+func (l *loader) syntax(err error, data []byte) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
 	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
 	}
-	l.fail(line, "", "is not YAML: "+text, "look at the indentation, colons and quotes of this line and the one before it")
+	remedy := "look at the indentation, colons and quotes of this line and the ones around it"
+	lines := bytes.Split(data, []byte("\n"))
+	if m := regexp.MustCompile(`^unknown anchor '(.+)'`).FindStringSubmatch(text); m != nil {
+		line = 1 + slices.IndexFunc(lines, func(l []byte) bool { return bytes.Contains(l, []byte("*"+m[1])) })
+		remedy = "write &" + m[1] + " before the value that *" + m[1] + " stands for, or put a text that begins with * in quotes"
+	} else if line > 0 && line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t")) {
+		remedy = "indent this line by spaces: YAML takes no tabs"
+	}
+	l.fail(line, "", "is not YAML: "+text, remedy)
 }
 
 // reason gives the bare cause of a file error.

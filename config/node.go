@@ -121,6 +121,8 @@ type scalar struct {
 	raw     string
 	text    string
 	fromEnv bool
+
+	environment []string // the values of its ${NAME}, without empty ones
 }
 
 // quoted shows the value as the file has it, never what a variable contains.
@@ -187,6 +189,9 @@ func (s scalar) expand() (scalar, bool) {
 			return ""
 		}
 		s.fromEnv = true
+		if val != "" {
+			s.environment = append(s.environment, val)
+		}
 		return val
 	})
 	return s, ok

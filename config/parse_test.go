@@ -83,7 +83,7 @@ func parseFile(t *testing.T, file string) *Config {
 }
 
 func TestDefaults(t *testing.T) {
-	got := parseFile(t, "testdata/good/empty.yaml")
+	got := parseFile(t, "testdata/good/defaults.yaml")
 	want := &Config{
 		SIP: SIP{
 			Listen:         []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
@@ -134,7 +134,7 @@ func TestComplete(t *testing.T) {
 		t.Errorf("headers: want - got +\n%s", diff)
 	}
 	r := c.Routes[0]
-	if !r.To.MatchString("+15071234567") || r.From != nil || r.Otherwise != 503 || r.SetupTimeout != 120*time.Second {
+	if !r.To.Match("+15071234567") || r.From != nil || r.Otherwise != 503 || r.SetupTimeout != 120*time.Second {
 		t.Errorf("route: got %+v", r)
 	}
 	if out := fmt.Sprintf("%+v %#v %v", c, c, target.Prepare); strings.Contains(out, testToken) {
@@ -151,7 +151,7 @@ func TestVariety(t *testing.T) {
 		t.Errorf("media: got %+v", c.Media)
 	}
 	dial := c.Targets[0]
-	if dial.Prepare.API != "http://sim:8080" || dial.Prepare.ModelID != "m1" || dial.Headers[0].Name != "x-lower" {
+	if dial.Prepare.API != "http://sim:8080" || dial.Prepare.ModelID.String() != "m1" || dial.Headers[0].Name != "x-lower" {
 		t.Errorf("target: got %+v", dial)
 	}
 	if v, err := dial.Headers[1].Value.Render(SampleVars(false)); v != "" || err != nil {
@@ -184,6 +184,8 @@ func TestSecretFiles(t *testing.T) {
 		{file("world", "hidden-1", 0o604), "can be read by everybody; chmod 600 " + filepath.Join(dir, "world")},
 		{file("empty", " \n", 0o600), "is empty"},
 		{file("lines", "hidden-1\nhidden-2", 0o600), "line break"},
+		{file("quoted", `"hidden-1"`, 0o600), "stands in quotes"},
+		{file("quoted2", "'hidden-1'\n", 0o600), "without quotes"},
 		{file("large", strings.Repeat("h", 9000), 0o600), "too large"},
 		{dir, "not a regular file"},
 		{filepath.Join(dir, "none"), "no such file or directory"},
@@ -198,6 +200,18 @@ func TestSecretFiles(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%s: got %v; want %q", tc.path, err, tc.want)
+		}
+	}
+}
+
+// A template is an error where none is rendered: it would be taken for the text itself.
+func TestTemplateInPlainText(t *testing.T) {
+	for _, text := range []string{
+		"targets: [{name: t, kind: synthflow, account: {token_env: PW, workspace_id: 'w{{.Trunk}}'}}]",
+		"targets: [{name: t, kind: sip, uri: 'sip:a@b.example'}]\nhooks: {twilio: {listen: '127.0.0.1:1', targets: [t], fallback: {say: '{{.To.Number}}'}}}",
+	} {
+		if _, err := Parse("f.yaml", []byte(text), testEnv); err == nil || !strings.Contains(err.Error(), "holds a template, and this key is the same for every call") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
@@ -224,7 +238,7 @@ func TestLoad(t *testing.T) {
 	if _, err := Load("testdata"); err == nil {
 		t.Error("a directory was read")
 	}
-	if _, err := Load("testdata/good/empty.yaml"); err != nil {
+	if _, err := Load("testdata/good/defaults.yaml"); err != nil {
 		t.Error(err)
 	}
 	if _, err := Parse("f", make([]byte, maxFile+1), testEnv); err == nil || !strings.Contains(err.Error(), "larger") {

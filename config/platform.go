@@ -25,9 +25,9 @@ type Prepare struct {
 	// The bearer token. Required.
 	Token Secret `key:"token"`
 	// The workspace, sent as workspace_id.
-	WorkspaceID string `key:"workspace_id"`
-	// The agent that takes the call, sent as model_id.
-	ModelID string `key:"model_id"`
+	WorkspaceID *Template `key:"workspace_id" use:"prepare"`
+	// The agent that takes the call, sent as model_id. A template chooses it by the called number, for example.
+	ModelID *Template `key:"model_id" use:"prepare"`
 	// The lead's number, sent as from_number.
 	FromNumber *Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
 	// The agent's number, sent as to_number.

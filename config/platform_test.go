@@ -114,7 +114,7 @@ hooks:
 		t.Fatalf("vapi: got %+v", h.Vapi)
 	}
 	r := h.Vapi.Rules
-	if r[0].Trunk != "c" || !r[0].To.MatchString("+4930") || string(r[0].Overrides) != `{"maxDurationSeconds":60}` || r[0].Variables[0].Name != "name" {
+	if r[0].Trunk != "c" || !r[0].To.Match("+4930") || string(r[0].Overrides) != `{"maxDurationSeconds":60}` || r[0].Variables[0].Name != "name" {
 		t.Errorf("first rule: got %+v", r[0])
 	}
 	const assistant = `{"firstMessage":"Hello {{name}}","model":{"messages":[{"content":"one\ntwo","role":"system"}],"none":null,"on":true,"provider":"openai","temperature":0.5}}`

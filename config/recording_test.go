@@ -11,7 +11,7 @@ func TestRecording(t *testing.T) {
 		yaml string
 		want Recording
 	}{
-		{"", Recording{}},
+		{"{}", Recording{}},
 		{"recording: {path: calls}", Recording{Path: "calls", Keep: 30 * day, Formats: []string{"wav"}, MaxSize: 1e9}},
 		{
 			"recording: {path: /var/x, keep: 12h, format: [pcapng, wav], max_size: 4GB}",

@@ -102,11 +102,15 @@ func HostPort(uri string) (host string, port uint16) {
 	return host, uint16(n)
 }
 
-// Platform gives the HTTP API of a target's platform with its token, and the workspace; ok is false where the target has none.
+// Platform gives the HTTP API of a target's platform with its token, and the workspace, empty if that depends on the call; ok
+// is false where the target has none.
 func (t *Target) Platform() (api string, token Secret, workspace string, ok bool) {
 	switch {
 	case t.Prepare != nil:
-		return t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID, true
+		if id, ok := t.Prepare.WorkspaceID.Constant(); ok {
+			workspace = id
+		}
+		return t.Prepare.API, t.Prepare.Token, workspace, true
 	case t.Account != nil:
 		return t.Account.API, t.Account.Token, t.Account.WorkspaceID, true
 	}

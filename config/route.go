@@ -1,9 +1,6 @@
 package config
 
-import (
-	"regexp"
-	"time"
-)
+import "time"
 
 // Route is one entry of `routes`.
 type Route struct {
@@ -11,10 +8,11 @@ type Route struct {
 	Trunk string `key:"trunk" is:"trunk"`
 	// The target whose own calls and transfers the route is for, and no others. It stands instead of trunk.
 	Target string `key:"target" is:"caller"`
-	// A regular expression over the called number. Empty: any number.
-	To *regexp.Regexp `key:"to"`
-	// A regular expression over the calling number. Empty: any number.
-	From *regexp.Regexp `key:"from"`
+	// A regular expression over the called number: "^\\+1507[0-9]{7}$". It takes a user part that is no number only if it names
+	// it from beginning to end. Empty: any.
+	To *Numbers `key:"to"`
+	// The same over the calling number. Empty: any.
+	From *Numbers `key:"from"`
 	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Routes to
 	// trunks and routes of a target must not have it.
 	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`

@@ -75,6 +75,9 @@ func (s section) secretText(key string, read func(string) (Secret, complaint)) S
 // parseSecret refuses what cannot stand in an HTTP header.
 func parseSecret(text string) (Secret, complaint) {
 	text = strings.TrimSpace(text)
+	if len(text) > 1 && text[0] == text[len(text)-1] && (text[0] == '"' || text[0] == '\'') {
+		return "", complaint{problem: "the secret it names stands in quotes, which would be sent with it", remedy: "write the token alone, without quotes", hide: true}
+	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", complaint{
 			problem: "the secret it names holds a space, a line break or another character that no token has",

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -26,13 +25,14 @@ type section struct {
 	value
 	keys   []key
 	fields map[string]value
-	broken bool // it is no mapping, and that is reported
-	absent bool // the file does not have it
+	meant  map[string]bool // known keys that an unknown one seems to be meant for
+	broken bool            // it is no mapping, and that is reported
+	absent bool            // the file does not have it
 }
 
 // section reads a mapping with the keys that a struct declares, and reports every other key.
 func (v value) section(t reflect.Type) section {
-	s := section{value: v, keys: keysOf(t), fields: map[string]value{}}
+	s := section{value: v, keys: keysOf(t), fields: map[string]value{}, meant: map[string]bool{}}
 	var known []string
 	for _, k := range s.keys {
 		known = append(known, k.names()...)
@@ -42,6 +42,7 @@ func (v value) section(t reflect.Type) section {
 	for _, e := range all {
 		if !slices.Contains(known, e.key) {
 			v.l.fail(e.line, e.path, "unknown key", suggest(e.key, known))
+			s.meant[nearest(e.key, known)] = true
 			continue
 		}
 		s.fields[e.key] = e.value
@@ -75,7 +76,7 @@ func (s section) get(key string) (scalar, bool) {
 
 // require reports a key that is absent.
 func (s section) require(key, example string) {
-	if !s.has(key) && !s.broken {
+	if !s.has(key) && !s.broken && !s.meant[key] {
 		s.l.fail(s.node.Line, join(s.path, key), "is missing", "write "+example)
 	}
 }
@@ -131,8 +132,8 @@ func each[T any](s section, name string, parse func(string) (T, complaint)) (all
 		}
 		got, c := parse(v.text)
 		id := any(got)
-		if re, ok := id.(*regexp.Regexp); ok && re != nil {
-			id = re.String()
+		if n, ok := id.(*Numbers); ok && n != nil {
+			id = n.String()
 		}
 		switch {
 		case !c.none():
@@ -179,38 +180,55 @@ func (s section) filled(name string) bool {
 
 // suggest names the nearest known key, or all of them.
 func suggest(key string, known []string) string {
-	best, at := "", 3
-	for _, k := range known {
-		if d := distance(strings.ToLower(key), k); d < at && d < len(k) {
-			best, at = k, d
-		}
-	}
-	if best != "" {
+	if best := nearest(key, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	return "the keys here are " + strings.Join(known, ", ")
 }
 
-// distance is the number of letters to change, add or take to come from a to b; long words are simply far apart.
+// meant is a remedy that begins with the nearest known value, if there is one.
+func meant(text string, known []string, remedy string) string {
+	if best := nearest(text, known); best != "" {
+		return fmt.Sprintf("did you mean %q? If not, %s", best, remedy)
+	}
+	return remedy
+}
+
+// nearest is the known word that a text was meant to be, or "": with one typing error, with two in a long word.
+func nearest(text string, known []string) string {
+	best, at := "", 3
+	for _, k := range known {
+		if d := distance(strings.ToLower(text), strings.ToLower(k)); d < at && (d < 2 && len(k) > 1 || len(k) > 4) {
+			best, at = k, d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to change, add, take or swap with the next one to come from a to b; long words are simply
+// far apart.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		row := make([]int, len(b)+1)
 		row[0] = i + 1
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
-			next := min(diagonal+cost, row[j]+1, row[j+1]+1)
-			diagonal, row[j+1] = row[j+1], next
+			row[j+1] = min(last[j]+cost, row[j]+1, last[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
+		before, last = last, row
 	}
-	return row[len(b)]
+	return last[len(b)]
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -75,8 +74,9 @@ type Target struct {
 	PassParts []string `key:"pass_parts" is:"part"`
 	// What becomes of its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it).
 	Transfer TransferMode `key:"transfer" enum:"refuse local relay" default:"refuse"`
-	// The numbers that it may transfer to, as regular expressions. A transfer needs this list or transfer_hosts.
-	TransferNumbers []*regexp.Regexp `key:"transfer_numbers" is:"number-pattern"`
+	// The numbers that it may transfer to, as regular expressions like those of routes. A transfer needs this list or
+	// transfer_hosts.
+	TransferNumbers []*Numbers `key:"transfer_numbers" is:"number-pattern"`
 	// The hosts that it may transfer to.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
 }
@@ -220,11 +220,14 @@ func parseKind(t string) (string, complaint) {
 	case "http":
 		return "", refuse("is a kind of target that is not in this version", "write synthflow, vapi or sip")
 	}
-	return "", refuse("is not a kind of target", "write synthflow, vapi or sip")
+	return "", refuse("is not a kind of target", meant(t, []string{KindSynthflow, KindVapi, KindSIP}, "write synthflow, vapi or sip"))
 }
 
 // transfers reports a list of destinations without transfers, and transfers without one.
 func (s section) transfers(t *Target) {
+	if v, ok := s.get("transfer"); ok && v.text != string(t.Transfer) { // which is reported
+		return
+	}
 	switch {
 	case t.Transfer == TransferRefuse:
 		for _, key := range []string{"transfer_numbers", "transfer_hosts"} {
@@ -234,14 +237,14 @@ func (s section) transfers(t *Target) {
 		}
 	case s.elements("transfer_numbers")+s.elements("transfer_hosts") == 0:
 		s.fields["transfer"].fail("allows transfers, but to nowhere",
-			`write transfer_numbers, like ["^\\+1507"], or transfer_hosts, like [pbx.example.com]`)
+			`write transfer_numbers, like ["^\\+1507[0-9]{7}$"], or transfer_hosts, like [pbx.example.com]`)
 	}
 }
 
 // parseNumberPattern takes a regular expression over numbers. An empty one would allow all of them.
-func parseNumberPattern(t string) (*regexp.Regexp, complaint) {
+func parseNumberPattern(t string) (*Numbers, complaint) {
 	if t == "" {
-		return nil, refuse("is empty", `write a regular expression like "^\\+1507", or ".*" for every number`)
+		return nil, refuse("is empty", `write a regular expression like "^\\+1507[0-9]{7}$"`)
 	}
 	return parseRegexp(t)
 }

@@ -3,31 +3,40 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
+	"text/template/parse"
+	"unicode"
 )
 
 // maxRendered bounds the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
 const maxRendered = 4096
 
 var (
-	// errControlByte means that a template gave CR, LF, NUL or another control character, which would end or split a
-	// header, or has no place in one (RFC 3261 section 25.1).
+	// errControlByte means that a template gave CR, LF, NUL or another character that ends or splits a header for some
+	// reader, or has no place in one (RFC 3261 section 25.1).
 	errControlByte = errors.New("result holds a control character")
 	// errTooLong means that a template gave more than 4096 bytes.
 	errTooLong = errors.New("result is longer than 4096 bytes")
+	// errTokenValue means that a value within X-EI would be read as several tokens.
+	errTokenValue = errors.New("a value for X-EI holds a ';'")
 )
 
 // Template is a text/template over the Vars of a call. It may be rendered by many goroutines at once.
 type Template struct {
-	text    string
-	parsed  *template.Template
-	prepare bool
+	text     string
+	parsed   *template.Template
+	prepare  bool
+	dials    []string // see walker.dials
+	constant bool     // it gives its text for every call
+
+	environment []string // the values of ${NAME} in it
 }
 
 // ParseTemplate parses text and checks that every field it names exists.
 func ParseTemplate(text string) (*Template, error) {
-	parsed, err := template.New("template").Option("missingkey=error").Parse(text)
+	parsed, err := template.New("template").Option("missingkey=error").Funcs(template.FuncMap{"xei": xeiToken}).Parse(text)
 	if err != nil {
 		return nil, errors.New(plainTemplateError(err))
 	}
@@ -36,6 +45,7 @@ func ParseTemplate(text string) (*Template, error) {
 		return nil, errors.New("define and block cannot be used here")
 	}
 	if parsed.Tree == nil { // an empty text has no tree
+		t.constant = true
 		return t, nil
 	}
 	w := walker{}
@@ -43,13 +53,26 @@ func ParseTemplate(text string) (*Template, error) {
 	if w.err != nil {
 		return nil, w.err
 	}
-	t.prepare = w.prepare
+	t.prepare, t.dials = w.prepare, w.dials
+	t.constant = !slices.ContainsFunc(parsed.Root.Nodes, func(n parse.Node) bool { return n.Type() != parse.NodeText })
 	return t, nil
 }
 
-// Render gives the template's result for one call. A result with CR, LF or NUL, or of more than 4096 bytes, is an error.
+// xeiToken is the function xei of templates: a token of X-EI, or nothing where there is no value.
+func xeiToken(name, value string) (string, error) {
+	switch {
+	case value == "":
+		return "", nil
+	case strings.Contains(value, ";"):
+		return "", errTokenValue
+	}
+	return name + "." + value + ";", nil
+}
+
+// Render gives the template's result for one call; nil gives nothing. A result with a character that ends a line, or of more
+// than 4096 bytes, is an error.
 func (t *Template) Render(v Vars) (string, error) {
-	if t.parsed.Tree == nil {
+	if t == nil || t.parsed.Tree == nil {
 		return "", nil
 	}
 	var out limited
@@ -60,17 +83,69 @@ func (t *Template) Render(v Vars) (string, error) {
 		return "", errors.New(plainTemplateError(err))
 	}
 	s := out.String()
-	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && endsLine(r) }) {
 		return "", errControlByte
 	}
 	return s, nil
 }
 
+// endsLine reports whether some readers take a character for the end of a line, or worse: the control characters, of which
+// U+0085 is one, and the separators of lines and paragraphs in Unicode.
+func endsLine(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+
+// Redact hides in a result what the template has from the environment: it may be a secret.
+func (t *Template) Redact(text string) string {
+	for _, v := range t.environment {
+		text = strings.ReplaceAll(text, v, redacted)
+	}
+	return text
+}
+
+// FromEnvironment gives what the template has from the environment.
+func (t *Template) FromEnvironment() []string {
+	if t == nil {
+		return nil
+	}
+	return t.environment
+}
+
 // UsesPrepare says whether the template names .Prepare anywhere.
 func (t *Template) UsesPrepare() bool { return t.prepare }
 
+// Constant gives the text that the template gives for every call; ok is false if it depends on the call.
+func (t *Template) Constant() (text string, ok bool) {
+	if t == nil {
+		return "", true
+	}
+	return t.text, t.constant
+}
+
+// Dialled gives what a URI has of a call's parties before its @: what the peer takes for the number to dial.
+func (t *Template) Dialled(v *Vars) (all []string) {
+	for _, field := range t.dials {
+		switch name, part, _ := strings.Cut(field, "."); name {
+		case "To":
+			all = append(all, v.To.dialled(part)...)
+		case "From":
+			all = append(all, v.From.dialled(part)...)
+		case "Lead":
+			all = append(all, v.Lead().dialled(part)...)
+		case "Agent":
+			all = append(all, v.Agent().dialled(part)...)
+		case "Diversion":
+			all = append(all, v.Diversion)
+		}
+	}
+	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
+}
+
 // String gives the template's source.
-func (t *Template) String() string { return t.text }
+func (t *Template) String() string {
+	if t == nil {
+		return ""
+	}
+	return t.text
+}
 
 // limited collects at most maxRendered bytes.
 type limited struct{ strings.Builder }
@@ -121,7 +196,7 @@ func SampleVars(prepared bool) Vars {
 
 func headerSafe(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if endsLine(r) {
 			return -1
 		}
 		return r

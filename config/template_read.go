@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,7 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
 	}
+	t.environment = slices.SortedFunc(slices.Values(s.environment), func(a, b string) int { return len(b) - len(a) }) // one may be within another
 	if t.UsesPrepare() && !use.prepare {
 		remedy := "use other fields of the call"
 		if use.without == noPrepareStep {

@@ -127,3 +127,91 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
+
+// What a URI has before its @ is dialled. Conditions, and what stands behind the @, are not.
+func TestDialled(t *testing.T) {
+	v := SampleVars(true)
+	v.Diversion = ""
+	for text, want := range map[string]string{
+		"sip:agent@host":                                        "",
+		"sip:{{.To.Number}}@host":                               "+15550100002",
+		"sip:{{.To.User}}@host":                                 "5550100002",
+		"sip:{{.Agent.Number}}@host":                            "+15550100002",
+		"sip:{{.Lead.Number}}@host":                             "+15550100001",
+		"sip:a{{.From.Number}}@{{.To.Host}}":                    "+15550100001",
+		"sip:agent@host;x={{.To.Number}}":                       "",
+		"{{.To.URI}}":                                           "5550100002",
+		"sip:{{$.To.Number}}@host":                              "+15550100002",
+		"sip:{{with .To}}{{.Number}}{{end}}@host":               "+15550100002 5550100002",
+		"sip:{{$n := .To.Number}}{{$n}}@host":                   "+15550100002",
+		"sip:{{or .Diversion .To.Number}}@host":                 "+15550100002",
+		`sip:{{printf "%s" .To.Number}}@host`:                   "+15550100002",
+		`{{if eq .To.Number "1"}}sip:a@h{{else}}sip:b@h{{end}}`: "",
+		`{{if .Diversion}}sip:a@h{{else}}sip:{{.To.Number}}@h{{end}};x={{.From.Number}}`: "+15550100002",
+		`sip:{{if .Diversion}}a@h{{else}}b{{end}}{{.To.Number}}@h`:                       "+15550100002",
+		`sip:{{.Header "X-Agent"}}@{{.To.Host}}`:                                         "",
+	} {
+		if got := strings.Join(mustTemplate(t, text).Dialled(&v), " "); got != want {
+			t.Errorf("%s: %q; want %q", text, got, want)
+		}
+	}
+}
+
+func TestXEIToken(t *testing.T) {
+	v := SampleVars(true)
+	v.Diversion = ""
+	v.From.Name = "a;S.b"
+	for text, want := range map[string]string{
+		`{{xei "E" .SIPCallID}}{{xei "O" .Diversion}}`: "E.a84b4c76e66710@203.0.113.1;",
+		`{{xei "S" .Prepare.CallID}}`:                  "S.5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f;",
+		`{{xei "O" (or .Diversion .From.Number)}}`:     "O.+15550100001;",
+	} {
+		if got, err := mustTemplate(t, text).Render(v); got != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if got, err := mustTemplate(t, `{{xei "O" .From.Name}}`).Render(v); err == nil || !strings.Contains(err.Error(), "';'") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestConstant(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "m1": true, "m{{/* 1 */}}1": true, "{{.Trunk}}": false, "a{{if .Trunk}}b{{end}}": false} {
+		if _, ok := mustTemplate(t, text).Constant(); ok != want {
+			t.Errorf("%q: %v", text, ok)
+		}
+	}
+	if text, ok := (*Template)(nil).Constant(); text != "" || !ok {
+		t.Errorf("nil: %q, %v", text, ok)
+	}
+}
+
+// A character that some readers take for the end of a line fails the template.
+func TestRenderRefusesLineEnds(t *testing.T) {
+	for _, r := range "\r\n\x00\v\f\x1c\x1d\x1e\x7f\u0080\u0085\u009f\u2028\u2029" {
+		v := SampleVars(true)
+		v.From.Name = "Ann" + string(r) + "X-Injected: 1"
+		if got, err := mustTemplate(t, "{{.From.Name}}").Render(v); !errors.Is(err, errControlByte) {
+			t.Errorf("%U: %q, %v", r, got, err)
+		}
+	}
+	v := SampleVars(true)
+	v.From.Name = "Zoë 李\t\u00a0\u202f"
+	if got, err := mustTemplate(t, "{{.From.Name}}").Render(v); err != nil || got != v.From.Name {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	cfg, err := Parse("f.yaml", []byte("targets: [{name: t, kind: sip, uri: 'sip:a@b.example', headers: {X-A: '${PW} ${LEAK}-{{.Trunk}}${PW}', X-B: plain}}]"), testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"[redacted] [redacted]-trunk[redacted]", "plain"} {
+		h := cfg.Targets[0].Headers[i]
+		text, err := h.Value.Render(SampleVars(false))
+		if got := h.Value.Redact(text); err != nil || got != want {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+}

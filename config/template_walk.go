@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
@@ -11,6 +12,9 @@ import (
 // that the sample values never reach.
 type walker struct {
 	prepare bool
+	dials   []string // the first two names of the fields whose values come before an @: "To.Number"
+	host    bool     // the @ is there
+	asks    bool     // within a condition, which gives no value
 	err     error
 }
 
@@ -26,12 +30,18 @@ func (w *walker) list(l *parse.ListNode, root bool) {
 
 func (w *walker) node(n parse.Node, root bool) {
 	switch n := n.(type) {
+	case *parse.TextNode:
+		w.host = w.host || bytes.ContainsRune(n.Text, '@')
 	case *parse.ActionNode:
 		w.pipe(n.Pipe, root)
 	case *parse.IfNode:
-		w.branch(&n.BranchNode, root, root)
+		w.asks = true
+		w.pipe(n.Pipe, root)
+		w.asks = false
+		w.branches(&n.BranchNode, root, root)
 	case *parse.WithNode:
-		w.branch(&n.BranchNode, root, false)
+		w.pipe(n.Pipe, root)
+		w.branches(&n.BranchNode, root, false)
 	case *parse.RangeNode:
 		w.fail("range cannot be used here")
 	case *parse.TemplateNode:
@@ -54,10 +64,13 @@ func (w *walker) node(n parse.Node, root bool) {
 	}
 }
 
-func (w *walker) branch(b *parse.BranchNode, root, inner bool) {
-	w.pipe(b.Pipe, root)
+func (w *walker) branches(b *parse.BranchNode, root, inner bool) {
+	host := w.host
 	w.list(b.List, inner)
+	then := w.host
+	w.host = host
 	w.list(b.ElseList, root)
+	w.host = w.host && then
 }
 
 func (w *walker) pipe(p *parse.PipeNode, root bool) {
@@ -74,6 +87,9 @@ func (w *walker) pipe(p *parse.PipeNode, root bool) {
 func (w *walker) note(fields []string) {
 	if len(fields) > 0 && fields[0] == "Prepare" {
 		w.prepare = true
+	}
+	if !w.host && !w.asks {
+		w.dials = append(w.dials, strings.Join(fields[:min(len(fields), 2)], "."))
 	}
 }
 

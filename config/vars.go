@@ -81,6 +81,19 @@ type Party struct {
 	URI string
 }
 
+// dialled gives what one of the party's fields, or "" for any of them, has of a number.
+func (p Party) dialled(field string) []string {
+	switch field {
+	case "Number":
+		return []string{p.Number}
+	case "User", "URI":
+		return []string{p.User}
+	case "":
+		return []string{p.Number, p.User}
+	}
+	return nil
+}
+
 // PrepareVars is the answer of the prepare step.
 type PrepareVars struct {
 	// CallID is the platform's id for the call.

@@ -195,5 +195,5 @@ func harmless(s string, n int, control rune) string {
 }
 
 // IsControl reports whether a character is not allowed in headers, because it could
-// end them.
-func IsControl(r rune) bool { return unicode.IsControl(r) }
+// end them: also a separator of lines or paragraphs, which some readers take for one.
+func IsControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }

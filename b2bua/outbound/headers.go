@@ -223,7 +223,8 @@ var errTokens = errors.New("a value holds a ';', which would begin another token
 // have written them. A template that passes the carrier's X-EI on may have any.
 func checkXEI(h config.Header, value string) error {
 	template := strings.ToUpper(h.Value.String())
-	if strings.EqualFold(h.Name, "X-EI") && strings.Count(value, ";") > strings.Count(template, ";") && !strings.Contains(template, "X-EI") {
+	tokens := strings.Count(template, ";") + strings.Count(template, `XEI "`)
+	if strings.EqualFold(h.Name, "X-EI") && strings.Count(value, ";") > tokens && !strings.Contains(template, "X-EI") {
 		return fmt.Errorf("%w: %q", errTokens, value)
 	}
 	return nil

@@ -3,7 +3,6 @@ package peers
 import (
 	"context"
 	"net/netip"
-	"regexp"
 	"time"
 
 	"flowbridge/config"
@@ -68,7 +67,7 @@ type Policy struct {
 	DTMF            config.DTMFMode
 	PassMethods     []string
 	Transfer        config.TransferMode
-	TransferNumbers []*regexp.Regexp
+	TransferNumbers []*config.Numbers
 	TransferHosts   []string
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,9 +17,10 @@ import (
 func Command() *cobra.Command {
 	c := cli.Command("check", "Validate a configuration, and the machine's limits for it",
 		"Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit code\n"+
-			"is 2 if there are any. Warnings name limits of this machine (open files, receive buffer of sockets, ports that\n"+
-			"other programs may take, directories of database and recordings), transfers that lead nowhere, SRTP keys that can\n"+
-			"be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n"+
+			"is 2 if there are any. Warnings name what is hardly meant (expressions without $, routes that get no call, networks\n"+
+			"that are too large, keys without effect), limits of this machine (its addresses, open files, receive buffer of\n"+
+			"sockets, ports that other programs may take, directories of database and recordings), transfers that lead nowhere,\n"+
+			"SRTP keys that can be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n"+
 			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS. No call is\n"+
 			"placed, and nothing is changed. The exit code is 1 if one fails.",
 		"  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json")
@@ -37,35 +39,55 @@ func Command() *cobra.Command {
 
 // checked is the outcome of a check as JSON.
 type checked struct {
-	File     string       `json:"file"`
-	Valid    bool         `json:"valid"`
-	Trunks   int          `json:"trunks"`
-	Targets  int          `json:"targets"`
-	Routes   int          `json:"routes"`
-	Errors   []checkError `json:"errors"`
-	Warnings []warning    `json:"warnings"`
-	Online   []finding    `json:"online,omitempty"` // with --online, for a file that is valid
+	File     string    `json:"file"`
+	Valid    bool      `json:"valid"`
+	Trunks   int       `json:"trunks"`
+	Targets  int       `json:"targets"`
+	Routes   int       `json:"routes"`
+	Errors   []flaw    `json:"errors"`
+	Warnings []flaw    `json:"warnings"`
+	Online   []finding `json:"online,omitempty"` // with --online, for a file that is valid
 }
 
-// checkError is one error of the file.
-type checkError struct {
-	Line    int    `json:"line"` // 0: the file as a whole
+// flaw is one error or warning.
+type flaw struct {
+	Line    int    `json:"line"` // 0: the file as a whole, or the machine
 	Key     string `json:"key"`
 	Problem string `json:"problem"`
 	Remedy  string `json:"remedy"`
 }
 
+func flawsOf(all config.Errors) []flaw {
+	flaws := []flaw{}
+	for _, e := range all {
+		flaws = append(flaws, flaw{e.Line, e.Path, e.Problem, e.Remedy})
+	}
+	return flaws
+}
+
+// text is a warning for people. One of the machine has no place in the file.
+func (f flaw) text(file string) string {
+	if f.Line == 0 {
+		file = ""
+	}
+	return "warning: " + strings.TrimPrefix(config.Error{File: file, Line: f.Line, Path: f.Key, Problem: f.Problem, Remedy: f.Remedy}.Error(), ": ")
+}
+
 // check reads a file and prints its problems. try, if not nil, tries its targets.
 func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Config) []finding) error {
-	result := checked{File: file, Errors: []checkError{}, Warnings: []warning{}}
+	result := checked{File: file, Errors: []flaw{}, Warnings: []flaw{}}
 	cfg, failed := config.Load(file)
 	if failed == nil {
 		result.Valid = true
 		result.Trunks, result.Targets, result.Routes = len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes)
+		result.Warnings = flawsOf(cfg.Warnings)
+		var more []warning
 		if result.Trunks == 0 || result.Routes == 0 {
-			result.Warnings = append(result.Warnings, warning{"there are no trunks or no routes, so no call can get through", "check that it is the right file and complete"})
+			more = append(more, warning{"there are no trunks or no routes, so no call can get through", "check that it is the right file and complete"})
 		}
-		result.Warnings = slices.Concat(result.Warnings, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), m.warnings(cfg))
+		for _, x := range slices.Concat(more, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), m.warnings(cfg)) {
+			result.Warnings = append(result.Warnings, flaw{Problem: x.Problem, Remedy: x.Remedy})
+		}
 		if try != nil {
 			result.Online = try(cfg)
 			if slices.ContainsFunc(result.Online, func(f finding) bool { return !f.OK }) {
@@ -74,9 +96,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		}
 	}
 	if all, ok := errors.AsType[config.Errors](failed); ok {
-		for _, e := range all {
-			result.Errors = append(result.Errors, checkError{e.Line, e.Path, e.Problem, e.Remedy})
-		}
+		result.Errors = flawsOf(all)
 	}
 	if asJSON {
 		return errors.Join(failed, cli.PrintJSON(w, result))
@@ -85,7 +105,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		return failed
 	}
 	for _, x := range result.Warnings {
-		fmt.Fprintf(w, "warning: %s; %s\n", x.Problem, x.Remedy)
+		fmt.Fprintln(w, x.text(file))
 	}
 	for _, f := range result.Online {
 		fmt.Fprintln(w, f.text())

@@ -2,10 +2,12 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,13 +30,16 @@ func roomy() machine {
 		setting:   func(name string) (string, error) { return settings[name], nil },
 		writable:  func(string) error { return nil },
 		mode:      func(string) (fs.FileMode, error) { return 0o640, nil },
+		addresses: func() ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.168.10.5"), netip.MustParseAddr("2001:db8::5")}, nil
+		},
 	}
 }
 
 // parsed is a configuration with its defaults.
 func parsed(t *testing.T, text string) *config.Config {
 	t.Helper()
-	cfg, err := config.Parse("x.yaml", []byte(text), func(string) (string, bool) { return "hush-token", true })
+	cfg, err := config.Parse("x.yaml", []byte(cmp.Or(text, "{}")), func(string) (string, bool) { return "hush-token", true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +75,16 @@ func TestMachineWarnings(t *testing.T) {
 		}
 		return nil
 	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	blind := machine{
 		openFiles: func() (uint64, error) { return 0, errors.New("?") },
 		setting:   func(string) (string, error) { return "", errors.New("?") },
 		writable:  func(string) error { return nil },
 		mode:      func(string) (fs.FileMode, error) { return 0, errors.New("?") },
+		addresses: func() ([]netip.Addr, error) { return nil, errors.New("?") },
 	}
 	for name, tt := range map[string]struct {
 		m    machine
@@ -92,6 +102,11 @@ func TestMachineWarnings(t *testing.T) {
 		"ports below":     {roomy(), "media: {ports: 10000-32767}", nil},
 		"reserved":        {with("net.ipv4.ip_local_reserved_ports", "8080,30000-35000,35001-40000"), "media: {ports: 30000-39999}", nil},
 		"reserved partly": {with("net.ipv4.ip_local_reserved_ports", "30000-35000,35002-40000"), "media: {ports: 30000-39999}", []string{"32768-39999"}},
+		"own address":     {roomy(), "sip: {listen: ['udp://192.168.10.5:5060', 'tcp://[2001:db8::5]:5060', 'udp://[::]:5060']}\nmedia: {listen: [127.0.0.9]}", nil},
+		"no own address":  {roomy(), "sip: {listen: ['udp://203.0.113.7:5060']}", []string{"sip.listen: this machine has no address 203.0.113.7", "192.168.10.5, 2001:db8::5", "or 0.0.0.0"}},
+		"media elsewhere": {roomy(), "media: {listen: ['10.0.0.9=203.0.113.7']}", []string{"media.listen: this machine has no address 10.0.0.9"}},
+		"admin elsewhere": {roomy(), "admin: {listen: '10.0.0.9:8080', token_file: " + token + "}", []string{"admin.listen: this machine has no address 10.0.0.9"}},
+		"hook elsewhere":  {roomy(), "hooks: {variables: {listen: '10.0.0.9:8081', token_env: T}}", []string{"hooks.variables.listen: this machine has no address 10.0.0.9"}},
 		"directory":       {unwritable, "", []string{"store.path: the directory .", "permission denied"}},
 		"no file yet":     {noFile, "", nil},
 		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
@@ -235,8 +250,12 @@ func TestCheckJSON(t *testing.T) {
 	}
 	write("")
 	out.Reset()
-	if err := check(&out, file, roomy(), false, nil); err != nil || !strings.HasPrefix(out.String(), "warning: there are no trunks") {
+	if err := check(&out, file, roomy(), false, nil); cli.ExitCode(err) != cli.ExitUsage || !strings.Contains(err.Error(), "is empty") {
 		t.Errorf("an empty file: %v, %s", err, out.String())
+	}
+	write("{}")
+	if err := check(&out, file, roomy(), false, nil); err != nil || !strings.HasPrefix(out.String(), "warning: there are no trunks") {
+		t.Errorf("no sections: %v, %s", err, out.String())
 	}
 	write("log: {level: loud}\nrotues: []\n")
 	out.Reset()

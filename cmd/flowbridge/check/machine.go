@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,8 +22,7 @@ import (
 
 // warning is a problem that does not make a configuration invalid.
 type warning struct {
-	Problem string `json:"problem"`
-	Remedy  string `json:"remedy"`
+	Problem, Remedy string
 }
 
 // machine is the machine that the configuration runs on.
@@ -30,6 +31,7 @@ type machine struct {
 	setting   func(name string) (string, error) // of the kernel
 	writable  func(path string) error
 	mode      func(path string) (fs.FileMode, error)
+	addresses func() ([]netip.Addr, error) // of its interfaces
 }
 
 func thisMachine() machine {
@@ -50,6 +52,15 @@ func thisMachine() machine {
 				return 0, err
 			}
 			return info.Mode(), nil
+		},
+		addresses: func() (all []netip.Addr, err error) {
+			found, err := net.InterfaceAddrs()
+			for _, a := range found {
+				if p, err := netip.ParsePrefix(a.String()); err == nil {
+					all = append(all, p.Addr())
+				}
+			}
+			return all, err
 		},
 	}
 }
@@ -76,7 +87,60 @@ const spareFiles = 128
 
 // warnings lists what this machine lacks for a configuration. What can't be found out is left out.
 func (m machine) warnings(cfg *config.Config) []warning {
-	return slices.Concat(m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg))
+	return slices.Concat(m.listeners(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg))
+}
+
+// listeners: the start fails at an address that this machine does not have.
+func (m machine) listeners(cfg *config.Config) (found []warning) {
+	own, err := m.addresses()
+	if err != nil {
+		return nil
+	}
+	try := func(key string, a netip.Addr) {
+		a = a.Unmap().WithZone("")
+		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || slices.Contains(own, a) {
+			return
+		}
+		found = append(found, warning{
+			fmt.Sprintf("%s: this machine has no address %v, so the start fails", key, a),
+			"write one that it has (" + listed(own) + "), or " + everywhere(a) + "; a public address that a router translates belongs in advertise",
+		})
+	}
+	for _, l := range cfg.SIP.Listen {
+		try("sip.listen", l.AddrPort.Addr())
+	}
+	for _, l := range cfg.Media.Listen {
+		try("media.listen", l.Addr)
+	}
+	try("admin.listen", cfg.Admin.Listen.Addr())
+	for _, e := range cfg.Hooks.Endpoints() {
+		try("hooks."+e.Name+".listen", e.Listen.Addr())
+	}
+	return found
+}
+
+func everywhere(a netip.Addr) string {
+	if a.Is4() {
+		return netip.IPv4Unspecified().String()
+	}
+	return netip.IPv6Unspecified().String()
+}
+
+// maxListed is how many addresses a warning names.
+const maxListed = 4
+
+// listed names the addresses that peers on other machines can reach.
+func listed(own []netip.Addr) string {
+	var names []string
+	for _, a := range own {
+		if !a.IsLoopback() && !a.IsLinkLocalUnicast() && len(names) < maxListed {
+			names = append(names, a.String())
+		}
+	}
+	if names == nil {
+		return "it has loopback alone"
+	}
+	return strings.Join(names, ", ")
 }
 
 // files compares the limit of open files with the need of calls, four sockets each, and connections.

@@ -85,8 +85,8 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 	if api, token, workspace, known := t.Platform(); known {
 		f := p.api(ctx, t, api, token, workspace)
 		add(f)
-		if f.OK && t.Prepare != nil && t.Prepare.ModelID != "" {
-			add(p.agent(ctx, t))
+		if f.OK && t.Prepare != nil {
+			all = append(all, p.agents(ctx, t, workspace)...)
 		}
 	} else if t.Kind != config.KindSIP {
 		add(finding{
@@ -169,16 +169,29 @@ func (p prober) access(api string, token config.Secret) rest.Options {
 	return rest.Options{BaseURL: api, Token: token.Reveal(), Timeout: p.timeout, UserAgent: cli.UserAgent()}
 }
 
-// agent looks for the agent of prepare.model_id.
-func (p prober) agent(ctx context.Context, t *config.Target) finding {
+// agents looks for the agent of prepare.model_id, unless that depends on the call.
+func (p prober) agents(ctx context.Context, t *config.Target, workspace string) []finding {
+	model, ok := t.Prepare.ModelID.Constant()
+	switch {
+	case !ok:
+		return []finding{{Target: t.Name, Step: "agent", OK: true, Skipped: true, Detail: "not tried: model_id depends on the call", Remedy: "explain shows which agent a call gets"}}
+	case model == "":
+		return nil
+	}
+	f := p.agent(ctx, t, workspace, model)
+	f.Target = t.Name
+	return []finding{f}
+}
+
+func (p prober) agent(ctx context.Context, t *config.Target, workspace, model string) finding {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	a, err := p.synthflow(t.Prepare.API, t.Prepare.Token, t.Prepare.WorkspaceID)
+	a, err := p.synthflow(t.Prepare.API, t.Prepare.Token, workspace)
 	if err != nil {
 		return finding{Step: "agent", Detail: err.Error()}
 	}
 	defer a.CloseIdle()
-	agent, err := a.Assistants().Get(ctx, t.Prepare.ModelID)
+	agent, err := a.Assistants().Get(ctx, model)
 	if err != nil {
 		detail, _, _ := strings.Cut(err.Error(), "\n")
 		return finding{Step: "agent", Detail: detail, Remedy: "is prepare.model_id that of an agent of this account? flowbridge synthflow assistant list shows them"}

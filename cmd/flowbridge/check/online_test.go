@@ -403,7 +403,7 @@ hooks:
 		t.Errorf("got %+v", got)
 	}
 	h.Twilio.AuthToken, h.Vapi.Secret = "a", "b"
-	if got := append(hookWarnings(&h), hookWarnings(&parsed(t, "").Hooks)...); len(got) != 0 {
+	if got := append(hookWarnings(&h), hookWarnings(&parsed(t, "{}").Hooks)...); len(got) != 0 {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -46,8 +46,8 @@ func prepareWarnings(t *config.Target) (all []warning) {
 	if t.Prepare == nil {
 		return nil
 	}
-	for key, value := range map[string]string{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
-		if value == "" {
+	for key, value := range map[string]*config.Template{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
+		if text, constant := value.Constant(); constant && text == "" {
 			all = append(all, warning{fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key), "write the account's, unless the API does without"})
 		}
 	}
@@ -107,7 +107,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 		return nil // bare
 	}
 	return []warning{{
-		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%v)", t.Name, value, err),
+		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%s)", t.Name, h.Value.Redact(value), h.Value.Redact(err.Error())),
 		`write it like "S.{{.Prepare.CallID}};" or "E.{{.SIPCallID}};", each token with a ; at its end`,
 	}}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,9 @@ func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.W
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(errs, "flowbridge:", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(errs, "flowbridge:", line)
+	}
 	return ExitCode(err)
 }
 

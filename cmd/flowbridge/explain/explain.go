@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,7 +121,7 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 		if err != nil {
 			return nil, err
 		}
-		req := apiRequest{Method: r.Method, URL: r.URL.String(), Body: body}
+		req := apiRequest{Method: r.Method, URL: r.URL.String(), Body: redacted(body, t.Prepare)}
 		for name, values := range r.Header {
 			for _, v := range values {
 				if token := t.Prepare.Token; token != "" {
@@ -140,6 +141,30 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			Body:   io.NopCloser(strings.NewReader(`{"call_status":"registered","synthflow_call_id":"` + sampleID + `"}`)),
 		}, nil
 	})
+}
+
+// shortestSecret is the length from which a value of the environment can be one. A shorter one would be hidden everywhere.
+const shortestSecret = 4
+
+// redacted is a request's body without what its variables have from the environment.
+func redacted(body []byte, p *config.Prepare) []byte {
+	for _, v := range p.CustomVariables {
+		for _, secret := range v.Value.FromEnvironment() {
+			if len(secret) >= shortestSecret {
+				body = bytes.ReplaceAll(body, inJSON(secret), []byte(p.Token.String()))
+			}
+		}
+	}
+	return body
+}
+
+// inJSON is a text as the API's client writes it within a string.
+func inJSON(text string) []byte {
+	var b bytes.Buffer
+	if err := cli.PrintJSON(&b, text); err != nil {
+		return []byte(text)
+	}
+	return bytes.TrimSuffix(bytes.TrimPrefix(b.Bytes(), []byte(`"`)), []byte("\"\n"))
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

@@ -184,3 +184,23 @@ func TestExplainExitCodes(t *testing.T) {
 		})
 	}
 }
+
+// What headers and variables have from the environment may be a secret.
+func TestExplainHidesTheEnvironment(t *testing.T) {
+	t.Setenv("EXPLAIN_KEY", "key&\"secret")
+	file := explainFile(t)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer(`headers: {`, `headers: {X-Key: "k=${EXPLAIN_KEY};{{.Trunk}}", `, `custom_variables: {`, `custom_variables: {key: "${EXPLAIN_KEY}!", `).Replace(string(data))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, json := range [][]string{nil, {"--json"}} {
+		out, code := run(t, append([]string{"explain", "-c", file, "--trunk", "carrier", "--from", "1", "--to", "+15075785607"}, json...)...)
+		if code != 0 || strings.Contains(out, "secret") || !strings.Contains(out, "X-Key: k=[redacted];carrier") || !strings.Contains(out, "[redacted]!") {
+			t.Errorf("exit code %d\n%s", code, out)
+		}
+	}
+}

@@ -24,7 +24,7 @@ func (n *Node) redirectOptions() b2bua.RedirectOptions {
 	h := &n.config().Hooks
 	o := b2bua.RedirectOptions{Route: "hooks.twilio"}
 	if t := h.Twilio; t != nil {
-		o.Targets, o.Follow = t.Targets, t.Follow
+		o.Targets, o.Rules, o.Follow = t.Targets, t.Rules, t.Follow
 		o.Accept = func(to b2bua.Redirection) error {
 			dest := destinationOf(to)
 			_, err := twilio.SIPURI(dest.URI, dest.Headers, t.EncodeSemicolon)

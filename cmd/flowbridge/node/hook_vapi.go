@@ -147,8 +147,8 @@ func (n *Node) atVapi(live b2bua.LiveCall) bool {
 func ruleMatches(r *config.VapiRule, vars config.Vars) (bool, error) {
 	switch {
 	case r.Trunk != "" && r.Trunk != vars.Trunk,
-		r.To != nil && !r.To.MatchString(vars.To.Number),
-		r.From != nil && !r.From.MatchString(vars.From.Number):
+		!r.To.Match(vars.To.Number),
+		!r.From.Match(vars.From.Number):
 		return false, nil
 	case r.When == nil:
 		return true, nil

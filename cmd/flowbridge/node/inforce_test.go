@@ -1,6 +1,8 @@
 package node
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"flowbridge/b2bua/cause"
@@ -47,5 +49,27 @@ targets:
 func TestReusedIDIsInvalid(t *testing.T) {
 	if got := causeOf(&synthflow.Error{Kind: synthflow.KindReusedID}); got != cause.PrepareInvalid {
 		t.Errorf("got %s", got)
+	}
+}
+
+// What a new file says that is hardly meant is logged, as at the start.
+func TestReloadLogsWarnings(t *testing.T) {
+	s := newReloadStage(t)
+	data, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(data), "127.0.0.2", "0.0.0.0/0", 1)
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	log := s.logged()
+	for _, want := range []string{`"configuration warning"`, `"key":"trunks[0].sources[0]"`, `"line":5`, "every address there is"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("%s is not in\n%s", want, log)
+		}
 	}
 }

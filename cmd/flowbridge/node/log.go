@@ -68,3 +68,10 @@ func console(w *os.File) io.Writer {
 		Out: w, TimeFormat: "15:04:05.000", NoColor: err != nil || info.Mode()&os.ModeCharDevice == 0,
 	}
 }
+
+// logWarnings logs what the configuration says that is hardly meant, as check shows it.
+func logWarnings(cfg *config.Config, log zerolog.Logger) {
+	for _, w := range cfg.Warnings {
+		log.Warn().Int("line", w.Line).Str("key", w.Path).Str("problem", w.Problem).Str("remedy", w.Remedy).Msg("configuration warning")
+	}
+}

@@ -35,6 +35,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error
 	defer signal.Stop(signals)
 	defer signal.Stop(hangups)
 
+	logWarnings(cfg, log)
 	n, err := Start(ctx, cfg, log, Options{operator: o})
 	if err != nil {
 		return err
@@ -154,6 +155,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	o.server.Reload(cfg, next.preparers)
 	o.node.inForce.Store(next)
 	o.out.set(cfg.Log)
+	logWarnings(cfg, o.log)
 	closeReplaced(current.preparers, next.preparers)
 	return admin.Reloaded{
 		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), NeedRestart: needRestart,

@@ -172,3 +172,13 @@ func (f *setupFile) unchanged() error {
 	}
 	return nil
 }
+
+// isBlank says whether a file has nothing but comments.
+func isBlank(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}

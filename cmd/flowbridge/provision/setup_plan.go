@@ -18,7 +18,11 @@ type addition struct{ key, element string }
 
 // plan lists what the configuration lacks. An existing part with other values is an error.
 func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
-	cfg, err := config.Parse(f.path, f.old, u.env)
+	text := f.old
+	if isBlank(text) { // serve refuses an empty file, but setup fills one
+		text = []byte("{}")
+	}
+	cfg, err := config.Parse(f.path, text, u.env)
 	if err != nil {
 		return nil, fmt.Errorf("correct the configuration first:\n%w", err)
 	}
@@ -194,11 +198,11 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 		switch model {
 		case dryModelID: // may be that one
 		case newModelID:
-			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID))
+			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID.String()))
 		default:
-			differs("prepare.model_id", t.Prepare.ModelID, model)
+			differs("prepare.model_id", t.Prepare.ModelID.String(), model)
 		}
-		differs("prepare.workspace_id", t.Prepare.WorkspaceID, u.at.workspace)
+		differs("prepare.workspace_id", t.Prepare.WorkspaceID.String(), u.at.workspace)
 	}
 	return wrong
 }
@@ -208,7 +212,7 @@ func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		switch {
-		case r.Target != "", r.Trunk != "" && r.Trunk != trunk, r.To != nil && !r.To.MatchString(u.phoneNumber):
+		case r.Target != "", r.Trunk != "" && r.Trunk != trunk, !r.To.Match(u.phoneNumber):
 			continue
 		case r.From != nil: // it takes some callers only
 			return false

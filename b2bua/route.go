@@ -1,0 +1,51 @@
+package b2bua
+
+import (
+	"slices"
+
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// firstMatch is the index of the first route that a call matches, -1: none.
+func firstMatch(p *peers.Snapshot, vars *config.Vars) int {
+	return slices.IndexFunc(p.Routes, func(r config.Route) bool {
+		return mismatch(&r, vars) == "" && len(destinations(p, &r, vars)) > 0
+	})
+}
+
+// mismatch is the first key of a route that a call does not match: target, trunk,
+// to or from; "" when it matches them all. A route without target does not take the
+// calls of targets.
+func mismatch(r *config.Route, vars *config.Vars) string {
+	switch {
+	case r.Target != vars.Target:
+		return "target"
+	case r.Trunk != "" && r.Trunk != vars.Trunk:
+		return "trunk"
+	case !r.To.Match(vars.To.Number):
+		return "to"
+	case !r.From.Match(vars.From.Number):
+		return "from"
+	default:
+		return ""
+	}
+}
+
+// destinations are the targets and trunks of a route that can be called for a call
+// that matches it. A caller who names "+1507&SIP/x" gets to an agent, but not into the
+// Request-URI of one that is called by the number.
+func destinations(p *peers.Snapshot, r *config.Route, vars *config.Vars) []*peers.Target {
+	v := *vars
+	v.Direction = r.Direction
+	return slices.DeleteFunc(p.Destinations(r), func(t *peers.Target) bool { return !dialable(t, &v, r.To, r.From) })
+}
+
+// dialable reports whether what the URI of a target takes from a call's parties is a
+// number each, or a user part that one of the expressions names in full.
+func dialable(t *peers.Target, vars *config.Vars, naming ...*config.Numbers) bool {
+	return !slices.ContainsFunc(t.Dial.URI.Dialled(vars), func(text string) bool {
+		named := slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
+		return !named && !config.IsDialString(text)
+	})
+}

@@ -1,0 +1,306 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// doubts are what a valid file says that is hardly meant: it has no effect, or a wider one than it seems. They become
+// Config.Warnings.
+type doubts struct {
+	cfg  *Config
+	root value
+	all  Errors
+}
+
+// doubtsOf goes over a file without errors.
+func doubtsOf(cfg *Config, root value) Errors {
+	d := &doubts{cfg: cfg, root: root}
+	d.numbers()
+	d.networks()
+	d.addresses()
+	d.ports()
+	d.tokens()
+	d.xei()
+	d.routes()
+	d.idle()
+	return d.all.sorted()
+}
+
+var pathPart = regexp.MustCompile(`[^.\[\]]+`)
+
+// find gives the value at a path like routes[1].to, or the last one on the way there.
+func (d *doubts) find(path string) value {
+	at := d.root
+	for _, part := range pathPart.FindAllString(path, -1) {
+		n := at.node
+		if n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		var next *yaml.Node
+		if i, err := strconv.Atoi(part); n.Kind == yaml.SequenceNode && err == nil && i < len(n.Content) {
+			next = n.Content[i]
+		}
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == part {
+				next = n.Content[i+1]
+			}
+		}
+		if next == nil {
+			break
+		}
+		at.node = next
+	}
+	at.path = path
+	return at
+}
+
+func (d *doubts) warn(path, problem, remedy string) {
+	at := d.find(path)
+	d.all = append(d.all, Error{File: at.l.file, Line: at.node.Line, Path: path, Problem: problem, Remedy: remedy})
+}
+
+// warnOf is warn, with the value as the file has it before the problem.
+func (d *doubts) warnOf(path, problem, remedy string) {
+	at := d.find(path)
+	d.warn(path, scalar{value: at, raw: at.node.Value}.quoted()+" "+problem, remedy)
+}
+
+// numbers are expressions that match more than they seem to.
+func (d *doubts) numbers() {
+	for i := range d.cfg.Routes {
+		r := &d.cfg.Routes[i]
+		d.expressions(fmt.Sprintf("routes[%d]", i), r.To, r.From)
+	}
+	if h := d.cfg.Hooks.Twilio; h != nil {
+		for i, r := range h.Rules {
+			d.expressions(fmt.Sprintf("hooks.twilio.rules[%d]", i), r.To, r.From)
+		}
+	}
+	if h := d.cfg.Hooks.Vapi; h != nil {
+		for i := range h.Rules {
+			d.expressions(fmt.Sprintf("hooks.vapi.rules[%d]", i), h.Rules[i].To, h.Rules[i].From)
+		}
+	}
+	for i := range d.cfg.Targets {
+		for j, n := range d.cfg.Targets[i].TransferNumbers {
+			path := fmt.Sprintf("targets[%d].transfer_numbers[%d]", i, j)
+			if n.every {
+				d.warnOf(path, "lets the target call every number there is, premium ones too", "name the numbers, like "+sampleNumbers)
+				continue
+			}
+			d.expression(path, n)
+		}
+	}
+}
+
+// sampleNumbers is an expression as it should be written.
+const sampleNumbers = `"^\\+1507[0-9]{7}$"`
+
+func (d *doubts) expressions(path string, to, from *Numbers) {
+	d.expression(path+".to", to)
+	d.expression(path+".from", from)
+}
+
+func (d *doubts) expression(path string, n *Numbers) {
+	if n == nil || n.every || n.begins && n.ends {
+		return
+	}
+	problem := "does not end with $, so it matches whatever follows"
+	switch {
+	case !n.begins && !n.ends:
+		problem = "has neither ^ nor $ around it, so it matches in the middle of a number"
+	case !n.begins:
+		problem = "does not begin with ^, so it matches whatever comes before"
+	}
+	d.warnOf(path, problem, "write it like "+sampleNumbers)
+}
+
+// networks are those that are too large to be somebody's.
+func (d *doubts) networks() {
+	const noAddress = "write the networks that the peer names; a peer without fixed addresses shows credentials instead of sources"
+	for i := range d.cfg.Trunks {
+		t := &d.cfg.Trunks[i]
+		path := fmt.Sprintf("trunks[%d]", i)
+		d.wide(path+".sources", t.Sources, "anybody there may call as this trunk", noAddress)
+		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed", "write the networks that the peer's RTP comes from")
+	}
+	for i := range d.cfg.Targets {
+		t := &d.cfg.Targets[i]
+		path := fmt.Sprintf("targets[%d]", i)
+		d.wide(path+".sources", t.Sources, "anybody there may call as this target", noAddress)
+		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed", "write the networks that the peer's RTP comes from")
+	}
+	d.wide("sip.local_networks", d.cfg.SIP.LocalNetworks, "peers there are not told the advertised address", "write the networks on this side of the NAT, like 192.168.0.0/16")
+}
+
+// The shortest prefixes of a network that one organisation has.
+const (
+	widest4 = 8
+	widest6 = 16
+)
+
+func (d *doubts) wide(path string, all []netip.Prefix, so, remedy string) {
+	for i, p := range all {
+		what := ""
+		switch {
+		case p.Bits() == 0:
+			what = "is every address there is"
+		case p.Addr().Is4() && p.Bits() < widest4, p.Addr().Is6() && p.Bits() < widest6:
+			what = "is larger than any organisation's network"
+		default:
+			continue
+		}
+		d.warnOf(fmt.Sprintf("%s[%d]", path, i), what+": "+so, remedy)
+	}
+}
+
+// addresses are a public address for SIP or for RTP, and none for the other.
+func (d *doubts) addresses() {
+	sip, media := d.cfg.SIP.Advertise, d.cfg.Media.Advertise
+	named := media != "" || slices.ContainsFunc(d.cfg.Media.Listen, func(l MediaListener) bool { return l.Advertise.IsValid() })
+	bound := slices.ContainsFunc(d.cfg.Media.Listen, func(l MediaListener) bool {
+		return !l.Addr.IsUnspecified() && (!l.Addr.IsPrivate() || l.Addr.String() == sip)
+	})
+	switch {
+	case sip != "" && !named && !bound:
+		d.warn("sip.advertise", "stands without media.advertise: SDP has the interface's own address, and a peer on the other side of a NAT sends its RTP to nowhere",
+			"write the public address in media.advertise, too, or in media.listen if this machine has it")
+	case sip == "" && media != "" && !slices.ContainsFunc(d.cfg.SIP.Listen, func(l Listener) bool { return l.AddrPort.Addr().String() == media }):
+		d.warn("media.advertise", "stands without sip.advertise: Via and Contact have the interface's own address, which a peer on the other side of a NAT can't reach",
+			"write the public address in sip.advertise, too")
+	}
+}
+
+// fewCalls is the room for calls that nobody plans.
+const fewCalls = 10
+
+// ports are too few of them.
+func (d *doubts) ports() {
+	low, high := int(d.cfg.Media.PortLow), int(d.cfg.Media.PortHigh)
+	low += low % 2
+	calls := (high + 1 - low) / 4
+	for _, list := range []struct {
+		path string
+		caps []int
+	}{{"trunks", capsOf(d.cfg.Trunks, func(t *Trunk) int { return t.MaxCalls })}, {"targets", capsOf(d.cfg.Targets, func(t *Target) int { return t.MaxCalls })}} {
+		for i, most := range list.caps {
+			key := fmt.Sprintf("%s[%d].max_calls", list.path, i)
+			if most > calls && d.written(key) {
+				d.warn("media.ports", fmt.Sprintf("has room for %s at a time, and %s is %d", counted(calls), key, most), "write a larger range, four ports for each call, or a smaller cap")
+				return
+			}
+		}
+	}
+	if calls < fewCalls {
+		d.warn("media.ports", fmt.Sprintf("has room for %s at a time; further ones get 503", counted(calls)), `write a larger range, four ports for each call, like "10000-32767"`)
+	}
+}
+
+func counted(calls int) string {
+	if calls == 1 {
+		return "one call"
+	}
+	return strconv.Itoa(calls) + " calls"
+}
+
+func capsOf[T any](all []T, limit func(*T) int) (caps []int) {
+	for i := range all {
+		caps = append(caps, limit(&all[i]))
+	}
+	return caps
+}
+
+// tokens are sent where others may read them.
+func (d *doubts) tokens() {
+	for i := range d.cfg.Targets {
+		for key, api := range d.cfg.Targets[i].apis() {
+			u, err := url.Parse(*api)
+			if err == nil && u.Scheme == "http" && !loopbackHost(u.Hostname()) {
+				d.warnOf(fmt.Sprintf("targets[%d].%s.api", i, key), "sends the token unencrypted to another machine", "write https")
+			}
+		}
+	}
+	if a := d.cfg.Admin.Listen.Addr(); a.IsValid() && !a.Unmap().IsLoopback() { // then there is a token
+		d.warnOf("admin.listen", "takes its token over plain HTTP, which can be read on the way", "listen on 127.0.0.1, behind a proxy with a certificate")
+	}
+	h := &d.cfg.Hooks
+	if h.TLS.Cert != "" {
+		return
+	}
+	warn := func(name string, listen netip.AddrPort, token Secret) {
+		if token != "" && !listen.Addr().Unmap().IsLoopback() {
+			d.warnOf("hooks."+name+".listen", "takes its token over plain HTTP, which can be read on the way",
+				"write hooks.tls, or listen on 127.0.0.1 behind a proxy with a certificate")
+		}
+	}
+	if h.Vapi != nil {
+		warn("vapi", h.Vapi.Listen, h.Vapi.Secret)
+	}
+	if h.Variables != nil {
+		warn("variables", h.Variables.Listen, h.Variables.Token)
+	}
+}
+
+func loopbackHost(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// emptyToken is a token of X-EI without a value.
+var emptyToken = regexp.MustCompile(`(^|;)\s*[SEO]\.\s*(;|$)`)
+
+// xei are values of X-EI with an empty token for a call that has neither Diversion nor further headers.
+func (d *doubts) xei() {
+	for i := range d.cfg.Targets {
+		t := &d.cfg.Targets[i]
+		for _, h := range t.Headers {
+			v := SampleVars(t.Prepare != nil)
+			v.Diversion, v.HeaderFunc = "", nil
+			text, err := h.Value.Render(v)
+			if err == nil && strings.EqualFold(h.Name, "X-EI") && emptyToken.MatchString(text) {
+				d.warnOf(fmt.Sprintf("targets[%d].headers.%s", i, h.Name), "has an empty token for a call without Diversion, or without a header that it names",
+					`write {{xei "O" .Diversion}} for O.{{.Diversion}}; it gives nothing where there is no value`)
+			}
+		}
+	}
+}
+
+// idle are keys without effect, and trunks that no route is for.
+func (d *doubts) idle() {
+	for path, problem := range map[string]string{"store.ladders": "has no effect: this version keeps no ladders", "fleet": "has no effect: this version has no fleet"} {
+		if d.written(path) {
+			d.warn(path, problem, "remove it")
+		}
+	}
+	for i := range d.cfg.Trunks {
+		name := d.cfg.Trunks[i].Name
+		if len(d.cfg.Routes) > 0 && !slices.ContainsFunc(d.cfg.Routes, func(r Route) bool {
+			return r.Target == "" && (r.Trunk == "" || r.Trunk == name) || slices.Contains(r.Trunks, name)
+		}) {
+			d.warn(fmt.Sprintf("trunks[%d]", i), "has no route: each of its calls gets 404", "add a route with its name in trunk, or remove it")
+		}
+	}
+}
+
+// written says whether the file has a key.
+func (d *doubts) written(path string) bool {
+	section, key := "", path
+	if dot := strings.LastIndexByte(path, '.'); dot >= 0 {
+		section, key = path[:dot], path[dot+1:]
+	}
+	n := d.find(section).node
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}

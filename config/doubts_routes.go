@@ -1,0 +1,85 @@
+package config
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"strings"
+	"unicode"
+)
+
+// routes are those that get no call, because one before them takes all of theirs.
+func (d *doubts) routes() {
+	for i := range d.cfg.Routes {
+		for j := range i {
+			if d.takesAll(&d.cfg.Routes[j], &d.cfg.Routes[i]) {
+				d.warn(fmt.Sprintf("routes[%d]", i), fmt.Sprintf("is never used: routes[%d] takes all of its calls", j), fmt.Sprintf("put it before routes[%d], or remove it", j))
+				break
+			}
+		}
+	}
+}
+
+// takesAll reports whether a route certainly takes every call of a later one.
+func (d *doubts) takesAll(first, later *Route) bool {
+	return first.Target == later.Target && (first.Trunk == "" || first.Trunk == later.Trunk) &&
+		d.covers(first, first.To, later.To) && d.covers(first, first.From, later.From)
+}
+
+// covers reports whether an expression of a route certainly matches what another one does.
+func (d *doubts) covers(r *Route, a, b *Numbers) bool {
+	switch {
+	case a == nil || a.every:
+		// a name goes to none that is called by the number
+		return b == nil || b.every || !namesSomebody(b) || !d.dialsNumber(r)
+	case b == nil:
+		return false
+	case a.String() == b.String():
+		return true
+	}
+	start, open := beginning(a)
+	other, _ := beginning(b) // "" where it is not known
+	return open && start != "" && strings.HasPrefix(other, start) && !namesSomebody(b)
+}
+
+// namesSomebody reports whether an expression may name a user part that is no number.
+func namesSomebody(n *Numbers) bool {
+	return strings.ContainsFunc(strings.ReplaceAll(n.String(), `\d`, ""), unicode.IsLetter)
+}
+
+// dialsNumber reports whether a destination of the route is called by a number of the call.
+func (d *doubts) dialsNumber(r *Route) bool {
+	v := SampleVars(true)
+	for i := range d.cfg.Targets {
+		for _, name := range r.Targets {
+			if t := &d.cfg.Targets[i]; t.Name == name && len(t.URI.Dialled(&v)) > 0 {
+				return true
+			}
+		}
+	}
+	return len(r.Trunks) > 0
+}
+
+// beginning gives the text that every match of an expression begins with. It is open if any digits may follow it, or none.
+func beginning(n *Numbers) (text string, open bool) {
+	tree, err := syntax.Parse(n.String(), syntax.Perl)
+	if err != nil || tree.Op != syntax.OpConcat || len(tree.Sub) < 2 || tree.Sub[0].Op != syntax.OpBeginText || tree.Sub[1].Op != syntax.OpLiteral {
+		return "", false
+	}
+	rest := tree.Sub[2:]
+	if len(rest) > 0 && (rest[0].Op == syntax.OpStar || rest[0].Op == syntax.OpPlus) && takesDigits(rest[0].Sub[0]) {
+		rest = rest[1:]
+		open = len(rest) == 0 || len(rest) == 1 && rest[0].Op == syntax.OpEndText
+	} else {
+		open = len(rest) == 0
+	}
+	return string(tree.Sub[1].Rune), open
+}
+
+// takesDigits reports whether one character of an expression may be each digit.
+func takesDigits(re *syntax.Regexp) bool {
+	if re.Op != syntax.OpCharClass {
+		return isDot(re)
+	}
+	both := common(re.Rune, []rune{'0', '9'})
+	return len(both) == 2 && both[0] == '0' && both[1] == '9'
+}

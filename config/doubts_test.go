@@ -1,0 +1,190 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// doubtful is a whole file that nothing is to be said of; tests change a part of it.
+const doubtful = `sip: {listen: ["udp://0.0.0.0:5060"]}
+trunks:
+  - {name: carrier, sources: [203.0.113.0/24], max_calls: 20}
+targets:
+  - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20", headers: {X-EI: "E.{{.SIPCallID}};"}}
+routes:
+  - {trunk: carrier, to: "^\\+1507[0-9]{7}$", targets: [agent]}
+`
+
+func warningsOf(t *testing.T, text string) string {
+	t.Helper()
+	cfg, err := Parse("f.yaml", []byte(text), testEnv)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var all []string
+	for _, w := range cfg.Warnings {
+		if w.Problem == "" || w.Remedy == "" || w.Line == 0 || w.Path == "" {
+			t.Errorf("not whole: %+v", w)
+		}
+		all = append(all, w.Error())
+	}
+	return strings.Join(all, "\n")
+}
+
+// What a valid file says, and hardly means, has a warning with its place.
+func TestDoubts(t *testing.T) {
+	for name, tt := range map[string]struct{ old, new, want string }{
+		"nothing":               {"", "", ""},
+		"open end":              {`{7}$`, `{7}`, `f.yaml:7: routes[0].to: "^\\+1507[0-9]{7}" does not end with $, so it matches whatever follows; write it like`},
+		"open beginning":        {`"^`, `"`, "does not begin with ^"},
+		"no anchors":            {`"^\\+1507[0-9]{7}$"`, `"1507"`, "has neither ^ nor $"},
+		"from":                  {"to:", "from:", ""},
+		"open from":             {`to: "^\\+1507[0-9]{7}$"`, `from: "^1"`, "routes[0].from"},
+		"everything":            {`"^\\+1507[0-9]{7}$"`, `".*"`, ""},
+		"whole internet":        {"203.0.113.0/24", "0.0.0.0/0", `f.yaml:3: trunks[0].sources[0]: "0.0.0.0/0" is every address there is: anybody there may call as this trunk`},
+		"whole internet, IPv6":  {"203.0.113.0/24", `"::/0"`, `"::/0" is every address there is`},
+		"half of it":            {"203.0.113.0/24", "0.0.0.0/1, 128.0.0.0/1", `sources[1]: "128.0.0.0/1" is larger`},
+		"a large network":       {"203.0.113.0/24", "10.0.0.0/8", ""},
+		"RTP of anybody":        {"max_calls: 20", `media_sources: [0.0.0.0/0]`, "trunks[0].media_sources[0]"},
+		"everybody is local":    {`5060"]}`, `5060"], local_networks: [0.0.0.0/0]}`, "sip.local_networks[0]"},
+		"calls of anybody":      {"kind: sip", "kind: sip, sources: [0.0.0.0/0]", "may call as this target"},
+		"transfers anywhere":    {"kind: sip", `kind: sip, transfer: local, transfer_numbers: ["^\\+1$", ".*"]`, `f.yaml:5: targets[0].transfer_numbers[1]: ".*" lets the target call every number`},
+		"open transfers":        {"kind: sip", `kind: sip, transfer: local, transfer_numbers: ["^\\+1"]`, "transfer_numbers[0]"},
+		"SIP address alone":     {`5060"]}`, `5060"], advertise: 203.0.113.5}`, "f.yaml:1: sip.advertise: stands without media.advertise"},
+		"SIP name alone":        {`5060"]}`, `5060"], advertise: sip.example.com}`, "sip.advertise"},
+		"both addresses":        {`5060"]}`, "5060\"], advertise: 203.0.113.5}\nmedia: {advertise: 203.0.113.5}", ""},
+		"address of a listener": {`5060"]}`, "5060\"], advertise: 203.0.113.5}\nmedia: {listen: ['10.0.0.5=203.0.113.5']}", ""},
+		"public listener":       {`5060"]}`, "5060\"], advertise: sip.example.com}\nmedia: {listen: [203.0.113.5]}", ""},
+		"media address alone":   {`5060"]}`, "5060\"]}\nmedia: {advertise: 203.0.113.5}", "f.yaml:2: media.advertise: stands without sip.advertise"},
+		"ports for two calls":   {`5060"]}`, "5060\"]}\nmedia: {ports: 10000-10007}", "f.yaml:2: media.ports: has room for 2 calls at a time, and trunks[0].max_calls is 20"},
+		"ports for one call":    {"max_calls: 20}", "max_calls: 0}\nmedia: {ports: 10001-10005}", "has room for one call at a time; further ones get 503"},
+		"ports for the cap":     {`5060"]}`, "5060\"]}\nmedia: {ports: 10000-10079}", ""},
+		"a target's cap":        {"kind: sip", "kind: sip, max_calls: 9999", "targets[0].max_calls is 9999"},
+		"plain http":            {"kind: sip", "kind: synthflow, prepare: {api: 'http://10.0.0.9:8080', token_env: PW}", `targets[0].prepare.api: "http://10.0.0.9:8080" sends the token unencrypted`},
+		"http by a name":        {"kind: sip", "kind: synthflow, account: {api: 'http://sim', token_env: PW}", "targets[0].account.api"},
+		"http to itself":        {"kind: sip", "kind: synthflow, account: {api: 'http://127.0.0.1:1', token_env: PW}", ""},
+		"http to localhost":     {"kind: sip", "kind: synthflow, account: {api: 'http://localhost:1', token_env: PW}", ""},
+		"a hook's token":        {"routes:", "hooks: {variables: {listen: '10.0.0.5:81', token_env: PW}}\nroutes:", `hooks.variables.listen: "10.0.0.5:81" takes its token over plain HTTP`},
+		"a hook's secret":       {"routes:", "hooks: {vapi: {listen: '10.0.0.5:81', secret_env: PW, rules: [{to: '^1', assistant_id: a}]}}\nroutes:", "hooks.vapi.rules[0].to"},
+		"a hook on loopback":    {"routes:", "hooks: {variables: {listen: '127.0.0.1:81', token_env: PW}}\nroutes:", ""},
+		"Twilio's rule":         {"routes:", "hooks: {twilio: {listen: '127.0.0.1:81', rules: [{to: '^1', targets: [agent]}]}}\nroutes:", "hooks.twilio.rules[0].to"},
+		"empty token":           {"E.{{.SIPCallID}};", "E.{{.SIPCallID}};O.{{.Diversion}};", `f.yaml:5: targets[0].headers.X-EI: "E.{{.SIPCallID}};O.{{.Diversion}};" has an empty token`},
+		"empty header's token":  {`"E.{{.SIPCallID}};"`, `'E.{{.Header "X-Id"}};'`, "has an empty token"},
+		"a guarded token":       {`"E.{{.SIPCallID}};"`, `'E.{{.SIPCallID}};{{with .Diversion}}O.{{.}};{{end}}'`, ""},
+		"a token by xei":        {`"E.{{.SIPCallID}};"`, `'{{xei "E" .SIPCallID}}{{xei "O" .Diversion}}'`, ""},
+		"ladders":               {"routes:", "store: {ladders: 7d}\nroutes:", "f.yaml:6: store.ladders: has no effect"},
+		"store without ladders": {"routes:", "store: {keep: 7d}\nroutes:", ""},
+		"fleet":                 {"routes:", "fleet: {dsn_file: ''}\nroutes:", "f.yaml:6: fleet: has no effect"},
+		"trunk without route":   {"targets:", "  - {name: pbx, sources: [192.0.2.9]}\ntargets:", "f.yaml:4: trunks[1]: has no route: each of its calls gets 404"},
+		"trunk that is called":  {"targets:", "  - {name: pbx, sources: [192.0.2.9], uri: 'sip:{{.To.Number}}@192.0.2.9'}\ntargets:", "trunks[1]"},
+	} {
+		if tt.old != "" && !strings.Contains(doubtful, tt.old) {
+			t.Fatalf("%s: nothing to replace", name)
+		}
+		got := warningsOf(t, strings.Replace(doubtful, tt.old, tt.new, 1))
+		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s:\n%s\nwant %s", name, got, tt.want)
+		}
+	}
+}
+
+// The admin API off loopback has a token, but no TLS.
+func TestDoubtsOfAdmin(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := warningsOf(t, doubtful+"admin: {listen: '10.0.0.5:8080', token_file: "+token+"}\n")
+	if !strings.Contains(got, `f.yaml:8: admin.listen: "10.0.0.5:8080" takes its token over plain HTTP`) {
+		t.Errorf("%s", got)
+	}
+	if got := warningsOf(t, doubtful+"admin: {listen: '[::1]:8080', token_file: "+token+"}\n"); got != "" {
+		t.Errorf("%s", got)
+	}
+}
+
+// A route that gets no call is named, and no other.
+func TestShadowedRoutes(t *testing.T) {
+	const head = `trunks: [{name: a, sources: [192.0.2.1], uri: "sip:{{.To.Number}}@192.0.2.1"}, {name: b, sources: [192.0.2.2]}]
+targets: [{name: t, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.3", sources: [192.0.2.3]}, {name: u, kind: sip, uri: "sip:u@192.0.2.4"}]
+routes:
+`
+	for name, tt := range map[string]struct {
+		first, later string
+		shadowed     bool
+	}{
+		"the same":                      {"targets: [t]", "targets: [u]", true},
+		"all of a trunk":                {"trunk: a, targets: [t]", `trunk: a, to: "^1$", targets: [t]`, true},
+		"any trunk before one":          {"targets: [t]", "trunk: a, targets: [t]", true},
+		"one trunk before any":          {"trunk: a, targets: [t]", "targets: [t]", false},
+		"another trunk":                 {"trunk: a, targets: [t]", "trunk: b, targets: [t]", false},
+		"everything in words":           {`to: ".*", targets: [t]`, `to: "^\\+1$", targets: [t]`, true},
+		"the same number":               {`to: "^1$", targets: [t]`, `to: "^1$", targets: [u]`, true},
+		"another number":                {`to: "^1$", targets: [t]`, `to: "^2$", targets: [t]`, false},
+		"longer beginning":              {`to: "^\\+49[0-9]+$", targets: [t]`, `to: "^\\+4930[0-9]{4}$", targets: [t]`, true},
+		"longer beginning, open":        {`to: "^\\+49", targets: [t]`, `to: "^\\+49301$", targets: [t]`, true},
+		"shorter beginning":             {`to: "^\\+4930[0-9]+$", targets: [t]`, `to: "^\\+49[0-9]+$", targets: [t]`, false},
+		"as many digits":                {`to: "^\\+49[0-9]{3}$", targets: [t]`, `to: "^\\+4930[0-9]+$", targets: [t]`, false},
+		"some digits":                   {`to: "^\\+49[0-4]+$", targets: [t]`, `to: "^\\+499$", targets: [t]`, false},
+		"a name behind a number":        {"targets: [t]", `to: "^support$", targets: [t]`, false},
+		"a name behind a fixed address": {"targets: [u]", `to: "^support$", targets: [t]`, true},
+		"some callers":                  {`from: "^1$", targets: [t]`, "targets: [t]", false},
+		"a target's calls":              {"targets: [t]", "target: t, trunks: [a]", false},
+		"the same target's":             {"target: t, trunks: [a]", `target: t, to: "^1$", trunks: [a]`, true},
+	} {
+		got := warningsOf(t, head+"  - {"+tt.first+"}\n  - {"+tt.later+"}\n  - {targets: [u], from: '^9999$'}\n")
+		if shadowed := strings.Contains(got, "f.yaml:5: routes[1]: is never used: routes[0] takes all of its calls; put it before routes[0]"); shadowed != tt.shadowed {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// A warning shows what the file says, not what the environment holds.
+func TestDoubtsHideTheEnvironment(t *testing.T) {
+	text := strings.Replace(doubtful, `"^\\+1507[0-9]{7}$"`, `"${LEAK}"`, 1)
+	if got := warningsOf(t, text); !strings.Contains(got, `"${LEAK}" has neither`) || strings.Contains(got, leak) {
+		t.Errorf("%s", got)
+	}
+}
+
+// The documents' examples give no reason for doubt, nor does an alias lose its place.
+func TestDoubtsOfAliases(t *testing.T) {
+	text := "trunks: &all [{name: a, sources: [0.0.0.0/0]}]\nroutes: [{targets: [t]}]\ntargets: [{name: t, kind: sip, uri: 'sip:t@192.0.2.1'}]\n"
+	if got := warningsOf(t, text); !strings.HasPrefix(got, "f.yaml:1: trunks[0].sources[0]") {
+		t.Errorf("%s", got)
+	}
+}
+
+// Values that are nearly right get a suggestion, and no wrong one.
+func TestNearest(t *testing.T) {
+	known := []string{"udp", "tcp", "tls", "off", "immediate", "on-target", "PCMU", "G729"}
+	for text, want := range map[string]string{
+		"upd": "udp", "UDP": "udp", "tpc": "tcp", "on": "", "ws": "", "imediate": "immediate", "inmedate": "immediate", "pcmu": "PCMU", "PCMV": "PCMU",
+		"G728": "G729", "": "", "x": "", "on_target": "on-target",
+	} {
+		if got := nearest(text, known); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+}
+
+// Asterisk's patterns are told from regular expressions, with what they would be.
+func TestDialplanPatterns(t *testing.T) {
+	for text, want := range map[string]string{
+		"_X.": "^[0-9][0-9]+$", "_+1NXX": `^\\+1[2-9][0-9][0-9]$`, "_9!": "^9[0-9]*$", "_[1-5]ZX": "^[1-5][1-9][0-9]$", "_*98": `^\\*98$`,
+		"_support": "", "^_X$": "", "_": "",
+	} {
+		n, c := parseRegexp(text)
+		if want == "" {
+			if !c.none() || n == nil {
+				t.Errorf("%s: %+v", text, c)
+			}
+			continue
+		}
+		if quoted := `"` + want + `"`; !strings.Contains(strings.ReplaceAll(c.remedy, `\\\\`, `\\`), quoted) {
+			t.Errorf("%s: %q; want %s", text, c.remedy, quoted)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package config
+
+import (
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// IsDialString reports whether a text is what a number is dialled by: digits, * and #, perhaps after a +. Anything else in a
+// number ("&", ",", "w", "?" …) is an instruction to some PBX or carrier. SIP writes %23 for # (RFC 3261 section 19.1.2).
+func IsDialString(text string) bool {
+	digits := strings.TrimPrefix(plainHash(text), "+")
+	return digits != "" && strings.Trim(digits, "0123456789*#") == ""
+}
+
+func plainHash(text string) string { return strings.ReplaceAll(text, "%23", "#") }
+
+// Numbers is a regular expression over numbers. What is no number it takes only as a whole: it has to name the user part from
+// the first character to the last one.
+type Numbers struct {
+	found *regexp.Regexp // matches anywhere in a number
+	whole *regexp.Regexp // matches a whole text, in which a dot stands for the characters of a number only
+	every bool           // it matches everything, like .*
+
+	begins, ends bool // a match begins where the text does, and ends where it does
+}
+
+// newNumbers compiles an expression.
+func newNumbers(text string) (*Numbers, error) {
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	n := &Numbers{found: re, every: isEvery(tree)}
+	n.begins, n.ends = anchored(tree)
+	narrow(tree)
+	n.whole, err = regexp.Compile(`\A(?:` + tree.String() + `)\z`)
+	return n, err
+}
+
+// Allow reports whether a text is a number that the expression matches, or a user part that it names in full. No expression
+// allows nothing.
+func (n *Numbers) Allow(text string) bool {
+	if n == nil {
+		return false
+	}
+	if IsDialString(text) {
+		return n.found.MatchString(plainHash(text))
+	}
+	return n.whole.MatchString(text)
+}
+
+// Match is Allow, but an expression for everything, or none, takes every user part.
+func (n *Numbers) Match(text string) bool { return n == nil || n.every || n.Allow(text) }
+
+// String gives the expression as it is written in the file.
+func (n *Numbers) String() string { return n.found.String() }
+
+// dialRunes are the ranges of the characters of numbers.
+func dialRunes() []rune { return []rune{'#', '#', '*', '+', '0', '9'} }
+
+// narrow makes a dot, and a class of all characters but some, stand for the characters of numbers alone.
+func narrow(re *syntax.Regexp) {
+	switch {
+	case isDot(re):
+		re.Op, re.Rune = syntax.OpCharClass, dialRunes()
+	case re.Op == syntax.OpCharClass && slices.Contains(re.Rune, unicode.MaxRune):
+		re.Rune = common(re.Rune, dialRunes())
+	}
+	for _, sub := range re.Sub {
+		narrow(sub)
+	}
+}
+
+// common are the ranges that two lists of ranges share.
+func common(a, b []rune) []rune {
+	both := []rune{}
+	for i := 0; i+1 < len(a); i += 2 {
+		for j := 0; j+1 < len(b); j += 2 {
+			if low, high := max(a[i], b[j]), min(a[i+1], b[j+1]); low <= high {
+				both = append(both, low, high)
+			}
+		}
+	}
+	return both
+}
+
+// isEvery reports whether an expression says nothing: .*, .+ or an anchor, but not ^$, which is the empty text.
+func isEvery(re *syntax.Regexp) bool {
+	parts := []*syntax.Regexp{re}
+	if re.Op == syntax.OpConcat {
+		parts = re.Sub
+	}
+	anchors := 0
+	for _, p := range parts {
+		for p.Op == syntax.OpCapture {
+			p = p.Sub[0]
+		}
+		switch {
+		case p.Op == syntax.OpBeginText, p.Op == syntax.OpEndText:
+			anchors++
+		case p.Op == syntax.OpConcat && isEvery(p):
+		case (p.Op == syntax.OpStar || p.Op == syntax.OpPlus) && isDot(p.Sub[0]):
+		default:
+			return false
+		}
+	}
+	return anchors < 2 || anchors < len(parts)
+}
+
+func isDot(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
+}
+
+// anchored reports whether a match begins where the text does, and ends where it does.
+func anchored(re *syntax.Regexp) (begins, ends bool) {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	if re.Op == syntax.OpAlternate {
+		begins, ends = true, true
+		for _, s := range re.Sub {
+			b, e := anchored(s)
+			begins, ends = begins && b, ends && e
+		}
+		return begins, ends
+	}
+	if re.Op == syntax.OpConcat {
+		begins, _ = anchored(re.Sub[0])
+		_, ends = anchored(re.Sub[len(re.Sub)-1])
+		return begins, ends
+	}
+	return re.Op == syntax.OpBeginText, re.Op == syntax.OpEndText
+}
