@@ -69,6 +69,8 @@ type Call struct {
 	times    times
 	record   store.Record
 	finished bool // the record is handed over
+
+	hangups []chan<- ordered // operators' orders that wait for the end
 }
 
 // times have their monotonic reading, because the clock may be set during a call.
@@ -182,6 +184,7 @@ func (c *Call) finish() {
 		}
 		c.server.registry.removeCall(c)
 	})
+	c.answerHangups()
 }
 
 // recovered ends the call, not the process, when its goroutine panics. The carrier
