@@ -14,6 +14,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/explain"
 	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/cmd/flowbridge/provision"
 	"flowbridge/config"
 )
@@ -28,7 +29,7 @@ func main() {
 // command is the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Drain(), operate.Reload(), operate.Healthcheck(), schemaCommand(), versionCommand())
 	return root
 }
 

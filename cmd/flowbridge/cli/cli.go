@@ -108,9 +108,29 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// DefaultConfig is the configuration file of commands that are not told another one.
+const DefaultConfig = "flowbridge.yaml"
+
 // ConfigFlag adds --config, which most commands have.
 func ConfigFlag(c *cobra.Command) *string {
-	return c.Flags().StringP("config", "c", "flowbridge.yaml", "configuration file")
+	return c.Flags().StringP("config", "c", DefaultConfig, "configuration file; - for standard input")
+}
+
+// CompleteWords has a shell complete a flag by words.
+func CompleteWords(c *cobra.Command, flag string, words []string) {
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag does not exist
+	}
+}
+
+// CompleteNames has a shell complete a flag by the names in a section of the configuration file, trunks or targets.
+func CompleteNames(c *cobra.Command, flag, section string, file *string) {
+	err := c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return config.Names(*file, section), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // the flag does not exist
+	}
 }
 
 // PrintJSON prints a value with indentation and without escaping <, > and &.

@@ -67,6 +67,7 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 	f.BoolVar(&u.yes, "yes", false, "write the configuration without being asked")
 	f.StringVar(&u.sip, "sip", "", "host and port that calls go to (default: those of the region)")
 	f.StringVar(&u.trunk, "trunk", "", "the trunk whose calls to the number go to the agent (default: the only one there is)")
+	cli.CompleteNames(c, "trunk", "trunks", &u.file)
 	f.StringVar(&u.trunkSource, "trunk-source", "", "network that the trunk's SIP comes from; makes a trunk that is not there")
 	f.StringVar(&u.targetName, "target-name", "synthflow", "name of the target in the configuration")
 	f.BoolVar(&u.call, "test-call", false, "place a test call at the end")
