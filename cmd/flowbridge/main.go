@@ -34,16 +34,18 @@ func command() *cobra.Command {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  flowbridge version",
-		Args:    cli.Args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), cli.Version())
-			return err
-		},
+	c := cli.Command("version", "Print the version, and the revision that it was built from",
+		"Print the version in the first line, and the revision that it was built from in the second.",
+		"  flowbridge version\n  flowbridge version --json")
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *asJSON {
+			return cli.PrintJSON(c.OutOrStdout(), cli.BuildOf())
+		}
+		_, err := fmt.Fprintln(c.OutOrStdout(), cli.BuildOf())
+		return err
 	}
+	return c
 }
 
 func serveCommand() *cobra.Command {
@@ -61,7 +63,7 @@ func serveCommand() *cobra.Command {
 		}
 		out := node.NewLog(cfg.Log, os.Stderr)
 		log := out.Logger()
-		log.Info().Str("config", *file).Str("version", cli.Version()).Int("trunks", len(cfg.Trunks)).
+		log.Info().Str("config", *file).Str("version", cli.Version()).Str("revision", cli.BuildOf().Revision).Int("trunks", len(cfg.Trunks)).
 			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
 		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
 			log.Warn().Msg("no trunks or no routes: no call can get through")

@@ -185,8 +185,7 @@ func (c *client) ask(ctx context.Context, method, path string) (status int, body
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err
 		}
 		return 0, nil, fmt.Errorf("%s: %w; is Flowbridge running, and does admin.listen say so?", c.shown, err)

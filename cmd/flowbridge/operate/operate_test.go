@@ -158,11 +158,7 @@ func TestCommands(t *testing.T) {
 
 // Over a Unix socket they need no flags either.
 func TestCommandsOverUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "fb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir()
 	file := listening(t, &fakeServer{}, admin.Address{Socket: filepath.Join(dir, "admin.sock"), Mode: 0o600})
 	wants(t, file, map[string]string{"calls list": "0 live", "calls hangup live": "0 operator_hangup", "healthcheck": "0 ready"})
 }
