@@ -134,9 +134,17 @@ func (a *api) unknown(w http.ResponseWriter) {
 		"send the header Authorization: Bearer, followed by a token of admin.token_file or admin.tokens")
 }
 
+// source is where a request comes from, for the log.
+func source(r *http.Request) string {
+	if isUnix(r) {
+		return "unix"
+	}
+	return r.RemoteAddr
+}
+
 // refused logs a request that was not carried out, within the bounds for strangers.
 func (a *api) refused(r *http.Request, by, reason string) {
-	a.strangers.Warn().Str("by", by).Str("src", r.RemoteAddr).Str("method", r.Method).Str("path", cut(r.URL.Path)).Str("reason", reason).
+	a.strangers.Warn().Str("by", by).Str("src", source(r)).Str("method", r.Method).Str("path", cut(r.URL.Path)).Str("reason", reason).
 		Msg("admin request refused")
 }
 

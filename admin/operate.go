@@ -65,7 +65,7 @@ func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 
 // logged says who asked for what, and how it was answered.
 func (a *api) logged(r *http.Request, who sender, status int) {
-	line := a.Log.Info().Str("by", who.name).Str("src", r.RemoteAddr).Str("path", cut(r.URL.Path)).Int("code", status)
+	line := a.Log.Info().Str("by", who.name).Str("src", source(r)).Str("path", cut(r.URL.Path)).Int("code", status)
 	if id := r.PathValue("id"); id != "" {
 		line.Str("call", cut(id))
 	}

@@ -25,6 +25,9 @@ type Peer struct {
 	TLS     *tls.Config // for TLS
 }
 
+// ErrUnreachable means that an ICMP error says that the peer can't be reached.
+var ErrUnreachable = errors.New("unreachable")
+
 // connectTimeout bounds the time for a connection and its TLS handshake.
 const connectTimeout = 10 * time.Second
 
@@ -202,7 +205,7 @@ func (s *socket) failed(err error) bool {
 	}
 	words, known := icmpErrors[number]
 	if known {
-		s.lost(errors.New(words))
+		s.lost(fmt.Errorf("%w: %s", ErrUnreachable, words))
 	}
 	return known
 }

@@ -39,7 +39,7 @@ func TestICMPEndsTheCall(t *testing.T) {
 	}
 	nobody, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	_ = conn.Close()
-	if _, err := callOne(t, Peer{Network: "UDP", Addr: nobody}, nil, 0); err == nil || err.Error() != "nothing listens there" {
+	if _, err := callOne(t, Peer{Network: "UDP", Addr: nobody}, nil, 0); !errors.Is(err, ErrUnreachable) || err.Error() != "unreachable: nothing listens there" {
 		t.Errorf("got %v", err)
 	}
 	if _, err := callOne(t, Peer{Network: "TCP", Addr: nobody}, nil, 0); err == nil || !strings.Contains(err.Error(), "refused") {

@@ -136,7 +136,11 @@ func (o *testCall) notStarted(w io.Writer, err error) error {
 
 // unanswered says why a call got no answer, as far as it can be told.
 func unanswered(failed error, hint string, source netip.Addr) error {
-	if hint == "" {
+	switch {
+	case hint != "":
+	case errors.Is(failed, sim.ErrUnreachable):
+		hint = "is the address right, and does the callee run?"
+	default:
 		hint = fmt.Sprintf("if it is a Flowbridge, its log says why (sip rejected): is %v in trunks[].sources?", source)
 	}
 	return fmt.Errorf("not answered: %w\n%s", failed, hint)
