@@ -70,7 +70,7 @@ func (o *connection) access(c *cobra.Command) (access, error) {
 	if err != nil {
 		return access{}, cli.Usage("%w", err)
 	}
-	a.asJSON, _ = c.Flags().GetBool("json") // setup has none
+	a.asJSON, _ = c.Flags().GetBool("json") // some have none
 	if o.dryRun {
 		a.Transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
 	}
