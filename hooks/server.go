@@ -154,6 +154,7 @@ func (s *Server) Close() error {
 func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
 	strangers := httpd.Strangers(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w = httpd.ClosingRefusals(w)
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
