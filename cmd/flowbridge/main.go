@@ -52,8 +52,8 @@ func serveCommand() *cobra.Command {
 	c := cli.Command("serve", "Run the B2BUA",
 		"Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets live ones go on for up to\n"+
 			"sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reloads the configuration:\n"+
-			"trunks, targets, routes and log take effect at once, the rest after a restart. Under systemd, Type=notify-reload\n"+
-			"is supported (docs/operations.md).",
+			"trunks, targets, routes and log take effect at once, the rest after a restart. Under systemd, Type=notify and\n"+
+			"notify-reload are supported (docs/operations.md).",
 		"  flowbridge serve --config flowbridge.yaml")
 	file := cli.ConfigFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
