@@ -31,27 +31,39 @@ type Token struct {
 	Rights Rights
 }
 
+// Access says who may do what.
+type Access struct {
+	// Tokens are the bearer tokens.
+	Tokens []Token
+	// Local are the rights of requests of this machine without a token.
+	Local Rights
+	// Profiles serves /debug/pprof/ to senders with RightsOperate.
+	Profiles bool
+}
+
 // sender is where a request comes from, as far as it is known.
 type sender struct {
 	name   string // in the log
 	rights Rights
 }
 
-// identify says who sends a request. Without a known token, a request of this machine has the rights of Local.
+// identify says who sends a request. Without a known token, a request of this machine has the
+// rights of Access.Local.
 func (a *api) identify(r *http.Request) (who sender, known bool) {
+	access := a.Access()
 	if r.Header.Get("Authorization") != "" {
 		shown := httpd.Bearer(r)
-		for _, t := range a.Tokens { // all of them, so that the time does not tell which one was close
+		for _, t := range access.Tokens { // all of them, so that the time does not tell which one was close
 			if httpd.Same(shown, t.Secret) {
 				who, known = sender{t.Name, t.Rights}, true
 			}
 		}
 		return who, known
 	}
-	if !isLocal(r) || a.Local == RightsNone {
+	if !isLocal(r) || access.Local == RightsNone {
 		return sender{}, false
 	}
-	return sender{localName(r), a.Local}, true
+	return sender{localName(r), access.Local}, true
 }
 
 // isLocal says whether a request comes from this machine, and not through a proxy or a web page under a name of its own (DNS
@@ -124,7 +136,7 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 // unknown answers a sender who is not known. The connection ends, because its place is for others.
 func (a *api) unknown(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
-	if len(a.Tokens) == 0 {
+	if len(a.Access().Tokens) == 0 {
 		a.fail(w, http.StatusForbidden, "requests without a token may do nothing here, and there is no token",
 			"write admin.tokens, or change admin.local")
 		return

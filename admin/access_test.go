@@ -15,10 +15,22 @@ func staffed() (opts Options, log *bytes.Buffer) {
 	opts, _ = fixture()
 	log = &bytes.Buffer{}
 	opts.Log = zerolog.New(log)
-	opts.Control, opts.Operator, opts.Profiles = &fakeControl{}, &fakeOperator{}, true
-	opts.Tokens = []Token{{"anna", "aaa", RightsOperate}, {"bob", "bbb", RightsRead}}
-	opts.Local = RightsNone
+	opts.Control, opts.Operator = &fakeControl{}, &fakeOperator{}
+	opts.Access = func() Access { return Access{Tokens: staff, Profiles: true} }
 	return opts, log
+}
+
+// staff are the tokens of a fixture with everything there is.
+var staff = []Token{{"anna", "aaa", RightsOperate}, {"bob", "bbb", RightsRead}}
+
+// local is the access of requests of this machine where there is no token.
+func local(rights Rights) func() Access {
+	return func() Access { return Access{Local: rights, Profiles: true} }
+}
+
+// withToken is the access where there is one token, s3cret.
+func withToken(rights Rights) func() Access {
+	return func() Access { return Access{Tokens: []Token{{"anna", "s3cret", rights}}} }
 }
 
 // What a request may do depends on its token: nothing without one, seeing with read, and changes and profiles with operate.
@@ -116,8 +128,11 @@ func TestLocal(t *testing.T) {
 		{RightsOperate, true, []string{"Authorization", "Bearer wrong"}, 401, 401},
 	} {
 		opts, log := staffed()
-		if opts.Local = tt.local; !tt.tokens {
-			opts.Tokens = nil
+		opts.Access = func() Access {
+			if tt.tokens {
+				return Access{Tokens: staff, Local: tt.local}
+			}
+			return Access{Local: tt.local}
 		}
 		h := New(opts)
 		if res, body := do(t, h, "GET", "/api/calls", tt.header...); res.StatusCode != tt.get {
@@ -137,7 +152,7 @@ func TestLocal(t *testing.T) {
 // seconds, a list of records the disk.
 func TestWebPagesGetNothing(t *testing.T) {
 	opts, _ := staffed()
-	opts.Tokens, opts.Local = nil, RightsOperate
+	opts.Access = local(RightsOperate)
 	operator, control := &fakeOperator{}, &fakeControl{}
 	opts.Operator, opts.Control = operator, control
 	h := New(opts)
@@ -175,7 +190,7 @@ func TestWebPagesGetNothing(t *testing.T) {
 // Profiles are off unless the configuration switches them on. They are bounded.
 func TestProfiles(t *testing.T) {
 	opts, _ := staffed()
-	opts.Tokens, opts.Local = nil, RightsOperate
+	opts.Access = local(RightsOperate)
 	for target, want := range map[string]int{
 		"/debug/pprof/cmdline": 404, "/debug/pprof/heap": 200, "/debug/pprof/profile?seconds=121": 400, "/debug/pprof/profile?seconds=-1": 400,
 		"/debug/pprof/heap?seconds=1e9": 400,
@@ -187,7 +202,7 @@ func TestProfiles(t *testing.T) {
 	if res, _ := do(t, New(opts), "POST", "/debug/pprof/heap"); res.StatusCode != 405 {
 		t.Errorf("POST: %d", res.StatusCode)
 	}
-	opts.Profiles = false
+	opts.Access = func() Access { return Access{Local: RightsOperate} }
 	if res, body := do(t, New(opts), "GET", "/debug/pprof/heap"); res.StatusCode != 404 || !strings.Contains(body, "admin.profiles: true") {
 		t.Errorf("switched off: %d %s", res.StatusCode, body)
 	}

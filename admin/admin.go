@@ -52,12 +52,8 @@ type Options struct {
 	Control Control
 	// Recordings gives the files of recordings. Default: /api/recordings does not exist.
 	Recordings Recordings
-	// Tokens are the bearer tokens.
-	Tokens []Token
-	// Local are the rights of requests of this machine without a token.
-	Local Rights
-	// Profiles serves /debug/pprof/ to senders with RightsOperate.
-	Profiles bool
+	// Access says who may do what, at each request anew.
+	Access func() Access
 	// Log gets the errors that a client cannot correct.
 	Log zerolog.Logger
 }
@@ -120,7 +116,7 @@ func (a *api) guard(next http.Handler) http.Handler {
 			a.fail(w, http.StatusForbidden, "the request comes from a web page of another origin", "send it from a program, like curl")
 			return
 		}
-		if len(a.Tokens) == 0 && !isUnix(r) && !isLoopback(r.Host) {
+		if len(a.Access().Tokens) == 0 && !isUnix(r) && !isLoopback(r.Host) {
 			a.refused(r, "unknown", "the Host header names no loopback address")
 			h.Set("Connection", "close")
 			a.fail(w, http.StatusForbidden, "the Host header names no loopback address",

@@ -66,7 +66,7 @@ func fixture() (Options, *fakeRecords) {
 			{Record: store.Record{ID: "live", StartedAt: start}, Phase: "dialing"},
 		},
 		Records: recs,
-		Local:   RightsOperate,
+		Access:  func() Access { return Access{Local: RightsOperate} },
 		Log:     zerolog.Nop(),
 	}, recs
 }
@@ -255,7 +255,7 @@ func TestMethods(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	opts, _ := fixture()
-	opts.Tokens, opts.Local = []Token{{"anna", "s3cret", RightsRead}}, RightsNone
+	opts.Access = withToken(RightsRead)
 	h := New(opts)
 	for _, tc := range []struct {
 		header string

@@ -6,7 +6,7 @@
 // Live calls come through Calls, which asks the calls themselves; finished ones through Records. So /api/calls/{id} finds a
 // call at any moment (TestOneCall).
 //
-// A token has a name and rights (TestRights). Without one, requests of this machine have the rights that Options.Local names:
+// A token has a name and rights (TestRights). Without one, requests of this machine have the rights that Access.Local names:
 // over a Unix socket, or over loopback under a loopback name, because a web page in an operator's browser could otherwise
 // use the API under a name of its own (DNS rebinding; TestHostWithoutToken, TestLocal). What a browser sends for a web page of
 // another origin is refused, reading included, because that costs time, too (TestWebPagesGetNothing). Each change is logged

@@ -95,7 +95,7 @@ func unixClient(path string) *http.Client {
 // A Unix socket has its permissions and group from the first moment. The log says which user sent a request.
 func TestUnixSocket(t *testing.T) {
 	opts, log := staffed()
-	opts.Tokens, opts.Local = nil, RightsOperate
+	opts.Access = local(RightsOperate)
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	at := Address{Socket: path, Mode: 0o620, Group: strconv.Itoa(os.Getgid())}
 	l := serve(t, at, New(opts))

@@ -14,8 +14,8 @@ const maxProfile = 120
 // memory, so reading them takes the right to operate.
 func (a *api) profiles() http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
-		if !a.Profiles {
-			a.fail(w, http.StatusNotFound, "profiles are switched off", "write admin.profiles: true, and restart")
+		if !a.Access().Profiles {
+			a.fail(w, http.StatusNotFound, "profiles are switched off", "write admin.profiles: true, and reload")
 			return
 		}
 		if s := r.URL.Query().Get("seconds"); s != "" {

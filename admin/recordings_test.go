@@ -114,11 +114,11 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%v: %d %s; want %d %s", tt.err, res.StatusCode, body, tt.code, tt.body)
 		}
 	}
-	opts.Control, opts.Tokens, opts.Local = control, []Token{{"anna", "s3cret", RightsOperate}}, RightsNone
+	opts.Control, opts.Access = control, withToken(RightsOperate)
 	if res, _ := post(t, New(opts), "/api/calls/live/mask", `{"on":true}`); res.StatusCode != 401 {
 		t.Errorf("without the token: %d", res.StatusCode)
 	}
-	opts.Control, opts.Tokens, opts.Local = nil, nil, RightsOperate
+	opts.Control, opts.Access = nil, local(RightsOperate)
 	if res, _ := post(t, New(opts), "/api/calls/live/recording/start", ""); res.StatusCode == 200 {
 		t.Errorf("without control: %d", res.StatusCode)
 	}
@@ -160,7 +160,7 @@ func TestRecordings(t *testing.T) {
 	if res, _ := do(t, h, "GET", "/api/recordings/2026/11/20/a.wav?x=1"); res.StatusCode != 400 {
 		t.Errorf("a parameter: got %d", res.StatusCode)
 	}
-	opts.Recordings, opts.Tokens, opts.Local = fakeFiles{"a", file}, []Token{{"anna", "s3cret", RightsOperate}}, RightsNone
+	opts.Recordings, opts.Access = fakeFiles{"a", file}, withToken(RightsOperate)
 	if res, _ := do(t, New(opts), "GET", "/api/recordings/a"); res.StatusCode != 401 {
 		t.Errorf("without the token: got %d", res.StatusCode)
 	}

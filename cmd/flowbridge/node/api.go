@@ -24,8 +24,11 @@ func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
 	}
 	n.apiAt = listener.Addr()
 	options := admin.Options{
-		Calls: liveCalls{n.server}, Records: n.store, Tokens: tokensOf(cfg), Local: rightsOf(cfg.Local), Profiles: cfg.Profiles,
-		Log: n.log, Operator: op, Control: control{n.server},
+		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: op, Control: control{n.server},
+		Access: func() admin.Access {
+			now := &n.config().Admin
+			return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local), Profiles: now.Profiles}
+		},
 		Ready: func() error {
 			if n.server.Draining() {
 				return errors.New("draining")

@@ -90,7 +90,7 @@ func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.To
 		}
 		admins += fmt.Sprintf("{name: %s, file: %q, rights: %s},", tok.Name, secret, map[admin.Rights]string{admin.RightsRead: "read", admin.RightsOperate: "operate"}[tok.Rights])
 	}
-	s := admin.Server(admin.New(admin.Options{Calls: f, Records: f, Control: f, Operator: f, Tokens: tokens, Local: local, Log: zerolog.Nop()}), zerolog.Nop())
+	s := admin.Server(admin.New(admin.Options{Calls: f, Records: f, Control: f, Operator: f, Access: func() admin.Access { return admin.Access{Tokens: tokens, Local: local} }, Log: zerolog.Nop()}), zerolog.Nop())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close(); <-done })
