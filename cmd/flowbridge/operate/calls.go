@@ -131,7 +131,7 @@ func printCall(w io.Writer, c *admin.Call) {
 	}
 	row("ids", "SIP %s, to the target %s, of the platform %s", orDash(c.SIPCallID), orDash(c.TargetSIPCallID), orDash(c.SynthflowCallID))
 	for _, a := range c.Attempts {
-		row("attempt", "%s: status %d %s, %d ms %s", a.Target, a.SIPStatus, a.Cause, a.MS, a.Reason)
+		row("attempt", "%s: status %d, cause %s, %d ms %s", a.Target, a.SIPStatus, orDash(a.Cause), a.MS, a.Reason)
 	}
 	for i, side := range []*store.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 {

@@ -188,7 +188,7 @@ func (c *client) ask(ctx context.Context, method, path string) (status int, body
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err
 		}
-		return 0, nil, fmt.Errorf("%s: %w; is Flowbridge running, and does admin.listen say so?", c.shown, err)
+		return 0, nil, fmt.Errorf("%s: %w; is Flowbridge running, and is this its admin.listen?", c.shown, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
