@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// version is set when a release is built.
-var version string
+// version is set when a release is built, and revision where that is done without git's directory.
+var version, revision string
 
 // Build says what this program was built from.
 type Build struct {
@@ -22,7 +22,7 @@ type Build struct {
 
 // BuildOf says what this program was built from.
 func BuildOf() Build {
-	b := Build{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := Build{Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if ok {
 		for _, s := range info.Settings {
