@@ -20,7 +20,7 @@ type Admin struct {
 	// The address of the admin API: an IP address and port, or a Unix socket as "unix:///run/flowbridge/admin.sock". An
 	// address that is not loopback needs token_file or tokens. The commands calls, drain and reload find the API here.
 	Listen AdminAddress `key:"listen" default:"127.0.0.1:8080"`
-	// The permissions of the Unix socket. Whoever may write to it may send requests.
+	// The permissions of the Unix socket. Users who may write to it may send requests.
 	SocketMode fs.FileMode `key:"socket_mode" default:"0660"`
 	// The group of the Unix socket, by name or number. Empty: the group of the process.
 	SocketGroup string `key:"socket_group"`
@@ -37,7 +37,7 @@ type Admin struct {
 
 // AdminToken is one of `admin.tokens`.
 type AdminToken struct {
-	// The name in the log of whoever has the token.
+	// The name in the log for changes that are made with the token.
 	Name string `key:"name" is:"token-name" required:"a name for the log, like anna"`
 	// The file with the token.
 	Token Secret `key:"file" later:"" required:"the file with the token, like /run/secrets/anna"`

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// LoadSections is Load for a command that uses no more than the named sections: what else the file says is not looked at, and a
-// secret that can't be read is empty. So the command works for a user who may not read the service's secrets.
+// LoadSections is Load for a command that uses the named sections alone: the rest of the file is not looked at, and a secret
+// that can't be read is empty. So the command works for a user without access to the secrets of the service.
 func LoadSections(path string, sections ...string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -28,7 +28,7 @@ func LoadSections(path string, sections ...string) (*Config, error) {
 	return l.cfg, nil
 }
 
-// only is a mapping without its other keys. What is no mapping stays.
+// only is a mapping without its other keys. A list or a single value stays.
 func (v value) only(keys []string) value {
 	if v.node.Kind != yaml.MappingNode {
 		return v

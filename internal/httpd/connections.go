@@ -107,7 +107,7 @@ func (c *connection) Close() error {
 }
 
 // sourceOf is the source at an address: with IPv6 its /64, which belongs to one host (RFC 4291 section 2.5.4). It is
-// invalid for what is no TCP address.
+// invalid for other addresses than TCP's.
 func sourceOf(addr net.Addr) netip.Prefix {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {

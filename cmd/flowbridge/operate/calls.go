@@ -149,7 +149,7 @@ func printCall(w io.Writer, c *admin.Call) {
 func hangupCommand() *cobra.Command {
 	c := cli.Command("hangup ID...", "End live calls",
 		"End live calls: both sides are told, also while it rings, and the record has the cause operator_hangup. A call that is\n"+
-			"over already stays as it is. The server's log has the name of whoever did it.",
+			"over already stays as it is. The server's log has the name of the operator.",
 		"  flowbridge calls hangup 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa")
 	at := accessFlags(c)
 	withID(c, at, cobra.MinimumNArgs(1))

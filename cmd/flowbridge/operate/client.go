@@ -168,7 +168,7 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 		return refused
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%s answers what is no JSON of it: %w", c.shown, err)
+		return fmt.Errorf("the answer of %s can't be read: %w", c.shown, err)
 	}
 	return nil
 }

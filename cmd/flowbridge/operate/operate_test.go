@@ -178,7 +178,7 @@ func TestCommandsSendATokenOfTheFile(t *testing.T) {
 	wants(t, file, map[string]string{"calls list": "0 live", "calls hangup live": "1 name a file with a token by --token-file"})
 }
 
-// What is no Flowbridge is told apart, and a redirect does not get the token.
+// Another server is told from Flowbridge, and a redirect does not get the token.
 func TestNoFlowbridge(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
