@@ -28,10 +28,13 @@ func writeYAML(t *testing.T, format string, args ...any) string {
 	return file
 }
 
-// freePort is a port of loopback that was free for TCP and UDP a moment ago.
+// apart is an address of loopback that no other test uses, so that no other takes a port that was free a moment ago.
+const apart = "127.0.0.71"
+
+// freePort is a port of that address.
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", apart+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +55,10 @@ func TestCallOverConnections(t *testing.T) {
 	defer s.close()
 	t.Setenv("DEMO_TOKEN", s.platform.Token())
 	ca := siptest.NewAuthority(t, "ca")
-	_, _, cert := ca.Sign("server", []string{"localhost"})
+	_, _, cert := ca.Sign("server", []string{apart})
 	tcp, tls := freePort(t), freePort(t)
 	file := writeYAML(t, `
-sip: {listen: ["udp://127.0.0.1:0", "tcp://127.0.0.1:%d", "tls://127.0.0.1:%d"], tls: {cert: %q, key: %q}}
+sip: {listen: ["udp://127.0.0.1:0", "tcp://127.0.0.71:%d", "tls://127.0.0.71:%d"], tls: {cert: %q, key: %q}}
 media: {listen: [127.0.0.1]}
 trunks: [{name: carrier, sources: [127.0.0.0/8]}]
 targets:
@@ -74,16 +77,16 @@ admin: {listen: "127.0.0.1:0"}
 	}
 	defer n.Close()
 	for to, flags := range map[string][]string{
-		fmt.Sprintf("sip:%s@127.0.0.1:%d;transport=tcp", demoCalled, tcp): nil,
-		fmt.Sprintf("sip:%s@localhost:%d;transport=tls", demoCalled, tls): {"--ca", ca.File},
-		fmt.Sprintf("sip:%s@localhost:%d;transport=TLS", demoCalled, tls): {"--insecure"},
+		fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tcp", demoCalled, tcp): nil,
+		fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tls", demoCalled, tls): {"--ca", ca.File},
+		fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=TLS", demoCalled, tls): {"--insecure"},
 	} {
 		out, code := run(t, append([]string{"call", "--to", to, "--seconds", "1"}, flags...)...)
 		if code != 0 || !strings.Contains(out, "our BYE got 200") || !strings.Contains(out, "we hear the other side") || !strings.Contains(out, "- INVITE sip:") {
 			t.Errorf("%s: exit code %d\n%s", to, code, out)
 		}
 	}
-	to := fmt.Sprintf("sip:%s@localhost:%d;transport=tls", demoCalled, tls)
+	to := fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tls", demoCalled, tls)
 	if out, code := run(t, "call", "--to", to); code != 1 || !strings.Contains(out, "certificate") {
 		t.Errorf("an unknown authority: exit code %d\n%s", code, out)
 	}
@@ -93,7 +96,7 @@ admin: {listen: "127.0.0.1:0"}
 		RTP      struct{ Received uint64 }
 		Messages []struct{ Line string }
 	}
-	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@127.0.0.1:%d;transport=tcp", demoCalled, tcp), "--seconds", "1", "--json")
+	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tcp", demoCalled, tcp), "--seconds", "1", "--json")
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || !got.OK || got.Status != 200 || got.RTP.Received == 0 || len(got.Messages) < 4 {
 		t.Errorf("--json: exit code %d, %v\n%s", code, err, out)
 	}
@@ -139,7 +142,7 @@ func TestCallFromNoTrunk(t *testing.T) {
 
 // Where nothing listens, the command ends at once.
 func TestCallNobodyThere(t *testing.T) {
-	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	at := fmt.Sprintf("%s:%d", apart, freePort(t))
 	began := time.Now()
 	for _, transport := range []string{"udp", "tcp"} {
 		out, code := run(t, "call", "--to", "sip:100@"+at+";transport="+transport)
