@@ -5,7 +5,9 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X flowbridge/cmd/flowbridge/cli.version=${VERSION}" -o /flowbridge ./cmd/flowbridge
+# docker build --build-arg REVISION=$(git rev-parse HEAD), as .git is not copied.
+ARG REVISION=
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X flowbridge/cmd/flowbridge/cli.version=${VERSION} -X flowbridge/cmd/flowbridge/cli.revision=${REVISION}" -o /flowbridge ./cmd/flowbridge
 RUN mkdir /data
 
 FROM scratch

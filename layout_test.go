@@ -23,12 +23,13 @@ import (
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/provision cmd/flowbridge/testcall config sim sim/synthflow sim/twilio sim/vapi store",
+	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config sim sim/synthflow sim/twilio sim/vapi store",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "b2bua/transport cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers cmd/flowbridge/cli cmd/flowbridge/node config",
 	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/peers b2bua/transport cmd/flowbridge/cli config hooks internal/rest media recording store synthflow twilio vapi",
 	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config internal/rest synthflow vapi",
+	"cmd/flowbridge/operate":   "admin cmd/flowbridge/cli config store",
 	"cmd/flowbridge/cli":       "config",
 
 	"b2bua":           "audio b2bua/cause b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/transport config media recording store",

@@ -2,12 +2,7 @@ package admin
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/http/pprof"
-	"net/netip"
-	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -57,30 +52,21 @@ type Options struct {
 	Control Control
 	// Recordings gives the files of recordings. Default: /api/recordings does not exist.
 	Recordings Recordings
-	// Token is the bearer token. Default: only loopback hosts are answered.
-	Token string
+	// Access says who may do what, at each request anew.
+	Access func() Access
 	// Log gets the errors that a client cannot correct.
 	Log zerolog.Logger
 }
 
-// maxBody bounds what is read of a request's body, in bytes. No request needs one.
+// maxBody bounds what is read of a request's body, in bytes.
 const maxBody = 64 << 10
-
-// Server gives an HTTP server with bounds on time and size, to be started by the caller. It logs problems of connections,
-// within bounds.
-func Server(addr string, h http.Handler, log zerolog.Logger) *http.Server {
-	return &http.Server{
-		Addr: addr, Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(log),
-	}
-}
 
 // New gives the handler of all routes.
 func New(opts Options) http.Handler {
-	a := &api{opts}
+	a := &api{Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", a.open(a.healthz))
-	mux.HandleFunc("/readyz", a.open(a.readyz))
+	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
+	mux.HandleFunc("/readyz", anyone(a.reads(a.readyz)))
 	mux.HandleFunc("/api/calls", a.closed(a.calls))
 	mux.HandleFunc("/api/calls/{id}", a.closed(a.call))
 	mux.HandleFunc("/api/calls/{id}/recordings", a.closed(a.callRecordings))
@@ -89,6 +75,7 @@ func New(opts Options) http.Handler {
 		mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
 		mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
 		mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
+		mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
 	}
 	if a.Recordings != nil {
 		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
@@ -97,11 +84,7 @@ func New(opts Options) http.Handler {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))
 	}
-	for path, profile := range map[string]http.HandlerFunc{
-		"/debug/pprof/": pprof.Index, "/debug/pprof/profile": pprof.Profile, "/debug/pprof/trace": pprof.Trace,
-	} {
-		mux.HandleFunc(path, a.closed(profile))
-	}
+	mux.HandleFunc("/debug/pprof/", a.profiles())
 	mux.HandleFunc("/", a.closed(func(w http.ResponseWriter, _ *http.Request) {
 		a.fail(w, http.StatusNotFound, "no such path", "see /api/calls, /api/cdrs, /healthz and /readyz")
 	}))
@@ -109,9 +92,14 @@ func New(opts Options) http.Handler {
 }
 
 // api is the handler's constant part.
-type api struct{ Options }
+type api struct {
+	Options
 
-// guard is around every route: headers, size and host. A panic ends only one answer.
+	strangers zerolog.Logger // for lines that anybody can provoke
+	profiling httpd.Places   // the profiles under way
+}
+
+// guard is around every route: headers, size, and where the request comes from. A panic ends only one answer.
 func (a *api) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -122,7 +110,15 @@ func (a *api) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		if a.Token == "" && !isLoopback(r.Host) {
+		if foreign(r) {
+			a.refused(r, "unknown", "a web page of another origin sent it")
+			h.Set("Connection", "close")
+			a.fail(w, http.StatusForbidden, "the request comes from a web page of another origin", "send it from a program, like curl")
+			return
+		}
+		if len(a.Access().Tokens) == 0 && !isUnix(r) && !isLoopback(r.Host) {
+			a.refused(r, "unknown", "the Host header names no loopback address")
+			h.Set("Connection", "close")
 			a.fail(w, http.StatusForbidden, "the Host header names no loopback address",
 				"use http://127.0.0.1 or http://localhost, or set admin.token_file and send the token")
 			return
@@ -137,8 +133,8 @@ func (a *api) guard(next http.Handler) http.Handler {
 	})
 }
 
-// open serves GET to everyone.
-func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
+// reads serves GET.
+func (a *api) reads(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -149,33 +145,16 @@ func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// closed serves GET to clients with the token, if there is one.
-func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
-	return a.allowed(a.open(next))
-}
-
-// allowed serves clients with the token, if there is one.
-func (a *api) allowed(next http.HandlerFunc) http.HandlerFunc {
+// anyone serves senders that nobody knows: one request for each connection.
+func anyone(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if a.Token != "" && !httpd.Same(httpd.Bearer(r), a.Token) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
-			a.fail(w, http.StatusUnauthorized, "the bearer token is missing or wrong",
-				"send the header Authorization: Bearer, followed by the token of admin.token_file")
-			return
-		}
+		w.Header().Set("Connection", "close")
 		next(w, r)
 	}
 }
 
-// isLoopback says whether a Host header names this machine itself.
-func isLoopback(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+// closed serves GET to senders who may read.
+func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
+	next = a.reads(next)
+	return a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
 }

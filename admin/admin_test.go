@@ -66,6 +66,7 @@ func fixture() (Options, *fakeRecords) {
 			{Record: store.Record{ID: "live", StartedAt: start}, Phase: "dialing"},
 		},
 		Records: recs,
+		Access:  func() Access { return Access{Local: RightsOperate} },
 		Log:     zerolog.Nop(),
 	}, recs
 }
@@ -79,9 +80,14 @@ type reply struct {
 func do(t *testing.T, h http.Handler, method, target string, header ...string) (reply, string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8080"+target, nil)
+	r.RemoteAddr = "127.0.0.1:4000"
 	for i := 0; i+1 < len(header); i += 2 {
-		if header[i] == "Host" {
+		switch header[i] {
+		case "Host":
 			r.Host = header[i+1]
+			continue
+		case "Remote":
+			r.RemoteAddr = header[i+1]
 			continue
 		}
 		r.Header.Set(header[i], header[i+1])
@@ -249,7 +255,7 @@ func TestMethods(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	opts, _ := fixture()
-	opts.Token = "s3cret"
+	opts.Access = withToken(RightsRead)
 	h := New(opts)
 	for _, tc := range []struct {
 		header string
@@ -335,7 +341,7 @@ func TestInnerFailures(t *testing.T) {
 
 func TestServerBounds(t *testing.T) {
 	opts, _ := fixture()
-	s := Server("127.0.0.1:0", New(opts), zerolog.Nop())
+	s := Server(New(opts), zerolog.Nop())
 	if s.ErrorLog == nil {
 		t.Error("what it says of connections goes to stderr")
 	}

@@ -23,6 +23,7 @@ const (
 	OrderResume Order = "resume"
 	OrderMask   Order = "mask"
 	OrderUnmask Order = "unmask"
+	OrderHangup Order = "hangup"
 )
 
 // ErrNoCall says that no such call is live.
@@ -49,7 +50,8 @@ type PlayRequest struct {
 type Control interface {
 	// Play plays a sound to a side. Its errors are those of Order.
 	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
-	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError.
+	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the call
+	// has ended, and may be given again.
 	Order(ctx context.Context, id string, o Order) (Call, error)
 }
 
@@ -115,6 +117,23 @@ func (a *api) play(w http.ResponseWriter, r *http.Request) {
 	a.ordered(w, r, c, err)
 }
 
+// hangup ends a call, and answers with the call as it ended. One that is over already stays as it is.
+func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	c, err := a.Control.Order(r.Context(), id, OrderHangup)
+	switch {
+	case errors.Is(err, ErrNoCall):
+		c, ok := a.find(w, r) // its record may have been written meanwhile
+		if ok {
+			a.write(w, http.StatusOK, c)
+		}
+	case err != nil:
+		a.ordered(w, r, c, err)
+	default:
+		a.write(w, http.StatusOK, whole(c))
+	}
+}
+
 func (a *api) order(w http.ResponseWriter, r *http.Request, o Order) {
 	c, err := a.Control.Order(r.Context(), r.PathValue("id"), o)
 	a.ordered(w, r, c, err)
@@ -166,6 +185,32 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(name)+`"`)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadLimit)) // in place of the server's
-	http.ServeContent(w, r, "", time.Time{}, f)
+	http.ServeContent(&paced{ResponseWriter: w, until: time.Now().Add(downloadLimit)}, r, "", time.Time{}, f)
 }
+
+// paced is a long answer: each part of it has writeTimeout, and the whole has a limit. So a client that stops to read is not
+// waited for, and a slow one is.
+type paced struct {
+	http.ResponseWriter
+
+	until time.Time
+}
+
+// Write writes a part.
+func (p *paced) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		part := b[:min(len(b), pacedPart)]
+		deadline := time.Now().Add(writeTimeout)
+		if deadline.After(p.until) {
+			deadline = p.until
+		}
+		_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline) // in place of the server's
+		var k int
+		k, err = p.ResponseWriter.Write(part)
+		n, b = n+k, b[k:]
+	}
+	return n, err
+}
+
+// pacedPart is the size of a part, in bytes.
+const pacedPart = 32 << 10

@@ -1,12 +1,18 @@
 // Package admin serves the HTTP API for operators: health, live calls, records and recordings; with an Operator and a Control
 // also draining, reloading and orders to live calls.
 //
-//	request ─▶ headers ─▶ Host or bearer token ─▶ method ─▶ query ─▶ Calls (live), Records (finished)
+//	connection ─▶ bounds ─▶ headers ─▶ origin, Host ─▶ token or local: rights ─▶ method ─▶ query ─▶ Calls, Records, Control
 //
 // Live calls come through Calls, which asks the calls themselves; finished ones through Records. So /api/calls/{id} finds a
-// call at any moment (TestOneCall). Without a token, only requests that name a loopback host are answered, because a web
-// page in an operator's browser could otherwise read the API under a name of its own (DNS rebinding; TestHostWithoutToken).
-// With a token, everything but /healthz and /readyz needs it (TestToken).
+// call at any moment (TestOneCall).
+//
+// A token has a name and rights (TestRights). Without one, requests of this machine have the rights that Access.Local names:
+// over a Unix socket, or over loopback under a loopback name, because a web page in an operator's browser could otherwise
+// use the API under a name of its own (DNS rebinding; TestHostWithoutToken, TestLocal). What a browser sends for a web page of
+// another origin is refused, reading included, because that costs time, too (TestWebPagesGetNothing). Each change is logged
+// with the name of its sender (TestChangesAreLoggedByName).
+//
+// A connection is a stranger's until its sender is known, and gives way to others (TestStrangersDoNotKeepOperatorsOut).
 //
 // Every error is {"error": what is wrong, "remedy": what to do}. A handler keeps no state: any goroutine may call it.
 package admin

@@ -45,26 +45,54 @@ type invalid struct {
 	Problems []string `json:"problems"`
 }
 
-// operate serves POST to clients with the token, if there is one, and to no web page of another origin.
+// operate serves POST to senders who may operate, and logs who it was.
 func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
-	origin := http.NewCrossOriginProtection()
-	return a.allowed(func(w http.ResponseWriter, r *http.Request) {
+	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			a.fail(w, http.StatusMethodNotAllowed, "method "+quoted(r.Method)+" is not allowed here", "use POST")
-			return
-		}
-		if err := origin.Check(r); err != nil {
-			a.fail(w, http.StatusForbidden, "the request comes from a web page of another origin", "send it from a program, like curl")
 			return
 		}
 		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
 			a.write(w, http.StatusBadRequest, bad)
 			return
 		}
-		next(w, r)
+		out := &noted{ResponseWriter: w}
+		next(out, r)
+		a.logged(r, who, out.status)
 	})
 }
+
+// logged says who asked for what, and how it was answered.
+func (a *api) logged(r *http.Request, who sender, status int) {
+	line := a.Log.Info().Str("by", who.name).Str("src", source(r)).Str("path", cut(r.URL.Path)).Int("code", status)
+	if id := r.PathValue("id"); id != "" {
+		line.Str("call", cut(id))
+	}
+	line.Msg("operator request")
+}
+
+// cut shortens a text of a client for the log.
+func cut(s string) string { return s[:min(len(s), maxLogged)] }
+
+// maxLogged bounds a text of a client in the log, in bytes.
+const maxLogged = 128
+
+// noted is an answer whose status is noted.
+type noted struct {
+	http.ResponseWriter
+
+	status int
+}
+
+// WriteHeader notes the status.
+func (n *noted) WriteHeader(status int) {
+	n.status = status
+	n.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap gives the answer to http.ResponseController.
+func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
 
 func (a *api) drain(w http.ResponseWriter, _ *http.Request) {
 	d, err := a.Operator.Drain()

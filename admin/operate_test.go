@@ -99,7 +99,7 @@ func TestOperatorsOnly(t *testing.T) {
 			t.Errorf("%s with a parameter: got %d; want 400", path, res.StatusCode)
 		}
 		with := opts
-		with.Token = "s3cret"
+		with.Access = withToken(RightsOperate)
 		if res, _ := do(t, New(with), "POST", path); res.StatusCode != 401 {
 			t.Errorf("%s without the token: got %d; want 401", path, res.StatusCode)
 		}

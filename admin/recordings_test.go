@@ -44,6 +44,7 @@ func (f fakeFiles) OpenFile(name string) (*os.File, error) {
 func post(t *testing.T, h http.Handler, target, body string, header ...string) (reply, string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:8080"+target, strings.NewReader(body))
+	r.RemoteAddr = "127.0.0.1:4000"
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -113,11 +114,11 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%v: %d %s; want %d %s", tt.err, res.StatusCode, body, tt.code, tt.body)
 		}
 	}
-	opts.Control, opts.Token = control, "s3cret"
+	opts.Control, opts.Access = control, withToken(RightsOperate)
 	if res, _ := post(t, New(opts), "/api/calls/live/mask", `{"on":true}`); res.StatusCode != 401 {
 		t.Errorf("without the token: %d", res.StatusCode)
 	}
-	opts.Control, opts.Token = nil, ""
+	opts.Control, opts.Access = nil, local(RightsOperate)
 	if res, _ := post(t, New(opts), "/api/calls/live/recording/start", ""); res.StatusCode == 200 {
 		t.Errorf("without control: %d", res.StatusCode)
 	}
@@ -159,7 +160,7 @@ func TestRecordings(t *testing.T) {
 	if res, _ := do(t, h, "GET", "/api/recordings/2026/11/20/a.wav?x=1"); res.StatusCode != 400 {
 		t.Errorf("a parameter: got %d", res.StatusCode)
 	}
-	opts.Recordings, opts.Token = fakeFiles{"a", file}, "s3cret"
+	opts.Recordings, opts.Access = fakeFiles{"a", file}, withToken(RightsOperate)
 	if res, _ := do(t, New(opts), "GET", "/api/recordings/a"); res.StatusCode != 401 {
 		t.Errorf("without the token: got %d", res.StatusCode)
 	}

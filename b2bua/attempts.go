@@ -273,7 +273,7 @@ type attemptEnd struct {
 // dispositionOf is the record's disposition of a call that was not answered.
 func dispositionOf(why cause.Cause, status int) string {
 	switch {
-	case why == cause.CallerCancelled:
+	case why == cause.CallerCancelled, why == cause.OperatorHangup:
 		return store.DispositionCancelled
 	case status == 486 || status == 600:
 		return store.DispositionBusy

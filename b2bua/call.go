@@ -70,6 +70,8 @@ type Call struct {
 	record   store.Record
 	claimed  bool // it counts for the limits of its numbers
 	finished bool // the record is handed over
+
+	hangups []chan<- ordered // operators' orders that wait for the end
 }
 
 // times have their monotonic reading, because the clock may be set during a call.
@@ -186,6 +188,7 @@ func (c *Call) finish() {
 		}
 		c.server.registry.removeCall(c)
 	})
+	c.answerHangups()
 }
 
 // recovered ends the call, not the process, when its goroutine panics. The carrier

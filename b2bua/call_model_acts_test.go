@@ -424,11 +424,3 @@ func (m *callModel) actHabit(choose func(int) int) string {
 	}
 	return fmt.Sprintf("%s %+v", p.name, p.habits)
 }
-
-func (m *callModel) actHangup(choose func(int) int) string {
-	if choose(3) != 1 {
-		return "not now"
-	}
-	m.w.server.HangupAll()
-	return "now"
-}

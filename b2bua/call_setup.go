@@ -101,8 +101,8 @@ func (c *Call) setUp(name string) phase {
 			}
 		case Killed:
 			c.abandon(e.Cause, cause.Reasons{})
-			c.step(c.a, refusal(503))
-			return c.end(e.Cause, e.By, 503, 0)
+			c.step(c.a, refusal(e.status()))
+			return c.end(e.Cause, e.By, e.status(), 0)
 		case Expired:
 			c.abandon(cause.SetupTimeout, cause.Reasons{})
 			return c.refuse(c.route.Otherwise, cause.SetupTimeout)

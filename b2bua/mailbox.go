@@ -242,6 +242,14 @@ type Killed struct {
 	By    string // store.EndedBy…
 }
 
+// status is the final answer to a caller who has none yet.
+func (k Killed) status() int {
+	if k.Cause == cause.OperatorHangup {
+		return 480 // 503 would have the carrier think that its next calls fail, too
+	}
+	return 503
+}
+
 // Expired says that the set-up or the call has taken as long as it may.
 type Expired struct{ Cause cause.Cause }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/media"
+	"flowbridge/store"
 )
 
 // Order is an operator's command to a live call.
@@ -18,6 +20,7 @@ const (
 	OrderResume              // resume the recording
 	OrderMask                // begin to mask the caller's keys
 	OrderUnmask              // end masking
+	OrderHangup              // end the call; given again, also when it is over, it changes nothing
 )
 
 // ErrNoCall means that no live call has the id.
@@ -44,7 +47,7 @@ const SoundNone = "none"
 // order is an Order on its way to a call.
 type order struct {
 	what  Order
-	play  *PlayRequest // instead of what
+	play  *PlayRequest // instead of what; nil: none
 	reply chan<- ordered
 }
 
@@ -73,7 +76,10 @@ func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error
 	}
 	reply := make(chan ordered, 1)
 	o.reply = reply
-	if !c.mailbox.post(item{order: &o}) {
+	switch posted := c.mailbox.post(item{order: &o}); {
+	case !posted && o.what == OrderHangup && o.play == nil:
+		return c.snapshot(), nil // it is over, and nothing writes its state any more
+	case !posted:
 		return LiveCall{}, ErrNoCall
 	}
 	select {
@@ -88,6 +94,9 @@ func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error
 func (c *Call) carryOut(o *order) {
 	err := ErrNoCall
 	switch {
+	case o.play == nil && o.what == OrderHangup:
+		c.orderedToEnd(o)
+		return
 	case c.finished:
 	case o.play != nil:
 		err = c.orderedToPlay(*o.play)
@@ -111,6 +120,25 @@ func (c *Call) obey(what Order) error {
 		return c.orderedToMask(true)
 	case OrderUnmask:
 		return c.orderedToMask(false)
+	case OrderHangup: // carryOut has it
 	}
 	return nil
+}
+
+// orderedToEnd ends the call. The order's answer waits for that.
+func (c *Call) orderedToEnd(o *order) {
+	if c.finished {
+		o.reply <- ordered{c.snapshot(), nil}
+		return
+	}
+	c.hangups = append(c.hangups, o.reply)
+	c.mailbox.happened(Killed{Cause: cause.OperatorHangup, By: store.EndedByOperator})
+}
+
+// answerHangups answers the orders that wait for the call's end.
+func (c *Call) answerHangups() {
+	for _, reply := range c.hangups {
+		reply <- ordered{c.snapshot(), nil}
+	}
+	c.hangups = nil
 }

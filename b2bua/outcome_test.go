@@ -25,6 +25,7 @@ func TestDisposition(t *testing.T) {
 		{cause.TargetRefused, 487, store.DispositionFailed}, // the target's own, not the caller's
 		{cause.NoRoute, 404, store.DispositionFailed},
 		{cause.TargetSilent, 503, store.DispositionFailed},
+		{cause.OperatorHangup, 480, store.DispositionCancelled},
 		{cause.Shutdown, 503, store.DispositionFailed},
 		{cause.InternalError, 500, store.DispositionFailed},
 	} {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -125,24 +124,6 @@ func parseStorePath(t string) (string, complaint) {
 		return "", refuse("is not a file of its own", "write a plain file name like flowbridge.db")
 	}
 	return t, complaint{}
-}
-
-// Admin is the section `admin`.
-type Admin struct {
-	// The address of the admin API. An address that is not loopback needs token_file.
-	Listen netip.AddrPort `key:"listen" default:"127.0.0.1:8080"`
-	// The file with the bearer token of the admin API. Without it the API asks for no token.
-	Token Secret `key:"token_file" later:""`
-}
-
-func (a *Admin) check(s section) {
-	switch {
-	case s.filled("token_file"):
-		a.Token = s.secretFile("token_file")
-	case !a.Listen.Addr().Unmap().IsLoopback():
-		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could read the calls",
-			"write token_file below admin, or listen on 127.0.0.1")
-	}
 }
 
 // The values of log.format.

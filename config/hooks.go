@@ -93,7 +93,7 @@ func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
 func (h *Hooks) check(s section) {
 	all := h.Endpoints()
 	for i, e := range all {
-		if e.Listen.Port() != 0 && overlap(e.Listen, s.l.cfg.Admin.Listen) {
+		if e.Listen.Port() != 0 && s.l.cfg.Admin.Listen.IsValid() && overlap(e.Listen, s.l.cfg.Admin.Listen.AddrPort) {
 			s.fields[e.Name].fail("listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
 		}
 		for _, first := range all[:i] {

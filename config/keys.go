@@ -14,7 +14,7 @@ import (
 // defaults and the schema know no other keys.
 type key struct {
 	field     reflect.StructField
-	name      string   // tag key; a Secret has two keys, name_file and name_env
+	name      string   // tag key; a Secret has two keys, name_file and name_env, unless its name says that it is a file
 	def       string   // tag default: as the file would have it; the values of a list are separated by ", "
 	is        string   // tag is: the name of the value's kind, where the field's type does not say it
 	enum      []string // tag enum: the values that there are
@@ -63,7 +63,7 @@ func keysOf(t reflect.Type) []key {
 
 // names are the keys as the file has them.
 func (k key) names() []string {
-	if k.field.Type == reflect.TypeFor[Secret]() && !strings.HasSuffix(k.name, "_file") {
+	if k.field.Type == reflect.TypeFor[Secret]() && k.name != "file" && !strings.HasSuffix(k.name, "_file") {
 		return []string{k.name + "_file", k.name + "_env"}
 	}
 	return []string{k.name}

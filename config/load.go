@@ -19,7 +19,10 @@ import (
 // maxFile bounds the file's size, in bytes.
 const maxFile = 1 << 20
 
-// Load reads and checks a file, with the environment of the process. All its errors come at once, as Errors.
+// Stdin is the name of standard input in place of a file.
+const Stdin = "-"
+
+// Load reads and checks a file, or Stdin, with the environment of the process. All its errors come at once, as Errors.
 func Load(path string) (*Config, error) { return load(path, nil) }
 
 // Reload is Load for a process that runs with the sections sip and media of running, whatever the file says of them: trunks
@@ -27,16 +30,39 @@ func Load(path string) (*Config, error) { return load(path, nil) }
 func Reload(path string, running *Config) (*Config, error) { return load(path, running) }
 
 func load(path string, running *Config) (*Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name the file with --config"}}
+	if path == Stdin && running != nil {
+		return nil, Errors{{File: shownName(path), Problem: "cannot be read a second time", Remedy: "start the process with a file to reload it"}}
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return read(shownName(path), data, os.LookupEnv, running)
+}
+
+// shownName is the name of a file in errors.
+func shownName(path string) string {
+	if path == Stdin {
+		return "standard input"
+	}
+	return path
+}
+
+// readFile reads a file, or Stdin, up to a byte more than it may have.
+func readFile(path string) ([]byte, error) {
+	f := os.Stdin
+	if path != Stdin {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name the file with --config"}}
+		}
+		defer func() { _ = f.Close() }() // it was only read
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}
+		return nil, Errors{{File: shownName(path), Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}
 	}
-	return read(path, data, os.LookupEnv, running)
+	return data, nil
 }
 
 // Parse checks data and gives the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
@@ -75,6 +101,8 @@ type loader struct {
 
 	root  section
 	twice map[string]int // entries of a list whose name another one has
+
+	withoutSecrets bool // one that can't be read is empty
 
 	visits int // nodes seen; aliases could make a small file endless
 

@@ -99,7 +99,7 @@ func TestDefaults(t *testing.T) {
 			Timeout: 30 * time.Second, StartTimeout: 30 * time.Second,
 		},
 		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
-		Admin: Admin{Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
+		Admin: Admin{Listen: AdminAddress{AddrPort: netip.MustParseAddrPort("127.0.0.1:8080")}, SocketMode: 0o660, Local: RightsOperate},
 		Log:   Log{Level: "info", Format: FormatJSON},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),

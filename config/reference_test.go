@@ -47,6 +47,9 @@ func referenceTables(t *testing.T) string {
 		var rows strings.Builder
 		for _, m := range properties {
 			v, _ := m.value.(object)
+			if text, _ := v.get("description").(string); text == "" {
+				t.Errorf("%s has no description: is its file embedded in schema.go?", join(path, m.name))
+			}
 			fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", m.name, typeOf(v), defaultOf(v, slices.Contains(required, m.name)),
 				regexp.MustCompile(`(^|[ (\[])("[^"]*"|\[[^\]]*\])`).ReplaceAllString(strings.ReplaceAll(fmt.Sprint(v.get("description")), "|", `\|`), "$1`$2`"))
 		}

@@ -60,6 +60,9 @@ func (s section) secret(key string) Secret {
 func (s section) secretFile(key string) Secret { return s.secretText(key, readSecret) }
 
 func (s section) secretText(key string, read func(string) (Secret, complaint)) Secret {
+	if s.l.withoutSecrets {
+		defer func(before int) { s.l.errs = s.l.errs[:before] }(len(s.l.errs))
+	}
 	v, ok := s.get(key)
 	if !ok {
 		return ""

@@ -40,6 +40,8 @@ type Options struct {
 const (
 	// maxConnections bounds the connections of one listener.
 	maxConnections = 1000
+	// maxShare bounds the connections of one source, so one source can't take a whole listener.
+	maxShare = 100
 	// headerTimeout bounds the wait for a request's headers, and for the TLS handshake before them. An endpoint's own time
 	// begins after it.
 	headerTimeout = 2 * time.Second
@@ -98,7 +100,7 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(o.Log),
 	}
-	l = &shares{Listener: netutil.LimitListener(l, maxConnections), taken: map[netip.Prefix]int{}}
+	l = &httpd.Connections{Listener: netutil.LimitListener(l, maxConnections), PerSource: maxShare}
 	if o.Cert != "" {
 		pair, err := newKeyPair(o)
 		if err != nil {
@@ -152,6 +154,7 @@ func (s *Server) Close() error {
 func guarded(next *http.ServeMux, log zerolog.Logger) http.Handler {
 	strangers := httpd.Strangers(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w = httpd.ClosingRefusals(w)
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"testing"
 )
 
@@ -94,5 +95,31 @@ func TestShares(t *testing.T) {
 	close(came)
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A request that is refused takes its connection with it, so nobody holds one by such requests. Others keep theirs.
+func TestRefusedConnectionsEnd(t *testing.T) {
+	s, err := Start(t.Context(), Options{Endpoints: []Endpoint{{Name: "a", Listen: netip.MustParseAddrPort("127.0.0.1:0"), Path: "/a", Handler: saying("a")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for path, closes := range map[string]bool{"/a": false, "/b": true} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr(netip.MustParseAddrPort("127.0.0.1:0")).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = resp.Body.Close(); resp.Close != closes {
+			t.Errorf("%s: closes is %v", path, resp.Close)
+		}
+		_ = conn.Close()
 	}
 }

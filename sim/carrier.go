@@ -18,6 +18,7 @@ var errCarrierClosed = errors.New("carrier is closed")
 // CarrierOptions configure a carrier.
 type CarrierOptions struct {
 	Listen string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
+	To     *Peer          // calls one peer only, over a connection or UDP; nil: any peer, over UDP
 	Tap    func(Datagram) // gets every SIP message; must not block; may be nil
 	Log    zerolog.Logger
 }
@@ -40,6 +41,7 @@ type CarrierCall struct {
 	Hold        time.Duration // from the answer to the BYE; zero: until the other side or ctx ends it
 	Heard       int           // packets of audio to receive before the BYE, in addition to Hold
 	Seed        uint64        // selects the caller's words
+	Silence     time.Duration // time without any response after which the call is given up; zero: 32 s
 	Digits      string        // telephone-events, sent from 300 ms after the answer on
 	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero: no CANCEL
 	HangupBy    Side          // SideAgent: the carrier sends no BYE and ignores Hold; SideCaller if empty
@@ -82,10 +84,20 @@ type Carrier struct {
 func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 	c := &Carrier{}
 	var err error
-	if c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", "carrier", o.Log, nil); err != nil {
+	if o.To != nil && o.To.Network != "UDP" {
+		c.sip, err = connectEndpoint(ctx, o)
+	} else {
+		c.sip, err = openEndpoint(ctx, o.Listen, "carrier-sim", "carrier", o.Log, nil)
+	}
+	if err != nil {
 		return nil, err
 	}
-	c.sip.sock.tap = o.Tap
+	if c.sip.sock != nil {
+		c.sip.sock.tap = o.Tap
+		if o.To != nil {
+			c.sip.sock.watch(c.sip.unreachable)
+		}
+	}
 	server := c.sip.server
 	server.OnBye(c.dialogs.only(c.onBye))
 	server.OnInvite(c.dialogs.only(c.onReInvite)) // a new call gets 481
@@ -173,7 +185,7 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 		req.AppendHeader(sip.NewHeader(h.Name, h.Value))
 	}
 	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-	req.SetTransport("UDP")
+	req.SetTransport(c.sip.network)
 	u, _ := codecFor(payloadPCMU)
 	a, _ := codecFor(payloadPCMA)
 	o.offer = writeSDP(netip.AddrPortFrom(ip, st.local.Port()), uint64(st.local.Port()), []codec{u, a}, payloadEvent)

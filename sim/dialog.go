@@ -15,13 +15,14 @@ import (
 // dialog makes the requests within a dialog (RFC 3261 §12). The goroutine of the
 // call owns it.
 type dialog struct {
-	callID string
-	from   sip.FromHeader // own, with tag
-	to     sip.ToHeader   // of the peer, with tag
-	target sip.Uri
-	routes []sip.Uri
-	source string // address of the peer so far, used if the target is a name
-	cseq   uint32
+	callID  string
+	from    sip.FromHeader // own, with tag
+	to      sip.ToHeader   // of the peer, with tag
+	target  sip.Uri
+	routes  []sip.Uri
+	source  string // address of the peer so far, used if the target is a name
+	network string // UDP, TCP or TLS
+	cseq    uint32
 }
 
 func newTag() string { return uuid.NewString()[:13] }
@@ -35,12 +36,13 @@ func tagOf(p sip.HeaderParams) string {
 // To.
 func serverDialog(req *sip.Request) *dialog {
 	return &dialog{
-		callID: req.CallID().Value(),
-		from:   sip.FromHeader{Address: *req.To().Address.Clone(), Params: req.To().Params.Clone()},
-		to:     sip.ToHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
-		target: *req.Contact().Address.Clone(),
-		routes: recordRoutes(req.GetHeaders("Record-Route")),
-		source: req.Source(),
+		callID:  req.CallID().Value(),
+		from:    sip.FromHeader{Address: *req.To().Address.Clone(), Params: req.To().Params.Clone()},
+		to:      sip.ToHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
+		target:  *req.Contact().Address.Clone(),
+		routes:  recordRoutes(req.GetHeaders("Record-Route")),
+		source:  req.Source(),
+		network: req.Transport(),
 	}
 }
 
@@ -48,13 +50,14 @@ func serverDialog(req *sip.Request) *dialog {
 // with a tag.
 func clientDialog(req *sip.Request, res *sip.Response) *dialog {
 	d := &dialog{
-		callID: req.CallID().Value(),
-		from:   sip.FromHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
-		to:     sip.ToHeader{Address: *res.To().Address.Clone(), Params: res.To().Params.Clone()},
-		target: *req.Recipient.Clone(),
-		routes: recordRoutes(res.GetHeaders("Record-Route")),
-		source: req.Destination(),
-		cseq:   req.CSeq().SeqNo,
+		callID:  req.CallID().Value(),
+		from:    sip.FromHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
+		to:      sip.ToHeader{Address: *res.To().Address.Clone(), Params: res.To().Params.Clone()},
+		target:  *req.Recipient.Clone(),
+		routes:  recordRoutes(res.GetHeaders("Record-Route")),
+		source:  req.Destination(),
+		network: req.Transport(),
+		cseq:    req.CSeq().SeqNo,
 	}
 	if c := res.Contact(); c != nil {
 		d.target = *c.Address.Clone()
@@ -89,7 +92,7 @@ func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	req.AppendHeader(&callID)
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: d.cseq, MethodName: method})
 	req.AppendHeader(&hops)
-	req.SetTransport("UDP")
+	req.SetTransport(d.network)
 	req.SetDestination(d.nextHop())
 	return req
 }

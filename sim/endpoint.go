@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,14 +26,17 @@ const (
 // endpoint is a SIP user agent on one UDP socket. It is what the two ends of a call
 // have in common.
 type endpoint struct {
-	sock   *socket
-	local  netip.AddrPort
-	user   string // of its Contact
-	ua     *sipgo.UserAgent
-	server *sipgo.Server
-	client *sipgo.Client
-	clock  *clock
-	served chan struct{} // nil before serve
+	sock    *socket     // nil: conn
+	conn    *connection // to the one peer; nil: sock
+	network string      // UDP, TCP or TLS
+	lost    chan error  // 1 error: why the one peer can't be reached
+	local   netip.AddrPort
+	user    string // of its Contact
+	ua      *sipgo.UserAgent
+	server  *sipgo.Server
+	client  *sipgo.Client
+	clock   *clock
+	served  chan struct{} // nil before serve
 
 	ctx    context.Context //nolint:containedctx // the endpoint's own life: ends with close
 	cancel context.CancelFunc
@@ -49,10 +53,19 @@ func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Lo
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	e := &endpoint{
-		user:  user,
+		user: user, network: "UDP", lost: make(chan error, 1),
 		sock:  newSocket(conn, drop),
 		local: unmapped(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
 	}
+	if err := e.open(ctx, name, log, conn.LocalAddr().String()); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return e, nil
+}
+
+// open makes the user agent, whose requests come from a local address.
+func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, from string) (err error) {
 	quiet := slog.New(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel))))
 	e.ua, err = sipgo.NewUA(
 		sipgo.WithUserAgent(name),
@@ -68,17 +81,24 @@ func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Lo
 	if err == nil {
 		e.client, err = sipgo.NewClient(e.ua,
 			sipgo.WithClientLogger(quiet),
-			sipgo.WithClientConnectionAddr(conn.LocalAddr().String()),
+			sipgo.WithClientConnectionAddr(from),
 			sipgo.WithClientNAT(),
 		)
 	}
 	if err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	e.clock = startClock()
 	e.ctx, e.cancel = context.WithCancel(ctx)
-	return e, nil
+	return nil
+}
+
+// unreachable notes that the one peer can't be reached.
+func (e *endpoint) unreachable(err error) {
+	select {
+	case e.lost <- err:
+	default: // it is known already
+	}
 }
 
 func listenUDP(listen string) (*net.UDPConn, error) {
@@ -101,11 +121,22 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 // to be set before.
 func (e *endpoint) serve() {
 	e.served = make(chan struct{})
+	ready := e.conn.isReady()
+	if e.sock != nil {
+		ready = e.sock.ready
+	}
 	go func() {
 		defer close(e.served)
-		_ = e.server.ServeUDP(e.sock) // ends with the socket
+		switch e.network { // each ends with its socket
+		case "TCP":
+			_ = e.server.ServeTCP(e.conn)
+		case "TLS":
+			_ = e.server.ServeTLS(e.conn)
+		default:
+			_ = e.server.ServeUDP(e.sock)
+		}
 	}()
-	<-e.sock.ready
+	<-ready
 }
 
 // enter starts work that close waits for. It is false once the endpoint closes.
@@ -134,7 +165,12 @@ func (e *endpoint) close() error {
 	e.cancel()
 	e.wg.Wait()
 	e.clock.close()
-	err := e.sock.Close()
+	var err error
+	if e.sock != nil {
+		err = e.sock.Close()
+	} else {
+		err = e.conn.Close()
+	}
 	if e.served != nil {
 		<-e.served
 	}
@@ -159,9 +195,13 @@ func (e *endpoint) ip(peer string) netip.Addr {
 }
 
 func (e *endpoint) contact(peer string) *sip.ContactHeader {
-	return &sip.ContactHeader{Address: sip.Uri{
+	c := &sip.ContactHeader{Address: sip.Uri{
 		Scheme: "sip", User: e.user, Host: hostPart(e.ip(peer)), Port: int(e.local.Port()),
 	}}
+	if e.network != "UDP" {
+		c.Address.UriParams.Add("transport", strings.ToLower(e.network))
+	}
+	return c
 }
 
 func hostPart(ip netip.Addr) string {

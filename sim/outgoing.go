@@ -13,10 +13,15 @@ import (
 
 const (
 	// cancelTimeout bounds the wait for the final response after a CANCEL.
-	cancelTimeout  = 10 * time.Second
+	cancelTimeout = 10 * time.Second
+	// lastWords is how long responses may still be on their way through sipgo when the peer is lost.
+	lastWords      = 100 * time.Millisecond
 	maxProvisional = 32
 	maxRefers      = 4 // transfers of one call that may wait for its goroutine
 )
+
+// ErrSilent means that nothing came back within CarrierCall.Silence.
+var ErrSilent = errors.New("nothing came back")
 
 // outgoing is a call of a carrier. The goroutine that called Call owns it; handlers
 // use only bye, refers, stream and update.
@@ -96,7 +101,7 @@ func (o *outgoing) challenged(res *sip.Response) bool {
 // authorize sends the INVITE again with the credentials (RFC 3261 §22.2).
 func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.ClientTransaction, error) {
 	again := o.req.Clone() // the first request belongs to its transaction
-	again.SetTransport("UDP")
+	again.SetTransport(o.req.Transport())
 	again.SetDestination(o.req.Destination())
 	o.req = again
 	tx, err := o.carrier.sip.client.TransactionDigestAuth(ctx, o.req, res,
@@ -111,10 +116,15 @@ func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.Client
 // await reads responses up to the final one, and sends the CANCEL when it is due.
 // If ctx ended, its error is returned even with a final response.
 func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Response, error) {
-	var giveUp, limit <-chan time.Time
+	var giveUp, limit, silence <-chan time.Time
+	if o.cc.Silence > 0 {
+		silence = time.After(o.cc.Silence)
+	}
 	if o.cc.CancelAfter > 0 {
 		giveUp = time.After(o.cc.CancelAfter)
 	}
+	var over <-chan time.Time // the peer is lost, and nothing more comes of it
+	var lost error
 	done := ctx.Done()
 	proceeding, wanted, sent := false, false, false
 	var cause error
@@ -128,9 +138,16 @@ func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Re
 			if !res.IsProvisional() {
 				return res, cause
 			}
-			proceeding = true
+			proceeding, silence = true, nil
 			o.progress(res)
 			continue
+		case lost = <-o.carrier.sip.lost:
+			over = time.After(lastWords)
+			continue
+		case <-over:
+			return nil, lost
+		case <-silence:
+			return nil, ErrSilent
 		case <-tx.Done():
 			return nil, errors.Join(cause, tx.Err())
 		case <-giveUp:
@@ -167,7 +184,7 @@ func (o *outgoing) cancel() {
 		sip.CopyHeaders(name, o.req, req)
 	}
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: o.req.CSeq().SeqNo, MethodName: sip.CANCEL})
-	req.SetTransport("UDP")
+	req.SetTransport(o.req.Transport())
 	req.SetDestination(o.req.Destination())
 	e := o.carrier.sip
 	if !e.enter() { // closing: the response is not waited for

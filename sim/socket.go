@@ -29,6 +29,7 @@ type socket struct {
 	net.PacketConn
 	drop  func(datagram []byte) bool // may be nil
 	tap   func(Datagram)             // may be nil; set before the first read
+	lost  func(error)                // gets ICMP errors; may be nil; set before the first read
 	ready chan struct{}              // closed at the first read: from then on sipgo can send
 	once  sync.Once
 
@@ -50,6 +51,9 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 		// handled out of order.
 		runtime.Gosched()
 		n, addr, err := s.PacketConn.ReadFrom(b)
+		if err != nil && s.failed(err) {
+			continue
+		}
 		if err != nil {
 			return n, addr, err
 		}
@@ -65,7 +69,11 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 // WriteTo sends a datagram.
 func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	s.tapped(false, addr, b)
-	return s.PacketConn.WriteTo(b, addr)
+	n, err := s.PacketConn.WriteTo(b, addr)
+	if err != nil && s.failed(err) {
+		return len(b), nil // it was about what was sent before
+	}
+	return n, err
 }
 
 func (s *socket) tapped(received bool, addr net.Addr, b []byte) {

@@ -14,9 +14,10 @@ const (
 
 // The values of Record.EndedBy.
 const (
-	EndedByCaller = "caller"
-	EndedByAgent  = "agent"
-	EndedBySystem = "system"
+	EndedByCaller   = "caller"
+	EndedByAgent    = "agent"
+	EndedBySystem   = "system"
+	EndedByOperator = "operator"
 )
 
 // CauseProcessRestart is the cause of a call whose end the process did not live to see.

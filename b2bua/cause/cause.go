@@ -17,6 +17,7 @@ const (
 	CallerHangup    Cause = "caller_hangup"
 	AgentHangup     Cause = "agent_hangup"
 	CallerCancelled Cause = "caller_cancelled"
+	OperatorHangup  Cause = "operator_hangup"
 
 	NoRoute       Cause = "no_route"
 	BadOffer      Cause = "bad_offer"
@@ -70,7 +71,7 @@ const (
 // Causes lists every cause that a record can have, in the order of docs/causes.md.
 func Causes() []Cause {
 	return []Cause{
-		CallerHangup, AgentHangup, CallerCancelled,
+		CallerHangup, AgentHangup, CallerCancelled, OperatorHangup,
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
 		CallerLimited, DestinationLimited,
 		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid,
@@ -160,7 +161,7 @@ func Q850Of(status int) int {
 // a side hung up without a cause.
 func Q850OfCause(cause Cause) int {
 	switch cause {
-	case CallerHangup, AgentHangup, Transferred:
+	case CallerHangup, AgentHangup, OperatorHangup, Transferred:
 		return 16 // normal call clearing
 	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, NoMedia, MediaTimeout, MaxDuration:
 		return 102 // recovery on timer expiry

@@ -339,8 +339,17 @@ func newRejectionLog(log zerolog.Logger) rejectionLog {
 
 func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reason string) {
 	if n := count.Add(1); l.budget.Allow() {
-		l.log.Warn().Stringer("src", from).Str("reason", reason).Uint64("count", n).Msg("sip rejected")
+		line := l.log.Warn().Stringer("src", from).Str("reason", reason).Uint64("count", n)
+		if remedy := remedies[reason]; remedy != "" {
+			line.Str("remedy", remedy)
+		}
+		line.Msg("sip rejected")
 	}
+}
+
+// remedies say what to do where a sender should have been let in, by reason.
+var remedies = map[string]string{ //nolint:gochecknoglobals // a table
+	"unknown_source": "if it may call, add its address to trunks[].sources and reload",
 }
 
 // maxLogged bounds a peer's text in a log line, in bytes.

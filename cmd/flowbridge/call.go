@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +19,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/testcall"
+	"flowbridge/config"
 	"flowbridge/sim"
 )
 
@@ -26,95 +29,185 @@ type testCall struct {
 	passwordEnv            string
 	headers                []string
 	seconds                int
+	insecure               bool
+	authority              string // file
+	file                   string // configuration
+	fileNamed              bool   // by the command line
+	asJSON                 bool
 }
 
 func callCommand() *cobra.Command {
 	c := cli.Command("call", "Place one test call, print its ladder and the quality of its RTP",
-		"Call a SIP URI with G.711, speak for some seconds, and show the SIP messages and the quality of the audio. The\n"+
-			"exit code is 0 only if the call was answered and audio came back. Ctrl-C hangs up.",
+		"Call a SIP URI with G.711 over UDP, TCP or TLS, speak for some seconds, and show the SIP messages and the quality of the\n"+
+			"audio. The exit code is 0 only if the call was answered and audio came back. Ctrl-C hangs up. A call that gets no\n"+
+			"answer at all is given up soon. If the configuration is that of the called Flowbridge, it says why.",
 		"  flowbridge call --to sip:+15075785607@127.0.0.1:5060\n"+
-			"  flowbridge call --to sip:100@pbx.example.com --from 200 --user 200 --password-env PBX_PASSWORD --seconds 10\n"+
-			"  flowbridge call --to sip:100@127.0.0.1 --header 'X-Test: yes' --listen 127.0.0.5:5070")
+			"  flowbridge call --to 'sip:100@pbx.example.com;transport=tls' --from 200 --user 200 --password-env PBX_PASSWORD --seconds 10\n"+
+			"  flowbridge call --to sip:100@127.0.0.1 --header 'X-Test: yes' --listen 127.0.0.5:5070 --json")
 	var o testCall
 	f := c.Flags()
-	f.StringVar(&o.to, "to", "", "SIP URI to call")
+	f.StringVar(&o.to, "to", "", "SIP URI to call; ;transport=tcp or tls instead of UDP")
 	f.StringVar(&o.from, "from", "flowbridge-test", "number, or other user part, of the caller")
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
 	f.StringArrayVar(&o.headers, "header", nil, "a further header of the INVITE, 'Name: value'; may be repeated")
 	f.StringVar(&o.listen, "listen", "", "IP address and port to call from (default the interface that leads there, any port)")
 	f.StringVar(&o.user, "user", "", "user name for a challenge (401, 407)")
 	f.StringVar(&o.passwordEnv, "password-env", "", "environment variable with the password for it")
+	f.StringVar(&o.authority, "ca", "", "PEM file of the authorities for TLS (default those of the system)")
+	f.BoolVar(&o.insecure, "insecure", false, "take any certificate over TLS")
+	f.StringVarP(&o.file, "config", "c", cli.DefaultConfig, "configuration of the called Flowbridge, to say why it does not answer")
+	f.BoolVar(&o.asJSON, "json", false, "print JSON instead of text")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the hang-up
+		o.fileNamed = c.Flags().Changed("config")
 		return o.place(ctx, c.OutOrStdout())
 	}
 	return c
 }
 
+// silences are how long a call may stay without any answer: in general, and where the configuration says that none will come.
+const (
+	silence      = 10 * time.Second
+	shortSilence = 2 * time.Second
+)
+
 // place places the call and prints how it went.
 func (o *testCall) place(ctx context.Context, w io.Writer) error {
-	call, host, err := o.carrierCall()
+	text := w
+	if o.asJSON {
+		text = io.Discard
+	}
+	call, to, host, err := o.carrierCall()
 	if err != nil {
 		return err
 	}
-	if call.Dest, err = lookUp(ctx, "--to", host, call.Dest.Port()); err != nil {
+	if to.Addr, err = lookUp(ctx, "--to", host, to.Addr.Port()); err != nil {
 		return err
 	}
+	call.Dest = to.Addr
 	listen, err := callFrom(ctx, o.listen, call.Dest)
 	if err != nil {
 		return err
 	}
-	var trace testcall.Messages
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: listen.String(), Tap: trace.Add, Log: zerolog.Nop()})
+	hint, err := o.hint(to, listen.Addr())
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return err
 	}
-	fmt.Fprintf(w, "calling %s at %v from %v\n\n", o.to, call.Dest, carrier.Addr())
+	var trace testcall.Messages
+	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: listen.String(), To: &to, Tap: trace.Add, Log: zerolog.Nop()})
+	if err != nil {
+		return o.notStarted(w, err)
+	}
+	fmt.Fprintf(text, "calling %s at %v from %v over %s\n", o.to, call.Dest, carrier.Addr(), to.Network)
+	if call.Silence = silence; hint != "" {
+		fmt.Fprintln(text, "note:", hint)
+		call.Silence = shortSilence
+	}
+	fmt.Fprintln(text)
 	result, failed := carrier.Call(ctx, call)
 	err = carrier.Close() // what is still on its way belongs to the ladder
-	trace.Ladder(w, result.SIPCallID)
-	verdict := testcall.Report(w, result)
+	trace.Ladder(text, result.SIPCallID)
+	verdict := testcall.Report(text, result)
 	switch {
 	case ctx.Err() != nil && result.AnsweredAt.IsZero():
 		verdict = errors.New("given up before there was an answer")
+	case failed != nil && result.AnsweredAt.IsZero():
+		verdict = unanswered(failed, hint, carrier.Addr().Addr())
 	case failed != nil:
 		verdict = failed
 	}
-	return errors.Join(verdict, err)
+	verdict = errors.Join(verdict, err)
+	if o.asJSON {
+		err = cli.PrintJSON(w, testcall.Summarize(result, &trace, verdict, hint))
+		return errors.Join(verdict, err)
+	}
+	return verdict
 }
 
-// carrierCall checks the command line. Dest has no address yet.
-func (o *testCall) carrierCall() (call sim.CarrierCall, host string, err error) {
-	host, port, err := o.callee()
+// notStarted is the error of a call that could not be placed.
+func (o *testCall) notStarted(w io.Writer, err error) error {
+	if o.asJSON {
+		return errors.Join(err, cli.PrintJSON(w, testcall.Summarize(sim.CarrierResult{}, &testcall.Messages{}, err, "")))
+	}
+	return err
+}
+
+// unanswered says why a call got no answer, as far as it can be told.
+func unanswered(failed error, hint string, source netip.Addr) error {
+	switch {
+	case hint != "":
+	case errors.Is(failed, sim.ErrUnreachable):
+		hint = "is the address right, and does the callee run?"
+	default:
+		hint = fmt.Sprintf("if it is a Flowbridge, its log says why (sip rejected): is %v in trunks[].sources?", source)
+	}
+	return fmt.Errorf("not answered: %w\n%s", failed, hint)
+}
+
+// hint says why the called Flowbridge will not answer, where its configuration is at hand.
+func (o *testCall) hint(to sim.Peer, source netip.Addr) (string, error) {
+	cfg, err := config.LoadSections(o.file, "sip", "media", "trunks")
+	if err != nil {
+		if o.fileNamed {
+			return "", err
+		}
+		return "", nil // it may be another Flowbridge's, or there is none here
+	}
+	return testcall.Hint(o.file, cfg, strings.ToLower(to.Network), source, to.Addr, o.fileNamed), nil
+}
+
+// carrierCall checks the command line. The peer has no address yet.
+func (o *testCall) carrierCall() (call sim.CarrierCall, to sim.Peer, host string, err error) {
+	to.Network, host, to.Addr, err = o.callee()
 	switch {
 	case err != nil:
-		return call, "", err
+		return call, to, "", err
 	case !cli.IsPrintable(o.from) || strings.ContainsAny(o.from, `<>"@:;`):
-		return call, "", cli.Usage("--from %q: write a number, or a user part", o.from)
+		return call, to, "", cli.Usage("--from %q: write a number, or a user part", o.from)
 	case o.seconds < 1 || o.seconds > 3600:
-		return call, "", cli.Usage("--seconds %d: 1 to 3600", o.seconds)
+		return call, to, "", cli.Usage("--seconds %d: 1 to 3600", o.seconds)
 	case (o.user == "") != (o.passwordEnv == ""):
-		return call, "", cli.Usage("--user and --password-env belong together")
+		return call, to, "", cli.Usage("--user and --password-env belong together")
+	case to.Network != "TLS" && (o.insecure || o.authority != ""):
+		return call, to, "", cli.Usage("--ca and --insecure are for calls over TLS: add ;transport=tls to the URI of --to")
 	}
 	call = sim.CarrierCall{
-		To: o.to, From: o.from, Dest: netip.AddrPortFrom(netip.Addr{}, port), Hold: time.Duration(o.seconds) * time.Second,
-		CancelAfter: testcall.RingLimit, Seed: 1, Username: o.user,
+		To: o.to, From: o.from, Hold: time.Duration(o.seconds) * time.Second, CancelAfter: testcall.RingLimit, Seed: 1, Username: o.user,
 	}
 	if o.user != "" {
 		password, set := os.LookupEnv(o.passwordEnv)
 		if !set {
-			return call, "", cli.Usage("--password-env: the environment has no %s", o.passwordEnv)
+			return call, to, "", cli.Usage("--password-env: the environment has no %s", o.passwordEnv)
 		}
 		call.Password = password
 	}
+	if to.TLS, err = o.tls(host); err != nil {
+		return call, to, "", err
+	}
 	call.Headers, err = headersOf(o.headers)
-	return call, host, err
+	return call, to, host, err
 }
 
-// callee is the host and port of --to: a SIP URI without a password, called over UDP.
-func (o *testCall) callee() (host string, port uint16, err error) {
+// tls is how the callee's certificate is checked.
+func (o *testCall) tls(host string) (*tls.Config, error) {
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.insecure} //nolint:gosec // on demand
+	if o.authority == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(o.authority)
+	if err != nil {
+		return nil, cli.Usage("--ca: %w", err)
+	}
+	if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, cli.Usage("--ca %s: the file has no certificate in PEM", o.authority)
+	}
+	return c, nil
+}
+
+// callee is the transport, host and port of --to: a SIP URI without a password.
+func (o *testCall) callee() (network, host string, port netip.AddrPort, err error) {
 	rest, isSIP := strings.CutPrefix(o.to, "sip:")
 	user, after, hasUser := strings.Cut(rest, "@")
 	if !hasUser {
@@ -122,19 +215,26 @@ func (o *testCall) callee() (host string, port uint16, err error) {
 	}
 	after, _, _ = strings.Cut(after, "?")
 	at, parameters, _ := strings.Cut(after, ";")
-	host, port, ok := cli.HostPort(at, 5060)
-	switch {
-	case o.to == "":
-		return "", 0, cli.Usage("--to is needed, like sip:100@127.0.0.1:5060")
-	case !isSIP || !ok || strings.Contains(user, ":") || !cli.IsPrintable(o.to):
-		return "", 0, cli.Usage("--to %q: write a SIP URI, like sip:100@127.0.0.1:5060", o.to)
-	}
+	network = "UDP"
 	for p := range strings.SplitSeq(parameters, ";") {
-		if name, value, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(value, "udp") {
-			return "", 0, cli.Usage("this command calls over udp only")
+		if name, value, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") {
+			network = strings.ToUpper(value)
 		}
 	}
-	return host, port, nil
+	standard := uint16(5060)
+	if network == "TLS" {
+		standard = 5061
+	}
+	host, number, ok := cli.HostPort(at, standard)
+	switch {
+	case o.to == "":
+		err = cli.Usage("--to is needed, like sip:100@127.0.0.1:5060")
+	case !isSIP || !ok || strings.Contains(user, ":") || !cli.IsPrintable(o.to):
+		err = cli.Usage("--to %q: write a SIP URI, like sip:100@127.0.0.1:5060", o.to)
+	case network != "UDP" && network != "TCP" && network != "TLS":
+		err = cli.Usage("--to: this command calls over udp, tcp and tls, not over %s", strings.ToLower(network))
+	}
+	return network, host, netip.AddrPortFrom(netip.Addr{}, number), err
 }
 
 // headersOf reads the values of --header.

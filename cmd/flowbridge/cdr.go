@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -44,9 +42,12 @@ func cdrListCommand() *cobra.Command {
 	f.StringVar(&filter.Cursor, "cursor", "", "continue where an earlier list ended")
 	f.IntVar(&filter.Limit, "limit", 100, "at most this many, up to 1000")
 	f.BoolVar(&asJSON, "json", false, "print JSON as the admin API does")
+	cli.CompleteNames(c, "trunk", "trunks", file)
+	cli.CompleteNames(c, "target", "targets", file)
+	cli.CompleteWords(c, "disposition", store.Dispositions())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if db == "" {
-			cfg, err := config.Load(*file)
+			cfg, err := config.LoadSections(*file, "store")
 			if err != nil {
 				return err
 			}
@@ -118,31 +119,4 @@ func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, 
 		fmt.Fprintf(t, "more: --cursor %s\n", next)
 	}
 	return t.Flush()
-}
-
-func healthcheckCommand() *cobra.Command {
-	c := cli.Command("healthcheck", "Ask a running server whether it takes calls; exit code 0 if so",
-		"",
-		"  flowbridge healthcheck --url http://127.0.0.1:8080/readyz")
-	url := c.Flags().String("url", "http://127.0.0.1:8080/readyz", "the URL to ask")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
-		if err != nil {
-			return cli.Usage("--url: %w", err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			text, _ := io.ReadAll(io.LimitReader(res.Body, 1024))
-			return fmt.Errorf("not ready: %s: %s", res.Status, text)
-		}
-		_, err = fmt.Fprintln(os.Stdout, "ready")
-		return err
-	}
-	return c
 }

@@ -33,16 +33,24 @@ func demoCommand() *cobra.Command {
 	c := cli.Command("demo", "Simulator, B2BUA and real calls through it on loopback",
 		"Start a stand-in platform, the B2BUA and a carrier on loopback, place calls with real SIP and RTP, and\n"+
 			"check by content that both sides hear each other. The exit code is 0 only if all checks pass.",
-		"  flowbridge demo\n  flowbridge demo --calls 200\n  flowbridge demo --hold")
+		"  flowbridge demo\n  flowbridge demo --calls 200 --json\n  flowbridge demo --hold")
 	calls := c.Flags().Int("calls", 1, "place this many calls at once")
 	hold := c.Flags().Bool("hold", false, "stay up afterwards, and say how to call")
+	asJSON := c.Flags().Bool("json", false, "print the result as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *asJSON && *hold {
+			return cli.Usage("--json and --hold: the result is printed at the end, so choose one of the two")
+		}
 		if *calls < 1 || *calls > 2000 {
 			return cli.Usage("--calls %d: 1 to 2000", *calls)
 		}
 		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
-		return runDemo(ctx, c.OutOrStdout(), *calls, *hold)
+		if !*asJSON {
+			return runDemo(ctx, c.OutOrStdout(), *calls, *hold)
+		}
+		result, err := demoResult(ctx, *calls)
+		return errors.Join(err, cli.PrintJSON(c.OutOrStdout(), result))
 	}
 	return c
 }
@@ -65,9 +73,9 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 	fmt.Fprintf(out, "platform   API %s, agent sip:%s\nflowbridge sip:%s, admin API http://%s\ncarrier    sip:%s\n\n",
 		s.platform.APIURL(), s.platform.SIPAddr(), s.node.SIPAddr(), s.node.APIAddr(), s.carrier.Addr())
 	if calls == 1 {
-		err = s.oneCall(ctx, out)
+		_, err = s.oneCall(ctx, out)
 	} else {
-		err = s.manyCalls(ctx, out, calls)
+		_, err = s.manyCalls(ctx, out, calls)
 	}
 	if err != nil || !hold {
 		return err

@@ -115,7 +115,7 @@ func (p *played) toAgent() sim.MarkPair {
 }
 
 // oneCall places one call and prints all about it.
-func (s *stage) oneCall(ctx context.Context, out io.Writer) error {
+func (s *stage) oneCall(ctx context.Context, out io.Writer) (played, error) {
 	fmt.Fprintf(out, "calling %s …\n\n", demoCalled)
 	p, failed := s.play(ctx, 1, demoHold)
 	if failed == nil {
@@ -125,14 +125,14 @@ func (s *stage) oneCall(ctx context.Context, out io.Writer) error {
 		failed = s.judge(ctx, &p)
 	}
 	if err := s.trace.Ladder(out, p.carrier.SIPCallID, p.record.TargetSIPCallID); err != nil {
-		return err
+		return p, err
 	}
 	if p.record.ID == "" {
-		return failed
+		return p, failed
 	}
 	record, err := json.MarshalIndent(p.record, "", "  ")
 	if err != nil {
-		return err
+		return p, err
 	}
 	toCarrier, toAgent := sim.PooledDelays([]sim.MarkPair{p.toCarrier()}), sim.PooledDelays([]sim.MarkPair{p.toAgent()})
 	fmt.Fprintf(out, `
@@ -151,17 +151,17 @@ record
 		toAgent.P50.Round(time.Microsecond), toAgent.P99.Round(time.Microsecond),
 		p.carrier.RTP.Lost, p.agent.RTP.Sent, p.agent.RTP.Lost, p.carrier.RTP.Sent, record)
 	if failed != nil {
-		return fmt.Errorf("the call did not hold: %w", failed)
+		return p, fmt.Errorf("the call did not hold: %w", failed)
 	}
 	fmt.Fprintln(out, "\nall of it held")
-	return nil
+	return p, nil
 }
 
 // demoRate is the number of new calls a second.
 const demoRate = 100
 
 // manyCalls places n overlapping calls and prints a summary.
-func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) error {
+func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) (demoSums, error) {
 	var wg sync.WaitGroup
 	var up, done atomic.Int64
 	results, failures := make([]played, n), make([]error, n)
@@ -182,7 +182,7 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) error {
 	close(finished)
 	// Comparing sound takes CPU time, which would distort the measurement of the calls.
 	if err := s.settle(ctx); err != nil {
-		return err
+		return demoSums{}, err
 	}
 	for i := range results {
 		if failures[i] == nil {
@@ -206,14 +206,36 @@ func (s *stage) progress(out io.Writer, n int, up, done *atomic.Int64, finished 
 	}
 }
 
-func summarise(out io.Writer, results []played, failures []error) error {
+// demoSums are the sums of a demo's calls. Durations are in milliseconds.
+type demoSums struct {
+	Calls       int          `json:"calls"`
+	Failed      int          `json:"failed"`
+	PostDialMS  percentileMS `json:"post_dial_ms"` // from the INVITE to ringing
+	AnswerMS    percentileMS `json:"answer_ms"`
+	ToCarrierMS percentileMS `json:"to_carrier_ms"` // the delay that Flowbridge adds to RTP
+	ToAgentMS   percentileMS `json:"to_agent_ms"`
+	Lost        uint64       `json:"lost"`
+	Packets     uint64       `json:"packets"`
+}
+
+// percentileMS are two percentiles, in milliseconds.
+type percentileMS struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+func percentiles(p50, p99 time.Duration) percentileMS {
+	return percentileMS{milliseconds(p50), milliseconds(p99)}
+}
+
+// summarise prints the sums, and gives them. Its error says how many calls did not hold.
+func summarise(out io.Writer, results []played, failures []error) (demoSums, error) {
 	var toCarrier, toAgent []sim.MarkPair
 	var dial, answer []time.Duration
-	var lost, packets uint64
-	failed := 0
+	sums := demoSums{Calls: len(results)}
 	for i, p := range results {
 		if failures[i] != nil {
-			if failed++; failed <= 10 {
+			if sums.Failed++; sums.Failed <= 10 {
 				fmt.Fprintf(out, "call %d: %v\n", i+1, failures[i])
 			}
 			continue
@@ -221,24 +243,27 @@ func summarise(out io.Writer, results []played, failures []error) error {
 		toCarrier, toAgent = append(toCarrier, p.toCarrier()), append(toAgent, p.toAgent())
 		dial = append(dial, p.carrier.PostDialDelay)
 		answer = append(answer, p.carrier.AnsweredAt.Sub(p.carrier.InvitedAt))
-		lost += p.carrier.RTP.Lost + p.agent.RTP.Lost
-		packets += p.carrier.RTP.Sent + p.agent.RTP.Sent
+		sums.Lost += p.carrier.RTP.Lost + p.agent.RTP.Lost
+		sums.Packets += p.carrier.RTP.Sent + p.agent.RTP.Sent
 	}
 	c, a := sim.PooledDelays(toCarrier), sim.PooledDelays(toAgent)
+	sums.PostDialMS = percentiles(quantile(dial, 50), quantile(dial, 99))
+	sums.AnswerMS = percentiles(quantile(answer, 50), quantile(answer, 99))
+	sums.ToCarrierMS, sums.ToAgentMS = percentiles(c.P50, c.P99), percentiles(a.P50, a.P99)
 	fmt.Fprintf(out, `
 calls            %d, of which %d failed
 post-dial delay  p50 %v p99 %v
 answer           p50 %v p99 %v
 one-way delay    to the carrier p50 %v p99 %v, to the agent p50 %v p99 %v
 loss             %d of %d packets
-`, len(results), failed, quantile(dial, 50), quantile(dial, 99), quantile(answer, 50), quantile(answer, 99),
+`, sums.Calls, sums.Failed, quantile(dial, 50), quantile(dial, 99), quantile(answer, 50), quantile(answer, 99),
 		c.P50.Round(time.Microsecond), c.P99.Round(time.Microsecond), a.P50.Round(time.Microsecond), a.P99.Round(time.Microsecond),
-		lost, packets)
-	if failed > 0 {
-		return fmt.Errorf("%d of %d calls did not hold", failed, len(results))
+		sums.Lost, sums.Packets)
+	if sums.Failed > 0 {
+		return sums, fmt.Errorf("%d of %d calls did not hold", sums.Failed, sums.Calls)
 	}
 	fmt.Fprintln(out, "\nall of it held")
-	return nil
+	return sums, nil
 }
 
 func quantile[T cmp.Ordered](values []T, percent int) T {

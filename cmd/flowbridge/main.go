@@ -14,6 +14,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/explain"
 	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/cmd/flowbridge/provision"
 	"flowbridge/config"
 )
@@ -28,29 +29,31 @@ func main() {
 // command is the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), healthcheckCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Drain(), operate.Reload(), operate.Healthcheck(), schemaCommand(), versionCommand())
 	return root
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  flowbridge version",
-		Args:    cli.Args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), cli.Version())
-			return err
-		},
+	c := cli.Command("version", "Print the version, and the revision that it was built from",
+		"Print the version in the first line, and the revision that it was built from in the second.",
+		"  flowbridge version\n  flowbridge version --json")
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *asJSON {
+			return cli.PrintJSON(c.OutOrStdout(), cli.BuildOf())
+		}
+		_, err := fmt.Fprintln(c.OutOrStdout(), cli.BuildOf())
+		return err
 	}
+	return c
 }
 
 func serveCommand() *cobra.Command {
 	c := cli.Command("serve", "Run the B2BUA",
 		"Run the B2BUA until SIGTERM or SIGINT. The first signal refuses new calls and lets live ones go on for up to\n"+
 			"sip.drain_timeout; a second one ends them at once, with their records written. SIGHUP reloads the configuration:\n"+
-			"trunks, targets, routes and log take effect at once, the rest after a restart. Under systemd, Type=notify-reload\n"+
-			"is supported (docs/operations.md).",
+			"trunks, targets, routes and log take effect at once, the rest after a restart. Under systemd, Type=notify and\n"+
+			"notify-reload are supported (docs/operations.md).",
 		"  flowbridge serve --config flowbridge.yaml")
 	file := cli.ConfigFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -60,7 +63,7 @@ func serveCommand() *cobra.Command {
 		}
 		out := node.NewLog(cfg.Log, os.Stderr)
 		log := out.Logger()
-		log.Info().Str("config", *file).Str("version", cli.Version()).Int("trunks", len(cfg.Trunks)).
+		log.Info().Str("config", *file).Str("version", cli.Version()).Str("revision", cli.BuildOf().Revision).Int("trunks", len(cfg.Trunks)).
 			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
 		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
 			log.Warn().Msg("no trunks or no routes: no call can get through")

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,7 +33,7 @@ func NewAuthority(tb testing.TB, name string) *Authority {
 	return a
 }
 
-// Sign makes a certificate for names, or an authority's own.
+// Sign makes a certificate for names and addresses, or an authority's own.
 func (a *Authority) Sign(file string, names []string) (*x509.Certificate, *ecdsa.PrivateKey, string) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -44,6 +45,11 @@ func (a *Authority) Sign(file string, names []string) (*x509.Certificate, *ecdsa
 		SerialNumber: serial, Subject: pkix.Name{CommonName: file}, DNSNames: names,
 		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
+		}
 	}
 	parent, signer := a.cert, a.key
 	if parent == nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -21,24 +20,6 @@ const (
 	ExitFailed = 1
 	ExitUsage  = 2
 )
-
-// version is set when a release is built.
-var version string
-
-// Version is the release, or the commit that the program was built from.
-func Version() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 7 {
-				return s.Value[:7]
-			}
-		}
-	}
-	return "dev"
-}
 
 // errUsage marks a wrong command line: exit code 2.
 var errUsage = errors.New("wrong usage")
@@ -111,9 +92,25 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// DefaultConfig is the configuration file of commands that are not told another one.
+const DefaultConfig = "flowbridge.yaml"
+
 // ConfigFlag adds --config, which most commands have.
 func ConfigFlag(c *cobra.Command) *string {
-	return c.Flags().StringP("config", "c", "flowbridge.yaml", "configuration file")
+	return c.Flags().StringP("config", "c", DefaultConfig, "configuration file; - for standard input")
+}
+
+// CompleteWords has a shell complete a flag by words.
+func CompleteWords(c *cobra.Command, flag string, words []string) {
+	// The only error is that the flag does not exist.
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// CompleteNames has a shell complete a flag by the names in a section of the configuration file, trunks or targets.
+func CompleteNames(c *cobra.Command, flag, section string, file *string) {
+	_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return config.Names(*file, section), cobra.ShellCompDirectiveNoFileComp
+	})
 }
 
 // PrintJSON prints a value with indentation and without escaping <, > and &.

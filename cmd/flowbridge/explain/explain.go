@@ -43,6 +43,8 @@ func Command() *cobra.Command {
 	f.StringVar(&q.Target, "target", "", "the target that places the call, instead of a trunk")
 	source := f.String("source", "", "the IP address that it comes from")
 	asJSON := f.Bool("json", false, "as JSON")
+	cli.CompleteNames(c, "trunk", "trunks", file)
+	cli.CompleteNames(c, "target", "targets", file)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if q.From == "" || q.To == "" {
 			return cli.Usage("--from and --to are needed (see %s --help)", c.CommandPath())

@@ -4,24 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
+	"flowbridge/config"
 	"flowbridge/media"
 )
 
 func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
-	addr := n.config().Admin.Listen.String()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	cfg := &n.config().Admin
+	at := admin.Address{Socket: cfg.Listen.Socket, Mode: cfg.SocketMode, Group: cfg.SocketGroup}
+	if at.Socket == "" {
+		at.TCP = cfg.Listen.String()
+	}
+	listener, err := admin.Listen(ctx, at)
 	if err != nil {
-		return fmt.Errorf("admin.listen: %w; another process may have the port, see ss -ltnp", err)
+		return fmt.Errorf("admin.listen: %w", err)
 	}
 	n.apiAt = listener.Addr()
 	options := admin.Options{
-		Calls: liveCalls{n.server}, Records: n.store, Token: n.config().Admin.Token.Reveal(), Log: n.log, Operator: op,
-		Control: control{n.server},
+		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: op, Control: control{n.server},
+		Access: func() admin.Access {
+			now := &n.config().Admin
+			return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local), Profiles: now.Profiles}
+		},
 		Ready: func() error {
 			if n.server.Draining() {
 				return errors.New("draining")
@@ -32,7 +39,7 @@ func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	api := admin.Server(addr, admin.New(options), n.log)
+	api := admin.Server(admin.New(options), n.log)
 	n.onClose(api.Close)
 	go func() {
 		if err := api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -40,6 +47,28 @@ func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
 		}
 	}()
 	return nil
+}
+
+// tokensOf are the tokens of the configuration; token_file is good for everything.
+func tokensOf(cfg *config.Admin) (all []admin.Token) {
+	if cfg.Token != "" {
+		all = append(all, admin.Token{Name: "token_file", Secret: cfg.Token.Reveal(), Rights: admin.RightsOperate})
+	}
+	for _, t := range cfg.Tokens {
+		all = append(all, admin.Token{Name: t.Name, Secret: t.Token.Reveal(), Rights: rightsOf(t.Rights)})
+	}
+	return all
+}
+
+func rightsOf(word string) admin.Rights {
+	switch word {
+	case config.RightsOperate:
+		return admin.RightsOperate
+	case config.RightsRead:
+		return admin.RightsRead
+	default:
+		return admin.RightsNone
+	}
 }
 
 // liveCalls are the calls for the admin API.
@@ -82,6 +111,7 @@ func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Cal
 	what, ok := map[admin.Order]b2bua.Order{
 		admin.OrderRecord: b2bua.OrderRecord, admin.OrderStop: b2bua.OrderStop, admin.OrderPause: b2bua.OrderPause,
 		admin.OrderResume: b2bua.OrderResume, admin.OrderMask: b2bua.OrderMask, admin.OrderUnmask: b2bua.OrderUnmask,
+		admin.OrderHangup: b2bua.OrderHangup,
 	}[o]
 	if !ok {
 		return admin.Call{}, fmt.Errorf("unknown order %q", o)

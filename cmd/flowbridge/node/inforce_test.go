@@ -1,7 +1,12 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,5 +76,48 @@ func TestReloadLogsWarnings(t *testing.T) {
 		if !strings.Contains(log, want) {
 			t.Errorf("%s is not in\n%s", want, log)
 		}
+	}
+}
+
+// A reload puts tokens and rights of the admin API into force, and leaves its listener.
+func TestReloadChangesTokens(t *testing.T) {
+	s := newReloadStage(t)
+	get := func(token string) int {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.node.apiAt.String()+"/api/calls", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	if got := get(""); got != 200 {
+		t.Fatalf("without tokens: %d", got)
+	}
+	secret := filepath.Join(s.dir, "anna")
+	reload := func(admin string, needRestart ...string) {
+		s.write("60s", "https://api.test", "3s", "info")
+		text := strings.Replace(read(t, s.file), `admin: {listen: "127.0.0.1:0"}`, admin, 1)
+		if err := errors.Join(os.WriteFile(s.file, []byte(text), 0o600), os.WriteFile(secret, []byte("aaa"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		done, err := s.Reload(t.Context())
+		if err != nil || !slices.Equal(done.NeedRestart, needRestart) {
+			t.Fatalf("need restart %v, %v", done.NeedRestart, err)
+		}
+	}
+	reload(fmt.Sprintf(`admin: {listen: "127.0.0.1:0", tokens: [{name: anna, file: %q, rights: read}]}`, secret))
+	if none, right := get(""), get("aaa"); none != 401 || right != 200 {
+		t.Errorf("with a token: %d without it, %d with it", none, right)
+	}
+	reload(`admin: {listen: "127.0.0.1:1", local: none}`, "admin")
+	if none, old := get(""), get("aaa"); none != 403 || old != 403 {
+		t.Errorf("when it is revoked: %d without it, %d with it", none, old)
 	}
 }

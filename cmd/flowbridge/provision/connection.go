@@ -47,6 +47,7 @@ func newConnection(c *cobra.Command, kind string, regions []config.Region, token
 	f.StringVar(&o.tokenEnv, "token-env", tokenEnv, "environment variable with the bearer token")
 	f.StringVar(&o.target, "target", "", "take API, token and workspace from this target of the configuration")
 	f.StringVarP(&o.file, "config", "c", "flowbridge.yaml", "configuration file")
+	cli.CompleteNames(c, "target", "targets", &o.file)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the requests, secrets masked, and send nothing; with --json as {method, url, headers, body}")
 	if kind == config.KindSynthflow {
 		f.StringVar(&o.workspace, "workspace-id", "", "id of the workspace")
@@ -69,7 +70,7 @@ func (o *connection) access(c *cobra.Command) (access, error) {
 	if err != nil {
 		return access{}, cli.Usage("%w", err)
 	}
-	a.asJSON, _ = c.Flags().GetBool("json") // setup has none
+	a.asJSON, _ = c.Flags().GetBool("json") // some have none
 	if o.dryRun {
 		a.Transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
 	}

@@ -48,11 +48,11 @@ func (m *Messages) Add(d sim.Datagram) {
 // arrowWidth is the distance of the two ends of a ladder.
 const arrowWidth = 60
 
-// Ladder draws the messages with a Call-ID.
-func (m *Messages) Ladder(w io.Writer, callID string) {
+// lines gives the messages with a Call-ID.
+func (m *Messages) lines(callID string) []OneLine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	fmt.Fprintf(w, "%9s  %-*s%s\n", "ms", arrowWidth+1, "here", "there")
+	all := []OneLine{}
 	var begin time.Time
 	for _, x := range m.all {
 		if callID == "" || !strings.Contains(x.text, callID) {
@@ -61,17 +61,26 @@ func (m *Messages) Ladder(w io.Writer, callID string) {
 		if begin.IsZero() {
 			begin = x.at
 		}
-		what := cli.ASCII(strings.TrimPrefix(strings.TrimSuffix(x.line, " SIP/2.0"), "SIP/2.0 "))
+		all = append(all, OneLine{float64(x.at.Sub(begin).Microseconds()) / 1000, x.received, cli.ASCII(x.line)})
+	}
+	return all
+}
+
+// Ladder draws the messages with a Call-ID.
+func (m *Messages) Ladder(w io.Writer, callID string) {
+	fmt.Fprintf(w, "%9s  %-*s%s\n", "ms", arrowWidth+1, "here", "there")
+	for _, x := range m.lines(callID) {
+		what := strings.TrimPrefix(strings.TrimSuffix(x.Line, " SIP/2.0"), "SIP/2.0 ")
 		if len(what) > arrowWidth-7 {
 			what = what[:arrowWidth-7]
 		}
 		pad := strings.Repeat("-", arrowWidth-6-len(what))
-		if x.received {
+		if x.Received {
 			what = " <-" + pad + " " + what + " -"
 		} else {
 			what = "- " + what + " " + pad + "-> "
 		}
-		fmt.Fprintf(w, "%9.1f |%s|\n", float64(x.at.Sub(begin).Microseconds())/1000, what)
+		fmt.Fprintf(w, "%9.1f |%s|\n", x.MS, what)
 	}
 	fmt.Fprintln(w)
 }
@@ -90,6 +99,9 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 			return errors.New("not answered: nothing came back")
 		}
 		row("answer", "%d %s", r.Status, cli.ASCII(r.Reason))
+		if r.Status == 401 || r.Status == 407 {
+			return fmt.Errorf("not answered: %d %s; it wants credentials: are --user and --password-env right?", r.Status, cli.ASCII(r.Reason))
+		}
 		return fmt.Errorf("not answered: %d %s", r.Status, cli.ASCII(r.Reason))
 	}
 	row("answer", "after %v; %s", Rounded(r.AnsweredAt.Sub(r.InvitedAt)), ringing(r))

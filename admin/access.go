@@ -1,0 +1,193 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/internal/httpd"
+)
+
+// Rights are what a request may do. Each has those before it, too.
+type Rights int
+
+// The rights.
+const (
+	RightsNone    Rights = iota
+	RightsRead           // see calls, records and recordings
+	RightsOperate        // change something, and see profiles
+)
+
+// Token is a bearer token.
+type Token struct {
+	Name   string // in the log
+	Secret string
+	Rights Rights
+}
+
+// Access says who may do what.
+type Access struct {
+	// Tokens are the bearer tokens.
+	Tokens []Token
+	// Local are the rights of requests of this machine without a token.
+	Local Rights
+	// Profiles serves /debug/pprof/ to senders with RightsOperate.
+	Profiles bool
+}
+
+// sender is where a request comes from, as far as it is known.
+type sender struct {
+	name   string // in the log
+	rights Rights
+}
+
+// identify says who sends a request. Without a known token, a request of this machine has the
+// rights of Access.Local.
+func (a *api) identify(r *http.Request) (who sender, known bool) {
+	access := a.Access()
+	if r.Header.Get("Authorization") != "" {
+		shown := httpd.Bearer(r)
+		for _, t := range access.Tokens { // all of them, so that the time does not tell which one was close
+			if httpd.Same(shown, t.Secret) {
+				who, known = sender{t.Name, t.Rights}, true
+			}
+		}
+		return who, known
+	}
+	if !isLocal(r) || access.Local == RightsNone {
+		return sender{}, false
+	}
+	return sender{localName(r), access.Local}, true
+}
+
+// isLocal says whether a request comes from this machine, and not through a proxy or a web page under a name of its own (DNS
+// rebinding).
+func isLocal(r *http.Request) bool {
+	if r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Real-Ip") != "" {
+		return false
+	}
+	if isUnix(r) {
+		return true
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && from.Addr().Unmap().IsLoopback() && isLoopback(r.Host)
+}
+
+// isUnix says whether a request came over a Unix socket.
+func isUnix(r *http.Request) bool {
+	_, ok := httpd.ConnOf(r.Context()).(*net.UnixConn)
+	return ok
+}
+
+// localName is the name in the log for a request without a token: over a Unix socket with the user of the process that sent it.
+func localName(r *http.Request) string {
+	const local = "local"
+	conn, ok := httpd.ConnOf(r.Context()).(*net.UnixConn)
+	if !ok {
+		return local
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return local
+	}
+	name := local
+	_ = raw.Control(func(fd uintptr) { // the connection may be closed: then nobody waits for an answer
+		peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		if err != nil {
+			return
+		}
+		name = "uid " + strconv.Itoa(int(peer.Uid))
+		if u, err := user.LookupId(strconv.Itoa(int(peer.Uid))); err == nil {
+			name = "user " + u.Username
+		}
+	})
+	return name
+}
+
+// allowed serves senders who have the rights.
+func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Request, who sender)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, known := a.identify(r)
+		if !known {
+			a.refused(r, "unknown", "no token, or a wrong one")
+			a.unknown(w)
+			return
+		}
+		httpd.Prove(r.Context())
+		if who.rights < needs {
+			a.refused(r, who.name, "it needs the right operate")
+			problem, remedy := "the token "+quoted(who.name)+" may only read", "use a token with rights: operate"
+			if r.Header.Get("Authorization") == "" {
+				problem, remedy = "requests without a token may only read", "use a token with rights: operate, or change admin.local"
+			}
+			a.fail(w, http.StatusForbidden, problem, remedy)
+			return
+		}
+		next(w, r, who)
+	}
+}
+
+// unknown answers a sender who is not known. The connection ends, because its place is for others.
+func (a *api) unknown(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	if len(a.Access().Tokens) == 0 {
+		a.fail(w, http.StatusForbidden, "requests without a token may do nothing here, and there is no token",
+			"write admin.tokens, or change admin.local")
+		return
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
+	a.fail(w, http.StatusUnauthorized, "the bearer token is missing or wrong",
+		"send the header Authorization: Bearer, followed by a token of admin.token_file or admin.tokens")
+}
+
+// source is where a request comes from, for the log.
+func source(r *http.Request) string {
+	if isUnix(r) {
+		return "unix"
+	}
+	return r.RemoteAddr
+}
+
+// refused logs a request that was not carried out, within the bounds for strangers.
+func (a *api) refused(r *http.Request, by, reason string) {
+	a.strangers.Warn().Str("by", by).Str("src", source(r)).Str("method", r.Method).Str("path", cut(r.URL.Path)).Str("reason", reason).
+		Msg("admin request refused")
+}
+
+// foreign says whether a browser sends a request for a web page of another origin. A browser says so itself: each of today
+// with Sec-Fetch-Site, older ones with Origin, except for what only reads. None of these requests is carried out, because
+// reading has its price, too.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none": // none: the address was typed
+		return false
+	case "":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+}
+
+// isLoopback says whether a Host header names this machine itself.
+func isLoopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}

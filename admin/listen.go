@@ -1,0 +1,141 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/internal/httpd"
+)
+
+// The bounds of the listener. Unproven connections are those of strangers: there are few, and the oldest gives way to a new
+// one. So an operator gets through whatever strangers hold.
+const (
+	maxConnections = 256
+	maxUnproven    = 64
+	maxPerSource   = 20
+)
+
+// Address is where Listen listens: a TCP address, or a Unix socket.
+type Address struct {
+	TCP    string
+	Socket string      // its path; empty: TCP
+	Mode   fs.FileMode // of the socket
+	Group  string      // of the socket, by name or number; empty: that of the process
+}
+
+// Listen opens the listener, with bounds on its connections.
+func Listen(ctx context.Context, at Address) (net.Listener, error) {
+	open := listenTCP
+	if at.Socket != "" {
+		open = listenUnix
+	}
+	l, err := open(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	return &httpd.Connections{Listener: l, PerSource: maxPerSource, All: maxConnections, Unproven: maxUnproven}, nil
+}
+
+func listenTCP(ctx context.Context, at Address) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.TCP)
+	if err != nil {
+		return nil, fmt.Errorf("%w; another process may have the port, see ss -ltnp", err)
+	}
+	return l, nil
+}
+
+// unixListener is a Unix socket at a path.
+type unixListener struct {
+	*net.UnixListener
+
+	path string
+}
+
+// listenUnix listens at a path. The socket gets that name only when its permissions are right, so nobody else can connect
+// before. A socket that a killed process left is replaced, and that of a running one is not.
+func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
+	if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", at.Socket); err == nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("another process listens at %s; stop it, or name another socket", at.Socket)
+	}
+	if st, err := os.Lstat(at.Socket); err == nil && st.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is there, and no socket; remove it, or name another socket", at.Socket)
+	}
+	prepared := at.Socket + ".new"
+	_ = os.Remove(prepared) // of a process that was killed
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", prepared)
+	if err != nil {
+		return nil, fmt.Errorf("%w; the directory must be there, and writable for the user of the process", err)
+	}
+	socket, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil, errors.Join(errors.New("no Unix socket"), l.Close())
+	}
+	socket.SetUnlinkOnClose(false)
+	if err := settle(prepared, at); err != nil {
+		return nil, errors.Join(err, socket.Close(), os.Remove(prepared))
+	}
+	return &unixListener{socket, at.Socket}, nil
+}
+
+// settle gives a socket its permissions, its group and its name.
+func settle(prepared string, at Address) error {
+	if at.Group != "" {
+		gid, err := groupID(at.Group)
+		if err != nil {
+			return err
+		}
+		if err := os.Chown(prepared, -1, gid); err != nil {
+			return fmt.Errorf("group %s: %w; the user of the process must be a member of it", at.Group, err)
+		}
+	}
+	if err := os.Chmod(prepared, at.Mode); err != nil {
+		return err
+	}
+	return os.Rename(prepared, at.Socket)
+}
+
+func groupID(group string) (int, error) {
+	if gid, err := strconv.Atoi(group); err == nil {
+		return gid, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, fmt.Errorf("there is no group %q; write one of /etc/group", group)
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+// Addr is the socket's address by its last name.
+func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
+// Close closes the listener and removes the socket.
+func (l *unixListener) Close() error {
+	err := os.Remove(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.UnixListener.Close())
+}
+
+// Server gives an HTTP server with bounds on time and size, for a listener of Listen. It logs problems of connections, within
+// bounds.
+func Server(h http.Handler, log zerolog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeTimeout,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(log), ConnContext: httpd.ConnContext,
+	}
+}
+
+// writeTimeout is how long an answer may take to be read; that of a recording, each part of it.
+const writeTimeout = 30 * time.Second

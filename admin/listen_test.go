@@ -1,0 +1,199 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// serve runs a handler at an address until the test ends.
+func serve(t *testing.T, at Address, h http.Handler) net.Listener {
+	t.Helper()
+	l, err := Listen(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Server(h, zerolog.Nop())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close(); <-done })
+	return l
+}
+
+// ask sends a request on a connection of its own and gives the status; 0: the connection was closed.
+func ask(t *testing.T, conn net.Conn, header string) (status int, closes bool) {
+	t.Helper()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := fmt.Fprintf(conn, "GET /api/calls HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n", header); err != nil {
+		return 0, true
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0, true
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, res.Close
+}
+
+func dial(t *testing.T, at net.Addr) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), at.Network(), at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// However many connections strangers hold, an operator gets through, and keeps the connection.
+func TestStrangersDoNotKeepOperatorsOut(t *testing.T) {
+	opts, _ := staffed()
+	l := serve(t, Address{TCP: "127.0.0.1:0"}, New(opts))
+	const token = "Authorization: Bearer bbb\r\n"
+	operator := dial(t, l.Addr())
+	if status, closes := ask(t, operator, token); status != 200 || closes {
+		t.Fatalf("%d, closes %v", status, closes)
+	}
+	for i := range 2 * maxConnections {
+		switch conn := dial(t, l.Addr()); i % 3 {
+		case 0: // says nothing
+		case 1:
+			_, _ = io.WriteString(conn, "GET /api/calls HTTP/1.1\r\nHost: a\r\nX: ")
+		case 2:
+			if status, closes := ask(t, conn, ""); status != 401 || !closes {
+				t.Errorf("a stranger gets %d, closes %v", status, closes)
+			}
+		}
+	}
+	if status, _ := ask(t, operator, token); status != 200 {
+		t.Errorf("the operator's connection: %d", status)
+	}
+	if status, _ := ask(t, dial(t, l.Addr()), token); status != 200 {
+		t.Errorf("another connection of the operator: %d", status)
+	}
+}
+
+func unixClient(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}}
+}
+
+// A Unix socket has its permissions and group from the first moment. The log says which user sent a request.
+func TestUnixSocket(t *testing.T) {
+	opts, log := staffed()
+	opts.Access = local(RightsOperate)
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	at := Address{Socket: path, Mode: 0o620, Group: strconv.Itoa(os.Getgid())}
+	l := serve(t, at, New(opts))
+	if l.Addr().String() != path {
+		t.Errorf("listens at %v", l.Addr())
+	}
+	st, err := os.Lstat(path)
+	if err != nil || st.Mode() != os.ModeSocket|0o620 || int(st.Sys().(*syscall.Stat_t).Gid) != os.Getgid() {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://flowbridge/api/drain", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := unixClient(path).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 202 || !strings.Contains(log.String(), `"by":"user `) && !strings.Contains(log.String(), `"by":"uid `) {
+		t.Errorf("%s, log %s", res.Status, log)
+	}
+	if _, err := Listen(t.Context(), at); err == nil || !strings.Contains(err.Error(), "another process listens") {
+		t.Errorf("a second process: %v", err)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
+// A socket that nobody listens at is replaced. Anything else at its path stays, and so do wrong groups.
+func TestUnixSocketOfAKilledProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, _ := l.(*net.UnixListener)
+	dead.SetUnlinkOnClose(false)
+	_ = dead.Close()
+	again, err := Listen(t.Context(), Address{Socket: path, Mode: 0o600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the socket stays behind")
+	}
+	for problem, at := range map[string]Address{
+		"no group":  {Socket: path, Mode: 0o600, Group: "no-such-group"},
+		"directory": {Socket: filepath.Join(path, "none", "x"), Mode: 0o600},
+	} {
+		if _, err := Listen(t.Context(), at); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%s: %v", problem, err)
+		}
+	}
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(t.Context(), Address{Socket: path, Mode: 0o600}); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("a file in its place: %v", err)
+	}
+	if text, _ := os.ReadFile(path); !bytes.Equal(text, []byte("precious")) {
+		t.Errorf("the file has %q", text)
+	}
+}
+
+// A client that stops to read a recording is waited for as long as a part may take, and one that reads slowly is not cut off.
+func TestPacedAnswer(t *testing.T) {
+	w := &deadlines{header: http.Header{}}
+	until := time.Now().Add(time.Hour)
+	p := &paced{ResponseWriter: w, until: until}
+	n, err := p.Write(make([]byte, 3*pacedPart+1))
+	if n != 3*pacedPart+1 || err != nil || len(w.set) != 4 {
+		t.Errorf("%d, %v, %d deadlines", n, err, len(w.set))
+	}
+	for _, d := range w.set {
+		if left := time.Until(d); left > writeTimeout || left < writeTimeout/2 {
+			t.Errorf("a part may take %v", left)
+		}
+	}
+	p.until = time.Now().Add(time.Second)
+	_, _ = p.Write([]byte("x"))
+	if !w.set[4].Equal(p.until) {
+		t.Errorf("the last part may take until %v, and the whole until %v", w.set[4], p.until)
+	}
+}
+
+// deadlines is an answer whose write deadlines are noted.
+type deadlines struct {
+	header http.Header
+	set    []time.Time
+}
+
+func (d *deadlines) Header() http.Header                { return d.header }
+func (d *deadlines) Write(b []byte) (int, error)        { return len(b), nil }
+func (d *deadlines) WriteHeader(int)                    {}
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.set = append(d.set, t); return nil }

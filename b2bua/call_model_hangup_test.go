@@ -1,0 +1,28 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// actHangup ends all calls, as a stop does or as an operator does.
+func (m *callModel) actHangup(choose func(int) int) string {
+	switch choose(3) {
+	case 1:
+		m.w.server.HangupAll()
+		return "now"
+	case 2:
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		for _, l := range m.w.server.Live(ctx) {
+			ended, err := m.w.server.Order(ctx, l.Record.ID, OrderHangup)
+			if gone := errors.Is(err, ErrNoCall) && !l.Record.EndedAt.IsZero(); !gone && (err != nil || ended.Record.EndedAt.IsZero()) {
+				m.w.t.Errorf("hangup of %s in %s: %v, %+v", l.Record.ID, l.Phase, err, ended)
+			}
+		}
+		return "by an operator"
+	default:
+		return "not now"
+	}
+}

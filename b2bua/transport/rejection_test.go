@@ -1,0 +1,24 @@
+package transport
+
+import (
+	"bytes"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/internal/siptest"
+)
+
+// The line about an unknown source says what to write if it may call. It keeps the order that fail2ban's expression needs.
+func TestUnknownSourceSaysTheRemedy(t *testing.T) {
+	var log bytes.Buffer
+	l := newRejectionLog(zerolog.New(&log))
+	l.rejected(&atomic.Uint64{}, siptest.Carrier, "unknown_source")
+	want := `"src":"192.0.2.10:5060","reason":"unknown_source","count":1,` +
+		`"remedy":"if it may call, add its address to trunks[].sources and reload","message":"sip rejected"`
+	if !strings.Contains(log.String(), want) {
+		t.Errorf("got %s; want %s", log.String(), want)
+	}
+}

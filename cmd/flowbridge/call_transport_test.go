@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/config"
+	"flowbridge/internal/siptest"
+)
+
+// writeYAML writes a configuration and gives its file.
+func writeYAML(t *testing.T, format string, args ...any) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, format, args...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// apart is an address of loopback that no other test uses, so that no other takes a port that was free a moment ago.
+const apart = "127.0.0.71"
+
+// freePort is a port of that address.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", apart+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at, err := netip.ParseAddrPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Port()
+}
+
+// The command calls over TCP and TLS, too: it is answered through a B2BUA, and the BYE goes over the connection.
+func TestCallOverConnections(t *testing.T) {
+	s, err := setStage(t.Context()) // its platform and agent
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	t.Setenv("DEMO_TOKEN", s.platform.Token())
+	ca := siptest.NewAuthority(t, "ca")
+	_, _, cert := ca.Sign("server", []string{apart})
+	tcp, tls := freePort(t), freePort(t)
+	file := writeYAML(t, `
+sip: {listen: ["udp://127.0.0.1:0", "tcp://127.0.0.71:%d", "tls://127.0.0.71:%d"], tls: {cert: %q, key: %q}}
+media: {listen: [127.0.0.1]}
+trunks: [{name: carrier, sources: [127.0.0.0/8]}]
+targets:
+  - {name: agent, kind: synthflow, uri: "sip:{{.To.Number}}@%s", prepare: {api: %q, token_env: DEMO_TOKEN, model_id: m, workspace_id: w}, headers: {X-EI: "S.{{.Prepare.CallID}};"}}
+routes: [{trunk: carrier, targets: [agent]}]
+store: {path: %q}
+admin: {listen: "127.0.0.1:0"}
+`, tcp, tls, cert, cert+".key", s.platform.SIPAddr(), s.platform.APIURL(), filepath.Join(t.TempDir(), "a.db"))
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Start(t.Context(), cfg, zerolog.Nop(), node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	for to, flags := range map[string][]string{
+		fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tcp", demoCalled, tcp): nil,
+		fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tls", demoCalled, tls): {"--ca", ca.File},
+		fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=TLS", demoCalled, tls): {"--insecure"},
+	} {
+		out, code := run(t, append([]string{"call", "--to", to, "--seconds", "1"}, flags...)...)
+		if code != 0 || !strings.Contains(out, "our BYE got 200") || !strings.Contains(out, "we hear the other side") || !strings.Contains(out, "- INVITE sip:") {
+			t.Errorf("%s: exit code %d\n%s", to, code, out)
+		}
+	}
+	to := fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tls", demoCalled, tls)
+	if out, code := run(t, "call", "--to", to); code != 1 || !strings.Contains(out, "certificate") {
+		t.Errorf("an unknown authority: exit code %d\n%s", code, out)
+	}
+	var got struct {
+		OK       bool
+		Status   int `json:"sip_status"`
+		RTP      struct{ Received uint64 }
+		Messages []struct{ Line string }
+	}
+	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tcp", demoCalled, tcp), "--seconds", "1", "--json")
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || !got.OK || got.Status != 200 || got.RTP.Received == 0 || len(got.Messages) < 4 {
+		t.Errorf("--json: exit code %d, %v\n%s", code, err, out)
+	}
+}
+
+// A source that is in no trunk's sources gets no answer from Flowbridge. The command says so, and what to write.
+func TestCallFromNoTrunk(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	at := conn.LocalAddr().String()
+	_, port, _ := strings.Cut(at, ":")
+	for name, tt := range map[string]struct{ yaml, says string }{
+		"another network": {
+			`trunks: [{name: carrier, sources: [203.0.113.0/24]}]`,
+			"in trunks[0] (carrier): sources: [203.0.113.0/24, 127.0.0.1], then: flowbridge reload",
+		},
+		"no trunk": {"", "add: trunks: [{name: test, sources: [127.0.0.1]}]"},
+	} {
+		file := writeYAML(t, "sip: {listen: [\"udp://0.0.0.0:%s\"]}\ntargets: [{name: a, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n%s\n", port, tt.yaml)
+		began := time.Now()
+		out, code := run(t, "call", "--to", "sip:100@"+at, "--config", file)
+		if code != 1 || !strings.Contains(out, "127.0.0.1 is in no trunk's sources in "+file) || !strings.Contains(out, tt.says) {
+			t.Errorf("%s: exit code %d\n%s", name, code, out)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s: it takes %v", name, took)
+		}
+		var got struct {
+			OK    bool
+			Hint  string
+			Error string
+		}
+		out, _ = run(t, "call", "--to", "sip:100@"+at, "--config", file, "--json")
+		object, _, _ := strings.Cut(out, "\nflowbridge: ")
+		if err := json.Unmarshal([]byte(object), &got); err != nil || got.OK || !strings.Contains(got.Hint, tt.says) || got.Error == "" {
+			t.Errorf("%s: --json: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// Where nothing listens, the command ends at once.
+func TestCallNobodyThere(t *testing.T) {
+	at := fmt.Sprintf("%s:%d", apart, freePort(t))
+	began := time.Now()
+	for _, transport := range []string{"udp", "tcp"} {
+		out, code := run(t, "call", "--to", "sip:100@"+at+";transport="+transport)
+		if code != 1 || !strings.Contains(out, "nothing listens there") && !strings.Contains(out, "refused") {
+			t.Errorf("%s: exit code %d\n%s", transport, code, out)
+		}
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it takes %v", took)
+	}
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// version is set when a release is built, and revision where that is done without git's directory.
+var version, revision string
+
+// Build says what this program was built from.
+type Build struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"` // the commit; empty: it was built without one
+	Time     string `json:"time"`     // of the commit
+	Modified bool   `json:"modified"` // the source had changes beside it
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// BuildOf says what this program was built from.
+func BuildOf() Build {
+	b := Build{Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				b.Revision = s.Value
+			case "vcs.time":
+				b.Time = s.Value
+			case "vcs.modified":
+				b.Modified = s.Value == "true"
+			}
+		}
+		b.Version = info.Main.Version
+	}
+	b.Version = b.versionAmong(version, b.Version)
+	return b
+}
+
+// versionAmong is the version: that of the release, of the module, or the commit.
+func (b Build) versionAmong(release, module string) string {
+	const unnamed = "dev"
+	switch {
+	case release != "" && release != unnamed:
+		return release
+	case len(b.Revision) >= 7 && b.Modified:
+		return b.Revision[:7] + "-modified"
+	case len(b.Revision) >= 7:
+		return b.Revision[:7]
+	case module != "" && module != "(devel)":
+		return module
+	default:
+		return unnamed
+	}
+}
+
+// String is the version in the first line, and where it comes from in the second.
+func (b Build) String() string {
+	from := []string{"revision unknown: built without git"}
+	if b.Revision != "" {
+		from = []string{"revision " + b.Revision}
+		if b.Time != "" {
+			from = append(from, b.Time)
+		}
+		if b.Modified {
+			from = append(from, "modified")
+		}
+	}
+	return fmt.Sprintf("%s\n%s, %s %s", b.Version, strings.Join(from, ", "), b.Go, b.Platform)
+}
+
+// Version is the release, or the commit that the program was built from.
+func Version() string { return BuildOf().Version }

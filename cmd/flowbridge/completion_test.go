@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/store"
+)
+
+// A shell completes flags by the names in the configuration, also where it can't be used as it stands.
+func TestCompletion(t *testing.T) {
+	file := writeYAML(t, "trunks: [{name: carrier}, {name: pbx}]\ntargets: [{name: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n")
+	for command, want := range map[string]string{
+		"cdr list --trunk":                     "carrier pbx",
+		"cdr list --target":                    "synthflow",
+		"cdr list --disposition":               strings.Join(store.Dispositions(), " "),
+		"explain --trunk":                      "carrier pbx",
+		"explain --target":                     "synthflow",
+		"synthflow number list --target":       "synthflow",
+		"synthflow setup --trunk":              "carrier pbx",
+		"vapi assistant list --target":         "synthflow",
+		"calls show --url http://127.0.0.1:1 ": "", // nobody to ask
+	} {
+		args := append([]string{"__complete"}, strings.Fields(command)...)
+		args = append(args[:len(args)-1], "--config", file, args[len(args)-1], "")
+		out, code := run(t, args...)
+		words, _, _ := strings.Cut(out, ":4\n") // no file names
+		if got := strings.Join(strings.Fields(words), " "); code != 0 || got != want {
+			t.Errorf("%s: exit code %d, %q; want %q", command, code, got, want)
+		}
+	}
+}
+
+// cdr list needs the section store alone: a token that is not set here, or a mistake elsewhere, does not stop it.
+func TestRecordsNeedTheStoreAlone(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "calls.db")
+	s, err := store.Open(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := store.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
+	if err := s.Put(context.Background(), store.Record{ID: "a", Trunk: "carrier", StartedAt: at, EndedAt: at, Disposition: store.DispositionFailed}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := writeYAML(t, "store: {path: %q}\ntargets: [{name: a, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\ntrunks: [{name: a, soures: x}]\n", db)
+	if out, code := run(t, "cdr", "list", "--config", file); code != 0 || !strings.Contains(out, "carrier") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}

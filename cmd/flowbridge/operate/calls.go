@@ -1,0 +1,181 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/admin"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// Calls is `flowbridge calls`.
+func Calls() *cobra.Command {
+	return cli.Group("calls", "Show and end live calls", "", "  flowbridge calls list\n  flowbridge calls hangup 0199f0c1-…",
+		listCommand(), showCommand(), hangupCommand())
+}
+
+// callList is the API's answer.
+type callList struct {
+	Items []admin.Call `json:"items"`
+	Next  string       `json:"next"`
+}
+
+func listCommand() *cobra.Command {
+	c := cli.Command("list", "List live calls, newest first",
+		"List live calls, newest first, as a running server knows them. Times are UTC; SECONDS is since the call began.",
+		"  flowbridge calls list\n  flowbridge calls list --url unix:///run/flowbridge/admin.sock --json")
+	at := accessFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		api, err := at.open(config.RightsRead)
+		if err != nil {
+			return err
+		}
+		var list callList
+		if err := api.do(c.Context(), http.MethodGet, "/api/calls", &list); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.PrintJSON(c.OutOrStdout(), list)
+		}
+		return printCalls(c.OutOrStdout(), list.Items, time.Now())
+	}
+	return c
+}
+
+func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "STARTED\tPHASE\tTRUNK\tFROM\tTO\tTARGET\tSECONDS\tID")
+	for i := range calls {
+		c := &calls[i]
+		until := c.EndedAt.Time
+		if until.IsZero() {
+			until = now
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.StartedAt, c.Phase, orDash(c.Trunk), orDash(c.From), orDash(c.To), orDash(c.Target),
+			seconds(max(until.Sub(c.StartedAt.Time).Milliseconds(), 0)), c.ID)
+	}
+	return t.Flush()
+}
+
+// withID makes a command take the id of a call, and complete it.
+func withID(c *cobra.Command, at *access, count cobra.PositionalArgs) {
+	c.Args = cli.Args(count)
+	c.ValidArgsFunction = func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		api, err := at.open(config.RightsRead)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
+		defer cancel()
+		var list callList
+		if api.do(ctx, http.MethodGet, "/api/calls", &list) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var ids []string
+		for i := range list.Items {
+			ids = append(ids, list.Items[i].ID+"\t"+cli.Shown(list.Items[i].From+" to "+list.Items[i].To))
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func showCommand() *cobra.Command {
+	c := cli.Command("show ID", "Show one call, live or finished", "Show one call, live or finished. The id is that of calls list and cdr list, and of the log's field call.",
+		"  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --json")
+	at := accessFlags(c)
+	withID(c, at, cobra.ExactArgs(1))
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := at.open(config.RightsRead)
+		if err != nil {
+			return err
+		}
+		var call admin.Call
+		if err := api.do(c.Context(), http.MethodGet, idPath(args[0]), &call); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.PrintJSON(c.OutOrStdout(), call)
+		}
+		printCall(c.OutOrStdout(), &call)
+		return nil
+	}
+	return c
+}
+
+func printCall(w io.Writer, c *admin.Call) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+	row("call", "%s, %s", c.ID, c.Phase)
+	row("from", "%s, trunk %s", orDash(c.From), orDash(c.Trunk))
+	row("to", "%s, %s, target %s", orDash(c.To), orDash(c.Route), orDash(c.Target))
+	row("started", "%s", c.StartedAt)
+	if !c.AnsweredAt.IsZero() {
+		row("answered", "%s, after %s s; %s", c.AnsweredAt, seconds(c.SetupMS), orDash(c.Codec))
+	}
+	if !c.EndedAt.IsZero() {
+		row("ended", "%s: %s, %s, by %s, status %d", c.EndedAt, c.Disposition, c.Cause, c.EndedBy, c.SIPStatus)
+	}
+	row("ids", "SIP %s, to the target %s, of the platform %s", orDash(c.SIPCallID), orDash(c.TargetSIPCallID), orDash(c.SynthflowCallID))
+	for _, a := range c.Attempts {
+		row("attempt", "%s: status %d, cause %s, %d ms %s", a.Target, a.SIPStatus, orDash(a.Cause), a.MS, a.Reason)
+	}
+	for i, side := range []*store.MediaSide{&c.Media.A, &c.Media.B} {
+		if side.Rx+side.Tx > 0 {
+			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, jitter %.1f ms", side.Rx, side.Tx, side.Lost, float64(side.JitterMS))
+		}
+	}
+	if c.Recording != "" && c.Recording != "off" {
+		row("recording", "%s", c.Recording)
+	}
+	if len(c.Held) > 0 {
+		row("held", "by %s", strings.Join(c.Held, ", "))
+	}
+}
+
+func hangupCommand() *cobra.Command {
+	c := cli.Command("hangup ID...", "End live calls",
+		"End live calls: both sides are told, also while it rings, and the record has the cause operator_hangup. A call that is\n"+
+			"over already stays as it is. The server's log has the name of the operator.",
+		"  flowbridge calls hangup 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa")
+	at := accessFlags(c)
+	withID(c, at, cobra.MinimumNArgs(1))
+	asJSON := c.Flags().Bool("json", false, "print the calls as they ended, as JSON")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := at.open(config.RightsOperate)
+		if err != nil {
+			return err
+		}
+		list := callList{Items: []admin.Call{}}
+		var failed []error
+		for _, id := range args {
+			var call admin.Call
+			if err := api.do(c.Context(), http.MethodPost, idPath(id)+"/hangup", &call); err != nil {
+				failed = append(failed, err)
+				continue
+			}
+			list.Items = append(list.Items, call)
+			if !*asJSON {
+				fmt.Fprintf(c.OutOrStdout(), "%s: ended by %s, %s\n", call.ID, call.EndedBy, call.Cause)
+			}
+		}
+		if *asJSON {
+			failed = slices.Insert(failed, 0, cli.PrintJSON(c.OutOrStdout(), list))
+		}
+		return errors.Join(failed...)
+	}
+	return c
+}

@@ -1,0 +1,203 @@
+package operate
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+)
+
+// timeout bounds a request. A hangup waits for the call's end.
+const timeout = 15 * time.Second
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 64 << 20
+
+// access are the flags that name the admin API.
+type access struct {
+	file, url, tokenFile string
+	flags                interface{ Changed(name string) bool }
+}
+
+// accessFlags adds the flags.
+func accessFlags(c *cobra.Command) *access {
+	a := &access{flags: c.Flags()}
+	f := c.Flags()
+	f.StringVarP(&a.file, "config", "c", cli.DefaultConfig, "configuration file, whose section admin says where to ask")
+	f.StringVar(&a.url, "url", "", "where to ask instead: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
+	f.StringVar(&a.tokenFile, "token-file", "", "file with the bearer token (default: one of the configuration that this user may read)")
+	return a
+}
+
+// client asks an admin API.
+type client struct {
+	http  *http.Client
+	base  string
+	token string
+	shown string // where it asks, for errors
+}
+
+// open finds the API. rights are those that the command needs of a token.
+func (a *access) open(rights string) (*client, error) {
+	var token config.Secret
+	at := a.url
+	if at == "" {
+		cfg, err := config.LoadSections(a.file, "admin")
+		switch {
+		case err == nil:
+			token = tokenFor(&cfg.Admin, rights)
+			if at, err = urlOf(cfg.Admin.Listen); err != nil {
+				return nil, err
+			}
+		case a.flags.Changed("config") || exists(a.file):
+			return nil, err
+		default: // no configuration: where the API listens unless it is told otherwise
+			at = "http://127.0.0.1:8080"
+		}
+	}
+	if a.tokenFile != "" {
+		var err error
+		if token, err = config.ReadSecret(a.tokenFile); err != nil {
+			return nil, cli.Usage("--token-file: %w", err)
+		}
+	}
+	return newClient(at, token.Reveal())
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return file == config.Stdin || err == nil
+}
+
+// urlOf is the URL of the address that the API listens at.
+func urlOf(at config.AdminAddress) (string, error) {
+	switch addr := at.Addr(); {
+	case at.Socket != "":
+		return at.String(), nil
+	case at.Port() == 0:
+		return "", cli.Usage("admin.listen leaves the port to the system: name the address with --url")
+	case !addr.IsUnspecified():
+		return "http://" + at.String(), nil
+	case addr.Is6():
+		return "http://" + netip.AddrPortFrom(netip.IPv6Loopback(), at.Port()).String(), nil
+	default:
+		return "http://" + netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port()).String(), nil
+	}
+}
+
+// tokenFor is a token of the file that is good for it; "" where this user can read none.
+func tokenFor(a *config.Admin, rights string) config.Secret {
+	for _, t := range a.Tokens {
+		if t.Token != "" && (t.Rights == rights || t.Rights == config.RightsOperate) {
+			return t.Token
+		}
+	}
+	return a.Token
+}
+
+func newClient(at, token string) (*client, error) {
+	c := &client{base: strings.TrimSuffix(at, "/"), token: token, shown: at}
+	transport := &http.Transport{DisableKeepAlives: true}
+	if path, isUnix := strings.CutPrefix(at, "unix://"); isUnix {
+		c.base = "http://flowbridge"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		}
+	} else if u, err := url.Parse(at); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, cli.Usage("--url %q: write http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock", at)
+	}
+	c.http = &http.Client{Timeout: timeout, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a token goes to nobody else
+	}}
+	return c, nil
+}
+
+// refusedError is what the API says instead of an answer.
+type refusedError struct {
+	Problem  string   `json:"error"`
+	Remedy   string   `json:"remedy"`
+	Problems []string `json:"problems"` // of a configuration
+	status   int
+}
+
+func (e *refusedError) Error() string {
+	if len(e.Problems) > 0 {
+		return e.Problem + "\n" + strings.Join(e.Problems, "\n")
+	}
+	return e.Problem + "; " + e.Remedy
+}
+
+// Unwrap makes a configuration that is not valid an error of usage, as it is for the other commands.
+func (e *refusedError) Unwrap() error {
+	if len(e.Problems) > 0 {
+		return config.Errors{}
+	}
+	return nil
+}
+
+// do sends a request and reads the answer into into, if that is not nil.
+func (c *client) do(ctx context.Context, method, path string, into any) error {
+	status, body, err := c.ask(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	if status < 200 || status > 299 {
+		refused := &refusedError{status: status}
+		if json.Unmarshal(body, refused) != nil || refused.Problem == "" {
+			return fmt.Errorf("%s answers %d %s; is it Flowbridge's admin API?", c.shown, status, http.StatusText(status))
+		}
+		if status == http.StatusUnauthorized {
+			refused.Remedy = "name a file with a token by --token-file"
+		}
+		return refused
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("the answer of %s can't be read: %w", c.shown, err)
+	}
+	return nil
+}
+
+// ask sends a request and gives status and body of the answer.
+func (c *client) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, http.NoBody)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("User-Agent", cli.UserAgent())
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err
+		}
+		return 0, nil, fmt.Errorf("%s: %w; is Flowbridge running, and is this its admin.listen?", c.shown, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return res.StatusCode, bytes.TrimSpace(body), err
+}
+
+// idPath is the path of a call.
+func idPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
+
+func orDash(s string) string { return cmp.Or(cli.Shown(s), "-") }
+
+func seconds(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', 1, 64) }

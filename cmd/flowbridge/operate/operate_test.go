@@ -1,0 +1,203 @@
+package operate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/store"
+)
+
+// fakeServer is a server with one live and one finished call.
+type fakeServer struct {
+	hungUp  []string
+	invalid bool
+}
+
+var began = store.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
+
+func (f *fakeServer) Live(context.Context) []admin.Call {
+	return []admin.Call{{Record: store.Record{ID: "live", StartedAt: began, Trunk: "carrier", From: "+15075550100\x1b", To: "+15075785607"}, Phase: "bridged"}}
+}
+
+func (f *fakeServer) Find(ctx context.Context, id string) (admin.Call, bool) {
+	c := f.Live(ctx)[0]
+	return c, id == c.ID
+}
+
+func (f *fakeServer) List(context.Context, store.Filter) ([]store.Record, string, error) {
+	return nil, "", nil
+}
+
+func (f *fakeServer) Get(_ context.Context, id string) (store.Record, bool, error) {
+	return store.Record{ID: "done", StartedAt: began, EndedAt: began, Disposition: "answered", Cause: "caller_hangup", EndedBy: "caller"}, id == "done", nil
+}
+
+func (f *fakeServer) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
+	c, ok := f.Find(ctx, id)
+	if !ok {
+		return c, admin.ErrNoCall
+	}
+	f.hungUp = append(f.hungUp, id+" "+string(o))
+	c.Phase, c.Cause, c.EndedBy = "ending", "operator_hangup", "operator"
+	return c, nil
+}
+
+func (f *fakeServer) Play(context.Context, string, admin.PlayRequest) (admin.Call, error) {
+	return admin.Call{}, admin.ErrNoCall
+}
+
+func (f *fakeServer) Drain() (admin.Drained, error) {
+	return admin.Drained{Calls: 3, LimitMS: 60000}, nil
+}
+
+func (f *fakeServer) Reload(context.Context) (admin.Reloaded, error) {
+	if f.invalid {
+		return admin.Reloaded{}, &admin.InvalidError{Problems: []string{"f.yaml:3: trunks[0].soures: unknown key"}}
+	}
+	return admin.Reloaded{Trunks: 1, Targets: 2, Routes: 3, NeedRestart: []string{"sip"}}, nil
+}
+
+// listening starts a server's admin API and gives a configuration file that names it.
+func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.Token) (file string) {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := admin.Listen(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := admin.RightsOperate
+	listen, admins := l.Addr().String(), ""
+	if at.Socket != "" {
+		listen = "unix://" + at.Socket
+	}
+	for _, tok := range tokens {
+		local = admin.RightsNone
+		secret := filepath.Join(dir, tok.Name)
+		if err := os.WriteFile(secret, []byte(tok.Secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		admins += fmt.Sprintf("{name: %s, file: %q, rights: %s},", tok.Name, secret, map[admin.Rights]string{admin.RightsRead: "read", admin.RightsOperate: "operate"}[tok.Rights])
+	}
+	s := admin.Server(admin.New(admin.Options{Calls: f, Records: f, Control: f, Operator: f, Access: func() admin.Access { return admin.Access{Tokens: tokens, Local: local} }, Log: zerolog.Nop()}), zerolog.Nop())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close(); <-done })
+	file = filepath.Join(dir, "flowbridge.yaml")
+	text := fmt.Sprintf("admin: {listen: %q, tokens: [%s]}\ntargets: [{name: x, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n", listen, strings.TrimSuffix(admins, ","))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// run executes one of the commands.
+func run(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	root := cli.Root()
+	root.AddCommand(Calls(), Drain(), Reload(), Healthcheck())
+	var out bytes.Buffer
+	code := cli.Run(t.Context(), root, args, &out, &out)
+	return out.String(), code
+}
+
+// wants runs commands, each with the configuration, and compares the exit code and what the output must have.
+func wants(t *testing.T, file string, commands map[string]string) {
+	t.Helper()
+	for command, want := range commands {
+		out, code := run(t, append(strings.Fields(command), "--config", file)...)
+		wantCode, says, _ := strings.Cut(want, " ")
+		if fmt.Sprint(code) != wantCode || !strings.Contains(out, says) {
+			t.Errorf("%s: exit code %d:\n%s\nwant %s", command, code, out, want)
+		}
+	}
+}
+
+// The commands find the API by the file, need no other section of it, and say what the API says.
+func TestCommands(t *testing.T) {
+	f := &fakeServer{}
+	file := listening(t, f, admin.Address{TCP: "127.0.0.1:0"})
+	wants(t, file, map[string]string{
+		"calls list":                  "0 +15075550100?  +15075785607",
+		"calls list --json":           `0 "phase": "bridged"`,
+		"calls show live":             "0 call       live, bridged",
+		"calls show done":             "0 answered, caller_hangup, by caller",
+		"calls show done --json":      `0 "phase": "ended"`,
+		"calls show none":             "1 there is no call",
+		"calls show":                  "2 accepts 1 arg",
+		"calls hangup":                "2 requires at least 1 arg",
+		"calls hangup done":           "0 done: ended by caller, caller_hangup",
+		"calls hangup none live":      "1 live: ended by operator, operator_hangup",
+		"calls hangup live --json":    `0 "cause": "operator_hangup"`,
+		"drain":                       "0 draining: 3 calls are left, for up to 1m0s",
+		"drain --json":                `0 "calls": 3`,
+		"reload":                      "0 warning: changes of sip take effect after a restart\nreloaded: 1 trunks, 2 targets, 3 routes",
+		"healthcheck":                 "0 ready",
+		"healthcheck --json":          `0 "ready": true`,
+		"calls list --url ftp://a":    "2 write http://127.0.0.1:8080",
+		"calls list --url http://a/b": "1 ", // nobody there
+		"healthcheck --url http://127.0.0.1:1/readyz --json": `1 "ready": false`,
+	})
+	if got := strings.Join(f.hungUp, ", "); got != "live hangup, live hangup" {
+		t.Errorf("hung up: %s", got)
+	}
+	f.invalid = true
+	wants(t, file, map[string]string{"reload": "2 f.yaml:3: trunks[0].soures: unknown key"})
+}
+
+// Over a Unix socket they need no flags either.
+func TestCommandsOverUnixSocket(t *testing.T) {
+	dir := t.TempDir()
+	file := listening(t, &fakeServer{}, admin.Address{Socket: filepath.Join(dir, "admin.sock"), Mode: 0o600})
+	wants(t, file, map[string]string{"calls list": "0 live", "calls hangup live": "0 operator_hangup", "healthcheck": "0 ready"})
+}
+
+// They send a token of the file that this user may read and that is good for it, or the one that is named.
+func TestCommandsSendATokenOfTheFile(t *testing.T) {
+	file := listening(t, &fakeServer{}, admin.Address{TCP: "127.0.0.1:0"}, admin.Token{Name: "bob", Secret: "bbb", Rights: admin.RightsRead}, admin.Token{Name: "anna", Secret: "aaa", Rights: admin.RightsOperate})
+	bob, anna := filepath.Join(filepath.Dir(file), "bob"), filepath.Join(filepath.Dir(file), "anna")
+	wants(t, file, map[string]string{
+		"calls list": "0 live", "calls hangup live": "0 operator_hangup",
+		"calls list --token-file " + bob: "0 live", "calls hangup live --token-file " + bob: "1 may only read",
+		"drain --token-file /none": "2 --token-file",
+	})
+	if err := os.Remove(anna); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, file, map[string]string{"calls list": "0 live", "calls hangup live": "1 name a file with a token by --token-file"})
+}
+
+// Another server is told from Flowbridge, and a redirect does not get the token.
+func TestNoFlowbridge(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/calls/") {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+			return
+		}
+		http.Error(w, "hello", http.StatusTeapot)
+	})}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close(); <-done })
+	at := "http://" + l.Addr().String()
+	for _, args := range [][]string{{"calls", "list", "--url", at}, {"calls", "show", "x", "--url", at}} {
+		if out, code := run(t, args...); code != 1 || !strings.Contains(out, "is it Flowbridge's admin API?") {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
+}

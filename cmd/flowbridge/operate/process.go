@@ -1,0 +1,113 @@
+package operate
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/admin"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+)
+
+// Drain is `flowbridge drain`.
+func Drain() *cobra.Command {
+	c := cli.Command("drain", "Have a running server refuse new calls and end with the last one",
+		"Have a running server refuse new calls, and end when the others are over, or at sip.drain_timeout. It may be repeated,\n"+
+			"and says how many calls are left.",
+		"  flowbridge drain --config /etc/flowbridge/flowbridge.yaml")
+	at := accessFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var done admin.Drained
+		if err := at.post(c, "/api/drain", &done); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.PrintJSON(c.OutOrStdout(), done)
+		}
+		_, err := fmt.Fprintf(c.OutOrStdout(), "draining: %d calls are left, for up to %v\n", done.Calls, time.Duration(done.LimitMS)*time.Millisecond)
+		return err
+	}
+	return c
+}
+
+// Reload is `flowbridge reload`.
+func Reload() *cobra.Command {
+	c := cli.Command("reload", "Have a running server read its configuration again",
+		"Have a running server read its configuration again. A file with an error changes nothing: its errors are shown, and the\n"+
+			"exit code is 2.",
+		"  flowbridge reload --config /etc/flowbridge/flowbridge.yaml")
+	at := accessFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var done admin.Reloaded
+		if err := at.post(c, "/api/reload", &done); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.PrintJSON(c.OutOrStdout(), done)
+		}
+		if len(done.NeedRestart) > 0 {
+			fmt.Fprintf(c.OutOrStdout(), "warning: changes of %s take effect after a restart\n", strings.Join(done.NeedRestart, ", "))
+		}
+		_, err := fmt.Fprintf(c.OutOrStdout(), "reloaded: %d trunks, %d targets, %d routes\n", done.Trunks, done.Targets, done.Routes)
+		return err
+	}
+	return c
+}
+
+func (a *access) post(c *cobra.Command, path string, into any) error {
+	api, err := a.open(config.RightsOperate)
+	if err != nil {
+		return err
+	}
+	return api.do(c.Context(), http.MethodPost, path, into)
+}
+
+// health is the answer of healthcheck as JSON.
+type health struct {
+	Ready  bool   `json:"ready"`
+	Status int    `json:"status"`          // of HTTP; 0: nobody answers
+	Error  string `json:"error,omitempty"` // why it is not ready
+}
+
+// Healthcheck is `flowbridge healthcheck`.
+func Healthcheck() *cobra.Command {
+	c := cli.Command("healthcheck", "Ask a running server whether it takes calls; exit code 0 if so",
+		"Ask a running server whether it takes calls, and can write their records. The exit code is 0 if so, else 1.",
+		"  flowbridge healthcheck\n  flowbridge healthcheck --url http://127.0.0.1:8080/readyz --json")
+	at := accessFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		path := "/readyz"
+		if u, err := url.Parse(at.url); err == nil && u.Scheme != "unix" && len(u.Path) > 1 { // the whole URL is named
+			at.url, path = u.Scheme+"://"+u.Host, u.Path
+		}
+		api, err := at.open(config.RightsRead)
+		if err != nil {
+			return err
+		}
+		status, body, err := api.ask(c.Context(), http.MethodGet, path)
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("not ready: %d %s: %s", status, http.StatusText(status), cli.Shown(string(body[:min(len(body), 1024)])))
+		}
+		if *asJSON {
+			answer := health{Ready: err == nil, Status: status}
+			if err != nil {
+				answer.Error = err.Error()
+			}
+			return errors.Join(err, cli.PrintJSON(c.OutOrStdout(), answer))
+		}
+		if err == nil {
+			_, err = fmt.Fprintln(c.OutOrStdout(), "ready")
+		}
+		return err
+	}
+	return c
+}

@@ -1,0 +1,81 @@
+package testcall
+
+import (
+	"time"
+
+	"flowbridge/sim"
+)
+
+// Summary is how a test call went, as JSON.
+type Summary struct {
+	OK        bool      `json:"ok"`
+	Error     string    `json:"error,omitempty"`
+	Hint      string    `json:"hint,omitempty"` // why it got no answer
+	SIPCallID string    `json:"sip_call_id"`
+	Status    int       `json:"sip_status"` // 0: no final answer
+	Reason    string    `json:"reason"`
+	RingingMS *int64    `json:"ringing_ms"` // from the INVITE; null: it did not ring
+	AnswerMS  *int64    `json:"answer_ms"`  // from the INVITE; null: it was not answered
+	TalkedMS  int64     `json:"talked_ms"`
+	EndedBy   string    `json:"ended_by"`
+	ByeStatus int       `json:"bye_status"`
+	RTP       *Audible  `json:"rtp"` // null: it was not answered
+	Messages  []OneLine `json:"messages"`
+}
+
+// Audible is the audio of a call at this end.
+type Audible struct {
+	Codec      string  `json:"codec"`
+	Local      string  `json:"local"`
+	Remote     string  `json:"remote"` // of the SDP
+	Source     string  `json:"source"` // where it came from; empty: nothing came
+	Sent       uint64  `json:"sent"`
+	Received   uint64  `json:"received"`
+	Lost       uint64  `json:"lost"`
+	OutOfOrder uint64  `json:"out_of_order"`
+	Duplicates uint64  `json:"duplicates"`
+	JitterMS   float64 `json:"jitter_ms"`
+	FirstMS    int64   `json:"first_ms"` // from the answer to the first packet
+	Verdict    string  `json:"verdict"`
+}
+
+// OneLine is the first line of a SIP message.
+type OneLine struct {
+	MS       float64 `json:"ms"` // since the first message
+	Received bool    `json:"received"`
+	Line     string  `json:"line"`
+}
+
+// Summarize is how a call went. failed is nil for one that was answered and heard.
+func Summarize(r sim.CarrierResult, trace *Messages, failed error, hint string) Summary {
+	s := Summary{
+		OK: failed == nil, Hint: hint, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason, ByeStatus: r.ByeStatus,
+		Messages: trace.lines(r.SIPCallID),
+	}
+	if failed != nil {
+		s.Error = failed.Error()
+	}
+	since := func(t time.Time) *int64 {
+		if t.IsZero() {
+			return nil
+		}
+		ms := t.Sub(r.InvitedAt).Milliseconds()
+		return &ms
+	}
+	s.RingingMS, s.AnswerMS = since(r.RingingAt), since(r.AnsweredAt)
+	if r.AnsweredAt.IsZero() {
+		return s
+	}
+	s.TalkedMS, s.EndedBy = r.EndedAt.Sub(r.AnsweredAt).Milliseconds(), string(r.EndedBy)
+	q := r.RTP
+	verdict, _ := Audio(r)
+	s.RTP = &Audible{
+		Codec: q.Codec, Local: q.Local.String(), Remote: q.Remote.String(), Sent: q.Sent, Received: q.Received, Lost: q.Lost,
+		OutOfOrder: q.OutOfOrder, Duplicates: q.Duplicates, JitterMS: float64(q.Jitter.Microseconds()) / 1000,
+		FirstMS: r.MediaDelay.Milliseconds(), Verdict: verdict,
+	}
+	if q.Source.IsValid() {
+		s.RTP.Source = q.Source.String()
+	}
+	return s
+}

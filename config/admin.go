@@ -1,0 +1,143 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// The rights of a request to the admin API. Each has those before it, too.
+const (
+	RightsNone    = "none"
+	RightsRead    = "read"
+	RightsOperate = "operate"
+)
+
+// Admin is the section `admin`.
+type Admin struct {
+	// The address of the admin API: an IP address and port, or a Unix socket as "unix:///run/flowbridge/admin.sock". An
+	// address that is not loopback needs token_file or tokens. The commands calls, drain and reload find the API here.
+	Listen AdminAddress `key:"listen" default:"127.0.0.1:8080"`
+	// The permissions of the Unix socket. Users who may write to it may send requests.
+	SocketMode fs.FileMode `key:"socket_mode" default:"0660"`
+	// The group of the Unix socket, by name or number. Empty: the group of the process.
+	SocketGroup string `key:"socket_group"`
+	// The file with a bearer token that may do everything. Its name in the log is token_file.
+	Token Secret `key:"token_file" later:""`
+	// Bearer tokens with a name and rights of their own. Each change is logged with the name.
+	Tokens []AdminToken `key:"tokens"`
+	// What requests without a token may do that come from this machine: over loopback or the Unix socket, and not through a
+	// proxy. Default: operate where there is no token, none where there is one.
+	Local string `key:"local" enum:"none read operate"`
+	// Serves the process's profiles at /debug/pprof/ to requests with the right operate.
+	Profiles bool `key:"profiles" default:"false"`
+}
+
+// AdminToken is one of `admin.tokens`.
+type AdminToken struct {
+	// The name in the log for changes that are made with the token.
+	Name string `key:"name" is:"token-name" required:"a name for the log, like anna"`
+	// The file with the token.
+	Token Secret `key:"file" later:"" required:"the file with the token, like /run/secrets/anna"`
+	// What the token is good for: read sees calls, records and recordings; operate also changes something.
+	Rights string `key:"rights" enum:"read operate" required:"read or operate"`
+}
+
+func (t *AdminToken) check(s section) { t.Token = s.secretFile("file") }
+
+// AdminAddress is where the admin API listens.
+type AdminAddress struct {
+	netip.AddrPort        // invalid: Socket
+	Socket         string // the path of a Unix socket; empty: AddrPort
+}
+
+// unixScheme is before the path of a Unix socket.
+const unixScheme = "unix://"
+
+// String is the address as the file has it.
+func (a AdminAddress) String() string {
+	if a.Socket != "" {
+		return unixScheme + a.Socket
+	}
+	return a.AddrPort.String()
+}
+
+// IsLocal says whether only this machine reaches the address.
+func (a AdminAddress) IsLocal() bool { return a.Socket != "" || a.Addr().Unmap().IsLoopback() }
+
+// maxSocketPath is the longest path that Linux takes (unix(7)), less the name that a socket has until it is ready.
+const maxSocketPath = 107 - len(".new")
+
+func parseAdminAddress(t string) (AdminAddress, complaint) {
+	path, isUnix := strings.CutPrefix(t, unixScheme)
+	if !isUnix {
+		at, c := parseAddrPort(t)
+		if !c.none() {
+			c.remedy += ", or a Unix socket like unix:///run/flowbridge/admin.sock"
+		}
+		return AdminAddress{AddrPort: at}, c
+	}
+	switch {
+	case !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") || strings.ContainsAny(path, "\x00\r\n"):
+		return AdminAddress{}, refuse("is not the whole path of a Unix socket", "write one with three slashes, like unix:///run/flowbridge/admin.sock")
+	case len(path) > maxSocketPath:
+		return AdminAddress{}, refuse(fmt.Sprintf("has a path of more than %d bytes", maxSocketPath), "write a shorter one, like unix:///run/flowbridge/admin.sock")
+	}
+	return AdminAddress{Socket: path}, complaint{}
+}
+
+func parseFileMode(t string) (fs.FileMode, complaint) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(t, "0o"), 8, 32)
+	if err != nil || n > 0o777 {
+		return 0, refuse("is not a file mode", "write it in octal, like 0660: owner and group may send requests")
+	}
+	return fs.FileMode(n), complaint{}
+}
+
+func (a *Admin) check(s section) {
+	if s.filled("token_file") {
+		a.Token = s.secretFile("token_file")
+	}
+	hasToken := s.filled("token_file") || s.elements("tokens") > 0
+	if !hasToken && !a.Listen.IsLocal() {
+		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could read the calls",
+			"write token_file or tokens below admin, or listen on 127.0.0.1")
+	}
+	if at := s.fields["listen"]; a.Listen.Socket == "" && (at.node == nil || !strings.HasPrefix(at.node.Value, unixScheme)) {
+		for _, key := range []string{"socket_mode", "socket_group"} {
+			if v, ok := s.fields[key]; ok {
+				v.fail("has no effect, because listen is not a Unix socket", "remove it, or write listen: unix:///run/flowbridge/admin.sock")
+			}
+		}
+	}
+	a.checkTokens(s)
+	if a.Local == "" {
+		a.Local = RightsOperate
+		if hasToken {
+			a.Local = RightsNone
+		}
+	}
+}
+
+// checkTokens reports tokens that the log could not tell apart.
+func (a *Admin) checkTokens(s section) {
+	if s.elements("tokens") == 0 {
+		return
+	}
+	names, secrets := map[string]string{}, map[Secret]string{}
+	if a.Token != "" {
+		names["token_file"], secrets[a.Token] = "admin.token_file", "admin.token_file"
+	}
+	for i, at := range s.list("tokens") {
+		t := &a.Tokens[i]
+		if before, taken := names[t.Name]; taken && t.Name != "" {
+			at.fail(fmt.Sprintf("has the name %q, as %s has", t.Name, before), "give each token a name of its own")
+		}
+		if before, taken := secrets[t.Token]; taken && t.Token != "" {
+			at.fail("has the same token as "+before, "write another token into one of the files")
+		}
+		names[t.Name], secrets[t.Token] = at.path, at.path
+	}
+}

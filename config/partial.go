@@ -1,0 +1,66 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// LoadSections is Load for a command that uses the named sections alone: the rest of the file is not looked at, and a secret
+// that can't be read is empty. So the command works for a user without access to the secrets of the service.
+func LoadSections(path string, sections ...string) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	l := newLoader(shownName(path), os.LookupEnv, nil)
+	l.withoutSecrets = true
+	root, ok := l.document(data)
+	if !ok {
+		return nil, l.errs
+	}
+	root.only(sections).section(typeConfig).read(reflect.ValueOf(l.cfg).Elem())
+	if len(l.errs) > 0 {
+		return nil, l.errs.sorted()
+	}
+	return l.cfg, nil
+}
+
+// only is a mapping without its other keys. A list or a single value stays.
+func (v value) only(keys []string) value {
+	if v.node.Kind != yaml.MappingNode {
+		return v
+	}
+	some := *v.node
+	some.Content = nil
+	for i := 0; i+1 < len(v.node.Content); i += 2 {
+		if slices.Contains(keys, v.node.Content[i].Value) {
+			some.Content = append(some.Content, v.node.Content[i], v.node.Content[i+1])
+		}
+	}
+	v.node = &some
+	return v
+}
+
+// Names are the names of a section's elements, trunks or targets, in the order of the file, for the completion of command
+// lines. There are none where the file can't be read.
+func Names(path, section string) (names []string) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil
+	}
+	var file map[string]any
+	if yaml.Unmarshal(data, &file) != nil {
+		return nil
+	}
+	all, _ := file[section].([]any)
+	for _, one := range all {
+		fields, _ := one.(map[string]any)
+		if name, ok := fields["name"].(string); ok && namePart.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,211 @@
+package sim
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Peer is the one peer that a carrier calls. What says that it can't be reached, an ICMP error or the end of the connection,
+// ends a call that has no answer.
+type Peer struct {
+	Network string // UDP, TCP or TLS
+	Addr    netip.AddrPort
+	TLS     *tls.Config // for TLS
+}
+
+// ErrUnreachable means that an ICMP error says that the peer can't be reached.
+var ErrUnreachable = errors.New("unreachable")
+
+// connectTimeout bounds the time for a connection and its TLS handshake.
+const connectTimeout = 10 * time.Second
+
+// connectEndpoint is an endpoint with a connection to one peer instead of a socket.
+func connectEndpoint(ctx context.Context, o CarrierOptions) (*endpoint, error) {
+	conn, err := connect(ctx, o.Listen, *o.To)
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{user: "carrier", network: o.To.Network, lost: make(chan error, 1)}
+	e.conn = &connection{Conn: conn, remote: o.To.Addr, tap: o.Tap, ready: make(chan struct{}), closed: make(chan struct{}), lost: e.unreachable}
+	if local, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+		e.local = unmapped(local.AddrPort())
+	}
+	if err := e.open(ctx, "carrier-sim", o.Log, conn.LocalAddr().String()); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func connect(ctx context.Context, listen string, to Peer) (net.Conn, error) {
+	from, err := netip.ParseAddrPort(cmp.Or(listen, "127.0.0.1:0"))
+	if err != nil {
+		return nil, fmt.Errorf("listen address %q: %w", listen, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from)}
+	conn, err := d.DialContext(ctx, "tcp", to.Addr.String())
+	if err != nil || to.Network != "TLS" {
+		return conn, err
+	}
+	secured := tls.Client(conn, to.TLS)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("TLS with %v: %w", to.Addr, err)
+	}
+	return secured, nil
+}
+
+// connection is a connection to a peer, and the listener that gives it to sipgo: requests go over it in both directions.
+type connection struct {
+	net.Conn
+
+	remote netip.AddrPort
+	tap    func(Datagram) // may be nil
+	lost   func(error)    // gets why the connection ended
+
+	given  bool // by the goroutine of Accept
+	ready  chan struct{}
+	closed chan struct{}
+	once   sync.Once
+
+	unread []byte // of a message that has not come whole; by the goroutine that reads
+}
+
+// isReady is closed when sipgo has the connection; nil where there is none.
+func (c *connection) isReady() chan struct{} {
+	if c == nil {
+		return nil
+	}
+	return c.ready
+}
+
+// Accept gives the connection once.
+func (c *connection) Accept() (net.Conn, error) {
+	if !c.given {
+		c.given = true
+		return c, nil
+	}
+	close(c.ready)
+	<-c.closed
+	return nil, net.ErrClosed
+}
+
+// Addr is the local address.
+func (c *connection) Addr() net.Addr { return c.LocalAddr() }
+
+// Close closes the connection, and with it the listener.
+func (c *connection) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// Read reads, and shows each whole message to the tap.
+func (c *connection) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.show(b[:n])
+	switch {
+	case errors.Is(err, net.ErrClosed):
+	case errors.Is(err, io.EOF):
+		c.lost(fmt.Errorf("%v closed the connection", c.remote))
+	case err != nil:
+		c.lost(fmt.Errorf("%v: %w", c.remote, err))
+	}
+	return n, err
+}
+
+// Write sends a message.
+func (c *connection) Write(b []byte) (int, error) {
+	if c.tap != nil {
+		c.tap(Datagram{At: time.Now(), Remote: c.remote, Data: b})
+	}
+	return c.Conn.Write(b)
+}
+
+// maxUnread bounds a message that the tap is shown, in bytes.
+const maxUnread = 64 << 10
+
+// show cuts the stream into messages (RFC 3261 section 18.3).
+func (c *connection) show(b []byte) {
+	if c.tap == nil || len(c.unread) > maxUnread {
+		return
+	}
+	c.unread = append(c.unread, b...)
+	for {
+		c.unread = bytes.TrimLeft(c.unread, "\r\n")
+		head, _, whole := bytes.Cut(c.unread, []byte("\r\n\r\n"))
+		size := len(head) + 4 + bodyLength(string(head))
+		if !whole || len(c.unread) < size {
+			return
+		}
+		c.tap(Datagram{At: time.Now(), Received: true, Remote: c.remote, Data: c.unread[:size]})
+		c.unread = c.unread[size:]
+	}
+}
+
+// bodyLength is the Content-Length of a message's head; 0 without one.
+func bodyLength(head string) int {
+	for line := range strings.SplitSeq(head, "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		if name = strings.ToLower(strings.TrimSpace(name)); name == "content-length" || name == "l" {
+			n, _ := strconv.Atoi(strings.TrimSpace(value))
+			return max(n, 0)
+		}
+	}
+	return 0
+}
+
+// watch has the kernel report ICMP errors about what the socket sent, and passes them on (ip(7), IP_RECVERR).
+func (s *socket) watch(lost func(error)) {
+	s.lost = lost
+	conn, ok := s.PacketConn.(*net.UDPConn)
+	if !ok {
+		return
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) { // without it the call waits for its time-out
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_RECVERR, 1)
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_RECVERR, 1)
+	})
+}
+
+// icmpErrors are what the kernel makes of ICMP errors, in words.
+var icmpErrors = map[syscall.Errno]string{ //nolint:gochecknoglobals // a table
+	syscall.ECONNREFUSED: "nothing listens there",
+	syscall.EHOSTUNREACH: "the host can't be reached",
+	syscall.ENETUNREACH:  "the network can't be reached",
+	syscall.EACCES:       "a firewall forbids it",
+	syscall.EPERM:        "a firewall of this machine forbids it",
+}
+
+// failed passes on an ICMP error, and says whether it was one.
+func (s *socket) failed(err error) bool {
+	var number syscall.Errno
+	if s.lost == nil || !errors.As(err, &number) {
+		return false
+	}
+	words, known := icmpErrors[number]
+	if known {
+		s.lost(fmt.Errorf("%w: %s", ErrUnreachable, words))
+	}
+	return known
+}

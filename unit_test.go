@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestUnit: the systemd unit has what Debian 12's systemd (252) knows, a reload, and no core dumps. The drop-in changes it for
+// newer ones. systemd's own check runs where it is installed.
+func TestUnit(t *testing.T) {
+	const unit, dropIn = "contrib/systemd/flowbridge.service", "contrib/systemd/flowbridge.service.d/notify-reload.conf"
+	text := read(t, unit)
+	for _, line := range []string{"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "LimitCORE=0", "RuntimeDirectory=flowbridge"} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("%s has no line %s", unit, line)
+		}
+	}
+	if got := read(t, dropIn); !strings.Contains(got, "\nType=notify-reload\nExecReload=\n") {
+		t.Errorf("%s:\n%s", dropIn, got)
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed: its check of the unit is left out")
+	}
+	dir := t.TempDir()
+	installed := strings.Replace(text, "/usr/local/bin/flowbridge", "/bin/true", 1) // it wants a program that is there
+	if err := os.WriteFile(filepath.Join(dir, "flowbridge.service"), []byte(installed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if systemdVersion(t, analyze) >= 253 {
+		if err := os.Mkdir(filepath.Join(dir, "flowbridge.service.d"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "flowbridge.service.d", "notify-reload.conf"), []byte(read(t, dropIn)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", filepath.Join(dir, "flowbridge.service")).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "flowbridge.service") {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// systemdVersion is the number in the first line of --version.
+func systemdVersion(t *testing.T, analyze string) (n int) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), analyze, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(string(out), "systemd %d", &n); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	return n
+}
