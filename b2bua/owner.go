@@ -46,23 +46,21 @@ func (o *owner) trusts(from peers.Sender) trust {
 	}
 }
 
-// admits says whether a leg takes a request. If not, it answers it: nothing else
-// happens. An ACK has no answer, but may have credentials (RFC 3261 section 22.1).
+// admits says whether a leg takes a request. If not, it answers it, and nothing else
+// happens. An ACK has no answer, and can't be asked for credentials (RFC 3261 section
+// 22.1).
 func (s *Server) admits(l *legOnWire, req *sip.Request, tx *sip.ServerTx) bool {
 	from := s.stack.SenderOf(req)
-	switch l.owner.trusts(from) {
-	case trustFull:
+	trusted := l.owner.trusts(from)
+	switch {
+	case trusted == trustFull:
 		return true
-	case trustProof:
+	case trusted == trustProof && req.Method != sip.ACK:
 		_, how := s.auth.Check(req, []*peers.Trunk{l.owner.caller}, time.Now())
-		if how == peers.ProofRight {
-			return true
-		}
-		if req.Method != sip.ACK {
+		if how != peers.ProofRight {
 			s.unproven(req, tx, how, from)
-			return false
 		}
-	case trustNone:
+		return how == peers.ProofRight
 	}
 	s.stack.Reject(&s.stack.Rejections().NotOfCall, from.Addr, "not_of_call")
 	s.replyOnce(req, tx, 403)

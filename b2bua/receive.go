@@ -17,9 +17,6 @@ import (
 	"flowbridge/media"
 )
 
-// parkedMax bounds how many CANCELs wait for their INVITE at a time.
-const parkedMax = 1000
-
 // Request takes every well-formed request that is not a retransmission.
 func (s front) Request(req *sip.Request, tx *sip.ServerTx) {
 	switch {
@@ -189,46 +186,6 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	s.cancelEarly(req, tx)
 	started = true
 	s.calls.Go(c.run)
-}
-
-// cancelEarly cancels an INVITE whose CANCEL has overtaken it.
-func (s *Server) cancelEarly(req *sip.Request, tx *sip.ServerTx) {
-	if early := s.registry.unpark(transactionKey(req)); early != nil {
-		_ = tx.Receive(early.req)
-		close(early.met)
-	}
-}
-
-// onCancel handles a CANCEL. Its INVITE may be on its way through another goroutine, so
-// one without an INVITE waits for T1.
-func (s *Server) onCancel(req *sip.Request, tx *sip.ServerTx) {
-	early := &earlyCancel{req: req, met: make(chan struct{})}
-	key := transactionKey(req)
-	invite, parked := s.registry.park(key, early)
-	switch {
-	case invite != nil:
-		s.stack.Reply(req, tx, 200, message.StatusText(200))
-		select {
-		case <-invite.Done(): // it has its answer, and the CANCEL no effect (RFC 3261 section 9.2)
-		default:
-			_ = invite.Receive(req)
-		}
-		return
-	case !parked:
-		s.stack.Reply(req, tx, 481, message.StatusText(481))
-		return
-	}
-	timer := time.NewTimer(leg.T1)
-	defer timer.Stop()
-	select {
-	case <-early.met:
-		s.stack.Reply(req, tx, 200, message.StatusText(200))
-	case <-timer.C:
-		s.registry.unpark(key)
-		s.stack.Reply(req, tx, 481, message.StatusText(481))
-	case <-s.ctx.Done():
-		tx.Terminate()
-	}
 }
 
 // StrayResponse takes a response that no transaction waits for. A final answer to

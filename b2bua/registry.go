@@ -9,7 +9,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -44,16 +43,6 @@ type legOnWire struct {
 	post func(leg.Input) bool
 }
 
-// cancellable gives the leg a CANCEL of the peer's INVITE.
-func (l *legOnWire) cancellable(req *sip.Request, tx *sip.ServerTx) {
-	seq := req.CSeq().SeqNo
-	if !tx.OnCancel(func(c *sip.Request) {
-		l.post(leg.CancelIn{Seq: seq, Why: cause.ReasonsIn(message.RawValues(c, "reason", "reason"))})
-	}) {
-		l.post(leg.CancelIn{Seq: seq})
-	}
-}
-
 // registry knows the live calls and their legs. Its lock is held for a map
 // access at a time.
 type registry struct {
@@ -65,12 +54,6 @@ type registry struct {
 	invites map[string]*sip.ServerTx // by transaction key
 	gone    memory                   // tags of legs that are over
 	names   names                    // further ids of calls
-}
-
-// earlyCancel is a CANCEL that came before its INVITE.
-type earlyCancel struct {
-	req *sip.Request
-	met chan struct{} // closed when the INVITE has come and was cancelled
 }
 
 func newRegistry() *registry {
@@ -100,17 +83,6 @@ func (r *registry) isMerged(key string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.merged[key] != nil
-}
-
-// addReinvite enters a further INVITE of a leg's peer, in the place of the one before.
-func (r *registry) addReinvite(l *legOnWire, req *sip.Request, tx *sip.ServerTx) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.invites, l.reinvite)
-	l.reinvite = transactionKey(req)
-	if r.legs[l.tag] == l {
-		r.invites[l.reinvite] = tx
-	}
 }
 
 func (r *registry) addLeg(l *legOnWire) {
@@ -223,37 +195,6 @@ func (r *registry) counts() (calls, lines int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.calls), len(r.legs)
-}
-
-// park keeps a CANCEL for the INVITE with this transaction key, unless the INVITE is
-// known already, or too many are kept.
-func (r *registry) park(key string, c *earlyCancel) (invite *sip.ServerTx, parked bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if tx := r.invites[key]; tx != nil {
-		return tx, false
-	}
-	if len(r.early) >= parkedMax {
-		return nil, false
-	}
-	r.early[key] = c
-	return nil, true
-}
-
-// unpark takes a parked CANCEL out; nil where there is none.
-func (r *registry) unpark(key string) *earlyCancel {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.early[key]
-	delete(r.early, key)
-	return c
-}
-
-// transactionKey is the same for a CANCEL and its INVITE (RFC 3261 section 9.2), which
-// come from the same address.
-func transactionKey(req *sip.Request) string {
-	via := req.Via()
-	return message.BranchOf(req) + " " + via.Host + " " + strconv.Itoa(via.Port) + " " + message.ParseSource(req.Source()).Addr().String()
 }
 
 // mergeKey is the same for the copies of an INVITE that come from a trunk by several
