@@ -83,26 +83,42 @@ func eventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint3
 	return number, clock, ok
 }
 
-// listenForDigits has the relay report the caller's telephone-events and keep them
-// back, if the platform wants them as INFO.
+// listenForDigits has the relay report a side's telephone-events and keep them back,
+// where the other side gets them as INFO.
 func (c *Call) listenForDigits() {
-	side := c.platform().Other()
-	number, clock, ok := eventsAmong(c.agreement.sentTo[side], c.agreement.codec[side].Clock)
-	on := ok && c.policy().DTMF == config.DTMFInfo
-	if !on && !c.media.listening {
-		return
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		number, clock, ok := eventsAmong(c.agreement.sentTo[side], c.agreement.codec[side].Clock)
+		on := ok && c.diverts(side)
+		if !on && !c.media.listening[side] {
+			continue
+		}
+		c.media.listening[side] = on
+		c.media.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
 	}
-	c.media.listening = on
-	c.media.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
 }
 
-// onKeyed sends the platform a digit as INFO.
+// diverts says whether a side's telephone-events go to the other one as INFO: to a
+// platform that wants INFO, and from one that wants telephone-events to a caller that
+// has none. Allow is not asked: Asterisk takes INFO and does not say so.
+func (c *Call) diverts(side media.Side) bool {
+	switch c.policy().DTMF {
+	case config.DTMFInfo:
+		return side != c.platform()
+	case config.DTMFRFC4733:
+		_, _, has := c.agreement.events(side.Other())
+		return side == c.platform() && !has
+	case config.DTMFRelay:
+	}
+	return false
+}
+
+// onKeyed sends the other side a digit as INFO. Masked are the caller's.
 func (c *Call) onKeyed(f Keyed) {
 	to := c.a
-	if c.platform() == media.SideB {
+	if f.Side == media.SideA {
 		to = c.b
 	}
-	if to == nil || f.Side == c.platform() || c.masking.on {
+	if to == nil || !c.media.listening[f.Side] || f.Side != c.platform() && c.masking.on {
 		return
 	}
 	content := leg.Content{}

@@ -42,7 +42,7 @@ type callMedia struct {
 	addr      [2]netip.Addr // ours as SDP names it, by side
 	secured   [2]secured    // whose keys the session has, by side
 	oneWay    string        // the side that was silent; empty: none
-	listening bool          // for digits
+	listening [2]bool       // for digits, by side
 }
 
 // EngineRelay is a media engine as calls see it.

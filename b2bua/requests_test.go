@@ -22,7 +22,15 @@ func (w *world) answeredBySpare(offer, sdp string) (d *dialogue, invite, ok rece
 	w.t.Helper()
 	d = w.carrier.newCall("+15095785607")
 	d.sdp = offer
+	invite, ok = w.answeredBySpareTo(d, sdp)
+	return d, invite, ok
+}
+
+// answeredBySpareTo is answeredBySpare for this call.
+func (w *world) answeredBySpareTo(d *dialogue, sdp string) (invite, ok received) {
+	w.t.Helper()
 	w.carrier.invite(d)
+	d.extra = ""
 	d.learn(w.carrier.expect("SIP/2.0 180"))
 	invite = w.agent2.expect("INVITE")
 	w.agent2.reply(invite, 200, "OK", "agent2", sdp)
@@ -30,7 +38,7 @@ func (w *world) answeredBySpare(offer, sdp string) (d *dialogue, invite, ok rece
 	ok = w.carrier.expect("SIP/2.0 200")
 	w.carrier.ack(d)
 	synctest.Wait()
-	return d, invite, ok
+	return invite, ok
 }
 
 func callerSDP() string { return sdpAt("192.0.2.10", 20000) }
@@ -122,6 +130,40 @@ func TestInfoToEvents(t *testing.T) {
 		w.carrier.within(d, "INFO", "x", "Content-Type: text/plain")
 		w.agent2.reply(w.agent2.expect("INFO"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
+		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// dtmf: rfc4733 makes INFO of the target's telephone-events for a caller that has
+// none, also where its Allow lacks INFO, as Asterisk's does. A caller that refuses
+// INFO stays connected.
+func TestEventsToCallerAsInfo(t *testing.T) {
+	for allow, code := range map[string]int{"": 200, "Allow: INVITE, BYE, INFO\n": 200, "Allow: INVITE, BYE\n": 405} {
+		inWorldWith(t, digitsConfig("rfc4733"), func(w *world) {
+			d := w.carrier.newCall("+15095785607")
+			d.sdp, d.extra = noEvents(callerSDP()), allow
+			w.answeredBySpareTo(d, agentSDP())
+			s := w.relay.sessions[0]
+			if want := (media.TelephoneEvents{On: true, PayloadType: 101, ClockRate: 8000, Divert: true}); s.events[media.SideB] != want {
+				t.Errorf("events %+v; want %+v", s.events, want)
+			}
+			s.onEvent(media.EventDigit{Side: media.SideB, Digit: '9', Duration: 120 * time.Millisecond})
+			info := w.carrier.expect("INFO")
+			if got := string(info.req().Body()); info.value("Content-Type") != "application/dtmf-relay" || !strings.Contains(got, "Signal=9") {
+				t.Errorf("INFO:\n%s", info.raw)
+			}
+			w.carrier.reply(info, code, "As It Likes", "", "")
+			synctest.Wait()
+			w.callerHangsUpAt(w.agent2, d)
+			w.wantRecord("answered", cause.CallerHangup, "caller")
+		})
+	}
+	inWorldWith(t, digitsConfig("rfc4733"), func(w *world) {
+		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
+		if got := w.relay.sessions[0].events; got[media.SideA].On || got[media.SideB].On {
+			t.Errorf("events %+v are kept from a caller that has them", got)
+		}
 		w.callerHangsUpAt(w.agent2, d)
 		w.record()
 	})

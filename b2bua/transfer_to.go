@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"net/url"
@@ -121,11 +122,13 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 	return nil, "", nil
 }
 
-// referToNumber is the Refer-To of a number at the caller's side's own address, as the
-// agent knows only ours. It has the listed number without parameters, because
+// referToNumber is the Refer-To of a number at the caller's side, as the agent knows
+// only our address. Numbers are at the proxy in front of the caller, which may be a
+// phone, or at the caller itself where there is none. It has the listed number without parameters, because
 // parameters could make it another number (rn, RFC 4694).
 func (l *legOnWire) referToNumber(to message.Referral, who config.Party) string {
-	remote := message.ParseURI(l.leg.Dialog().RemoteTarget)
+	d := l.leg.Dialog()
+	remote := message.ParseURI(cmp.Or(d.Proxy(), d.RemoteTarget))
 	host := remote.Host
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil && a.Is6() {
 		host = "[" + a.String() + "]"

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -52,6 +53,34 @@ func TestTransferIsWhatIsAllowed(t *testing.T) {
 		called := w.agent2.expect("INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0")
 		w.takenByPBX(called)
 		w.callerHangsUpAt(w.agent2, d)
+		w.record()
+	})
+}
+
+// transfer: relay of a caller behind a proxy names the number at that proxy: at the
+// caller's own Contact, a phone, nobody has it.
+func TestTransferBehindProxy(t *testing.T) {
+	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
+		proxy := w.peer(netip.MustParseAddrPort("192.0.2.30:5070"))
+		w.others = append(w.others, proxy)
+		d := w.carrier.newCall("+15075785607")
+		d.extra = "Record-Route: <sip:192.0.2.30:5070;lr;ftag=c>\n"
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d.extra = ""
+		invite := w.agent.expect("INVITE")
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
+		refer := proxy.expect("REFER")
+		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.30:5070>" {
+			t.Errorf("Refer-To: %s", got)
+		}
+		proxy.reply(refer, 202, "Accepted", "", "")
+		w.agent.expect("SIP/2.0 202")
+		w.callerHangsUp(d)
 		w.record()
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,7 +77,14 @@ func (s *stage) startBaresipAs(number string, at netip.AddrPort, words []int16, 
 // startBaresipWith runs one whose account has further parameters.
 func (s *stage) startBaresipWith(account, number string, at netip.AddrPort, words []int16, lines ...string) *baresip {
 	s.Helper()
-	dir := s.TempDir()
+	account = fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1%s\n", number, at, account)
+	return s.softphone(s.TempDir(), nil, account, at, words, lines...)
+}
+
+// softphone runs one with this account in a directory, as another user if attr has
+// one.
+func (s *stage) softphone(dir string, attr *syscall.SysProcAttr, account string, at netip.AddrPort, words []int16, lines ...string) *baresip {
+	s.Helper()
 	modules, err := filepath.Glob("/usr/lib*/baresip/modules")
 	if err == nil && len(modules) == 0 {
 		modules, err = filepath.Glob("/usr/lib/*/baresip/modules")
@@ -87,16 +95,19 @@ func (s *stage) startBaresipWith(account, number string, at netip.AddrPort, word
 	control := s.freePort(at.Addr())
 	config := strings.NewReplacer("@AT@", at.String(), "@ADDR@", at.Addr().String(), "@MODULES@", modules[0],
 		"@DIR@", dir, "@CONTROL@", control.String()).Replace(baresipConfig) + strings.Join(lines, "\n") + "\n"
-	for name, content := range map[string]string{
-		"config": config, "contacts": "", "words.wav": string(wav(words)),
-		"accounts": fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1%s\n", number, at, account),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+	for name, content := range map[string]string{"config": config, "contacts": "", "words.wav": string(wav(words)), "accounts": account} {
+		file := filepath.Join(dir, name)
+		err := os.WriteFile(file, []byte(content), 0o600)
+		if err == nil && attr != nil {
+			err = os.Chown(file, int(attr.Credential.Uid), int(attr.Credential.Gid))
+		}
+		if err != nil {
 			s.Fatal(err)
 		}
 	}
 	cmd := exec.Command("baresip", "-4", "-f", dir)
 	cmd.Env = append(os.Environ(), "HOME="+dir)
+	cmd.SysProcAttr = attr
 	p := &baresip{process: start(s.T, "baresip", cmd), words: words, dir: dir}
 	p.connect(control)
 	s.Cleanup(func() { p.conn.Close() })

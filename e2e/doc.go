@@ -16,4 +16,7 @@
 // scenario waits for INFO, the driver says when to go on: it sends one with
 // the call's Call-ID to SIPp, past the B2BUA. What dialogs say again and again is
 // written by functions, see script.
+//
+// With the tag interop there are tests beside other systems, which run the lines of
+// the pages in docs/interop. They need a network of their own: scripts/interop.
 package e2e

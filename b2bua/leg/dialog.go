@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"slices"
@@ -87,14 +88,20 @@ func (d *Dialog) establish(in ResponseIn) {
 	d.setRoutes(in.Res.GetHeaders("record-route"), true)
 }
 
+// Proxy returns the URI of the first proxy on the way to the peer. It is empty if there
+// is none.
+func (d *Dialog) Proxy() string {
+	if len(d.routeSet) == 0 {
+		return ""
+	}
+	return message.AddrSpec(d.routeSet[0])
+}
+
 // wantsSIPS reports whether this side's Contact must be a sips URI, by the Request-URI
 // of the INVITE and the topmost Record-Route, or the Contact if there is none (RFC 3261
 // section 12.1.1).
 func (d *Dialog) wantsSIPS(scheme string) bool {
-	next := d.RemoteTarget
-	if len(d.routeSet) > 0 {
-		next = message.AddrSpec(d.routeSet[0])
-	}
+	next := cmp.Or(d.Proxy(), d.RemoteTarget)
 	return d.transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/internal/siptest"
 )
 
 // roomy is a machine that nothing is wrong with.
@@ -266,5 +268,42 @@ func TestCheckJSON(t *testing.T) {
 	got = checked{}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Valid || len(got.Errors) != 2 || got.Errors[0].Line != 1 || got.Errors[0].Key != "log.level" {
 		t.Errorf("got %v\n%s", err, out.String())
+	}
+}
+
+// TestPagesOfOtherSystems checks each configuration of docs/interop as an operator
+// would who has pasted it.
+func TestPagesOfOtherSystems(t *testing.T) {
+	pages, err := filepath.Glob("../../../docs/interop/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	authority := siptest.NewAuthority(t, "ca")
+	_, _, cert := authority.Sign("flowbridge", nil)
+	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert, "/etc/flowbridge/key.pem", cert+".key", "/etc/flowbridge/ca.pem", authority.File)
+	secrets := regexp.MustCompile(`/run/secrets/[a-z-]+`)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no configuration", page)
+		}
+		for i, b := range blocks {
+			file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+			if err := os.WriteFile(file, []byte(files.Replace(secrets.ReplaceAllString(string(b[1]), secret))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			if err := check(&out, file, roomy(), false, nil); err != nil || strings.Contains(out.String(), "warning:") {
+				t.Errorf("%s, configuration %d: %v\n%s", filepath.Base(page), i+1, err, out.String())
+			}
+		}
 	}
 }

@@ -1,0 +1,246 @@
+//go:build e2e && interop
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"flowbridge/audio"
+	"flowbridge/store"
+)
+
+// A machine of the lab has an address and a user. The user's sockets that are bound
+// to no address send from that one: scripts/interop has told the kernel so.
+type machine struct {
+	name string
+	uid  uint32
+	addr netip.Addr
+}
+
+// These are the addresses of the pages in docs/interop.
+var (
+	labPBX         = machine{"pbx", 2002, netip.MustParseAddr("192.168.10.2")}
+	labFlowbridge  = machine{"flowbridge", 2005, netip.MustParseAddr("192.168.10.5")}
+	labFlowbridge2 = machine{"second flowbridge", 2006, netip.MustParseAddr("192.168.10.6")}
+	labPhone1      = machine{"phone 6001", 2021, netip.MustParseAddr("192.168.10.21")}
+	labPhone2      = machine{"phone 6002", 2022, netip.MustParseAddr("192.168.10.22")}
+	labPlatform    = machine{"platform", 2030, netip.MustParseAddr("192.168.10.30")}
+)
+
+// labPBXSIP is where the PBX takes SIP.
+var labPBXSIP = netip.AddrPortFrom(labPBX.addr, 5060)
+
+// labTry is a test of a lab with this peer in it.
+type labTry[P any] struct {
+	name string
+	run  func(P, *stage)
+}
+
+// attr runs a program on the machine.
+func (m machine) attr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: m.uid, Gid: m.uid, NoSetGroups: true}}
+}
+
+// command is a program that runs on the machine, in a directory.
+func (m machine) command(dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.SysProcAttr = dir, m.attr()
+	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken, "HOME="+dir, raceEnv)
+	return cmd
+}
+
+// dir is a directory of its own.
+func (m machine) dir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "interop-") //nolint:usetesting // that one's parent is closed to other users
+	if err == nil {
+		err = os.Chown(dir, int(m.uid), int(m.uid))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// own gives it a file.
+func (m machine) own(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(file, int(m.uid), int(m.uid)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// take gives it copies of files, by what they are called there.
+func (m machine) take(t *testing.T, files map[string]string) {
+	t.Helper()
+	for to, from := range files {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.own(t, to, string(text))
+	}
+}
+
+// newLab is the place of one test with the addresses of the pages. Tests with a lab
+// run one after the other.
+func newLab(t *testing.T) *stage {
+	t.Helper()
+	if os.Getenv("INTEROP_LAB") == "" {
+		t.Fatal("these tests need the network of scripts/interop")
+	}
+	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return &stage{T: t, b2bua: labFlowbridge.addr, carrier: labPBX.addr, platform: labPlatform.addr, stranger: netip.MustParseAddr("127.0.0.1")}
+}
+
+// page is a page of docs/interop: its blocks by section, in order.
+type page []block
+
+type block struct{ section, kind, text string }
+
+var pageParts = regexp.MustCompile("(?ms)^## ([^\n]+)$|^```([a-z]+)\n(.*?)^```$")
+
+func readPage(t *testing.T, name string) page {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../docs/interop", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p page
+	section := ""
+	for _, m := range pageParts.FindAllStringSubmatch(string(text), -1) {
+		if m[1] != "" {
+			section = m[1]
+		} else {
+			p = append(p, block{section, m[2], m[3]})
+		}
+	}
+	return p
+}
+
+// files are the blocks of sections whose first line names a file, put together by
+// file. The comment begins with ; or #.
+func (p page) files(t *testing.T, sections ...string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, section := range sections {
+		found := false
+		for _, b := range p {
+			first, rest, _ := strings.Cut(b.text, "\n")
+			file, ok := strings.CutPrefix(strings.TrimLeft(first, ";# "), "/etc/")
+			if b.section == section && ok {
+				files[filepath.Base(file)] += rest + "\n"
+				found = true
+			}
+		}
+		if !found {
+			t.Fatalf("no files in section %q", section)
+		}
+	}
+	return files
+}
+
+// yaml is the configuration of a section.
+func (p page) yaml(t *testing.T, section string) string {
+	t.Helper()
+	for _, b := range p {
+		if b.section == section && b.kind == "yaml" {
+			return b.text
+		}
+	}
+	t.Fatalf("no configuration in section %q", section)
+	return ""
+}
+
+// bridge starts Flowbridge with a page's configuration, whose agent is this stage's,
+// and with these replacements in it.
+func (s *stage) bridge(config string, replace ...string) *server {
+	s.Helper()
+	s.server = s.bridgeOn(labFlowbridge, labFlowbridge.dir(s.T), config, replace...)
+	return s.server
+}
+
+// bridgeOn is bridge on another machine, in this directory.
+func (s *stage) bridgeOn(m machine, dir, config string, replace ...string) *server {
+	s.Helper()
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(config, replace[i]) {
+			s.Fatalf("the page's configuration does not have %q", replace[i])
+		}
+	}
+	config = strings.NewReplacer(replace...).Replace(config)
+	config = strings.NewReplacer(
+		"sipin.synthflow.ai:32681", s.agent.String(),
+		"sip.agents.example", s.agent.String(),
+		"token_file: /run/secrets/synthflow", fmt.Sprintf("token_env: E2E_TOKEN\n      api: %q", s.api),
+	).Replace(config)
+	config += "store: {path: calls.db}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: debug}\n"
+	m.own(s.T, filepath.Join(dir, "flowbridge.yaml"), config)
+	return serveCommand(s.T, dir, m.command(dir, program, "serve"))
+}
+
+// finishLab waits for the records, compares them, the first first, and ends the
+// server.
+func (s *stage) finishLab(b *server, wanted ...want) []store.Record {
+	s.Helper()
+	var all []store.Record
+	eventually(s.T, "the calls have records", func() bool { all = b.cdrs(); return len(all) >= len(wanted) })
+	slices.Reverse(all)
+	for i, r := range all {
+		if i >= len(wanted) || !reflect.DeepEqual(wantOf(r), wanted[i]) {
+			s.Errorf("record %d says %+v; want %+v", i, wantOf(r), wanted)
+		}
+	}
+	eventually(s.T, "no call and no port of one is left", func() bool { return len(b.calls()) == 0 && b.sockets().udp == b.idle.udp })
+	b.stop()
+	return all
+}
+
+// extension starts a phone on a machine, which registers with the PBX.
+func (s *stage) extension(m machine, number string, seed uint64) *baresip {
+	s.Helper()
+	return s.extensionWith(m, number, "PCMU/8000/1", seed)
+}
+
+// extensionWith is extension with another codec, and further lines in its
+// configuration.
+func (s *stage) extensionWith(m machine, number, codec string, seed uint64, lines ...string) *baresip {
+	s.Helper()
+	account := fmt.Sprintf("\"Phone %[1]s\" <sip:%[1]s@%[2]s>;auth_user=%[1]s;auth_pass=secret-%[1]s;regint=60;answermode=auto;audio_codecs=%[3]s\n",
+		number, labPBX.addr, codec)
+	p := s.softphone(m.dir(s.T), m.attr(), account, netip.AddrPortFrom(m.addr, 5060), softWords(seed), lines...)
+	eventually(s.T, "phone "+number+" is registered", func() bool { _, ok := p.find(" binding"); return ok })
+	return p
+}
+
+// understands checks that a phone has heard in the end what another one said, or
+// itself did, for three seconds. What is between them may have its own clock, and
+// leave out or repeat a frame.
+func (s *stage) understands(what string, phone, other *baresip) {
+	s.Helper()
+	const length = 3 * 8000
+	heard := codes(audio.ULaw, phone.heard())
+	p := compare(other.said(), heard[max(0, len(heard)-length):])
+	if p.known < 100 || p.known < 9*p.unknown {
+		s.Errorf("%s: %+v; want at least 100 packets, and hardly any that was not said", what, p)
+	}
+}
