@@ -387,7 +387,7 @@ func (m *callModel) actMedia(choose func(int) int) string {
 		return ""
 	}
 	s := sessions[len(sessions)-1]
-	if s.closed || !s.started {
+	if s.closed.Load() || !s.started.Load() {
 		return ""
 	}
 	side := pick([]media.Side{media.SideA, media.SideB}, choose(2))

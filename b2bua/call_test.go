@@ -201,7 +201,7 @@ func TestMediaTimeoutEndsBothLegs(t *testing.T) {
 		w.established()
 		s := w.relay.sessions[0]
 		if s.peers[media.SideA].RTP != netip.MustParseAddrPort("192.0.2.10:20000") ||
-			s.peers[media.SideB].RTP != netip.MustParseAddrPort("192.0.2.20:30000") || !s.started {
+			s.peers[media.SideB].RTP != netip.MustParseAddrPort("192.0.2.20:30000") || !s.started.Load() {
 			t.Errorf("session %+v", s)
 		}
 		s.onEvent(media.EventSilent{Since: 30 * time.Second})

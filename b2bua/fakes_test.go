@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,9 +40,9 @@ type fakeSession struct {
 	masks     [2]media.Mask
 	tap       media.Tap
 	stats     media.Stats // on top of seven packets from side A
-	started   bool
-	closed    bool
 	broken    bool
+
+	started, closed atomic.Bool // read while the call may still run
 }
 
 func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
@@ -61,7 +62,7 @@ func (r *fakeRelay) open() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.sessions {
-		if !s.closed {
+		if !s.closed.Load() {
 			n++
 		}
 	}
@@ -112,7 +113,7 @@ func (s *fakeSession) Start() {
 	if s.broken {
 		panic("the media is broken")
 	}
-	s.started = true
+	s.started.Store(true)
 }
 
 func (s *fakeSession) Stats() media.Stats {
@@ -121,7 +122,7 @@ func (s *fakeSession) Stats() media.Stats {
 	return stats
 }
 
-func (s *fakeSession) Close() media.Stats { s.closed = true; return s.Stats() }
+func (s *fakeSession) Close() media.Stats { s.closed.Store(true); return s.Stats() }
 
 type fakeSink struct {
 	mu      sync.Mutex

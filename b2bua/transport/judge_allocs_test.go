@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"flowbridge/internal/siptest"
 )
 
 // What the guard refuses costs no memory. The race detector empties pools at
@@ -26,6 +28,20 @@ func judgeDoesNotAllocate(t *testing.T) {
 				out = v.appendRefusal(out[:0], c.message, c.from)
 			}
 		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// A message that nothing is wrong with costs no allocation before it is
+// parsed.
+func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
+	s := openScreen(t)
+	for name, raw := range goodMessages() {
+		if v := s.judge(raw, siptest.Carrier); !v.admitted {
+			t.Errorf("%s: %s", name, v.status)
+		}
+		if n := testing.AllocsPerRun(100, func() { s.judge(raw, siptest.Carrier) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}

@@ -74,20 +74,6 @@ func goodMessages() map[string][]byte {
 	}
 }
 
-// A message that nothing is wrong with costs no allocation before it is
-// parsed.
-func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
-	s := openScreen(t)
-	for name, raw := range goodMessages() {
-		if v := s.judge(raw, siptest.Carrier); !v.admitted {
-			t.Errorf("%s: %s", name, v.status)
-		}
-		if n := testing.AllocsPerRun(100, func() { s.judge(raw, siptest.Carrier) }); n != 0 {
-			t.Errorf("%s: %v allocations", name, n)
-		}
-	}
-}
-
 func BenchmarkJudgeGood(b *testing.B) {
 	s := openScreen(b)
 	for name, raw := range goodMessages() {
