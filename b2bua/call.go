@@ -268,7 +268,7 @@ func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stre
 // addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
 func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 	l := c.putOnWire(leg, local, f.Flow)
-	l.owner = owner{peers: c.peers, caller: c.trunk, callee: c.attempts.current.target, from: f.Dest}
+	l.senders = senders{peers: c.peers, caller: c.trunk, callee: c.attempts.current.target, from: f.Dest}
 	l.confirmed = true // its media begins with its answer
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)

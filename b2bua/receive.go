@@ -119,7 +119,10 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	if t == nil {
 		return
 	}
-	if s.looped(req) || s.registry.isMerged(mergeKey(req, t)) {
+	if l := s.registry.mergedWith(mergeKey(req, t)); l != nil && l.branch == message.BranchOf(req) {
+		tx.Terminate() // a retransmission from another address of its sender
+		return
+	} else if l != nil || s.looped(req) {
 		s.stack.Reply(req, tx, 482, message.StatusText(482))
 		return
 	}
@@ -168,7 +171,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)
 	c.a.branch, c.a.merged = message.BranchOf(req), mergeKey(req, t)
-	c.a.owner = owner{peers: p, caller: t, from: source}
+	c.a.senders = senders{peers: p, caller: t, from: source, shown: credentialsIn(req)}
 	c.a.confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.TLS = s.callerTLS(t)

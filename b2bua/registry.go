@@ -26,7 +26,7 @@ type legOnWire struct {
 	callID   string
 	branch   string // of the INVITE that made a UAS leg
 	merged   string // what that INVITE shares with its copies: see mergeKey
-	owner    owner
+	senders  senders
 	sequence leg.Sequence
 	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
 
@@ -78,11 +78,11 @@ func (r *registry) addCall(c *Call, l *legOnWire, req *sip.Request, tx *sip.Serv
 	return true
 }
 
-// isMerged says whether another copy of an INVITE has made a call.
-func (r *registry) isMerged(key string) bool {
+// mergedWith gives the leg that another copy of an INVITE has made; nil: none.
+func (r *registry) mergedWith(key string) *legOnWire {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.merged[key] != nil
+	return r.merged[key]
 }
 
 func (r *registry) addLeg(l *legOnWire) {

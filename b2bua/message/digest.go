@@ -55,8 +55,9 @@ func (a Algorithm) Sum(parts ...string) string {
 
 // The nonce of a digest challenge carries all that is known of it, so that a
 // challenge costs no memory: the process that made it and the milliseconds that this
-// had run, a salt, its holder, what is called, and a keyed hash of these. It may come
-// back from any address. The holder is a keyed hash of the address that the nonce was
+// had run, a salt, its holder, what is called, and a keyed hash of these. A
+// trunk's may come back from any of its addresses, a stranger's from the one that it was
+// given to (GivenTo). The holder is a keyed hash of the address that the nonce was
 // given to; failures count against it. What is called is a keyed hash of the user in the
 // Request-URI.
 //
@@ -123,10 +124,7 @@ func (m *Minter) Challenge(to netip.Addr, user []byte, now time.Time) (out Nonce
 // holderOf returns the holder that stands for an address; all addresses of one
 // IPv6 /64 network have the same.
 func (m *Minter) holderOf(addr netip.Addr) holder {
-	a := addr.Unmap().As16()
-	if addr.Unmap().Is6() {
-		clear(a[8:])
-	}
+	a := NetworkOf(addr).As16()
 	mac := m.mac(holderDomain, a[:])
 	return holder(mac[:nonceHolderLen])
 }
@@ -142,12 +140,12 @@ func (m *Minter) IsFor(n ReceivedNonce, user string) bool {
 }
 
 // ReadNonce reads a nonce; false: it is not one of this server.
-func (m *Minter) ReadNonce(nonce string) (n ReceivedNonce, ok bool) {
+func (m *Minter) ReadNonce(nonce []byte) (n ReceivedNonce, ok bool) {
 	var raw [nonceDataLen + nonceMACLen]byte
 	if len(nonce) != challengeLen {
 		return n, false
 	}
-	if _, err := hex.Decode(raw[:], []byte(nonce)); err != nil {
+	if _, err := hex.Decode(raw[:], nonce); err != nil {
 		return n, false
 	}
 	mac := m.mac(challengeDomain, raw[:nonceDataLen])
@@ -168,3 +166,13 @@ func (m *Minter) ReadNonce(nonce string) (n ReceivedNonce, ok bool) {
 // GivenTo reports whether a nonce was given to this address, or to another one of its
 // IPv6 /64 network.
 func (m *Minter) GivenTo(n ReceivedNonce, addr netip.Addr) bool { return n.holder == m.holderOf(addr) }
+
+// NetworkOf returns an IPv4 address as it is, and of an IPv6 address its /64 network,
+// whose addresses are all one peer's to choose from.
+func NetworkOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if !addr.Is6() {
+		return addr
+	}
+	return netip.PrefixFrom(addr, 64).Masked().Addr()
+}

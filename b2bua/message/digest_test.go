@@ -17,7 +17,7 @@ func TestNonce(t *testing.T) {
 	now := m.begun.Add(1_800_000_123 * time.Millisecond)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	n := m.Challenge(a, nil, now)
-	d, ok := m.ReadNonce(string(n[:]))
+	d, ok := m.ReadNonce(n[:])
 	if !ok || !d.made.Equal(now) || d.holder != m.holderOf(a) || d.holder == m.holderOf(b) {
 		t.Errorf("%s says %+v, %v", n, d, ok)
 	}
@@ -29,16 +29,16 @@ func TestNonce(t *testing.T) {
 		if bad[i]++; bad[i] > 'f' || (bad[i] > '9' && bad[i] < 'a') {
 			bad[i] = '0'
 		}
-		if _, ok := m.ReadNonce(string(bad[:])); ok {
+		if _, ok := m.ReadNonce(bad[:]); ok {
 			t.Errorf("%s is taken for ours", bad)
 		}
 	}
 	for _, bad := range []string{"", "x", strings.Repeat("0", challengeLen), string(n[:]) + "0", m.Tag()} {
-		if _, ok := m.ReadNonce(bad); ok {
+		if _, ok := m.ReadNonce([]byte(bad)); ok {
 			t.Errorf("%q is taken for ours", bad)
 		}
 	}
-	if _, ok := NewMinter([32]byte{2}).ReadNonce(string(n[:])); ok {
+	if _, ok := NewMinter([32]byte{2}).ReadNonce(n[:]); ok {
 		t.Error("the nonce of another key is taken")
 	}
 	site := m.holderOf(netip.MustParseAddr("2001:db8:1:2::1"))
@@ -66,7 +66,7 @@ func TestNonceWhenTheClockIsSet(t *testing.T) {
 			}
 			made := func(at time.Time) ReceivedNonce {
 				n := m.Challenge(siptest.Carrier.Addr(), nil, at)
-				d, _ := m.ReadNonce(string(n[:]))
+				d, _ := m.ReadNonce(n[:])
 				return d
 			}
 			before, after := made(at(time.Second, false)), made(at(3*time.Second, true))
@@ -90,7 +90,7 @@ func TestNonceOfAnEarlierProcess(t *testing.T) {
 	r := NewReplays(now.Add(-time.Minute))
 	for range 2 {
 		n := was.Challenge(siptest.Carrier.Addr(), nil, now)
-		d, ok := is.ReadNonce(string(n[:]))
+		d, ok := is.ReadNonce(n[:])
 		if !ok || d.holder != is.holderOf(siptest.Carrier.Addr()) {
 			t.Errorf("not known as ours: %+v, %v", d, ok)
 		}
@@ -105,7 +105,7 @@ func TestReplays(t *testing.T) {
 	now := m.begun.Add(time.Minute)
 	made := func(at time.Time) ReceivedNonce {
 		n := m.Challenge(siptest.Carrier.Addr(), nil, at)
-		d, _ := m.ReadNonce(string(n[:]))
+		d, _ := m.ReadNonce(n[:])
 		return d
 	}
 	r := NewReplays(now)
@@ -159,7 +159,7 @@ func TestReplaysAreBounded(t *testing.T) {
 	for i := range 1000 {
 		now := start.Add(time.Duration(i) * time.Second)
 		n := m.Challenge(siptest.Carrier.Addr(), nil, now)
-		d, _ := m.ReadNonce(string(n[:]))
+		d, _ := m.ReadNonce(n[:])
 		if !r.Use(d, 1, now.Add(time.Second)) {
 			t.Fatalf("nonce %d is not taken", i)
 		}
@@ -233,7 +233,7 @@ func FuzzNonce(f *testing.F) {
 	f.Add("g" + ours[1:])
 	f.Add(fmt.Sprintf("%058d", 0))
 	f.Fuzz(func(t *testing.T, nonce string) {
-		if d, ok := m.ReadNonce(nonce); ok && !strings.EqualFold(nonce, ours) {
+		if d, ok := m.ReadNonce([]byte(nonce)); ok && !strings.EqualFold(nonce, ours) {
 			t.Errorf("%q is read as %+v", nonce, d)
 		}
 	})

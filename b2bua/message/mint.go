@@ -111,15 +111,15 @@ func (m *Minter) OwnsBranch(branch, fromTag []byte) bool {
 		m.minted(branchDomain, branch[cookie:], fromTag)
 }
 
-// seal makes a minted value of its nonce, for an owner; nil: none.
-func (m *Minter) seal(domain byte, nonce [nonceLen]byte, owner []byte) (out Minted) {
-	mac := m.mac(domain, nonce[:], owner)
+// seal makes a minted value of its nonce, for the leg with this tag; nil: for none.
+func (m *Minter) seal(domain byte, nonce [nonceLen]byte, legTag []byte) (out Minted) {
+	mac := m.mac(domain, nonce[:], legTag)
 	hex.Encode(out[:], nonce[:])
 	hex.Encode(out[2*nonceLen:], mac[:macLen])
 	return out
 }
 
-func (m *Minter) minted(domain byte, value, owner []byte) bool {
+func (m *Minter) minted(domain byte, value, legTag []byte) bool {
 	var raw [nonceLen + macLen]byte
 	if len(value) != mintedLen {
 		return false
@@ -127,7 +127,7 @@ func (m *Minter) minted(domain byte, value, owner []byte) bool {
 	if _, err := hex.Decode(raw[:], value); err != nil {
 		return false
 	}
-	mac := m.mac(domain, raw[:nonceLen], owner)
+	mac := m.mac(domain, raw[:nonceLen], legTag)
 	return hmac.Equal(mac[:macLen], raw[nonceLen:])
 }
 

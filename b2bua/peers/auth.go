@@ -90,7 +90,7 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	if !found {
 		return nil, ProofNone
 	}
-	nonce, ours := a.mint.ReadNonce(c.nonce)
+	nonce, ours := a.mint.ReadNonce([]byte(c.nonce))
 	if !ours {
 		return nil, ProofWrong // not a failure: it tells nothing about a password
 	}

@@ -182,32 +182,27 @@ func (t *Trunk) couldBe(from Sender) bool {
 }
 
 // Has reports whether the sender has an address or certificate of the trunk.
-func (t *Trunk) Has(from Sender) bool {
-	return (len(t.Caller.Sources) > 0 || len(t.Caller.Certificates) > 0) && t.couldBe(from)
-}
+func (t *Trunk) Has(from Sender) bool { return t.isListed() && t.couldBe(from) }
 
-// IsOthers reports whether the sender has an address or certificate of trunks, none of
-// which is caller or callee; callee may be nil.
-func (p *Snapshot) IsOthers(from Sender, caller *Trunk, callee *Target) bool {
+// isListed reports whether the trunk's addresses or certificates are known.
+func (t *Trunk) isListed() bool { return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 }
+
+// IsOthers reports whether the sender has an address or certificate of real trunks, none
+// of which is caller or callee. callee may be nil. Where an agent has named it, it is any
+// trunk that has the address at which it was called.
+func (p *Snapshot) IsOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
+	referred := callee != nil && callee.Trunk == nil && p.Targets[callee.Dial.Name] != callee
 	others := false
 	for _, t := range p.Trunks {
-		if !t.Has(from) {
+		if t.Platform != nil || !t.Has(from) {
 			continue
 		}
-		if t.Caller == caller.Caller || (callee != nil && t.isOf(callee)) {
+		if t.Caller == caller.Caller || (callee != nil && t.Caller == callee.Trunk) || (referred && t.prefix(at) >= 0) {
 			return false
 		}
 		others = true
 	}
 	return others
-}
-
-// isOf reports whether a trunk, or a target that may call, is what is called.
-func (t *Trunk) isOf(callee *Target) bool {
-	if callee.Trunk != nil {
-		return t.Caller == callee.Trunk
-	}
-	return t.Platform != nil && t.Caller.Name == callee.Dial.Name
 }
 
 // matches reports whether a request meets the trunk's match.
@@ -334,7 +329,7 @@ func (p *Snapshot) Standing(from Sender) Standing {
 		if !t.couldBe(from) {
 			continue
 		}
-		if t.Has(from) {
+		if t.isListed() {
 			s.Known = true
 		} else {
 			s.Open = true

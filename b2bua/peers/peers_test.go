@@ -124,3 +124,34 @@ func TestReloadKeepsRate(t *testing.T) {
 		t.Error("there is still a rate")
 	}
 }
+
+// An address is another trunk's unless the trunk is the call's own, on either side, or
+// has the address at which an agent had it called. Targets are no trunks.
+func TestIsOthers(t *testing.T) {
+	p := mustPeers(t, `
+  - {name: carrier, sources: ["192.0.2.10"]}
+  - {name: pbx, sources: ["10.1.0.0/16"], uri: "sip:{{.To.Number}}@10.1.0.1"}
+  - {name: both, sources: ["192.0.2.0/24"]}
+`)
+	referred := NewReferred("agent", nil, "", p.Targets["agent"].Dial)
+	for _, tt := range []struct {
+		from   string
+		callee *Target
+		at     string
+		want   bool
+	}{
+		{"192.0.2.10", nil, "192.0.2.10", false},
+		{"192.0.2.11", nil, "192.0.2.10", true},
+		{"203.0.113.1", nil, "192.0.2.10", false},
+		{"10.1.0.2", p.Targets["agent"], "192.0.2.20", true},
+		{"10.1.0.2", p.Targets["agent"], "10.1.0.1", true},
+		{"10.1.0.2", p.Callees["pbx"], "10.1.0.1", false},
+		{"10.1.0.2", referred, "10.1.0.1", false},
+		{"10.1.0.2", referred, "10.2.0.1", true},
+	} {
+		from := Sender{Addr: netip.AddrPortFrom(netip.MustParseAddr(tt.from), 5060)}
+		if got := p.IsOthers(from, p.Trunks[0], tt.callee, netip.MustParseAddr(tt.at)); got != tt.want {
+			t.Errorf("%s, of a leg to %+v at %s: another trunk's %v; want %v", tt.from, tt.callee, tt.at, got, tt.want)
+		}
+	}
+}

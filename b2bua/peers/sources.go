@@ -1,6 +1,10 @@
 package peers
 
-import "time"
+import (
+	"time"
+
+	"flowbridge/b2bua/message"
+)
 
 // WithinRate counts a new request for its sender's address, or its IPv6 /64, whose
 // addresses are all one peer's to choose from. It reports whether the address keeps to the
@@ -11,19 +15,14 @@ func (p *Snapshot) WithinRate(from Sender, now time.Time) bool {
 	if most == 0 {
 		return true
 	}
-	addr := from.Addr.Addr().Unmap()
-	key := addr.As16()
-	bytes := len(key)
-	if addr.Is6() {
-		bytes = 8
-	}
-	return p.sources.Allow(key[:bytes], most, now)
+	key := message.NetworkOf(from.Addr.Addr()).As16()
+	return p.sources.Allow(key[:], most, now)
 }
 
 // sourceRate is how many new requests a second a sender's address may send. 0: no limit.
 func (p *Snapshot) sourceRate(from Sender) (most int) {
 	for _, t := range p.Trunks {
-		if len(t.Caller.Sources)+len(t.Caller.Certificates) == 0 || !t.couldBe(from) {
+		if !t.Has(from) {
 			continue
 		}
 		n := t.Caller.Limits.PerSourceRate

@@ -165,7 +165,7 @@ func (s *Stack) Reply(req *sip.Request, tx *sip.ServerTx, code int, reason strin
 // 26.3.2.4), whose timers would repeat the answer to a source that may be forged.
 // Answers to unknown senders are bounded.
 func (s *Stack) ReplyOnce(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
-	if !s.isStranger(req) || s.strangers.Allow() {
+	if !s.isStranger(req) || s.strangersBy(message.TransportOf(req)).Allow() {
 		s.Reply(req, tx, code, reason, headers...)
 	}
 	tx.Terminate()

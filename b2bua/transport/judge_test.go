@@ -1,10 +1,12 @@
 package transport
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -66,6 +68,8 @@ func judged(t testing.TB) (*screen, map[string]judgedCase) {
 	if !sc.judge(invite, busy).admitted {
 		t.Fatal("the first request of an address is refused")
 	}
+	nonce := minter.Challenge(netip.MustParseAddr("203.0.113.78"), nil, time.Now())
+	moved := bytes.Replace(invite, []byte("Contact:"), fmt.Appendf(nil, "Authorization: Digest realm=\"flowbridge\", nonce=\"%s\"\r\nContact:", nonce[:]), 1)
 	return sc, map[string]judgedCase{
 		"a flood":             {busy, invite, "503"},
 		"a stranger's BYE":    {roaming, bye, ""},
@@ -73,6 +77,7 @@ func judged(t testing.TB) (*screen, map[string]judgedCase) {
 		"not SIP":             {roaming, []byte("GET / HTTP/1.1\r\n\r\n"), ""},
 		"full":                {netip.MustParseAddrPort("192.0.2.11:5060"), invite, "503"},
 		"challenged":          {roaming, invite, "401"},
+		"given to another":    {roaming, moved, "401"},
 	}
 }
 

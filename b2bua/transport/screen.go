@@ -31,13 +31,13 @@ type screen struct {
 	limits limits
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangers *rate.Limiter // answers to unknown senders; the same in all screens
+	strangers *rate.Limiter // answers to unknown senders
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
-		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangers,
+		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangersBy(transport),
 	}
 }
 
@@ -49,8 +49,17 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	return peers.Sender{Addr: source, Names: s.names(source)}
 }
 
-// strangerRate bounds the answers to strangers, a second. Their addresses can be forged.
+// strangerRate bounds the answers to strangers, a second: over UDP, where their addresses
+// can be forged, and over connections.
 const strangerRate = 200
+
+// strangersBy is the limit of answers to strangers by a transport.
+func (s *Stack) strangersBy(transport string) *rate.Limiter {
+	if message.IsStream(transport) {
+		return s.strangersConnected
+	}
+	return s.strangers
+}
 
 // verdict is the screen's decision about a message.
 type verdict struct {
@@ -222,7 +231,7 @@ func (s *screen) shows(msg message.Scanned, from peers.Sender, who peers.Standin
 	if !msg.Authorized || who.Known {
 		return msg.Authorized, false
 	}
-	nonce, ours := s.mint.ReadNonce(string(msg.Nonce))
+	nonce, ours := s.mint.ReadNonce(msg.Nonce)
 	given := ours && s.mint.GivenTo(nonce, from.Addr.Addr())
 	return given, ours && !given
 }
@@ -350,6 +359,10 @@ func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reaso
 // remedies say what to do where a sender should have been let in, by reason.
 var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"unknown_source": "if it may call, add its address to trunks[].sources and reload",
+	"not_of_call":    "if it is the trunk's, add its address to trunks[].sources and reload: that counts for new calls",
+	"source_rate":    "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
+	"setups":         "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
+	"ports":          "widen media.ports; max_calls of the other trunks bounds their shares",
 }
 
 // maxLogged bounds a peer's text in a log line, in bytes.

@@ -40,10 +40,12 @@ type Stack struct {
 
 	rejected  Rejections
 	rejecting rejectionLog  // of messages that were parsed
-	strangers *rate.Limiter // answers to unknown senders
-	load      load
-	group     sync.WaitGroup // goroutines of wires
-	readers   sync.WaitGroup
+	strangers *rate.Limiter // answers to unknown senders over UDP
+
+	strangersConnected *rate.Limiter // and over connections, which a flood of UDP must not starve
+	load               load
+	group              sync.WaitGroup // goroutines of wires
+	readers            sync.WaitGroup
 
 	swap       sync.RWMutex // see renewal
 	maxSources int          // addresses that the library may keep
@@ -68,7 +70,7 @@ const maxSources = 10_000
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
-		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
+		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), strangersConnected: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)

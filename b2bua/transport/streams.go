@@ -39,6 +39,7 @@ type streams struct {
 	every     map[*Stream]struct{}  // also those that are not to be used for another call
 	dialled   int                   // that we have opened or are opening
 	perSource map[netip.Addr]int    // accepted ones, handshakes included; see Stream.source
+	unproven  map[netip.Addr]int    // strangers of these
 	closed    bool
 }
 
@@ -51,7 +52,7 @@ func newStreams(s *Stack, o Options) *streams {
 			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
 		},
 		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
-		perSource: map[netip.Addr]int{},
+		perSource: map[netip.Addr]int{}, unproven: map[netip.Addr]int{},
 	}
 	overTLS := s.newScreen(config.TransportTLS, o.Tap)
 	overTLS.names = func(source netip.AddrPort) []string { return st.certNames(config.TransportTLS, source) }

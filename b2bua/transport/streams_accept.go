@@ -56,8 +56,7 @@ func (s *streams) enter(c *Stream, d *door) bool {
 	all, each := s.limits.Connections, s.limits.ConnectionsPerSource
 	c.source = c.remote.Addr()
 	if stranger {
-		each = max(each/strangersShare, 1)
-		c.source = networkOf(c.source)
+		c.source = message.NetworkOf(c.source)
 	}
 	var leaving *Stream
 	defer func() {
@@ -71,6 +70,9 @@ func (s *streams) enter(c *Stream, d *door) bool {
 		return false
 	}
 	if stranger {
+		if s.unproven[c.source] >= max(each/strangersShare, 1) {
+			return false
+		}
 		if len(d.strangers) >= max(all/strangersShare, 1) {
 			if leaving = s.crowding(d, c.source); leaving == nil {
 				return false
@@ -78,6 +80,7 @@ func (s *streams) enter(c *Stream, d *door) bool {
 			s.proven(leaving)
 		}
 		d.strangers = append(d.strangers, c)
+		s.unproven[c.source]++
 	}
 	c.door = d
 	c.stranger.Store(stranger)
@@ -86,25 +89,16 @@ func (s *streams) enter(c *Stream, d *door) bool {
 	return true
 }
 
-// networkOf is an IPv4 address, or the /64 network of an IPv6 address, which one
-// subscriber has for itself.
-func networkOf(addr netip.Addr) netip.Addr {
-	if addr.Is4() {
-		return addr
-	}
-	return netip.PrefixFrom(addr, 64).Masked().Addr()
-}
-
-// crowding is the oldest stranger of the source that has the most connections; nil: no
+// crowding is the oldest stranger of the source that has the most of them; nil: no
 // source has two more than the newcomer's.
 func (s *streams) crowding(d *door, newcomer netip.Addr) *Stream {
 	var most *Stream
 	for _, c := range d.strangers {
-		if most == nil || s.perSource[c.source] > s.perSource[most.source] {
+		if most == nil || s.unproven[c.source] > s.unproven[most.source] {
 			most = c
 		}
 	}
-	if most == nil || s.perSource[most.source] < s.perSource[newcomer]+2 {
+	if most == nil || s.unproven[most.source] < s.unproven[newcomer]+2 {
 		return nil
 	}
 	return most
@@ -114,14 +108,19 @@ func (s *streams) crowding(d *door, newcomer netip.Addr) *Stream {
 func (s *streams) leave(c *Stream) {
 	s.proven(c)
 	c.door.accepted--
-	if s.perSource[c.source]--; s.perSource[c.source] == 0 {
-		delete(s.perSource, c.source)
+	countOut(s.perSource, c.source)
+}
+
+func countOut(counts map[netip.Addr]int, source netip.Addr) {
+	if counts[source]--; counts[source] == 0 {
+		delete(counts, source)
 	}
 }
 
 // proven takes a connection out of the strangers'. The lock is held.
 func (s *streams) proven(c *Stream) {
 	if c.stranger.Swap(false) {
+		countOut(s.unproven, c.source)
 		c.door.strangers = slices.DeleteFunc(c.door.strangers, func(o *Stream) bool { return o == c })
 	}
 }

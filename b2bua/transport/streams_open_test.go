@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,7 +71,7 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 		s.greet(c)
 		peer.Close()
 		synctest.Wait()
-		if len(d.strangers) != 0 || d.accepted != 0 || len(s.perSource) != 0 {
+		if len(d.strangers) != 0 || d.accepted != 0 || len(s.perSource)+len(s.unproven) != 0 {
 			t.Errorf("%d strangers of %d connections are left, of %v", len(d.strangers), d.accepted, s.perSource)
 		}
 	})
@@ -97,11 +98,24 @@ func TestPlacesOfStrangers(t *testing.T) {
 				t.Errorf("stranger %d: let in %v; want %v", i, got, want)
 			}
 		}
-		if n := s.perSource[netip.MustParseAddr("2001:db8:0:1::")]; n != 1 || len(tcp.strangers) != 6 {
+		if n := s.unproven[netip.MustParseAddr("2001:db8:0:1::")]; n != 1 || len(tcp.strangers) != 6 {
 			t.Errorf("the network has %d places of %d; want 1 of 6", n, len(tcp.strangers))
 		}
 		if enter(tcp, "203.0.113.1", 2) {
 			t.Error("a stranger displaces another that has no more")
+		}
+		for c := range slices.Values(slices.Clone(tcp.strangers)) { // those that have shown who they are do not count
+			if c.source == netip.MustParseAddr("203.0.113.2") {
+				c.Prove()
+			}
+		}
+		for i := range uint16(3) { // the first takes the free place
+			if got, want := enter(tcp, "203.0.113.2", 10+i), i == 0; got != want {
+				t.Errorf("connection %d of a source that is proven: let in %v; want %v", i, got, want)
+			}
+		}
+		if n := s.perSource[netip.MustParseAddr("203.0.113.2")]; n != 2 {
+			t.Errorf("the source has %d connections; want 2", n)
 		}
 		if !enter(tls, "203.0.113.9", 1) {
 			t.Error("a full listener fills another one")

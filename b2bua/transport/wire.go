@@ -179,6 +179,13 @@ func (w *Wire) Follow(c *Stream) {
 	}
 }
 
+// Carries says whether a connection is that of the leg's peer.
+func (w *Wire) Carries(c *Stream) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return c != nil && w.flow == c
+}
+
 func (w *Wire) swapFlow(c *Stream) {
 	if w.closed {
 		return

@@ -19,6 +19,7 @@ var neighboursConfig = strings.Replace(testConfig, "targets:\n", `  - {name: nei
   - {name: shared, sources: ["192.0.2.20/31"]}
   - {name: roaming, auth: {username: acme, password_env: P}}
 targets:
+  - {name: sibling, kind: sip, uri: "sip:a@192.0.2.60", sources: ["192.0.2.60/31"]}
 `, 1)
 
 // neighbour is a peer of the other trunk.
@@ -81,6 +82,7 @@ func TestRequestsOfOthers(t *testing.T) {
 		{"203.0.113.5:5060", "403", "200"},
 		{"192.0.2.20:9999", "403", "200"}, // the target, whose network a trunk shares
 		{"192.0.2.21:9999", "403", "403"}, // that trunk
+		{"192.0.2.61:9999", "403", "200"}, // another target, perhaps of the same platform
 	} {
 		for _, side := range []string{"caller", "agent"} {
 			t.Run(tt.from+" as "+side, func(t *testing.T) {
@@ -123,10 +125,14 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		w.agent.answer(w.agent.expect("INVITE"), "a")
 		w.agent.expect("ACK")
 		p.expect("SIP/2.0 200")
+		shown := d.extra
 		d.extra = ""
 		moved.ack(d)
 		p.expect("SIP/2.0 200") // again: the ACK did not count
-		p.ack(d)
+		d.extra = shown
+		moved.ack(d) // with the credentials of its INVITE (RFC 3261 section 22.1)
+		p.silent(time.Minute)
+		d.extra = ""
 		moved.bye(d)
 		m := moved.expect("SIP/2.0 401")
 		w.agent.silent(time.Second)
@@ -296,5 +302,25 @@ func TestContactThatLeadsInside(t *testing.T) {
 		w.callerHangsUp(d) // the agent gets the BYE
 		w.record()
 		inside.silent(time.Minute)
+	})
+}
+
+// A flood of strangers over UDP, whose addresses may be forged, leaves the challenges over
+// connections alone.
+func TestFloodOverUDPSparesConnections(t *testing.T) {
+	yaml := strings.Replace(authConfig, `["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		p := w.roaming()
+		for range 300 {
+			p.invite(p.newCall("+15075785607"))
+		}
+		synctest.Wait()
+		if n := len(p.rest()); n > 200 {
+			t.Errorf("%d answers", n)
+		}
+		c := w.connect(netip.MustParseAddr("203.0.113.99"))
+		d := c.newCall("+15075785607")
+		d.callID = "connected"
+		c.challenged(d)
 	})
 }

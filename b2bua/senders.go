@@ -1,23 +1,27 @@
 package b2bua
 
 import (
+	"crypto/subtle"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 )
 
-// owner says whose requests a leg takes. The tags of a dialog are secret between its
+// senders says whose requests a leg takes. The tags of a dialog are secret between its
 // ends, but a trunk's requests have to come from where the trunk is, too: carriers send
 // signalling in the clear. Platforms send from addresses that nobody has announced, so a
 // target's may come from anywhere but another trunk. It never changes.
-type owner struct {
+type senders struct {
 	peers  *peers.Snapshot
 	caller *peers.Trunk   // that has placed the call
 	callee *peers.Target  // of the leg; nil: it is the caller's
 	from   netip.AddrPort // of the caller's INVITE, or of the callee
+	shown  string         // credentials of the caller's INVITE; empty: it needed none
 }
 
 // trust is what a request within a dialog gets for its sender.
@@ -30,33 +34,45 @@ const (
 )
 
 // trusts judges a request within the leg's dialog by its sender.
-func (o *owner) trusts(from peers.Sender) trust {
-	trunk := o.caller.Platform == nil && o.callee == nil
+func (s *senders) trusts(from peers.Sender) trust {
+	trunk := s.caller.Platform == nil && s.callee == nil
 	switch {
-	case from.Addr.Addr() == o.from.Addr() || (trunk && o.caller.Has(from)):
+	case from.Addr.Addr() == s.from.Addr() || (trunk && s.caller.Has(from)):
 		return trustFull
-	case o.peers.IsOthers(from, o.caller, o.callee):
+	case s.peers.IsOthers(from, s.caller, s.callee, s.from.Addr()):
 		return trustNone
 	case !trunk:
 		return trustFull
-	case o.caller.NeedsCredentials():
+	case s.caller.NeedsCredentials():
 		return trustProof
 	default:
 		return trustNone
 	}
 }
 
+// credentialsIn gives the credentials that a request shows, as text; empty: none.
+func credentialsIn(req *sip.Request) string {
+	return strings.Join(message.RawValues(req, "authorization", "authorization"), "\n")
+}
+
 // admits says whether a leg takes a request. If not, it answers it, and nothing else
-// happens. An ACK has no answer, and can't be asked for credentials (RFC 3261 section
-// 22.1).
+// happens. An ACK can't be asked for credentials, but it repeats those of its INVITE (RFC
+// 3261 section 22.1).
 func (s *Server) admits(l *legOnWire, req *sip.Request, tx *sip.ServerTx) bool {
+	if l.wire.Carries(s.stack.StreamOf(req)) {
+		return true
+	}
 	from := s.stack.SenderOf(req)
-	trusted := l.owner.trusts(from)
+	trusted := l.senders.trusts(from)
 	switch {
 	case trusted == trustFull:
 		return true
-	case trusted == trustProof && req.Method != sip.ACK:
-		_, how := s.auth.Check(req, []*peers.Trunk{l.owner.caller}, time.Now())
+	case trusted == trustProof && req.Method == sip.ACK:
+		if l.senders.shown != "" && subtle.ConstantTimeCompare([]byte(credentialsIn(req)), []byte(l.senders.shown)) == 1 {
+			return true
+		}
+	case trusted == trustProof:
+		_, how := s.auth.Check(req, []*peers.Trunk{l.senders.caller}, time.Now())
 		if how != peers.ProofRight {
 			s.unproven(req, tx, how, from)
 		}
