@@ -167,12 +167,12 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	if a.draining {
 		return CapacityNone
 	}
-	why := CapacityFree // of a sender that can be no trunk
+	why, now := CapacityFree, time.Now() // free: of a sender that can be no trunk
 	for _, t := range p.Trunks {
 		if !t.couldBe(from) {
 			continue
 		}
-		if why = a.room(t); why == CapacityFree {
+		if why = a.room(t, now); why == CapacityFree {
 			break
 		}
 	}
@@ -180,9 +180,9 @@ func (a *Admission) Capacity(from Sender) Capacity {
 }
 
 // room returns the capacity for a new call from a trunk.
-func (a *Admission) room(t *Trunk) Capacity {
+func (a *Admission) room(t *Trunk, now time.Time) Capacity {
 	switch {
-	case t.calls >= capOf(t.Caller.MaxCalls), t.rate != nil && t.rate.Tokens() < 1:
+	case !t.hasRoom(t.Caller.MaxCalls, now):
 		return CapacityNone
 	case !a.setups.hasRoom(&t.setups):
 		return CapacitySetups
@@ -201,13 +201,17 @@ func capOf(n int) int {
 	return n
 }
 
-// take counts a call; false: the cap or the rate does not allow it.
-func (t *tally) take(most int) bool {
-	if t.calls >= capOf(most) || (t.rate != nil && !t.rate.Allow()) {
-		return false
+// hasRoom reports whether the cap and the rate allow one more call. It takes nothing.
+func (t *tally) hasRoom(most int, now time.Time) bool {
+	return t.calls < capOf(most) && (t.rate == nil || t.rate.TokensAt(now) >= 1)
+}
+
+// take counts a call that there is room for.
+func (t *tally) take(now time.Time) {
+	if t.rate != nil {
+		t.rate.AllowN(now, 1)
 	}
 	t.calls++
-	return true
 }
 
 // Enter takes a place for a call of the trunk. Answered and Leave give it back.
@@ -217,12 +221,11 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 	if a.draining {
 		return CapacityNone
 	}
-	if why := a.room(t); why != CapacityFree {
+	now := time.Now()
+	if why := a.room(t, now); why != CapacityFree {
 		return why
 	}
-	if !t.take(t.Caller.MaxCalls) {
-		return CapacityNone
-	}
+	t.take(now)
 	a.setups.add(&t.setups, 1)
 	a.ports.add(&t.ports, 1)
 	return CapacityFree
@@ -247,21 +250,21 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 }
 
 // Occupy takes a place for a call to the target. Vacate gives it back. A trunk that is
-// called has limits for its numbers.
+// called has limits for its numbers. A call that is refused takes nothing.
 func (a *Admission) Occupy(t *Target, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !t.take(t.Dial.MaxCalls) {
+	now := time.Now()
+	if !t.hasRoom(t.Dial.MaxCalls, now) {
 		return LimitCap
 	}
-	if t.Trunk == nil {
-		return LimitNone
+	if t.Trunk != nil {
+		if over := t.claim(&t.Trunk.Limits, p, now); over != LimitNone {
+			return over
+		}
 	}
-	over := t.claim(&t.Trunk.Limits, p, time.Now())
-	if over != LimitNone {
-		t.calls--
-	}
-	return over
+	t.take(now)
+	return LimitNone
 }
 
 // Vacate gives the place of a call to the target back.

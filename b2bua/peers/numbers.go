@@ -27,23 +27,24 @@ type numbers struct {
 	rates *Rates // nil: there was no limit yet
 }
 
-// allows reports whether one more call of the number is within the limits, and counts it
-// for the rate. 0: no limit.
+// allows reports whether one more call of the number is within the limits. It takes
+// nothing. 0: no limit.
 func (n *numbers) allows(number string, calls, cps int, now time.Time) bool {
-	if n.open[number] >= capOf(calls) {
-		return false
-	}
-	if cps > 0 && n.rates == nil {
-		n.rates = NewRates()
-	}
-	return n.rates == nil || n.rates.Allow([]byte(number), cps, now)
+	return n.open[number] < capOf(calls) && (n.rates == nil || n.rates.allows([]byte(number), cps, now))
 }
 
-func (n *numbers) add(number string) {
+// add counts a call of the number that the limits allow.
+func (n *numbers) add(number string, cps int, now time.Time) {
 	if n.open == nil {
 		n.open = map[string]int{}
 	}
 	n.open[number]++
+	if cps > 0 && n.rates == nil {
+		n.rates = NewRates()
+	}
+	if n.rates != nil {
+		n.rates.Allow([]byte(number), cps, now)
+	}
 }
 
 func (n *numbers) remove(number string) {
@@ -52,8 +53,8 @@ func (n *numbers) remove(number string) {
 	}
 }
 
-// claim counts a call of these parties, unless it is over a limit. It counts without
-// limits, too, so that a reload can bring them.
+// claim counts a call of these parties, unless it is over a limit: then it counts for
+// neither of them. It counts without limits, too, so that a reload can bring them.
 func (t *tally) claim(l *config.TrunkLimits, p Parties, now time.Time) Limit {
 	switch {
 	case !t.callers.allows(p.From, l.PerCallerCalls, l.PerCallerCPS, now):
@@ -61,8 +62,8 @@ func (t *tally) claim(l *config.TrunkLimits, p Parties, now time.Time) Limit {
 	case !t.destinations.allows(p.To, l.PerDestinationCalls, l.PerDestinationCPS, now):
 		return LimitDestination
 	}
-	t.callers.add(p.From)
-	t.destinations.add(p.To)
+	t.callers.add(p.From, l.PerCallerCPS, now)
+	t.destinations.add(p.To, l.PerDestinationCPS, now)
 	return LimitNone
 }
 

@@ -1,0 +1,60 @@
+package peers
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/config"
+)
+
+// A call over one limit uses up none of the others: neither its caller's rate, nor its
+// trunk's.
+func TestRefusedCallsTakeNothing(t *testing.T) {
+	const ann, bob, one, two, three = "+15075550100", "+15075550101", "+15075785607", "+15075785608", "+15075785609"
+	type try struct {
+		from, to string
+		want     Limit
+	}
+	for _, tt := range []struct {
+		name  string
+		cps   int // of the trunk
+		calls config.TrunkLimits
+		tries []try
+	}{
+		{
+			"the destination has a call", 0,
+			config.TrunkLimits{PerCallerCPS: 1, PerDestinationCalls: 1},
+			[]try{{ann, one, LimitNone}, {bob, one, LimitDestination}, {bob, two, LimitNone}, {bob, three, LimitCaller}},
+		},
+		{
+			"the destination just had one", 0,
+			config.TrunkLimits{PerCallerCPS: 1, PerDestinationCPS: 1},
+			[]try{{ann, one, LimitNone}, {bob, one, LimitDestination}, {bob, two, LimitNone}, {bob, three, LimitCaller}},
+		},
+		{
+			"the caller just had one", 0,
+			config.TrunkLimits{PerCallerCPS: 1, PerDestinationCPS: 1},
+			[]try{{ann, one, LimitNone}, {ann, two, LimitCaller}, {bob, two, LimitNone}},
+		},
+		{
+			"the trunk that is called has a rate", 2,
+			config.TrunkLimits{PerDestinationCalls: 1},
+			[]try{{ann, one, LimitNone}, {bob, one, LimitDestination}, {bob, two, LimitNone}, {bob, three, LimitCap}},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := trunksOf(100, 100, 0)
+				cfg.Trunks[0].Limits, cfg.Trunks[0].MaxCPS = tt.calls, tt.cps
+				cfg.Trunks[0].URI = &config.Template{}
+				a := NewAdmission(cfg, nil)
+				callee := a.Peers.Load().Callees["0"]
+				for i, try := range tt.tries {
+					if got := a.Occupy(callee, Parties{try.from, try.to}); got != try.want {
+						t.Errorf("call %d: %d; want %d", i+1, got, try.want)
+					}
+				}
+			})
+		})
+	}
+}
