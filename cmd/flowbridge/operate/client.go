@@ -120,6 +120,25 @@ func tokenFor(a *config.Admin, rights string) config.Secret {
 	return a.Token
 }
 
+// answer sends a command's one request and prints the answer, which into takes: as JSON, or by show.
+func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON bool, show func(w io.Writer) error) error {
+	rights := config.RightsRead
+	if method != http.MethodGet {
+		rights = config.RightsOperate
+	}
+	api, err := a.open(rights)
+	if err != nil {
+		return err
+	}
+	if err := api.do(c.Context(), method, path, into); err != nil {
+		return err
+	}
+	if asJSON {
+		return cli.PrintJSON(c.OutOrStdout(), into)
+	}
+	return show(c.OutOrStdout())
+}
+
 // needsNoToken says whether the server knows a request of this machine as the user's own. A token would put another name into
 // its log.
 func needsNoToken(a *config.Admin, rights string) bool {
