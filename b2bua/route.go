@@ -38,7 +38,12 @@ func mismatch(r *config.Route, vars *config.Vars) string {
 func destinations(p *peers.Snapshot, r *config.Route, vars *config.Vars) []*peers.Target {
 	v := *vars
 	v.Direction = r.Direction
-	return slices.DeleteFunc(p.Destinations(r), func(t *peers.Target) bool { return !dialable(t, &v, r.To, r.From) })
+	return dialableOf(p.Destinations(r), &v, r.To, r.From)
+}
+
+// dialableOf are those of the targets that can be called.
+func dialableOf(all []*peers.Target, vars *config.Vars, naming ...*config.Numbers) []*peers.Target {
+	return slices.DeleteFunc(all, func(t *peers.Target) bool { return !dialable(t, vars, naming...) })
 }
 
 // dialable reports whether what the URI of a target takes from a call's parties is a

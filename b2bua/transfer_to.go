@@ -106,18 +106,28 @@ func callableUser(user string) bool {
 }
 
 // routeOfTarget finds the targets for a number that the agent names: by the first
-// route for its calls, else the trunk that the caller came by.
+// route for its calls that leads to any, else the trunk that the caller came by. Nothing
+// is dialled that is no number, unless the route or transfer_numbers name it in full.
 func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route string, failoverOn []int) {
+	agent := c.bridge.target.Dial
 	vars := c.vars
 	vars.From = outbound.CallingParty(vars)
-	vars.To, vars.Trunk, vars.Target = to, "", c.bridge.target.Dial.Name
+	vars.To, vars.Trunk, vars.Target = to, "", agent.Name
+	if c.vars.Target == "" { // as it will be dialled
+		vars.Direction = config.DirectionInbound
+	}
 	for i := range c.peers.Routes {
-		if r := &c.peers.Routes[i]; r.Target != "" && mismatch(r, &vars) == "" {
-			return c.peers.Destinations(r), routeName(i), r.FailoverOn
+		r := &c.peers.Routes[i]
+		if mismatch(r, &vars) != "" {
+			continue
+		}
+		naming := slices.Concat(agent.TransferNumbers, []*config.Numbers{r.To, r.From})
+		if targets = dialableOf(c.peers.Destinations(r), &vars, naming...); len(targets) > 0 {
+			return targets, routeName(i), r.FailoverOn
 		}
 	}
 	if callee := c.peers.Callees[c.trunk.Caller.Name]; callee != nil && c.trunk.Platform == nil {
-		return []*peers.Target{callee}, "", nil
+		return dialableOf([]*peers.Target{callee}, &vars, agent.TransferNumbers...), "", nil
 	}
 	return nil, "", nil
 }

@@ -57,6 +57,57 @@ func TestTransferIsWhatIsAllowed(t *testing.T) {
 	})
 }
 
+// A route that a call could not use does not take a transfer, either: its trunk is
+// dialled by the caller's number, and the caller has a name. What transfer_numbers name in
+// full is dialled, though the route does not name it.
+func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
+	const byCaller, byCarrier = "sip:{{.From.Number}}@192.0.2.21:32681", "sip:{{.From.Number}}@192.0.2.10:5060"
+	for _, tt := range []struct{ name, pbx, carrier, to, dialled string }{
+		{"the next route", byCaller, "", "sip:4711@x.example", "INVITE sip:4711@192.0.2.10:5060 SIP/2.0"},
+		{"the caller's trunk", byCaller, "", "tel:+15075550177", "INVITE sip:+15075550177@192.0.2.10:5060 SIP/2.0"},
+		{"none", byCaller, byCarrier, "sip:4711@x.example", ""},
+		{"a name that is listed", "", "", "sip:reception@x.example", "INVITE sip:reception@192.0.2.21:32681 SIP/2.0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			yaml := strings.NewReplacer(`"^[0-9]{4}$"`, `"^[0-9]{4}$", "^reception$"`,
+				`to: "^4", trunks: [pbx, carrier]}`, "trunks: [pbx]}\n  - {target: agent, to: \"^4\", trunks: [carrier]}").Replace(transferConfig)
+			if tt.pbx != "" {
+				yaml = strings.Replace(yaml, "sip:{{.To.Number}}@192.0.2.21:32681", tt.pbx, 1)
+			}
+			if tt.carrier != "" {
+				yaml = strings.Replace(yaml, "sip:{{.To.Number}}@192.0.2.10:5060", tt.carrier, 1)
+			}
+			inWorldWith(t, yaml, func(w *world) {
+				d := w.carrier.newCall("+15075785607")
+				d.from = "<sip:ann&x@192.0.2.10>;tag=ann"
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				invite := w.agent.expect("INVITE")
+				w.agent.answer(invite, "agent1")
+				w.agent.expect("ACK")
+				w.carrier.expect("SIP/2.0 200")
+				w.carrier.ack(d)
+				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <"+tt.to+">", "Refer-Sub: false")
+				if tt.dialled == "" {
+					w.agent.expect("SIP/2.0 404")
+					w.callerHangsUp(d)
+					w.record()
+					return
+				}
+				w.agent.expect("SIP/2.0 202")
+				called := w.carrier
+				if strings.Contains(tt.dialled, "192.0.2.21") {
+					called = w.agent2
+				}
+				called.reply(called.expect(tt.dialled), 486, "Busy Here", "b", "")
+				called.expect("ACK")
+				w.callerHangsUp(d)
+				w.record()
+			})
+		})
+	}
+}
+
 // transfer: relay of a caller behind a proxy names the number at that proxy: at the
 // caller's own Contact, a phone, nobody has it.
 func TestTransferBehindProxy(t *testing.T) {

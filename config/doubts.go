@@ -184,9 +184,7 @@ const fewCalls = 10
 
 // ports are too few of them.
 func (d *doubts) ports() {
-	low, high := int(d.cfg.Media.PortLow), int(d.cfg.Media.PortHigh)
-	low += low % 2
-	calls := (high + 1 - low) / 4
+	calls := d.cfg.Media.Calls()
 	for _, list := range []struct {
 		path string
 		caps []int

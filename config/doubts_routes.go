@@ -28,7 +28,7 @@ func (d *doubts) takesAll(first, later *Route) bool {
 // covers reports whether an expression of a route certainly matches what another one does.
 func (d *doubts) covers(r *Route, a, b *Numbers) bool {
 	switch {
-	case a == nil || a.every:
+	case (a == nil || a.every) && (a.Match("") || !b.Match("")):
 		// a name goes to none that is called by the number
 		return b == nil || b.every || !namesSomebody(b) || !d.dialsNumber(r)
 	case b == nil:

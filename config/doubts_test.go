@@ -131,6 +131,12 @@ routes:
 		"a name behind a number":        {"targets: [t]", `to: "^support$", targets: [t]`, false},
 		"a name behind a fixed address": {"targets: [u]", `to: "^support$", targets: [t]`, true},
 		"some callers":                  {`from: "^1$", targets: [t]`, "targets: [t]", false},
+		"any caller with a number":      {`from: ".+", targets: [t]`, "targets: [t]", false},
+		"a number, and perhaps none":    {`from: ".+", targets: [u]`, `from: "^[0-9]*$", targets: [t]`, false},
+		"a number, and none":            {`from: "^.+$", targets: [t]`, `from: "^$", targets: [t]`, false},
+		"a number, and one":             {`from: ".+", targets: [t]`, `from: "^1$", targets: [t]`, true},
+		"a number twice":                {`from: ".+", targets: [t]`, `from: "^.+$", targets: [t]`, true},
+		"anybody, and none":             {`from: ".*", targets: [t]`, `from: "^$", targets: [t]`, true},
 		"a target's calls":              {"targets: [t]", "target: t, trunks: [a]", false},
 		"the same target's":             {"target: t, trunks: [a]", `target: t, to: "^1$", trunks: [a]`, true},
 	} {

@@ -41,6 +41,16 @@ func (m *Media) check(s section) {
 	s.advertisedOnce(m)
 }
 
+// Calls is how many calls there are ports for. A call takes two pairs, each of an even port and the one above it.
+func (m *Media) Calls() int {
+	first := int(m.PortLow) + int(m.PortLow)%2
+	return max(0, (int(m.PortHigh)-first+1)/2/2)
+}
+
+// FairShare is what is kept for each of several trunks, of the calls in set-up and of those with ports: half of them in equal
+// parts. The other half is for the trunks that need more.
+func FairShare(all, trunks int) int { return all / 2 / max(1, trunks) }
+
 // The values of media.engine.
 const (
 	EngineAuto      = "auto"

@@ -71,3 +71,23 @@ routes: [{targets: [t]}]
 		t.Errorf("got %v", err)
 	}
 }
+
+// Ports go by pairs that begin with an even one.
+func TestMediaCalls(t *testing.T) {
+	for _, tt := range []struct {
+		low, high uint16
+		want      int
+	}{
+		{10000, 32767, 5692},
+		{10000, 10003, 1},
+		{10001, 10004, 0},
+		{10001, 10005, 1},
+		{10000, 10002, 0},
+		{1024, 65535, 16128},
+		{65535, 65535, 0},
+	} {
+		if got := (&Media{PortLow: tt.low, PortHigh: tt.high}).Calls(); got != tt.want {
+			t.Errorf("%d-%d: %d calls; want %d", tt.low, tt.high, got, tt.want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func plainHash(text string) string { return strings.ReplaceAll(text, "%23", "#")
 type Numbers struct {
 	found *regexp.Regexp // matches anywhere in a number
 	whole *regexp.Regexp // matches a whole text, in which a dot stands for the characters of a number only
-	every bool           // it matches everything, like .*
+	every bool           // it matches everything, like .*, but for the empty text if it is .+
 
 	begins, ends bool // a match begins where the text does, and ends where it does
 }
@@ -56,8 +56,9 @@ func (n *Numbers) Allow(text string) bool {
 	return n.whole.MatchString(text)
 }
 
-// Match is Allow, but an expression for everything, or none, takes every user part.
-func (n *Numbers) Match(text string) bool { return n == nil || n.every || n.Allow(text) }
+// Match is Allow, but an expression for everything, or none, takes every user part. That of a call without a number is empty,
+// which .+ does not take.
+func (n *Numbers) Match(text string) bool { return n == nil || n.every && text != "" || n.Allow(text) }
 
 // String gives the expression as it is written in the file.
 func (n *Numbers) String() string { return n.found.String() }

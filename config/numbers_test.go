@@ -64,10 +64,17 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// An expression for everything is as good as none, but it names nobody.
+// An expression for everything is as good as none, but it names nobody. A call without a number is part of everything, unless
+// the expression wants a character.
 func TestNumbersForEverything(t *testing.T) {
-	for _, expression := range []string{".*", "^.*$", "^.*", ".+", "^", "$", "(.*)", "^(.+)$"} {
+	for expression, empty := range map[string]bool{
+		".*": true, "^.*$": true, "^.*": true, "^": true, "$": true, "(.*)": true,
+		".+": false, "^.+$": false, "^.+": false, "^(.+)$": false, ".*.+": false,
+	} {
 		n := numbersOf(t, expression)
+		if n.Match("") != empty {
+			t.Errorf("%s matches no number: %v; want %v", expression, !empty, empty)
+		}
 		for _, text := range []string{"alice", "+1507w1", "+15075550100"} {
 			if !n.Match(text) {
 				t.Errorf("%s does not match %q", expression, text)

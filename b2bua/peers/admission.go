@@ -39,7 +39,7 @@ type tally struct {
 // NewAdmission returns an admission for a configuration.
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
 	a := &Admission{
-		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: portsOf(&cfg.Media)},
+		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
 		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, sources: NewRates(),
 	}
 	a.Reload(cfg, preparers)

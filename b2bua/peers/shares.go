@@ -47,17 +47,6 @@ func (p *pool) reserve(s *share, n int) {
 	p.kept += s.unused()
 }
 
-// fairShare is what is kept for each of several trunks: half of the pool in equal parts.
-// The other half is for the trunks that need more.
-func (p *pool) fairShare(trunks int) int { return p.size / 2 / max(1, trunks) }
-
-// portsOf is how many calls there are ports for. A call takes two pairs, each of an even
-// port and the one above it.
-func portsOf(m *config.Media) int {
-	first := int(m.PortLow) + int(m.PortLow)%2
-	return max(0, (int(m.PortHigh)-first+1)/2/2)
-}
-
 // share gives every trunk of a snapshot its part of set-ups and ports, and those that
 // are gone none. A trunk with a cap needs no more than that.
 func (a *Admission) share(p *Snapshot) {
@@ -69,8 +58,8 @@ func (a *Admission) share(p *Snapshot) {
 	}
 	for _, t := range p.Trunks {
 		most := capOf(t.Caller.MaxCalls)
-		a.setups.reserve(&t.setups, min(a.setups.fairShare(len(p.Trunks)), most))
-		a.ports.reserve(&t.ports, min(a.ports.fairShare(len(p.Trunks)), most))
+		a.setups.reserve(&t.setups, min(config.FairShare(a.setups.size, len(p.Trunks)), most))
+		a.ports.reserve(&t.ports, min(config.FairShare(a.ports.size, len(p.Trunks)), most))
 	}
 }
 

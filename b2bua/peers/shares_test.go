@@ -106,26 +106,6 @@ func TestReloadShares(t *testing.T) {
 	}
 }
 
-// Ports go by pairs that begin with an even one.
-func TestPortsOf(t *testing.T) {
-	for _, tt := range []struct {
-		low, high uint16
-		want      int
-	}{
-		{10000, 32767, 5692},
-		{10000, 10003, 1},
-		{10001, 10004, 0},
-		{10001, 10005, 1},
-		{10000, 10002, 0},
-		{1024, 65535, 16128},
-		{65535, 65535, 0},
-	} {
-		if got := portsOf(&config.Media{PortLow: tt.low, PortHigh: tt.high}); got != tt.want {
-			t.Errorf("%d-%d: %d calls; want %d", tt.low, tt.high, got, tt.want)
-		}
-	}
-}
-
 // In an overload the trunks below the average of those with calls in set-up are spared. A
 // sender that may be another trunk, too, is not.
 func TestSpared(t *testing.T) {

@@ -38,18 +38,8 @@ func listCommand() *cobra.Command {
 	at := accessFlags(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := at.open(config.RightsRead)
-		if err != nil {
-			return err
-		}
 		var list callList
-		if err := api.do(c.Context(), http.MethodGet, "/api/calls", &list); err != nil {
-			return err
-		}
-		if *asJSON {
-			return cli.PrintJSON(c.OutOrStdout(), list)
-		}
-		return printCalls(c.OutOrStdout(), list.Items, time.Now())
+		return at.answer(c, http.MethodGet, "/api/calls", &list, *asJSON, func(w io.Writer) error { return printCalls(w, list.Items, time.Now()) })
 	}
 	return c
 }
@@ -98,19 +88,11 @@ func showCommand() *cobra.Command {
 	withID(c, at, cobra.ExactArgs(1))
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := at.open(config.RightsRead)
-		if err != nil {
-			return err
-		}
 		var call admin.Call
-		if err := api.do(c.Context(), http.MethodGet, idPath(args[0]), &call); err != nil {
-			return err
-		}
-		if *asJSON {
-			return cli.PrintJSON(c.OutOrStdout(), call)
-		}
-		printCall(c.OutOrStdout(), &call)
-		return nil
+		return at.answer(c, http.MethodGet, idPath(args[0]), &call, *asJSON, func(w io.Writer) error {
+			printCall(w, &call)
+			return nil
+		})
 	}
 	return c
 }

@@ -50,18 +50,21 @@ type client struct {
 	http  *http.Client
 	base  string
 	token string
+	spare string // sent where a request without a token is refused
 	shown string // where it asks, for errors
 }
 
 // open finds the API. rights are those that the command needs of a token.
 func (a *access) open(rights string) (*client, error) {
-	var token config.Secret
+	var token, spare config.Secret
 	at := a.url
 	if at == "" {
 		cfg, err := config.LoadSections(a.file, "admin")
 		switch {
 		case err == nil:
-			token = tokenFor(&cfg.Admin, rights)
+			if token = tokenFor(&cfg.Admin, rights); needsNoToken(&cfg.Admin, rights) {
+				token, spare = "", token
+			}
 			if at, err = urlOf(cfg.Admin.Listen); err != nil {
 				return nil, err
 			}
@@ -76,8 +79,14 @@ func (a *access) open(rights string) (*client, error) {
 		if token, err = config.ReadSecret(a.tokenFile); err != nil {
 			return nil, cli.Usage("--token-file: %w", err)
 		}
+		spare = ""
 	}
-	return newClient(at, token.Reveal())
+	c, err := newClient(at)
+	if err != nil {
+		return nil, err
+	}
+	c.token, c.spare = token.Reveal(), spare.Reveal()
+	return c, nil
 }
 
 func exists(file string) bool {
@@ -111,8 +120,34 @@ func tokenFor(a *config.Admin, rights string) config.Secret {
 	return a.Token
 }
 
-func newClient(at, token string) (*client, error) {
-	c := &client{base: strings.TrimSuffix(at, "/"), token: token, shown: at}
+// answer sends a command's one request and prints the answer, which into takes: as JSON, or by show.
+func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON bool, show func(w io.Writer) error) error {
+	rights := config.RightsRead
+	if method != http.MethodGet {
+		rights = config.RightsOperate
+	}
+	api, err := a.open(rights)
+	if err != nil {
+		return err
+	}
+	if err := api.do(c.Context(), method, path, into); err != nil {
+		return err
+	}
+	if asJSON {
+		return cli.PrintJSON(c.OutOrStdout(), into)
+	}
+	return show(c.OutOrStdout())
+}
+
+// needsNoToken says whether the server knows a request of this machine as the user's own. A token would put another name into
+// its log.
+func needsNoToken(a *config.Admin, rights string) bool {
+	reached := a.Listen.IsLocal() || a.Listen.Addr().IsUnspecified() // over loopback, see urlOf
+	return reached && (a.Local == rights || a.Local == config.RightsOperate)
+}
+
+func newClient(at string) (*client, error) {
+	c := &client{base: strings.TrimSuffix(at, "/"), shown: at}
 	transport := &http.Transport{DisableKeepAlives: true}
 	if path, isUnix := strings.CutPrefix(at, "unix://"); isUnix {
 		c.base = "http://flowbridge"
@@ -173,8 +208,18 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 	return nil
 }
 
-// ask sends a request and gives status and body of the answer.
+// ask sends a request and gives status and body of the answer. A request that is refused without a token is sent again with
+// the spare one, and so are those after it.
 func (c *client) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
+	status, body, err = c.send(ctx, method, path)
+	if c.spare != "" && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
+		c.token, c.spare = c.spare, ""
+		return c.send(ctx, method, path)
+	}
+	return status, body, err
+}
+
+func (c *client) send(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, http.NoBody)
 	if err != nil {
 		return 0, nil, err

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +25,25 @@ import (
 type fakeServer struct {
 	hungUp  []string
 	invalid bool
+	local   admin.Rights // without a token, where there are tokens
+	filed   string       // the same, as the file has it; empty: it is left out
+
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+func (f *fakeServer) Write(line []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.log.Write(line)
+}
+
+// logged takes the lines of the log so far.
+func (f *fakeServer) logged() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.log.Reset()
+	return f.log.String()
 }
 
 var began = store.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
@@ -83,19 +104,26 @@ func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.To
 		listen = "unix://" + at.Socket
 	}
 	for _, tok := range tokens {
-		local = admin.RightsNone
+		local = f.local
 		secret := filepath.Join(dir, tok.Name)
 		if err := os.WriteFile(secret, []byte(tok.Secret), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		admins += fmt.Sprintf("{name: %s, file: %q, rights: %s},", tok.Name, secret, map[admin.Rights]string{admin.RightsRead: "read", admin.RightsOperate: "operate"}[tok.Rights])
 	}
-	s := admin.Server(admin.New(admin.Options{Calls: f, Records: f, Control: f, Operator: f, Access: func() admin.Access { return admin.Access{Tokens: tokens, Local: local} }, Log: zerolog.Nop()}), zerolog.Nop())
+	s := admin.Server(admin.New(admin.Options{
+		Calls: f, Records: f, Control: f, Operator: f,
+		Access: func() admin.Access { return admin.Access{Tokens: tokens, Local: local} }, Log: zerolog.New(f),
+	}), zerolog.Nop())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close(); <-done })
 	file = filepath.Join(dir, "flowbridge.yaml")
-	text := fmt.Sprintf("admin: {listen: %q, tokens: [%s]}\ntargets: [{name: x, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n", listen, strings.TrimSuffix(admins, ","))
+	filed := ""
+	if f.filed != "" {
+		filed = ", local: " + f.filed
+	}
+	text := fmt.Sprintf("admin: {listen: %q, tokens: [%s]%s}\ntargets: [{name: x, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n", listen, strings.TrimSuffix(admins, ","), filed)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +204,46 @@ func TestCommandsSendATokenOfTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, file, map[string]string{"calls list": "0 live", "calls hangup live": "1 name a file with a token by --token-file"})
+}
+
+// They send no token where admin.local has the right, because the log then names the user. They send one if the server, which
+// may have read another file, refuses that.
+func TestCommandsAreTheUsersOwn(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := "user " + me.Username
+	for _, tt := range []struct {
+		name   string
+		local  admin.Rights
+		filed  string
+		socket bool
+		by     string
+	}{
+		{"over a Unix socket", admin.RightsOperate, "operate", true, self},
+		{"over loopback", admin.RightsOperate, "operate", false, "local"},
+		{"the right is another one", admin.RightsRead, "read", true, "anna"},
+		{"there is no right", admin.RightsNone, "", true, "anna"},
+		{"the server has another file, with read", admin.RightsRead, "operate", true, "anna"},
+		{"the server has another file, with none", admin.RightsNone, "operate", true, "anna"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, at := &fakeServer{local: tt.local, filed: tt.filed}, admin.Address{TCP: "127.0.0.1:0"}
+			if tt.socket {
+				at = admin.Address{Socket: filepath.Join(t.TempDir(), "admin.sock"), Mode: 0o600}
+			}
+			file := listening(t, f, at, admin.Token{Name: "anna", Secret: "aaa", Rights: admin.RightsOperate})
+			wants(t, file, map[string]string{"calls hangup live": "0 operator_hangup"})
+			if got := f.logged(); !strings.Contains(got, `"by":"`+tt.by+`"`) || !strings.Contains(got, "operator request") {
+				t.Errorf("want by %s:\n%s", tt.by, got)
+			}
+			wants(t, file, map[string]string{"calls hangup live --token-file " + filepath.Join(filepath.Dir(file), "anna"): "0 operator_hangup"})
+			if got := f.logged(); !strings.Contains(got, `"by":"anna"`) || strings.Contains(got, "refused") {
+				t.Errorf("the token that is named: %s", got)
+			}
+		})
+	}
 }
 
 // Another server is told from Flowbridge, and a redirect does not get the token.

@@ -3,6 +3,7 @@ package operate
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,14 +26,10 @@ func Drain() *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var done admin.Drained
-		if err := at.post(c, "/api/drain", &done); err != nil {
+		return at.answer(c, http.MethodPost, "/api/drain", &done, *asJSON, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "draining: %d calls are left, for up to %v\n", done.Calls, time.Duration(done.LimitMS)*time.Millisecond)
 			return err
-		}
-		if *asJSON {
-			return cli.PrintJSON(c.OutOrStdout(), done)
-		}
-		_, err := fmt.Fprintf(c.OutOrStdout(), "draining: %d calls are left, for up to %v\n", done.Calls, time.Duration(done.LimitMS)*time.Millisecond)
-		return err
+		})
 	}
 	return c
 }
@@ -47,27 +44,15 @@ func Reload() *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var done admin.Reloaded
-		if err := at.post(c, "/api/reload", &done); err != nil {
+		return at.answer(c, http.MethodPost, "/api/reload", &done, *asJSON, func(w io.Writer) error {
+			if len(done.NeedRestart) > 0 {
+				fmt.Fprintf(w, "warning: changes of %s take effect after a restart\n", strings.Join(done.NeedRestart, ", "))
+			}
+			_, err := fmt.Fprintf(w, "reloaded: %d trunks, %d targets, %d routes\n", done.Trunks, done.Targets, done.Routes)
 			return err
-		}
-		if *asJSON {
-			return cli.PrintJSON(c.OutOrStdout(), done)
-		}
-		if len(done.NeedRestart) > 0 {
-			fmt.Fprintf(c.OutOrStdout(), "warning: changes of %s take effect after a restart\n", strings.Join(done.NeedRestart, ", "))
-		}
-		_, err := fmt.Fprintf(c.OutOrStdout(), "reloaded: %d trunks, %d targets, %d routes\n", done.Trunks, done.Targets, done.Routes)
-		return err
+		})
 	}
 	return c
-}
-
-func (a *access) post(c *cobra.Command, path string, into any) error {
-	api, err := a.open(config.RightsOperate)
-	if err != nil {
-		return err
-	}
-	return api.do(c.Context(), http.MethodPost, path, into)
 }
 
 // health is the answer of healthcheck as JSON.
