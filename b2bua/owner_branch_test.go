@@ -65,3 +65,20 @@ func TestRefusalAcknowledgedByAnother(t *testing.T) {
 		w.settle()
 	})
 }
+
+// The INVITE of a trunk may be forged. If it is refused before it is a call, it gets one
+// answer, and each copy of it the same one.
+func TestRefusedOnce(t *testing.T) {
+	for _, tt := range []struct{ header, status string }{{"Require: x\n", "420"}, {"Contact: <sip:b@192.0.2.10>\n", "400"}} {
+		inWorldWith(t, neighboursConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.extra = tt.header
+			for range 2 {
+				w.carrier.invite(d)
+				w.carrier.expect("SIP/2.0 " + tt.status)
+				w.carrier.silent(time.Minute)
+			}
+			w.settle()
+		})
+	}
+}

@@ -132,11 +132,7 @@ func (s *Stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
 	}()
 	undisguise(req)
 	if problem := message.Malformed(req); problem != "" {
-		if s.isStranger(req) {
-			s.ReplyOnce(req, tx, 400, problem)
-			return
-		}
-		s.Reply(req, tx, 400, problem)
+		s.ReplyOnce(req, tx, 400, problem)
 		return
 	}
 	s.server.Request(req, tx)
