@@ -25,7 +25,9 @@ var attacks = []struct {
 }{
 	{"tags", probe},
 	{"answers", forge},
+	{"branches", branches},
 	{"strangers", strangers},
+	{"forged", forgedTrunk},
 	{"victim", victim},
 	{"connections", slots},
 	{"shares", shares},
@@ -89,7 +91,7 @@ func (s *system) honest(from netip.Addr, seconds int) func() (calls, disturbed i
 		defer p.close()
 		for until := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(until); {
 			n.Add(1)
-			c, err := dialAgain(p, newNumber(answered))
+			c, err := dial(p, newNumber(answered), credentials{}, false, 4*time.Second)
 			if err != nil {
 				bad.Add(1)
 				time.Sleep(200 * time.Millisecond)
@@ -102,11 +104,6 @@ func (s *system) honest(from netip.Addr, seconds int) func() (calls, disturbed i
 		}
 	}()
 	return func() (int, int) { <-done; return int(n.Load()), int(bad.Load()) }
-}
-
-// dialAgain is dial with the retransmissions of a UDP client (RFC 3261 section 17.1.1.2).
-func dialAgain(p *peer, number string) (*call, error) {
-	return dial(p, number, credentials{}, false, 4*time.Second)
 }
 
 // growth floods for a while, and looks at the process before, meanwhile and afterwards.

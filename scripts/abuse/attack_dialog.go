@@ -212,3 +212,49 @@ func forgeOne(s *system, carrier *peer, from netip.Addr, status string, count *t
 	}
 	return true, "", nil
 }
+
+// branches guesses the branch of a trunk's next INVITE: a neighbour sends one with it
+// first, and acknowledges what the trunk gets.
+func branches(b *bench) ([]*row, error) {
+	s, err := b.start(options{})
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	carrier, err := newPeer(carrierAddr, 5060, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer carrier.close()
+	began, count := time.Now(), &tally{}
+	neighbour, err := newPeer(neighbourAddr, 5060, count, func(*peer, message) {})
+	if err != nil {
+		return nil, err
+	}
+	defer neighbour.close()
+	r := &row{Attack: "branches: guessed by a neighbour trunk", Calls: 5}
+	for n := range r.Calls {
+		honest := newIDs(newNumber(answered))
+		guess := newIDs(honest.number)
+		guess.branch, guess.via = honest.branch, carrier.addr.String()
+		ear := netip.AddrPortFrom(neighbourAddr, 20000)
+		if n%2 == 0 {
+			neighbour.send(guess.request("INVITE", neighbour.addr, "", sdpAt(ear)))
+			time.Sleep(200 * time.Millisecond)
+		}
+		c, err := dialAs(carrier, honest, credentials{}, false, 4*time.Second)
+		if err != nil {
+			r.Disturbed++
+			continue
+		}
+		guess.toTag = c.toTag
+		neighbour.send(guess.request("ACK", neighbour.addr, "", ""))
+		if !c.isHeard(s.agent) || !c.bye() {
+			r.Disturbed++
+		}
+	}
+	r.take(count, began)
+	r.Found = fmt.Sprintf("%d calls had no answer", r.Disturbed)
+	r.must(r.Disturbed == 0, "%d of %d calls of the trunk were disturbed", r.Disturbed, r.Calls)
+	return []*row{r}, nil
+}

@@ -199,11 +199,16 @@ func newIDs(number string) ids {
 
 // dial sends an INVITE and waits for a final answer, or with ring for 180.
 func dial(from *peer, number string, c credentials, ring bool, within time.Duration) (*call, error) {
+	return dialAs(from, newIDs(number), c, ring, within)
+}
+
+// dialAs is dial with ids that are known before.
+func dialAs(from *peer, own ids, c credentials, ring bool, within time.Duration) (*call, error) {
 	rtp, err := newPeer(from.addr.Addr(), 0, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	d := &call{ids: newIDs(number), from: from, rtp: rtp}
+	d := &call{ids: own, from: from, rtp: rtp}
 	more := ""
 	for range 2 {
 		from.send(d.request("INVITE", from.addr, more, sdpAt(rtp.addr)))
@@ -214,7 +219,7 @@ func dial(from *peer, number string, c credentials, ring bool, within time.Durat
 			break
 		}
 		d.ackRefusal()
-		more = c.header(d.last, "INVITE", "sip:"+number+"@"+sutSIP.String())
+		more = c.header(d.last, "INVITE", "sip:"+own.number+"@"+sutSIP.String())
 		d.cseq, d.branch = 2, d.branch+"b"
 	}
 	switch {
