@@ -104,7 +104,8 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
 }
 
-// onInvite admits a new call, or refuses it.
+// onInvite admits a new call, or refuses it: once, without state, because the INVITE may
+// be forged.
 func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 	source := message.ParseSource(req.Source())
 	if s.registry.leg(message.TagOf(req.To().Params)) != nil {
@@ -123,23 +124,23 @@ func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
 		tx.Terminate() // a retransmission from another address of its sender
 		return
 	} else if l != nil || s.looped(req) {
-		s.stack.Reply(req, tx, 482, message.StatusText(482))
+		s.replyOnce(req, tx, 482)
 		return
 	}
 	if code, reason, headers := s.refusal(req, t.Options(p)); code != 0 {
 		s.stack.LogRefused(req, code, reason)
-		s.stack.Reply(req, tx, code, reason, headers...)
+		s.stack.ReplyOnce(req, tx, code, reason, headers...)
 		return
 	}
 	local, err := s.stack.LocalFor(message.TransportOf(req), source.Addr())
 	if err != nil {
 		s.log.Error().Err(err).Msg("no address toward the peer")
-		s.stack.Reply(req, tx, 500, message.StatusText(500))
+		s.replyOnce(req, tx, 500)
 		return
 	}
 	if why := s.admission.Enter(t); why != peers.CapacityFree {
 		s.noteFull(why, source)
-		s.stack.Reply(req, tx, 503, message.StatusText(503), leg.RetryAfter())
+		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
 	transport.Trying(req, tx)

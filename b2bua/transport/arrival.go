@@ -44,29 +44,35 @@ func (s *Stack) stamp(msg sip.Message) {
 		tag := s.mint.InviteTag(message.OriginOf(req))
 		to.Params.Add("tag", string(tag[:]))
 	}
+	disguise(req, source)
+}
+
+// disguise puts the sender's address behind the branch of a request while it is on its
+// way through the library. The library knows a transaction by its Via alone, which a
+// sender may copy or guess: then the request, the ACK or the CANCEL of one would count
+// as that of another. A CANCEL gets its method, too, because the library must not find
+// its INVITE: the registry does.
+func disguise(req *sip.Request, source netip.AddrPort) {
+	via := req.Via()
+	if via == nil {
+		return
+	}
+	branch, _ := via.Params.Get("branch")
+	branch += branchEnd + source.Addr().String()
 	if req.Method == sip.CANCEL {
-		disguise(req)
+		branch += branchEnd + string(sip.CANCEL)
 	}
+	via.Params.Add("branch", branch)
 }
 
-// disguised is behind the branch of a CANCEL while it is on its way through the library.
-// No branch has a space.
-const disguised = " CANCEL"
-
-// disguise keeps the library from finding the INVITE of a CANCEL: it looks at the branch
-// alone, but a CANCEL counts only if it comes from the sender of its INVITE.
-func disguise(cancel *sip.Request) {
-	if via := cancel.Via(); via != nil {
-		branch, _ := via.Params.Get("branch")
-		via.Params.Add("branch", branch+disguised)
-	}
-}
+// branchEnd is behind the branch of a disguised request. No branch has a space.
+const branchEnd = " "
 
 // undisguise undoes disguise.
-func undisguise(cancel *sip.Request) {
-	via := cancel.Via()
+func undisguise(req *sip.Request) {
+	via := req.Via()
 	branch, _ := via.Params.Get("branch")
-	if branch = strings.TrimSuffix(branch, disguised); branch == "" {
+	if branch, _, _ = strings.Cut(branch, branchEnd); branch == "" {
 		via.Params.Remove("branch")
 		return
 	}
@@ -124,15 +130,9 @@ func (s *Stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
 			tx.Terminate()
 		}
 	}()
-	if req.Method == sip.CANCEL {
-		undisguise(req)
-	}
+	undisguise(req)
 	if problem := message.Malformed(req); problem != "" {
-		if s.isStranger(req) {
-			s.ReplyOnce(req, tx, 400, problem)
-			return
-		}
-		s.Reply(req, tx, 400, problem)
+		s.ReplyOnce(req, tx, 400, problem)
 		return
 	}
 	s.server.Request(req, tx)

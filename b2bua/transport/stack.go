@@ -191,9 +191,11 @@ func (s *Stack) Close() error {
 // Timers D, J, L and M keep a transaction in case a message is repeated. They are
 // short, because a client transaction is not needed after its final answer
 // (Wire.finished). A later INVITE finds its leg, a later 200 needs no transaction
-// (Wire.respond), and the server knows a later BYE by its branch.
+// (Wire.respond), and the server knows a later BYE by its branch. The library sends no
+// 100 by itself: each INVITE gets one at once, or is refused.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
+	sip.Timer_1xx = sip.Timer_B
 	sip.Timer_D, sip.Timer_J, sip.Timer_L, sip.Timer_M = sip.T4, sip.T4, sip.T4, sip.T4
 	sip.SetDefaultLogger(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
 }

@@ -228,6 +228,7 @@ func (w *Wire) respond(e leg.SendResponse) {
 		// The ACK of a peer that uses the INVITE's branch for it ends up here.
 		select {
 		case ack := <-tx.Acks():
+			undisguise(ack)
 			w.post(leg.RequestIn{Req: ack, Source: message.ParseSource(ack.Source())})
 		default:
 		}

@@ -5,6 +5,11 @@
 //	abuse flood TO SECONDS N  N INVITEs a second from one of a trunk's addresses, never acknowledged
 //
 // TO is a loopback address and port. It prints what it did, and what came back.
+//
+//	abuse attack FLOWBRIDGE FILE SECONDS [NAME...]
+//
+// attacks Flowbridge processes that it starts itself, in each way that a hostile peer would, or in those with the names.
+// It prints a table, writes it to FILE as JSON, and fails if something did not hold.
 package main
 
 import (
@@ -15,6 +20,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,11 +38,17 @@ const (
 	junkSources     = 250
 )
 
-var errUsage = errors.New("usage: abuse halves|junk|flood ADDRESS SECONDS [RATE]")
+var (
+	errUsage  = errors.New("usage: abuse halves|junk|flood ADDRESS SECONDS [RATE], or abuse attack FLOWBRIDGE FILE SECONDS [NAME...]")
+	errBroken = errors.New("what should have held, and did not")
+)
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "abuse:", err)
+		if errors.Is(err, errBroken) {
+			os.Exit(1)
+		}
 		os.Exit(2)
 	}
 }
@@ -44,6 +56,13 @@ func main() {
 func run(args []string) error {
 	if len(args) < 3 {
 		return errUsage
+	}
+	if args[0] == "attack" {
+		seconds, err := strconv.Atoi(strings.Join(args[3:min(len(args), 4)], ""))
+		if err != nil || seconds < 1 {
+			return errUsage
+		}
+		return attack(args[1], args[2], seconds, args[4:])
 	}
 	to, err := netip.ParseAddrPort(args[1])
 	if err != nil || !to.Addr().IsLoopback() {
