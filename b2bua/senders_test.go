@@ -324,3 +324,22 @@ func TestFloodOverUDPSparesConnections(t *testing.T) {
 		c.challenged(d)
 	})
 }
+
+// A re-INVITE that comes again after its ACK has its answer: a CANCEL of it changes nothing.
+func TestCancelOfRepeatedReinvite(t *testing.T) {
+	inWorldWith(t, strings.Replace(testConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
+		d, _ := w.established()
+		again := *d
+		again.seq = w.carrier.reinvite(d, callerSDP())
+		again.branch = fmt.Sprintf("%sINVITE%d", d.branch, again.seq)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ackOf(d, again.seq, "")
+		w.carrier.send(again.request("INVITE"))
+		w.carrier.silent(time.Second)
+		w.carrier.send(again.request("CANCEL"))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.silent(time.Minute)
+		w.callerHangsUp(d)
+		w.record()
+	})
+}

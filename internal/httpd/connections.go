@@ -17,7 +17,8 @@ type Connections struct {
 	// Unix sockets have no such bound, because a proxy there carries the connections of all sources.
 	PerSource int
 	// All bounds all connections, and Unproven those of them on which Prove was not called yet. At either bound a new
-	// connection takes the place of the unproven one that came first; it is closed where there is none. 0: no bound.
+	// connection takes the place of an unproven one: of the source with the most of them, that which came first. It is closed
+	// where there is none. 0: no bound.
 	All, Unproven int
 
 	mu      sync.Mutex
@@ -66,18 +67,31 @@ func (l *Connections) take(c *connection) (gone *connection, ok bool) {
 		return nil, false
 	}
 	if l.All > 0 && l.open >= l.All || l.Unproven > 0 && l.waiting.Len() >= l.Unproven {
-		first := l.waiting.Front()
-		if first == nil {
+		if gone = l.least(); gone == nil {
 			return nil, false
 		}
-		gone, _ = first.Value.(*connection)
-		l.waiting.Remove(first)
+		l.waiting.Remove(gone.place)
 		gone.place = nil
 	}
 	l.open++
 	l.taken[c.source]++
 	c.place = l.waiting.PushBack(c)
 	return gone, true
+}
+
+// least is the unproven connection that gives way first; nil: there is none.
+func (l *Connections) least() (least *connection) {
+	count, most := map[netip.Prefix]int{}, 0
+	for e := l.waiting.Back(); e != nil; e = e.Prev() {
+		c, ok := e.Value.(*connection)
+		if !ok {
+			continue // not possible: the list has nothing else
+		}
+		if count[c.source]++; count[c.source] >= most { // then it is the oldest so far of its source
+			most, least = count[c.source], c
+		}
+	}
+	return least
 }
 
 // proven keeps a connection from giving way to others.

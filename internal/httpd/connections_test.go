@@ -120,3 +120,21 @@ func TestStrangersGiveWay(t *testing.T) {
 		t.Error("a connection over the bound is taken, or closes a known one")
 	}
 }
+
+// The source with the most connections of unknown senders gives way first, so that a flood does not close the one
+// connection of a monitor.
+func TestCrowdGivesWayFirst(t *testing.T) {
+	l := &Connections{Listener: make(arrivals, 2), PerSource: 100, Unproven: 5}
+	monitor := callerAt("192.0.2.1")
+	if accepted(t, l, monitor) == nil {
+		t.Fatal("the monitor is closed at once")
+	}
+	for i := range 100 {
+		if accepted(t, l, callerAt(fmt.Sprintf("198.51.100.%d", i%2))) == nil {
+			t.Fatalf("connection %d of the crowd is closed at once", i)
+		}
+	}
+	if monitor.closed {
+		t.Error("the monitor's connection gave way to a crowd")
+	}
+}
