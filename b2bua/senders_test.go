@@ -247,7 +247,7 @@ func TestAnswersToStrangers(t *testing.T) {
 			return d.request("INVITE")
 		},
 		"wrong nonce": func(d *dialogue) string {
-			d.extra = credentialsFor(d, strings.Repeat("0", 52), "MD5", "acme", "wrong", 1)
+			d.extra = credentialsFor(d, strings.Repeat("0", 39), "MD5", "acme", "wrong", 1)
 			return broken(d)
 		},
 	} {

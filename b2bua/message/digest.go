@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
@@ -73,12 +74,16 @@ const (
 	nonceCalledLen = 4
 	nonceMACLen    = 8
 	nonceDataLen   = nonceTimeLen + nonceRunLen + nonceSaltLen + nonceHolderLen + nonceCalledLen
-	challengeLen   = 2 * (nonceDataLen + nonceMACLen)
+	challengeLen   = (8*(nonceDataLen+nonceMACLen) + 5) / 6 // in base64
 
 	challengeDomain = 'n'
 	holderDomain    = 'a'
 	calledDomain    = 'u'
 )
+
+// nonceText is short, because the challenge of a stranger must fit into the bytes of its
+// request.
+var nonceText = base64.RawURLEncoding.Strict()
 
 // nonceTTL is how long a nonce may be used.
 const nonceTTL = 5 * time.Minute
@@ -117,7 +122,7 @@ func (m *Minter) Challenge(to netip.Addr, user []byte, now time.Time) (out Nonce
 	copy(raw[len(nonceID{})+len(h):], u[:])
 	mac := m.mac(challengeDomain, raw[:nonceDataLen])
 	copy(raw[nonceDataLen:], mac[:nonceMACLen])
-	hex.Encode(out[:], raw[:])
+	nonceText.Encode(out[:], raw[:])
 	return out
 }
 
@@ -145,7 +150,7 @@ func (m *Minter) ReadNonce(nonce []byte) (n ReceivedNonce, ok bool) {
 	if len(nonce) != challengeLen {
 		return n, false
 	}
-	if _, err := hex.Decode(raw[:], nonce); err != nil {
+	if _, err := nonceText.Decode(raw[:], nonce); err != nil {
 		return n, false
 	}
 	mac := m.mac(challengeDomain, raw[:nonceDataLen])

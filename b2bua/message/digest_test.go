@@ -231,10 +231,19 @@ func FuzzNonce(f *testing.F) {
 	f.Add(ours[1:])
 	f.Add(ours + "0")
 	f.Add("g" + ours[1:])
-	f.Add(fmt.Sprintf("%058d", 0))
+	f.Add(fmt.Sprintf("%0*d", challengeLen, 0))
 	f.Fuzz(func(t *testing.T, nonce string) {
-		if d, ok := m.ReadNonce([]byte(nonce)); ok && !strings.EqualFold(nonce, ours) {
-			t.Errorf("%q is read as %+v", nonce, d)
+		if _, ok := m.ReadNonce([]byte(nonce)); !ok {
+			return
+		}
+		for i := range len(nonce) { // a nonce of this key, of whichever process: no other text is read as it
+			changed := []byte(nonce)
+			if changed[i]++; changed[i] > 'z' {
+				changed[i] = 'A'
+			}
+			if d, ok := m.ReadNonce(changed); ok {
+				t.Errorf("%q is read as %+v, beside %q", changed, d, nonce)
+			}
 		}
 	})
 }

@@ -39,8 +39,23 @@ var reasonPhrases = map[int]string{
 // topmost Via gets the source of the request. headers are further lines with their
 // ends.
 func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T, headers H) []byte {
-	out = append(out, "SIP/2.0 "...)
-	out = append(out, status...)
+	out = appendRefusal(append(append(out, "SIP/2.0 "...), status...), request, from, toTag, false)
+	out = append(out, headers...)
+	return append(out, "Content-Length: 0\r\n\r\n"...)
+}
+
+// ShortRefusal is StatelessRefusal in as few bytes as there can be: with short names of
+// headers (RFC 3261 section 7.3.3), and without reason phrase and Content-Length, which
+// a datagram does not need (section 20.14).
+func ShortRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T, headers H) []byte {
+	code, _, _ := CutByte(status, ' ')
+	out = appendRefusal(append(append(append(out, "SIP/2.0 "...), code...), ' '), request, from, toTag, true)
+	out = append(out, headers...)
+	return append(out, "\r\n"...)
+}
+
+// appendRefusal appends the end of the status line and the headers that go back.
+func appendRefusal[T string | []byte](out, request []byte, from netip.AddrPort, toTag T, short bool) []byte {
 	out = append(out, "\r\n"...)
 	_, rest := CutLine(request)
 	var sent headerSet
@@ -58,10 +73,15 @@ func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.Addr
 		if !found || !echoed(kind) || (kind != kindVia && sent&setOf(kind) != 0) {
 			continue
 		}
-		if kind == kindVia && sent&setOf(kindVia) == 0 && from.IsValid() {
-			out = appendTopVia(out, line, from)
+		if compact := shortName(kind); short && compact != "" {
+			out = append(out, compact...)
 		} else {
-			out = appendHeader(out, line)
+			out = appendHeader(out, line[:len(line)-len(value)])
+		}
+		if kind == kindVia && sent&setOf(kindVia) == 0 && from.IsValid() {
+			out = appendTopVia(out, value, from)
+		} else {
+			out = appendHeader(out, value)
 		}
 		sent |= setOf(kind)
 		if kind == kindTo && !hasTag(value) {
@@ -69,19 +89,33 @@ func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.Addr
 		}
 		out = append(out, "\r\n"...)
 	}
-	out = append(out, headers...)
-	return append(out, "Content-Length: 0\r\n\r\n"...)
+	return out
 }
 
-// appendTopVia appends the topmost Via with the source of its request: received if
-// the Via names another host (RFC 3261 section 18.2.1), received and rport if it asks
-// for rport (RFC 3581 section 4).
-func appendTopVia(out, line []byte, from netip.AddrPort) []byte {
-	_, value, _ := bytes.Cut(line, []byte{':'})
+// shortName returns the compact form of a header's name with its colon; empty: it has
+// none.
+func shortName(kind headerKind) string {
+	switch kind {
+	case kindVia:
+		return "v:"
+	case kindFrom:
+		return "f:"
+	case kindTo:
+		return "t:"
+	case kindCallID:
+		return "i:"
+	default:
+		return ""
+	}
+}
+
+// appendTopVia appends the value of the topmost Via with the source of its request:
+// received if the Via names another host (RFC 3261 section 18.2.1), received and rport if
+// it asks for rport (RFC 3581 section 4).
+func appendTopVia(out, value []byte, from netip.AddrPort) []byte {
 	top, _, _ := CutUnquoted(value, ',')
-	begin := len(line) - len(value)
-	end, asked := begin+len(bytes.TrimRight(top, " \t\r\n")), -1
-	for at := begin; len(top) > 0; {
+	end, asked := len(bytes.TrimRight(top, " \t\r\n")), -1
+	for at := 0; len(top) > 0; {
 		one, rest, _ := CutUnquoted(top, ';')
 		if word := Trim(one); EqualFold(word, "rport") {
 			asked = at + bytes.Index(one, word) + len(word)
@@ -92,16 +126,16 @@ func appendTopVia(out, line []byte, from netip.AddrPort) []byte {
 	var room [64]byte
 	switch {
 	case asked >= 0:
-		out = append(appendHeader(out, line[:asked]), '=')
+		out = append(appendHeader(out, value[:asked]), '=')
 		out = append(strconv.AppendUint(out, uint64(from.Port()), 10), ";received="...)
 		out = append(out, from.Addr().AppendTo(room[:0])...)
-		return appendHeader(out, line[asked:])
-	case !viaNames(line[begin:end], from.Addr().AppendTo(room[:0])):
-		out = append(appendHeader(out, line[:end]), ";received="...)
+		return appendHeader(out, value[asked:])
+	case !viaNames(value[:end], from.Addr().AppendTo(room[:0])):
+		out = append(appendHeader(out, value[:end]), ";received="...)
 		out = append(out, from.Addr().AppendTo(room[:0])...)
-		return appendHeader(out, line[end:])
+		return appendHeader(out, value[end:])
 	default:
-		return appendHeader(out, line)
+		return appendHeader(out, value)
 	}
 }
 

@@ -24,7 +24,8 @@ func TestTopVia(t *testing.T) {
 		"Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=z9hG4bK;reports":  "Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=z9hG4bK;reports;received=192.0.2.10",
 		"Via: SIP/2.0/UDP h;branch=x,SIP/2.0/UDP 192.0.2.10;branch=y": "Via: SIP/2.0/UDP h;branch=x;received=192.0.2.10,SIP/2.0/UDP 192.0.2.10;branch=y",
 	} {
-		if got := string(appendTopVia(nil, []byte(line), siptest.Carrier)); got != want {
+		name, value, _ := strings.Cut(line, ":")
+		if got := name + ":" + string(appendTopVia(nil, []byte(value), siptest.Carrier)); got != want {
 			t.Errorf("%s\n got %s\nwant %s", line, got, want)
 		}
 	}
@@ -61,6 +62,10 @@ Content-Length: 0
 	if got := string(StatelessRefusal(nil, request, siptest.Carrier, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	short := strings.NewReplacer("503 Service Unavailable", "503 ", "Via: ", "v: ", "I: ", "i: ", "Content-Length: 0\r\n", "").Replace(want)
+	if got := string(ShortRefusal(nil, request, siptest.Carrier, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")); got != short {
+		t.Errorf("got\n%s\nwant\n%s", got, short)
+	}
 	tagged := bytes.Replace(request, []byte("<sip:c@d;tag=uri>"), []byte("<sip:c@d>;tag=theirs"), 1)
 	if got := string(StatelessRefusal(nil, tagged, siptest.Carrier, "503 Service Unavailable", "minted", "")); strings.Contains(got, "minted") {
 		t.Errorf("a second To tag:\n%s", got)
@@ -96,6 +101,10 @@ func FuzzStatelessRefusal(f *testing.F) {
 		}
 		if _, err := sip.ParseMessage(out); err != nil {
 			t.Errorf("the request parses, the answer does not: %v\n%q\n%q", err, request, out)
+		}
+		short := ShortRefusal(nil, request, netip.AddrPort{}, "503 Service Unavailable", "minted", "Retry-After: 5\r\n")
+		if _, err := sip.ParseMessage(short); err != nil || len(short) >= len(out) {
+			t.Errorf("the short answer does not parse, or is not short: %v\n%q\n%q", err, request, short)
 		}
 	})
 }

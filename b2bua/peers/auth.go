@@ -35,20 +35,25 @@ func newSecret(a *config.Auth) *secret {
 	return s
 }
 
-// AppendChallenges appends one WWW-Authenticate for each algorithm, with line ends.
-func AppendChallenges(out []byte, offer []message.Algorithm, nonce message.Nonce, stale bool) []byte {
+// AppendChallenges appends one WWW-Authenticate for each algorithm, with line ends. short:
+// in as few bytes as there can be; no algorithm is MD5 (RFC 7616 section 3.3).
+func AppendChallenges(out []byte, offer []message.Algorithm, nonce message.Nonce, stale, short bool) []byte {
 	for _, a := range offer {
 		out = append(out, "WWW-Authenticate: "...)
-		out = append(appendChallenge(out, a, nonce, stale), "\r\n"...)
+		out = append(appendChallenge(out, a, nonce, stale, short), "\r\n"...)
 	}
 	return out
 }
 
-func appendChallenge(out []byte, a message.Algorithm, nonce message.Nonce, stale bool) []byte {
+func appendChallenge(out []byte, a message.Algorithm, nonce message.Nonce, stale, short bool) []byte {
 	out = append(out, `Digest realm="`+ourRealm+`", nonce="`...)
 	out = append(out, nonce[:]...)
-	out = append(append(out, `", algorithm=`...), a...)
-	out = append(out, `, qop="auth"`...)
+	if !short || a != "MD5" {
+		out = append(append(out, `", algorithm=`...), a...)
+		out = append(out, `, qop="auth"`...)
+	} else {
+		out = append(out, `", qop="auth"`...)
+	}
 	if stale {
 		out = append(out, ", stale=true"...)
 	}
@@ -214,7 +219,7 @@ func (a *Authenticator) ChallengeHeaders(to netip.Addr, req *sip.Request, stale 
 	nonce := a.mint.Challenge(to, []byte(resourceUser(&req.Recipient)), now)
 	var headers []sip.Header
 	for _, alg := range a.offer {
-		headers = append(headers, sip.NewHeader("WWW-Authenticate", string(appendChallenge(nil, alg, nonce, stale))))
+		headers = append(headers, sip.NewHeader("WWW-Authenticate", string(appendChallenge(nil, alg, nonce, stale, false))))
 	}
 	return headers
 }

@@ -78,25 +78,33 @@ type verdict struct {
 	viaPort  int
 }
 
-// appendRefusal appends the stateless answer to a request that was refused. It appends
-// nothing if the answer would be longer than it may be, even with one challenge: the
-// last one, which every phone can answer (RFC 7616 section 3.3).
+// appendRefusal appends the stateless answer to a request that was refused. If that is
+// longer than it may be, it has one challenge alone: the last one, which every phone can
+// answer (RFC 7616 section 3.3). If it is still too long, it is written short, and it is
+// nothing if that does not help.
 func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte {
 	begin := len(out)
+	fits := func() bool { return v.atMost == 0 || len(out)-begin <= v.atMost }
 	var room [512]byte
-	for offer := v.offer; ; offer = offer[len(offer)-1:] {
-		headers := append(room[:0], v.headers...)
-		if v.nonce != (message.Nonce{}) {
-			headers = peers.AppendChallenges(headers, offer, v.nonce, v.stale)
+	headers := func(short bool) []byte {
+		if v.nonce == (message.Nonce{}) {
+			return append(room[:0], v.headers...)
 		}
-		out = message.StatelessRefusal(out[:begin], request, from, v.status, v.toTag[:], headers)
-		switch {
-		case v.atMost == 0 || len(out)-begin <= v.atMost:
+		return peers.AppendChallenges(append(room[:0], v.headers...), v.offer, v.nonce, v.stale, short)
+	}
+	if out = message.StatelessRefusal(out, request, from, v.status, v.toTag[:], headers(false)); fits() {
+		return out
+	}
+	if len(v.offer) > 1 {
+		v.offer = v.offer[len(v.offer)-1:]
+		if out = message.StatelessRefusal(out[:begin], request, from, v.status, v.toTag[:], headers(false)); fits() {
 			return out
-		case len(offer) < 2:
-			return out[:begin]
 		}
 	}
+	if out = message.ShortRefusal(out[:begin], request, from, v.status, v.toTag[:], headers(true)); fits() {
+		return out
+	}
+	return out[:begin]
 }
 
 // judge decides about one message.
