@@ -14,28 +14,27 @@ func partiesOf(vars *config.Vars) peers.Parties {
 // limited says which limit of the trunk a new call is over, and what the caller gets.
 // Not 503: the carrier would hold back all its calls, and not those of one number.
 func (c *Call) limited() (why cause.Cause, status int) {
-	over := c.server.admission.Claim(c.trunk, partiesOf(&c.vars))
-	switch over {
+	switch over := c.server.admission.Claim(c.trunk, partiesOf(&c.vars)); over {
 	case peers.LimitCaller:
 		return causeOfLimit(over), 403
 	case peers.LimitDestination:
 		return causeOfLimit(over), 486
-	case peers.LimitNone, peers.LimitCap: // the trunk's cap was judged by the admission
+	case peers.LimitNone, peers.LimitCap: // Claim does not judge the cap
+		c.claimed = true
 	}
-	c.claimed = true
 	return cause.None, 0
 }
 
 // causeOfLimit is the cause of a call, or an attempt, that is over a limit.
 func causeOfLimit(over peers.Limit) cause.Cause {
 	switch over {
-	case peers.LimitNone:
-		return cause.None
+	case peers.LimitCap:
+		return cause.TargetCapped
 	case peers.LimitCaller:
 		return cause.CallerLimited
 	case peers.LimitDestination:
 		return cause.DestinationLimited
-	case peers.LimitCap:
+	case peers.LimitNone:
 	}
-	return cause.TargetCapped
+	return cause.None
 }

@@ -167,8 +167,8 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 }
 
 // confirm takes a request within a leg's dialog as an answer to what was sent to its
-// peer: it has our tag. From elsewhere than the INVITE, and than the trunk's networks,
-// it says nothing of where the peer is.
+// peer: it has our tag. It has to come from the INVITE's address, or from the trunk's
+// networks. A request from any other address proves nothing.
 func (c *Call) confirm(l *legOnWire, from netip.Addr) {
 	known := func(p netip.Prefix) bool { return p.Contains(from) }
 	if l.confirmed || (from != l.leg.Dialog().Source.Addr() && !slices.ContainsFunc(c.trunk.Caller.Sources, known)) {

@@ -63,7 +63,7 @@ func hostOf(a netip.Addr) string {
 
 // calledURI is a number, or a URI, as a Request-URI.
 func calledURI(to, host string) (string, error) {
-	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return message.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
+	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return config.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
 		return "", fmt.Errorf("%w: %q can't be called: write a number or a SIP URI", ErrQuestion, to)
 	}
 	if hasScheme(to) {
@@ -75,7 +75,7 @@ func calledURI(to, host string) (string, error) {
 // callerValue is a number, a URI or a name-addr as the value of From.
 func callerValue(from, host string) (string, error) {
 	switch {
-	case from == "" || strings.ContainsFunc(from, message.IsControl):
+	case from == "" || strings.ContainsFunc(from, config.IsControl):
 		return "", fmt.Errorf("%w: %q can't call: write a number, a SIP URI or a From value", ErrQuestion, from)
 	case strings.Contains(from, "<"):
 		return from, nil
@@ -99,7 +99,7 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		switch lower := strings.ToLower(name); {
-		case !ok || name == "" || strings.ContainsFunc(name, message.IsControl) || strings.ContainsFunc(value, func(r rune) bool { return message.IsControl(r) && r != '\t' }):
+		case !ok || name == "" || strings.ContainsFunc(name, config.IsControl) || strings.ContainsFunc(value, func(r rune) bool { return config.IsControl(r) && r != '\t' }):
 			return "", "", fmt.Errorf("%w: header %q: write it like 'X-Name: value'", ErrQuestion, line)
 		case slices.Contains([]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "content-type", "c", "content-length", "l"}, lower):
 			return "", "", fmt.Errorf("%w: header %s is made from the numbers and can't be given", ErrQuestion, name)

@@ -20,7 +20,7 @@ const (
 	OrderResume              // resume the recording
 	OrderMask                // begin to mask the caller's keys
 	OrderUnmask              // end masking
-	OrderHangup              // end the call; given again, also when it is over, it changes nothing
+	OrderHangup              // end the call. It may be repeated, and does nothing to a call that is over.
 )
 
 // ErrNoCall means that no live call has the id.

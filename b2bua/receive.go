@@ -342,7 +342,7 @@ func uriRefusal(req *sip.Request, secure bool) (code int, reason string) {
 		return 416, "Unsupported URI Scheme"
 	case len(uri) > message.MaxURI:
 		return 414, "Request-URI Too Long"
-	case strings.ContainsFunc(uri, message.IsControl):
+	case strings.ContainsFunc(uri, config.IsControl):
 		return 400, "Request-URI holds a control character"
 	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
 		return 483, "Too Many Hops"

@@ -194,7 +194,8 @@ func (s *followed) dialled(c *redirected, to Redirection, failed []store.Attempt
 	return true
 }
 
-// untaken notes that no target is left, and gives the last attempt, or one that says that there was no target at all.
+// untaken notes that no target is left, and gives the last attempt, or one that says that
+// there was no target at all.
 func (s *followed) untaken(c *redirected, failed []store.Attempt) store.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()

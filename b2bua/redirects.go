@@ -374,7 +374,7 @@ func PartyOf(text string) config.Party {
 	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") && sip.ParseUri(text, &uri) == nil {
 		return message.PartyOf("", &uri, "")
 	}
-	if len(text) > message.MaxURI || strings.ContainsFunc(text, message.IsControl) {
+	if len(text) > message.MaxURI || strings.ContainsFunc(text, config.IsControl) {
 		return config.Party{}
 	}
 	return config.Party{Number: message.NormaliseNumber(text, ""), User: text}

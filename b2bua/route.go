@@ -50,7 +50,12 @@ func dialableOf(all []*peers.Target, vars *config.Vars, naming ...*config.Number
 // number each, or a user part that one of the expressions names in full.
 func dialable(t *peers.Target, vars *config.Vars, naming ...*config.Numbers) bool {
 	return !slices.ContainsFunc(t.Dial.URI.Dialled(vars), func(text string) bool {
-		named := slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
-		return !named && !config.IsDialString(text)
+		return !config.IsDialString(text) && !named(naming, text)
 	})
+}
+
+// named reports whether one of the expressions matches a number, or names a user part in
+// full.
+func named(naming []*config.Numbers, text string) bool {
+	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
 }

@@ -28,8 +28,8 @@ type destination struct {
 
 // destination finds the destination of a transfer and checks that it is permitted: a
 // host of transfer_hosts, called by its URI, or a number of transfer_numbers (or a user
-// part that one of them names in full) at any host, called by the routes for calls of this target or by the caller's own trunk.
-// Otherwise it gives the status of the refusal.
+// part that one of them names in full) at any host, called by the routes for calls of
+// this target or by the caller's own trunk. Otherwise it gives the status of the refusal.
 func (c *Call) destination(to message.Referral) (d destination, code int, err error) {
 	uri := message.ParseURI(to.URI)
 	d.party = message.PartyOf("", &uri, c.trunk.Caller.Country)
@@ -40,7 +40,7 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	if d.party.Number == "" && to.Scheme != "tel" && c.isOurs(to.Host) {
 		return d, 403, errOurselves
 	}
-	if d.party.Number == "" || !listedNumber(cfg.TransferNumbers, d.party.Number) {
+	if d.party.Number == "" || !named(cfg.TransferNumbers, d.party.Number) {
 		return d, 403, errNotAllowed
 	}
 	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
@@ -53,10 +53,6 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 		return d, 404, errNoWay
 	}
 	return d, 0, nil
-}
-
-func listedNumber(allowed []*config.Numbers, number string) bool {
-	return slices.ContainsFunc(allowed, func(n *config.Numbers) bool { return n.Allow(number) })
 }
 
 func listedHost(allowed []string, host string) bool {
@@ -134,8 +130,8 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 
 // referToNumber is the Refer-To of a number at the caller's side, as the agent knows
 // only our address. Numbers are at the proxy in front of the caller, which may be a
-// phone, or at the caller itself where there is none. It has the listed number without parameters, because
-// parameters could make it another number (rn, RFC 4694).
+// phone, or at the caller itself where there is none. It has the listed number without
+// parameters, because parameters could make it another number (rn, RFC 4694).
 func (l *legOnWire) referToNumber(to message.Referral, who config.Party) string {
 	d := l.leg.Dialog()
 	remote := message.ParseURI(cmp.Or(d.Proxy(), d.RemoteTarget))

@@ -185,16 +185,19 @@ const fewCalls = 10
 // ports are too few of them.
 func (d *doubts) ports() {
 	calls := d.cfg.Media.Calls()
-	for _, list := range []struct {
-		path string
-		caps []int
-	}{{"trunks", capsOf(d.cfg.Trunks, func(t *Trunk) int { return t.MaxCalls })}, {"targets", capsOf(d.cfg.Targets, func(t *Target) int { return t.MaxCalls })}} {
-		for i, most := range list.caps {
-			key := fmt.Sprintf("%s[%d].max_calls", list.path, i)
-			if most > calls && d.written(key) {
-				d.warn("media.ports", fmt.Sprintf("has room for %s at a time, and %s is %d", counted(calls), key, most), "write a larger range, four ports for each call, or a smaller cap")
-				return
-			}
+	shares := d.shares(calls)
+	for i := range d.cfg.Trunks {
+		kept := 0
+		if d.cfg.Trunks[i].URI == nil { // the calls to a trunk are in the shares of others
+			kept = sum(shares) - shares[i]
+		}
+		if d.tooFew(fmt.Sprintf("trunks[%d].max_calls", i), d.cfg.Trunks[i].MaxCalls, calls, kept) {
+			return
+		}
+	}
+	for i := range d.cfg.Targets {
+		if d.tooFew(fmt.Sprintf("targets[%d].max_calls", i), d.cfg.Targets[i].MaxCalls, calls, 0) {
+			return
 		}
 	}
 	if calls < fewCalls {
@@ -202,18 +205,50 @@ func (d *doubts) ports() {
 	}
 }
 
+// shares are the calls with ports that are kept for each trunk, and behind those for each target that may call.
+func (d *doubts) shares(calls int) (all []int) {
+	for i := range d.cfg.Trunks {
+		all = append(all, d.cfg.Trunks[i].MaxCalls)
+	}
+	for i := range d.cfg.Targets {
+		if t := &d.cfg.Targets[i]; t.MayCall() {
+			all = append(all, t.Caller().MaxCalls)
+		}
+	}
+	fair := FairShare(calls, len(all))
+	for i, most := range all {
+		if most == 0 || most > fair { // 0: no cap
+			all[i] = fair
+		}
+	}
+	return all
+}
+
+func sum(all []int) (n int) {
+	for _, one := range all {
+		n += one
+	}
+	return n
+}
+
+// tooFew warns of a cap in the file that the calls can't reach, as so many are kept for others.
+func (d *doubts) tooFew(key string, most, calls, kept int) bool {
+	if most <= calls-kept || !d.written(key) {
+		return false
+	}
+	problem := fmt.Sprintf("has room for %s at a time", counted(calls))
+	if kept > 0 {
+		problem += fmt.Sprintf(", %d of which are kept for other trunks", kept)
+	}
+	d.warn("media.ports", problem+fmt.Sprintf(", and %s is %d", key, most), "write a larger range, four ports for each call, or a smaller cap")
+	return true
+}
+
 func counted(calls int) string {
 	if calls == 1 {
 		return "one call"
 	}
 	return strconv.Itoa(calls) + " calls"
-}
-
-func capsOf[T any](all []T, limit func(*T) int) (caps []int) {
-	for i := range all {
-		caps = append(caps, limit(&all[i]))
-	}
-	return caps
 }
 
 // tokens are sent where others may read them.

@@ -83,15 +83,15 @@ func (t *Template) Render(v Vars) (string, error) {
 		return "", errors.New(plainTemplateError(err))
 	}
 	s := out.String()
-	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && endsLine(r) }) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && IsControl(r) }) {
 		return "", errControlByte
 	}
 	return s, nil
 }
 
-// endsLine reports whether some readers take a character for the end of a line, or worse: the control characters, of which
-// U+0085 is one, and the separators of lines and paragraphs in Unicode.
-func endsLine(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+// IsControl reports whether a character is not allowed in headers, because some readers take it for the end of a line, or
+// worse: the control characters, of which U+0085 is one, and the separators of lines and paragraphs in Unicode.
+func IsControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 // Redact hides in a result what the template has from the environment: it may be a secret.
 func (t *Template) Redact(text string) string {
@@ -196,7 +196,7 @@ func SampleVars(prepared bool) Vars {
 
 func headerSafe(s string) string {
 	return strings.Map(func(r rune) rune {
-		if endsLine(r) {
+		if IsControl(r) {
 			return -1
 		}
 		return r

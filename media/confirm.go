@@ -2,12 +2,12 @@ package media
 
 import "net/netip"
 
-// affordable is how many bytes a side that is not confirmed is sent: a second of G.711 in packets of 20 ms. Early
-// media begins at once with it, and most peers are confirmed within that second.
-const affordable = 50 * (rtpHeaderLen + 160)
+// unconfirmedBound is how many bytes an unconfirmed side is sent: a second of G.711 in packets of 20 ms. Early media
+// begins at once with it, and many peers are confirmed within that second.
+const unconfirmedBound = 50 * (rtpHeaderLen + 160)
 
-// bounds reports whether only a second's worth may go to an address of the party.
-func (p *party) bounds(dest netip.AddrPort) bool {
+// isUnconfirmed reports whether the bound holds for an address of the party.
+func (p *party) isUnconfirmed(dest netip.AddrPort) bool {
 	return p.named.Unconfirmed && !p.confirmed && dest.IsValid() &&
 		!contains(p.named.Believed, dest.Addr()) && !contains(p.named.Listed, dest.Addr())
 }
@@ -24,12 +24,12 @@ func (r *relay) confirmedBy(side Side, src netip.AddrPort) {
 	}
 }
 
-// affords reports whether a packet of n bytes may still go to ep's destination, which is not confirmed.
-func (ep *endpoint) affords(n int) bool {
+// withholds reports whether a packet of n bytes is beyond the bound for ep's destination, which is unconfirmed.
+func (ep *endpoint) withholds(n int) bool {
 	side := ep.side.Other()
 	p := &ep.relay.party[side]
-	if p.spent += n; p.spent <= affordable {
-		return true
+	if p.unconfirmed += n; p.unconfirmed <= unconfirmedBound {
+		return false
 	}
 	if !ep.speaks() { // it is relayed
 		ep.count.Unconfirmed.Add(1)
@@ -38,5 +38,5 @@ func (ep *endpoint) affords(n int) bool {
 		p.withheld = true
 		ep.relay.post(EventWithheld{Side: side})
 	}
-	return false
+	return true
 }

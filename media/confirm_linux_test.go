@@ -139,12 +139,12 @@ func TestUnconfirmedSideIsTold(t *testing.T) {
 	if n := len(br.events); n != 0 {
 		t.Errorf("%d more events", n)
 	}
-	if st := br.Close(); st.A.TxRTCP != 0 || st.A.TxBytes != affordable {
-		t.Errorf("%d bytes and %d reports were sent; want %d and none", st.A.TxBytes, st.A.TxRTCP, affordable)
+	if st := br.Close(); st.A.TxRTCP != 0 || st.A.TxBytes != unconfirmedBound {
+		t.Errorf("%d bytes and %d reports were sent; want %d and none", st.A.TxBytes, st.A.TxRTCP, unconfirmedBound)
 	}
 }
 
-// Our own sounds are bounded alike. They go on unheard, and are no packets of the
+// The bound holds for our own sounds, too. They go on unheard, and are no packets of the
 // other side that were dropped.
 func TestUnconfirmedSideHearsOneSecondOfSound(t *testing.T) {
 	l := newLine(t)
@@ -180,7 +180,7 @@ func TestBoundAllocatesNothing(t *testing.T) {
 	b.offer(b.from)
 	b.carry() // the lock allocates
 	for _, r := range b.relays {
-		r.party[SideB].spent = affordable
+		r.party[SideB].unconfirmed = unconfirmedBound
 	}
 	b.offer(b.from)
 	b.carry() // the event allocates

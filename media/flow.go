@@ -45,15 +45,15 @@ type flowID struct {
 // flow is one direction of one kind of packet. A packet that arrives at In from exactly Source, with the SSRC, leaves
 // from Out to Dest, changed by Rewrite. A flow is a plain comparable value, so that every path carries the same one.
 type flow struct {
-	ID      flowID
-	In      netip.AddrPort // our address on the side that sends
-	Source  netip.AddrPort // the locked source; invalid while none is
-	SSRC    uint32         // of the locked stream; of RTP only
-	Out     netip.AddrPort // our address on the side that receives
-	Dest    netip.AddrPort // invalid: packets are dropped
-	Held    bool           // Dest wants no packets: they are counted and dropped
-	Bounded bool           // Dest is not confirmed: relay.affords says which packets go
-	Rewrite rewrite        // of RTP flows only; RTCP is made to fit it
+	ID          flowID
+	In          netip.AddrPort // our address on the side that sends
+	Source      netip.AddrPort // the locked source; invalid while none is
+	SSRC        uint32         // of the locked stream; of RTP only
+	Out         netip.AddrPort // our address on the side that receives
+	Dest        netip.AddrPort // invalid: packets are dropped
+	Held        bool           // Dest wants no packets: they are counted and dropped
+	Unconfirmed bool           // Dest is: endpoint.withholds says which packets do not go
+	Rewrite     rewrite        // of RTP flows only; RTCP is made to fit it
 }
 
 // flowPath carries the packets of flows. It does not decide which sources may send: it compares with flow.Source and

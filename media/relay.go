@@ -87,7 +87,7 @@ func (r *relay) resolve(from Side, kind Kind) flow {
 		Out:    r.address(from.Other(), r.party[from.Other()].port(kind)),
 		Dest:   r.party[from.Other()].dest(kind),
 	}
-	f.Bounded = r.party[from.Other()].bounds(f.Dest)
+	f.Unconfirmed = r.party[from.Other()].isUnconfirmed(f.Dest)
 	if kind == RTP {
 		f.SSRC = r.party[from].rtp.ssrc
 		f.Rewrite = r.endpoint[from][RTP].outlet.shift

@@ -240,7 +240,7 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 
 // emit sends a packet to ep's destination and reports whether it went. All packets of a session leave here.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
-	if ep.flow.Bounded && !ep.affords(len(pkt)) {
+	if ep.flow.Unconfirmed && ep.withholds(len(pkt)) {
 		return false
 	}
 	sent, ok := w.protect(ep, pkt)

@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -87,73 +86,11 @@ func (l *Leg) inviteAgain(now time.Time, res *sip.Response) cause.Cause {
 	return cause.None
 }
 
-// renewInvite makes the INVITE a new request with the next CSeq; false: it would be too
-// large.
-func (l *Leg) renewInvite() bool {
-	base := l.invite
-	if l.shorten != nil {
-		shorter, fits := l.shorten(l.addedBytes())
-		if !fits {
-			return false
-		}
-		if shorter != nil {
-			shorter.PrependHeader(l.inviteHeaders()...)
-			base = shorter
-		}
-	}
-	l.dialog.localSeq++
-	l.InviteSeq = l.dialog.localSeq
-	l.invite = l.again(base, l.InviteSeq)
-	if l.intervals > 0 {
-		for l.invite.RemoveHeader("Session-Expires") || l.invite.RemoveHeader("Min-SE") {
-		}
-		for _, h := range l.timer.askFirst(l.Peer) {
-			l.invite.AppendHeader(h)
-		}
-	}
-	return true
-}
-
-// addedBytes is how much larger the INVITE is than the first one: by credentials, and by
-// a session timer that the target wanted longer.
-func (l *Leg) addedBytes() int {
-	probe := sip.NewRequest(sip.INVITE, *l.invite.Recipient.Clone())
-	d := digestAuth{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // the count of the real ones stays
-	d.authorize(probe)
-	all := slices.DeleteFunc(probe.Headers(), func(h sip.Header) bool { return !isCredentials(h) })
-	n := byteCount(0)
-	if l.intervals > 0 {
-		all = append(all, l.timer.askFirst(l.Peer)...)
-		n -= byteCount(len("Session-Expires: \r\n") + len(message.SessionExpires{Interval: l.Peer.SessionExpires}.String()))
-	}
-	for _, h := range all {
-		h.StringWrite(&n)
-		n += byteCount(len("\r\n"))
-	}
-	return int(n)
-}
-
 // resendInvite sends the renewed INVITE.
 func (l *Leg) resendInvite(now time.Time) {
 	l.called(now)
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 }
-
-// inviteLonger sends an INVITE again whose Session-Expires was too short for the target
-// (RFC 4028 section 7.3). cause.None: it was sent.
-func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
-	if l.intervals++; l.intervals > maxIntervals || l.Peer.SessionExpires == 0 || !l.timer.lengthen(res) {
-		return cause.OfStatus(res.StatusCode)
-	}
-	if !l.renewInvite() {
-		return cause.InviteTooLarge
-	}
-	l.resendInvite(now)
-	return cause.None
-}
-
-// maxIntervals bounds how often a target may refuse the session timer as too short.
-const maxIntervals = 2
 
 // again makes a request anew, with credentials: Call-ID, From and To stay, CSeq and
 // branch change (RFC 3261 section 8.1.3.5).

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // ParseURI parses a SIP URI that has been checked before. Anything else gives the
@@ -97,7 +99,7 @@ func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range s {
-		if IsControl(r) {
+		if config.IsControl(r) {
 			continue
 		}
 		if r == '"' || r == '\\' {

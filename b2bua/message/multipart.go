@@ -10,6 +10,8 @@ import (
 	"mime/quotedprintable"
 	"slices"
 	"strings"
+
+	"flowbridge/config"
 )
 
 // The errors of bodies.
@@ -337,7 +339,7 @@ func (p *BodyPart) add(line string) error {
 // soundLine reports whether a header may be passed on as it is.
 func soundLine(h HeaderLine) bool {
 	return len(h.Name) <= MaxPhrase && len(h.Value) <= MaxPassedValue &&
-		!strings.ContainsFunc(h.Value, func(r rune) bool { return IsControl(r) && r != '\t' })
+		!strings.ContainsFunc(h.Value, func(r rune) bool { return config.IsControl(r) && r != '\t' })
 }
 
 // Field returns the value of one header of the part, "" if there is none.

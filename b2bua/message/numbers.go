@@ -3,6 +3,8 @@ package message
 import (
 	"net/url"
 	"strings"
+
+	"flowbridge/config"
 )
 
 // NormaliseNumber turns a user part into a number: digits, with + if the country is
@@ -139,7 +141,7 @@ func withoutSeparators(s string) string {
 // have control characters.
 func Unescape(s string) string {
 	plain, err := url.PathUnescape(s)
-	if err != nil || strings.ContainsFunc(plain, IsControl) {
+	if err != nil || strings.ContainsFunc(plain, config.IsControl) {
 		return s
 	}
 	return plain

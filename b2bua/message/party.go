@@ -20,7 +20,7 @@ const (
 func PartyOf(name string, uri *sip.Uri, country string) config.Party {
 	p := config.Party{Name: Printable(Unquote(name), maxName)}
 	text := uri.String()
-	if len(text) > MaxURI || strings.ContainsFunc(text, IsControl) {
+	if len(text) > MaxURI || strings.ContainsFunc(text, config.IsControl) {
 		return p
 	}
 	p.User, p.Host, p.URI = uri.User, uri.Host, text

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
 )
 
 // The errors of a REFER. Their texts go out in the Warning of the refusal.
@@ -206,7 +208,7 @@ func embeddedHeader(escaped string) (h HeaderLine, err error) {
 	switch {
 	case len(h.Value) > MaxPassedValue:
 		return HeaderLine{}, fmt.Errorf("%w: more than %d bytes of %s", ErrReferTo, MaxPassedValue, h.Name)
-	case strings.ContainsFunc(h.Value, IsControl):
+	case strings.ContainsFunc(h.Value, config.IsControl):
 		return HeaderLine{}, fmt.Errorf("%w: control characters in %s", ErrReferTo, h.Name)
 	case !utf8.ValidString(h.Value):
 		return HeaderLine{}, fmt.Errorf("%w: no UTF-8 in %s", ErrReferTo, h.Name)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/config"
 )
 
 func TestParseReferTo(t *testing.T) {
@@ -118,7 +120,7 @@ func TestParseReferToErrors(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want %v", value, r, err, want)
 			continue
 		}
-		if len(err.Error()) > 300 || strings.ContainsFunc(err.Error(), IsControl) || r.URI != "" || r.Headers != nil {
+		if len(err.Error()) > 300 || strings.ContainsFunc(err.Error(), config.IsControl) || r.URI != "" || r.Headers != nil {
 			t.Errorf("%q: %+v, %q", value, r, err)
 		}
 	}
@@ -197,7 +199,7 @@ func TestSipfrag(t *testing.T) {
 func soundReferral(t *testing.T, r Referral) {
 	t.Helper()
 	uri := ParseURI(r.URI)
-	if uri.Scheme != r.Scheme || len(r.URI) > MaxURI || strings.ContainsFunc(r.URI, IsControl) {
+	if uri.Scheme != r.Scheme || len(r.URI) > MaxURI || strings.ContainsFunc(r.URI, config.IsControl) {
 		t.Errorf("%+v: read as %+v", r, uri)
 	}
 	if r.Scheme == "tel" {

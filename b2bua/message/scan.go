@@ -227,22 +227,6 @@ func (s *Scanned) take(name, value []byte) {
 	}
 }
 
-// takeCredentials finds the nonce of credentials. There may be others for other realms.
-func (s *Scanned) takeCredentials(value []byte) {
-	s.Authorized = true
-	value = Trim(value)
-	list := value[min(len("Digest"), len(value)):]
-	for len(list) > 0 && s.Nonce == nil {
-		one, rest, _ := CutUnquoted(list, ',')
-		name, quoted, _ := CutByte(one, '=')
-		nonce := bytes.Trim(Trim(quoted), `"`)
-		if EqualFold(Trim(name), "nonce") && len(nonce) == challengeLen {
-			s.Nonce = nonce
-		}
-		list = rest
-	}
-}
-
 // takeAddress checks a From or To and returns its tag.
 func (s *Scanned) takeAddress(header string, value []byte) (tag []byte) {
 	a, wrong := splitAddress(value)
@@ -355,21 +339,6 @@ func requestURIWrong(uri []byte) string {
 		return "Has Headers"
 	}
 	return ""
-}
-
-// Called returns the user of the Request-URI without its parameters, as it was sent; of a
-// tel URI the number.
-func (s *Scanned) Called() []byte {
-	scheme, user, _ := CutByte(s.uri, ':')
-	if !EqualFold(scheme, "tel") {
-		var found bool
-		if user, _, found = CutByte(user, '@'); !found {
-			return nil
-		}
-		user, _, _ = CutByte(user, ':')
-	}
-	user, _, _ = CutByte(user, ';')
-	return user
 }
 
 // UnknownScheme reports whether the Request-URI has a scheme that can't be called,

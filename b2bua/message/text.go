@@ -2,7 +2,8 @@ package message
 
 import (
 	"strings"
-	"unicode"
+
+	"flowbridge/config"
 )
 
 // text is a part of a message: bytes in Scan, a string in the readers of the library's
@@ -183,7 +184,7 @@ func Phrase(s string) string { return harmless(s, MaxPhrase, ' ') }
 // and cut to n bytes.
 func harmless(s string, n int, control rune) string {
 	s = strings.Map(func(r rune) rune {
-		if IsControl(r) {
+		if config.IsControl(r) {
 			return control
 		}
 		return r
@@ -193,7 +194,3 @@ func harmless(s string, n int, control rune) string {
 	}
 	return s
 }
-
-// IsControl reports whether a character is not allowed in headers, because it could
-// end them: also a separator of lines or paragraphs, which some readers take for one.
-func IsControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }

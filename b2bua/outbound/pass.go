@@ -64,7 +64,7 @@ func headerValues(headers []sip.Header, name string) (found []string, sound bool
 			continue
 		}
 		v := h.Value()
-		sound = sound && !strings.ContainsFunc(v, func(r rune) bool { return message.IsControl(r) && r != '\t' })
+		sound = sound && !strings.ContainsFunc(v, func(r rune) bool { return config.IsControl(r) && r != '\t' })
 		found = append(found, v)
 	}
 	return found, sound

@@ -183,11 +183,11 @@ func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) == 1
 }
 
-// sameResource reports whether the uri of credentials calls whom the Request-URI calls
-// (RFC 3261 section 22.4), so that credentials for one number are none for another. The
-// users have to be the same, or the same number where the caller is. Host, port and
-// parameters may differ, because proxies rewrite them. bare: the uri has no user, as some
-// phones write it, but the host. Then the nonce says for whom it was given.
+// sameResource reports whether the uri of credentials names the same user as the
+// Request-URI (RFC 3261 section 22.4), so that credentials for one number are none for
+// another. The users have to be the same, or the same number where the caller is. Host,
+// port and parameters may differ, because proxies rewrite them. bare: the uri has no
+// user, as some phones write it, but the host. Then the nonce says for whom it was given.
 func sameResource(text string, uri *sip.Uri, country string) (same, bare bool) {
 	var u sip.Uri
 	if err := sip.ParseUri(text, &u); err != nil {
