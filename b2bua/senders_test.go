@@ -275,6 +275,9 @@ func TestAnswersToStrangers(t *testing.T) {
 				if late := len(p.rest()); late > 0 || answers > 200 {
 					t.Errorf("%d answers, and %d later", answers, late)
 				}
+				if n := w.server.Rejected().TooShort.Load(); (name == "short" || name == "OPTIONS") != (n > 0) {
+					t.Errorf("%d requests are counted as too short for an answer", n)
+				}
 				// Those with the right credentials get through.
 				d := p.newCall("+15075785607")
 				d.extra = "User-Agent: PBX 1.0\n"

@@ -180,9 +180,11 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 		if v.port != 0 {
 			to = netip.AddrPortFrom(from.Addr(), v.port)
 		}
-		if len(g.out) > 0 {
-			_, _ = g.send(g.out, to)
+		if len(g.out) == 0 {
+			g.rejected(&g.count.TooShort, from, "too_short_for_answer")
+			return v.admitted
 		}
+		_, _ = g.send(g.out, to)
 	}
 	return v.admitted
 }

@@ -327,6 +327,7 @@ type Rejections struct {
 	UnknownSource atomic.Uint64 // neither from a trunk nor an answer to our own message
 	TooLarge      atomic.Uint64
 	NotOurs       atomic.Uint64 // responses of trunks to no request of this server
+	TooShort      atomic.Uint64 // requests of strangers that are shorter than their answer, which is not sent
 	NotSIP        atomic.Uint64
 	NoDialog      atomic.Uint64 // 481: within an unknown dialog
 	Malformed     atomic.Uint64 // 400; no answer to a response or ACK
@@ -366,11 +367,15 @@ func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reaso
 
 // remedies say what to do where a sender should have been let in, by reason.
 var remedies = map[string]string{ //nolint:gochecknoglobals // a table
-	"unknown_source": "if it may call, add its address to trunks[].sources and reload",
-	"not_of_call":    "if it is the trunk's, add its address to trunks[].sources and reload: that counts for new calls",
-	"source_rate":    "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
-	"setups":         "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
-	"ports":          "widen media.ports; max_calls of the other trunks bounds their shares",
+	"unknown_source":       "if it may call, add its address to trunks[].sources and reload",
+	"not_of_call":          "if it is the trunk's, add its address to trunks[].sources and reload: that counts for new calls",
+	"too_short_for_answer": "if it may call, add its address to trunks[].sources and reload: then it is answered",
+	"unauthorized":         "compare its user name and password with trunks[].auth; a uri of another number is wrong, too",
+	"throttled":            "it has sent too many wrong passwords: compare its user name and password with trunks[].auth",
+	"no_trunk":             "its address is a trunk's, but the request meets no trunks[].match",
+	"source_rate":          "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
+	"setups":               "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
+	"ports":                "widen media.ports; max_calls of the other trunks bounds their shares",
 }
 
 // maxLogged bounds a peer's text in a log line, in bytes.
