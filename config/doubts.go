@@ -101,15 +101,16 @@ func (d *doubts) numbers() {
 	}
 }
 
-// sampleNumbers is an expression as it should be written.
-const sampleNumbers = `"^\\+1507[0-9]{7}$"`
-
 func (d *doubts) expressions(path string, to, from *Numbers) {
 	d.expression(path+".to", to)
 	d.expression(path+".from", from)
 }
 
 func (d *doubts) expression(path string, n *Numbers) {
+	if n != nil && holdsDialplan(n.String()) {
+		d.warnOf(path, "has X, Z or N as in a dialplan, and here they stand for themselves", "write [0-9] for X, [1-9] for Z and [2-9] for N")
+		return
+	}
 	if n == nil || n.every || n.begins && n.ends {
 		return
 	}
@@ -290,7 +291,8 @@ func loopbackHost(host string) bool {
 // emptyToken is a token of X-EI without a value.
 var emptyToken = regexp.MustCompile(`(^|;)\s*[SEO]\.\s*(;|$)`)
 
-// xei are values of X-EI with an empty token for a call that has neither Diversion nor further headers.
+// xei are values of X-EI with an empty token for a call that has neither Diversion nor further headers, and ids of a prepare step
+// that the platform would take for somebody else's.
 func (d *doubts) xei() {
 	for i := range d.cfg.Targets {
 		t := &d.cfg.Targets[i]
@@ -298,8 +300,16 @@ func (d *doubts) xei() {
 			v := SampleVars(t.Prepare != nil)
 			v.Diversion, v.HeaderFunc = "", nil
 			text, err := h.Value.Render(v)
-			if err == nil && strings.EqualFold(h.Name, "X-EI") && emptyToken.MatchString(text) {
-				d.warnOf(fmt.Sprintf("targets[%d].headers.%s", i, h.Name), "has an empty token for a call without Diversion, or without a header that it names",
+			if err != nil || !strings.EqualFold(h.Name, "X-EI") {
+				continue
+			}
+			path := fmt.Sprintf("targets[%d].headers.%s", i, h.Name)
+			if v.Prepare != nil && strings.TrimSpace(text) == v.Prepare.CallID {
+				d.warnOf(path, "gives the id of the prepare step without S. before it and ; behind it: the platform takes it for an external id, not for its call",
+					`write "S.{{.Prepare.CallID}};"`)
+			}
+			if emptyToken.MatchString(text) {
+				d.warnOf(path, "has an empty token for a call without Diversion, or without a header that it names",
 					`write {{xei "O" .Diversion}} for O.{{.Diversion}}; it gives nothing where there is no value`)
 			}
 		}

@@ -184,6 +184,8 @@ func (l *loader) syntax(err error, data []byte) {
 		remedy = "write &" + m[1] + " before the value that *" + m[1] + " stands for, or put a text that begins with * in quotes"
 	} else if line > 0 && line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t")) {
 		remedy = "indent this line by spaces: YAML takes no tabs"
+	} else if strings.Contains(text, "escape character") || strings.Contains(text, "hexdecimal") { // spelt so by the decoder
+		remedy = twiceEscaped + ", like " + sampleNumbers
 	}
 	l.fail(line, "", "is not YAML: "+text, remedy)
 }

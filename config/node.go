@@ -139,6 +139,9 @@ func (s scalar) complain(c complaint) {
 		s.fail(c.problem, c.remedy)
 		return
 	}
+	if s.fromEnv && c.unseen != "" {
+		c.remedy = c.unseen
+	}
 	s.fail(s.quoted()+" "+c.problem, c.remedy)
 }
 

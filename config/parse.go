@@ -1,12 +1,10 @@
 package config
 
 import (
-	"errors"
 	"math"
 	"net/netip"
 	"net/url"
 	"regexp"
-	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -205,34 +203,6 @@ func nearby(host string) bool {
 		return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
 	}
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
-}
-
-func parseRegexp(t string) (*Numbers, complaint) {
-	if t == "" {
-		return nil, complaint{}
-	}
-	if dialplan.MatchString(t) {
-		return nil, refuse("is a pattern of Asterisk, and this is a regular expression", "write "+strconv.Quote(expressionOf(t)))
-	}
-	n, err := newNumbers(t)
-	if err != nil {
-		why := "is not a regular expression"
-		if se := (*syntax.Error)(nil); errors.As(err, &se) {
-			why += ": " + string(se.Code)
-		}
-		return nil, refuse(why, `write one like "^\\+1507[0-9]{7}$"; in double quotes each \ is written twice`)
-	}
-	return n, complaint{}
-}
-
-// dialplan is a pattern of Asterisk's dialplan: _X., _+1NXX. As a regular expression it would match no number.
-var dialplan = regexp.MustCompile(`^_[0-9XZNxzn+*#.!\[\]-]+$`)
-
-// expressionOf is the regular expression for a pattern of Asterisk.
-func expressionOf(pattern string) string {
-	return "^" + strings.NewReplacer(
-		"X", "[0-9]", "x", "[0-9]", "Z", "[1-9]", "z", "[1-9]", "N", "[2-9]", "n", "[2-9]", ".", "[0-9]+", "!", "[0-9]*", "+", `\+`, "*", `\*`,
-	).Replace(strings.TrimPrefix(pattern, "_")) + "$"
 }
 
 // parseCertName takes a name as it stands in a certificate: a host name or an address.

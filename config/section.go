@@ -12,7 +12,8 @@ import (
 // complaint is what is wrong with a value and what to do; the zero complaint means it is right.
 type complaint struct {
 	problem, remedy string
-	hide            bool // the value may hold a secret
+	unseen          string // the remedy for a value from the environment, where remedy repeats a part of the value
+	hide            bool   // the value may hold a secret
 }
 
 func refuse(problem, remedy string) complaint { return complaint{problem: problem, remedy: remedy} }

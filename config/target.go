@@ -8,7 +8,7 @@ import (
 
 // Target is one entry of `targets`: where calls go.
 type Target struct {
-	// The target's name in routes, records, logs and metrics. No other target may have it.
+	// The target's name in routes, records and logs. No other target may have it.
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
 	// What it is: Synthflow, Vapi, or any SIP address.
 	Kind string `key:"kind" is:"kind" required:"synthflow, vapi or sip"`

@@ -8,7 +8,7 @@ import (
 
 // Trunk is one entry of `trunks`: a carrier or PBX that calls, or is called.
 type Trunk struct {
-	// The trunk's name in routes, records, logs and metrics. No other trunk may have it.
+	// The trunk's name in routes, records and logs. No other trunk may have it.
 	Name string `key:"name" is:"trunk-name" required:"a short name for the trunk"`
 	// The networks or addresses that its SIP comes from. The longest prefix wins. Required without auth and certificates.
 	Sources []netip.Prefix `key:"sources" later:""`
