@@ -81,7 +81,7 @@ func TestRequestsOfOthers(t *testing.T) {
 		{"192.0.2.50:5060", "403", "403"}, // another trunk
 		{"203.0.113.5:5060", "403", "200"},
 		{"192.0.2.20:9999", "403", "200"}, // the target, whose network a trunk shares
-		{"192.0.2.21:9999", "403", "403"}, // that trunk
+		{"192.0.2.21:9999", "403", "200"}, // in that network
 		{"192.0.2.61:9999", "403", "200"}, // another target, perhaps of the same platform
 	} {
 		for _, side := range []string{"caller", "agent"} {

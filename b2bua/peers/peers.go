@@ -188,21 +188,25 @@ func (t *Trunk) Has(from Sender) bool { return t.isListed() && t.couldBe(from) }
 func (t *Trunk) isListed() bool { return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 }
 
 // IsOthers reports whether the sender has an address or certificate of real trunks, none
-// of which is caller or callee. callee may be nil. Where an agent has named it, it is any
-// trunk that has the address at which it was called.
+// of which is caller or callee. callee may be nil. Where it was called at an address of a
+// trunk's network, it shares that network.
 func (p *Snapshot) IsOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
-	referred := callee != nil && callee.Trunk == nil && p.Targets[callee.Dial.Name] != callee
 	others := false
 	for _, t := range p.Trunks {
 		if t.Platform != nil || !t.Has(from) {
 			continue
 		}
-		if t.Caller == caller.Caller || (callee != nil && t.Caller == callee.Trunk) || (referred && t.prefix(at) >= 0) {
+		if t.Caller == caller.Caller || (callee != nil && (t.Caller == callee.Trunk || t.shares(from.Addr.Addr(), at))) {
 			return false
 		}
 		others = true
 	}
 	return others
+}
+
+// shares reports whether one of the trunk's networks has both addresses.
+func (t *Trunk) shares(a, b netip.Addr) bool {
+	return slices.ContainsFunc(t.Caller.Sources, func(p netip.Prefix) bool { return p.Contains(a) && p.Contains(b) })
 }
 
 // matches reports whether a request meets the trunk's match.

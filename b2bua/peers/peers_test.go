@@ -125,13 +125,13 @@ func TestReloadKeepsRate(t *testing.T) {
 	}
 }
 
-// An address is another trunk's unless the trunk is the call's own, on either side, or
-// has the address at which an agent had it called. Targets are no trunks.
+// An address is another trunk's unless the trunk is the call's own, on either side, or its
+// network has the address that was called, too. Targets are no trunks.
 func TestIsOthers(t *testing.T) {
 	p := mustPeers(t, `
   - {name: carrier, sources: ["192.0.2.10"]}
   - {name: pbx, sources: ["10.1.0.0/16"], uri: "sip:{{.To.Number}}@10.1.0.1"}
-  - {name: both, sources: ["192.0.2.0/24"]}
+  - {name: both, sources: ["192.0.2.0/24", "198.51.100.7"]}
 `)
 	referred := NewReferred("agent", nil, "", p.Targets["agent"].Dial)
 	for _, tt := range []struct {
@@ -144,10 +144,12 @@ func TestIsOthers(t *testing.T) {
 		{"192.0.2.11", nil, "192.0.2.10", true},
 		{"203.0.113.1", nil, "192.0.2.10", false},
 		{"10.1.0.2", p.Targets["agent"], "192.0.2.20", true},
-		{"10.1.0.2", p.Targets["agent"], "10.1.0.1", true},
+		{"10.1.0.2", p.Targets["agent"], "10.1.0.1", false},
+		{"192.0.2.10", p.Targets["agent"], "192.0.2.20", false},
 		{"10.1.0.2", p.Callees["pbx"], "10.1.0.1", false},
 		{"10.1.0.2", referred, "10.1.0.1", false},
 		{"10.1.0.2", referred, "10.2.0.1", true},
+		{"198.51.100.7", p.Targets["agent"], "192.0.2.20", true},
 	} {
 		from := Sender{Addr: netip.AddrPortFrom(netip.MustParseAddr(tt.from), 5060)}
 		if got := p.IsOthers(from, p.Trunks[0], tt.callee, netip.MustParseAddr(tt.at)); got != tt.want {
