@@ -30,6 +30,7 @@ type Dialog struct {
 	Source       netip.AddrPort // of the peer's messages
 	transport    string         // of the peer's messages: config.Transport…; empty: udp
 	nat          config.NATMode
+	own          netip.Addr // this server's address toward the peer; not valid: not known
 	origin       sdp.Origin // of this side's session descriptions
 }
 
@@ -52,6 +53,15 @@ func (l Local) contact() string {
 		uri += ";transport=" + l.Transport
 	}
 	return "<" + uri + ">"
+}
+
+// addr returns this server's address on the leg; not valid: it is not known.
+func (l Local) addr() netip.Addr {
+	if a := l.Listen.Addr(); a.IsValid() && !a.IsUnspecified() {
+		return a
+	}
+	a, _ := netip.ParseAddr(l.Host)
+	return a
 }
 
 // URI returns a SIP URI with this user at this server's host.
@@ -166,7 +176,7 @@ func (d *Dialog) nextHop(uri sip.Uri, unnamed string) Hop {
 	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
 	next.Port = portOf(uri, next.Transport)
 	if d.Source.IsValid() {
-		next.back = wayBack{nat: d.nat, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
+		next.back = wayBack{nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
 		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
 			next.back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, next.back.transport))
 		}

@@ -284,6 +284,7 @@ type Hop struct {
 // wayBack leads to the source of the peer's messages; zero: that is not known.
 type wayBack struct {
 	nat       config.NATMode
+	own       netip.Addr // this server's
 	source    netip.Addr
 	transport string
 	addr      netip.AddrPort
@@ -305,7 +306,7 @@ func (b wayBack) insteadOf(addr netip.Addr) bool {
 	switch {
 	case !b.source.IsValid():
 		return false
-	case (addr.IsLoopback() || addr.IsUnspecified()) && !b.source.IsLoopback():
+	case (addr.IsLoopback() || addr.IsUnspecified()) && !b.source.IsLoopback(), addr == b.own && b.source != b.own:
 		return true
 	case b.nat == config.NATOn:
 		return addr != b.source

@@ -263,12 +263,14 @@ func TestHopAt(t *testing.T) {
 		{"0.0.0.0", "", outside, config.NATOff, "203.0.113.5:5060"},
 		{"127.0.0.2", "", inside, config.NATOff, "127.0.0.2:99"},
 		{"127.0.0.2", "", netip.AddrPort{}, config.NATOff, "127.0.0.2:99"},
+		{"198.51.100.1", "", outside, config.NATOff, "203.0.113.5:5060"}, // this server's own
+		{"198.51.100.1", "", netip.MustParseAddrPort("198.51.100.1:5080"), config.NATOff, "198.51.100.1:99"},
 		{"10.0.0.1", "", outside, config.NATOff, "10.0.0.1:99"},
 		{"10.0.0.1", "", outside, config.NATAuto, "203.0.113.5:5060"},
 		{"192.0.2.9", "", outside, config.NATAuto, "192.0.2.9:99"},
 		{"192.0.2.9", "", outside, config.NATOn, "203.0.113.5:5060"},
 	} {
-		d := Dialog{Source: tt.peer, nat: tt.nat, transport: tt.transport}
+		d := Dialog{Source: tt.peer, nat: tt.nat, transport: tt.transport, own: netip.MustParseAddr("198.51.100.1")}
 		for _, host := range []string{tt.addr, "name.example"} {
 			got := d.nextHop(sip.Uri{Scheme: "sip", Host: host, Port: 99}, tt.transport)
 			if !got.Addr.IsValid() {

@@ -22,6 +22,7 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 			localParty:  localParty,
 			RemoteParty: remoteParty,
 			nat:         o.Peer.NAT,
+			own:         o.Local.addr(),
 			origin:      sdp.NewOrigin(),
 		},
 	}

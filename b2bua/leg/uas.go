@@ -32,6 +32,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 			Source:      source,
 			transport:   o.Local.Transport,
 			nat:         o.Peer.NAT,
+			own:         o.Local.addr(),
 			origin:      sdp.NewOrigin(),
 		},
 	}
