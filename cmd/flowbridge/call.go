@@ -164,14 +164,14 @@ func (o *testCall) noListener(to sim.Peer) string {
 	if err != nil {
 		return ""
 	}
-	return testcall.NoListener(o.file, cfg, strings.ToLower(to.Network), to.Addr, o.fileNamed)
+	return testcall.NoListener(config.ShownName(o.file), cfg, strings.ToLower(to.Network), to.Addr, o.fileNamed)
 }
 
 // explained are the options of `flowbridge explain` for this call.
 func (o *testCall) explained(source netip.Addr) string {
 	number, _, _ := strings.Cut(strings.TrimPrefix(o.to, "sip:"), "@")
 	options := []string{testcall.Option("source", source.String()), testcall.Option("from", o.from), testcall.Option("to", number)}
-	if o.fileNamed {
+	if o.fileNamed && o.file != config.Stdin {
 		options = append(options, testcall.Option("config", o.file))
 	}
 	for _, h := range o.headers {
@@ -189,7 +189,7 @@ func (o *testCall) hint(to sim.Peer, source netip.Addr) (string, error) {
 		}
 		return "", nil // it may be another Flowbridge's, or there is none here
 	}
-	return testcall.Hint(o.file, cfg, strings.ToLower(to.Network), source, to.Addr, o.fileNamed), nil
+	return testcall.Hint(config.ShownName(o.file), cfg, strings.ToLower(to.Network), source, to.Addr, o.fileNamed), nil
 }
 
 // carrierCall checks the command line. The peer has no address yet.
