@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/netip"
@@ -69,14 +70,41 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 // isLocal says whether a request comes from this machine, and not through a proxy or a web page under a name of its own (DNS
 // rebinding).
 func isLocal(r *http.Request) bool {
-	if r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Real-Ip") != "" {
+	if passedOn(r) != "" {
 		return false
 	}
-	if isUnix(r) {
-		return true
+	return isUnix(r) || overLoopback(r) && isLoopback(r.Host)
+}
+
+// passedOn is the header by which a proxy says that it passes a request on for somebody else; "" without one.
+func passedOn(r *http.Request) string {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-IP"} {
+		if r.Header.Get(name) != "" {
+			return name
+		}
 	}
+	return ""
+}
+
+// overLoopback says whether a request came over a loopback address.
+func overLoopback(r *http.Request) bool {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && from.Addr().Unmap().IsLoopback() && isLoopback(r.Host)
+	return err == nil && from.Addr().Unmap().IsLoopback()
+}
+
+// notOwn says why a request without a token that reached the listener on this machine does not have the rights of
+// Access.Local; "" where that is not the cause.
+func (a *api) notOwn(r *http.Request) string {
+	if a.Access().Local == RightsNone || r.Header.Get("Authorization") != "" || !isUnix(r) && !overLoopback(r) {
+		return ""
+	}
+	if name := passedOn(r); name != "" {
+		return "the request has the header " + name + ", so a proxy passed it on, and admin.local does not count for it"
+	}
+	if !isUnix(r) && !isLoopback(r.Host) {
+		return "the request names the host " + quoted(r.Host) + ", which is neither localhost nor a loopback address, so admin.local does not count for it"
+	}
+	return ""
 }
 
 // isUnix says whether a request came over a Unix socket.
@@ -115,8 +143,9 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, known := a.identify(r)
 		if !known {
-			a.refused(r, "unknown", "no token, or a wrong one")
-			a.unknown(w)
+			cause := a.notOwn(r)
+			a.refused(r, "unknown", cmp.Or(cause, "no token, or a wrong one"))
+			a.unknown(w, cause)
 			return
 		}
 		httpd.Prove(r.Context())
@@ -133,16 +162,20 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 	}
 }
 
-// unknown answers a sender who is not known. The connection ends, because its place is for others.
-func (a *api) unknown(w http.ResponseWriter) {
+// unknown answers a sender who is not known, with the cause if it is not the token. The connection ends, because its place
+// is for others.
+func (a *api) unknown(w http.ResponseWriter, cause string) {
 	w.Header().Set("Connection", "close")
 	if len(a.Access().Tokens) == 0 {
-		a.fail(w, http.StatusForbidden, "requests without a token may do nothing here, and there is no token",
-			"write admin.tokens, or change admin.local")
+		problem, remedy := "requests without a token may do nothing here, and there is no token", "write admin.tokens, or change admin.local"
+		if cause != "" {
+			problem, remedy = cause, "ask without the proxy, or write admin.tokens and send one of them"
+		}
+		a.fail(w, http.StatusForbidden, problem, remedy)
 		return
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
-	a.fail(w, http.StatusUnauthorized, "the bearer token is missing or wrong",
+	a.fail(w, http.StatusUnauthorized, cmp.Or(cause, "the bearer token is missing or wrong"),
 		"send the header Authorization: Bearer, followed by a token of admin.token_file or admin.tokens")
 }
 

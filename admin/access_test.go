@@ -148,6 +148,41 @@ func TestLocal(t *testing.T) {
 	}
 }
 
+// A refusal names what is wrong: a proxy's header, or another host name, is the cause although admin.local has the right.
+func TestRefusalNamesTheCause(t *testing.T) {
+	for _, tt := range []struct {
+		local  Rights
+		tokens bool
+		header []string
+		want   string // in the answer's error
+		logged string
+	}{
+		{RightsOperate, false, []string{"X-Forwarded-For", "1.2.3.4"}, "the request has the header X-Forwarded-For", "the header X-Forwarded-For"},
+		{RightsOperate, false, []string{"X-Real-Ip", "1.2.3.4"}, "the request has the header X-Real-IP", "the header X-Real-IP"},
+		{RightsRead, true, []string{"Forwarded", "for=1.2.3.4"}, "the request has the header Forwarded", "the header Forwarded"},
+		{RightsOperate, true, []string{"Host", "pbx.example"}, `the request names the host \"pbx.example\"`, "the host"},
+		{RightsNone, false, []string{"X-Forwarded-For", "1.2.3.4"}, "there is no token", "no token, or a wrong one"},
+		{RightsNone, true, []string{"X-Forwarded-For", "1.2.3.4"}, "the bearer token is missing or wrong", "no token, or a wrong one"},
+		{RightsOperate, true, []string{"X-Forwarded-For", "1.2.3.4", "Authorization", "Bearer wrong"}, "the bearer token is missing or wrong", "no token, or a wrong one"},
+		{RightsOperate, true, []string{"Remote", "192.0.2.1:4000"}, "the bearer token is missing or wrong", "no token, or a wrong one"},
+	} {
+		opts, log := staffed()
+		opts.Access = func() Access {
+			if tt.tokens {
+				return Access{Tokens: staff, Local: tt.local}
+			}
+			return Access{Local: tt.local}
+		}
+		_, body := do(t, New(opts), "GET", "/api/calls", tt.header...)
+		if !strings.Contains(body, tt.want) || strings.Contains(body, "change admin.local") != (tt.local == RightsNone && !tt.tokens) {
+			t.Errorf("%+v: got %s", tt, body)
+		}
+		if !strings.Contains(log.String(), tt.logged) {
+			t.Errorf("%+v: log %s", tt, log)
+		}
+	}
+}
+
 // A browser that sends a request for a web page of another origin gets nothing done, reading included: a profile costs
 // seconds, a list of records the disk.
 func TestWebPagesGetNothing(t *testing.T) {

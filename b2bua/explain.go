@@ -163,12 +163,12 @@ func (x *explainer) sender() peers.Sender {
 // Capacity is taken for granted.
 func (x *explainer) screened(text []byte) bool {
 	if who := x.server.admission.Peers.Load().Standing(x.sender()); !who.Known && !who.Open {
-		x.refuse(0, "", "the address belongs to no trunk: no answer at all")
+		x.refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources", x.out.Source))
 		return true
 	}
 	msg, ok := message.Scan(text)
 	if !ok {
-		x.refuse(0, "", "it is not SIP: no answer at all")
+		x.refuse(0, "", "it is not SIP")
 		return true
 	}
 	status := x.server.stack.Objection(msg, len(text))
@@ -189,9 +189,9 @@ func (x *explainer) findTrunk(req *sip.Request) (*peers.Trunk, error) {
 	fit := all.Candidates(req, from)
 	if len(fit) == 0 {
 		if all.Standing(from).Known {
-			x.refuse(403, message.StatusText(403), "the address belongs to a trunk, but the call has not what a match asks for")
+			x.refuse(403, message.StatusText(403), "the address belongs to a trunk, but the call does not meet its match")
 		} else {
-			x.refuse(0, "", "the call has not what a trunk's match asks for, nor a trunk's address: no answer at all")
+			x.refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources, and the call does not meet the match of a trunk without sources", x.out.Source))
 		}
 		return nil, nil
 	}
@@ -287,7 +287,7 @@ func (x *explainer) call(c *Call) error {
 	targets := destinations(c.peers, c.route, &c.vars)
 	for _, t := range c.peers.Destinations(c.route) {
 		if !slices.Contains(targets, t) {
-			x.note("%s is left out: its uri dials the number, and %q is none; only a route whose to names it in full leads there", t.Dial.Name, c.vars.Agent().Number)
+			x.note("target %s is left out: "+noPhoneNumber, t.Dial.Name, c.vars.Agent().Number)
 		}
 	}
 	for i, t := range targets {
@@ -296,6 +296,9 @@ func (x *explainer) call(c *Call) error {
 	}
 	return nil
 }
+
+// noPhoneNumber says why a target can't be dialled with a user part that is no phone number.
+const noPhoneNumber = "the target's uri dials the called number, and %q is not a phone number; a route whose to names it in full may dial it"
 
 // attempt reports on an attempt and its INVITE.
 func (x *explainer) attempt(c *Call) TargetReport {

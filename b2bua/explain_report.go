@@ -188,7 +188,7 @@ func (x *explainer) routes(c *Call, found int) {
 		default:
 			report.Why = matchWords(r)
 			if i != found {
-				report.Why = fmt.Sprintf("its uri dials the number, and %q is none; only a route whose to names it in full leads there", c.vars.To.Number)
+				report.Why = "it matches, but no target is left: " + fmt.Sprintf(noPhoneNumber, c.vars.To.Number)
 			}
 		}
 		x.out.Routes = append(x.out.Routes, report)

@@ -80,7 +80,7 @@ var (
 	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
 	errDraining       = errors.New("draining")
 	errNotThere       = errors.New("it is not in the configuration any more")
-	errNoNumber       = errors.New("its uri dials the number of the call, which is none")
+	errNoNumber       = errors.New("the target's uri dials the number of the call, and the call has no phone number")
 )
 
 // The final answers (RFC 3261 section 21) that an outcome stands for, even if another

@@ -31,17 +31,17 @@ func Reload(path string, running *Config) (*Config, error) { return load(path, r
 
 func load(path string, running *Config) (*Config, error) {
 	if path == Stdin && running != nil {
-		return nil, Errors{{File: shownName(path), Problem: "cannot be read a second time", Remedy: "start the process with a file to reload it"}}
+		return nil, Errors{{File: ShownName(path), Problem: "cannot be read a second time", Remedy: "start the process with a file to reload it"}}
 	}
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return read(shownName(path), data, os.LookupEnv, running)
+	return read(ShownName(path), data, os.LookupEnv, running)
 }
 
-// shownName is the name of a file in errors.
-func shownName(path string) string {
+// ShownName is the name of a file in errors.
+func ShownName(path string) string {
 	if path == Stdin {
 		return "standard input"
 	}
@@ -60,7 +60,7 @@ func readFile(path string) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, Errors{{File: shownName(path), Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}
+		return nil, Errors{{File: ShownName(path), Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}
 	}
 	return data, nil
 }

@@ -15,7 +15,7 @@ func LoadSections(path string, sections ...string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLoader(shownName(path), os.LookupEnv, nil)
+	l := newLoader(ShownName(path), os.LookupEnv, nil)
 	l.withoutSecrets = true
 	root, ok := l.document(data)
 	if !ok {

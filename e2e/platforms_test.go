@@ -245,7 +245,7 @@ func TestSynthflowSetupCommand(t *testing.T) {
 		if out := p.must(args...); strings.Contains(out, "wrote ") || strings.Contains(out, "created ") || !strings.Contains(out, "record     answered") {
 			t.Errorf("once more:\n%s", out)
 		}
-		if after := p.must("check", "-c", file); after != before || !strings.Contains(after, "1 trunks, 1 targets, 1 routes: valid") {
+		if after := p.must("check", "-c", file); after != before || !strings.Contains(after, "1 trunk, 1 target, 1 route: valid") {
 			t.Errorf("check: %s, then %s", before, after)
 		}
 	}

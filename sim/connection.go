@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ type Peer struct {
 	TLS     *tls.Config // for TLS
 }
 
-// ErrUnreachable means that an ICMP error says that the peer can't be reached.
+// ErrUnreachable means that the peer can't be reached: an ICMP error says so, or it takes no connection.
 var ErrUnreachable = errors.New("unreachable")
 
 // connectTimeout bounds the time for a connection and its TLS handshake.
@@ -58,8 +59,14 @@ func connect(ctx context.Context, listen string, to Peer) (net.Conn, error) {
 	defer cancel()
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from)}
 	conn, err := d.DialContext(ctx, "tcp", to.Addr.String())
-	if err != nil || to.Network != "TLS" {
-		return conn, err
+	var slow net.Error
+	switch {
+	case errors.As(err, &slow) && slow.Timeout():
+		return nil, fmt.Errorf("%w: it takes no connection", ErrUnreachable)
+	case err != nil:
+		return nil, inWords(err)
+	case to.Network != "TLS":
+		return conn, nil
 	}
 	secured := tls.Client(conn, to.TLS)
 	if err := secured.HandshakeContext(ctx); err != nil {
@@ -188,7 +195,7 @@ func (s *socket) watch(lost func(error)) {
 	})
 }
 
-// icmpErrors are what the kernel makes of ICMP errors, in words.
+// icmpErrors are what the kernel makes of ICMP errors and of a refused connection, in words.
 var icmpErrors = map[syscall.Errno]string{ //nolint:gochecknoglobals // a table
 	syscall.ECONNREFUSED: "nothing listens there",
 	syscall.EHOSTUNREACH: "the host can't be reached",
@@ -197,15 +204,28 @@ var icmpErrors = map[syscall.Errno]string{ //nolint:gochecknoglobals // a table
 	syscall.EPERM:        "a firewall of this machine forbids it",
 }
 
+// inWords is ErrUnreachable with the words for an error of the kernel; another error stays as it is.
+func inWords(err error) error {
+	var number syscall.Errno
+	var call *os.SyscallError
+	isOwn := errors.As(err, &call) && call.Syscall == "bind" // the local address is the problem
+	if !isOwn && errors.As(err, &number) {
+		if words, known := icmpErrors[number]; known {
+			return fmt.Errorf("%w: %s", ErrUnreachable, words)
+		}
+	}
+	return err
+}
+
 // failed passes on an ICMP error, and says whether it was one.
 func (s *socket) failed(err error) bool {
-	var number syscall.Errno
-	if s.lost == nil || !errors.As(err, &number) {
+	if s.lost == nil {
 		return false
 	}
-	words, known := icmpErrors[number]
+	err = inWords(err)
+	known := errors.Is(err, ErrUnreachable)
 	if known {
-		s.lost(fmt.Errorf("%w: %s", ErrUnreachable, words))
+		s.lost(err)
 	}
 	return known
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -97,8 +98,12 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	}
 	var trace testcall.Messages
 	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: listen.String(), To: &to, Tap: trace.Add, Log: zerolog.Nop()})
+	if errors.Is(err, sim.ErrUnreachable) {
+		hint = cmp.Or(o.noListener(to), hint)
+		return o.notStarted(w, unanswered(err, hint, listen.Addr()), hint)
+	}
 	if err != nil {
-		return o.notStarted(w, err)
+		return o.notStarted(w, err, "")
 	}
 	fmt.Fprintf(text, "calling %s at %v from %v over %s\n", o.to, call.Dest, carrier.Addr(), to.Network)
 	if call.Silence = silence; hint != "" {
@@ -114,9 +119,16 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	case ctx.Err() != nil && result.AnsweredAt.IsZero():
 		verdict = errors.New("given up before there was an answer")
 	case failed != nil && result.AnsweredAt.IsZero():
+		if errors.Is(failed, sim.ErrUnreachable) {
+			hint = cmp.Or(o.noListener(to), hint)
+		}
 		verdict = unanswered(failed, hint, carrier.Addr().Addr())
 	case failed != nil:
 		verdict = failed
+	case result.AnsweredAt.IsZero():
+		if why := testcall.Refused(result.Status, o.explained(carrier.Addr().Addr())); why != "" {
+			hint, verdict = why, fmt.Errorf("%w\n%s", verdict, why)
+		}
 	}
 	verdict = errors.Join(verdict, err)
 	if o.asJSON {
@@ -127,9 +139,9 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 }
 
 // notStarted is the error of a call that could not be placed.
-func (o *testCall) notStarted(w io.Writer, err error) error {
+func (o *testCall) notStarted(w io.Writer, err error, hint string) error {
 	if o.asJSON {
-		return errors.Join(err, cli.PrintJSON(w, testcall.Summarize(sim.CarrierResult{}, &testcall.Messages{}, err, "")))
+		return errors.Join(err, cli.PrintJSON(w, testcall.Summarize(sim.CarrierResult{}, &testcall.Messages{}, err, hint)))
 	}
 	return err
 }
@@ -146,6 +158,28 @@ func unanswered(failed error, hint string, source netip.Addr) error {
 	return fmt.Errorf("not answered: %w\n%s", failed, hint)
 }
 
+// noListener says that the called Flowbridge does not listen there, where its configuration is at hand.
+func (o *testCall) noListener(to sim.Peer) string {
+	cfg, err := config.LoadSections(o.file, "sip")
+	if err != nil {
+		return ""
+	}
+	return testcall.NoListener(config.ShownName(o.file), cfg, strings.ToLower(to.Network), to.Addr, o.fileNamed)
+}
+
+// explained are the options of `flowbridge explain` for this call.
+func (o *testCall) explained(source netip.Addr) string {
+	number, _, _ := strings.Cut(strings.TrimPrefix(o.to, "sip:"), "@")
+	options := []string{testcall.Option("source", source.String()), testcall.Option("from", o.from), testcall.Option("to", number)}
+	if o.fileNamed && o.file != config.Stdin {
+		options = append(options, testcall.Option("config", o.file))
+	}
+	for _, h := range o.headers {
+		options = append(options, testcall.Option("header", h))
+	}
+	return strings.Join(options, " ")
+}
+
 // hint says why the called Flowbridge will not answer, where its configuration is at hand.
 func (o *testCall) hint(to sim.Peer, source netip.Addr) (string, error) {
 	cfg, err := config.LoadSections(o.file, "sip", "media", "trunks")
@@ -155,7 +189,7 @@ func (o *testCall) hint(to sim.Peer, source netip.Addr) (string, error) {
 		}
 		return "", nil // it may be another Flowbridge's, or there is none here
 	}
-	return testcall.Hint(o.file, cfg, strings.ToLower(to.Network), source, to.Addr, o.fileNamed), nil
+	return testcall.Hint(config.ShownName(o.file), cfg, strings.ToLower(to.Network), source, to.Addr, o.fileNamed), nil
 }
 
 // carrierCall checks the command line. The peer has no address yet.

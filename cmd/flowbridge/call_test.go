@@ -116,6 +116,26 @@ func TestCallRefused(t *testing.T) {
 	}
 }
 
+// A refusal by 404 or 503 comes with the command that shows why, other refusals do without.
+func TestCallRefusedHint(t *testing.T) {
+	for status, want := range map[string]string{
+		"404 Not Found":           "this shows whether a route matches: flowbridge explain --source 127.0.0.1 --from flowbridge-test --to 100 --header 'X-A: it'\\''s'",
+		"503 Service Unavailable": "flowbridge cdr list and the log have the cause; this shows which targets the call has: flowbridge explain --source 127.0.0.1",
+		"486 Busy Here":           "",
+	} {
+		c := newCallee(t, func(method string) (string, string, string) {
+			if method == "INVITE" {
+				return status, "", ""
+			}
+			return "", "", ""
+		})
+		out, code := run(t, "call", "--to", c.uri(), "--header", "X-A: it's")
+		if code != 1 || !strings.Contains(out, "not answered: "+status) || !strings.Contains(out, want) || strings.Contains(out, "explain") != (want != "") {
+			t.Errorf("%s: exit code %d\n%s", status, code, out)
+		}
+	}
+}
+
 // It is answered, but no RTP comes: that is said in words, and is a failure.
 func TestCallOneWay(t *testing.T) {
 	c := newCallee(t, func(method string) (string, string, string) {

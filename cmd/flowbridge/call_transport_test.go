@@ -102,6 +102,33 @@ admin: {listen: "127.0.0.1:0"}
 	}
 }
 
+// Where nothing listens the command has the same words for each transport, and says if sip.listen of the configuration has no
+// such address.
+func TestCallWhereNothingListens(t *testing.T) {
+	nobody := fmt.Sprintf("%s:%d", apart, freePort(t))
+	file := writeYAML(t, "sip: {listen: [\"udp://127.0.0.71:5999\"]}\ntargets: [{name: a, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n")
+	for network, says := range map[string]string{
+		"udp": "no udp at " + nobody + ", but udp://127.0.0.71:5999; call that, or add udp://" + nobody + " there and restart Flowbridge",
+		"tcp": "no tcp, but udp://127.0.0.71:5999; call that, or add tcp://" + nobody,
+		"tls": "no tls, but udp://127.0.0.71:5999; call that, or add tls://" + nobody,
+	} {
+		to := "sip:100@" + nobody + ";transport=" + network
+		out, code := run(t, "call", "--to", to, "--config", file)
+		if code != 1 || !strings.Contains(out, "not answered: unreachable: nothing listens there") || !strings.Contains(out, says) || strings.Contains(out, "dial tcp") {
+			t.Errorf("%s: exit code %d\n%s", network, code, out)
+		}
+		out, code = run(t, "call", "--to", to)
+		if code != 1 || !strings.Contains(out, "nothing listens there") || !strings.Contains(out, "does the callee run?") || strings.Contains(out, "sip.listen") {
+			t.Errorf("%s without a configuration: exit code %d\n%s", network, code, out)
+		}
+		var got struct{ Error, Hint string }
+		out, _ = run(t, "call", "--to", to, "--config", file, "--json")
+		if json.NewDecoder(strings.NewReader(out)).Decode(&got) != nil || !strings.Contains(got.Error, "nothing listens") || !strings.Contains(got.Hint, says) {
+			t.Errorf("%s with --json: %s", network, out)
+		}
+	}
+}
+
 // A source that is in no trunk's sources gets no answer from Flowbridge. The command says so, and what to write.
 func TestCallFromNoTrunk(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))

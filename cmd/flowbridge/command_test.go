@@ -42,7 +42,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"version", []string{"version"}, 0, cli.Version()},
 		{"check a bad file", []string{"check", "-c", bad}, 2, "log.level"},
-		{"check a good file", []string{"check", "-c", good}, 0, "1 trunks, 1 targets, 1 routes: valid"},
+		{"check a good file", []string{"check", "-c", good}, 0, "1 trunk, 1 target, 1 route: valid"},
 		{"unknown command", []string{"dial"}, 2, "unknown command"},
 		{"unknown flag", []string{"serve", "--port", "1"}, 2, "unknown flag"},
 		{"superfluous argument", []string{"serve", "now"}, 2, "--help"},
@@ -66,6 +66,21 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit code %d, want %d; output, which should say %q:\n%s", code, tt.code, tt.says, out)
 			}
 		})
+	}
+}
+
+// check names standard input, in place of a file.
+func TestCheckOfStandardInput(t *testing.T) {
+	in, err := os.Open(writeYAML(t, "trunks: [{name: a, sources: [0.0.0.0/0]}]\ntargets: [{name: b, kind: sip, uri: \"sip:1@127.0.0.1\"}]\nroutes: [{targets: [b]}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stdin
+	os.Stdin = in
+	t.Cleanup(func() { os.Stdin = before; _ = in.Close() })
+	out, code := run(t, "check", "--config", "-")
+	if code != 0 || !strings.Contains(out, "standard input: 1 trunk, 1 target, 1 route: valid") || !strings.Contains(out, "warning: standard input:1: trunks[0]") || strings.Contains(out, "-:") {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 }
 

@@ -43,10 +43,13 @@ func standIn(c *cobra.Command, asJSON bool, start func(context.Context, zerolog.
 	return errors.Join(err, s.Close())
 }
 
+// demoAgent is the agent of docs/examples/simulator.yaml.
+const demoAgent = "demo-agent"
+
 const simulateSynthflowLong = `A stand-in for Synthflow: POST /v2/prepare_inbound, the account's API (custom-numbers, numbers, assistants, calls) and
 a SIP agent that plays a greeting and then echoes what it hears.
 
-The account is empty at first: the agent takes an INVITE only with a known, unused call id in a well-formed X-EI header.
+The account has one agent, demo-agent, and no numbers at first: the agent takes an INVITE only with a known, unused call id in a well-formed X-EI header.
 Once there are numbers, by --number or by the API, it takes only INVITEs for one of them, and those for a number with an
 inbound agent without an id, too (direct dial).
 
@@ -126,6 +129,7 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 // options completes the options and checks them.
 func (f *synthflowFlags) options() (synthflow.Options, error) {
 	o := f.sim
+	o.Account.DemoAgent = demoAgent
 	var err error
 	if o.Fault, err = sim.ParseFault(f.fault); err != nil {
 		return o, err

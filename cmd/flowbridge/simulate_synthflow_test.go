@@ -162,6 +162,24 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 	}
 }
 
+// The example for the stand-in and the stand-in agree: check --online finds nothing to mend, workspace and agent included.
+func TestExampleAgreesWithTheStandIn(t *testing.T) {
+	p := simulateSynthflow(t, nil)
+	t.Setenv("SYNTHFLOW_TOKEN", p.Token)
+	text, err := os.ReadFile("../../docs/examples/simulator.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := strings.NewReplacer("127.0.0.1:32681", p.SIP, "http://127.0.0.1:8090", p.API).Replace(string(text))
+	if strings.Count(example, p.SIP) != 1 || strings.Count(example, p.API) != 1 {
+		t.Fatalf("the example does not name the addresses of the stand-in:\n%s", text)
+	}
+	out, code := run(t, "check", "--online", "--config", writeYAML(t, "%s", example))
+	if code != 0 || !strings.Contains(out, `model_id is agent "Demo"`) || strings.Contains(out, "target simulator") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
 // askSimulated reads from the platform's API.
 func askSimulated(t *testing.T, p simulated, path string) string {
 	t.Helper()

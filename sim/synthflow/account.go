@@ -38,6 +38,7 @@ type Account struct {
 	LegacyIDs   bool     // new agents get ids of the old form, not UUIDs
 	Gateway     bool     // errors have the form of the global gateway, not of a region
 	VoiceEngine string   // VoiceEngineAccept if empty
+	DemoAgent   string   // id of an agent that is there at first; as long as it is the only one, any model_id is prepared
 	NumberAuth  bool     // an INVITE for a number with trunk_username has to show its credentials
 }
 
@@ -135,6 +136,9 @@ const (
 
 func newAccount(o Account) *account {
 	a := &account{opts: o}
+	if id := o.DemoAgent; id != "" {
+		a.agents.Put(id, &accountAgent{id: id, kind: agentOutbound, fields: standin.Object{"type": agentOutbound, "name": "Demo", "agent": map[string]any{}}})
+	}
 	for _, n := range o.Numbers {
 		workspace := "simulated"
 		if len(o.Workspaces) > 0 {

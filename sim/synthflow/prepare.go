@@ -88,17 +88,26 @@ func (p *Platform) prepare(_ *http.Request, body []byte) (any, *standin.Refusal)
 }
 
 // mayPrepare refuses an unknown workspace, and an unknown agent once the account has
-// agents.
+// agents besides the one for demonstrations.
 func (a *account) mayPrepare(req prepareRequest) *standin.Refusal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case !a.mayUse(req.Workspace):
 		return notYours(req.Workspace)
-	case a.agents.Len() > 0 && a.agents.Get(req.Model) == nil:
+	case a.hasAgents() && a.agents.Get(req.Model) == nil:
 		return noSuch("no agent %q", req.Model)
 	}
 	return nil
+}
+
+// hasAgents says whether there are agents besides the one for demonstrations. The account is locked.
+func (a *account) hasAgents() bool {
+	n := a.agents.Len()
+	if a.agents.Get(a.opts.DemoAgent) != nil {
+		n--
+	}
+	return n > 0
 }
 
 // prepared is the answer of prepare_inbound. The short form has six fields.

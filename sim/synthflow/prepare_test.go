@@ -64,6 +64,29 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// With the agent for demonstrations alone any agent is prepared. Once there is another, only those of the account are.
+func TestDemoAgent(t *testing.T) {
+	s := startPlatform(t, Options{Account: Account{DemoAgent: "demo-agent"}})
+	if got := accountCall(t, s, "GET", "/v2/assistants/demo-agent", ""); got.code != 200 || !strings.Contains(got.body, `"name":"Demo"`) {
+		t.Errorf("got %d %s", got.code, got.body)
+	}
+	body := requestBody(number)
+	demo := strings.Replace(body, `"m"`, `"demo-agent"`, 1)
+	prepared := func(body string, want int) {
+		t.Helper()
+		if code, answer := post(t, s, s.Token(), body); code != want {
+			t.Errorf("got %d %s; want %d", code, answer, want)
+		}
+	}
+	prepared(body, 200)
+	prepared(demo, 200)
+	if got := accountCall(t, s, "POST", "/v2/assistants", `{"type":"outbound","name":"Caller","agent":{}}`); got.code != 200 {
+		t.Fatalf("got %d %s", got.code, got.body)
+	}
+	prepared(body, 404)
+	prepared(demo, 200)
+}
+
 func TestFaultsOfTheAPI(t *testing.T) {
 	t.Parallel()
 	s := startPlatform(t, Options{})

@@ -105,11 +105,12 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		return failed
 	}
 	for _, x := range result.Warnings {
-		fmt.Fprintln(w, x.text(file))
+		fmt.Fprintln(w, x.text(config.ShownName(file)))
 	}
 	for _, f := range result.Online {
 		fmt.Fprintln(w, f.text())
 	}
-	_, err := fmt.Fprintf(w, "%s: %d trunks, %d targets, %d routes: valid\n", file, result.Trunks, result.Targets, result.Routes)
+	_, err := fmt.Fprintf(w, "%s: %s, %s, %s: valid\n", config.ShownName(file),
+		cli.Count(result.Trunks, "trunk"), cli.Count(result.Targets, "target"), cli.Count(result.Routes, "route"))
 	return errors.Join(failed, err)
 }

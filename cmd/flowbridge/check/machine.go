@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/b2bua/transport"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 )
 
@@ -150,14 +151,14 @@ func (m machine) files(cfg *config.Config) []warning {
 		return nil
 	}
 	calls := (int(cfg.Media.PortHigh) - int(cfg.Media.PortLow) + 1) / 4
-	why := fmt.Sprintf("media.ports has room for %d calls", calls)
+	why := fmt.Sprintf("media.ports has room for %s", cli.Count(calls, "call"))
 	if capped := maxCalls(cfg); capped < calls {
-		calls, why = capped, fmt.Sprintf("the trunks may have %d calls", capped)
+		calls, why = capped, fmt.Sprintf("the trunks may have %s", cli.Count(capped, "call"))
 	}
 	need := uint64(4*calls + spareFiles)
 	if slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport != config.TransportUDP }) {
 		need += uint64(cfg.SIP.Limits.Connections)
-		why += fmt.Sprintf(" and sip.limits for %d connections", cfg.SIP.Limits.Connections)
+		why += fmt.Sprintf(" and sip.limits for %s", cli.Count(cfg.SIP.Limits.Connections, "connection"))
 	}
 	if limit >= need {
 		return nil

@@ -128,11 +128,10 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	f := finding{Step: "api"}
 	f.Detail, f.Remedy, _ = strings.Cut(err.Error(), "\n")
 	if status := rest.StatusOf(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
-		region := "no region that is named"
+		f.Remedy = "a token is good in one region only, and the target has no region: write the account's, and check that the token is complete"
 		if t.Region != "" {
-			region = "region " + t.Region
+			f.Remedy = "a token is good in one region only, and the target is of region " + t.Region + ": check that the token is of that one, and complete"
 		}
-		f.Remedy = "a token is of one region, and the target is of " + region + ": check that it is the right one and complete"
 	}
 	return f
 }
@@ -146,7 +145,7 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 		}
 		defer a.CloseIdle()
 		numbers, err := a.Numbers().List(ctx)
-		return some(len(numbers), "number"), err
+		return cli.Count(len(numbers), "number"), err
 	}
 	a, err := p.synthflow(api, token, workspace)
 	if err != nil {
@@ -155,10 +154,10 @@ func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, 
 	defer a.CloseIdle()
 	if workspace == "" { // numbers can't be listed without it
 		agents, err := a.Assistants().List(ctx)
-		return some(len(agents), "agent"), err
+		return cli.Count(len(agents), "agent"), err
 	}
 	numbers, err := a.Numbers().List(ctx)
-	return some(len(numbers), "number") + " of workspace " + workspace, err
+	return cli.Count(len(numbers), "number") + " of workspace " + workspace, err
 }
 
 func (p prober) synthflow(api string, token config.Secret, workspace string) (*synthflow.Account, error) {
@@ -198,13 +197,6 @@ func (p prober) agent(ctx context.Context, t *config.Target, workspace, model st
 	}
 	name, _ := agent.Text("name")
 	return finding{Step: "agent", OK: true, Detail: fmt.Sprintf("model_id is agent %q", name)}
-}
-
-func some(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // sampleURI is what a call would dial, with its host and port.

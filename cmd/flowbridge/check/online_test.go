@@ -223,6 +223,10 @@ func TestOnlineAPI(t *testing.T) {
 			`{"error":"forbidden"}`, "the target is of region eu", 403,
 		},
 		{
+			"no region", `kind: synthflow, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
+			`{"error":"forbidden"}`, "and the target has no region: write the account's", 403,
+		},
+		{
 			"vapi", `kind: vapi, region: us, uri: "sip:a@` + at + `", account: {api: "API", token_env: T}`,
 			`[{"id":"n1","provider":"vapi","sipUri":"sip:a@sip.vapi.ai"}]`, "it knows 1 number", 200,
 		},

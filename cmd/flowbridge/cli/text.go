@@ -19,6 +19,22 @@ func Shown(s string) string {
 	}, s)
 }
 
+// Count is a number of things: "1 trunk", "2 trunks".
+func Count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// CallsLeft says how many calls are left.
+func CallsLeft(n int) string {
+	if n == 1 {
+		return "1 call is left"
+	}
+	return Count(n, "call") + " are left"
+}
+
 // IsPrintable says whether s has only visible ASCII.
 func IsPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })

@@ -32,3 +32,11 @@ func TestHostPort(t *testing.T) {
 		t.Error("a port that has to be written is not missed")
 	}
 }
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 trunks, 0 calls are left", 1: "1 trunk, 1 call is left", 2: "2 trunks, 2 calls are left"} {
+		if got := Count(n, "trunk") + ", " + CallsLeft(n); got != want {
+			t.Errorf("got %s; want %s", got, want)
+		}
+	}
+}

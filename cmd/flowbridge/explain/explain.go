@@ -212,7 +212,7 @@ func (x *explained) text() string {
 		if x.Status != 0 {
 			row("answer", "%s", x.answer())
 		} else {
-			row("answer", "%s", x.Why)
+			row("answer", "none: %s", x.Why)
 		}
 		return b.String()
 	}
@@ -231,7 +231,7 @@ func (x *explained) text() string {
 		}
 	}
 	row("set-up", "ends after %v in all; an answered call after %v", ms(x.SetupTimeoutMS), ms(x.MaxDurationMS))
-	row("reserved", "%d calls in set-up and %d with ports, whatever other callers have", x.Reserved.Setups, x.Reserved.Calls)
+	row("reserved", "%s in set-up and %d with ports, whatever other callers have", cli.Count(x.Reserved.Setups, "call"), x.Reserved.Calls)
 	if l := limits(x.Limits); l != "" {
 		row("limits", "%s", l)
 	}

@@ -174,7 +174,7 @@ func TestExplainExitCodes(t *testing.T) {
 		{"target that does not call", []string{"--from", "1", "--to", "2", "--target", "synthflow"}, 2, "there are: spare"},
 		{"bad header", []string{"--from", "1", "--to", "2", "--trunk", "pbx", "--header", "x"}, 2, "X-Name: value"},
 		{"no route", []string{"--from", "1", "--to", "2", "--trunk", "carrier"}, 1, "refused with 404"},
-		{"stranger", []string{"--from", "1", "--to", "2", "--source", "203.0.113.1"}, 1, "no answer"},
+		{"stranger", []string{"--from", "1", "--to", "2", "--source", "203.0.113.1"}, 1, "the call gets no answer: the address 203.0.113.1 is in no trunk's sources\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out, code := run(t, append([]string{"explain", "-c", file}, tt.args...)...)

@@ -6,6 +6,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 )
 
@@ -16,14 +17,14 @@ func limits(l b2bua.LimitsReport) string {
 		n         int
 		of, whose string
 	}{
-		{l.PerCallerCalls, "calls", "of one calling number"},
-		{l.PerCallerCPS, "new calls a second", "of one calling number"},
-		{l.PerDestinationCalls, "calls", "to one called number"},
-		{l.PerDestinationCPS, "new calls a second", "to one called number"},
-		{l.PerSourceRate, "new requests a second", "from one address"},
+		{l.PerCallerCalls, "call", "of one calling number"},
+		{l.PerCallerCPS, "new call", "a second of one calling number"},
+		{l.PerDestinationCalls, "call", "to one called number"},
+		{l.PerDestinationCPS, "new call", "a second to one called number"},
+		{l.PerSourceRate, "new request", "a second from one address"},
 	} {
 		if limit.n > 0 {
-			all = append(all, fmt.Sprintf("at most %d %s %s", limit.n, limit.of, limit.whose))
+			all = append(all, "at most "+cli.Count(limit.n, limit.of)+" "+limit.whose)
 		}
 	}
 	return strings.Join(all, "; ")
@@ -32,10 +33,10 @@ func limits(l b2bua.LimitsReport) string {
 func caps(calls, cps int) string {
 	var s string
 	if calls > 0 {
-		s += fmt.Sprintf("; at most %d calls", calls)
+		s += "; at most " + cli.Count(calls, "call")
 	}
 	if cps > 0 {
-		s += fmt.Sprintf("; at most %d new calls a second", cps)
+		s += "; at most " + cli.Count(cps, "new call") + " a second"
 	}
 	return s
 }

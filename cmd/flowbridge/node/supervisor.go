@@ -7,6 +7,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/rs/zerolog"
+
+	"flowbridge/cmd/flowbridge/cli"
 )
 
 // supervisor tells systemd (Type=notify or notify-reload) how the process is. Without systemd it does nothing.
@@ -44,8 +46,8 @@ func (s *supervisor) reloading() {
 
 // stopping reports the number of calls left and asks for time for them.
 func (s *supervisor) stopping(calls int, within time.Duration) {
-	s.tell(fmt.Sprintf("%s\nSTATUS=Draining: %d calls are left\nEXTEND_TIMEOUT_USEC=%d",
-		daemon.SdNotifyStopping, calls, within.Microseconds()))
+	s.tell(fmt.Sprintf("%s\nSTATUS=Draining: %s\nEXTEND_TIMEOUT_USEC=%d",
+		daemon.SdNotifyStopping, cli.CallsLeft(calls), within.Microseconds()))
 }
 
 // watch sends a sign of life twice per interval while alive gives no error. It returns when ctx ends.

@@ -64,7 +64,8 @@ func TestSupervisorSocket(t *testing.T) {
 	s := newSupervisor(zerolog.Nop())
 	b := make([]byte, 1024)
 	for want, say := range map[string]func(){
-		"READY=1\nSTATUS=Taking calls": func() { s.ready("Taking calls") },
+		"READY=1\nSTATUS=Taking calls":                                                func() { s.ready("Taking calls") },
+		"STOPPING=1\nSTATUS=Draining: 1 call is left\nEXTEND_TIMEOUT_USEC=1000000":    func() { s.stopping(1, time.Second) },
 		"STOPPING=1\nSTATUS=Draining: 3 calls are left\nEXTEND_TIMEOUT_USEC=70000000": func() { s.stopping(3, 70*time.Second) },
 	} {
 		say()

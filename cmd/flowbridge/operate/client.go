@@ -200,6 +200,9 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 		if status == http.StatusUnauthorized {
 			refused.Remedy = "name a file with a token by --token-file"
 		}
+		if status == http.StatusNotFound && strings.HasPrefix(path, callsPath) {
+			refused.Remedy = "take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list"
+		}
 		return refused
 	}
 	if err := json.Unmarshal(body, into); err != nil {
@@ -240,8 +243,11 @@ func (c *client) send(ctx context.Context, method, path string) (status int, bod
 	return res.StatusCode, bytes.TrimSpace(body), err
 }
 
+// callsPath is what the paths of calls begin with.
+const callsPath = "/api/calls/"
+
 // idPath is the path of a call.
-func idPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
+func idPath(id string) string { return callsPath + url.PathEscape(id) }
 
 func orDash(s string) string { return cmp.Or(cli.Shown(s), "-") }
 

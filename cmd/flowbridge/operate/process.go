@@ -27,7 +27,7 @@ func Drain() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var done admin.Drained
 		return at.answer(c, http.MethodPost, "/api/drain", &done, *asJSON, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "draining: %d calls are left, for up to %v\n", done.Calls, time.Duration(done.LimitMS)*time.Millisecond)
+			_, err := fmt.Fprintf(w, "draining: %s, for up to %v\n", cli.CallsLeft(done.Calls), time.Duration(done.LimitMS)*time.Millisecond)
 			return err
 		})
 	}
@@ -48,7 +48,7 @@ func Reload() *cobra.Command {
 			if len(done.NeedRestart) > 0 {
 				fmt.Fprintf(w, "warning: changes of %s take effect after a restart\n", strings.Join(done.NeedRestart, ", "))
 			}
-			_, err := fmt.Fprintf(w, "reloaded: %d trunks, %d targets, %d routes\n", done.Trunks, done.Targets, done.Routes)
+			_, err := fmt.Fprintf(w, "reloaded: %s, %s, %s\n", cli.Count(done.Trunks, "trunk"), cli.Count(done.Targets, "target"), cli.Count(done.Routes, "route"))
 			return err
 		})
 	}

@@ -33,6 +33,49 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 		what, cfg.Trunks[0].Name, strings.Join(append(sources, source.String()), ", "))
 }
 
+// NoListener says that the Flowbridge of a configuration does not listen at an address that can't be reached, and what to do; ""
+// if it does, or if the address is none of it. Unless isIts, an address of another machine is none of it.
+func NoListener(file string, cfg *config.Config, transport string, dest netip.AddrPort, isIts bool) string {
+	if listensAt(cfg, transport, dest) || !isIts && !ofThisMachine(dest.Addr()) {
+		return ""
+	}
+	var all []string
+	missing := fmt.Sprintf("no %s at %v", transport, dest)
+	if !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == transport }) {
+		missing = "no " + transport
+	} else if !isIts {
+		return "" // it may be another program's port
+	}
+	for _, l := range cfg.SIP.Listen {
+		all = append(all, l.String())
+	}
+	return fmt.Sprintf("if it is the Flowbridge of %s: its sip.listen has %s, but %s; call that, or add %s://%v there and restart Flowbridge",
+		file, missing, strings.Join(all, ", "), transport, dest)
+}
+
+// Refused says where a Flowbridge shows why it refuses a call; "" if the status says it all. options are those that name the
+// call to explain.
+func Refused(status int, options string) string {
+	switch status {
+	case 404:
+		return "if it is a Flowbridge, this shows whether a route matches: flowbridge explain " + options
+	case 503:
+		return "if it is a Flowbridge, flowbridge cdr list and the log have the cause; this shows which targets the call has: flowbridge explain " + options
+	}
+	return ""
+}
+
+// plain are the characters that a shell takes as they are.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-./:_"
+
+// Option is an option with its value for a shell.
+func Option(name, value string) string {
+	if value == "" || strings.Trim(value, plain) != "" {
+		value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+	}
+	return "--" + name + " " + value
+}
+
 // listensAt says whether a configuration receives SIP at an address.
 func listensAt(cfg *config.Config, transport string, at netip.AddrPort) bool {
 	return slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool {

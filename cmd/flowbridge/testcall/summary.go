@@ -10,7 +10,7 @@ import (
 type Summary struct {
 	OK        bool      `json:"ok"`
 	Error     string    `json:"error,omitempty"`
-	Hint      string    `json:"hint,omitempty"` // why it got no answer
+	Hint      string    `json:"hint,omitempty"` // why it got no answer, or what shows why it was refused
 	SIPCallID string    `json:"sip_call_id"`
 	Status    int       `json:"sip_status"` // 0: no final answer
 	Reason    string    `json:"reason"`
