@@ -298,7 +298,7 @@ func (x *explainer) call(c *Call) error {
 }
 
 // noPhoneNumber says why a target can't be dialled with a user part that is no phone number.
-const noPhoneNumber = "the target's uri dials the called number, and %q is not a phone number; a route whose to names it in full may dial it"
+const noPhoneNumber = "the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it"
 
 // attempt reports on an attempt and its INVITE.
 func (x *explainer) attempt(c *Call) TargetReport {

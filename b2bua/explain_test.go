@@ -192,6 +192,17 @@ func TestExplainRefusals(t *testing.T) {
 	}
 }
 
+// A target whose uri would dial what is no phone number is left out, in words that name it.
+func TestExplainNamesTargetsLeftOut(t *testing.T) {
+	cfg := testConfigured(t, strings.Replace(testConfig, "routes:\n", "  - {name: numbered, kind: sip, uri: \"sip:{{.To.Number}}@192.0.2.30\"}\n"+
+		"  - {name: fixed, kind: sip, uri: \"sip:x@192.0.2.31\"}\nroutes:\n  - {targets: [numbered]}\n  - {targets: [numbered, fixed]}\n", 1))
+	x, err := Explain(cfg, nil, Question{From: "1", To: "sip:+1507&SIP/x@h"})
+	const words = `the target's uri dials the called number, and "+1507&SIP/x" is not a phone number; only a route whose to is exactly that may dial it`
+	if err != nil || x.Route != "routes[1]" || x.Routes[0].Why != "it matches, but no target is left: "+words || !slices.Contains(x.Notes, "target numbered is left out: "+words) {
+		t.Errorf("got %+v, %v", x, err)
+	}
+}
+
 // A call whose trunk has a match, and which has not what that asks for, is
 // refused as a real one is, whether the trunk is named, the only one, or told
 // by the address.

@@ -78,7 +78,7 @@ func pageKamailio(t *testing.T, edit func(string) string, list ...string) *kamai
 	cmd.Dir = dir
 	cmd.SysProcAttr = labPBX.attr()
 	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGTERM, true
-	k := &kamailio{process: start(t, "kamailio", cmd)}
+	k := &kamailio{process: start(t, "kamailio", cmd), control: filepath.Join(dir, "kamailio_ctl")}
 	t.Cleanup(func() {
 		if !k.ended() {
 			k.stop()
@@ -267,6 +267,20 @@ func (k *kamailio) knows(s *stage, address, state string) {
 	})
 }
 
+// lists waits until kamcmd shows an address with these flags.
+func (k *kamailio) lists(s *stage, address, flags string) {
+	s.Helper()
+	eventually(s.T, "kamcmd shows "+address+" as "+flags, func() bool {
+		out, err := exec.Command("kamcmd", "-s", "unix:"+k.control, "dispatcher.list").CombinedOutput()
+		if err != nil {
+			s.Fatalf("kamcmd: %v\n%s", err, out)
+		}
+		_, rest, _ := strings.Cut(string(out), "URI: sip:"+address+":5060")
+		_, rest, _ = strings.Cut(rest, "FLAGS: ")
+		return strings.HasPrefix(rest, flags+"\n")
+	})
+}
+
 // bySecond places a call that the second Flowbridge carries.
 func (s *stage) bySecond(b *server, seed uint64) {
 	s.Helper()
@@ -284,6 +298,8 @@ func firstDown(k *kamailio, s *stage) {
 	s.simulate()
 	b := s.second()
 	k.knows(s, "192.168.10.6", "up")
+	k.lists(s, "192.168.10.5", "IP")
+	k.lists(s, "192.168.10.6", "AP")
 	s.bySecond(b, 209)
 }
 
