@@ -3,7 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X flowbridge/cmd/flowbridge/cli.version=$(VERSION)
 
-.PHONY: build test race fuzz model e2e lint bench load demo
+.PHONY: build test race fuzz model e2e package lint bench load demo
 
 build: ## the static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o flowbridge ./cmd/flowbridge
@@ -23,6 +23,9 @@ model: ## calls at random for an hour
 
 e2e: ## SIPp and baresip against the real binary
 	go test -tags e2e -count=1 ./e2e
+
+package: ## the Debian packages, in dist/
+	./scripts/package
 
 lint:
 	golangci-lint run ./...

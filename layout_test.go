@@ -23,18 +23,19 @@ import (
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config sim sim/synthflow sim/twilio sim/vapi store",
+	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/synthflow sim/twilio sim/vapi store",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
-	"cmd/flowbridge/testcall":  "b2bua/transport cmd/flowbridge/cli cmd/flowbridge/node config sim store",
+	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers cmd/flowbridge/cli cmd/flowbridge/node config",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/peers b2bua/transport cmd/flowbridge/cli config hooks internal/rest media recording store synthflow twilio vapi",
-	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config internal/rest synthflow vapi",
-	"cmd/flowbridge/operate":   "admin cmd/flowbridge/cli config store",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/ladder b2bua/peers b2bua/transport cmd/flowbridge/cli config fleet hooks internal/rest internal/tracecontext live media recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config fleet internal/rest synthflow vapi",
+	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":           "audio b2bua/cause b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/transport config media recording store",
+	"b2bua":           "audio b2bua/cause b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/transport config internal/tracecontext media recording store",
+	"b2bua/ladder":    "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
 	"b2bua/transport": "b2bua/cause b2bua/leg b2bua/message b2bua/peers config",
-	"b2bua/outbound":  "b2bua/leg b2bua/message b2bua/peers config",
+	"b2bua/outbound":  "b2bua/leg b2bua/message b2bua/peers config internal/tracecontext",
 	"b2bua/peers":     "audio b2bua/leg b2bua/message config store",
 	"b2bua/leg":       "b2bua/cause b2bua/message b2bua/sdp config media",
 	"b2bua/sdp":       "b2bua/message config media",
@@ -44,14 +45,21 @@ var layout = map[string]string{
 	"recording": "audio media",
 	"media":     "audio",
 	"config":    "audio twilio",
+	"fleet":     "store",
 	"store":     "",
 	"audio":     "",
 
-	"admin":     "internal/httpd store",
+	"telemetry":      "live store",
+	"telemetry/hep":  "",
+	"telemetry/otlp": "internal/rest internal/tracecontext store",
+	"live":           "store",
+
+	"admin":     "internal/httpd live store",
 	"hooks":     "internal/httpd",
 	"synthflow": "internal/httpd internal/rest",
 	"vapi":      "internal/httpd internal/rest",
 	"twilio":    "internal/httpd",
+	"webhook":   "internal/rest store",
 
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
 	"sim/vapi":             "sim sim/internal/standin",
@@ -59,12 +67,15 @@ var layout = map[string]string{
 	"sim/internal/standin": "internal/httpd internal/rest sim",
 	"sim":                  "audio",
 
-	"internal/rest":     "",
-	"internal/httpd":    "",
-	"internal/yamledit": "",
-	"internal/memnet":   "",
-	"internal/siptest":  "media",
-	"e2e":               "",
+	"internal/rest":         "",
+	"internal/httpd":        "",
+	"internal/yamledit":     "",
+	"internal/tracecontext": "",
+	"internal/memnet":       "",
+	"internal/siptest":      "media",
+	"internal/openapitest":  "",
+	"internal/pgtest":       "",
+	"e2e":                   "",
 }
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
@@ -105,7 +116,7 @@ func TestImports(t *testing.T) {
 // TestCallsHaveNoLocks: nothing but its own goroutine touches a call and its legs,
 // so there is nothing to lock. Locks are in the files named here only.
 func TestCallsHaveNoLocks(t *testing.T) {
-	locked := []string{"mailbox.go", "redirected.go", "registry.go", "remembered.go", "server.go", "tape.go"}
+	locked := []string{"mailbox.go", "redirected.go", "registry.go", "remembered.go", "server.go"}
 	var files []string
 	for _, pattern := range []string{"b2bua/*.go", "b2bua/leg/*.go", "b2bua/sdp/*.go", "b2bua/outbound/*.go", "b2bua/cause/*.go"} {
 		found, err := filepath.Glob(pattern)
@@ -149,11 +160,15 @@ func TestExamplesAreValid(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte("postgres://flowbridge:secret@127.0.0.1/flowbridge\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	env := func(string) (string, bool) { return "secret", true }
 	cert, key := writeCertificate(t)
-	secrets := regexp.MustCompile(`/run/secrets/[a-z-]+|twilio\.token`)
+	secrets := regexp.MustCompile(`/run/secrets/(?:[a-ce-z-][a-z-]*)|twilio\.token`)
 	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
-		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert)
+		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/run/secrets/dsn", dsn)
 	parse := func(name, text string) {
 		t.Helper()
 		text = files.Replace(secrets.ReplaceAllString(text, secret))

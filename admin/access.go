@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -144,6 +145,7 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 		who, known := a.identify(r)
 		if !known {
 			cause := a.notOwn(r)
+			a.delay(r)
 			a.refused(r, "unknown", cmp.Or(cause, "no token, or a wrong one"))
 			a.unknown(w, cause)
 			return
@@ -159,6 +161,24 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 			return
 		}
 		next(w, r, who)
+	}
+}
+
+// guessTime is how long a wrong token is answered late. A listener has at most maxUnproven connections of strangers, and each ends
+// with its first wrong token: so all guesses together are at most that many in this time. A right token is never late, and
+// nobody is locked out, whatever comes from the same address.
+const guessTime = time.Second
+
+// delay holds up the answer to a wrong token.
+func (a *api) delay(r *http.Request) {
+	if r.Header.Get("Authorization") == "" {
+		return
+	}
+	timer := time.NewTimer(guessTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/rs/zerolog"
 )
@@ -34,7 +35,10 @@ func withToken(rights Rights) func() Access {
 }
 
 // What a request may do depends on its token: nothing without one, seeing with read, and changes and profiles with operate.
-func TestRights(t *testing.T) {
+func TestRights(t *testing.T) { synctest.Test(t, testRightsIn) } // wrong tokens wait
+
+func testRightsIn(t *testing.T) {
+	t.Helper()
 	opts, log := staffed()
 	h := New(opts)
 	for _, tt := range []struct {
@@ -75,7 +79,10 @@ func TestRights(t *testing.T) {
 }
 
 // Each change and profile is logged with the name of the token, and so is the attempt of a token without the right.
-func TestChangesAreLoggedByName(t *testing.T) {
+func TestChangesAreLoggedByName(t *testing.T) { synctest.Test(t, testChangesAreLoggedByNameIn) } // wrong tokens wait
+
+func testChangesAreLoggedByNameIn(t *testing.T) {
+	t.Helper()
 	opts, log := staffed()
 	h := New(opts)
 	for _, tt := range []struct{ method, path, token, want string }{
@@ -105,7 +112,10 @@ func TestChangesAreLoggedByName(t *testing.T) {
 }
 
 // Requests of this machine need no token where local says so. Those of a proxy on it are others' requests.
-func TestLocal(t *testing.T) {
+func TestLocal(t *testing.T) { synctest.Test(t, testLocalIn) } // wrong tokens wait
+
+func testLocalIn(t *testing.T) {
+	t.Helper()
 	for _, tt := range []struct {
 		local  Rights
 		tokens bool
@@ -149,7 +159,10 @@ func TestLocal(t *testing.T) {
 }
 
 // A refusal names what is wrong: a proxy's header, or another host name, is the cause although admin.local has the right.
-func TestRefusalNamesTheCause(t *testing.T) {
+func TestRefusalNamesTheCause(t *testing.T) { synctest.Test(t, testRefusalNamesTheCauseIn) } // wrong tokens wait
+
+func testRefusalNamesTheCauseIn(t *testing.T) {
+	t.Helper()
 	for _, tt := range []struct {
 		local  Rights
 		tokens bool

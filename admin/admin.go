@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/rs/zerolog"
 
@@ -44,14 +46,26 @@ type Records interface {
 type Options struct {
 	Calls   Calls
 	Records Records
+	// Fleet gives the finished calls of all nodes. Default: there is no fleet.
+	Fleet Records
 	// Ready is an error while no calls are accepted. Default: always ready.
 	Ready func() error
 	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
 	Operator Operator
 	// Control records, masks and plays sounds to live calls. Default: their paths don't exist.
 	Control Control
+	// Figures gives statistics and targets. Default: /api/stats and /api/targets don't exist.
+	Figures Figures
+	// Metrics serves /metrics. Default: it does not exist.
+	Metrics http.Handler
+	// Leveller changes how much is logged. Default: /api/log does not exist.
+	Leveller Leveller
 	// Recordings gives the files of recordings. Default: /api/recordings does not exist.
 	Recordings Recordings
+	// Events tells of changes. Default: /api/events does not exist, and the page shows no live calls.
+	Events *Events
+	// Ladders gives what was said in calls. Default: /api/calls/{id}/ladder does not exist.
+	Ladders Ladders
 	// Access says who may do what, at each request anew.
 	Access func() Access
 	// Log gets the errors that a client cannot correct.
@@ -63,19 +77,44 @@ const maxBody = 64 << 10
 
 // New gives the handler of all routes.
 func New(opts Options) http.Handler {
-	a := &api{Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1)}
-	mux := http.NewServeMux()
+	a, mux := newAPI(opts)
+	return a.guard(mux)
+}
+
+func newAPI(opts Options) (*api, *router) {
+	a := &api{Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1), exporting: make(httpd.Places, maxExports)}
+	mux := &router{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
 	mux.HandleFunc("/readyz", anyone(a.reads(a.readyz)))
 	mux.HandleFunc("/api/calls", a.closed(a.calls))
 	mux.HandleFunc("/api/calls/{id}", a.closed(a.call))
 	mux.HandleFunc("/api/calls/{id}/recordings", a.closed(a.callRecordings))
 	mux.HandleFunc("/api/cdrs", a.closed(a.cdrs))
+	mux.HandleFunc("/api/openapi.json", a.closed(a.openapi))
+	if a.Leveller != nil {
+		mux.HandleFunc("/api/log", a.logLevel())
+	}
+	if a.Metrics != nil {
+		mux.HandleFunc("/metrics", a.closed(a.Metrics.ServeHTTP))
+	}
+	if a.Figures != nil {
+		mux.HandleFunc("/api/stats", a.closed(a.stats))
+		mux.HandleFunc("/api/targets", a.closed(a.targets))
+	}
+	if a.Events != nil {
+		mux.HandleFunc("/api/events", a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, who sender) {
+			a.reads(func(w http.ResponseWriter, r *http.Request) { a.events(w, r, who) })(w, r)
+		}))
+	}
 	if a.Control != nil {
 		mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.record))
 		mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
 		mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
 		mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.hangup))
+	}
+	if a.Ladders != nil {
+		mux.HandleFunc("/api/calls/{id}/ladder", a.closed(a.ladder))
+		mux.HandleFunc("/api/calls/{id}/capsule", a.closed(a.capsule))
 	}
 	if a.Recordings != nil {
 		mux.HandleFunc("/api/recordings/{name...}", a.closed(a.recording))
@@ -85,10 +124,11 @@ func New(opts Options) http.Handler {
 		mux.HandleFunc("/api/reload", a.operate(a.reload))
 	}
 	mux.HandleFunc("/debug/pprof/", a.profiles())
+	a.servePage(mux)
 	mux.HandleFunc("/", a.closed(func(w http.ResponseWriter, _ *http.Request) {
-		a.fail(w, http.StatusNotFound, "no such path", "see /api/calls, /api/cdrs, /healthz and /readyz")
+		a.fail(w, http.StatusNotFound, "no such path", "/api/openapi.json has all paths")
 	}))
-	return a.guard(mux)
+	return a, mux
 }
 
 // api is the handler's constant part.
@@ -97,6 +137,7 @@ type api struct {
 
 	strangers zerolog.Logger // for lines that anybody can provoke
 	profiling httpd.Places   // the profiles under way
+	exporting httpd.Places   // the exports under way
 }
 
 // guard is around every route: headers, size, and where the request comes from. A panic ends only one answer.
@@ -104,13 +145,14 @@ func (a *api) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
+		secure(h)
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		if foreign(r) {
+		if !strings.HasPrefix(r.URL.Path, "/") { // CONNECT
+			h.Set("Connection", "close")
+			a.fail(w, http.StatusBadRequest, "the request has no path", "send it to a path, like /api/calls")
+			return
+		}
+		if foreign(r) && !opensPage(r) {
 			a.refused(r, "unknown", "a web page of another origin sent it")
 			h.Set("Connection", "close")
 			a.fail(w, http.StatusForbidden, "the request comes from a web page of another origin", "send it from a program, like curl")
@@ -133,16 +175,39 @@ func (a *api) guard(next http.Handler) http.Handler {
 	})
 }
 
+// secure sets the headers that keep browsers from doing more with an answer than showing it. A page replaces its
+// Content-Security-Policy. Strict-Transport-Security is for the proxy that has the certificate.
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+}
+
 // reads serves GET.
 func (a *api) reads(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			a.fail(w, http.StatusMethodNotAllowed, "method "+quoted(r.Method)+" is not allowed here", "use GET")
-			return
+		if a.isMethod(w, r, http.MethodGet, http.MethodHead) {
+			next(w, r)
 		}
-		next(w, r)
 	}
+}
+
+// isMethod says whether a request has one of the methods of its path. It answers the others: OPTIONS with what there is.
+func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
+	if slices.Contains(allowed, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	}
+	a.fail(w, http.StatusMethodNotAllowed, "method "+quoted(r.Method)+" is not allowed here", "use "+allowed[0])
+	return false
 }
 
 // anyone serves senders that nobody knows: one request for each connection.

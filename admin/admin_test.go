@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,7 +95,9 @@ func do(t *testing.T, h http.Handler, method, target string, header ...string) (
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return reply{w.Code, w.Result().Header}, w.Body.String()
+	res, body := reply{w.Code, w.Result().Header}, w.Body.String()
+	fits(t, method, target, res, body)
+	return res, body
 }
 
 func TestHealth(t *testing.T) {
@@ -230,7 +233,7 @@ func TestBadInput(t *testing.T) {
 	if res, body := do(t, h, "GET", "/api/cdrs?cursor=no"); res.StatusCode != 400 || !strings.Contains(body, "cursor") {
 		t.Errorf("cursor: got %d %s", res.StatusCode, body)
 	}
-	for _, path := range []string{"/", "/api", "/api/", "/metrics", "/api/calls/a/b"} {
+	for _, path := range []string{"/api", "/api/", "/metrics", "/api/calls/a/b"} {
 		if res, body := do(t, h, "GET", path); res.StatusCode != 404 || !strings.Contains(body, `"error"`) {
 			t.Errorf("%s: got %d %s; want 404", path, res.StatusCode, body)
 		}
@@ -240,20 +243,60 @@ func TestBadInput(t *testing.T) {
 func TestMethods(t *testing.T) {
 	opts, _ := fixture()
 	h := New(opts)
-	for _, path := range []string{"/healthz", "/readyz", "/api/calls", "/api/calls/live", "/api/cdrs"} {
-		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+	const allow = "GET, HEAD, OPTIONS"
+	for _, path := range []string{"/healthz", "/readyz", "/api/calls", "/api/calls/live", "/api/cdrs", "/nothing"} {
+		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "TRACE", "G%00T"} {
 			res, body := do(t, h, method, path)
-			if res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" || !strings.Contains(body, `"remedy":"use GET"`) {
+			if res.StatusCode != 405 || res.Header.Get("Allow") != allow || !strings.Contains(body, `"remedy":"use GET"`) {
 				t.Errorf("%s %s: got %d, Allow %q, %s", method, path, res.StatusCode, res.Header.Get("Allow"), body)
 			}
 		}
-		if res, _ := do(t, h, "HEAD", path); res.StatusCode != 200 {
+		if res, body := do(t, h, "OPTIONS", path); res.StatusCode != 204 || res.Header.Get("Allow") != allow || body != "" {
+			t.Errorf("OPTIONS %s: got %d, Allow %q, %s", path, res.StatusCode, res.Header.Get("Allow"), body)
+		}
+		if res, _ := do(t, h, "HEAD", path); res.StatusCode != 200 && path != "/nothing" {
 			t.Errorf("HEAD %s: got %d; want 200", path, res.StatusCode)
 		}
 	}
 }
 
-func TestToken(t *testing.T) {
+// Every error is a problem of RFC 9457, with what to do.
+func TestErrorsAreProblems(t *testing.T) {
+	opts, _ := fixture()
+	op := &fakeOperator{}
+	op.err = &InvalidError{Problems: []string{"line 3: no"}}
+	opts.Operator = op
+	h := New(opts)
+	for _, tc := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/api/nothing", 404},
+		{"GET", "/api/calls?x=1", 400},
+		{"GET", "/api/cdrs?limit=x", 400},
+		{"POST", "/api/calls", 405},
+		{"GET", "/debug/pprof/", 404},
+		{"POST", "/api/reload", 422},
+	} {
+		res, body := do(t, h, tc.method, tc.path)
+		var p problem
+		if err := json.Unmarshal([]byte(body), &p); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		if res.StatusCode != tc.status || res.Header.Get("Content-Type") != problemType || p.Status != tc.status || p.Type != "about:blank" ||
+			p.Title != http.StatusText(tc.status) || p.Detail == "" || p.Detail != p.Error || p.Remedy == "" {
+			t.Errorf("%s: %d %s %s", tc.path, res.StatusCode, res.Header.Get("Content-Type"), body)
+		}
+		if (tc.status == 422) != (len(p.Problems) > 0) {
+			t.Errorf("%s: problems %v", tc.path, p.Problems)
+		}
+	}
+}
+
+func TestToken(t *testing.T) { synctest.Test(t, testTokenIn) } // wrong tokens wait
+
+func testTokenIn(t *testing.T) {
+	t.Helper()
 	opts, _ := fixture()
 	opts.Access = withToken(RightsRead)
 	h := New(opts)

@@ -3,13 +3,11 @@ package admin
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"flowbridge/store"
 )
@@ -18,12 +16,6 @@ import (
 type page[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next"`
-}
-
-// failure is the answer of every error.
-type failure struct {
-	Error  string `json:"error"`
-	Remedy string `json:"remedy"`
 }
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) { a.text(w, http.StatusOK, "ok") }
@@ -79,40 +71,17 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 		a.broken(w, r, err)
 		return Call{}, false
 	}
+	if !ok && a.Fleet != nil {
+		rec, ok, err = fleetRecords{a.Fleet}.Get(r.Context(), id)
+		if a.fleetAway(w, r, err, "it is no call of this node; ask again later, or another node") {
+			return Call{}, false
+		}
+	}
 	if !ok {
 		a.fail(w, http.StatusNotFound, "there is no call "+quoted(id), "take an id from /api/calls or /api/cdrs")
 		return Call{}, false
 	}
 	return whole(Call{Record: rec, Phase: phaseEnded}), true
-}
-
-// cdrs lists finished calls, newest first.
-func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
-	q, bad := parseQuery(r.URL.RawQuery, "since", "until", "trunk", "target", "disposition", "limit", "cursor")
-	if bad == nil {
-		var f store.Filter
-		if f, bad = q.filter(); bad == nil {
-			a.records(w, r, f)
-			return
-		}
-	}
-	a.write(w, http.StatusBadRequest, bad)
-}
-
-func (a *api) records(w http.ResponseWriter, r *http.Request, f store.Filter) {
-	records, next, err := a.Records.List(r.Context(), f)
-	if errors.Is(err, store.ErrCursor) {
-		a.fail(w, http.StatusBadRequest, "cursor is not one of this list", `use "next" of the page before, or leave cursor out`)
-		return
-	}
-	if err != nil {
-		a.broken(w, r, err)
-		return
-	}
-	if records == nil {
-		records = []store.Record{}
-	}
-	a.write(w, http.StatusOK, page[store.Record]{Items: records, Next: next})
 }
 
 // whole replaces missing attempts and recordings by empty lists.
@@ -152,41 +121,6 @@ func parseQuery(raw string, known ...string) (query, *failure) {
 	return q, nil
 }
 
-// filter reads the parameters of a list. An empty one counts as absent.
-func (q query) filter() (store.Filter, *failure) {
-	f := store.Filter{Trunk: q["trunk"], Target: q["target"], Disposition: q["disposition"], Cursor: q["cursor"]}
-	for name, to := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		if q[name] == "" {
-			continue
-		}
-		t, err := time.Parse(time.RFC3339Nano, q[name])
-		if err != nil || t.Year() < 1970 {
-			return f, &failure{
-				name + " is not a time: " + quoted(q[name]),
-				"write RFC 3339, like 2026-11-20T08:00:00Z; encode a + as %2B",
-			}
-		}
-		*to = t
-	}
-	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Until.After(f.Since) {
-		return f, &failure{"until is not after since", "exchange them"}
-	}
-	if f.Disposition != "" && !slices.Contains(store.Dispositions(), f.Disposition) {
-		return f, &failure{
-			"disposition is unknown: " + quoted(f.Disposition),
-			"use one of " + strings.Join(store.Dispositions(), ", "),
-		}
-	}
-	if q["limit"] != "" {
-		n, err := strconv.Atoi(q["limit"])
-		if err != nil || n < 1 || n > store.MaxLimit {
-			return f, &failure{"limit is not a number from 1 to 1000: " + quoted(q["limit"]), "write one, or leave it out for 100"}
-		}
-		f.Limit = n
-	}
-	return f, nil
-}
-
 // quoted repeats a text of a client, cut and escaped.
 func quoted(s string) string {
 	if len(s) > 64 {
@@ -204,17 +138,18 @@ func (a *api) broken(w http.ResponseWriter, r *http.Request, err error) {
 	a.fail(w, http.StatusInternalServerError, "the records cannot be read", "see the log")
 }
 
-func (a *api) fail(w http.ResponseWriter, status int, problem, remedy string) {
-	a.write(w, status, &failure{problem, remedy})
-}
-
 func (a *api) write(w http.ResponseWriter, status int, v any) {
+	kind := "application/json; charset=utf-8"
+	if f, ok := v.(failing); ok {
+		kind, v = problemType, f.problem(status)
+	}
 	body, err := json.Marshal(v)
 	if err != nil {
 		a.Log.Error().Err(err).Msg("answer not encoded")
-		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error","remedy":"see the log"}`)
+		status, kind = http.StatusInternalServerError, problemType
+		body = []byte(`{"type":"about:blank","title":"Internal Server Error","status":500,"detail":"internal error","error":"internal error","remedy":"see the log"}`)
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // the client may be gone
 }

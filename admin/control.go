@@ -151,6 +151,9 @@ func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error)
 	case err != nil:
 		a.fail(w, http.StatusServiceUnavailable, "the call did not answer", "try again")
 	default:
+		if a.Events != nil && c.ID != "" {
+			a.Events.note(change{call: c}) // not everything that an order changes is in the record
+		}
 		a.write(w, http.StatusOK, state{c.Recording, c.Masked})
 	}
 }
@@ -188,12 +191,12 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(&paced{ResponseWriter: w, until: time.Now().Add(downloadLimit)}, r, "", time.Time{}, f)
 }
 
-// paced is a long answer: each part of it has writeTimeout, and the whole has a limit. So a client that stops to read is not
+// paced is a long answer: each part of it has writeTimeout, and the whole may have a limit. So a client that stops to read is not
 // waited for, and a slow one is.
 type paced struct {
 	http.ResponseWriter
 
-	until time.Time
+	until time.Time // zero: no limit
 }
 
 // Write writes a part.
@@ -201,7 +204,7 @@ func (p *paced) Write(b []byte) (n int, err error) {
 	for len(b) > 0 && err == nil {
 		part := b[:min(len(b), pacedPart)]
 		deadline := time.Now().Add(writeTimeout)
-		if deadline.After(p.until) {
+		if !p.until.IsZero() && deadline.After(p.until) {
 			deadline = p.until
 		}
 		_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline) // in place of the server's

@@ -14,5 +14,11 @@
 //
 // A connection is a stranger's until its sender is known, and gives way to others (TestStrangersDoNotKeepOperatorsOut).
 //
-// Every error is {"error": what is wrong, "remedy": what to do}. A handler keeps no state: any goroutine may call it.
+// The page (web) is static and comes to anyone; it asks the API as any program does (TestPageIsServed). Events tells it of changes;
+// a reader that is slow is dropped, and nobody waits for it (TestSlowReaderIsDropped).
+//
+// A wrong token is answered late, so that all strangers together have few guesses, and nobody is locked out (TestGuessedTokens).
+//
+// Every error is application/problem+json, with what to do. The API is described by openapi.yaml, to which the routes and every
+// answer in these tests are held (TestOpenAPI). A handler keeps no state: any goroutine may call it.
 package admin

@@ -39,18 +39,10 @@ type InvalidError struct{ Problems []string } // each in one line
 
 func (*InvalidError) Error() string { return "the configuration is not valid" }
 
-// invalid is the answer about an invalid configuration.
-type invalid struct {
-	failure
-	Problems []string `json:"problems"`
-}
-
 // operate serves POST to senders who may operate, and logs who it was.
 func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			a.fail(w, http.StatusMethodNotAllowed, "method "+quoted(r.Method)+" is not allowed here", "use POST")
+		if !a.isMethod(w, r, http.MethodPost) {
 			return
 		}
 		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
@@ -108,7 +100,7 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 	var bad *InvalidError
 	switch {
 	case errors.As(err, &bad):
-		a.write(w, http.StatusUnprocessableEntity, invalid{
+		a.write(w, http.StatusUnprocessableEntity, &invalid{
 			failure{bad.Error() + ": nothing has changed", "mend what problems lists, and reload again"}, bad.Problems,
 		})
 	case err != nil:

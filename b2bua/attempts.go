@@ -8,10 +8,12 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -126,6 +128,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 // is one. The record has the targets that can't be tried, too.
 func (c *Call) try(p *plan) bool {
 	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
+		c.ladder.Next(a.target.Dial.Name)
 		if !p.isTransfer() {
 			c.noteDestination(a.target)
 			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
@@ -173,9 +176,12 @@ func (a *attempt) varsOf(vars config.Vars) config.Vars {
 
 // prepare starts what an attempt needs before its INVITE.
 func (c *Call) prepare(a *attempt) {
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(tracecontext.With(c.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
 	a.cancel = cancel
 	vars, stack, number, t := a.varsOf(c.vars), c.server.stack, a.number, a.target
+	if t.Preparer != nil {
+		ctx = c.ladder.Context(ctx, t.Dial.Name)
+	}
 	c.server.calls.Go(func() {
 		defer c.server.recovered("prepare")
 		ready := Ready{Attempt: number, Cause: cause.InternalError}
@@ -192,6 +198,10 @@ func (c *Call) failed(o attemptEnd) {
 		a.cancel()
 	}
 	c.noteAttempt(o.cause, o.code)
+	c.ladder.Failed(ladder.Attempt{
+		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
+		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond, Took: time.Since(a.started), Err: o.err,
+	})
 	c.detachTarget(a)
 	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -11,12 +12,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -37,10 +40,13 @@ type Call struct {
 	invite  *sip.Request
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds
+	trace   tracecontext.Trace
 	log     zerolog.Logger
 	peerLog zerolog.Logger  // for lines that a peer can provoke without end
 	ctx     context.Context // ends with the call, and stops its goroutines
 	cancel  context.CancelFunc
+
+	ladder *ladder.Call // what is said in it; nil: nobody wants that
 
 	mailbox mailbox
 	phase   string // its name
@@ -91,7 +97,8 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 		mailbox: mailbox{inbox: newInbox()}, times: times{started: time.Now()},
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.log = t.Logged(s.log.With().Str("call", c.id)).Logger()
+	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
+	c.log = traced(t.Logged(s.log.With().Str("call", c.id)), c.trace.ID()).Logger()
 	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
 	c.vars = config.Vars{
 		To:         message.PartyOf("", &req.Recipient, t.Caller.Country),
@@ -105,13 +112,22 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 		HeaderFunc: outbound.HeaderOf(req),
 	}
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
-	c.recordings.tape = s.tapes.claim(c.vars.SIPCallID)
+	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params), cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
+	c.ladder.Traced(c.trace.ID())
 	c.record = store.Record{
 		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
 		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
-		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{},
+		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{}, TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 	}
 	return c
+}
+
+// traced names a call's trace in its log lines, if it has one.
+func traced(log zerolog.Context, id string) zerolog.Context {
+	if id == "" {
+		return log
+	}
+	return log.Str("trace_id", id)
 }
 
 // run is the call's goroutine.
@@ -136,7 +152,9 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	now := time.Now()
 	c.stopRecording()
 	if c.media.session != nil {
-		c.record.Media = c.media.record(c.media.session.Close(), &c.agreement)
+		last := c.media.session.Close()
+		c.ladder.Unwatch(last)
+		c.record.Media = c.media.record(last, &c.agreement)
 		c.media.session = nil
 	}
 	c.server.vacate(c.attempts.current)
@@ -158,6 +176,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		}
 	}
 	r.Codec = c.agreement.codecName
+	c.ladder.Ended(why, by, now.Sub(c.times.started))
 	c.warnOfDeafness()
 	c.finish()
 	return nil
@@ -272,7 +291,7 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 	l.confirmed = true // its media begins with its answer
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)
-	c.recordings.tape.join(l.callID)
+	c.ladder.Join(l.callID, l.tag, c.attempts.current.target.Dial.Name)
 	return l
 }
 

@@ -128,5 +128,6 @@ func (c *Call) triesPlain() bool {
 		return false
 	}
 	c.log.Info().Str("target", c.attempts.current.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
+	c.ladder.Decide("target %s does not take SRTP: RTP is offered", c.attempts.current.target.Dial.Name)
 	return true
 }

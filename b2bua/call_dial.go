@@ -34,6 +34,9 @@ func (c *Call) dialPrepared(f Ready) progress {
 	if f.Err != nil {
 		c.log.Warn().Err(f.Err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
+	if f.Err != nil && f.Cause == cause.None {
+		c.ladder.Decide("target %s is dialled without an id: %v", a.target.Dial.Name, f.Err)
+	}
 	if f.Cause != cause.None {
 		c.failed(attemptEnd{cause: f.Cause, err: f.Err})
 		return notDialled
@@ -41,6 +44,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 	why, err := c.dial(f)
 	switch {
 	case errors.Is(err, errWantsTCP):
+		c.ladder.Decide("the INVITE to target %s is too large for UDP: it goes over TCP", a.target.Dial.Name)
 		c.connect(f)
 		return waitsForTCP
 	case err != nil:
@@ -113,7 +117,8 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
-	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy), Extra: a.plan.headers}
+	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy)}
+	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)
 	if a.plan.source != nil {
 		in.Source = a.plan.source
 	}

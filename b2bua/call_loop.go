@@ -225,7 +225,7 @@ func (c *Call) leave() {
 	}
 	c.media.secured = [2]secured{}
 	c.stopRecording()
-	c.recordings.tape.drop()
+	c.ladder.Close()
 	c.agreement = agreement{}
 	c.invite, c.vars.HeaderFunc = nil, nil // not needed while the record waits to be written
 }

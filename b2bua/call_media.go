@@ -93,6 +93,7 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 		return err
 	}
 	c.media.session = session
+	c.ladder.Watch(session)
 	c.media.addr = [2]netip.Addr{nameA, nameB}
 	return nil
 }

@@ -55,6 +55,7 @@ func droppedBy(d media.Drops) store.DroppedBy {
 // onMediaLost hangs up a call without media.
 func (c *Call) onMediaLost(f MediaLost) {
 	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
+	c.ladder.Decide("no RTP from either side for %d s", int(f.For.Seconds()))
 	why := cause.MediaTimeout
 	if f.Never {
 		why = cause.NoMedia
@@ -69,9 +70,11 @@ func (c *Call) onOneWay(f OneWay) {
 	s := c.media.session.Stats().Of(f.Side)
 	if f.Over {
 		c.log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")
+		c.ladder.Decide("RTP of side %v comes after all, from %v", f.Side, s.Source)
 		return
 	}
 	c.media.oneWay = f.Side.String()
+	c.ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", f.Side, s.DroppedTotal)
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
 	if d := c.agreement.description[f.Side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Port())))
@@ -88,6 +91,7 @@ func (c *Call) onWithheld() {
 	if d := c.agreement.description[media.SideA]; d != nil {
 		line = line.Stringer("rtp", d.RTP())
 	}
+	c.ladder.Decide("early media to the caller stops until its address is confirmed by an ACK, a PRACK or RTP")
 	line.Msg("no more media to the caller before its ACK, PRACK or RTP: its SDP names another address than its SIP comes from; see media_sources")
 }
 

@@ -50,8 +50,7 @@ func (c *Call) routing() phase {
 	c.takeRoute(index)
 	c.nameByIDs()
 	if c.route.Record == config.WantedOff {
-		c.recordings.tape.drop()
-		c.recordings.tape = nil
+		c.ladder.Unrecorded()
 	}
 	c.maskIfWanted()
 	c.journal()
@@ -60,6 +59,7 @@ func (c *Call) routing() phase {
 		return p
 	}
 	targets := destinations(c.peers, c.route, &c.vars)
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
 	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.agreement.sharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
@@ -226,6 +226,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
 	c.noteAttempt(cause.None, 200)
+	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.codecName)
 	c.journal()
 	c.step(c.a, leg.Answer{SDP: c.agreement.answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
@@ -251,6 +252,7 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 
 // refuse gives the carrier a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
+	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
 	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, store.EndedBySystem, code, c.attempts.last.q850)
 }

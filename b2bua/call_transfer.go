@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -78,6 +79,7 @@ var (
 
 func (c *Call) refuseRefer(from *legOnWire, req *sip.Request, code int, err error) {
 	c.peerLog.Warn().Err(err).Int("code", code).Msg("transfer refused")
+	c.ladder.Decide("the agent's transfer is refused with %d: %v", code, err)
 	c.reply(from, req, code, warning("399 "+err.Error()))
 }
 
@@ -114,6 +116,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	}
 	c.transfer = t
 	c.log.Info().Str("to", dest.party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
+	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.party.Number, to.URI))
 	var accepted []sip.Header
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
@@ -239,6 +242,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 		c.step(agent, leg.Hangup{Why: cause.Transferred})
 	}
 	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
+	c.ladder.Decide("transferred: the caller is connected to %s", c.bridge.target.Dial.Name)
 	c.journal()
 }
 
@@ -256,6 +260,7 @@ func (c *Call) transferFailed() {
 	t := c.transfer
 	c.report(t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Msg("transfer failed")
+	c.ladder.Decide("the transfer has failed: %d %s", t.code, t.reason)
 	c.transfer, c.attempts.current = nil, c.bridge
 	if t.left {
 		c.hangup(cause.TransferFailed, store.EndedBySystem)
@@ -279,6 +284,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 	}
 	c.updateSounds()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
+	c.ladder.Decide("the agent hangs up, the transfer goes on")
 }
 
 // stopTransfer ends a transfer because the call ends.
@@ -307,6 +313,7 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
 	}
 	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
+	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.referTo)
 	c.relays.watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
 	c.relay(from, req, content, func(r leg.Replied) {
 		if r.Code >= 300 {

@@ -13,15 +13,15 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/transport"
+	"flowbridge/b2bua/ladder"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
 
-// tapped is a log that is a tap, too.
+// tapped is a log that follows calls, too.
 type tapped struct{ logged }
 
-func (l *tapped) Message(m transport.TapMessage) { _, _ = l.Write(m.Data) }
+func (l *tapped) Message(m ladder.Followed) { _, _ = l.Write(m.Text) }
 
 // No key is in the log, whatever goes wrong, nor in what a tap sees, nor in what
 // the API shows of a call.
@@ -29,7 +29,8 @@ func TestKeysAreNotLogged(t *testing.T) {
 	out := &tapped{}
 	yaml := talkYAML(bothSecured, bothSecured)
 	inWorldOf(t, yaml, func(o *Options) {
-		o.Log, o.Tap = zerolog.New(out).Level(zerolog.TraceLevel), out
+		o.Log = zerolog.New(out).Level(zerolog.TraceLevel)
+		o.Ladders.Followers = []ladder.Follower{out}
 	}, func(w *world) {
 		c, toA, toB := securedTalk(t, w)
 		live := w.server.Live(context.Background())

@@ -24,9 +24,9 @@
 // In linger the record is written and the media closed. The legs finish what they
 // owe their peers: the answer to a BYE, a cancelled INVITE's end, a late 200.
 //
-// Locks are in the registry, the admission counts, the inbox, the tapes, the
-// replays, the throttle and the redirected calls. Each is held while memory is
-// looked at and no longer. The files of the call and its legs have none.
+// Locks are in the registry, the admission counts, the inbox, the replays, the
+// throttle and the redirected calls. Each is held while memory is looked at and no
+// longer. The files of the call and its legs have none.
 //
 // # Decisions
 //
@@ -42,9 +42,9 @@
 // the caller might pick the other one, and the target would have to be asked again.
 // TestLateOffer.
 //
-// The SIP of a call that may be recorded to pcapng is kept from its INVITE on, with
-// secrets blotted out (tape.go). A recording may begin in mid-call, and nobody can
-// read its RTP without the set-up. TestRecordsOnDemand, TestTapesOfNobody.
+// What is said in a call is kept from its INVITE on, with secrets blotted out (package
+// ladder). A recording may begin in mid-call, and nobody can read its RTP without the
+// set-up. TestRecordsOnDemand, TestLadderOfACall.
 //
 // A caller over UDP is unconfirmed until it sends a request within its dialog: only
 // that shows that our answer has reached it. What is confirmed is the leg, and the

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/peers"
+	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -41,6 +42,7 @@ type fakeSession struct {
 	tap       media.Tap
 	stats     media.Stats // on top of seven packets from side A
 	broken    bool
+	relayed   atomic.Uint64 // packets from side A, besides those of stats
 
 	started, closed atomic.Bool // read while the call may still run
 }
@@ -118,7 +120,7 @@ func (s *fakeSession) Start() {
 
 func (s *fakeSession) Stats() media.Stats {
 	stats := s.stats
-	stats.A.RxPackets += 7
+	stats.A.RxPackets += 7 + s.relayed.Load()
 	return stats
 }
 
@@ -150,13 +152,14 @@ func (s *fakeSink) Put(_ context.Context, r store.Record) error {
 type fakePreparer struct {
 	mu    sync.Mutex
 	asked []peers.PrepareRequest
+	trace []string // the traceparent of each
 	after time.Duration
 	err   error
 }
 
 func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
 	p.mu.Lock()
-	p.asked = append(p.asked, r)
+	p.asked, p.trace = append(p.asked, r), append(p.trace, tracecontext.From(ctx))
 	after, err, n := p.after, p.err, len(p.asked)
 	p.mu.Unlock()
 	select {

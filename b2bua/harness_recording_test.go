@@ -58,23 +58,7 @@ func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
 		}()
 		w.world = x
 		test(w)
-		x.finishTapes()
 	})
-}
-
-// finishTapes checks that nothing is kept of calls that are over.
-func (w *world) finishTapes() {
-	w.t.Helper()
-	time.Sleep(3 * time.Minute)
-	synctest.Wait()
-	if w.server.tapes == nil {
-		return
-	}
-	w.server.tapes.mu.Lock()
-	defer w.server.tapes.mu.Unlock()
-	for id := range w.server.tapes.byCall {
-		w.t.Errorf("SIP of call %s is kept", id)
-	}
 }
 
 // session is the media of the first call.

@@ -77,6 +77,7 @@ type world struct {
 	dials     atomic.Int32  // that the server made
 	holdDials chan struct{} // connections are opened when it is closed
 	connected []*peer       // by connections to the server
+	ladders   ladders       // of calls that are over
 }
 
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
@@ -129,6 +130,7 @@ func newWorld(t testing.TB, yaml string, change func(*Options)) *world {
 			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
 		},
 	}
+	options.Ladders.Keep = w.keepLadder
 	change(&options)
 	if w.server, err = NewServer(options); err != nil {
 		t.Fatal(err)
@@ -153,6 +155,9 @@ func (w *world) finish() {
 		if n := items.Len(); n != 0 {
 			w.t.Errorf("%d %s are left: %v", n, kind, items.MapKeys())
 		}
+	}
+	if !w.server.ladders.Idle() {
+		w.t.Error("ladders are left")
 	}
 	if n := w.relay.open(); n != 0 {
 		w.t.Errorf("%d media sessions are left", n)

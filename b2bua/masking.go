@@ -46,9 +46,10 @@ func (c *Call) maskMode() config.Wanted {
 // mask begins or ends the masking of keys.
 func (c *Call) mask(on bool) {
 	c.masking.on = on
-	c.recordings.tape.mask(on)
+	c.ladder.Mask(on)
 	c.applyMask()
 	c.log.Info().Bool("on", on).Msg("keys masked")
+	c.ladder.Decide("the caller's keys are masked: %t", on)
 }
 
 // maskIfWanted masks the keys if the route wants that for every call.

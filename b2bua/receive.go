@@ -179,6 +179,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	c.a.wire.Serve(req, tx)
 	if !s.registry.addCall(c, c.a, req, tx) {
 		c.cancel()
+		c.ladder.Discard()
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
 		return

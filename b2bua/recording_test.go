@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/transport"
 	"flowbridge/internal/siptest"
 	"flowbridge/recording"
 )
@@ -150,9 +148,6 @@ func TestNothingIsRecorded(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: off", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
 		w.refuses(OrderRecord, "not recorded")
-		if n := len(w.server.tapes.byCall); n != 0 {
-			t.Errorf("the SIP of %d legs is kept", n)
-		}
 		w.callerHangsUp(c.d)
 		if r := w.record(); len(r.Recordings) != 0 {
 			t.Errorf("recordings: %+v", r.Recordings)
@@ -232,48 +227,4 @@ func TestSlowRecording(t *testing.T) {
 			t.Errorf("%+v", files)
 		}
 	})
-}
-
-// TestTapesOfNobody: INVITEs that come to nothing, or never become a call, are not
-// kept.
-func TestTapesOfNobody(t *testing.T) {
-	s := newTapes(func(a netip.Addr) (netip.Addr, error) { return a, nil })
-	at := time.Now()
-	invite := func(n int) {
-		s.Message(transport.TapMessage{At: at, Received: true, Local: ourAddr, Remote: carrierAddr, Data: fmt.Appendf(nil,
-			"INVITE sip:x@y SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK%d\r\nFrom: <sip:a@b>;tag=%d\r\nTo: <sip:x@y>\r\n"+
-				"Call-ID: %d\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n", n, n, n)})
-	}
-	for n := range 10 * tapesLoose {
-		invite(n)
-		if n == 3 {
-			s.claim("3")
-		}
-	}
-	if n := len(s.byCall); n != tapesLoose+1 {
-		t.Errorf("%d are kept; want %d and the call's", n, tapesLoose)
-	}
-	at = at.Add(time.Minute)
-	invite(-1)
-	if n := len(s.byCall); n != 2 {
-		t.Errorf("%d are kept after a minute; want 2", n)
-	}
-	tape := s.claim("3")
-	for range 10_000 {
-		invite(3)
-	}
-	if tape.size > tapeMax || len(tape.kept) < 100 {
-		t.Errorf("%d bytes of a call are kept", tape.size)
-	}
-	tape.drop()
-	invite(-1)
-	if len(s.byCall) != 1 {
-		t.Errorf("%d are kept", len(s.byCall))
-	}
-	var none *tapes
-	nothing := none.claim("x")
-	nothing.join("y")
-	nothing.attach(nil)
-	nothing.mask(true)
-	nothing.drop()
 }

@@ -15,7 +15,6 @@ import (
 
 // recordings are those of a call, one at a time.
 type recordings struct {
-	tape    *tape                 // the call's SIP; nil: it is not kept
 	current *recording.Recorder   // nil: none
 	all     []*recording.Recorder // past and current
 	beepAt  time.Time             // zero: no beep is due
@@ -102,11 +101,12 @@ func (c *Call) startRecording() error {
 	}
 	c.recordings.current = r
 	c.recordings.all = append(slices.Clip(c.recordings.all), r)
-	c.recordings.tape.attach(r)
+	c.ladder.Attach(r)
 	c.media.session.SetTap(r)
 	// Every recording begins here, by the route or by an order. So announcements to
 	// the parties belong here.
 	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording started")
+	c.ladder.Decide("recording %d starts", len(c.recordings.all))
 	c.beep(time.Now())
 	c.journal()
 	return nil
@@ -121,10 +121,11 @@ func (c *Call) stopRecording() {
 	if c.media.session != nil {
 		c.media.session.SetTap(nil)
 	}
-	c.recordings.tape.attach(nil)
+	c.ladder.Attach(nil)
 	c.recordings.current.Stop()
 	c.recordings.current = nil
 	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording stopped")
+	c.ladder.Decide("recording %d ends", len(c.recordings.all))
 }
 
 // state is one of the constants above.

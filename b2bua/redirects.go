@@ -15,6 +15,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/internal/tracecontext"
 	"flowbridge/store"
 )
 
@@ -118,7 +119,7 @@ func (r *Redirects) newCall(vars config.Vars) *redirected {
 	now := time.Now()
 	c := &redirected{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
 		ID: vars.CallID, Node: r.server.node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
-		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now),
+		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, &r.server.cfg.Telemetry.OTLP).ID(),
 	}}
 	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		c.sid, c.record.SIPCallID = vars.SIPCallID, vars.SIPCallID
@@ -224,7 +225,8 @@ func (r *Redirects) prepare(ctx context.Context, a *attempt, c *redirected) (Red
 		return Redirection{Cause: cause.TemplateFailed}, errNoNumber
 	}
 	vars.Attempt = a.number
-	to, err := redirectTo(ctx, a, vars)
+	trace := outbound.TraceOf(vars.CallID, nil, false, &r.server.cfg.Telemetry.OTLP)
+	to, err := redirectTo(tracecontext.With(ctx, trace.Header(tracecontext.KindPrepare, a.number)), a, vars)
 	if err == nil && r.options.Accept != nil {
 		if err = r.options.Accept(to); err != nil { // the next target may have less to say
 			to.Cause = cause.TemplateFailed

@@ -59,3 +59,11 @@ func dialable(t *peers.Target, vars *config.Vars, naming ...*config.Numbers) boo
 func named(naming []*config.Numbers, text string) bool {
 	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
 }
+
+// dialNames are the names of targets.
+func dialNames(targets []*peers.Target) (names []string) {
+	for _, t := range targets {
+		names = append(names, t.Dial.Name)
+	}
+	return names
+}

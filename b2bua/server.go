@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
@@ -46,7 +47,12 @@ type Options struct {
 	Key       [32]byte                  // signalling key, kept with the store
 	Node      string                    // name of this node in records; may be empty
 	Log       zerolog.Logger
-	Tap       transport.Tap // may be nil
+
+	// Ladders says what becomes of the messages of calls. Record and Source are the server's to set.
+	Ladders ladder.Options
+
+	// Admission is given the server's admission before the first call; nil: nobody is.
+	Admission func(*peers.Admission)
 
 	// Archive takes the recordings of calls; nil: none can be recorded.
 	Archive *recording.Archive
@@ -68,7 +74,7 @@ type Server struct {
 	registry   *registry
 	keepsNames bool               // hooks ask for calls by foreign ids
 	archive    *recording.Archive // nil: calls are not recorded
-	tapes      *tapes             // nil: the SIP of calls is not kept
+	ladders    *ladder.Collector  // nil: nobody wants the messages of calls
 	stack      *transport.Stack
 	strays     *rate.Limiter // answers to responses that no transaction waits for
 	panics     atomic.Uint64
@@ -104,11 +110,14 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		archive:    o.Archive,
 		strays:     rate.NewLimiter(strayRate, strayRate),
 	}
+	if o.Admission != nil {
+		o.Admission(s.admission)
+	}
 	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
 	s.stack, err = listen(s.ctx, transport.Options{
-		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.tapSIP(o), Network: o.Network,
+		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
 	})
 	if err != nil {
 		s.cancel()
@@ -117,18 +126,19 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	return s, nil
 }
 
-// tapSIP gives the Tap for the transport: the given one, and the tapes if recordings
-// contain SIP.
-func (s *Server) tapSIP(o Options) transport.Tap {
-	if o.Archive == nil || !slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng) {
-		return o.Tap
+// collect makes the collector of messages, and gives it as a Tap; nil where nobody
+// wants any.
+func (s *Server) collect(o Options) transport.Tap {
+	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)
+	o.Ladders.Source = func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) }
+	if s.ladders = ladder.New(o.Ladders); s.ladders == nil {
+		return nil
 	}
-	s.tapes = newTapes(func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) })
-	if o.Tap == nil {
-		return s.tapes
-	}
-	return taps{o.Tap, s.tapes}
+	return s.ladders
 }
+
+// Ladder gives what has been said in a call that lives, or whose legs still do; nil: there is no such call.
+func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 
 // Reload makes new calls use the trunks, targets and routes of cfg; preparers are as
 // in Options. Live calls keep those that they began with, and count for the caps of
@@ -144,6 +154,12 @@ func (s *Server) Listeners() []config.Listener { return s.stack.Listeners() }
 
 // Rejected counts the messages that were refused early.
 func (s *Server) Rejected() *transport.Rejections { return s.stack.Rejections() }
+
+// Messages counts the SIP messages.
+func (s *Server) Messages() *transport.Messages { return s.stack.Messages() }
+
+// Open counts the open calls by trunk and target.
+func (s *Server) Open() peers.Open { return s.admission.Open() }
 
 // Panics counts the panics that were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
@@ -223,6 +239,7 @@ func (s *Server) Close() error {
 	s.admission.Drain()
 	s.cancel()
 	s.calls.Wait()
+	s.ladders.Shut()
 	return s.stack.Close()
 }
 

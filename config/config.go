@@ -31,25 +31,17 @@ type Config struct {
 	Hooks Hooks `key:"hooks"`
 	// The local database of live and finished calls.
 	Store Store `key:"store"`
+	// The receivers of finished calls: their records are posted there, signed.
+	Webhooks []Webhook `key:"webhooks"`
+	// Where calls are shown besides the log and the admin API.
+	Telemetry Telemetry `key:"telemetry"`
 	// What is logged to standard error.
 	Log Log `key:"log"`
-	// Reserved. This version has no fleet.
-	_ fleet `key:"fleet"`
+	// The PostgreSQL database that several nodes share. Without dsn_file there is none.
+	Fleet Fleet `key:"fleet"`
 
 	// Warnings are what the file says, by line, that is hardly meant.
 	Warnings Errors
-}
-
-// fleet is the section `fleet`, which may be there without values.
-type fleet struct {
-	// Reserved. It must be empty.
-	DSNFile string `key:"dsn_file" is:"file"`
-}
-
-func (f *fleet) check(s section) {
-	if f.DSNFile != "" {
-		s.fields["dsn_file"].fail("this version does not have "+s.path, "remove it, or leave it empty")
-	}
 }
 
 // Recording is the section `recording`.
@@ -112,8 +104,39 @@ type Store struct {
 	Path string `key:"path" is:"store-path" default:"flowbridge.db"`
 	// How long finished calls are kept.
 	Keep time.Duration `key:"keep" default:"90d"`
-	// How long message ladders are kept. It has no effect yet.
-	Ladders time.Duration `key:"ladders" default:"7d"`
+	// How long the ladders of calls are kept: their SIP and HTTP messages, with secrets hidden, and the decisions of the call.
+	// They are in a file of their own beside the records (flowbridge-ladders.db). off, or 0: none are kept.
+	Ladders time.Duration `key:"ladders" is:"ladders" default:"7d"`
+	// The size of that file at which the oldest ladders go, from 10MB to 9999GB.
+	LaddersMaxSize int64 `key:"ladders_max_size" is:"file-size" default:"2GB"`
+}
+
+// parseLadders takes a duration, or off.
+func parseLadders(t string) (time.Duration, complaint) {
+	if t == "0" || strings.EqualFold(t, "off") {
+		return 0, complaint{}
+	}
+	d, c := parseDuration(t)
+	if !c.none() {
+		return 0, refuse(c.problem, "write a duration like 7d, or off for no ladders")
+	}
+	return d, c
+}
+
+// parseFileSize takes a whole number of megabytes or gigabytes, powers of ten.
+func parseFileSize(t string) (int64, complaint) {
+	m := size.FindStringSubmatch(t)
+	if m == nil {
+		return 0, refuse("is not a size", "write one like 500MB or 2GB")
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64) // four digits
+	if n *= 1e6; m[2] == "GB" {
+		n *= 1e3
+	}
+	if n < 10e6 {
+		return 0, refuse("is less than 10MB", "write a size that is not, like 2GB")
+	}
+	return n, complaint{}
 }
 
 func parseStorePath(t string) (string, complaint) {

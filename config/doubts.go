@@ -316,13 +316,8 @@ func (d *doubts) xei() {
 	}
 }
 
-// idle are keys without effect, and trunks that no route is for.
+// idle are trunks that no route is for.
 func (d *doubts) idle() {
-	for path, problem := range map[string]string{"store.ladders": "has no effect: this version keeps no ladders", "fleet": "has no effect: this version has no fleet"} {
-		if d.written(path) {
-			d.warn(path, problem, "remove it")
-		}
-	}
 	for i := range d.cfg.Trunks {
 		name := d.cfg.Trunks[i].Name
 		if len(d.cfg.Routes) > 0 && !slices.ContainsFunc(d.cfg.Routes, func(r Route) bool {

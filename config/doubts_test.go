@@ -85,9 +85,8 @@ func TestDoubts(t *testing.T) {
 		"dialplan's letters":    {`"^\\+1507[0-9]{7}$"`, `"^\\+1507NXXXXXX$"`, `has X, Z or N as in a dialplan`},
 		"a name with an N":      {`"^\\+1507[0-9]{7}$"`, `"^N1$"`, ""},
 		"a name in capitals":    {`"^\\+1507[0-9]{7}$"`, `"^BOXX1$"`, ""},
-		"ladders":               {"routes:", "store: {ladders: 7d}\nroutes:", "f.yaml:6: store.ladders: has no effect"},
 		"store without ladders": {"routes:", "store: {keep: 7d}\nroutes:", ""},
-		"fleet":                 {"routes:", "fleet: {dsn_file: ''}\nroutes:", "f.yaml:6: fleet: has no effect"},
+		"ladders":               {"routes:", "store: {keep: 7d, ladders: off}\nroutes:", ""},
 		"trunk without route":   {"targets:", "  - {name: pbx, sources: [192.0.2.9]}\ntargets:", "f.yaml:4: trunks[1]: has no route: each of its calls gets 404"},
 		"trunk that is called":  {"targets:", "  - {name: pbx, sources: [192.0.2.9], uri: 'sip:{{.To.Number}}@192.0.2.9'}\ntargets:", "trunks[1]"},
 	} {

@@ -111,6 +111,7 @@ type loader struct {
 	callees    map[string]bool      // trunks that calls can be placed to
 	callers    map[string]bool      // targets that call or transfer; false: they don't
 	sounds     map[string]bool      // names so far
+	webhooks   map[string]bool      // names so far
 	workspaces map[string]workspace // by id
 
 	sources map[string]string // prefix and claim, or user, to trunk or target
@@ -120,7 +121,7 @@ func newLoader(file string, env func(string) (string, bool), running *Config) *l
 	return &loader{
 		file: file, env: env, cfg: &Config{}, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
 		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
-		workspaces: map[string]workspace{}, twice: map[string]int{},
+		workspaces: map[string]workspace{}, twice: map[string]int{}, webhooks: map[string]bool{},
 	}
 }
 

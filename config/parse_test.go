@@ -98,9 +98,13 @@ func TestDefaults(t *testing.T) {
 			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto,
 			Timeout: 30 * time.Second, StartTimeout: 30 * time.Second,
 		},
-		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
+		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day, LaddersMaxSize: 2e9},
 		Admin: Admin{Listen: AdminAddress{AddrPort: netip.MustParseAddrPort("127.0.0.1:8080")}, SocketMode: 0o660, Local: RightsOperate},
-		Log:   Log{Level: "info", Format: FormatJSON},
+		Telemetry: Telemetry{
+			OTLP: OTLP{TokenHeader: "Authorization", SampleRatio: 1},
+			HEP:  HEP{CaptureID: 2001},
+		},
+		Log: Log{Level: "info", Format: FormatJSON},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

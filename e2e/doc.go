@@ -6,7 +6,7 @@
 // With FLOWBRIDGE_E2E_RACE=1 in the environment the binary is built with the
 // race detector. These have to be installed:
 //
-//	apt-get install sip-tester baresip-core kamailio tshark
+//	apt-get install sip-tester baresip-core kamailio tshark prometheus chromium postgresql
 //
 // Each test has addresses of its own: the B2BUA is 127.0.1.N, the carrier
 // 127.0.2.N, the platform 127.0.3.N, a stranger, or who is called for a transfer,

@@ -51,6 +51,7 @@ type prepareRequest struct {
 	To    string `json:"to_number"`
 	Model string `json:"model_id"`
 	ID    string `json:"-"` // what it got
+	Trace string `json:"-"` // traceparent
 }
 
 // prepareCalls starts the API, and chooses where the agent is going to be.
@@ -80,6 +81,7 @@ func (a *prepareAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	req.ID = fmt.Sprintf("%08x-e2e0-4000-8000-000000000000", len(a.asked)+1)
+	req.Trace = r.Header.Get("Traceparent")
 	a.asked = append(a.asked, req)
 	hang := a.hang
 	a.mu.Unlock()

@@ -38,6 +38,7 @@ func (s *server) post(path, body string) (int, string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.fits(res, text)
 	return res.StatusCode, strings.TrimSpace(string(text))
 }
 

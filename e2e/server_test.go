@@ -150,8 +150,13 @@ func get[T any](s *server, path string) []T {
 		s.t.Fatal(err)
 	}
 	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatalf("%s: %v", path, err)
+	}
+	s.fits(res, body)
 	var page struct{ Items []T }
-	if err := json.NewDecoder(res.Body).Decode(&page); err != nil || res.StatusCode != http.StatusOK {
+	if err := json.Unmarshal(body, &page); err != nil || res.StatusCode != http.StatusOK {
 		s.t.Fatalf("%s: %s: %v", path, res.Status, err)
 	}
 	return page.Items

@@ -79,6 +79,7 @@ type setup struct {
 	media, trunk, prepare, target, route string
 	headers                              string // instead of the usual X-EI
 	recording                            string // the whole section; empty: none
+	telemetry                            string // the whole section; empty: none
 
 	listen []string // URLs; empty: udp on the B2BUA's address
 	sip    string
@@ -106,6 +107,9 @@ func (s *stage) config(o setup) string {
 	if o.recording != "" {
 		o.recording = "recording: " + o.recording
 	}
+	if o.telemetry != "" {
+		o.telemetry = "telemetry: " + o.telemetry
+	}
 	if len(o.listen) == 0 {
 		o.listen = []string{s.listener("udp", s.b2bua)}
 	}
@@ -117,7 +121,7 @@ func (s *stage) config(o setup) string {
 		"@LISTEN@", listen, "@SIP+@", o.sip, "@MEDIA@", media,
 		"@CARRIER@", s.carrier.String(), "@AGENT@", s.agent.String(), "@API@", s.api,
 		"@MEDIA+@", o.media, "@TRUNK+@", o.trunk, "@PREPARE+@", o.prepare, "@TARGET+@", o.target, "@ROUTE+@", o.route,
-		"@HEADERS@", o.headers, "@RECORDING@", o.recording,
+		"@HEADERS@", o.headers, "@RECORDING@", o.recording, "@TELEMETRY@", o.telemetry,
 	).Replace(`
 sip: {listen: [@LISTEN@], max_delay: 1m@SIP+@}
 media: {listen: ["@MEDIA@"]@MEDIA+@}
@@ -133,6 +137,7 @@ store: {path: calls.db}
 admin: {listen: "127.0.0.1:0"}
 log: {level: debug}
 @RECORDING@
+@TELEMETRY@
 `)
 }
 

@@ -72,6 +72,8 @@ type Engine struct {
 
 	mu       sync.Mutex // guards what follows: the registry
 	sessions map[uint64]*Session
+	ending   map[uint64]*Session // being closed
+	ended    Totals              // of closed sessions
 	lastID   uint64
 	closing  bool
 }
@@ -95,6 +97,7 @@ func Open(cfg Config) (*Engine, error) {
 		ports:    newPorts(cfg.PortLow, cfg.PortHigh),
 		closed:   make(chan struct{}),
 		sessions: make(map[uint64]*Session),
+		ending:   make(map[uint64]*Session),
 		locals:   localAddrs(cfg.Listen, cfg.Advertised),
 	}
 	for range cfg.Workers {
@@ -163,6 +166,9 @@ func (e *Engine) Close() error {
 	close(e.closed)
 	return nil
 }
+
+// Ports returns how many pairs of an RTP and an RTCP port are leased, and how many there are. A session takes two.
+func (e *Engine) Ports() (used, total int) { return e.ports.usage() }
 
 // forbids reports whether a peer may not have its media at a. A peer may not use a leased port. It may use an address
 // of this machine only if the peer itself is there: other services that listen here are not for peers. An advertised
@@ -291,13 +297,4 @@ func (e *Engine) begin() (id uint64, err error) {
 	e.opening.Add(1)
 	e.lastID++
 	return e.lastID, nil
-}
-
-// forget removes a session from the registry and reports whether it was there.
-func (e *Engine) forget(id uint64) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, ok := e.sessions[id]
-	delete(e.sessions, id)
-	return ok
 }

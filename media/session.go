@@ -147,6 +147,7 @@ func (s *Session) Close() Stats {
 		for _, port := range s.port {
 			s.engine.ports.release(port)
 		}
+		s.engine.settle(s)
 		close(s.closed)
 	}
 	<-s.closed

@@ -280,14 +280,14 @@ func FuzzDatagram(f *testing.F) {
 	f.Add([]byte("x"), true)
 	f.Add([]byte{}, false)
 	f.Fuzz(func(t *testing.T, data []byte, v6 bool) {
-		if len(data) > maxDatagram {
+		if len(data) > MaxDatagram {
 			return
 		}
 		from, to, size := addrA, localA, ipv4Header
 		if v6 {
 			from, to, size = addrB, localB, ipv6Header
 		}
-		b := appendDatagram([]byte("before"), 7, from, to, data)[6:]
+		b := AppendDatagram([]byte("before"), 7, from, to, data)[6:]
 		if len(b) != size+udpHeader+len(data) {
 			t.Fatalf("%d bytes", len(b))
 		}

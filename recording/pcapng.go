@@ -2,7 +2,6 @@ package recording
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -63,11 +62,11 @@ func (c *pcapng) close() error { return nil }
 
 // write writes one datagram. It leaves out one that is too long for IP.
 func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) error {
-	if len(data) > maxDatagram {
+	if len(data) > MaxDatagram {
 		return nil
 	}
 	c.id++
-	c.buf = appendDatagram(c.buf[:0], c.id, from, to, data)
+	c.buf = AppendDatagram(c.buf[:0], c.id, from, to, data)
 	err := c.out.WritePacket(gopacket.CaptureInfo{
 		Timestamp: c.began.Add(at), CaptureLength: len(c.buf), Length: len(c.buf),
 	}, c.buf)
@@ -85,69 +84,4 @@ func (c *pcapng) flush() error {
 	}
 	c.whole.Reset()
 	return err
-}
-
-const (
-	ipv4Header  = 20
-	ipv6Header  = 40
-	udpHeader   = 8
-	maxDatagram = 65535 - ipv4Header - udpHeader
-	protocolUDP = 17
-	hops        = 64
-)
-
-// appendDatagram appends a UDP datagram with its IP header: IPv4 if both addresses are (RFC 791), otherwise IPv6 (RFC
-// 8200). data has at most maxDatagram bytes.
-func appendDatagram(b []byte, id uint16, from, to netip.AddrPort, data []byte) []byte {
-	be := binary.BigEndian
-	start := len(b)
-	length := udpHeader + len(data)
-	var pseudo uint32 // sum of the pseudo header's addresses
-	if from.Addr().Is4() && to.Addr().Is4() {
-		src, dst := from.Addr().As4(), to.Addr().As4()
-		b = append(b, 0x45, 0)
-		b = be.AppendUint16(b, uint16(ipv4Header+length))
-		b = be.AppendUint16(b, id)
-		b = append(b, 0x40, 0, hops, protocolUDP, 0, 0) // not to be fragmented
-		b = append(append(b, src[:]...), dst[:]...)
-		be.PutUint16(b[start+10:], ^fold(sum(b[start:start+ipv4Header], 0)))
-		pseudo = sum(dst[:], sum(src[:], 0))
-	} else {
-		src, dst := from.Addr().As16(), to.Addr().As16()
-		b = append(b, 0x60, 0, 0, 0)
-		b = be.AppendUint16(b, uint16(length))
-		b = append(b, protocolUDP, hops)
-		b = append(append(b, src[:]...), dst[:]...)
-		pseudo = sum(dst[:], sum(src[:], 0))
-	}
-	udp := len(b)
-	b = be.AppendUint16(b, from.Port())
-	b = be.AppendUint16(b, to.Port())
-	b = be.AppendUint16(b, uint16(length))
-	b = append(b, 0, 0)
-	b = append(b, data...)
-	check := ^fold(sum(b[udp:], pseudo+protocolUDP+uint32(length)))
-	if check == 0 { // 0 means no checksum (RFC 768)
-		check = 0xffff
-	}
-	be.PutUint16(b[udp+6:], check)
-	return b
-}
-
-// sum adds the 16-bit words of b to a sum (RFC 1071). 64 KB can't overflow it.
-func sum(b []byte, to uint32) uint32 {
-	for ; len(b) >= 2; b = b[2:] {
-		to += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		to += uint32(b[0]) << 8
-	}
-	return to
-}
-
-func fold(s uint32) uint16 {
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
 }

@@ -155,7 +155,7 @@ func TestCaptureNamesOurAddresses(t *testing.T) {
 		}
 		r.tap(media.SideA, media.RTP, speech(0, 1, 0))
 		r.tap(media.SideB, media.RTP, speech(0, 1, 0))
-		r.Message(time.Now(), addrA, localA, make([]byte, maxDatagram+1)) // more than a datagram holds
+		r.Message(time.Now(), addrA, localA, make([]byte, MaxDatagram+1)) // more than a datagram holds
 		r.Stop()
 		<-r.Done()
 		got := readPcapng(t, fileOf(t, a, r.Files()[1].Name))

@@ -80,3 +80,24 @@ func BenchmarkPaced(b *testing.B) {
 	}
 	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/put")
 }
+
+// BenchmarkPutOutbox finishes calls that consumers get an item for.
+func BenchmarkPutOutbox(b *testing.B) {
+	for consumers := range 3 {
+		b.Run(fmt.Sprintf("consumers=%d", consumers), func(b *testing.B) {
+			s := openOutbox(b, filepath.Join(b.TempDir(), "f.db"), []string{"fleet", "webhook"}[:consumers]...)
+			b.SetParallelism(100)
+			var n atomic.Int64
+			before := cpuTime(b)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := s.Put(b.Context(), bare(fmt.Sprint(n.Add(1)))); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/put")
+		})
+	}
+}

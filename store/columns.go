@@ -12,14 +12,14 @@ import (
 // columnList names the columns of calls in the order of values and targets.
 const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
-	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id`
+	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id, trace_id`
 
 // selectList is columnList with the platform's report.
 const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 
 // A finished record does not change: a repeated Put has no effect.
 const insertCall = `INSERT INTO calls (` + columnList + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
 // values returns the columns of a finished record.
@@ -31,8 +31,21 @@ func (r *Record) values() ([]any, error) {
 		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
 		r.SynthflowCallID, r.StartedAt.String(), r.RingingAt, r.PreparedAt, r.DialedAt,
 		r.AnsweredAt, r.EndedAt, r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
-		r.EndedBy, r.Codec, attempts, string(media), recordings, r.Lead, r.ExternalID,
+		r.EndedBy, r.Codec, attempts, string(media), recordings, r.Lead, r.ExternalID, r.TraceID,
 	}, errors.Join(err1, err2, err3)
+}
+
+// insertOther adds an id that the columns don't have.
+const insertOther = `INSERT OR IGNORE INTO other_ids (other, id) VALUES (?, ?)`
+
+// otherIDs are the Call-IDs of attempts that came to nothing.
+func (r *Record) otherIDs() (all []string) {
+	for _, a := range r.Attempts {
+		if a.SIPCallID != "" && a.SIPCallID != r.TargetSIPCallID {
+			all = append(all, a.SIPCallID)
+		}
+	}
+	return all
 }
 
 // list encodes a list; an empty one is [], not null.
@@ -53,7 +66,7 @@ func scan(from row) (Record, error) {
 	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
 		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
 		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
-		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &report)
+		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &report)
 	if err != nil {
 		return Record{}, err
 	}

@@ -19,36 +19,35 @@ const (
 	getAlive = `SELECT value FROM meta WHERE name = 'alive_at'`
 )
 
-// closeInterrupted finishes the calls that a killed process left in the journal, and returns their ids.
-func closeInterrupted(ctx context.Context, db *sql.DB, now time.Time) ([]string, error) {
+// closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids.
+func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	var alive Time // zero in a new database
-	if err := db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, err
+	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
 	}
-	left, err := leftOver(ctx, db, alive, now)
+	left, err := leftOver(ctx, s.db, alive, now)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
-	var ids []string
-	for i := range left {
-		vals, err := left[i].values()
-		if err == nil {
-			_, err = tx.ExecContext(ctx, insertCall, vals...)
-		}
+	return inTx(ctx, s.db, func(tx *sql.Tx) error {
+		keeper, err := prepareKeeper(ctx, tx)
 		if err != nil {
-			return nil, fmt.Errorf("call %s: %w", left[i].ID, err)
+			return err
 		}
-		ids = append(ids, left[i].ID)
-	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM live`); err != nil {
-		return nil, err
-	}
-	return ids, tx.Commit()
+		defer keeper.close()
+		for _, r := range left {
+			f, err := newFinish(r)
+			if err == nil {
+				_, err = keeper.keep(ctx, f, s.consumers)
+			}
+			if err != nil {
+				return fmt.Errorf("call %s: %w", r.ID, err)
+			}
+			s.interrupted = append(s.interrupted, r.ID)
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM live`)
+		return err
+	})
 }
 
 // leftOver reads the journalled calls that have no record yet, and ends them as interrupted.
@@ -136,17 +135,18 @@ func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
 		return nil
 	}
 	return s.do(ctx, "recordings of killed calls", func(wctx context.Context, c *sql.Conn) error {
-		tx, err := c.BeginTx(wctx, nil)
-		if err != nil {
-			return err
-		}
-		defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
-		for id, recordings := range settled {
-			if _, err := tx.ExecContext(wctx, `UPDATE calls SET recordings = ? WHERE id = ?`, recordings, id); err != nil {
-				return err
+		defer s.outboxFilled()
+		return inTx(wctx, c, func(tx *sql.Tx) error {
+			for id, recordings := range settled {
+				if _, err := tx.ExecContext(wctx, `UPDATE calls SET recordings = ? WHERE id = ?`, recordings, id); err != nil {
+					return err
+				}
+				if err := s.outboxSettled(wctx, tx, id); err != nil {
+					return err
+				}
 			}
-		}
-		return tx.Commit()
+			return nil
+		})
 	})
 }
 

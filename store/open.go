@@ -84,9 +84,10 @@ func create(path string) error {
 	return f.Close()
 }
 
-// openWriter opens the writing connection and updates the schema.
+// openWriter opens the writing connection and updates the schema. A new file can give back free pages (auto_vacuum); the
+// setting has no effect on one that is there.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn(path, "rwc", "journal_mode(WAL)", "synchronous(NORMAL)",
+	db, err := sql.Open("sqlite", dsn(path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)", "foreign_keys(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
@@ -148,13 +149,16 @@ func newestSchema(db *sql.DB) (int64, error) {
 	return sources[len(sources)-1].Version, nil
 }
 
+// isDamaged says whether an error means that the file is no database, or a damaged one.
+func isDamaged(err error) bool {
+	code, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (code.Code()&0xff == sqlite3.SQLITE_NOTADB || code.Code()&0xff == sqlite3.SQLITE_CORRUPT)
+}
+
 // explain adds a remedy to an error of opening.
 func explain(path string, err error) error {
-	if code := (*sqlite.Error)(nil); errors.As(err, &code) {
-		switch code.Code() & 0xff {
-		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
-			err = fmt.Errorf("%w (%w)", errCorrupt, err)
-		}
+	if isDamaged(err) {
+		err = fmt.Errorf("%w (%w)", errCorrupt, err)
 	}
 	remedy := ""
 	switch {

@@ -22,12 +22,6 @@ type update struct {
 	at     time.Time
 }
 
-type finish struct {
-	id     string
-	values []any
-	done   []chan error
-}
-
 type batch struct {
 	journal  map[string]update
 	finished map[string]*finish
@@ -101,22 +95,21 @@ func (q *queue) journal(r Record, now time.Time) {
 
 // put notes a finished call. Without room it drops a live call's state; if there is none, it returns full, to wait
 // for.
-func (q *queue) put(id string, values []any, done chan error) (full <-chan struct{}, err error) {
+func (q *queue) put(f *finish) (full <-chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, errClosed
 	}
-	delete(q.pending.journal, id)
-	if f, twice := q.pending.finished[id]; twice {
-		f.done = append(f.done, done)
+	delete(q.pending.journal, f.id)
+	if before, twice := q.pending.finished[f.id]; twice {
+		before.done = append(before.done, f.done...)
 		return nil, nil
 	}
 	if q.size() >= q.limit && !q.dropOne() {
 		return q.room, nil
 	}
-	f := &finish{id: id, values: values, done: []chan error{done}}
-	q.pending.finished[id] = f
+	q.pending.finished[f.id] = f
 	q.pending.order = append(q.pending.order, f)
 	q.signal()
 	return nil, nil

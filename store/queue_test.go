@@ -252,7 +252,7 @@ func timeout(t *testing.T, d time.Duration) context.Context {
 
 func TestQueueBound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
-	s, err := open(t.Context(), path, 10)
+	s, err := open(t.Context(), path, 10, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,36 +3,14 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 )
 
-// ErrCursor means that a cursor is not from List.
-var ErrCursor = errors.New("cursor is not one of a list")
-
-// The bounds of Filter.Limit.
-const (
-	defaultLimit = 100
-	MaxLimit     = 1000
-)
-
-// Filter says which finished calls List returns. Its zero value means all.
-type Filter struct {
-	// Since is the earliest started_at; zero means no limit.
-	Since time.Time
-	// Until is the first started_at that is too late; zero means no limit.
-	Until time.Time
-	// Trunk, Target and Disposition must be equal; empty means any.
-	Trunk, Target, Disposition string
-	// Limit is the length of a page: 0 means 100, and MaxLimit is the most.
-	Limit int
-	// Cursor continues a list behind its last record: next, from the List before.
-	Cursor string
-}
+// readers is how many connections read at a time.
+const readers = 4
 
 // Reader reads a database file, even while another process writes it.
 type Reader struct {
@@ -65,8 +43,9 @@ func openReader(path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
+	db.SetConnMaxLifetime(time.Minute) // a file that was put back has another one's name
 	return &Reader{path: path, db: db}, nil
 }
 
@@ -114,17 +93,12 @@ func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err e
 // List returns finished calls, newest first, and a cursor for those behind them, "" at the end. Calls that end
 // between two pages neither repeat nor hide others.
 func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next string, err error) {
-	where, args, err := f.where()
+	query, args, err := f.query()
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = defaultLimit
-	}
-	limit = min(limit, MaxLimit)
-	rows, err := r.db.QueryContext(ctx,
-		`SELECT `+selectList+` FROM calls`+where+` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, limit+1)...)
+	limit := f.PageSize()
+	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
@@ -142,64 +116,42 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 	}
 	if len(records) > limit {
 		records = records[:limit]
-		next = cursorOf(records[limit-1])
+		next = CursorOf(records[limit-1])
 	}
 	return records, next, nil
 }
 
-func (f Filter) where() (text string, args []any, err error) {
-	var terms []string
-	add := func(term string, arg ...any) {
-		terms = append(terms, term)
-		args = append(args, arg...)
-	}
-	if !f.Since.IsZero() {
-		add(`started_at >= ?`, ceil(f.Since))
-	}
-	if !f.Until.IsZero() {
-		add(`started_at < ?`, ceil(f.Until))
-	}
-	for _, eq := range []struct{ column, value string }{
-		{"trunk", f.Trunk}, {"target", f.Target}, {"disposition", f.Disposition},
-	} {
-		if eq.value != "" {
-			add(eq.column+` = ?`, eq.value)
+// eachStep is how many records Each holds at a time.
+const eachStep = 200
+
+// Lister lists finished calls, as Reader does.
+type Lister interface {
+	List(ctx context.Context, f Filter) (records []Record, next string, err error)
+}
+
+// Each gives all finished calls of a filter to a function, newest first, until that returns an error. Filter.Limit counts
+// them all; 0 means no limit. It reads in steps, and nothing is held open between them. So a slow function keeps neither
+// memory nor the database's log from being freed. A call that ends meanwhile comes or not; none comes twice.
+func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) error {
+	for left := f.Limit; ; {
+		f.Limit = eachStep
+		if left > 0 {
+			f.Limit = min(left, eachStep)
 		}
-	}
-	if f.Cursor != "" {
-		started, id, err := parseCursor(f.Cursor)
+		records, next, err := from.List(ctx, f)
 		if err != nil {
-			return "", nil, err
+			return err
 		}
-		add(`(started_at, id) < (?, ?)`, started, id)
+		for _, rec := range records {
+			if err := do(rec); err != nil {
+				return err
+			}
+		}
+		if f.Cursor = next; next == "" || left > 0 && left <= len(records) {
+			return nil
+		}
+		if left > 0 {
+			left -= len(records)
+		}
 	}
-	if len(terms) == 0 {
-		return "", nil, nil
-	}
-	return ` WHERE ` + strings.Join(terms, ` AND `), args, nil
-}
-
-// ceil returns the first whole millisecond that is not before t: records have no finer times.
-func ceil(t time.Time) string {
-	c := TimeOf(t)
-	if c.Before(t) {
-		c = TimeOf(c.Add(time.Millisecond))
-	}
-	return c.String()
-}
-
-func cursorOf(r Record) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(r.StartedAt.String() + " " + r.ID))
-}
-
-func parseCursor(c string) (started, id string, err error) {
-	b, err := base64.RawURLEncoding.DecodeString(c)
-	if err != nil {
-		return "", "", ErrCursor
-	}
-	started, id, ok := strings.Cut(string(b), " ")
-	if _, err := time.Parse(timeLayout, started); err != nil || !ok || id == "" {
-		return "", "", ErrCursor
-	}
-	return started, id, nil
 }

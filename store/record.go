@@ -39,6 +39,9 @@ const (
 	DirectionOutbound = "outbound"
 )
 
+// Directions lists every value of Record.Direction.
+func Directions() []string { return []string{DirectionInbound, DirectionOutbound} }
+
 // Record is the CDR of one call. The JSON names are also the columns and part of the admin API.
 type Record struct {
 	ID              string `json:"id"`
@@ -78,6 +81,10 @@ type Record struct {
 	Lead string `json:"lead"`
 	// ExternalID is the id that the platform got in X-EI: its E token, or the bare value. Empty: none.
 	ExternalID string `json:"external_id"`
+	// TraceID is that of the call's trace, 32 hex digits. Empty: it was not traced.
+	TraceID string `json:"trace_id"`
+	// Traceparent is the header that the caller brought; empty: none. It is not kept.
+	Traceparent string `json:"-"`
 	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }

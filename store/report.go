@@ -39,12 +39,25 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, 
 		return false, fmt.Errorf("report of %s: %w", id, err)
 	}
 	err = s.do(ctx, "report of "+id, func(wctx context.Context, c *sql.Conn) error {
-		res, err := c.ExecContext(wctx, insertReport, id, r.ReceivedAt.String(), string(text))
-		if err != nil {
-			return err
+		err := inTx(wctx, c, func(tx *sql.Tx) error {
+			res, err := tx.ExecContext(wctx, insertReport, id, r.ReceivedAt.String(), string(text))
+			if err != nil {
+				return err
+			}
+			n, err := res.RowsAffected()
+			if kept = n == 1; !kept || err != nil {
+				return err
+			}
+			if r.CallID != "" {
+				if _, err := tx.ExecContext(wctx, insertOther, r.CallID, id); err != nil {
+					return err
+				}
+			}
+			return s.outboxJoined(wctx, tx, id)
+		})
+		if err == nil && kept {
+			s.outboxFilled()
 		}
-		n, err := res.RowsAffected()
-		kept = n == 1
 		return err
 	})
 	if err != nil { // the job may still run: kept is its own

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,10 +19,17 @@ type Store struct {
 	path        string
 	key         [32]byte
 	interrupted []string // ids of calls
-	lock        *os.File
+	recovered   int
+	lock        *os.File    // owned by the writer, as what follows
+	file, wal   os.FileInfo // which file it is, and its log
 	db          *sql.DB
 	queue       *queue
 	done        chan struct{} // closed when the writer has ended
+
+	consumers []string // of the outbox; owned by the writer
+
+	filledLock sync.Mutex
+	filled     chan struct{} // closed and replaced when the outbox got items
 
 	// Atomic, written by the writer.
 	broken atomic.Pointer[error]
@@ -29,15 +37,21 @@ type Store struct {
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
-// that a killed process left open. It refuses a file that another process writes.
-func Open(ctx context.Context, path string) (*Store, error) { return open(ctx, path, defaultQueue) }
+// that a killed process left open. It refuses a file that another process writes. consumers are those who get an item in
+// the outbox for each finished call; SetConsumers changes them.
+func Open(ctx context.Context, path string, consumers ...string) (*Store, error) {
+	return open(ctx, path, defaultQueue, consumers)
+}
 
-func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
+func open(ctx context.Context, path string, limit int, consumers []string) (_ *Store, err error) {
 	lock, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{})}
+	s := &Store{
+		path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{}),
+		consumers: slices.Clone(consumers), filled: make(chan struct{}),
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.release())
@@ -46,13 +60,19 @@ func open(ctx context.Context, path string, limit int) (_ *Store, err error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
+	if s.file, err = os.Stat(path); err != nil {
+		return nil, explain(path, err)
+	}
 	if s.db, err = openWriter(ctx, path); err != nil {
 		return nil, err
 	}
 	if s.key, err = signalKey(ctx, s.db); err != nil {
 		return nil, explain(path, fmt.Errorf("signalling key: %w", err))
 	}
-	if s.interrupted, err = closeInterrupted(ctx, s.db, time.Now()); err != nil {
+	if s.recovered, err = s.takeUnwritten(ctx); err != nil {
+		return nil, explain(path, fmt.Errorf("%s: %w", unwrittenName(path), err))
+	}
+	if err = s.closeInterrupted(ctx, time.Now()); err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
 	if s.Reader, err = openReader(path); err != nil {
@@ -78,8 +98,14 @@ func (s *Store) release() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
+// pools are the connections to the file.
+func (s *Store) pools() []*sql.DB { return []*sql.DB{s.db, s.Reader.db} }
+
 // Interrupted returns how many open calls Open found and closed as interrupted.
 func (s *Store) Interrupted() int { return len(s.interrupted) }
+
+// Recovered returns how many finished calls Open found that an earlier process could not write, and has written.
+func (s *Store) Recovered() int { return s.recovered }
 
 // Key returns the signalling key: random, made once, kept in the database.
 func (s *Store) Key() [32]byte { return s.key }
@@ -116,19 +142,14 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 	if r.ID == "" {
 		return errors.New("put: record without an id")
 	}
-	if r.StartedAt.IsZero() { // lists are ordered by it
-		r.StartedAt = r.EndedAt
-		if r.EndedAt.IsZero() {
-			r.StartedAt = TimeOf(time.Now())
-		}
-	}
-	vals, err := r.values()
+	f, err := newFinish(r)
 	if err != nil {
-		return fmt.Errorf("put: record %s: %w", r.ID, err)
+		return fmt.Errorf("put: %w", err)
 	}
 	done := make(chan error, 1)
+	f.done = []chan error{done}
 	for {
-		full, err := s.queue.put(r.ID, vals, done)
+		full, err := s.queue.put(f)
 		if err != nil {
 			return fmt.Errorf("put: record %s: %w", r.ID, err)
 		}
@@ -189,48 +210,9 @@ func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	})
 }
 
-// purgeStep limits how many records one transaction deletes, so that calls' writes get in between.
-const purgeStep = 1000
-
-// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes the
-// reports from before then.
-func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
-	calls, err := s.purge(ctx, olderThan, `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`)
-	if err != nil {
-		return calls, err
-	}
-	_, err = s.purge(ctx, olderThan, `DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`)
-	return calls, err
-}
-
-func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int64, error) {
-	limit := TimeOf(olderThan).String()
-	var total int64
-	for {
-		var n int64
-		err := s.do(ctx, "purge", func(wctx context.Context, c *sql.Conn) error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			res, err := c.ExecContext(wctx, del, limit, purgeStep)
-			if err != nil {
-				return err
-			}
-			n, err = res.RowsAffected()
-			return err
-		})
-		if err != nil {
-			return total, err
-		}
-		total += n
-		if n < purgeStep {
-			return total, nil
-		}
-	}
-}
-
 // Close writes what is pending, refuses later work, and releases the file. If the disk refuses the rest for several
-// seconds, the error says how many finished calls were lost.
+// seconds, the finished calls go to a file beside the database, which the next Open takes up. The error says so, or that
+// they are lost.
 func (s *Store) Close() error {
 	first := s.queue.close()
 	<-s.done
@@ -239,8 +221,18 @@ func (s *Store) Close() error {
 	}
 	err := s.release()
 	if p := s.broken.Load(); p != nil {
-		n := len(s.queue.take().order)
-		return errors.Join(fmt.Errorf("store %s: %d finished calls could not be written: %w", s.path, n, *p), err)
+		var left []Record
+		for _, f := range s.queue.take().order {
+			left = append(left, f.record)
+		}
+		if len(left) == 0 {
+			return errors.Join(fmt.Errorf("store %s: %w", s.path, *p), err)
+		}
+		file, saveErr := saveUnwritten(s.path, left)
+		if saveErr != nil {
+			return errors.Join(fmt.Errorf("store %s: %d finished calls are lost: %w", s.path, len(left), *p), saveErr, err)
+		}
+		return errors.Join(fmt.Errorf("store %s: %d finished calls could not be written, and are in %s: %w", s.path, len(left), file, *p), err)
 	}
 	if err != nil {
 		return fmt.Errorf("store %s: close: %w", s.path, err)

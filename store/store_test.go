@@ -22,7 +22,7 @@ func sample(id string) Record {
 		DialedAt: TimeOf(start.Add(3 * time.Second)), AnsweredAt: TimeOf(start.Add(4 * time.Second)),
 		EndedAt: TimeOf(start.Add(64 * time.Second)), SetupMS: 4000, DurationMS: 60000, Disposition: DispositionAnswered,
 		SIPStatus: 200, Q850: 16, Cause: "normal", EndedBy: EndedByCaller, Codec: "PCMU",
-		Lead: "+15550100001", ExternalID: "CA0123",
+		Lead: "+15550100001", ExternalID: "CA0123", TraceID: "0af7651916cd43dd8448eb211c80319c",
 		Attempts: []Attempt{{Target: "synthflow", PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, Cause: "normal", MS: 900, DroppedHeaders: []string{"X-A", "X-B"}}},
 		Recordings: []Recording{{
 			File: "2026/11/20/x.wav", Format: "wav", StartedAt: TimeOf(time.Date(2026, 11, 20, 8, 0, 4, 0, time.UTC)),
@@ -278,7 +278,7 @@ func TestListFilters(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range []string{"?", "Zm9v", cursorOf(Record{ID: "x"})} {
+	for _, c := range []string{"?", "Zm9v", CursorOf(Record{ID: "x"})} {
 		if _, _, err := s.List(t.Context(), Filter{Cursor: c}); !errors.Is(err, ErrCursor) {
 			t.Errorf("cursor %q: got %v; want %v", c, err, ErrCursor)
 		}

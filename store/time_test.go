@@ -40,10 +40,12 @@ func TestTimeJSON(t *testing.T) {
 func TestNames(t *testing.T) {
 	const want = `id node trunk route target direction from to sip_call_id target_sip_call_id synthflow_call_id started_at
 		ringing_at prepared_at dialed_at answered_at ended_at setup_ms duration_ms disposition sip_status q850 cause ended_by
-		codec attempts media recordings lead external_id`
+		codec attempts media recordings lead external_id trace_id`
 	var got []string
 	for f := range reflect.TypeFor[Record]().Fields() {
-		got = append(got, f.Tag.Get("json"))
+		if name := f.Tag.Get("json"); name != "-" {
+			got = append(got, name)
+		}
 	}
 	if g, w := strings.Join(got, " "), strings.Join(strings.Fields(want), " ")+" report"; g != w { // which has a table of its own
 		t.Errorf("JSON names:\n got %s\nwant %s", g, w)

@@ -29,40 +29,46 @@ type writer struct {
 	s    *Store
 	conn *sql.Conn
 
-	insert, upsert, remove *sql.Stmt
+	upsert, remove *sql.Stmt
+	keeper         keeper
 
 	backOff time.Duration
 	tries   int // failures in a row since Close was called
 }
 
 func newWriter(ctx context.Context, s *Store) (*writer, error) {
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return nil, err
+	w := &writer{s: s, backOff: firstBackOff}
+	return w, w.open(ctx)
+}
+
+// open takes the connection and prepares what is done with it.
+func (w *writer) open(ctx context.Context) (err error) {
+	if w.conn, err = w.s.db.Conn(ctx); err != nil {
+		w.conn = nil
+		return err
 	}
-	w := &writer{s: s, conn: conn, backOff: firstBackOff}
-	for _, p := range []struct {
-		to   **sql.Stmt
-		text string
-	}{{&w.insert, insertCall}, {&w.upsert, upsertLive}, {&w.remove, deleteLive}} {
-		stmt, err := conn.PrepareContext(ctx, p.text) //nolint:sqlclosecheck // close does
-		if err != nil {
-			w.close()
-			return nil, fmt.Errorf("prepare statement: %w", err)
+	if w.upsert, err = w.conn.PrepareContext(ctx, upsertLive); err == nil {
+		if w.remove, err = w.conn.PrepareContext(ctx, deleteLive); err == nil {
+			w.keeper, err = prepareKeeper(ctx, w.conn)
 		}
-		*p.to = stmt
 	}
-	return w, nil
+	if err != nil {
+		w.close()
+		return fmt.Errorf("prepare statement: %w", err)
+	}
+	w.s.noteLog()
+	return nil
 }
 
 // close returns the connection. What it held was committed, or Store.Close will report it.
 func (w *writer) close() {
-	for _, stmt := range []*sql.Stmt{w.insert, w.upsert, w.remove} {
-		if stmt != nil {
-			_ = stmt.Close()
-		}
+	if w.conn == nil {
+		return
 	}
+	closeAll(w.upsert, w.remove)
+	w.keeper.close()
 	_ = w.conn.Close()
+	w.conn, w.upsert, w.remove, w.keeper = nil, nil, nil, keeper{}
 }
 
 // run writes until the queue is closed and empty, or the disk has refused the rest often enough.
@@ -79,6 +85,7 @@ func (w *writer) run() {
 			continue
 		}
 		if err := w.write(b); err != nil {
+			err = hint(w.s.path, err)
 			w.s.broken.Store(&err)
 			w.s.queue.restore(b)
 			if !w.pause() {
@@ -89,6 +96,9 @@ func (w *writer) run() {
 		w.s.broken.Store(nil)
 		w.backOff, w.tries = firstBackOff, 0
 		w.s.queue.written()
+		if len(b.order) > 0 {
+			w.s.outboxFilled()
+		}
 		for _, f := range b.order {
 			for _, done := range f.done {
 				done <- nil
@@ -138,10 +148,18 @@ func (w *writer) pause() bool {
 }
 
 func (w *writer) write(b *batch) (err error) {
+	ctx := context.Background() // a transaction that began is finished
+	if err := w.present(ctx); err != nil {
+		return err
+	}
+	if w.conn == nil { // that of a file that was put back could not be opened
+		if err := w.open(ctx); err != nil {
+			return err
+		}
+	}
 	if len(b.journal)+len(b.order) == 0 {
 		return nil
 	}
-	ctx := context.Background() // a transaction that began is finished
 	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -162,10 +180,11 @@ func (w *writer) write(b *batch) (err error) {
 		}
 	}
 	for _, f := range b.order {
-		if _, err := w.insert.ExecContext(ctx, f.values...); err != nil {
-			return fmt.Errorf("keep call %s: %w", f.id, err)
+		_, err := w.keeper.keep(ctx, f, w.s.consumers)
+		if err == nil {
+			_, err = w.remove.ExecContext(ctx, f.id)
 		}
-		if _, err := w.remove.ExecContext(ctx, f.id); err != nil {
+		if err != nil {
 			return fmt.Errorf("keep call %s: %w", f.id, err)
 		}
 	}
@@ -173,4 +192,20 @@ func (w *writer) write(b *batch) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// inTx runs statements in one transaction.
+func inTx(ctx context.Context, c interface {
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+}, run func(tx *sql.Tx) error,
+) error {
+	tx, err := c.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+	if err := run(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
 }

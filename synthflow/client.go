@@ -3,9 +3,6 @@ package synthflow
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -45,7 +42,7 @@ func (c Client) GoString() string { return c.String() }
 func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	o.BaseURL, o.Timeout, o.MaxBody = apiURL(o.BaseURL), cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
 	if o.Transport == nil {
-		o.Transport = pooledTransport()
+		o.Transport = Transport()
 	}
 	api, err := rest.New(o)
 	if err != nil {
@@ -64,7 +61,8 @@ func New(o rest.Options, given *GivenIDs) (*Client, error) {
 // apiURL is the base URL of an API without its trailing /v2.
 func apiURL(base string) string { return strings.TrimSuffix(strings.TrimRight(base, "/"), "/v2") }
 
-func pooledTransport() http.RoundTripper {
+// Transport is what a Client uses unless it is given another one: it keeps connections for many calls.
+func Transport() http.RoundTripper {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 128,
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
@@ -97,14 +95,13 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	if err != nil {
 		return PreparedCall{}, &Error{Kind: KindMalformed, Detail: "request", err: err}
 	}
-	trace := traceID(r.IdempotencyKey)
 
 	// The last attempt is kept here, because a step that is cancelled loses its result inside the executor.
 	var last attempt
 	sent := 0
 	_, _ = failsafe.With[attempt](c.retry).WithContext(step).Get(func() (attempt, error) {
 		sent++
-		last = c.try(ctx, step, payload, trace, r.IdempotencyKey)
+		last = c.try(ctx, step, payload, r)
 		return last, nil
 	})
 	if sent == 0 {
@@ -131,10 +128,12 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 	return p, nil
 }
 
-func (c *Client) try(ctx, step context.Context, payload []byte, trace, key string) attempt {
-	r := rest.Request{Method: http.MethodPost, Path: preparePath, Header: http.Header{"Traceparent": {"00-" + trace + "-" + randomHex(8) + "-00"}}}
-	if key != "" {
-		r.Header.Set("Idempotency-Key", key)
+func (c *Client) try(ctx, step context.Context, payload []byte, in InboundRequest) attempt {
+	r := rest.Request{Method: http.MethodPost, Path: preparePath, Header: http.Header{}}
+	for name, value := range map[string]string{"Traceparent": in.Traceparent, "Idempotency-Key": in.IdempotencyKey} {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
 	}
 	res, err := c.api.Send(step, r, payload)
 	if err != nil {
@@ -203,19 +202,4 @@ func stepError(ctx, step context.Context, err error) *Error {
 	default:
 		return &Error{Kind: KindConnect, err: err}
 	}
-}
-
-// traceID is derived from the call's id, so a trace can be found by it.
-func traceID(key string) string {
-	if key == "" {
-		return randomHex(16)
-	}
-	sum := sha256.Sum256([]byte(key))
-	return hex.EncodeToString(sum[:16])
-}
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // crypto/rand does not fail
-	return hex.EncodeToString(b)
 }

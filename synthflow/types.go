@@ -24,6 +24,8 @@ type InboundRequest struct {
 	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, the same for the retry; empty
 	// sends none. An id that the API gives twice is accepted for the same key only.
 	IdempotencyKey string
+	// Traceparent is the W3C header of the call's trace; empty sends none.
+	Traceparent string
 }
 
 // PreparedCall is the outcome of the step. CallID is set on success only, the other fields as far as the step came.

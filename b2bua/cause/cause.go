@@ -2,6 +2,7 @@ package cause
 
 import (
 	"slices"
+	"strings"
 
 	"flowbridge/b2bua/message"
 )
@@ -9,6 +10,9 @@ import (
 // Cause is the reason why a call, or an attempt at a target, ended. The set is closed,
 // and record, logs and docs/causes.md use the same words.
 type Cause string
+
+// Words is the cause in plain words, like "no common codec".
+func (c Cause) Words() string { return strings.ReplaceAll(string(c), "_", " ") }
 
 // The causes. docs/causes.md explains each of them.
 const (

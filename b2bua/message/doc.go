@@ -34,5 +34,5 @@
 // TestReplaysAreBounded and TestThrottle.
 //
 // Secrets are replaced byte by byte in messages that are kept, so all lengths stay true.
-// Held by FuzzRedact and FuzzWithoutKeys.
+// Held by FuzzRedact and FuzzHideInline.
 package message

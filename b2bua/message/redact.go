@@ -8,36 +8,81 @@ import (
 // redacted replaces each secret byte.
 const redacted = '*'
 
-// Redact hides the secrets in a SIP message that is kept: credentials, SRTP keys, and,
-// if keys is true, the keys that were pressed. Each byte is replaced by one, so that
-// all lengths stay as they are.
+// Redact hides the secrets in a SIP message that is kept: credentials, headers like X-API-Key,
+// SRTP keys, and, if keys is true, the keys that were pressed. Each byte is replaced by one, so that
+// all lengths stay as they are, and Content-Length true. It allocates nothing unless
+// there is something to hide.
 func Redact(message []byte, keys bool) {
-	msg, _ := Scan(message)
 	_, rest := CutLine(message)
 	for len(rest) > 0 {
 		var line []byte
-		if line, rest = cutHeader(rest); len(line) == 0 {
-			break
+		if !beginsCredentials(rest[0]) { // nearly every header
+			if line, rest = CutLine(rest); len(line) == 0 {
+				break
+			}
+			continue
 		}
+		line, rest = cutHeader(rest)
 		name, value, _ := bytes.Cut(line, []byte{':'})
-		if namesCredentials(Trim(name)) {
+		switch name = Trim(name); {
+		case namesCredentials(name):
 			value = bytes.TrimLeft(value, " \t\r\n")
 			blot(value[bytes.IndexAny(value, " \t\r\n")+1:]) // all but the scheme
+		case namesSecret(name):
+			blot(value)
 		}
 	}
 	body := rest
+	if len(body) == 0 {
+		return
+	}
 	redactKeying(body)
+	hideInline(body)
+	if !keys {
+		return
+	}
+	msg, _ := Scan(message)
 	method := msg.Method
 	if msg.Response {
 		method = msg.cseqMethod
 	}
-	if keys && (bytes.EqualFold(method, []byte("INFO")) || bytes.Contains(bytes.ToLower(body), []byte("kpml-response"))) {
+	if bytes.EqualFold(method, []byte("INFO")) || bytes.Contains(bytes.ToLower(body), []byte("kpml-response")) {
 		redactKeys(body)
 	}
 }
 
+// beginsCredentials reports whether a header that begins with c may be one of
+// namesCredentials or namesSecret.
+func beginsCredentials(c byte) bool {
+	return c|0x20 == 'a' || c|0x20 == 'p' || c|0x20 == 'x' || c == ' ' || c == '\t'
+}
+
 func namesCredentials(name []byte) bool {
 	return bytes.EqualFold(name, []byte("Authorization")) || bytes.EqualFold(name, []byte("Proxy-Authorization"))
+}
+
+// secretWords are in the names of headers of no standard that have secrets, like those
+// that a target's configuration sends.
+var secretWords = [...]string{"api-key", "api_key", "apikey", "token", "secret", "passw", "authorization", "credential", "signature"} //nolint:gochecknoglobals // a table
+
+// namesSecret reports whether a header of no standard is called like a secret: X-API-Key.
+func namesSecret(name []byte) bool {
+	var room [64]byte
+	lower := room[:copy(room[:], name)]
+	if len(lower) < 2 || lower[0]|0x20 != 'x' || lower[1] != '-' {
+		return false
+	}
+	for i, c := range lower {
+		if c >= 'A' && c <= 'Z' {
+			lower[i] = c | 0x20
+		}
+	}
+	for _, word := range secretWords {
+		if bytes.Contains(lower, []byte(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 // blot replaces everything but blanks and line ends.
@@ -52,9 +97,18 @@ func blot(b []byte) {
 // redactKeying hides the keys in session descriptions (RFC 4568, RFC 4567, RFC
 // 8839, and k= of RFC 8866).
 func redactKeying(body []byte) {
-	for line := range bytes.Lines(body) {
-		for _, secret := range [][]byte{[]byte("a=crypto:"), []byte("a=key-mgmt:"), []byte("a=ice-pwd:"), []byte("k=")} {
-			if !bytes.HasPrefix(line, secret) {
+	for rest := body; len(rest) > 0; {
+		var line []byte
+		if i := bytes.IndexByte(rest, '\n') + 1; i > 0 {
+			line, rest = rest[:i], rest[i:]
+		} else {
+			line, rest = rest, nil
+		}
+		if len(line) < 2 || line[1] != '=' || line[0] != 'a' && line[0] != 'k' {
+			continue
+		}
+		for _, secret := range [...]string{"a=crypto:", "a=key-mgmt:", "a=ice-pwd:", "k="} {
+			if len(line) < len(secret) || string(line[:len(secret)]) != secret {
 				continue
 			}
 			value := line[len(secret):]
@@ -77,26 +131,16 @@ func redactKeys(body []byte) {
 	}
 }
 
-// WithoutKeys returns a SIP message without its SRTP keys, for packet captures. Unlike
-// MaskKeys it keeps all lengths, so that Content-Length stays true (RFC 3261 section
-// 20.14). A message with keys is copied, any other is returned as it is.
-func WithoutKeys(message []byte) []byte {
-	if AfterKeyMark(message) < 0 {
-		return message
-	}
-	out := bytes.Clone(message)
-	for rest := out; ; {
-		from := AfterKeyMark(rest)
-		if from < 0 {
-			return out
-		}
-		after := rest[from:]
-		end := bytes.IndexFunc(after, func(r rune) bool { return !isKeyText(r) })
+// hideInline hides SRTP keys wherever they are.
+func hideInline(text []byte) {
+	for from := AfterKeyMark(text); from >= 0; from = AfterKeyMark(text) {
+		text = text[from:]
+		end := bytes.IndexFunc(text, func(r rune) bool { return !isKeyText(r) })
 		if end < 0 {
-			end = len(after)
+			end = len(text)
 		}
-		blot(after[:end])
-		rest = after[end:]
+		blot(text[:end])
+		text = text[end:]
 	}
 }
 

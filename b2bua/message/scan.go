@@ -341,6 +341,23 @@ func requestURIWrong(uri []byte) string {
 	return ""
 }
 
+// callIDLine begins a Call-ID as the SIP library writes it.
+var callIDLine = []byte("\r\nCall-ID: ")
+
+// CallIDOf finds the Call-ID of a message that this server has written.
+func CallIDOf(message []byte) (id []byte, found bool) {
+	_, after, ours := bytes.Cut(message, callIDLine)
+	if !ours {
+		s, ok := Scan(message)
+		return s.CallID, ok && len(s.CallID) > 0
+	}
+	id, _ = CutLine(after)
+	return id, len(id) > 0
+}
+
+// CSeqMethod is the method in CSeq: that of the request that a response answers.
+func (s *Scanned) CSeqMethod() []byte { return s.cseqMethod }
+
 // UnknownScheme reports whether the Request-URI has a scheme that can't be called,
 // whatever the form of its rest.
 func (s *Scanned) UnknownScheme() bool {

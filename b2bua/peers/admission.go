@@ -23,14 +23,20 @@ type Admission struct {
 	targets  map[string]*tally // by name
 	callers  map[string]*tally // of targets' own calls, by name
 	sources  *Rates            // new requests by address
+	nodes    int               // that share the caps; 0: there is no fleet
+	allotted time.Time         // until when the tallies' quotas hold
+	short    chan struct{}     // constant
 }
 
 // tally counts the open calls of a trunk or target. It outlives reloads.
 type tally struct {
 	rate *rate.Limiter
+	cps  int // the limit of the configuration
 
 	// guarded by Admission.mu
 	calls         int
+	asked         int // calls since the last Demands
+	quota         quota
 	setups, ports share // of the calls that come from it
 	callers       numbers
 	destinations  numbers
@@ -40,7 +46,7 @@ type tally struct {
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
-		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, sources: NewRates(),
+		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, sources: NewRates(), short: make(chan struct{}, 1),
 	}
 	a.Reload(cfg, preparers)
 	return a
@@ -87,8 +93,8 @@ func tallied(tallies map[string]*tally, name string, cps int) *tally {
 		t = &tally{}
 		tallies[name] = t
 	}
-	if t.rate == nil || cps <= 0 || t.rate.Burst() != cps {
-		t.rate = limiter(cps)
+	if t.rate == nil || cps <= 0 || t.cps != cps {
+		t.rate, t.cps = limiter(cps), cps
 	}
 	return t
 }
@@ -182,7 +188,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 // room returns the capacity for a new call from a trunk.
 func (a *Admission) room(t *Trunk, now time.Time) Capacity {
 	switch {
-	case !t.hasRoom(t.Caller.MaxCalls, now):
+	case !a.hasRoom(t.tally, t.Caller.MaxCalls, now):
 		return CapacityNone
 	case !a.setups.hasRoom(&t.setups):
 		return CapacitySetups
@@ -201,17 +207,13 @@ func capOf(n int) int {
 	return n
 }
 
-// hasRoom reports whether the cap and the rate allow one more call. It takes nothing.
-func (t *tally) hasRoom(most int, now time.Time) bool {
-	return t.calls < capOf(most) && (t.rate == nil || t.rate.TokensAt(now) >= 1)
-}
-
 // take counts a call that there is room for.
 func (t *tally) take(now time.Time) {
 	if t.rate != nil {
 		t.rate.AllowN(now, 1)
 	}
 	t.calls++
+	t.asked++
 }
 
 // Enter takes a place for a call of the trunk. Answered and Leave give it back.
@@ -255,7 +257,7 @@ func (a *Admission) Occupy(t *Target, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
-	if !t.hasRoom(t.Dial.MaxCalls, now) {
+	if !a.hasRoom(t.tally, t.Dial.MaxCalls, now) {
 		return LimitCap
 	}
 	if t.Trunk != nil {

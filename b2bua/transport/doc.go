@@ -32,7 +32,7 @@
 //
 // Locks: each is held while memory is looked at and no longer, and no Handler
 // method is called under one. Stack.mu guards cached lookups, streams.mu the tables
-// of connections, Wire.mu one wire, load.mu the measurements, Trace.mu the steps.
+// of connections, Wire.mu one wire, load.mu the measurements.
 // Wire.mu is taken before streams.mu; otherwise none is taken within another. Three
 // are held for more: certificates.mu while a file is read, feed.mu while a
 // connection is handed to the library, and Stack.swap, for reading, while a request

@@ -130,13 +130,14 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		read := time.Now()
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		admitted := g.admit(g.in[:n], from)
+		v := g.admit(g.in[:n], from)
 		g.waited(waitOf(came, read), read)
-		if !admitted {
+		if !v.admitted {
 			continue
 		}
+		g.passed.received.note(g.in[:n])
 		if g.tap != nil {
-			g.tap.Message(TapMessage{At: time.Now(), Received: true, Local: g.local, Remote: from, Data: message.WithoutKeys(g.in[:n])})
+			g.tap.Message(v.received(g.in[:n], read, g.transport, g.local, from))
 		}
 		return copy(b, g.in[:n]), net.UDPAddrFromAddrPort(from), nil
 	}
@@ -169,11 +170,11 @@ func waitOf(came, read time.Time) time.Duration {
 }
 
 // admit says whether the library gets a datagram, and answers a refused one.
-func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
+func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1)
-		return false
+		return v
 	}
-	v := g.judge(datagram, from)
+	v = g.judge(datagram, from)
 	if v.status != "" {
 		g.out = v.appendRefusal(g.out[:0], datagram, from)
 		to := from
@@ -182,11 +183,11 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) bool {
 		}
 		if len(g.out) == 0 {
 			g.rejected(&g.count.TooShort, from, "too_short_for_answer")
-			return v.admitted
+			return v
 		}
 		_, _ = g.send(g.out, to)
 	}
-	return v.admitted
+	return v
 }
 
 // WriteTo sends a message. A response or ACK that the kernel does not take counts as
@@ -203,8 +204,9 @@ func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
 }
 
 func (g *guard) send(b []byte, to netip.AddrPort) (int, error) {
+	g.passed.sent.note(b)
 	if g.tap != nil {
-		g.tap.Message(TapMessage{At: time.Now(), Local: g.local, Remote: to, Data: message.WithoutKeys(b)})
+		g.tap.Message(TapMessage{At: time.Now(), Transport: g.transport, Local: g.local, Remote: to, Data: b})
 	}
 	n, err := g.WriteToUDPAddrPort(b, to)
 	if err != nil && (noRoom(err) || bytes.HasPrefix(b, []byte("SIP/")) || bytes.HasPrefix(b, []byte("ACK "))) {

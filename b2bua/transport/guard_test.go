@@ -34,7 +34,7 @@ func TestUnsentMessages(t *testing.T) {
 		{response, unix.EHOSTUNREACH, true},
 		{ack, unix.EHOSTUNREACH, true},
 	} {
-		g := &guard{Socket: refusingSocket{err: tt.err}, screen: &screen{rejectionLog: newRejectionLog(zerolog.Nop())}}
+		g := &guard{Socket: refusingSocket{err: tt.err}, screen: &screen{passed: &Messages{}, rejectionLog: newRejectionLog(zerolog.Nop())}}
 		switch n, err := g.WriteTo([]byte(tt.text), to); {
 		case tt.lost && (n != len(tt.text) || err != nil):
 			t.Errorf("%.8s after %v: %d, %v; want it to count as sent", tt.text, tt.err, n, err)

@@ -28,6 +28,7 @@ type screen struct {
 	names  func(source netip.AddrPort) []string
 	tap    Tap
 	count  *Rejections
+	passed *Messages
 	limits limits
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
@@ -36,7 +37,7 @@ type screen struct {
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
-		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, limits: newLimits(s.cfg.Limits),
+		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed, limits: newLimits(s.cfg.Limits),
 		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangersBy(transport),
 	}
 }
@@ -76,6 +77,10 @@ type verdict struct {
 	atMost   int                 // bytes of the refusal over UDP: a longer one is not sent; 0: any
 	viaHost  []byte              // in the topmost Via of an admitted request, within the message
 	viaPort  int
+
+	// of an admitted message, within it, for the Tap
+	callID, fromTag, toTagOf []byte
+	invite                   bool // outside a dialog
 }
 
 // appendRefusal appends the stateless answer to a request that was refused. If that is
@@ -117,6 +122,8 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	sender := s.sender(from)
 	who := s.standing(sender)
 	v := s.decide(msg, len(text), sender, who)
+	v.callID, v.fromTag, v.toTagOf = msg.CallID, msg.FromTag, msg.ToTag
+	v.invite = len(msg.ToTag) == 0 && string(msg.Method) == "INVITE"
 	if v.status == "" {
 		return v
 	}
@@ -391,6 +398,9 @@ func (l *rejectionLog) refused(from netip.AddrPort, status string, callID []byte
 
 // Rejections counts the messages that were refused by the screen or by Reject.
 func (s *Stack) Rejections() *Rejections { return &s.rejected }
+
+// Messages counts the messages.
+func (s *Stack) Messages() *Messages { return &s.passed }
 
 // Reject counts a request that passed the screen but is refused, and logs it at a
 // bounded rate. count is one of Rejections.

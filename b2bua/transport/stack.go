@@ -39,6 +39,7 @@ type Stack struct {
 	streams   *streams
 
 	rejected  Rejections
+	passed    Messages
 	rejecting rejectionLog  // of messages that were parsed
 	strangers *rate.Limiter // answers to unknown senders over UDP
 

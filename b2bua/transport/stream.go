@@ -114,7 +114,10 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 				c.Prove()
 			}
 			c.noteSentBy(v)
-			c.hub.tapped(c, text, true)
+			c.screen().passed.received.note(text)
+			if t := c.screen().tap; t != nil {
+				t.Message(v.received(text, time.Now(), c.transport, c.local, c.remote))
+			}
 			return text, nil
 		}
 	}
@@ -201,13 +204,21 @@ func (c *Stream) noteSentBy(v verdict) {
 	}
 }
 
+// sent counts a message that was written, and shows it to the tap.
+func (c *Stream) sent(b []byte) {
+	c.screen().passed.sent.note(b)
+	if t := c.screen().tap; t != nil {
+		t.Message(TapMessage{At: time.Now(), Transport: c.transport, Local: c.local, Remote: c.remote, Data: b})
+	}
+}
+
 // Write sends one message. If the connection is gone, the message goes another way
 // (RFC 3261 section 18.2.2 for responses, 18.1.1 for requests).
 func (c *Stream) Write(b []byte) (int, error) {
 	if !c.isClosed() {
 		err := c.write(b)
 		if err == nil {
-			c.hub.tapped(c, b, false)
+			c.sent(b)
 			return len(b), nil
 		}
 	}

@@ -211,12 +211,6 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *St
 	return nil
 }
 
-func (s *streams) tapped(c *Stream, text []byte, received bool) {
-	if t := c.screen().tap; t != nil {
-		t.Message(TapMessage{At: time.Now(), Received: received, Local: c.local, Remote: c.remote, Data: message.WithoutKeys(text)})
-	}
-}
-
 // close ends every connection. Those that are still being greeted end with the
 // context.
 func (s *streams) close() {

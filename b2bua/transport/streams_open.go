@@ -123,7 +123,7 @@ func (c *Stream) send(message []byte, err error) error {
 	if err := c.write(message); err != nil {
 		return err
 	}
-	c.hub.tapped(c, message, false)
+	c.sent(message)
 	return nil
 }
 

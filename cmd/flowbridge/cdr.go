@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,11 +16,12 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/fleet"
 	"flowbridge/store"
 )
 
 func cdrCommand() *cobra.Command {
-	return cli.Group("cdr", "Read the records of finished calls", "", "  flowbridge cdr list --json", cdrListCommand())
+	return cli.Group("cdr", "Read the records of finished calls", "", "  flowbridge cdr list --json", cdrListCommand(), cdrExportCommand())
 }
 
 func cdrListCommand() *cobra.Command {
@@ -27,48 +29,156 @@ func cdrListCommand() *cobra.Command {
 		"List finished calls, newest first. It reads the database file, beside a running server or without one.\n"+
 			"Times are UTC; SETUP is how long the caller waited, SECONDS how long the call lasted.",
 		"  flowbridge cdr list --config flowbridge.yaml\n"+
+			"  flowbridge cdr list --number 5550100 --since 24h\n"+
 			"  flowbridge cdr list --db flowbridge.db --disposition failed --json")
-	file := cli.ConfigFlag(c)
-	var filter store.Filter
-	var db, since, until string
+	want := newWanted(c)
 	var asJSON bool
 	f := c.Flags()
-	f.StringVar(&db, "db", "", "database file (default: the one that the configuration names)")
-	f.StringVar(&since, "since", "", "only calls that started then or later: a time (UTC) or, as 2h, how long ago")
-	f.StringVar(&until, "until", "", "only calls that started before: a time (UTC) or, as 2h, how long ago")
-	f.StringVar(&filter.Trunk, "trunk", "", "only this trunk")
-	f.StringVar(&filter.Target, "target", "", "only this target")
-	f.StringVar(&filter.Disposition, "disposition", "", "only this disposition")
-	f.StringVar(&filter.Cursor, "cursor", "", "continue where an earlier list ended")
-	f.IntVar(&filter.Limit, "limit", 100, "at most this many, up to 1000")
+	f.StringVar(&want.filter.Cursor, "cursor", "", "continue where an earlier list ended")
+	f.IntVar(&want.filter.Limit, "limit", 100, "at most this many, up to 1000")
 	f.BoolVar(&asJSON, "json", false, "print JSON as the admin API does")
-	cli.CompleteNames(c, "trunk", "trunks", file)
-	cli.CompleteNames(c, "target", "targets", file)
-	cli.CompleteWords(c, "disposition", store.Dispositions())
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if db == "" {
-			cfg, err := config.LoadSections(*file, "store")
-			if err != nil {
-				return err
-			}
-			db = cfg.Store.Path
+		if n := want.filter.Limit; n < 1 || n > store.MaxLimit {
+			return cli.Usage("--limit %d: 1 to %d", n, store.MaxLimit)
 		}
-		var err error
-		if filter.Since, err = timeFlag("since", since); err != nil {
-			return err
-		}
-		if filter.Until, err = timeFlag("until", until); err != nil {
-			return err
-		}
-		if filter.Limit < 1 || filter.Limit > store.MaxLimit {
-			return cli.Usage("--limit %d: 1 to %d", filter.Limit, store.MaxLimit)
-		}
-		if d := filter.Disposition; d != "" && !slices.Contains(store.Dispositions(), d) {
-			return cli.Usage("--disposition %q: one of %s", d, strings.Join(store.Dispositions(), ", "))
-		}
-		return listCDRs(c.Context(), c.OutOrStdout(), db, filter, asJSON)
+		return want.read(c.Context(), func(r store.Lister, filter store.Filter) error {
+			return listCDRs(c.Context(), c.OutOrStdout(), r, filter, asJSON)
+		})
 	}
 	return c
+}
+
+func cdrExportCommand() *cobra.Command {
+	c := cli.Command("export", "Write all finished calls as CSV or JSON Lines, newest first",
+		"Write all finished calls as CSV or JSON Lines, newest first. It reads the database file, beside a running server\n"+
+			"or without one. A text that a spreadsheet would take for a formula has an apostrophe before it; numbers like\n"+
+			"+15550100001 stay as they are. Times are UTC.",
+		"  flowbridge cdr export --csv --since 2026-11-01 --until 2026-12-01 > november.csv\n"+
+			"  flowbridge cdr export --jsonl --cause prepare_failed | jq -r .id\n"+
+			"  flowbridge cdr export --csv --style asterisk > Master.csv")
+	want := newWanted(c)
+	var asCSV, asLines, asJSON bool
+	var style string
+	f := c.Flags()
+	f.BoolVar(&asCSV, "csv", false, "comma-separated values (the default)")
+	f.BoolVar(&asLines, "jsonl", false, "JSON Lines: each record as the admin API has it, in a line of its own")
+	f.BoolVar(&asJSON, "json", false, "the same as --jsonl")
+	f.StringVar(&style, "style", store.StyleFlowbridge, "columns of CSV: "+strings.Join(store.Styles(), ", "))
+	cli.CompleteWords(c, "style", store.Styles())
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		asLines = asLines || asJSON
+		if asCSV && asLines {
+			return cli.Usage("--csv and --jsonl: write one of them")
+		}
+		if !slices.Contains(store.Styles(), style) {
+			return cli.Usage("--style %q: one of %s", style, strings.Join(store.Styles(), ", "))
+		}
+		if asLines && style != store.StyleFlowbridge {
+			return cli.Usage("--style is for --csv")
+		}
+		return want.read(c.Context(), func(r store.Lister, filter store.Filter) error {
+			out := bufio.NewWriter(c.OutOrStdout())
+			to := store.NewCSV(out, style)
+			write, flush := to.Write, to.Flush
+			if asLines {
+				lines := json.NewEncoder(out)
+				lines.SetEscapeHTML(false)
+				write, flush = func(r *store.Record) error { return lines.Encode(r) }, func() error { return nil }
+			}
+			err := store.Each(c.Context(), r, filter, func(r store.Record) error { return write(&r) })
+			return errors.Join(err, flush(), out.Flush())
+		})
+	}
+	return c
+}
+
+// wanted is which records of which file a command reads.
+type wanted struct {
+	filter                   store.Filter
+	file                     *string // the configuration
+	db, since, until, number string
+	fleet                    bool
+}
+
+// newWanted adds the flags of a filter, with the names that the admin API has.
+func newWanted(c *cobra.Command) *wanted {
+	w := &wanted{file: cli.ConfigFlag(c)}
+	f := c.Flags()
+	f.StringVar(&w.db, "db", "", "database file (default: the one that the configuration names)")
+	f.BoolVar(&w.fleet, "fleet", false, "the calls of all nodes, from the database of fleet.dsn_file")
+	f.StringVar(&w.since, "since", "", "only calls that started then or later: a time (UTC) or, as 2h, how long ago")
+	f.StringVar(&w.until, "until", "", "only calls that started before: a time (UTC) or, as 2h, how long ago")
+	f.StringVar(&w.number, "number", "", "only calls from, to or about this number, or a part of it")
+	f.StringVar(&w.filter.ID, "id", "", "only the call with this id: ours, a Call-ID, the platform's or the external one")
+	f.StringVar(&w.filter.Trunk, "trunk", "", "only this trunk")
+	f.StringVar(&w.filter.Target, "target", "", "only this target")
+	f.StringVar(&w.filter.Route, "route", "", "only this route, like routes[0]")
+	f.StringVar(&w.filter.Direction, "direction", "", "only inbound, or only outbound")
+	f.StringVar(&w.filter.Disposition, "disposition", "", "only this disposition")
+	f.StringVar(&w.filter.Cause, "cause", "", "only this cause, see docs/causes.md")
+	c.MarkFlagsMutuallyExclusive("db", "fleet")
+	cli.CompleteNames(c, "trunk", "trunks", w.file)
+	cli.CompleteNames(c, "target", "targets", w.file)
+	cli.CompleteWords(c, "disposition", store.Dispositions())
+	cli.CompleteWords(c, "direction", store.Directions())
+	return w
+}
+
+// read opens the database for a function.
+func (w *wanted) read(ctx context.Context, do func(r store.Lister, filter store.Filter) error) (err error) {
+	if w.filter.Since, err = timeFlag("since", w.since); err != nil {
+		return err
+	}
+	if w.filter.Until, err = timeFlag("until", w.until); err != nil {
+		return err
+	}
+	if w.number != "" {
+		var ok bool
+		if w.filter.Number, ok = store.Digits(w.number); !ok {
+			return cli.Usage("--number %q: write digits, like 5550100", w.number)
+		}
+	}
+	for _, is := range []struct {
+		flag, value string
+		words       []string
+	}{{"disposition", w.filter.Disposition, store.Dispositions()}, {"direction", w.filter.Direction, store.Directions()}} {
+		if is.value != "" && !slices.Contains(is.words, is.value) {
+			return cli.Usage("--%s %q: one of %s", is.flag, is.value, strings.Join(is.words, ", "))
+		}
+	}
+	if w.fleet {
+		return w.readFleet(do)
+	}
+	if w.db == "" {
+		cfg, err := config.LoadSections(*w.file, "store")
+		if err != nil {
+			return err
+		}
+		w.db = cfg.Store.Path
+	}
+	r, err := store.OpenRead(ctx, w.db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return do(r, w.filter)
+}
+
+// readFleet opens the fleet's database for a function.
+func (w *wanted) readFleet(do func(r store.Lister, filter store.Filter) error) error {
+	cfg, err := config.LoadSections(*w.file, "fleet")
+	if err != nil {
+		return err
+	}
+	if !cfg.Fleet.On() {
+		return cli.Usage("--fleet needs fleet.dsn_file in the configuration, and a user who may read that file")
+	}
+	r, err := fleet.OpenReader(cfg.Fleet.DSN.Reveal(), "flowbridge cdr")
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return do(r, w.filter)
 }
 
 // timeFlag reads a moment: RFC 3339, a date with or without a time (UTC), or a duration before now.
@@ -87,12 +197,7 @@ func timeFlag(name, value string) (time.Time, error) {
 	return time.Time{}, cli.Usage(`--%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`, name, value)
 }
 
-func listCDRs(ctx context.Context, w io.Writer, db string, filter store.Filter, asJSON bool) (err error) {
-	r, err := store.OpenRead(ctx, db)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+func listCDRs(ctx context.Context, w io.Writer, r store.Lister, filter store.Filter, asJSON bool) error {
 	records, next, err := r.List(ctx, filter)
 	if errors.Is(err, store.ErrCursor) {
 		return cli.Usage("--cursor is not one of this list")

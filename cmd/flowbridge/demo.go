@@ -12,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
@@ -60,7 +59,6 @@ type stage struct {
 	platform *synthflow.Platform
 	carrier  *sim.Carrier
 	node     *node.Node
-	trace    *transport.Trace
 	dir      string
 }
 
@@ -87,7 +85,7 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 
 // setStage starts platform, B2BUA and carrier on addresses of their own.
 func setStage(ctx context.Context) (_ *stage, err error) {
-	s := &stage{trace: &transport.Trace{}}
+	s := &stage{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -110,7 +108,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.node, err = node.Start(background, cfg, node.Console(zerolog.WarnLevel), node.Options{Trace: s.trace})
+	s.node, err = node.Start(background, cfg, node.Console(zerolog.WarnLevel), node.Options{})
 	return s, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/sim"
 	"flowbridge/sim/synthflow"
 	"flowbridge/store"
@@ -124,11 +125,18 @@ func (s *stage) oneCall(ctx context.Context, out io.Writer) (played, error) {
 	if failed == nil {
 		failed = s.judge(ctx, &p)
 	}
-	if err := s.trace.Ladder(out, p.carrier.SIPCallID, p.record.TargetSIPCallID); err != nil {
-		return p, err
+	if p.record.ID == "" { // a call that failed may have one all the same
+		var err error
+		if p.record, err = s.node.RecordOf(ctx, p.carrier.SIPCallID); err != nil {
+			return p, failed
+		}
 	}
-	if p.record.ID == "" {
-		return p, failed
+	said, err := s.node.Ladder(ctx, p.record.ID)
+	if err == nil {
+		err = said.Draw(out, cli.Width(out))
+	}
+	if err != nil {
+		return p, err
 	}
 	record, err := json.MarshalIndent(p.record, "", "  ")
 	if err != nil {

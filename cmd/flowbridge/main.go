@@ -17,6 +17,7 @@ import (
 	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/cmd/flowbridge/provision"
 	"flowbridge/config"
+	"flowbridge/internal/httpd"
 )
 
 func main() {
@@ -29,7 +30,7 @@ func main() {
 // command is the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Drain(), operate.Reload(), operate.Healthcheck(), schemaCommand(), versionCommand())
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Targets(), operate.Log(), operate.Drain(), operate.Reload(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
 	return root
 }
 
@@ -63,6 +64,7 @@ func serveCommand() *cobra.Command {
 		}
 		out := node.NewLog(cfg.Log, os.Stderr)
 		log := out.Logger()
+		httpd.TakeStandardLog(log)
 		log.Info().Str("config", *file).Str("version", cli.Version()).Str("revision", cli.BuildOf().Revision).Int("trunks", len(cfg.Trunks)).
 			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
 		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {

@@ -23,6 +23,13 @@ func ErrorLog(log zerolog.Logger) *stdlog.Logger {
 	return stdlog.New(lines{Strangers(log)}, "", 0)
 }
 
+// TakeStandardLog has what the standard library logs by itself become lines of this log, as many as ErrorLog's. An HTTP client,
+// for example, writes there that a server sent an answer that nobody had asked for, with its text.
+func TakeStandardLog(log zerolog.Logger) {
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(ErrorLog(log).Writer())
+}
+
 // maxLine bounds a line of a server, in bytes; a panic's line has the stack.
 const maxLine = 2048
 

@@ -206,7 +206,11 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 	if payload != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return c.http.Do(req)
+	res, err := c.http.Do(req)
+	if err == nil {
+		WithoutUpgrade(res)
+	}
+	return res, err
 }
 
 // ReadBody reads the body of an answer. No more than Options.MaxBody is kept or decompressed.

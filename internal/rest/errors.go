@@ -167,13 +167,26 @@ func (c *Client) explain(ctx, step context.Context, err error) (problem, remedy 
 	if u, err := url.Parse(c.base); err == nil {
 		host = u.Host
 	}
-	var dns *net.DNSError
-	var timeout interface{ Timeout() bool }
 	switch {
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "given up", "repeat it when you want it done"
 	case step.Err() != nil:
 		return fmt.Sprintf("no answer within %v", c.timeout), "try again; check that " + host + " can be reached from here"
+	}
+	problem, remedy = explain(err, host)
+	return c.hide.in(problem), remedy
+}
+
+// Reason says why a request to a host got no answer. It does not have the request's URL.
+func Reason(err error, host string) string {
+	problem, _ := explain(err, host)
+	return problem
+}
+
+func explain(err error, host string) (problem, remedy string) {
+	var dns *net.DNSError
+	var timeout interface{ Timeout() bool }
+	switch {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the name %s has no address: %s", excerpt(dns.Name), dnsReason(dns)), "check the API's URL, and this machine's DNS"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -187,7 +200,7 @@ func (c *Client) explain(ctx, step context.Context, err error) (problem, remedy 
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the connection broke before the answer was complete", "try again"
 	}
-	return c.hide.in(bare(err).Error()), "check the API's URL, and try again"
+	return bare(err).Error(), "check the API's URL, and try again"
 }
 
 func dnsReason(e *net.DNSError) string {

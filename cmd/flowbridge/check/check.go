@@ -21,12 +21,12 @@ func Command() *cobra.Command {
 			"that are too large, keys without effect), limits of this machine (its addresses, open files, receive buffer of\n"+
 			"sockets, ports that other programs may take, directories of database and recordings), transfers that lead nowhere,\n"+
 			"SRTP keys that can be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n"+
-			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS. No call is\n"+
-			"placed, and nothing is changed. The exit code is 1 if one fails.",
+			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS; and the\n"+
+			"database of fleet.dsn_file. No call is placed, and nothing is changed. The exit code is 1 if one fails.",
 		"  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json")
 	file := cli.ConfigFlag(c)
 	asJSON := c.Flags().Bool("json", false, "as JSON")
-	online := c.Flags().Bool("online", false, "also try the API, DNS and OPTIONS of each target")
+	online := c.Flags().Bool("online", false, "also try the API, DNS and OPTIONS of each target, and the database of the fleet")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var try func(*config.Config) []finding
 		if *online {

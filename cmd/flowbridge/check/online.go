@@ -25,7 +25,7 @@ import (
 // finding is the result of one step for one target.
 type finding struct {
 	Target  string `json:"target"`
-	Step    string `json:"step"` // api, agent, dns, tls, options
+	Step    string `json:"step"` // api, agent, dns, tls, options; database
 	OK      bool   `json:"ok"`
 	Skipped bool   `json:"skipped"`
 	Detail  string `json:"detail"`
@@ -73,6 +73,9 @@ func (p prober) probe(ctx context.Context, cfg *config.Config) (all []finding) {
 	wg.Wait()
 	for _, f := range found {
 		all = append(all, f...)
+	}
+	if cfg.Fleet.On() {
+		all = append(all, p.fleet(ctx, &cfg.Fleet))
 	}
 	return all
 }

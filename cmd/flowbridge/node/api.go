@@ -12,7 +12,7 @@ import (
 	"flowbridge/media"
 )
 
-func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
+func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	cfg := &n.config().Admin
 	at := admin.Address{Socket: cfg.Listen.Socket, Mode: cfg.SocketMode, Group: cfg.SocketGroup}
 	if at.Socket == "" {
@@ -24,7 +24,8 @@ func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
 	}
 	n.apiAt = listener.Addr()
 	options := admin.Options{
-		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: op, Control: control{n.server},
+		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n.server}, Figures: n.live, Metrics: n.metrics.Handler(n.log),
+		Events: n.events, Ladders: apiLadders{n},
 		Access: func() admin.Access {
 			now := &n.config().Admin
 			return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local), Profiles: now.Profiles}
@@ -35,6 +36,12 @@ func (n *Node) serveAPI(ctx context.Context, op admin.Operator) error {
 			}
 			return n.store.Err()
 		},
+	}
+	if n.out != nil {
+		options.Leveller = n.out
+	}
+	if n.fleet != nil {
+		options.Fleet = n.fleet
 	}
 	if n.archive != nil {
 		options.Recordings = n.archive

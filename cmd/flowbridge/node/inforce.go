@@ -7,15 +7,15 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
+	"flowbridge/internal/tracecontext"
 	"flowbridge/synthflow"
 )
 
@@ -27,8 +27,8 @@ type inForce struct {
 }
 
 // newInForce makes the clients of a configuration that replaces another one.
-func newInForce(cfg *config.Config, before *inForce, transport http.RoundTripper) (*inForce, error) {
-	clients, err := newPreparers(cfg, before.preparers, transport)
+func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
+	clients, err := newPreparers(cfg, before.preparers)
 	return &inForce{cfg, clients}, err
 }
 
@@ -46,7 +46,7 @@ func (f *inForce) targetNamed(name string) *config.Target {
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
 	is, wanted := reflect.ValueOf(*old), reflect.ValueOf(&merged).Elem()
-	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Hooks"} {
+	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Fleet", "Hooks", "Telemetry"} {
 		if !reflect.DeepEqual(is.FieldByName(section).Interface(), wanted.FieldByName(section).Interface()) {
 			needRestart = append(needRestart, strings.ToLower(section))
 		}
@@ -70,7 +70,7 @@ type preparer struct {
 
 // newPreparers makes a client for each target with a prepare section. A client of before stays, with its connections,
 // if its API, token and timeout are the same. The ids that an API gave are remembered in any case.
-func newPreparers(cfg *config.Config, before map[string]peers.Preparer, transport http.RoundTripper) (map[string]peers.Preparer, error) {
+func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[string]peers.Preparer, error) {
 	given := map[string]*synthflow.GivenIDs{} // by API
 	for _, client := range before {
 		if p, ok := client.(*preparer); ok {
@@ -90,7 +90,7 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer, transpor
 		if given[t.Prepare.API] == nil {
 			given[t.Prepare.API] = &synthflow.GivenIDs{}
 		}
-		p, err := newPreparer(t, transport, given[t.Prepare.API])
+		p, err := newPreparer(t, ladder.RoundTripper{RoundTripper: synthflow.Transport()}, given[t.Prepare.API])
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +118,7 @@ func NewPreparer(t *config.Target, transport http.RoundTripper) (peers.Preparer,
 func (p *preparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
 	in := synthflow.InboundRequest{
 		FromNumber: r.FromNumber, ToNumber: r.ToNumber, ModelID: r.ModelID, WorkspaceID: r.WorkspaceID,
-		IdempotencyKey: r.CallID,
+		IdempotencyKey: r.CallID, Traceparent: tracecontext.From(ctx),
 	}
 	for _, v := range r.Variables {
 		in.CustomVariables = append(in.CustomVariables, synthflow.Variable{Name: v.Name, Value: v.Value})
@@ -156,21 +156,4 @@ func closeReplaced(old, now map[string]peers.Preparer) {
 			p.client.CloseIdle()
 		}
 	}
-}
-
-// tracedAPI notes the requests to a platform's API in a trace.
-type tracedAPI struct {
-	http.RoundTripper
-	trace *transport.Trace
-}
-
-// RoundTrip sends a request. Headers, one of which has the token, are not noted.
-func (t tracedAPI) RoundTrip(r *http.Request) (*http.Response, error) {
-	t.trace.HTTP(time.Now(), false, r.Method+" "+r.URL.Path)
-	res, err := t.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	t.trace.HTTP(time.Now(), true, "HTTP "+strings.TrimSpace(res.Status))
-	return res, nil
 }

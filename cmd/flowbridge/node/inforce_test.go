@@ -30,11 +30,11 @@ targets:
 		return cfg
 	}
 	before := read("3s")
-	clients, err := newPreparers(before, nil, nil)
+	clients, err := newPreparers(before, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	renewed, err := newPreparers(read("4s"), clients, nil)
+	renewed, err := newPreparers(read("4s"), clients)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,4 +120,5 @@ func TestReloadChangesTokens(t *testing.T) {
 	if none, old := get(""), get("aaa"); none != 403 || old != 403 {
 		t.Errorf("when it is revoked: %d without it, %d with it", none, old)
 	}
+	reload("admin: {listen: \"127.0.0.1:0\"}\ntelemetry: {otlp: {endpoint: \"http://127.0.0.1:4318\"}}", "telemetry")
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
@@ -13,8 +14,12 @@ import (
 // Log is the writer and the sampler of a logger. Its level and format may change while it is in use.
 type Log struct {
 	file  *os.File
-	level atomic.Int32
+	level atomic.Int32 // in force
 	out   atomic.Pointer[io.Writer]
+
+	mu         sync.Mutex // guards what follows, and changes of level
+	configured zerolog.Level
+	changed    *change // nil: the configured level is in force
 }
 
 // NewLog is a log that writes to a file.
@@ -32,7 +37,10 @@ func (l *Log) Logger() zerolog.Logger {
 func (l *Log) set(cfg config.Log) {
 	out := logWriter(cfg, l.file)
 	l.out.Store(&out)
-	l.level.Store(int32(logLevel(cfg)))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.configured = logLevel(cfg)
+	l.endChange()
 }
 
 // Sample says whether an event is written.

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,12 +16,17 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
-	"flowbridge/b2bua/transport"
+	"flowbridge/b2bua/ladder"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/fleet"
 	"flowbridge/hooks"
+	"flowbridge/live"
 	"flowbridge/media"
 	"flowbridge/recording"
 	"flowbridge/store"
+	"flowbridge/telemetry"
+	"flowbridge/webhook"
 )
 
 // Node is a running B2BUA with all its parts.
@@ -32,12 +36,23 @@ type Node struct {
 	engine  *media.Engine
 	archive *recording.Archive // nil: nothing is recorded
 	server  *b2bua.Server
+	fleet   *fleet.Fleet // nil: there is none
 	apiAt   net.Addr
 
-	transport  http.RoundTripper // of the preparers; nil: their own
+	ladders    *store.Ladders    // nil: none are kept
+	followers  []ladder.Follower // of the SIP of calls; constant once the server is made
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
 	redirects  *b2bua.Redirects
+	webhooks   *webhook.Sender
+	watchers   []watcher // of calls; constant once the server is made
+	live       *live.Watcher
+	metrics    *telemetry.Metrics
+	reloads    reloads
+	sampled    atomic.Pointer[sampled]
+	parts      []func() []telemetry.Gauge // figures of parts; constant once the node runs
+	out        *Log                       // nil: its level can't be changed
+	events     *admin.Events
 
 	stop    context.CancelFunc
 	closers []func() error // of the parts, in the order of their start
@@ -45,14 +60,14 @@ type Node struct {
 
 // Options are what only some nodes have.
 type Options struct {
-	Trace    *transport.Trace // notes SIP and the requests to platforms' APIs; nil: nothing is noted
-	operator admin.Operator   // nil: nobody
+	operator admin.Operator // nil: nobody
+	out      *Log           // nil: its level can't be changed
 }
 
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, stop: stop}
+	n := &Node{log: log, out: o.out, stop: stop}
 	if err := n.start(ctx, cfg, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -60,22 +75,26 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 }
 
 func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
-	var tap transport.Tap // nil without a trace, which a nil *Trace would not be
-	if o.Trace != nil {
-		tap, n.transport = o.Trace, tracedAPI{http.DefaultTransport, o.Trace}
-	}
-	current, err := newInForce(cfg, &inForce{}, n.transport)
+	current, err := newInForce(cfg, &inForce{})
 	if err != nil {
 		return err
 	}
 	n.inForce.Store(current)
-	if n.store, err = store.Open(ctx, cfg.Store.Path); err != nil {
+	n.reloads.note(nil)
+	if n.store, err = store.Open(ctx, cfg.Store.Path, consumers(cfg)...); err != nil {
 		return err
 	}
 	n.onClose(n.store.Close)
+	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
+	n.onClose(n.webhooks.Close)
+	n.tellOthers(ctx, cfg)
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
+	if k := n.store.Recovered(); k > 0 {
+		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
+	}
+	n.openLadders(ctx, &cfg.Store)
 	n.engine, err = media.Open(mediaConfig(&cfg.Media))
 	if err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
@@ -84,14 +103,21 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
-	host, err := os.Hostname()
+	name, err := nodeName(&cfg.Fleet)
 	if err != nil {
-		return fmt.Errorf("host name: %w", err)
+		return err
+	}
+	if err := n.openFleet(ctx, &cfg.Fleet, name); err != nil {
+		return err
+	}
+	n.observe()
+	n.openEvents(name)
+	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
+		return err
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
-		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.store, Preparers: current.preparers,
-		Key: n.store.Key(), Node: host, Log: n.log, Tap: tap,
-		Archive: n.archive,
+		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
+		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet),
 	})
 	if err != nil {
 		return err
@@ -105,10 +131,11 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if n.hookServer != nil {
 		n.onClose(n.hookServer.Close)
 	}
-	tended := make(chan struct{})
-	go func() { defer close(tended); n.tend(ctx) }()
-	n.onClose(func() error { <-tended; return nil })
-	return n.serveAPI(ctx, o.operator)
+	var tended sync.WaitGroup
+	tended.Go(func() { n.tend(ctx) })
+	tended.Go(func() { n.purgeHourly(ctx) })
+	n.onClose(func() error { tended.Wait(); return nil })
+	return n.serveAPI(ctx, o)
 }
 
 // openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed process
@@ -164,19 +191,17 @@ const (
 	purgeEvery = time.Hour
 )
 
-// tend renews the sign of life in the store, removes old records, and logs when records can't be written.
+// tend renews the sign of life in the store, and logs when records can't be written.
 func (n *Node) tend(ctx context.Context) {
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
-	var purged time.Time
 	var broken error
+	var ladders watchLadders
 	for {
 		now := time.Now()
-		if now.Sub(purged) >= purgeEvery {
-			purged = now
-			n.purge(ctx, now)
-		}
 		n.redirects.Tend(now)
+		n.live.Tend()
+		n.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
 		cancel()
@@ -189,22 +214,12 @@ func (n *Node) tend(ctx context.Context) {
 			n.log.Info().Msg("records are written again")
 		}
 		broken = err
+		n.tendLadders(&ladders)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-func (n *Node) purge(ctx context.Context, now time.Time) {
-	gone, err := n.store.Purge(ctx, now.Add(-n.config().Store.Keep))
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		n.log.Warn().Err(err).Msg("old records not removed")
-	case gone > 0:
-		n.log.Info().Int64("records", gone).Msg("old records removed")
 	}
 }
 
@@ -263,18 +278,12 @@ func (n *Node) WaitIdle(ctx context.Context) error { return n.server.WaitIdle(ct
 
 // RecordOf is the record of the call that came in with a Call-ID, once it is written.
 func (n *Node) RecordOf(ctx context.Context, sipCallID string) (store.Record, error) {
-	for cursor := ""; ; {
-		records, next, err := n.store.List(ctx, store.Filter{Limit: store.MaxLimit, Cursor: cursor})
-		if err != nil {
-			return store.Record{}, err
-		}
-		for _, r := range records {
-			if r.SIPCallID == sipCallID {
-				return r, nil
-			}
-		}
-		if cursor = next; next == "" {
-			return store.Record{}, fmt.Errorf("call %s has no record", sipCallID)
-		}
+	records, _, err := n.store.List(ctx, store.Filter{ID: sipCallID, Limit: 1})
+	switch {
+	case err != nil:
+		return store.Record{}, err
+	case len(records) == 0:
+		return store.Record{}, fmt.Errorf("call %s has no record", sipCallID)
 	}
+	return records[0], nil
 }

@@ -36,7 +36,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error
 	defer signal.Stop(hangups)
 
 	logWarnings(cfg, log)
-	n, err := Start(ctx, cfg, log, Options{operator: o})
+	n, err := Start(ctx, cfg, log, Options{operator: o, out: out})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ type operator struct {
 	supervisor *supervisor
 	asked      chan struct{} // closed when the API has asked to drain
 
-	reloads  sync.Mutex // one at a time; held while the file is read, so never waited for by Drain
+	reloads  sync.Mutex // one at a time; held while the file is read and the store told, so never waited for by Drain
 	mu       sync.Mutex // guards what follows
 	node     *Node      // nil: not started yet
 	server   reloader
@@ -142,24 +142,33 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if err != nil {
 		return done, problemsOf(err)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.draining {
-		return done, errDraining
-	}
 	cfg, needRestart := running(current.cfg, read)
-	next, err := newInForce(cfg, current, o.node.transport)
+	next, err := newInForce(cfg, current)
 	if err != nil {
 		return done, err
 	}
-	o.server.Reload(cfg, next.preparers)
-	o.node.inForce.Store(next)
+	if err := o.putInForce(next); err != nil {
+		return done, err
+	}
+	o.node.tellOthers(context.Background(), cfg)
 	o.out.set(cfg.Log)
 	logWarnings(cfg, o.log)
 	closeReplaced(current.preparers, next.preparers)
 	return admin.Reloaded{
 		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), NeedRestart: needRestart,
 	}, nil
+}
+
+// putInForce has new calls use a configuration.
+func (o *operator) putInForce(next *inForce) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.draining {
+		return errDraining
+	}
+	o.server.Reload(next.cfg, next.preparers)
+	o.node.inForce.Store(next)
+	return nil
 }
 
 // beginReload tells the supervisor about a reload and gives what is in force.
@@ -181,6 +190,9 @@ func (o *operator) beginReload() (current *inForce, err error) {
 func (o *operator) endReload(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !o.draining {
+		o.node.reloads.note(err)
+	}
 	switch {
 	case o.draining:
 	case err != nil:

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/store"
 )
 
 // fakeReloader keeps what it was given.
@@ -85,6 +87,8 @@ type reloadStage struct {
 	log  *os.File
 	fake *fakeReloader
 	told *told
+	// hears is told of each line that is logged.
+	hears atomic.Pointer[func(message string)]
 }
 
 func (s *reloadStage) write(drain, api, timeout, level string) {
@@ -113,7 +117,11 @@ func newReloadStage(t *testing.T) *reloadStage {
 		t.Fatal(err)
 	}
 	s.out = NewLog(cfg.Log, s.log)
-	s.operator.log = s.out.Logger()
+	s.operator.log = s.out.Logger().Hook(zerolog.HookFunc(func(_ *zerolog.Event, _ zerolog.Level, message string) {
+		if f := s.hears.Load(); f != nil {
+			(*f)(message)
+		}
+	}))
 	s.supervisor = &supervisor{log: s.operator.log, notify: s.told.notify}
 	n, err := Start(t.Context(), cfg, s.operator.log, Options{operator: s.operator})
 	if err != nil {
@@ -297,6 +305,33 @@ func TestDrainDoesNotWaitForAReload(t *testing.T) {
 	}
 	if states := s.told.all(); !strings.HasPrefix(states[len(states)-1], "STOPPING=1") {
 		t.Errorf("the supervisor heard %q", states)
+	}
+}
+
+// Nor does a store that is slow to take the consumers of the new configuration.
+func TestDrainDoesNotWaitForConsumers(t *testing.T) {
+	s := newReloadStage(t)
+	if _, err := s.node.store.SetConsumers(t.Context(), "webhook:gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.node.store.Put(t.Context(), store.Record{ID: "1", EndedAt: store.TimeOf(time.Now())}); err != nil {
+		t.Fatal(err)
+	}
+	told, free := false, false
+	hears := func(message string) {
+		if message == "outbox of a removed consumer deleted" {
+			told, free = true, s.mu.TryLock()
+			if free {
+				s.mu.Unlock()
+			}
+		}
+	}
+	s.hears.Store(&hears)
+	if _, err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !told || !free {
+		t.Errorf("told: %t, the operator is free meanwhile: %t", told, free)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -21,8 +22,8 @@ import (
 
 // Calls is `flowbridge calls`.
 func Calls() *cobra.Command {
-	return cli.Group("calls", "Show and end live calls", "", "  flowbridge calls list\n  flowbridge calls hangup 0199f0c1-…",
-		listCommand(), showCommand(), hangupCommand())
+	return cli.Group("calls", "Show calls, and end live ones", "", "  flowbridge calls list\n  flowbridge calls ladder 0199f0c1-…\n  flowbridge calls hangup 0199f0c1-…",
+		listCommand(), showCommand(), ladderCommand(), hangupCommand())
 }
 
 // callList is the API's answer.
@@ -113,7 +114,8 @@ func printCall(w io.Writer, c *admin.Call) {
 	}
 	row("ids", "SIP %s, to the target %s, of the platform %s", orDash(c.SIPCallID), orDash(c.TargetSIPCallID), orDash(c.SynthflowCallID))
 	for _, a := range c.Attempts {
-		row("attempt", "%s: status %d, cause %s, %d ms %s", a.Target, a.SIPStatus, orDash(a.Cause), a.MS, a.Reason)
+		row("attempt", "%s: prepare %s, status %s, cause %s, %d ms %s", a.Target, statusOrDash(a.PrepareStatus), statusOrDash(a.SIPStatus),
+			orDash(a.Cause), a.MS, a.Reason)
 	}
 	for i, side := range []*store.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 {
@@ -160,4 +162,12 @@ func hangupCommand() *cobra.Command {
 		return errors.Join(failed...)
 	}
 	return c
+}
+
+// statusOrDash is a status of HTTP or SIP; 0: there was no answer.
+func statusOrDash(status int) string {
+	if status == 0 {
+		return "-"
+	}
+	return strconv.Itoa(status)
 }

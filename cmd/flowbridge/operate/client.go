@@ -32,6 +32,7 @@ const maxAnswer = 64 << 20
 // access are the flags that name the admin API.
 type access struct {
 	file, url, tokenFile string
+	body                 []byte // of a POST; may be empty
 	flags                interface{ Changed(name string) bool }
 }
 
@@ -52,6 +53,7 @@ type client struct {
 	token string
 	spare string // sent where a request without a token is refused
 	shown string // where it asks, for errors
+	body  []byte // of a POST
 }
 
 // open finds the API. rights are those that the command needs of a token.
@@ -130,6 +132,7 @@ func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON 
 	if err != nil {
 		return err
 	}
+	api.body = a.body
 	if err := api.do(c.Context(), method, path, into); err != nil {
 		return err
 	}
@@ -200,7 +203,7 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 		if status == http.StatusUnauthorized {
 			refused.Remedy = "name a file with a token by --token-file"
 		}
-		if status == http.StatusNotFound && strings.HasPrefix(path, callsPath) {
+		if status == http.StatusNotFound && strings.HasPrefix(path, callsPath) && strings.HasPrefix(refused.Problem, "there is no call ") {
 			refused.Remedy = "take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list"
 		}
 		return refused
@@ -223,7 +226,7 @@ func (c *client) ask(ctx context.Context, method, path string) (status int, body
 }
 
 func (c *client) send(ctx context.Context, method, path string) (status int, body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(c.body))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/live"
 	"flowbridge/store"
 )
 
@@ -62,7 +63,10 @@ func (f *fakeServer) List(context.Context, store.Filter) ([]store.Record, string
 }
 
 func (f *fakeServer) Get(_ context.Context, id string) (store.Record, bool, error) {
-	return store.Record{ID: "done", StartedAt: began, EndedAt: began, Disposition: "answered", Cause: "caller_hangup", EndedBy: "caller"}, id == "done", nil
+	return store.Record{
+		ID: "done", StartedAt: began, EndedAt: began, Disposition: "answered", Cause: "caller_hangup", EndedBy: "caller",
+		Attempts: []store.Attempt{{Target: "broken", PrepareStatus: 503, Cause: "prepare_failed", MS: 105}},
+	}, id == "done", nil
 }
 
 func (f *fakeServer) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
@@ -90,6 +94,27 @@ func (f *fakeServer) Reload(context.Context) (admin.Reloaded, error) {
 	return admin.Reloaded{Trunks: 1, Targets: 2, Routes: 3, NeedRestart: []string{"sip"}}, nil
 }
 
+func (f *fakeServer) Stats() live.Stats { return live.Stats{} }
+
+func (f *fakeServer) Targets() []live.Target {
+	half := 0.5
+	return []live.Target{
+		{
+			Name: "synthflow", Kind: "synthflow", Address: "sip:x@\x1b", Health: live.HealthFailing, Calls: 3, MaxCalls: 200, Attempts: 4, Failed: 2, AnswerRatio: &half, Prepare: &live.Latency{P50: 12.4, P95: 812},
+			LastError: &live.TargetError{At: began, Cause: "prepare_failed", Call: "done", Text: "its API answered 503 Service Unavailable"},
+		},
+		{Name: "pbx", Kind: "trunk", Health: live.HealthIdle},
+	}
+}
+
+func (f *fakeServer) LogLevel() admin.LogLevel {
+	return admin.LogLevel{Level: "info", Configured: "info"}
+}
+
+func (f *fakeServer) SetLogLevel(level string, during time.Duration) admin.LogLevel {
+	return admin.LogLevel{Level: level, Configured: "info", Until: store.TimeOf(began.Add(during))}
+}
+
 // listening starts a server's admin API and gives a configuration file that names it.
 func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.Token) (file string) {
 	t.Helper()
@@ -112,7 +137,7 @@ func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.To
 		admins += fmt.Sprintf("{name: %s, file: %q, rights: %s},", tok.Name, secret, map[admin.Rights]string{admin.RightsRead: "read", admin.RightsOperate: "operate"}[tok.Rights])
 	}
 	s := admin.Server(admin.New(admin.Options{
-		Calls: f, Records: f, Control: f, Operator: f,
+		Calls: f, Records: f, Control: f, Operator: f, Figures: f, Leveller: f,
 		Access: func() admin.Access { return admin.Access{Tokens: tokens, Local: local} }, Log: zerolog.New(f),
 	}), zerolog.Nop())
 	done := make(chan struct{})
@@ -134,7 +159,7 @@ func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.To
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	root := cli.Root()
-	root.AddCommand(Calls(), Drain(), Reload(), Healthcheck())
+	root.AddCommand(Calls(), Targets(), Log(), Drain(), Reload(), Healthcheck())
 	var out bytes.Buffer
 	code := cli.Run(t.Context(), root, args, &out, &out)
 	return out.String(), code
@@ -157,10 +182,16 @@ func TestCommands(t *testing.T) {
 	f := &fakeServer{}
 	file := listening(t, f, admin.Address{TCP: "127.0.0.1:0"})
 	wants(t, file, map[string]string{
+		"log level":                   "0 info\n",
+		"log level debug --for 5m":    "0 debug until 2026-11-20T08:05:00.000Z, then info",
+		"log level trace":             "2 use one of debug, info, warn, error",
+		"log level debug --for 48h":   "1 for is not a time of at most 24h",
+		"targets list":                "0 synthflow  synthflow  failing  3/200  4         2       50%       12/812      -          sip:x@?",
+		"targets list --json":         `0 "text": "its API answered 503 Service Unavailable"`,
 		"calls list":                  "0 +15075550100?  +15075785607",
 		"calls list --json":           `0 "phase": "bridged"`,
 		"calls show live":             "0 call       live, bridged",
-		"calls show done":             "0 answered, caller_hangup, by caller",
+		"calls show done":             "0 answered, caller_hangup, by caller, status 0\nids        SIP -, to the target -, of the platform -\nattempt    broken: prepare 503, status -, cause prepare_failed, 105 ms",
 		"calls show done --json":      `0 "phase": "ended"`,
 		"calls show none":             `1 there is no call "none"; take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list`,
 		"calls hangup none":           `1 there is no call "none"; take an id from flowbridge calls list`,

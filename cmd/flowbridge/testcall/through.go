@@ -13,7 +13,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
@@ -42,13 +41,13 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	if err != nil {
 		return err
 	}
-	trace := &transport.Trace{}
-	n, err := node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{Trace: trace})
+	n, err := node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Log: zerolog.Nop()})
+	var seen Messages
+	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Tap: seen.Add, Log: zerolog.Nop()})
 	if err != nil {
 		return err
 	}
@@ -59,7 +58,15 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 		CancelAfter: RingLimit, Seed: 1,
 	})
 	record, err := recordAfter(ctx, n, result.SIPCallID)
-	if err := errors.Join(err, trace.Ladder(out, result.SIPCallID, record.TargetSIPCallID)); err != nil {
+	if err != nil {
+		seen.Ladder(out, result.SIPCallID)
+		return err
+	}
+	said, err := n.Ladder(ctx, record.ID)
+	if err == nil {
+		err = said.Draw(out, cli.Width(out))
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nrecord     %s, cause %s, target %s, call id of the platform %s\n", record.Disposition, record.Cause, record.Target, orDash(record.SynthflowCallID))
@@ -90,7 +97,7 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	c := *cfg
 	c.SIP.Listen, c.Admin, c.Hooks, c.Recording = apart.SIP.Listen, apart.Admin, apart.Hooks, apart.Recording
 	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.PrefixFrom(at, at.BitLen()))
-	c.Store.Path = apart.Store.Path
+	c.Store = apart.Store
 	i := slices.IndexFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == trunk })
 	t := cfg.Trunks[i]
 	t.Sources, t.Auth, t.Certificates, t.Match = []netip.Prefix{netip.PrefixFrom(at, at.BitLen())}, nil, nil, config.Match{}

@@ -1,0 +1,290 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"flowbridge/live"
+	"flowbridge/store"
+)
+
+// The bounds of /api/events.
+const (
+	maxReaders = 32       // at a time
+	maxPending = 16 << 10 // events that wait for one reader; more: it is dropped
+	frame      = time.Second / perSecond
+	perSecond  = 4 // how often a reader is told of changes
+	heartbeat  = 15 * time.Second
+	callsChunk = 256 // live calls in one event
+)
+
+// EventSources are what Events tells besides calls.
+type EventSources struct {
+	Node, Version string
+	// Fleet says that records of other nodes can be read, too.
+	Fleet bool
+	// Figures are told each second. Default: there are none.
+	Figures Figures
+}
+
+// Events tells the readers of /api/events of changes. Changed and Ended are cheap and never wait for a reader: changes of a call
+// that follow each other are one event, encoded once for all readers. Nothing is kept while nobody reads.
+type Events struct {
+	from EventSources
+
+	mu      sync.Mutex
+	readers map[*reader]struct{}
+	calls   Calls             // asked for more than a record says; set with the first reader
+	changed map[string]change // by call, since the last frame
+	order   []string          // their calls, in the order of their first change
+	stop    chan struct{}     // ends the frames; nil: nobody reads
+	closed  bool
+	// gone has the last calls that ended. They may be found for a moment yet by a reader that comes.
+	gone     [256]string
+	goneNext int
+}
+
+// change is the latest of a call.
+type change struct {
+	call  Call
+	ended bool
+}
+
+// NewEvents gives Events without readers.
+func NewEvents(from EventSources) *Events {
+	return &Events{from: from, readers: map[*reader]struct{}{}, changed: map[string]change{}}
+}
+
+// Changed has the record of a live call so far.
+func (e *Events) Changed(r store.Record) {
+	e.note(change{call: Call{Record: r, Phase: live.PhaseOf(&r), Recording: recordingOf(&r)}})
+}
+
+// Ended has the record of a call that is over.
+func (e *Events) Ended(r store.Record) {
+	e.note(change{call: Call{Record: r, Phase: phaseEnded}, ended: true})
+}
+
+func (e *Events) note(c change) {
+	id := c.call.ID
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.ended {
+		e.gone[e.goneNext%len(e.gone)] = id
+		e.goneNext++
+	}
+	if len(e.readers) == 0 {
+		return
+	}
+	before, known := e.changed[id]
+	if before.ended && !c.ended {
+		return
+	}
+	if !known {
+		e.order = append(e.order, id)
+	}
+	e.changed[id] = c
+}
+
+// recordingOf says whether a live call is recorded, as its record tells it.
+func recordingOf(r *store.Record) string {
+	for _, rec := range r.Recordings {
+		if rec.EndedAt.IsZero() && rec.Error == "" {
+			return "on"
+		}
+	}
+	return "off"
+}
+
+// Close ends all readers, and takes no more.
+func (e *Events) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	for r := range e.readers {
+		e.remove(r)
+	}
+	return nil
+}
+
+// join adds a reader; nil: there are as many as there may be, or Events is closed.
+func (e *Events) join(calls Calls, wantsCalls bool) *reader {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || len(e.readers) >= maxReaders {
+		return nil
+	}
+	r := &reader{calls: wantsCalls, wake: make(chan struct{}, 1), done: make(chan struct{}), at: map[string]int{}}
+	e.readers[r] = struct{}{}
+	if e.stop == nil {
+		e.calls, e.stop = calls, make(chan struct{})
+		go e.run(e.stop)
+	}
+	return r
+}
+
+// leave removes a reader.
+func (e *Events) leave(r *reader) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.remove(r)
+}
+
+// remove needs e.mu.
+func (e *Events) remove(r *reader) {
+	if _, ok := e.readers[r]; !ok {
+		return
+	}
+	delete(e.readers, r)
+	close(r.done)
+	if len(e.readers) == 0 {
+		close(e.stop)
+		e.stop = nil
+		e.changed, e.order = map[string]change{}, nil
+	}
+}
+
+// isGone says whether a call has ended just now.
+func (e *Events) isGone(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Contains(e.gone[:], id)
+}
+
+// run makes the frames while somebody reads.
+func (e *Events) run(stop <-chan struct{}) {
+	tick := time.NewTicker(frame)
+	defer tick.Stop()
+	var targets string
+	for n := 1; ; n++ {
+		select {
+		case <-tick.C:
+		case <-stop:
+			return
+		}
+		e.offer(e.changes(), true)
+		if e.from.Figures == nil || n%perSecond != 0 {
+			continue
+		}
+		figures := e.figures()
+		if now := string(figures[1].text); now == targets {
+			figures = figures[:1]
+		} else {
+			targets = now
+		}
+		e.offer(figures, false)
+	}
+}
+
+// offer gives events to the readers. One that is too slow is removed.
+func (e *Events) offer(events []event, ofCalls bool) {
+	if len(events) == 0 {
+		return
+	}
+	e.mu.Lock()
+	readers := make([]*reader, 0, len(e.readers))
+	for r := range e.readers {
+		readers = append(readers, r)
+	}
+	e.mu.Unlock()
+	for _, r := range readers {
+		if (r.calls || !ofCalls) && !r.offer(events) {
+			e.leave(r)
+		}
+	}
+}
+
+// changes gives an event for each call that has changed since the last time.
+func (e *Events) changes() []event {
+	e.mu.Lock()
+	changed, order, calls := e.changed, e.order, e.calls
+	if len(order) > 0 {
+		e.changed, e.order = make(map[string]change, len(changed)), nil
+	}
+	e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), frame)
+	defer cancel()
+	events := make([]event, 0, len(order))
+	for _, id := range order {
+		c := changed[id]
+		if c.ended {
+			events = append(events, encoded("ended", id, whole(c.call).Record))
+			continue
+		}
+		if now, ok := calls.Find(ctx, id); ok { // it knows what no record says
+			c.call = now
+		}
+		events = append(events, encoded("call", id, whole(c.call)))
+	}
+	return events
+}
+
+// figures are the events stats and targets, in this order; none without their source.
+func (e *Events) figures() []event {
+	from := e.from.Figures
+	if from == nil {
+		return nil
+	}
+	return []event{encoded("stats", "stats", from.Stats()), encoded("targets", "targets", from.Targets())}
+}
+
+// event is a server-sent event as it is written. A newer one with the same key replaces it.
+type event struct {
+	key  string
+	text []byte
+}
+
+// encoded is an event with a value as JSON.
+func encoded(name, key string, v any) event {
+	body, err := json.Marshal(v)
+	if err != nil {
+		body = []byte("null") // not possible: all values are plain data
+	}
+	return event{key, []byte("event: " + name + "\ndata: " + string(body) + "\n\n")}
+}
+
+// reader is one that reads /api/events.
+type reader struct {
+	calls bool
+	wake  chan struct{} // something is pending
+	done  chan struct{} // closed when it was removed
+
+	mu      sync.Mutex
+	pending []event
+	at      map[string]int // where in pending the event with a key is
+	lagged  bool
+}
+
+// offer gives the reader events. False: it has too many already.
+func (r *reader) offer(events []event) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ev := range events {
+		if i, ok := r.at[ev.key]; ok {
+			r.pending[i] = ev
+			continue
+		}
+		if len(r.pending) >= maxPending {
+			r.pending, r.at, r.lagged = nil, nil, true
+			return false
+		}
+		r.at[ev.key] = len(r.pending)
+		r.pending = append(r.pending, ev)
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take gives what is pending.
+func (r *reader) take() (events []event, lagged bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events, r.pending, r.at = r.pending, nil, map[string]int{}
+	return events, r.lagged
+}

@@ -1,0 +1,59 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"flowbridge/store"
+)
+
+// fleetRecords are those of all nodes. Its errors say so.
+type fleetRecords struct{ Records }
+
+// fleetError means that the fleet's records can't be read at the moment.
+type fleetError struct{ err error }
+
+func (e *fleetError) Error() string { return e.err.Error() }
+func (e *fleetError) Unwrap() error { return e.err }
+
+func (f fleetRecords) List(ctx context.Context, want store.Filter) ([]store.Record, string, error) {
+	records, next, err := f.Records.List(ctx, want)
+	if err != nil && !errors.Is(err, store.ErrCursor) {
+		err = &fleetError{err}
+	}
+	return records, next, err
+}
+
+func (f fleetRecords) Get(ctx context.Context, id string) (store.Record, bool, error) {
+	rec, ok, err := f.Records.Get(ctx, id)
+	if err != nil {
+		err = &fleetError{err}
+	}
+	return rec, ok, err
+}
+
+// recordsOf reads the parameter fleet: whether the calls of all nodes are meant.
+func (a *api) recordsOf(text string) (Records, *failure) {
+	switch {
+	case text == "" || text == "false":
+		return a.Records, nil
+	case text != "true":
+		return nil, &failure{"fleet is neither true nor false: " + quoted(text), "write true for the calls of all nodes"}
+	case a.Fleet == nil:
+		return nil, &failure{"this node is in no fleet", "leave fleet out, or write fleet.dsn_file into the configuration"}
+	}
+	return fleetRecords{a.Fleet}, nil
+}
+
+// fleetAway answers an error of the fleet's records, and reports whether it was one.
+func (a *api) fleetAway(w http.ResponseWriter, r *http.Request, err error, remedy string) bool {
+	var away *fleetError
+	if !errors.As(err, &away) {
+		return false
+	}
+	if r.Context().Err() == nil { // else the client is gone
+		a.fail(w, http.StatusServiceUnavailable, away.Error(), remedy)
+	}
+	return true
+}

@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// fakeLadders has one ladder, or an error.
+type fakeLadders struct{ err error }
+
+func (f fakeLadders) Ladder(context.Context, string) (Ladder, error) {
+	return fakeLadder{ID: "a\x00\u202e<b>", Lanes: []int{}, Messages: []int{}}, f.err
+}
+
+type fakeLadder struct {
+	ID       string `json:"id"`
+	Lanes    []int  `json:"lanes"`
+	Messages []int  `json:"messages"`
+	Dropped  int    `json:"dropped"`
+	Live     bool   `json:"live"`
+	Streams  *int   `json:"streams"`
+}
+
+func (fakeLadder) Pcapng(w io.Writer) error { _, err := io.WriteString(w, "pcapng"); return err }
+
+func TestLadder(t *testing.T) {
+	opts, _ := fixture()
+	opts.Ladders = fakeLadders{}
+	h := New(opts)
+	if r, body := do(t, h, "GET", "/api/calls/live/ladder"); r.StatusCode != http.StatusOK || !strings.Contains(body, `"id":"a\u0000`) || strings.Contains(body, "<b>") {
+		t.Errorf("%d %s", r.StatusCode, body)
+	}
+	r, body := do(t, h, "GET", "/api/calls/live/capsule")
+	if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != "application/zip" || r.Header.Get("Content-Disposition") != `attachment; filename="flowbridge-live.zip"` {
+		t.Errorf("%+v", r)
+	}
+	z, err := zip.NewReader(strings.NewReader(body), int64(len(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range z.File {
+		names = append(names, f.Name)
+	}
+	if got := strings.Join(names, " "); got != "README.txt call.json ladder.json messages.pcapng" {
+		t.Errorf("the capsule has %s", got)
+	}
+	opts.Ladders = fakeLadders{&NoLadderError{"it is too old", "look at its record"}}
+	h = New(opts)
+	for path, want := range map[string]string{
+		"/api/calls/live/ladder": "it is too old", "/api/calls/live/capsule": "it is too old", "/api/calls/none/ladder": "there is no call",
+	} {
+		if r, body := do(t, h, "GET", path); r.StatusCode != http.StatusNotFound || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", path, r.StatusCode, body)
+		}
+	}
+	if r, body := do(t, h, "GET", "/api/calls/live/ladder?x=1"); r.StatusCode != http.StatusBadRequest {
+		t.Errorf("%d %s", r.StatusCode, body)
+	}
+	opts.Ladders = fakeLadders{errors.New("disk")}
+	if r, body := do(t, New(opts), "GET", "/api/calls/live/ladder"); r.StatusCode != http.StatusInternalServerError || strings.Contains(body, "disk") {
+		t.Errorf("%d %s", r.StatusCode, body)
+	}
+	if got := fileName("../a\x00\"b"); got != "___a__b" {
+		t.Errorf("file name %q", got)
+	}
+	var out bytes.Buffer
+	if err := pack(&out, Call{}, fakeLadder{}); err != nil {
+		t.Error(err)
+	}
+}

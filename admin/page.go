@@ -1,0 +1,98 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+
+	"flowbridge/internal/httpd"
+)
+
+// web are the files of the page: no build step makes them.
+//
+//go:embed web
+var web embed.FS
+
+// pagePolicy is the page's Content-Security-Policy: its own scripts and styles, requests to this API, nothing else. No text can
+// become markup by script.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// pageTypes are the types of the page's files.
+var pageTypes = map[string]string{
+	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".json": "application/json; charset=utf-8", ".svg": "image/svg+xml",
+}
+
+// servePage serves the page to anyone: it holds nothing but itself, and asks the API with the operator's token. The files
+// beside index.html have the hash of all of them in their path, so a browser keeps them until they change.
+func (a *api) servePage(mux *router) {
+	files, version := pageFiles()
+	index := bytes.ReplaceAll(files["index.html"], []byte("@VERSION@"), []byte(version))
+	delete(files, "index.html")
+	mux.HandleFunc("/{$}", a.open(func(w http.ResponseWriter, r *http.Request) {
+		a.asset(w, r, "index.html", index, "no-cache")
+	}))
+	for name, body := range files {
+		mux.HandleFunc("/web/"+version+"/"+name, a.open(func(w http.ResponseWriter, r *http.Request) {
+			a.asset(w, r, name, body, "public, max-age=31536000, immutable")
+		}))
+	}
+}
+
+// pageFiles gives the page's files, and the hash of them all.
+func pageFiles() (files map[string][]byte, version string) {
+	files, all := map[string][]byte{}, sha256.New()
+	names, err := fs.Glob(web, "web/*")
+	for _, name := range names { // in their order
+		body, readErr := web.ReadFile(name)
+		if err = readErr; err != nil {
+			break
+		}
+		files[path.Base(name)] = body
+		_, _ = all.Write(append([]byte(name+"\x00"), body...)) // never fails
+	}
+	if err != nil {
+		return map[string][]byte{}, "" // not possible: they are part of the program
+	}
+	return files, hex.EncodeToString(all.Sum(nil)[:8])
+}
+
+// open serves GET to anyone. The connection of a sender who is not known ends with the answer.
+func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
+	return a.reads(func(w http.ResponseWriter, r *http.Request) {
+		if _, known := a.identify(r); known {
+			httpd.Prove(r.Context())
+		} else {
+			w.Header().Set("Connection", "close")
+		}
+		next(w, r)
+	})
+}
+
+// asset sends a file of the page, or 304.
+func (a *api) asset(w http.ResponseWriter, r *http.Request, name string, body []byte, caching string) {
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	h := w.Header()
+	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Cache-Control", caching)
+	h.Set("ETag", tag)
+	if strings.Contains(r.Header.Get("If-None-Match"), tag) { // a proxy may have made it weak
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", pageTypes[path.Ext(name)])
+	_, _ = w.Write(body) // the client may be gone
+}
+
+// opensPage says whether a browser opens the page itself, by a link somewhere else. That tells nobody anything.
+func opensPage(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.URL.Path == "/" &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}

@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the page's files that are made of others")
+
+// causeText is what docs/causes.md says of a cause.
+type causeText struct {
+	What string `json:"what"`
+	Got  string `json:"got"`
+	Look string `json:"look"`
+}
+
+// The page has the texts of docs/causes.md, and says of each cause where to look first.
+// With -update, web/causes.json is written anew.
+func TestPageKnowsEveryCause(t *testing.T) {
+	text, err := os.ReadFile("../docs/causes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
+	causes := map[string]causeText{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (.*) \\| (.*) \\| (.*) \\|$").FindAllStringSubmatch(string(text), -1) {
+		causes[m[1]] = causeText{links.ReplaceAllString(m[2], "$1"), m[3], links.ReplaceAllString(m[4], "$1")}
+	}
+	want, err := json.MarshalIndent(causes, "", " ")
+	if err != nil || len(causes) < 30 {
+		t.Fatalf("%d causes, %v", len(causes), err)
+	}
+	want = append(want, '\n')
+	if *update {
+		if err := os.WriteFile("web/causes.json", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := os.ReadFile("web/causes.json"); string(got) != string(want) {
+		t.Error("web/causes.json differs from docs/causes.md: go test ./admin -run TestPageKnowsEveryCause -update")
+	}
+	places, err := os.ReadFile("web/words.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(places), "const places = {")
+	list, _, _ = strings.Cut(list, "\n};")
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile(`: '([a-z_ ]+)',`).FindAllStringSubmatch(list, -1) {
+		for cause := range strings.FieldsSeq(m[1]) {
+			if _, ok := causes[cause]; !ok || named[cause] {
+				t.Errorf("words.js has the cause %s twice, or docs/causes.md does not have it", cause)
+			}
+			named[cause] = true
+		}
+	}
+	for cause := range causes {
+		if !named[cause] {
+			t.Errorf("words.js does not say where to look for %s", cause)
+		}
+	}
+}
+
+// The page comes to anyone, with a policy that runs no other script than its own; what it asks for is there.
+func TestPageIsServed(t *testing.T) {
+	opts, _ := staffed()
+	h := New(opts)
+	res, body := do(t, h, "GET", "/")
+	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/html; charset=utf-8" || res.Header.Get("Connection") != "close" {
+		t.Fatalf("got %d %v", res.StatusCode, res.Header)
+	}
+	policy := res.Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "default-src 'none'; script-src 'self';") || strings.Contains(policy, "unsafe") {
+		t.Errorf("policy %q", policy)
+	}
+	if regexp.MustCompile(`(?i)<script>|<style|style=|\son\w+=|https?://`).MatchString(body) {
+		t.Error("index.html has something inline, or from elsewhere")
+	}
+	if res, body := do(t, h, "GET", "/", "If-None-Match", res.Header.Get("ETag")); res.StatusCode != 304 || body != "" {
+		t.Errorf("with its ETag: %d %q", res.StatusCode, body)
+	}
+	if res, _ := do(t, h, "GET", "/", "Authorization", "Bearer bbb"); res.Header.Get("Connection") != "" {
+		t.Error("the connection of a known sender ends")
+	}
+	if res, _ := do(t, h, "POST", "/"); res.StatusCode != 405 {
+		t.Errorf("POST: %d", res.StatusCode)
+	}
+	assets := regexp.MustCompile(`(?:src|href)="(web/[^"]+)"`).FindAllStringSubmatch(body, -1)
+	loaded := map[string]bool{"index.html": true, "causes.json": true}
+	for _, m := range assets {
+		res, text := do(t, h, "GET", "/"+m[1])
+		if res.StatusCode != 200 || res.Header.Get("Content-Type") != pageTypes[path.Ext(m[1])] || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %v", m[1], res.StatusCode, res.Header)
+		}
+		loaded[path.Base(m[1])] = true
+		for _, i := range regexp.MustCompile(`from '([^']+)'`).FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(body, path.Join(path.Dir(m[1]), i[1])) {
+				t.Errorf("%s imports %s, which index.html does not load ahead", m[1], i[1])
+			}
+		}
+		if regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function`).MatchString(text) {
+			t.Errorf("%s makes markup or code of text", m[1])
+		}
+	}
+	files, _ := pageFiles()
+	for name := range files {
+		if !loaded[name] {
+			t.Errorf("web/%s is not used", name)
+		}
+	}
+}
+
+// A link on another site may open the page, and nothing else.
+func TestPageOpensByALink(t *testing.T) {
+	opts, _ := fixture()
+	h := New(opts)
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	for path, want := range map[string]int{"/": 200, "/api/calls": 403, "/api/events": 403, "/healthz": 403} {
+		if res, _ := do(t, h, "GET", path, link...); res.StatusCode != want {
+			t.Errorf("%s: %d; want %d", path, res.StatusCode, want)
+		}
+	}
+	if res, _ := do(t, h, "GET", "/", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"); res.StatusCode != 403 {
+		t.Errorf("in a frame: %d", res.StatusCode)
+	}
+	if res, _ := do(t, h, "POST", "/", link...); res.StatusCode != 403 {
+		t.Errorf("POST: %d", res.StatusCode)
+	}
+}

@@ -1,0 +1,47 @@
+package admin
+
+import "net/http"
+
+// problemType is the media type of every error (RFC 9457).
+const problemType = "application/problem+json"
+
+// failure says what is wrong with a request, and what to do.
+type failure struct {
+	Error  string `json:"error"`
+	Remedy string `json:"remedy"`
+}
+
+// problem is the answer of every error: the members of RFC 9457, and those that say the same in our words.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	failure
+	// Problems are what is wrong with a configuration, each in one line.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// failing is an answer that is a problem.
+type failing interface{ problem(status int) problem }
+
+func (f *failure) problem(status int) problem {
+	return problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: f.Error, failure: *f}
+}
+
+// invalid is the answer about an invalid configuration.
+type invalid struct {
+	failure
+
+	problems []string
+}
+
+func (i *invalid) problem(status int) problem {
+	p := i.failure.problem(status)
+	p.Problems = i.problems
+	return p
+}
+
+func (a *api) fail(w http.ResponseWriter, status int, problem, remedy string) {
+	a.write(w, status, &failure{problem, remedy})
+}

@@ -1,0 +1,22 @@
+package admin
+
+import (
+	"net/http"
+
+	"flowbridge/live"
+)
+
+// Figures gives the statistics of the last minutes, and how each target does.
+type Figures interface {
+	Stats() live.Stats
+	Targets() []live.Target
+}
+
+// stats gives the figures of the node.
+func (a *api) stats(w http.ResponseWriter, r *http.Request) {
+	if _, bad := parseQuery(r.URL.RawQuery); bad != nil {
+		a.write(w, http.StatusBadRequest, bad)
+		return
+	}
+	a.write(w, http.StatusOK, a.Figures.Stats())
+}

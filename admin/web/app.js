@@ -1,0 +1,83 @@
+// The frame of the page: views by the address behind #, the token, the state of the connection.
+
+import { onUnauthorized, useToken } from './api.js';
+import { askToken } from './dialogs.js';
+import { clip, fill, visible } from './dom.js';
+import { connect, feed, listen } from './feed.js';
+import { zone } from './format.js';
+import { live } from './live.js';
+import { finished } from './finished.js';
+import { call } from './call.js';
+
+const $ = (id) => document.getElementById(id);
+let leave = () => {}; // ends the view that is shown
+
+// route shows the view of the address. A view fills main, and gives a function that ends it.
+function route() {
+  const [, name = 'live', rest = ''] = /^#\/(\w+)\/?([^?]*)/.exec(location.hash) ?? [];
+  const params = new URLSearchParams(location.hash.split('?')[1] ?? '');
+  leave();
+  const main = fill($('main'));
+  const calls = name === 'calls' && rest;
+  for (const a of document.querySelectorAll('nav a')) {
+    if (a.dataset.view === name) a.setAttribute('aria-current', 'page');
+    else a.removeAttribute('aria-current');
+  }
+  if (calls) leave = call(main, decoded(rest));
+  else if (name === 'finished') leave = finished(main, params);
+  else leave = live(main);
+  scrollTo(0, 0);
+  connect(!calls && name !== 'finished');
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // not by a link of this page
+  }
+}
+
+function showState() {
+  const state = $('state');
+  state.textContent = feed.online ? 'live' : 'reconnecting';
+  state.classList.toggle('on', feed.online);
+  if (feed.hello) {
+    $('node').textContent = visible(clip(feed.hello.node, 64));
+    $('node').title = `Flowbridge ${feed.hello.version}, right: ${feed.hello.rights}`;
+  }
+  let text = '';
+  if (feed.stats?.draining) text = 'This node is draining: it takes no new calls, and ends after the last one.';
+  if (feed.stats?.unwritten > 0) text = `${feed.stats.unwritten} records cannot be written and wait in memory. Look at the disk of store.path.`;
+  if (!feed.online && feed.problem?.status) text = visible(`No live data: ${feed.problem.message}. ${feed.problem.remedy}`);
+  if ($('banner').textContent !== text) $('banner').textContent = text;
+  $('banner').hidden = !text;
+}
+
+onUnauthorized(askToken);
+$('token').addEventListener('click', async () => {
+  useToken('');
+  await askToken(null, false);
+  connect(false, true);
+  route();
+});
+$('zone').textContent = zone.name;
+$('zone').addEventListener('click', () => {
+  zone.toggle();
+  $('zone').textContent = zone.name;
+  route();
+});
+document.querySelector('.find').addEventListener('submit', (e) => {
+  e.preventDefault();
+  const q = e.target.elements.q.value.trim();
+  if (!q) return;
+  const number = /^\+?[\d ()./-]{2,24}$/.test(q);
+  location.hash = `#/finished?${new URLSearchParams(number ? { number: q.replace(/[^\d+]/g, '') } : { id: q })}`;
+});
+document.querySelector('.skip').addEventListener('click', (e) => {
+  e.preventDefault();
+  $('main').focus();
+});
+addEventListener('hashchange', route);
+listen(showState);
+route();

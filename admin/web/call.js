@@ -1,0 +1,171 @@
+// The view of one call, live or finished.
+
+import { download, get, post } from './api.js';
+import { confirm } from './dialogs.js';
+import { clip, code, el, fill, line, peer, renew } from './dom.js';
+import { feed, listen } from './feed.js';
+import { bytes, clock, count, dateOf, fixed, momentOf, ms, percent, timeOf, words } from './format.js';
+import { chart, phases } from './charts.js';
+import { ladder } from './ladder.js';
+import { causes, isNormal, story, verdict } from './words.js';
+
+const every = 2000; // how often a live call is asked for, in milliseconds
+
+export function call(main, id) {
+  document.title = `Call ${clip(id, 13)} · Flowbridge`;
+  const abort = new AbortController();
+  const [head, said, orders, result, facts, media, streams] = ['div.callhead', 'div.story', 'div.orders', 'p.result', 'div', 'div', 'div.charts'].map((w) => el(w));
+  result.setAttribute('role', 'status');
+  const drawn = ladder();
+  const noLadder = el('p.hint', {}, 'Loading …');
+  const section = (title, ...content) => el('section', { 'aria-label': title }, el('h2', {}, title), content);
+  fill(main, head, orders, result, said,
+    section('Messages', noLadder, drawn.element), section('Audio', streams, media), section('Record', facts));
+  drawn.element.hidden = true;
+  let timer = 0;
+  let shown = null;
+
+  async function load() {
+    clearTimeout(timer);
+    try {
+      const c = await get(`/api/calls/${encodeURIComponent(id)}`, abort.signal);
+      shown = c;
+      show(c);
+      await loadLadder();
+      if (c.phase !== 'ended') timer = setTimeout(load, every);
+    } catch (err) {
+      if (abort.signal.aborted) return;
+      if (!shown) fill(main, el('h1', {}, 'Call'), el('p.problem', {}, line(`${err.message}. ${err.remedy ?? ''}`, 600)), el('p', {}, el('a', { href: '#/finished' }, 'Search the finished calls')));
+      else timer = setTimeout(load, every); // away for a moment
+    }
+  }
+
+  async function loadLadder() {
+    try {
+      const data = await get(`/api/calls/${encodeURIComponent(id)}/ladder`, abort.signal);
+      drawn.update(data);
+      drawn.element.hidden = false;
+      noLadder.hidden = true;
+      const points = String(data.streams?.points?.length ?? 0);
+      if (streams.dataset.points !== points) fill(streams, plots(data.streams)); // else the place of a chart's cursor is lost
+      streams.dataset.points = points;
+    } catch (err) {
+      if (abort.signal.aborted) return;
+      noLadder.hidden = false;
+      fill(noLadder, line(`${err.message}. ${err.remedy ?? ''}`, 600));
+      fill(streams);
+      delete streams.dataset.points;
+    }
+  }
+
+  function show(c) {
+    const live = c.phase !== 'ended';
+    renew(head, el('h1', {}, peer(c.from, 48), el('span.to', { 'aria-label': 'to' }, ' → '), peer(c.to, 48)),
+      el('p', {}, live ? el('span.outcome.live', {}, c.phase === 'bridged' ? 'in call' : words(c.phase)) : el(`span.outcome.${c.disposition}`, {}, words(c.disposition)),
+        ' ', live ? '' : el('b', {}, words(c.cause)), ' ', el('span.hint', {}, `${dateOf(c.started_at)} ${timeOf(c.started_at)}`,
+          c.recording === 'on' || c.recording === 'paused' ? ` · recording ${c.recording === 'on' ? '' : 'paused'}` : '', c.masked ? ' · keys masked' : '',
+          c.held?.length ? ` · held by ${c.held.map((s) => (s === 'a' ? 'the caller' : 'the called side')).join(' and ')}` : '')));
+    const cause = causes[c.cause];
+    renew(said, el('p', {}, story(c, live)),
+      !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.what), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '.']) : null,
+      phases(c, Date.now()), attempts(c));
+    showOrders(c, live);
+    renew(media, mediaTable(c.media, c.answered_at));
+    renew(facts, recordOf(c));
+  }
+
+  function showOrders(c, live) {
+    const may = feed.hello?.rights === 'operate';
+    const button = (text, path, body, ask, verb) => el('button', { type: 'button', onclick: () => order(text, path, body, ask, verb) }, text);
+    const key = `${live} ${may} ${c.recording} ${c.masked}`;
+    if (orders.dataset.key === key) return; // so that a button keeps the focus
+    orders.dataset.key = key;
+    const recorded = c.recording === 'on' || c.recording === 'paused';
+    fill(orders, el('button', { type: 'button', onclick: capsule }, 'Download capsule'),
+      live && may ? [
+        recorded ? button('Stop recording', 'recording/stop', null, 'The recording ends here.', 'Stop it') : button('Record', 'recording/start', null, 'The call is recorded from now on. Nobody is told, unless recording.beep is set.', 'Record it'),
+        c.masked ? button('Unmask keys', 'mask', { on: false }, 'Keys that the caller presses pass again.', 'Unmask') : button('Mask keys', 'mask', { on: true }, 'Keys that the caller presses are no longer passed on.', 'Mask'),
+        el('span.gap'), el('button.danger', { type: 'button', onclick: () => order('Hang up', 'hangup', null, `Both sides are told, and the call is over. It is ${line(c.from, 40)} to ${line(c.to, 40)}.`, 'Hang up') }, 'Hang up')] : null);
+  }
+
+  async function order(title, path, body, ask, verb) {
+    if (!(await confirm(`${title}?`, ask, verb))) return;
+    result.className = 'result';
+    fill(result, `${title} …`);
+    try {
+      const state = await post(`/api/calls/${encodeURIComponent(id)}/${path}`, body);
+      fill(result, path === 'hangup' ? `Done: the call has ended (${words(state.cause)}).` : `Done: recording ${state.recording}, keys ${state.masked ? 'masked' : 'not masked'}.`);
+    } catch (err) {
+      result.className = 'result problem';
+      fill(result, line(`Not done: ${err.message}. ${err.remedy ?? ''}`, 600));
+    }
+    load();
+  }
+
+  async function capsule() {
+    try {
+      await download(`/api/calls/${encodeURIComponent(id)}/capsule`, `flowbridge-${id}.zip`);
+    } catch (err) {
+      result.className = 'result problem';
+      fill(result, line(`No capsule: ${err.message}. ${err.remedy ?? ''}`, 600));
+    }
+  }
+
+  const ends = listen(() => shown && showOrders(shown, shown.phase !== 'ended')); // rights may have changed
+  load();
+  return () => {
+    abort.abort();
+    clearTimeout(timer);
+    ends();
+  };
+}
+
+function attempts(c) {
+  if (!c.attempts?.length) return null;
+  const td = (label, ...content) => el('td', { 'data-label': label }, content);
+  return el('div.wrap', {}, el('table.cards.attempts', {}, el('thead', {}, el('tr', {}, ['Attempt', 'Prepare', 'SIP', 'Took', 'Result'].map((h) => el('th', { scope: 'col' }, h)))),
+    el('tbody', {}, c.attempts.map((a, i) => el('tr', {},
+      el('th', { scope: 'row' }, `${i + 1}. `, peer(a.target, 48), a.reason ? el('span.hint', {}, ` ${words(a.reason)}`) : null),
+      td('Prepare', a.prepare_status || a.prepare_ms ? `${a.prepare_status ? `HTTP ${a.prepare_status}, ` : ''}${ms(a.prepare_ms)}` : '–'),
+      td('SIP', a.sip_status || '–'), td('Took', a.ms ? ms(a.ms) : '–'),
+      td('Result', a.cause ? el('span.bad', { title: causes[a.cause]?.what ?? null }, words(a.cause)) : c.ended_at || c.answered_at ? 'took the call' : 'under way'))))));
+}
+
+// plots draws the streams: what came from and went to each side, what was lost, and how unevenly it came.
+function plots(s) {
+  const points = s?.points ?? [];
+  if (!points.length) return el('p.hint', {}, 'No measurements over time: the first one comes after five seconds of audio.');
+  const per = (side, f) => points.map((p, i) => [p.ms, f(p[side] ?? {}, Math.max(1, p.ms - (points[i - 1]?.ms ?? p.ms - s.interval_ms)) / 1000)]);
+  return [['a', 'Caller'], ['b', 'Called side']].map(([side, name]) => [
+    chart({ title: `${name}: packets per second`, least: 10, series: [
+      { name: 'received', points: per(side, (p, dt) => (p.rx ?? 0) / dt) }, { name: 'sent', points: per(side, (p, dt) => (p.tx ?? 0) / dt) }] }),
+    chart({ title: `${name}: loss`, unit: ' %', digits: 1, least: 1, series: [{ name: 'lost', points: per(side, (p) => (p.lost ? (100 * p.lost) / ((p.rx ?? 0) + p.lost) : 0)) }] }),
+    chart({ title: `${name}: jitter`, unit: ' ms', digits: 1, least: 5, series: [{ name: 'jitter', points: per(side, (p) => p.jitter_ms ?? 0) }] })]).flat();
+}
+
+function mediaTable(m, answered) {
+  if (!m || !answered) return null;
+  const rows = [
+    ['Packets received', (s) => count(s.rx)], ['Packets sent', (s) => count(s.tx)],
+    ['Lost', (s) => `${count(s.lost)} (${percent(s.rx + s.lost ? s.lost / (s.rx + s.lost) : 0, 2)})`], ['Not passed on', (s) => `${count(s.dropped)}${s.dropped ? ` (${Object.entries(s.dropped_by ?? {}).map(([k, n]) => `${words(k)} ${n}`).join(', ')})` : ''}`],
+    ['Jitter', (s) => `${fixed(s.jitter_ms)} ms`], ['Round trip', (s) => (s.rtt_ms ? `${fixed(s.rtt_ms)} ms` : '–')], ['MOS', (s) => fixed(s.mos, 2)],
+    ['Codec', (s) => line(s.codec, 32) || '–'], ['Expected from', (s) => line(s.expected, 64) || '–'], ['Came from', (s) => line(s.source, 64) || '–'], ['Refused', (s) => line(s.refused, 64) || '–'], ['SRTP', (s) => line(s.srtp, 48) || 'no'],
+  ];
+  return el('div.wrap', {}, el('table.facts', {}, el('thead', {}, el('tr', {}, ['', 'Caller', 'Called side'].map((h) => el('th', { scope: 'col' }, h)))),
+    el('tbody', {}, rows.map(([name, f]) => el('tr', {}, el('th', { scope: 'row' }, name), ['a', 'b'].map((k) => el('td', {}, el('bdi', {}, m[k] ? f(m[k]) : '–'))))))));
+}
+
+function recordOf(c) {
+  const items = [
+    ['Id', c.id], ['Trunk', c.trunk], ['Route', c.route], ['Target', c.target], ['Direction', c.direction], ['Node', c.node],
+    ["Caller's Call-ID", c.sip_call_id], ["Target's Call-ID", c.target_sip_call_id], ["Platform's id", c.synthflow_call_id], ['External id', c.external_id], ['Trace', c.trace_id],
+    ['Began', momentOf(c.started_at)], ['Answered', momentOf(c.answered_at)], ['Ended', momentOf(c.ended_at)], ['Ended by', words(c.ended_by)],
+    ['Set-up', c.answered_at ? ms(c.setup_ms) : ''], ['Duration', c.ended_at && c.answered_at ? clock(c.duration_ms) : ''],
+    ['SIP status', c.sip_status || ''], ['Q.850', c.q850 || ''], ['Codec', c.codec],
+  ].filter(([, v]) => v !== undefined && v !== null && v !== '' && v !== '–');
+  return [el('dl.record', {}, items.map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, peer(v, 300))))),
+    c.recordings?.length ? el('p', {}, 'Recordings: ', c.recordings.map((r) => [
+      r.file ? el('button', { type: 'button', disabled: !r.ended_at, onclick: () => download(`/api/recordings/${r.file.split('/').map(encodeURIComponent).join('/')}`, r.file.split('/').at(-1)) }, `${line(r.format, 8)}, ${bytes(r.bytes)}`) : null,
+      r.error ? el('span.bad', {}, ` ${line(r.error, 200)}`) : null, ' '])) : null,
+    c.report ? el('p', {}, 'The platform reported: ', peer([c.report.status, c.report.end_reason].filter(Boolean).join(', '), 300)) : null];
+}

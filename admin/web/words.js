@@ -1,0 +1,84 @@
+// What happened to a call, in plain words.
+
+import { peer } from './dom.js';
+import { count, fixed, momentOf, percent, spoken, words, zone } from './format.js';
+
+// causes.json has the texts of docs/causes.md: what happened, and where to look.
+export const causes = await (await fetch(new URL('causes.json', import.meta.url))).json();
+
+// places says where a cause lies, as far as a cause can tell. TestPageKnowsEveryCause holds it to docs/causes.md.
+const places = {
+  'Nothing is wrong: this is how calls end.': 'caller_hangup agent_hangup operator_hangup max_duration',
+  "Look at the caller's side first.": 'caller_cancelled bad_offer no_common_codec srtp_required no_ack no_prack bad_ack caller_limited inbox_overflow',
+  'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused transfer_failed tls_failed',
+  'Look at this configuration first.': 'no_route template_failed target_capped destination_limited invite_too_large auth_missing auth_unsupported auth_refused setup_timeout',
+  'Look at this machine first.': 'no_ports dns_failed target_unreachable shutdown internal_error process_restart',
+  'Look at the network and both sides.': 'session_expired dialog_lost no_media media_timeout',
+};
+
+// isNormal says whether a cause is how calls end that went well.
+export const isNormal = (cause) => place(cause).startsWith('Nothing');
+
+export function place(cause) {
+  return Object.keys(places).find((p) => places[p].split(' ').includes(cause)) ?? '';
+}
+
+// verdict says where to look. A call that ended well may have waited for targets that failed before: that is not nothing.
+export function verdict(c) {
+  const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
+  return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).` : place(c.cause);
+}
+
+// said is a sentence with texts of peers in it, as children for an element.
+const said = (parts, ...values) => parts.flatMap((p, i) => [p, values[i] ?? '']);
+const short = (s) => peer(s, 80);
+
+// story tells a call in sentences: who called, where it went, what each target did, how it ended, how it sounded. It gives
+// children for an element.
+export function story(c, live) {
+  const tried = (c.attempts ?? []).map((a, i, all) => attempt(a, c, i === all.length - 1));
+  return [opening(c), ...tried, talk(c, live), live ? '' : ending(c), live ? '' : sound(c)].filter((s) => s.length).map((s) => [s, ' ']);
+}
+
+function opening(c) {
+  const over = c.trunk ? said` over trunk ${short(c.trunk)}` : '';
+  return said`${c.from ? short(c.from) : 'Somebody'} called ${c.to ? short(c.to) : 'no number'}${over} at ${momentOf(c.started_at)} ${zone.name}${c.direction === 'outbound' ? ', an outbound call' : ''}.`;
+}
+
+function attempt(a, c, last) {
+  const asked = a.prepare_status ? `its API answered ${a.prepare_status} after ${spoken(a.prepare_ms)}` : a.prepare_ms ? `its API was asked for ${spoken(a.prepare_ms)}` : '';
+  const why = a.reason === 'transfer' ? 'The agent transferred the call to' : 'Flowbridge tried';
+  if (!a.cause) {
+    const took = last && !c.answered_at ? (c.ended_at ? 'the call ended before it answered' : 'it has not answered yet') : `it answered${a.ms ? ` after ${spoken(a.ms)}` : ''}`;
+    return said`${why} ${short(a.target)}: ${[asked, took].filter(Boolean).join(', then ')}.`;
+  }
+  const status = a.sip_status ? ` with SIP ${a.sip_status}` : '';
+  return said`${why} ${short(a.target)}: ${asked && `${asked}, and `}it failed${status} (${words(a.cause)})${a.ms ? ` after ${spoken(a.ms)}` : ''}${last ? '' : ', so the next target was tried'}.`;
+}
+
+function talk(c, live) {
+  if (!c.answered_at) return live ? 'It is not answered yet.' : 'It was never answered.';
+  if (live) return `It was answered after ${spoken(c.setup_ms)}, and is up.`;
+  return `It was answered after ${spoken(c.setup_ms)} and lasted ${spoken(c.duration_ms)}.`;
+}
+
+const enders = { caller: 'The caller', agent: 'The called side', system: 'Flowbridge', operator: 'An operator' };
+
+function ending(c) {
+  const who = enders[c.ended_by] ?? 'Nobody known';
+  const status = c.sip_status && !c.answered_at ? ` The caller got SIP ${c.sip_status}.` : '';
+  if (c.cause === 'caller_cancelled') return `${who} gave up before an answer.${status}`;
+  if (c.cause.endsWith('_hangup')) return `${who} hung up.`;
+  return `${who} ended it: ${words(c.cause)}.${status}`;
+}
+
+const sides = { a: 'the caller', b: 'the called side' };
+
+function sound(c) {
+  const m = c.media;
+  if (!c.answered_at || !m || (!m.a?.rx && !m.b?.rx)) return c.answered_at ? 'No audio came from either side.' : '';
+  if (m.one_way) return `Nothing was heard of ${sides[m.one_way]} when it began (one-way audio).`;
+  const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? m[k].lost / (m[k].rx + m[k].lost) : 0]).filter(([, share]) => share >= 0.005);
+  const grade = !m.mos ? 'Its quality was not measured' : `It sounded ${m.mos >= 4 ? 'good' : m.mos >= 3.6 ? 'fair' : m.mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(m.mos, 1)})`;
+  return `${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost)}) did not arrive here`).join(', ')}` : ''}.`;
+}

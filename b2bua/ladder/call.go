@@ -1,0 +1,398 @@
+package ladder
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transport"
+)
+
+// Lane is one of those that take part in a call.
+type Lane struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // one of the constants
+}
+
+// The kinds of lanes. The caller's is the first, our own the second.
+const (
+	KindCaller = "caller"
+	KindSelf   = "self"
+	KindAPI    = "api"
+	KindCallee = "callee"
+)
+
+const (
+	laneCaller = 0
+	laneSelf   = 1
+	lanesMax   = 64 // of one call; further ones are taken for the last
+)
+
+// Recorder takes the SIP of a call that is recorded; *recording.Recorder is one. It keeps data.
+type Recorder interface {
+	Message(at time.Time, from, to netip.AddrPort, data []byte)
+}
+
+// Call is what is said in one call. Its methods may be called from any goroutine. A nil
+// one keeps nothing.
+type Call struct {
+	of   *Collector
+	legs []*legOf // guarded by of.mu
+
+	mu       sync.Mutex // guards what follows
+	id       string     // Flowbridge's; empty: not known yet
+	trace    string     // the id of its trace; empty: none
+	over     bool       // the call has ended, its legs may not have
+	closed   bool
+	released bool
+	lanes    []Lane
+	begin    time.Time // of the first entry
+	pages    pages
+	ends     []ends
+	keeps    bool // its entries are wanted
+
+	rec    Recorder // nil: not recorded now
+	masked bool
+	until  time.Time // keys that come before are masked, too
+
+	failed  string // what the last attempt came to, until it is known what is next
+	asked   int    // requests to the API of the current attempt
+	series  series
+	figures Figures // nil: the media does not run
+}
+
+func newCall(s *Collector) *Call {
+	return &Call{of: s, keeps: true, pages: pages{held: &s.held, limit: heldMax}}
+}
+
+// own gives the call its id. False: it has one.
+func (c *Call) own(id, caller string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.id != "" || c.closed {
+		return false
+	}
+	c.id, c.lanes = id, []Lane{{Name: caller, Kind: KindCaller}, {Name: "flowbridge", Kind: KindSelf}}
+	if len(c.of.Followers) > 0 {
+		c.eachSIP(func(e entry, at ends) { c.follow(e, at) })
+	}
+	c.settle()
+	return true
+}
+
+func (c *Call) owned() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.id != ""
+}
+
+// settle forgets the entries of a call whose ladder is not kept, and which is not recorded.
+func (c *Call) settle() {
+	if c.keeps = c.of.Keep != nil || c.of.Record; !c.keeps {
+		c.pages.clear()
+	}
+}
+
+// disown closes a call that nobody has claimed. False: it was.
+func (c *Call) disown() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.id == "" {
+		c.closed = true
+		c.pages.clear()
+	}
+	return c.closed
+}
+
+// Traced gives the call the id of its trace.
+func (c *Call) Traced(id string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trace = id
+}
+
+// ID is Flowbridge's id of the call.
+func (c *Call) ID() string { return c.id }
+
+// Join adds the leg to a target: its Call-ID, and our tag.
+func (c *Call) Join(callID, tag, target string) {
+	if c != nil {
+		c.of.join(c, callID, tag, c.laneOf(target, KindCallee))
+	}
+}
+
+// laneOf gives the index of a lane, which is added if it is new.
+func (c *Call) laneOf(name, kind string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lane := Lane{Name: name, Kind: kind}
+	if i := slices.Index(c.lanes, lane); i >= 0 {
+		return i
+	}
+	if len(c.lanes) < lanesMax {
+		c.lanes = append(c.lanes, lane)
+	}
+	return len(c.lanes) - 1
+}
+
+// Unrecorded says that the call will not be recorded.
+func (c *Call) Unrecorded() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of.Keep == nil {
+		c.keeps = false
+		c.pages.clear()
+	}
+}
+
+// Attach gives a recorder the messages so far and from now on; nil: no recorder.
+func (c *Call) Attach(r Recorder) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rec = r; r != nil {
+		c.eachSIP(c.record)
+	}
+}
+
+// eachSIP reads the messages so far. c.mu is held.
+func (c *Call) eachSIP(see func(entry, ends)) {
+	for i := range c.pages.list {
+		for r := (reader{rest: c.pages.list[i].raw()}); len(r.rest) > 0; {
+			if e := r.entry(); r.err == nil && e.kind == SIP && e.ends > 0 && e.cut == 0 {
+				see(e, c.ends[e.ends-1])
+			}
+		}
+	}
+}
+
+// record gives the recorder a message.
+func (c *Call) record(e entry, at ends) {
+	from, to := at.local, at.remote
+	if e.received {
+		from, to = to, from
+	}
+	c.rec.Message(c.begin.Add(e.at), from, to, bytes.Clone(e.text))
+}
+
+// Mask begins or ends the hiding of keys. After its end keys stay hidden for 64*T1,
+// because a message may be sent again.
+func (c *Call) Mask(on bool) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.masked, c.until = on, time.Now().Add(leg.GiveUp)
+}
+
+// sip keeps a message.
+func (c *Call) sip(m transport.TapMessage, lane int) {
+	at := ends{local: m.Local, remote: m.Remote, transport: m.Transport}
+	if at.local.Addr().IsUnspecified() {
+		if name, err := c.of.Source(m.Remote.Addr()); err == nil {
+			at.local = netip.AddrPortFrom(name, at.local.Port())
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || !c.keeps && len(c.of.Followers) == 0 {
+		return
+	}
+	e := entry{at: c.since(m.At), kind: SIP, received: m.Received, lane: lane, text: m.Data}
+	hide := c.masked || m.At.Before(c.until)
+	kept := false
+	if c.keeps && (!c.pages.full() || !c.repeated(e)) {
+		e.ends = c.endsOf(at)
+		if len(e.text) > textMax {
+			e.text, e.cut = e.text[:textMax], len(e.text)-textMax
+		}
+		if text := c.pages.add(e); text != nil {
+			e.text, kept = text, true
+			message.Redact(e.text, hide)
+		}
+	}
+	if c.rec == nil && (c.id == "" || len(c.of.Followers) == 0) {
+		return
+	}
+	if !kept || e.cut > 0 {
+		e.text = bytes.Clone(m.Data)
+		message.Redact(e.text, hide)
+	}
+	if c.rec != nil {
+		c.record(e, at)
+	}
+	if c.id != "" {
+		c.follow(e, at)
+	}
+}
+
+// repeated says whether a message has come before, in the last pages. It counts it as
+// left out.
+func (c *Call) repeated(e entry) bool {
+	text := bytes.Clone(e.text[:min(len(e.text), textMax)])
+	message.Redact(text, c.masked)
+	for i := max(0, len(c.pages.list)-4); i < len(c.pages.list); i++ {
+		for r := (reader{rest: c.pages.list[i].raw()}); len(r.rest) > 0; {
+			if was := r.entry(); was.kind == SIP && was.received == e.received && was.lane == e.lane && bytes.Equal(was.text, text) {
+				c.pages.dropped++
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// since is a time as entries have it. The first one begins the ladder.
+func (c *Call) since(at time.Time) time.Duration {
+	if c.begin.IsZero() {
+		c.begin = at
+	}
+	return at.Sub(c.begin)
+}
+
+// endsOf gives the index of a pair of addresses, from 1; 0: there are too many.
+func (c *Call) endsOf(at ends) int {
+	if i := slices.Index(c.ends, at); i >= 0 {
+		return i + 1
+	}
+	if len(c.ends) >= endsMax {
+		return 0
+	}
+	c.ends = append(c.ends, at)
+	return len(c.ends)
+}
+
+// http keeps one message of an exchange with an API.
+func (c *Call) http(at time.Time, received bool, lane int, between ends, text []byte, cut int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || !c.keeps {
+		return
+	}
+	if !received {
+		c.asked++
+	}
+	e := entry{at: c.since(at), kind: HTTP, received: received, lane: lane, cut: cut, text: text}
+	if between.remote.IsValid() {
+		e.ends = c.endsOf(between)
+	}
+	c.pages.add(e)
+}
+
+// decides says whether decisions are kept.
+func (c *Call) decides() bool { return c != nil && c.of.Keep != nil }
+
+// Decide notes a decision: what, and why.
+func (c *Call) Decide(format string, args ...any) {
+	if !c.decides() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flush("")
+	c.note(fmt.Sprintf(format, args...))
+}
+
+// note keeps a decision.
+func (c *Call) note(text string) {
+	if c.closed {
+		return
+	}
+	if len(text) > noteMax {
+		text = text[:noteMax]
+	}
+	c.pages.add(entry{at: c.since(time.Now()), kind: Decision, lane: laneSelf, text: []byte(text)})
+}
+
+// noteMax bounds a decision's text, in bytes.
+const noteMax = 1024
+
+// Close says that nothing is left of the call. Its ladder is handed over a little later,
+// with the peers' last words: the ACK of a refusal, what is repeated.
+func (c *Call) Close() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.over, c.rec, c.figures = true, nil, nil
+	c.mu.Unlock()
+	if c.of.Keep == nil || !c.of.later(c) {
+		c.finish()
+	}
+}
+
+// finish ends the collecting.
+func (c *Call) finish() {
+	c.mu.Lock()
+	was, id := c.closed, c.id
+	c.flush("")
+	c.closed = true
+	c.mu.Unlock()
+	if was {
+		return
+	}
+	if c.of.Keep != nil {
+		c.of.Keep(c) // before it can't be found among the live ones
+	}
+	c.of.drop(c, id)
+	if c.of.Keep == nil {
+		c.Release()
+	}
+}
+
+// Discard ends the collecting of a call that has come to nothing.
+func (c *Call) Discard() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.closed = true
+	id := c.id
+	c.mu.Unlock()
+	c.of.drop(c, id)
+	c.Release()
+}
+
+// Release gives back the memory of a call that was kept.
+func (c *Call) Release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.released = true
+	c.pages.clear()
+}
+
+type contextKey struct{}
+
+// heard says where the messages of an HTTP exchange belong.
+type heard struct {
+	call *Call
+	lane int
+}
+
+// Context makes the HTTP requests with it part of the ladder, as those to the API of a
+// target. It begins an attempt.
+func (c *Call) Context(ctx context.Context, target string) context.Context {
+	if !c.decides() {
+		return ctx
+	}
+	h := heard{c, c.laneOf(target+" API", KindAPI)}
+	c.mu.Lock()
+	c.asked = 0
+	c.mu.Unlock()
+	return context.WithValue(ctx, contextKey{}, h)
+}

@@ -1,0 +1,258 @@
+package ladder
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"flowbridge/b2bua/message"
+)
+
+// raws has room for ladders before their compression.
+var raws = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a pool
+
+// Encode appends the call's ladder, for Decode; nothing after Release.
+func (c *Call) Encode(b []byte) []byte {
+	raw := raws.Get().(*[]byte)
+	defer raws.Put(raw)
+	if *raw = c.append((*raw)[:0]); len(*raw) == 0 {
+		return b
+	}
+	return pack(b, *raw)
+}
+
+// append appends the call's ladder; nothing after Release.
+func (c *Call) append(b []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.released {
+		return b
+	}
+	b = appendText(appendText(b, c.id), c.trace)
+	b = appendTime(b, c.begin)
+	b = binary.AppendUvarint(b, uint64(c.pages.dropped))
+	b = binary.AppendUvarint(b, uint64(len(c.lanes)))
+	for _, l := range c.lanes {
+		b = appendText(appendText(b, l.Name), l.Kind)
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.ends)))
+	for _, e := range c.ends {
+		b = appendText(appendAddr(appendAddr(b, e.local), e.remote), e.transport)
+	}
+	b = c.series.encode(b)
+	for i := range c.pages.list {
+		b = append(b, c.pages.list[i].raw()...)
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendAddr(b []byte, a netip.AddrPort) []byte {
+	raw, _ := a.MarshalBinary() // never fails
+	return append(binary.AppendUvarint(b, uint64(len(raw))), raw...)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	raw, err := t.UTC().MarshalBinary()
+	if err != nil {
+		raw = nil
+	}
+	return append(binary.AppendUvarint(b, uint64(len(raw))), raw...)
+}
+
+func (r *reader) text() string { return string(r.bytes()) }
+
+func (r *reader) addr() (a netip.AddrPort) {
+	if err := a.UnmarshalBinary(r.bytes()); err != nil {
+		r.fail()
+	}
+	return a
+}
+
+func (r *reader) time() (t time.Time) {
+	if err := t.UnmarshalBinary(r.bytes()); err != nil {
+		r.fail()
+	}
+	return t.UTC()
+}
+
+func (s *series) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s.points)))
+	if len(s.points) == 0 {
+		return b
+	}
+	b = appendTime(b, s.begin)
+	b = binary.AppendUvarint(b, uint64(s.every/time.Millisecond))
+	for i := range s.points {
+		p := &s.points[i]
+		b = binary.AppendUvarint(b, uint64(p.at/time.Millisecond))
+		for _, f := range p.sides {
+			b = binary.AppendUvarint(b, uint64(f.rx))
+			b = binary.AppendUvarint(b, uint64(f.tx))
+			b = binary.AppendUvarint(b, uint64(f.lost))
+			b = binary.AppendUvarint(b, uint64(min(max(10*f.jitter, 0), 1e6)))
+		}
+	}
+	return b
+}
+
+func (r *reader) series() *Streams {
+	n := r.uvarint(pointsMax)
+	if n == 0 {
+		return nil
+	}
+	s := &Streams{Start: stamp(r.time()), Interval: int64(r.uvarint(math.MaxInt32)), Points: make([]Point, 0, n)}
+	for range n {
+		p := Point{MS: int64(r.uvarint(math.MaxInt))}
+		for _, f := range []*Figure{&p.A, &p.B} {
+			f.Rx, f.Tx, f.Lost = r.uvarint(math.MaxUint32), r.uvarint(math.MaxUint32), r.uvarint(math.MaxUint32)
+			f.Jitter = float64(r.uvarint(1e6)) / 10
+		}
+		s.Points = append(s.Points, p)
+	}
+	return s
+}
+
+// Ladder gives the ladder of a call so far; nil after Release.
+func (c *Call) Ladder() (*Ladder, error) {
+	raw := c.append(nil)
+	if raw == nil {
+		return nil, nil
+	}
+	l, err := decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.Live = !c.over
+	return l, nil
+}
+
+// Decode reads what Encode has written. Whatever the bytes are, it gives a ladder or an error.
+func Decode(b []byte) (*Ladder, error) {
+	raw, err := unpack(b)
+	if err != nil {
+		return nil, err
+	}
+	return decode(raw)
+}
+
+func decode(raw []byte) (*Ladder, error) {
+	r := reader{rest: raw}
+	l := &Ladder{ID: r.text(), TraceID: r.text(), Messages: []Message{}}
+	begin := r.time()
+	l.Dropped = r.uvarint(math.MaxInt32)
+	for range r.uvarint(lanesMax) {
+		l.Lanes = append(l.Lanes, Lane{Name: clean(r.text()), Kind: clean(r.text())})
+	}
+	if len(l.Lanes) <= laneSelf {
+		return nil, errMalformed
+	}
+	var all []ends
+	for range r.uvarint(endsMax) {
+		all = append(all, ends{local: r.addr(), remote: r.addr(), transport: clean(r.text())})
+	}
+	l.Streams = r.series()
+	var entries []entry
+	for len(r.rest) > 0 {
+		if e := r.entry(); r.err == nil {
+			entries = append(entries, e)
+		}
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return int(min(max(a.at-b.at, -1), 1)) })
+	seen := map[string]bool{}
+	for _, e := range entries {
+		if e.lane >= len(l.Lanes) || e.ends > len(all) {
+			return nil, errMalformed
+		}
+		m := messageOf(e, begin)
+		if e.ends > 0 {
+			at := all[e.ends-1]
+			m.Local, m.Remote, m.Transport, m.ends = shown(at.local), shown(at.remote), at.transport, at
+		}
+		if e.kind == SIP {
+			key := string(binary.AppendUvarint([]byte{byte(m.From), byte(m.To)}, uint64(e.lane))) + string(e.text)
+			m.Retransmission = seen[key]
+			seen[key] = true
+		}
+		l.Messages = append(l.Messages, m)
+	}
+	if len(entries) > 0 {
+		for i := range l.Messages {
+			l.Messages[i].MS -= l.Messages[0].MS * float64(min(i, 1))
+		}
+		l.Messages[0].MS = 0
+	}
+	return l, nil
+}
+
+func shown(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// messageOf is an entry as it is shown.
+func messageOf(e entry, begin time.Time) Message {
+	at := begin.Add(e.at)
+	m := Message{
+		At: stamp(at), MS: float64(e.at.Microseconds()) / 1000, Kind: e.kind.String(), From: laneSelf, To: e.lane, Cut: e.cut, raw: e.text, at: at,
+	}
+	if e.received {
+		m.From, m.To = e.lane, laneSelf
+	}
+	if e.kind == Decision {
+		m.Summary = oneLine(e.text)
+		return m
+	}
+	m.Text = clean(string(e.text))
+	line, _ := message.CutLine(e.text)
+	m.Summary = oneLine(line)
+	first, second, _ := strings.Cut(m.Summary, " ")
+	status := strings.HasPrefix(first, "SIP/") || strings.HasPrefix(first, "HTTP/")
+	switch {
+	case status:
+		m.Status, m.Summary = statusOf(second), second
+	case second != "":
+		m.Method = first
+	}
+	if !status {
+		m.Summary = strings.TrimSuffix(strings.TrimSuffix(m.Summary, " SIP/2.0"), " HTTP/1.1")
+	}
+	if e.kind == SIP {
+		msg, _ := message.Scan(e.text)
+		m.SIPCallID = oneLine(msg.CallID)
+		m.CSeq = oneLine(bytes.Join([][]byte{msg.CSeq, msg.CSeqMethod()}, []byte(" ")))
+		if status {
+			m.Method = oneLine(msg.CSeqMethod())
+		}
+	}
+	return m
+}
+
+// statusOf reads the status in front of a phrase; 0: there is none.
+func statusOf(text string) (n int) {
+	if len(text) < 3 {
+		return 0
+	}
+	for _, c := range text[:3] {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
+}

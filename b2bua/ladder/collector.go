@@ -1,0 +1,226 @@
+package ladder
+
+import (
+	"bytes"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transport"
+)
+
+// The bounds of all calls.
+const (
+	heldMax  = 512 << 20 // bytes of pages
+	looseMax = 1024      // INVITEs that have no call yet, or will have none
+	looseFor = 5 * time.Second
+)
+
+// Options are the uses of a Collector. Without any, there is none.
+type Options struct {
+	Keep      func(*Call)                                 // gets each call at its end, and releases it; nil: ladders are not kept
+	Record    bool                                        // calls may be recorded with their SIP
+	Followers []Follower                                  // may be empty
+	Source    func(remote netip.Addr) (netip.Addr, error) // our address toward a peer, where the socket has none
+}
+
+// Collector is a Tap that finds the call of each message. A nil one collects nothing.
+type Collector struct {
+	Options
+	held atomic.Int64 // bytes of pages
+
+	mu     sync.RWMutex
+	legs   map[string]*legOf // by SIP Call-ID
+	calls  map[string]*Call  // by our id
+	loose  []looseLeg        // oldest first; some belong to a call meanwhile
+	ending []endingCall      // oldest first
+	sample sampler
+}
+
+// legOf is one leg, by its Call-ID and the tag of the side that began it. Several legs may have
+// one Call-ID, because callers choose theirs.
+type legOf struct {
+	call *Call
+	id   string // the SIP Call-ID
+	tag  string
+	lane int
+	next *legOf // of the same Call-ID
+}
+
+type looseLeg struct {
+	leg *legOf
+	at  time.Time
+}
+
+// New makes a Collector; nil where nothing is to be collected.
+func New(o Options) *Collector {
+	if o.Keep == nil && !o.Record && len(o.Followers) == 0 {
+		return nil
+	}
+	return &Collector{Options: o, legs: map[string]*legOf{}, calls: map[string]*Call{}}
+}
+
+var _ transport.Tap = (*Collector)(nil)
+
+// Message implements Tap.
+func (s *Collector) Message(m transport.TapMessage) {
+	if !m.Received {
+		id, found := message.CallIDOf(m.Data)
+		if !found {
+			return
+		}
+		m.CallID = id
+	}
+	s.mu.RLock()
+	l := s.legs[string(m.CallID)]
+	s.mu.RUnlock()
+	if l != nil && l.next != nil && !m.Received {
+		scanned, _ := message.Scan(m.Data)
+		m.FromTag, m.ToTag = scanned.FromTag, scanned.ToTag
+	}
+	found := false
+	for ; l != nil; l = l.next {
+		if m.FromTag == nil || l.is(m.FromTag) || l.is(m.ToTag) {
+			found = true
+			l.call.sip(m, l.lane)
+		}
+	}
+	if !found && m.Received && m.Invite {
+		l := s.begin(string(m.CallID), string(bytes.TrimSpace(m.FromTag)), m.At, nil)
+		l.call.sip(m, l.lane)
+	}
+}
+
+func (l *legOf) is(tag []byte) bool { return string(bytes.TrimSpace(tag)) == l.tag }
+
+// begin makes the leg of a possible call.
+func (s *Collector) begin(callID, tag string, now time.Time, c *Call) *legOf {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c == nil {
+		if l := s.find(callID, tag); l != nil {
+			return l
+		}
+		s.forget(now)
+		c = newCall(s)
+	}
+	l := &legOf{call: c, id: callID, tag: tag}
+	s.enter(l)
+	s.loose = append(s.loose, looseLeg{l, now})
+	return l
+}
+
+// find gives the leg with a Call-ID and tag; nil: none. s.mu is held.
+func (s *Collector) find(callID, tag string) *legOf {
+	for l := s.legs[callID]; l != nil; l = l.next {
+		if l.tag == tag {
+			return l
+		}
+	}
+	return nil
+}
+
+// enter adds a leg, without changing a chain that is being read. s.mu is held.
+func (s *Collector) enter(l *legOf) {
+	l.next = s.legs[l.id]
+	s.legs[l.id] = l
+}
+
+// remove removes a leg. The chain that it was in is copied. s.mu is held.
+func (s *Collector) remove(gone *legOf) {
+	var chain *legOf
+	for l := s.legs[gone.id]; l != nil; l = l.next {
+		if l.call != gone.call || l.tag != gone.tag {
+			again := *l
+			again.next = chain
+			chain = &again
+		}
+	}
+	if chain == nil {
+		delete(s.legs, gone.id)
+		return
+	}
+	s.legs[gone.id] = chain
+}
+
+// forget forgets the oldest INVITEs that nobody has claimed. s.mu is held.
+func (s *Collector) forget(now time.Time) {
+	for len(s.loose) > 0 && (len(s.loose) >= looseMax || now.Sub(s.loose[0].at) > looseFor) {
+		if old := s.loose[0].leg; old.call.disown() {
+			s.remove(old)
+		}
+		s.loose[0] = looseLeg{}
+		s.loose = s.loose[1:]
+	}
+}
+
+// Claim gives the call with this id its INVITE and what was said since: callID and tag
+// are its Call-ID and From tag. caller names the caller's lane. It gives nil where s is
+// nil.
+func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.find(callID, tag)
+	if l == nil || !l.call.own(id, caller) { // another call has it: each sees the messages of both
+		l = &legOf{call: newCall(s), id: callID, tag: tag}
+		l.call.own(id, caller)
+		s.enter(l)
+	}
+	l.call.legs = append(l.call.legs, l)
+	s.calls[id] = l.call
+	return l.call
+}
+
+// Find gives the call with this id while it lives; nil: none.
+func (s *Collector) Find(id string) *Call {
+	if s == nil {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.calls[id]
+}
+
+// Idle says whether nothing is left of calls that were claimed.
+func (s *Collector) Idle() bool {
+	if s == nil {
+		return true
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, l := range s.legs {
+		for ; l != nil; l = l.next {
+			if l.call.owned() {
+				return false
+			}
+		}
+	}
+	return len(s.calls) == 0
+}
+
+// join adds a leg to a call.
+func (s *Collector) join(c *Call, callID, tag string, lane int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &legOf{call: c, id: callID, tag: tag, lane: lane}
+	c.legs = append(c.legs, l)
+	s.enter(l)
+}
+
+// drop removes a call and its legs.
+func (s *Collector) drop(c *Call, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range c.legs {
+		s.remove(l)
+	}
+	c.legs = nil
+	if s.calls[id] == c {
+		delete(s.calls, id)
+	}
+}

@@ -1,0 +1,98 @@
+package ladder
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"flowbridge/b2bua/cause"
+)
+
+// Attempt is the end of an attempt at a target.
+type Attempt struct {
+	Target        string
+	Cause         cause.Cause
+	Code          int    // the target's final answer; 0: none
+	Reason        string // its phrase
+	PrepareStatus int    // of the API; 0: no answer
+	Prepare       time.Duration
+	Took          time.Duration
+	Err           error
+}
+
+// Failed notes how an attempt ended. What happens next is added to the same decision
+// by Next, or left out.
+func (c *Call) Failed(a Attempt) {
+	if !c.decides() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flush("")
+	c.failed = a.sentence(c.asked)
+}
+
+// Next notes the target that is tried next.
+func (c *Call) Next(target string) {
+	if !c.decides() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flush("; next: " + target)
+}
+
+// flush notes the attempt that has failed.
+func (c *Call) flush(next string) {
+	if c.failed != "" {
+		text := c.failed + next
+		c.failed = ""
+		c.note(text)
+	}
+}
+
+// sentence says how an attempt ended, for which its API was asked a number of times.
+func (a Attempt) sentence(asked int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "target %s: ", a.Target)
+	switch took := a.Took.Milliseconds(); {
+	case strings.HasPrefix(string(a.Cause), "prepare_"):
+		if a.Cause == cause.PrepareFailed && a.PrepareStatus > 0 {
+			fmt.Fprintf(&b, "prepare %d", a.PrepareStatus)
+			a.Err = nil // it says no more
+		} else {
+			b.WriteString(a.Cause.Words())
+		}
+		if asked > 1 {
+			fmt.Fprintf(&b, " after %d tries, %d ms", asked, a.Prepare.Milliseconds())
+		} else {
+			fmt.Fprintf(&b, " after %d ms", a.Prepare.Milliseconds())
+		}
+	case a.Code >= 300:
+		fmt.Fprintf(&b, "%d %s after %d ms", a.Code, a.Reason, took)
+	default:
+		fmt.Fprintf(&b, "%s after %d ms", a.Cause.Words(), took)
+	}
+	if a.Err != nil {
+		fmt.Fprintf(&b, " (%v)", a.Err)
+	}
+	return b.String()
+}
+
+// Routed notes the route of the call, and its targets.
+func (c *Call) Routed(route, number string, targets []string) {
+	if c.decides() {
+		c.Decide("%s matches the call to %s: %s", route, number, strings.Join(targets, ", then "))
+	}
+}
+
+// Ended notes why the call ends, and which side ended it.
+func (c *Call) Ended(why cause.Cause, by string, after time.Duration) {
+	if c == nil {
+		return
+	}
+	c.Decide("the call ends after %.1f s: %s (by the %s)", after.Seconds(), why.Words(), by)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over, c.figures = true, nil
+}

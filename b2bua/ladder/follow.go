@@ -1,0 +1,63 @@
+package ladder
+
+import (
+	"net/netip"
+	"time"
+
+	"flowbridge/media"
+)
+
+// Follower sees each SIP message of each call, as soon as the call is known. It must
+// not block, nor keep the text. Messages of one call come one at a time.
+type Follower interface{ Message(m Followed) }
+
+// Followed is a SIP message of a call.
+type Followed struct {
+	Call          string // Flowbridge's id
+	Caller        bool   // of the caller's leg; else of one toward a target
+	At            time.Time
+	Received      bool // else sent
+	Transport     string
+	Local, Remote netip.AddrPort
+	Text          []byte // whole, with its secrets hidden
+}
+
+// MediaFollower is a Follower that sees the figures of calls' media, too: each five
+// seconds and at the end. It must not block.
+type MediaFollower interface{ Media(m Measured) }
+
+// Measured are the figures of a call's media so far.
+type Measured struct {
+	Call  string // Flowbridge's id
+	At    time.Time
+	Local [2]netip.AddrPort // of RTP, by media.Side; invalid: not known
+	Stats media.Stats
+}
+
+// follow tells the followers of a message.
+func (c *Call) follow(e entry, at ends) {
+	m := Followed{
+		Call: c.id, Caller: e.lane == laneCaller, At: c.begin.Add(e.at), Received: e.received,
+		Transport: at.transport, Local: at.local, Remote: at.remote, Text: e.text,
+	}
+	for _, f := range c.of.Followers {
+		f.Message(m)
+	}
+}
+
+// measured tells the followers of the media's figures. c.mu is held.
+func (c *Call) measured(now time.Time, s media.Stats) {
+	for _, f := range c.of.Followers {
+		follower, ok := f.(MediaFollower)
+		if !ok {
+			continue
+		}
+		m := Measured{Call: c.id, At: now, Stats: s}
+		if at, ok := c.figures.(interface {
+			Local(side media.Side) netip.AddrPort
+		}); ok {
+			m.Local = [2]netip.AddrPort{at.Local(media.SideA), at.Local(media.SideB)}
+		}
+		follower.Media(m)
+	}
+}

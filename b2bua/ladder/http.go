@@ -1,0 +1,324 @@
+package ladder
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// bodyMax bounds what is kept of an HTTP body, in bytes.
+const bodyMax = 8 << 10
+
+// RoundTripper keeps the exchanges of requests with a Context in the ladders of their calls. It passes
+// everything else on.
+type RoundTripper struct{ http.RoundTripper }
+
+// CloseIdleConnections closes the connections that no request is using.
+func (t RoundTripper) CloseIdleConnections() {
+	if c, ok := t.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// RoundTrip sends a request.
+func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	h, ok := r.Context().Value(contextKey{}).(heard)
+	if !ok {
+		return t.RoundTripper.RoundTrip(r)
+	}
+	x := &exchange{heard: h, ends: ends{transport: r.URL.Scheme}}
+	if _, own, found := strings.Cut(r.Header.Get("Authorization"), " "); found && len(own) >= credentialMin {
+		x.credential = []byte(own)
+	}
+	begin := time.Now()
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.connected})
+	x.request(r)
+	res, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))
+	x.keep(begin, false)
+	if err != nil {
+		x.text, x.head, x.cut = fmt.Appendf(x.text[:0], "no answer after %d ms: %v", time.Since(begin).Milliseconds(), err), 0, 0
+		x.keep(time.Now(), true)
+		x.release()
+		return nil, err
+	}
+	x.answer(res)
+	return res, nil
+}
+
+// exchange is a request and its answer.
+type exchange struct {
+	heard
+	credential []byte // of the request; nil: none
+
+	// the message that is being noted
+	room *[]byte // of text, from the pool
+	text []byte  // headers, then as much of the body as is kept
+	head int     // of text, those of the headers
+	cut  int     // bytes of the body that are left out
+
+	mu   sync.Mutex // guards what follows, which the transport may set late
+	ends ends
+}
+
+func (x *exchange) connected(i httptrace.GotConnInfo) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ends.local, x.ends.remote = addrPort(i.Conn.LocalAddr()), addrPort(i.Conn.RemoteAddr())
+}
+
+// addrPort is the address of a connection; invalid where it is none of TCP.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at := tcp.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
+
+// keep keeps the message.
+func (x *exchange) keep(at time.Time, received bool) {
+	x.mu.Lock()
+	between := x.ends
+	x.mu.Unlock()
+	x.hideSecrets()
+	x.call.http(at, received, x.lane, between, x.text, x.cut)
+}
+
+// rooms have room for a message.
+var rooms = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }} //nolint:gochecknoglobals // a pool
+
+// release gives the room back. Nothing is noted any more.
+func (x *exchange) release() {
+	*x.room = x.text
+	rooms.Put(x.room)
+	x.room, x.text = nil, nil
+}
+
+// request notes a request.
+func (x *exchange) request(r *http.Request) {
+	x.room = rooms.Get().(*[]byte)
+	x.text = (*x.room)[:0]
+	for _, part := range [...]string{r.Method, " ", r.URL.RequestURI(), " HTTP/1.1\r\nHost: ", r.URL.Host, "\r\n"} {
+		x.text = append(x.text, part...)
+	}
+	x.text = appendHeaders(x.text, r.Header)
+	x.head, x.cut = len(x.text), 0
+	if r.GetBody == nil || r.ContentLength == 0 {
+		return
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return
+	}
+	defer func() { _ = body.Close() }()
+	for n := 0; err == nil && len(x.text)-x.head < bodyMax; x.text = x.text[:len(x.text)+n] {
+		x.text = slices.Grow(x.text, 512)
+		n, err = body.Read(x.text[len(x.text):min(cap(x.text), x.head+bodyMax)])
+	}
+	x.cut = int(max(r.ContentLength-int64(len(x.text)-x.head), 0))
+}
+
+// answer notes an answer when its body has been read.
+func (x *exchange) answer(res *http.Response) {
+	x.text = append(append(append(x.text[:0], "HTTP/1.1 "...), strings.TrimSpace(res.Status)...), "\r\n"...)
+	x.text = appendHeaders(x.text, res.Header)
+	x.head, x.cut = len(x.text), 0
+	res.Body = &heardBody{ReadCloser: res.Body, of: x, at: time.Now()}
+}
+
+// heardBody is the body of an answer.
+type heardBody struct {
+	io.ReadCloser
+
+	of   *exchange
+	at   time.Time
+	over bool
+}
+
+// Read reads from the body.
+func (b *heardBody) Read(p []byte) (n int, err error) {
+	n, err = b.ReadCloser.Read(p)
+	if x := b.of; !b.over {
+		keep := min(n, bodyMax-(len(x.text)-x.head))
+		x.text, x.cut = append(x.text, p[:keep]...), x.cut+n-keep
+	}
+	if err != nil {
+		b.end()
+	}
+	return n, err
+}
+
+// Close ends the reading.
+func (b *heardBody) Close() error {
+	b.end()
+	return b.ReadCloser.Close()
+}
+
+func (b *heardBody) end() {
+	if !b.over {
+		b.over = true
+		b.of.keep(b.at, true)
+		b.of.release()
+	}
+}
+
+// appendHeaders appends headers in order, with secrets hidden.
+func appendHeaders(b []byte, h http.Header) []byte {
+	var room [16]string
+	names := room[:0]
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range h[name] {
+			b = append(append(b, name...), ": "...)
+			if isSecret(name) {
+				if scheme, _, found := strings.Cut(value, " "); found {
+					b = append(append(b, scheme...), ' ')
+				}
+				value = hidden
+			}
+			b = append(append(b, value...), "\r\n"...)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// credentialMin is how long credentials are that are looked for in bodies, too. A shorter one would be found in other words.
+const credentialMin = 8
+
+// hidden stands for a secret.
+const hidden = "***"
+
+// secretWords are in the names of headers and of JSON's members that have secrets.
+var secretWords = [...]string{"authorization", "cookie", "token", "secret", "passw", "api-key", "api_key", "apikey", "signature", "credential", "jwt", "private_key", "privatekey", "access_key", "accesskey"} //nolint:gochecknoglobals // a table
+
+// isSecret says whether what has this name is a secret.
+func isSecret(name string) bool {
+	lower := strings.ToLower(name)
+	for _, word := range secretWords {
+		if strings.Contains(lower, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// hideSecrets hides the request's own credential, also where an answer repeats it, and the members of JSON that are called like
+// secrets. It works on JSON that is cut, too.
+func (x *exchange) hideSecrets() {
+	if x.credential != nil && bytes.Contains(x.text, x.credential) {
+		head := bytes.ReplaceAll(x.text[:x.head], x.credential, []byte(hidden))
+		body := bytes.ReplaceAll(x.text[x.head:], x.credential, []byte(hidden))
+		x.text, x.head = append(head, body...), len(head)
+	}
+	if body := x.text[x.head:]; hasSecrets(body) {
+		hideMembers(body)
+	}
+}
+
+// secretParts are in secretWords, however these are written: Token, api_key, apiKey. They are looked for in every body, so
+// this is quicker than to compare without regard to case.
+var secretParts = [...][]byte{ //nolint:gochecknoglobals // a table
+	[]byte("oken"), []byte("OKEN"), []byte("ecret"), []byte("ECRET"), []byte("assw"), []byte("ASSW"), []byte("uthoriz"),
+	[]byte("ookie"), []byte("ignatur"), []byte("redential"), []byte("pi_k"), []byte("pi-k"), []byte("pik"), []byte("piK"), []byte("PI_K"),
+	[]byte("jwt"), []byte("JWT"), []byte("ate_k"), []byte("ateK"), []byte("ss_k"), []byte("ssK"),
+}
+
+// hasSecrets says whether a body has one of the words at all.
+func hasSecrets(body []byte) bool {
+	for _, part := range secretParts {
+		if bytes.Contains(body, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// hideMembers hides the texts of members of JSON that are called like secrets.
+func hideMembers(body []byte) {
+	for rest := body; ; {
+		name, after, ok := nextQuoted(rest)
+		if !ok {
+			return
+		}
+		rest = after
+		value := bytes.TrimLeft(after, " \t\r\n")
+		if len(value) == 0 || value[0] != ':' || !isSecret(string(name)) {
+			continue
+		}
+		value = bytes.TrimLeft(value[1:], " \t\r\n")
+		if len(value) == 0 {
+			return
+		}
+		switch value[0] {
+		case '"':
+			rest = hideQuoted(value)
+		case '[', '{':
+			rest = hideWithin(value)
+		}
+	}
+}
+
+// hideQuoted hides the text in quotes that value begins with, and gives what is behind it.
+func hideQuoted(value []byte) (rest []byte) {
+	secret, after, ended := nextQuoted(value)
+	if !ended {
+		secret, after = value[1:], nil
+	}
+	for i := range secret {
+		secret[i] = '*'
+	}
+	return after
+}
+
+// hideWithin hides all texts of the list or object that value begins with, but not the names of members, and gives what is
+// behind it.
+func hideWithin(value []byte) (rest []byte) {
+	for depth := 0; len(value) > 0; {
+		switch value[0] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth--; depth == 0 {
+				return value[1:]
+			}
+		case '"':
+			_, after, ended := nextQuoted(value)
+			if after = bytes.TrimLeft(after, " \t\r\n"); !ended || len(after) == 0 || after[0] != ':' {
+				after = hideQuoted(value)
+			}
+			value = after
+			continue
+		}
+		value = value[1:]
+	}
+	return nil
+}
+
+// nextQuoted finds the next text in quotes, and what is behind it.
+func nextQuoted(b []byte) (inside, after []byte, ok bool) {
+	begin := bytes.IndexByte(b, '"') + 1
+	if begin == 0 {
+		return nil, nil, false
+	}
+	for i := begin; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return b[begin:i], b[i+1:], true
+		}
+	}
+	return nil, nil, false
+}

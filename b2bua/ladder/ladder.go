@@ -1,0 +1,86 @@
+package ladder
+
+import (
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Ladder is what was said in a call, as the API shows it.
+type Ladder struct {
+	ID       string    `json:"id"`
+	TraceID  string    `json:"trace_id"` // empty: none
+	Lanes    []Lane    `json:"lanes"`
+	Messages []Message `json:"messages"` // in the order of time
+	Dropped  int       `json:"dropped"`  // messages that are left out
+	Live     bool      `json:"live"`     // the call is not over
+	Streams  *Streams  `json:"streams"`  // null: no media, or shorter than the first interval
+}
+
+// Message is one message or decision. From and To are lanes.
+type Message struct {
+	At             string  `json:"at"`
+	MS             float64 `json:"ms"`   // since the first
+	Kind           string  `json:"kind"` // sip, http, decision
+	From           int     `json:"from"`
+	To             int     `json:"to"`
+	Local          string  `json:"local,omitempty"`
+	Remote         string  `json:"remote,omitempty"`
+	Transport      string  `json:"transport,omitempty"`
+	Summary        string  `json:"summary"`
+	SIPCallID      string  `json:"sip_call_id,omitempty"`
+	Method         string  `json:"method,omitempty"`
+	Status         int     `json:"status"`
+	CSeq           string  `json:"cseq,omitempty"`
+	Retransmission bool    `json:"retransmission"`
+	Text           string  `json:"text,omitempty"` // with its secrets hidden
+	Cut            int     `json:"cut"`            // bytes of it that are left out
+
+	raw  []byte
+	ends ends
+	at   time.Time
+}
+
+// Streams are the figures of the media over time.
+type Streams struct {
+	Interval int64   `json:"interval_ms"`
+	Start    string  `json:"start"`
+	Points   []Point `json:"points"`
+}
+
+// Point is what came and went since the point before it.
+type Point struct {
+	MS int64  `json:"ms"` // since the start
+	A  Figure `json:"a"`  // the caller's side
+	B  Figure `json:"b"`
+}
+
+// Figure is one side's packets.
+type Figure struct {
+	Rx     int     `json:"rx"`
+	Tx     int     `json:"tx"`
+	Lost   int     `json:"lost"` // of those that should have come
+	Jitter float64 `json:"jitter_ms"`
+}
+
+// stamp is a moment in JSON: UTC, with milliseconds.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// clean makes a peer's text valid UTF-8.
+func clean(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
+// oneLine is a peer's text without anything that moves a cursor or turns the direction of text.
+func oneLine(b []byte) string { return harmless(string(b), false) }
+
+// harmless replaces what a terminal would act on; lines says whether line ends and tabs stay.
+func harmless(s string, lines bool) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case lines && (r == '\n' || r == '\t'):
+			return r
+		case !unicode.IsPrint(r):
+			return '\ufffd'
+		}
+		return r
+	}, clean(s))
+}

@@ -1,0 +1,276 @@
+package ladder
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Kind is what an entry of a ladder is.
+type Kind uint8
+
+// The kinds.
+const (
+	SIP Kind = iota
+	HTTP
+	Decision
+)
+
+func (k Kind) String() string {
+	switch k {
+	case SIP:
+		return "sip"
+	case HTTP:
+		return "http"
+	case Decision:
+	}
+	return "decision"
+}
+
+// The bounds of one call.
+const (
+	pageSize = 4 << 10
+	headMax  = 48 << 10 // bytes of pages that keep the first entries
+	tailMax  = 48 << 10 // and the last ones
+	textMax  = 32 << 10 // of one entry
+	endsMax  = 200      // pairs of addresses
+)
+
+// entry is one message or decision.
+type entry struct {
+	at       time.Duration // since the first
+	kind     Kind
+	received bool
+	lane     int // of the other end
+	ends     int // index of the addresses, from 1; 0: none
+	cut      int // bytes of the text that are left out
+	text     []byte
+}
+
+// ends are the addresses of a message.
+type ends struct {
+	local, remote netip.AddrPort
+	transport     string
+}
+
+// page holds entries, one behind the other.
+type page struct {
+	data    []byte // with room behind, unless packed
+	entries int
+	room    int // bytes that it counts for in its call
+	packed  bool
+}
+
+// raw gives the page's entries. They are not to be changed.
+func (p *page) raw() []byte {
+	if !p.packed {
+		return p.data
+	}
+	raw, err := unpack(p.data)
+	if err != nil {
+		return nil // never: pack made it
+	}
+	return raw
+}
+
+// pages are the entries of a call: the first, then the last. What falls out between is
+// counted.
+type pages struct {
+	list    []page
+	size    int // bytes of list, unpacked
+	tail    int // index of the first page of the tail; 0: none yet
+	dropped int
+	added   int           // entries, with those that were dropped
+	rested  int           // added, when rest looked last
+	held    *atomic.Int64 // bytes of all calls
+	limit   int64         // of held
+}
+
+// pool has pages of pageSize.
+var pool = sync.Pool{New: func() any { return new([pageSize]byte) }} //nolint:gochecknoglobals // a pool
+
+// entryMax is what an entry needs besides its text, at most.
+const entryMax = 2 + 5*binary.MaxVarintLen64
+
+// full says whether entries fall out now. Then repeated messages are not worth their
+// room.
+func (p *pages) full() bool { return p.tail > 0 }
+
+// add keeps an entry. It gives its text as it is kept.
+func (p *pages) add(e entry) []byte {
+	need := entryMax + len(e.text)
+	last := len(p.list) - 1
+	if last < 0 || cap(p.list[last].data)-len(p.list[last].data) < need {
+		if !p.grow(need) {
+			p.dropped++
+			return nil
+		}
+		last = len(p.list) - 1
+	}
+	at := &p.list[last]
+	at.data = appendEntry(at.data, e)
+	at.entries++
+	p.added++
+	return at.data[len(at.data)-len(e.text):]
+}
+
+// grow adds a page, and drops the oldest ones of the tail where the call has too many.
+// False: all calls together have too many.
+func (p *pages) grow(need int) bool {
+	size := max(need, pageSize)
+	if p.held.Load()+int64(size) > p.limit {
+		return false
+	}
+	if p.tail == 0 && p.size+size > headMax && len(p.list) > 0 {
+		p.tail = len(p.list)
+	}
+	for p.tail > 0 && p.tail < len(p.list) && p.size+size > headMax+tailMax {
+		p.dropped += p.list[p.tail].entries
+		p.release(p.tail)
+		p.list = append(p.list[:p.tail], p.list[p.tail+1:]...)
+	}
+	var room []byte
+	if size == pageSize {
+		room = pool.Get().(*[pageSize]byte)[:0]
+	} else {
+		room = make([]byte, 0, size)
+	}
+	p.list = append(p.list, page{data: room, room: size})
+	p.size += size
+	p.held.Add(int64(size))
+	return true
+}
+
+// release gives one page back.
+func (p *pages) release(i int) {
+	p.size -= p.list[i].room
+	p.free(p.list[i].data)
+	p.list[i].data = nil
+}
+
+// free gives memory back.
+func (p *pages) free(room []byte) {
+	p.held.Add(-int64(cap(room)))
+	if cap(room) == pageSize {
+		pool.Put((*[pageSize]byte)(room[:pageSize]))
+	}
+}
+
+// rest makes the pages small if nothing was added since it was called last: a call is quiet once it is answered. What comes
+// later goes to a new page.
+func (p *pages) rest() {
+	quiet := p.added == p.rested
+	if p.rested = p.added; !quiet {
+		return
+	}
+	for i := range p.list {
+		one := &p.list[i]
+		if one.packed {
+			continue
+		}
+		small := slices.Clip(bytes.Clone(pack(nil, one.data)))
+		p.free(one.data)
+		p.held.Add(int64(cap(small)))
+		one.data, one.packed = small, true
+	}
+}
+
+// clear gives all pages back.
+func (p *pages) clear() {
+	for i := range p.list {
+		p.release(i)
+	}
+	p.list, p.tail = nil, 0
+}
+
+// appendEntry appends an entry to a page.
+func appendEntry(b []byte, e entry) []byte {
+	flags := byte(e.kind)
+	if e.received {
+		flags |= 1 << 2
+	}
+	b = append(b, flags)
+	b = binary.AppendVarint(b, int64(e.at/time.Microsecond))
+	b = binary.AppendUvarint(b, uint64(e.lane))
+	b = binary.AppendUvarint(b, uint64(e.ends))
+	b = binary.AppendUvarint(b, uint64(e.cut))
+	b = binary.AppendUvarint(b, uint64(len(e.text)))
+	return append(b, e.text...)
+}
+
+// errMalformed means that bytes are no ladder.
+var errMalformed = errors.New("not a ladder, or damaged")
+
+// reader reads what was appended. After an error it gives zeros.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+func (r *reader) fail() { r.rest, r.err = nil, errMalformed }
+
+func (r *reader) byte() byte {
+	if len(r.rest) == 0 {
+		r.fail()
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// uvarint reads a number of at most limit.
+func (r *reader) uvarint(limit int) int {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 || v > uint64(limit) {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return int(v)
+}
+
+// bytes reads a text with its length. It is part of what is read.
+func (r *reader) bytes() []byte {
+	n := r.uvarint(len(r.rest))
+	if n > len(r.rest) { // its own length counted
+		r.fail()
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+// maxMicroseconds bounds times within a ladder: a hundred years.
+const maxMicroseconds = 100 * 366 * 24 * 3600 * 1_000_000
+
+func (r *reader) entry() (e entry) {
+	flags := r.byte()
+	e.kind, e.received = Kind(flags&3), flags&(1<<2) != 0
+	at := r.varint()
+	if e.kind > Decision || at > maxMicroseconds || at < -maxMicroseconds {
+		r.fail()
+	}
+	e.at = time.Duration(at) * time.Microsecond
+	e.lane = r.uvarint(1 << 16)
+	e.ends = r.uvarint(1 << 16)
+	e.cut = r.uvarint(1 << 30)
+	e.text = r.bytes()
+	return e
+}

@@ -1,0 +1,90 @@
+package ladder
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"flowbridge/recording"
+)
+
+// Pcapng writes the messages for Wireshark. A SIP message is a UDP datagram, also one that
+// went over a connection. An HTTP message is a TCP segment to port 80, because that
+// over TLS would be taken for damaged TLS. Messages without addresses are left out.
+func (l *Ladder) Pcapng(w io.Writer) error {
+	out, err := pcapgo.NewNgWriterInterface(w,
+		pcapgo.NgInterface{Name: "call", LinkType: layers.LinkTypeRaw, TimestampResolution: 9},
+		pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "Flowbridge"}})
+	if err != nil {
+		return err
+	}
+	c := capture{streams: map[netip.AddrPort]*[2]uint32{}}
+	for i := range l.Messages {
+		m := &l.Messages[i]
+		if m.Kind == Decision.String() || !m.ends.local.IsValid() || !m.ends.remote.IsValid() {
+			continue
+		}
+		if packet := c.packet(m); packet != nil {
+			info := gopacket.CaptureInfo{Timestamp: m.at, CaptureLength: len(packet), Length: len(packet)}
+			if err := out.WritePacket(info, packet); err != nil {
+				return err
+			}
+		}
+	}
+	return out.Flush()
+}
+
+// capture numbers the packets of a capture.
+type capture struct {
+	id      uint16
+	streams map[netip.AddrPort]*[2]uint32 // bytes sent so far, by our end: by us, by the peer
+}
+
+// packet is the packet of a message; nil: there is none.
+func (c *capture) packet(m *Message) []byte {
+	from, to := m.ends.local, m.ends.remote
+	if m.Kind == HTTP.String() {
+		to = netip.AddrPortFrom(to.Addr(), httpPort)
+	}
+	sent := c.streams[from]
+	if sent == nil {
+		sent = &[2]uint32{1, 1}
+		c.streams[from] = sent
+	}
+	mine, theirs := &sent[0], &sent[1]
+	if m.From != laneSelf {
+		from, to, mine, theirs = to, from, theirs, mine
+	}
+	c.id++
+	switch text := m.raw[:min(len(m.raw), recording.MaxDatagram)]; {
+	case m.Kind == SIP.String():
+		return recording.AppendDatagram(nil, c.id, from, to, text)
+	case m.Method == "" && m.Status == 0: // there was no answer
+		return nil
+	default:
+		text = withLength(text)
+		seq := *mine
+		*mine += uint32(len(text))
+		return recording.AppendSegment(nil, c.id, from, to, seq, *theirs, text)
+	}
+}
+
+// withLength is an HTTP message with the length of its body, without which a dissector waits for more. The client takes
+// the header away where the body was compressed or came in chunks.
+func withLength(text []byte) []byte {
+	head, body, found := bytes.Cut(text, []byte("\r\n\r\n"))
+	if !found || bytes.Contains(head, []byte("\r\nContent-Length:")) {
+		return text
+	}
+	out := fmt.Appendf(bytes.Clone(head), "\r\nContent-Length: %d\r\n\r\n", len(body))
+	out = append(out, body...)
+	return out[:min(len(out), recording.MaxDatagram)]
+}
+
+// httpPort is the port of HTTP in a capture.
+const httpPort = 80

@@ -1,0 +1,250 @@
+package ladder
+
+import (
+	"time"
+
+	"flowbridge/media"
+)
+
+// Figures gives the present figures of a call's media; *media.Session does. It is
+// called by the sampler's goroutine.
+type Figures interface{ Stats() media.Stats }
+
+// The figures of the media over time.
+const (
+	sampleEvery = 5 * time.Second
+	pointsMax   = 60 // of one call; then neighbours are merged
+)
+
+// point is what happened since the point before it.
+type point struct {
+	at    time.Duration // since the first
+	sides [2]figures
+}
+
+type figures struct {
+	rx, tx, lost uint32
+	jitter       float32 // milliseconds
+}
+
+// series are the points of one call.
+type series struct {
+	begin  time.Time
+	every  time.Duration // between points; 0: none yet
+	points []point
+	last   [2]media.SideStats // of the last point
+	lastAt time.Time
+}
+
+// add adds the figures of a moment.
+func (s *series) add(now time.Time, m media.Stats) {
+	if s.begin.IsZero() {
+		s.begin, s.every = now, sampleEvery
+		s.last = [2]media.SideStats{m.A, m.B}
+		s.lastAt = now
+		return
+	}
+	if now.Sub(s.lastAt) < s.every-sampleEvery/2 {
+		return
+	}
+	s.append(now, m)
+}
+
+func (s *series) append(now time.Time, m media.Stats) {
+	p := point{at: now.Sub(s.begin)}
+	for side, f := range [2]media.SideStats{m.A, m.B} {
+		was := &s.last[side]
+		p.sides[side] = figures{
+			rx: since(f.RxPackets, was.RxPackets), tx: since(f.TxPackets, was.TxPackets), lost: since(f.Lost, was.Lost), jitter: float32(f.JitterMS),
+		}
+		f.Lost = max(f.Lost, was.Lost) // a late packet is not lost any more, but a point before has said so
+		*was = f
+	}
+	s.lastAt = now
+	if len(s.points) >= pointsMax {
+		s.merge()
+	}
+	s.points = append(s.points, p)
+}
+
+// merge makes one point of two.
+func (s *series) merge() {
+	half := s.points[:0]
+	for i := 0; i+1 < len(s.points); i += 2 {
+		p := s.points[i+1]
+		for side := range p.sides {
+			a, b := s.points[i].sides[side], &p.sides[side]
+			b.rx, b.tx, b.lost, b.jitter = a.rx+b.rx, a.tx+b.tx, a.lost+b.lost, max(a.jitter, b.jitter)
+		}
+		half = append(half, p)
+	}
+	s.points, s.every = half, 2*s.every
+}
+
+func since(now, was uint64) uint32 {
+	if now < was {
+		return 0
+	}
+	return uint32(min(now-was, 1<<32-1))
+}
+
+// Watch has the media's figures sampled from now on.
+func (c *Call) Watch(f Figures) {
+	if c == nil || c.of.Keep == nil && len(c.of.Followers) == 0 {
+		return
+	}
+	c.mu.Lock()
+	if !c.closed && !c.over {
+		c.figures = f
+		c.series.add(time.Now(), media.Stats{})
+	}
+	c.mu.Unlock()
+	c.of.sampled()
+}
+
+// Unwatch ends the sampling with the last figures.
+func (c *Call) Unwatch(last media.Stats) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.figures != nil {
+		now := time.Now()
+		c.measured(now, last)
+		c.figures = nil
+		c.series.append(now, last)
+	}
+}
+
+// sampler is the goroutine that takes the figures of the calls and hands those over that have ended. It
+// runs while there are calls.
+type sampler struct {
+	running bool
+	shut    bool
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// sampled starts the sampler, unless it runs.
+func (s *Collector) sampled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.start()
+}
+
+// start is sampled; false: there is none any more. s.mu is held.
+func (s *Collector) start() bool {
+	if s.sample.shut || s.sample.running {
+		return s.sample.running
+	}
+	s.sample = sampler{running: true, stop: make(chan struct{}), done: make(chan struct{})}
+	go s.run(s.sample)
+	return true
+}
+
+// endingCall is a call whose ladder is handed over soon.
+type endingCall struct {
+	call *Call
+	at   time.Time // when it ended
+}
+
+// lastWords is how long the messages of a call are waited for after its end.
+const lastWords = 2 * time.Second
+
+// later has a call handed over after lastWords. False: nobody would.
+func (s *Collector) later(c *Call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.start() {
+		return false
+	}
+	s.ending = append(s.ending, endingCall{c, time.Now()})
+	return true
+}
+
+// sampleSlots spreads the calls over an interval.
+const sampleSlots = 5
+
+// run samples the calls until there are none.
+func (s *Collector) run(me sampler) {
+	defer close(me.done)
+	tick := time.NewTicker(sampleEvery / sampleSlots)
+	defer tick.Stop()
+	var due []*Call
+	for slot := 0; ; slot = (slot + 1) % sampleSlots {
+		select {
+		case <-tick.C:
+		case <-me.stop:
+			return
+		}
+		now := time.Now()
+		s.mu.Lock()
+		if len(s.calls) == 0 {
+			s.sample.running = false
+			s.mu.Unlock()
+			return
+		}
+		due = s.due(due[:0], slot)
+		ended := s.ended(now)
+		s.mu.Unlock()
+		for _, c := range due {
+			c.sampleNow(now)
+		}
+		clear(due)
+		for _, e := range ended {
+			e.call.finish()
+		}
+	}
+}
+
+// due appends the calls of a slot. s.mu is held.
+func (s *Collector) due(to []*Call, slot int) []*Call {
+	for id, c := range s.calls {
+		if int(id[len(id)-1])%sampleSlots == slot {
+			to = append(to, c)
+		}
+	}
+	return to
+}
+
+// ended takes out the calls whose last words are said. s.mu is held.
+func (s *Collector) ended(now time.Time) (gone []endingCall) {
+	n := 0
+	for n < len(s.ending) && now.Sub(s.ending[n].at) >= lastWords {
+		n++
+	}
+	gone, s.ending = s.ending[:n:n], s.ending[n:]
+	return gone
+}
+
+func (c *Call) sampleNow(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pages.rest()
+	if c.figures != nil {
+		f := c.figures.Stats()
+		c.series.add(now, f)
+		c.measured(now, f)
+	}
+}
+
+// Shut ends the sampler, waits for it, and hands over the calls that have ended.
+func (s *Collector) Shut() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	me := s.sample
+	s.sample.shut, s.sample.running = true, false
+	ending := s.ending
+	s.ending = nil
+	s.mu.Unlock()
+	if me.running {
+		close(me.stop)
+		<-me.done
+	}
+	for _, e := range ending {
+		e.call.finish()
+	}
+}

@@ -1,0 +1,29 @@
+package outbound
+
+import (
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+	"flowbridge/internal/tracecontext"
+)
+
+// TraceOf returns the trace of the call with this id: that of a traceparent header, if the caller is trusted and sends
+// one, else one of its own. invite is nil for a call without an INVITE.
+func TraceOf(callID string, invite *sip.Request, trusted bool, t *config.OTLP) tracecontext.Trace {
+	brought := ""
+	if invite != nil && trusted {
+		if all := message.Values(invite, tracecontext.Name); len(all) == 1 { // W3C: more than one is none
+			brought = all[0]
+		}
+	}
+	return tracecontext.New(callID, brought, t.On(), t.SampleRatio)
+}
+
+// TraceField returns the traceparent header of an attempt's INVITE, which only a call has whose caller sent one.
+func TraceField(t tracecontext.Trace, attempt int) []Field {
+	if !t.Brought() {
+		return nil
+	}
+	return []Field{{Name: tracecontext.Name, Values: []string{t.Header(tracecontext.KindAttempt, attempt)}}}
+}

@@ -1,0 +1,19 @@
+package transport
+
+import "sync/atomic"
+
+// All gives the counts by reason, which the log has in the same words. Those without a line of their own are malformed,
+// no_dialog (481) and challenged (401 to a request without credentials).
+func (r *Rejections) All() map[string]uint64 {
+	all := map[string]uint64{}
+	for reason, n := range map[string]*atomic.Uint64{
+		"unknown_source": &r.UnknownSource, "too_large": &r.TooLarge, "response_without_request": &r.NotOurs,
+		"too_short_for_answer": &r.TooShort, "not_sip": &r.NotSIP, "no_dialog": &r.NoDialog, "malformed": &r.Malformed,
+		"full": &r.Full, "connections": &r.Connections, "setups": &r.Setups, "ports": &r.Ports, "source_rate": &r.Flood,
+		"overload": &r.Overload, "challenged": &r.Challenged, "unauthorized": &r.Unauthorized, "throttled": &r.Throttled,
+		"no_trunk": &r.NoTrunk, "not_of_call": &r.NotOfCall,
+	} {
+		all[reason] = n.Load()
+	}
+	return all
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/store"
+)
+
+// The commands read the file beside a server that writes it, with the filters that the API has.
+func TestCDR(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "f.db")
+	s, err := store.Open(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range 5 {
+		r := store.Record{
+			ID: fmt.Sprintf("call-%d", i), Trunk: "carrier", Route: "routes[0]", Direction: store.DirectionInbound, From: fmt.Sprintf("+155501000%d", i), To: "=1+1",
+			SIPCallID: fmt.Sprintf("%d@carrier", i), StartedAt: store.TimeOf(time.Now()), EndedAt: store.TimeOf(time.Now()), Cause: "busy",
+			Disposition: store.DispositionBusy,
+		}
+		if err := s.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		args  string
+		code  int
+		lines int
+		says  string
+	}{
+		{"list", 0, 6, "+1555010004"},
+		{"list --number 010003", 0, 2, "call-3"},
+		{"list --id 2@carrier", 0, 2, "call-2"},
+		{"list --cause normal", 0, 1, "STARTED"},
+		{"list --direction outbound --route routes[0]", 0, 1, "STARTED"},
+		{"export", 0, 6, "'=1+1"},
+		{"export --csv --style asterisk", 0, 6, "accountcode,src,"},
+		{"export --csv --style freeswitch --number 010001", 0, 2, "caller_id_name"},
+		{"export --jsonl --id call-1", 0, 1, `"id":"call-1"`},
+		{"export --json --since 1h", 0, 5, `"report":null`},
+		{"export --csv --since 2020-01-01 --until 2020-01-02", 0, 1, "id,node,"},
+		{"export --csv --jsonl", 2, -1, "write one of them"},
+		{"export --style excel", 2, -1, "one of flowbridge, asterisk, freeswitch"},
+		{"export --jsonl --style asterisk", 2, -1, "--style is for --csv"},
+		{"export --number alice", 2, -1, "write digits"},
+		{"list --direction up", 2, -1, "one of inbound, outbound"},
+		{"list --limit 0", 2, -1, "1 to 1000"},
+	} {
+		out, code := run(t, append([]string{"cdr"}, append(strings.Fields(tc.args), "--db", db)...)...)
+		if code != tc.code || !strings.Contains(out, tc.says) || tc.lines >= 0 && strings.Count(out, "\n") != tc.lines {
+			t.Errorf("%s: exit code %d\n%s", tc.args, code, out)
+		}
+	}
+}

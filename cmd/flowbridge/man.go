@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cpuguy83/go-md2man/v2/md2man"
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+)
+
+func manCommand() *cobra.Command {
+	c := cli.Command("man DIR", "Write the man pages",
+		"Write the man pages into a directory: one for each command, and flowbridge.yaml(5) with all keys of the configuration.\n"+
+			"Their date is that of SOURCE_DATE_EPOCH, if the environment has it.",
+		"  flowbridge man /usr/local/share/man/man1")
+	c.Hidden, c.Args = true, cli.Args(cobra.ExactArgs(1))
+	c.RunE = func(c *cobra.Command, args []string) error {
+		date := time.Now().UTC()
+		if epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+			date = time.Unix(epoch, 0).UTC()
+		}
+		return writeMan(c.Root(), args[0], date)
+	}
+	return c
+}
+
+func writeMan(root *cobra.Command, dir string, date time.Time) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root.DisableAutoGenTag = true
+	root.Long = root.Short + ".\n\nCommands read flowbridge.yaml of the working directory, or the file that --config names: see flowbridge.yaml(5). " +
+		"check says what is wrong with it, explain what a call would send, and serve takes calls.\n"
+	source := "Flowbridge " + cli.Version()
+	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &date, Source: source, Manual: "Flowbridge"}, dir); err != nil {
+		return fmt.Errorf("man pages: %w", err)
+	}
+	return os.WriteFile(filepath.Join(dir, "flowbridge.yaml.5"), md2man.Render([]byte(configPage(source, date))), 0o644)
+}
+
+// configPage is flowbridge.yaml(5) in Markdown.
+func configPage(source string, date time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%% \"FLOWBRIDGE.YAML\" \"5\" %q %q \"Flowbridge\"\n\n", date.Format("Jan 2006"), source)
+	b.WriteString("# NAME\n\nflowbridge.yaml - configuration of Flowbridge\n\n# DESCRIPTION\n\n" +
+		"The file is YAML. An unknown key is an error. `${NAME}` in a value is replaced from the environment. " +
+		"`flowbridge check` says what is wrong with a file, and `flowbridge schema` prints its JSON Schema.\n")
+	for _, s := range config.Reference() {
+		title := "SECTIONS"
+		if s.Paths[0] != "" {
+			title = strings.Join(s.Paths, ", ")
+		}
+		fmt.Fprintf(&b, "\n# %s\n", title)
+		for _, k := range s.Keys {
+			fmt.Fprintf(&b, "\n**%s**: %s", k.Name, plain(k.Value))
+			switch {
+			case k.Default == "required":
+				b.WriteString(" (required)")
+			case k.Default != "":
+				fmt.Fprintf(&b, " (default: %s)", k.Default)
+			}
+			fmt.Fprintf(&b, "\n\n> %s\n", plain(k.Meaning))
+		}
+	}
+	b.WriteString("\n# SEE ALSO\n\n**flowbridge**(1), **flowbridge-check**(1), **flowbridge-schema**(1)\n")
+	return b.String()
+}
+
+// plain keeps Markdown from reading a text as more than text.
+func plain(text string) string {
+	return strings.NewReplacer("*", `\*`, "_", `\_`, "<", `\<`, "[", `\[`, "]", `\]`, "`", "\\`", "$", "\\$").Replace(text)
+}

@@ -1,0 +1,73 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"flowbridge/b2bua/peers"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/fleet"
+)
+
+// nodeName is the name of this node in records.
+func nodeName(cfg *config.Fleet) (string, error) {
+	if cfg.Node != "" {
+		return cfg.Node, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("host name: %w; write fleet.node", err)
+	}
+	return host, nil
+}
+
+// openFleet makes this node's part in a fleet, if there is one.
+func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (err error) {
+	if !cfg.On() {
+		return nil
+	}
+	n.fleet, err = fleet.Open(ctx, fleet.Options{
+		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store, Notes: n.store, Log: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("fleet.dsn_file: %w", err)
+	}
+	n.onClose(n.fleet.Close)
+	return nil
+}
+
+// joinFleet begins this node's part in a fleet, before the first call.
+func (n *Node) joinFleet(cfg *config.Fleet) func(*peers.Admission) {
+	if n.fleet == nil {
+		return nil
+	}
+	return func(a *peers.Admission) {
+		if cfg.Caps {
+			n.fleet.Join(fleetCaps{a})
+		} else {
+			n.fleet.Join(nil)
+		}
+	}
+}
+
+// fleetCaps is the admission as the fleet sees it.
+type fleetCaps struct{ *peers.Admission }
+
+func (c fleetCaps) Demands() []fleet.Demand {
+	all := c.Admission.Demands()
+	demands := make([]fleet.Demand, len(all))
+	for i, d := range all {
+		demands[i] = fleet.Demand{Cap: fleet.Cap(d.Cap), Limit: d.Limit, Used: d.Used, Asked: d.Asked}
+	}
+	return demands
+}
+
+func (c fleetCaps) Allot(q fleet.Quotas) {
+	parts := map[peers.Cap]int{}
+	for key, n := range q.Parts {
+		parts[peers.Cap(key)] = n
+	}
+	c.Admission.Allot(peers.Quotas{Until: q.Until, Parts: parts, Nodes: q.Nodes})
+}

@@ -1,0 +1,79 @@
+package node
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/store"
+)
+
+// change is a level that is in force for a while.
+type change struct {
+	until time.Time
+	back  *time.Timer
+}
+
+// SetLevel changes the level for a while. A reload of the configuration ends that, too.
+func (l *Log) SetLevel(level zerolog.Level, during time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endChange()
+	until := time.Now().Add(during)
+	changed := &change{until: until}
+	changed.back = time.AfterFunc(during, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.changed == changed {
+			l.endChange()
+			l.sayLevel(zerolog.Level(l.level.Load()), time.Time{})
+		}
+	})
+	l.changed = changed
+	l.level.Store(int32(level))
+	l.sayLevel(level, until)
+}
+
+// endChange puts the configured level into force. The caller holds the lock.
+func (l *Log) endChange() {
+	if l.changed != nil {
+		l.changed.back.Stop()
+		l.changed = nil
+	}
+	l.level.Store(int32(l.configured))
+}
+
+// sayLevel logs the level, whatever it is: the line has none of its own.
+func (l *Log) sayLevel(level zerolog.Level, until time.Time) {
+	log := l.Logger()
+	line := log.Log().Str("level", zerolog.InfoLevel.String()).Stringer("log_level", level)
+	if !until.IsZero() {
+		line.Str("until", store.TimeOf(until).String())
+	}
+	line.Msg("log level changed")
+}
+
+// Level is the level in force, the configured one, and until when they differ.
+func (l *Log) Level() (now, configured zerolog.Level, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed != nil {
+		until = l.changed.until
+	}
+	return zerolog.Level(l.level.Load()), l.configured, until
+}
+
+// LogLevel is the level for the admin API.
+func (l *Log) LogLevel() admin.LogLevel {
+	now, configured, until := l.Level()
+	return admin.LogLevel{Level: now.String(), Configured: configured.String(), Until: store.TimeOf(until)}
+}
+
+// SetLogLevel changes the level for the admin API.
+func (l *Log) SetLogLevel(level string, during time.Duration) admin.LogLevel {
+	if to, err := zerolog.ParseLevel(level); err == nil {
+		l.SetLevel(to, during)
+	}
+	return l.LogLevel()
+}

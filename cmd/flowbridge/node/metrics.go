@@ -1,0 +1,83 @@
+package node
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
+	"flowbridge/live"
+	"flowbridge/media"
+	"flowbridge/telemetry"
+)
+
+// observe makes what watches calls for the admin API and for Prometheus.
+func (n *Node) observe() {
+	build := cli.BuildOf()
+	n.metrics = telemetry.New(telemetry.Options{Version: build.Version, Revision: build.Revision, IsName: n.isName, Gauges: n.gauges})
+	n.live = live.New(live.Options{Node: n.figures, Peers: n.peers, IsPeer: n.isPeer, Observer: n.metrics})
+}
+
+// reloads is how the attempts to read the configuration again went.
+type reloads struct {
+	at     atomic.Pointer[time.Time] // of the last success
+	failed atomic.Bool               // the last one
+}
+
+func (r *reloads) note(err error) {
+	r.failed.Store(err != nil)
+	if now := time.Now(); err == nil {
+		r.at.Store(&now)
+	}
+}
+
+// gauges is what a scrape asks for.
+func (n *Node) gauges() telemetry.Gauges {
+	g := telemetry.Gauges{
+		Node: n.figures(), Active: n.live.Active(), Targets: n.live.Targets(), Trunks: n.trunks(), Panics: n.server.Panics(),
+		StoreBroken: n.store.Err() != nil, JournalDropped: n.store.Dropped(),
+		ReloadedAt: *n.reloads.at.Load(), ReloadFailed: n.reloads.failed.Load(), Certificates: n.expiries(), More: n.partGauges(),
+	}
+	if n.out != nil {
+		_, _, until := n.out.Level()
+		g.LogLevelChanged = !until.IsZero()
+	}
+	n.server.Messages().Each(func(received bool, method string, status int, count uint64) {
+		g.SIP = append(g.SIP, telemetry.SIPCount{Received: received, Method: method, Status: status, N: count})
+	})
+	t := n.engine.Totals()
+	g.Streams, g.RTP = 2*t.Sessions, map[string]telemetry.RTPCount{"a": rtpCount(&t.Sides[media.SideA]), "b": rtpCount(&t.Sides[media.SideB])}
+	return g
+}
+
+// trunks are the trunks with their open calls.
+func (n *Node) trunks() []live.Peer {
+	cfg, open := n.config(), n.server.Open()
+	all := make([]live.Peer, len(cfg.Trunks))
+	for i := range cfg.Trunks {
+		t := &cfg.Trunks[i]
+		all[i] = live.Peer{Name: t.Name, Calls: open.Trunks[t.Name], MaxCalls: t.MaxCalls}
+	}
+	return all
+}
+
+// isName says whether a trunk or target has the name.
+func (n *Node) isName(name string) bool {
+	cfg := n.config()
+	return slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Name == name }) ||
+		slices.ContainsFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == name })
+}
+
+func rtpCount(s *media.SideTotals) telemetry.RTPCount {
+	d := &s.Dropped
+	return telemetry.RTPCount{
+		RxPackets: s.RxPackets, RxBytes: s.RxBytes, TxPackets: s.TxPackets, TxBytes: s.TxBytes,
+		Dropped: map[string]uint64{
+			"wrong_source": d.WrongSource, "unproven": d.Unproven, "wrong_ssrc": d.WrongSSRC, "unauthentic": d.Unauthentic, "replayed": d.Replayed,
+			"malformed": d.Malformed, "no_destination": d.NoDestination, "oversize": d.Oversize, "send_error": d.SendError, "held": d.Held,
+			"diverted": d.Diverted, "replaced": d.Replaced, "discarded": d.Discarded, "unprotected": d.Unprotected, "masked": d.Masked,
+			"unconfirmed": d.Unconfirmed,
+		},
+	}
+}

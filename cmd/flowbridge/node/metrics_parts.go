@@ -1,0 +1,130 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"maps"
+	"time"
+
+	"flowbridge/fleet"
+	"flowbridge/telemetry"
+)
+
+// sampleEvery is how often the figures are taken that a scrape must not wait for.
+const sampleEvery = 15 * time.Second
+
+// sampled are those figures.
+type sampled struct {
+	at     time.Time
+	outbox map[string]int64     // items that wait, by consumer
+	expiry map[string]time.Time // of the certificates of listeners, by file
+}
+
+// sample takes the figures anew if they are too old. One goroutine alone calls it.
+func (n *Node) sample(ctx context.Context, now time.Time) {
+	last := n.sampled.Load()
+	if last != nil && now.Sub(last.at) < sampleEvery {
+		return
+	}
+	s := &sampled{at: now, expiry: map[string]time.Time{}}
+	ctx, cancel := context.WithTimeout(ctx, sampleEvery)
+	defer cancel()
+	var err error
+	if s.outbox, err = n.store.OutboxSize(ctx); err != nil && last != nil {
+		s.outbox = maps.Clone(last.outbox) // a scrape may be reading it; the store's own alert says what is wrong
+	}
+	cfg := n.config()
+	for _, consumer := range consumers(cfg) { // one whose outbox is empty has 0
+		if s.outbox == nil {
+			s.outbox = map[string]int64{}
+		}
+		s.outbox[consumer] += 0
+	}
+	for file, key := range map[string]string{cfg.SIP.TLS.Cert: cfg.SIP.TLS.Key, cfg.Hooks.TLS.Cert: cfg.Hooks.TLS.Key} {
+		if until, ok := expiryOf(file, key); ok {
+			s.expiry[file] = until
+		}
+	}
+	n.sampled.Store(s)
+}
+
+// expiryOf is when a certificate ends; not ok: there is none, or it can't be read, which the log has.
+func expiryOf(cert, key string) (time.Time, bool) {
+	if cert == "" {
+		return time.Time{}, false
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return time.Time{}, false
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return time.Time{}, false
+	}
+	return leaf.NotAfter, true
+}
+
+// partGauges are the figures of the parts that only some nodes have.
+func (n *Node) partGauges() (all []telemetry.Gauge) {
+	if s := n.sampled.Load(); s != nil {
+		for consumer, items := range s.outbox {
+			all = append(all, telemetry.Gauge{Name: "outbox_records", Help: "Records that wait in the database for a fleet or a webhook.", Labels: []string{"consumer", consumer}, Value: float64(items)})
+		}
+	}
+	if n.ladders != nil {
+		all = append(all,
+			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(n.ladders.Dropped())},
+			telemetry.Gauge{Name: "ladders_broken", Help: "Whether the last write of ladders failed.", Value: oneIf(n.ladders.Err() != nil)})
+	}
+	for _, w := range n.webhooks.Stats() {
+		label := []string{"webhook", w.Name}
+		all = append(all,
+			telemetry.Gauge{Name: "webhook_delivered_total", Help: "Items that a webhook's receiver took.", Labels: label, Value: float64(w.Delivered)},
+			telemetry.Gauge{Name: "webhook_failed_requests_total", Help: "Requests that a webhook's receiver did not take. They are repeated.", Labels: label, Value: float64(w.Failed)},
+			telemetry.Gauge{Name: "webhook_given_up_total", Help: "Items that were never taken, and are not tried any more.", Labels: label, Value: float64(w.GivenUp)},
+			telemetry.Gauge{Name: "webhook_failing", Help: "Whether no request to a webhook's receiver has succeeded since one failed.", Labels: label, Value: oneIf(!w.Failing.IsZero())})
+	}
+	if n.fleet != nil {
+		all = append(all, fleetGauges(n.fleet.Status())...)
+	}
+	for _, part := range n.parts {
+		all = append(all, part()...)
+	}
+	return all
+}
+
+func fleetGauges(s fleet.Status) []telemetry.Gauge {
+	return []telemetry.Gauge{
+		{Name: "fleet_nodes", Help: "Nodes of the fleet, when the leases were last renewed.", Value: float64(s.Nodes)},
+		{Name: "fleet_reached", Help: "Whether the fleet's database answers this node.", Value: oneIf(s.RenewError == nil)},
+		{Name: "fleet_draining_ok", Help: "Whether the fleet's database takes this node's records.", Value: oneIf(s.DrainError == nil)},
+		{Name: "fleet_leased", Help: "Whether this node's permits are leased. Else it goes by its share of the caps.", Value: oneIf(s.Leased)},
+		{Name: "fleet_records_delivered_total", Help: "Records that the fleet's database took.", Value: float64(s.Drained)},
+	}
+}
+
+// exporting are the figures of a part that sends something elsewhere, and never waits for it.
+func exporting(name, what string, sent, dropped func() uint64) func() []telemetry.Gauge {
+	return func() []telemetry.Gauge {
+		return []telemetry.Gauge{
+			{Name: name + "_sent_total", Help: what + " that were sent.", Value: float64(sent())},
+			{Name: name + "_dropped_total", Help: what + " that were left out, because the receiver was away or too slow.", Value: float64(dropped())},
+		}
+	}
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// expiries are when the certificates of listeners end, by file.
+func (n *Node) expiries() map[string]time.Time {
+	if s := n.sampled.Load(); s != nil {
+		return maps.Clone(s.expiry)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package node
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+	"flowbridge/fleet"
+	"flowbridge/store"
+	"flowbridge/telemetry"
+)
+
+// seen notes what a watcher is told, and when.
+type seen struct{ told []string }
+
+func (s *seen) Changed(r store.Record) { s.told = append(s.told, "changed "+r.ID) }
+func (s *seen) Ended(r store.Record)   { s.told = append(s.told, "ended "+r.ID) }
+
+// brokenSink refuses records.
+type brokenSink struct{ of *seen }
+
+func (b brokenSink) Journal(store.Record) { b.of.told = append(b.of.told, "journal") }
+
+func (b brokenSink) Put(context.Context, store.Record) error {
+	b.of.told = append(b.of.told, "put")
+	return errors.New("refused")
+}
+
+// The figures have the end of a call before the database has it, others afterwards, and a record that was refused counts.
+func TestWatchedSink(t *testing.T) {
+	all := &seen{}
+	refused := 0
+	s := &watchedSink{Sink: brokenSink{all}, counts: all, watchers: []watcher{all}, refused: func() { refused++ }}
+	s.Journal(store.Record{ID: "1"})
+	if err := s.Put(t.Context(), store.Record{ID: "1"}); err == nil || refused != 1 {
+		t.Errorf("%v, refused %d", err, refused)
+	}
+	if want := []string{"journal", "changed 1", "changed 1", "ended 1", "put", "ended 1"}; !slices.Equal(all.told, want) {
+		t.Errorf("told %q; want %q", all.told, want)
+	}
+}
+
+// Each metric of a part is in the documents, also of parts that no test with a Prometheus has.
+func TestPartsAreDocumented(t *testing.T) {
+	page := read(t, "../../../docs/metrics.md")
+	none := func() uint64 { return 0 }
+	parts := slices.Concat(fleetGauges(fleet.Status{}), exporting("traces", "Traces of calls", none, none)(), exporting("hep_packets", "HEP packets", none, none)())
+	for _, g := range parts {
+		if !strings.Contains(page, "| `flowbridge_"+g.Name) {
+			t.Errorf("docs/metrics.md does not have flowbridge_%s", g.Name)
+		}
+	}
+}
+
+// writePair writes a certificate and its key.
+func writePair(t *testing.T, cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "EC PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A node says when its certificates end, and how many items wait, as soon as it runs.
+func TestSampled(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writePair(t, cert, key)
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("f.yaml", []byte(`
+sip: {listen: ["tls://127.0.0.1:0"], tls: {cert: "`+cert+`", key: "`+key+`"}}
+store: {path: "`+filepath.Join(dir, "c.db")+`", ladders: off}
+admin: {listen: "127.0.0.1:0"}
+webhooks: [{name: crm, url: "http://127.0.0.1:9", secret_file: "`+secret+`"}]
+`), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	waitFor(t, "the figures are taken", func() bool { return n.sampled.Load() != nil })
+	g := n.gauges()
+	if until, ok := g.Certificates[cert]; !ok || until.IsZero() {
+		t.Errorf("certificates: %v", g.Certificates)
+	}
+	if !slices.ContainsFunc(g.More, func(x telemetry.Gauge) bool {
+		return x.Name == "outbox_records" && x.Value == 0 && x.Labels[1] == "webhook:crm"
+	}) {
+		t.Errorf("outbox: %v", g.More)
+	}
+}

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/fleet"
+	"flowbridge/webhook"
+)
+
+// consumers are those who get an item in the store's outbox for each change of a finished call.
+func consumers(cfg *config.Config) (names []string) {
+	if cfg.Fleet.On() {
+		names = append(names, fleet.Consumer)
+	}
+	for _, h := range hooksOf(cfg) {
+		names = append(names, h.Consumer())
+	}
+	return names
+}
+
+// hooksOf are the receivers of a configuration.
+func hooksOf(cfg *config.Config) (all []webhook.Hook) {
+	for i := range cfg.Webhooks {
+		w := &cfg.Webhooks[i]
+		all = append(all, webhook.Hook{
+			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, Trunks: w.Trunks, Targets: w.Targets,
+			Timeout: w.Timeout, GiveUp: w.GiveUpAfter, Concurrent: w.Concurrent,
+		})
+	}
+	return all
+}
+
+// tellOthers has the outbox and its consumers follow a configuration. What waits for a consumer that is not configured any
+// more is lost.
+func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	lost, err := n.store.SetConsumers(ctx, consumers(cfg)...)
+	for consumer, items := range lost {
+		n.log.Warn().Str("consumer", consumer).Int64("items", items).Msg("outbox of a removed consumer deleted")
+	}
+	if err != nil {
+		n.log.Warn().Err(err).Msg("outbox does not follow the configuration")
+	}
+	n.webhooks.Set(hooksOf(cfg))
+}
+
+// purgeHourly removes old records, beside tend: many of them may take a while.
+func (n *Node) purgeHourly(ctx context.Context) {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		n.purge(ctx, time.Now())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// purge deletes what is older than store.keep.
+func (n *Node) purge(ctx context.Context, now time.Time) {
+	limit := now.Add(-n.config().Store.Keep)
+	gone, err := n.store.Purge(ctx, limit)
+	if gone > 0 {
+		n.log.Info().Int64("records", gone).Msg("old records removed")
+	}
+	lost, lostErr := n.store.PurgeOutbox(ctx, limit)
+	for consumer, items := range lost {
+		n.log.Error().Str("consumer", consumer).Int64("items", items).Msg("outbox items lost: they waited longer than store.keep")
+	}
+	for _, err := range []error{err, lostErr} {
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn().Err(err).Msg("old records not removed")
+		}
+	}
+}

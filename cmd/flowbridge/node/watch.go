@@ -1,0 +1,53 @@
+package node
+
+import (
+	"context"
+
+	"flowbridge/b2bua"
+	"flowbridge/store"
+)
+
+// watcher is told of calls when the journal and the store are. It must not block.
+type watcher interface {
+	// Changed has the record of a live call so far: at its start, when it is dialled, answered, recorded, transferred.
+	Changed(r store.Record)
+	// Ended has the record of a call that is over, after it was committed, or could not be.
+	Ended(r store.Record)
+}
+
+// watchedSink is a Sink whose records are seen by watchers, too.
+type watchedSink struct {
+	b2bua.Sink
+
+	// counts is told of the end of a call at once: its figures are wanted most while the disk takes nothing.
+	counts   watcher
+	watchers []watcher
+	refused  func() // is told when a record could not be written
+}
+
+// sink keeps records in the store, and shows them to all who watch calls.
+func (n *Node) sink() *watchedSink {
+	return &watchedSink{Sink: n.store, counts: n.live, watchers: n.watchers, refused: n.metrics.NotWritten}
+}
+
+// Journal notes the state of a call that is not over.
+func (s *watchedSink) Journal(r store.Record) {
+	s.Sink.Journal(r)
+	s.counts.Changed(r)
+	for _, w := range s.watchers {
+		w.Changed(r)
+	}
+}
+
+// Put keeps the record of a finished call. The watchers see it even if it could not be written.
+func (s *watchedSink) Put(ctx context.Context, r store.Record) error {
+	s.counts.Ended(r)
+	err := s.Sink.Put(ctx, r)
+	if err != nil && ctx.Err() == nil {
+		s.refused()
+	}
+	for _, w := range s.watchers {
+		w.Ended(r)
+	}
+	return err
+}

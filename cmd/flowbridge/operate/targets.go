@@ -1,0 +1,80 @@
+package operate
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/live"
+)
+
+// Targets is `flowbridge targets`.
+func Targets() *cobra.Command {
+	return cli.Group("targets", "Show how targets do", "", "  flowbridge targets list", targetsCommand())
+}
+
+// targetList is the API's answer.
+type targetList struct {
+	Items []live.Target `json:"items"`
+	Next  string        `json:"next"`
+}
+
+func targetsCommand() *cobra.Command {
+	c := cli.Command("list", "List targets with their health",
+		"List the targets, and the trunks that can be called, with what a running server knows of the last five minutes.\n"+
+			"A target is failing if most of its last five attempts failed for a reason of its own, and idle if there was none.\n"+
+			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).",
+		"  flowbridge targets list\n  flowbridge targets list --json")
+	at := accessFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var list targetList
+		return at.answer(c, http.MethodGet, "/api/targets", &list, *asJSON, func(w io.Writer) error { return printTargets(w, list.Items) })
+	}
+	return c
+}
+
+func printTargets(w io.Writer, targets []live.Target) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "TARGET\tKIND\tHEALTH\tCALLS\tATTEMPTS\tFAILED\tANSWERED\tPREPARE MS\tANSWER MS\tADDRESS")
+	for i := range targets {
+		g := &targets[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), g.Health, ofMost(g.Calls, g.MaxCalls),
+			g.Attempts, g.Failed, percent(g.AnswerRatio), latency(g.Prepare), latency(g.Answer), cli.Shown(g.Address))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for i := range targets {
+		if e := targets[i].LastError; e != nil {
+			fmt.Fprintf(w, "%s: %s at %s, call %s (%s)\n", cli.Shown(targets[i].Name), cli.Shown(e.Text), e.At, cli.Shown(e.Call), cli.Shown(e.Cause))
+		}
+	}
+	return nil
+}
+
+func ofMost(n, most int) string {
+	if most <= 0 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d/%d", n, most)
+}
+
+func percent(part *float64) string {
+	if part == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(*part*100, 'f', 0, 64) + "%"
+}
+
+func latency(l *live.Latency) string {
+	if l == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f/%.0f", l.P50, l.P95)
+}

@@ -1,0 +1,318 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flowbridge/internal/pgtest"
+)
+
+// fleetStage is some nodes with one database, behind a dispatcher, with a carrier and an agent.
+type fleetStage struct {
+	*stage
+	pg     *pgtest.Server
+	url    string
+	proxy  netip.AddrPort
+	nodes  []*server
+	addrs  []netip.AddrPort
+	trunk  string // limits, as YAML that begins with a comma
+	secret string
+}
+
+// newFleet starts the database, the nodes and the dispatcher.
+func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
+	t.Helper()
+	s := newStage(t)
+	f := &fleetStage{stage: s, pg: pgtest.Start(t), trunk: trunk}
+	f.url = f.pg.Database()
+	f.secret = filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(f.secret, []byte(f.url+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	place := s.b2bua.As4()[3]
+	f.proxy = s.freePort(netip.AddrFrom4([4]byte{127, 0, 5, place}))
+	s.agent = s.freePort(s.platform)
+	for i := range nodes {
+		// A port that stays over a restart, on an address of the node's own.
+		f.addrs = append(f.addrs, s.freePort(netip.AddrFrom4([4]byte{127, 0, byte(10 + i), place})))
+		f.nodes = append(f.nodes, startServer(t, t.TempDir(), f.config(i)))
+	}
+	f.dispatch()
+	return f
+}
+
+func (f *fleetStage) config(i int) string {
+	return fmt.Sprintf(`
+sip: {listen: ["udp://%[1]v"], max_delay: 1m}
+media: {listen: ["%[2]v"], start_timeout: 10m, timeout: 10m}
+trunks: [{name: carrier, sources: ["%[3]v"], first_response_timeout: 1m%[4]s}]
+targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[5]v", first_response_timeout: 1m}]
+routes: [{trunk: carrier, targets: [agent]}]
+store: {path: calls.db}
+fleet: {dsn_file: %[6]s, caps: true, node: node%[7]d}
+admin: {listen: "127.0.0.1:0"}
+log: {level: info}
+`, f.addrs[i], f.addrs[i].Addr(), f.proxy.Addr(), f.trunk, f.agent, f.secret, i)
+}
+
+// dispatch runs Kamailio with the configuration of the documents.
+func (f *fleetStage) dispatch() {
+	f.Helper()
+	text, err := os.ReadFile("../docs/examples/kamailio-fleet.cfg")
+	if err != nil {
+		f.Fatal(err)
+	}
+	dir := f.TempDir()
+	list, file := filepath.Join(dir, "nodes.list"), filepath.Join(dir, "kamailio.cfg")
+	var nodes strings.Builder
+	for _, at := range f.addrs {
+		fmt.Fprintf(&nodes, "1 sip:%v\n", at)
+	}
+	config := strings.NewReplacer("192.0.2.10:5060", f.proxy.String(), "192.0.2.10", f.proxy.Addr().String(),
+		"/etc/kamailio/kamailio-fleet.list", list, "children=4", "children=2").Replace(string(text))
+	for name, text := range map[string]string{list: nodes.String(), file: config} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			f.Fatal(err)
+		}
+	}
+	cmd := exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", dir, "-w", dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
+	k := &kamailio{process: start(f.T, "kamailio", cmd), at: f.proxy}
+	f.Cleanup(func() {
+		if !k.ended() {
+			k.stop()
+		}
+	})
+	eventually(f.T, "the dispatcher listens", func() bool {
+		if k.ended() {
+			f.Fatalf("kamailio ended: %v", k.err)
+		}
+		return bound(f.T, "udp", f.proxy)
+	})
+}
+
+// carrier places calls at a rate; each lasts for a while.
+func (f *fleetStage) call(calls, perSecond int, each time.Duration) *sipp {
+	f.Helper()
+	return f.sipp("carrier", "fleet/uac.xml", f.freePort(f.carrier), []string{
+		"-s", called, "-m", fmt.Sprint(calls), "-r", fmt.Sprint(perSecond), "-d", fmt.Sprint(each.Milliseconds()), "-l", "1000", f.proxy.String(),
+	})
+}
+
+// answer plays the agent, which has each call until it is hung up.
+func (f *fleetStage) answer() *sipp {
+	f.Helper()
+	return f.agentPlays("fleet", []string{"-m", "1000000", "-l", "1000"})
+}
+
+// seen is a call that came or went at the agent.
+type seen struct {
+	at    time.Time
+	id    string
+	node  netip.Addr
+	began bool
+}
+
+var logStamp = regexp.MustCompile(`-{10,} (\d{4}-\d\d-\d\d[ \tT]\d\d:\d\d:\d\d\.\d+)[^\n]*\n(?:UDP|TCP) message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)
+
+// comings reads from an agent's log when calls came and went, in order.
+func (p *sipp) comings() (all []seen) {
+	text := p.log(p.messages)
+	known := map[string]bool{}
+	for {
+		at := logStamp.FindSubmatchIndex(text)
+		if at == nil {
+			return all
+		}
+		var size int
+		fmt.Sscan(string(text[at[6]:at[7]]), &size)
+		if at[1]+size > len(text) {
+			return all
+		}
+		m := message{received: string(text[at[4]:at[5]]) == "received", raw: string(text[at[1] : at[1]+size])}
+		when, err := time.Parse("2006-01-02 15:04:05.999999", strings.NewReplacer("\t", " ", "T", " ").Replace(string(text[at[2]:at[3]])))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		text = text[at[1]+size:]
+		id := m.header("Call-ID")
+		invite, bye := strings.HasPrefix(m.raw, "INVITE "), strings.HasPrefix(m.raw, "BYE ")
+		if !m.received || !invite && !bye || known[id] == invite {
+			continue
+		}
+		known[id] = invite
+		host, _, _ := strings.Cut(strings.TrimPrefix(m.header("Via"), "SIP/2.0/UDP "), ":")
+		node, err := netip.ParseAddr(host)
+		if err != nil {
+			p.t.Fatalf("%v in %q", err, m.raw)
+		}
+		all = append(all, seen{when, id, node, invite})
+	}
+}
+
+// peak is the largest number of calls that there were at once.
+func peak(all []seen) (most int) {
+	n := 0
+	for _, s := range all {
+		if s.began {
+			n++
+		} else {
+			n--
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// recorded waits until the database has a record of each call that the agent had, and checks that none is there twice
+// and that the nodes and the command line say the same.
+func (f *fleetStage) recorded(agent *sipp) {
+	f.Helper()
+	had := map[string]bool{}
+	for _, s := range agent.comings() {
+		had[s.id] = true
+	}
+	const query = `SELECT count(*) FROM flowbridge_calls WHERE target_sip_call_id <> ''`
+	ok := within(patience, func() bool { return pgtest.One[int](f.T, f.url, query) >= len(had) })
+	got := pgtest.One[int](f.T, f.url, query)
+	if distinct := pgtest.One[int](f.T, f.url, `SELECT count(DISTINCT target_sip_call_id) FROM flowbridge_calls WHERE target_sip_call_id <> ''`); !ok || got != len(had) || distinct != got {
+		f.Errorf("%d records, %d different ones, of %d calls", got, distinct, len(had))
+	}
+	own := 0
+	for _, n := range f.nodes {
+		own += len(n.cdrs())
+	}
+	if all := pgtest.One[int](f.T, f.url, `SELECT count(*) FROM flowbridge_calls`); all != own {
+		f.Errorf("%d records in the database and %d at the nodes", all, own)
+	}
+}
+
+// TestFleet has two nodes share a trunk's calls: each call has one record in the database, and the nodes together have
+// no more calls than the trunk may have.
+func TestFleet(t *testing.T) {
+	const limit = 6
+	f := newFleet(t, 2, fmt.Sprintf(", max_calls: %d", limit))
+	agent := f.answer()
+	carrier := f.call(120, 15, time.Second)
+	carrier.finish()
+	calls := agent.comings()
+	if most := peak(calls); most > limit {
+		t.Errorf("%d calls at once; the limit is %d", most, limit)
+	}
+	for _, at := range f.addrs {
+		if !slices.ContainsFunc(calls, func(s seen) bool { return s.node == at.Addr() }) {
+			t.Errorf("node %v had no call", at)
+		}
+	}
+	f.recorded(agent)
+	if all := get[struct{ ID string }](f.nodes[0], "/api/cdrs?fleet=true&limit=1000"); len(all) != pgtest.One[int](t, f.url, "SELECT count(*) FROM flowbridge_calls") {
+		t.Errorf("one node shows %d calls of all", len(all))
+	}
+	f.listed()
+	for _, n := range f.nodes {
+		n.stop()
+	}
+}
+
+// listed checks that the command line lists all nodes' calls, and one node shows a call of the other.
+func (f *fleetStage) listed() {
+	f.Helper()
+	all := pgtest.One[int](f.T, f.url, "SELECT count(*) FROM flowbridge_calls")
+	cmd := exec.Command(program, "cdr", "export", "--fleet", "--jsonl")
+	cmd.Dir, cmd.Env = f.nodes[0].dir, append(os.Environ(), raceEnv)
+	out, err := cmd.CombinedOutput()
+	if got := strings.Count(string(out), "\n"); err != nil || got != all {
+		f.Errorf("cdr export --fleet: %d lines of %d, %v", got, all, err)
+	}
+	for _, r := range f.nodes[1].cdrs()[:1] {
+		if got := f.nodes[0].status("/api/calls/" + r.ID); got != http.StatusOK {
+			f.Errorf("another node's call: status %d", got)
+		}
+	}
+}
+
+// TestFleetKill has five nodes share a trunk's calls, and kills one of them with calls up: its permits are the others'
+// when they have expired, and its calls' records come after its restart. Meanwhile the database is stopped for a while:
+// the calls go on.
+func TestFleetKill(t *testing.T) {
+	const limit = 10
+	f := newFleet(t, 5, fmt.Sprintf(", max_calls: %d", limit))
+	agent := f.answer()
+	carrier := f.call(100000, 10, 2*time.Second)
+	dead := f.addrs[1].Addr()
+	up := func(all []seen, node netip.Addr) (ids []string) {
+		for _, s := range all {
+			if s.node == node && s.began {
+				ids = append(ids, s.id)
+			} else if s.node == node {
+				ids = slices.DeleteFunc(ids, func(id string) bool { return id == s.id })
+			}
+		}
+		return ids
+	}
+	eventually(t, "the node to kill has calls", func() bool {
+		return len(f.nodes[1].cdrs()) > 0 && len(up(agent.comings(), dead)) > 0
+	})
+	f.nodes[1].kill()
+	before := agent.comings()
+	if most := peak(before); most > limit {
+		t.Errorf("%d calls at once; the limit is %d", most, limit)
+	}
+	left := len(up(before, dead))
+	living := func() []seen {
+		return slices.DeleteFunc(agent.comings(), func(s seen) bool { return s.node == dead })
+	}
+	eventually(t, "the others have the dead node's permits", func() bool { return left == 0 || peak(living()) == limit })
+
+	f.pg.Stop()
+	during := len(living())
+	eventually(t, "calls go on without the database", func() bool { return len(living()) > during+20 })
+	if got := f.nodes[0].status("/api/cdrs?fleet=true"); got != http.StatusServiceUnavailable {
+		t.Errorf("status %d for the fleet's records; want 503", got)
+	}
+	if most := peak(living()); most > limit {
+		t.Errorf("%d calls at once of the living nodes; the limit is %d", most, limit)
+	}
+	f.pg.Run()
+
+	carrier.signal(syscall.SIGUSR1) // no further calls
+	carrier.exit()                  // of the dead node's calls, some ended otherwise than the scenario says
+	f.nodes[1] = startServer(t, f.nodes[1].dir, f.config(1))
+	f.recorded(agent)
+	if got := pgtest.One[int](t, f.url, "SELECT count(*) FROM flowbridge_calls WHERE disposition = 'interrupted'"); got < left {
+		t.Errorf("%d interrupted calls in the database; want %d", got, left)
+	}
+	for _, n := range f.nodes {
+		n.stop()
+	}
+}
+
+// TestFleetRate: calls per second hold for the nodes together, too.
+func TestFleetRate(t *testing.T) {
+	const rate = 4
+	f := newFleet(t, 2, fmt.Sprintf(", max_cps: %d", rate))
+	agent := f.answer()
+	carrier := f.call(300, 20, 100*time.Millisecond)
+	carrier.finish()
+	calls := slices.DeleteFunc(agent.comings(), func(s seen) bool { return !s.began })
+	first, last := calls[0].at, calls[len(calls)-1].at
+	if most := rate * (1 + last.Sub(first).Seconds() + 1); float64(len(calls)) > most {
+		t.Errorf("%d calls within %v; at most %.0f may come", len(calls), last.Sub(first), most)
+	}
+	f.recorded(agent)
+	for _, n := range f.nodes {
+		n.stop()
+	}
+}

@@ -1,0 +1,225 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// tab is a page in a real Chromium, with a profile of its own.
+type tab struct {
+	*testing.T
+	ctx context.Context
+
+	problems []string // what the console complained of, once it is closed
+}
+
+// browserFlags keep Chromium from talking to anybody, and let it run as root.
+var browserFlags = []chromedp.ExecAllocatorOption{
+	chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+	chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+	chromedp.Flag("disable-sync", true), chromedp.Flag("enable-precise-memory-info", true), chromedp.Flag("disable-dev-shm-usage", true),
+	chromedp.Flag("hide-scrollbars", false), chromedp.Flag("lang", "en-GB"), chromedp.WSURLReadTimeout(patience),
+}
+
+// newTab starts a browser. At its end, no script may have failed and nothing may have been blocked by the page's policy.
+func newTab(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("chromium is missing: apt-get install chromium")
+	}
+	options := append(append([]chromedp.ExecAllocatorOption{chromedp.ExecPath(path)}, browserFlags...), more...)
+	allocated, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, end := chromedp.NewContext(allocated)
+	ctx, over := context.WithTimeout(ctx, patience)
+	b := &tab{T: t, ctx: ctx}
+	console, heard := chromedp.Console(ctx), make(chan struct{})
+	go func() {
+		defer close(heard)
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			if (m.Type == chromedp.ConsoleError || m.IsException()) && m.Source != "network" { // an answer like 404 is no fault of the page
+				b.problems = append(b.problems, m.String())
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx)
+		over()
+		end()
+		stop()
+		<-heard
+		for _, p := range b.problems {
+			t.Errorf("the browser complains: %s", p)
+		}
+	})
+	return b
+}
+
+// run carries out actions.
+func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	if err := chromedp.Do(b.ctx, actions...); err != nil {
+		b.Fatalf("browser: %v\n%s", err, b.text())
+	}
+}
+
+// open goes to an address.
+func (b *tab) open(url string) {
+	b.Helper()
+	b.run(chromedp.Navigate(url))
+}
+
+// value evaluates an expression.
+func value[T any](b *tab, expression string) T {
+	b.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.Fatalf("browser: %s: %v", expression, err)
+	}
+	return v
+}
+
+// shows waits until an expression is true in the page.
+func (b *tab) shows(expression string) {
+	b.Helper()
+	if !within(patience/5, func() bool {
+		v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		return err == nil && v
+	}) {
+		b.Fatalf("the page never shows %s\n%s", expression, b.text())
+	}
+}
+
+// reads waits until the page has this text.
+func (b *tab) reads(text string) {
+	b.Helper()
+	b.shows(fmt.Sprintf("document.querySelector('main').innerText.includes(%q)", text))
+}
+
+// text is what the page shows.
+func (b *tab) text() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+	defer cancel()
+	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("location.hash + '\\n' + document.body.innerText"))
+	return text
+}
+
+// click clicks what a selector finds.
+func (b *tab) click(selector string) {
+	b.Helper()
+	b.run(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+}
+
+// press clicks the button with this text.
+func (b *tab) press(text string) {
+	b.Helper()
+	b.run(chromedp.Click(fmt.Sprintf(`//button[normalize-space()=%q and not(ancestor::dialog[not(@open)])]`, text), chromedp.NodeVisible))
+}
+
+// size sets the window, dark or light, with or without motion.
+func (b *tab) size(width, height int64, dark bool) {
+	b.Helper()
+	scheme := map[bool]string{false: "light", true: "dark"}[dark]
+	b.run(chromedp.EmulateViewport(width, height))
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// picture writes what the window shows to the directory that PICTURES names, if it is set.
+func (b *tab) picture(name string) {
+	b.Helper()
+	dir := os.Getenv("PICTURES")
+	if dir == "" {
+		return
+	}
+	b.run(chromedp.Sleep(300 * time.Millisecond))
+	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), smaller(b.T, shot), 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// near says whether the eye hardly tells two colours apart.
+func near(a, b color.RGBA) bool {
+	r, g, bl := int(a.R)-int(b.R), int(a.G)-int(b.G), int(a.B)-int(b.B)
+	return r*r+g*g+bl*bl < 80
+}
+
+// smaller is a picture with its 256 most frequent colours: a third of the bytes, and no difference to the eye.
+func smaller(t *testing.T, shot []byte) []byte {
+	t.Helper()
+	whole, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, often := whole.Bounds(), map[color.RGBA]int{}
+	colour := func(x, y int) color.RGBA { return color.RGBAModel.Convert(whole.At(x, y)).(color.RGBA) }
+	for y := at.Min.Y; y < at.Max.Y; y++ {
+		for x := at.Min.X; x < at.Max.X; x++ {
+			often[colour(x, y)]++
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(often), func(a, b color.RGBA) int { return often[b] - often[a] })
+	var few color.Palette
+	for _, c := range order {
+		if len(few) < 256 && !slices.ContainsFunc(few, func(f color.Color) bool { return near(f.(color.RGBA), c) }) {
+			few = append(few, c)
+		}
+	}
+	nearest, out := map[color.RGBA]uint8{}, image.NewPaletted(at, few)
+	for y := at.Min.Y; y < at.Max.Y; y++ {
+		for x := at.Min.X; x < at.Max.X; x++ {
+			c := colour(x, y)
+			i, ok := nearest[c]
+			if !ok {
+				i = uint8(few.Index(c))
+				nearest[c] = i
+			}
+			out.SetColorIndex(x, y, i)
+		}
+	}
+	var b bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, out); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// fits says that nothing is wider than the window.
+func (b *tab) fits() {
+	b.Helper()
+	if wide := value[string](b, `(() => {
+		const w = document.documentElement.clientWidth;
+		if (document.documentElement.scrollWidth <= w) return '';
+		return [...document.querySelectorAll('main *, header *')].filter((e) => e.getBoundingClientRect().right > w + 1 && !e.closest('.wrap, .drawing'))
+			.slice(0, 5).map((e) => e.tagName + '.' + e.className).join(', ') || 'something';
+	})()`); wide != "" {
+		b.Errorf("wider than the window: %s", strings.TrimSpace(wide))
+	}
+}

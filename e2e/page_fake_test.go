@@ -1,0 +1,370 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/live"
+	"flowbridge/store"
+)
+
+// fakeNode is a node for the page without telephony: the real admin API with its listener, over calls that a test makes up.
+type fakeNode struct {
+	mu      sync.Mutex
+	live    map[string]admin.Call
+	records []store.Record // the newest first
+	orders  []string       // call and order
+	refuse  *admin.RefusedError
+	access  admin.Access
+	stats   live.Stats
+	targets []live.Target
+	ladders map[string]any // by call
+
+	events *admin.Events
+	url    string
+}
+
+// newFakeNode serves the page at an address.
+func newFakeNode(t *testing.T, listen string) *fakeNode {
+	t.Helper()
+	n := &fakeNode{live: map[string]admin.Call{}, ladders: map[string]any{}, access: admin.Access{Local: admin.RightsOperate}}
+	n.events = admin.NewEvents(admin.EventSources{
+		Node: "node-1", Version: "v1.4.0", Figures: n,
+	})
+	api := admin.New(admin.Options{
+		Calls: n, Records: n, Control: n, Events: n.events, Log: zerolog.Nop(),
+		Access: func() admin.Access { n.mu.Lock(); defer n.mu.Unlock(); return n.access },
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/", api)
+	mux.HandleFunc("/api/calls/{id}/ladder", func(w http.ResponseWriter, r *http.Request) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		l, ok := n.ladders[r.PathValue("id")]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			l = map[string]string{"error": "the call has no ladder", "remedy": "ladders are kept for store.ladders, 7d"}
+		}
+		_ = json.NewEncoder(w).Encode(l)
+	})
+	listener, err := admin.Listen(t.Context(), admin.Address{TCP: listen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := admin.Server(mux, zerolog.Nop())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Close(); n.events.Close(); <-ended })
+	n.url = "http://" + listener.Addr().String()
+	return n
+}
+
+// The interfaces of the admin API.
+
+func (n *fakeNode) Stats() live.Stats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.stats
+}
+
+func (n *fakeNode) Targets() []live.Target {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.targets
+}
+
+func (n *fakeNode) Live(context.Context) (all []admin.Call) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.live {
+		all = append(all, c)
+	}
+	return all
+}
+
+func (n *fakeNode) Find(_ context.Context, id string) (admin.Call, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c, ok := n.live[id]
+	return c, ok
+}
+
+func (n *fakeNode) List(_ context.Context, f store.Filter) (found []store.Record, next string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	from := 0
+	_, _ = fmt.Sscan(f.Cursor, &from)
+	for i := from; i < len(n.records); i++ {
+		r := n.records[i]
+		if f.Disposition != "" && r.Disposition != f.Disposition || f.Target != "" && r.Target != f.Target || f.Trunk != "" && r.Trunk != f.Trunk ||
+			f.Cause != "" && r.Cause != f.Cause || f.ID != "" && r.ID != f.ID || f.Number != "" && !strings.Contains(r.From+" "+r.To, f.Number) ||
+			!f.Since.IsZero() && r.StartedAt.Before(f.Since) || !f.Until.IsZero() && !r.StartedAt.Before(f.Until) {
+			continue
+		}
+		if len(found) == f.Limit {
+			return found, fmt.Sprint(i), nil
+		}
+		found = append(found, r)
+	}
+	return found, "", nil
+}
+
+func (n *fakeNode) Get(_ context.Context, id string) (store.Record, bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := slices.IndexFunc(n.records, func(r store.Record) bool { return r.ID == id })
+	if i < 0 {
+		return store.Record{}, false, nil
+	}
+	return n.records[i], true, nil
+}
+
+func (n *fakeNode) Play(context.Context, string, admin.PlayRequest) (admin.Call, error) {
+	return admin.Call{}, admin.ErrNoCall
+}
+
+func (n *fakeNode) Order(_ context.Context, id string, o admin.Order) (admin.Call, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c, ok := n.live[id]
+	switch {
+	case !ok:
+		return c, admin.ErrNoCall
+	case n.refuse != nil:
+		return c, n.refuse
+	}
+	n.orders = append(n.orders, id+" "+string(o))
+	switch o {
+	case admin.OrderHangup:
+		c.Phase, c.EndedAt, c.EndedBy, c.Cause, c.Disposition = "ended", now(), "operator", "operator_hangup", "answered"
+		c.DurationMS = c.EndedAt.Sub(c.AnsweredAt.Time).Milliseconds()
+		delete(n.live, id)
+		n.records = append([]store.Record{c.Record}, n.records...)
+		n.events.Ended(c.Record)
+		return c, nil
+	case admin.OrderRecord:
+		c.Recording = "on"
+	case admin.OrderStop:
+		c.Recording = "off"
+	case admin.OrderPause, admin.OrderResume:
+	case admin.OrderMask, admin.OrderUnmask:
+		c.Masked = o == admin.OrderMask
+	}
+	n.live[id] = c
+	n.events.Changed(c.Record)
+	return c, nil
+}
+
+// add makes a call live, or changes it.
+func (n *fakeNode) add(c admin.Call) {
+	n.mu.Lock()
+	n.live[c.ID] = c
+	n.mu.Unlock()
+	n.events.Changed(c.Record)
+}
+
+func now() store.Time { return store.TimeOf(time.Now()) }
+
+// liveCallOf is a made-up live call.
+func liveCallOf(i int) admin.Call {
+	began := time.Now().Add(-time.Duration(i%3600) * time.Second)
+	r := store.Record{
+		ID: fmt.Sprintf("0193a5d2-%04x-7000-8000-%012x", i%0xffff, i), Node: "node-1", Trunk: []string{"carrier", "pbx", "twilio"}[i%3],
+		Route: "routes[0]", Target: []string{"synthflow", "vapi"}[i%2], Direction: "inbound",
+		From: fmt.Sprintf("+1507555%04d", i%10000), To: fmt.Sprintf("+1507578%04d", i*7%10000), SIPCallID: fmt.Sprintf("%x@carrier.example", i*7919),
+		StartedAt: store.TimeOf(began), RingingAt: store.TimeOf(began.Add(20 * time.Millisecond)),
+		PreparedAt: store.TimeOf(began.Add(300 * time.Millisecond)), DialedAt: store.TimeOf(began.Add(310 * time.Millisecond)),
+		AnsweredAt: store.TimeOf(began.Add(1900 * time.Millisecond)), SetupMS: 1900, Codec: "PCMU",
+		Attempts: []store.Attempt{{Target: "synthflow", PrepareMS: 280, PrepareStatus: 200, SIPStatus: 200, MS: 1600}},
+	}
+	r.Media.A = store.MediaSide{Rx: 5000, Tx: 5000, JitterMS: 1.2, MOS: 4.3, Codec: "PCMU"}
+	r.Media.B = r.Media.A
+	return admin.Call{Record: r, Phase: "bridged", Recording: "off"}
+}
+
+// fakeStats are figures of a node with calls.
+func fakeStats(calls int) live.Stats {
+	spread := func(p50, p95, p99 float64) *live.Percentiles { return &live.Percentiles{P50: p50, P95: p95, P99: p99} }
+	return live.Stats{
+		At: now(), Calls: calls, Phases: live.Phases{Preparing: calls / 100, Dialing: calls / 40, Bridged: calls - calls/100 - calls/40},
+		CallsPerSecond: 4.2, WindowS: 300, Ended: 1260, Answered: 1197, AnswerRatio: new(0.95),
+		PostDialDelay: spread(24, 61, 140), Prepare: spread(290, 812, 2100), Setup: spread(1900, 3400, 6100),
+		Loss: new(0.0012), Jitter: spread(1.4, 6.2, 18), MOS: &live.MOS{P50: 4.31, P5: 3.92},
+		Ports: live.Ports{InUse: 4 * calls, Limit: 22768}, Capacity: live.Capacity{Calls: calls, Limit: 5692},
+		Rejected: map[string]uint64{"full": 3, "unknown_source": 112},
+		Causes:   map[string]uint64{"caller_hangup": 901, "agent_hangup": 296, "prepare_failed": 31, "target_busy": 20, "caller_cancelled": 12},
+	}
+}
+
+func fakeTargets(call string) []live.Target {
+	pair := func(p50, p95 float64) *live.Latency { return &live.Latency{P50: p50, P95: p95} }
+	return []live.Target{
+		{
+			Name: "synthflow", Kind: "synthflow", Address: "sip:…@sipin.synthflow.ai:32681", Health: live.HealthFailing, Calls: 81, MaxCalls: 200,
+			Attempts: 804, Failed: 31, AnswerRatio: new(0.961), Prepare: pair(290, 2812), Answer: pair(1400, 3100), LastAnsweredAt: now(),
+			LastError: &live.TargetError{At: now(), Cause: "prepare_failed", PrepareStatus: 503, Call: call, Text: "prepare_inbound: 503 after 2 tries"},
+		},
+		{
+			Name: "vapi", Kind: "vapi", Address: "sip:…@sip.vapi.ai", Health: live.HealthOK, Calls: 40,
+			Attempts: 456, AnswerRatio: new(1.0), Prepare: pair(210, 480), Answer: pair(900, 1500), LastAnsweredAt: now(),
+		},
+		{Name: "spare", Kind: "sip", Address: "sip:…@pbx.example", Health: live.HealthIdle, MaxCalls: 10},
+	}
+}
+
+// failedOver is a finished call that its first target did not take, with its ladder.
+func failedOver(at time.Time) (store.Record, map[string]any) {
+	c := liveCallOf(4711)
+	r := c.Record
+	ms := func(n int) store.Time { return store.TimeOf(at.Add(time.Duration(n) * time.Millisecond)) }
+	r.ID, r.From, r.To, r.Trunk, r.Target = "0193a5d2-0213-7000-8000-00000000aaaa", "+15075550100", "+15075785607", "carrier", "vapi"
+	r.StartedAt, r.RingingAt, r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt = ms(0), ms(9), ms(1105), ms(1112), ms(2310), ms(65400)
+	r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause, r.EndedBy = 2310, 63090, "answered", 200, 16, "caller_hangup", "caller"
+	r.TargetSIPCallID, r.SynthflowCallID = "5f1c0f8d2f6b4b3b", "01J9-vapi"
+	r.Attempts = []store.Attempt{
+		{Target: "synthflow", PrepareMS: 812, PrepareStatus: 503, Cause: "prepare_failed", MS: 815, StartedAt: ms(10)},
+		{Target: "vapi", PrepareMS: 280, PrepareStatus: 201, SIPStatus: 200, MS: 1480, StartedAt: ms(825), SIPCallID: r.TargetSIPCallID, Transport: "udp"},
+	}
+	r.Media = store.Media{
+		A: store.MediaSide{Rx: 3151, Tx: 3148, Lost: 41, Bursts: 7, JitterMS: 4.8, MOS: 4.02, RTT: 38, Codec: "PCMU", Expected: "203.0.113.7:17000", Source: "203.0.113.7:17000"},
+		B: store.MediaSide{Rx: 3148, Tx: 3151, JitterMS: 1.1, MOS: 4.38, RTT: 12, Codec: "PCMU", Expected: "198.51.100.3:40100", Source: "198.51.100.3:40100"}, MOS: 4.02,
+	}
+	return r, failedOverLadder(at)
+}
+
+func failedOverLadder(at time.Time) map[string]any {
+	sip := func(first string, body string) string {
+		text := first + "\r\nVia: SIP/2.0/UDP 203.0.113.7:5060;branch=z9hG4bK776asdhds;rport\r\nMax-Forwards: 70\r\nFrom: <sip:+15075550100@203.0.113.7>;tag=1928301774\r\nTo: <sip:+15075785607@192.0.2.10>\r\nCall-ID: a84b4c76e66710@203.0.113.7\r\nCSeq: 1 INVITE\r\n"
+		if body != "" {
+			return text + "Content-Type: application/sdp\r\nContent-Length: " + fmt.Sprint(len(body)) + "\r\n\r\n" + body
+		}
+		return text + "Content-Length: 0\r\n\r\n"
+	}
+	sdp := "v=0\r\no=- 1 1 IN IP4 203.0.113.7\r\ns=-\r\nc=IN IP4 203.0.113.7\r\nt=0 0\r\nm=audio 17000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+	messages := []any{}
+	add := func(ms float64, kind string, from, to int, summary, method string, status int, again bool, text string) {
+		messages = append(messages, map[string]any{
+			"at": store.TimeOf(at.Add(time.Duration(ms * 1e6))), "ms": ms, "kind": kind, "from": from, "to": to, "local": "192.0.2.10:5060", "remote": "203.0.113.7:5060", "transport": "udp",
+			"summary": summary, "sip_call_id": "a84b4c76e66710@203.0.113.7", "method": method, "status": status, "cseq": "1 " + method, "retransmission": again, "text": text, "cut": 0,
+		})
+	}
+	say := func(ms float64, summary string) { add(ms, "decision", 1, 1, summary, "", 0, false, "") }
+	invite := "INVITE sip:+15075785607@192.0.2.10 SIP/2.0"
+	add(0, "sip", 0, 1, "INVITE sip:+15075785607@192.0.2.10", "INVITE", 0, false, sip(invite, sdp))
+	add(0.4, "sip", 1, 0, "100 Trying", "INVITE", 100, false, sip("SIP/2.0 100 Trying", ""))
+	say(0.6, "trunk carrier by its source address; routes[0] matches; targets: synthflow, vapi")
+	add(9, "sip", 1, 0, "180 Ringing", "INVITE", 180, false, sip("SIP/2.0 180 Ringing", ""))
+	prepare := "POST /v2/prepare_inbound HTTP/1.1\r\nHost: api.synthflow.ai\r\nAuthorization: ***\r\nContent-Type: application/json\r\n\r\n{\"from_number\":\"+15075550100\",\"to_number\":\"+15075785607\"}"
+	add(10, "http", 1, 2, "POST /v2/prepare_inbound", "POST", 0, false, prepare)
+	add(405, "http", 2, 1, "503 Service Unavailable", "POST", 503, false, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n")
+	add(500, "sip", 0, 1, "INVITE sip:+15075785607@192.0.2.10", "INVITE", 0, true, sip(invite, sdp))
+	add(610, "http", 1, 2, "POST /v2/prepare_inbound", "POST", 0, false, prepare)
+	add(822, "http", 2, 1, "503 Service Unavailable", "POST", 503, false, "HTTP/1.1 503 Service Unavailable\r\n\r\n")
+	say(825, "target synthflow: prepare 503 after 2 tries, 812 ms; next: vapi")
+	add(826, "http", 1, 3, "POST /call", "POST", 0, false, "POST /call HTTP/1.1\r\nHost: api.vapi.ai\r\nAuthorization: ***\r\n\r\n{\"assistantId\":\"…\"}")
+	add(1105, "http", 3, 1, "201 Created", "POST", 201, false, "HTTP/1.1 201 Created\r\n\r\n{\"id\":\"01J9-vapi\"}")
+	add(1112, "sip", 1, 4, "INVITE sip:+15075785607@sip.vapi.ai", "INVITE", 0, false, sip("INVITE sip:+15075785607@sip.vapi.ai SIP/2.0", sdp))
+	add(1125, "sip", 4, 1, "100 Trying", "INVITE", 100, false, sip("SIP/2.0 100 Trying", ""))
+	add(1480, "sip", 4, 1, "180 Ringing", "INVITE", 180, false, sip("SIP/2.0 180 Ringing", ""))
+	add(2301, "sip", 4, 1, "200 OK", "INVITE", 200, false, sip("SIP/2.0 200 OK", sdp))
+	add(2302, "sip", 1, 4, "ACK sip:+15075785607@sip.vapi.ai", "ACK", 0, false, sip("ACK sip:agent@198.51.100.3 SIP/2.0", ""))
+	add(2310, "sip", 1, 0, "200 OK", "INVITE", 200, false, sip("SIP/2.0 200 OK", sdp))
+	add(2349, "sip", 0, 1, "ACK sip:192.0.2.10", "ACK", 0, false, sip("ACK sip:192.0.2.10 SIP/2.0", ""))
+	add(65400, "sip", 0, 1, "BYE sip:192.0.2.10", "BYE", 0, false, sip("BYE sip:192.0.2.10 SIP/2.0", ""))
+	add(65401, "sip", 1, 0, "200 OK", "BYE", 200, false, sip("SIP/2.0 200 OK", ""))
+	add(65401, "sip", 1, 4, "BYE sip:agent@198.51.100.3", "BYE", 0, false, sip("BYE sip:agent@198.51.100.3 SIP/2.0", ""))
+	add(65420, "sip", 4, 1, "200 OK", "BYE", 200, false, sip("SIP/2.0 200 OK", ""))
+	var points []any
+	for i := range 13 {
+		lost := 0
+		if i == 5 || i == 6 {
+			lost = 20
+		}
+		points = append(points, map[string]any{
+			"ms": 5000 * (i + 1), "a": map[string]any{"rx": 250 - lost, "tx": 249 + i%2, "lost": lost, "jitter_ms": 2.1 + float64(lost)/4 + float64(i%3)/3},
+			"b": map[string]any{"rx": 249 + i%2, "tx": 250 - lost, "lost": 0, "jitter_ms": 0.8 + float64(i%4)/9},
+		})
+	}
+	lane := func(name, kind string) map[string]string { return map[string]string{"name": name, "kind": kind} }
+	return map[string]any{
+		"id":       "0193a5d2-0213-7000-8000-00000000aaaa",
+		"lanes":    []any{lane("carrier", "caller"), lane("flowbridge", "self"), lane("synthflow API", "api"), lane("vapi API", "api"), lane("vapi", "callee")},
+		"messages": messages, "dropped": 0, "live": false,
+		"streams": map[string]any{"interval_ms": 5000, "start": store.TimeOf(at.Add(2310 * time.Millisecond)), "points": points},
+	}
+}
+
+// fill puts calls of every kind into the node: as on the pictures of docs/guides/page.md.
+func (n *fakeNode) fill() {
+	at := time.Date(2026, 11, 20, 2, 13, 0, 123e6, time.UTC)
+	r, l := failedOver(at)
+	n.mu.Lock()
+	n.ladders[r.ID] = l
+	n.records = append(n.records, r)
+	n.stats, n.targets = fakeStats(121), fakeTargets(r.ID)
+	for i := range 250 {
+		c := liveCallOf(i).Record
+		c.ID = strings.Replace(c.ID, "8000", "9000", 1)
+		c.StartedAt = store.TimeOf(at.Add(-time.Duration(i) * 37 * time.Second))
+		c.Disposition, c.Cause, c.EndedBy, c.DurationMS, c.SIPStatus = "answered", "caller_hangup", "caller", int64(i%9)*21000+3000, 200
+		c.EndedAt, c.Media.MOS = store.TimeOf(c.StartedAt.Add(time.Minute)), 4.2
+		switch i % 11 {
+		case 3:
+			c.Disposition, c.Cause, c.EndedBy, c.SIPStatus, c.AnsweredAt = "failed", "prepare_failed", "system", 503, store.Time{}
+			c.Attempts[0] = store.Attempt{Target: c.Target, Cause: "prepare_failed", PrepareStatus: 503, PrepareMS: 812, MS: 815}
+			c.Media = store.Media{}
+		case 5:
+			c.Cause, c.EndedBy = "agent_hangup", "agent"
+		case 7:
+			c.Disposition, c.Cause, c.SIPStatus, c.AnsweredAt, c.Media = "busy", "target_busy", 486, store.Time{}, store.Media{}
+			c.EndedBy = "agent"
+		}
+		n.records = append(n.records, c)
+	}
+	n.mu.Unlock()
+	for i := range 121 {
+		c := liveCallOf(i)
+		switch {
+		case i == 3:
+			c.Phase, c.DialedAt, c.AnsweredAt = "preparing", store.Time{}, store.Time{}
+		case i < 6:
+			c.Phase, c.AnsweredAt = "dialing", store.Time{}
+		case i%17 == 0:
+			c.Recording = "on"
+		}
+		n.add(c)
+	}
+}
+
+// TestPageByHand serves the page with made-up calls at the address in PAGE, until a file named stop appears in the
+// working directory; without PAGE it does nothing. It is for looking at the page while changing it.
+func TestPageByHand(t *testing.T) {
+	at := os.Getenv("PAGE")
+	if at == "" {
+		return
+	}
+	n := newFakeNode(t, at)
+	n.fill()
+	for i := 0; ; i++ {
+		time.Sleep(100 * time.Millisecond)
+		if _, err := os.Stat("stop"); err == nil {
+			return
+		}
+		n.mu.Lock()
+		n.stats = fakeStats(121 + i%7)
+		n.mu.Unlock()
+	}
+}

@@ -1,0 +1,81 @@
+package fleet
+
+import (
+	"testing"
+	"time"
+
+	"flowbridge/internal/pgtest"
+	"flowbridge/store"
+)
+
+// BenchmarkDrain drains records of answered calls with statistics, and says how many a second and how large they are.
+func BenchmarkDrain(b *testing.B) {
+	pg := pgtest.Start(b, "fsync=on", "shared_buffers=128MB")
+	pool, err := openPool(pg.Database(), "bench", 2)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	if err := prepare(b.Context(), pool); err != nil {
+		b.Fatal(err)
+	}
+	records := 0
+	for b.Loop() {
+		batch := make([]staged, maxBatch)
+		for i := range batch {
+			r := record(time.Now().Format("150405.000000000"))
+			r.StartedAt = store.TimeOf(time.Now())
+			side := store.MediaSide{Rx: 3000, Tx: 3000, JitterMS: 1.25, RTT: 40, MOS: 4.3, Codec: "PCMU", Expected: "192.0.2.9:10000", Source: "192.0.2.9:10000"}
+			r.Media = store.Media{A: side, B: side, MOS: 4.3}
+			r.SynthflowCallID, r.ExternalID = "1745923187462x"+r.ID, "1745923187462x"+r.ID
+			if batch[i].text, err = textOf(&r); err != nil {
+				b.Fatal(err)
+			}
+			batch[i].id = r.ID
+		}
+		if err := write(b.Context(), pool, batch); err != nil {
+			b.Fatal(err)
+		}
+		records += len(batch)
+	}
+	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
+	var size, rows int64
+	if err := pool.QueryRow(b.Context(), `SELECT pg_total_relation_size('flowbridge_calls'), count(*) FROM flowbridge_calls`).Scan(&size, &rows); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(size)/float64(rows), "B/record")
+}
+
+// BenchmarkRenew renews the leases of a node with 20 caps beside 4 others.
+func BenchmarkRenew(b *testing.B) {
+	pg := pgtest.Start(b, "fsync=on")
+	pool, err := openPool(pg.Database(), "bench", 2)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	if err := prepare(b.Context(), pool); err != nil {
+		b.Fatal(err)
+	}
+	var demands []Demand
+	for i := range 20 {
+		demands = append(demands, Demand{Cap: Cap{Name: string(rune('a' + i))}, Limit: 100, Used: 5, Asked: 3})
+	}
+	var members []*member
+	var states []*permits
+	for i := range 5 {
+		id := string(rune('a' + i))
+		members, states = append(members, &member{id: id, process: id, name: id}), append(states, newPermits(1))
+	}
+	n := 0
+	for b.Loop() {
+		i := n % len(members)
+		n++
+		x := states[i].begin(demands, time.Now())
+		_, err := members[i].renew(b.Context(), pool, func(f found) []order { return x.decide(members[i].id, f.leases, f.nodes, f.known) })
+		if err != nil {
+			b.Fatal(err)
+		}
+		x.finish(time.Now())
+	}
+}

@@ -1,0 +1,185 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"flowbridge/store"
+)
+
+// Consumer is the drain's name in the outbox.
+const Consumer = "fleet"
+
+// Outbox is the store, as the drain uses it.
+type Outbox interface {
+	Outbox(ctx context.Context, consumer string, limit int) ([]store.OutboxItem, error)
+	OutboxChanged() <-chan struct{}
+	Delivered(ctx context.Context, seqs []int64) error
+	Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error
+	Get(ctx context.Context, id string) (store.Record, bool, error)
+}
+
+const (
+	// maxBatch and minBatch bound the records of a transaction. A database that is too slow for a batch gets smaller ones.
+	maxBatch = 500
+	minBatch = 10
+	// batchEvery is the time between transactions that are not full.
+	batchEvery = time.Second
+	// lookEvery is how often the outbox is looked at without being told of a change: for items that were put off.
+	lookEvery = 5 * time.Second
+	// firstWait and lastWait bound the time between tries of a database that is away.
+	firstWait = time.Second
+	lastWait  = 30 * time.Second
+	// firstAside and lastAside bound how long a record that the database refuses is set aside.
+	firstAside = time.Minute
+	lastAside  = 6 * time.Hour
+)
+
+// runDrain sends what is in the outbox until ctx ends.
+func (f *Fleet) runDrain(ctx context.Context) {
+	wait, size := firstWait, maxBatch
+	for ctx.Err() == nil {
+		changed := f.outbox.OutboxChanged()
+		n, err := f.drainOnce(ctx, size)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			f.drainOutage.begin(err)
+			if isSlow(err) {
+				size = max(minBatch, size/2)
+			}
+			sleep(ctx, wait/2+rand.N(wait)) // so that the nodes don't come back together
+			wait = min(2*wait, lastWait)
+		case n == 0:
+			f.drainOutage.end()
+			wait = firstWait
+			select {
+			case <-changed:
+			case <-time.After(lookEvery):
+			case <-ctx.Done():
+			}
+		default:
+			f.drainOutage.end()
+			wait = firstWait
+			if n < size {
+				sleep(ctx, batchEvery)
+			}
+			size = min(size+size/4+1, maxBatch)
+		}
+	}
+}
+
+// sleep waits, at most until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// drainOnce sends one batch, and returns how many items were dealt with.
+func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	if err := f.ready(ctx); err != nil {
+		return 0, err
+	}
+	items, err := f.outbox.Outbox(ctx, Consumer, size)
+	if err != nil {
+		return 0, err
+	}
+	batch, gone, refused := f.stage(ctx, items)
+	if err := ctx.Err(); err != nil { // else records that there was no time to read would be set aside
+		return 0, fmt.Errorf("read records of the outbox: %w", err)
+	}
+	sent, more, err := send(ctx, f.write, batch)
+	refused = append(refused, more...)
+	if err != nil {
+		f.unready()
+		err = explain(err)
+	} else if len(sent) == 0 && len(more) > 1 { // not the records, then
+		refused = nil
+		err = explain(more[0].err)
+	}
+	for _, s := range sent {
+		gone = append(gone, s.seqs...)
+	}
+	// What was committed leaves the outbox, also if the rest was not, or ctx has ended.
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+	defer cancel()
+	err = errors.Join(err, f.outbox.Delivered(settle, gone), f.setAside(settle, refused))
+	if err == nil {
+		f.delivered.Store(new(time.Now()))
+	}
+	f.drained.Add(int64(len(sent)))
+	return len(items), err
+}
+
+// refusal is a record that can't be kept.
+type refusal struct {
+	staged
+	err error
+}
+
+// stage reads the records of items. gone are the items whose record is not there: that of a live call's report, which
+// comes again with the call's end, or one that was removed.
+func (f *Fleet) stage(ctx context.Context, items []store.OutboxItem) (batch []staged, gone []int64, refused []refusal) {
+	for _, item := range items {
+		s := staged{id: item.CallID, seqs: []int64{item.Seq}, try: item.Tries}
+		r, ok, err := f.outbox.Get(ctx, item.CallID)
+		if err == nil && ok {
+			s.text, err = textOf(&r)
+		}
+		switch {
+		case err != nil:
+			refused = append(refused, refusal{s, err})
+		case !ok:
+			gone = append(gone, item.Seq)
+		default:
+			batch = append(batch, s)
+		}
+	}
+	return batch, gone, refused
+}
+
+// send writes a batch. Where a record is refused, it halves the batch until that one is alone. err means the database.
+func send(ctx context.Context, write func(context.Context, []staged) error, batch []staged) (sent []staged, refused []refusal, err error) {
+	if len(batch) == 0 {
+		return nil, nil, nil
+	}
+	err = write(ctx, batch)
+	switch {
+	case err == nil:
+		return batch, nil, nil
+	case !isRefusal(err):
+		return nil, nil, err
+	case len(batch) == 1:
+		return nil, []refusal{{batch[0], err}}, nil
+	}
+	half := len(batch) / 2
+	sent, refused, err = send(ctx, write, batch[:half])
+	if err != nil {
+		return sent, refused, err
+	}
+	more, others, err := send(ctx, write, batch[half:])
+	return append(slices.Clip(sent), more...), append(refused, others...), err
+}
+
+// setAside lets the other records go on without those that were refused.
+func (f *Fleet) setAside(ctx context.Context, refused []refusal) error {
+	for _, r := range refused {
+		aside := min(firstAside<<min(r.try, 10), lastAside)
+		f.log.Warn().Err(r.err).Str("call", r.id).Stringer("again_in", aside).Msg("record refused by the fleet's database: set aside")
+		if err := f.outbox.Postpone(ctx, r.seqs, time.Now().Add(aside), r.err.Error()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

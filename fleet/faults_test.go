@@ -1,0 +1,314 @@
+package fleet
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"flowbridge/internal/pgtest"
+)
+
+// all waits until the database has this many records and the outbox is empty.
+func (n *node) all(url string, records int) {
+	n.t.Helper()
+	eventually(n.t, "all records are there", func() bool { return n.waiting() == 0 })
+	if got := count(n.t, url); got != records {
+		n.t.Errorf("%d records; want %d", got, records)
+	}
+	if n.log.count(pgtest.Password) != 0 {
+		n.t.Errorf("the log has the password:\n%s", n.log)
+	}
+}
+
+// A record that the database refuses is set aside with a log line, and the others go on.
+func TestDrainRefused(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	n := newNode(t, "one")
+	n.join(url, nil)
+	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls ADD CONSTRAINT no CHECK (id NOT LIKE '%-00013' AND id NOT LIKE '%-00700')`)
+	n.put(ids("a", 1000)...)
+	eventually(t, "the others are there", func() bool { return count(t, url) == 998 })
+	eventually(t, "two wait", func() bool { return n.waiting() == 2 && n.log.count("set aside") == 2 })
+	if n.log.count(`"call":"a-00013"`) != 1 || n.log.count("they wait") != 0 {
+		t.Errorf("log:\n%s", n.log)
+	}
+	if items, err := n.store.Outbox(t.Context(), Consumer, 10); err != nil || len(items) != 0 {
+		t.Errorf("due already: %+v, %v", items, err)
+	}
+}
+
+// A database that refuses every record is an outage, and no fault of the records.
+func TestDrainAllRefused(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	n := newNode(t, "one")
+	n.join(url, nil)
+	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls ADD CONSTRAINT no CHECK (false)`)
+	n.put(ids("a", 20)...)
+	eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
+	if n.log.count("set aside") > 1 { // the first one may have been alone
+		t.Errorf("log:\n%s", n.log)
+	}
+	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls DROP CONSTRAINT no`)
+	eventually(t, "there again", func() bool { return count(t, url) >= 19 })
+}
+
+// What no text of PostgreSQL may have in it does not hold a record up.
+func TestDrainText(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	n := newNode(t, "one")
+	n.join(url, nil)
+	r := record("odd")
+	r.From, r.To = "a\x00b\\u0000", "\xff\u202e<script>"+strings.Repeat("x", 20_000)
+	r.SIPCallID, r.Attempts = strings.Repeat("y", 10_000), nil
+	if err := n.store.Put(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "out", func() bool { return n.waiting() == 0 || n.log.count("set aside") > 0 })
+	got, ok, err := n.fleet.Get(t.Context(), "odd")
+	if err != nil || !ok || got.From != "a\ufffdb\\u0000" || !strings.HasPrefix(got.To, "\ufffd\u202e<script>x") {
+		t.Errorf("got %.80q, %.80q, %v, %v\n%s", got.From, got.To, ok, err, n.log)
+	}
+}
+
+// A database that is too slow for a batch gets smaller ones.
+func TestDrainSlow(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	n := newNode(t, "one")
+	f, err := Open(t.Context(), n.options(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.ready(t.Context()); err != nil { // the tables
+		t.Fatal(err)
+	}
+	f.Close()
+	pgtest.Exec(t, url, `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END'`)
+	pgtest.Exec(t, url, `CREATE TRIGGER slow BEFORE INSERT ON flowbridge_calls FOR EACH ROW EXECUTE FUNCTION slow()`)
+	n.put(ids("a", 300)...)
+	n.join(url+"&statement_timeout=2000", nil)
+	n.all(url, 300)
+	if n.log.count("they wait") != 1 || n.log.count("57014") != 1 {
+		t.Errorf("log:\n%s", n.log)
+	}
+}
+
+// A database that answers nothing at all holds neither calls nor their records up.
+func TestDrainFrozen(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Start(t)
+	url := pg.Database()
+	n := newNode(t, "one")
+	n.join(url, nil)
+	n.put("a-1")
+	n.all(url, 1)
+	pg.Freeze()
+	n.put(ids("b", 10)...)
+	eventually(t, "noticed", func() bool { return n.log.count("goes on alone") == 1 })
+	if s := n.fleet.Status(); s.RenewError == nil {
+		t.Errorf("status %+v", s)
+	}
+	if _, _, err := n.fleet.Get(t.Context(), "x"); err == nil {
+		t.Error("a frozen database answers")
+	}
+	pg.Thaw()
+	n.all(url, 11)
+}
+
+// What the operator can get wrong is said in words, and the records wait until it is right.
+func TestDrainFaults(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Shared(t)
+	for name, tt := range map[string]struct {
+		broken, mended func(url string)
+		with           func(url string) string // the URL that the node has
+		says           string
+	}{
+		"read-only": {
+			broken: func(url string) {
+				pgtest.Exec(t, url, `ALTER DATABASE `+nameOf(url)+` SET default_transaction_read_only = on`)
+			},
+			mended: func(url string) {
+				pgtest.Exec(t, pg.URL("postgres"), `ALTER DATABASE `+nameOf(url)+` SET default_transaction_read_only = off`)
+			},
+			says: "25006",
+		},
+		"wrong password": {
+			with: func(url string) string {
+				return strings.Replace(url, "postgres:"+pgtest.Password, "clerk:wrong-"+pgtest.Password, 1)
+			},
+			broken: func(string) { pgtest.Exec(t, pg.URL("postgres"), `CREATE ROLE clerk LOGIN SUPERUSER PASSWORD 'right'`) },
+			mended: func(string) {
+				pgtest.Exec(t, pg.URL("postgres"), `ALTER ROLE clerk PASSWORD 'wrong-`+pgtest.Password+`'`)
+			},
+			says: "check user and password",
+		},
+		"no database": {
+			with:   func(url string) string { return strings.Replace(url, nameOf(url), "later", 1) },
+			mended: func(string) { pgtest.Exec(t, pg.URL("postgres"), `CREATE DATABASE later`) },
+			says:   "3D000",
+		},
+		"no rights": {
+			with:   func(url string) string { return strings.Replace(url, "postgres:"+pgtest.Password, "poor:x", 1) },
+			broken: func(string) { pgtest.Exec(t, pg.URL("postgres"), `CREATE ROLE poor LOGIN PASSWORD 'x'`) },
+			mended: func(url string) { pgtest.Exec(t, url, `GRANT CREATE, USAGE ON SCHEMA public TO poor`) },
+			says:   "42501",
+		},
+		"newer schema": {
+			broken: func(url string) {
+				pgtest.Exec(t, url, `CREATE TABLE flowbridge_version AS SELECT 1 AS id, 99::bigint AS version_id, true AS is_applied`)
+			},
+			mended: func(url string) { pgtest.Exec(t, url, `DROP TABLE flowbridge_version`) },
+			says:   "has schema 99, and this version knows 2; update this node",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := pg.Database()
+			if tt.broken != nil {
+				tt.broken(url)
+			}
+			n := newNode(t, "one")
+			n.put("before")
+			with := url
+			if tt.with != nil {
+				with = tt.with(url)
+			}
+			n.join(with, nil)
+			n.put(ids("a", 5)...)
+			eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
+			if n.log.count(tt.says) == 0 {
+				t.Errorf("log lacks %q:\n%s", tt.says, n.log)
+			}
+			_, _, err := n.fleet.Get(t.Context(), "a")
+			if away := (*AwayError)(nil); err != nil && (!errors.As(err, &away) || away.Remedy == "") {
+				t.Errorf("reading: %v", err)
+			}
+			tt.mended(url)
+			if name == "no database" {
+				url = with
+			}
+			n.all(url, 6)
+		})
+	}
+}
+
+func nameOf(url string) string {
+	name := url[strings.LastIndexByte(url, '/')+1:]
+	name, _, _ = strings.Cut(name, "?")
+	return name
+}
+
+// The tables of an earlier version are brought up to date by one node while others start, too, and keep their records.
+func TestOlderSchema(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	pool, err := openPool(url, "test", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := prepare(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	r := record("old")
+	r.Attempts[0].SIPCallID = "lost-attempt"
+	text, err := textOf(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(t.Context(), pool, []staged{{id: "old", text: text}}); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, url, `DROP TABLE flowbridge_other_ids`)
+	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id > 1`)
+	var nodes []*node
+	for _, name := range []string{"a", "b", "c", "d"} {
+		n := newNode(t, name)
+		n.put(name)
+		nodes = append(nodes, n)
+	}
+	var all sync.WaitGroup
+	for _, n := range nodes {
+		all.Go(func() { n.join(url, nil) })
+	}
+	all.Wait()
+	eventually(t, "five records", func() bool { return count(t, url) == 5 })
+	if got := pgtest.One[string](t, url, `SELECT id FROM flowbridge_other_ids WHERE other = 'lost-attempt'`); got != "old" {
+		t.Errorf("the other id is of %q", got)
+	}
+	for _, n := range nodes {
+		if n.log.String() != "" {
+			t.Error(n.log)
+		}
+	}
+}
+
+// A schema that a newer node makes while this one runs is noticed at the next batch.
+func TestNewerMeanwhile(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	n := newNode(t, "one")
+	n.join(url, nil)
+	n.put("a")
+	n.all(url, 1)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (3, true)`)
+	n.put("b")
+	eventually(t, "noticed", func() bool { return n.log.count("has schema 3") >= 1 })
+	if got := count(t, url); got != 1 {
+		t.Errorf("%d records were written into tables that are not known", got)
+	}
+	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id = 3`)
+	n.all(url, 2)
+}
+
+// A full disk holds the records up until there is room.
+func TestDrainFull(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Start(t)
+	dir := filepath.Join(pg.Dir(), "small")
+	root(t, "mkdir", "-p", dir)
+	root(t, "mount", "-t", "tmpfs", "-o", "size=24m,mode=0777", "tmpfs", dir)
+	// Its processes are gone only some time after the first one.
+	t.Cleanup(func() { pg.Kill(); root(t, "umount", "-l", dir) })
+	pg.Exec("mkdir", "-m", "0700", filepath.Join(dir, "space"))
+	pgtest.Exec(t, pg.URL("postgres"), `CREATE TABLESPACE small LOCATION '`+filepath.Join(dir, "space")+`'`)
+	pgtest.Exec(t, pg.URL("postgres"), `CREATE DATABASE tight TABLESPACE small`)
+	url := pg.URL("tight")
+	n := newNode(t, "one")
+	n.join(url, nil)
+	n.put("a")
+	n.all(url, 1)
+	ballast := filepath.Join(dir, "ballast")
+	out, _ := exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=64k").CombinedOutput() // until it is full
+	if !strings.Contains(string(out), "No space left") {
+		t.Fatalf("dd: %s", out)
+	}
+	n.put(ids("b", 2000)...)
+	eventually(t, "noticed", func() bool { return n.log.count("53100") == 1 })
+	if n.log.count("make room") != 1 {
+		t.Errorf("log:\n%s", n.log)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	n.all(url, 2001)
+}
+
+// root runs a command as root.
+func root(t *testing.T, args ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		args = append([]string{"sudo", "-n"}, args...)
+	}
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}

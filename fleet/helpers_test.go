@@ -1,0 +1,159 @@
+package fleet
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"flowbridge/internal/pgtest"
+	"flowbridge/store"
+)
+
+// patience ends a test that hangs; it says nothing of how long anything takes.
+const patience = 2 * time.Minute
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after %v still not: %s", patience, what)
+		}
+	}
+}
+
+// lines are what was logged.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Count(l.text.Bytes(), []byte(text))
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// node is one node of a test: a store, and its part in a fleet.
+type node struct {
+	t     *testing.T
+	path  string
+	store *store.Store
+	fleet *Fleet
+	log   *lines
+}
+
+// newNode opens a node's store.
+func newNode(t *testing.T, name string) *node {
+	t.Helper()
+	n := &node{t: t, path: filepath.Join(t.TempDir(), name+".db"), log: &lines{}}
+	n.open()
+	t.Cleanup(func() { n.store.Close() })
+	return n
+}
+
+func (n *node) open() {
+	n.t.Helper()
+	s, err := store.Open(n.t.Context(), n.path)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if _, err := s.SetConsumers(n.t.Context(), Consumer); err != nil {
+		n.t.Fatal(err)
+	}
+	n.store = s
+}
+
+// options are those of the node's part in a fleet.
+func (n *node) options(url string) Options {
+	return Options{
+		URL: url, Node: filepath.Base(n.path), Version: "test", Key: n.store.Key(), Outbox: n.store, Notes: n.store,
+		Log: zerolog.New(n.log),
+	}
+}
+
+// join begins the node's part in a fleet. The test ends it.
+func (n *node) join(url string, a Admission) *Fleet {
+	n.t.Helper()
+	f, err := Open(n.t.Context(), n.options(url))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	f.Join(a)
+	n.t.Cleanup(func() { f.Close() })
+	n.fleet = f
+	return f
+}
+
+// put keeps finished calls with these ids.
+func (n *node) put(ids ...string) {
+	n.t.Helper()
+	var all sync.WaitGroup
+	for _, id := range ids {
+		all.Go(func() {
+			if err := n.store.Put(n.t.Context(), record(id)); err != nil {
+				n.t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// waiting is how many items the outbox has.
+func (n *node) waiting() int64 {
+	n.t.Helper()
+	sizes, err := n.store.OutboxSize(n.t.Context())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return sizes[Consumer]
+}
+
+var began = time.Date(2026, 11, 21, 2, 13, 0, 123e6, time.UTC)
+
+// record is that of a finished call.
+func record(id string) store.Record {
+	at := func(s int) store.Time { return store.TimeOf(began.Add(time.Duration(s) * time.Second)) }
+	return store.Record{
+		ID: id, Node: "n", Trunk: "carrier", Route: "r", Target: "agent", Direction: "inbound", From: "+15075550100", To: "+15075785607",
+		SIPCallID: "sip-" + id, TargetSIPCallID: "b-" + id, StartedAt: at(0), AnsweredAt: at(2), EndedAt: at(62), SetupMS: 2000, DurationMS: 60000,
+		Disposition: store.DispositionAnswered, SIPStatus: 200, Q850: 16, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU",
+		Attempts: []store.Attempt{{Target: "agent", SIPStatus: 200, MS: 2000}},
+	}
+}
+
+func ids(prefix string, n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprintf("%s-%05d", prefix, i))
+	}
+	return all
+}
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+func compare(want, got store.Record) string { return cmp.Diff(want, got) }
+
+func count(t *testing.T, url string) int {
+	t.Helper()
+	return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_calls")
+}
+
+func compareAll(want, got []store.Record) string { return cmp.Diff(want, got) }

@@ -1,0 +1,107 @@
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"flowbridge/internal/pgtest"
+	"flowbridge/store"
+)
+
+// The fleet's database answers every filter as the node's own does, page by page.
+func TestListLikeStore(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	n := newNode(t, "one")
+	n.join(url, nil)
+	for i := range 60 {
+		r := record(fmt.Sprintf("c-%02d", i*7%60)) // ids in another order than times
+		r.StartedAt = store.TimeOf(began.Add(time.Duration(i/3) * time.Minute))
+		r.Trunk, r.Target = fmt.Sprint("t", i%2), fmt.Sprint("a", i%3)
+		r.Route, r.Cause = fmt.Sprintf("routes[%d]", i%2), []string{"caller_hangup", "prepare_failed"}[i%5/4]
+		r.Disposition = store.Dispositions()[i%len(store.Dispositions())]
+		r.Direction = store.Directions()[i%2]
+		r.From, r.To, r.Lead = fmt.Sprintf("+1507555%04d", i), fmt.Sprintf("+4930%d", i%4), []string{"", "100%_'"}[i%7/6]
+		r.SynthflowCallID, r.ExternalID = []string{"", fmt.Sprint("p", i)}[i%2], []string{"", fmt.Sprint("x", i)}[i%3/2]
+		r.Attempts = []store.Attempt{{Target: "a", SIPCallID: fmt.Sprint("lost-", i)}, {Target: "b", SIPCallID: r.TargetSIPCallID}}
+		if err := n.store.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := n.store.PutReport(t.Context(), "c-07", store.Report{CallID: "report-7", ReceivedAt: store.TimeOf(began)}); err != nil {
+		t.Fatal(err)
+	}
+	n.all(url, 60)
+	rapid.Check(t, func(rt *rapid.T) {
+		some := func(name string, values ...string) string {
+			return rapid.SampledFrom(append([]string{"", "", ""}, values...)).Draw(rt, name)
+		}
+		at := func(name string) time.Time {
+			if rapid.IntRange(0, 2).Draw(rt, name+"?") > 0 {
+				return time.Time{}
+			}
+			return began.Add(time.Duration(rapid.IntRange(-1, 21*60).Draw(rt, name)) * time.Second)
+		}
+		f := store.Filter{
+			Since: at("since"), Until: at("until"), Trunk: some("trunk", "t0", "t1", "t9"), Target: some("target", "a0", "a1"),
+			Route: some("route", "routes[0]"), Direction: some("direction", store.Directions()...),
+			Disposition: some("disposition", store.Dispositions()...), Cause: some("cause", "prepare_failed", "caller_hangup"),
+			Number: some("number", "1507", "49301", "5550012", "%", "_", "'"),
+			ID:     some("id", "c-07", "sip-c-21", "b-c-03", "p11", "x5", "lost-9", "report-7", "nothing"),
+			Limit:  rapid.IntRange(0, 20).Draw(rt, "limit"),
+		}
+		for {
+			want, next, err1 := n.store.List(t.Context(), f)
+			got, cursor, err2 := n.fleet.List(t.Context(), f)
+			if err1 != nil || err2 != nil || next != cursor {
+				rt.Fatalf("%v, %v; next %q and %q", err1, err2, next, cursor)
+			}
+			if len(want)+len(got) > 0 {
+				if diff := compareAll(want, got); diff != "" {
+					rt.Fatalf("%+v: want - got +\n%s", f, diff)
+				}
+			}
+			if f.Cursor = next; next == "" {
+				return
+			}
+		}
+	})
+	if _, _, err := n.fleet.List(t.Context(), store.Filter{Cursor: "?"}); !errors.Is(err, store.ErrCursor) {
+		t.Errorf("got %v; want ErrCursor", err)
+	}
+	if _, ok, err := n.fleet.Get(t.Context(), "nothing"); ok || err != nil {
+		t.Errorf("got %v, %v", ok, err)
+	}
+}
+
+func FuzzWithoutNUL(f *testing.F) {
+	for _, s := range []string{"", "a", "\x00", "\\u0000", "\\\x00", "\\\\\x00\\", "\xff\x00\u202e", `"\`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := json.Unmarshal(withoutNUL(text), &got); err != nil {
+			t.Fatalf("%q: %v", s, err)
+		}
+		want := make([]rune, 0, len(s))
+		for _, r := range s {
+			if r == 0 {
+				r = utf8.RuneError
+			}
+			want = append(want, r)
+		}
+		if got != string(want) {
+			t.Errorf("%q: got %q", s, got)
+		}
+	})
+}

@@ -1,0 +1,116 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"flowbridge/store"
+)
+
+// maxIndexed is how many characters of an id its column has: left() below. Peers choose ids as long as a SIP message may be,
+// and PostgreSQL refuses a row with more than 2,704 bytes in an index. The record has the whole.
+const maxIndexed = 600
+
+const createStaging = `CREATE TEMP TABLE IF NOT EXISTS flowbridge_staging (id text, record text) ON COMMIT DELETE ROWS`
+
+// columns are those of flowbridge_calls that come from the record's members of the same names.
+const columns = `node, trunk, route, target, direction, "from", "to", lead, sip_call_id, target_sip_call_id, synthflow_call_id,
+	external_id, trace_id, started_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850, cause, ended_by, codec`
+
+// upsert takes the staged records. One that is there already stays if it is the same.
+const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
+	SELECT s.id, r.node, r.trunk, r.route, r.target, r.direction, r."from", r."to", r.lead, left(r.sip_call_id, 600),
+		left(r.target_sip_call_id, 600), left(r.synthflow_call_id, 600), left(r.external_id, 600), coalesce(r.trace_id, ''),
+		r.started_at, r.answered_at, r.ended_at, r.setup_ms, r.duration_ms, r.disposition, r.sip_status, r.q850, r.cause, r.ended_by, r.codec, s.record::jsonb
+	FROM flowbridge_staging AS s, jsonb_to_record(s.record::jsonb) AS r(node text, trunk text, route text, target text, direction text,
+		"from" text, "to" text, lead text, sip_call_id text, target_sip_call_id text, synthflow_call_id text, external_id text,
+		trace_id text, started_at timestamptz, answered_at timestamptz, ended_at timestamptz, setup_ms bigint, duration_ms bigint,
+		disposition text, sip_status integer, q850 integer, cause text, ended_by text, codec text)
+	ON CONFLICT (id) DO UPDATE SET (` + columns + `, record) = (excluded.node, excluded.trunk, excluded.route, excluded.target,
+		excluded.direction, excluded."from", excluded."to", excluded.lead, excluded.sip_call_id, excluded.target_sip_call_id,
+		excluded.synthflow_call_id, excluded.external_id, excluded.trace_id, excluded.started_at, excluded.answered_at,
+		excluded.ended_at, excluded.setup_ms, excluded.duration_ms, excluded.disposition, excluded.sip_status, excluded.q850,
+		excluded.cause, excluded.ended_by, excluded.codec, excluded.record)
+	WHERE flowbridge_calls.record <> excluded.record`
+
+// insertOther takes the ids of the staged records that their columns don't have.
+const insertOther = `INSERT INTO flowbridge_other_ids (other, id)
+	SELECT left(o.other, 600), s.id FROM flowbridge_staging AS s, LATERAL (
+		SELECT a ->> 'sip_call_id' AS other FROM jsonb_array_elements(s.record::jsonb -> 'attempts') AS a
+		UNION SELECT s.record::jsonb -> 'report' ->> 'call_id'
+	) AS o
+	WHERE o.other NOT IN ('', s.record::jsonb ->> 'target_sip_call_id')
+	ON CONFLICT DO NOTHING`
+
+// staged is a record on its way.
+type staged struct {
+	id   string
+	text string
+	seqs []int64 // of the outbox
+	try  int     // how often the database has refused it
+}
+
+// textOf is a record as the database takes it. PostgreSQL has no text with a NUL in it, so that is a replacement
+// character, as of other bytes that are no text.
+func textOf(r *store.Record) (string, error) {
+	if r.Attempts == nil { // an empty list, as the store has it
+		r.Attempts = []store.Attempt{}
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("record %s: %w", r.ID, err)
+	}
+	return string(withoutNUL(text)), nil
+}
+
+// withoutNUL replaces \u0000, but not the text of a backslash and u0000.
+func withoutNUL(text []byte) []byte {
+	const nul = `\u0000`
+	if !bytes.Contains(text, []byte(nul)) {
+		return text
+	}
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '\\' || i+1 == len(text):
+			out = append(out, text[i])
+		case bytes.HasPrefix(text[i:], []byte(nul)):
+			out = append(out, `\ufffd`...)
+			i += len(nul) - 1
+		default:
+			out = append(out, text[i], text[i+1])
+			i++
+		}
+	}
+	return out
+}
+
+// write keeps records in the database: all of them, or none with an error.
+func write(ctx context.Context, pool *pgxpool.Pool, batch []staged) error {
+	return inTx(ctx, pool, func(tx pgx.Tx) error {
+		var version int64
+		if err := tx.QueryRow(ctx, querySchema).Scan(&version); err != nil {
+			return err
+		}
+		if err := checkSchema(version); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, createStaging); err != nil {
+			return err
+		}
+		rows := pgx.CopyFromSlice(len(batch), func(i int) ([]any, error) { return []any{batch[i].id, batch[i].text}, nil })
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"flowbridge_staging"}, []string{"id", "record"}, rows); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, upsert); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, insertOther)
+		return err
+	})
+}

@@ -1,0 +1,315 @@
+// Package pgtest runs a real PostgreSQL server for a test: in a directory of its own, on a free port, ended with the test.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Password is that of the user postgres.
+const Password = "pg-test-secret"
+
+// patience ends a test that hangs.
+const patience = 2 * time.Minute
+
+// Server is a PostgreSQL server.
+type Server struct {
+	tb   testing.TB
+	dir  string
+	port int
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+}
+
+// Start makes a cluster and starts its server. settings are like "max_connections=20".
+func Start(tb testing.TB, settings ...string) *Server {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // the server's user reaches it, and its path is short
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return StartIn(tb, dir, settings...)
+}
+
+// shared is the server of a package's tests that do not stop it.
+var shared struct {
+	sync.Mutex
+
+	server *Server
+}
+
+// Main runs the tests of a package, and ends the server that they share.
+func Main(m *testing.M) int {
+	code := m.Run()
+	if s := shared.server; s != nil {
+		s.Kill()
+		_ = os.RemoveAll(s.dir)
+	}
+	return code
+}
+
+// Shared is the server of the tests that don't stop it, from the first one's Start to the end of Main.
+func Shared(tb testing.TB) *Server {
+	tb.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // the server's user reaches it, and its path is short
+		if err != nil {
+			tb.Fatal(err)
+		}
+		shared.server = start(tb, dir)
+	}
+	return shared.server
+}
+
+// StartIn is Start in an empty directory of the caller's, as of a small file system. Its path is short: a socket is in
+// it.
+func StartIn(tb testing.TB, dir string, settings ...string) *Server {
+	tb.Helper()
+	s := start(tb, dir, settings...)
+	tb.Cleanup(s.Kill)
+	return s
+}
+
+func start(tb testing.TB, dir string, settings ...string) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, dir: dir, port: freePort(tb)}
+	secret := filepath.Join(dir, "secret")
+	err := os.WriteFile(secret, []byte(Password+"\n"), 0o644)
+	if os.Geteuid() == 0 {
+		uid, gid := postgres(tb)
+		err = errors.Join(err, os.Chown(dir, uid, gid), os.Chmod(dir, 0o755))
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	initdb := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		tb.Fatalf("initdb: %v\n%s", err, out)
+	}
+	var conf strings.Builder
+	for _, line := range slices.Concat([]string{
+		"listen_addresses=127.0.0.1", "unix_socket_directories=" + dir, "fsync=off", "shared_buffers=16MB", "max_connections=60",
+		"timezone=UTC", "max_wal_size=64MB", "min_wal_size=32MB", "log_min_messages=warning",
+	}, settings) {
+		name, value, _ := strings.Cut(line, "=")
+		fmt.Fprintf(&conf, "%s = '%s'\n", name, value)
+	}
+	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(conf.String())
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.Run()
+	return s
+}
+
+// Dir is the server's directory, which its user can reach.
+func (s *Server) Dir() string { return s.dir }
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// postgres is the user that the server runs as where the test is root, which it refuses.
+func postgres(tb testing.TB) (uid, gid int) {
+	tb.Helper()
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		tb.Fatalf("%v: install postgresql", err)
+	}
+	uid, _ = strconv.Atoi(u.Uid)
+	gid, _ = strconv.Atoi(u.Gid)
+	return uid, gid
+}
+
+// program finds a program of the server, which Debian keeps apart from the others.
+func program(tb testing.TB, name string) string {
+	tb.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the pattern is well-formed
+	if len(found) == 0 {
+		tb.Fatalf("%s is missing: install postgresql", name)
+	}
+	return found[len(found)-1]
+}
+
+// command is a program as the server's user. It does not outlive the test.
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	s.tb.Helper()
+	cmd := exec.CommandContext(context.Background(), program(s.tb, name), args...)
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if os.Geteuid() == 0 {
+		uid, gid := postgres(s.tb)
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	return cmd
+}
+
+// Exec runs a command as the server's user.
+func (s *Server) Exec(name string, args ...string) {
+	s.tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	cmd := s.command("postgres")
+	cmd.Path, cmd.Args = path, append([]string{path}, args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.tb.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
+
+func freePort(tb testing.TB) int {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Run starts the server, again after Stop or Kill, and returns when it takes connections.
+func (s *Server) Run() {
+	s.tb.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd = s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.port))
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		s.tb.Fatal(err)
+	}
+	done := make(chan struct{})
+	s.done = done
+	go func(cmd *exec.Cmd) {
+		defer close(done)
+		_ = cmd.Wait()
+	}(s.cmd)
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := pgx.Connect(context.Background(), s.URL("postgres"))
+		if err == nil {
+			_ = conn.Close(context.Background())
+			return
+		}
+		ended := false
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		if ended || time.Now().After(end) {
+			text, _ := os.ReadFile(log.Name())
+			s.tb.Fatalf("postgres does not start: %v\n%s", err, text)
+		}
+	}
+}
+
+// Stop ends the server as its administrator does, without waiting for clients.
+func (s *Server) Stop() { s.end(syscall.SIGINT) }
+
+// Kill ends the server the hard way: its main process, which the others notice.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+func (s *Server) end(sig syscall.Signal) {
+	if s.done == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(sig)
+	<-s.done
+}
+
+// Freeze stops all of the server's processes from doing anything: it takes connections, and does not answer. Thaw ends
+// that.
+func (s *Server) Freeze() { s.signalAll(syscall.SIGSTOP) }
+
+// Thaw has the server go on after Freeze.
+func (s *Server) Thaw() { s.signalAll(syscall.SIGCONT) }
+
+func (s *Server) signalAll(sig syscall.Signal) {
+	pid := s.cmd.Process.Pid
+	_ = syscall.Kill(pid, sig)
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for child := range strings.FieldsSeq(string(text)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(n, sig)
+		}
+	}
+}
+
+// URL is that of a database over TCP.
+func (s *Server) URL(database string) string {
+	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", Password, s.port, database)
+}
+
+// SocketURL is that of a database over the Unix socket.
+func (s *Server) SocketURL(database string) string {
+	return fmt.Sprintf("postgres://postgres:%s@/%s?host=%s&port=%d", Password, database, s.dir, s.port)
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+var lastDatabase atomic.Int64
+
+// Database makes an empty database and returns its URL.
+func (s *Server) Database() string {
+	s.tb.Helper()
+	name := fmt.Sprintf("fleet%d", lastDatabase.Add(1))
+	Exec(s.tb, s.URL("postgres"), "CREATE DATABASE "+name)
+	return s.URL(name)
+}
+
+// Exec runs a statement.
+func Exec(tb testing.TB, url, statement string, args ...any) {
+	tb.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement, args...); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// One returns the one value of a query.
+func One[T any](tb testing.TB, url, query string, args ...any) (value T) {
+	tb.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if err := conn.QueryRow(ctx, query, args...).Scan(&value); err != nil {
+		tb.Fatalf("%s: %v", query, err)
+	}
+	return value
+}

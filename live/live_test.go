@@ -1,0 +1,246 @@
+package live
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/store"
+)
+
+// node is a watcher of a node that has the targets a and b, and what its observer heard.
+type node struct {
+	*Watcher
+	is    Node
+	peers []Peer
+	saw   observer
+}
+
+// observer notes what it is told.
+type observer struct{ heard []string }
+
+func newNode() *node {
+	n := &node{peers: []Peer{{Name: "a", Kind: "synthflow", Address: "sip:a", MaxCalls: 7}, {Name: "b", Kind: "sip"}}}
+	n.Watcher = New(Options{
+		Node: func() Node { return n.is }, Peers: func() []Peer { return n.peers },
+		IsPeer: func(name string) bool {
+			return slices.ContainsFunc(n.peers, func(p Peer) bool { return p.Name == name })
+		},
+		Observer: &n.saw,
+	})
+	return n
+}
+
+func (n *observer) Rang(r store.Record, s float64) {
+	n.heard = append(n.heard, fmt.Sprintf("%s rang %.3f", r.ID, s))
+}
+
+func (n *observer) Tried(r store.Record, a *store.Attempt) {
+	n.heard = append(n.heard, r.ID+" tried "+a.Target+" "+a.Cause)
+}
+func (n *observer) Answered(r store.Record) { n.heard = append(n.heard, r.ID+" answered") }
+func (n *observer) Ended(r store.Record)    { n.heard = append(n.heard, r.ID+" ended "+r.Cause) }
+
+func at(t time.Time, after time.Duration) store.Time { return store.TimeOf(t.Add(after)) }
+
+// A call's life is seen as it happens, each thing once, whether the journal or the record tells it first.
+func TestLifeOfACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, began := newNode(), time.Now()
+		r := store.Record{ID: "1", Trunk: "carrier", StartedAt: at(began, 0)}
+		n.Changed(r)
+		r.Target, r.RingingAt, r.DialedAt = "a", at(began, 20*time.Millisecond), at(began, 30*time.Millisecond)
+		n.Changed(r)
+		n.Changed(r)
+		if got := n.Active(); !cmp.Equal(got, map[Active]int{{"carrier", "a", "dialing"}: 1}) {
+			t.Errorf("active: %v", got)
+		}
+		r.Attempts = []store.Attempt{{Target: "a", Cause: "prepare_failed", PrepareMS: 40, PrepareStatus: 503, StartedAt: r.StartedAt, MS: 41}}
+		r.Target = "b"
+		n.Changed(r)
+		r.Attempts = append(r.Attempts, store.Attempt{Target: "b", SIPStatus: 200, MS: 90})
+		r.AnsweredAt, r.SetupMS = at(began, 150*time.Millisecond), 150
+		n.Changed(r)
+		if s := n.Stats(); s.Phases != (Phases{Bridged: 1}) || s.Ended != 0 || s.AnswerRatio != nil || s.Setup == nil || s.MOS != nil {
+			t.Errorf("while it is up: %+v", s)
+		}
+		time.Sleep(2 * time.Second)
+		r.Disposition, r.Cause = store.DispositionAnswered, "caller_hangup"
+		r.Media = store.Media{A: store.MediaSide{Rx: 90, Lost: 10, JitterMS: 2}, MOS: 4.3}
+		n.Ended(r)
+		want := []string{"1 rang 0.020", "1 tried a prepare_failed", "1 tried b ", "1 answered", "1 ended caller_hangup"}
+		if d := cmp.Diff(want, n.saw.heard); d != "" {
+			t.Error(d)
+		}
+		s := n.Stats()
+		if s.Phases != (Phases{}) || s.Ended != 1 || *s.AnswerRatio != 1 || *s.Loss != 0.1 || s.CallsPerSecond != 0.1 ||
+			!cmp.Equal(s.Causes, map[string]uint64{"caller_hangup": 1}) || math.Abs(s.MOS.P5-4.3) > 0.05 || math.Abs(s.Prepare.P50-40) > 3 {
+			t.Errorf("afterwards: %+v", s)
+		}
+		// A record whose call was never journalled says all at once.
+		n.saw.heard = nil
+		r.ID = "2"
+		n.Ended(r)
+		if len(n.saw.heard) != 5 || len(n.calls) != 0 {
+			t.Errorf("heard %q, %d calls", n.saw.heard, len(n.calls))
+		}
+	})
+}
+
+// What is older than the window is forgotten, however long nobody looked.
+func TestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		for i := range 100 {
+			n.Ended(store.Record{ID: fmt.Sprint(i), StartedAt: store.TimeOf(time.Now()), Cause: "no_route", Disposition: store.DispositionFailed, Attempts: []store.Attempt{{Target: "a", Cause: "target_silent"}}})
+			time.Sleep(10 * time.Second)
+		}
+		// 300 s are 30 calls; the slot that begins now has none yet.
+		if s := n.Stats(); s.Ended < 28 || s.Ended > 30 || s.Causes["no_route"] != s.Ended {
+			t.Errorf("ended %d; want 300 s of them", s.Ended)
+		}
+		time.Sleep(window)
+		for _, gap := range []time.Duration{0, time.Second, 100 * window} {
+			time.Sleep(gap)
+			if s := n.Stats(); s.Ended != 0 || len(s.Causes) != 0 || s.CallsPerSecond != 0 {
+				t.Errorf("later: %+v", s)
+			}
+			if g := n.Targets()[0]; g.Health != HealthIdle || g.Attempts != 0 || g.LastError == nil {
+				t.Errorf("later: %+v", g)
+			}
+		}
+	})
+}
+
+// The counts of refused requests are those of the window, although they are counted since the start.
+func TestRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		n.is.Rejected = map[string]uint64{"full": 3}
+		n.Tend()
+		time.Sleep(200 * time.Second)
+		n.is.Rejected = map[string]uint64{"full": 5, "ports": 1}
+		if got := n.Stats().Rejected; !cmp.Equal(got, map[string]uint64{"full": 5, "ports": 1}) {
+			t.Errorf("got %v", got)
+		}
+		time.Sleep(200 * time.Second)
+		if got := n.Stats().Rejected; !cmp.Equal(got, map[string]uint64{"full": 2, "ports": 1}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// A target is failing when most of its last attempts failed for a reason of its own.
+func TestHealth(t *testing.T) {
+	for _, c := range []struct {
+		causes []string
+		want   string
+	}{
+		{nil, HealthIdle},
+		{[]string{""}, HealthOK},
+		{[]string{"prepare_timeout"}, HealthFailing},
+		{[]string{"target_silent", ""}, HealthOK},
+		{[]string{"target_busy", "ring_timeout", "target_refused"}, HealthOK},
+		{[]string{"caller_cancelled", "target_capped", "setup_timeout"}, HealthIdle},
+		{[]string{"", "", "", "", "", "target_error", "dns_failed", "tls_failed"}, HealthFailing},
+		{[]string{"target_error", "target_error", "target_error", "target_error", "", "", ""}, HealthOK},
+	} {
+		n := newNode()
+		for i, why := range c.causes {
+			n.Ended(store.Record{ID: fmt.Sprint(i), Attempts: []store.Attempt{{Target: "a", Cause: why}, {Target: "sip:elsewhere"}}})
+		}
+		if got := n.Targets()[0]; got.Health != c.want || got.MaxCalls != 7 || len(n.targets) > 1 {
+			t.Errorf("%q: %+v; want %s", c.causes, got, c.want)
+		}
+		n.peers = n.peers[1:]
+		if n.Targets(); len(n.targets) != 0 {
+			t.Errorf("a target that is gone is kept")
+		}
+	}
+}
+
+// The last error has what an operator needs to go on.
+func TestLastError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		n.Ended(store.Record{ID: "x", Attempts: []store.Attempt{{Target: "a", StartedAt: at(time.Now(), 0), MS: 812, PrepareMS: 812, PrepareStatus: 503, Cause: "prepare_failed"}}})
+		got := n.Targets()[0].LastError
+		want := &TargetError{At: at(time.Now(), 812*time.Millisecond), Cause: "prepare_failed", PrepareStatus: 503, Call: "x", Text: "its API answered 503 Service Unavailable"}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+// A percentile is at most a sixteenth off, over the whole range.
+func TestQuantiles(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, scale := range []float64{0.5, 20, 3000, 100_000} {
+		var s series
+		var all []float64
+		for range 2000 {
+			v := scale * (0.5 + random.Float64())
+			all = append(all, v)
+			s.add(0, v)
+		}
+		slices.Sort(all)
+		for _, q := range []float64{0.05, 0.5, 0.95, 0.99, 1} {
+			want, got := all[int(math.Ceil(q*2000))-1], s.sum.quantile(q)
+			if math.Abs(got-want)/want > 1.0/16+0.001 {
+				t.Errorf("scale %v, quantile %v: %v; want %v", scale, q, got, want)
+			}
+		}
+	}
+	for _, v := range []float64{math.NaN(), -1, 0, 1e300, math.Inf(1)} {
+		if b := bucketOf(v); b < 0 || b >= buckets {
+			t.Errorf("%v is in bucket %d", v, b)
+		}
+	}
+}
+
+// Calls tell of themselves at once, while operators look.
+func TestConcurrently(t *testing.T) {
+	n := newNode()
+	n.options.Observer = nil
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for k := range 200 {
+				r := store.Record{ID: fmt.Sprint(i, k), StartedAt: store.TimeOf(time.Now()), Attempts: []store.Attempt{{Target: "a"}}}
+				n.Changed(r)
+				n.Stats()
+				n.Targets()
+				n.Active()
+				n.Ended(r)
+			}
+		})
+	}
+	group.Wait()
+	if s := n.Stats(); s.Ended != 1600 || s.Phases != (Phases{}) || len(n.calls) != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// BenchmarkWatcher is what a call costs: four entries of the journal and the record.
+func BenchmarkWatcher(b *testing.B) {
+	n := newNode()
+	n.options.Observer = nil
+	r := store.Record{ID: "1", Trunk: "carrier", Target: "a", StartedAt: store.TimeOf(time.Now())}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Attempts, r.AnsweredAt = nil, store.Time{}
+		for range 3 {
+			n.Changed(r)
+		}
+		r.Attempts, r.AnsweredAt = []store.Attempt{{Target: "a", MS: 30}}, r.StartedAt
+		n.Changed(r)
+		n.Ended(r)
+	}
+}

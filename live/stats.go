@@ -1,0 +1,185 @@
+package live
+
+import (
+	"maps"
+	"math"
+	"time"
+
+	"flowbridge/store"
+)
+
+// Stats are the figures of a node, as GET /api/stats gives them.
+type Stats struct {
+	At store.Time `json:"at"`
+	// Calls are live, or their record is not written yet.
+	Calls    int    `json:"calls"`
+	Phases   Phases `json:"phases"`
+	Draining bool   `json:"draining"`
+	// CallsPerSecond began in the last ten seconds, on average.
+	CallsPerSecond float64 `json:"calls_per_second"`
+	// WindowS is how far back the rest goes, in seconds.
+	WindowS int `json:"window_s"`
+	// Ended counts the calls that ended, Answered those of them that were answered; AnswerRatio is nil without any.
+	Ended       uint64   `json:"ended"`
+	Answered    uint64   `json:"answered"`
+	AnswerRatio *float64 `json:"answer_ratio"`
+	// PostDialDelay is from the INVITE to the first 18x or 200 that the caller got (RFC 6076 section 4.3), Setup to the 200.
+	PostDialDelay *Percentiles `json:"post_dial_delay_ms"`
+	Prepare       *Percentiles `json:"prepare_ms"`
+	Setup         *Percentiles `json:"setup_ms"`
+	// Loss is the part of the packets of both sides that did not arrive; nil without packets.
+	Loss   *float64     `json:"loss"`
+	Jitter *Percentiles `json:"jitter_ms"`
+	MOS    *MOS         `json:"mos"`
+	Ports  Ports        `json:"ports"`
+	// Capacity is what the process takes at most, by its ports.
+	Capacity Capacity `json:"capacity"`
+	// Unwritten counts the records of ended calls that wait for the disk.
+	Unwritten int `json:"unwritten"`
+	// Rejected counts the requests that were refused before they became a call, Causes the calls that ended, by reason.
+	Rejected map[string]uint64 `json:"rejected"`
+	Causes   map[string]uint64 `json:"causes"`
+}
+
+// Phases count live calls.
+type Phases struct {
+	Preparing int `json:"preparing"`
+	Dialing   int `json:"dialing"`
+	Bridged   int `json:"bridged"`
+}
+
+// Percentiles are the values that half, 95 % and 99 % of the measured ones are not above.
+type Percentiles struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
+}
+
+// MOS is the median of the calls' quality, and what 5 % of the calls are not above.
+type MOS struct {
+	P50 float64 `json:"p50"`
+	P5  float64 `json:"p5"`
+}
+
+// Ports are pairs of an RTP and an RTCP port. A call has two.
+type Ports struct {
+	InUse int `json:"in_use"`
+	Limit int `json:"limit"`
+}
+
+// Capacity is how many calls there are and can be. A limit of 0 is none.
+type Capacity struct {
+	Calls int `json:"calls"`
+	Limit int `json:"limit"`
+}
+
+// Node is what only the node knows, at the moment.
+type Node struct {
+	Calls, Unwritten, Limit int
+	Ports                   Ports
+	Draining                bool
+	// Rejected counts refused requests since the start, by reason.
+	Rejected map[string]uint64
+}
+
+// Stats gives the figures of now.
+func (w *Watcher) Stats() Stats {
+	n := w.options.Node()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.advance()
+	w.sample(n.Rejected)
+	s := Stats{
+		At: store.TimeOf(now), Calls: n.Calls, Phases: w.phases, Draining: n.Draining, CallsPerSecond: w.rate.perSecond(now),
+		WindowS: int(window / time.Second), Ended: w.ended.sum, Answered: w.answered.sum, AnswerRatio: ratio(w.answered.sum, w.ended.sum),
+		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
+		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
+		Ports: n.Ports, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten, Rejected: sums(w.rejected), Causes: sums(w.causes),
+	}
+	if h := &w.harm.sum; h.count > 0 {
+		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}
+	}
+	return s
+}
+
+// bestMOS is more than a MOS can be. Quality is kept as the difference from it, because the buckets are finer there.
+const bestMOS = 5
+
+func mosOf(harm float64) float64 { return rounded(bestMOS-harm, 2) }
+
+func ratio(part, of uint64) *float64 {
+	if of == 0 {
+		return nil
+	}
+	r := rounded(float64(part)/float64(of), 4)
+	return &r
+}
+
+func percentiles(s *series) *Percentiles {
+	if s.sum.count == 0 {
+		return nil
+	}
+	p := func(q float64) float64 { return rounded(s.sum.quantile(q), 1) }
+	return &Percentiles{P50: p(0.5), P95: p(0.95), P99: p(0.99)}
+}
+
+func rounded(v float64, digits int) float64 {
+	unit := math.Pow10(digits)
+	return math.Round(v*unit) / unit
+}
+
+// sums are the numbers of the window that are not 0.
+func sums(all map[string]*tally) map[string]uint64 {
+	out := map[string]uint64{}
+	for name, t := range all {
+		if t.sum > 0 {
+			out[name] = t.sum
+		}
+	}
+	return out
+}
+
+// sample notes how many requests have been refused since it was last called.
+func (w *Watcher) sample(rejected map[string]uint64) {
+	for reason, n := range rejected {
+		if k := n - w.sampled[reason]; k > 0 && k <= n {
+			w.named(w.rejected, reason, k)
+		}
+	}
+	w.sampled = maps.Clone(rejected)
+}
+
+// rateOver is how many seconds the rate of new calls is taken over.
+const rateOver = 10
+
+// rate counts events of the last seconds.
+type rate struct {
+	began   time.Time
+	second  int
+	seconds [rateOver + 1]uint32
+}
+
+func (r *rate) advance(now time.Time) {
+	second := int(now.Sub(r.began) / time.Second)
+	for n := min(second-r.second, len(r.seconds)); n > 0; n-- {
+		r.seconds[(second-n+1)%len(r.seconds)] = 0
+	}
+	r.second = max(r.second, second)
+}
+
+func (r *rate) add(now time.Time) {
+	r.advance(now)
+	r.seconds[r.second%len(r.seconds)]++
+}
+
+// perSecond is the average of the last whole seconds.
+func (r *rate) perSecond(now time.Time) float64 {
+	r.advance(now)
+	sum := uint32(0)
+	for i, n := range r.seconds {
+		if i != r.second%len(r.seconds) {
+			sum += n
+		}
+	}
+	return float64(sum) / rateOver
+}

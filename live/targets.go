@@ -1,0 +1,242 @@
+package live
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"flowbridge/store"
+)
+
+// The values of Target.Health.
+const (
+	// HealthOK is a target most of whose last attempts did not fail for a reason of its own.
+	HealthOK = "ok"
+	// HealthFailing is one most of whose last attempts did.
+	HealthFailing = "failing"
+	// HealthIdle had no attempt in the window.
+	HealthIdle = "idle"
+)
+
+// judged is how many of a target's last attempts its health is judged by.
+const judged = 5
+
+// Peer is a target, or a trunk that can be called, as it is configured.
+type Peer struct {
+	Name string
+	// Kind is that of the configuration, or trunk.
+	Kind string
+	// Address is its URI, a template.
+	Address string
+	// Calls are open, MaxCalls its cap; 0: none.
+	Calls, MaxCalls int
+}
+
+// Target is how a target does, as GET /api/targets gives it.
+type Target struct {
+	Name     string `json:"name"`
+	Kind     string `json:"kind"`
+	Address  string `json:"address"`
+	Health   string `json:"health"`
+	Calls    int    `json:"calls"`
+	MaxCalls int    `json:"max_calls"`
+	// Attempts are those of the window that are over, Failed those of them that were not answered for a reason of the target.
+	Attempts uint64 `json:"attempts"`
+	Failed   uint64 `json:"failed"`
+	// AnswerRatio is the part of Attempts that was answered; nil without any.
+	AnswerRatio    *float64   `json:"answer_ratio"`
+	Prepare        *Latency   `json:"prepare_ms"`
+	Answer         *Latency   `json:"answer_ms"`
+	LastAnsweredAt store.Time `json:"last_answered_at"`
+	// LastError is the last failure for a reason of the target, however long ago; nil: none since the start.
+	LastError *TargetError `json:"last_error"`
+}
+
+// Latency is the median of a time, and what 95 % are not above.
+type Latency struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+}
+
+// TargetError is a failed attempt.
+type TargetError struct {
+	At            store.Time `json:"at"`
+	Cause         string     `json:"cause"`
+	SIPStatus     int        `json:"sip_status"`
+	PrepareStatus int        `json:"prepare_status"`
+	// Call is the call's id.
+	Call string `json:"call"`
+	// Text says it in words.
+	Text string `json:"text"`
+}
+
+// target is what is kept of a target.
+type target struct {
+	attempts, failed, answered tally
+	prepare, answer            series // milliseconds
+	last                       [judged]bool
+	tried                      int // attempts since the start; of the last ones, last says whether they failed
+	lastAnswered               store.Time
+	lastError                  *TargetError
+}
+
+// target finds or makes the entry of a peer; nil: there is no such peer, for example because a REFER named it.
+func (w *Watcher) target(name string) *target {
+	t := w.targets[name]
+	if t == nil && w.options.IsPeer(name) {
+		t = &target{}
+		w.targets[name] = t
+	}
+	return t
+}
+
+func (t *target) clear(slot int) {
+	for _, n := range []*tally{&t.attempts, &t.failed, &t.answered} {
+		n.clear(slot)
+	}
+	t.prepare.clear(slot)
+	t.answer.clear(slot)
+}
+
+func (t *target) note(slot int, r *store.Record, a *store.Attempt) {
+	if !countsForTarget(a) {
+		return
+	}
+	t.attempts.add(slot, 1)
+	if Prepared(a) {
+		t.prepare.add(slot, float64(a.PrepareMS))
+	}
+	failed := isTargetsFault(a)
+	t.last[t.tried%judged] = failed
+	t.tried++
+	ended := store.Time{Time: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond)}
+	switch {
+	case failed:
+		t.failed.add(slot, 1)
+		t.lastError = &TargetError{At: ended, Cause: a.Cause, SIPStatus: a.SIPStatus, PrepareStatus: a.PrepareStatus, Call: r.ID, Text: textOf(a)}
+	case a.Cause == "":
+		t.answered.add(slot, 1)
+		t.answer.add(slot, float64(a.MS))
+		t.lastAnswered = ended
+	}
+}
+
+// health judges the last attempts, as far as they are in the window.
+func (t *target) health() string {
+	n := int(min(t.attempts.sum, judged))
+	if n == 0 {
+		return HealthIdle
+	}
+	failed := 0
+	for i := range n {
+		if t.last[(t.tried-1-i)%judged] {
+			failed++
+		}
+	}
+	if failed*2 > n {
+		return HealthFailing
+	}
+	return HealthOK
+}
+
+// Targets gives how each target does, in the order of Options.Peers.
+func (w *Watcher) Targets() []Target {
+	peers := w.options.Peers()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.advance()
+	all, is := make([]Target, 0, len(peers)), make(map[string]bool, len(peers))
+	for _, p := range peers {
+		is[p.Name] = true
+		out := Target{Name: p.Name, Kind: p.Kind, Address: p.Address, Health: HealthIdle, Calls: p.Calls, MaxCalls: p.MaxCalls}
+		if t := w.targets[p.Name]; t != nil {
+			out.Health, out.Attempts, out.Failed = t.health(), t.attempts.sum, t.failed.sum
+			out.AnswerRatio, out.Prepare, out.Answer = ratio(t.answered.sum, t.attempts.sum), latency(&t.prepare), latency(&t.answer)
+			out.LastAnsweredAt, out.LastError = t.lastAnswered, t.lastError
+		}
+		all = append(all, out)
+	}
+	for name := range w.targets {
+		if !is[name] { // a reload has removed it
+			delete(w.targets, name)
+		}
+	}
+	return all
+}
+
+func latency(s *series) *Latency {
+	p := percentiles(s)
+	if p == nil {
+		return nil
+	}
+	return &Latency{P50: p.P50, P95: p.P95}
+}
+
+// countsForTarget says whether an attempt says anything of its target. One that the caller gave up, or that was never made
+// because of a limit or a template of ours, does not.
+func countsForTarget(a *store.Attempt) bool {
+	switch a.Cause {
+	case "", "target_busy", "target_refused", "ring_timeout":
+		return true
+	default:
+		return isTargetsFault(a)
+	}
+}
+
+// isTargetsFault says whether an attempt failed for a reason of its target or of the way there, which the next call would
+// meet, too. A target that is busy, or whose user does not answer or declines, does its work.
+func isTargetsFault(a *store.Attempt) bool {
+	switch a.Cause {
+	case "prepare_timeout", "prepare_failed", "prepare_refused", "prepare_invalid", "dns_failed", "target_silent", "target_unreachable",
+		"tls_failed", "target_error", "auth_missing", "auth_unsupported", "auth_refused", "bad_answer", "srtp_refused":
+		return true
+	default:
+		return false
+	}
+}
+
+// textOf says in words how an attempt failed.
+func textOf(a *store.Attempt) string {
+	switch a.Cause {
+	case "prepare_timeout":
+		return fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS)
+	case "prepare_failed":
+		if a.PrepareStatus == 0 {
+			return "its API could not be reached"
+		}
+		return "its API answered " + statusText(a.PrepareStatus)
+	case "prepare_refused":
+		return "its API took no call"
+	case "prepare_invalid":
+		return "its API gave no usable call id"
+	case "dns_failed":
+		return "its host name has no address"
+	case "target_silent":
+		return "it did not answer the INVITE at all"
+	case "target_unreachable":
+		return "the INVITE could not be sent to it"
+	case "tls_failed":
+		return "the TLS handshake with it failed"
+	case "target_error":
+		return fmt.Sprintf("it answered the INVITE with %d", a.SIPStatus)
+	case "auth_missing":
+		return fmt.Sprintf("it asked for credentials (%d), and has none configured", a.SIPStatus)
+	case "auth_unsupported":
+		return fmt.Sprintf("it asked for credentials (%d) in a way that can't be answered", a.SIPStatus)
+	case "auth_refused":
+		return fmt.Sprintf("it refused the credentials (%d)", a.SIPStatus)
+	case "bad_answer":
+		return "its session description does not fit the offer"
+	case "srtp_refused":
+		return "it answered SRTP with RTP, or without a usable key"
+	}
+	return "the attempt failed: " + a.Cause
+}
+
+// statusText is an HTTP status with its name.
+func statusText(status int) string {
+	if name := http.StatusText(status); name != "" {
+		return fmt.Sprintf("%d %s", status, name)
+	}
+	return fmt.Sprint(status)
+}

@@ -1,0 +1,295 @@
+package live
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"flowbridge/store"
+)
+
+// Observer is told what is new of a call, once for each. It must not block. Several calls may tell it at once.
+type Observer interface {
+	// Rang has a call that the caller got its first 18x or 200 for. seconds is since the INVITE.
+	Rang(r store.Record, seconds float64)
+	// Tried has an attempt of a call that is over: answered, or failed.
+	Tried(r store.Record, a *store.Attempt)
+	// Answered has a call that was answered. It may still turn out that the caller never acknowledged that.
+	Answered(r store.Record)
+	// Ended has a call that is over.
+	Ended(r store.Record)
+}
+
+// Options are the parts of a watcher. Each is needed unless its comment says otherwise.
+type Options struct {
+	// Node gives what only the node knows.
+	Node func() Node
+	// Peers gives the targets, and the trunks that can be called, of the configuration in force.
+	Peers func() []Peer
+	// IsPeer says whether a name is one of Peers.
+	IsPeer func(name string) bool
+	// Observer may be nil.
+	Observer Observer
+}
+
+// Watcher keeps the statistics of a node's calls. Its methods may be called from any goroutine.
+type Watcher struct {
+	options Options // constant
+
+	mu    sync.Mutex // guards what follows
+	clock clock
+	rate  rate
+	calls map[string]*call // live, by id
+
+	phases                           Phases
+	postDial, prepare, setup, jitter series // milliseconds
+	harm                             series // bestMOS less a call's MOS
+	ended, answered, lost, received  tally
+	causes, rejected                 map[string]*tally
+	sampled                          map[string]uint64 // rejected since the start
+	targets                          map[string]*target
+}
+
+// New makes a watcher.
+func New(o Options) *Watcher {
+	now := time.Now()
+	return &Watcher{
+		options: o, clock: clock{began: now}, rate: rate{began: now}, calls: map[string]*call{},
+		causes: map[string]*tally{}, rejected: map[string]*tally{}, targets: map[string]*target{},
+	}
+}
+
+// call is what is known of a live call already.
+type call struct {
+	at             Active
+	attempts       int // that were counted
+	rang, answered bool
+}
+
+// Active is what live calls are told apart by.
+type Active struct{ Trunk, Target, Phase string }
+
+// The phases of a live call, by its record.
+const (
+	phasePreparing = "preparing"
+	phaseDialing   = "dialing"
+	phaseBridged   = "bridged"
+)
+
+// PhaseOf is the phase of a live call: preparing, dialing or bridged.
+func PhaseOf(r *store.Record) string {
+	switch {
+	case !r.AnsweredAt.IsZero():
+		return phaseBridged
+	case !r.DialedAt.IsZero():
+		return phaseDialing
+	default:
+		return phasePreparing
+	}
+}
+
+// of counts the calls of a phase.
+func (p *Phases) of(phase string) *int {
+	switch phase {
+	case phaseBridged:
+		return &p.Bridged
+	case phaseDialing:
+		return &p.Dialing
+	default:
+		return &p.Preparing
+	}
+}
+
+// news is what a record says of its call for the first time.
+type news struct {
+	rang, answered bool
+	attempts       []store.Attempt
+}
+
+// Changed takes the record of a live call so far.
+func (w *Watcher) Changed(r store.Record) {
+	if n := w.changed(&r); n.rang || n.answered || len(n.attempts) > 0 {
+		w.tell(r, n, false)
+	}
+}
+
+// Ended takes the record of a call that is over.
+func (w *Watcher) Ended(r store.Record) { w.tell(r, w.over(&r), true) }
+
+func (w *Watcher) changed(r *store.Record) news {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.advance()
+	c := w.calls[r.ID]
+	if c == nil {
+		c = &call{}
+		w.calls[r.ID] = c
+		w.rate.add(now)
+	} else {
+		*w.phases.of(c.at.Phase)--
+	}
+	c.at = Active{Trunk: r.Trunk, Target: r.Target, Phase: PhaseOf(r)}
+	*w.phases.of(c.at.Phase)++
+	return w.note(c, r)
+}
+
+// over counts a call that has ended. It may be one that was never live here.
+func (w *Watcher) over(r *store.Record) news {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.advance()
+	c := w.calls[r.ID]
+	if c == nil {
+		c = &call{}
+		w.rate.add(now)
+	} else {
+		*w.phases.of(c.at.Phase)--
+		delete(w.calls, r.ID)
+	}
+	n := w.note(c, r)
+	slot := w.clock.slot()
+	w.ended.add(slot, 1)
+	if r.Disposition == store.DispositionAnswered {
+		w.answered.add(slot, 1)
+	}
+	w.named(w.causes, r.Cause, 1)
+	for _, side := range []*store.MediaSide{&r.Media.A, &r.Media.B} {
+		if side.Rx > 0 {
+			w.lost.add(slot, count(side.Lost))
+			w.received.add(slot, count(side.Rx))
+			w.jitter.add(slot, side.JitterMS)
+		}
+	}
+	if r.Media.MOS > 0 {
+		w.harm.add(slot, bestMOS-float64(r.Media.MOS))
+	}
+	return n
+}
+
+// note counts what is new of a call.
+func (w *Watcher) note(c *call, r *store.Record) (n news) {
+	slot := w.clock.slot()
+	if !c.rang && (!r.RingingAt.IsZero() || !r.AnsweredAt.IsZero()) {
+		c.rang, n.rang = true, true
+		w.postDial.add(slot, millis(postDialDelay(r)))
+	}
+	if !c.answered && !r.AnsweredAt.IsZero() {
+		c.answered, n.answered = true, true
+		w.setup.add(slot, float64(r.SetupMS))
+	}
+	if c.attempts < len(r.Attempts) {
+		n.attempts = r.Attempts[c.attempts:]
+		c.attempts = len(r.Attempts)
+	}
+	for i := range n.attempts {
+		a := &n.attempts[i]
+		if Prepared(a) {
+			w.prepare.add(slot, float64(a.PrepareMS))
+		}
+		if t := w.target(a.Target); t != nil {
+			t.note(slot, r, a)
+		}
+	}
+	return n
+}
+
+func (w *Watcher) tell(r store.Record, n news, over bool) {
+	o := w.options.Observer
+	if o == nil {
+		return
+	}
+	if n.rang {
+		o.Rang(r, postDialDelay(&r).Seconds())
+	}
+	for i := range n.attempts {
+		o.Tried(r, &n.attempts[i])
+	}
+	if n.answered {
+		o.Answered(r)
+	}
+	if over {
+		o.Ended(r)
+	}
+}
+
+// postDialDelay is from the INVITE to the first answer but 100.
+func postDialDelay(r *store.Record) time.Duration {
+	first := r.RingingAt
+	if first.IsZero() {
+		first = r.AnsweredAt
+	}
+	return max(0, first.Sub(r.StartedAt.Time))
+}
+
+func millis(d time.Duration) float64 { return d.Seconds() * 1000 }
+
+// Prepared says whether an attempt asked its platform's API.
+func Prepared(a *store.Attempt) bool {
+	return a.PrepareMS > 0 || a.PrepareStatus > 0 || FailedToPrepare(a)
+}
+
+// FailedToPrepare says whether an attempt ended because its platform's API gave no id.
+func FailedToPrepare(a *store.Attempt) bool { return strings.HasPrefix(a.Cause, "prepare_") }
+
+// count is a number of packets, which is not negative.
+func count(n int64) uint64 { return uint64(max(0, n)) }
+
+// maxNames bounds the reasons and causes that are told apart. Both are closed sets, far smaller.
+const maxNames = 256
+
+// named counts under a name.
+func (w *Watcher) named(all map[string]*tally, name string, n uint64) {
+	t := all[name]
+	if t == nil {
+		if len(all) >= maxNames {
+			return
+		}
+		t = &tally{}
+		all[name] = t
+	}
+	t.add(w.clock.slot(), n)
+}
+
+// advance empties what has become too old, and gives the time.
+func (w *Watcher) advance() time.Time {
+	now := time.Now()
+	w.clock.advance(now, w.empty)
+	return now
+}
+
+func (w *Watcher) empty(slot int) {
+	for _, s := range []*series{&w.postDial, &w.prepare, &w.setup, &w.jitter, &w.harm} {
+		s.clear(slot)
+	}
+	for _, t := range []*tally{&w.ended, &w.answered, &w.lost, &w.received} {
+		t.clear(slot)
+	}
+	for _, all := range []map[string]*tally{w.causes, w.rejected} {
+		for _, t := range all {
+			t.clear(slot)
+		}
+	}
+	for _, t := range w.targets {
+		t.clear(slot)
+	}
+}
+
+// Tend notes what is counted elsewhere. It is to be called every few seconds, so that nothing counts for a later time.
+func (w *Watcher) Tend() {
+	n := w.options.Node()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.advance()
+	w.sample(n.Rejected)
+}
+
+// Active counts the live calls.
+func (w *Watcher) Active() map[Active]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[Active]int{}
+	for _, c := range w.calls {
+		all[c.at]++
+	}
+	return all
+}

@@ -1,0 +1,117 @@
+package live
+
+import (
+	"math"
+	"time"
+)
+
+// window is how far back the figures go. The oldest slot leaves as a whole, so it is at most one slot less.
+const window = 300 * time.Second
+
+const (
+	slots      = 20
+	slotLength = window / slots
+)
+
+// A histogram's buckets are eight for each doubling, so that a percentile is at most 1/16 off: from 1/8 to 2^18. In
+// milliseconds that is up to four minutes.
+const (
+	perDoubling = 8
+	mantissa    = 52 - 3 // of a float64, without the bits that tell the buckets of a doubling apart
+	lowest      = 1.0 / 8
+	doublings   = 21
+	buckets     = doublings * perDoubling
+)
+
+// histogram counts values.
+type histogram struct {
+	count   uint32
+	buckets [buckets]uint32
+}
+
+// bucketOf is the bucket of a value. What is too small or too large is in the first or last one.
+func bucketOf(v float64) int {
+	if !(v > lowest) { // NaN, too
+		return 0
+	}
+	first := math.Float64bits(lowest) >> mantissa
+	return int(min(math.Float64bits(v)>>mantissa-first, buckets-1))
+}
+
+// floor is the least value of a bucket.
+func floor(bucket int) float64 {
+	return math.Float64frombits((math.Float64bits(lowest)>>mantissa + uint64(bucket)) << mantissa)
+}
+
+// quantile is the value that a part q, 0 to 1, of all values is not above: the middle of its bucket. There are values.
+func (h *histogram) quantile(q float64) float64 {
+	rank := max(uint32(math.Ceil(q*float64(h.count))), 1)
+	for i, n := range h.buckets {
+		if n >= rank {
+			return (floor(i) + floor(i+1)) / 2
+		}
+		rank -= n
+	}
+	return floor(buckets)
+}
+
+// series is a histogram of the window.
+type series struct {
+	sum   histogram
+	slots [slots]histogram
+}
+
+func (s *series) add(slot int, v float64) {
+	b := bucketOf(v)
+	s.slots[slot].count++
+	s.slots[slot].buckets[b]++
+	s.sum.count++
+	s.sum.buckets[b]++
+}
+
+// clear empties a slot for new values.
+func (s *series) clear(slot int) {
+	old := &s.slots[slot]
+	if old.count == 0 {
+		return
+	}
+	s.sum.count -= old.count
+	for i, n := range old.buckets {
+		s.sum.buckets[i] -= n
+	}
+	*old = histogram{}
+}
+
+// tally is a number of the window.
+type tally struct {
+	sum   uint64
+	slots [slots]uint64
+}
+
+func (t *tally) add(slot int, n uint64) {
+	t.slots[slot] += n
+	t.sum += n
+}
+
+func (t *tally) clear(slot int) {
+	t.sum -= t.slots[slot]
+	t.slots[slot] = 0
+}
+
+// clock tells which slot the time is in.
+type clock struct {
+	began time.Time
+	step  int // slots since then
+}
+
+// slot is the current slot.
+func (c *clock) slot() int { return c.step % slots }
+
+// advance empties the slots that have begun since it was last called.
+func (c *clock) advance(now time.Time, empty func(slot int)) {
+	step := int(now.Sub(c.began) / slotLength)
+	for n := min(step-c.step, slots); n > 0; n-- {
+		empty((step - n + 1) % slots)
+	}
+	c.step = max(c.step, step)
+}

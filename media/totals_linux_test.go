@@ -1,0 +1,45 @@
+package media
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+)
+
+// The totals never go down: not while sessions are closed, nor afterwards.
+func TestTotalsNeverGoDown(t *testing.T) {
+	e, err := Open(Config{Listen: []netip.Addr{relayV4}, PortLow: 21200, PortHigh: 21499})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	const sessions = 20
+	var open []*Session
+	for range sessions {
+		s, err := e.NewSession(SessionConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.ledger.flow[SideA][RTP].RxPackets.Store(10)
+		s.ledger.flow[SideA][RTP].Lost.Store(2)
+		s.ledger.flow[SideA][RTCP].Held.Store(1)
+		s.ledger.flow[SideB][RTP].TxPackets.Store(7)
+		open = append(open, s)
+	}
+	if got := e.Totals(); got.Sessions != sessions || got.Sides[SideA].RxPackets != 10*sessions || got.Sides[SideA].TxPackets != 7*sessions || got.Sides[SideA].Lost != 0 || got.Sides[SideA].Dropped.Held != sessions {
+		t.Errorf("live: %+v", got)
+	}
+	var group sync.WaitGroup
+	for _, s := range open {
+		group.Go(func() { s.Close(); s.Close() })
+	}
+	for range 100 {
+		if got := e.Totals().Sides[SideA].RxPackets; got != 10*sessions {
+			t.Errorf("while sessions close: %d", got)
+		}
+	}
+	group.Wait()
+	if got := e.Totals(); got.Sessions != 0 || got.Sides[SideA].RxPackets != 10*sessions || got.Sides[SideA].Lost != 2*sessions {
+		t.Errorf("closed: %+v", got)
+	}
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// errReplaced means that another file is where the database was.
+var errReplaced = errors.New("another file is in the place of the database")
+
+// present makes sure that the database is where its name says. A file that was removed lives on without a name, and what is
+// written to it would be lost with the process: so it is copied back to its place.
+func (w *writer) present(ctx context.Context) error {
+	st, err := os.Stat(w.s.path)
+	switch {
+	case err == nil && os.SameFile(st, w.s.file):
+		return nil
+	case err == nil && st.Size() > 0:
+		w.s.removeLog()
+		return fmt.Errorf("store %s: %w; restart the process to use that one, or move it away", w.s.path, errReplaced)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("store %s: %w", w.s.path, err)
+	}
+	if err := w.putBack(ctx); err != nil {
+		return fmt.Errorf("store %s: the file was removed, and can't be put back: %w; make its directory again", w.s.path, err)
+	}
+	return nil
+}
+
+// putBack writes a copy of the removed file to its place, and goes on with that.
+func (w *writer) putBack(ctx context.Context) error {
+	lock, err := w.s.relock()
+	if err != nil {
+		return err
+	}
+	file, err := w.copyTo(ctx, w.s.path)
+	if err != nil {
+		if lock != w.s.lock {
+			err = errors.Join(err, lock.Close())
+		}
+		return err
+	}
+	if lock != w.s.lock {
+		_ = w.s.lock.Close()
+	}
+	w.s.lock, w.s.file, w.s.wal = lock, file, nil
+	w.close()
+	for _, db := range w.s.pools() { // connections know files, not names: new ones are opened
+		db.SetMaxIdleConns(0)
+		db.SetMaxIdleConns(readers)
+	}
+	return w.open(ctx)
+}
+
+// relock gives the lock on the database's name: the one that is held, or another if its file was removed, too.
+func (s *Store) relock() (*os.File, error) {
+	held, err := s.lock.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st, err := os.Stat(s.lock.Name()); err == nil && os.SameFile(st, held) {
+		return s.lock, nil
+	}
+	return lockFile(s.path)
+}
+
+// copyTo writes a copy of the database.
+func (w *writer) copyTo(ctx context.Context, path string) (os.FileInfo, error) {
+	if w.conn == nil {
+		return nil, sql.ErrConnDone // it was removed twice, and can't be read any more
+	}
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	if _, err := w.conn.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	return os.Stat(path)
+}
+
+// noteLog remembers which file SQLite's log is.
+func (s *Store) noteLog() { s.wal, _ = os.Stat(s.path + "-wal") }
+
+// removeLog removes the log of a database that was replaced. It is still in its place, and SQLite would take it for that of the
+// other file, and spoil it.
+func (s *Store) removeLog() {
+	if st, err := os.Stat(s.path + "-wal"); err == nil && s.wal != nil && os.SameFile(st, s.wal) {
+		_, _ = os.Remove(s.path+"-wal"), os.Remove(s.path+"-shm")
+	}
+}
+
+// hint adds to an error of writing what an operator can do.
+func hint(path string, err error) error {
+	code := (*sqlite.Error)(nil)
+	if !errors.As(err, &code) {
+		return err
+	}
+	switch code.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("store %s: %w (%w); stop the process, look with: sqlite3 %s 'PRAGMA quick_check', and restore a backup or move the file away",
+			path, errCorrupt, err, path)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("store %s: %w; free space on its disk", path, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("store %s: %w; another program writes to it: end that", path, err)
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return fmt.Errorf("store %s: %w; check its disk, and the rights of the file and its directory", path, err)
+	}
+	return err
+}

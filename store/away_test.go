@@ -1,0 +1,258 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// waitBroken waits until the store says that it can't write.
+func waitBroken(t *testing.T, s *Store) string {
+	t.Helper()
+	for s.Err() == nil {
+		runtime.Gosched()
+	}
+	return s.Err().Error()
+}
+
+// A file that is removed under the process is put back with all that was in it, and with its key.
+func TestFileRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "f.db")
+	s := openTest(t, path)
+	key := s.Key()
+	mustPut(t, s, sample("before"))
+	if _, _, err := s.List(t.Context(), Filter{}); err != nil { // a reader has the removed file open
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	put := make(chan error, 1)
+	go func() { put <- s.Put(t.Context(), sample("meanwhile")) }()
+	if says := waitBroken(t, s); !strings.Contains(says, "the file was removed") || !strings.Contains(says, "make its directory again") {
+		t.Errorf("got %s", says)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, sample("after"))
+	if err := s.Err(); err != nil {
+		t.Error(err)
+	}
+	if records, _, err := s.List(t.Context(), Filter{}); err != nil || len(records) != 3 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) {
+		t.Errorf("a second writer: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	if records, _, err := again.List(t.Context(), Filter{}); err != nil || len(records) != 3 || again.Key() != key {
+		t.Errorf("after a restart: %d records, %v, the key is kept: %v", len(records), err, again.Key() == key)
+	}
+}
+
+// The database is put back, too, where its lock was not removed with it.
+func TestOnlyFileRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	mustPut(t, s, sample("before"))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, sample("after"))
+	if records, _, err := s.List(t.Context(), Filter{}); err != nil || len(records) != 2 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) {
+		t.Errorf("a second writer: %v", err)
+	}
+}
+
+// A call that was written at the next start is found by the Call-IDs of its attempts, as others are.
+func TestUnwrittenIsFound(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	r := sample("late")
+	r.Attempts = []Attempt{{SIPCallID: "first try"}}
+	if err := appendRecords(unwrittenName(path), []Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	s := openTest(t, path)
+	if records, _, err := s.List(t.Context(), Filter{ID: "first try"}); err != nil || len(records) != 1 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+}
+
+// Another file in the place of the database is left alone. What could not be written waits beside it, for the next start.
+func TestFileReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f.db")
+	other := openTest(t, filepath.Join(dir, "backup.db"))
+	mustPut(t, other, sample("old"))
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := openTest(t, path)
+	if err := os.Rename(filepath.Join(dir, "backup.db"), path); err != nil {
+		t.Fatal(err)
+	}
+	lost := make(chan error, 1)
+	go func() { lost <- s.Put(context.Background(), sample("new")) }()
+	if says := waitBroken(t, s); !strings.Contains(says, "another file") || !strings.Contains(says, "restart") {
+		t.Errorf("got %s", says)
+	}
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "1 finished calls could not be written, and are in "+path) {
+		t.Errorf("got %v", err)
+	}
+	<-lost
+	again, err := Open(t.Context(), path, "webhook:x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if records, _, err := again.List(t.Context(), Filter{}); err != nil || len(records) != 2 || again.Recovered() != 1 {
+		t.Errorf("%d records, %v, %d recovered: %+v", len(records), err, again.Recovered(), records)
+	}
+	if got, _ := waiting(t, again, "webhook:x"); len(got) != 1 || got[0] != "new call" {
+		t.Errorf("outbox: %v", got)
+	}
+	if _, err := os.Stat(unwrittenName(path)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is left: %v", err)
+	}
+}
+
+// A file that is damaged while the process runs: calls go on, the reason is told with what to do, and the next start, with
+// another file, has the calls.
+func TestFileDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	for i := range 50 {
+		mustPut(t, s, sample(fmt.Sprint(i)))
+	}
+	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`) // what is in the log would mend the file
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := int64(4096); at < st.Size(); at += 4096 { // every page but the first
+		if _, err := f.WriteAt([]byte(strings.Repeat("damage! ", 512)), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pragma(t, s, `PRAGMA shrink_memory`) // else it goes on from memory
+	ended := make(chan error, 1)
+	go func() { ended <- s.Put(context.Background(), sample("late")) }()
+	says := waitBroken(t, s)
+	if !strings.Contains(says, "quick_check") || !strings.Contains(says, "backup") {
+		t.Errorf("got %s", says)
+	}
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "finished calls could not be written, and are in") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(path + "-wal")
+	_ = os.Remove(path + "-shm")
+	again := openTest(t, path)
+	if _, ok, err := again.Get(t.Context(), "late"); !ok || err != nil || again.Recovered() != 1 {
+		t.Errorf("%v, %v, %d recovered", ok, err, again.Recovered())
+	}
+}
+
+// pragma runs a statement on the writing connection.
+func pragma(t *testing.T, s *Store, text string) {
+	t.Helper()
+	err := s.do(t.Context(), "pragma", func(ctx context.Context, c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Another program that holds the file delays records, and nothing else.
+func TestFileLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	c, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	put := make(chan error, 1)
+	go func() { put <- s.Put(t.Context(), sample("one")) }()
+	if _, _, err := s.List(t.Context(), Filter{}); err != nil {
+		t.Errorf("reading meanwhile: %v", err)
+	}
+	begun := time.Now()
+	s.Journal(sample("two")) // does not wait
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("the journal waited %v", took)
+	}
+	if says := waitBroken(t, s); !strings.Contains(says, "another program") {
+		t.Errorf("got %s", says)
+	}
+	if _, err := c.ExecContext(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-put; err != nil {
+		t.Error(err)
+	}
+	if err := s.Flush(t.Context()); err != nil || s.Err() != nil {
+		t.Errorf("%v, %v", err, s.Err())
+	}
+}
+
+// SQLite's own error of a full disk has a remedy, too. What a full disk does: TestDiskFull.
+func TestFullHint(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	db, err := sql.Open("sqlite", dsn(path, "rwc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(t.Context(), `CREATE TABLE a (b); PRAGMA max_page_count = 2`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), `INSERT INTO a VALUES (zeroblob(100000))`)
+	if err == nil || !strings.Contains(hint(path, err).Error(), "free space") {
+		t.Errorf("got %v", hint(path, err))
+	}
+}

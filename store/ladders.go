@@ -1,0 +1,173 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Ladder is what is kept of the messages of one call.
+type Ladder interface {
+	ID() string
+	// Encode appends what is kept; nothing after Release.
+	Encode(b []byte) []byte
+	// Release is called when the ladder is written, or dropped.
+	Release()
+}
+
+// LadderOptions say where ladders are kept, and how many.
+type LadderOptions struct {
+	Path    string        // of the file
+	Keep    time.Duration // above 0
+	MaxSize int64         // of the file, in bytes; above 0
+}
+
+// LaddersPath is the file of the ladders beside that of the records: flowbridge.db becomes flowbridge-ladders.db.
+func LaddersPath(path string) string {
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "-ladders" + ext
+}
+
+const (
+	// laddersPending bounds the ladders that wait for the disk.
+	laddersPending = 4_000
+	// laddersEvery is the time between two transactions.
+	laddersEvery = time.Second
+	// laddersBackOff is the first pause after a failure, laddersBackOffMax the longest.
+	laddersBackOff    = time.Second
+	laddersBackOffMax = 30 * time.Second
+)
+
+// Ladders keeps the ladders of calls in a file of their own, with a writer of its own. Nothing waits for it: ladders
+// are dropped where the disk is slow. Its methods may be called from any goroutine.
+type Ladders struct {
+	LadderOptions
+
+	kick    chan struct{} // holds one token while something is pending
+	closing chan struct{}
+	done    chan struct{} // closed when the writer has ended
+
+	mu      sync.Mutex // guards what follows
+	pending map[string]Ladder
+	order   []Ladder // those of pending, as they came
+	closed  bool
+	files   *ladderFile // nil: not open
+
+	dropped atomic.Int64
+	broken  atomic.Pointer[error]
+}
+
+// OpenLadders opens the file, or creates it. A damaged file is set aside under the name that it gives, and a new one is
+// begun. After an error, which says what to do, the file is tried again from time to time, unless a newer version wrote it.
+func OpenLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside string, err error) {
+	l, setAside, err = newLadders(ctx, o)
+	go l.write(newLadderWriter(l))
+	return l, setAside, err
+}
+
+func newLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside string, err error) {
+	l = &Ladders{
+		LadderOptions: o, kick: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), pending: map[string]Ladder{},
+	}
+	l.files, setAside, err = openLadderFile(ctx, o.Path)
+	if err != nil {
+		l.broken.Store(&err)
+	}
+	return l, setAside, err
+}
+
+// Put keeps a ladder. It never blocks.
+func (l *Ladders) Put(d Ladder) {
+	l.mu.Lock()
+	full := l.closed || len(l.order) >= laddersPending
+	if !full {
+		l.pending[d.ID()] = d
+		l.order = append(l.order, d)
+	}
+	l.mu.Unlock()
+	if full {
+		l.dropped.Add(1)
+		d.Release()
+		return
+	}
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Get gives what Encode gave for a call; nil: there is nothing.
+func (l *Ladders) Get(ctx context.Context, id string) ([]byte, error) {
+	l.mu.Lock()
+	d, f := l.pending[id], l.files
+	l.mu.Unlock()
+	if d != nil {
+		if b := d.Encode(nil); len(b) > 0 {
+			return b, nil
+		}
+	}
+	if f == nil {
+		return nil, fmt.Errorf("ladders %s: %w", l.Path, cmp.Or(l.Err(), errClosed))
+	}
+	var data []byte
+	err := f.read.QueryRowContext(ctx, `SELECT data FROM ladders WHERE id = ?`, id).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ladders %s: %w", l.Path, err)
+	}
+	return data, nil
+}
+
+// Dropped counts the ladders that were dropped because the disk was too slow, or the file not usable.
+func (l *Ladders) Dropped() int64 { return l.dropped.Load() }
+
+// Err is the current error of writing; nil: the last transaction was committed.
+func (l *Ladders) Err() error {
+	if p := l.broken.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Close writes what is pending, once, and closes the file.
+func (l *Ladders) Close() error {
+	l.mu.Lock()
+	was := l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if !was {
+		close(l.closing)
+	}
+	<-l.done
+	return nil
+}
+
+// take gives the ladders that are pending, oldest first.
+func (l *Ladders) take() []Ladder {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.order)
+}
+
+// written forgets the first ladders, which are in the file.
+func (l *Ladders) written(batch []Ladder) {
+	l.mu.Lock()
+	for _, d := range batch {
+		delete(l.pending, d.ID())
+	}
+	l.order = slices.Clone(l.order[len(batch):])
+	l.mu.Unlock()
+	for _, d := range batch {
+		d.Release()
+	}
+}

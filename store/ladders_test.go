@@ -1,0 +1,326 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// said is a ladder for tests.
+type said struct {
+	id       string
+	text     []byte
+	released *int
+}
+
+func (d *said) ID() string { return d.id }
+
+func (d *said) Encode(b []byte) []byte { return append(b, d.text...) }
+
+func (d *said) Release() {
+	if d.text = nil; d.released != nil {
+		*d.released++
+	}
+}
+
+// laddersAt are ladders whose writer is stepped by the test.
+func laddersAt(t *testing.T, o LadderOptions) (*Ladders, *ladderWriter) {
+	t.Helper()
+	l, aside, err := newLadders(t.Context(), o)
+	if err != nil || aside != "" {
+		t.Fatalf("%s, %v", aside, err)
+	}
+	t.Cleanup(func() { _ = newLadderWriter(l).closeFiles() })
+	return l, newLadderWriter(l)
+}
+
+func testLadders(t *testing.T) LadderOptions {
+	return LadderOptions{Path: filepath.Join(t.TempDir(), "f-ladders.db"), Keep: time.Hour, MaxSize: 1e9}
+}
+
+func wantLadder(t *testing.T, l *Ladders, id, want string) {
+	t.Helper()
+	got, err := l.Get(t.Context(), id)
+	if err != nil || string(got) != want {
+		t.Errorf("ladder %s: %q, %v; want %q", id, got, err, want)
+	}
+}
+
+// TestLadders: a ladder can be read from its Put on, and after a restart.
+func TestLadders(t *testing.T) {
+	o := testLadders(t)
+	released := 0
+	l, w := laddersAt(t, o)
+	l.Put(&said{"a", []byte("first"), &released})
+	wantLadder(t, l, "a", "first")
+	wantLadder(t, l, "b", "")
+	if err := w.step(); err != nil {
+		t.Fatal(err)
+	}
+	wantLadder(t, l, "a", "first")
+	if released != 1 || len(l.pending) != 0 || len(l.order) != 0 {
+		t.Errorf("%d released, %d wait", released, len(l.pending))
+	}
+	l.Put(&said{"a", []byte("again"), &released}) // it is not replaced
+	if err := w.step(); err != nil {
+		t.Fatal(err)
+	}
+	wantLadder(t, l, "a", "first")
+	again, aside, err := OpenLadders(t.Context(), o)
+	if err != nil || aside != "" {
+		t.Fatal(aside, err)
+	}
+	again.Put(&said{"b", []byte("second"), &released})
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Get(t.Context(), "b"); !errors.Is(err, errClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	again.Put(&said{"c", []byte("late"), &released})
+	if again.Dropped() != 1 || released != 4 {
+		t.Errorf("%d dropped, %d released", again.Dropped(), released)
+	}
+	wantLadder(t, l, "a", "first")
+	wantLadder(t, l, "b", "second")
+	if st, err := os.Stat(o.Path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+}
+
+// TestLaddersPath puts the file beside that of the records.
+func TestLaddersPath(t *testing.T) {
+	for path, want := range map[string]string{"flowbridge.db": "flowbridge-ladders.db", "/x.d/y": "/x.d/y-ladders", "/x.d/y.sqlite": "/x.d/y-ladders.sqlite"} {
+		if got := LaddersPath(path); got != want {
+			t.Errorf("%s: %s; want %s", path, got, want)
+		}
+	}
+}
+
+// TestLaddersPurge: the old ones go, and the oldest of too many; the file does not grow any more.
+func TestLaddersPurge(t *testing.T) {
+	o := testLadders(t)
+	o.MaxSize = 400_000
+	l, w := laddersAt(t, o)
+	text := bytes.Repeat([]byte("x"), 1000)
+	put := func(n int) {
+		for i := range 300 {
+			l.Put(&said{id: fmt.Sprintf("%d-%d", n, i), text: text})
+		}
+		if err := w.step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sizes []int64
+	for n := range 12 {
+		put(n)
+		st, err := os.Stat(o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, st.Size())
+	}
+	if used, err := w.size(t.Context()); err != nil || used > o.MaxSize || sizes[11] > 3*o.MaxSize {
+		t.Errorf("%d bytes are used of at most %d, %v; files %v", used, o.MaxSize, err, sizes)
+	}
+	wantLadder(t, l, "0-0", "")
+	wantLadder(t, l, "11-299", string(text))
+	if err := w.purge(t.Context(), time.Now().Add(2*o.Keep)); err != nil {
+		t.Fatal(err)
+	}
+	wantLadder(t, l, "11-299", "")
+}
+
+// TestLaddersOfNoUse: a file that is damaged is set aside; with one that is newer, foreign or not writable, the server goes
+// on without ladders, and says what to do.
+func TestLaddersOfNoUse(t *testing.T) {
+	dir := t.TempDir()
+	made := func(name string, statements ...string) string {
+		path := filepath.Join(dir, name)
+		l, _, err := OpenLadders(t.Context(), LadderOptions{Path: path, Keep: time.Hour, MaxSize: 1e9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Put(&said{id: "a", text: []byte("x")})
+		_ = l.Close()
+		db, err := openRaw(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		for _, s := range statements {
+			if _, err := db.ExecContext(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return path
+	}
+	damaged := made("damaged.db")
+	text, err := os.ReadFile(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(text, "no database any more, but something else")
+	if err := os.WriteFile(damaged, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, aside, err := OpenLadders(t.Context(), LadderOptions{Path: damaged, Keep: time.Hour, MaxSize: 1e9})
+	if err != nil || !strings.HasPrefix(aside, damaged+".damaged-") {
+		t.Errorf("damaged: %q, %v", aside, err)
+	}
+	if kept, err := os.ReadFile(aside); err != nil || !bytes.Equal(kept, text) {
+		t.Errorf("it is not kept: %v", err)
+	}
+	l.Put(&said{id: "b", text: []byte("new")})
+	_ = l.Close()
+	for _, tc := range []struct {
+		name, path string
+		want       error
+		text       string
+	}{
+		{"newer", made("newer.db", `PRAGMA user_version = 99`), errNewer, "schema 99"},
+		{"foreign", made("foreign.db", `PRAGMA application_id = 7`), errForeign, "move the file away"},
+		{"no directory", filepath.Join(dir, "none", "f.db"), os.ErrNotExist, "tried again"},
+		{"a directory", dir, nil, "tried again"},
+	} {
+		released := 0
+		l, aside, err := OpenLadders(t.Context(), LadderOptions{Path: tc.path, Keep: time.Hour, MaxSize: 1e9})
+		if err == nil || aside != "" || tc.want != nil && !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) || !strings.Contains(err.Error(), tc.path) {
+			t.Errorf("%s: %q, %v", tc.name, aside, err)
+		}
+		l.Put(&said{"a", []byte("x"), &released})
+		if _, err := l.Get(t.Context(), "other"); err == nil {
+			t.Errorf("%s: no error", tc.name)
+		}
+		_ = l.Close()
+		if released != 1 || l.Dropped() != 1 {
+			t.Errorf("%s: %d released, %d dropped", tc.name, released, l.Dropped())
+		}
+	}
+}
+
+// TestLaddersWhileLocked: while another process has the file, ladders wait; then they are written.
+func TestLaddersWhileLocked(t *testing.T) {
+	l, w := laddersAt(t, testLadders(t))
+	other, err := openRaw(l.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	conn, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	l.Put(&said{id: "a", text: []byte("x")})
+	if err := w.step(); err == nil || !strings.Contains(err.Error(), "locked") {
+		t.Errorf("got %v", err)
+	}
+	wantLadder(t, l, "a", "x")
+	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(conn.Close(), w.step()); err != nil {
+		t.Error(err)
+	}
+	if len(l.pending) != 0 {
+		t.Error("it still waits")
+	}
+	wantLadder(t, l, "a", "x")
+}
+
+// TestLaddersRemoved: where the file is removed or moved away, or its directory is, a new one is begun, and nothing is lost
+// but what was in it.
+func TestLaddersRemoved(t *testing.T) {
+	o := testLadders(t)
+	dir := filepath.Join(t.TempDir(), "dir")
+	o.Path = filepath.Join(dir, "f-ladders.db")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, w := laddersAt(t, o)
+	for i, away := range []func() error{
+		func() error { return os.Remove(o.Path) },
+		func() error { return os.Rename(o.Path, o.Path+".old") },
+		func() error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) },
+		func() error { return os.RemoveAll(dir) },
+	} {
+		l.Put(&said{id: fmt.Sprint("before", i), text: []byte("x")})
+		if err := errors.Join(w.step(), away()); err != nil {
+			t.Fatal(i, err)
+		}
+		l.Put(&said{id: fmt.Sprint("after", i), text: []byte("x")})
+		err := w.step()
+		if _, gone := os.Stat(dir); gone != nil {
+			if err == nil || !strings.Contains(err.Error(), "tried again") {
+				t.Errorf("%d: %v", i, err)
+			}
+			err = errors.Join(os.Mkdir(dir, 0o700), w.step())
+		}
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		again, _, err := newLadders(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantLadder(t, again, fmt.Sprint("after", i), "x")
+		wantLadder(t, again, fmt.Sprint("before", i), "")
+		wantLadder(t, l, fmt.Sprint("after", i), "x")
+		if err := newLadderWriter(again).closeFiles(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLaddersFullDisk: on a full disk ladders wait, up to a number; then they are dropped, and nobody waits.
+func TestLaddersFullDisk(t *testing.T) {
+	l, w := laddersAt(t, testLadders(t))
+	limit := func(pages int) {
+		if _, err := l.files.write.ExecContext(t.Context(), fmt.Sprintf(`PRAGMA max_page_count = %d`, pages)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(10)
+	for i := range laddersPending + 10 {
+		l.Put(&said{id: fmt.Sprint(i), text: []byte("x")})
+	}
+	if l.Dropped() != 10 {
+		t.Errorf("%d dropped; want 10", l.Dropped())
+	}
+	if err := w.step(); err == nil || !strings.Contains(err.Error(), "full") || len(l.pending) != laddersPending {
+		t.Errorf("%v, %d wait", err, len(l.pending))
+	}
+	limit(100_000)
+	if err := w.step(); err != nil || len(l.pending) != 0 {
+		t.Errorf("%v, %d wait", err, len(l.pending))
+	}
+	wantLadder(t, l, "0", "x")
+}
+
+// BenchmarkLadders is what it costs to keep one.
+func BenchmarkLadders(b *testing.B) {
+	l, _, err := newLadders(context.Background(), LadderOptions{Path: filepath.Join(b.TempDir(), "f.db"), Keep: time.Hour, MaxSize: 1e9})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := newLadderWriter(l)
+	text := bytes.Repeat([]byte("x"), 1400)
+	for i := 0; b.Loop(); i++ {
+		l.Put(&said{id: fmt.Sprintf("01a1fdf6-a112-732d-b00d-%012d", i), text: text})
+		if i%150 == 149 {
+			if err := w.step(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	_ = w.closeFiles()
+}

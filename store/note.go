@@ -1,0 +1,26 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// Note keeps a small text under a name, in place of an earlier one.
+func (s *Store) Note(ctx context.Context, name, value string) error {
+	const upsert = `INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+	return s.do(ctx, "note "+name, func(wctx context.Context, c *sql.Conn) error {
+		_, err := c.ExecContext(wctx, upsert, "note_"+name, value)
+		return err
+	})
+}
+
+// Noted returns what was noted under a name, "" for nothing.
+func (s *Store) Noted(ctx context.Context, name string) (value string, err error) {
+	err = s.Reader.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, "note_"+name).Scan(&value)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("note %s: %w", name, err)
+	}
+	return value, nil
+}

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The values of OutboxItem.Kind.
+const (
+	// OutboxCall: the call is over, and its record is there.
+	OutboxCall = "call"
+	// OutboxRecording: the recordings of the call are complete, which may be later than the call.
+	OutboxRecording = "recording"
+	// OutboxReport: the platform's report of the call is there, and joined to its record.
+	OutboxReport = "report"
+)
+
+// OutboxItem is one change of a finished call that a consumer has yet to get. The record itself is got by its id: so a
+// consumer always sees the newest state.
+type OutboxItem struct {
+	// Seq orders the items. It is never used twice.
+	Seq int64
+	// CallID is Record.ID.
+	CallID string
+	// Kind is OutboxCall, OutboxRecording or OutboxReport.
+	Kind string
+	// Tries is how often the item was postponed.
+	Tries int
+	// DueAt is when it was due after the last postponement; zero: it was not postponed.
+	DueAt Time
+	// CreatedAt is when the change was committed.
+	CreatedAt Time
+	// Reason is why it was postponed last.
+	Reason string
+}
+
+const (
+	insertOutbox = `INSERT INTO outbox (consumer, call_id, kind, created_at) VALUES (?, ?, ?, ?)`
+
+	// insertReported adds the item of a report that came before the end of its call.
+	insertReported = `INSERT INTO outbox (consumer, call_id, kind, created_at)
+		SELECT ?, id, '` + OutboxReport + `', ? FROM reports WHERE id = ?`
+
+	// insertJoined adds the item of a report whose call is over. That of a live call comes with the call's end.
+	insertJoined = `INSERT INTO outbox (consumer, call_id, kind, created_at)
+		SELECT ?, id, '` + OutboxReport + `', ? FROM calls WHERE id = ?`
+)
+
+// outboxSettled adds the items of recordings whose end was not known when the call ended.
+func (s *Store) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error {
+	for _, consumer := range s.consumers {
+		if _, err := tx.ExecContext(ctx, insertOutbox, consumer, id, OutboxRecording, TimeOf(time.Now())); err != nil {
+			return fmt.Errorf("outbox: %w", err)
+		}
+	}
+	return nil
+}
+
+// outboxJoined adds the items of a report.
+func (s *Store) outboxJoined(ctx context.Context, tx *sql.Tx, id string) error {
+	for _, consumer := range s.consumers {
+		if _, err := tx.ExecContext(ctx, insertJoined, consumer, TimeOf(time.Now()), id); err != nil {
+			return fmt.Errorf("outbox: %w", err)
+		}
+	}
+	return nil
+}
+
+// outboxFilled wakes the consumers.
+func (s *Store) outboxFilled() {
+	if len(s.consumers) == 0 {
+		return
+	}
+	s.filledLock.Lock()
+	defer s.filledLock.Unlock()
+	close(s.filled)
+	s.filled = make(chan struct{})
+}
+
+// OutboxChanged returns a channel that is closed when items are added next. A consumer takes it before it calls Outbox,
+// so it misses none. Each caller sees each change.
+func (s *Store) OutboxChanged() <-chan struct{} {
+	s.filledLock.Lock()
+	defer s.filledLock.Unlock()
+	return s.filled
+}
+
+// SetConsumers names those who get an item for each change from now on. The items of others are deleted; lost says how
+// many, by consumer.
+func (s *Store) SetConsumers(ctx context.Context, names ...string) (lost map[string]int64, err error) {
+	names = slices.Clone(names)
+	err = s.do(ctx, "consumers", func(context.Context, *sql.Conn) error {
+		s.consumers = names
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	sizes, err := s.OutboxSize(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lost = map[string]int64{}
+	for consumer := range sizes {
+		if slices.Contains(names, consumer) {
+			continue
+		}
+		n, err := s.inSteps(ctx, "items of "+consumer, `DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE consumer = ? LIMIT ?)`, consumer)
+		lost[consumer] = n
+		if err != nil {
+			return lost, err
+		}
+	}
+	return lost, nil
+}
+
+// Outbox returns at most limit items that are due for a consumer, oldest first. Of each call it returns the first one
+// only: a later one is due when that is delivered.
+func (s *Store) Outbox(ctx context.Context, consumer string, limit int) ([]OutboxItem, error) {
+	const query = `SELECT seq, call_id, kind, tries, due_at, created_at, reason FROM outbox AS o
+		WHERE consumer = ? AND due_at <= ? AND NOT EXISTS (
+			SELECT 1 FROM outbox AS before WHERE before.consumer = o.consumer AND before.call_id = o.call_id AND before.seq < o.seq)
+		ORDER BY due_at, seq LIMIT ?`
+	rows, err := s.Reader.db.QueryContext(ctx, query, consumer, TimeOf(time.Now()).String(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	var items []OutboxItem
+	for rows.Next() {
+		var i OutboxItem
+		if err := rows.Scan(&i.Seq, &i.CallID, &i.Kind, &i.Tries, &i.DueAt, &i.CreatedAt, &i.Reason); err != nil {
+			return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
+	}
+	return items, nil
+}
+
+// Delivered deletes items that their consumer has got.
+func (s *Store) Delivered(ctx context.Context, seqs []int64) error {
+	return s.eachItem(ctx, `DELETE FROM outbox WHERE seq = ?`, seqs)
+}
+
+// Postpone has items come again, at until. reason is for operators.
+func (s *Store) Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error {
+	const update = `UPDATE outbox SET tries = tries + 1, due_at = ?, reason = ? WHERE seq = ?`
+	return s.eachItem(ctx, update, seqs, TimeOf(until).String(), reason)
+}
+
+// eachItem runs a statement whose last argument is the number of an item, for all of them in one transaction.
+func (s *Store) eachItem(ctx context.Context, stmt string, seqs []int64, args ...any) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	seqs = slices.Clone(seqs) // the job may run when the caller has gone
+	return s.do(ctx, "outbox", func(wctx context.Context, c *sql.Conn) error {
+		return inTx(wctx, c, func(tx *sql.Tx) error {
+			for _, seq := range seqs {
+				if _, err := tx.ExecContext(wctx, stmt, slices.Concat(args, []any{seq})...); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// PurgeOutbox deletes the items that have waited since before olderThan. lost says how many, by consumer.
+func (s *Store) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map[string]int64, err error) {
+	// Items are numbered in the order of their time, so the oldest are looked at, and no others.
+	const del = `DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)
+		WHERE created_at < ?1) RETURNING consumer`
+	counts := map[string]int64{}
+	for n := purgeStep; n == purgeStep; {
+		err := s.do(ctx, "purge", func(wctx context.Context, c *sql.Conn) (err error) {
+			n, err = countEach(wctx, c, counts, del, TimeOf(olderThan).String(), purgeStep)
+			return err
+		})
+		if err != nil {
+			return nil, err // the job may still run: counts are its own
+		}
+	}
+	return counts, nil
+}
+
+// countEach counts the rows of a query by their one column, and all together.
+func countEach(ctx context.Context, c *sql.Conn, by map[string]int64, query string, args ...any) (n int, err error) {
+	rows, err := c.QueryContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return n, err
+		}
+		by[name]++
+		n++
+	}
+	return n, rows.Err()
+}
+
+// OutboxSize counts the items that wait, by consumer.
+func (s *Store) OutboxSize(ctx context.Context) (map[string]int64, error) {
+	rows, err := s.Reader.db.QueryContext(ctx, `SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	sizes := map[string]int64{}
+	for rows.Next() {
+		var consumer string
+		var n int64
+		if err := rows.Scan(&consumer, &n); err != nil {
+			return nil, fmt.Errorf("outbox: %w", err)
+		}
+		sizes[consumer] = n
+	}
+	return sizes, rows.Err()
+}

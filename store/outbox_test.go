@@ -1,0 +1,240 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// openOutbox opens a file whose changes some consumers get.
+func openOutbox(tb testing.TB, path string, consumers ...string) *Store {
+	tb.Helper()
+	s, err := Open(tb.Context(), path, consumers...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// waiting is what is due for a consumer, as "id kind".
+func waiting(t *testing.T, s *Store, consumer string) (all []string, seqs []int64) {
+	t.Helper()
+	items, err := s.Outbox(t.Context(), consumer, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range items {
+		if i.CreatedAt.IsZero() {
+			t.Errorf("item %d has no time", i.Seq)
+		}
+		all, seqs = append(all, i.CallID+" "+i.Kind), append(seqs, i.Seq)
+	}
+	return all, seqs
+}
+
+// bare is a call without recordings.
+func bare(id string) Record {
+	r := sample(id)
+	r.Recordings = nil
+	return r
+}
+
+// Each consumer gets each change of a finished call, once, and in its order; nobody gets anything where there are no
+// consumers.
+func TestOutbox(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openOutbox(t, path, "a", "b")
+	filled := s.OutboxChanged()
+	live := sample("x")
+	s.Journal(live)
+	mustPut(t, s, bare("1"), bare("1"), bare("2"))
+	select {
+	case <-filled:
+	default:
+		t.Error("nobody was woken")
+	}
+	for _, consumer := range []string{"a", "b"} {
+		if got, _ := waiting(t, s, consumer); !slices.Equal(got, []string{"1 call", "2 call"}) {
+			t.Errorf("%s: %v", consumer, got)
+		}
+	}
+	// A report of a finished call is an item; a second one is refused, and none.
+	for range 2 {
+		if _, err := s.PutReport(t.Context(), "1", Report{CallID: "p", ReceivedAt: TimeOf(start)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, seqs := waiting(t, s, "a")
+	if !slices.Equal(got, []string{"1 call", "2 call"}) {
+		t.Errorf("the report comes before its call: %v", got)
+	}
+	if err := s.Delivered(t.Context(), seqs[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ = waiting(t, s, "a"); !slices.Equal(got, []string{"2 call", "1 report"}) {
+		t.Errorf("after the first: %v", got)
+	}
+	if sizes, err := s.OutboxSize(t.Context()); err != nil || sizes["a"] != 2 || sizes["b"] != 3 {
+		t.Errorf("sizes %v, %v", sizes, err)
+	}
+	if lost, err := s.SetConsumers(t.Context(), "a"); err != nil || lost["b"] != 3 || len(lost) != 1 {
+		t.Errorf("lost %v, %v", lost, err)
+	}
+	if lost, err := s.SetConsumers(t.Context()); err != nil || lost["a"] != 2 {
+		t.Errorf("lost %v, %v", lost, err)
+	}
+	mustPut(t, s, sample("3"))
+	if sizes, err := s.OutboxSize(t.Context()); err != nil || len(sizes) != 0 {
+		t.Errorf("without consumers: %v, %v", sizes, err)
+	}
+}
+
+// What was said or recorded before the end of a call comes after it.
+func TestOutboxOrder(t *testing.T) {
+	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a")
+	if _, err := s.PutReport(t.Context(), "1", Report{CallID: "p", ReceivedAt: TimeOf(start)}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := waiting(t, s, "a"); got != nil {
+		t.Errorf("of a live call: %v", got)
+	}
+	mustPut(t, s, sample("1"))
+	for _, want := range []string{"1 call", "1 recording", "1 report", ""} {
+		got, seqs := waiting(t, s, "a")
+		if strings.Join(got, ", ") != want {
+			t.Errorf("got %v; want %s", got, want)
+		}
+		if err := s.Delivered(t.Context(), seqs); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A postponed item is due later, holds back those of its call and no others, and survives a restart.
+func TestOutboxPostponed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openOutbox(t, path, "a")
+	mustPut(t, s, sample("1"), bare("2"))
+	_, seqs := waiting(t, s, "a")
+	if err := s.Postpone(t.Context(), seqs[:1], time.Now().Add(time.Hour), "503"); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := waiting(t, s, "a"); !slices.Equal(got, []string{"2 call"}) {
+		t.Errorf("due: %v", got)
+	}
+	if err := s.Postpone(t.Context(), seqs[:1], start, "again"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openOutbox(t, path, "a")
+	items, err := s.Outbox(t.Context(), "a", 1)
+	if err != nil || len(items) != 1 || items[0].CallID != "2" { // never postponed, so it is due the longest
+		t.Fatalf("got %+v, %v", items, err)
+	}
+	items, err = s.Outbox(t.Context(), "a", 10)
+	if err != nil || len(items) != 2 || items[1].Tries != 2 || items[1].Reason != "again" || !items[1].DueAt.Equal(start) {
+		t.Errorf("got %+v, %v", items, err)
+	}
+}
+
+// The calls of a killed process are over, too, and their recordings settled later.
+func TestOutboxOfKilledCalls(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openOutbox(t, path)
+	left := sample("1")
+	left.EndedAt = Time{}
+	left.Recordings[0].EndedAt = Time{}
+	s.Journal(left)
+	stopped := sample("2") // its recording was complete before
+	stopped.EndedAt = Time{}
+	s.Journal(stopped)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openOutbox(t, path, "a")
+	if err := s.SettleRecordings(t.Context(), func(string) (int64, time.Time, error) { return 7, start, nil }); err != nil {
+		t.Fatal(err)
+	}
+	got, seqs := waiting(t, s, "a")
+	if err := s.Delivered(t.Context(), seqs); err != nil {
+		t.Fatal(err)
+	}
+	more, _ := waiting(t, s, "a")
+	slices.Sort(got)
+	slices.Sort(more)
+	if fmt.Sprint(got, more) != "[1 call 2 call] [1 recording 2 recording]" {
+		t.Errorf("got %v %v", got, more)
+	}
+}
+
+// A record and its items are written together or not at all.
+func TestOutboxIsWrittenWithTheRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openOutbox(t, path, "a")
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `CREATE TRIGGER broken BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'broken'); END`); err != nil {
+		t.Fatal(err)
+	}
+	put := make(chan error, 1)
+	go func() { put <- s.Put(t.Context(), bare("1")) }()
+	for s.Err() == nil {
+		runtime.Gosched()
+	}
+	if _, ok, err := s.Get(t.Context(), "1"); ok || err != nil {
+		t.Errorf("the record alone is there: %v, %v", ok, err)
+	}
+	if _, err := db.ExecContext(t.Context(), `DROP TRIGGER broken`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := waiting(t, s, "a"); !slices.Equal(got, []string{"1 call"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// An item that nobody takes is lost at last, in steps, counted by its consumer.
+func TestOutboxIsBounded(t *testing.T) {
+	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a", "b")
+	for i := range purgeStep + 5 {
+		r := bare(fmt.Sprint(i))
+		if err := s.Put(cancelled(t), r); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := s.PurgeOutbox(t.Context(), time.Now().Add(-time.Minute)); err != nil || len(lost) != 0 {
+		t.Errorf("young items: %v, %v", lost, err)
+	}
+	lost, err := s.PurgeOutbox(t.Context(), time.Now().Add(time.Minute))
+	if want := int64(purgeStep + 5); err != nil || lost["a"] != want || lost["b"] != want {
+		t.Errorf("got %v, %v; want %d of each", lost, err, want)
+	}
+	if sizes, err := s.OutboxSize(t.Context()); err != nil || len(sizes) != 0 {
+		t.Errorf("left: %v, %v", sizes, err)
+	}
+}
+
+// cancelled is a context whose Put does not wait.
+func cancelled(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

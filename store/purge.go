@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"time"
+)
+
+// purgeStep limits how many records one transaction deletes, so that calls' writes get in between.
+const purgeStep = 250
+
+// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes the
+// reports from before then. The pages of what is gone are used again; if they are more than a quarter of the file, most of
+// them are given back to the disk.
+func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
+	calls, err := s.purge(ctx, olderThan, `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`)
+	if err != nil {
+		return calls, err
+	}
+	_, err = s.purge(ctx, olderThan, `DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`)
+	if err != nil {
+		return calls, err
+	}
+	return calls, s.giveBack(ctx)
+}
+
+// giveBackStep is how many pages, of 4 KB, one transaction gives back.
+const giveBackStep = 500
+
+// giveBack shortens the file while a quarter of it is free. A file from before auto_vacuum stays as long as it is.
+func (s *Store) giveBack(ctx context.Context) error {
+	for before := int64(-1); ; {
+		var free, pages int64
+		err := s.do(ctx, "give back pages", func(wctx context.Context, c *sql.Conn) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			const query = `SELECT f.freelist_count, p.page_count FROM pragma_freelist_count AS f, pragma_page_count AS p`
+			if err := c.QueryRowContext(wctx, query).Scan(&free, &pages); err != nil || free < giveBackStep || free*4 < pages {
+				return err
+			}
+			_, err := c.ExecContext(wctx, `PRAGMA incremental_vacuum(`+strconv.Itoa(giveBackStep)+`)`)
+			return err
+		})
+		if err != nil || free < giveBackStep || free*4 < pages || free == before {
+			return err
+		}
+		before = free
+	}
+}
+
+func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int64, error) {
+	return s.inSteps(ctx, "purge", del, TimeOf(olderThan).String())
+}
+
+// inSteps repeats a statement that deletes rows, so that calls' writes get in between, until nothing is left. The
+// statement's arguments are arg and how many rows to delete. It returns their number.
+func (s *Store) inSteps(ctx context.Context, what, del, arg string) (int64, error) {
+	var total int64
+	for {
+		var n int64
+		err := s.do(ctx, what, func(wctx context.Context, c *sql.Conn) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			res, err := c.ExecContext(wctx, del, arg, purgeStep)
+			if err != nil {
+				return err
+			}
+			n, err = res.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+		total += n
+		if n < purgeStep {
+			return total, nil
+		}
+	}
+}

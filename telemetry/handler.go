@@ -1,0 +1,54 @@
+package telemetry
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/rs/zerolog"
+)
+
+const (
+	// freshFor is how long an answer is given again.
+	freshFor = time.Second
+	// maxScrapes bounds the answers that are written at once. Others get 503, which Prometheus shows as up == 0.
+	maxScrapes = 8
+)
+
+// Handler serves GET /metrics.
+func (m *Metrics) Handler(log zerolog.Logger) http.Handler {
+	return promhttp.HandlerFor(&recent{from: m.registry}, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})}, MaxRequestsInFlight: maxScrapes,
+		DisableCompression: true, // it would cost more than all the rest
+	})
+}
+
+// recent gives what was gathered a moment ago.
+type recent struct {
+	from prometheus.Gatherer // constant
+
+	mu  sync.Mutex // guards what follows; held while gathering, so that one does it for all
+	at  time.Time
+	got []*dto.MetricFamily
+	err error
+}
+
+// Gather gives the metrics. Nobody may change them.
+func (r *recent) Gather() ([]*dto.MetricFamily, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); r.at.IsZero() || now.Sub(r.at) >= freshFor {
+		r.got, r.err = r.from.Gather()
+		r.at = now
+	}
+	return r.got, r.err
+}
+
+// errorLog logs what promhttp has to say: a metric that is wrong, which is a fault of Flowbridge. A line a minute is enough.
+type errorLog struct{ log zerolog.Logger }
+
+// Println logs a line.
+func (e errorLog) Println(v ...any) { e.log.Warn().Interface("problem", v).Msg("metrics incomplete") }

@@ -1,0 +1,160 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"flowbridge/live"
+	"flowbridge/store"
+)
+
+// Options are the parts of Metrics. Each is needed.
+type Options struct {
+	Version, Revision string
+	// IsName says whether a trunk or target of the configuration has this name.
+	IsName func(name string) bool
+	// Gauges gives what is counted elsewhere.
+	Gauges func() Gauges
+}
+
+// Metrics are the metrics of a node. Any number of goroutines may use them.
+type Metrics struct {
+	options  Options
+	registry *prometheus.Registry
+
+	calls, attempts, prepares, oneWay, lost   *prometheus.CounterVec
+	duration, postDial, setup, stage, prepare *prometheus.HistogramVec
+	jitter, mos                               *prometheus.HistogramVec
+	writeErrors                               prometheus.Counter
+}
+
+// other is the label of a name that the configuration does not have.
+const other = "other"
+
+// New makes the metrics of a node.
+func New(o Options) *Metrics {
+	m := &Metrics{options: o, registry: prometheus.NewRegistry()}
+	m.calls = m.counter("calls_total", "Calls that ended, by how and why (docs/causes.md).", "trunk", "target", "disposition", "cause")
+	m.attempts = m.counter("attempts_total", "Attempts at targets that are over. The cause is answered, or why the attempt failed.", "target", "cause")
+	m.prepares = m.counter("prepare_requests_total", "Requests to platforms' APIs for a call id, retries included in one. The outcome is ok, or the cause.", "target", "outcome")
+	m.oneWay = m.counter("one_way_audio_total", "Calls of which a side was not heard at the start: a is the caller's.", "side")
+	m.lost = m.counter("rtp_lost_packets_total", "RTP packets that did not arrive from a leg, of calls that ended.", "leg")
+	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 10, 20, 40, 60, 120}
+	m.duration = m.histogram("call_duration_seconds", "How long answered calls lasted from their 200.", []float64{1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "trunk")
+	m.postDial = m.histogram("post_dial_delay_seconds", "From the INVITE to the first 18x or 200 that the caller got (RFC 6076 section 4.3).", seconds, "trunk")
+	m.setup = m.histogram("call_setup_seconds", "From the INVITE to the 200, of answered calls.", seconds, "trunk")
+	m.stage = m.histogram("setup_stage_seconds", "The parts of the set-up of answered calls: route is from the INVITE to that to the target, answer from there to its 200.", seconds, "stage")
+	m.prepare = m.histogram("prepare_seconds", "How long platforms' APIs took to answer, retries included.", seconds, "target")
+	m.jitter = m.histogram("rtp_jitter_seconds", "The jitter of a leg's RTP at the end of its call (RFC 3550).", []float64{.001, .002, .005, .01, .02, .03, .05, .1, .2}, "leg")
+	m.mos = m.histogram("call_mos", "The quality of calls at their end, of the worse side, 1 to 4.5 (ITU-T G.107).", []float64{1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.1, 4.2, 4.3, 4.4})
+	m.writeErrors = prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "cdr_write_errors_total", Help: "Records of finished calls that the store refused."})
+	m.registry.MustRegister(m.writeErrors, &gauges{options: o, seen: map[live.Active]bool{}},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.begin()
+	return m
+}
+
+const namespace = "flowbridge"
+
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, made anew at most once an hour.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 100
+	nativeReset   = time.Hour
+)
+
+func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: nativeReset,
+	}, labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+// begin makes the series of closed sets, so that a first event counts as an increase.
+func (m *Metrics) begin() {
+	for _, side := range []string{"a", "b"} {
+		m.oneWay.WithLabelValues(side)
+		m.lost.WithLabelValues(side)
+	}
+}
+
+// label bounds a label to the names of the configuration.
+func (o *Options) label(name string) string {
+	if name == "" || o.IsName(name) {
+		return name
+	}
+	return other
+}
+
+// Rang takes a call whose caller hears that it rings.
+func (m *Metrics) Rang(r store.Record, seconds float64) {
+	m.postDial.WithLabelValues(m.options.label(r.Trunk)).Observe(seconds)
+}
+
+// Answered takes a call that was answered.
+func (m *Metrics) Answered(r store.Record) {
+	m.setup.WithLabelValues(m.options.label(r.Trunk)).Observe(float64(r.SetupMS) / 1000)
+	if !r.DialedAt.IsZero() {
+		m.stage.WithLabelValues("route").Observe(max(0, r.DialedAt.Sub(r.StartedAt.Time).Seconds()))
+		m.stage.WithLabelValues("answer").Observe(max(0, r.AnsweredAt.Sub(r.DialedAt.Time).Seconds()))
+	}
+}
+
+// Tried takes an attempt that is over.
+func (m *Metrics) Tried(_ store.Record, a *store.Attempt) {
+	target, outcome := m.options.label(a.Target), a.Cause
+	if outcome == "" {
+		outcome = "answered"
+	}
+	m.attempts.WithLabelValues(target, outcome).Inc()
+	if live.Prepared(a) {
+		m.prepare.WithLabelValues(target).Observe(float64(a.PrepareMS) / 1000)
+		m.prepares.WithLabelValues(target, prepareOutcome(a)).Inc()
+	}
+}
+
+// prepareOutcome is how a request to a platform's API ended. An attempt may go on without it (prepare.on_failure: dial).
+func prepareOutcome(a *store.Attempt) string {
+	switch {
+	case live.FailedToPrepare(a):
+		return a.Cause
+	case a.PrepareStatus >= 200 && a.PrepareStatus < 300:
+		return "ok"
+	default:
+		return "prepare_failed"
+	}
+}
+
+// Ended takes a call that is over.
+func (m *Metrics) Ended(r store.Record) {
+	trunk := m.options.label(r.Trunk)
+	m.calls.WithLabelValues(trunk, m.options.label(r.Target), r.Disposition, r.Cause).Inc()
+	if r.Disposition == store.DispositionAnswered {
+		m.duration.WithLabelValues(trunk).Observe(float64(r.DurationMS) / 1000)
+	}
+	if r.Media.OneWay != "" {
+		m.oneWay.WithLabelValues(r.Media.OneWay).Inc()
+	}
+	if r.Media.MOS > 0 {
+		m.mos.WithLabelValues().Observe(float64(r.Media.MOS))
+	}
+	for leg, side := range map[string]*store.MediaSide{"a": &r.Media.A, "b": &r.Media.B} {
+		if side.Rx > 0 {
+			m.jitter.WithLabelValues(leg).Observe(side.JitterMS / 1000)
+			m.lost.WithLabelValues(leg).Add(float64(max(0, side.Lost)))
+		}
+	}
+}
+
+// NotWritten counts a record that the store refused.
+func (m *Metrics) NotWritten() { m.writeErrors.Inc() }

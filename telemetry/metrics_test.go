@@ -1,0 +1,245 @@
+package telemetry
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/rs/zerolog"
+
+	"flowbridge/live"
+	"flowbridge/store"
+)
+
+// sample has a value for every gauge.
+func sample() Gauges {
+	return Gauges{
+		Node:    live.Node{Calls: 3, Rejected: map[string]uint64{"full": 2}, Ports: live.Ports{InUse: 6, Limit: 10}},
+		Active:  map[live.Active]int{{Trunk: "carrier", Target: "synthflow", Phase: "bridged"}: 2, {Trunk: "carrier", Target: "sip:+1@x", Phase: "dialing"}: 1},
+		Targets: []live.Target{{Name: "synthflow", Health: live.HealthFailing}}, Trunks: []live.Peer{{Name: "carrier", Calls: 3, MaxCalls: 9}},
+		SIP: []SIPCount{{Received: true, Method: "INVITE", N: 5}, {Status: 200, N: 4}},
+		RTP: map[string]RTPCount{"a": {RxPackets: 7, Dropped: map[string]uint64{"held": 1}}}, Streams: 4,
+		ReloadedAt: time.Unix(1000, 0), Certificates: map[string]time.Time{"/etc/cert.pem": time.Unix(2000, 0)},
+		More: []Gauge{{Name: "ladders_dropped_total", Help: "Ladders.", Value: 3}, {Name: "outbox_records", Help: "Rows.", Labels: []string{"consumer", "fleet"}, Value: 8}},
+	}
+}
+
+func newMetrics(g func() Gauges) *Metrics {
+	return New(Options{Version: "v1", Revision: "abc", Gauges: g, IsName: func(s string) bool { return s == "carrier" || s == "synthflow" }})
+}
+
+// call is a call with everything in its record.
+func call() store.Record {
+	at := store.TimeOf(time.Unix(1000, 0))
+	return store.Record{
+		ID: "1", Trunk: "carrier", Target: "synthflow", From: "+15075550100", Disposition: store.DispositionAnswered, Cause: "caller_hangup",
+		StartedAt: at, DialedAt: store.TimeOf(at.Add(time.Second)), AnsweredAt: store.TimeOf(at.Add(3 * time.Second)), SetupMS: 3000, DurationMS: 60_000,
+		Media: store.Media{A: store.MediaSide{Rx: 100, Lost: 3, JitterMS: 4}, B: store.MediaSide{Rx: 100}, MOS: 4.2, OneWay: "b"},
+	}
+}
+
+// tell does what a watcher does with a call.
+func tell(m *Metrics, r *store.Record, attempts ...store.Attempt) {
+	m.Rang(*r, 0.02)
+	for i := range attempts {
+		m.Tried(*r, &attempts[i])
+	}
+	m.Answered(*r)
+	m.Ended(*r)
+}
+
+func gathered(t *testing.T, m *Metrics) []*dto.MetricFamily {
+	t.Helper()
+	all, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func scraped(t *testing.T, m *Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler(zerolog.Nop()).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// What a call was is what its metrics say, in base units.
+func TestMetrics(t *testing.T) {
+	m := newMetrics(sample)
+	r := call()
+	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 40, PrepareStatus: 503, Cause: "prepare_failed"}, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	m.NotWritten()
+	got := scraped(t, m)
+	for _, want := range []string{
+		`flowbridge_calls_total{cause="caller_hangup",disposition="answered",target="synthflow",trunk="carrier"} 1`,
+		`flowbridge_attempts_total{cause="prepare_failed",target="synthflow"} 1`,
+		`flowbridge_attempts_total{cause="answered",target="synthflow"} 1`,
+		`flowbridge_prepare_requests_total{outcome="ok",target="synthflow"} 1`,
+		`flowbridge_prepare_requests_total{outcome="prepare_failed",target="synthflow"} 1`,
+		`flowbridge_prepare_seconds_sum{target="synthflow"} 0.1`,
+		`flowbridge_call_duration_seconds_sum{trunk="carrier"} 60`,
+		`flowbridge_post_dial_delay_seconds_bucket{trunk="carrier",le="0.025"} 1`,
+		`flowbridge_setup_stage_seconds_sum{stage="route"} 1`,
+		`flowbridge_setup_stage_seconds_sum{stage="answer"} 2`,
+		`flowbridge_rtp_jitter_seconds_sum{leg="a"} 0.004`,
+		`flowbridge_rtp_lost_packets_total{leg="a"} 3`,
+		`flowbridge_one_way_audio_total{side="b"} 1`,
+		`flowbridge_cdr_write_errors_total 1`,
+		`flowbridge_calls_active{phase="bridged",target="synthflow",trunk="carrier"} 2`,
+		`flowbridge_calls_active{phase="dialing",target="other",trunk="carrier"} 1`,
+		`flowbridge_target_health{health="failing",target="synthflow"} 1`,
+		`flowbridge_target_health{health="ok",target="synthflow"} 0`,
+		`flowbridge_trunk_calls_limit{trunk="carrier"} 9`,
+		`flowbridge_sip_messages_total{code="",direction="in",method="INVITE"} 5`,
+		`flowbridge_sip_messages_total{code="200",direction="out",method=""} 4`,
+		`flowbridge_sip_rejected_total{reason="full"} 2`,
+		`flowbridge_rtp_packets_total{direction="in",leg="a"} 7`,
+		`flowbridge_rtp_dropped_packets_total{leg="a",reason="held"} 1`,
+		`flowbridge_build_info{revision="abc",version="v1"} 1`,
+		`flowbridge_certificate_expiry_timestamp_seconds{file="/etc/cert.pem"} 2000`,
+		`flowbridge_outbox_records{consumer="fleet"} 8`,
+		"# TYPE flowbridge_ladders_dropped_total counter",
+		"go_sched_gomaxprocs_threads", "go_gc_gomemlimit_bytes", "process_open_fds",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+}
+
+// Prometheus gets native histograms, too.
+func TestNativeHistograms(t *testing.T) {
+	m := newMetrics(sample)
+	r := call()
+	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	native := 0
+	for _, f := range gathered(t, m) {
+		for _, one := range f.GetMetric() {
+			if h := one.GetHistogram(); h != nil && strings.HasPrefix(f.GetName(), namespace) && h.Schema != nil && len(h.GetBucket()) > 0 {
+				native++
+			}
+		}
+	}
+	if native < 7 {
+		t.Errorf("%d native histograms", native)
+	}
+}
+
+// What peers send becomes no label: no number, no id, no name that the configuration does not have.
+func TestLabelsAreBounded(t *testing.T) {
+	m := newMetrics(sample)
+	for i := range 1000 {
+		r := call()
+		r.ID, r.Trunk, r.Target = fmt.Sprint(i), "x"+fmt.Sprint(i), fmt.Sprint("sip:+1507", i, "@elsewhere")
+		tell(m, &r, store.Attempt{Target: r.Target, Cause: "target_silent"})
+	}
+	series := 0
+	for _, f := range gathered(t, m) {
+		for _, one := range f.GetMetric() {
+			series++
+			for _, l := range one.GetLabel() {
+				if v := l.GetValue(); strings.Contains(v, "sip:") || strings.Contains(v, "+1507") {
+					t.Errorf("%s has %v", f.GetName(), l)
+				}
+			}
+		}
+	}
+	if series > 200 {
+		t.Errorf("%d series", series)
+	}
+}
+
+// The names are as Prometheus wants them.
+func TestNames(t *testing.T) {
+	m := newMetrics(sample)
+	r := call()
+	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	problems, err := promlint.NewWithMetricFamilies(gathered(t, m)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, namespace) {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+// However often somebody scrapes, the node is asked once a second.
+func TestScrapes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		m := newMetrics(func() Gauges { asked++; return sample() })
+		h := m.Handler(zerolog.Nop())
+		for range 10 * 50 {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+			if w.Code != 200 {
+				t.Fatalf("%d", w.Code)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if asked > 11 {
+			t.Errorf("asked %d times in ten seconds", asked)
+		}
+	})
+}
+
+// Calls are counted while others scrape.
+func TestConcurrently(t *testing.T) {
+	var asked atomic.Int32
+	m := newMetrics(func() Gauges { asked.Add(1); return sample() })
+	h := m.Handler(zerolog.Nop())
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 50 {
+				r := call()
+				tell(m, &r, store.Attempt{Target: "synthflow"})
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+			}
+		})
+	}
+	group.Wait()
+	if got := scraped(t, m); !strings.Contains(got, `flowbridge_call_mos_count 400`) {
+		t.Error("calls are missing")
+	}
+}
+
+// BenchmarkCall is what the metrics of a call cost.
+func BenchmarkCall(b *testing.B) {
+	m := newMetrics(sample)
+	r := call()
+	a := store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200}
+	b.ReportAllocs()
+	for b.Loop() {
+		tell(m, &r, a)
+	}
+}
+
+// BenchmarkScrape is what a scrape costs that is not answered from memory.
+func BenchmarkScrape(b *testing.B) {
+	m := newMetrics(sample)
+	r := call()
+	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		m.Handler(zerolog.Nop()).ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), "GET", "/metrics", nil))
+	}
+}

@@ -1,0 +1,38 @@
+package otlp
+
+import (
+	"testing"
+
+	"github.com/rs/zerolog"
+)
+
+// What a finished call costs the goroutine that ends it.
+func BenchmarkEnded(b *testing.B) {
+	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", SampleRatio: 1, Log: zerolog.Nop(), transport: roundTrip(nil)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	_ = e.Close()
+	e.stopped.Store(false) // nobody empties the queue but the benchmark
+	r := answered()
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Ended(r)
+		<-e.waiting
+	}
+}
+
+// What the spans of a call cost the exporter, without the request.
+func BenchmarkSpans(b *testing.B) {
+	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", SampleRatio: 1, Log: zerolog.Nop(), transport: roundTrip(nil)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	_ = e.Close()
+	r := answered()
+	b.ReportAllocs()
+	for b.Loop() {
+		e.made.spans = e.made.spans[:0]
+		makeSpans(e.tracer, &r)
+	}
+}

@@ -1,0 +1,290 @@
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"flowbridge/internal/rest"
+	"flowbridge/store"
+)
+
+const (
+	maxWaiting = 4096             // calls; further ones are dropped
+	maxBatch   = 100              // calls in one request
+	batchEvery = time.Second      // how long a call waits for others
+	timeout    = 10 * time.Second // of a request
+	retryFor   = 30 * time.Second // how long a batch is sent again
+	retryPause = time.Second
+	warnEvery  = time.Minute
+	closeAfter = 3 * time.Second // how long Close sends what waits
+	maxAnswer  = 64 << 10        // bytes of a collector's answer
+	maxReason  = 200             // bytes of it in the log
+)
+
+// Options say where the traces go.
+type Options struct {
+	Endpoint      string  // the whole URL
+	Header, Value string  // of each request, with a token; no value: none
+	SampleRatio   float64 // the share of calls whose spans are sent
+	Node          string  // service.instance.id; empty: none
+	Version       string  // service.version
+	Log           zerolog.Logger
+
+	transport http.RoundTripper // nil: the network
+}
+
+// Exporter sends the traces of calls that have ended. Any number of goroutines may use it.
+type Exporter struct {
+	o       Options
+	idle    func() // closes connections
+	out     *otlptrace.Exporter
+	tracer  trace.Tracer
+	made    *collected
+	waiting chan store.Record
+	closing chan struct{}
+	done    chan struct{}
+	stopped atomic.Bool
+
+	exported, dropped atomic.Uint64 // calls
+
+	// owned by run
+	status   int // of the last answer; 0: none
+	warned   time.Time
+	reported uint64 // of dropped
+	broken   bool
+}
+
+// New begins to send. It reaches for no network yet.
+func New(o Options) (*Exporter, error) {
+	e := &Exporter{
+		o: o, made: &collected{}, idle: func() {}, waiting: make(chan store.Record, maxWaiting), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	if o.transport == nil {
+		network := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: 30 * time.Second, TLSHandshakeTimeout: timeout}
+		e.idle, o.transport = network.CloseIdleConnections, network
+	}
+	client := &http.Client{
+		Transport:     answers{o.transport, e},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // else the token would go elsewhere
+	}
+	options := []otlptracehttp.Option{
+		otlptracehttp.WithEndpointURL(o.Endpoint), otlptracehttp.WithHTTPClient(client), otlptracehttp.WithHeaders(o.headers()),
+		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
+		otlptracehttp.WithMaxResponseSize(maxAnswer), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}), // run repeats by itself
+	}
+	var err error
+	if e.out, err = otlptracehttp.New(context.Background(), options...); err != nil {
+		return nil, fmt.Errorf("telemetry.otlp: %w", err)
+	}
+	about := []attribute.KeyValue{attribute.String("service.name", "flowbridge"), attribute.String("service.version", o.Version)}
+	if o.Node != "" {
+		about = append(about, attribute.String("service.instance.id", o.Node))
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysSample()), sdktrace.WithIDGenerator(ids{}),
+		sdktrace.WithResource(resource.NewSchemaless(about...)), sdktrace.WithSpanProcessor(e.made))
+	e.tracer = provider.Tracer("flowbridge")
+	go e.run()
+	return e, nil
+}
+
+func (o *Options) headers() map[string]string {
+	switch {
+	case o.Value == "":
+		return map[string]string{}
+	case strings.EqualFold(o.Header, "Authorization"):
+		return map[string]string{o.Header: "Bearer " + o.Value}
+	}
+	return map[string]string{o.Header: o.Value}
+}
+
+// answers notes the status of each answer.
+type answers struct {
+	http.RoundTripper
+	to *Exporter
+}
+
+// RoundTrip sends a request. Only run has requests sent.
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.to.status = 0
+	res, err := a.RoundTripper.RoundTrip(r)
+	if err == nil {
+		rest.WithoutUpgrade(res)
+		a.to.status = res.StatusCode
+	}
+	return res, err
+}
+
+// Changed has nothing to do: spans are made when the call has ended.
+func (*Exporter) Changed(store.Record) {}
+
+// Ended queues the spans of a finished call. It does not block: without room the call is dropped.
+func (e *Exporter) Ended(r store.Record) {
+	if t := traceOfRecord(&r, e.o.SampleRatio); !t.Sampled() {
+		return
+	}
+	if e.stopped.Load() {
+		e.dropped.Add(1)
+		return
+	}
+	select {
+	case e.waiting <- r:
+	default:
+		e.dropped.Add(1)
+	}
+}
+
+// Exported counts the calls whose spans the collector has taken.
+func (e *Exporter) Exported() uint64 { return e.exported.Load() }
+
+// Dropped counts the calls whose spans were lost: the collector was away, slow or refused them.
+func (e *Exporter) Dropped() uint64 { return e.dropped.Load() }
+
+// Close sends what waits, for at most three seconds, and ends.
+func (e *Exporter) Close() error {
+	if !e.stopped.Swap(true) {
+		close(e.closing)
+	}
+	<-e.done
+	return nil
+}
+
+// run makes the spans and sends them.
+func (e *Exporter) run() {
+	defer close(e.done)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-e.closing
+		time.AfterFunc(closeAfter, cancel)
+	}()
+	defer e.idle()
+	for {
+		batch, last := e.next()
+		if len(batch) > 0 {
+			e.send(ctx, batch)
+		}
+		e.warn(nil)
+		if last {
+			return
+		}
+	}
+}
+
+// next takes the calls of one request: those that come within a second after the first. last is true if no more will come.
+func (e *Exporter) next() (batch []store.Record, last bool) {
+	select {
+	case r := <-e.waiting:
+		batch = append(batch, r)
+	case <-e.closing:
+	}
+	timer := time.NewTimer(batchEvery)
+	defer timer.Stop()
+	for len(batch) < maxBatch {
+		select {
+		case <-e.closing: // what waits goes at once
+			select {
+			case r := <-e.waiting:
+				batch = append(batch, r)
+				continue
+			default:
+				return batch, true
+			}
+		default:
+		}
+		select {
+		case r := <-e.waiting:
+			batch = append(batch, r)
+		case <-timer.C:
+			return batch, false
+		case <-e.closing:
+		}
+	}
+	return batch, false
+}
+
+// send sends a batch, again if the collector is away, until it is too old.
+func (e *Exporter) send(ctx context.Context, batch []store.Record) {
+	e.made.spans = e.made.spans[:0]
+	for i := range batch {
+		makeSpans(e.tracer, &batch[i])
+	}
+	begun, pause := time.Now(), retryPause
+	for {
+		bounded, cancel := context.WithTimeout(ctx, timeout)
+		err := e.out.ExportSpans(bounded, e.made.spans)
+		cancel()
+		if err == nil {
+			e.exported.Add(uint64(len(batch)))
+			if e.broken {
+				e.o.Log.Info().Msg("collector takes spans again")
+			}
+			e.broken = false
+			return
+		}
+		e.warn(err)
+		if !e.again() || time.Since(begun) > retryFor || !e.wait(ctx, pause) {
+			e.dropped.Add(uint64(len(batch)))
+			return
+		}
+		pause = min(2*pause, 8*retryPause)
+	}
+}
+
+// again says whether the last request is worth another try: the collector did not answer, or cannot take it now.
+func (e *Exporter) again() bool {
+	return e.status == 0 || e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests || e.status >= 500
+}
+
+// wait pauses; it returns false once the exporter closes.
+func (e *Exporter) wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.closing:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// warn logs what is wrong with the collector, and that calls were dropped, at most once a minute.
+func (e *Exporter) warn(err error) {
+	dropped := e.dropped.Load()
+	if err != nil {
+		e.broken = true
+	}
+	if (err == nil && dropped == e.reported) || (!e.warned.IsZero() && time.Since(e.warned) < warnEvery) {
+		return
+	}
+	e.warned = time.Now()
+	line := e.o.Log.Warn().Uint64("dropped_calls", dropped-e.reported)
+	e.reported = dropped
+	if err != nil {
+		line = line.Str("error", reasonOf(err))
+	}
+	line.Msg("collector does not take spans")
+}
+
+// reasonOf is an error's text for the log, without what a collector wrote at length.
+func reasonOf(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	text := strings.ToValidUTF8(err.Error(), "")
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
+}

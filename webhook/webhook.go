@@ -1,0 +1,213 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/store"
+)
+
+// The events.
+const (
+	// EventEnded: a call is over.
+	EventEnded = "call.ended"
+	// EventRecorded: the recordings of a finished call are complete.
+	EventRecorded = "recording.finished"
+	// EventReported: the platform's report of a finished call has come.
+	EventReported = "call.reported"
+)
+
+// eventOf is the event of an item's kind.
+func eventOf(kind string) string {
+	switch kind {
+	case store.OutboxRecording:
+		return EventRecorded
+	case store.OutboxReport:
+		return EventReported
+	}
+	return EventEnded
+}
+
+// Hook is one receiver.
+type Hook struct {
+	Name   string // in the log; it also names the receiver's items in the outbox
+	URL    string
+	Secret string
+	// Events, Trunks and Targets are what is told: all three must fit. Empty: all.
+	Events, Trunks, Targets []string
+	// Timeout bounds one request with its answer.
+	Timeout time.Duration
+	// GiveUp is the age at which an item is not tried any more.
+	GiveUp time.Duration
+	// Concurrent is how many requests are under way at a time.
+	Concurrent int
+}
+
+// Consumer is the name of the receiver's items in the outbox.
+func (h *Hook) Consumer() string { return ConsumerPrefix + h.Name }
+
+// ConsumerPrefix begins the name of each consumer that is a webhook.
+const ConsumerPrefix = "webhook:"
+
+// wants says whether the receiver is told of an event of a call.
+func (h *Hook) wants(event string, r *store.Record) bool {
+	return fits(h.Events, event) && fits(h.Trunks, r.Trunk) && fits(h.Targets, r.Target)
+}
+
+func fits(wanted []string, is string) bool { return len(wanted) == 0 || slices.Contains(wanted, is) }
+
+// The headers of a request, besides Content-Type and User-Agent.
+const (
+	HeaderEvent     = "Flowbridge-Event"
+	HeaderDelivery  = "Flowbridge-Delivery"
+	HeaderTimestamp = "Flowbridge-Timestamp"
+	HeaderSignature = "Flowbridge-Signature"
+)
+
+// Message is the body of a request.
+type Message struct {
+	Event string `json:"event"`
+	// ID is the same each time that the message is sent.
+	ID string `json:"id"`
+	// CreatedAt is when it happened.
+	CreatedAt store.Time `json:"created_at"`
+	// Record is the call's record as it is now.
+	Record store.Record `json:"record"`
+}
+
+// Sign gives the value of HeaderSignature: "v1=" and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot and the body.
+func Sign(secret, timestamp string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(timestamp + "."))
+	mac.Write(body)
+	return "v1=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// request makes a signed request.
+func (h *Hook) request(ctx context.Context, event, id, userAgent string, m any, now time.Time) (*http.Request, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	at := strconv.FormatInt(now.Unix(), 10)
+	for name, value := range map[string]string{
+		"Content-Type": "application/json", "User-Agent": userAgent, HeaderEvent: event, HeaderDelivery: id, HeaderTimestamp: at,
+		HeaderSignature: Sign(h.Secret, at, body),
+	} {
+		req.Header.Set(name, value)
+	}
+	return req, nil
+}
+
+// Outbox is what waits for receivers, and the records it is about.
+type Outbox interface {
+	Outbox(ctx context.Context, consumer string, limit int) ([]store.OutboxItem, error)
+	OutboxChanged() <-chan struct{}
+	Delivered(ctx context.Context, seqs []int64) error
+	Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error
+	Get(ctx context.Context, id string) (store.Record, bool, error)
+}
+
+// Options are what all receivers share.
+type Options struct {
+	Outbox    Outbox
+	UserAgent string
+	Log       zerolog.Logger
+	Transport http.RoundTripper // nil: one of its own
+}
+
+// Sender sends to all receivers.
+type Sender struct {
+	Options
+
+	mu      sync.Mutex
+	workers []*worker
+	closed  bool
+}
+
+// New gives a Sender without receivers.
+func New(o Options) *Sender {
+	if o.Transport == nil {
+		o.Transport = newTransport()
+	}
+	return &Sender{Options: o}
+}
+
+// Set names the receivers from now on. Requests to those that are changed or gone are cut off; their items come again. After
+// Close it has no effect.
+func (s *Sender) Set(hooks []Hook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	var kept, gone []*worker
+	for _, w := range s.workers {
+		if slices.ContainsFunc(hooks, w.hook.same) {
+			kept = append(kept, w)
+		} else {
+			w.stop()
+			gone = append(gone, w)
+		}
+	}
+	for _, w := range gone { // together, as each may wait for the store
+		<-w.ended
+	}
+	for _, h := range hooks {
+		if !slices.ContainsFunc(kept, func(w *worker) bool { return w.hook.same(h) }) {
+			kept = append(kept, s.start(h))
+		}
+	}
+	s.workers = kept
+}
+
+// same says whether nothing of a receiver has changed.
+func (h *Hook) same(o Hook) bool { return reflect.DeepEqual(*h, o) }
+
+// Close ends all requests and returns when nothing runs any more.
+func (s *Sender) Close() error {
+	s.Set(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+// Stats are the figures of one receiver since the start of the process.
+type Stats struct {
+	Name      string
+	Delivered int64
+	Failed    int64 // requests
+	GivenUp   int64 // items
+	// Failing is since when no request has succeeded; zero: the last one did.
+	Failing time.Time
+	// Reason is why the last request failed.
+	Reason string
+}
+
+// Stats gives the figures of all receivers. How many items wait is for the outbox to say.
+func (s *Sender) Stats() []Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Stats
+	for _, w := range s.workers {
+		all = append(all, w.figures())
+	}
+	return all
+}

@@ -1,0 +1,413 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/store"
+)
+
+// receiver is the other side: it notes what it is sent, and answers as it is told.
+type receiver struct {
+	mu     sync.Mutex
+	got    []delivery
+	answer func(n int, d delivery) (*http.Response, error) // n counts from 0; nil: 204
+	open   int                                             // requests under way
+	most   int
+}
+
+type delivery struct {
+	Message
+
+	header http.Header
+	body   []byte
+	at     time.Time
+	cut    <-chan struct{} // closed when the sender has given the request up
+}
+
+// RoundTrip takes a request.
+func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	d := delivery{header: req.Header, body: body, at: time.Now(), cut: req.Context().Done()}
+	if err := json.Unmarshal(body, &d.Message); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	n, answer := len(r.got), r.answer
+	r.got = append(r.got, d)
+	r.open++
+	r.most = max(r.most, r.open)
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.open--
+	}()
+	if answer == nil {
+		return status(204), nil
+	}
+	return answer(n, d)
+}
+
+// answers says how the receiver answers from now on.
+func (r *receiver) answers(how func(n int, d delivery) (*http.Response, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = how
+}
+
+// events are what was sent, as "call event".
+func (r *receiver) events() (all []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.got {
+		all = append(all, d.Record.ID+" "+d.Event)
+	}
+	return all
+}
+
+// deliveries are all requests so far.
+func (r *receiver) deliveries() []delivery {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.got)
+}
+
+func status(code int) *http.Response {
+	return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(""))}
+}
+
+// stage is a store, a sender and a receiver.
+type stage struct {
+	*receiver
+
+	t      *testing.T
+	store  *store.Store
+	sender *Sender
+	log    logged
+}
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func hook(change ...func(*Hook)) Hook {
+	h := Hook{Name: "crm", URL: "https://crm.test/calls?key=hidden", Secret: "s3cret", Timeout: 10 * time.Second, GiveUp: 24 * time.Hour, Concurrent: 2}
+	for _, c := range change {
+		c(&h)
+	}
+	return h
+}
+
+// newStage begins within a bubble of synctest.
+func newStage(t *testing.T, hooks ...Hook) *stage {
+	t.Helper()
+	s := &stage{receiver: &receiver{}, t: t}
+	var err error
+	if s.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "f.db")); err != nil {
+		t.Fatal(err)
+	}
+	s.sender = New(Options{Outbox: s.store, UserAgent: "flowbridge/test", Log: zerolog.New(&s.log), Transport: s.receiver})
+	s.set(hooks...)
+	return s
+}
+
+// set names the receivers.
+func (s *stage) set(hooks ...Hook) {
+	s.t.Helper()
+	var names []string
+	for _, h := range hooks {
+		names = append(names, h.Consumer())
+	}
+	if _, err := s.store.SetConsumers(context.Background(), names...); err != nil {
+		s.t.Fatal(err)
+	}
+	s.sender.Set(hooks)
+}
+
+func (s *stage) close() {
+	if err := errors.Join(s.sender.Close(), s.store.Close()); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *stage) put(records ...store.Record) {
+	s.t.Helper()
+	for _, r := range records {
+		if err := s.store.Put(context.Background(), r); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// left is how many items wait.
+func (s *stage) left() (n int64) {
+	s.t.Helper()
+	sizes, err := s.store.OutboxSize(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, k := range sizes {
+		n += k
+	}
+	return n
+}
+
+func call(id string) store.Record {
+	return store.Record{ID: id, Trunk: "carrier", Target: "agent", From: "+1<b>", EndedAt: store.TimeOf(time.Now())}
+}
+
+// A finished call is told once, signed, with an id; its recordings and its report follow.
+func TestDeliveredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		r := call("1")
+		r.Recordings = []store.Recording{{File: "a.wav"}}
+		s.put(r)
+		time.Sleep(time.Second)
+		if _, err := s.store.PutReport(t.Context(), "1", store.Report{CallID: "p", ReceivedAt: store.TimeOf(time.Now())}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := s.events(); !slices.Equal(got, []string{"1 call.ended", "1 recording.finished", "1 call.reported"}) {
+			t.Fatalf("got %v", got)
+		}
+		seen := map[string]bool{}
+		for _, d := range s.deliveries() {
+			h := d.header
+			if h.Get(HeaderSignature) != Sign("s3cret", h.Get(HeaderTimestamp), d.body) || h.Get(HeaderTimestamp) != fmt.Sprint(d.at.Unix()) {
+				t.Errorf("signature %q of %q", h.Get(HeaderSignature), h.Get(HeaderTimestamp))
+			}
+			if h.Get(HeaderEvent) != d.Event || h.Get(HeaderDelivery) != d.ID || seen[d.ID] || d.ID == "" || h.Get("Content-Type") != "application/json" || h.Get("User-Agent") != "flowbridge/test" {
+				t.Errorf("headers %v", h)
+			}
+			seen[d.ID] = true
+		}
+		if s.deliveries()[0].Record.From != "+1<b>" || s.deliveries()[2].Record.Report == nil || s.left() != 0 {
+			t.Errorf("got %+v, left %d", s.deliveries()[2].Record, s.left())
+		}
+	})
+}
+
+// Only what a receiver wants is sent to it; nothing else waits for it.
+func TestFilters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook(func(h *Hook) {
+			h.Trunks, h.Targets, h.Events = []string{"carrier"}, []string{"agent", "b"}, []string{EventEnded}
+		}))
+		defer s.close()
+		other, elsewhere, third := call("2"), call("3"), call("4")
+		other.Trunk, elsewhere.Target, third.Target = "pbx", "c", "b"
+		third.Recordings = []store.Recording{{File: "a.wav"}}
+		s.put(call("1"), other, elsewhere, third)
+		time.Sleep(time.Minute)
+		if got := slices.Sorted(slices.Values(s.events())); !slices.Equal(got, []string{"1 call.ended", "4 call.ended"}) || s.left() != 0 {
+			t.Errorf("got %v, left %d", got, s.left())
+		}
+	})
+}
+
+// While an event of a call can't be delivered, those after it wait; other calls don't.
+func TestOrderOfOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		s.answers(func(n int, d delivery) (*http.Response, error) {
+			if d.Record.ID == "1" && d.Event == EventEnded && n < 4 {
+				return status(500), nil
+			}
+			return status(200), nil
+		})
+		first, second := call("1"), call("2")
+		first.Recordings, second.Recordings = []store.Recording{{File: "a.wav"}}, []store.Recording{{File: "b.wav"}}
+		s.put(first, second)
+		time.Sleep(time.Hour)
+		var one, two []string
+		for _, e := range s.events() {
+			if strings.HasPrefix(e, "1") {
+				one = append(one, e)
+			} else {
+				two = append(two, e)
+			}
+		}
+		if len(one) < 3 || one[len(one)-1] != "1 recording.finished" || slices.Index(one, "1 recording.finished") != len(one)-1 {
+			t.Errorf("got %v", one)
+		}
+		if !slices.Equal(two, []string{"2 call.ended", "2 recording.finished"}) || s.left() != 0 {
+			t.Errorf("got %v, left %d", two, s.left())
+		}
+	})
+}
+
+// A receiver that fails for hours is asked seldom, whatever waits, and gets all of it when it is there again.
+func TestReceiverThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		var up atomic.Bool
+		s.answers(func(int, delivery) (*http.Response, error) {
+			if !up.Load() {
+				return nil, errors.New("connection refused")
+			}
+			return status(200), nil
+		})
+		const calls = 200
+		for i := range calls {
+			s.put(call(fmt.Sprint(i)))
+		}
+		time.Sleep(3 * time.Hour)
+		tried := len(s.events())
+		if tried < 100 || tried > 600 { // one a minute, and two rounds at the beginning
+			t.Errorf("%d requests in three hours", tried)
+		}
+		if st := s.sender.Stats(); len(st) != 1 || st[0].Failed != int64(tried) || st[0].Delivered != 0 || time.Since(st[0].Failing) < 2*time.Hour || st[0].Reason != "connection refused" {
+			t.Errorf("got %+v", st)
+		}
+		up.Store(true)
+		time.Sleep(2 * time.Hour)
+		told := map[string]int{}
+		for _, e := range s.events()[tried:] {
+			told[e]++
+		}
+		if len(told) != calls || len(s.events()) != tried+calls || s.left() != 0 {
+			t.Errorf("%d calls told by %d requests, left %d", len(told), len(s.events())-tried, s.left())
+		}
+		if n := strings.Count(s.log.String(), "webhook fails"); n != 1 || !strings.Contains(s.log.String(), "delivers again") || strings.Contains(s.log.String(), "hidden") {
+			t.Errorf("log: %s", &s.log)
+		}
+	})
+}
+
+// An item that the receiver can't digest does not hold up others, and is given up at last.
+func TestOneItemThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook(func(h *Hook) { h.GiveUp = time.Hour }))
+		defer s.close()
+		s.answers(func(_ int, d delivery) (*http.Response, error) {
+			if d.Record.ID == "bad" {
+				return status(500), nil
+			}
+			return status(200), nil
+		})
+		s.put(call("bad"))
+		for i := range 6 {
+			s.put(call(fmt.Sprint(i)))
+			time.Sleep(6 * time.Minute)
+			if got := s.events(); !slices.Contains(got, fmt.Sprint(i)+" call.ended") {
+				t.Errorf("call %d waits: %v", i, got)
+			}
+		}
+		if n := strings.Count(fmt.Sprint(s.events()), "bad"); n > 12 || n < 4 {
+			t.Errorf("%d tries in 36 minutes", n)
+		}
+		time.Sleep(90 * time.Minute)
+		if s.left() != 0 || strings.Count(s.log.String(), `"webhook given up"`) != 1 || s.sender.Stats()[0].GivenUp != 1 || s.sender.Stats()[0].Delivered != 6 {
+			t.Errorf("left %d, %+v, log %s", s.left(), s.sender.Stats(), &s.log)
+		}
+	})
+}
+
+// 410 Gone ends the tries of an item at once.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		s.answers(func(int, delivery) (*http.Response, error) { return status(410), nil })
+		s.put(call("1"), call("2"))
+		time.Sleep(time.Hour)
+		if len(s.events()) != 2 || s.left() != 0 || strings.Count(s.log.String(), "410 Gone") < 2 {
+			t.Errorf("%v, left %d, %s", s.events(), s.left(), &s.log)
+		}
+	})
+}
+
+// A receiver that asks for time gets it.
+func TestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		s.answers(func(n int, _ delivery) (*http.Response, error) {
+			res := status(429)
+			res.Header.Set("Retry-After", "1800")
+			if n > 0 {
+				res = status(200)
+			}
+			return res, nil
+		})
+		s.put(call("1"))
+		time.Sleep(time.Hour)
+		if len(s.deliveries()) != 2 || s.deliveries()[1].at.Sub(s.deliveries()[0].at) < 30*time.Minute || s.deliveries()[0].ID != s.deliveries()[1].ID {
+			t.Errorf("got %v", s.events())
+		}
+	})
+}
+
+// No more requests are under way than are allowed, and a slow receiver delays no other.
+func TestConcurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		var quick atomic.Int64
+		s.sender.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == "quick.test" {
+				quick.Add(1)
+				return status(200), nil
+			}
+			select {
+			case <-time.After(9 * time.Second):
+				return s.RoundTrip(r)
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		})
+		s.set(hook(), hook(func(h *Hook) { h.Name, h.URL = "quick", "https://quick.test/" }))
+		for i := range 20 {
+			s.put(call(fmt.Sprint(i)))
+		}
+		time.Sleep(3 * time.Second)
+		if n := quick.Load(); n != 20 {
+			t.Errorf("the quick receiver has %d", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if s.most > 2 || len(s.events()) != 20 {
+			t.Errorf("%d at a time, %d in all", s.most, len(s.events()))
+		}
+	})
+}
+
+type roundTripper func(r *http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,0 +1,298 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"flowbridge/internal/rest"
+	"flowbridge/store"
+)
+
+const (
+	// idle is how often the outbox is looked at for items that were postponed.
+	idle = 15 * time.Second
+	// settle lets several changes come together.
+	settle = 100 * time.Millisecond
+	// storeTime bounds what the store is waited for.
+	storeTime = 10 * time.Second
+	// firstWait and lastWait are between tries of one item; firstPause and lastPause between tries of a receiver that fails.
+	firstWait, lastWait   = 10 * time.Second, time.Hour
+	firstPause, lastPause = time.Second, time.Minute
+	// batch is how many items a worker takes for each request that may be under way.
+	batch = 16
+)
+
+// newTransport bounds what an answer may cost.
+func newTransport() http.RoundTripper {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: 60 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
+	}
+}
+
+// worker sends to one receiver.
+type worker struct {
+	*Sender
+
+	hook   Hook
+	client http.Client
+	stop   context.CancelFunc
+	ended  chan struct{}
+
+	// Owned by run.
+	done  map[int64]bool // delivered, which the store does not know yet
+	fails int            // rounds in a row without a success
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+func (s *Sender) start(h Hook) *worker {
+	ctx, stop := context.WithCancel(context.Background())
+	w := &worker{
+		Sender: s, hook: h, stop: stop, ended: make(chan struct{}), done: map[int64]bool{}, stats: Stats{Name: h.Name},
+		client: http.Client{
+			Transport: s.Transport, Timeout: h.Timeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	go func() { defer close(w.ended); w.run(ctx) }()
+	return w
+}
+
+func (w *worker) figures() Stats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stats
+}
+
+// run delivers until ctx ends.
+func (w *worker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		changed := w.Outbox.OutboxChanged()
+		more, asked, err := w.round(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.Log.Warn().Err(err).Str("webhook", w.hook.Name).Msg("webhook can't use the outbox")
+			pause(ctx, idle, nil)
+		case w.fails > 0 && asked:
+			pause(ctx, backOff(firstPause, lastPause, 2, w.fails-1), nil)
+		case !more:
+			pause(ctx, idle, changed)
+			pause(ctx, settle, nil)
+		}
+	}
+}
+
+// pause waits for a time, or a change.
+func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-ctx.Done():
+	}
+}
+
+// backOff grows with the tries, and is never the same for many.
+func backOff(first, last time.Duration, factor, tries int) time.Duration {
+	d := first
+	for range tries {
+		if d *= time.Duration(factor); d >= last {
+			d = last
+			break
+		}
+	}
+	return d - time.Duration(rand.Int64N(int64(d)/4)) // at least 4ns
+}
+
+// round delivers what is due now, as much as one round takes; more says that there may be more, asked that there was a
+// request.
+func (w *worker) round(ctx context.Context) (more, asked bool, err error) {
+	if err := w.settleDone(ctx); err != nil {
+		return false, false, err
+	}
+	limit := w.hook.Concurrent * batch
+	if w.fails > 0 {
+		limit = 1
+	}
+	items, err := w.Outbox.Outbox(ctx, w.hook.Consumer(), limit)
+	if err != nil || len(items) == 0 {
+		return false, false, err
+	}
+	results := make([]result, len(items))
+	places := make(chan struct{}, w.hook.Concurrent)
+	var all sync.WaitGroup
+	for i, item := range items {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			results[i] = w.deliver(ctx, item)
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil { // what was cut off did not fail
+		for i, r := range results {
+			if r.sent {
+				w.done[items[i].Seq] = true
+			}
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+		defer cancel()
+		return false, true, w.settleDone(last)
+	}
+	asked = slices.ContainsFunc(results, func(r result) bool { return r.asked })
+	return len(items) == limit, asked, w.note(ctx, items, results)
+}
+
+// result is what came of one item.
+type result struct {
+	sent   bool // or it does not concern the receiver
+	asked  bool // there was a request
+	gone   bool // it is not wanted: never again
+	reason string
+	wait   time.Duration // that the receiver asks for
+	err    error         // of the store
+}
+
+// note keeps the results in the store, and says when a receiver begins to fail, or ends to. What is delivered is noted even if
+// the store fails. Its first error is returned.
+func (w *worker) note(ctx context.Context, items []store.OutboxItem, results []result) (broken error) {
+	good, bad, last := 0, 0, result{}
+	for i, r := range results {
+		item := items[i]
+		switch {
+		case r.err != nil:
+			broken = cmp.Or(broken, r.err)
+			continue
+		case r.sent:
+			w.done[item.Seq] = true
+			if r.asked {
+				good++
+			}
+			continue
+		case r.gone || time.Since(item.CreatedAt.Time) >= w.hook.GiveUp:
+			w.Log.Error().Str("webhook", w.hook.Name).Str("call", item.CallID).Str("event", eventOf(item.Kind)).Int("tries", item.Tries+1).
+				Str("reason", r.reason).Msg("webhook given up")
+			w.count(func(s *Stats) { s.GivenUp++ })
+			w.done[item.Seq] = true
+		case broken == nil: // else it comes again as it is
+			wait := max(r.wait, backOff(firstWait, lastWait, 3, item.Tries))
+			bounded, cancel := context.WithTimeout(ctx, storeTime)
+			broken = w.Outbox.Postpone(bounded, []int64{item.Seq}, time.Now().Add(wait), r.reason)
+			cancel()
+		}
+		bad, last = bad+1, r
+	}
+	w.judge(good, bad, last)
+	return cmp.Or(broken, w.settleDone(ctx))
+}
+
+// judge decides whether a receiver fails.
+func (w *worker) judge(good, bad int, last result) {
+	switch {
+	case good > 0 && w.fails > 0:
+		w.Log.Info().Str("webhook", w.hook.Name).Msg("webhook delivers again")
+		w.fails = 0
+	case good == 0 && bad > 0:
+		if w.fails++; w.fails == 1 {
+			w.Log.Warn().Str("webhook", w.hook.Name).Str("reason", last.reason).Msg("webhook fails: its items wait")
+		}
+	}
+	w.count(func(s *Stats) {
+		s.Delivered += int64(good)
+		s.Failed += int64(bad)
+		if bad > 0 {
+			s.Reason = last.reason
+		}
+		switch {
+		case w.fails == 0:
+			s.Failing = time.Time{}
+		case s.Failing.IsZero():
+			s.Failing = time.Now()
+		}
+	})
+}
+
+func (w *worker) count(add func(s *Stats)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	add(&w.stats)
+}
+
+// settleDone tells the store what is delivered. If it can't be told, that is remembered, so nothing is sent again meanwhile.
+func (w *worker) settleDone(ctx context.Context) error {
+	if len(w.done) == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	if err := w.Outbox.Delivered(bounded, slices.Sorted(maps.Keys(w.done))); err != nil {
+		return err
+	}
+	clear(w.done)
+	return nil
+}
+
+// deliver sends one item.
+func (w *worker) deliver(ctx context.Context, item store.OutboxItem) result {
+	record, found, err := w.Outbox.Get(ctx, item.CallID)
+	if err != nil {
+		return result{err: err}
+	}
+	event := eventOf(item.Kind)
+	if !found || !w.hook.wants(event, &record) { // not found: older than store.keep
+		return result{sent: true}
+	}
+	id := item.CallID + "." + strconv.FormatInt(item.Seq, 10)
+	req, err := w.hook.request(ctx, event, id, w.UserAgent, Message{Event: event, ID: id, CreatedAt: item.CreatedAt, Record: record}, time.Now())
+	if err != nil {
+		return result{reason: "the request can't be made"}
+	}
+	r := w.send(req)
+	w.Log.Debug().Str("webhook", w.hook.Name).Str("call", item.CallID).Str("event", event).Bool("sent", r.sent).Str("reason", r.reason).Msg("webhook request")
+	return r
+}
+
+// send sends a request and judges the answer.
+func (w *worker) send(req *http.Request) result {
+	res, err := w.client.Do(req)
+	if err != nil {
+		return result{asked: true, reason: reasonOf(err, req.URL.Host, w.hook.Timeout)}
+	}
+	rest.WithoutUpgrade(res)
+	_, _ = io.CopyN(io.Discard, res.Body, 4<<10) // a short body leaves the connection for the next request; a longer one ends it
+	_ = res.Body.Close()
+	switch {
+	case res.StatusCode/100 == 2:
+		return result{asked: true, sent: true}
+	case res.StatusCode == http.StatusGone:
+		return result{asked: true, gone: true, reason: "410 Gone"}
+	case res.StatusCode/100 == 3:
+		return result{asked: true, reason: fmt.Sprintf("%d: it redirects, and redirects are not followed: write the new address", res.StatusCode)}
+	}
+	wait, _ := rest.RetryAfter(res.Header.Get("Retry-After"))
+	return result{asked: true, wait: min(wait, lastWait), reason: fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))}
+}
+
+// reasonOf says in words why there was no answer, without the URL, which may have a secret in it.
+func reasonOf(err error, host string, timeout time.Duration) string {
+	var late interface{ Timeout() bool }
+	if errors.As(err, &late) && late.Timeout() {
+		return fmt.Sprintf("no answer within %v", timeout)
+	}
+	return rest.Reason(err, host)
+}
