@@ -176,10 +176,10 @@ func send(ctx context.Context, write func(context.Context, []staged) error, batc
 func (f *Fleet) setAside(ctx context.Context, refused []refusal) error {
 	for _, r := range refused {
 		aside := min(firstAside<<min(r.try, 10), lastAside)
-		f.log.Warn().Err(r.err).Str("call", r.id).Stringer("again_in", aside).Msg("record refused by the fleet's database: set aside")
 		if err := f.outbox.Postpone(ctx, r.seqs, time.Now().Add(aside), r.err.Error()); err != nil {
 			return err
 		}
+		f.log.Warn().Err(r.err).Str("call", r.id).Stringer("again_in", aside).Msg("record refused by the fleet's database: set aside")
 	}
 	return nil
 }
