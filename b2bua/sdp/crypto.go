@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"math/big"
 	"slices"
 	"strconv"
@@ -125,18 +124,21 @@ func parseMKI(s string) []byte {
 	return n.FillBytes(make([]byte, size))
 }
 
-// attribute returns the value of the a=crypto line.
-func (l cryptoLine) attribute() string {
-	s := l.tag + " " + l.keys.Suite.String() + " inline:" + base64.StdEncoding.EncodeToString(l.keys.Key)
+// appendTo appends the value of the a=crypto line.
+func (l cryptoLine) appendTo(b []byte) []byte {
+	b = append(append(append(b, l.tag...), ' '), l.keys.Suite.String()...)
+	b = base64.StdEncoding.AppendEncode(append(b, " inline:"...), l.keys.Key)
 	if l.keys.MKI != nil { // peers with an MKI often want the lifetime, too
-		s += fmt.Sprintf("|2^31|%s:%d", new(big.Int).SetBytes(l.keys.MKI), len(l.keys.MKI))
+		b = new(big.Int).SetBytes(l.keys.MKI).Append(append(b, "|2^31|"...), 10)
+		b = strconv.AppendInt(append(b, ':'), int64(len(l.keys.MKI)), 10)
 	}
-	return s
+	return b
 }
 
 // cryptoLines returns the usable crypto lines of a stream, in their order.
-func cryptoLines(stream []string) (lines []cryptoLine) {
-	for _, text := range stream {
+func cryptoLines(stream string) (lines []cryptoLine) {
+	for text := ""; stream != ""; {
+		text, stream = cutLine(stream)
 		value, ok := strings.CutPrefix(text, "a=crypto:")
 		if !ok {
 			continue
@@ -159,7 +161,7 @@ type Accept struct {
 
 // rank returns the rank of an audio stream, 0: it is not taken. chosen is the crypto
 // line that is taken, if any.
-func (p Accept) rank(proto string, stream []string) (rank int, chosen *cryptoLine) {
+func (p Accept) rank(proto, stream string) (rank int, chosen *cryptoLine) {
 	if p.Any {
 		return 1, nil
 	}
@@ -202,25 +204,36 @@ func (p Accept) choose(lines []cryptoLine) *cryptoLine {
 
 // spoils reports whether a stream over RTP/SAVP has a line of an acceptable suite that
 // can't be used for another reason.
-func (p Accept) spoils(proto string, stream []string) bool {
-	return proto != protoAVP && slices.ContainsFunc(stream, func(text string) bool {
+func (p Accept) spoils(proto, stream string) bool {
+	if proto == protoAVP || len(p.suites) == 0 {
+		return false
+	}
+	for text := ""; stream != ""; {
+		text, stream = cutLine(stream)
 		value, ok := strings.CutPrefix(text, "a=crypto:")
 		if !ok {
-			return false
+			continue
 		}
 		fields := strings.Fields(value)
 		if len(fields) < 2 {
-			return false
+			continue
 		}
 		suite, known := media.ParseSuite(fields[1])
-		_, err := parseCrypto(value)
-		return known && err != nil && slices.Contains(p.suites, suite)
-	})
+		if _, err := parseCrypto(value); known && err != nil && slices.Contains(p.suites, suite) {
+			return true
+		}
+	}
+	return false
 }
 
-// knownProto reports whether an audio stream over this transport can be relayed.
-func knownProto(proto string) bool {
-	return proto == protoAVP || proto == protoSAVP || proto == protoSAVPF
+// knownProto returns the transport of an audio stream that can be relayed, else "".
+func knownProto(proto string) string {
+	for _, known := range [...]string{protoAVP, protoSAVP, protoSAVPF} {
+		if proto == known {
+			return known
+		}
+	}
+	return ""
 }
 
 // securing is the SRTP of a description's stream: the keys of both directions.
@@ -246,18 +259,4 @@ func (d *Description) Crypto() media.Crypto {
 type StreamTransport struct {
 	proto string // empty: RTP/AVP
 	lines []cryptoLine
-}
-
-func (s StreamTransport) protos() []string {
-	if s.proto == "" {
-		return strings.Split(protoAVP, "/")
-	}
-	return strings.Split(s.proto, "/")
-}
-
-// WithTransport returns a description of which others are made with this transport.
-func (d *Description) WithTransport(s StreamTransport) *Description {
-	out := *d
-	out.transport = s
-	return &out
 }
