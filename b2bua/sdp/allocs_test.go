@@ -2,7 +2,10 @@
 
 package sdp
 
-import "testing"
+import (
+	"testing"
+	"unsafe"
+)
 
 // What descriptions cost a call: a text, a struct and its formats for each that is
 // read, a text and its o= line for each that is written, and the SRTP state of each leg.
@@ -27,5 +30,14 @@ func TestAllocations(t *testing.T) {
 		if got := testing.AllocsPerRun(100, c.do); got > c.want {
 			t.Errorf("%s: %v objects; want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// A call keeps its descriptions as long as it lasts: what is kept of one is small.
+func TestAllocationsThatStay(t *testing.T) {
+	d := benchRead(t, benchOffer)
+	kept := int(unsafe.Sizeof(*d)) + len(d.session) + len(d.stream) + cap(d.formats)*int(unsafe.Sizeof(d.formats[0]))
+	if len(d.formats) != 3 || cap(d.formats) != 3 || kept > 768 {
+		t.Errorf("%d bytes stay of a description of %d", kept, len(benchOffer))
 	}
 }

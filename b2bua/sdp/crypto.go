@@ -43,26 +43,27 @@ var errCrypto = errors.New("not a crypto attribute that can be used")
 // parseCrypto reads the value of an a=crypto attribute (RFC 4568 section 9.1). A
 // parameter that is not supported and must be agreed on is an error, and so is an
 // unknown session parameter without the mark that it may be ignored (section 6.3.7).
-func parseCrypto(value string) (cryptoLine, error) {
+// With an error, the line has its suite, if that is known.
+func parseCrypto(value string) (line cryptoLine, err error) {
 	fields := strings.Fields(value)
-	if len(fields) < 3 {
-		return cryptoLine{}, errCrypto
+	if len(fields) < 2 {
+		return line, errCrypto
 	}
-	tag, known := fields[0], false
-	line := cryptoLine{tag: tag}
+	known := false
+	line.tag = fields[0]
 	line.keys.Suite, known = media.ParseSuite(fields[1])
-	if !known || len(tag) > 9 || !message.AllDigits(tag) {
-		return cryptoLine{}, errCrypto
+	if !known || len(fields) < 3 || len(line.tag) > 9 || !message.AllDigits(line.tag) {
+		return line, errCrypto
 	}
 	for _, p := range fields[3:] {
 		if !ignorable(p) {
-			return cryptoLine{}, errCrypto
+			return line, errCrypto
 		}
 	}
 	// Several keys with MKIs are for peers that change keys without SIP.
 	method, info, ok := strings.Cut(fields[2], ":")
 	if !ok || !strings.EqualFold(method, "inline") || strings.Contains(info, ";") {
-		return cryptoLine{}, errCrypto
+		return line, errCrypto
 	}
 	return line, line.readInline(info)
 }
@@ -135,21 +136,6 @@ func (l cryptoLine) appendTo(b []byte) []byte {
 	return b
 }
 
-// cryptoLines returns the usable crypto lines of a stream, in their order.
-func cryptoLines(stream string) (lines []cryptoLine) {
-	for text := ""; stream != ""; {
-		text, stream = cutLine(stream)
-		value, ok := strings.CutPrefix(text, "a=crypto:")
-		if !ok {
-			continue
-		}
-		if l, err := parseCrypto(value); err == nil {
-			lines = append(lines, l)
-		}
-	}
-	return lines
-}
-
 // Accept says which audio streams may be taken.
 type Accept struct {
 	mode   config.SRTPMode // empty is off
@@ -160,24 +146,44 @@ type Accept struct {
 }
 
 // rank returns the rank of an audio stream, 0: it is not taken. chosen is the crypto
-// line that is taken, if any.
-func (p Accept) rank(proto, stream string) (rank int, chosen *cryptoLine) {
+// line that is taken, if any. spoilt: a stream over RTP/SAVP has a line of an acceptable
+// suite that can't be used for another reason.
+func (p Accept) rank(proto, stream string) (rank int, chosen *cryptoLine, spoilt bool) {
 	if p.Any {
-		return 1, nil
+		return 1, nil, false
 	}
-	plain, secure := proto == protoAVP, proto == protoSAVP || proto == protoSAVPF
-	if p.mode == config.SRTPOptional || (secure && p.mode == config.SRTPRequired) {
-		chosen = p.choose(cryptoLines(stream))
+	plain := proto == protoAVP
+	if p.mode == config.SRTPOptional || (!plain && p.mode == config.SRTPRequired) {
+		lines, unusable := p.cryptoLines(stream)
+		chosen, spoilt = p.choose(lines), unusable && !plain
 	}
 	switch {
-	case secure && chosen != nil:
-		return 3, chosen
+	case !plain && chosen != nil:
+		return 3, chosen, spoilt
 	case plain && chosen != nil && p.ours == nil: // some peers offer SRTP so and accept RTP, too
-		return 2, chosen
+		return 2, chosen, spoilt
 	case plain && p.mode != config.SRTPRequired:
-		return 1, nil
+		return 1, nil, spoilt
 	}
-	return 0, nil
+	return 0, nil, spoilt
+}
+
+// cryptoLines returns the usable crypto lines of a stream, in their order. spoilt: one of
+// an acceptable suite is not usable.
+func (p Accept) cryptoLines(stream string) (lines []cryptoLine, spoilt bool) {
+	for text := ""; stream != ""; {
+		text, stream = cutLine(stream)
+		value, ok := strings.CutPrefix(text, "a=crypto:")
+		if !ok {
+			continue
+		}
+		line, err := parseCrypto(value)
+		if err == nil {
+			lines = append(lines, line)
+		}
+		spoilt = spoilt || err != nil && slices.Contains(p.suites, line.keys.Suite)
+	}
+	return lines, spoilt
 }
 
 // choose returns the crypto line that is taken: one of the suite in force, else the
@@ -200,30 +206,6 @@ func (p Accept) choose(lines []cryptoLine) *cryptoLine {
 		}
 	}
 	return nil
-}
-
-// spoils reports whether a stream over RTP/SAVP has a line of an acceptable suite that
-// can't be used for another reason.
-func (p Accept) spoils(proto, stream string) bool {
-	if proto == protoAVP || len(p.suites) == 0 {
-		return false
-	}
-	for text := ""; stream != ""; {
-		text, stream = cutLine(stream)
-		value, ok := strings.CutPrefix(text, "a=crypto:")
-		if !ok {
-			continue
-		}
-		fields := strings.Fields(value)
-		if len(fields) < 2 {
-			continue
-		}
-		suite, known := media.ParseSuite(fields[1])
-		if _, err := parseCrypto(value); known && err != nil && slices.Contains(p.suites, suite) {
-			return true
-		}
-	}
-	return false
 }
 
 // knownProto returns the transport of an audio stream that can be relayed, else "".

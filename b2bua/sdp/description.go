@@ -134,8 +134,8 @@ func (a *audioStreams) add(port, proto string, lines string) (taken bool, line *
 		return false, nil
 	}
 	a.plain, a.secure = a.plain || proto == protoAVP, a.secure || proto != protoAVP
-	a.spoilt = a.spoilt || a.accept.spoils(proto, lines)
-	rank, line := a.accept.rank(proto, lines)
+	rank, line, spoilt := a.accept.rank(proto, lines)
+	a.spoilt = a.spoilt || spoilt
 	if rank <= a.best {
 		return false, nil
 	}

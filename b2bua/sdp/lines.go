@@ -173,10 +173,12 @@ func cutAttribute[T string | []byte](attribute T) (key, value T) {
 	return attribute, attribute[len(attribute):]
 }
 
-// cutLine splits the first line from a condensed text.
+// cutLine splits the first line from a condensed text, where CR is only in CRLF.
 func cutLine(text string) (line, rest string) {
-	line, rest, _ = strings.Cut(text, "\r\n")
-	return line, rest
+	if i := strings.IndexByte(text, '\r'); i >= 0 {
+		return text[:i], text[i+len("\r\n"):]
+	}
+	return text, ""
 }
 
 // cutSection splits the session's lines or those of a stream from a condensed text.
