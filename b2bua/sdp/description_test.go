@@ -2,11 +2,14 @@ package sdp
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
 
@@ -37,6 +40,13 @@ func TestParseDescriptionErrors(t *testing.T) {
 		{"address of the stream", noAddress + "m=audio 20000 RTP/AVP 0\nc=IN IP4 192.0.2.1\n", nil},
 		{"held by address", noAddress + "c=IN IP4 0.0.0.0\nm=audio 20000 RTP/AVP 0\n", nil},
 		{"declined without address", noAddress + "m=audio 20000 RTP/AVP 0\nc=IN IP4 192.0.2.1\nm=video 0 RTP/AVP 31\n", nil},
+		{"port with a sign", head + "m=audio +20000 RTP/AVP 0\n", ErrMalformed},
+		{"ports", head + "m=audio 20000/2 RTP/AVP 0\n", nil},
+		{"ports that are none", head + "m=audio 20000/x RTP/AVP 0\n", ErrMalformed},
+		{"blank in front", head + "m= audio 20000 RTP/AVP 0\n", ErrMalformed},
+		{"no tokens", head + "m=audio 20000 RTP/AVP 0\nm=vid\xc3\xa9o 20002 RTP/AVP 31\n", ErrMalformed},
+		{"more than an address", noAddress + "c=IN IP4 192.0.2.1 a=sendonly\nm=audio 20000 RTP/AVP 0\n", ErrMalformed},
+		{"bandwidth beyond measure", head + "b=AS:18446744073709551616\nm=audio 20000 RTP/AVP 0\n", ErrMalformed},
 		{"no formats", head + "m=audio 20000 RTP/AVP\n", ErrMalformed},
 	} {
 		_, err := Parse(siptest.CRLF(tt.sdp))
@@ -206,5 +216,39 @@ func TestUsablePayloadTypes(t *testing.T) {
 		if got := numbersIn(d); got != tt.want {
 			t.Errorf("%s: got %s; want %s", tt.formats, got, tt.want)
 		}
+	}
+}
+
+// Both legs, the record and the media share a description: nothing that is made of it
+// changes it, in whatever order.
+func TestDescriptionsNeverChange(t *testing.T) {
+	read := func(formats string, lines ...string) *Description {
+		d, err := Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, formats, lines...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	far, near := read("0 8 96 13", "a=rtpmap:96 opus/48000/2", "a=fmtp:96 useinbandfec=1"), read("8 101 96")
+	before := fmt.Sprintf("%+v %+v", *far, *near)
+	var users sync.WaitGroup
+	for range 2 {
+		users.Go(func() {
+			for _, x := range [][2]*Description{{far, near}, {near, far}} {
+				d, other := x[0], x[1]
+				made := []*Description{d.InNumbersOf(other), d.NumberedAs(other), d.WithEvents(other), d.WithEvents(nil), d.Only(PCMA, other.Formats())}
+				kept, _ := d.KeepOffered(other.Formats())
+				offerable, formats, _ := d.Offerable([]string{"opus", "PCMA"}, config.CodecOrderTarget)
+				for _, m := range append(made, kept, offerable) {
+					_ = append(m.Formats(), Format{})
+					_ = append(m.Common(other), Format{})
+					m.Answering(other, ourSideA, StreamTransport{}, append(formats, m.Decided()...), SendOnly)
+				}
+			}
+		})
+	}
+	users.Wait()
+	if after := fmt.Sprintf("%+v %+v", *far, *near); after != before {
+		t.Errorf("changed from\n%s to\n%s", before, after)
 	}
 }

@@ -3,7 +3,8 @@
 // keys (RFC 4568) and the o= line.
 //
 // A Description never changes after it is read; the other side gets another one that is
-// made of it. Other streams are kept as text, to be declined.
+// made of it. Other streams are kept as text, to be declined. Held by
+// TestDescriptionsNeverChange.
 //
 // # Decisions
 //

@@ -116,7 +116,8 @@ func attributeCounts(key, value []byte, section int) bool {
 		case "rtpmap", "fmtp", "rtcp-fb":
 			number, rest, _ := bytes.Cut(value, []byte(" "))
 			_, ok := payloadType(number)
-			return (ok || string(number) == "*") && len(bytes.TrimSpace(rest)) > 0
+			rest = bytes.TrimSpace(rest)
+			return (ok || string(number) == "*") && len(rest) > 0 && (string(key) != "rtpmap" || rest[0] != '/')
 		}
 	}
 	return passesOn(key) && !badPacketTime(key, value)

@@ -153,6 +153,7 @@ var stricter = map[string]*regexp.Regexp{
 	"more than an address in c=":                   regexp.MustCompile(`(?m)^c=IN[ \t]+IP[46][ \t]+[^ \t\r]+[ \t]+[^ \t\r]`),
 	"bandwidth of more than 19 digits":             regexp.MustCompile(`(?m)^b=[A-Z]+:[0-9]{20}`),
 	"bandwidth with zeros in front, which we keep": regexp.MustCompile(`(?m)^b=[A-Z]+:0[0-9]`),
+	"a=rtpmap without a name":                      regexp.MustCompile(`(?m)^a=rtpmap:[0-9*]+\s+/`),
 	"attributes of other letters than ASCII's":     regexp.MustCompile(`(?m)^a=.*[^\x00-\x7f]`),
 	"a packet time of many digits":                 regexp.MustCompile(`(?mi)^a=(max)?ptime:[0-9. \t]{30}`),
 }
