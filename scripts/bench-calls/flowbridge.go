@@ -16,7 +16,7 @@ import (
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], timeout: 20m, start_timeout: 20m}
-trunks: [{name: carrier, sources: [%[2]v]}]
+trunks: [{name: carrier, sources: [%[2]v], max_calls: 0, max_cps: 0, limits: {per_source_rate: 0}}]
 targets:
   - name: synthflow
     kind: synthflow

@@ -21,6 +21,7 @@ type load struct {
 	wall    int64 // the wall clock then
 	timers  timers
 
+	cpu        time.Duration   // that the thread has used
 	repeats200 int             // 200s of an INVITE that were sent or seen again
 	late       []time.Duration // how long requests waited for the agent to look
 }
@@ -37,7 +38,7 @@ type plan struct {
 	sut   netip.AddrPort
 	hold  time.Duration
 	steps []step
-	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms; nil: nobody watches
+	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; nil: nobody watches
 }
 
 // run carries out a plan, and returns when no call is left.
@@ -61,7 +62,9 @@ func run(at endpoints, p plan) (*load, error) {
 	if err == nil && unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), outside) == nil {
 		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 20-before) }()
 	}
+	used := clock(unix.CLOCK_THREAD_CPUTIME_ID)
 	l.loop(p)
+	l.cpu = time.Duration(clock(unix.CLOCK_THREAD_CPUTIME_ID) - used)
 	if n := l.agent.unfit + l.carrier.unfit; n > 0 {
 		return nil, fmt.Errorf("%d calls of %v had no X-EI, or audio that is not relayed", n, p.sut)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -108,4 +109,39 @@ func (s *system) descriptors() (n int) {
 		n += len(all)
 	}
 	return n
+}
+
+// resident is the memory of the processes in MB, what they share for each of them.
+func (s *system) resident() float64 {
+	pages := int64(0)
+	for _, pid := range s.pids {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		if f := strings.Fields(string(b)); len(f) > 1 {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			pages += n
+		}
+	}
+	return float64(pages) * float64(os.Getpagesize()) / (1 << 20)
+}
+
+// machine is what the figures were measured on.
+type machine struct {
+	Processor  string `json:"processor"`
+	Processors int    `json:"processors"`
+	Kernel     string `json:"kernel"`
+	Date       string `json:"date"`
+}
+
+func thisMachine() machine {
+	m := machine{Processors: runtime.NumCPU(), Date: time.Now().UTC().Format(time.RFC3339)}
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(text)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			m.Processor = strings.TrimSpace(value)
+			break
+		}
+	}
+	text, _ = os.ReadFile("/proc/sys/kernel/osrelease")
+	m.Kernel = strings.TrimSpace(string(text))
+	return m
 }

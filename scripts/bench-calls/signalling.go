@@ -24,17 +24,19 @@ type figures struct {
 	P50     float64 `json:"p50_ms"`
 	P95     float64 `json:"p95_ms"`
 	P99     float64 `json:"p99_ms"`
-	LateMS  float64 `json:"load_late_p99_ms"` // that requests waited for the agent to look
+	LateMS  float64 `json:"load_late_p99_ms"`     // that requests waited for the agent to look
+	LoadCPU float64 `json:"load_cpu_ms_per_call"` // of the load itself
 }
 
-// take fills in what a load has shown.
+// take fills in what a load has shown besides its calls.
 func (f *figures) take(l *load) {
-	f.count(l.carrier.calls)
 	f.Resent = l.carrier.repeats + l.agent.repeats + l.repeats200
+	f.LoadCPU = float64(l.cpu) / float64(time.Millisecond) / float64(max(len(l.carrier.calls), 1))
 	slices.Sort(l.late)
 	f.LateMS = at(l.late, 0.99)
 }
 
+// count fills in what became of calls.
 func (f *figures) count(calls []call) {
 	var setUp []time.Duration
 	for i := range calls {
@@ -71,17 +73,7 @@ func (b *bench) startAll() (all []*system, stop func(), err error) {
 		}
 	}
 	for _, name := range b.systems {
-		var s *system
-		switch name {
-		case "flowbridge":
-			s, err = b.startFlowbridge(name, b.binary, 1)
-		case "other":
-			s, err = b.startFlowbridge(name, b.other, 7)
-		case "kamailio":
-			s, err = b.startKamailio(4)
-		default:
-			err = fmt.Errorf("there is no system %q", name)
-		}
+		s, err := b.startSystem(name)
 		if err != nil {
 			stop()
 			return nil, nil, err
@@ -91,11 +83,54 @@ func (b *bench) startAll() (all []*system, stop func(), err error) {
 	return all, stop, nil
 }
 
-// signalling has the systems take turns at each rate.
+// startSystem starts a system by its name.
+func (b *bench) startSystem(name string) (*system, error) {
+	switch name {
+	case "flowbridge":
+		return b.startFlowbridge(name, b.binary, 1)
+	case "other":
+		return b.startFlowbridge(name, b.other, 7)
+	case "kamailio":
+		return b.startKamailio(4)
+	}
+	return nil, fmt.Errorf("there is no system %q: flowbridge, other, kamailio", name)
+}
+
+// results is what signalling writes.
+type results struct {
+	Machine machine   `json:"machine"`
+	Rounds  []figures `json:"rounds"`
+	Medians []figures `json:"medians"`
+	Ratios  []ratio   `json:"ratios"`
+	Costs   []costs   `json:"costs"`
+	Held    []held    `json:"held"`
+}
+
+// signalling has the systems take turns at each rate, then counts what a call of each costs, and measures held calls.
 func (b *bench) signalling() error {
 	if len(b.rates) == 0 {
 		b.rates = []int{500, 700}
 	}
+	r := results{Machine: thisMachine()}
+	if err := b.turns(&r); err != nil {
+		return err
+	}
+	fmt.Fprintf(b.out, "\n%s\n", heldHeading)
+	for _, name := range b.systems {
+		for _, calls := range b.hold {
+			h, err := b.held(name, calls)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(b.out, h.row())
+			r.Held = append(r.Held, h)
+		}
+	}
+	return b.write(r)
+}
+
+// turns is the part with all systems up.
+func (b *bench) turns(r *results) error {
 	all, stop, err := b.startAll()
 	if err != nil {
 		return err
@@ -106,7 +141,6 @@ func (b *bench) signalling() error {
 			return err
 		}
 	}
-	var rounds []figures
 	fmt.Fprintln(b.out, heading)
 	for _, rate := range b.rates {
 		for n := 1; n <= b.rounds; n++ {
@@ -120,13 +154,22 @@ func (b *bench) signalling() error {
 					return err
 				}
 				f.Round = n
-				rounds = append(rounds, f)
+				r.Rounds = append(r.Rounds, f)
 				fmt.Fprintln(b.out, f.row())
 			}
 		}
 	}
-	b.summary(rounds)
-	return b.write(rounds)
+	b.summary(r)
+	fmt.Fprintf(b.out, "\n%s\n", costsHeading)
+	for _, s := range all {
+		c, err := b.costs(s, slices.Max(b.rates))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(b.out, c.row())
+		r.Costs = append(r.Costs, c)
+	}
+	return nil
 }
 
 // round has one system carry calls that are held for a second.
@@ -146,52 +189,77 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 		return f, err
 	}
 	f.take(l)
+	f.count(l.carrier.calls)
 	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Calls, 1))
 	return f, nil
 }
 
-const heading = "system      rate round   calls refused  failed    lost  resent  CPU ms/call  p50 ms  p95 ms  p99 ms  load late ms"
+const heading = "system      rate round   calls refused  failed    lost  resent  CPU ms/call  p50 ms  p95 ms  p99 ms  load: late ms  CPU ms"
 
 func (f figures) row() string {
-	return fmt.Sprintf("%-11s %4d %5d %7d %7d %7d %7d %7d %12.3f %7.1f %7.1f %7.1f %13.1f",
-		f.System, f.Rate, f.Round, f.Calls, f.Refused, f.Failed, f.Lost, f.Resent, f.CPU, f.P50, f.P95, f.P99, f.LateMS)
+	return fmt.Sprintf("%-11s %4d %5d %7d %7d %7d %7d %7d %12.3f %7.1f %7.1f %7.1f %14.1f %7.3f",
+		f.System, f.Rate, f.Round, f.Calls, f.Refused, f.Failed, f.Lost, f.Resent, f.CPU, f.P50, f.P95, f.P99, f.LateMS, f.LoadCPU)
 }
 
-// summary shows medians, and the medians of the rounds' ratios.
-func (b *bench) summary(rounds []figures) {
-	fmt.Fprintln(b.out)
+// ratio is the median of the rounds' ratios of two systems' figures, and the least and the most.
+type ratio struct {
+	Rate   int     `json:"rate"`
+	Figure string  `json:"figure"`
+	Of     string  `json:"of"`
+	To     string  `json:"to"`
+	Median float64 `json:"median"`
+	Least  float64 `json:"least"`
+	Most   float64 `json:"most"`
+}
+
+// compared are the figures that have ratios.
+var compared = []struct {
+	name string
+	of   func(figures) float64
+}{
+	{"CPU", func(f figures) float64 { return f.CPU }},
+	{"p50", func(f figures) float64 { return f.P50 }},
+	{"p95", func(f figures) float64 { return f.P95 }},
+	{"p99", func(f figures) float64 { return f.P99 }},
+}
+
+// summary shows medians, and the ratios of the first system to the others.
+func (b *bench) summary(r *results) {
 	for _, rate := range b.rates {
 		of := func(name string) (all []figures) {
-			for _, f := range rounds {
+			for _, f := range r.Rounds {
 				if f.System == name && f.Rate == rate {
 					all = append(all, f)
 				}
 			}
 			return all
 		}
-		first := of(b.systems[0])
-		fmt.Fprintf(b.out, "%d calls/s, medians of %d rounds\n", rate, b.rounds)
+		fmt.Fprintf(b.out, "\n%d calls/s: medians of %d rounds, sums of calls\n%s\n", rate, b.rounds, heading)
 		for _, name := range b.systems {
-			fmt.Fprintln(b.out, medians(of(name)).row())
+			m := medians(of(name))
+			fmt.Fprintln(b.out, m.row())
+			r.Medians = append(r.Medians, m)
 		}
 		for _, name := range b.systems[1:] {
-			other := of(name)
-			for _, of := range []struct {
-				what string
-				get  func(figures) float64
-			}{
-				{"CPU", func(f figures) float64 { return f.CPU }},
-				{"p50", func(f figures) float64 { return f.P50 }},
-				{"p95", func(f figures) float64 { return f.P95 }},
-				{"p99", func(f figures) float64 { return f.P99 }},
-			} {
-				var ratios []float64
-				for i := range first {
-					ratios = append(ratios, of.get(first[i])/of.get(other[i]))
+			fmt.Fprintf(b.out, "%s / %s:", b.systems[0], name)
+			for _, c := range compared {
+				x := ratio{Rate: rate, Figure: c.name, Of: b.systems[0], To: name}
+				var all []float64
+				mine, other := of(x.Of), of(x.To)
+				for i := range mine {
+					if o := c.of(other[i]); o > 0 { // else nothing was answered
+						all = append(all, c.of(mine[i])/o)
+					}
 				}
-				slices.Sort(ratios)
-				fmt.Fprintf(b.out, "%s %s/%s %.2f [%.2f-%.2f]\n", of.what, b.systems[0], name, middle(ratios), ratios[0], ratios[len(ratios)-1])
+				if len(all) == 0 {
+					continue
+				}
+				slices.Sort(all)
+				x.Median, x.Least, x.Most = middle(all), all[0], all[len(all)-1]
+				fmt.Fprintf(b.out, "  %s %.2f [%.2f-%.2f]", x.Figure, x.Median, x.Least, x.Most)
+				r.Ratios = append(r.Ratios, x)
 			}
+			fmt.Fprintln(b.out)
 		}
 	}
 }
@@ -207,6 +275,7 @@ func medians(all []figures) figures {
 	m.P50 = of(func(f figures) float64 { return f.P50 })
 	m.P95 = of(func(f figures) float64 { return f.P95 })
 	m.P99 = of(func(f figures) float64 { return f.P99 })
+	m.LoadCPU = of(func(f figures) float64 { return f.LoadCPU })
 	m.LateMS = of(func(f figures) float64 { return f.LateMS })
 	for _, f := range all {
 		m.Calls, m.Good, m.Refused, m.Failed, m.Lost, m.Resent = m.Calls+f.Calls, m.Good+f.Good, m.Refused+f.Refused, m.Failed+f.Failed, m.Lost+f.Lost, m.Resent+f.Resent
