@@ -14,7 +14,7 @@ type agent struct {
 	port    *port
 	calls   map[string]*answered // by Call-ID
 	ringing string
-	relay   []byte // line of a description with the system's address
+	media   []string // the system's addresses
 	body    string
 	m       message
 
@@ -31,10 +31,10 @@ type answered struct {
 
 var xei = []byte("\r\nX-EI: S.")
 
-func newAgent(l *load, p *port, sut netip.Addr) *agent {
+func newAgent(l *load, p *port, media []string) *agent {
 	contact := fmt.Sprintf("Contact: <sip:agent@%v>\r\n", p.at)
 	return &agent{
-		l: l, port: p, calls: map[string]*answered{}, ringing: contact + noBody, relay: relayed(sut),
+		l: l, port: p, calls: map[string]*answered{}, ringing: contact + noBody, media: media,
 		body: withBody(contact, description(p.at.Addr().String(), 30000)),
 	}
 }
@@ -61,12 +61,12 @@ func (a *agent) heard(b []byte, from netip.AddrPort) {
 		delete(a.calls, string(m.callID))
 		fallthrough
 	default:
-		a.port.send(m.answer(nil, "200 OK", "agent", noBody), from)
+		a.port.send(m.answer("200 OK", "agent", noBody), from)
 	}
 }
 
 func (a *agent) invite(b []byte, from netip.AddrPort) {
-	if !bytes.Contains(b, xei) || !bytes.Contains(b, a.relay) {
+	if !bytes.Contains(b, xei) || !anchored(b, a.media) {
 		a.unfit++
 	}
 	id := string(a.m.callID)
@@ -79,8 +79,8 @@ func (a *agent) invite(b []byte, from netip.AddrPort) {
 	}
 	a.taken++
 	tag := fmt.Sprint("a", a.taken)
-	a.port.send(a.m.answer(nil, "180 Ringing", tag, a.ringing), from)
-	c := &answered{ok: a.m.answer(nil, "200 OK", tag, a.body), from: from}
+	a.port.send(a.m.answer("180 Ringing", tag, a.ringing), from)
+	c := &answered{ok: a.m.answer("200 OK", tag, a.body), from: from}
 	a.port.send(c.ok, from)
 	a.calls[id] = c
 	a.again(id, c, t1, 0)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -51,41 +52,49 @@ const (
 // carrier is the near end of all calls.
 type carrier struct {
 	l      *load
-	port   *port
-	sut    netip.AddrPort
-	target string // Request-URI of an INVITE
-	series string // of calls: a part of their ids
-	hold   time.Duration
-	body   string
-	relay  []byte // line of a description with the system's address
+	ports  []*port  // calls have them in turn
+	bodies []string // the ends of INVITEs from each
+	target string   // Request-URI of an INVITE
+	series string   // of calls: a part of their ids
+	plan   plan
 	calls  []call
 	open   int  // calls that are under way
 	up     int  // calls that are held
 	hangUp bool // end all that are up
 
-	repeats int         // of INVITE and BYE
-	causes  map[int]int // finals that are neither 200 nor 503; 0: a BYE of the other side
-	unfit   int         // 200s whose audio is not relayed
+	repeats int             // of INVITE and BYE
+	causes  map[int]int     // finals that are neither 200 nor 503; 0: a BYE of the other side
+	unfit   int             // 200s whose audio is not relayed
+	ended   [lost + 1]int   // calls by what became of them
+	setUps  []time.Duration // of those that were answered since somebody looked
 	m       message
 }
 
-func newCarrier(l *load, p *port, sut netip.AddrPort, series string, hold time.Duration) *carrier {
-	contact := fmt.Sprintf("Contact: <sip:load@%v>\r\nMax-Forwards: 70\r\n", p.at)
-	return &carrier{
-		l: l, port: p, sut: sut, target: fmt.Sprintf("sip:+15075785607@%v", sut), series: series, hold: hold, relay: relayed(sut.Addr()), causes: map[int]int{},
-		body: withBody(contact, description(p.at.Addr().String(), 20000)),
+func newCarrier(l *load, ports []*port, p plan) *carrier {
+	c := &carrier{
+		l: l, ports: ports, target: fmt.Sprintf("sip:+15075785607@%v", p.sut), series: series(), plan: p,
+		causes: map[int]int{},
 	}
+	for _, p := range ports {
+		contact := fmt.Sprintf("Contact: <sip:load@%v>\r\nMax-Forwards: 70\r\n", p.at)
+		c.bodies = append(c.bodies, withBody(contact, description(p.at.Addr().String(), 20000)))
+	}
+	return c
 }
+
+// send sends a datagram of call i.
+func (c *carrier) send(i int, b []byte) { c.ports[i%len(c.ports)].send(b, c.plan.sut) }
 
 // request is a request of call i up to its CSeq. What differs from request to
 // request is the branch, the To and the routes.
 func (c *carrier) request(method, target string, i int, cseq int, to, routes []byte) []byte {
+	at := c.ports[i%len(c.ports)].at
 	b := make([]byte, 0, 1000)
-	b = fmt.Appendf(b, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bK%s-%d-%s\r\n", method, target, c.port.at, c.series, i, method)
+	b = fmt.Appendf(b, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bK%s-%d-%s\r\n", method, target, at, c.series, i, method)
 	b = append(b, routes...)
-	b = fmt.Appendf(b, "From: \"Load\" <sip:+1507%07d@%v>;tag=%s-%d\r\n", i%1e7, c.port.at, c.series, i)
+	b = fmt.Appendf(b, "From: \"Load\" <sip:+1507%07d@%v>;tag=%s-%d\r\n", i%1e7, at, c.series, i)
 	b = append(append(b, to...), crlf...)
-	return fmt.Appendf(b, "Call-ID: %s-%d@%v\r\nCSeq: %d %s\r\n", c.series, i, c.port.at.Addr(), cseq, method)
+	return fmt.Appendf(b, "Call-ID: %s-%d@%v\r\nCSeq: %d %s\r\n", c.series, i, at.Addr(), cseq, method)
 }
 
 // begin sends the INVITE of a further call.
@@ -93,10 +102,10 @@ func (c *carrier) begin() {
 	i := len(c.calls)
 	c.calls = append(c.calls, call{wait: t1})
 	p := &c.calls[i]
-	p.request = append(c.request("INVITE", c.target, i, 1, []byte("To: <"+c.target+">"), nil), c.body...)
+	p.request = append(c.request("INVITE", c.target, i, 1, []byte("To: <"+c.target+">"), nil), c.bodies[i%len(c.bodies)]...)
 	p.start = c.l.now()
 	c.open++
-	c.port.send(p.request, c.sut)
+	c.send(i, p.request)
 	c.again(i, calling, 0)
 }
 
@@ -115,7 +124,7 @@ func (c *carrier) again(i int, during state, so time.Duration) {
 		}
 		if p.state != proceeding {
 			c.repeats++
-			c.port.send(p.request, c.sut)
+			c.send(i, p.request)
 		}
 		p.wait = 2 * after
 		if during == ending {
@@ -136,12 +145,13 @@ func (c *carrier) end(i int, o outcome) {
 		c.up--
 	}
 	p.state, p.outcome = over, o
+	c.ended[o]++
 	p.request = nil // p.ack stays: a late 200 is still acknowledged
 	c.open--
 }
 
-// heard takes a datagram that came at a time.
-func (c *carrier) heard(b []byte, from netip.AddrPort, came time.Duration) {
+// heard takes a datagram that came to a port at a time.
+func (c *carrier) heard(at *port, b []byte, from netip.AddrPort, came time.Duration) {
 	m := &c.m
 	if !m.parse(b) {
 		return
@@ -150,7 +160,7 @@ func (c *carrier) heard(b []byte, from netip.AddrPort, came time.Duration) {
 	switch {
 	case m.status == 0 && string(m.method) == "ACK":
 	case m.status == 0:
-		c.port.send(m.answer(nil, "200 OK", "", noBody), from)
+		at.send(m.answer("200 OK", "", noBody), from)
 		if ours && string(m.method) == "BYE" {
 			c.causes[0]++
 			c.end(i, failed)
@@ -184,7 +194,7 @@ func (c *carrier) invited(i int, b []byte, came time.Duration) {
 			p.state = proceeding
 		}
 	case m.status >= 300:
-		c.port.send(append(c.ackOf(i, m.to), noBody...), c.sut)
+		c.send(i, append(c.ackOf(i, m.to), noBody...))
 		if p.state > proceeding {
 			return
 		}
@@ -196,9 +206,9 @@ func (c *carrier) invited(i int, b []byte, came time.Duration) {
 		}
 	case p.ack != nil: // a repeat
 		c.l.repeats200++
-		c.port.send(p.ack, c.sut)
+		c.send(i, p.ack)
 	default:
-		if !bytes.Contains(b, c.relay) {
+		if !anchored(b, c.plan.media) {
 			c.unfit++
 		}
 		c.answered(i, came)
@@ -222,15 +232,24 @@ func (c *carrier) answered(i int, came time.Duration) {
 	}
 	p.ack = append(c.request("ACK", target, i, 1, to, routes), "Max-Forwards: 70\r\n"+noBody...)
 	p.request = append(c.request("BYE", target, i, 2, to, routes), "Max-Forwards: 70\r\n"+noBody...)
-	c.port.send(p.ack, c.sut)
+	c.send(i, p.ack)
 	if p.state == over { // given up before
-		c.port.send(p.request, c.sut)
+		c.send(i, p.request)
 		p.request = nil
 		return
 	}
 	p.state, p.setUp = up, max(came-p.start, 1)
 	c.up++
-	c.l.after(c.hold, func() { c.bye(i) })
+	c.setUps = append(c.setUps, p.setUp)
+	c.l.after(c.hold(i), func() { c.bye(i) })
+}
+
+// hold is how long call i is held.
+func (c *carrier) hold(i int) time.Duration {
+	if share := c.plan.share; math.Floor(float64(i)*share) < math.Floor(float64(i+1)*share) {
+		return c.plan.long
+	}
+	return c.plan.hold
 }
 
 func (c *carrier) bye(i int) {
@@ -240,7 +259,7 @@ func (c *carrier) bye(i int) {
 	}
 	c.up--
 	p.state, p.wait = ending, t1
-	c.port.send(p.request, c.sut)
+	c.send(i, p.request)
 	c.again(i, ending, 0)
 }
 

@@ -9,25 +9,36 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
-media: {listen: [%[1]v], timeout: 20m, start_timeout: 20m}
-trunks: [{name: carrier, sources: [%[2]v], max_calls: 0, max_cps: 0, limits: {per_source_rate: 0}}]
-targets:
-  - name: synthflow
-    kind: synthflow
-    uri: "sip:{{.To.Number}}@%[3]v"
-    prepare: {api: "http://%[4]v", token_env: BENCH_TOKEN, model_id: bench}
-    headers: {X-EI: "S.{{.Prepare.CallID}};"}
-routes: [{targets: [synthflow]}]
-store: {path: %[5]q}
+media: {listen: [%[2]s], ports: 10000-64999, timeout: 20m, start_timeout: 20m}
+trunks:
+%[3]stargets:
+%[4]sroutes:
+%[5]sstore: {path: %[6]q}
 admin: {listen: "%[1]v:8080", profiles: true}
 log: {level: warn}
 `
+
+// A lane is a trunk and a target with an address each for audio: room for 27,500 calls.
+const (
+	trunkConfig = `  - {name: carrier%[1]d, sources: [%[2]v], media: {address: %[3]v}, max_calls: 0, max_cps: 0, limits: {per_source_rate: 0}}
+`
+	targetConfig = `  - name: synthflow%[1]d
+    kind: synthflow
+    uri: "sip:{{.To.Number}}@%[2]v"
+    media: {address: %[3]v}
+    prepare: {api: "http://%[4]v", token_env: BENCH_TOKEN, model_id: bench}
+    headers: {X-EI: "S.{{.Prepare.CallID}};"}
+`
+	routeConfig = `  - {trunk: carrier%[1]d, targets: [synthflow%[1]d]}
+`
+)
 
 // startFlowbridge starts a binary at the last byte of an address.
 func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error) {
@@ -39,8 +50,7 @@ func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error)
 	s := &system{name: name, sut: netip.AddrPortFrom(at, 5060), admin: fmt.Sprintf("http://%v:8080", at)}
 	s.closers = append(s.closers, func() { _ = os.RemoveAll(dir) })
 	file, log := filepath.Join(dir, "flowbridge.yaml"), filepath.Join(dir, "log")
-	text := fmt.Sprintf(flowbridgeConfig, at, b.at.carrier.Addr(), b.at.agent, b.at.api, filepath.Join(dir, "calls.db"))
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(b.configure(s, filepath.Join(dir, "calls.db"))), 0o600); err != nil {
 		return nil, err
 	}
 	c, err := s.launch(log, []string{"BENCH_TOKEN=" + token}, binary, "serve", "--config", file)
@@ -54,6 +64,26 @@ func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error)
 		return nil, err
 	}
 	return s, nil
+}
+
+// configure is the configuration of Flowbridge with its lanes.
+func (b *bench) configure(s *system, db string) string {
+	var trunks, targets, routes strings.Builder
+	for i := range b.lanes {
+		carrier := b.at.carrier
+		near, far := s.sut.Addr(), s.sut.Addr()
+		if b.lanes > 1 {
+			carrier = netip.AddrPortFrom(b.at.at(byte(100+i)), 5060)
+			near, far = b.at.at(byte(130+2*i)), b.at.at(byte(131+2*i))
+		}
+		s.carriers, s.media = append(s.carriers, carrier), append(s.media, near.String(), far.String())
+		fmt.Fprintf(&trunks, trunkConfig, i, carrier.Addr(), near)
+		fmt.Fprintf(&targets, targetConfig, i, b.at.agent, far, b.at.api)
+		fmt.Fprintf(&routes, routeConfig, i)
+	}
+	listen := slices.Clone(s.media)
+	slices.Sort(listen)
+	return fmt.Sprintf(flowbridgeConfig, s.sut.Addr(), strings.Join(slices.Compact(listen), ", "), trunks.String(), targets.String(), routes.String(), db)
 }
 
 // get returns what a URL of the admin API has.
@@ -77,7 +107,7 @@ func get(url string) (string, error) {
 }
 
 func dial(at netip.AddrPort) error {
-	c, err := net.DialTimeout("tcp", at.String(), time.Second)
+	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(at))
 	if err == nil {
 		_ = c.Close()
 	}

@@ -39,8 +39,8 @@ func (b *bench) held(name string, calls int) (h held, err error) {
 	files := s.descriptors()
 	var failure error
 	ramp := time.Duration(calls) * time.Second / heldRate
-	l, err := run(b.at, plan{
-		sut: s.sut, hold: time.Hour, steps: []step{{heldRate, ramp}},
+	l, err := b.run(s, plan{
+		hold: time.Hour, steps: []step{{heldRate, ramp}},
 		watch: func(at time.Duration, c *carrier) (hangUp bool) {
 			if at < ramp+settle || c.hangUp {
 				return c.hangUp

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // kamailioConfig does for a call what Flowbridge does: it prepares it by HTTP, sends the INVITE to
@@ -73,7 +74,7 @@ const kamailioChildren = 8
 // startKamailio starts Kamailio and rtpengine without its kernel module.
 func (b *bench) startKamailio(last byte) (*system, error) {
 	at := b.at.at(last)
-	s := &system{name: "kamailio", sut: netip.AddrPortFrom(at, 5060)}
+	s := &system{name: "kamailio", sut: netip.AddrPortFrom(at, 5060), carriers: []netip.AddrPort{b.at.carrier}, media: []string{at.String()}}
 	if err := b.launchKamailio(s, at); err != nil {
 		s.stop()
 		return nil, err
@@ -128,7 +129,10 @@ func modulesOf() (string, error) {
 		}
 	}
 	_, err := exec.LookPath("kamailio")
-	return "", fmt.Errorf("no modules of Kamailio (%v): apt-get install kamailio kamailio-utils-modules rtpengine-daemon", err)
+	if err == nil {
+		err = os.ErrNotExist
+	}
+	return "", fmt.Errorf("no modules of Kamailio: %w: apt-get install kamailio kamailio-utils-modules rtpengine-daemon", err)
 }
 
 // ping asks rtpengine by its NG protocol whether it is there.
@@ -142,12 +146,12 @@ func options(at netip.AddrPort) error {
 
 // ask sends a datagram and waits for an answer.
 func ask(at netip.AddrPort, question, want string) error {
-	c, err := net.Dial("udp4", at.String())
+	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(soon()); err != nil {
+	if err := c.SetDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
 		return err
 	}
 	if _, err := c.Write([]byte(question)); err != nil {

@@ -17,8 +17,9 @@ const tick = 500 * time.Microsecond
 type load struct {
 	carrier *carrier
 	agent   *agent
-	begun   int64 // monotonic clock, ns
-	wall    int64 // the wall clock then
+	ports   []*port // of the agent and the carrier
+	begun   int64   // monotonic clock, ns
+	wall    int64   // the wall clock then
 	timers  timers
 
 	cpu        time.Duration   // that the thread has used
@@ -36,26 +37,36 @@ type step struct {
 // become of those before.
 type plan struct {
 	sut   netip.AddrPort
+	media []string // the system's addresses for audio
 	hold  time.Duration
+	long  time.Duration // that some calls are held instead
+	share float64       // how many: 0 none, 1 all
 	steps []step
 	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; nil: nobody watches
 }
 
-// run carries out a plan, and returns when no call is left.
-func run(at endpoints, p plan) (*load, error) {
-	near, err := openPort(at.carrier)
-	if err != nil {
-		return nil, err
-	}
-	defer near.close()
-	far, err := openPort(at.agent)
-	if err != nil {
-		return nil, err
-	}
-	defer far.close()
+// run carries out a plan with a system, and returns when no call is left.
+func (b *bench) run(s *system, p plan) (*load, error) {
 	l := &load{}
-	l.carrier = newCarrier(l, near, p.sut, series(), p.hold)
-	l.agent = newAgent(l, far, p.sut.Addr())
+	defer l.close()
+	open := func(at netip.AddrPort) (*port, error) {
+		p, err := openPort(at)
+		if err == nil {
+			l.ports = append(l.ports, p)
+		}
+		return p, err
+	}
+	far, err := open(b.at.agent)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range s.carriers {
+		if _, err := open(at); err != nil {
+			return nil, err
+		}
+	}
+	p.sut, p.media = s.sut, s.media
+	l.agent, l.carrier = newAgent(l, far, p.media), newCarrier(l, l.ports[1:], p)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()) // of the system call: 20 less the nice value
@@ -71,6 +82,12 @@ func run(at endpoints, p plan) (*load, error) {
 	return l, nil
 }
 
+func (l *load) close() {
+	for _, p := range l.ports {
+		p.close()
+	}
+}
+
 // outside is the nice value of what is not part of the measured system: in
 // life it has its own processors. Without the right to it, it stays as it is.
 const outside = -10
@@ -84,7 +101,9 @@ func (l *load) loop(p plan) {
 	seen := time.Duration(0)
 	for next := l.begun; ; next = max(next+tick.Nanoseconds(), clock(unix.CLOCK_MONOTONIC)) {
 		sleepUntil(next)
-		c.port.read(func(b []byte, from netip.AddrPort, came int64) { c.heard(b, from, time.Duration(came-l.wall)) })
+		for _, p := range c.ports {
+			p.read(func(b []byte, from netip.AddrPort, came int64) { c.heard(p, b, from, time.Duration(came-l.wall)) })
+		}
 		a.port.read(func(b []byte, from netip.AddrPort, came int64) {
 			a.heard(b, from)
 			l.late = append(l.late, l.now()-time.Duration(came-l.wall))
@@ -97,8 +116,9 @@ func (l *load) loop(p plan) {
 		if c.hangUp {
 			c.byeAll()
 		}
-		c.port.flush()
-		a.port.flush()
+		for _, p := range l.ports {
+			p.flush()
+		}
 		if p.watch != nil && now >= seen {
 			seen = now + 100*time.Millisecond
 			c.hangUp = p.watch(now, c) || c.hangUp

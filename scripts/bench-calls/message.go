@@ -2,8 +2,7 @@ package main
 
 import (
 	"bytes"
-	"fmt"
-	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -61,7 +60,7 @@ func (m *message) header(name, value, line, from []byte) {
 		}
 	case 3:
 		if equal(name, "via") {
-			m.via = append(m.via[:len(m.via):len(m.via)], from[:len(line)+2]...)
+			m.via = append(slices.Clip(m.via), from[:len(line)+2]...)
 		}
 	case 4:
 		if equal(name, "from") {
@@ -99,9 +98,10 @@ func uri(value []byte) []byte {
 	return before
 }
 
-// answer appends an answer to a request. tag is added to its To if that has none.
+// answer is an answer to a request. tag is added to its To if that has none.
 // more is headers and the body, after an empty line.
-func (m *message) answer(b []byte, status, tag, more string) []byte {
+func (m *message) answer(status, tag, more string) []byte {
+	b := make([]byte, 0, 1000)
 	b = append(append(append(b, "SIP/2.0 "...), status...), crlf...)
 	b = append(b, m.via...)
 	for _, r := range m.routes {
@@ -131,5 +131,9 @@ func withBody(headers, body string) string {
 
 const noBody = "Content-Length: 0\r\n\r\n"
 
-// relayed is a part of a description whose audio goes through a system.
-func relayed(sut netip.Addr) []byte { return fmt.Appendf(nil, "\r\nc=IN IP4 %v\r\n", sut) }
+// anchored says whether the audio of a message's description goes through one of a system's addresses.
+func anchored(b []byte, media []string) bool {
+	_, rest, _ := bytes.Cut(b, []byte("\r\nc=IN IP4 "))
+	host, _, _ := bytes.Cut(rest, crlf)
+	return slices.Contains(media, string(host))
+}

@@ -110,8 +110,8 @@ func (b *bench) flood(name string, capacity int) (f flood, err error) {
 // offer offers twice the capacity, and then half of it.
 func (b *bench) offer(s *system, f *flood) error {
 	twice := 2 * float64(f.Capacity)
-	l, err := run(b.at, plan{
-		sut: s.sut, hold: time.Second, steps: []step{{twice, floodLasts}, {float64(f.Capacity) / 2, recoverLasts}},
+	l, err := b.run(s, plan{
+		hold: time.Second, steps: []step{{twice, floodLasts}, {float64(f.Capacity) / 2, recoverLasts}},
 		watch: func(time.Duration, *carrier) bool {
 			f.PeakMB = max(f.PeakMB, s.resident())
 			return false

@@ -8,10 +8,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
-
-func soon() time.Time { return time.Now().Add(500 * time.Millisecond) }
 
 // hertz is the unit of times in /proc: USER_HZ, which is 100 on all machines of
 // ours.
@@ -144,4 +143,22 @@ func thisMachine() machine {
 	text, _ = os.ReadFile("/proc/sys/kernel/osrelease")
 	m.Kernel = strings.TrimSpace(string(text))
 	return m
+}
+
+// openFiles is how many files a process may open.
+func openFiles() uint64 {
+	var now syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) != nil {
+		return 1024
+	}
+	return now.Max
+}
+
+// moreFiles raises the limit of open files, which what is started inherits. Only root may.
+func moreFiles() {
+	const wanted = 1 << 20
+	var now syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) == nil && now.Max < wanted {
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: wanted, Max: wanted})
+	}
 }

@@ -179,7 +179,7 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 	if err != nil {
 		return f, err
 	}
-	l, err := run(b.at, plan{sut: s.sut, hold: time.Second, steps: []step{{float64(rate), lasts}}})
+	l, err := b.run(s, plan{hold: time.Second, steps: []step{{float64(rate), lasts}}})
 	if err != nil {
 		return f, err
 	}

@@ -17,9 +17,8 @@ import (
 
 // endpoints are addresses of a measurement, all of one network of loopback.
 type endpoints struct {
-	carrier, agent netip.AddrPort
-	api            netip.AddrPort
-	network        netip.Addr
+	carrier, agent, api netip.AddrPort
+	network             netip.Addr
 }
 
 // at is an address of the network.
@@ -40,11 +39,13 @@ func newEndpoints(network string) (e endpoints, err error) {
 
 // system is something that runs and takes calls.
 type system struct {
-	name    string
-	sut     netip.AddrPort
-	pids    []int    // of all that belongs to it
-	admin   string   // of Flowbridge
-	closers []func() // run in reverse
+	name     string
+	sut      netip.AddrPort
+	carriers []netip.AddrPort // that it takes calls from
+	media    []string         // its addresses for audio
+	pids     []int            // of all that belongs to it
+	admin    string           // of Flowbridge
+	closers  []func()         // run in reverse
 }
 
 func (s *system) stop() {
