@@ -74,8 +74,9 @@
 //
 // Overload is a standing queue (load). We measure how long a message waits in its
 // socket and for a goroutine, one message at a time. New calls get 503 when every
-// message within 100 ms has waited for longer than sip.max_delay; a burst that drains
-// is no overload. A trunk with fewer calls in set-up than the others on average is
+// message for as long as sip.max_delay has waited for longer than that; a burst that drains
+// is no overload. The limit is well below T1 (RFC 3261 section 17.1.1.1), because a
+// queue that holds a message that long is sent everything twice. A trunk with fewer calls in set-up than the others on average is
 // spared, because the load is not its own. TestLoad, TestOverload,
 // TestOverloadSparesNeighbours.
 //
