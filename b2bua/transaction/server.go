@@ -76,13 +76,18 @@ func (t *Table) Acknowledge(key Key) bool {
 }
 
 // Acknowledged says that the 2xx to an INVITE has got its ACK, which only the dialog
-// recognises.
+// recognises. An INVITE that has come again since, minutes later, gets no answer.
 func (s *Server) Acknowledged() {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
-	if s.state == accepted {
+	switch s.state {
+	case accepted:
 		s.step(s.table.now(), acknowledged)
 		s.table.settle(s)
+	case trying, proceeding:
+		s.table.remove(s)
+		s.req, s.onCancel = nil, nil
+	case completed, confirmed, terminated:
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"flowbridge/b2bua/message"
@@ -59,6 +60,7 @@ const readPause = 10 * time.Millisecond
 // serve reads until the socket is closed.
 func (g *guard) serve() {
 	for {
+		runtime.Gosched() // whoever was given the last message answers it before the next one is read
 		n, from, came, err := g.receive(g.in[:])
 		if errors.Is(err, net.ErrClosed) {
 			return
