@@ -159,9 +159,6 @@ func newACK(invite *sip.Request, refusal *sip.Response) *sip.Request {
 	}
 	ack.AppendHeader(invite.CallID())
 	ack.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.ACK})
-	if contact := invite.Contact(); contact != nil {
-		ack.AppendHeader(contact)
-	}
 	ack.SetBody(nil)
 	return ack
 }

@@ -30,7 +30,7 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	}
 	defer t.mu.Unlock()
 	s := &Server{transaction: transaction{machine: machine{kind: otherServer, reliable: way.Reliable, keep: Patience}, table: t, way: way}, key: key}
-	switch req.Method {
+	switch key.method { //nolint:exhaustive // methods beyond these three are alike
 	case sip.INVITE:
 		s.kind, s.req = inviteServer, req
 		if twin = t.servers[key.twin()]; twin != nil && twin.state > proceeding {
@@ -57,7 +57,7 @@ func (t *Table) repeat(s *Server) {
 	way := s.way
 	t.mu.Unlock()
 	if len(b.Bytes) > 0 {
-		s.send(way, b.Bytes)
+		_ = s.send(way, b.Bytes)
 	}
 }
 

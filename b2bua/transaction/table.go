@@ -38,7 +38,7 @@ func (w Way) Send(msg sip.Message) error {
 // while a message is sent or a user is called. Its methods may be called from any
 // goroutine.
 type Table struct {
-	begun time.Time // constant
+	begun time.Time // constant; a moment before: no instant is 0
 
 	mu      sync.Mutex // guards what follows, and the transactions
 	clients map[clientKey]*Client
@@ -64,7 +64,7 @@ var (
 
 // NewTable makes an empty table.
 func NewTable() *Table {
-	t := &Table{begun: time.Now(), clients: map[clientKey]*Client{}, servers: map[Key]*Server{}}
+	t := &Table{begun: time.Now().Add(-1), clients: map[clientKey]*Client{}, servers: map[Key]*Server{}}
 	t.timer = time.AfterFunc(time.Hour, t.expire)
 	t.timer.Stop()
 	return t
@@ -93,7 +93,7 @@ func (t *Table) Close() {
 	t.expiring.Wait()
 }
 
-func (t *Table) now() instant { return max(1, instant(time.Since(t.begun))) }
+func (t *Table) now() instant { return instant(time.Since(t.begun)) }
 
 // transaction is what clients and servers have in common.
 type transaction struct {

@@ -137,14 +137,6 @@ func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	return l
 }
 
-// sends sends a datagram to the stack.
-func (p *place) sends(from *memnet.Conn, text string) {
-	p.t.Helper()
-	if _, err := from.WriteToUDPAddrPort(siptest.CRLF(text), siptest.Ours); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
 // gets gives the next datagram that a peer gets within a second.
 func (p *place) gets(at *memnet.Conn) string {
 	p.t.Helper()

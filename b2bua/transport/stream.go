@@ -232,7 +232,7 @@ func (c *Stream) write(b []byte) error {
 		return net.ErrClosed
 	}
 	_ = c.SetWriteDeadline(time.Now().Add(streamWrite))
-	_, err := c.Conn.Write(b)
+	_, err := c.Write(b)
 	if err != nil {
 		c.drop()
 	}
