@@ -15,7 +15,7 @@ const keyed = "INVITE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP pbx.Example:5070;branc
 
 // keyIn is the key of a request as it came; false: it has none.
 func keyIn(text string, source netip.Addr) (Key, bool) {
-	msg, err := message.NewParser().ParseSIP([]byte(text))
+	msg, err := message.Parse([]byte(text))
 	if err != nil {
 		return Key{}, false
 	}
@@ -85,7 +85,7 @@ func FuzzKey(f *testing.F) {
 	f.Add(strings.ReplaceAll(keyed, "INVITE", "CANCEL"))
 	f.Add(strings.Replace(keyed, "pbx.Example:5070", "[2001:db8::1]", 1))
 	f.Fuzz(func(t *testing.T, text string) {
-		msg, err := message.NewParser().ParseSIP([]byte(text))
+		msg, err := message.Parse([]byte(text))
 		req, ok := msg.(*sip.Request)
 		if err != nil || !ok {
 			return

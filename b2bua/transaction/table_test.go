@@ -86,7 +86,7 @@ func (n *network) way(reliable bool) Way { return Way{Over: n, To: peer, Reliabl
 func request(method, branch string) *sip.Request {
 	text := fmt.Sprintf("%s sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:b@h>;tag=b\r\nTo: <sip:a@h>;tag=a\r\nCall-ID: c\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n", method, branch, method)
-	msg, err := message.NewParser().ParseSIP([]byte(text))
+	msg, err := message.Parse([]byte(text))
 	if err != nil {
 		panic(err)
 	}

@@ -24,7 +24,7 @@ type arrival struct {
 // the server.
 func (s *Stack) receive(text []byte, from arrival) {
 	defer s.recovered("message")
-	msg, err := s.parser.ParseSIP(text)
+	msg, err := message.Parse(text)
 	if err != nil {
 		return // Scan has found no fault that matters, so it is not worth an answer
 	}
@@ -99,13 +99,6 @@ func (s *Stack) onResponse(res *sip.Response) {
 // stamp notes on a request what its sender does not say. A new INVITE gets our To tag
 // here: all its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
 func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
-	// The library writes the method in capitals. Its case matters (RFC 3261 section
-	// 7.1), and the screen has compared the original with CSeq's. The version's case
-	// does not matter.
-	if cseq := req.CSeq(); cseq != nil && strings.EqualFold(string(cseq.MethodName), string(req.Method)) {
-		req.Method = cseq.MethodName
-	}
-	req.SipVersion = "SIP/2.0"
 	if via := req.Via(); via != nil {
 		s.noteSource(req, via, source)
 	}

@@ -24,7 +24,6 @@ import (
 // methods may be called from any goroutine.
 type Stack struct {
 	// constant
-	parser    *sip.Parser
 	mint      *message.Minter
 	server    Handler
 	agent     string
@@ -72,7 +71,7 @@ func newStack(ctx context.Context, o Options) *Stack {
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	s.streams = newStreams(s, o)
-	s.parser, s.transactions = message.NewParser(), transaction.NewTable()
+	s.transactions = transaction.NewTable()
 	return s
 }
 
