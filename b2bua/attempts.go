@@ -83,7 +83,7 @@ type attempt struct {
 	formats []string         // of the offer, for the target
 	crypto  *sdp.LegCrypto   // SRTP state of its leg
 	line    *legOnWire       // once it is dialled
-	cancel  context.CancelFunc
+	cancel  context.CancelFunc // of its preparation; nil: none is under way
 	placed  bool          // has a place at its target
 	parties peers.Parties // for whom it has the place
 	dest    netip.AddrPort
@@ -96,6 +96,14 @@ type attempt struct {
 	transport     string // of its INVITE; empty: not dialled
 	prepareMS     int64
 	prepareStatus int
+}
+
+// stop ends the preparation of an attempt.
+func (a *attempt) stop() {
+	if a != nil && a.cancel != nil {
+		a.cancel()
+		a.cancel = nil
+	}
 }
 
 // offered are the formats that the target is offered.
@@ -176,7 +184,7 @@ func (a *attempt) varsOf(vars config.Vars) config.Vars {
 
 // prepare starts what an attempt needs before its INVITE.
 func (c *Call) prepare(a *attempt) {
-	ctx, cancel := context.WithCancel(tracecontext.With(c.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
+	ctx, cancel := context.WithCancel(tracecontext.With(c.server.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
 	a.cancel = cancel
 	vars, stack, number, t := a.varsOf(c.vars), c.server.stack, a.number, a.target
 	if t.Preparer != nil {
@@ -194,9 +202,7 @@ func (c *Call) prepare(a *attempt) {
 func (c *Call) failed(o attemptEnd) {
 	a := c.attempts.current
 	c.attempts.last = o
-	if a.cancel != nil {
-		a.cancel()
-	}
+	a.stop()
 	c.noteAttempt(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{
 		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,

@@ -58,6 +58,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 // notePrepared notes the result of the preparation in the record.
 func (c *Call) notePrepared(f Ready) {
 	a := c.attempts.current
+	a.stop() // it is over, and its context can go
 	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
 	if !f.AskedAPI || f.TriedTCP {
 		return
@@ -160,8 +161,7 @@ var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
 // does so in a goroutine that posts f again, with the connection if there is one.
 func (c *Call) connect(f Ready) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	c.attempts.current.cancel()
+	ctx, cancel := context.WithCancel(c.server.ctx)
 	c.attempts.current.cancel = cancel
 	stack := c.server.stack
 	c.server.calls.Go(func() {

@@ -83,17 +83,20 @@ func (c *Call) takeRoute(index int) {
 }
 
 // preparing: the platform is asked for an id and its host is looked up.
-func (c *Call) preparing() phase { return c.setUp("preparing") }
+func (c *Call) preparing() phase { return c.setUp("preparing", (*Call).preparing) }
 
 // dialing: the INVITE to the target has no final answer.
-func (c *Call) dialing() phase { return c.setUp("dialing") }
+func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 
 // setUp handles what happens in a phase before the answer. Facts of a leg B come
 // only while it is dialled.
-func (c *Call) setUp(name string) phase {
+func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
 	for {
-		h := c.next()
+		h, ok := c.next()
+		if !ok {
+			return same
+		}
 		switch e := h.event.(type) {
 		case Ready:
 			if e.Attempt == c.attempts.current.number { // else of an attempt before
@@ -276,7 +279,7 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 		return
 	}
 	c.attempts.last = attemptEnd{cause: why} // instead of an earlier target's end
-	a.cancel()
+	a.stop()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
 	}

@@ -178,7 +178,6 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	c.a.wire.TLS = s.callerTLS(t)
 	c.a.wire.Serve(req, tx)
 	if !s.registry.addCall(c, c.a, req, tx) {
-		c.cancel()
 		c.ladder.Discard()
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
@@ -190,7 +189,8 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 		Stringer("source", source).Msg("call started")
 	s.cancelEarly(req, tx)
 	started = true
-	s.calls.Go(c.run)
+	s.calls.Add(1)
+	go c.run()
 }
 
 // StrayResponse takes a response that no transaction waits for. A final answer to

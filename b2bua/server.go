@@ -82,7 +82,7 @@ type Server struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	calls  sync.WaitGroup // goroutines of calls
+	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
 }
 
 // strayRate is how many stray responses a second are answered. Normally there are
@@ -238,6 +238,9 @@ func (s *Server) Idle() bool {
 func (s *Server) Close() error {
 	s.admission.Drain()
 	s.cancel()
+	for _, c := range s.registry.open() {
+		c.mailbox.rouse()
+	}
 	s.calls.Wait()
 	s.ladders.Shut()
 	return s.stack.Close()
