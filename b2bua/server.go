@@ -237,13 +237,19 @@ func (s *Server) Idle() bool {
 // their record, but their legs are not hung up: HangupAll and WaitIdle do that.
 func (s *Server) Close() error {
 	s.admission.Drain()
+	s.stopCalls()
+	s.ladders.Shut()
+	return s.stack.Close()
+}
+
+// stopCalls returns when every call is over. A call that does not rest yet finds the
+// context's end before it does.
+func (s *Server) stopCalls() {
 	s.cancel()
 	for _, c := range s.registry.open() {
 		c.mailbox.rouse()
 	}
 	s.calls.Wait()
-	s.ladders.Shut()
-	return s.stack.Close()
 }
 
 // probed is how many calls Responsive asks.
