@@ -139,8 +139,8 @@ func (c *Call) try(p *plan) bool {
 		c.ladder.Next(a.target.Dial.Name)
 		if !p.isTransfer() {
 			c.noteDestination(a.target)
-			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
-			c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
+			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
+			c.record.preparedAt, c.record.dialedAt = store.Time{}, store.Time{}
 		}
 		if c.possible(a) {
 			c.prepare(a)
@@ -238,7 +238,7 @@ func destText(dest netip.AddrPort) string {
 }
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
-	c.record.Attempts = append(c.record.Attempts, c.attempts.current.recordOf(cause, code))
+	c.record.attempts = append(c.record.attempts, c.attempts.current.recordOf(cause, code))
 }
 
 // noteDestination notes an attempt's destination in the record. In a call that a
@@ -246,9 +246,9 @@ func (c *Call) noteAttempt(cause cause.Cause, code int) {
 func (c *Call) noteDestination(t *peers.Target) {
 	switch {
 	case c.trunk.Platform == nil:
-		c.record.Target = t.Dial.Name
+		c.record.target = t.Dial.Name
 	case t.Trunk != nil:
-		c.record.Trunk = t.Dial.Name
+		c.record.trunk = t.Dial.Name
 	}
 }
 

@@ -75,9 +75,10 @@ type Call struct {
 	referrals int       // transfers that the agent has asked for
 
 	times    times
-	record   store.Record
-	claimed  bool // it counts for the limits of its numbers
-	finished bool // the record is handed over
+	record   record
+	ended    *store.Record // nil: the call goes on
+	claimed  bool          // it counts for the limits of its numbers
+	finished bool          // the record is handed over
 
 	hangups []chan<- ordered // operators' orders that wait for the end
 }
@@ -116,11 +117,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
 	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params), cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
 	c.ladder.Traced(c.trace.ID())
-	c.record = store.Record{
-		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
-		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
-		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{}, TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
-	}
+	c.record = record{trunk: t.TrunkName(), target: t.TargetName(), startedAt: store.TimeOf(c.times.started)}
 	return c
 }
 
@@ -141,15 +138,18 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.transfer, c.agreement.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
+	var counted store.Media
 	if c.media.session != nil {
 		last := c.media.session.Close()
 		c.ladder.Unwatch(last)
-		c.record.Media = c.media.record(last, &c.agreement)
+		counted = c.media.record(last, &c.agreement)
 		c.media.session = nil
 	}
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.bridge)
-	r := &c.record
+	whole := c.cdr()
+	r := &whole
+	r.Media = counted
 	r.EndedAt = store.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
 	if r.AnsweredAt.IsZero() {
@@ -165,7 +165,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 			r.Q850 = cause.Q850OfCause(why)
 		}
 	}
-	r.Codec = c.agreement.codecName
+	c.ended = r
 	c.ladder.Ended(why, by, now.Sub(c.times.started))
 	c.warnOfDeafness()
 	c.finish()
@@ -175,7 +175,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 // finish hands the record over, gives the call's place back and says so.
 func (c *Call) finish() {
 	c.finished = true
-	r := c.record
+	r := c.cdr()
 	if c.claimed {
 		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
 	}
@@ -288,9 +288,8 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 
 // journal notes the call's state, in case the process is killed.
 func (c *Call) journal() {
-	r := c.record
-	r.Codec = c.agreement.codecName
-	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r := c.cdr()
+	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = recordingsOf(c.recordings.all)
 	c.server.sink.Journal(r)
 }
@@ -314,11 +313,8 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 }
 
 func (c *Call) snapshot() LiveCall {
-	r := c.record
-	if !c.finished { // then the record has it, and its goroutine may be letting go of the rest
-		r.Codec = c.agreement.codecName
-	}
-	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r := c.cdr()
+	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = recordingsOf(c.recordings.all)
 	if c.transfer != nil {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far

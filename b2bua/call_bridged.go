@@ -138,8 +138,8 @@ func (c *Call) heardByCaller() int {
 
 // unanswered takes the answer out of the record: the caller never got it.
 func (c *Call) unanswered() {
-	c.record.AnsweredAt = store.Time{}
-	c.record.SetupMS = 0
+	c.record.answeredAt = store.Time{}
+	c.record.setupMS = 0
 }
 
 // neverAnswered ends a call whose target answered, but whose caller got another

@@ -68,8 +68,8 @@ func (c *Call) notePrepared(f Ready) {
 	if id == "" || a.plan.isTransfer() {
 		return
 	}
-	c.record.PreparedAt = store.TimeOf(time.Now())
-	c.record.SynthflowCallID = id
+	c.record.preparedAt = store.TimeOf(time.Now())
+	c.record.synthflowCallID = id
 	c.name(id)
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
@@ -97,9 +97,9 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	a.line.crypto = a.crypto
 	if !a.plan.isTransfer() {
 		c.media.addr[media.SideB] = a.mediaName
-		c.record.TargetSIPCallID = leg.Dialog().CallID
+		c.record.targetSIPCallID = leg.Dialog().CallID
 		c.nameOutbound(invite.Request)
-		c.record.DialedAt = store.TimeOf(time.Now())
+		c.record.dialedAt = store.TimeOf(time.Now())
 	}
 	c.journal()
 	c.step(a.line, invite)

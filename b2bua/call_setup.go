@@ -79,7 +79,6 @@ func (c *Call) routing() phase {
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
-	c.record.Route, c.record.Direction, c.record.Lead = c.vars.Route, c.vars.Direction, c.vars.Lead().Number
 }
 
 // preparing: the platform is asked for an id and its host is looked up.
@@ -198,8 +197,8 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	if f.Code == 180 {
 		c.told.ringing = true
 	}
-	if c.record.RingingAt.IsZero() {
-		c.record.RingingAt = store.TimeOf(time.Now())
+	if c.record.ringingAt.IsZero() {
+		c.record.ringingAt = store.TimeOf(time.Now())
 	}
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
@@ -225,8 +224,8 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.times.answered = now
 	c.updateSounds()
 	c.server.admission.Answered(c.trunk)
-	c.record.AnsweredAt = store.TimeOf(now)
-	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
+	c.record.answeredAt = store.TimeOf(now)
+	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
 	c.noteAttempt(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.codecName)
