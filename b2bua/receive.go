@@ -173,7 +173,6 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.a.wire.TLS = s.callerTLS(t)
 	c.a.wire.Serve(req, tx)
 	if !s.registry.addCall(c, c.a) {
-		c.cancel()
 		c.ladder.Discard()
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
@@ -184,7 +183,8 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
 	started = true
-	s.calls.Go(c.run)
+	s.calls.Add(1)
+	go c.run()
 }
 
 // StrayResponse takes a response that no transaction waits for. A final answer to

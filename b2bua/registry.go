@@ -20,6 +20,7 @@ import (
 // leg and the order of its peer's requests belong to its call's goroutine; the rest
 // is constant.
 type legOnWire struct {
+	call     *Call
 	leg      *leg.Leg
 	wire     *transport.Wire
 	tag      string // our tag: the key in the registry
@@ -33,11 +34,10 @@ type legOnWire struct {
 	// confirmed: the peer is where its signalling comes from, it has answered what was sent there. The INVITE of a
 	// caller may be forged.
 	confirmed bool
-
-	// post leaves an input in the inbox of the leg's call. False: the call
-	// is over.
-	post func(leg.Input) bool
 }
+
+// post leaves an input in the inbox of the leg's call. False: the call is over.
+func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.post(item{line: l, in: in}) }
 
 // registry knows the live calls and their legs. Its lock is held for a map
 // access at a time.
@@ -177,6 +177,17 @@ func (r *registry) all() []*Call {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return slices.Collect(maps.Values(r.calls))
+}
+
+// open gives the calls that are live, or have a leg that is.
+func (r *registry) open() (all []*Call) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all = slices.Collect(maps.Values(r.calls))
+	for _, l := range r.legs {
+		all = append(all, l.call)
+	}
+	return all
 }
 
 func (r *registry) counts() (calls, lines int) {
