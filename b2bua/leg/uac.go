@@ -299,6 +299,15 @@ func (l *Leg) confirm(in ResponseIn) {
 	delete(l.early, message.TagOf(in.Res.To().Params))
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
+	if l.invite != nil { // a leg of NewLost has none
+		l.invited.uri = l.invite.Recipient.String()
+		for _, h := range l.invite.Headers() {
+			if isCredentials(h) {
+				l.invited.credentials = append(l.invited.credentials, h)
+			}
+		}
+	}
+	l.settle()
 	l.sendACK(&l.dialog, l.InviteSeq)
 }
 
@@ -317,13 +326,13 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
 		fork.localSeq = e.dialog.localSeq
 	}
-	fork.RemoteTarget = l.invite.Recipient.String()
+	fork.RemoteTarget = l.invited.uri
 	fork.establish(in)
 	if l.forks == nil {
 		l.forks = map[string]bool{}
 	}
 	l.forks[fork.remoteTag] = true
-	ack, to := l.newACK(&fork, l.InviteSeq)
+	ack, to := l.newACK(&fork, l.InviteSeq, l.mint.Branch(fork.LocalTag))
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 	if !bye {
 		return
