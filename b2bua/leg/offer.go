@@ -323,7 +323,7 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 // responseWith makes an answer that makes, keeps or changes a dialog, with Contact and
 // capabilities (RFC 3261 section 12.1.1).
 func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
-	res := sip.NewResponseFromRequest(req, code, reason, sdp)
+	res := message.ResponseTo(req, code, reason, sdp)
 	if code < 300 {
 		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
 		res.AppendHeader(l.Allow())
@@ -339,8 +339,10 @@ func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte
 	return res
 }
 
-// contentSDP is the Content-Type of a session description.
-func contentSDP() sip.Header { return sip.NewHeader("Content-Type", message.SDPType) }
+// contentSDP is the Content-Type of a session description, one for all messages.
+func contentSDP() sip.Header { return sdpType }
+
+var sdpType = sip.NewHeader("Content-Type", message.SDPType)
 
 // Describe gives a description the leg's o= line: with a new version, unless it equals
 // the last one (RFC 3264 section 8).
