@@ -56,6 +56,7 @@ type Leg struct {
 
 	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC)
 	inviteHop Hop          // UAC: the INVITE's hop, for its CANCEL
+	added     []sip.Header // UAC: the leg's own of an INVITE that is not sent yet
 	shorten   func(more int) (*sip.Request, bool)
 	InviteSeq uint32 // CSeq of the INVITE
 
@@ -308,13 +309,11 @@ func (l *Leg) onOther(req *sip.Request) {
 const maxAsked = 16
 
 func (l *Leg) via() *sip.ViaHeader {
-	via := &sip.ViaHeader{
+	return &sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(l.Local.Transport),
 		Host: l.Local.Host, Port: int(l.Local.Port),
+		Params: sip.HeaderParams{{K: "branch", V: l.mint.Branch(l.dialog.LocalTag)}, {K: "rport"}}, // RFC 3581
 	}
-	via.Params.Add("branch", l.mint.Branch(l.dialog.LocalTag))
-	via.Params.Add("rport", "") // RFC 3581
-	return via
 }
 
 func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }

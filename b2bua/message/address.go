@@ -97,6 +97,7 @@ func Unquote(s string) string {
 // are left out, because they could end the header.
 func Quote(s string) string {
 	var b strings.Builder
+	b.Grow(len(s) + len(`""`))
 	b.WriteByte('"')
 	for _, r := range s {
 		if config.IsControl(r) {

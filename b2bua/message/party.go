@@ -19,7 +19,7 @@ const (
 // another number.
 func PartyOf(name string, uri *sip.Uri, country string) config.Party {
 	p := config.Party{Name: Printable(Unquote(name), maxName)}
-	text := uri.String()
+	text := URIText(uri)
 	if len(text) > MaxURI || strings.ContainsFunc(text, config.IsControl) {
 		return p
 	}

@@ -3,6 +3,7 @@ package message
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -39,6 +40,9 @@ const userChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 // EscapeUser percent-encodes the characters that may not be in a user part.
 func EscapeUser(user string) string {
+	if onlyUserChars(user) {
+		return user
+	}
 	var b strings.Builder
 	for i := range len(user) {
 		if strings.IndexByte(userChars, user[i]) >= 0 || isEscape(user[i:]) {
@@ -48,6 +52,33 @@ func EscapeUser(user string) string {
 		fmt.Fprintf(&b, "%%%02X", user[i])
 	}
 	return b.String()
+}
+
+func onlyUserChars(s string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(userChars, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// URIText returns a URI as it is written, as its String does, with one allocation for the
+// usual ones.
+func URIText(u *sip.Uri) string {
+	if u.Scheme == "" || u.Raw() != "" || u.HierarhicalSlashes || u.Password != "" || len(u.UriParams) > 0 || len(u.Headers) > 0 || strings.IndexByte(u.Host, ':') >= 0 {
+		return u.String()
+	}
+	var room [128]byte
+	b := append(append(room[:0], u.Scheme...), ':')
+	if u.User != "" {
+		b = append(append(b, u.User...), '@')
+	}
+	b = append(b, u.Host...)
+	if u.Port > 0 {
+		b = strconv.AppendInt(append(b, ':'), int64(u.Port), 10)
+	}
+	return string(b)
 }
 
 // isUser reports whether s can be the user part of a SIP URI as it is.
