@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -139,11 +140,36 @@ func (l *Leg) InviteSize(req *sip.Request) int {
 	n := byteCount(len(req.Method)+len("  ")+len(req.SipVersion)+len(message.URIText(&req.Recipient))+len(req.Body())) + 2*lineEnd
 	for _, headers := range [...][]sip.Header{l.inviteHeaders(), req.Headers()} {
 		for _, h := range headers {
-			h.StringWrite(&n)
+			if via, ok := h.(*sip.ViaHeader); ok {
+				n += viaSize(via)
+			} else {
+				h.StringWrite(&n)
+			}
 			n += lineEnd
 		}
 	}
 	return int(n)
+}
+
+// viaSize is the size of a Via of ours, which the library would write for it.
+func viaSize(v *sip.ViaHeader) byteCount {
+	n := len("Via: // ") + len(v.ProtocolName) + len(v.ProtocolVersion) + len(v.Transport) + len(v.Host)
+	if strings.IndexByte(v.Host, ':') >= 0 && v.Host[0] != '[' {
+		n += len("[]")
+	}
+	if v.Port > 0 {
+		n += len(":")
+	}
+	for port := v.Port; port > 0; port /= 10 {
+		n++
+	}
+	for _, p := range v.Params {
+		n += len(";") + len(p.K)
+		if p.V != "" {
+			n += len("=") + len(p.V)
+		}
+	}
+	return byteCount(n)
 }
 
 // byteCount counts written bytes.

@@ -83,6 +83,9 @@ func IsTag(name string) bool { return strings.EqualFold(strings.TrimSpace(name),
 // Unquote undoes the escapes in a quoted-string's content. A backslash at the end
 // stands for itself.
 func Unquote(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+1 < len(s) {

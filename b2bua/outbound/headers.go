@@ -3,7 +3,6 @@ package outbound
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -196,12 +195,7 @@ func indispensable(name string) bool {
 // HeaderOf returns the function by which templates read the first value of a header of
 // the carrier's INVITE.
 func HeaderOf(invite *sip.Request) func(string) string {
-	return func(name string) string {
-		if h := invite.GetHeader(name); h != nil {
-			return h.Value()
-		}
-		return ""
-	}
+	return func(name string) string { return message.FirstHeader(invite, name) }
 }
 
 // AgentName is this server's name in User-Agent and Server.
@@ -213,24 +207,28 @@ type PlatformID struct {
 	External bool // set by the caller, not by the platform
 }
 
-// xeiToken is a token of X-EI (Synthflow's page "X-EI SIP header").
-var xeiToken = regexp.MustCompile(`^([SEO])\.(.+)$`)
-
-// IDsIn reads X-EI: tokens, of which the first S and the first E count, or one bare
-// value.
+// IDsIn reads X-EI (Synthflow's page "X-EI SIP header"): tokens, of which the first S and
+// the first E count, or one bare value.
 func IDsIn(xei string) (ids []PlatformID) {
-	tokens := map[string]string{}
+	var of [2]string // of S and E
+	tokens := false
 	for part := range strings.SplitSeq(xei, ";") {
-		if m := xeiToken.FindStringSubmatch(strings.TrimSpace(part)); m != nil && tokens[m[1]] == "" {
-			tokens[m[1]] = m[2]
+		name, value, found := strings.Cut(strings.TrimSpace(part), ".")
+		if !found || value == "" || strings.Contains(value, "\n") || len(name) != 1 {
+			continue
+		}
+		i := strings.Index("SEO", name)
+		tokens = tokens || i >= 0
+		if i >= 0 && i < len(of) && of[i] == "" { // O is a number
+			of[i] = value
 		}
 	}
-	if bare := strings.TrimSpace(xei); len(tokens) == 0 && bare != "" && !strings.Contains(bare, ";") {
+	if bare := strings.TrimSpace(xei); !tokens && bare != "" && !strings.Contains(bare, ";") {
 		return []PlatformID{{bare, true}}
 	}
-	for _, name := range []string{"S", "E"} { // O is a number
-		if id := tokens[name]; id != "" {
-			ids = append(ids, PlatformID{id, name == "E"})
+	for i, id := range of {
+		if id != "" {
+			ids = append(ids, PlatformID{id, i == 1})
 		}
 	}
 	return ids
