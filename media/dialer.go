@@ -177,7 +177,7 @@ func (w *worker) dial(ep *endpoint) {
 	}
 	over := d.write(&ep.outlet, &w.digit, w.now)
 	if w.emit(ep, w.digit[:]) { // if not, the next packet says the same
-		ep.count.Digits.Add(1)
+		ep.count.ofRTP().Digits.Add(1)
 	}
 	if over {
 		w.quiet(ep)

@@ -54,7 +54,7 @@ func (l *line) pass(d time.Duration) {
 func (l *line) serve() {
 	l.tb.Helper()
 	l.arrives(l.ep.fd)
-	l.w.serve(l.ep)
+	l.w.serve(l.ep, l.ep.fd)
 }
 
 // next reads a packet that was sent to side B. It gives none when it has given all.

@@ -45,7 +45,7 @@ type Mask struct {
 
 // SetMask starts or stops masking the keys of a side. A session starts without a mask. If the mask is lifted during a
 // key, that key stays masked to its end. If it is put on during a key, what was relayed before has been heard.
-func (s *Session) SetMask(side Side, m Mask) { s.tell(command{op: opMask, side: side, mask: m}) }
+func (s *Session) SetMask(side Side, m Mask) { s.tell(command{op: opMask, side: side, mask: &m}) }
 
 // masker masks the keys of a side. It is a value without clock or I/O, owned by the worker.
 type masker struct {

@@ -175,7 +175,7 @@ func (w *worker) sound(ep *endpoint) {
 	}
 	frame, over := p.write(&ep.outlet, &w.frame, w.now)
 	if ep.dest.size > 0 && w.emit(ep, frame) {
-		ep.count.Played.Add(1)
+		ep.count.ofRTP().Played.Add(1)
 	}
 	if over {
 		w.played(ep)
