@@ -147,7 +147,7 @@ func (d *dialer) drop(now time.Duration) {
 }
 
 func (w *worker) addDigit(r *relay, to Side, t tone) error {
-	ep := &r.endpoint[to.Other()][RTP]
+	ep := r.heard(to.Other())
 	if ep.dest.size == 0 {
 		return errNoDestination
 	}

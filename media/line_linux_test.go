@@ -33,7 +33,7 @@ type sent struct {
 func newLine(t *testing.T) *line {
 	t.Helper()
 	b := newBench(t, 1)
-	l := &line{bench: b, r: b.relays[0], ep: &b.relays[0].endpoint[SideA][RTP]}
+	l := &line{bench: b, r: b.relays[0], ep: b.relays[0].heard(SideA)}
 	b.w.now = time.Hour
 	return l
 }

@@ -110,7 +110,7 @@ func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
 func idOf(h rtpHeader) eventID { return eventID{ssrc: h.ssrc, timestamp: h.timestamp} }
 
 func (r *relay) setMask(side Side, c Mask) {
-	ep := &r.endpoint[side][RTP]
+	ep := r.heard(side)
 	if ep.masker == nil {
 		if !c.On {
 			return

@@ -126,7 +126,7 @@ func (p *player) fill(payload []byte) (over bool) {
 }
 
 func (w *worker) play(r *relay, to Side, p Play) {
-	ep := &r.endpoint[to.Other()][RTP]
+	ep := r.heard(to.Other())
 	if ep.player == nil {
 		ep.player = &player{}
 	}
@@ -139,7 +139,7 @@ func (w *worker) play(r *relay, to Side, p Play) {
 }
 
 func (w *worker) stopPlay(r *relay, to Side) {
-	if ep := &r.endpoint[to.Other()][RTP]; ep.player != nil && ep.player.playing {
+	if ep := &r.endpoint[to.Other()][RTP]; ep.rtpState != nil && ep.player != nil && ep.player.playing {
 		ep.player.stop()
 		w.quiet(ep)
 	}

@@ -161,22 +161,6 @@ func (p *ports) foreign(at place, now time.Duration) (place, pair, bool) {
 	return place{}, pair{}, false
 }
 
-// restingPairs is how many pairs rest, and how many sockets they have.
-func (p *ports) restingPairs() (pairs, sockets int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, r := range p.rests {
-		for _, pair := range r.pairs {
-			for _, fd := range pair.fd {
-				if fd >= 0 {
-					sockets++
-				}
-			}
-		}
-	}
-	return p.resting, sockets
-}
-
 // maxResting is how many pairs may rest: a share of the descriptors that the process may have.
 func maxResting() int {
 	var limit unix.Rlimit

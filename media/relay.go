@@ -20,7 +20,6 @@ type relay struct {
 	// Owned by the worker.
 	path     flowPath
 	endpoint [2][2]endpoint // by side and kind
-	rtp      [2]rtpState    // what is of RTP only, by side
 	party    [2]party
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
@@ -66,12 +65,11 @@ type endpoint struct {
 	out       *endpoint // the socket it is sent from
 	flow      course    // as attached
 	dest      sockaddr  // of flow.Dest; empty: none, or held
-	*rtpState           // nil with RTCP
+	*rtpState           // nil with RTCP, and before the first packet
 }
 
-// rtpState is what an endpoint of RTP has beside one of RTCP. What few calls need is behind pointers.
+// rtpState is what an endpoint of RTP has when there are packets. What few calls need is behind pointers.
 type rtpState struct {
-	latch    *latch
 	stream   stream
 	outlet   outlet
 	masker   *masker   // nil before the first mask
@@ -85,7 +83,6 @@ type rtpState struct {
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
 	for _, side := range []Side{SideA, SideB} {
-		r.rtp[side].latch = &r.party[side].rtp
 		for _, kind := range []Kind{RTP, RTCP} {
 			r.endpoint[side][kind] = endpoint{
 				fd: sockets[side][kind], side: side, kind: kind, relay: r,
@@ -93,13 +90,24 @@ func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onE
 				count: &r.ledger.flow[side][kind],
 			}
 		}
-		r.endpoint[side][RTP].rtpState = &r.rtp[side]
 	}
 }
 
+// heard returns the endpoint that a side's RTP comes to, with its state.
+func (r *relay) heard(side Side) *endpoint {
+	ep := &r.endpoint[side][RTP]
+	if ep.rtpState == nil {
+		ep.rtpState = &rtpState{stream: stream{rate: int64(r.party[side].named.ClockRate)}}
+	}
+	return ep
+}
+
+// latch says which source a side's RTP is accepted from.
+func (ep *endpoint) latch() *latch { return &ep.relay.party[ep.side].rtp }
+
 // speaks reports whether our own packets replace those of ep.
 func (ep *endpoint) speaks() bool {
-	return ep.kind == RTP && ((ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks()))
+	return ep.rtpState != nil && ((ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks()))
 }
 
 func (r *relay) address(side Side, kind Kind) netip.AddrPort {
@@ -118,7 +126,9 @@ func (r *relay) resolve(from Side, kind Kind) flow {
 	f.Unconfirmed = r.party[from.Other()].isUnconfirmed(f.Dest)
 	if kind == RTP {
 		f.SSRC = r.party[from].rtp.ssrc
-		f.Rewrite = r.endpoint[from][RTP].outlet.shift
+		if ep := &r.endpoint[from][RTP]; ep.rtpState != nil {
+			f.Rewrite = ep.outlet.shift
+		}
 		f.Rewrite.Payload = r.payloads[from]
 		f.Held = r.party[from.Other()].named.Held
 	}
@@ -147,15 +157,16 @@ func (r *relay) route() error {
 
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	held, excused := r.held(), r.excused()
-	s := &r.endpoint[side][RTP].stream
 	moved := r.party[side].set(p, now)
-	if moved {
-		s.renew()
+	if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {
+		if moved {
+			ep.stream.renew()
+		}
+		ep.stream.rate = int64(p.ClockRate)
 	}
-	if moved || p.Held {
-		r.silence(&r.endpoint[side.Other()][RTP], moved, now)
+	if ep := &r.endpoint[side.Other()][RTP]; ep.rtpState != nil && (moved || p.Held) {
+		r.silence(ep, moved, now)
 	}
-	s.rate = int64(p.ClockRate)
 	if p.Codec != "" {
 		r.ledger.codec[side].Store(impairmentOf(p.Codec))
 	}
@@ -178,7 +189,7 @@ func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
 }
 
 func (r *relay) setEvents(side Side, c TelephoneEvents) {
-	ep := &r.endpoint[side][RTP]
+	ep := r.heard(side)
 	if ep.listener == nil {
 		ep.listener = &listener{report: func(digit byte, d time.Duration) {
 			r.post(EventDigit{Side: side, Digit: digit, Duration: d})

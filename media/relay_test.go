@@ -61,7 +61,7 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	set(SideA, "203.0.113.1:4000")
 	n.take()
 	nat := addr("203.0.113.1:61000")
-	r.learn(&r.endpoint[SideA][RTP], nat, rtpHeader{ssrc: 9}, 0)
+	r.learn(r.heard(SideA), nat, rtpHeader{ssrc: 9}, 0)
 	toB.Source, toB.SSRC = nat, 9
 	toA := flow{
 		ID: flowID{Session: 7, From: SideB, Kind: RTP},

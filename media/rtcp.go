@@ -175,6 +175,9 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 // packet is relayed.
 func (r *relay) alias(from Side) alias {
 	ep := &r.endpoint[from][RTP]
+	if ep.rtpState == nil {
+		return alias{}
+	}
 	s, o := &ep.stream, &ep.outlet
 	a := alias{
 		known: s.started && o.sourced && s.ssrc == o.source,

@@ -56,6 +56,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 		w.relayReport(ep, src, pkt)
 		return
 	}
+	if ep.rtpState == nil {
+		ep.relay.heard(ep.side)
+	}
 	if src != ep.flow.Source && !w.admits(ep, src) {
 		w.refuse(ep, src)
 		return
@@ -141,25 +144,26 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 // admits reports whether to look at a packet that is not from the locked source. With LatchOff this is the only check
 // of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
-	l := ep.latch
+	l := ep.latch()
 	return src == l.recent || (l.admits(src, w.now) && (l.mode != LatchOff || !ep.relay.own(src)))
 }
 
 // guard reports whether to accept a packet of an admitted source, and counts the reason if not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
-	v := ep.latch.judge(src, h, w.now)
+	l := ep.latch()
+	v := l.judge(src, h, w.now)
 	if v == unproven && ep.relay.secure[ep.side].in != nil {
 		v = lock // authentication is a better proof than packets in a row
 	}
-	if v == lock && src != ep.latch.source && ep.relay.own(src) {
+	if v == lock && src != l.source && ep.relay.own(src) {
 		v = stray // what comes from a port of our own would go round for ever
 	}
 	switch v {
 	case keep:
-		if h.ssrc != ep.outlet.source && ep.latch.mode == LatchOff {
+		if h.ssrc != ep.outlet.source && l.mode == LatchOff {
 			ep.outlet.leave(&ep.stream)
 		}
-		ep.latch.heard = w.now
+		l.heard = w.now
 		return true
 	case lock:
 		ep.relay.learn(ep, src, h, w.now)
@@ -285,7 +289,7 @@ func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 // relayMuxed relays RTCP that came to the RTP port of a side, from the source of its RTP. It locks nothing: RTP does
 // that.
 func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
-	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch
+	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch()
 	if src != l.source && src != l.named && l.mode != LatchOff {
 		ep.count.dropped().WrongSource.Add(1)
 		return

@@ -68,7 +68,7 @@ const (
 	opMask
 	opStart
 	opRTCP
-	opClose
+	opClose // and behind it what is not about an open session
 	opForget
 	opSync
 	opStop
@@ -254,28 +254,12 @@ func (w *worker) carryOut(c command) {
 }
 
 func (w *worker) perform(c command) error {
-	switch c.op {
-	case opStop:
-		w.stopping = true
-		return nil
-	case opSync:
-		return nil
-	case opForget:
-		w.forget(c.pairs)
-		return nil
-	case opClose:
-		w.close(c.relay, c.pairs)
-		return nil
+	if c.op < opClose { // it is about an open session
+		if !c.relay.enter() {
+			return errClosed
+		}
+		defer c.relay.leave()
 	}
-	if !c.relay.enter() {
-		return errClosed
-	}
-	defer c.relay.leave()
-	return w.change(c)
-}
-
-// change runs a command about an open session.
-func (w *worker) change(c command) error {
 	switch c.op {
 	case opOpen:
 		w.open(c.relay)
@@ -304,7 +288,13 @@ func (w *worker) change(c command) error {
 		c.relay.start(w.now)
 	case opRTCP:
 		w.changeRTCP(c.relay, c.rtcp)
-	case opClose, opForget, opSync, opStop:
+	case opClose:
+		w.close(c.relay, c.pairs)
+	case opForget:
+		w.forget(c.pairs)
+	case opStop:
+		w.stopping = true
+	case opSync: // it was its turn
 	}
 	return nil
 }
