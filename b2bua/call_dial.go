@@ -129,11 +129,12 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if !a.plan.isTransfer() {
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
 	}
-	if err = c.fit(&out, l, f); err != nil {
+	req, err := c.fit(&out, l, f)
+	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
 	invite := leg.Invite{
-		Request: out.Request(), Dest: f.Dest, Transport: local.Transport,
+		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: a.target.Dial.FirstResponseTimeout, RingTimeout: a.target.Dial.RingTimeout,
 		Auth: a.target.Dial.Auth,
 	}
