@@ -186,8 +186,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	}
 	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
-	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
-		Stringer("source", source).Msg("call started")
+	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).Msg("call started")
 	s.cancelEarly(req, tx)
 	started = true
 	s.calls.Go(c.run)
