@@ -79,13 +79,13 @@ type attempt struct {
 	number  int   // from 1
 	plan    *plan // that it belongs to
 	target  *peers.Target
-	offer   *sdp.Description // that its INVITE is made of
-	formats []string         // of the offer, for the target
-	crypto  *sdp.LegCrypto   // SRTP state of its leg
-	line    *legOnWire       // once it is dialled
-	cancel  context.CancelFunc
-	placed  bool          // has a place at its target
-	parties peers.Parties // for whom it has the place
+	offer   *sdp.Description   // that its INVITE is made of
+	formats []sdp.Format       // of the offer, for the target
+	crypto  *sdp.LegCrypto     // SRTP state of its leg
+	line    *legOnWire         // once it is dialled
+	cancel  context.CancelFunc // of its preparation; nil: none is under way
+	placed  bool               // has a place at its target
+	parties peers.Parties      // for whom it has the place
 	dest    netip.AddrPort
 	started time.Time
 
@@ -98,12 +98,17 @@ type attempt struct {
 	prepareStatus int
 }
 
-// offered are the formats that the target is offered.
-func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
+// stop ends the preparation of an attempt.
+func (a *attempt) stop() {
+	if a != nil && a.cancel != nil {
+		a.cancel()
+		a.cancel = nil
+	}
+}
 
 // readAnswer reads the target's answer, of at most limit bytes.
 func (a *attempt) readAnswer(body []byte, limit int) (*sdp.Description, error) {
-	return a.line.readAnswer(body, a.offered(), limit)
+	return a.line.readAnswer(body, a.formats, limit)
 }
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.
@@ -131,8 +136,8 @@ func (c *Call) try(p *plan) bool {
 		c.ladder.Next(a.target.Dial.Name)
 		if !p.isTransfer() {
 			c.noteDestination(a.target)
-			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
-			c.record.PreparedAt, c.record.DialedAt = store.Time{}, store.Time{}
+			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
+			c.record.preparedAt, c.record.dialedAt = store.Time{}, store.Time{}
 		}
 		if c.possible(a) {
 			c.prepare(a)
@@ -176,7 +181,7 @@ func (a *attempt) varsOf(vars config.Vars) config.Vars {
 
 // prepare starts what an attempt needs before its INVITE.
 func (c *Call) prepare(a *attempt) {
-	ctx, cancel := context.WithCancel(tracecontext.With(c.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
+	ctx, cancel := context.WithCancel(tracecontext.With(c.server.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
 	a.cancel = cancel
 	vars, stack, number, t := a.varsOf(c.vars), c.server.stack, a.number, a.target
 	if t.Preparer != nil {
@@ -194,9 +199,7 @@ func (c *Call) prepare(a *attempt) {
 func (c *Call) failed(o attemptEnd) {
 	a := c.attempts.current
 	c.attempts.last = o
-	if a.cancel != nil {
-		a.cancel()
-	}
+	a.stop()
 	c.noteAttempt(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{
 		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
@@ -232,7 +235,7 @@ func destText(dest netip.AddrPort) string {
 }
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
-	c.record.Attempts = append(c.record.Attempts, c.attempts.current.recordOf(cause, code))
+	c.record.attempts = append(c.record.attempts, c.attempts.current.recordOf(cause, code))
 }
 
 // noteDestination notes an attempt's destination in the record. In a call that a
@@ -240,9 +243,9 @@ func (c *Call) noteAttempt(cause cause.Cause, code int) {
 func (c *Call) noteDestination(t *peers.Target) {
 	switch {
 	case c.trunk.Platform == nil:
-		c.record.Target = t.Dial.Name
+		c.record.target = t.Dial.Name
 	case t.Trunk != nil:
-		c.record.Trunk = t.Dial.Name
+		c.record.trunk = t.Dial.Name
 	}
 }
 

@@ -25,12 +25,13 @@ import (
 )
 
 // phase is one phase of a call: it handles facts until the call leaves it and
-// returns the next, nil when the call is over.
+// returns the next, nil when the call is over. When nothing is left to handle it
+// returns itself, and the call rests: what it has to know is in the Call.
 type phase func(*Call) phase
 
 // Call is one carrier call: its A leg, the attempts at targets with their B
-// legs, the media between them, the record. One goroutine, run, owns
-// everything below mailbox; nothing else reads or writes it.
+// legs, the media between them, the record. One goroutine at a time, that of
+// run, owns everything below mailbox; nothing else reads or writes it.
 type Call struct {
 	// constant
 	id      string
@@ -42,14 +43,15 @@ type Call struct {
 	privacy outbound.Privacy // what the caller withholds
 	trace   tracecontext.Trace
 	log     zerolog.Logger
-	peerLog zerolog.Logger  // for lines that a peer can provoke without end
-	ctx     context.Context // ends with the call, and stops its goroutines
-	cancel  context.CancelFunc
+	peerLog zerolog.Logger // for lines that a peer can provoke without end
 
 	ladder *ladder.Call // what is said in it; nil: nobody wants that
 
 	mailbox mailbox
+	now     phase  // in which it rests; nil: it is over
 	phase   string // its name
+	idle    bool   // nothing is left to handle
+	broken  bool   // it has panicked
 
 	legs   []*legOnWire // that still owe their peer something
 	a      *legOnWire
@@ -73,9 +75,10 @@ type Call struct {
 	referrals int       // transfers that the agent has asked for
 
 	times    times
-	record   store.Record
-	claimed  bool // it counts for the limits of its numbers
-	finished bool // the record is handed over
+	record   record
+	ended    *store.Record // nil: the call goes on
+	claimed  bool          // it counts for the limits of its numbers
+	finished bool          // the record is handed over
 
 	hangups []chan<- ordered // operators' orders that wait for the end
 }
@@ -94,9 +97,9 @@ const maxChat = 20
 func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
 	c := &Call{
 		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
-		mailbox: mailbox{inbox: newInbox()}, times: times{started: time.Now()},
+		now: (*Call).admitted, times: times{started: time.Now()},
 	}
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.mailbox.run, c.mailbox.turn = c.run, true
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.log = traced(t.Logged(s.log.With().Str("call", c.id)), c.trace.ID()).Logger()
 	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
@@ -114,11 +117,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
 	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params), cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
 	c.ladder.Traced(c.trace.ID())
-	c.record = store.Record{
-		ID: c.id, Node: s.node, Trunk: t.TrunkName(), Target: t.TargetName(), Direction: t.Direction(),
-		Lead: c.vars.Lead().Number, From: c.vars.From.Number, To: c.vars.To.Number, SIPCallID: c.vars.SIPCallID,
-		StartedAt: store.TimeOf(c.times.started), Attempts: []store.Attempt{}, TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
-	}
+	c.record = record{trunk: t.TrunkName(), target: t.TargetName(), startedAt: store.TimeOf(c.times.started)}
 	return c
 }
 
@@ -130,36 +129,27 @@ func traced(log zerolog.Context, id string) zerolog.Context {
 	return log.Str("trace_id", id)
 }
 
-// run is the call's goroutine.
-func (c *Call) run() {
-	defer c.recovered()
-	c.mailbox.timer = time.NewTimer(time.Hour)
-	defer c.mailbox.timer.Stop()
-	for p := phase((*Call).admitted); p != nil; {
-		p = p(c)
-	}
-	c.linger()
-	c.leave()
-}
-
 // end closes the call: media, record, its place in the trunk. It is the only
 // way out of the phases. The legs may still owe their peers something.
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
-	c.cancel()
+	c.attempts.current.stop()
 	c.times.setupUntil, c.times.durationUntil, c.recordings.beepAt = time.Time{}, time.Time{}, time.Time{}
 	c.transfer, c.agreement.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
+	var counted store.Media
 	if c.media.session != nil {
 		last := c.media.session.Close()
 		c.ladder.Unwatch(last)
-		c.record.Media = c.media.record(last, &c.agreement)
+		counted = c.media.record(last, &c.agreement)
 		c.media.session = nil
 	}
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.bridge)
-	r := &c.record
+	whole := c.cdr()
+	r := &whole
+	r.Media = counted
 	r.EndedAt = store.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
 	if r.AnsweredAt.IsZero() {
@@ -175,23 +165,23 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 			r.Q850 = cause.Q850OfCause(why)
 		}
 	}
-	r.Codec = c.agreement.codecName
+	c.ended = r
 	c.ladder.Ended(why, by, now.Sub(c.times.started))
 	c.warnOfDeafness()
 	c.finish()
-	return nil
+	return (*Call).linger
 }
 
 // finish hands the record over, gives the call's place back and says so.
 func (c *Call) finish() {
 	c.finished = true
-	r := c.record
+	r := c.cdr()
 	if c.claimed {
 		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Stringer("source", &c.source).
-		Stringer("started_at", &c.record.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
+		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
 		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
 		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
@@ -211,7 +201,7 @@ func (c *Call) finish() {
 	c.answerHangups()
 }
 
-// recovered ends the call, not the process, when its goroutine panics. The carrier
+// recovered ends the call, not the process, when a turn of it panics. The carrier
 // gets 500 or BYE, the target CANCEL or BYE, the record its cause. A step that
 // panics again is left out.
 func (c *Call) recovered() {
@@ -227,8 +217,10 @@ func (c *Call) recovered() {
 	if !c.finished {
 		c.safely(c.finish)
 	}
-	c.safely(c.linger)
-	c.leave()
+	if c.now = (*Call).linger; c.broken {
+		c.now = nil
+	}
+	c.broken = true
 }
 
 // safely does one of several steps, each of which is due even if another panics.
@@ -279,8 +271,7 @@ func (s *Server) vacate(a *attempt) {
 
 // putOnWire gives a leg its wire. flow is its connection, nil over UDP.
 func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
-	l := &legOnWire{leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
-	l.post = func(in leg.Input) bool { return c.mailbox.post(item{line: l, in: in}) }
+	l := &legOnWire{call: c, leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
 	l.wire = c.server.stack.NewWire(local, flow, l.post)
 	return l
 }
@@ -298,9 +289,8 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 
 // journal notes the call's state, in case the process is killed.
 func (c *Call) journal() {
-	r := c.record
-	r.Codec = c.agreement.codecName
-	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r := c.cdr()
+	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = recordingsOf(c.recordings.all)
 	c.server.sink.Journal(r)
 }
@@ -308,8 +298,8 @@ func (c *Call) journal() {
 // routeName is how a route, which has no name, is called: by its place.
 func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" }
 
-// ask has the call's goroutine describe the call. Once that goroutine has ended,
-// nothing writes the call's state any more, and ask reads it directly.
+// ask has the call describe itself, in its turn. Once it is over, nothing writes its
+// state any more, and ask reads it directly.
 func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 	reply := make(chan LiveCall, 1)
 	if !c.mailbox.post(item{ask: reply}) {
@@ -324,11 +314,8 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 }
 
 func (c *Call) snapshot() LiveCall {
-	r := c.record
-	if !c.finished { // then the record has it, and its goroutine may be letting go of the rest
-		r.Codec = c.agreement.codecName
-	}
-	r.Attempts = append([]store.Attempt(nil), r.Attempts...)
+	r := c.cdr()
+	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = recordingsOf(c.recordings.all)
 	if c.transfer != nil {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far

@@ -13,7 +13,10 @@ import (
 func (c *Call) bridged() phase {
 	c.phase = "bridged"
 	for !c.finished {
-		switch h := c.next(); {
+		h, ok := c.next()
+		switch {
+		case !ok:
+			return (*Call).bridged
 		case h.event != nil:
 			c.eventInBridge(h.event)
 		case c.isTransferLine(h.from):
@@ -22,7 +25,7 @@ func (c *Call) bridged() phase {
 			c.factInBridge(h.from, h.fact)
 		}
 	}
-	return nil
+	return (*Call).linger
 }
 
 // factInBridge handles a fact of one of the two legs.
@@ -135,8 +138,8 @@ func (c *Call) heardByCaller() int {
 
 // unanswered takes the answer out of the record: the caller never got it.
 func (c *Call) unanswered() {
-	c.record.AnsweredAt = store.Time{}
-	c.record.SetupMS = 0
+	c.record.answeredAt = store.Time{}
+	c.record.setupMS = 0
 }
 
 // neverAnswered ends a call whose target answered, but whose caller got another

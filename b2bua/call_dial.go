@@ -58,6 +58,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 // notePrepared notes the result of the preparation in the record.
 func (c *Call) notePrepared(f Ready) {
 	a := c.attempts.current
+	a.stop() // it is over, and its context can go
 	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
 	if !f.AskedAPI || f.TriedTCP {
 		return
@@ -67,8 +68,8 @@ func (c *Call) notePrepared(f Ready) {
 	if id == "" || a.plan.isTransfer() {
 		return
 	}
-	c.record.PreparedAt = store.TimeOf(time.Now())
-	c.record.SynthflowCallID = id
+	c.record.preparedAt = store.TimeOf(time.Now())
+	c.record.synthflowCallID = id
 	c.name(id)
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
@@ -96,9 +97,9 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	a.line.crypto = a.crypto
 	if !a.plan.isTransfer() {
 		c.media.addr[media.SideB] = a.mediaName
-		c.record.TargetSIPCallID = leg.Dialog().CallID
+		c.record.targetSIPCallID = leg.Dialog().CallID
 		c.nameOutbound(invite.Request)
-		c.record.DialedAt = store.TimeOf(time.Now())
+		c.record.dialedAt = store.TimeOf(time.Now())
 	}
 	c.journal()
 	c.step(a.line, invite)
@@ -109,10 +110,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 // address at, and the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempts.current
-	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.agreement.directionFor(a))
-	if err != nil {
-		return nil, leg.Invite{}, cause.InternalError, err
-	}
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.directionFor(a))
 	vars := a.varsOf(c.vars)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
@@ -161,8 +159,7 @@ var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
 // does so in a goroutine that posts f again, with the connection if there is one.
 func (c *Call) connect(f Ready) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	c.attempts.current.cancel()
+	ctx, cancel := context.WithCancel(c.server.ctx)
 	c.attempts.current.cancel = cancel
 	stack := c.server.stack
 	c.server.calls.Go(func() {

@@ -11,27 +11,58 @@ import (
 	"flowbridge/store"
 )
 
-// The loop of a call's goroutine: posted items and deadlines go to the legs, and
+// The loop of a call's turn: posted items and deadlines go to the legs, and
 // the phases handle the facts that the legs give.
 
-// next waits for the next fact or event that concerns the call.
-func (c *Call) next() happening {
+// run is a turn of the call: it goes on with the phase in which it rested, until it
+// rests again or is over.
+func (c *Call) run() {
+	for c.now != nil {
+		if c.goOn() {
+			return // another goroutine may have the call by now
+		}
+	}
+	c.safely(c.leave)
+	c.server.calls.Done()
+}
+
+// goOn goes through phases until nothing is left to handle and the call rests; false:
+// it is over, or a phase has panicked.
+func (c *Call) goOn() (rests bool) {
+	defer c.recovered()
+	for c.now != nil {
+		c.idle = false
+		c.now = c.now(c)
+		if c.idle && c.now != nil && c.mailbox.rest(c.server.ctx, c.deadline()) {
+			return true
+		}
+	}
+	return false
+}
+
+// next gives the next fact or event that concerns the call. false: there is none, and
+// the phase returns itself, in which the call rests.
+func (c *Call) next() (h happening, ok bool) {
 	for {
 		h, ok := c.mailbox.next()
 		switch {
 		case !ok:
-			c.wait()
+			if !c.handle() {
+				c.idle = true
+				return h, false
+			}
 		case h.from == nil, h.from == c.a, h.from == c.b, c.attempts.current != nil && h.from == c.attempts.current.line:
-			return h
+			return h, true
 		default: // a fact of a leg that was given up
 		}
 	}
 }
 
-// wait handles one posted item, or the deadlines that have come.
-func (c *Call) wait() {
+// handle handles one posted item, or the deadlines that have come, or that the server
+// stops; false: none of these.
+func (c *Call) handle() bool {
 	if c.nextDue() {
-		return
+		return true
 	}
 	it, ok, overflow := c.mailbox.take()
 	if overflow {
@@ -39,22 +70,17 @@ func (c *Call) wait() {
 	}
 	if ok {
 		c.take(it)
-		return
 	}
-	if !overflow && c.await() {
+	if ok || overflow {
+		return true
+	}
+	now := time.Now()
+	if first := c.deadline(); !first.IsZero() && !now.Before(first) {
+		c.onTimer(now)
+		return true
+	}
+	if !c.finished && c.server.ctx.Err() != nil {
 		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: store.EndedBySystem})
-	}
-}
-
-// await returns when something was posted or a deadline has come, which it
-// handles, or when the server stops.
-func (c *Call) await() (stopping bool) {
-	c.setTimer()
-	select {
-	case <-c.mailbox.wake:
-	case <-c.mailbox.timer.C:
-		c.onTimer(time.Now())
-	case <-c.server.ctx.Done():
 		return true
 	}
 	return false
@@ -150,18 +176,13 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 	}
 }
 
-// setTimer sets the one timer to the earliest deadline of the call and its
-// legs.
-func (c *Call) setTimer() {
+// deadline is the earliest of the call and its legs; zero: none.
+func (c *Call) deadline() time.Time {
 	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
-	if first.IsZero() {
-		c.mailbox.timer.Stop()
-		return
-	}
-	c.mailbox.timer.Reset(time.Until(first))
+	return first
 }
 
 // onTimer handles the deadlines that have come.
@@ -193,20 +214,13 @@ func (c *Call) onTimer(now time.Time) {
 
 // linger lets the legs finish what they owe after the call is over: the answer to
 // a BYE, the end of a cancelled INVITE, a late 200.
-func (c *Call) linger() {
-	for len(c.legs) > 0 {
-		c.mailbox.pending = nil
-		if c.nextDue() {
-			continue
-		}
-		if it, ok, _ := c.mailbox.take(); ok {
-			c.take(it)
-			continue
-		}
-		if c.await() {
-			return
+func (c *Call) linger() phase {
+	for len(c.legs) > 0 && c.server.ctx.Err() == nil {
+		if _, ok := c.next(); !ok && len(c.legs) > 0 {
+			return (*Call).linger
 		}
 	}
+	return nil
 }
 
 // leave refuses items from now on, and answers those that are left.

@@ -79,21 +79,23 @@ func (c *Call) routing() phase {
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
-	c.record.Route, c.record.Direction, c.record.Lead = c.vars.Route, c.vars.Direction, c.vars.Lead().Number
 }
 
 // preparing: the platform is asked for an id and its host is looked up.
-func (c *Call) preparing() phase { return c.setUp("preparing") }
+func (c *Call) preparing() phase { return c.setUp("preparing", (*Call).preparing) }
 
 // dialing: the INVITE to the target has no final answer.
-func (c *Call) dialing() phase { return c.setUp("dialing") }
+func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 
 // setUp handles what happens in a phase before the answer. Facts of a leg B come
 // only while it is dialled.
-func (c *Call) setUp(name string) phase {
+func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
 	for {
-		h := c.next()
+		h, ok := c.next()
+		if !ok {
+			return same
+		}
 		switch e := h.event.(type) {
 		case Ready:
 			if e.Attempt == c.attempts.current.number { // else of an attempt before
@@ -195,8 +197,8 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	if f.Code == 180 {
 		c.told.ringing = true
 	}
-	if c.record.RingingAt.IsZero() {
-		c.record.RingingAt = store.TimeOf(time.Now())
+	if c.record.ringingAt.IsZero() {
+		c.record.ringingAt = store.TimeOf(time.Now())
 	}
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
@@ -222,8 +224,8 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.times.answered = now
 	c.updateSounds()
 	c.server.admission.Answered(c.trunk)
-	c.record.AnsweredAt = store.TimeOf(now)
-	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
+	c.record.answeredAt = store.TimeOf(now)
+	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
 	c.noteAttempt(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.codecName)
@@ -276,7 +278,7 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 		return
 	}
 	c.attempts.last = attemptEnd{cause: why} // instead of an earlier target's end
-	a.cancel()
+	a.stop()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
 	}

@@ -77,7 +77,6 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 	from := x.sender()
 	x.local(x.transport, from.Addr.Addr()) // the caller's leg needs an address, too
 	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr)
-	defer c.cancel()
 	return x.out, x.call(c)
 }
 
@@ -328,7 +327,7 @@ func (x *explainer) attempt(c *Call) TargetReport {
 	if t.Media.SRTP == config.SRTPOptional {
 		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	ready := requestTarget(c.ctx, a.number, a.target, a.varsOf(c.vars))
+	ready := requestTarget(c.server.ctx, a.number, a.target, a.varsOf(c.vars))
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {

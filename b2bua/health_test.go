@@ -20,7 +20,8 @@ func TestResponsive(t *testing.T) {
 		if took, err := probe(); err != nil || took != 0 {
 			t.Errorf("without calls: %v after %v", err, took)
 		}
-		stuck := &Call{id: "stuck", mailbox: mailbox{inbox: newInbox()}} // nobody runs it
+		stuck := &Call{id: "stuck"}
+		stuck.mailbox.turn = true // of a goroutine that is stuck
 		w.server.registry.mu.Lock()
 		w.server.registry.calls["stuck"] = stuck
 		w.server.registry.mu.Unlock()

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -41,10 +42,9 @@ type happening struct {
 
 // mailbox holds what a call has still to handle.
 type mailbox struct {
-	*inbox              // items from other goroutines
+	inbox               // items from other goroutines
 	due     []item      // requests whose turn it is
 	pending []happening // not yet handled
-	timer   *time.Timer // set to the earliest deadline
 }
 
 // told adds a fact of a leg.
@@ -87,16 +87,20 @@ func (m *mailbox) nextDue() (it item, ok bool) {
 // provisional responses coalesce, a request that finds no room is refused, and there
 // is room for items that end something. An inbox that overflows all the same says
 // so, which ends the call.
+//
+// A call has a goroutine only while it has its turn. Whoever takes the turn from a call
+// that rests runs the call: the goroutine of a post, or that of the alarm.
 type inbox struct {
-	wake chan struct{} // 1 item: something was posted
+	run func() // a turn of the call
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	items    []item
+	turn     bool // a goroutine has it
 	closed   bool
 	overflow bool
+	alarm    *time.Timer // for a call that rests; nil: it has had no deadline yet
+	alarmAt  time.Time   // zero: the alarm is off
 }
-
-func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
 // post leaves an item and says whether the call will handle it. A provisional
 // response that is dropped counts as handled.
@@ -106,7 +110,7 @@ func (b *inbox) post(it item) bool {
 		b.mu.Unlock()
 		return false
 	}
-	n, taken := len(b.items), true
+	n, taken, rests := len(b.items), true, !b.turn
 	switch {
 	case it.ask != nil, it.order != nil: // few, and their senders wait for an answer
 		b.items = append(b.items, it)
@@ -118,12 +122,71 @@ func (b *inbox) post(it item) bool {
 	default:
 		b.items = append(b.items, it)
 	}
+	b.turn = true
 	b.mu.Unlock()
-	select {
-	case b.wake <- struct{}{}:
-	default:
+	if rests {
+		go b.run()
 	}
 	return taken
+}
+
+// rest ends the turn of a call until something is posted, or this deadline has come;
+// zero: there is none. It refuses where something has been posted already, or where
+// the server stops. After true the turn is another goroutine's to take.
+func (b *inbox) rest(server context.Context, until time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.items) > 0 || b.overflow || server.Err() != nil {
+		return false
+	}
+	b.turn = false
+	b.setAlarm(until)
+	return true
+}
+
+// setAlarm sets the alarm. One that has gone off meanwhile finds no turn to take, or
+// gives the call one in which nothing is due.
+func (b *inbox) setAlarm(at time.Time) {
+	switch {
+	case at.Equal(b.alarmAt):
+		return
+	case at.IsZero():
+		b.alarm.Stop()
+	case b.alarm == nil:
+		b.alarm = time.AfterFunc(time.Until(at), b.ring)
+	default:
+		b.alarm.Reset(time.Until(at))
+	}
+	b.alarmAt = at
+}
+
+// ring is the alarm's goroutine: a turn of the call.
+func (b *inbox) ring() {
+	b.mu.Lock()
+	b.alarmAt = time.Time{}
+	b.mu.Unlock()
+	if b.takeTurn() {
+		b.run()
+	}
+}
+
+// rouse gives a call that rests a turn.
+func (b *inbox) rouse() {
+	if b.takeTurn() {
+		go b.run()
+	}
+}
+
+// takeTurn takes the turn of a call that rests; false: another goroutine has it, or the
+// call is over.
+func (b *inbox) takeTurn() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.turn || b.closed {
+		return false
+	}
+	b.turn = true
+	return true
 }
 
 // take removes the oldest item.
@@ -148,6 +211,7 @@ func (b *inbox) close() []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
+	b.setAlarm(time.Time{})
 	left := b.items
 	b.items = nil
 	return left

@@ -141,10 +141,10 @@ func (c *Call) nameOutbound(invite *sip.Request) {
 	for _, id := range outbound.IDsIn(message.FirstHeader(invite, "X-EI")) {
 		c.name(id.Value)
 		if id.External {
-			c.record.ExternalID = id.Value
+			c.record.externalID = id.Value
 		}
 	}
-	c.name(c.record.TargetSIPCallID)
+	c.name(c.record.targetSIPCallID)
 }
 
 // Headers gives the headers of the carrier's INVITE that patterns name, as for

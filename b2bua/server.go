@@ -82,7 +82,7 @@ type Server struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	calls  sync.WaitGroup // goroutines of calls
+	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
 }
 
 // strayRate is how many stray responses a second are answered. Normally there are
@@ -237,10 +237,19 @@ func (s *Server) Idle() bool {
 // their record, but their legs are not hung up: HangupAll and WaitIdle do that.
 func (s *Server) Close() error {
 	s.admission.Drain()
-	s.cancel()
-	s.calls.Wait()
+	s.stopCalls()
 	s.ladders.Shut()
 	return s.stack.Close()
+}
+
+// stopCalls returns when every call is over. A call that does not rest yet finds the
+// context's end before it does.
+func (s *Server) stopCalls() {
+	s.cancel()
+	for _, c := range s.registry.open() {
+		c.mailbox.rouse()
+	}
+	s.calls.Wait()
 }
 
 // probed is how many calls Responsive asks.

@@ -2,6 +2,7 @@ package leg
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -53,10 +54,11 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 // acknowledged notes that the peer has the leg's 200.
 func (l *Leg) acknowledged(now time.Time) {
 	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
-	l.acked = message.BranchOf(l.ok.res)
+	l.acked = strings.Clone(message.BranchOf(l.ok.res))
 	l.ok = unacknowledged{}
 	if l.state == legAccepted {
 		l.state = legConfirmed
+		l.settle()
 		l.fact(Confirmed{})
 	}
 	if l.hangupOwed != nil {
@@ -67,8 +69,8 @@ func (l *Leg) acknowledged(now time.Time) {
 
 // sentACK is the ACK of a 200, which is repeated when the 200 is.
 type sentACK struct {
-	seq  uint32
-	sent SendACK
+	seq    uint32
+	branch string
 }
 
 // maxACKs is how many ACKs are kept: that of the call's first INVITE and the last ones.
@@ -76,19 +78,20 @@ const maxACKs = 3
 
 // sendACK acknowledges the 200 to the leg's INVITE with this CSeq.
 func (l *Leg) sendACK(d *Dialog, seq uint32) {
-	ack, to := l.newACK(d, seq)
+	ack, to := l.newACK(d, seq, l.mint.Branch(l.dialog.LocalTag))
 	if len(l.acks) == maxACKs {
 		l.acks = slices.Delete(l.acks, 1, 2)
 	}
-	l.acks = append(l.acks, sentACK{seq, SendACK{Req: ack, To: to}})
-	l.ackAgain(seq)
+	l.acks = append(l.acks, sentACK{seq, message.BranchOf(ack)})
+	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 }
 
 // ackAgain sends the ACK of the INVITE with this CSeq again; false: it is not kept.
 func (l *Leg) ackAgain(seq uint32) bool {
 	for _, a := range l.acks {
 		if a.seq == seq {
-			l.effects = append(l.effects, SendACK{Req: a.sent.Req.Clone(), To: a.sent.To})
+			ack, to := l.newACK(&l.dialog, seq, a.branch)
+			l.effects = append(l.effects, SendACK{Req: ack, To: to})
 			return true
 		}
 	}
@@ -105,12 +108,11 @@ func (l *Leg) ackLate(seq uint32) {
 
 // newACK makes the ACK of an INVITE's 200 in one of its dialogs, with the INVITE's
 // credentials (RFC 3261 section 22.1).
-func (l *Leg) newACK(d *Dialog, seq uint32) (*sip.Request, Hop) {
+func (l *Leg) newACK(d *Dialog, seq uint32, branch string) (*sip.Request, Hop) {
 	ack, to := d.request(sip.ACK, seq)
-	ack.PrependHeader(l.via())
-	if l.invite != nil && !l.UAS { // a leg of NewLost has no INVITE
-		sip.CopyHeaders("Authorization", l.invite, ack)
-		sip.CopyHeaders("Proxy-Authorization", l.invite, ack)
+	ack.PrependHeader(l.viaOf(branch))
+	for _, h := range l.invited.credentials {
+		ack.AppendHeader(sip.HeaderClone(h))
 	}
 	return ack, to
 }

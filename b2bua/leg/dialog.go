@@ -93,6 +93,14 @@ func (d *Dialog) setRoutes(recordRoute []sip.Header, reverse bool) {
 	}
 }
 
+// settle copies what the dialog has of messages.
+func (d *Dialog) settle() {
+	message.Compact(&d.CallID, &d.LocalTag, &d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
+	for i := range d.routeSet {
+		d.routeSet[i] = strings.Clone(d.routeSet[i])
+	}
+}
+
 // establish takes the state of a UAC's dialog from its answer (RFC 3261 section
 // 12.1.2).
 func (d *Dialog) establish(in ResponseIn) {

@@ -54,11 +54,12 @@ type Leg struct {
 	state  legState
 	dialog Dialog
 
-	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC)
+	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC); nil: settle has let it go
 	inviteHop Hop          // UAC: the INVITE's hop, for its CANCEL
 	added     []sip.Header // UAC: the leg's own of an INVITE that is not sent yet
 	shorten   func(more int) (*sip.Request, bool)
-	InviteSeq uint32 // CSeq of the INVITE
+	InviteSeq uint32  // CSeq of the INVITE
+	invited   invited // UAC: what is left of the INVITE
 
 	session negotiation
 	timer   sessionTimer
@@ -308,12 +309,29 @@ func (l *Leg) onOther(req *sip.Request) {
 // maxAsked bounds the peer's requests that wait for the other side.
 const maxAsked = 16
 
-func (l *Leg) via() *sip.ViaHeader {
+// via is the Via of a new request.
+func (l *Leg) via() *sip.ViaHeader { return l.viaOf(l.mint.Branch(l.dialog.LocalTag)) }
+
+func (l *Leg) viaOf(branch string) *sip.ViaHeader {
 	return &sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(l.Local.Transport),
 		Host: l.Local.Host, Port: int(l.Local.Port),
-		Params: sip.HeaderParams{{K: "branch", V: l.mint.Branch(l.dialog.LocalTag)}, {K: "rport"}}, // RFC 3581
+		Params: sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}, // RFC 3581
 	}
+}
+
+// invited is what a UAC needs of its INVITE once a 200 has come: for the ACKs, and for
+// forks that answer later.
+type invited struct {
+	uri         string
+	credentials []sip.Header // nearly always none
+}
+
+// settle lets go of what only the set-up of the dialog needed. What stays is copied, so
+// that the messages of the set-up can go.
+func (l *Leg) settle() {
+	l.invite, l.added, l.shorten, l.lastProvisional = nil, nil, nil, nil
+	l.dialog.settle()
 }
 
 func (l *Leg) fact(f Fact) { l.facts = append(l.facts, f) }

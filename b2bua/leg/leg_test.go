@@ -35,6 +35,7 @@ type legTest struct {
 	cancelled map[string]bool        // INVITEs of the peer within the dialog
 	twice     map[*sip.Response]bool // 200s to those, which are sent again
 	last      []Effect
+	invite    *sip.Request // the last one of the leg
 }
 
 func newLegTest(t testing.TB, leg *Leg) *legTest {
@@ -43,6 +44,15 @@ func newLegTest(t testing.TB, leg *Leg) *legTest {
 		seqs: map[string]int{}, acked: map[string]bool{}, ours: map[int]bool{},
 		cancelled: map[string]bool{}, twice: map[*sip.Response]bool{},
 	}
+}
+
+// step gives the leg an input. It keeps the leg's INVITE, which the leg does not.
+func (lt *legTest) step(in Input) ([]Fact, []Effect) {
+	facts, effects := lt.Leg.Step(lt.now, in)
+	if lt.Leg.invite != nil {
+		lt.invite = lt.Leg.invite
+	}
+	return facts, effects
 }
 
 // do gives the leg inputs and shows what comes out of the last one.
@@ -54,7 +64,7 @@ func (lt *legTest) do(inputs ...Input) string {
 		if r, ok := in.(RequestIn); ok {
 			lt.fed[key(r.Req.Method, r.Req.CSeq().SeqNo)]++
 		}
-		facts, effects := lt.Leg.Step(lt.now, in)
+		facts, effects := lt.step(in)
 		lt.last = append([]Effect(nil), effects...)
 		lt.check(was, in, facts, effects)
 		shown = show(facts, effects)

@@ -92,7 +92,7 @@ func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	if r, ok := in.(RequestIn); ok {
 		lt.fed[key(r.Req.Method, r.Req.CSeq().SeqNo)]++
 	}
-	facts, effects := lt.Leg.Step(lt.now, in)
+	facts, effects := lt.step(in)
 	lt.last = append([]Effect(nil), effects...)
 	lt.check(was, in, facts, effects)
 	lt.settled(t, in)

@@ -179,7 +179,7 @@ func TestUACRouting(t *testing.T) {
 			lt.want(lt.do(lt.ok("agent", tt.headers...)), "answered+sdp, ACK")
 			ack, to := lt.request(sip.ACK)
 			checkRouting(t, ack, to, tt.recipient, tt.routes, tt.to)
-			if ack.Via().Value() == lt.Leg.invite.Via().Value() {
+			if ack.Via().Value() == lt.invite.Via().Value() {
 				t.Error("the ACK of a 200 has the INVITE's branch (RFC 3261 section 17.1.1.3)")
 			}
 			lt.do(Hangup{Why: cause.CallerHangup})

@@ -119,7 +119,7 @@ func TestRefresh(t *testing.T) {
 	lt.deadline()
 	lt.want(lt.do(lt.answerWithin(sip.UPDATE, 405)), "INVITE") // then never again UPDATE
 	req, _ = lt.request(sip.INVITE)
-	if string(req.Body()) != string(lt.Leg.invite.Body()) || message.FirstHeader(req, "session-expires") != "90;refresher=uac" {
+	if string(req.Body()) != string(lt.invite.Body()) || message.FirstHeader(req, "session-expires") != "90;refresher=uac" {
 		t.Errorf("refresh:\n%s", req)
 	}
 	lt.want(lt.do(lt.answerWithin(sip.INVITE, 200, "Session-Expires: 120;refresher=uas")), "answer, ACK")
@@ -186,7 +186,7 @@ func TestRefreshWaits(t *testing.T) {
 	lt.want(lt.do(Reject{Code: 488, Reason: "No"}), "488/INVITE, INVITE")
 	lt.want(lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")}), "")
 	lt.want(lt.do(lt.answerWithinSent(sip.INVITE, 488)), "INVITE")
-	if req, _ := lt.request(sip.INVITE); string(req.Body()) == string(lt.Leg.invite.Body()) {
+	if req, _ := lt.request(sip.INVITE); string(req.Body()) == string(lt.invite.Body()) {
 		t.Error("the refresh again instead of the offer")
 	}
 

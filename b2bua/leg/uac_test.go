@@ -38,7 +38,7 @@ func inviteOut(headers ...sip.Header) Invite {
 // answerTo is a response to the leg's INVITE as it comes from the wire.
 func (lt *legTest) answerTo(code int, tag, body string, headers ...string) ResponseIn {
 	lt.t.Helper()
-	invite := lt.Leg.invite
+	invite := lt.invite
 	var b strings.Builder
 	fmt.Fprintf(&b, "SIP/2.0 %d Whatever\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\n", code,
 		invite.Via().Value(), invite.From().Value(), message.WithTag(invite.To().Value(), tag), invite.CallID().Value(), invite.CSeq().Value())

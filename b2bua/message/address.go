@@ -38,21 +38,24 @@ func WithTag(party, tag string) string {
 // NameAddr returns a From or To as a name-addr without its tag, the form in which
 // a dialog keeps it.
 func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string {
-	var b strings.Builder
+	b := TakeBuffer()
+	defer b.Release()
 	if displayName != "" {
-		b.WriteString(Quote(Unquote(displayName)) + " ")
+		b.add(Quote(Unquote(displayName)), " ")
 	}
-	b.WriteString("<" + uri.String() + ">")
+	b.add("<")
+	b.uri(uri)
+	b.add(">")
 	for _, p := range params {
 		if IsTag(p.K) {
 			continue
 		}
-		b.WriteString(";" + p.K)
+		b.add(";", p.K)
 		if p.V != "" {
-			b.WriteString("=" + p.V)
+			b.add("=", p.V)
 		}
 	}
-	return b.String()
+	return string(b.Bytes)
 }
 
 // TagOf returns the tag parameter, "" if there is none.

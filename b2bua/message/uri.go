@@ -3,7 +3,6 @@ package message
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -61,24 +60,6 @@ func onlyUserChars(s string) bool {
 		}
 	}
 	return true
-}
-
-// URIText returns a URI as it is written, as its String does, with one allocation for the
-// usual ones.
-func URIText(u *sip.Uri) string {
-	if u.Scheme == "" || u.Raw() != "" || u.HierarhicalSlashes || u.Password != "" || len(u.UriParams) > 0 || len(u.Headers) > 0 || strings.IndexByte(u.Host, ':') >= 0 {
-		return u.String()
-	}
-	var room [128]byte
-	b := append(append(room[:0], u.Scheme...), ':')
-	if u.User != "" {
-		b = append(append(b, u.User...), '@')
-	}
-	b = append(b, u.Host...)
-	if u.Port > 0 {
-		b = strconv.AppendInt(append(b, ':'), int64(u.Port), 10)
-	}
-	return string(b)
 }
 
 // isUser reports whether s can be the user part of a SIP URI as it is.

@@ -1,0 +1,36 @@
+package b2bua
+
+import "flowbridge/store"
+
+// record is what the CDR of a call has beside what the call keeps for itself. A whole
+// store.Record is several times as large, most of it for the counts of the media.
+type record struct {
+	trunk, target string
+
+	targetSIPCallID, synthflowCallID, externalID string
+
+	startedAt, ringingAt, preparedAt, dialedAt, answeredAt store.Time
+
+	setupMS  int64
+	attempts []store.Attempt
+}
+
+// cdr is the call's CDR so far, without the files of recordings.
+func (c *Call) cdr() store.Record {
+	if c.ended != nil {
+		return *c.ended
+	}
+	r := &c.record
+	attempts := r.attempts
+	if attempts == nil {
+		attempts = []store.Attempt{}
+	}
+	return store.Record{
+		ID: c.id, Node: c.server.node, Trunk: r.trunk, Route: c.vars.Route, Target: r.target, Direction: c.vars.Direction,
+		From: c.vars.From.Number, To: c.vars.To.Number, Lead: c.vars.Lead().Number,
+		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID, ExternalID: r.externalID,
+		StartedAt: r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt, AnsweredAt: r.answeredAt,
+		SetupMS: r.setupMS, Codec: c.agreement.codecName, Attempts: attempts,
+		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
+	}
+}
