@@ -180,8 +180,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	}
 	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
-	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
-		Stringer("source", source).Msg("call started")
+	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).Msg("call started")
 	started = true
 	s.calls.Add(1)
 	go c.run()

@@ -57,10 +57,14 @@ func New(o rest.Options, given *GivenIDs) (*Client, error) {
 // apiURL is the base URL of an API without its trailing /v2.
 func apiURL(base string) string { return strings.TrimSuffix(strings.TrimRight(base, "/"), "/v2") }
 
+// maxKept bounds the connections that are kept without a request: as many as 500 calls a second use of an API that answers in
+// a second by HTTP/1.1. Beyond them, calls would make connections for one request each.
+const maxKept = 512
+
 // Transport is what a Client uses unless it is given another one: it keeps connections for many calls.
 func Transport() http.RoundTripper {
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: 128,
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: maxKept, MaxIdleConnsPerHost: maxKept,
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 	}
 }

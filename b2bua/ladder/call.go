@@ -33,6 +33,10 @@ const (
 	laneCaller = 0
 	laneSelf   = 1
 	lanesMax   = 64 // of one call; further ones are taken for the last
+	usualLanes = 4  // the caller, we, the API and the target
+	usualEnds  = 3  // the caller's, the API's and the target's
+	usualPages = 4
+	usualLegs  = 2
 )
 
 // Recorder takes the SIP of a call that is recorded; *recording.Recorder is one. It keeps data.
@@ -69,7 +73,7 @@ type Call struct {
 }
 
 func newCall(s *Collector) *Call {
-	return &Call{of: s, keeps: true, pages: pages{held: &s.held, limit: heldMax}}
+	return &Call{of: s, keeps: true, ends: make([]ends, 0, usualEnds), pages: pages{list: make([]page, 0, usualPages), held: &s.held, limit: heldMax}}
 }
 
 // own gives the call its id. False: it has one.
@@ -79,7 +83,7 @@ func (c *Call) own(id, caller string) bool {
 	if c.id != "" || c.closed {
 		return false
 	}
-	c.id, c.lanes = id, []Lane{{Name: caller, Kind: KindCaller}, {Name: "flowbridge", Kind: KindSelf}}
+	c.id, c.lanes = id, append(make([]Lane, 0, usualLanes), Lane{Name: caller, Kind: KindCaller}, Lane{Name: "flowbridge", Kind: KindSelf})
 	if len(c.of.Followers) > 0 {
 		c.eachSIP(func(e entry, at ends) { c.follow(e, at) })
 	}
@@ -303,21 +307,27 @@ func (c *Call) Decide(format string, args ...any) {
 	if !c.decides() {
 		return
 	}
+	var room [128]byte
+	c.decided(fmt.Appendf(room[:0], format, args...))
+}
+
+// decided notes a decision.
+func (c *Call) decided(text []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flush("")
-	c.note(fmt.Sprintf(format, args...))
+	c.note(text)
 }
 
 // note keeps a decision.
-func (c *Call) note(text string) {
+func (c *Call) note(text []byte) {
 	if c.closed {
 		return
 	}
 	if len(text) > noteMax {
 		text = text[:noteMax]
 	}
-	c.pages.add(entry{at: c.since(time.Now()), kind: Decision, lane: laneSelf, text: []byte(text)})
+	c.pages.add(entry{at: c.since(time.Now()), kind: Decision, lane: laneSelf, text: text})
 }
 
 // noteMax bounds a decision's text, in bytes.

@@ -56,12 +56,14 @@ func appendText(b []byte, s string) []byte {
 }
 
 func appendAddr(b []byte, a netip.AddrPort) []byte {
-	raw, _ := a.MarshalBinary() // never fails
+	var room [32]byte
+	raw, _ := a.AppendBinary(room[:0]) // never fails
 	return append(binary.AppendUvarint(b, uint64(len(raw))), raw...)
 }
 
 func appendTime(b []byte, t time.Time) []byte {
-	raw, err := t.UTC().MarshalBinary()
+	var room [16]byte
+	raw, err := t.UTC().AppendBinary(room[:0])
 	if err != nil {
 		raw = nil
 	}

@@ -171,7 +171,7 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 		l.call.own(id, caller)
 		s.enter(l)
 	}
-	l.call.legs = append(l.call.legs, l)
+	l.call.legs = append(make([]*legOf, 0, usualLegs), l)
 	s.calls[id] = l.call
 	return l.call
 }

@@ -2,6 +2,7 @@ package ladder
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,9 +46,8 @@ func (c *Call) Next(target string) {
 // flush notes the attempt that has failed.
 func (c *Call) flush(next string) {
 	if c.failed != "" {
-		text := c.failed + next
+		c.note([]byte(c.failed + next))
 		c.failed = ""
-		c.note(text)
 	}
 }
 
@@ -81,9 +81,18 @@ func (a Attempt) sentence(asked int) string {
 
 // Routed notes the route of the call, and its targets.
 func (c *Call) Routed(route, number string, targets []string) {
-	if c.decides() {
-		c.Decide("%s matches the call to %s: %s", route, number, strings.Join(targets, ", then "))
+	if !c.decides() {
+		return
 	}
+	var room [128]byte
+	b := append(append(append(append(room[:0], route...), " matches the call to "...), number...), ": "...)
+	for i, t := range targets {
+		if i > 0 {
+			b = append(b, ", then "...)
+		}
+		b = append(b, t...)
+	}
+	c.decided(b)
 }
 
 // Ended notes why the call ends, and which side ended it.
@@ -91,7 +100,12 @@ func (c *Call) Ended(why cause.Cause, by string, after time.Duration) {
 	if c == nil {
 		return
 	}
-	c.Decide("the call ends after %.1f s: %s (by the %s)", after.Seconds(), why.Words(), by)
+	if c.decides() {
+		var room [128]byte
+		b := strconv.AppendFloat(append(room[:0], "the call ends after "...), after.Seconds(), 'f', 1, 64)
+		b = append(append(append(append(append(b, " s: "...), why.Words()...), " (by the "...), by...), ')')
+		c.decided(b)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over, c.figures = true, nil

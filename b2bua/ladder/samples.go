@@ -32,15 +32,22 @@ type series struct {
 	begin  time.Time
 	every  time.Duration // between points; 0: none yet
 	points []point
-	last   [2]media.SideStats // of the last point
+	last   [2]tally // at the last point
 	lastAt time.Time
+}
+
+// tally is the packets of a side so far.
+type tally struct{ rx, tx, lost uint64 }
+
+func tallyOf(f *media.SideStats) tally {
+	return tally{rx: f.RxPackets, tx: f.TxPackets, lost: f.Lost}
 }
 
 // add adds the figures of a moment.
 func (s *series) add(now time.Time, m media.Stats) {
 	if s.begin.IsZero() {
 		s.begin, s.every = now, sampleEvery
-		s.last = [2]media.SideStats{m.A, m.B}
+		s.last = [2]tally{tallyOf(&m.A), tallyOf(&m.B)}
 		s.lastAt = now
 		return
 	}
@@ -52,13 +59,11 @@ func (s *series) add(now time.Time, m media.Stats) {
 
 func (s *series) append(now time.Time, m media.Stats) {
 	p := point{at: now.Sub(s.begin)}
-	for side, f := range [2]media.SideStats{m.A, m.B} {
-		was := &s.last[side]
-		p.sides[side] = figures{
-			rx: since(f.RxPackets, was.RxPackets), tx: since(f.TxPackets, was.TxPackets), lost: since(f.Lost, was.Lost), jitter: float32(f.JitterMS),
-		}
-		f.Lost = max(f.Lost, was.Lost) // a late packet is not lost any more, but a point before has said so
-		*was = f
+	for side, f := range [2]*media.SideStats{&m.A, &m.B} {
+		was, now := &s.last[side], tallyOf(f)
+		p.sides[side] = figures{rx: since(now.rx, was.rx), tx: since(now.tx, was.tx), lost: since(now.lost, was.lost), jitter: float32(f.JitterMS)}
+		now.lost = max(now.lost, was.lost) // a late packet is not lost any more, but a point before has said so
+		*was = now
 	}
 	s.lastAt = now
 	if len(s.points) >= pointsMax {

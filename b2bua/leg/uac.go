@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -136,48 +135,11 @@ func (l *Leg) inviteHeaders() []sip.Header {
 // InviteSize returns the size of the INVITE on the wire in bytes, with the headers that
 // the leg adds. All branches have the same length.
 func (l *Leg) InviteSize(req *sip.Request) int {
-	const lineEnd = byteCount(len("\r\n"))
-	n := byteCount(len(req.Method)+len("  ")+len(req.SipVersion)+len(message.URIText(&req.Recipient))+len(req.Body())) + 2*lineEnd
-	for _, headers := range [...][]sip.Header{l.inviteHeaders(), req.Headers()} {
-		for _, h := range headers {
-			if via, ok := h.(*sip.ViaHeader); ok {
-				n += viaSize(via)
-			} else {
-				h.StringWrite(&n)
-			}
-			n += lineEnd
-		}
-	}
-	return int(n)
-}
-
-// viaSize is the size of a Via of ours, which the library would write for it.
-func viaSize(v *sip.ViaHeader) byteCount {
-	n := len("Via: // ") + len(v.ProtocolName) + len(v.ProtocolVersion) + len(v.Transport) + len(v.Host)
-	if strings.IndexByte(v.Host, ':') >= 0 && v.Host[0] != '[' {
-		n += len("[]")
-	}
-	if v.Port > 0 {
-		n += len(":")
-	}
-	for port := v.Port; port > 0; port /= 10 {
-		n++
-	}
-	for _, p := range v.Params {
-		n += len(";") + len(p.K)
-		if p.V != "" {
-			n += len("=") + len(p.V)
-		}
-	}
-	return byteCount(n)
-}
-
-// byteCount counts written bytes.
-type byteCount int
-
-func (n *byteCount) WriteString(s string) (int, error) {
-	*n += byteCount(len(s))
-	return len(s), nil
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.Append(req)
+	b.AppendHeaders(l.inviteHeaders())
+	return len(b.Bytes)
 }
 
 // abandon gives up the INVITE. CANCEL has to wait for a provisional answer (RFC 3261

@@ -60,14 +60,13 @@ func (l *Leg) addedBytes() int {
 	d := digestAuth{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // the count of the real ones stays
 	d.authorize(probe)
 	all := slices.DeleteFunc(probe.Headers(), func(h sip.Header) bool { return !isCredentials(h) })
-	n := byteCount(0)
+	n := 0
 	if l.intervals > 0 {
 		all = append(all, l.timer.askFirst(l.Peer)...)
-		n -= byteCount(len("Session-Expires: \r\n") + len(message.SessionExpires{Interval: l.Peer.SessionExpires}.String()))
+		n -= len("Session-Expires: \r\n") + len(message.SessionExpires{Interval: l.Peer.SessionExpires}.String())
 	}
-	for _, h := range all {
-		h.StringWrite(&n)
-		n += byteCount(len("\r\n"))
-	}
-	return int(n)
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.AppendHeaders(all)
+	return n + len(b.Bytes)
 }

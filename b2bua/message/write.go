@@ -67,12 +67,17 @@ func (b *Buffer) number(n int) { b.Bytes = strconv.AppendInt(b.Bytes, int64(n), 
 
 // rest appends what follows a first line.
 func (b *Buffer) rest(headers []sip.Header, body []byte) {
+	b.AppendHeaders(headers)
+	b.add("\r\n")
+	b.Bytes = append(b.Bytes, body...)
+}
+
+// AppendHeaders appends the lines of headers as they are sent.
+func (b *Buffer) AppendHeaders(headers []sip.Header) {
 	for _, h := range headers {
 		b.header(h)
 		b.add("\r\n")
 	}
-	b.add("\r\n")
-	b.Bytes = append(b.Bytes, body...)
 }
 
 func (b *Buffer) header(h sip.Header) {
