@@ -25,15 +25,23 @@
 // # Ownership
 //
 // A session belongs to one worker: a goroutine with its own thread and epoll
-// instance. Only that goroutine touches sockets, latches, flows and stream
-// state. It adds sockets to epoll and closes them before it handles a batch of
-// events, so an event of a socket that was just closed finds nothing to read.
-// Other goroutines send the worker commands, and wait for the answer where they
-// need one. Counters are atomic: the worker writes them, every goroutine may
-// read them. There are locks in the port pool and in the engine's registry only.
+// instance. Only that goroutine reads sockets, and touches latches, flows and
+// stream state. It opens and closes no socket: that is done where a session is
+// made, or in a goroutine that nobody waits for. What is closed was let go by
+// the worker before.
 //
-// A packet's way has no lock, no channel, no log and no allocation. The worker
-// reads the clock once per epoll wake-up.
+// Other goroutines send the worker commands. It looks for them whenever it has
+// woken, before it looks at packets, so a command that was sent before a packet
+// came is carried out before it. It is woken only for what must happen without a
+// packet. Few callers wait for an answer. The worker takes a turn at a session
+// for each packet and command, with one atomic operation. Close takes the last
+// turn, and so has the final figures without asking.
+//
+// Counters are atomic: the worker writes them, every goroutine may read them.
+// There are locks in the port pool, in the engine's registry and around a
+// session's sockets only. A packet's way has no lock that anybody waits for, no
+// channel, no log, and no allocation but of state at the first packet. The
+// worker reads the clock once per epoll wake-up.
 //
 // # Decisions
 //
@@ -66,6 +74,24 @@
 // and also on late and repeated packets. If keys can't be told from speech, all
 // speech is muted.
 // Tests: TestMask, TestMaskWithoutEvents.
+//
+// Sockets outlive calls. A pair of ports keeps its sockets, bound and watched, and rests for 2 s, as a latch refuses a
+// former peer for 2 s. What comes meanwhile is read and dropped, and what waits when the next call begins, too. So a
+// call opens and closes no socket. There are as many pairs as the recent peak needed with their rest. A quarter of what
+// was not needed for 10 s is closed, again and again. What rests is a quarter of the process's descriptors at most. If
+// there is neither another port nor a descriptor, a pair goes out unrested.
+// Tests: TestPairsRest, TestRestFollowsNeed, TestLatePacketOfTheCallBefore, TestLatePacketsAreDropped.
+//
+// RTCP sockets are where RTCP is. A peer that sends reports does so within 8 s (RFC 3550 §6.2, §6.3.1: 5 s and a half,
+// and once more for a lost one), so an RTCP socket is closed that nothing was accepted from for 20 s after the answer.
+// One side's reports keep both sides' sockets, because they leave by the other one. A new description opens it again.
+// The port stays the call's, but another program could bind it; then RTP goes on alone. A peer that begins later gets an
+// ICMP error instead of its reports' way, as it would from an endpoint without RTCP. A side that agreed on RTCP on its
+// RTP port (RFC 5761) needs no socket. Sharing one RTCP socket for all calls would need a program in the kernel.
+// Tests: TestRTCPSocketsCloseAndReopen, TestMuxedSideHasNoRTCPSocket.
+//
+// A quiet session is small: 2.4 KB. What RTP needs is made with the first packet, what few calls need when they need it.
+// Test: TestQuietSessionIsSmall.
 //
 // The worker waits with its thread, and does not tell the runtime. The runtime
 // has one processor more for it. The runtime's poller would add a tenth to the

@@ -72,7 +72,7 @@ func (r *rest) ready(now time.Duration) int {
 // take takes the pair that has rested longest. The caller has looked that there is one.
 func (r *rest) take() pair {
 	p := r.pairs[0].pair
-	r.pairs = r.pairs[1:] // append moves the rest to the front when the end is reached
+	r.pairs = r.pairs[1:] // append finds room for the rest when the end is reached
 	return p
 }
 

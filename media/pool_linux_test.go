@@ -1,10 +1,9 @@
 package media
 
 import (
-	"encoding/binary"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,6 +129,49 @@ func TestRestFollowsNeed(t *testing.T) {
 	}
 }
 
+// Pairs that rest and go out again are never two calls' at once.
+func TestRestingPairsNeverLeasedTwice(t *testing.T) {
+	p := newPorts(10000, 10019)
+	p.mayRest = 4
+	at := place{addr: relayV4}
+	var holders [20]sync.Mutex
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 500 {
+				got, ok := p.rested(at, 0)
+				if !ok {
+					got.port, ok = p.lease()
+				}
+				if !ok {
+					got, ok = p.tired(at, 0)
+				}
+				if !ok {
+					continue
+				}
+				h := &holders[got.port-10000]
+				if !h.TryLock() {
+					t.Errorf("%d is leased twice", got.port)
+					continue
+				}
+				if !p.isLeased(got.port) {
+					t.Errorf("%d is in use and not leased", got.port)
+				}
+				h.Unlock()
+				if i%7 == 0 {
+					p.release(got.port)
+				} else {
+					p.keep(at, got, 0)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if used, _ := p.usage(); used != 0 || p.free+p.resting != len(p.queue) {
+		t.Errorf("%d in use, %d free, %d rest; want none, and all", used, p.free, p.resting)
+	}
+}
+
 // No more rest than may, whatever was needed.
 func TestRestIsBounded(t *testing.T) {
 	p := orderedPorts(10000, 10999)
@@ -150,54 +192,63 @@ func TestRestIsBounded(t *testing.T) {
 	}
 }
 
-// A late packet of a call does not reach the next one on the same ports: not one that comes in between, nor one that
-// nobody has read yet.
+// freshCall is a call that has seen no packet before it speaks.
+func freshCall(t *testing.T, e *Engine) *bridge {
+	t.Helper()
+	br := newBridge(t, e)
+	if err := br.worker.do(command{op: opSync}); err != nil {
+		t.Fatal(err)
+	}
+	pkt := sourcePacket(t, 1, 1)
+	br.a.send(br.Local(SideA), pkt)
+	br.b.expect(br.Local(SideB), pkt)
+	if st := br.Stats(); st.A.RxPackets+st.B.RxPackets+st.A.RxRTCP != 1 || st.A.DroppedTotal+st.B.DroppedTotal != 0 {
+		t.Fatalf("a call has a packet of the one before: %+v", st)
+	}
+	return br
+}
+
+// A late packet that waits in a socket when the next call gets that does not reach it.
 func TestLatePacketOfTheCallBefore(t *testing.T) {
 	noLeaks(t)
-	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21003, []netip.Addr{relayV4} }) // one session
-	first := newBridge(t, e)
-	old := sourcePacket(t, 1, 1)
-	first.a.send(first.Local(SideA), old)
-	first.b.expect(first.Local(SideB), old)
-	ports := []uint16{first.Local(SideA).Port(), first.Local(SideB).Port()}
-	first.Close()
-	for i := range 200 {
-		var late *net4
-		if i%2 == 0 {
-			late = &net4{a: first.a, to: netip.AddrPortFrom(relayV4, ports[i/2%2])}
-			late.send(t)
-		}
-		var events int
-		s := newSession(t, e, SessionConfig{OnEvent: func(Event) { events++ }})
-		if got := []uint16{s.Local(SideA).Port(), s.Local(SideB).Port()}; !slices.Contains(got, ports[0]) || !slices.Contains(got, ports[1]) {
-			t.Fatalf("ports %v; want %v", got, ports)
-		}
-		s.SetPeer(SideA, Peer{RTP: first.a.addr}) // the same carrier
-		s.SetPeer(SideB, Peer{RTP: first.b.addr})
-		if err := s.worker.do(command{op: opSync}); err != nil {
+	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21003, []netip.Addr{relayV4} })
+	for range 20 {
+		br := freshCall(t, e)
+		br.Close()
+		if err := br.worker.do(command{op: opSync}); err != nil { // it has no session now, and reads nothing
 			t.Fatal(err)
 		}
-		if rand.IntN(2) == 0 {
-			s.Start()
-		}
-		if st := s.Close(); st.A.RxPackets+st.B.RxPackets+st.A.DroppedTotal+st.B.DroppedTotal != 0 || events != 0 {
-			t.Fatalf("session %d got a packet of the one before: %+v", i, st)
+		for _, side := range []Side{SideA, SideB} {
+			br.a.send(br.Local(side), sourcePacket(t, 1, 2))
+			br.a.send(rtcpOf(br.Local(side)), rtcpPacket(t, 1))
 		}
 	}
-	first.b.expectNothing()
 }
 
-// net4 is a packet that comes too late.
-type net4 struct {
-	a  *client
-	to netip.AddrPort
-}
-
-func (n *net4) send(t *testing.T) {
-	t.Helper()
-	pkt := rtpPacket(t, 0, 2, "0000")
-	binary.BigEndian.PutUint32(pkt[rtpHeaderLen:], 7)
-	n.a.send(n.to, pkt)
+// A worker with sessions reads and drops what comes to resting sockets.
+func TestLatePacketsAreDropped(t *testing.T) {
+	noLeaks(t)
+	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21007, []netip.Addr{relayV4} })
+	other, br := freshCall(t, e), freshCall(t, e)
+	fds := br.pair
+	br.Close()
+	for _, side := range []Side{SideA, SideB} {
+		br.a.send(br.Local(side), sourcePacket(t, 1, 2))
+		br.a.send(rtcpOf(br.Local(side)), rtcpPacket(t, 1))
+	}
+	for _, p := range fds {
+		for _, fd := range p.fd {
+			await(t, "a resting socket is read", func() bool {
+				waiting, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+				return err == nil && waiting == 0
+			})
+		}
+	}
+	br.b.expectNothing()
+	freshCall(t, e)
+	if st := other.Stats(); st.A.RxPackets != 1 {
+		t.Errorf("the other call has %d packets; want 1", st.A.RxPackets)
+	}
 }
 
 // In a steady state no socket is opened or closed: the same ones serve call after call.

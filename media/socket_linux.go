@@ -52,8 +52,8 @@ func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
 
 func closeSocket(fd int) { _ = unix.Close(fd) }
 
-// drainMost is more packets than a receive buffer holds.
-const drainMost = 1024
+// drainMost is more packets than a receive buffer holds, so that a flood does not keep a call from its sockets.
+const drainMost = 512
 
 // drain drops what waits in the sockets of a session. If nothing does, it is one system call.
 func drain(fds [2]sockets) {

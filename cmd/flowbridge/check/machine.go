@@ -144,7 +144,7 @@ func listed(own []netip.Addr) string {
 	return strings.Join(names, ", ")
 }
 
-// files compares the limit of open files with the need of calls, four sockets each, and connections.
+// files compares the limit of open files with the need of calls, four sockets each at the start, and connections.
 func (m machine) files(cfg *config.Config) []warning {
 	limit, err := m.openFiles()
 	if err != nil {
