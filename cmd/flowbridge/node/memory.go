@@ -29,6 +29,9 @@ const (
 	quietBytes = 4 * mib
 	// worthwhile is what a release must be able to give back.
 	worthwhile = 16 * mib
+	// lateLook is the look in a row, 45 s, at which memory is given back a second time: what is remembered of a call that is
+	// over (64*T1, RFC 3261 section 17) is forgotten by then, and nothing else would collect it for minutes.
+	lateLook = 9
 )
 
 // memory is the process's policy of memory. The collector may let garbage stand as large as half of what lives, or
@@ -146,21 +149,23 @@ func readHeap() heap {
 type quiet struct {
 	looked, given uint64 // heap.allocated, at the last look and at the last release
 	looks         int    // in a row at which little had been allocated
+	released      bool   // during these
 }
 
 // look says whether to release now.
 func (q *quiet) look(h heap) bool {
 	if h.allocated-q.looked > quietBytes {
-		q.looks = 0
+		q.looks, q.released = 0, false
 	} else {
 		q.looks++
 	}
 	q.looked = h.allocated
 	spare := h.objects + h.idle - min(h.live, h.objects)
-	if q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile {
+	late := q.looks == lateLook && q.released
+	if !late && (q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile) {
 		return false
 	}
-	q.given = h.allocated
+	q.given, q.released = h.allocated, true
 	return true
 }
 

@@ -95,6 +95,7 @@ func TestQuiet(t *testing.T) {
 		"free pages":          {{100, 8, 80, false}, {101, 8, 80, false}, {102, 8, 80, true}},
 		"one pause":           {{100, 90, 0, false}, {101, 91, 0, false}, {200, 90, 0, false}, {201, 91, 0, false}, {202, 92, 0, true}},
 		"slow and for long":   {{100, 90, 0, false}, {104, 94, 0, false}, {108, 98, 0, true}, {112, 40, 0, false}, {116, 40, 0, false}, {120, 40, 0, false}, {124, 40, 0, true}},
+		"once more, late":     {{100, 90, 0, false}, {100, 90, 0, false}, {100, 90, 0, true}, {100, 40, 0, false}, {100, 40, 0, false}, {100, 40, 0, false}, {100, 40, 0, false}, {100, 40, 0, false}, {100, 40, 0, false}, {100, 40, 0, true}, {100, 9, 0, false}, {100, 9, 0, false}},
 		"nothing to give":     {{100, 9, 0, false}, {101, 9, 0, false}, {102, 9, 0, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
