@@ -29,9 +29,6 @@ const (
 	quietBytes = 4 * mib
 	// worthwhile is what a release must be able to give back.
 	worthwhile = 16 * mib
-	// lateLook is the look in a row, 45 s, at which memory is given back a second time: what is remembered of a call that is
-	// over (64*T1, RFC 3261 section 17) is forgotten by then, and nothing else would collect it for minutes.
-	lateLook = 9
 )
 
 // memory is the process's policy of memory. The collector may let garbage stand as large as half of what lives, or
@@ -152,6 +149,11 @@ type quiet struct {
 	released      bool   // during these
 }
 
+// later are the looks in a row, after 25, 45 and 85 s, at which memory is given back again: what is remembered of a call that
+// is over (64*T1, RFC 3261 section 17), and idle connections, go one after the other, and nothing else would collect them
+// for minutes.
+func later(looks int) bool { return looks == 5 || looks == 9 || looks == 17 }
+
 // look says whether to release now.
 func (q *quiet) look(h heap) bool {
 	if h.allocated-q.looked > quietBytes {
@@ -161,8 +163,7 @@ func (q *quiet) look(h heap) bool {
 	}
 	q.looked = h.allocated
 	spare := h.objects + h.idle - min(h.live, h.objects)
-	late := q.looks == lateLook && q.released
-	if !late && (q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile) {
+	if again := q.released && later(q.looks); !again && (q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile) {
 		return false
 	}
 	q.given, q.released = h.allocated, true
